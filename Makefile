@@ -1,0 +1,77 @@
+# Every target builds what it needs. `make help` lists them.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+VENV ?= .venv
+# The first interpreter that is new enough; `make setup PYTHON=python3.13` chooses another.
+PYTHON ?= $(shell for each in python3 python3.13 python3.12 python3.11; do \
+	"$$each" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$each"; break; }; done)
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help setup demo test test-all test-lowest check format lab bench notebooks build lock clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 14
+
+setup: $(READY)  ## build .venv with the locked versions
+
+# uv where it is found, else venv and pip: both install the versions of constraints.txt.
+$(READY): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; set PYTHON=/path/to/python"; exit 1; }
+	@if command -v uv >/dev/null; then \
+		uv venv --quiet --allow-existing --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" $(VENV) && \
+		uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[lab,test,dev]'; \
+	else \
+		$(PYTHON) -m venv $(VENV) && \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[lab,test,dev]'; \
+	fi
+	@touch $@
+
+demo: $(READY)  ## stream from the simulated exchange and show the frames
+	$(BIN)/kucoin-research demo
+
+test: $(READY)  ## run everything that CI runs
+	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --nbval --nbval-sanitize-with notebooks/sanitize.cfg -p no:cacheprovider notebooks
+
+check: $(READY)  ## ruff, ruff format, mypy --strict
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY)  ## let ruff lay the code out
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lab: $(READY)  ## open JupyterLab on the notebooks
+	$(BIN)/jupyter lab --notebook-dir notebooks
+
+bench: $(READY)  ## measure: prints figures, judges nothing
+	$(BIN)/python -m benchmarks
+
+notebooks: $(READY)  ## run the notebooks and store their outputs
+	$(BIN)/jupyter nbconvert --to notebook --inplace --execute notebooks/*.ipynb
+
+build: $(READY)  ## make the wheel and the source archive in dist/
+	$(BIN)/python -m build
+
+test-all:  ## run the tests on every supported Python that is found
+	@for version in 3.11 3.12 3.13; do \
+		python=$$(command -v python$$version); "$$python" -c '' 2>/dev/null || \
+			python=$$(ls -d $$HOME/.pyenv/versions/$$version.*/bin/python 2>/dev/null | tail -1); \
+		test -n "$$python" || { echo "Python $$version: not found, skipped"; continue; }; \
+		echo "Python $$version: $$python"; \
+		$(MAKE) --no-print-directory test PYTHON="$$python" VENV=.venv-$$version || exit 1; \
+	done
+
+test-lowest:  ## run the tests with the oldest dependencies that pyproject.toml allows (needs uv)
+	uv venv --quiet --allow-existing --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" .venv-lowest
+	uv pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct --editable '.[test]'
+	.venv-lowest/bin/python -m pytest
+
+lock:  ## write constraints.txt anew from pyproject.toml (needs uv)
+	uv pip compile --quiet --universal --upgrade --all-extras --no-header --no-annotate pyproject.toml --output-file constraints.txt
+
+clean:  ## remove what the targets made
+	rm -rf $(VENV) .venv-* build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,58 @@
+"""The project's own files agree with one another."""
+
+import re
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def requirement(line):
+    """Split 'name>=1,<2' into its name and its bounds without spaces."""
+    name, bounds = re.fullmatch(r"([A-Za-z0-9_.-]+)\s*(.*)", line.strip()).groups()
+    return name.lower(), bounds.replace(" ", "")
+
+
+def declared(*extras):
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lines = list(project["dependencies"])
+    for extra in extras:
+        lines += project["optional-dependencies"][extra]
+    return dict(map(requirement, lines))
+
+
+def conda():
+    lines = (ROOT / "environment.yml").read_text().splitlines()
+    found = dict(requirement(line[4:]) for line in lines if line.startswith("  - ") and "::" not in line)
+    return {name: bounds for name, bounds in found.items() if name not in ("python", "pip", "conda-forge")}
+
+
+def test_environment_yml_agrees_with_pyproject():
+    assert {k: v for k, v in conda().items() if k != "pip:"} == declared("lab", "test")
+
+
+def test_every_dependency_has_a_lower_and_an_upper_bound():
+    for name, bounds in declared("lab", "test").items():
+        assert ">=" in bounds, name
+        assert "<" in bounds.replace(">=", ""), name
+
+
+def test_constraints_hold_every_dependency():
+    text = (ROOT / "constraints.txt").read_text()
+    pinned = {line.split("==")[0].strip() for line in text.splitlines() if "==" in line}
+
+    assert set(declared("lab", "test", "dev")) <= pinned
+
+
+def test_env_example_names_every_variable_the_package_reads():
+    source = "".join(path.read_text() for path in (ROOT / "kucoin_research").rglob("*.py"))
+    read = set(re.findall(r'"(KUCOIN_[A-Z_]+)"', source))
+    example = set(re.findall(r"^(KUCOIN_[A-Z_]+)=", (ROOT / ".env.example").read_text(), re.M))
+
+    assert read == example
+
+
+def test_secrets_and_sessions_are_ignored_by_git():
+    ignored = (ROOT / ".gitignore").read_text().splitlines()
+
+    assert {".env", "data/sessions/"} <= set(ignored)
