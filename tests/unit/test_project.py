@@ -23,8 +23,14 @@ def declared(*extras):
 
 def conda():
     lines = (ROOT / "environment.yml").read_text().splitlines()
-    found = dict(requirement(line[4:]) for line in lines if line.startswith("  - ") and "::" not in line)
-    return {name: bounds for name, bounds in found.items() if name not in ("python", "pip", "conda-forge")}
+    found = dict(
+        requirement(line[4:]) for line in lines if line.startswith("  - ") and "::" not in line
+    )
+    return {
+        name: bounds
+        for name, bounds in found.items()
+        if name not in ("python", "pip", "conda-forge")
+    }
 
 
 def test_environment_yml_agrees_with_pyproject():

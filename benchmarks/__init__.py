@@ -1,0 +1,1 @@
+"""Measurements behind the published figures. They print; they judge nothing."""

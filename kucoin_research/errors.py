@@ -1,0 +1,281 @@
+"""Everything this package raises on purpose, in one tree.
+
+::
+
+    KucoinResearchError
+    ├── InvalidInput            (also ValueError)   the call cannot mean anything: nothing was sent
+    │   ├── UnknownChannel
+    │   ├── UnknownSymbol
+    │   ├── UnknownVenue
+    │   └── ChannelNotOffered                       the channel exists, but not on this market
+    ├── NetworkError            (also ConnectionError)
+    │   ├── Unreachable                             no route, no name, refused, timed out
+    │   ├── BadReply                                an answer that is not KuCoin's JSON
+    │   ├── HandshakeRefused                        the upgrade was answered with an HTTP error
+    │   ├── ConnectionLost                          the socket ended, or went silent
+    │   └── ProtocolViolation                       bytes that RFC 6455 forbids
+    ├── ExchangeError                               KuCoin answered with an error code
+    │   ├── RateLimited
+    │   ├── AuthenticationFailed
+    │   ├── InvalidRequest
+    │   ├── NotFound
+    │   └── ExchangeUnavailable
+    ├── StreamError                                 an error frame on the socket
+    │   ├── TopicInvalid            400
+    │   ├── TokenRejected           401
+    │   ├── LoginRequired           403
+    │   ├── TopicNotFound           404
+    │   ├── CommandInvalid          406, 415
+    │   ├── LimitExceeded           509
+    │   └── ServiceBusy             500, 509
+    ├── MessageBroken           (also ValueError)   one message did not decode; it was left out
+    ├── BookNotReady                                the order book is not in step with the exchange
+    ├── StreamTimeout           (also TimeoutError)
+    ├── StreamStopped                               asked of a stream that has ended
+    └── Incomplete                                  strict=True: see `.frame` and `.report`
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = [
+    "AuthenticationFailed",
+    "BadReply",
+    "BookNotReady",
+    "ChannelNotOffered",
+    "CommandInvalid",
+    "ConnectionLost",
+    "ExchangeError",
+    "ExchangeUnavailable",
+    "HandshakeRefused",
+    "Incomplete",
+    "InvalidInput",
+    "InvalidRequest",
+    "KucoinResearchError",
+    "LimitExceeded",
+    "LoginRequired",
+    "MessageBroken",
+    "NetworkError",
+    "NotFound",
+    "ProtocolViolation",
+    "RateLimited",
+    "ServiceBusy",
+    "StreamError",
+    "StreamStopped",
+    "StreamTimeout",
+    "TokenRejected",
+    "TopicInvalid",
+    "TopicNotFound",
+    "UnknownChannel",
+    "UnknownSymbol",
+    "UnknownVenue",
+    "Unreachable",
+]
+
+
+class KucoinResearchError(Exception):
+    """Base of every error this package raises on purpose."""
+
+
+class InvalidInput(KucoinResearchError, ValueError):
+    """An argument that cannot be meant; raised before anything is sent."""
+
+
+class UnknownChannel(InvalidInput):
+    """No channel of that name; the message names near matches."""
+
+
+class UnknownSymbol(InvalidInput):
+    """No symbol of that name on that market; the message names near matches."""
+
+
+class UnknownVenue(InvalidInput):
+    """A venue that is neither ``live``, ``demo`` nor a pair of addresses."""
+
+
+class ChannelNotOffered(InvalidInput):
+    """The channel exists, but KuCoin does not offer it on this market."""
+
+
+class NetworkError(KucoinResearchError, ConnectionError):
+    """Something between here and the exchange failed."""
+
+
+class Unreachable(NetworkError):
+    """The exchange could not be reached: no network, unknown host, refused, or timed out."""
+
+
+class BadReply(NetworkError):
+    """The reply was not the JSON that KuCoin documents, for example an HTML error page."""
+
+
+class HandshakeRefused(NetworkError):
+    """The WebSocket upgrade was refused with an HTTP status.
+
+    Attributes
+    ----------
+    status
+        The HTTP status, or 0 where none was read.
+    """
+
+    def __init__(self, message: str, *, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class ConnectionLost(NetworkError):
+    """The connection ended or stopped answering.
+
+    Attributes
+    ----------
+    close_code
+        The WebSocket close code; 1006 where the connection ended without one.
+    """
+
+    def __init__(self, message: str, *, close_code: int = 1006) -> None:
+        super().__init__(message)
+        self.close_code = close_code
+
+
+class ProtocolViolation(NetworkError):
+    """The peer sent bytes that RFC 6455 forbids.
+
+    Attributes
+    ----------
+    close_code
+        The code to close with: 1002 protocol error, 1007 bad data, 1009 too big.
+    """
+
+    def __init__(self, message: str, *, close_code: int = 1002) -> None:
+        super().__init__(message)
+        self.close_code = close_code
+
+
+class ExchangeError(KucoinResearchError):
+    """KuCoin answered a REST call with an error code.
+
+    Attributes
+    ----------
+    code
+        KuCoin's code, a string as on the wire, for example ``"400100"``.
+    http_status
+        The HTTP status; business errors arrive with 200.
+    """
+
+    def __init__(self, message: str, *, code: str = "", http_status: int = 0) -> None:
+        super().__init__(message)
+        self.code = code
+        self.http_status = http_status
+
+
+class RateLimited(ExchangeError):
+    """Too many requests.
+
+    Attributes
+    ----------
+    retry_after
+        Seconds to wait, from the rate-limit header where there was one.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str = "429000",
+        http_status: int = 429,
+        retry_after: float = 1.0,
+    ) -> None:
+        super().__init__(message, code=code, http_status=http_status)
+        self.retry_after = retry_after
+
+
+class AuthenticationFailed(ExchangeError):
+    """The key, secret, passphrase, signature, clock, IP or permission was refused."""
+
+
+class InvalidRequest(ExchangeError):
+    """KuCoin refused the parameters of a call."""
+
+
+class NotFound(ExchangeError):
+    """KuCoin has no such path or object."""
+
+
+class ExchangeUnavailable(ExchangeError):
+    """The exchange is busy, restarting or in maintenance; trying again later can help."""
+
+
+class StreamError(KucoinResearchError):
+    """An error frame came over the WebSocket.
+
+    Attributes
+    ----------
+    code
+        The number in the frame, for example 404.
+    """
+
+    def __init__(self, message: str, *, code: int = 0) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class TopicInvalid(StreamError):
+    """400: the topic is malformed."""
+
+
+class TokenRejected(StreamError):
+    """401: the token is invalid or has expired; a new connection takes a new one."""
+
+
+class LoginRequired(StreamError):
+    """403: a private topic was asked for with a public token."""
+
+
+class TopicNotFound(StreamError):
+    """404: there is no such topic."""
+
+
+class CommandInvalid(StreamError):
+    """406 or 415: the command had no topic, or an unknown type."""
+
+
+class LimitExceeded(StreamError):
+    """509: too many topics, connections or messages."""
+
+
+class ServiceBusy(StreamError):
+    """500 or 509: the exchange could not serve the request now."""
+
+
+class MessageBroken(KucoinResearchError, ValueError):
+    """A message did not decode; it is counted, told in the status channel and left out."""
+
+
+class BookNotReady(KucoinResearchError):
+    """The order book is not in step with the exchange, so it gives no answer."""
+
+
+class StreamTimeout(KucoinResearchError, TimeoutError):
+    """What was waited for did not come in time."""
+
+
+class StreamStopped(KucoinResearchError):
+    """The stream has ended."""
+
+
+class Incomplete(KucoinResearchError):
+    """Data is missing and ``strict=True`` was asked for.
+
+    Attributes
+    ----------
+    frame
+        What has arrived: a polars frame, or a dict of them when several channels were asked for.
+    report
+        The report that says what is missing.
+    """
+
+    def __init__(self, message: str, *, frame: Any, report: Any) -> None:
+        super().__init__(message)
+        self.frame = frame
+        self.report = report

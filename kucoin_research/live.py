@@ -1,0 +1,370 @@
+"""One WebSocket connection: websocket-client opens it and sends, our `FrameReader` receives.
+
+websocket-client reads a message with several small ``recv`` calls; here one large ``recv`` brings
+as many as have arrived. That is 10 to 100 times cheaper (``benchmarks/receive.py``), and it lets
+the reading thread keep up while the kernel's main thread is busy: each call that gives up the GIL
+may wait a whole switch interval to get it back.
+
+The handover is safe because websocket-client 1.8 to 1.9 reads the reply to its handshake byte by
+byte: frames that came in the same segment are still in the socket (a test pins it).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+import websocket
+
+from kucoin_research.errors import (
+    ConnectionLost,
+    HandshakeRefused,
+    InvalidInput,
+    NetworkError,
+    ProtocolViolation,
+    Unreachable,
+)
+from kucoin_research.venues import is_loopback
+from kucoin_research.wire import NO_STATUS, PING, Close, Control, FrameReader
+
+__all__ = ["Connection"]
+
+# 256 KiB doubles the CPU time at low rates: the buffer is allocated whole for each call.
+_READ_SIZE = 65536
+
+# How long the last frame to a failing peer may hold up the reading thread, in seconds.
+_FAREWELL_TIMEOUT = 1.0
+
+
+class Connection:
+    """An open WebSocket connection; `open` makes one.
+
+    **Threads**: one thread owns the connection and calls `receive`, `send` and `close`. `abort` may
+    be called from any thread at any time; it wakes the owner, who then closes. The counters may be
+    read from any thread.
+
+    Attributes
+    ----------
+    bytes_received
+        Bytes read since the handshake, frame headers and control frames included.
+    messages_received
+        Data messages returned by `receive`.
+    """
+
+    def __init__(
+        self, client: Any, *, timeout: float = 10.0, max_message: int = 16 * 1024 * 1024
+    ) -> None:
+        self.bytes_received = 0
+        self.messages_received = 0
+        self._client = client
+        self._socket: socket.socket = client.sock
+        self._socket_timeout: float | None = None
+        self._send_timeout = timeout
+        self._reader = FrameReader(max_message=max_message)
+        self._ending: NetworkError | None = None
+        self._is_aborted = False
+        # Guards the descriptor: `abort` must not shut down a number that was closed and reused.
+        self._descriptor_lock = threading.Lock()
+
+    @classmethod
+    def open(
+        cls,
+        url: str,
+        *,
+        timeout: float = 10.0,
+        ssl_options: Mapping[str, Any] | None = None,
+        header: Mapping[str, str] | Sequence[str] | None = None,
+        max_message: int = 16 * 1024 * 1024,
+    ) -> Self:
+        """Connect, encrypt for ``wss``, and shake hands.
+
+        Compression is not offered, Nagle's delay is off, redirects are not followed: the token in
+        the URL is meant for one host. A proxy named by ``http_proxy`` or ``https_proxy`` is used,
+        except for this machine's own addresses.
+
+        Parameters
+        ----------
+        url
+            Address, ``ws://…`` or ``wss://…``. Its query holds a token and shows in no error.
+        timeout
+            Seconds that each step may wait for the peer (connecting, TLS, each read of the
+            handshake), and later each send. Looking up the name takes what the system allows.
+        ssl_options
+            websocket-client's ``sslopt``, for example ``{"ca_certs": path}`` or ``{"context":
+            context}``. Certificates are verified against the system's by default.
+        header
+            Further HTTP headers, a mapping or lines such as ``"User-Agent: me"``.
+        max_message
+            Largest message taken, in bytes.
+
+        Returns
+        -------
+        Connection
+            Open; close it.
+
+        Raises
+        ------
+        InvalidInput
+            If the URL is not a WebSocket address.
+        Unreachable
+            If there is no such name, no route, nobody listening, no accepted certificate, or no
+            answer in time.
+        HandshakeRefused
+            If the answer was not an upgrade; ``status`` holds the HTTP status.
+        """
+        host = _host_of(url)
+        client: Any = websocket.WebSocket(
+            sslopt=dict(ssl_options or {}), enable_multithread=False, skip_utf8_validation=True
+        )
+        client.settimeout(timeout)
+        try:
+            client.connect(
+                url, header=header, redirect_limit=0, http_no_proxy=_hosts_without_proxy(url)
+            )
+        except websocket.WebSocketTimeoutException as error:
+            raise _too_slow(host, timeout) from error
+        except websocket.WebSocketAddressException as error:
+            raise Unreachable(
+                f"no address was found for {host}; check the name and the network"
+            ) from error
+        except websocket.WebSocketConnectionClosedException as error:
+            raise Unreachable(f"{host} closed the connection during the handshake") from error
+        except websocket.WebSocketProxyException as error:
+            raise Unreachable(f"the proxy did not connect to {host}: {error}") from error
+        except TimeoutError as error:
+            raise _too_slow(host, timeout) from error
+        except OSError as error:
+            raise Unreachable(f"{host} could not be reached: {_reason_of(error)}") from error
+        # The library's texts quote the reply, which may repeat the URL and its token: no chaining.
+        # (1.8 meets a malformed reply with ValueError or IndexError, 1.9 with its own errors.)
+        except websocket.WebSocketBadStatusException as error:
+            raise _refusal(host, error.status_code) from None
+        except (websocket.WebSocketException, ValueError, IndexError):
+            raise _refusal(host, client.getstatus()) from None
+        if client.getstatus() != HTTPStatus.SWITCHING_PROTOCOLS:
+            # websocket-client 1.8 takes a redirect that it may not follow for a success.
+            client.shutdown()
+            raise _refusal(host, client.getstatus())
+        return cls(client, timeout=timeout, max_message=max_message)
+
+    def receive(self, timeout: float) -> list[bytes]:
+        """Wait for bytes once, and return the messages they complete.
+
+        Pings are answered and a close frame is echoed on the way. What ends the connection is
+        raised after the messages before it were returned: at once if there are none, otherwise by
+        the next call.
+
+        Parameters
+        ----------
+        timeout
+            Seconds to wait for the first byte; 0 takes only what is there.
+
+        Returns
+        -------
+        list[bytes]
+            Payloads of text and binary messages in order of arrival, their UTF-8 not checked. Empty
+            if the time passed, or if only control frames or pieces of messages came.
+
+        Raises
+        ------
+        ConnectionLost
+            If the peer closed (its code and reason are told), the connection broke (1006), or
+            `abort` or `close` was called.
+        ProtocolViolation
+            If the peer broke RFC 6455; a close frame with ``close_code`` was sent.
+        """
+        self._raise_if_ended()
+        messages: list[bytes] = []
+        try:
+            data = self._read(timeout)
+            if not data:
+                return messages
+            self.bytes_received += len(data)
+            messages, controls = self._reader.feed(data)
+            self.messages_received += len(messages)
+            if self._reader.ending is not None:
+                self._part(self._reader.ending)
+            elif controls:
+                self._answer_pings(controls)
+        except NetworkError as error:
+            self._end(error)
+        if not messages:
+            self._raise_if_ended()
+        return messages
+
+    def send(self, text: str) -> None:
+        """Send one text message.
+
+        Parameters
+        ----------
+        text
+            The message; sent as UTF-8.
+
+        Raises
+        ------
+        ConnectionLost
+            If the connection has ended, or ends here; a peer that does not read ends it too.
+        """
+        self._raise_if_ended()
+        try:
+            self._send(text.encode(), websocket.ABNF.OPCODE_TEXT, timeout=self._send_timeout)
+        except ConnectionLost as error:
+            self._end(error)
+            raise
+
+    def close(self, code: int = 1000, *, timeout: float = 1.0) -> None:
+        """Send a close frame, wait for the peer's, and free the socket; idempotent.
+
+        Messages that arrive meanwhile are dropped.
+
+        Parameters
+        ----------
+        code
+            Close code to send.
+        timeout
+            Seconds that sending and waiting may take, each.
+        """
+        if self._ending is None:
+            self._ending = ConnectionLost("the connection was closed on this side", close_code=code)
+            # However it ends, it ends: a peer that is gone or broken cannot answer.
+            with contextlib.suppress(NetworkError):
+                self._send_close(code, timeout=timeout)
+                self._wait_for_close(timeout)
+        self._release()
+
+    def abort(self) -> None:
+        """End the connection now, from any thread; idempotent, does not wait.
+
+        A `receive` or `send` that is waiting wakes and raises `ConnectionLost`, and so does every
+        later one. The owner still calls `close`, or the failing `receive` frees the socket.
+        """
+        self._is_aborted = True
+        # OSError: the peer was faster, or the socket is closed already.
+        with self._descriptor_lock, contextlib.suppress(OSError):
+            # Not SSLSocket.shutdown: it drops the TLS state under a concurrent recv or send, which
+            # would then fail with a ValueError, or handle bytes that are not encrypted.
+            socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _read(self, timeout: float) -> bytes:
+        # Returns nothing where the time passed; the end of the stream is an error.
+        self._set_timeout(timeout)
+        try:
+            # Over TLS this is one record, 16 KiB at most, so no decrypted byte stays behind.
+            data = self._socket.recv(_READ_SIZE)
+        except (TimeoutError, BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return b""
+        except OSError as error:
+            self._raise_if_aborted()
+            raise ConnectionLost(f"the connection broke: {_reason_of(error)}") from error
+        self._raise_if_aborted()
+        if not data:
+            raise ConnectionLost("the peer ended the connection without a close frame")
+        return data
+
+    def _send(self, payload: bytes, opcode: int, *, timeout: float) -> None:
+        self._set_timeout(timeout)
+        try:
+            self._client.send(payload, opcode)
+        except (websocket.WebSocketException, OSError) as error:
+            self._raise_if_aborted()
+            # Part of the frame may be on its way, so nothing can follow it.
+            raise ConnectionLost(f"a message could not be sent: {_reason_of(error)}") from error
+
+    def _send_close(self, code: int, *, timeout: float) -> None:
+        payload = b"" if code == NO_STATUS else code.to_bytes(2, "big")
+        self._send(payload, websocket.ABNF.OPCODE_CLOSE, timeout=timeout)
+
+    def _set_timeout(self, timeout: float) -> None:
+        # Each settimeout is a system call.
+        if timeout != self._socket_timeout:
+            self._socket.settimeout(timeout)
+            self._socket_timeout = timeout
+
+    def _answer_pings(self, controls: Sequence[Control]) -> None:
+        for control in controls:
+            if control.opcode == PING:
+                self._send(control.payload, websocket.ABNF.OPCODE_PONG, timeout=self._send_timeout)
+
+    def _part(self, ending: Close | ProtocolViolation) -> None:
+        error = _closed_by_peer(ending) if isinstance(ending, Close) else ending
+        # The peer may be gone already; how it left is then the better news.
+        with contextlib.suppress(ConnectionLost):
+            self._send_close(error.close_code, timeout=_FAREWELL_TIMEOUT)
+        self._end(error)
+
+    def _wait_for_close(self, timeout: float) -> None:
+        deadline = time.monotonic() + timeout
+        while self._reader.ending is None and (remaining := deadline - time.monotonic()) > 0:
+            self._reader.feed(self._read(remaining))
+
+    def _end(self, error: NetworkError) -> None:
+        self._ending = error
+        self._release()
+
+    def _release(self) -> None:
+        with self._descriptor_lock:
+            self._client.shutdown()
+
+    def _raise_if_ended(self) -> None:
+        if self._ending is not None:
+            raise self._ending.with_traceback(None)
+
+    def _raise_if_aborted(self) -> None:
+        if self._is_aborted:
+            raise ConnectionLost("the connection was aborted on this side")
+
+
+def _host_of(url: str) -> str:
+    # Raises without quoting the URL, whose query holds a token.
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+        (host or "").encode("idna")
+    except ValueError:
+        raise InvalidInput("a WebSocket address with an impossible host or port") from None
+    if parts.scheme not in ("ws", "wss") or not host:
+        raise InvalidInput("a WebSocket address looks like ws://host/path or wss://host/path")
+    return host if port is None else f"{host}:{port}"
+
+
+def _hosts_without_proxy(url: str) -> list[str] | None:
+    # A proxy cannot reach this machine's own loopback. None leaves the environment's `no_proxy`.
+    host = urlsplit(url).hostname
+    return [host] if host is not None and is_loopback(url) else None
+
+
+def _reason_of(error: Exception) -> str:
+    # The certificate's fault is the useful part of a long OpenSSL text.
+    text = getattr(error, "verify_message", None) or getattr(error, "strerror", None) or error
+    return str(text) or type(error).__name__
+
+
+def _too_slow(host: str, timeout: float) -> Unreachable:
+    return Unreachable(f"{host} did not answer within {timeout:g} s")
+
+
+def _refusal(host: str, status: int | None) -> HandshakeRefused:
+    if status is None:
+        return HandshakeRefused(f"{host} did not answer as a WebSocket server")
+    return HandshakeRefused(
+        f"{host} refused the WebSocket upgrade with HTTP status {status}", status=status
+    )
+
+
+def _closed_by_peer(close: Close) -> ConnectionLost:
+    said = f"code {close.code}" if close.code != NO_STATUS else "no code"
+    reason = f": {close.reason}" if close.reason else ""
+    return ConnectionLost(f"the peer closed with {said}{reason}", close_code=close.code)

@@ -1,0 +1,154 @@
+"""Where the exchange is: KuCoin itself, the embedded one, or any pair of addresses."""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from kucoin_research.errors import UnknownVenue
+from kucoin_research.records import Market, market_of
+
+__all__ = ["LIVE", "Venue", "is_loopback", "resolve_venue"]
+
+_FUTURES_URL = "KUCOIN_FUTURES_URL"
+_SPOT_URL = "KUCOIN_SPOT_URL"
+_VENUE = "KUCOIN_RESEARCH_VENUE"
+
+_FORMS = "a venue is 'live', 'demo' or Venue(futures_url=…, spot_url=…)"
+
+
+@dataclass(frozen=True)
+class Venue:
+    """The REST addresses of an exchange's two markets; sockets are found through them.
+
+    Parameters
+    ----------
+    futures_url, spot_url
+        Each ``http://`` or ``https://``; a trailing slash is taken off.
+    name
+        What to call it in sessions and messages.
+
+    Raises
+    ------
+    UnknownVenue
+        If an address cannot be one.
+    """
+
+    futures_url: str
+    spot_url: str
+    name: str = "custom"
+
+    def __post_init__(self) -> None:
+        for field in ("futures_url", "spot_url"):
+            object.__setattr__(self, field, _checked_url(getattr(self, field), field))
+
+    def url(self, market: Market | str) -> str:
+        """Give the base address of a market, without a slash at its end."""
+        return self.futures_url if market_of("", market) is Market.FUTURES else self.spot_url
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether both markets are served by this machine, so that nothing leaves it."""
+        return is_loopback(self.futures_url) and is_loopback(self.spot_url)
+
+
+def _checked_url(url: object, field: str) -> str:
+    if not isinstance(url, str):
+        raise UnknownVenue(f"{field} must be an address as text, not {type(url).__name__}")
+    text = url.strip().rstrip("/")
+    try:
+        parts = urlsplit(text)
+        host, _ = parts.hostname, parts.port  # a port that is no number shows only when asked for
+    except ValueError as error:
+        raise UnknownVenue(f"{field} is no address: {error}") from error
+    # Checked first, and without repeating the address: it would put a secret into messages.
+    if "@" in parts.netloc:
+        raise UnknownVenue(f"{field} must not carry a user name or password")
+    if parts.scheme not in ("http", "https") or not host or any(c.isspace() for c in text):
+        raise UnknownVenue(
+            f"{field} must be an address like 'https://host' or 'http://127.0.0.1:80', not {url!r}"
+        )
+    if parts.query or parts.fragment:
+        raise UnknownVenue(f"{field} must end before any '?' or '#', unlike {url!r}")
+    return text
+
+
+def is_loopback(url: str) -> bool:
+    """Tell whether an address is on this very machine."""
+    host = urlsplit(url).hostname or ""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:  # a name, not a number
+        return False
+
+
+#: KuCoin itself.
+LIVE = Venue("https://api-futures.kucoin.com", "https://api.kucoin.com", "live")
+
+
+def resolve_venue(
+    venue: object = None,
+    *,
+    start_demo: Callable[[], Venue],
+    environ: Mapping[str, str] | None = None,
+) -> Venue:
+    """Find the venue that is meant.
+
+    An argument wins over the environment; there, ``KUCOIN_FUTURES_URL`` with ``KUCOIN_SPOT_URL``
+    win over ``KUCOIN_RESEARCH_VENUE``. Without any of them it is KuCoin itself.
+
+    Parameters
+    ----------
+    venue
+        A ``Venue``, ``"live"``, ``"demo"``, anything with ``futures_url`` and ``spot_url`` (a
+        running simulated exchange), or None.
+    start_demo
+        Called when the demo is meant; starts it, or gives the one that runs.
+    environ
+        The environment, ``os.environ`` unless given.
+
+    Raises
+    ------
+    UnknownVenue
+        If it is none of these, or the environment names only one of the two addresses.
+    """
+    if venue is None:
+        return _from_environment(os.environ if environ is None else environ, start_demo)
+    if isinstance(venue, Venue):
+        return venue
+    if isinstance(venue, str):
+        return _named(venue, start_demo, f"no venue {venue!r}")
+    futures_url = getattr(venue, "futures_url", None)
+    spot_url = getattr(venue, "spot_url", None)
+    if futures_url is None or spot_url is None:
+        raise UnknownVenue(f"{type(venue).__name__} is no venue; {_FORMS}")
+    return Venue(futures_url, spot_url)
+
+
+def _from_environment(environ: Mapping[str, str], start_demo: Callable[[], Venue]) -> Venue:
+    urls = {name: environ.get(name, "").strip() for name in (_FUTURES_URL, _SPOT_URL)}
+    missing = [name for name, url in urls.items() if not url]
+    if not missing:
+        return Venue(urls[_FUTURES_URL], urls[_SPOT_URL])
+    if len(missing) == 1:
+        given = _SPOT_URL if missing[0] == _FUTURES_URL else _FUTURES_URL
+        raise UnknownVenue(f"{given} is set but {missing[0]} is not; set both, or neither")
+    name = environ.get(_VENUE, "").strip()
+    return _named(name, start_demo, f"{_VENUE} names no venue: {name!r}") if name else LIVE
+
+
+def _named(name: str, start_demo: Callable[[], Venue], complaint: str) -> Venue:
+    known = name.strip().lower()
+    if known == "live":
+        return LIVE
+    if known == "demo":
+        return start_demo()
+    close = difflib.get_close_matches(known, ["live", "demo"], n=1, cutoff=0.5)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    raise UnknownVenue(f"{complaint}{hint}; {_FORMS}")
