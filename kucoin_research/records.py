@@ -1,0 +1,404 @@
+"""The records: one flat immutable type per channel, and the schema of its frame.
+
+A record's fields are its frame's columns and its CSV's header, in the same order. Times are ``int``
+nanoseconds since 1970-01-01 UTC; missing values are ``None``.
+"""
+
+from __future__ import annotations
+
+import difflib
+from enum import Enum, StrEnum, unique
+from typing import Annotated, NamedTuple, TypeAlias, get_args, get_origin, get_type_hints
+
+import polars as pl
+
+from kucoin_research.errors import InvalidInput, UnknownChannel
+
+__all__ = [
+    "CANDLE_INTERVALS",
+    "CHANNELS",
+    "ArrivalClock",
+    "BestBidOffer",
+    "Candle",
+    "Channel",
+    "Column",
+    "Depth5",
+    "Depth50",
+    "FundingRate",
+    "Level2",
+    "MarkPrice",
+    "Market",
+    "Record",
+    "Snapshot",
+    "Status",
+    "Ticker",
+    "Trade",
+    "columns_of",
+    "market_of",
+    "parse_channel",
+    "schema_of",
+]
+
+
+@unique
+class Column(Enum):
+    """What a column holds, independent of how it is stored."""
+
+    TIME = "time"  # int ns UTC
+    INTEGER = "integer"  # exact 64-bit
+    NUMBER = "number"  # finite float
+    NUMBERS = "numbers"  # tuple of finite floats
+    SIDE = "side"  # "buy" or "sell"
+    FLAG = "flag"  # bool
+    LABEL = "label"  # text with few distinct values
+    TEXT = "text"  # any text
+
+
+Time: TypeAlias = Annotated[int | None, Column.TIME]
+Integer: TypeAlias = Annotated[int | None, Column.INTEGER]
+Number: TypeAlias = Annotated[float | None, Column.NUMBER]
+Numbers: TypeAlias = Annotated[tuple[float, ...], Column.NUMBERS]
+Side: TypeAlias = Annotated[str | None, Column.SIDE]
+Flag: TypeAlias = Annotated[bool, Column.FLAG]
+Label: TypeAlias = Annotated[str | None, Column.LABEL]
+Text: TypeAlias = Annotated[str | None, Column.TEXT]
+
+
+class Ticker(NamedTuple):
+    """Best bid and ask with sizes, and the last trade. Side is the taker's, null on spot."""
+
+    timestamp: Time
+    local_timestamp: Time
+    symbol: Label
+    sequence: Integer
+    price: Number
+    size: Number
+    side: Side
+    best_bid_price: Number
+    best_bid_size: Number
+    best_ask_price: Number
+    best_ask_size: Number
+
+
+class BestBidOffer(NamedTuple):
+    """Best bid and ask. Spot sends no sequence."""
+
+    timestamp: Time
+    local_timestamp: Time
+    symbol: Label
+    sequence: Integer
+    best_bid_price: Number
+    best_bid_size: Number
+    best_ask_price: Number
+    best_ask_size: Number
+
+
+class Trade(NamedTuple):
+    """One public execution; side is the taker's. ``trade_id`` is text, since old ones are hex."""
+
+    timestamp: Time
+    local_timestamp: Time
+    symbol: Label
+    sequence: Integer
+    trade_id: Text
+    side: Side
+    price: Number
+    size: Number
+
+
+class Candle(NamedTuple):
+    """A candle as it stood at a push; ``timestamp`` is its open time. Futures send no turnover."""
+
+    timestamp: Time
+    local_timestamp: Time
+    symbol: Label
+    interval: Label
+    open: Number
+    high: Number
+    low: Number
+    close: Number
+    volume: Number
+    turnover: Number
+
+
+class Level2(NamedTuple):
+    """One level of the order book: the size now resting at a price, 0 when none.
+
+    Side is ``buy`` for bids and ``sell`` for asks. Rows of a snapshot share one sequence.
+    """
+
+    timestamp: Time
+    local_timestamp: Time
+    symbol: Label
+    sequence: Integer
+    is_snapshot: Flag
+    side: Side
+    price: Number
+    size: Number
+
+
+class Depth5(NamedTuple):
+    """The five best bids and asks. Levels that do not exist are null; spot sends no sequence."""
+
+    timestamp: Time
+    local_timestamp: Time
+    symbol: Label
+    sequence: Integer
+    bid_price_1: Number
+    bid_price_2: Number
+    bid_price_3: Number
+    bid_price_4: Number
+    bid_price_5: Number
+    bid_size_1: Number
+    bid_size_2: Number
+    bid_size_3: Number
+    bid_size_4: Number
+    bid_size_5: Number
+    ask_price_1: Number
+    ask_price_2: Number
+    ask_price_3: Number
+    ask_price_4: Number
+    ask_price_5: Number
+    ask_size_1: Number
+    ask_size_2: Number
+    ask_size_3: Number
+    ask_size_4: Number
+    ask_size_5: Number
+
+
+class Depth50(NamedTuple):
+    """Up to fifty bids (best first) and asks (best first). Spot sends no sequence."""
+
+    timestamp: Time
+    local_timestamp: Time
+    symbol: Label
+    sequence: Integer
+    bid_prices: Numbers
+    bid_sizes: Numbers
+    ask_prices: Numbers
+    ask_sizes: Numbers
+
+
+class MarkPrice(NamedTuple):
+    """Mark and index price. Spot sends them in turn, so one of the two is null there."""
+
+    timestamp: Time
+    local_timestamp: Time
+    symbol: Label
+    mark_price: Number
+    index_price: Number
+
+
+class FundingRate(NamedTuple):
+    """Fraction of notional that longs pay to shorts; settlements have no granularity."""
+
+    timestamp: Time
+    local_timestamp: Time
+    symbol: Label
+    funding_rate: Number
+    granularity_ms: Integer
+
+
+class Snapshot(NamedTuple):
+    """24-hour statistics. ``volume`` is in base coins, ``price_change_pct`` a fraction."""
+
+    timestamp: Time
+    local_timestamp: Time
+    symbol: Label
+    last_price: Number
+    high: Number
+    low: Number
+    volume: Number
+    turnover: Number
+    price_change: Number
+    price_change_pct: Number
+
+
+class Status(NamedTuple):
+    """Something that happened to the stream itself, in the same flow as the data.
+
+    Both clocks are the local one. ``first_sequence`` and ``last_sequence`` bound what is missing.
+    """
+
+    timestamp: Time
+    local_timestamp: Time
+    symbol: Label
+    event: Label
+    channel: Label
+    detail: Text
+    first_sequence: Integer
+    last_sequence: Integer
+
+
+Record: TypeAlias = (
+    Ticker
+    | BestBidOffer
+    | Trade
+    | Candle
+    | Level2
+    | Depth5
+    | Depth50
+    | MarkPrice
+    | FundingRate
+    | Snapshot
+    | Status
+)
+
+CHANNELS: dict[str, type[Record]] = {
+    "ticker": Ticker,
+    "bbo": BestBidOffer,
+    "trade": Trade,
+    "candle": Candle,
+    "level2": Level2,
+    "depth5": Depth5,
+    "depth50": Depth50,
+    "mark_price": MarkPrice,
+    "funding_rate": FundingRate,
+    "snapshot": Snapshot,
+    "status": Status,
+}
+
+# The guide says "depth" for the incremental book.
+_ALIASES = {"depth": "level2", "level1": "bbo", "trades": "trade", "candles": "candle"}
+
+CANDLE_INTERVALS: tuple[str, ...] = (
+    "1min", "3min", "5min", "15min", "30min", "1hour", "2hour", "4hour", "6hour", "8hour",
+    "12hour", "1day", "1week", "1month",
+)  # fmt: skip
+
+_SIDES = pl.Enum(["buy", "sell"])
+_DTYPES: dict[Column, pl.DataType] = {
+    Column.TIME: pl.Datetime("ns", "UTC"),
+    Column.INTEGER: pl.Int64(),
+    Column.NUMBER: pl.Float64(),
+    Column.NUMBERS: pl.List(pl.Float64()),
+    Column.SIDE: _SIDES,
+    Column.FLAG: pl.Boolean(),
+    Column.LABEL: pl.Categorical(),
+    Column.TEXT: pl.String(),
+}
+
+
+@unique
+class Market(StrEnum):
+    """One of KuCoin's two classic products."""
+
+    FUTURES = "futures"
+    SPOT = "spot"
+
+
+def market_of(symbol: str, market: str | None = None) -> Market:
+    """Tell a symbol's market: a hyphen means spot, none means futures.
+
+    Parameters
+    ----------
+    symbol
+        As the exchange spells it, for example ``XBTUSDTM`` or ``BTC-USDT``.
+    market
+        ``"futures"`` or ``"spot"`` to override.
+
+    Raises
+    ------
+    InvalidInput
+        If ``market`` is neither.
+    """
+    if market is None:
+        return Market.SPOT if "-" in symbol else Market.FUTURES
+    try:
+        return Market(str(market).lower())
+    except ValueError:
+        raise InvalidInput(f"market must be 'futures' or 'spot', not {market!r}") from None
+
+
+class Channel(NamedTuple):
+    """A channel as asked for: its record's name, and the interval where it is a candle."""
+
+    name: str
+    interval: str | None = None
+
+    @property
+    def record(self) -> type[Record]:
+        """The record type that flows on this channel."""
+        return CHANNELS[self.name]
+
+    def __str__(self) -> str:
+        return f"{self.name}:{self.interval}" if self.interval else self.name
+
+
+def parse_channel(text: str) -> Channel:
+    """Read a channel's name, alias, or ``candle:<interval>``.
+
+    Parameters
+    ----------
+    text
+        For example ``"ticker"``, ``"depth"`` or ``"candle:5min"``; plain ``"candle"`` is 1 min.
+
+    Raises
+    ------
+    UnknownChannel
+        With the near matches and the list of names.
+    """
+    if not isinstance(text, str):
+        raise UnknownChannel(
+            f"a channel is named by a string, not by {type(text).__name__} {text!r}"
+        )
+    name, colon, interval = text.strip().partition(":")
+    name = _ALIASES.get(name.lower(), name.lower())
+    if name not in CHANNELS:
+        raise UnknownChannel(f"no channel {text!r}{_suggest(name)}; channels: {_names()}")
+    if name != "candle":
+        if colon:
+            raise UnknownChannel(f"channel {name!r} takes no interval, so {text!r} means nothing")
+        return Channel(name)
+    interval = interval if colon else "1min"
+    if interval not in CANDLE_INTERVALS:
+        raise UnknownChannel(
+            f"no candle interval {interval!r}; intervals: {', '.join(CANDLE_INTERVALS)}"
+        )
+    return Channel(name, interval)
+
+
+def _names() -> str:
+    return ", ".join(CHANNELS)
+
+
+def _suggest(name: str) -> str:
+    close = difflib.get_close_matches(name, [*CHANNELS, *_ALIASES], n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def columns_of(record: type[Record]) -> dict[str, Column]:
+    """List a record's columns in order with what each holds."""
+    hints = get_type_hints(record, include_extras=True)
+    return {
+        name: next(arg for arg in get_args(hint) if isinstance(arg, Column))
+        for name, hint in hints.items()
+        if get_origin(hint) is Annotated
+    }
+
+
+def schema_of(record: type[Record]) -> pl.Schema:
+    """Give the polars schema of a record's frame, in column order."""
+    return pl.Schema({name: _DTYPES[kind] for name, kind in columns_of(record).items()})
+
+
+class ArrivalClock:
+    """Stamps arrivals: strictly increasing, whatever the machine's clock does.
+
+    One clock serves one stream, so that its rows have one order. Not thread-safe: the stream's
+    delivery lock covers the stamping of a batch together with its delivery.
+    """
+
+    def __init__(self) -> None:
+        self._next = 0
+
+    def begin(self, now_ns: int) -> int:
+        """Give the stamp of the first record of a batch that arrived at ``now_ns`` (ns UTC).
+
+        The following records of the batch take the following integers, 1 ns apart.
+        """
+        return now_ns if now_ns > self._next else self._next
+
+    def end(self, following: int) -> None:
+        """Close the batch; ``following`` is one past the last stamp used."""
+        self._next = following
