@@ -1,0 +1,434 @@
+"""The instruments of the simulated exchange: their facts, and how lively each one is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from kucoin_research.sim.market import Market
+
+__all__ = ["LISTINGS", "Flow", "Listing", "contract_row", "symbol_row"]
+
+Row: TypeAlias = dict[str, Any]
+
+HOUR_MS = 3_600_000
+_FIRST_OPEN_MS = 1_585_555_200_000
+_NS_PER_MS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """How orders arrive at one market; prices in ticks, sizes in units of the lot size.
+
+    Parameters
+    ----------
+    actions_per_second
+        Average rate at which someone does something; most actions change one or two levels.
+    trade_share
+        Fraction of actions in quiet times that take liquidity.
+    levels
+        Price levels that the market tends to hold on each side.
+    gap_ticks
+        Average distance between neighbouring levels near the touch.
+    spread_ticks
+        Widest spread that market makers leave alone.
+    band_ticks
+        How far the fundamental value moves before market makers follow it.
+    order_size, trade_size
+        Medians of the heavy-tailed sizes of resting and of taking orders.
+    round_ticks
+        Prices that people like are multiples of this; the walls stand there.
+    """
+
+    actions_per_second: float
+    trade_share: float
+    levels: int
+    gap_ticks: float
+    spread_ticks: int
+    band_ticks: float
+    order_size: int
+    trade_size: int
+    round_ticks: int
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """One instrument: what KuCoin says about it, and the flow that the simulation gives it.
+
+    ``tick_size`` and ``lot_size`` are decimal text. A unit of size is one lot on futures and one
+    ``lot_size`` of base coins on spot. ``multiplier`` is in base coins per lot: -1 on inverse
+    contracts, 1 on spot. ``volume_per_minute`` is what this flow trades on average, in units, as
+    measured: synthetic history copies it. ``basis`` and ``basis_noise`` are the mean and spread of
+    the distance of fair price from index, as fractions of the index.
+    """
+
+    symbol: str
+    market: Literal["futures", "spot"]
+    base: str
+    quote: str
+    settle: str
+    tick_size: str
+    lot_size: str
+    multiplier: float
+    start_price: float
+    flow: Flow
+    volume_per_minute: int
+    is_inverse: bool = False
+    index_symbol: str = ""
+    index_decimals: int = 2
+    maker_fee: float = 0.0002
+    taker_fee: float = 0.0006
+    funding_interval_ms: int = 8 * HOUR_MS
+    basis: float = 0.0
+    basis_noise: float = 0.00004
+    open_interest: int = 0
+    max_leverage: int = 100
+    zone: str = "USDS"
+
+    @property
+    def price_decimals(self) -> int:
+        """Digits after the point in a price."""
+        return _decimals(self.tick_size)
+
+    @property
+    def size_decimals(self) -> int:
+        """Digits after the point in a size."""
+        return _decimals(self.lot_size)
+
+    @property
+    def tick_units(self) -> int:
+        """Tick size as an integer of ``10 ** -price_decimals``."""
+        return int(Decimal(self.tick_size).scaleb(self.price_decimals))
+
+    @property
+    def lot_units(self) -> int:
+        """Lot size as an integer of ``10 ** -size_decimals``."""
+        return int(Decimal(self.lot_size).scaleb(self.size_decimals))
+
+
+def contract_row(listing: Listing, market: Market | None, now_ns: int) -> Row:
+    """Return a futures listing as ``GET /api/v1/contracts/{symbol}`` does (P3.1).
+
+    Parameters
+    ----------
+    listing
+        A futures listing.
+    market
+        Its market, for the live fields; None gives an instrument without trading yet.
+    now_ns
+        Virtual time, ns since 1970.
+    """
+    return (
+        _contract_facts(listing)
+        | _funding_facts(listing, market, now_ns)
+        | _live_facts(listing, market, now_ns)
+    )
+
+
+def symbol_row(listing: Listing) -> Row:
+    """Return a spot listing as ``GET /api/v2/symbols/{symbol}`` does (P4.1)."""
+    return {
+        "symbol": listing.symbol,
+        "name": listing.symbol,
+        "baseCurrency": listing.base,
+        "quoteCurrency": listing.quote,
+        "feeCurrency": listing.quote,
+        "market": listing.zone,
+        "baseMinSize": _plain(Decimal(listing.lot_size) * 1_000),
+        "quoteMinSize": "0.00001" if listing.quote == "BTC" else "0.1",
+        "baseMaxSize": "10000000000",
+        "quoteMaxSize": "99999999",
+        "baseIncrement": listing.lot_size,
+        "quoteIncrement": "0.00000001" if listing.quote == "BTC" else "0.000001",
+        "priceIncrement": listing.tick_size,
+        "priceLimitRate": "0.1",
+        "minFunds": "0.00001" if listing.quote == "BTC" else "0.1",
+        "isMarginEnabled": True,
+        "enableTrading": True,
+        "feeCategory": 1,
+        "makerFeeCoefficient": "1.00",
+        "takerFeeCoefficient": "1.00",
+        "st": False,
+        "callauctionIsEnabled": False,
+        "callauctionPriceFloor": None,
+        "callauctionPriceCeiling": None,
+        "callauctionFirstStageStartTime": None,
+        "callauctionSecondStageStartTime": None,
+        "callauctionThirdStageStartTime": None,
+        "tradingStartTime": None,
+    }
+
+
+def _contract_facts(listing: Listing) -> Row:
+    symbol, base, quote = listing.symbol, listing.base, listing.quote
+    hours = listing.funding_interval_ms // HOUR_MS
+    human = "BTC" if base == "XBT" else base
+    return {
+        "symbol": symbol,
+        "displaySymbol": f"{human}{quote}",
+        "displayBaseCurrency": human,
+        "rootSymbol": listing.settle if listing.is_inverse else quote,
+        "type": "FFWCSX",
+        "firstOpenDate": _FIRST_OPEN_MS,
+        "expireDate": None,
+        "settleDate": None,
+        "baseCurrency": base,
+        "quoteCurrency": quote,
+        "settleCurrency": listing.settle,
+        "maxOrderQty": 1_000_000,
+        "marketMaxOrderQty": 1_000_000,
+        "maxPrice": 1_000_000.0,
+        "lotSize": int(listing.lot_size),
+        "tickSize": float(listing.tick_size),
+        "indexPriceTickSize": 10.0**-listing.index_decimals,
+        "multiplier": listing.multiplier,
+        "initialMargin": 1 / listing.max_leverage,
+        "maintainMargin": 0.5 / listing.max_leverage,
+        "maxRiskLimit": 100_000,
+        "minRiskLimit": 100_000,
+        "riskStep": 50_000,
+        "makerFeeRate": listing.maker_fee,
+        "takerFeeRate": listing.taker_fee,
+        "makerFixFee": 0.0,
+        "takerFixFee": 0.0,
+        "isQuanto": False,
+        "settlementFee": None,
+        "isDeleverage": True,
+        "isInverse": listing.is_inverse,
+        "markMethod": "FairPrice",
+        "fairMethod": "FundingRate",
+        "fundingBaseSymbol": f".{base}INT8H",
+        "fundingQuoteSymbol": f".{quote}INT8H",
+        "fundingRateSymbol": f".{symbol}FPI{hours}H",
+        "fundingBaseSymbol1M": f".{base}INT",
+        "fundingQuoteSymbol1M": f".{quote}INT",
+        "premiumsSymbol1M": f".{symbol}PI",
+        "premiumsSymbol8H": f".{symbol}PI{hours}H",
+        "indexSymbol": listing.index_symbol,
+        "settlementSymbol": "",
+        "status": "Open",
+        "maxLeverage": listing.max_leverage,
+        "sourceExchanges": ["okex", "binance", "kucoin", "bybit", "bitget"],
+        "k": 490.0,
+        "m": 300.0,
+        "f": 1.3,
+        "mmrLimit": 0.3,
+        "mmrLevConstant": float(listing.max_leverage),
+        "supportCross": True,
+        "marketStage": "NORMAL",
+        "marketType": "CRYPTO",
+        "assetClass": "CRYPTO",
+        "subMarketType": None,
+    }
+
+
+def _funding_facts(listing: Listing, market: Market | None, now_ns: int) -> Row:
+    interval = listing.funding_interval_ms
+    now_ms = now_ns // _NS_PER_MS
+    start = now_ms - now_ms % interval
+    return {
+        "fundingFeeRate": market.funding_rate(now_ns) if market else 0.0,
+        "predictedFundingFeeRate": None,
+        "lastTimeFundingRate": market.settled_funding(start * _NS_PER_MS) if market else 0.0,
+        "fundingRateGranularity": interval,
+        "effectiveFundingRateCycleStartTime": start,
+        "currentFundingRateGranularity": interval,
+        "fundingRateCap": 0.003,
+        "fundingRateFloor": -0.003,
+        "dailyInterestRate": 0.0003,
+        "nextFundingRateTime": start + interval - now_ms,
+        "nextFundingRateDateTime": start + interval,
+    }
+
+
+def _live_facts(listing: Listing, market: Market | None, now_ns: int) -> Row:
+    price = listing.start_price
+    if market is None:
+        prices = dict.fromkeys(("markPrice", "indexPrice", "lastTradePrice"), price)
+        day = dict.fromkeys(("lowPrice", "highPrice"), price)
+        zeros = dict.fromkeys(("turnoverOf24h", "volumeOf24h", "priceChg", "priceChgPct"), 0.0)
+        return {"openInterest": "0"} | prices | day | zeros | _price_band(price)
+    stats = market.stats_24h(now_ns)
+    mark = market.mark_price(now_ns)
+    return {
+        "openInterest": str(market.open_interest(now_ns)),
+        "turnoverOf24h": stats.turnover,
+        "volumeOf24h": stats.volume,
+        "markPrice": mark,
+        "indexPrice": market.index_price(now_ns),
+        "lastTradePrice": stats.last,
+        "lowPrice": stats.low,
+        "highPrice": stats.high,
+        "priceChg": stats.change,
+        "priceChgPct": stats.change_pct,
+    } | _price_band(mark)
+
+
+def _price_band(price: float) -> Row:
+    return {"buyLimit": round(price * 1.05, 8), "sellLimit": round(price * 0.95, 8)}
+
+
+def _decimals(text: str) -> int:
+    return len(text.partition(".")[2])
+
+
+def _plain(number: Decimal) -> str:
+    text = f"{number:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _by_symbol(*listings: Listing) -> dict[str, Listing]:
+    return {listing.symbol: listing for listing in listings}
+
+
+def _perpetual(symbol: str, base: str, tick: str, multiplier: float, **facts: Any) -> Listing:
+    return Listing(
+        symbol,
+        "futures",
+        base,
+        facts.pop("quote", "USDT"),
+        facts.pop("settle", "USDT"),
+        tick,
+        "1",
+        multiplier,
+        **({"basis": -0.00045, "basis_noise": 0.00018} | facts),
+    )
+
+
+def _spot(base: str, quote: str, tick: str, lot: str, **facts: Any) -> Listing:
+    symbol = f"{base}-{quote}"
+    fees = {"maker_fee": 0.001, "taker_fee": 0.001}
+    return Listing(symbol, "spot", base, quote, quote, tick, lot, 1.0, **(fees | facts))
+
+
+_XBTUSDTM = _perpetual(
+    "XBTUSDTM",
+    "XBT",
+    "0.1",
+    0.001,
+    start_price=86_200.0,
+    index_symbol=".KXBTUSDT",
+    flow=Flow(62.0, 0.05, 1_000, 3.0, 1, 16.0, 240, 9, 100),
+    volume_per_minute=10_000,
+    open_interest=6_748_176,
+    max_leverage=125,
+)
+
+LISTINGS: dict[str, Listing] = _by_symbol(
+    _XBTUSDTM,
+    _perpetual(
+        "ETHUSDTM",
+        "ETH",
+        "0.01",
+        0.01,
+        start_price=2_750.0,
+        index_symbol=".KETHUSDT",
+        flow=Flow(36.0, 0.05, 600, 3.0, 1, 12.0, 200, 12, 100),
+        volume_per_minute=6_100,
+        open_interest=5_210_400,
+    ),
+    _perpetual(
+        "SOLUSDTM",
+        "SOL",
+        "0.001",
+        0.1,
+        start_price=142.0,
+        index_symbol=".KSOLUSDT",
+        index_decimals=3,
+        flow=Flow(18.0, 0.05, 400, 3.0, 3, 9.0, 150, 10, 100),
+        volume_per_minute=2_500,
+        open_interest=2_870_000,
+        max_leverage=75,
+    ),
+    _perpetual(
+        "DOGEUSDTM",
+        "DOGE",
+        "0.00001",
+        100.0,
+        start_price=0.21,
+        index_symbol=".KDOGEUSDT",
+        index_decimals=6,
+        flow=Flow(10.0, 0.05, 300, 1.5, 1, 2.0, 90, 8, 100),
+        volume_per_minute=1_400,
+        open_interest=1_460_000,
+        max_leverage=75,
+    ),
+    _perpetual(
+        "KCSUSDTM",
+        "KCS",
+        "0.001",
+        0.1,
+        start_price=11.6,
+        index_symbol=".KKCSUSDT",
+        index_decimals=4,
+        flow=Flow(1.6, 0.05, 90, 2.5, 6, 3.0, 120, 20, 100),
+        volume_per_minute=650,
+        funding_interval_ms=4 * HOUR_MS,
+        open_interest=184_000,
+        max_leverage=20,
+    ),
+    replace(
+        _XBTUSDTM,
+        symbol="XBTUSDCM",
+        quote="USDC",
+        settle="USDC",
+        index_symbol=".KXBTUSDC",
+        flow=Flow(8.0, 0.04, 200, 6.0, 6, 30.0, 60, 5, 100),
+        volume_per_minute=1_100,
+        open_interest=96_300,
+    ),
+    _perpetual(
+        "XBTUSDM",
+        "XBT",
+        "0.1",
+        -1.0,
+        start_price=86_200.0,
+        quote="USD",
+        settle="XBT",
+        is_inverse=True,
+        index_symbol=".BXBT",
+        flow=Flow(8.0, 0.04, 250, 6.0, 4, 30.0, 3_000, 400, 100),
+        volume_per_minute=91_000,
+        open_interest=31_200_000,
+        max_leverage=125,
+    ),
+    _spot(
+        "BTC",
+        "USDT",
+        "0.1",
+        "0.00000001",
+        start_price=86_200.0,
+        flow=Flow(50.0, 0.05, 700, 3.0, 1, 16.0, 12_000_000, 400_000, 100),
+        volume_per_minute=410_000_000,
+    ),
+    _spot(
+        "ETH",
+        "USDT",
+        "0.01",
+        "0.0000001",
+        start_price=2_750.0,
+        flow=Flow(30.0, 0.05, 500, 3.0, 1, 12.0, 25_000_000, 900_000, 100),
+        volume_per_minute=430_000_000,
+    ),
+    _spot(
+        "KCS",
+        "USDT",
+        "0.001",
+        "0.0001",
+        start_price=11.6,
+        flow=Flow(2.0, 0.05, 120, 2.5, 5, 3.0, 900_000, 120_000, 100),
+        volume_per_minute=4_900_000,
+    ),
+    _spot(
+        "ETH",
+        "BTC",
+        "0.00001",
+        "0.0000001",
+        start_price=0.0319,
+        flow=Flow(2.0, 0.04, 110, 1.0, 1, 1.0, 9_000_000, 800_000, 10),
+        volume_per_minute=18_000_000,
+        zone="BTC",
+    ),
+)

@@ -1,0 +1,273 @@
+"""The matching engine: one limit-order book by price and time, and the events it tells.
+
+The two sides of the book are one class. Prices are kept as *keys*, the price in ticks for bids and
+minus the price in ticks for asks, so that the best level always has the greatest key.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Callable
+from typing import Literal, NamedTuple, TypeAlias
+
+__all__ = [
+    "MS_NS",
+    "BookChange",
+    "BookSide",
+    "Event",
+    "MatchingBook",
+    "Order",
+    "Side",
+    "Trade",
+]
+
+Side: TypeAlias = Literal["buy", "sell"]
+
+MS_NS = 1_000_000
+# KuCoin's futures order ids carry the milliseconds since about this instant above 22 bits of
+# counter (read off the sample in P6.5).
+_ORDER_EPOCH_MS = 1_672_813_200_000
+_COUNTER_BITS = 22
+_COUNTER_MASK = (1 << _COUNTER_BITS) - 1
+
+
+class BookChange(NamedTuple):
+    """One level of the book now rests this size (0: the level is gone)."""
+
+    time_ns: int
+    sequence: int
+    side: Side
+    price_ticks: int
+    size: int
+
+
+class Trade(NamedTuple):
+    """One fill of one maker order; ``side`` is the taker's.
+
+    ``book_sequence`` is the sequence of the `BookChange` in which the fill shows. Fills at one
+    level share it, and it follows them directly.
+    """
+
+    time_ns: int
+    sequence: int
+    trade_id: str
+    side: Side
+    price_ticks: int
+    size: int
+    maker_order_id: str
+    taker_order_id: str
+    book_sequence: int
+
+
+Event: TypeAlias = BookChange | Trade
+
+
+class Order:
+    """One order; ``remaining`` falls as it is filled, ``owner`` is None for the random flow."""
+
+    __slots__ = ("key", "number", "owner", "remaining", "side")
+
+    def __init__(self, number: int, side: Side, key: int, size: int, owner: str | None) -> None:
+        self.number = number
+        self.side: Side = side
+        self.key = key
+        self.remaining = size
+        self.owner = owner
+
+    @property
+    def price_ticks(self) -> int:
+        """Limit price in ticks."""
+        return self.key if self.side == "buy" else -self.key
+
+
+class BookSide:
+    """One side of the book: ``keys`` ascending (best last), sizes and queues by key."""
+
+    __slots__ = ("keys", "name", "orders", "queues", "sign", "sizes")
+
+    def __init__(self, name: Side) -> None:
+        self.name: Side = name
+        self.sign = 1 if name == "buy" else -1
+        self.keys: list[int] = []
+        self.sizes: dict[int, int] = {}
+        self.queues: dict[int, list[Order]] = {}
+        self.orders = 0
+
+    @property
+    def best_ticks(self) -> int | None:
+        """Best price in ticks, or None on an empty side."""
+        return self.keys[-1] * self.sign if self.keys else None
+
+    def levels(self, depth: int | None = None) -> list[tuple[int, int]]:
+        """Return ``(price_ticks, size)`` per level, best first, at most ``depth`` of them."""
+        sign, sizes = self.sign, self.sizes
+        keys = self.keys if depth is None else self.keys[max(0, len(self.keys) - depth) :]
+        return [(key * sign, sizes[key]) for key in reversed(keys)]
+
+    def remove_key(self, key: int) -> None:
+        """Forget a level that has no orders left."""
+        keys = self.keys
+        if keys[-1] == key:
+            keys.pop()
+        else:
+            del keys[bisect_left(keys, key)]
+        del self.sizes[key]
+        del self.queues[key]
+
+
+class MatchingBook:
+    """Price-time priority matching; every change is appended to ``events``.
+
+    Parameters
+    ----------
+    sequence
+        Book sequence before the first change.
+    trade_sequence
+        Trade sequence before the first trade.
+    order_text
+        Turns an order number into the id that KuCoin would print.
+    trade_step
+        Draws by how much the trade sequence grows, 1 or more.
+    on_trade
+        Called with each trade as it happens.
+    """
+
+    def __init__(
+        self,
+        sequence: int,
+        trade_sequence: int,
+        *,
+        order_text: Callable[[int], str],
+        trade_step: Callable[[], int],
+        on_trade: Callable[[Trade], None],
+    ) -> None:
+        self.bids = BookSide("buy")
+        self.asks = BookSide("sell")
+        self.events: list[Event] = []
+        self.sequence = sequence
+        self.time_ns = 0
+        self._trade_sequence = trade_sequence
+        self._order_text = order_text
+        self._trade_step = trade_step
+        self._on_trade = on_trade
+        self._id_base = 0
+        self._counter = 0
+
+    def set_time(self, time_ms: int) -> None:
+        """Stamp what follows with this virtual time."""
+        self.time_ns = time_ms * MS_NS
+        self._id_base = abs(time_ms - _ORDER_EPOCH_MS) << _COUNTER_BITS
+
+    def make_order(self, side: BookSide, key: int, size: int, owner: str | None = None) -> Order:
+        """Give a new order its number without entering it."""
+        self._counter = (self._counter + 1) & _COUNTER_MASK
+        return Order(self._id_base | self._counter, side.name, key, size, owner)
+
+    def add(self, side: BookSide, key: int, size: int) -> None:
+        """Enter a flow order that is known not to cross."""
+        self.rest(side, self.make_order(side, key, size))
+
+    def rest(self, side: BookSide, order: Order) -> None:
+        """Queue an order at its price; the caller has made sure that it does not cross."""
+        key = order.key
+        queue = side.queues.get(key)
+        total = order.remaining
+        if queue is None:
+            side.queues[key] = [order]
+            keys = side.keys
+            if not keys or key > keys[-1]:
+                keys.append(key)
+            else:
+                insort(keys, key)
+        else:
+            queue.append(order)
+            total += side.sizes[key]
+        side.sizes[key] = total
+        side.orders += 1
+        self._tell(side, key, total)
+
+    def take(self, order: Order) -> None:
+        """Match an order against the other side as far as its price allows."""
+        side = self.asks if order.side == "buy" else self.bids
+        limit = -order.key
+        while order.remaining and side.keys and side.keys[-1] >= limit:
+            self._take_level(order, side, side.keys[-1])
+
+    def cancel(self, side: BookSide, order: Order) -> None:
+        """Take a resting order out of the book."""
+        key = order.key
+        queue = side.queues[key]
+        queue.remove(order)
+        side.orders -= 1
+        total = side.sizes[key] - order.remaining
+        if queue:
+            side.sizes[key] = total
+        else:
+            side.remove_key(key)
+        self._tell(side, key, total)
+
+    def cancel_level(self, side: BookSide, key: int) -> bool:
+        """Take the flow's orders out of one level at once; False if accounts' orders remain."""
+        queue = side.queues[key]
+        kept = [order for order in queue if order.owner is not None]
+        if len(kept) == len(queue):
+            return False
+        side.orders -= len(queue) - len(kept)
+        total = sum(order.remaining for order in kept)
+        if kept:
+            side.queues[key] = kept
+            side.sizes[key] = total
+        else:
+            side.remove_key(key)
+        self._tell(side, key, total)
+        return not kept
+
+    def _take_level(self, taker: Order, side: BookSide, key: int) -> None:
+        queue = side.queues[key]
+        total = side.sizes[key]
+        while queue and taker.remaining:
+            maker = queue[0]
+            size = min(maker.remaining, taker.remaining)
+            maker.remaining -= size
+            taker.remaining -= size
+            total -= size
+            self._tell_trade(taker, maker, size)
+            if not maker.remaining:
+                del queue[0]
+                side.orders -= 1
+        if queue:
+            side.sizes[key] = total
+        else:
+            side.remove_key(key)
+        self._tell(side, key, total)
+
+    def _tell(self, side: BookSide, key: int, total: int) -> None:
+        self.sequence = sequence = self.sequence + 1
+        self.events.append(BookChange(self.time_ns, sequence, side.name, key * side.sign, total))
+
+    def _tell_trade(self, taker: Order, maker: Order, size: int) -> None:
+        self._trade_sequence += self._trade_step()
+        trade = Trade(
+            self.time_ns,
+            self._trade_sequence,
+            str(self._trade_sequence),
+            taker.side,
+            maker.price_ticks,
+            size,
+            self._order_text(maker.number),
+            self._order_text(taker.number),
+            self.sequence + 1,
+        )
+        self.events.append(trade)
+        self._on_trade(trade)
+
+
+def futures_order_text(number: int) -> str:
+    """Spell an order number as futures do: decimal digits."""
+    return str(number)
+
+
+def spot_order_text(number: int, machine: str) -> str:
+    """Spell an order number as spot does: 24 hex digits, seconds first, counter last."""
+    seconds = ((number >> _COUNTER_BITS) + _ORDER_EPOCH_MS) // 1_000
+    return f"{seconds & 0xFFFFFFFF:08x}{machine}{number & 0xFFFFFF:06x}"

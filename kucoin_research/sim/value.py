@@ -1,0 +1,265 @@
+"""What a coin is worth at any instant, before the exchange opened as well as after.
+
+Everything here is a pure function of a seed and a time. Nothing has to be generated in order, so a
+candle of last month and the live price come from one path and meet without a jump.
+
+The path is refined from coarse to fine: days (a mean-reverting walk away from an anchor day),
+minutes bridged between days, seconds bridged between minutes, straight lines between seconds.
+Volatility is a product of noises on several time scales, which gives clusters and bursts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from math import exp, fsum, sqrt
+from random import Random
+from typing import TypeVar
+
+from kucoin_research.errors import InvalidInput
+
+__all__ = ["BASES", "FundamentalValue", "Noise"]
+
+SECOND_NS = 1_000_000_000
+MINUTES_PER_DAY = 1_440
+SECONDS_PER_DAY = 86_400
+MINUTES_PER_YEAR = 525_600
+ANCHOR_DAY = 20_454  # 2026-01-01, in days since 1970: the day that opens at the base's start price
+
+# Share of yesterday's deviation that is left today. Prices then stay within a factor of two or so
+# of the start price for ever, whatever year the virtual clock shows.
+_DAILY_MEMORY = 0.996
+
+_VOLATILITY_SCALES = ((1_440, 0.30), (240, 0.35), (30, 0.35), (5, 0.35))
+_VOLATILITY_VARIANCE = fsum(weight * weight for _, weight in _VOLATILITY_SCALES) * 2 / 3
+
+_K = TypeVar("_K")
+_V = TypeVar("_V")
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """How the price of one coin behaves; volatilities are per square root of a year."""
+
+    start_price: float
+    market_beta: float
+    own_volatility: float
+
+
+BASES: dict[str, Base] = {
+    "XBT": Base(86_200.0, 1.0, 0.12),
+    "ETH": Base(2_750.0, 1.2, 0.30),
+    "SOL": Base(142.0, 1.3, 0.45),
+    "DOGE": Base(0.21, 1.3, 0.50),
+    "KCS": Base(11.6, 0.6, 0.25),
+}
+MARKET_VOLATILITY = 0.35
+_ALIASES = {"BTC": "XBT"}
+
+
+class Noise:
+    """Smooth noise around zero: sums of straight lines between normal draws on several scales.
+
+    Parameters
+    ----------
+    name
+        Seed text; equal names give equal noise.
+    scales
+        Pairs of (minutes between draws, standard deviation of the draws). Scales divide a day and
+        each other.
+    """
+
+    def __init__(self, name: str, scales: Sequence[tuple[int, float]]) -> None:
+        self._name = name
+        self._scales = tuple(scales)
+        self._grid = min(scale for scale, _ in scales)
+        self._days: dict[int, list[float]] = {}
+
+    def day(self, day: int) -> list[float]:
+        """Return the noise at each minute of a day and at its end: 1,441 values."""
+        return _cached(self._days, day, self._build_day, capacity=8)
+
+    def at(self, minute: float) -> float:
+        """Return the noise at a time in minutes since 1970."""
+        whole = int(minute // 1)
+        day, offset = divmod(whole, MINUTES_PER_DAY)
+        values = self.day(day)
+        return values[offset] + (values[offset + 1] - values[offset]) * (minute - whole)
+
+    def _build_day(self, day: int) -> list[float]:
+        nodes = self._nodes(day)
+        # The first draws of the next day close this one, so days join without a step.
+        following = Random(f"{self._name}:{day + 1}")
+        for line in nodes:
+            line.append(following.gauss(0.0, 1.0))
+        points = MINUTES_PER_DAY // self._grid
+        coarse = [0.0] * (points + 1)
+        for (scale, weight), line in zip(self._scales, nodes, strict=True):
+            _add_lines(coarse, line, scale // self._grid, weight)
+        values = [0.0] * (MINUTES_PER_DAY + 1)
+        _add_lines(values, coarse, self._grid, 1.0)
+        return values
+
+    def _nodes(self, day: int) -> list[list[float]]:
+        rng = Random(f"{self._name}:{day}")
+        nodes = [[rng.gauss(0.0, 1.0)] for _ in self._scales]
+        for (scale, _), line in zip(self._scales, nodes, strict=True):
+            line.extend(rng.gauss(0.0, 1.0) for _ in range(MINUTES_PER_DAY // scale - 1))
+        return nodes
+
+
+class _Path:
+    # A walk of logarithms, zero at the anchor day.
+
+    def __init__(self, name: str, yearly_volatility: float) -> None:
+        self._name = name
+        self._minute_volatility = yearly_volatility / sqrt(MINUTES_PER_YEAR)
+        self._day_volatility = yearly_volatility / sqrt(365)
+        self._noise = Noise(f"{name}:volatility", _VOLATILITY_SCALES)
+        self._later = [0.0]
+        self._earlier = [0.0]
+        self._minutes: dict[int, list[float]] = {}
+        self._seconds: dict[int, list[float]] = {}
+
+    def minutes(self, day: int) -> list[float]:
+        # 1,441 values: each minute of the day and its end.
+        return _cached(self._minutes, day, self._build_minutes, capacity=8)
+
+    def second(self, second: int) -> float:
+        minute, offset = divmod(second, 60)
+        return _cached(self._seconds, minute, self._build_seconds, capacity=8)[offset]
+
+    def volatility(self, minute: float) -> float:
+        # Relative to the long-run level: 1.0 on average.
+        return exp(self._noise.at(minute) - _VOLATILITY_VARIANCE / 2)
+
+    def _day_open(self, day: int) -> float:
+        # A stationary Gaussian walk looks the same in both directions, so one recipe serves both.
+        distance = day - ANCHOR_DAY
+        side, sign = (self._later, "+") if distance >= 0 else (self._earlier, "-")
+        while len(side) <= abs(distance):
+            step = Random(f"{self._name}:day:{sign}{len(side)}").gauss(0.0, self._day_volatility)
+            side.append(side[-1] * _DAILY_MEMORY + step)
+        return side[abs(distance)]
+
+    def _build_minutes(self, day: int) -> list[float]:
+        start, end = self._day_open(day), self._day_open(day + 1)
+        gauss = Random(f"{self._name}:minutes:{day}").gauss
+        level = self._minute_volatility * exp(-_VOLATILITY_VARIANCE)
+        scales = [level * exp(noise) for noise in self._noise.day(day)[:-1]]
+        return _bridge(start, end, [gauss(0.0, scale) for scale in scales], scales)
+
+    def _build_seconds(self, minute: int) -> list[float]:
+        day, offset = divmod(minute, MINUTES_PER_DAY)
+        values = self.minutes(day)
+        gauss = Random(f"{self._name}:seconds:{minute}").gauss
+        level = self._minute_volatility * self.volatility(minute) / sqrt(60) * 0.6
+        scales = [level * exp(gauss(0.0, 0.7)) for _ in range(60)]
+        steps = [gauss(0.0, scale) for scale in scales]
+        return _bridge(values[offset], values[offset + 1], steps, scales)
+
+
+class FundamentalValue:
+    """The price of one coin in dollars as a pure function of time.
+
+    Coins share a market factor, so they move together; each adds its own walk.
+
+    Parameters
+    ----------
+    seed
+        Seed of the simulated exchange; equal seeds give equal paths.
+    base
+        Coin, such as ``"XBT"`` (``"BTC"`` means the same) or ``"ETH"``; see ``BASES``.
+
+    Raises
+    ------
+    InvalidInput
+        If the coin is not known.
+
+    Examples
+    --------
+    >>> FundamentalValue(7, "XBT").at(0) == FundamentalValue(7, "BTC").at(0)
+    True
+    """
+
+    def __init__(self, seed: int, base: str) -> None:
+        base = _ALIASES.get(base, base)
+        if base not in BASES:
+            raise InvalidInput(f"no coin {base!r}; coins: {', '.join(BASES)}")
+        self.base = base
+        facts = BASES[base]
+        self._start_price = facts.start_price
+        self._beta = facts.market_beta
+        self._market = _Path(f"{seed}:market", MARKET_VOLATILITY)
+        self._own = _Path(f"{seed}:{base}", facts.own_volatility)
+        market, own = (facts.market_beta * MARKET_VOLATILITY) ** 2, facts.own_volatility**2
+        self._market_share = market / (market + own)
+        self.minute_volatility = sqrt((market + own) / MINUTES_PER_YEAR)
+        self._nodes: dict[int, float] = {}
+
+    def at(self, time_ns: int) -> float:
+        """Return the price at a time (ns since 1970, UTC), unrounded."""
+        second, rest = divmod(time_ns, SECOND_NS)
+        start = self._node(second)
+        if not rest:
+            return start
+        return start + (self._node(second + 1) - start) * (rest / SECOND_NS)
+
+    def minutes(self, day: int) -> list[float]:
+        """Return the price at each minute of a day (since 1970) and at its end: 1,441 values."""
+        price, beta = self._start_price, self._beta
+        pairs = zip(self._market.minutes(day), self._own.minutes(day), strict=True)
+        return [price * exp(beta * market + own) for market, own in pairs]
+
+    def activity(self, time_ns: int) -> float:
+        """Return volatility at a time relative to its long-run level, which is about 1."""
+        minute = time_ns / (60 * SECOND_NS)
+        market, own = self._market.volatility(minute), self._own.volatility(minute)
+        share = self._market_share
+        return sqrt(share * market * market + (1.0 - share) * own * own)
+
+    def _node(self, second: int) -> float:
+        return _cached(self._nodes, second, self._build_node, capacity=16)
+
+    def _build_node(self, second: int) -> float:
+        exponent = self._beta * self._market.second(second) + self._own.second(second)
+        return self._start_price * exp(exponent)
+
+
+def _cached(cache: dict[_K, _V], key: _K, build: Callable[[_K], _V], *, capacity: int) -> _V:
+    # Oldest out: callers walk through time, so the oldest entry is the one least wanted.
+    found = cache.get(key)
+    if found is None:
+        found = build(key)
+        if len(cache) >= capacity:
+            del cache[next(iter(cache))]
+        cache[key] = found
+    return found
+
+
+def _add_lines(values: list[float], nodes: Sequence[float], spacing: int, weight: float) -> None:
+    # Adds straight lines between nodes to `values`, whose last entry is the last node itself.
+    index = 0
+    for left, right in pairwise(nodes):
+        level, step = left * weight, (right - left) * weight / spacing
+        for offset in range(spacing):
+            values[index] += level + step * offset
+            index += 1
+    values[index] += nodes[-1] * weight
+
+
+def _bridge(
+    start: float, end: float, steps: Sequence[float], scales: Sequence[float]
+) -> list[float]:
+    # The walk of `steps` bent to arrive at `end`; lively steps take most of the bend, quiet ones
+    # stay quiet.
+    # fsum, because the rounding of sum() changed in Python 3.12.
+    missing = (end - start - fsum(steps)) / fsum(scale * scale for scale in scales)
+    level = start
+    values = [level]
+    for step, scale in zip(steps, scales, strict=True):
+        level += step + missing * scale * scale
+        values.append(level)
+    values[-1] = end
+    return values
