@@ -1,0 +1,10 @@
+"""Run every benchmark, one after the other: ``make bench``."""
+
+import subprocess
+import sys
+
+SCRIPTS = ("receive", "decode", "ring", "pipeline", "busy_kernel")
+
+for script in SCRIPTS:
+    print(f"\n=== benchmarks/{script}.py ===", flush=True)
+    subprocess.run([sys.executable, "-m", f"benchmarks.{script}"], check=True)

@@ -1,0 +1,596 @@
+"""The front door: what ``import kucoin_research as kr`` offers."""
+
+from __future__ import annotations
+
+import atexit
+import threading
+import time
+from collections.abc import Callable, Iterable
+from datetime import UTC, date, datetime
+from typing import Any, overload
+
+import polars as pl
+
+from kucoin_research import sim
+from kucoin_research.collect import Limit, collect
+from kucoin_research.credentials import Credentials, environment
+from kucoin_research.errors import Incomplete, InvalidInput
+from kucoin_research.instruments import Instrument, resolve_symbol, symbol_frame
+from kucoin_research.intake import Subscription
+from kucoin_research.integrity import Verdict
+from kucoin_research.records import (
+    Candle,
+    FundingRate,
+    Level2,
+    Market,
+    Record,
+    Trade,
+    market_of,
+    parse_channel,
+    schema_of,
+)
+from kucoin_research.rest import Rest
+from kucoin_research.stream import Stream
+from kucoin_research.topics import topics_for
+from kucoin_research.units import to_ns
+from kucoin_research.universe import Universe
+from kucoin_research.venues import Venue, resolve_venue
+
+__all__ = [
+    "SimulatedExchange",
+    "candles",
+    "find_venue",
+    "funding_rates",
+    "get_active_symbols",
+    "instrument",
+    "order_book",
+    "recent_trades",
+    "running",
+    "simulate",
+    "stream",
+    "stream_to_frame",
+    "symbols",
+]
+
+_universe = Universe()
+_registry_lock = threading.Lock()  # guards _running and _demo
+_running: dict[str, Stream] = {}
+_demo: SimulatedExchange | None = None
+
+Symbols = str | Iterable[str]
+Channels = str | Iterable[str]
+When = str | int | date | datetime | None
+
+
+# -- venues ----------------------------------------------------------------------------------------
+
+
+class SimulatedExchange(sim.Exchange):
+    """An exchange in a box; ``kucoin_research.simulate`` makes one."""
+
+    @property
+    def venue(self) -> Venue:
+        """Its addresses, to pass as ``venue=``."""
+        return Venue(self.futures_url, self.spot_url, "simulated")
+
+
+def simulate(*, seed: int = 7, speed: float = 1.0, **options: Any) -> SimulatedExchange:
+    """Start a simulated KuCoin on this machine: REST and WebSocket, futures and spot.
+
+    Parameters
+    ----------
+    seed
+        The same seed gives the same market, to the byte.
+    speed
+        Virtual seconds per second, from 1 to 1000. The clock stands still until the first
+        subscription.
+    **options
+        Passed on to ``kucoin_research.sim.Exchange``: ``start``,
+        ``symbols``, ``ping_interval_ms`` …
+
+    Returns
+    -------
+    SimulatedExchange
+        Running; a context manager with ``venue``, ``futures_url``, ``spot_url``, ``inject(fault)``
+        and ``close()``.
+    """
+    return SimulatedExchange(seed=seed, speed=speed, **options)
+
+
+def _start_demo() -> Venue:
+    # One per process, gone at exit: daemon threads and sockets of this process only.
+    global _demo
+    with _registry_lock:
+        if _demo is None or _demo.is_closed:
+            _demo = simulate()
+            atexit.register(_demo.close)
+        return Venue(_demo.futures_url, _demo.spot_url, "demo")
+
+
+def find_venue(venue: object = None) -> Venue:
+    """Find the venue that is meant by an argument, or by the environment and ``.env``.
+
+    Parameters
+    ----------
+    venue
+        ``"live"``, ``"demo"`` (the embedded exchange, started on first use), a ``Venue``, a running
+        simulated exchange, or ``None``: ``KUCOIN_FUTURES_URL`` with ``KUCOIN_SPOT_URL``, then
+        ``KUCOIN_RESEARCH_VENUE``, then live.
+
+    Raises
+    ------
+    UnknownVenue
+        If it is none of these.
+    """
+    return resolve_venue(venue, start_demo=_start_demo, environ=environment())
+
+
+# -- streams ---------------------------------------------------------------------------------------
+
+
+def _texts(values: object, what: str) -> list[str]:
+    listed = [values] if isinstance(values, str) else values
+    if not isinstance(listed, Iterable):
+        raise InvalidInput(f"{what} must be a string or a list of strings, not {values!r}")
+    texts = list(listed)
+    wrong = next((text for text in texts if not isinstance(text, str)), None)
+    if wrong is not None:
+        raise InvalidInput(f"{what} must be strings, and {wrong!r} is none")
+    if not texts or not all(text.strip() for text in texts):
+        raise InvalidInput(f"{what} must not be empty")
+    return list(dict.fromkeys(texts))
+
+
+def _plan(
+    symbols: Symbols, channels: Channels, market: str | None, rest: Rest
+) -> list[Subscription]:
+    """Check everything that was asked for before anything but symbol lists is requested."""
+    names = _texts(symbols, "symbols")
+    wanted = [parse_channel(text) for text in _texts(channels, "channels")]
+    subscriptions = [
+        Subscription(channel, symbol, market_of(symbol, market))
+        for symbol in names
+        for channel in dict.fromkeys(wanted)
+        if channel.name != "status"  # made here, always there
+    ]
+    if not subscriptions:
+        raise InvalidInput("channels names only 'status'; add one that the exchange sends")
+    for channel, symbol, its_market in subscriptions:
+        topics_for(channel, symbol, its_market)
+    for symbol in names:
+        its_market = market_of(symbol, market)
+        resolve_symbol(symbol, _universe.instruments(rest, its_market), its_market)
+    return subscriptions
+
+
+def _refuse_credentials(credentials: Credentials | None) -> None:
+    if credentials is not None:
+        raise InvalidInput("these channels are public and take no credentials=; leave it out")
+
+
+def _start(
+    symbols: Symbols,
+    channels: Channels,
+    *,
+    market: str | None,
+    venue: object,
+    capacity: int,
+    name: str | None,
+    on_payload: Callable[[bytes], object] | None = None,
+) -> Stream:
+    if isinstance(capacity, bool) or not isinstance(capacity, int) or capacity < 1:
+        raise InvalidInput(f"capacity must be a whole number of rows above 0, not {capacity!r}")
+    rest = Rest(find_venue(venue))
+    try:
+        subscriptions = _plan(symbols, channels, market, rest)
+    except BaseException:
+        rest.close()
+        raise
+    name = name or _default_name(subscriptions)
+    stream = Stream(subscriptions, rest, capacity=capacity, name=name, on_payload=on_payload)
+    with _registry_lock:
+        replaced = _running.get(name)
+        _running[name] = stream
+    if replaced is not None:
+        replaced.stop()
+    return stream.start()
+
+
+def _default_name(subscriptions: list[Subscription]) -> str:
+    symbols = list(dict.fromkeys(s.symbol for s in subscriptions))
+    channels = list(dict.fromkeys(str(s.channel) for s in subscriptions))
+    shown = symbols if len(symbols) <= 3 else [*symbols[:2], f"{len(symbols) - 2} more"]
+    return f"{' '.join(shown)} {' '.join(channels)}"
+
+
+def stream(
+    symbols: Symbols,
+    channels: Channels = "ticker",
+    *,
+    market: str | None = None,
+    venue: Venue | str | None = None,
+    capacity: int = 1_000_000,
+    credentials: Credentials | None = None,
+    name: str | None = None,
+) -> Stream:
+    """Start a stream that runs in the background.
+
+    Parameters
+    ----------
+    symbols
+        One symbol or several, as KuCoin spells them. A hyphen means spot; markets may be mixed.
+    channels
+        ``ticker bbo trade candle level2 depth5 depth50 mark_price funding_rate snapshot``;
+        ``candle:5min`` for other intervals, ``depth`` for ``level2``.
+    market
+        ``"futures"`` or ``"spot"`` to override what the spelling says.
+    venue
+        See ``find_venue``.
+    capacity
+        Rows kept per channel.
+    credentials
+        For private channels; the public ones take none.
+    name
+        Starting a stream under a running one's name replaces it, so cells can be run again. By
+        default the name is made of symbols and channels.
+
+    Returns
+    -------
+    Stream
+        Started. A context manager.
+
+    Raises
+    ------
+    UnknownChannel, ChannelNotOffered, UnknownSymbol, InvalidInput
+        Before anything is subscribed to.
+    Unreachable
+        If the symbol list cannot be read.
+
+    Examples
+    --------
+    >>> with stream("XBTUSDTM", ["ticker", "trade"], venue="demo") as s:
+    ...     s.wait("ticker", rows=3).height >= 3
+    True
+    """
+    _refuse_credentials(credentials)
+    return _start(symbols, channels, market=market, venue=venue, capacity=capacity, name=name)
+
+
+@overload
+def stream_to_frame(
+    symbols: Symbols,
+    channels: str = ...,
+    *,
+    minutes: float | None = ...,
+    seconds: float | None = ...,
+    rows: int | None = ...,
+    market: str | None = ...,
+    venue: Venue | str | None = ...,
+    credentials: Credentials | None = ...,
+    progress: bool = ...,
+    strict: bool = ...,
+) -> pl.DataFrame: ...
+
+
+@overload
+def stream_to_frame(
+    symbols: Symbols,
+    channels: list[str] | tuple[str, ...],
+    *,
+    minutes: float | None = ...,
+    seconds: float | None = ...,
+    rows: int | None = ...,
+    market: str | None = ...,
+    venue: Venue | str | None = ...,
+    credentials: Credentials | None = ...,
+    progress: bool = ...,
+    strict: bool = ...,
+) -> dict[str, pl.DataFrame]: ...
+
+
+def stream_to_frame(
+    symbols: Symbols,
+    channels: Channels = "ticker",
+    *,
+    minutes: float | None = None,
+    seconds: float | None = None,
+    rows: int | None = None,
+    market: str | None = None,
+    venue: Venue | str | None = None,
+    credentials: Credentials | None = None,
+    progress: bool = True,
+    strict: bool = False,
+) -> pl.DataFrame | dict[str, pl.DataFrame]:
+    """Stream for a while and return what arrived, as a frame.
+
+    Blocks, with a progress bar. "Interrupt kernel" or Ctrl-C ends it early and returns the rows so
+    far.
+
+    Parameters
+    ----------
+    symbols
+        One symbol or several, as KuCoin spells them.
+    channels
+        One channel, or a list of them.
+    minutes, seconds
+        How long, on the venue's clock from the moment every subscription is answered; added up when
+        both are given.
+    rows
+        End once every channel has that many rows, and return no more than that of each. Without
+        any of the three, only an interrupt ends it.
+    market, venue, credentials
+        As for ``stream``.
+    progress
+        Whether to show the bar.
+    strict
+        Raise when data is known to be missing.
+
+    Returns
+    -------
+    pl.DataFrame or dict[str, pl.DataFrame]
+        A frame for one channel; for a list of channels one frame each, under the names given.
+
+    Raises
+    ------
+    Incomplete
+        With ``strict=True``, if the verdict is ``INCOMPLETE``; ``.frame`` and ``.report`` hold what
+        there is.
+    UnknownChannel, ChannelNotOffered, UnknownSymbol, InvalidInput
+        Before anything is subscribed to.
+    Unreachable
+        If there is no network.
+
+    Examples
+    --------
+    >>> stream_to_frame("XBTUSDTM", rows=100, venue="demo", progress=False).height
+    100
+    """
+    _refuse_credentials(credentials)
+    limit = Limit.of(minutes, seconds, rows)
+    names = _texts(channels, "channels")
+    # Nothing that was streamed may fall out of the ring: its memory grows with the rows.
+    handle = _start(symbols, names, market=market, venue=venue, capacity=2**40, name=None)
+    with handle:
+        collect(handle, names, limit, progress=progress)
+    frames = {name: handle.frame(name) for name in names}
+    if limit.rows is not None:
+        frames = {name: frame.head(limit.rows) for name, frame in frames.items()}
+    result = frames[names[0]] if isinstance(channels, str) else frames
+    report = handle.report()
+    if strict and report.verdict is Verdict.INCOMPLETE:
+        raise Incomplete(
+            f"data of {handle.name} is missing: {_first_reason(report.channels)}; "
+            "the exception's .frame and .report hold what there is",
+            frame=result,
+            report=report,
+        )
+    return result
+
+
+def _first_reason(entries: Iterable[Any]) -> str:
+    return next(
+        f"{entry.channel} {entry.symbol}: {entry.reason}"
+        for entry in entries
+        if entry.verdict is Verdict.INCOMPLETE
+    )
+
+
+def running() -> list[Stream]:
+    """List the streams of this process that have not been stopped, in the order of their start."""
+    with _registry_lock:
+        for name in [name for name, each in _running.items() if each.stopping.is_set()]:
+            del _running[name]
+        return list(_running.values())
+
+
+@atexit.register
+def _stop_all() -> None:
+    for each in running():
+        each.stop(timeout=1.0)
+
+
+# -- metadata and history over REST ----------------------------------------------------------------
+
+
+def _instruments(rest: Rest, market: Market) -> dict[str, Instrument]:
+    return _universe.instruments(rest, market)
+
+
+def _known(symbol: str, rest: Rest, market: str | None = None) -> Market:
+    if not isinstance(symbol, str):
+        raise InvalidInput(f"symbol must be a string, not {symbol!r}")
+    its_market = market_of(symbol, market)
+    resolve_symbol(symbol, _instruments(rest, its_market), its_market)
+    return its_market
+
+
+def symbols(market: str = "futures", *, venue: Venue | str | None = None) -> pl.DataFrame:
+    """List a market's instruments.
+
+    Parameters
+    ----------
+    market
+        ``"futures"`` or ``"spot"``.
+    venue
+        See ``find_venue``.
+
+    Returns
+    -------
+    pl.DataFrame
+        One row per instrument, one column per field of ``Instrument``.
+    """
+    with Rest(find_venue(venue)) as rest:
+        return symbol_frame(_instruments(rest, market_of("", market)).values())
+
+
+def get_active_symbols(market: str = "futures", *, venue: Venue | str | None = None) -> list[str]:
+    """List the symbols of a market that can be traded now.
+
+    Parameters
+    ----------
+    market
+        ``"futures"`` or ``"spot"``.
+    venue
+        See ``find_venue``.
+    """
+    with Rest(find_venue(venue)) as rest:
+        listed = _instruments(rest, market_of("", market)).values()
+        return [each.symbol for each in listed if each.is_open]
+
+
+def instrument(
+    symbol: str, *, market: str | None = None, venue: Venue | str | None = None
+) -> Instrument:
+    """Describe one contract or pair: tick and lot size, multiplier, fees, status.
+
+    Raises
+    ------
+    UnknownSymbol
+        With near matches.
+    """
+    with Rest(find_venue(venue)) as rest:
+        return _instruments(rest, _known(symbol, rest, market))[symbol]
+
+
+def _frame(rows: Iterable[Record], record: type[Record]) -> pl.DataFrame:
+    return pl.DataFrame(list(rows), schema=schema_of(record), orient="row")
+
+
+def _instant(when: When, name: str) -> int | None:
+    """Read a point in time: ISO text, a date, a datetime (naive means UTC), or a Unix number."""
+    if when is None:
+        return None
+    if isinstance(when, bool):
+        raise InvalidInput(f"{name} must be a time, not {when!r}")
+    if isinstance(when, int):
+        return to_ns(when)
+    if isinstance(when, str):
+        try:
+            when = datetime.fromisoformat(when)
+        except ValueError:
+            raise InvalidInput(
+                f"{name}={when!r} is no time; write it like '2026-11-24' or '2026-11-24T12:00'"
+            ) from None
+    if not isinstance(when, datetime):
+        if not isinstance(when, date):
+            raise InvalidInput(f"{name} must be a time, not {when!r}")
+        when = datetime(when.year, when.month, when.day, tzinfo=UTC)
+    if when.tzinfo is None:
+        when = when.replace(tzinfo=UTC)
+    since_epoch = when - datetime(1970, 1, 1, tzinfo=UTC)
+    return (since_epoch.days * 86_400 + since_epoch.seconds) * 1_000_000_000 + (
+        since_epoch.microseconds * 1_000
+    )
+
+
+def candles(
+    symbol: str,
+    interval: str = "1min",
+    start: When = None,
+    end: When = None,
+    *,
+    market: str | None = None,
+    venue: Venue | str | None = None,
+) -> pl.DataFrame:
+    """Fetch candles.
+
+    Parameters
+    ----------
+    symbol
+        As KuCoin spells it.
+    interval
+        ``1min`` … ``1month``; futures have no ``3min`` and ``6hour`` here.
+    start, end
+        ISO text, date, datetime (naive means UTC) or Unix time; both included. Without ``start``
+        the exchange's most recent page comes.
+    market, venue
+        As for ``stream``.
+
+    Returns
+    -------
+    pl.DataFrame
+        Columns of the ``candle`` channel, ascending by open time; volume in lots on futures and
+        base coins on spot. Intervals without trades are absent.
+    """
+    channel = parse_channel(f"candle:{interval}")
+    assert channel.interval is not None  # a candle has one
+    span = _instant(start, "start"), _instant(end, "end")
+    if None not in span and span[0] > span[1]:  # type: ignore[operator]
+        raise InvalidInput(f"start={start!r} lies after end={end!r}")
+    with Rest(find_venue(venue)) as rest:
+        its_market = _known(symbol, rest, market)
+        rows = rest.candles(symbol, channel.interval, *span, market=its_market)
+        return _frame(rows, Candle)
+
+
+def recent_trades(
+    symbol: str, *, market: str | None = None, venue: Venue | str | None = None
+) -> pl.DataFrame:
+    """Fetch the last hundred trades, ascending, with the columns of the ``trade`` channel."""
+    with Rest(find_venue(venue)) as rest:
+        return _frame(rest.trades(symbol, market=_known(symbol, rest, market)), Trade)
+
+
+def funding_rates(
+    symbol: str,
+    start: When = None,
+    end: When = None,
+    *,
+    venue: Venue | str | None = None,
+) -> pl.DataFrame:
+    """Fetch settled funding rates of a perpetual contract.
+
+    Parameters
+    ----------
+    symbol
+        A futures symbol.
+    start, end
+        ISO text, date, datetime (naive means UTC) or Unix time; the last seven days when left out.
+
+    Returns
+    -------
+    pl.DataFrame
+        Columns of the ``funding_rate`` channel, ascending; ``timestamp`` is the settlement.
+    """
+    with Rest(find_venue(venue)) as rest:
+        its_market = _known(symbol, rest)
+        if its_market is not Market.FUTURES:
+            raise InvalidInput(f"{symbol!r} is a spot pair; only futures have funding rates")
+        until = _instant(end, "end") or rest.server_time(its_market)
+        since = _instant(start, "start") or until - 7 * 86_400 * 1_000_000_000
+        return _frame(rest.funding_rates(symbol, since, until), FundingRate)
+
+
+def order_book(
+    symbol: str,
+    depth: int = 100,
+    *,
+    market: str | None = None,
+    venue: Venue | str | None = None,
+) -> pl.DataFrame:
+    """Fetch the order book as it stands.
+
+    Parameters
+    ----------
+    symbol
+        As KuCoin spells it.
+    depth
+        Levels per side: up to 100; on futures more fetches the whole book.
+
+    Returns
+    -------
+    pl.DataFrame
+        Columns of the ``level2`` channel, ``is_snapshot`` true: bids best first, then asks
+        best first.
+    """
+    if isinstance(depth, bool) or not isinstance(depth, int) or depth < 1:
+        raise InvalidInput(f"depth must be a whole number of levels above 0, not {depth!r}")
+    with Rest(find_venue(venue)) as rest:
+        book = rest.order_book(symbol, depth, market=_known(symbol, rest, market))
+        now_ns = time.time_ns()
+        rows = [
+            Level2(book.timestamp, now_ns, symbol, book.sequence, True, side, price, size)
+            for side, levels in (("buy", book.bids[:depth]), ("sell", book.asks[:depth]))
+            for price, size in levels
+        ]
+        return _frame(rows, Level2)

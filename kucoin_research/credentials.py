@@ -1,0 +1,93 @@
+"""API keys, held so that they cannot be shown by accident, and settings from ``.env``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Self
+
+from dotenv import dotenv_values, find_dotenv
+
+from kucoin_research.errors import InvalidInput
+
+__all__ = ["Credentials", "environment"]
+
+_NAMES = ("KUCOIN_API_KEY", "KUCOIN_API_SECRET", "KUCOIN_PASSPHRASE")
+
+
+def environment() -> dict[str, str]:
+    """Merge the nearest ``.env`` (this folder or one above) with the environment, which wins."""
+    path = find_dotenv(usecwd=True)
+    from_file = dotenv_values(path) if path else {}
+    return {**{name: value for name, value in from_file.items() if value}, **os.environ}
+
+
+class Credentials:
+    """A KuCoin API key with its secret and passphrase.
+
+    None of the three shows in ``repr``, ``str``, pickles or copies of the object's state: they are
+    read through the attributes, on purpose.
+
+    Parameters
+    ----------
+    key, secret, passphrase
+        As KuCoin gave them.
+
+    Raises
+    ------
+    InvalidInput
+        If one is empty or not text.
+    """
+
+    __slots__ = ("_key", "_passphrase", "_secret")
+
+    def __init__(self, key: str, secret: str, passphrase: str) -> None:
+        for name, value in zip(
+            ("key", "secret", "passphrase"), (key, secret, passphrase), strict=True
+        ):
+            if not isinstance(value, str) or not value.strip():
+                raise InvalidInput(f"the API {name} is empty; all three of a KuCoin key are needed")
+        self._key, self._secret, self._passphrase = key, secret, passphrase
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:
+        """Read ``KUCOIN_API_KEY``, ``KUCOIN_API_SECRET`` and ``KUCOIN_PASSPHRASE``.
+
+        Parameters
+        ----------
+        environ
+            Where to look; the environment, then ``.env``, unless given.
+
+        Raises
+        ------
+        InvalidInput
+            Naming the variables that are missing.
+        """
+        found = environment() if environ is None else environ
+        missing = [name for name in _NAMES if not found.get(name, "").strip()]
+        if missing:
+            raise InvalidInput(
+                f"{', '.join(missing)} not set; put them into the environment or into a file .env"
+            )
+        return cls(*(found[name] for name in _NAMES))
+
+    @property
+    def key(self) -> str:
+        """The key's id."""
+        return self._key
+
+    @property
+    def secret(self) -> str:
+        """The signing secret."""
+        return self._secret
+
+    @property
+    def passphrase(self) -> str:
+        """The passphrase."""
+        return self._passphrase
+
+    def __repr__(self) -> str:
+        return "Credentials(key=***, secret=***, passphrase=***)"
+
+    def __reduce__(self) -> str:
+        raise InvalidInput("credentials are not pickled; read them again with from_env()")

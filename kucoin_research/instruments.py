@@ -1,0 +1,333 @@
+"""What is traded: an instrument's steps, fees and sizes, and the spelling of symbols."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, ROUND_HALF_UP, Context, Decimal
+from typing import Literal, TypeAlias
+
+import polars as pl
+
+from kucoin_research.errors import InvalidInput, UnknownSymbol
+from kucoin_research.records import Market, market_of
+
+__all__ = ["Direction", "Instrument", "resolve_symbol", "spelling_hint", "symbol_frame"]
+
+Direction: TypeAlias = Literal["nearest", "down", "up"]
+
+_ROUNDINGS = {"nearest": ROUND_HALF_UP, "down": ROUND_FLOOR, "up": ROUND_CEILING}
+
+# A float has at most 17 significant digits, so with 60 the quotient of two of them cannot round to
+# a whole number that it is not. Decimal's own 28 digits are too few for that.
+_EXACT = Context(prec=60)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Instrument:
+    """A contract or a trading pair, as the exchange describes it.
+
+    Sizes count contracts (lots) on futures and base coins on spot. What is not known is None.
+
+    Attributes
+    ----------
+    symbol, market
+        As the exchange spells it; ``futures`` or ``spot``.
+    base, quote, settle
+        Currencies: traded, priced in, and paid in.
+    tick_size, lot_size
+        Smallest step of the price and of the size.
+    min_size, max_size
+        Bounds of one order.
+    contract_multiplier
+        Base units in one contract; 1.0 on spot and, as KuCoin sends it, -1.0 on inverse contracts.
+    is_inverse
+        Whether a contract is worth one unit of the quote currency and is settled in the base.
+    maker_fee, taker_fee
+        Fractions of the notional, rebates negative, at the lowest fee level and without discounts.
+    status
+        ``Open``, or why not: on futures KuCoin's own word.
+    max_leverage
+        Futures only.
+    funding_interval_ms
+        Between two fundings; perpetual contracts only.
+    index_symbol
+        The index behind the mark price; futures only.
+    expires
+        When a dated contract ends, ns UTC.
+    display_name
+        What people call it, for example ``BTCUSDTM`` for ``XBTUSDTM``.
+    """
+
+    symbol: str
+    market: Market
+    base: str
+    quote: str
+    settle: str
+    tick_size: float
+    lot_size: float
+    min_size: float | None = None
+    max_size: float | None = None
+    contract_multiplier: float = 1.0
+    is_inverse: bool = False
+    maker_fee: float | None = None
+    taker_fee: float | None = None
+    status: str = "Open"
+    max_leverage: float | None = None
+    funding_interval_ms: int | None = None
+    index_symbol: str | None = None
+    expires: int | None = None
+    display_name: str | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "market", market_of(self.symbol, self.market))
+        for name in ("tick_size", "lot_size"):
+            step = getattr(self, name)
+            if not (math.isfinite(step) and step > 0):
+                raise InvalidInput(f"{self.symbol}: {name} must be above 0, not {step!r}")
+        if not (math.isfinite(self.contract_multiplier) and self.contract_multiplier):
+            raise InvalidInput(
+                f"{self.symbol}: contract_multiplier cannot be {self.contract_multiplier!r}"
+            )
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it can be traded now."""
+        return self.status == "Open"
+
+    def round_price(self, price: float, direction: Direction = "nearest") -> float:
+        """Round a price to a whole number of ticks.
+
+        Parameters
+        ----------
+        price
+            Any finite number, for example a price difference.
+        direction
+            ``nearest`` (halves away from zero), ``down`` or ``up`` the number line.
+
+        Returns
+        -------
+        float
+            The float that is written like the rounded price: 0.3, never 0.30000000000000004. The
+            argument is read in the same way, so ``round_price(0.3, "down")`` stays 0.3.
+
+        Raises
+        ------
+        InvalidInput
+            If the price is not finite or the direction is none of the three.
+        """
+        rounding = _ROUNDINGS.get(direction)
+        if rounding is None:
+            raise InvalidInput(
+                f"direction must be one of {', '.join(_ROUNDINGS)}, not {direction!r}"
+            )
+        return _round_to(_finite(price, "price"), self.tick_size, rounding)
+
+    def round_size(self, size: float) -> float:
+        """Round a size to whole lots, towards zero: never more than was asked for.
+
+        Raises
+        ------
+        InvalidInput
+            If the size is not finite.
+        """
+        return _round_to(_finite(size, "size"), self.lot_size, ROUND_DOWN)
+
+    def notional(self, size: float, price: float) -> float:
+        """Tell what a size is worth at a price, in the settlement currency.
+
+        Parameters
+        ----------
+        size
+            Contracts on futures, base coins on spot; a negative one gives a negative worth.
+        price
+            In the quote currency.
+
+        Returns
+        -------
+        float
+            ``size * price * contract_multiplier`` in the quote currency, or ``size / price`` in
+            base coins where the contract is inverse.
+
+        Raises
+        ------
+        InvalidInput
+            If a number is not finite, or an inverse contract's price is not above 0.
+        """
+        size, price = _finite(size, "size"), _finite(price, "price")
+        if not self.is_inverse:
+            return size * price * self.contract_multiplier
+        if price <= 0:
+            raise InvalidInput(
+                f"{self.symbol} is inverse, so its price must be above 0, not {price}"
+            )
+        return size / price
+
+
+def _finite(value: float, name: str) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise InvalidInput(f"{name} must be a finite number, not {value!r}")
+    return number
+
+
+def _round_to(value: float, step: float, rounding: str) -> float:
+    # `repr` gives the shortest text that reads back as the float: the number as the exchange wrote
+    # it.
+    exact_step = Decimal(repr(float(step)))
+    steps = _EXACT.divide(Decimal(repr(value)), exact_step).to_integral_value(rounding)
+    return float(_EXACT.multiply(steps, exact_step)) + 0.0  # `+ 0.0` turns -0.0 into 0.0
+
+
+_FRAME_TYPES: dict[str, pl.DataType] = {
+    "tick_size": pl.Float64(),
+    "lot_size": pl.Float64(),
+    "min_size": pl.Float64(),
+    "max_size": pl.Float64(),
+    "contract_multiplier": pl.Float64(),
+    "is_inverse": pl.Boolean(),
+    "maker_fee": pl.Float64(),
+    "taker_fee": pl.Float64(),
+    "max_leverage": pl.Float64(),
+    "funding_interval_ms": pl.Int64(),
+    "expires": pl.Datetime("ns", "UTC"),
+}
+
+
+def symbol_frame(instruments: Iterable[Instrument]) -> pl.DataFrame:
+    """Lay instruments out as a frame.
+
+    Returns
+    -------
+    pl.DataFrame
+        One row each, in the order given; one column per field of ``Instrument``.
+    """
+    schema = {field.name: _FRAME_TYPES.get(field.name, pl.String()) for field in fields(Instrument)}
+    rows = [asdict(instrument) | {"market": str(instrument.market)} for instrument in instruments]
+    columns = {name: [row[name] for row in rows] for name in schema}
+    return pl.DataFrame(columns, schema=schema)
+
+
+def resolve_symbol(symbol: str, known: Iterable[str], market: Market | str | None = None) -> str:
+    """Check a symbol against those that exist.
+
+    Parameters
+    ----------
+    symbol
+        As typed.
+    known
+        The symbols of that market.
+    market
+        ``futures`` or ``spot``; told by the hyphen when None.
+
+    Returns
+    -------
+    str
+        The same symbol. Nothing is corrected silently: recordings are named by it.
+
+    Raises
+    ------
+    UnknownSymbol
+        With the spelling that was probably meant.
+    """
+    _check_text(symbol)
+    market = market_of(symbol, market)
+    known = set(known)
+    if symbol in known:
+        return symbol
+    guess, why = _guess(symbol, market)
+    if guess in known:
+        raise UnknownSymbol(_sentence(symbol, market, why, guess))
+    # Sorted, so that equally near names come out in the same order each time.
+    close = difflib.get_close_matches(guess, sorted(known), n=3, cutoff=0.6)
+    listed = f'kr.symbols(market="{market}") lists them all'
+    if not close:
+        raise UnknownSymbol(f"no {market} symbol {symbol!r}; {listed}")
+    names = " or ".join(repr(name) for name in close)
+    raise UnknownSymbol(f"no {market} symbol {symbol!r}; did you mean {names}? {listed}")
+
+
+def spelling_hint(symbol: str, market: Market | str | None = None) -> str:
+    """Tell what is odd about a symbol's spelling, without knowing which symbols exist.
+
+    Returns
+    -------
+    str
+        Half a sentence with the likely spelling, or ``""`` where nothing is odd.
+    """
+    market = market_of(symbol, market)
+    guess, why = _guess(symbol, market)
+    return "" if guess == symbol else f"{why}use {guess!r}"
+
+
+def _check_text(symbol: object) -> None:
+    if not isinstance(symbol, str):
+        raise UnknownSymbol(
+            f"a symbol is text such as 'XBTUSDTM' or 'BTC-USDT', not {type(symbol).__name__}"
+        )
+    if not symbol.strip():
+        raise UnknownSymbol(
+            "a symbol is missing: the text is empty; examples: 'XBTUSDTM', 'BTC-USDT'"
+        )
+
+
+def _sentence(symbol: str, market: Market, why: str, guess: str) -> str:
+    other = Market.SPOT if market is Market.FUTURES else Market.FUTURES
+    # Someone who names the other market's symbol may as well mean the other market.
+    alternative = f", or market={str(other)!r}" if why == _WRONG_MARKET[market] else ""
+    return f"no {market} symbol {symbol!r}: {why}use {guess!r}{alternative}"
+
+
+_WRONG_MARKET = {
+    Market.FUTURES: "a hyphen means spot, futures have none: ",
+    Market.SPOT: "that looks like a futures symbol, spot symbols have a hyphen: ",
+}
+_BITCOIN = {
+    Market.FUTURES: "KuCoin futures call Bitcoin XBT: ",
+    Market.SPOT: "KuCoin spot calls Bitcoin BTC: ",
+}
+_QUOTES = ("USDT", "USDC", "USD1", "USD", "BTC", "ETH", "KCS", "EUR")
+# Endings of perpetual contracts: linear in USDT or USDC, inverse in USD.
+_CONTRACT_ENDINGS = ("USDTM", "USDCM", "USDM")
+
+
+def _guess(symbol: str, market: Market) -> tuple[str, str]:
+    # The likely spelling on that market and, in half a sentence, what was wrong.
+    text = symbol.strip().upper().replace("/", "-").replace("_", "-")
+    return _guess_contract(symbol, text) if market is Market.FUTURES else _guess_pair(text)
+
+
+def _guess_contract(symbol: str, text: str) -> tuple[str, str]:
+    why = _WRONG_MARKET[Market.FUTURES] if "-" in symbol else ""
+    guess = text.replace("-", "")
+    if guess.startswith("BTC"):
+        guess = "XBT" + guess.removeprefix("BTC")
+        why = why or _BITCOIN[Market.FUTURES]
+    if guess.endswith(("USDT", "USDC", "USD")):
+        guess += "M"
+        why = why or "contracts end in M: "
+    return guess, why
+
+
+def _guess_pair(text: str) -> tuple[str, str]:
+    why = ""
+    if "-" not in text:
+        if text.endswith(_CONTRACT_ENDINGS):
+            why = _WRONG_MARKET[Market.SPOT]
+            text = text.removesuffix("M")
+            if text.endswith("USD"):
+                text += "T"  # spot has no dollar pairs worth the name; USDT is what comes nearest
+        quote = next((quote for quote in _QUOTES if text.endswith(quote)), None)
+        if quote and text != quote:
+            text = f"{text.removesuffix(quote)}-{quote}"
+            why = why or "spot symbols have a hyphen: "
+    base, hyphen, quote = text.partition("-")
+    if "XBT" in (base, quote):
+        why = why or _BITCOIN[Market.SPOT]
+        base, quote = (("BTC" if name == "XBT" else name) for name in (base, quote))
+    return f"{base}{hyphen}{quote}", why

@@ -1,0 +1,266 @@
+"""What is known of the data's truth: duplicates, gaps, and the verdict.
+
+A ``Ledger`` counts, per channel and symbol, what went into the frames and what is known to be
+missing. Sequences prove completeness only where KuCoin numbers without holes, which is level 2 on
+both markets; everywhere else the verdict is never better than ``NOT PROVABLE``.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum, unique
+from operator import itemgetter
+from typing import NamedTuple
+
+from kucoin_research.records import (
+    BestBidOffer,
+    Depth5,
+    Depth50,
+    Level2,
+    Record,
+    Ticker,
+    Trade,
+)
+
+__all__ = ["Gap", "Ledger", "Tally", "Verdict"]
+
+# Trades whose ids were seen this recently are dropped when they come again. After a reconnect
+# KuCoin repeats the last executions, far fewer than these.
+REMEMBERED_TRADES = 4_096
+
+_GAPS_TOLD = 3  # in a reason; all of them are in the report
+
+
+@unique
+class Verdict(StrEnum):
+    """What can be said of a channel's completeness."""
+
+    COMPLETE = "COMPLETE"
+    INCOMPLETE = "INCOMPLETE"
+    NOT_PROVABLE = "NOT PROVABLE"
+
+
+class Gap(NamedTuple):
+    """Something known to be missing.
+
+    ``first_sequence`` and ``last_sequence`` bound it, both included, where the channel counts;
+    ``began`` and ``ended`` are local times, ns UTC.
+    """
+
+    cause: str
+    first_sequence: int | None
+    last_sequence: int | None
+    began: int
+    ended: int
+    filled_by: str | None = None
+
+    @property
+    def missing(self) -> int | None:
+        """How many sequence numbers are missing, or ``None`` where nobody can say."""
+        if self.first_sequence is None or self.last_sequence is None or self.cause == "rebase":
+            return None
+        return self.last_sequence - self.first_sequence + 1
+
+    @property
+    def reason(self) -> str:
+        """Say what is missing and why, in a few words."""
+        seconds = f"{(self.ended - self.began) / 1e9:.1f} s"
+        if self.cause == "rebase":
+            return "the exchange renumbered the book, so what is missing there is not known"
+        if self.missing is None:
+            return f"{self.cause} for {seconds}"
+        bounds = f"{_count(self.missing, 'sequence number')} from {self.first_sequence} on"
+        why = "" if self.cause == "missing" else f" ({self.cause} for {seconds})"
+        filled = "" if self.filled_by is None else f", filled by {self.filled_by}"
+        return f"{bounds} did not arrive{why}{filled}"
+
+
+@dataclass(slots=True)
+class Tally:
+    """The account of one channel and symbol."""
+
+    channel: str
+    symbol: str
+    rows: int = 0
+    duplicates: int = 0
+    broken: int = 0
+    first_sequence: int | None = None
+    last_sequence: int | None = None
+    last_local: int | None = None
+    is_synced: bool = False  # level 2 only: a snapshot has been aligned
+    gaps: list[Gap] = field(default_factory=list)
+
+    def count(self, local: int | None, sequence: int | None) -> None:
+        """Count a row that is kept."""
+        self.rows += 1
+        self.last_local = local
+        if sequence is not None:
+            if self.first_sequence is None:
+                self.first_sequence = sequence
+            self.last_sequence = sequence
+
+    @property
+    def verdict(self) -> Verdict:
+        """Say what the numbers prove."""
+        if any(gap.filled_by is None for gap in self.gaps) or self.broken:
+            return Verdict.INCOMPLETE
+        if self.channel == "level2" and self.is_synced:
+            return Verdict.COMPLETE
+        return Verdict.NOT_PROVABLE
+
+    @property
+    def reason(self) -> str:
+        """Say why the verdict is what it is, in one sentence."""
+        told = [_count(self.broken, "message") + " did not decode"] if self.broken else []
+        told.extend(gap.reason for gap in self.gaps[:_GAPS_TOLD])
+        if len(self.gaps) > _GAPS_TOLD:
+            told.append(_count(len(self.gaps) - _GAPS_TOLD, "further gap"))
+        if told:
+            return "; ".join(told)
+        if self.channel != "level2":
+            return "the exchange does not number this channel without holes"
+        if not self.is_synced:
+            return "no snapshot has been aligned yet"
+        return f"every sequence from the first snapshot on is here, up to {self.last_sequence}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+class Ledger:
+    """The account of a stream, one tally per channel and symbol.
+
+    Written under the stream's delivery lock; ``tallies`` may be read from any thread.
+    """
+
+    def __init__(self) -> None:
+        self._tallies: dict[tuple[type[Record], str], Tally] = {}
+        self._checks: dict[tuple[type[Record], str | None], _Check] = {}
+
+    def open(self, record: type[Record], channel: str, symbol: str) -> Tally:
+        """Start the account of a channel and symbol; it exists even when nothing ever comes."""
+        key = (record, symbol)
+        if key not in self._tallies:
+            tally = self._tallies[key] = Tally(channel, symbol)
+            self._checks[key] = _CHECKS.get(record, _Check)(tally)
+        return self._tallies[key]
+
+    @property
+    def tallies(self) -> list[Tally]:
+        """All accounts, in the order in which they were opened."""
+        return list(self._tallies.values())
+
+    def tally(self, record: type[Record], symbol: str) -> Tally | None:
+        """Find one account."""
+        return self._tallies.get((record, symbol))
+
+    def accepts(self, record: Record) -> bool:
+        """Count a record; ``False`` when it is a repeat, or nobody asked for it."""
+        check = self._checks.get((record.__class__, record[2]))
+        return check is not None and check.accepts(record)
+
+    def outage(self, symbols: set[str], began: int, ended: int, cause: str) -> None:
+        """Note that nothing could arrive between two local times (ns UTC) for these symbols.
+
+        Level 2 is left to its sequences, which say exactly what is missing. A channel that has had
+        no row yet has not begun.
+        """
+        for (record, symbol), tally in self._tallies.items():
+            if symbol in symbols and record is not Level2 and tally.rows:
+                tally.gaps.append(Gap(cause, None, None, began, ended))
+
+
+# Of the records that have one; by position, as that is what their types share.
+_sequence_of: Callable[[Record], int | None] = itemgetter(3)
+_trade_id_of: Callable[[Record], str | None] = itemgetter(4)
+
+
+class _Check:
+    """Counts rows of a channel that has no sequence: nothing can be told apart from a repeat."""
+
+    __slots__ = ("tally",)
+
+    def __init__(self, tally: Tally) -> None:
+        self.tally = tally
+
+    def accepts(self, record: Record) -> bool:
+        self.tally.count(record[1], None)
+        return True
+
+
+class _SequenceCheck(_Check):
+    """Drops exact repeats of the newest record; its sequence may jump, and may be missing."""
+
+    __slots__ = ("_last",)
+
+    def __init__(self, tally: Tally) -> None:
+        super().__init__(tally)
+        self._last: Record | None = None
+
+    def accepts(self, record: Record) -> bool:
+        last, sequence = self._last, _sequence_of(record)
+        if (
+            last is not None
+            and sequence is not None
+            and sequence == _sequence_of(last)
+            and record[0] == last[0]
+            and record[4:] == last[4:]
+        ):
+            self.tally.duplicates += 1
+            return False
+        self._last = record
+        self.tally.count(record[1], sequence)
+        return True
+
+
+class _TradeCheck(_Check):
+    """Drops trades whose id was seen before, wherever in the recent past that was."""
+
+    __slots__ = ("_order", "_seen")
+
+    def __init__(self, tally: Tally) -> None:
+        super().__init__(tally)
+        self._seen: set[object] = set()
+        self._order: deque[object] = deque()
+
+    def accepts(self, record: Record) -> bool:
+        sequence, identity = _sequence_of(record), _trade_id_of(record)
+        if not self._is_new(sequence if identity is None else identity):
+            self.tally.duplicates += 1
+            return False
+        self.tally.count(record[1], sequence)
+        return True
+
+    def _is_new(self, identity: object) -> bool:
+        if identity is None:
+            return True
+        if identity in self._seen:
+            return False
+        self._seen.add(identity)
+        self._order.append(identity)
+        if len(self._order) > REMEMBERED_TRADES:
+            self._seen.discard(self._order.popleft())
+        return True
+
+
+class _BookCheck(_Check):
+    """Counts level-2 rows; repeats and gaps are found by the book itself."""
+
+    __slots__ = ()
+
+    def accepts(self, record: Record) -> bool:
+        self.tally.count(record[1], _sequence_of(record))
+        return True
+
+
+_CHECKS: dict[type[Record], type[_Check]] = {
+    Ticker: _SequenceCheck,
+    BestBidOffer: _SequenceCheck,
+    Depth5: _SequenceCheck,
+    Depth50: _SequenceCheck,
+    Trade: _TradeCheck,
+    Level2: _BookCheck,
+}

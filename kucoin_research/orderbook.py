@@ -1,0 +1,464 @@
+"""The order book: its state, and keeping it in step with the exchange.
+
+``OrderBook`` is a value that readers get. ``BookSync`` is the state machine behind it: it holds
+deltas until a snapshot fits, then applies each one that continues the sequence, and refuses to
+answer when one is missing.
+
+Source of the rules: KuCoin's level-2 guides for futures and spot (https://www.kucoin.com/docs-new,
+read 2026-11).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from enum import Enum, unique
+from typing import NamedTuple, Protocol
+
+import polars as pl
+
+from kucoin_research.errors import BookNotReady
+from kucoin_research.records import Level2
+
+__all__ = ["BookGap", "BookSnapshot", "BookSync", "OrderBook"]
+
+
+class BookSnapshot(NamedTuple):
+    """A book as REST gives it: levels best first, ``(price, size)``.
+
+    ``is_whole`` is false where the exchange cut it off at some depth.
+    """
+
+    symbol: str
+    sequence: int
+    timestamp: int | None  # ns UTC
+    bids: Sequence[tuple[float, float]]
+    asks: Sequence[tuple[float, float]]
+    is_whole: bool = True
+
+
+class _Change(Protocol):
+    @property
+    def sequence(self) -> int: ...
+    @property
+    def side(self) -> str: ...
+    @property
+    def price(self) -> float: ...
+    @property
+    def size(self) -> float: ...
+
+
+class _Delta(Protocol):
+    @property
+    def timestamp(self) -> int | None: ...
+    @property
+    def symbol(self) -> str: ...
+    @property
+    def first_sequence(self) -> int: ...
+    @property
+    def last_sequence(self) -> int: ...
+    @property
+    def changes(self) -> Sequence[_Change]: ...
+
+
+class OrderBook:
+    """A copy of an order book at one sequence.
+
+    Sizes are lots on futures and base coins on spot. The copy never changes.
+
+    Attributes
+    ----------
+    symbol, sequence, timestamp
+        Whose book, the exchange's counter, and the time (ns UTC) of the last change.
+    best_bid, best_ask
+        Best prices, ``None`` on an empty side.
+    best_bid_size, best_ask_size
+        Sizes resting there.
+    """
+
+    def __init__(
+        self,
+        symbol: str,
+        sequence: int,
+        timestamp: int | None,
+        bids: dict[float, float],
+        asks: dict[float, float],
+    ) -> None:
+        self.symbol = symbol
+        self.sequence = sequence
+        self.timestamp = timestamp
+        self.bids = sorted(bids.items(), reverse=True)
+        self.asks = sorted(asks.items())
+        self.best_bid: float | None
+        self.best_bid_size: float | None
+        self.best_ask: float | None
+        self.best_ask_size: float | None
+        self.best_bid, self.best_bid_size = self.bids[0] if self.bids else (None, None)
+        self.best_ask, self.best_ask_size = self.asks[0] if self.asks else (None, None)
+
+    @property
+    def mid(self) -> float | None:
+        """``(best bid + best ask) / 2``; ``None`` when a side is empty."""
+        if self.best_bid is None or self.best_ask is None:
+            return None
+        return (self.best_bid + self.best_ask) / 2
+
+    @property
+    def spread(self) -> float | None:
+        """``best ask - best bid``; ``None`` when a side is empty."""
+        if self.best_bid is None or self.best_ask is None:
+            return None
+        return self.best_ask - self.best_bid
+
+    def depth(self, n: int | None = None) -> pl.DataFrame:
+        """List the best levels side by side.
+
+        Parameters
+        ----------
+        n
+            How many levels; all when omitted.
+
+        Returns
+        -------
+        pl.DataFrame
+            ``bid_price bid_size ask_price ask_size``, best first; null where a side has fewer.
+        """
+        bids, asks = self.bids[:n], self.asks[:n]
+        rows = max(len(bids), len(asks))
+        columns = {
+            "bid_price": [price for price, _ in bids],
+            "bid_size": [size for _, size in bids],
+            "ask_price": [price for price, _ in asks],
+            "ask_size": [size for _, size in asks],
+        }
+        return pl.DataFrame(
+            {name: values + [None] * (rows - len(values)) for name, values in columns.items()},
+            schema=dict.fromkeys(columns, pl.Float64),
+        )
+
+    def __repr__(self) -> str:
+        return (
+            f"OrderBook({self.symbol}, sequence={self.sequence}, best_bid={self.best_bid}, "
+            f"best_ask={self.best_ask}, levels={len(self.bids)}+{len(self.asks)})"
+        )
+
+
+class BookGap(NamedTuple):
+    """Sequences of a book that did not arrive, both ends included.
+
+    ``cause`` is ``"missing"``, ``"disconnected"``, or ``"rebase"``: the exchange renumbered the
+    book, nobody can say how much is missing, and ``last_missing`` is one below ``first_missing``.
+    """
+
+    symbol: str
+    first_missing: int
+    last_missing: int
+    cause: str
+
+
+@unique
+class _State(Enum):
+    EMPTY = "waits for the first delta"
+    SEEKING = "waits for a snapshot"
+    LIVE = "is in step"
+
+
+# A sequence this far below the last one is no late duplicate: the exchange has renumbered the book.
+REBASE_DISTANCE = 100_000
+# So many deltas are held while a snapshot is sought. When more come, the held rows are released as
+# they are, and the book wants a snapshot newer than they.
+MOST_HELD = 10_000
+# A snapshot may be ahead of the socket. Deltas that have not come this many seconds later are lost.
+PATIENCE = 2.0
+# A partial book with fewer known levels than this on a side is fetched afresh.
+FEWEST_LEVELS = 20
+
+_INFINITY = float("inf")
+
+
+class BookSync:
+    """Keeps one symbol's book in step.
+
+    Fed with deltas in arrival order and, whenever ``wants_snapshot``, with a REST snapshot; both
+    return the ``Level2`` rows that became part of the book's history, in an order that rebuilds it
+    when read from the top, starting over at each snapshot. During a search deltas are held; at its
+    end come the held rows that the snapshot already contains, the snapshot's own, and the held rows
+    behind it. Held rows are stamped when they are released.
+
+    The history begins at the first snapshot. From there on every sequence number that was sent is
+    either in the rows (as a change, or as a filler without one) or in exactly one ``BookGap``.
+
+    Not thread-safe: the stream's delivery lock guards it. Time is an argument (monotonic seconds).
+    """
+
+    def __init__(self, symbol: str, *, retry_after: float = 0.2) -> None:
+        self.symbol = symbol
+        self.duplicates = 0
+        self.resyncs = 0
+        self._retry_after = retry_after
+        self._state = _State.EMPTY
+        self._bids: dict[float, float] = {}
+        self._asks: dict[float, float] = {}
+        self._floor = 0.0  # below this bid nothing is known
+        self._ceiling = _INFINITY  # above this ask nothing is known
+        self._timestamp: int | None = None
+        self._sequence = -1  # of the book, and of the rows given out
+        self._heard = -1  # of the deltas that came; ahead of _sequence while some are held
+        self._began: int | None = None  # sequence of the first snapshot: the history's beginning
+        self._held: list[_Delta] = []
+        self._needed = -1  # an older snapshot cannot be joined with what is held
+        self._ahead: BookSnapshot | None = None  # waits for the deltas up to it
+        self._gap_cause = "missing"
+        self._fetching = False
+        self._not_before = 0.0
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the book is in step and answers."""
+        return self._state is _State.LIVE
+
+    @property
+    def sequence(self) -> int:
+        """The last sequence applied, -1 before any."""
+        return self._sequence
+
+    def wants_snapshot(self, now: float) -> bool:
+        """Tell whether a REST snapshot should be asked for now."""
+        return self._state is _State.SEEKING and not self._fetching and now >= self._not_before
+
+    def snapshot_requested(self) -> None:
+        """Note that a snapshot is on its way, so that no second one is asked for."""
+        self._fetching = True
+
+    def snapshot_failed(self, now: float, retry_after: float | None = None) -> None:
+        """Note that the snapshot did not come; it is asked for again later."""
+        self._fetching = False
+        self._not_before = now + (self._retry_after if retry_after is None else retry_after)
+
+    def restart(self) -> None:
+        """Refuse to answer after a lost connection; the next delta starts a new search.
+
+        What is held stays: it arrived, and its rows are released with the next snapshot.
+        """
+        self._state = _State.EMPTY
+        self._ahead = None
+        self._gap_cause = "disconnected"
+
+    def resync(self) -> None:
+        """Throw the book away; the next delta starts a new search."""
+        if self._state is _State.LIVE:
+            self._state = _State.EMPTY
+            self.resyncs += 1
+
+    def copy(self) -> OrderBook:
+        """Copy the book for a reader.
+
+        Raises
+        ------
+        BookNotReady
+            While the book is not in step, or has moved beyond the levels of a partial snapshot.
+        """
+        if self._state is not _State.LIVE:
+            raise BookNotReady(
+                f"the book of {self.symbol} {self._state.value}; try again in a moment"
+            )
+        bids = {price: size for price, size in self._bids.items() if price >= self._floor}
+        asks = {price: size for price, size in self._asks.items() if price <= self._ceiling}
+        if (self._floor and not bids) or (self._ceiling != _INFINITY and not asks):
+            raise BookNotReady(
+                f"the book of {self.symbol} has moved beyond its known levels and is fetched "
+                "afresh; try again in a moment"
+            )
+        return OrderBook(self.symbol, self._sequence, self._timestamp, bids, asks)
+
+    def flaw(self) -> str | None:
+        """Name what is wrong with a book in step, or ``None``: crossed, or too thin to be known.
+
+        Costs a pass over the levels; asked about once a second.
+        """
+        if self._state is not _State.LIVE:
+            return None
+        if self._bids and self._asks and max(self._bids) >= min(self._asks):
+            return "crossed"
+        known_bids = sum(price >= self._floor for price in self._bids)
+        known_asks = sum(price <= self._ceiling for price in self._asks)
+        if self._floor and known_bids < FEWEST_LEVELS:
+            return "thin"
+        if self._ceiling != _INFINITY and known_asks < FEWEST_LEVELS:
+            return "thin"
+        return None
+
+    def on_delta(self, delta: _Delta, local: int) -> tuple[list[Level2], BookGap | None]:
+        """Take one delta.
+
+        Parameters
+        ----------
+        delta
+            A book message of this symbol.
+        local
+            Arrival stamp of its first row, ns UTC; further rows take the following integers.
+
+        Returns
+        -------
+        tuple[list[Level2], BookGap | None]
+            The rows to keep now (mostly none while a snapshot is sought), and the gap before this
+            delta.
+        """
+        heard = self._heard
+        if delta.last_sequence <= heard:
+            return self._on_old(delta, local)
+        has_hole = delta.first_sequence > heard + 1
+        if self._state is _State.LIVE and not has_hole:
+            self._heard = delta.last_sequence
+            return self._apply(delta, local), None
+
+        self.resyncs += self._state is _State.LIVE
+        gap = None
+        if has_hole and self._began is not None:
+            gap = BookGap(self.symbol, heard + 1, delta.first_sequence - 1, self._gap_cause)
+        self._gap_cause = "missing"
+        rows = self._release_held(local) if len(self._held) >= MOST_HELD else []
+        if has_hole or not self._held:
+            self._needed = max(heard, delta.first_sequence - 1)
+        self._held.append(delta)
+        self._heard = delta.last_sequence
+        self._state = _State.SEEKING
+        rows.extend(self._join_ahead(local + len(rows)))
+        return rows, gap
+
+    def _on_old(self, delta: _Delta, local: int) -> tuple[list[Level2], BookGap | None]:
+        if self._heard - delta.last_sequence <= REBASE_DISTANCE:
+            # What the first snapshot already contains came before the history, and is no repeat.
+            self.duplicates += self._began is None or delta.last_sequence > self._began
+            return [], None
+        gap = None
+        if self._began is not None:
+            gap = BookGap(self.symbol, self._heard + 1, self._heard, "rebase")
+        rows = self._release_held(local)
+        self.resyncs += self._state is _State.LIVE
+        self._state = _State.EMPTY
+        self._ahead = self._began = None  # another history begins
+        self._heard = self._sequence = -1
+        self.on_delta(delta, local)  # held: the first of its numbering
+        return rows, gap
+
+    def on_snapshot(
+        self, snapshot: BookSnapshot, local: int, now: float
+    ) -> tuple[list[Level2], list[BookGap]]:
+        """Take the snapshot that was asked for.
+
+        A snapshot too old to be joined with the deltas held is refused, and asked for again. One
+        that is ahead of the socket waits for the deltas up to it, which belong to the history; when
+        they do not come, another snapshot is asked for, and its arrival ends the waiting.
+
+        Parameters
+        ----------
+        snapshot
+            The REST snapshot.
+        local
+            Stamp of the first row released, ns UTC.
+        now
+            Monotonic seconds, for the next try.
+
+        Returns
+        -------
+        tuple[list[Level2], list[BookGap]]
+            The rows released, and what has turned out to be missing before the snapshot.
+        """
+        self._fetching = False
+        if self._state is not _State.SEEKING:
+            return [], []
+        if self._ahead is not None:
+            awaited, self._ahead = self._ahead, None
+            gap = BookGap(self.symbol, self._heard + 1, awaited.sequence, "missing")
+            return self._join(awaited, local), [gap]
+        if snapshot.sequence < self._needed:
+            self._not_before = now + self._retry_after
+            return [], []
+        if self._began is not None and snapshot.sequence > self._heard:
+            self._ahead = snapshot
+            self._not_before = now + PATIENCE
+            return [], []
+        return self._join(snapshot, local), []
+
+    def _join_ahead(self, local: int) -> list[Level2]:
+        snapshot = self._ahead
+        if snapshot is None or snapshot.sequence > self._heard:
+            return []
+        self._ahead = None
+        self._not_before = 0.0
+        return self._join(snapshot, local) if snapshot.sequence >= self._needed else []
+
+    def _join(self, snapshot: BookSnapshot, local: int) -> list[Level2]:
+        """Go live: the held rows that the snapshot contains, its own rows, and those behind it."""
+        held = self._held
+        rows = []
+        if self._began is None:
+            self._began = snapshot.sequence
+            self._held = []
+        else:
+            rows = self._release_held(local, up_to=snapshot.sequence)
+        self._load(snapshot)
+        rows.extend(_snapshot_rows(snapshot, local + len(rows)))
+        for delta in held:
+            if delta.last_sequence > self._sequence:
+                rows.extend(self._apply(delta, local + len(rows)))
+        self._heard = max(self._heard, self._sequence)
+        return rows
+
+    def _release_held(self, local: int, up_to: int | None = None) -> list[Level2]:
+        # Sound rows, of no use to the book: they come before a snapshot, so that a reader who
+        # starts over at each snapshot is right.
+        rows: list[Level2] = []
+        held, self._held = self._held, []
+        if self._began is None:
+            return rows
+        for delta in held:
+            for change in delta.changes:
+                if self._sequence < change.sequence and (up_to is None or change.sequence <= up_to):
+                    rows.append(_row(delta, change, local + len(rows)))
+            self._sequence = delta.last_sequence
+        return rows
+
+    def _load(self, snapshot: BookSnapshot) -> None:
+        bids, asks = snapshot.bids, snapshot.asks
+        self._bids = dict(bids)
+        self._asks = dict(asks)
+        self._sequence = snapshot.sequence
+        self._timestamp = snapshot.timestamp
+        # A side that is shorter than the other was not cut off.
+        cut_at = 0 if snapshot.is_whole else max(len(bids), len(asks))
+        self._floor = bids[-1][0] if bids and len(bids) == cut_at else 0.0
+        self._ceiling = asks[-1][0] if asks and len(asks) == cut_at else _INFINITY
+        self._state = _State.LIVE
+
+    def _apply(self, delta: _Delta, local: int) -> list[Level2]:
+        rows = []
+        last = self._sequence
+        for change in delta.changes:
+            if change.sequence <= last:
+                continue
+            levels = self._bids if change.side == "buy" else self._asks
+            if change.size:
+                levels[change.price] = change.size
+            else:
+                levels.pop(change.price, None)  # a level beyond the snapshot's depth: legal
+            rows.append(_row(delta, change, local))
+            local += 1
+        self._sequence = delta.last_sequence
+        self._timestamp = delta.timestamp
+        return rows
+
+
+def _row(delta: _Delta, change: _Change, local: int) -> Level2:
+    return Level2(
+        delta.timestamp, local, delta.symbol, change.sequence, False,
+        change.side, change.price, change.size,
+    )  # fmt: skip
+
+
+def _snapshot_rows(snapshot: BookSnapshot, local: int) -> Iterator[Level2]:
+    symbol, sequence, timestamp, bids, asks, _ = snapshot
+    for side, levels in (("buy", bids), ("sell", asks)):
+        for price, size in levels:
+            yield Level2(timestamp, local, symbol, sequence, True, side, price, size)
+            local += 1

@@ -1,0 +1,360 @@
+"""The conversation with a classic KuCoin socket, without the socket.
+
+``Conversation`` decides what to send and when, and what an answer means. It reads no clock and does
+no I/O: monotonic seconds come in as ``now``, texts to send go out as values.
+
+Source: KuCoin's classic WebSocket introduction (https://www.kucoin.com/docs-new, read 2026-11):
+welcome first, JSON pings, at most 100 symbols in a subscribe message and 100 client messages in any
+10 seconds, acknowledgements matched by id, data possibly before them.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import Enum, unique
+from itertools import count
+from typing import NamedTuple, TypeAlias
+
+import msgspec
+
+from kucoin_research.decode import Control
+from kucoin_research.errors import (
+    CommandInvalid,
+    ConnectionLost,
+    LimitExceeded,
+    LoginRequired,
+    ServiceBusy,
+    StreamError,
+    TokenRejected,
+    TopicInvalid,
+    TopicNotFound,
+)
+from kucoin_research.topics import Topic, group_topics
+
+__all__ = [
+    "Acknowledged",
+    "Conversation",
+    "Event",
+    "ExchangeSpoke",
+    "Pong",
+    "Refused",
+    "Welcomed",
+    "stream_error",
+]
+
+# KuCoin closes the connection at 100 client messages in 10 s; pings and a hand-sent one count too.
+MESSAGES_PER_WINDOW = 90
+WINDOW = 10.0
+WELCOME_TIMEOUT = 10.0
+ACK_TIMEOUT = 10.0
+MOST_TRIES = 3
+
+
+class Welcomed(NamedTuple):
+    """The exchange greeted; subscriptions follow."""
+
+
+class Acknowledged(NamedTuple):
+    """The exchange accepted a subscription."""
+
+    topics: tuple[Topic, ...]
+
+
+class Refused(NamedTuple):
+    """The exchange refused a subscription, or never answered it."""
+
+    topics: tuple[Topic, ...]
+    error: StreamError
+
+
+class Pong(NamedTuple):
+    """A ping was answered after ``round_trip`` seconds; ``server_time`` is ns UTC where given."""
+
+    round_trip: float
+    server_time: int | None
+
+
+class ExchangeSpoke(NamedTuple):
+    """An error frame that answers none of our requests, or a notice."""
+
+    error: StreamError
+
+
+Event: TypeAlias = Welcomed | Acknowledged | Refused | Pong | ExchangeSpoke
+
+
+@unique
+class _State(Enum):
+    CONNECTING = "connecting"
+    GREETED = "greeted"
+
+
+@dataclass(slots=True)
+class _Request:
+    """A command that waits to be sent, or for its acknowledgement."""
+
+    id: str
+    type: str
+    topics: tuple[Topic, ...]
+    tries: int = 0
+    deadline: float = 0.0
+
+    def text(self) -> str:
+        prefix = self.topics[0].prefix
+        keys = ",".join(topic.key for topic in self.topics)
+        return _json(
+            {
+                "id": self.id,
+                "type": self.type,
+                "topic": f"{prefix}:{keys}",
+                "privateChannel": False,
+                "response": True,
+            }
+        )
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+class Conversation:
+    """One connection's side of the talk.
+
+    Parameters
+    ----------
+    topics
+        What to subscribe to once the exchange has greeted.
+    now
+        Monotonic seconds at which the connection opened.
+    ping_interval, ping_timeout
+        Seconds, from the token reply.
+
+    Notes
+    -----
+    Not thread-safe: the connection's pump owns it, except for ``request_ping``, which any thread may
+    call.
+    """
+
+    def __init__(
+        self,
+        topics: Iterable[Topic],
+        now: float,
+        *,
+        ping_interval: float = 18.0,
+        ping_timeout: float = 10.0,
+    ) -> None:
+        self._ids = count(1)
+        self._state = _State.CONNECTING
+        self._welcome_deadline = now + WELCOME_TIMEOUT
+        self._ping_interval = ping_interval
+        self._ping_timeout = ping_timeout
+        self._next_ping = now + ping_interval
+        self._ping_requested = False
+        self._pings: dict[str, float] = {}  # id -> sent at
+        self._sent: deque[float] = deque()
+        self._queue: deque[_Request] = deque()
+        self._waiting: dict[str, _Request] = {}
+        self._subscribed: set[Topic] = set()
+        self.last_ping: float | None = None
+        self.subscribe(topics)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the exchange has greeted."""
+        return self._state is _State.GREETED
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the exchange has greeted and every subscription has been answered."""
+        return self.is_open and not self._queue and not self._waiting
+
+    @property
+    def subscribed(self) -> frozenset[Topic]:
+        """The topics acknowledged so far."""
+        return frozenset(self._subscribed)
+
+    def subscribe(self, topics: Iterable[Topic]) -> None:
+        """Ask for topics; the messages go out as the limits allow."""
+        self._enqueue("subscribe", topics)
+
+    def unsubscribe(self, topics: Iterable[Topic]) -> None:
+        """Give topics up."""
+        self._enqueue("unsubscribe", topics)
+
+    def request_ping(self) -> None:
+        """Ask for a ping at the next chance; any thread may call this."""
+        self._ping_requested = True
+
+    def _enqueue(self, command: str, topics: Iterable[Topic]) -> None:
+        for group in group_topics(topics):
+            self._queue.append(_Request(f"{command[0]}{next(self._ids)}", command, tuple(group)))
+
+    def due(self, now: float) -> list[str]:
+        """List the texts to send now.
+
+        Parameters
+        ----------
+        now
+            Monotonic seconds.
+
+        Raises
+        ------
+        ConnectionLost
+            When the welcome or a pong did not come in time; the connection is of no use then.
+        """
+        self._check_deadlines(now)
+        texts: list[str] = []
+        if self._state is not _State.GREETED:
+            return texts
+        if now >= self._next_ping or self._ping_requested:
+            self._ping_requested = False
+            texts.append(self._ping(now))
+        while self._queue and self._may_send(now, len(texts)):
+            texts.append(self._send(self._queue.popleft(), now))
+        self._sent.extend([now] * len(texts))
+        return texts
+
+    def _check_deadlines(self, now: float) -> None:
+        if self._state is _State.CONNECTING and now > self._welcome_deadline:
+            raise ConnectionLost(f"no welcome came within {WELCOME_TIMEOUT:.0f} s of connecting")
+        oldest = next(iter(self._pings.values()), None)
+        if oldest is not None and now > oldest + self._ping_timeout:
+            raise ConnectionLost(f"no pong came within {self._ping_timeout:.0f} s of a ping")
+
+    def _ping(self, now: float) -> str:
+        identity = f"p{next(self._ids)}"
+        self._pings[identity] = now
+        self._next_ping = now + self._ping_interval
+        self.last_ping = now
+        return _json({"id": identity, "type": "ping"})
+
+    def _may_send(self, now: float, pending: int) -> bool:
+        while self._sent and self._sent[0] <= now - WINDOW:
+            self._sent.popleft()
+        return len(self._sent) + pending < MESSAGES_PER_WINDOW
+
+    def _send(self, request: _Request, now: float) -> str:
+        request.tries += 1
+        request.deadline = now + ACK_TIMEOUT
+        self._waiting[request.id] = request
+        return request.text()
+
+    def next_deadline(self, now: float) -> float:
+        """Give the monotonic time at which ``due`` should be asked again at the latest."""
+        if self._state is _State.CONNECTING:
+            return self._welcome_deadline
+        times = [self._next_ping]
+        times.extend(sent + self._ping_timeout for sent in self._pings.values())
+        times.extend(request.deadline for request in self._waiting.values())
+        if self._queue:
+            times.append(now if self._may_send(now, 0) else self._sent[0] + WINDOW)
+        return min(times)
+
+    def overdue(self, now: float) -> list[Event]:
+        """Send subscriptions without an answer again; give them up after three tries."""
+        events: list[Event] = []
+        for request in [r for r in self._waiting.values() if now > r.deadline]:
+            del self._waiting[request.id]
+            if request.tries < MOST_TRIES:
+                self._queue.append(request)
+            else:
+                error = ServiceBusy(
+                    f"{request.type} {_name(request.topics)} was never acknowledged in "
+                    f"{MOST_TRIES} tries; the exchange is overloaded or the topic is wrong"
+                )
+                events.append(Refused(request.topics, error))
+        return events
+
+    def receive(self, message: Control, now: float) -> list[Event]:
+        """Take a message of the conversation.
+
+        Parameters
+        ----------
+        message
+            As decoded.
+        now
+            Monotonic seconds.
+
+        Raises
+        ------
+        TokenRejected
+            When the token is invalid or has expired; only a new connection helps.
+        """
+        if message.type == "welcome":
+            return self._on_welcome(now)
+        if message.type == "ack":
+            return self._on_ack(message)
+        if message.type == "pong":
+            return self._on_pong(message, now)
+        if message.type == "error":
+            return self._on_error(message)
+        return []  # notice and command are declared by KuCoin, with no known meaning
+
+    def _on_welcome(self, now: float) -> list[Event]:
+        self._state = _State.GREETED
+        self._next_ping = now + self._ping_interval
+        return [Welcomed()]
+
+    def _on_ack(self, message: Control) -> list[Event]:
+        request = self._waiting.pop(message.id or "", None)
+        if request is None:
+            return []  # late: the request was sent again under the same id and answered already
+        if request.type == "unsubscribe":
+            self._subscribed.difference_update(request.topics)
+            return []
+        self._subscribed.update(request.topics)
+        return [Acknowledged(request.topics)]
+
+    def _on_pong(self, message: Control, now: float) -> list[Event]:
+        sent = self._pings.pop(message.id or "", None)
+        return [] if sent is None else [Pong(now - sent, message.timestamp)]
+
+    def _on_error(self, message: Control) -> list[Event]:
+        request = self._waiting.pop(message.id or "", None)
+        error = stream_error(message, request.topics if request else ())
+        if isinstance(error, TokenRejected):
+            raise error
+        if request is None:
+            return [ExchangeSpoke(error)]
+        return [Refused(request.topics, error)]
+
+
+def _name(topics: Sequence[Topic]) -> str:
+    if not topics:
+        return ""
+    more = f" and {len(topics) - 1} more" if len(topics) > 1 else ""
+    return f"{topics[0]}{more}"
+
+
+_ERRORS: dict[int, tuple[type[StreamError], str]] = {
+    400: (TopicInvalid, "check the symbol's spelling"),
+    401: (TokenRejected, "a new connection with a new token is made"),
+    403: (LoginRequired, "pass credentials= to stream private channels"),
+    404: (TopicNotFound, "KuCoin has no such topic"),
+    406: (CommandInvalid, "the command named no topic"),
+    415: (CommandInvalid, "the exchange does not know this command"),
+    500: (ServiceBusy, "try again in a moment"),
+    509: (LimitExceeded, "stream fewer symbols on one connection, or start fewer connections"),
+}
+
+
+def stream_error(message: Control, topics: Sequence[Topic] = ()) -> StreamError:
+    """Turn an error frame into the exception that says what was wrong and what to do.
+
+    Parameters
+    ----------
+    message
+        The error frame.
+    topics
+        What had been asked for, where the frame answers a request.
+    """
+    code = message.code or 0
+    kind, fix = _ERRORS.get(code, (StreamError, "see KuCoin's documentation"))
+    if code == 509 and "busy" in message.text:
+        kind, fix = ServiceBusy, "try again in a moment"
+    if message.text == "ping timeout":
+        kind, fix = ServiceBusy, "a new connection is made"
+    subject = f" for {_name(topics)}" if topics else ""
+    return kind(f"KuCoin answered {code} {message.text!r}{subject}: {fix}", code=code)

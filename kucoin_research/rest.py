@@ -1,0 +1,1206 @@
+"""KuCoin's REST side: one class, one method per call; the only file that imports requests.
+
+Everything here is public and needs no key. Replies are decoded into typed values, so that nothing
+but finite numbers and 64-bit integers gets further.
+
+Source: KuCoin's classic futures and spot REST documentation (https://www.kucoin.com/docs-new, read
+2026-11), and what was measured on the wire where the documents are silent.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+import re
+import secrets
+import socket
+import ssl
+import threading
+import time
+import uuid
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from http.client import IncompleteRead
+from typing import Annotated, Any, Literal, NamedTuple, Self, TypeAlias, TypeVar, cast
+from urllib.parse import quote, urlencode, urlsplit
+
+import msgspec
+import requests
+from msgspec import Meta, Struct
+
+from kucoin_research.errors import (
+    AuthenticationFailed,
+    BadReply,
+    ChannelNotOffered,
+    ExchangeError,
+    ExchangeUnavailable,
+    InvalidInput,
+    InvalidRequest,
+    KucoinResearchError,
+    NotFound,
+    RateLimited,
+    StreamStopped,
+    UnknownChannel,
+    UnknownSymbol,
+    Unreachable,
+)
+from kucoin_research.instruments import Instrument, spelling_hint
+from kucoin_research.orderbook import BookSnapshot
+from kucoin_research.records import (
+    CANDLE_INTERVALS,
+    ArrivalClock,
+    Candle,
+    FundingRate,
+    Market,
+    Trade,
+    market_of,
+)
+from kucoin_research.units import to_ns
+from kucoin_research.venues import Venue, is_loopback
+
+__all__ = ["ClockOffset", "ExchangeStatus", "Rest", "Server", "Token"]
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+# -- what KuCoin sends -----------------------------------------------------------------------------
+
+# The bounds keep nan, infinities and integers beyond 64 bits out: msgspec then refuses them.
+_Number: TypeAlias = Annotated[float, Meta(ge=-1e300, le=1e300)]
+_Price: TypeAlias = Annotated[float, Meta(gt=0, le=1e300)]
+_Size: TypeAlias = Annotated[float, Meta(ge=0, le=1e300)]
+_Integer: TypeAlias = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+_Levels: TypeAlias = list[tuple[_Price, _Size]] | None
+
+
+class _Envelope(Struct):
+    code: str | int | None = None
+    msg: Any = None
+    data: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class _InstanceServer(Struct, rename="camel"):
+    endpoint: str
+    ping_interval: _Price = 18_000
+    ping_timeout: _Price = 10_000
+
+
+class _Simulation(Struct):
+    speed: _Price | None = None
+
+
+class _TokenData(Struct, rename="camel"):
+    token: str
+    instance_servers: list[_InstanceServer]
+    simulation: _Simulation | None = None  # sent by the simulated exchange only
+
+
+class _StatusData(Struct):
+    status: str
+    msg: str | None = None
+
+
+class _Contract(Struct, rename="camel"):
+    symbol: str
+    base_currency: str
+    quote_currency: str
+    tick_size: _Price
+    lot_size: _Price
+    multiplier: _Number
+    settle_currency: str | None = None
+    is_inverse: bool | None = None
+    maker_fee_rate: _Number | None = None
+    taker_fee_rate: _Number | None = None
+    status: str | None = None
+    max_leverage: _Number | None = None
+    max_order_qty: _Number | None = None
+    current_funding_rate_granularity: _Integer | None = None
+    funding_rate_granularity: _Integer | None = None
+    index_symbol: str | None = None
+    expire_date: _Integer | None = None
+    display_symbol: str | None = None
+
+
+class _Pair(Struct, rename="camel"):
+    symbol: str
+    base_currency: str
+    quote_currency: str
+    base_increment: _Price
+    price_increment: _Price
+    base_min_size: _Number | None = None
+    base_max_size: _Number | None = None
+    enable_trading: bool | None = None
+    fee_category: _Integer | None = None
+    maker_fee_coefficient: _Number | None = None
+    taker_fee_coefficient: _Number | None = None
+    name: str | None = None
+
+
+class _Book(Struct):
+    sequence: _Integer
+    bids: _Levels = None
+    asks: _Levels = None
+    ts: _Integer | None = None  # futures
+    time: _Integer | None = None  # spot
+
+
+class _TradeRow(Struct, rename="camel"):
+    price: _Price
+    size: _Size
+    side: Literal["buy", "sell"]
+    sequence: _Integer | None = None
+    trade_id: str | int | None = None
+    ts: _Integer | None = None  # futures
+    time: _Integer | None = None  # spot
+
+
+class _FuturesCandle(Struct, array_like=True):
+    start: _Integer
+    open: _Number
+    high: _Number
+    low: _Number
+    close: _Number
+    volume: _Number
+    turnover: _Number | None = None  # sent since 2025-09-12
+
+
+class _SpotCandle(Struct, array_like=True):
+    start: _Integer
+    open: _Number
+    close: _Number  # before high and low, unlike on futures
+    high: _Number
+    low: _Number
+    volume: _Number
+    turnover: _Number | None = None
+
+
+class _FundingRow(Struct):
+    timepoint: _Integer
+    funding_rate: _Number = msgspec.field(name="fundingRate")
+
+
+# -- what is given ---------------------------------------------------------------------------------
+
+
+class Server(NamedTuple):
+    """A WebSocket endpoint of a token, and its rhythm in seconds."""
+
+    endpoint: str
+    ping_interval: float
+    ping_timeout: float
+
+
+@dataclass(frozen=True)
+class Token:
+    """Leave to open one WebSocket connection. The token itself is masked wherever this is shown.
+
+    Attributes
+    ----------
+    token
+        As sent by the exchange; valid for 24 hours.
+    servers
+        At least one; any will do.
+    simulation
+        Speed of the virtual clock of a simulated exchange, None on any other.
+    """
+
+    token: str
+    servers: tuple[Server, ...]
+    simulation: float | None = None
+
+    def __repr__(self) -> str:
+        return f"Token(token='***', servers={self.servers!r}, simulation={self.simulation!r})"
+
+    def url(self, server: Server | None = None, *, connect_id: str | None = None) -> str:
+        """Build the address to connect to. It contains the token: never log it.
+
+        Parameters
+        ----------
+        server
+            One of ``servers``, the first unless given.
+        connect_id
+            Echoed in the welcome; made up unless given.
+        """
+        endpoint = (server or self.servers[0]).endpoint
+        query = urlencode({"token": self.token, "connectId": connect_id or uuid.uuid4().hex})
+        return f"{endpoint}{'&' if urlsplit(endpoint).query else '?'}{query}"
+
+
+class ClockOffset(NamedTuple):
+    """How far the exchange's clock is ahead of ours, in ns: within ``uncertainty_ns``."""
+
+    offset_ns: int
+    uncertainty_ns: int
+
+
+class ExchangeStatus(NamedTuple):
+    """Whether a market trades: ``open``, ``close`` or ``cancelonly``, and the exchange's words."""
+
+    status: str
+    message: str
+
+
+# -- KuCoin's error codes --------------------------------------------------------------------------
+
+
+class _Meaning(NamedTuple):
+    error: type[ExchangeError]
+    fix: str
+    retry_after: float | None = None
+
+
+_SYMBOL_FIX = 'check its spelling, kr.symbols(market="{market}") lists what exists'
+_PARAMETERS = "check symbol, interval and times"
+_KEYS = "set KUCOIN_API_KEY, KUCOIN_API_SECRET and KUCOIN_PASSPHRASE"
+_LATER = "the exchange is busy or restarting, try again in a minute"
+_SLOWER = "ask less often"
+
+_AUTHENTICATION = {
+    "400001": _KEYS,
+    "400002": "set this machine's clock, it is more than 5 s off",
+    "400003": f"{_KEYS}, this key is unknown there",
+    "400004": "check KUCOIN_PASSPHRASE",
+    "400005": "check KUCOIN_API_SECRET",
+    "400006": "add this machine's IP address to the key's whitelist",
+    "400007": "give the key the permission on KuCoin's website",
+    "400008": "make a new key, this one's version is no longer taken",
+    "400009": "make a new key, this one's version is not taken",
+    "400010": "ask KuCoin's support, the account is not let in",
+    "400011": "log in again, the session was not verified",
+    "400012": "log in again, the session was not verified in time",
+    "400201": "check the partner's settings",
+    "400202": "check the partner's settings",
+    "400301": "the account's region or identity check does not allow it",
+    "400302": "the account's region or identity check does not allow it",
+    "400303": "the account's region or identity check does not allow it",
+    "400304": "the account's region or identity check does not allow it",
+    "400400": "take a new token",
+    "400401": "take a new token",
+    "400500": "the account's region or identity check does not allow it",
+    "411100": "ask KuCoin's support, the account is frozen",
+    "411200": "ask KuCoin's support, the account is blocked",
+}
+_REQUEST = {
+    **dict.fromkeys(("100001", "400100", "400101", "400102"), _PARAMETERS),
+    **dict.fromkeys(("100004", "400200", "400413", "260210", "330005", "330008", "330011"),
+                    "KuCoin does not allow it"),
+    "405": "KuCoin does not take this method there, please report it to kucoin_research",
+    "415000": "KuCoin does not offer it for this symbol",
+    "420001": "stop and look at the earlier errors",
+    "420002": "check what was sent",
+}  # fmt: skip
+_ABSENT = ("404", "404000", "400600", "600203", "900001")
+_UNAVAILABLE = ("230005", "500000", "501000", "503000", "504000", "505000")
+
+_MEANINGS: dict[str, _Meaning] = {
+    **{code: _Meaning(AuthenticationFailed, fix) for code, fix in _AUTHENTICATION.items()},
+    **{code: _Meaning(InvalidRequest, fix) for code, fix in _REQUEST.items()},
+    **{code: _Meaning(NotFound, _SYMBOL_FIX) for code in _ABSENT},
+    **{code: _Meaning(ExchangeUnavailable, _LATER) for code in _UNAVAILABLE},
+    **{code: _Meaning(RateLimited, _SLOWER) for code in ("429000", "429001", "429002")},
+    # Cloudflare's block by IP address, after about 500 requests in 10 s.
+    "1015": _Meaning(RateLimited, "wait half a minute and ask less often", 30.0),
+}
+# Some codes mean one thing on futures and another, about orders, on spot.
+_FUTURES_MEANINGS = {
+    "200001": _Meaning(InvalidRequest, _PARAMETERS),
+    "200002": _Meaning(RateLimited, "wait ten seconds and ask less often", 10.0),
+    "200003": _Meaning(NotFound, _SYMBOL_FIX),
+}
+_BY_STATUS = {
+    401: _Meaning(AuthenticationFailed, _KEYS),
+    403: _Meaning(AuthenticationFailed, "the exchange does not let this machine in"),
+    404: _Meaning(NotFound, _SYMBOL_FIX),
+}
+# Codes that nobody has listed yet still say by their first digits what kind they are.
+_FAMILIES = (
+    (re.compile(r"429\d{3}"), _Meaning(RateLimited, _SLOWER)),
+    (re.compile(r"404\d{3}"), _Meaning(NotFound, _SYMBOL_FIX)),
+    (re.compile(r"50[0-5]\d{3}"), _Meaning(ExchangeUnavailable, _LATER)),
+    (re.compile(r"4\d{5}|[239]\d{5}|1\d{5}"), _Meaning(InvalidRequest, _PARAMETERS)),
+)
+_UNKNOWN = _Meaning(ExchangeError, "this code is new to kucoin_research, please report it")
+
+# Codes that another try can get past, beside any HTTP 5xx.
+_PASSING = frozenset({"429000", "429001", "429002", "503000", "504000", "230005"})
+
+
+def _meaning(code: str, market: Market, status: int) -> _Meaning:
+    if market is Market.FUTURES and code in _FUTURES_MEANINGS:
+        return _FUTURES_MEANINGS[code]
+    known = _MEANINGS.get(code)
+    if known is not None:
+        return known
+    if status == 429:
+        return _Meaning(RateLimited, _SLOWER)
+    if status >= 500:
+        return _Meaning(ExchangeUnavailable, _LATER)
+    if status in _BY_STATUS:
+        return _BY_STATUS[status]
+    return next((each for family, each in _FAMILIES if family.fullmatch(code)), _UNKNOWN)
+
+
+# -- one call --------------------------------------------------------------------------------------
+
+_TRIES = 3
+_RANDOM = secrets.SystemRandom()
+_FIRST_BACKOFF = 0.5  # seconds; doubles with each try
+# A window of the quota lasts 30 s, so a long download that used it up waits for the next one.
+_ONE_WINDOW = 31.0
+_LONGEST_RESET = 300.0  # a header that says more is wrong
+# The weight of the dearest call here: with less left, the next one could be refused.
+_RESERVE = 10
+
+
+class _Call(NamedTuple):
+    market: Market
+    path: str
+    what: str  # the subject of an error's sentence
+    params: Mapping[str, str | int] = {}
+    method: str = "GET"
+    symbol: str | None = None
+
+
+class _Reply(NamedTuple):
+    data: bytes
+    sent_ns: int
+    received_ns: int
+
+
+class _Failure(NamedTuple):
+    error: KucoinResearchError
+    may_pass: bool = False
+    wait: float | None = None  # seconds the exchange asked for
+    cause: BaseException | None = None
+
+
+class _Quota(NamedTuple):
+    remaining: int
+    resets_at: float  # monotonic seconds
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("kucoin-research")
+    except importlib.metadata.PackageNotFoundError:  # a checkout that was never installed
+        return "0"
+
+
+def _quota_of(headers: Mapping[str, str], now: float) -> _Quota | None:
+    reset = _milliseconds(headers.get("gw-ratelimit-reset"))
+    remaining = headers.get("gw-ratelimit-remaining", "")
+    if reset is None or not re.fullmatch(r"-?\d{1,9}", remaining):
+        return None
+    return _Quota(int(remaining), now + reset)
+
+
+def _milliseconds(text: str | None) -> float | None:
+    # Into seconds.
+    if text is None or not re.fullmatch(r"\d{1,12}", text):
+        return None
+    return min(int(text) / 1000, _LONGEST_RESET)
+
+
+_BLOCK = re.compile(rb"error(?: code)?:? ?1015", re.IGNORECASE)
+
+
+def _parse_envelope(body: bytes) -> tuple[str, str, bytes] | None:
+    # Code, message and data; None where it is not KuCoin's JSON.
+    try:
+        envelope = msgspec.json.decode(body, type=_Envelope)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return None
+    if envelope.code is None:
+        return None
+    message = envelope.msg if isinstance(envelope.msg, str) else ""
+    return str(envelope.code), " ".join(message.split())[:200], bytes(envelope.data)
+
+
+def _describe(status: int, body: bytes) -> str:
+    # The body itself is not shown: it may hold a token.
+    head = body[:4096].decode("utf-8", "replace").lstrip("\ufeff \t\r\n")
+    if not head:
+        return f"an empty reply (HTTP {status})"
+    if head.startswith("<"):
+        title = re.search(r"<title[^>]*>([^<]{1,80})", head, re.IGNORECASE)
+        shown = f", {' '.join(title[1].split())!r}" if title else ""
+        return f"an HTML page (HTTP {status}{shown})"
+    if head[0] in "{[":
+        return f"JSON that is cut short or not KuCoin's ({len(body)} bytes, HTTP {status})"
+    return f"something that is not JSON ({len(body)} bytes, HTTP {status})"
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    # requests and urllib3 wrap the true cause, several deep and in different places.
+    found: list[BaseException] = [error]
+    for each in found:
+        yield each
+        inner = (each.__cause__, each.__context__, getattr(each, "reason", None), *each.args)
+        found += [one for one in inner if isinstance(one, BaseException) and one not in found]
+
+
+class _NetworkFault(NamedTuple):
+    causes: tuple[type[BaseException], ...]
+    error: type[Unreachable | BadReply]
+    why: str
+    may_pass: bool = False
+
+
+# The first that fits counts. No call here changes anything at the exchange (the token's POST
+# neither), so each may be repeated after a break.
+_NETWORK_FAULTS = (
+    _NetworkFault(
+        (ssl.SSLCertVerificationError,),
+        Unreachable,
+        "its certificate is not accepted; set this machine's clock, "
+        "and REQUESTS_CA_BUNDLE if a proxy signs traffic anew",
+    ),
+    _NetworkFault(
+        (requests.exceptions.ProxyError,),
+        Unreachable,
+        "the proxy refused or gave no answer; check HTTPS_PROXY and NO_PROXY",
+    ),
+    _NetworkFault(
+        (socket.gaierror,), Unreachable, "no such name; check the network and the address"
+    ),
+    _NetworkFault(
+        (ConnectionRefusedError,),
+        Unreachable,
+        "the connection was refused; check the address, and that the exchange runs",
+    ),
+    _NetworkFault(
+        (requests.Timeout, TimeoutError),
+        Unreachable,
+        "no answer in time; check the network, or give Rest a longer timeout",
+    ),
+    _NetworkFault(
+        (IncompleteRead, requests.exceptions.ChunkedEncodingError),
+        BadReply,
+        "its reply was cut short; try again",
+        may_pass=True,
+    ),
+    _NetworkFault(
+        (ConnectionResetError, ConnectionAbortedError, BrokenPipeError),
+        Unreachable,
+        "it ended the connection; try again",
+        may_pass=True,
+    ),
+    _NetworkFault(
+        (requests.exceptions.ContentDecodingError,),
+        BadReply,
+        "its reply could not be unpacked; look for a broken proxy",
+    ),
+)
+
+
+def _network_failure(call: _Call, url: str, error: requests.RequestException) -> _Failure:
+    causes = list(_chain(error))
+    fault = next(
+        (each for each in _NETWORK_FAULTS if any(isinstance(one, each.causes) for one in causes)),
+        _NetworkFault((), Unreachable, f"{type(causes[-1]).__name__}; check the network"),
+    )
+    verb = "read" if fault.error is BadReply else "reach"
+    hint = "" if is_loopback(url) else ", or work offline with venue='demo'"
+    text = f"cannot {verb} {urlsplit(url).netloc} for {call.what}: {fault.why}{hint}"
+    return _Failure(fault.error(text), may_pass=fault.may_pass, cause=error)
+
+
+# -- candles ---------------------------------------------------------------------------------------
+
+_NS_PER_MS = 1_000_000
+_NS_PER_S = 1_000_000_000
+_MINUTES = {
+    "1min": 1, "3min": 3, "5min": 5, "15min": 15, "30min": 30, "1hour": 60, "2hour": 120,
+    "4hour": 240, "6hour": 360, "8hour": 480, "12hour": 720, "1day": 1440, "1week": 10080,
+    "1month": 28 * 1440,  # the shortest: a page's span must never hold more than a page's rows
+}  # fmt: skip
+_NOT_OVER_REST = {Market.FUTURES: frozenset({"3min", "6hour", "1month"}), Market.SPOT: frozenset()}
+# Futures: the documents say 500, a probe of 2026-09 got 200.
+_PAGE_ROWS = {Market.FUTURES: 200, Market.SPOT: 1500}
+# KuCoin opened in September 2017: nothing lies before, so nothing is asked for.
+_OPENED_NS = 1_504_224_000 * _NS_PER_S
+
+# Fees at the lowest level by class A, B, C (https://www.kucoin.com/vip/privilege/fee, read
+# 2026-11); a symbol's coefficient multiplies them.
+_SPOT_FEES = {1: 0.001, 2: 0.002, 3: 0.003}
+
+
+class Rest:
+    """Calls an exchange's public REST side.
+
+    Every call either returns checked values or raises: ``Unreachable``, ``BadReply``, or the
+    ``ExchangeError`` that KuCoin's code stands for. What can pass by itself (rate limits, a busy
+    exchange, a reset connection) is tried three times, for ``patience`` seconds at most.
+
+    **Threads**: any number may call at once; each has its own connection. ``close`` may be called
+    from any thread and ends the waits of all; a request on its way still ends by itself, within
+    ``timeout``.
+
+    Parameters
+    ----------
+    venue
+        Where the exchange is.
+    timeout
+        Seconds to connect, and to wait for each piece of the reply.
+    session
+        A ``requests.Session`` to use for every call, from whatever thread, instead of our own; it
+        stays open. Our own takes proxies from the environment, but not for loopback addresses.
+    patience
+        Seconds that the waits before retries may add up to; more, and the error is raised at once.
+    wait
+        Waits so many seconds and returns whether it was closed meanwhile; tests pass their own.
+    clock
+        Monotonic seconds.
+    now_ns
+        Wall time, ns UTC.
+    jitter
+        Random numbers from 0 to 1.
+    """
+
+    def __init__(
+        self,
+        venue: Venue,
+        *,
+        timeout: tuple[float, float] = (5.0, 10.0),
+        session: requests.Session | None = None,
+        patience: float = 10.0,
+        wait: Callable[[float], bool] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        now_ns: Callable[[], int] = time.time_ns,
+        jitter: Callable[[], float] = _RANDOM.random,
+    ) -> None:
+        self.venue = venue
+        self._timeout = timeout
+        self._given_session = session
+        self._patience = patience
+        self._closed = threading.Event()
+        self._wait = wait or self._closed.wait
+        self._clock = clock
+        self._now_ns = now_ns
+        self._jitter = jitter
+        self._local = threading.local()
+        self._sessions_lock = threading.Lock()  # guards _sessions
+        self._sessions: weakref.WeakSet[requests.Session] = weakref.WeakSet()
+        self._quotas: dict[Market, _Quota] = {}
+        self._arrivals_lock = threading.Lock()  # guards _arrivals
+        self._arrivals = ArrivalClock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Rest({self.venue!r})"
+
+    def close(self) -> None:
+        """Close the connections and end every wait. Calls then raise ``StreamStopped``."""
+        with self._sessions_lock:
+            self._closed.set()
+            sessions = list(self._sessions)
+        for session in sessions:
+            session.close()
+
+    # -- for connections -----------------------------------------------------------------------
+
+    def token(self, market: Market | str) -> Token:
+        """Take a token for one WebSocket connection; each connect wants a new one."""
+        market = market_of("", market)
+        call = _Call(market, "/api/v1/bullet-public", f"a {market} stream token", method="POST")
+        data = self._get(call, _TokenData)
+        servers = tuple(
+            Server(each.endpoint, each.ping_interval / 1000, each.ping_timeout / 1000)
+            for each in data.instance_servers
+        )
+        if not data.token or not servers:
+            raise self._bad(call, "it holds no token, or no server to connect to")
+        for server in servers:
+            if urlsplit(server.endpoint).scheme not in ("ws", "wss"):
+                raise self._bad(call, "a server's address is not a WebSocket's")
+        simulation = data.simulation.speed if data.simulation else None
+        return Token(data.token, servers, simulation)
+
+    def server_time(self, market: Market | str = Market.FUTURES) -> int:
+        """Read the exchange's clock, ns UTC; it counts whole milliseconds."""
+        market = market_of("", market)
+        call = _Call(market, "/api/v1/timestamp", "its time")
+        return self._time(call, self._fetch(call))
+
+    def clock_offset(self, market: Market | str = Market.FUTURES) -> ClockOffset:
+        """Measure the exchange's clock against ours, from one call.
+
+        The exchange read its clock at some moment between our sending and receiving, so the
+        uncertainty is half the round trip, plus half of its millisecond.
+        """
+        market = market_of("", market)
+        call = _Call(market, "/api/v1/timestamp", "its time")
+        reply = self._fetch(call)
+        theirs = self._time(call, reply) + _NS_PER_MS // 2
+        round_trip = max(0, reply.received_ns - reply.sent_ns)
+        ours = reply.sent_ns + round_trip // 2
+        return ClockOffset(theirs - ours, round_trip // 2 + _NS_PER_MS // 2)
+
+    def status(self, market: Market | str = Market.FUTURES) -> ExchangeStatus:
+        """Ask whether a market is open; nothing else tells of maintenance."""
+        market = market_of("", market)
+        data = self._get(_Call(market, "/api/v1/status", "its status"), _StatusData)
+        return ExchangeStatus(data.status, data.msg or "")
+
+    # -- instruments ---------------------------------------------------------------------------
+
+    def contracts(self) -> list[Instrument]:
+        """List the futures contracts, in the exchange's order.
+
+        A row that makes no sense is logged and left out.
+        """
+        call = _Call(Market.FUTURES, "/api/v1/contracts/active", "the list of contracts")
+        return self._instruments(call, self._contract)
+
+    def contract(self, symbol: str) -> Instrument:
+        """Describe one futures contract.
+
+        Raises
+        ------
+        NotFound
+            If there is none of that name.
+        """
+        path = f"/api/v1/contracts/{_path_part(symbol)}"
+        call = _Call(Market.FUTURES, path, f"the contract {symbol}", symbol=symbol)
+        row = self._get(call, msgspec.Raw)
+        return self._checked(call, lambda: self._contract(row))
+
+    def spot_symbols(self) -> list[Instrument]:
+        """List the spot pairs, in the exchange's order.
+
+        A row that makes no sense is logged and left out.
+        """
+        call = _Call(Market.SPOT, "/api/v2/symbols", "the list of spot symbols")
+        return self._instruments(call, self._pair)
+
+    def spot_symbol(self, symbol: str) -> Instrument:
+        """Describe one spot pair.
+
+        Raises
+        ------
+        NotFound
+            If there is none of that name.
+        """
+        path = f"/api/v2/symbols/{_path_part(symbol)}"
+        call = _Call(Market.SPOT, path, f"the spot symbol {symbol}", symbol=symbol)
+        row = self._get(call, msgspec.Raw)
+        return self._checked(call, lambda: self._pair(row))
+
+    def _instruments(self, call: _Call, parse: Callable[[Any], Instrument]) -> list[Instrument]:
+        found: list[Instrument] = []
+        for row in self._get(call, list[msgspec.Raw]):
+            try:
+                found.append(parse(row))
+            except (msgspec.MsgspecError, ValueError) as error:
+                log.warning("left out of %s: %s", call.what, error)
+        return found
+
+    @staticmethod
+    def _contract(row: bytes | msgspec.Raw) -> Instrument:
+        facts = msgspec.json.decode(row, type=_Contract, strict=False)
+        interval = facts.current_funding_rate_granularity or facts.funding_rate_granularity
+        return Instrument(
+            symbol=facts.symbol,
+            market=Market.FUTURES,
+            base=facts.base_currency,
+            quote=facts.quote_currency,
+            settle=facts.settle_currency or facts.quote_currency,
+            tick_size=facts.tick_size,
+            lot_size=facts.lot_size,
+            min_size=facts.lot_size,
+            max_size=facts.max_order_qty,
+            contract_multiplier=facts.multiplier,
+            is_inverse=bool(facts.is_inverse),
+            maker_fee=facts.maker_fee_rate,
+            taker_fee=facts.taker_fee_rate,
+            status=facts.status or "Open",
+            max_leverage=facts.max_leverage,
+            funding_interval_ms=interval or None,
+            index_symbol=facts.index_symbol or None,
+            expires=None if facts.expire_date is None else to_ns(facts.expire_date),
+            display_name=facts.display_symbol or None,
+        )
+
+    @staticmethod
+    def _pair(row: bytes | msgspec.Raw) -> Instrument:
+        facts = msgspec.json.decode(row, type=_Pair, strict=False)
+        fee = _SPOT_FEES.get(facts.fee_category or 0)
+        maker, taker = (
+            None if fee is None or coefficient is None else fee * coefficient
+            for coefficient in (facts.maker_fee_coefficient, facts.taker_fee_coefficient)
+        )
+        return Instrument(
+            symbol=facts.symbol,
+            market=Market.SPOT,
+            base=facts.base_currency,
+            quote=facts.quote_currency,
+            settle=facts.quote_currency,
+            tick_size=facts.price_increment,
+            lot_size=facts.base_increment,
+            min_size=facts.base_min_size,
+            max_size=facts.base_max_size,
+            maker_fee=maker,
+            taker_fee=taker,
+            status="Closed" if facts.enable_trading is False else "Open",
+            display_name=facts.name,
+        )
+
+    # -- books and trades ----------------------------------------------------------------------
+
+    def level2_snapshot(self, symbol: str, market: Market | str | None = None) -> BookSnapshot:
+        """Fetch the deepest order book that needs no key.
+
+        Futures give up to 1000 levels per side, spot 100.
+        """
+        return self.order_book(symbol, None, market=market)
+
+    def order_book(
+        self, symbol: str, depth: int | None = 100, *, market: Market | str | None = None
+    ) -> BookSnapshot:
+        """Fetch the order book, best levels first.
+
+        Parameters
+        ----------
+        symbol
+            As the exchange spells it.
+        depth
+            Levels per side; None for as many as there are without a key.
+        market
+            Told by the hyphen when None.
+
+        Raises
+        ------
+        InvalidInput
+            If depth is below 1, or above 100 on spot.
+        """
+        market = _market_of(symbol, market)
+        if depth is not None and (isinstance(depth, bool) or depth < 1):
+            raise InvalidInput(f"depth must be a whole number of levels above 0, not {depth!r}")
+        path, limit = _book_call(market, depth)
+        call = _Call(market, path, f"the order book of {symbol}", {"symbol": symbol}, symbol=symbol)
+        book = self._get(call, _Book)
+        bids, asks = (
+            [level for level in side or () if level[1]] for side in (book.bids, book.asks)
+        )
+        deepest = max(len(bids), len(asks))
+        timestamp = book.ts if book.ts is not None else book.time
+        return BookSnapshot(
+            symbol,
+            book.sequence,
+            None if timestamp is None else self._checked(call, lambda: to_ns(timestamp)),
+            bids[:depth],
+            asks[:depth],
+            deepest < limit and (depth is None or deepest <= depth),
+        )
+
+    def trades(self, symbol: str, *, market: Market | str | None = None) -> list[Trade]:
+        """Fetch the last hundred trades, oldest first.
+
+        Returns
+        -------
+        list[Trade]
+            Each sequence once; sizes in contracts on futures, base coins on spot.
+        """
+        market = _market_of(symbol, market)
+        path = "/api/v1/trade/history" if market is Market.FUTURES else "/api/v1/market/histories"
+        call = _Call(market, path, f"the trades of {symbol}", {"symbol": symbol}, symbol=symbol)
+        reply = self._fetch(call)
+        rows = self._decode(call, reply, list[_TradeRow])
+        times = self._checked(call, lambda: [_trade_time(row) for row in rows])
+        # Markets list them in opposite orders. Times alone would not do: a sweep's are equal.
+        listed = sorted(zip(times, rows, strict=True), key=lambda each: each[1].sequence or each[0])
+        unique = {row.sequence or (when, row.trade_id): (when, row) for when, row in listed}
+        stamps = self._stamps(reply, len(unique))
+        return [
+            Trade(when, stamp, symbol, row.sequence, _trade_id(row), row.side, row.price, row.size)
+            for stamp, (when, row) in zip(stamps, unique.values(), strict=True)
+        ]
+
+    # -- history -------------------------------------------------------------------------------
+
+    def candles(
+        self,
+        symbol: str,
+        interval: str = "1min",
+        start: int | None = None,
+        end: int | None = None,
+        *,
+        market: Market | str | None = None,
+    ) -> list[Candle]:
+        """Fetch candles over any span, page by page.
+
+        Parameters
+        ----------
+        symbol
+            As the exchange spells it.
+        interval
+            One of ``records.CANDLE_INTERVALS``; futures have no 3min, 6hour and 1month here.
+        start, end
+            Bounds of the open time, ns UTC, both included. Without ``end`` until now; without
+            ``start`` one page before the end.
+        market
+            Told by the hyphen when None.
+
+        Returns
+        -------
+        list[Candle]
+            Ascending, each open time once. Intervals without trades are absent; the last candle may
+            still be open.
+
+        Raises
+        ------
+        ChannelNotOffered
+            If the market lacks that interval.
+        """
+        market = _market_of(symbol, market)
+        step = _step_ns(interval, market)
+        now = self.server_time(market)
+        end = now if end is None else min(end, now)
+        page = _PAGE_ROWS[market] - 1
+        start = end - page * step if start is None else max(start, _OPENED_NS)
+        found: dict[int | None, Candle] = {}
+        while start <= end:
+            until = min(start + page * step, end)
+            rows = self.candles_page(symbol, interval, start, until, market=market)
+            found.update((row.timestamp, row) for row in rows)
+            if until == end:
+                break
+            start = until  # again, as a page's last instant may have been left out
+            if not rows and market is Market.FUTURES:
+                # Given no end, futures begin with the first candle there is: across a long gap.
+                later = self.candles_page(symbol, interval, start, None, market=market)
+                start = next((max(start, row.timestamp or 0) for row in later), end + 1)
+        return [candle for _, candle in sorted(found.items())]
+
+    def candles_page(
+        self,
+        symbol: str,
+        interval: str,
+        start: int | None = None,
+        end: int | None = None,
+        *,
+        market: Market | str | None = None,
+    ) -> list[Candle]:
+        """Fetch one page of candles: at most 200 on futures, 1500 on spot; else as ``candles``."""
+        market = _market_of(symbol, market)
+        _step_ns(interval, market)
+        convert = _futures_candles if market is Market.FUTURES else _spot_candles
+        path, params = convert(symbol, interval, start, end)
+        call = _Call(market, path, f"{interval} candles of {symbol}", params, symbol=symbol)
+        reply = self._fetch(call, patience=_ONE_WINDOW)
+        row_type = _FuturesCandle if market is Market.FUTURES else _SpotCandle
+        rows: list[_FuturesCandle | _SpotCandle] = self._decode(call, reply, list[row_type])  # type: ignore[valid-type]
+        by_time = self._checked(call, lambda: {to_ns(row.start): row for row in rows})
+        kept = [
+            (when, by_time[when])
+            for when in sorted(by_time)
+            if (start is None or when >= start) and (end is None or when <= end)
+        ]
+        return [
+            Candle(
+                when, stamp, symbol, interval, row.open, row.high, row.low, row.close, row.volume,
+                row.turnover,
+            )
+            for stamp, (when, row) in zip(self._stamps(reply, len(kept)), kept, strict=True)
+        ]  # fmt: skip
+
+    def funding_rates(self, symbol: str, start: int, end: int) -> list[FundingRate]:
+        """Fetch the settled funding rates of a perpetual contract.
+
+        Parameters
+        ----------
+        symbol
+            A futures symbol.
+        start, end
+            Bounds of the settlement, ns UTC, both included.
+
+        Returns
+        -------
+        list[FundingRate]
+            Ascending; settlements carry no granularity.
+
+        Raises
+        ------
+        ChannelNotOffered
+            For a spot symbol.
+        """
+        if _market_of(symbol, None) is Market.SPOT:
+            raise ChannelNotOffered(f"{symbol} is a spot pair; only perpetual futures have funding")
+        found: dict[int, FundingRate] = {}
+        spans = [(-(-max(start, _OPENED_NS) // _NS_PER_MS), end // _NS_PER_MS)]
+        while spans:
+            first, last = spans.pop()
+            if first > last:
+                continue
+            page = self._funding_page(symbol, first, last)
+            if not page:
+                continue
+            found.update(page)
+            # How many come, and from which end, is not documented: both remainders are asked for.
+            spans.append((max(page) // _NS_PER_MS + 1, last))
+            spans.append((first, min(page) // _NS_PER_MS - 1))
+        return [found[when] for when in sorted(found)]
+
+    def _funding_page(self, symbol: str, first: int, last: int) -> dict[int, FundingRate]:
+        path = "/api/v1/contract/funding-rates"
+        params: dict[str, str | int] = {"symbol": symbol, "from": first, "to": last}
+        call = _Call(Market.FUTURES, path, f"funding rates of {symbol}", params, symbol=symbol)
+        reply = self._fetch(call, patience=_ONE_WINDOW)
+        rows = self._decode(call, reply, list[_FundingRow] | None) or []
+        times = self._checked(call, lambda: [to_ns(row.timepoint) for row in rows])
+        return {
+            when: FundingRate(when, stamp, symbol, row.funding_rate, None)
+            for when, stamp, row in zip(times, self._stamps(reply, len(rows)), rows, strict=True)
+            if first <= when // _NS_PER_MS <= last
+        }
+
+    # -- one call ------------------------------------------------------------------------------
+
+    def _get(self, call: _Call, kind: type[T]) -> T:
+        return cast("T", self._decode(call, self._fetch(call), kind))
+
+    def _decode(self, call: _Call, reply: _Reply, kind: Any) -> Any:
+        if reply.data == b"null" and call.symbol is not None and type(None) not in _options(kind):
+            # So spot answers, with a code of success, when it does not know a symbol.
+            raise self._refused(call, "", "nothing", 200)
+        return self._checked(call, lambda: msgspec.json.decode(reply.data, type=kind, strict=False))
+
+    def _checked(self, call: _Call, read: Callable[[], T]) -> T:
+        try:
+            return read()
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+            raise self._bad(call, str(error)[:200]) from error
+
+    def _bad(self, call: _Call, why: str) -> BadReply:
+        host = self._host(call.market)
+        return BadReply(f"the reply of {host} to {call.what} is not as documented: {why}")
+
+    def _time(self, call: _Call, reply: _Reply) -> int:
+        return self._checked(call, lambda: to_ns(self._decode(call, reply, _Integer)))
+
+    def _stamps(self, reply: _Reply, count: int) -> range:
+        with self._arrivals_lock:
+            first = self._arrivals.begin(reply.received_ns)
+            self._arrivals.end(first + count)
+        return range(first, first + count)
+
+    def _host(self, market: Market) -> str:
+        return urlsplit(self.venue.url(market)).netloc
+
+    def _fetch(self, call: _Call, *, patience: float = 0.0) -> _Reply:
+        deadline = self._clock() + max(patience, self._patience)
+        attempt = 0
+        while True:
+            self._await_quota(call, deadline)
+            outcome = self._try(call)
+            if isinstance(outcome, _Reply):
+                return outcome
+            attempt += 1
+            delay = outcome.wait
+            if delay is None:
+                delay = _FIRST_BACKOFF * 2 ** (attempt - 1) * (0.5 + self._jitter())
+            is_late = self._clock() + delay > deadline
+            if not outcome.may_pass or attempt == _TRIES or is_late:
+                raise outcome.error from outcome.cause
+            log.info("asks again in %.1f s: %s", delay, outcome.error)
+            self._pause(delay)
+
+    def _await_quota(self, call: _Call, deadline: float) -> None:
+        quota = self._quotas.get(call.market)
+        if quota is None or quota.remaining >= _RESERVE:
+            return
+        now = self._clock()
+        if quota.resets_at > deadline:
+            left = quota.resets_at - now
+            raise RateLimited(
+                f"{self._host(call.market)} takes no more requests for {left:.0f} s, "
+                f"so {call.what} was not asked for; ask less often",
+                retry_after=left,
+            )
+        if quota.resets_at > now:
+            self._pause(quota.resets_at - now)
+        self._quotas.pop(call.market, None)
+
+    def _pause(self, seconds: float) -> None:
+        if self._wait(seconds):
+            raise self._stopped()
+
+    def _stopped(self) -> StreamStopped:
+        return StreamStopped(f"the REST side of {self.venue.name!r} was closed; open a new one")
+
+    def _try(self, call: _Call) -> _Reply | _Failure:
+        url = self.venue.url(call.market)
+        session = self._session(loopback=is_loopback(url))
+        sent_ns = self._now_ns()
+        try:
+            response = session.request(
+                call.method,
+                url + call.path,
+                params=dict(call.params),
+                headers=_HEADERS,
+                timeout=self._timeout,
+                allow_redirects=False,  # KuCoin has none; a login portal has
+            )
+        except requests.RequestException as error:
+            if self._closed.is_set():
+                raise self._stopped() from error
+            return _network_failure(call, url, error)
+        received_ns = self._now_ns()
+        quota = _quota_of(response.headers, self._clock())
+        if quota is not None:
+            self._quotas[call.market] = quota
+        envelope = _parse_envelope(response.content)
+        if envelope is not None and envelope[0] == "200000":
+            return _Reply(envelope[2], sent_ns, received_ns)
+        return self._failure(call, response, envelope)
+
+    def _failure(
+        self, call: _Call, response: requests.Response, envelope: tuple[str, str, bytes] | None
+    ) -> _Failure:
+        status = response.status_code
+        reset = _milliseconds(response.headers.get("gw-ratelimit-reset"))
+        if envelope is None:
+            # Cloudflare's block (error 1015) is a page, not JSON.
+            is_block = status in (403, 429) and _BLOCK.search(response.content[:16_384])
+            if status != 429 and not is_block:
+                text = _describe(status, response.content)
+                return _Failure(self._unreadable(call, text), may_pass=status >= 500)
+            envelope = ("1015" if is_block else "429", "", b"")
+        code, message, _ = envelope
+        error = self._refused(call, code, message, status)
+        if not isinstance(error, RateLimited):
+            return _Failure(error, may_pass=code in _PASSING or status >= 500)
+        if reset is not None:
+            error.retry_after = reset
+        wait = reset
+        if wait is None and code not in _PASSING and code != "429":
+            wait = error.retry_after
+        return _Failure(error, may_pass=True, wait=wait)
+
+    def _unreadable(self, call: _Call, text: str) -> BadReply:
+        return BadReply(
+            f"{self._host(call.market)} answered {call.what} with {text} instead of KuCoin's JSON; "
+            "try again, and if it stays look for a proxy, a login portal or maintenance"
+        )
+
+    def _refused(self, call: _Call, code: str, message: str, status: int) -> ExchangeError:
+        # Without a code it is the success that holds nothing.
+        meaning = _meaning(code, call.market, status) if code else _BY_STATUS[404]
+        said = f" ({message!r})" if message and code else ""
+        answer = f"code {code}{said}" if code else message
+        fix = meaning.fix.format(market=call.market)
+        hint = spelling_hint(call.symbol, call.market) if call.symbol is not None else ""
+        if hint and issubclass(meaning.error, NotFound | InvalidRequest):
+            fix = f"{hint}, or {fix}"
+        text = f"{self._host(call.market)} answered {call.what} with {answer}; {fix}"
+        if issubclass(meaning.error, RateLimited):
+            retry_after = meaning.retry_after or 1.0
+            return meaning.error(text, code=code, http_status=status, retry_after=retry_after)
+        return meaning.error(text, code=code, http_status=status)
+
+    def _session(self, *, loopback: bool) -> requests.Session:
+        if self._closed.is_set():
+            raise self._stopped()
+        if self._given_session is not None:
+            return self._given_session
+        sessions: dict[bool, requests.Session] = self._local.__dict__.setdefault("sessions", {})
+        if loopback not in sessions:
+            session = requests.Session()
+            # A proxy cannot reach this machine's loopback, whatever HTTP_PROXY says.
+            session.trust_env = not loopback
+            with self._sessions_lock:
+                if self._closed.is_set():
+                    raise self._stopped()
+                self._sessions.add(session)
+            sessions[loopback] = session
+        return sessions[loopback]
+
+
+_HEADERS = {"User-Agent": f"kucoin-research/{_version()}", "Accept": "application/json"}
+
+
+def _options(kind: Any) -> tuple[Any, ...]:
+    return getattr(kind, "__args__", ())
+
+
+def _market_of(symbol: object, market: Market | str | None) -> Market:
+    if not isinstance(symbol, str) or not symbol.strip():
+        raise UnknownSymbol(f"a symbol is text such as 'XBTUSDTM' or 'BTC-USDT', not {symbol!r}")
+    return market_of(symbol, market)
+
+
+def _path_part(symbol: str) -> str:
+    _market_of(symbol, None)
+    # A dot or two would climb the path instead of naming a symbol.
+    return quote(symbol, safe="") if symbol.strip(".") else "%2E" * len(symbol)
+
+
+def _book_call(market: Market, depth: int | None) -> tuple[str, int]:
+    # The shallowest call that reaches the depth, and how many levels a side it gives at most.
+    if market is Market.FUTURES:
+        if depth is None or depth > 100:
+            return "/api/v1/level2/snapshot", 1000
+        limit = 20 if depth <= 20 else 100
+        return f"/api/v1/level2/depth{limit}", limit
+    if depth is not None and depth > 100:
+        raise InvalidInput(
+            f"spot shows 100 levels per side without a key, so depth={depth} cannot be had"
+        )
+    limit = 20 if depth is not None and depth <= 20 else 100
+    return f"/api/v1/market/orderbook/level2_{limit}", limit
+
+
+def _trade_time(row: _TradeRow) -> int:
+    value = row.ts if row.ts is not None else row.time
+    if value is None:
+        raise ValueError("a trade without a time")
+    return to_ns(value)
+
+
+def _trade_id(row: _TradeRow) -> str | None:
+    # Spot sends none here; on the stream its trade id is the sequence.
+    identity = row.trade_id if row.trade_id is not None else row.sequence
+    return None if identity is None else str(identity)
+
+
+def _step_ns(interval: str, market: Market) -> int:
+    minutes = _MINUTES.get(interval)
+    if minutes is None:
+        raise UnknownChannel(
+            f"no candle interval {interval!r}; intervals: {', '.join(CANDLE_INTERVALS)}"
+        )
+    if interval in _NOT_OVER_REST[market]:
+        raise ChannelNotOffered(
+            f"KuCoin {market} has no {interval} candles over REST; "
+            "fetch a shorter interval and resample it"
+        )
+    return minutes * 60 * _NS_PER_S
+
+
+_Request: TypeAlias = tuple[str, dict[str, str | int]]
+
+
+def _futures_candles(symbol: str, interval: str, start: int | None, end: int | None) -> _Request:
+    params: dict[str, str | int] = {"symbol": symbol, "granularity": _MINUTES[interval]}
+    if start is not None:
+        params["from"] = -(-start // _NS_PER_MS)
+    if end is not None:
+        params["to"] = end // _NS_PER_MS
+    return "/api/v1/kline/query", params
+
+
+def _spot_candles(symbol: str, interval: str, start: int | None, end: int | None) -> _Request:
+    params: dict[str, str | int] = {"symbol": symbol, "type": interval}
+    if start is not None:
+        params["startAt"] = -(-start // _NS_PER_S)
+    if end is not None:
+        # Whether the end itself is included is not documented.
+        params["endAt"] = end // _NS_PER_S + 1
+    return "/api/v1/market/candles", params

@@ -1,0 +1,17 @@
+"""A KuCoin in a box: REST and WebSocket on this machine, deterministic, on its own clock.
+
+Faithful enough for other people's KuCoin clients. Shares no code with the client in this package,
+so that the two cannot share a mistake.
+
+Examples
+--------
+>>> with Exchange(seed=7, speed=60.0) as x:
+...     x.futures_url
+'http://127.0.0.1:...'
+"""
+
+from kucoin_research.sim.faults import FAULTS, Applied, Fault, Withheld
+from kucoin_research.sim.hub import Settings, Tape
+from kucoin_research.sim.server import Exchange
+
+__all__ = ["FAULTS", "Applied", "Exchange", "Fault", "Settings", "Tape", "Withheld"]

@@ -1,0 +1,154 @@
+"""The simulated exchange's own time.
+
+Virtual time stands still until it is started, then runs at ``speed`` times wall time. It moves in
+slices of 10 ms on the absolute grid, so that everything that happens on a grid (depth frames,
+candles, marks) happens at exact virtual instants.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from kucoin_research.errors import InvalidInput
+
+__all__ = ["DEFAULT_START", "SLICE_NS", "VirtualClock", "parse_start"]
+
+DEFAULT_START = "2026-01-05T00:00:00Z"
+SLICE_NS = 10_000_000
+
+# Virtual time that the venue may owe to the wall before the debt is written off, in wall ns.
+_PATIENCE_NS = 100_000_000
+
+
+def parse_start(start: str | int | datetime | None) -> int:
+    """Turn a start instant into integer ns UTC.
+
+    Parameters
+    ----------
+    start
+        ISO 8601 text, ``"now"``, an aware datetime (a naive one is taken as UTC), integer ns, or
+        None for ``DEFAULT_START``.
+
+    Returns
+    -------
+    int
+        Unix time in ns.
+
+    Raises
+    ------
+    InvalidInput
+        If the text is not a time, or the number cannot be ns.
+    """
+    if start == "now":
+        return time.time_ns()
+    if start is None:
+        start = DEFAULT_START
+    if isinstance(start, str):
+        try:
+            start = datetime.fromisoformat(start)
+        except ValueError as error:
+            raise InvalidInput(
+                f"no start time {start!r}; give ISO 8601 text, a datetime, integer ns or 'now'"
+            ) from error
+    if isinstance(start, datetime):
+        if start.tzinfo is None:
+            start = start.replace(tzinfo=UTC)
+        return round(start.timestamp() * 1_000_000) * 1_000
+    if start < 10**17:
+        raise InvalidInput(f"start {start} is not in ns; multiply seconds by 10**9")
+    return start
+
+
+class VirtualClock:
+    """Virtual time, anchored to a monotonic clock.
+
+    The exchange asks for ``target_ns``, works until there, and says so with ``reach``. Where the
+    machine is too slow, the difference is written off (virtual time slips behind the wall), so
+    nothing is ever skipped.
+
+    Parameters
+    ----------
+    start_ns
+        Virtual time at the start, ns UTC.
+    speed
+        Virtual seconds per wall second, above zero.
+    monotonic_ns
+        Source of wall time; for tests.
+
+    Attributes
+    ----------
+    reached_ns
+        Virtual time up to which everything has happened.
+    slipped_ns
+        Virtual time written off so far because the machine (or a reader) was too slow.
+    slips
+        How often that happened.
+    """
+
+    def __init__(
+        self,
+        start_ns: int,
+        speed: float = 1.0,
+        *,
+        monotonic_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        if not 0 < speed < float("inf"):
+            raise InvalidInput(f"speed {speed} must be above 0, for example 1.0 or 60.0")
+        self.start_ns = start_ns
+        self.speed = speed
+        self.reached_ns = start_ns
+        self.slipped_ns = 0
+        self.slips = 0
+        self._monotonic_ns = monotonic_ns
+        self._anchor_ns: int | None = None  # wall time at which virtual time was `_origin_ns`
+        self._origin_ns = start_ns
+
+    @property
+    def is_running(self) -> bool:
+        """Whether virtual time passes."""
+        return self._anchor_ns is not None
+
+    @property
+    def target_ns(self) -> int:
+        """Virtual time at which the exchange should be now, ns UTC."""
+        anchor = self._anchor_ns
+        if anchor is None:
+            return self._origin_ns
+        return self._origin_ns + int((self._monotonic_ns() - anchor) * self.speed)
+
+    @property
+    def now_ns(self) -> int:
+        """Virtual time, ns UTC: never backwards, at most a slice ahead of what has happened."""
+        return max(self.reached_ns, min(self.target_ns, self.reached_ns + SLICE_NS - 1))
+
+    @property
+    def lag(self) -> float:
+        """Virtual seconds by which the exchange is behind its target at this moment."""
+        return max(0, self.target_ns - self.reached_ns) / 1e9
+
+    def start(self) -> None:
+        """Let virtual time pass, from where it stands."""
+        if self._anchor_ns is None:
+            self._anchor_ns = self._monotonic_ns()
+
+    def stop(self) -> None:
+        """Make virtual time stand still."""
+        self._origin_ns = self.now_ns
+        self._anchor_ns = None
+
+    def reach(self, time_ns: int) -> None:
+        """Note that everything up to `time_ns` has happened."""
+        self.reached_ns = time_ns
+
+    def slip(self, *, tolerance_ns: int = _PATIENCE_NS) -> None:
+        """Write off the distance to the target if it exceeds `tolerance_ns` of wall time."""
+        behind = self.target_ns - self.reached_ns - SLICE_NS
+        if self._anchor_ns is None or behind <= tolerance_ns * self.speed:
+            return
+        self.slips += 1
+        self.slipped_ns += behind
+        # One slice past what was reached is the most that `now_ns` can have shown.
+        self._origin_ns = self.reached_ns + SLICE_NS
+        self._anchor_ns = self._monotonic_ns()

@@ -1,0 +1,858 @@
+"""The simulated exchange's doors: tornado HTTP and WebSocket, one port per market, one thread."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import dataclasses
+import json
+import logging
+import re
+import socket
+import struct
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Any, Self, TypeVar
+
+from tornado.httpserver import HTTPServer
+from tornado.iostream import IOStream, StreamClosedError
+from tornado.web import Application, RequestHandler
+from tornado.websocket import WebSocketClosedError, WebSocketHandler
+
+from kucoin_research.errors import InvalidInput
+from kucoin_research.sim.clock import SLICE_NS, VirtualClock, parse_start
+from kucoin_research.sim.faults import (
+    CONNECTION_FAULTS,
+    Applied,
+    Fault,
+    Message,
+    Withheld,
+    make_fault,
+)
+from kucoin_research.sim.hub import Hub, Settings, Tape, listings_for, text_frame
+from kucoin_research.sim.rest import Reply, Site, error, find_route
+from kucoin_research.sim.topics import Topic, TopicRefused, parse_topics
+
+__all__ = ["Exchange"]
+
+_log = logging.getLogger(__name__)
+
+THREAD_NAME = "kucoin-research-simulator"
+MARKETS = ("futures", "spot")
+
+_TICK = 0.005  # seconds between looks at the clock
+_PACE = 0.002  # seconds between looks at a slow reader
+_SPOT_MAX_TOPICS = 400
+_HTML_ERROR = (
+    "<html><head><title>{status} Bad Gateway</title></head><body><center>"
+    "<h1>{status} Bad Gateway</h1></center><hr><center>cloudflare</center></body></html>"
+)
+
+_T = TypeVar("_T")
+
+
+class _Door:
+    """One market's tokens, quota and connections."""
+
+    def __init__(self, hub: Hub, market: str, host: str, wake: Callable[[], None]) -> None:
+        self.hub = hub
+        self.settings = hub.settings
+        self.host = host
+        self.wake = wake  # called when virtual time may have begun to pass
+        self.market = market
+        self.port = 0
+        self.connections: dict[SocketHandler, None] = {}
+        self.site = Site(self.hub, market)
+        self._tokens: dict[str, float] = {}
+        self._expired: set[str] = set()
+        self._used = 0
+        self._window_end = 0.0
+
+    @property
+    def max_topics(self) -> int | None:
+        """Topics allowed per connection."""
+        if self.settings.max_topics is not None:
+            return self.settings.max_topics
+        return _SPOT_MAX_TOPICS if self.market == "spot" else None
+
+    def issue_token(self) -> str:
+        """Make a token that opens this market for `token_lifetime` wall seconds."""
+        alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+        body = "".join(self.hub.random.choices(alphabet, k=192))
+        token = f"{body}==.{''.join(self.hub.random.choices(alphabet, k=22))}=="
+        self._tokens[token] = time.monotonic() + self.settings.token_lifetime
+        return token
+
+    def refusal(self, token: str) -> str | None:
+        """Say why a token opens nothing; None if it does."""
+        if token in self._expired:
+            return "token is expired"
+        expiry = self._tokens.get(token)
+        if expiry is None:
+            return "token is invalid"
+        return "token is expired" if time.monotonic() >= expiry else None
+
+    def expire_tokens(self) -> None:
+        """Let every token issued so far expire."""
+        self._expired.update(self._tokens)
+        self._tokens.clear()
+
+    def spend(self, weight: int) -> tuple[bool, dict[str, str]]:
+        """Take a call's weight from the quota; tell whether it was there, and the headers."""
+        now = time.monotonic()
+        limit = self.settings.rate_limit
+        if now >= self._window_end:
+            # The window begins with its first request. (reference, section 2.4)
+            self._used = 0
+            self._window_end = now + self.settings.rate_window
+        is_allowed = self._used + weight <= limit
+        if is_allowed:
+            self._used += weight
+        return is_allowed, {
+            "gw-ratelimit-limit": str(limit),
+            "gw-ratelimit-remaining": str(limit - self._used if is_allowed else 0),
+            "gw-ratelimit-reset": str(max(1, int((self._window_end - now) * 1_000))),
+        }
+
+    def token_reply(self) -> dict[str, Any]:
+        """Build the data of a bullet-public reply."""
+        return {
+            "token": self.issue_token(),
+            "instanceServers": [
+                {
+                    "endpoint": f"ws://{self.host}:{self.port}/",
+                    # KuCoin says true of its wss addresses; this one is plain, and clients that
+                    # look should know.
+                    "encrypt": False,
+                    "protocol": "websocket",
+                    "pingInterval": self.settings.ping_interval_ms,
+                    "pingTimeout": self.settings.ping_timeout_ms,
+                }
+            ],
+            # Not KuCoin's: tells our own client that this venue's clock is virtual. Others ignore
+            # unknown keys.
+            "simulation": {"speed": self.hub.clock.speed, "seed": self.hub.seed},
+        }
+
+
+class RestHandler(RequestHandler):
+    """Every HTTP path: KuCoin's envelope, quota headers and error bodies."""
+
+    def initialize(self, door: _Door) -> None:
+        """Take the market this port serves."""
+        self._door = door
+
+    def set_default_headers(self) -> None:
+        """Answer as a JSON service that does not name its software."""
+        self.set_header("Content-Type", "application/json;charset=UTF-8")
+        self.clear_header("Server")
+
+    def compute_etag(self) -> str | None:
+        """Give no ETag: KuCoin never answers 304 here."""
+        return None
+
+    async def get(self) -> None:
+        """Answer a GET."""
+        await self._answer()
+
+    async def post(self) -> None:
+        """Answer a POST."""
+        await self._answer()
+
+    async def delete(self) -> None:
+        """Answer a DELETE."""
+        await self._answer()
+
+    async def put(self) -> None:
+        """Answer a PUT."""
+        await self._answer()
+
+    async def _answer(self) -> None:
+        door, path = self._door, self.request.path
+        method = self.request.method or ""
+        door.hub.requests.append((method, path))
+        fault = door.hub.http_fault(door.market, path, frozenset({"html_error", "overload"}))
+        if fault is not None and fault.name == "html_error":
+            self.set_header("Content-Type", "text/html")
+            self._send(fault.status, _HTML_ERROR.format(status=fault.status).encode())
+            return
+        if fault is not None:
+            # Overload uses the quota's code without the quota's headers. (reference, section 2.4)
+            self._send_reply(error(fault.status, "429000", "Too many requests"))
+            return
+        self._send_reply(await self._reply(method, path))
+
+    async def _reply(self, method: str, path: str) -> Reply:
+        door = self._door
+        route, values = find_route(door.market, path)
+        if route is None:
+            return Reply(404, {"code": "404", "msg": "Not Found", "retry": False, "success": False})
+        if method != route.method:
+            return Reply(
+                405, {"code": "405", "msg": "Method Not Allowed", "retry": False, "success": False}
+            )
+        if route.is_private and "KC-API-KEY" in self.request.headers:
+            return error(401, "400003", "KC-API-KEY not exists")
+        if route.is_private:
+            return error(
+                400,
+                "400001",
+                "Please check the header of your request for KC-API-KEY, KC-API-SIGN, "
+                "KC-API-TIMESTAMP, KC-API-PASSPHRASE.",
+            )
+        is_allowed, headers = door.spend(route.weight)
+        if route.shows_quota:
+            for name, text in headers.items():
+                self.set_header(name, text)
+        if not is_allowed:
+            return error(429, "429000", "Too many requests in a short period of time.")
+        if route.name == "bullet-public":
+            return Reply(200, {"code": "200000", "data": door.token_reply()})
+        parameters = {name: self.get_query_argument(name) for name in self.request.query_arguments}
+        parameters |= values
+        await door.hub.catch_up(route.touches(door.site, parameters))
+        return route.answer(door.site, parameters)
+
+    def _send_reply(self, reply: Reply) -> None:
+        text = json.dumps(reply.body, separators=(",", ":"), ensure_ascii=False)
+        self._send(reply.status, text.encode())
+
+    def _send(self, status: int, body: bytes) -> None:
+        if self._door.hub.http_fault(self._door.market, self.request.path, frozenset({"truncate"})):
+            body = body[: len(body) // 2]
+        self.set_status(status)
+        self.finish(body)
+
+
+class SocketHandler(WebSocketHandler):
+    """One client's WebSocket session (reference, section 5)."""
+
+    def initialize(self, door: _Door) -> None:
+        """Take the market this port serves."""
+        self._door = door
+        self._hub = door.hub
+        self._topics: dict[Topic, None] = {}
+        self._outbox: list[bytes] = []
+        self._pending_bytes = 0
+        self._is_slow = False
+        self._is_deflated = False
+        self._last_drain = 0.0
+        self._last_message = 0.0
+        self._recent: deque[float] = deque()
+        self._timers: list[asyncio.TimerHandle] = []
+
+    # Opening
+
+    def check_origin(self, origin: str) -> bool:  # noqa: ARG002
+        """Let clients in from anywhere: they send all kinds of origins, and nothing is secret."""
+        return True
+
+    def get_compression_options(self) -> dict[str, Any] | None:
+        """Accept permessage-deflate when it is offered."""
+        return {} if self._door.settings.compression else None
+
+    async def get(self, *args: Any, **kwargs: Any) -> None:
+        """Answer the upgrade request."""
+        self._hub.requests.append(("GET", self.request.path))
+        upgrade = self.request.headers.get("Upgrade", "").lower()
+        if upgrade != "websocket":
+            self.set_status(404)
+            self.finish({"code": "404", "msg": "Not Found", "retry": False, "success": False})
+            return
+        fault = self._hub.http_fault(
+            self._door.market, self.request.path, frozenset({"refuse_upgrade"})
+        )
+        if fault is not None:
+            self.set_status(fault.status)
+            self.finish("<html><body>refused</body></html>")
+            return
+        await super().get(*args, **kwargs)
+
+    def open(self, *_args: str, **_kwargs: str) -> None:
+        """Check the token and welcome the client."""
+        self.set_nodelay(True)
+        settings = self._door.settings
+        offered = self.request.headers.get("Sec-WebSocket-Extensions", "")
+        self._is_deflated = settings.compression and "permessage-deflate" in offered
+        self._last_message = time.monotonic()
+        refusal = self._door.refusal(self.get_query_argument("token", ""))
+        if refusal is not None:
+            self.send_error_frame(401, refusal)
+            self.drop()
+            return
+        if len(self._door.connections) >= settings.max_connections:
+            self.send_error_frame(
+                509, f"exceed max session count limitation of {settings.max_connections}"
+            )
+            self.drop()
+            return
+        self._door.connections[self] = None
+        connect_id = self.get_query_argument("connectId", "") or self._random_id()
+        self._send({"id": connect_id, "type": "welcome"})
+        self._later(settings.idle_timeout, self._check_idle)
+        self._later(settings.connection_lifetime, self.drop)
+
+    def on_close(self) -> None:
+        """Forget the client."""
+        self._door.connections.pop(self, None)
+        for timer in self._timers:
+            timer.cancel()
+        self._timers.clear()
+        for topic in self._topics:
+            self._hub.unsubscribe(self._door.market, topic, self)
+        self._topics.clear()
+        self._outbox.clear()
+
+    # The client's messages
+
+    async def on_message(self, message: str | bytes) -> None:
+        """Answer one client message."""
+        now = self._last_message = time.monotonic()
+        if self._is_flooding(now):
+            self.send_error_frame(509, "exceed max permits per second")
+            self.close(1000, "Bye")
+            return
+        try:
+            request = json.loads(message)
+        except ValueError:
+            text = message if isinstance(message, str) else message.decode(errors="replace")
+            word = re.search(r"\w+", text)
+            token = word.group() if word else text[:20]
+            self.send_error_frame(400, f"Unrecognized token '{token}': was expecting a JSON object")
+            return
+        if not isinstance(request, dict):
+            self.send_error_frame(415, "type is not supported")
+            return
+        await self._answer(request)
+
+    def _is_flooding(self, now: float) -> bool:
+        recent, settings = self._recent, self._door.settings
+        recent.append(now)
+        while recent[0] <= now - settings.message_window:
+            recent.popleft()
+        return len(recent) > settings.max_messages
+
+    async def _answer(self, request: dict[str, Any]) -> None:
+        kind = request.get("type")
+        reply_id = _id_text(request.get("id"))
+        if kind == "ping":
+            if not self._hub.mutes_pong(self._door.market):
+                stamp = self._hub.clock.now_ns // 1_000
+                self._send({"id": reply_id, "type": "pong", "timestamp": stamp})
+        elif kind in ("subscribe", "unsubscribe"):
+            try:
+                await self._change_topics(kind, request)
+            except TopicRefused as refused:
+                self.send_error_frame(refused.code, refused.data, reply_id)
+                return
+            if request.get("response") in (True, "true"):
+                self._acknowledge(reply_id)
+        else:
+            self.send_error_frame(415, "type is not supported", reply_id)
+
+    async def _change_topics(self, kind: str, request: dict[str, Any]) -> None:
+        market, hub = self._door.market, self._hub
+        text = request.get("topic")
+        if not isinstance(text, str) or not text:
+            raise TopicRefused(406, "topic is required")
+        topics = parse_topics(market, text)
+        if kind == "unsubscribe":
+            for topic in topics:
+                self._topics.pop(topic, None)
+                hub.unsubscribe(market, topic, self)
+            return
+        new = [topic for topic in topics if topic not in self._topics]
+        limit = self._door.max_topics
+        if limit is not None and len(self._topics) + len(new) > limit:
+            raise TopicRefused(
+                509, f"exceed max subscription count limitation of {limit} per session"
+            )
+        for topic in new:
+            self._topics[topic] = None
+            await hub.catch_up(hub.symbols_of(market, topic))
+        # All at once, so that they begin at the same virtual instant.
+        for topic in new:
+            if topic in self._topics:
+                hub.subscribe(market, topic, self)
+        self._door.wake()
+
+    def _acknowledge(self, reply_id: str) -> None:
+        ack = {"id": reply_id, "type": "ack"}
+        longest = self._door.settings.ack_delay_ms
+        if longest:
+            self._later(self._hub.random.uniform(0, longest) / 1_000, self._send, ack)
+        else:
+            self._send(ack)
+
+    def _check_idle(self) -> None:
+        limit = self._door.settings.idle_timeout
+        left = self._last_message + limit - time.monotonic()
+        if left > 0:
+            self._later(left, self._check_idle)
+            return
+        if not self._topics:
+            # Seen on sockets without a subscription only; the others just say Bye. (reference,
+            # section 5.2)
+            self.send_error_frame(400, "ping timeout")
+        self.close(1000, "Bye")
+
+    # Sending
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether more is unsent than the buffer holds, from a reader not yet given up."""
+        return not self._is_slow and self._pending_bytes > self._door.settings.buffer_bytes
+
+    def push(self, message: Message, frame: bytes) -> bool:
+        """Queue one data frame; False if the reader is too slow to get it."""
+        if self._is_slow:
+            return False
+        self._outbox.append(message.payload if self._is_deflated else frame)
+        return True
+
+    def flush_outbox(self) -> None:
+        """Write what is queued, in one piece where it is plain text."""
+        outbox = self._outbox
+        if not outbox:
+            return
+        if self._is_deflated:
+            for payload in outbox:
+                self._write_message(payload)
+        else:
+            self._write(b"".join(outbox))
+        outbox.clear()
+
+    def give_up_if_stuck(self) -> None:
+        """Call the reader slow if it took nothing for longer than the exchange's patience."""
+        if self.is_behind and time.monotonic() - self._last_drain >= self._door.settings.patience:
+            self._is_slow = True
+
+    def drop(self, *, reset: bool = False, torn: bool = False) -> None:
+        """End the connection without a close frame; `reset` by TCP RST, `torn` amid a frame."""
+        stream = self._open_stream()
+        if stream is None:
+            return
+        if torn:
+            self._write(text_frame(b'{"topic":"' + b" " * 200)[:60])
+        if reset:
+            stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        stream.close()
+
+    def _send(self, message: dict[str, Any]) -> None:
+        payload = json.dumps(message, separators=(",", ":"), ensure_ascii=False).encode()
+        if self._is_deflated:
+            self._write_message(payload)
+        else:
+            self._write(text_frame(payload))
+
+    def send_error_frame(self, code: int, data: str, reply_id: str | None = None) -> None:
+        """Send an error; under a random id where it answers no request."""
+        error_id = self._random_id() if reply_id is None else reply_id
+        self._send({"id": error_id, "type": "error", "code": code, "data": data})
+
+    def _write(self, frames: bytes) -> None:
+        stream = self._open_stream()
+        if stream is None:
+            return
+        try:
+            written = stream.write(frames)
+        except StreamClosedError:
+            return
+        self._count_unsent(len(frames), written)
+
+    def _open_stream(self) -> IOStream | None:
+        connection = self.ws_connection
+        return None if connection is None or connection.is_closing() else connection.stream
+
+    def _write_message(self, payload: bytes) -> None:
+        try:
+            written = self.write_message(payload)
+        except WebSocketClosedError:
+            return
+        self._count_unsent(len(payload), written)
+
+    def _count_unsent(self, size: int, written: asyncio.Future[None]) -> None:
+        if not self._pending_bytes:
+            self._last_drain = time.monotonic()
+        self._pending_bytes += size
+
+        def on_written(future: asyncio.Future[None]) -> None:
+            if not future.cancelled():
+                # Looked at, so that asyncio does not complain of a client that left.
+                future.exception()
+            self._pending_bytes -= size
+            self._last_drain = time.monotonic()
+            if self._pending_bytes < self._door.settings.buffer_bytes // 2:
+                self._is_slow = False
+
+        written.add_done_callback(on_written)
+
+    def _later(self, seconds: float, call: Callable[..., None], *args: Any) -> None:
+        loop = asyncio.get_running_loop()
+        self._timers = [timer for timer in self._timers if timer.when() > loop.time()]
+        self._timers.append(loop.call_later(seconds, call, *args))
+
+    def _random_id(self) -> str:
+        return f"{self._hub.random.getrandbits(96):024x}"
+
+
+class Exchange:
+    """A simulated KuCoin on this machine: REST and WebSocket, one loopback port per market.
+
+    Started on construction; a context manager. Everything runs on one daemon thread with a loop of
+    its own, so it works the same in scripts and in notebooks, whose loop it leaves alone. All
+    methods may be called from any thread.
+
+    Virtual time stands still until the first subscription, so that the first rows are reproducible,
+    then runs at `speed`. A symbol's order flow starts when the symbol is first touched (by a
+    subscription or a REST call) and costs nothing before. The same seed, start and subscriptions at
+    virtual time zero give the same bytes on every topic. Where the machine or a reader is too slow,
+    virtual time slips behind; nothing is left out.
+
+    Parameters
+    ----------
+    seed
+        Seed of all order flow.
+    speed
+        Virtual seconds per second.
+    symbols
+        Symbols on offer; None for the whole catalog.
+    start
+        First virtual instant: ISO text, datetime, integer ns, or ``"now"``; None for
+        2026-01-05T00:00:00Z. Rounded down to 10 ms.
+    host
+        Address to listen on.
+    futures_port, spot_port
+        Ports; 0 for any free one.
+    **settings
+        Fields of `Settings`.
+
+    Raises
+    ------
+    InvalidInput
+        If an argument makes no sense.
+    OSError
+        If a port is taken.
+
+    Attributes
+    ----------
+    clock
+        The `VirtualClock`: ``now_ns``, ``lag``, ``slips``, ``slipped_ns``.
+    host
+        The address it listens on.
+
+    Examples
+    --------
+    >>> with Exchange(seed=7, speed=60.0) as x:
+    ...     x.futures_url
+    'http://127.0.0.1:...'
+    """
+
+    def __init__(
+        self,
+        seed: int = 7,
+        speed: float = 1.0,
+        *,
+        symbols: Iterable[str] | str | None = None,
+        start: str | int | datetime | None = None,
+        host: str = "127.0.0.1",
+        futures_port: int = 0,
+        spot_port: int = 0,
+        **settings: Any,
+    ) -> None:
+        unknown = sorted(set(settings) - {one.name for one in dataclasses.fields(Settings)})
+        if unknown:
+            known = ", ".join(one.name for one in dataclasses.fields(Settings))
+            raise InvalidInput(f"no setting {unknown[0]!r}; settings: {known}")
+        start_ns = parse_start(start) // SLICE_NS * SLICE_NS
+        self.host = host
+        self.clock = VirtualClock(start_ns, float(speed))
+        self._hub = Hub(seed, self.clock, listings_for(symbols), Settings(**settings))
+        self._doors = {market: _Door(self._hub, market, host, self._wake) for market in MARKETS}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closing = asyncio.Event()
+        self._moving = asyncio.Event()
+        self._close_lock = threading.Lock()
+        ports = {"futures": futures_port, "spot": spot_port}
+        sockets: dict[str, socket.socket] = {}
+        try:
+            # Bound here, so that a taken port is the caller's exception.
+            for market in MARKETS:
+                sockets[market] = socket.create_server((host, ports[market]))
+                sockets[market].setblocking(False)
+                self._doors[market].port = sockets[market].getsockname()[1]
+        except OSError:
+            for bound in sockets.values():
+                bound.close()
+            raise
+        started = threading.Event()
+        self._thread = threading.Thread(
+            target=self._run, args=(sockets, started), name=THREAD_NAME, daemon=True
+        )
+        self._thread.start()
+        started.wait(timeout=10.0)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        state = "closed" if self.is_closed else f"{self.futures_url} {self.spot_url}"
+        return f"<Exchange {state} seed={self.seed} speed={self.clock.speed}>"
+
+    # What it is
+
+    @property
+    def seed(self) -> int:
+        """The seed of all order flow."""
+        return self._hub.seed
+
+    @property
+    def futures_url(self) -> str:
+        """Base address of the futures REST calls."""
+        return f"http://{self.host}:{self._doors['futures'].port}"
+
+    @property
+    def spot_url(self) -> str:
+        """Base address of the spot REST calls."""
+        return f"http://{self.host}:{self._doors['spot'].port}"
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it has ended."""
+        return not self._thread.is_alive()
+
+    @property
+    def now_ns(self) -> int:
+        """Virtual time, ns UTC."""
+        return self.clock.now_ns
+
+    @property
+    def symbols(self) -> list[str]:
+        """The symbols on offer."""
+        return list(self._hub.listings)
+
+    @property
+    def connections(self) -> int:
+        """How many clients are welcome and connected now."""
+        return sum(len(door.connections) for door in self._doors.values())
+
+    @property
+    def requests(self) -> list[tuple[str, str]]:
+        """Method and path of the newest 100 000 HTTP requests, WebSocket upgrades among them."""
+        return self._call(lambda: list(self._hub.requests))
+
+    @property
+    def withheld(self) -> list[Withheld]:
+        """The messages that faults or slow readers kept from clients; the newest 100 000."""
+        return self._call(lambda: list(self._hub.withheld))
+
+    @property
+    def fault_log(self) -> list[Applied]:
+        """Each application of a fault; the newest 100 000."""
+        return self._call(lambda: list(self._hub.fault_log))
+
+    def tape(self, symbol: str) -> Tape:
+        """Tell what truly happened to a symbol, from its first touch to now.
+
+        Raises
+        ------
+        UnknownSymbol
+            If it is not on offer.
+        """
+        return self._call(lambda: self._hub.tape(symbol))
+
+    # What it can be made to do
+
+    def pause(self) -> None:
+        """Make virtual time stand still; before the first subscription, it then does not start it.
+
+        When this returns, everything that has happened is on its way to the clients.
+        """
+
+        def pause() -> None:
+            self._hub.is_held = True
+            self.clock.stop()
+            self._flush()
+
+        self._call(pause)
+
+    def resume(self) -> None:
+        """Let virtual time pass, from where it stands."""
+
+        def resume() -> None:
+            self._hub.is_held = False
+            self.clock.start()
+            self._wake()
+
+        self._call(resume)
+
+    def inject(self, fault: str | Fault, **options: Any) -> Fault:
+        """Make something go wrong.
+
+        Parameters
+        ----------
+        fault
+            A name from ``FAULTS``, or a `Fault`.
+        **options
+            Fields of `Fault`: ``topic``, ``market``, ``path``, ``count``, ``after``, ``status``.
+
+        Returns
+        -------
+        Fault
+            What was injected, defaults filled in.
+
+        Raises
+        ------
+        InvalidInput
+            If the fault or an option is unknown; the message lists the known ones.
+        """
+        made = make_fault(fault, **options)
+        self._call(lambda: self._inject(made))
+        return made
+
+    def heal(self) -> None:
+        """Take away every fault that still waits or lasts."""
+        self._call(self._hub.heal)
+
+    def close(self, timeout: float = 5.0) -> None:
+        """End everything: connections without a close frame, ports, thread. Idempotent."""
+        with self._close_lock:
+            loop = self._loop
+            if self._thread.is_alive() and loop is not None:
+                try:
+                    loop.call_soon_threadsafe(self._closing.set)
+                except RuntimeError:  # the loop ended between the question and the call
+                    _log.debug("simulated exchange had already ended")
+        if threading.current_thread() is not self._thread:
+            self._thread.join(timeout)
+
+    # On the exchange's own thread
+
+    def _run(self, sockets: dict[str, socket.socket], started: threading.Event) -> None:
+        # tornado needs a selector loop; Windows would give another.
+        with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+            runner.run(self._serve(sockets, started))
+
+    async def _serve(self, sockets: dict[str, socket.socket], started: threading.Event) -> None:
+        self._loop = asyncio.get_running_loop()
+        servers = []
+        for market, door in self._doors.items():
+            application = Application(
+                [
+                    (r"/(?:endpoint)?", SocketHandler, {"door": door}),
+                    (r".*", RestHandler, {"door": door}),
+                ],
+                log_function=_log_nothing,
+            )
+            server = HTTPServer(application)
+            server.add_socket(sockets[market])
+            servers.append(server)
+        driver = asyncio.create_task(self._drive())
+        closing = asyncio.create_task(self._closing.wait())
+        started.set()
+        try:
+            await asyncio.wait({driver, closing}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for server in servers:
+                server.stop()
+            for connection in self._connections():
+                connection.drop()
+            for server in servers:
+                await server.close_all_connections()
+        if driver.done():
+            # It never ends by itself: this raises what went wrong, for the thread's excepthook.
+            driver.result()
+        driver.cancel()
+
+    async def _drive(self) -> None:
+        hub = self._hub
+        while True:
+            if not self.clock.is_running:
+                self._moving.clear()
+                await self._moving.wait()
+            is_more_due = hub.tick()
+            self._flush()
+            await self._wait_for_readers()
+            self.clock.slip()
+            if is_more_due:
+                await asyncio.sleep(0)
+            else:
+                await asyncio.sleep(_TICK)
+
+    async def _wait_for_readers(self) -> None:
+        while any(connection.is_behind for connection in self._connections()):
+            for connection in self._connections():
+                connection.give_up_if_stuck()
+            await asyncio.sleep(_PACE)
+
+    def _wake(self) -> None:
+        if self.clock.is_running:
+            self._moving.set()
+
+    def _flush(self) -> None:
+        for connection in self._connections():
+            connection.flush_outbox()
+
+    def _connections(self) -> list[SocketHandler]:
+        return [one for door in self._doors.values() for one in door.connections]
+
+    def _inject(self, fault: Fault) -> None:
+        if fault.name not in CONNECTION_FAULTS:
+            self._hub.arm(fault)
+            return
+        for market, door in self._doors.items():
+            if fault.market in (None, market):
+                self._break_connections(fault, door)
+
+    def _break_connections(self, fault: Fault, door: _Door) -> None:
+        self._hub.note_fault(fault, door.market)
+        if fault.name == "expire_token":
+            door.expire_tokens()
+        for connection in list(door.connections):
+            if fault.name == "bye":
+                connection.close(1000, "Bye")
+            elif fault.name == "expire_token":
+                connection.send_error_frame(401, "token is expired")
+                connection.drop()
+            else:
+                connection.drop(reset=fault.name == "abort", torn=fault.name == "half_frame")
+
+    def _call(self, function: Callable[[], _T]) -> _T:
+        """Run a function on the exchange's thread, or here once that has ended; give its result."""
+        loop = self._loop
+        if threading.current_thread() is self._thread or self.is_closed or loop is None:
+            return function()
+        result: concurrent.futures.Future[_T] = concurrent.futures.Future()
+
+        def run() -> None:
+            try:
+                result.set_result(function())
+            except BaseException as error:  # noqa: BLE001  (handed to the caller)
+                result.set_exception(error)
+
+        try:
+            loop.call_soon_threadsafe(run)
+        except RuntimeError:
+            return function()
+        # The loop may end before it comes to this call, so wait in steps.
+        while not concurrent.futures.wait([result], timeout=0.2).done:
+            if not self._thread.is_alive():
+                return function()
+        return result.result()
+
+
+def _id_text(request_id: Any) -> str:
+    # Ids come back as strings whatever they were. (reference, section 5.3)
+    if request_id is None:
+        return ""
+    return request_id if isinstance(request_id, str) else json.dumps(request_id)
+
+
+def _log_nothing(_handler: RequestHandler) -> None:
+    """Keep tornado from logging every 404: `Exchange.requests` is the log."""

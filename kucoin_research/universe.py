@@ -1,0 +1,46 @@
+"""The symbols of a venue, read once and kept for a while."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import NamedTuple
+
+from kucoin_research.instruments import Instrument
+from kucoin_research.records import Market
+from kucoin_research.rest import Rest
+from kucoin_research.venues import Venue
+
+__all__ = ["Universe"]
+
+# Listings change a few times a week; the list is 1.4 MB on futures.
+_FRESH_FOR = 600.0
+
+
+class _Listing(NamedTuple):
+    read_at: float
+    instruments: dict[str, Instrument]
+
+
+class Universe:
+    """Instruments by venue and market, fetched at first use and again after ten minutes.
+
+    Thread-safe.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()  # guards _listings
+        self._listings: dict[tuple[Venue, Market], _Listing] = {}
+
+    def instruments(self, rest: Rest, market: Market) -> dict[str, Instrument]:
+        """Give every instrument of a market by symbol, in the exchange's order."""
+        key = (rest.venue, market)
+        with self._lock:
+            kept = self._listings.get(key)
+        if kept is not None and time.monotonic() - kept.read_at < _FRESH_FOR:
+            return kept.instruments
+        found = rest.contracts() if market is Market.FUTURES else rest.spot_symbols()
+        listing = _Listing(time.monotonic(), {each.symbol: each for each in found})
+        with self._lock:
+            self._listings[key] = listing
+        return listing.instruments

@@ -1,0 +1,44 @@
+"""Shared by all tests: the simulated exchange, and waiting without sleeping."""
+
+import threading
+import time
+
+import pytest
+
+import kucoin_research as kr
+
+
+def wait_until(condition, timeout=10.0):
+    """Wait until a condition holds; fail with a clear message when it never does."""
+    deadline = time.monotonic() + timeout
+    pause = threading.Event()
+    while not condition():
+        assert time.monotonic() < deadline, f"did not come true within {timeout} s"
+        pause.wait(0.01)
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch, tmp_path):
+    """No test reads the developer's keys, venue or `.env`, or writes into the checkout."""
+    for name in (
+        "KUCOIN_API_KEY", "KUCOIN_API_SECRET", "KUCOIN_PASSPHRASE", "KUCOIN_RESEARCH_VENUE",
+        "KUCOIN_FUTURES_URL", "KUCOIN_SPOT_URL",
+    ):  # fmt: skip
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def _no_stream_left_running():
+    yield
+    left = kr.running()
+    for stream in left:
+        stream.stop()
+    assert not left, f"the test left streams running: {left}"
+
+
+@pytest.fixture(scope="module")
+def exchange():
+    """A simulated exchange at thirty times real time, one per test module."""
+    with kr.simulate(seed=7, speed=30.0) as running:
+        yield running

@@ -1,0 +1,248 @@
+"""The front door: frames out, one clear sentence on wrong use, cells that can be run twice."""
+
+import os
+import signal
+import threading
+import time
+
+import polars as pl
+import pytest
+
+import kucoin_research as kr
+from kucoin_research.records import Candle, Level2, Ticker, Trade, schema_of
+from tests.conftest import wait_until
+
+
+def quick(*arguments, **options):
+    return kr.stream_to_frame(*arguments, progress=False, **options)
+
+
+def test_one_line_in_one_frame_out(exchange):
+    frame = quick("XBTUSDTM", rows=500, venue=exchange.venue)
+
+    assert frame.height == 500
+    assert frame.schema == schema_of(Ticker)
+    assert frame["sequence"].is_sorted()
+    assert (frame["best_bid_price"] < frame["best_ask_price"]).all()
+    assert kr.running() == []
+
+
+def test_a_list_of_channels_gives_a_dict_under_the_names_given(exchange):
+    frames = quick("BTC-USDT", ["trade", "depth"], rows=50, venue=exchange.venue)
+
+    assert list(frames) == ["trade", "depth"]
+    assert frames["trade"].schema == schema_of(Trade)
+    assert frames["depth"].schema == schema_of(Level2)
+    assert frames["depth"]["is_snapshot"][0]
+
+
+def test_minutes_count_on_the_venue_clock():
+    with kr.simulate(seed=7, speed=60.0) as x:
+        started = time.monotonic()
+        frame = quick("XBTUSDTM", minutes=5, venue=x.venue)
+        elapsed = time.monotonic() - started
+
+    span = frame["timestamp"].max() - frame["timestamp"].min()
+    assert 270 < span.total_seconds() < 320
+    assert elapsed < 30  # about five seconds on an idle machine
+
+
+def test_the_progress_bar_shows_rows_rate_and_verdict(exchange, capfd):
+    kr.stream_to_frame("XBTUSDTM", rows=300, venue=exchange.venue)
+
+    shown = capfd.readouterr().err
+    assert "XBTUSDTM ticker" in shown
+    assert "messages/s" in shown
+    assert "NOT PROVABLE" in shown
+
+
+def test_an_interrupt_returns_the_rows_so_far(exchange):
+    def interrupt():
+        wait_until(lambda: any(s.total() >= 20 for s in kr.running()))
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    frame = quick("XBTUSDTM", rows=10**9, venue=exchange.venue)
+    thread.join()
+
+    assert 20 <= frame.height < 10**9
+    assert kr.running() == []
+
+
+def test_strict_raises_with_what_there_is():
+    with kr.simulate(seed=7, speed=20.0) as x:
+        x.inject("drop", topic="/contractMarket/level2:XBTUSDTM", count=2, after=500)
+        with pytest.raises(kr.Incomplete, match="2 missing") as caught:
+            quick("XBTUSDTM", "level2", rows=6_000, venue=x.venue, strict=True)
+
+    assert caught.value.frame.height == 6_000
+    assert caught.value.report.verdict is kr.Verdict.INCOMPLETE
+
+
+def test_rerunning_a_cell_leaves_no_socket(exchange):
+    for _ in range(3):
+        quick("XBTUSDTM", rows=10, venue=exchange.venue)
+
+    wait_until(lambda: exchange.connections == 0)
+
+
+def test_the_demo_venue_starts_by_itself_once():
+    first = quick("XBTUSDTM", "bbo", rows=20, venue="demo")
+    threads = threading.active_count()
+    quick("XBTUSDTM", "bbo", rows=20, venue="demo")
+
+    assert first.height == 20
+    assert threading.active_count() == threads
+
+
+def test_the_environment_names_the_venue(exchange, monkeypatch):
+    monkeypatch.setenv("KUCOIN_FUTURES_URL", exchange.futures_url)
+    monkeypatch.setenv("KUCOIN_SPOT_URL", exchange.spot_url)
+
+    assert quick("BTC-USDT", rows=10).height == 10
+
+
+def test_a_dotenv_file_names_the_venue(exchange, tmp_path):
+    text = f"KUCOIN_FUTURES_URL={exchange.futures_url}\nKUCOIN_SPOT_URL={exchange.spot_url}\n"
+    (tmp_path / ".env").write_text(text)
+
+    assert quick("XBTUSDTM", rows=10).height == 10
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "error", "sentence"),
+    [
+        (("BTCUSDTM",), {"rows": 1}, kr.UnknownSymbol, "XBTUSDTM"),
+        (("xbtusdtm",), {"rows": 1}, kr.UnknownSymbol, "XBTUSDTM"),
+        (("BTC-USDTT",), {"rows": 1}, kr.UnknownSymbol, "BTC-USDT"),
+        (("XBTUSDTM", "tickr"), {"rows": 1}, kr.UnknownChannel, "did you mean 'ticker'"),
+        (("XBTUSDTM", "candle:7min"), {"rows": 1}, kr.UnknownChannel, "no candle interval '7min'"),
+        (("BTC-USDT", "funding_rate"), {"rows": 1}, kr.ChannelNotOffered, "on spot"),
+        (("XBTUSDTM", "candle:6hour"), {"rows": 1}, kr.ChannelNotOffered, "6hour"),
+        (("XBTUSDTM", ["status"]), {"rows": 1}, kr.InvalidInput, "only 'status'"),
+        ((7,), {"rows": 1}, kr.InvalidInput, "symbols must be"),
+        (([],), {"rows": 1}, kr.InvalidInput, "must not be empty"),
+        ((["XBTUSDTM", 7],), {"rows": 1}, kr.InvalidInput, "7 is none"),
+        (("XBTUSDTM", 5), {"rows": 1}, kr.InvalidInput, "channels must be"),
+        (("XBTUSDTM",), {"rows": -1}, kr.InvalidInput, "rows must be a positive number"),
+        (("XBTUSDTM",), {"rows": 1.5}, kr.InvalidInput, "whole number"),
+        (("XBTUSDTM",), {"minutes": "5"}, kr.InvalidInput, "minutes must be"),
+        (("XBTUSDTM",), {"rows": 1, "market": "margin"}, kr.InvalidInput, "'futures' or 'spot'"),
+    ],
+)  # fmt: skip
+def test_wrong_use_gets_one_sentence_before_anything_is_subscribed(
+    exchange, arguments, options, error, sentence
+):
+    tokens = sum("bullet" in path for _, path in exchange.requests)
+
+    with pytest.raises(error, match=sentence) as caught:
+        quick(*arguments, venue=exchange.venue, **options)
+
+    assert "\n" not in str(caught.value)
+    assert sum("bullet" in path for _, path in exchange.requests) == tokens
+    assert kr.running() == []
+
+
+def test_unknown_venue_is_told():
+    with pytest.raises(kr.UnknownVenue, match="did you mean 'demo'"):
+        quick("XBTUSDTM", rows=1, venue="dmo")
+
+
+def test_no_network_is_one_sentence_with_the_host():
+    nowhere = kr.Venue("http://127.0.0.1:9", "http://127.0.0.1:9")
+
+    with pytest.raises(kr.Unreachable, match=r"127\.0\.0\.1:9"):
+        quick("XBTUSDTM", rows=1, venue=nowhere)
+
+
+def test_capacity_must_be_a_number_of_rows(exchange):
+    with pytest.raises(kr.InvalidInput, match="capacity"):
+        kr.stream("XBTUSDTM", venue=exchange.venue, capacity=0)
+
+
+def test_capacity_bounds_the_frame(exchange):
+    with kr.stream("XBTUSDTM", "level2", venue=exchange.venue, capacity=1_000) as s:
+        s.wait("level2", rows=5_000, timeout=30)
+
+        assert s.frame("level2").height == 1_000
+        assert s.status.rows["level2"] >= 5_000
+
+
+def test_symbols_and_instruments(exchange):
+    futures = kr.symbols(venue=exchange.venue)
+    contract = kr.instrument("XBTUSDTM", venue=exchange.venue)
+    inverse = kr.instrument("XBTUSDM", venue=exchange.venue)
+
+    assert {"XBTUSDTM", "ETHUSDTM", "SOLUSDTM", "XBTUSDM"} <= set(futures["symbol"])
+    assert {"BTC-USDT", "ETH-USDT", "KCS-USDT"} <= set(
+        kr.get_active_symbols("spot", venue=exchange.venue)
+    )
+    assert contract.tick_size == 0.1
+    assert contract.contract_multiplier == 0.001
+    assert contract.round_price(67_123.456) == 67_123.5
+    assert inverse.is_inverse
+
+
+@pytest.mark.parametrize("symbol", ["XBTUSDTM", "BTC-USDT"])
+def test_history_has_the_columns_of_the_live_channels(exchange, symbol):
+    venue = exchange.venue
+    candles = kr.candles(symbol, "5min", venue=venue)
+    trades = kr.recent_trades(symbol, venue=venue)
+    book = kr.order_book(symbol, depth=20, venue=venue)
+
+    assert candles.schema == schema_of(Candle)
+    assert candles["timestamp"].is_sorted()
+    assert (candles["high"] >= candles["low"]).all()
+    assert trades.schema == schema_of(Trade)
+    assert trades["timestamp"].is_sorted()
+    assert book.schema == schema_of(Level2)
+    assert book.filter(pl.col("side") == "buy").height == 20
+    best = book.group_by("side").agg(
+        pl.col("price").max().alias("max"), pl.col("price").min().alias("min")
+    )
+    rows = {row["side"]: row for row in best.iter_rows(named=True)}
+    assert rows["buy"]["max"] < rows["sell"]["min"]
+
+
+def test_candles_over_a_range(exchange):
+    day = kr.candles("XBTUSDTM", "1hour", "2026-01-03", "2026-01-04", venue=exchange.venue)
+
+    assert day.height == 25
+    assert day["timestamp"].diff().drop_nulls().unique().len() == 1
+
+
+def test_funding_rates(exchange):
+    rates = kr.funding_rates("XBTUSDTM", "2026-01-01", "2026-01-04", venue=exchange.venue)
+
+    assert rates.height >= 9
+    assert rates["timestamp"].is_sorted()
+    with pytest.raises(kr.InvalidInput, match="only futures"):
+        kr.funding_rates("BTC-USDT", venue=exchange.venue)
+
+
+def test_an_impossible_time_is_told(exchange):
+    with pytest.raises(kr.InvalidInput, match="start='yesterday' is no time"):
+        kr.candles("XBTUSDTM", start="yesterday", venue=exchange.venue)
+    with pytest.raises(kr.InvalidInput, match="lies after"):
+        kr.candles("XBTUSDTM", start="2026-01-04", end="2026-01-03", venue=exchange.venue)
+
+
+def test_the_first_rows_of_a_seed_are_always_the_same():
+    def first_rows():
+        with kr.simulate(seed=11, speed=50.0) as x:
+            return quick("XBTUSDTM", "bbo", rows=300, venue=x.venue).drop("local_timestamp")
+
+    assert first_rows().equals(first_rows())
+
+
+def test_importing_starts_nothing_and_needs_no_network():
+    import subprocess
+    import sys
+
+    code = (
+        "import sys, threading, kucoin_research as kr; "
+        "assert threading.active_count() == 1; assert kr.running() == []; "
+        "assert not {'plotly', 'ipywidgets', 'IPython'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=60)

@@ -1,0 +1,100 @@
+"""Data flows one way: a module imports only modules of a lower rank."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[2] / "kucoin_research"
+
+RANKS = {
+    "errors": 0,
+    "records": 1, "units": 1, "credentials": 1, "sim": 1,
+    "instruments": 2, "topics": 2, "ring": 2, "wire": 2, "venues": 2,
+    "decode": 3, "rest": 3, "report": 3, "orderbook": 2, "integrity": 2, "tables": 2,
+    "protocol": 4, "intake": 4, "universe": 4,
+    "live": 5,
+    "stream": 6,
+    "collect": 7,
+    "api": 10, "classic": 11, "cli": 11, "__init__": 12, "__main__": 12,
+}  # fmt: skip
+
+MODULES = sorted(path for path in PACKAGE.rglob("*.py"))
+
+
+def name_of(path):
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return "sim" if parts[0] == "sim" else parts[0]
+
+
+def imports(path):
+    """Yield every module named by an import, also inside functions."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports relatively"
+            if node.module == "kucoin_research":
+                yield from (f"kucoin_research.{alias.name}" for alias in node.names)
+            else:
+                yield node.module
+
+
+def own(path):
+    for module in imports(path):
+        if module.startswith("kucoin_research."):
+            yield module.split(".")[1]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_point_to_lower_ranks(path):
+    name = name_of(path)
+
+    for imported in own(path):
+        if not (name == imported == "sim"):
+            assert RANKS[imported] < RANKS[name], f"{name} imports {imported}"
+
+
+def test_the_simulated_exchange_shares_nothing_with_the_client_but_errors():
+    for path in (PACKAGE / "sim").glob("*.py"):
+        assert set(own(path)) <= {"errors", "sim"}, path
+
+
+@pytest.mark.parametrize(
+    ("library", "allowed"),
+    [
+        ("websocket", {"live"}),
+        ("requests", {"rest"}),
+        ("tornado", {"sim"}),
+        ("dotenv", {"credentials"}),
+    ],
+)
+def test_a_library_is_imported_in_one_place(library, allowed):
+    users = {
+        name_of(path)
+        for path in MODULES
+        if any(module.split(".")[0] == library for module in imports(path))
+    }
+
+    assert users == allowed
+
+
+def test_only_the_stream_and_the_simulated_exchange_start_threads():
+    starters = {name_of(path) for path in MODULES if "threading.Thread(" in path.read_text()}
+
+    assert starters <= {"stream", "sim"}
+
+
+def test_the_core_imports_neither_plotly_nor_ipywidgets():
+    for path in MODULES:
+        if RANKS[name_of(path)] <= 7:
+            tops = {module.split(".")[0] for module in imports(path)}
+            assert not tops & {"plotly", "ipywidgets"}, path
+
+
+def test_the_library_never_prints_and_never_sleeps():
+    for path in MODULES:
+        tree = ast.parse(path.read_text())
+        calls = [ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)]
+        assert "time.sleep" not in calls, path
+        assert name_of(path) == "cli" or "print" not in calls, path

@@ -1,0 +1,178 @@
+"""Scripts written after KuCoin WebSocket guides run with only the import line changed."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+
+import kucoin_research as kr
+from kucoin_research import DataProcessor, KuCoinWebSocket
+from tests.conftest import wait_until
+
+MESSAGE = {
+    "type": "message",
+    "topic": "/contractMarket/ticker:XBTUSDTM",
+    "subject": "ticker",
+    "data": {
+        "symbol": "XBTUSDTM",
+        "sequence": 45,
+        "side": "sell",
+        "price": "3600.00",
+        "size": 16,
+        "tradeId": "5c9dcf4170744d6f5a3d32fb",
+        "bestBidSize": 795,
+        "bestBidPrice": "3200.00",
+        "bestAskPrice": "3600.00",
+        "bestAskSize": 284,
+        "ts": 1553846081210,
+    },
+}
+
+SCRIPT = """
+import os, time
+from kucoin_research import KuCoinWebSocket, DataProcessor, get_active_symbols
+
+symbols = get_active_symbols()
+assert "XBTUSDTM" in symbols
+
+api_key = os.getenv("KUCOIN_API_KEY", "")
+api_secret = os.getenv("KUCOIN_API_SECRET", "")
+passphrase = os.getenv("KUCOIN_PASSPHRASE", "")
+
+client = KuCoinWebSocket(api_key, api_secret, passphrase, market_type="futures", verbose=False)
+client.connect("XBTUSDTM", ["ticker", "candle", "trade", "depth"])
+assert client.connected
+
+end = time.time() + 2
+while time.time() < end:
+    if time.time() - client.last_ping > 0.5:
+        client._send_ping()
+    time.sleep(0.1)
+client.ws.close()
+assert not client.connected
+print("rows", client.stream.frame("trade").height)
+"""
+
+
+def test_the_guides_example_runs_against_the_demo(tmp_path):
+    environment = {**os.environ, "KUCOIN_RESEARCH_VENUE": "demo"}
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", SCRIPT],
+        cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert int(done.stdout.split()[1]) > 0
+
+
+def test_messages_reach_on_message_as_the_exchange_sent_them(exchange):
+    seen = []
+    client = KuCoinWebSocket(venue=exchange.venue, on_message=seen.append)
+    client.connect("XBTUSDTM", ["ticker"])
+    wait_until(lambda: len(seen) >= 5)
+    client.close()
+
+    assert {message["topic"] for message in seen} == {"/contractMarket/ticker:XBTUSDTM"}
+    assert isinstance(seen[0]["data"]["price"], str)
+
+
+def test_spot_works_too(exchange):
+    client = KuCoinWebSocket(market_type="spot", venue=exchange.venue)
+    client.connect("BTC-USDT")
+    client.stream.wait("ticker", rows=3)
+
+    assert client.connected
+    client.ws.close()
+    assert not client.connected
+
+
+def test_connecting_again_replaces_the_socket(exchange):
+    client = KuCoinWebSocket(venue=exchange.venue)
+    client.connect("XBTUSDTM")
+    client.connect("ETHUSDTM")
+
+    assert len(kr.running()) == 1
+    client.close()
+    client.close()
+
+
+def test_last_ping_advances_with_hand_sent_pings(exchange):
+    client = KuCoinWebSocket(venue=exchange.venue)
+    client.connect("XBTUSDTM")
+    wait_until(lambda: client.stream.last_ping is not None)
+    before = client.last_ping
+    client._send_ping()
+    wait_until(lambda: client.last_ping > before)
+
+    assert abs(time.time() - client.last_ping) < 30
+    client.close()
+
+
+def test_an_unknown_symbol_gives_the_xbt_hint(exchange):
+    client = KuCoinWebSocket(venue=exchange.venue)
+
+    with pytest.raises(kr.UnknownSymbol, match="XBTUSDTM"):
+        client.connect("BTCUSDTM", ["ticker"])
+    assert not client.connected
+
+
+def test_keys_belong_together_and_are_never_shown():
+    with pytest.raises(kr.InvalidInput, match="belong together"):
+        KuCoinWebSocket("only-the-key")
+
+    client = KuCoinWebSocket("my-key-id", "my-secret", "my-phrase")
+    shown = repr(client) + str(vars(client))
+    assert not any(word in shown for word in ("my-key-id", "my-secret", "my-phrase"))
+
+
+@pytest.mark.parametrize("form", [dict, json.dumps, lambda m: json.dumps(m).encode()])
+def test_process_ticker_takes_the_guides_sample_in_any_form(form):
+    processor = DataProcessor("XBTUSDTM")
+    row = processor.process_ticker(form(MESSAGE))
+
+    assert row["timestamp"] == pd.Timestamp("2019-03-29 07:54:41.210", tz="UTC")
+    assert row["price"] == 3600.0
+    assert row["bestBidSize"] == 795.0
+    assert list(processor.df.columns) == [
+        "timestamp", "price", "size", "side",
+        "bestBidPrice", "bestBidSize", "bestAskPrice", "bestAskSize",
+    ]  # fmt: skip
+
+
+def test_process_ticker_takes_the_data_alone():
+    row = DataProcessor("XBTUSDTM").process_ticker(MESSAGE["data"])
+
+    assert row["side"] == "sell"
+
+
+def test_save_to_csv_writes_every_row_once(tmp_path):
+    processor = DataProcessor("XBTUSDTM", folder=tmp_path)
+    for sequence in range(250):
+        processor.process_ticker({**MESSAGE, "data": {**MESSAGE["data"], "sequence": sequence}})
+        if sequence % 100 == 99:
+            processor.save_to_csv()
+    path = processor.save_to_csv()
+    again = processor.save_to_csv()
+
+    assert again == path
+    assert path.name.startswith("XBTUSDTM_ticker_")
+    assert len(pd.read_csv(path)) == 250
+
+
+def test_what_is_no_ticker_is_refused_with_the_reason():
+    processor = DataProcessor("XBTUSDTM")
+
+    for message in ("not json", {"type": "ack", "id": 1, "topic": None}, 7, {"data": "x"}):
+        with pytest.raises(kr.MessageBroken):
+            processor.process_ticker(message)
+    assert len(processor.df) == 0
+
+
+def test_a_symbol_cannot_lead_out_of_the_folder():
+    with pytest.raises(kr.InvalidInput, match="file name"):
+        DataProcessor("../secrets")
