@@ -57,10 +57,9 @@ _T = TypeVar("_T")
 class _Door:
     """One market's tokens, quota and connections."""
 
-    def __init__(self, hub: Hub, market: str, host: str, wake: Callable[[], None]) -> None:
+    def __init__(self, hub: Hub, market: str, wake: Callable[[], None]) -> None:
         self.hub = hub
         self.settings = hub.settings
-        self.host = host
         self.wake = wake  # called when virtual time may have begun to pass
         self.market = market
         self.port = 0
@@ -117,13 +116,13 @@ class _Door:
             "gw-ratelimit-reset": str(max(1, int((self._window_end - now) * 1_000))),
         }
 
-    def token_reply(self) -> dict[str, Any]:
-        """Build the data of a bullet-public reply."""
+    def token_reply(self, host: str) -> dict[str, Any]:
+        """Build the data of a bullet-public reply to a client that called `host` (and port)."""
         return {
             "token": self.issue_token(),
             "instanceServers": [
                 {
-                    "endpoint": f"ws://{self.host}:{self.port}/",
+                    "endpoint": f"ws://{host}/",
                     # KuCoin says true of its wss addresses; this one is plain, and clients that
                     # look should know.
                     "encrypt": False,
@@ -210,7 +209,7 @@ class RestHandler(RequestHandler):
         if not is_allowed:
             return error(429, "429000", "Too many requests in a short period of time.")
         if route.name == "bullet-public":
-            return Reply(200, {"code": "200000", "data": door.token_reply()})
+            return Reply(200, {"code": "200000", "data": door.token_reply(self.request.host)})
         parameters = {name: self.get_query_argument(name) for name in self.request.query_arguments}
         parameters |= values
         await door.hub.catch_up(route.touches(door.site, parameters))
@@ -571,7 +570,7 @@ class Exchange:
         self.host = host
         self.clock = VirtualClock(start_ns, float(speed))
         self._hub = Hub(seed, self.clock, listings_for(symbols), Settings(**settings))
-        self._doors = {market: _Door(self._hub, market, host, self._wake) for market in MARKETS}
+        self._doors = {market: _Door(self._hub, market, self._wake) for market in MARKETS}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closing = asyncio.Event()
         self._moving = asyncio.Event()

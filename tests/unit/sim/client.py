@@ -1,0 +1,154 @@
+"""A plain client for tests of the simulated exchange: shares nothing with the package's own."""
+
+import json
+import threading
+import time
+
+import requests
+import websocket
+
+from kucoin_research.sim import Exchange
+
+FUTURES_TOPICS = {
+    "/contractMarket/execution:XBTUSDTM",
+    "/contractMarket/ticker:XBTUSDTM",
+    "/contractMarket/tickerV2:XBTUSDTM",
+    "/contractMarket/level2:XBTUSDTM",
+    "/contractMarket/level2Depth5:XBTUSDTM",
+    "/contractMarket/level2Depth50:XBTUSDTM",
+    "/contractMarket/limitCandle:XBTUSDTM_1min",
+    "/contract/instrument:XBTUSDTM",
+    "/contract/announcement",
+    "/contractMarket/snapshot:XBTUSDTM",
+}
+SPOT_TOPICS = {
+    "/market/match:BTC-USDT",
+    "/market/level2:BTC-USDT",
+    "/spotMarket/level1:BTC-USDT",
+    "/market/ticker:BTC-USDT",
+    "/market/ticker:all",
+    "/spotMarket/level2Depth5:BTC-USDT",
+    "/spotMarket/level2Depth50:BTC-USDT",
+    "/market/candles:BTC-USDT_1min",
+    "/market/snapshot:BTC-USDT",
+    "/market/snapshot:BTC",
+    "/indicator/index:BTC-USDT",
+    "/indicator/markPrice:BTC-USDT",
+}
+TOPICS = {"futures": FUTURES_TOPICS, "spot": SPOT_TOPICS}
+
+
+def open_exchange(**options):
+    """A fast exchange with two small markets unless told otherwise."""
+    return Exchange(**({"speed": 50.0, "symbols": ["XBTUSDTM", "BTC-USDT", "ETH-BTC"]} | options))
+
+
+def base_url(exchange, market="futures"):
+    return exchange.futures_url if market == "futures" else exchange.spot_url
+
+
+def get(exchange, path, market="futures", **parameters):
+    return requests.get(base_url(exchange, market) + path, params=parameters, timeout=10)
+
+
+def data_of(exchange, path, market="futures", **parameters):
+    reply = get(exchange, path, market, **parameters).json()
+    assert reply["code"] == "200000", reply
+    return reply["data"]
+
+
+def token_data(exchange, market="futures"):
+    url = base_url(exchange, market) + "/api/v1/bullet-public"
+    return requests.post(url, timeout=10).json()["data"]
+
+
+def wait_until(condition, timeout=10.0):
+    deadline = time.monotonic() + timeout
+    pause = threading.Event()
+    while not condition():
+        assert time.monotonic() < deadline, f"did not come true within {timeout} s"
+        pause.wait(0.005)
+
+
+class Client:
+    """One socket. Frames are kept as text in `frames`, in the order of arrival."""
+
+    def __init__(self, exchange, market="futures", token=None, connect_id="c1", **options):
+        data = token_data(exchange, market)
+        self.token = token or data["token"]
+        endpoint = data["instanceServers"][0]["endpoint"]
+        self.socket = websocket.create_connection(
+            f"{endpoint}?token={self.token}&connectId={connect_id}", timeout=10, **options
+        )
+        self.frames = []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_exc):
+        self.socket.shutdown()
+
+    def send(self, **message):
+        self.socket.send(json.dumps(message))
+
+    def receive(self):
+        """The next text frame, as an object."""
+        text = self.socket.recv()
+        assert text, "closed"
+        self.frames.append(text)
+        return json.loads(text)
+
+    def until(self, wanted, timeout=20.0):
+        """Receive until a frame satisfies; give it."""
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            frame = self.receive()
+            if wanted(frame):
+                return frame
+        raise AssertionError("that frame did not come")
+
+    def close_code(self):
+        """Receive until the close frame; give its code and reason, None without one."""
+        try:
+            while True:
+                opcode, payload = self.socket.recv_data(control_frame=True)
+                if opcode == websocket.ABNF.OPCODE_CLOSE:
+                    return int.from_bytes(payload[:2], "big"), payload[2:].decode()
+                self.frames.append(payload.decode())
+        except (websocket.WebSocketConnectionClosedException, ConnectionError):
+            return None
+
+    def subscribe(self, topic, message_id="s1"):
+        """Subscribe and wait for the ack."""
+        self.send(id=message_id, type="subscribe", topic=topic, response=True)
+        return self.until(
+            lambda frame: frame.get("id") == message_id and frame["type"] != "message"
+        )
+
+    def messages(self, topic=None):
+        frames = [json.loads(text) for text in self.frames]
+        return [
+            frame
+            for frame in frames
+            if frame.get("type") == "message" and topic in (None, frame["topic"])
+        ]
+
+
+def record(exchange, market, topics, seconds):
+    """Subscribe at virtual time zero, let `seconds` pass, pause; the client has all frames."""
+    exchange.pause()
+    client = Client(exchange, market)
+    for number, topic in enumerate(sorted(topics)):
+        assert client.subscribe(topic, f"s{number}")["type"] == "ack"
+    end = exchange.now_ns + int(seconds * 1e9)
+    exchange.resume()
+    client.until(lambda _: exchange.now_ns >= end, timeout=60.0)
+    exchange.pause()
+    drain(client)
+    return client
+
+
+def drain(client):
+    """Receive everything that was sent so far: the answer to a ping comes last."""
+    client.send(id="drained", type="ping")
+    client.until(lambda frame: frame["type"] == "pong" and frame["id"] == "drained")
