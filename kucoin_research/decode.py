@@ -58,8 +58,8 @@ class BookChange(NamedTuple):
 class BookDelta(NamedTuple):
     """One incremental book message; it covers ``first_sequence`` to ``last_sequence`` inclusive.
 
-    ``changes`` are in sequence order. Price-0 fillers, which only advance the sequence, are left out,
-    so it can be empty.
+    ``changes`` are in sequence order. Price-0 fillers, which only advance the sequence, are left
+    out, so it can be empty.
     """
 
     timestamp: int | None
@@ -303,7 +303,8 @@ def _trade(route: _Route, message: Any, local: int) -> Decoded:
 
 
 # A candle on the wire: its start in seconds, then open, CLOSE, high, low.
-_CandleHead: TypeAlias = tuple[_Integer, _Number, _Number, _Number, _Number]
+_Maybe: TypeAlias = _Number | None
+_CandleHead: TypeAlias = tuple[_Integer, _Maybe, _Maybe, _Maybe, _Maybe]
 
 
 def _candle(
@@ -312,8 +313,8 @@ def _candle(
     start, open_, close, high, low = msgspec.convert(row[:5], _CandleHead, strict=False)
     return Candle(
         to_ns(start), local, route.key, route.interval, open_, high, low, close,
-        msgspec.convert(volume, _Number | None, strict=False),
-        msgspec.convert(turnover, _Number | None, strict=False),
+        msgspec.convert(volume, _Maybe, strict=False),
+        msgspec.convert(turnover, _Maybe, strict=False),
     )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ nanoseconds since 1970-01-01 UTC; missing values are ``None``.
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterable
 from enum import Enum, StrEnum, unique
 from typing import Annotated, NamedTuple, TypeAlias, get_args, get_origin, get_type_hints
 
@@ -345,25 +346,23 @@ def parse_channel(text: str) -> Channel:
     name, colon, interval = text.strip().partition(":")
     name = _ALIASES.get(name.lower(), name.lower())
     if name not in CHANNELS:
-        raise UnknownChannel(f"no channel {text!r}{_suggest(name)}; channels: {_names()}")
+        hint = _suggest(name, [*CHANNELS, *_ALIASES])
+        raise UnknownChannel(f"no channel {text!r}{hint}; channels: {', '.join(CHANNELS)}")
     if name != "candle":
         if colon:
             raise UnknownChannel(f"channel {name!r} takes no interval, so {text!r} means nothing")
         return Channel(name)
-    interval = interval if colon else "1min"
+    interval = interval.lower() if colon else "1min"
     if interval not in CANDLE_INTERVALS:
+        hint = _suggest(interval, CANDLE_INTERVALS)
         raise UnknownChannel(
-            f"no candle interval {interval!r}; intervals: {', '.join(CANDLE_INTERVALS)}"
+            f"no candle interval {interval!r}{hint}; intervals: {', '.join(CANDLE_INTERVALS)}"
         )
     return Channel(name, interval)
 
 
-def _names() -> str:
-    return ", ".join(CHANNELS)
-
-
-def _suggest(name: str) -> str:
-    close = difflib.get_close_matches(name, [*CHANNELS, *_ALIASES], n=1, cutoff=0.5)
+def _suggest(word: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
     return f"; did you mean {close[0]!r}?" if close else ""
 
 

@@ -93,7 +93,7 @@ def topics_for(channel: Channel, symbol: str, market: Market) -> list[Topic]:
 
 
 def group_topics(topics: Iterable[Topic], most: int = SYMBOLS_PER_MESSAGE) -> list[list[Topic]]:
-    """Group topics by prefix into lists that fit one subscribe message each, keeping their order."""
+    """Group topics by prefix into lists that fit one subscribe message each, in order."""
     by_prefix: defaultdict[str, list[Topic]] = defaultdict(list)
     for topic in dict.fromkeys(topics):
         by_prefix[topic.prefix].append(topic)
