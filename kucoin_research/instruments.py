@@ -58,7 +58,7 @@ class Instrument:
     expires
         When a dated contract ends, ns UTC.
     display_name
-        What people call it, for example ``BTCUSDTM`` for ``XBTUSDTM``.
+        What the exchange shows to people; it can change while the symbol stays.
     """
 
     symbol: str

@@ -1003,11 +1003,12 @@ class Rest:
             if isinstance(outcome, _Reply):
                 return outcome
             attempt += 1
+            if not outcome.may_pass or attempt == _TRIES:
+                raise outcome.error from outcome.cause
             delay = outcome.wait
             if delay is None:
                 delay = _FIRST_BACKOFF * 2 ** (attempt - 1) * (0.5 + self._jitter())
-            is_late = self._clock() + delay > deadline
-            if not outcome.may_pass or attempt == _TRIES or is_late:
+            if self._clock() + delay > deadline:
                 raise outcome.error from outcome.cause
             log.info("asks again in %.1f s: %s", delay, outcome.error)
             self._pause(delay)

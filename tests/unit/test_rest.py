@@ -1,0 +1,1118 @@
+"""The REST side against a real HTTP server on loopback that answers from a script."""
+
+import json
+import logging
+import socket
+import struct
+import threading
+from collections.abc import Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+import requests
+
+from kucoin_research import errors
+from kucoin_research.records import CANDLE_INTERVALS, Market
+from kucoin_research.rest import Rest, Server, Token
+from kucoin_research.venues import Venue
+
+PAYLOADS = Path(__file__).parents[1] / "payloads" / "rest"
+SECOND = 1_000_000_000
+MINUTE = 60 * SECOND
+NOW_NS = 1_790_000_000_000_000_000
+SECRET = "2neAiuYvAU61ZDXA"  # the example token begins so
+
+
+def payload(name):
+    return (PAYLOADS / f"{name}.json").read_bytes()
+
+
+class Answer(NamedTuple):
+    """One scripted reply."""
+
+    body: bytes
+    status: int = 200
+    headers: Mapping = MappingProxyType({})
+    promised: int | None = None  # a Content-Length that the body does not keep
+    fault: str | None = None  # "reset", "hang" or "vanish" instead of a reply
+
+
+class Asked(NamedTuple):
+    """One request as it arrived."""
+
+    method: str
+    path: str
+    query: dict
+    headers: dict
+
+
+def ok(data, **rest):
+    return Answer(json.dumps({"code": "200000", "data": data}).encode(), **rest)
+
+
+def refusal(code, message="no", status=200, **headers):
+    body = json.dumps({"msg": message, "code": code}).encode()
+    return Answer(body, status, {name.replace("_", "-"): text for name, text in headers.items()})
+
+
+LIMITED = {"gw_ratelimit_limit": "2000", "gw_ratelimit_remaining": "0"}
+
+
+@dataclass
+class Exchange:
+    """What the server answers: a list, last one repeated, or a function of the request."""
+
+    answers: object = field(default_factory=list)
+    asked: list = field(default_factory=list)
+    ended: threading.Event = field(default_factory=threading.Event)
+    url: str = ""
+
+    def answer(self, asked):
+        self.asked.append(asked)
+        if callable(self.answers):
+            return self.answers(asked)
+        return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # headers and body are two writes
+    exchange: Exchange
+
+    def _serve(self):
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        parts = urlsplit(self.path)
+        query = {name: texts[0] for name, texts in parse_qs(parts.query).items()}
+        answer = self.exchange.answer(Asked(self.command, parts.path, query, dict(self.headers)))
+        if answer.fault is not None:
+            self._break(answer.fault)
+            return
+        self.send_response(answer.status)
+        for name, text in answer.headers.items():
+            self.send_header(name, text)
+        length = len(answer.body) if answer.promised is None else answer.promised
+        self.send_header("Content-Length", str(length))
+        self.end_headers()
+        self.wfile.write(answer.body)
+        self.close_connection = answer.promised is not None
+
+    def _break(self, fault):
+        self.close_connection = True
+        if fault == "hang":
+            self.exchange.ended.wait(10)
+        elif fault == "reset":
+            # Lingering for 0 s makes close send RST instead of FIN.
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    do_GET = do_POST = _serve  # noqa: N815
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def exchange():
+    served = Exchange()
+    handler = type("BoundHandler", (Handler,), {"exchange": served})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server.daemon_threads = True
+    served.url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield served
+    served.ended.set()
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+class Waiter:
+    """Instead of waiting: notes how long it would have been, and moves the clock."""
+
+    def __init__(self):
+        self.waits = []
+        self.now = 100.0
+
+    def __call__(self, seconds):
+        self.waits.append(seconds)
+        self.now += seconds
+        return False
+
+    def clock(self):
+        return self.now
+
+
+@pytest.fixture
+def waiter():
+    return Waiter()
+
+
+@pytest.fixture
+def rest(exchange, waiter):
+    with client(exchange, waiter) as opened:
+        yield opened
+
+
+@contextmanager
+def client(exchange, waiter, **options):
+    usual = {
+        "wait": waiter, "clock": waiter.clock, "now_ns": lambda: NOW_NS, "jitter": lambda: 0.5,
+        "timeout": (2.0, 5.0),
+    }  # fmt: skip
+    with Rest(Venue(exchange.url, exchange.url), **(usual | options)) as opened:
+        yield opened
+
+
+# -- calls -----------------------------------------------------------------------------------------
+
+
+def test_a_token_is_read_with_its_rhythm_in_seconds(exchange, rest):
+    exchange.answers = [Answer(payload("bullet_public"))]
+
+    token = rest.token("futures")
+
+    assert exchange.asked[0][:2] == ("POST", "/api/v1/bullet-public")
+    assert token.servers == (Server("wss://ws-api-futures.kucoin.com/", 18.0, 10.0),)
+    assert token.simulation is None
+    assert token.url(connect_id="c1").endswith("EXAMPLE-WG10eug%3D%3D&connectId=c1")
+    assert token.url().startswith("wss://ws-api-futures.kucoin.com/?token=2neAiu")
+
+
+def test_a_simulated_exchange_tells_its_speed(exchange, rest):
+    data = json.loads(payload("bullet_public"))["data"] | {"simulation": {"speed": 60}}
+    exchange.answers = [ok(data)]
+
+    assert rest.token("spot").simulation == 60.0
+
+
+def test_a_token_is_masked_when_shown():
+    token = Token("secret-token", (Server("wss://h/", 18.0, 10.0),))
+
+    assert "secret" not in repr(token) + str(token) + f"{token}"
+    assert "token='***'" in repr(token)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"token": "", "instanceServers": [{"endpoint": "wss://h/"}]},
+        {"token": "t", "instanceServers": []},
+        {"token": "t", "instanceServers": [{"endpoint": "https://h/"}]},
+        {"token": "t", "instanceServers": [{"endpoint": "wss://h/", "pingInterval": 0}]},
+        {"instanceServers": [{"endpoint": "wss://h/"}]},
+        None,
+    ],
+)
+def test_a_token_that_cannot_be_used_is_a_bad_reply(exchange, rest, data):
+    exchange.answers = [ok(data)]
+
+    with pytest.raises(errors.BadReply, match="not as documented"):
+        rest.token("futures")
+
+
+def test_server_time_is_nanoseconds(exchange, rest):
+    exchange.answers = [Answer(payload("timestamp"))]
+
+    assert rest.server_time("spot") == 1_729_260_030_774_000_000
+
+
+def test_clock_offset_is_known_to_half_the_round_trip(exchange, waiter):
+    ours = iter([NOW_NS, NOW_NS + 100_000_000])
+    exchange.answers = [ok(NOW_NS // 1_000_000 + 2_050)]
+
+    with client(exchange, waiter, now_ns=lambda: next(ours)) as rest:
+        offset = rest.clock_offset("futures")
+
+    assert offset.offset_ns == 2_000_500_000
+    assert offset.uncertainty_ns == 50_500_000
+
+
+def test_status_is_read(exchange, rest):
+    exchange.answers = [Answer(payload("status"))]
+
+    assert rest.status("spot") == ("open", "")
+
+
+def test_contracts_become_instruments(exchange, rest):
+    exchange.answers = [Answer(payload("contracts_active"))]
+
+    perpetual, dated = rest.contracts()
+
+    assert (perpetual.symbol, perpetual.market) == ("XBTUSDTM", Market.FUTURES)
+    assert (perpetual.tick_size, perpetual.lot_size) == (0.1, 1.0)
+    assert (perpetual.maker_fee, perpetual.taker_fee) == (0.0002, 0.0006)
+    assert (perpetual.contract_multiplier, perpetual.is_inverse) == (0.001, False)
+    assert (perpetual.funding_interval_ms, perpetual.expires) == (28_800_000, None)
+    assert (perpetual.index_symbol, perpetual.display_name) == (".KXBTUSDT", "BTCUSDTM")
+    assert (dated.contract_multiplier, dated.is_inverse, dated.settle) == (-1.0, True, "XBT")
+    assert (dated.funding_interval_ms, dated.expires) == (None, 1_798_185_600 * SECOND)
+    assert dated.max_size == 1_000_000.0
+
+
+def test_one_contract_is_read(exchange, rest):
+    exchange.answers = [Answer(payload("contract"))]
+
+    assert rest.contract("XBTUSDTM").is_open
+    assert exchange.asked[0].path == "/api/v1/contracts/XBTUSDTM"
+
+
+def test_spot_symbols_become_instruments(exchange, rest):
+    exchange.answers = [Answer(payload("spot_symbols"))]
+
+    (pair,) = rest.spot_symbols()
+
+    assert (pair.symbol, pair.market, pair.settle) == ("BTC-USDT", Market.SPOT, "USDT")
+    assert (pair.tick_size, pair.lot_size, pair.min_size) == (0.1, 1e-8, 1e-5)
+    assert (pair.maker_fee, pair.taker_fee, pair.contract_multiplier) == (0.001, 0.001, 1.0)
+    assert pair.is_open
+
+
+def test_one_spot_symbol_that_is_closed(exchange, rest):
+    (row,) = json.loads(payload("spot_symbols"))["data"]
+    exchange.answers = [ok(row | {"enableTrading": False, "feeCategory": 9})]
+
+    pair = rest.spot_symbol("BTC-USDT")
+
+    assert not pair.is_open
+    assert pair.maker_fee is None
+
+
+@pytest.mark.parametrize("broken", [{"tickSize": None}, {"tickSize": 0}, {"multiplier": "x"}])
+def test_a_broken_row_is_told_and_left_out(exchange, rest, caplog, broken):
+    rows = json.loads(payload("contracts_active"))["data"]
+    exchange.answers = [ok([rows[0] | broken, rows[1]])]
+
+    with caplog.at_level(logging.WARNING, "kucoin_research.rest"):
+        found = rest.contracts()
+
+    assert [each.symbol for each in found] == ["XBTMZ26"]
+    assert "left out of the list of contracts" in caplog.text
+
+
+def test_a_futures_book_is_read(exchange, rest):
+    exchange.answers = [Answer(payload("futures_level2_snapshot"))]
+
+    book = rest.level2_snapshot("XBTUSDM")
+
+    assert exchange.asked[0][1:3] == ("/api/v1/level2/snapshot", {"symbol": "XBTUSDM"})
+    assert (book.sequence, book.timestamp) == (1697895963339, 1729168101216000000)
+    assert book.bids == [(66968.0, 2.0), (66964.8, 25596.0)]
+    assert book.asks == [(66968.1, 13501.0), (66968.7, 2032.0)]
+    assert book.is_whole
+
+
+def test_a_spot_book_is_read(exchange, rest):
+    exchange.answers = [Answer(payload("spot_level2_20"))]
+
+    book = rest.order_book("BTC-USDT", 20)
+
+    assert exchange.asked[0].path == "/api/v1/market/orderbook/level2_20"
+    assert (book.sequence, book.timestamp) == (14610502970, 1729176273859000000)
+    assert book.asks == [(66976.5, 0.05408199)]
+
+
+@pytest.mark.parametrize(
+    ("symbol", "depth", "path"),
+    [
+        ("XBTUSDTM", 1, "/api/v1/level2/depth20"),
+        ("XBTUSDTM", 21, "/api/v1/level2/depth100"),
+        ("XBTUSDTM", 101, "/api/v1/level2/snapshot"),
+        ("XBTUSDTM", None, "/api/v1/level2/snapshot"),
+        ("BTC-USDT", 20, "/api/v1/market/orderbook/level2_20"),
+        ("BTC-USDT", 100, "/api/v1/market/orderbook/level2_100"),
+        ("BTC-USDT", None, "/api/v1/market/orderbook/level2_100"),
+    ],
+)
+def test_the_shallowest_call_that_reaches_the_depth_is_used(exchange, rest, symbol, depth, path):
+    levels = [[100 - i, 1] for i in range(30)]
+    exchange.answers = [ok({"sequence": 5, "bids": levels, "asks": None})]
+
+    book = rest.order_book(symbol, depth)
+
+    assert exchange.asked[0].path == path
+    assert len(book.bids) == min(30, depth or 30)
+    assert book.asks == []
+
+
+@pytest.mark.parametrize(("count", "whole"), [(99, True), (100, False)])
+def test_a_book_cut_off_by_the_exchange_is_not_whole(exchange, rest, count, whole):
+    levels = [[1000 - i, 1] for i in range(count)]
+    exchange.answers = [ok({"sequence": 5, "bids": levels, "asks": []})]
+
+    assert rest.level2_snapshot("BTC-USDT").is_whole is whole
+
+
+@pytest.mark.parametrize("depth", [0, -1, True, 101])
+def test_a_depth_that_cannot_be_had_is_refused_unsent(exchange, rest, depth):
+    with pytest.raises(errors.InvalidInput, match="depth"):
+        rest.order_book("BTC-USDT", depth)
+
+    assert exchange.asked == []
+
+
+def test_futures_trades_are_turned_round(exchange, rest):
+    exchange.answers = [Answer(payload("futures_trade_history"))]
+
+    first, last = rest.trades("XBTUSDM")
+
+    assert first == (
+        1729163001780000000, NOW_NS, "XBTUSDM", 1697901180000, "1697901180000", "sell", 67158.4,
+        2936.0,
+    )  # fmt: skip
+    assert (last.sequence, last.local_timestamp) == (1697901180001, NOW_NS + 1)
+
+
+def test_spot_trades_keep_their_order_and_exact_sequences(exchange, rest):
+    exchange.answers = [Answer(payload("spot_histories"))]
+
+    trades = rest.trades("BTC-USDT")
+
+    assert [trade.sequence for trade in trades] == [10976028003549185, 10976028003549188]
+    assert trades[0].trade_id == "10976028003549185"
+
+
+def test_arrival_stamps_increase_over_calls_though_the_clock_stands(exchange, rest):
+    exchange.answers = [Answer(payload("spot_histories"))]
+
+    stamps = [t.local_timestamp for _ in range(3) for t in rest.trades("BTC-USDT")]
+
+    assert stamps == list(range(NOW_NS, NOW_NS + 6))
+
+
+def test_the_reply_names_no_secret_and_the_request_says_who_asks(exchange, rest):
+    exchange.answers = [Answer(payload("status"))]
+
+    rest.status()
+
+    assert exchange.asked[0].headers["User-Agent"].startswith("kucoin-research/")
+
+
+@pytest.mark.parametrize("symbol", ["", "  ", None, 7])
+def test_what_is_no_symbol_is_refused_unsent(exchange, rest, symbol):
+    for call in (rest.contract, rest.spot_symbol, rest.trades, rest.level2_snapshot, rest.candles):
+        with pytest.raises(errors.UnknownSymbol):
+            call(symbol)
+
+    assert exchange.asked == []
+
+
+@pytest.mark.parametrize(
+    ("symbol", "path"), [("A/../B?x#y", "A%2F..%2FB%3Fx%23y"), ("..", "%2E%2E"), ("é", "%C3%A9")]
+)
+def test_a_symbol_stays_one_part_of_the_path(exchange, rest, symbol, path):
+    exchange.answers = [refusal("404000")]
+
+    with pytest.raises(errors.NotFound):
+        rest.contract(symbol)
+
+    assert exchange.asked[0].path in (f"/api/v1/contracts/{path}", f"/api/v1/contracts/{symbol}")
+
+
+# -- candles and funding ---------------------------------------------------------------------------
+
+
+def test_futures_candles_are_read(exchange, rest):
+    exchange.answers = [Answer(payload("futures_kline"))]
+    start = 1729175400 * SECOND
+
+    first, second = rest.candles_page("XBTUSDTM", "1min", start, start + MINUTE)
+
+    assert exchange.asked[0].query == {
+        "symbol": "XBTUSDTM", "granularity": "1", "from": "1729175400000", "to": "1729175460000"
+    }  # fmt: skip
+    assert first == (
+        start, NOW_NS, "XBTUSDTM", "1min", 67100.1, 67120.0, 67090.5, 67110.2, 2048.0, 137438.9
+    )  # fmt: skip
+    assert second.timestamp == start + MINUTE
+
+
+def test_futures_candles_of_six_columns_have_no_turnover(exchange, rest):
+    exchange.answers = [Answer(payload("futures_kline_6_columns"))]
+
+    (candle,) = rest.candles_page("XBTUSDTM", "1min")
+
+    assert (candle.volume, candle.turnover) == (2048.0, None)
+
+
+def test_spot_candles_have_the_close_second_and_come_newest_first(exchange, rest):
+    exchange.answers = [Answer(payload("spot_candles"))]
+
+    first, second = rest.candles_page("BTC-USDT", "1min", 1566789720 * SECOND, 1566789780 * SECOND)
+
+    assert exchange.asked[0].query == {
+        "symbol": "BTC-USDT", "type": "1min", "startAt": "1566789720", "endAt": "1566789781"
+    }  # fmt: skip
+    assert first[4:] == (10411.5, 10411.5, 10396.3, 10401.9, 29.11357276, 302889.301529914)
+    assert second.timestamp == 1566789780 * SECOND
+
+
+@dataclass
+class Klines:
+    """A market's candles: one a minute but for holes, in pages as each market gives them."""
+
+    now_s: int
+    holes: range = range(0)
+    oldest_s: int = 0
+    includes_end: bool = True
+    page: int = 200
+
+    def __call__(self, asked):
+        if asked.path.endswith("timestamp"):
+            return ok(self.now_s * 1000)
+        if asked.path == "/api/v1/kline/query":
+            times = self.times(
+                int(asked.query.get("from", 0)), int(asked.query.get("to", 1e15)), 1000
+            )
+            times = times[: self.page] if "from" in asked.query else times[-self.page :]
+            return ok([[t * 1000, 1, 2, 0.5, 1.5, 10, 15] for t in times])
+        times = self.times(int(asked.query["startAt"]), int(asked.query["endAt"]), 1)
+        return ok([[str(t), "1", "1.5", "2", "0.5", "10", "15"] for t in times[::-1][:1500]])
+
+    def times(self, first, last, unit):
+        first = max(-(-first // unit), self.oldest_s)
+        last = min(last // unit if self.includes_end else last // unit - 1, self.now_s)
+        return [t for t in range(-(-first // 60) * 60, last + 1, 60) if t not in self.holes]
+
+
+START_S = 1_789_000_020  # a whole minute
+END_S = START_S + 4_000 * 60
+
+
+@pytest.mark.parametrize("symbol", ["XBTUSDTM", "BTC-USDT"])
+@pytest.mark.parametrize("includes_end", [True, False])
+def test_a_long_span_is_whole_ascending_and_without_duplicates(
+    exchange, rest, symbol, includes_end
+):
+    exchange.answers = Klines(END_S + 600, includes_end=includes_end or symbol == "XBTUSDTM")
+
+    candles = rest.candles(symbol, "1min", START_S * SECOND, END_S * SECOND)
+
+    assert [c.timestamp for c in candles] == [t * SECOND for t in range(START_S, END_S + 1, 60)]
+    assert all(c[4:] == (1.0, 2.0, 0.5, 1.5, 10.0, 15.0) for c in candles)
+    stamps = [c.local_timestamp for c in candles]
+    assert stamps == sorted(set(stamps))
+
+
+@pytest.mark.parametrize("symbol", ["XBTUSDTM", "BTC-USDT"])
+def test_a_hole_longer_than_a_page_is_crossed(exchange, rest, symbol):
+    holes = range(START_S + 60, END_S - 120)
+    exchange.answers = Klines(END_S, holes=holes)
+
+    candles = rest.candles(symbol, "1min", START_S * SECOND, END_S * SECOND)
+
+    seconds = [c.timestamp // SECOND for c in candles]
+    assert seconds == [START_S, END_S - 120, END_S - 60, END_S]
+
+
+def test_a_start_long_before_the_first_candle_costs_a_few_calls(exchange, rest):
+    exchange.answers = Klines(END_S, oldest_s=END_S - 300)
+
+    candles = rest.candles("XBTUSDTM", "1min", 0)
+
+    assert len(candles) == 6
+    assert len(exchange.asked) <= 4
+
+
+@pytest.mark.parametrize(("symbol", "rows"), [("XBTUSDTM", 200), ("BTC-USDT", 1500)])
+def test_without_a_start_the_last_page_comes(exchange, rest, symbol, rows):
+    exchange.answers = Klines(END_S)
+
+    candles = rest.candles(symbol)
+
+    assert len(candles) == rows
+    assert candles[-1].timestamp == END_S * SECOND
+
+
+def test_a_span_in_the_future_is_empty(exchange, rest):
+    exchange.answers = Klines(END_S)
+
+    assert rest.candles("XBTUSDTM", "1min", (END_S + 60) * SECOND, (END_S + 600) * SECOND) == []
+
+
+def test_bounds_between_candles_are_kept(exchange, rest):
+    exchange.answers = Klines(END_S)
+
+    candles = rest.candles("BTC-USDT", "1min", START_S * SECOND + 1, (START_S + 119) * SECOND)
+
+    assert [c.timestamp // SECOND for c in candles] == [START_S + 60]
+
+
+@pytest.mark.parametrize("symbol", ["XBTUSDTM", "BTC-USDT"])
+@pytest.mark.parametrize("interval", CANDLE_INTERVALS)
+def test_every_interval_is_asked_for_or_refused_unsent(exchange, rest, symbol, interval):
+    exchange.answers = [ok([])]
+
+    if symbol == "XBTUSDTM" and interval in ("3min", "6hour", "1month"):
+        with pytest.raises(errors.ChannelNotOffered, match=f"futures has no {interval}"):
+            rest.candles_page(symbol, interval)
+        assert exchange.asked == []
+    else:
+        assert rest.candles_page(symbol, interval) == []
+
+
+def test_an_unknown_interval_is_answered_with_the_list(rest):
+    with pytest.raises(errors.UnknownChannel, match="1min, 3min"):
+        rest.candles("XBTUSDTM", "1m")
+
+
+@pytest.mark.parametrize("cap", [1, 7, 100])
+@pytest.mark.parametrize("newest_first", [True, False])
+def test_funding_rates_come_whole_whatever_a_page_holds(exchange, rest, cap, newest_first):
+    settled = [START_S * 1000 + i * 28_800_000 for i in range(23)]
+
+    def answer(asked):
+        first, last = int(asked.query["from"]), int(asked.query["to"])
+        times = [t for t in settled if first <= t <= last]
+        times = times[::-1][:cap] if newest_first else times[:cap]
+        return ok([{"symbol": "XBTUSDTM", "fundingRate": 2.1e-4, "timepoint": t} for t in times])
+
+    exchange.answers = answer
+    rates = rest.funding_rates("XBTUSDTM", settled[1] * 1_000_000, settled[-1] * 1_000_000)
+
+    assert [rate.timestamp for rate in rates] == [t * 1_000_000 for t in settled[1:]]
+    assert rates[0][3:] == (0.00021, None)
+
+
+def test_funding_rates_read_the_documented_sample(exchange, rest):
+    exchange.answers = [Answer(payload("funding_rates"))]
+
+    rates = rest.funding_rates("XBTUSDTM", 1702267200000000000, 1702296000000000000)
+
+    assert [rate.funding_rate for rate in rates] == [0.0001, 0.00021]
+
+
+def test_spot_has_no_funding(rest):
+    with pytest.raises(errors.ChannelNotOffered, match="spot pair"):
+        rest.funding_rates("BTC-USDT", 0, 1)
+
+
+# -- KuCoin's errors -------------------------------------------------------------------------------
+
+CODES = {
+    errors.AuthenticationFailed: [
+        *range(400001, 400013), 400201, 400202, *range(400301, 400305), 400400, 400401, 400500,
+        411100, 411200,
+    ],
+    errors.InvalidRequest: [
+        100001, 100004, 400100, 400101, 400102, 400200, 400413, 415000, 420001, 420002, 260210,
+        300000, 300018, 330005, 330008, 330011, 405,
+    ],
+    errors.NotFound: [404, 404000, 400600, 600203, 900001],
+    errors.RateLimited: [429000, 429001, 429002, 1015],
+    errors.ExchangeUnavailable: [230005, 500000, 501000, 503000, 504000, 505000],
+    errors.ExchangeError: [777, 777777],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"), [(str(code), kind) for kind, codes in CODES.items() for code in codes]
+)
+@pytest.mark.parametrize("market", ["futures", "spot"])
+def test_every_code_has_its_exception_and_a_sentence(exchange, rest, code, kind, market):
+    exchange.answers = [refusal(code, "Some text.")]
+
+    with pytest.raises(errors.ExchangeError) as caught:
+        rest.status(market)
+
+    assert type(caught.value) is kind
+    assert (caught.value.code, caught.value.http_status) == (code, 200)
+    host = urlsplit(exchange.url).netloc
+    said = str(caught.value)
+    assert said.startswith(f"{host} answered its status with code {code} ('Some text.'); ")
+    assert "{" not in said
+    assert "\n" not in said
+
+
+@pytest.mark.parametrize(
+    ("code", "market", "kind"),
+    [
+        ("200001", "futures", errors.InvalidRequest),
+        ("200002", "futures", errors.RateLimited),
+        ("200003", "futures", errors.NotFound),
+        ("200001", "spot", errors.InvalidRequest),
+        ("200002", "spot", errors.InvalidRequest),
+        ("200003", "spot", errors.InvalidRequest),
+    ],
+)
+def test_a_code_can_mean_two_things(exchange, rest, code, market, kind):
+    exchange.answers = [refusal(code)]
+
+    with pytest.raises(kind):
+        rest.status(market)
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "kind"),
+    [
+        ("x", 401, errors.AuthenticationFailed),
+        ("x", 403, errors.AuthenticationFailed),
+        ("x", 404, errors.NotFound),
+        ("x", 429, errors.RateLimited),
+        ("x", 500, errors.ExchangeUnavailable),
+        ("x", 418, errors.ExchangeError),
+        ("400999", 400, errors.InvalidRequest),
+        ("429999", 200, errors.RateLimited),
+        ("404999", 200, errors.NotFound),
+        ("502999", 200, errors.ExchangeUnavailable),
+        (400100, 200, errors.InvalidRequest),
+    ],
+)
+def test_an_unlisted_code_is_placed_by_status_and_family(exchange, rest, code, status, kind):
+    exchange.answers = [refusal(code, status=status)]
+
+    with pytest.raises(errors.ExchangeError) as caught:
+        rest.status()
+
+    assert type(caught.value) is kind
+
+
+@pytest.mark.parametrize("recorded", json.loads(payload("errors")), ids=lambda r: r["body"]["msg"])
+def test_recorded_errors_are_understood(exchange, rest, recorded):
+    exchange.answers = [Answer(json.dumps(recorded["body"]).encode(), recorded["http"])]
+
+    with pytest.raises(errors.ExchangeError, match=recorded["body"]["code"]) as caught:
+        rest.trades("NOPE")
+
+    assert type(caught.value) is not errors.ExchangeError
+    assert len(exchange.asked) == 1
+
+
+def test_a_misspelt_symbol_is_answered_with_the_right_one(exchange, rest):
+    exchange.answers = [refusal("404000")]
+
+    with pytest.raises(errors.NotFound, match="call Bitcoin XBT: use 'XBTUSDTM'"):
+        rest.contract("BTCUSDTM")
+
+
+@pytest.mark.parametrize("call", ["spot_symbol", "trades", "level2_snapshot", "candles_page"])
+def test_a_success_with_nothing_in_it_means_there_is_no_such_symbol(exchange, rest, call):
+    exchange.answers = [ok(None)]
+    arguments = ("NO-PE", "1min") if call == "candles_page" else ("NO-PE",)
+
+    with pytest.raises(errors.NotFound, match="NO-PE with nothing; check its spelling"):
+        getattr(rest, call)(*arguments)
+
+
+# -- replies that are not KuCoin's -----------------------------------------------------------------
+
+HTML = b"<!DOCTYPE html><html><head><title>502 Bad\n Gateway</title></head></html>"
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (Answer(HTML, 502), r"an HTML page \(HTTP 502, '502 Bad Gateway'\)"),
+        (Answer(HTML, 200), "an HTML page"),
+        (Answer(b"<p>log in</p>", 302, {"Location": "/login"}), r"an HTML page \(HTTP 302\)"),
+        (Answer(b""), r"an empty reply \(HTTP 200\)"),
+        (Answer(b"  \r\n"), "an empty reply"),
+        (Answer(payload("status")[:30]), r"cut short or not KuCoin's \(30 bytes"),
+        (Answer(b"{}"), "cut short or not KuCoin's"),
+        (Answer(b'{"data": 1}'), "cut short or not KuCoin's"),
+        (Answer(b'{"code": [1]}'), "cut short or not KuCoin's"),
+        (Answer(b"[1, 2]"), "cut short or not KuCoin's"),
+        (Answer(b"[" * 100_000), "cut short or not KuCoin's"),
+        (Answer(b"upstream connect error", 503), "something that is not JSON"),
+        (Answer(b"\xff\xfe\x00"), "something that is not JSON"),
+    ],
+)
+def test_what_is_not_kucoins_json_is_a_bad_reply(exchange, rest, answer, said):
+    exchange.answers = [answer]
+
+    with pytest.raises(errors.BadReply, match=said):
+        rest.status()
+
+
+def test_a_compressed_reply_that_is_broken_is_a_bad_reply(exchange, rest):
+    exchange.answers = [Answer(b"not gzip", 200, {"Content-Encoding": "gzip"})]
+
+    with pytest.raises(errors.BadReply, match="could not be unpacked"):
+        rest.status()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"sequence": "x", "bids": [], "asks": []},
+        {"sequence": 2**63, "bids": [], "asks": []},
+        {"sequence": 1, "bids": [["nan", "1"]], "asks": []},
+        {"sequence": 1, "bids": [["1", "Infinity"]], "asks": []},
+        {"sequence": 1, "bids": [[0, 1]], "asks": []},
+        {"sequence": 1, "bids": [[1, -1]], "asks": []},
+        {"sequence": 1, "bids": [[1]], "asks": []},
+        {"sequence": 1, "bids": [], "asks": [], "ts": -5},
+        [],
+        7,
+    ],
+)
+def test_values_that_cannot_be_meant_are_a_bad_reply(exchange, rest, data):
+    exchange.answers = [ok(data)]
+
+    with pytest.raises(errors.BadReply, match="the order book of XBTUSDTM is not as documented"):
+        rest.level2_snapshot("XBTUSDTM")
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"price": "1", "size": 1, "side": "buy"},
+        {"price": "1", "size": 1, "side": "long", "ts": NOW_NS},
+        {"price": None, "size": 1, "side": "buy", "ts": NOW_NS},
+    ],
+)
+def test_a_broken_trade_is_a_bad_reply(exchange, rest, row):
+    exchange.answers = [ok([row])]
+
+    with pytest.raises(errors.BadReply, match="the trades of XBTUSDTM"):
+        rest.trades("XBTUSDTM")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(payload("bullet_public")[:150]),
+        Answer(payload("bullet_public").replace(b'"wss:', b'"ftp:')),
+        Answer(payload("bullet_public").replace(b"18000", b'"never"')),
+        Answer(payload("bullet_public"), promised=5_000),
+    ],
+)
+def test_no_failure_shows_a_token(exchange, rest, caplog, answer):
+    exchange.answers = [answer]
+
+    with caplog.at_level(logging.DEBUG), pytest.raises(errors.BadReply) as caught:
+        rest.token("futures")
+
+    shown = caplog.text
+    error = caught.value
+    while error is not None:
+        shown += repr(error)
+        error = error.__cause__ or error.__context__
+    assert SECRET not in shown
+
+
+# -- trying again ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        *(refusal(c) for c in ("429000", "429001", "429002", "503000", "504000", "230005")),
+        refusal("429000", status=429),
+        refusal("500000", status=500),
+        Answer(HTML, 502),
+        Answer(b"", fault="reset"),
+        Answer(b"", fault="vanish"),
+        Answer(payload("status")[:30], promised=60),
+    ],
+)
+def test_what_can_pass_is_tried_again_after_a_growing_pause(exchange, rest, waiter, answer):
+    exchange.answers = [answer, answer, Answer(payload("status"))]
+
+    assert rest.status().status == "open"
+    assert waiter.waits == [0.5, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (refusal("429000", status=429), errors.RateLimited),
+        (refusal("503000"), errors.ExchangeUnavailable),
+        (Answer(HTML, 502), errors.BadReply),
+        (Answer(b"", fault="reset"), errors.Unreachable),
+        (Answer(payload("status")[:30], promised=60), errors.BadReply),
+    ],
+)
+def test_three_tries_are_enough(exchange, rest, answer, kind):
+    exchange.answers = [answer]
+
+    with pytest.raises(kind):
+        rest.status()
+
+    assert len(exchange.asked) == 3
+
+
+@pytest.mark.parametrize("answer", [refusal("400100"), refusal("400001", status=400), Answer(HTML)])
+def test_what_cannot_pass_is_not_tried_again(exchange, rest, waiter, answer):
+    exchange.answers = [answer]
+
+    with pytest.raises(errors.KucoinResearchError):
+        rest.status()
+
+    assert len(exchange.asked) == 1
+    assert waiter.waits == []
+
+
+def test_pauses_are_spread_by_chance(exchange, waiter):
+    exchange.answers = [refusal("429000")]
+
+    spread = iter([0.0, 1.0])
+
+    with (
+        client(exchange, waiter, jitter=lambda: next(spread)) as rest,
+        pytest.raises(errors.RateLimited),
+    ):
+        rest.status()
+
+    assert waiter.waits == [0.25, 1.5]
+
+
+def test_a_rate_limit_waits_as_long_as_its_header_says(exchange, rest, waiter):
+    limited = refusal("429000", status=429, gw_ratelimit_reset="3200", **LIMITED)
+    exchange.answers = [limited, Answer(payload("status"))]
+
+    rest.status()
+
+    assert waiter.waits == [3.2]
+
+
+def test_a_rate_limit_longer_than_our_patience_is_raised_at_once(exchange, rest, waiter):
+    limited = refusal("429000", status=429, gw_ratelimit_reset="29488", **LIMITED)
+    exchange.answers = [limited]
+
+    with pytest.raises(errors.RateLimited) as caught:
+        rest.status()
+
+    assert caught.value.retry_after == 29.488
+    assert len(exchange.asked) == 1
+    assert waiter.waits == []
+
+
+def test_patience_can_be_given(exchange, waiter):
+    limited = refusal("429000", status=429, gw_ratelimit_reset="29488", **LIMITED)
+    exchange.answers = [limited, Answer(payload("status"))]
+
+    with client(exchange, waiter, patience=40.0) as rest:
+        rest.status()
+
+    assert waiter.waits == [29.488]
+
+
+@pytest.mark.parametrize("reset", ["", "soon", "-5", "1e3", "9" * 40])
+def test_a_header_that_makes_no_sense_is_ignored(exchange, rest, waiter, reset):
+    limited = refusal("429000", status=429, gw_ratelimit_reset=reset, **LIMITED)
+    exchange.answers = [limited, Answer(payload("status"))]
+
+    rest.status()
+
+    assert waiter.waits == [0.5]
+
+
+@pytest.mark.parametrize("status", [403, 429])
+def test_cloudflares_block_is_a_rate_limit_of_half_a_minute(exchange, rest, status):
+    exchange.answers = [Answer(b"<html><title>x</title>error code: 1015</html>", status)]
+
+    with pytest.raises(errors.RateLimited) as caught:
+        rest.status()
+
+    assert caught.value.retry_after == 30.0
+    assert len(exchange.asked) == 1
+
+
+def test_a_used_up_quota_is_waited_out_before_the_next_call(exchange, rest, waiter):
+    headers = {"gw-ratelimit-remaining": "3", "gw-ratelimit-reset": "4000"}
+    exchange.answers = [Answer(payload("status"), 200, headers), Answer(payload("status"))]
+
+    rest.status("futures")
+    assert waiter.waits == []
+    rest.status("spot")
+    assert waiter.waits == []
+    rest.status("futures")
+
+    assert waiter.waits == [4.0]
+
+
+def test_a_used_up_quota_that_lasts_too_long_is_raised_unsent(exchange, rest):
+    headers = {"gw-ratelimit-remaining": "0", "gw-ratelimit-reset": "20000"}
+    exchange.answers = [Answer(payload("status"), 200, headers)]
+    rest.status()
+
+    with pytest.raises(errors.RateLimited, match="no more requests for 20 s") as caught:
+        rest.status()
+
+    assert caught.value.retry_after == 20.0
+    assert len(exchange.asked) == 1
+
+
+def test_a_quota_with_room_is_not_waited_for(exchange, rest, waiter):
+    headers = {"gw-ratelimit-remaining": "10", "gw-ratelimit-reset": "20000"}
+    exchange.answers = [Answer(payload("status"), 200, headers)]
+
+    for _ in range(3):
+        rest.status()
+
+    assert waiter.waits == []
+
+
+def test_a_long_download_waits_for_the_next_window(exchange, rest, waiter):
+    answers = Klines(END_S)
+    used_up = {"gw-ratelimit-remaining": "2", "gw-ratelimit-reset": "28000"}
+
+    def answer(asked):
+        is_first_page = "from" in asked.query and len(exchange.asked) == 2
+        return answers(asked)._replace(headers=used_up if is_first_page else {})
+
+    exchange.answers = answer
+
+    assert len(rest.candles("XBTUSDTM", "1min", START_S * SECOND, END_S * SECOND)) == 4001
+    assert waiter.waits == [28.0]
+
+
+# -- the network -----------------------------------------------------------------------------------
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+def test_a_refused_connection_names_host_and_fix(waiter):
+    exchange = Exchange(url=f"http://127.0.0.1:{free_port()}")
+
+    with client(exchange, waiter) as rest, pytest.raises(errors.Unreachable) as caught:
+        rest.status()
+
+    assert urlsplit(exchange.url).netloc in str(caught.value)
+    assert "refused; check the address" in str(caught.value)
+    assert waiter.waits == []
+
+
+def test_a_host_without_a_name_entry_is_unreachable(waiter):
+    exchange = Exchange(url="http://kucoin-research.invalid")
+    session = requests.Session()
+    session.trust_env = False  # a proxy of the machine would look the name up
+
+    with (
+        session,
+        client(exchange, waiter, session=session) as rest,
+        pytest.raises(errors.Unreachable, match=r"research\.invalid for its status.*'demo'"),
+    ):
+        rest.status()
+
+
+def test_a_slow_reply_is_unreachable(exchange, waiter):
+    exchange.answers = [Answer(b"", fault="hang")]
+
+    with (
+        client(exchange, waiter, timeout=(2.0, 0.05)) as rest,
+        pytest.raises(errors.Unreachable, match="no answer in time"),
+    ):
+        rest.status()
+
+    assert len(exchange.asked) == 1
+
+
+def test_a_server_that_speaks_no_tls_is_unreachable(exchange, waiter):
+    exchange.answers = [Answer(payload("status"))]
+    secure = Exchange(url=exchange.url.replace("http:", "https:"))
+
+    with client(secure, waiter) as rest, pytest.raises(errors.Unreachable):
+        rest.status()
+
+
+@pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
+def test_loopback_is_reached_around_a_proxy(exchange, rest, monkeypatch, name):
+    monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
+    for quiet in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(quiet, raising=False)
+    exchange.answers = [Answer(payload("status"))]
+
+    assert rest.status().status == "open"
+
+
+def test_elsewhere_goes_through_the_proxy(exchange, waiter, monkeypatch):
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("HTTP_PROXY", "http_proxy"):
+        monkeypatch.setenv(name, exchange.url)
+    exchange.answers = [Answer(payload("status"))]
+
+    with client(Exchange(url="http://kucoin-research.invalid"), waiter) as rest:
+        assert rest.status().status == "open"
+    assert exchange.asked[0].path.endswith("/api/v1/status")
+
+
+def test_a_dead_proxy_is_named(waiter, monkeypatch):
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("HTTP_PROXY", "http_proxy"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
+
+    with (
+        client(Exchange(url="http://kucoin-research.invalid"), waiter) as rest,
+        pytest.raises(errors.Unreachable, match="HTTPS_PROXY"),
+    ):
+        rest.status()
+
+
+# -- closing and threads ---------------------------------------------------------------------------
+
+
+def test_closing_ends_a_wait_from_another_thread(exchange):
+    limited = refusal("429000", status=429, gw_ratelimit_reset="60000", **LIMITED)
+    exchange.answers = [limited]
+    rest = Rest(Venue(exchange.url, exchange.url), patience=100.0)
+    waits, ended = threading.Event(), []
+    wait = rest._wait
+    rest._wait = lambda seconds: waits.set() or wait(seconds)
+
+    def call():
+        try:
+            rest.status()
+        except errors.StreamStopped as error:
+            ended.append(error)
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    assert waits.wait(5)
+    rest.close()
+    thread.join(5)
+
+    assert len(ended) == 1
+    assert "closed" in str(ended[0])
+
+
+def test_a_closed_client_refuses_calls_and_closes_twice(exchange, rest):
+    exchange.answers = [Answer(payload("status"))]
+    rest.status()
+
+    rest.close()
+    rest.close()
+
+    with pytest.raises(errors.StreamStopped, match="was closed"):
+        rest.status()
+
+
+def test_threads_call_at_once_each_over_its_own_connection(exchange, rest):
+    exchange.answers = [Answer(payload("spot_histories"))]
+    stamps, start = [], threading.Barrier(8)
+
+    def call():
+        start.wait(5)
+        for _ in range(5):
+            stamps.extend(trade.local_timestamp for trade in rest.trades("BTC-USDT"))
+
+    threads = [threading.Thread(target=call) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+
+    assert sorted(stamps) == list(range(NOW_NS, NOW_NS + 80))
+
+
+def test_a_given_session_is_used_and_stays_open(exchange, waiter):
+    exchange.answers = [Answer(payload("status"))]
+
+    with requests.Session() as session:
+        session.headers["X-Site-Type"] = "australia"
+        with client(exchange, waiter, session=session) as rest:
+            rest.status()
+        assert session.get(exchange.url).status_code == 200
+
+    assert exchange.asked[0].headers["X-Site-Type"] == "australia"
