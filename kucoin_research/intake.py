@@ -9,24 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from kucoin_research.decode import BookDelta, Broken, Control, Decoder
+from kucoin_research.decode import BookDelta, Broken, Control, Decoder, Ignored
 from kucoin_research.errors import BookNotReady
 from kucoin_research.integrity import Gap, Ledger, Tally
 from kucoin_research.orderbook import BookGap, BookSnapshot, BookSync, OrderBook
-from kucoin_research.records import (
-    CHANNELS,
-    ArrivalClock,
-    Channel,
-    Level2,
-    Market,
-    Record,
-    Status,
-)
+from kucoin_research.records import ArrivalClock, Channel, Level2, Market, Record, Status
 from kucoin_research.topics import topics_for
 
 __all__ = ["Batch", "Intake", "Subscription"]
 
-_RECORDS = frozenset(CHANNELS.values())
+_NO_RECORDS = (BookDelta, Control, Broken, Ignored)
 
 
 class Subscription(NamedTuple):
@@ -52,6 +44,17 @@ class Intake:
     subscriptions
         What was asked for; anything else that arrives is left out.
 
+    Attributes
+    ----------
+    ledger
+        The account of what went into the rows and what is missing.
+    books
+        By symbol, those whose level 2 was asked for.
+    seeking
+        The symbols whose book looks for a snapshot; empty when all that speak are in step.
+    broken
+        Messages that did not decode, whatever their topic.
+
     Notes
     -----
     Not thread-safe: the stream's delivery lock guards every method, except ``ledger.tallies``.
@@ -61,12 +64,14 @@ class Intake:
         self.ledger = Ledger()
         self.broken = 0
         self.books: dict[str, BookSync] = {}
+        self.seeking: set[str] = set()
         self._clock = ArrivalClock()
-        self._by_topic: dict[str, Tally] = {}
+        # A topic may feed two channels: when its message breaks, both are short of it.
+        self._by_topic: dict[str, list[Tally]] = {}
         for channel, symbol, market in subscriptions:
             tally = self.ledger.open(channel.record, channel.name, symbol)
             for topic in topics_for(channel, symbol, market):
-                self._by_topic.setdefault(str(topic), tally)
+                self._by_topic.setdefault(str(topic), []).append(tally)
             if channel.name == "level2":
                 self.books[symbol] = BookSync(symbol)
 
@@ -88,10 +93,9 @@ class Intake:
         local = self._clock.begin(now_ns)
         for payload in payloads:
             item = decode(payload, local)
-            kind = item.__class__
-            if kind in _RECORDS:
-                if accepts(item):  # type: ignore[arg-type]
-                    rows.append(item)  # type: ignore[arg-type]
+            if not isinstance(item, _NO_RECORDS):
+                if accepts(item):
+                    rows.append(item)
                     local += 1
             elif isinstance(item, BookDelta):
                 local = self._take_delta(item, local, rows)
@@ -107,20 +111,39 @@ class Intake:
         book = self.books.get(delta.symbol)
         if book is None:
             return local
-        repeats = book.duplicates
         released, gap = book.on_delta(delta, local)
-        if book.duplicates != repeats:
-            self._book_tally(delta.symbol).duplicates += book.duplicates - repeats
-        if gap is not None:
-            rows.append(self._tell_gap(gap, local))
-            return local + 1
-        return self._keep(released, local, rows)
+        return self._keep(book, released, () if gap is None else (gap,), local, rows)
 
-    def _keep(self, released: list[Level2], local: int, rows: list[Record]) -> int:
+    def _keep(
+        self,
+        book: BookSync,
+        released: list[Level2],
+        gaps: Sequence[BookGap],
+        local: int,
+        rows: list[Record],
+    ) -> int:
+        tally = self._book_tally(book.symbol)
+        heard_before = tally.last_local
         for row in released:
             self.ledger.accepts(row)
         rows.extend(released)
-        return local + len(released)
+        local += len(released)
+        for gap in gaps:
+            rows.append(self._tell_gap(gap, tally, heard_before, local))
+            local += 1
+        tally.duplicates = book.duplicates
+        if not book.is_ready:
+            self.seeking.add(book.symbol)
+        elif book.symbol in self.seeking:
+            self.seeking.remove(book.symbol)
+            tally.is_synced = True
+            detail = f"in step at sequence {book.sequence}"
+            rows.append(
+                _status(local, "book_ready", book.symbol, "level2", detail, book.sequence,
+                        book.sequence)
+            )  # fmt: skip
+            local += 1
+        return local
 
     def take_snapshot(self, snapshot: BookSnapshot, now_ns: int, now: float) -> list[Record]:
         """Give a REST snapshot to its book.
@@ -142,24 +165,8 @@ class Intake:
         book = self.books[snapshot.symbol]
         local = self._clock.begin(now_ns)
         rows: list[Record] = []
-        repeats = book.duplicates
         released, gaps = book.on_snapshot(snapshot, local, now)
-        local = self._keep(released, local, rows)
-        tally = self._book_tally(snapshot.symbol)
-        tally.duplicates += book.duplicates - repeats
-        for gap in gaps:
-            rows.append(self._tell_gap(gap, local))
-            local += 1
-        if book.is_ready:
-            tally.is_synced = True
-            rows.append(
-                _status(
-                    local, "book_ready", snapshot.symbol, "level2",
-                    f"in step from sequence {snapshot.sequence}", book.sequence, book.sequence,
-                )
-            )  # fmt: skip
-            local += 1
-        self._clock.end(local)
+        self._clock.end(self._keep(book, released, gaps, local, rows))
         return rows
 
     def note(
@@ -185,6 +192,11 @@ class Intake:
         for symbol in symbols & self.books.keys():
             self.books[symbol].restart()
 
+    def resync_book(self, symbol: str) -> None:
+        """Throw a flawed book away and seek a new snapshot."""
+        self.books[symbol].resync()
+        self.seeking.add(symbol)
+
     def book(self, symbol: str) -> OrderBook:
         """Copy a book.
 
@@ -207,27 +219,22 @@ class Intake:
         assert tally is not None  # opened with the book
         return tally
 
-    def _tell_gap(self, gap: BookGap, local: int) -> Status:
-        tally = self._book_tally(gap.symbol)
-        began = local if tally.last_local is None else tally.last_local
-        tally.gaps.append(Gap(gap.cause, gap.first_missing, gap.last_missing, began, local))
-        count = gap.last_missing - gap.first_missing + 1
-        detail = (
-            "the exchange renumbered the book"
-            if gap.cause == "rebase"
-            else f"{count} sequence numbers did not arrive"
-        )
+    @staticmethod
+    def _tell_gap(gap: BookGap, tally: Tally, heard_before: int | None, local: int) -> Status:
+        began = local if heard_before is None else heard_before
+        told = Gap(gap.cause, gap.first_missing, gap.last_missing, began, local)
+        tally.gaps.append(told)
         return _status(
-            local, "gap", gap.symbol, "level2", detail, gap.first_missing, gap.last_missing
+            local, "gap", gap.symbol, "level2", told.reason, gap.first_missing, gap.last_missing
         )
 
     def _tell_broken(self, item: Broken, local: int) -> Status:
         self.broken += 1
-        tally = self._by_topic.get(item.topic or "")
-        if tally is not None:
+        tallies = self._by_topic.get(item.topic or "", [])
+        for tally in tallies:
             tally.broken += 1
-        symbol = tally.symbol if tally else None
-        channel = tally.channel if tally else None
+        symbol = tallies[0].symbol if tallies else None
+        channel = tallies[0].channel if len(tallies) == 1 else None
         where = f" (topic {item.topic[:100]!r})" if item.topic else ""
         return _status(local, "broken", symbol, channel, f"{item.reason}{where}")
 

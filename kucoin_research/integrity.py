@@ -71,10 +71,11 @@ class Gap(NamedTuple):
             return "the exchange renumbered the book, so what is missing there is not known"
         if self.missing is None:
             return f"{self.cause} for {seconds}"
-        bounds = f"{_count(self.missing, 'sequence number')} from {self.first_sequence} on"
+        count = _count(self.missing, "missing sequence number")
+        bounds = f"{count}, {self.first_sequence} to {self.last_sequence}"
         why = "" if self.cause == "missing" else f" ({self.cause} for {seconds})"
         filled = "" if self.filled_by is None else f", filled by {self.filled_by}"
-        return f"{bounds} did not arrive{why}{filled}"
+        return f"{bounds}{why}{filled}"
 
 
 @dataclass(slots=True)

@@ -244,9 +244,10 @@ class BookSync:
         self._gap_cause = "disconnected"
 
     def resync(self) -> None:
-        """Throw the book away; the next delta starts a new search."""
+        """Throw the book away and seek a snapshot at once: nothing of its history is missing."""
         if self._state is _State.LIVE:
-            self._state = _State.EMPTY
+            self._state = _State.SEEKING
+            self._needed = self._heard
             self.resyncs += 1
 
     def copy(self) -> OrderBook:

@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from enum import Enum, unique
 from itertools import count
 from typing import NamedTuple, TypeAlias
 
@@ -44,9 +43,11 @@ __all__ = [
     "stream_error",
 ]
 
-# KuCoin closes the connection at 100 client messages in 10 s; pings and a hand-sent one count too.
-MESSAGES_PER_WINDOW = 90
-WINDOW = 10.0
+# KuCoin closes the connection at 100 client messages in 10 s, pings included. The network may press
+# together what was sent apart, so the window is a little longer, and pings always find room.
+MESSAGES_PER_WINDOW = 99
+COMMANDS_PER_WINDOW = 90
+WINDOW = 11.0
 WELCOME_TIMEOUT = 10.0
 ACK_TIMEOUT = 10.0
 MOST_TRIES = 3
@@ -63,7 +64,7 @@ class Acknowledged(NamedTuple):
 
 
 class Refused(NamedTuple):
-    """The exchange refused a subscription, or never answered it."""
+    """The exchange refused a subscription, or never acknowledged it in three tries."""
 
     topics: tuple[Topic, ...]
     error: StreamError
@@ -77,18 +78,12 @@ class Pong(NamedTuple):
 
 
 class ExchangeSpoke(NamedTuple):
-    """An error frame that answers none of our requests, or a notice."""
+    """An error that refuses no subscription: it answers no request of ours, or giving one up."""
 
     error: StreamError
 
 
 Event: TypeAlias = Welcomed | Acknowledged | Refused | Pong | ExchangeSpoke
-
-
-@unique
-class _State(Enum):
-    CONNECTING = "connecting"
-    GREETED = "greeted"
 
 
 @dataclass(slots=True)
@@ -133,8 +128,8 @@ class Conversation:
 
     Notes
     -----
-    Not thread-safe: the connection's pump owns it, except for ``request_ping``, which any thread may
-    call.
+    Not thread-safe: the connection's pump owns it, except for ``request_ping``, which any thread
+    may call.
     """
 
     def __init__(
@@ -146,7 +141,7 @@ class Conversation:
         ping_timeout: float = 10.0,
     ) -> None:
         self._ids = count(1)
-        self._state = _State.CONNECTING
+        self._is_open = False
         self._welcome_deadline = now + WELCOME_TIMEOUT
         self._ping_interval = ping_interval
         self._ping_timeout = ping_timeout
@@ -163,7 +158,7 @@ class Conversation:
     @property
     def is_open(self) -> bool:
         """Whether the exchange has greeted."""
-        return self._state is _State.GREETED
+        return self._is_open
 
     @property
     def is_settled(self) -> bool:
@@ -206,21 +201,21 @@ class Conversation:
         """
         self._check_deadlines(now)
         texts: list[str] = []
-        if self._state is not _State.GREETED:
+        if not self._is_open:
             return texts
-        if now >= self._next_ping or self._ping_requested:
+        wants_ping = self._ping_requested or now >= self._next_ping
+        if wants_ping and now >= self._room_from(now, MESSAGES_PER_WINDOW):
             self._ping_requested = False
             texts.append(self._ping(now))
-        while self._queue and self._may_send(now, len(texts)):
+        while self._queue and now >= self._room_from(now, COMMANDS_PER_WINDOW):
             texts.append(self._send(self._queue.popleft(), now))
-        self._sent.extend([now] * len(texts))
         return texts
 
     def _check_deadlines(self, now: float) -> None:
-        if self._state is _State.CONNECTING and now > self._welcome_deadline:
+        if not self._is_open and now >= self._welcome_deadline:
             raise ConnectionLost(f"no welcome came within {WELCOME_TIMEOUT:.0f} s of connecting")
         oldest = next(iter(self._pings.values()), None)
-        if oldest is not None and now > oldest + self._ping_timeout:
+        if oldest is not None and now >= oldest + self._ping_timeout:
             raise ConnectionLost(f"no pong came within {self._ping_timeout:.0f} s of a ping")
 
     def _ping(self, now: float) -> str:
@@ -228,34 +223,42 @@ class Conversation:
         self._pings[identity] = now
         self._next_ping = now + self._ping_interval
         self.last_ping = now
+        self._sent.append(now)
         return _json({"id": identity, "type": "ping"})
-
-    def _may_send(self, now: float, pending: int) -> bool:
-        while self._sent and self._sent[0] <= now - WINDOW:
-            self._sent.popleft()
-        return len(self._sent) + pending < MESSAGES_PER_WINDOW
 
     def _send(self, request: _Request, now: float) -> str:
         request.tries += 1
         request.deadline = now + ACK_TIMEOUT
         self._waiting[request.id] = request
+        self._sent.append(now)
         return request.text()
 
+    def _room_from(self, now: float, limit: int) -> float:
+        """Give the time from which one more message keeps to a limit per window."""
+        while self._sent and self._sent[0] + WINDOW <= now:
+            self._sent.popleft()
+        surplus = len(self._sent) - limit
+        return now if surplus < 0 else self._sent[surplus] + WINDOW
+
     def next_deadline(self, now: float) -> float:
-        """Give the monotonic time at which ``due`` should be asked again at the latest."""
-        if self._state is _State.CONNECTING:
+        """Give the monotonic time at which ``due`` and ``overdue`` want to be asked again.
+
+        A ping that another thread requests later is not foreseen.
+        """
+        if not self._is_open:
             return self._welcome_deadline
-        times = [self._next_ping]
+        next_ping = now if self._ping_requested else self._next_ping
+        times = [max(next_ping, self._room_from(now, MESSAGES_PER_WINDOW))]
         times.extend(sent + self._ping_timeout for sent in self._pings.values())
         times.extend(request.deadline for request in self._waiting.values())
         if self._queue:
-            times.append(now if self._may_send(now, 0) else self._sent[0] + WINDOW)
+            times.append(self._room_from(now, COMMANDS_PER_WINDOW))
         return min(times)
 
     def overdue(self, now: float) -> list[Event]:
         """Send subscriptions without an answer again; give them up after three tries."""
         events: list[Event] = []
-        for request in [r for r in self._waiting.values() if now > r.deadline]:
+        for request in [r for r in self._waiting.values() if now >= r.deadline]:
             del self._waiting[request.id]
             if request.tries < MOST_TRIES:
                 self._queue.append(request)
@@ -264,7 +267,7 @@ class Conversation:
                     f"{request.type} {_name(request.topics)} was never acknowledged in "
                     f"{MOST_TRIES} tries; the exchange is overloaded or the topic is wrong"
                 )
-                events.append(Refused(request.topics, error))
+                events.append(_failed(request, error))
         return events
 
     def receive(self, message: Control, now: float) -> list[Event]:
@@ -293,7 +296,7 @@ class Conversation:
         return []  # notice and command are declared by KuCoin, with no known meaning
 
     def _on_welcome(self, now: float) -> list[Event]:
-        self._state = _State.GREETED
+        self._is_open = True
         self._next_ping = now + self._ping_interval
         return [Welcomed()]
 
@@ -308,17 +311,25 @@ class Conversation:
         return [Acknowledged(request.topics)]
 
     def _on_pong(self, message: Control, now: float) -> list[Event]:
-        sent = self._pings.pop(message.id or "", None)
-        return [] if sent is None else [Pong(now - sent, message.timestamp)]
+        if message.id not in self._pings:
+            return []
+        sent = self._pings.pop(message.id)
+        # Earlier pings whose answer was lost have been answered by this one: the peer is alive.
+        self._pings = {other: at for other, at in self._pings.items() if at > sent}
+        return [Pong(now - sent, message.timestamp)]
 
     def _on_error(self, message: Control) -> list[Event]:
         request = self._waiting.pop(message.id or "", None)
         error = stream_error(message, request.topics if request else ())
         if isinstance(error, TokenRejected):
             raise error
-        if request is None:
-            return [ExchangeSpoke(error)]
-        return [Refused(request.topics, error)]
+        return [ExchangeSpoke(error) if request is None else _failed(request, error)]
+
+
+def _failed(request: _Request, error: StreamError) -> Event:
+    # Giving a topic up in vain loses nothing, so it is not the topic that is refused.
+    is_refusal = request.type == "subscribe"
+    return Refused(request.topics, error) if is_refusal else ExchangeSpoke(error)
 
 
 def _name(topics: Sequence[Topic]) -> str:

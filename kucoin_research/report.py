@@ -112,7 +112,8 @@ class Report:
             if entry.channel == name and symbol in (None, entry.symbol)
         ]
         if len(found) != 1:
-            raise KeyError(f"{len(found)} entries for {name!r}; name one symbol that streams it")
+            there = ", ".join(f"{entry.channel} {entry.symbol}" for entry in self.channels)
+            raise KeyError(f"{len(found)} entries for {name!r} {symbol or ''}; here: {there}")
         return found[0]
 
     def to_frame(self) -> pl.DataFrame:

@@ -1,0 +1,350 @@
+"""From bytes to rows: what is kept, dropped, counted and told."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kucoin_research.decode import Control, Decoder
+from kucoin_research.errors import BookNotReady
+from kucoin_research.intake import Intake, Subscription
+from kucoin_research.integrity import Verdict
+from kucoin_research.orderbook import BookSnapshot
+from kucoin_research.records import (
+    Candle,
+    FundingRate,
+    Level2,
+    Market,
+    MarkPrice,
+    Status,
+    Ticker,
+    Trade,
+    parse_channel,
+)
+
+SYMBOL = "XBTUSDTM"
+NOW = 1_790_000_000_000_000_000
+
+
+def make_intake(*channels, symbol=SYMBOL):
+    return Intake(
+        Subscription(parse_channel(channel), symbol, Market.FUTURES) for channel in channels
+    )
+
+
+def message(topic, data, symbol=SYMBOL, subject="x"):
+    value = {"topic": f"{topic}:{symbol}", "type": "message", "subject": subject, "data": data}
+    return json.dumps(value, separators=(",", ":")).encode()
+
+
+def ticker(sequence=1, symbol=SYMBOL):
+    data = {"sequence": sequence, "side": "buy", "size": 1, "price": "80000.5",
+            "bestBidPrice": "80000", "bestBidSize": 1, "bestAskPrice": "80001", "bestAskSize": 2,
+            "ts": NOW}  # fmt: skip
+    return message("/contractMarket/ticker", data, symbol)
+
+
+def trade(sequence=1):
+    data = {"sequence": sequence, "side": "sell", "size": 1, "price": "80000",
+            "tradeId": str(sequence), "ts": NOW}  # fmt: skip
+    return message("/contractMarket/execution", data)
+
+
+def mark():
+    data = {"markPrice": 86201.79, "indexPrice": 86248.81, "granularity": 1000,
+            "timestamp": 1790113097000}  # fmt: skip
+    return message("/contract/instrument", data, subject="mark.index.price")
+
+
+def funding():
+    data = {"granularity": 60000, "fundingRate": -0.000076, "timestamp": 1790114460000}
+    return message("/contract/instrument", data, subject="funding.rate")
+
+
+def candle(interval):
+    data = {"symbol": SYMBOL, "candles": ["1790113080", "1", "2", "3", "0.5", "21.0", "7"],
+            "time": 1790113097000}  # fmt: skip
+    return message("/contractMarket/limitCandle", data, f"{SYMBOL}_{interval}")
+
+
+def level2(sequence, change="80000,buy,12", symbol=SYMBOL):
+    data = {"sequence": sequence, "change": change, "timestamp": 1790113097240}
+    return message("/contractMarket/level2", data, symbol)
+
+
+def snapshot(sequence, symbol=SYMBOL):
+    return BookSnapshot(symbol, sequence, NOW, [(80_000.0, 1.0)], [(80_001.0, 2.0)])
+
+
+def take(intake, *payloads, now_ns=NOW):
+    return intake.take(payloads, Decoder(Market.FUTURES), now_ns)
+
+
+def kinds(rows):
+    return [type(row) for row in rows]
+
+
+def events(rows):
+    return [row.event for row in rows if isinstance(row, Status)]
+
+
+# -- rows ----------------------------------------------------------------------------------------
+
+
+def test_bytes_become_rows_in_order_of_arrival():
+    intake = make_intake("ticker", "trade")
+
+    batch = take(intake, ticker(), trade(), ticker(2))
+
+    assert kinds(batch.rows) == [Ticker, Trade, Ticker]
+    assert [row.local_timestamp for row in batch.rows] == [NOW, NOW + 1, NOW + 2]
+    assert batch.controls == []
+
+
+def test_messages_of_the_conversation_are_handed_on():
+    intake = make_intake("ticker")
+
+    batch = take(intake, b'{"id":"s1","type":"ack"}', ticker(), b'{"id":"1","type":"welcome"}')
+
+    assert batch.controls == [Control("ack", "s1"), Control("welcome", "1")]
+    assert kinds(batch.rows) == [Ticker]
+
+
+def test_repeats_are_left_out_and_counted():
+    intake = make_intake("ticker", "trade")
+
+    rows = take(intake, ticker(), ticker(), trade(), trade(), trade(2)).rows
+
+    assert kinds(rows) == [Ticker, Trade, Trade]
+    assert [tally.duplicates for tally in intake.ledger.tallies] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("channel", "kept"), [("mark_price", [MarkPrice]), ("funding_rate", [FundingRate])]
+)
+def test_of_a_shared_topic_only_the_wanted_records_are_kept(channel, kept):
+    intake = make_intake(channel)
+
+    assert kinds(take(intake, mark(), funding()).rows) == kept
+
+
+def test_symbols_nobody_asked_for_are_left_out():
+    intake = make_intake("ticker", "level2")
+
+    batch = take(intake, ticker(symbol="ETHUSDTM"), level2(1, symbol="ETHUSDTM"))
+
+    assert batch.rows == []
+
+
+def test_two_candle_intervals_are_kept_and_share_one_account():
+    intake = make_intake("candle:1min", "candle:5min")
+
+    rows = take(intake, candle("1min"), candle("5min"), candle("1min")).rows
+
+    assert kinds(rows) == [Candle] * 3
+    assert [row.interval for row in rows] == ["1min", "5min", "1min"]
+    (tally,) = intake.ledger.tallies
+    assert (tally.channel, tally.rows) == ("candle", 3)
+
+
+# -- broken --------------------------------------------------------------------------------------
+
+
+def test_a_broken_message_is_counted_on_its_channel_and_told():
+    intake = make_intake("ticker", "level2")
+
+    rows = take(intake, level2(1, "80000,buy"), ticker()).rows
+
+    assert kinds(rows) == [Status, Ticker]
+    told = rows[0]
+    assert (told.event, told.symbol, told.channel) == ("broken", SYMBOL, "level2")
+    assert "/contractMarket/level2:XBTUSDTM" in told.detail
+    assert told.timestamp == told.local_timestamp == NOW
+    assert [tally.broken for tally in intake.ledger.tallies] == [0, 1]
+    assert intake.broken == 1
+
+
+def test_a_broken_message_of_a_shared_topic_counts_for_both_channels():
+    intake = make_intake("mark_price", "funding_rate")
+
+    (told,) = take(intake, message("/contract/instrument", {"markPrice": "no number"})).rows
+
+    assert (told.symbol, told.channel) == (SYMBOL, None)
+    assert [tally.broken for tally in intake.ledger.tallies] == [1, 1]
+    assert intake.broken == 1
+
+
+@pytest.mark.parametrize("payload", [b"", b"\xff\xfe", b"{", b"[]", b'{"type":7}'])
+def test_what_cannot_be_read_at_all_is_counted_and_told(payload):
+    intake = make_intake("ticker")
+
+    (told,) = take(intake, payload).rows
+
+    assert (told.event, told.symbol, told.channel) == ("broken", None, None)
+    assert intake.broken == 1
+
+
+# -- stamps --------------------------------------------------------------------------------------
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(st.integers(-5_000, 5_000), st.integers(0, 6)), max_size=40))
+def test_stamps_increase_strictly_whatever_the_clock_does(steps):
+    intake = make_intake("ticker", "trade", "level2")
+    rows, now_ns = [], NOW
+    for sequence, (move, action) in enumerate(steps):
+        now_ns += move
+        if action == 0:
+            rows.append(intake.note("hello", "there", now_ns))
+        elif action == 1:
+            rows += intake.take_snapshot(snapshot(sequence), now_ns, float(sequence))
+        elif action == 2:
+            rows += take(intake, now_ns=now_ns).rows
+        elif action == 3:
+            rows += take(intake, b"broken", now_ns=now_ns).rows
+        else:
+            batch = [ticker(sequence), level2(sequence), trade(sequence), level2(sequence)]
+            rows += take(intake, *batch, now_ns=now_ns).rows
+
+    stamps = [row.local_timestamp for row in rows]
+    assert all(a < b for a, b in pairwise(stamps))
+
+
+def test_a_note_is_a_status_row_stamped_like_any_other():
+    intake = make_intake("ticker")
+    take(intake, ticker(), ticker(2))
+
+    told = intake.note("resync", "why", NOW, symbol=SYMBOL, channel="level2")
+
+    assert told == Status(NOW + 2, NOW + 2, SYMBOL, "resync", "level2", "why", None, None)
+
+
+# -- books ---------------------------------------------------------------------------------------
+
+
+def test_a_book_is_built_from_deltas_and_a_snapshot():
+    intake = make_intake("level2")
+    assert take(intake, level2(16), level2(17)).rows == []
+    assert intake.seeking == {SYMBOL}
+
+    rows = intake.take_snapshot(snapshot(16), NOW + 10, 0.0)
+
+    assert kinds(rows) == [Level2, Level2, Level2, Status]
+    assert (rows[-1].event, rows[-1].detail) == ("book_ready", "in step at sequence 17")
+    assert intake.seeking == set()
+    assert intake.book(SYMBOL).best_bid_size == 12.0
+    (tally,) = intake.ledger.tallies
+    assert (tally.rows, tally.first_sequence, tally.last_sequence) == (3, 16, 17)
+    assert tally.verdict is Verdict.COMPLETE
+
+
+def in_step(sequence=16):
+    intake = make_intake("level2")
+    take(intake, level2(sequence))
+    intake.take_snapshot(snapshot(sequence), NOW, 0.0)
+    return intake
+
+
+def test_a_gap_is_told_with_its_bounds_and_its_times():
+    intake = in_step()
+    heard = intake.take([level2(17)], Decoder(Market.FUTURES), NOW + 1_000).rows[-1]
+
+    (told,) = take(intake, level2(21), now_ns=NOW + 5_000).rows
+
+    assert told[1:] == (
+        NOW + 5_000, SYMBOL, "gap", "level2", "3 missing sequence numbers, 18 to 20", 18, 20,
+    )  # fmt: skip
+    (gap,) = intake.ledger.tallies[0].gaps
+    assert gap[:5] == ("missing", 18, 20, heard.local_timestamp, NOW + 5_000)
+    assert intake.ledger.tallies[0].verdict is Verdict.INCOMPLETE
+    assert intake.seeking == {SYMBOL}
+    rows = intake.take_snapshot(snapshot(20), NOW + 9_000, 1.0)
+    assert events(rows) == ["book_ready"]
+
+
+def test_a_snapshot_that_does_not_fit_tells_nothing():
+    intake = make_intake("level2")
+    take(intake, level2(20))
+
+    assert intake.take_snapshot(snapshot(16), NOW, 0.0) == []
+    assert intake.seeking == {SYMBOL}
+    assert intake.ledger.tallies[0].verdict is Verdict.NOT_PROVABLE
+
+
+def test_a_snapshot_nobody_waits_for_tells_nothing():
+    intake = in_step()
+
+    assert intake.take_snapshot(snapshot(16), NOW, 0.0) == []
+
+
+def test_a_book_that_joins_an_awaited_snapshot_tells_that_it_is_ready():
+    intake = in_step()
+    take(intake, level2(20))
+    assert intake.take_snapshot(snapshot(22), NOW, 0.0) == []
+
+    rows = take(intake, level2(21), level2(22)).rows
+
+    assert [row.sequence for row in rows if isinstance(row, Level2)] == [20, 21, 22, 22, 22]
+    assert events(rows) == ["book_ready"]
+    assert intake.seeking == set()
+
+
+def test_repeated_deltas_are_counted():
+    intake = in_step()
+
+    assert kinds(take(intake, level2(17), level2(17), level2(18)).rows) == [Level2, Level2]
+    assert intake.ledger.tallies[0].duplicates == 1
+
+
+def test_a_lost_connection_starts_its_books_over_and_tells_the_hole():
+    intake = in_step()
+
+    intake.restart_books({SYMBOL, "ETHUSDTM"})
+
+    with pytest.raises(BookNotReady, match="waits for the first delta"):
+        intake.book(SYMBOL)
+    (told,) = take(intake, level2(30), now_ns=NOW + 2_000_000_000).rows
+    assert (told.first_sequence, told.last_sequence) == (17, 29)
+    assert told.detail == "13 missing sequence numbers, 17 to 29 (disconnected for 2.0 s)"
+
+
+def test_a_flawed_book_is_sought_again():
+    intake = in_step()
+
+    intake.resync_book(SYMBOL)
+
+    assert intake.seeking == {SYMBOL}
+    assert events(intake.take_snapshot(snapshot(16), NOW, 0.0)) == ["book_ready"]
+    assert intake.ledger.tallies[0].gaps == []
+
+
+def test_renumbering_is_told():
+    intake = in_step(1_600_000_000_000)
+
+    (told,) = take(intake, level2(14)).rows
+
+    assert told.event == "gap"
+    assert told.detail.startswith("the exchange renumbered the book")
+    assert intake.ledger.tallies[0].gaps[0].missing is None
+
+
+def test_an_outage_is_accounted_for():
+    intake = make_intake("ticker", "level2")
+    take(intake, ticker())
+
+    intake.outage({SYMBOL}, NOW, NOW + 1, "disconnected")
+
+    assert [len(tally.gaps) for tally in intake.ledger.tallies] == [1, 0]
+
+
+def test_a_book_that_is_not_streamed_says_which_are():
+    with pytest.raises(
+        BookNotReady, match=r"no level2 channel of 'ETHUSDTM' is streamed \(books here: XBTUSDTM\)"
+    ):
+        in_step().book("ETHUSDTM")
+    with pytest.raises(BookNotReady, match=r"books here: none\); add 'level2' to channels="):
+        make_intake("ticker").book(SYMBOL)

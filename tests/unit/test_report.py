@@ -1,0 +1,103 @@
+"""The report: readable as text and as HTML, queryable as a frame."""
+
+from __future__ import annotations
+
+import polars as pl
+import pytest
+
+from kucoin_research.integrity import Gap, Verdict
+from kucoin_research.report import ChannelReport, Lag, Report
+
+
+def entry(channel="trade", symbol="XBTUSDTM", verdict=Verdict.NOT_PROVABLE, **values):
+    defaults = {
+        "rows": 12_345, "duplicates": 2, "broken": 0, "first_sequence": 1, "last_sequence": 9,
+        "gaps": (), "lag": Lag(1.0, 2.0, 3.25), "reason": "no numbers",
+    }  # fmt: skip
+    return ChannelReport(channel=channel, symbol=symbol, verdict=verdict, **(defaults | values))
+
+
+def report(*entries, **values):
+    return Report(
+        **({"name": "s", "reconnects": 1, "clock_offset_ms": -3.4} | values), channels=entries
+    )
+
+
+def test_text_is_an_aligned_table_with_the_verdict_first():
+    lines = str(report(entry(), entry("level2", lag=None, rows=7))).splitlines()
+
+    assert lines[0] == "s: NOT PROVABLE"
+    assert lines[1].split()[:3] == ["channel", "symbol", "rows"]
+    assert lines[2] == (
+        "trade    XBTUSDTM  12,345        2       0     0  1.0 / 2.0 / 3.2     "
+        "NOT PROVABLE  no numbers"
+    )
+    assert lines[3].startswith("level2   XBTUSDTM       7 ")
+    assert lines[4] == "reconnects 1 · gaps 0 · clock offset -3 ms"
+
+
+def test_text_of_an_empty_report():
+    text = str(report(clock_offset_ms=None))
+
+    assert text.startswith("s: NOT PROVABLE\n")
+    assert text.endswith("clock offset not measured")
+
+
+def test_html_escapes_what_it_shows():
+    page = report(entry(reason="<script>", symbol="A&B"), name="<b>")._repr_html_()
+
+    assert "<script>" not in page
+    assert "&lt;script&gt;" in page
+    assert "A&amp;B" in page
+    assert page.count("<tr>") == 2
+    assert page.count("<td>") == page.count("<th>") == 9
+
+
+def test_frame_has_one_row_per_channel_and_symbol_and_one_schema():
+    gap = Gap("missing", 1, 2, 0, 1)
+
+    frame = report(
+        entry(gaps=(gap, gap)), entry("candle", lag=None, first_sequence=None)
+    ).to_frame()
+
+    assert frame.schema == report().to_frame().schema
+    assert frame["gaps"].to_list() == [2, 0]
+    assert frame["lag_p99_ms"].to_list() == [3.25, None]
+    assert frame["first_sequence"].to_list() == [1, None]
+    assert frame["verdict"].to_list() == ["NOT PROVABLE"] * 2
+    assert frame.schema["rows"] == pl.Int64
+    assert frame.schema["lag_p50_ms"] == pl.Float64
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "whole"),
+    [
+        ("COMPLETE", "COMPLETE"),
+        ("COMPLETE, NOT PROVABLE", "NOT PROVABLE"),
+        ("NOT PROVABLE, INCOMPLETE, COMPLETE", "INCOMPLETE"),
+        ("", "NOT PROVABLE"),
+    ],
+)
+def test_the_whole_is_as_good_as_its_worst_channel(verdicts, whole):
+    entries = [entry(verdict=Verdict(verdict)) for verdict in verdicts.split(", ") if verdict]
+
+    assert report(*entries).verdict == whole
+
+
+def test_gaps_and_duplicates_are_summed():
+    gap = Gap("missing", 1, 2, 0, 1)
+
+    summed = report(entry(gaps=(gap,)), entry(gaps=(gap, gap), duplicates=5))
+
+    assert (summed.gaps, summed.duplicates) == (3, 7)
+
+
+def test_an_entry_is_found_by_channel_and_symbol():
+    whole = report(entry(), entry(symbol="ETHUSDTM"), entry("ticker"))
+
+    assert whole.channel("ticker") is whole.channels[2]
+    assert whole.channel("trade", "ETHUSDTM") is whole.channels[1]
+    with pytest.raises(KeyError, match=r"2 entries for 'trade'.*trade XBTUSDTM, trade ETHUSDTM"):
+        whole.channel("trade")
+    with pytest.raises(KeyError, match="0 entries for 'candle'"):
+        whole.channel("candle")
