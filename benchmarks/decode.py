@@ -17,7 +17,7 @@ from kucoin_research.decode import Broken, Decoder
 from kucoin_research.records import Market
 
 try:
-    import orjson
+    import orjson  # type: ignore[import-not-found,unused-ignore]  # optional, not installed here
 except ImportError:
     orjson = None
 

@@ -14,7 +14,7 @@ from kucoin_research.errors import BookNotReady
 from kucoin_research.integrity import Gap, Ledger, Tally
 from kucoin_research.orderbook import BookGap, BookSnapshot, BookSync, OrderBook
 from kucoin_research.records import ArrivalClock, Channel, Level2, Market, Record, Status
-from kucoin_research.topics import topics_for
+from kucoin_research.topics import Topic, topics_for
 
 __all__ = ["Batch", "Intake", "Subscription"]
 
@@ -183,14 +183,23 @@ class Intake:
         self._clock.end(local + 1)
         return _status(local, event, symbol, channel, detail)
 
-    def outage(self, symbols: set[str], began_ns: int, ended_ns: int, cause: str) -> None:
-        """Account for a time in which nothing could arrive for these symbols."""
-        self.ledger.outage(symbols, began_ns, ended_ns, cause)
+    def outage(self, topics: Iterable[Topic], began_ns: int, ended_ns: int, cause: str) -> None:
+        """Account for a time in which nothing could arrive on these topics."""
+        self.ledger.outage(self._fed_by(topics), began_ns, ended_ns, cause)
 
-    def restart_books(self, symbols: set[str]) -> None:
+    def restart_books(self, topics: Iterable[Topic]) -> None:
         """Start the books of a lost connection over."""
-        for symbol in symbols & self.books.keys():
-            self.books[symbol].restart()
+        for tally in self._fed_by(topics):
+            if tally.channel == "level2":
+                self.books[tally.symbol].restart()
+
+    def _fed_by(self, topics: Iterable[Topic]) -> list[Tally]:
+        found = {
+            (tally.channel, tally.symbol): tally
+            for topic in topics
+            for tally in self._by_topic.get(str(topic), ())
+        }
+        return list(found.values())
 
     def resync_book(self, symbol: str) -> None:
         """Throw a flawed book away and seek a new snapshot."""

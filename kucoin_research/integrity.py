@@ -8,7 +8,7 @@ both markets; everywhere else the verdict is never better than ``NOT PROVABLE``.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum, unique
 from operator import itemgetter
@@ -163,14 +163,15 @@ class Ledger:
         check = self._checks.get((record.__class__, record[2]))
         return check is not None and check.accepts(record)
 
-    def outage(self, symbols: set[str], began: int, ended: int, cause: str) -> None:
-        """Note that nothing could arrive between two local times (ns UTC) for these symbols.
+    @staticmethod
+    def outage(tallies: Iterable[Tally], began: int, ended: int, cause: str) -> None:
+        """Note that nothing could arrive between two local times (ns UTC) for these accounts.
 
         Level 2 is left to its sequences, which say exactly what is missing. A channel that has had
         no row yet has not begun.
         """
-        for (record, symbol), tally in self._tallies.items():
-            if symbol in symbols and record is not Level2 and tally.rows:
+        for tally in tallies:
+            if tally.channel != "level2" and tally.rows:
                 tally.gaps.append(Gap(cause, None, None, began, ended))
 
 

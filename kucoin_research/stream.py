@@ -520,10 +520,7 @@ class Stream:
             rows, controls = self._intake.take(payloads, decoder, now_ns)
             self._commit(rows)
             self._count(len(payloads))
-            seeking = self._intake.books and any(
-                not book.is_ready for book in self._intake.books.values()
-            )
-        if seeking:
+        if self._intake.seeking:
             self._fetch.set()
         return controls
 
@@ -573,16 +570,16 @@ class Stream:
         """Tell that a connection is open and its subscriptions answered."""
         self.note("connected", f"{len(topics)} topics{detail}")
 
-    def lost(self, symbols: set[str], reason: str) -> None:
+    def lost(self, topics: Sequence[Topic], reason: str) -> None:
         """Tell that a connection ended; its books start over."""
         with self._delivery_lock:
-            self._intake.restart_books(symbols)
+            self._intake.restart_books(topics)
         self.note("disconnected", reason)
 
-    def outage(self, symbols: set[str], began_ns: int, ended_ns: int) -> None:
+    def outage(self, topics: Sequence[Topic], began_ns: int, ended_ns: int) -> None:
         """Account for the time between a lost connection and its successor."""
         with self._delivery_lock:
-            self._intake.outage(symbols, began_ns, ended_ns, "disconnected")
+            self._intake.outage(topics, began_ns, ended_ns, "disconnected")
 
     def may_connect(self) -> float:
         """Give the seconds to wait before another connection may be made; 0 takes a place."""
@@ -603,10 +600,12 @@ class Stream:
         while not self._stopping.is_set():
             self._fetch.wait(0.05)
             self._fetch.clear()
-            for symbol, book in self._intake.books.items():
+            with self._delivery_lock:
+                seeking = tuple(self._intake.seeking)
+            for symbol in seeking:
                 if self._stopping.is_set():
                     return
-                self._fetch_if_wanted(symbol, book)
+                self._fetch_if_wanted(symbol, self._intake.books[symbol])
             if time.monotonic() >= next_check:
                 next_check = time.monotonic() + _FLAW_INTERVAL
                 flaws = self._mend_flaws(flaws)
@@ -621,12 +620,19 @@ class Stream:
             snapshot = self._rest.level2_snapshot(symbol, market)
         except KucoinResearchError as error:
             wait = error.retry_after if isinstance(error, RateLimited) else 1.0
-            with self._delivery_lock:
-                book.snapshot_failed(time.monotonic(), wait)
-            self.note("snapshot_failed", f"{symbol}: {error}", channel="level2")
+            self._tell_snapshot_failed(book, wait, str(error))
+            return
+        except Exception as error:
+            log.exception("the snapshot of %s met an unexpected error", symbol)
+            self._tell_snapshot_failed(book, 5.0, f"unexpected {type(error).__name__}")
             return
         with self._delivery_lock:
             self._commit(self._intake.take_snapshot(snapshot, time.time_ns(), time.monotonic()))
+
+    def _tell_snapshot_failed(self, book: BookSync, wait: float, reason: str) -> None:
+        with self._delivery_lock:
+            book.snapshot_failed(time.monotonic(), wait)
+        self.note("snapshot_failed", f"{book.symbol}: {reason}", channel="level2")
 
     def _mend_flaws(self, before: dict[str, str]) -> dict[str, str]:
         # A flaw must stand for two checks: a book may be crossed for a moment within one match.
@@ -639,7 +645,7 @@ class Stream:
                 if flaw != before.get(symbol):
                     found[symbol] = flaw
                     continue
-                book.resync()
+                self._intake.resync_book(symbol)
             self.note("resync", f"{symbol}: the book was {flaw}", channel="level2")
         return found
 
@@ -706,7 +712,6 @@ class _Pump:
         self._stream = stream
         self._market = market
         self._topics = list(topics)
-        self._symbols = {topic.key.partition("_")[0] for topic in topics}
         self._connection: Connection | None = None
         self._conversation: Conversation | None = None
         self._connection_lock = threading.Lock()  # guards _connection against abort
@@ -750,7 +755,7 @@ class _Pump:
             return
         self.error = error
         self.state = State.FAILED
-        self._stream.lost(self._symbols, str(error))
+        self._stream.lost(self._topics, str(error))
 
     def _lose(self, error: KucoinResearchError) -> None:
         if self._stream.stopping.is_set():
@@ -760,7 +765,7 @@ class _Pump:
         if self._lost_at_ns is None:
             self._lost_at_ns = self._last_heard_ns  # failed tries in between lengthen the outage
         log.info("%s lost a connection: %s", self._stream.name, error)
-        self._stream.lost(self._symbols, str(error))
+        self._stream.lost(self._topics, str(error))
 
     def _live_once(self) -> None:
         token = self._stream.rest.token(self._market)
@@ -793,14 +798,15 @@ class _Pump:
                 connection.send(text)
             if texts and conversation.last_ping == now:
                 self.last_ping = time.time()
-            self._handle(conversation.overdue(now))
+            self._handle(conversation, conversation.overdue(now))
             is_soon = conversation.next_deadline(now) - now < _SLICE
             # Two fixed values: each change of a socket's timeout is a system call.
             payloads = connection.receive(_SHORT_SLICE if is_soon else _SLICE)
             if payloads:
                 self._last_heard_ns = time.time_ns()
                 for control in stream.deliver(payloads, decoder):
-                    self._handle(conversation.receive(control, time.monotonic()))
+                    events = conversation.receive(control, time.monotonic())
+                    self._handle(conversation, events)
             if not settled and conversation.is_settled:
                 settled = True
                 self._settle(conversation)
@@ -812,7 +818,7 @@ class _Pump:
         if self._connects:
             self.reconnects += 1
             if self._lost_at_ns is not None:
-                self._stream.outage(self._symbols, self._lost_at_ns, time.time_ns())
+                self._stream.outage(self._topics, self._lost_at_ns, time.time_ns())
         self._lost_at_ns = None
         self._connects += 1
         self.error = self.error if self._refused else None
@@ -820,11 +826,19 @@ class _Pump:
         self._measure_clock()
         self._stream.connected(self._topics, " of " + str(self._market))
 
-    def _handle(self, events: Iterable[Event]) -> None:
+    def _on_refused(self, conversation: Conversation, event: Refused) -> None:
+        if len(event.topics) > 1 and isinstance(event.error, (TopicInvalid, TopicNotFound)):
+            # One bad topic refuses its whole message: ask for each by itself.
+            for topic in event.topics:
+                conversation.subscribe([topic])
+            return
+        self._refused.update(event.topics)
+        self._tell(event.error, "refused")
+
+    def _handle(self, conversation: Conversation, events: Iterable[Event]) -> None:
         for event in events:
             if isinstance(event, Refused):
-                self._refused.update(event.topics)
-                self._tell(event.error, "refused")
+                self._on_refused(conversation, event)
             elif isinstance(event, ExchangeSpoke):
                 self._tell(event.error, "error")
             elif isinstance(event, Acknowledged):

@@ -25,8 +25,12 @@ from kucoin_research.records import (
     Trade,
     parse_channel,
 )
+from kucoin_research.topics import Topic
 
 SYMBOL = "XBTUSDTM"
+TICKER = Topic("/contractMarket/ticker", "XBTUSDTM")
+LEVEL2 = Topic("/contractMarket/level2", "XBTUSDTM")
+OTHER = Topic("/contractMarket/level2", "ETHUSDTM")
 NOW = 1_790_000_000_000_000_000
 
 
@@ -303,7 +307,7 @@ def test_repeated_deltas_are_counted():
 def test_a_lost_connection_starts_its_books_over_and_tells_the_hole():
     intake = in_step()
 
-    intake.restart_books({SYMBOL, "ETHUSDTM"})
+    intake.restart_books([LEVEL2, OTHER])
 
     with pytest.raises(BookNotReady, match="waits for the first delta"):
         intake.book(SYMBOL)
@@ -336,7 +340,7 @@ def test_an_outage_is_accounted_for():
     intake = make_intake("ticker", "level2")
     take(intake, ticker())
 
-    intake.outage({SYMBOL}, NOW, NOW + 1, "disconnected")
+    intake.outage([TICKER, LEVEL2], NOW, NOW + 1, "disconnected")
 
     assert [len(tally.gaps) for tally in intake.ledger.tallies] == [1, 0]
 

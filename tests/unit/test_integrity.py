@@ -181,7 +181,7 @@ def test_an_outage_is_a_gap_of_every_channel_that_had_begun_but_level_2():
     ledger.accepts(ticker()._replace(symbol="ETHUSDTM"))
     ledger.accepts(level2())
 
-    ledger.outage({SYMBOL}, 3 * SECOND, 5 * SECOND, "disconnected")
+    ledger.outage(tallies.values(), 3 * SECOND, 5 * SECOND, "disconnected")
 
     gap = Gap("disconnected", None, None, 3 * SECOND, 5 * SECOND)
     assert tallies[Ticker].gaps == [gap]
