@@ -65,12 +65,15 @@ class Report:
         Connections made after the first ones.
     clock_offset_ms
         Exchange clock minus local clock at the last connect; ``None`` when it was not measured.
+    simulation
+        Speed of the venue's virtual clock; ``None`` where the venue keeps real time.
     """
 
     name: str
     channels: tuple[ChannelReport, ...]
     reconnects: int
     clock_offset_ms: float | None
+    simulation: float | None = None
 
     @property
     def verdict(self) -> Verdict:
@@ -145,19 +148,21 @@ class Report:
         return "\n".join([f"{self.name}: {self.verdict}", *lines, self._footer()])
 
     def _footer(self) -> str:
-        offset = self.clock_offset_ms
-        clock = "not measured" if offset is None else f"{offset:+.0f} ms"
-        return f"reconnects {self.reconnects} · gaps {self.gaps} · clock offset {clock}"
+        return f"reconnects {self.reconnects} · gaps {self.gaps} · {self._clock()}"
+
+    def _clock(self) -> str:
+        if self.simulation is not None:
+            return f"the venue's clock is virtual, speed {self.simulation:g}"
+        if self.clock_offset_ms is None:
+            return "clock offset not measured"
+        return f"clock offset {self.clock_offset_ms:+.0f} ms"
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{html.escape(cell)}</th>" for cell in _HEADER)
-        body = "".join(
-            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in _cells(entry)) + "</tr>"
-            for entry in self.channels
-        )
+        head = _html_row("th", _HEADER)
+        body = "".join(_html_row("td", _cells(entry)) for entry in self.channels)
         return (
             f"<div><b>{html.escape(self.name)}: {self.verdict}</b>"
-            f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+            f"<table><thead>{head}</thead><tbody>{body}</tbody></table>"
             f"<small>{html.escape(self._footer())}</small></div>"
         )
 
@@ -189,6 +194,19 @@ def _pad(row: Sequence[str], widths: Sequence[int]) -> list[str]:
         cell.rjust(width) if column in _NUMERIC else cell.ljust(width)
         for column, (cell, width) in enumerate(zip(row, widths, strict=True))
     ]
+
+
+def _html_row(tag: str, cells: Sequence[str]) -> str:
+    # Only the alignment is set: colours are the notebook's, light or dark.
+    return (
+        "<tr>"
+        + "".join(
+            f'<{tag} style="text-align: {"right" if column in _NUMERIC else "left"}">'
+            f"{html.escape(cell)}</{tag}>"
+            for column, cell in enumerate(cells)
+        )
+        + "</tr>"
+    )
 
 
 def _flat(entry: ChannelReport) -> tuple[object, ...]:

@@ -452,6 +452,7 @@ class Stream:
             channels=tuple(self._entry(tally) for tally in self._intake.ledger.tallies),
             reconnects=sum(pump.reconnects for pump in pumps),
             clock_offset_ms=None if offset is None else offset / 1e6,
+            simulation=self.simulation,
         )
 
     def _entry(self, tally: Tally) -> ChannelReport:

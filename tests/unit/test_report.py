@@ -50,7 +50,7 @@ def test_html_escapes_what_it_shows():
     assert "&lt;script&gt;" in page
     assert "A&amp;B" in page
     assert page.count("<tr>") == 2
-    assert page.count("<td>") == page.count("<th>") == 9
+    assert page.count("<td ") == page.count("<th ") == 9
 
 
 def test_frame_has_one_row_per_channel_and_symbol_and_one_schema():
@@ -101,3 +101,10 @@ def test_an_entry_is_found_by_channel_and_symbol():
         whole.channel("trade")
     with pytest.raises(KeyError, match="0 entries for 'candle'"):
         whole.channel("candle")
+
+
+def test_a_virtual_clock_is_named_instead_of_its_offset():
+    text = str(report(simulation=60.0))
+
+    assert "the venue's clock is virtual, speed 60" in text
+    assert "offset" not in text
