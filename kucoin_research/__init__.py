@@ -31,6 +31,7 @@ from kucoin_research.errors import (
     ChannelNotOffered,
     CommandInvalid,
     ConnectionLost,
+    CredentialsMissing,
     ExchangeError,
     ExchangeUnavailable,
     HandshakeRefused,
@@ -56,6 +57,7 @@ from kucoin_research.errors import (
     UnknownSymbol,
     UnknownVenue,
     Unreachable,
+    UntrustedHost,
 )
 from kucoin_research.instruments import Instrument
 from kucoin_research.integrity import Gap, Verdict
@@ -77,6 +79,7 @@ __all__ = [
     "CommandInvalid",
     "ConnectionLost",
     "Credentials",
+    "CredentialsMissing",
     "DataProcessor",
     "ExchangeError",
     "ExchangeUnavailable",
@@ -112,6 +115,7 @@ __all__ = [
     "UnknownSymbol",
     "UnknownVenue",
     "Unreachable",
+    "UntrustedHost",
     "Venue",
     "Verdict",
     "candles",

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from typing import Self
+from collections.abc import Callable, Mapping
+from typing import NoReturn, Self
 
 from dotenv import dotenv_values, find_dotenv
 
-from kucoin_research.errors import InvalidInput
+from kucoin_research.errors import CredentialsMissing, InvalidInput
 
 __all__ = ["Credentials", "environment"]
 
 _NAMES = ("KUCOIN_API_KEY", "KUCOIN_API_SECRET", "KUCOIN_PASSPHRASE")
+_VERSION = "KUCOIN_API_KEY_VERSION"
+_PARTS = ("key", "secret", "passphrase")
 
 
 def environment() -> dict[str, str]:
@@ -22,36 +24,60 @@ def environment() -> dict[str, str]:
     return {**{name: value for name, value in from_file.items() if value}, **os.environ}
 
 
+class _Hidden:
+    """A text that shows as ``***`` wherever an object is dumped."""
+
+    __slots__ = ("reveal",)
+
+    def __init__(self, text: str) -> None:
+        self.reveal: Callable[[], str] = lambda: text  # a closure: no dump of attributes finds it
+
+    def __repr__(self) -> str:
+        return "'***'"
+
+    def __reduce__(self) -> NoReturn:
+        _refuse_to_be_pickled()
+
+
 class Credentials:
     """A KuCoin API key with its secret and passphrase.
 
-    None of the three shows in ``repr``, ``str``, pickles or copies of the object's state: they are
-    read through the attributes, on purpose.
+    None of the three shows in ``repr``, ``str`` or a dump of the object's state, and pickling is
+    refused: they are read through the attributes, on purpose. They are sent to KuCoin's hosts or to
+    this machine only, and only where something private is asked for.
 
     Parameters
     ----------
     key, secret, passphrase
-        As KuCoin gave them.
+        As KuCoin gave them. The passphrase is the one chosen for the key.
+    key_version
+        3, or 2 for a key made before; KuCoin's page of API keys tells it.
 
     Raises
     ------
     InvalidInput
-        If one is empty or not text.
+        If one is empty, not text, begins or ends with a space or line break, or has characters
+        that cannot be part of it; if the version is neither.
     """
 
-    __slots__ = ("_key", "_passphrase", "_secret")
+    __slots__ = ("_hidden", "key_version")
 
-    def __init__(self, key: str, secret: str, passphrase: str) -> None:
-        for name, value in zip(
-            ("key", "secret", "passphrase"), (key, secret, passphrase), strict=True
-        ):
-            if not isinstance(value, str) or not value.strip():
-                raise InvalidInput(f"the API {name} is empty; all three of a KuCoin key are needed")
-        self._key, self._secret, self._passphrase = key, secret, passphrase
+    def __init__(self, key: str, secret: str, passphrase: str, *, key_version: int = 3) -> None:
+        values = (key, secret, passphrase)
+        for name, value in zip(_PARTS, values, strict=True):
+            _check(name, value)
+        if not (key.isascii() and key.isprintable()) or " " in key:
+            raise InvalidInput("the API key has characters that no KuCoin key has; copy it again")
+        if isinstance(key_version, bool) or key_version not in (2, 3):
+            raise InvalidInput(f"key_version must be 2 or 3, not {key_version!r}")
+        self._hidden = tuple(map(_Hidden, values))
+        self.key_version = key_version
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:
         """Read ``KUCOIN_API_KEY``, ``KUCOIN_API_SECRET`` and ``KUCOIN_PASSPHRASE``.
+
+        ``KUCOIN_API_KEY_VERSION`` is read where it is set; else it is 3.
 
         Parameters
         ----------
@@ -60,34 +86,70 @@ class Credentials:
 
         Raises
         ------
-        InvalidInput
+        CredentialsMissing
             Naming the variables that are missing.
+        InvalidInput
+            If one holds what cannot be right; its value is not repeated.
         """
         found = environment() if environ is None else environ
         missing = [name for name in _NAMES if not found.get(name, "").strip()]
         if missing:
-            raise InvalidInput(
+            raise CredentialsMissing(
                 f"{', '.join(missing)} not set; put them into the environment or into a file .env"
             )
-        return cls(*(found[name] for name in _NAMES))
+        version = found.get(_VERSION, "").strip() or "3"
+        if version not in ("2", "3"):
+            raise InvalidInput(f"{_VERSION} must be 2 or 3, or left empty")
+        return cls(*(found[name] for name in _NAMES), key_version=int(version))
 
     @property
     def key(self) -> str:
         """The key's id."""
-        return self._key
+        return self._reveal(0)
 
     @property
     def secret(self) -> str:
         """The signing secret."""
-        return self._secret
+        return self._reveal(1)
 
     @property
     def passphrase(self) -> str:
         """The passphrase."""
-        return self._passphrase
+        return self._reveal(2)
+
+    def _reveal(self, part: int) -> str:
+        return self._hidden[part].reveal()
+
+    def mask(self, text: str) -> str:
+        """Replace the three values in a text that came from elsewhere by ``***``."""
+        for hidden in self._hidden:
+            text = text.replace(hidden.reveal(), "***")
+        return text
 
     def __repr__(self) -> str:
         return "Credentials(key=***, secret=***, passphrase=***)"
 
-    def __reduce__(self) -> str:
-        raise InvalidInput("credentials are not pickled; read them again with from_env()")
+    def __copy__(self) -> Self:
+        return self  # it never changes
+
+    def __deepcopy__(self, _memo: object) -> Self:
+        return self
+
+    def __reduce__(self) -> NoReturn:
+        _refuse_to_be_pickled()
+
+    def __getstate__(self) -> NoReturn:
+        _refuse_to_be_pickled()
+
+
+def _check(name: str, value: object) -> None:
+    if not isinstance(value, str) or not value.strip():
+        raise InvalidInput(f"the API {name} is empty; all three of a KuCoin key are needed")
+    if value != value.strip():
+        raise InvalidInput(
+            f"the API {name} begins or ends with a space or line break; copy it again"
+        )
+
+
+def _refuse_to_be_pickled() -> NoReturn:
+    raise InvalidInput("credentials are not pickled; read them again with from_env()")

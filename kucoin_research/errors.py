@@ -7,7 +7,9 @@
     │   ├── UnknownChannel
     │   ├── UnknownSymbol
     │   ├── UnknownVenue
-    │   └── ChannelNotOffered                       the channel exists, but not on this market
+    │   ├── ChannelNotOffered                       the channel exists, but not on this market
+    │   ├── CredentialsMissing                      a private channel without credentials=
+    │   └── UntrustedHost                           credentials, or no TLS check, for that host
     ├── NetworkError            (also ConnectionError)
     │   ├── Unreachable                             no route, no name, refused, timed out
     │   ├── BadReply                                an answer that is not KuCoin's JSON
@@ -46,6 +48,7 @@ __all__ = [
     "ChannelNotOffered",
     "CommandInvalid",
     "ConnectionLost",
+    "CredentialsMissing",
     "ExchangeError",
     "ExchangeUnavailable",
     "HandshakeRefused",
@@ -71,6 +74,7 @@ __all__ = [
     "UnknownSymbol",
     "UnknownVenue",
     "Unreachable",
+    "UntrustedHost",
 ]
 
 
@@ -96,6 +100,17 @@ class UnknownVenue(InvalidInput):
 
 class ChannelNotOffered(InvalidInput):
     """The channel exists, but KuCoin does not offer it on this market."""
+
+
+class CredentialsMissing(InvalidInput):
+    """A private channel was asked for without credentials, or none were found."""
+
+
+class UntrustedHost(InvalidInput):
+    """What was asked for would show credentials to a host that is neither KuCoin nor this machine.
+
+    Nothing was sent.
+    """
 
 
 class NetworkError(KucoinResearchError, ConnectionError):
@@ -191,7 +206,20 @@ class RateLimited(ExchangeError):
 
 
 class AuthenticationFailed(ExchangeError):
-    """The key, secret, passphrase, signature, clock, IP or permission was refused."""
+    """The exchange does not accept who asks.
+
+    Attributes
+    ----------
+    what
+        Which part it refused: ``"key"``, ``"secret"``, ``"passphrase"``, ``"clock"``, ``"ip"``,
+        ``"permission"``, ``"key version"`` or ``"account"``; empty where it does not say.
+    """
+
+    def __init__(
+        self, message: str, *, code: str = "", http_status: int = 0, what: str = ""
+    ) -> None:
+        super().__init__(message, code=code, http_status=http_status)
+        self.what = what
 
 
 class InvalidRequest(ExchangeError):

@@ -12,6 +12,8 @@ byte: frames that came in the same segment are still in the socket (a test pins 
 from __future__ import annotations
 
 import contextlib
+import logging
+import re
 import socket
 import ssl
 import threading
@@ -30,6 +32,7 @@ from kucoin_research.errors import (
     NetworkError,
     ProtocolViolation,
     Unreachable,
+    UntrustedHost,
 )
 from kucoin_research.venues import is_loopback
 from kucoin_research.wire import NO_STATUS, PING, Close, Control, FrameReader
@@ -41,6 +44,19 @@ _READ_SIZE = 65536
 
 # How long the last frame to a failing peer may hold up the reading thread, in seconds.
 _FAREWELL_TIMEOUT = 1.0
+
+
+class _TokenFilter(logging.Filter):
+    """Cuts tokens out of what websocket-client logs when it is told to trace."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        text = record.getMessage()
+        if "token=" in text:
+            record.msg, record.args = re.sub(r"token=[^&\s'\"]*", "token=***", text), None
+        return True
+
+
+logging.getLogger("websocket").addFilter(_TokenFilter())
 
 
 class Connection:
@@ -98,7 +114,8 @@ class Connection:
             handshake), and later each send. Looking up the name takes what the system allows.
         ssl_options
             websocket-client's ``sslopt``, for example ``{"ca_certs": path}`` or ``{"context":
-            context}``. Certificates are verified against the system's by default.
+            context}``. Certificates are verified against the system's by default, and only this
+            machine's own addresses may go without.
         header
             Further HTTP headers, a mapping or lines such as ``"User-Agent: me"``.
         max_message
@@ -113,6 +130,8 @@ class Connection:
         ------
         InvalidInput
             If the URL is not a WebSocket address.
+        UntrustedHost
+            If ``ssl_options`` would let any server pass for another machine's.
         Unreachable
             If there is no such name, no route, nobody listening, no accepted certificate, or no
             answer in time.
@@ -120,6 +139,7 @@ class Connection:
             If the answer was not an upgrade; ``status`` holds the HTTP status.
         """
         host = _host_of(url)
+        _refuse_unverified(host, url, ssl_options or {})
         client: Any = websocket.WebSocket(
             sslopt=dict(ssl_options or {}), enable_multithread=False, skip_utf8_validation=True
         )
@@ -338,6 +358,20 @@ def _host_of(url: str) -> str:
     if parts.scheme not in ("ws", "wss") or not host:
         raise InvalidInput("a WebSocket address looks like ws://host/path or wss://host/path")
     return host if port is None else f"{host}:{port}"
+
+
+def _refuse_unverified(host: str, url: str, options: Mapping[str, Any]) -> None:
+    context = options.get("context")
+    if context is not None:
+        is_verified = context.verify_mode == ssl.CERT_REQUIRED and context.check_hostname
+    else:
+        mode = options.get("cert_reqs", ssl.CERT_REQUIRED)
+        is_verified = mode == ssl.CERT_REQUIRED and bool(options.get("check_hostname", True))
+    if not is_verified and not is_loopback(url):
+        raise UntrustedHost(
+            f"certificates are always verified, and ssl_options would not verify that of {host}; "
+            'name the one to trust with {"ca_certs": path}'
+        )
 
 
 def _hosts_without_proxy(url: str) -> list[str] | None:

@@ -1,7 +1,7 @@
 """KuCoin's REST side: one class, one method per call; the only file that imports requests.
 
-Everything here is public and needs no key. Replies are decoded into typed values, so that nothing
-but finite numbers and 64-bit integers gets further.
+Everything here is public and needs no key, but for the token of private channels. Replies are
+decoded into typed values, so that nothing but finite numbers and 64-bit integers gets further.
 
 Source: KuCoin's classic futures and spot REST documentation (https://www.kucoin.com/docs-new, read
 2026-11), and what was measured on the wire where the documents are silent.
@@ -29,10 +29,12 @@ import msgspec
 import requests
 from msgspec import Meta, Struct
 
+from kucoin_research.credentials import Credentials
 from kucoin_research.errors import (
     AuthenticationFailed,
     BadReply,
     ChannelNotOffered,
+    CredentialsMissing,
     ExchangeError,
     ExchangeUnavailable,
     InvalidInput,
@@ -44,6 +46,7 @@ from kucoin_research.errors import (
     UnknownChannel,
     UnknownSymbol,
     Unreachable,
+    UntrustedHost,
 )
 from kucoin_research.instruments import Instrument, spelling_hint
 from kucoin_research.orderbook import BookSnapshot
@@ -56,8 +59,9 @@ from kucoin_research.records import (
     Trade,
     market_of,
 )
+from kucoin_research.signing import signed_headers
 from kucoin_research.units import to_ns
-from kucoin_research.venues import Venue, is_loopback
+from kucoin_research.venues import Venue, is_loopback, refuse_untrusted
 
 __all__ = ["ClockOffset", "ExchangeStatus", "Rest", "Server", "Token"]
 
@@ -249,38 +253,37 @@ class _Meaning(NamedTuple):
     error: type[ExchangeError]
     fix: str
     retry_after: float | None = None
+    what: str = ""  # which part of a login is refused
 
 
 _SYMBOL_FIX = 'check its spelling, kr.symbols(market="{market}") lists what exists'
 _PARAMETERS = "check symbol, interval and times"
-_KEYS = "set KUCOIN_API_KEY, KUCOIN_API_SECRET and KUCOIN_PASSPHRASE"
+_ACCOUNT = "the account's region or identity check does not allow it"
 _LATER = "the exchange is busy or restarting, try again in a minute"
 _SLOWER = "ask less often"
 
+# What was refused, and what to do.
 _AUTHENTICATION = {
-    "400001": _KEYS,
-    "400002": "set this machine's clock, it is more than 5 s off",
-    "400003": f"{_KEYS}, this key is unknown there",
-    "400004": "check KUCOIN_PASSPHRASE",
-    "400005": "check KUCOIN_API_SECRET",
-    "400006": "add this machine's IP address to the key's whitelist",
-    "400007": "give the key the permission on KuCoin's website",
-    "400008": "make a new key, this one's version is no longer taken",
-    "400009": "make a new key, this one's version is not taken",
-    "400010": "ask KuCoin's support, the account is not let in",
-    "400011": "log in again, the session was not verified",
-    "400012": "log in again, the session was not verified in time",
-    "400201": "check the partner's settings",
-    "400202": "check the partner's settings",
-    "400301": "the account's region or identity check does not allow it",
-    "400302": "the account's region or identity check does not allow it",
-    "400303": "the account's region or identity check does not allow it",
-    "400304": "the account's region or identity check does not allow it",
-    "400400": "take a new token",
-    "400401": "take a new token",
-    "400500": "the account's region or identity check does not allow it",
-    "411100": "ask KuCoin's support, the account is frozen",
-    "411200": "ask KuCoin's support, the account is blocked",
+    "400001": ("key", "no key was sent, pass credentials=kr.Credentials.from_env()"),
+    "400002": ("clock", "the clock is refused, {clock}"),
+    "400003": ("key", "the key is unknown there, check KUCOIN_API_KEY"),
+    "400004": (
+        "passphrase",
+        "the passphrase is wrong, check KUCOIN_PASSPHRASE, the one chosen for this key",
+    ),
+    "400005": ("secret", "the secret is wrong, check KUCOIN_API_SECRET"),
+    "400006": ("ip", "add this machine's IP address to the key's whitelist"),
+    "400007": ("permission", "give the key the permission on KuCoin's website"),
+    "400008": ("key version", "this key's version is no longer taken, make a new key"),
+    "400009": ("key version", "check KUCOIN_API_KEY_VERSION or key_version=, or make a new key"),
+    "400010": ("account", "ask KuCoin's support, the account is not let in"),
+    "400011": ("key", "log in again, the session was not verified"),
+    "400012": ("key", "log in again, the session was not verified in time"),
+    **dict.fromkeys(("400201", "400202"), ("", "check the partner's settings")),
+    **dict.fromkeys(("400301", "400302", "400303", "400304", "400500"), ("account", _ACCOUNT)),
+    **dict.fromkeys(("400400", "400401"), ("", "take a new token")),
+    "411100": ("account", "ask KuCoin's support, the account is frozen"),
+    "411200": ("account", "ask KuCoin's support, the account is blocked"),
 }
 _REQUEST = {
     **dict.fromkeys(("100001", "400100", "400101", "400102"), _PARAMETERS),
@@ -295,7 +298,10 @@ _ABSENT = ("404", "404000", "400600", "600203", "900001")
 _UNAVAILABLE = ("230005", "500000", "501000", "503000", "504000", "505000")
 
 _MEANINGS: dict[str, _Meaning] = {
-    **{code: _Meaning(AuthenticationFailed, fix) for code, fix in _AUTHENTICATION.items()},
+    **{
+        code: _Meaning(AuthenticationFailed, fix, what=what)
+        for code, (what, fix) in _AUTHENTICATION.items()
+    },
     **{code: _Meaning(InvalidRequest, fix) for code, fix in _REQUEST.items()},
     **{code: _Meaning(NotFound, _SYMBOL_FIX) for code in _ABSENT},
     **{code: _Meaning(ExchangeUnavailable, _LATER) for code in _UNAVAILABLE},
@@ -310,7 +316,7 @@ _FUTURES_MEANINGS = {
     "200003": _Meaning(NotFound, _SYMBOL_FIX),
 }
 _BY_STATUS = {
-    401: _Meaning(AuthenticationFailed, _KEYS),
+    401: _Meaning(AuthenticationFailed, "check the key, its secret and its passphrase"),
     403: _Meaning(AuthenticationFailed, "the exchange does not let this machine in"),
     404: _Meaning(NotFound, _SYMBOL_FIX),
 }
@@ -361,6 +367,12 @@ class _Call(NamedTuple):
     params: Mapping[str, str | int] = {}
     method: str = "GET"
     symbol: str | None = None
+    is_signed: bool = False
+
+    @property
+    def target(self) -> str:
+        """The path with its query, as it is sent and signed."""
+        return f"{self.path}?{urlencode(self.params)}" if self.params else self.path
 
 
 class _Reply(NamedTuple):
@@ -528,7 +540,7 @@ _SPOT_FEES = {1: 0.001, 2: 0.002, 3: 0.003}
 
 
 class Rest:
-    """Calls an exchange's public REST side.
+    """Calls an exchange's REST side: what is public, and the token of private channels.
 
     Every call either returns checked values or raises: ``Unreachable``, ``BadReply``, or the
     ``ExchangeError`` that KuCoin's code stands for. What can pass by itself (rate limits, a busy
@@ -542,6 +554,9 @@ class Rest:
     ----------
     venue
         Where the exchange is.
+    credentials
+        For ``token(private=True)``, the one call that sends them. KuCoin takes a timestamp that is
+        less than 5 s off; when it refuses ours, its clock is read, and the call signed again by it.
     timeout
         Seconds to connect, and to wait for each piece of the reply.
     session
@@ -563,6 +578,7 @@ class Rest:
         self,
         venue: Venue,
         *,
+        credentials: Credentials | None = None,
         timeout: tuple[float, float] = (5.0, 10.0),
         session: requests.Session | None = None,
         patience: float = 10.0,
@@ -572,6 +588,8 @@ class Rest:
         jitter: Callable[[], float] = _RANDOM.random,
     ) -> None:
         self.venue = venue
+        self._credentials = credentials
+        self._clock_offsets: dict[Market, int] = {}  # ns, measured where a timestamp was refused
         self._timeout = timeout
         self._given_session = session
         self._patience = patience
@@ -606,10 +624,30 @@ class Rest:
 
     # -- for connections -----------------------------------------------------------------------
 
-    def token(self, market: Market | str) -> Token:
-        """Take a token for one WebSocket connection; each connect wants a new one."""
+    def token(self, market: Market | str, *, private: bool = False) -> Token:
+        """Take a token for one WebSocket connection; each connect wants a new one.
+
+        Parameters
+        ----------
+        market
+            The product it opens.
+        private
+            Whether it is to open private topics; it opens the public ones too.
+
+        Raises
+        ------
+        CredentialsMissing
+            For a private one, without credentials.
+        UntrustedHost
+            If the credentials, or the private token, would go elsewhere than to KuCoin.
+        AuthenticationFailed
+            Saying which part of the credentials is refused.
+        """
         market = market_of("", market)
         call = _Call(market, "/api/v1/bullet-public", f"a {market} stream token", method="POST")
+        if private:
+            call = call._replace(path="/api/v1/bullet-private", is_signed=True)
+            call = call._replace(what=f"a private {market} stream token")
         data = self._get(call, _TokenData)
         servers = tuple(
             Server(each.endpoint, each.ping_interval / 1000, each.ping_timeout / 1000)
@@ -620,6 +658,8 @@ class Rest:
         for server in servers:
             if urlsplit(server.endpoint).scheme not in ("ws", "wss"):
                 raise self._bad(call, "a server's address is not a WebSocket's")
+            if private:
+                refuse_untrusted(server.endpoint, "a private token")
         simulation = data.simulation.speed if data.simulation else None
         return Token(data.token, servers, simulation)
 
@@ -997,11 +1037,16 @@ class Rest:
     def _fetch(self, call: _Call, *, patience: float = 0.0) -> _Reply:
         deadline = self._clock() + max(patience, self._patience)
         attempt = 0
+        has_set_clock = False
         while True:
             self._await_quota(call, deadline)
             outcome = self._try(call)
             if isinstance(outcome, _Reply):
                 return outcome
+            if call.is_signed and _is_about_clock(outcome) and not has_set_clock:
+                has_set_clock = True
+                self._set_clock(call.market)
+                continue
             attempt += 1
             if not outcome.may_pass or attempt == _TRIES:
                 raise outcome.error from outcome.cause
@@ -1012,6 +1057,30 @@ class Rest:
                 raise outcome.error from outcome.cause
             log.info("asks again in %.1f s: %s", delay, outcome.error)
             self._pause(delay)
+
+    def _set_clock(self, market: Market) -> None:
+        # The offset is zero until then, and stays so when it cannot be measured.
+        try:
+            offset = self.clock_offset(market).offset_ns
+        except KucoinResearchError as error:
+            log.info("the exchange's clock could not be read: %s", error)
+            return
+        self._clock_offsets[market] = offset
+        log.warning("%s; calls are signed by the exchange's", _tell_offset(offset))
+
+    def _signed_headers(self, call: _Call) -> dict[str, str]:
+        if self._credentials is None:
+            raise CredentialsMissing(
+                f"{call.what} needs credentials; pass credentials=kr.Credentials.from_env()"
+            )
+        refuse_untrusted(self.venue.url(call.market), "an API key")
+        now_ns = self._now_ns() + self._clock_offsets.get(call.market, 0)
+        return _HEADERS | signed_headers(
+            self._credentials,
+            method=call.method,
+            path=call.target,
+            timestamp_ms=now_ns // _NS_PER_MS,
+        )
 
     def _await_quota(self, call: _Call, deadline: float) -> None:
         quota = self._quotas.get(call.market)
@@ -1038,14 +1107,14 @@ class Rest:
 
     def _try(self, call: _Call) -> _Reply | _Failure:
         url = self.venue.url(call.market)
+        headers = self._signed_headers(call) if call.is_signed else _HEADERS
         session = self._session(loopback=is_loopback(url))
         sent_ns = self._now_ns()
         try:
             response = session.request(
                 call.method,
-                url + call.path,
-                params=dict(call.params),
-                headers=_HEADERS,
+                url + call.target,
+                headers=headers,
                 timeout=self._timeout,
                 allow_redirects=False,  # KuCoin has none; a login portal has
             )
@@ -1093,10 +1162,13 @@ class Rest:
 
     def _refused(self, call: _Call, code: str, message: str, status: int) -> ExchangeError:
         # Without a code it is the success that holds nothing.
+        if self._credentials is not None:
+            message = self._credentials.mask(message)
         meaning = _meaning(code, call.market, status) if code else _BY_STATUS[404]
         said = f" ({message!r})" if message and code else ""
         answer = f"code {code}{said}" if code else message
-        fix = meaning.fix.format(market=call.market)
+        clock = _tell_offset(self._clock_offsets.get(call.market))
+        fix = meaning.fix.format(market=call.market, clock=f"{clock}; set it by a time server")
         hint = spelling_hint(call.symbol, call.market) if call.symbol is not None else ""
         if hint and issubclass(meaning.error, NotFound | InvalidRequest):
             fix = f"{hint}, or {fix}"
@@ -1104,12 +1176,16 @@ class Rest:
         if issubclass(meaning.error, RateLimited):
             retry_after = meaning.retry_after or 1.0
             return meaning.error(text, code=code, http_status=status, retry_after=retry_after)
+        if issubclass(meaning.error, AuthenticationFailed):
+            return meaning.error(text, code=code, http_status=status, what=meaning.what)
         return meaning.error(text, code=code, http_status=status)
 
     def _session(self, *, loopback: bool) -> requests.Session:
         if self._closed.is_set():
             raise self._stopped()
         if self._given_session is not None:
+            if not loopback and self._given_session.verify is False:
+                raise UntrustedHost("the given session does not verify certificates: let it")
             return self._given_session
         sessions: dict[bool, requests.Session] = self._local.__dict__.setdefault("sessions", {})
         if loopback not in sessions:
@@ -1122,6 +1198,17 @@ class Rest:
                 self._sessions.add(session)
             sessions[loopback] = session
         return sessions[loopback]
+
+
+def _is_about_clock(failure: _Failure) -> bool:
+    return isinstance(failure.error, AuthenticationFailed) and failure.error.what == "clock"
+
+
+def _tell_offset(offset_ns: int | None) -> str:
+    if offset_ns is None:
+        return "this machine's clock is more than 5 s off"
+    side = "behind" if offset_ns > 0 else "ahead of"
+    return f"this machine's clock is {abs(offset_ns) / 1e9:.1f} s {side} the exchange's"
 
 
 _HEADERS = {"User-Agent": f"kucoin-research/{_version()}", "Accept": "application/json"}

@@ -5,18 +5,22 @@ from __future__ import annotations
 import difflib
 import ipaddress
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from kucoin_research.errors import UnknownVenue
+from kucoin_research.errors import UnknownVenue, UntrustedHost
 from kucoin_research.records import Market, market_of
 
-__all__ = ["LIVE", "Venue", "is_loopback", "resolve_venue"]
+__all__ = ["LIVE", "Venue", "is_loopback", "is_trusted", "refuse_untrusted", "resolve_venue"]
 
 _FUTURES_URL = "KUCOIN_FUTURES_URL"
 _SPOT_URL = "KUCOIN_SPOT_URL"
 _VENUE = "KUCOIN_RESEARCH_VENUE"
+
+# Parsers of addresses disagree about anything beyond these characters, a backslash for one.
+_PLAIN_HOST = re.compile(r"(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]+)?")
 
 _FORMS = "a venue is 'live', 'demo' or Venue(futures_url=…, spot_url=…)"
 
@@ -79,13 +83,50 @@ def _checked_url(url: object, field: str) -> str:
 
 def is_loopback(url: str) -> bool:
     """Tell whether an address is on this very machine."""
-    host = urlsplit(url).hostname or ""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if not _PLAIN_HOST.fullmatch(parts.netloc):
+        return False
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:  # a name, not a number
         return False
+
+
+def is_trusted(url: str) -> bool:
+    """Tell whether credentials may go to an address: KuCoin's over TLS, or this very machine."""
+    parts = urlsplit(url)
+    is_kucoin = (
+        parts.scheme in ("https", "wss")
+        and _PLAIN_HOST.fullmatch(parts.netloc) is not None
+        and f".{parts.hostname}".endswith(".kucoin.com")
+    )
+    return is_kucoin or is_loopback(url)
+
+
+def refuse_untrusted(url: str, what: str) -> None:
+    """Raise unless credentials may go to an address.
+
+    Parameters
+    ----------
+    url
+        Where they would go; its path and query show in no message.
+    what
+        What would be sent, for the message.
+
+    Raises
+    ------
+    UntrustedHost
+        Before anything is sent.
+    """
+    if not is_trusted(url):
+        parts = urlsplit(url)
+        raise UntrustedHost(
+            f"{what} goes to https://*.kucoin.com or to this machine only, "
+            f"not to {parts.scheme}://{parts.netloc}; nothing was sent"
+        )
 
 
 #: KuCoin itself.

@@ -21,8 +21,8 @@ def wait_until(condition, timeout=10.0):
 def _clean_environment(monkeypatch, tmp_path):
     """No test reads the developer's keys, venue or `.env`, or writes into the checkout."""
     for name in (
-        "KUCOIN_API_KEY", "KUCOIN_API_SECRET", "KUCOIN_PASSPHRASE", "KUCOIN_RESEARCH_VENUE",
-        "KUCOIN_FUTURES_URL", "KUCOIN_SPOT_URL",
+        "KUCOIN_API_KEY", "KUCOIN_API_SECRET", "KUCOIN_PASSPHRASE", "KUCOIN_API_KEY_VERSION",
+        "KUCOIN_RESEARCH_VENUE", "KUCOIN_FUTURES_URL", "KUCOIN_SPOT_URL",
     ):  # fmt: skip
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import trustme
+import websocket
 
 from kucoin_research.errors import (
     ConnectionLost,
@@ -22,6 +23,7 @@ from kucoin_research.errors import (
     NetworkError,
     ProtocolViolation,
     Unreachable,
+    UntrustedHost,
 )
 from kucoin_research.live import Connection
 
@@ -666,3 +668,54 @@ def test_address_that_cannot_be_meant_is_invalid_input(url):
         Connection.open(url)
 
     assert_tells_no_secret(caught.value)
+
+
+def unchecked_context():
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    return context
+
+
+def unverified_context():
+    context = unchecked_context()
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"cert_reqs": ssl.CERT_NONE},
+        {"cert_reqs": ssl.CERT_OPTIONAL},
+        {"check_hostname": False},
+        {"context": unchecked_context()},
+        {"context": unverified_context(), "cert_reqs": ssl.CERT_REQUIRED},
+    ],
+)
+@pytest.mark.parametrize("host", ["ws-api-futures.kucoin.com", "nobody.invalid"])
+def test_verification_cannot_be_switched_off_for_other_hosts(host, options):
+    with pytest.raises(UntrustedHost, match=f"always verified.* that of {host}") as caught:
+        Connection.open(f"wss://{host}/?token={SECRET}", ssl_options=options)
+
+    assert_tells_no_secret(caught.value)
+
+
+def test_this_machine_may_go_without_verification(server_context):
+    server = Server(lambda peer: peer.upgrade(), server_context)
+
+    with server:
+        Connection.open(server.url, ssl_options={"context": unverified_context()}).close()
+
+
+def test_tracing_of_the_library_shows_no_token(start, caplog):
+    server, options = start(lambda peer: peer.upgrade(after=close_frame()))
+    websocket.enableTrace(True)
+    try:
+        with caplog.at_level("DEBUG"), server:
+            Connection.open(server.url, **options).close()
+    finally:
+        websocket.enableTrace(False)
+        websocket._logging._logger.handlers.clear()
+
+    assert "token=***" in caplog.text
+    assert SECRET not in caplog.text

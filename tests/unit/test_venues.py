@@ -4,9 +4,16 @@ from types import SimpleNamespace
 
 import pytest
 
-from kucoin_research.errors import InvalidInput, UnknownVenue
+from kucoin_research.errors import InvalidInput, UnknownVenue, UntrustedHost
 from kucoin_research.records import Market
-from kucoin_research.venues import LIVE, Venue, is_loopback, resolve_venue
+from kucoin_research.venues import (
+    LIVE,
+    Venue,
+    is_loopback,
+    is_trusted,
+    refuse_untrusted,
+    resolve_venue,
+)
 
 DEMO = Venue("http://127.0.0.1:1", "http://127.0.0.1:2", "demo")
 BOTH = {"KUCOIN_FUTURES_URL": "http://f:1/", "KUCOIN_SPOT_URL": "http://s:2"}
@@ -143,3 +150,34 @@ def test_a_misspelt_variable_is_named():
 def test_anything_else_is_refused(junk):
     with pytest.raises(UnknownVenue, match=r"Venue\(futures_url="):
         resolve(junk)
+
+
+TRUSTED = [
+    "https://api.kucoin.com", "https://api-futures.kucoin.com/x?y", "https://kucoin.com:443",
+    "wss://ws-api-spot.kucoin.com/?token=t", "https://API.KUCOIN.COM", "http://127.0.0.1:80",
+    "ws://localhost:1/", "http://[::1]:80", "https://x.localhost", "http://127.255.0.9",
+]  # fmt: skip
+UNTRUSTED = [
+    "http://api.kucoin.com", "ws://ws-api-spot.kucoin.com/", "https://kucoin.com.evil.example",
+    "https://evilkucoin.com", "https://api.kucoin.com.", "https://api.kucoin.co",
+    "https://evil.example/.kucoin.com", "https://evil.example?.kucoin.com",
+    "https://evil.example\\.kucoin.com", "https://evil.example\\@api.kucoin.com",
+    "https://user@api.kucoin.com", "https://evil.example#.kucoin.com", "http://10.0.0.1",
+    "http://evil.example\\.localhost", "http://localhost.evil.example", "http://0.0.0.0:80",
+    "https://api.kucoın.com", "https://127.0.0.1.evil.example", "http://192.168.1.5:8080", "https://",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("url", TRUSTED)
+def test_credentials_may_go_to_kucoin_over_tls_and_to_this_machine(url):
+    assert is_trusted(url)
+    refuse_untrusted(url, "an API key")
+
+
+@pytest.mark.parametrize("url", UNTRUSTED)
+def test_credentials_go_nowhere_else(url):
+    with pytest.raises(UntrustedHost, match=r"^an API key goes to .* nothing was sent$") as caught:
+        refuse_untrusted(f"{url}/?token=marker", "an API key")
+
+    assert not is_trusted(url)
+    assert "marker" not in str(caught.value)
