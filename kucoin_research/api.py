@@ -14,12 +14,14 @@ import polars as pl
 from kucoin_research import sim
 from kucoin_research.collect import Limit, collect
 from kucoin_research.credentials import Credentials, environment
-from kucoin_research.errors import Incomplete, InvalidInput
+from kucoin_research.errors import CredentialsMissing, Incomplete, InvalidInput
 from kucoin_research.instruments import Instrument, resolve_symbol, symbol_frame
 from kucoin_research.intake import Subscription
 from kucoin_research.integrity import Verdict
 from kucoin_research.records import (
+    ALL_SYMBOLS,
     Candle,
+    Channel,
     FundingRate,
     Level2,
     Market,
@@ -31,10 +33,10 @@ from kucoin_research.records import (
 )
 from kucoin_research.rest import Rest
 from kucoin_research.stream import Stream
-from kucoin_research.topics import topics_for
+from kucoin_research.topics import is_offered, topics_for
 from kucoin_research.units import to_ns
 from kucoin_research.universe import Universe
-from kucoin_research.venues import Venue, resolve_venue
+from kucoin_research.venues import Venue, refuse_untrusted, resolve_venue
 
 __all__ = [
     "SimulatedExchange",
@@ -142,30 +144,57 @@ def _texts(values: object, what: str) -> list[str]:
 
 
 def _plan(
-    symbols: Symbols, channels: Channels, market: str | None, rest: Rest
+    symbols: Symbols,
+    channels: Channels,
+    market: str | None,
+    rest: Rest,
+    credentials: Credentials | None = None,
 ) -> list[Subscription]:
     """Check everything that was asked for before anything but symbol lists is requested."""
     names = _texts(symbols, "symbols")
     wanted = [parse_channel(text) for text in _texts(channels, "channels")]
     subscriptions = [
-        Subscription(channel, symbol, market_of(symbol, market))
+        Subscription(channel, symbol, its_market)
         for symbol in names
         for channel in dict.fromkeys(wanted)
         if channel.name != "status"  # made here, always there
+        for its_market in _markets(channel, symbol, market)
     ]
     if not subscriptions:
         raise InvalidInput("channels names only 'status'; add one that the exchange sends")
     for channel, symbol, its_market in subscriptions:
         topics_for(channel, symbol, its_market)
+        if channel.is_private:
+            _check_credentials(credentials, channel, rest.venue.url(its_market))
     for symbol in names:
+        if symbol == ALL_SYMBOLS:
+            continue
         its_market = market_of(symbol, market)
         resolve_symbol(symbol, _universe.instruments(rest, its_market), its_market)
     return subscriptions
 
 
-def _refuse_credentials(credentials: Credentials | None) -> None:
-    if credentials is not None:
-        raise InvalidInput("these channels are public and take no credentials=; leave it out")
+def _markets(channel: Channel, symbol: str, market: str | None) -> list[Market]:
+    """Give a symbol's market; for all symbols, the markets that have the channel."""
+    if symbol != ALL_SYMBOLS:
+        return [market_of(symbol, market)]
+    if not channel.is_private:
+        raise InvalidInput(
+            f"'*' stands for all symbols on private channels only; name the symbols of {channel}"
+        )
+    asked = list(Market) if market is None else [market_of("", market)]
+    return [each for each in asked if is_offered(channel, each)] or asked
+
+
+def _check_credentials(credentials: object, channel: Channel, url: str) -> None:
+    if credentials is None:
+        raise CredentialsMissing(
+            f"channel {channel.name!r} is of your own account: pass "
+            "credentials=kr.Credentials.from_env(), or kr.Credentials(key, secret, passphrase)"
+        )
+    if not isinstance(credentials, Credentials):
+        raise InvalidInput(f"credentials must be kr.Credentials, not {type(credentials).__name__}")
+    refuse_untrusted(url, "an API key")
 
 
 def _start(
@@ -176,13 +205,14 @@ def _start(
     venue: object,
     capacity: int,
     name: str | None,
+    credentials: Credentials | None = None,
     on_payload: Callable[[bytes], object] | None = None,
 ) -> Stream:
     if isinstance(capacity, bool) or not isinstance(capacity, int) or capacity < 1:
         raise InvalidInput(f"capacity must be a whole number of rows above 0, not {capacity!r}")
-    rest = Rest(find_venue(venue))
+    rest = Rest(find_venue(venue), credentials=credentials)
     try:
-        subscriptions = _plan(symbols, channels, market, rest)
+        subscriptions = _plan(symbols, channels, market, rest, credentials)
     except BaseException:
         rest.close()
         raise
@@ -219,9 +249,12 @@ def stream(
     ----------
     symbols
         One symbol or several, as KuCoin spells them. A hyphen means spot; markets may be mixed.
+        ``"*"`` means all symbols, on private channels: of both markets, unless ``market`` says.
     channels
         ``ticker bbo trade candle level2 depth5 depth50 mark_price funding_rate snapshot``;
-        ``candle:5min`` for other intervals, ``depth`` for ``level2``.
+        ``candle:5min`` for other intervals, ``depth`` for ``level2``. Of your own account:
+        ``order fill balance position stop_order margin leverage``; ``balance`` and ``margin`` tell
+        of the whole account of the symbols' market, and have no symbol.
     market
         ``"futures"`` or ``"spot"`` to override what the spelling says.
     venue
@@ -229,7 +262,8 @@ def stream(
     capacity
         Rows kept per channel.
     credentials
-        For private channels; the public ones take none.
+        For private channels, for example ``Credentials.from_env()``. They are sent to KuCoin or to
+        this machine only, and not at all where all channels are public.
     name
         Starting a stream under a running one's name replaces it, so cells can be run again. By
         default the name is made of symbols and channels.
@@ -243,6 +277,8 @@ def stream(
     ------
     UnknownChannel, ChannelNotOffered, UnknownSymbol, InvalidInput
         Before anything is subscribed to.
+    CredentialsMissing, UntrustedHost
+        For a private channel, before anything is sent.
     Unreachable
         If the symbol list cannot be read.
 
@@ -252,8 +288,15 @@ def stream(
     ...     s.wait("ticker", rows=3).height >= 3
     True
     """
-    _refuse_credentials(credentials)
-    return _start(symbols, channels, market=market, venue=venue, capacity=capacity, name=name)
+    return _start(
+        symbols,
+        channels,
+        market=market,
+        venue=venue,
+        capacity=capacity,
+        name=name,
+        credentials=credentials,
+    )
 
 
 @overload
@@ -345,11 +388,18 @@ def stream_to_frame(
     >>> stream_to_frame("XBTUSDTM", rows=100, venue="demo", progress=False).height
     100
     """
-    _refuse_credentials(credentials)
     limit = Limit.of(minutes, seconds, rows)
     names = _texts(channels, "channels")
     # Nothing that was streamed may fall out of the ring: its memory grows with the rows.
-    handle = _start(symbols, names, market=market, venue=venue, capacity=2**40, name=None)
+    handle = _start(
+        symbols,
+        names,
+        market=market,
+        venue=venue,
+        capacity=2**40,
+        name=None,
+        credentials=credentials,
+    )
     with handle:
         collect(handle, names, limit, progress=progress)
     frames = {name: handle.frame(name) for name in names}

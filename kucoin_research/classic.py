@@ -67,7 +67,8 @@ class KuCoinWebSocket:
     Parameters
     ----------
     api_key, api_secret, passphrase
-        From the environment or ``.env`` when left out. Public channels need none; none is sent.
+        From the environment or ``.env`` when left out. Sent where a private channel is asked for,
+        and never for public ones.
     market_type
         ``"futures"`` or ``"spot"``.
     verbose
@@ -128,6 +129,7 @@ class KuCoinWebSocket:
             venue=self._venue,
             capacity=1_000_000,
             name=None,
+            credentials=self.credentials,
             on_payload=self._take if self.verbose or self.on_message else None,
         )
         self.ws = _Socket(self.stream)

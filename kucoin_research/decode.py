@@ -1,8 +1,9 @@
 """KuCoin's JSON into records: one table, topic → function.
 
 Every message becomes one value: a record, a ``BookDelta`` (which the book turns into ``Level2``
-records), a ``Control`` message of the conversation, ``Ignored``, or ``Broken``. Nothing here raises
-on bad input, reads a clock, or does I/O.
+records), ``AccountNews`` (the records of a private message), a ``Control`` message of the
+conversation, ``Ignored``, or ``Broken``. Nothing here raises on bad input, reads a clock, or does
+I/O.
 
 Sources: KuCoin's classic futures and spot WebSocket documentation (https://www.kucoin.com/docs-new,
 read 2026-11), and the older frame shapes still found in recordings.
@@ -10,13 +11,14 @@ read 2026-11), and the older frame shapes still found in recordings.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain, repeat
 from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
 
 import msgspec
 from msgspec import Meta, Struct
 
+from kucoin_research.account import ACCOUNT_TOPICS, AccountMessage, AccountNews
 from kucoin_research.errors import MessageBroken
 from kucoin_research.records import (
     BestBidOffer,
@@ -92,7 +94,7 @@ class Ignored(NamedTuple):
     topic: str
 
 
-Decoded: TypeAlias = Record | BookDelta | Control | Broken | Ignored
+Decoded: TypeAlias = Record | BookDelta | AccountNews | Control | Broken | Ignored
 
 
 class _Data(Struct, gc=False):
@@ -434,9 +436,17 @@ def _spot_index(route: _Route, message: Any, local: int) -> Decoded:
     return MarkPrice(_time(d.timestamp), local, route.key, None, d.value)
 
 
+def _account(read: Callable[[AccountMessage], Iterable[Record]]) -> _Convert:
+    def convert(route: _Route, message: Any, local: int) -> Decoded:
+        news = AccountMessage(message.subject or "", route.key or None, message.data, local)
+        return AccountNews(tuple(read(news)))
+
+    return convert
+
+
 _Convert: TypeAlias = Callable[[_Route, Any, int], Decoded]
 
-_TABLE: dict[Market, dict[str, tuple[type[_Data], _Convert]]] = {
+_TABLE: dict[Market, dict[str, tuple[type[Any], _Convert]]] = {
     Market.FUTURES: {
         "/contractMarket/ticker": (_FuturesTicker, _futures_ticker),
         "/contractMarket/tickerV2": (_FuturesTicker, _futures_bbo),
@@ -462,13 +472,15 @@ _TABLE: dict[Market, dict[str, tuple[type[_Data], _Convert]]] = {
         "/indicator/index": (_Indicator, _spot_index),
     },
 }
+for _market, _readers in ACCOUNT_TOPICS.items():
+    _TABLE[_market].update((prefix, (dict, _account(read))) for prefix, read in _readers.items())
 
 
 # Whatever else calls itself by a type is a message of the conversation, even with a topic in it.
 _MessageType: TypeAlias = Literal["message"] | None
 
 
-def _message_decoder(data: type[_Data]) -> Callable[[bytes], Any]:
+def _message_decoder(data: type[Any]) -> Callable[[bytes], Any]:
     message = msgspec.defstruct(
         f"{data.__name__}Message",
         [
@@ -482,7 +494,7 @@ def _message_decoder(data: type[_Data]) -> Callable[[bytes], Any]:
     return msgspec.json.Decoder(message, strict=False).decode
 
 
-_DECODERS: dict[type[_Data], Callable[[bytes], Any]] = {
+_DECODERS: dict[type[Any], Callable[[bytes], Any]] = {
     data: _message_decoder(data) for table in _TABLE.values() for data, _ in table.values()
 }
 _decode_envelope = msgspec.json.Decoder(_Envelope, strict=False).decode
@@ -556,7 +568,7 @@ class Decoder:
         return route
 
 
-def _make_route(topic: str, table: dict[str, tuple[type[_Data], _Convert]]) -> _Route:
+def _make_route(topic: str, table: dict[str, tuple[type[Any], _Convert]]) -> _Route:
     prefix, _, key = topic.partition(":")
     if prefix not in table:
         raise MessageBroken(f"topic {topic!r} is none of those we subscribe to")
@@ -564,7 +576,7 @@ def _make_route(topic: str, table: dict[str, tuple[type[_Data], _Convert]]) -> _
     interval = None
     if data is _Candles:
         key, _, interval = key.rpartition("_")
-    if not key and data is not _Announcement:
+    if not key and data not in (_Announcement, dict):  # some come for a whole account
         raise MessageBroken(f"topic {topic!r} names no symbol")
     return _Route(_DECODERS[data], convert, topic, key, interval)
 

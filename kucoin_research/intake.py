@@ -9,20 +9,36 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from kucoin_research.account import AccountNews, Positions
 from kucoin_research.decode import BookDelta, Broken, Control, Decoder, Ignored
 from kucoin_research.errors import BookNotReady
 from kucoin_research.integrity import Gap, Ledger, Tally
 from kucoin_research.orderbook import BookGap, BookSnapshot, BookSync, OrderBook
-from kucoin_research.records import ArrivalClock, Channel, Level2, Market, Record, Status
-from kucoin_research.topics import Topic, topics_for
+from kucoin_research.records import (
+    ACCOUNT_CHANNELS,
+    ALL_SYMBOLS,
+    ArrivalClock,
+    Channel,
+    Level2,
+    Market,
+    Position,
+    Record,
+    Status,
+)
+from kucoin_research.topics import Topic, subscribed_topic, topics_for
 
 __all__ = ["Batch", "Intake", "Subscription"]
 
-_NO_RECORDS = (BookDelta, Control, Broken, Ignored)
+_NO_RECORDS = (BookDelta, AccountNews, Control, Broken, Ignored)
+
+_BLIND = (
+    "the mark price moved before the position was told in full, so the columns that such a "
+    "message leaves out are null until the position next changes"
+)
 
 
 class Subscription(NamedTuple):
-    """One channel of one symbol."""
+    """One channel of one symbol; of all symbols (``*``) where the channel is private."""
 
     channel: Channel
     symbol: str
@@ -66,12 +82,16 @@ class Intake:
         self.books: dict[str, BookSync] = {}
         self.seeking: set[str] = set()
         self._clock = ArrivalClock()
+        self._positions = Positions()
         # A topic may feed two channels: when its message breaks, both are short of it.
         self._by_topic: dict[str, list[Tally]] = {}
         for channel, symbol, market in subscriptions:
-            tally = self.ledger.open(channel.record, channel.name, symbol)
+            told_of = ALL_SYMBOLS if channel.name in ACCOUNT_CHANNELS else symbol
+            tally = self.ledger.open(channel.record, channel.name, told_of)
             for topic in topics_for(channel, symbol, market):
-                self._by_topic.setdefault(str(topic), []).append(tally)
+                tallies = self._by_topic.setdefault(str(topic), [])
+                if tally not in tallies:
+                    tallies.append(tally)
             if channel.name == "level2":
                 self.books[symbol] = BookSync(symbol)
 
@@ -99,6 +119,8 @@ class Intake:
                     local += 1
             elif isinstance(item, BookDelta):
                 local = self._take_delta(item, local, rows)
+            elif isinstance(item, AccountNews):
+                local = self._take_news(item, local, rows)
             elif isinstance(item, Control):
                 controls.append(item)
             elif isinstance(item, Broken):
@@ -113,6 +135,20 @@ class Intake:
             return local
         released, gap = book.on_delta(delta, local)
         return self._keep(book, released, () if gap is None else (gap,), local, rows)
+
+    def _take_news(self, news: AccountNews, local: int, rows: list[Record]) -> int:
+        for row in news.records:
+            is_blind = False
+            if isinstance(row, Position):
+                row, is_blind = self._positions.complete(row)
+            if not self.ledger.accepts(row):
+                continue
+            rows.append(row._replace(local_timestamp=local))
+            local += 1
+            if is_blind:
+                rows.append(_status(local, "partial", row[2], "position", _BLIND))
+                local += 1
+        return local
 
     def _keep(
         self,
@@ -188,10 +224,12 @@ class Intake:
         self.ledger.outage(self._fed_by(topics), began_ns, ended_ns, cause)
 
     def restart_books(self, topics: Iterable[Topic]) -> None:
-        """Start the books of a lost connection over."""
+        """Start the books of a lost connection over, and what is known of positions."""
         for tally in self._fed_by(topics):
             if tally.channel == "level2":
                 self.books[tally.symbol].restart()
+            elif tally.channel == "position":
+                self._positions.forget()
 
     def _fed_by(self, topics: Iterable[Topic]) -> list[Tally]:
         found = {
@@ -239,7 +277,7 @@ class Intake:
 
     def _tell_broken(self, item: Broken, local: int) -> Status:
         self.broken += 1
-        tallies = self._by_topic.get(item.topic or "", [])
+        tallies = self._by_topic.get(subscribed_topic(item.topic or ""), [])
         for tally in tallies:
             tally.broken += 1
         symbol = tallies[0].symbol if tallies else None

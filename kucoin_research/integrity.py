@@ -15,11 +15,17 @@ from operator import itemgetter
 from typing import NamedTuple
 
 from kucoin_research.records import (
+    ALL_SYMBOLS,
+    PRIVATE_CHANNELS,
+    Balance,
     BestBidOffer,
     Depth5,
     Depth50,
+    Fill,
     Level2,
+    Order,
     Record,
+    StopOrder,
     Ticker,
     Trade,
 )
@@ -29,6 +35,7 @@ __all__ = ["Gap", "Ledger", "Tally", "Verdict"]
 # Trades whose ids were seen this recently are dropped when they come again. After a reconnect
 # KuCoin repeats the last executions, far fewer than these.
 REMEMBERED_TRADES = 4_096
+REMEMBERED_EVENTS = 4_096  # of each private channel and symbol
 
 _GAPS_TOLD = 3  # in a reason; all of them are in the report
 
@@ -161,6 +168,8 @@ class Ledger:
     def accepts(self, record: Record) -> bool:
         """Count a record; ``False`` when it is a repeat, or nobody asked for it."""
         check = self._checks.get((record.__class__, record[2]))
+        if check is None:
+            check = self._checks.get((record.__class__, ALL_SYMBOLS))
         return check is not None and check.accepts(record)
 
     @staticmethod
@@ -168,10 +177,11 @@ class Ledger:
         """Note that nothing could arrive between two local times (ns UTC) for these accounts.
 
         Level 2 is left to its sequences, which say exactly what is missing. A channel that has had
-        no row yet has not begun.
+        no row yet has not begun, but for private ones: there a single event may be all there is.
         """
         for tally in tallies:
-            if tally.channel != "level2" and tally.rows:
+            has_begun = tally.rows or tally.channel in PRIVATE_CHANNELS
+            if tally.channel != "level2" and has_begun:
                 tally.gaps.append(Gap(cause, None, None, began, ended))
 
 
@@ -248,6 +258,27 @@ class _TradeCheck(_Check):
         return True
 
 
+class _EventCheck(_Check):
+    """Drops events of the account that were told before, in every column but the arrival."""
+
+    __slots__ = ("_seen",)
+
+    def __init__(self, tally: Tally) -> None:
+        super().__init__(tally)
+        self._seen: dict[tuple[object, ...], None] = {}
+
+    def accepts(self, record: Record) -> bool:
+        identity = (record[0], *record[2:])
+        if identity in self._seen:
+            self.tally.duplicates += 1
+            return False
+        self._seen[identity] = None
+        if len(self._seen) > REMEMBERED_EVENTS:
+            del self._seen[next(iter(self._seen))]
+        self.tally.count(record[1], None)
+        return True
+
+
 class _BookCheck(_Check):
     """Counts level-2 rows; repeats and gaps are found by the book itself."""
 
@@ -265,4 +296,8 @@ _CHECKS: dict[type[Record], type[_Check]] = {
     Depth50: _SequenceCheck,
     Trade: _TradeCheck,
     Level2: _BookCheck,
+    Order: _EventCheck,
+    Fill: _EventCheck,
+    Balance: _EventCheck,
+    StopOrder: _EventCheck,
 }

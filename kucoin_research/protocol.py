@@ -97,14 +97,14 @@ class _Request:
     deadline: float = 0.0
 
     def text(self) -> str:
-        prefix = self.topics[0].prefix
+        first = self.topics[0]
         keys = ",".join(topic.key for topic in self.topics)
         return _json(
             {
                 "id": self.id,
                 "type": self.type,
-                "topic": f"{prefix}:{keys}",
-                "privateChannel": False,
+                "topic": f"{first.prefix}:{keys}" if keys else first.prefix,
+                "privateChannel": first.is_private,
                 "response": True,
             }
         )
@@ -342,7 +342,7 @@ def _name(topics: Sequence[Topic]) -> str:
 _ERRORS: dict[int, tuple[type[StreamError], str]] = {
     400: (TopicInvalid, "check the symbol's spelling"),
     401: (TokenRejected, "a new connection with a new token is made"),
-    403: (LoginRequired, "pass credentials= to stream private channels"),
+    403: (LoginRequired, "private channels need credentials=, of a key of this very exchange"),
     404: (TopicNotFound, "KuCoin has no such topic"),
     406: (CommandInvalid, "the command named no topic"),
     415: (CommandInvalid, "the exchange does not know this command"),

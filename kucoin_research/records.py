@@ -16,22 +16,32 @@ import polars as pl
 from kucoin_research.errors import InvalidInput, UnknownChannel
 
 __all__ = [
+    "ACCOUNT_CHANNELS",
+    "ALL_SYMBOLS",
     "CANDLE_INTERVALS",
     "CHANNELS",
+    "PRIVATE_CHANNELS",
     "ArrivalClock",
+    "Balance",
     "BestBidOffer",
     "Candle",
     "Channel",
     "Column",
     "Depth5",
     "Depth50",
+    "Fill",
     "FundingRate",
     "Level2",
+    "Leverage",
+    "Margin",
     "MarkPrice",
     "Market",
+    "Order",
+    "Position",
     "Record",
     "Snapshot",
     "Status",
+    "StopOrder",
     "Ticker",
     "Trade",
     "columns_of",
@@ -61,6 +71,7 @@ Number: TypeAlias = Annotated[float | None, Column.NUMBER]
 Numbers: TypeAlias = Annotated[tuple[float, ...], Column.NUMBERS]
 Side: TypeAlias = Annotated[str | None, Column.SIDE]
 Flag: TypeAlias = Annotated[bool, Column.FLAG]
+MaybeFlag: TypeAlias = Annotated[bool | None, Column.FLAG]
 Label: TypeAlias = Annotated[str | None, Column.LABEL]
 Text: TypeAlias = Annotated[str | None, Column.TEXT]
 
@@ -215,6 +226,223 @@ class Snapshot(NamedTuple):
     price_change_pct: Number
 
 
+class Order(NamedTuple):
+    """One event of one of the account's orders; a column that its market lacks is null.
+
+    ``type`` is ``received`` (spot), ``open``, ``match``, ``update``, ``filled`` or ``canceled``;
+    ``match_price``, ``match_size``, ``trade_id``, ``liquidity`` and ``fee_type`` come with
+    ``match``, ``old_size`` with ``update``. The fee follows ``fee_type``.
+    """
+
+    timestamp: Time
+    local_timestamp: Time
+    symbol: Label
+    type: Label
+    status: Label
+    order_id: Text
+    client_oid: Text
+    side: Side
+    order_type: Label
+    price: Number
+    size: Number
+    filled_size: Number
+    canceled_size: Number
+    remain_size: Number
+    match_price: Number
+    match_size: Number
+    trade_id: Text
+    liquidity: Label
+    fee_type: Label
+    old_size: Number
+    order_time: Time
+    origin_size: Number
+    origin_funds: Number
+    remain_funds: Number
+    canceled_funds: Number
+    margin_mode: Label
+    position_side: Label
+    trade_type: Label
+
+
+class Fill(NamedTuple):
+    """One execution of one of the account's orders, made of its ``match`` event."""
+
+    timestamp: Time
+    local_timestamp: Time
+    symbol: Label
+    order_id: Text
+    client_oid: Text
+    trade_id: Text
+    side: Side
+    price: Number
+    size: Number
+    liquidity: Label
+    fee_type: Label
+
+
+class Balance(NamedTuple):
+    """A change of what the account holds of a currency. It belongs to no symbol.
+
+    ``total`` is spot's total and the wallet balance on futures, where ``equity`` adds the profit
+    and loss of open positions. ``event`` is KuCoin's subject; the older futures subjects fill only
+    the columns they name.
+    """
+
+    timestamp: Time
+    local_timestamp: Time
+    symbol: Label
+    market: Label
+    event: Label
+    currency: Label
+    total: Number
+    available: Number
+    hold: Number
+    available_change: Number
+    hold_change: Number
+    account_id: Text
+    relation_event: Label
+    relation_event_id: Text
+    relation_symbol: Label
+    relation_order_id: Text
+    relation_trade_id: Text
+    version: Integer
+    equity: Number
+    total_cross_margin: Number
+    cross_pos_margin: Number
+    cross_order_margin: Number
+    cross_un_pnl: Number
+    isolated_pos_margin: Number
+    isolated_order_margin: Number
+    isolated_un_pnl: Number
+    isolated_funding_fee_margin: Number
+    order_margin: Number
+    withdraw_hold: Number
+
+
+class Position(NamedTuple):
+    """An event of a futures position; ``current_qty`` is signed lots, negative when short.
+
+    ``event`` is ``change`` (``change_reason`` says why), ``settlement`` (funding was paid:
+    ``funding_time``, ``funding_rate``, ``funding_fee``, and the size it was paid on) or
+    ``risk_limit`` (``success`` and ``msg`` answer a change of ``risk_limit_level``). The frames of
+    a moving mark price are partial: what they leave out stands as it last was, and is null while
+    that is not known.
+    """
+
+    timestamp: Time
+    local_timestamp: Time
+    symbol: Label
+    event: Label
+    change_reason: Label
+    margin_mode: Label
+    position_side: Label
+    settle_currency: Label
+    current_qty: Number
+    avg_entry_price: Number
+    mark_price: Number
+    mark_value: Number
+    leverage: Number
+    real_leverage: Number
+    liquidation_price: Number
+    bankrupt_price: Number
+    unrealised_pnl: Number
+    unrealised_pnl_pcnt: Number
+    unrealised_roe_pcnt: Number
+    realised_pnl: Number
+    realised_gross_pnl: Number
+    realised_gross_cost: Number
+    realised_cost: Number
+    unrealised_cost: Number
+    current_cost: Number
+    current_comm: Number
+    pos_cost: Number
+    pos_cross: Number
+    pos_init: Number
+    pos_comm: Number
+    pos_loss: Number
+    pos_margin: Number
+    pos_funding: Number
+    pos_maint: Number
+    maint_margin: Number
+    maint_margin_req: Number
+    delev_percentage: Number
+    risk_limit: Number
+    risk_limit_level: Integer
+    auto_deposit: MaybeFlag
+    is_open: MaybeFlag
+    opening_timestamp: Time
+    funding_time: Time
+    funding_rate: Number
+    funding_fee: Number
+    success: MaybeFlag
+    msg: Text
+
+
+class StopOrder(NamedTuple):
+    """An event of one of the account's stop orders: ``open``, ``triggered`` or ``cancel``."""
+
+    timestamp: Time
+    local_timestamp: Time
+    symbol: Label
+    type: Label
+    order_id: Text
+    client_oid: Text
+    side: Side
+    order_type: Label
+    size: Number
+    order_price: Number
+    stop: Label
+    stop_price: Number
+    stop_price_type: Label
+    margin_mode: Label
+    trade_type: Label
+    trigger_success: MaybeFlag
+    error: Text
+    created_at: Time
+
+
+class Margin(NamedTuple):
+    """State of a spot margin account, one row per currency that the message tells of.
+
+    ``event`` is KuCoin's subject: ``debt.ratio`` and ``position.status`` of the cross account
+    (null symbol), ``positionChange`` of an isolated pair. The account's own figures repeat on each
+    row; a message that names no currency gives one row with a null currency.
+    """
+
+    timestamp: Time
+    local_timestamp: Time
+    symbol: Label
+    event: Label
+    type: Label
+    status: Label
+    status_biz_type: Label
+    debt_ratio: Number
+    total_asset: Number
+    total_debt: Number
+    margin_coefficient_total_asset: Number
+    accumulated_principal: Number
+    currency: Label
+    total: Number
+    available: Number
+    hold: Number
+    debt: Number
+    liability_principal: Number
+    liability_interest: Number
+
+
+class Leverage(NamedTuple):
+    """A change of a contract's settings: margin mode, or the leverage of cross margin.
+
+    KuCoin sends no time with it, so ``timestamp`` is null.
+    """
+
+    timestamp: Time
+    local_timestamp: Time
+    symbol: Label
+    margin_mode: Label
+    leverage: Number
+
+
 class Status(NamedTuple):
     """Something that happened to the stream itself, in the same flow as the data.
 
@@ -242,6 +470,13 @@ Record: TypeAlias = (
     | MarkPrice
     | FundingRate
     | Snapshot
+    | Order
+    | Fill
+    | Balance
+    | Position
+    | StopOrder
+    | Margin
+    | Leverage
     | Status
 )
 
@@ -256,8 +491,24 @@ CHANNELS: dict[str, type[Record]] = {
     "mark_price": MarkPrice,
     "funding_rate": FundingRate,
     "snapshot": Snapshot,
+    "order": Order,
+    "fill": Fill,
+    "balance": Balance,
+    "position": Position,
+    "stop_order": StopOrder,
+    "margin": Margin,
+    "leverage": Leverage,
     "status": Status,
 }
+
+#: Of the account itself: these need credentials.
+PRIVATE_CHANNELS = frozenset(
+    {"order", "fill", "balance", "position", "stop_order", "margin", "leverage"}
+)
+#: Of these, the ones that tell of the account as a whole, whatever symbols were asked for.
+ACCOUNT_CHANNELS = frozenset({"balance", "margin"})
+#: Stands for every symbol, on private channels.
+ALL_SYMBOLS = "*"
 
 # The guide says "depth" for the incremental book.
 _ALIASES = {"depth": "level2", "level1": "bbo", "trades": "trade", "candles": "candle"}
@@ -321,6 +572,11 @@ class Channel(NamedTuple):
     def record(self) -> type[Record]:
         """The record type that flows on this channel."""
         return CHANNELS[self.name]
+
+    @property
+    def is_private(self) -> bool:
+        """Whether it tells of the account itself, and so needs credentials."""
+        return self.name in PRIVATE_CHANNELS
 
     def __str__(self) -> str:
         return f"{self.name}:{self.interval}" if self.interval else self.name

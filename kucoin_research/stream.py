@@ -50,7 +50,15 @@ from kucoin_research.protocol import (
     ExchangeSpoke,
     Refused,
 )
-from kucoin_research.records import CHANNELS, Channel, Market, Record, Status, parse_channel
+from kucoin_research.records import (
+    ALL_SYMBOLS,
+    CHANNELS,
+    Channel,
+    Market,
+    Record,
+    Status,
+    parse_channel,
+)
 from kucoin_research.report import ChannelReport, Lag, Report
 from kucoin_research.rest import Rest
 from kucoin_research.ring import Ring
@@ -459,7 +467,8 @@ class Stream:
         lag = None
         if tally.rows and tally.channel not in _WITHOUT_LAG and self._has_real_time():
             rows = self._rings[CHANNELS[tally.channel]].frame()
-            rows = rows.filter(pl.col("symbol") == tally.symbol)
+            if tally.symbol != ALL_SYMBOLS:
+                rows = rows.filter(pl.col("symbol") == tally.symbol)
             lag = self._lag(rows, self._offset_ns())
         return ChannelReport(
             channel=tally.channel,
@@ -769,7 +778,8 @@ class _Pump:
         self._stream.lost(self._topics, str(error))
 
     def _live_once(self) -> None:
-        token = self._stream.rest.token(self._market)
+        is_private = any(topic.is_private for topic in self._topics)
+        token = self._stream.rest.token(self._market, private=is_private)
         self.simulation = token.simulation
         server = token.servers[0]
         connection = Connection.open(token.url(server), timeout=_OPEN_TIMEOUT)

@@ -12,11 +12,20 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from kucoin_research.errors import ChannelNotOffered
-from kucoin_research.records import Channel, Market
+from kucoin_research.records import ALL_SYMBOLS, Channel, Market
 
-__all__ = ["SYMBOLS_PER_MESSAGE", "Topic", "group_topics", "topics_for"]
+__all__ = [
+    "SYMBOLS_PER_MESSAGE",
+    "Topic",
+    "group_topics",
+    "is_offered",
+    "subscribed_topic",
+    "topics_for",
+]
 
 SYMBOLS_PER_MESSAGE = 100
+
+_ISOLATED = "/margin/isolatedPosition"
 
 _PREFIXES: dict[Market, dict[str, tuple[str, ...]]] = {
     Market.FUTURES: {
@@ -30,6 +39,12 @@ _PREFIXES: dict[Market, dict[str, tuple[str, ...]]] = {
         "mark_price": ("/contract/instrument",),
         "funding_rate": ("/contract/instrument", "/contract/announcement"),
         "snapshot": ("/contractMarket/snapshot",),
+        "order": ("/contractMarket/tradeOrders",),
+        "fill": ("/contractMarket/tradeOrders",),
+        "balance": ("/contractAccount/wallet",),
+        "position": ("/contract/positionAll",),
+        "stop_order": ("/contractMarket/advancedOrders",),
+        "leverage": ("/contract/marginMode", "/contract/crossLeverage"),
     },
     Market.SPOT: {
         "ticker": ("/market/ticker",),
@@ -41,21 +56,57 @@ _PREFIXES: dict[Market, dict[str, tuple[str, ...]]] = {
         "depth50": ("/spotMarket/level2Depth50",),
         "mark_price": ("/indicator/markPrice", "/indicator/index"),
         "snapshot": ("/market/snapshot",),
+        "order": ("/spotMarket/tradeOrdersV2",),
+        "fill": ("/spotMarket/tradeOrdersV2",),
+        "balance": ("/account/balance",),
+        "stop_order": ("/spotMarket/advancedOrders",),
+        "margin": ("/margin/position", _ISOLATED),
     },
 }
+
+# Private topics that bring everything of the account, so they are asked for without a symbol. There
+# is none for isolated margin.
+_ACCOUNT_WIDE = frozenset(
+    {
+        "/contractMarket/tradeOrders", "/contractAccount/wallet", "/contract/positionAll",
+        "/contractMarket/advancedOrders", "/contract/marginMode", "/contract/crossLeverage",
+        "/spotMarket/tradeOrdersV2", "/account/balance", "/spotMarket/advancedOrders",
+        "/margin/position",
+    }
+)  # fmt: skip
+_PRIVATE = _ACCOUNT_WIDE | {_ISOLATED}
+# Where messages arrive under another prefix than the one that was asked for.
+_ASKED_FOR_AS = {"/contract/position": "/contract/positionAll"}
 
 # Intervals that one market has and the other lacks.
 _MISSING_INTERVALS = {Market.FUTURES: {"6hour"}, Market.SPOT: {"1month"}}
 
 
 class Topic(NamedTuple):
-    """One topic of one symbol: ``prefix:key``, as pushed by the exchange."""
+    """One topic of one symbol: ``prefix:key``, or the prefix alone for a whole account."""
 
     prefix: str
-    key: str  # the symbol, with "_<interval>" behind it for candles
+    key: str  # the symbol, with "_<interval>" behind it for candles; empty for a whole account
+
+    @property
+    def is_private(self) -> bool:
+        """Whether only a private token opens it."""
+        return self.prefix in _PRIVATE
 
     def __str__(self) -> str:
-        return f"{self.prefix}:{self.key}"
+        return f"{self.prefix}:{self.key}" if self.key else self.prefix
+
+
+def is_offered(channel: Channel, market: Market) -> bool:
+    """Tell whether KuCoin has a channel on a market."""
+    return channel.name in _PREFIXES[market]
+
+
+def subscribed_topic(pushed: str) -> str:
+    """Give the topic that was asked for, of one that a message came with."""
+    prefix = pushed.partition(":")[0]
+    asked = _ASKED_FOR_AS.get(prefix, prefix)
+    return asked if asked in _ACCOUNT_WIDE else pushed
 
 
 def topics_for(channel: Channel, symbol: str, market: Market) -> list[Topic]:
@@ -66,7 +117,8 @@ def topics_for(channel: Channel, symbol: str, market: Market) -> list[Topic]:
     channel
         As read by ``parse_channel``. ``status`` is made here and needs no topic.
     symbol
-        As the exchange spells it.
+        As the exchange spells it; ``*`` for all of them, on private channels. Those come by topics
+        of the whole account wherever KuCoin has one.
     market
         The symbol's market.
 
@@ -89,7 +141,13 @@ def topics_for(channel: Channel, symbol: str, market: Market) -> list[Topic]:
             "take a shorter interval and resample it"
         )
     key = f"{symbol}_{channel.interval}" if channel.interval else symbol
-    return [Topic(prefix, key) for prefix in prefixes]
+    if not channel.is_private:
+        return [Topic(prefix, key) for prefix in prefixes]
+    return [
+        Topic(prefix, "" if prefix in _ACCOUNT_WIDE else key)
+        for prefix in prefixes
+        if prefix in _ACCOUNT_WIDE or symbol != ALL_SYMBOLS
+    ]
 
 
 def group_topics(topics: Iterable[Topic], most: int = SYMBOLS_PER_MESSAGE) -> list[list[Topic]]:

@@ -212,7 +212,8 @@ def exactly(record):
 def test_every_payload_has_its_expected_record():
     files = {str(path.relative_to(PAYLOADS).with_suffix("")) for path in PAYLOADS.rglob("*.json")}
 
-    assert files == set(GOLDEN)
+    # Those of the account are expected in test_account.py.
+    assert {name for name in files if not name.startswith("private_")} == set(GOLDEN)
 
 
 @pytest.mark.parametrize("name", GOLDEN)

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from kucoin_research.account import AccountNews
 from kucoin_research.decode import BookChange, BookDelta, Broken, Control, Decoder, Ignored
 from kucoin_research.records import (
     CANDLE_INTERVALS,
@@ -57,8 +58,8 @@ FITS = {
     Column.NUMBER: lambda v: is_missing(v) or is_number(v),
     Column.NUMBERS: lambda v: type(v) is tuple and all(map(is_number, v)),
     Column.SIDE: lambda v: v in ("buy", "sell", None),
-    Column.FLAG: lambda v: type(v) is bool,
-    Column.LABEL: lambda v: type(v) is str and v != "",
+    Column.FLAG: lambda v: type(v) is bool or is_missing(v),
+    Column.LABEL: lambda v: is_missing(v) or (type(v) is str and v != ""),
     Column.TEXT: lambda v: is_missing(v) or type(v) is str,
 }
 
@@ -76,10 +77,18 @@ def check(item):
     elif isinstance(item, Broken):
         assert type(item.reason) is str
         assert len(item.reason) <= 201
+    elif isinstance(item, AccountNews):
+        for record in item.records:
+            check_record(record)
     elif not isinstance(item, Ignored):
-        for (name, kind), value in zip(COLUMNS[type(item)].items(), item, strict=True):
-            assert FITS[kind](value), (name, value)
-        assert item.local_timestamp == LOCAL
+        assert item.symbol is not None
+        check_record(item)
+
+
+def check_record(record):
+    for (name, kind), value in zip(COLUMNS[type(record)].items(), record, strict=True):
+        assert FITS[kind](value), (name, value)
+    assert record.local_timestamp == LOCAL
 
 
 def check_delta(delta):

@@ -11,7 +11,13 @@ from hypothesis import strategies as st
 from kucoin_research.decode import Broken, Decoder
 from kucoin_research.errors import ChannelNotOffered
 from kucoin_research.records import CANDLE_INTERVALS, CHANNELS, Channel, Market, parse_channel
-from kucoin_research.topics import SYMBOLS_PER_MESSAGE, Topic, group_topics, topics_for
+from kucoin_research.topics import (
+    SYMBOLS_PER_MESSAGE,
+    Topic,
+    group_topics,
+    subscribed_topic,
+    topics_for,
+)
 
 FUTURES, SPOT = Market.FUTURES, Market.SPOT
 
@@ -30,6 +36,12 @@ OFFERED = {
         "/contract/announcement:XBTUSDTM",
     ],
     (FUTURES, "snapshot"): ["/contractMarket/snapshot:XBTUSDTM"],
+    (FUTURES, "order"): ["/contractMarket/tradeOrders"],
+    (FUTURES, "fill"): ["/contractMarket/tradeOrders"],
+    (FUTURES, "balance"): ["/contractAccount/wallet"],
+    (FUTURES, "position"): ["/contract/positionAll"],
+    (FUTURES, "stop_order"): ["/contractMarket/advancedOrders"],
+    (FUTURES, "leverage"): ["/contract/marginMode", "/contract/crossLeverage"],
     (FUTURES, "status"): [],
     (SPOT, "ticker"): ["/market/ticker:BTC-USDT"],
     (SPOT, "bbo"): ["/spotMarket/level1:BTC-USDT"],
@@ -40,6 +52,11 @@ OFFERED = {
     (SPOT, "depth50"): ["/spotMarket/level2Depth50:BTC-USDT"],
     (SPOT, "mark_price"): ["/indicator/markPrice:BTC-USDT", "/indicator/index:BTC-USDT"],
     (SPOT, "snapshot"): ["/market/snapshot:BTC-USDT"],
+    (SPOT, "order"): ["/spotMarket/tradeOrdersV2"],
+    (SPOT, "fill"): ["/spotMarket/tradeOrdersV2"],
+    (SPOT, "balance"): ["/account/balance"],
+    (SPOT, "stop_order"): ["/spotMarket/advancedOrders"],
+    (SPOT, "margin"): ["/margin/position", "/margin/isolatedPosition:BTC-USDT"],
     (SPOT, "status"): [],
 }
 SYMBOL = {FUTURES: "XBTUSDTM", SPOT: "BTC-USDT"}
@@ -52,10 +69,12 @@ def test_channel_is_carried_by_its_topics(market, channel):
     assert [str(topic) for topic in topics] == OFFERED[market, channel]
 
 
-def test_only_spot_funding_rates_are_not_offered():
+def test_the_channels_of_futures_and_margin_are_not_offered_elsewhere():
     missing = {(market, name) for market in Market for name in CHANNELS} - set(OFFERED)
 
-    assert missing == {(SPOT, "funding_rate")}
+    assert missing == {
+        (SPOT, "funding_rate"), (SPOT, "position"), (SPOT, "leverage"), (FUTURES, "margin"),
+    }  # fmt: skip
 
 
 def test_channel_not_offered_says_what_is():
@@ -64,7 +83,8 @@ def test_channel_not_offered_says_what_is():
 
     assert str(caught.value) == (
         "KuCoin has no 'funding_rate' channel on spot, so BTC-USDT cannot stream it; "
-        "channels there: ticker, bbo, trade, candle, level2, depth5, depth50, mark_price, snapshot"
+        "channels there: ticker, bbo, trade, candle, level2, depth5, depth50, mark_price, "
+        "snapshot, order, fill, balance, stop_order, margin"
     )
 
 
@@ -96,6 +116,35 @@ def test_every_topic_is_known_to_the_decoder(market, channel):
 
         assert isinstance(item, Broken)
         assert "$.data" in item.reason  # found its type, and only the data did not fit
+
+
+@pytest.mark.parametrize(("market", "channel"), OFFERED, ids=str)
+def test_private_topics_are_those_of_private_channels(market, channel):
+    parsed = parse_channel(channel)
+
+    topics = topics_for(parsed, SYMBOL[market], market)
+
+    assert all(topic.is_private == parsed.is_private for topic in topics)
+
+
+def test_all_symbols_leave_out_the_topic_that_wants_one():
+    assert topics_for(Channel("margin"), "*", SPOT) == [Topic("/margin/position", "")]
+    assert topics_for(Channel("order"), "*", FUTURES) == [Topic("/contractMarket/tradeOrders", "")]
+
+
+@pytest.mark.parametrize(
+    ("pushed", "asked"),
+    [
+        ("/contract/position:XBTUSDTM", "/contract/positionAll"),
+        ("/contractMarket/tradeOrders:XBTUSDTM", "/contractMarket/tradeOrders"),
+        ("/account/balance", "/account/balance"),
+        ("/margin/isolatedPosition:BTC-USDT", "/margin/isolatedPosition:BTC-USDT"),
+        ("/market/ticker:BTC-USDT", "/market/ticker:BTC-USDT"),
+        ("", ""),
+    ],
+)
+def test_a_pushed_topic_leads_to_the_one_asked_for(pushed, asked):
+    assert subscribed_topic(pushed) == asked
 
 
 def test_grouping_keeps_order_and_drops_repeats():

@@ -1,0 +1,338 @@
+"""The account's own messages into records: orders, balances, positions, margin.
+
+They are few, so they are read by a table instead of typed messages: a column is filled from the key
+that is its name in camelCase, unless the converter says otherwise.
+
+Source: KuCoin's classic futures, spot and margin WebSocket documentation
+(https://www.kucoin.com/docs-new, read 2026-11).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Annotated, Any, NamedTuple, TypeAlias, TypeVar, cast
+
+import msgspec
+from msgspec import Meta
+
+from kucoin_research.errors import MessageBroken
+from kucoin_research.records import (
+    Balance,
+    Column,
+    Fill,
+    Leverage,
+    Margin,
+    Market,
+    Order,
+    Position,
+    Record,
+    StopOrder,
+    columns_of,
+)
+from kucoin_research.units import to_ns
+
+__all__ = ["ACCOUNT_TOPICS", "AccountMessage", "AccountNews", "Positions"]
+
+R = TypeVar("R", bound=Record)
+
+# The bounds keep nan, infinities and integers beyond 64 bits out: msgspec then refuses them.
+_Number: TypeAlias = Annotated[float, Meta(ge=-1e300, le=1e300)]
+_Integer: TypeAlias = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+_Data: TypeAlias = Mapping[Any, Any]
+
+
+class AccountMessage(NamedTuple):
+    """One message of the account: its subject, the symbol in its topic, and its data."""
+
+    subject: str
+    symbol: str | None
+    data: _Data
+    local: int  # arrival, ns UTC
+
+
+class AccountNews(NamedTuple):
+    """The records that one message became; none where its subject carries nothing we keep."""
+
+    records: tuple[Record, ...]
+
+
+# -- values ----------------------------------------------------------------------------------------
+
+
+def _number(value: Any) -> float:
+    return msgspec.convert(value, _Number, strict=False)
+
+
+def _integer(value: Any) -> int:
+    return msgspec.convert(value, _Integer, strict=False)
+
+
+def _time(value: Any) -> int:
+    return to_ns(_integer(value))
+
+
+def _side(value: Any) -> str:
+    if value not in ("buy", "sell"):
+        raise MessageBroken(f"a side is 'buy' or 'sell', not {value!r:.80}")
+    return str(value)
+
+
+def _flag(value: Any) -> bool:
+    return msgspec.convert(value, bool, strict=False)
+
+
+def _label(value: Any) -> str:
+    return msgspec.convert(value, str)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)  # an id that is written as a number
+    return _label(value)
+
+
+_CONVERTERS: dict[Column, Callable[[Any], Any]] = {
+    Column.TIME: _time,
+    Column.INTEGER: _integer,
+    Column.NUMBER: _number,
+    Column.SIDE: _side,
+    Column.FLAG: _flag,
+    Column.LABEL: _label,
+    Column.TEXT: _text,
+}
+_CLOCKS_AND_SYMBOL = 3
+_Plan: TypeAlias = tuple[tuple[str, str, Callable[[Any], Any]], ...]
+
+
+def _plan(record: type[Record]) -> _Plan:
+    """List a record's columns after clocks and symbol: name, key, converter."""
+    columns = list(columns_of(record).items())[_CLOCKS_AND_SYMBOL:]
+    return tuple((name, _camel(name), _CONVERTERS[kind]) for name, kind in columns)
+
+
+def _camel(name: str) -> str:
+    return re.sub(r"_([a-z])", lambda found: found[1].upper(), name)
+
+
+_PLANS: dict[type[Record], _Plan] = {
+    record: _plan(record) for record in (Order, Balance, Position, StopOrder, Margin, Leverage)
+}
+
+
+def _is_missing(value: object) -> bool:
+    return value is None or value == ""  # KuCoin writes "" for what a market order has not
+
+
+def _read(
+    record: type[R],
+    message: AccountMessage,
+    time_key: str | None,
+    symbol: str | None,
+    /,
+    **given: Any,
+) -> R:
+    """Fill a record: from the data by its columns' names, but for what is given."""
+    data = message.data
+    when = data.get(time_key) if time_key is not None else None
+    values: list[Any] = [None if _is_missing(when) else _time(when), message.local, symbol]
+    for name, key, convert in _PLANS[cast("type[Record]", record)]:
+        value = given[name] if name in given else data.get(key)
+        values.append(None if _is_missing(value) else convert(value))
+    return record(*values)
+
+
+def _symbol(message: AccountMessage) -> str:
+    return _named(message.data.get("symbol") or message.symbol)
+
+
+def _named(symbol: Any) -> str:
+    if not symbol:
+        raise MessageBroken("a message of the account that should name its symbol does not")
+    return _label(symbol)
+
+
+def _mapping(value: object) -> _Data:
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise MessageBroken(f"an object was due, not {value!r:.80}")
+    return value
+
+
+# -- messages --------------------------------------------------------------------------------------
+
+
+def _order(message: AccountMessage) -> Iterable[Record]:
+    order = _read(Order, message, "ts", _symbol(message))
+    yield order
+    if order.type == "match":
+        yield Fill(
+            order.timestamp, order.local_timestamp, order.symbol, order.order_id, order.client_oid,
+            order.trade_id, order.side, order.match_price, order.match_size, order.liquidity,
+            order.fee_type,
+        )  # fmt: skip
+
+
+def _stop_order(message: AccountMessage) -> Iterable[Record]:
+    yield _read(StopOrder, message, "ts", _symbol(message))
+
+
+def _futures_balance(message: AccountMessage) -> Iterable[Record]:
+    data = message.data
+    yield _read(
+        Balance, message, "timestamp", None,
+        market=Market.FUTURES.value,
+        event=message.subject,
+        total=data.get("walletBalance"),
+        available=data.get("availableBalance"),
+        hold=data.get("holdBalance"),
+    )  # fmt: skip
+
+
+def _spot_balance(message: AccountMessage) -> Iterable[Record]:
+    context = _mapping(message.data.get("relationContext"))
+    yield _read(
+        Balance, message, "time", None,
+        market=Market.SPOT.value,
+        event=message.subject,
+        relation_symbol=context.get("symbol"),
+        relation_order_id=context.get("orderId"),
+        relation_trade_id=context.get("tradeId"),
+    )  # fmt: skip
+
+
+def _position(message: AccountMessage) -> Iterable[Record]:
+    data, symbol = message.data, _symbol(message)
+    if message.subject == "position.settlement":
+        yield _read(
+            Position, message, "ts", symbol, event="settlement", current_qty=data.get("qty")
+        )
+    elif message.subject == "position.adjustRiskLimit":
+        yield _read(Position, message, None, symbol, event="risk_limit")
+    elif message.subject in ("position.change", ""):
+        mode = data.get("marginMode")
+        if mode is None and isinstance(data.get("crossMode"), bool):
+            mode = "CROSS" if data["crossMode"] else "ISOLATED"
+        yield _read(Position, message, "currentTimestamp", symbol, event="change", margin_mode=mode)
+
+
+def _margin_mode(message: AccountMessage) -> Iterable[Record]:
+    for symbol, mode in message.data.items():
+        yield _read(Leverage, message, None, _named(symbol), margin_mode=mode, leverage=None)
+
+
+def _cross_leverage(message: AccountMessage) -> Iterable[Record]:
+    for symbol, setting in message.data.items():
+        leverage = _mapping(setting).get("leverage")
+        yield _read(Leverage, message, None, _named(symbol), margin_mode=None, leverage=leverage)
+
+
+def _cross_margin(message: AccountMessage) -> Iterable[Record]:
+    data = message.data
+    assets, debts = _mapping(data.get("assetList")), _mapping(data.get("debtList"))
+    for currency in dict.fromkeys([*assets, *debts]) or [None]:
+        asset = assets.get(currency)
+        figures = asset if isinstance(asset, Mapping) else {"total": asset}
+        yield _read(
+            Margin, message, "timestamp", None,
+            event=message.subject,
+            currency=currency,
+            total=figures.get("total"),
+            available=figures.get("available"),
+            hold=figures.get("hold"),
+            debt=debts.get(currency),
+        )  # fmt: skip
+
+
+def _isolated_margin(message: AccountMessage) -> Iterable[Record]:
+    symbol = _named(message.symbol or message.data.get("tag"))
+    changes = _mapping(message.data.get("changeAssets"))
+    for currency in changes or [None]:
+        figures = _mapping(changes.get(currency))
+        yield _read(
+            Margin, message, "timestamp", symbol,
+            event=message.subject,
+            currency=currency,
+            total=figures.get("total"),
+            hold=figures.get("hold"),
+            liability_principal=figures.get("liabilityPrincipal"),
+            liability_interest=figures.get("liabilityInterest"),
+        )  # fmt: skip
+
+
+#: By market and topic prefix, as pushed, what makes records of a message.
+ACCOUNT_TOPICS: dict[Market, dict[str, Callable[[AccountMessage], Iterable[Record]]]] = {
+    Market.FUTURES: {
+        "/contractMarket/tradeOrders": _order,
+        "/contractMarket/advancedOrders": _stop_order,
+        "/contractAccount/wallet": _futures_balance,
+        "/contract/position": _position,
+        "/contract/positionAll": _position,
+        "/contract/marginMode": _margin_mode,
+        "/contract/crossLeverage": _cross_leverage,
+    },
+    Market.SPOT: {
+        "/spotMarket/tradeOrdersV2": _order,
+        "/spotMarket/tradeOrders": _order,
+        "/spotMarket/advancedOrders": _stop_order,
+        "/account/balance": _spot_balance,
+        "/margin/position": _cross_margin,
+        "/margin/isolatedPosition": _isolated_margin,
+    },
+}
+
+
+# -- partial positions -----------------------------------------------------------------------------
+
+# Of the event itself, not of the position: what a partial frame leaves out here is not known.
+_OF_THE_EVENT = frozenset(
+    {"timestamp", "local_timestamp", "symbol", "event", "change_reason", "funding_time",
+     "funding_rate", "funding_fee", "success", "msg"}
+)  # fmt: skip
+_STATE = tuple(name for name in Position._fields if name not in _OF_THE_EVENT)
+
+
+class Positions:
+    """Completes partial position frames from the last full one of their symbol.
+
+    KuCoin's ``markPriceChange`` frames leave out the size and most other fields. Their absence says
+    nothing: least of all that the position is flat.
+    """
+
+    def __init__(self) -> None:
+        self._last: dict[str, Position] = {}
+        self._told: set[str] = set()
+
+    def complete(self, row: Position) -> tuple[Position, bool]:
+        """Fill what a partial frame leaves out.
+
+        Parameters
+        ----------
+        row
+            As decoded.
+
+        Returns
+        -------
+        tuple[Position, bool]
+            The row, and whether it is the first of its symbol that lacks a full one before it.
+        """
+        symbol = row.symbol
+        if row.event != "change" or symbol is None:
+            return row, False
+        is_partial = row.change_reason == "markPriceChange" or row.current_qty is None
+        last = self._last.get(symbol)
+        if is_partial and last is not None:
+            kept = {name: getattr(last, name) for name in _STATE if getattr(row, name) is None}
+            row = row._replace(**kept)
+        if not is_partial or last is not None or row.current_qty is not None:
+            self._last[symbol] = row
+            return row, False
+        is_first = symbol not in self._told
+        self._told.add(symbol)
+        return row, is_first
+
+    def forget(self) -> None:
+        """Forget all: while nothing could arrive, positions may have changed."""
+        self._last.clear()
+        self._told.clear()
