@@ -253,9 +253,16 @@ class Desk:
         event = "trade.transfer" if wallet == "spot" else "margin.transfer"
         self._tell_balance(member, coins, coins.change(currency, amount), event, {}, now_ns)
 
-    def futures_wallet(self, member: Member, currency: str) -> FuturesWallet:
-        """Add up a futures currency at the marks of now."""
-        return member.futures_wallet(currency, self._mark_price)
+    def futures_wallet(
+        self, member: Member, currency: str, now_ns: int | None = None
+    ) -> FuturesWallet:
+        """Add up a futures currency at the marks of a time; None for now."""
+        time_ns = self.hub.clock.reached_ns if now_ns is None else now_ns
+
+        def mark(symbol: str) -> Decimal:
+            return fraction(self.hub.engine(symbol).mark_price(time_ns))
+
+        return member.futures_wallet(currency, mark)
 
     # Checks
 
@@ -338,7 +345,8 @@ class Desk:
         value = abs(contract_value(listing, _price(engine, price_ticks), opening))
         # Room for both fees, and for a fill or a mark that is a little off.
         rate = 1 / member.leverage(ticket.symbol) + 3 * fraction(listing.taker_fee)
-        if value * rate > self.futures_wallet(member, listing.settle).available:
+        wallet = self.futures_wallet(member, listing.settle, engine.now_ns)
+        if value * rate > wallet.available:
             raise OrderRefused(
                 _NO_FUNDS["futures"],
                 f"Balance insufficient: {decimal_text(value * rate)} {listing.settle} needed",
@@ -573,7 +581,7 @@ class Desk:
 
     def _mark(self, member: Member, position: Position, engine: Market, now_ns: int) -> None:
         mark = fraction(engine.mark_price(now_ns))
-        if self._is_broke(member, position, mark):
+        if self._is_broke(member, position, mark, now_ns):
             self._liquidate(member, position, engine)
             return
         data = position_mark_data(position, mark, now_ns // _MS)
@@ -582,7 +590,7 @@ class Desk:
             # Availability moves with the mark; the version does not. (reference, section 8.1)
             self._tell_wallet(member, engine.listing.settle, now_ns, is_new_version=False)
 
-    def _is_broke(self, member: Member, position: Position, mark: Decimal) -> bool:
+    def _is_broke(self, member: Member, position: Position, mark: Decimal, now_ns: int) -> bool:
         if not position.is_cross:
             return position.margin.total + position.unrealised(mark) <= position.maintenance
         settle = position.listing.settle
@@ -594,7 +602,7 @@ class Desk:
             ),
             ZERO,
         )
-        return self.futures_wallet(member, settle).total_cross <= needed
+        return self.futures_wallet(member, settle, now_ns).total_cross <= needed
 
     def _liquidate(self, member: Member, position: Position, engine: Market) -> None:
         symbol = engine.listing.symbol
@@ -679,7 +687,7 @@ class Desk:
     def _tell_wallet(
         self, member: Member, currency: str, now_ns: int, *, is_new_version: bool = True
     ) -> None:
-        wallet = self.futures_wallet(member, currency)
+        wallet = self.futures_wallet(member, currency, now_ns)
         if member.told.get(currency) == wallet:
             return
         member.told[currency] = wallet
@@ -723,10 +731,6 @@ class Desk:
         }
         topic = "/account/balance"
         self.tell(member, "spot", topic, "account.balance", data, now_ns, frame_id=event_id)
-
-    def _mark_price(self, symbol: str) -> Decimal:
-        engine = self.hub.engine(symbol)
-        return fraction(engine.mark_price(engine.now_ns))
 
 
 def _as_submission(events: list[Event]) -> Submission:

@@ -87,7 +87,7 @@ class Settings:
         Virtual seconds for which a symbol has traded, unseen, when it is first touched; so there
         are recent trades.
     accounts
-        The `Account`\ s beside the demo account, which is always there.
+        The accounts (`Account`) beside the demo account, which is always there.
     private_rate_limit
         Quota of signed calls per market and account; None for KuCoin's own: 4000 on spot, 2000 on
         futures.

@@ -1,6 +1,6 @@
 """Signed requests: the headers that prove a key, and how KuCoin refuses the others.
 
-Facts from the protocol reference, sections 2.1 to 2.3. Statuses and words of the refusals: 400001 as
+Facts from the protocol reference, sections 2.1 to 2.3. Statuses and words of refusals: 400001 as
 captured there; 400002 with HTTP 400 (Kucoin/kucoin-python-sdk#82); 400003 (kucoin-api-docs#337);
 400004 with HTTP 401 (JKorf/Kucoin.Net#61); 400005 (kucoin-api-docs#466). The words of 400008 and
 400009 are ours.

@@ -1,4 +1,4 @@
-"""Signed requests and private sockets for the tests of accounts; shares nothing with the package."""
+"""Signed requests and private sockets for tests of accounts; shares nothing with the package."""
 
 import base64
 import hashlib
@@ -64,11 +64,10 @@ def subscribe_private(client, topic, private=True):
 
 
 def life(exchange, client, seconds):
-    """Let virtual time pass, pause, and receive everything."""
+    """Let virtual time pass while frames keep coming, pause, and receive everything."""
     end = exchange.now_ns + int(seconds * 1e9)
     exchange.resume()
-    while exchange.now_ns < end:
-        drain(client)
+    client.until(lambda _: exchange.now_ns >= end, timeout=60.0)
     exchange.pause()
     drain(client)
 
@@ -109,5 +108,5 @@ class Floor:
         rows = [frame["data"] for frame in self.frames if frame["subject"] == subject]
         return [row for row in rows if wanted.items() <= row.items()]
 
-    def account(self):
-        return TradingAccount(self.me, self.desk, lambda function: function())
+    def account(self, member=None):
+        return TradingAccount(member or self.me, self.desk, lambda function: function())
