@@ -81,6 +81,9 @@ class Settings:
         Whether spot depth frames are sent although nothing changed (futures always does).
     candle_add
         Whether a spot candle begins with the undocumented subject ``trade.candles.add``.
+    bare_announcements
+        Whether funding announcements carry the topic without a symbol even when one was named, as
+        in the documents' samples; KuCoin's own SDK does not find such frames.
     kline_page
         Rows in one futures kline reply; sources say 500 or 200.
     warm_up
@@ -115,6 +118,7 @@ class Settings:
     spot_changes_per_frame: int = 1
     spot_resend_depth: bool = False
     candle_add: bool = False
+    bare_announcements: bool = False
     kline_page: int = 500
     warm_up: float = 60.0
     accounts: tuple[Account, ...] = ()
@@ -228,6 +232,7 @@ class Hub:
             spot_changes_per_frame=settings.spot_changes_per_frame,
             spot_resend_depth=settings.spot_resend_depth,
             candle_add=settings.candle_add,
+            bare_announcements=settings.bare_announcements,
         )
         self._engines: dict[str, Market] = {}
         self._engine_starts: dict[str, tuple[int, int]] = {}

@@ -160,6 +160,6 @@ def test_demo_shows_a_thousand_rows_and_the_report(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "level2" in done.stdout
     assert "COMPLETE" in done.stdout
-    heights = [int(n.replace("_", "")) for n in re.findall(r"shape: \(([\d_]+), 11\)", done.stdout)]
+    heights = [int(n.replace("_", "")) for n in re.findall(r"shape: \(([\d_]+), 10\)", done.stdout)]
     assert heights
     assert heights[0] >= 1_000
