@@ -75,6 +75,12 @@ class SimulatedExchange(sim.Exchange):
         """Its addresses, to pass as ``venue=``."""
         return Venue(self.futures_url, self.spot_url, "simulated")
 
+    @property
+    def credentials(self) -> Credentials:
+        """Those of its demo account, to pass as ``credentials=``; they open nothing else."""
+        account = self.demo_account
+        return Credentials(account.key, account.secret, account.passphrase)
+
 
 def simulate(*, seed: int = 7, speed: float = 1.0, **options: Any) -> SimulatedExchange:
     """Start a simulated KuCoin on this machine: REST and WebSocket, futures and spot.

@@ -262,15 +262,18 @@ _ACCOUNT = "the account's region or identity check does not allow it"
 _LATER = "the exchange is busy or restarting, try again in a minute"
 _SLOWER = "ask less often"
 
+# The secret signs the passphrase too, so a wrong secret is met by this refusal or by that of the
+# signature, whichever the exchange looks at first.
+_PASSPHRASE = (
+    "the passphrase is wrong, or the secret that signs it; check KUCOIN_PASSPHRASE (the one chosen "
+    "for this key) and KUCOIN_API_SECRET"
+)
 # What was refused, and what to do.
 _AUTHENTICATION = {
     "400001": ("key", "no key was sent, pass credentials=kr.Credentials.from_env()"),
     "400002": ("clock", "the clock is refused, {clock}"),
     "400003": ("key", "the key is unknown there, check KUCOIN_API_KEY"),
-    "400004": (
-        "passphrase",
-        "the passphrase is wrong, check KUCOIN_PASSPHRASE, the one chosen for this key",
-    ),
+    "400004": ("passphrase", _PASSPHRASE),
     "400005": ("secret", "the secret is wrong, check KUCOIN_API_SECRET"),
     "400006": ("ip", "add this machine's IP address to the key's whitelist"),
     "400007": ("permission", "give the key the permission on KuCoin's website"),
@@ -1043,10 +1046,12 @@ class Rest:
             outcome = self._try(call)
             if isinstance(outcome, _Reply):
                 return outcome
-            if call.is_signed and _is_about_clock(outcome) and not has_set_clock:
-                has_set_clock = True
-                self._set_clock(call.market)
-                continue
+            if call.is_signed and _is_about_clock(outcome):
+                if not has_set_clock:
+                    has_set_clock = True
+                    self._set_clock(call.market)
+                    continue
+                self._clock_offsets.pop(call.market, None)  # it did not help: it may be wrong
             attempt += 1
             if not outcome.may_pass or attempt == _TRIES:
                 raise outcome.error from outcome.cause

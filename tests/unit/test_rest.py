@@ -1254,6 +1254,7 @@ def test_a_clock_that_is_refused_again_is_told_with_its_offset(exchange, signer)
     assert caught.value.what == "clock"
     assert "this machine's clock is 9.0 s ahead of the exchange's; set it" in str(caught.value)
     assert len(exchange.asked) == 3
+    assert signer._clock_offsets == {}  # the next call begins anew
 
 
 def test_a_clock_that_cannot_be_measured_is_told_too(exchange, signer):
