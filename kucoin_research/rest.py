@@ -264,7 +264,7 @@ _SLOWER = "ask less often"
 
 # The secret signs the passphrase too, so a wrong secret is met by this refusal or by that of the
 # signature, whichever the exchange looks at first.
-_PASSPHRASE = (
+_SECOND_PROOF = (
     "the passphrase is wrong, or the secret that signs it; check KUCOIN_PASSPHRASE (the one chosen "
     "for this key) and KUCOIN_API_SECRET"
 )
@@ -273,7 +273,7 @@ _AUTHENTICATION = {
     "400001": ("key", "no key was sent, pass credentials=kr.Credentials.from_env()"),
     "400002": ("clock", "the clock is refused, {clock}"),
     "400003": ("key", "the key is unknown there, check KUCOIN_API_KEY"),
-    "400004": ("passphrase", _PASSPHRASE),
+    "400004": ("passphrase", _SECOND_PROOF),
     "400005": ("secret", "the secret is wrong, check KUCOIN_API_SECRET"),
     "400006": ("ip", "add this machine's IP address to the key's whitelist"),
     "400007": ("permission", "give the key the permission on KuCoin's website"),
