@@ -14,14 +14,43 @@ __all__ = ["Credentials", "environment"]
 
 _NAMES = ("KUCOIN_API_KEY", "KUCOIN_API_SECRET", "KUCOIN_PASSPHRASE")
 _VERSION = "KUCOIN_API_KEY_VERSION"
-_PARTS = ("key", "secret", "passphrase")
+
+
+# Only these leave the environment: whatever else it holds shows in no traceback of ours.
+_PREFIX = "KUCOIN_"
 
 
 def environment() -> dict[str, str]:
-    """Merge the nearest ``.env`` (this folder or one above) with the environment, which wins."""
+    """Merge the nearest ``.env`` (this folder or one above) with the environment, which wins.
+
+    Returns
+    -------
+    dict[str, str]
+        The variables whose names begin with ``KUCOIN_``.
+
+    Raises
+    ------
+    InvalidInput
+        If there is a ``.env`` that cannot be read; a line in it that means nothing is logged and
+        left out.
+    """
+    found = {**_from_file(), **os.environ}
+    return {name: value for name, value in found.items() if name.startswith(_PREFIX)}
+
+
+def _from_file() -> dict[str, str]:
     path = find_dotenv(usecwd=True)
-    from_file = dotenv_values(path) if path else {}
-    return {**{name: value for name, value in from_file.items() if value}, **os.environ}
+    if not path:
+        return {}
+    try:
+        # "-sig": Windows editors like to begin a file with a byte order mark.
+        values = dotenv_values(path, encoding="utf-8-sig")
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise InvalidInput(f"{path} cannot be read ({reason}); mend or remove it") from error
+    except UnicodeDecodeError:  # its text quotes the file, which holds keys: no chaining
+        raise InvalidInput(f"{path} is not UTF-8 text; save it as UTF-8") from None
+    return {name: value for name, value in values.items() if value}
 
 
 class _Hidden:
@@ -49,28 +78,32 @@ class Credentials:
     Parameters
     ----------
     key, secret, passphrase
-        As KuCoin gave them. The passphrase is the one chosen for the key.
+        As KuCoin gave them; the passphrase is the one chosen for the key. Blanks around them are
+        taken off: they come from copying.
     key_version
         3, or 2 for a key made before; KuCoin's page of API keys tells it.
 
     Raises
     ------
     InvalidInput
-        If one is empty, not text, begins or ends with a space or line break, or has characters
-        that cannot be part of it; if the version is neither.
+        If one is empty or not text, the key has characters that no header can carry, or the
+        version is neither.
     """
 
     __slots__ = ("_hidden", "key_version")
 
     def __init__(self, key: str, secret: str, passphrase: str, *, key_version: int = 3) -> None:
         values = (key, secret, passphrase)
-        for name, value in zip(_PARTS, values, strict=True):
-            _check(name, value)
-        if not (key.isascii() and key.isprintable()) or " " in key:
+        for name, value in zip(("key", "secret", "passphrase"), values, strict=True):
+            if not isinstance(value, str) or not value.strip():
+                raise InvalidInput(
+                    f"the API {name} is empty or no text; all three of a KuCoin key are needed"
+                )
+        if not all("!" <= character <= "~" for character in key.strip()):
             raise InvalidInput("the API key has characters that no KuCoin key has; copy it again")
         if isinstance(key_version, bool) or key_version not in (2, 3):
             raise InvalidInput(f"key_version must be 2 or 3, not {key_version!r}")
-        self._hidden = tuple(map(_Hidden, values))
+        self._hidden = tuple(_Hidden(value.strip()) for value in values)
         self.key_version = key_version
 
     @classmethod
@@ -140,15 +173,6 @@ class Credentials:
 
     def __getstate__(self) -> NoReturn:
         _refuse_to_be_pickled()
-
-
-def _check(name: str, value: object) -> None:
-    if not isinstance(value, str) or not value.strip():
-        raise InvalidInput(f"the API {name} is empty; all three of a KuCoin key are needed")
-    if value != value.strip():
-        raise InvalidInput(
-            f"the API {name} begins or ends with a space or line break; copy it again"
-        )
 
 
 def _refuse_to_be_pickled() -> NoReturn:

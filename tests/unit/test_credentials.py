@@ -1,82 +1,168 @@
-"""Credentials: where they are read, what is refused, and that nothing shows them."""
-
-from __future__ import annotations
+"""Keys are found where users put them, and shown nowhere."""
 
 import copy
 import inspect
 import json
+import logging
 import pickle
 import pprint
+import traceback
 
 import pytest
 
 import kucoin_research as kr
-from kucoin_research.errors import CredentialsMissing, InvalidInput
+from kucoin_research.credentials import Credentials, environment
 
-KEY, SECRET, PASSPHRASE = "marker-key", "marker-secret", "marker-passphrase"
+WORDS = ("my-key-id", "my-secret", "my-phrase")
 NAMES = ("KUCOIN_API_KEY", "KUCOIN_API_SECRET", "KUCOIN_PASSPHRASE")
+FILE = "".join(f"{name}={word}\n" for name, word in zip(NAMES, WORDS, strict=True))
 
 
-@pytest.fixture
-def credentials():
-    return kr.Credentials(KEY, SECRET, PASSPHRASE)
+def read(credentials):
+    return credentials.key, credentials.secret, credentials.passphrase
 
 
-def test_attributes_give_what_was_given(credentials):
-    assert (credentials.key, credentials.secret, credentials.passphrase) == (
-        KEY, SECRET, PASSPHRASE,
-    )  # fmt: skip
-    assert credentials.key_version == 3
+def test_attributes_give_what_was_put_in():
+    assert read(Credentials(*WORDS)) == WORDS
 
 
-def test_environment_wins_over_the_file(monkeypatch, tmp_path):
-    lines = [f"{name}=from-file-{name}" for name in NAMES] + ["KUCOIN_API_KEY_VERSION=2"]
-    (tmp_path / ".env").write_text("\n".join(lines))
-    monkeypatch.setenv("KUCOIN_API_SECRET", "from-environment")
+def test_nothing_shows_a_secret(caplog):
+    credentials = Credentials(*WORDS)
 
-    found = kr.Credentials.from_env()
+    with caplog.at_level(logging.DEBUG):
+        logging.getLogger("kucoin_research").warning("%s %r", credentials, [credentials])
+    shown = [repr(credentials), str(credentials), f"{credentials}", caplog.text]
 
-    assert (found.key, found.secret) == ("from-file-KUCOIN_API_KEY", "from-environment")
-    assert found.key_version == 2
+    assert not any(word in text for word in WORDS for text in shown)
+    with pytest.raises(TypeError):
+        vars(credentials)
+    with pytest.raises(TypeError):
+        json.dumps(credentials)
 
 
-def test_missing_variables_are_named(monkeypatch):
-    monkeypatch.setenv("KUCOIN_API_KEY", KEY)
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_a_pickle_is_refused(protocol):
+    with pytest.raises(kr.InvalidInput, match="not pickled"):
+        pickle.dumps(Credentials(*WORDS), protocol)
 
-    with pytest.raises(CredentialsMissing) as caught:
-        kr.Credentials.from_env()
 
-    assert "KUCOIN_API_SECRET, KUCOIN_PASSPHRASE not set" in str(caught.value)
+def test_the_state_is_refused():
+    with pytest.raises(kr.InvalidInput, match="not pickled"):
+        Credentials(*WORDS).__getstate__()
+
+
+def test_a_copy_is_the_same_object():
+    credentials = Credentials(*WORDS)
+
+    assert copy.copy(credentials) is credentials
+    assert copy.deepcopy({"keys": credentials})["keys"] is credentials
+
+
+@pytest.mark.parametrize("wrong", ["", "  ", None, 7, b"bytes"])
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_an_empty_part_is_named_without_showing_the_others(place, wrong):
+    words = list(WORDS)
+    words[place] = wrong
+
+    with pytest.raises(kr.InvalidInput, match=("key", "secret", "passphrase")[place]) as caught:
+        Credentials(*words)
+    assert not any(word in str(caught.value) for word in WORDS)
+
+
+def test_blanks_from_copying_are_taken_off():
+    assert read(Credentials(" my-key-id\n", "my-secret\r\n", "my-phrase ")) == WORDS
+
+
+def test_the_environment_is_read(monkeypatch):
+    for name, word in zip(NAMES, WORDS, strict=True):
+        monkeypatch.setenv(name, word)
+
+    assert read(Credentials.from_env()) == WORDS
+
+
+def test_missing_variables_are_named():
+    with pytest.raises(kr.CredentialsMissing, match="KUCOIN_API_SECRET, KUCOIN_PASSPHRASE not set"):
+        Credentials.from_env({"KUCOIN_API_KEY": "my-key-id", "KUCOIN_API_SECRET": " "})
+
+
+def test_a_dotenv_file_of_a_parent_folder_is_read(tmp_path, monkeypatch):
+    (tmp_path / ".env").write_text(FILE)
+    folder = tmp_path / "notebooks" / "deep"
+    folder.mkdir(parents=True)
+    monkeypatch.chdir(folder)
+
+    assert read(Credentials.from_env()) == WORDS
+
+
+def test_the_environment_wins_over_the_file(tmp_path, monkeypatch):
+    (tmp_path / ".env").write_text(FILE)
+    monkeypatch.setenv("KUCOIN_API_KEY", "another")
+
+    assert Credentials.from_env().key == "another"
+
+
+def test_reading_the_file_does_not_change_the_environment(tmp_path):
+    import os
+
+    (tmp_path / ".env").write_text(FILE)
+    environment()
+
+    assert "KUCOIN_API_SECRET" not in os.environ
+
+
+@pytest.mark.parametrize("text", [FILE.encode("utf-8-sig"), FILE.replace("\n", "\r\n").encode()])
+def test_a_file_saved_on_windows_is_read(tmp_path, text):
+    (tmp_path / ".env").write_bytes(text)
+
+    assert read(Credentials.from_env()) == WORDS
+
+
+def test_lines_that_mean_nothing_are_left_out(tmp_path):
+    (tmp_path / ".env").write_text(
+        f"]]] nonsense = = \n'\n{FILE}# comment\nEMPTY=\nKUCOIN_NOTHING\n"
+    )
+
+    assert read(Credentials.from_env()) == WORDS
+
+
+def test_only_our_own_variables_are_taken(tmp_path, monkeypatch):
+    (tmp_path / ".env").write_text(f"DATABASE_PASSWORD=hush\n{FILE}")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hush")
+
+    assert set(environment()) == set(NAMES)
+
+
+def test_a_file_that_is_not_utf8_is_told_without_its_content(tmp_path):
+    (tmp_path / ".env").write_bytes(FILE.encode("utf-16"))
+
+    with pytest.raises(kr.InvalidInput, match="is not UTF-8 text") as caught:
+        environment()
+    told = "".join(traceback.format_exception(caught.value))
+    assert "my-secret" not in told
+    assert caught.value.__cause__ is None
+
+
+def test_a_folder_named_dotenv_is_no_file(tmp_path):
+    (tmp_path / ".env").mkdir()  # some people call their virtual environment so
+
+    assert environment() == {}
 
 
 @pytest.mark.parametrize("version", [1, 4, "3", True, 2.5])
 def test_other_key_versions_are_refused(version):
-    with pytest.raises(InvalidInput, match="key_version must be 2 or 3"):
-        kr.Credentials(KEY, SECRET, PASSPHRASE, key_version=version)
+    with pytest.raises(kr.InvalidInput, match="key_version must be 2 or 3"):
+        Credentials(*WORDS, key_version=version)
 
 
 def test_bad_key_version_of_the_environment_is_refused():
-    with pytest.raises(InvalidInput, match="KUCOIN_API_KEY_VERSION must be 2 or 3"):
-        kr.Credentials.from_env(dict.fromkeys(NAMES, KEY) | {"KUCOIN_API_KEY_VERSION": "x"})
-
-
-@pytest.mark.parametrize("part", range(3))
-@pytest.mark.parametrize("damage", ["", " ", None, 5, " {}", "{}\n", "{}\r\nX: y\n"])
-def test_damaged_part_is_refused_without_repeating_it(part, damage):
-    values = [KEY, SECRET, PASSPHRASE]
-    values[part] = damage.format(values[part]) if isinstance(damage, str) else damage
-
-    with pytest.raises(InvalidInput) as caught:
-        kr.Credentials(*values)
-
-    assert "marker" not in str(caught.value)
-    assert ("key", "secret", "passphrase")[part] in str(caught.value)
+    with pytest.raises(kr.InvalidInput, match="KUCOIN_API_KEY_VERSION must be 2 or 3"):
+        Credentials.from_env(dict.fromkeys(NAMES, "k") | {"KUCOIN_API_KEY_VERSION": "x"})
 
 
 @pytest.mark.parametrize("key", ["marker\r\nHost: x", "marker key", "märker", "marker\x00"])
 def test_key_that_could_break_a_header_is_refused(key):
-    with pytest.raises(InvalidInput, match="characters that no KuCoin key has"):
-        kr.Credentials(key, SECRET, PASSPHRASE)
+    with pytest.raises(kr.InvalidInput, match="characters that no KuCoin key has"):
+        Credentials(key, *WORDS[1:])
 
 
 def dumps(value):
@@ -97,24 +183,13 @@ def dumps(value):
     yield repr(inspect.getattr_static(value, "_hidden"))
 
 
-def test_no_dump_shows_a_secret(credentials):
-    assert not any("marker" in text for text in dumps(credentials))
+def test_no_dump_shows_a_secret():
+    shown = list(dumps(Credentials(*WORDS)))
+
+    assert not any(word in text for word in WORDS for text in shown)
 
 
-@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-def test_pickling_is_refused(credentials, protocol):
-    for value in (credentials, [credentials], credentials._hidden[1]):
-        with pytest.raises(InvalidInput, match="not pickled"):
-            pickle.dumps(value, protocol)
-    with pytest.raises(InvalidInput, match="not pickled"):
-        credentials.__getstate__()
-
-
-def test_copies_are_the_same_object(credentials):
-    assert copy.copy(credentials) is copy.deepcopy([credentials])[0] is credentials
-
-
-def test_mask_takes_all_three_out_of_a_text(credentials):
-    text = credentials.mask(f"{KEY} and {SECRET} and {PASSPHRASE} here")
+def test_mask_takes_all_three_out_of_a_text():
+    text = Credentials(*WORDS).mask(f"{WORDS[0]} and {WORDS[1]} and {WORDS[2]} here")
 
     assert text == "*** and *** and *** here"

@@ -167,7 +167,7 @@ def test_no_secret_is_in_any_refusal(emitted, mine):
         "a stranger", kr.stream, "XBTUSDTM", "order", venue=stranger, credentials=credentials
     )
     emitted.fail("no text", kr.Credentials, KEY, SECRET, "")
-    emitted.fail("a line break", kr.Credentials, f"{KEY}\n", SECRET, PASSPHRASE)
+    emitted.fail("a line break", kr.Credentials, f"{KEY}\n{KEY}", SECRET, PASSPHRASE)
     emitted.fail("a tuple", kr.stream, "XBTUSDTM", "order", venue=gone, credentials=MARKERS)
     emitted.fail("half of them", kr.KuCoinWebSocket, KEY, SECRET)
 
