@@ -29,9 +29,10 @@ from kucoin_research.sim.faults import (
 )
 from kucoin_research.sim.market import BookChange, Event, Market, Trade
 from kucoin_research.sim.messages import Feed, Wire, feed_of
+from kucoin_research.sim.pro import PRO_TOPICS, pro_feed_of
 from kucoin_research.sim.topics import PUBLIC_TOPICS, Topic
 
-__all__ = ["Hub", "Settings", "Subscriber", "Tape", "listings_for", "text_frame"]
+__all__ = ["Hub", "Settings", "Subscriber", "Tape", "binary_frame", "listings_for", "text_frame"]
 
 _MS = 1_000_000
 _CATCH_UP_NS = 1_000_000_000
@@ -80,6 +81,11 @@ class Settings:
         Whether a spot candle begins with the undocumented subject ``trade.candles.add``.
     kline_page
         Rows in one futures kline reply; sources say 500 or 200.
+    pro_idle_timeout
+        Seconds (wall) of client silence before a connection of the pro feed without a subscription
+        is closed.
+    max_pro_topics, max_pro_messages
+        Channels per connection of the pro feed, and client messages in ``message_window``.
     warm_up
         Virtual seconds for which a symbol has traded, unseen, when it is first touched; so there
         are recent trades.
@@ -105,6 +111,9 @@ class Settings:
     spot_resend_depth: bool = False
     candle_add: bool = False
     kline_page: int = 500
+    pro_idle_timeout: float = 60.3
+    max_pro_topics: int = 600
+    max_pro_messages: int = 300
     warm_up: float = 60.0
 
 
@@ -156,19 +165,31 @@ class _Channel:
     def __init__(self, topic: Topic, market: str) -> None:
         self.topic = topic.text
         self.market = market
-        self.order = (PUBLIC_TOPICS[market].index(topic.prefix), self.topic)
+        self.is_pro = topic.prefix in PRO_TOPICS
+        self.frame = binary_frame if self.is_pro else text_frame
+        order = PRO_TOPICS if self.is_pro else PUBLIC_TOPICS[market]
+        self.order = (self.is_pro, order.index(topic.prefix), self.topic)
         self.subscribers: dict[Subscriber, None] = {}
         self.feeds: dict[str, Feed] = {}
 
 
 def text_frame(payload: bytes) -> bytes:
     """Build the WebSocket text frame of a payload, unmasked as servers send it (RFC 6455, 5.2)."""
+    return _frame(0x81, payload)
+
+
+def binary_frame(payload: bytes) -> bytes:
+    """Build the binary frame of a payload, as the pro feed sends its JSON."""
+    return _frame(0x82, payload)
+
+
+def _frame(first: int, payload: bytes) -> bytes:
     size = len(payload)
     if size < 126:
-        return bytes((0x81, size)) + payload
+        return bytes((first, size)) + payload
     if size < 65_536:
-        return b"\x81\x7e" + size.to_bytes(2, "big") + payload
-    return b"\x81\x7f" + size.to_bytes(8, "big") + payload
+        return bytes((first, 126)) + size.to_bytes(2, "big") + payload
+    return bytes((first, 127)) + size.to_bytes(8, "big") + payload
 
 
 class Hub:
@@ -294,12 +315,17 @@ class Hub:
         channel = self._channels.get((market, topic.text))
         if channel is None:
             channel = _Channel(topic, market)
+            make = pro_feed_of if channel.is_pro else feed_of
             for symbol in self.symbols_of(market, topic):
-                feed = feed_of(topic, self.caught_up(symbol), self._wire)
+                feed = make(topic, self.caught_up(symbol), self._wire)
                 if feed is not None:
                     channel.feeds[symbol] = feed
             self._channels[market, topic.text] = channel
             self._watch()
+        for feed in channel.feeds.values():
+            for sequence, text in feed.on_subscribe(self.clock.reached_ns):
+                message = Message(channel.topic, sequence, text.encode())
+                self._emit(channel, message, [subscriber])
         channel.subscribers[subscriber] = None
         if not self.is_held:
             self.clock.start()
@@ -370,13 +396,16 @@ class Hub:
             for sequence, text in feed.on_events(events):
                 self._emit(channel, Message(channel.topic, sequence, text.encode()))
 
-    def _emit(self, channel: _Channel, message: Message) -> None:
+    def _emit(
+        self, channel: _Channel, message: Message, only: Iterable[Subscriber] | None = None
+    ) -> None:
+        readers = channel.subscribers if only is None else only
         messages = [message]
         if self._message_faults:
             messages = self._through_faults(channel.market, message)
         for message in messages:
-            frame = text_frame(message.payload)
-            for subscriber in channel.subscribers:
+            frame = channel.frame(message.payload)
+            for subscriber in readers:
                 if not subscriber.push(message, frame):
                     self._note_withheld("slow_reader", message)
 
