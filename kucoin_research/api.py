@@ -31,7 +31,7 @@ from kucoin_research.records import (
 )
 from kucoin_research.rest import Rest
 from kucoin_research.stream import Stream
-from kucoin_research.topics import topics_for
+from kucoin_research.topics import Feed, feed_of, topics_for
 from kucoin_research.units import to_ns
 from kucoin_research.universe import Universe
 from kucoin_research.venues import Venue, resolve_venue
@@ -71,7 +71,8 @@ class SimulatedExchange(sim.Exchange):
     @property
     def venue(self) -> Venue:
         """Its addresses, to pass as ``venue=``."""
-        return Venue(self.futures_url, self.spot_url, "simulated")
+        push = (self.futures_push_url, self.spot_push_url)
+        return Venue(self.futures_url, self.spot_url, "simulated", *push)
 
 
 def simulate(*, seed: int = 7, speed: float = 1.0, **options: Any) -> SimulatedExchange:
@@ -104,7 +105,8 @@ def _start_demo() -> Venue:
         if _demo is None or _demo.is_closed:
             _demo = simulate()
             atexit.register(_demo.close)
-        return Venue(_demo.futures_url, _demo.spot_url, "demo")
+        push = (_demo.futures_push_url, _demo.spot_push_url)
+        return Venue(_demo.futures_url, _demo.spot_url, "demo", *push)
 
 
 def find_venue(venue: object = None) -> Venue:
@@ -142,7 +144,7 @@ def _texts(values: object, what: str) -> list[str]:
 
 
 def _plan(
-    symbols: Symbols, channels: Channels, market: str | None, rest: Rest
+    symbols: Symbols, channels: Channels, market: str | None, rest: Rest, feed: Feed
 ) -> list[Subscription]:
     """Check everything that was asked for before anything but symbol lists is requested."""
     names = _texts(symbols, "symbols")
@@ -156,7 +158,9 @@ def _plan(
     if not subscriptions:
         raise InvalidInput("channels names only 'status'; add one that the exchange sends")
     for channel, symbol, its_market in subscriptions:
-        topics_for(channel, symbol, its_market)
+        topics_for(channel, symbol, its_market, feed)
+        if feed is Feed.PRO:
+            rest.venue.push_url(its_market)
     for symbol in names:
         its_market = market_of(symbol, market)
         resolve_symbol(symbol, _universe.instruments(rest, its_market), its_market)
@@ -176,18 +180,22 @@ def _start(
     venue: object,
     capacity: int,
     name: str | None,
+    feed: str = "classic",
     on_payload: Callable[[bytes], object] | None = None,
 ) -> Stream:
+    its_feed = feed_of(feed)
     if isinstance(capacity, bool) or not isinstance(capacity, int) or capacity < 1:
         raise InvalidInput(f"capacity must be a whole number of rows above 0, not {capacity!r}")
     rest = Rest(find_venue(venue))
     try:
-        subscriptions = _plan(symbols, channels, market, rest)
+        subscriptions = _plan(symbols, channels, market, rest, its_feed)
     except BaseException:
         rest.close()
         raise
-    name = name or _default_name(subscriptions)
-    stream = Stream(subscriptions, rest, capacity=capacity, name=name, on_payload=on_payload)
+    name = name or _default_name(subscriptions, its_feed)
+    stream = Stream(
+        subscriptions, rest, capacity=capacity, name=name, on_payload=on_payload, feed=its_feed
+    )
     with _registry_lock:
         replaced = _running.get(name)
         _running[name] = stream
@@ -196,11 +204,12 @@ def _start(
     return stream.start()
 
 
-def _default_name(subscriptions: list[Subscription]) -> str:
+def _default_name(subscriptions: list[Subscription], feed: Feed) -> str:
     symbols = list(dict.fromkeys(s.symbol for s in subscriptions))
     channels = list(dict.fromkeys(str(s.channel) for s in subscriptions))
     shown = symbols if len(symbols) <= 3 else [*symbols[:2], f"{len(symbols) - 2} more"]
-    return f"{' '.join(shown)} {' '.join(channels)}"
+    told = [*shown, *channels] if feed is Feed.CLASSIC else [*shown, *channels, feed]
+    return " ".join(told)
 
 
 def stream(
@@ -212,6 +221,7 @@ def stream(
     capacity: int = 1_000_000,
     credentials: Credentials | None = None,
     name: str | None = None,
+    feed: str = "classic",
 ) -> Stream:
     """Start a stream that runs in the background.
 
@@ -233,6 +243,10 @@ def stream(
     name
         Starting a stream under a running one's name replaces it, so cells can be run again. By
         default the name is made of symbols and channels.
+    feed
+        ``"classic"``, or ``"pro"`` for KuCoin's newer sockets: the same columns without a token, a
+        book that needs no REST snapshot (the 500 best levels a side), sequences on spot too. It has
+        no ``snapshot``, and ``mark_price`` and ``funding_rate`` on futures only.
 
     Returns
     -------
@@ -253,7 +267,9 @@ def stream(
     True
     """
     _refuse_credentials(credentials)
-    return _start(symbols, channels, market=market, venue=venue, capacity=capacity, name=name)
+    return _start(
+        symbols, channels, market=market, venue=venue, capacity=capacity, name=name, feed=feed
+    )
 
 
 @overload
@@ -269,6 +285,7 @@ def stream_to_frame(
     credentials: Credentials | None = ...,
     progress: bool = ...,
     strict: bool = ...,
+    feed: str = ...,
 ) -> pl.DataFrame: ...
 
 
@@ -285,6 +302,7 @@ def stream_to_frame(
     credentials: Credentials | None = ...,
     progress: bool = ...,
     strict: bool = ...,
+    feed: str = ...,
 ) -> dict[str, pl.DataFrame]: ...
 
 
@@ -300,6 +318,7 @@ def stream_to_frame(
     credentials: Credentials | None = None,
     progress: bool = True,
     strict: bool = False,
+    feed: str = "classic",
 ) -> pl.DataFrame | dict[str, pl.DataFrame]:
     """Stream for a while and return what arrived, as a frame.
 
@@ -324,6 +343,8 @@ def stream_to_frame(
         Whether to show the bar.
     strict
         Raise when data is known to be missing.
+    feed
+        ``"classic"`` or ``"pro"``, as for ``stream``.
 
     Returns
     -------
@@ -349,7 +370,9 @@ def stream_to_frame(
     limit = Limit.of(minutes, seconds, rows)
     names = _texts(channels, "channels")
     # Nothing that was streamed may fall out of the ring: its memory grows with the rows.
-    handle = _start(symbols, names, market=market, venue=venue, capacity=2**40, name=None)
+    handle = _start(
+        symbols, names, market=market, venue=venue, capacity=2**40, name=None, feed=feed
+    )
     with handle:
         collect(handle, names, limit, progress=progress)
     frames = {name: handle.frame(name) for name in names}

@@ -9,16 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from kucoin_research.decode import BookDelta, Broken, Control, Decoder, Ignored
+from kucoin_research.decode import BookDelta, Broken, Control, Decodes, Ignored
 from kucoin_research.errors import BookNotReady
 from kucoin_research.integrity import Gap, Ledger, Tally
 from kucoin_research.orderbook import BookGap, BookSnapshot, BookSync, OrderBook
 from kucoin_research.records import ArrivalClock, Channel, Level2, Market, Record, Status
-from kucoin_research.topics import Topic, topics_for
+from kucoin_research.topics import Feed, Topic, topics_for
 
 __all__ = ["Batch", "Intake", "Subscription"]
 
-_NO_RECORDS = (BookDelta, Control, Broken, Ignored)
+_NO_RECORDS = (BookDelta, BookSnapshot, Control, Broken, Ignored)
 
 
 class Subscription(NamedTuple):
@@ -43,6 +43,8 @@ class Intake:
     ----------
     subscriptions
         What was asked for; anything else that arrives is left out.
+    feed
+        Which of KuCoin's protocols brings it.
 
     Attributes
     ----------
@@ -60,7 +62,7 @@ class Intake:
     Not thread-safe: the stream's delivery lock guards every method, except ``ledger.tallies``.
     """
 
-    def __init__(self, subscriptions: Iterable[Subscription]) -> None:
+    def __init__(self, subscriptions: Iterable[Subscription], feed: Feed = Feed.CLASSIC) -> None:
         self.ledger = Ledger()
         self.broken = 0
         self.books: dict[str, BookSync] = {}
@@ -70,12 +72,12 @@ class Intake:
         self._by_topic: dict[str, list[Tally]] = {}
         for channel, symbol, market in subscriptions:
             tally = self.ledger.open(channel.record, channel.name, symbol)
-            for topic in topics_for(channel, symbol, market):
+            for topic in topics_for(channel, symbol, market, feed):
                 self._by_topic.setdefault(str(topic), []).append(tally)
             if channel.name == "level2":
-                self.books[symbol] = BookSync(symbol)
+                self.books[symbol] = BookSync(symbol, seeds_itself=feed is Feed.PRO)
 
-    def take(self, payloads: Sequence[bytes], decoder: Decoder, now_ns: int) -> Batch:
+    def take(self, payloads: Sequence[bytes], decoder: Decodes, now_ns: int) -> Batch:
         """Turn the messages of one read into rows.
 
         Parameters
@@ -99,6 +101,8 @@ class Intake:
                     local += 1
             elif isinstance(item, BookDelta):
                 local = self._take_delta(item, local, rows)
+            elif isinstance(item, BookSnapshot):
+                local = self._take_seed(item, local, rows)
             elif isinstance(item, Control):
                 controls.append(item)
             elif isinstance(item, Broken):
@@ -113,6 +117,13 @@ class Intake:
             return local
         released, gap = book.on_delta(delta, local)
         return self._keep(book, released, () if gap is None else (gap,), local, rows)
+
+    def _take_seed(self, seed: BookSnapshot, local: int, rows: list[Record]) -> int:
+        book = self.books.get(seed.symbol)
+        if book is None:
+            return local
+        released, gaps = book.on_seed(seed, local)
+        return self._keep(book, released, gaps, local, rows)
 
     def _keep(
         self,
@@ -134,8 +145,8 @@ class Intake:
         tally.duplicates = book.duplicates
         if not book.is_ready:
             self.seeking.add(book.symbol)
-        elif book.symbol in self.seeking:
-            self.seeking.remove(book.symbol)
+        elif book.symbol in self.seeking or not tally.is_synced:
+            self.seeking.discard(book.symbol)
             tally.is_synced = True
             detail = f"in step at sequence {book.sequence}"
             rows.append(
@@ -191,7 +202,16 @@ class Intake:
         """Start the books of a lost connection over."""
         for tally in self._fed_by(topics):
             if tally.channel == "level2":
-                self.books[tally.symbol].restart()
+                book = self.books[tally.symbol]
+                book.restart()
+                if book.seeds_itself:
+                    self.seeking.add(tally.symbol)  # until the seed of the next connection
+
+    def expect_seeds(self, topics: Iterable[Topic], until: float) -> None:
+        """Note that these subscriptions were acknowledged: their books' seeds come by then."""
+        for tally in self._fed_by(topics):
+            if tally.channel == "level2" and self.books[tally.symbol].seeds_itself:
+                self.books[tally.symbol].seed_expected(until)
 
     def _fed_by(self, topics: Iterable[Topic]) -> list[Tally]:
         found = {

@@ -20,7 +20,7 @@ from typing import NamedTuple, Self
 
 import polars as pl
 
-from kucoin_research.decode import Control, Decoder
+from kucoin_research.decode import Control, Decodes
 from kucoin_research.errors import (
     AuthenticationFailed,
     BookNotReady,
@@ -39,6 +39,7 @@ from kucoin_research.errors import (
     TopicNotFound,
     UnknownChannel,
 )
+from kucoin_research.feeds import FeedKit, kit_of
 from kucoin_research.intake import Intake, Subscription
 from kucoin_research.integrity import Tally
 from kucoin_research.live import Connection
@@ -54,7 +55,7 @@ from kucoin_research.records import CHANNELS, Channel, Market, Record, Status, p
 from kucoin_research.report import ChannelReport, Lag, Report
 from kucoin_research.rest import Rest
 from kucoin_research.ring import Ring
-from kucoin_research.topics import Topic, topics_for
+from kucoin_research.topics import Feed, Topic, topics_for
 
 __all__ = ["State", "Stream", "StreamStatus"]
 
@@ -62,9 +63,6 @@ log = logging.getLogger(__name__)
 
 Sink = Callable[[Record], object]
 
-# KuCoin allows 400 topics on a spot connection and documents no limit on futures, where 300 has
-# been seen; below both, with room for more subscriptions later.
-TOPICS_PER_CONNECTION = 280
 # The longest a pump sleeps in recv, so that pings, hand-sent pings and stop() are served.
 _SLICE = 0.25
 _SHORT_SLICE = 0.01
@@ -77,6 +75,8 @@ _STATUS_CAPACITY = 100_000
 _RATE_WINDOW = 5.0
 _LAG_ROWS = 10_000
 _FLAW_INTERVAL = 0.5
+# On the pro feed a book's snapshot was seen 0.5 to 6.2 s after its subscription.
+_SEED_PATIENCE = 10.0
 # Their timestamps are not the time of an event that has just happened.
 _WITHOUT_LAG = frozenset({"candle", "status"})
 # Trying again cannot mend these.
@@ -165,6 +165,8 @@ class Stream:
         Shown in ``running()`` and in thread names.
     on_payload
         Called with each raw message on the feed thread, before it is decoded.
+    feed
+        Which of KuCoin's protocols to stream from.
 
     Notes
     -----
@@ -180,12 +182,14 @@ class Stream:
         capacity: int = 1_000_000,
         name: str = "stream",
         on_payload: Callable[[bytes], object] | None = None,
+        feed: Feed = Feed.CLASSIC,
     ) -> None:
         self.name = name
+        self.feed = feed
         self.subscriptions = tuple(subscriptions)
         self.started_ns = time.time_ns()
         self._rest = rest
-        self._intake = Intake(subscriptions)
+        self._intake = Intake(subscriptions, feed)
         self._rings = _rings(subscriptions, capacity)
         self._on_payload = on_payload
         self._attached: tuple[_Attached, ...] = ()
@@ -196,8 +200,8 @@ class Stream:
         self._rate_samples: deque[tuple[float, int]] = deque(maxlen=64)
         self._connects: deque[float] = deque()  # guarded by the delivery lock
         self._pumps = [
-            _Pump(self, market, topics, number)
-            for number, (market, topics) in enumerate(_shards(subscriptions))
+            _Pump(self, market, topics, number, kit_of(feed))
+            for number, (market, topics) in enumerate(_shards(subscriptions, feed))
         ]
         self._threads: list[threading.Thread] = []
 
@@ -511,7 +515,7 @@ class Stream:
 
     # -- delivery, on the feed threads -----------------------------------------------------------
 
-    def deliver(self, payloads: Sequence[bytes], decoder: Decoder) -> list[Control]:
+    def deliver(self, payloads: Sequence[bytes], decoder: Decodes) -> list[Control]:
         """Take the messages of one read; returns those meant for the conversation."""
         now_ns = time.time_ns()
         if self._on_payload is not None:
@@ -582,6 +586,11 @@ class Stream:
         with self._delivery_lock:
             self._intake.outage(topics, began_ns, ended_ns, "disconnected")
 
+    def acknowledged(self, topics: Sequence[Topic]) -> None:
+        """Take note of subscriptions that the exchange has accepted."""
+        with self._delivery_lock:
+            self._intake.expect_seeds(topics, time.monotonic() + _SEED_PATIENCE)
+
     def may_connect(self) -> float:
         """Give the seconds to wait before another connection may be made; 0 takes a place."""
         with self._delivery_lock:
@@ -616,6 +625,12 @@ class Stream:
             if not book.wants_snapshot(time.monotonic()):
                 return
             book.snapshot_requested()
+        if book.seeds_itself:
+            # The snapshot comes with a subscription, so a new one is made.
+            self.note("resubscribed", f"{symbol}: for a new snapshot", channel="level2")
+            for pump in self._pumps:
+                pump.resubscribe(symbol)
+            return
         market = next(s.market for s in self.subscriptions if s.symbol == symbol)
         try:
             snapshot = self._rest.level2_snapshot(symbol, market)
@@ -701,7 +716,7 @@ class _Pump:
     """Keeps one connection alive: token, connect, converse, and again when it is lost."""
 
     def __init__(
-        self, stream: Stream, market: Market, topics: Sequence[Topic], number: int
+        self, stream: Stream, market: Market, topics: Sequence[Topic], number: int, kit: FeedKit
     ) -> None:
         self.number = number
         self.state = State.CONNECTING
@@ -713,6 +728,8 @@ class _Pump:
         self._stream = stream
         self._market = market
         self._topics = list(topics)
+        self._kit = kit
+        self._afresh: deque[str] = deque()  # symbols whose book is to be subscribed to again
         self._connection: Connection | None = None
         self._conversation: Conversation | None = None
         self._connection_lock = threading.Lock()  # guards _connection against abort
@@ -769,10 +786,10 @@ class _Pump:
         self._stream.lost(self._topics, str(error))
 
     def _live_once(self) -> None:
-        token = self._stream.rest.token(self._market)
-        self.simulation = token.simulation
-        server = token.servers[0]
-        connection = Connection.open(token.url(server), timeout=_OPEN_TIMEOUT)
+        doorway = self._kit.doorway(self._stream.rest, self._market)
+        self.simulation = doorway.speed
+        self._afresh.clear()
+        connection = Connection.open(doorway.url, timeout=_OPEN_TIMEOUT)
         try:
             with self._connection_lock:
                 self._connection = connection
@@ -780,8 +797,9 @@ class _Pump:
             self._conversation = Conversation(
                 wanted,
                 time.monotonic(),
-                ping_interval=server.ping_interval,
-                ping_timeout=server.ping_timeout,
+                ping_interval=doorway.ping_interval,
+                ping_timeout=doorway.ping_timeout,
+                dialect=self._kit.dialect(self._market),
             )
             self._converse(connection, self._conversation)
         finally:
@@ -790,10 +808,12 @@ class _Pump:
             connection.close()
 
     def _converse(self, connection: Connection, conversation: Conversation) -> None:
-        stream, decoder = self._stream, Decoder(self._market)
+        stream, decoder = self._stream, self._kit.decoder(self._market)
         settled = False
         while not stream.stopping.is_set():
             now = time.monotonic()
+            while self._afresh:
+                conversation.resubscribe(self._book_topics(self._afresh.popleft()))
             texts = conversation.due(now)
             for text in texts:
                 connection.send(text)
@@ -823,6 +843,7 @@ class _Pump:
         self._lost_at_ns = None
         self._connects += 1
         self.error = self.error if self._refused else None
+        self.simulation = conversation.speed or self.simulation
         self.state = State.LIVE
         self._measure_clock()
         self._stream.connected(self._topics, " of " + str(self._market))
@@ -843,7 +864,7 @@ class _Pump:
             elif isinstance(event, ExchangeSpoke):
                 self._tell(event.error, "error")
             elif isinstance(event, Acknowledged):
-                log.debug("%s subscribed to %d topics", self._stream.name, len(event.topics))
+                self._stream.acknowledged(event.topics)
 
     def _tell(self, error: StreamError, event: str) -> None:
         self.error = error
@@ -856,6 +877,15 @@ class _Pump:
             # Only the lag needs it; the report says that it was not measured.
             self._stream.note("clock_unknown", str(error))
 
+    def resubscribe(self, symbol: str) -> None:
+        """Have a book's topic subscribed to afresh, if it is one of this connection."""
+        if self._book_topics(symbol):
+            self._afresh.append(symbol)
+
+    def _book_topics(self, symbol: str) -> list[Topic]:
+        wanted = topics_for(Channel("level2"), symbol, self._market, self._stream.feed)
+        return [topic for topic in wanted if topic in self._topics]
+
     def request_ping(self) -> None:
         conversation = self._conversation
         if conversation is not None:
@@ -867,14 +897,15 @@ class _Pump:
                 self._connection.abort()
 
 
-def _shards(subscriptions: Sequence[Subscription]) -> list[tuple[Market, list[Topic]]]:
+def _shards(subscriptions: Sequence[Subscription], feed: Feed) -> list[tuple[Market, list[Topic]]]:
+    most = kit_of(feed).topics_per_connection
     by_market: defaultdict[Market, dict[Topic, None]] = defaultdict(dict)
     for channel, symbol, market in subscriptions:
-        by_market[market].update(dict.fromkeys(topics_for(channel, symbol, market)))
+        by_market[market].update(dict.fromkeys(topics_for(channel, symbol, market, feed)))
     return [
-        (market, list(topics)[start : start + TOPICS_PER_CONNECTION])
+        (market, list(topics)[start : start + most])
         for market, topics in by_market.items()
-        for start in range(0, len(topics), TOPICS_PER_CONNECTION)
+        for start in range(0, len(topics), most)
     ]
 
 
