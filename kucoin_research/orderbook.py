@@ -246,7 +246,8 @@ class BookSync:
         A delta without a seed before it makes no search of that time.
         """
         self._fetching = False
-        self._not_before = until
+        if self._state is not _State.LIVE:  # data may come before the acknowledgement
+            self._not_before = until
 
     def snapshot_failed(self, now: float, retry_after: float | None = None) -> None:
         """Note that the snapshot did not come; it is asked for again later."""

@@ -23,6 +23,7 @@ def _clean_environment(monkeypatch, tmp_path):
     for name in (
         "KUCOIN_API_KEY", "KUCOIN_API_SECRET", "KUCOIN_PASSPHRASE", "KUCOIN_RESEARCH_VENUE",
         "KUCOIN_FUTURES_URL", "KUCOIN_SPOT_URL",
+        "KUCOIN_FUTURES_PUSH_URL", "KUCOIN_SPOT_PUSH_URL",
     ):  # fmt: skip
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
