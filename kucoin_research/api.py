@@ -42,7 +42,7 @@ from kucoin_research.records import (
 )
 from kucoin_research.rest import Rest
 from kucoin_research.stream import Stream
-from kucoin_research.topics import is_offered, topics_for
+from kucoin_research.topics import Feed, feed_of, is_offered, topics_for
 from kucoin_research.units import to_ns
 from kucoin_research.universe import Universe
 from kucoin_research.venues import Venue, refuse_untrusted, resolve_venue
@@ -84,7 +84,8 @@ class SimulatedExchange(sim.Exchange):
     @property
     def venue(self) -> Venue:
         """Its addresses, to pass as ``venue=``."""
-        return Venue(self.futures_url, self.spot_url, "simulated")
+        push = (self.futures_push_url, self.spot_push_url)
+        return Venue(self.futures_url, self.spot_url, "simulated", *push)
 
     @property
     def credentials(self) -> Credentials:
@@ -122,7 +123,8 @@ def _start_demo() -> Venue:
     with _demo_lock:
         if _demo is None or _demo.is_closed:
             _demo = simulate()
-        return Venue(_demo.futures_url, _demo.spot_url, "demo")
+        push = (_demo.futures_push_url, _demo.spot_push_url)
+        return Venue(_demo.futures_url, _demo.spot_url, "demo", *push)
 
 
 def find_venue(venue: object = None) -> Venue:
@@ -164,6 +166,7 @@ def _plan(
     channels: Channels,
     market: str | None,
     rest: Rest,
+    feed: Feed,
     credentials: Credentials | None = None,
 ) -> list[Subscription]:
     """Check everything that was asked for before anything but symbol lists is requested."""
@@ -179,7 +182,9 @@ def _plan(
     if not subscriptions:
         raise InvalidInput("channels names only 'status'; add one that the exchange sends")
     for channel, symbol, its_market in subscriptions:
-        topics_for(channel, symbol, its_market)
+        topics_for(channel, symbol, its_market, feed)
+        if feed is Feed.PRO:
+            rest.venue.push_url(its_market)
         if channel.is_private:
             _check_credentials(credentials, channel, rest.venue.url(its_market))
     for symbol in names:
@@ -222,14 +227,18 @@ def _start(
     capacity: int,
     name: str | None,
     credentials: Credentials | None = None,
+    feed: str = "classic",
     on_payload: Callable[[bytes], object] | None = None,
 ) -> Stream:
+    its_feed = feed_of(feed)
     capacity = _whole(capacity, "capacity", "rows")
     rest = Rest(find_venue(venue), credentials=credentials)
     try:
-        subscriptions = _plan(symbols, channels, market, rest, credentials)
-        name = name or _default_name(subscriptions)
-        stream = Stream(subscriptions, rest, capacity=capacity, name=name, on_payload=on_payload)
+        subscriptions = _plan(symbols, channels, market, rest, its_feed, credentials)
+        name = name or _default_name(subscriptions, its_feed)
+        stream = Stream(
+            subscriptions, rest, capacity=capacity, name=name, on_payload=on_payload, feed=its_feed
+        )
     except BaseException:
         rest.close()
         raise
@@ -251,11 +260,12 @@ def _whole(value: object, name: str, unit: str) -> int:
     return int(value)
 
 
-def _default_name(subscriptions: list[Subscription]) -> str:
+def _default_name(subscriptions: list[Subscription], feed: Feed) -> str:
     symbols = list(dict.fromkeys(s.symbol for s in subscriptions))
     channels = list(dict.fromkeys(str(s.channel) for s in subscriptions))
     shown = symbols if len(symbols) <= 3 else [*symbols[:2], f"{len(symbols) - 2} more"]
-    return f"{' '.join(shown)} {' '.join(channels)}"
+    told = [*shown, *channels] if feed is Feed.CLASSIC else [*shown, *channels, feed]
+    return " ".join(told)
 
 
 def stream(
@@ -267,6 +277,7 @@ def stream(
     capacity: int = 1_000_000,
     credentials: Credentials | None = None,
     name: str | None = None,
+    feed: str = "classic",
 ) -> Stream:
     """Start a stream that runs in the background.
 
@@ -292,6 +303,10 @@ def stream(
     name
         Starting a stream under a running one's name replaces it, so cells can be run again. By
         default the name is made of symbols and channels.
+    feed
+        ``"classic"``, or ``"pro"`` for KuCoin's newer sockets: the same columns without a token, a
+        book that needs no REST snapshot (the 500 best levels a side), sequences on spot too. It has
+        no ``snapshot``, and ``mark_price`` and ``funding_rate`` on futures only.
 
     Returns
     -------
@@ -321,6 +336,7 @@ def stream(
         capacity=capacity,
         name=name,
         credentials=credentials,
+        feed=feed,
     )
 
 
@@ -337,6 +353,7 @@ def stream_to_frame(
     credentials: Credentials | None = ...,
     progress: bool = ...,
     strict: bool = ...,
+    feed: str = ...,
 ) -> pl.DataFrame: ...
 
 
@@ -353,6 +370,7 @@ def stream_to_frame(
     credentials: Credentials | None = ...,
     progress: bool = ...,
     strict: bool = ...,
+    feed: str = ...,
 ) -> dict[str, pl.DataFrame]: ...
 
 
@@ -368,6 +386,7 @@ def stream_to_frame(
     credentials: Credentials | None = None,
     progress: bool = True,
     strict: bool = False,
+    feed: str = "classic",
 ) -> pl.DataFrame | dict[str, pl.DataFrame]:
     """Stream for a while and return what arrived, as a frame.
 
@@ -393,6 +412,8 @@ def stream_to_frame(
         Whether to show the bar.
     strict
         Raise when data is known to be missing.
+    feed
+        ``"classic"`` or ``"pro"``, as for ``stream``.
 
     Returns
     -------
@@ -425,6 +446,7 @@ def stream_to_frame(
         capacity=2**40,
         name=None,
         credentials=credentials,
+        feed=feed,
     )
     failure = None
     try:

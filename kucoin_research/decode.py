@@ -13,13 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain, repeat
-from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
+from typing import Annotated, Any, Literal, NamedTuple, Protocol, TypeAlias
 
 import msgspec
 from msgspec import Meta, Struct
 
 from kucoin_research.account import ACCOUNT_TOPICS, AccountMessage, AccountNews
 from kucoin_research.errors import MessageBroken
+from kucoin_research.orderbook import BookSnapshot
 from kucoin_research.records import (
     BestBidOffer,
     Candle,
@@ -35,7 +36,16 @@ from kucoin_research.records import (
 )
 from kucoin_research.units import to_ns
 
-__all__ = ["BookChange", "BookDelta", "Broken", "Control", "Decoded", "Decoder", "Ignored"]
+__all__ = [
+    "BookChange",
+    "BookDelta",
+    "Broken",
+    "Control",
+    "Decoded",
+    "Decoder",
+    "Decodes",
+    "Ignored",
+]
 
 # The bounds keep nan, infinities and integers beyond 64 bits out: msgspec then refuses them.
 _Number: TypeAlias = Annotated[float, Meta(ge=-1e300, le=1e300)]
@@ -79,6 +89,9 @@ class Control(NamedTuple):
     code: int | None = None
     text: str = ""
     timestamp: int | None = None  # ns
+    # Of a welcome, where it says so: ms between pings, and the speed of a virtual clock.
+    ping_interval_ms: int | None = None
+    speed: float | None = None
 
 
 class Broken(NamedTuple):
@@ -94,7 +107,14 @@ class Ignored(NamedTuple):
     topic: str
 
 
-Decoded: TypeAlias = Record | BookDelta | AccountNews | Control | Broken | Ignored
+Decoded: TypeAlias = Record | BookDelta | BookSnapshot | AccountNews | Control | Broken | Ignored
+
+
+class Decodes(Protocol):
+    """Turns the messages of one connection into values, whatever its feed; never raises."""
+
+    def decode(self, payload: bytes, local: int) -> Decoded:
+        """Turn one message, which arrived at ``local`` (ns UTC), into one value."""
 
 
 class _Data(Struct, gc=False):

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from kucoin_research.account import AccountNews, Positions
-from kucoin_research.decode import BookDelta, Broken, Control, Decoder, Ignored
+from kucoin_research.decode import BookDelta, Broken, Control, Decodes, Ignored
 from kucoin_research.errors import BookNotReady
 from kucoin_research.integrity import Gap, Ledger, Tally
 from kucoin_research.orderbook import BookGap, BookSnapshot, BookSync, OrderBook
@@ -25,11 +25,11 @@ from kucoin_research.records import (
     Record,
     Status,
 )
-from kucoin_research.topics import Topic, subscribed_topic, topics_for
+from kucoin_research.topics import Feed, Topic, subscribed_topic, topics_for
 
 __all__ = ["Batch", "Intake", "Subscription"]
 
-_NO_RECORDS = (BookDelta, AccountNews, Control, Broken, Ignored)
+_NO_RECORDS = (BookDelta, BookSnapshot, AccountNews, Control, Broken, Ignored)
 
 _BLIND = (
     "the mark price moved before the position was told in full, so the columns that such a "
@@ -59,6 +59,8 @@ class Intake:
     ----------
     subscriptions
         What was asked for; anything else that arrives is left out.
+    feed
+        Which of KuCoin's protocols brings it.
 
     Attributes
     ----------
@@ -76,7 +78,7 @@ class Intake:
     Not thread-safe: the stream's delivery lock guards every method, except ``ledger.tallies``.
     """
 
-    def __init__(self, subscriptions: Iterable[Subscription]) -> None:
+    def __init__(self, subscriptions: Iterable[Subscription], feed: Feed = Feed.CLASSIC) -> None:
         self.ledger = Ledger()
         self.broken = 0
         self.books: dict[str, BookSync] = {}
@@ -88,14 +90,14 @@ class Intake:
         for channel, symbol, market in subscriptions:
             told_of = ALL_SYMBOLS if channel.name in ACCOUNT_CHANNELS else symbol
             tally = self.ledger.open(channel.record, channel.name, told_of)
-            for topic in topics_for(channel, symbol, market):
+            for topic in topics_for(channel, symbol, market, feed):
                 tallies = self._by_topic.setdefault(str(topic), [])
                 if tally not in tallies:
                     tallies.append(tally)
             if channel.name == "level2":
-                self.books[symbol] = BookSync(symbol)
+                self.books[symbol] = BookSync(symbol, seeds_itself=feed is Feed.PRO)
 
-    def take(self, payloads: Sequence[bytes], decoder: Decoder, now_ns: int) -> Batch:
+    def take(self, payloads: Sequence[bytes], decoder: Decodes, now_ns: int) -> Batch:
         """Turn the messages of one read into rows.
 
         Parameters
@@ -121,6 +123,8 @@ class Intake:
                 local = self._take_delta(item, local, rows)
             elif isinstance(item, AccountNews):
                 local = self._take_news(item, local, rows)
+            elif isinstance(item, BookSnapshot):
+                local = self._take_seed(item, local, rows)
             elif isinstance(item, Control):
                 controls.append(item)
             elif isinstance(item, Broken):
@@ -150,6 +154,13 @@ class Intake:
                 local += 1
         return local
 
+    def _take_seed(self, seed: BookSnapshot, local: int, rows: list[Record]) -> int:
+        book = self.books.get(seed.symbol)
+        if book is None:
+            return local
+        released, gaps = book.on_seed(seed, local)
+        return self._keep(book, released, gaps, local, rows)
+
     def _keep(
         self,
         book: BookSync,
@@ -170,8 +181,8 @@ class Intake:
         tally.duplicates = book.duplicates
         if not book.is_ready:
             self.seeking.add(book.symbol)
-        elif book.symbol in self.seeking:
-            self.seeking.remove(book.symbol)
+        elif book.symbol in self.seeking or not tally.is_synced:
+            self.seeking.discard(book.symbol)
             tally.is_synced = True
             detail = f"in step at sequence {book.sequence}"
             rows.append(
@@ -219,17 +230,34 @@ class Intake:
         self._clock.end(local + 1)
         return _status(local, event, symbol, channel, detail)
 
-    def outage(self, topics: Iterable[Topic], began_ns: int, ended_ns: int, cause: str) -> None:
+    def outage(
+        self,
+        topics: Iterable[Topic],
+        began_ns: int,
+        ended_ns: int,
+        cause: str,
+        *,
+        is_over: bool = True,
+    ) -> None:
         """Account for a time in which nothing could arrive on these topics."""
-        self.ledger.outage(self._fed_by(topics), began_ns, ended_ns, cause)
+        self.ledger.outage(self._fed_by(topics), began_ns, ended_ns, cause, is_over=is_over)
 
     def restart_books(self, topics: Iterable[Topic]) -> None:
         """Start the books of a lost connection over, and what is known of positions."""
         for tally in self._fed_by(topics):
             if tally.channel == "level2":
-                self.books[tally.symbol].restart()
+                book = self.books[tally.symbol]
+                book.restart()
+                if book.seeds_itself:
+                    self.seeking.add(tally.symbol)  # until the seed of the next connection
             elif tally.channel == "position":
                 self._positions.forget()
+
+    def expect_seeds(self, topics: Iterable[Topic], until: float) -> None:
+        """Note that these subscriptions were acknowledged: their books' seeds come by then."""
+        for tally in self._fed_by(topics):
+            if tally.channel == "level2" and self.books[tally.symbol].seeds_itself:
+                self.books[tally.symbol].seed_expected(until)
 
     def _fed_by(self, topics: Iterable[Topic]) -> list[Tally]:
         found = {

@@ -173,15 +173,19 @@ class Ledger:
         return check is not None and check.accepts(record)
 
     @staticmethod
-    def outage(tallies: Iterable[Tally], began: int, ended: int, cause: str) -> None:
+    def outage(
+        tallies: Iterable[Tally], began: int, ended: int, cause: str, *, is_over: bool = True
+    ) -> None:
         """Note that nothing could arrive between two local times (ns UTC) for these accounts.
 
-        Level 2 is left to its sequences, which say exactly what is missing. A channel that has had
-        no row yet has not begun, but for private ones: there a single event may be all there is.
+        Level 2 is left to its sequences, which say exactly what is missing, unless the outage is
+        not over: then no later one will tell. A channel that has had no row yet has not begun, but
+        for private ones: there a single event may be all there is.
         """
         for tally in tallies:
             has_begun = tally.rows or tally.channel in PRIVATE_CHANNELS
-            if tally.channel != "level2" and has_begun:
+            tells_itself = tally.channel == "level2" and is_over
+            if has_begun and not tells_itself:
                 tally.gaps.append(Gap(cause, None, None, began, ended))
 
 

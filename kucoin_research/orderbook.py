@@ -23,7 +23,7 @@ __all__ = ["BookGap", "BookSnapshot", "BookSync", "OrderBook"]
 
 
 class BookSnapshot(NamedTuple):
-    """A book as REST gives it: levels best first, ``(price, size)``.
+    """A book as REST or the pro feed gives it: levels best first, ``(price, size)``.
 
     ``is_whole`` is false where the exchange cut it off at some depth.
     """
@@ -145,8 +145,9 @@ class OrderBook:
 class BookGap(NamedTuple):
     """Sequences of a book that did not arrive, both ends included.
 
-    ``cause`` is ``"missing"``, ``"disconnected"``, or ``"rebase"``: the exchange renumbered the
-    book, nobody can say how much is missing, and ``last_missing`` is one below ``first_missing``.
+    ``cause`` is ``"missing"``, ``"disconnected"``, ``"resubscribed"`` (not sent while a snapshot
+    was asked for by subscribing afresh), or ``"rebase"``: the exchange renumbered the book, nobody
+    can say how much is missing, and ``last_missing`` is one below ``first_missing``.
     """
 
     symbol: str
@@ -187,11 +188,18 @@ class BookSync:
     The history begins at the first snapshot. From there on every sequence number that was sent is
     either in the rows (as a change, or as a filler without one) or in exactly one ``BookGap``.
 
+    Where the snapshot comes in the stream itself (``seeds_itself``, the pro feed), it goes to
+    ``on_seed`` in its place among the deltas. What it skips was never sent and never will be, so
+    that is a gap at once. There, ``wants_snapshot`` asks for a new subscription.
+
     Not thread-safe: the stream's delivery lock guards it. Time is an argument (monotonic seconds).
     """
 
-    def __init__(self, symbol: str, *, retry_after: float = 0.2) -> None:
+    def __init__(
+        self, symbol: str, *, retry_after: float = 0.2, seeds_itself: bool = False
+    ) -> None:
         self.symbol = symbol
+        self.seeds_itself = seeds_itself
         self.duplicates = 0
         self.resyncs = 0
         self._retry_after = retry_after
@@ -208,7 +216,9 @@ class BookSync:
         self._needed = -1  # an older snapshot cannot be joined with what is held
         self._ahead: BookSnapshot | None = None  # waits for the deltas up to it
         self._gap_cause = "missing"
-        self._fetching = False
+        # A subscription is about to be made, and brings a seed.
+        self._fetching = seeds_itself
+        self._was_resubscribed = False
         self._not_before = 0.0
 
     @property
@@ -222,12 +232,22 @@ class BookSync:
         return self._sequence
 
     def wants_snapshot(self, now: float) -> bool:
-        """Tell whether a REST snapshot should be asked for now."""
+        """Tell whether a snapshot should be asked for now."""
         return self._state is _State.SEEKING and not self._fetching and now >= self._not_before
 
     def snapshot_requested(self) -> None:
         """Note that a snapshot is on its way, so that no second one is asked for."""
         self._fetching = True
+        self._was_resubscribed = self.seeds_itself
+
+    def seed_expected(self, until: float) -> None:
+        """Note that a subscription was acknowledged, so that its seed comes, most likely by then.
+
+        A delta without a seed before it makes no search of that time.
+        """
+        self._fetching = False
+        if self._state is not _State.LIVE:  # data may come before the acknowledgement
+            self._not_before = until
 
     def snapshot_failed(self, now: float, retry_after: float | None = None) -> None:
         """Note that the snapshot did not come; it is asked for again later."""
@@ -242,6 +262,8 @@ class BookSync:
         self._state = _State.EMPTY
         self._ahead = None
         self._gap_cause = "disconnected"
+        self._fetching = self._fetching or self.seeds_itself  # the next subscription brings one
+        self._was_resubscribed = False
 
     def resync(self) -> None:
         """Throw the book away and seek a snapshot at once: nothing of its history is missing."""
@@ -331,6 +353,11 @@ class BookSync:
             # What the first snapshot already contains came before the history, and is no repeat.
             self.duplicates += self._began is None or delta.last_sequence > self._began
             return [], None
+        rows, gap = self._begin_again(local)
+        self.on_delta(delta, local)  # held: the first of its numbering
+        return rows, gap
+
+    def _begin_again(self, local: int) -> tuple[list[Level2], BookGap | None]:
         gap = None
         if self._began is not None:
             gap = BookGap(self.symbol, self._heard + 1, self._heard, "rebase")
@@ -338,9 +365,47 @@ class BookSync:
         self.resyncs += self._state is _State.LIVE
         self._state = _State.EMPTY
         self._ahead = self._began = None  # another history begins
-        self._heard = self._sequence = -1
-        self.on_delta(delta, local)  # held: the first of its numbering
+        self._heard = self._sequence = self._needed = -1
         return rows, gap
+
+    def on_seed(self, snapshot: BookSnapshot, local: int) -> tuple[list[Level2], list[BookGap]]:
+        """Take a snapshot that came in the stream, in its place among the deltas.
+
+        It replaces the book. A repeat of what the book already contains is counted and dropped, and
+        one too old to be joined with what is held is left out.
+
+        Parameters
+        ----------
+        snapshot
+            As decoded.
+        local
+            Stamp of the first row released, ns UTC.
+
+        Returns
+        -------
+        tuple[list[Level2], list[BookGap]]
+            The rows released, and what it skips.
+        """
+        gaps: list[BookGap] = []
+        rows: list[Level2] = []
+        if self._heard - snapshot.sequence > REBASE_DISTANCE:
+            rows, gap = self._begin_again(local)
+            gaps = [] if gap is None else [gap]
+        heard = self._heard
+        if self._state is _State.LIVE and snapshot.sequence <= heard:
+            self.duplicates += 1
+            return [], []
+        if snapshot.sequence < (self._needed if self._held else heard):
+            return rows, gaps
+        if self._began is not None and snapshot.sequence > heard:
+            cause = "resubscribed" if self._was_resubscribed else self._gap_cause
+            gaps.append(BookGap(self.symbol, heard + 1, snapshot.sequence, cause))
+        self.resyncs += self._state is _State.LIVE
+        self._gap_cause = "missing"
+        self._fetching = self._was_resubscribed = False
+        self._not_before = 0.0
+        rows.extend(self._join(snapshot, local + len(rows)))
+        return rows, gaps
 
     def on_snapshot(
         self, snapshot: BookSnapshot, local: int, now: float

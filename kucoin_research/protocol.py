@@ -1,7 +1,8 @@
-"""The conversation with a classic KuCoin socket, without the socket.
+"""The conversation with a KuCoin socket, without the socket.
 
 ``Conversation`` decides what to send and when, and what an answer means. It reads no clock and does
-no I/O: monotonic seconds come in as ``now``, texts to send go out as values.
+no I/O: monotonic seconds come in as ``now``, texts to send go out as values. How commands and
+errors are spelled is its ``Dialect``; the classic one is here.
 
 Source: KuCoin's classic WebSocket introduction (https://www.kucoin.com/docs-new, read 2026-11):
 welcome first, JSON pings, at most 100 symbols in a subscribe message and 100 client messages in any
@@ -11,7 +12,7 @@ welcome first, JSON pings, at most 100 symbols in a subscribe message and 100 cl
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import NamedTuple, TypeAlias
@@ -33,8 +34,10 @@ from kucoin_research.errors import (
 from kucoin_research.topics import Topic, group_topics
 
 __all__ = [
+    "CLASSIC",
     "Acknowledged",
     "Conversation",
+    "Dialect",
     "Event",
     "ExchangeSpoke",
     "Pong",
@@ -93,25 +96,27 @@ class _Request:
     id: str
     type: str
     topics: tuple[Topic, ...]
+    is_afresh: bool = False  # an unsubscription that the same subscription follows
     tries: int = 0
     deadline: float = 0.0
-
-    def text(self) -> str:
-        first = self.topics[0]
-        keys = ",".join(topic.key for topic in self.topics)
-        return _json(
-            {
-                "id": self.id,
-                "type": self.type,
-                "topic": f"{first.prefix}:{keys}" if keys else first.prefix,
-                "privateChannel": first.is_private,
-                "response": True,
-            }
-        )
 
 
 def _json(value: object) -> str:
     return msgspec.json.encode(value).decode()
+
+
+class Dialect(NamedTuple):
+    """How one of KuCoin's protocols spells commands and errors.
+
+    ``group`` cuts topics into lists that fit one command each; ``command`` spells one from its id,
+    ``"subscribe"`` or ``"unsubscribe"``, and topics; ``error`` reads a refusal of topics. Pings are
+    at least ``ping_spacing`` seconds apart.
+    """
+
+    group: Callable[[Iterable[Topic]], list[list[Topic]]]
+    command: Callable[[str, str, Sequence[Topic]], str]
+    error: Callable[[Control, Sequence[Topic]], StreamError]
+    ping_spacing: float = 0.0
 
 
 class Conversation:
@@ -124,7 +129,16 @@ class Conversation:
     now
         Monotonic seconds at which the connection opened.
     ping_interval, ping_timeout
-        Seconds, from the token reply.
+        Seconds, from the token reply. A welcome may set another interval.
+    dialect
+        How commands and errors are spelled.
+
+    Attributes
+    ----------
+    last_ping
+        When the newest ping was sent (monotonic seconds).
+    speed
+        Of the venue's virtual clock, where the welcome told of one.
 
     Notes
     -----
@@ -139,7 +153,9 @@ class Conversation:
         *,
         ping_interval: float = 18.0,
         ping_timeout: float = 10.0,
+        dialect: Dialect | None = None,
     ) -> None:
+        self._dialect = CLASSIC if dialect is None else dialect
         self._ids = count(1)
         self._is_open = False
         self._welcome_deadline = now + WELCOME_TIMEOUT
@@ -153,6 +169,7 @@ class Conversation:
         self._waiting: dict[str, _Request] = {}
         self._subscribed: set[Topic] = set()
         self.last_ping: float | None = None
+        self.speed: float | None = None
         self.subscribe(topics)
 
     @property
@@ -178,13 +195,18 @@ class Conversation:
         """Give topics up."""
         self._enqueue("unsubscribe", topics)
 
+    def resubscribe(self, topics: Iterable[Topic]) -> None:
+        """Give topics up and, once that is answered, ask for them again."""
+        self._enqueue("unsubscribe", topics, is_afresh=True)
+
     def request_ping(self) -> None:
         """Ask for a ping at the next chance; any thread may call this."""
         self._ping_requested = True
 
-    def _enqueue(self, command: str, topics: Iterable[Topic]) -> None:
-        for group in group_topics(topics):
-            self._queue.append(_Request(f"{command[0]}{next(self._ids)}", command, tuple(group)))
+    def _enqueue(self, command: str, topics: Iterable[Topic], *, is_afresh: bool = False) -> None:
+        for group in self._dialect.group(topics):
+            identity = f"{command[0]}{next(self._ids)}"
+            self._queue.append(_Request(identity, command, tuple(group), is_afresh))
 
     def due(self, now: float) -> list[str]:
         """List the texts to send now.
@@ -203,13 +225,18 @@ class Conversation:
         texts: list[str] = []
         if not self._is_open:
             return texts
-        wants_ping = self._ping_requested or now >= self._next_ping
-        if wants_ping and now >= self._room_from(now, MESSAGES_PER_WINDOW):
+        if now >= self._ping_from(now):
             self._ping_requested = False
             texts.append(self._ping(now))
         while self._queue and now >= self._room_from(now, COMMANDS_PER_WINDOW):
             texts.append(self._send(self._queue.popleft(), now))
         return texts
+
+    def _ping_from(self, now: float) -> float:
+        """Give the time from which the next ping may and should go out."""
+        wanted = now if self._ping_requested else self._next_ping
+        spaced = now if self.last_ping is None else self.last_ping + self._dialect.ping_spacing
+        return max(wanted, spaced, self._room_from(now, MESSAGES_PER_WINDOW))
 
     def _check_deadlines(self, now: float) -> None:
         if not self._is_open and now >= self._welcome_deadline:
@@ -231,7 +258,7 @@ class Conversation:
         request.deadline = now + ACK_TIMEOUT
         self._waiting[request.id] = request
         self._sent.append(now)
-        return request.text()
+        return self._dialect.command(request.id, request.type, request.topics)
 
     def _room_from(self, now: float, limit: int) -> float:
         """Give the time from which one more message keeps to a limit per window."""
@@ -247,8 +274,7 @@ class Conversation:
         """
         if not self._is_open:
             return self._welcome_deadline
-        next_ping = now if self._ping_requested else self._next_ping
-        times = [max(next_ping, self._room_from(now, MESSAGES_PER_WINDOW))]
+        times = [self._ping_from(now)]
         times.extend(sent + self._ping_timeout for sent in self._pings.values())
         times.extend(request.deadline for request in self._waiting.values())
         if self._queue:
@@ -267,7 +293,7 @@ class Conversation:
                     f"{request.type} {_name(request.topics)} was never acknowledged in "
                     f"{MOST_TRIES} tries; the exchange is overloaded or the topic is wrong"
                 )
-                events.append(_failed(request, error))
+                events.append(self._fail(request, error))
         return events
 
     def receive(self, message: Control, now: float) -> list[Event]:
@@ -286,7 +312,7 @@ class Conversation:
             When the token is invalid or has expired; only a new connection helps.
         """
         if message.type == "welcome":
-            return self._on_welcome(now)
+            return self._on_welcome(message, now)
         if message.type == "ack":
             return self._on_ack(message)
         if message.type == "pong":
@@ -295,8 +321,11 @@ class Conversation:
             return self._on_error(message)
         return []  # notice and command are declared by KuCoin, with no known meaning
 
-    def _on_welcome(self, now: float) -> list[Event]:
+    def _on_welcome(self, message: Control, now: float) -> list[Event]:
         self._is_open = True
+        self.speed = message.speed
+        if message.ping_interval_ms is not None:
+            self._ping_interval = message.ping_interval_ms / 1_000
         self._next_ping = now + self._ping_interval
         return [Welcomed()]
 
@@ -306,6 +335,8 @@ class Conversation:
             return []  # late: the request was sent again under the same id and answered already
         if request.type == "unsubscribe":
             self._subscribed.difference_update(request.topics)
+            if request.is_afresh:
+                self.subscribe(request.topics)
             return []
         self._subscribed.update(request.topics)
         return [Acknowledged(request.topics)]
@@ -320,16 +351,17 @@ class Conversation:
 
     def _on_error(self, message: Control) -> list[Event]:
         request = self._waiting.pop(message.id or "", None)
-        error = stream_error(message, request.topics if request else ())
+        error = self._dialect.error(message, request.topics if request else ())
         if isinstance(error, TokenRejected):
             raise error
-        return [ExchangeSpoke(error) if request is None else _failed(request, error)]
+        return [ExchangeSpoke(error) if request is None else self._fail(request, error)]
 
-
-def _failed(request: _Request, error: StreamError) -> Event:
-    # Giving a topic up in vain loses nothing, so it is not the topic that is refused.
-    is_refusal = request.type == "subscribe"
-    return Refused(request.topics, error) if is_refusal else ExchangeSpoke(error)
+    def _fail(self, request: _Request, error: StreamError) -> Event:
+        # Giving a topic up in vain loses nothing, so it is not the topic that is refused.
+        if request.is_afresh:
+            self.subscribe(request.topics)
+        is_refusal = request.type == "subscribe"
+        return Refused(request.topics, error) if is_refusal else ExchangeSpoke(error)
 
 
 def _name(topics: Sequence[Topic]) -> str:
@@ -369,3 +401,21 @@ def stream_error(message: Control, topics: Sequence[Topic] = ()) -> StreamError:
         kind, fix = ServiceBusy, "a new connection is made"
     subject = f" for {_name(topics)}" if topics else ""
     return kind(f"KuCoin answered {code} {message.text!r}{subject}: {fix}", code=code)
+
+
+def _classic_command(identity: str, command: str, topics: Sequence[Topic]) -> str:
+    first = topics[0]
+    keys = ",".join(topic.key for topic in topics)
+    return _json(
+        {
+            "id": identity,
+            "type": command,
+            "topic": f"{first.prefix}:{keys}" if keys else first.prefix,
+            "privateChannel": first.is_private,
+            "response": True,
+        }
+    )
+
+
+#: Topics in comma lists, errors with a code.
+CLASSIC = Dialect(group_topics, _classic_command, stream_error)

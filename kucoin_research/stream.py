@@ -21,7 +21,7 @@ from typing import Self
 
 import polars as pl
 
-from kucoin_research.decode import Control, Decoder
+from kucoin_research.decode import Control, Decodes
 from kucoin_research.errors import (
     AuthenticationFailed,
     BookNotReady,
@@ -43,8 +43,9 @@ from kucoin_research.errors import (
     UnknownChannel,
     UnknownSymbol,
 )
+from kucoin_research.feeds import FeedKit, kit_of
 from kucoin_research.intake import Intake, Subscription
-from kucoin_research.integrity import Gap, Tally, Verdict
+from kucoin_research.integrity import Tally, Verdict
 from kucoin_research.live import Connection
 from kucoin_research.orderbook import BookSync, OrderBook
 from kucoin_research.protocol import (
@@ -59,7 +60,6 @@ from kucoin_research.records import (
     CHANNELS,
     Candle,
     Channel,
-    Level2,
     Market,
     Record,
     Status,
@@ -68,7 +68,7 @@ from kucoin_research.records import (
 from kucoin_research.report import ChannelReport, Lag, Report
 from kucoin_research.rest import Rest
 from kucoin_research.ring import Ring
-from kucoin_research.topics import Topic, topics_for
+from kucoin_research.topics import Feed, Topic, topics_for
 
 __all__ = ["State", "Stream", "StreamStatus"]
 
@@ -76,9 +76,6 @@ log = logging.getLogger(__name__)
 
 Sink = Callable[[Record], object]
 
-# KuCoin allows 400 topics on a spot connection and documents no limit on futures, where 300 has
-# been seen; below both, with room for more subscriptions later.
-TOPICS_PER_CONNECTION = 280
 # The longest a pump sleeps in recv, so that pings, hand-sent pings and stop() are served.
 _SLICE = 0.25
 _SHORT_SLICE = 0.01
@@ -99,6 +96,8 @@ _SLOW_SINK = 1.0
 _SLOW_SINK_INTERVAL = 60.0
 # How long the "stopped" row waits for the pumps, so that it comes last.
 _LAST_ROWS = 2.0
+# On the pro feed a book's snapshot was seen 0.5 to 6.2 s after its subscription.
+_SEED_PATIENCE = 10.0
 # Their timestamps are not the time of an event that has just happened.
 _WITHOUT_LAG = frozenset({"candle", "status"})
 # Trying again cannot mend these, unless it has worked before: then it is the exchange that fails.
@@ -205,6 +204,8 @@ class Stream:
         Shown in ``running()`` and in thread names.
     on_payload
         Called with each raw message on the feed thread, once its rows are in the frames.
+    feed
+        Which of KuCoin's protocols to stream from.
 
     Notes
     -----
@@ -221,12 +222,14 @@ class Stream:
         capacity: int = 1_000_000,
         name: str = "stream",
         on_payload: Callable[[bytes], object] | None = None,
+        feed: Feed = Feed.CLASSIC,
     ) -> None:
         self.name = name
+        self.feed = feed
         self.subscriptions = tuple(subscriptions)
         self.started_ns = time.time_ns()
         self._rest = rest
-        self._intake = Intake(subscriptions)
+        self._intake = Intake(subscriptions, feed)
         self._rings = _rings(subscriptions, capacity)
         self._candle_rows: Counter[str | None] = Counter()  # by interval
         self._on_payload = on_payload
@@ -239,8 +242,8 @@ class Stream:
         self._rate_samples: deque[tuple[float, int]] = deque(maxlen=64)
         self._connects: deque[float] = deque()  # guarded by the delivery lock
         self._pumps = [
-            _Pump(self, market, topics, number)
-            for number, (market, topics) in enumerate(_shards(subscriptions))
+            _Pump(self, market, topics, number, kit_of(feed))
+            for number, (market, topics) in enumerate(_shards(subscriptions, feed))
         ]
         self._threads: list[threading.Thread] = []
 
@@ -578,7 +581,7 @@ class Stream:
 
     # -- delivery, on the feed threads -----------------------------------------------------------
 
-    def deliver(self, payloads: Sequence[bytes], decoder: Decoder) -> list[Control]:
+    def deliver(self, payloads: Sequence[bytes], decoder: Decodes) -> list[Control]:
         """Take the messages of one read; returns those meant for the conversation."""
         now_ns = time.time_ns()
         with self._delivery_lock:
@@ -675,16 +678,14 @@ class Stream:
 
     def outage(self, topics: Sequence[Topic], began_ns: int, *, is_over: bool) -> None:
         """Account for the time from a lost connection to its successor, or to the end."""
-        ended_ns, cause = time.time_ns(), "disconnected"
+        ended_ns = time.time_ns()
         with self._delivery_lock:
-            self._intake.outage(topics, began_ns, ended_ns, cause)
-            if is_over:
-                return
-            # No later sequence will tell what level 2 is short of.
-            for symbol in {each.key for each in topics if each.prefix.endswith("/level2")}:
-                tally = self._intake.ledger.tally(Level2, symbol)
-                if tally is not None and tally.rows:
-                    tally.gaps.append(Gap(cause, None, None, began_ns, ended_ns))
+            self._intake.outage(topics, began_ns, ended_ns, "disconnected", is_over=is_over)
+
+    def acknowledged(self, topics: Sequence[Topic]) -> None:
+        """Take note of subscriptions that the exchange has accepted."""
+        with self._delivery_lock:
+            self._intake.expect_seeds(topics, time.monotonic() + _SEED_PATIENCE)
 
     def may_connect(self) -> float:
         """Give the seconds to wait before another connection may be made; 0 takes a place."""
@@ -743,6 +744,12 @@ class Stream:
             if not book.wants_snapshot(time.monotonic()):
                 return
             book.snapshot_requested()
+        if book.seeds_itself:
+            # The snapshot comes with a subscription, so a new one is made.
+            self.note("resubscribed", f"{symbol}: for a new snapshot", channel="level2")
+            for pump in self._pumps:
+                pump.resubscribe(symbol)
+            return
         market = next(s.market for s in self.subscriptions if s.symbol == symbol)
         try:
             snapshot = self._rest.level2_snapshot(symbol, market)
@@ -840,7 +847,7 @@ class _Pump:
     """Keeps one connection alive: token, connect, converse, and again when it is lost."""
 
     def __init__(
-        self, stream: Stream, market: Market, topics: Sequence[Topic], number: int
+        self, stream: Stream, market: Market, topics: Sequence[Topic], number: int, kit: FeedKit
     ) -> None:
         self.number = number
         self.state = State.CONNECTING
@@ -851,6 +858,8 @@ class _Pump:
         self._stream = stream
         self._market = market
         self._topics = list(topics)
+        self._kit = kit
+        self._afresh: deque[str] = deque()  # symbols whose book is to be subscribed to again
         self._connection: Connection | None = None
         self._conversation: Conversation | None = None
         self._connection_lock = threading.Lock()  # guards _connection against abort
@@ -923,10 +932,10 @@ class _Pump:
 
     def _live_once(self) -> None:
         is_private = any(topic.is_private for topic in self._topics)
-        token = self._stream.rest.token(self._market, private=is_private)
-        self.simulation = token.simulation
-        server = token.servers[0]
-        connection = Connection.open(token.url(server), timeout=_OPEN_TIMEOUT)
+        doorway = self._kit.doorway(self._stream.rest, self._market, is_private)
+        self.simulation = doorway.speed
+        self._afresh.clear()
+        connection = Connection.open(doorway.url, timeout=_OPEN_TIMEOUT)
         try:
             with self._connection_lock:
                 self._connection = connection
@@ -935,8 +944,9 @@ class _Pump:
             self._conversation = Conversation(
                 self._topics,
                 time.monotonic(),
-                ping_interval=server.ping_interval,
-                ping_timeout=server.ping_timeout,
+                ping_interval=doorway.ping_interval,
+                ping_timeout=doorway.ping_timeout,
+                dialect=self._kit.dialect(self._market),
             )
             self._converse(connection, self._conversation)
         finally:
@@ -945,7 +955,7 @@ class _Pump:
             connection.close()
 
     def _converse(self, connection: Connection, conversation: Conversation) -> None:
-        stream, decoder = self._stream, Decoder(self._market)
+        stream, decoder = self._stream, self._kit.decoder(self._market)
         settled = False
         # Asked after the connection was assigned: stop() finds it there, or this finds stop().
         while not stream.stopping.is_set():
@@ -953,6 +963,8 @@ class _Pump:
             if self._busy and now >= self._retry_busy_at:
                 self._retry_busy_at = now + _BUSY_INTERVAL
                 conversation.subscribe(self._busy)
+            while self._afresh:
+                conversation.resubscribe(self._book_topics(self._afresh.popleft()))
             texts = conversation.due(now)
             for text in texts:
                 connection.send(text)
@@ -982,6 +994,7 @@ class _Pump:
         self._lost_at_ns = None
         self._connects += 1
         self._trouble = None
+        self.simulation = conversation.speed or self.simulation
         self.state = State.LIVE
         self._wants_clock = True
         self._stream.request_errand()
@@ -995,7 +1008,7 @@ class _Pump:
                 # Told, but nothing suffers from it: if a disconnection follows, that is the error.
                 self._stream.note("error", str(event.error))
             elif isinstance(event, Acknowledged):
-                log.debug("%s subscribed to %d topics", self._stream.name, len(event.topics))
+                self._stream.acknowledged(event.topics)
                 self._accept(event.topics)
 
     def _on_refused(self, conversation: Conversation, event: Refused) -> None:
@@ -1028,6 +1041,15 @@ class _Pump:
             if not self._stream.stopping.is_set():
                 self._stream.note("clock_unknown", str(error))
 
+    def resubscribe(self, symbol: str) -> None:
+        """Have a book's topic subscribed to afresh, if it is one of this connection."""
+        if self._book_topics(symbol):
+            self._afresh.append(symbol)
+
+    def _book_topics(self, symbol: str) -> list[Topic]:
+        wanted = topics_for(Channel("level2"), symbol, self._market, self._stream.feed)
+        return [topic for topic in wanted if topic in self._topics]
+
     def request_ping(self) -> None:
         conversation = self._conversation
         if conversation is not None:
@@ -1043,14 +1065,15 @@ class _Pump:
         self._connection = None
 
 
-def _shards(subscriptions: Sequence[Subscription]) -> list[tuple[Market, list[Topic]]]:
+def _shards(subscriptions: Sequence[Subscription], feed: Feed) -> list[tuple[Market, list[Topic]]]:
+    most = kit_of(feed).topics_per_connection
     by_market: defaultdict[Market, dict[Topic, None]] = defaultdict(dict)
     for channel, symbol, market in subscriptions:
-        by_market[market].update(dict.fromkeys(topics_for(channel, symbol, market)))
+        by_market[market].update(dict.fromkeys(topics_for(channel, symbol, market, feed)))
     return [
-        (market, list(topics)[start : start + TOPICS_PER_CONNECTION])
+        (market, list(topics)[start : start + most])
         for market, topics in by_market.items()
-        for start in range(0, len(topics), TOPICS_PER_CONNECTION)
+        for start in range(0, len(topics), most)
     ]
 
 

@@ -3,20 +3,26 @@
 Source: KuCoin's classic WebSocket documentation for futures and spot, read in November 2026
 (https://www.kucoin.com/docs-new). The futures candle topic is ``limitCandle``: the topic
 ``/contractMarket/candle`` that some guides show is refused by the exchange.
+
+The newer feed (launched as "Pro", now "UTA") has channels instead of topics; here they are spelled
+alike, ``obu/increment@10ms:XBTUSDTM``, the channel's depth behind the slash.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from enum import StrEnum, unique
 from typing import NamedTuple
 
-from kucoin_research.errors import ChannelNotOffered
+from kucoin_research.errors import ChannelNotOffered, InvalidInput
 from kucoin_research.records import ALL_SYMBOLS, Channel, Market
 
 __all__ = [
     "SYMBOLS_PER_MESSAGE",
+    "Feed",
     "Topic",
+    "feed_of",
     "group_topics",
     "is_offered",
     "subscribed_topic",
@@ -27,7 +33,30 @@ SYMBOLS_PER_MESSAGE = 100
 
 _ISOLATED = "/margin/isolatedPosition"
 
-_PREFIXES: dict[Market, dict[str, tuple[str, ...]]] = {
+
+@unique
+class Feed(StrEnum):
+    """One of KuCoin's two public WebSocket protocols."""
+
+    CLASSIC = "classic"
+    PRO = "pro"
+
+
+def feed_of(text: str) -> Feed:
+    """Read a feed's name.
+
+    Raises
+    ------
+    InvalidInput
+        If there is none of that name.
+    """
+    try:
+        return Feed(str(text).strip().lower())
+    except ValueError:
+        raise InvalidInput(f"feed must be 'classic' or 'pro', not {text!r}") from None
+
+
+_CLASSIC: dict[Market, dict[str, tuple[str, ...]]] = {
     Market.FUTURES: {
         "ticker": ("/contractMarket/ticker",),
         "bbo": ("/contractMarket/tickerV2",),
@@ -77,6 +106,23 @@ _ACCOUNT_WIDE = frozenset(
 _PRIVATE = _ACCOUNT_WIDE | {_ISOLATED}
 # Where messages arrive under another prefix than the one that was asked for.
 _ASKED_FOR_AS = {"/contract/position": "/contract/positionAll"}
+_PRO_BOTH: dict[str, tuple[str, ...]] = {
+    "ticker": ("ticker",),
+    "bbo": ("obu/1",),
+    "trade": ("trade",),
+    "candle": ("kline",),
+    "level2": ("obu/increment@10ms",),
+    "depth5": ("obu/5",),
+    "depth50": ("obu/50",),
+}
+_PREFIXES: dict[Feed, dict[Market, dict[str, tuple[str, ...]]]] = {
+    Feed.CLASSIC: _CLASSIC,
+    Feed.PRO: {
+        Market.FUTURES: _PRO_BOTH
+        | {"mark_price": ("mark-price",), "funding_rate": ("funding-fee",)},
+        Market.SPOT: _PRO_BOTH,
+    },
+}
 
 # Intervals that one market has and the other lacks.
 _MISSING_INTERVALS = {Market.FUTURES: {"6hour"}, Market.SPOT: {"1month"}}
@@ -99,7 +145,7 @@ class Topic(NamedTuple):
 
 def is_offered(channel: Channel, market: Market) -> bool:
     """Tell whether KuCoin has a channel on a market."""
-    return channel.name in _PREFIXES[market]
+    return channel.name in _CLASSIC[market]
 
 
 def subscribed_topic(pushed: str) -> str:
@@ -109,7 +155,9 @@ def subscribed_topic(pushed: str) -> str:
     return asked if asked in _ACCOUNT_WIDE else pushed
 
 
-def topics_for(channel: Channel, symbol: str, market: Market) -> list[Topic]:
+def topics_for(
+    channel: Channel, symbol: str, market: Market, feed: Feed = Feed.CLASSIC
+) -> list[Topic]:
     """List the topics that carry a channel of a symbol.
 
     Parameters
@@ -121,19 +169,23 @@ def topics_for(channel: Channel, symbol: str, market: Market) -> list[Topic]:
         of the whole account wherever KuCoin has one.
     market
         The symbol's market.
+    feed
+        Which of KuCoin's protocols.
 
     Raises
     ------
     ChannelNotOffered
-        If KuCoin does not offer that channel, or that candle interval, on that market.
+        If that feed does not offer that channel, or that candle interval, on that market.
     """
     if channel.name == "status":
         return []
-    prefixes = _PREFIXES[market].get(channel.name)
+    offered = _PREFIXES[feed][market]
+    prefixes = offered.get(channel.name)
     if prefixes is None:
+        where = market if feed is Feed.CLASSIC else f"the {feed} feed of {market}"
         raise ChannelNotOffered(
-            f"KuCoin has no {channel.name!r} channel on {market}, so {symbol} cannot stream it; "
-            f"channels there: {', '.join(_PREFIXES[market])}"
+            f"KuCoin has no {channel.name!r} channel on {where}, so {symbol} cannot stream it; "
+            f"channels there: {', '.join(offered)}"
         )
     if channel.interval in _MISSING_INTERVALS[market]:
         raise ChannelNotOffered(

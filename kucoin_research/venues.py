@@ -17,6 +17,8 @@ __all__ = ["LIVE", "Venue", "is_loopback", "is_trusted", "refuse_untrusted", "re
 
 _FUTURES_URL = "KUCOIN_FUTURES_URL"
 _SPOT_URL = "KUCOIN_SPOT_URL"
+_FUTURES_PUSH_URL = "KUCOIN_FUTURES_PUSH_URL"
+_SPOT_PUSH_URL = "KUCOIN_SPOT_PUSH_URL"
 _VENUE = "KUCOIN_RESEARCH_VENUE"
 
 # Parsers of addresses disagree about anything beyond these characters, a backslash for one.
@@ -27,7 +29,7 @@ _FORMS = "a venue is 'live', 'demo' or Venue(futures_url=…, spot_url=…)"
 
 @dataclass(frozen=True)
 class Venue:
-    """The REST addresses of an exchange's two markets; sockets are found through them.
+    """The REST addresses of an exchange's two markets; classic sockets are found through them.
 
     Parameters
     ----------
@@ -35,6 +37,9 @@ class Venue:
         Each ``http://`` or ``https://``; a trailing slash is taken off.
     name
         What to call it in sessions and messages.
+    futures_push_url, spot_push_url
+        Sockets of the pro feed, each ``ws://`` or ``wss://``. Without them, a market on this
+        machine is taken to serve that feed under ``/pro``, as the simulated exchange does.
 
     Raises
     ------
@@ -45,14 +50,40 @@ class Venue:
     futures_url: str
     spot_url: str
     name: str = "custom"
+    futures_push_url: str | None = None
+    spot_push_url: str | None = None
 
     def __post_init__(self) -> None:
         for field in ("futures_url", "spot_url"):
             object.__setattr__(self, field, _checked_url(getattr(self, field), field))
+        for field in ("futures_push_url", "spot_push_url"):
+            if getattr(self, field) is not None:
+                url = _checked_url(getattr(self, field), field, scheme="ws")
+                object.__setattr__(self, field, url)
 
     def url(self, market: Market | str) -> str:
         """Give the base address of a market, without a slash at its end."""
         return self.futures_url if market_of("", market) is Market.FUTURES else self.spot_url
+
+    def push_url(self, market: Market | str) -> str:
+        """Give the address of a market's socket of the pro feed, which needs no token.
+
+        Raises
+        ------
+        UnknownVenue
+            If it was not given, and the market is not on this machine.
+        """
+        is_futures = market_of("", market) is Market.FUTURES
+        given = self.futures_push_url if is_futures else self.spot_push_url
+        if given is not None:
+            return given
+        url = self.url(market)
+        if not is_loopback(url):
+            raise UnknownVenue(
+                f"the venue {self.name!r} has no address for the pro feed; give "
+                "Venue(…, futures_push_url=…, spot_push_url=…), or stream feed='classic'"
+            )
+        return f"ws{url.removeprefix('http')}/pro"
 
     @property
     def is_loopback(self) -> bool:
@@ -60,7 +91,7 @@ class Venue:
         return is_loopback(self.futures_url) and is_loopback(self.spot_url)
 
 
-def _checked_url(url: object, field: str) -> str:
+def _checked_url(url: object, field: str, scheme: str = "http") -> str:
     if not isinstance(url, str):
         raise UnknownVenue(f"{field} must be an address as text, not {type(url).__name__}")
     text = url.strip().rstrip("/")
@@ -72,9 +103,11 @@ def _checked_url(url: object, field: str) -> str:
     # Checked first, and without repeating the address: it would put a secret into messages.
     if "@" in parts.netloc:
         raise UnknownVenue(f"{field} must not carry a user name or password")
-    if parts.scheme not in ("http", "https") or not host or any(c.isspace() for c in text):
+    schemes = (scheme, f"{scheme}s")
+    if parts.scheme not in schemes or not host or any(c.isspace() for c in text):
         raise UnknownVenue(
-            f"{field} must be an address like 'https://host' or 'http://127.0.0.1:80', not {url!r}"
+            f"{field} must be an address like '{scheme}s://host' or '{scheme}://127.0.0.1:80', "
+            f"not {url!r}"
         )
     if parts.query or parts.fragment:
         raise UnknownVenue(f"{field} must end before any '?' or '#', unlike {url!r}")
@@ -130,7 +163,13 @@ def refuse_untrusted(url: str, what: str) -> None:
 
 
 #: KuCoin itself.
-LIVE = Venue("https://api-futures.kucoin.com", "https://api.kucoin.com", "live")
+LIVE = Venue(
+    "https://api-futures.kucoin.com",
+    "https://api.kucoin.com",
+    "live",
+    "wss://x-push-futures.kucoin.com",
+    "wss://x-push-spot.kucoin.com",
+)
 
 
 def resolve_venue(
@@ -142,7 +181,9 @@ def resolve_venue(
     """Find the venue that is meant.
 
     An argument wins over the environment; there, ``KUCOIN_FUTURES_URL`` with ``KUCOIN_SPOT_URL``
-    win over ``KUCOIN_RESEARCH_VENUE``. Without any of them it is KuCoin itself.
+    win over ``KUCOIN_RESEARCH_VENUE``. Without any of them it is KuCoin itself. The two addresses
+    may be joined by those of the pro feed, ``KUCOIN_FUTURES_PUSH_URL`` and
+    ``KUCOIN_SPOT_PUSH_URL``.
 
     Parameters
     ----------
@@ -169,14 +210,17 @@ def resolve_venue(
     spot_url = getattr(venue, "spot_url", None)
     if futures_url is None or spot_url is None:
         raise UnknownVenue(f"{type(venue).__name__} is no venue; {_FORMS}")
-    return Venue(futures_url, spot_url)
+    push = (getattr(venue, field, None) for field in ("futures_push_url", "spot_push_url"))
+    return Venue(futures_url, spot_url, "custom", *push)
 
 
 def _from_environment(environ: Mapping[str, str], start_demo: Callable[[], Venue]) -> Venue:
     urls = {name: environ.get(name, "").strip() for name in (_FUTURES_URL, _SPOT_URL)}
     missing = [name for name, url in urls.items() if not url]
     if not missing:
-        return Venue(urls[_FUTURES_URL], urls[_SPOT_URL])
+        names = (_FUTURES_PUSH_URL, _SPOT_PUSH_URL)
+        push = (environ.get(name, "").strip() or None for name in names)
+        return Venue(urls[_FUTURES_URL], urls[_SPOT_URL], "custom", *push)
     if len(missing) == 1:
         given = _SPOT_URL if missing[0] == _FUTURES_URL else _FUTURES_URL
         raise UnknownVenue(f"{given} is set but {missing[0]} is not; set both, or neither")

@@ -1,5 +1,6 @@
 """Shared by all tests: the simulated exchange, and waiting without sleeping."""
 
+import signal
 import threading
 import time
 
@@ -17,12 +18,21 @@ def wait_until(condition, timeout=10.0):
         pause.wait(0.01)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _interrupts_arrive():
+    """Whoever starts the tests in the background may have had Ctrl-C ignored, here and below."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch, tmp_path):
     """No test reads the developer's keys, venue or `.env`, or writes into the checkout."""
     for name in (
         "KUCOIN_API_KEY", "KUCOIN_API_SECRET", "KUCOIN_PASSPHRASE", "KUCOIN_API_KEY_VERSION",
         "KUCOIN_RESEARCH_VENUE", "KUCOIN_FUTURES_URL", "KUCOIN_SPOT_URL",
+        "KUCOIN_FUTURES_PUSH_URL", "KUCOIN_SPOT_PUSH_URL",
     ):  # fmt: skip
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)

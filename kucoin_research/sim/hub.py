@@ -32,9 +32,10 @@ from kucoin_research.sim.faults import (
 )
 from kucoin_research.sim.market import BookChange, Event, Market, Submission, Trade
 from kucoin_research.sim.messages import Feed, Wire, feed_of
+from kucoin_research.sim.pro import PRO_TOPICS, pro_feed_of
 from kucoin_research.sim.topics import PUBLIC_TOPICS, Topic
 
-__all__ = ["Hub", "Settings", "Subscriber", "Tape", "listings_for", "text_frame"]
+__all__ = ["Hub", "Settings", "Subscriber", "Tape", "binary_frame", "listings_for", "text_frame"]
 
 _MS = 1_000_000
 _CATCH_UP_NS = 1_000_000_000
@@ -86,6 +87,11 @@ class Settings:
         in the documents' samples; KuCoin's own SDK does not find such frames.
     kline_page
         Rows in one futures kline reply; sources say 500 or 200.
+    pro_idle_timeout
+        Seconds (wall) of client silence before a connection of the pro feed without a subscription
+        is closed.
+    max_pro_topics, max_pro_messages
+        Channels per connection of the pro feed, and client messages in ``message_window``.
     warm_up
         Virtual seconds for which a symbol has traded, unseen, when it is first touched; so there
         are recent trades.
@@ -120,6 +126,9 @@ class Settings:
     candle_add: bool = False
     bare_announcements: bool = False
     kline_page: int = 500
+    pro_idle_timeout: float = 60.3
+    max_pro_topics: int = 600
+    max_pro_messages: int = 300
     warm_up: float = 60.0
     accounts: tuple[Account, ...] = ()
     private_rate_limit: int | None = None
@@ -181,19 +190,31 @@ class _Channel:
     def __init__(self, topic: Topic, market: str) -> None:
         self.topic = topic.text
         self.market = market
-        self.order = (PUBLIC_TOPICS[market].index(topic.prefix), self.topic)
+        self.is_pro = topic.prefix in PRO_TOPICS
+        self.frame = binary_frame if self.is_pro else text_frame
+        order = PRO_TOPICS if self.is_pro else PUBLIC_TOPICS[market]
+        self.order = (self.is_pro, order.index(topic.prefix), self.topic)
         self.subscribers: dict[Subscriber, None] = {}
         self.feeds: dict[str, Feed] = {}
 
 
 def text_frame(payload: bytes) -> bytes:
     """Build the WebSocket text frame of a payload, unmasked as servers send it (RFC 6455, 5.2)."""
+    return _frame(0x81, payload)
+
+
+def binary_frame(payload: bytes) -> bytes:
+    """Build the binary frame of a payload, as the pro feed sends its JSON."""
+    return _frame(0x82, payload)
+
+
+def _frame(first: int, payload: bytes) -> bytes:
     size = len(payload)
     if size < 126:
-        return bytes((0x81, size)) + payload
+        return bytes((first, size)) + payload
     if size < 65_536:
-        return b"\x81\x7e" + size.to_bytes(2, "big") + payload
-    return b"\x81\x7f" + size.to_bytes(8, "big") + payload
+        return bytes((first, 126)) + size.to_bytes(2, "big") + payload
+    return bytes((first, 127)) + size.to_bytes(8, "big") + payload
 
 
 class Hub:
@@ -346,12 +367,17 @@ class Hub:
         channel = self._channels.get((market, topic.text))
         if channel is None:
             channel = _Channel(topic, market)
+            make = pro_feed_of if channel.is_pro else feed_of
             for symbol in self.symbols_of(market, topic):
-                feed = feed_of(topic, self.caught_up(symbol), self._wire)
+                feed = make(topic, self.caught_up(symbol), self._wire)
                 if feed is not None:
                     channel.feeds[symbol] = feed
             self._channels[market, topic.text] = channel
             self._watch()
+        for feed in channel.feeds.values():
+            for sequence, text in feed.on_subscribe(self.clock.reached_ns):
+                message = Message(channel.topic, sequence, text.encode())
+                self._emit(channel.market, [subscriber], message, channel.frame)
         channel.subscribers[subscriber] = None
         if not self.is_held:
             self.clock.start()
@@ -433,7 +459,7 @@ class Hub:
                 if not until_ns % feed.period_ns:
                     for sequence, text in feed.on_grid(until_ns):
                         message = Message(channel.topic, sequence, text.encode())
-                        self._emit(channel.market, channel.subscribers, message)
+                        self._emit(channel.market, channel.subscribers, message, channel.frame)
         self.desk.on_grid(until_ns)
 
     def _pass_on(self, events: list[Event], feeds: list[tuple[_Channel, Feed]]) -> None:
@@ -447,7 +473,7 @@ class Hub:
         for channel, feed in feeds:
             for sequence, text in feed.on_events(events):
                 message = Message(channel.topic, sequence, text.encode())
-                self._emit(channel.market, channel.subscribers, message)
+                self._emit(channel.market, channel.subscribers, message, channel.frame)
 
     def emit_private(
         self, user_id: str, market: str, listened: str, frame: dict[str, Any], time_ns: int
@@ -459,14 +485,21 @@ class Hub:
         subscribers = self._listeners.get((user_id, market, listened))
         if subscribers:
             payload = json.dumps(frame, separators=(",", ":"), ensure_ascii=False).encode()
-            self._emit(market, subscribers, Message(frame["topic"], time_ns, payload))
+            message = Message(frame["topic"], time_ns, payload)
+            self._emit(market, subscribers, message, text_frame)
 
-    def _emit(self, market: str, subscribers: Iterable[Subscriber], message: Message) -> None:
+    def _emit(
+        self,
+        market: str,
+        subscribers: Iterable[Subscriber],
+        message: Message,
+        frame_of: Callable[[bytes], bytes],
+    ) -> None:
         messages = [message]
         if self._message_faults:
             messages = self._through_faults(market, message)
         for message in messages:
-            frame = text_frame(message.payload)
+            frame = frame_of(message.payload)
             for subscriber in subscribers:
                 if not subscriber.push(message, frame):
                     self._note_withheld("slow_reader", message)

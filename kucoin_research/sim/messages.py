@@ -86,6 +86,10 @@ class Feed:
         self.wire = wire
         self.symbol = engine.listing.symbol
 
+    def on_subscribe(self, now_ns: int) -> Iterable[Numbered]:  # noqa: ARG002
+        """Give the frames that a new subscriber gets by itself, ahead of all others."""
+        return ()
+
     def on_events(self, events: Sequence[Event]) -> Iterable[Numbered]:  # noqa: ARG002
         """Give the frames that these events cause."""
         return ()

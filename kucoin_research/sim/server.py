@@ -12,6 +12,7 @@ import socket
 import struct
 import threading
 import time
+import uuid
 from collections import deque
 from collections.abc import Callable, Iterable
 from datetime import datetime
@@ -33,8 +34,9 @@ from kucoin_research.sim.faults import (
     Withheld,
     make_fault,
 )
-from kucoin_research.sim.hub import Hub, Settings, Tape, listings_for, text_frame
+from kucoin_research.sim.hub import Hub, Settings, Tape, binary_frame, listings_for, text_frame
 from kucoin_research.sim.members import Member
+from kucoin_research.sim.pro import ProRefused, parse_command
 from kucoin_research.sim.rest import Reply, Route, Site, Values, error, find_route
 from kucoin_research.sim.signing import SignedRequest, SigningRefused, verify
 from kucoin_research.sim.topics import Topic, TopicRefused, parse_topics
@@ -51,6 +53,7 @@ _TICK = 0.005  # seconds between looks at the clock
 _PACE = 0.002  # seconds between looks at a slow reader
 _SPOT_MAX_TOPICS = 400
 _PRIVATE_QUOTAS = {"futures": 2_000, "spot": 4_000}
+_PRO_PING_SPACING = 1.0  # seconds; the pro feed drops a client whose pings are closer
 _HTML_ERROR = (
     "<html><head><title>{status} Bad Gateway</title></head><body><center>"
     "<h1>{status} Bad Gateway</h1></center><hr><center>cloudflare</center></body></html>"
@@ -290,6 +293,7 @@ class SocketHandler(WebSocketHandler):
         self._last_drain = 0.0
         self._last_message = 0.0
         self._recent: deque[float] = deque()
+        self._max_messages = door.settings.max_messages
         self._timers: list[asyncio.TimerHandle] = []
 
     # Opening
@@ -383,7 +387,7 @@ class SocketHandler(WebSocketHandler):
         recent.append(now)
         while recent[0] <= now - settings.message_window:
             recent.popleft()
-        return len(recent) > settings.max_messages
+        return len(recent) > self._max_messages
 
     async def _answer(self, request: dict[str, Any]) -> None:
         kind = request.get("type")
@@ -404,7 +408,7 @@ class SocketHandler(WebSocketHandler):
             self.send_error_frame(415, "type is not supported", reply_id)
 
     async def _change_topics(self, kind: str, request: dict[str, Any]) -> None:
-        market, hub = self._door.market, self._hub
+        market = self._door.market
         text = request.get("topic")
         if not isinstance(text, str) or not text:
             raise TopicRefused(406, "topic is required")
@@ -423,6 +427,10 @@ class SocketHandler(WebSocketHandler):
             raise TopicRefused(
                 509, f"exceed max subscription count limitation of {limit} per session"
             )
+        await self._begin(new)
+
+    async def _begin(self, new: list[Topic]) -> None:
+        market, hub = self._door.market, self._hub
         for topic in new:
             self._topics[topic] = None
             if not topic.is_private:
@@ -442,12 +450,15 @@ class SocketHandler(WebSocketHandler):
             self._hub.unsubscribe(self._door.market, topic, self)
 
     def _acknowledge(self, reply_id: str) -> None:
-        ack = {"id": reply_id, "type": "ack"}
+        ack = self._ack_of(reply_id)
         longest = self._door.settings.ack_delay_ms
         if longest:
             self._later(self._hub.random.uniform(0, longest) / 1_000, self._send, ack)
         else:
             self._send(ack)
+
+    def _ack_of(self, reply_id: str) -> dict[str, Any]:
+        return {"id": reply_id, "type": "ack"}
 
     def _check_idle(self) -> None:
         limit = self._door.settings.idle_timeout
@@ -559,6 +570,108 @@ class SocketHandler(WebSocketHandler):
 
     def _random_id(self) -> str:
         return f"{self._hub.random.getrandbits(96):024x}"
+
+
+class ProSocketHandler(SocketHandler):
+    """One client's session with the pro feed (reference, section 10): no token, binary frames."""
+
+    def initialize(self, door: _Door) -> None:
+        """Take the market this port serves."""
+        super().initialize(door)
+        self._max_messages = door.settings.max_pro_messages
+        self._last_ping: float | None = None
+
+    def get_compression_options(self) -> dict[str, Any] | None:
+        """Take no permessage-deflate, whatever is offered."""
+        return None
+
+    def open(self, *_args: str, **_kwargs: str) -> None:
+        """Welcome the client."""
+        self.set_nodelay(True)
+        settings, hub = self._door.settings, self._hub
+        self._last_message = time.monotonic()
+        if len(self._door.connections) >= settings.max_connections:
+            self.drop()
+            return
+        self._door.connections[self] = None
+        self._send(
+            {
+                "sessionId": str(uuid.UUID(int=hub.random.getrandbits(128), version=4)),
+                "message": "welcome",
+                "pingInterval": settings.ping_interval_ms,
+                # Not KuCoin's: see `_Door.token_reply`.
+                "simulation": {"speed": hub.clock.speed, "seed": hub.seed},
+            }
+        )
+        self._later(settings.pro_idle_timeout, self._check_idle)
+        self._later(settings.connection_lifetime, self.drop)
+
+    async def on_message(self, message: str | bytes) -> None:
+        """Answer one client message; what is no JSON object gets no answer."""
+        now = self._last_message = time.monotonic()
+        if self._is_flooding(now):
+            self.drop()
+            return
+        try:
+            request = json.loads(message)
+        except ValueError:
+            return
+        if isinstance(request, dict):
+            await self._answer(request)
+
+    async def _answer(self, request: dict[str, Any]) -> None:
+        reply_id = _id_text(request.get("id"))
+        if request.get("type") == "ping":
+            self._answer_ping(reply_id)
+            return
+        action = str(request.get("action")).upper()
+        try:
+            if action not in ("SUBSCRIBE", "UNSUBSCRIBE"):
+                raise ProRefused("message", "invalid request data")
+            await self._apply(action, parse_command(self._door.market, request))
+        except ProRefused as refused:
+            self._send({"id": reply_id, "result": False, refused.key: refused.text})
+            return
+        self._acknowledge(reply_id)
+
+    def _answer_ping(self, reply_id: str) -> None:
+        before, self._last_ping = self._last_ping, self._last_message
+        if before is not None and self._last_message - before < _PRO_PING_SPACING:
+            self.drop()
+        elif not self._hub.mutes_pong(self._door.market):
+            self._send({"type": "pong", "id": reply_id, "ts": self._hub.clock.now_ns})
+
+    async def _apply(self, action: str, topics: list[Topic]) -> None:
+        market, hub = self._door.market, self._hub
+        if action == "UNSUBSCRIBE":
+            for topic in topics:
+                self._topics.pop(topic, None)
+                hub.unsubscribe(market, topic, self)
+            return
+        limit = self._door.settings.max_pro_topics
+        if len({*self._topics, *topics}) > limit:
+            raise ProRefused(
+                "message", f"exceed max subscription count limitation of {limit} per session"
+            )
+        await self._begin([topic for topic in topics if topic not in self._topics])
+
+    def _ack_of(self, reply_id: str) -> dict[str, Any]:
+        return {"id": reply_id, "result": True}
+
+    def _check_idle(self) -> None:
+        # Only a client without a subscription is sent away. (reference, section 10)
+        left = self._last_message + self._door.settings.pro_idle_timeout - time.monotonic()
+        if self._topics or left > 0:
+            self._later(max(left, 0.1), self._check_idle)
+        else:
+            self.close(1000, "Bye")
+
+    def _send(self, message: dict[str, Any]) -> None:
+        payload = json.dumps(message, separators=(",", ":"), ensure_ascii=False).encode()
+        self._write(binary_frame(payload))
+
+    def send_error_frame(self, code: int, data: str, reply_id: str | None = None) -> None:
+        """Send nothing: this feed has no error frames beside its answers."""
 
 
 class Exchange:
@@ -685,6 +798,16 @@ class Exchange:
     def spot_url(self) -> str:
         """Base address of the spot REST calls."""
         return f"http://{self.host}:{self._doors['spot'].port}"
+
+    @property
+    def futures_push_url(self) -> str:
+        """Address of the futures socket of the pro feed."""
+        return f"ws://{self.host}:{self._doors['futures'].port}/pro"
+
+    @property
+    def spot_push_url(self) -> str:
+        """Address of the spot socket of the pro feed."""
+        return f"ws://{self.host}:{self._doors['spot'].port}/pro"
 
     @property
     def is_closed(self) -> bool:
@@ -887,6 +1010,7 @@ class Exchange:
             application = Application(
                 [
                     (r"/(?:endpoint)?", SocketHandler, {"door": door}),
+                    (r"/pro", ProSocketHandler, {"door": door}),
                     (r".*", RestHandler, {"door": door}),
                 ],
                 log_function=_log_nothing,

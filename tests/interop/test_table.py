@@ -7,7 +7,7 @@ def test_the_table_misses_no_row(python, request):
     expected = {
         (item.callspec.params["client"], item.callspec.params["call"])
         for item in request.session.items
-        if "row" in getattr(item, "fixturenames", ()) and hasattr(item, "callspec")
+        if hasattr(item, "callspec") and {"client", "call"} <= item.callspec.params.keys()
     }
 
     assert set(request.config.stash[ROWS]) == expected

@@ -212,8 +212,9 @@ def exactly(record):
 def test_every_payload_has_its_expected_record():
     files = {str(path.relative_to(PAYLOADS).with_suffix("")) for path in PAYLOADS.rglob("*.json")}
 
-    # Those of the account are expected in test_account.py.
-    assert {name for name in files if not name.startswith("private_")} == set(GOLDEN)
+    # Those of the account and of the pro feed are expected in files of their own.
+    others = ("private_", "pro/")
+    assert {name for name in files if not name.startswith(others)} == set(GOLDEN)
 
 
 @pytest.mark.parametrize("name", GOLDEN)

@@ -730,3 +730,162 @@ def test_a_partly_repeated_message_after_a_reconnect_repeats_no_row():
     assert book.on_snapshot(snapshot(16), local=0, now=0.0) == ([], [])
     rows += book.on_snapshot(snapshot(17), local=0, now=1.0)[0]
     assert sequences(rows) == [17, "snapshot 17", 18]
+
+
+# -- snapshots in the stream (the pro feed) ------------------------------------------------------
+
+
+def seeded_book(sequence=16):
+    book = BookSync(SYMBOL, seeds_itself=True)
+    rows, gaps = book.on_seed(snapshot(sequence), 0)
+    assert book.is_ready
+    assert sequences(rows) == [f"snapshot {sequence}"]
+    assert gaps == []
+    return book
+
+
+def batch(first, last):
+    return BookDelta(1_000 + last, SYMBOL, first, last, (BookChange(last, "buy", 3988.5, 44.0),))
+
+
+def test_a_snapshot_in_the_stream_begins_the_book_at_once():
+    book = seeded_book()
+
+    rows, gap = book.on_delta(batch(17, 19), 0)
+
+    assert gap is None
+    assert sequences(rows) == [19]
+    assert book.sequence == 19
+    assert book.copy().bids == [(3988.51, 56.0), (3988.5, 44.0), (3988.49, 100.0), (3988.48, 10.0)]
+
+
+def test_a_batch_that_begins_before_the_snapshot_is_valid():
+    book = seeded_book()
+
+    rows, gap = book.on_delta(batch(14, 18), 0)
+
+    assert (sequences(rows), gap, book.sequence) == ([18], None, 18)
+
+
+def test_a_batch_within_the_snapshot_is_a_repeat():
+    book = seeded_book()
+    book.on_delta(batch(17, 18), 0)
+
+    assert book.on_delta(batch(17, 18), 0) == ([], None)
+    assert book.duplicates == 1
+
+
+def test_a_gap_wants_a_subscription_and_the_next_snapshot_closes_it():
+    book = seeded_book()
+    _, gap = book.on_delta(batch(20, 21), 0)
+    assert gap == BookGap(SYMBOL, 17, 19, "missing")
+    assert book.wants_snapshot(0.0)
+    with pytest.raises(BookNotReady):
+        book.copy()
+
+    book.snapshot_requested()
+    assert not book.wants_snapshot(1e9)
+    book.on_delta(batch(22, 22), 0)
+    rows, gaps = book.on_seed(snapshot(30), 0)
+
+    assert gaps == [BookGap(SYMBOL, 23, 30, "resubscribed")]
+    assert sequences(rows) == [21, 22, "snapshot 30"]
+    assert read_from_the_top(rows) == (book.copy().bids, book.copy().asks)
+
+
+def test_a_snapshot_that_comes_unasked_replaces_the_book_and_tells_what_it_skips():
+    book = seeded_book()
+
+    rows, gaps = book.on_seed(snapshot(20, bids=BIDS[:1]), 0)
+
+    assert gaps == [BookGap(SYMBOL, 17, 20, "missing")]
+    assert sequences(rows) == ["snapshot 20"]
+    assert book.copy().bids == BIDS[:1]
+
+
+def test_a_repeated_snapshot_is_counted_and_dropped():
+    book = seeded_book()
+
+    assert book.on_seed(snapshot(16), 0) == ([], [])
+    assert book.duplicates == 1
+
+
+def test_deltas_before_the_first_snapshot_wait_for_it_patiently():
+    book = BookSync(SYMBOL, seeds_itself=True)
+    book.on_delta(batch(15, 16), 0)
+    assert not book.wants_snapshot(1e9)  # the subscription is not acknowledged yet
+    book.seed_expected(until=10.0)
+    assert not book.wants_snapshot(9.9)
+    assert book.wants_snapshot(10.0)
+
+    book.on_delta(batch(17, 18), 0)
+    rows, gaps = book.on_seed(snapshot(16), 0)
+
+    assert (sequences(rows), gaps) == (["snapshot 16", 18], [])
+
+
+def test_a_snapshot_that_cannot_be_joined_is_left_out():
+    book = seeded_book()
+    book.on_delta(batch(20, 21), 0)
+
+    assert book.on_seed(snapshot(18), 0) == ([], [])
+    assert not book.is_ready
+
+
+def test_after_a_reconnect_the_snapshot_tells_what_was_missed():
+    book = seeded_book()
+    book.restart()
+
+    rows, gaps = book.on_seed(snapshot(25), 0)
+
+    assert gaps == [BookGap(SYMBOL, 17, 25, "disconnected")]
+    assert sequences(rows) == ["snapshot 25"]
+
+
+def test_after_a_reconnect_an_older_snapshot_is_left_out():
+    book = seeded_book()
+    book.restart()
+
+    assert book.on_seed(snapshot(15), 0) == ([], [])
+    assert not book.is_ready
+
+
+def test_a_snapshot_of_a_renumbered_book_begins_another_history():
+    book = seeded_book(10**9)
+
+    rows, gaps = book.on_seed(snapshot(16), 0)
+
+    assert [gap.cause for gap in gaps] == ["rebase"]
+    assert sequences(rows) == ["snapshot 16"]
+    assert book.on_delta(batch(17, 17), 0)[1] is None
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(st.sampled_from(["delta", "drop", "seed", "stale", "repeat", "restart"]), max_size=40)
+)
+def test_every_sequence_is_in_the_rows_or_in_one_gap(actions):
+    book, at, told, missing = BookSync(SYMBOL, seeds_itself=True), 100, [], []
+    began, last = None, None
+    for action in actions:
+        rows, gaps = [], []
+        if action in ("delta", "repeat"):
+            at += action == "delta"
+            rows, gap = book.on_delta(batch(at, at), 0)
+            gaps = [gap] if gap else []
+        elif action == "drop":
+            at += 1
+        elif action == "restart":
+            book.restart()
+        else:
+            rows, gaps = book.on_seed(snapshot(at - 3 * (action == "stale")), 0)
+        told += [row.sequence for row in rows if not row.is_snapshot]
+        missing += [n for gap in gaps for n in range(gap.first_missing, gap.last_missing + 1)]
+        if book.is_ready:
+            began = book.sequence if began is None else began
+            last = book.sequence
+
+    assert len(told + missing) == len(set(told + missing))
+    if last is not None:
+        accounted = {*told, *missing}
+        assert set(range(began + 1, last + 1)) <= accounted | {began}

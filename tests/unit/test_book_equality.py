@@ -1,0 +1,105 @@
+"""Our books are the exchange's own: every level, every symbol, both markets, both feeds.
+
+The exchange replays what truly happened to a symbol (`Exchange.tape`); each copy that our client
+took of its book is compared with the exchange's at the same sequence.
+"""
+
+import pytest
+
+import kucoin_research as kr
+from kucoin_research.sim.catalog import LISTINGS
+from kucoin_research.sim.pro import WINDOW
+from tests.conftest import wait_until
+
+SYMBOLS = {
+    market: [symbol for symbol, row in LISTINGS.items() if row.market == market]
+    for market in ("futures", "spot")
+}
+DELTAS = 100_000
+COPIES = 10
+
+
+class Exchanges:
+    """The exchange's books of one symbol, sequence by sequence, as prices and sizes."""
+
+    def __init__(self, tape):
+        listing = tape.listing
+        self._changes = tape.changes
+        self._at = 0
+        self._sides = {"buy": dict(tape.bids), "sell": dict(tape.asks)}
+        self._price = listing.tick_units, 10**listing.price_decimals
+        self._size = listing.lot_units, 10**listing.size_decimals
+
+    def book(self, sequence):
+        """Bids and asks, best first; sequences must be asked for in ascending order."""
+        while self._at < len(self._changes) and self._changes[self._at].sequence <= sequence:
+            change = self._changes[self._at]
+            self._sides[change.side][change.price_ticks] = change.size
+            self._at += 1
+        return (
+            self._floats(sorted(self._sides["buy"].items(), reverse=True)),
+            self._floats(sorted(self._sides["sell"].items())),
+        )
+
+    def _floats(self, levels):
+        (tick, scale), (lot, size_scale) = self._price, self._size
+        return [(ticks * tick / scale, size * lot / size_scale) for ticks, size in levels if size]
+
+
+def known(levels, ours):
+    """As much of the exchange's side as a reader of a partial book can know."""
+    reverse = levels[:1] > levels[1:2]
+    worst = ours[-1][0]
+    return [level for level in levels if (level[0] >= worst if reverse else level[0] <= worst)]
+
+
+@pytest.mark.parametrize("feed", ["classic", "pro"])
+@pytest.mark.parametrize("market", SYMBOLS)
+def test_the_book_is_the_exchanges_own_over_a_hundred_thousand_deltas(market, feed):
+    symbols = SYMBOLS[market]
+    copies = {symbol: [] for symbol in symbols}
+    with (
+        kr.simulate(seed=9, speed=1_000.0) as x,
+        kr.stream(symbols, "level2", venue=x.venue, feed=feed) as s,
+    ):
+        for step in range(1, COPIES + 1):
+            s.wait("level2", rows=step * DELTAS // COPIES, timeout=60)
+            for symbol in symbols:
+                wait_until(lambda symbol=symbol: take(s, symbol, copies[symbol]))
+        while changes_in(s) < DELTAS:
+            s.wait("level2", rows=s.total("level2") + 1_000, timeout=60)
+        x.pause()
+        report = s.report()
+        for symbol in symbols:
+            take(s, symbol, copies[symbol])
+        tapes = {symbol: Exchanges(x.tape(symbol)) for symbol in symbols}
+
+    assert changes_in(s) >= DELTAS
+    assert report.verdict is kr.Verdict.COMPLETE
+    for symbol in symbols:
+        assert len({book.sequence for book in copies[symbol]}) > COPIES // 2
+        for book in copies[symbol]:
+            bids, asks = tapes[symbol].book(book.sequence)
+            if feed == "pro":
+                assert (book.bids, book.asks) == (bids[:WINDOW], asks[:WINDOW])
+            elif market == "futures":
+                assert (book.bids, book.asks) == (bids, asks)
+            else:  # REST shows 100 levels without a key
+                assert book.bids
+                assert book.asks
+                assert book.bids == known(bids, book.bids)
+                assert book.asks == known(asks, book.asks)
+
+
+def changes_in(stream):
+    frame = stream.frame("level2")
+    return frame.height - frame["is_snapshot"].sum()
+
+
+def take(stream, symbol, copies):
+    """Copy the book if it answers; at this speed a partial one moves on now and then."""
+    try:
+        copies.append(stream.book(symbol))
+    except kr.BookNotReady:
+        return False
+    return True
