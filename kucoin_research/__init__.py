@@ -7,6 +7,7 @@
 
 from importlib.metadata import version as _version
 
+from kucoin_research.analytics import ohlcv, vwap
 from kucoin_research.api import (
     SimulatedExchange,
     candles,
@@ -29,6 +30,7 @@ from kucoin_research.errors import (
     BadReply,
     BookNotReady,
     ChannelNotOffered,
+    ColumnMissing,
     CommandInvalid,
     ConnectionLost,
     ExchangeError,
@@ -46,9 +48,11 @@ from kucoin_research.errors import (
     ProtocolViolation,
     RateLimited,
     ServiceBusy,
+    StaleSymbols,
     StreamError,
     StreamStopped,
     StreamTimeout,
+    SymbolNotTrading,
     TokenRejected,
     TopicInvalid,
     TopicNotFound,
@@ -74,6 +78,7 @@ __all__ = [
     "BadReply",
     "BookNotReady",
     "ChannelNotOffered",
+    "ColumnMissing",
     "CommandInvalid",
     "ConnectionLost",
     "Credentials",
@@ -99,12 +104,14 @@ __all__ = [
     "Report",
     "ServiceBusy",
     "SimulatedExchange",
+    "StaleSymbols",
     "State",
     "Stream",
     "StreamError",
     "StreamStatus",
     "StreamStopped",
     "StreamTimeout",
+    "SymbolNotTrading",
     "TokenRejected",
     "TopicInvalid",
     "TopicNotFound",
@@ -119,6 +126,7 @@ __all__ = [
     "funding_rates",
     "get_active_symbols",
     "instrument",
+    "ohlcv",
     "order_book",
     "recent_trades",
     "running",
@@ -126,4 +134,5 @@ __all__ = [
     "stream",
     "stream_to_frame",
     "symbols",
+    "vwap",
 ]
