@@ -11,17 +11,24 @@ from kucoin_research.analytics import ohlcv, vwap
 from kucoin_research.api import (
     SimulatedExchange,
     candles,
+    exchange_status,
     find_venue,
     funding_rates,
     get_active_symbols,
+    index_prices,
     instrument,
+    mark_price,
     order_book,
+    premium_index,
     recent_trades,
     running,
+    server_time,
     simulate,
+    stats,
     stream,
     stream_to_frame,
     symbols,
+    tickers,
 )
 from kucoin_research.classic import DataProcessor, KuCoinWebSocket
 from kucoin_research.credentials import Credentials
@@ -66,6 +73,7 @@ from kucoin_research.integrity import Gap, Verdict
 from kucoin_research.orderbook import OrderBook
 from kucoin_research.records import CHANNELS
 from kucoin_research.report import Report
+from kucoin_research.rest import ExchangeStatus
 from kucoin_research.stream import State, Stream, StreamStatus
 from kucoin_research.venues import LIVE, Venue
 
@@ -84,6 +92,7 @@ __all__ = [
     "Credentials",
     "DataProcessor",
     "ExchangeError",
+    "ExchangeStatus",
     "ExchangeUnavailable",
     "Gap",
     "HandshakeRefused",
@@ -122,17 +131,24 @@ __all__ = [
     "Venue",
     "Verdict",
     "candles",
+    "exchange_status",
     "find_venue",
     "funding_rates",
     "get_active_symbols",
+    "index_prices",
     "instrument",
+    "mark_price",
     "ohlcv",
     "order_book",
+    "premium_index",
     "recent_trades",
     "running",
+    "server_time",
     "simulate",
+    "stats",
     "stream",
     "stream_to_frame",
     "symbols",
+    "tickers",
     "vwap",
 ]
