@@ -25,6 +25,7 @@ def _clean_environment(monkeypatch, tmp_path):
         "KUCOIN_FUTURES_URL", "KUCOIN_SPOT_URL",
     ):  # fmt: skip
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
 
 

@@ -84,6 +84,19 @@ def test_a_list_is_asked_for_once_in_ten_minutes(far, clock, begin):
     assert far.calls == 2
 
 
+def test_a_symbol_listed_since_the_list_was_read_is_found(far, clock, begin):
+    universe = begin()
+    universe.instruments(far, Market.FUTURES)
+
+    universe.instruments(far, Market.FUTURES, "NEWUSDTM")
+    assert far.calls == 1  # the list is half a minute old at most
+    clock.seconds += 31
+    universe.instruments(far, Market.FUTURES, "XBTUSDTM")
+    assert far.calls == 1
+    universe.instruments(far, Market.FUTURES, "NEWUSDTM")
+    assert far.calls == 2
+
+
 def test_another_process_begins_with_the_copy_on_disk(far, clock, begin):
     first = begin().instruments(far, Market.FUTURES)
     clock.seconds += 500
