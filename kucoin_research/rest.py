@@ -216,8 +216,8 @@ class _ContractStats(Struct, rename="camel"):
     last_trade_price: _Number | None = None
     high_price: _Number | None = None
     low_price: _Number | None = None
-    volume_of24h: _Number | None = None
-    turnover_of24h: _Number | None = None
+    volume: _Number | None = msgspec.field(name="volumeOf24h", default=None)
+    turnover: _Number | None = msgspec.field(name="turnoverOf24h", default=None)
     price_chg: _Number | None = None
     price_chg_pct: _Number | None = None
 
@@ -1176,7 +1176,7 @@ class Rest:
         return [
             Snapshot(
                 None, stamp, row.symbol, row.last_trade_price, row.high_price, row.low_price,
-                row.volume_of24h, row.turnover_of24h, row.price_chg, row.price_chg_pct,
+                row.volume, row.turnover, row.price_chg, row.price_chg_pct,
             )
             for stamp, row in zip(self._stamps(reply, len(rows)), rows, strict=True)
         ]  # fmt: skip

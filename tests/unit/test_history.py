@@ -158,6 +158,7 @@ def test_all_tickers_and_statistics_come_as_frames(still, market):
     assert (stats["low"] <= stats["last_price"]).all()
     assert tickers["side"].is_null().all() == (market == "spot")
     assert stats["timestamp"].is_null().all() == (market == "futures")
+    assert stats.drop("timestamp").null_count().sum_horizontal().item() == 0
 
 
 @pytest.mark.parametrize("symbol", ["XBTUSDTM", "BTC-USDT"])
