@@ -7,20 +7,28 @@
 
 from importlib.metadata import version as _version
 
+from kucoin_research.analytics import ohlcv, vwap
 from kucoin_research.api import (
     SimulatedExchange,
     candles,
+    exchange_status,
     find_venue,
     funding_rates,
     get_active_symbols,
+    index_prices,
     instrument,
+    mark_price,
     order_book,
+    premium_index,
     recent_trades,
     running,
+    server_time,
     simulate,
+    stats,
     stream,
     stream_to_frame,
     symbols,
+    tickers,
 )
 from kucoin_research.classic import DataProcessor, KuCoinWebSocket
 from kucoin_research.credentials import Credentials
@@ -29,6 +37,7 @@ from kucoin_research.errors import (
     BadReply,
     BookNotReady,
     ChannelNotOffered,
+    ColumnMissing,
     CommandInvalid,
     ConnectionLost,
     CredentialsMissing,
@@ -47,9 +56,11 @@ from kucoin_research.errors import (
     ProtocolViolation,
     RateLimited,
     ServiceBusy,
+    StaleSymbols,
     StreamError,
     StreamStopped,
     StreamTimeout,
+    SymbolNotTrading,
     TokenRejected,
     TopicInvalid,
     TopicNotFound,
@@ -64,6 +75,7 @@ from kucoin_research.integrity import Gap, Verdict
 from kucoin_research.orderbook import OrderBook
 from kucoin_research.records import CHANNELS
 from kucoin_research.report import Report
+from kucoin_research.rest import ExchangeStatus
 from kucoin_research.stream import State, Stream, StreamStatus
 from kucoin_research.venues import LIVE, Venue
 
@@ -76,12 +88,14 @@ __all__ = [
     "BadReply",
     "BookNotReady",
     "ChannelNotOffered",
+    "ColumnMissing",
     "CommandInvalid",
     "ConnectionLost",
     "Credentials",
     "CredentialsMissing",
     "DataProcessor",
     "ExchangeError",
+    "ExchangeStatus",
     "ExchangeUnavailable",
     "Gap",
     "HandshakeRefused",
@@ -102,12 +116,14 @@ __all__ = [
     "Report",
     "ServiceBusy",
     "SimulatedExchange",
+    "StaleSymbols",
     "State",
     "Stream",
     "StreamError",
     "StreamStatus",
     "StreamStopped",
     "StreamTimeout",
+    "SymbolNotTrading",
     "TokenRejected",
     "TopicInvalid",
     "TopicNotFound",
@@ -119,15 +135,24 @@ __all__ = [
     "Venue",
     "Verdict",
     "candles",
+    "exchange_status",
     "find_venue",
     "funding_rates",
     "get_active_symbols",
+    "index_prices",
     "instrument",
+    "mark_price",
+    "ohlcv",
     "order_book",
+    "premium_index",
     "recent_trades",
     "running",
+    "server_time",
     "simulate",
+    "stats",
     "stream",
     "stream_to_frame",
     "symbols",
+    "tickers",
+    "vwap",
 ]

@@ -7,7 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from numbers import Integral
 from typing import Any, overload
 from weakref import WeakValueDictionary
@@ -18,14 +18,21 @@ from kucoin_research import sim
 from kucoin_research.collect import Limit, collect
 from kucoin_research.credentials import Credentials, environment
 from kucoin_research.errors import (
+    ChannelNotOffered,
     CredentialsMissing,
     Incomplete,
     InvalidInput,
     KucoinResearchError,
 )
-from kucoin_research.instruments import Instrument, resolve_symbol, symbol_frame
+from kucoin_research.instruments import (
+    Instrument,
+    check_trading,
+    resolve_symbol,
+    symbol_frame,
+)
 from kucoin_research.intake import Subscription
 from kucoin_research.integrity import Verdict
+from kucoin_research.progress import Download
 from kucoin_research.records import (
     ALL_SYMBOLS,
     Candle,
@@ -33,14 +40,16 @@ from kucoin_research.records import (
     FundingRate,
     Level2,
     Market,
-    Record,
+    MarkPrice,
+    Snapshot,
     Status,
+    Ticker,
     Trade,
     market_of,
     parse_channel,
     schema_of,
 )
-from kucoin_research.rest import Rest
+from kucoin_research.rest import ExchangeStatus, PremiumIndex, Rest
 from kucoin_research.stream import Stream
 from kucoin_research.topics import Feed, feed_of, is_offered, topics_for
 from kucoin_research.units import to_ns
@@ -50,17 +59,24 @@ from kucoin_research.venues import Venue, refuse_untrusted, resolve_venue
 __all__ = [
     "SimulatedExchange",
     "candles",
+    "exchange_status",
     "find_venue",
     "funding_rates",
     "get_active_symbols",
+    "index_prices",
     "instrument",
+    "mark_price",
     "order_book",
+    "premium_index",
     "recent_trades",
     "running",
+    "server_time",
     "simulate",
+    "stats",
     "stream",
     "stream_to_frame",
     "symbols",
+    "tickers",
 ]
 
 _universe = Universe()
@@ -187,11 +203,13 @@ def _plan(
             rest.venue.push_url(its_market)
         if channel.is_private:
             _check_credentials(credentials, channel, rest.venue.url(its_market))
+    has_public = any(not channel.is_private for channel, _, _ in subscriptions)
     for symbol in names:
         if symbol == ALL_SYMBOLS:
             continue
-        its_market = market_of(symbol, market)
-        resolve_symbol(symbol, _universe.instruments(rest, its_market, symbol), its_market)
+        found = _universe.find(rest, symbol, market_of(symbol, market))
+        if has_public:  # orders and positions of a paused contract can still change
+            check_trading(found)
     return subscriptions
 
 
@@ -315,7 +333,7 @@ def stream(
 
     Raises
     ------
-    UnknownChannel, ChannelNotOffered, UnknownSymbol, InvalidInput
+    UnknownChannel, ChannelNotOffered, UnknownSymbol, SymbolNotTrading, InvalidInput
         Before anything is subscribed to.
     CredentialsMissing, UntrustedHost
         For a private channel, before anything is sent.
@@ -425,7 +443,7 @@ def stream_to_frame(
     Incomplete
         If the stream fails for good after rows have arrived; with ``strict=True`` also if the
         verdict is ``INCOMPLETE``. ``.frame`` and ``.report`` hold what there is.
-    UnknownChannel, ChannelNotOffered, UnknownSymbol, InvalidInput
+    UnknownChannel, ChannelNotOffered, UnknownSymbol, SymbolNotTrading, InvalidInput
         Before anything is subscribed to.
     Unreachable
         If there is no network.
@@ -528,9 +546,20 @@ if hasattr(os, "register_at_fork"):  # not on Windows
 def _known(symbol: str, rest: Rest, market: str | None = None) -> Market:
     if not isinstance(symbol, str):
         raise InvalidInput(f"symbol must be a string, not {symbol!r}")
-    its_market = market_of(symbol, market)
-    resolve_symbol(symbol, _universe.instruments(rest, its_market, symbol), its_market)
-    return its_market
+    return _find(symbol, rest, market).market
+
+
+def _find(symbol: str, rest: Rest, market: str | None = None) -> Instrument:
+    if not isinstance(symbol, str):
+        raise InvalidInput(f"symbol must be a string, not {symbol!r}")
+    return _universe.find(rest, symbol, market_of(symbol, market))
+
+
+def _contract(symbol: str, rest: Rest, what: str) -> Instrument:
+    found = _find(symbol, rest)
+    if found.market is not Market.FUTURES:
+        raise ChannelNotOffered(f"{symbol!r} is a spot pair; only futures have {what}")
+    return found
 
 
 def symbols(market: str = "futures", *, venue: Venue | str | None = None) -> pl.DataFrame:
@@ -547,6 +576,13 @@ def symbols(market: str = "futures", *, venue: Venue | str | None = None) -> pl.
     -------
     pl.DataFrame
         One row per instrument, one column per field of ``Instrument``.
+
+    Warns
+    -----
+    StaleSymbols
+        If KuCoin cannot be reached and the last copy on this disk is given; it tells the copy's
+        age. (Lists are asked for again after ten minutes. Copies are in ``kucoin_research`` in the
+        platform's cache folder, and of simulated exchanges there are none.)
     """
     with Rest(find_venue(venue)) as rest:
         return symbol_frame(_universe.instruments(rest, market_of("", market)).values())
@@ -578,10 +614,10 @@ def instrument(
         With near matches.
     """
     with Rest(find_venue(venue)) as rest:
-        return _universe.instruments(rest, _known(symbol, rest, market), symbol)[symbol]
+        return _find(symbol, rest, market)
 
 
-def _frame(rows: Iterable[Record], record: type[Record]) -> pl.DataFrame:
+def _frame(rows: Iterable[tuple[object, ...]], record: type[tuple[object, ...]]) -> pl.DataFrame:
     return pl.DataFrame(list(rows), schema=schema_of(record), orient="row")
 
 
@@ -627,34 +663,63 @@ def candles(
     *,
     market: str | None = None,
     venue: Venue | str | None = None,
+    progress: bool = True,
 ) -> pl.DataFrame:
-    """Fetch candles.
+    """Fetch candles over any span, page by page.
+
+    An interrupt raises ``KeyboardInterrupt`` and returns nothing, so that part of a history is
+    never taken for all of it; the exception notes how far it was.
 
     Parameters
     ----------
     symbol
-        As KuCoin spells it.
+        As KuCoin spells it. On futures an index (``.KXBTUSDT``) or a contract's premium
+        (``.XBTUSDTMPI``) has candles too; nothing is traded there, so their volume means nothing.
     interval
-        ``1min`` … ``1month``; futures have no ``3min`` and ``6hour`` here.
+        ``1min`` … ``1month``; futures have no ``3min``, ``6hour`` and ``1month`` here. What a
+        market lacks is refused, not made up.
     start, end
         ISO text, date, datetime (naive means UTC) or Unix time; both included. Without ``start``
         the exchange's most recent page comes.
     market, venue
         As for ``stream``.
+    progress
+        Whether to show a bar when it takes more than one page.
 
     Returns
     -------
     pl.DataFrame
-        Columns of the ``candle`` channel, ascending by open time; volume in lots on futures and
-        base coins on spot. Intervals without trades are absent.
+        Columns of the ``candle`` channel, ascending, each open time once; the last one may still
+        be running. Volume is in lots on futures and base coins on spot, turnover in the quote
+        currency (base coins on inverse contracts). Intervals without trades are absent.
+
+    Raises
+    ------
+    UnknownSymbol, UnknownChannel, ChannelNotOffered, InvalidInput
+        Before any candle is asked for.
+    RateLimited
+        If the exchange takes no more requests for longer than one of its windows; shorter waits
+        are waited out.
     """
     channel = parse_channel(f"candle:{interval}")
     assert channel.interval is not None  # a candle has one
-    span = _span(start, end)
-    with Rest(find_venue(venue)) as rest:
-        its_market = _known(symbol, rest, market)
-        rows = rest.candles(symbol, channel.interval, *span, market=its_market)
+    since, until = _span(start, end)
+    with (
+        Rest(find_venue(venue)) as rest,
+        Download(f"{channel.interval} candles of {symbol}", shown=progress) as report,
+    ):
+        its_market = _candle_market(symbol, rest, market)
+        rows = rest.candles(
+            symbol, channel.interval, since, until, market=its_market, on_progress=report
+        )
         return _frame(rows, Candle)
+
+
+def _candle_market(symbol: str, rest: Rest, market: str | None) -> Market:
+    # Indices and premiums are in no list; the exchange itself says if there is none of that name.
+    if isinstance(symbol, str) and symbol.startswith("."):
+        return market_of("", market)
+    return _known(symbol, rest, market)
 
 
 def recent_trades(
@@ -671,8 +736,9 @@ def funding_rates(
     end: When = None,
     *,
     venue: Venue | str | None = None,
+    progress: bool = True,
 ) -> pl.DataFrame:
-    """Fetch settled funding rates of a perpetual contract.
+    """Fetch settled funding rates of a perpetual contract. An interrupt is as for ``candles``.
 
     Parameters
     ----------
@@ -680,6 +746,8 @@ def funding_rates(
         A futures symbol.
     start, end
         ISO text, date, datetime (naive means UTC) or Unix time; the last seven days when left out.
+    venue, progress
+        As for ``candles``.
 
     Returns
     -------
@@ -687,13 +755,172 @@ def funding_rates(
         Columns of the ``funding_rate`` channel, ascending; ``timestamp`` is the settlement.
     """
     since, until = _span(start, end)
-    with Rest(find_venue(venue)) as rest:
-        its_market = _known(symbol, rest)
-        if its_market is not Market.FUTURES:
-            raise InvalidInput(f"{symbol!r} is a spot pair; only futures have funding rates")
-        until = rest.server_time(its_market) if until is None else until
+    with (
+        Rest(find_venue(venue)) as rest,
+        Download(f"funding rates of {symbol}", shown=progress) as report,
+    ):
+        _contract(symbol, rest, "funding rates")
+        until = rest.server_time(Market.FUTURES) if until is None else until
         since = until - 7 * 86_400 * 1_000_000_000 if since is None else since
-        return _frame(rest.funding_rates(symbol, since, until), FundingRate)
+        return _frame(rest.funding_rates(symbol, since, until, on_progress=report), FundingRate)
+
+
+def index_prices(
+    symbol: str,
+    start: When = None,
+    end: When = None,
+    *,
+    venue: Venue | str | None = None,
+    progress: bool = True,
+) -> pl.DataFrame:
+    """Fetch the index behind a futures contract, one price per second.
+
+    A page holds a hundred seconds, so for days ``candles(".KXBTUSDT", …)`` is the better question.
+    KuCoin keeps no history of mark prices. An interrupt is as for ``candles``.
+
+    Parameters
+    ----------
+    symbol
+        A contract (``XBTUSDTM``), or an index itself (``.KXBTUSDT``).
+    start, end
+        As for ``candles``; without ``start`` a hundred seconds.
+    venue, progress
+        As for ``candles``.
+
+    Returns
+    -------
+    pl.DataFrame
+        Columns of the ``mark_price`` channel, ascending; ``mark_price`` is null, ``symbol`` is the
+        one that was asked for.
+    """
+    since, until = _span(start, end)
+    with (
+        Rest(find_venue(venue)) as rest,
+        Download(f"index prices of {symbol}", shown=progress) as report,
+    ):
+        index = _index_of(symbol, rest)
+        rows = rest.index_prices(index, since, until, symbol=symbol, on_progress=report)
+        return _frame(rows, MarkPrice)
+
+
+def _index_of(symbol: str, rest: Rest) -> str:
+    if isinstance(symbol, str) and symbol.startswith("."):
+        listed = _universe.instruments(rest, Market.FUTURES).values()
+        # The exchange answers an unknown index with nothing, which would look like a quiet one.
+        known = [each.index_symbol for each in listed if each.index_symbol is not None]
+        return resolve_symbol(symbol, known, Market.FUTURES)
+    index = _contract(symbol, rest, "an index").index_symbol
+    if index is None:
+        raise InvalidInput(f"KuCoin names no index for {symbol!r}")
+    return index
+
+
+def premium_index(
+    symbol: str,
+    start: When = None,
+    end: When = None,
+    *,
+    venue: Venue | str | None = None,
+    progress: bool = True,
+) -> pl.DataFrame:
+    """Fetch how far a perpetual contract traded above its index, one value per minute.
+
+    Funding rates are made of it. An interrupt is as for ``candles``.
+
+    Parameters
+    ----------
+    symbol
+        A futures symbol.
+    start, end
+        As for ``candles``; without ``start`` a hundred minutes.
+    venue, progress
+        As for ``candles``.
+
+    Returns
+    -------
+    pl.DataFrame
+        ``timestamp``, ``local_timestamp``, ``symbol``, ``premium_index`` (a fraction of the index;
+        negative when the contract is cheaper), ascending.
+    """
+    since, until = _span(start, end)
+    with (
+        Rest(find_venue(venue)) as rest,
+        Download(f"premium index of {symbol}", shown=progress) as report,
+    ):
+        _contract(symbol, rest, "a premium index")
+        rows = rest.premium_index(symbol, since, until, on_progress=report)
+        return _frame(rows, PremiumIndex)
+
+
+def mark_price(symbol: str, *, venue: Venue | str | None = None) -> pl.DataFrame:
+    """Fetch a futures contract's mark and index price of this second.
+
+    Returns
+    -------
+    pl.DataFrame
+        One row with the columns of the ``mark_price`` channel.
+    """
+    with Rest(find_venue(venue)) as rest:
+        _contract(symbol, rest, "mark prices here; stream the channel mark_price")
+        return _frame([rest.mark_price(symbol)], MarkPrice)
+
+
+def tickers(market: str = "futures", *, venue: Venue | str | None = None) -> pl.DataFrame:
+    """Fetch the best bid and ask and the last trade of every symbol of a market.
+
+    Returns
+    -------
+    pl.DataFrame
+        Columns of the ``ticker`` channel, one row per symbol. On futures ``timestamp`` is the last
+        trade's; spot gives one time for all, and neither ``sequence`` nor ``size`` nor ``side``.
+    """
+    with Rest(find_venue(venue)) as rest:
+        return _frame(rest.tickers(market_of("", market)), Ticker)
+
+
+def stats(
+    symbol: str | None = None, *, market: str | None = None, venue: Venue | str | None = None
+) -> pl.DataFrame:
+    """Fetch the statistics of the last 24 hours.
+
+    Parameters
+    ----------
+    symbol
+        As KuCoin spells it; a whole market when left out.
+    market
+        ``"futures"`` or ``"spot"``; futures when neither it nor a symbol is given.
+    venue
+        See ``find_venue``.
+
+    Returns
+    -------
+    pl.DataFrame
+        Columns of the ``snapshot`` channel, one row per symbol. KuCoin does not date those of
+        futures: their ``timestamp`` is null.
+    """
+    with Rest(find_venue(venue)) as rest:
+        if symbol is None:
+            return _frame(rest.stats(market=market_of("", market)), Snapshot)
+        return _frame(rest.stats(symbol, market=_known(symbol, rest, market)), Snapshot)
+
+
+def server_time(market: str = "futures", *, venue: Venue | str | None = None) -> datetime:
+    """Read the exchange's clock, to the millisecond, UTC. A simulated exchange has its own."""
+    with Rest(find_venue(venue)) as rest:
+        now_ns = rest.server_time(market_of("", market))
+        return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=now_ns // 1_000)
+
+
+def exchange_status(market: str = "futures", *, venue: Venue | str | None = None) -> ExchangeStatus:
+    """Ask whether a market trades; no stream tells of maintenance.
+
+    Returns
+    -------
+    ExchangeStatus
+        ``status`` (``open``, ``close`` or ``cancelonly``) and ``message``, the exchange's words.
+    """
+    with Rest(find_venue(venue)) as rest:
+        return rest.status(market_of("", market))
 
 
 def order_book(
@@ -710,7 +937,8 @@ def order_book(
     symbol
         As KuCoin spells it.
     depth
-        Levels per side: up to 100; on futures more fetches the whole book.
+        Levels per side: up to 100; on futures more fetches the whole book (KuCoin caps it at 1000
+        levels). The shallowest call that reaches it is made: 20, 100 or all.
 
     Returns
     -------

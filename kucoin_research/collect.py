@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from numbers import Real
@@ -15,6 +14,7 @@ from kucoin_research.errors import (
     KucoinResearchError,
     StreamStopped,
 )
+from kucoin_research.progress import quiet_tqdm
 from kucoin_research.records import Status, parse_channel
 from kucoin_research.stream import State, Stream
 
@@ -256,13 +256,8 @@ class _Bar:
 
 
 def _tqdm(total: float | None, name: str, *, by_time: bool) -> Any:
-    with warnings.catch_warnings():
-        # Without ipywidgets tqdm warns and falls back to text, which is all right.
-        warnings.simplefilter("ignore")
-        from tqdm.auto import tqdm
-
-        clock = "{n:.0f}/{total:.0f} s" if total is not None else "{n:.0f} s"
-        form = "{desc}: {bar} " + clock + "{postfix}" if by_time else None
-        if total is None:
-            form = "{desc}: {elapsed}{postfix}"
-        return tqdm(total=total, desc=name, unit="rows", bar_format=form, mininterval=0.1)
+    clock = "{n:.0f}/{total:.0f} s" if total is not None else "{n:.0f} s"
+    form = "{desc}: {bar} " + clock + "{postfix}" if by_time else None
+    if total is None:
+        form = "{desc}: {elapsed}{postfix}"
+    return quiet_tqdm(total=total, desc=name, unit="rows", bar_format=form, mininterval=0.1)

@@ -7,6 +7,8 @@
     │   ├── UnknownChannel
     │   ├── UnknownSymbol
     │   ├── UnknownVenue
+    │   ├── ColumnMissing                           a frame lacks a column that is needed
+    │   ├── SymbolNotTrading                        the symbol exists, but is paused or settled
     │   ├── ChannelNotOffered                       the channel exists, but not on this market
     │   ├── CredentialsMissing                      a private channel without credentials=
     │   └── UntrustedHost                           credentials, or no TLS check, for that host
@@ -35,6 +37,8 @@
     ├── StreamTimeout           (also TimeoutError)
     ├── StreamStopped                               asked of a stream that has ended
     └── Incomplete                                  strict=True: see `.frame` and `.report`
+
+    StaleSymbols                (UserWarning)       offline: the symbol list is an older copy
 """
 
 from __future__ import annotations
@@ -46,6 +50,7 @@ __all__ = [
     "BadReply",
     "BookNotReady",
     "ChannelNotOffered",
+    "ColumnMissing",
     "CommandInvalid",
     "ConnectionLost",
     "CredentialsMissing",
@@ -64,9 +69,11 @@ __all__ = [
     "ProtocolViolation",
     "RateLimited",
     "ServiceBusy",
+    "StaleSymbols",
     "StreamError",
     "StreamStopped",
     "StreamTimeout",
+    "SymbolNotTrading",
     "TokenRejected",
     "TopicInvalid",
     "TopicNotFound",
@@ -111,6 +118,24 @@ class UntrustedHost(InvalidInput):
 
     Nothing was sent.
     """
+
+
+class ColumnMissing(InvalidInput):
+    """A frame lacks a column that is needed; the message lists those present."""
+
+
+class SymbolNotTrading(InvalidInput):
+    """The symbol exists, but its stream would stay silent: paused, settled or closed.
+
+    Attributes
+    ----------
+    status
+        The exchange's word, for example ``"Paused"``.
+    """
+
+    def __init__(self, message: str, *, status: str = "") -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class NetworkError(KucoinResearchError, ConnectionError):
@@ -307,3 +332,7 @@ class Incomplete(KucoinResearchError):
         super().__init__(message)
         self.frame = frame
         self.report = report
+
+
+class StaleSymbols(UserWarning):
+    """The exchange could not be asked for its symbols, so the last copy on this disk is used."""

@@ -11,10 +11,17 @@ from typing import Literal, TypeAlias
 
 import polars as pl
 
-from kucoin_research.errors import InvalidInput, UnknownSymbol
+from kucoin_research.errors import InvalidInput, SymbolNotTrading, UnknownSymbol
 from kucoin_research.records import Market, market_of
 
-__all__ = ["Direction", "Instrument", "resolve_symbol", "spelling_hint", "symbol_frame"]
+__all__ = [
+    "Direction",
+    "Instrument",
+    "check_trading",
+    "resolve_symbol",
+    "spelling_hint",
+    "symbol_frame",
+]
 
 Direction: TypeAlias = Literal["nearest", "down", "up"]
 
@@ -250,6 +257,34 @@ def resolve_symbol(symbol: str, known: Iterable[str], market: Market | str | Non
         raise UnknownSymbol(f"no {market} symbol {symbol!r}; {listed}")
     names = " or ".join(repr(name) for name in close)
     raise UnknownSymbol(f"no {market} symbol {symbol!r}; did you mean {names}? {listed}")
+
+
+# On futures KuCoin's words; a spot pair is `Closed`. `Init` opens by itself and `CancelOnly` still
+# moves, so their streams bring something.
+_SILENT = {
+    "BeingSettled": "its last settlement is being made",
+    "Settled": "it has expired or was delisted",
+    "Paused": "the exchange has halted it",
+    "Closed": "the exchange has closed it",
+}
+
+
+def check_trading(instrument: Instrument) -> None:
+    """Refuse an instrument whose stream would stay silent.
+
+    Raises
+    ------
+    SymbolNotTrading
+        If it is being settled, settled, paused or closed.
+    """
+    why = _SILENT.get(instrument.status)
+    if why is not None:
+        raise SymbolNotTrading(
+            f"{instrument.symbol} is {instrument.status}: {why}, so streaming it would stay "
+            f'silent; kr.get_active_symbols("{instrument.market}") lists what trades, and '
+            "kr.candles may still have its history",
+            status=instrument.status,
+        )
 
 
 def spelling_hint(symbol: str, market: Market | str | None = None) -> str:

@@ -622,7 +622,7 @@ def _suggest(word: str, known: Iterable[str]) -> str:
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
-def columns_of(record: type[Record]) -> dict[str, Column]:
+def columns_of(record: type[tuple[object, ...]]) -> dict[str, Column]:
     """List a record's columns in order with what each holds."""
     hints = get_type_hints(record, include_extras=True)
     return {
@@ -632,7 +632,7 @@ def columns_of(record: type[Record]) -> dict[str, Column]:
     }
 
 
-def schema_of(record: type[Record]) -> pl.Schema:
+def schema_of(record: type[tuple[object, ...]]) -> pl.Schema:
     """Give the polars schema of a record's frame, in column order."""
     return pl.Schema({name: _DTYPES[kind] for name, kind in columns_of(record).items()})
 

@@ -55,7 +55,13 @@ from kucoin_research.records import (
     ArrivalClock,
     Candle,
     FundingRate,
+    Label,
     Market,
+    MarkPrice,
+    Number,
+    Snapshot,
+    Ticker,
+    Time,
     Trade,
     market_of,
 )
@@ -63,7 +69,7 @@ from kucoin_research.signing import signed_headers
 from kucoin_research.units import to_ns
 from kucoin_research.venues import Venue, is_loopback, refuse_untrusted
 
-__all__ = ["ClockOffset", "ExchangeStatus", "Rest", "Server", "Token"]
+__all__ = ["ClockOffset", "ExchangeStatus", "PremiumIndex", "Rest", "Server", "Token"]
 
 log = logging.getLogger(__name__)
 
@@ -185,6 +191,62 @@ class _FundingRow(Struct):
     funding_rate: _Number = msgspec.field(name="fundingRate")
 
 
+class _Point(Struct, rename="camel"):
+    time_point: _Integer
+    value: _Number
+    index_price: _Number | None = None
+
+
+class _Points(Struct, rename="camel"):
+    data_list: list[_Point]
+    has_more: bool = False
+
+
+class _FuturesTicker(Struct, rename="camel"):
+    symbol: str
+    sequence: _Integer | None = None
+    price: _Number | None = None
+    size: _Number | None = None
+    side: Literal["buy", "sell"] | None = None
+    best_bid_price: _Number | None = None
+    best_bid_size: _Number | None = None
+    best_ask_price: _Number | None = None
+    best_ask_size: _Number | None = None
+    ts: _Integer | None = None
+
+
+class _ContractStats(Struct, rename="camel"):
+    symbol: str
+    last_trade_price: _Number | None = None
+    high_price: _Number | None = None
+    low_price: _Number | None = None
+    volume: _Number | None = msgspec.field(name="volumeOf24h", default=None)
+    turnover: _Number | None = msgspec.field(name="turnoverOf24h", default=None)
+    price_chg: _Number | None = None
+    price_chg_pct: _Number | None = None
+
+
+class _SpotTicker(Struct, rename="camel"):
+    symbol: str
+    buy: _Number | None = None
+    best_bid_size: _Number | None = None
+    sell: _Number | None = None
+    best_ask_size: _Number | None = None
+    last: _Number | None = None
+    high: _Number | None = None
+    low: _Number | None = None
+    vol: _Number | None = None
+    vol_value: _Number | None = None
+    change_price: _Number | None = None
+    change_rate: _Number | None = None
+    time: _Integer | None = None  # of one pair; a list of all has its own
+
+
+class _SpotTickers(Struct):
+    ticker: list[_SpotTicker]
+    time: _Integer | None = None
+
+
 # -- what is given ---------------------------------------------------------------------------------
 
 
@@ -244,6 +306,19 @@ class ExchangeStatus(NamedTuple):
 
     status: str
     message: str
+
+
+class PremiumIndex(NamedTuple):
+    """How far a contract trades above its index, as a fraction of it, at a minute."""
+
+    timestamp: Time
+    local_timestamp: Time
+    symbol: Label
+    premium_index: Number
+
+
+#: Told the share done, 0 to 1, and the rows so far.
+OnProgress: TypeAlias = Callable[[float, int], object]
 
 
 # -- KuCoin's error codes --------------------------------------------------------------------------
@@ -534,12 +609,22 @@ _MINUTES = {
 _NOT_OVER_REST = {Market.FUTURES: frozenset({"3min", "6hour", "1month"}), Market.SPOT: frozenset()}
 # Futures: the documents say 500, a probe of 2026-09 got 200.
 _PAGE_ROWS = {Market.FUTURES: 200, Market.SPOT: 1500}
+# Of the index and premium queries.
+_QUERY_ROWS = 100
 # KuCoin opened in September 2017: nothing lies before, so nothing is asked for.
 _OPENED_NS = 1_504_224_000 * _NS_PER_S
 
 # Fees at the lowest level by class A, B, C (https://www.kucoin.com/vip/privilege/fee, read
 # 2026-11); a symbol's coefficient multiplies them.
 _SPOT_FEES = {1: 0.001, 2: 0.002, 3: 0.003}
+
+
+class _Series(NamedTuple):
+    """A published series of values: where to ask, its own symbol, and the ns between values."""
+
+    path: str
+    symbol: str
+    step: int
 
 
 class Rest:
@@ -876,6 +961,7 @@ class Rest:
         end: int | None = None,
         *,
         market: Market | str | None = None,
+        on_progress: OnProgress | None = None,
     ) -> list[Candle]:
         """Fetch candles over any span, page by page.
 
@@ -890,6 +976,8 @@ class Rest:
             ``start`` one page before the end.
         market
             Told by the hyphen when None.
+        on_progress
+            Called after each page with the share done and the rows so far.
 
         Returns
         -------
@@ -904,15 +992,16 @@ class Rest:
         """
         market = _market_of(symbol, market)
         step = _step_ns(interval, market)
-        now = self.server_time(market)
-        end = now if end is None else min(end, now)
+        end = self._last_instant(end, market)
         page = _PAGE_ROWS[market] - 1
-        start = end - page * step if start is None else max(start, _OPENED_NS)
+        begin = start = end - page * step if start is None else max(start, _OPENED_NS)
         found: dict[int | None, Candle] = {}
         while start <= end:
             until = min(start + page * step, end)
             rows = self.candles_page(symbol, interval, start, until, market=market)
             found.update((row.timestamp, row) for row in rows)
+            if on_progress is not None:
+                on_progress((until - begin) / (end - begin) if until < end else 1.0, len(found))
             if until == end:
                 break
             start = until  # again, as a page's last instant may have been left out
@@ -954,7 +1043,9 @@ class Rest:
             for stamp, (when, row) in zip(self._stamps(reply, len(kept)), kept, strict=True)
         ]  # fmt: skip
 
-    def funding_rates(self, symbol: str, start: int, end: int) -> list[FundingRate]:
+    def funding_rates(
+        self, symbol: str, start: int, end: int, *, on_progress: OnProgress | None = None
+    ) -> list[FundingRate]:
         """Fetch the settled funding rates of a perpetual contract.
 
         Parameters
@@ -963,6 +1054,8 @@ class Rest:
             A futures symbol.
         start, end
             Bounds of the settlement, ns UTC, both included.
+        on_progress
+            Called after each page with the share done and the rows so far.
 
         Returns
         -------
@@ -978,17 +1071,21 @@ class Rest:
             raise ChannelNotOffered(f"{symbol} is a spot pair; only perpetual futures have funding")
         found: dict[int, FundingRate] = {}
         spans = [(-(-max(start, _OPENED_NS) // _NS_PER_MS), end // _NS_PER_MS)]
+        whole = max(1, spans[0][1] - spans[0][0])
         while spans:
             first, last = spans.pop()
             if first > last:
                 continue
             page = self._funding_page(symbol, first, last)
-            if not page:
-                continue
-            found.update(page)
-            # How many come, and from which end, is not documented: both remainders are asked for.
-            spans.append((max(page) // _NS_PER_MS + 1, last))
-            spans.append((first, min(page) // _NS_PER_MS - 1))
+            if page:
+                found.update(page)
+                # How many come, and from which end, is not documented: both remainders are asked
+                # for.
+                spans.append((max(page) // _NS_PER_MS + 1, last))
+                spans.append((first, min(page) // _NS_PER_MS - 1))
+            if on_progress is not None:
+                left = sum(max(0, late - early) for early, late in spans)
+                on_progress(1.0 - left / whole, len(found))
         return [found[when] for when in sorted(found)]
 
     def _funding_page(self, symbol: str, first: int, last: int) -> dict[int, FundingRate]:
@@ -1003,6 +1100,201 @@ class Rest:
             for when, stamp, row in zip(times, self._stamps(reply, len(rows)), rows, strict=True)
             if first <= when // _NS_PER_MS <= last
         }
+
+    def index_prices(
+        self,
+        index: str,
+        start: int | None = None,
+        end: int | None = None,
+        *,
+        symbol: str | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> list[MarkPrice]:
+        """Fetch a futures index, second by second.
+
+        Parameters
+        ----------
+        index
+            Its own symbol, such as ``.KXBTUSDT``.
+        start, end
+            Bounds, ns UTC, both included. Without ``end`` until now; without ``start`` a hundred
+            seconds.
+        symbol
+            What to call it in the rows; the index itself unless given.
+        on_progress
+            Called after each page with the share done and the rows so far.
+
+        Returns
+        -------
+        list[MarkPrice]
+            Ascending, without mark prices; nothing where there is no such index.
+        """
+        series = _Series("/api/v1/index/query", index, _NS_PER_S)
+        points = self._points(series, start, end, on_progress)
+        return [
+            MarkPrice(when, stamp, symbol or index, None, value)
+            for when, (stamp, value) in sorted(points.items())
+        ]
+
+    def premium_index(
+        self,
+        symbol: str,
+        start: int | None = None,
+        end: int | None = None,
+        *,
+        on_progress: OnProgress | None = None,
+    ) -> list[PremiumIndex]:
+        """Fetch a perpetual contract's premium over its index, minute by minute.
+
+        Bounds as for ``index_prices``; without ``start`` a hundred minutes.
+        """
+        series = _Series("/api/v1/premium/query", f".{symbol}PI", 60 * _NS_PER_S)
+        points = self._points(series, start, end, on_progress)
+        return [
+            PremiumIndex(when, stamp, symbol, value)
+            for when, (stamp, value) in sorted(points.items())
+        ]
+
+    def mark_price(self, symbol: str) -> MarkPrice:
+        """Fetch a futures contract's mark and index price of this second."""
+        path = f"/api/v1/mark-price/{_path_part(symbol)}/current"
+        call = _Call(Market.FUTURES, path, f"the mark price of {symbol}", symbol=symbol)
+        reply = self._fetch(call)
+        row: _Point = self._decode(call, reply, _Point)
+        when = self._checked(call, lambda: to_ns(row.time_point))
+        return MarkPrice(when, self._stamps(reply, 1)[0], symbol, row.value, row.index_price)
+
+    def tickers(self, market: Market | str = Market.FUTURES) -> list[Ticker]:
+        """Fetch the best bid and ask and the last trade of every symbol of a market.
+
+        Spot has neither sequence, last size nor side here, and one time for all.
+        """
+        market = market_of("", market)
+        if market is Market.SPOT:
+            return self._spot_tickers()
+        call = _Call(market, "/api/v1/allTickers", "all futures tickers")
+        reply = self._fetch(call)
+        rows: list[_FuturesTicker] = self._decode(call, reply, list[_FuturesTicker])
+        times = self._checked(call, lambda: [_to_ns(row.ts) for row in rows])
+        return [
+            Ticker(
+                when, stamp, row.symbol, row.sequence, row.price or None, row.size or None,
+                row.side, row.best_bid_price or None, row.best_bid_size or None,
+                row.best_ask_price or None, row.best_ask_size or None,
+            )
+            for when, stamp, row in zip(times, self._stamps(reply, len(rows)), rows, strict=True)
+        ]  # fmt: skip
+
+    def _spot_tickers(self) -> list[Ticker]:
+        call = _Call(Market.SPOT, "/api/v1/market/allTickers", "all spot tickers")
+        reply = self._fetch(call)
+        data: _SpotTickers = self._decode(call, reply, _SpotTickers)
+        when = self._checked(call, lambda: _to_ns(data.time))
+        return [
+            Ticker(
+                when, stamp, row.symbol, None, row.last, None, None, row.buy, row.best_bid_size,
+                row.sell, row.best_ask_size,
+            )
+            for stamp, row in zip(self._stamps(reply, len(data.ticker)), data.ticker, strict=True)
+        ]  # fmt: skip
+
+    def stats(
+        self, symbol: str | None = None, *, market: Market | str | None = None
+    ) -> list[Snapshot]:
+        """Fetch the statistics of the last 24 hours, of one symbol or of a whole market.
+
+        Futures do not date them, so ``timestamp`` is None there.
+        """
+        market = market_of("", market) if symbol is None else _market_of(symbol, market)
+        fetch = self._contract_stats if market is Market.FUTURES else self._pair_stats
+        return fetch(symbol)
+
+    def _contract_stats(self, symbol: str | None) -> list[Snapshot]:
+        path = "active" if symbol is None else _path_part(symbol)
+        what = f"the statistics of {symbol or 'all contracts'}"
+        call = _Call(Market.FUTURES, f"/api/v1/contracts/{path}", what, symbol=symbol)
+        reply = self._fetch(call)
+        decoded = self._decode(call, reply, _ContractStats if symbol else list[_ContractStats])
+        rows: list[_ContractStats] = [decoded] if symbol else decoded
+        return [
+            Snapshot(
+                None, stamp, row.symbol, row.last_trade_price, row.high_price, row.low_price,
+                row.volume, row.turnover, row.price_chg, row.price_chg_pct,
+            )
+            for stamp, row in zip(self._stamps(reply, len(rows)), rows, strict=True)
+        ]  # fmt: skip
+
+    def _pair_stats(self, symbol: str | None) -> list[Snapshot]:
+        path = "/api/v1/market/allTickers" if symbol is None else "/api/v1/market/stats"
+        params: dict[str, str | int] = {} if symbol is None else {"symbol": symbol}
+        what = f"the statistics of {symbol or 'all pairs'}"
+        call = _Call(Market.SPOT, path, what, params, symbol=symbol)
+        reply = self._fetch(call)
+        decoded: Any = self._decode(call, reply, _SpotTicker if symbol else _SpotTickers)
+        rows: list[_SpotTicker] = [decoded] if symbol else decoded.ticker
+        when = self._checked(call, lambda: _to_ns(decoded.time))
+        return [
+            Snapshot(
+                when, stamp, row.symbol, row.last, row.high, row.low, row.vol, row.vol_value,
+                row.change_price, row.change_rate,
+            )
+            for stamp, row in zip(self._stamps(reply, len(rows)), rows, strict=True)
+        ]  # fmt: skip
+
+    def _last_instant(self, end: int | None, market: Market) -> int:
+        # A download may begin when the last one has just used up the quota.
+        call = _Call(market, "/api/v1/timestamp", "its time")
+        now = self._time(call, self._fetch(call, patience=_ONE_WINDOW))
+        return now if end is None else min(end, now)
+
+    def _points(
+        self, series: _Series, start: int | None, end: int | None, on_progress: OnProgress | None
+    ) -> dict[int, tuple[int, float]]:
+        # Arrival and value by time. Each call asks for no more points than a page holds.
+        end = self._last_instant(end, Market.FUTURES)
+        page = _QUERY_ROWS * series.step
+        start = end - page + 1 if start is None else max(start, _OPENED_NS)
+        first, last = -(-start // _NS_PER_MS), end // _NS_PER_MS
+        found: dict[int, tuple[int, float]] = {}
+        begin = first
+        while begin <= last:
+            until = min(begin + page // _NS_PER_MS - 1, last)
+            spans = [(begin, until)]
+            while spans:
+                low, high = spans.pop()
+                rows, has_more = self._points_page(series, low, high)
+                found.update(rows)
+                if rows and has_more:
+                    spans += [
+                        (early, late)
+                        for early, late in (
+                            (max(rows) // _NS_PER_MS + 1, high),
+                            (low, min(rows) // _NS_PER_MS - 1),
+                        )
+                        if early <= late
+                    ]
+            if on_progress is not None:
+                on_progress((until - first) / (last - first) if until < last else 1.0, len(found))
+            begin = until + 1
+        return found
+
+    def _points_page(
+        self, series: _Series, low: int, high: int
+    ) -> tuple[dict[int, tuple[int, float]], bool]:
+        params: dict[str, str | int] = {
+            "symbol": series.symbol, "startAt": low, "endAt": high, "maxCount": _QUERY_ROWS,
+        }  # fmt: skip
+        call = _Call(Market.FUTURES, series.path, f"the history of {series.symbol}", params)
+        reply = self._fetch(call, patience=_ONE_WINDOW)
+        data: _Points = self._decode(call, reply, _Points)
+        rows = sorted(data.data_list, key=lambda row: row.time_point)
+        times = self._checked(call, lambda: [to_ns(row.time_point) for row in rows])
+        stamped = zip(times, self._stamps(reply, len(rows)), rows, strict=True)
+        return {
+            when: (stamp, row.value)
+            for when, stamp, row in stamped
+            if low <= when // _NS_PER_MS <= high
+        }, data.has_more
 
     # -- one call ------------------------------------------------------------------------------
 
@@ -1248,6 +1540,10 @@ def _book_call(market: Market, depth: int | None) -> tuple[str, int]:
         )
     limit = 20 if depth is not None and depth <= 20 else 100
     return f"/api/v1/market/orderbook/level2_{limit}", limit
+
+
+def _to_ns(value: int | None) -> int | None:
+    return None if value is None else to_ns(value)
 
 
 def _trade_time(row: _TradeRow) -> int:

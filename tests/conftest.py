@@ -35,6 +35,7 @@ def _clean_environment(monkeypatch, tmp_path):
         "KUCOIN_FUTURES_PUSH_URL", "KUCOIN_SPOT_PUSH_URL",
     ):  # fmt: skip
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
 
 

@@ -18,6 +18,7 @@ from kucoin_research.errors import InvalidInput
 __all__ = ["HISTORY_DAYS", "INTERVALS", "CandleRow", "CandleStore", "candle_open", "merge_rows"]
 
 MINUTE_MS = 60_000
+QUARTER_MS = 15 * MINUTE_MS
 HOUR_MS = 3_600_000
 DAY_MS = 86_400_000
 WEEK_MS = 7 * DAY_MS
@@ -44,6 +45,8 @@ INTERVALS: dict[str, int] = {
 _KNOWN = frozenset(INTERVALS.values())
 
 HISTORY_DAYS = 200
+
+_MINUTE_DAYS = 8  # days whose minutes are kept
 
 
 class CandleRow(NamedTuple):
@@ -121,7 +124,7 @@ class CandleStore:
         self._history = history
         self._first_day = start_ms // DAY_MS - HISTORY_DAYS
         self._days: dict[int, list[CandleRow]] = {}
-        self._hours: dict[int, list[CandleRow]] = {}
+        self._merged: dict[tuple[int, int], list[CandleRow]] = {}
         self._times = array("q")
         self._columns = [array("q") for _ in range(6)]
         self._minute_end = start_ms - start_ms % MINUTE_MS
@@ -140,13 +143,32 @@ class CandleStore:
         volume[-1] += size
         notionals[-1] += notional
 
+    def warm(self, interval_ms: int, from_ms: int, to_ms: int) -> Iterator[None]:
+        """Build the history that ``rows`` will want, a day at a step; what is there costs none.
+
+        A day takes some milliseconds, so that whoever steps through can do other things between.
+        """
+        step = _base_step(interval_ms)
+        first = max(self._first_day, candle_open(interval_ms, from_ms) // DAY_MS)
+        days = range(first, min(to_ms, self._start_ms) // DAY_MS + 1)
+        if step > MINUTE_MS:
+            for day in days:
+                if (step, day) not in self._merged:
+                    self._merged_day(step, day)
+                    yield
+        elif len(days) <= _MINUTE_DAYS:  # more would push each other out
+            for day in days:
+                if day not in self._days:
+                    self._day(day)
+                    yield
+
     def rows(self, interval_ms: int, from_ms: int, to_ms: int) -> list[CandleRow]:
         """Return the candles that open in ``[from_ms, to_ms]``, ascending, none without trades."""
         first = candle_open(interval_ms, max(from_ms, self._first_day * DAY_MS))
         if first < from_ms:
             first = candle_end(interval_ms, first)
         end = candle_end(interval_ms, candle_open(interval_ms, to_ms))
-        base = self._base_rows(first, end, hourly=interval_ms >= HOUR_MS)
+        base = self._base_rows(first, end, step=_base_step(interval_ms))
         merged = (
             merge_rows(opened, group)
             for opened, group in groupby(base, key=lambda row: candle_open(interval_ms, row[0]))
@@ -158,22 +180,23 @@ class CandleStore:
         end = candle_end(interval_ms, open_ms)
         minute = self._times[-1] if self._times else end
         if not open_ms <= minute < end:
-            return merge_rows(open_ms, self._base_rows(open_ms, end, hourly=interval_ms >= HOUR_MS))
+            base = self._base_rows(open_ms, end, step=_base_step(interval_ms))
+            return merge_rows(open_ms, base)
         # All minutes before the running one are final: they are merged once and kept.
         opened, until, closed = self._running.get(interval_ms, (None, 0, None))
         if opened != open_ms:
-            hourly = interval_ms >= HOUR_MS
-            closed = merge_rows(open_ms, self._base_rows(open_ms, minute, hourly=hourly))
+            base = self._base_rows(open_ms, minute, step=_base_step(interval_ms))
+            closed = merge_rows(open_ms, base)
         elif until < minute:
             parts = [closed] if closed else []
-            closed = merge_rows(open_ms, [*parts, *self._base_rows(until, minute, hourly=False)])
+            closed = merge_rows(open_ms, [*parts, *self._base_rows(until, minute)])
         self._running[interval_ms] = (open_ms, minute, closed)
         parts = [closed] if closed else []
-        return merge_rows(open_ms, [*parts, *self._base_rows(minute, minute + 1, hourly=False)])
+        return merge_rows(open_ms, [*parts, *self._base_rows(minute, minute + 1)])
 
     def window(self, from_ms: int, to_ms: int) -> CandleRow | None:
         """Merge the minutes that open in ``[from_ms, to_ms)``."""
-        return merge_rows(from_ms, self._base_rows(from_ms, to_ms, hourly=False))
+        return merge_rows(from_ms, self._base_rows(from_ms, to_ms))
 
     def _open_minute(self, time_ms: int, ticks: int) -> None:
         opened = time_ms - time_ms % MINUTE_MS
@@ -184,16 +207,16 @@ class CandleStore:
         for column in self._columns[4:]:
             column.append(0)
 
-    def _base_rows(self, from_ms: int, to_ms: int, *, hourly: bool) -> Iterator[CandleRow]:
-        # One-minute rows in [from_ms, to_ms); whole past days may come as hours.
+    def _base_rows(self, from_ms: int, to_ms: int, *, step: int = MINUTE_MS) -> Iterator[CandleRow]:
+        # One-minute rows in [from_ms, to_ms); whole past days come in rows of `step`.
         if from_ms > self._start_ms:
             yield from self._live_rows(from_ms, to_ms)
             return
         # The minute in which the market opened has both a synthetic and a live part.
         seam = self._start_ms - self._start_ms % MINUTE_MS
-        yield from self._history_rows(from_ms, min(seam, to_ms), hourly=hourly)
+        yield from self._history_rows(from_ms, min(seam, to_ms), step)
         if to_ms > seam:
-            both = [*self._history_rows(seam, seam + 1, hourly=False)]
+            both = [*self._history_rows(seam, seam + 1, MINUTE_MS)]
             joined = merge_rows(seam, [*both, *self._live_rows(seam, seam + 1)])
             if joined is not None and from_ms <= seam:
                 yield joined
@@ -205,10 +228,10 @@ class CandleStore:
             opened, high, low, close, volume, notional = (column[index] for column in columns)
             yield CandleRow(times[index], opened, high, low, close, volume, notional)
 
-    def _history_rows(self, from_ms: int, to_ms: int, *, hourly: bool) -> Iterator[CandleRow]:
+    def _history_rows(self, from_ms: int, to_ms: int, step: int) -> Iterator[CandleRow]:
         for day in range(max(self._first_day, from_ms // DAY_MS), -(-to_ms // DAY_MS)):
             whole = from_ms <= day * DAY_MS and (day + 1) * DAY_MS <= to_ms
-            rows = self._day_hours(day) if hourly and whole else self._day(day)
+            rows = self._merged_day(step, day) if whole and step > MINUTE_MS else self._day(day)
             if whole:
                 yield from rows
             else:
@@ -218,15 +241,22 @@ class CandleStore:
         rows = self._days.get(day)
         if rows is None:
             rows = self._history(day)
-            if len(self._days) >= 8:
+            if len(self._days) >= _MINUTE_DAYS:
                 del self._days[next(iter(self._days))]
             self._days[day] = rows
         return rows
 
-    def _day_hours(self, day: int) -> list[CandleRow]:
-        hours = self._hours.get(day)
-        if hours is None:
-            groups = groupby(self._day(day), key=lambda row: row[0] - row[0] % HOUR_MS)
+    def _merged_day(self, step: int, day: int) -> list[CandleRow]:
+        rows = self._merged.get((step, day))
+        if rows is None:
+            groups = groupby(self._day(day), key=lambda row: row[0] - row[0] % step)
             merged = (merge_rows(opened, group) for opened, group in groups)
-            self._hours[day] = hours = [row for row in merged if row is not None]
-        return hours
+            self._merged[step, day] = rows = [row for row in merged if row is not None]
+        return rows
+
+
+def _base_step(interval_ms: int) -> int:
+    # The coarsest rows that an interval can be made of; kept for every day, unlike minutes.
+    if interval_ms >= HOUR_MS:
+        return HOUR_MS
+    return MINUTE_MS if interval_ms % QUARTER_MS else QUARTER_MS

@@ -7,13 +7,14 @@ No sockets and no threads here: the server drives `Hub.tick` on its loop, and co
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import random
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 from kucoin_research.errors import InvalidInput, UnknownSymbol
 from kucoin_research.sim.accounts import DEMO_ACCOUNT, Account
@@ -41,6 +42,8 @@ _MS = 1_000_000
 _CATCH_UP_NS = 1_000_000_000
 _TURN = 0.02  # seconds that one piece of work may keep the loop from its sockets
 _LOG_LENGTH = 100_000
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +95,9 @@ class Settings:
         is closed.
     max_pro_topics, max_pro_messages
         Channels per connection of the pro feed, and client messages in ``message_window``.
+    states
+        What has stopped trading, by symbol: ``{"SOLUSDTM": "Paused"}``. Such a symbol is silent on
+        the stream; on futures the word is one of KuCoin's, on spot any but ``Open`` closes a pair.
     warm_up
         Virtual seconds for which a symbol has traded, unseen, when it is first touched; so there
         are recent trades.
@@ -129,6 +135,7 @@ class Settings:
     pro_idle_timeout: float = 60.3
     max_pro_topics: int = 600
     max_pro_messages: int = 300
+    states: Mapping[str, str] = dataclasses.field(default_factory=dict)
     warm_up: float = 60.0
     accounts: tuple[Account, ...] = ()
     private_rate_limit: int | None = None
@@ -242,6 +249,9 @@ class Hub:
         self.clock = clock
         self.listings = listings
         self.settings = settings
+        for symbol in settings.states:
+            if symbol not in listings:
+                raise UnknownSymbol(f"states: no symbol {symbol!r}; symbols: {', '.join(listings)}")
         self.random = random.Random(seed)
         self.is_held = False  # paused by hand: a subscription does not start the clock
         self.requests: deque[tuple[str, str]] = deque(maxlen=_LOG_LENGTH)
@@ -299,6 +309,23 @@ class Hub:
                     await asyncio.sleep(0)
                     deadline = perf_counter() + _TURN
 
+    async def in_turns(self, work: Generator[None, None, _T]) -> _T:
+        """Finish work that is cut into steps, leaving turns to the sockets between them."""
+        deadline = perf_counter() + _TURN
+        while True:
+            try:
+                next(work)
+            except StopIteration as done:
+                result: _T = done.value
+                return result
+            if perf_counter() > deadline:
+                await asyncio.sleep(0)
+                deadline = perf_counter() + _TURN
+
+    def state(self, symbol: str) -> str:
+        """Tell whether a symbol trades: ``Open``, or the word that was set for it."""
+        return self.settings.states.get(symbol, "Open")
+
     def book_sequence(self, engine: Market) -> int:
         """Give the wire's number of the engine's current book."""
         return self._wire.book_sequence(engine)
@@ -353,7 +380,11 @@ class Hub:
 
     def symbols_of(self, market: str, topic: Topic) -> list[str]:
         """List the symbols that feed a topic; none if its symbol is unknown: it stays silent."""
-        listed = [symbol for symbol, row in self.listings.items() if row.market == market]
+        listed = [
+            symbol
+            for symbol, row in self.listings.items()
+            if row.market == market and self.state(symbol) in ("Open", "CancelOnly")
+        ]
         if topic.prefix == "/contract/announcement" and not topic.suffix:
             return listed
         if topic.prefix == "/market/ticker" and topic.suffix == "all":

@@ -7,7 +7,7 @@ It has no clock: `Market.advance` runs it up to a virtual time. Not safe for use
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from math import exp
 from random import Random
@@ -392,6 +392,10 @@ class Market:
         if to_ms < from_ms:
             return []
         return [self._candle(row) for row in self._candles.rows(interval_ms, from_ms, to_ms)]
+
+    def warm_candles(self, interval_ms: int, from_ms: int, to_ms: int) -> Iterator[None]:
+        """Build history that ``candles`` will want, some milliseconds of work at each step."""
+        return self._candles.warm(interval_ms, from_ms, min(to_ms, self.now_ns // MS_NS))
 
     def stats_24h(self, time_ns: int) -> Stats24h:
         """Return statistics of the 24 hours to a time, to the minute at their far end."""

@@ -6,7 +6,7 @@ Shapes from the protocol reference, sections 2 (common), 3 (futures) and 4 (spot
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -71,7 +71,9 @@ class Site:
         return self.hub.book_sequence(engine)
 
 
-Answer: TypeAlias = Callable[[Site, Values], Reply]
+# Work that takes longer than a moment is cut into steps, so that the sockets get their turns.
+Work: TypeAlias = Generator[None, None, Reply]
+Answer: TypeAlias = Callable[[Site, Values], Reply | Work]
 AccountAnswer: TypeAlias = "Callable[[Site, Values, Member], Reply]"
 Touch: TypeAlias = Callable[[Site, Values], Iterable[str]]
 
@@ -190,11 +192,17 @@ def _for_symbol(answer: Callable[[Site, Market, Values], Any], unknown: Reply) -
 
 
 def _contract(site: Site, engine: Market, _values: Values) -> dict[str, Any]:
-    return contract_row(engine.listing, engine, site.now_ns)
+    state = site.hub.state(engine.listing.symbol)
+    return contract_row(engine.listing, engine, site.now_ns) | {"status": state}
 
 
-def _contracts(site: Site, values: Values) -> Reply:
-    return _ok([_contract(site, site.engine(symbol), values) for symbol in site.listings])
+def _contracts(site: Site, values: Values) -> Work:
+    rows = []
+    for symbol in site.listings:
+        if site.hub.state(symbol) not in ("Settled", "Closed"):  # those are active no more
+            rows.append(_contract(site, site.engine(symbol), values))
+            yield
+    return _ok(rows)
 
 
 def _futures_ticker(site: Site, engine: Market, _values: Values) -> dict[str, Any]:
@@ -256,7 +264,7 @@ def _futures_trades(_site: Site, engine: Market, _values: Values) -> list[dict[s
     ]
 
 
-def _kline(site: Site, values: Values) -> Reply:
+def _kline(site: Site, values: Values) -> Work:
     granularity = _integer(values, "granularity")
     if granularity not in _GRANULARITIES:
         return error(200, "100001", "Invalid parameters: granularity")
@@ -265,7 +273,7 @@ def _kline(site: Site, values: Values) -> Reply:
     page = site.hub.settings.kline_page
     symbol = values.get("symbol", "")
     if symbol in site.listings:
-        candles = _candle_page(site.engine(symbol), interval_ms, first, last, page)
+        candles = yield from _candle_page(site.engine(symbol), interval_ms, first, last, page)
         return _ok(
             [
                 [c.open_ms, *map(_number, c[1:5]), c.volume_units, _number(c.turnover)]
@@ -275,12 +283,13 @@ def _kline(site: Site, values: Values) -> Reply:
     series = _series(site, symbol)
     if series is None:
         return _INVALID_SYMBOL
-    return _ok(_series_bars(series, interval_ms, first, last, page, site.now_ms))
+    rows = yield from _series_bars(series, interval_ms, first, last, page, site.now_ms)
+    return _ok(rows)
 
 
 def _candle_page(
     engine: Market, interval_ms: int, first: int | None, last: int | None, limit: int
-) -> list[Candle]:
+) -> Generator[None, None, list[Candle]]:
     """Give one page: from the beginning where that is given, else back from the end."""
     now_ms = engine.now_ns // _MS
     oldest = engine.start_ns // _MS - HISTORY_DAYS * _DAY_MS
@@ -292,12 +301,18 @@ def _candle_page(
     # long.
     if first is not None:
         while begin <= end and len(rows) < limit:
-            rows += engine.candles(interval_ms, begin, min(end, begin + step - 1))
+            until = min(end, begin + step - 1)
+            yield from engine.warm_candles(interval_ms, begin, until)
+            rows += engine.candles(interval_ms, begin, until)
+            yield
             begin += step
         return rows[:limit]
     while end >= begin and len(rows) < limit:
-        rows = engine.candles(interval_ms, max(begin, end - step + 1), end) + rows
+        since = max(begin, end - step + 1)
+        yield from engine.warm_candles(interval_ms, since, end)
+        rows = engine.candles(interval_ms, since, end) + rows
         end -= step
+        yield
     return rows[-limit:]
 
 
@@ -317,19 +332,20 @@ class _Series(NamedTuple):
 
     granularity_ms: int
     value: Callable[[int], float]
+    oldest_ms: int
 
 
 def _series(site: Site, name: str) -> _Series | None:
+    oldest_ms = site.hub.clock.start_ns // _MS // _DAY_MS * _DAY_MS - HISTORY_DAYS * _DAY_MS
     for symbol, listing in site.listings.items():
         if name == listing.index_symbol:
-            engine = site.engine(symbol)
-            return _Series(1_000, engine.index_price)
+            return _Series(1_000, site.engine(symbol).index_price, oldest_ms)
         if name in (f".{symbol}PI", f".{symbol}PI8H"):
-            return _Series(60_000, site.engine(symbol).premium)
+            return _Series(60_000, site.engine(symbol).premium, oldest_ms)
         if name in (f".{listing.base}INT", f".{listing.base}INT8H"):
-            return _Series(60_000, lambda _: 0.0003)
+            return _Series(60_000, lambda _: 0.0003, oldest_ms)
         if name in (f".{listing.quote}INT", f".{listing.quote}INT8H"):
-            return _Series(60_000, lambda _: 0.0006)
+            return _Series(60_000, lambda _: 0.0006, oldest_ms)
     return None
 
 
@@ -343,11 +359,14 @@ def _touches_series(site: Site, values: Values) -> Iterable[str]:
 
 def _series_bars(
     series: _Series, interval_ms: int, first: int | None, last: int | None, limit: int, now_ms: int
-) -> list[list[float]]:
+) -> Generator[None, None, list[list[float]]]:
     end = candle_open(interval_ms, now_ms if last is None else min(last, now_ms))
     begin = end - (limit - 1) * interval_ms
     if first is not None:
-        begin = -(-first // interval_ms) * interval_ms
+        begin = first
+    begin = max(begin, series.oldest_ms)
+    opened_ms = candle_open(interval_ms, begin)
+    begin = opened_ms if opened_ms == begin else opened_ms + interval_ms
     step = max(series.granularity_ms, interval_ms // _SAMPLES_PER_BAR)
     rows: list[list[float]] = []
     for open_ms in range(begin, end + 1, interval_ms):
@@ -355,6 +374,7 @@ def _series_bars(
         samples = [round(series.value(t * _MS), 8) for t in range(open_ms, close_ms + 1, step)]
         opened, close = samples[0], samples[-1]
         rows.append([open_ms, opened, max(samples), min(samples), close, 0, 0])
+        yield
         if len(rows) == limit:
             break
     return rows
@@ -368,7 +388,7 @@ def _query(site: Site, values: Values) -> Reply:
     step = series.granularity_ms
     start, end = _integer(values, "startAt"), _integer(values, "endAt")
     newest = (site.now_ms if end is None else min(end, site.now_ms)) // step * step
-    oldest = 0 if start is None else -(-start // step) * step
+    oldest = -(-max(series.oldest_ms, start or 0) // step) * step
     count = min(_integer(values, "maxCount") or 10, _QUERY_ROWS)
     points = range(newest, oldest - 1, -step)
     if values.get("reverse", "true") == "false" and start is not None:
@@ -513,7 +533,7 @@ _NO_PAIR = error(200, "400100", "Unsupported trading pair.")
 
 def _symbols(site: Site, values: Values) -> Reply:
     zone = values.get("market")
-    rows = [symbol_row(listing) for listing in site.listings.values()]
+    rows = [_pair(site, listing) for listing in site.listings.values()]
     return _ok([row for row in rows if zone in (None, "", row["market"])])
 
 
@@ -521,7 +541,11 @@ def _symbol(site: Site, values: Values) -> Reply:
     listing = site.listings.get(values["symbol"])
     if listing is None:
         return error(200, "900001", "The symbol does not exist.")
-    return _ok(symbol_row(listing))
+    return _ok(_pair(site, listing))
+
+
+def _pair(site: Site, listing: Listing) -> dict[str, Any]:
+    return symbol_row(listing) | {"enableTrading": site.hub.state(listing.symbol) == "Open"}
 
 
 def _currencies(site: Site, _values: Values) -> Reply:
@@ -632,7 +656,7 @@ def _stats_row(engine: Market, now_ns: int) -> dict[str, Any]:
     }
 
 
-def _spot_tickers(site: Site, _values: Values) -> Reply:
+def _spot_tickers(site: Site, _values: Values) -> Work:
     rows = []
     for symbol in site.listings:
         engine = site.engine(symbol)
@@ -645,6 +669,7 @@ def _spot_tickers(site: Site, _values: Values) -> Reply:
                 "bestAskSize": asks[0][1] if asks else None,
             }
         )
+        yield
     return _ok({"time": site.now_ms, "ticker": rows})
 
 
@@ -661,7 +686,7 @@ def _histories(_site: Site, engine: Market, _values: Values) -> list[dict[str, A
     ]
 
 
-def _spot_candles(site: Site, values: Values) -> Reply:
+def _spot_candles(site: Site, values: Values) -> Work:
     symbol = values.get("symbol", "")
     interval_ms = INTERVALS.get(values.get("type", ""))
     if symbol not in site.listings:
@@ -672,7 +697,7 @@ def _spot_candles(site: Site, values: Values) -> Reply:
     first = (_integer(values, "startAt") or 0) * 1_000
     last = (_integer(values, "endAt") or 0) * 1_000 or None
     engine = site.engine(symbol)
-    page = _candle_page(engine, interval_ms, None, last, _SPOT_CANDLES)
+    page = yield from _candle_page(engine, interval_ms, None, last, _SPOT_CANDLES)
     rows = [candle for candle in page if candle.open_ms >= first]
     return _ok(
         [

@@ -264,7 +264,8 @@ class RestHandler(RequestHandler):
         await door.hub.catch_up(route.touches(door.site, parameters))
         if member is not None and route.account_answer is not None:
             return route.account_answer(door.site, parameters, member)
-        return route.answer(door.site, parameters)
+        answer = route.answer(door.site, parameters)
+        return answer if isinstance(answer, Reply) else await door.hub.in_turns(answer)
 
     def _send_reply(self, reply: Reply) -> None:
         text = json.dumps(reply.body, separators=(",", ":"), ensure_ascii=False)

@@ -4,14 +4,12 @@ import os
 import signal
 import threading
 import time
-from types import SimpleNamespace
 
 import polars as pl
 import pytest
 
 import kucoin_research as kr
-from kucoin_research.records import Candle, Level2, Market, Ticker, Trade, schema_of
-from kucoin_research.universe import Universe
+from kucoin_research.records import Candle, Level2, Ticker, Trade, schema_of
 from tests.conftest import wait_until
 
 
@@ -352,17 +350,3 @@ def test_a_broken_dotenv_file_is_one_sentence(tmp_path):
 def test_start_after_end_is_told_for_funding_rates_too(exchange):
     with pytest.raises(kr.InvalidInput, match="lies after"):
         kr.funding_rates("XBTUSDTM", "2026-01-04", "2026-01-01", venue=exchange.venue)
-
-
-def test_a_symbol_listed_since_the_list_was_read_is_found(monkeypatch):
-    listed = [SimpleNamespace(symbol="XBTUSDTM")]
-    rest = SimpleNamespace(venue=kr.LIVE, contracts=lambda: list(listed))
-    universe, clock = Universe(), [1_000.0]
-    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
-    universe.instruments(rest, Market.FUTURES)
-    listed.append(SimpleNamespace(symbol="NEWUSDTM"))
-
-    assert "NEWUSDTM" not in universe.instruments(rest, Market.FUTURES, "NEWUSDTM")
-    clock[0] += 31.0
-    assert "NEWUSDTM" not in universe.instruments(rest, Market.FUTURES, "XBTUSDTM")
-    assert "NEWUSDTM" in universe.instruments(rest, Market.FUTURES, "NEWUSDTM")

@@ -10,9 +10,10 @@ PACKAGE = Path(__file__).parents[2] / "kucoin_research"
 RANKS = {
     "errors": 0,
     "records": 1, "units": 1, "credentials": 1, "sim": 1,
-    "instruments": 2, "topics": 2, "ring": 2, "wire": 2, "venues": 2,
+    "instruments": 2, "topics": 2, "progress": 2, "ring": 2, "wire": 2, "venues": 2,
     "account": 2, "signing": 2,
     "decode": 3, "rest": 3, "report": 3, "orderbook": 2, "integrity": 2, "tables": 2,
+    "analytics": 3, "listings": 3,
     "protocol": 4, "intake": 4, "universe": 4, "decode_pro": 4,
     "live": 5, "feeds": 5,
     "stream": 6,

@@ -3,6 +3,11 @@
 import pytest
 import requests
 
+from kucoin_research.errors import UnknownSymbol
+from kucoin_research.sim import Settings
+from kucoin_research.sim.clock import VirtualClock, parse_start
+from kucoin_research.sim.hub import Hub, listings_for
+from kucoin_research.sim.rest import Site, find_route
 from tests.unit.sim.client import base_url, data_of, get, open_exchange
 
 MINUTE_MS = 60_000
@@ -337,3 +342,65 @@ def test_spot_tickers_and_stats_agree(exchange):
         key: value for key, value in stats.items() if key != "time"
     }
     assert all(isinstance(value, str) for value in row.values())
+
+
+def steps_and_rows(site, path, **values):
+    """Answer a call by hand; how many turns it left to others, and its rows."""
+    route, _ = find_route(site.market, path)
+    work = route.answer(site, values)
+    steps = 0
+    while True:
+        try:
+            next(work)
+        except StopIteration as done:
+            return steps, done.value.body["data"]
+        steps += 1
+
+
+@pytest.mark.parametrize(
+    ("market", "path", "values"),
+    [
+        ("futures", "/api/v1/kline/query", {"symbol": "XBTUSDTM", "granularity": "1440"}),
+        ("futures", "/api/v1/kline/query", {"symbol": ".KXBTUSDT", "granularity": "1440"}),
+        ("spot", "/api/v1/market/candles", {"symbol": "BTC-USDT", "type": "1day"}),
+        ("spot", "/api/v1/market/candles", {"symbol": "BTC-USDT", "type": "30min"}),
+    ],
+)
+def test_long_history_is_built_in_steps_that_leave_turns_to_others(market, path, values):
+    hub = Hub(7, VirtualClock(parse_start(None)), listings_for(None), Settings())
+    site = Site(hub, market)
+
+    steps, rows = steps_and_rows(site, path, **values)
+    again, same_rows = steps_and_rows(site, path, **values)
+
+    assert steps >= 30  # a day of history at most between two turns
+    assert same_rows == rows
+    assert again <= len(rows) + 1
+
+
+@pytest.mark.parametrize("symbol", [".KXBTUSDT", ".XBTUSDTMPI"])
+def test_a_series_begins_with_the_history_of_its_contract(exchange, symbol):
+    rows = data_of(exchange, "/api/v1/kline/query", symbol=symbol, granularity=1440, **{"from": 1})
+
+    assert START_MS - rows[0][0] == 200 * 1_440 * MINUTE_MS
+
+
+def test_a_symbol_can_be_listed_in_another_state():
+    states = {"XBTUSDTM": "Paused", "ETHUSDTM": "Settled", "BTC-USDT": "Closed"}
+    symbols = ["XBTUSDTM", "ETHUSDTM", "SOLUSDTM", "BTC-USDT"]
+    with open_exchange(symbols=symbols, states=states) as x:
+        active = data_of(x, "/api/v1/contracts/active")
+        settled = data_of(x, "/api/v1/contracts/ETHUSDTM")
+        pairs = data_of(x, "/api/v2/symbols", "spot")
+
+    assert [(row["symbol"], row["status"]) for row in active] == [
+        ("XBTUSDTM", "Paused"),
+        ("SOLUSDTM", "Open"),
+    ]
+    assert settled["status"] == "Settled"
+    assert [row["enableTrading"] for row in pairs] == [False]
+
+
+def test_a_state_of_an_unknown_symbol_is_refused():
+    with pytest.raises(UnknownSymbol, match="states: no symbol 'NOPE'"):
+        open_exchange(states={"NOPE": "Paused"})

@@ -1,0 +1,250 @@
+"""Bars and averages made of trades. No I/O: frames in, frames out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from math import floor, fsum, isfinite, log10
+
+import polars as pl
+
+from kucoin_research.errors import ColumnMissing, InvalidInput
+from kucoin_research.instruments import Instrument
+from kucoin_research.records import CANDLE_INTERVALS, Candle, Market, market_of, schema_of
+
+__all__ = ["ohlcv", "vwap"]
+
+# KuCoin's names of intervals, and polars' durations.
+_DURATIONS = {
+    name: name.replace("month", "mo").replace("min", "m").replace("hour", "h")
+    .replace("day", "d").replace("week", "w")
+    for name in CANDLE_INTERVALS
+}  # fmt: skip
+_DURATION = re.compile(r"[1-9]\d{0,6}(ms|s|m|h|d|w|mo)")
+_NAMES = {duration: name for name, duration in _DURATIONS.items()}
+
+_BAR_SCHEMA = pl.Schema(
+    {name: kind for name, kind in schema_of(Candle).items() if name != "local_timestamp"}
+)
+_NEEDED = ("timestamp", "symbol", "price", "size")
+_LARGEST = 9e18  # what Int64 holds, about
+
+
+def ohlcv(
+    trades: pl.DataFrame,
+    every: str = "1m",
+    *,
+    volume: float | None = None,
+    instrument: Instrument | Iterable[Instrument] | None = None,
+) -> pl.DataFrame:
+    """Make candles of trades, by time or by volume; each symbol gets its own.
+
+    Parameters
+    ----------
+    trades
+        Rows of the ``trade`` channel, of any symbols. Needs ``timestamp`` (ns, UTC), ``symbol``,
+        ``price`` and ``size``; rows that lack one of the values are left out. Trades of one instant
+        are taken in the order of the rows.
+    every
+        Interval as a polars duration (``"1m"``, ``"10s"``, ``"1h"``) or by KuCoin's name
+        (``"1min"``). Intervals start on round times in UTC, weeks on Monday, as KuCoin's do.
+    volume
+        Make volume bars instead: a bar closes when so much size has traded. A trade that does not
+        fit is split, at its own price, over as many bars as it fills, so every bar holds exactly
+        this size but the last one of each symbol, which may hold less.
+    instrument
+        The instrument, or several, for the turnover: what a futures contract is worth is not in its
+        trades.
+
+    Returns
+    -------
+    pl.DataFrame
+        Columns of the ``candle`` channel without ``local_timestamp``: ``timestamp`` (open time of
+        the interval; of a volume bar, its first trade's), ``symbol``, ``interval`` (KuCoin's name
+        where it has one; ``volume:<size>``), ``open``, ``high``, ``low``, ``close``, ``volume``
+        (contracts on futures, base coins on spot) and ``turnover`` (quote currency; base coins on
+        inverse contracts; null on futures without ``instrument``). Symbols in the order of their
+        first trade, each ascending. Intervals without trades are absent. Sums are exact to 15
+        significant digits, which is what makes them equal to the exchange's.
+
+    Raises
+    ------
+    ColumnMissing
+        If a needed column is absent; the message lists those present.
+    InvalidInput
+        If ``every`` is no duration, or ``volume`` is not above 0.
+
+    Examples
+    --------
+    >>> ohlcv(trades, every="5m").columns
+    ['timestamp', 'symbol', 'interval', 'open', 'high', 'low', 'close', 'volume', 'turnover']
+    """
+    rows = _with_notional(_valid(trades, "candles"), instrument)
+    if volume is None:
+        name, duration = _interval(every)
+        bars = rows.with_columns(_floor(duration).alias("bar"))
+    else:
+        name = f"volume:{_positive(volume):.15g}"
+        bars = _split_by_volume(rows, float(volume))
+    grouped = bars.group_by("symbol", "bar", maintain_order=True).agg(
+        pl.col("timestamp").first(),
+        pl.col("price").first().alias("open"),
+        pl.col("price").max().alias("high"),
+        pl.col("price").min().alias("low"),
+        pl.col("price").last().alias("close"),
+        pl.col("size"),
+        pl.col("notional"),
+    )
+    opened = pl.col("timestamp") if volume is not None else pl.col("bar")
+    return grouped.select(
+        opened.alias("timestamp"),
+        "symbol",
+        pl.lit(name).alias("interval"),
+        "open",
+        "high",
+        "low",
+        "close",
+        _sums(grouped["size"]).alias("volume"),
+        _sums(grouped["notional"]).alias("turnover"),
+    ).cast(_BAR_SCHEMA)
+
+
+def vwap(trades: pl.DataFrame, every: str = "1m") -> pl.DataFrame:
+    """Compute the volume-weighted average price per interval, each symbol for itself.
+
+    Parameters
+    ----------
+    trades
+        Rows of the ``trade`` channel. Needs ``timestamp`` (ns, UTC), ``symbol``, ``price`` and
+        ``size``; rows that lack one of the values are left out.
+    every
+        Interval as a polars duration or by KuCoin's name, as for ``ohlcv``.
+
+    Returns
+    -------
+    pl.DataFrame
+        ``timestamp`` (interval open), ``symbol``, ``vwap`` (``sum(price * size) / sum(size)``,
+        quote currency) and ``size`` (contracts on futures, base coins on spot). Intervals without
+        trades are absent.
+
+    Raises
+    ------
+    ColumnMissing
+        If a needed column is absent; the message lists those present.
+    InvalidInput
+        If ``every`` is no duration.
+
+    Examples
+    --------
+    >>> vwap(trades, every="5m").columns
+    ['timestamp', 'symbol', 'vwap', 'size']
+    """
+    _, duration = _interval(every)
+    rows = _valid(trades, "a vwap")
+    weighted = (pl.col("price") * pl.col("size")).sum() / pl.col("size").sum()
+    return (
+        rows.with_columns(_floor(duration).alias("timestamp"))
+        .group_by("symbol", "timestamp", maintain_order=True)
+        .agg(weighted.alias("vwap"), pl.col("size").sum())
+        .select("timestamp", "symbol", "vwap", "size")
+    )
+
+
+def _valid(trades: pl.DataFrame, what: str) -> pl.DataFrame:
+    missing = [name for name in _NEEDED if name not in trades.columns]
+    if missing:
+        raise ColumnMissing(
+            f"{what} of trades cannot be made without {_listed(missing)}; "
+            f"the frame has {_listed(trades.columns) or 'no columns'}"
+        )
+    # Symbol by symbol in the order of their first row; within one, by time and else by row.
+    rows = trades.select(_NEEDED).drop_nulls().filter(pl.col("size") > 0)
+    firsts = pl.int_range(pl.len()).min().over("symbol").alias("first")
+    return rows.with_columns(firsts).sort("first", "timestamp", maintain_order=True).drop("first")
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(repr(name) for name in names)
+
+
+def _interval(every: str) -> tuple[str, str]:
+    # KuCoin's name where it has one, and polars' duration.
+    duration = _DURATIONS.get(every, every) if isinstance(every, str) else ""
+    if not _DURATION.fullmatch(duration):
+        raise InvalidInput(
+            f"every={every!r} is no interval; write it like '10s', '5m', '1h' or '1d'"
+        )
+    return _NAMES.get(duration, duration), duration
+
+
+def _floor(duration: str) -> pl.Expr:
+    return pl.col("timestamp").dt.truncate(duration)
+
+
+def _positive(volume: float) -> float:
+    is_number = isinstance(volume, int | float) and not isinstance(volume, bool)
+    if not (is_number and isfinite(volume) and volume > 0):
+        raise InvalidInput(f"volume must be a size above 0, not {volume!r}")
+    return volume
+
+
+def _with_notional(
+    rows: pl.DataFrame, instrument: Instrument | Iterable[Instrument] | None
+) -> pl.DataFrame:
+    given = [instrument] if isinstance(instrument, Instrument) else list(instrument or ())
+    known = {each.symbol: each for each in given}
+    worth = pl.lit(None, pl.Float64)
+    for symbol in rows["symbol"].unique().to_list():
+        one = known.get(symbol)
+        if one is None and market_of(symbol) is Market.FUTURES:
+            continue
+        of_symbol = pl.col("price") * pl.col("size")  # all that spot needs
+        if one is not None and one.is_inverse:
+            of_symbol = pl.col("size") / pl.col("price")
+        elif one is not None:
+            of_symbol = of_symbol * one.contract_multiplier
+        worth = pl.when(pl.col("symbol") == symbol).then(of_symbol).otherwise(worth)
+    return rows.with_columns(worth.alias("notional"))
+
+
+def _split_by_volume(rows: pl.DataFrame, volume: float) -> pl.DataFrame:
+    # In integers of a power of ten, as sums of decimal fractions in floats would drift: 0.1 + 0.2
+    # is not 0.3, and a bar of 0.3 would stay open.
+    scale = _scale(max(float(rows["size"].sum()), volume))
+    whole = round(volume * scale)
+    if not whole:
+        raise InvalidInput(f"volume={volume!r} is too small beside the size traded")
+    units = (pl.col("size") * scale).round().cast(pl.Int64)
+    end = units.cum_sum().over("symbol")
+    pieces = (
+        rows.with_columns(units.alias("units"), end.alias("end"))
+        .filter(pl.col("units") > 0)
+        .with_columns((pl.col("end") - pl.col("units")).alias("begin"))
+        .with_columns(
+            pl.int_ranges(pl.col("begin") // whole, (pl.col("end") - 1) // whole + 1).alias("bar")
+        )
+        .explode("bar")
+    )
+    upper = pl.min_horizontal(pl.col("end"), (pl.col("bar") + 1) * whole)
+    lower = pl.max_horizontal(pl.col("begin"), pl.col("bar") * whole)
+    part = upper - lower
+    share = part / pl.col("units")
+    return pieces.with_columns(
+        (part / scale).alias("size"), (pl.col("notional") * share).alias("notional")
+    )
+
+
+def _scale(total: float) -> int:
+    # As many decimals as a whole sum leaves room for; KuCoin has up to ten.
+    return int(10 ** max(0, min(10, floor(log10(_LARGEST / max(total, 1.0))))))
+
+
+def _sums(lists: pl.Series) -> pl.Series:
+    # fsum adds without rounding; the last digits of a float are then what the decimal sum has not.
+    sums = [_sum(values) for values in lists.to_list()]
+    return pl.Series(lists.name, sums, pl.Float64)
+
+
+def _sum(values: list[float | None]) -> float | None:
+    present = [value for value in values if value is not None]
+    return float(f"{fsum(present):.15g}") if len(present) == len(values) else None

@@ -1,0 +1,122 @@
+"""The last symbol list of each exchange on this disk, so that its symbols are known offline."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+import msgspec
+
+from kucoin_research.instruments import Instrument
+from kucoin_research.records import Market
+
+__all__ = ["Listing", "ListingFiles", "cache_folder"]
+
+log = logging.getLogger(__name__)
+
+_FORMAT = 1
+
+
+class Listing(NamedTuple):
+    """What a market lists, and when that was read, ns UTC."""
+
+    read_at: int
+    instruments: dict[str, Instrument]
+
+
+class _File(msgspec.Struct):
+    format: int
+    url: str
+    market: Market
+    read_at: int
+    instruments: list[Instrument]
+
+
+def cache_folder(environ: Mapping[str, str] | None = None, platform: str = sys.platform) -> Path:
+    """Find the folder that the platform keeps for files that may be lost.
+
+    Parameters
+    ----------
+    environ
+        The environment, ``os.environ`` unless given.
+    platform
+        As in ``sys.platform``.
+
+    Returns
+    -------
+    Path
+        ``kucoin_research`` in ``XDG_CACHE_HOME`` wherever that is set, else in ``LOCALAPPDATA`` on
+        Windows, in ``~/Library/Caches`` on macOS and in ``~/.cache`` elsewhere. It may not exist.
+    """
+    environ = os.environ if environ is None else environ
+    chosen = environ.get("XDG_CACHE_HOME", "")
+    if platform == "win32":
+        chosen = chosen or environ.get("LOCALAPPDATA", "")
+    # XDG: a path that is not absolute is to be ignored.
+    if chosen and Path(chosen).is_absolute():
+        return Path(chosen) / "kucoin_research"
+    home = Path.home()
+    usual = {"win32": home / "AppData" / "Local", "darwin": home / "Library" / "Caches"}
+    return usual.get(platform, home / ".cache") / "kucoin_research"
+
+
+class ListingFiles:
+    """One JSON file per exchange and market.
+
+    A file that is torn, corrupt or of another format counts as missing, and is written anew.
+
+    Parameters
+    ----------
+    folder
+        Where; ``cache_folder()`` unless given. Made when first needed.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._folder = folder
+
+    def path(self, url: str, market: Market) -> Path:
+        """Name the file of a market at an address."""
+        host = re.sub(r"[^a-z0-9.-]", "_", urlsplit(url).netloc.lower())
+        return (self._folder or cache_folder()) / f"symbols_{market}_{host}.json"
+
+    def load(self, url: str, market: Market) -> Listing | None:
+        """Read a market's list; None where there is none that can be trusted."""
+        try:
+            content = msgspec.json.decode(self.path(url, market).read_bytes(), type=_File)
+        except (OSError, RuntimeError, ValueError, msgspec.MsgspecError) as error:
+            if not isinstance(error, FileNotFoundError):
+                log.info("no symbol list on disk: %s", error)
+            return None
+        if (content.format, content.url, content.market) != (_FORMAT, url, market):
+            return None
+        return Listing(content.read_at, {each.symbol: each for each in content.instruments})
+
+    def store(self, url: str, market: Market, listing: Listing) -> None:
+        """Write a market's list, whole or not at all. A disk that refuses is logged, no more."""
+        content = _File(_FORMAT, url, market, listing.read_at, list(listing.instruments.values()))
+        try:
+            path = self.path(url, market)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _replace(path, msgspec.json.encode(content))
+        except (OSError, RuntimeError) as error:  # RuntimeError: there is no home folder
+            log.warning("the symbol list could not be kept: %s", error)
+
+
+def _replace(path: Path, content: bytes) -> None:
+    # In the same folder, so that the last step is a rename: readers see the old file or the new.
+    handle, name = tempfile.mkstemp(prefix=f"{path.name}.", dir=path.parent)
+    draft = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        draft.replace(path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise

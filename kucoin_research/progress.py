@@ -1,0 +1,68 @@
+"""Progress bars, in the terminal and the notebook."""
+
+from __future__ import annotations
+
+import warnings
+from types import TracebackType
+from typing import Any, Self
+
+__all__ = ["Download", "quiet_tqdm"]
+
+
+def quiet_tqdm(**options: Any) -> Any:
+    """Make a bar of ``tqdm.auto`` with the options given."""
+    with warnings.catch_warnings():
+        # Without ipywidgets tqdm warns and falls back to text, which is all right.
+        warnings.simplefilter("ignore")
+        from tqdm.auto import tqdm
+
+        return tqdm(**options)
+
+
+class Download:
+    """Progress of a download of several pages; one that is done at once shows no bar.
+
+    Call it with the share done, 0 to 1, and the rows so far.
+
+    Parameters
+    ----------
+    name
+        What is downloaded.
+    shown
+        Whether to show a bar.
+    """
+
+    def __init__(self, name: str, *, shown: bool) -> None:
+        self._name = name
+        self._shown = shown
+        self._bar: Any = None
+        self._share = 0.0
+        self._rows = 0
+
+    def __call__(self, share: float, rows: int) -> None:
+        """Tell how far it is."""
+        self._share, self._rows = share, rows
+        if self._bar is None:
+            if not self._shown or share >= 1.0:
+                return
+            form = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
+            self._bar = quiet_tqdm(total=1.0, desc=self._name, bar_format=form, mininterval=0.1)
+        self._bar.set_postfix_str(f"{rows:,} rows", refresh=False)
+        self._bar.update(share - self._bar.n)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.close()
+        if isinstance(error, KeyboardInterrupt):
+            error.add_note(
+                f"{self._name}: interrupted at {self._share:.0%}; nothing is returned, "
+                f"{self._rows:,} rows are dropped; fetch a shorter span"
+            )
