@@ -8,8 +8,14 @@ PYTHON ?= $(shell for each in python3 python3.13 python3.12 python3.11; do \
 	"$$each" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$each"; break; }; done)
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# Other people's KuCoin clients live here, apart from ours; tests/interop runs them.
+INTEROP := .venv-interop
+INTEROP_READY := $(INTEROP)/.ready
 
-.PHONY: help setup demo test test-all test-lowest check format lab bench notebooks build lock clean
+INTEROP_EXTRA = $(PYTHON) -c 'import tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
+	print(*project["optional-dependencies"]["interop"], sep="\n")'
+
+.PHONY: help setup interop demo test test-all test-lowest check format lab bench notebooks build lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 14
@@ -28,10 +34,25 @@ $(READY): pyproject.toml constraints.txt
 	fi
 	@touch $@
 
+interop: $(INTEROP_READY)  ## build .venv-interop: other people's KuCoin clients, for tests/interop
+
+$(INTEROP_READY): pyproject.toml constraints-interop.txt
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; set PYTHON=/path/to/python"; exit 1; }
+	@rm -f $@; mkdir -p $(INTEROP); $(INTEROP_EXTRA) > $(INTEROP)/requirements.txt
+	@if command -v uv >/dev/null; then \
+		uv venv --quiet --allow-existing --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" $(INTEROP) && \
+		uv pip install --quiet --python $(INTEROP)/bin/python --constraint constraints-interop.txt --requirement $(INTEROP)/requirements.txt; \
+	else \
+		$(PYTHON) -m venv $(INTEROP) && \
+		$(INTEROP)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints-interop.txt --requirement $(INTEROP)/requirements.txt; \
+	fi
+	@touch $@
+
 demo: $(READY)  ## stream from the simulated exchange and show the frames
 	$(BIN)/kucoin-research demo
 
 test: $(READY)  ## run everything that CI runs
+	-@$(MAKE) --no-print-directory interop  # where it cannot be built, tests/interop fails (CI) or says so
 	$(BIN)/python -m pytest
 	$(BIN)/python -m pytest --nbval --nbval-sanitize-with notebooks/sanitize.cfg -p no:cacheprovider notebooks
 
@@ -68,10 +89,12 @@ test-all:  ## run the tests on every supported Python that is found
 test-lowest:  ## run the tests with the oldest dependencies that pyproject.toml allows (needs uv)
 	uv venv --quiet --allow-existing --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" .venv-lowest
 	uv pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct --editable '.[test]'
+	-@$(MAKE) --no-print-directory interop
 	.venv-lowest/bin/python -m pytest
 
-lock:  ## write constraints.txt anew from pyproject.toml (needs uv)
-	uv pip compile --quiet --universal --upgrade --all-extras --no-header --no-annotate pyproject.toml --output-file constraints.txt
+lock:  ## write both constraints files anew from pyproject.toml (needs uv)
+	uv pip compile --quiet --universal --upgrade --extra lab --extra test --extra dev --no-header --no-annotate pyproject.toml --output-file constraints.txt
+	$(INTEROP_EXTRA) | uv pip compile --quiet --universal --upgrade --python-version 3.11 --no-header --no-annotate - --output-file constraints-interop.txt
 
 clean:  ## remove what the targets made
 	rm -rf $(VENV) .venv-* build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import atexit
+import os
 import threading
 import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime
+from numbers import Integral
 from typing import Any, overload
+from weakref import WeakValueDictionary
 
 import polars as pl
 
 from kucoin_research import sim
 from kucoin_research.collect import Limit, collect
 from kucoin_research.credentials import Credentials, environment
-from kucoin_research.errors import Incomplete, InvalidInput
+from kucoin_research.errors import Incomplete, InvalidInput, KucoinResearchError
 from kucoin_research.instruments import Instrument, resolve_symbol, symbol_frame
 from kucoin_research.intake import Subscription
 from kucoin_research.integrity import Verdict
@@ -24,6 +27,7 @@ from kucoin_research.records import (
     Level2,
     Market,
     Record,
+    Status,
     Trade,
     market_of,
     parse_channel,
@@ -53,8 +57,10 @@ __all__ = [
 ]
 
 _universe = Universe()
-_registry_lock = threading.Lock()  # guards _running and _demo
-_running: dict[str, Stream] = {}
+_registry_lock = threading.Lock()  # guards _running
+# Weak: a running stream is kept by its threads, and one that has ended must not keep its rows.
+_running: WeakValueDictionary[str, Stream] = WeakValueDictionary()
+_demo_lock = threading.Lock()  # guards _demo
 _demo: SimulatedExchange | None = None
 
 Symbols = str | Iterable[str]
@@ -101,10 +107,9 @@ def simulate(*, seed: int = 7, speed: float = 1.0, **options: Any) -> SimulatedE
 def _start_demo() -> Venue:
     # One per process, gone at exit: daemon threads and sockets of this process only.
     global _demo
-    with _registry_lock:
+    with _demo_lock:
         if _demo is None or _demo.is_closed:
             _demo = simulate()
-            atexit.register(_demo.close)
         push = (_demo.futures_push_url, _demo.spot_push_url)
         return Venue(_demo.futures_url, _demo.spot_url, "demo", *push)
 
@@ -163,7 +168,7 @@ def _plan(
             rest.venue.push_url(its_market)
     for symbol in names:
         its_market = market_of(symbol, market)
-        resolve_symbol(symbol, _universe.instruments(rest, its_market), its_market)
+        resolve_symbol(symbol, _universe.instruments(rest, its_market, symbol), its_market)
     return subscriptions
 
 
@@ -184,24 +189,33 @@ def _start(
     on_payload: Callable[[bytes], object] | None = None,
 ) -> Stream:
     its_feed = feed_of(feed)
-    if isinstance(capacity, bool) or not isinstance(capacity, int) or capacity < 1:
-        raise InvalidInput(f"capacity must be a whole number of rows above 0, not {capacity!r}")
+    capacity = _whole(capacity, "capacity", "rows")
     rest = Rest(find_venue(venue))
     try:
         subscriptions = _plan(symbols, channels, market, rest, its_feed)
+        name = name or _default_name(subscriptions, its_feed)
+        stream = Stream(
+            subscriptions, rest, capacity=capacity, name=name, on_payload=on_payload, feed=its_feed
+        )
     except BaseException:
         rest.close()
         raise
-    name = name or _default_name(subscriptions, its_feed)
-    stream = Stream(
-        subscriptions, rest, capacity=capacity, name=name, on_payload=on_payload, feed=its_feed
-    )
-    with _registry_lock:
-        replaced = _running.get(name)
-        _running[name] = stream
-    if replaced is not None:
-        replaced.stop()
-    return stream.start()
+    try:
+        with _registry_lock:
+            replaced = _running.pop(name, None)
+            _running[name] = stream  # now the last: the order is that of the starts
+        if replaced is not None:
+            replaced.stop()
+        return stream.start()
+    except BaseException:
+        stream.stop()
+        raise
+
+
+def _whole(value: object, name: str, unit: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
+        raise InvalidInput(f"{name} must be a whole number of {unit} above 0, not {value!r}")
+    return int(value)
 
 
 def _default_name(subscriptions: list[Subscription], feed: Feed) -> str:
@@ -237,7 +251,7 @@ def stream(
     venue
         See ``find_venue``.
     capacity
-        Rows kept per channel.
+        Rows kept per channel, of all its symbols together.
     credentials
         For private channels; the public ones take none.
     name
@@ -335,8 +349,9 @@ def stream_to_frame(
         How long, on the venue's clock from the moment every subscription is answered; added up when
         both are given.
     rows
-        End once every channel has that many rows, and return no more than that of each. Without
-        any of the three, only an interrupt ends it.
+        End once every channel has that many rows, of all symbols together, and return no more than
+        that of each (``status`` does not count and comes whole). Without any of the three, only an
+        interrupt ends it.
     market, venue, credentials
         As for ``stream``.
     progress
@@ -354,8 +369,8 @@ def stream_to_frame(
     Raises
     ------
     Incomplete
-        With ``strict=True``, if the verdict is ``INCOMPLETE``; ``.frame`` and ``.report`` hold what
-        there is.
+        If the stream fails for good after rows have arrived; with ``strict=True`` also if the
+        verdict is ``INCOMPLETE``. ``.frame`` and ``.report`` hold what there is.
     UnknownChannel, ChannelNotOffered, UnknownSymbol, InvalidInput
         Before anything is subscribed to.
     Unreachable
@@ -373,21 +388,40 @@ def stream_to_frame(
     handle = _start(
         symbols, names, market=market, venue=venue, capacity=2**40, name=None, feed=feed
     )
-    with handle:
+    failure = None
+    try:
         collect(handle, names, limit, progress=progress)
-    frames = {name: handle.frame(name) for name in names}
-    if limit.rows is not None:
-        frames = {name: frame.head(limit.rows) for name, frame in frames.items()}
+    except KucoinResearchError as error:
+        failure = error
+    finally:
+        _end(handle)
+    frames = {name: _collected(handle, name, limit.rows) for name in names}
+    if failure is not None and all(frame.is_empty() for frame in frames.values()):
+        raise failure
     result = frames[names[0]] if isinstance(channels, str) else frames
+    if failure is None and not (strict and handle.verdict is Verdict.INCOMPLETE):
+        return result
     report = handle.report()
-    if strict and report.verdict is Verdict.INCOMPLETE:
-        raise Incomplete(
-            f"data of {handle.name} is missing: {_first_reason(report.channels)}; "
-            "the exception's .frame and .report hold what there is",
-            frame=result,
-            report=report,
-        )
-    return result
+    raise Incomplete(
+        f"data of {handle.name} is missing: {failure or _first_reason(report.channels)}; "
+        "the exception's .frame and .report hold what there is",
+        frame=result,
+        report=report,
+    ) from failure
+
+
+def _end(handle: Stream) -> None:
+    try:
+        handle.stop()
+    except KeyboardInterrupt:
+        # All is stopping by now; the interrupt is for the waiting, and must not cost the rows.
+        handle.stop(timeout=0.0)
+
+
+def _collected(handle: Stream, name: str, rows: int | None) -> pl.DataFrame:
+    channel = parse_channel(name)
+    frame = handle.frame(str(channel))  # "candle" is 1min here, whatever else streams
+    return frame if rows is None or channel.record is Status else frame.head(rows)
 
 
 def _first_reason(entries: Iterable[Any]) -> str:
@@ -401,29 +435,41 @@ def _first_reason(entries: Iterable[Any]) -> str:
 def running() -> list[Stream]:
     """List the streams of this process that have not been stopped, in the order of their start."""
     with _registry_lock:
-        for name in [name for name, each in _running.items() if each.stopping.is_set()]:
-            del _running[name]
-        return list(_running.values())
+        return [each for each in _running.values() if not each.stopping.is_set()]
 
 
 @atexit.register
-def _stop_all() -> None:
-    for each in running():
-        each.stop(timeout=1.0)
+def _close_all() -> None:
+    streams = running()
+    for timeout in (0.0, 1.0):  # all are told first, so that they end together
+        for each in streams:
+            each.stop(timeout)
+    if _demo is not None:
+        _demo.close()
+
+
+def _forget_all() -> None:
+    # In a forked child: threads and sockets are the parent's, and locks may have been held.
+    global _universe, _registry_lock, _running, _demo_lock, _demo
+    for each in list(_running.values()):
+        each.disown()
+    _universe = Universe()
+    _registry_lock, _demo_lock = threading.Lock(), threading.Lock()
+    _running, _demo = WeakValueDictionary(), None
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_forget_all)
 
 
 # -- metadata and history over REST ----------------------------------------------------------------
-
-
-def _instruments(rest: Rest, market: Market) -> dict[str, Instrument]:
-    return _universe.instruments(rest, market)
 
 
 def _known(symbol: str, rest: Rest, market: str | None = None) -> Market:
     if not isinstance(symbol, str):
         raise InvalidInput(f"symbol must be a string, not {symbol!r}")
     its_market = market_of(symbol, market)
-    resolve_symbol(symbol, _instruments(rest, its_market), its_market)
+    resolve_symbol(symbol, _universe.instruments(rest, its_market, symbol), its_market)
     return its_market
 
 
@@ -443,7 +489,7 @@ def symbols(market: str = "futures", *, venue: Venue | str | None = None) -> pl.
         One row per instrument, one column per field of ``Instrument``.
     """
     with Rest(find_venue(venue)) as rest:
-        return symbol_frame(_instruments(rest, market_of("", market)).values())
+        return symbol_frame(_universe.instruments(rest, market_of("", market)).values())
 
 
 def get_active_symbols(market: str = "futures", *, venue: Venue | str | None = None) -> list[str]:
@@ -457,7 +503,7 @@ def get_active_symbols(market: str = "futures", *, venue: Venue | str | None = N
         See ``find_venue``.
     """
     with Rest(find_venue(venue)) as rest:
-        listed = _instruments(rest, market_of("", market)).values()
+        listed = _universe.instruments(rest, market_of("", market)).values()
         return [each.symbol for each in listed if each.is_open]
 
 
@@ -472,7 +518,7 @@ def instrument(
         With near matches.
     """
     with Rest(find_venue(venue)) as rest:
-        return _instruments(rest, _known(symbol, rest, market))[symbol]
+        return _universe.instruments(rest, _known(symbol, rest, market), symbol)[symbol]
 
 
 def _frame(rows: Iterable[Record], record: type[Record]) -> pl.DataFrame:
@@ -506,6 +552,13 @@ def _instant(when: When, name: str) -> int | None:
     )
 
 
+def _span(start: When, end: When) -> tuple[int | None, int | None]:
+    since, until = _instant(start, "start"), _instant(end, "end")
+    if since is not None and until is not None and since > until:
+        raise InvalidInput(f"start={start!r} lies after end={end!r}")
+    return since, until
+
+
 def candles(
     symbol: str,
     interval: str = "1min",
@@ -537,9 +590,7 @@ def candles(
     """
     channel = parse_channel(f"candle:{interval}")
     assert channel.interval is not None  # a candle has one
-    span = _instant(start, "start"), _instant(end, "end")
-    if None not in span and span[0] > span[1]:  # type: ignore[operator]
-        raise InvalidInput(f"start={start!r} lies after end={end!r}")
+    span = _span(start, end)
     with Rest(find_venue(venue)) as rest:
         its_market = _known(symbol, rest, market)
         rows = rest.candles(symbol, channel.interval, *span, market=its_market)
@@ -575,12 +626,13 @@ def funding_rates(
     pl.DataFrame
         Columns of the ``funding_rate`` channel, ascending; ``timestamp`` is the settlement.
     """
+    since, until = _span(start, end)
     with Rest(find_venue(venue)) as rest:
         its_market = _known(symbol, rest)
         if its_market is not Market.FUTURES:
             raise InvalidInput(f"{symbol!r} is a spot pair; only futures have funding rates")
-        until = _instant(end, "end") or rest.server_time(its_market)
-        since = _instant(start, "start") or until - 7 * 86_400 * 1_000_000_000
+        until = rest.server_time(its_market) if until is None else until
+        since = until - 7 * 86_400 * 1_000_000_000 if since is None else since
         return _frame(rest.funding_rates(symbol, since, until), FundingRate)
 
 
@@ -606,14 +658,13 @@ def order_book(
         Columns of the ``level2`` channel, ``is_snapshot`` true: bids best first, then asks
         best first.
     """
-    if isinstance(depth, bool) or not isinstance(depth, int) or depth < 1:
-        raise InvalidInput(f"depth must be a whole number of levels above 0, not {depth!r}")
+    depth = _whole(depth, "depth", "levels")
     with Rest(find_venue(venue)) as rest:
         book = rest.order_book(symbol, depth, market=_known(symbol, rest, market))
         now_ns = time.time_ns()
         rows = [
             Level2(book.timestamp, now_ns, symbol, book.sequence, True, side, price, size)
-            for side, levels in (("buy", book.bids[:depth]), ("sell", book.asks[:depth]))
+            for side, levels in (("buy", book.bids), ("sell", book.asks))
             for price, size in levels
         ]
         return _frame(rows, Level2)

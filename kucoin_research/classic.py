@@ -13,18 +13,19 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from kucoin_research import api
 from kucoin_research.credentials import Credentials, environment
 from kucoin_research.decode import Broken, Decoder
-from kucoin_research.errors import InvalidInput, MessageBroken
+from kucoin_research.errors import ConnectionLost, InvalidInput, MessageBroken
 from kucoin_research.records import Market, Ticker, market_of
 from kucoin_research.stream import State, Stream
-from kucoin_research.tables import csv_name
+from kucoin_research.tables import append_lines, csv_name
 from kucoin_research.venues import Venue
+
+if TYPE_CHECKING:
+    import pandas as pd  # takes as long to import as all the rest
 
 __all__ = ["DataProcessor", "KuCoinWebSocket"]
 
@@ -121,7 +122,7 @@ class KuCoinWebSocket:
         """
         if self.stream is not None:
             self.stream.stop()
-        self.stream = api._start(  # noqa: SLF001  the front door has no tap for raw messages
+        self.stream = stream = api._start(  # noqa: SLF001  the front door has no tap for raw messages
             symbol,
             channels,
             market=self.market_type,
@@ -130,18 +131,25 @@ class KuCoinWebSocket:
             name=None,
             on_payload=self._take if self.verbose or self.on_message else None,
         )
-        self.ws = _Socket(self.stream)
-        self.stream.wait_until_live(_CONNECT_TIMEOUT)
-        if self.stream.error is not None:
-            error = self.stream.error
-            self.stream.stop()
-            raise error
+        self.ws = _Socket(stream)
+        try:
+            is_live = stream.wait_until_live(_CONNECT_TIMEOUT)
+            if stream.error is not None:
+                raise stream.error
+            if not is_live:
+                raise ConnectionLost(
+                    f"{stream.name!r} was not live within {_CONNECT_TIMEOUT:.0f} s; "
+                    "check the network, or try venue='demo'"
+                )
+        except BaseException:
+            stream.stop()
+            raise
         self._send_ping()
 
     def _take(self, payload: bytes) -> None:
         try:
             message = json.loads(payload)
-        except ValueError:
+        except (ValueError, RecursionError):
             return  # counted and told by the stream itself
         if self.verbose:
             log.info("%s", payload.decode(errors="replace"))
@@ -203,12 +211,13 @@ class DataProcessor:
     """
 
     def __init__(self, symbol: str, *, folder: str | Path = ".") -> None:
+        csv_name(symbol, "ticker")  # a symbol that cannot name a file is refused now
         self.symbol = symbol
         self.folder = Path(folder)
+        self._market = market_of(symbol)
         self._rows: list[Ticker] = []
         self._saved = 0
-        self._decoder = Decoder(market_of(symbol))
-        csv_name(symbol, "ticker")  # a symbol that cannot name a file is refused now
+        self._decoder = Decoder(self._market)
 
     def process_ticker(self, message: str | bytes | Mapping[str, Any]) -> dict[str, Any]:
         """Take one ticker message.
@@ -226,13 +235,15 @@ class DataProcessor:
         Raises
         ------
         MessageBroken
-            If it is no ticker message.
+            If it is no ticker message of the symbol.
         """
-        payload = _bytes(message, self.symbol, market_of(self.symbol))
+        payload = _bytes(message, self.symbol, self._market)
         item = self._decoder.decode(payload, time.time_ns())
         if not isinstance(item, Ticker):
             why = item.reason if isinstance(item, Broken) else f"it is a {type(item).__name__}"
             raise MessageBroken(f"no ticker message of {self.symbol}: {why}")
+        if item.symbol != self.symbol:
+            raise MessageBroken(f"no ticker message of {self.symbol}: it is of {item.symbol}")
         self._rows.append(item)
         return _row(item)
 
@@ -247,18 +258,24 @@ class DataProcessor:
         Returns
         -------
         Path
-            The file. Rows already in it stay.
+            The file, its folder made where missing. Rows already in it stay; if it has other
+            columns or a torn last line, the rows go to a new one beside it.
         """
-        path = self.folder / csv_name(self.symbol, "ticker", datetime.now(UTC))
+        self.folder.mkdir(parents=True, exist_ok=True)
         fresh = self._rows[self._saved :]
-        is_new = not path.exists()
-        if fresh or is_new:
-            _frame(fresh).to_csv(path, mode="a", header=is_new, index=False, lineterminator="\n")
+        header, lines = _frame([]), _frame(fresh)
+        path = append_lines(
+            header.to_csv(index=False, lineterminator="\n"),
+            lines.to_csv(index=False, header=False, lineterminator="\n"),
+            self.folder / csv_name(self.symbol, "ticker", datetime.now(UTC)),
+        )
         self._saved += len(fresh)
         return path
 
 
 def _row(ticker: Ticker) -> dict[str, Any]:
+    import pandas as pd
+
     values = ticker._asdict()
     row = {name: values[column] for column, name in _COLUMNS.items()}
     row["timestamp"] = pd.Timestamp(row["timestamp"], unit="ns", tz="UTC")
@@ -266,6 +283,8 @@ def _row(ticker: Ticker) -> dict[str, Any]:
 
 
 def _frame(rows: list[Ticker]) -> pd.DataFrame:
+    import pandas as pd
+
     frame = pd.DataFrame(rows, columns=list(Ticker._fields))
     frame["timestamp"] = pd.to_datetime(frame["timestamp"], unit="ns", utc=True)
     return frame[list(_COLUMNS)].rename(columns=_COLUMNS)

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import logging
+import math
+import os
 import signal
 import sys
+import tempfile
 import threading
+import time
+from collections import Counter
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -18,7 +24,7 @@ import polars as pl
 from kucoin_research import api
 from kucoin_research.collect import Limit, collect
 from kucoin_research.errors import InvalidInput, KucoinResearchError
-from kucoin_research.records import Record
+from kucoin_research.records import Record, Status, parse_channel
 from kucoin_research.stream import Stream
 from kucoin_research.tables import append_csv, csv_name
 
@@ -27,6 +33,9 @@ __all__ = ["main"]
 DONE, FAILED, WRONG_USE = 0, 1, 2
 
 _DEMO_ROWS = 1_000
+_SAVE_INTERVAL = 1.0
+_ALL = "all"  # of the status channel, whose rows mostly belong to no symbol
+_WORDS_OF_ITS_OWN = ("-h", "--help", "--version")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -43,8 +52,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         0 done, 2 wrong use, 1 anything else. Every failure is told in one line on stderr.
     """
     words = list(sys.argv[1:] if argv is None else argv)
-    if words and words[0] not in _COMMANDS and not words[0].startswith("-"):
-        words.insert(0, "stream")  # the short form: a symbol comes first
+    if words and words[0] not in (*_COMMANDS, *_WORDS_OF_ITS_OWN):
+        words.insert(0, "stream")  # the short form: a symbol or an option of it comes first
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a console that lacks "·" shows "?" instead of dying
+            stream.reconfigure(errors="replace")
     try:
         arguments = _parser().parse_args(words)
         status: int = arguments.run(arguments)
@@ -52,6 +64,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return error.code if isinstance(error.code, int) else WRONG_USE
     except InvalidInput as error:
         return _complain(error, WRONG_USE)
+    except BrokenPipeError:  # `| head`: nobody reads on, and nobody is to be told
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
     except (KucoinResearchError, OSError) as error:
         return _complain(error, FAILED)
     except KeyboardInterrupt:
@@ -95,7 +111,9 @@ def _describe_stream(parser: argparse.ArgumentParser) -> None:
         help="ticker bbo trade candle[:5min] depth depth5 depth50 mark_price funding_rate snapshot",
     )
     parser.add_argument("--market", choices=["futures", "spot"], help="override the spelling's")
-    parser.add_argument("--timeout", type=float, metavar="SECONDS", help="until Ctrl-C if left out")
+    parser.add_argument(
+        "--timeout", type=_seconds, metavar="SECONDS", help="until Ctrl-C if left out"
+    )
     parser.add_argument(
         "--save-data", action="store_true", help="write <SYMBOL>_<channel>_<date>.csv here"
     )
@@ -110,15 +128,28 @@ def _add_venue(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _seconds(text: str) -> float:
+    with contextlib.suppress(ValueError):
+        if 0 < float(text) < math.inf:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"must be a positive number of seconds, not {text!r}")
+
+
+def _port(text: str) -> int:
+    if text.isdecimal() and int(text) < 65_536:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"must be from 0 (any free one) to 65535, not {text!r}")
+
+
 def _stream(arguments: argparse.Namespace) -> int:
-    limit = Limit.of(None, arguments.timeout, None)
     _log_to_stderr(verbose=arguments.verbose)
-    if arguments.save_data:
-        for symbol in arguments.symbols:
-            csv_name(symbol, "ticker")  # refused before anything is streamed
+    _end_in_order()
+    symbols = list(dict.fromkeys(arguments.symbols))
+    channels = list(dict.fromkeys(arguments.channels))
+    saver = _Saver(symbols, channels) if arguments.save_data else None
     handle = api._start(  # noqa: SLF001  stream() with everything kept
-        arguments.symbols,
-        arguments.channels,
+        symbols,
+        channels,
         market=arguments.market,
         venue=arguments.venue,
         capacity=2**40,
@@ -126,28 +157,120 @@ def _stream(arguments: argparse.Namespace) -> int:
     )
     try:
         if arguments.verbose:
-            handle.attach(_print_record)
-        collect(handle, arguments.channels, limit, progress=not arguments.verbose)
+            handle.attach(_Printer(handle))
+        collect(
+            handle,
+            channels,
+            Limit.of(None, arguments.timeout, None),
+            progress=not arguments.verbose,
+            on_look=None if saver is None else lambda: saver.save(handle),
+        )
     finally:
-        handle.stop()
-        if arguments.save_data:
-            _save(handle, arguments.symbols, arguments.channels)
-    for channel in arguments.channels:
-        print(handle.frame(channel))
-    print(handle.report())
-    return DONE
-
-
-def _print_record(record: Record) -> None:
-    print(record)
-
-
-def _save(handle: Stream, symbols: Sequence[str], channels: Sequence[str]) -> None:
+        _stop(handle)
+        is_saved = saver is None or saver.finish(handle)
     for channel in channels:
-        for symbol in symbols:
-            rows = handle.frame(channel, symbol)
-            path = append_csv(rows, Path(csv_name(symbol, channel)))
-            print(f"{rows.height:,} rows written to {path}")
+        print(handle.frame(_name(channel)))
+    print(handle.report())
+    return DONE if is_saved else FAILED
+
+
+def _end_in_order() -> None:
+    # `kill`, a closed terminal or a shutdown end it as Ctrl-C does: with the rows saved.
+    for name in ("SIGTERM", "SIGHUP", "SIGBREAK"):
+        if hasattr(signal, name) and threading.current_thread() is threading.main_thread():
+            signal.signal(getattr(signal, name), signal.default_int_handler)
+
+
+def _stop(handle: Stream) -> None:
+    try:
+        handle.stop()
+    except KeyboardInterrupt:
+        handle.stop(timeout=0.0)  # the interrupt is for the waiting; the rows are still saved
+
+
+def _name(channel: str) -> str:
+    # Plain "candle" means 1min here, also where other intervals are streamed.
+    return str(parse_channel(channel))
+
+
+class _Printer:
+    """Prints records until nobody reads them any more."""
+
+    def __init__(self, handle: Stream) -> None:
+        self._handle = handle
+
+    def __call__(self, record: Record) -> None:
+        try:
+            print(record)
+        except BrokenPipeError:
+            self._handle.stop()
+            raise
+
+
+class _Saver:
+    """Writes rows to CSV files as they come, so that a crash costs a second at most.
+
+    Rows that cannot be written are kept, and tried again; at the end they go to the folder for
+    temporary files, if there is no other way.
+    """
+
+    def __init__(self, symbols: Sequence[str], channels: Sequence[str]) -> None:
+        self._files = [
+            (channel, symbol)
+            for channel in channels
+            for symbol in (symbols if parse_channel(channel).record is not Status else [_ALL])
+        ]
+        self._seen: Counter[tuple[str, str]] = Counter()  # rows of the channel looked through
+        self._written: Counter[Path] = Counter()
+        self._next = 0.0
+        self._has_complained = False
+        for channel, symbol in self._files:
+            csv_name(symbol, channel)  # refused before anything is streamed
+        self._try_folder()
+
+    @staticmethod
+    def _try_folder() -> None:
+        with tempfile.TemporaryFile(dir=Path.cwd()):  # raises before anything is streamed
+            pass
+
+    def save(self, handle: Stream) -> None:
+        """Write what is new, at most once a second."""
+        now = time.monotonic()
+        if now < self._next:
+            return
+        self._next = now + _SAVE_INTERVAL
+        try:
+            self._write_all(handle, Path())
+        except OSError as error:
+            if not self._has_complained:
+                _complain(f"rows cannot be saved now and are kept: {error}", FAILED)
+            self._has_complained = True
+
+    def finish(self, handle: Stream) -> bool:
+        """Write the rest and say where; ``False`` if it did not go where it belongs."""
+        is_in_place = True
+        try:
+            self._write_all(handle, Path())
+        except OSError as error:
+            refuge = Path(tempfile.mkdtemp(prefix="kucoin-research-"))
+            _complain(f"rows cannot be saved here ({error}); the rest is in {refuge}", FAILED)
+            self._write_all(handle, refuge)
+            is_in_place = False
+        for path, rows in self._written.items():
+            print(f"{rows:,} rows written to {path}")
+        return is_in_place
+
+    def _write_all(self, handle: Stream, folder: Path) -> None:
+        for channel, symbol in self._files:
+            arrived = handle.frame(_name(channel))
+            seen = self._seen[channel, symbol]
+            rows = arrived[seen:]
+            if symbol != _ALL:
+                rows = rows.filter(pl.col("symbol") == symbol)
+            if rows.height or (channel, symbol) not in self._seen:
+                path = append_csv(rows, folder / csv_name(symbol, channel))
+                self._written[path] += rows.height
+            self._seen[channel, symbol] = arrived.height
 
 
 def _log_to_stderr(*, verbose: bool) -> None:
@@ -177,8 +300,8 @@ def _describe_simulate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=7, help="the same seed gives the same market")
     parser.add_argument("--speed", type=float, default=1.0, help="virtual seconds per second")
     parser.add_argument("--start", help="ISO time, or 'now'; the default is always the same")
-    parser.add_argument("--futures-port", type=int, default=0, metavar="PORT")
-    parser.add_argument("--spot-port", type=int, default=0, metavar="PORT")
+    parser.add_argument("--futures-port", type=_port, default=0, metavar="PORT")
+    parser.add_argument("--spot-port", type=_port, default=0, metavar="PORT")
     parser.set_defaults(run=_simulate)
 
 

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import time
 import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from types import TracebackType
+from numbers import Real
 from typing import Any, Self
 
-from kucoin_research.errors import ConnectionLost, InvalidInput, StreamStopped
+from kucoin_research.errors import (
+    ConnectionLost,
+    InvalidInput,
+    KucoinResearchError,
+    StreamStopped,
+)
+from kucoin_research.records import Status, parse_channel
 from kucoin_research.stream import State, Stream
 
 __all__ = ["Limit", "collect"]
@@ -17,6 +24,11 @@ __all__ = ["Limit", "collect"]
 _PATIENCE = 30.0
 # Short slices: "Interrupt kernel" and Ctrl-C get through on every platform.
 _SLICE = 0.05
+# Seconds between two readings of a virtual clock that is late, and of one that stands still.
+_SHORTEST_LOOK = 0.001
+_LONGEST_LOOK = 0.05
+# Each redraw is a handful of messages to a notebook's browser.
+_REDRAW_INTERVAL = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,23 +51,28 @@ class Limit:
             If a value is not a positive number.
         """
         for name, value in (("minutes", minutes), ("seconds", seconds), ("rows", rows)):
-            if value is None:
-                continue
-            if (
-                isinstance(value, bool)
-                or not isinstance(value, int | float)
-                or not 0 < value < 1e12
-            ):
+            if value is not None and not _is_positive(value):
                 raise InvalidInput(f"{name} must be a positive number, not {value!r}")
         if rows is not None and rows != int(rows):
             raise InvalidInput(f"rows must be a whole number, not {rows!r}")
-        if minutes is None and seconds is None:
-            return cls(None, None if rows is None else int(rows))
-        duration = (minutes or 0.0) * 60.0 + (seconds or 0.0)
-        return cls(duration, None if rows is None else int(rows))
+        duration = float((minutes or 0) * 60 + (seconds or 0))
+        return cls(duration or None, None if rows is None else int(rows))
 
 
-def collect(stream: Stream, channels: list[str], limit: Limit, *, progress: bool) -> bool:
+def _is_positive(value: object) -> bool:
+    if isinstance(value, bool) or not isinstance(value, Real):  # numpy's numbers are Real, too
+        return False
+    return 0.0 < float(value) < 1e12
+
+
+def collect(
+    stream: Stream,
+    channels: Sequence[str],
+    limit: Limit,
+    *,
+    progress: bool,
+    on_look: Callable[[], object] | None = None,
+) -> bool:
     """Wait until a stream has brought what the limit asks for.
 
     Parameters
@@ -63,34 +80,44 @@ def collect(stream: Stream, channels: list[str], limit: Limit, *, progress: bool
     stream
         Running.
     channels
-        Whose rows count.
+        Whose rows count; ``status`` does not, as nobody knows how much of it will come.
     limit
         When to stop.
     progress
         Whether to show a bar with rows, messages/s and, at the end, the verdict.
+    on_look
+        Called here, at each look at the stream: some twenty times a second.
 
     Returns
     -------
     bool
-        ``False`` when an interrupt ended it early.
+        ``False`` when an interrupt ended it early, whenever it came.
 
     Raises
     ------
     NetworkError, ExchangeError, StreamError
         Whatever kept the stream from becoming live at all.
     """
-    with _Bar(stream, channels, limit, shown=progress) as bar:
-        try:
-            _wait_until_live(stream, bar)
-            _wait_until_done(stream, channels, limit, bar)
-        except KeyboardInterrupt:
-            bar.finish("interrupted")
-            return False
+    wanted = map(parse_channel, channels)
+    counted = [str(channel) for channel in wanted if channel.record is not Status]
+    bar = None
+    try:
+        bar = _Bar(stream, counted, limit, shown=progress)
+        look = _Look(bar, on_look)
+        _wait_until_live(stream, look)
+        _wait_until_done(stream, counted, limit, look)
         bar.finish("")
-        return True
+    except KeyboardInterrupt:
+        if bar is not None:
+            bar.finish("interrupted")
+        return False
+    finally:
+        if bar is not None:
+            bar.close()
+    return True
 
 
-def _wait_until_live(stream: Stream, bar: _Bar) -> None:
+def _wait_until_live(stream: Stream, look: _Look) -> None:
     deadline = time.monotonic() + _PATIENCE
     while stream.state not in (State.LIVE, State.FAILED, State.STOPPED):
         if time.monotonic() > deadline:
@@ -98,93 +125,132 @@ def _wait_until_live(stream: Stream, bar: _Bar) -> None:
                 f"{stream.name!r} was not live within {_PATIENCE:.0f} s; "
                 "check the network, or try venue='demo'"
             )
-        bar.show(0.0)
+        look(0.0)
         stream.stopping.wait(_SLICE)
-    _raise_if_over(stream)
+    if stream.state is State.STOPPED:
+        raise StreamStopped(f"{stream.name!r} was stopped from elsewhere")
+    _raise_if_failed(stream)
 
 
-def _raise_if_over(stream: Stream) -> None:
+def _raise_if_failed(stream: Stream) -> None:
     if stream.state is State.FAILED:
         assert stream.error is not None  # that is what failed means
         raise stream.error
-    if stream.state is State.STOPPED:
-        raise StreamStopped(f"{stream.name!r} was stopped from elsewhere")
 
 
-def _wait_until_done(stream: Stream, channels: list[str], limit: Limit, bar: _Bar) -> None:
+def _wait_until_done(stream: Stream, channels: Sequence[str], limit: Limit, look: _Look) -> None:
     clock = _VenueClock(stream)
-    while True:
-        elapsed = clock.elapsed()
-        if limit.seconds is not None and elapsed >= limit.seconds:
-            return
+    # Stopped by somebody else: what is there is what was wanted.
+    while stream.state is not State.STOPPED:
+        _raise_if_failed(stream)
+        look(clock.elapsed())
         if limit.rows is not None and min(map(stream.total, channels)) >= limit.rows:
             return
-        if stream.state is State.STOPPED:
-            return  # somebody stopped it: what is there is what was wanted
-        _raise_if_over(stream)
-        bar.show(elapsed)
-        rest = _SLICE if limit.seconds is None else (limit.seconds - elapsed) / clock.speed
-        stream.stopping.wait(min(_SLICE, max(rest, 0.001)))
+        if limit.seconds is None:
+            stream.stopping.wait(_SLICE)
+        elif clock.reached(limit.seconds):
+            return
+        else:
+            stream.stopping.wait(min(_SLICE, clock.wall_seconds_to(limit.seconds)))
+
+
+class _Look:
+    """What is done at each look at the stream, besides looking."""
+
+    def __init__(self, bar: _Bar, also: Callable[[], object] | None) -> None:
+        self._bar = bar
+        self._also = also
+
+    def __call__(self, elapsed: float) -> None:
+        self._bar.show(elapsed)
+        if self._also is not None:
+            self._also()
 
 
 class _VenueClock:
-    """Seconds since the start on the venue's clock: our own, or the virtual one of a simulation."""
+    """Seconds since the start on the venue's clock: our own, or the virtual one of a simulation.
+
+    A virtual clock is read by REST, at the start and when it should have reached the end. In
+    between it is estimated from its speed; as it may slip behind but never runs ahead, an estimate
+    is never too low by more than the last reading took.
+    """
 
     def __init__(self, stream: Stream) -> None:
-        self.speed = stream.simulation or 1.0
         self._stream = stream
-        self._virtual = stream.simulation is not None
-        self._start = self._now()
+        self._speed = stream.simulation or 1.0
+        self._is_virtual = stream.simulation is not None
+        self._pause = _SHORTEST_LOOK
+        self._elapsed = 0.0  # at the last reading, made at _read_at
+        self._read_at = time.monotonic()
+        self._origin_ns = self._read() if self._is_virtual else None
 
-    def _now(self) -> float:
-        if not self._virtual:
-            return time.monotonic()
+    def _read(self) -> int | None:
+        """Ask the venue; ``None`` where it does not answer, which must not end a collection."""
         market = self._stream.subscriptions[0].market
-        return self._stream.rest.server_time(market) / 1e9
+        try:
+            return self._stream.rest.server_time(market)
+        except KucoinResearchError:
+            return None
 
     def elapsed(self) -> float:
-        return self._now() - self._start
+        """Give the seconds, estimated where the clock is virtual."""
+        return self._elapsed + (time.monotonic() - self._read_at) * self._speed
+
+    def reached(self, seconds: float) -> bool:
+        """Tell whether that much time has passed, for certain where the venue can be asked."""
+        if self.elapsed() < seconds:
+            return False
+        if not self._is_virtual:
+            return True
+        now_ns = self._read()
+        if now_ns is None or self._origin_ns is None:
+            return True  # a venue that does not answer is not waited for
+        before, self._elapsed = self._elapsed, (now_ns - self._origin_ns) / 1e9
+        self._read_at = time.monotonic()
+        stands_still = self._elapsed == before
+        self._pause = min(2.0 * self._pause, _LONGEST_LOOK) if stands_still else _SHORTEST_LOOK
+        return self._elapsed >= seconds
+
+    def wall_seconds_to(self, seconds: float) -> float:
+        """Give the wall time until it is worth asking again."""
+        return max((seconds - self.elapsed()) / self._speed, self._pause)
 
 
 class _Bar:
     """A tqdm bar, in the terminal or the notebook, or none."""
 
-    def __init__(self, stream: Stream, channels: list[str], limit: Limit, *, shown: bool) -> None:
+    def __init__(
+        self, stream: Stream, channels: Sequence[str], limit: Limit, *, shown: bool
+    ) -> None:
         self._stream = stream
         self._channels = channels
         self._by_time = limit.rows is None
         self._total = limit.seconds if self._by_time else limit.rows
+        self._next_redraw = 0.0
+        self._elapsed = 0.0
         self._bar: Any = _tqdm(self._total, stream.name, by_time=self._by_time) if shown else None
 
     def show(self, elapsed: float) -> None:
-        if self._bar is None:
+        self._elapsed = elapsed
+        now = time.monotonic()
+        if self._bar is None or now < self._next_redraw:
             return
-        rows = min(map(self._stream.total, self._channels))
-        done = elapsed if self._by_time else rows
-        self._bar.n = done if self._total is None else min(done, self._total)
-        status = self._stream.status
-        self._bar.set_postfix_str(
-            f"{rows:,} rows, {status.messages_per_second:,.0f} messages/s, {status.state}"
-        )
+        self._next_redraw = now + _REDRAW_INTERVAL
+        stream = self._stream
+        self._draw(f"{stream.messages_per_second:,.0f} messages/s", str(stream.state))
 
     def finish(self, remark: str) -> None:
-        if self._bar is None:
-            return
-        rows = sum(map(self._stream.total, self._channels))
-        verdict = self._stream.report().verdict
-        if not remark and self._total is not None:
-            self._bar.n = self._total
-        self._bar.set_postfix_str(", ".join(filter(None, [f"{rows:,} rows", str(verdict), remark])))
+        if self._bar is not None:
+            self._draw(str(self._stream.verdict), remark)
 
-    def __enter__(self) -> Self:
-        return self
+    def _draw(self, *remarks: str) -> None:
+        rows = min(map(self._stream.total, self._channels))
+        done = self._elapsed if self._by_time else rows
+        self._bar.n = done if self._total is None else min(done, self._total)
+        shown = f"{sum(map(self._stream.total, self._channels)):,} rows"
+        self._bar.set_postfix_str(", ".join(filter(None, [shown, *remarks])))
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         if self._bar is not None:
             self._bar.close()
 

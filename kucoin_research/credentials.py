@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Self
+from typing import NoReturn, Self
 
 from dotenv import dotenv_values, find_dotenv
 
@@ -15,11 +15,41 @@ __all__ = ["Credentials", "environment"]
 _NAMES = ("KUCOIN_API_KEY", "KUCOIN_API_SECRET", "KUCOIN_PASSPHRASE")
 
 
+# Only these leave the environment: whatever else it holds shows in no traceback of ours.
+_PREFIX = "KUCOIN_"
+
+
 def environment() -> dict[str, str]:
-    """Merge the nearest ``.env`` (this folder or one above) with the environment, which wins."""
+    """Merge the nearest ``.env`` (this folder or one above) with the environment, which wins.
+
+    Returns
+    -------
+    dict[str, str]
+        The variables whose names begin with ``KUCOIN_``.
+
+    Raises
+    ------
+    InvalidInput
+        If there is a ``.env`` that cannot be read; a line in it that means nothing is logged and
+        left out.
+    """
+    found = {**_from_file(), **os.environ}
+    return {name: value for name, value in found.items() if name.startswith(_PREFIX)}
+
+
+def _from_file() -> dict[str, str]:
     path = find_dotenv(usecwd=True)
-    from_file = dotenv_values(path) if path else {}
-    return {**{name: value for name, value in from_file.items() if value}, **os.environ}
+    if not path:
+        return {}
+    try:
+        # "-sig": Windows editors like to begin a file with a byte order mark.
+        values = dotenv_values(path, encoding="utf-8-sig")
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise InvalidInput(f"{path} cannot be read ({reason}); mend or remove it") from error
+    except UnicodeDecodeError:  # its text quotes the file, which holds keys: no chaining
+        raise InvalidInput(f"{path} is not UTF-8 text; save it as UTF-8") from None
+    return {name: value for name, value in values.items() if value}
 
 
 class Credentials:
@@ -31,7 +61,7 @@ class Credentials:
     Parameters
     ----------
     key, secret, passphrase
-        As KuCoin gave them.
+        As KuCoin gave them. Blanks around them are taken off: they come from copying.
 
     Raises
     ------
@@ -46,8 +76,11 @@ class Credentials:
             ("key", "secret", "passphrase"), (key, secret, passphrase), strict=True
         ):
             if not isinstance(value, str) or not value.strip():
-                raise InvalidInput(f"the API {name} is empty; all three of a KuCoin key are needed")
-        self._key, self._secret, self._passphrase = key, secret, passphrase
+                raise InvalidInput(
+                    f"the API {name} is empty or no text; all three of a KuCoin key are needed"
+                )
+        self._key, self._secret = key.strip(), secret.strip()
+        self._passphrase = passphrase.strip()
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:
@@ -89,5 +122,14 @@ class Credentials:
     def __repr__(self) -> str:
         return "Credentials(key=***, secret=***, passphrase=***)"
 
-    def __reduce__(self) -> str:
+    def __reduce__(self) -> NoReturn:
         raise InvalidInput("credentials are not pickled; read them again with from_env()")
+
+    def __getstate__(self) -> NoReturn:
+        self.__reduce__()
+
+    def __copy__(self) -> Self:
+        return self  # it cannot be changed
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self

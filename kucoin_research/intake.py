@@ -207,6 +207,10 @@ class Intake:
                 if book.seeds_itself:
                     self.seeking.add(tally.symbol)  # until the seed of the next connection
 
+    def books_on(self, topics: Iterable[Topic]) -> list[str]:
+        """List the symbols whose book is fed by these topics."""
+        return [tally.symbol for tally in self._fed_by(topics) if tally.channel == "level2"]
+
     def expect_seeds(self, topics: Iterable[Topic], until: float) -> None:
         """Note that these subscriptions were acknowledged: their books' seeds come by then."""
         for tally in self._fed_by(topics):

@@ -1,8 +1,8 @@
 """A running stream: threads that read, rings that keep, sinks that are told, readers that pull.
 
-One pump thread per connection reads, decodes and delivers; one fetcher thread gets book snapshots
-over REST where level 2 is streamed. Everything delivered passes under one lock, so rows of all
-channels have one order; readers take no lock.
+One pump thread per connection reads, decodes and delivers; one errand thread asks REST meanwhile
+for book snapshots and the exchange's clock. Everything delivered passes under one lock, so rows of
+all channels have one order; frames are read without it, a book is copied under it.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ import logging
 import random
 import threading
 import time
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum, unique
+from numbers import Integral
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Self
 
 import polars as pl
 
@@ -29,19 +30,22 @@ from kucoin_research.errors import (
     InvalidInput,
     InvalidRequest,
     KucoinResearchError,
+    LimitExceeded,
     LoginRequired,
     NotFound,
     RateLimited,
+    ServiceBusy,
     StreamError,
     StreamStopped,
     StreamTimeout,
     TopicInvalid,
     TopicNotFound,
     UnknownChannel,
+    UnknownSymbol,
 )
 from kucoin_research.feeds import FeedKit, kit_of
 from kucoin_research.intake import Intake, Subscription
-from kucoin_research.integrity import Tally
+from kucoin_research.integrity import Gap, Tally, Verdict
 from kucoin_research.live import Connection
 from kucoin_research.orderbook import BookSync, OrderBook
 from kucoin_research.protocol import (
@@ -51,7 +55,16 @@ from kucoin_research.protocol import (
     ExchangeSpoke,
     Refused,
 )
-from kucoin_research.records import CHANNELS, Channel, Market, Record, Status, parse_channel
+from kucoin_research.records import (
+    CHANNELS,
+    Candle,
+    Channel,
+    Level2,
+    Market,
+    Record,
+    Status,
+    parse_channel,
+)
 from kucoin_research.report import ChannelReport, Lag, Report
 from kucoin_research.rest import Rest
 from kucoin_research.ring import Ring
@@ -77,9 +90,17 @@ _LAG_ROWS = 10_000
 _FLAW_INTERVAL = 0.5
 # On the pro feed a book's snapshot was seen 0.5 to 6.2 s after its subscription.
 _SEED_PATIENCE = 10.0
+_ERRAND_INTERVAL = 0.05
+# A subscription that the exchange was too busy for is asked for again this much later.
+_BUSY_INTERVAL = 60.0
+# A sink that takes longer over one read is told, at most once a minute.
+_SLOW_SINK = 1.0
+_SLOW_SINK_INTERVAL = 60.0
+# How long the "stopped" row waits for the pumps, so that it comes last.
+_LAST_ROWS = 2.0
 # Their timestamps are not the time of an event that has just happened.
 _WITHOUT_LAG = frozenset({"candle", "status"})
-# Trying again cannot mend these.
+# Trying again cannot mend these, unless it has worked before: then it is the exchange that fails.
 _FATAL = (
     AuthenticationFailed,
     CommandInvalid,
@@ -145,9 +166,27 @@ class StreamStatus:
         )
 
 
-class _Attached(NamedTuple):
-    sink: Sink
-    kinds: frozenset[type[Record]]
+class _Attached:
+    """A sink with what it wants to be told."""
+
+    __slots__ = ("channels", "is_on", "kinds", "sink", "slow_told_at")
+
+    def __init__(self, sink: Sink, channels: Iterable[Channel]) -> None:
+        self.sink = sink
+        self.channels = frozenset(channels)
+        self.kinds = frozenset(channel.record for channel in channels)
+        self.is_on = True
+        self.slow_told_at: float | None = None
+
+    @property
+    def name(self) -> str:
+        name = getattr(self.sink, "__name__", None)
+        return name if isinstance(name, str) else type(self.sink).__name__
+
+    def wants(self, row: Record) -> bool:
+        if row.__class__ is not Candle:
+            return row.__class__ in self.kinds
+        return Channel("candle") in self.channels or Channel("candle", row[3]) in self.channels
 
 
 class Stream:
@@ -164,14 +203,15 @@ class Stream:
     name
         Shown in ``running()`` and in thread names.
     on_payload
-        Called with each raw message on the feed thread, before it is decoded.
+        Called with each raw message on the feed thread, once its rows are in the frames.
     feed
         Which of KuCoin's protocols to stream from.
 
     Notes
     -----
     Every method may be called from any thread. ``stop`` never waits longer than its timeout. A
-    callback given to ``attach`` runs on the feed thread, under the delivery lock: keep it short.
+    callback given to ``attach`` runs on a feed thread, under the delivery lock: keep it short, as
+    the feed, ``book()``, ``attach()`` and detaching wait for it.
     """
 
     def __init__(
@@ -191,11 +231,13 @@ class Stream:
         self._rest = rest
         self._intake = Intake(subscriptions, feed)
         self._rings = _rings(subscriptions, capacity)
+        self._candle_rows: Counter[str | None] = Counter()  # by interval
         self._on_payload = on_payload
         self._attached: tuple[_Attached, ...] = ()
         self._delivery_lock = threading.RLock()  # guards intake, rings' writers, sinks
+        self._teller: int | None = None  # the thread that tells sinks, and holds the lock
         self._stopping = threading.Event()
-        self._fetch = threading.Event()
+        self._errand = threading.Event()
         self._messages = 0
         self._rate_samples: deque[tuple[float, int]] = deque(maxlen=64)
         self._connects: deque[float] = deque()  # guarded by the delivery lock
@@ -206,18 +248,21 @@ class Stream:
         self._threads: list[threading.Thread] = []
 
     def start(self) -> Self:
-        """Start the threads; once only."""
+        """Start the threads; once only. If that fails, nothing is left running."""
         assert not self._threads, "a stream starts once"
-        for pump in self._pumps:
-            self._start_thread(pump.run, f"pump-{pump.number}")
-        if self._intake.books:
-            self._start_thread(self._fetch_snapshots, "books")
+        try:
+            for pump in self._pumps:
+                self._start_thread(pump.run, f"pump-{pump.number}")
+            self._start_thread(self._run_errands, "errands")
+        except BaseException:
+            self.stop(timeout=0.0)
+            raise
         return self
 
     def _start_thread(self, target: Callable[[], None], role: str) -> None:
         thread = threading.Thread(target=target, name=f"kucoin-{self.name}-{role}", daemon=True)
-        self._threads.append(thread)
         thread.start()
+        self._threads.append(thread)  # only now: stop() from elsewhere cannot join it before
 
     # -- readers ---------------------------------------------------------------------------------
 
@@ -242,35 +287,52 @@ class Stream:
 
         Raises
         ------
-        UnknownChannel
-            If the channel is not streamed here.
+        UnknownChannel, UnknownSymbol
+            If the channel or the symbol is not streamed here.
+        InvalidInput
+            If ``last`` is no number of rows.
         """
         wanted = self._channel(channel)
         ring = self._rings[wanted.record]
+        _check_last(last)
         filters = []
         if symbol is not None:
+            self._check_symbol(symbol)
             filters.append(pl.col("symbol") == symbol)
-        if wanted.interval is not None and self._intervals() > 1:
+        if self._is_one_of_several(wanted):
             filters.append(pl.col("interval") == wanted.interval)
         if not filters:
             return ring.frame(last)
         rows = ring.frame().filter(*filters)
         return rows if last is None else rows.tail(last)
 
-    def _intervals(self) -> int:
-        return len({s.channel.interval for s in self.subscriptions if s.channel.interval})
+    def _channels(self) -> list[Channel]:
+        return list(dict.fromkeys(subscription.channel for subscription in self.subscriptions))
+
+    def _is_one_of_several(self, channel: Channel) -> bool:
+        # Candles of all intervals share a ring.
+        streamed = (each.interval for each in self._channels() if each.interval is not None)
+        return channel.interval is not None and any(each != channel.interval for each in streamed)
+
+    def _check_symbol(self, symbol: str) -> None:
+        streamed = list(dict.fromkeys(subscription.symbol for subscription in self.subscriptions))
+        if symbol not in streamed:
+            raise UnknownSymbol(
+                f"symbol {symbol!r} is not streamed by {self.name!r}; it streams: "
+                f"{', '.join(streamed)}"
+            )
 
     def _channel(self, channel: str | None) -> Channel:
-        streamed = list(dict.fromkeys(s.channel for s in self.subscriptions))
+        streamed = self._channels()
         if channel is None:
             if len(streamed) == 1:
                 return streamed[0]
             raise UnknownChannel(f"name one of the channels: {_join(streamed)}")
         wanted = parse_channel(channel)
-        if channel in ("candle", "candles"):
-            found = next((c for c in streamed if c.name == "candle"), None)
-            wanted = Channel("candle") if found and self._intervals() > 1 else found or wanted
-        if wanted.record not in self._rings:
+        candles = [each for each in streamed if each.name == "candle"]
+        if wanted.name == "candle" and ":" not in channel and candles:
+            return candles[0] if len(candles) == 1 else Channel("candle")
+        if wanted not in streamed and wanted.record is not Status:
             raise UnknownChannel(
                 f"channel {channel!r} is not streamed by {self.name!r}; it streams: "
                 f"{_join(streamed)}"
@@ -292,8 +354,10 @@ class Stream:
         """
         with self._delivery_lock:
             books = self._intake.books
-            if symbol is None and len(books) != 1:
-                raise BookNotReady(f"name one of the books: {', '.join(books) or 'none streams'}")
+            if symbol is None and not books:
+                raise BookNotReady(f"{self.name!r} keeps no book; add 'level2' to channels=")
+            if symbol is None and len(books) > 1:
+                raise BookNotReady(f"name one of the books: {', '.join(books)}")
             return self._intake.book(symbol if symbol is not None else next(iter(books)))
 
     def wait(
@@ -323,20 +387,18 @@ class Stream:
             If the stream ends before.
         """
         wanted = self._channel(channel)
-        ring = self._rings[wanted.record]
         deadline = time.monotonic() + timeout
         # Short slices: "Interrupt kernel" and Ctrl-C get through on every platform.
-        while ring.total < rows:
+        while (total := self._total(wanted)) < rows:
             if self.state in (State.STOPPED, State.FAILED):
                 raise StreamStopped(
-                    f"{self.name!r} is {self.state} after {ring.total} of {rows} rows of "
+                    f"{self.name!r} is {self.state} after {total} of {rows} rows of "
                     f"{wanted}{self._because()}"
                 )
             remaining = deadline - time.monotonic()
             if remaining <= 0:
                 raise StreamTimeout(
-                    f"{ring.total} of {rows} rows of {wanted} came within {timeout:g} s"
-                    f"{self._because()}"
+                    f"{total} of {rows} rows of {wanted} came within {timeout:g} s{self._because()}"
                 )
             self._stopping.wait(min(0.02, remaining))
         return self.frame(channel)
@@ -388,7 +450,27 @@ class Stream:
 
     def total(self, channel: str | None = None) -> int:
         """Count the rows received on a channel since the start."""
-        return self._rings[self._channel(channel).record].total
+        return self._total(self._channel(channel))
+
+    def _total(self, channel: Channel) -> int:
+        if self._is_one_of_several(channel):
+            return self._candle_rows[channel.interval]
+        return self._rings[channel.record].total
+
+    @property
+    def verdict(self) -> Verdict:
+        """What can be said of the data by now; ``report()`` says why."""
+        return self._report(with_lag=False).verdict
+
+    @property
+    def messages_per_second(self) -> float:
+        """Messages of all kinds, over the last five seconds."""
+        now = time.monotonic()
+        samples = [s for s in self._rate_samples.copy() if s[0] >= now - _RATE_WINDOW]
+        if not samples:
+            return 0.0
+        since, count = samples[0]
+        return (self._messages - count) / max(now - since, 0.25)
 
     @property
     def status(self) -> StreamStatus:
@@ -398,7 +480,7 @@ class Stream:
         return StreamStatus(
             state=self.state,
             rows={_name_of(record): ring.total for record, ring in self._rings.items()},
-            messages_per_second=self._rate(),
+            messages_per_second=self.messages_per_second,
             lag_p50_ms=lag.p50_ms if lag else None,
             lag_p95_ms=lag.p95_ms if lag else None,
             reconnects=sum(pump.reconnects for pump in self._pumps),
@@ -408,33 +490,22 @@ class Stream:
             error=self.error,
         )
 
-    def _rate(self) -> float:
-        now = time.monotonic()
-        samples = [s for s in self._rate_samples.copy() if s[0] >= now - _RATE_WINDOW]
-        if not samples:
-            return 0.0
-        since, count = samples[0]
-        return (self._messages - count) / max(now - since, 0.25)
-
     def _lag_of_newest(self) -> Lag | None:
-        if not self._has_real_time():
-            return None
         for record, ring in self._rings.items():
             if _name_of(record) not in _WITHOUT_LAG:
-                lag = self._lag(ring.frame(_LAG_ROWS), self._offset_ns())
+                lag = self._lag(ring.frame(_LAG_ROWS))
                 if lag is not None:
                     return lag
         return None
 
-    def _has_real_time(self) -> bool:
+    def _offset_ns(self) -> int | None:
+        return next((p.offset_ns for p in self._pumps if p.offset_ns is not None), None)
+
+    def _lag(self, rows: pl.DataFrame) -> Lag | None:
+        offset_ns = self._offset_ns()
         # Where the venue's clock runs at another speed, arrival minus exchange time is no lag.
-        return self.simulation in (None, 1.0)
-
-    def _offset_ns(self) -> int:
-        return next((p.offset_ns for p in self._pumps if p.offset_ns is not None), 0)
-
-    @staticmethod
-    def _lag(rows: pl.DataFrame, offset_ns: int) -> Lag | None:
+        if offset_ns is None or self.simulation not in (None, 1.0):
+            return None
         lags = rows.lazy()
         if "is_snapshot" in rows.columns:
             lags = lags.filter(~pl.col("is_snapshot"))
@@ -449,35 +520,24 @@ class Stream:
 
     def report(self) -> Report:
         """Give the account of the stream's data, per channel and symbol."""
-        pumps = self._pumps
-        offset = next((p.offset_ns for p in pumps if p.offset_ns is not None), None)
+        return self._report(with_lag=True)
+
+    def _report(self, *, with_lag: bool) -> Report:
+        offset_ns = self._offset_ns()
+        tallies = self._intake.ledger.tallies
         return Report(
             name=self.name,
-            channels=tuple(self._entry(tally) for tally in self._intake.ledger.tallies),
-            reconnects=sum(pump.reconnects for pump in pumps),
-            clock_offset_ms=None if offset is None else offset / 1e6,
+            channels=tuple(_entry(t, self._lag_of(t) if with_lag else None) for t in tallies),
+            reconnects=sum(pump.reconnects for pump in self._pumps),
+            clock_offset_ms=None if offset_ns is None else offset_ns / 1e6,
             simulation=self.simulation,
         )
 
-    def _entry(self, tally: Tally) -> ChannelReport:
-        lag = None
-        if tally.rows and tally.channel not in _WITHOUT_LAG and self._has_real_time():
-            rows = self._rings[CHANNELS[tally.channel]].frame()
-            rows = rows.filter(pl.col("symbol") == tally.symbol)
-            lag = self._lag(rows, self._offset_ns())
-        return ChannelReport(
-            channel=tally.channel,
-            symbol=tally.symbol,
-            rows=tally.rows,
-            duplicates=tally.duplicates,
-            broken=tally.broken,
-            first_sequence=tally.first_sequence,
-            last_sequence=tally.last_sequence,
-            gaps=tuple(tally.gaps),
-            lag=lag,
-            verdict=tally.verdict,
-            reason=tally.reason,
-        )
+    def _lag_of(self, tally: Tally) -> Lag | None:
+        if not tally.rows or tally.channel in _WITHOUT_LAG:
+            return None
+        rows = self._rings[CHANNELS[tally.channel]].frame()
+        return self._lag(rows.filter(pl.col("symbol") == tally.symbol))
 
     # -- sinks -----------------------------------------------------------------------------------
 
@@ -490,7 +550,8 @@ class Stream:
             Keep it short: the feed waits for it. If it raises, it is detached and told in the
             ``status`` channel; the feed goes on.
         channel
-            Which channels; all of them, ``status`` included, when left out.
+            Which channels; all of them, ``status`` included, when left out. A sink that takes a
+            second or more over the records of one read is told there, too.
 
         Returns
         -------
@@ -500,17 +561,20 @@ class Stream:
         if not callable(sink):
             raise InvalidInput(f"attach wants a function of one record, not {sink!r}")
         if channel is None:
-            kinds = frozenset(self._rings)
+            channels = [*self._channels(), Channel("status")]
         else:
             names = [channel] if isinstance(channel, str) else list(channel)
-            kinds = frozenset(self._channel(name).record for name in names)
-        attached = _Attached(sink, kinds)
+            if not names:
+                raise InvalidInput("attach wants at least one channel, or none named for all")
+            channels = [self._channel(name) for name in names]
+        attached = _Attached(sink, channels)
         with self._delivery_lock:
             self._attached = (*self._attached, attached)
         return lambda: self._detach(attached)
 
     def _detach(self, attached: _Attached) -> None:
         with self._delivery_lock:
+            attached.is_on = False
             self._attached = tuple(a for a in self._attached if a is not attached)
 
     # -- delivery, on the feed threads -----------------------------------------------------------
@@ -518,16 +582,27 @@ class Stream:
     def deliver(self, payloads: Sequence[bytes], decoder: Decodes) -> list[Control]:
         """Take the messages of one read; returns those meant for the conversation."""
         now_ns = time.time_ns()
-        if self._on_payload is not None:
-            for payload in payloads:
-                self._on_payload(payload)
         with self._delivery_lock:
             rows, controls = self._intake.take(payloads, decoder, now_ns)
-            self._commit(rows)
             self._count(len(payloads))
+            self._commit(rows)
         if self._intake.seeking:
-            self._fetch.set()
+            self._errand.set()
+        on_payload = self._on_payload
+        if on_payload is not None:
+            self._show_payloads(payloads, on_payload)
         return controls
+
+    def _show_payloads(
+        self, payloads: Sequence[bytes], on_payload: Callable[[bytes], object]
+    ) -> None:
+        try:
+            for payload in payloads:
+                on_payload(payload)
+        except (Exception, SystemExit) as error:  # the sink guard
+            log.exception("on_payload raised and is not called again")
+            self._on_payload = None
+            self.note("sink_failed", f"on_payload raised {_describe(error)}; it was detached")
 
     def _count(self, messages: int) -> None:
         now = time.monotonic()
@@ -538,6 +613,7 @@ class Stream:
 
     def note(self, event: str, detail: str, *, channel: str | None = None) -> None:
         """Put a status row into the flow."""
+        detail = detail.encode(errors="replace").decode()  # a foreign error's text may be odd
         with self._delivery_lock:
             self._commit([self._intake.note(event, detail, time.time_ns(), channel=channel)])
 
@@ -546,30 +622,47 @@ class Stream:
             return
         kinds = set(map(type, rows))
         if len(kinds) == 1:
-            self._rings[kinds.pop()].extend(rows)
+            self._rings[next(iter(kinds))].extend(rows)
         else:
             groups: defaultdict[type[Record], list[Record]] = defaultdict(list)
             for row in rows:
                 groups[row.__class__].append(row)
             for kind, group in groups.items():
                 self._rings[kind].extend(group)
+        if Candle in kinds:
+            self._candle_rows.update(row.interval for row in rows if isinstance(row, Candle))
         if self._attached:
             self._tell_sinks(rows)
 
     def _tell_sinks(self, rows: Sequence[Record]) -> None:
-        for row in rows:
-            for attached in self._attached:
-                if row.__class__ in attached.kinds:
-                    try:
-                        attached.sink(row)
-                    except Exception as error:  # noqa: BLE001  the sink guard
-                        self._drop_sink(attached, error)
+        outer, self._teller = self._teller, threading.get_ident()
+        try:
+            troubles = [self._tell_sink(attached, rows) for attached in self._attached]
+        finally:
+            self._teller = outer
+        # Only now, since these are rows, too: no sink is told them before the ones they follow.
+        for trouble in troubles:
+            if trouble is not None:
+                self.note(*trouble)
 
-    def _drop_sink(self, attached: _Attached, error: Exception) -> None:
-        log.exception("a sink raised and was detached")
-        self._detach(attached)
-        name = getattr(attached.sink, "__name__", repr(attached.sink))
-        self.note("sink_failed", f"{name} raised {type(error).__name__}: {error}; it was detached")
+    def _tell_sink(self, attached: _Attached, rows: Sequence[Record]) -> tuple[str, str] | None:
+        began = time.monotonic()
+        try:
+            for row in rows:
+                if attached.is_on and attached.wants(row):
+                    attached.sink(row)
+        # SystemExit, too: threading would take it for the wish to end this thread, silently.
+        except (Exception, SystemExit) as error:  # the sink guard
+            log.exception("a sink raised and was detached")
+            self._detach(attached)
+            return "sink_failed", f"{attached.name} raised {_describe(error)}; it was detached"
+        now = time.monotonic()
+        told_at = attached.slow_told_at
+        if now - began < _SLOW_SINK or (told_at and now - told_at < _SLOW_SINK_INTERVAL):
+            return None
+        attached.slow_told_at = now
+        took = f"took {now - began:.1f} s over {len(rows)} records"
+        return "sink_slow", f"{attached.name} {took}; the feed waited for it"
 
     def connected(self, topics: Sequence[Topic], detail: str) -> None:
         """Tell that a connection is open and its subscriptions answered."""
@@ -581,10 +674,18 @@ class Stream:
             self._intake.restart_books(topics)
         self.note("disconnected", reason)
 
-    def outage(self, topics: Sequence[Topic], began_ns: int, ended_ns: int) -> None:
-        """Account for the time between a lost connection and its successor."""
+    def outage(self, topics: Sequence[Topic], began_ns: int, *, is_over: bool) -> None:
+        """Account for the time from a lost connection to its successor, or to the end."""
+        ended_ns, cause = time.time_ns(), "disconnected"
         with self._delivery_lock:
-            self._intake.outage(topics, began_ns, ended_ns, "disconnected")
+            self._intake.outage(topics, began_ns, ended_ns, cause)
+            if is_over:
+                return
+            # No later sequence will tell what level 2 is short of.
+            for symbol in self._intake.books_on(topics):
+                tally = self._intake.ledger.tally(Level2, symbol)
+                if tally is not None and tally.rows:
+                    tally.gaps.append(Gap(cause, None, None, began_ns, ended_ns))
 
     def acknowledged(self, topics: Sequence[Topic]) -> None:
         """Take note of subscriptions that the exchange has accepted."""
@@ -602,23 +703,46 @@ class Stream:
             self._connects.append(now)
             return 0.0
 
-    # -- book snapshots, on their own thread -----------------------------------------------------
+    # -- errands: what is asked of REST, on a thread of its own, so that no pump waits for it ------
 
-    def _fetch_snapshots(self) -> None:
+    def request_errand(self) -> None:
+        """Wake the errand thread."""
+        self._errand.set()
+
+    def _run_errands(self) -> None:
+        books = self._intake.books
         flaws: dict[str, str] = {}
         next_check = time.monotonic() + _FLAW_INTERVAL
         while not self._stopping.is_set():
-            self._fetch.wait(0.05)
-            self._fetch.clear()
-            with self._delivery_lock:
-                seeking = tuple(self._intake.seeking)
-            for symbol in seeking:
-                if self._stopping.is_set():
-                    return
-                self._fetch_if_wanted(symbol, self._intake.books[symbol])
-            if time.monotonic() >= next_check:
-                next_check = time.monotonic() + _FLAW_INTERVAL
-                flaws = self._mend_flaws(flaws)
+            self._errand.wait(_ERRAND_INTERVAL if books else None)
+            self._errand.clear()
+            try:
+                self._do_errands()
+                if books and time.monotonic() >= next_check:
+                    next_check = time.monotonic() + _FLAW_INTERVAL
+                    flaws = self._mend_flaws(flaws)
+            except Exception as error:  # noqa: BLE001  this thread's guard
+                self._survive(error)
+        deadline = time.monotonic() + _LAST_ROWS
+        for thread in self._threads:
+            if thread is not threading.current_thread():
+                thread.join(max(0.0, deadline - time.monotonic()))
+        self.note("stopped", "stop() was called")
+
+    def _do_errands(self) -> None:
+        for pump in self._pumps:
+            pump.measure_clock()
+        with self._delivery_lock:
+            seeking = tuple(self._intake.seeking)
+        for symbol in seeking:
+            if self._stopping.is_set():
+                return
+            self._fetch_if_wanted(symbol, self._intake.books[symbol])
+
+    def _survive(self, error: Exception) -> None:
+        log.exception("an errand of %s met an unexpected error", self.name)
+        self.note("error", f"unexpected {type(error).__name__} while REST was asked")
+        self._stopping.wait(1.0)
 
     def _fetch_if_wanted(self, symbol: str, book: BookSync) -> None:
         with self._delivery_lock:
@@ -634,16 +758,16 @@ class Stream:
         market = next(s.market for s in self.subscriptions if s.symbol == symbol)
         try:
             snapshot = self._rest.level2_snapshot(symbol, market)
+            with self._delivery_lock:
+                rows = self._intake.take_snapshot(snapshot, time.time_ns(), time.monotonic())
+                self._commit(rows)
         except KucoinResearchError as error:
-            wait = error.retry_after if isinstance(error, RateLimited) else 1.0
-            self._tell_snapshot_failed(book, wait, str(error))
-            return
-        except Exception as error:
+            if not self._stopping.is_set():
+                wait = error.retry_after if isinstance(error, RateLimited) else 1.0
+                self._tell_snapshot_failed(book, wait, str(error))
+        except Exception as error:  # the errands' guard: the book must not wait for ever
             log.exception("the snapshot of %s met an unexpected error", symbol)
             self._tell_snapshot_failed(book, 5.0, f"unexpected {type(error).__name__}")
-            return
-        with self._delivery_lock:
-            self._commit(self._intake.take_snapshot(snapshot, time.time_ns(), time.monotonic()))
 
     def _tell_snapshot_failed(self, book: BookSync, wait: float, reason: str) -> None:
         with self._delivery_lock:
@@ -670,22 +794,34 @@ class Stream:
     def stop(self, timeout: float = 5.0) -> None:
         """End the stream: sockets closed, threads gone. Its frames stay readable.
 
+        Called by a sink, it does not wait: the feed cannot end before the sink returns.
+
         Parameters
         ----------
         timeout
             Seconds to wait for the threads; they end on their own soon after in any case.
         """
-        if not self._stopping.is_set():
-            self.note("stopped", "stop() was called")
+        deadline = time.monotonic() + timeout
+        # First, so that an interrupt from here on cannot leave the stream running.
         self._stopping.set()
-        self._fetch.set()
-        self._rest.close()
+        self._errand.set()
         for pump in self._pumps:
             pump.abort()
-        deadline = time.monotonic() + timeout
+        self._rest.close()
+        if self._teller == threading.get_ident():
+            return
         for thread in self._threads:
             if thread is not threading.current_thread():
                 thread.join(max(0.0, deadline - time.monotonic()))
+
+    def disown(self) -> None:
+        """Forget the threads and sockets in a forked child: they are the parent's alone."""
+        self._stopping = threading.Event()
+        self._stopping.set()
+        self._delivery_lock = threading.RLock()  # may have been held when the process was forked
+        for pump in self._pumps:
+            pump.disown()
+        self._threads = []
 
     @property
     def stopping(self) -> threading.Event:
@@ -720,7 +856,6 @@ class _Pump:
     ) -> None:
         self.number = number
         self.state = State.CONNECTING
-        self.error: KucoinResearchError | None = None
         self.reconnects = 0
         self.offset_ns: int | None = None
         self.simulation: float | None = None
@@ -733,13 +868,33 @@ class _Pump:
         self._connection: Connection | None = None
         self._conversation: Conversation | None = None
         self._connection_lock = threading.Lock()  # guards _connection against abort
+        self._trouble: KucoinResearchError | None = None  # of the connection
+        self._refusal: StreamError | None = None  # of a subscription
+        self._busy: set[Topic] = set()  # refused, but may be had later
+        self._retry_busy_at = 0.0
+        self._wants_clock = False
         self._last_heard_ns: int | None = None
         self._lost_at_ns: int | None = None
         self._connects = 0
-        self._refused: set[Topic] = set()
         self._backoff = random.Random()  # noqa: S311  jitter, not cryptography
 
+    @property
+    def error(self) -> KucoinResearchError | None:
+        """What the connection is suffering from, or why a topic does not come."""
+        return self._trouble or self._refusal
+
     def run(self) -> None:
+        try:
+            self._keep_connected()
+        finally:
+            if not self._stream.stopping.is_set() and self.state is not State.FAILED:
+                # Whatever ended this thread, the stream must not go on saying that it is live.
+                self._trouble = self._trouble or ConnectionLost("the feed's thread has ended")
+                self.state = State.FAILED
+            if self._lost_at_ns is not None:
+                self._stream.outage(self._topics, self._lost_at_ns, is_over=False)
+
+    def _keep_connected(self) -> None:
         failures = 0
         stopping = self._stream.stopping
         while not stopping.is_set():
@@ -747,55 +902,51 @@ class _Pump:
             if wait:
                 stopping.wait(wait)
                 continue
+            error: KucoinResearchError | None = None
             try:
                 self._live_once()
-            except _FATAL as error:
-                self._fail(error)
-                return
-            except KucoinResearchError as error:
-                failures = 0 if self.state is State.LIVE else failures + 1
-                self._lose(error)
-            except Exception as error:
+            except KucoinResearchError as failure:
+                error = failure
+            except Exception as failure:  # the pump's guard; its text may hold a secret
                 log.exception("the feed of %s met an unexpected error", self._stream.name)
-                failures += 1
-                self._lose(ConnectionLost(f"unexpected {type(error).__name__} in the feed"))
-            stopping.wait(self._delay(failures))
-        self.state = State.STOPPED
+                error = ConnectionLost(f"unexpected {type(failure).__name__} in the feed")
+            if stopping.is_set() or error is None:
+                return
+            failures = 0 if self.state is State.LIVE else failures + 1
+            self._lose(error)
+            if self.state is State.FAILED:
+                return
+            stopping.wait(self._delay(error, failures))
 
-    def _delay(self, failures: int) -> float:
-        if isinstance(self.error, RateLimited):
-            return self.error.retry_after
+    def _delay(self, error: KucoinResearchError, failures: int) -> float:
+        if isinstance(error, RateLimited):
+            return error.retry_after
         most = min(_MOST_BACKOFF, _FIRST_BACKOFF * 2.0 ** min(failures, 10))
         return self._backoff.uniform(0.0, most)
 
-    def _fail(self, error: KucoinResearchError) -> None:
-        if self._stream.stopping.is_set():
-            return
-        self.error = error
-        self.state = State.FAILED
-        self._stream.lost(self._topics, str(error))
-
     def _lose(self, error: KucoinResearchError) -> None:
-        if self._stream.stopping.is_set():
-            return
-        self.error = error
-        self.state = State.RECONNECTING if self._connects else State.CONNECTING
+        self._trouble = error
         if self._lost_at_ns is None:
             self._lost_at_ns = self._last_heard_ns  # failed tries in between lengthen the outage
+        if self._connects:
+            self.state = State.RECONNECTING
+        elif isinstance(error, _FATAL):
+            self.state = State.FAILED
         log.info("%s lost a connection: %s", self._stream.name, error)
         self._stream.lost(self._topics, str(error))
 
     def _live_once(self) -> None:
         doorway = self._kit.doorway(self._stream.rest, self._market)
-        self.simulation = doorway.speed
+        self.simulation = doorway.speed or self.simulation
         self._afresh.clear()
         connection = Connection.open(doorway.url, timeout=_OPEN_TIMEOUT)
         try:
             with self._connection_lock:
                 self._connection = connection
-            wanted = [topic for topic in self._topics if topic not in self._refused]
+            self._refusal = None
+            self._busy.clear()
             self._conversation = Conversation(
-                wanted,
+                self._topics,
                 time.monotonic(),
                 ping_interval=doorway.ping_interval,
                 ping_timeout=doorway.ping_timeout,
@@ -810,10 +961,14 @@ class _Pump:
     def _converse(self, connection: Connection, conversation: Conversation) -> None:
         stream, decoder = self._stream, self._kit.decoder(self._market)
         settled = False
+        # Asked after the connection was assigned: stop() finds it there, or this finds stop().
         while not stream.stopping.is_set():
             now = time.monotonic()
             while self._afresh:
                 conversation.resubscribe(self._book_topics(self._afresh.popleft()))
+            if self._busy and now >= self._retry_busy_at:
+                self._retry_busy_at = now + _BUSY_INTERVAL
+                conversation.subscribe(self._busy)
             texts = conversation.due(now)
             for text in texts:
                 connection.send(text)
@@ -834,19 +989,32 @@ class _Pump:
 
     def _settle(self, conversation: Conversation) -> None:
         """Every subscription is answered: the stream is live, and any outage is over."""
-        if self.error is not None and self._refused and not conversation.subscribed:
-            raise self.error  # nothing at all can come over this connection
+        if self._refusal is not None and not conversation.subscribed:
+            raise self._refusal  # nothing at all can come over this connection
         if self._connects:
             self.reconnects += 1
-            if self._lost_at_ns is not None:
-                self._stream.outage(self._topics, self._lost_at_ns, time.time_ns())
+        if self._lost_at_ns is not None:
+            self._stream.outage(self._topics, self._lost_at_ns, is_over=True)
         self._lost_at_ns = None
         self._connects += 1
-        self.error = self.error if self._refused else None
+        self._trouble = None
         self.simulation = conversation.speed or self.simulation
         self.state = State.LIVE
-        self._measure_clock()
-        self._stream.connected(self._topics, " of " + str(self._market))
+        self._wants_clock = True
+        self._stream.request_errand()
+        self._stream.connected(self._topics, f" of {self._market}")
+
+    def _handle(self, conversation: Conversation, events: Iterable[Event]) -> None:
+        for event in events:
+            if isinstance(event, Refused):
+                self._on_refused(conversation, event)
+            elif isinstance(event, ExchangeSpoke):
+                # Told, but nothing suffers from it: if a disconnection follows, that is the error.
+                self._stream.note("error", str(event.error))
+            elif isinstance(event, Acknowledged):
+                log.debug("%s subscribed to %d topics", self._stream.name, len(event.topics))
+                self._stream.acknowledged(event.topics)
+                self._accept(event.topics)
 
     def _on_refused(self, conversation: Conversation, event: Refused) -> None:
         if len(event.topics) > 1 and isinstance(event.error, (TopicInvalid, TopicNotFound)):
@@ -854,28 +1022,29 @@ class _Pump:
             for topic in event.topics:
                 conversation.subscribe([topic])
             return
-        self._refused.update(event.topics)
-        self._tell(event.error, "refused")
+        self._refusal = event.error
+        if isinstance(event.error, ServiceBusy | LimitExceeded):
+            self._busy.update(event.topics)
+            self._retry_busy_at = time.monotonic() + _BUSY_INTERVAL
+        self._stream.note("refused", str(event.error))
 
-    def _handle(self, conversation: Conversation, events: Iterable[Event]) -> None:
-        for event in events:
-            if isinstance(event, Refused):
-                self._on_refused(conversation, event)
-            elif isinstance(event, ExchangeSpoke):
-                self._tell(event.error, "error")
-            elif isinstance(event, Acknowledged):
-                self._stream.acknowledged(event.topics)
+    def _accept(self, topics: Iterable[Topic]) -> None:
+        if self._busy:
+            self._busy.difference_update(topics)
+            if not self._busy and isinstance(self._refusal, ServiceBusy | LimitExceeded):
+                self._refusal = None
 
-    def _tell(self, error: StreamError, event: str) -> None:
-        self.error = error
-        self._stream.note(event, str(error))
-
-    def _measure_clock(self) -> None:
+    def measure_clock(self) -> None:
+        """Compare the exchange's clock with ours, if a new connection wants it; for errands."""
+        if not self._wants_clock:
+            return
+        self._wants_clock = False
         try:
             self.offset_ns = self._stream.rest.clock_offset(self._market).offset_ns
         except KucoinResearchError as error:
             # Only the lag needs it; the report says that it was not measured.
-            self._stream.note("clock_unknown", str(error))
+            if not self._stream.stopping.is_set():
+                self._stream.note("clock_unknown", str(error))
 
     def resubscribe(self, symbol: str) -> None:
         """Have a book's topic subscribed to afresh, if it is one of this connection."""
@@ -896,6 +1065,10 @@ class _Pump:
             if self._connection is not None:
                 self._connection.abort()
 
+    def disown(self) -> None:
+        self._connection_lock = threading.Lock()
+        self._connection = None
+
 
 def _shards(subscriptions: Sequence[Subscription], feed: Feed) -> list[tuple[Market, list[Topic]]]:
     most = kit_of(feed).topics_per_connection
@@ -912,7 +1085,7 @@ def _shards(subscriptions: Sequence[Subscription], feed: Feed) -> list[tuple[Mar
 def _rings(subscriptions: Sequence[Subscription], capacity: int) -> dict[type[Record], Ring]:
     records = dict.fromkeys(s.channel.record for s in subscriptions)
     rings = {record: Ring(record, capacity) for record in records}
-    rings[Status] = Ring(Status, min(capacity, _STATUS_CAPACITY))
+    rings[Status] = Ring(Status, _STATUS_CAPACITY)
     return rings
 
 
@@ -922,3 +1095,33 @@ def _name_of(record: type[Record]) -> str:
 
 def _join(channels: Iterable[Channel]) -> str:
     return ", ".join(map(str, channels))
+
+
+def _entry(tally: Tally, lag: Lag | None) -> ChannelReport:
+    return ChannelReport(
+        channel=tally.channel,
+        symbol=tally.symbol,
+        rows=tally.rows,
+        duplicates=tally.duplicates,
+        broken=tally.broken,
+        first_sequence=tally.first_sequence,
+        last_sequence=tally.last_sequence,
+        gaps=tuple(tally.gaps),
+        lag=lag,
+        verdict=tally.verdict,
+        reason=tally.reason,
+    )
+
+
+def _check_last(last: object) -> None:
+    if last is None:
+        return
+    if isinstance(last, bool) or not isinstance(last, Integral) or last < 0:
+        raise InvalidInput(f"last must be a whole number of rows from 0 on, not {last!r}")
+
+
+def _describe(error: BaseException) -> str:
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:  # noqa: BLE001  part of the sink guard: an error that cannot be shown
+        return type(error).__name__

@@ -1,11 +1,15 @@
 """Frames as CSV files, in the form that sessions use.
 
 Comma, LF, UTF-8; the header is the frame's columns; times are integer ns UTC; floats the shortest
-text that reads back equal; missing is empty; lists are numbers with a space between them.
+text that reads back equal; missing is empty; lists are numbers with a space between them, and a
+list without any is "".
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import count
@@ -15,7 +19,10 @@ import polars as pl
 
 from kucoin_research.errors import InvalidInput
 
-__all__ = ["append_csv", "csv_name"]
+__all__ = ["append_csv", "append_lines", "csv_name"]
+
+# What Windows forbids in a name, beside what would lead out of the folder anywhere.
+_UNFIT = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]|^[. ]')
 
 
 def csv_name(symbol: str, channel: str, when: datetime | None = None) -> str:
@@ -24,20 +31,23 @@ def csv_name(symbol: str, channel: str, when: datetime | None = None) -> str:
     Parameters
     ----------
     symbol, channel
-        What it holds. A colon, as in ``candle:5min``, becomes a hyphen.
+        What it holds. A colon, as in ``candle:5min``, becomes a hyphen. Letters of any script may
+        occur: KuCoin lists coins that have no Latin name.
     when
-        Now when left out.
+        Now when left out; naive means UTC.
 
     Raises
     ------
     InvalidInput
-        If the symbol could lead out of the folder.
+        If one of them could lead out of the folder, or cannot be part of a name on Windows.
     """
-    day = (when or datetime.now(UTC)).strftime("%Y-%m-%d")
-    name = f"{symbol}_{channel.replace(':', '-')}_{day}.csv"
-    if not symbol or Path(name).name != name or "\\" in name or "\0" in name:
-        raise InvalidInput(f"{symbol!r} cannot be part of a file name")
-    return name
+    when = when or datetime.now(UTC)
+    day = (when if when.tzinfo is None else when.astimezone(UTC)).strftime("%Y-%m-%d")
+    parts = (symbol, channel.strip().replace(":", "-") if isinstance(channel, str) else channel)
+    for part in parts:
+        if not isinstance(part, str) or not part or _UNFIT.search(part):
+            raise InvalidInput(f"{part!r} cannot be part of a file name")
+    return f"{'_'.join(parts)}_{day}.csv"
 
 
 def append_csv(frame: pl.DataFrame, path: Path) -> Path:
@@ -55,13 +65,42 @@ def append_csv(frame: pl.DataFrame, path: Path) -> Path:
     -------
     Path
         The file written.
+
+    Raises
+    ------
+    OSError
+        If the rows could not be written; then none of them was.
     """
     flat = _flat(frame)
-    header = ",".join(flat.columns).encode() + b"\n"
-    target = next(each for each in _names(path) if _takes(each, header))
-    is_new = not target.exists() or target.stat().st_size == 0
-    with target.open("ab") as file:
-        flat.write_csv(file, include_header=is_new)
+    header = ",".join(flat.columns) + "\n"
+    return append_lines(header, flat.write_csv(include_header=False), path)
+
+
+def append_lines(header: str, lines: str, path: Path) -> Path:
+    """Append lines to a CSV file: all of them or, when that fails, none.
+
+    Parameters
+    ----------
+    header
+        The file's first line, with its newline.
+    lines
+        Further lines, each with its newline.
+    path
+        Where; see ``append_csv``, which also tells what is returned and raised.
+    """
+    first = header.encode()
+    target = next(each for each in _names(path) if _takes(each, first))
+    with target.open("ab", buffering=0) as file:  # no buffer that close() would try to write again
+        size = file.seek(0, os.SEEK_END)
+        rest = memoryview((b"" if size else first) + lines.encode())
+        try:
+            while rest:
+                rest = rest[file.write(rest) :]
+        except BaseException:
+            # A torn row would swallow the next one.
+            with contextlib.suppress(OSError):
+                file.truncate(size)
+            raise
     return target
 
 

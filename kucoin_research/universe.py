@@ -15,6 +15,9 @@ __all__ = ["Universe"]
 
 # Listings change a few times a week; the list is 1.4 MB on futures.
 _FRESH_FOR = 600.0
+# A symbol that is not in the list may have been listed since; a typing error is no reason to ask
+# again and again.
+_FRESH_FOR_THE_UNKNOWN = 30.0
 
 
 class _Listing(NamedTuple):
@@ -32,13 +35,28 @@ class Universe:
         self._lock = threading.Lock()  # guards _listings
         self._listings: dict[tuple[Venue, Market], _Listing] = {}
 
-    def instruments(self, rest: Rest, market: Market) -> dict[str, Instrument]:
-        """Give every instrument of a market by symbol, in the exchange's order."""
+    def instruments(
+        self, rest: Rest, market: Market, symbol: str | None = None
+    ) -> dict[str, Instrument]:
+        """Give every instrument of a market by symbol, in the exchange's order.
+
+        Parameters
+        ----------
+        rest
+            The venue's REST side.
+        market
+            Which market.
+        symbol
+            One that is looked for: if the list lacks it, a list of half a minute is too old.
+        """
         key = (rest.venue, market)
         with self._lock:
             kept = self._listings.get(key)
-        if kept is not None and time.monotonic() - kept.read_at < _FRESH_FOR:
-            return kept.instruments
+        if kept is not None:
+            is_listed = symbol is None or symbol in kept.instruments
+            fresh_for = _FRESH_FOR if is_listed else _FRESH_FOR_THE_UNKNOWN
+            if time.monotonic() - kept.read_at < fresh_for:
+                return kept.instruments
         found = rest.contracts() if market is Market.FUTURES else rest.spot_symbols()
         listing = _Listing(time.monotonic(), {each.symbol: each for each in found})
         with self._lock:

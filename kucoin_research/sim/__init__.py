@@ -10,8 +10,25 @@ Examples
 'http://127.0.0.1:...'
 """
 
+from kucoin_research.sim.accounts import DEMO_ACCOUNT, Account
 from kucoin_research.sim.faults import FAULTS, Applied, Fault, Withheld
 from kucoin_research.sim.hub import Settings, Tape
+from kucoin_research.sim.orders import Fill, OrderRefused
 from kucoin_research.sim.server import Exchange
+from kucoin_research.sim.trading import Balance, TradingAccount
 
-__all__ = ["FAULTS", "Applied", "Exchange", "Fault", "Settings", "Tape", "Withheld"]
+__all__ = [
+    "DEMO_ACCOUNT",
+    "FAULTS",
+    "Account",
+    "Applied",
+    "Balance",
+    "Exchange",
+    "Fault",
+    "Fill",
+    "OrderRefused",
+    "Settings",
+    "Tape",
+    "TradingAccount",
+    "Withheld",
+]

@@ -7,16 +7,19 @@ No sockets and no threads here: the server drives `Hub.tick` on its loop, and co
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from time import perf_counter
-from typing import NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from kucoin_research.errors import InvalidInput, UnknownSymbol
+from kucoin_research.sim.accounts import DEMO_ACCOUNT, Account
 from kucoin_research.sim.catalog import LISTINGS, Listing
 from kucoin_research.sim.clock import SLICE_NS, VirtualClock
+from kucoin_research.sim.desk import Desk
 from kucoin_research.sim.faults import (
     HTTP_FAULTS,
     MESSAGE_FAULTS,
@@ -27,7 +30,7 @@ from kucoin_research.sim.faults import (
     Message,
     Withheld,
 )
-from kucoin_research.sim.market import BookChange, Event, Market, Trade
+from kucoin_research.sim.market import BookChange, Event, Market, Submission, Trade
 from kucoin_research.sim.messages import Feed, Wire, feed_of
 from kucoin_research.sim.pro import PRO_TOPICS, pro_feed_of
 from kucoin_research.sim.topics import PUBLIC_TOPICS, Topic
@@ -42,7 +45,7 @@ _LOG_LENGTH = 100_000
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What can be set about the simulated exchange, beyond its seed, speed and addresses.
+    r"""What can be set about the simulated exchange, beyond its seed, speed and addresses.
 
     Attributes
     ----------
@@ -79,6 +82,9 @@ class Settings:
         Whether spot depth frames are sent although nothing changed (futures always does).
     candle_add
         Whether a spot candle begins with the undocumented subject ``trade.candles.add``.
+    bare_announcements
+        Whether funding announcements carry the topic without a symbol even when one was named, as
+        in the documents' samples; KuCoin's own SDK does not find such frames.
     kline_page
         Rows in one futures kline reply; sources say 500 or 200.
     pro_idle_timeout
@@ -89,6 +95,14 @@ class Settings:
     warm_up
         Virtual seconds for which a symbol has traded, unseen, when it is first touched; so there
         are recent trades.
+    accounts
+        The accounts (`Account`) beside the demo account, which is always there.
+    private_rate_limit
+        Quota of signed calls per market and account; None for KuCoin's own: 4000 on spot, 2000 on
+        futures.
+    signing_clock
+        The clock that signed timestamps are compared with: ``"wall"``, since clients sign with
+        their own, or ``"virtual"``.
     """
 
     ping_interval_ms: int = 18_000
@@ -110,11 +124,22 @@ class Settings:
     spot_changes_per_frame: int = 1
     spot_resend_depth: bool = False
     candle_add: bool = False
+    bare_announcements: bool = False
     kline_page: int = 500
     pro_idle_timeout: float = 60.3
     max_pro_topics: int = 600
     max_pro_messages: int = 300
     warm_up: float = 60.0
+    accounts: tuple[Account, ...] = ()
+    private_rate_limit: int | None = None
+    signing_clock: Literal["wall", "virtual"] = "wall"
+
+    def __post_init__(self) -> None:
+        if self.signing_clock not in ("wall", "virtual"):
+            raise InvalidInput(f"no clock {self.signing_clock!r}; clocks: wall, virtual")
+        keys = [account.key for account in (DEMO_ACCOUNT, *self.accounts)]
+        if len(set(keys)) < len(keys):
+            raise InvalidInput("two accounts have the same key, or that of the demo account")
 
 
 class Subscriber(Protocol):
@@ -228,13 +253,19 @@ class Hub:
             spot_changes_per_frame=settings.spot_changes_per_frame,
             spot_resend_depth=settings.spot_resend_depth,
             candle_add=settings.candle_add,
+            bare_announcements=settings.bare_announcements,
         )
         self._engines: dict[str, Market] = {}
         self._engine_starts: dict[str, tuple[int, int]] = {}
+        # What accounts did to an engine and when: `tape` does it again.
+        self._journals: dict[str, list[tuple[int, Callable[[Market], Submission]]]] = {}
+        self._listeners: dict[tuple[str, str, str], dict[Subscriber, None]] = {}
+        self._interests: set[str] = set()
         self._channels: dict[tuple[str, str], _Channel] = {}
         self._watched: list[tuple[Market, list[tuple[_Channel, Feed]], bool]] = []
         self._message_faults: list[ArmedFault] = []
         self._other_faults: list[ArmedFault] = []
+        self.desk = Desk(self, (DEMO_ACCOUNT, *settings.accounts))
 
     # Engines
 
@@ -272,6 +303,23 @@ class Hub:
         """Give the wire's number of the engine's current book."""
         return self._wire.book_sequence(engine)
 
+    def order(self, symbol: str, action: Callable[[Market], Submission]) -> Submission:
+        """Do something to an engine's book for an account: streams, tape and REST will show it.
+
+        The action is done again on the tape's own engine, so it must depend on nothing else.
+        """
+        engine = self.caught_up(symbol)
+        done = action(engine)
+        self._journals.setdefault(symbol, []).append((engine.now_ns, action))
+        feeds = [feeds for watched, feeds, _ in self._watched if watched is engine]
+        if feeds:
+            self._publish(done.events, feeds[0])
+        return done
+
+    def frame_id(self, name: str, time_ns: int) -> str:
+        """Make the 24-hex id of a frame, the same in every run."""
+        return self._wire.frame_id(name, time_ns)
+
     def tape(self, symbol: str) -> Tape:
         """Replay the symbol from its first touch to now, on a second engine of its own."""
         if symbol not in self.listings:
@@ -282,7 +330,11 @@ class Hub:
         engine.advance(touched_ns)
         bids, asks = dict(engine.levels("buy", None)), dict(engine.levels("sell", None))
         first_sequence = self._wire.book_sequence(engine)
-        events = engine.advance(latest.now_ns)
+        events: list[Event] = []
+        for time_ns, action in self._journals.get(symbol, ()):
+            events += engine.advance(time_ns)
+            events += action(engine).events
+        events += engine.advance(latest.now_ns)
         wire = self._wire
         return Tape(
             self.listings[symbol],
@@ -325,7 +377,7 @@ class Hub:
         for feed in channel.feeds.values():
             for sequence, text in feed.on_subscribe(self.clock.reached_ns):
                 message = Message(channel.topic, sequence, text.encode())
-                self._emit(channel, message, [subscriber])
+                self._emit(market, [subscriber], message, channel.frame)
         channel.subscribers[subscriber] = None
         if not self.is_held:
             self.clock.start()
@@ -340,6 +392,24 @@ class Hub:
             del self._channels[market, topic.text]
             self._watch()
 
+    def listen(self, user_id: str, market: str, topic: Topic, subscriber: Subscriber) -> None:
+        """Add a subscriber to a private topic of an account."""
+        key = user_id, market, topic.text
+        self._listeners.setdefault(key, {})[subscriber] = None
+        if not self.is_held:
+            self.clock.start()
+
+    def unlisten(self, user_id: str, market: str, topic: Topic, subscriber: Subscriber) -> None:
+        """Take a subscriber from a private topic."""
+        self._listeners.get((user_id, market, topic.text), {}).pop(subscriber, None)
+
+    def watch(self) -> None:
+        """Look again at which engines have to move."""
+        interests = self.desk.interests()
+        if interests != self._interests:
+            self._interests = interests
+            self._watch()
+
     def _watch(self) -> None:
         # The catalog's order, then the order of PUBLIC_TOPICS: frames leave in the same order
         # whoever subscribed first.
@@ -347,7 +417,7 @@ class Hub:
         self._watched = []
         for symbol in self.listings:
             feeds = [(c, c.feeds[symbol]) for c in channels if symbol in c.feeds]
-            if feeds:
+            if feeds or symbol in self._interests:
                 needs_instants = any(feed.needs_instants for _, feed in feeds)
                 self._watched.append((self.caught_up(symbol), feeds, needs_instants))
 
@@ -362,7 +432,7 @@ class Hub:
         """Let happen what is due, for one turn at most; True if more is due."""
         clock = self.clock
         target = clock.target_ns // SLICE_NS * SLICE_NS
-        if not self._watched:
+        if not self._watched and not self.desk.has_debts:
             clock.reach(max(clock.reached_ns, target))
             return False
         deadline = perf_counter() + _TURN
@@ -384,28 +454,52 @@ class Hub:
                     self._pass_on(engine.advance(time_ns), feeds)
             else:
                 self._pass_on(engine.advance(until_ns), feeds)
+            self.desk.act(engine.listing.symbol, engine, until_ns)
             for channel, feed in feeds:
                 if not until_ns % feed.period_ns:
                     for sequence, text in feed.on_grid(until_ns):
-                        self._emit(channel, Message(channel.topic, sequence, text.encode()))
+                        message = Message(channel.topic, sequence, text.encode())
+                        self._emit(channel.market, channel.subscribers, message, channel.frame)
+        self.desk.on_grid(until_ns)
 
     def _pass_on(self, events: list[Event], feeds: list[tuple[_Channel, Feed]]) -> None:
+        if events:
+            self._publish(events, feeds)
+            self.desk.on_events(events)
+
+    def _publish(self, events: list[Event], feeds: list[tuple[_Channel, Feed]]) -> None:
         if not events:
             return
         for channel, feed in feeds:
             for sequence, text in feed.on_events(events):
-                self._emit(channel, Message(channel.topic, sequence, text.encode()))
+                message = Message(channel.topic, sequence, text.encode())
+                self._emit(channel.market, channel.subscribers, message, channel.frame)
+
+    def emit_private(
+        self, user_id: str, market: str, listened: str, frame: dict[str, Any], time_ns: int
+    ) -> None:
+        """Send a frame to the listeners of an account's topic; `listened` is what they asked for.
+
+        Faults know it by the topic it carries, and by its time.
+        """
+        subscribers = self._listeners.get((user_id, market, listened))
+        if subscribers:
+            payload = json.dumps(frame, separators=(",", ":"), ensure_ascii=False).encode()
+            self._emit(market, subscribers, Message(frame["topic"], time_ns, payload))
 
     def _emit(
-        self, channel: _Channel, message: Message, only: Iterable[Subscriber] | None = None
+        self,
+        market: str,
+        subscribers: Iterable[Subscriber],
+        message: Message,
+        frame_of: Callable[[bytes], bytes] = text_frame,
     ) -> None:
-        readers = channel.subscribers if only is None else only
         messages = [message]
         if self._message_faults:
-            messages = self._through_faults(channel.market, message)
+            messages = self._through_faults(market, message)
         for message in messages:
-            frame = channel.frame(message.payload)
-            for subscriber in readers:
+            frame = frame_of(message.payload)
+            for subscriber in subscribers:
                 if not subscriber.push(message, frame):
                     self._note_withheld("slow_reader", message)
 

@@ -266,6 +266,16 @@ class Market:
         self._flow.keep_alive()
         return self._drain()
 
+    def reduce(self, order_id: str, size: int) -> list[Event]:
+        """Make what rests of a submitted order smaller, by less than all; it keeps its place."""
+        order = self._owned.get(order_id)
+        if order is None or not 0 < size < order.remaining:
+            return []
+        self._book.set_time(self.now_ns // MS_NS)
+        side = self._book.bids if order.side == "buy" else self._book.asks
+        self._book.reduce(side, order, size)
+        return self._drain()
+
     def resting(self, order_id: str) -> int:
         """Return how much of a submitted order still rests in the book, in units."""
         order = self._owned.get(order_id)

@@ -206,6 +206,12 @@ class MatchingBook:
             side.remove_key(key)
         self._tell(side, key, total)
 
+    def reduce(self, side: BookSide, order: Order, size: int) -> None:
+        """Take a part of a resting order out of the book."""
+        order.remaining -= size
+        side.sizes[order.key] = total = side.sizes[order.key] - size
+        self._tell(side, order.key, total)
+
     def cancel_level(self, side: BookSide, key: int) -> bool:
         """Take the flow's orders out of one level at once; False if accounts' orders remain."""
         queue = side.queues[key]

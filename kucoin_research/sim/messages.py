@@ -40,6 +40,7 @@ class Wire:
     spot_changes_per_frame: int = 1
     spot_resend_depth: bool = False
     candle_add: bool = False
+    bare_announcements: bool = False
 
     def change_sequence(self, engine: Market, sequence: int) -> int:
         """Give the wire's number of one change of the engine's book.
@@ -333,20 +334,23 @@ class Instrument(Feed):
 class Announcement(Feed):
     """Begin and end of each funding settlement (reference, section 6.8).
 
-    The frames carry the bare topic even when the client named a symbol, as in KuCoin's documents.
+    The frames carry the topic as subscribed, like all others: KuCoin's own SDK (1.3) finds its
+    callback by the pushed topic, so it would lose frames on the bare one. The documents' samples
+    of 2019 show that; which of the two the wire does was never seen.
     """
 
     period_ns = _SECOND
 
     def on_grid(self, now_ns: int) -> Iterable[Numbered]:
         """Give the announcement that is due in this second."""
+        topic = "/contract/announcement" if self.wire.bare_announcements else self.topic
         for subject, delay_ms in (("begin", 0), ("end", _FUNDING_END_DELAY_MS)):
             end = now_ns - delay_ms * _MS
             for time_ns in self.engine.funding_times(end - _SECOND + 1, end):
                 yield (
                     now_ns,
                     (
-                        f'{{"topic":"/contract/announcement","type":"message",'
+                        f'{{"topic":"{topic}","type":"message",'
                         f'"subject":"funding.{subject}",'
                         f'"data":{{"symbol":"{self.symbol}","fundingTime":{time_ns // _MS},'
                         f'"fundingRate":{number(self.engine.settled_funding(time_ns))},'

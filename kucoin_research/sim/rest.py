@@ -12,13 +12,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from kucoin_research.sim.candles import HISTORY_DAYS, INTERVALS, candle_open
 from kucoin_research.sim.catalog import Listing, contract_row, symbol_row
+from kucoin_research.sim.ledger import ZERO, Position, account_number, decimal_text, fraction
 from kucoin_research.sim.market import Candle, Market
+from kucoin_research.sim.members import position_data
 from kucoin_research.sim.messages import last_price_and_size, plain
 
 if TYPE_CHECKING:
     from kucoin_research.sim.hub import Hub
+    from kucoin_research.sim.members import Member
 
-__all__ = ["ROUTES", "Reply", "Route", "Site", "error", "find_route"]
+__all__ = ["ROUTES", "Reply", "Route", "Site", "Values", "error", "find_route"]
 
 _MS = 1_000_000
 _DAY_MS = 86_400_000
@@ -69,6 +72,7 @@ class Site:
 
 
 Answer: TypeAlias = Callable[[Site, Values], Reply]
+AccountAnswer: TypeAlias = "Callable[[Site, Values, Member], Reply]"
 Touch: TypeAlias = Callable[[Site, Values], Iterable[str]]
 
 
@@ -102,9 +106,11 @@ class Route:
     method
         The only one allowed.
     is_private
-        Whether it needs a key; refused, since accounts do not exist here yet.
+        Whether it needs a key.
     shows_quota
         Whether its replies carry the quota headers.
+    account_answer
+        Makes the reply where that depends on who asks.
     """
 
     path: str
@@ -114,6 +120,7 @@ class Route:
     method: str = "GET"
     is_private: bool = False
     shows_quota: bool = True
+    account_answer: AccountAnswer | None = None
 
     @property
     def name(self) -> str:
@@ -165,7 +172,7 @@ def _status(_site: Site, _values: Values) -> Reply:
 
 
 def _refused(_site: Site, _values: Values) -> Reply:
-    # The server answers token calls and refuses private ones before it gets here.
+    # The server answers token calls before it gets here, and accounts have answers of their own.
     return error(404, "404", "Not Found")
 
 
@@ -432,7 +439,73 @@ def _funding_rates(site: Site, values: Values) -> Reply:
     )
 
 
+def _trade_statistics(site: Site, _values: Values) -> Reply:
+    turnover = sum(site.engine(symbol).stats_24h(site.now_ns).turnover for symbol in site.listings)
+    return _ok({"turnoverOf24h": round(turnover, 10)})
+
+
+def _account_overview(site: Site, values: Values, member: Member) -> Reply:
+    currency = values.get("currency", "XBT")
+    wallet = site.hub.desk.futures_wallet(member, currency)
+    return _ok(
+        {
+            "accountEquity": float(wallet.equity),
+            "unrealisedPNL": float(wallet.isolated_pnl + wallet.cross_pnl),
+            "marginBalance": float(wallet.balance),
+            "positionMargin": float(wallet.isolated_position + wallet.cross_position),
+            "orderMargin": float(wallet.isolated_order + wallet.cross_order),
+            "frozenFunds": 0.0,
+            "availableBalance": float(wallet.available),
+            "currency": currency,
+            "availableMargin": float(wallet.available),
+            "maxWithdrawAmount": float(max(wallet.available, ZERO)),
+        }
+    )
+
+
+def _position_row(site: Site, position: Position) -> dict[str, Any]:
+    symbol = position.listing.symbol
+    mark = fraction(site.engine(symbol).mark_price(site.now_ns))
+    row = position_data(position, mark, site.now_ms)
+    del row["changeReason"]
+    return {"id": f"{symbol}-{position.opened_ms}"} | row
+
+
+def _positions(site: Site, _values: Values, member: Member) -> Reply:
+    open_ones = [one for one in member.positions.values() if one.quantity]
+    return _ok([_position_row(site, one) for one in open_ones])
+
+
+def _position(site: Site, values: Values, member: Member) -> Reply:
+    symbol = values.get("symbol", "")
+    if symbol not in site.listings:
+        return _INVALID_SYMBOL
+    flat = Position(site.listings[symbol])
+    return _ok(_position_row(site, member.positions.get(symbol, flat)))
+
+
 # Spot
+
+
+def _coin_accounts(_site: Site, values: Values, member: Member) -> Reply:
+    wallets = {"trade": member.spot, "margin": member.margin.wallet}
+    return _ok(
+        [
+            {
+                "id": str(account_number(member.user_id, kind, coin)),
+                "currency": coin,
+                "type": kind,
+                "balance": decimal_text(wallet.total(coin)),
+                "available": decimal_text(wallet.available(coin)),
+                "holds": decimal_text(wallet.hold(coin)),
+            }
+            for kind, wallet in wallets.items()
+            if values.get("type") in (None, "", kind)
+            for coin in wallet.currencies
+            if values.get("currency") in (None, "", coin)
+        ]
+    )
+
 
 _NO_DATA = _ok(None)
 _NO_PAIR = error(200, "400100", "Unsupported trading pair.")
@@ -516,12 +589,12 @@ def _level1(site: Site, engine: Market, _values: Values) -> dict[str, Any]:
     }
 
 
-def _spot_side(engine: Market, side: str, depth: int) -> list[list[str]]:
+def _spot_side(engine: Market, side: str, depth: int | None) -> list[list[str]]:
     levels = engine.levels("buy" if side == "buy" else "sell", depth)
     return [[engine.price_text(ticks), engine.size_text(size)] for ticks, size in levels]
 
 
-def _spot_book(depth: int) -> Callable[[Site, Market, Values], dict[str, Any]]:
+def _spot_book(depth: int | None) -> Callable[[Site, Market, Values], dict[str, Any]]:
     def book(site: Site, engine: Market, _values: Values) -> dict[str, Any]:
         return {
             "time": site.now_ms,
@@ -659,7 +732,24 @@ ROUTES: dict[str, tuple[Route, ...]] = {
             _for_symbol(_funding_rate, error(200, "415000", "funding rate is not supported")),
         ),
         Route("/api/v1/contract/funding-rates", 5, _funding_rates),
-        Route("/api/v1/trade-statistics", 3, _refused, _touches_none, is_private=True),
+        Route("/api/v1/trade-statistics", 3, _trade_statistics, _touches_all, is_private=True),
+        Route(
+            "/api/v1/account-overview",
+            5,
+            _refused,
+            _touches_none,
+            is_private=True,
+            account_answer=_account_overview,
+        ),
+        Route(
+            "/api/v1/positions",
+            2,
+            _refused,
+            _touches_none,
+            is_private=True,
+            account_answer=_positions,
+        ),
+        Route("/api/v1/position", 2, _refused, is_private=True, account_answer=_position),
     ),
     "spot": (
         *_BULLETS,
@@ -676,7 +766,20 @@ ROUTES: dict[str, tuple[Route, ...]] = {
         Route("/api/v1/market/stats", 15, _for_symbol(_stats, _NO_DATA)),
         Route("/api/v1/market/orderbook/level2_20", 2, _for_symbol(_spot_book(20), _NO_DATA)),
         Route("/api/v1/market/orderbook/level2_100", 2, _for_symbol(_spot_book(100), _NO_DATA)),
-        Route("/api/v3/market/orderbook/level2", 3, _refused, _touches_none, is_private=True),
+        Route(
+            "/api/v3/market/orderbook/level2",
+            3,
+            _for_symbol(_spot_book(None), _NO_DATA),
+            is_private=True,
+        ),
+        Route(
+            "/api/v1/accounts",
+            5,
+            _refused,
+            _touches_none,
+            is_private=True,
+            account_answer=_coin_accounts,
+        ),
         Route("/api/v1/market/histories", 3, _for_symbol(_histories, _NO_DATA)),
         Route("/api/v1/market/candles", 3, _spot_candles),
     ),

@@ -23,7 +23,8 @@ from tornado.iostream import IOStream, StreamClosedError
 from tornado.web import Application, RequestHandler
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
-from kucoin_research.errors import InvalidInput
+from kucoin_research.errors import InvalidInput, UnknownSymbol
+from kucoin_research.sim.accounts import DEMO_ACCOUNT, Account
 from kucoin_research.sim.clock import SLICE_NS, VirtualClock, parse_start
 from kucoin_research.sim.faults import (
     CONNECTION_FAULTS,
@@ -34,9 +35,12 @@ from kucoin_research.sim.faults import (
     make_fault,
 )
 from kucoin_research.sim.hub import Hub, Settings, Tape, binary_frame, listings_for, text_frame
+from kucoin_research.sim.members import Member
 from kucoin_research.sim.pro import ProRefused, parse_command
-from kucoin_research.sim.rest import Reply, Site, error, find_route
+from kucoin_research.sim.rest import Reply, Route, Site, Values, error, find_route
+from kucoin_research.sim.signing import SignedRequest, SigningRefused, verify
 from kucoin_research.sim.topics import Topic, TopicRefused, parse_topics
+from kucoin_research.sim.trading import TradingAccount
 
 __all__ = ["Exchange"]
 
@@ -49,12 +53,21 @@ _TICK = 0.005  # seconds between looks at the clock
 _PACE = 0.002  # seconds between looks at a slow reader
 _SPOT_MAX_TOPICS = 400
 _PRO_PING_SPACING = 1.0  # seconds; the pro feed drops a client whose pings are closer
+_PRIVATE_QUOTAS = {"futures": 2_000, "spot": 4_000}
 _HTML_ERROR = (
     "<html><head><title>{status} Bad Gateway</title></head><body><center>"
     "<h1>{status} Bad Gateway</h1></center><hr><center>cloudflare</center></body></html>"
 )
 
 _T = TypeVar("_T")
+
+
+@dataclasses.dataclass
+class _Window:
+    """A running window of a quota: what is used, and when it ends (monotonic seconds)."""
+
+    used: int = 0
+    end: float = 0.0
 
 
 class _Door:
@@ -70,8 +83,8 @@ class _Door:
         self.site = Site(self.hub, market)
         self._tokens: dict[str, float] = {}
         self._expired: set[str] = set()
-        self._used = 0
-        self._window_end = 0.0
+        self._users: dict[str, str] = {}  # private tokens to the accounts they log in
+        self._windows: dict[str, _Window] = {}
 
     @property
     def max_topics(self) -> int | None:
@@ -80,13 +93,22 @@ class _Door:
             return self.settings.max_topics
         return _SPOT_MAX_TOPICS if self.market == "spot" else None
 
-    def issue_token(self) -> str:
-        """Make a token that opens this market for `token_lifetime` wall seconds."""
+    def issue_token(self, user_id: str = "") -> str:
+        """Make a token that opens this market for `token_lifetime` wall seconds.
+
+        With a `user_id`, it also opens that account's private topics.
+        """
         alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
         body = "".join(self.hub.random.choices(alphabet, k=192))
         token = f"{body}==.{''.join(self.hub.random.choices(alphabet, k=22))}=="
         self._tokens[token] = time.monotonic() + self.settings.token_lifetime
+        if user_id:
+            self._users[token] = user_id
         return token
+
+    def user_of(self, token: str) -> str:
+        """Give the account that a token logs in; empty for a public token."""
+        return self._users.get(token, "")
 
     def refusal(self, token: str) -> str | None:
         """Say why a token opens nothing; None if it does."""
@@ -102,27 +124,46 @@ class _Door:
         self._expired.update(self._tokens)
         self._tokens.clear()
 
-    def spend(self, weight: int) -> tuple[bool, dict[str, str]]:
-        """Take a call's weight from the quota; tell whether it was there, and the headers."""
+    def spend(self, weight: int, user_id: str = "") -> tuple[bool, dict[str, str]]:
+        """Take a call's weight from the public quota or an account's.
+
+        Tell whether it was there, and give the headers.
+        """
         now = time.monotonic()
-        limit = self.settings.rate_limit
-        if now >= self._window_end:
+        limit = self._quota(user_id)
+        window = self._windows.setdefault(user_id, _Window())
+        if now >= window.end:
             # The window begins with its first request. (reference, section 2.4)
-            self._used = 0
-            self._window_end = now + self.settings.rate_window
-        is_allowed = self._used + weight <= limit
+            window.used = 0
+            window.end = now + self.settings.rate_window
+        is_allowed = window.used + weight <= limit
         if is_allowed:
-            self._used += weight
+            window.used += weight
         return is_allowed, {
             "gw-ratelimit-limit": str(limit),
-            "gw-ratelimit-remaining": str(limit - self._used if is_allowed else 0),
-            "gw-ratelimit-reset": str(max(1, int((self._window_end - now) * 1_000))),
+            "gw-ratelimit-remaining": str(limit - window.used if is_allowed else 0),
+            "gw-ratelimit-reset": str(max(1, int((window.end - now) * 1_000))),
         }
 
-    def token_reply(self, host: str) -> dict[str, Any]:
-        """Build the data of a bullet-public reply to a client that called `host` (and port)."""
+    def _quota(self, user_id: str) -> int:
+        if not user_id:
+            return self.settings.rate_limit
+        chosen = self.settings.private_rate_limit
+        return _PRIVATE_QUOTAS[self.market] if chosen is None else chosen
+
+    def member(self, request: SignedRequest) -> Member:
+        """Find the account that signed a request; raises `SigningRefused`."""
+        members = self.hub.desk.members
+        accounts = {key: member.account for key, member in members.items()}
+        now_ns = time.time_ns()
+        if self.settings.signing_clock == "virtual":
+            now_ns = self.hub.clock.now_ns
+        return members[verify(request, accounts, now_ns // 1_000_000).key]
+
+    def token_reply(self, host: str, user_id: str = "") -> dict[str, Any]:
+        """Build the data of a token reply to a client that called `host` (and port)."""
         return {
-            "token": self.issue_token(),
+            "token": self.issue_token(user_id),
             "instanceServers": [
                 {
                     "endpoint": f"ws://{host}/",
@@ -196,26 +237,33 @@ class RestHandler(RequestHandler):
             return Reply(
                 405, {"code": "405", "msg": "Method Not Allowed", "retry": False, "success": False}
             )
-        if route.is_private and "KC-API-KEY" in self.request.headers:
-            return error(401, "400003", "KC-API-KEY not exists")
+        member = None
         if route.is_private:
-            return error(
-                400,
-                "400001",
-                "Please check the header of your request for KC-API-KEY, KC-API-SIGN, "
-                "KC-API-TIMESTAMP, KC-API-PASSPHRASE.",
+            signed = SignedRequest(
+                method, self.request.uri or "", self.request.body, self.request.headers
             )
-        is_allowed, headers = door.spend(route.weight)
+            try:
+                member = door.member(signed)
+            except SigningRefused as refused:
+                return error(refused.status, refused.code, refused.message)
+        user_id = member.user_id if member is not None else ""
+        is_allowed, headers = door.spend(route.weight, user_id)
         if route.shows_quota:
             for name, text in headers.items():
                 self.set_header(name, text)
         if not is_allowed:
             return error(429, "429000", "Too many requests in a short period of time.")
-        if route.name == "bullet-public":
-            return Reply(200, {"code": "200000", "data": door.token_reply(self.request.host)})
+        if route.name in ("bullet-public", "bullet-private"):
+            data = door.token_reply(self.request.host, user_id)
+            return Reply(200, {"code": "200000", "data": data})
         parameters = {name: self.get_query_argument(name) for name in self.request.query_arguments}
-        parameters |= values
+        return await self._look_up(route, parameters | values, member)
+
+    async def _look_up(self, route: Route, parameters: Values, member: Member | None) -> Reply:
+        door = self._door
         await door.hub.catch_up(route.touches(door.site, parameters))
+        if member is not None and route.account_answer is not None:
+            return route.account_answer(door.site, parameters, member)
         return route.answer(door.site, parameters)
 
     def _send_reply(self, reply: Reply) -> None:
@@ -236,6 +284,7 @@ class SocketHandler(WebSocketHandler):
         """Take the market this port serves."""
         self._door = door
         self._hub = door.hub
+        self._user_id = ""
         self._topics: dict[Topic, None] = {}
         self._outbox: list[bytes] = []
         self._pending_bytes = 0
@@ -281,7 +330,9 @@ class SocketHandler(WebSocketHandler):
         offered = self.request.headers.get("Sec-WebSocket-Extensions", "")
         self._is_deflated = settings.compression and "permessage-deflate" in offered
         self._last_message = time.monotonic()
-        refusal = self._door.refusal(self.get_query_argument("token", ""))
+        token = self.get_query_argument("token", "")
+        self._user_id = self._door.user_of(token)
+        refusal = self._door.refusal(token)
         if refusal is not None:
             self.send_error_frame(401, refusal)
             self.drop()
@@ -305,7 +356,7 @@ class SocketHandler(WebSocketHandler):
             timer.cancel()
         self._timers.clear()
         for topic in self._topics:
-            self._hub.unsubscribe(self._door.market, topic, self)
+            self._unsubscribe(topic)
         self._topics.clear()
         self._outbox.clear()
 
@@ -357,15 +408,18 @@ class SocketHandler(WebSocketHandler):
             self.send_error_frame(415, "type is not supported", reply_id)
 
     async def _change_topics(self, kind: str, request: dict[str, Any]) -> None:
-        market, hub = self._door.market, self._hub
+        market = self._door.market
         text = request.get("topic")
         if not isinstance(text, str) or not text:
             raise TopicRefused(406, "topic is required")
-        topics = parse_topics(market, text)
+        # Also as text, as some documents show it. (reference, section 5.3)
+        asks_for_private = request.get("privateChannel") in (True, "true")
+        is_logged_in = bool(self._user_id) and (asks_for_private or kind == "unsubscribe")
+        topics = parse_topics(market, text, is_logged_in=is_logged_in)
         if kind == "unsubscribe":
             for topic in topics:
                 self._topics.pop(topic, None)
-                hub.unsubscribe(market, topic, self)
+                self._unsubscribe(topic)
             return
         new = [topic for topic in topics if topic not in self._topics]
         limit = self._door.max_topics
@@ -379,12 +433,21 @@ class SocketHandler(WebSocketHandler):
         market, hub = self._door.market, self._hub
         for topic in new:
             self._topics[topic] = None
-            await hub.catch_up(hub.symbols_of(market, topic))
+            if not topic.is_private:
+                await hub.catch_up(hub.symbols_of(market, topic))
         # All at once, so that they begin at the same virtual instant.
         for topic in new:
-            if topic in self._topics:
+            if topic in self._topics and topic.is_private:
+                hub.listen(self._user_id, market, topic, self)
+            elif topic in self._topics:
                 hub.subscribe(market, topic, self)
         self._door.wake()
+
+    def _unsubscribe(self, topic: Topic) -> None:
+        if topic.is_private:
+            self._hub.unlisten(self._user_id, self._door.market, topic, self)
+        else:
+            self._hub.unsubscribe(self._door.market, topic, self)
 
     def _acknowledge(self, reply_id: str) -> None:
         ack = self._ack_of(reply_id)
@@ -640,7 +703,8 @@ class Exchange:
     futures_port, spot_port
         Ports; 0 for any free one.
     **settings
-        Fields of `Settings`.
+        Fields of `Settings`; ``accounts=[Account(key=…, secret=…, passphrase=…)]`` adds accounts
+        to the demo account, which is always there.
 
     Raises
     ------
@@ -680,6 +744,7 @@ class Exchange:
             known = ", ".join(one.name for one in dataclasses.fields(Settings))
             raise InvalidInput(f"no setting {unknown[0]!r}; settings: {known}")
         start_ns = parse_start(start) // SLICE_NS * SLICE_NS
+        settings["accounts"] = tuple(settings.get("accounts", ()))
         self.host = host
         self.clock = VirtualClock(start_ns, float(speed))
         self._hub = Hub(seed, self.clock, listings_for(symbols), Settings(**settings))
@@ -779,6 +844,30 @@ class Exchange:
         """Each application of a fault; the newest 100 000."""
         return self._call(lambda: list(self._hub.fault_log))
 
+    @property
+    def demo_account(self) -> TradingAccount:
+        """The account that every simulated exchange has, with a fixed key: ``DEMO_ACCOUNT``."""
+        return self.account(DEMO_ACCOUNT.key)
+
+    @property
+    def accounts(self) -> list[TradingAccount]:
+        """All accounts, the demo account first."""
+        return [self.account(key) for key in self._hub.desk.members]
+
+    def account(self, key: str | Account) -> TradingAccount:
+        """Give the account of an API key.
+
+        Raises
+        ------
+        InvalidInput
+            If there is none.
+        """
+        text = key.key if isinstance(key, Account) else key
+        member = self._hub.desk.members.get(text)
+        if member is None:
+            raise InvalidInput(f"no account has the key {text!r}")
+        return TradingAccount(member, self._hub.desk, self._perform)
+
     def tape(self, symbol: str) -> Tape:
         """Tell what truly happened to a symbol, from its first touch to now.
 
@@ -837,6 +926,59 @@ class Exchange:
         made = make_fault(fault, **options)
         self._call(lambda: self._inject(made))
         return made
+
+    def start_trader(
+        self,
+        symbols: Iterable[str] | str | None = None,
+        orders_per_minute: float = 30.0,
+        *,
+        account: TradingAccount | None = None,
+        seed: int | None = None,
+    ) -> None:
+        """Let an account trade at random, from now on, in virtual time.
+
+        It places limit, market and stop orders, amends and cancels. Started at the same virtual
+        time (before the first subscription, or while paused) with the same seed, it does the same.
+
+        Parameters
+        ----------
+        symbols
+            Where; None for all on offer. Each has its own trader.
+        orders_per_minute
+            How often each acts, on average, per virtual minute.
+        account
+            Who; None for the demo account.
+        seed
+            Seed of its choices; None for the exchange's.
+
+        Raises
+        ------
+        InvalidInput
+            If the rate is not above zero.
+        UnknownSymbol
+            If a symbol is not on offer.
+        """
+        if not 0 < orders_per_minute < float("inf"):
+            raise InvalidInput(f"orders_per_minute {orders_per_minute} must be above 0")
+        names = [symbols] if isinstance(symbols, str) else list(symbols or self.symbols)
+        for name in names:
+            if name not in self._hub.listings:
+                raise UnknownSymbol(f"no symbol {name!r}; symbols: {', '.join(self.symbols)}")
+        who = self.demo_account if account is None else account
+        member = self._hub.desk.members[who.key]
+        chosen = self.seed if seed is None else seed
+
+        def start() -> None:
+            # In the catalog's order, so that the order of `symbols` does not matter.
+            for name in self.symbols:
+                if name in names:
+                    self._hub.desk.start_trader(member, name, orders_per_minute, chosen)
+
+        self._perform(start)
+
+    def stop_traders(self) -> None:
+        """End all random traders; their orders and positions stay."""
+        self._perform(self._hub.desk.stop_traders)
 
     def heal(self) -> None:
         """Take away every fault that still waits or lasts."""
@@ -924,6 +1066,17 @@ class Exchange:
 
     def _connections(self) -> list[SocketHandler]:
         return [one for door in self._doors.values() for one in door.connections]
+
+    def _perform(self, function: Callable[[], _T]) -> _T:
+        """Do something for an account on the exchange's thread, and send what follows from it."""
+
+        def perform() -> _T:
+            try:
+                return function()
+            finally:
+                self._flush()
+
+        return self._call(perform)
 
     def _inject(self, fault: Fault) -> None:
         if fault.name not in CONNECTION_FAULTS:

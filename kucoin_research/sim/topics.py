@@ -12,6 +12,7 @@ from kucoin_research.sim.candles import INTERVALS
 
 __all__ = [
     "MAX_SYMBOLS_PER_MESSAGE",
+    "PRIVATE_TOPICS",
     "PUBLIC_TOPICS",
     "Topic",
     "TopicRefused",
@@ -53,7 +54,8 @@ PUBLIC_TOPICS: dict[str, tuple[str, ...]] = {
     ),
 }
 
-_PRIVATE_TOPICS: dict[str, frozenset[str]] = {
+# What needs a login. Valid and silent here: ``/contract/positionCross`` and ``/margin/loan``.
+PRIVATE_TOPICS: dict[str, frozenset[str]] = {
     "futures": frozenset(
         {
             "/contractMarket/tradeOrders",
@@ -80,7 +82,23 @@ _PRIVATE_TOPICS: dict[str, frozenset[str]] = {
 }
 
 _CANDLE_PREFIXES = frozenset({"/contractMarket/limitCandle", "/market/candles"})
-_WITHOUT_SUFFIX = frozenset({"/contract/announcement"})
+# Topics that may stand alone, and those that must.
+_WITHOUT_SUFFIX = frozenset({"/contract/announcement", "/contractMarket/tradeOrders"})
+_ALONE = frozenset(
+    {
+        "/contractMarket/advancedOrders",
+        "/contractAccount/wallet",
+        "/contract/positionAll",
+        "/contract/positionCross",
+        "/contract/marginMode",
+        "/contract/crossLeverage",
+        "/spotMarket/tradeOrders",
+        "/spotMarket/tradeOrdersV2",
+        "/spotMarket/advancedOrders",
+        "/account/balance",
+        "/margin/position",
+    }
+)
 # Refused as malformed rather than as unknown: seen in the wild, never served. (reference, section
 # 6.6)
 _INVALID_PREFIXES = frozenset({"/contractMarket/candle"})
@@ -92,6 +110,11 @@ class Topic(NamedTuple):
     prefix: str
     suffix: str = ""
     candle_type: str = ""
+
+    @property
+    def is_private(self) -> bool:
+        """Whether it tells of one account."""
+        return any(self.prefix in topics for topics in PRIVATE_TOPICS.values())
 
     @property
     def text(self) -> str:
@@ -111,7 +134,7 @@ class TopicRefused(Exception):
         self.data = data
 
 
-def parse_topics(market: str, text: str) -> list[Topic]:
+def parse_topics(market: str, text: str, *, is_logged_in: bool = False) -> list[Topic]:
     """Split the topic of a subscribe message into single-symbol topics.
 
     Parameters
@@ -120,6 +143,9 @@ def parse_topics(market: str, text: str) -> list[Topic]:
         ``"futures"`` or ``"spot"``.
     text
         The topic as the client sent it, with a comma list or not.
+    is_logged_in
+        Whether private topics are served: on a private token, to messages that ask for the private
+        channel.
 
     Returns
     -------
@@ -136,12 +162,11 @@ def parse_topics(market: str, text: str) -> list[Topic]:
     invalid = TopicRefused(400, f"topic {text} is invalid")
     if prefix in _INVALID_PREFIXES or re.search(r"\s", text):
         raise invalid
-    if prefix in _PRIVATE_TOPICS[market]:
-        raise TopicRefused(403, "login is required")
-    if prefix not in PUBLIC_TOPICS[market]:
-        raise TopicRefused(404, "topic does not exist")
-    if text == prefix and prefix in _WITHOUT_SUFFIX:
+    _check_prefix(market, prefix, is_logged_in=is_logged_in)
+    if text == prefix and prefix in _WITHOUT_SUFFIX | _ALONE:
         return [Topic(prefix)]
+    if prefix in _ALONE:
+        raise invalid
     elements = suffixes.split(",")
     if len(elements) > MAX_SYMBOLS_PER_MESSAGE:
         limit = MAX_SYMBOLS_PER_MESSAGE
@@ -157,3 +182,11 @@ def parse_topics(market: str, text: str) -> list[Topic]:
             raise invalid
         topics.append(Topic(prefix, symbol, candle_type))
     return topics
+
+
+def _check_prefix(market: str, prefix: str, *, is_logged_in: bool) -> None:
+    if prefix in PRIVATE_TOPICS[market]:
+        if not is_logged_in:
+            raise TopicRefused(403, "login is required")
+    elif prefix not in PUBLIC_TOPICS[market]:
+        raise TopicRefused(404, "topic does not exist")

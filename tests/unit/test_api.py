@@ -4,12 +4,14 @@ import os
 import signal
 import threading
 import time
+from types import SimpleNamespace
 
 import polars as pl
 import pytest
 
 import kucoin_research as kr
-from kucoin_research.records import Candle, Level2, Ticker, Trade, schema_of
+from kucoin_research.records import Candle, Level2, Market, Ticker, Trade, schema_of
+from kucoin_research.universe import Universe
 from tests.conftest import wait_until
 
 
@@ -243,6 +245,124 @@ def test_importing_starts_nothing_and_needs_no_network():
     code = (
         "import sys, threading, kucoin_research as kr; "
         "assert threading.active_count() == 1; assert kr.running() == []; "
-        "assert not {'plotly', 'ipywidgets', 'IPython'} & set(sys.modules)"
+        "assert not {'plotly', 'ipywidgets', 'IPython', 'pandas', 'tqdm'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=60)
+
+
+def test_minutes_cost_few_requests():
+    with kr.simulate(seed=7, speed=60.0) as x:
+        quick("XBTUSDTM", minutes=1, venue=x.venue)
+        asked = sum(path == "/api/v1/timestamp" for _, path in x.requests)
+
+    assert asked < 20  # it was one each 50 ms
+
+
+def test_minutes_wait_for_a_clock_that_stands_still():
+    with kr.simulate(seed=7, speed=60.0) as x:
+
+        def hold():
+            wait_until(lambda: any(s.total() >= 20 for s in kr.running()))
+            x.pause()
+            threading.Event().wait(1.0)  # a virtual minute, had it passed
+            x.resume()
+
+        thread = threading.Thread(target=hold)
+        thread.start()
+        frame = quick("XBTUSDTM", seconds=60, venue=x.venue)
+        thread.join()
+
+    span = frame["timestamp"].max() - frame["timestamp"].min()
+    assert 50 < span.total_seconds() < 75
+
+
+def test_a_venue_that_stops_telling_its_time_costs_no_rows():
+    with kr.simulate(seed=7, speed=60.0) as x:
+        # The first two calls are the clock offset and the beginning, in whatever order.
+        x.inject("html_error", path="/api/v1/timestamp", after=2, count=None)
+
+        assert quick("XBTUSDTM", seconds=30, venue=x.venue).height > 0
+
+
+def test_numbers_of_numpy_are_numbers(exchange):
+    import numpy as np
+
+    assert quick("XBTUSDTM", rows=np.int64(10), venue=exchange.venue).height == 10
+
+
+def test_status_does_not_hold_up_rows_and_comes_whole(exchange):
+    frames = quick("XBTUSDTM", ["ticker", "status"], rows=1, venue=exchange.venue)
+
+    assert frames["ticker"].height == 1
+    assert {"connected", "stopped"} <= set(frames["status"]["event"])
+
+
+def test_rows_count_for_each_candle_interval(exchange):
+    names = ["candle", "candle:1day"]
+    frames = quick("XBTUSDTM", names, rows=3, venue=exchange.venue)
+
+    assert [frame.height for frame in frames.values()] == [3, 3]
+    assert set(frames["candle"]["interval"]) == {"1min"}
+
+
+def test_a_second_interrupt_cuts_the_wait_short_but_costs_no_rows(exchange):
+    release = threading.Event()
+
+    def interrupt_twice():
+        wait_until(lambda: any(s.total() >= 20 for s in kr.running()))
+        (running,) = kr.running()
+        running.attach(lambda _: release.wait(10))
+        os.kill(os.getpid(), signal.SIGINT)
+        wait_until(running.stopping.is_set)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt_twice)
+    thread.start()
+    began = time.monotonic()
+    frame = quick("XBTUSDTM", rows=10**9, venue=exchange.venue)
+    took = time.monotonic() - began
+    thread.join()
+    release.set()
+    wait_until(lambda: not any("kucoin-XBT" in t.name for t in threading.enumerate()))
+
+    assert frame.height >= 20
+    assert took < 4.0  # stop() would wait five seconds for the sink
+
+
+def test_the_bar_shows_what_there_is_when_an_interrupt_ends_it(exchange, capfd):
+    def interrupt():
+        wait_until(lambda: any(s.total() >= 20 for s in kr.running()))
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    kr.stream_to_frame("XBTUSDTM", rows=10**9, venue=exchange.venue)
+    thread.join()
+
+    assert "NOT PROVABLE, interrupted" in capfd.readouterr().err
+
+
+def test_a_broken_dotenv_file_is_one_sentence(tmp_path):
+    (tmp_path / ".env").write_bytes(b"KUCOIN_API_KEY=\xff\xfe")
+
+    with pytest.raises(kr.InvalidInput, match="is not UTF-8 text; save it as UTF-8"):
+        quick("XBTUSDTM", rows=1)
+
+
+def test_start_after_end_is_told_for_funding_rates_too(exchange):
+    with pytest.raises(kr.InvalidInput, match="lies after"):
+        kr.funding_rates("XBTUSDTM", "2026-01-04", "2026-01-01", venue=exchange.venue)
+
+
+def test_a_symbol_listed_since_the_list_was_read_is_found(monkeypatch):
+    listed = [SimpleNamespace(symbol="XBTUSDTM")]
+    rest = SimpleNamespace(venue=kr.LIVE, contracts=lambda: list(listed))
+    universe, clock = Universe(), [1_000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    universe.instruments(rest, Market.FUTURES)
+    listed.append(SimpleNamespace(symbol="NEWUSDTM"))
+
+    assert "NEWUSDTM" not in universe.instruments(rest, Market.FUTURES, "NEWUSDTM")
+    clock[0] += 31.0
+    assert "NEWUSDTM" not in universe.instruments(rest, Market.FUTURES, "XBTUSDTM")
+    assert "NEWUSDTM" in universe.instruments(rest, Market.FUTURES, "NEWUSDTM")

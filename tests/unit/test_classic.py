@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import kucoin_research as kr
-from kucoin_research import DataProcessor, KuCoinWebSocket
+from kucoin_research import DataProcessor, KuCoinWebSocket, classic
 from tests.conftest import wait_until
 
 MESSAGE = {
@@ -176,3 +176,61 @@ def test_what_is_no_ticker_is_refused_with_the_reason():
 def test_a_symbol_cannot_lead_out_of_the_folder():
     with pytest.raises(kr.InvalidInput, match="file name"):
         DataProcessor("../secrets")
+
+
+def test_a_message_of_another_symbol_is_refused():
+    with pytest.raises(kr.MessageBroken, match="it is of XBTUSDTM"):
+        DataProcessor("ETHUSDTM").process_ticker(MESSAGE)
+
+
+def test_save_to_csv_never_writes_behind_a_torn_line(tmp_path):
+    processor = DataProcessor("XBTUSDTM", folder=tmp_path / "made" / "here")
+    processor.process_ticker(MESSAGE)
+    path = processor.save_to_csv()
+    torn = path.read_bytes()[:-9]
+    path.write_bytes(torn)
+    processor.process_ticker(MESSAGE)
+    beside = processor.save_to_csv()
+
+    assert beside != path
+    assert path.read_bytes() == torn
+    assert len(pd.read_csv(beside)) == 1
+
+
+def test_a_symbol_is_text():
+    with pytest.raises(kr.InvalidInput, match="file name"):
+        DataProcessor(7)
+
+
+def test_on_message_that_raises_does_not_end_the_feed(exchange):
+    def broken(_):
+        raise SystemExit
+
+    client = KuCoinWebSocket(venue=exchange.venue, on_message=broken)
+    client.connect("XBTUSDTM", "bbo")
+    client.stream.wait(rows=50)
+
+    assert client.connected
+    client.close()
+
+
+def test_a_failed_connect_leaves_nothing_running(monkeypatch):
+    monkeypatch.setattr(classic, "_CONNECT_TIMEOUT", 0.5)  # instead of half a minute
+    x = kr.simulate()
+    client = KuCoinWebSocket(venue=x.venue)
+    client.connect("XBTUSDTM")  # reads the symbols
+    client.close()
+    x.close()
+
+    with pytest.raises(kr.Unreachable):
+        client.connect("XBTUSDTM")
+    assert not client.connected
+    assert kr.running() == []
+
+
+def test_a_connect_that_is_never_answered_is_an_error(monkeypatch):
+    monkeypatch.setattr(classic, "_CONNECT_TIMEOUT", 0.0)  # sooner than any answer
+
+    with kr.simulate() as x, pytest.raises(kr.ConnectionLost, match="was not live within"):
+        KuCoinWebSocket(venue=x.venue).connect("XBTUSDTM")
+    assert kr.running() == []

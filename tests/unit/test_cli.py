@@ -6,13 +6,17 @@ import re
 import signal
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import polars as pl
 import pytest
 import requests
 
 import kucoin_research as kr
+from kucoin_research import cli
 from kucoin_research.records import Ticker
+from tests.conftest import wait_until
 
 
 def run(*words, cwd, timeout=90, **environment):
@@ -73,7 +77,12 @@ def test_a_second_run_appends_and_repeats_no_header(tmp_path, exchange):
         (["BTCUSDTM", "--timeout", "1"], 2, "XBTUSDTM"),
         (["XBTUSDTM", "--channels", "tick"], 2, "channel"),
         (["XBTUSDTM", "--timeout", "-1"], 2, "positive"),
-        (["XBTUSDTM", "--timeout", "soon"], 2, "--timeout"),
+        (["XBTUSDTM", "--timeout", "soon"], 2, "--timeout: must be a positive number"),
+        (["--timeout", "0", "XBTUSDTM"], 2, "positive"),
+        (["simulate", "--spot-port", "99999"], 2, "65535"),
+        (["simulate", "--speed", "0"], 2, "speed"),
+        (["simulate", "--start", "soon"], 2, "soon"),
+        (["X:Y", "--save-data"], 2, "file name"),
         (["XBTUSDTM", "--venue", "moon"], 2, "no venue 'moon'"),
         ([], 2, "COMMAND"),
     ],
@@ -101,16 +110,7 @@ def test_no_network_is_one_line_and_exit_code_1(tmp_path):
 
 
 def test_an_interrupt_saves_what_has_arrived(tmp_path, exchange):
-    process = subprocess.Popen(
-        [sys.executable, "-m", "kucoin_research", "XBTUSDTM", "--verbose", "--save-data"],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONUNBUFFERED": "1",
-             "KUCOIN_FUTURES_URL": exchange.futures_url, "KUCOIN_SPOT_URL": exchange.spot_url},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )  # fmt: skip
-    with process:
+    with start(["XBTUSDTM", "--verbose", "--save-data"], tmp_path, exchange) as process:
         for line in process.stdout:
             if line.startswith("Ticker("):
                 break
@@ -120,6 +120,124 @@ def test_an_interrupt_saves_what_has_arrived(tmp_path, exchange):
     assert process.returncode == 0
     (path,) = tmp_path.glob("*.csv")
     assert pl.read_csv(path).height >= 1
+
+
+def start(words, cwd, exchange):
+    return subprocess.Popen(
+        [sys.executable, "-m", "kucoin_research", *words],
+        cwd=cwd,
+        env={**os.environ, "PYTHONUNBUFFERED": "1",
+             "KUCOIN_FUTURES_URL": exchange.futures_url, "KUCOIN_SPOT_URL": exchange.spot_url},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )  # fmt: skip
+
+
+def lines_of(path):
+    return path.read_bytes().count(b"\n")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows ends a process without asking it")
+def test_a_terminated_process_saves_what_has_arrived(tmp_path, exchange):
+    with start(["XBTUSDTM", "--verbose", "--save-data"], tmp_path, exchange) as process:
+        for line in process.stdout:
+            if line.startswith("Ticker("):
+                break
+        process.terminate()
+        output, _ = process.communicate(timeout=30)
+
+    (path,) = tmp_path.glob("*.csv")
+    assert process.returncode == 0
+    assert f"{lines_of(path) - 1:,} rows written to {path.name}" in output
+
+
+def test_rows_are_saved_while_they_come_so_that_a_crash_costs_little(tmp_path, exchange):
+    with start(["XBTUSDTM", "--save-data"], tmp_path, exchange) as process:
+        wait_until(lambda: any(lines_of(path) > 1 for path in tmp_path.glob("*.csv")), timeout=30)
+        process.kill()
+        process.communicate(timeout=30)
+    (path,) = tmp_path.glob("*.csv")
+
+    assert pl.read_csv(path).height >= 1
+
+
+def test_rows_that_cannot_be_saved_here_are_saved_elsewhere_and_told(tmp_path, exchange):
+    for day in (datetime.now(UTC), datetime.now(UTC) + timedelta(days=1)):
+        (tmp_path / f"XBTUSDTM_ticker_{day:%Y-%m-%d}.csv").mkdir()
+    refuge = tmp_path / "refuge"
+    refuge.mkdir()
+    done = run(
+        "XBTUSDTM", "ETHUSDTM", "--timeout", "1.5", "--save-data", cwd=tmp_path, TMPDIR=str(refuge),
+        TEMP=str(refuge), KUCOIN_FUTURES_URL=exchange.futures_url,
+        KUCOIN_SPOT_URL=exchange.spot_url,
+    )  # fmt: skip
+
+    assert done.returncode == 1
+    assert "rows cannot be saved here" in done.stderr
+    (saved,) = refuge.rglob("XBTUSDTM_ticker_*.csv")
+    assert f"{pl.read_csv(saved).height:,} rows written to {saved}" in done.stdout
+    assert pl.read_csv(saved).height > 1
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_anything_is_streamed(
+    tmp_path, exchange, monkeypatch, capsys
+):
+    monkeypatch.setattr(Path, "cwd", lambda: tmp_path / "gone")
+    tokens = sum("bullet" in path for _, path in exchange.requests)
+
+    assert cli.main(["XBTUSDTM", "--save-data", "--venue", "demo"]) == 1
+    assert "gone" in capsys.readouterr().err
+    assert sum("bullet" in path for _, path in exchange.requests) == tokens
+
+
+def test_each_row_is_saved_once_however_often_it_is_asked_for(tmp_path, exchange):
+    done = run(
+        "--timeout", "2", "--save-data", "XBTUSDTM", "BTC-USDT", "XBTUSDTM", "--channels",
+        "candle", "candle:5min", "bbo", "bbo", "status",
+        cwd=tmp_path, KUCOIN_FUTURES_URL=exchange.futures_url, KUCOIN_SPOT_URL=exchange.spot_url,
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    names = {path.name.rpartition("_")[0]: pl.read_csv(path) for path in tmp_path.glob("*.csv")}
+    assert set(names) == {
+        "XBTUSDTM_candle", "XBTUSDTM_candle-5min", "XBTUSDTM_bbo",
+        "BTC-USDT_candle", "BTC-USDT_candle-5min", "BTC-USDT_bbo", "all_status",
+    }  # fmt: skip
+    assert set(names["XBTUSDTM_candle"]["interval"]) == {"1min"}
+    assert names["XBTUSDTM_bbo"]["local_timestamp"].is_unique().all()
+    assert set(names["BTC-USDT_bbo"]["symbol"]) == {"BTC-USDT"}
+    assert {"connected", "stopped"} <= set(names["all_status"]["event"])
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such pipes")
+def test_a_reader_that_leaves_ends_it(tmp_path, exchange):
+    with start(["XBTUSDTM", "--verbose", "--channels", "bbo"], tmp_path, exchange) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        errors = process.stderr.read()
+        process.wait(timeout=30)
+
+    assert process.returncode == 1
+    assert "Exception ignored" not in errors
+
+
+def test_a_broken_dotenv_file_is_one_line(tmp_path):
+    (tmp_path / ".env").write_bytes(b"\xff")
+    done = run("XBTUSDTM", cwd=tmp_path)
+
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1, done.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the locale is POSIX")
+def test_a_console_without_unicode_shows_what_it_can(tmp_path, exchange):
+    done = run(
+        "XBTUSDTM", "--timeout", "0.2", cwd=tmp_path, PYTHONIOENCODING="ascii",
+        KUCOIN_FUTURES_URL=exchange.futures_url, KUCOIN_SPOT_URL=exchange.spot_url,
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
 
 
 def test_simulate_prints_its_addresses_and_serves_until_interrupted(tmp_path):

@@ -38,16 +38,25 @@ def test_environment_yml_agrees_with_pyproject():
 
 
 def test_every_dependency_has_a_lower_and_an_upper_bound():
-    for name, bounds in declared("lab", "test").items():
+    for name, bounds in declared("lab", "test", "interop").items():
         assert ">=" in bounds, name
         assert "<" in bounds.replace(">=", ""), name
 
 
-def test_constraints_hold_every_dependency():
-    text = (ROOT / "constraints.txt").read_text()
-    pinned = {line.split("==")[0].strip() for line in text.splitlines() if "==" in line}
+def pinned(name):
+    lines = (ROOT / name).read_text().splitlines()
+    return {line.split("==")[0].strip() for line in lines if "==" in line}
 
-    assert set(declared("lab", "test", "dev")) <= pinned
+
+def test_constraints_hold_every_dependency():
+    assert set(declared("lab", "test", "dev")) <= pinned("constraints.txt")
+
+
+def test_clients_of_others_are_pinned_apart_from_our_own_dependencies():
+    theirs = set(declared("interop")) - set(declared())
+
+    assert theirs <= pinned("constraints-interop.txt")
+    assert not theirs & pinned("constraints.txt")
 
 
 def test_env_example_names_every_variable_the_package_reads():

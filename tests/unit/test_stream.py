@@ -1,13 +1,21 @@
 """The handle: what it reads, waits for, tells, and how it ends. All over real sockets."""
 
+import gc
+import os
+import socket
+import subprocess
+import sys
 import threading
 import time
+import weakref
 
 import polars as pl
 import pytest
 
 import kucoin_research as kr
-from kucoin_research.records import CHANNELS, schema_of
+from kucoin_research.intake import Subscription
+from kucoin_research.records import CHANNELS, Channel, Market, schema_of
+from kucoin_research.rest import Rest, Server, Token
 from tests.conftest import wait_until
 
 FUTURES = ["ticker", "bbo", "trade", "candle", "level2", "depth5", "depth50", "mark_price",
@@ -294,3 +302,279 @@ def test_lag_is_measured_where_the_clock_runs_in_real_time():
 
     assert -50 < status.lag_p50_ms < 500
     assert report.lag.p50_ms <= report.lag.p95_ms <= report.lag.p99_ms
+
+
+def test_rows_of_one_candle_interval_are_counted_apart(exchange):
+    with kr.stream("XBTUSDTM", ["candle:1min", "candle:1day"], venue=exchange.venue) as s:
+        frame = s.wait("candle:1day", rows=2, timeout=30)
+        s.wait("candle:1min", rows=5, timeout=30)
+
+    assert frame.height >= 2
+    assert s.total("candle") == s.frame("candle").height
+    assert s.total("candle:1min") == s.frame("candle:1min").height < s.total("candle")
+
+
+def test_an_interval_that_is_not_streamed_is_refused(exchange):
+    with kr.stream("XBTUSDTM", "candle:1min", venue=exchange.venue) as s:
+        assert s.frame("candle").height == s.frame("candle:1min").height
+        with pytest.raises(kr.UnknownChannel, match="it streams: candle:1min"):
+            s.frame("candle:5min")
+
+
+def test_attached_function_sees_only_the_interval_it_asked_for(exchange):
+    seen = []
+    with kr.stream("XBTUSDTM", ["candle:1min", "candle:1day"], venue=exchange.venue) as s:
+        s.attach(seen.append, "candle:1min")
+        s.wait("candle:1day", rows=2, timeout=30)
+        wait_until(lambda: len(seen) >= 2)
+
+    assert {record.interval for record in seen} == {"1min"}
+
+
+def test_a_symbol_that_is_not_streamed_is_refused(exchange):
+    with (
+        kr.stream("XBTUSDTM", venue=exchange.venue) as s,
+        pytest.raises(kr.UnknownSymbol, match="'XBTUSDT' is not streamed by"),
+    ):
+        s.frame("ticker", "XBTUSDT")
+
+
+@pytest.mark.parametrize("last", [-1, 1.5, "5", True])
+def test_last_must_be_a_number_of_rows(exchange, last):
+    with (
+        kr.stream("XBTUSDTM", venue=exchange.venue) as s,
+        pytest.raises(kr.InvalidInput, match="last must be a whole number"),
+    ):
+        s.frame("ticker", "XBTUSDTM", last)
+
+
+def test_stop_from_a_sink_of_everything_returns_at_once(exchange):
+    took = []
+
+    def stop(_):
+        began = time.monotonic()
+        s.stop()
+        took.append(time.monotonic() - began)
+
+    with kr.stream(["XBTUSDTM", "BTC-USDT"], ["bbo", "level2"], venue=exchange.venue) as s:
+        s.wait("level2", rows=10)
+        s.attach(stop)
+        wait_until(lambda: took)
+
+    # It neither waits for threads that want the lock it holds, nor is called by what it causes.
+    assert max(took) < 1.0
+    assert "sink_failed" not in s.frame("status")["event"].to_list()
+
+
+def test_stop_keeps_its_timeout_while_a_sink_blocks(exchange):
+    is_blocked, release = threading.Event(), threading.Event()
+
+    def block(_):
+        is_blocked.set()
+        release.wait(30)
+
+    s = kr.stream("XBTUSDTM", "bbo", venue=exchange.venue)
+    s.attach(block)
+    is_blocked.wait(10)
+    began = time.monotonic()
+    s.stop(timeout=0.3)
+    took = time.monotonic() - began
+    release.set()
+    s.stop()
+
+    assert took < 2.0
+    assert s.frame("status")["event"].to_list().count("stopped") == 1
+
+
+@pytest.mark.parametrize("error", [SystemExit(1), OSError("no file '\udcff'"), KeyError()])
+def test_no_error_of_a_sink_ends_the_feed(exchange, error):
+    def broken(_):
+        raise error
+
+    with kr.stream("XBTUSDTM", "bbo", venue=exchange.venue) as s:
+        s.attach(broken)
+        wait_until(lambda: "sink_failed" in s.frame("status")["event"].to_list())
+        s.wait("bbo", rows=s.total("bbo") + 50)
+
+        assert s.status.reconnects == 0
+        assert s.state is kr.State.LIVE
+
+
+def test_a_sink_is_told_a_failure_of_another_after_the_rows_before_it(exchange):
+    seen = []
+
+    def broken(_):
+        raise RuntimeError
+
+    with kr.stream("XBTUSDTM", "level2", venue=exchange.venue) as s:
+        s.wait("level2", rows=10)
+        s.attach(broken, "level2")
+        s.attach(seen.append)
+        wait_until(lambda: any(getattr(row, "event", "") == "sink_failed" for row in seen))
+        s.wait("level2", rows=s.total("level2") + 50)
+
+    stamps = [record.local_timestamp for record in seen]
+    assert stamps == sorted(set(stamps))
+
+
+def test_a_slow_sink_is_told_once(exchange):
+    with kr.stream("XBTUSDTM", "bbo", venue=exchange.venue) as s:
+        s.wait("bbo", rows=1)
+        detach = s.attach(lambda _: threading.Event().wait(1.01), "status")
+        s.note("hello", "for the sink")  # slow here, and at the row that tells it
+        detach()
+
+    assert s.frame("status")["event"].to_list().count("sink_slow") == 1
+
+
+def test_an_outage_that_never_ends_is_in_the_report():
+    with kr.simulate(seed=5, speed=10.0) as x:
+        s = kr.stream("XBTUSDTM", ["ticker", "level2"], venue=x.venue)
+        s.wait("ticker", rows=1, timeout=20)
+        wait_until(lambda: _in_step(s))
+    wait_until(lambda: s.state is kr.State.RECONNECTING)
+    s.stop()
+    report = s.report()
+
+    assert report.channel("ticker").verdict is kr.Verdict.INCOMPLETE
+    assert report.channel("level2").verdict is kr.Verdict.INCOMPLETE
+    assert "disconnected" in report.channel("level2").reason
+    assert s.verdict is report.verdict
+
+
+class RefusingRest(Rest):
+    """Refuses the next few tokens, as a firewall in front of the exchange may do for a while."""
+
+    refusals = 0
+
+    def token(self, market):
+        if self.refusals:
+            self.refusals -= 1
+            raise kr.AuthenticationFailed("not let in")
+        return super().token(market)
+
+
+BBO = Subscription(Channel("bbo"), "XBTUSDTM", Market.FUTURES)
+
+
+def test_a_stream_that_was_live_outlasts_what_would_be_fatal_at_its_start():
+    with kr.simulate(seed=5, speed=10.0) as x:
+        rest = RefusingRest(x.venue)
+        with kr.Stream([BBO], rest).start() as s:
+            s.wait("bbo", rows=10)
+            rest.refusals = 2
+            x.inject("abort")
+            wait_until(lambda: isinstance(s.error, kr.AuthenticationFailed))
+            assert s.state is kr.State.RECONNECTING
+            wait_until(lambda: s.state is kr.State.LIVE, timeout=20)
+
+            assert s.error is None
+            assert s.status.reconnects == 1
+
+
+def test_what_is_fatal_at_the_start_fails(exchange):
+    rest = RefusingRest(exchange.venue)
+    rest.refusals = 1
+    with kr.Stream([BBO], rest).start() as s:
+        wait_until(lambda: s.state is kr.State.FAILED)
+        with pytest.raises(kr.StreamStopped, match=r"is failed after 0 of 1 rows .* not let in"):
+            s.wait()
+
+
+class NowhereRest:
+    """Gives tokens for a server that takes connections and says nothing."""
+
+    def __init__(self, port):
+        self.port = port
+
+    def token(self, _market):
+        return Token("secret-token", (Server(f"ws://127.0.0.1:{self.port}/", 18.0, 10.0),))
+
+    def close(self):
+        pass
+
+
+def test_stop_keeps_its_timeout_while_connecting_to_a_black_hole():
+    with socket.create_server(("127.0.0.1", 0)) as hole:
+        wanted = [Subscription(Channel("ticker"), "XBTUSDTM", Market.FUTURES)]
+        s = kr.Stream(wanted, NowhereRest(hole.getsockname()[1])).start()
+        peer, _ = hole.accept()
+        began = time.monotonic()
+        s.stop(timeout=0.2)
+        took = time.monotonic() - began
+        peer.close()
+        s.stop()
+
+    assert took < 1.0
+    assert s.state is kr.State.STOPPED
+    assert "secret-token" not in str(s.frame("status").to_dicts())
+
+
+def test_a_stream_that_cannot_start_leaves_nothing(exchange, monkeypatch):
+    start = threading.Thread.start
+
+    def fail(thread):
+        if "errands" in thread.name:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", fail)
+    with pytest.raises(RuntimeError, match="can't start"):
+        kr.stream("XBTUSDTM", venue=exchange.venue)
+
+    assert kr.running() == []
+    wait_until(lambda: not any("kucoin-XBT" in t.name for t in threading.enumerate()))
+
+
+def test_a_stopped_stream_keeps_no_memory(exchange):
+    s = kr.stream("XBTUSDTM", venue=exchange.venue)
+    s.wait(rows=5)
+    s.stop()
+    gone = weakref.ref(s)
+    del s
+    gc.collect()
+
+    assert gone() is None
+
+
+def test_a_running_stream_needs_no_handle(exchange):
+    kr.stream("XBTUSDTM", venue=exchange.venue, name="mine")
+    gc.collect()
+    (found,) = kr.running()
+    found.stop()
+
+    assert found.name == "mine"
+
+
+def test_two_threads_may_stop_at_once(exchange):
+    s = kr.stream("XBTUSDTM", venue=exchange.venue)
+    s.wait()
+    threads = [threading.Thread(target=s.stop) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert s.frame("status")["event"].to_list().count("stopped") == 1
+
+
+FORK = """
+import os, sys, kucoin_research as kr
+with kr.stream("XBTUSDTM", "bbo", venue="demo") as s:
+    s.wait(rows=5, timeout=30)
+    child = os.fork()
+    if not child:
+        s.stop()
+        kr.api._close_all()
+        os._exit(0 if kr.running() == [] and s.state == "stopped" else 1)
+    _, code = os.waitpid(child, 0)
+    s.wait(rows=s.total() + 20, timeout=30)
+    sys.exit(code or s.status.reconnects)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_forked_child_leaves_the_parents_stream_alone(tmp_path):
+    done = subprocess.run([sys.executable, "-c", FORK], cwd=tmp_path, timeout=60, check=False)
+
+    assert done.returncode == 0

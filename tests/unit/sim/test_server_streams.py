@@ -279,6 +279,24 @@ def test_funding_is_announced_at_its_instant():
     assert [data["timestamp"] for _, data in told] == [funding_ms, funding_ms + 10_000]
 
 
+@pytest.mark.parametrize(
+    ("settings", "pushed"),
+    [
+        ({}, "/contract/announcement:XBTUSDTM"),
+        ({"bare_announcements": True}, "/contract/announcement"),
+    ],
+)
+def test_announcement_carries_the_topic_as_subscribed_unless_set_otherwise(settings, pushed):
+    asked = "/contract/announcement:XBTUSDTM"
+    with (
+        open_exchange(start="2026-01-05T07:59:58Z", speed=20.0, **settings) as exchange,
+        record(exchange, "futures", {asked, FUTURES}, seconds=4) as client,
+    ):
+        told = [m["subject"] for m in client.messages(pushed)]
+
+    assert told == ["funding.begin"]
+
+
 def test_reader_that_takes_nothing_loses_data_and_the_loss_is_told():
     big = "/contractMarket/level2Depth50:XBTUSDTM"
     light = "/contractMarket/level2Depth5:XBTUSDTM"
