@@ -933,7 +933,7 @@ class _Pump:
     def _live_once(self) -> None:
         is_private = any(topic.is_private for topic in self._topics)
         doorway = self._kit.doorway(self._stream.rest, self._market, is_private)
-        self.simulation = doorway.speed
+        self.simulation = doorway.speed or self.simulation
         self._afresh.clear()
         connection = Connection.open(doorway.url, timeout=_OPEN_TIMEOUT)
         try:
