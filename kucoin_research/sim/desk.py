@@ -7,14 +7,15 @@ the end of a slice, so that it does not depend on who is listening.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from decimal import ROUND_DOWN, Decimal
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from kucoin_research.errors import InvalidInput, UnknownSymbol
 from kucoin_research.sim.accounts import Account
 from kucoin_research.sim.catalog import Listing
+from kucoin_research.sim.clock import VirtualClock
 from kucoin_research.sim.ledger import (
     ZERO,
     BalanceChange,
@@ -28,25 +29,20 @@ from kucoin_research.sim.lending import Lender
 from kucoin_research.sim.market import Event, Market, Submission, Trade
 from kucoin_research.sim.members import (
     FuturesWallet,
+    LiveOrder,
     Member,
+    StopOrder,
     position_data,
     position_mark_data,
 )
-from kucoin_research.sim.orders import (
-    Fill,
-    LiveOrder,
+from kucoin_research.sim.order_frames import (
     OrderEvent,
-    OrderRefused,
-    StopOrder,
-    Ticket,
     futures_order_data,
     spot_order_data,
     stop_order_data,
 )
+from kucoin_research.sim.orders import Fill, OrderRefused, Ticket
 from kucoin_research.sim.trader import RandomTrader
-
-if TYPE_CHECKING:
-    from kucoin_research.sim.hub import Hub
 
 __all__ = ["Desk"]
 
@@ -61,6 +57,34 @@ _NO_FUNDS = {"futures": "300003", "spot": "200004"}
 _NOT_CANCELABLE = {"futures": "100004", "spot": "400100"}
 
 
+class Floor(Protocol):
+    """What a desk needs of the exchange around it."""
+
+    clock: VirtualClock
+    seed: int
+    listings: dict[str, Listing]
+
+    def engine(self, symbol: str) -> Market:
+        """Give a symbol's engine."""
+
+    def caught_up(self, symbol: str) -> Market:
+        """Give it, advanced to the current virtual time."""
+
+    def order(self, symbol: str, action: Callable[[Market], Submission]) -> Submission:
+        """Do something to an engine's book, so that streams, tape and REST show it."""
+
+    def watch(self) -> None:
+        """Look again at which engines have to move."""
+
+    def frame_id(self, name: str, time_ns: int) -> str:
+        """Make the 24-hex id of a frame."""
+
+    def emit_private(
+        self, user_id: str, market: str, listened: str, frame: dict[str, Any], time_ns: int
+    ) -> None:
+        """Send a frame to the listeners of an account's topic."""
+
+
 class Desk:
     """The accounts of one exchange.
 
@@ -72,7 +96,7 @@ class Desk:
         Who may trade.
     """
 
-    def __init__(self, hub: Hub, accounts: Iterable[Account]) -> None:
+    def __init__(self, hub: Floor, accounts: Iterable[Account]) -> None:
         self.hub = hub
         self.members = {account.key: Member(account) for account in accounts}
         self.lender = Lender(self.tell, self._tell_balance, hub.seed)

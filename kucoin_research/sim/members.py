@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -18,14 +19,71 @@ from kucoin_research.sim.ledger import (
     contract_value,
     decimal_text,
 )
+from kucoin_research.sim.market import Market
 from kucoin_research.sim.messages import number
-from kucoin_research.sim.orders import Fill, LiveOrder, StopOrder
+from kucoin_research.sim.orders import Fill, Ticket
 
-__all__ = ["Debtor", "FuturesWallet", "Member", "position_data", "position_mark_data"]
+__all__ = [
+    "Debtor",
+    "FuturesWallet",
+    "LiveOrder",
+    "Member",
+    "StopOrder",
+    "position_data",
+    "position_mark_data",
+]
 
 _FILLS_KEPT = 100_000
 _DEFAULT_LEVERAGE = Decimal(10)
 _RISK_LIMIT = 100_000
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class LiveOrder:
+    """One order in the engine; ``hold`` is what it sets aside on spot, in its currency."""
+
+    member: Member
+    engine: Market
+    ticket: Ticket
+    order_id: str
+    price_ticks: int | None
+    size: int
+    time_ns: int
+    filled: int = 0
+    canceled: int = 0
+    spent: Decimal = ZERO
+    hold: Decimal = ZERO
+    is_cross: bool = False
+    leverage: Decimal = Decimal(1)
+
+    @property
+    def symbol(self) -> str:
+        """The symbol."""
+        return self.ticket.symbol
+
+    @property
+    def remaining(self) -> int:
+        """What is neither filled nor canceled, in units."""
+        return self.size - self.filled - self.canceled
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class StopOrder:
+    """One order that waits for a price."""
+
+    member: Member
+    engine: Market
+    ticket: Ticket
+    order_id: str
+    size: int
+    time_ns: int
+
+    def is_reached(self, price: float) -> bool:
+        """Tell whether a price triggers it."""
+        assert self.ticket.stop_price is not None, "a stop has a stop price"
+        stop_price = float(self.ticket.stop_price)
+        rises = self.ticket.stop in ("up", "entry")
+        return price >= stop_price if rises else price <= stop_price
 
 
 class FuturesWallet(NamedTuple):

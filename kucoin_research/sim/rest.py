@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from kucoin_research.sim.candles import HISTORY_DAYS, INTERVALS, candle_open
-from kucoin_research.sim.catalog import Listing, contract_row, symbol_row
+from kucoin_research.sim.catalog import Listing
 from kucoin_research.sim.ledger import ZERO, Position, account_number, decimal_text, fraction
 from kucoin_research.sim.market import Candle, Market
 from kucoin_research.sim.members import position_data
 from kucoin_research.sim.messages import last_price_and_size, plain
+from kucoin_research.sim.rows import contract_row, symbol_row
 
 if TYPE_CHECKING:
     from kucoin_research.sim.hub import Hub

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from math import log
 from random import Random
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from kucoin_research.sim.catalog import Listing
 from kucoin_research.sim.market import Market, Side
@@ -13,15 +13,25 @@ from kucoin_research.sim.members import Member
 from kucoin_research.sim.orders import OrderRefused, Ticket
 from kucoin_research.sim.value import BASES
 
-if TYPE_CHECKING:
-    from kucoin_research.sim.desk import Desk
-
 __all__ = ["RandomTrader"]
 
 _MINUTE_NS = 60_000_000_000
 _ORDER_VALUE = 400.0  # USDT, about: the median of its orders
 _MOST_ORDERS = 12
 _MOST_INVENTORY = 8  # in orders of the median size
+
+
+class Counter(Protocol):
+    """What a trader needs of the desk."""
+
+    def place(self, member: Member, ticket: Ticket) -> str:
+        """Enter an order; give its id."""
+
+    def cancel(self, member: Member, order_id: str) -> None:
+        """Cancel an order or a stop order."""
+
+    def amend(self, member: Member, order_id: str, size: Decimal) -> None:
+        """Make an open order smaller."""
 
 
 class RandomTrader:
@@ -45,7 +55,7 @@ class RandomTrader:
     """
 
     def __init__(
-        self, desk: Desk, member: Member, engine: Market, orders_per_minute: float, seed: int
+        self, desk: Counter, member: Member, engine: Market, orders_per_minute: float, seed: int
     ) -> None:
         self._desk = desk
         self._member = member

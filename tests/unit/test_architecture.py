@@ -81,6 +81,31 @@ def test_a_library_is_imported_in_one_place(library, allowed):
     assert users == allowed
 
 
+def test_no_file_imports_itself_by_way_of_others_not_even_for_types():
+    files = {".".join(p.relative_to(PACKAGE.parent).with_suffix("").parts): p for p in MODULES}
+    edges = {
+        name: {
+            found
+            for module in imports(path)
+            for found in (module, f"{module}.__init__")
+            if found in files
+        }
+        for name, path in files.items()
+    }
+
+    def above(name, path):
+        assert name not in path, " -> ".join([*path, name])
+        if name not in seen:
+            for imported in edges[name]:
+                above(imported, [*path, name])
+            seen.add(name)
+
+    seen = set()
+    for name in edges:
+        above(name, [])
+    assert seen == set(files)
+
+
 def test_only_the_stream_and_the_simulated_exchange_start_threads():
     starters = {name_of(path) for path in MODULES if "threading.Thread(" in path.read_text()}
 

@@ -3,8 +3,9 @@ from decimal import Decimal
 
 import pytest
 
-from kucoin_research.sim.catalog import LISTINGS, contract_row, symbol_row
+from kucoin_research.sim.catalog import LISTINGS
 from kucoin_research.sim.market import Market
+from kucoin_research.sim.rows import contract_row, symbol_row
 from kucoin_research.sim.value import BASES
 
 START = 1_767_571_200 * 10**9
