@@ -135,6 +135,13 @@ def _seconds(text: str) -> float:
     raise argparse.ArgumentTypeError(f"must be a positive number of seconds, not {text!r}")
 
 
+def _rate(text: str) -> float:
+    with contextlib.suppress(ValueError):
+        if 0 < float(text) < math.inf:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"must be a positive number of orders, not {text!r}")
+
+
 def _port(text: str) -> int:
     if text.isdecimal() and int(text) < 65_536:
         return int(text)
@@ -300,6 +307,12 @@ def _describe_simulate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=7, help="the same seed gives the same market")
     parser.add_argument("--speed", type=float, default=1.0, help="virtual seconds per second")
     parser.add_argument("--start", help="ISO time, or 'now'; the default is always the same")
+    parser.add_argument(
+        "--trader",
+        type=_rate,
+        metavar="N",
+        help="let the demo account trade every symbol, N orders per virtual minute each",
+    )
     parser.add_argument("--futures-port", type=_port, default=0, metavar="PORT")
     parser.add_argument("--spot-port", type=_port, default=0, metavar="PORT")
     parser.set_defaults(run=_simulate)
@@ -316,6 +329,8 @@ def _simulate(arguments: argparse.Namespace) -> int:
         futures_port=arguments.futures_port,
         spot_port=arguments.spot_port,
     ) as exchange:
+        if arguments.trader is not None:
+            exchange.start_trader(orders_per_minute=arguments.trader)
         urls = {"futures": exchange.futures_url, "spot": exchange.spot_url}
         print(json.dumps(urls), flush=True)
         while not stop.wait(0.2):  # in slices: a plain wait hides Ctrl-C on Windows

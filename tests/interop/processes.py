@@ -90,11 +90,11 @@ class Child:
 
 
 @contextlib.contextmanager
-def exchange_process(*, speed, start):
+def exchange_process(*options, speed, start):
     """Run `python -m kucoin_research simulate`; give the addresses that it prints."""
     child = Child(
         sys.executable, "-m", "kucoin_research", "simulate", "--speed", speed, "--start", start,
-        PYTHONPATH=str(ROOT),
+        *options, PYTHONPATH=str(ROOT),
     )  # fmt: skip
     try:
         yield child.line(START_SECONDS)

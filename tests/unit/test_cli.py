@@ -82,6 +82,7 @@ def test_a_second_run_appends_and_repeats_no_header(tmp_path, exchange):
         (["simulate", "--spot-port", "99999"], 2, "65535"),
         (["simulate", "--speed", "0"], 2, "speed"),
         (["simulate", "--start", "soon"], 2, "soon"),
+        (["simulate", "--trader", "0"], 2, "--trader: must be a positive number"),
         (["X:Y", "--save-data"], 2, "file name"),
         (["XBTUSDTM", "--venue", "moon"], 2, "no venue 'moon'"),
         ([], 2, "COMMAND"),

@@ -1,6 +1,7 @@
 """KuCoin's own kucoin-universal-sdk against an exchange; prints what it parsed, a JSON line each.
 
-Runs in .venv-interop, started by tests/interop: ``universal_sdk.py rest|stream FUTURES SPOT PLAN``.
+Runs in .venv-interop, started by tests/interop:
+``universal_sdk.py rest|stream|private|sign FUTURES SPOT PLAN``.
 PLAN is JSON. A line is ``{"call": …, "data": …}``, or ``{"call": …, "error": …}`` where it raised.
 """
 
@@ -11,6 +12,8 @@ import os
 import sys
 import threading
 import time
+from fractions import Fraction
+from types import SimpleNamespace
 
 from kucoin_universal_sdk.api.client import DefaultClient
 from kucoin_universal_sdk.generate.futures.fundingfees import (
@@ -18,12 +21,18 @@ from kucoin_universal_sdk.generate.futures.fundingfees import (
     GetPublicFundingHistoryReqBuilder,
 )
 from kucoin_universal_sdk.generate.futures.fundingfees.api_funding_fees import FundingFeesAPI
+from kucoin_universal_sdk.generate.futures.futures_private.ws_futures_private import (
+    FuturesPrivateWS,
+)
 from kucoin_universal_sdk.generate.futures.futures_public.ws_futures_public import FuturesPublicWS
 from kucoin_universal_sdk.generate.futures.market import api_market as futures_market
 from kucoin_universal_sdk.generate.futures.market import model_get_klines_req as futures_klines
+from kucoin_universal_sdk.generate.margin.margin_private.ws_margin_private import MarginPrivateWS
 from kucoin_universal_sdk.generate.spot.market import api_market as spot_market
 from kucoin_universal_sdk.generate.spot.market import model_get_klines_req as spot_klines
+from kucoin_universal_sdk.generate.spot.spot_private.ws_spot_private import SpotPrivateWS
 from kucoin_universal_sdk.generate.spot.spot_public.ws_spot_public import SpotPublicWS
+from kucoin_universal_sdk.internal.infra import default_signer
 from kucoin_universal_sdk.model.client_option import ClientOptionBuilder
 from kucoin_universal_sdk.model.transport_option import TransportOptionBuilder
 from kucoin_universal_sdk.model.websocket_option import WebSocketClientOptionBuilder
@@ -43,13 +52,13 @@ def plain(model):
     return model.model_dump(mode="json", by_alias=True, exclude={"common_response"})
 
 
-def client(futures_url, spot_url, on_event):
+def client(futures_url, spot_url, login, on_event):
+    key, secret, passphrase = login
     option = (
         ClientOptionBuilder()
-        # Public calls need none, but the SDK signs everything.
-        .set_key("interop-key")
-        .set_secret("interop-secret")
-        .set_passphrase("interop-passphrase")
+        .set_key(key)
+        .set_secret(secret)
+        .set_passphrase(passphrase)
         .set_futures_endpoint(futures_url)
         .set_spot_endpoint(spot_url)
         .set_broker_endpoint(spot_url)
@@ -287,6 +296,64 @@ def stream(client, plan, events):
     say(call="offered", data=sorted(offered))
 
 
+def private(client, plan, events):
+    service = client.ws_service()
+    contract, pair = plan["contract"], plan["pair"]
+    sockets = {
+        "futures": service.new_futures_private_ws(),
+        "spot": service.new_spot_private_ws(),
+        "margin": service.new_margin_private_ws(),
+    }
+    rows = Rows(plan["wanted"])
+    say(call="ready")
+    sys.stdout.flush()
+    sys.stdin.readline()
+    for socket in sockets.values():
+        socket.start()
+    calls = [
+        ("futures", "all_order"),
+        ("futures", "order", contract),
+        ("futures", "all_position"),
+        ("futures", "position", contract),
+        ("futures", "balance"),
+        ("futures", "stop_orders"),
+        ("futures", "margin_mode"),
+        ("futures", "cross_leverage"),
+        ("spot", "order_v1"),
+        ("spot", "order_v2"),
+        ("spot", "account"),
+        ("spot", "stop_order"),
+        ("margin", "cross_margin_position"),
+        ("margin", "isolated_margin_position", pair),
+    ]
+    for market, name, *arguments in calls:
+        call = f"{market}_private.{name}"
+        # Raises unless the exchange acknowledges.
+        getattr(sockets[market], name)(*arguments, rows.callback(call))
+        say(call="acked", data=call)
+    if not rows.done.wait(DEADLINE):
+        say(call="late", data=dict(rows.missing))
+    say(call="events", data=list(events))
+    interfaces = {"futures": FuturesPrivateWS, "spot": SpotPrivateWS, "margin": MarginPrivateWS}
+    offered = [
+        f"{market}_private.{name}"
+        for market, interface in interfaces.items()
+        for name in public_methods(interface)
+    ]
+    say(call="offered", data=sorted(offered))
+
+
+def sign():
+    """Sign what is told on stdin with the SDK's own signer, each at the time that is told."""
+    for case in json.loads(sys.stdin.readline()):
+        # Exact: its int(time() * 1000) must give the milliseconds that were told.
+        now = Fraction(case["timestamp_ms"], 1_000)
+        default_signer.time = SimpleNamespace(time=lambda now=now: now)
+        signer = default_signer.KcSigner(case["key"], case["secret"], case["passphrase"])
+        headers = signer.headers(case["method"] + case["path"] + case["body"])
+        say(call="signature", data=headers)
+
+
 def main():
     mode, futures_url, spot_url, plan = sys.argv[1:]
     events = []
@@ -301,12 +368,19 @@ def main():
         if event.name.endswith(("ERROR", "FAIL", "FULL", "DISCONNECTED")):
             events.append(f"{event} {message} {error}")
 
-    service = client(futures_url, spot_url, on_event)
+    plan = json.loads(plan)
+    # Public calls need no key, but the SDK signs everything.
+    login = plan.get("login", ["interop-key", "interop-secret", "interop-passphrase"])
+    service = client(futures_url, spot_url, login, on_event)
     began = time.monotonic()
     if mode == "rest":
-        rest(service.rest_service(), json.loads(plan))
+        rest(service.rest_service(), plan)
+    elif mode == "stream":
+        stream(service, plan, events)
+    elif mode == "private":
+        private(service, plan, events)
     else:
-        stream(service, json.loads(plan), events)
+        sign()
     say(call="done", data=round(time.monotonic() - began, 3))
     sys.stdout.flush()
     # Its stop() joins threads that may wait for each other (kucoin-universal-sdk issue 80).
