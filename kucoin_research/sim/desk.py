@@ -653,14 +653,13 @@ class Desk:
         now_ns: int,
         *,
         frame_id: str = "",
-        listened: str = "",
     ) -> None:
-        """Send one private frame to the listeners of a topic (`listened`, if it is another)."""
+        """Send one private frame to the listeners of a topic."""
         frame = {"topic": topic, "type": "message", "subject": subject}
         if frame_id:
             frame["id"] = frame_id
         whole = frame | {"userId": member.user_id, "channelType": "private", "data": data}
-        self.hub.emit_private(member.user_id, market, listened or topic, whole, now_ns)
+        self.hub.emit_private(member.user_id, market, topic, whole, now_ns)
 
     def _tell_order(
         self,
@@ -681,12 +680,12 @@ class Desk:
                 if event != "received" or topic.endswith("V2"):
                     self.tell(member, "spot", topic, "orderChange", data, now_ns)
             return
-        # Both topics push the symbol's own, as in the official SDK's sample. (reference, 8.1)
-        topic = f"/contractMarket/tradeOrders:{order.symbol}"
-        for listened in (topic, "/contractMarket/tradeOrders"):
-            self.tell(
-                member, "futures", topic, "symbolOrderChange", data, now_ns, listened=listened
-            )
+        # Each push carries the topic subscribed to: KuCoin's own SDK finds its callback by it.
+        for topic in (
+            f"/contractMarket/tradeOrders:{order.symbol}",
+            "/contractMarket/tradeOrders",
+        ):
+            self.tell(member, "futures", topic, "symbolOrderChange", data, now_ns)
 
     def _tell_stop(self, stop: StopOrder, event: str, now_ns: int, error: str = "") -> None:
         market = stop.engine.listing.market
@@ -704,9 +703,8 @@ class Desk:
     def _tell_position(
         self, member: Member, symbol: str, subject: str, data: dict[str, Any], now_ns: int
     ) -> None:
-        topic = f"/contract/position:{symbol}"
-        for listened in (topic, "/contract/positionAll"):
-            self.tell(member, "futures", topic, subject, data, now_ns, listened=listened)
+        for topic in (f"/contract/position:{symbol}", "/contract/positionAll"):
+            self.tell(member, "futures", topic, subject, data, now_ns)
 
     def _tell_wallet(
         self, member: Member, currency: str, now_ns: int, *, is_new_version: bool = True

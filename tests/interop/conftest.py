@@ -12,6 +12,7 @@ import pytest
 
 import kucoin_research as kr
 from kucoin_research.rest import Rest
+from kucoin_research.sim import DEMO_ACCOUNT
 from kucoin_research.venues import Venue
 from tests.conftest import wait_until
 from tests.interop.processes import client_process, exchange_process, interop_python
@@ -82,6 +83,22 @@ FUTURES_CHANNELS = [
     "funding_rate", "snapshot",
 ]  # fmt: skip
 SPOT_CHANNELS = ["ticker", "bbo", "trade", "candle", "level2", "depth5", "depth50", "snapshot"]
+PRIVATE_WANTED = {
+    "futures_private.all_order": 100,
+    "futures_private.all_position": 50,
+    "futures_private.all_position position.settlement": 1,
+    "futures_private.balance": 50,
+    "futures_private.order": 40,
+    "futures_private.position": 10,
+    "futures_private.stop_orders": 10,
+    "spot_private.account": 50,
+    "spot_private.order_v1": 60,
+    "spot_private.order_v2": 100,
+    "spot_private.stop_order": 10,
+}
+FUTURES_PRIVATE = ["order", "stop_order", "balance", "position", "leverage"]
+SPOT_PRIVATE = ["order", "stop_order", "balance", "margin"]
+ORDERS_PER_MINUTE = 60  # virtual, on every symbol
 CLIENT_SECONDS = 60.0  # bound of every wait for a client; each has a shorter one of its own
 
 
@@ -244,3 +261,54 @@ def _wait_past(venue, futures, spot):
     # Each market has one connection, so its frames come in order.
     wait_until(lambda: newest(futures, "mark_price") > now_ns, 30.0)
     wait_until(lambda: newest(spot, "snapshot") > now_ns, 30.0)
+
+
+# The exchange on which the demo account trades
+
+
+class Private:
+    """What the SDK saw of the demo account, and what we saw."""
+
+    def __init__(self, sdk, futures, spot, reports):
+        self.sdk = sdk
+        self.futures = futures
+        self.spot = spot
+        self.reports = reports
+
+
+@pytest.fixture(scope="session")
+def private(python):
+    with exchange_process("--trader", ORDERS_PER_MINUTE, speed=SPEED, start=START) as addresses:
+        return _watch_account_beside(python, addresses)
+
+
+def _watch_account_beside(python, addresses):
+    login = [DEMO_ACCOUNT.key, DEMO_ACCOUNT.secret, DEMO_ACCOUNT.passphrase]
+    plan = PLAN | {"wanted": PRIVATE_WANTED, "login": login}
+    same = {"venue": _venue(addresses), "credentials": kr.Credentials(*login)}
+    with client_process(python, "universal_sdk.py", "private", addresses, plan) as sdk:
+        assert sdk.line(CLIENT_SECONDS)["call"] == "ready"
+        with (
+            kr.stream(
+                "*", FUTURES_PRIVATE, market="futures", name="our futures", **same
+            ) as futures,
+            kr.stream("*", SPOT_PRIVATE, market="spot", name="our spot", **same) as spot,
+        ):
+            for stream in (futures, spot):
+                assert stream.wait_until_live(30.0), stream.status
+            sdk.tell("go")
+            seen = by_call(sdk.lines(CLIENT_SECONDS))
+            with Rest(same["venue"]) as client:
+                now_ns = client.server_time("futures")
+            for stream in (futures, spot):
+                wait_until(lambda each=stream: _newest_order(each) > now_ns, 30.0)
+            return Private(
+                seen,
+                {name: futures.frame(name) for name in FUTURES_PRIVATE},
+                {name: spot.frame(name) for name in SPOT_PRIVATE},
+                [stream.report() for stream in (futures, spot)],
+            )
+
+
+def _newest_order(stream):
+    return stream.frame("order", last=1)["timestamp"].to_physical()[0]
