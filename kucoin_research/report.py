@@ -51,6 +51,7 @@ class ChannelReport:
     lag: Lag | None
     verdict: Verdict
     reason: str
+    filled: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,7 @@ class Report:
     reconnects: int
     clock_offset_ms: float | None
     simulation: float | None = None
+    rollovers: int = 0
 
     @property
     def verdict(self) -> Verdict:
