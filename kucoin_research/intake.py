@@ -174,7 +174,8 @@ class Intake:
         now_ns
             Wall time of the read, ns UTC.
         overlap
-            Told of each message, where another connection is about to take over.
+            Where another connection is about to take over, it is told of each message; where this
+            one has just taken over, it tells which are repeats.
         """
         rows: list[Record] = []
         controls: list[Control] = []
@@ -183,7 +184,10 @@ class Intake:
         for payload in payloads:
             item = decode(payload, local)
             if overlap is not None and not isinstance(item, Control | Ignored):
-                overlap.saw(item)
+                if not overlap.is_over:
+                    overlap.saw(item)
+                elif overlap.repeats(item):
+                    continue
             if not isinstance(item, _NO_RECORDS):
                 if gates and (gate := gates.get((item.__class__, item[2] or ""))) is not None:
                     gate.held.append(item)

@@ -61,6 +61,8 @@ _HELD_UP = 0.2
 _CLOCK_JUMP_NS = 2_000_000_000
 # After a jump forward of this length the machine has slept, and the peer may be gone.
 _SLEPT_NS = 10_000_000_000
+# For so long a connection that took over may repeat what its predecessor was faster to bring.
+_TAIL = 3.0
 # Trying again cannot mend these, unless it has worked before: then it is the exchange that fails.
 _FATAL = (
     AuthenticationFailed,
@@ -280,6 +282,8 @@ class Lane:
         self._replace_at: float | None = None  # when the link is due for its successor
         self._no_successor_before = 0.0
         self._watch = _Watch()
+        self._tail: Overlap | None = None  # of the last change of connections, until _tail_until
+        self._tail_until = 0.0
 
     @property
     def error(self) -> KucoinResearchError | None:
@@ -404,9 +408,7 @@ class Lane:
         self._watch.turned(slice_)
         if payloads:
             self._last_heard_ns = time.time_ns()
-            successor = self._successor
-            overlap = None if successor is None else successor.overlap
-            for control in keeper.deliver(payloads, link.decoder, overlap):
+            for control in keeper.deliver(payloads, link.decoder, self._overlap(now)):
                 self._handle(conversation, conversation.receive(control, time.monotonic()))
         if link.settled_ns is None and conversation.is_settled:
             self._settle(link)
@@ -414,6 +416,14 @@ class Lane:
             self._look_after(link, is_drained=len(payloads) < _MANY)
             return self._change_over(link, is_drained=len(payloads) < _MANY)
         return link
+
+    def _overlap(self, now: float) -> Overlap | None:
+        """Give what is to be told of messages, or tells of them, while two connections overlap."""
+        if self._successor is not None:
+            return self._successor.overlap
+        if self._tail is not None and now >= self._tail_until:
+            self._tail = None
+        return self._tail
 
     def _slice(self, conversation: Conversation, now: float) -> float:
         # Two fixed values: each change of a socket's timeout is a system call.
@@ -612,6 +622,7 @@ class Lane:
         self._link = link
         drained_ns = successor.drained_ns or 0
         stalled = self._keeper.take_over(successor.overlap, self._topics, drained_ns)
+        self._tail, self._tail_until = successor.overlap, time.monotonic() + _TAIL
         self._keeper.acknowledged(list(link.conversation.subscribed))
         quiet = [s for s in successor.silences if (s.channel, s.symbol) not in stalled]
         if quiet:
