@@ -72,7 +72,8 @@ class Hole(NamedTuple):
     """An outage of one channel and symbol that REST may fill.
 
     ``last_sequence`` is that of the last trade before it, ``last_opens`` the open times (ns UTC) of
-    the last candles, by interval.
+    the last candles, by interval. ``is_silent`` says that it may be no outage, but a quiet market,
+    and that it goes on.
     """
 
     record: type[Record]
@@ -80,6 +81,7 @@ class Hole(NamedTuple):
     market: Market
     last_sequence: int | None
     last_opens: dict[str | None, int]
+    is_silent: bool = False
 
 
 class Taken(NamedTuple):
@@ -105,7 +107,7 @@ class _Gate:
 
     @property
     def can_be_filled(self) -> bool:
-        return self.gap is not None or (self.is_armed and bool(self.held))
+        return self.gap is not None or self.is_armed
 
 
 class Intake:
@@ -461,13 +463,20 @@ class Intake:
     def holes(self) -> list[Hole]:
         """What waits to be filled."""
         return [
-            Hole(record, symbol, gate.market, gate.tally.last_sequence, dict(gate.tally.last_opens))
+            Hole(
+                record,
+                symbol,
+                gate.market,
+                gate.tally.last_sequence,
+                dict(gate.tally.last_opens),
+                gate.is_armed and not gate.held,
+            )
             for (record, symbol), gate in self._gates.items()
             if gate.can_be_filled
         ]
 
     def doubt(self, channel: str, symbol: str) -> None:
-        """Have REST asked about a silence, once there is a row behind it.
+        """Have REST asked about a silence, until there is a row behind it.
 
         Two connections were silent, so that the market was quiet, most likely.
         """
@@ -510,28 +519,42 @@ class Intake:
         gate = self._gates.get((hole.record, hole.symbol))
         if gate is None or not gate.can_be_filled:
             return []
-        mended = _mend(hole, fetched, gate.held)
+        mended = _mend(hole, fetched, gate)
+        goes_on = gate.is_armed and not gate.held  # it is silent still
+        if gate.gap is None and mended.is_whole and not mended.rows:
+            return [] if goes_on else self._open(hole.record, hole.symbol, now_ns)
+        local = self._clock.begin(now_ns)
+        told: list[Record] = []
         if gate.gap is None:
-            if mended.is_whole and not mended.rows:
-                return self._open(hole.record, hole.symbol, now_ns)  # it was quiet, and no more
             gate.gap = Gap("stalled", None, None, gate.began, now_ns)
             gate.tally.gaps.append(gate.gap)
+            told.append(_tell_hole(gate.gap, gate.tally, local))
+        first = local + len(told)
         kept = [row for row in mended.rows if self.ledger.accepts(row)]
-        local = self._clock.begin(now_ns)
-        rows: list[Record] = [row._replace(local_timestamp=local + n) for n, row in enumerate(kept)]
-        gate.tally.filled += len(rows)
-        gap = gate.gap
+        rows: list[Record] = [row._replace(local_timestamp=first + n) for n, row in enumerate(kept)]
+        self._account(gate, mended, len(rows), now_ns)
+        if rows or not goes_on:
+            rows.append(_tell_filled(gate.tally, first, len(kept), mended))
+        self._clock.end(first + len(rows))
+        filled = [*told, *rows]
+        return filled if goes_on else filled + self._open(hole.record, hole.symbol, now_ns)
+
+    @staticmethod
+    def _account(gate: _Gate, mended: Mended, rows: int, now_ns: int) -> None:
+        """Write down what was filled, and what was not."""
+        gap, tally = gate.gap, gate.tally
+        assert gap is not None  # made when it was not
+        tally.filled += rows
+        if gate.is_armed:
+            gap = tally.retell(gap, ended=now_ns)
         if not mended.is_whole and mended.first_missing is not None:
-            told = gap._replace(
-                first_sequence=mended.first_missing,
-                last_sequence=mended.last_missing,
-                is_counted=False,
+            first = mended.first_missing if gap.first_sequence is None else gap.first_sequence
+            gap = tally.retell(
+                gap, first_sequence=first, last_sequence=mended.last_missing, is_counted=False
             )
-            gate.tally.gaps[gate.tally.gaps.index(gap)] = gap = told
-        gate.tally.fill(gap, "REST" if mended.is_whole else None, len(rows))
-        rows.append(_tell_filled(gate.tally, local, len(kept), mended))
-        self._clock.end(local + len(rows))
-        return rows + self._open(hole.record, hole.symbol, now_ns)
+        is_whole = mended.is_whole and gap.first_sequence is None
+        filled_by = "REST" if is_whole else None
+        gate.gap = tally.retell(gap, filled_by=filled_by, filled=gap.filled + rows)
 
     def give_up(self, hole: Hole, reason: str, now_ns: int) -> list[Record]:
         """Let the rows that were kept back go: what belongs before them cannot be had."""
@@ -619,7 +642,8 @@ class Intake:
         return _status(local, "broken", symbol, channel, f"{item.reason}{where}")
 
 
-def _mend(hole: Hole, fetched: Sequence[Record], held: Sequence[Record]) -> Mended:
+def _mend(hole: Hole, fetched: Sequence[Record], gate: _Gate) -> Mended:
+    held = gate.held
     if hole.record is Trade:
         return mend_trades(
             hole.last_sequence,
@@ -634,7 +658,8 @@ def _mend(hole: Hole, fetched: Sequence[Record], held: Sequence[Record]) -> Mend
         candle
         for interval, opened in hole.last_opens.items()
         for candle in mend_candles(
-            opened,
+            # An open candle that differs proves no outage; another one does.
+            opened + 1 if gate.is_armed else opened,
             by_interval[interval],
             [row for row in held if isinstance(row, Candle) and row.interval == interval],
         )

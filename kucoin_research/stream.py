@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import polars as pl
 
@@ -71,6 +71,9 @@ _FLAW_INTERVAL = 0.5
 _ERRAND_INTERVAL = 0.05
 # After REST failed to fill an outage, it is asked again this much later.
 _FILL_INTERVAL = 1.0
+# How often REST is asked about a silence, seconds: KuCoin keeps a hundred trades.
+_FIRST_POLL = 2.0
+_LONGEST_POLL = 60.0
 # How long the "stopped" row waits for the pumps, so that it comes last.
 _LAST_ROWS = 2.0
 # On the pro feed a book's snapshot was seen 0.5 to 6.2 s after its subscription.
@@ -129,6 +132,14 @@ class StreamStatus:
         )
 
 
+class _Poll(NamedTuple):
+    """When REST is asked about a silence again."""
+
+    due: float
+    pause: float
+    last_sequence: int | None
+
+
 class Stream:
     """A live stream; ``kucoin_research.stream`` makes and starts one.
 
@@ -185,6 +196,7 @@ class Stream:
         self._rate_samples: deque[tuple[float, int]] = deque(maxlen=64)
         self._fill_by: dict[tuple[type[Record], str], float] = {}  # deadlines, monotonic seconds
         self._fill_after = 0.0
+        self._polls: dict[tuple[type[Record], str], _Poll] = {}
         self._threads: list[threading.Thread] = []
         self._payload_outlet: Outlet[bytes] | None = None
         if on_payload is not None:
@@ -777,18 +789,30 @@ class Stream:
             self._commit(self._intake.release_full(time.time_ns()))
             holes = self._intake.holes
         now = time.monotonic()
+        timeout = self._healing.fill_timeout
         self._fill_by = {
-            (hole.record, hole.symbol): self._fill_by.get(
-                (hole.record, hole.symbol), now + self._healing.fill_timeout
-            )
+            (hole.record, hole.symbol): self._fill_by.get((hole.record, hole.symbol), now + timeout)
             for hole in holes
         }
+        self._polls = {key: poll for key, poll in self._polls.items() if key in self._fill_by}
         if now < self._fill_after:
             return
         for hole in holes:
             if self._stopping.is_set():
                 return
-            self._fill_hole(hole)
+            if not hole.is_silent or self._may_poll(hole, now):
+                self._fill_hole(hole)
+
+    def _may_poll(self, hole: Hole, now: float) -> bool:
+        """Pace what is asked about a silence: ever less often, unless it turns out an outage."""
+        key = (hole.record, hole.symbol)
+        poll = self._polls.get(key)
+        if poll is not None and now < poll.due:
+            return False
+        goes_on = poll is None or poll.last_sequence != hole.last_sequence
+        pause = _FIRST_POLL if goes_on or poll is None else min(2.0 * poll.pause, _LONGEST_POLL)
+        self._polls[key] = _Poll(now + pause, pause, hole.last_sequence)
+        return True
 
     def _fill_hole(self, hole: Hole) -> None:
         try:
