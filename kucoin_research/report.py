@@ -246,21 +246,19 @@ _HEADER = (
 _NUMERIC = range(2, 7)
 _GAP_HEADER = ("gap", "symbol", "from (UTC)", "for", "cause", "sequences", "missing", "filled")
 _GAP_NUMERIC = range(6, 7)
-_GAP_SCHEMA = pl.Schema(
-    {
-        "channel": pl.String,
-        "symbol": pl.String,
-        "began": pl.Datetime("ns", "UTC"),
-        "ended": pl.Datetime("ns", "UTC"),
-        "seconds": pl.Float64,
-        "cause": pl.String,
-        "first_sequence": pl.Int64,
-        "last_sequence": pl.Int64,
-        "missing": pl.Int64,
-        "filled_by": pl.String,
-        "filled": pl.Int64,
-    }
-)
+_GAP_SCHEMA: dict[str, pl.DataType] = {
+    "channel": pl.String(),
+    "symbol": pl.String(),
+    "began": pl.Datetime("ns", "UTC"),
+    "ended": pl.Datetime("ns", "UTC"),
+    "seconds": pl.Float64(),
+    "cause": pl.String(),
+    "first_sequence": pl.Int64(),
+    "last_sequence": pl.Int64(),
+    "missing": pl.Int64(),
+    "filled_by": pl.String(),
+    "filled": pl.Int64(),
+}
 # With more entries than this, the report gives one line per channel and the worst ones.
 _MOST_ENTRIES = 20
 _MOST_GAPS = 20
