@@ -21,6 +21,7 @@ from typing import Any, NamedTuple, Self
 
 import polars as pl
 
+from kucoin_research import analytics
 from kucoin_research.decode import Control, Decodes
 from kucoin_research.errors import (
     BookNotReady,
@@ -238,7 +239,12 @@ class Stream:
     # -- readers ---------------------------------------------------------------------------------
 
     def frame(
-        self, channel: str | None = None, symbol: str | None = None, last: int | None = None
+        self,
+        channel: str | None = None,
+        symbol: str | None = None,
+        last: int | None = None,
+        *,
+        mark_filled: bool = False,
     ) -> pl.DataFrame:
         """Take an immutable snapshot of a channel's rows.
 
@@ -250,11 +256,14 @@ class Stream:
             Only this symbol's rows.
         last
             Only the newest ``last`` rows, counted after the symbol filter.
+        mark_filled
+            Add a column ``is_filled``: whether REST brought the row, after an outage.
 
         Returns
         -------
         pl.DataFrame
-            Columns of the channel; times are ``Datetime("ns", "UTC")``. In order of arrival.
+            Columns of the channel; times are ``Datetime("ns", "UTC")``. In order of arrival; where
+            REST has filled an outage, in order of time, too.
 
         Raises
         ------
@@ -272,10 +281,12 @@ class Stream:
             filters.append(pl.col("symbol") == symbol)
         if self._is_one_of_several(wanted):
             filters.append(pl.col("interval") == wanted.interval)
-        if not filters:
-            return ring.frame(last)
-        rows = ring.frame().filter(*filters)
-        return rows if last is None else rows.tail(last)
+        if filters:
+            rows = ring.frame().filter(*filters)
+            rows = rows if last is None else rows.tail(last)
+        else:
+            rows = ring.frame(last)
+        return analytics.mark_filled(rows, self._rings[Status].frame()) if mark_filled else rows
 
     def _channels(self) -> list[Channel]:
         return list(dict.fromkeys(subscription.channel for subscription in self.subscriptions))
