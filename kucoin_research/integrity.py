@@ -36,7 +36,7 @@ __all__ = ["Gap", "Ledger", "Tally", "Verdict"]
 
 # Trades whose ids were seen this recently are dropped when they come again. After a reconnect
 # KuCoin repeats the last executions, far fewer than these.
-REMEMBERED_TRADES = 4_096
+REMEMBERED_TRADES = 1_024
 REMEMBERED_EVENTS = 4_096  # of each private channel and symbol
 
 _GAPS_TOLD = 3  # in a reason; all of them are in the report

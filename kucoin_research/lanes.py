@@ -131,7 +131,7 @@ class ConnectBudget:
     def take(self, now: float) -> float:
         """Take a place for a connection; gives the seconds to wait where there is none (else 0)."""
         with self._lock:
-            while self._times and self._times[0] <= now - 60.0:
+            while self._times and self._times[0] + 60.0 - now <= 0.0:  # the very term given below
                 self._times.popleft()
             if len(self._times) >= self._per_minute:
                 return self._times[0] + 60.0 - now
