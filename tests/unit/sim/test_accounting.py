@@ -157,8 +157,7 @@ def test_a_client_that_leaves_because_of_a_fault_is(fault, options):
         pass_time(exchange, 0.5)
         first.socket.settimeout(0.3)
         with pytest.raises(websocket.WebSocketTimeoutException):
-            while True:
-                first.receive()
+            first.until(lambda _: False)
         first.socket.shutdown()
         wait_until(lambda: exchange.connections == 0)
         pass_time(exchange, 0.5)
@@ -172,18 +171,17 @@ def test_a_client_that_leaves_because_of_a_fault_is(fault, options):
 
 def test_a_held_back_message_is_told_when_its_reader_goes():
     topic = "/contractMarket/level2:XBTUSDTM"
-    with open_exchange(journal=True) as exchange:
-        with record(exchange, "futures", {topic}, 0.5) as first:
-            exchange.inject("reorder", count=10_000)
-            run_blind = exchange.now_ns + 500_000_000
-            exchange.resume()
-            wait_until(lambda: exchange.now_ns >= run_blind)
-            exchange.pause()
-            exchange.inject("abort")
-            rest_of(first)
+    with (
+        open_exchange(journal=True) as exchange,
+        record(exchange, "futures", {topic}, 0.5) as first,
+    ):
+        exchange.inject("reorder", count=10_000)
+        pass_time(exchange, 0.5)
+        exchange.inject("abort")
+        rest_of(first)
 
-            got = payloads(topic, first)
-            assert sorted(got + missing(exchange, topic)) == sorted(published(exchange, topic))
+        got = payloads(topic, first)
+        assert sorted(got + missing(exchange, topic)) == sorted(published(exchange, topic))
 
 
 def test_a_life_that_ends_is_an_ending_too():
