@@ -705,9 +705,10 @@ class SocketHandler(WebSocketHandler):
 
     def _open_stream(self) -> IOStream | None:
         connection = self.ws_connection
-        if connection is None or connection.is_closing() or connection.stream.closed():
+        if connection is None or connection.is_closing():
             return None
-        return connection.stream
+        stream = connection.stream
+        return None if stream is None or stream.closed() else stream
 
     def _write_message(self, payload: bytes) -> None:
         if self._is_silent:
