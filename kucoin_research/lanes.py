@@ -61,6 +61,8 @@ _HELD_UP = 0.2
 _CLOCK_JUMP_NS = 2_000_000_000
 # After a jump forward of this length the machine has slept, and the peer may be gone.
 _SLEPT_NS = 10_000_000_000
+# A connection that brought something so recently is not dead, whatever it owes.
+_SPEAKS_NS = 1_000_000_000
 # For so long a connection that took over may repeat what its predecessor was faster to bring.
 _TAIL = 3.0
 # Trying again cannot mend these, unless it has worked before: then it is the exchange that fails.
@@ -399,6 +401,7 @@ class Lane:
         keeper, conversation = self._keeper, link.conversation
         now = time.monotonic()
         self._ask_again(conversation, now)
+        self._bear_with_pongs(link, now)
         before = conversation.last_ping
         self._handle(conversation, link.speak(now))
         if conversation.last_ping != before:
@@ -424,6 +427,17 @@ class Lane:
         if self._tail is not None and now >= self._tail_until:
             self._tail = None
         return self._tail
+
+    def _bear_with_pongs(self, link: _Link, now: float) -> None:
+        """Let a connection that owes a pong, but speaks, go on until there is another."""
+        heard_ns = self._last_heard_ns or 0
+        speaks = time.time_ns() - heard_ns < _SPEAKS_NS
+        if speaks and link.settled_ns is not None and link.conversation.is_pong_overdue(now):
+            link.conversation.forgive_pings()
+            self._keeper.note(
+                "pong_missing", "a ping was not answered; another connection is tried"
+            )
+            self._begin_succession(now, "missing pong", ())
 
     def _slice(self, conversation: Conversation, now: float) -> float:
         # Two fixed values: each change of a socket's timeout is a system call.
