@@ -344,8 +344,8 @@ class Delivery:
         connection: int = 0,
         reached_others: bool = False,
     ) -> None:
-        """Log one message that somebody missed; garbage is nothing to miss."""
-        if message.state == "garbage":
+        """Log one message that somebody missed; garbage and copies are nothing to miss."""
+        if message.state in ("garbage", "again"):
             return
         self.withheld.append(
             Withheld(
@@ -359,9 +359,16 @@ class Delivery:
             )
         )
 
-    def take_back(self, topic: str, sequences: set[int]) -> None:
-        """Strike from the log what was sent after all."""
-        kept = [one for one in self.withheld if one.topic != topic or one.sequence not in sequences]
-        if len(kept) < len(self.withheld):
+    def take_back(self, topic: str, sequences: set[int]) -> set[int]:
+        """Strike from the log what is sent after all; give the sequences that were in it."""
+        taken: set[int] = set()
+        kept: list[Withheld] = []
+        for one in self.withheld:
+            if one.topic == topic and one.sequence in sequences:
+                taken.add(one.sequence)
+            else:
+                kept.append(one)
+        if taken:
             self.withheld.clear()
             self.withheld.extend(kept)
+        return taken

@@ -40,7 +40,8 @@ class Message(NamedTuple):
 
     `sequence` is the number that the topic's readers would miss it by: the book or trade sequence
     where there is one, else the virtual time in ns. `symbol` is the one it tells of, if one.
-    `state` is ``"garbage"`` or ``"old"`` if a fault has made it so.
+    `state` is ``"garbage"``, ``"old"`` or ``"again"`` (a copy of what was sent) if a fault has made
+    it so.
     """
 
     topic: str
@@ -362,7 +363,7 @@ def _drop(_armed: ArmedFault, _message: Message) -> list[Message]:
 
 
 def _duplicate(_armed: ArmedFault, message: Message) -> list[Message]:
-    return [message, message]
+    return [message, message._replace(state=message.state or "again")]
 
 
 def _hold_back(armed: ArmedFault, message: Message) -> list[Message]:

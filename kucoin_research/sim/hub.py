@@ -506,9 +506,10 @@ class Hub:
         count = self.delivery.repeats(channel.market, channel.topic)
         for symbol, feed in channel.feeds.items() if count else ():
             repeated = list(feed.on_events(list(feed.engine.trades)[-count:]))
-            self.delivery.take_back(channel.topic, {sequence for sequence, _ in repeated})
+            missed = self.delivery.take_back(channel.topic, {number for number, _ in repeated})
             for sequence, text in repeated:
-                message = Message(channel.topic, sequence, text.encode(), symbol)
+                state = "" if sequence in missed else "again"
+                message = Message(channel.topic, sequence, text.encode(), symbol, state)
                 self.delivery.emit(channel.readers, message, channel.frame, subscriber)
 
     def unsubscribe(

@@ -657,9 +657,10 @@ class SocketHandler(WebSocketHandler):
             handed_over -= _unacknowledged(stream.socket)
         return [message for end, message in self._in_flight if end > handed_over]
 
-    def silence(self, *, is_silent: bool) -> None:
-        """Say nothing more, whatever comes; or speak again."""
-        self._is_silent = is_silent
+    def silence(self) -> None:
+        """Say nothing more, whatever comes, until it is forgiven."""
+        self.flush_outbox()  # what was published before has been said
+        self._is_silent = True
 
     def forgive(self) -> None:
         """Forget the faults that this connection suffers from."""
@@ -1396,7 +1397,7 @@ class Exchange:
             connections = [one for one in connections if one.is_subscribed(fault.topic)][:1]
         elif fault.name == "stall_socket":
             for connection in connections:
-                connection.silence(is_silent=True)
+                connection.silence()
                 self._hub.delivery.note_fault(
                     fault, connection.market, connection=connection.number
                 )

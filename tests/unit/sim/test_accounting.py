@@ -1,5 +1,6 @@
 """What clients miss is told to the message, and what was published is kept."""
 
+import contextlib
 import json
 
 import pytest
@@ -41,6 +42,18 @@ def rest_of(client):
     client.close_code()
 
 
+def texts_left(client, *, has_ended):
+    """Data frames sent so far, whole ones only."""
+    if has_ended:
+        rest_of(client)
+    else:
+        client.socket.settimeout(1.0)
+        client.send(id="last", type="ping")
+        with contextlib.suppress(websocket.WebSocketTimeoutException):  # from a silent socket
+            client.until(lambda frame: frame.get("type") == "pong")
+    return [text for text in client.frames if '"type":"message"' in text]
+
+
 def payloads(topic, *clients):
     return [
         text
@@ -79,6 +92,36 @@ def test_received_and_withheld_are_exactly_what_was_published(fault, market):
                 assert sorted(got + missing(exchange, topic)) == sorted(published(exchange, topic))
             reasons = {(one.reason, one.connection) for one in exchange.withheld}
     assert reasons == {(fault, 1)}
+
+
+@pytest.mark.parametrize(
+    ("fault", "options"),
+    [
+        ("abort", {}),
+        ("half_frame", {}),
+        ("bye", {}),
+        ("stall_socket", {}),
+        ("slow_reader", {"count": 50}),
+        ("stall", {"until": "reconnect"}),
+        ("duplicate", {"count": 50}),
+        ("old_shape", {"count": 3}),
+    ],
+)
+def test_faults_amid_a_turn_of_the_loop_are_exact_too(fault, options):
+    topic = "/contractMarket/level2:XBTUSDTM"
+    with open_exchange(journal=True, speed=500.0) as exchange:
+        exchange.inject(fault, at=7.13, **options)
+        exchange.pause()
+        with Client(exchange) as first:
+            first.subscribe(topic)
+            pass_time(exchange, 20)
+            texts = texts_left(first, has_ended=fault in ENDINGS)
+            got = {json.loads(text)["data"]["sequence"] for text in texts}
+            missed = {one.sequence for one in exchange.withheld}
+
+            assert not got & missed
+            assert got | missed == {one.sequence for one in exchange.journal(topic)}
+            assert {one.fault for one in exchange.fault_log} == {fault}
 
 
 def test_an_abort_takes_back_what_the_client_had_not_taken():
