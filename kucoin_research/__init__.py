@@ -7,7 +7,7 @@
 
 from importlib.metadata import version as _version
 
-from kucoin_research.analytics import ohlcv, vwap
+from kucoin_research.analytics import mark_filled, ohlcv, vwap
 from kucoin_research.api import (
     SimulatedExchange,
     candles,
@@ -76,7 +76,7 @@ from kucoin_research.orderbook import OrderBook
 from kucoin_research.records import CHANNELS
 from kucoin_research.report import Report
 from kucoin_research.rest import ExchangeStatus
-from kucoin_research.stream import State, Stream, StreamStatus
+from kucoin_research.stream import Healing, State, Stream, StreamStatus
 from kucoin_research.venues import LIVE, Venue
 
 __version__ = _version("kucoin-research")
@@ -99,6 +99,7 @@ __all__ = [
     "ExchangeUnavailable",
     "Gap",
     "HandshakeRefused",
+    "Healing",
     "Incomplete",
     "Instrument",
     "InvalidInput",
@@ -141,6 +142,7 @@ __all__ = [
     "get_active_symbols",
     "index_prices",
     "instrument",
+    "mark_filled",
     "mark_price",
     "ohlcv",
     "order_book",

@@ -50,7 +50,7 @@ from kucoin_research.records import (
     schema_of,
 )
 from kucoin_research.rest import ExchangeStatus, PremiumIndex, Rest
-from kucoin_research.stream import Stream
+from kucoin_research.stream import Healing, Stream
 from kucoin_research.topics import Feed, feed_of, is_offered, topics_for
 from kucoin_research.units import to_ns
 from kucoin_research.universe import Universe
@@ -250,6 +250,7 @@ def _start(
     credentials: Credentials | None = None,
     feed: str = "classic",
     on_payload: Callable[[bytes], object] | None = None,
+    healing: Healing | None = None,
 ) -> Stream:
     its_feed = feed_of(feed)
     capacity = _whole(capacity, "capacity", "rows")
@@ -259,8 +260,9 @@ def _start(
         subscriptions = _plan(symbols, channels, market, rest, its_feed, credentials)
         name = name or _default_name(subscriptions, its_feed)
         stream = Stream(
-            subscriptions, rest, capacity=capacity, name=name, on_payload=on_payload, feed=its_feed
-        )
+            subscriptions, rest, capacity=capacity, name=name, on_payload=on_payload,
+            feed=its_feed, healing=healing,
+        )  # fmt: skip
     except BaseException:
         rest.close()
         raise
@@ -300,6 +302,7 @@ def stream(
     credentials: Credentials | None = None,
     name: str | None = None,
     feed: str = "classic",
+    healing: Healing | None = None,
 ) -> Stream:
     """Start a stream that runs in the background.
 
@@ -329,6 +332,8 @@ def stream(
         ``"classic"``, or ``"pro"`` for KuCoin's newer sockets: the same columns without a token, a
         book that needs no REST snapshot (the 500 best levels a side), sequences on spot too. It has
         no ``snapshot``, and ``mark_price`` and ``funding_rate`` on futures only.
+    healing
+        How hard to try to keep the data whole; the defaults are for KuCoin.
 
     Returns
     -------
@@ -359,6 +364,7 @@ def stream(
         name=name,
         credentials=credentials,
         feed=feed,
+        healing=healing,
     )
 
 

@@ -25,6 +25,7 @@ from kucoin_research import api
 from kucoin_research.collect import Limit, collect
 from kucoin_research.errors import InvalidInput, KucoinResearchError
 from kucoin_research.records import Record, Status, parse_channel
+from kucoin_research.sim.faults import Fault, parse_fault
 from kucoin_research.stream import Stream
 from kucoin_research.tables import append_csv, csv_name
 
@@ -146,6 +147,19 @@ def _port(text: str) -> int:
     if text.isdecimal() and int(text) < 65_536:
         return int(text)
     raise argparse.ArgumentTypeError(f"must be from 0 (any free one) to 65535, not {text!r}")
+
+
+def _milliseconds(text: str) -> int:
+    if text.isdecimal() and int(text) > 0:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"must be a positive number of milliseconds, not {text!r}")
+
+
+def _fault(text: str) -> tuple[Fault, float]:
+    try:
+        return parse_fault(text)
+    except KucoinResearchError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _stream(arguments: argparse.Namespace) -> int:
@@ -313,6 +327,33 @@ def _describe_simulate(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="let the demo account trade every symbol, N orders per virtual minute each",
     )
+    parser.add_argument(
+        "--chaos",
+        type=int,
+        metavar="SEED",
+        help="let things go wrong; the same seed gives the same trouble",
+    )
+    parser.add_argument(
+        "--inject",
+        type=_fault,
+        action="append",
+        default=[],
+        metavar="NAME[:key=value,...]",
+        help="let one thing go wrong once the first client has subscribed, or with at=SECONDS "
+        "virtual seconds after that; repeatable",
+    )
+    parser.add_argument(
+        "--connection-lifetime",
+        type=_seconds,
+        metavar="SECONDS",
+        help="how long connections live; KuCoin's live a day",
+    )
+    parser.add_argument(
+        "--ping-interval", type=_milliseconds, metavar="MS", help="what clients are told"
+    )
+    parser.add_argument(
+        "--journal", action="store_true", help="keep every message that is published"
+    )
     parser.add_argument("--futures-port", type=_port, default=0, metavar="PORT")
     parser.add_argument("--spot-port", type=_port, default=0, metavar="PORT")
     parser.set_defaults(run=_simulate)
@@ -322,13 +363,22 @@ def _simulate(arguments: argparse.Namespace) -> int:
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
+    chosen = {
+        "connection_lifetime": arguments.connection_lifetime,
+        "ping_interval_ms": arguments.ping_interval,
+    }
     with api.simulate(
         seed=arguments.seed,
         speed=arguments.speed,
         start=arguments.start,
         futures_port=arguments.futures_port,
         spot_port=arguments.spot_port,
+        chaos=arguments.chaos,
+        journal=arguments.journal,
+        **{name: value for name, value in chosen.items() if value is not None},
     ) as exchange:
+        for fault, at in arguments.inject:
+            exchange.inject(fault, at=at)
         if arguments.trader is not None:
             exchange.start_trader(orders_per_minute=arguments.trader)
         urls = {"futures": exchange.futures_url, "spot": exchange.spot_url}

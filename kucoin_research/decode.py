@@ -89,9 +89,11 @@ class Control(NamedTuple):
     code: int | None = None
     text: str = ""
     timestamp: int | None = None  # ns
-    # Of a welcome, where it says so: ms between pings, and the speed of a virtual clock.
+    # Of a welcome, where it says so: ms between pings, the speed of a virtual clock, and seconds
+    # for which the connection is kept.
     ping_interval_ms: int | None = None
     speed: float | None = None
+    lifetime: float | None = None
 
 
 class Broken(NamedTuple):

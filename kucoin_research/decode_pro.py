@@ -103,6 +103,7 @@ class _Funding(_Data, kw_only=True):
 
 class _Simulation(Struct):
     speed: Annotated[float, Meta(gt=0, le=1e300)] | None = None
+    lifetime: Annotated[float, Meta(gt=0, le=1e300)] | None = None
 
 
 class _Control(Struct, gc=False):
@@ -372,12 +373,13 @@ def _control(payload: bytes) -> Control:
         return Control("ack", identity)
     said = message.message or message.reason or _text(message.data)
     if said == "welcome" and message.result is None:
-        simulation = message.simulation
+        simulation = message.simulation or _Simulation()
         return Control(
             "welcome",
             message.session or identity,
             ping_interval_ms=message.ping_interval,
-            speed=simulation.speed if simulation else None,
+            speed=simulation.speed,
+            lifetime=simulation.lifetime,
         )
     if message.result is False or said:
         return Control("error", identity, message.code, said)

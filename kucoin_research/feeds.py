@@ -37,20 +37,22 @@ _PING_SPACING = 1.5
 class Doorway(NamedTuple):
     """Where to open a connection, and how often it wants a ping (seconds).
 
-    ``speed`` is that of the venue's virtual clock, ``None`` where there is none or the welcome will
-    tell.
+    ``speed`` is that of the venue's virtual clock, and ``lifetime`` the seconds for which it keeps
+    a connection; ``None`` where it does not say, or the welcome will tell.
     """
 
     url: str
     ping_interval: float = 18.0
     ping_timeout: float = 10.0
     speed: float | None = None
+    lifetime: float | None = None
 
 
 class FeedKit(NamedTuple):
     """What a connection of one feed is made of."""
 
-    doorway: Callable[[Rest, Market, bool], Doorway]  # the last says whether it is private
+    # Told whether it is private, and how many tries have failed: another server may do better.
+    doorway: Callable[[Rest, Market, bool, int], Doorway]
     dialect: Callable[[Market], Dialect]
     decoder: Callable[[Market], Decodes]
     topics_per_connection: int
@@ -61,13 +63,19 @@ def kit_of(feed: Feed) -> FeedKit:
     return _KITS[feed]
 
 
-def _classic_doorway(rest: Rest, market: Market, is_private: bool) -> Doorway:
+def _classic_doorway(rest: Rest, market: Market, is_private: bool, tries: int) -> Doorway:
     token = rest.token(market, private=is_private)
-    server = token.servers[0]
-    return Doorway(token.url(server), server.ping_interval, server.ping_timeout, token.simulation)
+    server = token.servers[tries % len(token.servers)]
+    return Doorway(
+        token.url(server),
+        server.ping_interval,
+        server.ping_timeout,
+        token.simulation,
+        token.lifetime,
+    )
 
 
-def _pro_doorway(rest: Rest, market: Market, _is_private: bool) -> Doorway:
+def _pro_doorway(rest: Rest, market: Market, _is_private: bool, _tries: int) -> Doorway:
     return Doorway(rest.venue.push_url(market))
 
 

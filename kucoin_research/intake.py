@@ -6,28 +6,36 @@ calls it under its delivery lock and hands the rows on to rings and sinks.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass, field
+from typing import NamedTuple, TypeAlias
 
 from kucoin_research.account import AccountNews, Positions
-from kucoin_research.decode import BookDelta, Broken, Control, Decodes, Ignored
+from kucoin_research.backfill import Mended, mend_candles, mend_trades
+from kucoin_research.decode import BookDelta, Broken, Control, Decoded, Decodes, Ignored
 from kucoin_research.errors import BookNotReady
 from kucoin_research.integrity import Gap, Ledger, Tally
 from kucoin_research.orderbook import BookGap, BookSnapshot, BookSync, OrderBook
+from kucoin_research.overlap import Overlap
 from kucoin_research.records import (
     ACCOUNT_CHANNELS,
     ALL_SYMBOLS,
+    CHANNELS,
+    PRIVATE_CHANNELS,
     ArrivalClock,
+    Candle,
     Channel,
     Level2,
     Market,
     Position,
     Record,
     Status,
+    Trade,
 )
 from kucoin_research.topics import Feed, Topic, subscribed_topic, topics_for
 
-__all__ = ["Batch", "Intake", "Subscription"]
+__all__ = ["Batch", "Hole", "Intake", "Subscription", "Taken"]
 
 _NO_RECORDS = (BookDelta, BookSnapshot, AccountNews, Control, Broken, Ignored)
 
@@ -35,6 +43,14 @@ _BLIND = (
     "the mark price moved before the position was told in full, so the columns that such a "
     "message leaves out are null until the position next changes"
 )
+
+
+# Of these REST knows the past, so an outage can be filled.
+_FILLABLE = frozenset({"trade", "candle"})
+# Rows that may wait for what belongs before them.
+_MOST_GATED = 100_000
+
+_Key: TypeAlias = tuple[type[Record], str]
 
 
 class Subscription(NamedTuple):
@@ -50,6 +66,48 @@ class Batch(NamedTuple):
 
     rows: list[Record]
     controls: list[Control]
+
+
+class Hole(NamedTuple):
+    """An outage of one channel and symbol that REST may fill.
+
+    ``last_sequence`` is that of the last trade before it, ``last_opens`` the open times (ns UTC) of
+    the last candles, by interval. ``is_silent`` says that it may be no outage, but a quiet market,
+    and that it goes on.
+    """
+
+    record: type[Record]
+    symbol: str
+    market: Market
+    last_sequence: int | None
+    last_opens: dict[str | None, int]
+    is_silent: bool = False
+
+
+class Taken(NamedTuple):
+    """What taking over from another connection brought.
+
+    ``stalled`` names the channels and symbols that had been silent on it, though they spoke.
+    """
+
+    rows: list[Record]
+    stalled: list[tuple[str, str]]
+
+
+@dataclass(slots=True)
+class _Gate:
+    """Keeps the rows of a channel and symbol back until what belongs before them has come."""
+
+    tally: Tally
+    market: Market
+    began: int
+    gap: Gap | None = None  # once the outage is over
+    is_armed: bool = False  # after a silence of which nobody knows whether it was an outage
+    held: list[Record] = field(default_factory=list)
+
+    @property
+    def can_be_filled(self) -> bool:
+        return self.gap is not None or self.is_armed
 
 
 class Intake:
@@ -85,10 +143,13 @@ class Intake:
         self.seeking: set[str] = set()
         self._clock = ArrivalClock()
         self._positions = Positions()
+        self._gates: dict[_Key, _Gate] = {}
+        self._markets: dict[str, Market] = {}
         # A topic may feed two channels: when its message breaks, both are short of it.
         self._by_topic: dict[str, list[Tally]] = {}
         for channel, symbol, market in subscriptions:
             told_of = ALL_SYMBOLS if channel.name in ACCOUNT_CHANNELS else symbol
+            self._markets[symbol] = market
             tally = self.ledger.open(channel.record, channel.name, told_of)
             for topic in topics_for(channel, symbol, market, feed):
                 tallies = self._by_topic.setdefault(str(topic), [])
@@ -97,7 +158,13 @@ class Intake:
             if channel.name == "level2":
                 self.books[symbol] = BookSync(symbol, seeds_itself=feed is Feed.PRO)
 
-    def take(self, payloads: Sequence[bytes], decoder: Decodes, now_ns: int) -> Batch:
+    def take(
+        self,
+        payloads: Sequence[bytes],
+        decoder: Decodes,
+        now_ns: int,
+        overlap: Overlap | None = None,
+    ) -> Batch:
         """Turn the messages of one read into rows.
 
         Parameters
@@ -108,37 +175,145 @@ class Intake:
             That of the connection they came on.
         now_ns
             Wall time of the read, ns UTC.
+        overlap
+            Where another connection is about to take over, it is told of each message; where this
+            one has just taken over, it tells which are repeats.
         """
         rows: list[Record] = []
         controls: list[Control] = []
-        decode, accepts = decoder.decode, self.ledger.accepts
+        decode, accepts, gates = decoder.decode, self.ledger.accepts, self._gates
         local = self._clock.begin(now_ns)
         for payload in payloads:
             item = decode(payload, local)
+            if overlap is not None and not isinstance(item, Control | Ignored):
+                if not overlap.is_over:
+                    overlap.saw(item)
+                elif overlap.repeats(item):
+                    continue
             if not isinstance(item, _NO_RECORDS):
-                if accepts(item):
+                if gates and (gate := gates.get((item.__class__, item[2] or ""))) is not None:
+                    gate.held.append(item)
+                elif accepts(item):
                     rows.append(item)
                     local += 1
-            elif isinstance(item, BookDelta):
-                local = self._take_delta(item, local, rows)
-            elif isinstance(item, AccountNews):
-                local = self._take_news(item, local, rows)
-            elif isinstance(item, BookSnapshot):
-                local = self._take_seed(item, local, rows)
             elif isinstance(item, Control):
                 controls.append(item)
-            elif isinstance(item, Broken):
-                rows.append(self._tell_broken(item, local))
-                local += 1
+            else:
+                local = self._take_other(item, local, rows)
         self._clock.end(local)
         return Batch(rows, controls)
+
+    def _take_other(self, item: Decoded, local: int, rows: list[Record]) -> int:
+        """Take what becomes several rows, or none."""
+        if isinstance(item, BookDelta):
+            return self._take_delta(item, local, rows)
+        if isinstance(item, AccountNews):
+            return self._take_news(item, local, rows)
+        if isinstance(item, BookSnapshot):
+            return self._take_seed(item, local, rows)
+        if isinstance(item, Broken):
+            rows.append(self._tell_broken(item, local))
+            return local + 1
+        return local
+
+    def hold(
+        self, payloads: Sequence[bytes], decoder: Decodes, now_ns: int, overlap: Overlap
+    ) -> list[Control]:
+        """Keep the messages of a connection that is to take over; gives those of its talk."""
+        controls: list[Control] = []
+        for payload in payloads:
+            item = decoder.decode(payload, now_ns)
+            if isinstance(item, Control):
+                controls.append(item)
+            elif not isinstance(item, Ignored):
+                overlap.hold(item, now_ns)
+        return controls
+
+    def take_over(
+        self, overlap: Overlap, topics: Iterable[Topic], drained_ns: int, now_ns: int
+    ) -> Taken:
+        """Go on with the connection whose messages were held.
+
+        Parameters
+        ----------
+        overlap
+            What it has brought, and what the other one has.
+        topics
+            Of both connections.
+        drained_ns
+            Local time at which the other connection had nothing more to read: what both were sent
+            before has come over both.
+        now_ns
+            Wall time, ns UTC.
+        """
+        rows: list[Record] = []
+        local = self._clock.begin(now_ns)
+        stalled = [t for t in self._fed_by(topics) if self._has_stalled(t, overlap, drained_ns)]
+        for tally in stalled:
+            local = self._begin_stall(tally, local, rows)
+        for arrived_ns, item in overlap.fresh():
+            local = max(local, arrived_ns)
+            local = self._take_held(item, local, rows)
+        self._clock.end(local)
+        return Taken(rows, [(tally.channel, tally.symbol) for tally in stalled])
+
+    @staticmethod
+    def _has_stalled(tally: Tally, overlap: Overlap, drained_ns: int) -> bool:
+        if tally.last_local is None:
+            return False
+        kind = BookDelta if tally.channel == "level2" else CHANNELS[tally.channel]
+        since = overlap.stalled_since(kind, tally.symbol)
+        return since is not None and since < drained_ns
+
+    def _begin_stall(self, tally: Tally, local: int, rows: list[Record]) -> int:
+        began = local if tally.last_local is None else tally.last_local
+        tally.beat.pause()
+        if tally.channel == "level2":
+            self.books[tally.symbol].note_cause("stalled")  # its sequences tell what is missing
+            return local
+        gap = Gap("stalled", None, None, began, local)
+        tally.gaps.append(gap)
+        rows.append(_tell_hole(gap, tally, local))
+        if tally.channel in _FILLABLE:
+            self._gate(tally, began).gap = gap
+        return local + 1
+
+    def _take_held(self, item: Decoded, local: int, rows: list[Record]) -> int:
+        if isinstance(item, BookSnapshot) and self._is_known(item):
+            return local
+        if isinstance(item, _NO_RECORDS):
+            return self._take_other(item, local, rows)
+        gate = self._gates.get((item.__class__, item[2] or ""))
+        if gate is not None:
+            gate.held.append(item)
+        elif self.ledger.accepts(item):
+            rows.append(item._replace(local_timestamp=local))
+            return local + 1
+        return local
+
+    def _is_known(self, seed: BookSnapshot) -> bool:
+        # The first message of a connection that takes over: no news for a book that is in step.
+        book = self.books.get(seed.symbol)
+        return book is not None and book.is_ready and seed.sequence <= book.sequence
 
     def _take_delta(self, delta: BookDelta, local: int, rows: list[Record]) -> int:
         book = self.books.get(delta.symbol)
         if book is None:
             return local
         released, gap = book.on_delta(delta, local)
-        return self._keep(book, released, () if gap is None else (gap,), local, rows)
+        local = self._keep(book, released, () if gap is None else (gap,), local, rows)
+        return self._tell_late(book, local, rows) if book.late else local
+
+    def _tell_late(self, book: BookSync, local: int, rows: list[Record]) -> int:
+        """Take what came after all out of the gaps it was told missing in."""
+        tally = self._book_tally(book.symbol)
+        for first, last in book.late:
+            tally.mend(first, last)
+            detail = f"{last - first + 1} sequences came late, out of order"
+            rows.append(_status(local, "filled", book.symbol, "level2", detail, first, last))
+            local += 1
+        book.late.clear()
+        return local
 
     def _take_news(self, news: AccountNews, local: int, rows: list[Record]) -> int:
         for row in news.records:
@@ -230,21 +405,14 @@ class Intake:
         self._clock.end(local + 1)
         return _status(local, event, symbol, channel, detail)
 
-    def outage(
-        self,
-        topics: Iterable[Topic],
-        began_ns: int,
-        ended_ns: int,
-        cause: str,
-        *,
-        is_over: bool = True,
-    ) -> None:
-        """Account for a time in which nothing could arrive on these topics."""
-        self.ledger.outage(self._fed_by(topics), began_ns, ended_ns, cause, is_over=is_over)
+    def begin_outage(self, topics: Iterable[Topic], began_ns: int) -> None:
+        """Prepare for what a lost connection did not bring; ``began_ns`` is a local time.
 
-    def restart_books(self, topics: Iterable[Topic]) -> None:
-        """Start the books of a lost connection over, and what is known of positions."""
+        Its books start over, what was known of positions is forgotten, and the rows of channels
+        that REST can fill are kept back from now on.
+        """
         for tally in self._fed_by(topics):
+            tally.beat.pause()
             if tally.channel == "level2":
                 book = self.books[tally.symbol]
                 book.restart()
@@ -252,6 +420,168 @@ class Intake:
                     self.seeking.add(tally.symbol)  # until the seed of the next connection
             elif tally.channel == "position":
                 self._positions.forget()
+            elif tally.channel in _FILLABLE and tally.rows:
+                self._gate(tally, began_ns)
+
+    def _gate(self, tally: Tally, began_ns: int) -> _Gate:
+        key = (CHANNELS[tally.channel], tally.symbol)
+        market = self._markets[tally.symbol]
+        return self._gates.setdefault(key, _Gate(tally, market, began_ns))
+
+    def end_outage(
+        self,
+        topics: Iterable[Topic],
+        began_ns: int,
+        now_ns: int,
+        cause: str,
+        *,
+        is_over: bool = True,
+    ) -> list[Record]:
+        """Account for a time in which nothing could arrive on these topics.
+
+        Returns the status rows that tell of it. What can be filled is in ``holes`` from now on; if
+        the outage is not over, it will not be.
+        """
+        rows: list[Record] = []
+        tallies = self._fed_by(topics)
+        local = self._clock.begin(now_ns)
+        for tally, gap in self.ledger.outage(tallies, began_ns, now_ns, cause, is_over=is_over):
+            rows.append(_tell_hole(gap, tally, local))
+            local += 1
+            gate = self._gates.get((CHANNELS[tally.channel], tally.symbol))
+            if gate is not None:
+                gate.gap = gap
+        self._clock.end(local)
+        return rows
+
+    @property
+    def has_errands(self) -> bool:
+        """Whether REST is to be asked for something."""
+        return bool(self.seeking or self._gates)
+
+    @property
+    def holes(self) -> list[Hole]:
+        """What waits to be filled."""
+        return [
+            Hole(
+                record,
+                symbol,
+                gate.market,
+                gate.tally.last_sequence,
+                dict(gate.tally.last_opens),
+                gate.is_armed and not gate.held,
+            )
+            for (record, symbol), gate in self._gates.items()
+            if gate.can_be_filled
+        ]
+
+    def doubt(self, channel: str, symbol: str) -> None:
+        """Have REST asked about a silence, until there is a row behind it.
+
+        Two connections were silent, so that the market was quiet, most likely.
+        """
+        tally = self.ledger.tally(CHANNELS[channel], symbol)
+        if tally is None:
+            return
+        tally.beat.was_quiet()
+        if channel in _FILLABLE and tally.last_local is not None:
+            self._gate(tally, tally.last_local).is_armed = True
+
+    def silent(self, topics: Iterable[Topic], now_ns: int, shortest_ns: int) -> list[Tally]:
+        """List the accounts of which nothing was heard for suspiciously long."""
+        found = []
+        for tally in self._fed_by(topics):
+            after_ns = tally.beat.suspicious_after_ns
+            if after_ns is None or tally.last_local is None or tally.channel in PRIVATE_CHANNELS:
+                continue
+            if now_ns - tally.last_local > max(after_ns, shortest_ns) and self._speaks(tally):
+                found.append(tally)
+        return found
+
+    def _speaks(self, tally: Tally) -> bool:
+        # Rows that are kept back were heard, too.
+        if tally.channel == "level2":
+            return self.books[tally.symbol].is_ready
+        return (CHANNELS[tally.channel], tally.symbol) not in self._gates
+
+    def fill(self, hole: Hole, fetched: Sequence[Record], now_ns: int) -> list[Record]:
+        """Put what REST brought before the rows that were kept back for it.
+
+        Parameters
+        ----------
+        hole
+            From ``holes``.
+        fetched
+            Trades, or candles of all intervals, ascending; empty when REST has none.
+        now_ns
+            Wall time, ns UTC, for the stamps.
+        """
+        gate = self._gates.get((hole.record, hole.symbol))
+        if gate is None or not gate.can_be_filled:
+            return []
+        mended = _mend(hole, fetched, gate)
+        goes_on = gate.is_armed and not gate.held  # it is silent still
+        if gate.gap is None and mended.is_whole and not mended.rows:
+            return [] if goes_on else self._open(hole.record, hole.symbol, now_ns)
+        local = self._clock.begin(now_ns)
+        told: list[Record] = []
+        if gate.gap is None:
+            gate.gap = Gap("stalled", None, None, gate.began, now_ns)
+            gate.tally.gaps.append(gate.gap)
+            told.append(_tell_hole(gate.gap, gate.tally, local))
+        first = local + len(told)
+        kept = [row for row in mended.rows if self.ledger.accepts(row)]
+        rows: list[Record] = [row._replace(local_timestamp=first + n) for n, row in enumerate(kept)]
+        self._account(gate, mended, len(rows), now_ns)
+        if rows or not goes_on:
+            rows.append(_tell_filled(gate.tally, first, len(kept), mended))
+        self._clock.end(first + len(rows))
+        filled = [*told, *rows]
+        return filled if goes_on else filled + self._open(hole.record, hole.symbol, now_ns)
+
+    @staticmethod
+    def _account(gate: _Gate, mended: Mended, rows: int, now_ns: int) -> None:
+        """Write down what was filled, and what was not."""
+        gap, tally = gate.gap, gate.tally
+        assert gap is not None  # made when it was not
+        tally.filled += rows
+        if gate.is_armed:
+            gap = tally.retell(gap, ended=now_ns)
+        if not mended.is_whole and mended.first_missing is not None:
+            first = mended.first_missing if gap.first_sequence is None else gap.first_sequence
+            gap = tally.retell(
+                gap, first_sequence=first, last_sequence=mended.last_missing, is_counted=False
+            )
+        is_whole = mended.is_whole and gap.first_sequence is None
+        filled_by = "REST" if is_whole else None
+        gate.gap = tally.retell(gap, filled_by=filled_by, filled=gap.filled + rows)
+
+    def give_up(self, hole: Hole, reason: str, now_ns: int) -> list[Record]:
+        """Let the rows that were kept back go: what belongs before them cannot be had."""
+        if (hole.record, hole.symbol) not in self._gates:
+            return []
+        local = self._clock.begin(now_ns)
+        channel = self._gates[hole.record, hole.symbol].tally.channel
+        told = _status(local, "not_filled", hole.symbol, channel, reason)
+        self._clock.end(local + 1)
+        return [told, *self._open(hole.record, hole.symbol, now_ns)]
+
+    def finish(self, now_ns: int) -> list[Record]:
+        """Let everything go that still waits, at the end."""
+        return [row for key in list(self._gates) for row in self._open(*key, now_ns)]
+
+    def release_full(self, now_ns: int) -> list[Record]:
+        """Let rows go of which too many wait."""
+        full = [key for key, gate in self._gates.items() if len(gate.held) > _MOST_GATED]
+        return [row for key in full for row in self._open(*key, now_ns)]
+
+    def _open(self, record: type[Record], symbol: str, now_ns: int) -> list[Record]:
+        gate = self._gates.pop((record, symbol))
+        local = self._clock.begin(now_ns)
+        gate.tally.beat.pause()
+        kept = [row for row in gate.held if self.ledger.accepts(row)]
+        self._clock.end(local + len(kept))
+        return [row._replace(local_timestamp=local + n) for n, row in enumerate(kept)]
 
     def expect_seeds(self, topics: Iterable[Topic], until: float) -> None:
         """Note that these subscriptions were acknowledged: their books' seeds come by then."""
@@ -299,9 +629,7 @@ class Intake:
         began = local if heard_before is None else heard_before
         told = Gap(gap.cause, gap.first_missing, gap.last_missing, began, local)
         tally.gaps.append(told)
-        return _status(
-            local, "gap", gap.symbol, "level2", told.reason, gap.first_missing, gap.last_missing
-        )
+        return _tell_hole(told, tally, local)
 
     def _tell_broken(self, item: Broken, local: int) -> Status:
         self.broken += 1
@@ -312,6 +640,50 @@ class Intake:
         channel = tallies[0].channel if len(tallies) == 1 else None
         where = f" (topic {item.topic[:100]!r})" if item.topic else ""
         return _status(local, "broken", symbol, channel, f"{item.reason}{where}")
+
+
+def _mend(hole: Hole, fetched: Sequence[Record], gate: _Gate) -> Mended:
+    held = gate.held
+    if hole.record is Trade:
+        return mend_trades(
+            hole.last_sequence,
+            [row for row in fetched if isinstance(row, Trade)],
+            [row for row in held if isinstance(row, Trade)],
+        )
+    by_interval: defaultdict[str | None, list[Candle]] = defaultdict(list)
+    for row in fetched:
+        if isinstance(row, Candle):
+            by_interval[row.interval].append(row)
+    rows = [
+        candle
+        for interval, opened in hole.last_opens.items()
+        for candle in mend_candles(
+            # An open candle that differs proves no outage; another one does.
+            opened + 1 if gate.is_armed else opened,
+            by_interval[interval],
+            [row for row in held if isinstance(row, Candle) and row.interval == interval],
+        )
+    ]
+    return Mended(rows, is_whole=all(by_interval[interval] for interval in hole.last_opens))
+
+
+def _tell_hole(gap: Gap, tally: Tally, local: int) -> Status:
+    """Make the row of a gap; its ``timestamp`` is when it began."""
+    told = _status(
+        local, "gap", tally.symbol, tally.channel, gap.reason, gap.first_sequence, gap.last_sequence
+    )
+    return told._replace(timestamp=gap.began)
+
+
+def _tell_filled(tally: Tally, first_local: int, count: int, mended: Mended) -> Status:
+    """Make the row behind filled ones: they are those stamped from its ``timestamp`` on."""
+    what = f"{count:,} rows came by REST"
+    if not mended.is_whole:
+        what += ", which does not reach back to the last row before the outage"
+    sequences = [row[3] for row in mended.rows if isinstance(row, Trade)]
+    ends = (sequences[0], sequences[-1]) if sequences else (None, None)
+    told = _status(first_local + count, "filled", tally.symbol, tally.channel, what, *ends)
+    return told._replace(timestamp=first_local)
 
 
 def _status(

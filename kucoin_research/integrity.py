@@ -12,13 +12,15 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum, unique
 from operator import itemgetter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from kucoin_research.beats import Beat
 from kucoin_research.records import (
     ALL_SYMBOLS,
     PRIVATE_CHANNELS,
     Balance,
     BestBidOffer,
+    Candle,
     Depth5,
     Depth50,
     Fill,
@@ -34,7 +36,7 @@ __all__ = ["Gap", "Ledger", "Tally", "Verdict"]
 
 # Trades whose ids were seen this recently are dropped when they come again. After a reconnect
 # KuCoin repeats the last executions, far fewer than these.
-REMEMBERED_TRADES = 4_096
+REMEMBERED_TRADES = 1_024
 REMEMBERED_EVENTS = 4_096  # of each private channel and symbol
 
 _GAPS_TOLD = 3  # in a reason; all of them are in the report
@@ -50,10 +52,13 @@ class Verdict(StrEnum):
 
 
 class Gap(NamedTuple):
-    """Something known to be missing.
+    """Something that did not come when it should have.
 
     ``first_sequence`` and ``last_sequence`` bound it, both included, where the channel counts;
-    ``began`` and ``ended`` are local times, ns UTC.
+    ``began`` and ``ended`` are local times, ns UTC. ``filled_by`` says what brought the missing
+    rows later: ``"REST"``, or ``"late"`` when the exchange sent them out of order; ``None`` while
+    they are missing, and ``filled`` counts the rows brought. Where the exchange does not number
+    without holes (``is_counted`` false), the bounds are those of its counter, and not a count.
     """
 
     cause: str
@@ -62,26 +67,38 @@ class Gap(NamedTuple):
     began: int
     ended: int
     filled_by: str | None = None
+    filled: int = 0
+    is_counted: bool = True
 
     @property
     def missing(self) -> int | None:
         """How many sequence numbers are missing, or ``None`` where nobody can say."""
         if self.first_sequence is None or self.last_sequence is None or self.cause == "rebase":
             return None
-        return self.last_sequence - self.first_sequence + 1
+        return self.last_sequence - self.first_sequence + 1 if self.is_counted else None
+
+    @property
+    def seconds(self) -> float:
+        """How long it lasted."""
+        return (self.ended - self.began) / 1e9
 
     @property
     def reason(self) -> str:
         """Say what is missing and why, in a few words."""
-        seconds = f"{(self.ended - self.began) / 1e9:.1f} s"
+        seconds = f"{self.seconds:.1f} s"
         if self.cause == "rebase":
             return "the exchange renumbered the book, so what is missing there is not known"
+        filled = "" if self.filled_by is None else f", filled by {self.filled_by}"
+        if self.filled_by is None and self.filled:
+            filled = f", {_count(self.filled, 'row')} of it filled by REST"
         if self.missing is None:
-            return f"{self.cause} for {seconds}"
+            between = ""
+            if self.first_sequence is not None and self.last_sequence is not None:
+                between = f", between {self.first_sequence - 1} and {self.last_sequence + 1}"
+            return f"{self.cause} for {seconds}{between}{filled}"
         count = _count(self.missing, "missing sequence number")
         bounds = f"{count}, {self.first_sequence} to {self.last_sequence}"
         why = "" if self.cause == "missing" else f" ({self.cause} for {seconds})"
-        filled = "" if self.filled_by is None else f", filled by {self.filled_by}"
         return f"{bounds}{why}{filled}"
 
 
@@ -98,11 +115,16 @@ class Tally:
     last_sequence: int | None = None
     last_local: int | None = None
     is_synced: bool = False  # level 2 only: a snapshot has been aligned
+    filled: int = 0  # rows that came by REST
+    last_opens: dict[str | None, int] = field(default_factory=dict)  # candles only, by interval
     gaps: list[Gap] = field(default_factory=list)
+    beat: Beat = field(default_factory=Beat)
 
     def count(self, local: int | None, sequence: int | None) -> None:
         """Count a row that is kept."""
         self.rows += 1
+        if self.last_local is not None and local is not None:
+            self.beat.heard(local - self.last_local)
         self.last_local = local
         if sequence is not None:
             if self.first_sequence is None:
@@ -110,9 +132,35 @@ class Tally:
             self.last_sequence = sequence
 
     @property
+    def open_gaps(self) -> list[Gap]:
+        """The gaps that nothing has filled."""
+        return [gap for gap in self.gaps if gap.filled_by is None]
+
+    def mend(self, first: int, last: int) -> None:
+        """Note that sequences came after all, late: they are cut out of the gap they are in."""
+        for position, gap in enumerate(self.gaps):
+            begin, end = gap.first_sequence, gap.last_sequence
+            if gap.filled_by is None and begin is not None and end is not None:
+                if not begin <= first <= last <= end:
+                    continue
+                parts = ((begin, first - 1, None), (first, last, "late"), (last + 1, end, None))
+                self.gaps[position : position + 1] = [
+                    gap._replace(first_sequence=low, last_sequence=high, filled_by=by)
+                    for low, high, by in parts
+                    if low <= high
+                ]
+                return
+
+    def retell(self, gap: Gap, **changes: Any) -> Gap:
+        """Put a changed gap in the place of what was known of it; returns it."""
+        changed = gap._replace(**changes)
+        self.gaps[self.gaps.index(gap)] = changed
+        return changed
+
+    @property
     def verdict(self) -> Verdict:
         """Say what the numbers prove."""
-        if any(gap.filled_by is None for gap in self.gaps) or self.broken:
+        if self.open_gaps or self.broken:
             return Verdict.INCOMPLETE
         if self.channel == "level2" and self.is_synced:
             return Verdict.COMPLETE
@@ -122,16 +170,21 @@ class Tally:
     def reason(self) -> str:
         """Say why the verdict is what it is, in one sentence."""
         told = [_count(self.broken, "message") + " did not decode"] if self.broken else []
-        told.extend(gap.reason for gap in self.gaps[:_GAPS_TOLD])
-        if len(self.gaps) > _GAPS_TOLD:
-            told.append(_count(len(self.gaps) - _GAPS_TOLD, "further gap"))
+        missing = self.open_gaps
+        told.extend(gap.reason for gap in missing[:_GAPS_TOLD])
+        if len(missing) > _GAPS_TOLD:
+            told.append(_count(len(missing) - _GAPS_TOLD, "further gap"))
         if told:
             return "; ".join(told)
+        mended = len(self.gaps) - len(missing)
+        also = f"; {_count(mended, 'gap')} filled" if mended else ""
         if self.channel != "level2":
-            return "the exchange does not number this channel without holes"
+            return f"the exchange does not number this channel without holes{also}"
         if not self.is_synced:
-            return "no snapshot has been aligned yet"
-        return f"every sequence from the first snapshot on is here, up to {self.last_sequence}"
+            return f"no snapshot has been aligned yet{also}"
+        return (
+            f"every sequence from the first snapshot on is here, up to {self.last_sequence}{also}"
+        )
 
 
 def _count(number: int, noun: str) -> str:
@@ -175,23 +228,30 @@ class Ledger:
     @staticmethod
     def outage(
         tallies: Iterable[Tally], began: int, ended: int, cause: str, *, is_over: bool = True
-    ) -> None:
+    ) -> list[tuple[Tally, Gap]]:
         """Note that nothing could arrive between two local times (ns UTC) for these accounts.
+
+        Returns the gaps noted.
 
         Level 2 is left to its sequences, which say exactly what is missing, unless the outage is
         not over: then no later one will tell. A channel that has had no row yet has not begun, but
         for private ones: there a single event may be all there is.
         """
+        noted = []
         for tally in tallies:
             has_begun = tally.rows or tally.channel in PRIVATE_CHANNELS
             tells_itself = tally.channel == "level2" and is_over
             if has_begun and not tells_itself:
-                tally.gaps.append(Gap(cause, None, None, began, ended))
+                gap = Gap(cause, None, None, began, ended)
+                tally.gaps.append(gap)
+                noted.append((tally, gap))
+        return noted
 
 
 # Of the records that have one; by position, as that is what their types share.
 _sequence_of: Callable[[Record], int | None] = itemgetter(3)
 _trade_id_of: Callable[[Record], str | None] = itemgetter(4)
+_interval_of: Callable[[Record], str | None] = itemgetter(3)
 
 
 class _Check:
@@ -283,6 +343,18 @@ class _EventCheck(_Check):
         return True
 
 
+class _CandleCheck(_Check):
+    """Counts candles, and remembers which one is open."""
+
+    __slots__ = ()
+
+    def accepts(self, record: Record) -> bool:
+        opened, interval = record[0], _interval_of(record)
+        if opened is not None:
+            self.tally.last_opens[interval] = opened
+        return super().accepts(record)
+
+
 class _BookCheck(_Check):
     """Counts level-2 rows; repeats and gaps are found by the book itself."""
 
@@ -299,6 +371,7 @@ _CHECKS: dict[type[Record], type[_Check]] = {
     Depth5: _SequenceCheck,
     Depth50: _SequenceCheck,
     Trade: _TradeCheck,
+    Candle: _CandleCheck,
     Level2: _BookCheck,
     Order: _EventCheck,
     Fill: _EventCheck,

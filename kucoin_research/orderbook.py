@@ -213,6 +213,9 @@ class BookSync:
         self._heard = -1  # of the deltas that came; ahead of _sequence while some are held
         self._began: int | None = None  # sequence of the first snapshot: the history's beginning
         self._held: list[_Delta] = []
+        self._holes: list[tuple[int, int]] = []  # told as gaps, and still to be filled by late ones
+        self.late: list[tuple[int, int]] = []  # sequences that came after they were told missing
+        self._is_flawed = False  # thrown away by `resync`, so only a snapshot mends it
         self._needed = -1  # an older snapshot cannot be joined with what is held
         self._ahead: BookSnapshot | None = None  # waits for the deltas up to it
         self._gap_cause = "missing"
@@ -261,14 +264,20 @@ class BookSync:
         """
         self._state = _State.EMPTY
         self._ahead = None
+        self._holes = []  # nothing comes late over another connection
         self._gap_cause = "disconnected"
         self._fetching = self._fetching or self.seeds_itself  # the next subscription brings one
         self._was_resubscribed = False
+
+    def note_cause(self, cause: str) -> None:
+        """Say why what is found missing next did not come."""
+        self._gap_cause = cause
 
     def resync(self) -> None:
         """Throw the book away and seek a snapshot at once: nothing of its history is missing."""
         if self._state is _State.LIVE:
             self._state = _State.SEEKING
+            self._is_flawed = True
             self._needed = self._heard
             self.resyncs += 1
 
@@ -332,12 +341,15 @@ class BookSync:
         has_hole = delta.first_sequence > heard + 1
         if self._state is _State.LIVE and not has_hole:
             self._heard = delta.last_sequence
+            self._gap_cause = "missing"  # whatever it might have been
             return self._apply(delta, local), None
 
         self.resyncs += self._state is _State.LIVE
         gap = None
         if has_hole and self._began is not None:
             gap = BookGap(self.symbol, heard + 1, delta.first_sequence - 1, self._gap_cause)
+            if self._gap_cause == "missing":
+                self._holes.append((gap.first_missing, gap.last_missing))
         self._gap_cause = "missing"
         rows = self._release_held(local) if len(self._held) >= MOST_HELD else []
         if has_hole or not self._held:
@@ -350,12 +362,45 @@ class BookSync:
 
     def _on_old(self, delta: _Delta, local: int) -> tuple[list[Level2], BookGap | None]:
         if self._heard - delta.last_sequence <= REBASE_DISTANCE:
+            if self._is_late(delta):
+                return self._take_late(delta, local), None
             # What the first snapshot already contains came before the history, and is no repeat.
             self.duplicates += self._began is None or delta.last_sequence > self._began
             return [], None
         rows, gap = self._begin_again(local)
         self.on_delta(delta, local)  # held: the first of its numbering
         return rows, gap
+
+    def _is_late(self, delta: _Delta) -> bool:
+        # Only while deltas are held: a snapshot that was joined meanwhile stands for it.
+        return self._state is _State.SEEKING and any(
+            first <= delta.first_sequence and delta.last_sequence <= last
+            for first, last in self._holes
+        )
+
+    def _take_late(self, delta: _Delta, local: int) -> list[Level2]:
+        """Put a delta that was overtaken into its place; the last one mends the book."""
+        first, last = delta.first_sequence, delta.last_sequence
+        self.late.append((first, last))
+        self._holes = [
+            part
+            for begin, end in self._holes
+            for part in (
+                [(begin, first - 1), (last + 1, end)] if begin <= first <= end else [(begin, end)]
+            )
+            if part[0] <= part[1]
+        ]
+        self._held.append(delta)
+        self._held.sort(key=lambda held: held.first_sequence)
+        is_whole = not self._holes and self._held[0].first_sequence == self._sequence + 1
+        if not is_whole or self._sequence < 0 or self._is_flawed:
+            return []
+        held, self._held, self._state = self._held, [], _State.LIVE
+        self._ahead = None
+        rows: list[Level2] = []
+        for each in held:
+            rows.extend(self._apply(each, local + len(rows)))
+        return rows
 
     def _begin_again(self, local: int) -> tuple[list[Level2], BookGap | None]:
         gap = None
@@ -476,6 +521,7 @@ class BookSync:
         # starts over at each snapshot is right.
         rows: list[Level2] = []
         held, self._held = self._held, []
+        self._holes = []
         if self._began is None:
             return rows
         for delta in held:
@@ -487,6 +533,8 @@ class BookSync:
 
     def _load(self, snapshot: BookSnapshot) -> None:
         bids, asks = snapshot.bids, snapshot.asks
+        self._holes = []
+        self._is_flawed = False
         self._bids = dict(bids)
         self._asks = dict(asks)
         self._sequence = snapshot.sequence

@@ -137,8 +137,9 @@ class Conversation:
     ----------
     last_ping
         When the newest ping was sent (monotonic seconds).
-    speed
-        Of the venue's virtual clock, where the welcome told of one.
+    speed, lifetime
+        Of the venue's virtual clock, and the seconds for which it keeps a connection, where the
+        welcome told of them.
 
     Notes
     -----
@@ -170,6 +171,7 @@ class Conversation:
         self._subscribed: set[Topic] = set()
         self.last_ping: float | None = None
         self.speed: float | None = None
+        self.lifetime: float | None = None
         self.subscribe(topics)
 
     @property
@@ -324,6 +326,7 @@ class Conversation:
     def _on_welcome(self, message: Control, now: float) -> list[Event]:
         self._is_open = True
         self.speed = message.speed
+        self.lifetime = message.lifetime
         if message.ping_interval_ms is not None:
             self._ping_interval = message.ping_interval_ms / 1_000
         self._next_ping = now + self._ping_interval

@@ -446,7 +446,9 @@ class Leverage(NamedTuple):
 class Status(NamedTuple):
     """Something that happened to the stream itself, in the same flow as the data.
 
-    Both clocks are the local one. ``first_sequence`` and ``last_sequence`` bound what is missing.
+    Both clocks are the local one; ``timestamp`` is the earlier where it lasted: a ``gap`` began
+    then, and the rows that a ``filled`` one tells of are stamped from then on. ``first_sequence``
+    and ``last_sequence`` bound what is missing, or was filled.
     """
 
     timestamp: Time

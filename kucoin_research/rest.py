@@ -100,6 +100,7 @@ class _InstanceServer(Struct, rename="camel"):
 
 class _Simulation(Struct):
     speed: _Price | None = None
+    lifetime: _Price | None = None
 
 
 class _TokenData(Struct, rename="camel"):
@@ -271,11 +272,14 @@ class Token:
         At least one; any will do.
     simulation
         Speed of the virtual clock of a simulated exchange, None on any other.
+    lifetime
+        Seconds for which it keeps a connection, None where that is not told: KuCoin's 24 hours.
     """
 
     token: str
     servers: tuple[Server, ...]
     simulation: float | None = None
+    lifetime: float | None = None
 
     def __repr__(self) -> str:
         return f"Token(token='***', servers={self.servers!r}, simulation={self.simulation!r})"
@@ -750,8 +754,8 @@ class Rest:
                 raise self._bad(call, "a server's address is not a WebSocket's")
             if private:
                 refuse_untrusted(server.endpoint, "a private token")
-        simulation = data.simulation.speed if data.simulation else None
-        return Token(data.token, servers, simulation)
+        simulation = data.simulation or _Simulation()
+        return Token(data.token, servers, simulation.speed, simulation.lifetime)
 
     def server_time(self, market: Market | str = Market.FUTURES) -> int:
         """Read the exchange's clock, ns UTC; it counts whole milliseconds."""

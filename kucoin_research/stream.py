@@ -1,60 +1,47 @@
-"""A running stream: threads that read, rings that keep, sinks that are told, readers that pull.
+"""A running stream: lanes that read, rings that keep, outlets that tell, readers that pull.
 
-One pump thread per connection reads, decodes and delivers; one errand thread asks REST meanwhile
-for book snapshots and the exchange's clock. Everything delivered passes under one lock, so rows of
-all channels have one order; frames are read without it, a book is copied under it.
+One thread per lane reads, decodes and delivers; one errand thread asks REST meanwhile for book
+snapshots, for what an outage has cost, and for the exchange's clock. Everything delivered passes
+under one lock, so rows of all channels have one order; frames are read without it, a book is copied
+under it.
 """
 
 from __future__ import annotations
 
 import logging
-import random
+import sys
 import threading
 import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from enum import StrEnum, unique
 from numbers import Integral
 from types import TracebackType
-from typing import Self
+from typing import Any, NamedTuple, Self
 
 import polars as pl
 
+from kucoin_research import analytics
 from kucoin_research.decode import Control, Decodes
 from kucoin_research.errors import (
-    AuthenticationFailed,
     BookNotReady,
-    CommandInvalid,
-    ConnectionLost,
+    ChannelNotOffered,
     InvalidInput,
-    InvalidRequest,
     KucoinResearchError,
-    LimitExceeded,
-    LoginRequired,
-    NotFound,
+    NetworkError,
     RateLimited,
-    ServiceBusy,
-    StreamError,
     StreamStopped,
     StreamTimeout,
-    TopicInvalid,
-    TopicNotFound,
     UnknownChannel,
     UnknownSymbol,
 )
-from kucoin_research.feeds import FeedKit, kit_of
-from kucoin_research.intake import Intake, Subscription
+from kucoin_research.feeds import kit_of
+from kucoin_research.intake import Hole, Intake, Subscription
 from kucoin_research.integrity import Tally, Verdict
-from kucoin_research.live import Connection
+from kucoin_research.lanes import ConnectBudget, Healing, Lane, Silence, State
 from kucoin_research.orderbook import BookSync, OrderBook
-from kucoin_research.protocol import (
-    Acknowledged,
-    Conversation,
-    Event,
-    ExchangeSpoke,
-    Refused,
-)
+from kucoin_research.outlets import Outlet
+from kucoin_research.overlap import Overlap
 from kucoin_research.records import (
     ALL_SYMBOLS,
     CHANNELS,
@@ -63,65 +50,40 @@ from kucoin_research.records import (
     Market,
     Record,
     Status,
+    Trade,
     parse_channel,
 )
 from kucoin_research.report import ChannelReport, Lag, Report
 from kucoin_research.rest import Rest
 from kucoin_research.ring import Ring
 from kucoin_research.topics import Feed, Topic, topics_for
+from kucoin_research.venues import is_loopback
 
-__all__ = ["State", "Stream", "StreamStatus"]
+__all__ = ["Healing", "State", "Stream", "StreamStatus"]
 
 log = logging.getLogger(__name__)
 
 Sink = Callable[[Record], object]
 
-# The longest a pump sleeps in recv, so that pings, hand-sent pings and stop() are served.
-_SLICE = 0.25
-_SHORT_SLICE = 0.01
-_OPEN_TIMEOUT = 10.0
-_FIRST_BACKOFF = 0.5
-_MOST_BACKOFF = 60.0
-# KuCoin allows 30 new connections a minute.
-_CONNECTS_PER_MINUTE = 25
 _STATUS_CAPACITY = 100_000
 _RATE_WINDOW = 5.0
 _LAG_ROWS = 10_000
 _FLAW_INTERVAL = 0.5
 _ERRAND_INTERVAL = 0.05
-# A subscription that the exchange was too busy for is asked for again this much later.
-_BUSY_INTERVAL = 60.0
-# A sink that takes longer over one read is told, at most once a minute.
-_SLOW_SINK = 1.0
-_SLOW_SINK_INTERVAL = 60.0
+# After REST failed to fill an outage, it is asked again this much later.
+_FILL_INTERVAL = 1.0
+# How often REST is asked about a silence, seconds: KuCoin keeps a hundred trades.
+_FIRST_POLL = 2.0
+_LONGEST_POLL = 60.0
 # How long the "stopped" row waits for the pumps, so that it comes last.
 _LAST_ROWS = 2.0
 # On the pro feed a book's snapshot was seen 0.5 to 6.2 s after its subscription.
 _SEED_PATIENCE = 10.0
 # Their timestamps are not the time of an event that has just happened.
 _WITHOUT_LAG = frozenset({"candle", "status"})
-# Trying again cannot mend these, unless it has worked before: then it is the exchange that fails.
-_FATAL = (
-    AuthenticationFailed,
-    CommandInvalid,
-    InvalidInput,
-    InvalidRequest,
-    LoginRequired,
-    NotFound,
-    TopicInvalid,
-    TopicNotFound,
-)
 
-
-@unique
-class State(StrEnum):
-    """What a stream is doing."""
-
-    CONNECTING = "connecting"
-    LIVE = "live"
-    RECONNECTING = "reconnecting"
-    FAILED = "failed"
-    STOPPED = "stopped"
+_budgets: dict[str, ConnectBudget] = {}  # of the hosts that are not this machine
+_budgets_lock = threading.Lock()  # guards _budgets
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +101,11 @@ class StreamStatus:
     lag_p50_ms, lag_p95_ms
         Arrival minus exchange time over the newest rows, clock offset taken out; ``None`` before
         there are any.
-    reconnects, gaps, duplicates, broken
-        Counters since the start.
+    reconnects, rollovers, gaps, duplicates, broken
+        Counters since the start. A roll-over is a connection replaced before it was lost, ``gaps``
+        are all, filled or not.
+    dropped
+        Records that attached functions were not called with, since they could not keep up.
     error
         The last error, ``None`` when there was none or it has healed.
     """
@@ -155,6 +120,8 @@ class StreamStatus:
     duplicates: int
     broken: int
     error: KucoinResearchError | None
+    rollovers: int = 0
+    dropped: int = 0
 
     def __str__(self) -> str:
         rows = ", ".join(f"{channel} {count:,}" for channel, count in self.rows.items())
@@ -166,27 +133,12 @@ class StreamStatus:
         )
 
 
-class _Attached:
-    """A sink with what it wants to be told."""
+class _Poll(NamedTuple):
+    """When REST is asked about a silence again."""
 
-    __slots__ = ("channels", "is_on", "kinds", "sink", "slow_told_at")
-
-    def __init__(self, sink: Sink, channels: Iterable[Channel]) -> None:
-        self.sink = sink
-        self.channels = frozenset(channels)
-        self.kinds = frozenset(channel.record for channel in channels)
-        self.is_on = True
-        self.slow_told_at: float | None = None
-
-    @property
-    def name(self) -> str:
-        name = getattr(self.sink, "__name__", None)
-        return name if isinstance(name, str) else type(self.sink).__name__
-
-    def wants(self, row: Record) -> bool:
-        if row.__class__ is not Candle:
-            return row.__class__ in self.kinds
-        return Channel("candle") in self.channels or Channel("candle", row[3]) in self.channels
+    due: float
+    pause: float
+    last_sequence: int | None
 
 
 class Stream:
@@ -206,12 +158,13 @@ class Stream:
         Called with each raw message on the feed thread, once its rows are in the frames.
     feed
         Which of KuCoin's protocols to stream from.
+    healing
+        How hard to try to keep the data whole.
 
     Notes
     -----
-    Every method may be called from any thread. ``stop`` never waits longer than its timeout. A
-    callback given to ``attach`` runs on a feed thread, under the delivery lock: keep it short, as
-    the feed, ``book()``, ``attach()`` and detaching wait for it.
+    Every method may be called from any thread. ``stop`` never waits longer than its timeout. Each
+    function given to ``attach`` runs on a thread of its own, and no slow one holds up the feed.
     """
 
     def __init__(
@@ -223,6 +176,7 @@ class Stream:
         name: str = "stream",
         on_payload: Callable[[bytes], object] | None = None,
         feed: Feed = Feed.CLASSIC,
+        healing: Healing | None = None,
     ) -> None:
         self.name = name
         self.feed = feed
@@ -232,27 +186,40 @@ class Stream:
         self._intake = Intake(subscriptions, feed)
         self._rings = _rings(subscriptions, capacity)
         self._candle_rows: Counter[str | None] = Counter()  # by interval
-        self._on_payload = on_payload
-        self._attached: tuple[_Attached, ...] = ()
-        self._delivery_lock = threading.RLock()  # guards intake, rings' writers, sinks
-        self._teller: int | None = None  # the thread that tells sinks, and holds the lock
+        self._dropped = 0  # by outlets that are detached
+        self._healing = Healing() if healing is None else healing
+        self._outlets: tuple[Outlet[Record], ...] = ()
+        self._batch_sinks: tuple[Callable[[Sequence[Record]], object], ...] = ()
+        self._delivery_lock = threading.RLock()  # guards intake, rings' writers, sinks' tuples
         self._stopping = threading.Event()
         self._errand = threading.Event()
         self._messages = 0
         self._rate_samples: deque[tuple[float, int]] = deque(maxlen=64)
-        self._connects: deque[float] = deque()  # guarded by the delivery lock
-        self._pumps = [
-            _Pump(self, market, topics, number, kit_of(feed))
-            for number, (market, topics) in enumerate(_shards(subscriptions, feed))
-        ]
+        self._fill_by: dict[tuple[type[Record], str], float] = {}  # deadlines, monotonic seconds
+        self._fill_after = 0.0
+        self._polls: dict[tuple[type[Record], str], _Poll] = {}
         self._threads: list[threading.Thread] = []
+        self._payload_outlet: Outlet[bytes] | None = None
+        if on_payload is not None:
+            self._payload_outlet = self._outlet(on_payload, lambda _: True, "on_payload")
+        budget = _budget_of(rest, self._healing)
+        self._lanes = [
+            Lane(
+                self, market, topics, kit_of(feed), number,
+                healing=self._healing, budget=budget, start_thread=self._start_thread,
+            )
+            for number, (market, topics) in enumerate(_shards(subscriptions, feed))
+        ]  # fmt: skip
 
     def start(self) -> Self:
         """Start the threads; once only. If that fails, nothing is left running."""
         assert not self._threads, "a stream starts once"
         try:
-            for pump in self._pumps:
-                self._start_thread(pump.run, f"pump-{pump.number}")
+            _hurry(self)
+            if self._payload_outlet is not None:
+                self._start_outlet(self._payload_outlet)
+            for lane in self._lanes:
+                self._start_thread(lane.run, f"pump-{lane.number}")
             self._start_thread(self._run_errands, "errands")
         except BaseException:
             self.stop(timeout=0.0)
@@ -260,14 +227,24 @@ class Stream:
         return self
 
     def _start_thread(self, target: Callable[[], None], role: str) -> None:
-        thread = threading.Thread(target=target, name=f"kucoin-{self.name}-{role}", daemon=True)
+        self._keep_thread(
+            threading.Thread(target=target, name=f"kucoin-{self.name}-{role}", daemon=True)
+        )
+
+    def _keep_thread(self, thread: threading.Thread) -> None:
         thread.start()
-        self._threads.append(thread)  # only now: stop() from elsewhere cannot join it before
+        # Only now: stop() from elsewhere cannot join it before. Those that have ended are dropped.
+        self._threads = [each for each in self._threads if each.is_alive()] + [thread]
 
     # -- readers ---------------------------------------------------------------------------------
 
     def frame(
-        self, channel: str | None = None, symbol: str | None = None, last: int | None = None
+        self,
+        channel: str | None = None,
+        symbol: str | None = None,
+        last: int | None = None,
+        *,
+        mark_filled: bool = False,
     ) -> pl.DataFrame:
         """Take an immutable snapshot of a channel's rows.
 
@@ -279,11 +256,14 @@ class Stream:
             Only this symbol's rows.
         last
             Only the newest ``last`` rows, counted after the symbol filter.
+        mark_filled
+            Add a column ``is_filled``: whether REST brought the row, after an outage.
 
         Returns
         -------
         pl.DataFrame
-            Columns of the channel; times are ``Datetime("ns", "UTC")``. In order of arrival.
+            Columns of the channel; times are ``Datetime("ns", "UTC")``. In order of arrival; where
+            REST has filled an outage, in order of time, too.
 
         Raises
         ------
@@ -301,10 +281,12 @@ class Stream:
             filters.append(pl.col("symbol") == symbol)
         if self._is_one_of_several(wanted):
             filters.append(pl.col("interval") == wanted.interval)
-        if not filters:
-            return ring.frame(last)
-        rows = ring.frame().filter(*filters)
-        return rows if last is None else rows.tail(last)
+        if filters:
+            rows = ring.frame().filter(*filters)
+            rows = rows if last is None else rows.tail(last)
+        else:
+            rows = ring.frame(last)
+        return analytics.mark_filled(rows, self._rings[Status].frame()) if mark_filled else rows
 
     def _channels(self) -> list[Channel]:
         return list(dict.fromkeys(subscription.channel for subscription in self.subscriptions))
@@ -421,7 +403,7 @@ class Stream:
         """What the stream is doing: the least healthy of its connections says."""
         if self._stopping.is_set():
             return State.STOPPED
-        states = {pump.state for pump in self._pumps}
+        states = {lane.state for lane in self._lanes}
         for state in (State.FAILED, State.RECONNECTING, State.CONNECTING):
             if state in states:
                 return state
@@ -430,23 +412,23 @@ class Stream:
     @property
     def error(self) -> KucoinResearchError | None:
         """The error that a connection is suffering from, or a refused subscription."""
-        return next((pump.error for pump in self._pumps if pump.error is not None), None)
+        return next((lane.error for lane in self._lanes if lane.error is not None), None)
 
     @property
     def simulation(self) -> float | None:
         """The speed of the venue's virtual clock, ``None`` on a venue that runs in real time."""
-        return next((pump.simulation for pump in self._pumps if pump.simulation is not None), None)
+        return next((lane.simulation for lane in self._lanes if lane.simulation is not None), None)
 
     @property
     def last_ping(self) -> float | None:
         """Unix seconds of the newest ping sent, over all connections."""
-        pings = [pump.last_ping for pump in self._pumps if pump.last_ping is not None]
+        pings = [lane.last_ping for lane in self._lanes if lane.last_ping is not None]
         return max(pings, default=None)
 
     def ping(self) -> None:
         """Send a ping on every connection at the next chance; the stream sends its own anyway."""
-        for pump in self._pumps:
-            pump.request_ping()
+        for lane in self._lanes:
+            lane.request_ping()
 
     def total(self, channel: str | None = None) -> int:
         """Count the rows received on a channel since the start."""
@@ -483,11 +465,13 @@ class Stream:
             messages_per_second=self.messages_per_second,
             lag_p50_ms=lag.p50_ms if lag else None,
             lag_p95_ms=lag.p95_ms if lag else None,
-            reconnects=sum(pump.reconnects for pump in self._pumps),
+            reconnects=sum(lane.reconnects for lane in self._lanes),
             gaps=sum(len(tally.gaps) for tally in tallies),
             duplicates=sum(tally.duplicates for tally in tallies),
             broken=self._intake.broken,
             error=self.error,
+            rollovers=sum(lane.rollovers for lane in self._lanes),
+            dropped=self._dropped + sum(outlet.dropped for outlet in self._outlets),
         )
 
     def _lag_of_newest(self) -> Lag | None:
@@ -499,7 +483,7 @@ class Stream:
         return None
 
     def _offset_ns(self) -> int | None:
-        return next((p.offset_ns for p in self._pumps if p.offset_ns is not None), None)
+        return next((p.offset_ns for p in self._lanes if p.offset_ns is not None), None)
 
     def _lag(self, rows: pl.DataFrame) -> Lag | None:
         offset_ns = self._offset_ns()
@@ -528,9 +512,10 @@ class Stream:
         return Report(
             name=self.name,
             channels=tuple(_entry(t, self._lag_of(t) if with_lag else None) for t in tallies),
-            reconnects=sum(pump.reconnects for pump in self._pumps),
+            reconnects=sum(lane.reconnects for lane in self._lanes),
             clock_offset_ms=None if offset_ns is None else offset_ns / 1e6,
             simulation=self.simulation,
+            rollovers=sum(lane.rollovers for lane in self._lanes),
         )
 
     def _lag_of(self, tally: Tally) -> Lag | None:
@@ -544,21 +529,22 @@ class Stream:
     # -- sinks -----------------------------------------------------------------------------------
 
     def attach(self, sink: Sink, channel: str | Iterable[str] | None = None) -> Callable[[], None]:
-        """Call ``sink(record)`` once for each record from now on, on the feed thread.
+        """Call ``sink(record)`` once for each record from now on, on a feed thread of its own.
 
         Parameters
         ----------
         sink
-            Keep it short: the feed waits for it. If it raises, it is detached and told in the
-            ``status`` channel; the feed goes on.
+            It may be slow: the feed does not wait for it. Up to 100,000 records wait for it; of
+            what comes then it is not told, which is counted (``status.dropped``) and told in the
+            ``status`` channel. If it raises, it is detached and that is told, too.
         channel
-            Which channels; all of them, ``status`` included, when left out. A sink that takes a
-            second or more over the records of one read is told there, too.
+            Which channels; all of them, ``status`` included, when left out.
 
         Returns
         -------
         Callable[[], None]
-            Detaches the sink; may be called twice.
+            Detaches the sink; may be called twice. The sink is not called any more when it returns
+            (but for a call under way that takes longer than 5 s, or that makes this one).
         """
         if not callable(sink):
             raise InvalidInput(f"attach wants a function of one record, not {sink!r}")
@@ -569,42 +555,108 @@ class Stream:
             if not names:
                 raise InvalidInput("attach wants at least one channel, or none named for all")
             channels = [self._channel(name) for name in names]
-        attached = _Attached(sink, channels)
-        with self._delivery_lock:
-            self._attached = (*self._attached, attached)
-        return lambda: self._detach(attached)
+        name = getattr(sink, "__name__", None)
+        named = name if isinstance(name, str) else type(sink).__name__
+        outlet = self._outlet(sink, _wanting(channels), named)
+        if not self._stopping.is_set():
+            with self._delivery_lock:
+                self._outlets = (*self._outlets, outlet)
+            self._start_outlet(outlet)
+        return lambda: self._detach(outlet)
 
-    def _detach(self, attached: _Attached) -> None:
+    def _outlet(
+        self, call: Callable[[Any], object], wants: Callable[[Any], bool], name: str
+    ) -> Outlet[Any]:
+        return Outlet(
+            call, wants, name=name, thread_name=f"kucoin-{self.name}-sink", tell=self.note
+        )
+
+    def _start_outlet(self, outlet: Outlet[Any]) -> None:
+        self._keep_thread(outlet.thread)
+
+    def _detach(self, outlet: Outlet[Record]) -> None:
         with self._delivery_lock:
-            attached.is_on = False
-            self._attached = tuple(a for a in self._attached if a is not attached)
+            if outlet in self._outlets:
+                self._dropped += outlet.dropped
+            self._outlets = tuple(each for each in self._outlets if each is not outlet)
+        outlet.detach()
+
+    def attach_batches(self, take: Callable[[Sequence[Record]], object]) -> Callable[[], None]:
+        """Call ``take(rows)`` with each batch of rows as it is stored, all channels in order.
+
+        It runs on a feed thread, under the delivery lock: it must hand the rows on, and neither
+        wait nor raise. For recorders and their like; others want ``attach``.
+
+        Returns
+        -------
+        Callable[[], None]
+            Detaches it; may be called twice.
+        """
+
+        def detach() -> None:
+            with self._delivery_lock:
+                self._batch_sinks = tuple(each for each in self._batch_sinks if each is not take)
+
+        with self._delivery_lock:
+            self._batch_sinks = (*self._batch_sinks, take)
+        return detach
 
     # -- delivery, on the feed threads -----------------------------------------------------------
 
-    def deliver(self, payloads: Sequence[bytes], decoder: Decodes) -> list[Control]:
+    def deliver(
+        self, payloads: Sequence[bytes], decoder: Decodes, overlap: Overlap | None = None
+    ) -> list[Control]:
         """Take the messages of one read; returns those meant for the conversation."""
         now_ns = time.time_ns()
         with self._delivery_lock:
-            rows, controls = self._intake.take(payloads, decoder, now_ns)
+            rows, controls = self._intake.take(payloads, decoder, now_ns, overlap)
             self._count(len(payloads))
             self._commit(rows)
-        if self._intake.seeking:
+        if self._intake.has_errands:
             self._errand.set()
-        on_payload = self._on_payload
-        if on_payload is not None:
-            self._show_payloads(payloads, on_payload)
+        if self._payload_outlet is not None:
+            self._payload_outlet.put(payloads)
         return controls
 
-    def _show_payloads(
-        self, payloads: Sequence[bytes], on_payload: Callable[[bytes], object]
-    ) -> None:
-        try:
-            for payload in payloads:
-                on_payload(payload)
-        except (Exception, SystemExit) as error:  # the sink guard
-            log.exception("on_payload raised and is not called again")
-            self._on_payload = None
-            self.note("sink_failed", f"on_payload raised {_describe(error)}; it was detached")
+    def hold(self, payloads: Sequence[bytes], decoder: Decodes, overlap: Overlap) -> list[Control]:
+        """Keep the messages of a connection that is to take over; returns those of its talk."""
+        if not payloads:
+            return []
+        now_ns = time.time_ns()
+        with self._delivery_lock:
+            return self._intake.hold(payloads, decoder, now_ns, overlap)
+
+    def take_over(
+        self, overlap: Overlap, topics: Sequence[Topic], drained_ns: int
+    ) -> list[tuple[str, str]]:
+        """Go on with that connection; returns the channels and symbols the other had stalled."""
+        with self._delivery_lock:
+            rows, stalled = self._intake.take_over(overlap, topics, drained_ns, time.time_ns())
+            self._commit(rows)
+        if self._intake.has_errands:
+            self._errand.set()
+        return stalled
+
+    def silences(self, topics: Sequence[Topic], now_ns: int) -> list[Silence]:
+        """List what has been silent for suspiciously long."""
+        shortest_ns = int(self._healing.shortest_silence * 1e9)
+        with self._delivery_lock:
+            silent = self._intake.silent(topics, now_ns, shortest_ns)
+        return [
+            Silence(
+                tally.channel,
+                tally.symbol,
+                (now_ns - (tally.last_local or now_ns)) / 1e9,
+                (tally.beat.p99_ns or 0) / 1e9,
+            )
+            for tally in silent
+        ]
+
+    def was_quiet(self, silences: Sequence[Silence]) -> None:
+        """Take note that another connection was silent, too: the market was, most likely."""
+        with self._delivery_lock:
+            for silence in silences:
+                self._intake.doubt(silence.channel, silence.symbol)
 
     def _count(self, messages: int) -> None:
         now = time.monotonic()
@@ -613,11 +665,14 @@ class Stream:
             samples.append((now, self._messages))
         self._messages += messages
 
-    def note(self, event: str, detail: str, *, channel: str | None = None) -> None:
+    def note(
+        self, event: str, detail: str, *, channel: str | None = None, symbol: str | None = None
+    ) -> None:
         """Put a status row into the flow."""
         detail = detail.encode(errors="replace").decode()  # a foreign error's text may be odd
         with self._delivery_lock:
-            self._commit([self._intake.note(event, detail, time.time_ns(), channel=channel)])
+            row = self._intake.note(event, detail, time.time_ns(), channel=channel, symbol=symbol)
+            self._commit([row])
 
     def _commit(self, rows: Sequence[Record]) -> None:
         if not rows:
@@ -633,70 +688,36 @@ class Stream:
                 self._rings[kind].extend(group)
         if Candle in kinds:
             self._candle_rows.update(row.interval for row in rows if isinstance(row, Candle))
-        if self._attached:
-            self._tell_sinks(rows)
-
-    def _tell_sinks(self, rows: Sequence[Record]) -> None:
-        outer, self._teller = self._teller, threading.get_ident()
-        try:
-            troubles = [self._tell_sink(attached, rows) for attached in self._attached]
-        finally:
-            self._teller = outer
-        # Only now, since these are rows, too: no sink is told them before the ones they follow.
-        for trouble in troubles:
-            if trouble is not None:
-                self.note(*trouble)
-
-    def _tell_sink(self, attached: _Attached, rows: Sequence[Record]) -> tuple[str, str] | None:
-        began = time.monotonic()
-        try:
-            for row in rows:
-                if attached.is_on and attached.wants(row):
-                    attached.sink(row)
-        # SystemExit, too: threading would take it for the wish to end this thread, silently.
-        except (Exception, SystemExit) as error:  # the sink guard
-            log.exception("a sink raised and was detached")
-            self._detach(attached)
-            return "sink_failed", f"{attached.name} raised {_describe(error)}; it was detached"
-        now = time.monotonic()
-        told_at = attached.slow_told_at
-        if now - began < _SLOW_SINK or (told_at and now - told_at < _SLOW_SINK_INTERVAL):
-            return None
-        attached.slow_told_at = now
-        took = f"took {now - began:.1f} s over {len(rows)} records"
-        return "sink_slow", f"{attached.name} {took}; the feed waited for it"
+        for take in self._batch_sinks:
+            take(rows)
+        for outlet in self._outlets:
+            outlet.put(rows)
 
     def connected(self, topics: Sequence[Topic], detail: str) -> None:
         """Tell that a connection is open and its subscriptions answered."""
         self.note("connected", f"{len(topics)} topics{detail}")
 
-    def lost(self, topics: Sequence[Topic], reason: str) -> None:
+    def lost(self, topics: Sequence[Topic], reason: str, began_ns: int | None) -> None:
         """Tell that a connection ended; its books start over."""
-        with self._delivery_lock:
-            self._intake.restart_books(topics)
+        if began_ns is not None:
+            with self._delivery_lock:
+                self._intake.begin_outage(topics, began_ns)
         self.note("disconnected", reason)
 
     def outage(self, topics: Sequence[Topic], began_ns: int, *, is_over: bool) -> None:
         """Account for the time from a lost connection to its successor, or to the end."""
-        ended_ns = time.time_ns()
         with self._delivery_lock:
-            self._intake.outage(topics, began_ns, ended_ns, "disconnected", is_over=is_over)
+            now_ns = time.time_ns()
+            rows = self._intake.end_outage(
+                topics, began_ns, now_ns, "disconnected", is_over=is_over
+            )
+            self._commit(rows)
+        self._errand.set()
 
     def acknowledged(self, topics: Sequence[Topic]) -> None:
         """Take note of subscriptions that the exchange has accepted."""
         with self._delivery_lock:
             self._intake.expect_seeds(topics, time.monotonic() + _SEED_PATIENCE)
-
-    def may_connect(self) -> float:
-        """Give the seconds to wait before another connection may be made; 0 takes a place."""
-        with self._delivery_lock:
-            now = time.monotonic()
-            while self._connects and self._connects[0] <= now - 60.0:
-                self._connects.popleft()
-            if len(self._connects) >= _CONNECTS_PER_MINUTE:
-                return self._connects[0] + 60.0 - now
-            self._connects.append(now)
-            return 0.0
 
     # -- errands: what is asked of REST, on a thread of its own, so that no pump waits for it ------
 
@@ -709,7 +730,7 @@ class Stream:
         flaws: dict[str, str] = {}
         next_check = time.monotonic() + _FLAW_INTERVAL
         while not self._stopping.is_set():
-            self._errand.wait(_ERRAND_INTERVAL if books else None)
+            self._errand.wait(_ERRAND_INTERVAL if books or self._intake.has_errands else None)
             self._errand.clear()
             try:
                 self._do_errands()
@@ -719,14 +740,24 @@ class Stream:
             except Exception as error:  # noqa: BLE001  this thread's guard
                 self._survive(error)
         deadline = time.monotonic() + _LAST_ROWS
+        sinks = {outlet.thread for outlet in self._all_outlets()}
         for thread in self._threads:
-            if thread is not threading.current_thread():
+            if thread is not threading.current_thread() and thread not in sinks:
                 thread.join(max(0.0, deadline - time.monotonic()))
+        with self._delivery_lock:
+            self._commit(self._intake.finish(time.time_ns()))
         self.note("stopped", "stop() was called")
+        for outlet in self._all_outlets():
+            outlet.close()
+
+    def _all_outlets(self) -> list[Outlet[Any]]:
+        payloads = [] if self._payload_outlet is None else [self._payload_outlet]
+        return [*self._outlets, *payloads]
 
     def _do_errands(self) -> None:
-        for pump in self._pumps:
-            pump.measure_clock()
+        for lane in self._lanes:
+            lane.measure_clock()
+        self._fill_holes()
         with self._delivery_lock:
             seeking = tuple(self._intake.seeking)
         for symbol in seeking:
@@ -747,8 +778,8 @@ class Stream:
         if book.seeds_itself:
             # The snapshot comes with a subscription, so a new one is made.
             self.note("resubscribed", f"{symbol}: for a new snapshot", channel="level2")
-            for pump in self._pumps:
-                pump.resubscribe(symbol)
+            for lane in self._lanes:
+                lane.resubscribe(symbol)
             return
         market = next(s.market for s in self.subscriptions if s.symbol == symbol)
         try:
@@ -763,6 +794,68 @@ class Stream:
         except Exception as error:  # the errands' guard: the book must not wait for ever
             log.exception("the snapshot of %s met an unexpected error", symbol)
             self._tell_snapshot_failed(book, 5.0, f"unexpected {type(error).__name__}")
+
+    def _fill_holes(self) -> None:
+        with self._delivery_lock:
+            self._commit(self._intake.release_full(time.time_ns()))
+            holes = self._intake.holes
+        now = time.monotonic()
+        timeout = self._healing.fill_timeout
+        self._fill_by = {
+            (hole.record, hole.symbol): self._fill_by.get((hole.record, hole.symbol), now + timeout)
+            for hole in holes
+        }
+        self._polls = {key: poll for key, poll in self._polls.items() if key in self._fill_by}
+        if now < self._fill_after:
+            return
+        for hole in holes:
+            if self._stopping.is_set():
+                return
+            if not hole.is_silent or self._may_poll(hole, now):
+                self._fill_hole(hole)
+
+    def _may_poll(self, hole: Hole, now: float) -> bool:
+        """Pace what is asked about a silence: ever less often, unless it turns out an outage."""
+        key = (hole.record, hole.symbol)
+        poll = self._polls.get(key)
+        if poll is not None and now < poll.due:
+            return False
+        goes_on = poll is None or poll.last_sequence != hole.last_sequence
+        pause = _FIRST_POLL if goes_on or poll is None else min(2.0 * poll.pause, _LONGEST_POLL)
+        self._polls[key] = _Poll(now + pause, pause, hole.last_sequence)
+        return True
+
+    def _fill_hole(self, hole: Hole) -> None:
+        try:
+            fetched = self._fetch_past(hole)
+        except KucoinResearchError as error:
+            if self._stopping.is_set():
+                return
+            wait = error.retry_after if isinstance(error, RateLimited) else _FILL_INTERVAL
+            deadline = self._fill_by[hole.record, hole.symbol]
+            may_pass = isinstance(error, (NetworkError, RateLimited))
+            if may_pass and time.monotonic() + wait < deadline:
+                self._fill_after = time.monotonic() + wait
+                return
+            reason = f"REST could not fill the outage: {error}"
+            with self._delivery_lock:
+                self._commit(self._intake.give_up(hole, reason, time.time_ns()))
+            return
+        with self._delivery_lock:
+            self._commit(self._intake.fill(hole, fetched, time.time_ns()))
+
+    def _fetch_past(self, hole: Hole) -> list[Record]:
+        if hole.record is Trade:
+            return [*self._rest.trades(hole.symbol, market=hole.market)]
+        found: list[Record] = []
+        for interval, opened in hole.last_opens.items():
+            if interval is None:
+                continue
+            try:
+                found += self._rest.candles(hole.symbol, interval, opened, None, market=hole.market)
+            except ChannelNotOffered:  # streamed, but not kept: that interval stays unfilled
+                log.info("REST has no %s candles of %s", interval, hole.symbol)
+        return found
 
     def _tell_snapshot_failed(self, book: BookSync, wait: float, reason: str) -> None:
         with self._delivery_lock:
@@ -800,23 +893,34 @@ class Stream:
         # First, so that an interrupt from here on cannot leave the stream running.
         self._stopping.set()
         self._errand.set()
-        for pump in self._pumps:
-            pump.abort()
+        for lane in self._lanes:
+            lane.abort()
         self._rest.close()
-        if self._teller == threading.get_ident():
+        _slow_down(self)
+        if not self._has_errand_thread:
+            for outlet in self._all_outlets():
+                outlet.close()
+        here = threading.current_thread()
+        if here in {outlet.thread for outlet in self._all_outlets()}:
             return
         for thread in self._threads:
-            if thread is not threading.current_thread():
+            if thread is not here:
                 thread.join(max(0.0, deadline - time.monotonic()))
+
+    @property
+    def _has_errand_thread(self) -> bool:
+        return any(thread.name.endswith("-errands") for thread in self._threads)
 
     def disown(self) -> None:
         """Forget the threads and sockets in a forked child: they are the parent's alone."""
         self._stopping = threading.Event()
         self._stopping.set()
         self._delivery_lock = threading.RLock()  # may have been held when the process was forked
-        for pump in self._pumps:
-            pump.disown()
+        for lane in self._lanes:
+            lane.disown()
         self._threads = []
+        self._outlets = ()
+        self._payload_outlet = None
 
     @property
     def stopping(self) -> threading.Event:
@@ -841,228 +945,6 @@ class Stream:
 
     def __repr__(self) -> str:
         return f"<Stream {self.name}: {self.status}>"
-
-
-class _Pump:
-    """Keeps one connection alive: token, connect, converse, and again when it is lost."""
-
-    def __init__(
-        self, stream: Stream, market: Market, topics: Sequence[Topic], number: int, kit: FeedKit
-    ) -> None:
-        self.number = number
-        self.state = State.CONNECTING
-        self.reconnects = 0
-        self.offset_ns: int | None = None
-        self.simulation: float | None = None
-        self.last_ping: float | None = None
-        self._stream = stream
-        self._market = market
-        self._topics = list(topics)
-        self._kit = kit
-        self._afresh: deque[str] = deque()  # symbols whose book is to be subscribed to again
-        self._connection: Connection | None = None
-        self._conversation: Conversation | None = None
-        self._connection_lock = threading.Lock()  # guards _connection against abort
-        self._trouble: KucoinResearchError | None = None  # of the connection
-        self._refusal: StreamError | None = None  # of a subscription
-        self._busy: set[Topic] = set()  # refused, but may be had later
-        self._retry_busy_at = 0.0
-        self._wants_clock = False
-        self._last_heard_ns: int | None = None
-        self._lost_at_ns: int | None = None
-        self._connects = 0
-        self._backoff = random.Random()  # noqa: S311  jitter, not cryptography
-
-    @property
-    def error(self) -> KucoinResearchError | None:
-        """What the connection is suffering from, or why a topic does not come."""
-        return self._trouble or self._refusal
-
-    def run(self) -> None:
-        try:
-            self._keep_connected()
-        finally:
-            if not self._stream.stopping.is_set() and self.state is not State.FAILED:
-                # Whatever ended this thread, the stream must not go on saying that it is live.
-                self._trouble = self._trouble or ConnectionLost("the feed's thread has ended")
-                self.state = State.FAILED
-            if self._lost_at_ns is not None:
-                self._stream.outage(self._topics, self._lost_at_ns, is_over=False)
-
-    def _keep_connected(self) -> None:
-        failures = 0
-        stopping = self._stream.stopping
-        while not stopping.is_set():
-            wait = self._stream.may_connect()
-            if wait:
-                stopping.wait(wait)
-                continue
-            error: KucoinResearchError | None = None
-            try:
-                self._live_once()
-            except KucoinResearchError as failure:
-                error = failure
-            except Exception as failure:  # the pump's guard; its text may hold a secret
-                log.exception("the feed of %s met an unexpected error", self._stream.name)
-                error = ConnectionLost(f"unexpected {type(failure).__name__} in the feed")
-            if stopping.is_set() or error is None:
-                return
-            failures = 0 if self.state is State.LIVE else failures + 1
-            self._lose(error)
-            if self.state is State.FAILED:
-                return
-            stopping.wait(self._delay(error, failures))
-
-    def _delay(self, error: KucoinResearchError, failures: int) -> float:
-        if isinstance(error, RateLimited):
-            return error.retry_after
-        most = min(_MOST_BACKOFF, _FIRST_BACKOFF * 2.0 ** min(failures, 10))
-        return self._backoff.uniform(0.0, most)
-
-    def _lose(self, error: KucoinResearchError) -> None:
-        self._trouble = error
-        if self._lost_at_ns is None:
-            self._lost_at_ns = self._last_heard_ns  # failed tries in between lengthen the outage
-        if self._connects:
-            self.state = State.RECONNECTING
-        elif isinstance(error, _FATAL):
-            self.state = State.FAILED
-        log.info("%s lost a connection: %s", self._stream.name, error)
-        self._stream.lost(self._topics, str(error))
-
-    def _live_once(self) -> None:
-        is_private = any(topic.is_private for topic in self._topics)
-        doorway = self._kit.doorway(self._stream.rest, self._market, is_private)
-        self.simulation = doorway.speed or self.simulation
-        self._afresh.clear()
-        connection = Connection.open(doorway.url, timeout=_OPEN_TIMEOUT)
-        try:
-            with self._connection_lock:
-                self._connection = connection
-            self._refusal = None
-            self._busy.clear()
-            self._conversation = Conversation(
-                self._topics,
-                time.monotonic(),
-                ping_interval=doorway.ping_interval,
-                ping_timeout=doorway.ping_timeout,
-                dialect=self._kit.dialect(self._market),
-            )
-            self._converse(connection, self._conversation)
-        finally:
-            with self._connection_lock:
-                self._connection = None
-            connection.close()
-
-    def _converse(self, connection: Connection, conversation: Conversation) -> None:
-        stream, decoder = self._stream, self._kit.decoder(self._market)
-        settled = False
-        # Asked after the connection was assigned: stop() finds it there, or this finds stop().
-        while not stream.stopping.is_set():
-            now = time.monotonic()
-            if self._busy and now >= self._retry_busy_at:
-                self._retry_busy_at = now + _BUSY_INTERVAL
-                conversation.subscribe(self._busy)
-            while self._afresh:
-                conversation.resubscribe(self._book_topics(self._afresh.popleft()))
-            texts = conversation.due(now)
-            for text in texts:
-                connection.send(text)
-            if texts and conversation.last_ping == now:
-                self.last_ping = time.time()
-            self._handle(conversation, conversation.overdue(now))
-            is_soon = conversation.next_deadline(now) - now < _SLICE
-            # Two fixed values: each change of a socket's timeout is a system call.
-            payloads = connection.receive(_SHORT_SLICE if is_soon else _SLICE)
-            if payloads:
-                self._last_heard_ns = time.time_ns()
-                for control in stream.deliver(payloads, decoder):
-                    events = conversation.receive(control, time.monotonic())
-                    self._handle(conversation, events)
-            if not settled and conversation.is_settled:
-                settled = True
-                self._settle(conversation)
-
-    def _settle(self, conversation: Conversation) -> None:
-        """Every subscription is answered: the stream is live, and any outage is over."""
-        if self._refusal is not None and not conversation.subscribed:
-            raise self._refusal  # nothing at all can come over this connection
-        if self._connects:
-            self.reconnects += 1
-        if self._lost_at_ns is not None:
-            self._stream.outage(self._topics, self._lost_at_ns, is_over=True)
-        self._lost_at_ns = None
-        self._connects += 1
-        self._trouble = None
-        self.simulation = conversation.speed or self.simulation
-        self.state = State.LIVE
-        self._wants_clock = True
-        self._stream.request_errand()
-        self._stream.connected(self._topics, f" of {self._market}")
-
-    def _handle(self, conversation: Conversation, events: Iterable[Event]) -> None:
-        for event in events:
-            if isinstance(event, Refused):
-                self._on_refused(conversation, event)
-            elif isinstance(event, ExchangeSpoke):
-                # Told, but nothing suffers from it: if a disconnection follows, that is the error.
-                self._stream.note("error", str(event.error))
-            elif isinstance(event, Acknowledged):
-                self._stream.acknowledged(event.topics)
-                self._accept(event.topics)
-
-    def _on_refused(self, conversation: Conversation, event: Refused) -> None:
-        if len(event.topics) > 1 and isinstance(event.error, (TopicInvalid, TopicNotFound)):
-            # One bad topic refuses its whole message: ask for each by itself.
-            for topic in event.topics:
-                conversation.subscribe([topic])
-            return
-        self._refusal = event.error
-        if isinstance(event.error, ServiceBusy | LimitExceeded):
-            self._busy.update(event.topics)
-            self._retry_busy_at = time.monotonic() + _BUSY_INTERVAL
-        self._stream.note("refused", str(event.error))
-
-    def _accept(self, topics: Iterable[Topic]) -> None:
-        if self._busy:
-            self._busy.difference_update(topics)
-            if not self._busy and isinstance(self._refusal, ServiceBusy | LimitExceeded):
-                self._refusal = None
-
-    def measure_clock(self) -> None:
-        """Compare the exchange's clock with ours, if a new connection wants it; for errands."""
-        if not self._wants_clock:
-            return
-        self._wants_clock = False
-        try:
-            self.offset_ns = self._stream.rest.clock_offset(self._market).offset_ns
-        except KucoinResearchError as error:
-            # Only the lag needs it; the report says that it was not measured.
-            if not self._stream.stopping.is_set():
-                self._stream.note("clock_unknown", str(error))
-
-    def resubscribe(self, symbol: str) -> None:
-        """Have a book's topic subscribed to afresh, if it is one of this connection."""
-        if self._book_topics(symbol):
-            self._afresh.append(symbol)
-
-    def _book_topics(self, symbol: str) -> list[Topic]:
-        wanted = topics_for(Channel("level2"), symbol, self._market, self._stream.feed)
-        return [topic for topic in wanted if topic in self._topics]
-
-    def request_ping(self) -> None:
-        conversation = self._conversation
-        if conversation is not None:
-            conversation.request_ping()
-
-    def abort(self) -> None:
-        with self._connection_lock:
-            if self._connection is not None:
-                self._connection.abort()
-
-    def disown(self) -> None:
-        self._connection_lock = threading.Lock()
-        self._connection = None
 
 
 def _shards(subscriptions: Sequence[Subscription], feed: Feed) -> list[tuple[Market, list[Topic]]]:
@@ -1105,6 +987,7 @@ def _entry(tally: Tally, lag: Lag | None) -> ChannelReport:
         lag=lag,
         verdict=tally.verdict,
         reason=tally.reason,
+        filled=tally.filled,
     )
 
 
@@ -1115,8 +998,51 @@ def _check_last(last: object) -> None:
         raise InvalidInput(f"last must be a whole number of rows from 0 on, not {last!r}")
 
 
-def _describe(error: BaseException) -> str:
-    try:
-        return f"{type(error).__name__}: {error}"
-    except Exception:  # noqa: BLE001  part of the sink guard: an error that cannot be shown
-        return type(error).__name__
+def _wanting(channels: Sequence[Channel]) -> Callable[[Record], bool]:
+    """Make the test for records of these channels."""
+    kinds = frozenset(channel.record for channel in channels)
+    intervals = frozenset(channel.interval for channel in channels if channel.name == "candle")
+
+    def wants(row: Record) -> bool:
+        if row.__class__ not in kinds:
+            return False
+        return not isinstance(row, Candle) or None in intervals or row.interval in intervals
+
+    return wants
+
+
+def _budget_of(rest: Rest, healing: Healing) -> ConnectBudget:
+    """Give the budget that all streams from an address share; on this machine each has its own."""
+    url = rest.venue.futures_url if hasattr(rest, "venue") else ""
+    if not url or is_loopback(url):
+        return ConnectBudget(healing.connects_per_minute)
+    with _budgets_lock:
+        return _budgets.setdefault(url, ConnectBudget(healing.connects_per_minute))
+
+
+# A thread that wants to run waits this long for the one that holds the GIL. Python's own 5 ms are
+# paid by the feed once per read while the notebook's main thread computes: see
+# benchmarks/busy_kernel.py. Shorter ones slow the main thread down.
+_SWITCH_INTERVAL = 0.001
+_hurried: set[int] = set()
+_hurry_lock = threading.Lock()  # guards _hurried and _usual_interval
+_usual_interval: float | None = None
+
+
+def _hurry(stream: Stream) -> None:
+    """Have threads switch sooner, while a stream runs."""
+    global _usual_interval
+    with _hurry_lock:
+        if not _hurried and sys.getswitchinterval() > _SWITCH_INTERVAL:
+            _usual_interval = sys.getswitchinterval()
+            sys.setswitchinterval(_SWITCH_INTERVAL)
+        _hurried.add(id(stream))
+
+
+def _slow_down(stream: Stream) -> None:
+    global _usual_interval
+    with _hurry_lock:
+        _hurried.discard(id(stream))
+        if not _hurried and _usual_interval is not None:
+            sys.setswitchinterval(_usual_interval)
+            _usual_interval = None

@@ -49,6 +49,7 @@ class Site:
     def __init__(self, hub: Hub, market: str) -> None:
         self.hub = hub
         self.market = market
+        self.status = "open"
         self.listings: dict[str, Listing] = {
             symbol: row for symbol, row in hub.listings.items() if row.market == market
         }
@@ -170,8 +171,8 @@ def _timestamp(site: Site, _values: Values) -> Reply:
     return _ok(site.now_ms)
 
 
-def _status(_site: Site, _values: Values) -> Reply:
-    return _ok({"status": "open", "msg": ""})
+def _status(site: Site, _values: Values) -> Reply:
+    return _ok({"status": site.status, "msg": ""})
 
 
 def _refused(_site: Site, _values: Values) -> Reply:

@@ -409,7 +409,7 @@ def test_blind_partial_frame_is_told_in_the_status_channel_once():
 def test_a_lost_connection_forgets_positions():
     into = intake("position")
     take(into, "private_futures/position_change")
-    into.restart_books([Topic("/contract/positionAll", "")])
+    into.begin_outage([Topic("/contract/positionAll", "")], 1)
 
     rows = take(into, "private_futures/position_mark_price")
 
@@ -470,6 +470,6 @@ def test_broken_private_message_is_laid_to_its_channels():
 
 def test_an_outage_counts_though_no_event_had_come():
     into = intake("order")
-    into.outage([Topic("/contractMarket/tradeOrders", "")], 1, 2, "disconnected")
+    into.end_outage([Topic("/contractMarket/tradeOrders", "")], 1, 2, "disconnected")
 
     assert len(into.ledger.tallies[0].gaps) == 1

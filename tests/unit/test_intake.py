@@ -307,7 +307,7 @@ def test_repeated_deltas_are_counted():
 def test_a_lost_connection_starts_its_books_over_and_tells_the_hole():
     intake = in_step()
 
-    intake.restart_books([LEVEL2, OTHER])
+    intake.begin_outage([LEVEL2, OTHER], NOW)
 
     with pytest.raises(BookNotReady, match="waits for the first delta"):
         intake.book(SYMBOL)
@@ -340,8 +340,9 @@ def test_an_outage_is_accounted_for():
     intake = make_intake("ticker", "level2")
     take(intake, ticker())
 
-    intake.outage([TICKER, LEVEL2], NOW, NOW + 1, "disconnected")
+    (told,) = intake.end_outage([TICKER, LEVEL2], NOW, NOW + 1, "disconnected")
 
+    assert (told.event, told.channel, told.timestamp) == ("gap", "ticker", NOW)
     assert [len(tally.gaps) for tally in intake.ledger.tallies] == [1, 0]
 
 

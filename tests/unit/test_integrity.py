@@ -230,7 +230,7 @@ NUMBERED = {"channel": "level2", "is_synced": True, "last_sequence": 30}
         (
             NUMBERED | {"gaps": [FILLED]},
             "COMPLETE",
-            "3 missing sequence numbers, 18 to 20, filled by REST",
+            "every sequence from the first snapshot on is here, up to 30; 1 gap filled",
         ),
         ({"channel": "ticker", "broken": 1}, "INCOMPLETE", "1 message did not decode"),
         (

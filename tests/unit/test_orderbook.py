@@ -389,15 +389,50 @@ def test_a_reconnect_that_lost_nothing_tells_no_gap():
     assert sequences(rows) == [17, "snapshot 17"]
 
 
-def test_a_late_delta_is_left_out_and_its_gap_stays():
+def test_an_overtaken_delta_takes_its_place_and_no_snapshot_is_needed():
     book = live_book(16)
 
-    _, gaps = feed(book, 18, 17, 19)
-    rows, _ = book.on_snapshot(snapshot(18), local=0, now=0.0)
+    rows, gaps = feed(book, 18, 17, 19)
 
     assert [gap[1:3] for gap in gaps] == [(17, 17)]
-    assert sequences(rows) == [18, "snapshot 18", 19]
-    assert book.duplicates == 1
+    assert sequences(rows) == [17, 18, 19]
+    assert book.late == [(17, 17)]
+    assert book.is_ready
+    assert book.duplicates == 0
+    assert book.on_snapshot(snapshot(18), local=0, now=0.0) == ([], [])
+
+
+def test_of_several_overtaken_deltas_the_last_mends_the_book():
+    book = live_book(16)
+
+    rows, gaps = feed(book, 19, 22, 18, 17)
+    assert (rows, book.is_ready) == ([], False)
+    rows, more = feed(book, 20, 21)
+
+    assert [gap[1:3] for gap in [*gaps, *more]] == [(17, 18), (20, 21)]
+    assert sequences(rows) == [17, 18, 19, 20, 21, 22]
+    assert book.is_ready
+
+
+def test_a_delta_that_comes_after_the_snapshot_stood_in_for_it_is_left_out():
+    book = live_book(16)
+
+    _, gaps = feed(book, 18)
+    rows, _ = book.on_snapshot(snapshot(18), local=0, now=0.0)
+    late, _ = feed(book, 17)
+
+    assert [gap[1:3] for gap in gaps] == [(17, 17)]
+    assert sequences(rows) == [18, "snapshot 18"]
+    assert (late, book.late, book.duplicates) == ([], [], 1)
+
+
+def test_a_flawed_book_is_not_mended_by_late_deltas():
+    book = live_book(16)
+    book.resync()
+
+    rows, _ = feed(book, 18, 17)
+
+    assert (rows, book.is_ready) == ([], False)
 
 
 def test_a_thrown_away_book_is_sought_again_at_once_even_in_a_quiet_market():

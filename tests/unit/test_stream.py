@@ -420,11 +420,49 @@ def test_a_sink_is_told_a_failure_of_another_after_the_rows_before_it(exchange):
 def test_a_slow_sink_is_told_once(exchange):
     with kr.stream("XBTUSDTM", "bbo", venue=exchange.venue) as s:
         s.wait("bbo", rows=1)
-        detach = s.attach(lambda _: threading.Event().wait(1.01), "status")
-        s.note("hello", "for the sink")  # slow here, and at the row that tells it
+        detach = s.attach(lambda _: threading.Event().wait(0.4), "status")
+        for _ in range(4):
+            s.note("hello", "for the sink")  # the third is behind by more than a second
+        wait_until(lambda: "sink_slow" in s.frame("status")["event"].to_list())
+        told = s.frame("status").filter(pl.col("event") == "sink_slow")["detail"][0]
+        rows = s.total("bbo")
+        s.wait("bbo", rows=rows + 20)
         detach()
 
+    assert "s behind; the feed goes on without it" in told
     assert s.frame("status")["event"].to_list().count("sink_slow") == 1
+
+
+def test_a_slow_sink_holds_up_nothing_and_what_it_misses_is_counted(exchange, monkeypatch):
+    monkeypatch.setattr("kucoin_research.outlets.MOST_WAITING", 100)
+    seen, release = [], threading.Event()
+
+    def block(record):
+        seen.append(record)
+        release.wait(30)
+
+    with kr.stream("XBTUSDTM", "bbo", venue=exchange.venue) as s:
+        s.wait("bbo", rows=1)
+        first = s.total("bbo")
+        s.attach(block, "bbo")
+        wait_until(lambda: seen)
+        s.wait("bbo", rows=first + 400, timeout=30)
+        assert s.status.dropped > 0
+        release.set()
+        wait_until(lambda: "sink_slow" in s.frame("status")["event"].to_list())
+    told = s.frame("status").filter(pl.col("event") == "sink_slow")["detail"][0]
+
+    assert "records were not handed to it" in told
+    assert (
+        len(seen) + s.status.dropped
+        == s.total("bbo")
+        - s.frame("bbo")
+        .filter(
+            pl.col("local_timestamp")
+            < pl.lit(seen[0].local_timestamp).cast(pl.Datetime("ns", "UTC"))
+        )
+        .height
+    )
 
 
 def test_an_outage_that_never_ends_is_in_the_report():

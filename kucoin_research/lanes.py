@@ -1,0 +1,766 @@
+"""A lane: some topics of one market, and whatever it takes to keep them coming.
+
+One thread per lane owns a connection and converses on it. When the connection is lost, the thread
+makes another; when it grows old, or something on it has gone silent, a second thread opens its
+successor first, and the lane changes over to that without losing a message.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum, unique
+from typing import NamedTuple, Protocol
+
+from kucoin_research.decode import Control, Decodes
+from kucoin_research.errors import (
+    AuthenticationFailed,
+    CommandInvalid,
+    ConnectionLost,
+    InvalidInput,
+    InvalidRequest,
+    KucoinResearchError,
+    LimitExceeded,
+    LoginRequired,
+    NotFound,
+    RateLimited,
+    ServiceBusy,
+    StreamError,
+    TopicInvalid,
+    TopicNotFound,
+)
+from kucoin_research.feeds import FeedKit
+from kucoin_research.live import Connection
+from kucoin_research.overlap import Overlap
+from kucoin_research.protocol import Acknowledged, Conversation, Event, ExchangeSpoke, Refused
+from kucoin_research.records import Channel, Market
+from kucoin_research.rest import Rest
+from kucoin_research.topics import Feed, Topic, topics_for
+
+__all__ = ["ConnectBudget", "Healing", "Lane", "Silence", "State"]
+
+log = logging.getLogger(__name__)
+
+# The longest a pump sleeps in recv, so that pings, hand-sent pings and stop() are served.
+_SLICE = 0.1
+_SHORT_SLICE = 0.01
+_OPEN_TIMEOUT = 10.0
+_FIRST_BACKOFF = 0.5
+# A subscription that the exchange was too busy for is asked for again this much later.
+_BUSY_INTERVAL = 60.0
+# How often a lane looks for topics that have gone silent.
+_LOOK_INTERVAL = 0.05
+# A loop that comes this much late was held up itself, and has no say about silence.
+_HELD_UP = 0.2
+# The wall clock and the monotonic one agree within this, unless one of them jumps.
+_CLOCK_JUMP_NS = 2_000_000_000
+# After a jump forward of this length the machine has slept, and the peer may be gone.
+_SLEPT_NS = 10_000_000_000
+# For so long a connection that took over may repeat what its predecessor was faster to bring.
+_TAIL = 3.0
+# Trying again cannot mend these, unless it has worked before: then it is the exchange that fails.
+_FATAL = (
+    AuthenticationFailed,
+    CommandInvalid,
+    InvalidInput,
+    InvalidRequest,
+    LoginRequired,
+    NotFound,
+    TopicInvalid,
+    TopicNotFound,
+)
+
+
+@unique
+class State(StrEnum):
+    """What a stream is doing."""
+
+    CONNECTING = "connecting"
+    LIVE = "live"
+    RECONNECTING = "reconnecting"
+    FAILED = "failed"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Healing:
+    """How hard a stream tries to keep its data whole; the defaults are for KuCoin.
+
+    Attributes
+    ----------
+    lifetime
+        Seconds after which the exchange ends a connection, where it does not say: KuCoin's 24 h.
+    overlap
+        Seconds for which two connections bring the same before the older one is given up.
+    connects_per_minute
+        New connections; KuCoin allows 30.
+    most_backoff
+        Longest pause between two tries, in seconds. Each is drawn between zero and a bound that
+        doubles up to this (full jitter).
+    shortest_silence
+        Seconds below which no silence is suspicious, however fast a topic usually beats.
+    fill_timeout
+        Seconds for which REST is asked to fill an outage.
+    """
+
+    lifetime: float = 86_400.0
+    overlap: float = 1.0
+    connects_per_minute: int = 25
+    most_backoff: float = 60.0
+    shortest_silence: float = 0.5
+    fill_timeout: float = 10.0
+
+    def reserve(self, lifetime: float) -> float:
+        """Give the seconds before its end at which a connection should be replaced."""
+        return max(lifetime / 24.0, min(lifetime / 2.0, 5.0))
+
+
+class ConnectBudget:
+    """Keeps new connections to an exchange below its limit; thread-safe."""
+
+    def __init__(self, per_minute: int) -> None:
+        self._per_minute = per_minute
+        self._times: deque[float] = deque()
+        self._lock = threading.Lock()  # guards _times
+
+    def take(self, now: float) -> float:
+        """Take a place for a connection; gives the seconds to wait where there is none (else 0)."""
+        with self._lock:
+            while self._times and self._times[0] + 60.0 - now <= 0.0:  # the very term given below
+                self._times.popleft()
+            if len(self._times) >= self._per_minute:
+                return self._times[0] + 60.0 - now
+            self._times.append(now)
+            return 0.0
+
+
+class Silence(NamedTuple):
+    """A channel of a symbol that has been silent for suspiciously long."""
+
+    channel: str
+    symbol: str
+    seconds: float
+    usual: float  # the 99th percentile of its intervals, in seconds
+
+
+class _Keeper(Protocol):
+    """What a lane needs of the stream it works for. Every method may be called from any thread."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def rest(self) -> Rest: ...
+    @property
+    def feed(self) -> Feed: ...
+    @property
+    def stopping(self) -> threading.Event: ...
+    def deliver(
+        self, payloads: Sequence[bytes], decoder: Decodes, overlap: Overlap | None = None
+    ) -> list[Control]: ...
+    def hold(
+        self, payloads: Sequence[bytes], decoder: Decodes, overlap: Overlap
+    ) -> list[Control]: ...
+    def take_over(
+        self, overlap: Overlap, topics: Sequence[Topic], drained_ns: int
+    ) -> list[tuple[str, str]]: ...
+    def connected(self, topics: Sequence[Topic], detail: str) -> None: ...
+    def lost(self, topics: Sequence[Topic], reason: str, began_ns: int | None) -> None: ...
+    def outage(self, topics: Sequence[Topic], began_ns: int, *, is_over: bool) -> None: ...
+    def acknowledged(self, topics: Sequence[Topic]) -> None: ...
+    def silences(self, topics: Sequence[Topic], now_ns: int) -> list[Silence]: ...
+    def was_quiet(self, silences: Sequence[Silence]) -> None: ...
+    def note(
+        self, event: str, detail: str, *, channel: str | None = None, symbol: str | None = None
+    ) -> None: ...
+    def request_errand(self) -> None: ...
+
+
+class _Link:
+    """An open connection with its conversation."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        conversation: Conversation,
+        decoder: Decodes,
+        lifetime: float | None,
+    ) -> None:
+        self.connection = connection
+        self.conversation = conversation
+        self.decoder = decoder
+        self._lifetime = lifetime  # as the token reply told
+        self.opened_at = time.monotonic()
+        self.settled_ns: int | None = None
+
+    @property
+    def lifetime(self) -> float | None:
+        """Seconds for which the venue keeps it, where that was told."""
+        return self._lifetime or self.conversation.lifetime
+
+    def speak(self, now: float) -> list[Event]:
+        """Send what is due; gives what was not answered in time."""
+        for text in self.conversation.due(now):
+            self.connection.send(text)
+        return self.conversation.overdue(now)
+
+    def listen(self, slice_: float) -> list[bytes]:
+        """Wait for messages, at most that many seconds."""
+        return self.connection.receive(slice_)
+
+    def close(self) -> None:
+        self.connection.close()
+
+
+class Lane:
+    """Keeps some topics of a market coming.
+
+    Parameters
+    ----------
+    keeper
+        The stream.
+    market, topics, kit
+        What to subscribe to, where, and how.
+    number
+        For the names of its threads.
+    healing, budget
+        How to mend what breaks.
+    start_thread
+        Starts a thread of the stream's: a function, and the role in its name.
+
+    Notes
+    -----
+    ``run`` is the thread's function. ``abort``, ``request_ping``, ``resubscribe`` and the
+    attributes may be used from any thread.
+    """
+
+    def __init__(
+        self,
+        keeper: _Keeper,
+        market: Market,
+        topics: Sequence[Topic],
+        kit: FeedKit,
+        number: int,
+        *,
+        healing: Healing,
+        budget: ConnectBudget,
+        start_thread: Callable[[Callable[[], None], str], None],
+    ) -> None:
+        self.number = number
+        self.state = State.CONNECTING
+        self.reconnects = 0
+        self.rollovers = 0
+        self.offset_ns: int | None = None
+        self.simulation: float | None = None
+        self.last_ping: float | None = None
+        self._keeper = keeper
+        self._market = market
+        self._topics = list(topics)
+        self._kit = kit
+        self._healing = healing
+        self._budget = budget
+        self._start_thread = start_thread
+        self._afresh: deque[str] = deque()  # symbols whose book is to be subscribed to again
+        self._link: _Link | None = None
+        self._successor: _Successor | None = None
+        self._abort_lock = threading.Lock()  # guards _opened against abort
+        self._opened: set[Connection] = set()
+        self._trouble: KucoinResearchError | None = None  # of the connection
+        self._refusal: StreamError | None = None  # of a subscription
+        self._busy: set[Topic] = set()  # refused, but may be had later
+        self._retry_busy_at = 0.0
+        self._wants_clock = False
+        self._last_heard_ns: int | None = None
+        self._lost_at_ns: int | None = None
+        self._connects = 0
+        self._tries = 0
+        self._random = random.Random()  # noqa: S311  jitter, not cryptography
+        self._replace_at: float | None = None  # when the link is due for its successor
+        self._no_successor_before = 0.0
+        self._watch = _Watch()
+        self._tail: Overlap | None = None  # of the last change of connections, until _tail_until
+        self._tail_until = 0.0
+
+    @property
+    def error(self) -> KucoinResearchError | None:
+        """What the connection is suffering from, or why a topic does not come."""
+        return self._trouble or self._refusal
+
+    # -- the thread ------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Keep the topics coming until the stream stops."""
+        try:
+            self._keep_connected()
+        finally:
+            self._give_up_successor()
+            if not self._keeper.stopping.is_set() and self.state is not State.FAILED:
+                # Whatever ended this thread, the stream must not go on saying that it is live.
+                self._trouble = self._trouble or ConnectionLost("the feed's thread has ended")
+                self.state = State.FAILED
+            if self._lost_at_ns is not None:
+                self._keeper.outage(self._topics, self._lost_at_ns, is_over=False)
+
+    def _give_up_successor(self) -> None:
+        successor, self._successor = self._successor, None
+        if successor is not None:
+            successor.is_wanted.set()
+            successor.is_done.wait(_OPEN_TIMEOUT)
+            if successor.link is not None:
+                self._close_link(successor.link)
+
+    def _keep_connected(self) -> None:
+        failures = 0
+        stopping = self._keeper.stopping
+        while not stopping.is_set():
+            wait = 0.0 if self._link is not None else self._budget.take(time.monotonic())
+            if wait:
+                stopping.wait(wait)
+                continue
+            error: KucoinResearchError | None = None
+            try:
+                self._live_once()
+            except KucoinResearchError as failure:
+                error = failure
+            except Exception as failure:  # the pump's guard; its text may hold a secret
+                log.exception("the feed of %s met an unexpected error", self._keeper.name)
+                error = ConnectionLost(f"unexpected {type(failure).__name__} in the feed")
+            if stopping.is_set() or error is None:
+                return
+            failures = 0 if self.state is State.LIVE else failures + 1
+            if self._has_taken_over(error):
+                continue
+            self._lose(error)
+            if self.state is State.FAILED:
+                return
+            stopping.wait(self._delay(error, failures))
+
+    def _delay(self, error: KucoinResearchError, failures: int) -> float:
+        if isinstance(error, RateLimited):
+            return error.retry_after
+        most = min(self._healing.most_backoff, _FIRST_BACKOFF * 2.0 ** min(failures, 10))
+        return self._random.uniform(0.0, most)
+
+    def _lose(self, error: KucoinResearchError) -> None:
+        self._trouble = error
+        if self._lost_at_ns is None:
+            self._lost_at_ns = self._last_heard_ns  # failed tries in between lengthen the outage
+        if self._connects:
+            self.state = State.RECONNECTING
+        elif isinstance(error, _FATAL):
+            self.state = State.FAILED
+        log.info("%s lost a connection: %s", self._keeper.name, error)
+        self._keeper.lost(self._topics, str(error), self._lost_at_ns)
+
+    def _open_link(self) -> _Link:
+        """Take a token, connect, and begin to talk."""
+        is_private = any(topic.is_private for topic in self._topics)
+        doorway = self._kit.doorway(self._keeper.rest, self._market, is_private, self._tries)
+        self._tries += 1
+        self.simulation = doorway.speed or self.simulation
+        connection = Connection.open(doorway.url, timeout=_OPEN_TIMEOUT)
+        with self._abort_lock:
+            self._opened.add(connection)
+        conversation = Conversation(
+            self._topics,
+            time.monotonic(),
+            ping_interval=doorway.ping_interval,
+            ping_timeout=doorway.ping_timeout,
+            dialect=self._kit.dialect(self._market),
+        )
+        return _Link(connection, conversation, self._kit.decoder(self._market), doorway.lifetime)
+
+    def _close_link(self, link: _Link) -> None:
+        with self._abort_lock:
+            self._opened.discard(link.connection)
+        link.close()
+
+    def _live_once(self) -> None:
+        link = self._link
+        if link is None:
+            self._afresh.clear()
+            self._refusal = None
+            self._busy.clear()
+            link = self._link = self._open_link()
+        try:
+            # Asked after the connection was registered: stop() finds it there, or this finds stop.
+            while not self._keeper.stopping.is_set():
+                link = self._turn(link)
+        finally:
+            self._link = None
+            self._close_link(link)
+
+    def _turn(self, link: _Link) -> _Link:
+        """Send, receive, and look after things once; gives the link to go on with."""
+        keeper, conversation = self._keeper, link.conversation
+        now = time.monotonic()
+        self._ask_again(conversation, now)
+        before = conversation.last_ping
+        self._handle(conversation, link.speak(now))
+        if conversation.last_ping != before:
+            self.last_ping = time.time()
+        slice_ = self._slice(conversation, now)
+        payloads = link.listen(slice_)
+        self._watch.turned(slice_)
+        if payloads:
+            self._last_heard_ns = time.time_ns()
+            for control in keeper.deliver(payloads, link.decoder, self._overlap(now)):
+                self._handle(conversation, conversation.receive(control, time.monotonic()))
+        if link.settled_ns is None and conversation.is_settled:
+            self._settle(link)
+        if link.settled_ns is not None:
+            self._look_after(link, is_drained=len(payloads) < _MANY)
+            return self._change_over(link, is_drained=len(payloads) < _MANY)
+        return link
+
+    def _overlap(self, now: float) -> Overlap | None:
+        """Give what is to be told of messages, or tells of them, while two connections overlap."""
+        if self._successor is not None:
+            return self._successor.overlap
+        if self._tail is not None and now >= self._tail_until:
+            self._tail = None
+        return self._tail
+
+    def _slice(self, conversation: Conversation, now: float) -> float:
+        # Two fixed values: each change of a socket's timeout is a system call.
+        is_soon = conversation.next_deadline(now) - now < _SLICE
+        return _SHORT_SLICE if is_soon or self._successor is not None else _SLICE
+
+    def _ask_again(self, conversation: Conversation, now: float) -> None:
+        if self._busy and now >= self._retry_busy_at:
+            self._retry_busy_at = now + _BUSY_INTERVAL
+            conversation.subscribe(self._busy)
+        while self._afresh:
+            conversation.resubscribe(self._book_topics(self._afresh.popleft()))
+
+    def _settle(self, link: _Link) -> None:
+        """Every subscription is answered: the stream is live, and any outage is over."""
+        if self._refusal is not None and not link.conversation.subscribed:
+            raise self._refusal  # nothing at all can come over this connection
+        if self._connects:
+            self.reconnects += 1
+        if self._lost_at_ns is not None:
+            self._keeper.outage(self._topics, self._lost_at_ns, is_over=True)
+        self._lost_at_ns = None
+        self._keeper.connected(self._topics, f" of {self._market}")
+        self._go_live(link)
+
+    def _go_live(self, link: _Link) -> None:
+        link.settled_ns = link.settled_ns or time.time_ns()
+        self._connects += 1
+        self._tries = 0
+        self._trouble = None
+        self.simulation = link.conversation.speed or self.simulation
+        self.state = State.LIVE
+        self._wants_clock = True
+        lifetime = link.lifetime or self._healing.lifetime
+        # A little earlier each time by chance, so that many lanes do not change all at once.
+        reserve = self._healing.reserve(lifetime) * self._random.uniform(1.0, 1.25)
+        self._replace_at = link.opened_at + lifetime - reserve
+        self._keeper.request_errand()
+
+    # -- what the exchange says ------------------------------------------------------------------
+
+    def _handle(self, conversation: Conversation, events: Iterable[Event]) -> None:
+        for event in events:
+            if isinstance(event, Refused):
+                self._on_refused(conversation, event)
+            elif isinstance(event, ExchangeSpoke):
+                # Told, but nothing suffers from it: if a disconnection follows, that is the error.
+                self._keeper.note("error", str(event.error))
+            elif isinstance(event, Acknowledged):
+                self._keeper.acknowledged(event.topics)
+                self._accept(event.topics)
+
+    def _on_refused(self, conversation: Conversation, event: Refused) -> None:
+        if len(event.topics) > 1 and isinstance(event.error, (TopicInvalid, TopicNotFound)):
+            # One bad topic refuses its whole message: ask for each by itself.
+            for topic in event.topics:
+                conversation.subscribe([topic])
+            return
+        self._refusal = event.error
+        if isinstance(event.error, ServiceBusy | LimitExceeded):
+            self._busy.update(event.topics)
+            self._retry_busy_at = time.monotonic() + _BUSY_INTERVAL
+        self._keeper.note("refused", str(event.error))
+
+    def _accept(self, topics: Iterable[Topic]) -> None:
+        if self._busy:
+            self._busy.difference_update(topics)
+            if not self._busy and isinstance(self._refusal, ServiceBusy | LimitExceeded):
+                self._refusal = None
+
+    # -- watching, and changing over -------------------------------------------------------------
+
+    def _look_after(self, link: _Link, *, is_drained: bool) -> None:
+        """Notice silence, age and sleep; each is answered by a successor."""
+        now, keeper = time.monotonic(), self._keeper
+        jump_ns = self._watch.jump_ns(time.time_ns(), time.monotonic_ns())
+        if jump_ns:
+            self._on_jump(link, jump_ns)
+        if self._successor is None and self._replace_at is not None and now >= self._replace_at:
+            self._begin_succession(now, "", ())
+        if not self._watch.may_look(now, is_drained=is_drained):
+            return
+        silences = keeper.silences(self._topics, time.time_ns())
+        if silences and self._successor is None and now >= self._no_successor_before:
+            self._tell_silences(link, silences, now)
+
+    def _tell_silences(self, link: _Link, silences: Sequence[Silence], now: float) -> None:
+        for silence in silences:
+            detail = (
+                f"silent for {silence.seconds:.2f} s, while 99 of 100 intervals are below "
+                f"{silence.usual:.2f} s; another connection is tried"
+            )
+            self._keeper.note(
+                "silent_topic", detail, channel=silence.channel, symbol=silence.symbol
+            )
+        link.conversation.request_ping()  # a socket that is dead altogether will not answer
+        self._begin_succession(now, "silent topic", silences)
+
+    def _on_jump(self, link: _Link, jump_ns: int) -> None:
+        seconds = jump_ns / 1e9
+        self._wants_clock = True
+        self._keeper.request_errand()
+        if jump_ns < _SLEPT_NS:
+            self._keeper.note("clock_jump", f"this machine's clock jumped by {seconds:+.1f} s")
+            return
+        self._keeper.note(
+            "clock_jump", f"this machine's clock jumped by {seconds:+.1f} s: it may have slept"
+        )
+        link.conversation.request_ping()
+        self._begin_succession(time.monotonic(), "sleep", ())
+
+    def _begin_succession(self, now: float, reason: str, silences: Sequence[Silence]) -> None:
+        if self._successor is not None:
+            return
+        wait = self._budget.take(now)
+        if wait:
+            self._no_successor_before = now + wait
+            self._replace_at = now + wait
+            return
+        successor = _Successor(reason, silences)
+        self._successor = successor
+        self._start_thread(lambda: self._open_successor(successor), f"next-{self.number}")
+
+    def _open_successor(self, successor: _Successor) -> None:
+        """Open another connection and hold what it brings, on a thread of its own."""
+        link = None
+        keeper = self._keeper
+        try:
+            link = self._open_link()
+            while not successor.is_wanted.is_set() and not keeper.stopping.is_set():
+                now = time.monotonic()
+                self._refuse_worse(link.speak(now))
+                payloads = link.listen(_SHORT_SLICE)
+                for control in keeper.hold(payloads, link.decoder, successor.overlap):
+                    self._refuse_worse(link.conversation.receive(control, time.monotonic()))
+                if link.settled_ns is None and link.conversation.is_settled:
+                    link.settled_ns = time.time_ns()
+                    successor.is_settled.set()
+        except KucoinResearchError as failure:
+            successor.error = failure
+        except Exception as failure:  # the pump's guard; its text may hold a secret
+            log.exception("the next connection of %s met an unexpected error", keeper.name)
+            successor.error = ConnectionLost(f"unexpected {type(failure).__name__} in the feed")
+        finally:
+            if link is not None and (successor.error is not None or keeper.stopping.is_set()):
+                self._close_link(link)
+                link = None
+            successor.link = link
+            successor.is_settled.set()
+            successor.is_done.set()
+
+    def _refuse_worse(self, events: Iterable[Event]) -> None:
+        # What it may not have, the connection that is there has: it is no successor then. But for
+        # what that one was refused, too.
+        for event in events:
+            if isinstance(event, Refused):
+                had = self._link.conversation.subscribed if self._link is not None else frozenset()
+                if had.intersection(event.topics):
+                    raise event.error
+
+    def _change_over(self, link: _Link, *, is_drained: bool) -> _Link:
+        """Go over to the successor once both have brought the same for a while."""
+        successor = self._successor
+        if successor is None:
+            return link
+        if successor.error is not None:
+            self._drop_successor(successor)
+            return link
+        now_ns = time.time_ns()
+        if is_drained:
+            successor.drained_ns = now_ns
+        settled_ns = successor.settled_ns
+        if settled_ns is None:
+            return link
+        if (successor.drained_ns or 0) - settled_ns >= self._healing.overlap * 1e9:
+            successor.is_wanted.set()
+        if not successor.is_done.is_set() or successor.link is None:
+            return link
+        self._take_over(successor)
+        self._close_link(link)
+        return successor.link
+
+    def _drop_successor(self, successor: _Successor) -> None:
+        # The connection that is there goes on; after a while another is tried.
+        self._successor = None
+        wait = self._random.uniform(1.0, 5.0)
+        self._no_successor_before = time.monotonic() + wait
+        self._replace_at = max(self._replace_at or 0.0, self._no_successor_before)
+        self._keeper.note("rollover_failed", f"{successor.error}; the old connection goes on")
+
+    def _take_over(self, successor: _Successor) -> None:
+        link = successor.link
+        assert link is not None  # it is done, and without an error
+        self._successor = None
+        self.rollovers += 1
+        self._link = link
+        drained_ns = successor.drained_ns or 0
+        stalled = self._keeper.take_over(successor.overlap, self._topics, drained_ns)
+        self._tail, self._tail_until = successor.overlap, time.monotonic() + _TAIL
+        self._keeper.acknowledged(list(link.conversation.subscribed))
+        quiet = [s for s in successor.silences if (s.channel, s.symbol) not in stalled]
+        if quiet:
+            self._keeper.was_quiet(quiet)
+        why = f" after {successor.reason}" if successor.reason else ""
+        self._keeper.note("rollover", f"{len(self._topics)} topics of {self._market}{why}")
+        self._go_live(link)
+
+    def _has_taken_over(self, error: KucoinResearchError) -> bool:
+        """Go on with a successor that is on its way, when the connection is lost meanwhile."""
+        successor = self._successor
+        if successor is None:
+            return False
+        heard_ns, keeper = self._last_heard_ns or time.time_ns(), self._keeper
+        while not successor.is_settled.wait(_SLICE) and not keeper.stopping.is_set():
+            pass
+        if successor.error is not None or keeper.stopping.is_set():
+            self._successor = None
+            return False
+        successor.is_wanted.set()
+        successor.is_done.wait(_OPEN_TIMEOUT)
+        link = successor.link
+        if link is None or link.settled_ns is None:
+            self._successor = None
+            return False
+        is_seamless = link.settled_ns < heard_ns
+        if not is_seamless:
+            self._lost_at_ns = heard_ns if self._lost_at_ns is None else self._lost_at_ns
+            keeper.lost(self._topics, str(error), self._lost_at_ns)
+        log.info("%s goes over to the next connection: %s", keeper.name, error)
+        successor.drained_ns = heard_ns if is_seamless else 0
+        self._take_over(successor)
+        if not is_seamless:
+            assert self._lost_at_ns is not None  # set above
+            keeper.outage(self._topics, self._lost_at_ns, is_over=True)
+            self._lost_at_ns = None
+            self.reconnects += 1
+        return True
+
+    # -- asked from elsewhere --------------------------------------------------------------------
+
+    def measure_clock(self) -> None:
+        """Compare the exchange's clock with ours, if a new connection wants it; for errands."""
+        if not self._wants_clock:
+            return
+        self._wants_clock = False
+        try:
+            self.offset_ns = self._keeper.rest.clock_offset(self._market).offset_ns
+        except KucoinResearchError as error:
+            # Only the lag needs it; the report says that it was not measured.
+            if not self._keeper.stopping.is_set():
+                self._keeper.note("clock_unknown", str(error))
+
+    def resubscribe(self, symbol: str) -> None:
+        """Have a book's topic subscribed to afresh, if it is one of this connection."""
+        if self._book_topics(symbol):
+            self._afresh.append(symbol)
+
+    def _book_topics(self, symbol: str) -> list[Topic]:
+        wanted = topics_for(Channel("level2"), symbol, self._market, self._keeper.feed)
+        return [topic for topic in wanted if topic in self._topics]
+
+    def request_ping(self) -> None:
+        """Send a ping at the next chance."""
+        link = self._link
+        if link is not None:
+            link.conversation.request_ping()
+
+    def abort(self) -> None:
+        """End every connection now."""
+        successor = self._successor
+        if successor is not None:
+            successor.is_wanted.set()
+        with self._abort_lock:
+            for connection in self._opened:
+                connection.abort()
+
+    def disown(self) -> None:
+        """Forget connections and locks in a forked child."""
+        self._abort_lock = threading.Lock()
+        self._opened = set()
+
+
+# A read that brought fewer messages has most likely emptied the socket.
+_MANY = 100
+
+
+class _Successor:
+    """A connection on its way to replace another."""
+
+    def __init__(self, reason: str, silences: Sequence[Silence]) -> None:
+        self.reason = reason
+        self.silences = tuple(silences)
+        self.overlap = Overlap()
+        self.is_settled = threading.Event()  # or has failed
+        self.is_wanted = threading.Event()  # its thread is to hand it over
+        self.is_done = threading.Event()  # link or error stand
+        self.link: _Link | None = None
+        self.error: KucoinResearchError | None = None
+        self.drained_ns: int | None = None
+        self._settled_ns: int | None = None
+
+    @property
+    def settled_ns(self) -> int | None:
+        """When it was settled, ns UTC, as far as the lane has noticed."""
+        if self._settled_ns is None and self.is_settled.is_set() and self.error is None:
+            self._settled_ns = time.time_ns()
+        return self._settled_ns
+
+
+class _Watch:
+    """What a lane knows of its own time: whether it is held up, and whether clocks jump."""
+
+    def __init__(self) -> None:
+        self._next_look = 0.0
+        self._turned_at = time.monotonic()
+        self._drift_ns: int | None = None
+
+    def turned(self, slice_: float) -> None:
+        """Note that a turn of the loop is over, which should have taken no longer than that."""
+        now = time.monotonic()
+        late = now - self._turned_at - slice_
+        self._turned_at = now
+        if late > _HELD_UP:
+            # Whatever piled up meanwhile has to be read first.
+            self._next_look = now + late
+
+    def may_look(self, now: float, *, is_drained: bool) -> bool:
+        """Tell whether silence may be judged now."""
+        if now < self._next_look or not is_drained:
+            return False
+        self._next_look = now + _LOOK_INTERVAL
+        return True
+
+    def jump_ns(self, wall_ns: int, monotonic_ns: int) -> int:
+        """Give by how much the wall clock has jumped since the last question; 0 if it has not."""
+        drift_ns = wall_ns - monotonic_ns
+        before, self._drift_ns = self._drift_ns, drift_ns
+        if before is None or abs(drift_ns - before) < _CLOCK_JUMP_NS:
+            return 0
+        return drift_ns - before

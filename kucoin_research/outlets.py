@@ -1,0 +1,174 @@
+"""Handing records to functions that may be slow, without ever waiting for them.
+
+An ``Outlet`` stands between a stream and one function: a bounded queue, and a thread that calls the
+function once per record. The feed only puts batches into the queue. When the function cannot keep
+up, the newest records are not handed to it: they are counted and told, and they are in the frames
+all the same.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
+
+__all__ = ["MOST_WAITING", "Outlet"]
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+#: Records that may wait for one function.
+MOST_WAITING = 100_000
+
+# A function that is this many seconds behind is told, at most once a minute.
+_SLOW = 1.0
+_SLOW_INTERVAL = 60.0
+
+
+class Outlet(Generic[T]):
+    """Calls a function once per item, on a thread of its own.
+
+    Parameters
+    ----------
+    call
+        What to call. If it raises, it is never called again.
+    wants
+        Which items it is called with.
+    name
+        How it is called in what is told.
+    thread_name
+        Of its thread.
+    tell
+        Called with an event and a sentence when there is trouble: ``sink_failed``, ``sink_slow``.
+    most_waiting
+        Items that may wait; ``MOST_WAITING`` when left out.
+
+    Attributes
+    ----------
+    dropped
+        Items it was not called with because too many waited.
+
+    Notes
+    -----
+    ``put`` and ``close`` may be called from any thread, and do not wait.
+    """
+
+    def __init__(
+        self,
+        call: Callable[[T], object],
+        wants: Callable[[T], bool],
+        *,
+        name: str,
+        thread_name: str,
+        tell: Callable[[str, str], None],
+        most_waiting: int | None = None,
+    ) -> None:
+        self.name = name
+        self.dropped = 0
+        self._call = call
+        self._wants = wants
+        self._tell = tell
+        self._most_waiting = MOST_WAITING if most_waiting is None else most_waiting
+        self._batches: deque[tuple[float, Sequence[T]]] = deque()
+        self._waiting = 0
+        self._untold = 0  # of the dropped
+        self._slow_told_at: float | None = None
+        self._is_open = True  # takes more
+        self._is_on = True  # still calls
+        self._changed = threading.Condition()  # guards all of the above
+        self._calling = threading.RLock()  # held during each call
+        self.thread = threading.Thread(target=self._run, name=thread_name, daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self.thread.start()
+
+    def put(self, items: Sequence[T]) -> None:
+        """Hand over a batch; what there is no room for is dropped and counted."""
+        with self._changed:
+            if not self._is_open:
+                return
+            if self._waiting + len(items) > self._most_waiting:
+                lost = sum(map(self._wants, items))
+                self.dropped += lost
+                self._untold += lost
+                return
+            self._batches.append((time.monotonic(), items))
+            self._waiting += len(items)
+            self._changed.notify()
+
+    def close(self) -> None:
+        """Take no more; what waits is still handed over, then the thread ends."""
+        with self._changed:
+            self._is_open = False
+            self._changed.notify()
+
+    def detach(self, timeout: float = 5.0) -> None:
+        """Call no more, from now on; waits for a call that is under way, but for its own."""
+        with self._changed:
+            self._is_open = self._is_on = False
+            self._batches.clear()
+            self._changed.notify()
+        if self._calling.acquire(timeout=timeout):
+            self._calling.release()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it takes more."""
+        return self._is_open
+
+    def _run(self) -> None:
+        while (batch := self._next()) is not None:
+            put_at, items = batch
+            try:
+                self._hand_over(items)
+            # SystemExit, too: threading would take it for the wish to end this thread, silently.
+            except (Exception, SystemExit) as error:  # the sink guard
+                log.exception("a sink raised and was detached")
+                self.detach()
+                self._tell("sink_failed", f"{self.name} raised {_describe(error)}; it was detached")
+                return
+            self._tell_if_slow(put_at)
+
+    def _next(self) -> tuple[float, Sequence[T]] | None:
+        with self._changed:
+            while not self._batches and self._is_open:
+                self._changed.wait()
+            if not self._batches:
+                return None
+            put_at, items = self._batches.popleft()
+            self._waiting -= len(items)
+            return put_at, items
+
+    def _hand_over(self, items: Sequence[T]) -> None:
+        for item in items:
+            with self._calling:
+                if not self._is_on:
+                    return
+                if self._wants(item):
+                    self._call(item)
+
+    def _tell_if_slow(self, put_at: float) -> None:
+        now = time.monotonic()
+        with self._changed:
+            lost, behind = self._untold, now - put_at
+            told_at = self._slow_told_at
+            is_told = told_at is not None and now - told_at < _SLOW_INTERVAL
+            if (behind < _SLOW and not lost) or is_told:
+                return
+            self._slow_told_at, self._untold = now, 0
+        text = f"{self.name} is {behind:.1f} s behind; the feed goes on without it"
+        if lost:
+            text += f", and {lost:,} records were not handed to it"
+        self._tell("sink_slow", text)
+
+
+def _describe(error: BaseException) -> str:
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:  # noqa: BLE001  part of the sink guard: an error that cannot be shown
+        return type(error).__name__

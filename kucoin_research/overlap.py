@@ -1,0 +1,108 @@
+"""Two connections that bring the same topics for a moment, and rows that must come once.
+
+A connection is replaced by opening its successor first. Until the predecessor is closed, what the
+successor brings is held; then all of it that the predecessor brought, too, is left out.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Iterator
+from typing import TypeAlias
+
+from kucoin_research.account import AccountNews
+from kucoin_research.decode import BookDelta, Broken, Decoded
+from kucoin_research.orderbook import BookSnapshot
+
+__all__ = ["Overlap"]
+
+_Line: TypeAlias = tuple[type, object]  # whose messages have an order: a record type and a symbol
+
+
+def _identify(item: Decoded) -> tuple[_Line, Hashable]:
+    """Name the line that a message belongs to, and what tells it from the others there."""
+    if isinstance(item, BookDelta):
+        return (BookDelta, item.symbol), (item.first_sequence, item.last_sequence)
+    if isinstance(item, BookSnapshot):
+        return (BookSnapshot, item.symbol), item.sequence
+    if isinstance(item, AccountNews):
+        return (AccountNews, None), tuple((row[0], *row[2:]) for row in item.records)
+    if isinstance(item, Broken):
+        return (Broken, item.topic), item.reason
+    row: tuple[object, ...] = item
+    return (item.__class__, row[2]), (row[0], *row[3:])  # all but the arrival
+
+
+class Overlap:
+    """Holds what the successor brings, and knows what the predecessor brought meanwhile.
+
+    Once it has taken over (``fresh``), it still repeats what the predecessor was the faster to
+    bring: ``repeats`` tells that.
+
+    Not thread-safe: the stream's delivery lock guards it.
+    """
+
+    def __init__(self) -> None:
+        self.is_over = False
+        self._seen: defaultdict[_Line, Counter[Hashable]] = defaultdict(Counter)
+        self._passed: set[_Line] = set()
+        self._held: list[tuple[int, Decoded]] = []
+        self._first_held: dict[_Line, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def saw(self, item: Decoded) -> None:
+        """Take note of what the predecessor brought."""
+        line, identity = _identify(item)
+        self._seen[line][identity] += 1
+
+    def hold(self, item: Decoded, now_ns: int) -> None:
+        """Keep what the successor brought at a local time (ns UTC)."""
+        self._held.append((now_ns, item))
+        self._first_held.setdefault(_identify(item)[0], now_ns)
+
+    def stalled_since(self, kind: type, symbol: str) -> int | None:
+        """Tell when the successor first brought what the predecessor never did; else ``None``.
+
+        ``kind`` is a record type, ``BookDelta`` for books.
+        """
+        line = (kind, symbol)
+        return None if line in self._seen else self._first_held.get(line)
+
+    def fresh(self) -> Iterator[tuple[int, Decoded]]:
+        """Give what only the successor brought, with its arrival, in order.
+
+        Of each line that is what follows the last message both have brought. What precedes it was
+        lost on the predecessor, and is given, too. A message that is sent again and again without
+        any change cannot be told from the one before; of such, the ones held may be left out.
+        """
+        last_common: dict[_Line, int] = {}
+        named = [_identify(item) for _, item in self._held]
+        for position, (line, identity) in enumerate(named):
+            if identity in self._seen.get(line, ()):
+                last_common[line] = position
+        self.is_over = True
+        for position, ((line, identity), (now_ns, item)) in enumerate(
+            zip(named, self._held, strict=True)
+        ):
+            is_later = position > last_common.get(line, -1)
+            if is_later or not self._is_repeat(line, identity):
+                yield now_ns, item
+
+    def repeats(self, item: Decoded) -> bool:
+        """Tell whether the predecessor has brought what the successor brings now."""
+        line, identity = _identify(item)
+        if line in self._passed:
+            return False
+        if self._is_repeat(line, identity):
+            return True
+        self._passed.add(line)
+        return False
+
+    def _is_repeat(self, line: _Line, identity: Hashable) -> bool:
+        seen = self._seen.get(line)
+        if not seen or not seen[identity]:
+            return False
+        seen[identity] -= 1
+        return True

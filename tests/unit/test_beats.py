@@ -1,0 +1,85 @@
+"""The beat of a topic: how long a silence is put up with."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kucoin_research.beats import FEWEST_INTERVALS, SUSPICION, Beat
+
+SECOND = 1_000_000_000
+
+
+def beat_of(intervals):
+    beat = Beat()
+    for interval in intervals:
+        beat.heard(interval)
+    return beat
+
+
+def test_nothing_is_said_of_a_topic_that_is_hardly_known():
+    beat = beat_of([SECOND] * (FEWEST_INTERVALS - 1))
+
+    assert beat.p99_ns is None
+    assert beat.suspicious_after_ns is None
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.integers(1_000_000, 10**14), min_size=FEWEST_INTERVALS, max_size=2_000))
+def test_the_percentile_is_at_most_an_eighth_above_the_true_one(intervals):
+    beat = beat_of(intervals)
+
+    ordered = sorted(intervals)
+    true = ordered[len(ordered) - int(len(ordered) * 0.01) - 1]
+    assert true <= beat.p99_ns <= true * 9 / 8 + 1
+    assert beat.suspicious_after_ns < 3 * true
+
+
+def test_rows_that_came_together_are_one_arrival():
+    beat = beat_of([1, 2, 999_999] * 1_000 + [SECOND] * FEWEST_INTERVALS)
+
+    assert beat.p99_ns >= SECOND
+
+
+@pytest.mark.parametrize("mean", [0.05, 1.0, 60.0])
+def test_a_quiet_market_is_hardly_ever_suspected(mean):
+    # Poisson arrivals: 10,000 intervals after the first 1,000, at any pace.
+    draw = random.Random(4)
+    intervals = [int(draw.expovariate(1 / mean) * SECOND) for _ in range(11_000)]
+    beat, suspected = Beat(), 0
+    for number, interval in enumerate(intervals):
+        if number > 1_000 and interval > beat.suspicious_after_ns:
+            suspected += 1
+        beat.heard(interval)
+
+    assert suspected <= 1
+
+
+def test_an_old_beat_fades():
+    beat = beat_of([60 * SECOND] * 1_000)
+    for _ in range(20_000):
+        beat.heard(SECOND)
+
+    assert beat.p99_ns < 2 * SECOND
+
+
+def test_a_pause_is_not_counted():
+    beat = beat_of([SECOND] * 100)
+
+    beat.pause()
+    beat.heard(3_600 * SECOND)
+
+    assert beat_of([SECOND] * 100).p99_ns == beat.p99_ns
+
+
+def test_patience_grows_with_each_suspicion_that_proved_wrong():
+    beat = beat_of([SECOND] * 100)
+    before = beat.suspicious_after_ns
+
+    beat.was_quiet()
+
+    assert beat.suspicious_after_ns == 2 * before
+    assert before == int(SUSPICION * beat.p99_ns)

@@ -1,0 +1,116 @@
+"""An outlet: in order, once each, never waited for, and bounded."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from kucoin_research.outlets import Outlet
+from tests.conftest import wait_until
+
+
+def outlet_of(call, *, wants=lambda _: True, tell=lambda *_: None, most=1_000):
+    outlet = Outlet(call, wants, name="sink", thread_name="test-sink", tell=tell, most_waiting=most)
+    outlet.thread.start()
+    return outlet
+
+
+def ended(outlet):
+    outlet.close()
+    outlet.thread.join(10)
+    return not outlet.thread.is_alive()
+
+
+def test_items_come_once_and_in_order():
+    seen = []
+    outlet = outlet_of(seen.append)
+    for start in range(0, 1_000, 10):
+        outlet.put(range(start, start + 10))
+
+    assert ended(outlet)
+    assert seen == list(range(1_000))
+
+
+def test_only_what_is_wanted_comes():
+    seen = []
+    outlet = outlet_of(seen.append, wants=lambda item: item % 2 == 0)
+    outlet.put(range(10))
+
+    assert ended(outlet)
+    assert seen == [0, 2, 4, 6, 8]
+
+
+def test_what_there_is_no_room_for_is_counted_and_told():
+    told, seen, release = [], [], threading.Event()
+
+    def slow(item):
+        seen.append(item)
+        release.wait(10)
+
+    outlet = outlet_of(
+        slow, wants=lambda item: item != 13, tell=lambda *what: told.append(what), most=5
+    )
+    outlet.put([0])
+    wait_until(lambda: seen)
+    outlet.put([1, 2, 3])
+    outlet.put([11, 12, 13])  # two of which it wants
+    release.set()
+
+    assert ended(outlet)
+    assert seen == [0, 1, 2, 3]
+    assert outlet.dropped == 2
+    assert told[0][0] == "sink_slow"
+    assert "2 records were not handed to it" in told[0][1]
+
+
+@pytest.mark.parametrize("error", [RuntimeError("no disk"), SystemExit(1)])
+def test_a_function_that_raises_is_called_no_more(error):
+    told, calls = [], []
+
+    def broken(item):
+        calls.append(item)
+        raise error
+
+    outlet = outlet_of(broken, tell=lambda *what: told.append(what))
+    outlet.put([1, 2])
+    outlet.thread.join(10)
+    outlet.put([3])
+
+    assert calls == [1]
+    assert [event for event, _ in told] == ["sink_failed"]
+    assert "sink raised" in told[0][1]
+    assert not outlet.is_open
+
+
+def test_detaching_waits_for_the_call_under_way():
+    entered, release, done = threading.Event(), threading.Event(), []
+
+    def slow(_):
+        entered.set()
+        release.wait(10)
+        done.append(True)
+
+    outlet = outlet_of(slow)
+    outlet.put([1, 2, 3])
+    entered.wait(10)
+    threading.Timer(0.05, release.set).start()
+    outlet.detach()
+
+    assert done == [True]
+    outlet.thread.join(10)
+    assert done == [True]
+
+
+def test_a_function_may_detach_itself():
+    seen = []
+
+    def once(item):
+        seen.append(item)
+        outlet.detach()
+
+    outlet = outlet_of(once)
+    outlet.put([1, 2])
+    outlet.thread.join(10)
+
+    assert seen == [1]
