@@ -231,9 +231,12 @@ def _check_credentials(credentials: object, channel: Channel, url: str) -> None:
             f"channel {channel.name!r} is of your own account: pass "
             "credentials=kr.Credentials.from_env(), or kr.Credentials(key, secret, passphrase)"
         )
-    if not isinstance(credentials, Credentials):
-        raise InvalidInput(f"credentials must be kr.Credentials, not {type(credentials).__name__}")
     refuse_untrusted(url, "an API key")
+
+
+def _check_type(credentials: object) -> None:
+    if credentials is not None and not isinstance(credentials, Credentials):
+        raise InvalidInput(f"credentials must be kr.Credentials, not {type(credentials).__name__}")
 
 
 def _start(
@@ -251,6 +254,7 @@ def _start(
 ) -> Stream:
     its_feed = feed_of(feed)
     capacity = _whole(capacity, "capacity", "rows")
+    _check_type(credentials)
     rest = Rest(find_venue(venue), credentials=credentials)
     try:
         subscriptions = _plan(symbols, channels, market, rest, its_feed, credentials)
@@ -935,6 +939,7 @@ def order_book(
     *,
     market: str | None = None,
     venue: Venue | str | None = None,
+    credentials: Credentials | None = None,
 ) -> pl.DataFrame:
     """Fetch the order book as it stands.
 
@@ -943,17 +948,28 @@ def order_book(
     symbol
         As KuCoin spells it.
     depth
-        Levels per side: up to 100; on futures more fetches the whole book (KuCoin caps it at 1000
-        levels). The shallowest call that reaches it is made: 20, 100 or all.
+        Levels per side: up to 100; more fetches the whole book (on futures KuCoin caps it at 1000
+        levels, on spot it wants a key). The shallowest call that reaches it is made: 20, 100 or
+        all.
+    market, venue
+        As for ``stream``.
+    credentials
+        For more than 100 levels on spot, and sent for nothing else.
 
     Returns
     -------
     pl.DataFrame
         Columns of the ``level2`` channel, ``is_snapshot`` true: bids best first, then asks
         best first.
+
+    Raises
+    ------
+    CredentialsMissing, UntrustedHost, AuthenticationFailed
+        For a spot book that wants a key; the first two before the book is asked for.
     """
     depth = _whole(depth, "depth", "levels")
-    with Rest(find_venue(venue)) as rest:
+    _check_type(credentials)
+    with Rest(find_venue(venue), credentials=credentials) as rest:
         book = rest.order_book(symbol, depth, market=_known(symbol, rest, market))
         now_ns = time.time_ns()
         rows = [

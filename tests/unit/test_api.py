@@ -156,6 +156,19 @@ def test_no_network_is_one_sentence_with_the_host():
         quick("XBTUSDTM", rows=1, venue=nowhere)
 
 
+@pytest.mark.timeout(20)  # a stream whose network only hiccups has half a minute
+def test_a_network_that_went_after_the_symbols_were_read_is_told_soon():
+    with kr.simulate() as x:
+        kr.symbols(venue=x.venue)
+        gone = x.venue
+
+    with pytest.raises(
+        kr.Unreachable, match=r"^cannot reach 127\.0\.0\.1:\d+ for a futures stream"
+    ):
+        quick("XBTUSDTM", rows=1, venue=gone)
+    assert kr.running() == []
+
+
 def test_capacity_must_be_a_number_of_rows(exchange):
     with pytest.raises(kr.InvalidInput, match="capacity"):
         kr.stream("XBTUSDTM", venue=exchange.venue, capacity=0)
