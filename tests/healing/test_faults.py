@@ -29,7 +29,7 @@ class Case(NamedTuple):
     events: dict[str, int]
     lossless: bool = False
     silent: bool = False
-    settings: dict = {}
+    settings: dict
 
 
 def case(name, *faults, lossless=False, silent=False, settings=None, **events):
@@ -142,7 +142,9 @@ def check(channel, account, fault, report):
         assert account.told_missing == account.kept_back, "the gaps are not what was withheld"
     if channel in FILLABLE:
         assert not account.lost - account.withheld, f"{channel}: lost, but never withheld"
-        assert fault.silent or not account.lost or channel == "candle", f"{channel} was not refilled"
+        assert fault.silent or not account.lost or channel == "candle", (
+            f"{channel} was not refilled"
+        )
     else:
         assert account.lost == account.withheld, f"{channel}: lost is not what was withheld"
         assert not account.twice, f"{channel}: rows that were never published, or twice"
