@@ -6,6 +6,7 @@ import atexit
 import os
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime, timedelta
 from numbers import Integral
@@ -21,6 +22,7 @@ from kucoin_research.errors import (
     ChannelNotOffered,
     CredentialsMissing,
     Incomplete,
+    IncompleteData,
     InvalidInput,
     KucoinResearchError,
 )
@@ -458,6 +460,11 @@ def stream_to_frame(
     Unreachable
         If there is no network.
 
+    Warns
+    -----
+    IncompleteData
+        If rows are known to be missing and ``strict`` is not set.
+
     Examples
     --------
     >>> stream_to_frame("XBTUSDTM", rows=100, venue="demo", progress=False).height
@@ -487,9 +494,18 @@ def stream_to_frame(
     if failure is not None and all(frame.is_empty() for frame in frames.values()):
         raise failure
     result = frames[names[0]] if isinstance(channels, str) else frames
-    if failure is None and not (strict and handle.verdict is Verdict.INCOMPLETE):
-        return result
     report = handle.report()
+    is_incomplete = report.verdict is Verdict.INCOMPLETE
+    if failure is None and not (strict and is_incomplete):
+        if is_incomplete:
+            why = _first_reason(report.channels)
+            warnings.warn(
+                f"data of {handle.name} is missing: {why}; strict=True raises instead, and "
+                "kr.stream gives a handle whose report() tells all",
+                IncompleteData,
+                stacklevel=2,
+            )
+        return result
     raise Incomplete(
         f"data of {handle.name} is missing: {failure or _first_reason(report.channels)}; "
         "the exception's .frame and .report hold what there is",

@@ -39,6 +39,7 @@
     └── Incomplete                                  strict=True: see `.frame` and `.report`
 
     StaleSymbols                (UserWarning)       offline: the symbol list is an older copy
+    IncompleteData              (UserWarning)       a frame was returned that is known to lack rows
 """
 
 from __future__ import annotations
@@ -58,6 +59,7 @@ __all__ = [
     "ExchangeUnavailable",
     "HandshakeRefused",
     "Incomplete",
+    "IncompleteData",
     "InvalidInput",
     "InvalidRequest",
     "KucoinResearchError",
@@ -336,3 +338,7 @@ class Incomplete(KucoinResearchError):
 
 class StaleSymbols(UserWarning):
     """The exchange could not be asked for its symbols, so the last copy on this disk is used."""
+
+
+class IncompleteData(UserWarning):
+    """A frame is returned that is known to lack rows; the message tells the first reason."""

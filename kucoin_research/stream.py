@@ -252,6 +252,7 @@ class Stream:
         ----------
         channel
             ``"ticker"``, ``"candle:5min"``, ``"status"``, …; may be left out when only one streams.
+            Plain ``"candle"`` is the interval that is streamed, of several the one of 1 min.
         symbol
             Only this symbol's rows.
         last
@@ -312,8 +313,8 @@ class Stream:
             raise UnknownChannel(f"name one of the channels: {_join(streamed)}")
         wanted = parse_channel(channel)
         candles = [each for each in streamed if each.name == "candle"]
-        if wanted.name == "candle" and ":" not in channel and candles:
-            return candles[0] if len(candles) == 1 else Channel("candle")
+        if wanted.name == "candle" and ":" not in channel and len(candles) == 1:
+            return candles[0]  # plain means 1min only where there is a choice
         if wanted not in streamed and wanted.record is not Status:
             raise UnknownChannel(
                 f"channel {channel!r} is not streamed by {self.name!r}; it streams: "
@@ -1006,7 +1007,7 @@ def _wanting(channels: Sequence[Channel]) -> Callable[[Record], bool]:
     def wants(row: Record) -> bool:
         if row.__class__ not in kinds:
             return False
-        return not isinstance(row, Candle) or None in intervals or row.interval in intervals
+        return not isinstance(row, Candle) or row.interval in intervals
 
     return wants
 

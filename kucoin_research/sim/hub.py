@@ -349,13 +349,20 @@ class Hub:
             engine.advance(self.clock.reached_ns)
         return engine
 
-    async def catch_up(self, symbols: Iterable[str]) -> None:
-        """Bring engines to the current virtual time, leaving turns to the sockets meanwhile."""
-        deadline = perf_counter() + _TURN
+    async def catch_up(self, symbols: Iterable[str], patience: float | None = None) -> None:
+        """Bring engines to the current virtual time, leaving turns to the sockets meanwhile.
+
+        After `patience` seconds those that are not there yet stay where they are.
+        """
+        began = perf_counter()
+        deadline = began + _TURN
+        target_ns = self.clock.reached_ns
         for symbol in symbols:
             engine = self.engine(symbol)
-            while engine.now_ns < self.clock.reached_ns:
-                engine.advance(min(self.clock.reached_ns, engine.now_ns + _CATCH_UP_NS))
+            while engine.now_ns < target_ns:
+                if patience is not None and perf_counter() > began + patience:
+                    return
+                engine.advance(min(target_ns, engine.now_ns + _CATCH_UP_NS))
                 if perf_counter() > deadline:
                     await asyncio.sleep(0)
                     deadline = perf_counter() + _TURN

@@ -54,6 +54,8 @@ THREAD_NAME = "kucoin-research-simulator"
 MARKETS = ("futures", "spot")
 
 _TICK = 0.005  # seconds between looks at the clock
+_RESET_PATIENCE = 0.2  # seconds for a client to take what it was sent before a reset
+_LIST_PATIENCE = 0.5  # seconds for bringing all symbols to the present, for a list of them
 _PACE = 0.002  # seconds between looks at a slow reader
 _SPOT_MAX_TOPICS = 400
 _PRIVATE_QUOTAS = {"futures": 2_000, "spot": 4_000}
@@ -319,7 +321,8 @@ class RestHandler(RequestHandler):
 
     async def _look_up(self, route: Route, parameters: Values, member: Member | None) -> Reply:
         door = self._door
-        await door.hub.catch_up(route.touches(door.site, parameters))
+        patience = _LIST_PATIENCE if route.is_list else None
+        await door.hub.catch_up(route.touches(door.site, parameters), patience)
         if member is not None and route.account_answer is not None:
             return route.account_answer(door.site, parameters, member)
         answer = route.answer(door.site, parameters)
@@ -638,17 +641,33 @@ class SocketHandler(WebSocketHandler):
             return
         self.flush_outbox()
         stream = self._open_stream()
-        lost: list[Message] = []
-        if stream is not None and not is_closed:
-            lost = self._never_to_arrive(stream, reset=reset)
         self._leave(reason)
-        self._hub.lose(self._door.market, lost, reason, self.number)
         if told:
             self.send_error_frame(401, told)
         if is_closed:
             self.close(1000, "Bye")
+        elif reset and stream is not None:
+            self._reset_when_taken(stream, reason, time.monotonic() + _RESET_PATIENCE)
         else:
-            self.drop(reset=reset, torn=torn)
+            self._count_lost(reason, reset=False)
+            self.drop(torn=torn)
+
+    def _reset_when_taken(self, stream: IOStream, reason: str, deadline: float) -> None:
+        # The other side takes bytes at once, but may say so only 40 ms later (delayed ACK). Until
+        # it has, nobody can tell what a reset would take along.
+        if stream.closed():
+            return
+        if _unacknowledged(stream.socket) and time.monotonic() < deadline:
+            loop = asyncio.get_running_loop()
+            loop.call_later(_PACE, self._reset_when_taken, stream, reason, deadline)
+            return
+        self._count_lost(reason, reset=True)
+        self.drop(reset=True)
+
+    def _count_lost(self, reason: str, *, reset: bool) -> None:
+        stream = self._open_stream()
+        lost = [] if stream is None else self._never_to_arrive(stream, reset=reset)
+        self._hub.lose(self._door.market, lost, reason, self.number)
 
     def _never_to_arrive(self, stream: IOStream, *, reset: bool) -> list[Message]:
         # A reset takes along what the kernel holds. So does closing on unread input.
