@@ -15,9 +15,10 @@ RANKS = {
     "decode": 3, "rest": 3, "report": 3, "orderbook": 2, "integrity": 2, "tables": 2,
     "analytics": 3, "listings": 3,
     "protocol": 4, "intake": 4, "universe": 4, "decode_pro": 4,
-    "live": 5, "feeds": 5,
-    "stream": 6,
-    "collect": 7,
+    "rowcsv": 2, "packing": 2, "archive": 2, "manifest": 3, "checkup": 4,
+    "live": 5, "feeds": 5, "recorder": 5, "sessions": 5,
+    "stream": 6, "foreign": 6,
+    "collect": 7, "recordings": 8,
     "api": 10, "classic": 11, "cli": 11, "__init__": 12, "__main__": 12,
 }  # fmt: skip
 
@@ -106,10 +107,10 @@ def test_no_file_imports_itself_by_way_of_others_not_even_for_types():
     assert seen == set(files)
 
 
-def test_only_the_stream_and_the_simulated_exchange_start_threads():
+def test_only_the_stream_the_recorder_and_the_simulated_exchange_start_threads():
     starters = {name_of(path) for path in MODULES if "threading.Thread(" in path.read_text()}
 
-    assert starters <= {"stream", "sim"}
+    assert starters <= {"stream", "sim", "recorder"}
 
 
 def test_the_core_imports_neither_plotly_nor_ipywidgets():
