@@ -21,6 +21,7 @@ from kucoin_research.api import (
     order_book,
     premium_index,
     recent_trades,
+    record,
     running,
     server_time,
     simulate,
@@ -30,6 +31,7 @@ from kucoin_research.api import (
     symbols,
     tickers,
 )
+from kucoin_research.checkup import verify
 from kucoin_research.classic import DataProcessor, KuCoinWebSocket
 from kucoin_research.credentials import Credentials
 from kucoin_research.errors import (
@@ -56,6 +58,11 @@ from kucoin_research.errors import (
     ProtocolViolation,
     RateLimited,
     ServiceBusy,
+    SessionBroken,
+    SessionBusy,
+    SessionError,
+    SessionMissing,
+    SessionUnfinished,
     StaleSymbols,
     StreamError,
     StreamStopped,
@@ -70,12 +77,16 @@ from kucoin_research.errors import (
     Unreachable,
     UntrustedHost,
 )
+from kucoin_research.foreign import load_csv
 from kucoin_research.instruments import Instrument
 from kucoin_research.integrity import Gap, Verdict
 from kucoin_research.orderbook import OrderBook
+from kucoin_research.recorder import Recorder
+from kucoin_research.recordings import Recording
 from kucoin_research.records import CHANNELS
 from kucoin_research.report import Report
 from kucoin_research.rest import ExchangeStatus
+from kucoin_research.sessions import Session, convert, load, repair
 from kucoin_research.stream import State, Stream, StreamStatus
 from kucoin_research.venues import LIVE, Venue
 
@@ -113,8 +124,16 @@ __all__ = [
     "OrderBook",
     "ProtocolViolation",
     "RateLimited",
+    "Recorder",
+    "Recording",
     "Report",
     "ServiceBusy",
+    "Session",
+    "SessionBroken",
+    "SessionBusy",
+    "SessionError",
+    "SessionMissing",
+    "SessionUnfinished",
     "SimulatedExchange",
     "StaleSymbols",
     "State",
@@ -135,17 +154,22 @@ __all__ = [
     "Venue",
     "Verdict",
     "candles",
+    "convert",
     "exchange_status",
     "find_venue",
     "funding_rates",
     "get_active_symbols",
     "index_prices",
     "instrument",
+    "load",
+    "load_csv",
     "mark_price",
     "ohlcv",
     "order_book",
     "premium_index",
     "recent_trades",
+    "record",
+    "repair",
     "running",
     "server_time",
     "simulate",
@@ -154,5 +178,6 @@ __all__ = [
     "stream_to_frame",
     "symbols",
     "tickers",
+    "verify",
     "vwap",
 ]

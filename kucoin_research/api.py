@@ -33,6 +33,8 @@ from kucoin_research.instruments import (
 from kucoin_research.intake import Subscription
 from kucoin_research.integrity import Verdict
 from kucoin_research.progress import Download
+from kucoin_research.recorder import QUEUE_ROWS, check_options
+from kucoin_research.recordings import Recording
 from kucoin_research.records import (
     ALL_SYMBOLS,
     Candle,
@@ -69,6 +71,7 @@ __all__ = [
     "order_book",
     "premium_index",
     "recent_trades",
+    "record",
     "running",
     "server_time",
     "simulate",
@@ -356,6 +359,98 @@ def stream(
         credentials=credentials,
         feed=feed,
     )
+
+
+def record(
+    symbols: Symbols,
+    channels: Channels = "ticker",
+    *,
+    root: str | os.PathLike[str] = "data/sessions",
+    minutes: float | None = None,
+    seconds: float | None = None,
+    market: str | None = None,
+    venue: Venue | str | None = None,
+    credentials: Credentials | None = None,
+    name: str | None = None,
+    feed: str = "classic",
+    capacity: int = 1_000_000,
+    compression: str | None = None,
+    fsync: str = "never",
+    progress: bool = True,
+) -> Recording:
+    """Stream and record to CSV files.
+
+    Parameters
+    ----------
+    symbols, channels, market, venue, credentials, name, feed, capacity
+        See ``stream``. Credentials are in no file.
+    root
+        Where the session's folder is made; it is named by the start in UTC and the symbols. One
+        that exists is never written to.
+    minutes, seconds
+        How long, on the venue's clock, from the moment the stream is live. Until it is stopped when
+        left out.
+    compression
+        None, ``"zstd"`` or ``"gzip"``.
+    fsync
+        ``"never"``, ``"rotate"`` or ``"second"``; see ``Recorder``.
+    progress
+        Whether ``wait``, and the end of a ``with`` block that waits, show a line.
+
+    Returns
+    -------
+    Recording
+        Running; a context manager with ``path``, ``stream``, ``recorder``, ``wait()``, ``stop()``
+        and ``session()``. Where a time was given, the end of the ``with`` block waits for it.
+
+    Raises
+    ------
+    InvalidInput, OSError
+        If an option means nothing, or the folder cannot be made; and what ``stream`` raises.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as root:
+    ...     with record("XBTUSDTM", venue="demo", root=root, seconds=1, progress=False) as run:
+    ...         pass
+    ...     run.session().frame("ticker").height > 0
+    True
+    """
+    limit = Limit.of(minutes, seconds, None)
+    check_options(compression, fsync, QUEUE_ROWS)
+    handle = stream(
+        symbols,
+        channels,
+        market=market,
+        venue=venue,
+        capacity=capacity,
+        credentials=credentials,
+        name=name,
+        feed=feed,
+    )
+    try:
+        return Recording(
+            handle,
+            root,
+            limit,
+            progress=progress,
+            compression=compression,
+            fsync=fsync,
+            instruments=_instruments_of(handle),
+        )
+    except BaseException:
+        handle.stop()
+        raise
+
+
+def _instruments_of(handle: Stream) -> list[Instrument]:
+    asked = dict.fromkeys((each.symbol, each.market) for each in handle.subscriptions)
+    return [
+        _universe.find(handle.rest, symbol, its_market)
+        for symbol, its_market in asked
+        if symbol != ALL_SYMBOLS
+    ]
 
 
 @overload

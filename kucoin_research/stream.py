@@ -234,6 +234,7 @@ class Stream:
         self._candle_rows: Counter[str | None] = Counter()  # by interval
         self._on_payload = on_payload
         self._attached: tuple[_Attached, ...] = ()
+        self._takers: tuple[Callable[[Sequence[Record]], object], ...] = ()
         self._delivery_lock = threading.RLock()  # guards intake, rings' writers, sinks
         self._teller: int | None = None  # the thread that tells sinks, and holds the lock
         self._stopping = threading.Event()
@@ -579,6 +580,23 @@ class Stream:
             attached.is_on = False
             self._attached = tuple(a for a in self._attached if a is not attached)
 
+    # To be merged with the hook of the same name that is being written elsewhere.
+    def attach_batches(self, take: Callable[[Sequence[Record]], object]) -> Callable[[], None]:
+        """Call ``take(rows)`` with each committed batch; ``take`` must neither wait nor raise.
+
+        Returns
+        -------
+        Callable[[], None]
+            Detaches it; may be called twice.
+        """
+        with self._delivery_lock:
+            self._takers = (*self._takers, take)
+        return lambda: self._detach_batches(take)
+
+    def _detach_batches(self, take: Callable[[Sequence[Record]], object]) -> None:
+        with self._delivery_lock:
+            self._takers = tuple(each for each in self._takers if each != take)
+
     # -- delivery, on the feed threads -----------------------------------------------------------
 
     def deliver(self, payloads: Sequence[bytes], decoder: Decodes) -> list[Control]:
@@ -633,6 +651,8 @@ class Stream:
                 self._rings[kind].extend(group)
         if Candle in kinds:
             self._candle_rows.update(row.interval for row in rows if isinstance(row, Candle))
+        for take in self._takers:
+            take(rows)
         if self._attached:
             self._tell_sinks(rows)
 
