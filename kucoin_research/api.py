@@ -250,6 +250,7 @@ def _start(
     credentials: Credentials | None = None,
     feed: str = "classic",
     on_payload: Callable[[bytes], object] | None = None,
+    prepare: Callable[[Stream], object] | None = None,
 ) -> Stream:
     its_feed = feed_of(feed)
     capacity = _whole(capacity, "capacity", "rows")
@@ -269,6 +270,8 @@ def _start(
             _running[name] = stream  # now the last: the order is that of the starts
         if replaced is not None:
             replaced.stop()
+        if prepare is not None:
+            prepare(stream)  # before anything can arrive
         return stream.start()
     except BaseException:
         stream.stop()
@@ -419,18 +422,10 @@ def record(
     """
     limit = Limit.of(minutes, seconds, None)
     check_options(compression, fsync, QUEUE_ROWS)
-    handle = stream(
-        symbols,
-        channels,
-        market=market,
-        venue=venue,
-        capacity=capacity,
-        credentials=credentials,
-        name=name,
-        feed=feed,
-    )
-    try:
-        return Recording(
+    made: list[Recording] = []
+
+    def prepare(handle: Stream) -> None:
+        recording = Recording(
             handle,
             root,
             limit,
@@ -439,9 +434,25 @@ def record(
             fsync=fsync,
             instruments=_instruments_of(handle),
         )
+        made.append(recording)
+
+    try:
+        _start(
+            symbols,
+            channels,
+            market=market,
+            venue=venue,
+            capacity=capacity,
+            name=name,
+            credentials=credentials,
+            feed=feed,
+            prepare=prepare,
+        )
     except BaseException:
-        handle.stop()
+        for recording in made:
+            recording.stop()
         raise
+    return made[0]
 
 
 def _instruments_of(handle: Stream) -> list[Instrument]:
