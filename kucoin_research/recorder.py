@@ -24,7 +24,7 @@ from itertools import chain
 from operator import itemgetter
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from kucoin_research.errors import InvalidInput
 from kucoin_research.instruments import Instrument
@@ -45,7 +45,14 @@ from kucoin_research.packing import pack, unpack
 from kucoin_research.records import CHANNELS, Record, Status
 from kucoin_research.rowcsv import encode, header_of
 
-__all__ = ["COMPRESSIONS", "FSYNC_POLICIES", "QUEUE_ROWS", "Recorder", "check_options"]
+__all__ = [
+    "COMPRESSIONS",
+    "FSYNC_POLICIES",
+    "QUEUE_ROWS",
+    "Recorder",
+    "check_options",
+    "record_stream",
+]
 
 log = logging.getLogger(__name__)
 
@@ -583,6 +590,90 @@ class Recorder:
             "dropped": drops,
             "files": self._files.manifest(),
         }
+
+
+class Recordable(Protocol):
+    """What a recorder needs of a stream."""
+
+    @property
+    def subscriptions(self) -> Sequence[Any]:
+        """What is streamed: each with ``symbol``, ``channel`` and ``market``."""
+
+    @property
+    def rest(self) -> Any:
+        """Its ``venue`` is where the data comes from."""
+
+    @property
+    def feed(self) -> str:
+        """Which protocol brings it."""
+
+    def note(self, event: str, detail: str) -> None:
+        """Put a status row into the flow."""
+
+    def attach_batches(self, take: Callable[[Sequence[Record]], object]) -> Callable[[], None]:
+        """Have each committed batch taken; returns what detaches it."""
+
+
+def record_stream(
+    stream: Recordable,
+    root: str | os.PathLike[str] = "data/sessions",
+    *,
+    instruments: Iterable[Instrument] = (),
+    compression: str | None = None,
+    fsync: str = "never",
+    queue_rows: int = QUEUE_ROWS,
+    on_cycle: Callable[[], object] | None = None,
+) -> Recorder:
+    """Record everything a running stream delivers from now on, its ``status`` rows included.
+
+    Parameters
+    ----------
+    stream
+        Running. What befalls the recorder is told in its ``status`` channel.
+    root, compression, fsync, queue_rows, on_cycle
+        See ``Recorder``.
+    instruments
+        As they are now, for ``session.json``.
+
+    Returns
+    -------
+    Recorder
+        Ends with the stream, or when closed.
+
+    Raises
+    ------
+    InvalidInput
+        If an option means nothing.
+    OSError
+        If the folder cannot be made.
+    """
+    subscriptions = stream.subscriptions
+    markets = dict.fromkeys(str(each.market) for each in subscriptions)
+    recorder = Recorder(
+        root,
+        symbols=list(dict.fromkeys(each.symbol for each in subscriptions)),
+        channels=list(dict.fromkeys(str(each.channel) for each in subscriptions)),
+        venue=_venue_of(stream),
+        market="+".join(markets),
+        instruments=instruments,
+        compression=compression,
+        fsync=fsync,
+        queue_rows=queue_rows,
+        on_trouble=stream.note,
+        on_cycle=on_cycle,
+    )
+    recorder.before_close(stream.attach_batches(recorder.take))
+    return recorder
+
+
+def _venue_of(stream: Recordable) -> dict[str, str | None]:
+    venue = stream.rest.venue
+    return {
+        "name": venue.name,
+        "futures_url": venue.futures_url,
+        "spot_url": venue.spot_url,
+        "feed": str(stream.feed),
+    }
 
 
 _Groups = dict[tuple[type[Record], str | None, int], list[Record]]

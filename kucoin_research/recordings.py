@@ -4,88 +4,24 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from kucoin_research.collect import Limit
 from kucoin_research.errors import ConnectionLost
-from kucoin_research.instruments import Instrument
 from kucoin_research.progress import quiet_tqdm
-from kucoin_research.recorder import QUEUE_ROWS, Recorder
+from kucoin_research.recorder import record_stream
 from kucoin_research.sessions import Session, load
 from kucoin_research.stream import State, Stream
 
-__all__ = ["Recording", "record_stream"]
+__all__ = ["Recording"]
 
 _SLICE = 0.05
 _REDRAW_INTERVAL = 0.5
 _CLOSE_TIMEOUT = 30.0
 # A stream that is not live by then will not be: whatever hinders it is raised.
 _PATIENCE = 30.0
-
-
-def record_stream(
-    stream: Stream,
-    root: str | os.PathLike[str] = "data/sessions",
-    *,
-    instruments: Iterable[Instrument] = (),
-    compression: str | None = None,
-    fsync: str = "never",
-    queue_rows: int = QUEUE_ROWS,
-    on_cycle: Callable[[], object] | None = None,
-) -> Recorder:
-    """Record everything a running stream delivers from now on, its ``status`` rows included.
-
-    Parameters
-    ----------
-    stream
-        Running. What befalls the recorder is told in its ``status`` channel.
-    root, compression, fsync, queue_rows, on_cycle
-        See ``Recorder``.
-    instruments
-        As they are now, for ``session.json``.
-
-    Returns
-    -------
-    Recorder
-        Ends with the stream, or when closed.
-
-    Raises
-    ------
-    InvalidInput
-        If an option means nothing.
-    OSError
-        If the folder cannot be made.
-    """
-    subscriptions = stream.subscriptions
-    markets = dict.fromkeys(str(each.market) for each in subscriptions)
-    recorder = Recorder(
-        root,
-        symbols=list(dict.fromkeys(each.symbol for each in subscriptions)),
-        channels=list(dict.fromkeys(str(each.channel) for each in subscriptions)),
-        venue=_venue_of(stream),
-        market="+".join(markets),
-        instruments=instruments,
-        compression=compression,
-        fsync=fsync,
-        queue_rows=queue_rows,
-        on_trouble=stream.note,
-        on_cycle=on_cycle,
-    )
-    recorder.before_close(stream.attach_batches(recorder.take))
-    return recorder
-
-
-def _venue_of(stream: Stream) -> dict[str, str | None]:
-    venue = stream.rest.venue
-    return {
-        "name": venue.name,
-        "futures_url": venue.futures_url,
-        "spot_url": venue.spot_url,
-        "feed": str(stream.feed),
-    }
 
 
 class Recording:

@@ -8,6 +8,7 @@ all channels have one order; frames are read without it, a book is copied under 
 from __future__ import annotations
 
 import logging
+import os
 import random
 import threading
 import time
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 from enum import StrEnum, unique
 from numbers import Integral
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import polars as pl
 
@@ -55,6 +56,7 @@ from kucoin_research.protocol import (
     ExchangeSpoke,
     Refused,
 )
+from kucoin_research.recorder import Recorder, record_stream
 from kucoin_research.records import (
     ALL_SYMBOLS,
     CHANNELS,
@@ -579,6 +581,21 @@ class Stream:
         with self._delivery_lock:
             attached.is_on = False
             self._attached = tuple(a for a in self._attached if a is not attached)
+
+    def record(self, root: str | os.PathLike[str] = "data/sessions", **options: Any) -> Recorder:
+        """Record everything from now on into a session's folder below ``root``.
+
+        Parameters
+        ----------
+        root, **options
+            See ``kucoin_research.recorder.record_stream``: ``compression``, ``fsync``, ….
+
+        Returns
+        -------
+        Recorder
+            Ends with the stream, or when closed.
+        """
+        return record_stream(self, root, **options)
 
     # To be merged with the hook of the same name that is being written elsewhere.
     def attach_batches(self, take: Callable[[Sequence[Record]], object]) -> Callable[[], None]:

@@ -10,7 +10,6 @@ import pytest
 import kucoin_research as kr
 from kucoin_research import cli, recordings
 from kucoin_research.errors import InvalidInput, NetworkError
-from kucoin_research.recordings import record_stream
 from tests.conftest import wait_until
 
 CHANNELS = ["ticker", "trade", "level2", "depth50", "candle:1min", "candle:5min"]
@@ -84,7 +83,7 @@ def test_a_folder_that_cannot_be_made_stops_the_stream(exchange, tmp_path):
 
 def test_a_running_stream_can_be_recorded_for_a_while(exchange, tmp_path):
     with kr.stream("XBTUSDTM", ["ticker"], venue=exchange.venue) as stream:
-        recorder = record_stream(stream, tmp_path, compression="zstd")
+        recorder = stream.record(tmp_path, compression="zstd")
         wait_until(lambda: recorder.rows > 20)
         assert recorder.close()
         rows = kr.load(recorder.path).frame("ticker")
