@@ -21,6 +21,7 @@ from kucoin_research.api import (
     order_book,
     premium_index,
     recent_trades,
+    record,
     running,
     server_time,
     simulate,
@@ -30,6 +31,7 @@ from kucoin_research.api import (
     symbols,
     tickers,
 )
+from kucoin_research.checkup import verify
 from kucoin_research.classic import DataProcessor, KuCoinWebSocket
 from kucoin_research.credentials import Credentials
 from kucoin_research.errors import (
@@ -57,6 +59,11 @@ from kucoin_research.errors import (
     ProtocolViolation,
     RateLimited,
     ServiceBusy,
+    SessionBroken,
+    SessionBusy,
+    SessionError,
+    SessionMissing,
+    SessionUnfinished,
     StaleSymbols,
     StreamError,
     StreamStopped,
@@ -71,12 +78,16 @@ from kucoin_research.errors import (
     Unreachable,
     UntrustedHost,
 )
+from kucoin_research.foreign import load_csv
 from kucoin_research.instruments import Instrument
 from kucoin_research.integrity import Gap, Verdict
 from kucoin_research.orderbook import OrderBook
+from kucoin_research.recorder import Recorder
+from kucoin_research.recordings import Recording
 from kucoin_research.records import CHANNELS
 from kucoin_research.report import Report
 from kucoin_research.rest import ExchangeStatus
+from kucoin_research.sessions import Session, convert, load, repair
 from kucoin_research.stream import Healing, State, Stream, StreamStatus
 from kucoin_research.venues import LIVE, Venue
 
@@ -116,8 +127,16 @@ __all__ = [
     "OrderBook",
     "ProtocolViolation",
     "RateLimited",
+    "Recorder",
+    "Recording",
     "Report",
     "ServiceBusy",
+    "Session",
+    "SessionBroken",
+    "SessionBusy",
+    "SessionError",
+    "SessionMissing",
+    "SessionUnfinished",
     "SimulatedExchange",
     "StaleSymbols",
     "State",
@@ -138,18 +157,23 @@ __all__ = [
     "Venue",
     "Verdict",
     "candles",
+    "convert",
     "exchange_status",
     "find_venue",
     "funding_rates",
     "get_active_symbols",
     "index_prices",
     "instrument",
+    "load",
+    "load_csv",
     "mark_filled",
     "mark_price",
     "ohlcv",
     "order_book",
     "premium_index",
     "recent_trades",
+    "record",
+    "repair",
     "running",
     "server_time",
     "simulate",
@@ -158,5 +182,6 @@ __all__ = [
     "stream_to_frame",
     "symbols",
     "tickers",
+    "verify",
     "vwap",
 ]

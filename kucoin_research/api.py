@@ -35,6 +35,8 @@ from kucoin_research.instruments import (
 from kucoin_research.intake import Subscription
 from kucoin_research.integrity import Verdict
 from kucoin_research.progress import Download
+from kucoin_research.recorder import QUEUE_ROWS, check_options
+from kucoin_research.recordings import Recording
 from kucoin_research.records import (
     ALL_SYMBOLS,
     Candle,
@@ -71,6 +73,7 @@ __all__ = [
     "order_book",
     "premium_index",
     "recent_trades",
+    "record",
     "running",
     "server_time",
     "simulate",
@@ -253,6 +256,7 @@ def _start(
     feed: str = "classic",
     on_payload: Callable[[bytes], object] | None = None,
     healing: Healing | None = None,
+    prepare: Callable[[Stream], object] | None = None,
 ) -> Stream:
     its_feed = feed_of(feed)
     capacity = _whole(capacity, "capacity", "rows")
@@ -274,6 +278,8 @@ def _start(
             _running[name] = stream  # now the last: the order is that of the starts
         if replaced is not None:
             replaced.stop()
+        if prepare is not None:
+            prepare(stream)  # before anything can arrive
         return stream.start()
     except BaseException:
         stream.stop()
@@ -368,6 +374,106 @@ def stream(
         feed=feed,
         healing=healing,
     )
+
+
+def record(
+    symbols: Symbols,
+    channels: Channels = "ticker",
+    *,
+    root: str | os.PathLike[str] = "data/sessions",
+    minutes: float | None = None,
+    seconds: float | None = None,
+    market: str | None = None,
+    venue: Venue | str | None = None,
+    credentials: Credentials | None = None,
+    name: str | None = None,
+    feed: str = "classic",
+    capacity: int = 1_000_000,
+    compression: str | None = None,
+    fsync: str = "never",
+    progress: bool = True,
+) -> Recording:
+    """Stream and record to CSV files.
+
+    Parameters
+    ----------
+    symbols, channels, market, venue, credentials, name, feed, capacity
+        See ``stream``. Credentials are in no file.
+    root
+        Where the session's folder is made; it is named by the start in UTC and the symbols. One
+        that exists is never written to.
+    minutes, seconds
+        How long, on the venue's clock, from the moment the stream is live. Until it is stopped when
+        left out.
+    compression
+        None, ``"zstd"`` or ``"gzip"``.
+    fsync
+        ``"never"``, ``"rotate"`` or ``"second"``; see ``Recorder``.
+    progress
+        Whether ``wait``, and the end of a ``with`` block that waits, show a line.
+
+    Returns
+    -------
+    Recording
+        Running; a context manager with ``path``, ``stream``, ``recorder``, ``wait()``, ``stop()``
+        and ``session()``. Where a time was given, the end of the ``with`` block waits for it.
+
+    Raises
+    ------
+    InvalidInput, OSError
+        If an option means nothing, or the folder cannot be made; and what ``stream`` raises.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as root:
+    ...     with record("XBTUSDTM", venue="demo", root=root, seconds=1, progress=False) as run:
+    ...         pass
+    ...     run.session().frame("ticker").height > 0
+    True
+    """
+    limit = Limit.of(minutes, seconds, None)
+    check_options(compression, fsync, QUEUE_ROWS)
+    made: list[Recording] = []
+
+    def prepare(handle: Stream) -> None:
+        recording = Recording(
+            handle,
+            root,
+            limit,
+            progress=progress,
+            compression=compression,
+            fsync=fsync,
+            instruments=_instruments_of(handle),
+        )
+        made.append(recording)
+
+    try:
+        _start(
+            symbols,
+            channels,
+            market=market,
+            venue=venue,
+            capacity=capacity,
+            name=name,
+            credentials=credentials,
+            feed=feed,
+            prepare=prepare,
+        )
+    except BaseException:
+        for recording in made:
+            recording.stop()
+        raise
+    return made[0]
+
+
+def _instruments_of(handle: Stream) -> list[Instrument]:
+    asked = dict.fromkeys((each.symbol, each.market) for each in handle.subscriptions)
+    return [
+        _universe.find(handle.rest, symbol, its_market)
+        for symbol, its_market in asked
+        if symbol != ALL_SYMBOLS
+    ]
 
 
 @overload

@@ -9,6 +9,7 @@ under it.
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import threading
 import time
@@ -42,6 +43,7 @@ from kucoin_research.lanes import ConnectBudget, Healing, Lane, Silence, State
 from kucoin_research.orderbook import BookSync, OrderBook
 from kucoin_research.outlets import Outlet
 from kucoin_research.overlap import Overlap
+from kucoin_research.recorder import Recorder, record_stream
 from kucoin_research.records import (
     ALL_SYMBOLS,
     CHANNELS,
@@ -601,6 +603,21 @@ class Stream:
         with self._delivery_lock:
             self._batch_sinks = (*self._batch_sinks, take)
         return detach
+
+    def record(self, root: str | os.PathLike[str] = "data/sessions", **options: Any) -> Recorder:
+        """Record everything from now on into a session's folder below ``root``.
+
+        Parameters
+        ----------
+        root, **options
+            See ``kucoin_research.recorder.record_stream``: ``compression``, ``fsync``, ….
+
+        Returns
+        -------
+        Recorder
+            Ends with the stream, or when closed.
+        """
+        return record_stream(self, root, **options)
 
     # -- delivery, on the feed threads -----------------------------------------------------------
 
