@@ -7,6 +7,7 @@ import html
 import os
 import re
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -519,7 +520,7 @@ def repair(path: Paths) -> Repair:
 
 # -- the account -----------------------------------------------------------------------------------
 
-_SECONDS = re.compile(r"\((?P<cause>[^()]+?) for [\d.]+ s\)")
+_SECONDS = re.compile(r"(?P<cause>[a-z]+) for [\d.]+ s")
 
 
 class _Reckoning:
@@ -534,18 +535,19 @@ class _Reckoning:
         for channel in dict.fromkeys(parse_channel(name).name for name in self._session.channels):
             self._count(channel)
         status = self._session.frame("status").with_columns(
-            pl.col("local_timestamp").to_physical(),
+            pl.col(["timestamp", "local_timestamp"]).to_physical(),
             pl.col(["symbol", "event", "channel"]).cast(pl.String),
         )
-        reconnects = self._outages(status)
         for row in status.iter_rows(named=True):
             self._take(row)
         self._drops()
+        events = Counter(status["event"])
         return Report(
             name=self._session.name,
             channels=tuple(_entry(tally) for tally in self._tallies.values()),
-            reconnects=reconnects,
+            reconnects=_reconnects(status),
             clock_offset_ms=None,
+            rollovers=events["rollover"],
         )
 
     def _count(self, channel: str) -> None:
@@ -581,38 +583,29 @@ class _Reckoning:
                 tally.broken += 1
         elif event == "gap":
             for tally in tallies:
-                tally.gaps.append(self._gap(tally, row))
-        elif event == "filled":
+                tally.gaps.append(_gap(row))
+        elif event in ("filled", "not_filled"):
             for tally in tallies:
-                tally.gaps = [_filled(gap, row) for gap in tally.gaps]
+                self._fill(tally, row)
 
-    def _gap(self, tally: Tally, row: dict[str, Any]) -> Gap:
-        ended = row["local_timestamp"]
+    def _fill(self, tally: Tally, row: dict[str, Any]) -> None:
+        first, last = row["first_sequence"], row["last_sequence"]
+        if tally.channel == "level2":
+            tally.mend(first, last)
+            return
+        if not tally.open_gaps:
+            return
+        gap = tally.open_gaps[-1]
+        if row["event"] == "not_filled":
+            # Whatever came, this is missing between what it did and what was there.
+            tally.retell(gap, first_sequence=first, last_sequence=last, is_counted=False)
+            return
         local = self._locals[tally.channel, tally.symbol]
-        before = local.search_sorted(ended, side="left")
-        began = local[int(before) - 1] if before else ended
-        return Gap(_cause(row["detail"]), row["first_sequence"], row["last_sequence"], began, ended)
-
-    def _outages(self, status: pl.DataFrame) -> int:
-        # Which connection it was is not on the disk, so an outage counts for every channel but
-        # level 2, whose sequences tell exactly what is missing, unless nothing came after it.
-        reconnects, began = 0, None
-        events = status.filter(pl.col("event").is_in(["connected", "disconnected"]))
-        for local, event in events.select("local_timestamp", "event").iter_rows():
-            if event == "disconnected":
-                began = local if began is None else began
-            elif began is not None:
-                reconnects += 1
-                self._outage(began, local, is_over=True)
-                began = None
-        if began is not None:
-            self._outage(began, self._session.end_ns or began, is_over=False)
-        return reconnects
-
-    def _outage(self, began: int, ended: int, *, is_over: bool) -> None:
-        for tally in self._tallies.values():
-            if tally.rows and not (tally.channel == "level2" and is_over):
-                tally.gaps.append(Gap("disconnected", None, None, began, ended))
+        bounds = (row["timestamp"], row["local_timestamp"])
+        begin, end = (int(local.search_sorted(bound, side="left")) for bound in bounds)
+        tally.filled += end - begin
+        ended = bounds[1] if gap.cause == "stalled" else gap.ended
+        tally.retell(gap, filled=gap.filled + end - begin, filled_by="REST", ended=ended)
 
     def _drops(self) -> None:
         for meta in self._session.metas:
@@ -622,21 +615,26 @@ class _Reckoning:
                     tally.gaps.append(Gap("not recorded", None, None, began, ended))
 
 
+def _reconnects(status: pl.DataFrame) -> int:
+    """Count the connections that were made after one was lost."""
+    count, is_lost = 0, False
+    for event in status["event"]:
+        count += is_lost and event == "connected"
+        is_lost = event == "disconnected" or (is_lost and event != "connected")
+    return count
+
+
+def _gap(row: dict[str, Any]) -> Gap:
+    began, ended = row["timestamp"], row["local_timestamp"]
+    return Gap(_cause(row["detail"]), row["first_sequence"], row["last_sequence"], began, ended)
+
+
 def _cause(detail: str | None) -> str:
     text = detail or ""
     if "renumbered" in text:
         return "rebase"
     found = _SECONDS.search(text)
     return found["cause"] if found else "missing"
-
-
-def _filled(gap: Gap, row: dict[str, Any]) -> Gap:
-    first, last = row["first_sequence"], row["last_sequence"]
-    is_this = first is None or (gap.first_sequence, gap.last_sequence) == (first, last)
-    is_before = gap.ended <= row["local_timestamp"]
-    if gap.filled_by is None and is_this and is_before:
-        return gap._replace(filled_by="REST")
-    return gap
 
 
 def _entry(tally: Tally) -> ChannelReport:
@@ -652,4 +650,5 @@ def _entry(tally: Tally) -> ChannelReport:
         lag=None,
         verdict=tally.verdict,
         reason=tally.reason,
+        filled=tally.filled,
     )

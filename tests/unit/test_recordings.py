@@ -11,6 +11,7 @@ import kucoin_research as kr
 from kucoin_research import cli, recordings
 from kucoin_research.errors import InvalidInput, NetworkError
 from tests.conftest import wait_until
+from tests.healing.rig import FAST
 
 CHANNELS = ["ticker", "trade", "level2", "depth50", "candle:1min", "candle:5min"]
 
@@ -37,6 +38,38 @@ def test_a_recording_holds_what_the_stream_held_to_the_bit(exchange, tmp_path):
         assert (other.rows, other.verdict, other.gaps) == (entry.rows, entry.verdict, entry.gaps)
     assert "gaps 0" in str(recording)
     assert recording.path.name in repr(recording)
+
+
+def test_a_recording_gives_the_same_account_as_the_stream(tmp_path):
+    channels = ["ticker", "trade", "level2", "candle"]
+    with (
+        kr.simulate(seed=5, speed=10.0) as x,
+        kr.stream("XBTUSDTM", channels, venue=x.venue, healing=FAST) as s,
+    ):
+        recorder = s.record(tmp_path)
+        s.wait("trade", rows=50, timeout=30)
+        x.inject("reorder", topic="/contractMarket/level2:XBTUSDTM")
+        x.inject("drop", topic="/contractMarket/level2:XBTUSDTM", count=2, after=50)
+        wait_until(lambda: s.report().channel("level2").gaps and _is_whole(s), timeout=20)
+        x.inject("abort")
+        wait_until(lambda: s.report().filled and _is_whole(s), timeout=20)
+        s.wait("ticker", rows=s.total("ticker") + 20, timeout=20)
+        s.stop()
+        live = s.report()
+    recorder.close(20)
+
+    told = kr.load(recorder.path).report()
+    for channel in channels:
+        ours, theirs = live.channel(channel), told.channel(channel)
+        assert theirs.gaps == ours.gaps
+        assert (theirs.rows, theirs.filled) == (ours.rows, ours.filled)
+        assert (theirs.verdict, theirs.reason) == (ours.verdict, ours.reason)
+        assert theirs.last_sequence == ours.last_sequence
+    assert (told.reconnects, told.rollovers, told.verdict) == (1, live.rollovers, live.verdict)
+
+
+def _is_whole(stream):
+    return stream.state is kr.State.LIVE and not stream._intake.has_errands
 
 
 def test_a_time_to_record_is_waited_for_at_the_end_of_the_block(exchange, tmp_path):

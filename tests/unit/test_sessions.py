@@ -36,8 +36,11 @@ def level2(number, sequence, *, is_snapshot=False):
     return Level2(NOON, NOON + number, "XBTUSDTM", sequence, is_snapshot, "buy", 5.0, 1.0)
 
 
-def status(number, event, *, channel=None, symbol=None, detail="", first=None, last=None):
-    return Status(NOON + number, NOON + number, symbol, event, channel, detail, first, last)
+def status(
+    number, event, *, channel=None, symbol=None, detail="", first=None, last=None, since=None
+):
+    began = NOON + (number if since is None else since)
+    return Status(began, NOON + number, symbol, event, channel, detail, first, last)
 
 
 def unclosed(path):
@@ -197,11 +200,13 @@ def test_the_report_is_rebuilt_with_gaps_outages_and_verdicts(tmp_path):
         level2(1, 10, is_snapshot=True),
         level2(2, 11),
         ticker(3),
-        status(20, "gap", channel="level2", symbol="XBTUSDTM", first=12, last=14,
+        status(20, "gap", channel="level2", symbol="XBTUSDTM", first=12, last=14, since=2,
                detail="3 missing sequence numbers, 12 to 14 (disconnected for 0.1 s)"),
         level2(21, 20, is_snapshot=True),
         status(30, "disconnected"),
-        status(40, "connected"),
+        status(40, "gap", channel="ticker", symbol="XBTUSDTM", since=30,
+               detail="disconnected for 0.1 s"),
+        status(41, "connected"),
         status(50, "broken", channel="ticker", symbol="XBTUSDTM"),
     ]  # fmt: skip
     report = kr.load(recorded(tmp_path, rows, channels=["ticker", "level2"])).report()
