@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from enum import StrEnum, unique
 from typing import NamedTuple, Protocol
 
+from kucoin_research import clocks
 from kucoin_research.decode import Control, Decodes
 from kucoin_research.errors import (
     AuthenticationFailed,
@@ -63,6 +64,8 @@ _CLOCK_JUMP_NS = 2_000_000_000
 _SLEPT_NS = 10_000_000_000
 # A connection that brought something so recently is not dead, whatever it owes.
 _SPEAKS_NS = 1_000_000_000
+# Two connections bring the same for no longer than about this.
+_LONGEST_OVERLAP_NS = 10_000_000_000
 # For so long a connection that took over may repeat what its predecessor was faster to bring.
 _TAIL = 3.0
 # Trying again cannot mend these, unless it has worked before: then it is the exchange that fails.
@@ -410,7 +413,7 @@ class Lane:
         payloads = link.listen(slice_)
         self._watch.turned(slice_)
         if payloads:
-            self._last_heard_ns = time.time_ns()
+            self._last_heard_ns = clocks.now_ns()
             for control in keeper.deliver(payloads, link.decoder, self._overlap(now)):
                 self._handle(conversation, conversation.receive(control, time.monotonic()))
         if link.settled_ns is None and conversation.is_settled:
@@ -431,7 +434,7 @@ class Lane:
     def _bear_with_pongs(self, link: _Link, now: float) -> None:
         """Let a connection that owes a pong, but speaks, go on until there is another."""
         heard_ns = self._last_heard_ns or 0
-        speaks = time.time_ns() - heard_ns < _SPEAKS_NS
+        speaks = clocks.now_ns() - heard_ns < _SPEAKS_NS
         if speaks and link.settled_ns is not None and link.conversation.is_pong_overdue(now):
             link.conversation.forgive_pings()
             self._keeper.note(
@@ -464,7 +467,7 @@ class Lane:
         self._go_live(link)
 
     def _go_live(self, link: _Link) -> None:
-        link.settled_ns = link.settled_ns or time.time_ns()
+        link.settled_ns = link.settled_ns or clocks.now_ns()
         self._connects += 1
         self._tries = 0
         self._trouble = None
@@ -520,7 +523,7 @@ class Lane:
             self._begin_succession(now, "", ())
         if not self._watch.may_look(now, is_drained=is_drained):
             return
-        silences = keeper.silences(self._topics, time.time_ns())
+        silences = keeper.silences(self._topics, clocks.now_ns())
         if silences and self._successor is None and now >= self._no_successor_before:
             self._tell_silences(link, silences, now)
 
@@ -574,7 +577,7 @@ class Lane:
                 for control in keeper.hold(payloads, link.decoder, successor.overlap):
                     self._refuse_worse(link.conversation.receive(control, time.monotonic()))
                 if link.settled_ns is None and link.conversation.is_settled:
-                    link.settled_ns = time.time_ns()
+                    link.settled_ns = clocks.now_ns()
                     successor.is_settled.set()
         except KucoinResearchError as failure:
             successor.error = failure
@@ -606,13 +609,15 @@ class Lane:
         if successor.error is not None:
             self._drop_successor(successor)
             return link
-        now_ns = time.time_ns()
+        now_ns = clocks.now_ns()
         if is_drained:
             successor.drained_ns = now_ns
         settled_ns = successor.settled_ns
         if settled_ns is None:
             return link
-        if (successor.drained_ns or 0) - settled_ns >= self._healing.overlap * 1e9:
+        # A socket that is never empty cannot prove it, and what is held must not grow for ever.
+        known_ns = max(successor.drained_ns or 0, now_ns - _LONGEST_OVERLAP_NS)
+        if known_ns - settled_ns >= self._healing.overlap * 1e9:
             successor.is_wanted.set()
         if not successor.is_done.is_set() or successor.link is None:
             return link
@@ -650,7 +655,7 @@ class Lane:
         successor = self._successor
         if successor is None:
             return False
-        heard_ns, keeper = self._last_heard_ns or time.time_ns(), self._keeper
+        heard_ns, keeper = self._last_heard_ns or clocks.now_ns(), self._keeper
         while not successor.is_settled.wait(_SLICE) and not keeper.stopping.is_set():
             pass
         if successor.error is not None or keeper.stopping.is_set():
@@ -743,7 +748,7 @@ class _Successor:
     def settled_ns(self) -> int | None:
         """When it was settled, ns UTC, as far as the lane has noticed."""
         if self._settled_ns is None and self.is_settled.is_set() and self.error is None:
-            self._settled_ns = time.time_ns()
+            self._settled_ns = clocks.now_ns()
         return self._settled_ns
 
 
