@@ -38,8 +38,8 @@ QUIET = 1.0  # seconds that pass before the outage
 BOUND = 23.0
 LONG_BOUND = 60.0
 LIFETIME = 18.0  # seconds, so that connections end soon after the warm-up, and once
-START_SECONDS = 45.0
-LAST = 10  # messages of a topic; who has none of them has not recovered
+START_SECONDS = 60.0  # more than the scripts give themselves, so that they can say so
+LAST = 10  # messages of a topic; who has none of them is not there at the end
 COMPARED = 100  # levels of a side
 
 
@@ -71,13 +71,16 @@ FAULTS = {
 }
 
 
+RECOVERED = ("yes", "down again", "never")  # from best to worst
+
+
 class Loss(NamedTuple):
     """What one client has not of one channel."""
 
     published: int
     lost: frozenset[int]
     hole_ns: int  # of exchange time
-    recovered: bool
+    recovered: str  # one of RECOVERED
 
 
 class Outcome(NamedTuple):
@@ -89,7 +92,7 @@ class Outcome(NamedTuple):
 
     @property
     def recovered(self):
-        return all(loss.recovered for loss in self.losses.values())
+        return max((loss.recovered for loss in self.losses.values()), key=RECOVERED.index)
 
     @property
     def hole_seconds(self):
@@ -119,8 +122,14 @@ def loss_of(published, received):
         began, is_missing = time_ns, False
     if is_missing:
         hole = max(hole, published[-1][0] - began)
-    recovered = any(sequence in received for _, sequence in published[-LAST:])
-    return Loss(len(published), lost, hole, recovered)
+    return Loss(len(published), lost, hole, _recovery(published, lost))
+
+
+def _recovery(published, lost):
+    here = [sequence not in lost for _, sequence in published]
+    if any(here[-LAST:]):
+        return "yes"
+    return "down again" if any(here[here.index(False) :]) else "never"
 
 
 def sides_of(bids, asks):
@@ -279,7 +288,7 @@ def row_of(outage, client, outcome):
     return (
         outage, client, f"{len(trade.lost)} of {trade.published}",
         f"{len(level2.lost)} of {level2.published}", f"{hole / SPEED:.1f}", f"{hole:.1f}",
-        "yes" if outcome.recovered else "never", outcome.book, outcome.told,
+        outcome.recovered, outcome.book, outcome.told,
     )  # fmt: skip
 
 

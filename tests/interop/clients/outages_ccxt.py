@@ -13,7 +13,7 @@ import ccxt.pro
 from unified_ccxt import point, say
 
 QUIET, DEADLINE = 1.0, 10.0  # seconds without a message, and those that are waited for it
-SECONDS = 40.0  # for everything to begin
+SECONDS = 45.0  # for everything to begin
 COMPARED = 100  # levels of a side
 SIDES = ("bids", "asks")
 

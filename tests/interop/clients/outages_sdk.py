@@ -17,7 +17,7 @@ from kucoin_universal_sdk.model.transport_option import TransportOptionBuilder
 from kucoin_universal_sdk.model.websocket_option import WebSocketClientOptionBuilder
 
 QUIET, DEADLINE = 1.0, 10.0  # seconds without a message, and those that are waited for it
-SECONDS = 40.0  # for everything to begin
+SECONDS = 45.0  # for everything to begin
 ORDINARY = ("EVENT_MESSAGE_RECEIVED", "EVENT_PONG_RECEIVED")
 
 
