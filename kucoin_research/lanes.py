@@ -52,6 +52,10 @@ _SLICE = 0.1
 _SHORT_SLICE = 0.01
 _OPEN_TIMEOUT = 10.0
 _FIRST_BACKOFF = 0.5
+# A connection that was live for so long has ended by chance: the next one is tried at once, but for
+# a moment, so that not all clients of an exchange come back together.
+_GOOD_LIFE = 5.0
+_AT_ONCE = 0.05
 # A subscription that the exchange was too busy for is asked for again this much later.
 _BUSY_INTERVAL = 60.0
 # How often a lane looks for topics that have gone silent.
@@ -105,8 +109,9 @@ class Healing:
     connects_per_minute
         New connections; KuCoin allows 30.
     most_backoff
-        Longest pause between two tries, in seconds. Each is drawn between zero and a bound that
-        doubles up to this (full jitter).
+        Longest pause between two tries, in seconds. The first comes at once where a connection had
+        held for a while; each later one is drawn between zero and a bound that doubles up to this
+        (full jitter).
     shortest_silence
         Seconds below which no silence is suspicious, however fast a topic usually beats.
     fill_timeout
@@ -282,6 +287,7 @@ class Lane:
         self._last_heard_ns: int | None = None
         self._lost_at_ns: int | None = None
         self._connects = 0
+        self._live_at = 0.0  # when the last connection came into force, monotonic seconds
         self._tries = 0
         self._random = random.Random()  # noqa: S311  jitter, not cryptography
         self._replace_at: float | None = None  # when the link is due for its successor
@@ -336,7 +342,8 @@ class Lane:
                 error = ConnectionLost(f"unexpected {type(failure).__name__} in the feed")
             if stopping.is_set() or error is None:
                 return
-            failures = 0 if self.state is State.LIVE else failures + 1
+            lived = time.monotonic() - self._live_at if self.state is State.LIVE else 0.0
+            failures = 0 if lived > _GOOD_LIFE else failures + 1
             if self._has_taken_over(error):
                 continue
             self._lose(error)
@@ -347,7 +354,9 @@ class Lane:
     def _delay(self, error: KucoinResearchError, failures: int) -> float:
         if isinstance(error, RateLimited):
             return error.retry_after
-        most = min(self._healing.most_backoff, _FIRST_BACKOFF * 2.0 ** min(failures, 10))
+        if not failures:
+            return self._random.uniform(0.0, _AT_ONCE)
+        most = min(self._healing.most_backoff, _FIRST_BACKOFF * 2.0 ** min(failures - 1, 10))
         return self._random.uniform(0.0, most)
 
     def _lose(self, error: KucoinResearchError) -> None:
@@ -468,6 +477,7 @@ class Lane:
 
     def _go_live(self, link: _Link) -> None:
         link.settled_ns = link.settled_ns or clocks.now_ns()
+        self._live_at = time.monotonic()
         self._connects += 1
         self._tries = 0
         self._trouble = None
