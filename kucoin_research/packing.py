@@ -8,12 +8,14 @@ more needs to be installed for it.
 from __future__ import annotations
 
 import gzip
+import io
 import zlib
-from typing import NamedTuple
+from pathlib import Path
+from typing import IO, Any, NamedTuple, cast
 
 import pyarrow as pa
 
-__all__ = ["Unpacked", "compression_of", "pack", "unpack"]
+__all__ = ["Unpacked", "compression_of", "open_text", "pack", "unpack"]
 
 _GZIP_LEVEL = 6
 _ZSTD_LEVEL = 3
@@ -34,6 +36,51 @@ def pack(text: bytes, compression: str | None) -> bytes:
         return gzip.compress(text, _GZIP_LEVEL, mtime=0)
     packed: bytes = pa.Codec("zstd", compression_level=_ZSTD_LEVEL).compress(text, asbytes=True)
     return packed
+
+
+def open_text(path: Path, size: int, compression: str | None) -> IO[bytes]:
+    """Open the first ``size`` bytes of a file to be read piece by piece, decompressed.
+
+    No file stays open between two reads, so any number of these may be held. Plain ones can seek.
+    """
+    raw = _Part(path, size)
+    if compression is None:
+        return io.BufferedReader(raw, _SLICE)
+    if compression == "gzip":
+        return cast("IO[bytes]", gzip.GzipFile(fileobj=io.BufferedReader(raw, _SLICE)))
+    stream: IO[bytes] = pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), "zstd")
+    return stream
+
+
+class _Part(io.RawIOBase):
+    """The beginning of a file, opened for each read only."""
+
+    def __init__(self, path: Path, size: int) -> None:
+        self._path = path
+        self._size = size
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
+        self._position = start + offset
+        return self._position
+
+    def readinto(self, buffer: Any) -> int:
+        wanted = max(0, min(len(buffer), self._size - self._position))
+        with self._path.open("rb", buffering=0) as file:
+            file.seek(self._position)
+            found = file.readinto(memoryview(buffer)[:wanted])
+        self._position += found
+        return found
 
 
 class Unpacked(NamedTuple):

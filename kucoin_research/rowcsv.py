@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Iterator, Sequence
+from itertools import repeat
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -26,7 +27,11 @@ __all__ = [
     "Whole",
     "chunks",
     "encode",
+    "end_of_lines",
     "header_of",
+    "last_line",
+    "read_records",
+    "records_of",
     "scan_rows",
     "shape_of",
     "whole",
@@ -272,8 +277,7 @@ def scan_rows(
         value cannot be read.
     """
     kinds = _kinds(record)
-    there = list(kinds) if header is None else list(header)
-    stored = {name: _STORED[kinds[name]] if name in kinds else pl.String() for name in there}
+    stored = _stored(kinds, header)
     lines = pl.scan_csv(source, schema=stored, glob=False)
     types = schema_of(record)
     return lines.select(
@@ -282,6 +286,69 @@ def scan_rows(
         else pl.lit(None, dtype=types[name]).alias(name)
         for name, kind in kinds.items()
     )
+
+
+def _stored(kinds: dict[str, Column], header: Sequence[str] | None) -> dict[str, pl.DataType]:
+    there = list(kinds) if header is None else list(header)
+    return {name: _STORED[kinds[name]] if name in kinds else pl.String() for name in there}
+
+
+def read_records(
+    record: type[Record], text: bytes, header: Sequence[str] | None = None
+) -> list[Record]:
+    """Read whole lines back as records.
+
+    Parameters
+    ----------
+    record
+        What they are.
+    text
+        The lines, without the header.
+    header
+        As in ``scan_rows``.
+
+    Raises
+    ------
+    polars.exceptions.PolarsError
+        Where a value cannot be read.
+    """
+    kinds = _kinds(record)
+    stored = _stored(kinds, header)
+    rows = pl.read_csv(text, has_header=False, schema=stored, glob=False)
+    lists = [name for name, kind in kinds.items() if kind is Column.NUMBERS and name in stored]
+    if lists:
+        rows = rows.with_columns(_read(name, Column.NUMBERS, _LIST) for name in lists)
+    return records_of(record, rows)
+
+
+def records_of(record: type[Record], rows: pl.DataFrame) -> list[Record]:
+    """Turn a frame into records; a column that it lacks is None in all of them."""
+    there = set(rows.columns)
+    columns = [
+        _values(kind, rows[name]) if name in there else repeat(None, rows.height)
+        for name, kind in _kinds(record).items()
+    ]
+    # As `record._make`, which costs twice that.
+    made: Any = map(tuple.__new__, repeat(record), zip(*columns, strict=True))
+    return list(made)
+
+
+def _values(kind: Column, column: pl.Series) -> list[Any]:
+    if kind is Column.TIME:
+        return column.to_physical().to_list()
+    if kind is Column.NUMBERS:
+        return [None if values is None else tuple(values) for values in column.to_list()]
+    if kind in (Column.LABEL, Column.SIDE):
+        return _texts(column.cast(pl.String))
+    return column.to_list()
+
+
+def _texts(column: pl.Series) -> list[Any]:
+    # Mostly one symbol throughout: then there is one text for all.
+    first = column.first()
+    if first is not None and (column == first).all(ignore_nulls=False):
+        return [first] * len(column)
+    return column.to_list()
 
 
 def _read(name: str, kind: Column, dtype: pl.DataType) -> pl.Expr:
@@ -315,6 +382,20 @@ def whole(file: BinaryIO) -> Whole:
             records += len(ends)
         position += len(block)
     return Whole(size, records)
+
+
+def end_of_lines(text: bytes) -> int:
+    """Tell where the last whole line of a text ends that begins with a line; 0 without any."""
+    if b'"' not in text:
+        return text.rfind(b"\n") + 1
+    ends, _ = _ends(text, is_quoted=False)
+    return int(ends[-1]) + 1 if len(ends) else 0
+
+
+def last_line(text: bytes) -> bytes:
+    """Give the last line of a text of lines; the last newline may be missing."""
+    body = text.removesuffix(b"\n")
+    return body[end_of_lines(body) :]
 
 
 def _ends(block: bytes, is_quoted: bool) -> tuple[Any, bool]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import polars as pl
 
@@ -45,11 +45,23 @@ from kucoin_research.records import (
 from kucoin_research.report import ChannelReport, Report
 from kucoin_research.rowcsv import scan_rows, whole
 
-__all__ = ["Session", "Table", "convert", "load", "repair"]
+__all__ = ["Lines", "Session", "Table", "convert", "load", "repair"]
 
 Paths = str | os.PathLike[str]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Lines(NamedTuple):
+    """Where a table's rows lie: the file, its bytes that count, its columns, and its rows.
+
+    ``rows`` is None where nobody has counted them.
+    """
+
+    path: Path
+    size: int
+    header: tuple[str, ...]
+    rows: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +75,7 @@ class Table:
     scan: Callable[[], pl.LazyFrame]
     folder: Path | None = None
     day: str | None = None
+    lines: Lines | None = None
 
 
 class Session:
@@ -254,6 +267,18 @@ class Session:
                 symbol, its_day = part.select(pl.col(keys).cast(pl.String)).row(0)
                 yield archive.Piece(channel, symbol, its_day, part.drop("__day"))
 
+    def channel(self, name: str) -> Channel:
+        """Find a recorded channel by its name, alias, or ``candle:<interval>``.
+
+        Plain ``candle`` is all intervals, where several were recorded.
+
+        Raises
+        ------
+        UnknownChannel
+            If it was not recorded.
+        """
+        return self._channel(name)
+
     def _scan(self, channel: Channel, symbol: str | None) -> pl.LazyFrame:
         # Two symbols that differ in case share a file where folders do not tell them apart.
         folded = None if symbol is None else symbol.casefold()
@@ -424,7 +449,15 @@ def _table(part: Part, is_live: bool) -> tuple[Table, list[str]]:
         is_whole = sound == size and not is_live
         return scan_rows(record, path if is_whole else _read(path, sound, None), header)
 
-    return Table(record, part.channel, part.symbol, path.name, scan, path.parent, part.day), notes
+    lines = None
+    if header is not None:
+        is_counted = promised == sound == size
+        rows = (part.entry or {}).get("rows") if is_counted else None
+        lines = Lines(path, sound, tuple(header), rows)
+    table = Table(
+        record, part.channel, part.symbol, path.name, scan, path.parent, part.day, lines
+    )  # fmt: skip
+    return table, notes
 
 
 def _sound(path: Path, compression: str | None) -> int:

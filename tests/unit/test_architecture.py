@@ -16,7 +16,7 @@ RANKS = {
     "decode": 3, "rest": 3, "report": 3, "analytics": 3, "listings": 3, "manifest": 3,
     "protocol": 4, "universe": 4, "decode_pro": 4, "overlap": 4, "checkup": 4,
     "intake": 5, "live": 5, "feeds": 5, "recorder": 5, "sessions": 5,
-    "lanes": 6, "foreign": 6,
+    "lanes": 6, "foreign": 6, "timeline": 6,
     "stream": 7,
     "collect": 8, "recordings": 9,
     "api": 10, "classic": 11, "cli": 11, "__init__": 12, "__main__": 12,
