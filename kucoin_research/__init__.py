@@ -11,6 +11,7 @@ from kucoin_research.analytics import mark_filled, ohlcv, vwap
 from kucoin_research.api import (
     SimulatedExchange,
     candles,
+    doctor,
     exchange_status,
     find_venue,
     funding_rates,
@@ -158,6 +159,7 @@ __all__ = [
     "Verdict",
     "candles",
     "convert",
+    "doctor",
     "exchange_status",
     "find_venue",
     "funding_rates",

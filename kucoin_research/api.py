@@ -18,6 +18,7 @@ import polars as pl
 from kucoin_research import sim
 from kucoin_research.collect import Limit, collect
 from kucoin_research.credentials import Credentials, environment
+from kucoin_research.diagnosis import Diagnosis, diagnose
 from kucoin_research.errors import (
     ChannelNotOffered,
     CredentialsMissing,
@@ -63,6 +64,7 @@ from kucoin_research.venues import Venue, refuse_untrusted, resolve_venue
 __all__ = [
     "SimulatedExchange",
     "candles",
+    "doctor",
     "exchange_status",
     "find_venue",
     "funding_rates",
@@ -670,6 +672,28 @@ def _forget_all() -> None:
 
 if hasattr(os, "register_at_fork"):  # not on Windows
     os.register_at_fork(after_in_child=_forget_all)
+
+
+def doctor(
+    venue: Venue | str | None = None, *, credentials: Credentials | None = None
+) -> Diagnosis:
+    """Look at what works on this machine; print the result, or let a notebook show it.
+
+    Packages, JupyterLab with its extensions and limits, disk, credentials (never shown), and each
+    venue's REST and WebSocket sides and clock: each is ok, or has the one line that mends it. It
+    talks to the venue that is meant (see ``find_venue``) and to the simulated exchange.
+
+    Parameters
+    ----------
+    venue
+        Only this one.
+    credentials
+        To be tried; those of the environment or ``.env`` unless given.
+    """
+    _check_type(credentials)
+    meant = find_venue(venue)
+    venues = [meant] if venue is not None or meant.name == "demo" else [meant, find_venue("demo")]
+    return diagnose(venues, credentials)
 
 
 # -- metadata and history over REST ----------------------------------------------------------------

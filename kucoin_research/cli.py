@@ -476,6 +476,17 @@ def _convert(arguments: argparse.Namespace) -> int:
     return DONE
 
 
+def _describe_doctor(parser: argparse.ArgumentParser) -> None:
+    _add_venue(parser)
+    parser.set_defaults(run=_doctor)
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    diagnosis = api.doctor(arguments.venue)
+    print(diagnosis)
+    return DONE if diagnosis.is_ok else FAILED
+
+
 def _describe_demo(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_demo)
 
@@ -507,5 +518,6 @@ _COMMANDS = {
     "convert": (_describe_convert, "write a session as Parquet"),
     "symbols": (_describe_symbols, "list a market's instruments"),
     "simulate": (_describe_simulate, "run the simulated exchange until interrupted"),
+    "doctor": (_describe_doctor, "tell what works on this machine, and how to mend the rest"),
     "demo": (_describe_demo, "stream from the simulated exchange and show what comes"),
 }

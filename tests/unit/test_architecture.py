@@ -9,14 +9,14 @@ PACKAGE = Path(__file__).parents[2] / "kucoin_research"
 
 RANKS = {
     "errors": 0,
-    "records": 1, "units": 1, "credentials": 1, "sim": 1, "beats": 1, "outlets": 1,
+    "records": 1, "units": 1, "credentials": 1, "sim": 1, "beats": 1, "clocks": 1, "outlets": 1,
     "instruments": 2, "topics": 2, "progress": 2, "ring": 2, "wire": 2, "venues": 2,
     "account": 2, "signing": 2, "orderbook": 2, "integrity": 2, "tables": 2, "backfill": 2,
     "rowcsv": 2, "packing": 2, "archive": 2,
     "decode": 3, "rest": 3, "report": 3, "analytics": 3, "listings": 3, "manifest": 3,
     "protocol": 4, "universe": 4, "decode_pro": 4, "overlap": 4, "checkup": 4,
     "intake": 5, "live": 5, "feeds": 5, "recorder": 5, "sessions": 5,
-    "lanes": 6, "foreign": 6, "timeline": 6,
+    "lanes": 6, "foreign": 6, "timeline": 6, "diagnosis": 6,
     "stream": 7,
     "collect": 8, "recordings": 9,
     "api": 10, "classic": 11, "cli": 11, "__init__": 12, "__main__": 12,
