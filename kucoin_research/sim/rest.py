@@ -6,6 +6,7 @@ Shapes from the protocol reference, sections 2 (common), 3 (futures) and 4 (spot
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
@@ -22,7 +23,20 @@ if TYPE_CHECKING:
     from kucoin_research.sim.hub import Hub
     from kucoin_research.sim.members import Member
 
-__all__ = ["ROUTES", "Reply", "Route", "Site", "Values", "error", "find_route"]
+__all__ = [
+    "ROUTES",
+    "Answer",
+    "Counter",
+    "Reply",
+    "Route",
+    "RouteTable",
+    "Site",
+    "Values",
+    "Work",
+    "error",
+    "find_route",
+    "route_table",
+]
 
 _MS = 1_000_000
 _DAY_MS = 86_400_000
@@ -43,13 +57,30 @@ class Reply(NamedTuple):
     body: dict[str, Any]
 
 
-class Site:
-    """One market as REST sees it: listings, engines at the current virtual time, and the time."""
+class Counter(ABC):
+    """What REST knows of one market, whatever its data come from."""
 
-    def __init__(self, hub: Hub, market: str) -> None:
-        self.hub = hub
+    def __init__(self, market: str) -> None:
         self.market = market
         self.status = "open"
+
+    @property
+    @abstractmethod
+    def now_ns(self) -> int:
+        """The time that the exchange tells, ns UTC."""
+
+    @property
+    def now_ms(self) -> int:
+        """The time that the exchange tells, ms UTC."""
+        return self.now_ns // _MS
+
+
+class Site(Counter):
+    """One simulated market: listings, engines at the current virtual time, and the time."""
+
+    def __init__(self, hub: Hub, market: str) -> None:
+        super().__init__(market)
+        self.hub = hub
         self.listings: dict[str, Listing] = {
             symbol: row for symbol, row in hub.listings.items() if row.market == market
         }
@@ -58,11 +89,6 @@ class Site:
     def now_ns(self) -> int:
         """Virtual time, ns UTC."""
         return self.hub.clock.now_ns
-
-    @property
-    def now_ms(self) -> int:
-        """Virtual time, ms UTC."""
-        return self.now_ns // _MS
 
     def engine(self, symbol: str) -> Market:
         """Give a listed symbol's engine at the current virtual time."""
@@ -83,9 +109,10 @@ class Site:
 
 # Work that takes longer than a moment is cut into steps, so that the sockets get their turns.
 Work: TypeAlias = Generator[None, None, Reply]
-Answer: TypeAlias = Callable[[Site, Values], Reply | Work]
-AccountAnswer: TypeAlias = "Callable[[Site, Values, Member], Reply]"
-Touch: TypeAlias = Callable[[Site, Values], Iterable[str]]
+# Each table of routes has its own kind of `Counter`.
+Answer: TypeAlias = Callable[[Any, Values], Reply | Work]
+AccountAnswer: TypeAlias = "Callable[[Any, Values, Member], Reply]"
+Touch: TypeAlias = Callable[[Any, Values], Iterable[str]]
 
 
 def _touches_symbol(site: Site, values: Values) -> Iterable[str]:
@@ -145,9 +172,12 @@ class Route:
         return self.path.rpartition("/")[2]
 
 
-def find_route(market: str, path: str) -> tuple[Route | None, dict[str, str]]:
+RouteTable: TypeAlias = list[tuple[re.Pattern[str], Route]]
+
+
+def find_route(table: RouteTable, path: str) -> tuple[Route | None, dict[str, str]]:
     """Find the route of a path, and the values in it; None if there is no such path."""
-    for pattern, route in _PATTERNS[market]:
+    for pattern, route in table:
         match = pattern.fullmatch(path)
         if match:
             return route, match.groupdict()
@@ -735,7 +765,7 @@ _BULLETS = (
     Route("/api/v1/bullet-private", 10, _refused, _touches_none, method="POST", is_private=True),
 )
 
-ROUTES: dict[str, tuple[Route, ...]] = {
+_ROUTES: dict[str, tuple[Route, ...]] = {
     "futures": (
         *_BULLETS,
         # Its replies were seen without the quota headers. (reference, section 2.4)
@@ -826,10 +856,9 @@ ROUTES: dict[str, tuple[Route, ...]] = {
 }
 
 
-def _pattern(path: str) -> re.Pattern[str]:
-    return re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", path))
+def route_table(routes: Iterable[Route]) -> RouteTable:
+    """Prepare routes for `find_route`, which takes the first that fits."""
+    return [(re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", one.path)), one) for one in routes]
 
 
-_PATTERNS: dict[str, list[tuple[re.Pattern[str], Route]]] = {
-    market: [(_pattern(route.path), route) for route in routes] for market, routes in ROUTES.items()
-}
+ROUTES: dict[str, RouteTable] = {market: route_table(routes) for market, routes in _ROUTES.items()}
