@@ -1,0 +1,90 @@
+"""A recording as an exchange: the doors of the simulated one, with recorded data behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from kucoin_research.sim.clock import SLICE_NS, VirtualClock
+from kucoin_research.sim.playback import Batches, Playback
+from kucoin_research.sim.recall import Offer
+from kucoin_research.sim.recorded_rest import RECORDED_ROUTES, Shelf
+from kucoin_research.sim.server import MARKETS, Doors, make_settings
+
+__all__ = ["ReplayExchange"]
+
+
+class ReplayExchange(Doors):
+    """KuCoin's REST and WebSocket protocol over recorded rows; see `Doors`.
+
+    Virtual time is the recording's ``local_timestamp``. It stands still until the first
+    subscription, then runs at `speed`; where the machine or a reader is too slow it slips, and
+    nothing is left out. After the last row the streams are silent and stay open.
+
+    Parameters
+    ----------
+    batches, ahead
+        The rows from the beginning, and once more from `start_ns` on; see `Playback`.
+    offers
+        The symbols recorded, with what is known of them.
+    speed
+        Virtual seconds per second.
+    start_ns
+        When to begin, ns UTC: everything before has happened.
+    host, futures_port, spot_port
+        Where to listen; port 0 for any free one.
+    has_fillers
+        Whether the recording is of the pro feed.
+    **settings
+        Fields of `Settings`; those of order flow and accounts' trading mean nothing here.
+
+    Raises
+    ------
+    InvalidInput
+        If an argument makes no sense.
+    OSError
+        If a port is taken.
+    """
+
+    def __init__(
+        self,
+        batches: Batches,
+        ahead: Batches,
+        offers: Mapping[str, Offer],
+        *,
+        speed: float,
+        start_ns: int,
+        host: str = "127.0.0.1",
+        futures_port: int = 0,
+        spot_port: int = 0,
+        has_fillers: bool = False,
+        **settings: Any,
+    ) -> None:
+        # The grid point before, so that a row at the very instant is still to come.
+        clock = VirtualClock((start_ns - 1) // SLICE_NS * SLICE_NS, float(speed))
+        board = Playback(
+            batches, ahead, offers, clock, make_settings(settings), has_fillers=has_fillers
+        )
+        self._board = board
+        super().__init__(
+            board,
+            {market: Shelf(board, market) for market in MARKETS},
+            RECORDED_ROUTES,
+            host=host,
+            ports={"futures": futures_port, "spot": spot_port},
+            has_pro=False,
+        )
+
+    def __repr__(self) -> str:
+        state = "closed" if self.is_closed else f"{self.futures_url} {self.spot_url}"
+        return f"<{type(self).__name__} {state} speed={self.clock.speed}>"
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the last row has been played."""
+        return self._board.is_over
+
+    @property
+    def rows_played(self) -> int:
+        """How many rows have been played, those before the start among them."""
+        return self._board.rows_played
