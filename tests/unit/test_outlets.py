@@ -11,9 +11,7 @@ from tests.conftest import wait_until
 
 
 def outlet_of(call, *, wants=lambda _: True, tell=lambda *_: None, most=1_000):
-    outlet = Outlet(
-        call, wants, name="sink", thread_name="test-sink", tell=tell, most_waiting=most
-    )
+    outlet = Outlet(call, wants, name="sink", thread_name="test-sink", tell=tell, most_waiting=most)
     outlet.thread.start()
     return outlet
 

@@ -453,9 +453,16 @@ def test_a_slow_sink_holds_up_nothing_and_what_it_misses_is_counted(exchange, mo
     told = s.frame("status").filter(pl.col("event") == "sink_slow")["detail"][0]
 
     assert "records were not handed to it" in told
-    assert len(seen) + s.status.dropped == s.total("bbo") - s.frame("bbo").filter(
-        pl.col("local_timestamp") < pl.lit(seen[0].local_timestamp).cast(pl.Datetime("ns", "UTC"))
-    ).height
+    assert (
+        len(seen) + s.status.dropped
+        == s.total("bbo")
+        - s.frame("bbo")
+        .filter(
+            pl.col("local_timestamp")
+            < pl.lit(seen[0].local_timestamp).cast(pl.Datetime("ns", "UTC"))
+        )
+        .height
+    )
 
 
 def test_an_outage_that_never_ends_is_in_the_report():
