@@ -171,4 +171,4 @@ class Notebook:
             "theme => { window.jupyterapp.commands.execute('apputils:change-theme', {theme}); }",
             name,
         )
-        self.page.wait_for_selector(f'body[data-jp-theme-name="{name}"]')
+        self.page.wait_for_selector(f'body[data-jp-theme-name="{name}"]', state="attached")

@@ -11,6 +11,7 @@ figure
 
 FRAME = "() => +(document.querySelector('.kr-figure')?.dataset.frame || 0)"
 AXIS = "() => document.querySelector('.js-plotly-plot')._fullLayout.xaxis.range.map(String)"
+STILL = "() => document.querySelector('.jp-OutputArea-child .jp-RenderedImage img')"
 
 
 def wait_for_frames(page, count):
@@ -38,10 +39,7 @@ def test_a_live_figure_moves_keeps_its_zoom_and_is_saved_as_a_picture(notebook, 
 
     zoom(page)
     zoomed = page.evaluate(AXIS)
-    wait_for_frames(page, 1)
-    page.wait_for_function(
-        "() => document.querySelector('.jp-OutputArea-child .jp-RenderedImage img')",
-    )
+    page.wait_for_function(STILL)  # which takes two seconds of data
     assert page.evaluate(AXIS) == zoomed
 
     page.locator(".js-plotly-plot .nsewdrag").first.dblclick()
