@@ -67,13 +67,7 @@ def gaps_of(
             "of the 'status' channel"
         )
     names = {name.partition(":")[0] for name in channels}
-    rows = status.filter(
-        (pl.col("event").cast(pl.String).is_in(["connected", "disconnected"]))
-        | (
-            (pl.col("channel").is_null() | pl.col("channel").cast(pl.String).is_in(list(names)))
-            & (pl.lit(symbol is None) | pl.col("symbol").is_null() | (pl.col("symbol") == symbol))
-        )
-    )
+    rows = status.filter(_is_outage() | (_is_of(names) & _concerns(symbol)))
     begins = rows["timestamp"].to_physical().to_list()
     ends = rows["local_timestamp"].to_physical().to_list()
     found: list[Gap] = []
@@ -82,6 +76,19 @@ def gaps_of(
     ):
         _take(found, event, begin if begin is not None else end, end, detail or "")
     return sorted((_mended(gap, found) for gap in found), key=lambda gap: gap.begin)
+
+
+def _is_outage() -> pl.Expr:
+    return pl.col("event").cast(pl.String).is_in(["connected", "disconnected"])
+
+
+def _is_of(channels: set[str]) -> pl.Expr:
+    channel = pl.col("channel").cast(pl.String)
+    return channel.is_null() | channel.is_in(list(channels))
+
+
+def _concerns(symbol: str | None) -> pl.Expr:
+    return pl.lit(True) if symbol is None else (pl.col("symbol") == symbol).fill_null(True)
 
 
 def _mended(gap: Gap, all_gaps: Sequence[Gap]) -> Gap:

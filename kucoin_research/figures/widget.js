@@ -245,7 +245,7 @@ function render({model, el}) {
     fill(data, layout, colours);
     await Plotly.react(plot, data, layout, {
       responsive: false, displaylogo: false, scrollZoom: true, doubleClick: false,
-      modeBarButtonsToRemove: ['lasso2d', 'select2d', 'autoScale2d', 'resetScale2d'],
+      modeBarButtons: [['toImage', 'zoom2d', 'pan2d', 'zoomIn2d', 'zoomOut2d']], showTips: false,
       toImageButtonOptions: {filename: 'kucoin', scale: 2},
     });
   }

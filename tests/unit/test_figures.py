@@ -11,7 +11,15 @@ from kucoin_research import figures
 from kucoin_research.figures.gaps import Gap, GapMap, gaps_of
 from kucoin_research.figures.zone import Zone
 from kucoin_research.records import (
-    Candle, Depth50, FundingRate, Level2, MarkPrice, Status, Ticker, Trade, schema_of,
+    Candle,
+    Depth50,
+    FundingRate,
+    Level2,
+    MarkPrice,
+    Status,
+    Ticker,
+    Trade,
+    schema_of,
 )  # fmt: skip
 
 SECOND = 1_000_000_000
@@ -260,7 +268,7 @@ def test_an_empty_frame_gives_a_figure_that_waits(name, record):
 
 @pytest.mark.parametrize("name", EVERY)
 def test_a_frame_without_the_columns_is_refused_in_one_sentence(name):
-    with pytest.raises(kr.ColumnMissing, match="the frame has 'a'|this has 'a'") as caught:
+    with pytest.raises(kr.ColumnMissing, match=r"the frame has 'a'|this has 'a'") as caught:
         getattr(figures, name)(pl.DataFrame({"a": [1]}))
 
     assert "\n" not in str(caught.value)
@@ -321,7 +329,7 @@ def test_a_million_rows_make_a_small_figure():
     rows = pl.DataFrame(
         {"timestamp": seconds, "local_timestamp": seconds, "mark_price": np.arange(count) * 1.0,
          "index_price": np.arange(count) * 1.0}
-    ).with_columns(pl.col("timestamp", "local_timestamp").cast(pl.Datetime("ns", "UTC")))  # fmt: skip
+    ).cast(dict.fromkeys(("timestamp", "local_timestamp"), pl.Datetime("ns", "UTC")))  # fmt: skip
 
     figure = figures.mark(rows)
 
