@@ -87,7 +87,12 @@ __version__ = _version("kucoin-research")
 def __getattr__(name: str) -> _Any:
     # Figures bring plotly, which takes longer to import than all the rest.
     if name == "figures":
-        return _import_module("kucoin_research.figures")
+        try:
+            return _import_module("kucoin_research.figures")
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError(
+                f"figures need {error.name}: pip install 'kucoin-research[lab]'", name=error.name
+            ) from error
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

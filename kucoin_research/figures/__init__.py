@@ -532,8 +532,12 @@ def _live(
     channels: dict[str, str],
     window: float | str | None,
 ) -> LiveFigure:
-    from kucoin_research.figures.widget import LiveFigure
-
+    try:
+        from kucoin_research.figures.widget import LiveFigure
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"live figures need {error.name}: pip install 'kucoin-research[lab]'", name=error.name
+        ) from error
     window_ns = _nanoseconds(_LIVE_WINDOW if window is None else window)
     return LiveFigure(kind, source, sketch, channels, window_ns=window_ns)
 

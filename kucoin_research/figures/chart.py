@@ -59,8 +59,8 @@ class View:
 
     @property
     def buckets(self) -> int:
-        """Into how many buckets the width is divided."""
-        return max(self.px // 2, 50)
+        """Into how many buckets the width is divided: up to a point per pixel, four to a bucket."""
+        return max(self.px // 4, 50)
 
 
 @dataclass(frozen=True)
@@ -227,7 +227,9 @@ class TimeChart(Chart):
             horizon = self.horizon
             begin = self._oldest if horizon is None else self._filled_from(horizon)
             end = self._newest
-            pad = max((end - begin) // 100, 1_000_000)
+            # During an outage there is room to see it.
+            is_out = any(gap.end is None for gap in self._gap_map.found)
+            pad = max((end - begin) // (15 if is_out else 100), 1_000_000)
             begin, end = begin - (0 if horizon is not None else pad), end + pad
         low, high = self.sketch.zone.to_axis(np.array([begin, end], np.int64))
         return float(low), float(high)
@@ -242,12 +244,13 @@ class TimeChart(Chart):
         length = self.view.length_ns or max(self._newest - self._oldest, 1)
         shortest = 2 * length // max(self.view.px, 1)
         begin, end = self._in_view()
+        edge = end if window is None else self.sketch.zone.to_ns(window[1])
         inside = [
             gap for gap in self._gap_map.found
             if gap.begin <= end and (gap.end is None or gap.end >= begin)
         ]  # fmt: skip
         patch = {
-            "shapes": shapes(inside, self._newest, self.sketch.zone, shortest_ns=shortest),
+            "shapes": shapes(inside, edge, self.sketch.zone, shortest_ns=shortest),
             "annotations": self.waiting(),
             **parts,
         }

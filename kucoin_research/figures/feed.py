@@ -52,7 +52,7 @@ def pick_symbol(source: Source, symbol: str | None, what: str) -> str:
     InvalidInput
         If there are several.
     """
-    there = list(dict.fromkeys(each.symbol for each in getattr(source, "subscriptions", ())))
+    there = _symbols_of(source)
     if symbol is not None:
         if there and symbol not in there:
             raise InvalidInput(
@@ -64,6 +64,14 @@ def pick_symbol(source: Source, symbol: str | None, what: str) -> str:
             f"{what} shows one symbol; name one with symbol=: {', '.join(there[:8])}"
         )
     return there[0] if there else ""
+
+
+def _symbols_of(source: Source) -> list[str]:
+    subscriptions = getattr(source, "subscriptions", None)
+    if subscriptions is not None:
+        return list(dict.fromkeys(each.symbol for each in subscriptions))
+    named = getattr(source, "symbols", ())  # of a replay
+    return [] if callable(named) else [str(each) for each in named]
 
 
 def pick_channel(source: Any, role: Role, every: str | None = None) -> str | None:
@@ -115,7 +123,7 @@ class Feed:
         self._books = frozenset(books)
         self._seen: dict[str, int] = {}
         self._cursor: dict[str, int] = {}
-        self._status_seen = -1
+        self._status_seen = 0
         self._gaps: list[Gap] = []
 
     def restart(self) -> None:
@@ -124,8 +132,8 @@ class Feed:
         self._cursor.clear()
 
     def has_news(self) -> bool:
-        """Whether ``rows`` would give any; costs next to nothing."""
-        return any(
+        """Whether there are new rows, or news of the stream itself; costs next to nothing."""
+        return self._status_total() != self._status_seen or any(
             self.source.total(channel) != self._seen.get(role)
             for role, channel in self.channels.items()
         )
@@ -193,12 +201,15 @@ class Feed:
         depth: pl.DataFrame = book.depth(_BOOK_LEVELS)
         return depth
 
+    def _status_total(self) -> int:
+        try:
+            return self.source.total("status")
+        except (UnknownChannel, KeyError):
+            return 0
+
     def gaps(self) -> tuple[list[Gap], bool]:
         """Give all gaps known, and whether they are others than the last time."""
-        try:
-            total = self.source.total("status")
-        except (UnknownChannel, KeyError):
-            return [], False
+        total = self._status_total()
         if total == self._status_seen:
             return self._gaps, False
         self._status_seen = total

@@ -24,6 +24,8 @@ class Link:
         Times that a frame was due and the browser still busy.
     draw_ms
         How long the browser takes to draw, smoothed.
+    trip
+        How long a frame takes to be drawn and answered, with what it waits for, seconds, smoothed.
     cost
         How long the kernel takes to make a frame, seconds, smoothed.
     is_visible
@@ -35,6 +37,7 @@ class Link:
     skipped: int = 0
     bytes_sent: int = 0
     draw_ms: float = 0.0
+    trip: float = 0.0
     cost: float = 0.0
     is_visible: bool = False
     _sent_at: float = 0.0
@@ -64,16 +67,22 @@ class Link:
         self._sent_at = now
         return self.sent
 
-    def on_drawn(self, number: int, draw_ms: float) -> None:
+    def on_drawn(self, number: int, draw_ms: float, now: float) -> None:
         """Take note of a frame that the browser has drawn."""
         if self.drawn < number <= self.sent:
             self.drawn = number
             self.draw_ms += 0.2 * (draw_ms - self.draw_ms)
+            if number == self.sent:
+                self.trip += 0.2 * (now - self._sent_at - self.trip)
 
     def on_hello(self) -> None:
         """Take note that a page has opened: nothing is on its way to it."""
         self.drawn = self.sent
 
     def interval(self, fastest: float) -> float:
-        """Give the seconds between frames: a fifth of the kernel's time, half of the browser's."""
-        return min(max(1 / fastest, 5 * self.cost, 2 * self.draw_ms / 1e3), _SLOWEST)
+        """Give the seconds between frames: a fifth of the kernel's time, half of the browser's.
+
+        Where several figures share one browser, a frame waits for the others'; that counts, too.
+        """
+        browser = max(2 * self.draw_ms / 1e3, self.trip / 2)
+        return min(max(1 / fastest, 5 * self.cost, browser), _SLOWEST)

@@ -73,7 +73,6 @@ function take(store, message, buffers) {
   store.seq = message.seq;
   store.window = message.window;
   store.empty = message.empty;
-  store.newest = message.newest;
   message.parts.forEach(([trace, path, type, drop, keep, wide], place) => {
     const key = `${trace} ${path}`;
     const tail = values(buffers[place], type);
@@ -91,10 +90,9 @@ function take(store, message, buffers) {
 }
 
 async function drawAll(store, model) {
-  const seq = store.seq, began = performance.now();
-  const drawn = await Promise.all([...store.views].map((view) => view.draw()));
-  const ms = drawn.some(Boolean) ? performance.now() - began : 0;
-  model.send({kind: 'drawn', seq, ms});
+  const seq = store.seq;
+  const spent = await Promise.all([...store.views].map((view) => view.draw()));
+  model.send({kind: 'drawn', seq, ms: Math.max(0, ...spent)});
 }
 
 function put(target, path, value) {
@@ -188,11 +186,12 @@ function render({model, el}) {
 
   let Plotly = null, isInView = false, isBusy = null, isDirty = false, isGone = false;
   let lastStill = 0, firstDrawn = 0, told = '';
+  let colours = palette(model);  // asked for once: the answer costs the page a look at all styles
   const axis = 'xaxis';
   const isTime = () => model.get('spec').layout.xaxis?.type === 'date';
   const isVisible = () => isInView && !document.hidden && el.isConnected;
 
-  function fill(data, layout, colours) {
+  function fill(data, layout) {
     for (const part of store.arrays.values()) {
       if (!data[part.trace]) continue;
       put(data[part.trace], part.path, part.wide ? rows2d(part) : part.values);
@@ -210,26 +209,28 @@ function render({model, el}) {
   }
 
   function draw() {  // at most one at a time, and one more for all that came meanwhile
-    if (!Plotly || !isVisible()) { isDirty = true; return Promise.resolve(false); }
+    if (!Plotly || !isVisible()) { isDirty = true; return Promise.resolve(0); }
     if (isBusy) { isDirty = true; return isBusy; }
-    isBusy = new Promise((done) => requestAnimationFrame(done)).then(async () => {
+    isBusy = Promise.resolve().then(async () => {
       isDirty = false;
-      fill(plot.data, plot.layout, palette(model));
+      const began = performance.now();
+      fill(plot.data, plot.layout);
       await Plotly.redraw(plot);
       el.dataset.frame = store.seq;
-      el.dataset.age = Math.round(Date.now() - store.newest);
-      globalThis.__krDrawn?.(store, model);
       firstDrawn ||= store.empty ? 0 : Date.now();
-      return true;
+      const spent = performance.now() - began;
+      await new Promise((done) => requestAnimationFrame(done));  // until it is on the screen
+      return spent;
     }).catch((error) => {
       model.send({kind: 'error', text: String(error)});
-      return false;
+      return 0;
     }).finally(() => { isBusy = null; if (isDirty) draw(); });
     return isBusy;
   }
 
   async function plotAnew() {
-    const colours = palette(model), spec = structuredClone(model.get('spec'));
+    colours = palette(model);
+    const spec = structuredClone(model.get('spec'));
     const {data, layout} = resolve({data: spec.data, layout: spec.layout}, colours);
     const height = layout.height;
     delete layout.height;
@@ -242,7 +243,7 @@ function render({model, el}) {
         }
       }
     }
-    fill(data, layout, colours);
+    fill(data, layout);
     await Plotly.react(plot, data, layout, {
       responsive: false, displaylogo: false, scrollZoom: true, doubleClick: false,
       modeBarButtons: [['toImage', 'zoom2d', 'pan2d', 'zoomIn2d', 'zoomOut2d']], showTips: false,

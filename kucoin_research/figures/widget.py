@@ -210,8 +210,13 @@ class LiveFigure(anywidget.AnyWidget):
             return _QUIET_INTERVAL
         began = time.perf_counter()
         with self._lock:
-            self._update()
-            size = self._send_drawing(self._chart.draw(), now, began)
+            try:
+                self._update()
+                size = self._send_drawing(self._chart.draw(), now, began)
+            except BaseException:
+                # Whatever was half done is done anew by the next refresh.
+                self._must_restart = self._must_resend = True
+                raise
         if not size:
             self.link.cost += 0.2 * (time.perf_counter() - began - self.link.cost)
         return self.link.interval(self._kind.fastest)
@@ -270,7 +275,6 @@ class LiveFigure(anywidget.AnyWidget):
                 "layout": layout,
                 "window": drawing.window,
                 "empty": self._chart.is_empty,
-                "newest": time.time() * 1e3,
             },
             buffers=buffers,
         )
@@ -286,7 +290,7 @@ class LiveFigure(anywidget.AnyWidget):
     def _on_message(self, _: Any, message: dict[str, Any], buffers: list[Any]) -> None:
         kind = message.get("kind")
         if kind == "drawn":
-            self.link.on_drawn(int(message["seq"]), float(message["ms"]))
+            self.link.on_drawn(int(message["seq"]), float(message["ms"]), time.monotonic())
         elif kind == "view":
             self._on_view(message)
         elif kind == "hello":  # a page has opened, or lost count: it needs everything
@@ -325,8 +329,14 @@ class LiveFigure(anywidget.AnyWidget):
         bundle = self._repr_mimebundle_()
         data = bundle[0] if isinstance(bundle, tuple) else bundle
         _show(data, raw=True)
-        # Beside the widget, of which a saved notebook has nothing, goes a picture that the browser
-        # makes. It is hidden while the widget is alive (widget.css).
+        self.place_still()
+
+    def place_still(self) -> None:
+        """Make room below, in the cell that runs, for the picture that a saved notebook keeps.
+
+        The browser makes it, and again each minute; it is hidden while the widget above it is
+        alive. A figure shown by itself does this; one inside other widgets can be told to.
+        """
         self._still_id = uuid.uuid4().hex
         place = {"text/plain": self._name, "text/html": '<div class="kr-still"></div>'}
         _show(place, raw=True, display_id=self._still_id)

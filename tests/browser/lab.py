@@ -156,6 +156,18 @@ class Notebook:
         """Run all cells."""
         self.command("notebook:run-all-cells")
 
+    def run_more(self, code: str) -> None:
+        """Add a cell of code at the end and run it."""
+        self.page.evaluate(
+            """code => {
+              const app = window.jupyterapp, book = app.shell.currentWidget.content;
+              book.model.sharedModel.addCell({cell_type: 'code', source: code});
+              book.activeCellIndex = book.model.cells.length - 1;
+              app.commands.execute('notebook:run-cell');
+            }""",
+            code,
+        )
+
     def command(self, name: str) -> None:
         """Run a command of JupyterLab by its id."""
         self.page.evaluate("name => { window.jupyterapp.commands.execute(name); }", name)

@@ -247,6 +247,36 @@ def test_an_outage_told_by_the_stream_is_shaded_and_breaks_the_line(live, stream
     assert np.isnan(figure._sent[0, "y"]).sum() == 1
 
 
+def test_an_outage_is_told_while_it_lasts(live, stream):
+    figure = live()
+    stream.put(10, every=0.1)
+    show(figure)
+    figure.refresh(1.0)
+
+    stream.tell("disconnected", 1.01, 1.01)
+    figure.refresh(2.0)
+
+    (shape,) = frames(figure)[-1]["layout"]["shapes"]
+    assert shape["x1"] == pytest.approx(frames(figure)[-1]["window"][1])
+
+
+def test_no_row_is_lost_to_a_refresh_that_failed(live, stream):
+    figure = live()
+    show(figure)
+    stream.put(10)
+    figure.refresh(1.0)
+    stream.put(10)
+    take = figure._chart.take
+    figure._chart.take = lambda *_: 1 / 0
+    with pytest.raises(ZeroDivisionError):
+        figure.refresh(2.0)
+
+    figure._chart.take = take
+    figure.refresh(3.0)
+
+    assert points(figure) == 20
+
+
 def test_an_error_in_a_refresh_is_kept_and_the_next_one_is_tried(stream):
     figure = figures.mark(stream)
     figure._chart.take = None
