@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
+import numpy as np
 import polars as pl
 
 from kucoin_research.errors import BookNotReady, InvalidInput, UnknownChannel
 from kucoin_research.figures.chart import Role
+from kucoin_research.figures.frames import nanoseconds
 from kucoin_research.figures.gaps import Gap, gaps_of
 
 __all__ = ["Feed", "Rewound", "Source", "is_running", "pick_channel", "pick_symbol"]
@@ -121,6 +123,7 @@ class Feed:
         self.symbol = symbol
         self.channels = channels
         self._books = frozenset(books)
+        self._has_others = bool(symbol) and _symbols_of(source) != [symbol]
         self._seen: dict[str, int] = {}
         self._cursor: dict[str, int] = {}
         self._status_seen = 0
@@ -168,7 +171,7 @@ class Feed:
             frame = self._newer(role, channel, total - seen)
             self._seen[role] = max(total, seen + frame.height)
         if frame.height:
-            newest = _nanoseconds(frame["local_timestamp"])[-1]
+            newest = int(nanoseconds(frame["local_timestamp"][-1:])[0])
             if newest <= self._cursor.get(role, 0):
                 raise Rewound
             self._cursor[role] = newest
@@ -180,16 +183,16 @@ class Feed:
         while True:
             wanted = count + _SPARE
             frame = self.source.frame(channel, last=wanted)
-            times = _nanoseconds(frame["local_timestamp"])
+            times = nanoseconds(frame["local_timestamp"])
             if frame.height and times[-1] < cursor:
                 raise Rewound
-            known = int(times.search_sorted(cursor, side="right"))
+            known = int(np.searchsorted(times, cursor, "right"))
             if known or frame.height < wanted:
                 return frame[known:]
             count *= 4
 
     def _of_symbol(self, frame: pl.DataFrame) -> pl.DataFrame:
-        if not self.symbol or "symbol" not in frame.columns:
+        if not self._has_others or "symbol" not in frame.columns:
             return frame
         return frame.filter(pl.col("symbol") == self.symbol)
 
@@ -221,7 +224,3 @@ class Feed:
 
 
 _BOOK_COLUMNS = ("bid_price", "bid_size", "ask_price", "ask_size")
-
-
-def _nanoseconds(times: pl.Series) -> pl.Series:
-    return times.dt.cast_time_unit("ns").to_physical()

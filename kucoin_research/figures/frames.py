@@ -10,8 +10,18 @@ import polars as pl
 from kucoin_research.errors import ColumnMissing, InvalidInput
 from kucoin_research.figures.zone import Floats, Times
 
-__all__ = ["arrivals", "best_quotes", "events", "numbers", "one_symbol", "require", "sides"]
+__all__ = [
+    "arrivals",
+    "best_quotes",
+    "events",
+    "nanoseconds",
+    "numbers",
+    "one_symbol",
+    "require",
+    "sides",
+]
 
+_SIDES = pl.Enum(["buy", "sell"])
 _TOUCH = ("best_bid_price", "best_bid_size", "best_ask_price", "best_ask_size")
 _DEPTH5 = ("bid_price_1", "bid_size_1", "ask_price_1", "ask_size_1")
 _DEPTH50 = ("bid_prices", "bid_sizes", "ask_prices", "ask_sizes")
@@ -64,36 +74,52 @@ def events(frame: pl.DataFrame) -> Times:
     times = frame["timestamp"]
     if times.null_count() and "local_timestamp" in frame.columns:
         times = frame.select(pl.coalesce("timestamp", "local_timestamp")).to_series()
-    return _nanoseconds(times)
+    return nanoseconds(times)
 
 
 def arrivals(frame: pl.DataFrame) -> Times:
     """Give the arrival times, ns UTC; those of the events where the frame has none."""
     if "local_timestamp" not in frame.columns or frame["local_timestamp"].null_count():
         return events(frame)
-    return _nanoseconds(frame["local_timestamp"])
+    return nanoseconds(frame["local_timestamp"])
 
 
-def _nanoseconds(times: pl.Series) -> Times:
+# What follows runs at each refresh on a few hundred rows, so it keeps to what polars does in place:
+# an expression, however small, is planned and handed to a thread pool.
+
+
+def nanoseconds(times: pl.Series) -> Times:
+    """Give a column of times as ns UTC; 0 where one is missing.
+
+    Raises
+    ------
+    InvalidInput
+        If it holds no times.
+    """
     if not isinstance(times.dtype, pl.Datetime):
         raise InvalidInput(f"column {times.name!r} must hold times, not {times.dtype}")
-    return times.dt.cast_time_unit("ns").to_physical().fill_null(0).to_numpy()
+    if times.dtype.time_unit != "ns":
+        times = times.dt.cast_time_unit("ns")
+    if times.null_count():
+        times = times.to_physical().fill_null(0)
+    return times.to_physical().to_numpy()
 
 
 def numbers(frame: pl.DataFrame, name: str) -> Floats:
     """Give a column as floats; missing values are NaN."""
-    return frame[name].cast(pl.Float64).fill_null(float("nan")).to_numpy()
+    column = frame[name]
+    if column.dtype != pl.Float64:
+        column = column.cast(pl.Float64)
+    return column.to_numpy()
 
 
 def sides(frame: pl.DataFrame) -> Floats:
     """Give +1 for buy, -1 for sell, 0 where the taker's side is not known."""
-    text = frame["side"].cast(pl.String)
-    return (
-        ((text == "buy").cast(pl.Int8) - (text == "sell").cast(pl.Int8))
-        .fill_null(0)
-        .cast(pl.Float64)
-        .to_numpy()
-    )
+    column = frame["side"]
+    if column.dtype != _SIDES:
+        column = column.cast(pl.String).cast(_SIDES, strict=False)
+    codes = column.to_physical().to_numpy()  # 0 for buy, 1 for sell; NaN where it is missing
+    return np.nan_to_num(1.0 - 2.0 * codes)
 
 
 def best_quotes(frame: pl.DataFrame) -> tuple[Floats, Floats, Floats, Floats]:
@@ -108,13 +134,3 @@ def best_quotes(frame: pl.DataFrame) -> tuple[Floats, Floats, Floats, Floats]:
         )
         bid, bid_size, ask, ask_size = (numbers(best, name) for name in _DEPTH50)
     return bid, bid_size, ask, ask_size
-
-
-def has_quotes(frame: pl.DataFrame) -> bool:
-    """Whether best bid and ask with their sizes can be had of a frame."""
-    return any(set(names) <= set(frame.columns) for names in (_TOUCH, _DEPTH5, _DEPTH50))
-
-
-def empty_int() -> Times:
-    """Give no times."""
-    return np.empty(0, np.int64)
