@@ -15,6 +15,7 @@ from kucoin_research.figures.zone import Times, Zone
 __all__ = ["Gap", "GapMap", "Mapped", "breaks", "gaps_of", "shapes"]
 
 _NEEDED = ("timestamp", "local_timestamp", "symbol", "event", "channel", "detail")
+_LASTING = "it is not over"
 _MOST = 60  # shapes drawn; more are merged where they touch, then the shortest left out
 
 
@@ -201,12 +202,14 @@ def _merged(gaps: Sequence[Mapped], newest: int, shortest_ns: int) -> list[Mappe
     spans: list[Mapped] = []
     for gap in sorted(gaps, key=lambda each: each.begin):
         end = max(gap.end if gap.end is not None else newest, gap.begin + shortest_ns)
+        what = _LASTING if gap.end is None else gap.what
         last = spans[-1] if spans else None
         if last is not None and last.end is not None and gap.begin <= last.end + shortest_ns:
             kind = last.kind if last.kind != "filled" else gap.kind
-            spans[-1] = last._replace(kind=kind, end=max(last.end, end))
+            what = _LASTING if last.what is _LASTING else what
+            spans[-1] = last._replace(kind=kind, end=max(last.end, end), what=what)
         else:
-            spans.append(gap._replace(end=end))
+            spans.append(gap._replace(end=end, what=what))
     if len(spans) > _MOST:
         spans = sorted(sorted(spans, key=_length)[-_MOST:], key=lambda each: each.begin)
     return spans
@@ -233,7 +236,7 @@ def _shape(span: Mapped, zone: Zone, *, is_labelled: bool) -> Spec:
     }
     if is_labelled:
         shape["label"] = {
-            "text": f"{span.kind} {_duration(seconds)}",
+            "text": span.kind if span.what is _LASTING else f"{span.kind} {_duration(seconds)}",
             "textposition": "top left",
             "font": {"size": 10, "color": "$muted"},
         }

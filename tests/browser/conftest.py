@@ -31,7 +31,8 @@ def chromium():
 
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory):
-    """Start JupyterLab with folders of its own."""
+    """Start JupyterLab, of the ``lab`` extra, with folders of its own."""
+    pytest.importorskip("jupyterlab")
     with start_lab(tmp_path_factory.mktemp("lab")) as running:
         yield running
 

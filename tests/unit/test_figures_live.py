@@ -258,6 +258,7 @@ def test_an_outage_is_told_while_it_lasts(live, stream):
 
     (shape,) = frames(figure)[-1]["layout"]["shapes"]
     assert shape["x1"] == pytest.approx(frames(figure)[-1]["window"][1])
+    assert shape["label"]["text"] == "outage"  # for how long is not known yet
 
 
 def test_no_row_is_lost_to_a_refresh_that_failed(live, stream):
