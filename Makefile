@@ -15,7 +15,7 @@ INTEROP_READY := $(INTEROP)/.ready
 INTEROP_EXTRA = $(PYTHON) -c 'import tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
 	print(*project["optional-dependencies"]["interop"], sep="\n")'
 
-.PHONY: help setup interop demo test test-all test-lowest check format lab bench notebooks build lock clean
+.PHONY: help setup interop demo test test-all test-lowest soak check format lab bench notebooks build lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 14
@@ -92,6 +92,9 @@ test-lowest:  ## run the tests with the oldest dependencies that pyproject.toml 
 	uv pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct --editable '.[test]'
 	-@$(MAKE) --no-print-directory interop
 	.venv-lowest/bin/python -m pytest
+
+soak: $(READY)  ## compare the book of every single symbol over 100,000 changes: ten minutes
+	$(BIN)/python -m pytest -m soak
 
 lock:  ## write both constraints files anew from pyproject.toml (needs uv)
 	uv pip compile --quiet --universal --upgrade --extra lab --extra test --extra dev --no-header --no-annotate pyproject.toml --output-file constraints.txt

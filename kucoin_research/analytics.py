@@ -12,7 +12,7 @@ from kucoin_research.errors import ColumnMissing, InvalidInput
 from kucoin_research.instruments import Instrument
 from kucoin_research.records import CANDLE_INTERVALS, Candle, Market, market_of, schema_of
 
-__all__ = ["ohlcv", "vwap"]
+__all__ = ["mark_filled", "ohlcv", "vwap"]
 
 # KuCoin's names of intervals, and polars' durations.
 _DURATIONS = {
@@ -151,12 +151,7 @@ def vwap(trades: pl.DataFrame, every: str = "1m") -> pl.DataFrame:
 
 
 def _valid(trades: pl.DataFrame, what: str) -> pl.DataFrame:
-    missing = [name for name in _NEEDED if name not in trades.columns]
-    if missing:
-        raise ColumnMissing(
-            f"{what} of trades cannot be made without {_listed(missing)}; "
-            f"the frame has {_listed(trades.columns) or 'no columns'}"
-        )
+    _check_columns(trades, _NEEDED, f"{what} of trades cannot be made")
     # Symbol by symbol in the order of their first row; within one, by time and else by row.
     rows = trades.select(_NEEDED).drop_nulls().filter(pl.col("size") > 0)
     firsts = pl.int_range(pl.len()).min().over("symbol").alias("first")
@@ -248,3 +243,53 @@ def _sums(lists: pl.Series) -> pl.Series:
 def _sum(values: list[float | None]) -> float | None:
     present = [value for value in values if value is not None]
     return float(f"{fsum(present):.15g}") if len(present) == len(values) else None
+
+
+def _check_columns(frame: pl.DataFrame, needed: Sequence[str], what: str) -> None:
+    missing = [name for name in needed if name not in frame.columns]
+    if missing:
+        raise ColumnMissing(
+            f"{what} without {_listed(missing)}; "
+            f"the frame has {_listed(frame.columns) or 'no columns'}"
+        )
+
+
+def mark_filled(rows: pl.DataFrame, status: pl.DataFrame) -> pl.DataFrame:
+    """Mark the rows that did not come by the stream, but were fetched after an outage.
+
+    Parameters
+    ----------
+    rows
+        Rows of any channel of a stream or a recording, in order. Needs ``local_timestamp``.
+    status
+        Its ``status`` rows. Needs ``timestamp``, ``local_timestamp`` and ``event``.
+
+    Returns
+    -------
+    pl.DataFrame
+        ``rows`` with a Boolean column ``is_filled`` behind the others.
+
+    Raises
+    ------
+    ColumnMissing
+        If a needed column is absent; the message lists those present.
+
+    Examples
+    --------
+    >>> mark_filled(s.frame("trade"), s.frame("status")).filter("is_filled")
+    """
+    _check_columns(rows, ("local_timestamp",), "filled rows cannot be marked")
+    needed = ("timestamp", "local_timestamp", "event")
+    _check_columns(status, needed, "status rows tell of nothing")
+    # A ``filled`` row stands right behind the rows it tells of: they are stamped from its
+    # ``timestamp`` on, and no stamp occurs twice in a stream.
+    spans = (
+        status.filter(pl.col("event").cast(pl.String) == "filled")
+        .select(_from="timestamp", _until="local_timestamp")
+        .sort("_from")
+    )
+    marked = rows.join_asof(
+        spans, left_on="local_timestamp", right_on="_from", check_sortedness=False
+    )
+    is_filled = (pl.col("local_timestamp") < pl.col("_until")).fill_null(value=False)
+    return rows.with_columns(marked.select(is_filled.alias("is_filled")).to_series())

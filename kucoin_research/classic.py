@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kucoin_research import api
+from kucoin_research.collect import wait_until_live
 from kucoin_research.credentials import Credentials, environment
 from kucoin_research.decode import Broken, Decoder
-from kucoin_research.errors import ConnectionLost, InvalidInput, MessageBroken
+from kucoin_research.errors import InvalidInput, MessageBroken
 from kucoin_research.records import Market, Ticker, market_of
 from kucoin_research.stream import State, Stream
 from kucoin_research.tables import append_lines, csv_name
@@ -135,14 +136,9 @@ class KuCoinWebSocket:
         )
         self.ws = _Socket(stream)
         try:
-            is_live = stream.wait_until_live(_CONNECT_TIMEOUT)
+            wait_until_live(stream, _CONNECT_TIMEOUT)
             if stream.error is not None:
                 raise stream.error
-            if not is_live:
-                raise ConnectionLost(
-                    f"{stream.name!r} was not live within {_CONNECT_TIMEOUT:.0f} s; "
-                    "check the network, or try venue='demo'"
-                )
         except BaseException:
             stream.stop()
             raise

@@ -13,15 +13,18 @@ from kucoin_research.errors import (
     InvalidInput,
     KucoinResearchError,
     StreamStopped,
+    Unreachable,
 )
 from kucoin_research.progress import quiet_tqdm
 from kucoin_research.records import Status, parse_channel
 from kucoin_research.stream import State, Stream
 
-__all__ = ["Limit", "collect"]
+__all__ = ["Limit", "collect", "wait_until_live"]
 
-# A stream that is not live by then will not be: whatever hinders it is raised.
+# A stream that is not live by then will not be: whatever hinders it is raised. Where there is no
+# network (the symbol list may still be at hand), that is plain after a few tries.
 _PATIENCE = 30.0
+_PATIENCE_WITHOUT_NETWORK = 3.0
 # Short slices: "Interrupt kernel" and Ctrl-C get through on every platform.
 _SLICE = 0.05
 # Seconds between two readings of a virtual clock that is late, and of one that stands still.
@@ -104,7 +107,7 @@ def collect(
     try:
         bar = _Bar(stream, counted, limit, shown=progress)
         look = _Look(bar, on_look)
-        _wait_until_live(stream, look)
+        wait_until_live(stream, on_wait=lambda: look(0.0))
         _wait_until_done(stream, counted, limit, look)
         bar.finish("")
     except KeyboardInterrupt:
@@ -117,15 +120,36 @@ def collect(
     return True
 
 
-def _wait_until_live(stream: Stream, look: _Look) -> None:
-    deadline = time.monotonic() + _PATIENCE
+def wait_until_live(
+    stream: Stream, patience: float = _PATIENCE, *, on_wait: Callable[[], object] | None = None
+) -> None:
+    """Wait until a stream that was just started is live.
+
+    Parameters
+    ----------
+    stream
+        Running.
+    patience
+        Seconds to wait; fewer, while the exchange cannot be reached at all.
+    on_wait
+        Called here, some twenty times a second.
+
+    Raises
+    ------
+    NetworkError, ExchangeError, StreamError
+        Whatever kept the stream from becoming live.
+    """
+    began = time.monotonic()
     while stream.state not in (State.LIVE, State.FAILED, State.STOPPED):
-        if time.monotonic() > deadline:
-            raise stream.error or ConnectionLost(
-                f"{stream.name!r} was not live within {_PATIENCE:.0f} s; "
+        error = stream.error
+        shorter = _PATIENCE_WITHOUT_NETWORK if isinstance(error, Unreachable) else patience
+        if time.monotonic() - began > min(patience, shorter):
+            raise error or ConnectionLost(
+                f"{stream.name!r} was not live within {patience:.0f} s; "
                 "check the network, or try venue='demo'"
             )
-        look(0.0)
+        if on_wait is not None:
+            on_wait()
         stream.stopping.wait(_SLICE)
     if stream.state is State.STOPPED:
         raise StreamStopped(f"{stream.name!r} was stopped from elsewhere")

@@ -72,7 +72,8 @@ class Hole(NamedTuple):
     """An outage of one channel and symbol that REST may fill.
 
     ``last_sequence`` is that of the last trade before it, ``last_opens`` the open times (ns UTC) of
-    the last candles, by interval.
+    the last candles, by interval. ``is_silent`` says that it may be no outage, but a quiet market,
+    and that it goes on.
     """
 
     record: type[Record]
@@ -80,6 +81,7 @@ class Hole(NamedTuple):
     market: Market
     last_sequence: int | None
     last_opens: dict[str | None, int]
+    is_silent: bool = False
 
 
 class Taken(NamedTuple):
@@ -105,7 +107,7 @@ class _Gate:
 
     @property
     def can_be_filled(self) -> bool:
-        return self.gap is not None or (self.is_armed and bool(self.held))
+        return self.gap is not None or self.is_armed
 
 
 class Intake:
@@ -174,7 +176,8 @@ class Intake:
         now_ns
             Wall time of the read, ns UTC.
         overlap
-            Told of each message, where another connection is about to take over.
+            Where another connection is about to take over, it is told of each message; where this
+            one has just taken over, it tells which are repeats.
         """
         rows: list[Record] = []
         controls: list[Control] = []
@@ -183,7 +186,10 @@ class Intake:
         for payload in payloads:
             item = decode(payload, local)
             if overlap is not None and not isinstance(item, Control | Ignored):
-                overlap.saw(item)
+                if not overlap.is_over:
+                    overlap.saw(item)
+                elif overlap.repeats(item):
+                    continue
             if not isinstance(item, _NO_RECORDS):
                 if gates and (gate := gates.get((item.__class__, item[2] or ""))) is not None:
                     gate.held.append(item)
@@ -440,6 +446,7 @@ class Intake:
         tallies = self._fed_by(topics)
         local = self._clock.begin(now_ns)
         for tally, gap in self.ledger.outage(tallies, began_ns, now_ns, cause, is_over=is_over):
+            gap = tally.retell(gap, ended=local)  # as the row says, so that a recording agrees
             rows.append(_tell_hole(gap, tally, local))
             local += 1
             gate = self._gates.get((CHANNELS[tally.channel], tally.symbol))
@@ -457,13 +464,20 @@ class Intake:
     def holes(self) -> list[Hole]:
         """What waits to be filled."""
         return [
-            Hole(record, symbol, gate.market, gate.tally.last_sequence, dict(gate.tally.last_opens))
+            Hole(
+                record,
+                symbol,
+                gate.market,
+                gate.tally.last_sequence,
+                dict(gate.tally.last_opens),
+                gate.is_armed and not gate.held,
+            )
             for (record, symbol), gate in self._gates.items()
             if gate.can_be_filled
         ]
 
     def doubt(self, channel: str, symbol: str) -> None:
-        """Have REST asked about a silence, once there is a row behind it.
+        """Have REST asked about a silence, until there is a row behind it.
 
         Two connections were silent, so that the market was quiet, most likely.
         """
@@ -506,28 +520,42 @@ class Intake:
         gate = self._gates.get((hole.record, hole.symbol))
         if gate is None or not gate.can_be_filled:
             return []
-        mended = _mend(hole, fetched, gate.held)
+        mended = _mend(hole, fetched, gate)
+        goes_on = gate.is_armed and not gate.held  # it is silent still
+        if gate.gap is None and mended.is_whole and not mended.rows:
+            return [] if goes_on else self._open(hole.record, hole.symbol, now_ns)
+        local = self._clock.begin(now_ns)
+        told: list[Record] = []
         if gate.gap is None:
-            if mended.is_whole and not mended.rows:
-                return self._open(hole.record, hole.symbol, now_ns)  # it was quiet, and no more
             gate.gap = Gap("stalled", None, None, gate.began, now_ns)
             gate.tally.gaps.append(gate.gap)
+            told.append(_tell_hole(gate.gap, gate.tally, local))
+        first = local + len(told)
         kept = [row for row in mended.rows if self.ledger.accepts(row)]
-        local = self._clock.begin(now_ns)
-        rows: list[Record] = [row._replace(local_timestamp=local + n) for n, row in enumerate(kept)]
-        gate.tally.filled += len(rows)
-        gap = gate.gap
+        rows: list[Record] = [row._replace(local_timestamp=first + n) for n, row in enumerate(kept)]
+        self._account(gate, mended, len(rows), first + len(rows))
+        if rows or not goes_on:
+            rows += _tell_filled(gate.tally, first, len(kept), mended)
+        self._clock.end(first + len(rows))
+        filled = [*told, *rows]
+        return filled if goes_on else filled + self._open(hole.record, hole.symbol, now_ns)
+
+    @staticmethod
+    def _account(gate: _Gate, mended: Mended, rows: int, local: int) -> None:
+        """Write down what was filled by that local time, and what was not."""
+        gap, tally = gate.gap, gate.tally
+        assert gap is not None  # made when it was not
+        tally.filled += rows
+        if gap.cause == "stalled":
+            gap = tally.retell(gap, ended=local)  # it may go on
         if not mended.is_whole and mended.first_missing is not None:
-            told = gap._replace(
-                first_sequence=mended.first_missing,
-                last_sequence=mended.last_missing,
-                is_counted=False,
+            first = mended.first_missing if gap.first_sequence is None else gap.first_sequence
+            gap = tally.retell(
+                gap, first_sequence=first, last_sequence=mended.last_missing, is_counted=False
             )
-            gate.tally.gaps[gate.tally.gaps.index(gap)] = gap = told
-        gate.tally.fill(gap, "REST" if mended.is_whole else None, len(rows))
-        rows.append(_tell_filled(gate.tally, local, len(kept), mended))
-        self._clock.end(local + len(rows))
-        return rows + self._open(hole.record, hole.symbol, now_ns)
+        is_whole = mended.is_whole and gap.first_sequence is None
+        filled_by = "REST" if is_whole else None
+        gate.gap = tally.retell(gap, filled_by=filled_by, filled=gap.filled + rows)
 
     def give_up(self, hole: Hole, reason: str, now_ns: int) -> list[Record]:
         """Let the rows that were kept back go: what belongs before them cannot be had."""
@@ -615,7 +643,8 @@ class Intake:
         return _status(local, "broken", symbol, channel, f"{item.reason}{where}")
 
 
-def _mend(hole: Hole, fetched: Sequence[Record], held: Sequence[Record]) -> Mended:
+def _mend(hole: Hole, fetched: Sequence[Record], gate: _Gate) -> Mended:
+    held = gate.held
     if hole.record is Trade:
         return mend_trades(
             hole.last_sequence,
@@ -630,7 +659,8 @@ def _mend(hole: Hole, fetched: Sequence[Record], held: Sequence[Record]) -> Mend
         candle
         for interval, opened in hole.last_opens.items()
         for candle in mend_candles(
-            opened,
+            # An open candle that differs proves no outage; another one does.
+            opened + 1 if gate.is_armed else opened,
             by_interval[interval],
             [row for row in held if isinstance(row, Candle) and row.interval == interval],
         )
@@ -646,15 +676,22 @@ def _tell_hole(gap: Gap, tally: Tally, local: int) -> Status:
     return told._replace(timestamp=gap.began)
 
 
-def _tell_filled(tally: Tally, first_local: int, count: int, mended: Mended) -> Status:
-    """Make the row behind filled ones: they are those stamped from its ``timestamp`` on."""
-    what = f"{count:,} rows came by REST"
-    if not mended.is_whole:
-        what += ", which does not reach back to the last row before the outage"
+def _tell_filled(tally: Tally, first_local: int, count: int, mended: Mended) -> list[Status]:
+    """Make the row behind filled ones: they are those stamped from its ``timestamp`` on.
+
+    Another one bounds what is missing all the same.
+    """
     sequences = [row[3] for row in mended.rows if isinstance(row, Trade)]
     ends = (sequences[0], sequences[-1]) if sequences else (None, None)
-    told = _status(first_local + count, "filled", tally.symbol, tally.channel, what, *ends)
-    return told._replace(timestamp=first_local)
+    local = first_local + count
+    symbol, channel = tally.symbol, tally.channel
+    told = _status(local, "filled", symbol, channel, f"{count:,} rows came by REST", *ends)
+    rows = [told._replace(timestamp=first_local)]
+    if not mended.is_whole:
+        why = "REST does not reach back to the last row before the outage"
+        bounds = (mended.first_missing, mended.last_missing)
+        rows.append(_status(local + 1, "not_filled", symbol, channel, why, *bounds))
+    return rows
 
 
 def _status(

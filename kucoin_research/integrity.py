@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum, unique
 from operator import itemgetter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from kucoin_research.beats import Beat
 from kucoin_research.records import (
@@ -36,7 +36,7 @@ __all__ = ["Gap", "Ledger", "Tally", "Verdict"]
 
 # Trades whose ids were seen this recently are dropped when they come again. After a reconnect
 # KuCoin repeats the last executions, far fewer than these.
-REMEMBERED_TRADES = 4_096
+REMEMBERED_TRADES = 1_024
 REMEMBERED_EVENTS = 4_096  # of each private channel and symbol
 
 _GAPS_TOLD = 3  # in a reason; all of them are in the report
@@ -151,10 +151,11 @@ class Tally:
                 ]
                 return
 
-    def fill(self, gap: Gap, filled_by: str | None, rows: int) -> None:
-        """Note that rows of a gap came after all; all of them where ``filled_by`` is given."""
-        position = self.gaps.index(gap)
-        self.gaps[position] = gap._replace(filled_by=filled_by, filled=gap.filled + rows)
+    def retell(self, gap: Gap, **changes: Any) -> Gap:
+        """Put a changed gap in the place of what was known of it; returns it."""
+        changed = gap._replace(**changes)
+        self.gaps[self.gaps.index(gap)] = changed
+        return changed
 
     @property
     def verdict(self) -> Verdict:

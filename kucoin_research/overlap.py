@@ -6,7 +6,7 @@ successor brings is held; then all of it that the predecessor brought, too, is l
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterator
 from typing import TypeAlias
 
@@ -36,11 +36,16 @@ def _identify(item: Decoded) -> tuple[_Line, Hashable]:
 class Overlap:
     """Holds what the successor brings, and knows what the predecessor brought meanwhile.
 
+    Once it has taken over (``fresh``), it still repeats what the predecessor was the faster to
+    bring: ``repeats`` tells that.
+
     Not thread-safe: the stream's delivery lock guards it.
     """
 
     def __init__(self) -> None:
-        self._seen: defaultdict[_Line, set[Hashable]] = defaultdict(set)
+        self.is_over = False
+        self._seen: defaultdict[_Line, Counter[Hashable]] = defaultdict(Counter)
+        self._passed: set[_Line] = set()
         self._held: list[tuple[int, Decoded]] = []
         self._first_held: dict[_Line, int] = {}
 
@@ -50,7 +55,7 @@ class Overlap:
     def saw(self, item: Decoded) -> None:
         """Take note of what the predecessor brought."""
         line, identity = _identify(item)
-        self._seen[line].add(identity)
+        self._seen[line][identity] += 1
 
     def hold(self, item: Decoded, now_ns: int) -> None:
         """Keep what the successor brought at a local time (ns UTC)."""
@@ -63,7 +68,7 @@ class Overlap:
         ``kind`` is a record type, ``BookDelta`` for books.
         """
         line = (kind, symbol)
-        return None if self._seen.get(line) else self._first_held.get(line)
+        return None if line in self._seen else self._first_held.get(line)
 
     def fresh(self) -> Iterator[tuple[int, Decoded]]:
         """Give what only the successor brought, with its arrival, in order.
@@ -77,9 +82,27 @@ class Overlap:
         for position, (line, identity) in enumerate(named):
             if identity in self._seen.get(line, ()):
                 last_common[line] = position
+        self.is_over = True
         for position, ((line, identity), (now_ns, item)) in enumerate(
             zip(named, self._held, strict=True)
         ):
             is_later = position > last_common.get(line, -1)
-            if is_later or identity not in self._seen.get(line, ()):
+            if is_later or not self._is_repeat(line, identity):
                 yield now_ns, item
+
+    def repeats(self, item: Decoded) -> bool:
+        """Tell whether the predecessor has brought what the successor brings now."""
+        line, identity = _identify(item)
+        if line in self._passed:
+            return False
+        if self._is_repeat(line, identity):
+            return True
+        self._passed.add(line)
+        return False
+
+    def _is_repeat(self, line: _Line, identity: Hashable) -> bool:
+        seen = self._seen.get(line)
+        if not seen or not seen[identity]:
+            return False
+        seen[identity] -= 1
+        return True

@@ -243,9 +243,17 @@ class Conversation:
     def _check_deadlines(self, now: float) -> None:
         if not self._is_open and now >= self._welcome_deadline:
             raise ConnectionLost(f"no welcome came within {WELCOME_TIMEOUT:.0f} s of connecting")
-        oldest = next(iter(self._pings.values()), None)
-        if oldest is not None and now >= oldest + self._ping_timeout:
+        if self.is_pong_overdue(now):
             raise ConnectionLost(f"no pong came within {self._ping_timeout:.0f} s of a ping")
+
+    def is_pong_overdue(self, now: float) -> bool:
+        """Tell whether a ping should have been answered by now."""
+        oldest = next(iter(self._pings.values()), None)
+        return oldest is not None and now >= oldest + self._ping_timeout
+
+    def forgive_pings(self) -> None:
+        """Wait no longer for the answers to the pings sent so far."""
+        self._pings.clear()
 
     def _ping(self, now: float) -> str:
         identity = f"p{next(self._ids)}"

@@ -605,7 +605,7 @@ def parse_channel(text: str) -> Channel:
     name = _ALIASES.get(name.lower(), name.lower())
     if name not in CHANNELS:
         hint = _suggest(name, [*CHANNELS, *_ALIASES])
-        raise UnknownChannel(f"no channel {text!r}{hint}; channels: {', '.join(CHANNELS)}")
+        raise UnknownChannel(f"no channel {text!r}{hint} channels: {', '.join(CHANNELS)}")
     if name != "candle":
         if colon:
             raise UnknownChannel(f"channel {name!r} takes no interval, so {text!r} means nothing")
@@ -614,14 +614,14 @@ def parse_channel(text: str) -> Channel:
     if interval not in CANDLE_INTERVALS:
         hint = _suggest(interval, CANDLE_INTERVALS)
         raise UnknownChannel(
-            f"no candle interval {interval!r}{hint}; intervals: {', '.join(CANDLE_INTERVALS)}"
+            f"no candle interval {interval!r}{hint} intervals: {', '.join(CANDLE_INTERVALS)}"
         )
     return Channel(name, interval)
 
 
 def _suggest(word: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    return f"; did you mean {close[0]!r}?" if close else ";"
 
 
 def columns_of(record: type[tuple[object, ...]]) -> dict[str, Column]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import html
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import polars as pl
 
@@ -36,6 +38,8 @@ class ChannelReport:
         Everything known to be missing.
     lag
         Over the rows still in the ring; ``None`` where the channel's time is not an event's.
+    filled
+        Rows that came by REST.
     verdict, reason
         ``COMPLETE``, ``INCOMPLETE`` or ``NOT PROVABLE``, and why.
     """
@@ -63,7 +67,9 @@ class Report:
     channels
         One entry per channel and symbol.
     reconnects
-        Connections made after the first ones.
+        Connections made after the first ones were lost.
+    rollovers
+        Connections replaced before they were lost.
     clock_offset_ms
         Exchange clock minus local clock at the last connect; ``None`` when it was not measured.
     simulation
@@ -129,6 +135,7 @@ class Report:
                 "channel": pl.String,
                 "symbol": pl.String,
                 "rows": pl.Int64,
+                "filled": pl.Int64,
                 "duplicates": pl.Int64,
                 "broken": pl.Int64,
                 "gaps": pl.Int64,
@@ -143,14 +150,68 @@ class Report:
             orient="row",
         )
 
+    @property
+    def filled(self) -> int:
+        """How many rows came by REST in all."""
+        return sum(entry.filled for entry in self.channels)
+
+    def gap_frame(self) -> pl.DataFrame:
+        """Give every gap as a row, in order of time.
+
+        Returns
+        -------
+        pl.DataFrame
+            ``channel symbol began ended seconds cause first_sequence last_sequence missing
+            filled_by filled``; times are local, UTC. ``missing`` counts sequence numbers, and is
+            null where the exchange does not number without holes; ``filled`` counts rows.
+        """
+        rows = [
+            (
+                entry.channel, entry.symbol, gap.began, gap.ended, gap.seconds, gap.cause,
+                gap.first_sequence, gap.last_sequence, gap.missing, gap.filled_by, gap.filled,
+            )
+            for entry in self.channels
+            for gap in entry.gaps
+        ]  # fmt: skip
+        return pl.DataFrame(rows, schema=_GAP_SCHEMA, orient="row").sort("began")
+
     def __str__(self) -> str:
-        table = [_HEADER, *(_cells(entry) for entry in self.channels)]
-        widths = [max(len(row[column]) for row in table) for column in range(len(_HEADER))]
-        lines = ["  ".join(_pad(row, widths)).rstrip() for row in table]
-        return "\n".join([f"{self.name}: {self.verdict}", *lines, self._footer()])
+        parts = [f"{self.name}: {self.verdict}", _text_table(_HEADER, _NUMERIC, self._table())]
+        if self._is_long:
+            parts.append(_WORST.format(count=len(self._worst())))
+            parts.append(_text_table(_HEADER, _NUMERIC, [_cells(e) for e in self._worst()]))
+        gaps = self._gap_cells()
+        if gaps:
+            parts.append(_text_table(_GAP_HEADER, _GAP_NUMERIC, gaps))
+        if self.gaps > len(gaps):
+            parts.append(f"and {self.gaps - len(gaps):,} further gaps: see gap_frame()")
+        parts.append(self._footer())
+        return "\n".join(filter(None, parts))
+
+    @property
+    def _is_long(self) -> bool:
+        return len(self.channels) > _MOST_ENTRIES
+
+    def _table(self) -> list[tuple[str, ...]]:
+        """List the entries; where they are many, one line per channel."""
+        if not self._is_long:
+            return [_cells(entry) for entry in self.channels]
+        names = dict.fromkeys(entry.channel for entry in self.channels)
+        return [_summary([e for e in self.channels if e.channel == name]) for name in names]
+
+    def _worst(self) -> list[ChannelReport]:
+        bad = [entry for entry in self.channels if entry.verdict is Verdict.INCOMPLETE]
+        return bad[:_MOST_ENTRIES]
+
+    def _gap_cells(self) -> list[tuple[str, ...]]:
+        gaps = [(entry, gap) for entry in self.channels for gap in entry.gaps]
+        gaps.sort(key=lambda each: each[1].began)
+        return [_gap_row(entry, gap) for entry, gap in gaps[:_MOST_GAPS]]
 
     def _footer(self) -> str:
-        return f"reconnects {self.reconnects} · gaps {self.gaps} · {self._clock()}"
+        counts = f"reconnects {self.reconnects} · roll-overs {self.rollovers} · gaps {self.gaps}"
+        filled = f" · {self.filled:,} rows filled by REST" if self.filled else ""
+        return f"{counts}{filled} · {self._clock()}"
 
     def _clock(self) -> str:
         if self.simulation is not None:
@@ -160,20 +221,66 @@ class Report:
         return f"clock offset {self.clock_offset_ms:+.0f} ms"
 
     def _repr_html_(self) -> str:
-        head = _html_row("th", _HEADER)
-        body = "".join(_html_row("td", _cells(entry)) for entry in self.channels)
+        parts = [_html_table(_HEADER, _NUMERIC, self._table())]
+        if self._is_long and self._worst():
+            worst = [_cells(entry) for entry in self._worst()]
+            parts.append(f"<p>{_WORST.format(count=len(worst))}</p>")
+            parts.append(_html_table(_HEADER, _NUMERIC, worst))
+        gaps = self._gap_cells()
+        if gaps:
+            is_open = " open" if len(gaps) <= _GAPS_SHOWN_OPEN else ""
+            summary = f"<summary>{self.gaps:,} gaps</summary>"
+            table = _html_table(_GAP_HEADER, _GAP_NUMERIC, gaps)
+            parts.append(f"<details{is_open}>{summary}{table}</details>")
         return (
-            f"<div><b>{html.escape(self.name)}: {self.verdict}</b>"
-            f"<table><thead>{head}</thead><tbody>{body}</tbody></table>"
-            f"<small>{html.escape(self._footer())}</small></div>"
+            f'<div class="kr-report"><style>{_STYLE}</style>'
+            f"<p>{_badge(self.verdict)} <b>{html.escape(self.name)}</b></p>"
+            f"{''.join(parts)}<p><small>{html.escape(self._footer())}</small></p></div>"
         )
 
 
 _HEADER = (
-    "channel", "symbol", "rows", "dropped", "broken", "gaps",
+    "channel", "symbol", "rows", "filled", "dropped", "broken", "gaps",
     "lag p50/p95/p99 ms", "verdict", "reason",
 )  # fmt: skip
-_NUMERIC = range(2, 6)
+_NUMERIC = range(2, 7)
+_GAP_HEADER = ("gap", "symbol", "from (UTC)", "for", "cause", "sequences", "missing", "filled")
+_GAP_NUMERIC = range(6, 7)
+_GAP_SCHEMA: dict[str, pl.DataType] = {
+    "channel": pl.String(),
+    "symbol": pl.String(),
+    "began": pl.Datetime("ns", "UTC"),
+    "ended": pl.Datetime("ns", "UTC"),
+    "seconds": pl.Float64(),
+    "cause": pl.String(),
+    "first_sequence": pl.Int64(),
+    "last_sequence": pl.Int64(),
+    "missing": pl.Int64(),
+    "filled_by": pl.String(),
+    "filled": pl.Int64(),
+}
+# With more entries than this, the report gives one line per channel and the worst ones.
+_MOST_ENTRIES = 20
+_MOST_GAPS = 20
+_GAPS_SHOWN_OPEN = 5
+_WORST = "of these incomplete ({count} shown):"
+
+# Colours that hold on light and dark pages, and are told apart by colour-blind people; each verdict
+# also has a sign of its own.
+_MARKS = {
+    Verdict.COMPLETE: ("✓", "#0072b2"),
+    Verdict.INCOMPLETE: ("✗", "#d55e00"),
+    Verdict.NOT_PROVABLE: ("?", "#7f7f7f"),
+}
+_STYLE = (
+    ".kr-report table{border-collapse:collapse;color:inherit;background:none}"
+    ".kr-report th,.kr-report td{padding:.15em .7em;border-bottom:1px solid rgba(127,127,127,.3)}"
+    ".kr-report th{font-weight:600;opacity:.8}"
+    ".kr-report td{font-variant-numeric:tabular-nums;vertical-align:top}"
+    ".kr-report p{margin:.4em 0}"
+    ".kr-report summary{cursor:pointer;margin:.5em 0}"
+    ".kr-badge{color:#fff;border-radius:.3em;padding:.1em .5em;font-size:90%;white-space:nowrap}"
+)
 
 
 def _cells(entry: ChannelReport) -> tuple[str, ...]:
@@ -182,39 +289,100 @@ def _cells(entry: ChannelReport) -> tuple[str, ...]:
         entry.channel,
         entry.symbol,
         f"{entry.rows:,}",
-        str(entry.duplicates),
-        str(entry.broken),
-        str(len(entry.gaps)),
+        f"{entry.filled:,}",
+        f"{entry.duplicates:,}",
+        f"{entry.broken:,}",
+        f"{len(entry.gaps):,}",
         "-" if lag is None else f"{lag.p50_ms:.1f} / {lag.p95_ms:.1f} / {lag.p99_ms:.1f}",
         str(entry.verdict),
         entry.reason,
     )
 
 
-def _pad(row: Sequence[str], widths: Sequence[int]) -> list[str]:
+def _summary(entries: Sequence[ChannelReport]) -> tuple[str, ...]:
+    """Sum up the entries of one channel."""
+    counts = Counter(entry.verdict for entry in entries)
+    verdict = next((v for v in (Verdict.INCOMPLETE, Verdict.NOT_PROVABLE) if counts[v]), None)
+    return (
+        entries[0].channel,
+        f"{len(entries):,} symbols",
+        f"{sum(entry.rows for entry in entries):,}",
+        f"{sum(entry.filled for entry in entries):,}",
+        f"{sum(entry.duplicates for entry in entries):,}",
+        f"{sum(entry.broken for entry in entries):,}",
+        f"{sum(len(entry.gaps) for entry in entries):,}",
+        "-",
+        str(verdict or Verdict.COMPLETE),
+        ", ".join(f"{count:,} {each}" for each, count in counts.items()),
+    )
+
+
+def _gap_row(entry: ChannelReport, gap: Gap) -> tuple[str, ...]:
+    began = datetime.fromtimestamp(gap.began // 1_000_000_000, UTC)
+    bounds = "-" if gap.first_sequence is None else f"{gap.first_sequence} to {gap.last_sequence}"
+    filled = gap.filled_by or "no"
+    if gap.filled:
+        filled = f"{gap.filled:,} rows by REST" + ("" if gap.filled_by else ", not all")
+    return (
+        entry.channel,
+        entry.symbol,
+        f"{began:%Y-%m-%d %H:%M:%S}",
+        f"{gap.seconds:.1f} s",
+        gap.cause,
+        bounds,
+        "-" if gap.missing is None else f"{gap.missing:,}",
+        filled,
+    )
+
+
+def _text_table(header: Sequence[str], numeric: range, rows: Sequence[Sequence[str]]) -> str:
+    if not rows:
+        return ""
+    table = [header, *rows]
+    widths = [max(len(row[column]) for row in table) for column in range(len(header))]
+    return "\n".join("  ".join(_pad(row, widths, numeric)).rstrip() for row in table)
+
+
+def _pad(row: Sequence[str], widths: Sequence[int], numeric: range) -> list[str]:
     return [
-        cell.rjust(width) if column in _NUMERIC else cell.ljust(width)
+        cell.rjust(width) if column in numeric else cell.ljust(width)
         for column, (cell, width) in enumerate(zip(row, widths, strict=True))
     ]
 
 
-def _html_row(tag: str, cells: Sequence[str]) -> str:
-    # Only the alignment is set: colours are the notebook's, light or dark.
+def _html_table(header: Sequence[str], numeric: range, rows: Sequence[Sequence[str]]) -> str:
+    head = _html_row("th", header, numeric)
+    body = "".join(_html_row("td", row, numeric) for row in rows)
+    return f"<table><thead>{head}</thead><tbody>{body}</tbody></table>"
+
+
+def _html_row(tag: str, cells: Sequence[str], numeric: range) -> str:
     return (
         "<tr>"
         + "".join(
-            f'<{tag} style="text-align: {"right" if column in _NUMERIC else "left"}">'
-            f"{html.escape(cell)}</{tag}>"
+            f'<{tag} style="text-align: {"right" if column in numeric else "left"}">'
+            f"{_html_cell(cell)}</{tag}>"
             for column, cell in enumerate(cells)
         )
         + "</tr>"
     )
 
 
+def _html_cell(cell: str) -> str:
+    verdicts = {str(verdict): verdict for verdict in Verdict}
+    return _badge(verdicts[cell]) if cell in verdicts else html.escape(cell)
+
+
+def _badge(verdict: Verdict) -> str:
+    mark, colour = _MARKS[verdict]
+    return f'<span class="kr-badge" style="background:{colour}">{mark} {verdict}</span>'
+
+
 def _flat(entry: ChannelReport) -> tuple[object, ...]:
     lag = entry.lag
     return (
-        entry.channel, entry.symbol, entry.rows, entry.duplicates, entry.broken, len(entry.gaps),
+        entry.channel, entry.symbol, entry.rows, entry.filled, entry.duplicates, entry.broken,
+        len(entry.gaps),
         entry.first_sequence, entry.last_sequence,
         lag.p50_ms if lag else None, lag.p95_ms if lag else None, lag.p99_ms if lag else None,
         str(entry.verdict), entry.reason,

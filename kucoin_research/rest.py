@@ -15,6 +15,7 @@ import re
 import secrets
 import socket
 import ssl
+import sys
 import threading
 import time
 import uuid
@@ -615,6 +616,8 @@ _NOT_OVER_REST = {Market.FUTURES: frozenset({"3min", "6hour", "1month"}), Market
 _PAGE_ROWS = {Market.FUTURES: 200, Market.SPOT: 1500}
 # Of the index and premium queries.
 _QUERY_ROWS = 100
+# More levels than any book has.
+_ALL_LEVELS = 10**9
 # KuCoin opened in September 2017: nothing lies before, so nothing is asked for.
 _OPENED_NS = 1_504_224_000 * _NS_PER_S
 
@@ -647,8 +650,9 @@ class Rest:
     venue
         Where the exchange is.
     credentials
-        For ``token(private=True)``, the one call that sends them. KuCoin takes a timestamp that is
-        less than 5 s off; when it refuses ours, its clock is read, and the call signed again by it.
+        For ``token(private=True)`` and spot books deeper than 100 levels, the two calls that send
+        them. KuCoin takes a timestamp that is less than 5 s off; when it refuses ours, its clock is
+        read, and the call signed again by it.
     timeout
         Seconds to connect, and to wait for each piece of the reply.
     session
@@ -887,10 +891,16 @@ class Rest:
     # -- books and trades ----------------------------------------------------------------------
 
     def level2_snapshot(self, symbol: str, market: Market | str | None = None) -> BookSnapshot:
-        """Fetch the deepest order book that needs no key.
+        """Fetch the deepest order book that can be had.
 
-        Futures give up to 1000 levels per side, spot 100.
+        Futures give up to 1000 levels per side. Spot gives 100, and all of them where there are
+        credentials that it accepts.
         """
+        if self._credentials is not None and _market_of(symbol, market) is Market.SPOT:
+            try:
+                return self.order_book(symbol, _ALL_LEVELS, market=market)
+            except (AuthenticationFailed, UntrustedHost) as error:
+                log.info("the first levels of %s have to do: %s", symbol, error)
         return self.order_book(symbol, None, market=market)
 
     def order_book(
@@ -903,20 +913,31 @@ class Rest:
         symbol
             As the exchange spells it.
         depth
-            Levels per side; None for as many as there are without a key.
+            Levels per side; None for as many as there are without a key. More than 100 on spot
+            fetches the whole book, for which KuCoin wants a key.
         market
             Told by the hyphen when None.
 
         Raises
         ------
         InvalidInput
-            If depth is below 1, or above 100 on spot.
+            If depth is below 1.
+        CredentialsMissing
+            If depth is above 100 on spot and there are no credentials.
+        UntrustedHost, AuthenticationFailed
+            As for ``token``, for a book that wants a key.
         """
         market = _market_of(symbol, market)
         if depth is not None and (isinstance(depth, bool) or depth < 1):
             raise InvalidInput(f"depth must be a whole number of levels above 0, not {depth!r}")
-        path, limit = _book_call(market, depth)
-        call = _Call(market, path, f"the order book of {symbol}", {"symbol": symbol}, symbol=symbol)
+        path, limit, is_signed = _book_call(market, depth)
+        what = f"the order book of {symbol}"
+        if is_signed and self._credentials is None:
+            raise CredentialsMissing(
+                f"spot shows 100 levels per side without a key, so depth={depth} of {symbol} needs "
+                "credentials=kr.Credentials.from_env()"
+            )
+        call = _Call(market, path, what, {"symbol": symbol}, symbol=symbol, is_signed=is_signed)
         book = self._get(call, _Book)
         bids, asks = (
             [level for level in side or () if level[1]] for side in (book.bids, book.asks)
@@ -1531,19 +1552,18 @@ def _path_part(symbol: str) -> str:
     return quote(symbol, safe="") if symbol.strip(".") else "%2E" * len(symbol)
 
 
-def _book_call(market: Market, depth: int | None) -> tuple[str, int]:
-    # The shallowest call that reaches the depth, and how many levels a side it gives at most.
+def _book_call(market: Market, depth: int | None) -> tuple[str, int, bool]:
+    # The shallowest call that reaches the depth, how many levels a side it gives at most, and
+    # whether it is signed.
     if market is Market.FUTURES:
         if depth is None or depth > 100:
-            return "/api/v1/level2/snapshot", 1000
+            return "/api/v1/level2/snapshot", 1000, False
         limit = 20 if depth <= 20 else 100
-        return f"/api/v1/level2/depth{limit}", limit
+        return f"/api/v1/level2/depth{limit}", limit, False
     if depth is not None and depth > 100:
-        raise InvalidInput(
-            f"spot shows 100 levels per side without a key, so depth={depth} cannot be had"
-        )
+        return "/api/v3/market/orderbook/level2", sys.maxsize, True
     limit = 20 if depth is not None and depth <= 20 else 100
-    return f"/api/v1/market/orderbook/level2_{limit}", limit
+    return f"/api/v1/market/orderbook/level2_{limit}", limit, False
 
 
 def _to_ns(value: int | None) -> int | None:

@@ -9,6 +9,7 @@ under it.
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import threading
 import time
@@ -17,10 +18,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import polars as pl
 
+from kucoin_research import analytics, clocks
 from kucoin_research.decode import Control, Decodes
 from kucoin_research.errors import (
     BookNotReady,
@@ -41,6 +43,7 @@ from kucoin_research.lanes import ConnectBudget, Healing, Lane, Silence, State
 from kucoin_research.orderbook import BookSync, OrderBook
 from kucoin_research.outlets import Outlet
 from kucoin_research.overlap import Overlap
+from kucoin_research.recorder import Recorder, record_stream
 from kucoin_research.records import (
     ALL_SYMBOLS,
     CHANNELS,
@@ -71,6 +74,9 @@ _FLAW_INTERVAL = 0.5
 _ERRAND_INTERVAL = 0.05
 # After REST failed to fill an outage, it is asked again this much later.
 _FILL_INTERVAL = 1.0
+# How often REST is asked about a silence, seconds: KuCoin keeps a hundred trades.
+_FIRST_POLL = 2.0
+_LONGEST_POLL = 60.0
 # How long the "stopped" row waits for the pumps, so that it comes last.
 _LAST_ROWS = 2.0
 # On the pro feed a book's snapshot was seen 0.5 to 6.2 s after its subscription.
@@ -129,6 +135,14 @@ class StreamStatus:
         )
 
 
+class _Poll(NamedTuple):
+    """When REST is asked about a silence again."""
+
+    due: float
+    pause: float
+    last_sequence: int | None
+
+
 class Stream:
     """A live stream; ``kucoin_research.stream`` makes and starts one.
 
@@ -169,7 +183,7 @@ class Stream:
         self.name = name
         self.feed = feed
         self.subscriptions = tuple(subscriptions)
-        self.started_ns = time.time_ns()
+        self.started_ns = clocks.now_ns()
         self._rest = rest
         self._intake = Intake(subscriptions, feed)
         self._rings = _rings(subscriptions, capacity)
@@ -185,6 +199,7 @@ class Stream:
         self._rate_samples: deque[tuple[float, int]] = deque(maxlen=64)
         self._fill_by: dict[tuple[type[Record], str], float] = {}  # deadlines, monotonic seconds
         self._fill_after = 0.0
+        self._polls: dict[tuple[type[Record], str], _Poll] = {}
         self._threads: list[threading.Thread] = []
         self._payload_outlet: Outlet[bytes] | None = None
         if on_payload is not None:
@@ -226,7 +241,12 @@ class Stream:
     # -- readers ---------------------------------------------------------------------------------
 
     def frame(
-        self, channel: str | None = None, symbol: str | None = None, last: int | None = None
+        self,
+        channel: str | None = None,
+        symbol: str | None = None,
+        last: int | None = None,
+        *,
+        mark_filled: bool = False,
     ) -> pl.DataFrame:
         """Take an immutable snapshot of a channel's rows.
 
@@ -234,15 +254,19 @@ class Stream:
         ----------
         channel
             ``"ticker"``, ``"candle:5min"``, ``"status"``, …; may be left out when only one streams.
+            Plain ``"candle"`` is the interval that is streamed, of several the one of 1 min.
         symbol
             Only this symbol's rows.
         last
             Only the newest ``last`` rows, counted after the symbol filter.
+        mark_filled
+            Add a column ``is_filled``: whether REST brought the row, after an outage.
 
         Returns
         -------
         pl.DataFrame
-            Columns of the channel; times are ``Datetime("ns", "UTC")``. In order of arrival.
+            Columns of the channel; times are ``Datetime("ns", "UTC")``. In order of arrival; where
+            REST has filled an outage, in order of time, too.
 
         Raises
         ------
@@ -260,10 +284,12 @@ class Stream:
             filters.append(pl.col("symbol") == symbol)
         if self._is_one_of_several(wanted):
             filters.append(pl.col("interval") == wanted.interval)
-        if not filters:
-            return ring.frame(last)
-        rows = ring.frame().filter(*filters)
-        return rows if last is None else rows.tail(last)
+        if filters:
+            rows = ring.frame().filter(*filters)
+            rows = rows if last is None else rows.tail(last)
+        else:
+            rows = ring.frame(last)
+        return analytics.mark_filled(rows, self._rings[Status].frame()) if mark_filled else rows
 
     def _channels(self) -> list[Channel]:
         return list(dict.fromkeys(subscription.channel for subscription in self.subscriptions))
@@ -289,8 +315,8 @@ class Stream:
             raise UnknownChannel(f"name one of the channels: {_join(streamed)}")
         wanted = parse_channel(channel)
         candles = [each for each in streamed if each.name == "candle"]
-        if wanted.name == "candle" and ":" not in channel and candles:
-            return candles[0] if len(candles) == 1 else Channel("candle")
+        if wanted.name == "candle" and ":" not in channel and len(candles) == 1:
+            return candles[0]  # plain means 1min only where there is a choice
         if wanted not in streamed and wanted.record is not Status:
             raise UnknownChannel(
                 f"channel {channel!r} is not streamed by {self.name!r}; it streams: "
@@ -578,13 +604,28 @@ class Stream:
             self._batch_sinks = (*self._batch_sinks, take)
         return detach
 
+    def record(self, root: str | os.PathLike[str] = "data/sessions", **options: Any) -> Recorder:
+        """Record everything from now on into a session's folder below ``root``.
+
+        Parameters
+        ----------
+        root, **options
+            See ``kucoin_research.recorder.record_stream``: ``compression``, ``fsync``, ….
+
+        Returns
+        -------
+        Recorder
+            Ends with the stream, or when closed.
+        """
+        return record_stream(self, root, **options)
+
     # -- delivery, on the feed threads -----------------------------------------------------------
 
     def deliver(
         self, payloads: Sequence[bytes], decoder: Decodes, overlap: Overlap | None = None
     ) -> list[Control]:
         """Take the messages of one read; returns those meant for the conversation."""
-        now_ns = time.time_ns()
+        now_ns = clocks.now_ns()
         with self._delivery_lock:
             rows, controls = self._intake.take(payloads, decoder, now_ns, overlap)
             self._count(len(payloads))
@@ -599,7 +640,7 @@ class Stream:
         """Keep the messages of a connection that is to take over; returns those of its talk."""
         if not payloads:
             return []
-        now_ns = time.time_ns()
+        now_ns = clocks.now_ns()
         with self._delivery_lock:
             return self._intake.hold(payloads, decoder, now_ns, overlap)
 
@@ -608,7 +649,7 @@ class Stream:
     ) -> list[tuple[str, str]]:
         """Go on with that connection; returns the channels and symbols the other had stalled."""
         with self._delivery_lock:
-            rows, stalled = self._intake.take_over(overlap, topics, drained_ns, time.time_ns())
+            rows, stalled = self._intake.take_over(overlap, topics, drained_ns, clocks.now_ns())
             self._commit(rows)
         if self._intake.has_errands:
             self._errand.set()
@@ -648,7 +689,7 @@ class Stream:
         """Put a status row into the flow."""
         detail = detail.encode(errors="replace").decode()  # a foreign error's text may be odd
         with self._delivery_lock:
-            row = self._intake.note(event, detail, time.time_ns(), channel=channel, symbol=symbol)
+            row = self._intake.note(event, detail, clocks.now_ns(), channel=channel, symbol=symbol)
             self._commit([row])
 
     def _commit(self, rows: Sequence[Record]) -> None:
@@ -684,7 +725,7 @@ class Stream:
     def outage(self, topics: Sequence[Topic], began_ns: int, *, is_over: bool) -> None:
         """Account for the time from a lost connection to its successor, or to the end."""
         with self._delivery_lock:
-            now_ns = time.time_ns()
+            now_ns = clocks.now_ns()
             rows = self._intake.end_outage(
                 topics, began_ns, now_ns, "disconnected", is_over=is_over
             )
@@ -722,7 +763,7 @@ class Stream:
             if thread is not threading.current_thread() and thread not in sinks:
                 thread.join(max(0.0, deadline - time.monotonic()))
         with self._delivery_lock:
-            self._commit(self._intake.finish(time.time_ns()))
+            self._commit(self._intake.finish(clocks.now_ns()))
         self.note("stopped", "stop() was called")
         for outlet in self._all_outlets():
             outlet.close()
@@ -762,7 +803,7 @@ class Stream:
         try:
             snapshot = self._rest.level2_snapshot(symbol, market)
             with self._delivery_lock:
-                rows = self._intake.take_snapshot(snapshot, time.time_ns(), time.monotonic())
+                rows = self._intake.take_snapshot(snapshot, clocks.now_ns(), time.monotonic())
                 self._commit(rows)
         except KucoinResearchError as error:
             if not self._stopping.is_set():
@@ -774,21 +815,33 @@ class Stream:
 
     def _fill_holes(self) -> None:
         with self._delivery_lock:
-            self._commit(self._intake.release_full(time.time_ns()))
+            self._commit(self._intake.release_full(clocks.now_ns()))
             holes = self._intake.holes
         now = time.monotonic()
+        timeout = self._healing.fill_timeout
         self._fill_by = {
-            (hole.record, hole.symbol): self._fill_by.get(
-                (hole.record, hole.symbol), now + self._healing.fill_timeout
-            )
+            (hole.record, hole.symbol): self._fill_by.get((hole.record, hole.symbol), now + timeout)
             for hole in holes
         }
+        self._polls = {key: poll for key, poll in self._polls.items() if key in self._fill_by}
         if now < self._fill_after:
             return
         for hole in holes:
             if self._stopping.is_set():
                 return
-            self._fill_hole(hole)
+            if not hole.is_silent or self._may_poll(hole, now):
+                self._fill_hole(hole)
+
+    def _may_poll(self, hole: Hole, now: float) -> bool:
+        """Pace what is asked about a silence: ever less often, unless it turns out an outage."""
+        key = (hole.record, hole.symbol)
+        poll = self._polls.get(key)
+        if poll is not None and now < poll.due:
+            return False
+        goes_on = poll is None or poll.last_sequence != hole.last_sequence
+        pause = _FIRST_POLL if goes_on or poll is None else min(2.0 * poll.pause, _LONGEST_POLL)
+        self._polls[key] = _Poll(now + pause, pause, hole.last_sequence)
+        return True
 
     def _fill_hole(self, hole: Hole) -> None:
         try:
@@ -804,10 +857,10 @@ class Stream:
                 return
             reason = f"REST could not fill the outage: {error}"
             with self._delivery_lock:
-                self._commit(self._intake.give_up(hole, reason, time.time_ns()))
+                self._commit(self._intake.give_up(hole, reason, clocks.now_ns()))
             return
         with self._delivery_lock:
-            self._commit(self._intake.fill(hole, fetched, time.time_ns()))
+            self._commit(self._intake.fill(hole, fetched, clocks.now_ns()))
 
     def _fetch_past(self, hole: Hole) -> list[Record]:
         if hole.record is Trade:
@@ -971,7 +1024,7 @@ def _wanting(channels: Sequence[Channel]) -> Callable[[Record], bool]:
     def wants(row: Record) -> bool:
         if row.__class__ not in kinds:
             return False
-        return not isinstance(row, Candle) or None in intervals or row.interval in intervals
+        return not isinstance(row, Candle) or row.interval in intervals
 
     return wants
 

@@ -235,5 +235,5 @@ def _named(name: str, start_demo: Callable[[], Venue], complaint: str) -> Venue:
     if known == "demo":
         return start_demo()
     close = difflib.get_close_matches(known, ["live", "demo"], n=1, cutoff=0.5)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
-    raise UnknownVenue(f"{complaint}{hint}; {_FORMS}")
+    hint = f"; did you mean {close[0]!r}?" if close else ";"
+    raise UnknownVenue(f"{complaint}{hint} {_FORMS}")

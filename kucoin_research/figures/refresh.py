@@ -42,8 +42,16 @@ class Ticket:
         self.calls = 0
         self.errors = 0
         self.cancel = close
+        self.is_abandoned = False
         self._tick = tick
         self._due = 0.0
+
+    def abandon(self) -> None:
+        """Cancel without a wait or a lock, as the garbage collector must: it may be called anywhere.
+
+        The function is forgotten when it would have been due next.
+        """
+        self.is_abandoned = True
 
     def wait(self, now: float) -> float:
         """Give the seconds until it is due."""
@@ -125,7 +133,8 @@ class Refresher:
     def _run(self) -> None:
         while True:
             with self._lock:
-                tickets = self._tickets
+                tickets = [each for each in self._tickets if not each.is_abandoned]
+                self._tickets = tickets
                 if not tickets:
                     self._thread = None
                     return
@@ -140,7 +149,8 @@ class Refresher:
     def _run_due(self, tickets: list[Ticket], now: float) -> None:
         for ticket in tickets:
             with self._running:
-                if ticket in self._tickets and ticket.wait(now) <= 0:
+                is_wanted = ticket in self._tickets and not ticket.is_abandoned
+                if is_wanted and ticket.wait(now) <= 0:
                     ticket.run(now)
 
 

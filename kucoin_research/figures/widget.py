@@ -198,6 +198,12 @@ class LiveFigure(anywidget.AnyWidget):
             self._ticket.cancel()
         super().close()
 
+    def __del__(self) -> None:
+        # The collector comes in the middle of anything, even of the refresher's own locks.
+        if hasattr(self, "_ticket"):
+            self._ticket.abandon()
+        super().close()
+
     # -- the refresh thread ----------------------------------------------------------------------
 
     def refresh(self, now: float) -> float | None:

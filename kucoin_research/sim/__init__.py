@@ -11,22 +11,27 @@ Examples
 """
 
 from kucoin_research.sim.accounts import DEMO_ACCOUNT, Account
-from kucoin_research.sim.faults import FAULTS, Applied, Fault, Withheld
+from kucoin_research.sim.chaos import CHAOS_FAULTS, Chaos, Planned
+from kucoin_research.sim.faults import FAULTS, Applied, Fault, Published, Withheld
 from kucoin_research.sim.hub import Settings, Tape
 from kucoin_research.sim.orders import Fill, OrderRefused
 from kucoin_research.sim.server import Exchange
 from kucoin_research.sim.trading import Balance, TradingAccount
 
 __all__ = [
+    "CHAOS_FAULTS",
     "DEMO_ACCOUNT",
     "FAULTS",
     "Account",
     "Applied",
     "Balance",
+    "Chaos",
     "Exchange",
     "Fault",
     "Fill",
     "OrderRefused",
+    "Planned",
+    "Published",
     "Settings",
     "Tape",
     "TradingAccount",

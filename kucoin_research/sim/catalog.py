@@ -54,7 +54,8 @@ class Listing:
     ``lot_size`` of base coins on spot. ``multiplier`` is in base coins per lot: -1 on inverse
     contracts, 1 on spot. ``volume_per_minute`` is what this flow trades on average, in units, as
     measured: synthetic history copies it. ``basis`` and ``basis_noise`` are the mean and spread of
-    the distance of fair price from index, as fractions of the index.
+    the distance of fair price from index, as fractions of the index. ``is_quiet`` marks the
+    synthetic contracts, which share what others have of their own.
     """
 
     symbol: str
@@ -79,6 +80,7 @@ class Listing:
     open_interest: int = 0
     max_leverage: int = 100
     zone: str = "USDS"
+    is_quiet: bool = False
 
     @property
     def price_decimals(self) -> int:

@@ -1,30 +1,37 @@
 """What can go wrong at an exchange, on demand.
 
-A fault waits at one of four places: messages on their way out, client pings, connections, or HTTP
-requests. Each place has a table from the fault's name to what it does; a new fault is a new line in
-a table.
+`KINDS` is the table of all of them: what happens, where it waits, and which options it takes. A
+fault waits at one of five places: messages on their way out, connections as they are, client pings,
+HTTP requests, or it is done at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from types import MappingProxyType
+from typing import Literal, NamedTuple, TypeAlias
 
 from kucoin_research.errors import InvalidInput
 
 __all__ = [
     "CONNECTION_FAULTS",
     "FAULTS",
+    "GARBAGE",
     "HTTP_FAULTS",
+    "KINDS",
     "MESSAGE_FAULTS",
     "PING_FAULTS",
+    "SYMBOL_FAULTS",
     "Applied",
     "ArmedFault",
     "Fault",
+    "Kind",
     "Message",
+    "Published",
     "Withheld",
     "make_fault",
+    "parse_fault",
 ]
 
 
@@ -32,36 +39,74 @@ class Message(NamedTuple):
     """One data frame on its way to the subscribers of its topic.
 
     `sequence` is the number that the topic's readers would miss it by: the book or trade sequence
-    where there is one, else the virtual time in ns.
+    where there is one, else the virtual time in ns. `symbol` is the one it tells of, if one.
+    `state` is ``"garbage"``, ``"old"`` or ``"again"`` (a copy of what was sent) if a fault has made
+    it so.
     """
 
     topic: str
     sequence: int
     payload: bytes
+    symbol: str = ""
+    state: str = ""
+
+
+class Published(NamedTuple):
+    """One message of a topic, as the exchange published it; see ``Exchange.journal``."""
+
+    time_ns: int
+    sequence: int
+    payload: bytes
 
 
 class Withheld(NamedTuple):
-    """One message that did not reach a reader, and why."""
+    """One message that did not reach a reader, and why.
+
+    Attributes
+    ----------
+    time_ns
+        Virtual time up to which everything had happened then, ns UTC.
+    reason
+        The fault's name; ``slow_reader``, ``connection_lifetime``, ``idle_timeout`` and ``flood``
+        are told also of what was not injected.
+    topic, sequence
+        Which message; see `Message`.
+    connection
+        Number of the connection that missed it; 0 if nobody got it.
+    reached_others
+        Whether another connection got it, or had subscribed to the topic when it was lost.
+    payload
+        The message itself; only where ``journal=True`` was set.
+    """
 
     time_ns: int
     reason: str
     topic: str
     sequence: int
+    connection: int = 0
+    reached_others: bool = False
+    payload: bytes = b""
 
 
 class Applied(NamedTuple):
-    """One application of a fault; without `topic` and `sequence` if it struck no message."""
+    """One application of a fault; without `topic` and `sequence` if it struck no message.
+
+    `connection` is the number of the one it struck, 0 if it was no single one. `detail` spells the
+    fault's options, as ``parse_fault`` reads them.
+    """
 
     time_ns: int
     fault: str
     market: str
     topic: str = ""
     sequence: int = 0
+    connection: int = 0
+    detail: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """A fault to inject.
+    """A fault to inject; ``Exchange.inject`` lists them.
 
     Attributes
     ----------
@@ -69,25 +114,202 @@ class Fault:
         One of ``FAULTS``.
     topic
         The single-symbol topic it concerns; None for any.
+    symbol
+        The symbol it concerns; None for any.
     market
         ``"futures"`` or ``"spot"``; None for both.
     path
         For HTTP faults, the beginning of the path; None for any.
     count
         How many messages, pings or requests it strikes; None for all, until ``Exchange.heal()``.
+        For ``repeat_executions``, how many executions come again.
     after
         How many matching ones pass first.
     status
-        HTTP status, for ``http_error`` and ``refuse_upgrade``.
+        HTTP status, for ``html_error``, ``overload`` and ``refuse_upgrade``.
+    until
+        What ends a ``stall``: ``"heal"``, ``"resubscribe"`` or ``"reconnect"``.
+    delay
+        Seconds: of wall time, except those of ``crossed_book``, which are virtual.
+    by
+        By how much ``rebase`` lowers the sequence.
+    garbage
+        What ``malformed`` sends: one of ``GARBAGE``; None for one drawn by the exchange's seed.
+    pick
+        Chooses the topic, or the symbol, when neither is named: this one, counted round and round,
+        of those subscribed at the time, in alphabetical order. None for all of them.
     """
 
     name: str
     topic: str | None = None
+    symbol: str | None = None
     market: str | None = None
     path: str | None = None
     count: int | None = 1
     after: int = 0
     status: int = 502
+    until: str = "heal"
+    delay: float = 0.0
+    by: int = 1_000_000
+    garbage: str | None = None
+    pick: int | None = None
+
+    def __str__(self) -> str:
+        options = self.options
+        return f"{self.name}:{options}" if options else self.name
+
+    @property
+    def options(self) -> str:
+        """What differs from the defaults of its name, as ``key=value,key=value``."""
+        usual = KINDS[self.name].make(self.name)
+        names = [one.name for one in fields(self) if one.name != "name"]
+        return ",".join(
+            f"{name}={getattr(self, name)}"
+            for name in names
+            if getattr(self, name) != getattr(usual, name)
+        )
+
+
+Place: TypeAlias = Literal["message", "reader", "ping", "http", "connection", "symbol", "other"]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One row of the table of faults.
+
+    Attributes
+    ----------
+    place
+        Where it waits, or what it is done to at once: ``message``, ``reader`` (one connection's
+        messages), ``ping``, ``http``, ``connection``, ``symbol``, ``other``.
+    what
+        What happens.
+    takes
+        The options of `Fault` that mean something to it.
+    usual
+        Its defaults where they are not those of `Fault`.
+    """
+
+    place: Place
+    what: str
+    takes: tuple[str, ...]
+    usual: Mapping[str, object] = field(default_factory=dict)
+
+    def make(self, name: str) -> Fault:
+        """Build the fault with its defaults."""
+        return replace(Fault(name=name), **self.usual)  # type: ignore[arg-type]
+
+
+_ON_MESSAGES = ("topic", "symbol", "market", "count", "after", "pick")
+_ON_READERS = ("topic", "symbol", "market", "count", "after")
+_ON_PINGS = ("market", "count", "after")
+_ON_REQUESTS = ("market", "path", "count", "after")
+_ON_UPGRADES = ("market", "count", "after")
+_ON_CONNECTIONS = ("topic", "market")
+_ON_SYMBOLS = ("symbol", "market", "pick")
+_LASTING: Mapping[str, object] = MappingProxyType({"count": None})
+
+KINDS: Mapping[str, Kind] = MappingProxyType(
+    {
+        "drop": Kind("message", "messages are left out", _ON_MESSAGES),
+        "duplicate": Kind("message", "messages are sent twice", _ON_MESSAGES),
+        "reorder": Kind(
+            "message", "a message comes right behind the next of its topic", _ON_MESSAGES
+        ),
+        "stall": Kind(
+            "message",
+            "topics go silent, until healed, subscribed to again, or connected to anew",
+            (*_ON_MESSAGES, "until"),
+            _LASTING,
+        ),
+        "malformed": Kind("message", "garbage comes instead", (*_ON_MESSAGES, "garbage")),
+        "old_shape": Kind("message", "messages come in the shapes of older years", _ON_MESSAGES),
+        "slow_reader": Kind(
+            "reader",
+            "the oldest connection's data is dropped, as for a slow consumer",
+            _ON_READERS,
+            {"count": 100},
+        ),
+        "stall_socket": Kind(
+            "reader", "connections open now go wholly silent, and stay open", ("market",), _LASTING
+        ),
+        "mute_pong": Kind("ping", "pings get no pong", _ON_PINGS, _LASTING),
+        "late_pong": Kind(
+            "ping",
+            "pongs come late, by `delay` seconds",
+            (*_ON_PINGS, "delay"),
+            {"count": None, "delay": 1.0},
+        ),
+        "abort": Kind("connection", "connections are reset (TCP RST)", _ON_CONNECTIONS),
+        "bye": Kind("connection", "connections are closed, code 1000, Bye", _ON_CONNECTIONS),
+        "half_frame": Kind("connection", "connections end amid a frame", _ON_CONNECTIONS),
+        "expire_token": Kind(
+            "connection",
+            "all tokens expire; connections are told so (401) and dropped",
+            _ON_CONNECTIONS,
+        ),
+        "end_of_day": Kind(
+            "connection",
+            "all tokens expire and connections end without a word, as after 24 hours",
+            ("market",),
+        ),
+        "maintenance": Kind(
+            "connection",
+            "the status is `close`, sockets are dropped, tokens and upgrades refused (503), for "
+            "`delay` seconds",
+            ("market", "delay"),
+            {"delay": 5.0},
+        ),
+        "reject_token": Kind("http", "fresh tokens are told expired (401)", _ON_UPGRADES),
+        "refuse_upgrade": Kind(
+            "http", "upgrades get an HTTP error", (*_ON_UPGRADES, "status"), {"status": 403}
+        ),
+        "rate_limit": Kind(
+            "http",
+            "HTTP 429 with the quota's headers, whose window ends in `delay` seconds",
+            (*_ON_REQUESTS, "delay"),
+            {"status": 429, "delay": 1.0},
+        ),
+        "overload": Kind(
+            "http", "HTTP 429 without those headers", (*_ON_REQUESTS, "status"), {"status": 429}
+        ),
+        "html_error": Kind("http", "a page of HTML with a 502", (*_ON_REQUESTS, "status")),
+        "truncate": Kind("http", "replies end in their middle", _ON_REQUESTS, {"status": 200}),
+        "slow_reply": Kind(
+            "http",
+            "replies come late, by `delay` seconds, others meanwhile go on",
+            (*_ON_REQUESTS, "delay"),
+            {"status": 200, "delay": 1.0},
+        ),
+        "rebase": Kind(
+            "symbol",
+            "the book's sequence jumps backwards, everywhere",
+            (*_ON_SYMBOLS, "by"),
+        ),
+        "crossed_book": Kind(
+            "symbol",
+            "for `delay` (virtual) seconds the best bid is above the best ask",
+            (*_ON_SYMBOLS, "delay"),
+            {"delay": 0.05},
+        ),
+        "delist": Kind(
+            "symbol",
+            "the symbol is closed: REST says so, and the stream is silent",
+            _ON_SYMBOLS,
+            _LASTING,
+        ),
+        "repeat_executions": Kind(
+            "other",
+            "the next subscription to a trade topic begins with the last `count` executions",
+            ("topic", "market", "count"),
+            {"count": 10},
+        ),
+    }
+)
+
+#: Spellings of garbage that ``malformed`` sends.
+GARBAGE = ("not_json", "wrong_types", "missing_fields", "nan", "nested")
+_UNTIL = ("heal", "resubscribe", "reconnect")
 
 
 @dataclass
@@ -105,10 +327,17 @@ class ArmedFault:
         count = self.fault.count
         return count is not None and self.struck >= count and not self.held
 
-    def strikes(self, market: str, *, topic: str | None = None, path: str | None = None) -> bool:
+    def strikes(
+        self,
+        market: str,
+        *,
+        topic: str | None = None,
+        symbol: str | None = None,
+        path: str | None = None,
+    ) -> bool:
         """Tell whether it strikes this one; counts the ones that pass."""
         fault = self.fault
-        if fault.market not in (None, market) or fault.topic not in (None, topic):
+        if not self._concerns(market, topic, symbol):
             return False
         if fault.path is not None and not (path or "").startswith(fault.path):
             return False
@@ -120,13 +349,21 @@ class ArmedFault:
         self.struck += 1
         return True
 
+    def _concerns(self, market: str, topic: str | None, symbol: str | None) -> bool:
+        fault = self.fault
+        return (
+            fault.market in (None, market)
+            and fault.topic in (None, topic)
+            and fault.symbol in (None, symbol)
+        )
+
 
 def _drop(_armed: ArmedFault, _message: Message) -> list[Message]:
     return []
 
 
 def _duplicate(_armed: ArmedFault, message: Message) -> list[Message]:
-    return [message, message]
+    return [message, message._replace(state=message.state or "again")]
 
 
 def _hold_back(armed: ArmedFault, message: Message) -> list[Message]:
@@ -134,32 +371,31 @@ def _hold_back(armed: ArmedFault, message: Message) -> list[Message]:
     return []
 
 
-# What becomes of a struck message. A held one goes out right behind the next message of its topic.
+# What becomes of a struck message. A held one goes out right behind the next message of its topic;
+# the shapes of other years and garbage are made by the delivery.
 MESSAGE_FAULTS: dict[str, Callable[[ArmedFault, Message], list[Message]]] = {
     "drop": _drop,
     "duplicate": _duplicate,
     "reorder": _hold_back,
     "stall": _drop,
+    "delist": _drop,
 }
-# Struck client pings get no pong.
-PING_FAULTS = frozenset({"mute_pong"})
-# How every connection of the market ends: done by the server at once.
-CONNECTION_FAULTS = frozenset({"abort", "bye", "expire_token", "half_frame"})
+
+
+def _names(*places: Place) -> frozenset[str]:
+    return frozenset(name for name, kind in KINDS.items() if kind.place in places)
+
+
+# Struck client pings get no pong, or a late one.
+PING_FAULTS = _names("ping")
+# How the connections of a market end: done by the server at once.
+CONNECTION_FAULTS = _names("connection")
 # How a struck request is answered: done by the server.
-HTTP_FAULTS = frozenset({"html_error", "overload", "refuse_upgrade", "truncate"})
+HTTP_FAULTS = _names("http")
+# What is done to books and contracts.
+SYMBOL_FAULTS = _names("symbol")
 
-FAULTS: tuple[str, ...] = tuple(
-    sorted({*MESSAGE_FAULTS, *PING_FAULTS, *CONNECTION_FAULTS, *HTTP_FAULTS})
-)
-
-# A stall has no natural end: it lasts until it is healed, unless `count` says otherwise.
-_DEFAULTS: dict[str, Fault] = {
-    "stall": Fault(name="stall", count=None),
-    "mute_pong": Fault(name="mute_pong", count=None),
-    "overload": Fault(name="overload", status=429),
-    "refuse_upgrade": Fault(name="refuse_upgrade", status=403),
-    "truncate": Fault(name="truncate", status=200),
-}
+FAULTS: tuple[str, ...] = tuple(sorted(KINDS))
 
 
 def make_fault(fault: str | Fault, **options: object) -> Fault:
@@ -170,7 +406,7 @@ def make_fault(fault: str | Fault, **options: object) -> Fault:
     fault
         One of ``FAULTS``, or a finished `Fault`, which `options` then change.
     **options
-        Fields of `Fault`.
+        Fields of `Fault` that this fault takes.
 
     Returns
     -------
@@ -180,19 +416,91 @@ def make_fault(fault: str | Fault, **options: object) -> Fault:
     Raises
     ------
     InvalidInput
-        If the name or an option is unknown, or a count is negative.
+        If the name or an option is unknown, or a value makes no sense.
     """
     name = fault.name if isinstance(fault, Fault) else fault
-    if name not in FAULTS:
+    kind = KINDS.get(name)
+    if kind is None:
         raise InvalidInput(f"no fault {name!r}; faults: {', '.join(FAULTS)}")
-    base = fault if isinstance(fault, Fault) else _DEFAULTS.get(name, Fault(name=name))
-    unknown = sorted(set(options) - set(Fault.__dataclass_fields__) | ({"name"} & set(options)))
+    unknown = sorted(set(options) - set(kind.takes))
     if unknown:
-        known = ", ".join(key for key in Fault.__dataclass_fields__ if key != "name")
+        known = ", ".join(kind.takes)
         raise InvalidInput(f"fault {name!r} has no option {unknown[0]!r}; options: {known}")
+    base = fault if isinstance(fault, Fault) else kind.make(name)
     made = replace(base, **options)  # type: ignore[arg-type]
-    if made.after < 0 or (made.count is not None and made.count < 1):
-        raise InvalidInput(f"fault {name!r} needs count >= 1 and after >= 0")
-    if made.market not in (None, "futures", "spot"):
-        raise InvalidInput(f"no market {made.market!r}; markets: futures, spot")
+    _check_numbers(made)
+    _check_words(made)
     return made
+
+
+def _check_numbers(fault: Fault) -> None:
+    name = fault.name
+    count = fault.count
+    for key, value in (("count", count), ("after", fault.after), ("by", fault.by)):
+        if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
+            raise InvalidInput(f"fault {name!r} needs a whole number for {key}, not {value!r}")
+    if fault.after < 0 or (count is not None and count < 1):
+        raise InvalidInput(f"fault {name!r} needs count >= 1 and after >= 0")
+    if name == "repeat_executions" and count is None:
+        raise InvalidInput("fault 'repeat_executions' needs a count")
+    if not isinstance(fault.delay, (int, float)) or not 0 <= fault.delay < float("inf"):
+        raise InvalidInput(f"fault {name!r} needs a delay of 0 or more seconds")
+    if name == "crossed_book" and not 0.01 <= fault.delay < 0.1:
+        raise InvalidInput("fault 'crossed_book' needs a delay from 0.01 to below 0.1 seconds")
+    if fault.by < 3:
+        raise InvalidInput(f"fault {name!r} needs by >= 3")
+
+
+def _check_words(fault: Fault) -> None:
+    for key, value, known in (
+        ("market", fault.market, (None, "futures", "spot")),
+        ("until", fault.until, _UNTIL),
+        ("garbage", fault.garbage, (None, *GARBAGE)),
+    ):
+        if value not in known:
+            words = ", ".join(word for word in known if word)
+            raise InvalidInput(f"fault {fault.name!r}: no {key} {value!r}; {key}: {words}")
+    if not isinstance(fault.status, int) or not 200 <= fault.status <= 599:
+        raise InvalidInput(f"fault {fault.name!r}: no HTTP status {fault.status!r}")
+
+
+def parse_fault(text: str) -> tuple[Fault, float]:
+    """Read a fault as the command line spells it: ``NAME[:key=value,...]``.
+
+    Parameters
+    ----------
+    text
+        Such as ``"stall:topic=/contractMarket/level2:XBTUSDTM,until=reconnect,at=2.5"``.
+
+    Returns
+    -------
+    tuple[Fault, float]
+        The fault, and ``at``: virtual seconds after the first subscription, 0 unless given.
+
+    Raises
+    ------
+    InvalidInput
+        If the name or an option is unknown, or a value makes no sense.
+    """
+    name, _, rest = text.partition(":")
+    options: dict[str, object] = {}
+    for part in filter(None, rest.split(",")):
+        key, equals, value = part.partition("=")
+        if not equals:
+            raise InvalidInput(f"fault {name!r}: {part!r} is not key=value")
+        options[key.strip()] = _value(value.strip())
+    at = options.pop("at", 0.0)
+    if not isinstance(at, (int, float)) or not 0 <= at < float("inf"):
+        raise InvalidInput(f"fault {name!r}: at={at} must be 0 or more seconds")
+    return make_fault(name, **options), float(at)
+
+
+def _value(text: str) -> object:
+    if text.lower() == "none":
+        return None
+    for read in (int, float):
+        try:
+            return read(text)
+        except ValueError:
+            continue
+    return text

@@ -9,14 +9,16 @@ volatility, so quiet and hectic minutes alternate.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from math import exp, floor, log
 from random import Random
 from statistics import NormalDist
+from typing import NamedTuple
 
 from kucoin_research.sim.catalog import Flow
 from kucoin_research.sim.matching import BookSide, MatchingBook
 
-__all__ = ["OrderFlow"]
+__all__ = ["OrderFlow", "Tables", "shared_tables"]
 
 _TABLE = 4_096  # power of two: picks from a table of quantiles replace costly distributions
 _SIZE_SPREAD = 1.5  # standard deviation of the logarithm of sizes
@@ -29,6 +31,14 @@ _SAME_SIDE = 0.65  # chance that the next taker is on the side of the one before
 _INFORMED = 0.35  # chance that a stale quote is traded against rather than withdrawn
 _WALL = 0.02
 _FEWEST_LEVELS = 12
+
+
+class Tables(NamedTuple):
+    """What sizes of orders, sizes of trades and distances are picked from."""
+
+    sizes: list[int]
+    trade_sizes: list[int]
+    distances: list[int]
 
 
 class OrderFlow:
@@ -44,19 +54,26 @@ class OrderFlow:
         The flow's own seeded generator.
     fair_ticks
         Fair price in ticks at a time in ms.
+    tables
+        What sizes and distances are picked from; None for tables of its own.
     """
 
     def __init__(
-        self, book: MatchingBook, flow: Flow, rng: Random, fair_ticks: Callable[[int], float]
+        self,
+        book: MatchingBook,
+        flow: Flow,
+        rng: Random,
+        fair_ticks: Callable[[int], float],
+        tables: Tables | None = None,
     ) -> None:
         self._book = book
         self._flow = flow
         self._random = rng.random
         self._fair_ticks = fair_ticks
         self._fair = 0.0
-        self._sizes = _size_table(flow.order_size, rng)
-        self._trade_sizes = _size_table(flow.trade_size, rng)
-        self._distances = _distance_table(flow)
+        if tables is None:
+            tables = _make_tables(flow, rng)
+        self._sizes, self._trade_sizes, self._distances = tables
         self._fewest_levels = min(_FEWEST_LEVELS, flow.levels // 2)
         self._orders = int(flow.levels * 1.6)
         self._reach = _reach(flow)
@@ -248,6 +265,17 @@ class OrderFlow:
             self._heat *= exp(-elapsed / _HEAT_DECAY_MS)
         self._heat_time = now_ms
         return self._heat
+
+
+def _make_tables(flow: Flow, rng: Random) -> Tables:
+    sizes = _size_table(flow.order_size, rng)
+    return Tables(sizes, _size_table(flow.trade_size, rng), _distance_table(flow))
+
+
+@lru_cache(maxsize=1)
+def shared_tables(flow: Flow) -> Tables:
+    """Make the tables of a flow that many markets have in common, once."""
+    return _make_tables(flow, Random("shared tables"))
 
 
 def _size_table(median: int, rng: Random) -> list[int]:

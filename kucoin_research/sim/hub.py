@@ -8,32 +8,26 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import heapq
 import json
 import random
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any, Literal, NamedTuple, Protocol, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from kucoin_research.errors import InvalidInput, UnknownSymbol
 from kucoin_research.sim.accounts import DEMO_ACCOUNT, Account
 from kucoin_research.sim.catalog import LISTINGS, Listing
 from kucoin_research.sim.clock import SLICE_NS, VirtualClock
+from kucoin_research.sim.delivery import Delivery, Readers, Subscriber
 from kucoin_research.sim.desk import Desk
-from kucoin_research.sim.faults import (
-    HTTP_FAULTS,
-    MESSAGE_FAULTS,
-    PING_FAULTS,
-    Applied,
-    ArmedFault,
-    Fault,
-    Message,
-    Withheld,
-)
+from kucoin_research.sim.faults import Message
 from kucoin_research.sim.market import BookChange, Event, Market, Submission, Trade
 from kucoin_research.sim.messages import Feed, Wire, feed_of
 from kucoin_research.sim.pro import PRO_TOPICS, pro_feed_of
+from kucoin_research.sim.quiet import quiet_listings
 from kucoin_research.sim.topics import PUBLIC_TOPICS, Topic
 
 __all__ = ["Hub", "Settings", "Subscriber", "Tape", "binary_frame", "listings_for", "text_frame"]
@@ -42,6 +36,7 @@ _MS = 1_000_000
 _CATCH_UP_NS = 1_000_000_000
 _TURN = 0.02  # seconds that one piece of work may keep the loop from its sockets
 _LOG_LENGTH = 100_000
+_TRADE_TOPICS = frozenset({"/contractMarket/execution", "/market/match", "trade"})
 
 _T = TypeVar("_T")
 
@@ -109,6 +104,15 @@ class Settings:
     signing_clock
         The clock that signed timestamps are compared with: ``"wall"``, since clients sign with
         their own, or ``"virtual"``.
+    journal
+        Whether every message that is published is kept, for ``Exchange.journal``; it takes memory
+        without bound.
+    dead_servers
+        How many servers the token reply names, ahead of the one that works, that refuse every
+        connection.
+    quiet_contracts
+        How many synthetic contracts are on offer beside the catalog: ``SIM001USDTM`` and so on,
+        USDT-margined perpetuals in which little happens, so that hundreds can be streamed.
     """
 
     ping_interval_ms: int = 18_000
@@ -140,6 +144,9 @@ class Settings:
     accounts: tuple[Account, ...] = ()
     private_rate_limit: int | None = None
     signing_clock: Literal["wall", "virtual"] = "wall"
+    journal: bool = False
+    dead_servers: int = 0
+    quiet_contracts: int = 0
 
     def __post_init__(self) -> None:
         if self.signing_clock not in ("wall", "virtual"):
@@ -147,13 +154,9 @@ class Settings:
         keys = [account.key for account in (DEMO_ACCOUNT, *self.accounts)]
         if len(set(keys)) < len(keys):
             raise InvalidInput("two accounts have the same key, or that of the demo account")
-
-
-class Subscriber(Protocol):
-    """What the hub needs of a connection."""
-
-    def push(self, message: Message, frame: bytes) -> bool:
-        """Queue one data frame; False if its reader is too slow, so that it is dropped."""
+        for name, most in (("dead_servers", 20), ("quiet_contracts", 999)):
+            if not 0 <= getattr(self, name) <= most:
+                raise InvalidInput(f"{name} must be from 0 to {most}, not {getattr(self, name)}")
 
 
 class Tape(NamedTuple):
@@ -168,7 +171,11 @@ class Tape(NamedTuple):
     first_sequence
         The book sequence at the start.
     changes, trades
-        Everything since, in order. Sequences are those on the wire, spot fillers left out.
+        Everything since, in order. Sequences are those on the wire when it was published, spot
+        fillers left out.
+    rebases
+        Where the book's sequence jumped backwards: how many of ``changes`` came before, and the
+        book's sequence right after the jump.
     """
 
     listing: Listing
@@ -177,12 +184,17 @@ class Tape(NamedTuple):
     first_sequence: int
     changes: list[BookChange]
     trades: list[Trade]
+    rebases: tuple[tuple[int, int], ...] = ()
 
     def book(self, sequence: int) -> tuple[dict[int, int], dict[int, int]]:
-        """Rebuild bids and asks, ticks to size, after the change numbered `sequence`."""
+        """Rebuild bids and asks, ticks to size, after the change numbered `sequence`.
+
+        A number that was given out twice, before and after a rebase, means the later change.
+        """
         sides = {"buy": dict(self.bids), "sell": dict(self.asks)}
-        for change in self.changes:
-            if change.sequence > sequence:
+        start, end = self._numbering_of(sequence)
+        for index, change in enumerate(self.changes[:end]):
+            if index >= start and change.sequence > sequence:
                 break
             if change.size:
                 sides[change.side][change.price_ticks] = change.size
@@ -190,9 +202,20 @@ class Tape(NamedTuple):
                 sides[change.side].pop(change.price_ticks, None)
         return sides["buy"], sides["sell"]
 
+    def _numbering_of(self, sequence: int) -> tuple[int, int]:
+        # Which of `changes` count in the numbering that holds a sequence: the newest that does.
+        starts = [(0, self.first_sequence), *self.rebases]
+        ends = [*(index for index, _ in self.rebases), len(self.changes)]
+        for (start, first), end in reversed(list(zip(starts, ends, strict=True))):
+            # A filler may follow the last change.
+            last = self.changes[end - 1].sequence + 1 if end > start else first
+            if first <= sequence <= last:
+                return start, end
+        return starts[-1][0], ends[-1]
+
 
 class _Channel:
-    """One topic that somebody listens to."""
+    """One public topic that somebody listens to, or was made to stop listening to."""
 
     def __init__(self, topic: Topic, market: str) -> None:
         self.topic = topic.text
@@ -201,8 +224,32 @@ class _Channel:
         self.frame = binary_frame if self.is_pro else text_frame
         order = PRO_TOPICS if self.is_pro else PUBLIC_TOPICS[market]
         self.order = (self.is_pro, order.index(topic.prefix), self.topic)
-        self.subscribers: dict[Subscriber, None] = {}
+        self.is_of_trades = topic.prefix in _TRADE_TOPICS
+        self.readers = Readers(market, self.topic)
         self.feeds: dict[str, Feed] = {}
+
+
+class _Watch:
+    """One engine that moves, who listens to it, and when it next has something to do."""
+
+    def __init__(self, engine: Market, *, is_lively: bool) -> None:
+        self.engine = engine
+        self.is_lively = is_lively  # an account is engaged in it: something may happen at any time
+        self.feeds: list[tuple[_Channel, Feed]] = []
+        self.needs_instants = False
+        self.wake_ns = 0
+        self._periods: set[int] = set()
+
+    def add(self, channel: _Channel, feed: Feed) -> None:
+        self.feeds.append((channel, feed))
+        self.needs_instants = self.needs_instants or feed.needs_instants
+        self._periods.add(feed.period_ns)
+
+    def rest(self, now_ns: int) -> None:
+        """Sleep until the next action or grid point; nothing is missed before."""
+        if not self.is_lively:
+            grids = [now_ns - now_ns % period + period for period in self._periods]
+            self.wake_ns = min([self.engine.next_action_ns, *grids])
 
 
 def text_frame(payload: bytes) -> bytes:
@@ -255,8 +302,7 @@ class Hub:
         self.random = random.Random(seed)
         self.is_held = False  # paused by hand: a subscription does not start the clock
         self.requests: deque[tuple[str, str]] = deque(maxlen=_LOG_LENGTH)
-        self.withheld: deque[Withheld] = deque(maxlen=_LOG_LENGTH)
-        self.fault_log: deque[Applied] = deque(maxlen=_LOG_LENGTH)
+        self.delivery = Delivery(clock, seed, has_journal=settings.journal)
         self._wire = Wire(
             seed=seed,
             spot_fillers=settings.spot_fillers,
@@ -267,14 +313,19 @@ class Hub:
         )
         self._engines: dict[str, Market] = {}
         self._engine_starts: dict[str, tuple[int, int]] = {}
-        # What accounts did to an engine and when: `tape` does it again.
-        self._journals: dict[str, list[tuple[int, Callable[[Market], Submission]]]] = {}
-        self._listeners: dict[tuple[str, str, str], dict[Subscriber, None]] = {}
+        # What accounts and faults did to an engine and when: `tape` does it again.
+        self._deeds: dict[str, list[tuple[int, Callable[[Market], Submission]]]] = {}
+        self._listeners: dict[tuple[str, str, str], Readers] = {}
         self._interests: set[str] = set()
         self._channels: dict[tuple[str, str], _Channel] = {}
-        self._watched: list[tuple[Market, list[tuple[_Channel, Feed]], bool]] = []
-        self._message_faults: list[ArmedFault] = []
-        self._other_faults: list[ArmedFault] = []
+        self._watches: dict[str, _Watch] = {}
+        self._is_stale = False  # `_watches` no longer fits the channels
+        self._connections = 0
+        # What is to be done at a virtual time, and what so long after the first subscription.
+        self._jobs: list[tuple[int, int, Callable[[], None]]] = []
+        self._plans: list[tuple[int, Callable[[], None]]] = []
+        self._job_number = 0
+        self.first_subscription_ns: int | None = None
         self.desk = Desk(self, (DEMO_ACCOUNT, *settings.accounts))
 
     # Engines
@@ -298,13 +349,20 @@ class Hub:
             engine.advance(self.clock.reached_ns)
         return engine
 
-    async def catch_up(self, symbols: Iterable[str]) -> None:
-        """Bring engines to the current virtual time, leaving turns to the sockets meanwhile."""
-        deadline = perf_counter() + _TURN
+    async def catch_up(self, symbols: Iterable[str], patience: float | None = None) -> None:
+        """Bring engines to the current virtual time, leaving turns to the sockets meanwhile.
+
+        After `patience` seconds those that are not there yet stay where they are.
+        """
+        began = perf_counter()
+        deadline = began + _TURN
+        target_ns = self.clock.reached_ns
         for symbol in symbols:
             engine = self.engine(symbol)
-            while engine.now_ns < self.clock.reached_ns:
-                engine.advance(min(self.clock.reached_ns, engine.now_ns + _CATCH_UP_NS))
+            while engine.now_ns < target_ns:
+                if patience is not None and perf_counter() > began + patience:
+                    return
+                engine.advance(min(target_ns, engine.now_ns + _CATCH_UP_NS))
                 if perf_counter() > deadline:
                     await asyncio.sleep(0)
                     deadline = perf_counter() + _TURN
@@ -324,6 +382,8 @@ class Hub:
 
     def state(self, symbol: str) -> str:
         """Tell whether a symbol trades: ``Open``, or the word that was set for it."""
+        if symbol in self.delivery.delisted():
+            return "Closed"
         return self.settings.states.get(symbol, "Open")
 
     def book_sequence(self, engine: Market) -> int:
@@ -337,10 +397,11 @@ class Hub:
         """
         engine = self.caught_up(symbol)
         done = action(engine)
-        self._journals.setdefault(symbol, []).append((engine.now_ns, action))
-        feeds = [feeds for watched, feeds, _ in self._watched if watched is engine]
-        if feeds:
-            self._publish(done.events, feeds[0])
+        self._deeds.setdefault(symbol, []).append((engine.now_ns, action))
+        watch = self._watched().get(symbol)
+        if watch is not None:
+            self._publish(done.events, watch.feeds)
+            watch.wake_ns = 0
         return done
 
     def frame_id(self, name: str, time_ns: int) -> str:
@@ -358,9 +419,14 @@ class Hub:
         bids, asks = dict(engine.levels("buy", None)), dict(engine.levels("sell", None))
         first_sequence = self._wire.book_sequence(engine)
         events: list[Event] = []
-        for time_ns, action in self._journals.get(symbol, ()):
+        rebases: list[tuple[int, int]] = []
+        for time_ns, action in self._deeds.get(symbol, ()):
             events += engine.advance(time_ns)
+            before = engine.sequence
             events += action(engine).events
+            if engine.sequence < before:
+                changes = sum(isinstance(event, BookChange) for event in events)
+                rebases.append((changes, self._wire.book_sequence(engine)))
         events += engine.advance(latest.now_ns)
         wire = self._wire
         return Tape(
@@ -374,124 +440,221 @@ class Hub:
                 if isinstance(event, BookChange)
             ],
             [event for event in events if isinstance(event, Trade)],
+            tuple(rebases),
         )
 
     # Topics
 
     def symbols_of(self, market: str, topic: Topic) -> list[str]:
         """List the symbols that feed a topic; none if its symbol is unknown: it stays silent."""
-        listed = [
-            symbol
-            for symbol, row in self.listings.items()
-            if row.market == market and self.state(symbol) in ("Open", "CancelOnly")
-        ]
         if topic.prefix == "/contract/announcement" and not topic.suffix:
-            return listed
+            return self._on_stream(market)
         if topic.prefix == "/market/ticker" and topic.suffix == "all":
-            return listed
+            return self._on_stream(market)
         if topic.prefix == "/market/snapshot" and "-" not in topic.suffix:
-            return [s for s in listed if self.listings[s].zone == topic.suffix]
-        return [topic.suffix] if topic.suffix in listed else []
+            return [s for s in self._on_stream(market) if self.listings[s].zone == topic.suffix]
+        return [topic.suffix] if self._is_on_stream(market, topic.suffix) else []
+
+    def _on_stream(self, market: str) -> list[str]:
+        return [symbol for symbol in self.listings if self._is_on_stream(market, symbol)]
+
+    def _is_on_stream(self, market: str, symbol: str) -> bool:
+        # What a fault has delisted is still made, and withheld: it may come back.
+        row = self.listings.get(symbol)
+        state = self.settings.states.get(symbol, "Open")
+        return row is not None and row.market == market and state in ("Open", "CancelOnly")
+
+    def next_connection(self) -> int:
+        """Count a new connection; give its number."""
+        self._connections += 1
+        return self._connections
 
     def subscribe(self, market: str, topic: Topic, subscriber: Subscriber) -> None:
         """Add a subscriber to a topic; the first one of all starts the clock."""
-        channel = self._channels.get((market, topic.text))
+        key = market, topic.text
+        channel = self._channels.get(key)
         if channel is None:
-            channel = _Channel(topic, market)
-            make = pro_feed_of if channel.is_pro else feed_of
-            for symbol in self.symbols_of(market, topic):
-                feed = make(topic, self.caught_up(symbol), self._wire)
-                if feed is not None:
-                    channel.feeds[symbol] = feed
-            self._channels[market, topic.text] = channel
-            self._watch()
-        for feed in channel.feeds.values():
+            channel = self._channels[key] = self._make_channel(market, topic)
+        for symbol, feed in channel.feeds.items():
             for sequence, text in feed.on_subscribe(self.clock.reached_ns):
-                message = Message(channel.topic, sequence, text.encode())
-                self._emit(channel.market, [subscriber], message, channel.frame)
-        channel.subscribers[subscriber] = None
+                message = Message(channel.topic, sequence, text.encode(), symbol)
+                self.delivery.emit(channel.readers, message, channel.frame, subscriber)
+        if channel.is_of_trades:
+            self._repeat_executions(channel, subscriber)
+        self.delivery.come(channel.readers, subscriber)
+        self._begin()
+
+    def renew(self, market: str, topic: Topic, subscriber: Subscriber) -> None:
+        """Take note that a subscriber has subscribed to a topic again."""
+        channel = self._channels.get((market, topic.text))
+        if channel is not None:
+            self.delivery.come(channel.readers, subscriber)
+
+    def _make_channel(self, market: str, topic: Topic) -> _Channel:
+        channel = _Channel(topic, market)
+        make = pro_feed_of if channel.is_pro else feed_of
+        for symbol in self.symbols_of(market, topic):
+            feed = make(topic, self.caught_up(symbol), self._wire)
+            if feed is not None:
+                channel.feeds[symbol] = feed
+        self._is_stale = True
+        return channel
+
+    def _begin(self) -> None:
+        if self.first_subscription_ns is None:
+            self.first_subscription_ns = self.clock.reached_ns
+            plans, self._plans = self._plans, []
+            for after_ns, call in plans:
+                self.at(self.first_subscription_ns + after_ns, call)
         if not self.is_held:
             self.clock.start()
 
-    def unsubscribe(self, market: str, topic: Topic, subscriber: Subscriber) -> None:
-        """Take a subscriber from a topic; the last one ends its formatting."""
+    def _repeat_executions(self, channel: _Channel, subscriber: Subscriber) -> None:
+        count = self.delivery.repeats(channel.market, channel.topic)
+        for symbol, feed in channel.feeds.items() if count else ():
+            repeated = list(feed.on_events(list(feed.engine.trades)[-count:]))
+            missed = self.delivery.take_back(channel.topic, {number for number, _ in repeated})
+            for sequence, text in repeated:
+                state = "" if sequence in missed else "again"
+                message = Message(channel.topic, sequence, text.encode(), symbol, state)
+                self.delivery.emit(channel.readers, message, channel.frame, subscriber)
+
+    def unsubscribe(
+        self, market: str, topic: Topic, subscriber: Subscriber, reason: str = ""
+    ) -> None:
+        """Take a subscriber from a topic, by its own will or for a `reason`.
+
+        The last one ends its formatting, unless there is a reason: then what is published further
+        is told as withheld, until somebody subscribes again.
+        """
         channel = self._channels.get((market, topic.text))
         if channel is None:
             return
-        channel.subscribers.pop(subscriber, None)
-        if not channel.subscribers:
+        self.delivery.go(channel.readers, subscriber, reason)
+        if not channel.readers.is_wanted:
             del self._channels[market, topic.text]
-            self._watch()
+            self._is_stale = True
 
     def listen(self, user_id: str, market: str, topic: Topic, subscriber: Subscriber) -> None:
         """Add a subscriber to a private topic of an account."""
         key = user_id, market, topic.text
-        self._listeners.setdefault(key, {})[subscriber] = None
-        if not self.is_held:
-            self.clock.start()
+        readers = self._listeners.setdefault(key, Readers(market, topic.text))
+        self.delivery.come(readers, subscriber)
+        self._begin()
 
-    def unlisten(self, user_id: str, market: str, topic: Topic, subscriber: Subscriber) -> None:
-        """Take a subscriber from a private topic."""
-        self._listeners.get((user_id, market, topic.text), {}).pop(subscriber, None)
+    def unlisten(
+        self, user_id: str, market: str, topic: Topic, subscriber: Subscriber, reason: str = ""
+    ) -> None:
+        """Take a subscriber from a private topic; see `unsubscribe`."""
+        readers = self._listeners.get((user_id, market, topic.text))
+        if readers is not None:
+            self.delivery.go(readers, subscriber, reason)
+
+    def lose(self, market: str, messages: Iterable[Message], reason: str, number: int) -> None:
+        """Tell of messages that a connection, gone from its topics, had been sent in vain."""
+        for message in messages:
+            channel = self._channels.get((market, message.topic))
+            others = channel.readers.subscribers if channel is not None else {}
+            self.delivery.note_withheld(
+                reason, message, connection=number, reached_others=bool(others)
+            )
+
+    def topics(self, market: str | None = None) -> list[str]:
+        """List the public topics that are subscribed to, in alphabetical order."""
+        return sorted(
+            topic
+            for (where, topic), channel in self._channels.items()
+            if market in (None, where) and channel.readers.subscribers
+        )
+
+    def streamed(self, market: str | None = None) -> list[str]:
+        """List the symbols that somebody listens to, in alphabetical order."""
+        return sorted(
+            symbol
+            for symbol, watch in self._watched().items()
+            if watch.feeds and market in (None, self.listings[symbol].market)
+        )
 
     def watch(self) -> None:
         """Look again at which engines have to move."""
         interests = self.desk.interests()
         if interests != self._interests:
             self._interests = interests
-            self._watch()
+            self._is_stale = True
 
-    def _watch(self) -> None:
+    def _watched(self) -> dict[str, _Watch]:
         # The catalog's order, then the order of PUBLIC_TOPICS: frames leave in the same order
         # whoever subscribed first.
-        channels = sorted(self._channels.values(), key=lambda channel: channel.order)
-        self._watched = []
-        for symbol in self.listings:
-            feeds = [(c, c.feeds[symbol]) for c in channels if symbol in c.feeds]
-            if feeds or symbol in self._interests:
-                needs_instants = any(feed.needs_instants for _, feed in feeds)
-                self._watched.append((self.caught_up(symbol), feeds, needs_instants))
+        if self._is_stale:
+            self._is_stale = False
+            symbols = {symbol for channel in self._channels.values() for symbol in channel.feeds}
+            self._watches = {
+                symbol: _Watch(self.caught_up(symbol), is_lively=symbol in self._interests)
+                for symbol in self.listings
+                if symbol in symbols or symbol in self._interests
+            }
+            for channel in sorted(self._channels.values(), key=lambda one: one.order):
+                for symbol, feed in channel.feeds.items():
+                    self._watches[symbol].add(channel, feed)
+        return self._watches
 
     # Time
 
-    @property
-    def is_busy(self) -> bool:
-        """Whether anybody listens."""
-        return bool(self._watched)
+    def at(self, time_ns: int, call: Callable[[], None]) -> None:
+        """Have something done when everything up to a virtual time has happened."""
+        self._job_number += 1
+        heapq.heappush(self._jobs, (-(-time_ns // SLICE_NS) * SLICE_NS, self._job_number, call))
+
+    def plan(self, after_ns: int, call: Callable[[], None]) -> None:
+        """Have something done so long after the first subscription."""
+        if self.first_subscription_ns is None:
+            self._plans.append((after_ns, call))
+        else:
+            self.at(self.first_subscription_ns + after_ns, call)
 
     def tick(self) -> bool:
         """Let happen what is due, for one turn at most; True if more is due."""
         clock = self.clock
         target = clock.target_ns // SLICE_NS * SLICE_NS
-        if not self._watched and not self.desk.has_debts:
-            clock.reach(max(clock.reached_ns, target))
-            return False
         deadline = perf_counter() + _TURN
-        until = (clock.reached_ns // SLICE_NS + 1) * SLICE_NS
-        while until <= target:
-            self._slice(until)
+        while clock.reached_ns < target:
+            self._run_jobs()
+            if self._watched() or self.desk.has_debts:
+                until = (clock.reached_ns // SLICE_NS + 1) * SLICE_NS
+                self._slice(until)
+            else:
+                until = min([target, *(time_ns for time_ns, _, _ in self._jobs[:1])])
             clock.reach(until)
             if perf_counter() > deadline:
-                return True
-            until += SLICE_NS
+                return clock.reached_ns < target
         return False
 
+    def _run_jobs(self) -> None:
+        while self._jobs and self._jobs[0][0] <= self.clock.reached_ns:
+            _, _, call = heapq.heappop(self._jobs)
+            call()
+
     def _slice(self, until_ns: int) -> None:
-        for engine, feeds, needs_instants in self._watched:
-            if needs_instants:
-                # Everything happens on whole milliseconds, so each step shows the state of one
-                # instant.
-                for time_ns in range(until_ns - SLICE_NS + _MS, until_ns + 1, _MS):
-                    self._pass_on(engine.advance(time_ns), feeds)
-            else:
-                self._pass_on(engine.advance(until_ns), feeds)
-            self.desk.act(engine.listing.symbol, engine, until_ns)
-            for channel, feed in feeds:
-                if not until_ns % feed.period_ns:
-                    for sequence, text in feed.on_grid(until_ns):
-                        message = Message(channel.topic, sequence, text.encode())
-                        self._emit(channel.market, channel.subscribers, message, channel.frame)
+        for watch in list(self._watched().values()):
+            if watch.wake_ns <= until_ns:
+                self._move(watch, until_ns)
+                watch.rest(until_ns)
         self.desk.on_grid(until_ns)
+
+    def _move(self, watch: _Watch, until_ns: int) -> None:
+        engine, feeds = watch.engine, watch.feeds
+        if watch.needs_instants:
+            # Everything happens on whole milliseconds, so each step shows the state of one instant.
+            while engine.next_action_ns <= until_ns:
+                self._pass_on(engine.advance(engine.next_action_ns), feeds)
+        self._pass_on(engine.advance(until_ns), feeds)
+        if watch.is_lively:
+            self.desk.act(engine.listing.symbol, engine, until_ns)
+        for channel, feed in feeds:
+            if not until_ns % feed.period_ns:
+                for sequence, text in feed.on_grid(until_ns):
+                    message = Message(channel.topic, sequence, text.encode(), feed.symbol)
+                    self.delivery.emit(channel.readers, message, channel.frame)
 
     def _pass_on(self, events: list[Event], feeds: list[tuple[_Channel, Feed]]) -> None:
         if events:
@@ -503,8 +666,8 @@ class Hub:
             return
         for channel, feed in feeds:
             for sequence, text in feed.on_events(events):
-                message = Message(channel.topic, sequence, text.encode())
-                self._emit(channel.market, channel.subscribers, message, channel.frame)
+                message = Message(channel.topic, sequence, text.encode(), feed.symbol)
+                self.delivery.emit(channel.readers, message, channel.frame)
 
     def emit_private(
         self, user_id: str, market: str, listened: str, frame: dict[str, Any], time_ns: int
@@ -513,108 +676,53 @@ class Hub:
 
         Faults know it by the topic it carries, and by its time.
         """
-        subscribers = self._listeners.get((user_id, market, listened))
-        if subscribers:
+        readers = self._listeners.get((user_id, market, listened))
+        if readers is not None and readers.is_wanted:
             payload = json.dumps(frame, separators=(",", ":"), ensure_ascii=False).encode()
-            message = Message(frame["topic"], time_ns, payload)
-            self._emit(market, subscribers, message, text_frame)
+            self.delivery.emit(readers, Message(frame["topic"], time_ns, payload), text_frame)
 
-    def _emit(
-        self,
-        market: str,
-        subscribers: Iterable[Subscriber],
-        message: Message,
-        frame_of: Callable[[bytes], bytes],
-    ) -> None:
-        messages = [message]
-        if self._message_faults:
-            messages = self._through_faults(market, message)
-        for message in messages:
-            frame = frame_of(message.payload)
-            for subscriber in subscribers:
-                if not subscriber.push(message, frame):
-                    self._note_withheld("slow_reader", message)
+    # Faults of books and contracts
 
-    # Faults
+    def rebase(self, symbol: str, by: int) -> None:
+        """Let a book's sequence jump backwards, on the wire by `by`.
 
-    def arm(self, fault: Fault) -> None:
-        """Put a message, ping or HTTP fault in its place."""
-        faults = self._message_faults if fault.name in MESSAGE_FAULTS else self._other_faults
-        faults.append(ArmedFault(fault))
+        On spot with fillers by the next multiple of three below, so that those keep their places.
+        """
+        engine = self.caught_up(symbol)
+        has_fillers = engine.listing.market == "spot" and self.settings.spot_fillers
+        step = by // 3 * 2 if has_fillers else by
+        before = self.book_sequence(engine)
+        self.order(symbol, lambda one: one.rebase(step))
+        shift = before - self.book_sequence(engine)
+        watch = self._watched().get(symbol)
+        for _, feed in watch.feeds if watch is not None else ():
+            feed.on_rebase(shift)
 
-    def heal(self) -> None:
-        """Take all faults away; messages they still held are told as withheld."""
-        for armed in self._message_faults:
-            for message in armed.held:
-                self._note_withheld(armed.fault.name, message)
-        self._message_faults.clear()
-        self._other_faults.clear()
+    def cross(self, symbol: str, seconds: float) -> None:
+        """Let a bid stand above the best ask, on the wire, for so many virtual seconds."""
+        self.order(symbol, lambda engine: engine.cross())
+        until_ns = self.clock.reached_ns + int(seconds * 1e9)
+        self.at(until_ns, lambda: self._uncross(symbol))
 
-    def note_fault(self, fault: Fault, market: str, topic: str = "", sequence: int = 0) -> None:
-        """Log one application of a fault."""
-        self.fault_log.append(Applied(self.clock.now_ns, fault.name, market, topic, sequence))
-
-    def mutes_pong(self, market: str) -> bool:
-        """Tell whether the answer to a ping is withheld."""
-        return self._strike(market, PING_FAULTS) is not None
-
-    def http_fault(
-        self, market: str, path: str, names: frozenset[str] = HTTP_FAULTS
-    ) -> Fault | None:
-        """Give the fault that strikes this request, if one does."""
-        return self._strike(market, names, path=path)
-
-    def _strike(
-        self, market: str, names: frozenset[str], *, path: str | None = None
-    ) -> Fault | None:
-        for armed in self._other_faults:
-            if armed.fault.name in names and armed.strikes(market, path=path):
-                self.note_fault(armed.fault, market)
-                if armed.is_spent:
-                    self._other_faults.remove(armed)
-                return armed.fault
-        return None
-
-    def _through_faults(self, market: str, message: Message) -> list[Message]:
-        messages = [message]
-        for armed in list(self._message_faults):
-            passed: list[Message] = []
-            for one in messages:
-                passed += self._through_fault(armed, market, one)
-            messages = passed
-            if armed.is_spent:
-                self._message_faults.remove(armed)
-        return messages
-
-    def _through_fault(self, armed: ArmedFault, market: str, message: Message) -> list[Message]:
-        if not armed.strikes(market, topic=message.topic):
-            released = [held for held in armed.held if held.topic == message.topic]
-            armed.held = [held for held in armed.held if held.topic != message.topic]
-            return [message, *released]
-        self.note_fault(armed.fault, market, message.topic, message.sequence)
-        messages = MESSAGE_FAULTS[armed.fault.name](armed, message)
-        if not messages and message not in armed.held:
-            self._note_withheld(armed.fault.name, message)
-        return messages
-
-    def _note_withheld(self, reason: str, message: Message) -> None:
-        self.withheld.append(Withheld(self.clock.now_ns, reason, message.topic, message.sequence))
+    def _uncross(self, symbol: str) -> None:
+        self.order(symbol, lambda engine: engine.uncross())
 
 
-def listings_for(symbols: Iterable[str] | str | None) -> dict[str, Listing]:
-    """Choose rows of the catalog.
+def listings_for(symbols: Iterable[str] | str | None, quiet: int = 0) -> dict[str, Listing]:
+    """Choose rows of the catalog, and add `quiet` synthetic contracts.
 
     Raises
     ------
     UnknownSymbol
         If a symbol is not in the catalog.
     """
+    added = quiet_listings(quiet)
     if symbols is None:
-        return dict(LISTINGS)
+        return LISTINGS | added
     wanted = [symbols] if isinstance(symbols, str) else list(symbols)
     for symbol in wanted:
-        if symbol not in LISTINGS:
+        if symbol not in LISTINGS and symbol not in added:
             raise UnknownSymbol(f"no symbol {symbol!r}; symbols: {', '.join(LISTINGS)}")
     if not wanted:
         raise InvalidInput("no symbols: leave `symbols` out to offer the whole catalog")
-    return {symbol: LISTINGS[symbol] for symbol in wanted}
+    return {symbol: LISTINGS[symbol] for symbol in wanted if symbol in LISTINGS} | added

@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple, TypeAlias
 from kucoin_research.errors import InvalidInput
 from kucoin_research.sim.candles import INTERVALS, CandleRow, CandleStore, candle_open
 from kucoin_research.sim.catalog import Listing
-from kucoin_research.sim.flow import OrderFlow
+from kucoin_research.sim.flow import OrderFlow, shared_tables
 from kucoin_research.sim.funding import FundingClock
 from kucoin_research.sim.matching import (
     MS_NS,
@@ -30,6 +30,7 @@ from kucoin_research.sim.matching import (
     futures_order_text,
     spot_order_text,
 )
+from kucoin_research.sim.quiet import QuietValue, shared_noise
 from kucoin_research.sim.value import MINUTES_PER_DAY, FundamentalValue, Noise
 
 __all__ = [
@@ -62,6 +63,7 @@ _MARKET_REACH = 0.05
 _PRICE_BAND = 0.1
 _BASIS_SCALES = ((480, 0.9), (60, 0.6), (5, 0.4))
 _INDEX_NOISE = 5e-6
+_QUIET_STEP = 30  # minutes between the trades in the history of a quiet contract
 
 
 class Candle(NamedTuple):
@@ -136,10 +138,16 @@ class Market:
         self._tick_units = listing.tick_units
         self._size_scale: int = 10**listing.size_decimals
         self._turnover_ratio = _turnover_ratio(listing)
-        self._value = FundamentalValue(seed, listing.base)
+        self._value: FundamentalValue | QuietValue = (
+            QuietValue(seed, listing.base, listing.start_price)
+            if listing.is_quiet
+            else FundamentalValue(seed, listing.base)
+        )
         self._quote_value = FundamentalValue(seed, "XBT") if listing.quote == "BTC" else None
-        self._basis = Noise(f"{self._name}:basis", _BASIS_SCALES)
-        self._index_noise = Noise(f"{seed}:{listing.index_symbol}:index", ((5, 1.0),))
+        noise = shared_noise if listing.is_quiet else Noise
+        self._basis = noise(f"{seed if listing.is_quiet else self._name}:basis", _BASIS_SCALES)
+        index = "quiet" if listing.is_quiet else listing.index_symbol
+        self._index_noise = noise(f"{seed}:{index}:index", ((5, 1.0),))
         self._next_ms = 0.0
         self._second = -1
         self._fair_from = self._fair_step = 0.0
@@ -154,9 +162,11 @@ class Market:
             else None
         )
         self._owned: dict[str, Order] = {}
+        self._phantom: tuple[int, int] | None = None  # ticks and size of a bid that is not there
         rng = Random(f"{self._name}:flow")
         self._book = self._make_book(rng)
-        self._flow = OrderFlow(self._book, listing.flow, rng, self._fair_ticks)
+        tables = shared_tables(listing.flow) if listing.is_quiet else None
+        self._flow = OrderFlow(self._book, listing.flow, rng, self._fair_ticks, tables)
         self._open_book()
 
     # --- running ---
@@ -281,7 +291,44 @@ class Market:
         order = self._owned.get(order_id)
         return order.remaining if order is not None else 0
 
+    # --- faults ---
+
+    def rebase(self, by: int) -> Submission:
+        """Count the book's changes from a number lower by `by`; no events."""
+        self._book.sequence -= by
+        return Submission("", "canceled", 0, 0, [])
+
+    def cross(self) -> Submission:
+        """Tell of a bid above the best ask, which is not there; it stays in ``levels``.
+
+        It lasts until `uncross`, or until something happens at its price.
+        """
+        book = self._book
+        if self._phantom is not None or not book.bids.keys or not book.asks.keys:
+            return Submission("", "rejected", 0, 0, [])
+        ticks, size = 1 - book.asks.keys[-1], book.bids.sizes[book.bids.keys[-1]]
+        book.set_time(self.now_ns // MS_NS)
+        book.announce(book.bids, ticks, size)
+        events = self._drain()
+        self._phantom = (ticks, size)
+        return Submission("", "open", 0, size, events)
+
+    def uncross(self) -> Submission:
+        """Take the bid of `cross` back, if it still stands."""
+        if self._phantom is None:
+            return Submission("", "rejected", 0, 0, [])
+        (ticks, _), self._phantom = self._phantom, None
+        book = self._book
+        book.set_time(self.now_ns // MS_NS)
+        book.announce(book.bids, ticks, book.bids.sizes.get(ticks, 0))
+        return Submission("", "canceled", 0, 0, self._drain())
+
     # --- the book ---
+
+    @property
+    def next_action_ns(self) -> int:
+        """Virtual time of the next action of the crowd: before, `advance` gives no events."""
+        return int(self._next_ms) * MS_NS
 
     @property
     def sequence(self) -> int:
@@ -300,7 +347,10 @@ class Market:
 
     def levels(self, side: Side, depth: int | None = None) -> list[tuple[int, int]]:
         """Return ``(price_ticks, size)`` of the bids ("buy") or asks ("sell"), best first."""
-        return (self._book.bids if side == "buy" else self._book.asks).levels(depth)
+        levels = (self._book.bids if side == "buy" else self._book.asks).levels(depth)
+        if self._phantom is None or side == "sell":
+            return levels
+        return sorted([*levels, self._phantom], reverse=True)[:depth]
 
     # --- numbers and texts ---
 
@@ -457,10 +507,17 @@ class Market:
 
     def _drain(self) -> list[Event]:
         events = self._book.events
-        if events:
-            self._book.events = []
-            return events
-        return []
+        if not events:
+            return []
+        self._book.events = []
+        if self._phantom is not None and any(
+            isinstance(event, BookChange)
+            and event.side == "buy"
+            and event.price_ticks == self._phantom[0]
+            for event in events
+        ):
+            self._phantom = None
+        return events
 
     def _on_trade(self, trade: Trade) -> None:
         self.trades.append(trade)
@@ -530,7 +587,7 @@ class Market:
         wicks = self._value.minute_volatility * 0.5 * self._scale / self._tick_units
         per_minute = listing.flow.actions_per_second * listing.flow.trade_share * 60
         rows = []
-        for minute in range(MINUTES_PER_DAY):
+        for minute in range(0, MINUTES_PER_DAY, _QUIET_STEP if listing.is_quiet else 1):
             draws = (rng.random(), rng.random(), rng.random(), rng.random())
             opened_ms = (day * MINUTES_PER_DAY + minute) * _MINUTE_MS
             share = min(1.0, (self._start_ms - opened_ms) / _MINUTE_MS)

@@ -228,6 +228,10 @@ class MatchingBook:
         self._tell(side, key, total)
         return not kept
 
+    def announce(self, side: BookSide, key: int, total: int) -> None:
+        """Tell of a level that is not so in this book; for faults."""
+        self._tell(side, key, total)
+
     def _take_level(self, taker: Order, side: BookSide, key: int) -> None:
         queue = side.queues[key]
         total = side.sizes[key]

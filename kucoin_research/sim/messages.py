@@ -98,6 +98,9 @@ class Feed:
         """Give the frames that are due at this instant."""
         return ()
 
+    def on_rebase(self, shift: int) -> None:
+        """Take note that the book's wire sequence has just become lower by `shift`."""
+
     def _best(self) -> tuple[str, int, str, int]:
         # Best bid and ask: price text and size in units each; empty sides show zero, as KuCoin
         # never explains them.

@@ -256,6 +256,10 @@ class ProIncrements(_ProFeed):
         texts = self._levels(bids), self._levels(asks)
         yield self._sequence, self._book(self._depth, "delta", now_ns, *texts, first)
 
+    def on_rebase(self, shift: int) -> None:
+        """Renumber what was sent last, so that the next frame begins right behind it."""
+        self._sequence -= shift
+
     def _changes(self, side: Side) -> list[tuple[int, int]]:
         before = self._window[side]
         after = self._window[side] = dict(self.engine.levels(side, WINDOW))

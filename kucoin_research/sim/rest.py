@@ -49,6 +49,7 @@ class Site:
     def __init__(self, hub: Hub, market: str) -> None:
         self.hub = hub
         self.market = market
+        self.status = "open"
         self.listings: dict[str, Listing] = {
             symbol: row for symbol, row in hub.listings.items() if row.market == market
         }
@@ -66,6 +67,14 @@ class Site:
     def engine(self, symbol: str) -> Market:
         """Give a listed symbol's engine at the current virtual time."""
         return self.hub.caught_up(symbol)
+
+    def listed(self, symbol: str) -> Market:
+        """Give a listed symbol's engine as it last moved, for lists of all of them.
+
+        One that nobody listens to may stand still in the past: at a high speed there would be no
+        end to bringing them all to the present.
+        """
+        return self.hub.engine(symbol)
 
     def sequence(self, engine: Market) -> int:
         """Give the wire's number of the engine's book, the one that the stream uses."""
@@ -126,6 +135,11 @@ class Route:
     account_answer: AccountAnswer | None = None
 
     @property
+    def is_list(self) -> bool:
+        """Whether it tells of all symbols, which need not be at the very same instant then."""
+        return self.touches is _touches_all
+
+    @property
     def name(self) -> str:
         """The last part of the path."""
         return self.path.rpartition("/")[2]
@@ -170,8 +184,8 @@ def _timestamp(site: Site, _values: Values) -> Reply:
     return _ok(site.now_ms)
 
 
-def _status(_site: Site, _values: Values) -> Reply:
-    return _ok({"status": "open", "msg": ""})
+def _status(site: Site, _values: Values) -> Reply:
+    return _ok({"status": site.status, "msg": ""})
 
 
 def _refused(_site: Site, _values: Values) -> Reply:
@@ -201,7 +215,7 @@ def _contracts(site: Site, values: Values) -> Work:
     rows = []
     for symbol in site.listings:
         if site.hub.state(symbol) not in ("Settled", "Closed"):  # those are active no more
-            rows.append(_contract(site, site.engine(symbol), values))
+            rows.append(_contract(site, site.listed(symbol), values))
             yield
     return _ok(rows)
 
@@ -226,7 +240,7 @@ def _futures_ticker(site: Site, engine: Market, _values: Values) -> dict[str, An
 
 
 def _futures_tickers(site: Site, values: Values) -> Reply:
-    return _ok([_futures_ticker(site, site.engine(symbol), values) for symbol in site.listings])
+    return _ok([_futures_ticker(site, site.listed(symbol), values) for symbol in site.listings])
 
 
 def _futures_book(depth: int) -> Callable[[Site, Market, Values], dict[str, Any]]:
@@ -461,7 +475,7 @@ def _funding_rates(site: Site, values: Values) -> Reply:
 
 
 def _trade_statistics(site: Site, _values: Values) -> Reply:
-    turnover = sum(site.engine(symbol).stats_24h(site.now_ns).turnover for symbol in site.listings)
+    turnover = sum(site.listed(symbol).stats_24h(site.now_ns).turnover for symbol in site.listings)
     return _ok({"turnoverOf24h": round(turnover, 10)})
 
 
@@ -660,7 +674,7 @@ def _stats_row(engine: Market, now_ns: int) -> dict[str, Any]:
 def _spot_tickers(site: Site, _values: Values) -> Work:
     rows = []
     for symbol in site.listings:
-        engine = site.engine(symbol)
+        engine = site.listed(symbol)
         bids, asks = _spot_side(engine, "buy", 1), _spot_side(engine, "sell", 1)
         rows.append(
             {

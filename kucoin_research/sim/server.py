@@ -10,6 +10,7 @@ import logging
 import re
 import socket
 import struct
+import sys
 import threading
 import time
 import uuid
@@ -25,12 +26,15 @@ from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 from kucoin_research.errors import InvalidInput, UnknownSymbol
 from kucoin_research.sim.accounts import DEMO_ACCOUNT, Account
+from kucoin_research.sim.chaos import Chaos, Planned
 from kucoin_research.sim.clock import SLICE_NS, VirtualClock, parse_start
+from kucoin_research.sim.delivery import Subscriber
 from kucoin_research.sim.faults import (
-    CONNECTION_FAULTS,
+    KINDS,
     Applied,
     Fault,
     Message,
+    Published,
     Withheld,
     make_fault,
 )
@@ -50,9 +54,12 @@ THREAD_NAME = "kucoin-research-simulator"
 MARKETS = ("futures", "spot")
 
 _TICK = 0.005  # seconds between looks at the clock
+_RESET_PATIENCE = 0.2  # seconds for a client to take what it was sent before a reset
+_LIST_PATIENCE = 0.5  # seconds for bringing all symbols to the present, for a list of them
 _PACE = 0.002  # seconds between looks at a slow reader
 _SPOT_MAX_TOPICS = 400
 _PRIVATE_QUOTAS = {"futures": 2_000, "spot": 4_000}
+_TOKEN_CALLS = frozenset({"bullet-public", "bullet-private"})
 _PRO_PING_SPACING = 1.0  # seconds; the pro feed drops a client whose pings are closer
 _HTML_ERROR = (
     "<html><head><title>{status} Bad Gateway</title></head><body><center>"
@@ -79,12 +86,45 @@ class _Door:
         self.wake = wake  # called when virtual time may have begun to pass
         self.market = market
         self.port = 0
+        self.dead_endpoints: list[str] = []
         self.connections: dict[SocketHandler, None] = {}
         self.site = Site(self.hub, market)
         self._tokens: dict[str, float] = {}
         self._expired: set[str] = set()
         self._users: dict[str, str] = {}  # private tokens to the accounts they log in
         self._windows: dict[str, _Window] = {}
+        self._reopening: asyncio.TimerHandle | None = None
+
+    @property
+    def is_shut(self) -> bool:
+        """Whether maintenance is going on."""
+        return self.site.status == "close"
+
+    def shut(self, seconds: float) -> None:
+        """Begin maintenance, which ends by itself."""
+        self.reopen()
+        self.site.status = "close"
+        self._reopening = asyncio.get_running_loop().call_later(seconds, self.reopen)
+
+    def reopen(self) -> None:
+        """End maintenance."""
+        if self._reopening is not None:
+            self._reopening.cancel()
+            self._reopening = None
+        self.site.status = "open"
+
+    @property
+    def simulation(self) -> dict[str, Any]:
+        """What KuCoin never sends: tells our own client that this venue's clock is virtual.
+
+        Others ignore unknown keys. ``lifetime`` is how long a connection lives, in wall seconds.
+        """
+        settings = self.settings
+        return {
+            "speed": self.hub.clock.speed,
+            "seed": self.hub.seed,
+            "lifetime": min(settings.token_lifetime, settings.connection_lifetime),
+        }
 
     @property
     def max_topics(self) -> int | None:
@@ -145,6 +185,14 @@ class _Door:
             "gw-ratelimit-reset": str(max(1, int((window.end - now) * 1_000))),
         }
 
+    def spent_quota(self, seconds: float) -> dict[str, str]:
+        """Give the headers of a quota that is used up for so many seconds."""
+        return {
+            "gw-ratelimit-limit": str(self.settings.rate_limit),
+            "gw-ratelimit-remaining": "0",
+            "gw-ratelimit-reset": str(max(1, int(seconds * 1_000))),
+        }
+
     def _quota(self, user_id: str) -> int:
         if not user_id:
             return self.settings.rate_limit
@@ -166,7 +214,7 @@ class _Door:
             "token": self.issue_token(user_id),
             "instanceServers": [
                 {
-                    "endpoint": f"ws://{host}/",
+                    "endpoint": endpoint,
                     # KuCoin says true of its wss addresses; this one is plain, and clients that
                     # look should know.
                     "encrypt": False,
@@ -174,10 +222,9 @@ class _Door:
                     "pingInterval": self.settings.ping_interval_ms,
                     "pingTimeout": self.settings.ping_timeout_ms,
                 }
+                for endpoint in (*self.dead_endpoints, f"ws://{host}/")
             ],
-            # Not KuCoin's: tells our own client that this venue's clock is virtual. Others ignore
-            # unknown keys.
-            "simulation": {"speed": self.hub.clock.speed, "seed": self.hub.seed},
+            "simulation": self.simulation,
         }
 
 
@@ -217,16 +264,28 @@ class RestHandler(RequestHandler):
         door, path = self._door, self.request.path
         method = self.request.method or ""
         door.hub.requests.append((method, path))
-        fault = door.hub.http_fault(door.market, path, frozenset({"html_error", "overload"}))
-        if fault is not None and fault.name == "html_error":
+        slow = self._fault("slow_reply")
+        if slow is not None:
+            await asyncio.sleep(slow.delay)
+        fault = self._fault("html_error", "overload", "rate_limit")
+        if fault is None:
+            self._send_reply(await self._reply(method, path))
+        elif fault.name == "html_error":
             self.set_header("Content-Type", "text/html")
             self._send(fault.status, _HTML_ERROR.format(status=fault.status).encode())
-            return
-        if fault is not None:
+        else:
             # Overload uses the quota's code without the quota's headers. (reference, section 2.4)
+            if fault.name == "rate_limit":
+                self._show_quota(door.spent_quota(fault.delay))
             self._send_reply(error(fault.status, "429000", "Too many requests"))
-            return
-        self._send_reply(await self._reply(method, path))
+
+    def _fault(self, *names: str) -> Fault | None:
+        door = self._door
+        return door.hub.delivery.http_fault(door.market, self.request.path, frozenset(names))
+
+    def _show_quota(self, headers: dict[str, str]) -> None:
+        for name, text in headers.items():
+            self.set_header(name, text)
 
     async def _reply(self, method: str, path: str) -> Reply:
         door = self._door
@@ -237,6 +296,8 @@ class RestHandler(RequestHandler):
             return Reply(
                 405, {"code": "405", "msg": "Method Not Allowed", "retry": False, "success": False}
             )
+        if door.is_shut and route.name in _TOKEN_CALLS:
+            return error(503, "503000", "System is under maintenance.")
         member = None
         if route.is_private:
             signed = SignedRequest(
@@ -249,11 +310,10 @@ class RestHandler(RequestHandler):
         user_id = member.user_id if member is not None else ""
         is_allowed, headers = door.spend(route.weight, user_id)
         if route.shows_quota:
-            for name, text in headers.items():
-                self.set_header(name, text)
+            self._show_quota(headers)
         if not is_allowed:
             return error(429, "429000", "Too many requests in a short period of time.")
-        if route.name in ("bullet-public", "bullet-private"):
+        if route.name in _TOKEN_CALLS:
             data = door.token_reply(self.request.host, user_id)
             return Reply(200, {"code": "200000", "data": data})
         parameters = {name: self.get_query_argument(name) for name in self.request.query_arguments}
@@ -261,7 +321,8 @@ class RestHandler(RequestHandler):
 
     async def _look_up(self, route: Route, parameters: Values, member: Member | None) -> Reply:
         door = self._door
-        await door.hub.catch_up(route.touches(door.site, parameters))
+        patience = _LIST_PATIENCE if route.is_list else None
+        await door.hub.catch_up(route.touches(door.site, parameters), patience)
         if member is not None and route.account_answer is not None:
             return route.account_answer(door.site, parameters, member)
         answer = route.answer(door.site, parameters)
@@ -272,7 +333,7 @@ class RestHandler(RequestHandler):
         self._send(reply.status, text.encode())
 
     def _send(self, status: int, body: bytes) -> None:
-        if self._door.hub.http_fault(self._door.market, self.request.path, frozenset({"truncate"})):
+        if self._fault("truncate"):
             body = body[: len(body) // 2]
         self.set_status(status)
         self.finish(body)
@@ -286,8 +347,14 @@ class SocketHandler(WebSocketHandler):
         self._door = door
         self._hub = door.hub
         self._user_id = ""
+        self.number = 0
         self._topics: dict[Topic, None] = {}
-        self._outbox: list[bytes] = []
+        self._outbox: list[tuple[Message, bytes]] = []
+        # What was written, with where each ends in the stream, until the client's side has it.
+        self._in_flight: deque[tuple[int, Message]] = deque()
+        self._is_silent = False
+        self._has_left = False
+        self._affliction = ("", 0.0)  # a fault that may make the client leave, and until when
         self._pending_bytes = 0
         self._is_slow = False
         self._is_deflated = False
@@ -315,14 +382,16 @@ class SocketHandler(WebSocketHandler):
             self.set_status(404)
             self.finish({"code": "404", "msg": "Not Found", "retry": False, "success": False})
             return
-        fault = self._hub.http_fault(
-            self._door.market, self.request.path, frozenset({"refuse_upgrade"})
-        )
-        if fault is not None:
-            self.set_status(fault.status)
+        fault = self._fault("refuse_upgrade")
+        if fault is not None or self._door.is_shut:
+            self.set_status(503 if fault is None else fault.status)
             self.finish("<html><body>refused</body></html>")
             return
         await super().get(*args, **kwargs)
+
+    def _fault(self, name: str) -> Fault | None:
+        delivery = self._hub.delivery
+        return delivery.http_fault(self._door.market, self.request.path, frozenset({name}))
 
     def open(self, *_args: str, **_kwargs: str) -> None:
         """Check the token and welcome the client."""
@@ -334,6 +403,8 @@ class SocketHandler(WebSocketHandler):
         token = self.get_query_argument("token", "")
         self._user_id = self._door.user_of(token)
         refusal = self._door.refusal(token)
+        if refusal is None and self._fault("reject_token"):
+            refusal = "token is expired"
         if refusal is not None:
             self.send_error_frame(401, refusal)
             self.drop()
@@ -344,21 +415,35 @@ class SocketHandler(WebSocketHandler):
             )
             self.drop()
             return
-        self._door.connections[self] = None
+        self._join()
         connect_id = self.get_query_argument("connectId", "") or self._random_id()
         self._send({"id": connect_id, "type": "welcome"})
         self._later(settings.idle_timeout, self._check_idle)
-        self._later(settings.connection_lifetime, self.drop)
+
+    def _join(self) -> None:
+        self.number = self._hub.next_connection()
+        self._door.connections[self] = None
+        lifetime = self._door.settings.connection_lifetime
+        self._later(lifetime, self.end, "connection_lifetime")
 
     def on_close(self) -> None:
         """Forget the client."""
+        reason, until = self._affliction
+        self._leave(reason if time.monotonic() < until else "")
+
+    def _leave(self, reason: str) -> None:
+        if self._has_left:
+            return
+        self._has_left = True
         self._door.connections.pop(self, None)
         for timer in self._timers:
             timer.cancel()
         self._timers.clear()
-        for topic in self._topics:
-            self._unsubscribe(topic)
+        topics = list(self._topics)
         self._topics.clear()
+        for topic in topics:
+            self._unsubscribe(topic, reason)
+        self._hub.delivery.forget(self)
         self._outbox.clear()
 
     # The client's messages
@@ -368,7 +453,7 @@ class SocketHandler(WebSocketHandler):
         now = self._last_message = time.monotonic()
         if self._is_flooding(now):
             self.send_error_frame(509, "exceed max permits per second")
-            self.close(1000, "Bye")
+            self.end("flood", is_closed=True)
             return
         try:
             request = json.loads(message)
@@ -394,9 +479,8 @@ class SocketHandler(WebSocketHandler):
         kind = request.get("type")
         reply_id = _id_text(request.get("id"))
         if kind == "ping":
-            if not self._hub.mutes_pong(self._door.market):
-                stamp = self._hub.clock.now_ns // 1_000
-                self._send({"id": reply_id, "type": "pong", "timestamp": stamp})
+            stamp = self._hub.clock.now_ns // 1_000
+            self._send_pong({"id": reply_id, "type": "pong", "timestamp": stamp})
         elif kind in ("subscribe", "unsubscribe"):
             try:
                 await self._change_topics(kind, request)
@@ -429,6 +513,9 @@ class SocketHandler(WebSocketHandler):
                 509, f"exceed max subscription count limitation of {limit} per session"
             )
         await self._begin(new)
+        for topic in topics:
+            if topic not in new and not topic.is_private and topic in self._topics:
+                self._hub.renew(market, topic, self)
 
     async def _begin(self, new: list[Topic]) -> None:
         market, hub = self._door.market, self._hub
@@ -444,11 +531,22 @@ class SocketHandler(WebSocketHandler):
                 hub.subscribe(market, topic, self)
         self._door.wake()
 
-    def _unsubscribe(self, topic: Topic) -> None:
+    def _unsubscribe(self, topic: Topic, reason: str = "") -> None:
         if topic.is_private:
-            self._hub.unlisten(self._user_id, self._door.market, topic, self)
+            self._hub.unlisten(self._user_id, self._door.market, topic, self, reason)
         else:
-            self._hub.unsubscribe(self._door.market, topic, self)
+            self._hub.unsubscribe(self._door.market, topic, self, reason)
+
+    def _send_pong(self, pong: dict[str, Any]) -> None:
+        fault = self._hub.delivery.ping_fault(self._door.market)
+        if fault is None:
+            self._send(pong)
+            return
+        settings = self._door.settings
+        seconds = (settings.ping_interval_ms + settings.ping_timeout_ms) / 1_000
+        self._affliction = (fault.name, time.monotonic() + 2 * seconds)
+        if fault.name == "late_pong":
+            self._later(fault.delay, self._send, pong)
 
     def _acknowledge(self, reply_id: str) -> None:
         ack = self._ack_of(reply_id)
@@ -471,9 +569,14 @@ class SocketHandler(WebSocketHandler):
             # Seen on sockets without a subscription only; the others just say Bye. (reference,
             # section 5.2)
             self.send_error_frame(400, "ping timeout")
-        self.close(1000, "Bye")
+        self.end("idle_timeout", is_closed=True)
 
     # Sending
+
+    @property
+    def market(self) -> str:
+        """The market whose port it came to."""
+        return self._door.market
 
     @property
     def is_behind(self) -> bool:
@@ -484,25 +587,108 @@ class SocketHandler(WebSocketHandler):
         """Queue one data frame; False if the reader is too slow to get it."""
         if self._is_slow:
             return False
-        self._outbox.append(message.payload if self._is_deflated else frame)
+        self._outbox.append((message, message.payload if self._is_deflated else frame))
         return True
 
     def flush_outbox(self) -> None:
         """Write what is queued, in one piece where it is plain text."""
         outbox = self._outbox
-        if not outbox:
+        stream = self._open_stream()
+        if not outbox or stream is None:
+            outbox.clear()
             return
+        in_flight = self._in_flight
+        # tornado counts what it was given to write and what the kernel took, and shows neither.
+        end = stream._total_write_index  # noqa: SLF001
         if self._is_deflated:
-            for payload in outbox:
+            for message, payload in outbox:
                 self._write_message(payload)
+                in_flight.append((stream._total_write_index, message))  # noqa: SLF001
         else:
-            self._write(b"".join(outbox))
+            self._write(b"".join([frame for _, frame in outbox]))
+            for message, frame in outbox:
+                end += len(frame)
+                in_flight.append((end, message))
         outbox.clear()
+        if not stream.closed():  # by the writing itself, when the client has just gone
+            self._forget_arrived(stream)
+
+    def _forget_arrived(self, stream: IOStream) -> None:
+        arrived = stream._total_write_done_index - _unacknowledged(stream.socket)  # noqa: SLF001
+        in_flight = self._in_flight
+        while in_flight and in_flight[0][0] <= arrived:
+            in_flight.popleft()
 
     def give_up_if_stuck(self) -> None:
         """Call the reader slow if it took nothing for longer than the exchange's patience."""
         if self.is_behind and time.monotonic() - self._last_drain >= self._door.settings.patience:
             self._is_slow = True
+
+    def end(
+        self,
+        reason: str,
+        *,
+        is_closed: bool = False,
+        reset: bool = False,
+        torn: bool = False,
+        told: str = "",
+    ) -> None:
+        """End the session by the exchange's will; what the client misses is told as withheld.
+
+        With a close frame if `is_closed`, and with a 401 before it if it is `told` something.
+        """
+        if self._has_left:
+            return
+        self.flush_outbox()
+        stream = self._open_stream()
+        self._leave(reason)
+        if told:
+            self.send_error_frame(401, told)
+        if is_closed:
+            self.close(1000, "Bye")
+        elif reset and stream is not None:
+            self._reset_when_taken(stream, reason, time.monotonic() + _RESET_PATIENCE)
+        else:
+            self._count_lost(reason, reset=False)
+            self.drop(torn=torn)
+
+    def _reset_when_taken(self, stream: IOStream, reason: str, deadline: float) -> None:
+        # The other side takes bytes at once, but may say so only 40 ms later (delayed ACK). Until
+        # it has, nobody can tell what a reset would take along.
+        if stream.closed():
+            return
+        if _unacknowledged(stream.socket) and time.monotonic() < deadline:
+            loop = asyncio.get_running_loop()
+            loop.call_later(_PACE, self._reset_when_taken, stream, reason, deadline)
+            return
+        self._count_lost(reason, reset=True)
+        self.drop(reset=True)
+
+    def _count_lost(self, reason: str, *, reset: bool) -> None:
+        stream = self._open_stream()
+        lost = [] if stream is None else self._never_to_arrive(stream, reset=reset)
+        self._hub.lose(self._door.market, lost, reason, self.number)
+
+    def _never_to_arrive(self, stream: IOStream, *, reset: bool) -> list[Message]:
+        # A reset takes along what the kernel holds. So does closing on unread input.
+        handed_over = stream._total_write_done_index  # noqa: SLF001
+        if reset or _unread(stream.socket):
+            handed_over -= _unacknowledged(stream.socket)
+        return [message for end, message in self._in_flight if end > handed_over]
+
+    def silence(self) -> None:
+        """Say nothing more, whatever comes, until it is forgiven."""
+        self.flush_outbox()  # what was published before has been said
+        self._is_silent = True
+
+    def forgive(self) -> None:
+        """Forget the faults that this connection suffers from."""
+        self._is_silent = False
+        self._affliction = ("", 0.0)
+
+    def is_subscribed(self, topic: str | None) -> bool:
+        """Tell whether it has a topic, or any."""
+        return any(topic in (None, one.text) for one in self._topics)
 
     def drop(self, *, reset: bool = False, torn: bool = False) -> None:
         """End the connection without a close frame; `reset` by TCP RST, `torn` amid a frame."""
@@ -529,7 +715,7 @@ class SocketHandler(WebSocketHandler):
 
     def _write(self, frames: bytes) -> None:
         stream = self._open_stream()
-        if stream is None:
+        if stream is None or self._is_silent:
             return
         try:
             written = stream.write(frames)
@@ -539,9 +725,14 @@ class SocketHandler(WebSocketHandler):
 
     def _open_stream(self) -> IOStream | None:
         connection = self.ws_connection
-        return None if connection is None or connection.is_closing() else connection.stream
+        if connection is None or connection.is_closing():
+            return None
+        stream = connection.stream
+        return None if stream is None or stream.closed() else stream
 
     def _write_message(self, payload: bytes) -> None:
+        if self._is_silent:
+            return
         try:
             written = self.write_message(payload)
         except WebSocketClosedError:
@@ -594,24 +785,22 @@ class ProSocketHandler(SocketHandler):
         if len(self._door.connections) >= settings.max_connections:
             self.drop()
             return
-        self._door.connections[self] = None
+        self._join()
         self._send(
             {
                 "sessionId": str(uuid.UUID(int=hub.random.getrandbits(128), version=4)),
                 "message": "welcome",
                 "pingInterval": settings.ping_interval_ms,
-                # Not KuCoin's: see `_Door.token_reply`.
-                "simulation": {"speed": hub.clock.speed, "seed": hub.seed},
+                "simulation": self._door.simulation,
             }
         )
         self._later(settings.pro_idle_timeout, self._check_idle)
-        self._later(settings.connection_lifetime, self.drop)
 
     async def on_message(self, message: str | bytes) -> None:
         """Answer one client message; what is no JSON object gets no answer."""
         now = self._last_message = time.monotonic()
         if self._is_flooding(now):
-            self.drop()
+            self.end("flood")
             return
         try:
             request = json.loads(message)
@@ -638,9 +827,9 @@ class ProSocketHandler(SocketHandler):
     def _answer_ping(self, reply_id: str) -> None:
         before, self._last_ping = self._last_ping, self._last_message
         if before is not None and self._last_message - before < _PRO_PING_SPACING:
-            self.drop()
-        elif not self._hub.mutes_pong(self._door.market):
-            self._send({"type": "pong", "id": reply_id, "ts": self._hub.clock.now_ns})
+            self.end("flood")
+            return
+        self._send_pong({"type": "pong", "id": reply_id, "ts": self._hub.clock.now_ns})
 
     async def _apply(self, action: str, topics: list[Topic]) -> None:
         market, hub = self._door.market, self._hub
@@ -654,7 +843,11 @@ class ProSocketHandler(SocketHandler):
             raise ProRefused(
                 "message", f"exceed max subscription count limitation of {limit} per session"
             )
-        await self._begin([topic for topic in topics if topic not in self._topics])
+        new = [topic for topic in topics if topic not in self._topics]
+        await self._begin(new)
+        for topic in topics:
+            if topic not in new and topic in self._topics:
+                hub.renew(market, topic, self)
 
     def _ack_of(self, reply_id: str) -> dict[str, Any]:
         return {"id": reply_id, "result": True}
@@ -665,7 +858,7 @@ class ProSocketHandler(SocketHandler):
         if self._topics or left > 0:
             self._later(max(left, 0.1), self._check_idle)
         else:
-            self.close(1000, "Bye")
+            self.end("idle_timeout", is_closed=True)
 
     def _send(self, message: dict[str, Any]) -> None:
         payload = json.dumps(message, separators=(",", ":"), ensure_ascii=False).encode()
@@ -703,6 +896,9 @@ class Exchange:
         Address to listen on.
     futures_port, spot_port
         Ports; 0 for any free one.
+    chaos
+        Trouble by seed: a whole number for the usual mix (``CHAOS_FAULTS``), or a `Chaos`; see
+        ``schedule``.
     **settings
         Fields of `Settings`; ``accounts=[Account(key=…, secret=…, passphrase=…)]`` adds accounts
         to the demo account, which is always there.
@@ -738,6 +934,7 @@ class Exchange:
         host: str = "127.0.0.1",
         futures_port: int = 0,
         spot_port: int = 0,
+        chaos: int | Chaos | None = None,
         **settings: Any,
     ) -> None:
         unknown = sorted(set(settings) - {one.name for one in dataclasses.fields(Settings)})
@@ -748,7 +945,15 @@ class Exchange:
         settings["accounts"] = tuple(settings.get("accounts", ()))
         self.host = host
         self.clock = VirtualClock(start_ns, float(speed))
-        self._hub = Hub(seed, self.clock, listings_for(symbols), Settings(**settings))
+        made = Settings(**settings)
+        listings = listings_for(symbols, made.quiet_contracts)
+        self._hub = Hub(seed, self.clock, listings, made)
+        if chaos is not None and not isinstance(chaos, Chaos):
+            chaos = Chaos(seed=chaos)
+        self._schedule = [] if chaos is None else chaos.schedule()
+        self._calms = 0  # how often all that was planned was called off
+        for planned in self._schedule:
+            self._plan(planned.after_ns, planned.fault)
         self._doors = {market: _Door(self._hub, market, self._wake) for market in MARKETS}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closing = asyncio.Event()
@@ -762,6 +967,13 @@ class Exchange:
                 sockets[market] = socket.create_server((host, ports[market]))
                 sockets[market].setblocking(False)
                 self._doors[market].port = sockets[market].getsockname()[1]
+            # Bound and never listened on: whoever connects is refused.
+            for number in range(made.dead_servers):
+                dead = sockets[f"dead {number}"] = socket.socket(sockets["futures"].family)
+                dead.bind((host, 0))
+                endpoint = f"ws://{host}:{dead.getsockname()[1]}/"
+                for door in self._doors.values():
+                    door.dead_endpoints.append(endpoint)
         except OSError:
             for bound in sockets.values():
                 bound.close()
@@ -837,13 +1049,46 @@ class Exchange:
 
     @property
     def withheld(self) -> list[Withheld]:
-        """The messages that faults or slow readers kept from clients; the newest 100 000."""
-        return self._call(lambda: list(self._hub.withheld))
+        """The messages that did not reach somebody, and why; the newest million.
+
+        Each message that a connection was to get and did not is here, with the connection's number
+        (`Withheld`). When the exchange ends a connection, by a fault or at the end of its life, its
+        topics go on being made, and what is published on them until somebody subscribes again is
+        here too; so is what was sent and can no longer arrive. The same holds when a client leaves
+        a connection or topic that a fault keeps silent. Filter on ``not reached_others`` for what
+        reached nobody.
+        """
+        return self._call(lambda: list(self._hub.delivery.withheld))
 
     @property
     def fault_log(self) -> list[Applied]:
-        """Each application of a fault; the newest 100 000."""
-        return self._call(lambda: list(self._hub.fault_log))
+        """Each application of a fault; the newest million."""
+        return self._call(lambda: list(self._hub.delivery.fault_log))
+
+    @property
+    def schedule(self) -> list[Planned]:
+        """The faults that `chaos` has in store, in virtual time since the first subscription."""
+        return list(self._schedule)
+
+    def journal(self, topic: str) -> list[Published]:
+        """List every message published on a topic since it was first subscribed to.
+
+        Also what was published while nobody could receive it. Not in it are frames made for one
+        subscriber: the first of a pro book, and repeated executions.
+
+        Parameters
+        ----------
+        topic
+            As it stands in the frames: ``"/contractMarket/execution:XBTUSDTM"``.
+
+        Raises
+        ------
+        InvalidInput
+            If the exchange keeps no journal.
+        """
+        if not self._hub.settings.journal:
+            raise InvalidInput("this exchange keeps no journal: give it journal=True")
+        return self._call(lambda: self._hub.delivery.journal(topic))
 
     @property
     def demo_account(self) -> TradingAccount:
@@ -904,15 +1149,51 @@ class Exchange:
 
         self._call(resume)
 
-    def inject(self, fault: str | Fault, **options: Any) -> Fault:
+    def inject(self, fault: str | Fault, *, at: float | None = None, **options: Any) -> Fault:
         """Make something go wrong.
+
+        On messages, by ``topic symbol market count after pick``: ``drop`` (left out), ``duplicate``
+        (sent twice), ``reorder`` (sent behind the next of the topic), ``malformed`` (garbage comes
+        instead; ``garbage`` chooses ``not_json wrong_types missing_fields nan nested``),
+        ``old_shape`` (spelled as in older years; nothing is lost), ``stall`` (silence, ``until``
+        ``"heal"``; ``"resubscribe"``: for each connection open now, until it subscribes to the
+        topic again; ``"reconnect"``: for connections open now).
+
+        On one connection's messages: ``slow_reader`` (the oldest one's are dropped, 100 unless
+        ``count`` says otherwise). On connections open now: ``stall_socket`` (wholly silent, but
+        open).
+
+        On pings, by ``market count after``: ``mute_pong`` (no answer), ``late_pong`` (an answer
+        ``delay`` seconds late).
+
+        On all connections of a ``market``, at once: ``abort`` (TCP reset), ``bye`` (closed with
+        code 1000), ``half_frame`` (torn amid a frame), ``expire_token`` (told 401 and dropped; all
+        tokens expire), ``end_of_day`` (dropped, and all tokens expire), ``maintenance`` (dropped;
+        for ``delay`` seconds the status is ``close``, and tokens and upgrades are refused).
+        With a ``topic``, the first four end only the connections that have it.
+
+        On upgrades, by ``market count after``: ``reject_token`` (a fresh token is told expired),
+        ``refuse_upgrade`` (HTTP ``status`` 403, or 401, 429).
+
+        On REST calls, by ``market path count after``: ``rate_limit`` (429 with the quota's headers;
+        it resets after ``delay`` seconds), ``overload`` (429 without), ``html_error`` (502 and
+        HTML), ``truncate`` (half a reply), ``slow_reply`` (``delay`` seconds late).
+
+        On books and contracts, by ``symbol market pick``, else on all that are streamed: ``rebase``
+        (the book's sequence falls by ``by``, everywhere), ``crossed_book`` (for ``delay`` virtual
+        seconds, below 0.1, a bid stands above the best ask), ``delist`` (``Closed``, and silent).
+
+        ``repeat_executions``: the next subscription to a trade topic (``topic``, ``market``) begins
+        with the last ``count`` executions.
 
         Parameters
         ----------
         fault
             A name from ``FAULTS``, or a `Fault`.
+        at
+            Virtual seconds after the first subscription; None for now.
         **options
-            Fields of `Fault`: ``topic``, ``market``, ``path``, ``count``, ``after``, ``status``.
+            Fields of `Fault`.
 
         Returns
         -------
@@ -923,9 +1204,18 @@ class Exchange:
         ------
         InvalidInput
             If the fault or an option is unknown; the message lists the known ones.
+        UnknownSymbol
+            If the symbol is not on offer.
         """
         made = make_fault(fault, **options)
-        self._call(lambda: self._inject(made))
+        if made.symbol is not None and made.symbol not in self._hub.listings:
+            raise UnknownSymbol(f"no symbol {made.symbol!r}; symbols: {', '.join(self.symbols)}")
+        if at is None:
+            self._perform(lambda: self._inject(made))
+            return made
+        if not 0 <= at < float("inf"):
+            raise InvalidInput(f"at {at} must be 0 or more seconds")
+        self._call(lambda: self._plan(int(at * 1e9), made))
         return made
 
     def start_trader(
@@ -982,8 +1272,20 @@ class Exchange:
         self._perform(self._hub.desk.stop_traders)
 
     def heal(self) -> None:
-        """Take away every fault that still waits or lasts."""
-        self._call(self._hub.heal)
+        """Take away every fault that still waits for something to strike, or lasts.
+
+        What is planned for later still comes; see `calm`.
+        """
+        self._perform(self._heal)
+
+    def calm(self) -> None:
+        """End the chaos, and all else that is planned, and heal everything."""
+
+        def calm() -> None:
+            self._calms += 1
+            self._heal()
+
+        self._perform(calm)
 
     def close(self, timeout: float = 5.0) -> None:
         """End everything: connections without a close frame, ports, thread. Idempotent."""
@@ -1017,7 +1319,7 @@ class Exchange:
                 log_function=_log_nothing,
             )
             server = HTTPServer(application)
-            server.add_socket(sockets[market])
+            server.add_socket(sockets.pop(market))
             servers.append(server)
         driver = asyncio.create_task(self._drive())
         closing = asyncio.create_task(self._closing.wait())
@@ -1031,6 +1333,8 @@ class Exchange:
                 connection.drop()
             for server in servers:
                 await server.close_all_connections()
+            for dead in sockets.values():
+                dead.close()
         if driver.done():
             # It never ends by itself: this raises what went wrong, for the thread's excepthook.
             driver.result()
@@ -1079,26 +1383,89 @@ class Exchange:
 
         return self._call(perform)
 
+    # Faults
+
+    def _plan(self, after_ns: int, fault: Fault) -> None:
+        calms = self._calms
+
+        def strike() -> None:
+            if self._calms == calms:
+                self._inject(fault)
+
+        self._hub.plan(after_ns, strike)
+
     def _inject(self, fault: Fault) -> None:
-        if fault.name not in CONNECTION_FAULTS:
-            self._hub.arm(fault)
-            return
-        for market, door in self._doors.items():
-            if fault.market in (None, market):
+        place = KINDS[fault.name].place
+        if place == "connection":
+            for door in self._doors_of(fault):
                 self._break_connections(fault, door)
+        elif place == "symbol":
+            for symbol in self._symbols_of(fault):
+                self._strike_symbol(dataclasses.replace(fault, symbol=symbol, pick=None))
+        elif fault.pick is not None and fault.topic is None:
+            topics = self._hub.topics(fault.market)
+            if topics:
+                topic = topics[fault.pick % len(topics)]
+                self._arm(dataclasses.replace(fault, topic=topic, pick=None))
+        else:
+            self._arm(fault)
+
+    def _arm(self, fault: Fault) -> None:
+        connections = [one for door in self._doors_of(fault) for one in door.connections]
+        if fault.name == "slow_reader":
+            connections = [one for one in connections if one.is_subscribed(fault.topic)][:1]
+        elif fault.name == "stall_socket":
+            for connection in connections:
+                connection.silence()
+                self._hub.delivery.note_fault(
+                    fault, connection.market, connection=connection.number
+                )
+        self._hub.delivery.arm(fault, list[Subscriber](connections))
+
+    def _doors_of(self, fault: Fault) -> list[_Door]:
+        return [door for market, door in self._doors.items() if fault.market in (None, market)]
+
+    def _symbols_of(self, fault: Fault) -> list[str]:
+        if fault.symbol is not None:
+            return [fault.symbol]
+        symbols = self._hub.streamed(fault.market)
+        if fault.pick is None or not symbols:
+            return symbols
+        return [symbols[fault.pick % len(symbols)]]
+
+    def _strike_symbol(self, fault: Fault) -> None:
+        symbol, hub = str(fault.symbol), self._hub
+        hub.delivery.note_fault(fault, hub.listings[symbol].market)
+        if fault.name == "rebase":
+            hub.rebase(symbol, fault.by)
+        elif fault.name == "crossed_book":
+            hub.cross(symbol, fault.delay)
+        else:
+            hub.delivery.arm(fault)
 
     def _break_connections(self, fault: Fault, door: _Door) -> None:
-        self._hub.note_fault(fault, door.market)
-        if fault.name == "expire_token":
+        name = fault.name
+        self._hub.delivery.note_fault(fault, door.market)
+        if name in ("expire_token", "end_of_day"):
             door.expire_tokens()
+        if name == "maintenance":
+            door.shut(fault.delay)
         for connection in list(door.connections):
-            if fault.name == "bye":
-                connection.close(1000, "Bye")
-            elif fault.name == "expire_token":
-                connection.send_error_frame(401, "token is expired")
-                connection.drop()
-            else:
-                connection.drop(reset=fault.name == "abort", torn=fault.name == "half_frame")
+            if fault.topic is None or connection.is_subscribed(fault.topic):
+                connection.end(
+                    name,
+                    is_closed=name == "bye",
+                    reset=name == "abort",
+                    torn=name == "half_frame",
+                    told="token is expired" if name == "expire_token" else "",
+                )
+
+    def _heal(self) -> None:
+        self._hub.delivery.heal()
+        for door in self._doors.values():
+            door.reopen()
+            for connection in door.connections:
+                connection.forgive()
 
     def _call(self, function: Callable[[], _T]) -> _T:
         """Run a function on the exchange's thread, or here once that has ended; give its result."""
@@ -1122,6 +1489,26 @@ class Exchange:
             if not self._thread.is_alive():
                 return function()
         return result.result()
+
+
+def _unacknowledged(sock: socket.socket) -> int:
+    # Bytes that the kernel has taken and the other side has not. Elsewhere than on Linux they count
+    # as arrived.
+    return _ask_kernel(sock, "TIOCOUTQ")
+
+
+def _unread(sock: socket.socket) -> int:
+    return _ask_kernel(sock, "FIONREAD")
+
+
+def _ask_kernel(sock: socket.socket, question: str) -> int:
+    if sys.platform != "linux":
+        return 0
+    import fcntl
+    import termios
+
+    answer = fcntl.ioctl(sock.fileno(), getattr(termios, question), b"\0" * 4)
+    return int.from_bytes(answer, sys.byteorder)
 
 
 def _id_text(request_id: Any) -> str:

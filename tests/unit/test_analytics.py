@@ -190,3 +190,37 @@ def test_candles_of_streamed_trades_equal_the_exchanges():
     assert theirs.height > 5 * 4
     for name in ("open", "high", "low", "close", "volume", "turnover"):
         assert both[name].to_list() == both[f"{name}_right"].to_list(), name
+
+
+# -- rows that were fetched ----------------------------------------------------------------------
+
+
+def stamped(*stamps):
+    return pl.DataFrame({"local_timestamp": stamps}).cast(pl.Datetime("ns", "UTC"))
+
+
+def told(*rows):
+    columns = {"timestamp": pl.Int64, "local_timestamp": pl.Int64, "event": pl.Categorical}
+    frame = pl.DataFrame(rows, schema=columns, orient="row")
+    return frame.cast(
+        {"timestamp": pl.Datetime("ns", "UTC"), "local_timestamp": pl.Datetime("ns", "UTC")}
+    )
+
+
+def test_rows_of_a_filled_outage_are_marked():
+    status = told((5, 9, "gap"), (10, 13, "filled"), (13, 13, "connected"), (20, 21, "filled"))
+
+    marked = kr.mark_filled(stamped(4, 9, 10, 12, 13, 20, 21), status)
+
+    assert marked.columns == ["local_timestamp", "is_filled"]
+    assert marked["is_filled"].to_list() == [False, False, True, True, False, True, False]
+
+
+def test_without_outages_nothing_is_marked():
+    assert kr.mark_filled(stamped(1, 2), told())["is_filled"].to_list() == [False, False]
+    assert kr.mark_filled(stamped(), told()).schema["is_filled"] == pl.Boolean
+
+
+def test_marking_wants_stamps():
+    with pytest.raises(kr.ColumnMissing, match="cannot be marked without 'local_timestamp'"):
+        kr.mark_filled(pl.DataFrame({"price": [1.0]}), told())

@@ -12,6 +12,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 import requests
+import websocket
 
 import kucoin_research as kr
 from kucoin_research import cli
@@ -83,6 +84,13 @@ def test_a_second_run_appends_and_repeats_no_header(tmp_path, exchange):
         (["simulate", "--speed", "0"], 2, "speed"),
         (["simulate", "--start", "soon"], 2, "soon"),
         (["simulate", "--trader", "0"], 2, "--trader: must be a positive number"),
+        (["simulate", "--inject", "explode"], 2, "no fault 'explode'"),
+        (["simulate", "--inject", "drop:count=0"], 2, "count >= 1"),
+        (["simulate", "--inject", "drop:color=red"], 2, "no option 'color'"),
+        (["simulate", "--inject", "rebase:symbol=MOON"], 2, "MOON"),
+        (["simulate", "--chaos", "x"], 2, "--chaos"),
+        (["simulate", "--connection-lifetime", "0"], 2, "--connection-lifetime"),
+        (["simulate", "--ping-interval", "never"], 2, "--ping-interval"),
         (["X:Y", "--save-data"], 2, "file name"),
         (["XBTUSDTM", "--venue", "moon"], 2, "no venue 'moon'"),
         ([], 2, "COMMAND"),
@@ -262,6 +270,34 @@ def test_simulate_prints_its_addresses_and_serves_until_interrupted(tmp_path):
     assert frame.height == 50
     assert process.returncode == 0
     assert errors == ""
+
+
+def test_simulate_misbehaves_as_told(tmp_path):
+    words = ["--chaos", "3", "--journal", "--connection-lifetime", "50", "--ping-interval", "900"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "kucoin_research", "simulate", *words, "--inject", "bye:at=0.3"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        urls = json.loads(process.stdout.readline())
+        data = requests.post(urls["futures"] + "/api/v1/bullet-public", timeout=10).json()["data"]
+        server = data["instanceServers"][0]
+        socket = websocket.create_connection(f"{server['endpoint']}?token={data['token']}")
+        topic = "/contractMarket/level2:XBTUSDTM"
+        socket.send(json.dumps({"id": "1", "type": "subscribe", "topic": topic}))
+        opcode, ending = websocket.ABNF.OPCODE_TEXT, b""
+        while opcode == websocket.ABNF.OPCODE_TEXT:
+            opcode, ending = socket.recv_data(control_frame=True)
+        socket.shutdown()
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+
+    assert (server["pingInterval"], data["simulation"]["lifetime"]) == (900, 50.0)
+    assert ending[2:] == b"Bye"
+    assert (process.returncode, errors) == (0, "")
 
 
 def test_symbols_lists_the_market(tmp_path, exchange):

@@ -21,10 +21,21 @@ from kucoin_research.account import ACCOUNT_TOPICS, AccountNews
 from kucoin_research.decode import BookDelta
 from kucoin_research.feeds import kit_of
 from kucoin_research.orderbook import BookSnapshot
-from kucoin_research.records import CHANNELS, Level2, Market, parse_channel, schema_of
+from kucoin_research.records import (
+    CHANNELS,
+    Level2,
+    Market,
+    Order,
+    Position,
+    Ticker,
+    parse_channel,
+    schema_of,
+)
 from kucoin_research.sim.pro import PRO_TOPICS
 from kucoin_research.sim.topics import PRIVATE_TOPICS, PUBLIC_TOPICS
 from kucoin_research.topics import Feed, subscribed_topic, topics_for
+from tests.unit.sim.client import drain
+from tests.unit.sim.signed import private_client, subscribe_private
 
 PAYLOADS = Path(__file__).parents[1] / "payloads" / "ws"
 LOCAL = 1_790_000_000_000_000_001
@@ -73,6 +84,8 @@ TABLE = [
         "futures/instrument_funding_rate", ESTIMATE),
     Row(CLASSIC, FUTURES, "/contract/announcement", "funding_rate",
         "futures/announcement_funding_begin", SETTLED),
+    Row(CLASSIC, FUTURES, "/contract/announcement", "funding_rate",
+        "futures/announcement_funding_end", SETTLED & pl.col("timestamp").dt.second().gt(0)),
     Row(CLASSIC, FUTURES, "/contractMarket/snapshot", "snapshot", "futures/snapshot"),
     # Section 7: spot, public.
     Row(CLASSIC, SPOT, "/market/ticker", "ticker", "spot/ticker"),
@@ -284,3 +297,88 @@ def test_topics_that_no_channel_uses_are_listed_with_the_reason():
     assert decoded - used <= NOT_USED.keys()
     assert used <= served
     assert not used & NOT_USED.keys()
+
+
+# -- topics that no channel asks for ---------------------------------------------------------------
+
+
+class Other(NamedTuple):
+    """A classic topic of the tables that brings what another one brings: its sample, its record."""
+
+    market: Market
+    topic: str
+    sample: bytes
+    record: type
+
+    def __str__(self) -> str:
+        return f"{self.market} {self.topic}"
+
+
+def sample_of(payload):
+    return (PAYLOADS / f"{payload}.json").read_bytes().strip()
+
+
+OTHERS = [
+    Other(SPOT, "/market/ticker:all", sample_of("spot/ticker_all"), Ticker),
+    # The documents show V1 with the samples of V2.
+    Other(SPOT, "/spotMarket/tradeOrders",
+          sample_of("private_spot/order_match").replace(b"OrdersV2", b"Orders"), Order),
+    Other(FUTURES, "/contractMarket/tradeOrders:XBTUSDTM",
+          sample_of("private_futures/order_open"), Order),
+    Other(FUTURES, "/contract/position:XBTUSDTM",
+          sample_of("private_futures/position_change"), Position),
+]  # fmt: skip
+# Acknowledged and silent: there is never an auction, no cross position, and no lending book.
+SILENT = {
+    FUTURES: ["/contract/positionCross"],
+    SPOT: ["/callauction/level2Depth50:BTC-USDT", "/callauction/callauctionData:BTC-USDT",
+           "/margin/fundingBook:USDT", "/margin/loan:USDT"],
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def pushed():
+    """Give what a plain client gets that asks for these topics alone, each on its own socket."""
+    found = {}
+    with kr.simulate(seed=7, speed=30.0) as x:
+        x.pause()
+        clients = {row: private_client(x, str(row.market)) for row in OTHERS}
+        for row, client in clients.items():
+            assert subscribe_private(client, row.topic)["type"] == "ack"
+        x.demo_account.place(SYMBOLS[FUTURES], "buy", 3)
+        x.demo_account.place(SYMBOLS[SPOT], "buy", "0.001")
+        x.resume()
+        for row, client in clients.items():
+            client.until(lambda frame: frame["type"] == "message")
+            drain(client)
+            found[row] = [json.dumps(frame).encode() for frame in client.messages()]
+            client.socket.shutdown()
+    return found
+
+
+@pytest.mark.parametrize("row", OTHERS, ids=str)
+def test_topic_that_no_channel_asks_for_is_served_and_decoded_all_the_same(row, pushed):
+    decoder = kit_of(CLASSIC).decoder(row.market)
+
+    for payload in (row.sample, *pushed[row]):
+        assert row.record in records_of(decoder.decode(payload, LOCAL)), payload
+
+
+@pytest.mark.parametrize("market", SILENT)
+def test_silent_topic_is_acknowledged(market):
+    with kr.simulate(seed=7) as x, private_client(x, str(market)) as client:
+        for topic in SILENT[market]:
+            assert subscribe_private(client, topic)["type"] == "ack"
+
+
+def test_every_classic_topic_that_is_not_used_is_tested_here():
+    told = {(CLASSIC, row.market, row.topic) for row in OTHERS} | {
+        (CLASSIC, market, topic.partition(":")[0])
+        for market, topics in SILENT.items()
+        for topic in topics
+    }
+    unused = {key for key in NOT_USED if key[0] is CLASSIC}
+
+    assert {(*key[:2], key[2].replace(":XBTUSDTM", "")) for key in told} == {
+        (*key[:2], key[2].replace(":{symbol}", "")) for key in unused
+    }

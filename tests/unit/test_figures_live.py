@@ -432,6 +432,17 @@ def test_a_refresher_survives_what_raises_and_calls_the_others():
     assert len(refresher) == 0
 
 
+def test_a_figure_may_be_collected_while_the_refresher_holds_its_locks():
+    refresher = Refresher("test")
+    ticket = refresher.add(lambda now: 60.0)
+
+    with refresher._lock, refresher._running:
+        ticket.abandon()  # must neither wait nor fail
+    refresher.wake()
+
+    wait_until(lambda: len(refresher) == 0)
+
+
 def test_a_cancelled_function_is_not_called_again():
     refresher = Refresher("test-refresh")
     calls = []

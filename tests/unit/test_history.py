@@ -185,6 +185,18 @@ def test_the_book_has_the_depth_that_was_asked_for(still, symbol, depth, rows):
     assert book.filter(pl.col("side") == "sell")["price"].is_sorted()
 
 
+def test_a_whole_spot_book_comes_with_a_key(still):
+    best = kr.order_book("BTC-USDT", 100, venue=still.venue)
+    whole = kr.order_book("BTC-USDT", 100_000, venue=still.venue, credentials=still.credentials)
+
+    for side in ("buy", "sell"):
+        deep = whole.filter(pl.col("side") == side).drop("local_timestamp")
+        assert deep.height > 100
+        assert deep.head(100).equals(best.filter(pl.col("side") == side).drop("local_timestamp"))
+    with pytest.raises(kr.CredentialsMissing, match=r"credentials=kr\.Credentials\.from_env\(\)$"):
+        kr.order_book("BTC-USDT", 101, venue=still.venue)
+
+
 @pytest.mark.parametrize("market", ["futures", "spot"])
 def test_time_and_status_of_a_market(still, market):
     assert kr.server_time(market, venue=still.venue) == OPEN

@@ -191,9 +191,14 @@ def test_key_is_refused_to_other_hosts_before_anything_is_sent(venue, monkeypatc
         kr.stream(["XBTUSDTM", "BTC-USDT"], ["order", "ticker"], venue=venue, credentials=OTHER)
 
 
-def test_credentials_of_another_type_are_refused_without_showing_them(exchange):
+@pytest.mark.parametrize("ask", [
+    lambda **given: kr.stream("XBTUSDTM", "order", **given),
+    lambda **given: kr.stream("XBTUSDTM", "ticker", **given),
+    lambda **given: kr.order_book("BTC-USDT", 20, **given),
+])  # fmt: skip
+def test_credentials_of_another_type_are_refused_without_showing_them(exchange, ask):
     with pytest.raises(kr.InvalidInput) as caught:
-        kr.stream("XBTUSDTM", "order", venue=exchange.venue, credentials=("k", "marker", "p"))
+        ask(venue=exchange.venue, credentials=("k", "marker", "p"))
 
     assert str(caught.value) == "credentials must be kr.Credentials, not tuple"
 
@@ -286,3 +291,6 @@ def test_the_only_call_that_is_not_a_get_is_for_tokens():
 
     assert re.findall(r'method="(\w+)"', source) == ["POST"]
     assert re.findall(r"is_signed=True", source) == ["is_signed=True"]
+    assert re.findall(r"/api/v\d/\S+\", \S+, True", source) == [
+        '/api/v3/market/orderbook/level2", sys.maxsize, True'
+    ]  # the one GET that wants a key

@@ -229,12 +229,12 @@ def test_candle_reads_back_its_own_text(interval):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("tiker", "no channel 'tiker'; did you mean 'ticker'?; channels: ticker, bbo, trade,"),
+        ("tiker", "no channel 'tiker'; did you mean 'ticker'? channels: ticker, bbo, trade,"),
         ("depth20", "no channel 'depth20'; did you mean 'depth"),
         ("mark-price", "did you mean 'mark_price'?"),
         ("xyzzy", "no channel 'xyzzy'; channels: ticker,"),
         ("", "no channel ''; channels: ticker,"),
-        ("candle:5m", "no candle interval '5m'; did you mean '5min'?; intervals: 1min, 3min,"),
+        ("candle:5m", "no candle interval '5m'; did you mean '5min'? intervals: 1min, 3min,"),
         ("candle:1h", "no candle interval '1h'; did you mean '1hour'?"),
         ("candle:", "no candle interval ''; intervals: 1min,"),
         ("candle:1min:2", "no candle interval '1min:2'"),

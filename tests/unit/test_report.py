@@ -29,11 +29,11 @@ def test_text_is_an_aligned_table_with_the_verdict_first():
     assert lines[0] == "s: NOT PROVABLE"
     assert lines[1].split()[:3] == ["channel", "symbol", "rows"]
     assert lines[2] == (
-        "trade    XBTUSDTM  12,345        2       0     0  1.0 / 2.0 / 3.2     "
+        "trade    XBTUSDTM  12,345       0        2       0     0  1.0 / 2.0 / 3.2     "
         "NOT PROVABLE  no numbers"
     )
     assert lines[3].startswith("level2   XBTUSDTM       7 ")
-    assert lines[4] == "reconnects 1 · gaps 0 · clock offset -3 ms"
+    assert lines[4] == "reconnects 1 · roll-overs 0 · gaps 0 · clock offset -3 ms"
 
 
 def test_text_of_an_empty_report():
@@ -50,7 +50,7 @@ def test_html_escapes_what_it_shows():
     assert "&lt;script&gt;" in page
     assert "A&amp;B" in page
     assert page.count("<tr>") == 2
-    assert page.count("<td ") == page.count("<th ") == 9
+    assert page.count("<td ") == page.count("<th ") == 10
 
 
 def test_frame_has_one_row_per_channel_and_symbol_and_one_schema():
@@ -108,3 +108,42 @@ def test_a_virtual_clock_is_named_instead_of_its_offset():
 
     assert "the venue's clock is virtual, speed 60" in text
     assert "offset" not in text
+
+
+def test_gaps_are_listed_with_what_filled_them():
+    lost = Gap("disconnected", 11, 14, 1_795_000_000_000_000_000, 1_795_000_002_500_000_000)
+    filled = lost._replace(
+        first_sequence=None, last_sequence=None, filled_by="REST", filled=7, began=lost.began - 1
+    )
+    told = report(entry("level2", gaps=(lost,)), entry(gaps=(filled,), filled=7))
+
+    text = str(told)
+    frame = told.gap_frame()
+
+    assert "level2  XBTUSDTM  2026-11-18 11:06:40  2.5 s  disconnected  11 to 14   " in text
+    assert "7 rows by REST" in text
+    assert "gaps 2 · 7 rows filled by REST" in text
+    assert frame["channel"].to_list() == ["trade", "level2"]  # in order of time
+    assert frame["missing"].to_list() == [None, 4]
+    assert frame["filled_by"].to_list() == ["REST", None]
+    assert told._repr_html_().count("<table>") == 2
+
+
+def test_a_stream_of_many_symbols_is_summed_up():
+    entries = [entry("bbo", f"S{n}USDTM", rows=10) for n in range(700)]
+    bad = entry("bbo", "BADUSDTM", Verdict.INCOMPLETE, reason="disconnected for 2.0 s")
+
+    lines = str(report(*entries, bad)).splitlines()
+
+    assert len(lines) == 7
+    assert lines[2].split()[:4] == ["bbo", "701", "symbols", "19,345"]
+    assert "BADUSDTM" in lines[5]
+    assert report(*entries, bad)._repr_html_().count("<tr>") == 4
+
+
+def test_each_verdict_has_a_sign_of_its_own():
+    pages = {verdict: report(entry(verdict=verdict))._repr_html_() for verdict in Verdict}
+
+    assert "✓ COMPLETE" in pages[Verdict.COMPLETE]
+    assert "✗ INCOMPLETE" in pages[Verdict.INCOMPLETE]
+    assert "? NOT PROVABLE" in pages[Verdict.NOT_PROVABLE]

@@ -351,7 +351,31 @@ def test_a_book_cut_off_by_the_exchange_is_not_whole(exchange, rest, count, whol
     assert rest.level2_snapshot("BTC-USDT").is_whole is whole
 
 
-@pytest.mark.parametrize("depth", [0, -1, True, 101])
+def test_a_whole_spot_book_is_asked_for_with_a_signature(exchange, signer):
+    levels = [[str(1000 - i), "1"] for i in range(500)]
+    exchange.answers = [ok({"time": 1729176273859, "sequence": "5", "bids": levels, "asks": []})]
+
+    book = signer.order_book("BTC-USDT", 300)
+    exchange.answers = [ok({"sequence": "5", "bids": levels[:20], "asks": []})]
+    signer.order_book("BTC-USDT", 20)
+
+    deep, shallow = exchange.asked
+    assert deep[1:3] == ("/api/v3/market/orderbook/level2", {"symbol": "BTC-USDT"})
+    text = f"{deep.headers['KC-API-TIMESTAMP']}GET/api/v3/market/orderbook/level2?symbol=BTC-USDT"
+    signed = hmac.new(b"marker-secret", text.encode(), "sha256")
+    assert deep.headers["KC-API-SIGN"] == base64.b64encode(signed.digest()).decode()
+    assert len(book.bids) == 300
+    assert not any("KC-API" in name.upper() for name in shallow.headers)
+
+
+def test_a_whole_spot_book_without_a_key_is_not_asked_for(exchange, rest):
+    with pytest.raises(errors.CredentialsMissing, match="depth=101 of BTC-USDT needs credentials="):
+        rest.order_book("BTC-USDT", 101)
+
+    assert exchange.asked == []
+
+
+@pytest.mark.parametrize("depth", [0, -1, True])
 def test_a_depth_that_cannot_be_had_is_refused_unsent(exchange, rest, depth):
     with pytest.raises(errors.InvalidInput, match="depth"):
         rest.order_book("BTC-USDT", depth)

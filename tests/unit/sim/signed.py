@@ -75,6 +75,8 @@ def life(exchange, client, seconds):
 class Floor:
     """An exchange without sockets and threads, whose time the test moves; frames are kept."""
 
+    number = 0
+
     def __init__(self, *symbols, seed=7, start=None, accounts=()):
         self.wall = 0
         clock = VirtualClock(parse_start(start), monotonic_ns=lambda: self.wall)

@@ -52,7 +52,7 @@ def test_token_reply_has_the_documented_fields(exchange):
     assert server["endpoint"].endswith("/")
     assert (server["pingInterval"], server["pingTimeout"]) == (18_000, 10_000)
     assert (server["encrypt"], server["protocol"]) == (False, "websocket")
-    assert data["simulation"] == {"speed": 50.0, "seed": 7}
+    assert data["simulation"] == {"speed": 50.0, "seed": 7, "lifetime": 86_400.0}
 
 
 def test_endpoint_is_the_host_that_the_client_called(exchange):

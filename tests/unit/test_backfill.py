@@ -1,0 +1,79 @@
+"""What REST brings back: the rows in between, and an honest word on whether that is all."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kucoin_research.backfill import mend_candles, mend_trades
+from kucoin_research.records import Candle, Trade
+
+
+def trade(sequence):
+    return Trade(sequence, 0, "XBTUSDTM", sequence, str(sequence), "buy", 1.0, 1.0)
+
+
+def trades(*sequences):
+    return [trade(sequence) for sequence in sequences]
+
+
+def candle(opened, close=1.0):
+    return Candle(opened, 0, "XBTUSDTM", "1min", 1.0, 1.0, 1.0, close, 1.0, None)
+
+
+def numbers(rows):
+    return [row.sequence for row in rows]
+
+
+def test_a_page_that_reaches_back_brings_everything():
+    mended = mend_trades(10, trades(8, 10, 13, 20), trades(20, 22))
+
+    assert (numbers(mended.rows), mended.is_whole) == ([13], True)
+    assert (mended.first_missing, mended.last_missing) == (None, None)
+
+
+def test_a_page_that_does_not_reach_back_says_what_is_missing():
+    mended = mend_trades(10, trades(15, 18), trades(30))
+
+    assert (numbers(mended.rows), mended.is_whole) == ([15, 18], False)
+    assert (mended.first_missing, mended.last_missing) == (11, 14)
+
+
+def test_an_outage_longer_than_a_page_and_much_traffic_since():
+    mended = mend_trades(10, trades(40, 41), trades(30, 40, 41))
+
+    assert (mended.rows, mended.is_whole) == ([], False)
+    assert (mended.first_missing, mended.last_missing) == (11, 29)
+
+
+def test_without_a_trade_before_nothing_is_proved():
+    assert mend_trades(None, trades(1, 2), []) == ([], False, None, None)
+    assert mend_trades(5, [], []) == ([], False, None, None)
+
+
+@given(st.sets(st.integers(1, 500), min_size=2, max_size=60), st.data())
+def test_rows_and_what_is_held_make_the_tape(tape, data):
+    ordered = sorted(tape)
+    lost_at = data.draw(st.integers(1, len(ordered)))  # rows before the outage
+    back_at = data.draw(st.integers(lost_at, len(ordered)))  # first row behind it
+    page = data.draw(st.integers(1, len(ordered)))  # how many REST keeps
+    last, held = ordered[lost_at - 1], ordered[back_at:]
+
+    mended = mend_trades(last, trades(*ordered[-page:]), trades(*held))
+
+    whole = ordered[:lost_at] + numbers(mended.rows) + held
+    assert mended.is_whole == (ordered[-page:][0] <= last)
+    if mended.is_whole:
+        assert whole == ordered
+    else:
+        missing = set(ordered) - set(whole)
+        assert all(mended.first_missing <= each <= mended.last_missing for each in missing)
+        assert whole == sorted(set(whole))
+
+
+def test_candles_from_the_open_one_up_to_the_first_behind():
+    fetched = [candle(60, 2.0), candle(120), candle(180, 9.0)]
+
+    assert mend_candles(60, fetched, [candle(180), candle(180)]) == [candle(60, 2.0), candle(120)]
+    assert mend_candles(60, fetched, []) == fetched
+    assert mend_candles(61, fetched, []) == fetched[1:]
