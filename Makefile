@@ -53,6 +53,7 @@ demo: $(READY)  ## stream from the simulated exchange and show the frames
 
 test: $(READY)  ## run everything that CI runs
 	-@$(MAKE) --no-print-directory interop  # where it cannot be built, tests/interop fails (CI) or says so
+	-@scripts/chromium.sh $(BIN)/python  # the same goes for tests/browser
 	$(BIN)/python -m pytest
 	$(BIN)/python -m pytest --nbval --nbval-sanitize-with notebooks/sanitize.cfg -p no:cacheprovider notebooks
 
