@@ -47,7 +47,7 @@ class Ticket:
         self._due = 0.0
 
     def abandon(self) -> None:
-        """Cancel without a wait or a lock, as the garbage collector must: it may be called anywhere.
+        """Cancel without a wait or a lock, as the garbage collector must, which comes anywhere.
 
         The function is forgotten when it would have been due next.
         """
