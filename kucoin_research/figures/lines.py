@@ -296,8 +296,8 @@ class FlowChart(TimeChart):
 class LagChart(TimeChart):
     """Arrival minus event time, over time and as a histogram.
 
-    Where the two clocks are hours apart, as with an exchange on a virtual clock, the difference is no
-    lag: none is drawn, and the figure says why.
+    Where the two clocks are hours apart, as with an exchange on a virtual clock, the difference is
+    no lag: none is drawn, and the figure says why.
     """
 
     roles = (Role("rows", ("ticker", "trade", "bbo", "depth5", "depth50", "level2", "mark_price")),)
