@@ -74,6 +74,7 @@ bench: $(READY)  ## measure: prints figures, judges nothing
 
 notebooks: $(READY)  ## run the notebooks and store their outputs
 	$(BIN)/jupyter nbconvert --to notebook --inplace --execute notebooks/*.ipynb
+	$(BIN)/python scripts/notebook_pictures.py notebooks/*.ipynb
 
 build: $(READY)  ## make the wheel and the source archive in dist/
 	$(BIN)/python -m build
