@@ -5,7 +5,9 @@
 100
 """
 
+from importlib import import_module as _import_module
 from importlib.metadata import version as _version
+from typing import Any as _Any
 
 from kucoin_research.analytics import mark_filled, ohlcv, vwap
 from kucoin_research.api import (
@@ -93,6 +95,19 @@ from kucoin_research.stream import Healing, State, Stream, StreamStatus
 from kucoin_research.venues import LIVE, Venue
 
 __version__ = _version("kucoin-research")
+
+
+def __getattr__(name: str) -> _Any:
+    # Figures bring plotly, which takes longer to import than all the rest.
+    if name == "figures":
+        try:
+            return _import_module("kucoin_research.figures")
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError(
+                f"figures need {error.name}: pip install 'kucoin-research[lab]'", name=error.name
+            ) from error
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 __all__ = [
     "CHANNELS",
