@@ -90,6 +90,7 @@ from kucoin_research.recordings import Recording
 from kucoin_research.records import CHANNELS
 from kucoin_research.report import Report
 from kucoin_research.rest import ExchangeStatus
+from kucoin_research.serving import ServedSession, serve
 from kucoin_research.sessions import Session, convert, load, repair
 from kucoin_research.stream import Healing, State, Stream, StreamStatus
 from kucoin_research.venues import LIVE, Venue
@@ -146,6 +147,7 @@ __all__ = [
     "Recorder",
     "Recording",
     "Report",
+    "ServedSession",
     "ServiceBusy",
     "Session",
     "SessionBroken",
@@ -192,6 +194,7 @@ __all__ = [
     "record",
     "repair",
     "running",
+    "serve",
     "server_time",
     "simulate",
     "stats",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
 from typing import TypeAlias
 
@@ -24,6 +25,7 @@ Batches: TypeAlias = Iterable[list[tuple[str, Row]]]
 
 # What has not been told yet is looked for in this much of the recording, ns.
 _LOOK_AHEAD_NS = 10_000_000_000
+_BOOK_PATIENCE = 1.0  # seconds (wall) for a client to ask for a book of which it was sent a change
 _BOOK_TOPICS = {"/contractMarket/level2": "futures", "/market/level2": "spot"}
 _IMPOSSIBLE = frozenset({"rebase", "crossed_book"})
 # These say nothing about what time it was when they arrived.
@@ -62,7 +64,13 @@ class Playback(Board[_Channel]):
         The rest.
     has_fillers
         Whether numbers without a row are fillers on futures, too: of recordings of the pro feed.
+    grace
+        Seconds (wall) from the first subscription until time starts.
+    wake
+        Called when it has started late.
     """
+
+    has_accounts = False
 
     def __init__(
         self,
@@ -73,8 +81,14 @@ class Playback(Board[_Channel]):
         settings: Settings,
         *,
         has_fillers: bool = False,
+        grace: float = 0.0,
+        wake: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__(0, clock, settings)
+        self._grace = grace
+        self._awaited: dict[str, Book] = {}  # as they were before their first change was sent
+        self._asked: set[str] = set()
+        self._wake = wake
         self.listings: Mapping[str, Offer] = offers
         self.recalls = {symbol: _recall(offer, has_fillers) for symbol, offer in offers.items()}
         self._members = {
@@ -103,6 +117,19 @@ class Playback(Board[_Channel]):
     def is_over(self) -> bool:
         """Whether all rows have been played."""
         return self._rows.next is None
+
+    def _begin(self) -> None:
+        is_first = self.first_subscription_ns is None
+        if not self._grace:
+            super()._begin()
+        elif is_first:
+            # Others that come meanwhile, and further topics, begin with the same row.
+            asyncio.get_running_loop().call_later(self._grace, self._begin_late)
+
+    def _begin_late(self) -> None:
+        self._grace = 0.0
+        self._begin()
+        self._wake()
 
     def _step(self, target_ns: int) -> int:
         following = self._rows.next
@@ -149,14 +176,47 @@ class Playback(Board[_Channel]):
         if row[4]:
             book.load(rows)
             return
+        listeners = self._books.get(row[2], ())
+        if listeners and book.is_whole and row[2] not in self._asked:
+            self._await(row[2], book)
         runs = book.apply(rows)
-        for listener in self._books.get(row[2], ()):
+        for listener in listeners:
             for first, last, changes in runs:
                 for number, text in book_frame(
                     listener.topic, listener.market, row[2], (first, last), changes, row[0]
                 ):
                     message = Message(listener.topic, number, text.encode(), row[2])
                     self.delivery.emit(listener.readers, message, text_frame)
+
+    # The first snapshot
+
+    def _await(self, symbol: str, book: Book) -> None:
+        # Clients buffer changes and ask for the book then; at a high speed it would be far ahead.
+        self._asked.add(symbol)
+        if not self._awaited:
+            asyncio.get_running_loop().call_later(_BOOK_PATIENCE, self._await_no_more)
+        self._awaited[symbol] = book.copy()
+        self.clock.stop()
+
+    def book(self, symbol: str) -> Book:
+        """Give the book that REST tells; time goes on when the awaited ones have been told."""
+        self._asked.add(symbol)
+        awaited = self._awaited.pop(symbol, None)
+        if awaited is None:
+            return self.recalls[symbol].book
+        if not self._awaited:
+            self._go_on()
+        return awaited
+
+    def _await_no_more(self) -> None:
+        if self._awaited:
+            self._awaited.clear()
+            self._go_on()
+
+    def _go_on(self) -> None:
+        if not self.is_held:
+            self.clock.start()
+            self._wake()
 
     def _note_time(self, row: Row) -> None:
         time, local = row[0], row[1]

@@ -194,6 +194,13 @@ class Book:
         self._gaps = [gap for gap in self._gaps if gap[1] > last]
         return [*runs, (first, last)]
 
+    def copy(self) -> Book:
+        """Give the levels as they are, to be looked at only."""
+        kept = Book()
+        kept.bids, kept.asks = dict(self.bids), dict(self.asks)
+        kept.sequence, kept.time_ns, kept.is_whole = self.sequence, self.time_ns, self.is_whole
+        return kept
+
     def top(self, depth: int | None) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
         """Give bids and asks, best first."""
         return sorted(self.bids.items(), reverse=True)[:depth], sorted(self.asks.items())[:depth]

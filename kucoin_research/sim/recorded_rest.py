@@ -227,8 +227,8 @@ def _futures_tickers(shelf: Shelf, _values: Values) -> Reply:
 
 
 def _futures_book(depth: int) -> Callable[[Shelf, Recall], Any]:
-    def book(_shelf: Shelf, recall: Recall) -> Any:
-        kept = recall.book
+    def book(shelf: Shelf, recall: Recall) -> Any:
+        kept = shelf.board.book(recall.offer.symbol)
         if not kept.is_whole:
             return _no_book(recall)
         bids, asks = kept.top(depth)
@@ -433,8 +433,8 @@ def _level1(shelf: Shelf, recall: Recall) -> dict[str, Any] | None:
 
 
 def _spot_book(depth: int | None) -> Callable[[Shelf, Recall], Any]:
-    def book(_shelf: Shelf, recall: Recall) -> Any:
-        kept = recall.book
+    def book(shelf: Shelf, recall: Recall) -> Any:
+        kept = shelf.board.book(recall.offer.symbol)
         if not kept.is_whole:
             return _no_book(recall)
         bids, asks = kept.top(depth)
