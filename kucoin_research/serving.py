@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from decimal import Decimal
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from kucoin_research.errors import InvalidInput
 from kucoin_research.instruments import Instrument
-from kucoin_research.records import CHANNELS, PRIVATE_CHANNELS, Record, market_of
+from kucoin_research.records import (
+    CHANNELS,
+    PRIVATE_CHANNELS,
+    Level2,
+    Record,
+    Ticker,
+    Trade,
+    market_of,
+)
 from kucoin_research.sessions import Session, load
 from kucoin_research.sim import Offer, ReplayExchange
 from kucoin_research.timeline import Timeline
@@ -16,6 +26,7 @@ from kucoin_research.venues import Venue
 
 __all__ = ["ServedSession", "serve"]
 
+_LOOKED_AT = 4  # batches, for the steps of instruments that the recording does not describe
 _NAMES = {record: name for name, record in CHANNELS.items()}
 
 
@@ -54,7 +65,9 @@ def serve(
     in their order of arrival, at `speed`. After the last one the server stays up, silently. Books
     over REST are in the sequence of the recorded changes; a gap in the recording is a jump in it,
     and while it was not mended the book is refused with 503, as busy. The connection stays open
-    through a recorded outage: what has no sequence shows nothing of it.
+    through a recorded outage: what has no sequence shows nothing of it. Symbols that the recording
+    does not describe, as those of other programs, are listed with the finest steps that their first
+    rows show, and a multiplier of 1.
 
     Parameters
     ----------
@@ -97,15 +110,14 @@ def serve(
     start_ns = timeline.start_ns
     if start_ns is None:
         raise InvalidInput(f"{found.name} has no rows to serve")
-    offers = {symbol: _offer(symbol, found.instruments.get(symbol)) for symbol in found.symbols}
     return ServedSession(
         found,
         batches=_named(timeline),
         ahead=_named(timeline),
-        offers=offers,
+        offers=_offers(found, timeline),
         speed=speed,
         start_ns=start_ns,
-        has_fillers=any(meta.get("feed") == "pro" for meta in found.metas),
+        has_fillers=any(_feed_of(meta) == "pro" for meta in found.metas),
         is_held=is_held,
         grace=grace,
         **options,
@@ -126,11 +138,24 @@ def _named(timeline: Timeline) -> Iterator[list[tuple[str, Record]]]:
         yield [(_NAMES[type(row)], row) for row in rows]
 
 
-def _offer(symbol: str, known: Instrument | None) -> Offer:
-    if known is None:
-        return Offer(symbol=symbol, market=market_of(symbol).value)
+def _feed_of(meta: dict[str, Any]) -> str | None:
+    venue = meta.get("venue")
+    return venue.get("feed") if isinstance(venue, dict) else None
+
+
+def _offers(session: Session, timeline: Timeline) -> dict[str, Offer]:
+    known = session.instruments
+    unknown = [symbol for symbol in session.symbols if symbol not in known]
+    steps = _steps(timeline) if unknown else {}
+    return {
+        symbol: _described(known[symbol]) if symbol in known else _guessed(symbol, steps)
+        for symbol in session.symbols
+    }
+
+
+def _described(known: Instrument) -> Offer:
     return Offer(
-        symbol=symbol,
+        symbol=known.symbol,
         market=known.market.value,
         base=known.base,
         quote=known.quote,
@@ -150,3 +175,47 @@ def _offer(symbol: str, known: Instrument | None) -> Offer:
         expires=known.expires,
         display_name=known.display_name,
     )
+
+
+# -- recordings without instruments ----------------------------------------------------------------
+
+
+def _steps(timeline: Timeline) -> dict[str, tuple[int, int]]:
+    """Find the most decimals that prices and sizes have at the beginning, by symbol."""
+    found: dict[str, tuple[int, int]] = {}
+    for batch in islice(timeline.batches(), _LOOKED_AT):
+        for row in batch:
+            if isinstance(row, Level2 | Trade | Ticker) and row.symbol is not None:
+                price, size = found.get(row.symbol, (0, 0))
+                decimals = max(price, _decimals(row.price)), max(size, _decimals(row.size))
+                found[row.symbol] = decimals
+    return found
+
+
+def _decimals(value: float | None) -> int:
+    if value is None:
+        return 0
+    exponent = Decimal(repr(value)).normalize().as_tuple().exponent
+    return max(0, -exponent) if isinstance(exponent, int) else 0
+
+
+def _guessed(symbol: str, steps: dict[str, tuple[int, int]]) -> Offer:
+    price, size = steps.get(symbol, (0, 0))
+    base, quote = _coins(symbol)
+    return Offer(
+        symbol=symbol,
+        market=market_of(symbol).value,
+        base=base,
+        quote=quote,
+        settle=quote,
+        tick_size=float(f"1e-{price}"),
+        lot_size=float(f"1e-{size}"),
+    )
+
+
+def _coins(symbol: str) -> tuple[str, str]:
+    base, dash, quote = symbol.partition("-")
+    if dash:
+        return base, quote
+    quote = next((coin for coin in ("USDT", "USDC", "USD") if symbol.endswith(f"{coin}M")), "")
+    return (symbol.removesuffix(f"{quote}M"), quote) if quote else (symbol, "")
