@@ -20,6 +20,8 @@ _MINUTE_MS = 60_000
 _TRADES = 500
 _SETTLEMENTS = 100
 _BARS = 20_000  # minutes of trades, and candles of one interval, that are kept
+# A side of a snapshot with so many levels was cut off there: KuCoin sends no more in one reply.
+_CUTS = frozenset({100, 500, 1_000})
 # Numbers this far below the last one: the book was renumbered.
 _REBASE = 100_000
 
@@ -113,6 +115,7 @@ class Book:
         self.sequence = -1
         self.time_ns: int | None = None
         self.is_whole = False
+        self._lowest_bid, self._highest_ask = 0.0, float("inf")
         self._sent: int | None = None
         self._gaps: list[tuple[int, int]] = []
 
@@ -129,6 +132,8 @@ class Book:
         self.bids, self.asks = {}, {}
         for row in rows:
             self._set(row[5], row[6], row[7])
+        self._lowest_bid = min(self.bids) if len(self.bids) in _CUTS else 0.0
+        self._highest_ask = max(self.asks) if len(self.asks) in _CUTS else float("inf")
         self.is_whole = True
         if self._sent is None or self._sent - self.sequence > _REBASE:
             self._sent = self.sequence
@@ -198,12 +203,15 @@ class Book:
         """Give the levels as they are, to be looked at only."""
         kept = Book()
         kept.bids, kept.asks = dict(self.bids), dict(self.asks)
+        kept._lowest_bid, kept._highest_ask = self._lowest_bid, self._highest_ask
         kept.sequence, kept.time_ns, kept.is_whole = self.sequence, self.time_ns, self.is_whole
         return kept
 
     def top(self, depth: int | None) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
-        """Give bids and asks, best first."""
-        return sorted(self.bids.items(), reverse=True)[:depth], sorted(self.asks.items())[:depth]
+        """Give bids and asks, best first; none beyond what the snapshot has shown."""
+        bids = [level for level in self.bids.items() if level[0] >= self._lowest_bid]
+        asks = [level for level in self.asks.items() if level[0] <= self._highest_ask]
+        return sorted(bids, reverse=True)[:depth], sorted(asks)[:depth]
 
 
 class Recall:

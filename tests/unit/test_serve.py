@@ -8,7 +8,7 @@ import sys
 import pytest
 
 import kucoin_research as kr
-from kucoin_research.errors import InvalidInput, LoginRequired, NotFound, UnknownSymbol
+from kucoin_research.errors import ExchangeError, InvalidInput, UnknownSymbol
 from kucoin_research.rest import Rest
 from kucoin_research.sim import DEMO_ACCOUNT
 from tests.conftest import wait_until
@@ -49,8 +49,7 @@ def sessions(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def broken(tmp_path_factory):
-    """One recording of each market in whose book three numbers are missing; without a manifest's
-    instruments."""
+    """One recording of each market, not describing it, whose book lacks three numbers."""
     return {market: _record_broken(market, tmp_path_factory.mktemp(market)) for market in MARKETS}
 
 
@@ -87,25 +86,35 @@ def test_recording_what_is_served_gives_the_recording(market, speed, sessions, t
         wait_until(lambda: all(stream.total(name) >= rows[name] for name in names), timeout=60)
         assert served.is_over
         book = stream.book(symbol)
-        last_sequence, levels = book.sequence, book.depth(50)
+        fetched = kr.order_book(symbol, 20, venue=served.venue).drop("local_timestamp")
 
     repeated = again.session()
     for channel in channels:
         ours, theirs = without_arrival(session, channel), without_arrival(repeated, channel)
         assert ours.height
         assert theirs.equals(ours), channel
-    assert last_sequence == session.frame("level2")["sequence"].max()
-    assert levels.equals(_book_of(session, symbol).depth(50))
+    bids, asks = _book_after(session.frame("level2"))
+    assert book.sequence == session.frame("level2")["sequence"].max()
+    # Of a spot pair the hundred best levels were asked for: what lies below them is not known.
+    assert book.bids == bids[: len(book.bids)]
+    assert book.asks == asks[: len(book.asks)]
+    assert book.bids
+    assert book.asks
+    assert fetched["sequence"].unique().to_list() == [book.sequence]
+    levels = list(zip(fetched["price"], fetched["size"], strict=True))
+    assert levels == book.bids[:20] + book.asks[:20]
     report = again.stream.report()
     assert not report.gaps
     assert report.channel("level2").verdict is kr.Verdict.COMPLETE
 
 
-def _book_of(session, symbol):
-    with kr.serve(session, None) as served, Rest(served.venue) as rest:
-        served.resume()
-        wait_until(lambda: served.is_over, timeout=30)
-        return rest.order_book(symbol)
+def _book_after(rows):
+    """Apply recorded rows to two plain dicts: bids and asks, best first."""
+    sides = {"buy": {}, "sell": {}}
+    for row in rows.iter_rows(named=True):
+        sides[row["side"]][row["price"]] = row["size"]
+    left = [{price: size for price, size in side.items() if size} for side in sides.values()]
+    return sorted(left[0].items(), reverse=True), sorted(left[1].items())
 
 
 @pytest.mark.parametrize("speed", [10, None])
@@ -137,3 +146,157 @@ def _sequence(stream, symbol):
         return stream.book(symbol).sequence
     except kr.BookNotReady:
         return None
+
+
+# REST
+
+
+@pytest.fixture(scope="module")
+def finished(sessions):
+    """Both recordings as one exchange, played to their end."""
+    folders = [session.path for session in sessions.values()]
+    with kr.serve(folders, None) as served:
+        served.resume()
+        wait_until(lambda: served.is_over, timeout=60)
+        yield served
+
+
+@pytest.mark.parametrize("market", MARKETS)
+def test_symbols_are_described_as_they_were_recorded(market, sessions, finished):
+    symbol = SYMBOLS[market]
+
+    assert kr.get_active_symbols(market, venue=finished.venue) == [symbol]
+    assert kr.instrument(symbol, venue=finished.venue) == sessions[market].instruments[symbol]
+
+
+@pytest.mark.parametrize("market", MARKETS)
+def test_trades_over_rest_are_the_recorded_ones(market, sessions, finished):
+    columns = ["timestamp", "symbol", "sequence", "side", "price", "size"]
+    recorded = sessions[market].frame("trade").select(columns)
+    fetched = kr.recent_trades(SYMBOLS[market], venue=finished.venue).select(columns)
+
+    assert fetched.height == min(100, recorded.height)
+    assert fetched.equals(recorded.tail(100))
+
+
+@pytest.mark.parametrize("market", MARKETS)
+def test_candles_over_rest_are_the_last_that_were_streamed(market, sessions, finished):
+    symbol, columns = SYMBOLS[market], ["timestamp", "open", "high", "low", "close", "volume"]
+    recorded = sessions[market].frame("candle").group_by("timestamp", maintain_order=True).last()
+    fetched = kr.candles(
+        symbol,
+        "1min",
+        "2026-01-05T07:00Z",
+        "2026-01-05T12:00Z",
+        venue=finished.venue,
+        progress=False,
+    )
+
+    assert fetched.height == recorded.height
+    assert recorded.height
+    assert fetched.select(columns).equals(recorded.select(columns).sort("timestamp"))
+
+
+def test_mark_prices_and_the_time_are_those_of_the_recording(sessions, finished):
+    mark = kr.mark_price("XBTUSDTM", venue=finished.venue).drop("local_timestamp")
+    newest = sessions["futures"].frame("trade")["timestamp"].to_physical()[-1]
+
+    assert mark.equals(without_arrival(sessions["futures"], "mark_price").tail(1))
+    with Rest(finished.venue) as rest:
+        assert rest.server_time("futures") >= newest // 1_000_000 * 1_000_000
+
+
+def test_what_was_not_recorded_is_refused(sessions, finished):
+    with Rest(finished.venue) as rest:
+        with pytest.raises(ExchangeError):
+            rest.order_book("ETHUSDTM", 20)
+        with pytest.raises(ExchangeError):
+            rest.candles_page("ETHUSDTM", "1min", 0, 10**18)
+    with pytest.raises(UnknownSymbol):
+        kr.stream("ETHUSDTM", venue=finished.venue)
+
+
+def test_private_channels_are_refused_with_a_reason(finished):
+    credentials = kr.Credentials(DEMO_ACCOUNT.key, DEMO_ACCOUNT.secret, DEMO_ACCOUNT.passphrase)
+    with (
+        Rest(finished.venue, credentials=credentials) as rest,
+        pytest.raises(ExchangeError, match="no private channels"),
+    ):
+        rest.token("futures", private=True)
+
+
+# When it begins, and what is chosen
+
+
+def test_time_stands_still_until_somebody_subscribes(sessions):
+    with kr.serve(sessions["futures"], None, grace=0.0) as served:
+        began = served.now_ns
+        kr.recent_trades("XBTUSDTM", venue=served.venue)
+        assert (served.now_ns, served.rows_played) == (began, 0)
+        with kr.stream("XBTUSDTM", venue=served.venue, healing=FAST) as stream:
+            wait_until(lambda: served.is_over)
+            wait_until(lambda: stream.total("ticker") == sessions["futures"].rows["ticker"])
+        assert served.rows_played == sum(sessions["futures"].rows.values())
+
+
+def test_a_held_exchange_waits_for_its_word(sessions):
+    with (
+        kr.serve(sessions["spot"], None, grace=0.0, is_held=True) as served,
+        kr.stream("BTC-USDT", "trade", venue=served.venue, healing=FAST) as stream,
+    ):
+        assert stream.wait_until_live(20)
+        assert served.rows_played == 0
+        served.resume()
+        wait_until(lambda: stream.total("trade") == sessions["spot"].rows["trade"])
+
+
+def test_only_the_chosen_channels_are_served(sessions):
+    with (
+        kr.serve(sessions["spot"], None, channels="trade") as served,
+        kr.stream("BTC-USDT", ["trade", "bbo"], venue=served.venue, healing=FAST) as stream,
+    ):
+        wait_until(lambda: stream.total("trade") == sessions["spot"].rows["trade"], timeout=20)
+        assert served.is_over
+        assert stream.total("bbo") == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"speed": 0}, "speed"),
+        ({"grace": -1}, "grace"),
+        ({"symbols": "ETHUSDTM"}, "ETHUSDTM"),
+        ({"channels": "order"}, "order"),
+        ({"colour": "red"}, "colour"),
+    ],
+)
+def test_wrong_arguments_are_told(options, sentence, sessions):
+    with pytest.raises(InvalidInput, match=sentence):
+        kr.serve(sessions["futures"], **options)
+
+
+def test_faults_that_need_another_book_are_refused(sessions):
+    with (
+        kr.serve(sessions["futures"]) as served,
+        pytest.raises(InvalidInput, match="a recording's stays as it was"),
+    ):
+        served.inject("rebase")
+
+
+# The command
+
+
+def test_the_command_prints_its_addresses_and_serves(sessions):
+    words = ["serve", sessions["spot"].path, "--speed", "max", "--channels", "trade"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "kucoin_research", *map(str, words)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        addresses = json.loads(process.stdout.readline())
+        venue = kr.Venue(addresses["futures"], addresses["spot"])
+        with kr.stream("BTC-USDT", "trade", venue=venue, healing=FAST) as stream:
+            wait_until(lambda: stream.total("trade") == sessions["spot"].rows["trade"], 20)
+        process.send_signal(signal.SIGTERM)
+        _, complaints = process.communicate(timeout=20)
+
+    assert (process.returncode, complaints) == (0, "")
