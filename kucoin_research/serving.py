@@ -67,7 +67,9 @@ def serve(
     and while it was not mended the book is refused with 503, as busy. The connection stays open
     through a recorded outage: what has no sequence shows nothing of it. Symbols that the recording
     does not describe, as those of other programs, are listed with the finest steps that their first
-    rows show, and a multiplier of 1.
+    rows show, and a multiplier of 1. All goes out in the shapes of the classic feed: a recording of
+    the pro feed keeps its best levels, and its times are cut to the classic feed's milliseconds
+    where that has no more.
 
     Parameters
     ----------

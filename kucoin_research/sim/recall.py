@@ -94,8 +94,9 @@ class Book:
         Whether a number without a row was a filler, unless the recording tells of a gap there; else
         it is missing.
     has_single_changes
-        Whether each change goes out under a number of its own, so that those which share one, as
-        on the pro feed, take the numbers before it.
+        Whether each change goes out under a number of its own. Those that share one, as on the pro
+        feed, take the numbers before it, removals first; where there are fewer numbers than
+        changes, the changes farthest from the best prices are left out.
 
     Attributes
     ----------
@@ -179,13 +180,22 @@ class Book:
     def _changes(self, rows: Sequence[Row], first: int, last: int) -> tuple[Change, ...]:
         if not self._has_single_changes or len(rows) == 1:
             return tuple([Change(last, row[5], row[6], row[7]) for row in rows])
-        rows = rows[-(last - first + 1) :]
+        # What goes, goes first: so the book is never crossed on the way.
+        rows = sorted(self._nearest(rows, last - first + 1), key=lambda row: row[7] > 0)
         return tuple(
             [
                 Change(number, row[5], row[6], row[7])
                 for number, row in zip(range(last - len(rows) + 1, last + 1), rows, strict=True)
             ]
         )
+
+    def _nearest(self, rows: Sequence[Row], count: int) -> Sequence[Row]:
+        # The pro feed shows a window of levels, and tells without a number what enters and leaves
+        # it at its far end as the best prices move.
+        if len(rows) <= count or not self.bids or not self.asks:
+            return rows[-count:]
+        middle = (max(self.bids) + min(self.asks)) / 2
+        return sorted(rows, key=lambda row: abs(row[6] - middle))[:count]
 
     def _runs(self, first: int, last: int) -> list[tuple[int, int]]:
         # What the gaps leave of first to last; the end itself has arrived.

@@ -141,6 +141,32 @@ def test_a_gap_stays_a_gap(market, speed, broken):
     assert trades.equals(without_arrival(session, "trade"))
 
 
+@pytest.mark.parametrize("market", MARKETS)
+def test_a_recording_of_the_pro_feed_is_served_on_the_classic_one(market, tmp_path):
+    symbol, channels = SYMBOLS[market], ["trade", "level2"]
+    with (
+        kr.simulate(seed=5, speed=10.0) as x,
+        kr.record(
+            symbol, channels, venue=x.venue, root=tmp_path, feed="pro", progress=False
+        ) as recording,
+    ):
+        recording.stream.wait("trade", rows=15, timeout=30)
+    session = recording.session()
+    last = session.frame("level2")["sequence"].max()
+    with (
+        kr.serve(session, None) as served,
+        kr.stream(symbol, channels, venue=served.venue, healing=FAST) as stream,
+    ):
+        wait_until(lambda: served.is_over and _sequence(stream, symbol) == last, timeout=40)
+        book, report = stream.book(symbol), stream.report()
+        trades = stream.frame("trade").drop("local_timestamp")
+
+    bids, asks = _book_after(session.frame("level2"))
+    assert (book.bids[:10], book.asks[:10]) == (bids[:10], asks[:10])
+    assert report.channel("level2").verdict is kr.Verdict.COMPLETE
+    assert trades.equals(without_arrival(session, "trade"))
+
+
 def _sequence(stream, symbol):
     try:
         return stream.book(symbol).sequence
