@@ -87,7 +87,9 @@ def serve(
         to one topic after the other misses nothing.
     **options
         ``host``, ``futures_port``, ``spot_port`` (0: any free one), and the settings of
-        ``simulate`` that belong to the connection, such as ``ping_interval_ms``.
+        ``simulate`` that belong to the connection, such as ``ping_interval_ms``. ``patience`` is
+        also how many seconds time waits at a book's first change for a client to fetch the book:
+        one that comes in time gets the recorded snapshot.
 
     Returns
     -------

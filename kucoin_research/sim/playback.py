@@ -25,7 +25,6 @@ Batches: TypeAlias = Iterable[list[tuple[str, Row]]]
 
 # What has not been told yet is looked for in this much of the recording, ns.
 _LOOK_AHEAD_NS = 10_000_000_000
-_BOOK_PATIENCE = 1.0  # seconds (wall) for a client to ask for a book of which it was sent a change
 _BOOK_TOPICS = {"/contractMarket/level2": "futures", "/market/level2": "spot"}
 _IMPOSSIBLE = frozenset({"rebase", "crossed_book"})
 # These say nothing about what time it was when they arrived.
@@ -194,7 +193,7 @@ class Playback(Board[_Channel]):
         # Clients buffer changes and ask for the book then; at a high speed it would be far ahead.
         self._asked.add(symbol)
         if not self._awaited:
-            asyncio.get_running_loop().call_later(_BOOK_PATIENCE, self._await_no_more)
+            asyncio.get_running_loop().call_later(self.settings.patience, self._await_no_more)
         self._awaited[symbol] = book.copy()
         self.clock.stop()
 

@@ -23,8 +23,8 @@ class ReplayExchange(Doors):
 
     Virtual time is the recording's ``local_timestamp``. It stands still until the first
     subscription and for `grace` seconds after it, then runs at `speed`; where the machine or a
-    reader is too slow it slips, and nothing is left out. It also waits, for a second at most, until
-    the book is asked for over REST of which the first change was just sent, so that a client which
+    reader is too slow it slips, and nothing is left out. It also waits, for `patience` at most,
+    until the book is asked for over REST of which the first change was just sent, so that who
     begins with the recording gets the recorded snapshot. After the last row the streams are silent
     and stay open.
 

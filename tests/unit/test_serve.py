@@ -28,6 +28,7 @@ CHANNELS = {
 }  # fmt: skip
 BOOKS = {"futures": "/contractMarket/level2:XBTUSDTM", "spot": "/market/level2:BTC-USDT"}
 MARKETS = list(SYMBOLS)
+PATIENCE = 30.0  # however busy the machine is, the book is fetched in time
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +61,9 @@ def _record_broken(market, root):
     ):
         recorder = s.record(root)
         s.wait("trade", rows=10, timeout=30)
+        # Else the gap may lie before the first change, where nobody who comes later can see it.
+        wait_until(lambda: _sequence(s, SYMBOLS[market]), timeout=20)
+        s.wait("level2", rows=s.total("level2") + 20, timeout=20)
         x.inject("drop", topic=BOOKS[market], count=3, after=20)
         wait_until(lambda: s.report().gaps and not s._intake.has_errands, timeout=20)
         s.wait("level2", rows=s.total("level2") + 50, timeout=20)
@@ -78,7 +82,7 @@ def test_recording_what_is_served_gives_the_recording(market, speed, sessions, t
     session, symbol, channels = sessions[market], SYMBOLS[market], CHANNELS[market]
     rows = session.rows
     with (
-        kr.serve(session, speed) as served,
+        kr.serve(session, speed, patience=PATIENCE) as served,
         kr.record(symbol, channels, venue=served.venue, root=tmp_path, progress=False) as again,
     ):
         stream = again.stream
@@ -124,7 +128,7 @@ def test_a_gap_stays_a_gap(market, speed, broken):
     recorded = session.report().channel("level2")
     last = session.frame("level2")["sequence"][-1]
     with (
-        kr.serve(session, speed) as served,
+        kr.serve(session, speed, patience=PATIENCE) as served,
         kr.stream(symbol, ["level2", "trade"], venue=served.venue, healing=FAST) as stream,
     ):
         wait_until(lambda: served.is_over and _sequence(stream, symbol) == last, timeout=40)
@@ -154,7 +158,7 @@ def test_a_recording_of_the_pro_feed_is_served_on_the_classic_one(market, tmp_pa
     session = recording.session()
     last = session.frame("level2")["sequence"].max()
     with (
-        kr.serve(session, None) as served,
+        kr.serve(session, None, patience=PATIENCE) as served,
         kr.stream(symbol, channels, venue=served.venue, healing=FAST) as stream,
     ):
         wait_until(lambda: served.is_over and _sequence(stream, symbol) == last, timeout=40)
