@@ -346,6 +346,51 @@ def test_an_outage_is_accounted_for():
     assert [len(tally.gaps) for tally in intake.ledger.tallies] == [1, 0]
 
 
+TRADES = Topic("/contractMarket/execution", SYMBOL)
+
+
+def lose_and_find(intake, began, ended):
+    intake.begin_outage([TRADES], NOW + began)
+    return intake.end_outage([TRADES], NOW + began, NOW + ended, "disconnected")
+
+
+def row_of(sequence):
+    return Trade(5, 1, SYMBOL, sequence, str(sequence), "buy", 1.0, 1.0)
+
+
+def test_an_outage_before_another_one_was_filled_is_filled_by_itself():
+    intake = make_intake("trade")
+    take(intake, trade(10))
+    lose_and_find(intake, 1, 2)
+    assert take(intake, trade(20)).rows == []  # kept back
+    lose_and_find(intake, 3, 4)
+    take(intake, trade(30))
+
+    (hole,) = intake.holes
+    rows = intake.fill(hole, [row_of(n) for n in (10, 15, 20, 25, 30)], NOW + 5)
+
+    assert [row.sequence for row in rows if isinstance(row, Trade)] == [15, 20, 25, 30]
+    (tally,) = intake.ledger.tallies
+    assert [(gap.filled_by, gap.filled) for gap in tally.gaps] == [("REST", 1), ("REST", 1)]
+    assert [row[1] for row in rows] == sorted({row[1] for row in rows})
+    assert not intake.has_errands
+
+
+def test_an_outage_that_begins_before_the_last_was_over_is_told_too():
+    intake = make_intake("trade")
+    take(intake, trade(10))
+    intake.begin_outage([TRADES], NOW + 1)
+    take(intake, trade(20))  # came, but the connection was never settled
+    lose_and_find(intake, 1, 4)
+
+    (hole,) = intake.holes
+    intake.fill(hole, [row_of(n) for n in (9, 10, 15, 20, 25)], NOW + 5)
+
+    (tally,) = intake.ledger.tallies
+    assert [gap.filled_by for gap in tally.gaps] == ["REST", "REST"]
+    assert tally.rows == 4
+
+
 def test_a_book_that_is_not_streamed_says_which_are():
     with pytest.raises(
         BookNotReady, match=r"no level2 channel of 'ETHUSDTM' is streamed \(books here: XBTUSDTM\)"
