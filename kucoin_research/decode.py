@@ -45,6 +45,7 @@ __all__ = [
     "Decoder",
     "Decodes",
     "Ignored",
+    "check_utf8",
     "told",
 ]
 
@@ -273,6 +274,18 @@ _new = tuple.__new__
 
 def _time(value: int | None) -> int | None:
     return None if value is None else to_ns(value)
+
+
+def check_utf8(payload: bytes) -> None:
+    """Refuse what is not UTF-8: msgspec does not look at what it skips.
+
+    Raises
+    ------
+    UnicodeDecodeError
+        If the bytes are not UTF-8.
+    """
+    if not payload.isascii():
+        payload.decode()
 
 
 def told(record: Record) -> Record:
@@ -573,6 +586,7 @@ class Decoder:
         if route is None:
             return self._decode_plainly(payload, local)
         try:
+            check_utf8(payload)
             message = route[0](payload)
             if message.topic == route[2]:
                 return route[1](route, message, local)
@@ -587,6 +601,7 @@ class Decoder:
         try:
             envelope = _decode_envelope(payload)
             topic = envelope.topic
+            check_utf8(payload)
             if topic is None or envelope.type not in ("message", None):
                 return _control(payload, envelope)
             route = self._route(topic)

@@ -17,7 +17,16 @@ from typing import Annotated, Any, NamedTuple, TypeAlias
 import msgspec
 from msgspec import Meta, Struct
 
-from kucoin_research.decode import BookChange, BookDelta, Broken, Control, Decoded, Ignored, told
+from kucoin_research.decode import (
+    BookChange,
+    BookDelta,
+    Broken,
+    Control,
+    Decoded,
+    Ignored,
+    check_utf8,
+    told,
+)
 from kucoin_research.errors import MessageBroken
 from kucoin_research.orderbook import BookSnapshot
 from kucoin_research.records import (
@@ -342,6 +351,7 @@ class ProDecoder:
         if route is None:
             return self._decode_plainly(payload, local)
         try:
+            check_utf8(payload)
             message = route.decode(payload)
             if message.channel == route.channel:
                 return route.convert(message, local)
@@ -354,6 +364,7 @@ class ProDecoder:
         channel = None
         try:
             channel = _decode_head(payload).channel
+            check_utf8(payload)
             if channel is None:
                 return _control(payload)
             route = self._routes.get(channel.encode())

@@ -48,6 +48,10 @@ _BLIND = (
 _FILLABLE = frozenset({"trade", "candle"})
 # Rows that may wait for what belongs before them.
 _MOST_GATED = 100_000
+# A flood of garbage must not wash all else out of the status channel.
+_TOLD_AT_ONCE = 20
+_FIRST_WHILE_NS = 1_000_000_000
+_LONGEST_WHILE_NS = 60_000_000_000
 
 _Key: TypeAlias = tuple[type[Record], str]
 
@@ -137,6 +141,36 @@ class _Gate:
         return last
 
 
+class _Flood:
+    """Has the first of many troubles told one by one, and then how many there were.
+
+    So many are told at once, and as many again after a while, which doubles as long as it goes on.
+    """
+
+    def __init__(self) -> None:
+        self.untold = 0
+        self._told = 0
+        self._ends = 0  # of the while, ns
+        self._while = _FIRST_WHILE_NS
+
+    def may_tell(self, now_ns: int) -> bool:
+        """Tell whether this one is told; else it is counted."""
+        if now_ns >= self._ends:
+            goes_on = self._told >= _TOLD_AT_ONCE and now_ns < self._ends + self._while
+            self._while = min(2 * self._while, _LONGEST_WHILE_NS) if goes_on else _FIRST_WHILE_NS
+            self._ends, self._told = now_ns + self._while, 0
+        if self._told >= _TOLD_AT_ONCE:
+            self.untold += 1
+            return False
+        self._told += 1
+        return True
+
+    def take_untold(self) -> int:
+        """Give how many were not told, once."""
+        untold, self.untold = self.untold, 0
+        return untold
+
+
 class Intake:
     """Decides what becomes of each message of a stream.
 
@@ -169,6 +203,7 @@ class Intake:
         self.books: dict[str, BookSync] = {}
         self.seeking: set[str] = set()
         self._clock = ArrivalClock()
+        self._flood = _Flood()
         self._positions = Positions()
         self._gates: dict[_Key, _Gate] = {}
         self._markets: dict[str, Market] = {}
@@ -239,7 +274,7 @@ class Intake:
         if isinstance(item, BookSnapshot):
             return self._take_seed(item, local, rows)
         if isinstance(item, Broken):
-            rows.append(self._tell_broken(item, local))
+            rows.extend(self._tell_broken(item, local))
             return local + 1
         return local
 
@@ -621,7 +656,10 @@ class Intake:
 
     def finish(self, now_ns: int) -> list[Record]:
         """Let everything go that still waits, at the end."""
-        return [row for key in list(self._gates) for row in self._open(*key, now_ns)]
+        rows = [row for key in list(self._gates) for row in self._open(*key, now_ns)]
+        if untold := self._flood.take_untold():
+            rows.append(self.note("broken", f"{untold:,} more messages did not decode", now_ns))
+        return rows
 
     def release_full(self, now_ns: int) -> list[Record]:
         """Let rows go of which too many wait."""
@@ -686,15 +724,19 @@ class Intake:
         tally.gaps.append(told)
         return _tell_hole(told, tally, local)
 
-    def _tell_broken(self, item: Broken, local: int) -> Status:
+    def _tell_broken(self, item: Broken, local: int) -> list[Status]:
         self.broken += 1
         tallies = self._by_topic.get(subscribed_topic(item.topic or ""), [])
         for tally in tallies:
             tally.broken += 1
+        if not self._flood.may_tell(local):
+            return []
         symbol = tallies[0].symbol if tallies else None
         channel = tallies[0].channel if len(tallies) == 1 else None
         where = f" (topic {item.topic[:100]!r})" if item.topic else ""
-        return _status(local, "broken", symbol, channel, f"{item.reason}{where}")
+        untold = self._flood.take_untold()
+        also = f"; {untold:,} more before it" if untold else ""
+        return [_status(local, "broken", symbol, channel, f"{item.reason}{where}{also}")]
 
 
 def _account(gate: _Gate, part: _Part, mended: Mended, rows: int, now_ns: int) -> None:

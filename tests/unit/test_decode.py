@@ -586,6 +586,16 @@ def test_depth_of_an_empty_book_is_empty(sides):
     assert fifty == Depth50(None, LOCAL, "XBTUSDTM", 5, (), (), (), ())
 
 
+def test_bytes_that_are_not_utf8_are_broken_wherever_they_stand():
+    topic = "/contractMarket/ticker:XBTUSDTM"
+    payload = b'{"topic":"%s","data":{"price":1,"\xf5\x80\x80\x80":2}}' % topic.encode()
+
+    item = decode(payload)
+
+    assert isinstance(item, Broken)
+    assert item.topic == topic
+
+
 def test_depth_of_a_one_sided_book_keeps_the_side_it_has():
     bids = [[str(100 - level), level] for level in range(7)]
     five = decode(frame("/contractMarket/level2Depth5:XBTUSDTM", {"bids": bids}))

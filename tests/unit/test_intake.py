@@ -182,6 +182,21 @@ def test_a_broken_message_of_a_shared_topic_counts_for_both_channels():
     assert intake.broken == 1
 
 
+def test_of_a_flood_of_broken_messages_the_first_are_told_and_the_rest_counted():
+    intake = make_intake("ticker")
+    second = 1_000_000_000
+
+    first = take(intake, *[b"garbage"] * 1_000).rows
+    later = take(intake, b"garbage", now_ns=NOW + 2 * second).rows
+    take(intake, *[b"garbage"] * 1_000, now_ns=NOW + 3 * second)
+    end = intake.finish(NOW + 4 * second)
+
+    assert len(first) == 20
+    assert "; 980 more before it" in later[0].detail
+    assert end[-1].detail == "980 more messages did not decode"
+    assert intake.broken == 2_001
+
+
 @pytest.mark.parametrize("payload", [b"", b"\xff\xfe", b"{", b"[]", b'{"type":7}'])
 def test_what_cannot_be_read_at_all_is_counted_and_told(payload):
     intake = make_intake("ticker")
