@@ -53,7 +53,9 @@ demo: $(READY)  ## stream from the simulated exchange and show the frames
 
 test: $(READY)  ## run everything that CI runs
 	-@$(MAKE) --no-print-directory interop  # where it cannot be built, tests/interop fails (CI) or says so
-	$(BIN)/python -m pytest
+	-@scripts/chromium.sh $(BIN)/python  # the same goes for tests/browser
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile tests/unit
+	$(BIN)/python -m pytest tests/browser tests/healing tests/interop
 	$(BIN)/python -m pytest --nbval --nbval-sanitize-with notebooks/sanitize.cfg -p no:cacheprovider notebooks
 
 check: $(READY)  ## ruff, ruff format, mypy --strict
@@ -73,6 +75,7 @@ bench: $(READY)  ## measure: prints figures, judges nothing
 
 notebooks: $(READY)  ## run the notebooks and store their outputs
 	$(BIN)/jupyter nbconvert --to notebook --inplace --execute notebooks/*.ipynb
+	$(BIN)/python scripts/notebook_pictures.py notebooks/*.ipynb
 
 build: $(READY)  ## make the wheel and the source archive in dist/
 	$(BIN)/python -m build
@@ -90,7 +93,8 @@ test-lowest:  ## run the tests with the oldest dependencies that pyproject.toml 
 	uv venv --quiet --allow-existing --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" .venv-lowest
 	uv pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct --editable '.[test]'
 	-@$(MAKE) --no-print-directory interop
-	.venv-lowest/bin/python -m pytest
+	.venv-lowest/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile tests/unit
+	.venv-lowest/bin/python -m pytest tests/healing tests/interop
 
 soak: $(READY)  ## compare the book of every single symbol over 100,000 changes: ten minutes
 	$(BIN)/python -m pytest -m soak

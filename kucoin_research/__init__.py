@@ -5,12 +5,15 @@
 100
 """
 
+from importlib import import_module as _import_module
 from importlib.metadata import version as _version
+from typing import Any as _Any
 
 from kucoin_research.analytics import mark_filled, ohlcv, vwap
 from kucoin_research.api import (
     SimulatedExchange,
     candles,
+    doctor,
     exchange_status,
     find_venue,
     funding_rates,
@@ -21,6 +24,7 @@ from kucoin_research.api import (
     order_book,
     premium_index,
     recent_trades,
+    record,
     running,
     server_time,
     simulate,
@@ -30,6 +34,7 @@ from kucoin_research.api import (
     symbols,
     tickers,
 )
+from kucoin_research.checkup import verify
 from kucoin_research.classic import DataProcessor, KuCoinWebSocket
 from kucoin_research.credentials import Credentials
 from kucoin_research.errors import (
@@ -45,6 +50,7 @@ from kucoin_research.errors import (
     ExchangeUnavailable,
     HandshakeRefused,
     Incomplete,
+    IncompleteData,
     InvalidInput,
     InvalidRequest,
     KucoinResearchError,
@@ -56,6 +62,11 @@ from kucoin_research.errors import (
     ProtocolViolation,
     RateLimited,
     ServiceBusy,
+    SessionBroken,
+    SessionBusy,
+    SessionError,
+    SessionMissing,
+    SessionUnfinished,
     StaleSymbols,
     StreamError,
     StreamStopped,
@@ -70,16 +81,33 @@ from kucoin_research.errors import (
     Unreachable,
     UntrustedHost,
 )
+from kucoin_research.foreign import load_csv
 from kucoin_research.instruments import Instrument
 from kucoin_research.integrity import Gap, Verdict
 from kucoin_research.orderbook import OrderBook
+from kucoin_research.recorder import Recorder
+from kucoin_research.recordings import Recording
 from kucoin_research.records import CHANNELS
 from kucoin_research.report import Report
 from kucoin_research.rest import ExchangeStatus
+from kucoin_research.sessions import Session, convert, load, repair
 from kucoin_research.stream import Healing, State, Stream, StreamStatus
 from kucoin_research.venues import LIVE, Venue
 
 __version__ = _version("kucoin-research")
+
+
+def __getattr__(name: str) -> _Any:
+    # Figures bring plotly, which takes longer to import than all the rest.
+    if name == "figures":
+        try:
+            return _import_module("kucoin_research.figures")
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError(
+                f"figures need {error.name}: pip install 'kucoin-research[lab]'", name=error.name
+            ) from error
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 __all__ = [
     "CHANNELS",
@@ -101,6 +129,7 @@ __all__ = [
     "HandshakeRefused",
     "Healing",
     "Incomplete",
+    "IncompleteData",
     "Instrument",
     "InvalidInput",
     "InvalidRequest",
@@ -114,8 +143,16 @@ __all__ = [
     "OrderBook",
     "ProtocolViolation",
     "RateLimited",
+    "Recorder",
+    "Recording",
     "Report",
     "ServiceBusy",
+    "Session",
+    "SessionBroken",
+    "SessionBusy",
+    "SessionError",
+    "SessionMissing",
+    "SessionUnfinished",
     "SimulatedExchange",
     "StaleSymbols",
     "State",
@@ -136,18 +173,24 @@ __all__ = [
     "Venue",
     "Verdict",
     "candles",
+    "convert",
+    "doctor",
     "exchange_status",
     "find_venue",
     "funding_rates",
     "get_active_symbols",
     "index_prices",
     "instrument",
+    "load",
+    "load_csv",
     "mark_filled",
     "mark_price",
     "ohlcv",
     "order_book",
     "premium_index",
     "recent_trades",
+    "record",
+    "repair",
     "running",
     "server_time",
     "simulate",
@@ -156,5 +199,6 @@ __all__ = [
     "stream_to_frame",
     "symbols",
     "tickers",
+    "verify",
     "vwap",
 ]

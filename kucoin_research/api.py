@@ -6,6 +6,7 @@ import atexit
 import os
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime, timedelta
 from numbers import Integral
@@ -17,10 +18,12 @@ import polars as pl
 from kucoin_research import sim
 from kucoin_research.collect import Limit, collect
 from kucoin_research.credentials import Credentials, environment
+from kucoin_research.diagnosis import Diagnosis, diagnose
 from kucoin_research.errors import (
     ChannelNotOffered,
     CredentialsMissing,
     Incomplete,
+    IncompleteData,
     InvalidInput,
     KucoinResearchError,
 )
@@ -33,6 +36,8 @@ from kucoin_research.instruments import (
 from kucoin_research.intake import Subscription
 from kucoin_research.integrity import Verdict
 from kucoin_research.progress import Download
+from kucoin_research.recorder import QUEUE_ROWS, check_options
+from kucoin_research.recordings import Recording
 from kucoin_research.records import (
     ALL_SYMBOLS,
     Candle,
@@ -59,6 +64,7 @@ from kucoin_research.venues import Venue, refuse_untrusted, resolve_venue
 __all__ = [
     "SimulatedExchange",
     "candles",
+    "doctor",
     "exchange_status",
     "find_venue",
     "funding_rates",
@@ -69,6 +75,7 @@ __all__ = [
     "order_book",
     "premium_index",
     "recent_trades",
+    "record",
     "running",
     "server_time",
     "simulate",
@@ -251,6 +258,7 @@ def _start(
     feed: str = "classic",
     on_payload: Callable[[bytes], object] | None = None,
     healing: Healing | None = None,
+    prepare: Callable[[Stream], object] | None = None,
 ) -> Stream:
     its_feed = feed_of(feed)
     capacity = _whole(capacity, "capacity", "rows")
@@ -272,6 +280,8 @@ def _start(
             _running[name] = stream  # now the last: the order is that of the starts
         if replaced is not None:
             replaced.stop()
+        if prepare is not None:
+            prepare(stream)  # before anything can arrive
         return stream.start()
     except BaseException:
         stream.stop()
@@ -368,6 +378,106 @@ def stream(
     )
 
 
+def record(
+    symbols: Symbols,
+    channels: Channels = "ticker",
+    *,
+    root: str | os.PathLike[str] = "data/sessions",
+    minutes: float | None = None,
+    seconds: float | None = None,
+    market: str | None = None,
+    venue: Venue | str | None = None,
+    credentials: Credentials | None = None,
+    name: str | None = None,
+    feed: str = "classic",
+    capacity: int = 1_000_000,
+    compression: str | None = None,
+    fsync: str = "never",
+    progress: bool = True,
+) -> Recording:
+    """Stream and record to CSV files.
+
+    Parameters
+    ----------
+    symbols, channels, market, venue, credentials, name, feed, capacity
+        See ``stream``. Credentials are in no file.
+    root
+        Where the session's folder is made; it is named by the start in UTC and the symbols. One
+        that exists is never written to.
+    minutes, seconds
+        How long, on the venue's clock, from the moment the stream is live. Until it is stopped when
+        left out.
+    compression
+        None, ``"zstd"`` or ``"gzip"``.
+    fsync
+        ``"never"``, ``"rotate"`` or ``"second"``; see ``Recorder``.
+    progress
+        Whether ``wait``, and the end of a ``with`` block that waits, show a line.
+
+    Returns
+    -------
+    Recording
+        Running; a context manager with ``path``, ``stream``, ``recorder``, ``wait()``, ``stop()``
+        and ``session()``. Where a time was given, the end of the ``with`` block waits for it.
+
+    Raises
+    ------
+    InvalidInput, OSError
+        If an option means nothing, or the folder cannot be made; and what ``stream`` raises.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as root:
+    ...     with record("XBTUSDTM", venue="demo", root=root, seconds=1, progress=False) as run:
+    ...         pass
+    ...     run.session().frame("ticker").height > 0
+    True
+    """
+    limit = Limit.of(minutes, seconds, None)
+    check_options(compression, fsync, QUEUE_ROWS)
+    made: list[Recording] = []
+
+    def prepare(handle: Stream) -> None:
+        recording = Recording(
+            handle,
+            root,
+            limit,
+            progress=progress,
+            compression=compression,
+            fsync=fsync,
+            instruments=_instruments_of(handle),
+        )
+        made.append(recording)
+
+    try:
+        _start(
+            symbols,
+            channels,
+            market=market,
+            venue=venue,
+            capacity=capacity,
+            name=name,
+            credentials=credentials,
+            feed=feed,
+            prepare=prepare,
+        )
+    except BaseException:
+        for recording in made:
+            recording.stop()
+        raise
+    return made[0]
+
+
+def _instruments_of(handle: Stream) -> list[Instrument]:
+    asked = dict.fromkeys((each.symbol, each.market) for each in handle.subscriptions)
+    return [
+        _universe.find(handle.rest, symbol, its_market)
+        for symbol, its_market in asked
+        if symbol != ALL_SYMBOLS
+    ]
+
+
 @overload
 def stream_to_frame(
     symbols: Symbols,
@@ -458,6 +568,11 @@ def stream_to_frame(
     Unreachable
         If there is no network.
 
+    Warns
+    -----
+    IncompleteData
+        If rows are known to be missing and ``strict`` is not set.
+
     Examples
     --------
     >>> stream_to_frame("XBTUSDTM", rows=100, venue="demo", progress=False).height
@@ -487,9 +602,18 @@ def stream_to_frame(
     if failure is not None and all(frame.is_empty() for frame in frames.values()):
         raise failure
     result = frames[names[0]] if isinstance(channels, str) else frames
-    if failure is None and not (strict and handle.verdict is Verdict.INCOMPLETE):
-        return result
     report = handle.report()
+    is_incomplete = report.verdict is Verdict.INCOMPLETE
+    if failure is None and not (strict and is_incomplete):
+        if is_incomplete:
+            why = _first_reason(report.channels)
+            warnings.warn(
+                f"data of {handle.name} is missing: {why}; strict=True raises instead, and "
+                "kr.stream gives a handle whose report() tells all",
+                IncompleteData,
+                stacklevel=2,
+            )
+        return result
     raise Incomplete(
         f"data of {handle.name} is missing: {failure or _first_reason(report.channels)}; "
         "the exception's .frame and .report hold what there is",
@@ -548,6 +672,28 @@ def _forget_all() -> None:
 
 if hasattr(os, "register_at_fork"):  # not on Windows
     os.register_at_fork(after_in_child=_forget_all)
+
+
+def doctor(
+    venue: Venue | str | None = None, *, credentials: Credentials | None = None
+) -> Diagnosis:
+    """Look at what works on this machine; print the result, or let a notebook show it.
+
+    Packages, JupyterLab with its extensions and limits, disk, credentials (never shown), and each
+    venue's REST and WebSocket sides and clock: each is ok, or has the one line that mends it. It
+    talks to the venue that is meant (see ``find_venue``) and to the simulated exchange.
+
+    Parameters
+    ----------
+    venue
+        Only this one.
+    credentials
+        To be tried; those of the environment or ``.env`` unless given.
+    """
+    _check_type(credentials)
+    meant = find_venue(venue)
+    venues = [meant] if venue is not None or meant.name == "demo" else [meant, find_venue("demo")]
+    return diagnose(venues, credentials)
 
 
 # -- metadata and history over REST ----------------------------------------------------------------

@@ -11,8 +11,16 @@ __all__ = ["FEWEST_INTERVALS", "SUSPICION", "Beat"]
 #: Silence is suspicious beyond this many times the 99th percentile of the intervals. A bucket's
 #: upper edge is at most 1/8 above what fell into it, so that it stays below 3 times the true one.
 SUSPICION = 2.4
-#: Nothing is said of a beat before so many intervals are known.
+#: A percentile is known from so many intervals on.
 FEWEST_INTERVALS = 30
+
+# With fewer, but these, silence is suspicious beyond so many times the longest interval, and no
+# sooner than the floor.
+_FEW_INTERVALS = 5
+_FEW_SUSPICION = 6.0
+_FEW_FLOOR_NS = 10_000_000_000
+# After so many more intervals a patience that a wrong suspicion has doubled is halved again.
+_PATIENCE_LASTS = 256
 
 # Rows closer than this came together: they are one arrival.
 _TOGETHER_NS = 1_000_000
@@ -34,10 +42,11 @@ class Beat:
     Attributes
     ----------
     patience
-        Multiplies the silence that is put up with: doubled by each suspicion that proved wrong.
+        Multiplies the silence that is put up with: doubled by each suspicion that proved wrong, and
+        halved again as the topic goes on.
     """
 
-    __slots__ = ("_counts", "_fresh", "_is_paused", "_p99_ns", "_total", "patience")
+    __slots__ = ("_counts", "_fresh", "_is_paused", "_p99_ns", "_since_quiet", "_total", "patience")
 
     def __init__(self) -> None:
         self.patience = 1.0
@@ -46,6 +55,7 @@ class Beat:
         self._fresh = 0  # intervals since the percentile was looked up
         self._p99_ns: int | None = None
         self._is_paused = False
+        self._since_quiet = 0
 
     def heard(self, interval_ns: int) -> None:
         """Count the time between two arrivals."""
@@ -73,13 +83,20 @@ class Beat:
         if self._total < FEWEST_INTERVALS:
             return None
         if self._p99_ns is None or self._fresh >= _STALE_AFTER:
+            self._calm_down()
             self._fresh = 0
             self._p99_ns = self._look_up(0.99)
         return self._p99_ns
 
+    def _calm_down(self) -> None:
+        self._since_quiet += self._fresh
+        if self.patience > 1.0 and self._since_quiet >= _PATIENCE_LASTS:
+            self.patience /= 2.0
+            self._since_quiet = 0
+
     def _look_up(self, part: float) -> int:
         counts = sorted(self._counts.copy().items(), reverse=True)
-        above = sum(count for _, count in counts) * (1.0 - part)
+        above = sum(count for _, count in counts) * (1.0 - part)  # 0 for the longest of all
         edge = 0
         for bucket, count in counts:
             edge = bucket + 1
@@ -93,7 +110,12 @@ class Beat:
     def suspicious_after_ns(self) -> int | None:
         """The silence beyond which something is wrong; ``None`` while too little is known."""
         p99_ns = self.p99_ns
-        return None if p99_ns is None else int(SUSPICION * p99_ns * self.patience)
+        if p99_ns is not None:
+            return int(SUSPICION * p99_ns * self.patience)
+        if self._total < _FEW_INTERVALS:
+            return None
+        longest_ns = int(_FEW_SUSPICION * self._look_up(1.0) * self.patience)
+        return max(longest_ns, _FEW_FLOOR_NS)
 
     def pause(self) -> None:
         """Leave the next interval out: it was not the topic's own."""
@@ -102,6 +124,7 @@ class Beat:
     def was_quiet(self) -> None:
         """Take note that a suspicion proved wrong."""
         self.patience *= 2.0
+        self._since_quiet = 0
 
     def forget(self) -> None:
         """Start to learn anew; the patience stays."""

@@ -22,9 +22,12 @@ from typing import NoReturn
 import polars as pl
 
 from kucoin_research import api
+from kucoin_research.checkup import mend, verify
 from kucoin_research.collect import Limit, collect
 from kucoin_research.errors import InvalidInput, KucoinResearchError
+from kucoin_research.recorder import COMPRESSIONS, FSYNC_POLICIES
 from kucoin_research.records import Record, Status, parse_channel
+from kucoin_research.sessions import convert
 from kucoin_research.sim.faults import Fault, parse_fault
 from kucoin_research.stream import Stream
 from kucoin_research.tables import append_csv, csv_name
@@ -35,6 +38,7 @@ DONE, FAILED, WRONG_USE = 0, 1, 2
 
 _DEMO_ROWS = 1_000
 _SAVE_INTERVAL = 1.0
+_KEPT_WHILE_RECORDING = 10_000  # rows in memory; those on the disk are what is wanted
 _ALL = "all"  # of the status channel, whose rows mostly belong to no symbol
 _WORDS_OF_ITS_OWN = ("-h", "--help", "--version")
 
@@ -388,6 +392,101 @@ def _simulate(arguments: argparse.Namespace) -> int:
     return DONE
 
 
+def _describe_record(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("symbols", nargs="+", metavar="SYMBOL", help="XBTUSDTM, BTC-USDT, …")
+    parser.add_argument("--channels", nargs="+", default=["ticker"], metavar="CHANNEL")
+    parser.add_argument("--market", choices=["futures", "spot"], help="override the spelling's")
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--minutes", type=_minutes, metavar="N", help="how long to record")
+    length.add_argument("--forever", action="store_true", help="until Ctrl-C, which is the default")
+    parser.add_argument("--root", default="data/sessions", metavar="DIR", help="data/sessions")
+    parser.add_argument("--compression", choices=[each for each in COMPRESSIONS if each])
+    parser.add_argument("--fsync", choices=FSYNC_POLICIES, default="never")
+    _add_venue(parser)
+    parser.set_defaults(run=_record)
+
+
+def _minutes(text: str) -> float:
+    with contextlib.suppress(ValueError):
+        if 0 < float(text) < math.inf:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"must be a positive number of minutes, not {text!r}")
+
+
+def _record(arguments: argparse.Namespace) -> int:
+    _log_to_stderr(verbose=False)
+    _end_in_order()
+    recording = api.record(
+        arguments.symbols,
+        arguments.channels,
+        market=arguments.market,
+        venue=arguments.venue,
+        root=arguments.root,
+        minutes=arguments.minutes,
+        compression=arguments.compression,
+        fsync=arguments.fsync,
+        capacity=_KEPT_WHILE_RECORDING,
+    )
+    try:
+        recording.wait()
+    finally:
+        is_saved = recording.stop()
+    print(recording.stream.report())
+    print(f"{recording.recorder.rows:,} rows in {recording.path}")
+    if not is_saved:
+        return _complain(f"not everything is on the disk: {recording.recorder.error}", FAILED)
+    return DONE
+
+
+def _describe_verify(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("paths", nargs="+", metavar="PATH", help="a session's folder")
+    parser.set_defaults(run=_verify)
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    found = [verify(path) for path in arguments.paths]
+    print("\n".join(map(str, found)))
+    return DONE if all(each.ok for each in found) else FAILED
+
+
+def _describe_repair(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("paths", nargs="+", metavar="PATH", help="a session's folder")
+    parser.set_defaults(run=_repair)
+
+
+def _repair(arguments: argparse.Namespace) -> int:
+    for path in arguments.paths:
+        print(mend(path))
+    found = [verify(path) for path in arguments.paths]
+    for each in found:
+        if not each.ok:
+            print(each)
+    return DONE if all(each.ok for each in found) else FAILED
+
+
+def _describe_convert(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("path", metavar="PATH", help="a session's folder")
+    parser.add_argument("folder", metavar="FOLDER", help="or a URL, such as s3://bucket/folder")
+    parser.set_defaults(run=_convert)
+
+
+def _convert(arguments: argparse.Namespace) -> int:
+    for path in convert(arguments.path, arguments.folder):
+        print(path)
+    return DONE
+
+
+def _describe_doctor(parser: argparse.ArgumentParser) -> None:
+    _add_venue(parser)
+    parser.set_defaults(run=_doctor)
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    diagnosis = api.doctor(arguments.venue)
+    print(diagnosis)
+    return DONE if diagnosis.is_ok else FAILED
+
+
 def _describe_demo(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_demo)
 
@@ -413,7 +512,12 @@ def _demo(arguments: argparse.Namespace) -> int:  # noqa: ARG001  every command 
 
 _COMMANDS = {
     "stream": (_describe_stream, "stream symbols into frames, and CSV files if asked"),
+    "record": (_describe_record, "stream symbols into a session's CSV files"),
+    "verify": (_describe_verify, "check sessions, line by line"),
+    "repair": (_describe_repair, "mend sessions, keeping the original bytes beside"),
+    "convert": (_describe_convert, "write a session as Parquet"),
     "symbols": (_describe_symbols, "list a market's instruments"),
     "simulate": (_describe_simulate, "run the simulated exchange until interrupted"),
+    "doctor": (_describe_doctor, "tell what works on this machine, and how to mend the rest"),
     "demo": (_describe_demo, "stream from the simulated exchange and show what comes"),
 }

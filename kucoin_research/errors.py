@@ -36,9 +36,15 @@
     ├── BookNotReady                                the order book is not in step with the exchange
     ├── StreamTimeout           (also TimeoutError)
     ├── StreamStopped                               asked of a stream that has ended
+    ├── SessionError                                a recording on disk
+    │   ├── SessionMissing      (also FileNotFoundError)
+    │   ├── SessionBroken                           lines that cannot be read: see `verify`
+    │   └── SessionBusy                             a living process is recording it
     └── Incomplete                                  strict=True: see `.frame` and `.report`
 
     StaleSymbols                (UserWarning)       offline: the symbol list is an older copy
+    IncompleteData              (UserWarning)       a frame was returned that is known to lack rows
+    SessionUnfinished           (UserWarning)       a recording was not closed, or its end is torn
 """
 
 from __future__ import annotations
@@ -58,6 +64,7 @@ __all__ = [
     "ExchangeUnavailable",
     "HandshakeRefused",
     "Incomplete",
+    "IncompleteData",
     "InvalidInput",
     "InvalidRequest",
     "KucoinResearchError",
@@ -69,6 +76,11 @@ __all__ = [
     "ProtocolViolation",
     "RateLimited",
     "ServiceBusy",
+    "SessionBroken",
+    "SessionBusy",
+    "SessionError",
+    "SessionMissing",
+    "SessionUnfinished",
     "StaleSymbols",
     "StreamError",
     "StreamStopped",
@@ -317,6 +329,22 @@ class StreamStopped(KucoinResearchError):
     """The stream has ended."""
 
 
+class SessionError(KucoinResearchError):
+    """Something about a recorded session."""
+
+
+class SessionMissing(SessionError, FileNotFoundError):
+    """There is no recording at that path."""
+
+
+class SessionBroken(SessionError):
+    """A recording has lines that cannot be read; ``verify`` names them."""
+
+
+class SessionBusy(SessionError):
+    """A living process is recording the session, so it must not be changed."""
+
+
 class Incomplete(KucoinResearchError):
     """Data is missing and ``strict=True`` was asked for.
 
@@ -336,3 +364,11 @@ class Incomplete(KucoinResearchError):
 
 class StaleSymbols(UserWarning):
     """The exchange could not be asked for its symbols, so the last copy on this disk is used."""
+
+
+class IncompleteData(UserWarning):
+    """A frame is returned that is known to lack rows; the message tells the first reason."""
+
+
+class SessionUnfinished(UserWarning):
+    """A recording was not closed, or its end is torn; what is whole is read."""

@@ -516,6 +516,7 @@ class Intake:
         tallies = self._fed_by(topics)
         local = self._clock.begin(now_ns)
         for tally, gap in self.ledger.outage(tallies, began_ns, now_ns, cause, is_over=is_over):
+            gap = tally.retell(gap, ended=local)  # as the row says, so that a recording agrees
             rows.append(_tell_hole(gap, tally, local))
             local += 1
             gate = self._gates.get((CHANNELS[tally.channel], tally.symbol))
@@ -623,18 +624,19 @@ class Intake:
         self, gate: _Gate, part: _Part, mended: Mended, local: int, rows: list[Record]
     ) -> int:
         """Release what REST brought, and the rows behind it."""
-        tally, now_ns = gate.tally, local
+        tally = gate.tally
         if part.gap is None:
-            part.gap = Gap("stalled", None, None, part.began, now_ns)
+            part.gap = Gap("stalled", None, None, part.began, local)
             tally.gaps.append(part.gap)
             rows.append(_tell_hole(part.gap, tally, local))
             local += 1
         first = local
         local = self._release(mended.rows, local, rows)
-        _account(gate, part, mended, local - first, now_ns)
+        _account(gate, part, mended, local - first, local)
         if local > first or not gate.is_armed or part.held:
-            rows.append(_tell_filled(tally, first, local - first, mended))
-            local += 1
+            told = _tell_filled(tally, first, local - first, mended)
+            rows += told
+            local += len(told)
         return self._release(part.held, local, rows)
 
     def _release(self, kept: Sequence[Record], local: int, rows: list[Record]) -> int:
@@ -739,13 +741,13 @@ class Intake:
         return [_status(local, "broken", symbol, channel, f"{item.reason}{where}{also}")]
 
 
-def _account(gate: _Gate, part: _Part, mended: Mended, rows: int, now_ns: int) -> None:
-    """Write down what was filled, and what was not."""
+def _account(gate: _Gate, part: _Part, mended: Mended, rows: int, local: int) -> None:
+    """Write down what was filled by that local time, and what was not."""
     gap, tally = part.gap, gate.tally
     assert gap is not None  # made when it was not
     tally.filled += rows
-    if gate.is_armed:
-        gap = tally.retell(gap, ended=now_ns)
+    if gap.cause == "stalled":
+        gap = tally.retell(gap, ended=local)  # it may go on
     if not mended.is_whole and mended.first_missing is not None:
         first = mended.first_missing if gap.first_sequence is None else gap.first_sequence
         gap = tally.retell(
@@ -781,15 +783,22 @@ def _tell_hole(gap: Gap, tally: Tally, local: int) -> Status:
     return told._replace(timestamp=gap.began)
 
 
-def _tell_filled(tally: Tally, first_local: int, count: int, mended: Mended) -> Status:
-    """Make the row behind filled ones: they are those stamped from its ``timestamp`` on."""
-    what = f"{count:,} rows came by REST"
-    if not mended.is_whole:
-        what += ", which does not reach back to the last row before the outage"
+def _tell_filled(tally: Tally, first_local: int, count: int, mended: Mended) -> list[Status]:
+    """Make the row behind filled ones: they are those stamped from its ``timestamp`` on.
+
+    Another one bounds what is missing all the same.
+    """
     sequences = [row[3] for row in mended.rows if isinstance(row, Trade)]
     ends = (sequences[0], sequences[-1]) if sequences else (None, None)
-    told = _status(first_local + count, "filled", tally.symbol, tally.channel, what, *ends)
-    return told._replace(timestamp=first_local)
+    local = first_local + count
+    symbol, channel = tally.symbol, tally.channel
+    told = _status(local, "filled", symbol, channel, f"{count:,} rows came by REST", *ends)
+    rows = [told._replace(timestamp=first_local)]
+    if not mended.is_whole:
+        why = "REST does not reach back to the last row before the outage"
+        bounds = (mended.first_missing, mended.last_missing)
+        rows.append(_status(local + 1, "not_filled", symbol, channel, why, *bounds))
+    return rows
 
 
 def _status(

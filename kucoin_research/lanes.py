@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from enum import StrEnum, unique
 from typing import NamedTuple, Protocol
 
+from kucoin_research import clocks
 from kucoin_research.decode import Control, Decodes
 from kucoin_research.errors import (
     AuthenticationFailed,
@@ -51,6 +52,10 @@ _SLICE = 0.1
 _SHORT_SLICE = 0.01
 _OPEN_TIMEOUT = 10.0
 _FIRST_BACKOFF = 0.5
+# A connection that was live for so long has ended by chance: the next one is tried at once, but for
+# a moment, so that not all clients of an exchange come back together.
+_GOOD_LIFE = 5.0
+_AT_ONCE = 0.05
 # A subscription that the exchange was too busy for is asked for again this much later.
 _BUSY_INTERVAL = 60.0
 # How often a lane looks for topics that have gone silent.
@@ -63,6 +68,8 @@ _CLOCK_JUMP_NS = 2_000_000_000
 _SLEPT_NS = 10_000_000_000
 # A connection that brought something so recently is not dead, whatever it owes.
 _SPEAKS_NS = 1_000_000_000
+# Two connections bring the same for no longer than about this.
+_LONGEST_OVERLAP_NS = 10_000_000_000
 # For so long a connection that took over may repeat what its predecessor was faster to bring.
 _TAIL = 3.0
 # Trying again cannot mend these, unless it has worked before: then it is the exchange that fails.
@@ -102,8 +109,9 @@ class Healing:
     connects_per_minute
         New connections; KuCoin allows 30.
     most_backoff
-        Longest pause between two tries, in seconds. Each is drawn between zero and a bound that
-        doubles up to this (full jitter).
+        Longest pause between two tries, in seconds. The first comes at once where a connection had
+        held for a while; each later one is drawn between zero and a bound that doubles up to this
+        (full jitter).
     shortest_silence
         Seconds below which no silence is suspicious, however fast a topic usually beats.
     fill_timeout
@@ -279,6 +287,7 @@ class Lane:
         self._last_heard_ns: int | None = None
         self._lost_at_ns: int | None = None
         self._connects = 0
+        self._live_at = 0.0  # when the last connection came into force, monotonic seconds
         self._tries = 0
         self._random = random.Random()  # noqa: S311  jitter, not cryptography
         self._replace_at: float | None = None  # when the link is due for its successor
@@ -333,7 +342,8 @@ class Lane:
                 error = ConnectionLost(f"unexpected {type(failure).__name__} in the feed")
             if stopping.is_set() or error is None:
                 return
-            failures = 0 if self.state is State.LIVE else failures + 1
+            lived = time.monotonic() - self._live_at if self.state is State.LIVE else 0.0
+            failures = 0 if lived > _GOOD_LIFE else failures + 1
             if self._has_taken_over(error):
                 continue
             self._lose(error)
@@ -344,7 +354,9 @@ class Lane:
     def _delay(self, error: KucoinResearchError, failures: int) -> float:
         if isinstance(error, RateLimited):
             return error.retry_after
-        most = min(self._healing.most_backoff, _FIRST_BACKOFF * 2.0 ** min(failures, 10))
+        if not failures:
+            return self._random.uniform(0.0, _AT_ONCE)
+        most = min(self._healing.most_backoff, _FIRST_BACKOFF * 2.0 ** min(failures - 1, 10))
         return self._random.uniform(0.0, most)
 
     def _lose(self, error: KucoinResearchError) -> None:
@@ -410,7 +422,7 @@ class Lane:
         payloads = link.listen(slice_)
         self._watch.turned(slice_)
         if payloads:
-            self._last_heard_ns = time.time_ns()
+            self._last_heard_ns = clocks.now_ns()
             for control in keeper.deliver(payloads, link.decoder, self._overlap(now)):
                 self._handle(conversation, conversation.receive(control, time.monotonic()))
         if link.settled_ns is None and conversation.is_settled:
@@ -431,7 +443,7 @@ class Lane:
     def _bear_with_pongs(self, link: _Link, now: float) -> None:
         """Let a connection that owes a pong, but speaks, go on until there is another."""
         heard_ns = self._last_heard_ns or 0
-        speaks = time.time_ns() - heard_ns < _SPEAKS_NS
+        speaks = clocks.now_ns() - heard_ns < _SPEAKS_NS
         if speaks and link.settled_ns is not None and link.conversation.is_pong_overdue(now):
             link.conversation.forgive_pings()
             self._keeper.note(
@@ -464,7 +476,8 @@ class Lane:
         self._go_live(link)
 
     def _go_live(self, link: _Link) -> None:
-        link.settled_ns = link.settled_ns or time.time_ns()
+        link.settled_ns = link.settled_ns or clocks.now_ns()
+        self._live_at = time.monotonic()
         self._connects += 1
         self._tries = 0
         self._trouble = None
@@ -520,7 +533,7 @@ class Lane:
             self._begin_succession(now, "", ())
         if not self._watch.may_look(now, is_drained=is_drained):
             return
-        silences = keeper.silences(self._topics, time.time_ns())
+        silences = keeper.silences(self._topics, clocks.now_ns())
         if silences and self._successor is None and now >= self._no_successor_before:
             self._tell_silences(link, silences, now)
 
@@ -574,7 +587,7 @@ class Lane:
                 for control in keeper.hold(payloads, link.decoder, successor.overlap):
                     self._refuse_worse(link.conversation.receive(control, time.monotonic()))
                 if link.settled_ns is None and link.conversation.is_settled:
-                    link.settled_ns = time.time_ns()
+                    link.settled_ns = clocks.now_ns()
                     successor.is_settled.set()
         except KucoinResearchError as failure:
             successor.error = failure
@@ -606,13 +619,15 @@ class Lane:
         if successor.error is not None:
             self._drop_successor(successor)
             return link
-        now_ns = time.time_ns()
+        now_ns = clocks.now_ns()
         if is_drained:
             successor.drained_ns = now_ns
         settled_ns = successor.settled_ns
         if settled_ns is None:
             return link
-        if (successor.drained_ns or 0) - settled_ns >= self._healing.overlap * 1e9:
+        # A socket that is never empty cannot prove it, and what is held must not grow for ever.
+        known_ns = max(successor.drained_ns or 0, now_ns - _LONGEST_OVERLAP_NS)
+        if known_ns - settled_ns >= self._healing.overlap * 1e9:
             successor.is_wanted.set()
         if not successor.is_done.is_set() or successor.link is None:
             return link
@@ -650,7 +665,7 @@ class Lane:
         successor = self._successor
         if successor is None:
             return False
-        heard_ns, keeper = self._last_heard_ns or time.time_ns(), self._keeper
+        heard_ns, keeper = self._last_heard_ns or clocks.now_ns(), self._keeper
         while not successor.is_settled.wait(_SLICE) and not keeper.stopping.is_set():
             pass
         successor.is_wanted.set()
@@ -753,7 +768,7 @@ class _Successor:
     def settled_ns(self) -> int | None:
         """When it was settled, ns UTC, as far as the lane has noticed."""
         if self._settled_ns is None and self.is_settled.is_set() and self.error is None:
-            self._settled_ns = time.time_ns()
+            self._settled_ns = clocks.now_ns()
         return self._settled_ns
 
 

@@ -616,6 +616,8 @@ _NOT_OVER_REST = {Market.FUTURES: frozenset({"3min", "6hour", "1month"}), Market
 _PAGE_ROWS = {Market.FUTURES: 200, Market.SPOT: 1500}
 # Of the index and premium queries.
 _QUERY_ROWS = 100
+# More levels than any book has.
+_ALL_LEVELS = 10**9
 # KuCoin opened in September 2017: nothing lies before, so nothing is asked for.
 _OPENED_NS = 1_504_224_000 * _NS_PER_S
 
@@ -889,10 +891,16 @@ class Rest:
     # -- books and trades ----------------------------------------------------------------------
 
     def level2_snapshot(self, symbol: str, market: Market | str | None = None) -> BookSnapshot:
-        """Fetch the deepest order book that needs no key.
+        """Fetch the deepest order book that can be had.
 
-        Futures give up to 1000 levels per side, spot 100.
+        Futures give up to 1000 levels per side. Spot gives 100, and all of them where there are
+        credentials that it accepts.
         """
+        if self._credentials is not None and _market_of(symbol, market) is Market.SPOT:
+            try:
+                return self.order_book(symbol, _ALL_LEVELS, market=market)
+            except (AuthenticationFailed, UntrustedHost) as error:
+                log.info("the first levels of %s have to do: %s", symbol, error)
         return self.order_book(symbol, None, market=market)
 
     def order_book(

@@ -9,6 +9,7 @@ under it.
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import threading
 import time
@@ -21,7 +22,7 @@ from typing import Any, NamedTuple, Self
 
 import polars as pl
 
-from kucoin_research import analytics
+from kucoin_research import analytics, clocks
 from kucoin_research.decode import Control, Decodes
 from kucoin_research.errors import (
     BookNotReady,
@@ -42,6 +43,7 @@ from kucoin_research.lanes import ConnectBudget, Healing, Lane, Silence, State
 from kucoin_research.orderbook import BookSync, OrderBook
 from kucoin_research.outlets import Outlet
 from kucoin_research.overlap import Overlap
+from kucoin_research.recorder import Recorder, record_stream
 from kucoin_research.records import (
     ALL_SYMBOLS,
     CHANNELS,
@@ -181,7 +183,7 @@ class Stream:
         self.name = name
         self.feed = feed
         self.subscriptions = tuple(subscriptions)
-        self.started_ns = time.time_ns()
+        self.started_ns = clocks.now_ns()
         self._rest = rest
         self._intake = Intake(subscriptions, feed)
         self._rings = _rings(subscriptions, capacity)
@@ -252,6 +254,7 @@ class Stream:
         ----------
         channel
             ``"ticker"``, ``"candle:5min"``, ``"status"``, …; may be left out when only one streams.
+            Plain ``"candle"`` is the interval that is streamed, of several the one of 1 min.
         symbol
             Only this symbol's rows.
         last
@@ -312,8 +315,8 @@ class Stream:
             raise UnknownChannel(f"name one of the channels: {_join(streamed)}")
         wanted = parse_channel(channel)
         candles = [each for each in streamed if each.name == "candle"]
-        if wanted.name == "candle" and ":" not in channel and candles:
-            return candles[0] if len(candles) == 1 else Channel("candle")
+        if wanted.name == "candle" and ":" not in channel and len(candles) == 1:
+            return candles[0]  # plain means 1min only where there is a choice
         if wanted not in streamed and wanted.record is not Status:
             raise UnknownChannel(
                 f"channel {channel!r} is not streamed by {self.name!r}; it streams: "
@@ -601,13 +604,28 @@ class Stream:
             self._batch_sinks = (*self._batch_sinks, take)
         return detach
 
+    def record(self, root: str | os.PathLike[str] = "data/sessions", **options: Any) -> Recorder:
+        """Record everything from now on into a session's folder below ``root``.
+
+        Parameters
+        ----------
+        root, **options
+            See ``kucoin_research.recorder.record_stream``: ``compression``, ``fsync``, ….
+
+        Returns
+        -------
+        Recorder
+            Ends with the stream, or when closed.
+        """
+        return record_stream(self, root, **options)
+
     # -- delivery, on the feed threads -----------------------------------------------------------
 
     def deliver(
         self, payloads: Sequence[bytes], decoder: Decodes, overlap: Overlap | None = None
     ) -> list[Control]:
         """Take the messages of one read; returns those meant for the conversation."""
-        now_ns = time.time_ns()
+        now_ns = clocks.now_ns()
         with self._delivery_lock:
             rows, controls = self._intake.take(payloads, decoder, now_ns, overlap)
             self._count(len(payloads))
@@ -622,7 +640,7 @@ class Stream:
         """Keep the messages of a connection that is to take over; returns those of its talk."""
         if not payloads:
             return []
-        now_ns = time.time_ns()
+        now_ns = clocks.now_ns()
         with self._delivery_lock:
             return self._intake.hold(payloads, decoder, now_ns, overlap)
 
@@ -631,7 +649,7 @@ class Stream:
     ) -> list[tuple[str, str]]:
         """Go on with that connection; returns the channels and symbols the other had stalled."""
         with self._delivery_lock:
-            rows, stalled = self._intake.take_over(overlap, topics, drained_ns, time.time_ns())
+            rows, stalled = self._intake.take_over(overlap, topics, drained_ns, clocks.now_ns())
             self._commit(rows)
         if self._intake.has_errands:
             self._errand.set()
@@ -671,7 +689,7 @@ class Stream:
         """Put a status row into the flow."""
         detail = detail.encode(errors="replace").decode()  # a foreign error's text may be odd
         with self._delivery_lock:
-            row = self._intake.note(event, detail, time.time_ns(), channel=channel, symbol=symbol)
+            row = self._intake.note(event, detail, clocks.now_ns(), channel=channel, symbol=symbol)
             self._commit([row])
 
     def _commit(self, rows: Sequence[Record]) -> None:
@@ -707,7 +725,7 @@ class Stream:
     def outage(self, topics: Sequence[Topic], began_ns: int, *, is_over: bool) -> None:
         """Account for the time from a lost connection to its successor, or to the end."""
         with self._delivery_lock:
-            now_ns = time.time_ns()
+            now_ns = clocks.now_ns()
             rows = self._intake.end_outage(
                 topics, began_ns, now_ns, "disconnected", is_over=is_over
             )
@@ -745,7 +763,7 @@ class Stream:
             if thread is not threading.current_thread() and thread not in sinks:
                 thread.join(max(0.0, deadline - time.monotonic()))
         with self._delivery_lock:
-            self._commit(self._intake.finish(time.time_ns()))
+            self._commit(self._intake.finish(clocks.now_ns()))
         self.note("stopped", "stop() was called")
         for outlet in self._all_outlets():
             outlet.close()
@@ -785,7 +803,7 @@ class Stream:
         try:
             snapshot = self._rest.level2_snapshot(symbol, market)
             with self._delivery_lock:
-                rows = self._intake.take_snapshot(snapshot, time.time_ns(), time.monotonic())
+                rows = self._intake.take_snapshot(snapshot, clocks.now_ns(), time.monotonic())
                 self._commit(rows)
         except KucoinResearchError as error:
             if not self._stopping.is_set():
@@ -797,7 +815,7 @@ class Stream:
 
     def _fill_holes(self) -> None:
         with self._delivery_lock:
-            self._commit(self._intake.release_full(time.time_ns()))
+            self._commit(self._intake.release_full(clocks.now_ns()))
             holes = self._intake.holes
         now = time.monotonic()
         timeout = self._healing.fill_timeout
@@ -839,10 +857,10 @@ class Stream:
                 return
             reason = f"REST could not fill the outage: {error}"
             with self._delivery_lock:
-                self._commit(self._intake.give_up(hole, reason, time.time_ns()))
+                self._commit(self._intake.give_up(hole, reason, clocks.now_ns()))
             return
         with self._delivery_lock:
-            self._commit(self._intake.fill(hole, fetched, time.time_ns()))
+            self._commit(self._intake.fill(hole, fetched, clocks.now_ns()))
 
     def _fetch_past(self, hole: Hole) -> list[Record]:
         if hole.record is Trade:
@@ -1006,7 +1024,7 @@ def _wanting(channels: Sequence[Channel]) -> Callable[[Record], bool]:
     def wants(row: Record) -> bool:
         if row.__class__ not in kinds:
             return False
-        return not isinstance(row, Candle) or None in intervals or row.interval in intervals
+        return not isinstance(row, Candle) or row.interval in intervals
 
     return wants
 

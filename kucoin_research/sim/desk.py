@@ -7,7 +7,7 @@ the end of a slice, so that it does not depend on who is listening.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from decimal import ROUND_DOWN, Decimal
 from random import Random
 from typing import Any, Protocol
@@ -62,7 +62,7 @@ class Floor(Protocol):
 
     clock: VirtualClock
     seed: int
-    listings: dict[str, Listing]
+    listings: Mapping[str, Listing]
 
     def engine(self, symbol: str) -> Market:
         """Give a symbol's engine."""

@@ -1,162 +1,38 @@
-"""The middle of the simulated exchange: engines on one side, topics and subscribers on the other.
-
-No sockets and no threads here: the server drives `Hub.tick` on its loop, and connections hang on as
-`Subscriber`.
-"""
+"""The simulated exchange's board: engines on one side, topics and subscribers on the other."""
 
 from __future__ import annotations
 
 import asyncio
-import dataclasses
-import heapq
 import json
-import random
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
 from time import perf_counter
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from kucoin_research.errors import InvalidInput, UnknownSymbol
-from kucoin_research.sim.accounts import DEMO_ACCOUNT, Account
+from kucoin_research.sim.accounts import DEMO_ACCOUNT
+from kucoin_research.sim.board import (
+    TURN,
+    Board,
+    Channel,
+    Settings,
+    Subscriber,
+    binary_frame,
+    text_frame,
+)
 from kucoin_research.sim.catalog import LISTINGS, Listing
 from kucoin_research.sim.clock import SLICE_NS, VirtualClock
-from kucoin_research.sim.delivery import Delivery, Readers, Subscriber
 from kucoin_research.sim.desk import Desk
-from kucoin_research.sim.faults import Message
+from kucoin_research.sim.faults import Fault, Message
 from kucoin_research.sim.market import BookChange, Event, Market, Submission, Trade
+from kucoin_research.sim.members import Member
 from kucoin_research.sim.messages import Feed, Wire, feed_of
-from kucoin_research.sim.pro import PRO_TOPICS, pro_feed_of
+from kucoin_research.sim.pro import pro_feed_of
 from kucoin_research.sim.quiet import quiet_listings
-from kucoin_research.sim.topics import PUBLIC_TOPICS, Topic
+from kucoin_research.sim.topics import Topic
 
 __all__ = ["Hub", "Settings", "Subscriber", "Tape", "binary_frame", "listings_for", "text_frame"]
 
-_MS = 1_000_000
 _CATCH_UP_NS = 1_000_000_000
-_TURN = 0.02  # seconds that one piece of work may keep the loop from its sockets
-_LOG_LENGTH = 100_000
-_TRADE_TOPICS = frozenset({"/contractMarket/execution", "/market/match", "trade"})
-
-_T = TypeVar("_T")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    r"""What can be set about the simulated exchange, beyond its seed, speed and addresses.
-
-    Attributes
-    ----------
-    ping_interval_ms, ping_timeout_ms
-        What the token reply tells clients.
-    idle_timeout
-        Seconds (wall) of client silence before the exchange closes a connection.
-    rate_limit, rate_window
-        Quota of the public pool per market, and its window in seconds (wall).
-    max_topics
-        Topics per connection; None for KuCoin's own: 400 on spot, unlimited on futures.
-    max_connections
-        Connections per market.
-    max_messages, message_window
-        Client messages allowed in so many seconds (wall); one more closes the connection.
-    token_lifetime, connection_lifetime
-        Seconds (wall). They belong to the connection, so they do not run with the market's virtual
-        clock.
-    ack_delay_ms
-        Longest delay of an ack (wall); each is drawn at random up to it, so data can come first.
-    compression
-        Whether permessage-deflate is accepted when the client offers it.
-    patience
-        Seconds (wall) for which virtual time waits for a reader that takes nothing, before that
-        reader's data is dropped as KuCoin does.
-    buffer_bytes
-        Unsent bytes per connection from which its reader counts as slow.
-    spot_fillers
-        Whether every third spot book sequence is a price-0 filler, as in the 2021 captures.
-    spot_changes_per_frame
-        Changes in one spot level 2 frame at most; above 1 they are unordered and overwritten ones
-        have no entry.
-    spot_resend_depth
-        Whether spot depth frames are sent although nothing changed (futures always does).
-    candle_add
-        Whether a spot candle begins with the undocumented subject ``trade.candles.add``.
-    bare_announcements
-        Whether funding announcements carry the topic without a symbol even when one was named, as
-        in the documents' samples; KuCoin's own SDK does not find such frames.
-    kline_page
-        Rows in one futures kline reply; sources say 500 or 200.
-    pro_idle_timeout
-        Seconds (wall) of client silence before a connection of the pro feed without a subscription
-        is closed.
-    max_pro_topics, max_pro_messages
-        Channels per connection of the pro feed, and client messages in ``message_window``.
-    states
-        What has stopped trading, by symbol: ``{"SOLUSDTM": "Paused"}``. Such a symbol is silent on
-        the stream; on futures the word is one of KuCoin's, on spot any but ``Open`` closes a pair.
-    warm_up
-        Virtual seconds for which a symbol has traded, unseen, when it is first touched; so there
-        are recent trades.
-    accounts
-        The accounts (`Account`) beside the demo account, which is always there.
-    private_rate_limit
-        Quota of signed calls per market and account; None for KuCoin's own: 4000 on spot, 2000 on
-        futures.
-    signing_clock
-        The clock that signed timestamps are compared with: ``"wall"``, since clients sign with
-        their own, or ``"virtual"``.
-    journal
-        Whether every message that is published is kept, for ``Exchange.journal``; it takes memory
-        without bound.
-    dead_servers
-        How many servers the token reply names, ahead of the one that works, that refuse every
-        connection.
-    quiet_contracts
-        How many synthetic contracts are on offer beside the catalog: ``SIM001USDTM`` and so on,
-        USDT-margined perpetuals in which little happens, so that hundreds can be streamed.
-    """
-
-    ping_interval_ms: int = 18_000
-    ping_timeout_ms: int = 10_000
-    idle_timeout: float = 60.0
-    rate_limit: int = 2_000
-    rate_window: float = 30.0
-    max_topics: int | None = None
-    max_connections: int = 800
-    max_messages: int = 100
-    message_window: float = 10.0
-    token_lifetime: float = 86_400.0
-    connection_lifetime: float = 86_400.0
-    ack_delay_ms: int = 0
-    compression: bool = True
-    patience: float = 1.0
-    buffer_bytes: int = 1 << 20
-    spot_fillers: bool = True
-    spot_changes_per_frame: int = 1
-    spot_resend_depth: bool = False
-    candle_add: bool = False
-    bare_announcements: bool = False
-    kline_page: int = 500
-    pro_idle_timeout: float = 60.3
-    max_pro_topics: int = 600
-    max_pro_messages: int = 300
-    states: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    warm_up: float = 60.0
-    accounts: tuple[Account, ...] = ()
-    private_rate_limit: int | None = None
-    signing_clock: Literal["wall", "virtual"] = "wall"
-    journal: bool = False
-    dead_servers: int = 0
-    quiet_contracts: int = 0
-
-    def __post_init__(self) -> None:
-        if self.signing_clock not in ("wall", "virtual"):
-            raise InvalidInput(f"no clock {self.signing_clock!r}; clocks: wall, virtual")
-        keys = [account.key for account in (DEMO_ACCOUNT, *self.accounts)]
-        if len(set(keys)) < len(keys):
-            raise InvalidInput("two accounts have the same key, or that of the demo account")
-        for name, most in (("dead_servers", 20), ("quiet_contracts", 999)):
-            if not 0 <= getattr(self, name) <= most:
-                raise InvalidInput(f"{name} must be from 0 to {most}, not {getattr(self, name)}")
 
 
 class Tape(NamedTuple):
@@ -214,18 +90,11 @@ class Tape(NamedTuple):
         return starts[-1][0], ends[-1]
 
 
-class _Channel:
-    """One public topic that somebody listens to, or was made to stop listening to."""
+class _Channel(Channel):
+    """A channel with what formats it, by symbol."""
 
     def __init__(self, topic: Topic, market: str) -> None:
-        self.topic = topic.text
-        self.market = market
-        self.is_pro = topic.prefix in PRO_TOPICS
-        self.frame = binary_frame if self.is_pro else text_frame
-        order = PRO_TOPICS if self.is_pro else PUBLIC_TOPICS[market]
-        self.order = (self.is_pro, order.index(topic.prefix), self.topic)
-        self.is_of_trades = topic.prefix in _TRADE_TOPICS
-        self.readers = Readers(market, self.topic)
+        super().__init__(topic, market)
         self.feeds: dict[str, Feed] = {}
 
 
@@ -252,26 +121,7 @@ class _Watch:
             self.wake_ns = min([self.engine.next_action_ns, *grids])
 
 
-def text_frame(payload: bytes) -> bytes:
-    """Build the WebSocket text frame of a payload, unmasked as servers send it (RFC 6455, 5.2)."""
-    return _frame(0x81, payload)
-
-
-def binary_frame(payload: bytes) -> bytes:
-    """Build the binary frame of a payload, as the pro feed sends its JSON."""
-    return _frame(0x82, payload)
-
-
-def _frame(first: int, payload: bytes) -> bytes:
-    size = len(payload)
-    if size < 126:
-        return bytes((first, size)) + payload
-    if size < 65_536:
-        return bytes((first, 126)) + size.to_bytes(2, "big") + payload
-    return bytes((first, 127)) + size.to_bytes(8, "big") + payload
-
-
-class Hub:
+class Hub(Board[_Channel]):
     """Engines, topics, faults and logs of one exchange.
 
     Runs on one thread. An engine starts at the virtual time at which its symbol is first touched,
@@ -292,17 +142,11 @@ class Hub:
     def __init__(
         self, seed: int, clock: VirtualClock, listings: dict[str, Listing], settings: Settings
     ) -> None:
-        self.seed = seed
-        self.clock = clock
-        self.listings = listings
-        self.settings = settings
+        super().__init__(seed, clock, settings)
+        self.listings: Mapping[str, Listing] = listings
         for symbol in settings.states:
             if symbol not in listings:
                 raise UnknownSymbol(f"states: no symbol {symbol!r}; symbols: {', '.join(listings)}")
-        self.random = random.Random(seed)
-        self.is_held = False  # paused by hand: a subscription does not start the clock
-        self.requests: deque[tuple[str, str]] = deque(maxlen=_LOG_LENGTH)
-        self.delivery = Delivery(clock, seed, has_journal=settings.journal)
         self._wire = Wire(
             seed=seed,
             spot_fillers=settings.spot_fillers,
@@ -315,18 +159,15 @@ class Hub:
         self._engine_starts: dict[str, tuple[int, int]] = {}
         # What accounts and faults did to an engine and when: `tape` does it again.
         self._deeds: dict[str, list[tuple[int, Callable[[Market], Submission]]]] = {}
-        self._listeners: dict[tuple[str, str, str], Readers] = {}
         self._interests: set[str] = set()
-        self._channels: dict[tuple[str, str], _Channel] = {}
         self._watches: dict[str, _Watch] = {}
         self._is_stale = False  # `_watches` no longer fits the channels
-        self._connections = 0
-        # What is to be done at a virtual time, and what so long after the first subscription.
-        self._jobs: list[tuple[int, int, Callable[[], None]]] = []
-        self._plans: list[tuple[int, Callable[[], None]]] = []
-        self._job_number = 0
-        self.first_subscription_ns: int | None = None
         self.desk = Desk(self, (DEMO_ACCOUNT, *settings.accounts))
+
+    @property
+    def members(self) -> Mapping[str, Member]:
+        """The accounts, by key."""
+        return self.desk.members
 
     # Engines
 
@@ -349,29 +190,23 @@ class Hub:
             engine.advance(self.clock.reached_ns)
         return engine
 
-    async def catch_up(self, symbols: Iterable[str]) -> None:
-        """Bring engines to the current virtual time, leaving turns to the sockets meanwhile."""
-        deadline = perf_counter() + _TURN
+    async def catch_up(self, symbols: Iterable[str], patience: float | None = None) -> None:
+        """Bring engines to the current virtual time, leaving turns to the sockets meanwhile.
+
+        After `patience` seconds those that are not there yet stay where they are.
+        """
+        began = perf_counter()
+        deadline = began + TURN
+        target_ns = self.clock.reached_ns
         for symbol in symbols:
             engine = self.engine(symbol)
-            while engine.now_ns < self.clock.reached_ns:
-                engine.advance(min(self.clock.reached_ns, engine.now_ns + _CATCH_UP_NS))
+            while engine.now_ns < target_ns:
+                if patience is not None and perf_counter() > began + patience:
+                    return
+                engine.advance(min(target_ns, engine.now_ns + _CATCH_UP_NS))
                 if perf_counter() > deadline:
                     await asyncio.sleep(0)
-                    deadline = perf_counter() + _TURN
-
-    async def in_turns(self, work: Generator[None, None, _T]) -> _T:
-        """Finish work that is cut into steps, leaving turns to the sockets between them."""
-        deadline = perf_counter() + _TURN
-        while True:
-            try:
-                next(work)
-            except StopIteration as done:
-                result: _T = done.value
-                return result
-            if perf_counter() > deadline:
-                await asyncio.sleep(0)
-                deadline = perf_counter() + _TURN
+                    deadline = perf_counter() + TURN
 
     def state(self, symbol: str) -> str:
         """Tell whether a symbol trades: ``Open``, or the word that was set for it."""
@@ -457,108 +292,28 @@ class Hub:
         state = self.settings.states.get(symbol, "Open")
         return row is not None and row.market == market and state in ("Open", "CancelOnly")
 
-    def next_connection(self) -> int:
-        """Count a new connection; give its number."""
-        self._connections += 1
-        return self._connections
-
-    def subscribe(self, market: str, topic: Topic, subscriber: Subscriber) -> None:
-        """Add a subscriber to a topic; the first one of all starts the clock."""
-        key = market, topic.text
-        channel = self._channels.get(key)
-        if channel is None:
-            channel = self._channels[key] = self._make_channel(market, topic)
-        for symbol, feed in channel.feeds.items():
-            for sequence, text in feed.on_subscribe(self.clock.reached_ns):
-                message = Message(channel.topic, sequence, text.encode(), symbol)
-                self.delivery.emit(channel.readers, message, channel.frame, subscriber)
-        if channel.is_of_trades:
-            self._repeat_executions(channel, subscriber)
-        self.delivery.come(channel.readers, subscriber)
-        self._begin()
-
-    def renew(self, market: str, topic: Topic, subscriber: Subscriber) -> None:
-        """Take note that a subscriber has subscribed to a topic again."""
-        channel = self._channels.get((market, topic.text))
-        if channel is not None:
-            self.delivery.come(channel.readers, subscriber)
-
-    def _make_channel(self, market: str, topic: Topic) -> _Channel:
+    def _open(self, market: str, topic: Topic) -> _Channel:
         channel = _Channel(topic, market)
         make = pro_feed_of if channel.is_pro else feed_of
         for symbol in self.symbols_of(market, topic):
             feed = make(topic, self.caught_up(symbol), self._wire)
             if feed is not None:
                 channel.feeds[symbol] = feed
-        self._is_stale = True
         return channel
 
-    def _begin(self) -> None:
-        if self.first_subscription_ns is None:
-            self.first_subscription_ns = self.clock.reached_ns
-            plans, self._plans = self._plans, []
-            for after_ns, call in plans:
-                self.at(self.first_subscription_ns + after_ns, call)
-        if not self.is_held:
-            self.clock.start()
+    def _note_channels(self) -> None:
+        self._is_stale = True
 
-    def _repeat_executions(self, channel: _Channel, subscriber: Subscriber) -> None:
-        count = self.delivery.repeats(channel.market, channel.topic)
-        for symbol, feed in channel.feeds.items() if count else ():
-            repeated = list(feed.on_events(list(feed.engine.trades)[-count:]))
-            missed = self.delivery.take_back(channel.topic, {number for number, _ in repeated})
-            for sequence, text in repeated:
-                state = "" if sequence in missed else "again"
-                message = Message(channel.topic, sequence, text.encode(), symbol, state)
+    def _greet(self, channel: _Channel, subscriber: Subscriber) -> None:
+        for symbol, feed in channel.feeds.items():
+            for sequence, text in feed.on_subscribe(self.clock.reached_ns):
+                message = Message(channel.topic, sequence, text.encode(), symbol)
                 self.delivery.emit(channel.readers, message, channel.frame, subscriber)
 
-    def unsubscribe(
-        self, market: str, topic: Topic, subscriber: Subscriber, reason: str = ""
-    ) -> None:
-        """Take a subscriber from a topic, by its own will or for a `reason`.
-
-        The last one ends its formatting, unless there is a reason: then what is published further
-        is told as withheld, until somebody subscribes again.
-        """
-        channel = self._channels.get((market, topic.text))
-        if channel is None:
-            return
-        self.delivery.go(channel.readers, subscriber, reason)
-        if not channel.readers.is_wanted:
-            del self._channels[market, topic.text]
-            self._is_stale = True
-
-    def listen(self, user_id: str, market: str, topic: Topic, subscriber: Subscriber) -> None:
-        """Add a subscriber to a private topic of an account."""
-        key = user_id, market, topic.text
-        readers = self._listeners.setdefault(key, Readers(market, topic.text))
-        self.delivery.come(readers, subscriber)
-        self._begin()
-
-    def unlisten(
-        self, user_id: str, market: str, topic: Topic, subscriber: Subscriber, reason: str = ""
-    ) -> None:
-        """Take a subscriber from a private topic; see `unsubscribe`."""
-        readers = self._listeners.get((user_id, market, topic.text))
-        if readers is not None:
-            self.delivery.go(readers, subscriber, reason)
-
-    def lose(self, market: str, messages: Iterable[Message], reason: str, number: int) -> None:
-        """Tell of messages that a connection, gone from its topics, had been sent in vain."""
-        for message in messages:
-            channel = self._channels.get((market, message.topic))
-            others = channel.readers.subscribers if channel is not None else {}
-            self.delivery.note_withheld(
-                reason, message, connection=number, reached_others=bool(others)
-            )
-
-    def topics(self, market: str | None = None) -> list[str]:
-        """List the public topics that are subscribed to, in alphabetical order."""
-        return sorted(
-            topic
-            for (where, topic), channel in self._channels.items()
-            if market in (None, where) and channel.readers.subscribers
-        )
+    def _latest(self, channel: _Channel, count: int) -> Iterable[Message]:
+        for symbol, feed in channel.feeds.items():
+            for sequence, text in feed.on_events(list(feed.engine.trades)[-count:]):
+                yield Message(channel.topic, sequence, text.encode(), symbol)
 
     def streamed(self, market: str | None = None) -> list[str]:
         """List the symbols that somebody listens to, in alphabetical order."""
@@ -593,39 +348,12 @@ class Hub:
 
     # Time
 
-    def at(self, time_ns: int, call: Callable[[], None]) -> None:
-        """Have something done when everything up to a virtual time has happened."""
-        self._job_number += 1
-        heapq.heappush(self._jobs, (-(-time_ns // SLICE_NS) * SLICE_NS, self._job_number, call))
-
-    def plan(self, after_ns: int, call: Callable[[], None]) -> None:
-        """Have something done so long after the first subscription."""
-        if self.first_subscription_ns is None:
-            self._plans.append((after_ns, call))
-        else:
-            self.at(self.first_subscription_ns + after_ns, call)
-
-    def tick(self) -> bool:
-        """Let happen what is due, for one turn at most; True if more is due."""
-        clock = self.clock
-        target = clock.target_ns // SLICE_NS * SLICE_NS
-        deadline = perf_counter() + _TURN
-        while clock.reached_ns < target:
-            self._run_jobs()
-            if self._watched() or self.desk.has_debts:
-                until = (clock.reached_ns // SLICE_NS + 1) * SLICE_NS
-                self._slice(until)
-            else:
-                until = min([target, *(time_ns for time_ns, _, _ in self._jobs[:1])])
-            clock.reach(until)
-            if perf_counter() > deadline:
-                return clock.reached_ns < target
-        return False
-
-    def _run_jobs(self) -> None:
-        while self._jobs and self._jobs[0][0] <= self.clock.reached_ns:
-            _, _, call = heapq.heappop(self._jobs)
-            call()
+    def _step(self, target_ns: int) -> int:
+        if not self._watched() and not self.desk.has_debts:
+            return target_ns
+        until_ns = (self.clock.reached_ns // SLICE_NS + 1) * SLICE_NS
+        self._slice(until_ns)
+        return until_ns
 
     def _slice(self, until_ns: int) -> None:
         for watch in list(self._watched().values()):
@@ -675,6 +403,16 @@ class Hub:
             self.delivery.emit(readers, Message(frame["topic"], time_ns, payload), text_frame)
 
     # Faults of books and contracts
+
+    def check(self, fault: Fault) -> None:
+        """Refuse nothing: a simulated market takes every fault."""
+
+    def strike(self, symbol: str, fault: Fault) -> None:
+        """Renumber or cross a book."""
+        if fault.name == "rebase":
+            self.rebase(symbol, fault.by)
+        else:
+            self.cross(symbol, fault.delay)
 
     def rebase(self, symbol: str, by: int) -> None:
         """Let a book's sequence jump backwards, on the wire by `by`.

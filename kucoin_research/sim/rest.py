@@ -6,6 +6,7 @@ Shapes from the protocol reference, sections 2 (common), 3 (futures) and 4 (spot
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
@@ -22,7 +23,20 @@ if TYPE_CHECKING:
     from kucoin_research.sim.hub import Hub
     from kucoin_research.sim.members import Member
 
-__all__ = ["ROUTES", "Reply", "Route", "Site", "Values", "error", "find_route"]
+__all__ = [
+    "ROUTES",
+    "Answer",
+    "Counter",
+    "Reply",
+    "Route",
+    "RouteTable",
+    "Site",
+    "Values",
+    "Work",
+    "error",
+    "find_route",
+    "route_table",
+]
 
 _MS = 1_000_000
 _DAY_MS = 86_400_000
@@ -43,13 +57,30 @@ class Reply(NamedTuple):
     body: dict[str, Any]
 
 
-class Site:
-    """One market as REST sees it: listings, engines at the current virtual time, and the time."""
+class Counter(ABC):
+    """What REST knows of one market, whatever its data come from."""
 
-    def __init__(self, hub: Hub, market: str) -> None:
-        self.hub = hub
+    def __init__(self, market: str) -> None:
         self.market = market
         self.status = "open"
+
+    @property
+    @abstractmethod
+    def now_ns(self) -> int:
+        """The time that the exchange tells, ns UTC."""
+
+    @property
+    def now_ms(self) -> int:
+        """The time that the exchange tells, ms UTC."""
+        return self.now_ns // _MS
+
+
+class Site(Counter):
+    """One simulated market: listings, engines at the current virtual time, and the time."""
+
+    def __init__(self, hub: Hub, market: str) -> None:
+        super().__init__(market)
+        self.hub = hub
         self.listings: dict[str, Listing] = {
             symbol: row for symbol, row in hub.listings.items() if row.market == market
         }
@@ -59,14 +90,17 @@ class Site:
         """Virtual time, ns UTC."""
         return self.hub.clock.now_ns
 
-    @property
-    def now_ms(self) -> int:
-        """Virtual time, ms UTC."""
-        return self.now_ns // _MS
-
     def engine(self, symbol: str) -> Market:
         """Give a listed symbol's engine at the current virtual time."""
         return self.hub.caught_up(symbol)
+
+    def listed(self, symbol: str) -> Market:
+        """Give a listed symbol's engine as it last moved, for lists of all of them.
+
+        One that nobody listens to may stand still in the past: at a high speed there would be no
+        end to bringing them all to the present.
+        """
+        return self.hub.engine(symbol)
 
     def sequence(self, engine: Market) -> int:
         """Give the wire's number of the engine's book, the one that the stream uses."""
@@ -75,9 +109,10 @@ class Site:
 
 # Work that takes longer than a moment is cut into steps, so that the sockets get their turns.
 Work: TypeAlias = Generator[None, None, Reply]
-Answer: TypeAlias = Callable[[Site, Values], Reply | Work]
-AccountAnswer: TypeAlias = "Callable[[Site, Values, Member], Reply]"
-Touch: TypeAlias = Callable[[Site, Values], Iterable[str]]
+# Each table of routes has its own kind of `Counter`.
+Answer: TypeAlias = Callable[[Any, Values], Reply | Work]
+AccountAnswer: TypeAlias = "Callable[[Any, Values, Member], Reply]"
+Touch: TypeAlias = Callable[[Any, Values], Iterable[str]]
 
 
 def _touches_symbol(site: Site, values: Values) -> Iterable[str]:
@@ -127,14 +162,22 @@ class Route:
     account_answer: AccountAnswer | None = None
 
     @property
+    def is_list(self) -> bool:
+        """Whether it tells of all symbols, which need not be at the very same instant then."""
+        return self.touches is _touches_all
+
+    @property
     def name(self) -> str:
         """The last part of the path."""
         return self.path.rpartition("/")[2]
 
 
-def find_route(market: str, path: str) -> tuple[Route | None, dict[str, str]]:
+RouteTable: TypeAlias = list[tuple[re.Pattern[str], Route]]
+
+
+def find_route(table: RouteTable, path: str) -> tuple[Route | None, dict[str, str]]:
     """Find the route of a path, and the values in it; None if there is no such path."""
-    for pattern, route in _PATTERNS[market]:
+    for pattern, route in table:
         match = pattern.fullmatch(path)
         if match:
             return route, match.groupdict()
@@ -202,7 +245,7 @@ def _contracts(site: Site, values: Values) -> Work:
     rows = []
     for symbol in site.listings:
         if site.hub.state(symbol) not in ("Settled", "Closed"):  # those are active no more
-            rows.append(_contract(site, site.engine(symbol), values))
+            rows.append(_contract(site, site.listed(symbol), values))
             yield
     return _ok(rows)
 
@@ -227,7 +270,7 @@ def _futures_ticker(site: Site, engine: Market, _values: Values) -> dict[str, An
 
 
 def _futures_tickers(site: Site, values: Values) -> Reply:
-    return _ok([_futures_ticker(site, site.engine(symbol), values) for symbol in site.listings])
+    return _ok([_futures_ticker(site, site.listed(symbol), values) for symbol in site.listings])
 
 
 def _futures_book(depth: int) -> Callable[[Site, Market, Values], dict[str, Any]]:
@@ -462,7 +505,7 @@ def _funding_rates(site: Site, values: Values) -> Reply:
 
 
 def _trade_statistics(site: Site, _values: Values) -> Reply:
-    turnover = sum(site.engine(symbol).stats_24h(site.now_ns).turnover for symbol in site.listings)
+    turnover = sum(site.listed(symbol).stats_24h(site.now_ns).turnover for symbol in site.listings)
     return _ok({"turnoverOf24h": round(turnover, 10)})
 
 
@@ -661,7 +704,7 @@ def _stats_row(engine: Market, now_ns: int) -> dict[str, Any]:
 def _spot_tickers(site: Site, _values: Values) -> Work:
     rows = []
     for symbol in site.listings:
-        engine = site.engine(symbol)
+        engine = site.listed(symbol)
         bids, asks = _spot_side(engine, "buy", 1), _spot_side(engine, "sell", 1)
         rows.append(
             {
@@ -722,7 +765,7 @@ _BULLETS = (
     Route("/api/v1/bullet-private", 10, _refused, _touches_none, method="POST", is_private=True),
 )
 
-ROUTES: dict[str, tuple[Route, ...]] = {
+_ROUTES: dict[str, tuple[Route, ...]] = {
     "futures": (
         *_BULLETS,
         # Its replies were seen without the quota headers. (reference, section 2.4)
@@ -813,10 +856,9 @@ ROUTES: dict[str, tuple[Route, ...]] = {
 }
 
 
-def _pattern(path: str) -> re.Pattern[str]:
-    return re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", path))
+def route_table(routes: Iterable[Route]) -> RouteTable:
+    """Prepare routes for `find_route`, which takes the first that fits."""
+    return [(re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", one.path)), one) for one in routes]
 
 
-_PATTERNS: dict[str, list[tuple[re.Pattern[str], Route]]] = {
-    market: [(_pattern(route.path), route) for route in routes] for market, routes in ROUTES.items()
-}
+ROUTES: dict[str, RouteTable] = {market: route_table(routes) for market, routes in _ROUTES.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import dataclasses
+import functools
 import json
 import logging
 import re
@@ -15,7 +16,7 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any, Self, TypeVar
 
@@ -26,6 +27,7 @@ from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 from kucoin_research.errors import InvalidInput, UnknownSymbol
 from kucoin_research.sim.accounts import DEMO_ACCOUNT, Account
+from kucoin_research.sim.board import Board, Settings, binary_frame, text_frame
 from kucoin_research.sim.chaos import Chaos, Planned
 from kucoin_research.sim.clock import SLICE_NS, VirtualClock, parse_start
 from kucoin_research.sim.delivery import Subscriber
@@ -38,15 +40,25 @@ from kucoin_research.sim.faults import (
     Withheld,
     make_fault,
 )
-from kucoin_research.sim.hub import Hub, Settings, Tape, binary_frame, listings_for, text_frame
+from kucoin_research.sim.hub import Hub, Tape, listings_for
 from kucoin_research.sim.members import Member
 from kucoin_research.sim.pro import ProRefused, parse_command
-from kucoin_research.sim.rest import Reply, Route, Site, Values, error, find_route
+from kucoin_research.sim.rest import (
+    ROUTES,
+    Counter,
+    Reply,
+    Route,
+    RouteTable,
+    Site,
+    Values,
+    error,
+    find_route,
+)
 from kucoin_research.sim.signing import SignedRequest, SigningRefused, verify
 from kucoin_research.sim.topics import Topic, TopicRefused, parse_topics
 from kucoin_research.sim.trading import TradingAccount
 
-__all__ = ["Exchange"]
+__all__ = ["MARKETS", "Doors", "Exchange", "make_settings"]
 
 _log = logging.getLogger(__name__)
 
@@ -54,6 +66,8 @@ THREAD_NAME = "kucoin-research-simulator"
 MARKETS = ("futures", "spot")
 
 _TICK = 0.005  # seconds between looks at the clock
+_RESET_PATIENCE = 0.2  # seconds for a client to take what it was sent before a reset
+_LIST_PATIENCE = 0.5  # seconds for bringing all symbols to the present, for a list of them
 _PACE = 0.002  # seconds between looks at a slow reader
 _SPOT_MAX_TOPICS = 400
 _PRIVATE_QUOTAS = {"futures": 2_000, "spot": 4_000}
@@ -78,15 +92,18 @@ class _Window:
 class _Door:
     """One market's tokens, quota and connections."""
 
-    def __init__(self, hub: Hub, market: str, wake: Callable[[], None]) -> None:
+    def __init__(
+        self, hub: Board[Any], site: Counter, table: RouteTable, wake: Callable[[], None]
+    ) -> None:
         self.hub = hub
         self.settings = hub.settings
         self.wake = wake  # called when virtual time may have begun to pass
-        self.market = market
+        self.site = site
+        self.table = table
+        self.market = site.market
         self.port = 0
         self.dead_endpoints: list[str] = []
         self.connections: dict[SocketHandler, None] = {}
-        self.site = Site(self.hub, market)
         self._tokens: dict[str, float] = {}
         self._expired: set[str] = set()
         self._users: dict[str, str] = {}  # private tokens to the accounts they log in
@@ -199,7 +216,7 @@ class _Door:
 
     def member(self, request: SignedRequest) -> Member:
         """Find the account that signed a request; raises `SigningRefused`."""
-        members = self.hub.desk.members
+        members = self.hub.members
         accounts = {key: member.account for key, member in members.items()}
         now_ns = time.time_ns()
         if self.settings.signing_clock == "virtual":
@@ -287,7 +304,7 @@ class RestHandler(RequestHandler):
 
     async def _reply(self, method: str, path: str) -> Reply:
         door = self._door
-        route, values = find_route(door.market, path)
+        route, values = find_route(door.table, path)
         if route is None:
             return Reply(404, {"code": "404", "msg": "Not Found", "retry": False, "success": False})
         if method != route.method:
@@ -319,7 +336,8 @@ class RestHandler(RequestHandler):
 
     async def _look_up(self, route: Route, parameters: Values, member: Member | None) -> Reply:
         door = self._door
-        await door.hub.catch_up(route.touches(door.site, parameters))
+        patience = _LIST_PATIENCE if route.is_list else None
+        await door.hub.catch_up(route.touches(door.site, parameters), patience)
         if member is not None and route.account_answer is not None:
             return route.account_answer(door.site, parameters, member)
         answer = route.answer(door.site, parameters)
@@ -638,17 +656,32 @@ class SocketHandler(WebSocketHandler):
             return
         self.flush_outbox()
         stream = self._open_stream()
-        lost: list[Message] = []
-        if stream is not None and not is_closed:
-            lost = self._never_to_arrive(stream, reset=reset)
         self._leave(reason)
-        self._hub.lose(self._door.market, lost, reason, self.number)
         if told:
             self.send_error_frame(401, told)
         if is_closed:
             self.close(1000, "Bye")
+        elif reset and stream is not None:
+            self._reset_when_taken(stream, reason, time.monotonic() + _RESET_PATIENCE)
         else:
-            self.drop(reset=reset, torn=torn)
+            self._count_lost(reason, reset=False)
+            self.drop(torn=torn)
+
+    def _reset_when_taken(self, stream: IOStream, reason: str, deadline: float) -> None:
+        # A reset takes along what the kernel has not sent yet, and that changes at any moment.
+        if stream.closed():
+            return
+        if _unsent(stream.socket) and time.monotonic() < deadline:
+            loop = asyncio.get_running_loop()
+            loop.call_later(_PACE, self._reset_when_taken, stream, reason, deadline)
+            return
+        self._count_lost(reason, reset=True)
+        self.drop(reset=True)
+
+    def _count_lost(self, reason: str, *, reset: bool) -> None:
+        stream = self._open_stream()
+        lost = [] if stream is None else self._never_to_arrive(stream, reset=reset)
+        self._hub.lose(self._door.market, lost, reason, self.number)
 
     def _never_to_arrive(self, stream: IOStream, *, reset: bool) -> list[Message]:
         # A reset takes along what the kernel holds. So does closing on unread input.
@@ -849,98 +882,54 @@ class ProSocketHandler(SocketHandler):
         """Send nothing: this feed has no error frames beside its answers."""
 
 
-class Exchange:
-    """A simulated KuCoin on this machine: REST and WebSocket, one loopback port per market.
+class Doors:
+    """An exchange on this machine, whatever its data come from: its ports, thread and faults.
 
     Started on construction; a context manager. Everything runs on one daemon thread with a loop of
     its own, so it works the same in scripts and in notebooks, whose loop it leaves alone. All
     methods may be called from any thread.
 
-    Virtual time stands still until the first subscription, so that the first rows are reproducible,
-    then runs at `speed`. A symbol's order flow starts when the symbol is first touched (by a
-    subscription or a REST call) and costs nothing before. The same seed, start and subscriptions at
-    virtual time zero give the same bytes on every topic. Where the machine or a reader is too slow,
-    virtual time slips behind; nothing is left out.
-
     Parameters
     ----------
-    seed
-        Seed of all order flow.
-    speed
-        Virtual seconds per second.
-    symbols
-        Symbols on offer; None for the whole catalog.
-    start
-        First virtual instant: ISO text, datetime, integer ns, or ``"now"``; None for
-        2026-01-05T00:00:00Z. Rounded down to 10 ms.
+    hub
+        Where the data come from.
+    sites, tables
+        What REST knows of each market, and its calls.
     host
         Address to listen on.
-    futures_port, spot_port
-        Ports; 0 for any free one.
-    chaos
-        Trouble by seed: a whole number for the usual mix (``CHAOS_FAULTS``), or a `Chaos`; see
-        ``schedule``.
-    **settings
-        Fields of `Settings`; ``accounts=[Account(key=…, secret=…, passphrase=…)]`` adds accounts
-        to the demo account, which is always there.
+    ports
+        By market; 0 for any free one.
+    has_pro
+        Whether the pro feed is served, under ``/pro``.
 
     Raises
     ------
-    InvalidInput
-        If an argument makes no sense.
     OSError
         If a port is taken.
-
-    Attributes
-    ----------
-    clock
-        The `VirtualClock`: ``now_ns``, ``lag``, ``slips``, ``slipped_ns``.
-    host
-        The address it listens on.
-
-    Examples
-    --------
-    >>> with Exchange(seed=7, speed=60.0) as x:
-    ...     x.futures_url
-    'http://127.0.0.1:...'
     """
 
     def __init__(
         self,
-        seed: int = 7,
-        speed: float = 1.0,
+        hub: Board[Any],
+        sites: Mapping[str, Counter],
+        tables: Mapping[str, RouteTable],
         *,
-        symbols: Iterable[str] | str | None = None,
-        start: str | int | datetime | None = None,
-        host: str = "127.0.0.1",
-        futures_port: int = 0,
-        spot_port: int = 0,
-        chaos: int | Chaos | None = None,
-        **settings: Any,
+        host: str,
+        ports: Mapping[str, int],
+        has_pro: bool = True,
     ) -> None:
-        unknown = sorted(set(settings) - {one.name for one in dataclasses.fields(Settings)})
-        if unknown:
-            known = ", ".join(one.name for one in dataclasses.fields(Settings))
-            raise InvalidInput(f"no setting {unknown[0]!r}; settings: {known}")
-        start_ns = parse_start(start) // SLICE_NS * SLICE_NS
-        settings["accounts"] = tuple(settings.get("accounts", ()))
         self.host = host
-        self.clock = VirtualClock(start_ns, float(speed))
-        made = Settings(**settings)
-        listings = listings_for(symbols, made.quiet_contracts)
-        self._hub = Hub(seed, self.clock, listings, made)
-        if chaos is not None and not isinstance(chaos, Chaos):
-            chaos = Chaos(seed=chaos)
-        self._schedule = [] if chaos is None else chaos.schedule()
+        self.clock = hub.clock
+        self._hub = hub
+        self._has_pro = has_pro
         self._calms = 0  # how often all that was planned was called off
-        for planned in self._schedule:
-            self._plan(planned.after_ns, planned.fault)
-        self._doors = {market: _Door(self._hub, market, self._wake) for market in MARKETS}
+        self._doors = {
+            market: _Door(hub, sites[market], tables[market], self._wake) for market in MARKETS
+        }
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closing = asyncio.Event()
         self._moving = asyncio.Event()
         self._close_lock = threading.Lock()
-        ports = {"futures": futures_port, "spot": spot_port}
         sockets: dict[str, socket.socket] = {}
         try:
             # Bound here, so that a taken port is the caller's exception.
@@ -949,7 +938,7 @@ class Exchange:
                 sockets[market].setblocking(False)
                 self._doors[market].port = sockets[market].getsockname()[1]
             # Bound and never listened on: whoever connects is refused.
-            for number in range(made.dead_servers):
+            for number in range(hub.settings.dead_servers):
                 dead = sockets[f"dead {number}"] = socket.socket(sockets["futures"].family)
                 dead.bind((host, 0))
                 endpoint = f"ws://{host}:{dead.getsockname()[1]}/"
@@ -972,16 +961,7 @@ class Exchange:
     def __exit__(self, *_exc: object) -> None:
         self.close()
 
-    def __repr__(self) -> str:
-        state = "closed" if self.is_closed else f"{self.futures_url} {self.spot_url}"
-        return f"<Exchange {state} seed={self.seed} speed={self.clock.speed}>"
-
     # What it is
-
-    @property
-    def seed(self) -> int:
-        """The seed of all order flow."""
-        return self._hub.seed
 
     @property
     def futures_url(self) -> str:
@@ -992,16 +972,6 @@ class Exchange:
     def spot_url(self) -> str:
         """Base address of the spot REST calls."""
         return f"http://{self.host}:{self._doors['spot'].port}"
-
-    @property
-    def futures_push_url(self) -> str:
-        """Address of the futures socket of the pro feed."""
-        return f"ws://{self.host}:{self._doors['futures'].port}/pro"
-
-    @property
-    def spot_push_url(self) -> str:
-        """Address of the spot socket of the pro feed."""
-        return f"ws://{self.host}:{self._doors['spot'].port}/pro"
 
     @property
     def is_closed(self) -> bool:
@@ -1046,11 +1016,6 @@ class Exchange:
         """Each application of a fault; the newest million."""
         return self._call(lambda: list(self._hub.delivery.fault_log))
 
-    @property
-    def schedule(self) -> list[Planned]:
-        """The faults that `chaos` has in store, in virtual time since the first subscription."""
-        return list(self._schedule)
-
     def journal(self, topic: str) -> list[Published]:
         """List every message published on a topic since it was first subscribed to.
 
@@ -1070,40 +1035,6 @@ class Exchange:
         if not self._hub.settings.journal:
             raise InvalidInput("this exchange keeps no journal: give it journal=True")
         return self._call(lambda: self._hub.delivery.journal(topic))
-
-    @property
-    def demo_account(self) -> TradingAccount:
-        """The account that every simulated exchange has, with a fixed key: ``DEMO_ACCOUNT``."""
-        return self.account(DEMO_ACCOUNT.key)
-
-    @property
-    def accounts(self) -> list[TradingAccount]:
-        """All accounts, the demo account first."""
-        return [self.account(key) for key in self._hub.desk.members]
-
-    def account(self, key: str | Account) -> TradingAccount:
-        """Give the account of an API key.
-
-        Raises
-        ------
-        InvalidInput
-            If there is none.
-        """
-        text = key.key if isinstance(key, Account) else key
-        member = self._hub.desk.members.get(text)
-        if member is None:
-            raise InvalidInput(f"no account has the key {text!r}")
-        return TradingAccount(member, self._hub.desk, self._perform)
-
-    def tape(self, symbol: str) -> Tape:
-        """Tell what truly happened to a symbol, from its first touch to now.
-
-        Raises
-        ------
-        UnknownSymbol
-            If it is not on offer.
-        """
-        return self._call(lambda: self._hub.tape(symbol))
 
     # What it can be made to do
 
@@ -1191,6 +1122,7 @@ class Exchange:
         made = make_fault(fault, **options)
         if made.symbol is not None and made.symbol not in self._hub.listings:
             raise UnknownSymbol(f"no symbol {made.symbol!r}; symbols: {', '.join(self.symbols)}")
+        self._hub.check(made)
         if at is None:
             self._perform(lambda: self._inject(made))
             return made
@@ -1198,59 +1130,6 @@ class Exchange:
             raise InvalidInput(f"at {at} must be 0 or more seconds")
         self._call(lambda: self._plan(int(at * 1e9), made))
         return made
-
-    def start_trader(
-        self,
-        symbols: Iterable[str] | str | None = None,
-        orders_per_minute: float = 30.0,
-        *,
-        account: TradingAccount | None = None,
-        seed: int | None = None,
-    ) -> None:
-        """Let an account trade at random, from now on, in virtual time.
-
-        It places limit, market and stop orders, amends and cancels. Started at the same virtual
-        time (before the first subscription, or while paused) with the same seed, it does the same.
-
-        Parameters
-        ----------
-        symbols
-            Where; None for all on offer. Each has its own trader.
-        orders_per_minute
-            How often each acts, on average, per virtual minute.
-        account
-            Who; None for the demo account.
-        seed
-            Seed of its choices; None for the exchange's.
-
-        Raises
-        ------
-        InvalidInput
-            If the rate is not above zero.
-        UnknownSymbol
-            If a symbol is not on offer.
-        """
-        if not 0 < orders_per_minute < float("inf"):
-            raise InvalidInput(f"orders_per_minute {orders_per_minute} must be above 0")
-        names = [symbols] if isinstance(symbols, str) else list(symbols or self.symbols)
-        for name in names:
-            if name not in self._hub.listings:
-                raise UnknownSymbol(f"no symbol {name!r}; symbols: {', '.join(self.symbols)}")
-        who = self.demo_account if account is None else account
-        member = self._hub.desk.members[who.key]
-        chosen = self.seed if seed is None else seed
-
-        def start() -> None:
-            # In the catalog's order, so that the order of `symbols` does not matter.
-            for name in self.symbols:
-                if name in names:
-                    self._hub.desk.start_trader(member, name, orders_per_minute, chosen)
-
-        self._perform(start)
-
-    def stop_traders(self) -> None:
-        """End all random traders; their orders and positions stay."""
-        self._perform(self._hub.desk.stop_traders)
 
     def heal(self) -> None:
         """Take away every fault that still waits for something to strike, or lasts.
@@ -1291,10 +1170,11 @@ class Exchange:
         self._loop = asyncio.get_running_loop()
         servers = []
         for market, door in self._doors.items():
+            pro = [(r"/pro", ProSocketHandler, {"door": door})] if self._has_pro else []
             application = Application(
                 [
                     (r"/(?:endpoint)?", SocketHandler, {"door": door}),
-                    (r"/pro", ProSocketHandler, {"door": door}),
+                    *pro,
                     (r".*", RestHandler, {"door": door}),
                 ],
                 log_function=_log_nothing,
@@ -1417,12 +1297,10 @@ class Exchange:
     def _strike_symbol(self, fault: Fault) -> None:
         symbol, hub = str(fault.symbol), self._hub
         hub.delivery.note_fault(fault, hub.listings[symbol].market)
-        if fault.name == "rebase":
-            hub.rebase(symbol, fault.by)
-        elif fault.name == "crossed_book":
-            hub.cross(symbol, fault.delay)
-        else:
+        if fault.name == "delist":
             hub.delivery.arm(fault)
+        else:
+            hub.strike(symbol, fault)
 
     def _break_connections(self, fault: Fault, door: _Door) -> None:
         name = fault.name
@@ -1470,6 +1348,215 @@ class Exchange:
             if not self._thread.is_alive():
                 return function()
         return result.result()
+
+
+class Exchange(Doors):
+    """A simulated KuCoin on this machine: REST and WebSocket, one loopback port per market.
+
+    Started on construction; a context manager. Everything runs on one daemon thread with a loop of
+    its own, so it works the same in scripts and in notebooks, whose loop it leaves alone. All
+    methods may be called from any thread.
+
+    Virtual time stands still until the first subscription, so that the first rows are reproducible,
+    then runs at `speed`. A symbol's order flow starts when the symbol is first touched (by a
+    subscription or a REST call) and costs nothing before. The same seed, start and subscriptions at
+    virtual time zero give the same bytes on every topic. Where the machine or a reader is too slow,
+    virtual time slips behind; nothing is left out.
+
+    Parameters
+    ----------
+    seed
+        Seed of all order flow.
+    speed
+        Virtual seconds per second.
+    symbols
+        Symbols on offer; None for the whole catalog.
+    start
+        First virtual instant: ISO text, datetime, integer ns, or ``"now"``; None for
+        2026-01-05T00:00:00Z. Rounded down to 10 ms.
+    host
+        Address to listen on.
+    futures_port, spot_port
+        Ports; 0 for any free one.
+    chaos
+        Trouble by seed: a whole number for the usual mix (``CHAOS_FAULTS``), or a `Chaos`; see
+        ``schedule``.
+    **settings
+        Fields of `Settings`; ``accounts=[Account(key=…, secret=…, passphrase=…)]`` adds accounts
+        to the demo account, which is always there.
+
+    Raises
+    ------
+    InvalidInput
+        If an argument makes no sense.
+    OSError
+        If a port is taken.
+
+    Attributes
+    ----------
+    clock
+        The `VirtualClock`: ``now_ns``, ``lag``, ``slips``, ``slipped_ns``.
+    host
+        The address it listens on.
+
+    Examples
+    --------
+    >>> with Exchange(seed=7, speed=60.0) as x:
+    ...     x.futures_url
+    'http://127.0.0.1:...'
+    """
+
+    def __init__(
+        self,
+        seed: int = 7,
+        speed: float = 1.0,
+        *,
+        symbols: Iterable[str] | str | None = None,
+        start: str | int | datetime | None = None,
+        host: str = "127.0.0.1",
+        futures_port: int = 0,
+        spot_port: int = 0,
+        chaos: int | Chaos | None = None,
+        **settings: Any,
+    ) -> None:
+        start_ns = parse_start(start) // SLICE_NS * SLICE_NS
+        made = make_settings(settings)
+        listings = listings_for(symbols, made.quiet_contracts)
+        self._hub: Hub = Hub(seed, VirtualClock(start_ns, float(speed)), listings, made)
+        sites = {market: Site(self._hub, market) for market in MARKETS}
+        ports = {"futures": futures_port, "spot": spot_port}
+        super().__init__(self._hub, sites, ROUTES, host=host, ports=ports)
+        if chaos is not None and not isinstance(chaos, Chaos):
+            chaos = Chaos(seed=chaos)
+        self._schedule = [] if chaos is None else chaos.schedule()
+        for planned in self._schedule:
+            self._call(functools.partial(self._plan, planned.after_ns, planned.fault))
+
+    def __repr__(self) -> str:
+        state = "closed" if self.is_closed else f"{self.futures_url} {self.spot_url}"
+        return f"<Exchange {state} seed={self.seed} speed={self.clock.speed}>"
+
+    @property
+    def seed(self) -> int:
+        """The seed of all order flow."""
+        return self._hub.seed
+
+    @property
+    def futures_push_url(self) -> str:
+        """Address of the futures socket of the pro feed."""
+        return f"ws://{self.host}:{self._doors['futures'].port}/pro"
+
+    @property
+    def spot_push_url(self) -> str:
+        """Address of the spot socket of the pro feed."""
+        return f"ws://{self.host}:{self._doors['spot'].port}/pro"
+
+    @property
+    def schedule(self) -> list[Planned]:
+        """The faults that `chaos` has in store, in virtual time since the first subscription."""
+        return list(self._schedule)
+
+    @property
+    def demo_account(self) -> TradingAccount:
+        """The account that every simulated exchange has, with a fixed key: ``DEMO_ACCOUNT``."""
+        return self.account(DEMO_ACCOUNT.key)
+
+    @property
+    def accounts(self) -> list[TradingAccount]:
+        """All accounts, the demo account first."""
+        return [self.account(key) for key in self._hub.desk.members]
+
+    def account(self, key: str | Account) -> TradingAccount:
+        """Give the account of an API key.
+
+        Raises
+        ------
+        InvalidInput
+            If there is none.
+        """
+        text = key.key if isinstance(key, Account) else key
+        member = self._hub.desk.members.get(text)
+        if member is None:
+            raise InvalidInput(f"no account has the key {text!r}")
+        return TradingAccount(member, self._hub.desk, self._perform)
+
+    def tape(self, symbol: str) -> Tape:
+        """Tell what truly happened to a symbol, from its first touch to now.
+
+        Raises
+        ------
+        UnknownSymbol
+            If it is not on offer.
+        """
+        return self._call(lambda: self._hub.tape(symbol))
+
+    def start_trader(
+        self,
+        symbols: Iterable[str] | str | None = None,
+        orders_per_minute: float = 30.0,
+        *,
+        account: TradingAccount | None = None,
+        seed: int | None = None,
+    ) -> None:
+        """Let an account trade at random, from now on, in virtual time.
+
+        It places limit, market and stop orders, amends and cancels. Started at the same virtual
+        time (before the first subscription, or while paused) with the same seed, it does the same.
+
+        Parameters
+        ----------
+        symbols
+            Where; None for all on offer. Each has its own trader.
+        orders_per_minute
+            How often each acts, on average, per virtual minute.
+        account
+            Who; None for the demo account.
+        seed
+            Seed of its choices; None for the exchange's.
+
+        Raises
+        ------
+        InvalidInput
+            If the rate is not above zero.
+        UnknownSymbol
+            If a symbol is not on offer.
+        """
+        if not 0 < orders_per_minute < float("inf"):
+            raise InvalidInput(f"orders_per_minute {orders_per_minute} must be above 0")
+        names = [symbols] if isinstance(symbols, str) else list(symbols or self.symbols)
+        for name in names:
+            if name not in self._hub.listings:
+                raise UnknownSymbol(f"no symbol {name!r}; symbols: {', '.join(self.symbols)}")
+        who = self.demo_account if account is None else account
+        member = self._hub.desk.members[who.key]
+        chosen = self.seed if seed is None else seed
+
+        def start() -> None:
+            # In the catalog's order, so that the order of `symbols` does not matter.
+            for name in self.symbols:
+                if name in names:
+                    self._hub.desk.start_trader(member, name, orders_per_minute, chosen)
+
+        self._perform(start)
+
+    def stop_traders(self) -> None:
+        """End all random traders; their orders and positions stay."""
+        self._perform(self._hub.desk.stop_traders)
+
+
+def make_settings(chosen: dict[str, Any]) -> Settings:
+    """Make settings of keyword arguments.
+
+    Raises
+    ------
+    InvalidInput
+        If there is no such setting.
+    """
+    known = [one.name for one in dataclasses.fields(Settings)]
+    unknown = sorted(set(chosen) - set(known))
+    if unknown:
+        raise InvalidInput(f"no setting {unknown[0]!r}; settings: {', '.join(known)}")
+    return Settings(**(chosen | {"accounts": tuple(chosen.get("accounts", ()))}))
 
 
 # linux/sockios.h: what has not left for the other side. Over loopback the rest can be read there,

@@ -6,10 +6,16 @@ wrong. What is compared, and how, is in ``audit``.
 
 from __future__ import annotations
 
+import gc
+import os
 import sys
+import threading
 import traceback
 from collections import defaultdict
 from itertools import groupby
+from pathlib import Path
+
+import pytest
 
 from kucoin_research.sim import Chaos
 from tests.conftest import wait_until
@@ -36,7 +42,7 @@ def run(seed):
                 rig.s.wait(channel, rows=rig.s.total(channel) + 3, timeout=60)
             settle(rig)
             wrong = audit(rig)
-        except Exception:
+        except Exception:  # noqa: BLE001  what failed is told beside what was done
             wrong = [traceback.format_exc()]
         story += [str(planned) for planned in rig.x.schedule]
         story += [*_applied(rig.x), *_kept_back(rig.x), str(rig.s.report()), *_told(rig.s)]
@@ -70,6 +76,39 @@ def _kept_back(exchange):
 def _told(stream):
     for row in stream.frame("status").iter_rows():
         yield " ".join(map(str, row[1:]))
+
+
+@pytest.mark.parametrize("seed", range(1, 7))
+def test_a_schedule_of_faults_leaves_what_the_exchange_says(seed):
+    before = threading.active_count()
+
+    wrong, story = run(seed)
+
+    assert not wrong, story
+    wait_until(lambda: threading.active_count() <= before)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(12_000)
+def test_three_hundred_schedules_leave_what_the_exchange_says():
+    failed, threads, memory = {}, threading.active_count(), []
+    for seed in range(1, 301):
+        wrong, story = run(seed)
+        memory.append(resident_bytes())
+        if wrong:
+            failed[seed] = story
+    first, last = memory[len(memory) // 6], memory[-1]
+
+    assert not failed, "\n\n".join(failed.values())
+    wait_until(lambda: threading.active_count() <= threads)
+    assert last < first + 100e6, f"{first / 1e6:.0f} MB grew to {last / 1e6:.0f} MB"
+
+
+def resident_bytes():
+    """Give the memory this process holds; what is garbage is let go before."""
+    gc.collect()
+    pages = Path("/proc/self/statm").read_text().split()[1]
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
 if __name__ == "__main__":

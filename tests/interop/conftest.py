@@ -15,6 +15,7 @@ from kucoin_research.rest import Rest
 from kucoin_research.sim import DEMO_ACCOUNT
 from kucoin_research.venues import Venue
 from tests.conftest import wait_until
+from tests.interop import outages
 from tests.interop.processes import client_process, exchange_process, interop_python
 from tests.interop.table import ROWS, WHY_NOT, render
 
@@ -104,6 +105,7 @@ CLIENT_SECONDS = 60.0  # bound of every wait for a client; each has a shorter on
 
 def pytest_configure(config):
     config.stash.setdefault(ROWS, {})
+    config.stash.setdefault(outages.OUTAGES, [])
 
 
 @pytest.fixture(scope="session")
@@ -123,6 +125,10 @@ def pytest_terminal_summary(terminalreporter, config):
     if rows:
         terminalreporter.section("other KuCoin clients against the simulated exchange")
         terminalreporter.write_line("\n".join(render(rows)))
+    suffered = config.stash.get(outages.OUTAGES, [])
+    if suffered:
+        terminalreporter.section("three KuCoin clients through the same outages")
+        terminalreporter.write_line("\n".join(outages.render(suffered)))
     if reason:
         terminalreporter.section("OTHER KUCOIN CLIENTS", red=True)
         terminalreporter.write_line(reason, red=True, bold=True)

@@ -80,6 +80,42 @@ def test_strict_raises_with_what_there_is():
     assert caught.value.report.verdict is kr.Verdict.INCOMPLETE
 
 
+def test_a_frame_that_lacks_rows_is_not_returned_in_silence():
+    with kr.simulate(seed=7, speed=20.0) as x:
+        x.inject("drop", topic="/contractMarket/level2:XBTUSDTM", count=2, after=500)
+        with pytest.warns(
+            kr.IncompleteData, match="2 missing sequence numbers.*strict=True"
+        ) as told:
+            frame = quick("XBTUSDTM", "level2", rows=6_000, venue=x.venue)
+
+    assert frame.height == 6_000
+    assert told[0].filename == __file__
+
+
+def test_lists_of_all_symbols_come_soon_however_fast_the_clock():
+    with (
+        kr.simulate(seed=1, speed=300.0) as x,
+        kr.stream("XBTUSDM", "trade", venue=x.venue) as s,
+    ):
+        s.wait(rows=300, timeout=60)
+        assert kr.tickers(venue=x.venue).height == kr.stats(venue=x.venue).height >= 4
+
+
+def test_credentials_give_the_whole_book_of_a_spot_pair():
+    with (
+        kr.simulate(seed=5, speed=5.0) as x,
+        kr.stream(
+            "BTC-USDT", "level2", venue=x.venue, credentials=x.credentials, name="whole"
+        ) as whole,
+        kr.stream("BTC-USDT", "level2", venue=x.venue, name="partial") as partial,
+    ):
+        wait_until(lambda: "book_ready" in whole.frame("status")["event"].to_list())
+        wait_until(lambda: "book_ready" in partial.frame("status")["event"].to_list())
+        levels, known = len(whole.book().bids), len(partial.book().bids)
+
+    assert known <= 100 < levels
+
+
 def test_rerunning_a_cell_leaves_no_socket(exchange):
     for _ in range(3):
         quick("XBTUSDTM", rows=10, venue=exchange.venue)

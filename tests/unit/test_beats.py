@@ -21,10 +21,31 @@ def beat_of(intervals):
 
 
 def test_nothing_is_said_of_a_topic_that_is_hardly_known():
-    beat = beat_of([SECOND] * (FEWEST_INTERVALS - 1))
+    beat = beat_of([SECOND] * 4)
 
     assert beat.p99_ns is None
     assert beat.suspicious_after_ns is None
+
+
+def test_of_a_topic_that_is_little_known_only_a_long_silence_is_suspicious():
+    assert beat_of([SECOND // 10] * 20).suspicious_after_ns == 10 * SECOND
+
+    beat = beat_of([SECOND] * 10 + [30 * SECOND])
+    assert beat.p99_ns is None
+    assert 180 * SECOND <= beat.suspicious_after_ns <= 180 * SECOND * 9 / 8
+
+
+def test_patience_fades_as_the_topic_goes_on():
+    beat = beat_of([SECOND] * 100)
+    beat.was_quiet()
+    beat.was_quiet()
+    assert beat.patience == 4.0
+
+    for _ in range(1_000):
+        beat.heard(SECOND)
+        _ = beat.p99_ns
+
+    assert beat.patience == 1.0
 
 
 @settings(max_examples=200, deadline=None)

@@ -123,8 +123,8 @@ def test_no_secret_is_in_anything_emitted(emitted, mine, tmp_path):
             x.inject("abort")
             wait_until(lambda: s.status.reconnects > 0, timeout=30)
             emitted.show("stream", s)
-            for pump in s._pumps:
-                emitted.show("pump", pump)
+            for lane in s._lanes:
+                emitted.show("lane", lane)
             emitted.show("stream's state", vars(s))
         for value in (s.status, s.report(), s.rest, venue, kr.running(), s.subscriptions):
             emitted.show(type(value).__name__, value)

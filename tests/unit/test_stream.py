@@ -61,8 +61,9 @@ def test_last_counts_rows_after_the_symbol_filter(exchange):
 
 def test_candle_intervals_are_told_apart(exchange):
     with kr.stream("XBTUSDTM", ["candle:1min", "candle:5min"], venue=exchange.venue) as s:
-        wait_until(lambda: s.frame("candle")["interval"].n_unique() == 2)
+        wait_until(lambda: s.total("candle:5min") and s.total("candle:1min"))
 
+        assert set(s.frame("candle")["interval"]) == {"1min"}  # as where nothing else streams
         assert set(s.frame("candle:5min")["interval"]) == {"5min"}
         assert set(s.frame("candle:1min")["interval"]) == {"1min"}
 
@@ -310,8 +311,16 @@ def test_rows_of_one_candle_interval_are_counted_apart(exchange):
         s.wait("candle:1min", rows=5, timeout=30)
 
     assert frame.height >= 2
-    assert s.total("candle") == s.frame("candle").height
-    assert s.total("candle:1min") == s.frame("candle:1min").height < s.total("candle")
+    assert s.total("candle") == s.frame("candle").height == s.total("candle:1min")
+    assert s.total("candle:1day") == s.frame("candle:1day").height
+
+
+def test_plain_candle_is_refused_where_it_could_mean_several(exchange):
+    with (
+        kr.stream("XBTUSDTM", ["candle:5min", "candle:1day"], venue=exchange.venue) as s,
+        pytest.raises(kr.UnknownChannel, match="it streams: candle:5min, candle:1day"),
+    ):
+        s.frame("candle")
 
 
 def test_an_interval_that_is_not_streamed_is_refused(exchange):

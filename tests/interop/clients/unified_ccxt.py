@@ -196,4 +196,5 @@ def main():
     say(call="done", data=ccxt.__version__)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -7,7 +7,7 @@ from kucoin_research.errors import UnknownSymbol
 from kucoin_research.sim import Settings
 from kucoin_research.sim.clock import VirtualClock, parse_start
 from kucoin_research.sim.hub import Hub, listings_for
-from kucoin_research.sim.rest import Site, find_route
+from kucoin_research.sim.rest import ROUTES, Site, find_route
 from tests.unit.sim.client import base_url, data_of, get, open_exchange
 
 MINUTE_MS = 60_000
@@ -346,7 +346,7 @@ def test_spot_tickers_and_stats_agree(exchange):
 
 def steps_and_rows(site, path, **values):
     """Answer a call by hand; how many turns it left to others, and its rows."""
-    route, _ = find_route(site.market, path)
+    route, _ = find_route(ROUTES[site.market], path)
     work = route.answer(site, values)
     steps = 0
     while True:

@@ -1,0 +1,123 @@
+"""Parquet in the hive layout, which polars, DuckDB and Dask read in place."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+from urllib.parse import quote, urlsplit
+from urllib.request import url2pathname
+
+import polars as pl
+
+from kucoin_research.errors import InvalidInput
+
+__all__ = ["Piece", "Target", "write"]
+
+_NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
+_URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """The rows of one file."""
+
+    channel: str
+    symbol: str | None
+    day: str
+    rows: pl.DataFrame
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where to write: a folder on this machine, or a URL for polars."""
+
+    folder: Path | None
+    url: str
+    name: str
+    storage_options: dict[str, str] | None
+
+    @classmethod
+    def of(
+        cls, folder: str | os.PathLike[str], part: str, storage_options: dict[str, str] | None
+    ) -> Self:
+        """Read a folder or URL.
+
+        Raises
+        ------
+        InvalidInput
+            If it is neither, or the files' name could lead elsewhere.
+        """
+        if not re.fullmatch(r"[\w.+-]+", part) or part.startswith("."):
+            raise InvalidInput(f"part names a file, which {part!r} cannot")
+        text = os.fspath(folder)
+        name = f"{part}.parquet"
+        if not _URL.match(text):
+            return cls(Path(text), "", name, storage_options)
+        url = urlsplit(text)
+        if url.scheme.lower() == "file":
+            if url.netloc not in ("", "localhost"):
+                raise InvalidInput(f"a file:// URL is of this machine, not of {url.netloc!r}")
+            return cls(Path(url2pathname(url.path)), "", name, storage_options)
+        if not url.netloc:
+            raise InvalidInput(f"{text!r} names no bucket; one is s3://bucket/folder")
+        return cls(None, text.rstrip("/"), name, storage_options)
+
+    def place(self, piece: Piece) -> str:
+        """Give the path of a piece below the folder."""
+        symbol = _NO_VALUE if piece.symbol is None else quote(piece.symbol, safe="")
+        return f"channel={piece.channel}/symbol={symbol}/date={piece.day}/{self.name}"
+
+
+def write(pieces: Iterable[Piece], target: Target) -> list[str]:
+    """Write pieces; a file is there as a whole or not at all.
+
+    Raises
+    ------
+    InvalidInput
+        If one of the files is there already; nothing is written over.
+    """
+    return [
+        _write_remote(piece, target)
+        if target.folder is None
+        else _write_local(piece, target, target.folder)
+        for piece in pieces
+    ]
+
+
+def _portable(rows: pl.DataFrame) -> pl.DataFrame:
+    # Categories become text: Parquet stores it once per value anyway, and every reader knows it.
+    types = {
+        name: pl.String
+        for name, dtype in rows.schema.items()
+        if isinstance(dtype, pl.Categorical | pl.Enum)
+    }
+    types.pop("symbol", None)
+    return rows.drop("symbol").cast(types)  # type: ignore[arg-type]
+
+
+def _write_local(piece: Piece, target: Target, folder: Path) -> str:
+    path = folder / target.place(piece)
+    if path.exists():
+        raise InvalidInput(
+            f"{path} is there already; convert to another folder, or name this one with part="
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        _portable(piece.rows).write_parquet(temporary, compression="zstd")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return str(path)
+
+
+def _write_remote(piece: Piece, target: Target) -> str:
+    url = f"{target.url}/{target.place(piece)}"
+    _portable(piece.rows).write_parquet(
+        url, compression="zstd", storage_options=target.storage_options
+    )
+    return url

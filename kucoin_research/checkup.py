@@ -1,0 +1,623 @@
+"""Whether a recorded session is sound, line by line, and mending it where it is not."""
+
+from __future__ import annotations
+
+import hashlib
+import html
+import io
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+from urllib.parse import unquote
+
+import numpy as np
+import polars as pl
+
+from kucoin_research.errors import SessionBusy, SessionMissing
+from kucoin_research.manifest import (
+    DAY_NS,
+    FORMAT,
+    MANIFEST,
+    NO_SYMBOL,
+    FolderLock,
+    base_of,
+    csv_files,
+    file_name,
+    is_being_recorded,
+    iso,
+    package_version,
+    read_manifest,
+    split_name,
+    write_manifest,
+)
+from kucoin_research.packing import compression_of, unpack
+from kucoin_research.records import CHANNELS, Column, Level2, Record, columns_of
+from kucoin_research.rowcsv import chunks, header_of, scan_rows, shape_of, whole
+
+__all__ = ["Flaw", "Part", "Repair", "Verification", "find_session", "mend", "text_of", "verify"]
+
+_MOST_FLAWS = 20  # of one kind in one file; further ones are counted
+_BLOCK = 1 << 20
+
+
+class Flaw(NamedTuple):
+    """One thing that is wrong: in which file, on which line (from 1, the header's), and what."""
+
+    file: str
+    line: int | None
+    kind: str
+    detail: str
+
+    def __str__(self) -> str:
+        where = self.file if self.line is None else f"{self.file}:{self.line}"
+        return f"{where}: {self.kind}: {self.detail}"
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What a check of a session has found.
+
+    Attributes
+    ----------
+    path
+        The session's folder, or several.
+    flaws
+        What is wrong.
+    remarks
+        What is odd, but can be right: for one, sequence numbers of level 2 that are in no row and
+        no gap. KuCoin's fillers, which carry no level, leave such holes.
+    files, rows
+        How much was looked at.
+    """
+
+    path: str
+    flaws: tuple[Flaw, ...] = ()
+    remarks: tuple[Flaw, ...] = ()
+    files: int = 0
+    rows: int = 0
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.flaws
+
+    def __add__(self, other: Verification) -> Verification:
+        return Verification(
+            f"{self.path}, {other.path}",
+            self.flaws + other.flaws,
+            self.remarks + other.remarks,
+            self.files + other.files,
+            self.rows + other.rows,
+        )
+
+    def __bool__(self) -> bool:
+        return self.ok
+
+    def __str__(self) -> str:
+        verdict = "sound" if self.ok else _count(len(self.flaws), "flaw")
+        lines = [f"{self.path}: {verdict}, {self.rows:,} rows in {_count(self.files, 'file')}"]
+        lines += [f"  {flaw}" for flaw in self.flaws]
+        lines += [f"  remark: {remark}" for remark in self.remarks]
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(str(self))}</pre>"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+@dataclass(slots=True)
+class Part:
+    """A file of a session: what it holds, and how its manifest describes it."""
+
+    path: Path
+    record: type[Record]
+    channel: str
+    symbol: str | None
+    day: str | None
+    entry: dict[str, Any] | None
+
+    @classmethod
+    def of(cls, path: Path, files: dict[str, Any]) -> Part:
+        """Describe a file by its manifest's entry, or else by its name."""
+        named = split_name(path.name)
+        assert named is not None  # csv_files lists no others
+        name, channel, day = named
+        entry = files.get(path.name)
+        if isinstance(entry, dict) and "symbol" in entry:
+            symbol = entry["symbol"]
+        else:
+            symbol = None if name in (None, NO_SYMBOL) else unquote(str(name))
+        return cls(path, CHANNELS[channel], channel, symbol, day, entry)
+
+
+def find_session(path: str | os.PathLike[str]) -> Path:
+    """Find a session's folder by its own path, or by that of a file in it.
+
+    Raises
+    ------
+    SessionMissing
+        If there is no recording.
+    """
+    folder = Path(path)
+    if folder.name == MANIFEST or folder.is_file():
+        folder = folder.parent
+    if not folder.is_dir():
+        raise SessionMissing(f"no session at {folder}: there is no such folder")
+    if not (folder / MANIFEST).exists() and not csv_files(folder):
+        inside = sorted(each.parent.name for each in folder.glob(f"*/{MANIFEST}"))
+        hint = f"; in it are {', '.join(inside[-3:])}" if inside else ""
+        raise SessionMissing(f"no session at {folder}: it holds neither {MANIFEST} nor CSVs{hint}")
+    return folder
+
+
+def text_of(path: Path) -> BinaryIO:
+    """Open a file's text, decompressed as far as it is whole."""
+    compression = compression_of(path.name)
+    if compression is None:
+        return path.open("rb")
+    return io.BytesIO(unpack(path.read_bytes(), compression).text)
+
+
+# -- verify ----------------------------------------------------------------------------------------
+
+
+def verify(path: str | os.PathLike[str]) -> Verification:
+    """Check a session: hashes, headers, columns, values, order, sequences and counts.
+
+    Parameters
+    ----------
+    path
+        Its folder. It may still be recorded.
+
+    Returns
+    -------
+    Verification
+        Each flaw with its file and line.
+
+    Raises
+    ------
+    SessionMissing
+        If there is no recording.
+    """
+    folder = find_session(path)
+    content = read_manifest(folder)
+    found = _Found()
+    if content is None:
+        found.flaw(MANIFEST, None, "manifest", "it is missing or unreadable; repair makes it anew")
+    elif content.get("state") != "closed" and not is_being_recorded(folder):
+        found.flaw(MANIFEST, None, "state", "the session was not closed; repair closes it")
+    files = {} if content is None else content["files"]
+    paths = csv_files(folder)
+    for name in sorted(set(files) - {each.name for each in paths}):
+        found.flaw(name, None, "missing", "session.json lists it, but there is no such file")
+    gaps = _gaps_told(paths)
+    rows = 0
+    for each in paths:
+        part = Part.of(each, files)
+        if content is not None and part.entry is None and content.get("state") == "closed":
+            found.flaw(each.name, None, "unlisted", "session.json does not list it")
+        rows += _FileCheck(part, content, gaps, found).run()
+    return Verification(str(folder), tuple(found.flaws), tuple(found.remarks), len(paths), rows)
+
+
+@dataclass(slots=True)
+class _Found:
+    flaws: list[Flaw] = field(default_factory=list)
+    remarks: list[Flaw] = field(default_factory=list)
+    further: dict[tuple[str, str], int] = field(default_factory=dict)
+
+    def flaw(self, file: str, line: int | None, kind: str, detail: str) -> None:
+        told = sum(1 for each in self.flaws if (each.file, each.kind) == (file, kind))
+        if told < _MOST_FLAWS:
+            self.flaws.append(Flaw(file, line, kind, detail))
+        elif told == _MOST_FLAWS:
+            self.flaws.append(Flaw(file, line, kind, "and further ones from here on"))
+
+
+_Gaps = dict[str, list[tuple[int, int]]]
+
+
+def _gaps_told(paths: Sequence[Path]) -> _Gaps:
+    gaps: _Gaps = {}
+    for path in paths:
+        if base_of(path.name) != "status":
+            continue
+        with text_of(path) as file:
+            for chunk in chunks(file):
+                head = (
+                    b""
+                    if chunk.startswith(header_of(CHANNELS["status"]))
+                    else (header_of(CHANNELS["status"]))
+                )
+                try:
+                    told = scan_rows(CHANNELS["status"], head + chunk).collect()
+                except pl.exceptions.PolarsError:
+                    continue  # its own check names the line
+                for row in told.filter(pl.col("event") == "gap").iter_rows(named=True):
+                    bounds = (row["first_sequence"], row["last_sequence"])
+                    if None not in bounds and row["symbol"] is not None:
+                        gaps.setdefault(row["symbol"], []).append(bounds)
+    return gaps
+
+
+class _FileCheck:
+    """The check of one file."""
+
+    def __init__(
+        self, part: Part, content: dict[str, Any] | None, gaps: _Gaps, found: _Found
+    ) -> None:
+        self._part = part
+        self._name = part.path.name
+        self._is_closed = content is not None and content.get("state") == "closed"
+        self._found = found
+        self._gaps = sorted(gaps.get(part.symbol or "", ()))
+        self._header = header_of(part.record)
+        self._columns = len(columns_of(part.record))
+        self._line = 1
+        self._records = 0
+        self._last_local: int | None = None
+        self._last_sequence: int | None = None
+        self._unseen = 0
+        self._holes = 0
+        self._first_hole: int | None = None
+
+    def run(self) -> int:
+        self._check_bytes()
+        self._check_tail()
+        is_first = True
+        with text_of(self._part.path) as file:
+            for chunk in chunks(file):
+                rest = chunk
+                if is_first:
+                    rest = self._check_header(chunk)
+                    is_first = False
+                if rest:
+                    self._check_chunk(rest)
+        self._check_count()
+        if self._holes:
+            self._found.remarks.append(
+                Flaw(
+                    self._name, self._first_hole, "sequence",
+                    f"{self._unseen:,} sequence numbers in {_count(self._holes, 'place')}, the "
+                    "first of them before this line, are in no row and no gap",
+                )
+            )  # fmt: skip
+        return self._records
+
+    def _flaw(self, line: int | None, kind: str, detail: str) -> None:
+        self._found.flaw(self._name, line, kind, detail)
+
+    def _check_bytes(self) -> None:
+        entry = self._part.entry
+        if entry is None or not isinstance(entry.get("bytes"), int):
+            return
+        size, promised = self._part.path.stat().st_size, entry["bytes"]
+        if size < promised:
+            self._flaw(None, "size", f"{promised - size:,} of {promised:,} bytes are missing")
+        elif self._is_closed and size > promised:
+            self._flaw(None, "size", f"{size - promised:,} bytes were added after it was closed")
+        elif _sha256(self._part.path, promised) != entry.get("sha256"):
+            self._flaw(None, "hash", "its bytes are not those that were recorded (sha256)")
+
+    def _check_tail(self) -> None:
+        path = self._part.path
+        size = path.stat().st_size
+        compression = compression_of(self._name)
+        if compression is None:
+            with path.open("rb") as file:
+                sound = whole(file).size
+        else:
+            sound = unpack(path.read_bytes(), compression).size
+        if sound < size and not (is_being_recorded(path.parent)):
+            self._flaw(None, "torn", f"the last {size - sound:,} bytes are no whole line")
+
+    def _check_header(self, chunk: bytes) -> bytes:
+        if chunk.startswith(self._header):
+            self._line = 2
+            return chunk[len(self._header) :]
+        end = chunk.find(b"\n") + 1
+        found = chunk[:end].decode(errors="replace").strip()
+        expected = self._header.decode().strip()
+        self._flaw(1, "header", f"it is {found[:200]!r} instead of {expected[:200]!r}")
+        self._line = 2
+        return chunk[end:]
+
+    def _check_chunk(self, chunk: bytes) -> None:
+        shape = shape_of(chunk)
+        lines = shape.lines + (self._line - 1)
+        self._line += chunk.count(b"\n")
+        self._records += len(shape.offsets)
+        uneven = np.flatnonzero(shape.fields != self._columns)
+        for at in uneven[: _MOST_FLAWS + 1]:
+            self._flaw(
+                int(lines[at]), "columns", f"{shape.fields[at]} fields instead of {self._columns}"
+            )
+        if len(uneven):
+            return
+        try:
+            frame = self._parse(chunk)
+        except pl.exceptions.PolarsError:
+            self._find_unreadable(list(shape.records(chunk)), lines)
+            return
+        self._check_values(frame, lines)
+        self._check_order(frame, lines)
+        if self._part.record is Level2:
+            self._check_sequences(frame, lines)
+
+    def _parse(self, chunk: bytes) -> pl.DataFrame:
+        return scan_rows(self._part.record, self._header + chunk).collect()
+
+    def _find_unreadable(self, records: list[bytes], lines: Any) -> None:
+        spans = [(0, len(records))]
+        found = 0
+        while spans and found <= _MOST_FLAWS:
+            start, stop = spans.pop()
+            try:
+                self._parse(b"".join(record + b"\n" for record in records[start:stop]))
+            except pl.exceptions.PolarsError:
+                if stop - start == 1:
+                    found += 1
+                    text = records[start].decode(errors="replace")
+                    self._flaw(int(lines[start]), "value", f"cannot be read: {text[:120]!r}")
+                else:
+                    middle = (start + stop) // 2
+                    spans += [(middle, stop), (start, middle)]
+
+    def _check_values(self, frame: pl.DataFrame, lines: Any) -> None:
+        for name, kind in columns_of(self._part.record).items():
+            if kind is Column.NUMBER:
+                for at in _where(~frame[name].is_finite().fill_null(value=True)):
+                    self._flaw(int(lines[at]), "value", f"{name} is not finite")
+        names = {
+            symbol: file_name(symbol, self._part.channel, "")
+            for symbol in frame["symbol"].cast(pl.String).unique()
+        }
+        expected = file_name(self._part.symbol, self._part.channel, "").casefold()
+        for symbol, name in names.items():
+            if name.casefold() != expected:
+                wrong = frame["symbol"].is_null() if symbol is None else frame["symbol"] == symbol
+                for at in _where(wrong):
+                    self._flaw(int(lines[at]), "symbol", f"{symbol} is in another symbol's file")
+
+    def _check_order(self, frame: pl.DataFrame, lines: Any) -> None:
+        column = frame["local_timestamp"]
+        for at in _where(column.is_null()):
+            self._flaw(int(lines[at]), "order", "local_timestamp is missing")
+        if column.null_count():
+            return
+        local = column.to_physical().to_numpy()
+        before = np.concatenate(([self._last_local or np.iinfo(np.int64).min], local[:-1]))
+        for at in np.flatnonzero(local <= before)[: _MOST_FLAWS + 1]:
+            detail = "local_timestamp is not later than that of the row before"
+            self._flaw(int(lines[at]), "order", detail)
+        self._last_local = int(local[-1])
+        if self._part.day is None:
+            return
+        day = np.datetime64(self._part.day, "D").astype(np.int64)
+        for at in np.flatnonzero(local // DAY_NS != day)[: _MOST_FLAWS + 1]:
+            detail = f"local_timestamp is not on {self._part.day} (UTC)"
+            self._flaw(int(lines[at]), "day", detail)
+
+    def _check_sequences(self, frame: pl.DataFrame, lines: Any) -> None:
+        rows = zip(frame["sequence"], frame["is_snapshot"], lines, strict=True)
+        for sequence, is_snapshot, line in rows:
+            last = self._last_sequence
+            if sequence is None:
+                continue
+            self._last_sequence = sequence
+            # Each history begins with a snapshot, which may be of any sequence.
+            if last is None or is_snapshot or sequence == last + 1:
+                continue
+            if sequence <= last:
+                self._flaw(int(line), "sequence", f"{sequence} comes after {last}")
+                continue
+            unseen = _uncovered(last + 1, sequence - 1, self._gaps)
+            if unseen:
+                self._holes += 1
+                self._unseen += unseen
+                self._first_hole = self._first_hole or int(line)
+
+    def _check_count(self) -> None:
+        entry = self._part.entry
+        if entry is None or not isinstance(entry.get("rows"), int):
+            return
+        promised = entry["rows"]
+        if self._records < promised or (self._is_closed and self._records > promised):
+            detail = f"{self._records:,} rows instead of the {promised:,} that session.json tells"
+            self._flaw(None, "count", detail)
+
+
+def _where(mask: pl.Series) -> Any:
+    return np.flatnonzero(mask.to_numpy())[: _MOST_FLAWS + 1]
+
+
+def _uncovered(first: int, last: int, gaps: Sequence[tuple[int, int]]) -> int:
+    unseen = last - first + 1
+    for begin, end in gaps:
+        unseen -= max(0, min(last, end) - max(first, begin) + 1)
+    return max(0, unseen)
+
+
+def _sha256(path: Path, size: int) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while size and (block := file.read(min(_BLOCK, size))):
+            digest.update(block)
+            size -= len(block)
+    return digest.hexdigest()
+
+
+# -- repair ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """What was done to a session: printable, one line each."""
+
+    path: str
+    actions: tuple[str, ...]
+
+    def __str__(self) -> str:
+        if not self.actions:
+            return f"{self.path}: nothing to mend"
+        return "\n".join([f"{self.path}:", *(f"  {action}" for action in self.actions)])
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(str(self))}</pre>"
+
+
+def mend(path: str | os.PathLike[str]) -> Repair:
+    """Mend what can be mended in a session, and keep the original bytes beside it.
+
+    Torn tails are cut, a missing ``session.json`` is made of what the files tell, and a session
+    that was not closed is closed. What a file held before is in ``<file>.orig``. Rows that are
+    wrong or gone cannot be mended: ``verify`` goes on telling them.
+
+    Parameters
+    ----------
+    path
+        The session's folder.
+
+    Raises
+    ------
+    SessionMissing
+        If there is no recording.
+    SessionBusy
+        If a living process is recording it.
+    """
+    folder = find_session(path)
+    try:
+        lock = FolderLock(folder)
+    except BlockingIOError as error:
+        raise SessionBusy(f"{error}; stop that recording first") from error
+    with lock:
+        return Repair(str(folder), tuple(_mend(folder)))
+
+
+def _mend(folder: Path) -> Iterator[str]:
+    content = read_manifest(folder)
+    is_closed = content is not None and content.get("state") == "closed"
+    files = {} if content is None else content["files"]
+    entries = {}
+    for path in csv_files(folder):
+        part = Part.of(path, files)
+        cut = _cut_tail(path)
+        if cut:
+            yield f"{path.name}: cut {_count(cut, 'torn byte')}; the original is {path.name}.orig"
+        # Of a closed session, what its manifest says of other files stands, though they be wrong.
+        if cut or not is_closed or part.entry is None:
+            entries[path.name] = _entry(part)
+    if is_closed and not entries:
+        return
+    if (folder / MANIFEST).exists():
+        _keep(folder / MANIFEST)
+    rebuilt = _rebuilt(content, files | entries)
+    _add_span(rebuilt, [Part.of(path, files) for path in csv_files(folder)])
+    write_manifest(folder, rebuilt)
+    done = "made anew of what the files tell" if content is None else "brought up to date"
+    if content is not None and not is_closed:
+        done = "closed"
+    yield f"{MANIFEST}: {done}, with {rebuilt['rows']:,} rows"
+
+
+def _add_span(content: dict[str, Any], parts: Sequence[Part]) -> None:
+    first, last = _span(parts)
+    for key, local_ns in (("start", first), ("end", last)):
+        if content[key] is None and local_ns is not None:
+            content[key] = iso(local_ns)
+
+
+def _cut_tail(path: Path) -> int:
+    size = path.stat().st_size
+    compression = compression_of(path.name)
+    if compression is None:
+        with path.open("rb") as file:
+            sound = whole(file).size
+    else:
+        sound = unpack(path.read_bytes(), compression).size
+    if sound == size:
+        return 0
+    _keep(path)
+    with path.open("r+b") as file:
+        file.truncate(sound)
+        os.fsync(file.fileno())
+    return size - sound
+
+
+def _keep(path: Path) -> None:
+    number = 1
+    while True:
+        target = path.with_name(f"{path.name}.orig{'' if number == 1 else number}")
+        if not target.exists():
+            break
+        number += 1
+    shutil.copy2(path, target)
+    with target.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def _entry(part: Part) -> dict[str, Any]:
+    with text_of(part.path) as file:
+        records = whole(file).records
+    size = part.path.stat().st_size
+    about = {"channel": part.channel, "symbol": part.symbol, "day": part.day}
+    return {
+        **{key: value for key, value in about.items() if key != "day" or value is not None},
+        "rows": max(0, records - 1),
+        "bytes": size,
+        "sha256": _sha256(part.path, size),
+    }
+
+
+def _span(parts: Sequence[Part]) -> tuple[int | None, int | None]:
+    # The first and last arrival, ns UTC.
+    times: list[int] = []
+    for part in parts:
+        with text_of(part.path) as file:
+            for chunk in chunks(file):
+                header = header_of(part.record)
+                text = chunk if chunk.startswith(header) else header + chunk
+                local = pl.col("local_timestamp").to_physical()
+                try:
+                    rows = scan_rows(part.record, text).select(
+                        local.min().alias("first"), local.max().alias("last")
+                    )
+                    times += [each for each in rows.collect().row(0) if each is not None]
+                except pl.exceptions.PolarsError:
+                    continue  # `verify` names the line
+    return (min(times), max(times)) if times else (None, None)
+
+
+def _rebuilt(content: dict[str, Any] | None, entries: dict[str, Any]) -> dict[str, Any]:
+    rows = sum(entry.get("rows", 0) for entry in entries.values())
+    if content is None:
+        listed = [entry for entry in entries.values() if entry["channel"] != "status"]
+        content = {
+            "format": FORMAT,
+            "package": package_version(),
+            "venue": None,
+            "market": None,
+            "symbols": sorted({each["symbol"] for each in listed if each["symbol"] is not None}),
+            "channels": [
+                name for name in CHANNELS if any(each["channel"] == name for each in listed)
+            ],
+            "instruments": [],
+            "start": None,
+            "compression": None,
+            "refused": 0,
+            "dropped": [],
+        }
+    return {
+        **content,
+        "end": content.get("end"),
+        "state": "closed",
+        "rows": rows,
+        "is_repaired": True,
+        "files": entries,
+    }

@@ -1,0 +1,550 @@
+"""Figures of market data: of a frame they stand still, of a running stream they live.
+
+>>> import kucoin_research as kr
+>>> kr.figures.price(frame)                       # a plotly figure
+>>> kr.figures.price(stream, "XBTUSDTM")          # moves with the stream, in a notebook
+
+Every function takes a polars frame, a recorded session, or a running stream, and shows one symbol.
+What is missing (``status`` rows tell of gaps and outages) is shaded, and lines break there. Blue is
+what buyers do, orange what sellers do. Live figures of a kernel share one refresh thread,
+``refresher()``, which also calls functions of yours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from kucoin_research.errors import InvalidInput, KucoinResearchError, UnknownChannel
+from kucoin_research.figures.bars import CandleChart, interval_ns
+from kucoin_research.figures.books import DepthChart, HeatChart, LadderChart
+from kucoin_research.figures.chart import Chart, Sketch, View
+from kucoin_research.figures.feed import is_running, pick_channel, pick_symbol
+from kucoin_research.figures.frames import one_symbol, require
+from kucoin_research.figures.gaps import gaps_of
+from kucoin_research.figures.lines import FlowChart, LagChart, MarkChart, PriceChart, SpreadChart
+from kucoin_research.figures.refresh import Refresher, Ticket, refresher
+from kucoin_research.figures.static import ExportUnavailable, Figure, still
+from kucoin_research.figures.zone import Zone
+
+if TYPE_CHECKING:
+    from kucoin_research.figures.widget import LiveFigure
+
+__all__ = [
+    "ExportUnavailable",
+    "Figure",
+    "LiveFigure",
+    "Refresher",
+    "Ticket",
+    "candles",
+    "channels_for",
+    "depth",
+    "flow",
+    "heatmap",
+    "ladder",
+    "lag",
+    "mark",
+    "price",
+    "refresher",
+    "spread",
+]
+
+_LIVE_WINDOW = "5m"
+_STATIC_PX = 2_000
+_TOUCHES = (
+    ("best_bid_price", "best_bid_size", "best_ask_price", "best_ask_size"),
+    ("bid_price_1", "bid_size_1", "ask_price_1", "ask_size_1"),
+    ("bid_prices", "bid_sizes", "ask_prices", "ask_sizes"),
+)
+_TIMES = ("timestamp",)
+_TRADE = (*_TIMES, "price", "size", "side")
+_OHLC = (*_TIMES, "open", "high", "low", "close", "volume")
+
+
+def price(
+    source: Any,
+    symbol: str | None = None,
+    *,
+    trades: pl.DataFrame | None = None,
+    status: pl.DataFrame | None = None,
+    window: float | str | None = None,
+    tz: str = "UTC",
+    theme: str = "light",
+    height: int = 420,
+) -> Figure | LiveFigure:
+    """Show best bid and ask as a band, their middle, and trades as bubbles by size and side.
+
+    Parameters
+    ----------
+    source
+        A running stream, a session, or a frame of ``ticker``, ``bbo``, ``depth5``, ``depth50`` or
+        ``trade`` rows (ns UTC). A ticker's last trades are shown where there are no trades.
+    symbol
+        Which one; may be left out where there is only one.
+    trades
+        Rows of ``trade`` beside a frame of quotes.
+    status
+        Rows of ``status`` beside a frame: their gaps are shaded. A stream's are known.
+    window
+        How much of the newest data is followed: seconds, a duration such as ``"5m"``, or ``"all"``.
+        Left out: five minutes of a stream, all of a frame.
+    tz
+        ``"UTC"``, ``"local"`` or an IANA name, for the time axis.
+    theme
+        ``"light"`` or ``"dark"``, for a static figure; a live one has its page's.
+    height
+        Pixels.
+
+    Returns
+    -------
+    Figure or LiveFigure
+        A plotly figure of a frame or session, a widget of a stream. Prices are in quote currency,
+        sizes in lots on futures and base coins on spot.
+
+    Raises
+    ------
+    ColumnMissing
+        If the frame lacks a column; the message lists those it has.
+    InvalidInput
+        If several symbols are there and none is named, or an argument means nothing.
+    """
+    extra = {} if trades is None else {"trades": trades}
+    return _make(PriceChart, "price", source, symbol, extra, status, window, tz, theme, height)
+
+
+def candles(
+    source: Any,
+    symbol: str | None = None,
+    *,
+    every: str | None = None,
+    status: pl.DataFrame | None = None,
+    window: float | str | None = None,
+    tz: str = "UTC",
+    theme: str = "light",
+    height: int = 420,
+) -> Figure | LiveFigure:
+    """Show candlesticks with the volume-weighted average price and volume.
+
+    Parameters
+    ----------
+    source
+        A running stream, a session, or a frame of ``candle`` or ``trade`` rows.
+    symbol
+        Which one; may be left out where there is only one.
+    every
+        The interval, such as ``"10s"`` or ``"5min"``: of a stream, its candles of this interval, or
+        else ones made of its trades. Left out: the candles there are, or what suits the view.
+    status, window, tz, theme, height
+        As for ``price``.
+
+    Returns
+    -------
+    Figure or LiveFigure
+        The average price (VWAP) is cumulative since the first candle. Where candles have no
+        turnover (futures) it is that of their typical prices.
+
+    Raises
+    ------
+    ColumnMissing, InvalidInput
+        As for ``price``; also if ``every`` is no interval.
+    """
+    options = {} if every is None else {"every": every}
+    if every is not None:
+        interval_ns(every)
+    return _make(
+        CandleChart, "candles", source, symbol, {}, status, window, tz, theme, height, options
+    )
+
+
+def depth(
+    source: Any,
+    symbol: str | None = None,
+    *,
+    levels: int = 200,
+    theme: str = "light",
+    height: int = 420,
+) -> Figure | LiveFigure:
+    """Show the cumulative size of the order book on both sides.
+
+    Parameters
+    ----------
+    source
+        A running stream of ``level2``, ``depth50`` or ``depth5``, a session, an ``OrderBook``, or a
+        frame: ``OrderBook.depth()``, ``order_book(...)`` or rows of those channels, of which the
+        newest state is shown.
+    symbol, theme, height
+        As for ``price``.
+    levels
+        How many are shown per side.
+
+    Raises
+    ------
+    ColumnMissing, InvalidInput
+        As for ``price``.
+    """
+    options = {"levels": levels}
+    return _make(DepthChart, "depth", source, symbol, {}, None, None, "UTC", theme, height, options)
+
+
+def ladder(
+    source: Any,
+    symbol: str | None = None,
+    *,
+    levels: int = 20,
+    theme: str = "light",
+    height: int = 420,
+) -> Figure | LiveFigure:
+    """Show the order book as a price ladder: the size at each step of price.
+
+    Parameters
+    ----------
+    source
+        As for ``depth``.
+    symbol, theme, height
+        As for ``price``.
+    levels
+        How many steps of price are shown per side.
+
+    Raises
+    ------
+    ColumnMissing, InvalidInput
+        As for ``price``.
+    """
+    options = {"levels": levels}
+    return _make(
+        LadderChart, "ladder", source, symbol, {}, None, None, "UTC", theme, height, options
+    )
+
+
+def heatmap(
+    source: Any,
+    symbol: str | None = None,
+    *,
+    bins: int = 80,
+    status: pl.DataFrame | None = None,
+    window: float | str | None = None,
+    tz: str = "UTC",
+    theme: str = "light",
+    height: int = 420,
+) -> Figure | LiveFigure:
+    """Show the order book over time; colour tells the size at each price, on a log scale.
+
+    Parameters
+    ----------
+    source
+        A running stream, a session, or a frame of ``depth50``, ``depth5`` or ``level2`` rows;
+        ``level2`` has to begin with a snapshot, and takes a second per million rows.
+    bins
+        About how many steps of price there are.
+    symbol, status, window, tz, theme, height
+        As for ``price``.
+
+    Raises
+    ------
+    ColumnMissing, InvalidInput
+        As for ``price``.
+    """
+    options = {"bins": bins}
+    return _make(
+        HeatChart, "heatmap", source, symbol, {}, status, window, tz, theme, height, options
+    )
+
+
+def spread(
+    source: Any,
+    symbol: str | None = None,
+    *,
+    status: pl.DataFrame | None = None,
+    window: float | str | None = None,
+    tz: str = "UTC",
+    theme: str = "light",
+    height: int = 420,
+) -> Figure | LiveFigure:
+    """Show the spread in basis points of the mid, and the imbalance of the best sizes.
+
+    Parameters
+    ----------
+    source
+        A running stream, a session, or a frame of ``ticker``, ``bbo``, ``depth5`` or ``depth50``.
+    symbol, status, window, tz, theme, height
+        As for ``price``.
+
+    Returns
+    -------
+    Figure or LiveFigure
+        Imbalance is ``(bid size - ask size) / (bid size + ask size)``, from -1 to 1.
+
+    Raises
+    ------
+    ColumnMissing, InvalidInput
+        As for ``price``.
+    """
+    return _make(SpreadChart, "spread", source, symbol, {}, status, window, tz, theme, height)
+
+
+def mark(
+    source: Any,
+    symbol: str | None = None,
+    *,
+    funding: pl.DataFrame | None = None,
+    status: pl.DataFrame | None = None,
+    window: float | str | None = None,
+    tz: str = "UTC",
+    theme: str = "light",
+    height: int = 420,
+) -> Figure | LiveFigure:
+    """Show mark and index price, and below their distance and the funding rate in 1e-4.
+
+    Parameters
+    ----------
+    source
+        A running stream, a session, or a frame of ``mark_price`` rows.
+    funding
+        Rows of ``funding_rate`` beside a frame.
+    symbol, status, window, tz, theme, height
+        As for ``price``.
+
+    Raises
+    ------
+    ColumnMissing, InvalidInput
+        As for ``price``.
+    """
+    extra = {} if funding is None else {"funding": funding}
+    return _make(MarkChart, "mark", source, symbol, extra, status, window, tz, theme, height)
+
+
+def flow(
+    source: Any,
+    symbol: str | None = None,
+    *,
+    status: pl.DataFrame | None = None,
+    window: float | str | None = None,
+    tz: str = "UTC",
+    theme: str = "light",
+    height: int = 420,
+) -> Figure | LiveFigure:
+    """Show order flow: what takers bought less what they sold, cumulative and per bar.
+
+    Parameters
+    ----------
+    source
+        A running stream, a session, or a frame of ``trade`` rows (or ``ticker``, whose last trades
+        have a side on futures).
+    symbol, status, window, tz, theme, height
+        As for ``price``.
+
+    Raises
+    ------
+    ColumnMissing, InvalidInput
+        As for ``price``.
+    """
+    return _make(FlowChart, "flow", source, symbol, {}, status, window, tz, theme, height)
+
+
+def lag(
+    source: Any,
+    symbol: str | None = None,
+    *,
+    offset_ms: float | None = None,
+    status: pl.DataFrame | None = None,
+    window: float | str | None = None,
+    tz: str = "UTC",
+    theme: str = "light",
+    height: int = 420,
+) -> Figure | LiveFigure:
+    """Show how long after the event each row arrived, over time and as a histogram.
+
+    Parameters
+    ----------
+    source
+        A running stream, a session, or a frame with ``timestamp`` and ``local_timestamp``; not of
+        candles, whose timestamp is no event's.
+    offset_ms
+        The exchange's clock less this machine's, which is added. Left out: as a stream has
+        measured it, 0 for a frame.
+    symbol, status, window, tz, theme, height
+        As for ``price``.
+
+    Returns
+    -------
+    Figure or LiveFigure
+        Milliseconds. On a simulated exchange whose virtual clock does not run at speed 1 the lag
+        means nothing.
+
+    Raises
+    ------
+    ColumnMissing, InvalidInput
+        As for ``price``.
+    """
+    if offset_ms is None and is_running(source):
+        report = getattr(source, "report", None)
+        offset_ms = report().clock_offset_ms if callable(report) else None
+    options = {"offset_ms": offset_ms or 0.0}
+    return _make(LagChart, "lag", source, symbol, {}, status, window, tz, theme, height, options)
+
+
+def channels_for(kind: type[Chart], source: Any, every: str | None = None) -> dict[str, str]:
+    """Find which of a source's channels serve the roles of a chart.
+
+    Raises
+    ------
+    UnknownChannel
+        If it has none that the chart needs; the message names those that would do.
+    """
+    found = {role.name: pick_channel(source, role, every) for role in kind.roles}
+    there = {role: channel for role, channel in found.items() if channel is not None}
+    lacking = next((r for r in kind.roles if r.is_needed and r.name not in there), None)
+    if lacking is not None or not there:
+        role = lacking or kind.roles[0]
+        raise UnknownChannel(
+            f"this figure needs one of the channels {', '.join(role.channels)}, "
+            "and the source has none of them"
+        )
+    return there
+
+
+# What rows may look like, by role: the first set of columns that fits is taken.
+_COLUMNS: dict[tuple[type[Chart], str], tuple[tuple[str, ...], ...]] = {
+    (PriceChart, "quotes"): _TOUCHES,
+    (PriceChart, "trades"): (_TRADE,),
+    (SpreadChart, "quotes"): _TOUCHES,
+    (CandleChart, "candles"): (_OHLC, _TRADE[:3]),
+    (MarkChart, "mark"): ((*_TIMES, "mark_price", "index_price"),),
+    (MarkChart, "funding"): ((*_TIMES, "funding_rate"),),
+    (FlowChart, "trades"): (_TRADE,),
+    (LagChart, "rows"): ((*_TIMES, "local_timestamp"),),
+    (HeatChart, "book"): (_TOUCHES[2], _TOUCHES[1], ("is_snapshot", "side", "price", "size")),
+}
+
+
+def _make(
+    kind: type[Chart],
+    what: str,
+    source: Any,
+    symbol: str | None,
+    extra: Mapping[str, pl.DataFrame],
+    status: pl.DataFrame | None,
+    window: float | str | None,
+    tz: str,
+    theme: str,
+    height: int,
+    options: dict[str, Any] | None = None,
+) -> Figure | LiveFigure:
+    zone, options = Zone(tz), options or {}
+    if is_running(source):
+        symbol = pick_symbol(source, symbol, what)
+        sketch = Sketch(symbol, zone, height, options)
+        channels = channels_for(kind, source, options.get("every"))
+        return _live(kind, source, sketch, channels, window)
+    frames, status = _frames_of(kind, what, source, symbol, extra, status)
+    chosen = {}
+    symbol = symbol or getattr(source, "symbol", None)  # a book has one
+    for role, frame in frames.items():
+        chosen[role], symbol = one_symbol(frame, symbol, what)
+    chart = kind(
+        View(_STATIC_PX, None, _nanoseconds(window)), Sketch(symbol or "", zone, height, options)
+    )
+    if status is not None:
+        chart.mark(gaps_of(status, _channels_of(kind), symbol))
+    for role, frame in chosen.items():
+        chart.take(role, frame)
+    return still(chart, theme)
+
+
+def _channels_of(kind: type[Chart]) -> list[str]:
+    return [channel for role in kind.roles for channel in role.channels]
+
+
+def _frames_of(
+    kind: type[Chart],
+    what: str,
+    source: Any,
+    symbol: str | None,
+    extra: Mapping[str, pl.DataFrame],
+    status: pl.DataFrame | None,
+) -> tuple[dict[str, pl.DataFrame], pl.DataFrame | None]:
+    if isinstance(source, pl.DataFrame):
+        frames = {**_by_role(kind, source, extra), **extra}
+    elif callable(getattr(source, "frame", None)):  # a session
+        channels = channels_for(kind, source)
+        frames = {role: source.frame(channel, symbol) for role, channel in channels.items()}
+        status = status if status is not None else _status_of(source)
+    elif callable(getattr(source, "depth", None)):  # a book
+        frames = {"book": source.depth()}
+    else:
+        raise InvalidInput(f"{what} takes a polars frame or a stream, not {type(source).__name__}")
+    for role, frame in frames.items():
+        _check(kind, what, role, frame)
+    return frames, status
+
+
+def _status_of(session: Any) -> pl.DataFrame | None:
+    try:
+        status: pl.DataFrame = session.frame("status")
+    except (KucoinResearchError, KeyError):
+        return None
+    return status
+
+
+def _by_role(
+    kind: type[Chart], frame: pl.DataFrame, extra: Mapping[str, pl.DataFrame]
+) -> dict[str, pl.DataFrame]:
+    # Of a ticker the price figure takes both, quotes and trades.
+    if kind is not PriceChart:
+        return {kind.roles[0].name: frame}
+    there = set(frame.columns)
+    found = {}
+    if any(set(names) <= there for names in _TOUCHES):
+        found["quotes"] = frame
+    if set(_TRADE) <= there and "trades" not in extra and "is_snapshot" not in there:
+        found["trades"] = frame
+    return found or {"quotes": frame}
+
+
+def _check(kind: type[Chart], what: str, role: str, frame: pl.DataFrame) -> None:
+    choices = _COLUMNS.get((kind, role), ())
+    if not choices or not isinstance(frame, pl.DataFrame):
+        require(frame, (), what)
+        return
+    there = set(frame.columns)
+    if not any(set(names) <= there for names in choices):
+        require(frame, choices[0], what)
+    if "timestamp" not in there:
+        require(frame, _TIMES, what)
+
+
+def _nanoseconds(window: float | str | None) -> int | None:
+    if window is None or window == "all":
+        return None
+    if isinstance(window, str):
+        return interval_ns(window)
+    if isinstance(window, bool) or not isinstance(window, int | float) or not window > 0:
+        raise InvalidInput(f"window must be seconds, like '5m', or 'all', not {window!r}")
+    return round(window * 1e9)
+
+
+def _live(
+    kind: type[Chart],
+    source: Any,
+    sketch: Sketch,
+    channels: dict[str, str],
+    window: float | str | None,
+) -> LiveFigure:
+    try:
+        from kucoin_research.figures.widget import LiveFigure
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"live figures need {error.name}: pip install 'kucoin-research[lab]'", name=error.name
+        ) from error
+    window_ns = _nanoseconds(_LIVE_WINDOW if window is None else window)
+    return LiveFigure(kind, source, sketch, channels, window_ns=window_ns)
+
+
+def __getattr__(name: str) -> Any:
+    if name == "LiveFigure":
+        from kucoin_research.figures.widget import LiveFigure
+
+        return LiveFigure
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

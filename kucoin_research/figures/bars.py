@@ -1,0 +1,242 @@
+"""Candles with volume and VWAP, made of trades or of the exchange's own candles."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+
+from kucoin_research.errors import InvalidInput
+from kucoin_research.figures.chart import Arrays, Drawing, Role, Sketch, TimeChart, View
+from kucoin_research.figures.frames import arrivals, events, numbers
+from kucoin_research.figures.lines import line
+from kucoin_research.figures.theme import Spec, axis
+from kucoin_research.figures.thin import broken
+from kucoin_research.figures.zone import Floats, Times
+
+__all__ = ["CandleChart", "interval_ns"]
+
+_SECOND = 1_000_000_000
+# Each divides the next, so that candles can be joined.
+_LADDER = tuple(n * _SECOND for n in (1, 5, 15, 60, 300, 900, 3_600, 14_400, 86_400))
+_UNITS = {"ms": 1_000_000, "s": _SECOND, "m": 60 * _SECOND, "h": 3_600 * _SECOND}
+_UNITS |= {"min": _UNITS["m"], "hour": _UNITS["h"], "d": 24 * _UNITS["h"], "day": 24 * _UNITS["h"]}
+_UNITS |= {"w": 7 * _UNITS["d"], "week": 7 * _UNITS["d"]}
+_MOST = 100_000  # candles held
+
+Columns = dict[str, Floats]
+
+
+def interval_ns(every: str) -> int:
+    """Read an interval such as ``"10s"``, ``"5m"`` or KuCoin's ``"5min"``.
+
+    Raises
+    ------
+    InvalidInput
+        If it is none.
+    """
+    found = re.fullmatch(r"(\d{1,6})([a-z]+)", every) if isinstance(every, str) else None
+    if found is None or found[2] not in _UNITS or not int(found[1]):
+        raise InvalidInput(f"every={every!r} is no interval; write it like '10s', '5m' or '1h'")
+    return int(found[1]) * _UNITS[found[2]]
+
+
+class CandleChart(TimeChart):
+    """Candlesticks, VWAP over them, and volume below.
+
+    Options: ``every``, the interval where candles are made of trades; left out, it suits what is
+    in view.
+    """
+
+    roles = (Role("candles", ("candle", "trade")),)
+    needs_past = True
+
+    def __init__(self, view: View, sketch: Sketch) -> None:
+        super().__init__(view, sketch)
+        self._most = max(view.px // 16, 30)
+        every = sketch.options.get("every")
+        self._is_chosen = every is not None
+        if every is not None:
+            self._width = interval_ns(every)
+        elif view.length_ns is not None:
+            self._width = next(
+                (w for w in _LADDER if view.length_ns <= w * self._most), _LADDER[-1]
+            )
+        else:
+            self._width = _LADDER[0]
+        self._times: Times = np.empty(0, np.int64)
+        self._columns: Columns = {name: np.empty(0) for name in _COLUMNS}
+        self._is_of_trades = False
+        self._passed = np.zeros(2)  # notional and volume of candles no longer held
+
+    def spec(self) -> Spec:
+        """Describe the traces: candles, VWAP, volume of rising and of falling candles."""
+        bars = {"type": "bar", "x": [], "y": [], "yaxis": "y2", "showlegend": False}
+        return {
+            "data": [
+                {
+                    "type": "candlestick",
+                    "name": "candles",
+                    "x": [], "open": [], "high": [], "low": [], "close": [],
+                    "increasing": {"line": {"color": "$buy", "width": 1.2}, "fillcolor": "$buy"},
+                    "decreasing": {"line": {"color": "$sell", "width": 1.2}, "fillcolor": "$sell"},
+                    "showlegend": False,
+                },
+                line("VWAP since the first candle", "$second", "VWAP %{y:,.10~f}<extra></extra>",
+                     width=1.6),
+                {**bars, "name": "volume, rising", "marker": {"color": "$buy_soft"},
+                 "hovertemplate": "volume %{y:,.10~f}<extra></extra>"},
+                {**bars, "name": "volume, falling", "marker": {"color": "$sell_soft"},
+                 "hovertemplate": "volume %{y:,.10~f}<extra></extra>"},
+            ],
+            "layout": {
+                **self._time_layout(
+                    "candles",
+                    yaxis=axis("price", domain=[0.28, 1], side="right", tickformat=",~f"),
+                    yaxis2=axis("volume", domain=[0, 0.22], side="right", tickformat=",~s"),
+                    barmode="overlay",
+                    bargap=0.2,
+                ),
+            },
+        }  # fmt: skip
+
+    def take(self, role: str, rows: pl.DataFrame) -> None:
+        """Add trades or candles."""
+        times = events(rows)
+        if not times.size:
+            return
+        self._is_of_trades = "open" not in rows.columns
+        # Where a candle's own time is its begin, gaps are placed by arrival alone.
+        self._note(role, arrivals(rows), times)
+        if self._is_of_trades:
+            self._add(*_of_trades(rows, times, self._width))
+        else:
+            self._replace(*_of_candles(rows, times))
+        self._forget()
+
+    def _add(self, times: Times, columns: Columns) -> None:
+        self._times, self._columns = _joined(
+            np.concatenate((self._times, times)),
+            {name: np.concatenate((self._columns[name], columns[name])) for name in _COLUMNS},
+        )
+
+    def _replace(self, times: Times, columns: Columns) -> None:
+        # A later push of a candle says all that the earlier ones did.
+        if self._times.size and times[0] <= self._times[-1]:
+            kept = ~np.isin(self._times, times)
+            self._times = self._times[kept]
+            self._columns = {name: values[kept] for name, values in self._columns.items()}
+        self._add(times, columns)
+
+    def _forget(self) -> None:
+        extra = self._times.size - _MOST
+        if extra > 0:
+            for place, name in enumerate(("notional", "volume")):
+                self._passed[place] += self._columns[name][:extra].sum()
+            self._times = self._times[extra:]
+            self._columns = {name: values[extra:] for name, values in self._columns.items()}
+
+    def draw(self) -> Drawing:
+        """Picture what has been taken so far."""
+        times, columns, vwap = self._visible()
+        times, columns, vwap, width = self._fewer(times, columns, vwap)
+        x = self.on_axis(times)
+        arrays: Arrays = {(0, "x"): x}
+        for name in ("open", "high", "low", "close"):
+            arrays[0, name] = columns[name]
+        line_times, line_values = broken(times, vwap, self.gap_breaks)
+        arrays[1, "x"], arrays[1, "y"] = self.on_axis(line_times), line_values
+        rises = columns["close"] >= columns["open"]
+        for trace, chosen in ((2, rises), (3, ~rises)):
+            arrays[trace, "x"], arrays[trace, "y"] = x[chosen], columns["volume"][chosen]
+        title = self._title(f"{_name(width)} candles, volume and VWAP" if times.size else "candles")
+        return self._drawing(arrays, **{"title.text": title})
+
+    def _visible(self) -> tuple[Times, Columns, Floats]:
+        notional = np.cumsum(self._columns["notional"]) + self._passed[0]
+        volume = np.cumsum(self._columns["volume"]) + self._passed[1]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            vwap = notional / volume
+        begin, end = self._in_view()
+        low = int(np.searchsorted(self._times, begin - self._width))
+        high = int(np.searchsorted(self._times, end, "right"))
+        part = slice(low, high)
+        return self._times[part], {n: v[part] for n, v in self._columns.items()}, vwap[part]
+
+    def _fewer(
+        self, times: Times, columns: Columns, vwap: Floats
+    ) -> tuple[Times, Columns, Floats, int]:
+        width = self._width if self._is_of_trades else _spacing(times)
+        while times.size > 2 * self._most:
+            width = _next(width, is_free=self._is_of_trades and not self._is_chosen)
+            opens = times // width * width
+            last = np.append(opens[1:] != opens[:-1], True)
+            vwap = vwap[last]
+            times, columns = _joined(opens, columns)
+        return times, columns, vwap, width
+
+
+_COLUMNS = ("open", "high", "low", "close", "volume", "notional")
+
+
+def _next(width: int, *, is_free: bool) -> int:
+    if is_free:
+        return next((each for each in _LADDER if each > width), width * 2)
+    return width * 2
+
+
+def _spacing(times: Times) -> int:
+    return int(np.diff(times).min()) if times.size > 1 else 60 * _SECOND
+
+
+def _of_trades(rows: pl.DataFrame, times: Times, width: int) -> tuple[Times, Columns]:
+    price, size = numbers(rows, "price"), numbers(rows, "size")
+    present = np.isfinite(price) & np.isfinite(size)
+    price, size, opens = price[present], size[present], times[present] // width * width
+    prices = dict.fromkeys(("open", "high", "low", "close"), price)
+    return _joined(opens, {**prices, "volume": size, "notional": price * size})
+
+
+def _of_candles(rows: pl.DataFrame, times: Times) -> tuple[Times, Columns]:
+    order = np.argsort(times, kind="stable")
+    last = order[np.append(times[order][1:] != times[order][:-1], True)]
+    columns = {name: numbers(rows, name)[last] for name in _COLUMNS[:5]}
+    columns["notional"] = _notional(rows, last, columns)
+    return times[last], columns
+
+
+def _notional(rows: pl.DataFrame, chosen: Sequence[int] | Times, columns: Columns) -> Floats:
+    # Futures send no turnover: the typical price stands in.
+    typical = (columns["high"] + columns["low"] + columns["close"]) / 3 * columns["volume"]
+    if "turnover" not in rows.columns:
+        return np.nan_to_num(typical)
+    turnover = numbers(rows, "turnover")[chosen]
+    return np.nan_to_num(np.where(np.isfinite(turnover), turnover, typical))
+
+
+def _joined(opens: Times, columns: Columns) -> tuple[Times, Columns]:
+    """Join candles, or trades, of one open time, in their order."""
+    if not opens.size:
+        return opens, columns
+    if (opens[1:] < opens[:-1]).any():
+        order = np.argsort(opens, kind="stable")
+        opens, columns = opens[order], {name: values[order] for name, values in columns.items()}
+    starts = np.flatnonzero(np.append(True, opens[1:] != opens[:-1]))
+    ends = np.append(starts[1:], opens.size) - 1
+    return opens[starts], {
+        "open": columns["open"][starts],
+        "high": np.maximum.reduceat(columns["high"], starts),
+        "low": np.minimum.reduceat(columns["low"], starts),
+        "close": columns["close"][ends],
+        "volume": np.add.reduceat(columns["volume"], starts),
+        "notional": np.add.reduceat(columns["notional"], starts),
+    }
+
+
+def _name(width: int) -> str:
+    for unit, label in (("d", "day"), ("h", "hour"), ("m", "min"), ("s", "s")):
+        if width % _UNITS[unit] == 0:
+            return f"{width // _UNITS[unit]} {label}"
+    return f"{width / 1e6:g} ms"

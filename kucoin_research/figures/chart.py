@@ -1,0 +1,289 @@
+"""What every chart is: rows go in, a bounded picture comes out.
+
+No browser, no stream, no thread.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from kucoin_research.figures.frames import arrivals, events
+from kucoin_research.figures.gaps import Gap, GapMap, breaks, shapes
+from kucoin_research.figures.theme import Spec, axis, layout
+from kucoin_research.figures.zone import Floats, Times, Zone
+
+__all__ = ["Arrays", "Chart", "Drawing", "Role", "Sketch", "TimeChart", "View"]
+
+#: Values of trace attributes: ``{(trace, "marker.size"): array}``.
+Arrays = dict[tuple[int, str], npt.NDArray[Any]]
+
+
+class Role(NamedTuple):
+    """A kind of rows that a chart takes: the channels that have them, the best one first."""
+
+    name: str
+    channels: tuple[str, ...]
+    is_needed: bool = True
+
+
+@dataclass(frozen=True)
+class View:
+    """What of the data is looked at.
+
+    Attributes
+    ----------
+    px
+        Width of the plot in pixels; a chart keeps a few points per pixel.
+    span
+        The time range zoomed to, ns UTC; ``None`` while the newest data are followed.
+    window_ns
+        How far back the newest data are followed; ``None``: all there are.
+    """
+
+    px: int = 1_000
+    span: tuple[int, int] | None = None
+    window_ns: int | None = None
+
+    @property
+    def length_ns(self) -> int | None:
+        """How long a time is shown, if that is known before the data are."""
+        return self.window_ns if self.span is None else max(self.span[1] - self.span[0], 1)
+
+    @property
+    def buckets(self) -> int:
+        """Into how many buckets the width is divided: up to a point per pixel, four to a bucket."""
+        return max(self.px // 4, 50)
+
+
+@dataclass(frozen=True)
+class Sketch:
+    """What a chart is told about itself before it sees any rows."""
+
+    symbol: str = ""
+    zone: Zone = field(default_factory=Zone)
+    height: int = 420
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+class Drawing(NamedTuple):
+    """What is to be seen now.
+
+    Attributes
+    ----------
+    arrays
+        Values of each trace.
+    layout
+        Parts of the layout that follow the data, by dotted path.
+    window
+        The x range to show while the newest data are followed, in axis units.
+    traces
+        Other attributes of traces that follow the data, as ``"<trace>.<path>"``.
+    """
+
+    arrays: Arrays
+    layout: dict[str, Any]
+    window: tuple[float, float] | None
+    traces: Mapping[str, Any] = MappingProxyType({})
+
+
+class Chart(ABC):
+    """A figure of one symbol that rows are added to.
+
+    Parameters
+    ----------
+    view
+        What is looked at; for another view another chart is made.
+    sketch
+        Symbol, time zone, height and the options of its kind.
+    """
+
+    #: What the rows are that it takes.
+    roles: tuple[Role, ...] = ()
+    #: Whether what it shows also depends on the rows before the span that is shown.
+    needs_past = False
+    #: Draws per second, at most.
+    fastest = 20.0
+    #: The axes that a zoom in time is made on; none where x is no time.
+    time_axis: str | None = "xaxis"
+
+    def __init__(self, view: View, sketch: Sketch) -> None:
+        self.view = view
+        self.sketch = sketch
+
+    @abstractmethod
+    def spec(self) -> Spec:
+        """Describe traces and layout, with colour tokens and without data."""
+
+    @abstractmethod
+    def take(self, role: str, rows: pl.DataFrame) -> None:
+        """Add rows, in order of arrival."""
+
+    @abstractmethod
+    def draw(self) -> Drawing:
+        """Picture what has been taken so far."""
+
+    def mark(self, gaps: Sequence[Gap]) -> None:  # noqa: B027  most charts have no place for them
+        """Tell all gaps known by now, on the clock of arrival, before any rows."""
+
+    @property
+    @abstractmethod
+    def is_empty(self) -> bool:
+        """Whether there is nothing to draw yet."""
+
+    def waiting(self) -> list[Spec]:
+        """Say so in the figure while there is nothing to draw."""
+        if not self.is_empty:
+            return []
+        what = " or ".join(self.roles[0].channels[:2]) if self.roles else "any"
+        of = f" of {self.sketch.symbol}" if self.sketch.symbol else ""
+        return [
+            {
+                "text": f"waiting for {what} rows{of}",
+                "showarrow": False,
+                "xref": "paper",
+                "yref": "paper",
+                "x": 0.5,
+                "y": 0.5,
+                "font": {"size": 14, "color": "$muted"},
+            }
+        ]
+
+    def _title(self, what: str) -> str:
+        symbol = self.sketch.symbol
+        return f"<b>{symbol}</b> {what}" if symbol else f"<b>{what}</b>"
+
+
+class TimeChart(Chart):
+    """A chart over time: knows the newest instant, where lines break, and what is in view."""
+
+    def __init__(self, view: View, sketch: Sketch) -> None:
+        super().__init__(view, sketch)
+        self._newest = 0
+        self._oldest = 0
+        self._gap_map = GapMap()
+        self._clock_role = ""  # whose rows tell where gaps lie
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no row has come yet."""
+        return self._newest == 0
+
+    def mark(self, gaps: Sequence[Gap]) -> None:
+        """Tell all gaps known by now; before the rows, or the rows have to be taken again."""
+        self._gap_map = GapMap(gaps)
+
+    def _clip(self, role: str, rows: pl.DataFrame) -> tuple[pl.DataFrame, Times]:
+        """Take note of the times of rows; returns those in view with their times."""
+        times = events(rows)
+        if not times.size:
+            return rows, times
+        self._note(role, arrivals(rows), times)
+        if self.view.span is None:
+            return rows, times
+        begin, end = self.view.span
+        margin = (end - begin) // 20
+        inside = (times >= begin - margin) & (times <= end + margin)
+        if inside.all():
+            return rows, times
+        # One more on either side, for the lines that leave the picture.
+        inside[:-1] |= inside[1:]
+        inside[1:] |= inside[:-1]
+        return rows.filter(pl.Series(inside)), times[inside]
+
+    def _note(self, role: str, local: Times, times: Times) -> None:
+        newest, oldest = int(times.max()), int(times.min())
+        self._oldest = min(self._oldest, oldest) if self._newest else oldest
+        self._newest = max(self._newest, newest)
+        self._clock_role = self._clock_role or role
+        if role == self._clock_role:
+            self._gap_map.feed(local, times)
+
+    @property
+    def gap_breaks(self) -> Times:
+        """Where lines break."""
+        return breaks(self._gap_map.found)
+
+    @property
+    def horizon(self) -> int | None:
+        """Where the followed window begins; ``None`` where nothing is ever left behind."""
+        if self.view.span is not None or self.view.window_ns is None or not self._newest:
+            return None
+        return self._newest - self.view.window_ns
+
+    def _window(self) -> tuple[float, float] | None:
+        if self.is_empty:
+            return None
+        if self.view.span is not None:
+            begin, end = self.view.span
+        else:
+            horizon = self.horizon
+            begin = self._oldest if horizon is None else self._filled_from(horizon)
+            end = self._newest
+            # During an outage there is room to see it.
+            is_out = any(gap.end is None for gap in self._gap_map.found)
+            pad = max((end - begin) // (15 if is_out else 100), 1_000_000)
+            begin, end = begin - (0 if horizon is not None else pad), end + pad
+        low, high = self.sketch.zone.to_axis(np.array([begin, end], np.int64))
+        return float(low), float(high)
+
+    def _filled_from(self, horizon: int) -> int:
+        # While the window is not full, the picture is what there is.
+        shortest = (self._newest - horizon) // 6
+        return max(horizon, min(self._oldest, self._newest - shortest))
+
+    def _drawing(self, arrays: Arrays, **parts: Any) -> Drawing:
+        window = self._window()
+        length = self.view.length_ns or max(self._newest - self._oldest, 1)
+        shortest = 2 * length // max(self.view.px, 1)
+        begin, end = self._in_view()
+        edge = end if window is None else self.sketch.zone.to_ns(window[1])
+        inside = [
+            gap for gap in self._gap_map.found
+            if gap.begin <= end and (gap.end is None or gap.end >= begin)
+        ]  # fmt: skip
+        patch = {
+            "shapes": shapes(inside, edge, self.sketch.zone, shortest_ns=shortest),
+            "annotations": self.waiting(),
+            **parts,
+        }
+        return Drawing(arrays, patch, window)
+
+    def _in_view(self) -> tuple[int, int]:
+        if self.view.span is not None:
+            return self.view.span
+        horizon = self.horizon
+        return (self._oldest if horizon is None else horizon), self._newest
+
+    def on_axis(self, times: Times) -> Floats:
+        """Turn ns UTC into what the time axis shows."""
+        return self.sketch.zone.to_axis(times)
+
+    def _time_layout(self, what: str, **options: Any) -> Spec:
+        # The time axis lies below the lowest panel.
+        lowest = "y2" if "yaxis2" in options else "y"
+        return layout(
+            self._title(what),
+            height=self.sketch.height,
+            xaxis=axis(
+                self.sketch.zone.title,
+                type="date",
+                anchor=lowest,
+                rangeslider={"visible": False},
+                hoverformat="%H:%M:%S.%L",
+                showspikes=True,
+                spikemode="across",
+                spikethickness=1,
+                spikedash="dot",
+                spikecolor="$line",
+                spikesnap="cursor",
+            ),
+            **options,
+        )

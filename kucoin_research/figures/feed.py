@@ -1,0 +1,226 @@
+"""The new rows of a running stream, at a cost that does not depend on how many are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import polars as pl
+
+from kucoin_research.errors import BookNotReady, InvalidInput, UnknownChannel
+from kucoin_research.figures.chart import Role
+from kucoin_research.figures.frames import nanoseconds
+from kucoin_research.figures.gaps import Gap, gaps_of
+
+__all__ = ["Feed", "Rewound", "Source", "is_running", "pick_channel", "pick_symbol"]
+
+_SPARE = 64
+_STATUS_ROWS = 5_000
+_BOOK_LEVELS = 1_000
+
+
+class Source(Protocol):
+    """What a live figure reads: a stream, or anything with the same methods."""
+
+    def frame(
+        self, channel: str | None = None, symbol: str | None = None, last: int | None = None
+    ) -> pl.DataFrame:
+        """Take a snapshot of a channel's rows."""
+
+    def total(self, channel: str | None = None) -> int:
+        """Count the rows received on a channel since the start."""
+
+    def book(self, symbol: str | None = None) -> Any:
+        """Copy the order book of a symbol."""
+
+
+class Rewound(Exception):
+    """The source went back in time, or was emptied: what was taken from it is void."""
+
+
+def is_running(source: object) -> bool:
+    """Whether it is a stream, and not a frame or a recorded session."""
+    return not isinstance(source, pl.DataFrame) and all(
+        callable(getattr(source, name, None)) for name in ("frame", "total")
+    )
+
+
+def pick_symbol(source: Source, symbol: str | None, what: str) -> str:
+    """Find the symbol that is meant where none is named.
+
+    Raises
+    ------
+    InvalidInput
+        If there are several.
+    """
+    there = _symbols_of(source)
+    if symbol is not None:
+        if there and symbol not in there:
+            raise InvalidInput(
+                f"symbol {symbol!r} is not streamed here; streamed are {', '.join(there[:8])}"
+            )
+        return symbol
+    if len(there) > 1:
+        raise InvalidInput(
+            f"{what} shows one symbol; name one with symbol=: {', '.join(there[:8])}"
+        )
+    return there[0] if there else ""
+
+
+def _symbols_of(source: Source) -> list[str]:
+    subscriptions = getattr(source, "subscriptions", None)
+    if subscriptions is not None:
+        return list(dict.fromkeys(each.symbol for each in subscriptions))
+    named = getattr(source, "symbols", ())  # of a replay
+    return [] if callable(named) else [str(each) for each in named]
+
+
+def pick_channel(source: Any, role: Role, every: str | None = None) -> str | None:
+    """Find the best channel for a role among those that a source has; ``None``: it has none."""
+    intervals = [
+        each.channel.interval
+        for each in getattr(source, "subscriptions", ())
+        if each.channel.name == "candle"
+    ]
+    for channel in role.channels:
+        name = channel
+        if channel == "candle" and intervals:
+            name = f"candle:{every if every in intervals else intervals[0]}"
+            if every is not None and every not in intervals:
+                continue  # made of trades instead
+        try:
+            source.frame(name, last=1) if is_running(source) else source.frame(name)
+        except (UnknownChannel, KeyError):
+            continue
+        return name
+    return None
+
+
+class Feed:
+    """Reads what has come since it was last asked, for each role of a chart.
+
+    Parameters
+    ----------
+    source
+        A running stream.
+    symbol
+        Whose rows; empty for all.
+    channels
+        By role.
+    books
+        Roles that want the kept book rather than rows, where ``level2`` is streamed.
+
+    Notes
+    -----
+    Not thread-safe: one refresh thread reads. The source may be written to meanwhile.
+    """
+
+    def __init__(
+        self, source: Source, symbol: str, channels: dict[str, str], books: Sequence[str] = ()
+    ) -> None:
+        self.source = source
+        self.symbol = symbol
+        self.channels = channels
+        self._books = frozenset(books)
+        self._has_others = bool(symbol) and _symbols_of(source) != [symbol]
+        self._seen: dict[str, int] = {}
+        self._cursor: dict[str, int] = {}
+        self._status_seen = 0
+        self._gaps: list[Gap] = []
+
+    def restart(self) -> None:
+        """Begin again with all rows."""
+        self._seen.clear()
+        self._cursor.clear()
+
+    def has_news(self) -> bool:
+        """Whether there are new rows, or news of the stream itself; costs next to nothing."""
+        return self._status_total() != self._status_seen or any(
+            self.source.total(channel) != self._seen.get(role)
+            for role, channel in self.channels.items()
+        )
+
+    def rows(self) -> Iterator[tuple[str, pl.DataFrame]]:
+        """Give the rows of each role that came since the last call, all of them the first time.
+
+        Raises
+        ------
+        Rewound
+            If the source's rows are older than those taken; ``restart`` and a new chart help.
+        """
+        for role, channel in self.channels.items():
+            rows = self._rows(role, channel)
+            if rows is not None:
+                yield role, rows
+
+    def _rows(self, role: str, channel: str) -> pl.DataFrame | None:
+        total = self.source.total(channel)
+        seen = self._seen.get(role)
+        if total == seen:
+            return None
+        if role in self._books and channel == "level2":
+            self._seen[role] = total
+            return self._book()
+        if seen is None:
+            frame = self.source.frame(channel)
+            self._seen[role] = max(total, frame.height)
+        elif total < seen:
+            raise Rewound
+        else:
+            frame = self._newer(role, channel, total - seen)
+            self._seen[role] = max(total, seen + frame.height)
+        if frame.height:
+            newest = int(nanoseconds(frame["local_timestamp"][-1:])[0])
+            if newest <= self._cursor.get(role, 0):
+                raise Rewound
+            self._cursor[role] = newest
+        return self._of_symbol(frame)
+
+    def _newer(self, role: str, channel: str, count: int) -> pl.DataFrame:
+        # Rows may come between the counting and the reading; arrival times never repeat.
+        cursor = self._cursor.get(role, 0)
+        while True:
+            wanted = count + _SPARE
+            frame = self.source.frame(channel, last=wanted)
+            times = nanoseconds(frame["local_timestamp"])
+            if frame.height and times[-1] < cursor:
+                raise Rewound
+            known = int(np.searchsorted(times, cursor, "right"))
+            if known or frame.height < wanted:
+                return frame[known:]
+            count *= 4
+
+    def _of_symbol(self, frame: pl.DataFrame) -> pl.DataFrame:
+        if not self._has_others or "symbol" not in frame.columns:
+            return frame
+        return frame.filter(pl.col("symbol") == self.symbol)
+
+    def _book(self) -> pl.DataFrame:
+        try:
+            book = self.source.book(self.symbol or None)
+        except BookNotReady:
+            return pl.DataFrame(schema=dict.fromkeys(_BOOK_COLUMNS, pl.Float64))
+        depth: pl.DataFrame = book.depth(_BOOK_LEVELS)
+        return depth
+
+    def _status_total(self) -> int:
+        try:
+            return self.source.total("status")
+        except (UnknownChannel, KeyError):
+            return 0
+
+    def gaps(self) -> tuple[list[Gap], bool]:
+        """Give all gaps known, and whether they are others than the last time."""
+        total = self._status_total()
+        if total == self._status_seen:
+            return self._gaps, False
+        self._status_seen = total
+        rows = self.source.frame("status", last=_STATUS_ROWS)
+        gaps = gaps_of(rows, self.channels.values(), self.symbol or None)
+        changed = gaps != self._gaps
+        self._gaps = gaps
+        return gaps, changed
+
+
+_BOOK_COLUMNS = ("bid_price", "bid_size", "ask_price", "ask_size")

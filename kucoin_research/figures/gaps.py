@@ -1,0 +1,249 @@
+"""Outages and gaps of a stream, as spans of a figure's time axis."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+
+from kucoin_research.errors import ColumnMissing
+from kucoin_research.figures.theme import Spec
+from kucoin_research.figures.zone import Times, Zone
+
+__all__ = ["Gap", "GapMap", "Mapped", "breaks", "gaps_of", "shapes"]
+
+_NEEDED = ("timestamp", "local_timestamp", "symbol", "event", "channel", "detail")
+_LASTING = "it is not over"
+_MOST = 60  # shapes drawn; more are merged where they touch, then the shortest left out
+
+
+class Gap(NamedTuple):
+    """Something missing, between two instants of the local clock (ns); ``end`` None: still is."""
+
+    kind: str
+    begin: int
+    end: int | None
+    what: str
+
+
+class Mapped(NamedTuple):
+    """A gap on the clock of the data: from the last row before it to the first one after it."""
+
+    kind: str
+    begin: int
+    end: int | None
+    what: str
+
+
+def gaps_of(
+    status: pl.DataFrame, channels: Iterable[str] = (), symbol: str | None = None
+) -> list[Gap]:
+    """Read what a ``status`` frame tells of missing data.
+
+    Parameters
+    ----------
+    status
+        Rows of the ``status`` channel.
+    channels
+        Only gaps of these channels, by name; outages concern all.
+    symbol
+        Only of this symbol.
+
+    Returns
+    -------
+    list of Gap
+        By their begin. A gap whose rows came later after all is ``filled``.
+
+    Raises
+    ------
+    ColumnMissing
+        If the frame is none of the status channel.
+    """
+    missing = [name for name in _NEEDED if name not in status.columns]
+    if missing:
+        raise ColumnMissing(
+            f"gaps cannot be read without {', '.join(map(repr, missing))}; status= takes a frame "
+            "of the 'status' channel"
+        )
+    names = {name.partition(":")[0] for name in channels}
+    rows = status.filter(_is_outage() | (_is_of(names) & _concerns(symbol)))
+    begins = rows["timestamp"].to_physical().to_list()
+    ends = rows["local_timestamp"].to_physical().to_list()
+    found: list[Gap] = []
+    for begin, end, event, detail in zip(
+        begins, ends, rows["event"].to_list(), rows["detail"].to_list(), strict=True
+    ):
+        _take(found, event, begin if begin is not None else end, end, detail or "")
+    return sorted((_mended(gap, found) for gap in found), key=lambda gap: gap.begin)
+
+
+def _is_outage() -> pl.Expr:
+    return pl.col("event").cast(pl.String).is_in(["connected", "disconnected"])
+
+
+def _is_of(channels: set[str]) -> pl.Expr:
+    channel = pl.col("channel").cast(pl.String)
+    return channel.is_null() | channel.is_in(list(channels))
+
+
+def _concerns(symbol: str | None) -> pl.Expr:
+    return pl.lit(True) if symbol is None else (pl.col("symbol") == symbol).fill_null(True)
+
+
+def _mended(gap: Gap, all_gaps: Sequence[Gap]) -> Gap:
+    # An outage is no gap for a channel whose every row of it came by REST.
+    if gap.kind != "outage" or gap.end is None:
+        return gap
+    own = {
+        each.kind
+        for each in all_gaps
+        if each.kind in ("gap", "filled")
+        and each.begin <= gap.end
+        and (each.end or each.begin) >= gap.begin
+    }
+    return gap._replace(kind="filled") if own == {"filled"} else gap
+
+
+def _take(found: list[Gap], event: str, begin: int, end: int, detail: str) -> None:
+    if event == "disconnected":
+        found.append(Gap("outage", begin, None, detail))
+    elif event == "connected":
+        _close(found, end)
+    elif event == "gap":
+        found.append(Gap("gap", begin, end, detail))
+    elif event == "filled":
+        _fill(found, detail)
+    elif event == "silent_topic":
+        found.append(Gap("silent", begin, end, detail))
+
+
+def _close(found: list[Gap], end: int) -> None:
+    for place, gap in enumerate(found):
+        if gap.kind == "outage" and gap.end is None:
+            found[place] = gap._replace(end=end)
+
+
+def _fill(found: list[Gap], detail: str) -> None:
+    # A "filled" row follows the gap that it fills.
+    for place in range(len(found) - 1, -1, -1):
+        if found[place].kind == "gap":
+            found[place] = found[place]._replace(kind="filled", what=detail)
+            return
+
+
+class GapMap:
+    """Puts gaps on the clock of the data, batch by batch.
+
+    The exchange's clock and this machine's differ, much so in a simulation, so the rows that
+    arrived before and after a gap tell where it lies.
+
+    Parameters
+    ----------
+    gaps
+        On the local clock.
+    """
+
+    def __init__(self, gaps: Sequence[Gap] = ()) -> None:
+        self._gaps = tuple(gaps)
+        self._found: dict[Gap, Mapped] = {}
+        self._anchor: tuple[Times, Times] | None = None
+
+    @property
+    def found(self) -> list[Mapped]:
+        """Those whose begin is known, by now; one that has no end yet reaches to the newest row."""
+        return [gap for gap in self._found.values() if gap.end is None or gap.end > gap.begin]
+
+    def feed(self, local: Times, times: Times) -> None:
+        """Take arrival and event times (ns) of further rows, in order of arrival."""
+        if not self._gaps or not local.size:
+            return
+        if self._anchor is not None:
+            local = np.concatenate((self._anchor[0], local))
+            times = np.concatenate((self._anchor[1], times))
+        for gap in self._gaps:
+            self._place(gap, local, times)
+        self._anchor = (local[-1:], times[-1:])
+
+    def _place(self, gap: Gap, local: Times, times: Times) -> None:
+        known = self._found.get(gap)
+        if known is not None and known.end is not None:
+            return
+        before = int(np.searchsorted(local, gap.begin, "right")) - 1
+        if known is None and before < 0:
+            return  # before the first row there is nothing to miss
+        begin = known.begin if known is not None else int(times[before])
+        end = None
+        if gap.end is not None:
+            after = max(int(np.searchsorted(local, gap.end, "left")), before + 1)
+            end = int(times[after]) if after < times.size else None
+        self._found[gap] = Mapped(gap.kind, begin, end, gap.what)
+
+
+def breaks(gaps: Iterable[Mapped]) -> Times:
+    """Where lines break: in the middle of each gap that was not filled."""
+    middles = [
+        gap.begin + (gap.end - gap.begin) // 2
+        for gap in gaps
+        if gap.kind in ("gap", "outage") and gap.end is not None
+    ]
+    return np.array(sorted(middles), np.int64)
+
+
+def shapes(gaps: Sequence[Mapped], newest: int, zone: Zone, *, shortest_ns: int = 0) -> list[Spec]:
+    """Describe the shaded spans of a figure; touching ones of a kind are one."""
+    spans = _merged(gaps, newest, shortest_ns)
+    labelled = {id(span) for span in sorted(spans, key=_length, reverse=True)[:3]}
+    return [_shape(span, zone, is_labelled=id(span) in labelled) for span in spans]
+
+
+def _merged(gaps: Sequence[Mapped], newest: int, shortest_ns: int) -> list[Mapped]:
+    spans: list[Mapped] = []
+    for gap in sorted(gaps, key=lambda each: each.begin):
+        end = max(gap.end if gap.end is not None else newest, gap.begin + shortest_ns)
+        what = _LASTING if gap.end is None else gap.what
+        last = spans[-1] if spans else None
+        if last is not None and last.end is not None and gap.begin <= last.end + shortest_ns:
+            kind = last.kind if last.kind != "filled" else gap.kind
+            what = _LASTING if last.what is _LASTING else what
+            spans[-1] = last._replace(kind=kind, end=max(last.end, end), what=what)
+        else:
+            spans.append(gap._replace(end=end, what=what))
+    if len(spans) > _MOST:
+        spans = sorted(sorted(spans, key=_length)[-_MOST:], key=lambda each: each.begin)
+    return spans
+
+
+def _length(gap: Mapped) -> int:
+    return (gap.end or gap.begin) - gap.begin
+
+
+def _shape(span: Mapped, zone: Zone, *, is_labelled: bool) -> Spec:
+    begin, end = zone.to_axis(np.array([span.begin, span.end], np.int64))
+    seconds = _length(span) / 1e9
+    shape: dict[str, Any] = {
+        "type": "rect",
+        "xref": "x",
+        "yref": "paper",
+        "x0": float(begin),
+        "x1": float(end),
+        "y0": 0,
+        "y1": 1,
+        "layer": "below",
+        "line": {"width": 0},
+        "fillcolor": "$filled" if span.kind == "filled" else "$gap",
+    }
+    if is_labelled:
+        shape["label"] = {
+            "text": span.kind if span.what is _LASTING else f"{span.kind} {_duration(seconds)}",
+            "textposition": "top left",
+            "font": {"size": 10, "color": "$muted"},
+        }
+    return shape
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 1:
+        return f"{seconds * 1e3:.0f} ms"
+    return f"{seconds:.1f} s" if seconds < 120 else f"{seconds / 60:.0f} min"

@@ -1,0 +1,405 @@
+"""Charts of quotes, trades and prices over time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from kucoin_research.figures.chart import Arrays, Drawing, Role, Sketch, TimeChart, View
+from kucoin_research.figures.frames import arrivals, best_quotes, numbers, sides
+from kucoin_research.figures.theme import Spec, axis
+from kucoin_research.figures.thin import Extremes, Largest, Sums, broken
+from kucoin_research.figures.zone import Floats
+
+__all__ = ["FlowChart", "LagChart", "MarkChart", "PriceChart", "SpreadChart"]
+
+QUOTES = Role("quotes", ("ticker", "bbo", "depth5", "depth50"), is_needed=False)
+TRADES = Role("trades", ("trade", "ticker"), is_needed=False)
+
+_LARGEST_BUBBLE = 26.0  # px across
+_SMALLEST_BUBBLE = 4.0
+_PRICE = "%{y:,.10~f}"
+
+
+def line(name: str, colour: str, hover: str, **options: Any) -> Spec:
+    """Describe a line that does not bridge missing values."""
+    options = {"width": 1.4, "shape": "linear", "yaxis": "y", "xaxis": "x", **options}
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "name": name,
+        "x": [],
+        "y": [],
+        "xaxis": options.pop("xaxis"),
+        "yaxis": options.pop("yaxis"),
+        "line": {"color": colour, "width": options.pop("width"), "shape": options.pop("shape")},
+        "connectgaps": False,
+        "hovertemplate": hover,
+        **options,
+    }
+
+
+class PriceChart(TimeChart):
+    """Best bid and ask, their middle, and trades as bubbles by size and taker's side."""
+
+    roles = (QUOTES, TRADES)
+
+    def __init__(self, view: View, sketch: Sketch) -> None:
+        super().__init__(view, sketch)
+        self._quotes = [Extremes(view.buckets, view.length_ns) for _ in range(3)]
+        few = max(view.px // 8, 30)
+        self._trades = {side: Largest(few, view.length_ns) for side in (1, -1)}
+
+    def spec(self) -> Spec:
+        """Describe the traces: band, bid, ask, mid, buys, sells."""
+        quote = {"shape": "hv", "width": 1.1}
+        return {
+            "data": [
+                {
+                    "type": "scatter",
+                    "mode": "lines",
+                    "name": "spread",
+                    "x": [],
+                    "y": [],
+                    "fill": "toself",
+                    "fillcolor": "$band",
+                    "line": {"width": 0, "color": "$band"},
+                    "hoverinfo": "skip",
+                    "showlegend": False,
+                },
+                line("best bid", "$buy", f"bid {_PRICE}<extra></extra>", **quote),
+                line("best ask", "$sell", f"ask {_PRICE}<extra></extra>", **quote),
+                line("mid", "$main", f"mid {_PRICE}<extra></extra>", shape="hv", width=1.6),
+                self._bubbles("buy", "$buy"),
+                self._bubbles("sell", "$sell"),
+            ],
+            "layout": self._time_layout(
+                "best bid and ask, trades by size",
+                yaxis=axis("price", side="right", tickformat=",~f", hoverformat=",.10~f"),
+            ),
+            # The band is made of what is there already, so it costs no bytes.
+            "bands": [{"trace": 0, "low": 1, "high": 2}],
+        }
+
+    @staticmethod
+    def _bubbles(side: str, colour: str) -> Spec:
+        return {
+            "type": "scatter",
+            "mode": "markers",
+            "name": f"{side} trades",
+            "x": [],
+            "y": [],
+            "customdata": [],
+            "marker": {
+                "color": colour,
+                "size": [],
+                "opacity": 0.62,
+                "line": {"width": 0.8, "color": "$paper"},
+            },
+            "hovertemplate": f"{side} %{{customdata:,.10~f}} at {_PRICE}<extra></extra>",
+        }
+
+    def take(self, role: str, rows: pl.DataFrame) -> None:
+        """Add quotes or trades."""
+        rows, times = self._clip(role, rows)
+        if role == "quotes":
+            bid, _, ask, _ = best_quotes(rows)
+            for series, values in zip(self._quotes, (bid, ask, (bid + ask) / 2), strict=True):
+                series.add(times, values)
+            return
+        price, size, side = numbers(rows, "price"), numbers(rows, "size"), sides(rows)
+        for wanted, trades in self._trades.items():
+            chosen = side == wanted
+            trades.add(times[chosen], price[chosen], size[chosen])
+
+    def draw(self) -> Drawing:
+        """Picture what has been taken so far."""
+        horizon = self.horizon
+        arrays: Arrays = {}
+        gaps = self.gap_breaks
+        for trace, series in enumerate(self._quotes, 1):
+            if horizon is not None:
+                series.drop_before(horizon)
+            times, values = broken(series.times, series.values, gaps)
+            arrays[trace, "x"], arrays[trace, "y"] = self.on_axis(times), values
+        for trades in self._trades.values():
+            if horizon is not None:
+                trades.drop_before(horizon)
+        largest = max((t.sizes.max(initial=0.0) for t in self._trades.values()), default=0.0)
+        for trace, trades in zip((4, 5), self._trades.values(), strict=True):
+            arrays[trace, "x"], arrays[trace, "y"] = self.on_axis(trades.times), trades.prices
+            arrays[trace, "marker.size"] = _bubble_sizes(trades.sizes, largest)
+            arrays[trace, "customdata"] = trades.sizes
+        return self._drawing(arrays)
+
+
+def _bubble_sizes(sizes: Floats, largest: float) -> Floats:
+    # The area tells the size. Steps of half a pixel, so that a new largest changes little.
+    if largest <= 0:
+        return np.full(sizes.size, _SMALLEST_BUBBLE)
+    scale = 2.0 ** np.ceil(np.log2(largest))
+    wide = _SMALLEST_BUBBLE + (_LARGEST_BUBBLE - _SMALLEST_BUBBLE) * np.sqrt(sizes / scale)
+    return np.asarray(np.round(wide * 2) / 2, np.float64)
+
+
+class SpreadChart(TimeChart):
+    """Spread in basis points of the mid, and how one-sided the best sizes are."""
+
+    roles = (Role("quotes", QUOTES.channels),)
+
+    def __init__(self, view: View, sketch: Sketch) -> None:
+        super().__init__(view, sketch)
+        self._series = [Extremes(view.buckets, view.length_ns) for _ in range(2)]
+
+    def spec(self) -> Spec:
+        """Describe the traces: spread, imbalance."""
+        return {
+            "data": [
+                line("spread", "$main", "spread %{y:.3f} bps<extra></extra>", shape="hv"),
+                line(
+                    "imbalance of best sizes",
+                    "$buy",
+                    "imbalance %{y:+.2f}<extra></extra>",
+                    shape="hv",
+                    width=1.0,
+                    yaxis="y2",
+                ),
+            ],
+            "layout": self._time_layout(
+                "spread and imbalance",
+                yaxis=axis("spread (bps of mid)", domain=[0.42, 1], rangemode="tozero"),
+                yaxis2=axis("bid − ask share", domain=[0, 0.36], range=[-1.05, 1.05]),
+            ),
+        }
+
+    def take(self, role: str, rows: pl.DataFrame) -> None:
+        """Add quotes."""
+        rows, times = self._clip(role, rows)
+        bid, bid_size, ask, ask_size = best_quotes(rows)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            self._series[0].add(times, (ask - bid) / ((ask + bid) / 2) * 1e4)
+            self._series[1].add(times, (bid_size - ask_size) / (bid_size + ask_size))
+
+    def draw(self) -> Drawing:
+        """Picture what has been taken so far."""
+        return self._drawing(_line_arrays(self, self._series))
+
+
+class MarkChart(TimeChart):
+    """Mark and index price, and the funding rate below."""
+
+    roles = (
+        Role("mark", ("mark_price",)),
+        Role("funding", ("funding_rate",), is_needed=False),
+    )
+
+    def __init__(self, view: View, sketch: Sketch) -> None:
+        super().__init__(view, sketch)
+        self._series = [Extremes(view.buckets, view.length_ns) for _ in range(4)]
+
+    def spec(self) -> Spec:
+        """Describe the traces: mark, index, premium, funding."""
+        return {
+            "data": [
+                line("mark price", "$buy", f"mark {_PRICE}<extra></extra>", shape="hv"),
+                line("index price", "$sell", f"index {_PRICE}<extra></extra>", shape="hv"),
+                line("mark − index", "$second", "premium %{y:+.3f} bps<extra></extra>",
+                     shape="hv", yaxis="y2"),
+                line("funding rate", "$third", "funding %{y:+.4f} bps<extra></extra>",
+                     shape="hv", yaxis="y2", width=2),
+            ],
+            "layout": self._time_layout(
+                "mark, index and funding",
+                yaxis=axis("price", domain=[0.42, 1], tickformat=",~f"),
+                yaxis2=axis("bps (1e-4)", domain=[0, 0.36]),
+            ),
+        }  # fmt: skip
+
+    def take(self, role: str, rows: pl.DataFrame) -> None:
+        """Add mark prices, or funding rates."""
+        rows, times = self._clip(role, rows)
+        if role == "funding":
+            self._series[3].add(times, numbers(rows, "funding_rate") * 1e4)
+            return
+        mark, index = numbers(rows, "mark_price"), numbers(rows, "index_price")
+        with np.errstate(divide="ignore", invalid="ignore"):
+            premium = (mark - index) / index * 1e4
+        for series, values in zip(self._series, (mark, index, premium), strict=False):
+            series.add(times, values)
+
+    def draw(self) -> Drawing:
+        """Picture what has been taken so far."""
+        return self._drawing(_line_arrays(self, self._series))
+
+
+class FlowChart(TimeChart):
+    """Cumulative volume delta: what takers have bought less what they have sold."""
+
+    roles = (Role("trades", TRADES.channels),)
+    needs_past = True
+
+    def __init__(self, view: View, sketch: Sketch) -> None:
+        super().__init__(view, sketch)
+        self._delta = [Extremes(view.buckets, view.length_ns)]
+        self._bars = Sums(2, max(view.px // 12, 20), view.length_ns)
+        self._total = 0.0
+
+    def spec(self) -> Spec:
+        """Describe the traces: cumulative delta, bought and sold per bar."""
+        bars = {"type": "bar", "x": [], "y": [], "yaxis": "y2", "marker": {"line": {"width": 0}}}
+        return {
+            "data": [
+                line("cumulative volume delta", "$main", "delta %{y:+,.10~f}<extra></extra>",
+                     shape="hv", width=1.8),
+                {**bars, "name": "bought by takers", "marker": {"color": "$buy"},
+                 "hovertemplate": "bought %{y:,.10~f}<extra></extra>"},
+                {**bars, "name": "sold by takers", "marker": {"color": "$sell"},
+                 "hovertemplate": "sold %{y:,.10~f}<extra></extra>"},
+            ],
+            "layout": self._time_layout(
+                "order flow",
+                yaxis=axis("cumulative delta (size)", domain=[0.42, 1], tickformat=",~s"),
+                yaxis2=axis("size per bar", domain=[0, 0.36], tickformat=",~s"),
+                barmode="relative",
+                bargap=0.15,
+            ),
+        }  # fmt: skip
+
+    def take(self, role: str, rows: pl.DataFrame) -> None:
+        """Add trades; those without a side do not count."""
+        if not rows.height:
+            return
+        signed = np.nan_to_num(sides(rows) * numbers(rows, "size"))
+        rows = rows.with_columns(
+            pl.Series("signed", signed),
+            pl.Series("running", self._total + np.cumsum(signed)),
+        )
+        self._total += float(signed.sum())
+        rows, times = self._clip(role, rows)
+        signed = numbers(rows, "signed")
+        self._delta[0].add(times, numbers(rows, "running"))
+        self._bars.add(times, np.stack((np.maximum(signed, 0), np.minimum(signed, 0))))
+
+    def draw(self) -> Drawing:
+        """Picture what has been taken so far."""
+        if self.horizon is not None:
+            self._bars.drop_before(self.horizon)
+        arrays = _line_arrays(self, self._delta)
+        for trace in (1, 2):
+            arrays[trace, "x"] = self.on_axis(self._bars.centers)
+            arrays[trace, "y"] = self._bars.sums[trace - 1]
+        return self._drawing(arrays)
+
+
+class LagChart(TimeChart):
+    """Arrival minus event time, over time and as a histogram.
+
+    Where the two clocks are hours apart, as with an exchange on a virtual clock, the difference is
+    no lag: none is drawn, and the figure says why.
+    """
+
+    roles = (Role("rows", ("ticker", "trade", "bbo", "depth5", "depth50", "level2", "mark_price")),)
+
+    _NEWEST = 20_000  # values the histogram is made of
+    _OTHER_CLOCK = 3_600_000.0  # ms; no message is an hour under way
+
+    def __init__(self, view: View, sketch: Sketch) -> None:
+        super().__init__(view, sketch)
+        self._series = [Extremes(view.buckets, view.length_ns)]
+        self._values: Floats = np.empty(0)
+
+    def spec(self) -> Spec:
+        """Describe the traces: lag over time, its histogram."""
+        return {
+            "data": [
+                line("lag of each row", "$buy", "%{y:.1f} ms<extra></extra>", width=1.0),
+                {
+                    "type": "bar",
+                    "name": "share of rows",
+                    "x": [],
+                    "y": [],
+                    "xaxis": "x2",
+                    "yaxis": "y2",
+                    "width": [],
+                    "marker": {"color": "$buy_soft", "line": {"width": 0}},
+                    "hovertemplate": "%{x:.1f} ms: %{y:.1f} %<extra></extra>",
+                },
+            ],
+            "layout": {
+                **self._time_layout("arrival − event time", hovermode="closest", bargap=0.02),
+                "xaxis": {**self._time_layout("")["xaxis"], "domain": [0, 0.62]},
+                "yaxis": axis("lag (ms)", rangemode="tozero"),
+                "xaxis2": axis("lag (ms)", domain=[0.7, 1], anchor="y2"),
+                "yaxis2": axis("rows (%)", anchor="x2", rangemode="tozero"),
+            },
+        }
+
+    def take(self, role: str, rows: pl.DataFrame) -> None:
+        """Add rows of any channel whose timestamp is an event's."""
+        if "is_snapshot" in rows.columns:
+            rows = rows.filter(~pl.col("is_snapshot"))
+        rows, times = self._clip(role, rows)
+        lags = (arrivals(rows) - times) / 1e6 + float(self.sketch.options.get("offset_ms", 0.0))
+        self._series[0].add(times, lags)
+        self._values = np.concatenate((self._values, lags))[-self._NEWEST :]
+
+    def draw(self) -> Drawing:
+        """Picture what has been taken so far."""
+        apart = self._hours_apart()
+        arrays = _line_arrays(self, [] if apart else self._series)
+        values = np.empty(0) if apart else self._values
+        if apart:
+            arrays[0, "x"] = arrays[0, "y"] = values
+        arrays[1, "x"], arrays[1, "y"], arrays[1, "width"] = _histogram(values)
+        drawing = self._drawing(arrays)
+        drawing.layout["annotations"].extend(self._remark(apart))
+        return drawing
+
+    def _hours_apart(self) -> float:
+        """Give the hours between the two clocks; 0 where they agree well enough."""
+        middle = abs(float(np.median(self._values))) if self._values.size else 0.0
+        return middle / 3_600_000.0 if middle >= self._OTHER_CLOCK else 0.0
+
+    def _remark(self, apart: float) -> list[Spec]:
+        if not self._values.size:
+            return []
+        p50, p95, p99 = np.percentile(self._values, (50, 95, 99))
+        percentiles = f"p50 {p50:.1f} · p95 {p95:.1f} · p99 {p99:.1f} ms"
+        unknown = f"no lag to show: the exchange's clock is {apart:,.0f} h away from this machine's"
+        return [
+            {
+                "text": unknown if apart else percentiles,
+                "showarrow": False,
+                "xref": "paper",
+                "yref": "paper",
+                "x": 1,
+                "xanchor": "right",
+                "y": 1,
+                "yanchor": "bottom",
+                "font": {"size": 11, "color": "$muted"},
+            }
+        ]
+
+
+def _histogram(values: Floats) -> tuple[Floats, Floats, Floats]:
+    if not values.size:
+        return np.empty(0), np.empty(0), np.empty(0)
+    # The few slowest would squeeze all others into one bar; they are counted in the last one.
+    low, high = np.percentile(values, (0.1, 99.5))
+    high = high if high > low else low + 1.0
+    counts, edges = np.histogram(np.clip(values, low, high), bins=60, range=(low, high))
+    width = np.diff(edges)
+    return edges[:-1] + width / 2, counts / values.size * 100, width
+
+
+def _line_arrays(chart: TimeChart, series: list[Extremes]) -> Arrays:
+    arrays: Arrays = {}
+    gaps, horizon = chart.gap_breaks, chart.horizon
+    for trace, each in enumerate(series):
+        if horizon is not None:
+            each.drop_before(horizon)
+        times, values = broken(each.times, each.values, gaps)
+        arrays[trace, "x"], arrays[trace, "y"] = chart.on_axis(times), values
+    return arrays

@@ -1,0 +1,139 @@
+"""Figures that stand still: a plotly figure of a chart, and how it is written to a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from kucoin_research.errors import KucoinResearchError
+from kucoin_research.figures.chart import Chart, Drawing
+from kucoin_research.figures.theme import Spec, resolve
+from kucoin_research.figures.zone import Floats
+
+__all__ = ["ExportUnavailable", "Figure", "band_between", "still"]
+
+
+class ExportUnavailable(KucoinResearchError):
+    """What writes pictures is not installed; the message says what to install."""
+
+
+class Figure(go.Figure):  # type: ignore[misc]  # plotly has no types
+    """A plotly figure with one-line export; everything of ``plotly.graph_objects.Figure`` works."""
+
+    def to_html(self, path: Any = None, *args: Any, **options: Any) -> str:
+        """Write the figure to an HTML file that needs no network; returns the HTML.
+
+        Parameters
+        ----------
+        path
+            The file, as text or a ``Path``; left out, nothing is written.
+        *args, **options
+            As for plotly's ``to_html``. ``include_plotlyjs="directory"`` keeps plotly.js (5 MB) in
+            one file beside, once for all figures of that folder.
+        """
+        if isinstance(path, dict):  # plotly's own first argument
+            return str(super().to_html(path, *args, **options))
+        if path is None:
+            return str(super().to_html(*args, **options))
+        path = Path(path)
+        self.write_html(path, **options)
+        return str(path.read_text(encoding="utf-8"))
+
+    def to_png(self, path: str | Path, *, width: int = 1_200, scale: float = 2.0) -> Path:
+        """Write the figure to a PNG file.
+
+        Parameters
+        ----------
+        path
+            The file.
+        width
+            Pixels, before scaling.
+        scale
+            Pixels of the file per pixel of the figure.
+
+        Raises
+        ------
+        ExportUnavailable
+            If kaleido or a Chromium is missing.
+        """
+        path = Path(path)
+        height = int(self.layout.height or 420)
+        try:
+            self.write_image(path, format="png", width=width, height=height, scale=scale)
+        except (ValueError, ImportError, RuntimeError, OSError) as error:
+            raise ExportUnavailable(
+                "a PNG is written by kaleido and a Chromium: pip install kaleido, and install "
+                f"Chromium or Chrome; .to_html(path) needs neither ({_first_line(error)})"
+            ) from error
+        return path
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), repr(error))
+
+
+def still(chart: Chart, theme: str = "light") -> Figure:
+    """Make a static figure of what a chart shows now.
+
+    Raises
+    ------
+    InvalidInput
+        If the theme is neither ``light`` nor ``dark``.
+    """
+    resolve("", theme)  # before the work
+    spec, drawing = chart.spec(), chart.draw()
+    _put_arrays(spec, drawing)
+    for band in spec.get("bands", ()):
+        _put_band(spec["data"], **band)
+    for path, value in drawing.layout.items():
+        _put(spec["layout"], path.split("."), value)
+    for path, value in drawing.traces.items():
+        trace, _, rest = path.partition(".")
+        _put(spec["data"][int(trace)], rest.split("."), value)
+    if chart.time_axis and drawing.window is not None:
+        spec["layout"][chart.time_axis]["range"] = list(drawing.window)
+    return Figure(resolve({"data": spec["data"], "layout": spec["layout"]}, theme))
+
+
+def _put_arrays(spec: Spec, drawing: Drawing) -> None:
+    for (trace, path), values in drawing.arrays.items():
+        _put(spec["data"][trace], path.split("."), values)
+
+
+def _put(target: Any, path: list[str], value: Any) -> None:
+    for name in path[:-1]:
+        target = target.setdefault(name, {})
+    target[path[-1]] = value
+
+
+def _put_band(traces: list[Spec], trace: int, low: int, high: int) -> None:
+    x, y = band_between(traces[low]["x"], traces[low]["y"], traces[high]["x"], traces[high]["y"])
+    traces[trace]["x"], traces[trace]["y"] = x, y
+
+
+def band_between(
+    low_x: Floats, low_y: Floats, high_x: Floats, high_y: Floats
+) -> tuple[Floats, Floats]:
+    """Outline the area between two stepped lines, one outline for each unbroken stretch."""
+    lows, highs = _stretches(low_x, low_y), _stretches(high_x, high_y)
+    if not lows or len(lows) != len(highs):
+        return np.empty(0), np.empty(0)
+    xs, ys = [], []
+    for (below_x, below_y), (above_x, above_y) in zip(lows, highs, strict=True):
+        xs += [below_x, above_x[::-1], np.array([np.nan])]
+        ys += [below_y, above_y[::-1], np.array([np.nan])]
+    return np.concatenate(xs[:-1]), np.concatenate(ys[:-1])
+
+
+def _stretches(x: Floats, y: Floats) -> list[tuple[Floats, Floats]]:
+    ends = [*np.flatnonzero(np.isnan(y)).tolist(), y.size]
+    found, start = [], 0
+    for end in ends:
+        if end > start:
+            part_x, part_y = x[start:end], y[start:end]
+            found.append((np.repeat(part_x, 2)[1:], np.repeat(part_y, 2)[:-1]))
+        start = end + 1
+    return found

@@ -1,0 +1,154 @@
+"""Colours and layout that all figures share, written once for light and dark.
+
+A figure's spec names colours by tokens such as ``$buy``; ``resolve`` puts in those of a theme. A
+static figure does so when it is made, a live one in the browser, whenever the theme is switched.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kucoin_research.errors import InvalidInput
+
+__all__ = ["PALETTES", "Spec", "axis", "layout", "resolve"]
+
+#: The JSON of a plotly figure: ``{"data": [...], "layout": {...}}``.
+Spec = dict[str, Any]
+
+# Blue and orange of Okabe and Ito (https://jfly.uni-koeln.de/color/, read 2026-11-25), which
+# people with any of the common colour blindnesses tell apart; lighter where the ground is dark.
+PALETTES: dict[str, dict[str, Any]] = {
+    "light": {
+        "buy": "#0072B2",
+        "buy_soft": "rgba(0,114,178,0.45)",
+        "sell": "#D55E00",
+        "sell_soft": "rgba(213,94,0,0.45)",
+        "main": "#1F2933",
+        "second": "#CC79A7",
+        "third": "#009E73",
+        "band": "rgba(0,114,178,0.14)",
+        "gap": "rgba(204,121,167,0.22)",
+        "filled": "rgba(128,128,128,0.16)",
+        "font": "#39424E",
+        "muted": "#6B7684",
+        "grid": "rgba(100,116,139,0.18)",
+        "line": "rgba(100,116,139,0.45)",
+        "paper": "#FFFFFF",
+        "hover": "#FFFFFF",
+        "heat": [
+            [0.0, "rgba(255,255,255,0)"],
+            [0.25, "#D6E6F2"],
+            [0.5, "#7FB2D9"],
+            [0.75, "#0072B2"],
+            [0.9, "#E69F00"],
+            [1.0, "#D55E00"],
+        ],
+    },
+    "dark": {
+        "buy": "#56B4E9",
+        "buy_soft": "rgba(86,180,233,0.5)",
+        "sell": "#F0912B",
+        "sell_soft": "rgba(240,145,43,0.5)",
+        "main": "#E6EAF0",
+        "second": "#E39BC4",
+        "third": "#2BC49A",
+        "band": "rgba(86,180,233,0.16)",
+        "gap": "rgba(227,155,196,0.22)",
+        "filled": "rgba(160,160,160,0.16)",
+        "font": "#C9D1DB",
+        "muted": "#8B96A5",
+        "grid": "rgba(148,163,184,0.16)",
+        "line": "rgba(148,163,184,0.4)",
+        "paper": "#111418",
+        "hover": "#1E242C",
+        "heat": [
+            [0.0, "rgba(17,20,24,0)"],
+            [0.25, "#12304A"],
+            [0.5, "#1F6FA8"],
+            [0.75, "#56B4E9"],
+            [0.9, "#F0C04A"],
+            [1.0, "#FFF3C4"],
+        ],
+    },
+}
+
+
+def resolve(part: Any, theme: str) -> Any:
+    """Replace the colour tokens in a spec, or a part of one, by a theme's colours.
+
+    Raises
+    ------
+    InvalidInput
+        If the theme is neither ``light`` nor ``dark``.
+    """
+    if theme not in PALETTES:
+        raise InvalidInput(f"theme must be 'light' or 'dark', not {theme!r}")
+    return _resolved(part, PALETTES[theme])
+
+
+def _resolved(part: Any, palette: dict[str, Any]) -> Any:
+    if isinstance(part, str) and part.startswith("$"):
+        return palette[part[1:]]
+    if isinstance(part, dict):
+        return {key: _resolved(value, palette) for key, value in part.items()}
+    if isinstance(part, list):
+        return [_resolved(value, palette) for value in part]
+    return part
+
+
+def axis(title: str = "", **options: Any) -> Spec:
+    """Describe an axis in the house style; ``title`` carries the unit."""
+    return {
+        "title": {"text": title, "font": {"size": 11, "color": "$muted"}, "standoff": 8},
+        "gridcolor": "$grid",
+        "linecolor": "$line",
+        "zerolinecolor": "$line",
+        "tickfont": {"size": 11},
+        "automargin": True,
+        **options,
+    }
+
+
+def layout(title: str, *, height: int, **options: Any) -> Spec:
+    """Describe a layout in the house style."""
+    return {
+        "title": {
+            "text": title,
+            "font": {"size": 14},
+            "x": 0,
+            "xref": "container",
+            "xanchor": "left",
+            "y": 1,
+            "yref": "container",
+            "yanchor": "top",
+            "pad": {"l": 14, "t": 12},
+        },
+        "height": height,
+        "autosize": True,
+        "margin": {"l": 14, "r": 14, "t": 62, "b": 10},
+        "paper_bgcolor": "$paper",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "font": {
+            "color": "$font",
+            "size": 12,
+            "family": "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif",
+        },
+        "hoverlabel": {
+            "bgcolor": "$hover",
+            "bordercolor": "$line",
+            "font": {"color": "$font", "size": 12},
+        },
+        "legend": {
+            "orientation": "h",
+            "x": 0,
+            "xanchor": "left",
+            "y": 1,
+            "yanchor": "bottom",
+            "font": {"size": 11},
+            "bgcolor": "rgba(0,0,0,0)",
+        },
+        "hovermode": "x",
+        "dragmode": "zoom",
+        "uirevision": "kept",
+        **options,
+    }

@@ -1,0 +1,343 @@
+// One store per figure holds the arrays as they came; any number of views draw from it.
+const TYPES = {f8: Float64Array, f4: Float32Array, i4: Int32Array, u1: Uint8Array};
+const STILL_FIRST = 2000, STILL_EVERY = 60000;
+const page = (globalThis.__kucoinResearch ??= {stores: new Map(), plotly: null, asked: 0});
+
+function values(buffer, type) {
+  const Kind = TYPES[type];
+  const bytes = buffer.buffer.slice(buffer.byteOffset, buffer.byteOffset + buffer.byteLength);
+  return new Kind(bytes);
+}
+
+async function unpacked(buffer) {
+  const stream = new Blob([buffer]).stream().pipeThrough(new DecompressionStream('gzip'));
+  return new Response(stream).blob();
+}
+
+// plotly.js comes from the kernel, once per page.
+function loadPlotly(model) {
+  if (page.plotly) return page.plotly;
+  page.plotly = new Promise((resolve) => { page.arrived = resolve; }).then(async (buffer) => {
+    const code = await unpacked(buffer);
+    const url = URL.createObjectURL(new Blob([code], {type: 'text/javascript'}));
+    const define = globalThis.define;
+    globalThis.define = undefined;  // an AMD loader of the page would take the module for itself
+    try {
+      await new Promise((resolve, reject) => {
+        const script = document.createElement('script');
+        script.onload = resolve;
+        script.onerror = () => reject(new Error('plotly.js did not load'));
+        script.src = url;
+        document.head.append(script);
+      });
+    } finally { globalThis.define = define; URL.revokeObjectURL(url); }
+    return globalThis.Plotly;
+  });
+  return page.plotly;
+}
+
+function askForPlotly(model) {
+  loadPlotly(model);
+  let isThere = false;
+  page.plotly.then(() => { isThere = true; });
+  const ask = () => {  // again, should the figure that was asked first be gone
+    if (isThere || Date.now() - page.asked < 9000) return;
+    page.asked = Date.now();
+    model.send({kind: 'lib'});
+  };
+  ask();
+  const timer = setInterval(() => { if (isThere) clearInterval(timer); else ask(); }, 1000);
+}
+
+function storeOf(model) {
+  const uid = model.get('uid');
+  if (!page.stores.has(uid)) page.stores.set(uid, openStore(model));
+  return page.stores.get(uid);
+}
+
+function openStore(model) {
+  const store = {arrays: new Map(), layout: {}, traces: {}, seq: 0, window: null, empty: true,
+    views: new Set(), follow: true};
+  model.on('msg:custom', (message, buffers) => {
+    if (message.kind === 'lib') { page.arrived?.(buffers[0]); return; }
+    if (message.kind !== 'frame') return;
+    if (message.base === null) { store.arrays.clear(); store.layout = {}; store.traces = {}; }
+    else if (message.base !== store.seq) { model.send({kind: 'hello'}); return; }
+    take(store, message, buffers);
+    drawAll(store, model);
+  });
+  return store;
+}
+
+function take(store, message, buffers) {
+  store.seq = message.seq;
+  store.window = message.window;
+  store.empty = message.empty;
+  message.parts.forEach(([trace, path, type, drop, keep, wide], place) => {
+    const key = `${trace} ${path}`;
+    const tail = values(buffers[place], type);
+    const old = store.arrays.get(key);
+    const unit = wide || 1;
+    const kept = old ? old.values.subarray(drop * unit, (drop + keep) * unit) : tail.subarray(0, 0);
+    const all = new TYPES[type](kept.length + tail.length);
+    all.set(kept);
+    all.set(tail, kept.length);
+    store.arrays.set(key, {trace, path, wide, values: all});
+  });
+  const {'@': traces, ...layout} = message.layout;
+  if (traces) store.traces = traces;
+  Object.assign(store.layout, layout);
+}
+
+async function drawAll(store, model) {
+  const seq = store.seq;
+  const spent = await Promise.all([...store.views].map((view) => view.draw()));
+  model.send({kind: 'drawn', seq, ms: Math.max(0, ...spent)});
+}
+
+function put(target, path, value) {
+  const names = path.split('.'), last = names.pop();
+  for (const name of names) target = target[name] ??= {};
+  target[last] = value;
+}
+
+function resolve(part, palette) {
+  if (typeof part === 'string' && part[0] === '$') return palette[part.slice(1)];
+  if (Array.isArray(part)) return part.map((each) => resolve(each, palette));
+  if (part && typeof part === 'object' && !ArrayBuffer.isView(part)) {
+    return Object.fromEntries(Object.entries(part).map(([k, v]) => [k, resolve(v, palette)]));
+  }
+  return part;
+}
+
+const css = (name) => getComputedStyle(document.body).getPropertyValue(name).trim();
+
+function isDark() {
+  const told = document.body.dataset.jpThemeLight;
+  if (told !== undefined) return told === 'false';
+  if (document.body.classList.contains('vscode-dark')) return true;
+  return !document.body.classList.contains('vscode-light')
+    && matchMedia('(prefers-color-scheme: dark)').matches;
+}
+
+function palette(model) {
+  const colours = {...model.get('palettes')[isDark() ? 'dark' : 'light']};
+  // The page's own ground and text, where it tells them: the figure belongs to it.
+  const ground = css('--jp-layout-color0'), text = css('--jp-ui-font-color1');
+  if (ground) { colours.paper = ground; colours.hover = css('--jp-layout-color1') || ground; }
+  if (text) colours.font = text;
+  return colours;
+}
+
+function stretches(x, y) {
+  const found = [];
+  for (let start = 0, end = 0; end <= y.length; end++) {
+    if (end < y.length && !Number.isNaN(y[end])) continue;
+    if (end > start) found.push([start, end]);
+    start = end + 1;
+  }
+  return found;
+}
+
+function stepped(xs, ys, x, y, [start, end], isBackward) {
+  const from = xs.length;
+  for (let i = start; i < end; i++) {
+    if (i > start) { xs.push(x[i]); ys.push(y[i - 1]); }
+    xs.push(x[i]);
+    ys.push(y[i]);
+  }
+  if (isBackward) {
+    xs.push(...xs.splice(from).reverse());
+    ys.push(...ys.splice(from).reverse());
+  }
+}
+
+function fillBand(data, {trace, low, high}) {
+  const lows = stretches(data[low].x, data[low].y), highs = stretches(data[high].x, data[high].y);
+  const xs = [], ys = [];
+  if (lows.length === highs.length) {
+    lows.forEach((part, place) => {
+      if (place) { xs.push(NaN); ys.push(NaN); }
+      stepped(xs, ys, data[low].x, data[low].y, part, false);
+      stepped(xs, ys, data[high].x, data[high].y, highs[place], true);
+    });
+  }
+  data[trace].x = xs;
+  data[trace].y = ys;
+}
+
+function rows2d({values: all, wide}) {
+  const rows = [];
+  for (let at = 0; at < all.length; at += wide) rows.push(all.subarray(at, at + wide));
+  return rows;
+}
+
+function render({model, el}) {
+  const store = storeOf(model);
+  askForPlotly(model);
+  el.classList.add('kr-figure');
+  const plot = document.createElement('div');
+  plot.className = 'kr-plot';
+  plot.style.height = `${model.get('spec').layout.height}px`;
+  const note = document.createElement('div');
+  note.className = 'kr-note';
+  note.textContent = 'zoomed · double click to follow';
+  el.replaceChildren(plot, note);
+
+  let Plotly = null, isInView = false, isBusy = null, isDirty = false, isGone = false;
+  let lastStill = 0, firstDrawn = 0, told = '';
+  let colours = palette(model);  // asked for once: the answer costs the page a look at all styles
+  const axis = 'xaxis';
+  const isTime = () => model.get('spec').layout.xaxis?.type === 'date';
+  const isVisible = () => isInView && !document.hidden && el.isConnected;
+
+  function fill(data, layout) {
+    for (const part of store.arrays.values()) {
+      if (!data[part.trace]) continue;
+      put(data[part.trace], part.path, part.wide ? rows2d(part) : part.values);
+    }
+    for (const band of model.get('spec').bands || []) fillBand(data, band);
+    for (const [path, value] of Object.entries(resolve(store.layout, colours))) put(layout, path, value);
+    for (const [path, value] of Object.entries(resolve(store.traces, colours))) {
+      const dot = path.indexOf('.');
+      put(data[+path.slice(0, dot)], path.slice(dot + 1), value);
+    }
+    if (store.follow && store.window && isTime()) {
+      layout[axis].range = [...store.window];
+      layout[axis].autorange = false;
+    }
+  }
+
+  function draw() {  // at most one at a time, and one more for all that came meanwhile
+    if (!Plotly || !isVisible()) { isDirty = true; return Promise.resolve(0); }
+    if (isBusy) { isDirty = true; return isBusy; }
+    isBusy = Promise.resolve().then(async () => {
+      isDirty = false;
+      const began = performance.now();
+      fill(plot.data, plot.layout);
+      await Plotly.redraw(plot);
+      el.dataset.frame = store.seq;
+      firstDrawn ||= store.empty ? 0 : Date.now();
+      const spent = performance.now() - began;
+      await new Promise((done) => requestAnimationFrame(done));  // until it is on the screen
+      return spent;
+    }).catch((error) => {
+      model.send({kind: 'error', text: String(error)});
+      return 0;
+    }).finally(() => { isBusy = null; if (isDirty) draw(); });
+    return isBusy;
+  }
+
+  async function plotAnew() {
+    colours = palette(model);
+    const spec = structuredClone(model.get('spec'));
+    const {data, layout} = resolve({data: spec.data, layout: spec.layout}, colours);
+    const height = layout.height;
+    delete layout.height;
+    plot.style.height = `${height}px`;
+    if (!store.follow && plot.layout) {
+      for (const name of Object.keys(layout).filter((each) => /^[xy]axis/.test(each))) {
+        const before = plot.layout[name];
+        if (before?.range && before.autorange === false) {
+          Object.assign(layout[name], {range: before.range, autorange: false});
+        }
+      }
+    }
+    fill(data, layout);
+    await Plotly.react(plot, data, layout, {
+      responsive: false, displaylogo: false, scrollZoom: true, doubleClick: false,
+      modeBarButtons: [['toImage', 'zoom2d', 'pan2d', 'zoomIn2d', 'zoomOut2d']], showTips: false,
+      toImageButtonOptions: {filename: 'kucoin', scale: 2},
+    });
+  }
+
+  function range() {
+    if (store.follow || !isTime()) return null;
+    const bounds = plot._fullLayout[axis].range;
+    return bounds.map((each) => (typeof each === 'number' ? each : Date.parse(`${each.replace(' ', 'T')}Z`)));
+  }
+
+  function tellView() {
+    if (!Plotly || isGone) return;
+    const px = Math.round(plot._fullLayout?.[axis]?._length || plot.clientWidth || 900);
+    const view = {kind: 'view', visible: [...store.views].some((each) => each.isVisible()), px, range: range()};
+    const text = JSON.stringify(view);
+    if (text === told) return;
+    told = text;
+    model.send(view);
+  }
+
+  function follow() {
+    store.follow = true;
+    el.classList.remove('kr-zoomed');
+    for (const [name, value] of Object.entries(plot.layout)) {
+      if (/^[xy]axis/.test(name) && !model.get('spec').layout[name]?.range) value.autorange = true;
+    }
+    if (store.window && isTime()) Object.assign(plot.layout[axis], {range: [...store.window], autorange: false});
+    tellView();
+    draw();
+  }
+
+  function onRelayout(change) {
+    const names = Object.keys(change);
+    if (!names.some((name) => /^[xy]axis\d*\.range/.test(name))) return;
+    el.classList.add('kr-zoomed');
+    if (names.some((name) => name.startsWith(`${axis}.range`))) { store.follow = false; tellView(); }
+  }
+
+  async function keepStill() {
+    if (!firstDrawn || !isVisible() || isBusy || lastStill === store.seq) return;
+    const isFirst = !lastStill;
+    if (Date.now() - (isFirst ? firstDrawn : keepStill.at) < (isFirst ? STILL_FIRST : STILL_EVERY)) return;
+    lastStill = store.seq;
+    keepStill.at = Date.now();
+    const url = await Plotly.toImage(plot, {format: 'png', scale: 1});
+    const bytes = await (await fetch(url)).arrayBuffer();
+    if (!isGone) model.send({kind: 'still'}, undefined, [bytes]);
+  }
+
+  const onTheme = () => { if (Plotly) (isBusy || Promise.resolve()).then(plotAnew); };
+  const onSpec = () => { store.follow = true; onTheme(); };
+  const onShown = () => { tellView(); if (isVisible() && isDirty) draw(); };
+  const sizes = new ResizeObserver(() => {
+    if (!Plotly || plot.clientWidth < 10) return;
+    Promise.resolve(Plotly.Plots.resize(plot)).then(tellView);
+  });
+  const sight = new IntersectionObserver((entries) => {
+    isInView = entries[entries.length - 1].isIntersecting;
+    onShown();
+  });
+  const themes = new MutationObserver(onTheme);
+  const stills = setInterval(() => keepStill().catch((error) => console.warn(error)), 1000);
+  const view = {draw, isVisible};
+
+  page.plotly.then(async (loaded) => {
+    if (isGone) return;
+    Plotly = loaded;
+    await plotAnew();
+    plot.on('plotly_relayout', onRelayout);
+    plot.on('plotly_doubleclick', () => { follow(); return false; });
+    note.addEventListener('click', follow);
+    store.views.add(view);
+    sizes.observe(el);
+    sight.observe(el);
+    document.addEventListener('visibilitychange', onShown);
+    themes.observe(document.body, {attributes: true, attributeFilter: ['data-jp-theme-light', 'data-jp-theme-name', 'class']});
+    model.on('change:spec', onSpec);
+    model.send({kind: 'hello'});
+    tellView();
+  });
+
+  return () => {
+    store.views.delete(view);
+    tellView();
+    isGone = true;
+    sizes.disconnect(); sight.disconnect(); themes.disconnect();
+    clearInterval(stills);
+    document.removeEventListener('visibilitychange', onShown);
+    model.off('change:spec', onSpec);
+    if (Plotly) Plotly.purge(plot);
+  };
+}
+
+export default {render};

@@ -1,0 +1,79 @@
+"""Times on an axis: nanoseconds UTC in the data, milliseconds of a wall clock on the axis."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, tzinfo
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import numpy.typing as npt
+
+from kucoin_research.errors import InvalidInput
+
+__all__ = ["Floats", "Times", "Zone"]
+
+Times = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+
+class Zone:
+    """A time zone for an axis.
+
+    plotly shows a number on a date axis as if it were UTC, so for another zone its offset is added
+    before, and taken off what comes back.
+
+    Parameters
+    ----------
+    name
+        ``"UTC"``, ``"local"`` (of the machine that the kernel runs on) or an IANA name such as
+        ``"Europe/Berlin"``.
+
+    Raises
+    ------
+    InvalidInput
+        If there is no such zone.
+    """
+
+    def __init__(self, name: str = "UTC") -> None:
+        self.name = name
+        self._zone = _zone(name)
+
+    @property
+    def title(self) -> str:
+        """What the axis is called."""
+        return f"time ({'local' if self.name == 'local' else self.name})"
+
+    def to_axis(self, times: Times) -> Floats:
+        """Turn ns UTC into milliseconds on the axis; 0.2 µs are resolved."""
+        if self._zone is UTC or not times.size:
+            return np.asarray(times / 1e6)
+        first, last = self._offset_ms(int(times.min())), self._offset_ms(int(times.max()))
+        if first == last:
+            return np.asarray(times / 1e6 + first)
+        # A change to or from summer time lies between.
+        offsets: Floats = np.array([self._offset_ms(int(each)) for each in times])
+        return np.add(times / 1e6, offsets)
+
+    def to_ns(self, axis_ms: float) -> int:
+        """Turn milliseconds on the axis back into ns UTC."""
+        guess = round(axis_ms * 1e6)
+        return guess - round(self._offset_ms(guess - round(self._offset_ms(guess) * 1e6)) * 1e6)
+
+    def _offset_ms(self, time_ns: int) -> float:
+        moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=time_ns // 1_000_000_000)
+        offset = moment.astimezone(self._zone).utcoffset()
+        assert offset is not None, "an aware time has an offset"
+        return offset.total_seconds() * 1e3
+
+
+def _zone(name: str) -> tzinfo | None:
+    if name == "UTC":
+        return UTC
+    if name == "local":
+        return None  # astimezone(None) is the machine's own
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, TypeError, OSError):
+        raise InvalidInput(
+            f"tz={name!r} is no time zone; give 'UTC', 'local' or a name like 'Europe/Berlin'"
+        ) from None

@@ -1,0 +1,150 @@
+"""Compressed CSV: a file is a row of whole gzip members or zstd frames, one for each flush.
+
+Each can be read by itself, so a file that was cut reads up to its last whole one; and any program
+that reads `.gz` or `.zst` takes a row of them for one text. zstd comes with pyarrow, so nothing
+more needs to be installed for it.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zlib
+from pathlib import Path
+from typing import IO, Any, NamedTuple, cast
+
+import pyarrow as pa
+
+__all__ = ["Unpacked", "compression_of", "open_text", "pack", "unpack"]
+
+_GZIP_LEVEL = 6
+_ZSTD_LEVEL = 3
+_SLICE = 1 << 16
+_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+
+
+def compression_of(name: str) -> str | None:
+    """Tell by its name how a file is compressed: ``gzip``, ``zstd`` or None."""
+    return "gzip" if name.endswith(".gz") else "zstd" if name.endswith(".zst") else None
+
+
+def pack(text: bytes, compression: str | None) -> bytes:
+    """Compress a text into one member or frame; None leaves it as it is."""
+    if compression is None:
+        return text
+    if compression == "gzip":
+        return gzip.compress(text, _GZIP_LEVEL, mtime=0)
+    packed: bytes = pa.Codec("zstd", compression_level=_ZSTD_LEVEL).compress(text, asbytes=True)
+    return packed
+
+
+def open_text(path: Path, size: int, compression: str | None) -> IO[bytes]:
+    """Open the first ``size`` bytes of a file to be read piece by piece, decompressed.
+
+    No file stays open between two reads, so any number of these may be held. Plain ones can seek.
+    """
+    raw = _Part(path, size)
+    if compression is None:
+        return io.BufferedReader(raw, _SLICE)
+    if compression == "gzip":
+        return cast("IO[bytes]", gzip.GzipFile(fileobj=io.BufferedReader(raw, _SLICE)))
+    stream: IO[bytes] = pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), "zstd")
+    return stream
+
+
+class _Part(io.RawIOBase):
+    """The beginning of a file, opened for each read only."""
+
+    def __init__(self, path: Path, size: int) -> None:
+        self._path = path
+        self._size = size
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
+        self._position = start + offset
+        return self._position
+
+    def readinto(self, buffer: Any) -> int:
+        wanted = max(0, min(len(buffer), self._size - self._position))
+        with self._path.open("rb", buffering=0) as file:
+            file.seek(self._position)
+            found = file.readinto(memoryview(buffer)[:wanted])
+        self._position += found
+        return found
+
+
+class Unpacked(NamedTuple):
+    """The text of the whole members or frames, and how many bytes of the file these are."""
+
+    text: bytes
+    size: int
+
+
+def unpack(data: bytes, compression: str | None) -> Unpacked:
+    """Decompress as far as whole members or frames reach; what follows is torn, or no such data."""
+    if compression is None:
+        return Unpacked(data, len(data))
+    return _gunzip(data) if compression == "gzip" else _unzstd(data)
+
+
+def _gunzip(data: bytes) -> Unpacked:
+    texts = []
+    size = 0
+    while size < len(data):
+        member = zlib.decompressobj(wbits=31)
+        parts = []
+        position = size
+        try:
+            # In slices, since what follows a member's end is copied.
+            while not member.eof and position < len(data):
+                parts.append(member.decompress(data[position : position + _SLICE]))
+                position += _SLICE
+        except zlib.error:
+            break
+        if not member.eof:
+            break
+        texts.extend(parts)
+        size = min(position, len(data)) - len(member.unused_data)
+    return Unpacked(b"".join(texts), size)
+
+
+def _unzstd(data: bytes) -> Unpacked:
+    texts = []
+    size = 0
+    while (end := _frame_end(data, size)) is not None:
+        try:
+            frame = pa.CompressedInputStream(pa.BufferReader(data[size:end]), "zstd")
+            texts.append(frame.read())
+        except OSError:
+            break
+        size = end
+    return Unpacked(b"".join(texts), size)
+
+
+def _frame_end(data: bytes, start: int) -> int | None:
+    # RFC 8878, 3.1.1: magic, descriptor, window, dictionary, content size; then blocks of three
+    # bytes of header (last flag, type, size) and their content; then a checksum if announced.
+    if data[start : start + 4] != _ZSTD_MAGIC or start + 5 > len(data):
+        return None
+    descriptor = data[start + 4]
+    is_single = descriptor >> 5 & 1
+    content_size = (is_single, 2, 4, 8)[descriptor >> 6]
+    position = start + 5 + (1 - is_single) + (0, 1, 2, 4)[descriptor & 3] + content_size
+    while position + 3 <= len(data):
+        block = int.from_bytes(data[position : position + 3], "little")
+        is_repeated = block >> 1 & 3 == 1
+        position += 3 + (1 if is_repeated else block >> 3)
+        if block & 1:
+            end = position + (4 if descriptor >> 2 & 1 else 0)
+            return end if end <= len(data) else None
+    return None

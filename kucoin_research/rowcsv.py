@@ -1,0 +1,459 @@
+"""Records as lines of CSV and back, to the bit.
+
+Comma, LF, UTF-8; the header is the record's columns. Times are integer ns UTC, floats the shortest
+text that reads back equal, flags ``true`` and ``false``; a list is its numbers with a space between
+them. Missing is empty, while an empty text, and a list without numbers, is ``""``. Text that holds
+a comma, a quote or a line break is quoted, with inner quotes doubled.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Iterator, Sequence
+from itertools import repeat
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+import polars as pl
+
+from kucoin_research.errors import InvalidInput
+from kucoin_research.records import Column, Record, columns_of, schema_of
+
+__all__ = [
+    "Encoded",
+    "Shape",
+    "Whole",
+    "chunks",
+    "encode",
+    "end_of_lines",
+    "header_of",
+    "last_line",
+    "read_records",
+    "records_of",
+    "scan_rows",
+    "shape_of",
+    "whole",
+]
+
+# polars formats large batches faster and without the GIL, but each call has its price; a row of
+# lists is worth some hundred cells.
+_POLARS_ROWS = 128
+_POLARS_ROWS_OF_LISTS = 16
+_BLOCK = 1 << 20
+
+_STORED: dict[Column, pl.DataType] = {
+    Column.TIME: pl.Int64(),
+    Column.INTEGER: pl.Int64(),
+    Column.NUMBER: pl.Float64(),
+    Column.NUMBERS: pl.String(),
+    Column.SIDE: pl.String(),
+    Column.FLAG: pl.Boolean(),
+    Column.LABEL: pl.String(),
+    Column.TEXT: pl.String(),
+}
+_KINDS: dict[type[Record], dict[str, Column]] = {}
+_LIST = pl.List(pl.Float64())
+_SIDES = frozenset({"buy", "sell", None})
+_BAD_VALUE = (TypeError, ValueError, OverflowError, AttributeError, pl.exceptions.PolarsError)
+
+
+class Encoded(NamedTuple):
+    """Lines, how many rows they are, and why others were refused."""
+
+    lines: bytes
+    rows: int
+    refused: int = 0
+    reason: str = ""
+
+
+def header_of(record: type[Record]) -> bytes:
+    """Give the first line of a record's file, with its newline."""
+    return ",".join(columns_of(record)).encode() + b"\n"
+
+
+def encode(record: type[Record], rows: Sequence[Record]) -> Encoded:
+    """Turn records of one type into lines.
+
+    Parameters
+    ----------
+    record
+        Their type.
+    rows
+        In order. One with a number that is not finite, a half surrogate pair, or a value that does
+        not fit its column is refused; the others are kept.
+
+    Returns
+    -------
+    Encoded
+        ``reason`` names the first refused value.
+    """
+    kinds = _kinds(record)
+    enough = _POLARS_ROWS_OF_LISTS if Column.NUMBERS in kinds.values() else _POLARS_ROWS
+    way = _by_polars if len(rows) >= enough else _by_column
+    try:
+        return Encoded(way(kinds, rows), len(rows))
+    except _BAD_VALUE:
+        return _one_by_one(record, kinds, rows)
+
+
+def _kinds(record: type[Record]) -> dict[str, Column]:
+    kinds = _KINDS.get(record)
+    if kinds is None:
+        kinds = _KINDS[record] = columns_of(record)
+    return kinds
+
+
+def _by_polars(kinds: dict[str, Column], rows: Sequence[Record]) -> bytes:
+    columns = [
+        _series(name, kind, values)
+        for (name, kind), values in zip(kinds.items(), zip(*rows, strict=True), strict=True)
+    ]
+    frame = pl.DataFrame(columns)
+    numbers = [name for name, kind in kinds.items() if kind is Column.NUMBER]
+    if numbers and not all(frame.select(pl.col(numbers).is_finite().all()).row(0)):
+        raise ValueError("a number is not finite")
+    return frame.write_csv(include_header=False).encode()
+
+
+def _series(name: str, kind: Column, values: Sequence[Any]) -> pl.Series:
+    if kind is Column.NUMBERS:
+        return _joined(pl.Series(name, values, dtype=_LIST, strict=True))
+    if kind is Column.SIDE and not set(values) <= _SIDES:
+        raise ValueError("a side is neither buy nor sell")
+    if kind is Column.NUMBER and bool in set(map(type, values)):
+        raise TypeError("a flag is no number")
+    return pl.Series(name, values, dtype=_STORED[kind], strict=True)
+
+
+def _joined(lists: pl.Series) -> pl.Series:
+    # A sum is finite only if all its numbers are; one that overflows is looked at more closely.
+    if not lists.list.sum().is_finite().all():
+        raise ValueError("a number of a list is not finite")
+    joined = lists.cast(pl.List(pl.String)).list.join(" ", ignore_nulls=False)
+    if joined.null_count() != lists.null_count():
+        raise ValueError("a number of a list is missing")
+    return joined
+
+
+def _by_column(kinds: dict[str, Column], rows: Sequence[Record]) -> bytes:
+    cells = [
+        _cells(kind, values)
+        for kind, values in zip(kinds.values(), zip(*rows, strict=True), strict=True)
+    ]
+    lines = list(map(",".join, zip(*cells, strict=True)))
+    lines.append("")
+    return "\n".join(lines).encode()
+
+
+def _cells(kind: Column, values: Sequence[Any]) -> list[str]:
+    types = set(map(type, values))
+    if types == {float} and kind is Column.NUMBER and all(map(math.isfinite, values)):
+        texts = list(map(repr, values))
+        return [text.replace("e-0", "e-") for text in texts]
+    if types == {int} and kind in (Column.TIME, Column.INTEGER):
+        if min(values) >= -(2**63) and max(values) < 2**63:
+            return list(map(str, values))
+    elif types == {str} and len(set(values)) == 1:
+        return [_CELLS[kind](values[0])] * len(values)
+    return list(map(_CELLS[kind], values))
+
+
+def _one_by_one(record: type[Record], kinds: dict[str, Column], rows: Sequence[Record]) -> Encoded:
+    lines: list[bytes] = []
+    refused, reason = 0, ""
+    for row in rows:
+        try:
+            lines.append(_by_column(kinds, (row,)))
+        except _BAD_VALUE:
+            refused += 1
+            reason = reason or _why(record, kinds, row)
+    return Encoded(b"".join(lines), len(lines), refused, reason)
+
+
+def _why(record: type[Record], kinds: dict[str, Column], row: Record) -> str:
+    if len(row) != len(kinds):
+        return f"a {record.__name__} has {len(kinds)} columns, not {len(row)}"
+    for (name, kind), value in zip(kinds.items(), row, strict=True):
+        try:
+            _CELLS[kind](value).encode()
+        except _BAD_VALUE:
+            return f"{record.__name__}.{name} cannot be {value!r:.60}"
+    return f"a {record.__name__} cannot be written"
+
+
+def _integer(value: Any) -> str:
+    if value is None:
+        return ""
+    number = int(operator.index(value))
+    if -(2**63) <= number < 2**63:
+        return str(number)
+    raise OverflowError("beyond 64 bits")
+
+
+def _number(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool | str | bytes):
+        raise TypeError("no number")
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError("not finite")
+    text = repr(number)
+    return text.replace("e-0", "e-") if "e-0" in text else text
+
+
+def _numbers(values: Any) -> str:
+    if values is None:
+        return ""
+    if None in values:
+        raise ValueError("a number of a list is missing")
+    return " ".join(map(_number, values)) or '""'
+
+
+def _side(value: Any) -> str:
+    if value is None:
+        return ""
+    if value in _SIDES:
+        return str(value)
+    raise ValueError("neither buy nor sell")
+
+
+def _flag(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    raise TypeError("no flag")
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise TypeError("no text")
+    if not value:
+        return '""'
+    if "," in value or '"' in value or "\n" in value or "\r" in value:
+        return '"' + value.replace('"', '""') + '"'
+    return value
+
+
+_CELLS: dict[Column, Callable[[Any], str]] = {
+    Column.TIME: _integer,
+    Column.INTEGER: _integer,
+    Column.NUMBER: _number,
+    Column.NUMBERS: _numbers,
+    Column.SIDE: _side,
+    Column.FLAG: _flag,
+    Column.LABEL: _text,
+    Column.TEXT: _text,
+}
+
+
+# -- and back --------------------------------------------------------------------------------------
+
+
+def scan_rows(
+    record: type[Record], source: Path | bytes, header: Sequence[str] | None = None
+) -> pl.LazyFrame:
+    """Read lines back, lazily.
+
+    Parameters
+    ----------
+    record
+        What they are.
+    source
+        A file, or its content; whole lines, the header first.
+    header
+        The file's columns where they differ from the record's: further ones are left out, and
+        missing ones null.
+
+    Returns
+    -------
+    pl.LazyFrame
+        With ``schema_of(record)``. Collecting it raises a ``polars.exceptions.PolarsError`` where a
+        value cannot be read.
+    """
+    kinds = _kinds(record)
+    stored = _stored(kinds, header)
+    lines = pl.scan_csv(source, schema=stored, glob=False)
+    types = schema_of(record)
+    return lines.select(
+        _read(name, kind, types[name])
+        if name in stored
+        else pl.lit(None, dtype=types[name]).alias(name)
+        for name, kind in kinds.items()
+    )
+
+
+def _stored(kinds: dict[str, Column], header: Sequence[str] | None) -> dict[str, pl.DataType]:
+    there = list(kinds) if header is None else list(header)
+    return {name: _STORED[kinds[name]] if name in kinds else pl.String() for name in there}
+
+
+def read_records(
+    record: type[Record], text: bytes, header: Sequence[str] | None = None
+) -> list[Record]:
+    """Read whole lines back as records.
+
+    Parameters
+    ----------
+    record
+        What they are.
+    text
+        The lines, without the header.
+    header
+        As in ``scan_rows``.
+
+    Raises
+    ------
+    polars.exceptions.PolarsError
+        Where a value cannot be read.
+    """
+    kinds = _kinds(record)
+    stored = _stored(kinds, header)
+    rows = pl.read_csv(text, has_header=False, schema=stored, glob=False)
+    lists = [name for name, kind in kinds.items() if kind is Column.NUMBERS and name in stored]
+    if lists:
+        rows = rows.with_columns(_read(name, Column.NUMBERS, _LIST) for name in lists)
+    return records_of(record, rows)
+
+
+def records_of(record: type[Record], rows: pl.DataFrame) -> list[Record]:
+    """Turn a frame into records; a column that it lacks is None in all of them."""
+    there = set(rows.columns)
+    columns = [
+        _values(kind, rows[name]) if name in there else repeat(None, rows.height)
+        for name, kind in _kinds(record).items()
+    ]
+    # As `record._make`, which costs twice that.
+    made: Any = map(tuple.__new__, repeat(record), zip(*columns, strict=True))
+    return list(made)
+
+
+def _values(kind: Column, column: pl.Series) -> list[Any]:
+    if kind is Column.TIME:
+        return column.to_physical().to_list()
+    if kind is Column.NUMBERS:
+        return [None if values is None else tuple(values) for values in column.to_list()]
+    if kind in (Column.LABEL, Column.SIDE):
+        return _texts(column.cast(pl.String))
+    return column.to_list()
+
+
+def _texts(column: pl.Series) -> list[Any]:
+    # Mostly one symbol throughout: then there is one text for all.
+    first = column.first()
+    if first is not None and (column == first).all(ignore_nulls=False):
+        return [first] * len(column)
+    return column.to_list()
+
+
+def _read(name: str, kind: Column, dtype: pl.DataType) -> pl.Expr:
+    column = pl.col(name)
+    if kind is not Column.NUMBERS:
+        return column if dtype == _STORED[kind] else column.cast(dtype)
+    # A list without numbers must not reach the cast, which would not take "" for a number.
+    numbers = pl.when(column != "").then(column).otherwise(None).str.split(" ").cast(_LIST)
+    return pl.when(column == "").then(pl.lit([], dtype=_LIST)).otherwise(numbers).alias(name)
+
+
+class Whole(NamedTuple):
+    """How much of a file is whole lines: bytes, and records, the header's included."""
+
+    size: int
+    records: int
+
+
+def whole(file: BinaryIO) -> Whole:
+    """Measure the whole lines of a file; what follows them is torn.
+
+    A line ends at an LF outside quotes, so neither a number that was cut nor a text that was cut
+    behind its own line break passes for one.
+    """
+    size = records = position = 0
+    is_quoted = False
+    while block := file.read(_BLOCK):
+        ends, is_quoted = _ends(block, is_quoted)
+        if len(ends):
+            size = position + int(ends[-1]) + 1
+            records += len(ends)
+        position += len(block)
+    return Whole(size, records)
+
+
+def end_of_lines(text: bytes) -> int:
+    """Tell where the last whole line of a text ends that begins with a line; 0 without any."""
+    if b'"' not in text:
+        return text.rfind(b"\n") + 1
+    ends, _ = _ends(text, is_quoted=False)
+    return int(ends[-1]) + 1 if len(ends) else 0
+
+
+def last_line(text: bytes) -> bytes:
+    """Give the last line of a text of lines; the last newline may be missing."""
+    body = text.removesuffix(b"\n")
+    return body[end_of_lines(body) :]
+
+
+def _ends(block: bytes, is_quoted: bool) -> tuple[Any, bool]:
+    values = np.frombuffer(block, dtype=np.uint8)
+    feeds = values == 10
+    quotes = block.count(b'"')
+    if quotes:
+        inside = (np.cumsum(values == 34) + is_quoted) & 1
+        return np.flatnonzero(feeds & (inside == 0)), bool((quotes + is_quoted) & 1)
+    return np.flatnonzero(feeds) if not is_quoted else [], is_quoted
+
+
+class Shape(NamedTuple):
+    """Of a text of whole lines, per record: the line it starts on, its offset, its fields."""
+
+    lines: Any
+    offsets: Any
+    fields: Any
+
+    def records(self, text: bytes) -> Iterator[bytes]:
+        """Cut the text into its records, without their newlines."""
+        ends = [*self.offsets[1:], len(text)]
+        for start, end in zip(self.offsets, ends, strict=True):
+            yield text[start : end - 1]
+
+
+def shape_of(text: bytes) -> Shape:
+    """Measure the records of a text that consists of whole lines.
+
+    Raises
+    ------
+    InvalidInput
+        If it ends within a line.
+    """
+    if not text:
+        return Shape([], [], [])
+    values = np.frombuffer(text, dtype=np.uint8)
+    feeds, commas = values == 10, values == 44
+    if b'"' in text:
+        outside = (np.cumsum(values == 34) & 1) == 0
+        ends, commas = np.flatnonzero(feeds & outside), commas & outside
+    else:
+        ends = np.flatnonzero(feeds)
+    if not len(ends) or ends[-1] != len(text) - 1:
+        raise InvalidInput("the text ends within a line")
+    offsets = np.concatenate(([0], ends[:-1] + 1))
+    lines = 1 + np.searchsorted(np.flatnonzero(feeds), offsets)
+    fields = 1 + np.add.reduceat(commas, offsets, dtype=np.int64)
+    return Shape(lines, offsets, fields)
+
+
+def chunks(file: BinaryIO, size: int = 1 << 24) -> Iterator[bytes]:
+    """Read whole lines, some 16 MB at a time; a torn rest is left out."""
+    rest = b""
+    while block := file.read(size):
+        rest += block
+        ends, _ = _ends(rest, is_quoted=False)
+        if len(ends):
+            cut = int(ends[-1]) + 1
+            yield rest[:cut]
+            rest = rest[cut:]

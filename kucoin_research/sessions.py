@@ -1,0 +1,687 @@
+"""Recorded sessions: loading them, and what can be read from them."""
+
+from __future__ import annotations
+
+import difflib
+import html
+import os
+import re
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import polars as pl
+
+from kucoin_research import archive
+from kucoin_research.checkup import Part, Repair, Verification, find_session, mend, verify
+from kucoin_research.errors import (
+    InvalidInput,
+    SessionBroken,
+    SessionUnfinished,
+    UnknownChannel,
+    UnknownSymbol,
+)
+from kucoin_research.instruments import Instrument
+from kucoin_research.integrity import Gap, Tally
+from kucoin_research.manifest import (
+    MANIFEST,
+    csv_files,
+    from_iso,
+    instruments_from,
+    is_being_recorded,
+    read_manifest,
+)
+from kucoin_research.packing import compression_of, unpack
+from kucoin_research.records import (
+    Channel,
+    Record,
+    parse_channel,
+    schema_of,
+)
+from kucoin_research.report import ChannelReport, Report
+from kucoin_research.rowcsv import scan_rows, whole
+
+__all__ = ["Lines", "Session", "Table", "convert", "load", "repair"]
+
+Paths = str | os.PathLike[str]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Lines(NamedTuple):
+    """Where a table's rows lie: the file, its bytes that count, its columns, and its rows.
+
+    ``rows`` is None where nobody has counted them.
+    """
+
+    path: Path
+    size: int
+    header: tuple[str, ...]
+    rows: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows of one channel that lie together, in order of arrival; read when asked for."""
+
+    record: type[Record]
+    channel: str
+    symbol: str | None
+    origin: str
+    scan: Callable[[], pl.LazyFrame]
+    folder: Path | None = None
+    day: str | None = None
+    lines: Lines | None = None
+
+
+class Session:
+    """Recorded rows; ``kucoin_research.load`` makes one. Nothing in it changes the files.
+
+    Every method may be called from any thread.
+    """
+
+    def __init__(
+        self, tables: Sequence[Table], metas: Sequence[dict[str, Any]], paths: Sequence[Path],
+        notes: Sequence[str] = (),
+    ) -> None:  # fmt: skip
+        self._tables = tuple(tables)
+        self._metas = tuple(metas)
+        self._paths = tuple(paths)
+        self._notes = tuple(notes)
+
+    # -- what it is ------------------------------------------------------------------------------
+
+    @property
+    def path(self) -> Path:
+        """The folder; the first one, where several were loaded together."""
+        return self._paths[0]
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """All folders that were loaded together."""
+        return self._paths
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.path.name if len(self._paths) == 1 else f"{self.path.name} and more"
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        """What ``session.json`` says; of the first folder, where several were loaded together."""
+        return self._metas[0]
+
+    @property
+    def metas(self) -> tuple[dict[str, Any], ...]:
+        """What each folder's ``session.json`` says."""
+        return self._metas
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is not as it should be: torn ends, sessions not closed, missing columns."""
+        return self._notes
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the recording came to its end in order."""
+        return all(meta.get("state") == "closed" for meta in self._metas)
+
+    @property
+    def channels(self) -> list[str]:
+        """The channels recorded, candles with their interval; ``status`` is there besides."""
+        asked = [name for meta in self._metas for name in meta.get("channels") or ()]
+        named = [str(parse_channel(name)) for name in asked]
+        covered = {parse_channel(name).name for name in named} | {"status"}
+        for table in self._tables:
+            if table.channel not in covered:
+                named += self._spelled(table.channel)
+                covered.add(table.channel)
+        return list(dict.fromkeys(name for name in named if name != "status"))
+
+    def _spelled(self, channel: str) -> list[str]:
+        if channel != "candle":
+            return [channel]
+        rows = self._scan(Channel("candle"), None).select(pl.col("interval").unique())
+        intervals = self._collect(rows)["interval"].drop_nulls().cast(pl.String)
+        return [f"candle:{interval}" for interval in intervals.sort()]
+
+    @property
+    def symbols(self) -> list[str]:
+        """The symbols recorded, in the order in which they were asked for."""
+        asked = [name for meta in self._metas for name in meta.get("symbols") or ()]
+        found = [table.symbol for table in self._tables if table.channel != "status"]
+        return list(dict.fromkeys(each for each in [*asked, *found] if each not in (None, "*")))
+
+    @property
+    def instruments(self) -> dict[str, Instrument]:
+        """The instruments as they were at the start, by symbol."""
+        found: dict[str, Instrument] = {}
+        for meta in self._metas:
+            found |= instruments_from(meta)
+        return found
+
+    @property
+    def start_ns(self) -> int | None:
+        """When the recording began, ns UTC."""
+        starts = [meta["start"] for meta in self._metas if meta.get("start")]
+        return min(map(from_iso, starts)) if starts else None
+
+    @property
+    def end_ns(self) -> int | None:
+        """When it ended, ns UTC; the last arrival where it was not closed; None without rows."""
+        ends = [meta.get("end") for meta in self._metas]
+        if all(ends):
+            return max(from_iso(end) for end in ends if end)
+        return self._last_arrival()
+
+    @property
+    def start(self) -> datetime | None:
+        """``start_ns`` as a UTC datetime, to the microsecond."""
+        return _datetime(self.start_ns)
+
+    @property
+    def end(self) -> datetime | None:
+        """``end_ns`` as a UTC datetime, to the microsecond."""
+        return _datetime(self.end_ns)
+
+    def _last_arrival(self) -> int | None:
+        newest = pl.col("local_timestamp").to_physical().max()
+        times = [self._collect(table.scan().select(newest)).item() for table in self._tables]
+        return max((each for each in times if each is not None), default=None)
+
+    @property
+    def rows(self) -> dict[str, int]:
+        """Rows per channel, ``status`` included."""
+        found: dict[str, int] = {}
+        for table in self._tables:
+            count = self._collect(table.scan().select(pl.len())).item()
+            found[table.channel] = found.get(table.channel, 0) + count
+        return found
+
+    # -- its rows --------------------------------------------------------------------------------
+
+    def frame(self, channel: str | None = None, symbol: str | None = None) -> pl.DataFrame:
+        """Read a channel's rows: those the live stream held, to the bit.
+
+        Parameters
+        ----------
+        channel
+            ``"ticker"``, ``"candle:5min"``, ``"status"``, …; may be left out when there is one.
+        symbol
+            Only this symbol's rows.
+
+        Returns
+        -------
+        pl.DataFrame
+            Columns of the channel; times are ``Datetime("ns", "UTC")``. In order of arrival, over
+            all days and folders. Rows that two overlapping recordings both hold appear twice.
+
+        Raises
+        ------
+        UnknownChannel, UnknownSymbol
+            If it was not recorded.
+        SessionBroken
+            If a line cannot be read.
+        """
+        return self._collect(self.scan(channel, symbol))
+
+    def scan(self, channel: str | None = None, symbol: str | None = None) -> pl.LazyFrame:
+        """Read a channel lazily, over all days; see ``frame``.
+
+        Plain files are read from the disk when the frame is collected; compressed ones, and those
+        with a torn end, are held in memory. For more than that ``convert`` to Parquet.
+        """
+        wanted = self._channel(channel)
+        if symbol is not None and symbol not in self.symbols:
+            raise UnknownSymbol(
+                f"symbol {symbol!r} was not recorded; there is: {', '.join(self.symbols)}"
+            )
+        rows = self._scan(wanted, symbol)
+        if symbol is not None:
+            rows = rows.filter(pl.col("symbol") == symbol)
+        if wanted.interval is not None:
+            rows = rows.filter(pl.col("interval") == wanted.interval)
+        return rows
+
+    def tables(self, channel: str | None = None) -> list[Table]:
+        """List what lies together on the disk: a symbol's day of a channel."""
+        return [each for each in self._tables if channel in (None, each.channel)]
+
+    def pieces(self) -> Iterator[archive.Piece]:
+        """Give everything, one channel, symbol and UTC day of arrival at a time."""
+        groups: dict[tuple[str, str | None, str | None], list[Table]] = {}
+        for table in self._tables:
+            groups.setdefault((table.channel, table.symbol, table.day), []).append(table)
+        for (channel, _, _), tables in groups.items():
+            rows = pl.concat([self._collect(table.scan()) for table in tables])
+            day = rows["local_timestamp"].dt.strftime("%Y-%m-%d")
+            order = rows.with_columns(day.alias("__day")).sort(
+                "local_timestamp", maintain_order=True
+            )
+            keys = ["symbol", "__day"]
+            for part in order.partition_by(keys, maintain_order=True):
+                symbol, its_day = part.select(pl.col(keys).cast(pl.String)).row(0)
+                yield archive.Piece(channel, symbol, its_day, part.drop("__day"))
+
+    def channel(self, name: str) -> Channel:
+        """Find a recorded channel by its name, alias, or ``candle:<interval>``.
+
+        Plain ``candle`` is all intervals, where several were recorded.
+
+        Raises
+        ------
+        UnknownChannel
+            If it was not recorded.
+        """
+        return self._channel(name)
+
+    def _scan(self, channel: Channel, symbol: str | None) -> pl.LazyFrame:
+        # Two symbols that differ in case share a file where folders do not tell them apart.
+        folded = None if symbol is None else symbol.casefold()
+        tables = [
+            table
+            for table in self._tables
+            if table.channel == channel.name
+            and (folded is None or table.symbol is None or table.symbol.casefold() == folded)
+        ]
+        if not tables:
+            return pl.LazyFrame(schema=schema_of(channel.record))
+        if len(tables) == 1:
+            return tables[0].scan()
+        rows = pl.concat([table.scan() for table in tables])
+        return rows.sort("local_timestamp", maintain_order=True)
+
+    def _channel(self, channel: str | None) -> Channel:
+        there = self.channels
+        if channel is None:
+            if len(there) == 1:
+                return parse_channel(there[0])
+            raise UnknownChannel(f"name one of the channels: {', '.join(there)}")
+        wanted = parse_channel(channel)
+        candles = [name for name in there if name.startswith("candle")]
+        if wanted.name == "candle" and ":" not in channel and candles:
+            return parse_channel(candles[0]) if len(candles) == 1 else Channel("candle")
+        if wanted.name != "status" and str(wanted) not in there:
+            close = difflib.get_close_matches(str(wanted), there, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise UnknownChannel(
+                f"channel {channel!r} was not recorded{hint}; there is: {', '.join(there)}"
+            )
+        return wanted
+
+    def _collect(self, rows: pl.LazyFrame) -> pl.DataFrame:
+        try:
+            return rows.collect()
+        except pl.exceptions.PolarsError as error:
+            first = str(error).partition("\n")[0]
+            raise SessionBroken(
+                f"{self.path} has a line that cannot be read ({first}); verify names it"
+            ) from error
+        except FileNotFoundError as error:
+            raise SessionBroken(f"a file of {self.path} is gone: {error}") from error
+
+    # -- its truth -------------------------------------------------------------------------------
+
+    def report(self) -> Report:
+        """Give the account of the data, rebuilt from the rows and the ``status`` rows among them.
+
+        Repeats that the stream dropped are not on the disk, so they are not counted here; nor is
+        the clock's offset, so there is no lag.
+        """
+        return _Reckoning(self).report()
+
+    def verify(self) -> Verification:
+        """Check the files: hashes, headers, columns, values, order, sequences and counts."""
+        found: Verification | None = None
+        for path in self._paths:
+            each = verify(path)
+            found = each if found is None else found + each
+        assert found is not None  # a session has a folder
+        return found
+
+    def to_parquet(self, folder: Paths, **options: Any) -> list[str]:
+        """Write everything as Parquet; see ``kucoin_research.convert``."""
+        return convert(self, folder, **options)
+
+    def __repr__(self) -> str:
+        state = "" if self.is_closed else ", not closed"
+        return (
+            f"<Session {self.name}: {', '.join(self.channels)} of {', '.join(self.symbols)}{state}>"
+        )
+
+    def _repr_html_(self) -> str:
+        lines = [
+            f"<b>{html.escape(self.name)}</b>",
+            html.escape(f"{', '.join(self.channels)} of {', '.join(self.symbols)}"),
+            html.escape(f"{self.start} to {self.end}"),
+            *(f"<i>{html.escape(note)}</i>" for note in self._notes),
+        ]
+        return f"<div>{'<br>'.join(lines)}</div>"
+
+
+def _datetime(ns: int | None) -> datetime | None:
+    return None if ns is None else _EPOCH + timedelta(microseconds=ns // 1_000)
+
+
+# -- loading ---------------------------------------------------------------------------------------
+
+
+def load(path: Paths | Iterable[Paths]) -> Session:
+    """Open a recorded session.
+
+    Parameters
+    ----------
+    path
+        Its folder, or several to be read as one: their rows are put together in order of arrival,
+        and those that two of them hold stay twice.
+
+    Returns
+    -------
+    Session
+        Of a session that was not closed, what is whole: a torn last line is left out, told in
+        ``notes`` and warned of with ``SessionUnfinished``. One that is being recorded can be read,
+        too, as far as it has come.
+
+    Raises
+    ------
+    SessionMissing
+        If there is no recording.
+    InvalidInput
+        If no path is given.
+    """
+    given = [path] if isinstance(path, str | os.PathLike) else list(path)
+    if not given:
+        raise InvalidInput("load needs the folder of a session, or several")
+    folders = [find_session(each) for each in given]
+    tables: list[Table] = []
+    metas: list[dict[str, Any]] = []
+    notes: list[str] = []
+    is_unfinished = False
+    for folder in folders:
+        meta = read_manifest(folder)
+        is_live = is_being_recorded(folder)
+        if meta is None:
+            notes.append(
+                f"{folder.name}: {MANIFEST} is missing or unreadable; repair makes it anew"
+            )
+            is_unfinished = True
+        elif meta.get("state") != "closed":
+            told = "it is being recorded" if is_live else "it was not closed; repair closes it"
+            notes.append(f"{folder.name}: {told}")
+            is_unfinished |= not is_live
+        metas.append(meta or {})
+        for file in csv_files(folder):
+            table, told_of_file = _table(Part.of(file, (meta or {}).get("files", {})), is_live)
+            tables.append(table)
+            notes += told_of_file
+            is_unfinished |= any("torn" in note for note in told_of_file) and not is_live
+    if is_unfinished:
+        warnings.warn("; ".join(notes), SessionUnfinished, stacklevel=2)
+    return Session(tables, metas, folders, notes)
+
+
+def _table(part: Part, is_live: bool) -> tuple[Table, list[str]]:
+    path, record = part.path, part.record
+    size = path.stat().st_size
+    notes: list[str] = []
+    promised = (part.entry or {}).get("bytes")
+    compression = compression_of(path.name)
+    sound = size
+    if is_live or size != promised:
+        sound = _sound(path, compression)
+        if sound < size:
+            notes.append(
+                f"{path.name}: its end is torn, so the last {size - sound:,} bytes are left out"
+            )
+    header, problem = _header(path, record, sound)
+    if problem:
+        notes.append(problem)
+
+    def scan() -> pl.LazyFrame:
+        if header is None:
+            return pl.LazyFrame(schema=schema_of(record))
+        if compression is not None:
+            return scan_rows(record, _read(path, sound, compression), header)
+        is_whole = sound == size and not is_live
+        return scan_rows(record, path if is_whole else _read(path, sound, None), header)
+
+    lines = None
+    if header is not None:
+        is_counted = promised == sound == size
+        rows = (part.entry or {}).get("rows") if is_counted else None
+        lines = Lines(path, sound, tuple(header), rows)
+    table = Table(
+        record, part.channel, part.symbol, path.name, scan, path.parent, part.day, lines
+    )  # fmt: skip
+    return table, notes
+
+
+def _sound(path: Path, compression: str | None) -> int:
+    if compression is not None:
+        return unpack(path.read_bytes(), compression).size
+    with path.open("rb") as file:
+        return whole(file).size
+
+
+def _read(path: Path, size: int, compression: str | None) -> bytes:
+    with path.open("rb") as file:
+        return unpack(file.read(size), compression).text
+
+
+def _header(path: Path, record: type[Record], sound: int) -> tuple[list[str] | None, str | None]:
+    # None where not even the header is whole.
+    compression = compression_of(path.name)
+    if compression is None:
+        with path.open("rb") as file:
+            line = file.readline(min(sound, 1 << 16))
+    else:
+        line = _read(path, sound, compression).partition(b"\n")[0] + b"\n" if sound else b""
+    if not line.endswith(b"\n"):
+        return None, None
+    found = line.decode(errors="replace").rstrip("\r\n").split(",")
+    expected = list(schema_of(record))
+    if found == expected:
+        return found, None
+    missing = [name for name in expected if name not in found]
+    if len(set(found)) < len(found) or len(missing) == len(expected):
+        return None, f"{path.name}: its header is not that of {record.__name__}, so it is left out"
+    further = [name for name in found if name not in expected]
+    told = [f"null for lack of a column: {', '.join(missing)}"] if missing else []
+    told += [f"left out: {', '.join(further)}"] if further else []
+    return found, f"{path.name}: {'; '.join(told)}" if told else None
+
+
+def convert(
+    session: Session | Paths | Iterable[Paths],
+    folder: Paths,
+    *,
+    part: str = "part",
+    storage_options: dict[str, str] | None = None,
+) -> list[str]:
+    """Write a session as Parquet that polars, DuckDB and Dask read in place.
+
+    Parameters
+    ----------
+    session
+        A session, or what ``load`` takes.
+    folder
+        A folder, or a URL: ``file://…``, ``s3://bucket/…`` and whatever else polars can write to.
+        In it: ``channel=…/symbol=…/date=…/part.parquet``; ``date`` is the UTC day of arrival. The
+        files hold all columns but ``symbol``, which the folder's name tells; rows without a symbol
+        are under hive's ``__HIVE_DEFAULT_PARTITION__``, which reads as null.
+    part
+        The files' name. Give each session its own to gather several in one archive, where they
+        share a day.
+    storage_options
+        Passed on to polars, for URLs.
+
+    Returns
+    -------
+    list[str]
+        The files written.
+
+    Raises
+    ------
+    InvalidInput
+        If a file is there already: nothing is written over.
+    SessionBroken
+        If a line cannot be read.
+    """
+    if not isinstance(session, Session):
+        session = load(session)
+    target = archive.Target.of(folder, part, storage_options)
+    return archive.write(session.pieces(), target)
+
+
+def repair(path: Paths) -> Repair:
+    """Mend what can be mended in a session's folder; see ``kucoin_research.checkup.mend``.
+
+    Torn tails are cut, a missing ``session.json`` is made anew, and a session that was not closed
+    is closed. The original bytes stay beside, as ``<file>.orig``.
+
+    Raises
+    ------
+    SessionMissing, SessionBusy
+        If there is no recording, or a living process is writing it.
+    """
+    return mend(path)
+
+
+# -- the account -----------------------------------------------------------------------------------
+
+_SECONDS = re.compile(r"(?P<cause>[a-z]+) for [\d.]+ s")
+
+
+class _Reckoning:
+    """Rebuilds a report from a session's rows."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._tallies: dict[tuple[str, str], Tally] = {}
+        self._locals: dict[tuple[str, str], pl.Series] = {}
+
+    def report(self) -> Report:
+        for channel in dict.fromkeys(parse_channel(name).name for name in self._session.channels):
+            self._count(channel)
+        status = self._session.frame("status").with_columns(
+            pl.col(["timestamp", "local_timestamp"]).to_physical(),
+            pl.col(["symbol", "event", "channel"]).cast(pl.String),
+        )
+        for row in status.iter_rows(named=True):
+            self._take(row)
+        self._drops()
+        events = Counter(status["event"])
+        return Report(
+            name=self._session.name,
+            channels=tuple(_entry(tally) for tally in self._tallies.values()),
+            reconnects=_reconnects(status),
+            clock_offset_ms=None,
+            rollovers=events["rollover"],
+        )
+
+    def _count(self, channel: str) -> None:
+        rows = self._session.frame("candle" if channel == "candle" else channel)
+        has_sequence = "sequence" in rows.columns
+        symbols = rows["symbol"].cast(pl.String).unique(maintain_order=True).to_list()
+        account = channel in ("balance", "margin")
+        for symbol in dict.fromkeys([*symbols, *([] if account else self._session.symbols)]):
+            its = rows.filter(pl.col("symbol").eq_missing(pl.lit(symbol, dtype=pl.String)))
+            tally = Tally(channel, symbol or "*")
+            tally.rows = its.height
+            local = its["local_timestamp"].to_physical()
+            self._locals[channel, tally.symbol] = local
+            tally.last_local = local[-1] if its.height else None
+            if has_sequence and its.height:
+                numbered = its["sequence"].drop_nulls()
+                if numbered.len():
+                    tally.first_sequence, tally.last_sequence = numbered[0], numbered[-1]
+            if channel == "level2":
+                tally.is_synced = bool(its["is_snapshot"].any())
+            self._tallies[channel, tally.symbol] = tally
+
+    def _take(self, row: dict[str, Any]) -> None:
+        event = row["event"]
+        tallies = [
+            tally
+            for tally in self._tallies.values()
+            if row["channel"] in (None, tally.channel)
+            and (row["symbol"] in (None, tally.symbol) or tally.symbol == "*")
+        ]
+        if event == "broken":
+            for tally in tallies if row["channel"] or row["symbol"] else []:
+                tally.broken += 1
+        elif event == "gap":
+            for tally in tallies:
+                tally.gaps.append(_gap(row))
+        elif event in ("filled", "not_filled"):
+            for tally in tallies:
+                self._fill(tally, row)
+
+    def _fill(self, tally: Tally, row: dict[str, Any]) -> None:
+        first, last = row["first_sequence"], row["last_sequence"]
+        if tally.channel == "level2":
+            tally.mend(first, last)
+            return
+        if not tally.open_gaps:
+            return
+        gap = tally.open_gaps[-1]
+        if row["event"] == "not_filled":
+            # Whatever came, this is missing between what it did and what was there.
+            tally.retell(gap, first_sequence=first, last_sequence=last, is_counted=False)
+            return
+        local = self._locals[tally.channel, tally.symbol]
+        bounds = (row["timestamp"], row["local_timestamp"])
+        begin, end = (int(local.search_sorted(bound, side="left")) for bound in bounds)
+        tally.filled += end - begin
+        ended = bounds[1] if gap.cause == "stalled" else gap.ended
+        tally.retell(gap, filled=gap.filled + end - begin, filled_by="REST", ended=ended)
+
+    def _drops(self) -> None:
+        for meta in self._session.metas:
+            for drop in meta.get("dropped") or ():
+                for tally in self._tallies.values():
+                    began, ended = from_iso(drop["began"]), from_iso(drop["ended"])
+                    tally.gaps.append(Gap("not recorded", None, None, began, ended))
+
+
+def _reconnects(status: pl.DataFrame) -> int:
+    """Count the connections that were made after one was lost."""
+    count, is_lost = 0, False
+    for event in status["event"]:
+        count += is_lost and event == "connected"
+        is_lost = event == "disconnected" or (is_lost and event != "connected")
+    return count
+
+
+def _gap(row: dict[str, Any]) -> Gap:
+    began, ended = row["timestamp"], row["local_timestamp"]
+    return Gap(_cause(row["detail"]), row["first_sequence"], row["last_sequence"], began, ended)
+
+
+def _cause(detail: str | None) -> str:
+    text = detail or ""
+    if "renumbered" in text:
+        return "rebase"
+    found = _SECONDS.search(text)
+    return found["cause"] if found else "missing"
+
+
+def _entry(tally: Tally) -> ChannelReport:
+    return ChannelReport(
+        channel=tally.channel,
+        symbol=tally.symbol,
+        rows=tally.rows,
+        duplicates=tally.duplicates,
+        broken=tally.broken,
+        first_sequence=tally.first_sequence,
+        last_sequence=tally.last_sequence,
+        gaps=tuple(tally.gaps),
+        lag=None,
+        verdict=tally.verdict,
+        reason=tally.reason,
+        filled=tally.filled,
+    )

@@ -1,0 +1,456 @@
+"""A session's rows in the order in which they arrived, across channels, symbols and days.
+
+Each file is sorted by ``local_timestamp`` in itself, so they are merged chunk by chunk: of each
+file one chunk is held, and what lies before the end of the first chunk that ends can be handed on.
+A session that is larger than memory is read as easily as a small one.
+"""
+
+from __future__ import annotations
+
+import functools
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from kucoin_research.errors import SessionBroken, UnknownSymbol
+from kucoin_research.manifest import day_of, safe_name
+from kucoin_research.packing import compression_of, open_text
+from kucoin_research.records import Candle, Channel, Record, Status
+from kucoin_research.rowcsv import end_of_lines, last_line, read_records, records_of
+from kucoin_research.sessions import Lines, Session, Table
+
+__all__ = ["BATCH_ROWS", "Timeline"]
+
+#: Rows of a batch, at most.
+BATCH_ROWS = 8_192
+
+_MEMORY = 16 << 20
+_SMALLEST_CHUNK, _LARGEST_CHUNK = 1 << 8, 1 << 20
+_PEEK = 1 << 13
+_BISECTED = 1 << 16  # bytes that are read anyway, so that no closer search pays
+_FIRST, _LAST = -(2**63), 2**63 - 1
+_LOCAL = "local_timestamp"
+
+_Wants = Callable[[Record], bool]
+_Times = npt.NDArray[np.int64]
+
+
+class Timeline:
+    """All rows of a session, its ``status`` rows included, in exact order of arrival.
+
+    Parameters
+    ----------
+    session
+        As ``load`` gives it; several that were loaded together are one timeline.
+    channels
+        Only these, as a recording names them, and the ``status`` rows that concern them.
+    symbols
+        Only these; rows that belong to no symbol stay.
+    memory
+        Bytes of text that are held at most, more or less; as records they take four times that.
+
+    Raises
+    ------
+    UnknownChannel, UnknownSymbol
+        If it was not recorded.
+
+    Notes
+    -----
+    Rows of one ``local_timestamp``, which only other programs' files and overlapping recordings
+    have, come in the order of ``Session.frame``. Files of other programs are held in memory.
+    Nothing is kept open between two batches. May be used from any thread; each iterator of
+    ``batches`` from one at a time.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        *,
+        channels: str | Iterable[str] | None = None,
+        symbols: str | Iterable[str] | None = None,
+        memory: int = _MEMORY,
+    ) -> None:
+        self.session = session
+        self._choice = _Choice.of(session, channels, symbols)
+        self._tables = [each for each in session.tables() if self._choice.may_hold(each)]
+        width = len({(each.record, each.symbol, each.folder) for each in self._tables})
+        chunk = min(max(memory // max(1, width), _SMALLEST_CHUNK), _LARGEST_CHUNK)
+        self._files = [_file(table, chunk) for table in self._tables]
+
+    @functools.cached_property
+    def start_ns(self) -> int | None:
+        """Local time of the first row, ns UTC; None without any."""
+        first = next(self.batches(), None)
+        return None if first is None else first[0].local_timestamp
+
+    @functools.cached_property
+    def end_ns(self) -> int | None:
+        """Local time of the last row of the files, ns UTC; None without any.
+
+        Where ``channels`` or ``symbols`` are chosen, a file that they share with others counts as a
+        whole. A compressed file is read through for it.
+        """
+        lasts = [file.last_ns for file in self._files]
+        return max((last for last in lasts if last is not None), default=None)
+
+    @property
+    def rows(self) -> int | None:
+        """How many rows there are; None where nobody has counted those chosen."""
+        total = 0
+        for table in self._tables:
+            if table.lines is None or table.lines.rows is None or self._choice.picks_from(table):
+                return None
+            total += table.lines.rows
+        return total
+
+    def batches(self, since_ns: int | None = None) -> Iterator[list[Record]]:
+        """Give the rows in order, some thousand at a time.
+
+        Parameters
+        ----------
+        since_ns
+            Start with the first row that arrived then or later, ns UTC.
+
+        Raises
+        ------
+        SessionBroken
+            While iterating, if a line cannot be read, or a file is not in order of arrival.
+        """
+        since = _FIRST if since_ns is None else since_ns
+        for rows in _merge(self._cursors(since)):
+            for start in range(0, len(rows), BATCH_ROWS):
+                yield rows[start : start + BATCH_ROWS]
+
+    def _cursors(self, since: int) -> list[_Cursor]:
+        found = []
+        for number, (table, file) in enumerate(zip(self._tables, self._files, strict=True)):
+            first = file.first_ns
+            if first is None or file.is_before(since):
+                continue
+            wants = self._choice.wants if self._choice.picks_from(table) else None
+            found.append(_Cursor(number, first, file, since, wants))
+        return found
+
+
+# -- what is chosen --------------------------------------------------------------------------------
+
+
+class _Choice(NamedTuple):
+    """Which rows are wanted; None stands for all of them."""
+
+    channels: frozenset[Channel] | None
+    symbols: frozenset[str] | None
+
+    @classmethod
+    def of(
+        cls,
+        session: Session,
+        channels: str | Iterable[str] | None,
+        symbols: str | Iterable[str] | None,
+    ) -> _Choice:
+        wanted = None if channels is None else frozenset(map(session.channel, _names(channels)))
+        named = None if symbols is None else frozenset(_names(symbols))
+        for symbol in named or ():
+            if symbol not in session.symbols:
+                raise UnknownSymbol(
+                    f"symbol {symbol!r} was not recorded; there is: {', '.join(session.symbols)}"
+                )
+        return cls(wanted, named)
+
+    def may_hold(self, table: Table) -> bool:
+        """Whether a table can hold rows that are wanted."""
+        covered = None if self.channels is None else {each.name for each in self.channels}
+        if covered is not None and table.channel not in covered | {"status"}:
+            return False
+        if self.symbols is None or table.symbol is None:
+            return True
+        # Without a manifest the file's name tells the symbol, and not every file system its case.
+        spelled = {each.casefold() for name in self.symbols for each in (name, safe_name(name))}
+        return table.symbol.casefold() in spelled
+
+    def picks_from(self, table: Table) -> bool:
+        """Whether the rows of a table must be looked at one by one."""
+        if self.symbols is not None:
+            return True
+        if self.channels is None:
+            return False
+        return table.channel == "status" or any(
+            channel.name == table.channel and channel.interval for channel in self.channels
+        )
+
+    def wants(self, row: Record) -> bool:
+        if self.symbols is not None and row[2] is not None and row[2] not in self.symbols:
+            return False
+        if self.channels is None:
+            return True
+        if isinstance(row, Status):
+            about = None if row.channel is None else row.channel.partition(":")[0]
+            only_status = all(channel.name == "status" for channel in self.channels)
+            return about is None or only_status or any(about == c.name for c in self.channels)
+        if isinstance(row, Candle):
+            return any(
+                channel.name == "candle" and channel.interval in (None, row.interval)
+                for channel in self.channels
+            )
+        return True
+
+
+def _names(given: str | Iterable[str]) -> list[str]:
+    return [given] if isinstance(given, str) else list(given)
+
+
+# -- one file --------------------------------------------------------------------------------------
+
+
+class _Frame:
+    """Rows that another program's file gave, in memory."""
+
+    def __init__(self, table: Table) -> None:
+        self.name = table.origin
+        self._table = table
+
+    @functools.cached_property
+    def _rows(self) -> list[Record]:
+        try:
+            rows = self._table.scan().collect()
+        except pl.exceptions.PolarsError as error:
+            raise _unreadable(self.name, error) from error
+        return records_of(self._table.record, rows.sort(_LOCAL, maintain_order=True))
+
+    @property
+    def first_ns(self) -> int | None:
+        return self._rows[0].local_timestamp if self._rows else None
+
+    @property
+    def last_ns(self) -> int | None:
+        return self._rows[-1].local_timestamp if self._rows else None
+
+    def is_before(self, _: int) -> bool:
+        return False
+
+    def chunks(self, _: int) -> Iterator[list[Record]]:
+        for start in range(0, len(self._rows), BATCH_ROWS):
+            yield self._rows[start : start + BATCH_ROWS]
+
+
+class _File:
+    """A recording's file, read in chunks of whole lines."""
+
+    def __init__(self, table: Table, lines: Lines, chunk: int) -> None:
+        self.name = table.origin
+        self._table = table
+        self._lines = lines
+        self._chunk = chunk
+        self._compression = compression_of(lines.path.name)
+        if _LOCAL not in lines.header:
+            raise SessionBroken(f"{self.name} has no {_LOCAL}, so its rows have no order")
+        self._place = lines.header.index(_LOCAL)
+
+    @functools.cached_property
+    def first_ns(self) -> int | None:
+        """Arrival of the first row."""
+        for text in self._texts(0, _PEEK):
+            return self._local(text[: text.find(b"\n") + 1 or None])
+        return None
+
+    @functools.cached_property
+    def last_ns(self) -> int | None:
+        """Arrival of the last row."""
+        newest = None
+        for text in self._texts(self._offset(_LAST), _LARGEST_CHUNK):
+            newest = text
+        return None if newest is None else self._local(last_line(newest))
+
+    def is_before(self, since: int) -> bool:
+        """Whether all rows arrived before a time, as far as the name tells."""
+        return self._table.day is not None and since > 0 and self._table.day < day_of(since)
+
+    def chunks(self, since: int) -> Iterator[list[Record]]:
+        """Read it in order, from the last chunk that may hold a row from then on."""
+        is_there = since == _FIRST
+        for text in self._texts(self._offset(since), self._chunk):
+            is_there = is_there or self._local(last_line(text)) >= since
+            if is_there:
+                yield self._records(text)
+
+    def _records(self, text: bytes) -> list[Record]:
+        try:
+            return read_records(self._table.record, text, self._lines.header)
+        except pl.exceptions.PolarsError as error:
+            raise _unreadable(self.name, error) from error
+
+    def _local(self, line: bytes) -> int:
+        if self._place > 1:  # a text may stand before it, with commas
+            (row,) = self._records(line)
+            local = row.local_timestamp
+        else:
+            fields = line.split(b",", self._place + 1)
+            digits = fields[self._place].strip() if self._place < len(fields) else b""
+            local = int(digits) if digits.removeprefix(b"-").isdigit() else None
+        if local is None:
+            raise SessionBroken(f"{self.name} has a row without {_LOCAL}; verify names it")
+        return local
+
+    def _texts(self, offset: int, chunk: int) -> Iterator[bytes]:
+        """Read whole lines from the start of one on; the header is left out."""
+        size = self._lines.size
+        rest = b""
+        is_header = offset == 0
+        try:
+            with open_text(self._lines.path, size, self._compression) as file:
+                if offset:
+                    file.seek(offset)
+                while block := file.read(chunk):
+                    rest += block
+                    if is_header:
+                        start = rest.find(b"\n") + 1
+                        is_header, rest = not start, rest[start:]
+                    end = 0 if is_header else end_of_lines(rest)
+                    if end:
+                        yield rest[:end]
+                        rest = rest[end:]
+        except (OSError, EOFError, zlib.error) as error:
+            raise SessionBroken(f"{self.name} cannot be read: {error}") from error
+        if rest and not is_header:
+            yield rest  # `load` has found it whole
+
+    # -- seeking ---------------------------------------------------------------------------------
+
+    def _offset(self, since: int) -> int:
+        """Find the start of a line before which all rows arrived earlier; 0 for the header's."""
+        if since == _FIRST or not self._can_bisect:
+            return 0
+        low, high = 0, self._lines.size
+        with open_text(self._lines.path, high, None) as file:
+            while high - low > _BISECTED:
+                middle = (low + high) // 2
+                file.seek(middle)
+                head, _, line = file.read(_PEEK).partition(b"\n")
+                # A line that is longer than was read counts as late: the search only ends earlier.
+                is_early = line.count(b",") > self._place + 1 and self._local(line) < since
+                if is_early:
+                    low = middle + len(head) + 1
+                else:
+                    high = middle
+        return low
+
+    @functools.cached_property
+    def _can_bisect(self) -> bool:
+        # Within a quoted text there may be line breaks, so that no line's start can be told.
+        if self._compression is not None or self._lines.size <= _BISECTED or self._place > 1:
+            return False
+        with open_text(self._lines.path, self._lines.size, None) as file:
+            return all(b'"' not in block for block in iter(lambda: file.read(_LARGEST_CHUNK), b""))
+
+
+def _file(table: Table, chunk: int) -> _File | _Frame:
+    return _Frame(table) if table.lines is None else _File(table, table.lines, chunk)
+
+
+def _unreadable(name: str, error: Exception) -> SessionBroken:
+    first = str(error).partition("\n")[0]
+    return SessionBroken(f"{name} has a line that cannot be read ({first}); verify names it")
+
+
+# -- all of them -----------------------------------------------------------------------------------
+
+_local_of: Callable[[Any], int] = itemgetter(1)
+
+
+class _Cursor:
+    """How far a file has been read; holds the rows that were read and not handed on."""
+
+    def __init__(
+        self, number: int, first: int, file: _File | _Frame, since: int, wants: _Wants | None
+    ) -> None:
+        self.number = number
+        self.first = first
+        self.last = _FIRST  # of what was read; the end of time when all was
+        self._name = file.name
+        self._since = since
+        self._wants = wants
+        self._chunks = file.chunks(since)
+        self._rows: list[Record] = []
+        self._times: _Times = np.empty(0, dtype=np.int64)
+        self._at = 0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether everything was read and handed on."""
+        return self.last == _LAST and self._at == len(self._rows)
+
+    def fill(self) -> None:
+        """Read the next chunk."""
+        rows = next(self._chunks, None)
+        if rows is None:
+            self.last = _LAST
+            return
+        times = self._times_of(rows)
+        self.last = int(times[-1])
+        if times[0] < self._since:
+            start = int(np.searchsorted(times, self._since))
+            rows, times = rows[start:], times[start:]
+        if self._wants is not None:
+            kept = [self._wants(row) for row in rows]
+            rows = [row for row, is_kept in zip(rows, kept, strict=True) if is_kept]
+            times = times[np.array(kept, dtype=bool)]
+        self._rows = self._rows[self._at :] + rows
+        self._times = np.concatenate((self._times[self._at :], times))
+        self._at = 0
+
+    def _times_of(self, rows: Sequence[Record]) -> _Times:
+        try:
+            times = np.fromiter(map(_local_of, rows), dtype=np.int64, count=len(rows))
+        except TypeError:
+            raise SessionBroken(f"{self._name} has a row without {_LOCAL}") from None
+        if times[0] < self.last or np.any(times[1:] < times[:-1]):
+            raise SessionBroken(f"{self._name} is not in order of arrival; verify names the line")
+        return times
+
+    def take(self, horizon: int) -> tuple[_Times, list[Record]]:
+        """Hand on what arrived before a time; all that is left at the end of time."""
+        end = len(self._rows)
+        if horizon != _LAST:
+            end = self._at + int(np.searchsorted(self._times[self._at :], horizon))
+        taken = self._times[self._at : end], self._rows[self._at : end]
+        self._at = end
+        return taken
+
+
+def _merge(cursors: list[_Cursor]) -> Iterator[list[Record]]:
+    waiting = sorted(cursors, key=lambda cursor: cursor.first, reverse=True)
+    active: list[_Cursor] = []
+    horizon = _FIRST
+    while active or waiting:
+        for cursor in active:
+            if cursor.last == horizon:
+                cursor.fill()
+        horizon = _horizon(active)
+        while waiting and waiting[-1].first <= horizon:
+            active.append(waiting.pop())
+            active[-1].fill()
+            horizon = _horizon(active)
+        active.sort(key=lambda cursor: cursor.number)
+        # Before the horizon and not at it: the next chunk may go on with the same time.
+        rows = _in_order([cursor.take(horizon) for cursor in active])
+        active = [cursor for cursor in active if not cursor.is_over]
+        if rows:
+            yield rows
+
+
+def _horizon(active: Sequence[_Cursor]) -> int:
+    return min((cursor.last for cursor in active), default=_LAST)
+
+
+def _in_order(taken: Sequence[tuple[_Times, list[Record]]]) -> list[Record]:
+    parts = [(times, rows) for times, rows in taken if rows]
+    if len(parts) <= 1:
+        return parts[0][1] if parts else []
+    order = np.argsort(np.concatenate([times for times, _ in parts]), kind="stable")
+    pool = [row for _, rows in parts for row in rows]
+    return list(map(pool.__getitem__, order.tolist()))

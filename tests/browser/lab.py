@@ -1,0 +1,186 @@
+"""A JupyterLab on loopback with folders of its own, and a browser to look at it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.request import urlopen
+
+import nbformat
+
+TOKEN = "only-this-machine"
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+# A first start would ask about news in a corner of every picture.
+_SETTINGS = {
+    "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
+    "@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"},
+}
+
+
+def find_chromium() -> str | None:
+    """Find any Chromium: ``CHROMIUM``, one on the path, or playwright's own."""
+    named = os.environ.get("CHROMIUM")
+    if named:
+        return named
+    found = next((path for name in _NAMES if (path := shutil.which(name))), None)
+    if found:
+        return found
+    root = Path(os.environ.get("PLAYWRIGHT_BROWSERS_PATH", "~/.cache/ms-playwright")).expanduser()
+    patterns = ("chromium-*/chrome-linux*/chrome", "chromium-*/chrome-mac*/**/Chromium")
+    return next((str(path) for pattern in patterns for path in sorted(root.glob(pattern))), None)
+
+
+def write_notebook(path: Path, *cells: str) -> Path:
+    """Write a notebook of code cells."""
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
+    nbformat.write(book, path)
+    return path
+
+
+class Lab:
+    """A running JupyterLab; ``folder`` is what it shows."""
+
+    def __init__(self, folder: Path, url: str, process: subprocess.Popen[str]) -> None:
+        self.folder = folder
+        self.url = url
+        self.process = process
+
+    def address(self, notebook: str) -> str:
+        """Give the address that opens a notebook in a workspace of its own."""
+        space = re.sub(r"\W+", "-", notebook) + f"-{time.monotonic_ns()}"
+        return f"{self.url}/lab/workspaces/{space}/tree/{notebook}?token={TOKEN}&reset"
+
+
+@contextlib.contextmanager
+def start_lab(root: Path) -> Iterator[Lab]:
+    """Start JupyterLab under ``root``; end it, and its kernels, in the end."""
+    folder = root / "notebooks"
+    folder.mkdir(parents=True)
+    _write_settings(root / "settings")
+    command = [
+        sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", "--port=0",
+        f"--ServerApp.root_dir={folder}", f"--IdentityProvider.token={TOKEN}",
+        f"--LabApp.user_settings_dir={root / 'settings'}",
+        f"--LabApp.workspaces_dir={root / 'workspaces'}", "--LabApp.news_url=",
+        "--LabApp.expose_app_in_browser=True",  # for the commands
+    ]  # fmt: skip
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        command.append("--allow-root")
+    log = (root / "jupyter.log").open("w+")
+    process = subprocess.Popen(
+        command, stdout=log, stderr=subprocess.STDOUT, text=True, env=_environment(root)
+    )
+    try:
+        yield Lab(folder, _wait_for_url(root / "jupyter.log", process), process)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        log.close()
+
+
+def _environment(root: Path) -> dict[str, str]:
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("JUPYTER", "JPY_"))}
+    # Kernels run elsewhere than here, so the checkout is told to them.
+    here = str(Path(__file__).parents[2])
+    folders = {name: str(root / name.lower()) for name in ("CONFIG", "DATA", "RUNTIME")}
+    return {
+        **kept,
+        "PYTHONPATH": os.pathsep.join(filter(None, (here, kept.get("PYTHONPATH")))),
+        "IPYTHONDIR": str(root / "ipython"),
+        **{f"JUPYTER_{name}_DIR": path for name, path in folders.items()},
+    }
+
+
+def _write_settings(folder: Path) -> None:
+    for name, values in _SETTINGS.items():
+        package, plugin = name.split(":")
+        target = folder / package / f"{plugin}.jupyterlab-settings"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(json.dumps(values))
+
+
+def _wait_for_url(log: Path, process: subprocess.Popen[str], timeout: float = 60) -> str:
+    deadline, pause = time.monotonic() + timeout, threading.Event()
+    while time.monotonic() < deadline:
+        assert process.poll() is None, f"JupyterLab ended:\n{log.read_text()}"
+        found = re.search(r"(http://127\.0\.0\.1:\d+)/lab", log.read_text())
+        if found:
+            with contextlib.suppress(OSError), urlopen(f"{found[1]}/api", timeout=2):
+                return found[1]
+        pause.wait(0.1)
+    raise AssertionError(f"JupyterLab did not start:\n{log.read_text()}")
+
+
+_IS_READY = """() => {
+  const context = window.jupyterapp?.shell.currentWidget?.sessionContext;
+  return context?.isReady && context.session?.kernel?.status === 'idle';
+}"""
+
+
+class Notebook:
+    """A notebook open in the browser."""
+
+    def __init__(self, page, lab: Lab, name: str) -> None:
+        self.page = page
+        self.lab = lab
+        self.name = name
+
+    def open(self) -> Notebook:
+        """Open it and wait until its kernel is idle."""
+        self.page.goto(self.lab.address(self.name))
+        self.page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
+        self.page.wait_for_function(_IS_READY)
+        self.page.evaluate("() => window.jupyterapp.shell.collapseLeft()")
+        return self
+
+    def run_all(self) -> None:
+        """Run all cells."""
+        self.command("notebook:run-all-cells")
+
+    def run_more(self, code: str) -> None:
+        """Add a cell of code at the end and run it."""
+        self.page.evaluate(
+            """code => {
+              const app = window.jupyterapp, book = app.shell.currentWidget.content;
+              book.model.sharedModel.addCell({cell_type: 'code', source: code});
+              book.activeCellIndex = book.model.cells.length - 1;
+              app.commands.execute('notebook:run-cell');
+            }""",
+            code,
+        )
+
+    def command(self, name: str) -> None:
+        """Run a command of JupyterLab by its id."""
+        self.page.evaluate("name => { window.jupyterapp.commands.execute(name); }", name)
+
+    def save(self) -> str:
+        """Save it; returns the file's text."""
+        self.page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
+        return (self.lab.folder / self.name).read_text()
+
+    def set_theme(self, name: str) -> None:
+        """Switch to ``JupyterLab Light`` or ``JupyterLab Dark`` and wait until it is there."""
+        self.page.evaluate(
+            "theme => { window.jupyterapp.commands.execute('apputils:change-theme', {theme}); }",
+            name,
+        )
+        self.page.wait_for_selector(f'body[data-jp-theme-name="{name}"]', state="attached")

@@ -1,0 +1,365 @@
+"""Figures of frames: what is drawn, where lines break, and what wrong input is told."""
+
+from datetime import UTC, datetime
+
+import numpy as np
+import polars as pl
+import pytest
+
+import kucoin_research as kr
+from kucoin_research import figures
+from kucoin_research.figures.gaps import Gap, GapMap, gaps_of
+from kucoin_research.figures.zone import Zone
+from kucoin_research.records import (
+    Candle,
+    Depth50,
+    FundingRate,
+    Level2,
+    MarkPrice,
+    Status,
+    Ticker,
+    Trade,
+    schema_of,
+)  # fmt: skip
+
+SECOND = 1_000_000_000
+START = int(datetime(2026, 1, 5, tzinfo=UTC).timestamp()) * SECOND
+EVERY = ("price", "candles", "depth", "ladder", "heatmap", "spread", "mark", "flow", "lag")
+
+
+def frame(record, rows):
+    return pl.DataFrame(rows, schema=schema_of(record), orient="row")
+
+
+def at(second):
+    return START + round(second * SECOND)
+
+
+def ticker(second, bid=100.0, ask=101.0, price=100.5, side="buy", symbol="XBTUSDTM", delay=0.05):
+    local = at(second + delay)
+    return (at(second), local, symbol, 1, price, 2.0, side, bid, 30.0, ask, 10.0)
+
+
+def trade(second, price=100.0, size=1.0, side="buy", symbol="XBTUSDTM"):
+    return (at(second), at(second + 0.05), symbol, 1, "id", side, price, size)
+
+
+def status(event, begin, end, channel=None, symbol=None):
+    return (at(begin), at(end), symbol, event, channel, "why", None, None)
+
+
+def ms(second):
+    return at(second) / 1e6
+
+
+def trace(figure, name):
+    return next(each for each in figure.data if each.name == name)
+
+
+def test_the_price_figure_has_quotes_mid_and_trades_in_milliseconds():
+    tickers = frame(Ticker, [ticker(0), ticker(1, bid=102.0, ask=104.0, side="sell", price=102.0)])
+
+    figure = figures.price(tickers)
+
+    assert trace(figure, "best bid").y.tolist() == [100.0, 102.0]
+    assert trace(figure, "mid").y.tolist() == [100.5, 103.0]
+    assert trace(figure, "mid").x.tolist() == [ms(0), ms(1)]
+    assert trace(figure, "sell trades").y.tolist() == [102.0]
+    assert trace(figure, "buy trades").customdata.tolist() == [2.0]
+    assert figure.layout.xaxis.type == "date"
+    assert figure.layout.xaxis.title.text == "time (UTC)"
+
+
+def test_a_larger_trade_is_a_larger_bubble():
+    figure = figures.price(frame(Trade, [trade(0, size=1.0), trade(1, size=90.0)]))
+
+    small, large = trace(figure, "buy trades").marker.size
+    assert small < large
+
+
+def test_a_line_breaks_at_an_outage_and_the_outage_is_shaded():
+    tickers = frame(Ticker, [ticker(second) for second in (0, 1, 2, 8, 9)])
+    rows = frame(Status, [status("disconnected", 2.5, 2.5), status("connected", 7.9, 7.9)])
+
+    figure = figures.price(tickers, status=rows)
+
+    mid = trace(figure, "mid")
+    assert np.isnan(mid.y).tolist() == [False, False, False, True, False, False]
+    (shape,) = figure.layout.shapes
+    assert (shape.x0, shape.x1) == (ms(2), ms(8))
+    assert shape.label.text == "outage 6.0 s"
+    band = trace(figure, "spread")
+    assert np.isnan(band.y).sum() == 1
+
+
+def test_gaps_of_another_symbol_or_channel_are_not_shaded():
+    rows = frame(
+        Status,
+        [
+            status("gap", 1, 2, "trade", "ETHUSDTM"),
+            status("gap", 3, 4, "level2", "XBTUSDTM"),
+            status("gap", 5, 6, "trade", "XBTUSDTM"),
+        ],
+    )
+
+    assert [gap.begin for gap in gaps_of(rows, ["trade"], "XBTUSDTM")] == [at(5)]
+
+
+def test_an_outage_that_was_filled_is_shaded_but_breaks_no_line():
+    trades = frame(Trade, [trade(second) for second in (0, 1, 4, 8, 9)])
+    rows = frame(
+        Status,
+        [
+            status("disconnected", 2, 2),
+            status("connected", 7, 7),
+            status("gap", 2, 7, "trade", "XBTUSDTM"),
+            status("filled", 7, 7.1, "trade", "XBTUSDTM"),
+        ],
+    )
+
+    figure = figures.flow(trades, status=rows)
+
+    assert not np.isnan(trace(figure, "cumulative volume delta").y).any()
+    assert len(figure.layout.shapes) == 1
+
+
+def test_a_gap_is_placed_by_what_arrived_around_it_whatever_the_two_clocks_say():
+    year = 365 * 86_400 * SECOND
+    events = np.array([at(0), at(60), at(120)])
+    places = GapMap([Gap("gap", at(1.5) + year, at(1.8) + year, "")])
+
+    places.feed(events[:2] * 0 + np.array([at(0), at(1)]) + year, events[:2])
+    assert places.found[0].end is None  # until a row behind it has come
+    places.feed(np.array([at(2)]) + year, events[2:])
+
+    assert (places.found[0].begin, places.found[0].end) == (at(60), at(120))
+
+
+def test_candles_of_trades_have_volume_and_a_cumulative_average():
+    trades = frame(
+        Trade,
+        [trade(0, 10.0, 1.0), trade(1, 12.0, 3.0), trade(60, 20.0, 4.0), trade(61, 18.0, 0.0)],
+    )
+
+    figure = figures.candles(trades, every="1m")
+
+    bars = figure.data[0]
+    assert bars.open.tolist() == [10.0, 20.0]
+    assert bars.high.tolist() == [12.0, 20.0]
+    assert bars.close.tolist() == [12.0, 18.0]
+    assert figure.data[1].y.tolist() == [46.0 / 4, 126.0 / 8]
+    assert figure.data[2].y.tolist() == [4.0]
+    assert "1 min candles" in figure.layout.title.text
+
+
+def test_the_last_push_of_a_candle_counts():
+    def push(second, opened, close):
+        return (at(opened), at(second), "XBTUSDTM", "1min", 1.0, 9.0, 0.5, close, 5.0, None)
+
+    figure = figures.candles(frame(Candle, [push(1, 0, 2.0), push(2, 0, 3.0), push(61, 60, 4.0)]))
+
+    assert figure.data[0].close.tolist() == [3.0, 4.0]
+
+
+def test_depth_is_cumulative_on_both_sides():
+    book = pl.DataFrame(
+        {
+            "bid_price": [99.0, 98.0], "bid_size": [1.0, 2.0],
+            "ask_price": [101.0, None], "ask_size": [5.0, None],
+        }
+    )  # fmt: skip
+
+    figure = figures.depth(book)
+
+    assert figure.data[0].y.tolist() == [1.0, 3.0]
+    assert figure.data[1].x.tolist() == [101.0]
+    assert "spread 2.0 (200.00 bps)" in figure.layout.annotations[0].text
+
+
+def level(second, side, price, size, is_snapshot=False):
+    return (at(second), at(second), "XBTUSDTM", 1, is_snapshot, side, price, size)
+
+
+def test_a_book_is_rebuilt_from_its_last_snapshot_and_the_changes():
+    rows = frame(
+        Level2,
+        [
+            level(0, "buy", 90.0, 7.0, True), level(1, "buy", 91.0, 1.0),
+            level(2, "buy", 98.0, 1.0, True), level(2, "sell", 102.0, 2.0, True),
+            level(3, "buy", 99.0, 4.0), level(4, "buy", 98.0, 0.0),
+        ],
+    )  # fmt: skip
+
+    figure = figures.depth(rows)
+
+    assert figure.data[0].x.tolist() == [99.0]
+    assert figure.data[1].x.tolist() == [102.0]
+
+
+def depth50(second, mid):
+    bids, asks = [mid - 1 - n for n in range(3)], [mid + 1 + n for n in range(3)]
+    return (at(second), at(second), "XBTUSDTM", 1, bids, [100.0] * 3, asks, [10.0] * 3)
+
+
+def test_the_heat_map_tells_the_logarithm_of_the_size_over_time():
+    figure = figures.heatmap(frame(Depth50, [depth50(n, 100.0) for n in range(5)]))
+
+    heat = figure.data[0]
+    assert heat.transpose
+    assert np.nanmax(heat.z) == pytest.approx(2.0)  # 100 lots
+    assert np.nanmin(heat.z) == pytest.approx(1.0)
+
+
+def test_both_ways_to_a_heat_map_agree():
+    rows = [
+        level(0, "buy", 99.0, 100.0, True), level(0, "sell", 101.0, 10.0, True),
+        level(1, "sell", 101.0, 10.0), level(2, "buy", 98.0, 1_000.0),
+    ]  # fmt: skip
+
+    heat = figures.heatmap(frame(Level2, rows)).data[0]
+
+    assert np.nanmax(heat.z[-1]) == pytest.approx(3.0)
+    assert np.nanmax(heat.z[0]) == pytest.approx(2.0)
+
+
+def test_spread_is_in_basis_points_and_imbalance_a_share():
+    figure = figures.spread(frame(Ticker, [ticker(0, bid=99.995, ask=100.005)]))
+
+    assert figure.data[0].y.tolist() == pytest.approx([1.0])
+    assert figure.data[1].y.tolist() == [0.5]  # (30 - 10) / 40
+
+
+def test_mark_and_funding_share_a_figure():
+    marks = frame(MarkPrice, [(at(0), at(0), "XBTUSDTM", 100.01, 100.0)])
+    funding = frame(FundingRate, [(at(0), at(0), "XBTUSDTM", 0.0002, 28_800_000)])
+
+    figure = figures.mark(marks, funding=funding)
+
+    assert trace(figure, "mark − index").y.tolist() == pytest.approx([1.0])
+    assert trace(figure, "funding rate").y.tolist() == pytest.approx([2.0])
+
+
+def test_flow_accumulates_what_takers_bought_less_what_they_sold():
+    trades = [trade(0, size=5.0), trade(1, size=2.0, side="sell"), trade(2, size=1.0)]
+
+    figure = figures.flow(frame(Trade, trades))
+
+    assert trace(figure, "cumulative volume delta").y.tolist() == [5.0, 3.0, 4.0]
+    assert trace(figure, "sold by takers").y.sum() == -2.0
+
+
+def test_lag_is_arrival_minus_event_in_milliseconds_plus_the_clock_offset():
+    figure = figures.lag(frame(Ticker, [ticker(0, delay=0.05)]), offset_ms=7.0)
+
+    assert figure.data[0].y.tolist() == pytest.approx([57.0])
+    assert figure.data[1].y.sum() == pytest.approx(100.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "record"),
+    [("price", Ticker), ("candles", Trade), ("heatmap", Depth50), ("spread", Ticker),
+     ("mark", MarkPrice), ("flow", Trade), ("lag", Ticker), ("depth", Depth50), ("ladder", Level2)],
+)  # fmt: skip
+def test_an_empty_frame_gives_a_figure_that_waits(name, record):
+    figure = getattr(figures, name)(frame(record, []))
+
+    assert "waiting for" in figure.layout.annotations[0].text
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_frame_without_the_columns_is_refused_in_one_sentence(name):
+    with pytest.raises(kr.ColumnMissing, match=r"the frame has 'a'|this has 'a'") as caught:
+        getattr(figures, name)(pl.DataFrame({"a": [1]}))
+
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_what_is_no_frame_is_refused(name):
+    with pytest.raises(kr.InvalidInput, match="polars frame or a stream"):
+        getattr(figures, name)([1, 2, 3])
+
+
+def test_several_symbols_have_to_be_told_apart():
+    rows = frame(Ticker, [ticker(0), ticker(1, symbol="ETHUSDTM", bid=5.0)])
+
+    with pytest.raises(kr.InvalidInput, match="name one"):
+        figures.price(rows)
+    assert trace(figures.price(rows, "ETHUSDTM"), "best bid").y.tolist() == [5.0]
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"theme": "pink"}, {"tz": "Mars/Base"}, {"window": "soon"}, {"window": -1}]
+)
+def test_an_argument_that_means_nothing_is_refused(wrong):
+    with pytest.raises(kr.InvalidInput):
+        figures.price(frame(Ticker, [ticker(0)]), **wrong)
+
+
+def test_themes_differ_in_their_colours_and_leave_no_token_behind():
+    rows = frame(Ticker, [ticker(0)])
+
+    light, dark = figures.price(rows), figures.price(rows, theme="dark")
+
+    assert light.layout.paper_bgcolor != dark.layout.paper_bgcolor
+    assert '"$' not in light.to_json() + dark.to_json()
+
+
+def test_the_axis_shows_the_zone_asked_for():
+    figure = figures.price(frame(Ticker, [ticker(0)]), tz="Asia/Tokyo")
+
+    assert trace(figure, "mid").x.tolist() == [ms(9 * 3_600)]
+    assert figure.layout.xaxis.title.text == "time (Asia/Tokyo)"
+
+
+def test_times_survive_the_way_to_the_axis_and_back_across_summer_time():
+    zone = Zone("Europe/Berlin")
+    change = int(datetime(2026, 3, 29, 1, tzinfo=UTC).timestamp()) * SECOND
+    times = np.array([change - 7_200 * SECOND, change + 7_200 * SECOND])
+
+    shown = zone.to_axis(times)
+
+    assert np.diff(shown).tolist() == [5 * 3_600_000.0]
+    assert [zone.to_ns(each) for each in shown] == times.tolist()
+
+
+def test_a_million_rows_make_a_small_figure():
+    count = 1_000_000
+    seconds = np.arange(count) * 1_000_000 + START
+    rows = pl.DataFrame(
+        {"timestamp": seconds, "local_timestamp": seconds, "mark_price": np.arange(count) * 1.0,
+         "index_price": np.arange(count) * 1.0}
+    ).cast(dict.fromkeys(("timestamp", "local_timestamp"), pl.Datetime("ns", "UTC")))  # fmt: skip
+
+    figure = figures.mark(rows)
+
+    assert len(figure.data[0].x) < 5_000
+    assert figure.data[0].y.max() == count - 1
+
+
+def test_no_lag_is_told_of_a_venue_whose_clock_is_virtual():
+    figure = figures.lag(frame(Ticker, [ticker(0, delay=86_400.0), ticker(1, delay=86_399.0)]))
+
+    assert len(figure.data[0].y) == len(figure.data[1].y) == 0
+    assert "24 h away" in figure.layout.annotations[-1].text
+
+
+def test_a_figure_is_written_to_a_file_that_needs_no_network(tmp_path):
+    path = tmp_path / "price.html"
+
+    text = figures.price(frame(Ticker, [ticker(0)])).to_html(path)
+
+    assert path.read_text(encoding="utf-8") == text
+    assert "cdn.plot.ly" not in text.split("plotly.js v")[0]
+    assert len(text) > 1_000_000  # plotly.js is inside
+
+
+def test_a_png_that_cannot_be_made_is_explained(tmp_path, monkeypatch):
+    def fail(*_args, **_options):
+        raise ValueError("no kaleido")
+
+    figure = figures.price(frame(Ticker, [ticker(0)]))
+    monkeypatch.setattr(type(figure), "write_image", fail)
+
+    with pytest.raises(figures.ExportUnavailable, match="pip install kaleido"):
+        figure.to_png(tmp_path / "price.png")

@@ -1,0 +1,457 @@
+"""Live figures without a browser: what is read, what is sent, and when."""
+
+import gc
+import json
+import threading
+
+import numpy as np
+import pytest
+
+import kucoin_research as kr
+from kucoin_research import figures
+from kucoin_research.figures.feed import Feed, Rewound
+from kucoin_research.figures.link import Link
+from kucoin_research.figures.refresh import Refresher
+from kucoin_research.records import MarkPrice, Status, parse_channel
+from kucoin_research.ring import Ring
+from tests.conftest import wait_until
+
+SECOND = 1_000_000_000
+START = 1_767_571_200 * SECOND
+
+
+class FakeStream:
+    """As much of a stream as figures use."""
+
+    def __init__(self, capacity=1_000_000):
+        self.rings = {
+            "mark_price": Ring(MarkPrice, capacity=capacity),
+            "status": Ring(Status, capacity=1_000),
+        }
+        self.second = 0.0
+
+    def frame(self, channel=None, symbol=None, last=None):
+        parse_channel(channel)
+        if channel not in self.rings:
+            raise kr.UnknownChannel(f"no {channel}")
+        return self.rings[channel].frame(last)
+
+    def total(self, channel=None):
+        return self.rings[channel].total
+
+    def put(self, count=1, every=0.001):
+        rows = []
+        for _ in range(count):
+            self.second += every
+            time = START + round(self.second * SECOND)
+            rows.append(MarkPrice(time, time + 1, "XBTUSDTM", 100.0 + self.second % 7, 100.0))
+        self.rings["mark_price"].extend(rows)
+
+    def tell(self, event, begin, end):
+        times = (START + round(each * SECOND) for each in (begin, end))
+        self.rings["status"].extend([Status(*times, None, event, None, "why", None, None)])
+
+
+@pytest.fixture
+def stream():
+    return FakeStream()
+
+
+@pytest.fixture
+def live(stream):
+    made = []
+
+    def make(**options):
+        figure = figures.mark(stream, **options)
+        figure._ticket.cancel()  # here, the test is the refresh thread
+        figure.sent = []
+        figure.send = lambda content, buffers=None: figure.sent.append((content, buffers or []))
+        made.append(figure)
+        return figure
+
+    yield make
+    for figure in made:
+        figure.close()
+
+
+def tell(figure, **message):
+    figure._on_message(figure, message, [])
+
+
+def show(figure, px=1_000, bounds=None):
+    tell(figure, kind="view", visible=True, px=px, range=bounds)
+
+
+def frames(figure):
+    return [content for content, _ in figure.sent if content["kind"] == "frame"]
+
+
+def test_nothing_is_sent_until_the_browser_looks(live, stream):
+    figure = live()
+    stream.put(10)
+
+    figure.refresh(1.0)
+    assert not figure.sent
+
+    show(figure)
+    figure.refresh(2.0)
+    assert len(frames(figure)) == 1
+
+
+def test_nothing_is_sent_when_nothing_came(live, stream):
+    figure = live()
+    stream.put(10)
+    show(figure)
+
+    for now in range(1, 5):
+        figure.refresh(float(now))
+
+    assert len(frames(figure)) == 1
+
+
+def test_two_frames_are_in_flight_at_most_and_the_skipped_ones_are_counted(live, stream):
+    figure = live()
+    show(figure)
+    for step in range(5):
+        stream.put(10)
+        figure.refresh(1.0 + step / 10)
+    assert len(frames(figure)) == 2
+    assert figure.link.skipped == 3
+
+    tell(figure, kind="drawn", seq=1, ms=10)
+    figure.refresh(1.6)
+
+    assert len(frames(figure)) == 3
+
+
+def test_the_frame_behind_skipped_ones_has_all_they_would_have_had(live, stream):
+    figure = live()
+    show(figure)
+    for step in range(6):
+        stream.put(10)
+        figure.refresh(1.0 + step / 10)
+    tell(figure, kind="drawn", seq=2, ms=10)
+    figure.refresh(2.0)
+
+    tails = [part for part in frames(figure)[-1]["parts"] if part[:2] == [0, "x"]]
+    (_, _, _, drop, keep, _) = tails[0]
+    assert (drop, keep) == (0, 20)
+    assert len(figure.sent[-1][1][0]) == 40 * 8
+
+
+def test_a_lost_answer_does_not_stop_the_figure(live, stream):
+    figure = live()
+    show(figure)
+    for now in (1.0, 1.1, 1.2, 9.0):
+        stream.put(10)
+        figure.refresh(now)
+
+    assert len(frames(figure)) == 3
+
+
+def test_a_page_that_opens_again_gets_everything(live, stream):
+    figure = live()
+    stream.put(100)
+    show(figure)
+    figure.refresh(1.0)
+
+    tell(figure, kind="hello")
+    figure.refresh(2.0)
+
+    assert [frame["base"] for frame in frames(figure)] == [None, None]
+
+
+def test_each_frame_names_the_one_it_builds_on(live, stream):
+    figure = live()
+    show(figure)
+    for step in range(2):
+        stream.put(10)
+        figure.refresh(1.0 + step)
+
+    assert [(frame["base"], frame["seq"]) for frame in frames(figure)] == [(None, 1), (1, 2)]
+
+
+def test_a_hidden_figure_gets_nothing_and_all_of_it_when_shown_again(live, stream):
+    figure = live()
+    show(figure)
+    stream.put(10)
+    figure.refresh(1.0)
+    tell(figure, kind="view", visible=False, px=1_000, range=None)
+
+    stream.put(10)
+    figure.refresh(2.0)
+    assert len(frames(figure)) == 1
+
+    show(figure)
+    figure.refresh(3.0)
+    assert frames(figure)[-1]["parts"][0][4] == 10  # ten were there
+
+
+def points(figure):
+    return figure._sent[0, "x"].size
+
+
+def test_zooming_in_shows_every_row_of_the_range(live, stream):
+    figure = live(window="all")
+    stream.put(100_000)
+    show(figure)
+    figure.refresh(1.0)
+    assert points(figure) < 5_000
+
+    begin = START / 1e6 + 20_000
+    show(figure, bounds=[begin, begin + 500])  # half a second of a row per millisecond
+    figure.refresh(2.0)
+
+    inside = figure._sent[0, "x"]
+    inside = inside[(inside >= begin) & (inside <= begin + 500)]
+    assert inside.size == 501
+
+
+def test_a_zoom_into_the_past_costs_nothing_while_the_stream_goes_on(live, stream):
+    figure = live()
+    stream.put(1_000)
+    show(figure)
+    figure.refresh(1.0)
+    show(figure, bounds=[START / 1e6 + 100, START / 1e6 + 200])
+    figure.refresh(2.0)
+    tell(figure, kind="drawn", seq=2, ms=1)
+
+    stream.put(100)
+    figure.refresh(3.0)
+
+    assert len(frames(figure)) == 2
+
+
+def test_points_are_bounded_however_many_rows_there_are(live, stream):
+    figure = live(window="all")
+    show(figure)
+    for step in range(20):
+        stream.put(10_000)
+        figure.refresh(1.0 + 10 * step)
+
+    assert points(figure) < 5_000
+    assert max(figure._sent[0, "y"]) > 106.9
+
+
+def test_an_outage_told_by_the_stream_is_shaded_and_breaks_the_line(live, stream):
+    figure = live()
+    stream.put(10, every=0.1)
+    stream.tell("disconnected", 1.01, 1.01)
+    stream.tell("connected", 4.5, 4.5)
+    stream.second = 5.0
+    stream.put(10, every=0.1)
+    show(figure)
+    figure.refresh(1.0)
+
+    assert len(frames(figure)[0]["layout"]["shapes"]) == 1
+    assert np.isnan(figure._sent[0, "y"]).sum() == 1
+
+
+def test_an_outage_is_told_while_it_lasts(live, stream):
+    figure = live()
+    stream.put(10, every=0.1)
+    show(figure)
+    figure.refresh(1.0)
+
+    stream.tell("disconnected", 1.01, 1.01)
+    figure.refresh(2.0)
+
+    (shape,) = frames(figure)[-1]["layout"]["shapes"]
+    assert shape["x1"] == pytest.approx(frames(figure)[-1]["window"][1])
+    assert shape["label"]["text"] == "outage"  # for how long is not known yet
+
+
+def test_no_row_is_lost_to_a_refresh_that_failed(live, stream):
+    figure = live()
+    show(figure)
+    stream.put(10)
+    figure.refresh(1.0)
+    stream.put(10)
+    take = figure._chart.take
+    figure._chart.take = lambda *_: 1 / 0
+    with pytest.raises(ZeroDivisionError):
+        figure.refresh(2.0)
+
+    figure._chart.take = take
+    figure.refresh(3.0)
+
+    assert points(figure) == 20
+
+
+def test_an_error_in_a_refresh_is_kept_and_the_next_one_is_tried(stream):
+    figure = figures.mark(stream)
+    figure._chart.take = None
+    figure._restart = lambda: None
+    show(figure)
+    stream.put(1)
+    wait_until(lambda: figure.error is not None)
+
+    del figure._restart
+    wait_until(lambda: figure.error is None)
+
+    figure.close()
+
+
+def test_one_thread_serves_all_figures_and_ends_with_the_last(stream):
+    def threads():
+        return [each for each in threading.enumerate() if each.name == "kucoin-figures"]
+
+    many = [figures.mark(stream) for _ in range(20)]
+    assert len(threads()) == 1
+
+    for figure in many:
+        figure.close()
+    wait_until(lambda: not threads())
+
+
+def test_the_state_that_a_notebook_may_save_is_small_and_has_no_data(live, stream):
+    figure = live()
+    stream.put(10_000)
+    show(figure)
+    figure.refresh(1.0)
+
+    state = figure.get_state()
+
+    assert len(json.dumps(state, default=str)) < 60_000
+
+
+def test_plotly_is_sent_when_asked_for_and_packed(live):
+    figure = live()
+
+    tell(figure, kind="lib")
+
+    ((content, buffers),) = figure.sent
+    assert content == {"kind": "lib"}
+    assert 100_000 < len(buffers[0]) < 2_000_000
+
+
+def test_a_live_figure_can_be_had_as_a_still_one(live, stream, tmp_path):
+    figure = live()
+    stream.put(10)
+
+    still = figure.figure(theme="dark")
+
+    assert len(still.data[0].x) == 10
+    figure.to_html(tmp_path / "live.html")
+    assert (tmp_path / "live.html").exists()
+
+
+def test_a_stream_without_the_channel_is_refused_in_one_sentence(stream):
+    with pytest.raises(kr.UnknownChannel, match="needs one of the channels trade"):
+        figures.flow(stream)
+
+
+def test_the_window_can_be_changed(live, stream):
+    figure = live(window=1.0)
+    stream.put(10_000)
+    show(figure)
+    figure.refresh(1.0)
+    before = frames(figure)[-1]["window"]
+
+    figure.window = 5.0
+    figure.refresh(2.0)
+
+    assert np.diff(before) < np.diff(frames(figure)[-1]["window"])
+    with pytest.raises(kr.InvalidInput):
+        figure.window = 0
+
+
+def test_a_feed_gives_each_row_once_however_they_come(stream):
+    feed = Feed(stream, "", {"mark": "mark_price"})
+    seen = []
+    for count in (0, 5, 0, 1_000, 3):
+        stream.put(count)
+        seen += [row for _, rows in feed.rows() for row in rows["timestamp"].to_list()]
+
+    assert len(seen) == len(set(seen)) == 1_008
+    assert not feed.has_news()
+
+
+def test_a_feed_that_fell_behind_a_full_ring_goes_on_with_what_is_left():
+    stream = FakeStream(capacity=100)
+    feed = Feed(stream, "", {"mark": "mark_price"})
+    stream.put(10)
+    list(feed.rows())
+
+    stream.put(1_000)
+
+    assert sum(rows.height for _, rows in feed.rows()) <= 100
+    stream.put(1)
+    assert [rows.height for _, rows in feed.rows()] == [1]
+
+
+def test_going_back_in_time_is_noticed(stream):
+    feed = Feed(stream, "", {"mark": "mark_price"})
+    stream.put(10)
+    list(feed.rows())
+
+    stream.second = 0.0
+    stream.put(2)
+
+    with pytest.raises(Rewound):
+        list(feed.rows())
+
+
+def test_a_figure_starts_over_when_its_source_went_back(live, stream):
+    figure = live()
+    show(figure)
+    stream.put(10)
+    figure.refresh(1.0)
+
+    stream.rings["mark_price"].clear()
+    stream.second = 0.0
+    stream.put(3)
+    figure.refresh(2.0)
+
+    assert points(figure) == 3
+
+
+def test_a_slow_browser_or_kernel_slows_the_frames():
+    quick, slow, costly = Link(), Link(draw_ms=200.0), Link(cost=0.05)
+
+    assert quick.interval(20) == 0.05
+    assert slow.interval(20) == 0.4
+    assert costly.interval(20) == 0.25
+
+
+def test_a_refresher_survives_what_raises_and_calls_the_others():
+    refresher = Refresher("test-refresh")
+    calls = []
+
+    def broken(_now):
+        raise ValueError("broken")
+
+    bad = refresher.add(broken)
+    good = refresher.add(lambda _now: calls.append(1))
+    wait_until(lambda: len(calls) >= 3)
+    good.cancel()
+    bad.cancel()
+
+    assert isinstance(bad.error, ValueError)
+    assert bad.errors > 1
+    assert len(refresher) == 0
+
+
+def test_a_figure_may_be_collected_while_the_refresher_holds_its_locks():
+    refresher = Refresher("test")
+    ticket = refresher.add(lambda now: 60.0)
+
+    with refresher._lock, refresher._running:
+        ticket.abandon()  # must neither wait nor fail
+    refresher.wake()
+
+    wait_until(lambda: len(refresher) == 0)
+
+
+def test_a_cancelled_function_is_not_called_again():
+    refresher = Refresher("test-refresh")
+    calls = []
+    ticket = refresher.add(lambda _now: calls.append(1), every=0.05)
+    wait_until(lambda: calls)
+
+    ticket.cancel()
+    count = len(calls)
+    gc.collect()
+    wait_until(lambda: not [t for t in threading.enumerate() if t.name == "test-refresh"])
+
+    assert len(calls) == count

@@ -1,0 +1,48 @@
+import gzip
+
+import polars as pl
+import pytest
+
+from kucoin_research.packing import compression_of, pack, unpack
+
+PIECES = [b"a,b\n" * 50, b"1,2\n", bytes(range(256)) * 700]
+
+
+@pytest.mark.parametrize("compression", ["zstd", "gzip", None])
+def test_a_cut_file_reads_up_to_its_last_whole_piece(compression):
+    packed = [pack(piece, compression) for piece in PIECES]
+    data = b"".join(packed)
+    ends = [sum(map(len, packed[:count])) for count in range(len(packed) + 1)]
+
+    for cut in [*range(0, len(data), 97), *ends, *(end - 1 for end in ends[1:])]:
+        text, size = unpack(data[:cut], compression)
+        if compression is None:
+            assert text == data[:cut]
+        else:
+            count = max(n for n, end in enumerate(ends) if end <= cut)
+            assert (text, size) == (b"".join(PIECES[:count]), ends[count])
+
+
+@pytest.mark.parametrize("compression", ["zstd", "gzip"])
+def test_other_programs_read_the_pieces_as_one_text(compression, tmp_path):
+    data = pack(b"a,b\n1,2\n", compression) + pack(b"3,4\n", compression)
+    path = tmp_path / "x.csv.gz"
+    path.write_bytes(data)
+
+    assert pl.read_csv(path).rows() == [(1, 2), (3, 4)]
+    if compression == "gzip":
+        assert gzip.decompress(data) == b"a,b\n1,2\n3,4\n"
+
+
+@pytest.mark.parametrize("compression", ["zstd", "gzip"])
+def test_damaged_bytes_are_left_out(compression):
+    data = pack(b"one\n", compression)
+
+    assert unpack(data + b"\x28\xb5\x2f\xfd\xff\xff\xff", compression) == (b"one\n", len(data))
+    assert unpack(b"plain text", compression) == (b"", 0)
+
+
+def test_the_name_tells_the_compression():
+    names = ["a.csv", "a.csv.gz", "a.csv.zst"]
+
+    assert [compression_of(name) for name in names] == [None, "gzip", "zstd"]

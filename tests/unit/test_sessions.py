@@ -1,0 +1,362 @@
+import json
+import re
+
+import polars as pl
+import pytest
+
+import kucoin_research as kr
+from kucoin_research.errors import (
+    InvalidInput,
+    SessionBroken,
+    SessionBusy,
+    SessionMissing,
+    SessionUnfinished,
+    UnknownChannel,
+    UnknownSymbol,
+)
+from kucoin_research.instruments import Instrument
+from kucoin_research.recorder import Recorder
+from kucoin_research.records import CHANNELS, Candle, Level2, Status, Trade, columns_of
+from tests.unit.rows import DAY, NOON, plain, shown, ticker
+
+XBT = Instrument(
+    symbol="XBTUSDTM", market="futures", base="XBT", quote="USDT", settle="USDT", tick_size=0.1,
+    lot_size=1.0,
+)  # fmt: skip
+
+
+def recorded(root, rows, *, channels=("ticker",), symbols=("XBTUSDTM",), **options):
+    made = Recorder(root, symbols=symbols, channels=channels, instruments=[XBT], **options)
+    made.take(rows)
+    assert made.close()
+    return made.path
+
+
+def level2(number, sequence, *, is_snapshot=False):
+    return Level2(NOON, NOON + number, "XBTUSDTM", sequence, is_snapshot, "buy", 5.0, 1.0)
+
+
+def status(
+    number, event, *, channel=None, symbol=None, detail="", first=None, last=None, since=None
+):
+    began = NOON + (number if since is None else since)
+    return Status(began, NOON + number, symbol, event, channel, detail, first, last)
+
+
+def unclosed(path):
+    manifest = path / "session.json"
+    content = json.loads(manifest.read_text())
+    manifest.write_text(json.dumps(content | {"state": "recording", "end": None, "files": {}}))
+
+
+def csv(path, channel="ticker"):
+    return next(path.glob(f"*_{channel}_*"))
+
+
+# -- loading ---------------------------------------------------------------------------------------
+
+
+def test_a_session_tells_what_it_is(tmp_path):
+    session = kr.load(recorded(tmp_path, [ticker(0)], start_ns=NOON, venue="demo"))
+
+    assert session.channels == ["ticker"]
+    assert session.symbols == ["XBTUSDTM"]
+    assert session.instruments == {"XBTUSDTM": XBT}
+    assert session.is_closed
+    assert session.notes == ()
+    assert str(session.start) == "2024-02-26 12:27:16.957000+00:00"
+    assert session.end > session.start
+    assert session.meta["venue"] == "demo"
+    assert session.path.parent == tmp_path
+    assert "XBTUSDTM" in session._repr_html_()
+
+
+def test_rows_of_all_symbols_and_days_come_in_order_of_arrival(tmp_path):
+    rows = [ticker(n, s, local_timestamp=NOON + n * DAY // 2) for n, s in enumerate("ABABA")]
+    session = kr.load(recorded(tmp_path, rows, symbols="AB"))
+
+    assert plain(session.frame("ticker")) == shown(rows)
+    assert plain(session.frame("ticker", "B")) == shown(rows[1::2])
+    assert session.scan("ticker").select(pl.len()).collect().item() == 5
+    assert session.rows == {"ticker": 5}
+
+
+def test_candles_of_all_intervals_share_a_file_and_are_told_apart(tmp_path):
+    rows = [
+        Candle(NOON, NOON + n, "XBTUSDTM", interval, 1.0, 2.0, 0.5, 1.5, 10.0, None)
+        for n, interval in enumerate(["1min", "5min", "1min"])
+    ]
+    channels = ["candle:1min", "candle:5min"]
+    session = kr.load(recorded(tmp_path, rows, channels=channels))
+
+    assert session.channels == channels
+    assert session.frame("candle").height == 3
+    assert session.frame("candle:5min").height == 1
+    (session.path / "session.json").unlink()
+    with pytest.warns(SessionUnfinished, match="missing"):
+        assert kr.load(session.path).channels == channels
+
+
+def test_what_was_not_recorded_is_named_with_what_was(tmp_path):
+    session = kr.load(recorded(tmp_path, [ticker(0)]))
+
+    with pytest.raises(UnknownChannel, match="there is: ticker"):
+        session.frame("trade")
+    with pytest.raises(UnknownSymbol, match="there is: XBTUSDTM"):
+        session.frame("ticker", "ETHUSDTM")
+    with pytest.raises(SessionMissing, match="no such folder"):
+        kr.load(tmp_path / "none")
+    with pytest.raises(SessionMissing, match=session.path.name):
+        kr.load(tmp_path)
+    with pytest.raises(InvalidInput):
+        kr.load([])
+
+
+def test_several_sessions_read_as_one_in_order_of_arrival(tmp_path):
+    first = recorded(tmp_path, [ticker(0), ticker(2)])
+    second = recorded(tmp_path, [ticker(1), ticker(2), ticker(3)])
+
+    session = kr.load([first, second])
+
+    assert session.frame("ticker")["sequence"].to_list() == [1000, 1001, 1002, 1002, 1003]
+    assert session.verify().ok
+    assert session.paths == (first, second)
+
+
+def test_a_running_recording_can_be_read_without_a_warning_and_not_repaired(tmp_path):
+    made = Recorder(tmp_path, symbols=["XBTUSDTM"], channels=["ticker"])
+    try:
+        session = kr.load(made.path)
+
+        assert session.frame("ticker").height == 0
+        assert "it is being recorded" in session.notes[0]
+        assert kr.verify(made.path).ok
+        with pytest.raises(SessionBusy):
+            kr.repair(made.path)
+    finally:
+        assert made.close()
+
+
+@pytest.mark.parametrize("compression", [None, "gzip", "zstd"])
+def test_a_file_cut_anywhere_loads_and_holds_no_row_that_was_not_recorded(tmp_path, compression):
+    rows = [
+        Trade(NOON, NOON + n, "XBTUSDTM", 1_000 + n, text, "buy", 80000.5, 12345.25)
+        for n, text in enumerate(["18", 'a,"b"\n', "", "ü\n\n", "123"])
+    ]
+    made = Recorder(
+        tmp_path, symbols=["XBTUSDTM"], channels=["trade"], compression=compression
+    )  # fmt: skip
+    made.take(rows)
+    assert made.close()
+    path = csv(made.path, "trade")
+    data = path.read_bytes()
+
+    for cut in range(len(data)):
+        path.write_bytes(data[:cut])
+        unclosed(made.path)
+        with pytest.warns(SessionUnfinished):
+            kept = plain(kr.load(made.path).frame("trade"))
+        assert kept == shown(rows[: len(kept)])
+        is_torn = not compression and data[:cut] not in prefixes(data, rows)
+        told = kr.verify(made.path).flaws
+        assert {flaw.kind for flaw in told} >= ({"torn"} if is_torn else {"state"})
+
+
+def prefixes(data, rows):
+    from kucoin_research.rowcsv import encode, header_of
+
+    header = header_of(Trade)
+    ends = [len(header + encode(Trade, rows[:count]).lines) for count in range(len(rows) + 1)]
+    return {data[:end] for end in [0, *ends]}
+
+
+def test_a_line_that_cannot_be_read_is_an_error_that_leads_to_verify(tmp_path):
+    path = recorded(tmp_path, [ticker(0), ticker(1)])
+    csv(path).write_text(csv(path).read_text().replace("80001.5", "8oo01.5"))
+    unclosed(path)
+
+    with pytest.warns(SessionUnfinished), pytest.raises(SessionBroken, match="verify names it"):
+        kr.load(path).frame("ticker")
+
+
+def test_a_file_with_other_columns_is_read_as_far_as_it_can_be_and_told(tmp_path):
+    path = recorded(tmp_path, [ticker(0)])
+    csv(path).write_text("timestamp,local_timestamp,symbol,price,novel\n1,2,XBTUSDTM,5.0,x\n")
+    unclosed(path)
+
+    with pytest.warns(SessionUnfinished):
+        session = kr.load(path)
+
+    assert session.frame("ticker")["price"].to_list() == [5.0]
+    assert any("left out: novel" in note for note in session.notes)
+
+
+# -- the account -----------------------------------------------------------------------------------
+
+
+def test_the_report_is_rebuilt_with_gaps_outages_and_verdicts(tmp_path):
+    rows = [
+        status(0, "connected"),
+        level2(1, 10, is_snapshot=True),
+        level2(2, 11),
+        ticker(3),
+        status(20, "gap", channel="level2", symbol="XBTUSDTM", first=12, last=14, since=2,
+               detail="3 missing sequence numbers, 12 to 14 (disconnected for 0.1 s)"),
+        level2(21, 20, is_snapshot=True),
+        status(30, "disconnected"),
+        status(40, "gap", channel="ticker", symbol="XBTUSDTM", since=30,
+               detail="disconnected for 0.1 s"),
+        status(41, "connected"),
+        status(50, "broken", channel="ticker", symbol="XBTUSDTM"),
+    ]  # fmt: skip
+    report = kr.load(recorded(tmp_path, rows, channels=["ticker", "level2"])).report()
+
+    book = report.channel("level2")
+    assert (book.rows, book.first_sequence, book.last_sequence) == (3, 10, 20)
+    assert book.gaps == (kr.Gap("disconnected", 12, 14, NOON + 2, NOON + 20),)
+    assert book.verdict == "INCOMPLETE"
+    tick = report.channel("ticker")
+    assert tick.gaps == (kr.Gap("disconnected", None, None, NOON + 30, NOON + 40),)
+    assert tick.broken == 1
+    assert report.reconnects == 1
+    assert "INCOMPLETE" in str(report)
+
+
+def test_a_book_without_gaps_is_complete(tmp_path):
+    rows = [level2(1, 10, is_snapshot=True), level2(2, 11), level2(3, 12)]
+
+    report = kr.load(recorded(tmp_path, rows, channels=["level2"])).report()
+
+    assert report.verdict == "COMPLETE"
+
+
+# -- verify ----------------------------------------------------------------------------------------
+
+
+NEXT_YEAR = re.compile(r"^(\d+),(\d+)")
+
+
+def spoiled(tmp_path, change, rows=None, channel="ticker"):
+    path = recorded(tmp_path, rows or [ticker(n) for n in range(5)], channels=[channel])
+    file = csv(path, channel)
+    lines = file.read_text().splitlines(keepends=True)
+    change(lines)
+    file.write_text("".join(lines))
+    return [(flaw.kind, flaw.line) for flaw in kr.verify(path).flaws], file.name, path
+
+
+def test_a_changed_byte_is_found_by_the_hash(tmp_path):
+    found, name, path = spoiled(
+        tmp_path, lambda lines: lines.insert(3, lines.pop(3).replace("5.0", "6.0"))
+    )
+
+    assert found == [("hash", None)]
+    assert name in str(kr.verify(path))
+
+
+@pytest.mark.parametrize(
+    ("change", "flaw"),
+    [
+        (lambda lines: lines.pop(2), ("count", None)),
+        (lambda lines: lines.append("x"), ("torn", None)),
+        (lambda lines: lines.insert(0, lines.pop(0).replace("price", "prize")), ("header", 1)),
+        (lambda lines: lines.insert(3, lines.pop(3).replace(",", "", 1)), ("columns", 4)),
+        (lambda lines: lines.insert(3, "\n"), ("columns", 4)),
+        (lambda lines: lines.insert(4, lines.pop(4).replace("buy", "bid")), ("value", 5)),
+        (lambda lines: lines.insert(2, lines.pop(2).replace("80001.5", "nan")), ("value", 3)),
+        (lambda lines: lines.insert(2, lines.pop(2).replace("XBT", "ETH")), ("symbol", 3)),
+        (lambda lines: lines.insert(2, lines.pop(3)), ("order", 4)),
+        (
+            lambda lines: lines.append(NEXT_YEAR.sub(r"\1,1909000000000000000", lines[5])),
+            ("day", 7),
+        ),
+    ],
+    ids=["row gone", "torn", "header", "column", "blank", "value", "nan", "symbol", "order", "day"],
+)
+def test_verify_names_the_file_and_the_line(tmp_path, change, flaw):
+    found, name, path = spoiled(tmp_path, change)
+
+    assert flaw in found
+    assert all(each.file == name for each in kr.verify(path).flaws)
+
+
+def test_lines_are_counted_past_line_breaks_within_text(tmp_path):
+    rows = [Trade(NOON, NOON + n, "XBTUSDTM", n, "a\nb", "buy", 1.0, 1.0) for n in range(3)]
+
+    found, _, _ = spoiled(
+        tmp_path, lambda lines: lines.append(lines.pop().replace("buy", "bid")), rows, "trade"
+    )
+
+    assert ("value", 6) in found
+
+
+def test_book_sequences_must_rise_and_holes_that_no_gap_tells_are_remarked(tmp_path):
+    rows = [
+        level2(1, 10, is_snapshot=True), level2(2, 11), level2(3, 14), level2(4, 13),
+        level2(5, 20), status(6, "gap", channel="level2", symbol="XBTUSDTM", first=15, last=19),
+    ]  # fmt: skip
+
+    found = kr.verify(recorded(tmp_path, rows, channels=["level2"]))
+
+    assert [(flaw.kind, flaw.line) for flaw in found.flaws] == [("sequence", 5)]
+    (remark,) = found.remarks
+    assert remark.line == 4
+    assert "3 sequence numbers in 2 places" in remark.detail
+
+
+def test_files_that_are_missing_or_unlisted_are_named(tmp_path):
+    path = recorded(tmp_path, [ticker(0), ticker(1, "ETHUSDTM")])
+    csv(path).rename(path / "SOLUSDTM_ticker_2024-02-26.csv")
+
+    assert {flaw.kind for flaw in kr.verify(path).flaws} >= {"missing", "unlisted"}
+
+
+# -- repair ----------------------------------------------------------------------------------------
+
+
+def test_repair_cuts_the_tail_closes_the_session_and_keeps_the_originals(tmp_path):
+    path = recorded(tmp_path, [ticker(0), ticker(1)])
+    file = csv(path)
+    sound = file.read_bytes()
+    torn = sound + b"170895043695700"
+    file.write_bytes(torn)
+    unclosed(path)
+    manifest = (path / "session.json").read_bytes()
+
+    done = kr.repair(path)
+
+    assert "cut 15 torn bytes" in str(done)
+    assert file.read_bytes() == sound
+    assert (path / f"{file.name}.orig").read_bytes() == torn
+    assert (path / "session.json.orig").read_bytes() == manifest
+    assert kr.verify(path).ok
+    assert kr.load(path).end_ns == ticker(1).local_timestamp
+    assert kr.repair(path).actions == ()
+
+
+def test_repair_makes_a_missing_manifest_anew(tmp_path):
+    path = recorded(tmp_path, [ticker(0), ticker(1, "BTC-USDT"), status(2, "connected")])
+    (path / "session.json").unlink()
+
+    kr.repair(path)
+
+    session = kr.load(path)
+    assert kr.verify(path).ok
+    assert session.symbols == ["BTC-USDT", "XBTUSDTM"]
+    assert session.channels == ["ticker"]
+    assert session.start_ns == ticker(0).local_timestamp or session.start_ns == NOON + 2
+
+
+def test_repair_does_not_hide_that_rows_are_wrong_or_gone(tmp_path):
+    path = recorded(tmp_path, [ticker(0), ticker(1)])
+    csv(path).write_bytes(csv(path).read_bytes().replace(b"80001.5", b"90001.5"))
+
+    assert kr.repair(path).actions == ()
+    assert not kr.verify(path).ok
+
+
+@pytest.mark.parametrize("channel", CHANNELS)
+def test_a_channel_without_rows_is_an_empty_frame_of_its_columns(tmp_path, channel):
+    session = kr.load(recorded(tmp_path, [], channels=[channel]))
+
+    assert session.frame(channel).columns == list(columns_of(CHANNELS[channel]))
