@@ -18,6 +18,8 @@ import polars as pl
 from kucoin_research.decode import BookDelta
 from kucoin_research.orderbook import REBASE_DISTANCE
 from kucoin_research.records import CHANNELS, columns_of
+from kucoin_research.sim.pro import WINDOW
+from kucoin_research.topics import Feed
 from tests.conftest import wait_until
 
 #: What no client can miss, where a channel is not numbered without holes.
@@ -194,14 +196,21 @@ def _audit_state(rig) -> Iterator[str]:
         ("bids", "asks"), (book.bids, book.asks), tape.book(book.sequence), strict=True
     ):
         mine = {round(p / price): round(q / size) for p, q in ours}
-        if not book_is_whole(rig) and mine:
-            edge = min(mine) if name == "bids" else max(mine)
-            theirs = {
-                p: q for p, q in theirs.items() if (p >= edge if name == "bids" else p <= edge)
-            }
+        theirs = _knowable(rig, name, mine, theirs)
         if mine != theirs:
             wrong = {p for p in mine.keys() | theirs.keys() if mine.get(p) != theirs.get(p)}
             yield f"{name} at {book.sequence} differ at ticks {_some(wrong)}"
+
+
+def _knowable(rig, name: str, mine: dict[int, int], theirs: dict[int, int]) -> dict[int, int]:
+    """Leave out of the exchange's side what lies beyond the edge of the client's."""
+    best_first = sorted(theirs, reverse=name == "bids")
+    if rig.feed is Feed.PRO:
+        return {p: theirs[p] for p in best_first[:WINDOW]}
+    if book_is_whole(rig) or not mine:
+        return theirs
+    edge = min(mine) if name == "bids" else max(mine)
+    return {p: theirs[p] for p in best_first if (p >= edge if name == "bids" else p <= edge)}
 
 
 def book_is_whole(rig) -> bool:
