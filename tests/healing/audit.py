@@ -17,16 +17,14 @@ import polars as pl
 
 from kucoin_research.decode import BookDelta
 from kucoin_research.orderbook import REBASE_DISTANCE
-from kucoin_research.records import CHANNELS, columns_of
 from kucoin_research.sim.pro import WINDOW
 from kucoin_research.topics import Feed
 from tests.conftest import wait_until
+from tests.healing.rig import common_columns, pick
 
 #: What no client can miss, where a channel is not numbered without holes.
 UNSEEN = frozenset({"drop", "malformed", "slow_reader", "reorder"})
 
-# An older year's message lacks or spells otherwise: these columns are left out of comparisons.
-_SPELLED_ANEW = {"trade_id", "maker_order_id", "taker_order_id"}
 # Seconds without a row after which all has arrived: it is on this machine.
 _STILL = 0.4
 # Of a trade without its arrival.
@@ -222,24 +220,14 @@ def book_is_whole(rig) -> bool:
 # -- everything else -----------------------------------------------------------------------------
 
 
-def _keys(rig, channel) -> list[int]:
-    """Give the positions of the columns by which messages are compared, arrival left out."""
-    names = [name for name in columns_of(CHANNELS[channel]) if name != "local_timestamp"]
-    spelled_anew = _SPELLED_ANEW | ({"sequence"} if channel in ("bbo", "depth5") else set())
-    return [n for n, name in enumerate(names) if name not in spelled_anew]
-
-
 def _rows(rig, payloads, channel) -> Counter:
-    keys = _keys(rig, channel)
-    return Counter(tuple(row[k] for k in keys) for row in rig._rows(payloads, channel))
+    keys = common_columns(channel)
+    return Counter(pick(row, keys) for row in rig._rows(payloads, channel))
 
 
 def _received(rig, channel) -> Counter:
-    keys = _keys(rig, channel)
-    received: Counter = Counter()
-    for row, count in rig._received(channel).items():
-        received[tuple(row[k] for k in keys)] += count
-    return received
+    keys = common_columns(channel)
+    return Counter(pick(row, keys) for row in rig._received(channel).elements())
 
 
 def _withheld(rig, channel) -> Counter:

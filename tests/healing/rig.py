@@ -29,6 +29,22 @@ CHANNELS_OF = {
 }
 
 
+# A message of an older year spells these otherwise, or lacks them.
+_SPELLED_ANEW = {"trade_id", "maker_order_id", "taker_order_id"}
+
+
+def common_columns(channel):
+    """Give the positions of the columns that messages of all years agree on, arrival left out."""
+    names = [name for name in columns_of(CHANNELS[channel]) if name != "local_timestamp"]
+    spelled_anew = _SPELLED_ANEW | ({"sequence"} if channel in ("bbo", "depth5") else set())
+    return [n for n, name in enumerate(names) if name not in spelled_anew]
+
+
+def pick(row, keys):
+    """Give a row's values at these positions."""
+    return tuple(row[key] for key in keys)
+
+
 @dataclass
 class Account:
     """What became of the messages of one channel: rows, or book sequences for level 2.
@@ -191,7 +207,14 @@ class Rig:
         withheld = self._rows(self._withheld(channel), channel)
         if channel == "level2":
             return self._book_account(published, withheld)
-        return Account(Counter(published), Counter(withheld), self._received(channel))
+        received = self._received(channel)
+        if any(one.fault == "old_shape" for one in self.x.fault_log):
+            keys = common_columns(channel)
+            published, withheld = (
+                [pick(row, keys) for row in rows] for rows in (published, withheld)
+            )
+            received = Counter(pick(row, keys) for row in received.elements())
+        return Account(Counter(published), Counter(withheld), received)
 
     def _book_account(self, published, withheld):
         entry = self.s.report().channel("level2")
