@@ -55,7 +55,8 @@ test: $(READY)  ## run everything that CI runs
 	-@$(MAKE) --no-print-directory interop  # where it cannot be built, tests/interop fails (CI) or says so
 	-@scripts/chromium.sh $(BIN)/python  # the same goes for tests/browser
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile tests/unit
-	$(BIN)/python -m pytest tests/browser tests/healing tests/interop
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 tests/healing
+	$(BIN)/python -m pytest tests/browser tests/interop
 	$(BIN)/python -m pytest --nbval --nbval-sanitize-with notebooks/sanitize.cfg -p no:cacheprovider notebooks
 
 check: $(READY)  ## ruff, ruff format, mypy --strict
@@ -96,7 +97,7 @@ test-lowest:  ## run the tests with the oldest dependencies that pyproject.toml 
 	.venv-lowest/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile tests/unit
 	.venv-lowest/bin/python -m pytest tests/healing tests/interop
 
-soak: $(READY)  ## compare the book of every single symbol over 100,000 changes: ten minutes
+soak: $(READY)  ## the long tests: 300 schedules of faults, 200 kills, 30 roll-overs, every book: three hours
 	$(BIN)/python -m pytest -m soak
 
 lock:  ## write both constraints files anew from pyproject.toml (needs uv)
