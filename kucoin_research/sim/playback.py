@@ -176,9 +176,11 @@ class Playback(Board[_Channel]):
             book.load(rows)
             return
         listeners = self._books.get(row[2], ())
-        if listeners and book.is_whole and row[2] not in self._asked:
-            self._await(row[2], book)
+        is_first = bool(listeners) and book.is_whole and row[2] not in self._asked
+        before = book.copy() if is_first else None
         runs = book.apply(rows)
+        if before is not None and runs:  # else nobody hears of it, and nobody would ask
+            self._await(row[2], before)
         for listener in listeners:
             for first, last, changes in runs:
                 for number, text in book_frame(
@@ -194,7 +196,7 @@ class Playback(Board[_Channel]):
         self._asked.add(symbol)
         if not self._awaited:
             asyncio.get_running_loop().call_later(self.settings.patience, self._await_no_more)
-        self._awaited[symbol] = book.copy()
+        self._awaited[symbol] = book
         self.clock.stop()
 
     def book(self, symbol: str) -> Book:
