@@ -194,6 +194,7 @@ class Stream:
         self._batch_sinks: tuple[Callable[[Sequence[Record]], object], ...] = ()
         self._delivery_lock = threading.RLock()  # guards intake, rings' writers, sinks' tuples
         self._stopping = threading.Event()
+        self._is_disowned = False  # by a forked child
         self._errand = threading.Event()
         self._messages = 0
         self._rate_samples: deque[tuple[float, int]] = deque(maxlen=64)
@@ -389,6 +390,8 @@ class Stream:
         return self.frame(channel)
 
     def _because(self) -> str:
+        if self._is_disowned:
+            return ": it belongs to the process that forked this one; start another here"
         error = self.error
         return f": {error}" if error is not None else ""
 
@@ -931,6 +934,7 @@ class Stream:
 
     def disown(self) -> None:
         """Forget the threads and sockets in a forked child: they are the parent's alone."""
+        self._is_disowned = True
         self._stopping = threading.Event()
         self._stopping.set()
         self._delivery_lock = threading.RLock()  # may have been held when the process was forked
