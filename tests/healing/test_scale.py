@@ -89,8 +89,8 @@ def test_a_blocked_callback_does_not_hold_back_the_crowd(crowd, monkeypatch):
 
     with kr.stream(symbols, CHANNELS, venue=exchange.venue) as s:
         assert s.wait_until_live(timeout=60)
-        s.attach(block, "bbo")
         s.attach(told.append, "bbo")
+        s.attach(block, "bbo")
         wait_until(lambda: seen)
         s.wait("bbo", rows=s.total("bbo") + 1_000, timeout=60)
         assert len(seen) == 1
@@ -98,6 +98,7 @@ def test_a_blocked_callback_does_not_hold_back_the_crowd(crowd, monkeypatch):
         release.set()
         wait_until(lambda: "sink_slow" in s.frame("status")["event"].to_list())
         exchange.pause()
+        wait_until(lambda: seen[0] in told)
         wait_until(lambda: len(told) - told.index(seen[0]) == len(seen) + s.status.dropped)
         detail = s.frame("status").filter(pl.col("event") == "sink_slow")["detail"][0]
         status = s.status
