@@ -443,6 +443,17 @@ class Stream:
         return self._rings[channel.record].total
 
     @property
+    def rows_kept(self) -> int:
+        """Rows in memory now, of all channels; their frames hold no more."""
+        return sum(len(ring) for ring in self._rings.values())
+
+    @property
+    def clock_offset_ms(self) -> float | None:
+        """The exchange's clock less this machine's, as measured; ``None`` before that."""
+        offset_ns = self._offset_ns()
+        return None if offset_ns is None else offset_ns / 1e6
+
+    @property
     def verdict(self) -> Verdict:
         """What can be said of the data by now; ``report()`` says why."""
         return self._report(with_lag=False).verdict
@@ -510,13 +521,12 @@ class Stream:
         return self._report(with_lag=True)
 
     def _report(self, *, with_lag: bool) -> Report:
-        offset_ns = self._offset_ns()
         tallies = self._intake.ledger.tallies
         return Report(
             name=self.name,
             channels=tuple(_entry(t, self._lag_of(t) if with_lag else None) for t in tallies),
             reconnects=sum(lane.reconnects for lane in self._lanes),
-            clock_offset_ms=None if offset_ns is None else offset_ns / 1e6,
+            clock_offset_ms=self.clock_offset_ms,
             simulation=self.simulation,
             rollovers=sum(lane.rollovers for lane in self._lanes),
         )

@@ -286,7 +286,7 @@ function render({model, el}) {
   }
 
   async function keepStill() {
-    if (!firstDrawn || !isVisible() || isBusy || lastStill === store.seq) return;
+    if (!model.get('keeps_still') || !firstDrawn || !isVisible() || isBusy || lastStill === store.seq) return;
     const isFirst = !lastStill;
     if (Date.now() - (isFirst ? firstDrawn : keepStill.at) < (isFirst ? STILL_FIRST : STILL_EVERY)) return;
     lastStill = store.seq;

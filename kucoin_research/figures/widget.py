@@ -19,10 +19,10 @@ import numpy as np
 import plotly
 import polars as pl
 import traitlets
-from IPython.core.getipython import get_ipython
 from IPython.display import display, update_display
 
 from kucoin_research.errors import InvalidInput
+from kucoin_research.figures.cells import replace_in_cell
 from kucoin_research.figures.chart import Chart, Drawing, Sketch, View
 from kucoin_research.figures.delta import Array, Part, difference
 from kucoin_research.figures.feed import Feed, Rewound, Source
@@ -74,6 +74,8 @@ class LiveFigure(anywidget.AnyWidget):
         What the last refresh raised, ``None`` while all is well. The next refresh is tried anyway.
     link
         Counters: frames sent and drawn, bytes, milliseconds per draw.
+    is_frozen
+        While set, only a change of the view is drawn; the stream goes on.
 
     Notes
     -----
@@ -87,6 +89,7 @@ class LiveFigure(anywidget.AnyWidget):
     spec = traitlets.Dict().tag(sync=True)
     palettes = traitlets.Dict(PALETTES).tag(sync=True)
     uid = traitlets.Unicode().tag(sync=True)
+    keeps_still = traitlets.Bool(default_value=True).tag(sync=True)  # one in a dashboard need not
 
     def __init__(
         self,
@@ -98,6 +101,7 @@ class LiveFigure(anywidget.AnyWidget):
         window_ns: int | None = None,
     ) -> None:
         self.link = Link()
+        self.is_frozen = False
         self._kind = kind
         self._sketch = sketch
         self._view = View(window_ns=window_ns)
@@ -113,7 +117,7 @@ class LiveFigure(anywidget.AnyWidget):
         super().__init__(spec=self._chart.spec(), uid=uuid.uuid4().hex)
         self.on_msg(self._on_message)
         self._ticket = self._start()
-        _replace_in_cell(self)
+        replace_in_cell(self)
 
     def _start(self) -> Ticket:
         # The refresher must not keep alive a figure that nobody has any more.
@@ -159,17 +163,26 @@ class LiveFigure(anywidget.AnyWidget):
         self._must_restart = True
         refresher().wake(self._ticket)
 
-    def attach(self, source: Source, symbol: str, channels: dict[str, str]) -> None:
+    def attach(
+        self,
+        source: Source,
+        symbol: str,
+        channels: dict[str, str],
+        options: dict[str, Any] | None = None,
+    ) -> None:
         """Show another stream or symbol in this same place.
 
         Parameters
         ----------
         source, symbol, channels
             As for a new figure; ``kucoin_research.figures.channels_for`` finds the channels.
+        options
+            Of the chart's kind; as they are when left out.
         """
         with self._lock:
             sketch = self._sketch
-            self._sketch = Sketch(symbol, sketch.zone, sketch.height, sketch.options)
+            options = sketch.options if options is None else options
+            self._sketch = Sketch(symbol, sketch.zone, sketch.height, options)
             self._feed = Feed(source, symbol, channels, self._books)
             self._view = View(self._view.px, None, self._view.window_ns)
             self._chart = self._kind(self._view, self._sketch)
@@ -210,7 +223,8 @@ class LiveFigure(anywidget.AnyWidget):
         """Send what is new, if anybody looks; returns the seconds until the next look."""
         if not self.link.is_visible:
             return _HIDDEN_INTERVAL
-        if not self._must_restart and not self._must_resend and not self._feed.has_news():
+        is_quiet = self.is_frozen or not self._feed.has_news()
+        if is_quiet and not self._must_restart and not self._must_resend:
             return _QUIET_INTERVAL
         if not self.link.may_send(now):
             return _QUIET_INTERVAL
@@ -366,34 +380,3 @@ class LiveFigure(anywidget.AnyWidget):
 # IPython's own are not annotated.
 _show: Callable[..., Any] = display
 _update: Callable[..., Any] = update_display
-
-_cells: dict[str, tuple[str, list[weakref.ref[LiveFigure]]]] = {}
-
-
-def _replace_in_cell(figure: LiveFigure) -> None:
-    """Close the figures that an earlier run of the same cell has made."""
-    cell = _cell()
-    if cell is None:
-        return
-    name, run = cell
-    earlier = _cells.get(name)
-    if earlier is not None and earlier[0] == run:
-        earlier[1].append(weakref.ref(figure))
-        return
-    for reference in earlier[1] if earlier is not None else ():
-        old = reference()
-        if old is not None:
-            old.close()
-    _cells[name] = (run, [weakref.ref(figure)])
-
-
-def _cell() -> tuple[str, str] | None:
-    # JupyterLab names the cell with each run; other front ends may not.
-    shell = get_ipython()
-    kernel = getattr(shell, "kernel", None)
-    if kernel is None:
-        return None
-    parent = kernel.get_parent()
-    name = parent.get("metadata", {}).get("cellId")
-    run = parent.get("header", {}).get("msg_id")
-    return (name, run) if name and run else None

@@ -20,11 +20,11 @@ RANKS = {
     "stream": 7,
     "collect": 8,
     "figures": 9, "recordings": 9,
-    "api": 10, "classic": 11, "cli": 11, "__init__": 12, "__main__": 12,
+    "api": 10, "dashboards": 11, "classic": 11, "cli": 11, "__init__": 12, "__main__": 12,
 }  # fmt: skip
 
 # Folders, whose files may import one another, but not in circles.
-PACKAGES = {"sim", "figures"}
+PACKAGES = {"sim", "figures", "dashboards"}
 
 MODULES = sorted(path for path in PACKAGE.rglob("*.py"))
 

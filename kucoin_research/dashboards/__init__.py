@@ -1,0 +1,112 @@
+"""The dashboard of a notebook: controls, live charts, health, and a replay bar.
+
+>>> import kucoin_research as kr
+>>> kr.dashboard("XBTUSDTM")                # press Start
+>>> kr.dashboard(stream)                    # of a stream that runs
+>>> kr.dashboard(kr.load("data/sessions/…"))   # with a replay bar
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from kucoin_research.dashboards.board import DEFAULT_SYMBOLS, Dashboard, channels_of
+from kucoin_research.dashboards.controls import INTERVALS, WINDOWS
+from kucoin_research.dashboards.health import Colour, Health, Vitals, judge
+from kucoin_research.errors import InvalidInput
+from kucoin_research.figures.feed import is_running, pick_symbol
+from kucoin_research.records import market_of, parse_channel
+
+__all__ = ["Colour", "Dashboard", "Health", "Vitals", "dashboard", "judge"]
+
+_CHANNELS = ("ticker", "trade", "depth50")
+
+
+def dashboard(
+    source: Any = None,
+    *,
+    venue: Any = None,
+    market: str | None = None,
+    channels: str | Sequence[str] = _CHANNELS,
+    symbol: str | None = None,
+    interval: str = "auto",
+    window: str = "5 min",
+    root: str | os.PathLike[str] = "data/sessions",
+    tz: str = "UTC",
+    start: bool = False,
+    capacity: int = 1_000_000,
+    feed: str = "classic",
+    name: str | None = None,
+) -> Dashboard:
+    """Show a market live: controls, health, price, candles, order book and tape.
+
+    Parameters
+    ----------
+    source
+        What is shown: a symbol (``"XBTUSDTM"``, and Start streams it), a running stream, a recorded
+        session, or a replay. Left out: XBTUSDTM, or BTC-USDT with ``market="spot"``.
+    venue, capacity, feed
+        As for ``stream``, of what Start starts.
+    market
+        ``"futures"`` or ``"spot"``; told by the symbol's spelling when left out.
+    channels
+        Which are switched on in the beginning.
+    symbol
+        Which one of a stream or session with several.
+    interval
+        Of the candles: ``"auto"`` (what suits the window), ``"1s"`` … ``"1hour"``.
+    window
+        How much of the newest data is followed: ``"1 min"``, ``"5 min"``, ``"15 min"``,
+        ``"1 hour"``, ``"4 hours"`` or ``"all"``.
+    root
+        The folder that Record records to.
+    tz
+        ``"UTC"``, ``"local"`` or an IANA name, for all times shown.
+    start
+        Start at once.
+    name
+        Of the stream that Start starts; by default it is the cell's, so that the streams of two
+        cells do not replace one another.
+
+    Returns
+    -------
+    Dashboard
+        An ipywidget; a cell that ends with it shows it. ``close()`` ends it and what it has
+        started, and running its cell again does that, too.
+
+    Raises
+    ------
+    InvalidInput
+        If there are several symbols and none is named, or an argument means nothing.
+    UnknownSymbol, UnknownChannel, ChannelNotOffered, SymbolNotTrading, Unreachable
+        With ``start=True``, as ``stream`` does.
+    """
+    if interval not in INTERVALS:
+        raise InvalidInput(f"interval must be one of {', '.join(INTERVALS)}, not {interval!r}")
+    if window not in WINDOWS:
+        raise InvalidInput(f"window must be one of {', '.join(WINDOWS)}, not {window!r}")
+    wanted = [channels] if isinstance(channels, str) else [str(parse_channel(c)) for c in channels]
+    given: Any = None
+    if source is None or isinstance(source, str):
+        shown = source or symbol or DEFAULT_SYMBOLS[market_of("", market)]
+    elif is_running(source):
+        given, shown = source, pick_symbol(source, symbol, "a dashboard")
+        wanted = channels_of(source)
+    else:
+        raise InvalidInput(
+            "a dashboard shows a symbol, a stream, a session or a replay, "
+            f"not {type(source).__name__}"
+        )
+    made = Dashboard(
+        shown, source=given, venue=venue, market=market, channels=wanted, interval=interval,
+        window=window, root=root, tz=tz, capacity=capacity, feed=feed, name=name,
+    )  # fmt: skip
+    if start:
+        try:
+            made.start()
+        except BaseException:
+            made.close()
+            raise
+    return made
