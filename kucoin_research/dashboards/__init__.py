@@ -87,20 +87,22 @@ def dashboard(
         raise InvalidInput(f"interval must be one of {', '.join(INTERVALS)}, not {interval!r}")
     if window not in WINDOWS:
         raise InvalidInput(f"window must be one of {', '.join(WINDOWS)}, not {window!r}")
-    wanted = [channels] if isinstance(channels, str) else [str(parse_channel(c)) for c in channels]
+    parsed = [
+        parse_channel(each) for each in ([channels] if isinstance(channels, str) else channels)
+    ]
     given: Any = None
     if source is None or isinstance(source, str):
         shown = source or symbol or DEFAULT_SYMBOLS[market_of("", market)]
     elif is_running(source):
         given, shown = source, pick_symbol(source, symbol, "a dashboard")
-        wanted = channels_of(source)
+        parsed = [parse_channel(each) for each in channels_of(source)]
     else:
         raise InvalidInput(
             "a dashboard shows a symbol, a stream, a session or a replay, "
             f"not {type(source).__name__}"
         )
     made = Dashboard(
-        shown, source=given, venue=venue, market=market, channels=wanted, interval=interval,
+        shown, source=given, venue=venue, market=market, channels=list(dict.fromkeys(each.name for each in parsed)), interval=interval,
         window=window, root=root, tz=tz, capacity=capacity, feed=feed, name=name,
     )  # fmt: skip
     if start:

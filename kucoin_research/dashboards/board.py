@@ -566,7 +566,7 @@ def _facts(vitals: Vitals) -> list[list[str]]:
     facts = [
         ["msgs/s", compact(round(vitals.messages_per_second))],
         ["lag p95", lag],
-        ["last", DASH if vitals.age is None else duration(round(vitals.age, 1))],
+        ["last", DASH if vitals.age is None else _ago(vitals.age)],
         ["gaps", f"{vitals.gaps:,}"],
         ["reconnects", f"{vitals.reconnects:,}"],
         ["rows", compact(vitals.rows)],
@@ -581,6 +581,10 @@ def _symbols_of(source: Any) -> list[str]:
     if subscriptions:
         return list(dict.fromkeys(each.symbol for each in subscriptions))
     return [str(each) for each in getattr(source, "symbols", ())]
+
+
+def _ago(seconds: float) -> str:
+    return f"{seconds:.1f} s ago" if seconds < 100 else f"{duration(seconds)} ago"
 
 
 def channels_of(source: Any) -> list[str]:

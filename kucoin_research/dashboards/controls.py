@@ -74,9 +74,9 @@ class Controls:
         chips = widgets.Box(list(self.channels.values()))
         chips.add_class("kr-chips")
         buttons = widgets.Box([self.start, self.stop, self.record, self.folder, self.freeze])
-        self.box = widgets.Box(
-            [self.market, self.symbol, chips, self.interval, self.window, buttons]
-        )
+        views = widgets.Box([self.interval, self.window])
+        views.add_class("kr-views")
+        self.box = widgets.Box([self.market, self.symbol, buttons, views, chips])
         self.box.add_class("kr-controls")
         for name in ("market", "symbol", "interval", "window", "start", "stop", "record", "folder",
                      "freeze"):  # fmt: skip

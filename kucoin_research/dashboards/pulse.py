@@ -20,9 +20,16 @@ class Pulse:
     ----------
     post
         Has a function called on the main thread, for tests.
+    clock
+        Monotonic seconds.
     """
 
-    def __init__(self, post: Callable[[Callable[[], None]], object] | None = None) -> None:
+    def __init__(
+        self,
+        post: Callable[[Callable[[], None]], object] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._clock = clock
         self._post = post if post is not None else _post_to_loop()
         self._asked: float | None = None
         self._looked: float | None = None
@@ -42,7 +49,7 @@ class Pulse:
     def _answer(self) -> None:
         asked, self._asked = self._asked, None
         if asked is not None:
-            now = time.monotonic()
+            now = self._clock()
             self._take(now - asked, now)
 
     def _take(self, spell: float, now: float) -> None:

@@ -69,7 +69,7 @@ class Slot:
         What is shown.
     name
         Of its class in the page: ``kr-<name>``.
-    heights
+    height
         Pixels, before the page knows better.
 
     Notes
@@ -127,7 +127,8 @@ class Slot:
 
     def _make(self, kind: type[Chart], channels: dict[str, str]) -> LiveFigure:
         scene = self._scene
-        sketch = Sketch(scene.symbol, scene.zone, self._height, scene.options(kind))
+        options = scene.options(kind)
+        sketch = Sketch(scene.symbol, scene.zone, self._height, options, is_compact=True)
         window_ns = None if scene.window_s is None else round(scene.window_s * 1e9)
         figure = LiveFigure(kind, scene.source, sketch, channels, window_ns=window_ns)
         figure.keeps_still = False

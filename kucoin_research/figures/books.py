@@ -147,10 +147,11 @@ class BookChart(Chart):
             return self.waiting()
         spread = float(levels.asks[0] - levels.bids[0])
         decimals = max(0, 1 - floor(log10(spread))) if spread > 0 else 8
+        mid = f"mid {levels.mid:,.{decimals}f}"
+        apart = f"spread {spread:,.{decimals}f} ({spread / levels.mid * 1e4:.2f} bps)"
         return [
             {
-                "text": f"mid {levels.mid:,.{decimals}f} · spread {spread:,.{decimals}f} "
-                f"({spread / levels.mid * 1e4:.2f} bps)",
+                "text": mid if self.sketch.is_compact else f"{mid} · {apart}",
                 "showarrow": False,
                 "xref": "paper",
                 "yref": "paper",
@@ -225,6 +226,7 @@ class LadderChart(BookChart):
                 yaxis=axis("price", side="right", tickformat=",~f"),
                 barmode="overlay",
                 hovermode="closest",
+                showlegend=not self.sketch.is_compact,  # there the line above takes its place
             ),
         }
 

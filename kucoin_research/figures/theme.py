@@ -10,7 +10,7 @@ from typing import Any
 
 from kucoin_research.errors import InvalidInput
 
-__all__ = ["PALETTES", "Spec", "axis", "layout", "resolve"]
+__all__ = ["PALETTES", "Spec", "axis", "compacted", "layout", "resolve"]
 
 #: The JSON of a plotly figure: ``{"data": [...], "layout": {...}}``.
 Spec = dict[str, Any]
@@ -152,3 +152,21 @@ def layout(title: str, *, height: int, **options: Any) -> Spec:
         "uirevision": "kept",
         **options,
     }
+
+
+def compacted(spec: Spec) -> Spec:
+    """Give more of a figure's height to its data, for a place where the title is said already.
+
+    The legend takes the title's row; a title that tells of the data comes back at the right.
+    """
+    shown = dict(spec["layout"])
+    shown["title"] = {
+        **shown["title"],
+        "text": "",
+        "font": {"size": 12, "color": "$muted"},
+        "x": 1,
+        "xanchor": "right",
+        "pad": {"r": 14, "t": 8},
+    }
+    shown["margin"] = {**shown["margin"], "t": 30, "b": 4, "l": 6, "r": 6}
+    return {**spec, "layout": shown}

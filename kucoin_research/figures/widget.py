@@ -10,6 +10,7 @@ import time
 import uuid
 import weakref
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ from kucoin_research.figures.feed import Feed, Rewound, Source
 from kucoin_research.figures.link import Link
 from kucoin_research.figures.refresh import Ticket, refresher
 from kucoin_research.figures.static import Figure, still
-from kucoin_research.figures.theme import PALETTES
+from kucoin_research.figures.theme import PALETTES, Spec, compacted
 
 __all__ = ["LiveFigure"]
 
@@ -114,7 +115,7 @@ class LiveFigure(anywidget.AnyWidget):
         self._must_resend = True  # the browser has nothing
         self._still_id = ""
         self._lock = threading.RLock()  # guards the chart, the feed and what was sent
-        super().__init__(spec=self._chart.spec(), uid=uuid.uuid4().hex)
+        super().__init__(spec=self._spec(), uid=uuid.uuid4().hex)
         self.on_msg(self._on_message)
         self._ticket = self._start()
         replace_in_cell(self)
@@ -182,12 +183,12 @@ class LiveFigure(anywidget.AnyWidget):
         with self._lock:
             sketch = self._sketch
             options = sketch.options if options is None else options
-            self._sketch = Sketch(symbol, sketch.zone, sketch.height, options)
+            self._sketch = replace(sketch, symbol=symbol, options=options)
             self._feed = Feed(source, symbol, channels, self._books)
             self._view = View(self._view.px, None, self._view.window_ns)
             self._chart = self._kind(self._view, self._sketch)
             self._must_restart = self._must_resend = True
-            spec = self._chart.spec()
+            spec = self._spec()
         self.spec = spec
         refresher().wake(self._ticket)
 
@@ -255,6 +256,10 @@ class LiveFigure(anywidget.AnyWidget):
             self._chart.mark(gaps)
             for role, rows in self._feed.rows():
                 self._chart.take(role, self._relevant(rows))
+
+    def _spec(self) -> Spec:
+        spec = self._chart.spec()
+        return compacted(spec) if self._sketch.is_compact else spec
 
     def _restart(self) -> None:
         self._must_restart = False
