@@ -101,8 +101,9 @@ def dashboard(
             "a dashboard shows a symbol, a stream, a session or a replay, "
             f"not {type(source).__name__}"
         )
+    names = list(dict.fromkeys(each.name for each in parsed))
     made = Dashboard(
-        shown, source=given, venue=venue, market=market, channels=list(dict.fromkeys(each.name for each in parsed)), interval=interval,
+        shown, source=given, venue=venue, market=market, channels=names, interval=interval,
         window=window, root=root, tz=tz, capacity=capacity, feed=feed, name=name,
     )  # fmt: skip
     if start:

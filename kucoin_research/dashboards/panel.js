@@ -8,7 +8,7 @@ const SPEEDS = [['0.1', '×0.1'], ['0.5', '×0.5'], ['1', '×1'], ['2', '×2'], 
   ['50', '×50'], ['100', '×100'], ['500', '×500'], ['1000', '×1000'], ['max', 'max']];
 const ICONS = {
   play: 'M4 2.5v11l9-5.5z', pause: 'M4 2.5h3v11H4zM9 2.5h3v11H9z',
-  step: 'M3 2.5v11l7-5.5zM11 2.5h2v11h-2z', start: 'M13 2.5v11L6 8zM3 2.5h2v11H3z',
+  step: 'M3 2.5v11l7-5.5zM11 2.5h2v11h-2z', rewind: 'M13 2.5v11L6 8zM3 2.5h2v11H3z',
 };
 const ARROWS = {up: '▲', down: '▼'};
 
@@ -116,14 +116,14 @@ function tape() {
 }
 
 function bar(send) {
-  const button = (name, title, kind) => {
+  const button = (name, title) => {
     const made = make('button', `kr-${name}`, icon(name));
     made.type = 'button';
     made.title = title;
-    made.addEventListener('click', () => send({kind: kind || name}));
+    made.addEventListener('click', () => send({kind: name}));
     return made;
   };
-  const back = button('start', 'to the beginning', 'rewind'), play = button('play', 'play');
+  const back = button('rewind', 'to the beginning'), play = button('play', 'play');
   const pause = button('pause', 'pause'), step = button('step', 'one record on');
   const speed = make('select', 'kr-speed', ...SPEEDS.map(([value, label]) => {
     const option = make('option', '', label);

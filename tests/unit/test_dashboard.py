@@ -224,7 +224,7 @@ def test_a_wrong_symbol_is_one_clear_sentence_and_what_runs_goes_on(make):
     assert "\n" not in board.line
     assert "kr-wrong" in board.controls.symbol._dom_classes
     assert board.source is running
-    assert running.state == "live"
+    assert not running.stopping.is_set()
 
     board.controls.symbol.value = "XBTUSDTM"
     assert "kr-wrong" not in board.controls.symbol._dom_classes
@@ -519,7 +519,7 @@ def test_a_stream_handed_in_is_shown_and_goes_on_after_close(stream, make):
         board.start()
 
     board.close()
-    assert stream.state == "live"
+    assert not stream.stopping.is_set()
 
 
 def test_a_recording_of_a_stream_handed_in_ends_with_the_dashboard(stream, make, tmp_path):
@@ -529,7 +529,7 @@ def test_a_recording_of_a_stream_handed_in_ends_with_the_dashboard(stream, make,
     board.close()
 
     assert recorder.is_closed
-    assert stream.state == "live"
+    assert not stream.stopping.is_set()
 
 
 def test_of_a_stream_of_several_symbols_one_is_chosen(exchange, make):
@@ -543,7 +543,7 @@ def test_of_a_stream_of_several_symbols_one_is_chosen(exchange, make):
         assert board.symbol == "XBTUSDTM"
         board.controls.symbol.value = "SOLUSDTM"
         assert "not streamed here" in board.line
-        assert both.state == "live"
+        assert not both.stopping.is_set()
 
 
 @pytest.mark.parametrize("wrong", [7, {}, object()])
