@@ -27,6 +27,7 @@ from kucoin_research.dashboards.pulse import Pulse
 from kucoin_research.dashboards.readings import Readings
 from kucoin_research.dashboards.slots import BOOKS, LOWER, MAIN, Scene, Slot
 from kucoin_research.dashboards.texts import DASH, compact, duration, size
+from kucoin_research.dashboards.transport import Transport, is_replay
 from kucoin_research.dashboards.watch import Watch, histogram
 from kucoin_research.errors import InvalidInput, KucoinResearchError
 from kucoin_research.figures.cells import cell_of, replace_in_cell
@@ -41,6 +42,7 @@ __all__ = ["DEFAULT_SYMBOLS", "Dashboard", "channels_of"]
 log = logging.getLogger(__name__)
 
 _EVERY = 0.2
+_BAR = frozenset({"play", "pause", "step", "rewind", "seek", "speed"})
 _HIDDEN = 0.5
 _VITALS_EVERY = 0.5
 #: What is shown where nothing is named.
@@ -56,6 +58,8 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
         The ipywidgets, by name: ``start``, ``stop``, ``record``, ``symbol``, ….
     panel
         Badge, tiles, tape, status line and replay bar.
+    transport
+        Drives a replay as the bar does; ``None`` where there is none.
     price, lower, book
         Places of the charts; ``.figure`` is the ``LiveFigure`` that is there.
 
@@ -318,7 +322,7 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
 
     @property
     def _is_replay(self) -> bool:
-        return callable(getattr(self.source, "seek", None))
+        return self.transport is not None
 
     @property
     def _is_recording(self) -> bool:
@@ -436,6 +440,8 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
         window_ns = None if scene.window_s is None else round(scene.window_s * 1e9)
         # Both are replaced whole: a refresh that runs meanwhile goes on with the old ones.
         self._watch = Watch(scene.source, scene.symbol, self._pulse)
+        self.transport = Transport(scene.source, scene.zone) if is_replay(scene.source) else None
+        self._marks = [] if self.transport is None else self.transport.gaps()
         self._readings = Readings(scene.source, scene.symbol, window_ns, scene.zone)
         self._vitals_at = 0.0
         for slot in self._slots:
@@ -482,6 +488,10 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
             "line": list(self._line),
             "numbers": self._numbers(),
         }
+        if self.transport is not None:
+            texts["bar"] = self.transport.bar()
+            texts["span"] = self.transport.span()
+            texts["gaps"] = self._marks
         if self.panel.is_open:
             texts["hist"] = histogram(self._watch.lags())
             texts["events"] = self._watch.events(self._scene.zone)
@@ -528,6 +538,9 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
         if kind == "still" and buffers:
             self._keep_still(bytes(buffers[0]))
         elif kind in ("view", "hello", "open"):
+            refresher().wake(self._ticket)
+        elif kind in _BAR and self.transport is not None:
+            self._press(partial(self.transport.do, kind, message))
             refresher().wake(self._ticket)
 
     # -- in the notebook -------------------------------------------------------------------------

@@ -211,7 +211,7 @@ async function picture(root) {
     await image.decode();
     pen.drawImage(image, x, y, width, height);
   }
-  for (const node of root.querySelectorAll('.kr-tile, .kr-badge, button, select, input, .kr-gap, .kr-done, .kr-track, .kr-bin')) {
+  for (const node of root.querySelectorAll('.kr-tile, .kr-badge, .kr-led, button, select, input, .kr-gap, .kr-done, .kr-track, .kr-bin')) {
     const [x, y, width, height] = place(node), style = getComputedStyle(node);
     if (!width || node.closest('[hidden]') || node.classList.contains('kr-seek')) continue;
     pen.beginPath();
@@ -256,7 +256,10 @@ function write(pen, text, style, x, middle) {
 }
 
 function render({model, el}) {
-  const send = (message) => model.send(message);
+  // After a restart nobody listens, and the page would call it an error.
+  const send = (message, buffers) => {
+    if (!el.closest('.jupyter-widgets-disconnected')) model.send(message, undefined, buffers);
+  };
   el.classList.add('kr-panel');
   const parts = [head(send), drawer(), tiles(), tape(), bar(send), foot()];
   el.replaceChildren(...parts.map((part) => part.node));
@@ -292,7 +295,7 @@ function render({model, el}) {
       stillAt = Date.now();
       const blob = await picture(root());
       const bytes = await blob.arrayBuffer();
-      if (!isGone) model.send({kind: 'still'}, undefined, [bytes]);
+      if (!isGone) send({kind: 'still'}, [bytes]);
     } finally { isDrawing = false; }
   }
 

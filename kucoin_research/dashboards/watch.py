@@ -12,6 +12,7 @@ from kucoin_research import clocks
 from kucoin_research.dashboards.health import Vitals
 from kucoin_research.dashboards.pulse import Pulse
 from kucoin_research.dashboards.texts import moment
+from kucoin_research.dashboards.transport import in_ns
 from kucoin_research.errors import BookNotReady, UnknownChannel
 from kucoin_research.figures.frames import arrivals, events, nanoseconds
 from kucoin_research.figures.gaps import gaps_of
@@ -145,7 +146,7 @@ class Watch:
     def _now_ns(self) -> int:
         # The past's own time, where that is what flows.
         position = getattr(self.source, "position", None)
-        return clocks.now_ns() if position is None else _nanoseconds(position)
+        return clocks.now_ns() if position is None else in_ns(position)
 
     def _total(self, channel: str) -> int:
         try:
@@ -220,10 +221,3 @@ def histogram(lags: Floats) -> list[tuple[str, float]]:
 
 def _text(error: object) -> str | None:
     return None if error is None else str(error)
-
-
-def _nanoseconds(position: Any) -> int:
-    if isinstance(position, int):
-        return position
-    seconds = float(position.timestamp())
-    return int(seconds) * 1_000_000_000 + int(position.microsecond) * 1_000

@@ -1,8 +1,11 @@
 """The dashboard in a real JupyterLab: pressed, watched, zoomed, replayed, saved, and restarted."""
 
+import base64
+import json
+
 MAKE = """
 import kucoin_research as kr
-exchange = kr.simulate(seed=7, speed=20)
+exchange = kr.simulate(seed=7, speed=5)
 board = kr.dashboard("XBTUSDTM", venue=exchange.venue, root="sessions")
 board
 """
@@ -60,19 +63,15 @@ def zoom(page):
     page.wait_for_selector(".kr-main .kr-figure.kr-zoomed")
 
 
-def overflow(page):
-    """Name what sticks out of the dashboard, or out of its place in it."""
-    return page.evaluate(
-        """() => {
-          const board = document.querySelector('.kr-dashboard');
-          const edge = board.getBoundingClientRect();
-          const parts = '.kr-tile, .kr-badge, .kr-controls *, .kr-main, .kr-book, .kr-tape, .kr-bar';
-          return [...board.querySelectorAll(parts)].filter((each) => {
-            const box = each.getBoundingClientRect();
-            return box.width && (box.right > edge.right + 1 || box.left < edge.left - 1);
-          }).map((each) => each.className);
-        }"""
-    )
+# What sticks out of the dashboard.
+_OVERFLOW = """() => {
+  const board = document.querySelector('.kr-dashboard'), edge = board.getBoundingClientRect();
+  const parts = '.kr-tile, .kr-badge, .kr-controls *, .kr-main, .kr-book, .kr-tape, .kr-bar';
+  return [...board.querySelectorAll(parts)].filter((each) => {
+    const box = each.getBoundingClientRect();
+    return box.width && (box.right > edge.right + 1 || box.left < edge.left - 1);
+  }).map((each) => each.className);
+}"""
 
 
 def test_start_watch_zoom_switch_record_and_stop(notebook, page, shots):
@@ -84,17 +83,27 @@ def test_start_watch_zoom_switch_record_and_stop(notebook, page, shots):
     wait_for_text(page, BADGE, "live")
     wait_for_change(page, PRICE)
     for place in ("kr-main", "kr-lower", "kr-book"):
-        wait_for_frames(page, place, 5)
+        wait_for_frames(page, place, 3)
     assert page.locator(".kr-prints .kr-print").count() > 5
 
     zoom(page)
     zoomed = page.evaluate(AXIS)
-    wait_for_frames(page, "kr-lower", 5)
+    wait_for_frames(page, "kr-lower", 3)
     assert page.evaluate(AXIS) == zoomed
     page.locator(".kr-main .nsewdrag").first.dblclick()
     page.wait_for_selector(".kr-main .kr-figure:not(.kr-zoomed)")
 
+    press(page, "badge")
+    page.wait_for_selector(".kr-events .kr-row")
+    for width, theme in ((1900, "Light"), (900, "Dark")):
+        page.set_viewport_size({"width": width, "height": 1000})
+        book.set_theme(f"JupyterLab {theme}")
+        wait_for_frames(page, "kr-main", 2)
+        assert page.evaluate(_OVERFLOW) == []
+        page.screenshot(path=shots / f"dashboard-{theme.lower()}-{width}.png")
+
     choose_symbol(page, "BTCUSDTM")  # KuCoin says XBT
+    page.wait_for_selector(f"{LINE}[data-tone=wrong]")
     wait_for_text(page, LINE, "XBTUSDTM")
     assert page.locator(".kr-symbol.kr-wrong").count() == 1
     choose_symbol(page, "ETHUSDTM")
@@ -104,7 +113,7 @@ def test_start_watch_zoom_switch_record_and_stop(notebook, page, shots):
         "() => +document.querySelector('.kr-price').textContent.replace(/[^0-9.]/g, '') < 20000"
     )
 
-    page.locator("button.kr-record").click()
+    press(page, "record")
     wait_for_text(page, ".kr-facts", "recorded")
     press(page, "stop")
     wait_for_text(page, LINE, "recorded")
@@ -112,19 +121,50 @@ def test_start_watch_zoom_switch_record_and_stop(notebook, page, shots):
     assert list((book.lab.folder / "sessions").glob("*ETHUSDTM*/session.json"))
 
 
-def test_it_fits_from_900_to_1900_pixels_in_light_and_dark(notebook, page, shots):
-    book = notebook("fits.ipynb", MAKE.replace("board\n", "").rstrip() + "\nboard.start(); board")
-    book.run_all()
-    wait_for_frames(page, "kr-main", 10)
-    press(page, "badge")
-    page.wait_for_selector(".kr-events .kr-row")
+def test_busy_cells_runs_again_the_kept_picture_and_a_restart(notebook, page, shots):
+    count = """
+import threading
+names = sorted(each.name for each in threading.enumerate() if each.name.startswith("kucoin"))
+print("LEFT", len(kr.running()), len(kr.figures.refresher()), sum("figures" in n for n in names))
+"""
+    busy = """
+import time
+before, end = board.source.total("trade"), time.monotonic() + 5
+while time.monotonic() < end:
+    sum(range(1000))
+print("FREE")
+"""
+    start = "import kucoin_research as kr; exchange = kr.simulate(seed=7, speed=5)"
+    again = 'board = kr.dashboard("XBTUSDTM", venue=exchange.venue, start=True); board'
+    book = notebook("runs.ipynb", start, again, count)
+    for _ in range(3):
+        book.run_all()
+        wait_for_text(page, BADGE, "live")
+        page.wait_for_selector("pre:has-text('LEFT 1 4 1')")
+    assert page.locator(".kr-dashboard").count() == 1
 
-    for width, theme in ((1900, "Light"), (900, "Dark")):
-        page.set_viewport_size({"width": width, "height": 1060})
-        book.set_theme(f"JupyterLab {theme}")
-        wait_for_frames(page, "kr-main", 4)
-        wait_for_frames(page, "kr-book", 4)
-        assert overflow(page) == []
-        page.locator(".kr-dashboard").screenshot(
-            path=shots / f"dashboard-{theme.lower()}-{width}.png"
-        )
+    book.run_more(busy)
+    page.wait_for_selector("pre:has-text('FREE')")
+    page.locator(BADGE).scroll_into_view_if_needed()
+    wait_for_text(page, ".kr-badge", "the kernel was busy for 5")
+    assert page.locator(".kr-badge").get_attribute("data-colour") == "amber"
+    book.run_more(
+        "print('CAUGHT UP', board._readings.trades > before, board.source.report().verdict)"
+    )
+    page.wait_for_selector("pre:has-text('CAUGHT UP True')")
+
+    page.locator(BADGE).scroll_into_view_if_needed()
+    page.wait_for_function(STILL)
+    text = book.save()
+    outputs = json.loads(text)["cells"][1]["outputs"]
+    picture = next(out["data"]["image/png"] for out in outputs if "image/png" in out["data"])
+    (shots / "dashboard-kept.png").write_bytes(base64.b64decode(picture))
+    assert len(text) < 1_000_000
+    assert "widgets" not in json.loads(text)["metadata"]
+    assert not page.locator(".jp-RenderedImage img").first.is_visible()
+
+    book.restart()
+    page.wait_for_selector(".jp-RenderedImage img", state="visible")
+    assert not page.locator(".kr-dashboard").first.is_visible()
+    book.run_more("import kucoin_research as kr" + count)
+    page.wait_for_selector("pre:has-text('LEFT 0 0 0')")
