@@ -5,8 +5,10 @@ import subprocess
 import sys
 import threading
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
+import polars as pl
 import pytest
 
 import kucoin_research as kr
@@ -16,7 +18,10 @@ from kucoin_research.dashboards import board as board_module
 from kucoin_research.dashboards.panel import Panel, Tape
 from kucoin_research.dashboards.pulse import Pulse
 from kucoin_research.dashboards.texts import compact, duration, fixed, size
+from kucoin_research.dashboards.transport import Transport
 from kucoin_research.dashboards.watch import histogram
+from kucoin_research.figures.zone import Zone
+from kucoin_research.records import Status, schema_of
 from tests.conftest import wait_until
 
 LIVE = Vitals(state="live", since=60.0, messages_per_second=50.0, lag_p50_ms=8.0, lag_p95_ms=20.0,
@@ -556,6 +561,89 @@ def test_anything_else_is_refused_in_one_sentence(wrong):
 def test_choices_are_checked(options):
     with pytest.raises(kr.InvalidInput, match="must be one of"):
         kr.dashboard("XBTUSDTM", **options)
+
+
+# -- the replay bar --------------------------------------------------------------------------------
+
+
+class Tape60:
+    """As much of a replay as the bar drives: a minute, with a gap from the 15th to the 30th second."""
+
+    def __init__(self):
+        self.start, self.end = START, START + timedelta(seconds=60)
+        self.position, self.state, self.speed = START, "paused", 1.0
+        self.steps, self.session = [], self
+        self.channels = ["trade"]
+
+    def frame(self, channel=None, symbol=None, last=None):
+        begin, end = (int((START + timedelta(seconds=s)).timestamp()) * 10**9 for s in (15, 30))
+        row = Status(begin, end, "XBTUSDTM", "gap", "trade", "lost", None, None)
+        return pl.DataFrame([row], schema=schema_of(Status), orient="row")
+
+    def pause(self):
+        self.state = "paused"
+
+    def resume(self):
+        self.state = "playing"
+
+    def step(self, count=1):
+        self.steps.append(count)
+
+    def seek(self, when):
+        self.position = when
+
+
+START = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def tape():
+    return Tape60()
+
+
+def test_the_bar_says_where_a_replay_is(tape):
+    tape.position = START + timedelta(seconds=15)
+    transport = Transport(tape, Zone())
+
+    assert transport.bar() == {
+        "state": "paused", "at": 0.25, "here": "2026-01-05 12:00:15.000", "speed": "1",
+    }  # fmt: skip
+    assert transport.span() == ["2026-01-05 12:00:00.000 UTC", "2026-01-05 12:01:00.000"]
+
+
+def test_the_slider_marks_gaps(tape):
+    assert Transport(tape, Zone()).gaps() == [[0.25, 0.5, "gap of 15.0 s: lost"]]
+
+
+def test_the_bar_drives_the_replay(tape):
+    transport = Transport(tape, Zone())
+
+    transport.do("play", {})
+    assert tape.state == "playing"
+    transport.do("step", {"count": 3})
+    assert (tape.state, tape.steps) == ("paused", [3])
+    transport.do("seek", {"at": 0.75})
+    assert tape.position == START + timedelta(seconds=45)
+    transport.do("rewind", {})
+    assert tape.position == START
+    transport.do("speed", {"speed": "0.1"})
+    assert tape.speed == 0.1
+    transport.do("speed", {"speed": "max"})
+    assert tape.speed is None
+    assert transport.bar()["speed"] == "max"
+
+
+def test_play_at_the_end_begins_anew(tape):
+    tape.state, tape.position = "ended", tape.end
+
+    Transport(tape, Zone()).do("play", {})
+
+    assert (tape.state, tape.position) == ("playing", START)
+
+
+def test_a_place_outside_is_refused(tape):
+    with pytest.raises(kr.InvalidInput, match="between 0 and 1"):
+        Transport(tape, Zone()).seek(1.5)
 
 
 # -- hygiene ---------------------------------------------------------------------------------------
