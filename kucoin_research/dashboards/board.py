@@ -205,8 +205,8 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
 
     @property
     def health(self) -> Health:
-        """What the badge says, as of now."""
-        return judge(self._look())
+        """What the badge says, as of now; but for a busy kernel, which who asks may be."""
+        return judge(replace(self._look(), busy=0.0, was_busy=0.0))
 
     def start(self) -> Stream:
         """Start streaming what the controls say; a stream of its own that runs is replaced.

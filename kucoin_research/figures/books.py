@@ -146,7 +146,7 @@ class BookChart(Chart):
         if levels.mid is None:
             return self.waiting()
         spread = float(levels.asks[0] - levels.bids[0])
-        decimals = max(0, 1 - floor(log10(spread))) if spread > 0 else 8
+        decimals = max(0, 1 - floor(log10(spread) + 1e-6)) if spread > 0 else 8
         mid = f"mid {levels.mid:,.{decimals}f}"
         apart = f"spread {spread:,.{decimals}f} ({spread / levels.mid * 1e4:.2f} bps)"
         return [

@@ -567,7 +567,7 @@ def test_choices_are_checked(options):
 
 
 class Tape60:
-    """As much of a replay as the bar drives: a minute, with a gap from the 15th to the 30th second."""
+    """As much of a replay as the bar drives: a minute, with a gap from its 15th to 30th second."""
 
     def __init__(self):
         self.start, self.end = START, START + timedelta(seconds=60)
