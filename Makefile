@@ -54,7 +54,9 @@ demo: $(READY)  ## stream from the simulated exchange and show the frames
 test: $(READY)  ## run everything that CI runs
 	-@$(MAKE) --no-print-directory interop  # where it cannot be built, tests/interop fails (CI) or says so
 	-@scripts/chromium.sh $(BIN)/python  # the same goes for tests/browser
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile tests/unit
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 tests/healing
+	$(BIN)/python -m pytest tests/browser tests/interop
 	$(BIN)/python -m pytest --nbval --nbval-sanitize-with notebooks/sanitize.cfg -p no:cacheprovider notebooks
 
 check: $(READY)  ## ruff, ruff format, mypy --strict
@@ -74,6 +76,7 @@ bench: $(READY)  ## measure: prints figures, judges nothing
 
 notebooks: $(READY)  ## run the notebooks and store their outputs
 	$(BIN)/jupyter nbconvert --to notebook --inplace --execute notebooks/*.ipynb
+	$(BIN)/python scripts/notebook_pictures.py notebooks/*.ipynb
 
 pictures: $(READY)  ## make the README's pictures anew, in a browser
 	-@scripts/chromium.sh $(BIN)/python
@@ -95,9 +98,10 @@ test-lowest:  ## run the tests with the oldest dependencies that pyproject.toml 
 	uv venv --quiet --allow-existing --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" .venv-lowest
 	uv pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct --editable '.[test]'
 	-@$(MAKE) --no-print-directory interop
-	.venv-lowest/bin/python -m pytest
+	.venv-lowest/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile tests/unit
+	.venv-lowest/bin/python -m pytest tests/healing tests/interop
 
-soak: $(READY)  ## compare the book of every single symbol over 100,000 changes: ten minutes
+soak: $(READY)  ## the long tests: 300 schedules of faults, 200 kills, 30 roll-overs, every book: three hours
 	$(BIN)/python -m pytest -m soak
 
 lock:  ## write both constraints files anew from pyproject.toml (needs uv)

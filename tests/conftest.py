@@ -18,6 +18,16 @@ def wait_until(condition, timeout=10.0):
         pause.wait(0.01)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport():
+    """Escape what is no Unicode: tests log such names, and pytest-xdist sends reports as UTF-8."""
+    report = yield
+    report.sections = [
+        (name, text.encode(errors="backslashreplace").decode()) for name, text in report.sections
+    ]
+    return report
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _interrupts_arrive():
     """Whoever starts the tests in the background may have had Ctrl-C ignored, here and below."""

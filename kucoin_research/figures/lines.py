@@ -294,11 +294,16 @@ class FlowChart(TimeChart):
 
 
 class LagChart(TimeChart):
-    """Arrival minus event time, over time and as a histogram."""
+    """Arrival minus event time, over time and as a histogram.
+
+    Where the two clocks are hours apart, as with an exchange on a virtual clock, the difference is
+    no lag: none is drawn, and the figure says why.
+    """
 
     roles = (Role("rows", ("ticker", "trade", "bbo", "depth5", "depth50", "level2", "mark_price")),)
 
     _NEWEST = 20_000  # values the histogram is made of
+    _OTHER_CLOCK = 3_600_000.0  # ms; no message is an hour under way
 
     def __init__(self, view: View, sketch: Sketch) -> None:
         super().__init__(view, sketch)
@@ -342,20 +347,30 @@ class LagChart(TimeChart):
 
     def draw(self) -> Drawing:
         """Picture what has been taken so far."""
-        arrays = _line_arrays(self, self._series)
-        middles, shares, width = _histogram(self._values)
-        arrays[1, "x"], arrays[1, "y"], arrays[1, "width"] = middles, shares, width
+        apart = self._hours_apart()
+        arrays = _line_arrays(self, [] if apart else self._series)
+        values = np.empty(0) if apart else self._values
+        if apart:
+            arrays[0, "x"] = arrays[0, "y"] = values
+        arrays[1, "x"], arrays[1, "y"], arrays[1, "width"] = _histogram(values)
         drawing = self._drawing(arrays)
-        drawing.layout["annotations"].extend(self._percentiles())
+        drawing.layout["annotations"].extend(self._remark(apart))
         return drawing
 
-    def _percentiles(self) -> list[Spec]:
+    def _hours_apart(self) -> float:
+        """Give the hours between the two clocks; 0 where they agree well enough."""
+        middle = abs(float(np.median(self._values))) if self._values.size else 0.0
+        return middle / 3_600_000.0 if middle >= self._OTHER_CLOCK else 0.0
+
+    def _remark(self, apart: float) -> list[Spec]:
         if not self._values.size:
             return []
         p50, p95, p99 = np.percentile(self._values, (50, 95, 99))
+        percentiles = f"p50 {p50:.1f} · p95 {p95:.1f} · p99 {p99:.1f} ms"
+        unknown = f"no lag to show: the exchange's clock is {apart:,.0f} h away from this machine's"
         return [
             {
-                "text": f"p50 {p50:.1f} · p95 {p95:.1f} · p99 {p99:.1f} ms",
+                "text": unknown if apart else percentiles,
                 "showarrow": False,
                 "xref": "paper",
                 "yref": "paper",

@@ -13,7 +13,8 @@ from tests.browser.lab import FLAGS, Notebook, find_chromium, start_lab, write_n
 _HARMLESS = ("favicon", "Failed to load resource", "net::ERR", "jupyterlab-lsp", "ResizeObserver")
 
 
-@pytest.fixture(scope="session")
+# Not of the session: playwright keeps an event loop in this thread, which no other test may find.
+@pytest.fixture(scope="package")
 def chromium():
     """Start a browser; without one the tests fail in CI, and are skipped elsewhere."""
     sync_api = pytest.importorskip("playwright.sync_api")
@@ -29,7 +30,7 @@ def chromium():
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def lab(tmp_path_factory):
     """Start JupyterLab, of the ``lab`` extra, with folders of its own."""
     pytest.importorskip("jupyterlab")

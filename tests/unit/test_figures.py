@@ -337,6 +337,13 @@ def test_a_million_rows_make_a_small_figure():
     assert figure.data[0].y.max() == count - 1
 
 
+def test_no_lag_is_told_of_a_venue_whose_clock_is_virtual():
+    figure = figures.lag(frame(Ticker, [ticker(0, delay=86_400.0), ticker(1, delay=86_399.0)]))
+
+    assert len(figure.data[0].y) == len(figure.data[1].y) == 0
+    assert "24 h away" in figure.layout.annotations[-1].text
+
+
 def test_a_figure_is_written_to_a_file_that_needs_no_network(tmp_path):
     path = tmp_path / "price.html"
 

@@ -21,13 +21,16 @@ def declared(*extras):
     return dict(map(requirement, lines))
 
 
+_ELSEWHERE = {"python-kaleido": "kaleido"}  # names of conda-forge and of PyPI
+
+
 def conda():
     lines = (ROOT / "environment.yml").read_text().splitlines()
     found = dict(
         requirement(line[4:]) for line in lines if line.startswith("  - ") and "::" not in line
     )
     return {
-        name: bounds
+        _ELSEWHERE.get(name, name): bounds
         for name, bounds in found.items()
         if name not in ("python", "pip", "conda-forge")
     }

@@ -247,7 +247,8 @@ def test_a_folder_that_is_removed_is_made_anew(tmp_path):
     assert made.close()
     assert load(made.path).frame("ticker")["sequence"].to_list() == [1002]
     assert verify(made.path).ok
-    assert "removed while recording, with 2 rows" in made.told[0][1]
+    # A flush in the middle of the removal may have told of a folder that is not there before.
+    assert any("removed while recording, with 2 rows" in text for _, text in made.told)
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root may mount")

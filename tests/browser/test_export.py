@@ -1,0 +1,44 @@
+"""A figure as a PNG file, by kaleido and the Chromium that was found."""
+
+from __future__ import annotations
+
+import base64
+import json
+
+import nbformat
+import plotly.graph_objects as go
+import pytest
+
+import kucoin_research as kr
+from scripts import notebook_pictures
+from tests.browser.lab import find_chromium
+
+
+def test_a_figure_is_exported_as_png_without_a_network(chromium, tmp_path, monkeypatch):
+    pytest.importorskip("kaleido")
+    monkeypatch.setenv("BROWSER_PATH", find_chromium())
+    with kr.simulate(speed=100.0) as x:
+        trades = kr.stream_to_frame("XBTUSDTM", "trade", rows=50, venue=x.venue, progress=False)
+
+    path = kr.figures.price(trades).to_png(tmp_path / "price.png", width=640, scale=1.0)
+
+    content = path.read_bytes()
+    assert content.startswith(b"\x89PNG")
+    assert int.from_bytes(content[16:20]) == 640
+
+
+def test_a_saved_notebook_gets_a_picture_of_each_figure(chromium, tmp_path, monkeypatch):
+    monkeypatch.setenv("BROWSER_PATH", find_chromium())
+    figure = go.Figure(go.Scatter(y=[1, 2]))
+    output = nbformat.v4.new_output(
+        "display_data", {notebook_pictures.PLOTLY: json.loads(figure.to_json())}
+    )
+    cell = nbformat.v4.new_code_cell("figure", outputs=[output])
+    path = tmp_path / "one.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), path)
+
+    assert notebook_pictures.add_pictures(path) == 1
+
+    data = nbformat.read(path, as_version=4).cells[0].outputs[0].data
+    assert base64.b64decode(data["image/png"]).startswith(b"\x89PNG")
+    assert data[notebook_pictures.PLOTLY]["data"][0]["y"] == [1, 2]
