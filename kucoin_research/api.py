@@ -8,7 +8,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterable
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from numbers import Integral
 from typing import Any, overload
 from weakref import WeakValueDictionary
@@ -57,7 +57,7 @@ from kucoin_research.records import (
 from kucoin_research.rest import ExchangeStatus, PremiumIndex, Rest
 from kucoin_research.stream import Healing, Stream
 from kucoin_research.topics import Feed, feed_of, is_offered, topics_for
-from kucoin_research.units import to_ns
+from kucoin_research.units import When, instant_ns
 from kucoin_research.universe import Universe
 from kucoin_research.venues import Venue, refuse_untrusted, resolve_venue
 
@@ -95,7 +95,6 @@ _demo: SimulatedExchange | None = None
 
 Symbols = str | Iterable[str]
 Channels = str | Iterable[str]
-When = str | int | date | datetime | None
 
 
 # -- venues ----------------------------------------------------------------------------------------
@@ -777,35 +776,8 @@ def _frame(rows: Iterable[tuple[object, ...]], record: type[tuple[object, ...]])
     return pl.DataFrame(list(rows), schema=schema_of(record), orient="row")
 
 
-def _instant(when: When, name: str) -> int | None:
-    """Read a point in time: ISO text, a date, a datetime (naive means UTC), or a Unix number."""
-    if when is None:
-        return None
-    if isinstance(when, bool):
-        raise InvalidInput(f"{name} must be a time, not {when!r}")
-    if isinstance(when, int):
-        return to_ns(when)
-    if isinstance(when, str):
-        try:
-            when = datetime.fromisoformat(when)
-        except ValueError:
-            raise InvalidInput(
-                f"{name}={when!r} is no time; write it like '2026-11-24' or '2026-11-24T12:00'"
-            ) from None
-    if not isinstance(when, datetime):
-        if not isinstance(when, date):
-            raise InvalidInput(f"{name} must be a time, not {when!r}")
-        when = datetime(when.year, when.month, when.day, tzinfo=UTC)
-    if when.tzinfo is None:
-        when = when.replace(tzinfo=UTC)
-    since_epoch = when - datetime(1970, 1, 1, tzinfo=UTC)
-    return (since_epoch.days * 86_400 + since_epoch.seconds) * 1_000_000_000 + (
-        since_epoch.microseconds * 1_000
-    )
-
-
 def _span(start: When, end: When) -> tuple[int | None, int | None]:
-    since, until = _instant(start, "start"), _instant(end, "end")
+    since, until = instant_ns(start, "start"), instant_ns(end, "end")
     if since is not None and until is not None and since > until:
         raise InvalidInput(f"start={start!r} lies after end={end!r}")
     return since, until
