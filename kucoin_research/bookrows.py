@@ -33,9 +33,9 @@ class BookRows:
         books = self._books
         for row in rows:
             if row.__class__ is Level2:
-                book = books.get(row[2])  # type: ignore[arg-type]
+                book = books.get(row[2] or "")
                 if book is not None:
-                    book.take(row)  # type: ignore[arg-type]
+                    book.take(row)
             elif isinstance(row, Status):
                 self._hear(row)
 

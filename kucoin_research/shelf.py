@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Integral
 
 import polars as pl
@@ -14,7 +14,7 @@ from kucoin_research.intake import Subscription
 from kucoin_research.records import CHANNELS, Candle, Channel, Record, Status, parse_channel
 from kucoin_research.ring import Ring
 
-__all__ = ["Shelf", "wanting"]
+__all__ = ["Shelf", "by_kind", "wanting"]
 
 _STATUS_CAPACITY = 100_000
 
@@ -49,16 +49,14 @@ class Shelf:
 
     def extend(self, rows: Sequence[Record]) -> None:
         """Keep rows of all channels, in order."""
-        kinds = set(map(type, rows))
-        if len(kinds) == 1:
-            self.rings[next(iter(kinds))].extend(rows)
-        else:
-            groups: defaultdict[type[Record], list[Record]] = defaultdict(list)
-            for row in rows:
-                groups[row.__class__].append(row)
-            for kind, group in groups.items():
-                self.rings[kind].extend(group)
-        if Candle in kinds:
+        self.extend_groups(by_kind(rows))
+
+    def extend_groups(self, groups: Mapping[type[Record], Sequence[Record]]) -> None:
+        """Keep rows that are sorted by kind already."""
+        for kind, rows in groups.items():
+            self.rings[kind].extend(rows)
+        if Candle in groups:
+            rows = groups[Candle]
             self._candle_rows.update(row.interval for row in rows if isinstance(row, Candle))
 
     @property
@@ -140,6 +138,17 @@ class Shelf:
                 f"symbol {symbol!r} is not streamed by {self._name!r}; it streams: "
                 f"{', '.join(self.symbols)}"
             )
+
+
+def by_kind(rows: Sequence[Record]) -> Mapping[type[Record], Sequence[Record]]:
+    """Sort rows by kind; each kind's stay in order."""
+    kinds = set(map(type, rows))
+    if len(kinds) == 1:
+        return {kinds.pop(): rows}
+    groups: defaultdict[type[Record], list[Record]] = defaultdict(list)
+    for row in rows:
+        groups[row.__class__].append(row)
+    return groups
 
 
 def wanting(channels: Sequence[Channel]) -> Callable[[Record], bool]:

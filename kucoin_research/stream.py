@@ -869,6 +869,17 @@ class Stream:
         return self._stopping
 
     @property
+    def origin(self) -> dict[str, str | None]:
+        """Where the data comes from, for ``session.json``."""
+        venue = self._rest.venue
+        return {
+            "name": venue.name,
+            "futures_url": venue.futures_url,
+            "spot_url": venue.spot_url,
+            "feed": str(self.feed),
+        }
+
+    @property
     def rest(self) -> Rest:
         """The venue's REST side."""
         return self._rest
