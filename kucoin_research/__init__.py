@@ -25,6 +25,7 @@ from kucoin_research.api import (
     premium_index,
     recent_trades,
     record,
+    replay,
     running,
     server_time,
     simulate,
@@ -88,6 +89,7 @@ from kucoin_research.orderbook import OrderBook
 from kucoin_research.recorder import Recorder
 from kucoin_research.recordings import Recording
 from kucoin_research.records import CHANNELS
+from kucoin_research.replay import Replay
 from kucoin_research.report import Report
 from kucoin_research.rest import ExchangeStatus
 from kucoin_research.sessions import Session, convert, load, repair
@@ -153,6 +155,7 @@ __all__ = [
     "RateLimited",
     "Recorder",
     "Recording",
+    "Replay",
     "Report",
     "ServiceBusy",
     "Session",
@@ -199,6 +202,7 @@ __all__ = [
     "recent_trades",
     "record",
     "repair",
+    "replay",
     "running",
     "server_time",
     "simulate",
