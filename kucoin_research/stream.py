@@ -384,7 +384,7 @@ class Stream:
     @property
     def rows_kept(self) -> int:
         """Rows in memory now, of all channels; their frames hold no more."""
-        return sum(len(ring) for ring in self._rings.values())
+        return self._shelf.kept
 
     @property
     def clock_offset_ms(self) -> float | None:

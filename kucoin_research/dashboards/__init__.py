@@ -12,12 +12,20 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from kucoin_research.dashboards.board import DEFAULT_SYMBOLS, Dashboard, channels_of
+from kucoin_research.dashboards.board import (
+    DEFAULT_SYMBOLS,
+    Dashboard,
+    channels_of,
+    opened,
+    symbols_of,
+)
 from kucoin_research.dashboards.controls import INTERVALS, WINDOWS
 from kucoin_research.dashboards.health import Colour, Health, Vitals, judge
 from kucoin_research.errors import InvalidInput
 from kucoin_research.figures.feed import is_running, pick_symbol
 from kucoin_research.records import market_of, parse_channel
+from kucoin_research.replay import Replay
+from kucoin_research.sessions import Session, load
 
 __all__ = ["Colour", "Dashboard", "Health", "Vitals", "dashboard", "judge"]
 
@@ -46,7 +54,8 @@ def dashboard(
     ----------
     source
         What is shown: a symbol (``"XBTUSDTM"``, and Start streams it), a running stream, a recorded
-        session, or a replay. Left out: XBTUSDTM, or BTC-USDT with ``market="spot"``.
+        session (or its folder as a ``Path``), or a replay. Left out: XBTUSDTM, or BTC-USDT with
+        ``market="spot"``. A session is opened as a replay, at the end of its first five minutes.
     venue, capacity, feed
         As for ``stream``, of what Start starts.
     market
@@ -54,7 +63,7 @@ def dashboard(
     channels
         Which are switched on in the beginning.
     symbol
-        Which one of a stream or session with several.
+        Which one of a stream or session with several; the first when left out.
     interval
         Of the candles: ``"auto"`` (what suits the window), ``"1s"`` … ``"1hour"``.
     window
@@ -79,7 +88,7 @@ def dashboard(
     Raises
     ------
     InvalidInput
-        If there are several symbols and none is named, or an argument means nothing.
+        If an argument means nothing.
     UnknownSymbol, UnknownChannel, ChannelNotOffered, SymbolNotTrading, Unreachable
         With ``start=True``, as ``stream`` does.
     """
@@ -91,11 +100,20 @@ def dashboard(
         parse_channel(each) for each in ([channels] if isinstance(channels, str) else channels)
     ]
     given: Any = None
+    own: Replay | None = None
     if source is None or isinstance(source, str):
         shown = source or symbol or DEFAULT_SYMBOLS[market_of("", market)]
     elif is_running(source):
-        given, shown = source, pick_symbol(source, symbol, "a dashboard")
+        given, shown = source, pick_symbol(source, symbol or _first_of(source), "a dashboard")
         parsed = [parse_channel(each) for each in channels_of(source)]
+    elif isinstance(source, Session | os.PathLike):
+        own = opened(source if isinstance(source, Session) else load(source), name)
+        try:
+            shown = pick_symbol(own, symbol or _first_of(own), "a dashboard")
+        except BaseException:
+            own.stop()
+            raise
+        parsed = [parse_channel(each) for each in channels_of(own)]
     else:
         raise InvalidInput(
             "a dashboard shows a symbol, a stream, a session or a replay, "
@@ -103,7 +121,7 @@ def dashboard(
         )
     names = list(dict.fromkeys(each.name for each in parsed))
     made = Dashboard(
-        shown, source=given, venue=venue, market=market, channels=names, interval=interval,
+        shown, source=given, own=own, venue=venue, market=market, channels=names, interval=interval,
         window=window, root=root, tz=tz, capacity=capacity, feed=feed, name=name,
     )  # fmt: skip
     if start:
@@ -113,3 +131,8 @@ def dashboard(
             made.close()
             raise
     return made
+
+
+def _first_of(source: Any) -> str | None:
+    symbols = symbols_of(source)
+    return symbols[0] if symbols else None

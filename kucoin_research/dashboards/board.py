@@ -35,15 +35,18 @@ from kucoin_research.figures.refresh import Ticket, refresher
 from kucoin_research.figures.zone import Zone
 from kucoin_research.recorder import Recorder
 from kucoin_research.records import CANDLE_INTERVALS, Market, market_of
+from kucoin_research.replay import Replay
+from kucoin_research.sessions import Session
 from kucoin_research.stream import Stream
 
-__all__ = ["DEFAULT_SYMBOLS", "Dashboard", "channels_of"]
+__all__ = ["DEFAULT_SYMBOLS", "Dashboard", "channels_of", "opened", "symbols_of"]
 
 log = logging.getLogger(__name__)
 
 _EVERY = 0.2
 _BAR = frozenset({"play", "pause", "step", "rewind", "seek", "speed"})
 _HIDDEN = 0.5
+_OPENED_NS = 300 * 1_000_000_000  # of a session are shown when it is opened
 _VITALS_EVERY = 0.5
 #: What is shown where nothing is named.
 DEFAULT_SYMBOLS = {Market.FUTURES: "XBTUSDTM", Market.SPOT: "BTC-USDT"}
@@ -122,6 +125,8 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
         grid.add_class("kr-grid")
         super().__init__([grid])
         self.add_class("kr-dashboard")
+        if is_replay(self.source):
+            self.add_class("kr-of-replay")
         self._show(self._scene)
         self._listen()
         self._offer_symbols()
@@ -371,7 +376,7 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
 
     def _offer_symbols(self) -> None:
         if self._given is not None or self._is_replay:
-            self.controls.symbol.options = tuple(_symbols_of(self.source))
+            self.controls.symbol.options = tuple(symbols_of(self.source))
             return
         try:
             self.controls.symbol.options = tuple(self._listed(self.controls.market.value))
@@ -391,7 +396,7 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
             self._prepare(symbol)
 
     def _look_at(self, symbol: str) -> None:
-        there = _symbols_of(self.source)
+        there = symbols_of(self.source)
         self.controls.mark_wrong(is_wrong=symbol not in there)
         if symbol not in there:
             raise InvalidInput(
@@ -498,6 +503,9 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
         return texts
 
     def _place(self) -> str:
+        if self.transport is not None:
+            session = getattr(self.source, "session", None)
+            return f"replay of {session.name}" if session is not None else "replay"
         venue = getattr(getattr(self.source, "rest", None), "venue", None)
         parts = [str(self.controls.market.value), "" if venue is None else str(venue.name)]
         return " · ".join(filter(None, parts))
@@ -589,7 +597,8 @@ def _facts(vitals: Vitals) -> list[list[str]]:
     return facts
 
 
-def _symbols_of(source: Any) -> list[str]:
+def symbols_of(source: Any) -> list[str]:
+    """Name the symbols that a stream or a replay has."""
     subscriptions = getattr(source, "subscriptions", None)
     if subscriptions:
         return list(dict.fromkeys(each.symbol for each in subscriptions))
@@ -606,6 +615,19 @@ def channels_of(source: Any) -> list[str]:
     if subscriptions:
         return list(dict.fromkeys(str(each.channel) for each in subscriptions))
     return [str(each) for each in getattr(source, "channels", ())]
+
+
+def opened(session: Session, name: str | None) -> Replay:
+    """Open a session as a replay that stands still, with something to see."""
+    name = name or f"{_name_for_cell()} {session.name}"
+    replay = api.replay(session, name=name, paused=True)
+    try:
+        if replay.start_ns is not None:
+            replay.seek(replay.start_ns + _OPENED_NS)
+    except BaseException:
+        replay.stop()
+        raise
+    return replay
 
 
 def _name_for_cell() -> str:

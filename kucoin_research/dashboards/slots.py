@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -58,6 +59,12 @@ class Scene:
         return {"levels": 16} if kind is LadderChart else {}
 
 
+def _channels(kind: type[Chart], scene: Scene) -> dict[str, str]:
+    if kind is LagChart and getattr(scene.source, "simulation", None) not in (None, 1.0):
+        raise InvalidInput("the exchange's clock is virtual here, so that arrivals have no lag")
+    return channels_for(kind, scene.source, scene.every)
+
+
 class Slot:
     """Shows one chart of a choice, in place.
 
@@ -111,10 +118,10 @@ class Slot:
         self._scene = scene
         kind = self._kinds[self.chosen]
         try:
-            channels = channels_for(kind, scene.source, scene.every)
+            channels = _channels(kind, scene)
         except (UnknownChannel, InvalidInput) as error:
             self._drop()
-            self._words.value = f"{self.chosen}: {error}"
+            self._words.value = html.escape(f"{self.chosen}: {error}")
             self._place.children = (self._words,)
             return
         if self.figure is not None and self._shown is kind:

@@ -42,7 +42,8 @@ class Transport:
     def __init__(self, replay: Any, zone: Zone) -> None:
         self._replay = replay
         self._zone = zone
-        self._start, self._end = in_ns(replay.start), in_ns(replay.end)
+        # A session without rows has neither.
+        self._start, self._end = (in_ns(each or _EPOCH) for each in (replay.start, replay.end))
 
     @property
     def position_ns(self) -> int:

@@ -184,6 +184,7 @@ class DepthChart(BookChart):
                 xaxis=axis("price", tickformat=",~f"),
                 yaxis=axis("cumulative size", rangemode="tozero", tickformat=",~s"),
                 hovermode="closest",
+                showlegend=not self.sketch.is_compact,
             ),
         }
 
