@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from kucoin_research.dashboards.texts import duration, moment
-from kucoin_research.errors import InvalidInput, KucoinResearchError
+from kucoin_research.errors import InvalidInput, UnknownChannel
 from kucoin_research.figures.gaps import gaps_of
 from kucoin_research.figures.zone import Zone
 
-__all__ = ["Transport", "in_ns", "is_replay"]
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+__all__ = ["Transport", "is_replay"]
 
 
 def is_replay(source: Any) -> bool:
     """Whether it is something that can be wound."""
     return all(callable(getattr(source, name, None)) for name in ("seek", "pause", "resume"))
-
-
-def in_ns(when: Any) -> int:
-    """Read a time that is a datetime or ns UTC."""
-    if isinstance(when, datetime):
-        whole = when - _EPOCH
-        return (whole.days * 86_400 + whole.seconds) * 1_000_000_000 + whole.microseconds * 1_000
-    return int(when)
 
 
 class Transport:
@@ -34,7 +23,8 @@ class Transport:
     Parameters
     ----------
     replay
-        With ``pause``, ``resume``, ``step``, ``seek``, ``speed``, ``position``, ``start``, ``end``.
+        With ``pause``, ``resume``, ``step``, ``seek``, ``speed``, ``state``, ``position_ns``,
+        ``start_ns``, ``end_ns`` and ``session``.
     zone
         Of the labels.
     """
@@ -43,13 +33,13 @@ class Transport:
         self._replay = replay
         self._zone = zone
         # A session without rows has neither.
-        self._start, self._end = (in_ns(each or _EPOCH) for each in (replay.start, replay.end))
+        self._start, self._end = replay.start_ns or 0, replay.end_ns or 0
 
     @property
     def position_ns(self) -> int:
         """Where it is, ns UTC."""
-        position = self._replay.position
-        return self._start if position is None else in_ns(position)
+        position: int | None = self._replay.position_ns
+        return self._start if position is None else position
 
     @property
     def _length(self) -> int:
@@ -79,15 +69,13 @@ class Transport:
 
     def gaps(self) -> list[list[Any]]:
         """Give the marks on the slider: begin and end as shares of the whole, and in words."""
-        session = getattr(self._replay, "session", None)
-        if session is None:
-            return []
+        session = self._replay.session
         try:
             status = session.frame("status")
-        except (KucoinResearchError, KeyError):
+        except UnknownChannel:  # nothing was told
             return []
         found = []
-        for gap in gaps_of(status, getattr(session, "channels", ())):
+        for gap in gaps_of(status, session.channels):
             end = self._end if gap.end is None else gap.end
             words = f"{gap.kind} of {duration((end - gap.begin) / 1e9)}: {gap.what}"
             found.append([round(self._share(gap.begin), 4), round(self._share(end), 4), words])
@@ -128,9 +116,7 @@ class Transport:
         """Go to a place between start (0) and end (1)."""
         if not 0 <= share <= 1:
             raise InvalidInput(f"a replay is wound to a place between 0 and 1, not {share!r}")
-        self._replay.seek(
-            _EPOCH + timedelta(microseconds=(self._start + round(share * self._length)) // 1_000)
-        )
+        self._replay.seek(self._start + round(share * self._length))
 
     def set_speed(self, text: str) -> None:
         """Play at that many times real time; ``max``: as fast as it parses."""

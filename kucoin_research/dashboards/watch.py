@@ -12,7 +12,6 @@ from kucoin_research import clocks
 from kucoin_research.dashboards.health import Vitals
 from kucoin_research.dashboards.pulse import Pulse
 from kucoin_research.dashboards.texts import moment
-from kucoin_research.dashboards.transport import in_ns
 from kucoin_research.errors import BookNotReady, UnknownChannel
 from kucoin_research.figures.frames import arrivals, events, nanoseconds
 from kucoin_research.figures.gaps import gaps_of
@@ -145,8 +144,8 @@ class Watch:
 
     def _now_ns(self) -> int:
         # The past's own time, where that is what flows.
-        position = getattr(self.source, "position", None)
-        return clocks.now_ns() if position is None else in_ns(position)
+        position: int | None = getattr(self.source, "position_ns", None)
+        return clocks.now_ns() if position is None else position
 
     def _total(self, channel: str) -> int:
         try:

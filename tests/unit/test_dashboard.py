@@ -5,7 +5,6 @@ import subprocess
 import sys
 import threading
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import polars as pl
@@ -565,17 +564,20 @@ def test_choices_are_checked(options):
 # -- the replay bar --------------------------------------------------------------------------------
 
 
-class Tape60:
+START = 1_767_571_200_000_000_000  # 2026-01-05 00:00 UTC
+SECOND = 1_000_000_000
+
+
+class FakeReplay:
     """As much of a replay as the bar drives: a minute, with a gap from its 15th to 30th second."""
 
     def __init__(self):
-        self.start, self.end = START, START + timedelta(seconds=60)
-        self.position, self.state, self.speed = START, "paused", 1.0
-        self.steps, self.session = [], self
-        self.channels = ["trade"]
+        self.start_ns, self.end_ns = START, START + 60 * SECOND
+        self.position_ns, self.state, self.speed = START, "paused", 1.0
+        self.steps, self.session, self.channels = [], self, ["trade"]
 
     def frame(self, channel=None, symbol=None, last=None):
-        begin, end = (int((START + timedelta(seconds=s)).timestamp()) * 10**9 for s in (15, 30))
+        begin, end = START + 15 * SECOND, START + 30 * SECOND
         row = Status(begin, end, "XBTUSDTM", "gap", "trade", "lost", None, None)
         return pl.DataFrame([row], schema=schema_of(Status), orient="row")
 
@@ -589,60 +591,145 @@ class Tape60:
         self.steps.append(count)
 
     def seek(self, when):
-        self.position = when
-
-
-START = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
+        self.position_ns = when
 
 
 @pytest.fixture
-def tape():
-    return Tape60()
+def fake():
+    return FakeReplay()
 
 
-def test_the_bar_says_where_a_replay_is(tape):
-    tape.position = START + timedelta(seconds=15)
-    transport = Transport(tape, Zone())
+def test_the_bar_says_where_a_replay_is(fake):
+    fake.position_ns = START + 15 * SECOND
+    transport = Transport(fake, Zone())
 
     assert transport.bar() == {
-        "state": "paused", "at": 0.25, "here": "2026-01-05 12:00:15.000", "speed": "1",
+        "state": "paused", "at": 0.25, "here": "2026-01-05 00:00:15.000", "speed": "1",
     }  # fmt: skip
-    assert transport.span() == ["2026-01-05 12:00:00.000 UTC", "2026-01-05 12:01:00.000"]
+    assert transport.span() == ["2026-01-05 00:00:00.000 UTC", "2026-01-05 00:01:00.000"]
 
 
-def test_the_slider_marks_gaps(tape):
-    assert Transport(tape, Zone()).gaps() == [[0.25, 0.5, "gap of 15.0 s: lost"]]
+def test_the_slider_marks_gaps(fake):
+    assert Transport(fake, Zone()).gaps() == [[0.25, 0.5, "gap of 15.0 s: lost"]]
 
 
-def test_the_bar_drives_the_replay(tape):
-    transport = Transport(tape, Zone())
+def test_the_bar_drives_the_replay(fake):
+    transport = Transport(fake, Zone())
 
     transport.do("play", {})
-    assert tape.state == "playing"
+    assert fake.state == "playing"
     transport.do("step", {"count": 3})
-    assert (tape.state, tape.steps) == ("paused", [3])
+    assert (fake.state, fake.steps) == ("paused", [3])
     transport.do("seek", {"at": 0.75})
-    assert tape.position == START + timedelta(seconds=45)
+    assert fake.position_ns == START + 45 * SECOND
     transport.do("rewind", {})
-    assert tape.position == START
+    assert fake.position_ns == START
     transport.do("speed", {"speed": "0.1"})
-    assert tape.speed == 0.1
+    assert fake.speed == 0.1
     transport.do("speed", {"speed": "max"})
-    assert tape.speed is None
+    assert fake.speed is None
     assert transport.bar()["speed"] == "max"
 
 
-def test_play_at_the_end_begins_anew(tape):
-    tape.state, tape.position = "ended", tape.end
+def test_play_at_the_end_begins_anew(fake):
+    fake.state, fake.position_ns = "ended", fake.end_ns
 
-    Transport(tape, Zone()).do("play", {})
+    Transport(fake, Zone()).do("play", {})
 
-    assert (tape.state, tape.position) == ("playing", START)
+    assert (fake.state, fake.position_ns) == ("playing", START)
 
 
-def test_a_place_outside_is_refused(tape):
+def test_a_place_outside_is_refused(fake):
     with pytest.raises(kr.InvalidInput, match="between 0 and 1"):
-        Transport(tape, Zone()).seek(1.5)
+        Transport(fake, Zone()).seek(1.5)
+
+
+@pytest.fixture(scope="module")
+def session(exchange, tmp_path_factory):
+    root = tmp_path_factory.mktemp("sessions")
+    channels = ["ticker", "trade", "level2"]
+    with kr.record("XBTUSDTM", channels, venue=exchange.venue, root=root, progress=False) as run:
+        run.stream.wait("trade", rows=150, timeout=30)
+        exchange.inject("drop", topic="/contractMarket/level2:XBTUSDTM", count=20)
+        wait_until(lambda: run.stream.status.gaps)
+        run.stream.wait("trade", rows=250, timeout=30)
+    return run.session()
+
+
+def press_bar(board, **message):
+    board.panel._on_message(None, message, [])
+
+
+def test_a_session_is_shown_with_a_bar_and_ends_with_the_dashboard(session, make):
+    board = make(session)
+    show(board)
+
+    assert told(board, "bar")["state"] in ("paused", "ended")
+    assert len(told(board, "gaps")) >= 1
+    assert texts(board)["name"] == ["XBTUSDTM", f"replay of {session.name}"]
+    assert len(told(board, "tape")["all"]) > 5
+
+    board.close()
+    assert not kr.running()
+
+
+def test_a_path_is_a_session_too(session, make):
+    assert make(session.path).source.session.name == session.name
+
+
+def test_a_replay_handed_in_is_drawn_by_the_same_charts_and_goes_on_after_close(session, make):
+    called = []
+    with kr.replay(session, paused=True) as replay:
+        replay.attach(called.append, "trade")
+        board = make(replay)
+        show(board)
+        press_bar(board, kind="speed", speed="max")
+        press_bar(board, kind="play")
+        assert replay.wait_until_done(20)
+        told(board, "bar", lambda bar: bar and bar["state"] == "ended")
+
+        wait_until(lambda: answer(board) or board._readings.trades == replay.total("trade"))
+        assert len(called) == session.frame("trade").height  # the strategy had every row
+        assert board.price.figure._feed.source is replay
+
+        board.close()
+        assert not replay.stopping.is_set()
+
+
+def test_winding_back_and_forth_keeps_tiles_tape_and_health_in_step(session, make):
+    board = make(session)
+    show(board)
+    press_bar(board, kind="seek", at=1.0)
+    last = f"{session.frame('trade')['price'][-1]:,.1f}"
+    assert told(board, "tile:last", lambda tile: tile and tile[0] == last)
+    assert board.health.vitals.gaps >= 1
+
+    press_bar(board, kind="rewind")
+    told(board, "bar", lambda bar: bar and bar["at"] == 0)
+    press_bar(board, kind="step")
+    press_bar(board, kind="seek", at=0.3)
+
+    wait_until(lambda: answer(board) or board._readings.trades == board.source.total("trade") > 0)
+    assert 0 < board._readings.trades < session.frame("trade").height
+    assert board.health.vitals.gaps == 0
+
+
+def test_a_press_that_cannot_be_done_is_told_in_the_line(session, make):
+    board = make(session)
+
+    press_bar(board, kind="speed", speed="-3")
+
+    assert "speed" in board.line
+    assert board.source.speed == 1.0
+
+
+def test_a_replay_has_nothing_to_start_or_record(session, make):
+    board = make(session)
+
+    assert board.controls.start.disabled
+    assert board.controls.record.disabled
+    with pytest.raises(kr.InvalidInput, match="handed in"):
+        board.start()
 
 
 # -- hygiene ---------------------------------------------------------------------------------------
