@@ -39,6 +39,9 @@ log = logging.getLogger(__name__)
 _HERE = Path(__file__).parent
 _PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 _PX = (100, 4_000)
+# Those that may share a page. Replaced whole, since refreshes read it while others are made.
+_figures: tuple[weakref.ref[LiveFigure], ...] = ()
+_figures_lock = threading.Lock()  # guards the replacing
 _HIDDEN_INTERVAL = 0.5
 _QUIET_INTERVAL = 0.05
 
@@ -118,6 +121,7 @@ class LiveFigure(anywidget.AnyWidget):
         super().__init__(spec=self._spec(), uid=uuid.uuid4().hex)
         self.on_msg(self._on_message)
         self._ticket = self._start()
+        _list(self)
         replace_in_cell(self)
 
     def _start(self) -> Ticket:
@@ -210,6 +214,7 @@ class LiveFigure(anywidget.AnyWidget):
         """End the figure: it leaves the page, and is refreshed no more."""
         if hasattr(self, "_ticket"):
             self._ticket.cancel()
+            _list(self, is_over=True)
         super().close()
 
     def __del__(self) -> None:
@@ -240,7 +245,11 @@ class LiveFigure(anywidget.AnyWidget):
                 raise
         if not size:
             self.link.cost += 0.2 * (time.perf_counter() - began - self.link.cost)
-        return self.link.interval(self._kind.fastest)
+        return self.link.interval(self._kind.fastest, self._others_ms())
+
+    def _others_ms(self) -> float:
+        others = [each.link for ref in _figures if (each := ref()) is not None and each is not self]
+        return sum(link.draw_ms for link in others if link.is_visible)
 
     def _update(self) -> None:
         gaps, changed = self._feed.gaps()
@@ -380,6 +389,14 @@ class LiveFigure(anywidget.AnyWidget):
 
     def __repr__(self) -> str:
         return f"<live {self._name}, frame {self.link.drawn} of {self.link.sent} drawn>"
+
+
+def _list(figure: LiveFigure, *, is_over: bool = False) -> None:
+    """Add a figure to those that may share a page, or take it off."""
+    global _figures
+    with _figures_lock:
+        kept = [ref for ref in _figures if ref() is not None and ref() is not figure]
+        _figures = (*kept,) if is_over else (*kept, weakref.ref(figure))
 
 
 # IPython's own are not annotated.

@@ -179,6 +179,11 @@ class Notebook:
             code,
         )
 
+    def told(self, word: str) -> str:
+        """Give what a cell has printed behind a word."""
+        line = self.page.locator(f"pre:has-text('{word}')").last
+        return line.text_content().partition(word)[2].split()[0]
+
     def command(self, name: str) -> None:
         """Run a command of JupyterLab by its id."""
         self.page.evaluate("name => { window.jupyterapp.commands.execute(name); }", name)

@@ -9,6 +9,14 @@ exchange = kr.simulate(seed=7, speed=5)
 board = kr.dashboard("XBTUSDTM", venue=exchange.venue, root="sessions")
 board
 """
+REPLAY = """
+from pathlib import Path
+session = kr.load(sorted(Path("sessions").glob("*XBTUSDTM*"))[0])
+print("LAST", f"{session.frame('trade')['price'][-1]:,.1f}")
+replay = kr.replay(session, paused=True)
+kr.dashboard(replay)
+"""
+PLAYED = ".kr-of-replay"
 BADGE = ".kr-badge .kr-word"
 PRICE = ".kr-price"
 AXIS = (
@@ -63,6 +71,16 @@ def zoom(page):
     page.wait_for_selector(".kr-main .kr-figure.kr-zoomed")
 
 
+def wind(page, share):
+    """Take the slider to a place, as a hand does."""
+    box = page.locator(f"{PLAYED} .kr-seek").bounding_box()
+    page.mouse.click(box["x"] + box["width"] * share, box["y"] + box["height"] / 2)
+    page.wait_for_function(
+        "([bar, share]) => Math.abs(document.querySelector(bar).value / 10000 - share) < 0.1",
+        arg=[f"{PLAYED} .kr-seek", share],
+    )
+
+
 # What sticks out of the dashboard.
 _OVERFLOW = """() => {
   const board = document.querySelector('.kr-dashboard'), edge = board.getBoundingClientRect();
@@ -85,6 +103,8 @@ def test_start_watch_zoom_switch_record_and_stop(notebook, page, shots):
     for place in ("kr-main", "kr-lower", "kr-book"):
         wait_for_frames(page, place, 3)
     assert page.locator(".kr-prints .kr-print").count() > 5
+    press(page, "record")
+    wait_for_text(page, ".kr-facts", "recorded")
 
     zoom(page)
     zoomed = page.evaluate(AXIS)
@@ -113,12 +133,26 @@ def test_start_watch_zoom_switch_record_and_stop(notebook, page, shots):
         "() => +document.querySelector('.kr-price').textContent.replace(/[^0-9.]/g, '') < 20000"
     )
 
-    press(page, "record")
-    wait_for_text(page, ".kr-facts", "recorded")
     press(page, "stop")
     wait_for_text(page, LINE, "recorded")
     wait_for_text(page, BADGE, "stopped")
     assert list((book.lab.folder / "sessions").glob("*ETHUSDTM*/session.json"))
+
+    book.run_more(REPLAY)
+    page.locator(PLAYED).scroll_into_view_if_needed()  # who does not look is told nothing
+    page.wait_for_selector(f"{PLAYED} .kr-bar:not([hidden])")
+    page.locator(f"{PLAYED} .kr-bar").scroll_into_view_if_needed()
+    wind(page, 0.2)
+    early = page.locator(f"{PLAYED} .kr-here").text_content()
+    page.locator(f"{PLAYED} .kr-speed").select_option("10")
+    page.locator(f"{PLAYED} .kr-play").click()
+    page.wait_for_selector(f"{PLAYED} .kr-bar[data-state=playing]")
+    page.wait_for_selector(f"{PLAYED} .kr-bar[data-state=ended]")
+    assert page.locator(f"{PLAYED} .kr-here").text_content() > early
+    wait_for_text(page, f"{PLAYED} .kr-price", book.told("LAST"))
+    page.screenshot(path=shots / "dashboard-replay.png")
+    wind(page, 0.2)
+    page.wait_for_selector(f"{PLAYED} .kr-bar[data-state=playing]")
 
 
 def test_busy_cells_runs_again_the_kept_picture_and_a_restart(notebook, page, shots):
