@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 
 import kucoin_research as kr
-from kucoin_research import recorder, stage
+from kucoin_research import recorder, stage, timeline
 from kucoin_research.errors import (
     BookNotReady,
     InvalidInput,
@@ -70,14 +70,12 @@ class HandClock:
             self._waits = seconds
             self._moved.notify_all()
 
-    def until_waiting(self):
-        """Give the seconds that the replay waits for."""
+    def waits(self, seconds):
+        """Tell whether the replay comes to wait for so many seconds."""
         with self._moved:
-            assert self._moved.wait_for(lambda: self._waits is not None, 10.0)
-            return self._waits
+            return self._moved.wait_for(lambda: self._waits == pytest.approx(seconds), 10.0)
 
     def advance(self, seconds):
-        self.until_waiting()
         with self._changed:
             self.ns += round(seconds * 1e9)
             self._waits = None
@@ -174,6 +172,7 @@ def test_all_rows_are_given_in_order_of_arrival_at_any_speed(tmp_path, play, spe
 @given(sessions(), st.sampled_from([1.0, None]), st.data())
 @settings(max_examples=15, deadline=None)
 def test_any_rows_are_given_as_they_were_recorded(tmp_path_factory, rows, speed, data):
+    rows = [row._replace(interval="1min") if isinstance(row, Candle) else row for row in rows]
     session = session_of(tmp_path_factory.mktemp("s"), rows, channels=MIXED)
     replay = Replay(session, speed, paused=True, clock=FastClock()).launch()
     times = [row.local_timestamp for row in rows if row.local_timestamp >= 10**17]  # of ns
@@ -277,7 +276,7 @@ def outage():
         ticker(30 * at + 10),
     ]  # fmt: skip
     return [
-        row._replace(local_timestamp=NOON + n) if row.local_timestamp < NOON + 10 else row
+        row._replace(local_timestamp=NOON + n) if row.local_timestamp < NOON + 100 else row
         for n, row in enumerate(rows)
     ]
 
@@ -459,10 +458,10 @@ def test_the_replay_waits_until_rows_are_due_and_the_position_goes_on(tmp_path, 
     clock = HandClock()
     replay = play(session_of(tmp_path, rows, channels=["ticker"]), 2.0, clock=clock)
 
-    assert clock.until_waiting() == pytest.approx(0.5)
+    assert clock.waits(0.5)
     assert replay.total("ticker") == 1
     clock.advance(0.25)
-    assert clock.until_waiting() == pytest.approx(0.25)
+    assert clock.waits(0.25)
     assert replay.total("ticker") == 1
     assert replay.position_ns == NOON + SECOND // 2
     assert str(replay.position) == "2024-02-26 12:27:17.457000+00:00"
@@ -472,9 +471,9 @@ def test_the_replay_waits_until_rows_are_due_and_the_position_goes_on(tmp_path, 
     assert replay.position_ns == NOON + SECOND // 2
     replay.speed = 0.5
     replay.resume()
-    assert clock.until_waiting() == pytest.approx(1.0)
+    assert clock.waits(1.0)
     clock.advance(1.0)
-    assert clock.until_waiting() == pytest.approx(2.0)
+    assert clock.waits(2.0)
     assert replay.total("ticker") == 2
     replay.speed = None
     assert replay.wait_until_done(10)
@@ -487,11 +486,12 @@ def test_a_replay_that_was_held_up_does_not_hurry_after(tmp_path, play):
     clock = HandClock()
     replay = play(session_of(tmp_path, rows, channels=["ticker"]), clock=clock)
 
+    assert clock.waits(1.0)
     clock.advance(1.5)  # half a second late: caught up with
-    assert clock.until_waiting() == pytest.approx(0.5)
+    assert clock.waits(0.5)
     assert replay.total("ticker") == 2
     clock.advance(30.0)
-    assert clock.until_waiting() == pytest.approx(1.0)
+    assert clock.waits(1.0)
     assert replay.total("ticker") == 3
 
 
@@ -546,9 +546,9 @@ def test_a_sought_time_is_as_if_played_to_there(tmp_path, play, speed):
     assert digest(got) == digest([row for row in rows if row.local_timestamp >= times[3]])
     assert replay.report() == session.report()
 
-    replay.seek(replay.start)
     got.clear()
-    assert replay.wait_until_done(10)  # it plays on
+    replay.seek(replay.start)  # it plays on
+    assert replay.wait_until_done(10)
     assert digest(got) == digest(rows)
 
 
@@ -761,14 +761,12 @@ def test_the_end_of_one_of_several_sessions_does_not_end_their_recording(tmp_pat
 # -- memory, errors, the end -----------------------------------------------------------------------
 
 
-def test_memory_is_bounded_whatever_the_session_holds(tmp_path, play):
+def test_memory_is_bounded_whatever_the_session_holds(tmp_path, play, monkeypatch):
+    monkeypatch.setattr(timeline, "_LARGEST_CHUNK", 1 << 14)
     rows = many(60_000)
     session = session_of(tmp_path, rows, channels=("ticker", "trade"))
     size = sum(path.stat().st_size for path in session.path.glob("*.csv"))
     replay = play(session, None, capacity=1_000, paused=True)
-    replay._timeline._files = [
-        type(file)(file._table, file._lines, 1 << 14) for file in replay._timeline._files
-    ]
     count = 0
 
     def counted(row):
@@ -787,9 +785,10 @@ def test_memory_is_bounded_whatever_the_session_holds(tmp_path, play):
     assert peak < 3_000_000 < size
 
 
-def test_a_line_that_cannot_be_read_fails_the_replay_and_says_where(tmp_path, play):
-    path = recorded(tmp_path, [ticker(0), ticker(1)])
-    csv(path).write_bytes(csv(path).read_bytes().replace(b",buy,", b",b,y,", 1))
+def test_a_line_that_cannot_be_read_fails_the_replay_and_says_where(tmp_path, play, monkeypatch):
+    monkeypatch.setattr(timeline, "_LARGEST_CHUNK", 256)
+    path = recorded(tmp_path, [ticker(n) for n in range(9)])
+    csv(path).write_bytes(b",b,y,".join(csv(path).read_bytes().rsplit(b",buy,", 1)))
     replay = play(kr.load(path), None)
 
     with pytest.raises(SessionBroken, match="verify"):
@@ -798,7 +797,7 @@ def test_a_line_that_cannot_be_read_fails_the_replay_and_says_where(tmp_path, pl
     assert not threads_of(replay)
     assert isinstance(replay.status.error, SessionBroken)
     with pytest.raises(StreamStopped, match="verify"):
-        replay.wait("ticker")
+        replay.wait("ticker", rows=9)
     with pytest.raises(SessionBroken):
         replay.seek(replay.end)
 
