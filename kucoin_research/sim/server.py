@@ -662,6 +662,8 @@ class SocketHandler(WebSocketHandler):
         if is_closed:
             self.close(1000, "Bye")
         elif reset and stream is not None:
+            # From here on the kernel is handed nothing more, so that what is lost stays the same.
+            stream.io_loop.remove_handler(stream.fileno())
             self._reset_when_taken(stream, reason, time.monotonic() + _RESET_PATIENCE)
         else:
             self._count_lost(reason, reset=False)
