@@ -77,6 +77,7 @@ bench: $(READY)  ## measure: prints figures, judges nothing
 notebooks: $(READY)  ## run the notebooks and store their outputs
 	$(BIN)/jupyter nbconvert --to notebook --inplace --execute notebooks/*.ipynb
 	$(BIN)/python scripts/notebook_pictures.py notebooks/*.ipynb
+	$(BIN)/python scripts/pictures.py notebooks/04_live_dashboard.ipynb
 
 pictures: $(READY)  ## make the README's pictures anew, in a browser
 	-@scripts/chromium.sh $(BIN)/python

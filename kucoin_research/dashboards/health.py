@@ -94,6 +94,11 @@ class Vitals:
         """Whether rows are expected now."""
         return self.state == "live"
 
+    @property
+    def is_off(self) -> bool:
+        """Whether nothing runs."""
+        return self.state in ("idle", "stopped")
+
 
 @dataclass(frozen=True)
 class Health:
@@ -177,12 +182,14 @@ def _lag(vitals: Vitals) -> Finding:
 
 def _gaps(vitals: Vitals) -> Finding:
     count = vitals.recent_gaps
-    if not count:
+    if not count or vitals.is_off:
         return None
     return Colour.AMBER, f"{count} gap{'s' * (count > 1)} in the last minute; rows are missing"
 
 
 def _losses(vitals: Vitals) -> Finding:
+    if vitals.is_off:
+        return None
     if vitals.recent_broken:
         return Colour.AMBER, f"{vitals.recent_broken} messages did not decode and were left out"
     if vitals.recent_dropped:

@@ -271,13 +271,14 @@ function render({model, el}) {
     send({kind: 'open', open: !shelf.hidden});
   });
 
-  let isInView = false, isGone = false, told = null, firstAt = 0, stillAt = 0, isDrawing = false;
+  let wanted = false, isInView = false, isGone = false, told = null, firstAt = 0, stillAt = 0, isDrawing = false;
   const onMessage = (message) => {
     if (message.kind !== 'texts') return;
     const began = performance.now();
     for (const [name, value] of Object.entries(message.texts)) tell[name]?.(value);
     el.dataset.seq = message.seq;
-    firstAt ||= Date.now();
+    // A picture of nothing is not worth keeping.
+    if (message.texts['tile:last'] && message.texts['tile:last'][0] !== '–') firstAt ||= Date.now();
     send({kind: 'drawn', seq: message.seq, ms: performance.now() - began});
   };
   const tellView = () => {
@@ -286,11 +287,12 @@ function render({model, el}) {
   };
   const root = () => el.closest('.kr-dashboard');
 
-  async function keepStill() {
-    const wait = stillAt ? Date.now() - stillAt < STILL_EVERY : Date.now() - firstAt < STILL_FIRST;
+  async function keepStill(isWanted) {
+    const wait = isWanted ? false : stillAt ? Date.now() - stillAt < STILL_EVERY : Date.now() - firstAt < STILL_FIRST;
     const isReady = firstAt && told && root()?.querySelector('.kr-figure[data-frame] .js-plotly-plot');
     if (wait || !isReady || isDrawing) return;
     isDrawing = true;
+    wanted = false;
     try {
       stillAt = Date.now();
       const blob = await picture(root());
@@ -304,7 +306,8 @@ function render({model, el}) {
     tellView();
   });
   const watchRoot = () => { if (root()) sight.observe(root()); else setTimeout(watchRoot, 50); };
-  const stills = setInterval(() => keepStill().catch((error) => send({kind: 'error', text: String(error)})), 1000);
+  const stills = setInterval(() => keepStill(wanted).catch((error) => send({kind: 'error', text: String(error)})), 1000);
+  el.addEventListener('kr-still', () => { wanted = true; });
   model.on('msg:custom', onMessage);
   document.addEventListener('visibilitychange', tellView);
   watchRoot();

@@ -56,16 +56,14 @@ class Transport:
         return {
             "state": str(self._replay.state),
             "at": round(self._share(position), 4),
-            "here": moment(position, self._zone),
+            "here": moment(position, self._zone)[11:],
             "speed": _speed_text(self._replay.speed),
         }
 
     def span(self) -> list[str]:
-        """Give the labels of both ends."""
-        return [
-            f"{moment(self._start, self._zone)} {self._zone.name}",
-            moment(self._end, self._zone),
-        ]
+        """Give the labels of both ends; the last one without its date, if that is the same."""
+        first, last = (moment(each, self._zone)[:19] for each in (self._start, self._end))
+        return [f"{first} {self._zone.name}", last[11:] if first[:10] == last[:10] else last]
 
     def gaps(self) -> list[list[Any]]:
         """Give the marks on the slider: begin and end as shares of the whole, and in words."""
