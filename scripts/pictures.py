@@ -87,16 +87,13 @@ def run(page: Page, lab: Lab, path: Path) -> None:
 def keep_picture(page: Page) -> None:
     """Have the newest dashboard make the picture that the notebook keeps of it."""
     page.locator(".kr-dashboard").last.scroll_into_view_if_needed()
-    page.evaluate(
-        """() => {
-          window.before = [...document.querySelectorAll('.jp-RenderedImage img')].map((e) => e.src);
-          const panels = document.querySelectorAll('.kr-panel');
-          panels[panels.length - 1].dispatchEvent(new Event('kr-still'));
-        }"""
-    )
+    page.wait_for_selector(".kr-dashboard >> nth=-1 >> .kr-lower .kr-figure[data-frame]")
+    panel = page.locator(".kr-panel").last
+    panel.evaluate("panel => panel.dispatchEvent(new Event('kr-still'))")
+    page.wait_for_function("() => [...document.querySelectorAll('.kr-panel')].pop().dataset.stills")
     page.wait_for_function(
-        """() => [...document.querySelectorAll('.jp-RenderedImage img')]
-          .some((each) => !window.before.includes(each.src))"""
+        "() => document.querySelectorAll('.jp-RenderedImage').length"
+        " === document.querySelectorAll('.kr-dashboard').length"
     )
 
 

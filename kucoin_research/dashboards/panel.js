@@ -199,9 +199,9 @@ async function picture(root) {
   pen.scale(scale, scale);
   pen.fillStyle = getComputedStyle(root).backgroundColor;
   pen.fillRect(0, 0, box.width, box.height);
-  const place = (node) => {
-    const {left, top, width, height} = node.getBoundingClientRect();
-    return [left - box.left, top - box.top, width, height];
+  const place = (node) => {  // the page may be scrolled meanwhile
+    const home = root.getBoundingClientRect(), {left, top, width, height} = node.getBoundingClientRect();
+    return [left - home.left, top - home.top, width, height];
   };
   for (const plot of root.querySelectorAll('.js-plotly-plot')) {
     const [x, y, width, height] = place(plot);
@@ -215,26 +215,40 @@ async function picture(root) {
     const [x, y, width, height] = place(node), style = getComputedStyle(node);
     if (!width || node.closest('[hidden]') || node.classList.contains('kr-seek')) continue;
     pen.beginPath();
-    pen.roundRect(x, y, width, height, parseFloat(style.borderTopLeftRadius) || 0);
+    if (style.clipPath !== 'none') {  // the triangle
+      pen.moveTo(x + width / 2, y);
+      pen.lineTo(x + width, y + height);
+      pen.lineTo(x, y + height);
+    } else pen.roundRect(x, y, width, height, parseFloat(style.borderTopLeftRadius) || 0);
     pen.fillStyle = style.backgroundColor;
     pen.fill();
     if (parseFloat(style.borderTopWidth)) { pen.strokeStyle = style.borderTopColor; pen.stroke(); }
     const text = node.matches('input') ? node.value : node.matches('select') ? node.selectedOptions[0]?.label : '';
     if (text) write(pen, text, style, x + 8, y + height / 2);
   }
-  const walker = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
+  for (const path of root.querySelectorAll('.kr-keys path')) {
+    const [x, y, width] = place(path.ownerSVGElement);
+    if (!width) continue;
+    pen.save();
+    pen.translate(x, y);
+    pen.scale(width / 16, width / 16);
+    pen.fillStyle = getComputedStyle(path).fill;
+    pen.fill(new Path2D(path.getAttribute('d')));
+    pen.restore();
+  }
+  const home = root.getBoundingClientRect(), walker = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
   for (let node; (node = walker.nextNode());) {
     const parent = node.parentElement, text = node.data.trim();
     if (!text || parent.closest('[hidden], svg, select, style, script, .modebar, .kr-note')) continue;
     const range = document.createRange();
     range.selectNodeContents(node);
     const spot = range.getBoundingClientRect(), around = parent.getBoundingClientRect();
-    if (!spot.width || spot.bottom > box.bottom || spot.bottom > hiddenBelow(parent, root)) continue;
+    if (!spot.width || spot.bottom > home.bottom || spot.bottom > hiddenBelow(parent, root)) continue;
     pen.save();
     pen.beginPath();
-    pen.rect(around.left - box.left - 1, around.top - box.top - 1, around.width + 2, around.height + 2);
+    pen.rect(around.left - home.left - 1, around.top - home.top - 1, around.width + 2, around.height + 2);
     pen.clip();
-    write(pen, text, getComputedStyle(parent), spot.left - box.left, spot.top - box.top + spot.height / 2);
+    write(pen, text, getComputedStyle(parent), spot.left - home.left, spot.top - home.top + spot.height / 2);
     pen.restore();
   }
   return new Promise((done) => canvas.toBlob(done, 'image/png'));
@@ -298,6 +312,7 @@ function render({model, el}) {
       const blob = await picture(root());
       const bytes = await blob.arrayBuffer();
       if (!isGone) send({kind: 'still'}, [bytes]);
+      if (isWanted) el.dataset.stills = +(el.dataset.stills || 0) + 1;
     } finally { isDrawing = false; }
   }
 
