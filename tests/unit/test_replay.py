@@ -19,7 +19,7 @@ from kucoin_research.errors import (
     UnknownSymbol,
 )
 from kucoin_research.lanes import State
-from kucoin_research.records import Status, Trade
+from kucoin_research.records import Candle, Status, Trade
 from kucoin_research.replay import Replay
 from tests.unit.rows import DAY, NOON, ticker
 from tests.unit.test_sessions import csv, level2, recorded, status
