@@ -166,6 +166,7 @@ class Replay:
         # Written by the replay's thread alone.
         self._stage = self._new_stage()
         self._tape = Tape(self._timeline)
+        self._is_torn = False  # the tape: what cannot be read cannot be read on
         self._next_ns: int | None = None  # of the row that waits
         self._last_ns: int | None = None  # of the newest row given
         self._turn: list[Record] | None = None  # the rows that functions are being called with
@@ -717,6 +718,7 @@ class Replay:
         with self._changed:
             self._error, self._thread, self._is_busy = error, None, False
             self._order = None
+            self._is_torn = True
             self._changed.notify_all()
 
     def _close_recorders(self) -> None:
@@ -842,7 +844,7 @@ class Replay:
 
     def _go_to(self, wind: _Wind) -> None:
         stage, tape, last_ns = self._stage, self._tape, self._last_ns
-        if last_ns is not None and wind.to_ns <= last_ns:
+        if self._is_torn or (last_ns is not None and wind.to_ns <= last_ns):
             stage, tape, last_ns = self._new_stage(), Tape(self._timeline), None
         while (next_ns := tape.peek()) is not None and next_ns < wind.to_ns:
             if self._stopping.is_set() or self._order is not wind:
@@ -853,6 +855,7 @@ class Replay:
             last_ns = rows[-1].local_timestamp
         with self._changed:
             self._stage, self._tape, self._last_ns, self._next_ns = stage, tape, last_ns, next_ns
+            self._is_torn = False
             if self._order is wind:
                 self._order = None
                 self._wound = wind.ticket

@@ -19,7 +19,7 @@ from kucoin_research.errors import (
     UnknownSymbol,
 )
 from kucoin_research.lanes import State
-from kucoin_research.records import Status, Trade
+from kucoin_research.records import Candle, Status, Trade
 from kucoin_research.replay import Replay
 from tests.unit.rows import DAY, NOON, ticker
 from tests.unit.test_sessions import csv, level2, recorded, status
@@ -799,7 +799,11 @@ def test_a_line_that_cannot_be_read_fails_the_replay_and_says_where(tmp_path, pl
     with pytest.raises(StreamStopped, match="verify"):
         replay.wait("ticker", rows=9)
     with pytest.raises(SessionBroken):
-        replay.seek(replay.end)
+        replay.seek(replay.end_ns)
+    replay.pause()
+    replay.seek(replay.start_ns)  # what can be read can be played again
+    replay.step(2)
+    assert replay.total("ticker") == 2
 
 
 def test_waiting_for_rows_ends_with_the_rows_the_time_or_the_replay(tmp_path, play):
