@@ -120,10 +120,16 @@ def dashboard(
             f"not {type(source).__name__}"
         )
     names = list(dict.fromkeys(each.name for each in parsed))
-    made = Dashboard(
-        shown, source=given, own=own, venue=venue, market=market, channels=names, interval=interval,
-        window=window, root=root, tz=tz, capacity=capacity, feed=feed, name=name,
-    )  # fmt: skip
+    try:
+        made = Dashboard(
+            shown, source=given, own=own, venue=venue, market=market, channels=names,
+            interval=interval, window=window, root=root, tz=tz, capacity=capacity, feed=feed,
+            name=name,
+        )  # fmt: skip
+    except BaseException:
+        if own is not None:
+            own.stop()
+        raise
     if start:
         try:
             made.start()

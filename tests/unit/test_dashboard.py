@@ -458,6 +458,22 @@ def test_a_page_that_opens_again_is_told_everything(make):
     assert told(board, "name")
 
 
+def test_nothing_is_sent_while_it_is_hidden(make):
+    board = make(start=True)
+    show(board)
+    told(board, "tape")
+    board.panel._on_message(None, {"kind": "view", "visible": False}, [])
+    wait_until(lambda: not board._ticket.error)
+    board.sent.clear()
+
+    seen = board.source.total("trade")
+    board.source.wait("trade", rows=seen + 10)
+    calls = board._ticket.calls
+    wait_until(lambda: board._ticket.calls > calls + 1)
+
+    assert not board.sent
+
+
 def test_a_frozen_dashboard_stands_still_and_its_badge_says_so(make):
     board = make(start=True)
     show(board)
@@ -554,6 +570,13 @@ def test_of_a_stream_of_several_symbols_one_is_chosen(exchange, make):
 def test_anything_else_is_refused_in_one_sentence(wrong):
     with pytest.raises(kr.InvalidInput, match="a dashboard shows a symbol, a stream"):
         kr.dashboard(wrong)
+
+
+def test_a_session_is_let_go_where_the_dashboard_cannot_be_made(session):
+    with pytest.raises(kr.InvalidInput, match="time zone"):
+        kr.dashboard(session, tz="Atlantis")
+
+    assert not kr.running()
 
 
 @pytest.mark.parametrize("options", [{"window": "6 min"}, {"interval": "7s"}])
