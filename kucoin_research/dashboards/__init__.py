@@ -9,8 +9,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 from kucoin_research.dashboards.board import (
     DEFAULT_SYMBOLS,
@@ -23,6 +23,7 @@ from kucoin_research.dashboards.controls import INTERVALS, WINDOWS
 from kucoin_research.dashboards.health import Colour, Health, Vitals, judge
 from kucoin_research.errors import InvalidInput
 from kucoin_research.figures.feed import is_running, pick_symbol
+from kucoin_research.figures.zone import Zone
 from kucoin_research.records import market_of, parse_channel
 from kucoin_research.replay import Replay
 from kucoin_research.sessions import Session, load
@@ -96,39 +97,17 @@ def dashboard(
         raise InvalidInput(f"interval must be one of {', '.join(INTERVALS)}, not {interval!r}")
     if window not in WINDOWS:
         raise InvalidInput(f"window must be one of {', '.join(WINDOWS)}, not {window!r}")
-    parsed = [
-        parse_channel(each) for each in ([channels] if isinstance(channels, str) else channels)
-    ]
-    given: Any = None
-    own: Replay | None = None
-    if source is None or isinstance(source, str):
-        shown = source or symbol or DEFAULT_SYMBOLS[market_of("", market)]
-    elif is_running(source):
-        given, shown = source, pick_symbol(source, symbol or _first_of(source), "a dashboard")
-        parsed = [parse_channel(each) for each in channels_of(source)]
-    elif isinstance(source, Session | os.PathLike):
-        own = opened(source if isinstance(source, Session) else load(source), name)
-        try:
-            shown = pick_symbol(own, symbol or _first_of(own), "a dashboard")
-        except BaseException:
-            own.stop()
-            raise
-        parsed = [parse_channel(each) for each in channels_of(own)]
-    else:
-        raise InvalidInput(
-            "a dashboard shows a symbol, a stream, a session or a replay, "
-            f"not {type(source).__name__}"
-        )
-    names = list(dict.fromkeys(each.name for each in parsed))
+    Zone(tz)  # before anything is opened
+    subject = _subject(source, symbol, market, channels, name)
     try:
         made = Dashboard(
-            shown, source=given, own=own, venue=venue, market=market, channels=names,
-            interval=interval, window=window, root=root, tz=tz, capacity=capacity, feed=feed,
-            name=name,
+            subject.symbol, source=subject.given, own=subject.own, venue=venue, market=market,
+            channels=subject.channels, interval=interval, window=window, root=root, tz=tz,
+            capacity=capacity, feed=feed, name=name,
         )  # fmt: skip
     except BaseException:
-        if own is not None:
-            own.stop()
+        if subject.own is not None:
+            subject.own.stop()
         raise
     if start:
         try:
@@ -139,6 +118,41 @@ def dashboard(
     return made
 
 
-def _first_of(source: Any) -> str | None:
-    symbols = symbols_of(source)
-    return symbols[0] if symbols else None
+class _Subject(NamedTuple):
+    """What is shown: a symbol, of something handed in, or of a replay that we opened."""
+
+    symbol: str
+    channels: list[str]
+    given: Any = None
+    own: Replay | None = None
+
+
+def _subject(
+    source: Any, symbol: str | None, market: str | None, channels: Any, name: str | None
+) -> _Subject:
+    if source is None or isinstance(source, str):
+        shown = source or symbol or DEFAULT_SYMBOLS[market_of("", market)]
+        return _Subject(shown, _names([channels] if isinstance(channels, str) else channels))
+    if is_running(source):
+        return _Subject(_chosen(source, symbol), _names(channels_of(source)), given=source)
+    if not isinstance(source, Session | os.PathLike):
+        raise InvalidInput(
+            "a dashboard shows a symbol, a stream, a session or a replay, "
+            f"not {type(source).__name__}"
+        )
+    own = opened(source if isinstance(source, Session) else load(source), name)
+    try:
+        return _Subject(_chosen(own, symbol), _names(channels_of(own)), own=own)
+    except BaseException:
+        own.stop()
+        raise
+
+
+def _chosen(source: Any, symbol: str | None) -> str:
+    there = symbols_of(source)
+    first = there[0] if there else None
+    return pick_symbol(source, first if symbol is None else symbol, "a dashboard")
+
+
+def _names(channels: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(parse_channel(each).name for each in channels))

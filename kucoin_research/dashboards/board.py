@@ -89,6 +89,7 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
         feed: str = "classic",
         name: str | None = None,
     ) -> None:
+        super().__init__()
         replace_in_cell(self)  # first, so that the one before has ended
         self._acting = threading.RLock()  # held by what buttons and callers do
         self._is_setting = False  # a control is set by us, not by the user
@@ -123,7 +124,7 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
         self._slots = (self.price, self.lower, self.book)
         grid = widgets.Box([self.panel, self.controls.box, *(slot.box for slot in self._slots)])
         grid.add_class("kr-grid")
-        super().__init__([grid])
+        self.children = (grid,)
         self.add_class("kr-dashboard")
         if is_replay(self.source):
             self.add_class("kr-of-replay")
