@@ -48,6 +48,8 @@ class Vitals:
         Seconds since the newest row arrived, and the usual pause between two; ``None``: not known.
     gaps, recent_gaps
         All since the start, and those told within the last minute that nothing has filled.
+    silent
+        What the stream told ("silent for …") within the last minute of a topic that fell silent, if one did.
     reconnects, rows
         Counters: connections made anew, rows in memory.
     recorded
@@ -75,6 +77,7 @@ class Vitals:
     usual: float | None = None
     gaps: int = 0
     recent_gaps: int = 0
+    silent: str | None = None
     reconnects: int = 0
     rows: int = 0
     recorded: int | None = None
@@ -151,7 +154,7 @@ def _connection(vitals: Vitals) -> Finding:
         if vitals.error or vitals.since > _SLOW_START:
             return Colour.RED, f"no connection after {duration(vitals.since)}{because}"
         return Colour.AMBER, "connecting"
-    if vitals.error:
+    if vitals.error and not vitals.is_off:
         return Colour.AMBER, str(vitals.error)
     return None
 
@@ -185,6 +188,12 @@ def _gaps(vitals: Vitals) -> Finding:
     if not count or vitals.is_off:
         return None
     return Colour.AMBER, f"{count} gap{'s' * (count > 1)} in the last minute; rows are missing"
+
+
+def _topic(vitals: Vitals) -> Finding:
+    if vitals.silent is None or vitals.is_off:
+        return None
+    return Colour.AMBER, f"a topic was {vitals.silent}"
 
 
 def _losses(vitals: Vitals) -> Finding:
@@ -234,5 +243,5 @@ def _refresh(vitals: Vitals) -> Finding:
 
 
 _RULES: tuple[Callable[[Vitals], Finding], ...] = (
-    _connection, _recorder, _silence, _lag, _gaps, _losses, _book, _refresh, _kernel,
+    _connection, _recorder, _silence, _lag, _gaps, _topic, _losses, _book, _refresh, _kernel,
 )  # fmt: skip

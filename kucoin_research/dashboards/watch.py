@@ -14,7 +14,7 @@ from kucoin_research.dashboards.pulse import Pulse
 from kucoin_research.dashboards.texts import moment
 from kucoin_research.errors import BookNotReady, UnknownChannel
 from kucoin_research.figures.frames import arrivals, events, nanoseconds
-from kucoin_research.figures.gaps import gaps_of
+from kucoin_research.figures.gaps import Gap, gaps_of
 from kucoin_research.figures.zone import Floats, Zone
 from kucoin_research.recorder import Recorder
 
@@ -58,7 +58,7 @@ class Watch:
         self._pulse = pulse
         self._samples: deque[_Sample] = deque()
         self._status_seen = -1
-        self._gap_ends: list[int] = []
+        self._gaps: list[Gap] = []
         self._state = ""
         self._state_at = 0.0
         subscriptions = getattr(source, "subscriptions", ())
@@ -87,7 +87,8 @@ class Watch:
             age=self._age() if state == "live" else None,
             usual=self._usual(status.rows),
             gaps=status.gaps,
-            recent_gaps=self._recent_gaps(),
+            recent_gaps=len(self._recent_of("gap")),
+            silent=next(iter(self._recent_of("silent")[-1:]), None),
             reconnects=status.reconnects,
             rows=int(getattr(self.source, "rows_kept", sum(status.rows.values()))),
             recorded=recorder.bytes if recorder is not None and is_on else None,
@@ -131,16 +132,18 @@ class Watch:
             return None
         return float((clocks.now_ns() - began) / 1e9 / counted)
 
-    def _recent_gaps(self) -> int:
+    def _recent_of(self, kind: str) -> list[str]:
+        """Give in words the gaps of a kind that ended within the last minute."""
         total = self._total("status")
         if total != self._status_seen:
             self._status_seen = total
-            gaps = gaps_of(
-                self.source.frame("status", last=_STATUS_ROWS), self._channels, self._symbol
-            )
-            self._gap_ends = [gap.end or gap.begin for gap in gaps if gap.kind == "gap"]
+            rows = self.source.frame("status", last=_STATUS_ROWS)
+            self._gaps = gaps_of(rows, self._channels, self._symbol)
         since = self._now_ns() - int(_RECENT * 1e9)
-        return sum(end >= since for end in self._gap_ends)
+        return [
+            gap.what for gap in self._gaps
+            if gap.kind == kind and (gap.end or gap.begin) >= since
+        ]  # fmt: skip
 
     def _now_ns(self) -> int:
         # The past's own time, where that is what flows.

@@ -104,9 +104,11 @@ def threads():
         ({"lag_p95_ms": 2_500.0}, "red", "by more than 2.5 s"),
         ({"lag_p95_ms": None}, "green", ""),
         ({"gaps": 7}, "green", ""),  # long past, or filled
+        ({"error": "cut off", "state": "stopped"}, "grey", ""),
         ({"recent_gaps": 1}, "amber", "1 gap in the last minute"),
         ({"recent_gaps": 2}, "amber", "2 gaps in the last minute"),
         ({"recent_gaps": 2, "recent_broken": 1, "state": "stopped"}, "grey", ""),
+        ({"silent": "silent for 4.00 s"}, "amber", "a topic was silent for 4.00 s"),
         ({"recent_broken": 3}, "amber", "3 messages did not decode"),
         ({"recent_dropped": 9}, "amber", "missed 9 rows"),
         ({"recorded": 10, "disk_free": 10**12}, "green", ""),
@@ -137,6 +139,32 @@ def test_the_worst_reason_comes_first_and_none_is_lost():
     assert health.colour is Colour.RED
     assert [text.split(" ")[0] for text in health.reasons] == ["no", "1", "the"]
     assert str(health).startswith("red: live; no message for 20.0 s")
+
+
+def test_the_badge_turns_red_when_the_exchange_is_gone_and_says_so(make):
+    with kr.simulate(seed=5, speed=30.0) as gone:
+        board = make(venue=gone.venue, start=True)
+        board.source.wait("trade", rows=5)
+        assert board.health.colour is Colour.GREEN
+
+    wait_until(lambda: board.health.colour is Colour.RED)
+    assert "no connection for" in board.health.reasons[0]
+    board.stop()
+    assert board.health.colour is Colour.GREY
+
+
+def test_the_badge_turns_amber_when_rows_are_lost_and_when_a_topic_falls_silent(make):
+    with kr.simulate(seed=5, speed=30.0) as x:
+        board = make(venue=x.venue, channels=["ticker", "trade", "level2"], start=True)
+        board.source.wait("trade", rows=50, timeout=30)
+
+        x.inject("drop", topic="/contractMarket/level2:XBTUSDTM", count=20)
+        wait_until(lambda: "1 gap in the last minute" in str(board.health))
+        assert board.health.colour is Colour.AMBER
+
+        x.inject("stall", topic="/contractMarket/execution:XBTUSDTM")
+        wait_until(lambda: "a topic was silent for" in str(board.health), timeout=30)
+        board.close()
 
 
 def test_a_busy_kernel_is_noticed_and_told_for_a_while():
