@@ -49,7 +49,7 @@ class Vitals:
     gaps, recent_gaps
         All since the start, and those told within the last minute that nothing has filled.
     silent
-        What the stream told ("silent for …") within the last minute of a topic that fell silent, if one did.
+        What the stream told (``silent for …``) of a topic within the last minute, if it did.
     reconnects, rows
         Counters: connections made anew, rows in memory.
     recorded
