@@ -301,12 +301,16 @@ class Replay:
         """Where the rows came from, as ``session.json`` tells."""
         return self.session.meta.get("venue")
 
+    def __str__(self) -> str:
+        return f"{self.name}: {self._told()}"
+
     def __repr__(self) -> str:
         return f"<Replay {self.name}: {self._told()}>"
 
     def _told(self) -> str:
         speed = "full speed" if self.speed is None else f"{self.speed:g} x"
-        return f"{self.state}, {speed}, {self.position} of {self.start} to {self.end}"
+        ends = f"{_shown(self.start)} to {_shown(self.end)}"
+        return f"{self.state}, {speed}, at {_shown(self.position)} of {ends}"
 
     def _repr_html_(self) -> str:
         error = "" if self._error is None else f"<br><i>{html.escape(str(self._error))}</i>"
@@ -996,6 +1000,10 @@ def _subscriptions(
         account = channel.name in ACCOUNT_CHANNELS
         for symbol in [ALL_SYMBOLS] if account or not named else named:
             yield Subscription(channel, symbol, market_of(symbol))
+
+
+def _shown(when: datetime | None) -> str:
+    return "-" if when is None else f"{when:%Y-%m-%d %H:%M:%S}"
 
 
 def _datetime(ns: int | None) -> datetime | None:
