@@ -1,4 +1,4 @@
-"""What a replay gives: records/s to a callback, beside a bare loop, other readers and other engines.
+"""What a replay gives: records/s to a callback, beside a bare loop, other readers and engines.
 
 Run ``python -m benchmarks.replay [--rows N] [--repeats N] [--peers PYTHON]``. Figures are medians
 (least-most over the repeats), in thousands of rows a second of wall time; ``share`` compares with
@@ -92,7 +92,7 @@ def main() -> None:
         session = recorded(rows, Path(root))
         (path,) = session.path.glob("*_ticker_*.csv")
         loop = rates(lambda: bare(rows), count, repeats)
-        del rows
+        rows.clear()
         print(f"{count:,} tickers, 1,000 rows/s: median (least-most of {repeats})")
         tell("a bare loop over rows in memory", loop, loop)
         for how in ("attach", "attach_batches", "nothing attached"):

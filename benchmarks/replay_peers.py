@@ -116,7 +116,7 @@ def nautilus_trader(path: str) -> object:
         def on_start(self) -> None:
             self.subscribe_quote_ticks(instrument.id)
 
-        def on_quote_tick(self, tick: object) -> None:
+        def on_quote_tick(self, _: object) -> None:
             Nothing.count += 1
 
     engine = BacktestEngine(BacktestEngineConfig(logging=LoggingConfig(bypass_logging=True)))

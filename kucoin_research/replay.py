@@ -25,6 +25,7 @@ from typing import Any, NamedTuple, Self
 import polars as pl
 
 from kucoin_research import clocks
+from kucoin_research.collector import eased
 from kucoin_research.errors import (
     InvalidInput,
     KucoinResearchError,
@@ -704,18 +705,22 @@ class Replay:
 
     def _run(self) -> None:
         try:
-            while (order := self._next_order()) is not None:
-                if isinstance(order, _Wind):
-                    self._go_to(order)
-                elif isinstance(order, _Tell):
-                    self._give([order.row], is_own=True)
-                else:
-                    self._give(self._tape.take(*order))
+            with eased():
+                self._play()
         except KucoinResearchError as error:
             self._fail(error)
         except Exception as error:  # the pump's guard
             log.exception("the replay %s met an unexpected error", self.name)
             self._fail(SessionError(f"unexpected {type(error).__name__}: {error}"))
+
+    def _play(self) -> None:
+        while (order := self._next_order()) is not None:
+            if isinstance(order, _Wind):
+                self._go_to(order)
+            elif isinstance(order, _Tell):
+                self._give([order.row], is_own=True)
+            else:
+                self._give(self._tape.take(*order))
 
     def _fail(self, error: KucoinResearchError) -> None:
         self._close_recorders()

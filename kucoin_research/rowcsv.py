@@ -8,11 +8,8 @@ a comma, a quote or a line break is quoted, with inner quotes doubled.
 
 from __future__ import annotations
 
-import contextlib
-import gc
 import math
 import operator
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from itertools import repeat
 from pathlib import Path
@@ -44,7 +41,6 @@ __all__ = [
 # lists is worth some hundred cells.
 _POLARS_ROWS = 128
 _POLARS_ROWS_OF_LISTS = 16
-_collection_lock = threading.Lock()  # guards the collector's switch, against ourselves
 _BLOCK = 1 << 20
 
 _STORED: dict[Column, pl.DataType] = {
@@ -334,24 +330,7 @@ def records_of(record: type[Record], rows: pl.DataFrame) -> list[Record]:
     ]
     # As `record._make`, which costs twice that.
     made: Any = map(tuple.__new__, repeat(record), zip(*columns, strict=True))
-    with _no_collection():
-        return list(made)
-
-
-@contextlib.contextmanager
-def _no_collection() -> Iterator[None]:
-    """Keep the garbage collector from looking through a hundred thousand rows again and again.
-
-    Measured, it takes as long as making them, and there is nothing to be found in them.
-    """
-    with _collection_lock:
-        was_on = gc.isenabled()
-        gc.disable()
-        try:
-            yield
-        finally:
-            if was_on:
-                gc.enable()
+    return list(made)
 
 
 def _values(kind: Column, column: pl.Series) -> list[Any]:
