@@ -25,6 +25,7 @@ from typing import Any, NamedTuple, Self
 import polars as pl
 
 from kucoin_research import clocks
+from kucoin_research.collector import eased
 from kucoin_research.errors import (
     InvalidInput,
     KucoinResearchError,
@@ -301,12 +302,16 @@ class Replay:
         """Where the rows came from, as ``session.json`` tells."""
         return self.session.meta.get("venue")
 
+    def __str__(self) -> str:
+        return f"{self.name}: {self._told()}"
+
     def __repr__(self) -> str:
         return f"<Replay {self.name}: {self._told()}>"
 
     def _told(self) -> str:
         speed = "full speed" if self.speed is None else f"{self.speed:g} x"
-        return f"{self.state}, {speed}, {self.position} of {self.start} to {self.end}"
+        ends = f"{_shown(self.start)} to {_shown(self.end)}"
+        return f"{self.state}, {speed}, at {_shown(self.position)} of {ends}"
 
     def _repr_html_(self) -> str:
         error = "" if self._error is None else f"<br><i>{html.escape(str(self._error))}</i>"
@@ -700,18 +705,22 @@ class Replay:
 
     def _run(self) -> None:
         try:
-            while (order := self._next_order()) is not None:
-                if isinstance(order, _Wind):
-                    self._go_to(order)
-                elif isinstance(order, _Tell):
-                    self._give([order.row], is_own=True)
-                else:
-                    self._give(self._tape.take(*order))
+            with eased():
+                self._play()
         except KucoinResearchError as error:
             self._fail(error)
         except Exception as error:  # the pump's guard
             log.exception("the replay %s met an unexpected error", self.name)
             self._fail(SessionError(f"unexpected {type(error).__name__}: {error}"))
+
+    def _play(self) -> None:
+        while (order := self._next_order()) is not None:
+            if isinstance(order, _Wind):
+                self._go_to(order)
+            elif isinstance(order, _Tell):
+                self._give([order.row], is_own=True)
+            else:
+                self._give(self._tape.take(*order))
 
     def _fail(self, error: KucoinResearchError) -> None:
         self._close_recorders()
@@ -996,6 +1005,10 @@ def _subscriptions(
         account = channel.name in ACCOUNT_CHANNELS
         for symbol in [ALL_SYMBOLS] if account or not named else named:
             yield Subscription(channel, symbol, market_of(symbol))
+
+
+def _shown(when: datetime | None) -> str:
+    return "-" if when is None else f"{when:%Y-%m-%d %H:%M:%S}"
 
 
 def _datetime(ns: int | None) -> datetime | None:
