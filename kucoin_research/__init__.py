@@ -92,6 +92,7 @@ from kucoin_research.records import CHANNELS
 from kucoin_research.replay import Replay
 from kucoin_research.report import Report
 from kucoin_research.rest import ExchangeStatus
+from kucoin_research.serving import ServedSession, serve
 from kucoin_research.sessions import Session, convert, load, repair
 from kucoin_research.stream import Healing, State, Stream, StreamStatus
 from kucoin_research.venues import LIVE, Venue
@@ -157,6 +158,7 @@ __all__ = [
     "Recording",
     "Replay",
     "Report",
+    "ServedSession",
     "ServiceBusy",
     "Session",
     "SessionBroken",
@@ -204,6 +206,7 @@ __all__ = [
     "repair",
     "replay",
     "running",
+    "serve",
     "server_time",
     "simulate",
     "stats",

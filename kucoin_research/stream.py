@@ -185,6 +185,7 @@ class Stream:
         self._batch_sinks: tuple[Callable[[Sequence[Record]], object], ...] = ()
         self._delivery_lock = threading.RLock()  # guards intake, shelf's writers, sinks' tuples
         self._stopping = threading.Event()
+        self._is_disowned = False  # by a forked child
         self._errand = threading.Event()
         self._messages = 0
         self._rate_samples: deque[tuple[float, int]] = deque(maxlen=64)
@@ -333,6 +334,8 @@ class Stream:
         return self.frame(channel)
 
     def _because(self) -> str:
+        if self._is_disowned:
+            return ": it belongs to the process that forked this one; start another here"
         error = self.error
         return f": {error}" if error is not None else ""
 
@@ -864,6 +867,7 @@ class Stream:
 
     def disown(self) -> None:
         """Forget the threads and sockets in a forked child: they are the parent's alone."""
+        self._is_disowned = True
         self._stopping = threading.Event()
         self._stopping.set()
         self._delivery_lock = threading.RLock()  # may have been held when the process was forked

@@ -328,6 +328,8 @@ class RestHandler(RequestHandler):
             self._show_quota(headers)
         if not is_allowed:
             return error(429, "429000", "Too many requests in a short period of time.")
+        if route.name == "bullet-private" and not door.hub.has_accounts:
+            return error(403, "400007", "A recording has no private channels.")
         if route.name in _TOKEN_CALLS:
             data = door.token_reply(self.request.host, user_id)
             return Reply(200, {"code": "200000", "data": data})
