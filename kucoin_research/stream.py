@@ -87,7 +87,8 @@ class StreamStatus:
     Attributes
     ----------
     state
-        ``connecting``, ``live``, ``reconnecting``, ``failed`` or ``stopped``.
+        ``connecting``, ``live``, ``reconnecting``, ``failed`` or ``stopped``; of a replay,
+        ``playing``, ``paused`` or ``ended`` instead of the first three.
     rows
         Rows received per channel since the start.
     messages_per_second

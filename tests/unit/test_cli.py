@@ -321,6 +321,8 @@ def test_demo_shows_a_thousand_rows_and_the_report(tmp_path):
     heights = [int(n.replace("_", "")) for n in re.findall(r"shape: \(([\d_]+), 10\)", done.stdout)]
     assert heights
     assert heights[0] >= 1_000
+    assert done.stdout.count("equal to the live rows") == 4
+    assert "the book at the end: equal" in done.stdout
 
 
 def test_a_session_is_replayed_at_full_speed(tmp_path):
