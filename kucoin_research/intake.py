@@ -46,6 +46,10 @@ _BLIND = (
 
 # Of these REST knows the past, so an outage can be filled.
 _FILLABLE = frozenset({"trade", "candle"})
+# What trades and orders cause, and nothing else.
+_OF_THE_MARKET = frozenset({"ticker", "bbo", "trade", "candle", "level2", "depth5", "depth50"})
+# Where all of them are silent, so many times the usual suspicious silence is put up with.
+_QUIET_TOGETHER = 3
 # Rows that may wait for what belongs before them.
 _MOST_GATED = 100_000
 # A flood of garbage must not wash all else out of the status channel.
@@ -581,9 +585,27 @@ class Intake:
             after_ns = tally.beat.suspicious_after_ns
             if after_ns is None or tally.last_local is None or tally.channel in PRIVATE_CHANNELS:
                 continue
-            if now_ns - tally.last_local > max(after_ns, shortest_ns) and self._speaks(tally):
+            silence_ns = now_ns - tally.last_local
+            if silence_ns <= max(after_ns, shortest_ns) or not self._speaks(tally):
+                continue
+            if silence_ns > _QUIET_TOGETHER * after_ns or not self._is_calm(tally, now_ns):
                 found.append(tally)
         return found
+
+    def _is_calm(self, tally: Tally, now_ns: int) -> bool:
+        """Tell whether nothing happens at a symbol: its other market data is silent as well.
+
+        A topic that stalls does so alone, while a quiet market is silent on all of them.
+        """
+        assert tally.last_local is not None  # its silence has been measured
+        since_ns = (tally.last_local + now_ns) // 2
+        others = [
+            other.last_local
+            for channel in _OF_THE_MARKET - {tally.channel}
+            if (other := self.ledger.tally(CHANNELS[channel], tally.symbol)) is not None
+            and other.last_local is not None
+        ]
+        return bool(others) and all(last < since_ns for last in others)
 
     def _speaks(self, tally: Tally) -> bool:
         # Rows that are kept back were heard, too.

@@ -413,3 +413,38 @@ def test_a_book_that_is_not_streamed_says_which_are():
         in_step().book("ETHUSDTM")
     with pytest.raises(BookNotReady, match=r"books here: none\); add 'level2' to channels="):
         make_intake("ticker").book(SYMBOL)
+
+
+EXECUTION = Topic("/contractMarket/execution", "XBTUSDTM")
+SECOND = 1_000_000_000
+
+
+def beating():
+    """Tickers and trades each second, long enough to know both beats."""
+    into = make_intake("ticker", "trade")
+    for second in range(120):
+        into.take(
+            [ticker(second + 1), trade(second + 1)], Decoder(Market.FUTURES), NOW + second * SECOND
+        )
+    return into, NOW + 119 * SECOND
+
+
+def suspects(into, now_ns):
+    found = into.silent([TICKER, EXECUTION], now_ns, SECOND)
+    return {tally.channel for tally in found}
+
+
+def test_a_topic_that_is_silent_alone_is_suspicious_sooner_than_a_market_that_is():
+    into, last = beating()
+    for second in range(1, 5):
+        into.take([ticker(200 + second)], Decoder(Market.FUTURES), last + second * SECOND)
+
+    assert suspects(into, last + 2 * SECOND) == set()
+    assert suspects(into, last + 4 * SECOND) == {"trade"}
+
+
+def test_a_market_that_is_silent_as_a_whole_is_left_alone_for_longer():
+    into, last = beating()
+
+    assert suspects(into, last + 5 * SECOND) == set()
+    assert suspects(into, last + 12 * SECOND) == {"ticker", "trade"}
