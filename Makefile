@@ -15,7 +15,7 @@ INTEROP_READY := $(INTEROP)/.ready
 INTEROP_EXTRA = $(PYTHON) -c 'import tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
 	print(*project["optional-dependencies"]["interop"], sep="\n")'
 
-.PHONY: help setup interop demo test test-all test-lowest soak check format lab bench notebooks build lock clean
+.PHONY: help setup interop demo test test-all test-lowest soak check format lab bench notebooks pictures build lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 14
@@ -77,6 +77,11 @@ bench: $(READY)  ## measure: prints figures, judges nothing
 notebooks: $(READY)  ## run the notebooks and store their outputs
 	$(BIN)/jupyter nbconvert --to notebook --inplace --execute notebooks/*.ipynb
 	$(BIN)/python scripts/notebook_pictures.py notebooks/*.ipynb
+	$(BIN)/python scripts/pictures.py notebooks/04_live_dashboard.ipynb
+
+pictures: $(READY)  ## make the README's pictures anew, in a browser
+	-@scripts/chromium.sh $(BIN)/python
+	$(BIN)/python scripts/pictures.py
 
 build: $(READY)  ## make the wheel and the source archive in dist/
 	$(BIN)/python -m build

@@ -3,7 +3,16 @@
 import subprocess
 import sys
 
-SCRIPTS = ("receive", "decode", "ring", "pipeline", "busy_kernel", "recording", "live_figure")
+SCRIPTS = (
+    "receive",
+    "decode",
+    "ring",
+    "pipeline",
+    "busy_kernel",
+    "recording",
+    "replay",
+    "live_figure",
+)
 
 for script in SCRIPTS:
     print(f"\n=== benchmarks/{script}.py ===", flush=True)

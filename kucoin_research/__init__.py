@@ -25,6 +25,7 @@ from kucoin_research.api import (
     premium_index,
     recent_trades,
     record,
+    replay,
     running,
     server_time,
     simulate,
@@ -88,6 +89,7 @@ from kucoin_research.orderbook import OrderBook
 from kucoin_research.recorder import Recorder
 from kucoin_research.recordings import Recording
 from kucoin_research.records import CHANNELS
+from kucoin_research.replay import Replay
 from kucoin_research.report import Report
 from kucoin_research.rest import ExchangeStatus
 from kucoin_research.serving import ServedSession, serve
@@ -98,15 +100,23 @@ from kucoin_research.venues import LIVE, Venue
 __version__ = _version("kucoin-research")
 
 
+_LAZY = {
+    "figures": ("kucoin_research.figures", None),
+    "dashboard": ("kucoin_research.dashboards", "dashboard"),
+}
+
+
 def __getattr__(name: str) -> _Any:
-    # Figures bring plotly, which takes longer to import than all the rest.
-    if name == "figures":
+    # Figures bring plotly, which takes longer to import than all the rest; so do dashboards.
+    if name in _LAZY:
+        module, attribute = _LAZY[name]
         try:
-            return _import_module("kucoin_research.figures")
+            found = _import_module(module)
         except ModuleNotFoundError as error:
             raise ModuleNotFoundError(
-                f"figures need {error.name}: pip install 'kucoin-research[lab]'", name=error.name
+                f"{name} needs {error.name}: pip install 'kucoin-research[lab]'", name=error.name
             ) from error
+        return getattr(found, attribute) if attribute else found
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
@@ -146,6 +156,7 @@ __all__ = [
     "RateLimited",
     "Recorder",
     "Recording",
+    "Replay",
     "Report",
     "ServedSession",
     "ServiceBusy",
@@ -193,6 +204,7 @@ __all__ = [
     "recent_trades",
     "record",
     "repair",
+    "replay",
     "running",
     "serve",
     "server_time",

@@ -8,7 +8,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterable
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from numbers import Integral
 from typing import Any, overload
 from weakref import WeakValueDictionary
@@ -54,10 +54,12 @@ from kucoin_research.records import (
     parse_channel,
     schema_of,
 )
+from kucoin_research.replay import Replay
 from kucoin_research.rest import ExchangeStatus, PremiumIndex, Rest
+from kucoin_research.sessions import Session, load
 from kucoin_research.stream import Healing, Stream
 from kucoin_research.topics import Feed, feed_of, is_offered, topics_for
-from kucoin_research.units import to_ns
+from kucoin_research.units import When, instant_ns
 from kucoin_research.universe import Universe
 from kucoin_research.venues import Venue, refuse_untrusted, resolve_venue
 
@@ -76,6 +78,7 @@ __all__ = [
     "premium_index",
     "recent_trades",
     "record",
+    "replay",
     "running",
     "server_time",
     "simulate",
@@ -89,13 +92,12 @@ __all__ = [
 _universe = Universe()
 _registry_lock = threading.Lock()  # guards _running
 # Weak: a running stream is kept by its threads, and one that has ended must not keep its rows.
-_running: WeakValueDictionary[str, Stream] = WeakValueDictionary()
+_running: WeakValueDictionary[str, Stream | Replay] = WeakValueDictionary()
 _demo_lock = threading.Lock()  # guards _demo
 _demo: SimulatedExchange | None = None
 
 Symbols = str | Iterable[str]
 Channels = str | Iterable[str]
-When = str | int | date | datetime | None
 
 
 # -- venues ----------------------------------------------------------------------------------------
@@ -275,17 +277,21 @@ def _start(
         rest.close()
         raise
     try:
-        with _registry_lock:
-            replaced = _running.pop(name, None)
-            _running[name] = stream  # now the last: the order is that of the starts
-        if replaced is not None:
-            replaced.stop()
+        _register(stream)
         if prepare is not None:
             prepare(stream)  # before anything can arrive
         return stream.start()
     except BaseException:
         stream.stop()
         raise
+
+
+def _register(handle: Stream | Replay) -> None:
+    with _registry_lock:
+        replaced = _running.pop(handle.name, None)
+        _running[handle.name] = handle  # now the last: the order is that of the starts
+    if replaced is not None:
+        replaced.stop()
 
 
 def _whole(value: object, name: str, unit: str) -> int:
@@ -469,6 +475,70 @@ def record(
     return made[0]
 
 
+def replay(
+    session: Session | str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+    speed: float | None = 1.0,
+    *,
+    channels: Channels | None = None,
+    symbols: Symbols | None = None,
+    capacity: int = 1_000_000,
+    name: str | None = None,
+    paused: bool = False,
+) -> Replay:
+    """Play a recorded session as if it were live.
+
+    Parameters
+    ----------
+    session
+        A session, or what ``load`` takes: its folder, or several that are played as one.
+    speed
+        Seconds of the recording per second, so that 1 is the original pace; ``None`` is as fast as
+        it can be read. May be changed while it plays.
+    channels, symbols
+        Only these; the ``status`` rows that concern them come along.
+    capacity
+        Rows kept per channel, of all symbols together. The session may be larger than memory.
+    name
+        Starting a replay under a running one's name replaces it. By default it is the session's.
+    paused
+        Wait for ``resume``, ``step`` or ``seek``: for what must be attached before the first row.
+
+    Returns
+    -------
+    Replay
+        Started. A context manager with a stream's methods (``frame``, ``book``, ``attach``,
+        ``record``, ``report``, …) and ``pause``, ``resume``, ``step``, ``seek``, ``speed``,
+        ``position``, ``start``, ``end``, ``wait_until_done``.
+
+    Raises
+    ------
+    SessionMissing
+        If there is no recording.
+    UnknownChannel, UnknownSymbol
+        If it was not recorded.
+    InvalidInput
+        If an argument means nothing.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as root:
+    ...     with record("XBTUSDTM", venue="demo", root=root, seconds=1, progress=False) as run:
+    ...         pass
+    ...     with replay(run.path, speed=None) as r:
+    ...         done = r.wait_until_done()
+    ...         r.frame("ticker").equals(run.session().frame("ticker"))
+    True
+    """
+    capacity = _whole(capacity, "capacity", "rows")
+    made = Replay(
+        session if isinstance(session, Session) else load(session),
+        speed, channels=channels, symbols=symbols, capacity=capacity, name=name, paused=paused,
+    )  # fmt: skip
+    _register(made)
+    return made.launch()
+
+
 def _instruments_of(handle: Stream) -> list[Instrument]:
     asked = dict.fromkeys((each.symbol, each.market) for each in handle.subscriptions)
     return [
@@ -644,8 +714,8 @@ def _first_reason(entries: Iterable[Any]) -> str:
     )
 
 
-def running() -> list[Stream]:
-    """List the streams of this process that have not been stopped, in the order of their start."""
+def running() -> list[Stream | Replay]:
+    """List the streams and replays of this process that have not been stopped, oldest first."""
     with _registry_lock:
         return [each for each in _running.values() if not each.stopping.is_set()]
 
@@ -777,35 +847,8 @@ def _frame(rows: Iterable[tuple[object, ...]], record: type[tuple[object, ...]])
     return pl.DataFrame(list(rows), schema=schema_of(record), orient="row")
 
 
-def _instant(when: When, name: str) -> int | None:
-    """Read a point in time: ISO text, a date, a datetime (naive means UTC), or a Unix number."""
-    if when is None:
-        return None
-    if isinstance(when, bool):
-        raise InvalidInput(f"{name} must be a time, not {when!r}")
-    if isinstance(when, int):
-        return to_ns(when)
-    if isinstance(when, str):
-        try:
-            when = datetime.fromisoformat(when)
-        except ValueError:
-            raise InvalidInput(
-                f"{name}={when!r} is no time; write it like '2026-11-24' or '2026-11-24T12:00'"
-            ) from None
-    if not isinstance(when, datetime):
-        if not isinstance(when, date):
-            raise InvalidInput(f"{name} must be a time, not {when!r}")
-        when = datetime(when.year, when.month, when.day, tzinfo=UTC)
-    if when.tzinfo is None:
-        when = when.replace(tzinfo=UTC)
-    since_epoch = when - datetime(1970, 1, 1, tzinfo=UTC)
-    return (since_epoch.days * 86_400 + since_epoch.seconds) * 1_000_000_000 + (
-        since_epoch.microseconds * 1_000
-    )
-
-
 def _span(start: When, end: When) -> tuple[int | None, int | None]:
-    since, until = _instant(start, "start"), _instant(end, "end")
+    since, until = instant_ns(start, "start"), instant_ns(end, "end")
     if since is not None and until is not None and since > until:
         raise InvalidInput(f"start={start!r} lies after end={end!r}")
     return since, until

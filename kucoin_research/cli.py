@@ -25,10 +25,12 @@ from kucoin_research import api
 from kucoin_research.checkup import mend, verify
 from kucoin_research.collect import Limit, collect
 from kucoin_research.errors import InvalidInput, KucoinResearchError
+from kucoin_research.progress import quiet_tqdm
 from kucoin_research.recorder import COMPRESSIONS, FSYNC_POLICIES
 from kucoin_research.records import Record, Status, parse_channel
+from kucoin_research.replay import Replay
 from kucoin_research.serving import serve
-from kucoin_research.sessions import convert
+from kucoin_research.sessions import Session, convert
 from kucoin_research.sim.faults import Fault, parse_fault
 from kucoin_research.sim.server import Doors
 from kucoin_research.stream import Stream
@@ -40,6 +42,7 @@ DONE, FAILED, WRONG_USE = 0, 1, 2
 
 _DEMO_ROWS = 1_000
 _SAVE_INTERVAL = 1.0
+_REDRAW_INTERVAL = 0.5
 _KEPT_WHILE_RECORDING = 10_000  # rows in memory; those on the disk are what is wanted
 _ALL = "all"  # of the status channel, whose rows mostly belong to no symbol
 _WORDS_OF_ITS_OWN = ("-h", "--help", "--version")
@@ -223,7 +226,7 @@ def _name(channel: str) -> str:
 class _Printer:
     """Prints records until nobody reads them any more."""
 
-    def __init__(self, handle: Stream) -> None:
+    def __init__(self, handle: Stream | Replay) -> None:
         self._handle = handle
 
     def __call__(self, record: Record) -> None:
@@ -420,15 +423,6 @@ def _describe_serve(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_serve)
 
 
-def _speed(text: str) -> float | None:
-    if text == "max":
-        return None
-    with contextlib.suppress(ValueError):
-        if 0 < float(text) < math.inf:
-            return float(text)
-    raise argparse.ArgumentTypeError(f"must be a positive number, or max, not {text!r}")
-
-
 def _serve(arguments: argparse.Namespace) -> int:
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -493,6 +487,69 @@ def _record(arguments: argparse.Namespace) -> int:
     return DONE
 
 
+def _describe_replay(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("paths", nargs="+", metavar="SESSION", help="a session's folder")
+    parser.add_argument(
+        "--speed",
+        type=_speed,
+        default=1.0,
+        metavar="N",
+        help="seconds of the recording per second (1), or max: as fast as it can be read",
+    )
+    parser.add_argument("--channels", nargs="+", metavar="CHANNEL", help="only these")
+    parser.add_argument("--symbols", nargs="+", metavar="SYMBOL", help="only these")
+    parser.add_argument("--verbose", action="store_true", help="print every record")
+    parser.set_defaults(run=_replay)
+
+
+def _speed(text: str) -> float | None:
+    if text == "max":
+        return None
+    with contextlib.suppress(ValueError):
+        if 0 < float(text) < math.inf:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"must be a number above 0, or max, not {text!r}")
+
+
+def _replay(arguments: argparse.Namespace) -> int:
+    _log_to_stderr(verbose=arguments.verbose)
+    _end_in_order()
+    handle = api.replay(
+        arguments.paths,
+        arguments.speed,
+        channels=arguments.channels,
+        symbols=arguments.symbols,
+        paused=True,
+    )
+    with handle:
+        if arguments.verbose:
+            handle.attach(_Printer(handle))
+        handle.resume()
+        is_whole = _follow(handle, shown=not arguments.verbose)
+    for channel in handle.channels:
+        print(handle.frame(channel))
+    print(handle.report())
+    return DONE if is_whole else FAILED
+
+
+def _follow(handle: Replay, *, shown: bool) -> bool:
+    """Wait for the end of a replay, with a line that tells where it is; an interrupt ends it."""
+    bar = quiet_tqdm(bar_format="{desc}", mininterval=0.0) if shown else None
+    try:
+        while not handle.wait_until_done(_REDRAW_INTERVAL):
+            if handle.stopping.is_set():
+                return False
+            if bar is not None:
+                bar.set_description_str(str(handle))
+    except KeyboardInterrupt:
+        return False
+    finally:
+        if bar is not None:
+            bar.set_description_str(str(handle))
+            bar.close()
+    return True
+
+
 def _describe_verify(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("paths", nargs="+", metavar="PATH", help="a session's folder")
     parser.set_defaults(run=_verify)
@@ -548,11 +605,14 @@ def _describe_demo(parser: argparse.ArgumentParser) -> None:
 
 def _demo(arguments: argparse.Namespace) -> int:  # noqa: ARG001  every command takes them
     print("Starting the simulated exchange on this machine; nothing leaves it.")
-    with api.simulate(speed=30.0) as exchange:
+    with api.simulate(speed=30.0) as exchange, tempfile.TemporaryDirectory() as root:
         print(f"futures {exchange.futures_url} · spot {exchange.spot_url} · 30 x real time\n")
         channels = ["ticker", "level2", "trade"]
-        handle = api.stream("XBTUSDTM", channels, venue=exchange.venue)
-        with handle:
+        recording = api.record(
+            "XBTUSDTM", channels, venue=exchange.venue, root=root, progress=False
+        )  # fmt: skip
+        handle = recording.stream
+        with recording:
             finished = collect(handle, ["ticker"], Limit.of(None, None, _DEMO_ROWS), progress=True)
             book = handle.book("XBTUSDTM")
         with pl.Config(tbl_rows=6, tbl_cols=11, tbl_width_chars=200, fmt_str_lengths=40):
@@ -562,12 +622,30 @@ def _demo(arguments: argparse.Namespace) -> int:  # noqa: ARG001  every command 
             print(f"\n{book}")
             print(book.depth(5))
         print(f"\n{handle.report()}")
-        return DONE if finished else FAILED
+        is_equal = _replay_demo(handle, recording.session())
+        return DONE if finished and is_equal else FAILED
+
+
+def _replay_demo(handle: Stream, session: Session) -> bool:
+    """Play what was recorded, and say whether it is what the stream held."""
+    print(f"\nRecorded as {session.name}; {session.verify()}")
+    with api.replay(session, speed=None) as replay:
+        replay.wait_until_done()
+    is_equal = True
+    for channel in [*session.channels, "status"]:
+        live, replayed = handle.frame(channel), replay.frame(channel)
+        told = "equal to the live rows" if live.equals(replayed) else "NOT the live rows"
+        is_equal = is_equal and live.equals(replayed)
+        print(f"{channel}: {replayed.height:,} rows replayed, {told}")
+    is_same_book = handle.book().depth().equals(replay.book().depth())
+    print(f"the book at the end: {'equal' if is_same_book else 'NOT the live one'}")
+    return is_equal and is_same_book
 
 
 _COMMANDS = {
     "stream": (_describe_stream, "stream symbols into frames, and CSV files if asked"),
     "record": (_describe_record, "stream symbols into a session's CSV files"),
+    "replay": (_describe_replay, "play a session as if it were live"),
     "verify": (_describe_verify, "check sessions, line by line"),
     "repair": (_describe_repair, "mend sessions, keeping the original bytes beside"),
     "convert": (_describe_convert, "write a session as Parquet"),
@@ -575,5 +653,5 @@ _COMMANDS = {
     "simulate": (_describe_simulate, "run the simulated exchange until interrupted"),
     "serve": (_describe_serve, "serve a session to KuCoin clients until interrupted"),
     "doctor": (_describe_doctor, "tell what works on this machine, and how to mend the rest"),
-    "demo": (_describe_demo, "stream from the simulated exchange and show what comes"),
+    "demo": (_describe_demo, "stream from the simulated exchange, record and replay it"),
 }

@@ -87,13 +87,16 @@ _FATAL = (
 
 @unique
 class State(StrEnum):
-    """What a stream is doing."""
+    """What a stream is doing; a replay is playing, paused or ended instead of live."""
 
     CONNECTING = "connecting"
     LIVE = "live"
     RECONNECTING = "reconnecting"
     FAILED = "failed"
     STOPPED = "stopped"
+    PLAYING = "playing"
+    PAUSED = "paused"
+    ENDED = "ended"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

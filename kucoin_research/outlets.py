@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
-__all__ = ["MOST_WAITING", "Outlet"]
+__all__ = ["MOST_WAITING", "Outlet", "describe"]
 
 log = logging.getLogger(__name__)
 
@@ -130,7 +130,7 @@ class Outlet(Generic[T]):
             except (Exception, SystemExit) as error:  # the sink guard
                 log.exception("a sink raised and was detached")
                 self.detach()
-                self._tell("sink_failed", f"{self.name} raised {_describe(error)}; it was detached")
+                self._tell("sink_failed", f"{self.name} raised {describe(error)}; it was detached")
                 return
             self._tell_if_slow(put_at)
 
@@ -167,7 +167,8 @@ class Outlet(Generic[T]):
         self._tell("sink_slow", text)
 
 
-def _describe(error: BaseException) -> str:
+def describe(error: BaseException) -> str:
+    """Tell an error in words, whatever its own ``__str__`` does."""
     try:
         return f"{type(error).__name__}: {error}"
     except Exception:  # noqa: BLE001  part of the sink guard: an error that cannot be shown

@@ -52,6 +52,7 @@ __all__ = [
     "Recorder",
     "check_options",
     "record_stream",
+    "recorder_for",
 ]
 
 log = logging.getLogger(__name__)
@@ -124,6 +125,8 @@ class Recorder:
         Called four times a second, on the recorder's thread.
     start_ns
         Now when left out, ns UTC.
+    ends_itself
+        Whether the ``stopped`` row that a stream's rows end with ends the recording.
 
     Raises
     ------
@@ -153,7 +156,9 @@ class Recorder:
         on_trouble: OnTrouble | None = None,
         on_cycle: Callable[[], object] | None = None,
         start_ns: int | None = None,
+        ends_itself: bool = True,
     ) -> None:
+        self._ends_itself = ends_itself
         self._fsync = check_options(compression, fsync, queue_rows)
         self._start_ns = time.time_ns() if start_ns is None else start_ns
         self._about = {
@@ -254,6 +259,11 @@ class Recorder:
     def waiting(self) -> int:
         """Rows in memory, to be written."""
         return self._waiting
+
+    @property
+    def room(self) -> int:
+        """How many rows may wait besides those in memory."""
+        return max(0, self._bound - self._waiting)
 
     @property
     def dropped(self) -> int:
@@ -460,12 +470,7 @@ class Recorder:
             self._format(file, rows)
         if self._fsync == "rotate" and days and self._files.days - days:
             self._judge(self._files.sync())  # a new day has begun: the files before are complete
-        self._is_last = self._is_last or any(
-            isinstance(row, Status) and row.event == _LAST_EVENT
-            for group in groups.values()
-            if isinstance(group[0], Status)
-            for row in group
-        )
+        self._is_last = self._is_last or (self._ends_itself and _has_last(groups))
 
     def _by_file(self, groups: _Groups) -> dict[_File, list[list[Record]]]:
         by_file: dict[_File, list[list[Record]]] = {}
@@ -600,12 +605,8 @@ class Recordable(Protocol):
         """What is streamed: each with ``symbol``, ``channel`` and ``market``."""
 
     @property
-    def rest(self) -> Any:
-        """Its ``venue`` is where the data comes from."""
-
-    @property
-    def feed(self) -> str:
-        """Which protocol brings it."""
+    def origin(self) -> Mapping[str, str | None] | str | None:
+        """Where the data comes from, for ``session.json``."""
 
     def note(self, event: str, detail: str) -> None:
         """Put a status row into the flow."""
@@ -647,38 +648,51 @@ def record_stream(
     OSError
         If the folder cannot be made.
     """
-    subscriptions = stream.subscriptions
-    markets = dict.fromkeys(str(each.market) for each in subscriptions)
-    recorder = Recorder(
-        root,
-        symbols=list(dict.fromkeys(each.symbol for each in subscriptions)),
-        channels=list(dict.fromkeys(str(each.channel) for each in subscriptions)),
-        venue=_venue_of(stream),
-        market="+".join(markets),
-        instruments=instruments,
-        compression=compression,
-        fsync=fsync,
-        queue_rows=queue_rows,
-        on_trouble=stream.note,
-        on_cycle=on_cycle,
-    )
+    recorder = recorder_for(
+        stream, root, instruments=instruments, compression=compression, fsync=fsync,
+        queue_rows=queue_rows, on_cycle=on_cycle,
+    )  # fmt: skip
     recorder.before_close(stream.attach_batches(recorder.take))
     return recorder
 
 
-def _venue_of(stream: Recordable) -> dict[str, str | None]:
-    venue = stream.rest.venue
-    return {
-        "name": venue.name,
-        "futures_url": venue.futures_url,
-        "spot_url": venue.spot_url,
-        "feed": str(stream.feed),
-    }
+def recorder_for(
+    stream: Recordable, root: str | os.PathLike[str] = "data/sessions", **options: Any
+) -> Recorder:
+    """Make a recorder that knows what a stream is, but is not given its rows.
+
+    Parameters
+    ----------
+    stream
+        See ``record_stream``.
+    root, **options
+        See ``Recorder``.
+    """
+    subscriptions = stream.subscriptions
+    markets = dict.fromkeys(str(each.market) for each in subscriptions)
+    return Recorder(
+        root,
+        symbols=list(dict.fromkeys(each.symbol for each in subscriptions)),
+        channels=list(dict.fromkeys(str(each.channel) for each in subscriptions)),
+        venue=stream.origin,
+        market="+".join(markets),
+        on_trouble=stream.note,
+        **options,
+    )
 
 
 _Groups = dict[tuple[type[Record], str | None, int], list[Record]]
 _times_of: Callable[[Record], Any] = itemgetter(1)
 _symbol_of: Callable[[Record], Any] = itemgetter(2)
+
+
+def _has_last(groups: _Groups) -> bool:
+    return any(
+        isinstance(row, Status) and row.event == _LAST_EVENT
+        for group in groups.values()
+        if isinstance(group[0], Status)
+        for row in group
+    )
 
 
 def _add_alike(groups: _Groups, rows: Sequence[Record]) -> bool:

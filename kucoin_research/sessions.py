@@ -5,9 +5,7 @@ from __future__ import annotations
 import difflib
 import html
 import os
-import re
 import warnings
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -26,7 +24,6 @@ from kucoin_research.errors import (
     UnknownSymbol,
 )
 from kucoin_research.instruments import Instrument
-from kucoin_research.integrity import Gap, Tally
 from kucoin_research.manifest import (
     MANIFEST,
     csv_files,
@@ -36,14 +33,18 @@ from kucoin_research.manifest import (
     read_manifest,
 )
 from kucoin_research.packing import compression_of, unpack
+from kucoin_research.reckoning import Counted, reckon
 from kucoin_research.records import (
+    ACCOUNT_CHANNELS,
+    ALL_SYMBOLS,
     Channel,
     Record,
+    Status,
     parse_channel,
     schema_of,
 )
-from kucoin_research.report import ChannelReport, Report
-from kucoin_research.rowcsv import scan_rows, whole
+from kucoin_research.report import Report
+from kucoin_research.rowcsv import records_of, scan_rows, whole
 
 __all__ = ["Lines", "Session", "Table", "convert", "load", "repair"]
 
@@ -326,6 +327,19 @@ class Session:
 
     # -- its truth -------------------------------------------------------------------------------
 
+    @property
+    def drops(self) -> list[dict[str, int]]:
+        """What the recorder had no room for: ``began`` and ``ended`` (ns UTC), and ``rows``."""
+        return [
+            {
+                "began": from_iso(drop["began"]),
+                "ended": from_iso(drop["ended"]),
+                "rows": drop["rows"],
+            }
+            for meta in self._metas
+            for drop in meta.get("dropped") or ()
+        ]
+
     def report(self) -> Report:
         """Give the account of the data, rebuilt from the rows and the ``status`` rows among them.
 
@@ -553,135 +567,44 @@ def repair(path: Paths) -> Repair:
 
 # -- the account -----------------------------------------------------------------------------------
 
-_SECONDS = re.compile(r"(?P<cause>[a-z]+) for [\d.]+ s")
-
 
 class _Reckoning:
     """Rebuilds a report from a session's rows."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._tallies: dict[tuple[str, str], Tally] = {}
+        self._counted: list[Counted] = []
         self._locals: dict[tuple[str, str], pl.Series] = {}
 
     def report(self) -> Report:
         for channel in dict.fromkeys(parse_channel(name).name for name in self._session.channels):
             self._count(channel)
-        status = self._session.frame("status").with_columns(
-            pl.col(["timestamp", "local_timestamp"]).to_physical(),
-            pl.col(["symbol", "event", "channel"]).cast(pl.String),
-        )
-        for row in status.iter_rows(named=True):
-            self._take(row)
-        self._drops()
-        events = Counter(status["event"])
-        return Report(
-            name=self._session.name,
-            channels=tuple(_entry(tally) for tally in self._tallies.values()),
-            reconnects=_reconnects(status),
-            clock_offset_ms=None,
-            rollovers=events["rollover"],
+        statuses = records_of(Status, self._session.frame("status"))
+        return reckon(
+            self._session.name,
+            self._counted,
+            [row for row in statuses if isinstance(row, Status)],
+            self._between,
+            self._session.drops,
         )
 
     def _count(self, channel: str) -> None:
         rows = self._session.frame("candle" if channel == "candle" else channel)
-        has_sequence = "sequence" in rows.columns
         symbols = rows["symbol"].cast(pl.String).unique(maintain_order=True).to_list()
-        account = channel in ("balance", "margin")
+        account = channel in ACCOUNT_CHANNELS
         for symbol in dict.fromkeys([*symbols, *([] if account else self._session.symbols)]):
             its = rows.filter(pl.col("symbol").eq_missing(pl.lit(symbol, dtype=pl.String)))
-            tally = Tally(channel, symbol or "*")
-            tally.rows = its.height
-            local = its["local_timestamp"].to_physical()
-            self._locals[channel, tally.symbol] = local
-            tally.last_local = local[-1] if its.height else None
-            if has_sequence and its.height:
+            counted = Counted(channel, symbol or ALL_SYMBOLS, rows=its.height)
+            self._locals[channel, counted.symbol] = its["local_timestamp"].to_physical()
+            if "sequence" in rows.columns:
                 numbered = its["sequence"].drop_nulls()
                 if numbered.len():
-                    tally.first_sequence, tally.last_sequence = numbered[0], numbered[-1]
+                    counted.first_sequence, counted.last_sequence = numbered[0], numbered[-1]
             if channel == "level2":
-                tally.is_synced = bool(its["is_snapshot"].any())
-            self._tallies[channel, tally.symbol] = tally
+                counted.is_synced = bool(its["is_snapshot"].any())
+            self._counted.append(counted)
 
-    def _take(self, row: dict[str, Any]) -> None:
-        event = row["event"]
-        tallies = [
-            tally
-            for tally in self._tallies.values()
-            if row["channel"] in (None, tally.channel)
-            and (row["symbol"] in (None, tally.symbol) or tally.symbol == "*")
-        ]
-        if event == "broken":
-            for tally in tallies if row["channel"] or row["symbol"] else []:
-                tally.broken += 1
-        elif event == "gap":
-            for tally in tallies:
-                tally.gaps.append(_gap(row))
-        elif event in ("filled", "not_filled"):
-            for tally in tallies:
-                self._fill(tally, row)
-
-    def _fill(self, tally: Tally, row: dict[str, Any]) -> None:
-        first, last = row["first_sequence"], row["last_sequence"]
-        if tally.channel == "level2":
-            tally.mend(first, last)
-            return
-        if not tally.open_gaps:
-            return
-        gap = tally.open_gaps[-1]
-        if row["event"] == "not_filled":
-            # Whatever came, this is missing between what it did and what was there.
-            tally.retell(gap, first_sequence=first, last_sequence=last, is_counted=False)
-            return
-        local = self._locals[tally.channel, tally.symbol]
-        bounds = (row["timestamp"], row["local_timestamp"])
-        begin, end = (int(local.search_sorted(bound, side="left")) for bound in bounds)
-        tally.filled += end - begin
-        ended = bounds[1] if gap.cause == "stalled" else gap.ended
-        tally.retell(gap, filled=gap.filled + end - begin, filled_by="REST", ended=ended)
-
-    def _drops(self) -> None:
-        for meta in self._session.metas:
-            for drop in meta.get("dropped") or ():
-                for tally in self._tallies.values():
-                    began, ended = from_iso(drop["began"]), from_iso(drop["ended"])
-                    tally.gaps.append(Gap("not recorded", None, None, began, ended))
-
-
-def _reconnects(status: pl.DataFrame) -> int:
-    """Count the connections that were made after one was lost."""
-    count, is_lost = 0, False
-    for event in status["event"]:
-        count += is_lost and event == "connected"
-        is_lost = event == "disconnected" or (is_lost and event != "connected")
-    return count
-
-
-def _gap(row: dict[str, Any]) -> Gap:
-    began, ended = row["timestamp"], row["local_timestamp"]
-    return Gap(_cause(row["detail"]), row["first_sequence"], row["last_sequence"], began, ended)
-
-
-def _cause(detail: str | None) -> str:
-    text = detail or ""
-    if "renumbered" in text:
-        return "rebase"
-    found = _SECONDS.search(text)
-    return found["cause"] if found else "missing"
-
-
-def _entry(tally: Tally) -> ChannelReport:
-    return ChannelReport(
-        channel=tally.channel,
-        symbol=tally.symbol,
-        rows=tally.rows,
-        duplicates=tally.duplicates,
-        broken=tally.broken,
-        first_sequence=tally.first_sequence,
-        last_sequence=tally.last_sequence,
-        gaps=tuple(tally.gaps),
-        lag=None,
-        verdict=tally.verdict,
-        reason=tally.reason,
-        filled=tally.filled,
-    )
+    def _between(self, channel: str, symbol: str, begin: int, end: int) -> int:
+        local = self._locals[channel, symbol]
+        first, last = (int(local.search_sorted(bound, side="left")) for bound in (begin, end))
+        return last - first

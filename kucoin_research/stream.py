@@ -13,16 +13,15 @@ import os
 import sys
 import threading
 import time
-from collections import Counter, defaultdict, deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from numbers import Integral
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 import polars as pl
 
-from kucoin_research import analytics, clocks
+from kucoin_research import clocks
 from kucoin_research.decode import Control, Decodes
 from kucoin_research.errors import (
     BookNotReady,
@@ -33,8 +32,6 @@ from kucoin_research.errors import (
     RateLimited,
     StreamStopped,
     StreamTimeout,
-    UnknownChannel,
-    UnknownSymbol,
 )
 from kucoin_research.feeds import kit_of
 from kucoin_research.intake import Hole, Intake, Subscription
@@ -47,17 +44,13 @@ from kucoin_research.recorder import Recorder, record_stream
 from kucoin_research.records import (
     ALL_SYMBOLS,
     CHANNELS,
-    Candle,
-    Channel,
     Market,
     Record,
-    Status,
     Trade,
-    parse_channel,
 )
 from kucoin_research.report import ChannelReport, Lag, Report
 from kucoin_research.rest import Rest
-from kucoin_research.ring import Ring
+from kucoin_research.shelf import Shelf, wanting
 from kucoin_research.topics import Feed, Topic, topics_for
 from kucoin_research.venues import is_loopback
 
@@ -67,7 +60,6 @@ log = logging.getLogger(__name__)
 
 Sink = Callable[[Record], object]
 
-_STATUS_CAPACITY = 100_000
 _RATE_WINDOW = 5.0
 _LAG_ROWS = 10_000
 _FLAW_INTERVAL = 0.5
@@ -95,7 +87,8 @@ class StreamStatus:
     Attributes
     ----------
     state
-        ``connecting``, ``live``, ``reconnecting``, ``failed`` or ``stopped``.
+        ``connecting``, ``live``, ``reconnecting``, ``failed`` or ``stopped``; of a replay,
+        ``playing``, ``paused`` or ``ended`` instead of the first three.
     rows
         Rows received per channel since the start.
     messages_per_second
@@ -186,13 +179,12 @@ class Stream:
         self.started_ns = clocks.now_ns()
         self._rest = rest
         self._intake = Intake(subscriptions, feed)
-        self._rings = _rings(subscriptions, capacity)
-        self._candle_rows: Counter[str | None] = Counter()  # by interval
+        self._shelf = Shelf(subscriptions, capacity, name)
         self._dropped = 0  # by outlets that are detached
         self._healing = Healing() if healing is None else healing
         self._outlets: tuple[Outlet[Record], ...] = ()
         self._batch_sinks: tuple[Callable[[Sequence[Record]], object], ...] = ()
-        self._delivery_lock = threading.RLock()  # guards intake, rings' writers, sinks' tuples
+        self._delivery_lock = threading.RLock()  # guards intake, shelf's writers, sinks' tuples
         self._stopping = threading.Event()
         self._is_disowned = False  # by a forked child
         self._errand = threading.Event()
@@ -276,54 +268,7 @@ class Stream:
         InvalidInput
             If ``last`` is no number of rows.
         """
-        wanted = self._channel(channel)
-        ring = self._rings[wanted.record]
-        _check_last(last)
-        filters = []
-        if symbol is not None:
-            self._check_symbol(symbol)
-            filters.append(pl.col("symbol") == symbol)
-        if self._is_one_of_several(wanted):
-            filters.append(pl.col("interval") == wanted.interval)
-        if filters:
-            rows = ring.frame().filter(*filters)
-            rows = rows if last is None else rows.tail(last)
-        else:
-            rows = ring.frame(last)
-        return analytics.mark_filled(rows, self._rings[Status].frame()) if mark_filled else rows
-
-    def _channels(self) -> list[Channel]:
-        return list(dict.fromkeys(subscription.channel for subscription in self.subscriptions))
-
-    def _is_one_of_several(self, channel: Channel) -> bool:
-        # Candles of all intervals share a ring.
-        streamed = (each.interval for each in self._channels() if each.interval is not None)
-        return channel.interval is not None and any(each != channel.interval for each in streamed)
-
-    def _check_symbol(self, symbol: str) -> None:
-        streamed = list(dict.fromkeys(subscription.symbol for subscription in self.subscriptions))
-        if symbol not in streamed:
-            raise UnknownSymbol(
-                f"symbol {symbol!r} is not streamed by {self.name!r}; it streams: "
-                f"{', '.join(streamed)}"
-            )
-
-    def _channel(self, channel: str | None) -> Channel:
-        streamed = self._channels()
-        if channel is None:
-            if len(streamed) == 1:
-                return streamed[0]
-            raise UnknownChannel(f"name one of the channels: {_join(streamed)}")
-        wanted = parse_channel(channel)
-        candles = [each for each in streamed if each.name == "candle"]
-        if wanted.name == "candle" and ":" not in channel and len(candles) == 1:
-            return candles[0]  # plain means 1min only where there is a choice
-        if wanted not in streamed and wanted.record is not Status:
-            raise UnknownChannel(
-                f"channel {channel!r} is not streamed by {self.name!r}; it streams: "
-                f"{_join(streamed)}"
-            )
-        return wanted
+        return self._shelf.frame(channel, symbol, last, mark_filled=mark_filled)
 
     def book(self, symbol: str | None = None) -> OrderBook:
         """Copy the order book of a symbol whose ``level2`` is streamed.
@@ -372,10 +317,10 @@ class Stream:
         StreamStopped
             If the stream ends before.
         """
-        wanted = self._channel(channel)
+        wanted = self._shelf.channel(channel)
         deadline = time.monotonic() + timeout
         # Short slices: "Interrupt kernel" and Ctrl-C get through on every platform.
-        while (total := self._total(wanted)) < rows:
+        while (total := self._shelf.total(wanted)) < rows:
             if self.state in (State.STOPPED, State.FAILED):
                 raise StreamStopped(
                     f"{self.name!r} is {self.state} after {total} of {rows} rows of "
@@ -438,12 +383,18 @@ class Stream:
 
     def total(self, channel: str | None = None) -> int:
         """Count the rows received on a channel since the start."""
-        return self._total(self._channel(channel))
+        return self._shelf.total(self._shelf.channel(channel))
 
-    def _total(self, channel: Channel) -> int:
-        if self._is_one_of_several(channel):
-            return self._candle_rows[channel.interval]
-        return self._rings[channel.record].total
+    @property
+    def rows_kept(self) -> int:
+        """Rows in memory now, of all channels; their frames hold no more."""
+        return self._shelf.kept
+
+    @property
+    def clock_offset_ms(self) -> float | None:
+        """The exchange's clock less this machine's, as measured; ``None`` before that."""
+        offset_ns = self._offset_ns()
+        return None if offset_ns is None else offset_ns / 1e6
 
     @property
     def verdict(self) -> Verdict:
@@ -467,7 +418,7 @@ class Stream:
         lag = self._lag_of_newest()
         return StreamStatus(
             state=self.state,
-            rows={_name_of(record): ring.total for record, ring in self._rings.items()},
+            rows=self._shelf.totals,
             messages_per_second=self.messages_per_second,
             lag_p50_ms=lag.p50_ms if lag else None,
             lag_p95_ms=lag.p95_ms if lag else None,
@@ -481,9 +432,9 @@ class Stream:
         )
 
     def _lag_of_newest(self) -> Lag | None:
-        for record, ring in self._rings.items():
-            if _name_of(record) not in _WITHOUT_LAG:
-                lag = self._lag(ring.frame(_LAG_ROWS))
+        for name in self._shelf.totals:
+            if name not in _WITHOUT_LAG:
+                lag = self._lag(self._shelf.rings[CHANNELS[name]].frame(_LAG_ROWS))
                 if lag is not None:
                     return lag
         return None
@@ -513,13 +464,12 @@ class Stream:
         return self._report(with_lag=True)
 
     def _report(self, *, with_lag: bool) -> Report:
-        offset_ns = self._offset_ns()
         tallies = self._intake.ledger.tallies
         return Report(
             name=self.name,
             channels=tuple(_entry(t, self._lag_of(t) if with_lag else None) for t in tallies),
             reconnects=sum(lane.reconnects for lane in self._lanes),
-            clock_offset_ms=None if offset_ns is None else offset_ns / 1e6,
+            clock_offset_ms=self.clock_offset_ms,
             simulation=self.simulation,
             rollovers=sum(lane.rollovers for lane in self._lanes),
         )
@@ -527,7 +477,7 @@ class Stream:
     def _lag_of(self, tally: Tally) -> Lag | None:
         if not tally.rows or tally.channel in _WITHOUT_LAG:
             return None
-        rows = self._rings[CHANNELS[tally.channel]].frame()
+        rows = self._shelf.rings[CHANNELS[tally.channel]].frame()
         if tally.symbol != ALL_SYMBOLS:
             rows = rows.filter(pl.col("symbol") == tally.symbol)
         return self._lag(rows)
@@ -554,16 +504,10 @@ class Stream:
         """
         if not callable(sink):
             raise InvalidInput(f"attach wants a function of one record, not {sink!r}")
-        if channel is None:
-            channels = [*self._channels(), Channel("status")]
-        else:
-            names = [channel] if isinstance(channel, str) else list(channel)
-            if not names:
-                raise InvalidInput("attach wants at least one channel, or none named for all")
-            channels = [self._channel(name) for name in names]
+        channels = self._shelf.chosen(channel)
         name = getattr(sink, "__name__", None)
         named = name if isinstance(name, str) else type(sink).__name__
-        outlet = self._outlet(sink, _wanting(channels), named)
+        outlet = self._outlet(sink, wanting(channels), named)
         if not self._stopping.is_set():
             with self._delivery_lock:
                 self._outlets = (*self._outlets, outlet)
@@ -698,17 +642,7 @@ class Stream:
     def _commit(self, rows: Sequence[Record]) -> None:
         if not rows:
             return
-        kinds = set(map(type, rows))
-        if len(kinds) == 1:
-            self._rings[next(iter(kinds))].extend(rows)
-        else:
-            groups: defaultdict[type[Record], list[Record]] = defaultdict(list)
-            for row in rows:
-                groups[row.__class__].append(row)
-            for kind, group in groups.items():
-                self._rings[kind].extend(group)
-        if Candle in kinds:
-            self._candle_rows.update(row.interval for row in rows if isinstance(row, Candle))
+        self._shelf.extend(rows)
         for take in self._batch_sinks:
             take(rows)
         for outlet in self._outlets:
@@ -950,6 +884,17 @@ class Stream:
         return self._stopping
 
     @property
+    def origin(self) -> dict[str, str | None]:
+        """Where the data comes from, for ``session.json``."""
+        venue = self._rest.venue
+        return {
+            "name": venue.name,
+            "futures_url": venue.futures_url,
+            "spot_url": venue.spot_url,
+            "feed": str(self.feed),
+        }
+
+    @property
     def rest(self) -> Rest:
         """The venue's REST side."""
         return self._rest
@@ -981,21 +926,6 @@ def _shards(subscriptions: Sequence[Subscription], feed: Feed) -> list[tuple[Mar
     ]
 
 
-def _rings(subscriptions: Sequence[Subscription], capacity: int) -> dict[type[Record], Ring]:
-    records = dict.fromkeys(s.channel.record for s in subscriptions)
-    rings = {record: Ring(record, capacity) for record in records}
-    rings[Status] = Ring(Status, _STATUS_CAPACITY)
-    return rings
-
-
-def _name_of(record: type[Record]) -> str:
-    return next(name for name, kind in CHANNELS.items() if kind is record)
-
-
-def _join(channels: Iterable[Channel]) -> str:
-    return ", ".join(map(str, channels))
-
-
 def _entry(tally: Tally, lag: Lag | None) -> ChannelReport:
     return ChannelReport(
         channel=tally.channel,
@@ -1011,26 +941,6 @@ def _entry(tally: Tally, lag: Lag | None) -> ChannelReport:
         reason=tally.reason,
         filled=tally.filled,
     )
-
-
-def _check_last(last: object) -> None:
-    if last is None:
-        return
-    if isinstance(last, bool) or not isinstance(last, Integral) or last < 0:
-        raise InvalidInput(f"last must be a whole number of rows from 0 on, not {last!r}")
-
-
-def _wanting(channels: Sequence[Channel]) -> Callable[[Record], bool]:
-    """Make the test for records of these channels."""
-    kinds = frozenset(channel.record for channel in channels)
-    intervals = frozenset(channel.interval for channel in channels if channel.name == "candle")
-
-    def wants(row: Record) -> bool:
-        if row.__class__ not in kinds:
-            return False
-        return not isinstance(row, Candle) or row.interval in intervals
-
-    return wants
 
 
 def _budget_of(rest: Rest, healing: Healing) -> ConnectBudget:

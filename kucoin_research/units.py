@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from kucoin_research.errors import MessageBroken
+from datetime import UTC, date, datetime
 
-__all__ = ["LARGEST_NS", "to_ns"]
+from kucoin_research.errors import InvalidInput, MessageBroken
+
+__all__ = ["LARGEST_NS", "When", "instant_ns", "to_ns"]
+
+#: How a user may write a point in time.
+When = str | int | date | datetime | None
 
 #: The last instant of a signed 64-bit nanosecond clock, in April 2262.
 LARGEST_NS = 2**63 - 1
@@ -45,3 +50,48 @@ def to_ns(value: int) -> int:
     if 0 <= nanoseconds <= LARGEST_NS:
         return nanoseconds
     raise MessageBroken(f"{value} is no time between the years 1970 and 2262, in s, ms, µs or ns")
+
+
+def instant_ns(when: When, name: str) -> int | None:
+    """Read a point in time.
+
+    Parameters
+    ----------
+    when
+        ISO text, a date, a datetime (naive means UTC), or a Unix time of any magnitude.
+    name
+        The argument's, for what errors say.
+
+    Returns
+    -------
+    int | None
+        Nanoseconds since 1970-01-01 UTC; None for None.
+
+    Raises
+    ------
+    InvalidInput
+        If it is no time.
+    """
+    if when is None:
+        return None
+    if isinstance(when, bool):
+        raise InvalidInput(f"{name} must be a time, not {when!r}")
+    if isinstance(when, int):
+        return to_ns(when)
+    if isinstance(when, str):
+        try:
+            when = datetime.fromisoformat(when)
+        except ValueError:
+            raise InvalidInput(
+                f"{name}={when!r} is no time; write it like '2026-11-24' or '2026-11-24T12:00'"
+            ) from None
+    if not isinstance(when, datetime):
+        if not isinstance(when, date):
+            raise InvalidInput(f"{name} must be a time, not {when!r}")
+        when = datetime(when.year, when.month, when.day, tzinfo=UTC)
+    if when.tzinfo is None:
+        when = when.replace(tzinfo=UTC)
+    since_epoch = when - datetime(1970, 1, 1, tzinfo=UTC)
+    return (since_epoch.days * 86_400 + since_epoch.seconds) * 1_000_000_000 + (
+        since_epoch.microseconds * 1_000
+    )

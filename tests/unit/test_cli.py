@@ -18,6 +18,8 @@ import kucoin_research as kr
 from kucoin_research import cli
 from kucoin_research.records import Ticker
 from tests.conftest import wait_until
+from tests.unit.rows import NOON, ticker
+from tests.unit.test_sessions import recorded
 
 
 def run(*words, cwd, timeout=90, **environment):
@@ -91,7 +93,7 @@ def test_a_second_run_appends_and_repeats_no_header(tmp_path, exchange):
         (["simulate", "--chaos", "x"], 2, "--chaos"),
         (["simulate", "--connection-lifetime", "0"], 2, "--connection-lifetime"),
         (["simulate", "--ping-interval", "never"], 2, "--ping-interval"),
-        (["serve", "nowhere", "--speed", "0"], 2, "--speed: must be a positive number, or max"),
+        (["serve", "nowhere", "--speed", "0"], 2, "--speed: must be a number above 0, or max"),
         (["X:Y", "--save-data"], 2, "file name"),
         (["XBTUSDTM", "--venue", "moon"], 2, "no venue 'moon'"),
         ([], 2, "COMMAND"),
@@ -319,3 +321,44 @@ def test_demo_shows_a_thousand_rows_and_the_report(tmp_path):
     heights = [int(n.replace("_", "")) for n in re.findall(r"shape: \(([\d_]+), 10\)", done.stdout)]
     assert heights
     assert heights[0] >= 1_000
+    assert done.stdout.count("equal to the live rows") == 4
+    assert "the book at the end: equal" in done.stdout
+
+
+def test_a_session_is_replayed_at_full_speed(tmp_path):
+    path = recorded(tmp_path, [ticker(n) for n in range(500)], start_ns=NOON)
+
+    done = run("replay", str(path), "--speed", "max", cwd=tmp_path)
+    loud = run("replay", str(path), "--speed", "max", "--verbose", cwd=tmp_path)
+    wrong = run("replay", str(path), "--speed", "0", cwd=tmp_path)
+    none = run("replay", str(tmp_path / "none"), cwd=tmp_path)
+
+    assert done.returncode == 0, done.stderr
+    assert "shape: (500, 11)" in done.stdout
+    assert "NOT PROVABLE" in done.stdout
+    assert "ended" in done.stderr
+    assert loud.stdout.count("Ticker(timestamp=") == 500
+    assert (wrong.returncode, none.returncode) == (2, 1)
+    assert "above 0, or max" in wrong.stderr
+    assert none.stderr.count("\n") == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="SIGINT cannot be sent on Windows")
+def test_an_interrupt_ends_a_replay_with_what_has_come(tmp_path):
+    rows = [ticker(n)._replace(local_timestamp=NOON + n * 3600 * 10**9) for n in range(5)]
+    path = recorded(tmp_path, rows, start_ns=NOON)
+    running = subprocess.Popen(
+        [sys.executable, "-m", "kucoin_research", "replay", str(path), "--verbose"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )  # fmt: skip
+    try:
+        assert "Ticker(timestamp=" in running.stdout.readline()
+        running.send_signal(signal.SIGINT)
+        out, _ = running.communicate(timeout=30)
+    finally:
+        running.kill()
+        running.communicate()
+
+    assert running.returncode == 1
+    assert "shape: (1, 11)" in out

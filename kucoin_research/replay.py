@@ -1,0 +1,1015 @@
+"""Recorded sessions played again: everything a live stream has, and a tape recorder's buttons.
+
+One thread reads the session in order of arrival, waits until the next rows are due, calls the
+attached functions, and keeps the rows as a stream does. It waits for whoever takes the rows:
+nothing is ever left out, and a function that is called sees frames and books exactly as they stood
+at its record, at any speed.
+"""
+
+from __future__ import annotations
+
+import html
+import logging
+import math
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from numbers import Integral, Real
+from operator import length_hint
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+import polars as pl
+
+from kucoin_research import clocks
+from kucoin_research.collector import eased
+from kucoin_research.errors import (
+    InvalidInput,
+    KucoinResearchError,
+    SessionError,
+    StreamStopped,
+    StreamTimeout,
+)
+from kucoin_research.intake import Subscription
+from kucoin_research.integrity import Verdict
+from kucoin_research.lanes import State
+from kucoin_research.orderbook import OrderBook
+from kucoin_research.outlets import describe
+from kucoin_research.pacing import MonotonicClock, Pace, ReplayClock
+from kucoin_research.recorder import Recorder, recorder_for
+from kucoin_research.records import (
+    ACCOUNT_CHANNELS,
+    ALL_SYMBOLS,
+    Channel,
+    Record,
+    Status,
+    market_of,
+    parse_channel,
+)
+from kucoin_research.report import Report
+from kucoin_research.sessions import Session
+from kucoin_research.shelf import wanting
+from kucoin_research.stage import Stage
+from kucoin_research.stream import StreamStatus
+from kucoin_research.tape import Tape
+from kucoin_research.timeline import BATCH_ROWS, Timeline
+from kucoin_research.units import When, instant_ns
+
+__all__ = ["Replay"]
+
+log = logging.getLogger(__name__)
+
+Sink = Callable[[Record], object]
+Take = Callable[[Sequence[Record]], object]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_RATE_WINDOW = 5.0
+# Waits are cut into slices: an interrupt gets through on every platform.
+_SLICE = 0.05
+# So long the functions are called before the buttons are looked at again.
+_TURN_NS = 10_000_000
+_FIRST_TURN_ROWS = 64
+_DETACH_TIMEOUT = 5.0
+
+
+class _Play(NamedTuple):
+    """Rows are due: up to a time (ns UTC; None: any), and not more than so many."""
+
+    until_ns: int | None
+    most: int
+
+
+class _Wind(NamedTuple):
+    """Go to a time, ns UTC."""
+
+    to_ns: int
+    ticket: int
+
+
+class _Tell(NamedTuple):
+    """Put a status row of the replay's own into the flow."""
+
+    row: Status
+
+
+class _Attached:
+    """A function that is called with records."""
+
+    def __init__(self, call: Sink, wants: Callable[[Record], bool] | None) -> None:
+        self.call = call
+        self.wants = wants
+        self.is_on = True
+        name = getattr(call, "__name__", None)
+        self.name = name if isinstance(name, str) else type(call).__name__
+
+    def of(self, rows: Iterator[Record]) -> Iterator[Record]:
+        return rows if self.wants is None else filter(self.wants, rows)
+
+
+class Replay:
+    """A recorded session, played; ``kucoin_research.replay`` makes and starts one.
+
+    Parameters
+    ----------
+    session
+        What is played.
+    speed
+        Seconds of the recording per second; None: as fast as it can be read.
+    channels, symbols
+        Only these.
+    capacity
+        Rows kept per channel.
+    name
+        Shown in ``running()``, in errors and in the thread's name.
+    paused
+        Whether it waits for ``resume``, ``step`` or ``seek``.
+    clock
+        What the pace is kept by; for tests.
+
+    Raises
+    ------
+    UnknownChannel, UnknownSymbol
+        If it was not recorded.
+    InvalidInput
+        If the speed is none.
+
+    Notes
+    -----
+    Every method may be called from any thread, also by an attached function: then ``pause``,
+    ``step``, ``seek`` and ``stop`` take effect right behind the record it was called with.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        speed: float | None = 1.0,
+        *,
+        channels: str | Iterable[str] | None = None,
+        symbols: str | Iterable[str] | None = None,
+        capacity: int = 1_000_000,
+        name: str | None = None,
+        paused: bool = False,
+        clock: ReplayClock | None = None,
+    ) -> None:
+        self.session = session
+        self.name = session.name if name is None else name
+        channels = None if channels is None else _names(channels)
+        symbols = None if symbols is None else _names(symbols)
+        self._timeline = Timeline(session, channels=channels, symbols=symbols)
+        self.subscriptions = tuple(_subscriptions(session, channels, symbols))
+        self._capacity = capacity
+        self._clock = MonotonicClock() if clock is None else clock
+        self._start_ns, self._end_ns = self._timeline.start_ns, self._timeline.end_ns
+
+        # Written by the replay's thread alone.
+        self._stage = self._new_stage()
+        self._tape = Tape(self._timeline)
+        self._is_torn = False  # the tape: what cannot be read cannot be read on
+        self._next_ns: int | None = None  # of the row that waits
+        self._last_ns: int | None = None  # of the newest row given
+        self._turn: list[Record] | None = None  # the rows that functions are being called with
+        self._turn_rows: Iterator[Record] = iter(())
+        self._committed = 0  # of the turn
+        self._is_own = False  # what the turn gives: a row that is not the session's
+        self._most = _FIRST_TURN_ROWS
+        self._given = 0
+        self._samples: deque[tuple[float, int]] = deque(maxlen=64)
+
+        self._stage_lock = threading.Lock()  # guards the stage's books and account
+        self._calling = threading.RLock()  # held while functions are called
+        self._changed = threading.Condition(threading.RLock())  # guards all below
+        self._pace = Pace(_checked_speed(speed))
+        self._is_paused = paused
+        self._at_ns = self._start_ns  # last given, or sought
+        self._rest_ns = self._start_ns  # where it was paused, which may be later
+        self._steps = 0
+        self._order: _Wind | None = None
+        self._tickets = self._wound = 0
+        self._notes: deque[Status] = deque()
+        self._is_busy = False
+        self._is_done = False
+        self._error: KucoinResearchError | None = None
+        self._sinks: tuple[_Attached, ...] = ()
+        self._batch_sinks: tuple[Take, ...] = ()
+        self._recorders: tuple[Recorder, ...] = ()
+        self._thread: threading.Thread | None = None
+        self._stopping = threading.Event()
+
+    def _new_stage(self) -> Stage:
+        return Stage(self.subscriptions, self._capacity, self.name)
+
+    def launch(self) -> Self:
+        """Start its thread, once what is to be there from the first row on is attached."""
+        with self._changed:
+            self._wake()
+        return self
+
+    def _wake(self) -> None:
+        # With _changed held. The thread ends with the data, and is started anew to go back.
+        if self._thread is None and not self._stopping.is_set():
+            self._thread = threading.Thread(
+                target=self._run, name=f"kucoin-{self.name}-replay", daemon=True
+            )
+            self._thread.start()
+        self._changed.notify_all()
+
+    # -- what it is ------------------------------------------------------------------------------
+
+    @property
+    def symbols(self) -> list[str]:
+        """The symbols that are replayed."""
+        return list(self._stage.shelf.symbols)
+
+    @property
+    def channels(self) -> list[str]:
+        """The channels that are replayed; ``status`` besides."""
+        return [str(channel) for channel in self._stage.shelf.channels]
+
+    @property
+    def start_ns(self) -> int | None:
+        """Local time of the first row, ns UTC; None without any."""
+        return self._start_ns
+
+    @property
+    def end_ns(self) -> int | None:
+        """Local time of the last row, ns UTC; None without any."""
+        return self._end_ns
+
+    @property
+    def start(self) -> datetime | None:
+        """``start_ns`` as a UTC datetime, to the microsecond."""
+        return _datetime(self._start_ns)
+
+    @property
+    def end(self) -> datetime | None:
+        """``end_ns`` as a UTC datetime, to the microsecond."""
+        return _datetime(self._end_ns)
+
+    @property
+    def position_ns(self) -> int | None:
+        """Where it is, ns UTC: it goes on between two rows, as time does; None without rows."""
+        self._sync()
+        with self._changed:
+            return self._position()
+
+    def _position(self) -> int | None:
+        at = self._at_ns
+        if at is None:
+            return None
+        if self._is_paused:
+            return max(at, self._rest_ns or at)
+        moved = self._pace.at(self._clock.now_ns())
+        if moved is None or self._next_ns is None or self._is_done:
+            return at
+        return max(at, min(moved, self._next_ns))
+
+    @property
+    def position(self) -> datetime | None:
+        """``position_ns`` as a UTC datetime, to the microsecond."""
+        return _datetime(self.position_ns)
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether it waits for ``resume``, ``step`` or ``seek``."""
+        return self._is_paused
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the last row was given; ``seek`` goes back."""
+        return self._is_done
+
+    @property
+    def state(self) -> State:
+        """``playing``, ``paused``, ``ended``, ``failed`` or ``stopped``."""
+        if self._stopping.is_set():
+            return State.STOPPED
+        if self._error is not None:
+            return State.FAILED
+        if self._is_done:
+            return State.ENDED
+        return State.PAUSED if self._is_paused else State.PLAYING
+
+    @property
+    def error(self) -> KucoinResearchError | None:
+        """Why it has failed: mostly a line that cannot be read."""
+        return self._error
+
+    @property
+    def origin(self) -> Any:
+        """Where the rows came from, as ``session.json`` tells."""
+        return self.session.meta.get("venue")
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self._told()}"
+
+    def __repr__(self) -> str:
+        return f"<Replay {self.name}: {self._told()}>"
+
+    def _told(self) -> str:
+        speed = "full speed" if self.speed is None else f"{self.speed:g} x"
+        ends = f"{_shown(self.start)} to {_shown(self.end)}"
+        return f"{self.state}, {speed}, at {_shown(self.position)} of {ends}"
+
+    def _repr_html_(self) -> str:
+        error = "" if self._error is None else f"<br><i>{html.escape(str(self._error))}</i>"
+        rows = ", ".join(f"{name} {count:,}" for name, count in self._stage.shelf.totals.items())
+        return (
+            f"<div><b>{html.escape(self.name)}</b><br>{html.escape(self._told())}"
+            f"<br>{html.escape(rows)}{error}</div>"
+        )
+
+    # -- readers ---------------------------------------------------------------------------------
+
+    def frame(
+        self,
+        channel: str | None = None,
+        symbol: str | None = None,
+        last: int | None = None,
+        *,
+        mark_filled: bool = False,
+    ) -> pl.DataFrame:
+        """Take an immutable snapshot of the rows given so far; see ``Stream.frame``.
+
+        Called by an attached function, it ends with the record that this was called with.
+        """
+        self._sync()
+        return self._stage.shelf.frame(channel, symbol, last, mark_filled=mark_filled)
+
+    def book(self, symbol: str | None = None) -> OrderBook:
+        """Copy the order book of a symbol whose ``level2`` was recorded, as it stood then.
+
+        Parameters
+        ----------
+        symbol
+            May be left out when there is only one book.
+
+        Raises
+        ------
+        BookNotReady
+            Where the recording stream's book was not in step either.
+        """
+        self._sync()
+        with self._stage_lock:
+            return self._stage.books.copy(symbol, self.name)
+
+    def total(self, channel: str | None = None) -> int:
+        """Count the rows given on a channel, from the session's start to here."""
+        self._sync()
+        shelf = self._stage.shelf
+        return shelf.total(shelf.channel(channel))
+
+    def report(self) -> Report:
+        """Give the account of the data up to here; at the end it is that of the session.
+
+        Where ``channels`` or ``symbols`` were chosen, it is of these.
+        """
+        self._sync()
+        reached = self._end_ns if self._is_done else self._at_ns
+        drops = [] if reached is None else self.session.drops
+        with self._stage_lock:
+            return self._stage.report(
+                self.session.name,
+                [drop for drop in drops if self._is_done or drop["began"] <= (reached or 0)],
+            )
+
+    @property
+    def verdict(self) -> Verdict:
+        """What can be said of the data up to here; ``report()`` says why."""
+        return self.report().verdict
+
+    @property
+    def rows_per_second(self) -> float:
+        """Rows given, over the last five seconds."""
+        now = time.monotonic()
+        samples = [each for each in self._samples.copy() if each[0] >= now - _RATE_WINDOW]
+        if not samples:
+            return 0.0
+        since, count = samples[0]
+        return max(0, self._given - count) / max(now - since, 0.25)
+
+    @property
+    def messages_per_second(self) -> float:
+        """As ``rows_per_second``: a recording does not tell which rows one message brought."""
+        return self.rows_per_second
+
+    @property
+    def status(self) -> StreamStatus:
+        """How it is doing right now; the counters are those of the recorded stream up to here."""
+        self._sync()
+        with self._stage_lock:
+            troubles = self._stage.troubles()
+        return StreamStatus(
+            state=self.state,
+            rows=self._stage.shelf.totals,
+            messages_per_second=self.rows_per_second,
+            lag_p50_ms=None,
+            lag_p95_ms=None,
+            reconnects=troubles.reconnects,
+            gaps=troubles.gaps,
+            duplicates=0,
+            broken=troubles.broken,
+            error=self._error,
+            rollovers=troubles.rollovers,
+        )
+
+    def wait(
+        self, channel: str | None = None, rows: int = 1, timeout: float = 10.0
+    ) -> pl.DataFrame:
+        """Wait until a channel has given that many rows, counted from the session's start.
+
+        Parameters
+        ----------
+        channel
+            May be left out when there is only one.
+        rows
+            How many.
+        timeout
+            Seconds.
+
+        Returns
+        -------
+        pl.DataFrame
+            ``frame(channel)``.
+
+        Raises
+        ------
+        StreamTimeout
+            If they have not come by then.
+        StreamStopped
+            If the replay ends before.
+        """
+        wanted = self._stage.shelf.channel(channel)
+        over = (State.STOPPED, State.FAILED, State.ENDED)
+        self._until(lambda: self._total(wanted) >= rows or self.state in over, timeout)
+        total = self._total(wanted)
+        if total < rows and self.state in over:
+            why = "" if self._error is None else f": {self._error}"
+            raise StreamStopped(
+                f"{self.name!r} is {self.state} after {total} of {rows} rows of {wanted}{why}"
+            )
+        if total < rows:
+            raise StreamTimeout(f"{total} of {rows} rows of {wanted} came within {timeout:g} s")
+        return self.frame(channel)
+
+    def _total(self, channel: Channel) -> int:
+        return self._stage.shelf.total(channel)
+
+    def wait_until_live(self, timeout: float = 30.0) -> bool:  # noqa: ARG002  as a stream has it
+        """Tell whether rows come, or can; a replay has nothing to connect to."""
+        return self.state not in (State.STOPPED, State.FAILED)
+
+    def wait_until_done(self, timeout: float | None = None) -> bool:
+        """Wait until the last row was given, and what was recorded is on the disk.
+
+        Parameters
+        ----------
+        timeout
+            Seconds; while it is paused, it waits, too.
+
+        Returns
+        -------
+        bool
+            ``False`` if the time passed or it was stopped before.
+
+        Raises
+        ------
+        SessionError
+            If the session cannot be read on.
+        """
+        over = (State.STOPPED, State.FAILED, State.ENDED)
+        self._until(lambda: self.state in over, timeout)
+        if self._error is not None:
+            raise self._error
+        return self.state is State.ENDED
+
+    def _until(self, is_so: Callable[[], bool], timeout: float | None) -> bool:
+        if threading.current_thread() is self._thread:
+            return is_so()  # it would wait for itself
+        deadline = None if timeout is None else time.monotonic() + timeout
+        with self._changed:
+            while not is_so():
+                left = _SLICE if deadline is None else min(_SLICE, deadline - time.monotonic())
+                if left <= 0:
+                    return False
+                self._changed.wait(left)
+        return True
+
+    # -- buttons ---------------------------------------------------------------------------------
+
+    @property
+    def speed(self) -> float | None:
+        """Seconds of the recording per second; None: as fast as it can be read. May be set."""
+        return self._pace.speed
+
+    @speed.setter
+    def speed(self, speed: float | None) -> None:
+        pace = Pace(_checked_speed(speed))
+        self._sync()
+        with self._changed:
+            here = self._position()
+            if here is not None:
+                pace.anchor(self._clock.now_ns(), here)
+            self._pace = pace
+            self._changed.notify_all()
+        self._cut()
+
+    def pause(self) -> None:
+        """Stand still; when it returns, nothing more is given until ``resume`` or ``step``."""
+        self._sync()
+        with self._changed:
+            if not self._is_paused:
+                self._rest_ns = self._position()
+            self._is_paused, self._steps = True, 0
+            self._changed.notify_all()
+        self._cut()
+        self._until(lambda: not self._is_busy, _DETACH_TIMEOUT)
+
+    def resume(self) -> None:
+        """Go on from where it is; at the end there is nothing to go on to."""
+        with self._changed:
+            here = self._position()
+            if self._is_paused and here is not None:
+                self._pace.anchor(self._clock.now_ns(), here)
+            self._is_paused = False
+            self._changed.notify_all()
+
+    def step(self, n: int = 1) -> None:
+        """Give the next rows at once, whenever they are due, and pause behind them.
+
+        Parameters
+        ----------
+        n
+            How many rows, of all channels.
+
+        Raises
+        ------
+        InvalidInput
+            If that is no number of rows.
+        """
+        steps = _checked_steps(n)
+        self.pause()
+        with self._changed:
+            self._steps = steps
+            self._rest_ns = self._at_ns
+            self._changed.notify_all()
+        over = (State.STOPPED, State.FAILED, State.ENDED)
+        self._until(lambda: (not self._steps and not self._is_busy) or self.state in over, None)
+
+    def seek(self, when: When) -> None:
+        """Go to a time; the next row given is the first that arrived then or later.
+
+        What readers get is what they would have got, had it been played to there; attached
+        functions are not called with what lies between. It takes the time of reading that at full
+        speed: from here on, or from the beginning where it goes back. Paused, it stays paused.
+
+        Parameters
+        ----------
+        when
+            A datetime (naive means UTC), ISO text, or a Unix time in s, ms, µs or ns; what lies
+            before the start or behind the end means these.
+
+        Raises
+        ------
+        InvalidInput
+            If it is no time, or while the replay is being recorded, whose rows would be in no
+            order.
+        StreamStopped
+            If the replay was stopped.
+        SessionError
+            If the session cannot be read.
+        """
+        to_ns = instant_ns(when, "when")
+        if to_ns is None:
+            raise InvalidInput("seek wants a time")
+        if self._start_ns is None or self._end_ns is None:
+            return  # there are no rows, so all times are one
+        if any(not each.is_closed for each in self._recorders):
+            raise InvalidInput(f"{self.name!r} is being recorded; close the recorder to seek")
+        with self._changed:
+            if self._stopping.is_set():
+                raise StreamStopped(f"{self.name!r} was stopped")
+            self._tickets += 1
+            ticket = self._tickets
+            self._order = _Wind(min(max(to_ns, self._start_ns), self._end_ns), ticket)
+            self._steps = 0
+            self._is_done, self._error = False, None
+            self._wake()
+        self._cut()
+        over = (State.STOPPED, State.FAILED)
+        self._until(lambda: self._wound >= ticket or self.state in over, None)
+        if self._error is not None:
+            raise self._error
+
+    # -- sinks -----------------------------------------------------------------------------------
+
+    def attach(self, sink: Sink, channel: str | Iterable[str] | None = None) -> Callable[[], None]:
+        """Call ``sink(record)`` once for each record from now on, in order, on the replay's thread.
+
+        Parameters
+        ----------
+        sink
+            The replay waits for it, so that it misses nothing, however slow it is. If it raises,
+            it is detached, and that is told in the ``status`` channel. What it reads of the
+            replay ends with the record it was called with.
+        channel
+            Which channels; all of them, ``status`` included, when left out.
+
+        Returns
+        -------
+        Callable[[], None]
+            Detaches the sink; may be called twice. The sink is not called any more when it returns
+            (but for a call under way that takes longer than 5 s, or that makes this one).
+        """
+        if not callable(sink):
+            raise InvalidInput(f"attach wants a function of one record, not {sink!r}")
+        chosen = self._stage.shelf.chosen(channel)
+        attached = _Attached(sink, None if channel is None else wanting(chosen))
+        with self._changed:
+            self._sinks = (*self._sinks, attached)
+        self._cut()
+        return lambda: self._detach(attached)
+
+    def _detach(self, attached: _Attached) -> None:
+        attached.is_on = False
+        with self._changed:
+            self._sinks = tuple(each for each in self._sinks if each is not attached)
+        self._cut()
+        if self._calling.acquire(timeout=_DETACH_TIMEOUT):
+            self._calling.release()
+
+    def attach_batches(self, take: Take) -> Callable[[], None]:
+        """Call ``take(rows)`` with each batch of rows as it is stored, all channels in order.
+
+        The replay waits for it; much faster than ``attach`` for what can do with many at once. It
+        must not change the batch. If it raises, it is detached, which is told.
+
+        Returns
+        -------
+        Callable[[], None]
+            Detaches it; may be called twice.
+        """
+
+        def detach() -> None:
+            with self._changed:
+                self._batch_sinks = tuple(each for each in self._batch_sinks if each is not take)
+
+        with self._changed:
+            self._batch_sinks = (*self._batch_sinks, take)
+        return detach
+
+    def record(self, root: str | os.PathLike[str] = "data/sessions", **options: Any) -> Recorder:
+        """Record everything from now on into a session's folder below ``root``.
+
+        The rows are the same to the bit. The replay waits where the disk is slower.
+
+        Parameters
+        ----------
+        root, **options
+            See ``kucoin_research.recorder.record_stream``: ``compression``, ``fsync``, ….
+
+        Returns
+        -------
+        Recorder
+            Ends with the replay, or when closed.
+        """
+        options.setdefault("instruments", self.session.instruments.values())
+        recorder = recorder_for(self, root, ends_itself=False, **options)
+        recorder.before_close(self.attach_batches(_Patient(recorder, self._stopping).take))
+        with self._changed:
+            self._recorders = (*self._recorders, recorder)
+            is_over = self._is_done or self._stopping.is_set()
+        if is_over:
+            self._close_recorders()
+        return recorder
+
+    def note(
+        self, event: str, detail: str, *, channel: str | None = None, symbol: str | None = None
+    ) -> None:
+        """Put a status row into the flow, as of the newest row given."""
+        detail = detail.encode(errors="replace").decode()  # a foreign error's text may be odd
+        with self._changed:
+            times = (self._last_ns, self._at_ns, clocks.now_ns())
+            local = next(each for each in times if each is not None)
+            row = Status(local, local, symbol, event, channel, detail, None, None)
+            if self._thread is not None:
+                self._notes.append(row)
+                self._changed.notify_all()
+                return
+        with self._stage_lock:
+            self._stage.take([row])
+
+    # -- its thread ------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            with eased():
+                self._play()
+        except KucoinResearchError as error:
+            self._fail(error)
+        except Exception as error:  # the pump's guard
+            log.exception("the replay %s met an unexpected error", self.name)
+            self._fail(SessionError(f"unexpected {type(error).__name__}: {error}"))
+
+    def _play(self) -> None:
+        while (order := self._next_order()) is not None:
+            if isinstance(order, _Wind):
+                self._go_to(order)
+            elif isinstance(order, _Tell):
+                self._give([order.row], is_own=True)
+            else:
+                self._give(self._tape.take(*order))
+
+    def _fail(self, error: KucoinResearchError) -> None:
+        self._close_recorders()
+        with self._changed:
+            self._error, self._thread, self._is_busy = error, None, False
+            self._order = None
+            self._is_torn = True
+            self._changed.notify_all()
+
+    def _close_recorders(self) -> None:
+        for recorder in self._recorders:
+            recorder.close()
+
+    def _next_order(self) -> _Play | _Wind | _Tell | None:
+        """Wait for what is to be done next; None: nothing more, and the thread ends."""
+        self._next_ns = None if self._stopping.is_set() else self._tape.peek()
+        while True:
+            with self._changed:
+                self._is_busy = False
+                self._changed.notify_all()
+                order = self._await_order()
+                if order is not None:
+                    self._is_busy = True
+                    return order
+            self._close_recorders()  # not under the lock, which they need
+            with self._changed:
+                if self._notes or (self._order is not None and not self._stopping.is_set()):
+                    continue
+                self._is_done = not self._stopping.is_set()
+                self._thread = None
+                self._changed.notify_all()
+                return None
+
+    def _await_order(self) -> _Play | _Wind | _Tell | None:
+        while not self._stopping.is_set():
+            if self._notes:
+                return _Tell(self._notes.popleft())
+            if self._order is not None:
+                return self._order
+            if self._next_ns is None:
+                return None
+            if self._steps:
+                return _Play(None, min(self._steps, self._most))
+            seconds = None
+            if not self._is_paused:
+                now_ns = self._clock.now_ns()
+                due_ns = self._pace.due_ns(now_ns, self._next_ns)
+                if due_ns is None or due_ns >= self._next_ns:
+                    return _Play(due_ns, self._most)
+                seconds = self._pace.seconds_until(self._next_ns, due_ns)
+            self._clock.wait(self._changed, seconds)
+        return None
+
+    def _give(self, rows: list[Record], *, is_own: bool = False) -> None:
+        """Call the functions with rows, then keep these."""
+        began_ns = time.monotonic_ns()
+        self._is_own = is_own
+        self._turn, self._committed = rows, 0
+        sinks = self._sinks
+        if sinks:
+            with self._calling:
+                self._turn_rows = iter(rows)
+                failed = _call(sinks, self._turn_rows)
+                if failed:
+                    self._cut()  # the row of the replay's own comes right behind this one
+            for attached, error in failed:
+                self._drop(attached, error)
+        self._commit(len(rows))
+        self._turn, self._turn_rows = None, iter(())
+        took_ns = time.monotonic_ns() - began_ns
+        if took_ns < _TURN_NS // 2:
+            self._most = min(2 * self._most, BATCH_ROWS)
+        elif took_ns > _TURN_NS:
+            self._most = max(self._most // 2, 1)
+
+    def _drop(self, attached: _Attached, error: BaseException) -> None:
+        attached.is_on = False
+        with self._changed:
+            self._sinks = tuple(each for each in self._sinks if each is not attached)
+        self.note("sink_failed", f"{attached.name} raised {describe(error)}; it was detached")
+
+    @property
+    def _is_in_turn(self) -> bool:
+        return self._turn is not None and threading.current_thread() is self._thread
+
+    def _sync(self) -> None:
+        """Keep the rows up to the one that the calling function was given, if one calls."""
+        if self._is_in_turn:
+            assert self._turn is not None  # by what was just asked
+            self._commit(len(self._turn) - length_hint(self._turn_rows))
+
+    def _cut(self) -> None:
+        """End the turn behind the row that the calling function was given, if one calls."""
+        if not self._is_in_turn:
+            return
+        assert self._turn is not None  # by what was just asked
+        given = len(self._turn) - length_hint(self._turn_rows)
+        if given < len(self._turn):
+            self._tape.back(len(self._turn) - given)
+            self._next_ns = self._turn[given].local_timestamp
+            del self._turn[given:]  # which ends the iterator, too
+
+    def _commit(self, stop: int) -> None:
+        assert self._turn is not None  # only within a turn
+        rows = self._turn[self._committed : stop]
+        if not rows:
+            return
+        self._committed = stop
+        with self._stage_lock:
+            self._stage.take(rows)
+        with self._changed:
+            self._last_ns = self._at_ns = rows[-1].local_timestamp
+            if self._steps and not self._is_own:
+                self._steps = max(0, self._steps - len(rows))
+        self._count(len(rows))
+        for take in self._batch_sinks:
+            try:
+                take(rows)
+            except (Exception, SystemExit) as error:  # the sink guard
+                log.exception("a batch sink raised and was detached")
+                with self._changed:
+                    self._batch_sinks = tuple(s for s in self._batch_sinks if s is not take)
+                self.note("sink_failed", f"a batch sink raised {describe(error)}; it was detached")
+
+    def _count(self, rows: int) -> None:
+        now = time.monotonic()
+        if not self._samples or now - self._samples[-1][0] >= 0.25:
+            self._samples.append((now, self._given))
+        self._given += rows
+
+    def _go_to(self, wind: _Wind) -> None:
+        stage, tape, last_ns = self._stage, self._tape, self._last_ns
+        if self._is_torn or (last_ns is not None and wind.to_ns <= last_ns):
+            stage, tape, last_ns = self._new_stage(), Tape(self._timeline), None
+        while (next_ns := tape.peek()) is not None and next_ns < wind.to_ns:
+            if self._stopping.is_set() or self._order is not wind:
+                break  # the rows wound so far stay, if they go on from those given
+            rows = tape.take(wind.to_ns - 1, BATCH_ROWS)
+            with self._stage_lock:
+                stage.take(rows)
+            last_ns = rows[-1].local_timestamp
+        with self._changed:
+            self._stage, self._tape, self._last_ns, self._next_ns = stage, tape, last_ns, next_ns
+            self._is_torn = False
+            if self._order is wind:
+                self._order = None
+                self._wound = wind.ticket
+                self._at_ns = self._rest_ns = wind.to_ns
+                self._pace.anchor(self._clock.now_ns(), wind.to_ns)
+            elif last_ns is not None:
+                self._at_ns = self._rest_ns = last_ns
+            self._changed.notify_all()
+
+    # -- the end ---------------------------------------------------------------------------------
+
+    def stop(self, timeout: float = 5.0) -> None:
+        """End the replay, its recorders and its thread. Its frames stay readable.
+
+        Called by an attached function, it does not wait: the thread ends when that returns.
+
+        Parameters
+        ----------
+        timeout
+            Seconds to wait for the thread; it ends on its own soon after in any case.
+        """
+        with self._changed:
+            self._stopping.set()
+            thread = self._thread
+            self._changed.notify_all()
+        self._cut()
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(timeout)
+
+    def disown(self) -> None:
+        """Forget the thread in a forked child: it is the parent's alone."""
+        self._stopping = threading.Event()
+        self._stopping.set()
+        self._changed = threading.Condition(threading.RLock())  # may have been held
+        self._stage_lock = threading.Lock()
+        self._calling = threading.RLock()
+        self._thread = None
+        self._sinks, self._batch_sinks, self._recorders = (), (), ()
+
+    @property
+    def stopping(self) -> threading.Event:
+        """Set once ``stop`` was called."""
+        return self._stopping
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+
+class _Patient:
+    """Gives a recorder rows when it has room for them, so that it drops none."""
+
+    def __init__(self, recorder: Recorder, stopping: threading.Event) -> None:
+        self._recorder = recorder
+        self._stopping = stopping
+
+    def take(self, rows: Sequence[Record]) -> None:
+        recorder = self._recorder
+        while rows and not recorder.is_closed:
+            room = recorder.room
+            is_worth_it = room >= len(rows) or not recorder.waiting
+            if is_worth_it or self._stopping.is_set():
+                part = rows[:room] if is_worth_it else rows
+                recorder.take(part)
+                rows = rows[len(part) :]
+            else:
+                self._stopping.wait(0.01)
+
+
+def _call(
+    sinks: Sequence[_Attached], rows: Iterator[Record]
+) -> list[tuple[_Attached, BaseException]]:
+    """Call functions with rows, in order, until one raises; which ones did, and what."""
+    if len(sinks) == 1:
+        (attached,) = sinks
+        try:
+            deque(map(attached.call, attached.of(rows)), maxlen=0)  # the fastest loop there is
+        # SystemExit, too: threading would take it for the wish to end this thread, silently.
+        except (Exception, SystemExit) as error:  # the sink guard
+            log.exception("a sink raised and was detached")
+            return [(attached, error)]
+        return []
+    failed: list[tuple[_Attached, BaseException]] = []
+    for row in rows:
+        for attached in sinks:
+            if not attached.is_on or (attached.wants is not None and not attached.wants(row)):
+                continue
+            try:
+                attached.call(row)
+            except (Exception, SystemExit) as error:  # the sink guard
+                log.exception("a sink raised and was detached")
+                failed.append((attached, error))
+        if failed:
+            break
+    return failed
+
+
+def _names(given: str | Iterable[str]) -> list[str]:
+    return [given] if isinstance(given, str) else list(given)
+
+
+def _checked_steps(steps: object) -> int:
+    if isinstance(steps, bool) or not isinstance(steps, Integral) or steps < 1:
+        raise InvalidInput(f"step wants a whole number of rows above 0, not {steps!r}")
+    return int(steps)
+
+
+def _checked_speed(speed: object) -> float | None:
+    if speed is None:
+        return None
+    is_number = isinstance(speed, Real) and not isinstance(speed, bool)
+    if not is_number or not 0 < float(speed) < math.inf:  # type: ignore[arg-type]
+        raise InvalidInput(
+            f"speed must be a number above 0, or None for as fast as it can be read, not {speed!r}"
+        )
+    return float(speed)  # type: ignore[arg-type]
+
+
+def _subscriptions(
+    session: Session, channels: Sequence[str] | None, symbols: Sequence[str] | None
+) -> Iterator[Subscription]:
+    there = [parse_channel(name) for name in session.channels]
+    chosen = there if channels is None else [session.channel(name) for name in channels]
+    wanted = [
+        each
+        for each in there
+        if any(each.name == c.name and c.interval in (None, each.interval) for c in chosen)
+    ]
+    named = session.symbols if symbols is None else symbols
+    for channel in wanted:
+        account = channel.name in ACCOUNT_CHANNELS
+        for symbol in [ALL_SYMBOLS] if account or not named else named:
+            yield Subscription(channel, symbol, market_of(symbol))
+
+
+def _shown(when: datetime | None) -> str:
+    return "-" if when is None else f"{when:%Y-%m-%d %H:%M:%S}"
+
+
+def _datetime(ns: int | None) -> datetime | None:
+    return None if ns is None else _EPOCH + timedelta(microseconds=ns // 1_000)

@@ -1,0 +1,184 @@
+"""The rings of all channels under one roof, and what readers ask them for by name."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from numbers import Integral
+
+import polars as pl
+
+from kucoin_research import analytics
+from kucoin_research.errors import InvalidInput, UnknownChannel, UnknownSymbol
+from kucoin_research.intake import Subscription
+from kucoin_research.records import CHANNELS, Candle, Channel, Record, Status, parse_channel
+from kucoin_research.ring import Ring
+
+__all__ = ["Shelf", "by_kind", "wanting"]
+
+_STATUS_CAPACITY = 100_000
+
+
+class Shelf:
+    """Keeps the newest rows of each channel of a stream or a replay.
+
+    Parameters
+    ----------
+    subscriptions
+        What there is to keep; ``status`` is kept besides.
+    capacity
+        Rows kept per channel.
+    name
+        Whose they are, in what errors say.
+
+    Notes
+    -----
+    ``extend`` is for one thread at a time; everything else may be called from any thread meanwhile,
+    and never waits.
+    """
+
+    def __init__(self, subscriptions: Sequence[Subscription], capacity: int, name: str) -> None:
+        self._name = name
+        self.channels = list(dict.fromkeys(each.channel for each in subscriptions))
+        self.symbols = list(dict.fromkeys(each.symbol for each in subscriptions))
+        self.rings: dict[type[Record], Ring] = {
+            channel.record: Ring(channel.record, capacity) for channel in self.channels
+        }
+        self.rings[Status] = Ring(Status, _STATUS_CAPACITY)
+        self._candle_rows: Counter[str | None] = Counter()  # by interval
+
+    def extend(self, rows: Sequence[Record]) -> None:
+        """Keep rows of all channels, in order."""
+        self.extend_groups(by_kind(rows))
+
+    def extend_groups(self, groups: Mapping[type[Record], Sequence[Record]]) -> None:
+        """Keep rows that are sorted by kind already."""
+        for kind, rows in groups.items():
+            self.rings[kind].extend(rows)
+        if Candle in groups:
+            rows = groups[Candle]
+            self._candle_rows.update(row.interval for row in rows if isinstance(row, Candle))
+
+    @property
+    def totals(self) -> dict[str, int]:
+        """Rows that ever came, by channel."""
+        return {_name_of(record): ring.total for record, ring in self.rings.items()}
+
+    @property
+    def kept(self) -> int:
+        """Rows in memory now, of all channels."""
+        return sum(map(len, self.rings.values()))
+
+    def total(self, channel: Channel) -> int:
+        """Count the rows that ever came on a channel."""
+        if self._is_one_of_several(channel):
+            return self._candle_rows[channel.interval]
+        return self.rings[channel.record].total
+
+    def frame(
+        self,
+        channel: str | None = None,
+        symbol: str | None = None,
+        last: int | None = None,
+        *,
+        mark_filled: bool = False,
+    ) -> pl.DataFrame:
+        """Take a snapshot of a channel's rows; see ``Stream.frame``."""
+        wanted = self.channel(channel)
+        ring = self.rings[wanted.record]
+        _check_last(last)
+        filters = []
+        if symbol is not None:
+            self._check_symbol(symbol)
+            filters.append(pl.col("symbol") == symbol)
+        if self._is_one_of_several(wanted):
+            filters.append(pl.col("interval") == wanted.interval)
+        if filters:
+            rows = ring.frame().filter(*filters)
+            rows = rows if last is None else rows.tail(last)
+        else:
+            rows = ring.frame(last)
+        return analytics.mark_filled(rows, self.rings[Status].frame()) if mark_filled else rows
+
+    def channel(self, name: str | None) -> Channel:
+        """Find a channel by its name; without one, the only one there is.
+
+        Raises
+        ------
+        UnknownChannel
+            If it is not here.
+        """
+        if name is None:
+            if len(self.channels) == 1:
+                return self.channels[0]
+            raise UnknownChannel(f"name one of the channels: {_join(self.channels)}")
+        wanted = parse_channel(name)
+        candles = [each for each in self.channels if each.name == "candle"]
+        if wanted.name == "candle" and ":" not in name and len(candles) == 1:
+            return candles[0]  # plain means 1min only where there is a choice
+        if wanted not in self.channels and wanted.record is not Status:
+            raise UnknownChannel(
+                f"channel {name!r} is not streamed by {self._name!r}; it streams: "
+                f"{_join(self.channels)}"
+            )
+        return wanted
+
+    def chosen(self, channel: str | Iterable[str] | None) -> list[Channel]:
+        """Find the channels that an attached function wants; all of them unless it names some."""
+        if channel is None:
+            return [*self.channels, Channel("status")]
+        names = [channel] if isinstance(channel, str) else list(channel)
+        if not names:
+            raise InvalidInput("attach wants at least one channel, or none named for all")
+        return [self.channel(name) for name in names]
+
+    def _is_one_of_several(self, channel: Channel) -> bool:
+        # Candles of all intervals share a ring.
+        streamed = (each.interval for each in self.channels if each.interval is not None)
+        return channel.interval is not None and any(each != channel.interval for each in streamed)
+
+    def _check_symbol(self, symbol: str) -> None:
+        if symbol not in self.symbols:
+            raise UnknownSymbol(
+                f"symbol {symbol!r} is not streamed by {self._name!r}; it streams: "
+                f"{', '.join(self.symbols)}"
+            )
+
+
+def by_kind(rows: Sequence[Record]) -> Mapping[type[Record], Sequence[Record]]:
+    """Sort rows by kind; each kind's stay in order."""
+    kinds = set(map(type, rows))
+    if len(kinds) == 1:
+        return {kinds.pop(): rows}
+    groups: defaultdict[type[Record], list[Record]] = defaultdict(list)
+    for row in rows:
+        groups[row.__class__].append(row)
+    return groups
+
+
+def wanting(channels: Sequence[Channel]) -> Callable[[Record], bool]:
+    """Make the test for records of these channels."""
+    kinds = frozenset(channel.record for channel in channels)
+    intervals = frozenset(channel.interval for channel in channels if channel.name == "candle")
+
+    def wants(row: Record) -> bool:
+        if row.__class__ not in kinds:
+            return False
+        return not isinstance(row, Candle) or row.interval in intervals
+
+    return wants
+
+
+def _name_of(record: type[Record]) -> str:
+    return next(name for name, kind in CHANNELS.items() if kind is record)
+
+
+def _join(channels: Iterable[Channel]) -> str:
+    return ", ".join(map(str, channels))
+
+
+def _check_last(last: object) -> None:
+    if last is None:
+        return
+    if isinstance(last, bool) or not isinstance(last, Integral) or last < 0:
+        raise InvalidInput(f"last must be a whole number of rows from 0 on, not {last!r}")

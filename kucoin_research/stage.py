@@ -1,0 +1,197 @@
+"""What a replay has given so far: rings, books and the account, as a stream would have them."""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Mapping, Sequence
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from kucoin_research.bookrows import BookRows
+from kucoin_research.intake import Subscription
+from kucoin_research.reckoning import CONCERNING, Counted, reckon
+from kucoin_research.records import (
+    ACCOUNT_CHANNELS,
+    ALL_SYMBOLS,
+    CHANNELS,
+    Candle,
+    Level2,
+    Record,
+    Status,
+    Trade,
+)
+from kucoin_research.report import Report
+from kucoin_research.shelf import Shelf, by_kind
+
+__all__ = ["Stage", "Troubles"]
+
+# Rows that one outage is filled with at most, as far as the report counts them.
+_MOST_FILLED = 1 << 17
+
+_NAMES = {record: name for name, record in CHANNELS.items()}
+_symbol_of = itemgetter(2)
+_local_of = itemgetter(1)
+_sequence_of = itemgetter(3)
+
+_Times = npt.NDArray[np.int64]
+
+
+class Troubles(NamedTuple):
+    """What befell the recorded stream."""
+
+    gaps: int
+    reconnects: int
+    rollovers: int
+    broken: int
+
+
+class Stage:
+    """Takes a session's rows in order.
+
+    Parameters
+    ----------
+    subscriptions
+        What is replayed.
+    capacity
+        Rows kept per channel.
+    name
+        Of the replay, for what errors say.
+
+    Notes
+    -----
+    ``take`` is for one thread at a time, and so are ``books`` and ``report``; the shelf may be read
+    from any thread meanwhile.
+    """
+
+    def __init__(self, subscriptions: Sequence[Subscription], capacity: int, name: str) -> None:
+        self.shelf = Shelf(subscriptions, capacity, name)
+        self.books = BookRows(s.symbol for s in subscriptions if s.channel.name == "level2")
+        self._has_books = any(s.channel.name == "level2" for s in subscriptions)
+        self._account = _Account(self.shelf)
+
+    def take(self, rows: Sequence[Record]) -> None:
+        """Take rows in order of arrival, of all channels."""
+        groups = by_kind(rows)
+        self.shelf.extend_groups(groups)
+        if self._has_books and (Level2 in groups or Status in groups):
+            self.books.take(rows)
+        self._account.take(groups)
+
+    def report(self, name: str, drops: Sequence[dict[str, int]]) -> Report:
+        """Give the account of what was taken."""
+        return self._account.report(name, drops)
+
+    def troubles(self) -> Troubles:
+        """Count what went wrong by now; made anew only when there is news."""
+        return self._account.troubles()
+
+
+class _Account:
+    """Counts rows, and remembers the few ``status`` rows that a report is made of."""
+
+    def __init__(self, shelf: Shelf) -> None:
+        self._channels = list(dict.fromkeys(channel.name for channel in shelf.channels))
+        self._symbols = [each for each in shelf.symbols if each != ALL_SYMBOLS]
+        self._counted: dict[tuple[str, str | None], Counted] = {}
+        self._statuses: list[Status] = []
+        self._fills: dict[tuple[str, str, int, int], int] = {}
+        self._recent: defaultdict[tuple[str, str], _Recent] = defaultdict(_Recent)
+        self._broken = 0
+        self._troubles: tuple[tuple[int, int], Troubles] | None = None
+
+    def take(self, groups: Mapping[type[Record], Sequence[Record]]) -> None:
+        for kind, rows in groups.items():
+            if kind is not Status:
+                self._count(kind, rows)
+        for row in groups.get(Status, ()):
+            if isinstance(row, Status) and row.event in CONCERNING:
+                self._hear(row)
+
+    def _count(self, kind: type[Record], rows: Sequence[Record]) -> None:
+        symbols = set(map(_symbol_of, rows))
+        if len(symbols) == 1:
+            self._count_of(kind, symbols.pop(), rows)
+            return
+        by_symbol: defaultdict[Any, list[Record]] = defaultdict(list)
+        for row in rows:
+            by_symbol[row[2]].append(row)
+        for symbol, group in by_symbol.items():
+            self._count_of(kind, symbol, group)
+
+    def _count_of(self, kind: type[Record], symbol: str | None, rows: Sequence[Record]) -> None:
+        channel = _NAMES[kind]
+        counted = self._counted.get((channel, symbol))
+        if counted is None:
+            counted = self._counted[channel, symbol] = Counted(channel, symbol or ALL_SYMBOLS)
+        counted.rows += len(rows)
+        if kind._fields[3] == "sequence":
+            if counted.first_sequence is None:
+                counted.first_sequence = _first_of(rows)
+            last = _first_of(reversed(rows))
+            counted.last_sequence = counted.last_sequence if last is None else last
+        if kind is Level2 and not counted.is_synced:
+            counted.is_synced = any(row.is_snapshot for row in rows if isinstance(row, Level2))
+        if kind in (Trade, Candle):
+            self._recent[channel, counted.symbol].take(rows)
+
+    def _hear(self, status: Status) -> None:
+        self._statuses.append(status)
+        self._broken += status.event == "broken"
+        if status.event == "filled" and status.timestamp is not None:
+            begin, end = status.timestamp, status.local_timestamp or status.timestamp
+            for (channel, symbol), recent in self._recent.items():
+                self._fills[channel, symbol, begin, end] = recent.between(begin, end)
+
+    def report(self, name: str, drops: Sequence[dict[str, int]]) -> Report:
+        return reckon(name, self._entries(), self._statuses, self._between, drops)
+
+    def troubles(self) -> Troubles:
+        seen = (len(self._statuses), len(self._counted))
+        if self._troubles is None or self._troubles[0] != seen:
+            report = self.report("", ())
+            told = Troubles(report.gaps, report.reconnects, report.rollovers, self._broken)
+            self._troubles = (seen, told)
+        return self._troubles[1]
+
+    def _between(self, channel: str, symbol: str, begin: int, end: int) -> int:
+        return self._fills.get((channel, symbol, begin, end), 0)
+
+    def _entries(self) -> list[Counted]:
+        # As a session lists them: by channel, the symbols that spoke in the order of their first
+        # rows, then the others.
+        entries: list[Counted] = []
+        for channel in self._channels:
+            spoke = [key for key in list(self._counted) if key[0] == channel]
+            silent = [] if channel in ACCOUNT_CHANNELS else self._symbols
+            keys = dict.fromkeys([*spoke, *((channel, symbol) for symbol in silent)])
+            entries += [
+                self._counted.get(key) or Counted(channel, key[1] or ALL_SYMBOLS) for key in keys
+            ]
+        return entries
+
+
+class _Recent:
+    """When the newest rows of a channel and symbol arrived: REST's are among them."""
+
+    def __init__(self) -> None:
+        self._parts: deque[_Times] = deque()
+        self._rows = 0
+
+    def take(self, rows: Sequence[Record]) -> None:
+        self._parts.append(np.fromiter(map(_local_of, rows), np.int64, len(rows)))
+        self._rows += len(rows)
+        while self._rows - len(self._parts[0]) >= _MOST_FILLED:
+            self._rows -= len(self._parts.popleft())
+
+    def between(self, begin: int, end: int) -> int:
+        return sum(
+            int(np.searchsorted(part, end)) - int(np.searchsorted(part, begin))
+            for part in self._parts
+        )
+
+
+def _first_of(rows: Any) -> int | None:
+    return next((sequence for sequence in map(_sequence_of, rows) if sequence is not None), None)
