@@ -12,6 +12,7 @@ from kucoin_research.dashboards.texts import DASH, Decimals, clock, compact, fix
 from kucoin_research.figures.chart import Role
 from kucoin_research.figures.feed import Feed, Rewound, Source, pick_channel
 from kucoin_research.figures.frames import best_quotes, events, numbers, sides
+from kucoin_research.figures.lines import QUOTES
 from kucoin_research.figures.zone import Floats, Times, Zone
 
 __all__ = ["TAPE_ROWS", "Readings"]
@@ -19,7 +20,7 @@ __all__ = ["TAPE_ROWS", "Readings"]
 TAPE_ROWS = 40
 
 _ROLES = (
-    Role("quotes", ("ticker", "bbo", "depth5", "depth50")),
+    Role("quotes", QUOTES.channels),
     Role("trades", ("trade",)),
     Role("lasts", ("ticker",)),
     Role("book", ("level2", "depth50", "depth5")),
