@@ -1,13 +1,15 @@
 """2,000 messages/s while the notebook's main thread is busy: how late does each row arrive?
 
 The sender stamps each message when it sends it; the lag is the ring's ``local_timestamp`` minus
-that stamp, on one machine's clock. The last column shows whether a receiver falls behind. Run
-with ``python -m benchmarks.busy_kernel``.
+that stamp, on one machine's clock. The last column shows whether a receiver falls behind. A stream
+has Python switch threads each millisecond while it runs; beside it, the same with Python's own
+5 ms. Run with ``python -m benchmarks.busy_kernel``.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -42,14 +44,29 @@ def polars_work(seconds: float) -> None:
         frame.group_by("a").agg(pl.len()).sort("len")
 
 
+def blocked(seconds: float) -> None:
+    time.sleep(seconds)
+
+
 WORK: dict[str, Callable[[float], None]] = {
     "idle": idle,
     "pure-Python loop": python_loop,
     "polars queries": polars_work,
+    "blocking cell": blocked,
 }
+USUAL, OURS = 0.005, 0.001  # seconds between switches of threads: Python's, a running stream's
 
 
-def our_lags(url: str, work: Callable[[float], None], seconds: float) -> list[int]:
+def our_lags(url: str, work: Callable[[float], None], seconds: float, interval: float) -> list[int]:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(interval)
+    try:
+        return _our_lags(url, work, seconds)
+    finally:
+        sys.setswitchinterval(before)
+
+
+def _our_lags(url: str, work: Callable[[float], None], seconds: float) -> list[int]:
     stream, decoder = _stream("ticker")
     connection = Connection.open(url)
 
@@ -96,9 +113,13 @@ def main() -> None:
     print(f"{'':44}{'p50':>9}{'p99':>9}{'max':>9}{'rows/s':>9}{'last 0.5 s p50':>16}")
     with sender() as address:
         for name, work in WORK.items():
-            for title, way in (("kucoin_research", our_lags), ("WebSocketApp + json", guides_lags)):
-                lags = way(f"{address}/ticker/{RATE}", work, arguments.seconds)
-                _print(f"{name}: {title}", lags, arguments.seconds)
+            url = f"{address}/ticker/{RATE}"
+            for interval in (OURS, USUAL):
+                lags = our_lags(url, work, arguments.seconds, interval)
+                title = f"{name}: kucoin_research, {interval * 1e3:.0f} ms"
+                _print(title, lags, arguments.seconds)
+            lags = guides_lags(url, work, arguments.seconds)
+            _print(f"{name}: WebSocketApp + json", lags, arguments.seconds)
 
 
 def _print(title: str, lags: list[int], seconds: float) -> None:
