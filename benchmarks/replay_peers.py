@@ -1,7 +1,8 @@
 """Other engines over the same rows; run by ``benchmarks.replay`` with their own interpreter.
 
 ``python replay_peers.py ENGINE CSV REPEATS`` prints thousands of rows a second and CPU µs per
-row, a line per repeat. Reading the file is outside the clock, which is in their favour: what is timed is the engine
+row, a line per repeat. Reading the file is outside the clock, which is in their favour: what is
+timed is the engine
 handing each row to a strategy that does nothing.
 """
 
