@@ -15,7 +15,7 @@ INTEROP_READY := $(INTEROP)/.ready
 INTEROP_EXTRA = $(PYTHON) -c 'import tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
 	print(*project["optional-dependencies"]["interop"], sep="\n")'
 
-.PHONY: help setup interop demo test test-all test-lowest soak check format lab bench notebooks build lock clean
+.PHONY: help setup interop demo test test-all test-lowest soak check format lab bench notebooks pictures build lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 14
@@ -55,7 +55,8 @@ test: $(READY)  ## run everything that CI runs
 	-@$(MAKE) --no-print-directory interop  # where it cannot be built, tests/interop fails (CI) or says so
 	-@scripts/chromium.sh $(BIN)/python  # the same goes for tests/browser
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile tests/unit
-	$(BIN)/python -m pytest tests/browser tests/healing tests/interop
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 tests/healing
+	$(BIN)/python -m pytest tests/browser tests/interop
 	$(BIN)/python -m pytest --nbval --nbval-sanitize-with notebooks/sanitize.cfg -p no:cacheprovider notebooks
 
 check: $(READY)  ## ruff, ruff format, mypy --strict
@@ -76,6 +77,11 @@ bench: $(READY)  ## measure: prints figures, judges nothing
 notebooks: $(READY)  ## run the notebooks and store their outputs
 	$(BIN)/jupyter nbconvert --to notebook --inplace --execute notebooks/*.ipynb
 	$(BIN)/python scripts/notebook_pictures.py notebooks/*.ipynb
+	$(BIN)/python scripts/pictures.py notebooks/04_live_dashboard.ipynb
+
+pictures: $(READY)  ## make the README's pictures anew, in a browser
+	-@scripts/chromium.sh $(BIN)/python
+	$(BIN)/python scripts/pictures.py
 
 build: $(READY)  ## make the wheel and the source archive in dist/
 	$(BIN)/python -m build
@@ -96,7 +102,7 @@ test-lowest:  ## run the tests with the oldest dependencies that pyproject.toml 
 	.venv-lowest/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile tests/unit
 	.venv-lowest/bin/python -m pytest tests/healing tests/interop
 
-soak: $(READY)  ## compare the book of every single symbol over 100,000 changes: ten minutes
+soak: $(READY)  ## the long tests: 300 schedules of faults, 200 kills, 30 roll-overs, every book: three hours
 	$(BIN)/python -m pytest -m soak
 
 lock:  ## write both constraints files anew from pyproject.toml (needs uv)

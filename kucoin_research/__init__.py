@@ -92,6 +92,7 @@ from kucoin_research.records import CHANNELS
 from kucoin_research.replay import Replay
 from kucoin_research.report import Report
 from kucoin_research.rest import ExchangeStatus
+from kucoin_research.serving import ServedSession, serve
 from kucoin_research.sessions import Session, convert, load, repair
 from kucoin_research.stream import Healing, State, Stream, StreamStatus
 from kucoin_research.venues import LIVE, Venue
@@ -99,15 +100,23 @@ from kucoin_research.venues import LIVE, Venue
 __version__ = _version("kucoin-research")
 
 
+_LAZY = {
+    "figures": ("kucoin_research.figures", None),
+    "dashboard": ("kucoin_research.dashboards", "dashboard"),
+}
+
+
 def __getattr__(name: str) -> _Any:
-    # Figures bring plotly, which takes longer to import than all the rest.
-    if name == "figures":
+    # Figures bring plotly, which takes longer to import than all the rest; so do dashboards.
+    if name in _LAZY:
+        module, attribute = _LAZY[name]
         try:
-            return _import_module("kucoin_research.figures")
+            found = _import_module(module)
         except ModuleNotFoundError as error:
             raise ModuleNotFoundError(
-                f"figures need {error.name}: pip install 'kucoin-research[lab]'", name=error.name
+                f"{name} needs {error.name}: pip install 'kucoin-research[lab]'", name=error.name
             ) from error
+        return getattr(found, attribute) if attribute else found
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
@@ -149,6 +158,7 @@ __all__ = [
     "Recording",
     "Replay",
     "Report",
+    "ServedSession",
     "ServiceBusy",
     "Session",
     "SessionBroken",
@@ -196,6 +206,7 @@ __all__ = [
     "repair",
     "replay",
     "running",
+    "serve",
     "server_time",
     "simulate",
     "stats",

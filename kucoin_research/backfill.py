@@ -6,12 +6,14 @@ the other channels. Pure functions; the errand thread asks, the intake takes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 from kucoin_research.records import Candle, Trade
 
-__all__ = ["Mended", "mend_candles", "mend_trades"]
+__all__ = ["Mended", "mend_all_candles", "mend_all_trades", "mend_candles", "mend_trades"]
 
 
 class Mended(NamedTuple):
@@ -86,3 +88,80 @@ def mend_candles(last_open: int, fetched: Sequence[Candle], held: Sequence[Candl
         and candle.timestamp >= last_open
         and (first_held is None or candle.timestamp < first_held)
     ]
+
+
+def mend_all_trades(
+    last_sequence: int | None, fetched: Sequence[Trade], held: Sequence[Sequence[Trade]]
+) -> list[Mended]:
+    """Choose the trades that belong into each of several outages, by one page.
+
+    Parameters
+    ----------
+    last_sequence
+        Of the last trade before the first outage.
+    fetched
+        The page, ascending, asked for when the last outage was over.
+    held
+        The trades that came behind each outage, in order.
+
+    Returns
+    -------
+    list[Mended]
+        One for each outage.
+    """
+    found = []
+    for position, behind in enumerate(held):
+        later = list(chain.from_iterable(held[position:]))
+        mended = mend_trades(last_sequence, fetched, later)
+        found.append(mended)
+        known = [
+            trade.sequence
+            for trade in (*mended.rows, *behind)
+            if isinstance(trade, Trade) and trade.sequence is not None
+        ]
+        last_sequence = max(known, default=last_sequence)
+    return found
+
+
+def mend_all_candles(
+    last_opens: Mapping[str | None, int],
+    fetched: Sequence[Candle],
+    held: Sequence[Sequence[Candle]],
+) -> list[Mended]:
+    """Choose the candles that belong into each of several outages.
+
+    Parameters
+    ----------
+    last_opens
+        By interval, the open time (ns UTC) of the last candle before the first outage.
+    fetched
+        Of all intervals, each ascending.
+    held
+        The candles that came behind each outage, in order.
+
+    Returns
+    -------
+    list[Mended]
+        One for each outage; whole if REST knew each interval.
+    """
+    by_interval: defaultdict[str | None, list[Candle]] = defaultdict(list)
+    for candle in fetched:
+        by_interval[candle.interval].append(candle)
+    is_whole = all(by_interval[interval] for interval in last_opens)
+    opens = dict(last_opens)
+    found = []
+    for position, behind in enumerate(held):
+        rows = [
+            candle
+            for interval, opened in opens.items()
+            for candle in mend_candles(
+                opened,
+                by_interval[interval],
+                [row for part in held[position:] for row in part if row.interval == interval],
+            )
+        ]
+        found.append(Mended(rows, is_whole))
+        for row in (*rows, *behind):
+            if row.timestamp is not None:
+                opens[row.interval] = row.timestamp
+    return found

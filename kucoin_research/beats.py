@@ -6,17 +6,21 @@ no fixed number of seconds can tell a stalled topic from a quiet one; its own pa
 
 from __future__ import annotations
 
-__all__ = ["FEWEST_INTERVALS", "SUSPICION", "Beat"]
+__all__ = ["ENOUGH_INTERVALS", "FEWEST_INTERVALS", "SUSPICION", "Beat"]
 
 #: Silence is suspicious beyond this many times the 99th percentile of the intervals. A bucket's
 #: upper edge is at most 1/8 above what fell into it, so that it stays below 3 times the true one.
 SUSPICION = 2.4
-#: A percentile is known from so many intervals on.
+#: A percentile is looked up from so many intervals on.
 FEWEST_INTERVALS = 30
+
+#: Of fewer intervals than these the 99th percentile is little more than the longest so far, and a
+#: longer one is soon to come: so much longer is waited.
+ENOUGH_INTERVALS = 100
 
 # With fewer, but these, silence is suspicious beyond so many times the longest interval, and no
 # sooner than the floor.
-_FEW_INTERVALS = 5
+_FEW_INTERVALS = 10
 _FEW_SUSPICION = 6.0
 _FEW_FLOOR_NS = 10_000_000_000
 # After so many more intervals a patience that a wrong suspicion has doubled is halved again.
@@ -111,7 +115,8 @@ class Beat:
         """The silence beyond which something is wrong; ``None`` while too little is known."""
         p99_ns = self.p99_ns
         if p99_ns is not None:
-            return int(SUSPICION * p99_ns * self.patience)
+            doubt = max(ENOUGH_INTERVALS / max(self._total, 1), 1.0)
+            return int(SUSPICION * p99_ns * doubt * self.patience)
         if self._total < _FEW_INTERVALS:
             return None
         longest_ns = int(_FEW_SUSPICION * self._look_up(1.0) * self.patience)

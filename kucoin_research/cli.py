@@ -29,8 +29,10 @@ from kucoin_research.progress import quiet_tqdm
 from kucoin_research.recorder import COMPRESSIONS, FSYNC_POLICIES
 from kucoin_research.records import Record, Status, parse_channel
 from kucoin_research.replay import Replay
+from kucoin_research.serving import serve
 from kucoin_research.sessions import Session, convert
 from kucoin_research.sim.faults import Fault, parse_fault
+from kucoin_research.sim.server import Doors
 from kucoin_research.stream import Stream
 from kucoin_research.tables import append_csv, csv_name
 
@@ -388,10 +390,54 @@ def _simulate(arguments: argparse.Namespace) -> int:
             exchange.inject(fault, at=at)
         if arguments.trader is not None:
             exchange.start_trader(orders_per_minute=arguments.trader)
-        urls = {"futures": exchange.futures_url, "spot": exchange.spot_url}
-        print(json.dumps(urls), flush=True)
-        while not stop.wait(0.2):  # in slices: a plain wait hides Ctrl-C on Windows
-            pass
+        _tell_addresses(exchange)
+        _wait_for(stop)
+    return DONE
+
+
+def _tell_addresses(exchange: Doors) -> None:
+    print(json.dumps({"futures": exchange.futures_url, "spot": exchange.spot_url}), flush=True)
+
+
+def _wait_for(stop: threading.Event) -> None:
+    while not stop.wait(0.2):  # in slices: a plain wait hides Ctrl-C on Windows
+        pass
+
+
+def _describe_serve(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("paths", nargs="+", metavar="SESSION", help="a session's folder")
+    parser.add_argument(
+        "--speed", type=_speed, default=1.0, metavar="N|max", help="recorded seconds per second"
+    )
+    parser.add_argument("--channels", nargs="+", metavar="CHANNEL", help="serve only these")
+    parser.add_argument("--symbols", nargs="+", metavar="SYMBOL", help="serve only these")
+    parser.add_argument(
+        "--grace",
+        type=float,
+        default=1.0,
+        metavar="SECONDS",
+        help="from the first subscription to the first row, to subscribe to the rest",
+    )
+    parser.add_argument("--futures-port", type=_port, default=0, metavar="PORT")
+    parser.add_argument("--spot-port", type=_port, default=0, metavar="PORT")
+    parser.set_defaults(run=_serve)
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    with serve(
+        arguments.paths,
+        arguments.speed,
+        channels=arguments.channels,
+        symbols=arguments.symbols,
+        grace=arguments.grace,
+        futures_port=arguments.futures_port,
+        spot_port=arguments.spot_port,
+    ) as exchange:
+        _tell_addresses(exchange)
+        _wait_for(stop)
     return DONE
 
 
@@ -605,6 +651,7 @@ _COMMANDS = {
     "convert": (_describe_convert, "write a session as Parquet"),
     "symbols": (_describe_symbols, "list a market's instruments"),
     "simulate": (_describe_simulate, "run the simulated exchange until interrupted"),
+    "serve": (_describe_serve, "serve a session to KuCoin clients until interrupted"),
     "doctor": (_describe_doctor, "tell what works on this machine, and how to mend the rest"),
     "demo": (_describe_demo, "stream from the simulated exchange, record and replay it"),
 }

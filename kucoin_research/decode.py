@@ -45,6 +45,8 @@ __all__ = [
     "Decoder",
     "Decodes",
     "Ignored",
+    "check_utf8",
+    "told",
 ]
 
 # The bounds keep nan, infinities and integers beyond 64 bits out: msgspec then refuses them.
@@ -274,15 +276,40 @@ def _time(value: int | None) -> int | None:
     return None if value is None else to_ns(value)
 
 
+def check_utf8(payload: bytes) -> None:
+    """Refuse what is not UTF-8: msgspec does not look at what it skips.
+
+    Raises
+    ------
+    UnicodeDecodeError
+        If the bytes are not UTF-8.
+    """
+    if not payload.isascii():
+        payload.decode()
+
+
+def told(record: Record) -> Record:
+    """Refuse a record that tells nothing at all of its symbol.
+
+    Raises
+    ------
+    MessageBroken
+        If all its columns but the arrival and the symbol are empty.
+    """
+    if record.count(None) + record.count(()) == len(record) - 2:
+        raise MessageBroken("the message has none of the values it should bring")
+    return record
+
+
 def _futures_ticker(route: _Route, message: Any, local: int) -> Decoded:
     d = message.data
-    return _new(
+    return told(_new(
         Ticker,
         (
             _time(d.ts), local, route.key, d.sequence, d.price, d.size, d.side,
             d.bestBidPrice, d.bestBidSize, d.bestAskPrice, d.bestAskSize,
         ),
-    )  # fmt: skip
+    ))  # fmt: skip
 
 
 def _spot_ticker(route: _Route, message: Any, local: int) -> Decoded:
@@ -291,31 +318,33 @@ def _spot_ticker(route: _Route, message: Any, local: int) -> Decoded:
     symbol = message.subject if route.key == "all" else route.key
     if not symbol:
         raise MessageBroken("a ticker of topic 'all' without a subject names no symbol")
-    return _new(
+    return told(_new(
         Ticker,
         (
             _time(d.time if d.time is not None else d.Time), local, symbol, d.sequence, d.price,
             d.size, None, d.bestBid, d.bestBidSize, d.bestAsk, d.bestAskSize,
         ),
-    )  # fmt: skip
+    ))  # fmt: skip
 
 
 def _futures_bbo(route: _Route, message: Any, local: int) -> Decoded:
     d = message.data
-    return _new(
+    return told(_new(
         BestBidOffer,
         (
             _time(d.ts), local, route.key, d.sequence,
             d.bestBidPrice, d.bestBidSize, d.bestAskPrice, d.bestAskSize,
         ),
-    )  # fmt: skip
+    ))  # fmt: skip
 
 
 def _spot_bbo(route: _Route, message: Any, local: int) -> Decoded:
     d = message.data
     bid = (*d.bids, None, None)
     ask = (*d.asks, None, None)
-    return BestBidOffer(_time(d.timestamp), local, route.key, None, bid[0], bid[1], ask[0], ask[1])
+    return told(
+        BestBidOffer(_time(d.timestamp), local, route.key, None, bid[0], bid[1], ask[0], ask[1])
+    )
 
 
 def _trade(route: _Route, message: Any, local: int) -> Decoded:
@@ -323,7 +352,7 @@ def _trade(route: _Route, message: Any, local: int) -> Decoded:
     trade_id = None if d.tradeId is None else str(d.tradeId)
     size = d.size if d.size is not None else d.matchSize
     time = _time(d.ts if d.ts is not None else d.time)
-    return _new(Trade, (time, local, route.key, d.sequence, trade_id, d.side, d.price, size))
+    return told(_new(Trade, (time, local, route.key, d.sequence, trade_id, d.side, d.price, size)))
 
 
 # A candle on the wire: its start in seconds, then open, CLOSE, high, low.
@@ -395,7 +424,7 @@ def _depth5(route: _Route, message: Any, local: int) -> Decoded:
     d = message.data
     time = _time(d.ts if d.ts is not None else d.timestamp)
     levels = chain(_padded(d.bids, 0), _padded(d.bids, 1), _padded(d.asks, 0), _padded(d.asks, 1))
-    return _new(Depth5, (time, local, route.key, d.sequence, *levels))
+    return told(_new(Depth5, (time, local, route.key, d.sequence, *levels)))
 
 
 def _depth50(route: _Route, message: Any, local: int) -> Decoded:
@@ -403,10 +432,8 @@ def _depth50(route: _Route, message: Any, local: int) -> Decoded:
     bid_prices, bid_sizes = tuple(zip(*d.bids, strict=True)) or ((), ())
     ask_prices, ask_sizes = tuple(zip(*d.asks, strict=True)) or ((), ())
     time = _time(d.ts if d.ts is not None else d.timestamp)
-    return _new(
-        Depth50,
-        (time, local, route.key, d.sequence, bid_prices, bid_sizes, ask_prices, ask_sizes),
-    )
+    levels = (bid_prices, bid_sizes, ask_prices, ask_sizes)
+    return told(_new(Depth50, (time, local, route.key, d.sequence, *levels)))
 
 
 def _instrument(route: _Route, message: Any, local: int) -> Decoded:
@@ -415,9 +442,9 @@ def _instrument(route: _Route, message: Any, local: int) -> Decoded:
     if subject is None:
         subject = "mark.index.price" if d.fundingRate is None else "funding.rate"
     if subject == "mark.index.price":
-        return MarkPrice(_time(d.timestamp), local, route.key, d.markPrice, d.indexPrice)
+        return told(MarkPrice(_time(d.timestamp), local, route.key, d.markPrice, d.indexPrice))
     if subject == "funding.rate":
-        return FundingRate(_time(d.timestamp), local, route.key, d.fundingRate, d.granularity)
+        return told(FundingRate(_time(d.timestamp), local, route.key, d.fundingRate, d.granularity))
     return Ignored(route.topic)
 
 
@@ -429,33 +456,33 @@ def _announcement(route: _Route, message: Any, local: int) -> Decoded:
     symbol = d.symbol or route.key
     if not symbol:
         raise MessageBroken("a funding announcement without a symbol")
-    return FundingRate(_time(d.timestamp), local, symbol, d.fundingRate, None)
+    return told(FundingRate(_time(d.timestamp), local, symbol, d.fundingRate, None))
 
 
 def _futures_snapshot(route: _Route, message: Any, local: int) -> Decoded:
     d = message.data
-    return Snapshot(
+    return told(Snapshot(
         _time(d.ts), local, route.key, d.lastPrice, d.highPrice, d.lowPrice,
         d.volume, d.turnover, d.priceChg, d.priceChgPct,
-    )  # fmt: skip
+    ))  # fmt: skip
 
 
 def _spot_snapshot(route: _Route, message: Any, local: int) -> Decoded:
     d = message.data.data  # the documented double nesting
-    return Snapshot(
+    return told(Snapshot(
         _time(d.datetime), local, d.symbol or route.key, d.lastTradedPrice, d.high, d.low,
         d.vol, d.volValue, d.changePrice, d.changeRate,
-    )  # fmt: skip
+    ))  # fmt: skip
 
 
 def _spot_mark(route: _Route, message: Any, local: int) -> Decoded:
     d = message.data
-    return MarkPrice(_time(d.timestamp), local, route.key, d.value, None)
+    return told(MarkPrice(_time(d.timestamp), local, route.key, d.value, None))
 
 
 def _spot_index(route: _Route, message: Any, local: int) -> Decoded:
     d = message.data
-    return MarkPrice(_time(d.timestamp), local, route.key, None, d.value)
+    return told(MarkPrice(_time(d.timestamp), local, route.key, None, d.value))
 
 
 def _account(read: Callable[[AccountMessage], Iterable[Record]]) -> _Convert:
@@ -559,6 +586,7 @@ class Decoder:
         if route is None:
             return self._decode_plainly(payload, local)
         try:
+            check_utf8(payload)
             message = route[0](payload)
             if message.topic == route[2]:
                 return route[1](route, message, local)
@@ -573,6 +601,7 @@ class Decoder:
         try:
             envelope = _decode_envelope(payload)
             topic = envelope.topic
+            check_utf8(payload)
             if topic is None or envelope.type not in ("message", None):
                 return _control(payload, envelope)
             route = self._route(topic)

@@ -17,7 +17,16 @@ from typing import Annotated, Any, NamedTuple, TypeAlias
 import msgspec
 from msgspec import Meta, Struct
 
-from kucoin_research.decode import BookChange, BookDelta, Broken, Control, Decoded, Ignored
+from kucoin_research.decode import (
+    BookChange,
+    BookDelta,
+    Broken,
+    Control,
+    Decoded,
+    Ignored,
+    check_utf8,
+    told,
+)
 from kucoin_research.errors import MessageBroken
 from kucoin_research.orderbook import BookSnapshot
 from kucoin_research.records import (
@@ -161,22 +170,21 @@ def _side(text: str | None) -> str | None:
 
 def _ticker(message: Any, local: int) -> Decoded:
     d = message.data
-    return _new(
+    return told(_new(
         Ticker,
         (
             _time(d.matched, message.pushed), local, d.symbol, d.sequence, d.price, d.size,
             _side(d.side), d.bid, d.bid_size, d.ask, d.ask_size,
         ),
-    )  # fmt: skip
+    ))  # fmt: skip
 
 
 def _trade(message: Any, local: int) -> Decoded:
     d = message.data
     trade_id = None if d.trade_id is None else str(d.trade_id)
     time = _time(d.matched, message.pushed)
-    return _new(
-        Trade, (time, local, d.symbol, d.sequence, trade_id, _side(d.side), d.price, d.size)
-    )
+    side = _side(d.side)
+    return told(_new(Trade, (time, local, d.symbol, d.sequence, trade_id, side, d.price, d.size)))
 
 
 def _kline(message: Any, local: int) -> Decoded:
@@ -257,12 +265,13 @@ _DEPTHS: dict[str, Callable[[Any, int], Decoded]] = {"1": _bbo, "5": _depth5, "5
 
 def _mark(message: Any, local: int) -> Decoded:
     d = message.data
-    return MarkPrice(_time(d.time, message.pushed), local, d.symbol, d.mark, d.index)
+    return told(MarkPrice(_time(d.time, message.pushed), local, d.symbol, d.mark, d.index))
 
 
 def _funding(message: Any, local: int) -> Decoded:
     d = message.data
-    return FundingRate(_time(message.pushed, None), local, d.symbol, d.rate, d.granularity)
+    time = _time(message.pushed, None)
+    return told(FundingRate(time, local, d.symbol, d.rate, d.granularity))
 
 
 _BY_PRODUCT: dict[str, tuple[type[_Data], Callable[[Any, int], Decoded]]] = {
@@ -342,6 +351,7 @@ class ProDecoder:
         if route is None:
             return self._decode_plainly(payload, local)
         try:
+            check_utf8(payload)
             message = route.decode(payload)
             if message.channel == route.channel:
                 return route.convert(message, local)
@@ -354,6 +364,7 @@ class ProDecoder:
         channel = None
         try:
             channel = _decode_head(payload).channel
+            check_utf8(payload)
             if channel is None:
                 return _control(payload)
             route = self._routes.get(channel.encode())

@@ -6,13 +6,12 @@ calls it under its delivery lock and hands the rows on to rings and sinks.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
 from kucoin_research.account import AccountNews, Positions
-from kucoin_research.backfill import Mended, mend_candles, mend_trades
+from kucoin_research.backfill import Mended, mend_all_candles, mend_all_trades
 from kucoin_research.decode import BookDelta, Broken, Control, Decoded, Decodes, Ignored
 from kucoin_research.errors import BookNotReady
 from kucoin_research.integrity import Gap, Ledger, Tally
@@ -47,8 +46,16 @@ _BLIND = (
 
 # Of these REST knows the past, so an outage can be filled.
 _FILLABLE = frozenset({"trade", "candle"})
+# What trades and orders cause, and nothing else.
+_OF_THE_MARKET = frozenset({"ticker", "bbo", "trade", "candle", "level2", "depth5", "depth50"})
+# Where all of them are silent, so many times the usual suspicious silence is put up with.
+_QUIET_TOGETHER = 3
 # Rows that may wait for what belongs before them.
 _MOST_GATED = 100_000
+# A flood of garbage must not wash all else out of the status channel.
+_TOLD_AT_ONCE = 20
+_FIRST_WHILE_NS = 1_000_000_000
+_LONGEST_WHILE_NS = 60_000_000_000
 
 _Key: TypeAlias = tuple[type[Record], str]
 
@@ -95,19 +102,77 @@ class Taken(NamedTuple):
 
 
 @dataclass(slots=True)
+class _Part:
+    """One outage, and the rows that came behind it."""
+
+    began: int
+    gap: Gap | None = None  # once the outage is over
+    held: list[Record] = field(default_factory=list)
+
+
+@dataclass(slots=True)
 class _Gate:
-    """Keeps the rows of a channel and symbol back until what belongs before them has come."""
+    """Keeps the rows of a channel and symbol back until what belongs before them has come.
+
+    Before REST has filled one outage, the next may come: each is a part.
+    """
 
     tally: Tally
     market: Market
-    began: int
-    gap: Gap | None = None  # once the outage is over
+    parts: list[_Part]
     is_armed: bool = False  # after a silence of which nobody knows whether it was an outage
-    held: list[Record] = field(default_factory=list)
 
     @property
     def can_be_filled(self) -> bool:
-        return self.gap is not None or self.is_armed
+        return self.is_armed or self.parts[-1].gap is not None
+
+    @property
+    def held(self) -> list[Record]:
+        """The rows that come behind all outages so far."""
+        return self.parts[-1].held
+
+    @property
+    def waiting(self) -> int:
+        """How many rows are kept back."""
+        return sum(len(part.held) for part in self.parts)
+
+    def part(self, began: int) -> _Part:
+        """Give the part of an outage that began then, or still lasts."""
+        last = self.parts[-1]
+        if last.gap is not None or last.held:
+            last = _Part(began)
+            self.parts.append(last)
+        return last
+
+
+class _Flood:
+    """Has the first of many troubles told one by one, and then how many there were.
+
+    So many are told at once, and as many again after a while, which doubles as long as it goes on.
+    """
+
+    def __init__(self) -> None:
+        self.untold = 0
+        self._told = 0
+        self._ends = 0  # of the while, ns
+        self._while = _FIRST_WHILE_NS
+
+    def may_tell(self, now_ns: int) -> bool:
+        """Tell whether this one is told; else it is counted."""
+        if now_ns >= self._ends:
+            goes_on = self._told >= _TOLD_AT_ONCE and now_ns < self._ends + self._while
+            self._while = min(2 * self._while, _LONGEST_WHILE_NS) if goes_on else _FIRST_WHILE_NS
+            self._ends, self._told = now_ns + self._while, 0
+        if self._told >= _TOLD_AT_ONCE:
+            self.untold += 1
+            return False
+        self._told += 1
+        return True
+
+    def take_untold(self) -> int:
+        """Give how many were not told, once."""
+        untold, self.untold = self.untold, 0
+        return untold
 
 
 class Intake:
@@ -142,6 +207,7 @@ class Intake:
         self.books: dict[str, BookSync] = {}
         self.seeking: set[str] = set()
         self._clock = ArrivalClock()
+        self._flood = _Flood()
         self._positions = Positions()
         self._gates: dict[_Key, _Gate] = {}
         self._markets: dict[str, Market] = {}
@@ -212,7 +278,7 @@ class Intake:
         if isinstance(item, BookSnapshot):
             return self._take_seed(item, local, rows)
         if isinstance(item, Broken):
-            rows.append(self._tell_broken(item, local))
+            rows.extend(self._tell_broken(item, local))
             return local + 1
         return local
 
@@ -275,7 +341,7 @@ class Intake:
         tally.gaps.append(gap)
         rows.append(_tell_hole(gap, tally, local))
         if tally.channel in _FILLABLE:
-            self._gate(tally, began).gap = gap
+            self._begin_part(tally, began).gap = gap
         return local + 1
 
     def _take_held(self, item: Decoded, local: int, rows: list[Record]) -> int:
@@ -421,12 +487,20 @@ class Intake:
             elif tally.channel == "position":
                 self._positions.forget()
             elif tally.channel in _FILLABLE and tally.rows:
-                self._gate(tally, began_ns)
+                self._begin_part(tally, began_ns)
 
-    def _gate(self, tally: Tally, began_ns: int) -> _Gate:
-        key = (CHANNELS[tally.channel], tally.symbol)
-        market = self._markets[tally.symbol]
-        return self._gates.setdefault(key, _Gate(tally, market, began_ns))
+    def _begin_part(self, tally: Tally, began_ns: int) -> _Part:
+        """Keep rows back from now on; an outage amid the mending of another is one more part."""
+        gate = self._gates.get((CHANNELS[tally.channel], tally.symbol))
+        if gate is None:
+            gate = self._open_gate(tally, began_ns)
+        gate.is_armed = False  # it is an outage now, whatever the silence before was
+        return gate.part(began_ns)
+
+    def _open_gate(self, tally: Tally, began_ns: int) -> _Gate:
+        gate = _Gate(tally, self._markets[tally.symbol], [_Part(began_ns)])
+        self._gates[CHANNELS[tally.channel], tally.symbol] = gate
+        return gate
 
     def end_outage(
         self,
@@ -451,9 +525,24 @@ class Intake:
             local += 1
             gate = self._gates.get((CHANNELS[tally.channel], tally.symbol))
             if gate is not None:
-                gate.gap = gap
+                gate.parts[-1].gap = gap
+                for row in self._end_parts(gate, cause, local):
+                    rows.append(row)
+                    local += 1
         self._clock.end(local)
         return rows
+
+    @staticmethod
+    def _end_parts(gate: _Gate, cause: str, local: int) -> list[Status]:
+        """Tell of outages that were over for so short that no connection was settled meanwhile."""
+        told: list[Status] = []
+        for part in gate.parts:
+            if part.gap is None:
+                ended = part.held[0][1] or local  # its arrival
+                part.gap = Gap(cause, None, None, part.began, ended)
+                gate.tally.gaps.append(part.gap)
+                told.append(_tell_hole(part.gap, gate.tally, local + len(told)))
+        return told
 
     @property
     def has_errands(self) -> bool:
@@ -481,12 +570,13 @@ class Intake:
 
         Two connections were silent, so that the market was quiet, most likely.
         """
-        tally = self.ledger.tally(CHANNELS[channel], symbol)
+        key = (CHANNELS[channel], symbol)
+        tally = self.ledger.tally(*key)
         if tally is None:
             return
         tally.beat.was_quiet()
-        if channel in _FILLABLE and tally.last_local is not None:
-            self._gate(tally, tally.last_local).is_armed = True
+        if channel in _FILLABLE and tally.last_local is not None and key not in self._gates:
+            self._open_gate(tally, tally.last_local).is_armed = True
 
     def silent(self, topics: Iterable[Topic], now_ns: int, shortest_ns: int) -> list[Tally]:
         """List the accounts of which nothing was heard for suspiciously long."""
@@ -495,9 +585,27 @@ class Intake:
             after_ns = tally.beat.suspicious_after_ns
             if after_ns is None or tally.last_local is None or tally.channel in PRIVATE_CHANNELS:
                 continue
-            if now_ns - tally.last_local > max(after_ns, shortest_ns) and self._speaks(tally):
+            silence_ns = now_ns - tally.last_local
+            if silence_ns <= max(after_ns, shortest_ns) or not self._speaks(tally):
+                continue
+            if silence_ns > _QUIET_TOGETHER * after_ns or not self._is_calm(tally, now_ns):
                 found.append(tally)
         return found
+
+    def _is_calm(self, tally: Tally, now_ns: int) -> bool:
+        """Tell whether nothing happens at a symbol: its other market data is silent as well.
+
+        A topic that stalls does so alone, while a quiet market is silent on all of them.
+        """
+        assert tally.last_local is not None  # its silence has been measured
+        since_ns = (tally.last_local + now_ns) // 2
+        others = [
+            other.last_local
+            for channel in _OF_THE_MARKET - {tally.channel}
+            if (other := self.ledger.tally(CHANNELS[channel], tally.symbol)) is not None
+            and other.last_local is not None
+        ]
+        return bool(others) and all(last < since_ns for last in others)
 
     def _speaks(self, tally: Tally) -> bool:
         # Rows that are kept back were heard, too.
@@ -522,40 +630,43 @@ class Intake:
             return []
         mended = _mend(hole, fetched, gate)
         goes_on = gate.is_armed and not gate.held  # it is silent still
-        if gate.gap is None and mended.is_whole and not mended.rows:
+        if gate.is_armed and mended[0].is_whole and not mended[0].rows:
             return [] if goes_on else self._open(hole.record, hole.symbol, now_ns)
         local = self._clock.begin(now_ns)
-        told: list[Record] = []
-        if gate.gap is None:
-            gate.gap = Gap("stalled", None, None, gate.began, now_ns)
-            gate.tally.gaps.append(gate.gap)
-            told.append(_tell_hole(gate.gap, gate.tally, local))
-        first = local + len(told)
-        kept = [row for row in mended.rows if self.ledger.accepts(row)]
-        rows: list[Record] = [row._replace(local_timestamp=first + n) for n, row in enumerate(kept)]
-        self._account(gate, mended, len(rows), first + len(rows))
-        if rows or not goes_on:
-            rows += _tell_filled(gate.tally, first, len(kept), mended)
-        self._clock.end(first + len(rows))
-        filled = [*told, *rows]
-        return filled if goes_on else filled + self._open(hole.record, hole.symbol, now_ns)
+        rows: list[Record] = []
+        for part, brought in zip(gate.parts, mended, strict=True):
+            local = self._fill_part(gate, part, brought, local, rows)
+        self._clock.end(local)
+        if not goes_on:
+            gate.tally.beat.pause()
+            del self._gates[hole.record, hole.symbol]
+        return rows
 
-    @staticmethod
-    def _account(gate: _Gate, mended: Mended, rows: int, local: int) -> None:
-        """Write down what was filled by that local time, and what was not."""
-        gap, tally = gate.gap, gate.tally
-        assert gap is not None  # made when it was not
-        tally.filled += rows
-        if gap.cause == "stalled":
-            gap = tally.retell(gap, ended=local)  # it may go on
-        if not mended.is_whole and mended.first_missing is not None:
-            first = mended.first_missing if gap.first_sequence is None else gap.first_sequence
-            gap = tally.retell(
-                gap, first_sequence=first, last_sequence=mended.last_missing, is_counted=False
-            )
-        is_whole = mended.is_whole and gap.first_sequence is None
-        filled_by = "REST" if is_whole else None
-        gate.gap = tally.retell(gap, filled_by=filled_by, filled=gap.filled + rows)
+    def _fill_part(
+        self, gate: _Gate, part: _Part, mended: Mended, local: int, rows: list[Record]
+    ) -> int:
+        """Release what REST brought, and the rows behind it."""
+        tally = gate.tally
+        if part.gap is None:
+            part.gap = Gap("stalled", None, None, part.began, local)
+            tally.gaps.append(part.gap)
+            rows.append(_tell_hole(part.gap, tally, local))
+            local += 1
+        first = local
+        local = self._release(mended.rows, local, rows)
+        _account(gate, part, mended, local - first, local)
+        if local > first or not gate.is_armed or part.held:
+            told = _tell_filled(tally, first, local - first, mended)
+            rows += told
+            local += len(told)
+        return self._release(part.held, local, rows)
+
+    def _release(self, kept: Sequence[Record], local: int, rows: list[Record]) -> int:
+        for row in kept:
+            if self.ledger.accepts(row):
+                rows.append(row._replace(local_timestamp=local))
+                local += 1
+        return local
 
     def give_up(self, hole: Hole, reason: str, now_ns: int) -> list[Record]:
         """Let the rows that were kept back go: what belongs before them cannot be had."""
@@ -569,20 +680,25 @@ class Intake:
 
     def finish(self, now_ns: int) -> list[Record]:
         """Let everything go that still waits, at the end."""
-        return [row for key in list(self._gates) for row in self._open(*key, now_ns)]
+        rows = [row for key in list(self._gates) for row in self._open(*key, now_ns)]
+        if untold := self._flood.take_untold():
+            rows.append(self.note("broken", f"{untold:,} more messages did not decode", now_ns))
+        return rows
 
     def release_full(self, now_ns: int) -> list[Record]:
         """Let rows go of which too many wait."""
-        full = [key for key, gate in self._gates.items() if len(gate.held) > _MOST_GATED]
+        full = [key for key, gate in self._gates.items() if gate.waiting > _MOST_GATED]
         return [row for key in full for row in self._open(*key, now_ns)]
 
     def _open(self, record: type[Record], symbol: str, now_ns: int) -> list[Record]:
         gate = self._gates.pop((record, symbol))
-        local = self._clock.begin(now_ns)
         gate.tally.beat.pause()
-        kept = [row for row in gate.held if self.ledger.accepts(row)]
-        self._clock.end(local + len(kept))
-        return [row._replace(local_timestamp=local + n) for n, row in enumerate(kept)]
+        rows: list[Record] = []
+        local = self._clock.begin(now_ns)
+        for part in gate.parts:
+            local = self._release(part.held, local, rows)
+        self._clock.end(local)
+        return rows
 
     def expect_seeds(self, topics: Iterable[Topic], until: float) -> None:
         """Note that these subscriptions were acknowledged: their books' seeds come by then."""
@@ -632,40 +748,53 @@ class Intake:
         tally.gaps.append(told)
         return _tell_hole(told, tally, local)
 
-    def _tell_broken(self, item: Broken, local: int) -> Status:
+    def _tell_broken(self, item: Broken, local: int) -> list[Status]:
         self.broken += 1
         tallies = self._by_topic.get(subscribed_topic(item.topic or ""), [])
         for tally in tallies:
             tally.broken += 1
+        if not self._flood.may_tell(local):
+            return []
         symbol = tallies[0].symbol if tallies else None
         channel = tallies[0].channel if len(tallies) == 1 else None
         where = f" (topic {item.topic[:100]!r})" if item.topic else ""
-        return _status(local, "broken", symbol, channel, f"{item.reason}{where}")
+        untold = self._flood.take_untold()
+        also = f"; {untold:,} more before it" if untold else ""
+        return [_status(local, "broken", symbol, channel, f"{item.reason}{where}{also}")]
 
 
-def _mend(hole: Hole, fetched: Sequence[Record], gate: _Gate) -> Mended:
-    held = gate.held
+def _account(gate: _Gate, part: _Part, mended: Mended, rows: int, local: int) -> None:
+    """Write down what was filled by that local time, and what was not."""
+    gap, tally = part.gap, gate.tally
+    assert gap is not None  # made when it was not
+    tally.filled += rows
+    if gap.cause == "stalled":
+        gap = tally.retell(gap, ended=local)  # it may go on
+    if not mended.is_whole and mended.first_missing is not None:
+        first = mended.first_missing if gap.first_sequence is None else gap.first_sequence
+        gap = tally.retell(
+            gap, first_sequence=first, last_sequence=mended.last_missing, is_counted=False
+        )
+    is_whole = mended.is_whole and gap.first_sequence is None
+    filled_by = "REST" if is_whole else None
+    part.gap = tally.retell(gap, filled_by=filled_by, filled=gap.filled + rows)
+
+
+def _mend(hole: Hole, fetched: Sequence[Record], gate: _Gate) -> list[Mended]:
+    """Choose what belongs before each part's rows."""
+    held = [part.held for part in gate.parts]
     if hole.record is Trade:
-        return mend_trades(
+        return mend_all_trades(
             hole.last_sequence,
             [row for row in fetched if isinstance(row, Trade)],
-            [row for row in held if isinstance(row, Trade)],
+            [[row for row in part if isinstance(row, Trade)] for part in held],
         )
-    by_interval: defaultdict[str | None, list[Candle]] = defaultdict(list)
-    for row in fetched:
-        if isinstance(row, Candle):
-            by_interval[row.interval].append(row)
-    rows = [
-        candle
-        for interval, opened in hole.last_opens.items()
-        for candle in mend_candles(
-            # An open candle that differs proves no outage; another one does.
-            opened + 1 if gate.is_armed else opened,
-            by_interval[interval],
-            [row for row in held if isinstance(row, Candle) and row.interval == interval],
-        )
-    ]
-    return Mended(rows, is_whole=all(by_interval[interval] for interval in hole.last_opens))
+    return mend_all_candles(
+        # An open candle that differs proves no outage; another one does.
+        {key: each + 1 if gate.is_armed else each for key, each in hole.last_opens.items()},
+        [row for row in fetched if isinstance(row, Candle)],
+        [[row for row in part if isinstance(row, Candle)] for part in held],
+    )
 
 
 def _tell_hole(gap: Gap, tally: Tally, local: int) -> Status:

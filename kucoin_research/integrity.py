@@ -255,41 +255,44 @@ _interval_of: Callable[[Record], str | None] = itemgetter(3)
 
 
 class _Check:
-    """Counts rows of a channel that has no sequence: nothing can be told apart from a repeat."""
+    """Drops exact repeats of the newest record: in every column but the arrival.
 
-    __slots__ = ("tally",)
+    Where a row has neither a time nor a sequence, nothing can be told apart from a repeat.
+    """
+
+    __slots__ = ("_last", "tally")
 
     def __init__(self, tally: Tally) -> None:
         self.tally = tally
-
-    def accepts(self, record: Record) -> bool:
-        self.tally.count(record[1], None)
-        return True
-
-
-class _SequenceCheck(_Check):
-    """Drops exact repeats of the newest record; its sequence may jump, and may be missing."""
-
-    __slots__ = ("_last",)
-
-    def __init__(self, tally: Tally) -> None:
-        super().__init__(tally)
         self._last: Record | None = None
 
     def accepts(self, record: Record) -> bool:
-        last, sequence = self._last, _sequence_of(record)
-        if (
-            last is not None
-            and sequence is not None
-            and sequence == _sequence_of(last)
-            and record[0] == last[0]
-            and record[4:] == last[4:]
-        ):
+        if self._is_repeat(record):
             self.tally.duplicates += 1
             return False
-        self._last = record
-        self.tally.count(record[1], sequence)
+        self.tally.count(record[1], self._sequence(record))
         return True
+
+    def _is_repeat(self, record: Record) -> bool:
+        last, self._last = self._last, record
+        return (
+            last is not None
+            and record[0] == last[0]
+            and record[3:] == last[3:]
+            and not (record[0] is None and self._sequence(record) is None)
+        )
+
+    def _sequence(self, _record: Record) -> int | None:
+        return None
+
+
+class _SequenceCheck(_Check):
+    """Does so on channels with a sequence; it may jump, and may be missing."""
+
+    __slots__ = ()
+
+    def _sequence(self, record: Record) -> int | None:
+        return _sequence_of(record)
 
 
 class _TradeCheck(_Check):
@@ -344,7 +347,7 @@ class _EventCheck(_Check):
 
 
 class _CandleCheck(_Check):
-    """Counts candles, and remembers which one is open."""
+    """Counts candles, and remembers which one is open; their time is not that of the push."""
 
     __slots__ = ()
 
@@ -352,7 +355,8 @@ class _CandleCheck(_Check):
         opened, interval = record[0], _interval_of(record)
         if opened is not None:
             self.tally.last_opens[interval] = opened
-        return super().accepts(record)
+        self.tally.count(record[1], None)
+        return True
 
 
 class _BookCheck(_Check):

@@ -671,14 +671,11 @@ class Lane:
         heard_ns, keeper = self._last_heard_ns or clocks.now_ns(), self._keeper
         while not successor.is_settled.wait(_SLICE) and not keeper.stopping.is_set():
             pass
-        if successor.error is not None or keeper.stopping.is_set():
-            self._successor = None
-            return False
         successor.is_wanted.set()
         successor.is_done.wait(_OPEN_TIMEOUT)
         link = successor.link
-        if link is None or link.settled_ns is None:
-            self._successor = None
+        if link is None or link.settled_ns is None or keeper.stopping.is_set():
+            self._salvage(successor, error, heard_ns)
             return False
         is_seamless = link.settled_ns < heard_ns
         if not is_seamless:
@@ -693,6 +690,19 @@ class Lane:
             self._lost_at_ns = None
             self.reconnects += 1
         return True
+
+    def _salvage(self, successor: _Successor, error: KucoinResearchError, heard_ns: int) -> None:
+        """Keep what a successor has brought that was lost as well: one outage more."""
+        self._successor = None
+        if successor.link is not None:
+            self._close_link(successor.link)
+        last_ns = successor.overlap.last_held_ns
+        if last_ns is None:
+            return
+        self._keeper.lost(self._topics, str(error), heard_ns)
+        self._keeper.take_over(successor.overlap, self._topics, 0)
+        self._keeper.outage(self._topics, heard_ns, is_over=True)
+        self._last_heard_ns = max(heard_ns, last_ns)
 
     # -- asked from elsewhere --------------------------------------------------------------------
 

@@ -52,6 +52,11 @@ class Overlap:
     def __len__(self) -> int:
         return len(self._held)
 
+    @property
+    def last_held_ns(self) -> int | None:
+        """When the successor last brought something (ns UTC); ``None`` if it never did."""
+        return self._held[-1][0] if self._held else None
+
     def saw(self, item: Decoded) -> None:
         """Take note of what the predecessor brought."""
         line, identity = _identify(item)

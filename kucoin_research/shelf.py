@@ -64,6 +64,11 @@ class Shelf:
         """Rows that ever came, by channel."""
         return {_name_of(record): ring.total for record, ring in self.rings.items()}
 
+    @property
+    def kept(self) -> int:
+        """Rows in memory now, of all channels."""
+        return sum(map(len, self.rings.values()))
+
     def total(self, channel: Channel) -> int:
         """Count the rows that ever came on a channel."""
         if self._is_one_of_several(channel):

@@ -186,6 +186,7 @@ class Stream:
         self._batch_sinks: tuple[Callable[[Sequence[Record]], object], ...] = ()
         self._delivery_lock = threading.RLock()  # guards intake, shelf's writers, sinks' tuples
         self._stopping = threading.Event()
+        self._is_disowned = False  # by a forked child
         self._errand = threading.Event()
         self._messages = 0
         self._rate_samples: deque[tuple[float, int]] = deque(maxlen=64)
@@ -334,6 +335,8 @@ class Stream:
         return self.frame(channel)
 
     def _because(self) -> str:
+        if self._is_disowned:
+            return ": it belongs to the process that forked this one; start another here"
         error = self.error
         return f": {error}" if error is not None else ""
 
@@ -381,6 +384,17 @@ class Stream:
     def total(self, channel: str | None = None) -> int:
         """Count the rows received on a channel since the start."""
         return self._shelf.total(self._shelf.channel(channel))
+
+    @property
+    def rows_kept(self) -> int:
+        """Rows in memory now, of all channels; their frames hold no more."""
+        return self._shelf.kept
+
+    @property
+    def clock_offset_ms(self) -> float | None:
+        """The exchange's clock less this machine's, as measured; ``None`` before that."""
+        offset_ns = self._offset_ns()
+        return None if offset_ns is None else offset_ns / 1e6
 
     @property
     def verdict(self) -> Verdict:
@@ -450,13 +464,12 @@ class Stream:
         return self._report(with_lag=True)
 
     def _report(self, *, with_lag: bool) -> Report:
-        offset_ns = self._offset_ns()
         tallies = self._intake.ledger.tallies
         return Report(
             name=self.name,
             channels=tuple(_entry(t, self._lag_of(t) if with_lag else None) for t in tallies),
             reconnects=sum(lane.reconnects for lane in self._lanes),
-            clock_offset_ms=None if offset_ns is None else offset_ns / 1e6,
+            clock_offset_ms=self.clock_offset_ms,
             simulation=self.simulation,
             rollovers=sum(lane.rollovers for lane in self._lanes),
         )
@@ -855,6 +868,7 @@ class Stream:
 
     def disown(self) -> None:
         """Forget the threads and sockets in a forked child: they are the parent's alone."""
+        self._is_disowned = True
         self._stopping = threading.Event()
         self._stopping.set()
         self._delivery_lock = threading.RLock()  # may have been held when the process was forked

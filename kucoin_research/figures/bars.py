@@ -73,7 +73,7 @@ class CandleChart(TimeChart):
 
     def spec(self) -> Spec:
         """Describe the traces: candles, VWAP, volume of rising and of falling candles."""
-        bars = {"type": "bar", "x": [], "y": [], "yaxis": "y2", "showlegend": False}
+        bars = {"type": "bar", "x": [], "y": [], "width": [], "yaxis": "y2", "showlegend": False}
         return {
             "data": [
                 {
@@ -151,6 +151,8 @@ class CandleChart(TimeChart):
         rises = columns["close"] >= columns["open"]
         for trace, chosen in ((2, rises), (3, ~rises)):
             arrays[trace, "x"], arrays[trace, "y"] = x[chosen], columns["volume"][chosen]
+            # Told, since plotly would take it from the distances within each of the two.
+            arrays[trace, "width"] = np.full(int(chosen.sum()), 0.8 * width / 1e6)
         title = self._title(f"{_name(width)} candles, volume and VWAP" if times.size else "candles")
         return self._drawing(arrays, **{"title.text": title})
 

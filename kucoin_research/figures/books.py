@@ -146,11 +146,12 @@ class BookChart(Chart):
         if levels.mid is None:
             return self.waiting()
         spread = float(levels.asks[0] - levels.bids[0])
-        decimals = max(0, 1 - floor(log10(spread))) if spread > 0 else 8
+        decimals = max(0, 1 - floor(log10(spread) + 1e-6)) if spread > 0 else 8
+        mid = f"mid {levels.mid:,.{decimals}f}"
+        apart = f"spread {spread:,.{decimals}f} ({spread / levels.mid * 1e4:.2f} bps)"
         return [
             {
-                "text": f"mid {levels.mid:,.{decimals}f} · spread {spread:,.{decimals}f} "
-                f"({spread / levels.mid * 1e4:.2f} bps)",
+                "text": mid if self.sketch.is_compact else f"{mid} · {apart}",
                 "showarrow": False,
                 "xref": "paper",
                 "yref": "paper",
@@ -183,6 +184,7 @@ class DepthChart(BookChart):
                 xaxis=axis("price", tickformat=",~f"),
                 yaxis=axis("cumulative size", rangemode="tozero", tickformat=",~s"),
                 hovermode="closest",
+                showlegend=not self.sketch.is_compact,
             ),
         }
 
@@ -225,6 +227,7 @@ class LadderChart(BookChart):
                 yaxis=axis("price", side="right", tickformat=",~f"),
                 barmode="overlay",
                 hovermode="closest",
+                showlegend=not self.sketch.is_compact,  # there the line above takes its place
             ),
         }
 

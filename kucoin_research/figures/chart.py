@@ -71,6 +71,7 @@ class Sketch:
     zone: Zone = field(default_factory=Zone)
     height: int = 420
     options: dict[str, Any] = field(default_factory=dict)
+    is_compact: bool = False
 
 
 class Drawing(NamedTuple):
@@ -158,6 +159,8 @@ class Chart(ABC):
 
     def _title(self, what: str) -> str:
         symbol = self.sketch.symbol
+        if self.sketch.is_compact:
+            return what
         return f"<b>{symbol}</b> {what}" if symbol else f"<b>{what}</b>"
 
 

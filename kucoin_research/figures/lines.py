@@ -15,7 +15,8 @@ from kucoin_research.figures.zone import Floats
 
 __all__ = ["FlowChart", "LagChart", "MarkChart", "PriceChart", "SpreadChart"]
 
-QUOTES = Role("quotes", ("ticker", "bbo", "depth5", "depth50"), is_needed=False)
+# A futures ticker comes with a trade, the others whenever the best prices move.
+QUOTES = Role("quotes", ("bbo", "depth5", "depth50", "ticker"), is_needed=False)
 TRADES = Role("trades", ("trade", "ticker"), is_needed=False)
 
 _LARGEST_BUBBLE = 26.0  # px across

@@ -79,10 +79,16 @@ class Link:
         """Take note that a page has opened: nothing is on its way to it."""
         self.drawn = self.sent
 
-    def interval(self, fastest: float) -> float:
+    def interval(self, fastest: float, others_ms: float = 0.0) -> float:
         """Give the seconds between frames: a fifth of the kernel's time, half of the browser's.
 
-        Where several figures share one browser, a frame waits for the others'; that counts, too.
+        Parameters
+        ----------
+        fastest
+            Frames per second, at most.
+        others_ms
+            What the other figures on the page take to be drawn: they share the browser's half, so
+            that it has the other one for whoever scrolls, zooms and presses.
         """
-        browser = max(2 * self.draw_ms / 1e3, self.trip / 2)
+        browser = max(2 * (self.draw_ms + others_ms) / 1e3, self.trip / 2)
         return min(max(1 / fastest, 5 * self.cost, browser), _SLOWEST)

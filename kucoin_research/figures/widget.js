@@ -175,6 +175,10 @@ function rows2d({values: all, wide}) {
 function render({model, el}) {
   const store = storeOf(model);
   askForPlotly(model);
+  // After a restart nobody listens, and the page would call it an error.
+  const send = (message, buffers) => {
+    if (!el.closest('.jupyter-widgets-disconnected')) model.send(message, undefined, buffers);
+  };
   el.classList.add('kr-figure');
   const plot = document.createElement('div');
   plot.className = 'kr-plot';
@@ -222,7 +226,7 @@ function render({model, el}) {
       await new Promise((done) => requestAnimationFrame(done));  // until it is on the screen
       return spent;
     }).catch((error) => {
-      model.send({kind: 'error', text: String(error)});
+      send({kind: 'error', text: String(error)});
       return 0;
     }).finally(() => { isBusy = null; if (isDirty) draw(); });
     return isBusy;
@@ -264,7 +268,7 @@ function render({model, el}) {
     const text = JSON.stringify(view);
     if (text === told) return;
     told = text;
-    model.send(view);
+    send(view);
   }
 
   function follow() {
@@ -286,14 +290,14 @@ function render({model, el}) {
   }
 
   async function keepStill() {
-    if (!firstDrawn || !isVisible() || isBusy || lastStill === store.seq) return;
+    if (!model.get('keeps_still') || !firstDrawn || !isVisible() || isBusy || lastStill === store.seq) return;
     const isFirst = !lastStill;
     if (Date.now() - (isFirst ? firstDrawn : keepStill.at) < (isFirst ? STILL_FIRST : STILL_EVERY)) return;
     lastStill = store.seq;
     keepStill.at = Date.now();
     const url = await Plotly.toImage(plot, {format: 'png', scale: 1});
     const bytes = await (await fetch(url)).arrayBuffer();
-    if (!isGone) model.send({kind: 'still'}, undefined, [bytes]);
+    if (!isGone) send({kind: 'still'}, [bytes]);
   }
 
   const onTheme = () => { if (Plotly) (isBusy || Promise.resolve()).then(plotAnew); };
@@ -324,7 +328,7 @@ function render({model, el}) {
     document.addEventListener('visibilitychange', onShown);
     themes.observe(document.body, {attributes: true, attributeFilter: ['data-jp-theme-light', 'data-jp-theme-name', 'class']});
     model.on('change:spec', onSpec);
-    model.send({kind: 'hello'});
+    send({kind: 'hello'});
     tellView();
   });
 

@@ -10,6 +10,7 @@ import time
 import uuid
 import weakref
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,17 +20,17 @@ import numpy as np
 import plotly
 import polars as pl
 import traitlets
-from IPython.core.getipython import get_ipython
 from IPython.display import display, update_display
 
 from kucoin_research.errors import InvalidInput
+from kucoin_research.figures.cells import replace_in_cell
 from kucoin_research.figures.chart import Chart, Drawing, Sketch, View
 from kucoin_research.figures.delta import Array, Part, difference
 from kucoin_research.figures.feed import Feed, Rewound, Source
 from kucoin_research.figures.link import Link
 from kucoin_research.figures.refresh import Ticket, refresher
 from kucoin_research.figures.static import Figure, still
-from kucoin_research.figures.theme import PALETTES
+from kucoin_research.figures.theme import PALETTES, Spec, compacted
 
 __all__ = ["LiveFigure"]
 
@@ -38,6 +39,9 @@ log = logging.getLogger(__name__)
 _HERE = Path(__file__).parent
 _PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 _PX = (100, 4_000)
+# Those that may share a page. Replaced whole, since refreshes read it while others are made.
+_figures: tuple[weakref.ref[LiveFigure], ...] = ()
+_figures_lock = threading.Lock()  # guards the replacing
 _HIDDEN_INTERVAL = 0.5
 _QUIET_INTERVAL = 0.05
 
@@ -74,6 +78,8 @@ class LiveFigure(anywidget.AnyWidget):
         What the last refresh raised, ``None`` while all is well. The next refresh is tried anyway.
     link
         Counters: frames sent and drawn, bytes, milliseconds per draw.
+    is_frozen
+        While set, only a change of the view is drawn; the stream goes on.
 
     Notes
     -----
@@ -87,6 +93,7 @@ class LiveFigure(anywidget.AnyWidget):
     spec = traitlets.Dict().tag(sync=True)
     palettes = traitlets.Dict(PALETTES).tag(sync=True)
     uid = traitlets.Unicode().tag(sync=True)
+    keeps_still = traitlets.Bool(default_value=True).tag(sync=True)  # one in a dashboard need not
 
     def __init__(
         self,
@@ -98,6 +105,7 @@ class LiveFigure(anywidget.AnyWidget):
         window_ns: int | None = None,
     ) -> None:
         self.link = Link()
+        self.is_frozen = False
         self._kind = kind
         self._sketch = sketch
         self._view = View(window_ns=window_ns)
@@ -110,10 +118,11 @@ class LiveFigure(anywidget.AnyWidget):
         self._must_resend = True  # the browser has nothing
         self._still_id = ""
         self._lock = threading.RLock()  # guards the chart, the feed and what was sent
-        super().__init__(spec=self._chart.spec(), uid=uuid.uuid4().hex)
+        super().__init__(spec=self._spec(), uid=uuid.uuid4().hex)
         self.on_msg(self._on_message)
         self._ticket = self._start()
-        _replace_in_cell(self)
+        _list(self)
+        replace_in_cell(self)
 
     def _start(self) -> Ticket:
         # The refresher must not keep alive a figure that nobody has any more.
@@ -159,22 +168,31 @@ class LiveFigure(anywidget.AnyWidget):
         self._must_restart = True
         refresher().wake(self._ticket)
 
-    def attach(self, source: Source, symbol: str, channels: dict[str, str]) -> None:
+    def attach(
+        self,
+        source: Source,
+        symbol: str,
+        channels: dict[str, str],
+        options: dict[str, Any] | None = None,
+    ) -> None:
         """Show another stream or symbol in this same place.
 
         Parameters
         ----------
         source, symbol, channels
             As for a new figure; ``kucoin_research.figures.channels_for`` finds the channels.
+        options
+            Of the chart's kind; as they are when left out.
         """
         with self._lock:
             sketch = self._sketch
-            self._sketch = Sketch(symbol, sketch.zone, sketch.height, sketch.options)
+            options = sketch.options if options is None else options
+            self._sketch = replace(sketch, symbol=symbol, options=options)
             self._feed = Feed(source, symbol, channels, self._books)
             self._view = View(self._view.px, None, self._view.window_ns)
             self._chart = self._kind(self._view, self._sketch)
             self._must_restart = self._must_resend = True
-            spec = self._chart.spec()
+            spec = self._spec()
         self.spec = spec
         refresher().wake(self._ticket)
 
@@ -196,6 +214,7 @@ class LiveFigure(anywidget.AnyWidget):
         """End the figure: it leaves the page, and is refreshed no more."""
         if hasattr(self, "_ticket"):
             self._ticket.cancel()
+            _list(self, is_over=True)
         super().close()
 
     def __del__(self) -> None:
@@ -210,7 +229,8 @@ class LiveFigure(anywidget.AnyWidget):
         """Send what is new, if anybody looks; returns the seconds until the next look."""
         if not self.link.is_visible:
             return _HIDDEN_INTERVAL
-        if not self._must_restart and not self._must_resend and not self._feed.has_news():
+        is_quiet = self.is_frozen or not self._feed.has_news()
+        if is_quiet and not self._must_restart and not self._must_resend:
             return _QUIET_INTERVAL
         if not self.link.may_send(now):
             return _QUIET_INTERVAL
@@ -225,7 +245,11 @@ class LiveFigure(anywidget.AnyWidget):
                 raise
         if not size:
             self.link.cost += 0.2 * (time.perf_counter() - began - self.link.cost)
-        return self.link.interval(self._kind.fastest)
+        return self.link.interval(self._kind.fastest, self._others_ms())
+
+    def _others_ms(self) -> float:
+        others = [each.link for ref in _figures if (each := ref()) is not None and each is not self]
+        return sum(link.draw_ms for link in others if link.is_visible)
 
     def _update(self) -> None:
         gaps, changed = self._feed.gaps()
@@ -241,6 +265,10 @@ class LiveFigure(anywidget.AnyWidget):
             self._chart.mark(gaps)
             for role, rows in self._feed.rows():
                 self._chart.take(role, self._relevant(rows))
+
+    def _spec(self) -> Spec:
+        spec = self._chart.spec()
+        return compacted(spec) if self._sketch.is_compact else spec
 
     def _restart(self) -> None:
         self._must_restart = False
@@ -363,37 +391,14 @@ class LiveFigure(anywidget.AnyWidget):
         return f"<live {self._name}, frame {self.link.drawn} of {self.link.sent} drawn>"
 
 
+def _list(figure: LiveFigure, *, is_over: bool = False) -> None:
+    """Add a figure to those that may share a page, or take it off."""
+    global _figures
+    with _figures_lock:
+        kept = [ref for ref in _figures if ref() is not None and ref() is not figure]
+        _figures = (*kept,) if is_over else (*kept, weakref.ref(figure))
+
+
 # IPython's own are not annotated.
 _show: Callable[..., Any] = display
 _update: Callable[..., Any] = update_display
-
-_cells: dict[str, tuple[str, list[weakref.ref[LiveFigure]]]] = {}
-
-
-def _replace_in_cell(figure: LiveFigure) -> None:
-    """Close the figures that an earlier run of the same cell has made."""
-    cell = _cell()
-    if cell is None:
-        return
-    name, run = cell
-    earlier = _cells.get(name)
-    if earlier is not None and earlier[0] == run:
-        earlier[1].append(weakref.ref(figure))
-        return
-    for reference in earlier[1] if earlier is not None else ():
-        old = reference()
-        if old is not None:
-            old.close()
-    _cells[name] = (run, [weakref.ref(figure)])
-
-
-def _cell() -> tuple[str, str] | None:
-    # JupyterLab names the cell with each run; other front ends may not.
-    shell = get_ipython()
-    kernel = getattr(shell, "kernel", None)
-    if kernel is None:
-        return None
-    parent = kernel.get_parent()
-    name = parent.get("metadata", {}).get("cellId")
-    run = parent.get("header", {}).get("msg_id")
-    return (name, run) if name and run else None

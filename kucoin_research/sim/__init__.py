@@ -15,6 +15,8 @@ from kucoin_research.sim.chaos import CHAOS_FAULTS, Chaos, Planned
 from kucoin_research.sim.faults import FAULTS, Applied, Fault, Published, Withheld
 from kucoin_research.sim.hub import Settings, Tape
 from kucoin_research.sim.orders import Fill, OrderRefused
+from kucoin_research.sim.recall import Offer
+from kucoin_research.sim.replay import ReplayExchange
 from kucoin_research.sim.server import Exchange
 from kucoin_research.sim.trading import Balance, TradingAccount
 
@@ -29,9 +31,11 @@ __all__ = [
     "Exchange",
     "Fault",
     "Fill",
+    "Offer",
     "OrderRefused",
     "Planned",
     "Published",
+    "ReplayExchange",
     "Settings",
     "Tape",
     "TradingAccount",

@@ -220,6 +220,8 @@ class Board(ABC, Generic[ChannelT]):
     """
 
     listings: Mapping[str, Listed]
+    #: Whether there is anything to tell on private topics.
+    has_accounts = True
 
     def __init__(self, seed: int, clock: VirtualClock, settings: Settings) -> None:
         self.seed = seed
@@ -416,7 +418,7 @@ class Board(ABC, Generic[ChannelT]):
         clock = self.clock
         target = clock.target_ns // SLICE_NS * SLICE_NS
         deadline = perf_counter() + TURN
-        while clock.reached_ns < target:
+        while clock.reached_ns < target and clock.is_running:
             self._run_jobs()
             clock.reach(self._step(min([target, *(time_ns for time_ns, _, _ in self._jobs[:1])])))
             if perf_counter() > deadline:

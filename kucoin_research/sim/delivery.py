@@ -140,12 +140,17 @@ class Delivery:
                 has_reached |= self._hand_out(readers.market, readers.subscribers, one, frame_of)
         absentee = readers.absentee
         if absentee is not None:
+            # One that is held back reaches them yet; if it does not, that is told then.
+            is_held = bool(readers.subscribers) and self._is_held(message)
             self.note_withheld(
                 absentee.reason,
                 message,
                 connection=absentee.connection,
-                reached_others=has_reached,
+                reached_others=has_reached or is_held,
             )
+
+    def _is_held(self, message: Message) -> bool:
+        return any(message in armed.held for armed in self._message_faults)
 
     def journal(self, topic: str) -> list[Published]:
         """List what was published on a topic since it was first subscribed to."""

@@ -328,6 +328,8 @@ class RestHandler(RequestHandler):
             self._show_quota(headers)
         if not is_allowed:
             return error(429, "429000", "Too many requests in a short period of time.")
+        if route.name == "bullet-private" and not door.hub.has_accounts:
+            return error(403, "400007", "A recording has no private channels.")
         if route.name in _TOKEN_CALLS:
             data = door.token_reply(self.request.host, user_id)
             return Reply(200, {"code": "200000", "data": data})
@@ -629,7 +631,7 @@ class SocketHandler(WebSocketHandler):
             self._forget_arrived(stream)
 
     def _forget_arrived(self, stream: IOStream) -> None:
-        arrived = stream._total_write_done_index - _unacknowledged(stream.socket)  # noqa: SLF001
+        arrived = stream._total_write_done_index - _unsent(stream.socket)  # noqa: SLF001
         in_flight = self._in_flight
         while in_flight and in_flight[0][0] <= arrived:
             in_flight.popleft()
@@ -662,17 +664,18 @@ class SocketHandler(WebSocketHandler):
         if is_closed:
             self.close(1000, "Bye")
         elif reset and stream is not None:
+            # From here on the kernel is handed nothing more, so that what is lost stays the same.
+            stream.io_loop.remove_handler(stream.fileno())
             self._reset_when_taken(stream, reason, time.monotonic() + _RESET_PATIENCE)
         else:
             self._count_lost(reason, reset=False)
             self.drop(torn=torn)
 
     def _reset_when_taken(self, stream: IOStream, reason: str, deadline: float) -> None:
-        # The other side takes bytes at once, but may say so only 40 ms later (delayed ACK). Until
-        # it has, nobody can tell what a reset would take along.
+        # A reset takes along what the kernel has not sent yet, and that changes at any moment.
         if stream.closed():
             return
-        if _unacknowledged(stream.socket) and time.monotonic() < deadline:
+        if _unsent(stream.socket) and time.monotonic() < deadline:
             loop = asyncio.get_running_loop()
             loop.call_later(_PACE, self._reset_when_taken, stream, reason, deadline)
             return
@@ -688,7 +691,7 @@ class SocketHandler(WebSocketHandler):
         # A reset takes along what the kernel holds. So does closing on unread input.
         handed_over = stream._total_write_done_index  # noqa: SLF001
         if reset or _unread(stream.socket):
-            handed_over -= _unacknowledged(stream.socket)
+            handed_over -= _unsent(stream.socket)
         return [message for end, message in self._in_flight if end > handed_over]
 
     def silence(self) -> None:
@@ -1560,23 +1563,30 @@ def make_settings(chosen: dict[str, Any]) -> Settings:
     return Settings(**(chosen | {"accounts": tuple(chosen.get("accounts", ()))}))
 
 
-def _unacknowledged(sock: socket.socket) -> int:
-    # Bytes that the kernel has taken and the other side has not. Elsewhere than on Linux they count
-    # as arrived.
-    return _ask_kernel(sock, "TIOCOUTQ")
+# linux/sockios.h: what has not left for the other side. Over loopback the rest can be read there,
+# acknowledged or not, even behind a reset.
+_SIOCOUTQNSD = 0x894B
+
+
+def _unsent(sock: socket.socket) -> int:
+    # Elsewhere than on Linux all counts as sent.
+    return _ask_kernel(sock, _SIOCOUTQNSD)
 
 
 def _unread(sock: socket.socket) -> int:
-    return _ask_kernel(sock, "FIONREAD")
+    if sys.platform != "linux":
+        return 0
+    import termios
+
+    return _ask_kernel(sock, termios.FIONREAD)
 
 
-def _ask_kernel(sock: socket.socket, question: str) -> int:
+def _ask_kernel(sock: socket.socket, question: int) -> int:
     if sys.platform != "linux":
         return 0
     import fcntl
-    import termios
 
-    answer = fcntl.ioctl(sock.fileno(), getattr(termios, question), b"\0" * 4)
+    answer = fcntl.ioctl(sock.fileno(), question, b"\0" * 4)
     return int.from_bytes(answer, sys.byteorder)
 
 

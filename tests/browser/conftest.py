@@ -56,13 +56,14 @@ def page(chromium):
 
 @pytest.fixture
 def notebook(lab, page):
-    """Make and open a notebook of the cells given."""
+    """Make and open a notebook of the cells given; its kernel ends with the test."""
 
     def make(name: str, *cells: str) -> Notebook:
         write_notebook(lab.folder / name, *cells)
         return Notebook(page, lab, name).open()
 
-    return make
+    yield make
+    lab.end_kernels()
 
 
 @pytest.fixture(scope="session")

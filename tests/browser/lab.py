@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 import nbformat
 
@@ -64,6 +64,17 @@ class Lab:
         """Give the address that opens a notebook in a workspace of its own."""
         space = re.sub(r"\W+", "-", notebook) + f"-{time.monotonic_ns()}"
         return f"{self.url}/lab/workspaces/{space}/tree/{notebook}?token={TOKEN}&reset"
+
+    def end_kernels(self) -> None:
+        """End all kernels, so that what one test streams takes no time from the next."""
+        for session in json.loads(self._ask("GET", "/api/sessions")):
+            self._ask("DELETE", f"/api/sessions/{session['id']}")
+
+    def _ask(self, method: str, path: str) -> bytes:
+        asked = Request(f"{self.url}{path}", method=method)
+        asked.add_header("Authorization", f"token {TOKEN}")
+        with urlopen(asked, timeout=20) as answer:
+            return answer.read()
 
 
 @contextlib.contextmanager
@@ -168,9 +179,21 @@ class Notebook:
             code,
         )
 
+    def told(self, word: str) -> str:
+        """Give what a cell has printed behind a word."""
+        line = self.page.locator(f"pre:has-text('{word}')").last
+        return line.text_content().partition(word)[2].split()[0]
+
     def command(self, name: str) -> None:
         """Run a command of JupyterLab by its id."""
         self.page.evaluate("name => { window.jupyterapp.commands.execute(name); }", name)
+
+    def restart(self) -> None:
+        """Restart its kernel, without a question, and wait until the new one is idle."""
+        self.page.evaluate(
+            "() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()"
+        )
+        self.page.wait_for_function(_IS_READY)
 
     def save(self) -> str:
         """Save it; returns the file's text."""

@@ -2,16 +2,18 @@
 
 import pytest
 
-TABLE = pytest.StashKey()
+ENTRY = "row of the table of faults"
 HEADER = ("fault", "market", "told", "hole s", "withheld", "lost", "refilled", "verdict")
 
 
-def pytest_configure(config):
-    config.stash[TABLE] = []
-
-
-def pytest_terminal_summary(terminalreporter, config):
-    rows = config.stash.get(TABLE, [])
+def pytest_terminal_summary(terminalreporter):
+    rows = {
+        tuple(value)
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        for name, value in getattr(report, "user_properties", ())
+        if name == ENTRY
+    }
     if not rows:
         return
     table = [HEADER, *sorted(rows)]
@@ -23,6 +25,6 @@ def pytest_terminal_summary(terminalreporter, config):
 
 
 @pytest.fixture
-def enter(request):
-    """Give the function that enters a row of the table."""
-    return request.config.stash[TABLE].append
+def enter(record_property):
+    """Give the function that enters a row of the table, from whichever process."""
+    return lambda row: record_property(ENTRY, row)

@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 import polars as pl
 
 import kucoin_research as kr
-from kucoin_research.decode import BookDelta, Decoder
+from kucoin_research.decode import BookDelta
 from kucoin_research.errors import BookNotReady
+from kucoin_research.feeds import kit_of
 from kucoin_research.records import CHANNELS, Market, columns_of, parse_channel
-from kucoin_research.topics import topics_for
+from kucoin_research.topics import Feed, topics_for
 from tests.conftest import wait_until
 
 #: Impatient, so that a test sees in seconds what takes minutes with KuCoin.
@@ -26,6 +27,22 @@ CHANNELS_OF = {
     "futures": ["ticker", "bbo", "trade", "level2", "depth5", "mark_price", "candle"],
     "spot": ["ticker", "bbo", "trade", "level2", "depth5", "candle"],
 }
+
+
+# A message of an older year spells these otherwise, or lacks them.
+_SPELLED_ANEW = {"trade_id", "maker_order_id", "taker_order_id"}
+
+
+def common_columns(channel):
+    """Give the positions of the columns that messages of all years agree on, arrival left out."""
+    names = [name for name in columns_of(CHANNELS[channel]) if name != "local_timestamp"]
+    spelled_anew = _SPELLED_ANEW | ({"sequence"} if channel in ("bbo", "depth5") else set())
+    return [n for n, name in enumerate(names) if name not in spelled_anew]
+
+
+def pick(row, keys):
+    """Give a row's values at these positions."""
+    return tuple(row[key] for key in keys)
 
 
 @dataclass
@@ -58,6 +75,7 @@ class Rig:
         self, market, *, channels=None, speed=5.0, seed=5, healing=FAST, feed="classic", **settings
     ):
         self.market = Market(market)
+        self.feed = Feed(feed)
         self.symbol = SYMBOLS[market]
         self.channels = CHANNELS_OF[market] if channels is None else channels
         settings = {"ping_interval_ms": 1_000, "ping_timeout_ms": 1_000} | settings
@@ -134,8 +152,11 @@ class Rig:
 
     # -- the account -----------------------------------------------------------------------------
 
+    def decoder(self):
+        return kit_of(self.feed).decoder(self.market)
+
     def _topics(self, channel):
-        topics = topics_for(parse_channel(channel), self.symbol, self.market)
+        topics = topics_for(parse_channel(channel), self.symbol, self.market, self.feed)
         return [str(topic) for topic in topics]
 
     def _published(self, channel):
@@ -151,7 +172,7 @@ class Rig:
 
     def _rows(self, payloads, channel):
         """Read messages as rows without their arrival; of level 2, the sequences of its rows."""
-        decoder, found = Decoder(self.market), []
+        decoder, found = self.decoder(), []
         for payload in payloads:
             item = decoder.decode(payload, 0)
             if isinstance(item, BookDelta):
@@ -162,7 +183,8 @@ class Rig:
 
     def _sequences(self, payloads):
         """List the sequences that book messages cover, fillers included."""
-        items = [Decoder(self.market).decode(payload, 0) for payload in payloads]
+        decoder = self.decoder()
+        items = [decoder.decode(payload, 0) for payload in payloads]
         return [
             s for i in items if isinstance(i, BookDelta)
             for s in range(i.first_sequence, i.last_sequence + 1)
@@ -174,7 +196,10 @@ class Rig:
             return set(frame.filter(~pl.col("is_snapshot"))["sequence"])
         times = [n for n, kind in columns_of(CHANNELS[channel]).items() if kind.value == "time"]
         rows = frame.with_columns(pl.col(times).to_physical())
-        return Counter((row[0], *row[2:]) for row in rows.iter_rows())
+        return Counter(
+            tuple(tuple(v) if isinstance(v, list) else v for v in (row[0], *row[2:]))
+            for row in rows.iter_rows()
+        )
 
     def account(self, channel):
         """Say what became of each message of a channel."""
@@ -182,7 +207,14 @@ class Rig:
         withheld = self._rows(self._withheld(channel), channel)
         if channel == "level2":
             return self._book_account(published, withheld)
-        return Account(Counter(published), Counter(withheld), self._received(channel))
+        received = self._received(channel)
+        if any(one.fault == "old_shape" for one in self.x.fault_log):
+            keys = common_columns(channel)
+            published, withheld = (
+                [pick(row, keys) for row in rows] for rows in (published, withheld)
+            )
+            received = Counter(pick(row, keys) for row in received.elements())
+        return Account(Counter(published), Counter(withheld), received)
 
     def _book_account(self, published, withheld):
         entry = self.s.report().channel("level2")

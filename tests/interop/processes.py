@@ -89,13 +89,19 @@ class Child:
                 pipe.close()
 
 
-@contextlib.contextmanager
 def exchange_process(*options, speed, start):
     """Run `python -m kucoin_research simulate`; give the addresses that it prints."""
-    child = Child(
-        sys.executable, "-m", "kucoin_research", "simulate", "--speed", speed, "--start", start,
-        *options, PYTHONPATH=str(ROOT),
-    )  # fmt: skip
+    return _ours("simulate", "--speed", speed, "--start", start, *options)
+
+
+def served_process(*folders, speed, grace):
+    """Run `python -m kucoin_research serve`; give the addresses that it prints."""
+    return _ours("serve", *folders, "--speed", speed, "--grace", grace)
+
+
+@contextlib.contextmanager
+def _ours(*words):
+    child = Child(sys.executable, "-m", "kucoin_research", *words, PYTHONPATH=str(ROOT))
     try:
         yield child.line(START_SECONDS)
     finally:

@@ -171,24 +171,30 @@ def test_pushes_are_ours_field_by_field(client, call, moving, row):
     row(CALLS[call](moving.ccxt.get(call, []), frames))
 
 
-@pytest.mark.parametrize("call", BOOKS)
-@pytest.mark.parametrize("client", [CLIENT])
-def test_books_are_ours_at_the_same_sequence(client, call, moving, row):
+def agree_from_the_snapshot_on(seen, call, frames, at_least):
+    """Compare ccxt's books with ours at the same sequence; count them."""
     symbol = BOOKS[call]
-    frames = moving.futures if call.startswith("swap.") else moving.spot
-    [snapshot] = data(moving.ccxt[f"{call} snapshot"])
+    [snapshot] = data(seen[f"{call} snapshot"])
     # On futures ccxt 4.5.90 compares the book's sequence with a delta's time, so deltas that arrive
     # after the newer snapshot are applied once more, and its book is none of the exchange's until
     # it has passed that snapshot.
-    theirs = [book for book in data(moving.ccxt[call]) if book["nonce"] > snapshot["nonce"]]
-    assert len(theirs) >= CCXT_WANTED[call] // 2
+    theirs = [book for book in data(seen[call]) if book["nonce"] > snapshot["nonce"]]
+    assert len(theirs) >= at_least
     changes = frames["level2"].filter((pl.col("symbol") == symbol) & ~pl.col("is_snapshot"))
     times = dict(zip(changes["sequence"], changes["timestamp"].to_physical(), strict=True))
 
     for book in theirs:
         # A spot book can stand at a filler, which leaves no row.
         assert times.get(book["nonce"], book["timestamp"] * MS) == book["timestamp"] * MS
-    row(agree_on_books(theirs, snapshot, Books(frames["level2"], symbol)))
+    return agree_on_books(theirs, snapshot, Books(frames["level2"], symbol))
+
+
+@pytest.mark.parametrize("call", BOOKS)
+@pytest.mark.parametrize("client", [CLIENT])
+def test_books_are_ours_at_the_same_sequence(client, call, moving, row):
+    frames = moving.futures if call.startswith("swap.") else moving.spot
+
+    row(agree_from_the_snapshot_on(moving.ccxt, call, frames, CCXT_WANTED[call] // 2))
 
 
 @pytest.mark.parametrize("call", UNWATCH)

@@ -399,7 +399,12 @@ def take(into, *names, market=FUTURES):
 
 
 def test_blind_partial_frame_is_told_in_the_status_channel_once():
-    rows = take(intake("position"), *["private_futures/position_mark_price"] * 2)
+    first = payload("private_futures/position_mark_price")
+    moved = json.loads(first)
+    moved["data"]["markValue"] += 1.0
+    into = intake("position")
+
+    rows = into.take([first, json.dumps(moved).encode()], Decoder(FUTURES), LOCAL).rows
 
     assert [type(row).__name__ for row in rows] == ["Position", "Status", "Position"]
     assert (rows[1].event, rows[1].channel, rows[1].symbol) == ("partial", "position", "XBTUSDTM")

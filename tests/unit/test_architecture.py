@@ -20,12 +20,12 @@ RANKS = {
     "lanes": 6, "foreign": 6, "timeline": 6, "diagnosis": 6, "shelf": 6,
     "stream": 7,
     "collect": 8, "stage": 7, "tape": 7, "replay": 8,
-    "figures": 9, "recordings": 9,
-    "api": 10, "classic": 11, "cli": 11, "__init__": 12, "__main__": 12,
+    "figures": 9, "recordings": 9, "serving": 9,
+    "api": 10, "dashboards": 11, "classic": 11, "cli": 11, "__init__": 12, "__main__": 12,
 }  # fmt: skip
 
 # Folders, whose files may import one another, but not in circles.
-PACKAGES = {"sim", "figures"}
+PACKAGES = {"sim", "figures", "dashboards"}
 
 MODULES = sorted(path for path in PACKAGE.rglob("*.py"))
 

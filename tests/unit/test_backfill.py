@@ -5,7 +5,12 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kucoin_research.backfill import mend_candles, mend_trades
+from kucoin_research.backfill import (
+    mend_all_candles,
+    mend_all_trades,
+    mend_candles,
+    mend_trades,
+)
 from kucoin_research.records import Candle, Trade
 
 
@@ -77,3 +82,29 @@ def test_candles_from_the_open_one_up_to_the_first_behind():
     assert mend_candles(60, fetched, [candle(180), candle(180)]) == [candle(60, 2.0), candle(120)]
     assert mend_candles(60, fetched, []) == fetched
     assert mend_candles(61, fetched, []) == fetched[1:]
+
+
+def test_one_page_fills_several_outages_each_with_its_own():
+    held = [trades(20, 22), [], trades(30)]
+
+    mended = mend_all_trades(10, trades(9, 10, 13, 20, 22, 25, 26, 30), held)
+
+    assert [numbers(each.rows) for each in mended] == [[13], [25, 26], []]
+    assert all(each.is_whole for each in mended)
+
+
+def test_a_page_that_reaches_into_the_last_outage_only_leaves_the_first_unfilled():
+    mended = mend_all_trades(10, trades(22, 25, 30), [trades(20, 22), trades(30)])
+
+    assert [numbers(each.rows) for each in mended] == [[], [25]]
+    assert [each.is_whole for each in mended] == [False, True]
+    assert (mended[0].first_missing, mended[0].last_missing) == (11, 19)
+
+
+def test_candles_of_several_outages_go_where_they_belong():
+    held = [[candle(30)], [candle(60)]]
+
+    mended = mend_all_candles({"1min": 10}, [candle(n) for n in (10, 20, 30, 40, 60)], held)
+
+    assert [[row.timestamp for row in each.rows] for each in mended] == [[10, 20], [30, 40]]
+    assert all(each.is_whole for each in mended)

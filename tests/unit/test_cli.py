@@ -93,6 +93,7 @@ def test_a_second_run_appends_and_repeats_no_header(tmp_path, exchange):
         (["simulate", "--chaos", "x"], 2, "--chaos"),
         (["simulate", "--connection-lifetime", "0"], 2, "--connection-lifetime"),
         (["simulate", "--ping-interval", "never"], 2, "--ping-interval"),
+        (["serve", "nowhere", "--speed", "0"], 2, "--speed: must be a number above 0, or max"),
         (["X:Y", "--save-data"], 2, "file name"),
         (["XBTUSDTM", "--venue", "moon"], 2, "no venue 'moon'"),
         ([], 2, "COMMAND"),

@@ -292,7 +292,11 @@ def test_frame_without_type_or_subject_is_told_by_its_topic(name):
     ],
 )
 def test_times_of_any_unit_become_nanoseconds(time, nanoseconds):
-    records = [ticker(ts=time), trade(SPOT, time=time), ticker(SPOT, time=time)]
+    records = [
+        ticker(ts=time, price=1),
+        trade(SPOT, time=time, price=1),
+        ticker(SPOT, time=time, price=1),
+    ]
 
     assert [record.timestamp for record in records] == [nanoseconds] * 3
 
@@ -381,9 +385,33 @@ def test_side_that_is_neither_buy_nor_sell_is_broken(side):
 def test_missing_and_null_values_are_none():
     nothing = [None] * 8
 
-    assert ticker() == Ticker(None, LOCAL, "XBTUSDTM", *nothing)
-    assert ticker(price=None, ts=None, side=None) == Ticker(None, LOCAL, "XBTUSDTM", *nothing)
-    assert trade() == Trade(None, LOCAL, "XBTUSDTM", None, None, None, None, None)
+    expected = Ticker(1, LOCAL, "XBTUSDTM", *nothing)._replace(timestamp=10**18)
+    assert ticker(ts=10**18) == expected
+    assert ticker(ts=10**18, price=None, side=None) == expected
+    assert trade(sequence=5) == Trade(None, LOCAL, "XBTUSDTM", 5, None, None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("market", "topic"),
+    [
+        (FUTURES, "/contractMarket/ticker:XBTUSDTM"),
+        (FUTURES, "/contractMarket/tickerV2:XBTUSDTM"),
+        (FUTURES, "/contractMarket/execution:XBTUSDTM"),
+        (FUTURES, "/contractMarket/level2Depth5:XBTUSDTM"),
+        (FUTURES, "/contractMarket/level2Depth50:XBTUSDTM"),
+        (FUTURES, "/contract/instrument:XBTUSDTM"),
+        (FUTURES, "/contract/announcement:XBTUSDTM"),
+        (FUTURES, "/contractMarket/snapshot:XBTUSDTM"),
+        (SPOT, "/market/ticker:BTC-USDT"),
+        (SPOT, "/spotMarket/level1:BTC-USDT"),
+        (SPOT, "/market/match:BTC-USDT"),
+        (SPOT, "/indicator/markPrice:BTC-USDT"),
+    ],
+)
+def test_a_message_that_tells_nothing_is_broken(market, topic):
+    item = decode({"topic": topic, "data": {}}, market)
+
+    assert item == Broken("the message has none of the values it should bring", topic)
 
 
 def test_bbo_of_a_one_sided_book_has_none():
@@ -551,11 +579,21 @@ def test_old_depth_frames_decode(data):
 
 @pytest.mark.parametrize("sides", [{"asks": [], "bids": []}, {}])
 def test_depth_of_an_empty_book_is_empty(sides):
-    five = decode(frame("/contractMarket/level2Depth5:XBTUSDTM", sides))
-    fifty = decode(frame("/contractMarket/level2Depth50:XBTUSDTM", sides))
+    five = decode(frame("/contractMarket/level2Depth5:XBTUSDTM", {"sequence": 5, **sides}))
+    fifty = decode(frame("/contractMarket/level2Depth50:XBTUSDTM", {"sequence": 5, **sides}))
 
-    assert five == Depth5(None, LOCAL, "XBTUSDTM", None, *[None] * 20)
-    assert fifty == Depth50(None, LOCAL, "XBTUSDTM", None, (), (), (), ())
+    assert five == Depth5(None, LOCAL, "XBTUSDTM", 5, *[None] * 20)
+    assert fifty == Depth50(None, LOCAL, "XBTUSDTM", 5, (), (), (), ())
+
+
+def test_bytes_that_are_not_utf8_are_broken_wherever_they_stand():
+    topic = "/contractMarket/ticker:XBTUSDTM"
+    payload = b'{"topic":"%s","data":{"price":1,"\xf5\x80\x80\x80":2}}' % topic.encode()
+
+    item = decode(payload)
+
+    assert isinstance(item, Broken)
+    assert item.topic == topic
 
 
 def test_depth_of_a_one_sided_book_keeps_the_side_it_has():
@@ -718,7 +756,8 @@ def test_invented_topics_do_not_grow_the_routes_without_end():
     decoder = Decoder(SPOT)
 
     for number in range(_MOST_ROUTES + 3):
-        item = decode(b'{"topic":"/market/ticker:A%d-B","data":{}}' % number, decoder=decoder)
+        message = b'{"topic":"/market/ticker:A%d-B","data":{"price":1}}' % number
+        item = decode(message, decoder=decoder)
 
     assert item.symbol == f"A{_MOST_ROUTES + 2}-B"
     assert len(decoder._routes) == _MOST_ROUTES

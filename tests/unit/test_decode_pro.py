@@ -144,7 +144,9 @@ def test_the_simulated_exchange_tells_its_speed():
 
 
 def test_a_missing_value_is_none():
-    assert decode({"T": "ticker.SPOT", "d": {"s": BTC}}) == Ticker(None, LOCAL, BTC, *[None] * 8)
+    assert decode({"T": "ticker.SPOT", "d": {"s": BTC, "E": 5}}) == Ticker(
+        None, LOCAL, BTC, 5, *[None] * 7
+    )
 
 
 def test_an_empty_side_of_the_top_is_none():

@@ -412,6 +412,7 @@ def test_a_slow_browser_or_kernel_slows_the_frames():
     assert quick.interval(20) == 0.05
     assert slow.interval(20) == 0.4
     assert costly.interval(20) == 0.25
+    assert Link(draw_ms=50.0).interval(20, others_ms=70.0) == 0.24  # they share a browser
 
 
 def test_a_refresher_survives_what_raises_and_calls_the_others():

@@ -182,6 +182,21 @@ def test_a_broken_message_of_a_shared_topic_counts_for_both_channels():
     assert intake.broken == 1
 
 
+def test_of_a_flood_of_broken_messages_the_first_are_told_and_the_rest_counted():
+    intake = make_intake("ticker")
+    second = 1_000_000_000
+
+    first = take(intake, *[b"garbage"] * 1_000).rows
+    later = take(intake, b"garbage", now_ns=NOW + 2 * second).rows
+    take(intake, *[b"garbage"] * 1_000, now_ns=NOW + 3 * second)
+    end = intake.finish(NOW + 4 * second)
+
+    assert len(first) == 20
+    assert "; 980 more before it" in later[0].detail
+    assert end[-1].detail == "980 more messages did not decode"
+    assert intake.broken == 2_001
+
+
 @pytest.mark.parametrize("payload", [b"", b"\xff\xfe", b"{", b"[]", b'{"type":7}'])
 def test_what_cannot_be_read_at_all_is_counted_and_told(payload):
     intake = make_intake("ticker")
@@ -346,6 +361,51 @@ def test_an_outage_is_accounted_for():
     assert [len(tally.gaps) for tally in intake.ledger.tallies] == [1, 0]
 
 
+TRADES = Topic("/contractMarket/execution", SYMBOL)
+
+
+def lose_and_find(intake, began, ended):
+    intake.begin_outage([TRADES], NOW + began)
+    return intake.end_outage([TRADES], NOW + began, NOW + ended, "disconnected")
+
+
+def row_of(sequence):
+    return Trade(5, 1, SYMBOL, sequence, str(sequence), "buy", 1.0, 1.0)
+
+
+def test_an_outage_before_another_one_was_filled_is_filled_by_itself():
+    intake = make_intake("trade")
+    take(intake, trade(10))
+    lose_and_find(intake, 1, 2)
+    assert take(intake, trade(20)).rows == []  # kept back
+    lose_and_find(intake, 3, 4)
+    take(intake, trade(30))
+
+    (hole,) = intake.holes
+    rows = intake.fill(hole, [row_of(n) for n in (10, 15, 20, 25, 30)], NOW + 5)
+
+    assert [row.sequence for row in rows if isinstance(row, Trade)] == [15, 20, 25, 30]
+    (tally,) = intake.ledger.tallies
+    assert [(gap.filled_by, gap.filled) for gap in tally.gaps] == [("REST", 1), ("REST", 1)]
+    assert [row[1] for row in rows] == sorted({row[1] for row in rows})
+    assert not intake.has_errands
+
+
+def test_an_outage_that_begins_before_the_last_was_over_is_told_too():
+    intake = make_intake("trade")
+    take(intake, trade(10))
+    intake.begin_outage([TRADES], NOW + 1)
+    take(intake, trade(20))  # came, but the connection was never settled
+    lose_and_find(intake, 1, 4)
+
+    (hole,) = intake.holes
+    intake.fill(hole, [row_of(n) for n in (9, 10, 15, 20, 25)], NOW + 5)
+
+    (tally,) = intake.ledger.tallies
+    assert [gap.filled_by for gap in tally.gaps] == ["REST", "REST"]
+    assert tally.rows == 4
+
+
 def test_a_book_that_is_not_streamed_says_which_are():
     with pytest.raises(
         BookNotReady, match=r"no level2 channel of 'ETHUSDTM' is streamed \(books here: XBTUSDTM\)"
@@ -353,3 +413,38 @@ def test_a_book_that_is_not_streamed_says_which_are():
         in_step().book("ETHUSDTM")
     with pytest.raises(BookNotReady, match=r"books here: none\); add 'level2' to channels="):
         make_intake("ticker").book(SYMBOL)
+
+
+EXECUTION = Topic("/contractMarket/execution", "XBTUSDTM")
+SECOND = 1_000_000_000
+
+
+def beating():
+    """Tickers and trades each second, long enough to know both beats."""
+    into = make_intake("ticker", "trade")
+    for second in range(120):
+        into.take(
+            [ticker(second + 1), trade(second + 1)], Decoder(Market.FUTURES), NOW + second * SECOND
+        )
+    return into, NOW + 119 * SECOND
+
+
+def suspects(into, now_ns):
+    found = into.silent([TICKER, EXECUTION], now_ns, SECOND)
+    return {tally.channel for tally in found}
+
+
+def test_a_topic_that_is_silent_alone_is_suspicious_sooner_than_a_market_that_is():
+    into, last = beating()
+    for second in range(1, 5):
+        into.take([ticker(200 + second)], Decoder(Market.FUTURES), last + second * SECOND)
+
+    assert suspects(into, last + 2 * SECOND) == set()
+    assert suspects(into, last + 4 * SECOND) == {"trade"}
+
+
+def test_a_market_that_is_silent_as_a_whole_is_left_alone_for_longer():
+    into, last = beating()
+
+    assert suspects(into, last + 5 * SECOND) == set()
+    assert suspects(into, last + 12 * SECOND) == {"ticker", "trade"}

@@ -82,23 +82,41 @@ def test_the_same_sequence_with_other_content_is_kept(make):
 
 
 @pytest.mark.parametrize("make", [ticker, bbo, depth5, depth50])
-def test_without_a_sequence_no_row_is_lost(make):
+def test_without_a_sequence_and_a_time_no_row_is_lost(make):
     ledger, tally = opened(type(make()))
 
-    assert all(ledger.accepts(make(sequence=None)) for _ in range(3))
+    assert all(ledger.accepts(make(sequence=None, timestamp=None)) for _ in range(3))
     assert (tally.rows, tally.duplicates, tally.first_sequence) == (3, 0, None)
 
 
 @pytest.mark.parametrize(
     "record",
     [
-        Candle(5, 1, SYMBOL, "1min", 1.0, 1.0, 1.0, 1.0, 1.0, None),
+        ticker(sequence=None),
+        bbo(sequence=None),
+        depth5(sequence=None),
         MarkPrice(5, 1, SYMBOL, 1.0, None),
         FundingRate(5, 1, SYMBOL, 0.1, 60_000),
         Snapshot(5, 1, SYMBOL, *[1.0] * 7),
     ],
 )
-def test_channels_without_a_sequence_never_lose_rows(record):
+def test_without_a_sequence_an_exact_repeat_is_told_by_its_time(record):
+    ledger, tally = opened(type(record))
+
+    accepted = [ledger.accepts(each) for each in (record, record, record._replace(timestamp=6))]
+
+    assert accepted == [True, False, True]
+    assert (tally.rows, tally.duplicates) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        Candle(5, 1, SYMBOL, "1min", 1.0, 1.0, 1.0, 1.0, 1.0, None),
+        MarkPrice(None, 1, SYMBOL, 1.0, None),
+    ],
+)
+def test_rows_without_a_time_of_their_own_are_never_lost(record):
     ledger, tally = opened(type(record))
 
     assert all(ledger.accepts(record) for _ in range(3))

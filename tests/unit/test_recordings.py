@@ -42,11 +42,11 @@ def test_a_recording_holds_what_the_stream_held_to_the_bit(exchange, tmp_path):
 
 def test_a_recording_gives_the_same_account_as_the_stream(tmp_path):
     channels = ["ticker", "trade", "level2", "candle"]
-    with (
-        kr.simulate(seed=5, speed=10.0) as x,
-        kr.stream("XBTUSDTM", channels, venue=x.venue, healing=FAST) as s,
-    ):
+    with kr.simulate(seed=5, speed=10.0) as x:
+        x.pause()
+        s = kr.stream("XBTUSDTM", channels, venue=x.venue, healing=FAST)
         recorder = s.record(tmp_path)
+        x.resume()  # no row came before the recorder
         s.wait("trade", rows=50, timeout=30)
         x.inject("reorder", topic="/contractMarket/level2:XBTUSDTM")
         x.inject("drop", topic="/contractMarket/level2:XBTUSDTM", count=2, after=50)

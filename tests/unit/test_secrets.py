@@ -117,6 +117,7 @@ def test_no_secret_is_in_anything_emitted(emitted, mine, tmp_path):
         channels = ["order", "fill", "balance", "position", "ticker"]
         with kr.stream("XBTUSDTM", channels, venue=venue, credentials=credentials) as s:
             assert s.wait_until_live()
+            recorder = s.record(tmp_path / "sessions")
             x.account(KEY).place("XBTUSDTM", "buy", 1)
             wait_until(lambda: s.frame("position").height > 0)
             wait_until(lambda: s.frame("balance").height > 0)
@@ -126,6 +127,10 @@ def test_no_secret_is_in_anything_emitted(emitted, mine, tmp_path):
             for lane in s._lanes:
                 emitted.show("lane", lane)
             emitted.show("stream's state", vars(s))
+            emitted.show("recorder", recorder)
+        assert recorder.close()
+        assert list(recorder.path.rglob("*order*"))
+        emitted.show("session", kr.load(recorder.path))
         for value in (s.status, s.report(), s.rest, venue, kr.running(), s.subscriptions):
             emitted.show(type(value).__name__, value)
         for name in [*channels, "status"]:

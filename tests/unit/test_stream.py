@@ -59,6 +59,16 @@ def test_last_counts_rows_after_the_symbol_filter(exchange):
     assert set(frame["symbol"]) == {"SOLUSDTM"}
 
 
+def test_rows_kept_are_those_of_all_frames(exchange):
+    with kr.stream("XBTUSDTM", ["bbo", "trade"], capacity=100, venue=exchange.venue) as s:
+        s.wait("bbo", rows=300, timeout=30)
+    kept = sum(s.frame(channel).height for channel in ("bbo", "trade", "status"))
+
+    assert s.rows_kept == kept
+    assert s.rows_kept < sum(s.status.rows.values())
+    assert s.clock_offset_ms == s.report().clock_offset_ms
+
+
 def test_candle_intervals_are_told_apart(exchange):
     with kr.stream("XBTUSDTM", ["candle:1min", "candle:5min"], venue=exchange.venue) as s:
         wait_until(lambda: s.total("candle:5min") and s.total("candle:1min"))

@@ -2,11 +2,15 @@
 
 import contextlib
 import json
+import socket
+import struct
+import sys
 
 import pytest
 import websocket
 
 from kucoin_research.errors import InvalidInput
+from kucoin_research.sim.server import _unsent
 from tests.unit.sim.client import Client, drain, open_exchange, record, wait_until
 from tests.unit.sim.signed import private_client, subscribe_private
 
@@ -265,3 +269,45 @@ def test_private_topics_are_accounted_for_alike():
 def test_without_a_journal_there_is_none():
     with open_exchange() as exchange, pytest.raises(InvalidInput, match="journal=True"):
         exchange.journal("/contractMarket/level2:XBTUSDTM")
+
+
+def test_what_is_held_back_for_those_who_stay_has_not_been_withheld():
+    topic = "/contractMarket/level2:XBTUSDTM"
+    with open_exchange(journal=True) as exchange, Client(exchange) as stays:
+        goes = Client(exchange)
+        goes.subscribe(topic)
+        exchange.pause()
+        stays.subscribe(topic)
+        exchange.inject("mute_pong")
+        goes.send(id="p", type="ping")
+        wait_until(lambda: exchange.fault_log and exchange.fault_log[-1].fault == "mute_pong")
+        goes.socket.shutdown()
+        wait_until(lambda: exchange.connections == 1)
+        exchange.heal()
+        exchange.inject("reorder", count=2)
+        run(exchange, stays, 1.0)
+
+        assert [one.fault for one in exchange.fault_log].count("reorder") == 2
+        assert missing(exchange, topic) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
+def test_what_has_left_can_be_read_behind_a_reset():
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        client = socket.create_connection(listening.getsockname())
+        server, _ = listening.accept()
+    server.setblocking(False)
+    written = 0
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            written += server.send(b"x" * 100_000)
+    unsent = _unsent(server)
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    server.close()
+
+    read = 0
+    with client, contextlib.suppress(ConnectionResetError):
+        while data := client.recv(1 << 16):
+            read += len(data)
+    assert read == written - unsent
+    assert unsent > 0

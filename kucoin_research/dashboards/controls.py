@@ -1,0 +1,102 @@
+"""The controls of a dashboard, as ipywidgets; what they mean is the dashboard's business."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import ipywidgets as widgets
+
+__all__ = ["CHANNELS", "INTERVALS", "WINDOWS", "Controls"]
+
+#: Channels that can be switched on, with what the chip says.
+CHANNELS: dict[str, str] = {
+    "ticker": "ticker", "trade": "trades", "depth50": "depth 50", "level2": "level 2",
+    "candle": "candles", "mark_price": "mark", "funding_rate": "funding",
+}  # fmt: skip
+#: Label and value of the candle intervals; ``auto`` suits the view.
+INTERVALS = ("auto", "1s", "5s", "15s", "1min", "5min", "15min", "1hour")
+#: Label and seconds of the windows.
+WINDOWS: dict[str, float | None] = {
+    "1 min": 60.0, "5 min": 300.0, "15 min": 900.0, "1 hour": 3_600.0, "4 hours": 14_400.0,
+    "all": None,
+}  # fmt: skip
+
+
+class Controls:
+    """Makes the widgets; each has a class of its own in the page, such as ``kr-start``.
+
+    Parameters
+    ----------
+    channels
+        Which are on.
+    market, symbol, interval, window, folder
+        Initial values.
+    """
+
+    def __init__(
+        self,
+        channels: Sequence[str],
+        *,
+        market: str,
+        symbol: str,
+        interval: str,
+        window: str,
+        folder: str,
+    ) -> None:
+        self.market = widgets.ToggleButtons(
+            options=[("Futures", "futures"), ("Spot", "spot")], value=market
+        )
+        self.symbol = widgets.Combobox(
+            value=symbol, ensure_option=False, continuous_update=False, placeholder="symbol"
+        )
+        names = dict(CHANNELS)
+        for channel in channels:
+            names.setdefault(channel, channel)
+        self.channels = {
+            name: widgets.ToggleButton(value=name in channels, description=label)
+            for name, label in names.items()
+        }
+        self.interval = widgets.Dropdown(
+            options=list(INTERVALS), value=interval, description="candles"
+        )
+        self.window = widgets.Dropdown(options=list(WINDOWS), value=window, description="window")
+        self.start = widgets.Button(description="Start", icon="play")
+        self.stop = widgets.Button(description="Stop", icon="stop")
+        self.record = widgets.ToggleButton(description="Record", icon="circle")
+        self.folder = widgets.Text(
+            value=folder, continuous_update=False, tooltip="folder that recordings go to"
+        )
+        self.freeze = widgets.ToggleButton(
+            description="Freeze",
+            icon="snowflake-o",
+            tooltip="charts stand still, the stream goes on",
+        )
+        chips = widgets.Box(list(self.channels.values()))
+        chips.add_class("kr-chips")
+        buttons = widgets.Box([self.start, self.stop, self.record, self.folder, self.freeze])
+        views = widgets.Box([self.interval, self.window])
+        views.add_class("kr-views")
+        self.box = widgets.Box([self.market, self.symbol, buttons, views, chips])
+        self.box.add_class("kr-controls")
+        for name in ("market", "symbol", "interval", "window", "start", "stop", "record", "folder",
+                     "freeze"):  # fmt: skip
+            getattr(self, name).add_class(f"kr-{name}")
+        for name, chip in self.channels.items():
+            chip.add_class(f"kr-channel-{name}")
+
+    @property
+    def chosen(self) -> list[str]:
+        """The channels that are switched on."""
+        return [name for name, chip in self.channels.items() if chip.value]
+
+    def allow(self, *, choosing: bool, starting: bool, stopping: bool, recording: bool) -> None:
+        """Say which controls can be used now."""
+        for each in (self.market, *self.channels.values()):
+            each.disabled = not choosing
+        self.start.disabled = not starting
+        self.stop.disabled = not stopping
+        self.record.disabled = self.folder.disabled = not recording
+
+    def mark_wrong(self, *, is_wrong: bool) -> None:
+        """Show that the symbol is none."""
+        (self.symbol.add_class if is_wrong else self.symbol.remove_class)("kr-wrong")

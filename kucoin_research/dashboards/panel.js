@@ -1,0 +1,341 @@
+// Texts by name, put where they belong; only what has changed arrives.
+const STILL_FIRST = 2500, STILL_EVERY = 60000, TAPE_ROWS = 40;
+const TILES = [
+  ['last', 'last'], ['change', 'change'], ['bid', 'bid'], ['ask', 'ask'], ['spread', 'spread bp'],
+  ['volume', 'volume'], ['imbalance', 'imbalance'], ['rate', 'msgs/s'], ['latency', 'latency ms'],
+];
+const SPEEDS = [['0.1', '×0.1'], ['0.5', '×0.5'], ['1', '×1'], ['2', '×2'], ['5', '×5'], ['10', '×10'],
+  ['50', '×50'], ['100', '×100'], ['500', '×500'], ['1000', '×1000'], ['max', 'max']];
+const ICONS = {
+  play: 'M4 2.5v11l9-5.5z', pause: 'M4 2.5h3v11H4zM9 2.5h3v11H9z',
+  step: 'M3 2.5v11l7-5.5zM11 2.5h2v11h-2z', rewind: 'M13 2.5v11L6 8zM3 2.5h2v11H3z',
+};
+const ARROWS = {up: '▲', down: '▼'};
+
+function make(tag, name, ...inside) {
+  const made = document.createElement(tag);
+  if (name) made.className = name;
+  made.append(...inside);
+  return made;
+}
+
+function icon(name) {
+  const svg = document.createElementNS('http://www.w3.org/2000/svg', 'svg');
+  svg.setAttribute('viewBox', '0 0 16 16');
+  svg.setAttribute('aria-hidden', 'true');
+  const path = document.createElementNS('http://www.w3.org/2000/svg', 'path');
+  path.setAttribute('d', ICONS[name]);
+  svg.append(path);
+  return svg;
+}
+
+function put(node, text) { if (node.textContent !== text) node.textContent = text; }
+
+function head(send) {
+  const symbol = make('span', 'kr-symbol-name'), place = make('span', 'kr-place');
+  const led = make('span', 'kr-led'), word = make('b', 'kr-word'), reason = make('span', 'kr-reason');
+  const facts = make('span', 'kr-facts');
+  const badge = make('button', 'kr-badge', led, word, reason, make('span', 'kr-more', '▾'));
+  badge.type = 'button';
+  badge.title = 'latency histogram and events';
+  badge.setAttribute('aria-expanded', 'false');
+  const node = make('header', 'kr-head', make('div', 'kr-name', symbol, place),
+    make('div', 'kr-health', facts, badge));
+  return {node, badge, tell: {
+    name: ([name, where]) => { put(symbol, name); put(place, where); },
+    badge: ([colour, its, why]) => {
+      badge.dataset.colour = colour;
+      put(word, its);
+      put(reason, why);
+    },
+    facts: (all) => facts.replaceChildren(...all.map(([label, value]) =>
+      make('span', 'kr-fact', make('i', '', label), make('b', '', value)))),
+  }};
+}
+
+function drawer() {
+  const bars = make('div', 'kr-hist'), list = make('div', 'kr-events');
+  const node = make('section', 'kr-drawer',
+    make('div', 'kr-half', make('h4', '', 'latency: share of the newest rows by ms'), bars),
+    make('div', 'kr-half', make('h4', '', 'events, the newest first'), list));
+  node.hidden = true;
+  return {node, tell: {
+    hist: (all) => {
+      const most = Math.max(1, ...all.map(([, share]) => share));
+      bars.replaceChildren(...(all.length ? all.map(([label, share]) => {
+        const bar = make('i', 'kr-bin');
+        bar.style.width = `${100 * share / most}%`;
+        return make('div', 'kr-row', make('span', '', label), make('span', 'kr-rail', bar),
+          make('b', '', `${share}%`));
+      }) : [make('p', 'kr-none', 'no latency is known: nothing streams, or its clock is not the wall’s')]));
+    },
+    events: (all) => list.replaceChildren(...(all.length ? all.map(([at, event, of, detail]) => {
+      const row = make('div', 'kr-row', make('time', '', at), make('b', '', event), make('span', '', of),
+        make('span', 'kr-detail', detail));
+      row.dataset.event = event;
+      return row;
+    }) : [make('p', 'kr-none', 'nothing has happened yet')])),
+  }};
+}
+
+function tiles() {
+  const node = make('section', 'kr-tiles'), tell = {};
+  for (const [name, label] of TILES) {
+    const value = make('b', name === 'last' ? 'kr-value kr-price' : 'kr-value', '–');
+    const tile = make('div', 'kr-tile', make('span', 'kr-label', label), value);
+    tile.dataset.tile = name;
+    node.append(tile);
+    tell[`tile:${name}`] = ([text, tone]) => {
+      put(value, text);
+      tile.dataset.tone = tone;
+    };
+  }
+  return {node, tell};
+}
+
+function tape() {
+  const body = make('div', 'kr-prints');
+  const empty = make('p', 'kr-none', 'trades appear here');
+  const node = make('section', 'kr-tape',
+    make('div', 'kr-print kr-titles', make('span', '', 'time'), make('span', '', 'price'), make('span', '', 'size')),
+    empty, body);
+  const row = ([at, price, size, side]) => {
+    const print = make('div', 'kr-print', make('span', 'kr-at', at),
+      make('span', 'kr-paid', `${side === 'buy' ? '▲' : side === 'sell' ? '▼' : ' '} ${price}`), make('span', '', size));
+    print.dataset.side = side;
+    return print;
+  };
+  return {node, tell: {
+    tape: ({all, add}) => {
+      if (all) body.replaceChildren();
+      body.prepend(...(all || add).map(row).reverse());
+      while (body.childElementCount > TAPE_ROWS) body.lastElementChild.remove();
+      empty.hidden = body.childElementCount > 0;
+    },
+  }};
+}
+
+function bar(send) {
+  const button = (name, title) => {
+    const made = make('button', `kr-${name}`, icon(name));
+    made.type = 'button';
+    made.title = title;
+    made.addEventListener('click', () => send({kind: name}));
+    return made;
+  };
+  const back = button('rewind', 'to the beginning'), play = button('play', 'play');
+  const pause = button('pause', 'pause'), step = button('step', 'one record on');
+  const speed = make('select', 'kr-speed', ...SPEEDS.map(([value, label]) => {
+    const option = make('option', '', label);
+    option.value = value;
+    return option;
+  }));
+  speed.title = 'speed';
+  speed.addEventListener('change', () => send({kind: 'speed', speed: speed.value}));
+  const slider = make('input', 'kr-seek');
+  Object.assign(slider, {type: 'range', min: 0, max: 10000, step: 1, value: 0, title: 'position'});
+  slider.setAttribute('aria-label', 'position');
+  const marks = make('div', 'kr-marks'), done = make('i', 'kr-done');
+  const first = make('time', 'kr-first'), here = make('time', 'kr-here'), last = make('time', 'kr-last');
+  let isHeld = false, told = 0;
+  const seek = () => send({kind: 'seek', at: slider.value / 10000});
+  slider.addEventListener('pointerdown', () => { isHeld = true; });
+  slider.addEventListener('pointerup', () => { isHeld = false; });
+  slider.addEventListener('change', () => { isHeld = false; seek(); });
+  slider.addEventListener('input', () => { done.style.width = `${slider.value / 100}%`; });
+  const node = make('section', 'kr-bar', make('div', 'kr-keys', back, play, pause, step, speed),
+    make('div', 'kr-line-of-time', make('div', 'kr-track', done, marks, slider),
+      make('div', 'kr-times', first, here, last)));
+  node.hidden = true;
+  return {node, tell: {
+    bar: (state) => {
+      node.hidden = !state;
+      if (!state) return;
+      node.dataset.state = state.state;
+      play.hidden = state.state === 'playing';
+      pause.hidden = !play.hidden;
+      put(here, state.here);
+      if (speed.value !== state.speed) {
+        if (![...speed.options].some((each) => each.value === state.speed)) {
+          const option = make('option', '', `×${state.speed}`);
+          option.value = state.speed;
+          speed.append(option);
+        }
+        speed.value = state.speed;
+      }
+      if (!isHeld) {
+        slider.value = Math.round(10000 * state.at);
+        done.style.width = `${100 * state.at}%`;
+      }
+      slider.setAttribute('aria-valuetext', state.here);
+    },
+    span: ([from, to]) => { put(first, from); put(last, to); },
+    gaps: (all) => marks.replaceChildren(...all.map(([from, to, what]) => {
+      const mark = make('i', 'kr-gap');
+      mark.style.left = `${100 * from}%`;
+      mark.style.width = `${100 * Math.max(to - from, 0)}%`;
+      mark.title = what;
+      return mark;
+    })),
+  }};
+}
+
+function foot() {
+  const line = make('span', 'kr-line'), numbers = make('span', 'kr-numbers');
+  line.setAttribute('role', 'status');
+  return {node: make('footer', 'kr-status', line, numbers), tell: {
+    line: ([text, tone]) => { put(line, text); line.dataset.tone = tone; },
+    numbers: (text) => put(numbers, text),
+  }};
+}
+
+// A picture of the dashboard as it looks, for the saved notebook: what lies where is read from the page.
+async function picture(root) {
+  const box = root.getBoundingClientRect(), scale = 1;
+  const canvas = document.createElement('canvas');
+  canvas.width = Math.round(box.width * scale);
+  canvas.height = Math.round(box.height * scale);
+  const pen = canvas.getContext('2d');
+  pen.scale(scale, scale);
+  pen.fillStyle = getComputedStyle(root).backgroundColor;
+  pen.fillRect(0, 0, box.width, box.height);
+  const place = (node) => {  // the page may be scrolled meanwhile
+    const home = root.getBoundingClientRect(), {left, top, width, height} = node.getBoundingClientRect();
+    return [left - home.left, top - home.top, width, height];
+  };
+  for (const plot of root.querySelectorAll('.js-plotly-plot')) {
+    const [x, y, width, height] = place(plot);
+    if (!width || !height) continue;
+    const image = new Image();
+    image.src = await globalThis.Plotly.toImage(plot, {format: 'png', width, height, scale: 1});
+    await image.decode();
+    pen.drawImage(image, x, y, width, height);
+  }
+  for (const node of root.querySelectorAll('.kr-tile, .kr-badge, .kr-led, button, select, input, .kr-gap, .kr-done, .kr-track, .kr-bin')) {
+    const [x, y, width, height] = place(node), style = getComputedStyle(node);
+    if (!width || node.closest('[hidden]') || node.classList.contains('kr-seek')) continue;
+    pen.beginPath();
+    if (style.clipPath !== 'none') {  // the triangle
+      pen.moveTo(x + width / 2, y);
+      pen.lineTo(x + width, y + height);
+      pen.lineTo(x, y + height);
+    } else pen.roundRect(x, y, width, height, parseFloat(style.borderTopLeftRadius) || 0);
+    pen.fillStyle = style.backgroundColor;
+    pen.fill();
+    if (parseFloat(style.borderTopWidth)) { pen.strokeStyle = style.borderTopColor; pen.stroke(); }
+    const text = node.matches('input') ? node.value : node.matches('select') ? node.selectedOptions[0]?.label : '';
+    if (text) write(pen, text, style, x + 8, y + height / 2);
+  }
+  for (const path of root.querySelectorAll('.kr-keys path')) {
+    const [x, y, width] = place(path.ownerSVGElement);
+    if (!width) continue;
+    pen.save();
+    pen.translate(x, y);
+    pen.scale(width / 16, width / 16);
+    pen.fillStyle = getComputedStyle(path).fill;
+    pen.fill(new Path2D(path.getAttribute('d')));
+    pen.restore();
+  }
+  const home = root.getBoundingClientRect(), walker = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
+  for (let node; (node = walker.nextNode());) {
+    const parent = node.parentElement, text = node.data.trim();
+    if (!text || parent.closest('[hidden], svg, select, style, script, .modebar, .kr-note')) continue;
+    const range = document.createRange();
+    range.selectNodeContents(node);
+    const spot = range.getBoundingClientRect(), around = parent.getBoundingClientRect();
+    if (!spot.width || spot.bottom > home.bottom || spot.bottom > hiddenBelow(parent, root)) continue;
+    pen.save();
+    pen.beginPath();
+    pen.rect(around.left - home.left - 1, around.top - home.top - 1, around.width + 2, around.height + 2);
+    pen.clip();
+    write(pen, text, getComputedStyle(parent), spot.left - home.left, spot.top - home.top + spot.height / 2);
+    pen.restore();
+  }
+  return new Promise((done) => canvas.toBlob(done, 'image/png'));
+}
+
+function hiddenBelow(node, root) {
+  const frame = node.closest('.kr-tape, .kr-events');
+  return frame && root.contains(frame) ? frame.getBoundingClientRect().bottom : Infinity;
+}
+
+function write(pen, text, style, x, middle) {
+  pen.fillStyle = style.color;
+  pen.globalAlpha = parseFloat(style.opacity);
+  pen.font = `${style.fontWeight} ${style.fontSize} ${style.fontFamily}`;
+  pen.letterSpacing = style.letterSpacing === 'normal' ? '0px' : style.letterSpacing;
+  pen.textBaseline = 'middle';
+  pen.fillText(style.textTransform === 'uppercase' ? text.toUpperCase() : text, x, middle);
+  pen.globalAlpha = 1;
+}
+
+function render({model, el}) {
+  // After a restart nobody listens, and the page would call it an error.
+  const send = (message, buffers) => {
+    if (!el.closest('.jupyter-widgets-disconnected')) model.send(message, undefined, buffers);
+  };
+  el.classList.add('kr-panel');
+  const parts = [head(send), drawer(), tiles(), tape(), bar(send), foot()];
+  el.replaceChildren(...parts.map((part) => part.node));
+  const tell = Object.assign({}, ...parts.map((part) => part.tell));
+  const [{badge}, {node: shelf}, {node: row}] = parts;
+  badge.addEventListener('click', () => {
+    shelf.hidden = !shelf.hidden;
+    badge.setAttribute('aria-expanded', String(!shelf.hidden));
+    send({kind: 'open', open: !shelf.hidden});
+  });
+
+  let wanted = false, isInView = false, isGone = false, told = null, firstAt = 0, stillAt = 0, isDrawing = false;
+  const onMessage = (message) => {
+    if (message.kind !== 'texts') return;
+    const began = performance.now();
+    for (const [name, value] of Object.entries(message.texts)) tell[name]?.(value);
+    el.dataset.seq = message.seq;
+    // A picture of nothing is not worth keeping.
+    if (message.texts['tile:last'] && message.texts['tile:last'][0] !== '–') firstAt ||= Date.now();
+    send({kind: 'drawn', seq: message.seq, ms: performance.now() - began});
+  };
+  const tellView = () => {
+    const visible = isInView && !document.hidden && el.isConnected;
+    if (visible !== told && !isGone) send({kind: 'view', visible: told = visible});
+  };
+  const root = () => el.closest('.kr-dashboard');
+
+  async function keepStill(isWanted) {
+    const wait = isWanted ? false : stillAt ? Date.now() - stillAt < STILL_EVERY : Date.now() - firstAt < STILL_FIRST;
+    const isReady = firstAt && told && root()?.querySelector('.kr-figure[data-frame] .js-plotly-plot');
+    if (wait || !isReady || isDrawing) return;
+    isDrawing = true;
+    wanted = false;
+    try {
+      stillAt = Date.now();
+      const blob = await picture(root());
+      const bytes = await blob.arrayBuffer();
+      if (!isGone) send({kind: 'still'}, [bytes]);
+      if (isWanted) el.dataset.stills = +(el.dataset.stills || 0) + 1;
+    } finally { isDrawing = false; }
+  }
+
+  const sight = new IntersectionObserver((entries) => {
+    isInView = entries.some((entry) => entry.isIntersecting) || root()?.matches(':hover') || false;
+    tellView();
+  });
+  const watchRoot = () => { if (root()) sight.observe(root()); else setTimeout(watchRoot, 50); };
+  const stills = setInterval(() => keepStill(wanted).catch((error) => send({kind: 'error', text: String(error)})), 1000);
+  el.addEventListener('kr-still', () => { wanted = true; });
+  model.on('msg:custom', onMessage);
+  document.addEventListener('visibilitychange', tellView);
+  watchRoot();
+  send({kind: 'hello'});
+
+  return () => {
+    isGone = true;
+    send({kind: 'view', visible: false});
+    clearInterval(stills);
+    sight.disconnect();
+    document.removeEventListener('visibilitychange', tellView);
+    model.off('msg:custom', onMessage);
+  };
+}
+
+export default {render};

@@ -1,0 +1,80 @@
+"""How long the kernel's main thread has been busy: buttons wait for it, charts do not."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+__all__ = ["Pulse"]
+
+_KEPT = 10.0  # s that the last busy time is told
+
+
+class Pulse:
+    """Asks the kernel's loop for a sign of life, one at a time.
+
+    Made in a cell, it knows the loop that runs it; where none runs, nothing is ever busy.
+
+    Parameters
+    ----------
+    post
+        Has a function called on the main thread, for tests.
+    clock
+        Monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        post: Callable[[Callable[[], None]], object] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._clock = clock
+        self._post = post if post is not None else _post_to_loop()
+        self._asked: float | None = None
+        self._looked: float | None = None
+        self._spell = 0.0
+        self._ended = 0.0
+
+    def look(self, now: float) -> None:
+        """Ask again, if the last question was answered; call it each refresh."""
+        if self._looked is not None:
+            # A cell that does not even let other threads run has stopped the refresh as well.
+            self._take(now - self._looked, now)
+        self._looked = now
+        if self._post is not None and self._asked is None:
+            self._asked = now
+            self._post(self._answer)
+
+    def _answer(self) -> None:
+        asked, self._asked = self._asked, None
+        if asked is not None:
+            now = self._clock()
+            self._take(now - asked, now)
+
+    def _take(self, spell: float, now: float) -> None:
+        is_longer = spell > self._spell or now - self._ended > _KEPT
+        if spell >= 1.0 and is_longer:
+            self._spell, self._ended = spell, now
+
+    def busy(self, now: float) -> float:
+        """Give the seconds that the main thread has not answered."""
+        asked = self._asked
+        return 0.0 if asked is None else max(0.0, now - asked)
+
+    def was_busy(self, now: float) -> float:
+        """Give the seconds of the longest busy time of the last ten seconds, 0 without one."""
+        return self._spell if now - self._ended < _KEPT else 0.0
+
+
+def _post_to_loop() -> Callable[[Callable[[], None]], object] | None:
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+    def post(call: Callable[[], None]) -> None:
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(call)
+
+    return post

@@ -1,0 +1,217 @@
+"""What tiles and tape say of a market, kept up to date at the cost of the new rows alone."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+
+from kucoin_research.dashboards.texts import DASH, Decimals, clock, compact, fixed
+from kucoin_research.figures.chart import Role
+from kucoin_research.figures.feed import Feed, Rewound, Source, pick_channel
+from kucoin_research.figures.frames import best_quotes, events, numbers, sides
+from kucoin_research.figures.lines import QUOTES
+from kucoin_research.figures.zone import Floats, Times, Zone
+
+__all__ = ["TAPE_ROWS", "Readings"]
+
+TAPE_ROWS = 40
+
+_ROLES = (
+    Role("quotes", QUOTES.channels),
+    Role("trades", ("trade",)),
+    Role("lasts", ("ticker",)),
+    Role("book", ("level2", "depth50", "depth5")),
+)
+
+
+class _Chunk(NamedTuple):
+    times: Times
+    prices: Floats
+    sizes: Floats
+
+
+class Readings:
+    """Reads a source for one symbol.
+
+    Parameters
+    ----------
+    source
+        A running stream or a replay.
+    symbol
+        Whose rows.
+    window_ns
+        How far back change and volume look; ``None``: to the first row.
+    zone
+        Of the tape's times.
+
+    Notes
+    -----
+    Not thread-safe: one refresh reads.
+    """
+
+    def __init__(self, source: Source, symbol: str, window_ns: int | None, zone: Zone) -> None:
+        found = {role.name: pick_channel(source, role) for role in _ROLES}
+        channels = {role: channel for role, channel in found.items() if channel is not None}
+        if channels.get("lasts") == channels.get("quotes"):
+            channels.pop("lasts", None)  # the same rows
+        if "quotes" in channels:
+            channels.pop("book", None)  # only for best bid and ask where nothing else has them
+        self._has_trades = "trades" in channels
+        self._window_ns = window_ns
+        self._zone = zone
+        self._feed = Feed(source, symbol, channels, ["book"])
+        self._decimals = Decimals()
+        self._restart()
+
+    def _restart(self) -> None:
+        self._chunks: deque[_Chunk] = deque()
+        self._volume = 0.0
+        self._first: float | None = None
+        self._newest = 0
+        self._quote: tuple[float, float, float, float] | None = None
+        self._tape: deque[list[str]] = deque(maxlen=TAPE_ROWS)
+        self.trades = 0
+        self.last: float | None = None
+        self.direction = ""
+
+    def update(self) -> None:
+        """Take the rows that came since the last call."""
+        try:
+            self._take_all()
+        except Rewound:
+            self._feed.restart()
+            self._restart()
+            self._take_all()
+
+    def _take_all(self) -> None:
+        for role, rows in self._feed.rows():
+            if not rows.height:
+                continue
+            if role in ("quotes", "book"):
+                self._take_quotes(rows)
+            if role == "trades":
+                self._take_trades(rows)
+            elif not self._has_trades and "price" in rows.columns:
+                self._take_last(rows)
+
+    def _take_quotes(self, rows: pl.DataFrame) -> None:
+        newest = rows[-1:] if "bid_price" not in rows.columns else rows[:1]
+        if "bid_price" in newest.columns:
+            parts = [numbers(newest, f"{name}") for name in _BOOK]
+        else:
+            parts = list(best_quotes(newest))
+        bid, bid_size, ask, ask_size = (float(part[0]) for part in parts)
+        self._quote = (bid, bid_size, ask, ask_size)
+        self._decimals.learn(np.array([bid, ask]))
+
+    def _take_last(self, rows: pl.DataFrame) -> None:
+        prices = numbers(rows, "price")
+        prices = prices[np.isfinite(prices)]
+        if prices.size:
+            self._first = float(prices[0]) if self._first is None else self._first
+            self._move_to(float(prices[-1]))
+            self._decimals.learn(prices)
+
+    def _take_trades(self, rows: pl.DataFrame) -> None:
+        times, prices, sizes = events(rows), numbers(rows, "price"), numbers(rows, "size")
+        self._decimals.learn(prices)
+        self._print(rows[-TAPE_ROWS:])
+        self.trades += rows.height
+        self._newest = max(self._newest, int(times.max()))
+        self._move_to(float(prices[-1]))
+        self._chunks.append(_Chunk(times, prices, sizes))
+        self._volume += float(np.nansum(sizes))
+        if self._window_ns is not None:
+            self._forget(self._newest - self._window_ns)
+        elif self._first is None:
+            self._first = float(prices[0])
+        if self._window_ns is None:
+            self._chunks.clear()
+
+    def _forget(self, horizon: int) -> None:
+        while self._chunks:
+            times, prices, sizes = self._chunks.popleft()
+            kept = times >= horizon
+            if kept.all():
+                self._chunks.appendleft(_Chunk(times, prices, sizes))
+                break
+            self._volume -= float(np.nansum(sizes[~kept]))
+            if kept.any():
+                self._chunks.appendleft(_Chunk(times[kept], prices[kept], sizes[kept]))
+                break
+        if not self._chunks:
+            self._volume = 0.0
+        self._first = float(self._chunks[0].prices[0]) if self._chunks else self.last
+
+    def _move_to(self, price: float) -> None:
+        if self.last is not None and price != self.last:
+            self.direction = "up" if price > self.last else "down"
+        self.last = price
+
+    def _print(self, rows: pl.DataFrame) -> None:
+        columns = zip(
+            clock(events(rows), self._zone),
+            numbers(rows, "price").tolist(),
+            numbers(rows, "size").tolist(),
+            sides(rows).tolist(),
+            strict=True,
+        )
+        for time, price, size, side in columns:
+            word = "buy" if side > 0 else "sell" if side < 0 else ""
+            self._tape.append([time, fixed(price, self._decimals.count), compact(size), word])
+
+    # -- what is told ----------------------------------------------------------------------------
+
+    @property
+    def tape(self) -> list[list[str]]:
+        """The newest trades, the newest last: time, price, size, the taker's side."""
+        return list(self._tape)
+
+    def tiles(self) -> dict[str, tuple[str, str]]:
+        """Give text and tone (``up``, ``down`` or none) of each tile that the market fills."""
+        decimals = self._decimals.count
+        bid, bid_size, ask, ask_size = self._quote or (None,) * 4
+        change = self._change()
+        return {
+            "last": (fixed(self.last, decimals), self.direction),
+            "change": (_percent(change), _tone(change)),
+            "bid": (fixed(bid, decimals), ""),
+            "ask": (fixed(ask, decimals), ""),
+            "spread": (fixed(_spread(bid, ask), 2), ""),
+            "volume": (compact(self._volume) if self._has_trades else DASH, ""),
+            "imbalance": _imbalance(bid_size, ask_size),
+        }
+
+    def _change(self) -> float | None:
+        if self.last is None or not self._first:
+            return None
+        return (self.last / self._first - 1) * 100
+
+
+_BOOK = ("bid_price", "bid_size", "ask_price", "ask_size")
+
+
+def _spread(bid: float | None, ask: float | None) -> float | None:
+    if bid is None or ask is None or not bid + ask > 0:
+        return None
+    return (ask - bid) / (ask + bid) * 2e4
+
+
+def _imbalance(bid: float | None, ask: float | None) -> tuple[str, str]:
+    if bid is None or ask is None or not bid + ask > 0:
+        return DASH, ""
+    value = (bid - ask) / (bid + ask)
+    return fixed(value, 2, sign=True), _tone(value)
+
+
+def _percent(value: float | None) -> str:
+    return DASH if value is None else f"{value:+.2f}%"
+
+
+def _tone(value: float | None) -> str:
+    if value is None or abs(value) < 0.005:
+        return ""
+    return "up" if value > 0 else "down"

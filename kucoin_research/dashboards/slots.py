@@ -1,0 +1,166 @@
+"""A place for one of several charts, which stays while what it shows changes."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import ipywidgets as widgets
+
+from kucoin_research.errors import InvalidInput, UnknownChannel
+from kucoin_research.figures import channels_for
+from kucoin_research.figures.bars import CandleChart
+from kucoin_research.figures.books import DepthChart, HeatChart, LadderChart
+from kucoin_research.figures.chart import Chart, Sketch
+from kucoin_research.figures.lines import FlowChart, LagChart, MarkChart, PriceChart, SpreadChart
+from kucoin_research.figures.widget import LiveFigure
+from kucoin_research.figures.zone import Zone
+
+__all__ = ["BOOKS", "LOWER", "MAIN", "Scene", "Slot"]
+
+MAIN: dict[str, type[Chart]] = {"Price": PriceChart}
+LOWER: dict[str, type[Chart]] = {
+    "Candles": CandleChart, "Heat map": HeatChart, "Spread": SpreadChart, "Flow": FlowChart,
+    "Mark": MarkChart, "Lag": LagChart,
+}  # fmt: skip
+BOOKS: dict[str, type[Chart]] = {"Ladder": LadderChart, "Depth": DepthChart}
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What all charts of a dashboard show.
+
+    Attributes
+    ----------
+    source, symbol
+        Whose rows, and of what.
+    zone
+        Of the time axes.
+    window_s
+        Seconds that are followed back; ``None``: all.
+    every
+        Interval of candles; ``None``: what suits.
+    """
+
+    source: Any
+    symbol: str
+    zone: Zone = field(default_factory=Zone)
+    window_s: float | None = 300.0
+    every: str | None = None
+
+    def options(self, kind: type[Chart]) -> dict[str, Any]:
+        """Give a chart's options."""
+        if kind is CandleChart and self.every is not None:
+            return {"every": self.every}
+        if kind is LagChart:
+            return {"offset_ms": getattr(self.source, "clock_offset_ms", None) or 0.0}
+        return {"levels": 16} if kind is LadderChart else {}
+
+
+def _channels(kind: type[Chart], scene: Scene) -> dict[str, str]:
+    if kind is LagChart and getattr(scene.source, "simulation", None) not in (None, 1.0):
+        raise InvalidInput("the exchange's clock is virtual here, so that arrivals have no lag")
+    return channels_for(kind, scene.source, scene.every)
+
+
+class Slot:
+    """Shows one chart of a choice, in place.
+
+    Parameters
+    ----------
+    kinds
+        The charts by name; more than one can be chosen between.
+    scene
+        What is shown.
+    name
+        Of its class in the page: ``kr-<name>``.
+    height
+        Pixels, before the page knows better.
+
+    Notes
+    -----
+    Its methods are for one thread at a time.
+    """
+
+    def __init__(
+        self, kinds: dict[str, type[Chart]], scene: Scene, name: str, height: int = 330
+    ) -> None:
+        self._kinds = kinds
+        self._scene = scene
+        self._height = height
+        self._is_frozen = False
+        self.figure: LiveFigure | None = None
+        self._shown: type[Chart] | None = None
+        self._words = widgets.HTML()
+        self._words.add_class("kr-words")
+        self._place = widgets.Box([self._words])
+        self._place.add_class("kr-slot")
+        self.switch = widgets.ToggleButtons(options=list(kinds))
+        self.switch.add_class("kr-tabs")
+        self._head = widgets.Box([self.switch])
+        self._head.add_class("kr-switch")
+        self.box = widgets.Box([self._head, self._place] if len(kinds) > 1 else [self._place])
+        self.box.add_class(f"kr-{name}")
+
+    @property
+    def chosen(self) -> str:
+        """The name of the chart that is chosen."""
+        return str(self.switch.value)
+
+    def on_choice(self, call: Callable[[Any], None]) -> None:
+        """Have something called when another chart is chosen."""
+        self.switch.observe(call, "value")
+
+    def show(self, scene: Scene) -> None:
+        """Show a scene; where the source lacks what the chart needs, say so in its place."""
+        self._scene = scene
+        kind = self._kinds[self.chosen]
+        try:
+            channels = _channels(kind, scene)
+        except (UnknownChannel, InvalidInput) as error:
+            self._drop()
+            self._words.value = html.escape(f"{self.chosen}: {error}")
+            self._place.children = (self._words,)
+            return
+        if self.figure is not None and self._shown is kind:
+            self.figure.attach(scene.source, scene.symbol, channels, scene.options(kind))
+        else:
+            self._drop()
+            self.figure, self._shown = self._make(kind, channels), kind
+            self._place.children = (self.figure,)
+        self._look()
+
+    def _make(self, kind: type[Chart], channels: dict[str, str]) -> LiveFigure:
+        scene = self._scene
+        options = scene.options(kind)
+        sketch = Sketch(scene.symbol, scene.zone, self._height, options, is_compact=True)
+        window_ns = None if scene.window_s is None else round(scene.window_s * 1e9)
+        figure = LiveFigure(kind, scene.source, sketch, channels, window_ns=window_ns)
+        figure.keeps_still = False
+        return figure
+
+    def _look(self) -> None:
+        if self.figure is not None:
+            self.figure.window = self._scene.window_s
+            self.figure.is_frozen = self._is_frozen
+
+    def freeze(self, *, is_frozen: bool) -> None:
+        """Let the chart stand still, or go on."""
+        self._is_frozen = is_frozen
+        self._look()
+
+    @property
+    def error(self) -> Exception | None:
+        """What the chart's last refresh raised."""
+        return self.figure.error if self.figure is not None else None
+
+    def _drop(self) -> None:
+        if self.figure is not None:
+            self.figure.close()
+        self.figure = self._shown = None
+
+    def close(self) -> None:
+        """End the chart."""
+        self._drop()

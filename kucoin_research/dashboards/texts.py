@@ -1,0 +1,80 @@
+"""Numbers as a trader reads them."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from kucoin_research.figures.zone import Floats, Times, Zone
+
+__all__ = ["Decimals", "clock", "compact", "duration", "fixed", "moment", "size"]
+
+_MOST_DECIMALS = 10
+_UNITS = ("B", "kB", "MB", "GB", "TB")
+DASH = "–"
+
+
+def fixed(value: float | None, decimals: int, *, sign: bool = False) -> str:
+    """Write a number with a fixed count of decimals; a dash where there is none."""
+    if value is None or not math.isfinite(value):
+        return DASH
+    return f"{value:{'+' if sign else ''},.{decimals}f}"
+
+
+def compact(value: float | None) -> str:
+    """Write a quantity in about four figures: ``251.3``, ``12.4k``, ``3.1M``."""
+    if value is None or not math.isfinite(value):
+        return DASH
+    for limit, unit in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
+        if abs(value) >= limit:
+            return f"{value / (1e3 if unit == 'k' else limit):,.1f}{unit}"
+    if value == int(value) and abs(value) < 1e4:
+        return f"{int(value):,}"
+    return f"{value:,.1f}" if abs(value) >= 100 else f"{value:.4g}"
+
+
+def duration(seconds: float) -> str:
+    """Write a time span: ``80 ms``, ``4.2 s``, ``3 min``, ``2.5 h``."""
+    if seconds < 1:
+        return f"{seconds * 1e3:.0f} ms"
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7_200 else f"{seconds / 3_600:.1f} h"
+
+
+def size(count: float) -> str:
+    """Write a number of bytes."""
+    for unit in _UNITS:
+        if count < 1_000 or unit == _UNITS[-1]:
+            return f"{count:,.0f} {unit}" if unit == "B" else f"{count:,.1f} {unit}"
+        count /= 1_000
+    raise AssertionError("the last unit takes all")
+
+
+def clock(times: Times, zone: Zone) -> list[str]:
+    """Write times (ns UTC) as the time of day in a zone."""
+    seconds = (zone.to_axis(times) // 1_000).astype(np.int64) % 86_400
+    return [
+        f"{each // 3_600:02d}:{each // 60 % 60:02d}:{each % 60:02d}" for each in seconds.tolist()
+    ]
+
+
+def moment(time_ns: int, zone: Zone) -> str:
+    """Write a time (ns UTC) with its date, to the millisecond, in a zone."""
+    axis_ms = float(zone.to_axis(np.array([time_ns], np.int64))[0])
+    return str(np.datetime64(int(axis_ms), "ms")).replace("T", " ")
+
+
+class Decimals:
+    """Learns from prices how many decimals they have, since a tick size is not always known."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def learn(self, prices: Floats) -> None:
+        """Look at some of the prices."""
+        for price in prices[-8:].tolist():
+            if math.isfinite(price):
+                _, _, fraction = f"{price:.{_MOST_DECIMALS}f}".rstrip("0").partition(".")
+                self.count = max(self.count, len(fraction))

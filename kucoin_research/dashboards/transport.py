@@ -1,0 +1,125 @@
+"""The replay bar: what it shows of a replay, and what its buttons do to it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kucoin_research.dashboards.texts import duration, moment
+from kucoin_research.errors import InvalidInput, UnknownChannel
+from kucoin_research.figures.gaps import gaps_of
+from kucoin_research.figures.zone import Zone
+
+__all__ = ["Transport", "is_replay"]
+
+
+def is_replay(source: Any) -> bool:
+    """Whether it is something that can be wound."""
+    return all(callable(getattr(source, name, None)) for name in ("seek", "pause", "resume"))
+
+
+class Transport:
+    """Drives a replay.
+
+    Parameters
+    ----------
+    replay
+        With ``pause``, ``resume``, ``step``, ``seek``, ``speed``, ``state``, ``position_ns``,
+        ``start_ns``, ``end_ns`` and ``session``.
+    zone
+        Of the labels.
+    """
+
+    def __init__(self, replay: Any, zone: Zone) -> None:
+        self._replay = replay
+        self._zone = zone
+        # A session without rows has neither.
+        self._start, self._end = replay.start_ns or 0, replay.end_ns or 0
+
+    @property
+    def position_ns(self) -> int:
+        """Where it is, ns UTC."""
+        position: int | None = self._replay.position_ns
+        return self._start if position is None else position
+
+    @property
+    def _length(self) -> int:
+        return max(self._end - self._start, 1)
+
+    def _share(self, time_ns: int) -> float:
+        return min(max((time_ns - self._start) / self._length, 0.0), 1.0)
+
+    # -- what is shown ---------------------------------------------------------------------------
+
+    def bar(self) -> dict[str, Any]:
+        """Tell the state, the place between start and end, the time there, and the speed."""
+        position = self.position_ns
+        return {
+            "state": str(self._replay.state),
+            "at": round(self._share(position), 4),
+            "here": moment(position, self._zone)[11:],
+            "speed": _speed_text(self._replay.speed),
+        }
+
+    def span(self) -> list[str]:
+        """Give the labels of both ends; the last one without its date, if that is the same."""
+        first, last = (moment(each, self._zone)[:19] for each in (self._start, self._end))
+        return [f"{first} {self._zone.name}", last[11:] if first[:10] == last[:10] else last]
+
+    def gaps(self) -> list[list[Any]]:
+        """Give the marks on the slider: begin and end as shares of the whole, and in words."""
+        session = self._replay.session
+        try:
+            status = session.frame("status")
+        except UnknownChannel:  # nothing was told
+            return []
+        found = []
+        for gap in gaps_of(status, session.channels):
+            end = self._end if gap.end is None else gap.end
+            words = f"{gap.kind} of {duration((end - gap.begin) / 1e9)}: {gap.what}"
+            found.append([round(self._share(gap.begin), 4), round(self._share(end), 4), words])
+        return found
+
+    # -- what is pressed -------------------------------------------------------------------------
+
+    def do(self, kind: str, message: dict[str, Any]) -> None:
+        """Do what a button asks for.
+
+        Raises
+        ------
+        InvalidInput
+            If a speed or a place means nothing.
+        """
+        actions = {
+            "play": self.play,
+            "pause": self._replay.pause,
+            "step": lambda: self.step(int(message.get("count", 1))),
+            "rewind": lambda: self.seek(0.0),
+            "seek": lambda: self.seek(float(message["at"])),
+            "speed": lambda: self.set_speed(str(message["speed"])),
+        }
+        actions[kind]()
+
+    def play(self) -> None:
+        """Go on; from the beginning, where the end is reached."""
+        if str(self._replay.state) == "ended":
+            self.seek(0.0)
+        self._replay.resume()
+
+    def step(self, count: int = 1) -> None:
+        """Go on by some records, and stand still."""
+        self._replay.pause()
+        self._replay.step(count)
+
+    def seek(self, share: float) -> None:
+        """Go to a place between start (0) and end (1)."""
+        if not 0 <= share <= 1:
+            raise InvalidInput(f"a replay is wound to a place between 0 and 1, not {share!r}")
+        self._replay.seek(self._start + round(share * self._length))
+
+    def set_speed(self, text: str) -> None:
+        """Play at that many times real time; ``max``: as fast as it parses."""
+        self._replay.speed = None if text == "max" else float(text)
+
+
+def _speed_text(speed: float | None) -> str:
+    return "max" if speed is None else f"{speed:g}"

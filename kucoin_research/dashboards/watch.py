@@ -1,0 +1,225 @@
+"""Takes the pulse of what a dashboard shows: a stream, a replay, or nothing yet."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from kucoin_research import clocks
+from kucoin_research.dashboards.health import Vitals
+from kucoin_research.dashboards.pulse import Pulse
+from kucoin_research.dashboards.texts import moment
+from kucoin_research.errors import BookNotReady, UnknownChannel
+from kucoin_research.figures.frames import arrivals, events, nanoseconds
+from kucoin_research.figures.gaps import Gap, gaps_of
+from kucoin_research.figures.zone import Floats, Zone
+from kucoin_research.recorder import Recorder
+
+__all__ = ["Watch", "histogram"]
+
+_RECENT = 60.0
+_STATUS_ROWS = 2_000
+_LAG_ROWS = 5_000
+_EVENTS = 80
+_TIMELESS = ("candle", "status")
+# Edges of the latency histogram, ms.
+_EDGES = np.array([0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000], float)
+
+
+class _Sample(NamedTuple):
+    now: float
+    broken: int
+    dropped: int
+
+
+class Watch:
+    """Watches one source.
+
+    Parameters
+    ----------
+    source
+        A stream, a replay, or an idle one.
+    symbol
+        Whose book is looked at.
+    pulse
+        Of the kernel.
+
+    Notes
+    -----
+    Not thread-safe: one refresh looks.
+    """
+
+    def __init__(self, source: Any, symbol: str, pulse: Pulse) -> None:
+        self.source = source
+        self._symbol = symbol
+        self._pulse = pulse
+        self._samples: deque[_Sample] = deque()
+        self._status_seen = -1
+        self._gaps: list[Gap] = []
+        self._state = ""
+        self._state_at = 0.0
+        subscriptions = getattr(source, "subscriptions", ())
+        self._channels = list(dict.fromkeys(str(each.channel) for each in subscriptions)) or list(
+            getattr(source, "channels", ())
+        )
+        self._timed = [c for c in self._channels if c.partition(":")[0] not in _TIMELESS]
+
+    def look(
+        self, now: float, *, recorder: Recorder | None = None, refresh_error: str | None = None
+    ) -> Vitals:
+        """Take the vitals at a monotonic time; costs a few milliseconds."""
+        status = getattr(self.source, "status", None)
+        busy, was_busy = self._pulse.busy(now), self._pulse.was_busy(now)
+        if status is None:
+            return Vitals(refresh_error=refresh_error, busy=busy, was_busy=was_busy)
+        state = self._note_state(now)
+        broken, dropped = self._recent(now, status.broken, status.dropped)
+        is_on = recorder is not None and not recorder.is_closed
+        return Vitals(
+            state=state,
+            since=now - self._state_at,
+            messages_per_second=float(status.messages_per_second),
+            lag_p50_ms=status.lag_p50_ms,
+            lag_p95_ms=status.lag_p95_ms,
+            age=self._age() if state == "live" else None,
+            usual=self._usual(status.rows),
+            gaps=status.gaps,
+            recent_gaps=len(self._recent_of("gap")),
+            silent=next(iter(self._recent_of("silent")[-1:]), None),
+            reconnects=status.reconnects,
+            rows=int(getattr(self.source, "rows_kept", sum(status.rows.values()))),
+            recorded=recorder.bytes if recorder is not None and is_on else None,
+            recorder_error=_text(recorder.error) if recorder is not None else None,
+            recorder_lost=recorder.dropped + recorder.refused if recorder is not None else 0,
+            disk_free=recorder.free if recorder is not None and is_on else None,
+            error=_text(status.error),
+            recent_broken=broken,
+            recent_dropped=dropped,
+            refresh_error=refresh_error,
+            busy=busy,
+            was_busy=was_busy,
+            book=self._book(),
+        )
+
+    def _note_state(self, now: float) -> str:
+        state = state_of(self.source)
+        if state != self._state:
+            self._state, self._state_at = state, now
+        return state
+
+    def _recent(self, now: float, broken: int, dropped: int) -> tuple[int, int]:
+        self._samples.append(_Sample(now, broken, dropped))
+        while self._samples[0].now < now - _RECENT:
+            self._samples.popleft()
+        first = self._samples[0]
+        return broken - first.broken, dropped - first.dropped
+
+    def _age(self) -> float | None:
+        newest = [
+            int(nanoseconds(rows["local_timestamp"])[0])
+            for channel in self._timed
+            if (rows := self.source.frame(channel, last=1)).height
+        ]
+        return max(0.0, (clocks.now_ns() - max(newest)) / 1e9) if newest else None
+
+    def _usual(self, rows: dict[str, int]) -> float | None:
+        counted = sum(count for channel, count in rows.items() if channel not in _TIMELESS)
+        began = getattr(self.source, "started_ns", None)
+        if began is None or counted < 10:
+            return None
+        return float((clocks.now_ns() - began) / 1e9 / counted)
+
+    def _recent_of(self, kind: str) -> list[str]:
+        """Give in words the gaps of a kind that ended within the last minute."""
+        total = self._total("status")
+        if total != self._status_seen:
+            self._status_seen = total
+            rows = self.source.frame("status", last=_STATUS_ROWS)
+            self._gaps = gaps_of(rows, self._channels, self._symbol)
+        since = self._now_ns() - int(_RECENT * 1e9)
+        return [
+            gap.what for gap in self._gaps
+            if gap.kind == kind and (gap.end or gap.begin) >= since
+        ]  # fmt: skip
+
+    def _now_ns(self) -> int:
+        # The past's own time, where that is what flows.
+        position: int | None = getattr(self.source, "position_ns", None)
+        return clocks.now_ns() if position is None else position
+
+    def _total(self, channel: str) -> int:
+        try:
+            return int(self.source.total(channel))
+        except (UnknownChannel, KeyError):
+            return 0
+
+    def _book(self) -> str | None:
+        if not any(channel.startswith("level2") for channel in self._channels):
+            return None
+        try:
+            self.source.book(self._symbol or None)
+        except BookNotReady as error:
+            return str(error)
+        return None
+
+    # -- what the badge opens --------------------------------------------------------------------
+
+    def lags(self) -> Floats:
+        """Give the newest arrivals' lag in ms; none where the clocks cannot be compared."""
+        source = self.source
+        if getattr(source, "simulation", None) not in (None, 1.0):
+            return np.empty(0)
+        offset = getattr(source, "clock_offset_ms", None)
+        if offset is None:
+            return np.empty(0)
+        for channel in self._timed:
+            rows = source.frame(channel, last=_LAG_ROWS)
+            if "is_snapshot" in rows.columns:
+                rows = rows.filter(~rows["is_snapshot"])
+            if rows.height:
+                found: Floats = (arrivals(rows) - events(rows)) / 1e6 + offset
+                return found
+        return np.empty(0)
+
+    def events(self, zone: Zone) -> list[list[str]]:
+        """Give the newest status rows, the newest first: time, event, of what, in words."""
+        if not self._total("status"):
+            return []
+        rows = self.source.frame("status", last=_EVENTS)[::-1]
+        of = zip(rows["channel"].to_list(), rows["symbol"].to_list(), strict=True)
+        return [
+            [moment(int(time), zone), str(event), " ".join(filter(None, names)), detail or ""]
+            for time, event, names, detail in zip(
+                nanoseconds(rows["local_timestamp"]).tolist(),
+                rows["event"].to_list(),
+                of,
+                rows["detail"].to_list(),
+                strict=True,
+            )
+        ]
+
+
+def state_of(source: Any) -> str:
+    """Name what a source is doing."""
+    own = getattr(source, "state", None)
+    return "idle" if own is None else str(own)
+
+
+def histogram(lags: Floats) -> list[tuple[str, float]]:
+    """Count lags into bins: label and share in percent, from the first to the last filled one."""
+    if not lags.size:
+        return []
+    counts: npt.NDArray[np.int64] = np.histogram(np.clip(lags, 0, _EDGES[-1] - 1), _EDGES)[0]
+    filled = np.flatnonzero(counts)
+    first, last = max(int(filled[0]) - 1, 0), min(int(filled[-1]) + 1, counts.size - 1)
+    return [
+        (f"{_EDGES[place]:g}–{_EDGES[place + 1]:g}", round(100 * int(counts[place]) / lags.size, 1))
+        for place in range(first, last + 1)
+    ]
+
+
+def _text(error: object) -> str | None:
+    return None if error is None else str(error)

@@ -1,0 +1,50 @@
+"""What each cell of a notebook has made, so that running it again replaces that."""
+
+from __future__ import annotations
+
+import weakref
+from typing import Protocol
+
+from IPython.core.getipython import get_ipython
+
+__all__ = ["cell_of", "replace_in_cell"]
+
+
+class Closable(Protocol):
+    """What can be replaced."""
+
+    def close(self) -> None:
+        """End it."""
+
+
+_cells: dict[str, tuple[str, list[weakref.ref[Closable]]]] = {}
+
+
+def replace_in_cell(made: Closable) -> None:
+    """Close what an earlier run of the same cell has made; nothing outside a notebook."""
+    cell = cell_of()
+    if cell is None:
+        return
+    name, run = cell
+    earlier = _cells.get(name)
+    if earlier is not None and earlier[0] == run:
+        earlier[1].append(weakref.ref(made))
+        return
+    for reference in earlier[1] if earlier is not None else ():
+        old = reference()
+        if old is not None:
+            old.close()
+    _cells[name] = (run, [weakref.ref(made)])
+
+
+def cell_of() -> tuple[str, str] | None:
+    """Name the cell that runs now, and this run of it; ``None`` where the front end does not."""
+    # JupyterLab names the cell with each run; other front ends may not.
+    shell = get_ipython()
+    kernel = getattr(shell, "kernel", None)
+    if kernel is None:
+        return None
+    parent = kernel.get_parent()
+    name = parent.get("metadata", {}).get("cellId")
+    run = parent.get("header", {}).get("msg_id")
+    return (name, run) if name and run else None

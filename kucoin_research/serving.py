@@ -1,0 +1,225 @@
+"""A recorded session as an exchange that any KuCoin client can connect to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from decimal import Decimal
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from kucoin_research.errors import InvalidInput
+from kucoin_research.instruments import Instrument
+from kucoin_research.records import (
+    CHANNELS,
+    PRIVATE_CHANNELS,
+    Level2,
+    Record,
+    Ticker,
+    Trade,
+    market_of,
+)
+from kucoin_research.sessions import Session, load
+from kucoin_research.sim import Offer, ReplayExchange
+from kucoin_research.timeline import Timeline
+from kucoin_research.venues import Venue
+
+__all__ = ["ServedSession", "serve"]
+
+_LOOKED_AT = 4  # batches, for the steps of instruments that the recording does not describe
+_NAMES = {record: name for name, record in CHANNELS.items()}
+
+
+class ServedSession(ReplayExchange):
+    """A recording that speaks KuCoin's protocol; ``kucoin_research.serve`` makes one.
+
+    Attributes
+    ----------
+    session
+        What is served.
+    """
+
+    def __init__(self, session: Session, **options: Any) -> None:
+        self.session = session
+        super().__init__(**options)
+
+    @property
+    def venue(self) -> Venue:
+        """Its addresses, to pass as ``venue=``."""
+        return Venue(self.futures_url, self.spot_url, "recording")
+
+
+def serve(
+    session: Session | str | Path | Iterable[str | Path],
+    speed: float | None = 1.0,
+    *,
+    channels: str | Iterable[str] | None = None,
+    symbols: str | Iterable[str] | None = None,
+    is_held: bool = False,
+    grace: float = 1.0,
+    **options: Any,
+) -> ServedSession:
+    """Serve a recorded session over KuCoin's REST and WebSocket protocol, on this machine.
+
+    Time stands still until the first subscription and `grace` seconds more, then the rows go out
+    in their order of arrival, at `speed`. After the last one the server stays up, silently. Books
+    over REST are in the sequence of the recorded changes; a gap in the recording is a jump in it,
+    and while it was not mended the book is refused with 503, as busy. The connection stays open
+    through a recorded outage: what has no sequence shows nothing of it. Symbols that the recording
+    does not describe, as those of other programs, are listed with the finest steps that their first
+    rows show, and a multiplier of 1. All goes out in the shapes of the classic feed: a recording of
+    the pro feed keeps its best levels, and its times are cut to the classic feed's milliseconds
+    where that has no more.
+
+    Parameters
+    ----------
+    session
+        As ``load`` gives it, or the path of one, or several paths.
+    speed
+        Recorded seconds per second; None for as fast as the slowest client reads.
+    channels, symbols
+        Serve only these; all that were recorded by default. Private channels are never served:
+        the call for a private token is refused.
+    is_held
+        Whether time stands still until ``resume()``, whoever subscribes.
+    grace
+        Seconds between the first subscription and the first row, so that a client which subscribes
+        to one topic after the other misses nothing.
+    **options
+        ``host``, ``futures_port``, ``spot_port`` (0: any free one), and the settings of
+        ``simulate`` that belong to the connection, such as ``ping_interval_ms``. ``patience`` is
+        also how many seconds time waits at a book's first change for a client to fetch the book:
+        one that comes in time gets the recorded snapshot.
+
+    Returns
+    -------
+    ServedSession
+        Running; a context manager with ``venue``, ``futures_url``, ``spot_url``, ``pause()``,
+        ``resume()``, ``is_over``, ``rows_played``, ``inject(fault)`` and ``close()``. May be used
+        from any thread.
+
+    Raises
+    ------
+    InvalidInput
+        If nothing public was recorded, or an argument makes no sense.
+    SessionError
+        If the session cannot be read.
+    UnknownChannel, UnknownSymbol
+        If it was not recorded.
+    OSError
+        If a port is taken.
+    """
+    found = session if isinstance(session, Session) else load(session)
+    timeline = Timeline(found, channels=_public(found, channels), symbols=symbols)
+    start_ns = timeline.start_ns
+    if start_ns is None:
+        raise InvalidInput(f"{found.name} has no rows to serve")
+    return ServedSession(
+        found,
+        batches=_named(timeline),
+        ahead=_named(timeline),
+        offers=_offers(found, timeline),
+        speed=speed,
+        start_ns=start_ns,
+        has_fillers=any(_feed_of(meta) == "pro" for meta in found.metas),
+        is_held=is_held,
+        grace=grace,
+        **options,
+    )
+
+
+def _public(session: Session, channels: str | Iterable[str] | None) -> list[str]:
+    asked = [channels] if isinstance(channels, str) else channels
+    wanted = session.channels if asked is None else [str(session.channel(each)) for each in asked]
+    public = [name for name in wanted if name.partition(":")[0] not in PRIVATE_CHANNELS]
+    if not public:
+        raise InvalidInput(f"{session.name} has no public channel to serve")
+    return public
+
+
+def _named(timeline: Timeline) -> Iterator[list[tuple[str, Record]]]:
+    for rows in timeline.batches():
+        yield [(_NAMES[type(row)], row) for row in rows]
+
+
+def _feed_of(meta: dict[str, Any]) -> str | None:
+    venue = meta.get("venue")
+    return venue.get("feed") if isinstance(venue, dict) else None
+
+
+def _offers(session: Session, timeline: Timeline) -> dict[str, Offer]:
+    known = session.instruments
+    unknown = [symbol for symbol in session.symbols if symbol not in known]
+    steps = _steps(timeline) if unknown else {}
+    return {
+        symbol: _described(known[symbol]) if symbol in known else _guessed(symbol, steps)
+        for symbol in session.symbols
+    }
+
+
+def _described(known: Instrument) -> Offer:
+    return Offer(
+        symbol=known.symbol,
+        market=known.market.value,
+        base=known.base,
+        quote=known.quote,
+        settle=known.settle,
+        tick_size=known.tick_size,
+        lot_size=known.lot_size,
+        min_size=known.min_size,
+        max_size=known.max_size,
+        multiplier=known.contract_multiplier,
+        is_inverse=known.is_inverse,
+        maker_fee=known.maker_fee,
+        taker_fee=known.taker_fee,
+        status=known.status,
+        max_leverage=known.max_leverage,
+        funding_interval_ms=known.funding_interval_ms,
+        index_symbol=known.index_symbol,
+        expires=known.expires,
+        display_name=known.display_name,
+    )
+
+
+# -- recordings without instruments ----------------------------------------------------------------
+
+
+def _steps(timeline: Timeline) -> dict[str, tuple[int, int]]:
+    """Find the most decimals that prices and sizes have at the beginning, by symbol."""
+    found: dict[str, tuple[int, int]] = {}
+    for batch in islice(timeline.batches(), _LOOKED_AT):
+        for row in batch:
+            if isinstance(row, Level2 | Trade | Ticker) and row.symbol is not None:
+                price, size = found.get(row.symbol, (0, 0))
+                decimals = max(price, _decimals(row.price)), max(size, _decimals(row.size))
+                found[row.symbol] = decimals
+    return found
+
+
+def _decimals(value: float | None) -> int:
+    if value is None:
+        return 0
+    exponent = Decimal(repr(value)).normalize().as_tuple().exponent
+    return max(0, -exponent) if isinstance(exponent, int) else 0
+
+
+def _guessed(symbol: str, steps: dict[str, tuple[int, int]]) -> Offer:
+    price, size = steps.get(symbol, (0, 0))
+    base, quote = _coins(symbol)
+    return Offer(
+        symbol=symbol,
+        market=market_of(symbol).value,
+        base=base,
+        quote=quote,
+        settle=quote,
+        tick_size=float(f"1e-{price}"),
+        lot_size=float(f"1e-{size}"),
+    )
+
+
+def _coins(symbol: str) -> tuple[str, str]:
+    base, dash, quote = symbol.partition("-")
+    if dash:
+        return base, quote
+    quote = next((coin for coin in ("USDT", "USDC", "USD") if symbol.endswith(f"{coin}M")), "")
+    return (symbol.removesuffix(f"{quote}M"), quote) if quote else (symbol, "")

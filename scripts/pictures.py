@@ -1,0 +1,128 @@
+"""Make pictures from the running software: ``make pictures``, ``make notebooks``.
+
+    python scripts/pictures.py                       # the README's, to docs/pictures
+    python scripts/pictures.py notebooks/04_….ipynb  # run it, and keep its dashboards' pictures
+
+JupyterLab runs on loopback. For the README the dashboard streams from the simulated exchange for a
+minute, and a browser takes its picture at two widths in two themes. A notebook with live widgets
+is run cell by cell in the browser, since only there a picture can be had of them.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import nbformat
+from playwright.sync_api import Page, sync_playwright
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))  # the browser tests' JupyterLab serves here, too
+
+from tests.browser.lab import (  # noqa: E402
+    FLAGS,
+    Lab,
+    Notebook,
+    find_chromium,
+    start_lab,
+    write_notebook,
+)
+
+PICTURES = ROOT / "docs" / "pictures"
+
+CELL = """import kucoin_research as kr
+
+kr.dashboard("XBTUSDTM", venue="demo", window="1 min", start=True)"""
+WIDTHS = {1100: 1120, 1700: 1080}  # with the heights that show all of it
+THEMES = ("Light", "Dark")
+LARGEST = 300_000
+RUN = """async (place) => {
+  const app = window.jupyterapp;
+  app.shell.currentWidget.content.activeCellIndex = place;
+  await app.commands.execute('notebook:run-cell');
+}"""
+# Until the window is full.
+FULL = "() => document.querySelector('.kr-tape .kr-at')?.textContent >= '00:01:05'"
+
+
+def main(notebooks: list[str]) -> int:
+    """Do what was asked for; returns 1 when there is no browser or a picture is too large."""
+    chromium = find_chromium()
+    if chromium is None:
+        print("no Chromium was found; scripts/chromium.sh installs one", file=sys.stderr)
+        return 1
+    with tempfile.TemporaryDirectory() as root, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        with start_lab(Path(root)) as lab:
+            page = browser.new_page(viewport={"width": 1700, "height": 1080})
+            if notebooks:
+                for name in notebooks:
+                    run(page, lab, Path(name))
+                return 0
+            made = for_readme(page, lab)
+    for path in made:
+        print(f"{path}  {path.stat().st_size:,} bytes")
+    return int(any(path.stat().st_size > LARGEST for path in made))
+
+
+def run(page: Page, lab: Lab, path: Path) -> None:
+    """Run a notebook cell by cell and save it.
+
+    Where a cell is tagged ``picture``, the newest dashboard gets its picture then.
+    """
+    page.set_viewport_size({"width": 1320, "height": 1000})
+    shutil.copy(path, lab.folder / path.name)
+    book = Notebook(page, lab, path.name).open()
+    for place, cell in enumerate(nbformat.read(path, as_version=4).cells):
+        if cell.cell_type == "code":
+            page.evaluate(RUN, place)
+        if "picture" in cell.metadata.get("tags", ()):
+            keep_picture(page)
+    book.save()
+    shutil.copy(lab.folder / path.name, path)
+
+
+def keep_picture(page: Page) -> None:
+    """Have the newest dashboard make the picture that the notebook keeps of it."""
+    page.locator(".kr-dashboard").last.scroll_into_view_if_needed()
+    page.wait_for_selector(".kr-dashboard >> nth=-1 >> .kr-lower .kr-figure[data-frame]")
+    panel = page.locator(".kr-panel").last
+    panel.evaluate("panel => panel.dispatchEvent(new Event('kr-still'))")
+    page.wait_for_function("() => [...document.querySelectorAll('.kr-panel')].pop().dataset.stills")
+    page.wait_for_function(
+        "() => document.querySelectorAll('.jp-RenderedImage').length"
+        " === document.querySelectorAll('.kr-dashboard').length"
+    )
+
+
+def for_readme(page: Page, lab: Lab) -> list[Path]:
+    """Take the README's pictures; returns their paths."""
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    write_notebook(lab.folder / "dashboard.ipynb", CELL)
+    book = Notebook(page, lab, "dashboard.ipynb").open()
+    book.run_all()
+    page.wait_for_function(FULL, timeout=180_000)
+    return [take(book, width, theme) for width in WIDTHS for theme in THEMES]
+
+
+def take(book: Notebook, width: int, theme: str) -> Path:
+    """Take one picture, when the charts have been drawn in their new look."""
+    page = book.page
+    page.set_viewport_size({"width": width, "height": WIDTHS[width]})
+    book.set_theme(f"JupyterLab {theme}")
+    for place in ("main", "lower", "book"):
+        figure = f".kr-{place} .kr-figure"
+        before = int(page.locator(figure).get_attribute("data-frame") or 0)
+        page.wait_for_function(
+            "([figure, frame]) => +document.querySelector(figure).dataset.frame > frame + 2",
+            arg=[figure, before],
+        )
+    path = PICTURES / f"dashboard-{theme.lower()}-{width}.png"
+    page.screenshot(path=path)
+    return path
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

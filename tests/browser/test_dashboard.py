@@ -1,0 +1,204 @@
+"""The dashboard in a real JupyterLab: pressed, watched, zoomed, replayed, saved, and restarted."""
+
+import base64
+import json
+
+MAKE = """
+import kucoin_research as kr
+exchange = kr.simulate(seed=7, speed=5)
+board = kr.dashboard("XBTUSDTM", venue=exchange.venue, root="sessions")
+board
+"""
+REPLAY = """
+from pathlib import Path
+session = kr.load(sorted(Path("sessions").glob("*XBTUSDTM*"))[0])
+print("LAST", f"{session.frame('trade')['price'][-1]:,.1f}")
+replay = kr.replay(session, paused=True)
+kr.dashboard(replay)
+"""
+PLAYED = ".kr-of-replay"
+BADGE = ".kr-badge .kr-word"
+PRICE = ".kr-price"
+AXIS = (
+    "() => document.querySelector('.kr-main .js-plotly-plot')._fullLayout.xaxis.range.map(String)"
+)
+LINE = ".kr-status .kr-line"
+STILL = "() => document.querySelector('.jp-OutputArea-child .jp-RenderedImage img')"
+
+
+def press(page, name):
+    page.locator(f"button.kr-{name}").click()
+
+
+def wait_for_text(page, selector, text):
+    page.wait_for_function(
+        "([selector, text]) => document.querySelector(selector)?.textContent.includes(text)",
+        arg=[selector, text],
+    )
+
+
+def wait_for_change(page, selector):
+    before = page.locator(selector).first.text_content()
+    page.wait_for_function(
+        "([selector, text]) => document.querySelector(selector).textContent !== text",
+        arg=[selector, before],
+    )
+
+
+def wait_for_frames(page, place, count):
+    figure = f".{place} .kr-figure"
+    page.wait_for_selector(f"{figure}[data-frame] .js-plotly-plot")
+    before = int(page.locator(figure).get_attribute("data-frame"))
+    page.wait_for_function(
+        "([figure, frame]) => +document.querySelector(figure)?.dataset.frame >= frame",
+        arg=[figure, before + count],
+    )
+
+
+def choose_symbol(page, symbol):
+    box = page.locator(".kr-symbol input")
+    box.fill(symbol)
+    box.press("Enter")
+
+
+def zoom(page):
+    box = page.locator(".kr-main .nsewdrag").first.bounding_box()
+    middle = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + box["width"] * 0.6, middle)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.9, middle, steps=5)
+    page.mouse.up()
+    page.wait_for_selector(".kr-main .kr-figure.kr-zoomed")
+
+
+def wind(page, share):
+    """Take the slider to a place, as a hand does."""
+    box = page.locator(f"{PLAYED} .kr-seek").bounding_box()
+    page.mouse.click(box["x"] + box["width"] * share, box["y"] + box["height"] / 2)
+    page.wait_for_function(
+        "([bar, share]) => Math.abs(document.querySelector(bar).value / 10000 - share) < 0.1",
+        arg=[f"{PLAYED} .kr-seek", share],
+    )
+
+
+# What sticks out of the dashboard.
+_OVERFLOW = """() => {
+  const board = document.querySelector('.kr-dashboard'), edge = board.getBoundingClientRect();
+  const parts = '.kr-tile, .kr-badge, .kr-controls *, .kr-main, .kr-book, .kr-tape, .kr-bar';
+  return [...board.querySelectorAll(parts)].filter((each) => {
+    const box = each.getBoundingClientRect();
+    return box.width && (box.right > edge.right + 1 || box.left < edge.left - 1);
+  }).map((each) => each.className);
+}"""
+
+
+def test_start_watch_zoom_switch_record_and_stop(notebook, page, shots):
+    book = notebook("board.ipynb", MAKE)
+    book.run_all()
+    wait_for_text(page, BADGE, "idle")
+
+    press(page, "start")
+    wait_for_text(page, BADGE, "live")
+    wait_for_change(page, PRICE)
+    for place in ("kr-main", "kr-lower", "kr-book"):
+        wait_for_frames(page, place, 3)
+    assert page.locator(".kr-prints .kr-print").count() > 5
+    press(page, "record")
+    wait_for_text(page, ".kr-facts", "recorded")
+
+    zoom(page)
+    zoomed = page.evaluate(AXIS)
+    wait_for_frames(page, "kr-lower", 3)
+    assert page.evaluate(AXIS) == zoomed
+    page.locator(".kr-main .nsewdrag").first.dblclick()
+    page.wait_for_selector(".kr-main .kr-figure:not(.kr-zoomed)")
+
+    press(page, "badge")
+    page.wait_for_selector(".kr-events .kr-row")
+    for width, theme in ((1900, "Light"), (900, "Dark")):
+        page.set_viewport_size({"width": width, "height": 1000})
+        book.set_theme(f"JupyterLab {theme}")
+        wait_for_frames(page, "kr-main", 2)
+        assert page.evaluate(_OVERFLOW) == []
+        page.screenshot(path=shots / f"dashboard-{theme.lower()}-{width}.png")
+
+    choose_symbol(page, "BTCUSDTM")  # KuCoin says XBT
+    page.wait_for_selector(f"{LINE}[data-tone=wrong]")
+    wait_for_text(page, LINE, "XBTUSDTM")
+    assert page.locator(".kr-symbol.kr-wrong").count() == 1
+    choose_symbol(page, "ETHUSDTM")
+    wait_for_text(page, ".kr-symbol-name", "ETHUSDTM")
+    wait_for_text(page, BADGE, "live")
+    page.wait_for_function(
+        "() => +document.querySelector('.kr-price').textContent.replace(/[^0-9.]/g, '') < 20000"
+    )
+
+    press(page, "stop")
+    wait_for_text(page, LINE, "recorded")
+    wait_for_text(page, BADGE, "stopped")
+    assert list((book.lab.folder / "sessions").glob("*ETHUSDTM*/session.json"))
+
+    book.run_more(REPLAY)
+    page.locator(PLAYED).scroll_into_view_if_needed()  # who does not look is told nothing
+    page.wait_for_selector(f"{PLAYED} .kr-bar:not([hidden])")
+    page.locator(f"{PLAYED} .kr-bar").scroll_into_view_if_needed()
+    wind(page, 0.2)
+    early = page.locator(f"{PLAYED} .kr-here").text_content()
+    page.locator(f"{PLAYED} .kr-speed").select_option("10")
+    page.locator(f"{PLAYED} .kr-play").click()
+    page.wait_for_selector(f"{PLAYED} .kr-bar[data-state=playing]")
+    page.wait_for_selector(f"{PLAYED} .kr-bar[data-state=ended]")
+    assert page.locator(f"{PLAYED} .kr-here").text_content() > early
+    wait_for_text(page, f"{PLAYED} .kr-price", book.told("LAST"))
+    page.screenshot(path=shots / "dashboard-replay.png")
+    wind(page, 0.2)
+    page.wait_for_selector(f"{PLAYED} .kr-bar[data-state=playing]")
+
+
+def test_busy_cells_runs_again_the_kept_picture_and_a_restart(notebook, page, shots):
+    count = """
+import threading
+names = sorted(each.name for each in threading.enumerate() if each.name.startswith("kucoin"))
+print("LEFT", len(kr.running()), len(kr.figures.refresher()), sum("figures" in n for n in names))
+"""
+    busy = """
+import time
+before, end = board.source.total("trade"), time.monotonic() + 5
+while time.monotonic() < end:
+    sum(range(1000))
+print("FREE")
+"""
+    start = "import kucoin_research as kr; exchange = kr.simulate(seed=7, speed=5)"
+    again = 'board = kr.dashboard("XBTUSDTM", venue=exchange.venue, start=True); board'
+    book = notebook("runs.ipynb", start, again, count)
+    for _ in range(3):
+        book.run_all()
+        wait_for_text(page, BADGE, "live")
+        page.wait_for_selector("pre:has-text('LEFT 1 4 1')")
+    assert page.locator(".kr-dashboard").count() == 1
+
+    book.run_more(busy)
+    page.wait_for_selector("pre:has-text('FREE')")
+    page.locator(BADGE).scroll_into_view_if_needed()
+    wait_for_text(page, ".kr-badge", "the kernel was busy for")
+    assert page.locator(".kr-badge").get_attribute("data-colour") == "amber"
+    book.run_more(
+        "print('CAUGHT UP', board._readings.trades > before, board.source.report().verdict)"
+    )
+    page.wait_for_selector("pre:has-text('CAUGHT UP True')")
+
+    page.locator(BADGE).scroll_into_view_if_needed()
+    page.wait_for_function(STILL)
+    text = book.save()
+    outputs = json.loads(text)["cells"][1]["outputs"]
+    picture = next(out["data"]["image/png"] for out in outputs if "image/png" in out["data"])
+    (shots / "dashboard-kept.png").write_bytes(base64.b64decode(picture))
+    assert len(text) < 1_000_000
+    assert "widgets" not in json.loads(text)["metadata"]
+    assert not page.locator(".jp-RenderedImage img").first.is_visible()
+
+    book.restart()
+    page.wait_for_selector(".jp-RenderedImage img", state="visible")
+    assert not page.locator(".kr-dashboard").first.is_visible()
+    book.run_more("import kucoin_research as kr" + count)
+    page.wait_for_selector("pre:has-text('LEFT 0 0 0')")

@@ -1,0 +1,102 @@
+"""Roll-overs under load: the successor takes over before the old connection ends, and no row is
+lost or comes twice on any channel, by the exchange's own journal and tape.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+import kucoin_research as kr
+from tests.conftest import wait_until
+from tests.healing.audit import audit, settle
+from tests.healing.rig import Rig
+
+LIFETIME = 4.0  # seconds instead of 24 hours
+QUICK = kr.Healing(overlap=0.3, connects_per_minute=600, most_backoff=0.5)
+PRO_CHANNELS = ["ticker", "bbo", "trade", "level2", "depth5", "candle"]
+CHANNELS = {
+    "futures": ["ticker", "bbo", "trade", "level2", "depth5", "depth50", "mark_price",
+                "funding_rate", "snapshot", "candle"],
+    "spot": ["ticker", "bbo", "trade", "level2", "depth5", "depth50", "mark_price", "snapshot",
+             "candle"],
+}  # fmt: skip
+KINDS = [("futures", "classic"), ("spot", "classic"), ("futures", "pro"), ("spot", "pro")]
+
+
+def roll_over(market, feed, count):
+    channels = PRO_CHANNELS if feed == "pro" else CHANNELS[market]
+    with Rig(
+        market, feed=feed, channels=channels, healing=QUICK, speed=8.0,
+        connection_lifetime=LIFETIME, token_lifetime=LIFETIME,
+    ) as rig:  # fmt: skip
+        rig.s.wait_until_live()
+        wait_until(lambda: rig.s.status.rollovers >= count, timeout=count * LIFETIME + 30)
+        settle(rig)
+        status, report = rig.s.status, rig.s.report()
+
+        assert audit(rig) == [], str(report)
+        assert status.rollovers >= count
+        assert (status.reconnects, status.gaps, status.duplicates) == (0, 0, 0), str(report)
+        assert not [one for one in rig.x.withheld if not one.reached_others]
+        for channel in channels:
+            account = rig.account(channel)
+            assert not account.lost, channel
+            assert not account.twice, channel
+    return status
+
+
+@pytest.mark.parametrize(("market", "feed"), KINDS)
+def test_connections_roll_over_without_a_row_lost_or_twice(market, feed):
+    roll_over(market, feed, 2)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(("market", "feed"), KINDS)
+def test_thirty_rollovers_without_a_row_lost_or_twice(market, feed):
+    roll_over(market, feed, 30)
+
+
+# Takes so long to overlap that something can happen meanwhile.
+UNHURRIED = kr.Healing(overlap=30.0, connects_per_minute=600, most_backoff=0.5)
+
+
+def successor_of(rig):
+    return rig.s._lanes[0]._successor
+
+
+def begin_rollover(rig):
+    rig.s._lanes[0]._replace_at = 0.0  # its life is over, as far as the client knows
+    wait_until(lambda: successor_of(rig) is not None and successor_of(rig).is_settled.is_set())
+    wait_until(lambda: len(successor_of(rig).overlap) > 20)
+
+
+@pytest.mark.parametrize("market", ["futures", "spot"])
+def test_losing_the_old_connection_amid_a_rollover_loses_nothing(market):
+    with Rig(market, healing=UNHURRIED) as rig:
+        rig.warm_up(rows=5)
+        begin_rollover(rig)
+        rig.s._lanes[0]._link.connection.abort()  # of the two, the old one only
+        rig.happens("rollover")
+        rig.s.wait("bbo", rows=rig.s.total("bbo") + 20)
+        settle(rig)
+
+        assert audit(rig) == []
+        assert not [one for one in rig.x.withheld if not one.reached_others]
+        assert not any(rig.account(channel).lost for channel in rig.channels)
+
+
+@pytest.mark.parametrize("market", ["futures", "spot"])
+def test_what_a_successor_brought_is_kept_when_both_connections_are_lost(market):
+    with Rig(market, healing=UNHURRIED) as rig:
+        rig.warm_up(rows=5)
+        rig.x.inject("stall_socket", market=market)
+        begin_rollover(rig)
+        rig.x.inject("abort", market=market)
+        rig.happens("connected", 2)
+        for channel in rig.channels:
+            rig.s.wait(channel, rows=rig.s.total(channel) + 3, timeout=30)
+        settle(rig)
+
+        assert any(one.reached_others for one in rig.x.withheld)  # the successor had something
+        assert audit(rig) == []

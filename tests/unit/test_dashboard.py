@@ -1,0 +1,859 @@
+"""The dashboard without a browser: what its controls do, what it tells, and when."""
+
+import json
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import pytest
+
+import kucoin_research as kr
+from kucoin_research import figures
+from kucoin_research.dashboards import Colour, Dashboard, Vitals, judge
+from kucoin_research.dashboards import board as board_module
+from kucoin_research.dashboards.panel import Panel, Tape
+from kucoin_research.dashboards.pulse import Pulse
+from kucoin_research.dashboards.texts import compact, duration, fixed, size
+from kucoin_research.dashboards.transport import Transport
+from kucoin_research.dashboards.watch import histogram
+from kucoin_research.figures.zone import Zone
+from kucoin_research.records import Status, schema_of
+from tests.conftest import wait_until
+
+LIVE = Vitals(state="live", since=60.0, messages_per_second=50.0, lag_p50_ms=8.0, lag_p95_ms=20.0,
+              age=0.1, usual=0.02, rows=1_000)  # fmt: skip
+
+
+@pytest.fixture
+def make(exchange):
+    """Make dashboards whose messages are kept in ``.sent``, and close them."""
+    made = []
+
+    def board(source="XBTUSDTM", **options) -> Dashboard:
+        found = kr.dashboard(source, **{"venue": exchange.venue, **options})
+        found.sent = []
+        found.panel.send = lambda content, buffers=None: found.sent.append(content)
+        made.append(found)
+        return found
+
+    yield board
+    for each in made:
+        each.close()
+
+
+@pytest.fixture
+def stream(exchange):
+    with kr.stream("XBTUSDTM", ["ticker", "trade", "level2"], venue=exchange.venue) as running:
+        running.wait("trade", rows=5)
+        yield running
+
+
+def show(board):
+    board.panel._on_message(None, {"kind": "view", "visible": True}, [])
+
+
+def answer(board):
+    for message in board.sent[-2:]:
+        drawn = {"kind": "drawn", "seq": message["seq"], "ms": 1}
+        board.panel._on_message(None, drawn, [])
+
+
+def texts(board):
+    """Give all that the browser has been told by now."""
+    told = {}
+    for message in list(board.sent):
+        told.update(message["texts"])
+    return told
+
+
+def told(board, name, condition=bool):
+    wait_until(lambda: answer(board) or condition(texts(board).get(name)))
+    return texts(board)[name]
+
+
+def threads():
+    return sorted(each.name for each in threading.enumerate())
+
+
+# -- health ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "colour", "reason"),
+    [
+        ({}, "green", ""),
+        ({"state": "idle"}, "grey", ""),
+        ({"state": "stopped"}, "grey", ""),
+        ({"state": "playing"}, "green", ""),
+        ({"state": "connecting", "since": 1.0}, "amber", "connecting"),
+        ({"state": "connecting", "since": 12.0}, "red", "no connection after 12.0 s"),
+        ({"state": "connecting", "since": 1.0, "error": "refused"}, "red", ": refused"),
+        ({"state": "reconnecting", "since": 4.0, "error": "lost"}, "red", "for 4.0 s: lost"),
+        ({"state": "failed", "error": "no such key"}, "red", "has failed: no such key"),
+        ({"error": "topic refused"}, "amber", "topic refused"),
+        ({"age": 2.9}, "green", ""),
+        ({"age": 3.5}, "amber", "no message for 3.5 s, where one comes every 20 ms"),
+        ({"age": 12.0}, "red", "no message for 12.0 s"),
+        ({"age": 12.0, "usual": 5.0}, "green", ""),  # a quiet market
+        ({"age": 60.0, "usual": 5.0}, "amber", "every 5.0 s"),
+        ({"lag_p95_ms": 499.0}, "green", ""),
+        ({"lag_p95_ms": 700.0}, "amber", "by more than 700 ms"),
+        ({"lag_p95_ms": 2_500.0}, "red", "by more than 2.5 s"),
+        ({"lag_p95_ms": None}, "green", ""),
+        ({"gaps": 7}, "green", ""),  # long past, or filled
+        ({"error": "cut off", "state": "stopped"}, "grey", ""),
+        ({"recent_gaps": 1}, "amber", "1 gap in the last minute"),
+        ({"recent_gaps": 2}, "amber", "2 gaps in the last minute"),
+        ({"recent_gaps": 2, "recent_broken": 1, "state": "stopped"}, "grey", ""),
+        ({"silent": "silent for 4.00 s"}, "amber", "a topic was silent for 4.00 s"),
+        ({"recent_broken": 3}, "amber", "3 messages did not decode"),
+        ({"recent_dropped": 9}, "amber", "missed 9 rows"),
+        ({"recorded": 10, "disk_free": 10**12}, "green", ""),
+        ({"recorded": 10, "disk_free": 5 * 10**8}, "amber", "500.0 MB left"),
+        ({"recorded": 10, "disk_free": 5 * 10**7}, "red", "50.0 MB left"),
+        ({"recorded": 10, "recorder_error": "No space left"}, "red", "No space left"),
+        ({"recorded": 10, "recorder_lost": 4}, "red", "lacks 4 rows"),
+        ({"recorder_lost": 4}, "green", ""),  # a recording that is over
+        ({"book": "the book is not in step"}, "amber", "not in step"),
+        ({"book": "the book is not in step", "since": 0.2}, "green", ""),
+        ({"refresh_error": "ValueError: broken"}, "amber", "refresh failed: ValueError: broken"),
+        ({"busy": 0.4}, "green", ""),
+        ({"busy": 3.0}, "amber", "the kernel has been busy for 3.0 s"),
+        ({"was_busy": 5.0}, "amber", "the kernel was busy for 5.0 s"),
+    ],
+)
+def test_the_badge_has_a_colour_and_says_why(change, colour, reason):
+    health = judge(replace(LIVE, **change))
+
+    assert health.colour == colour
+    assert reason in "; ".join(health.reasons)
+    assert bool(health.reasons) == bool(reason)
+
+
+def test_the_worst_reason_comes_first_and_none_is_lost():
+    health = judge(replace(LIVE, recent_gaps=1, age=20.0, busy=2.0))
+
+    assert health.colour is Colour.RED
+    assert [text.split(" ")[0] for text in health.reasons] == ["no", "1", "the"]
+    assert str(health).startswith("red: live; no message for 20.0 s")
+
+
+def test_the_badge_turns_red_when_the_exchange_is_gone_and_says_so(make):
+    with kr.simulate(seed=5, speed=30.0) as gone:
+        board = make(venue=gone.venue, start=True)
+        board.source.wait("trade", rows=5)
+        assert board.health.colour is Colour.GREEN
+
+    wait_until(lambda: board.health.colour is Colour.RED)
+    assert "no connection for" in board.health.reasons[0]
+    board.stop()
+    assert board.health.colour is Colour.GREY
+
+
+def test_the_badge_turns_amber_when_rows_are_lost_and_when_a_topic_falls_silent(make):
+    with kr.simulate(seed=5, speed=30.0) as x:
+        board = make(venue=x.venue, channels=["ticker", "trade", "level2"], start=True)
+        board.source.wait("trade", rows=50, timeout=30)
+
+        x.inject("drop", topic="/contractMarket/level2:XBTUSDTM", count=20)
+        wait_until(lambda: "1 gap in the last minute" in str(board.health))
+        assert board.health.colour is Colour.AMBER
+
+        x.inject("stall", topic="/contractMarket/execution:XBTUSDTM")
+        wait_until(lambda: "a topic was silent for" in str(board.health), timeout=30)
+        board.close()
+
+
+def test_a_busy_kernel_is_noticed_and_told_for_a_while():
+    asked, now = [], [1_000.0]
+    pulse = Pulse(asked.append, lambda: now[0])
+    for _ in range(29):
+        pulse.look(now[0])
+        now[0] += 0.2
+
+    assert len(asked) == 1  # one question at a time
+    assert pulse.busy(now[0]) == pytest.approx(5.8)
+
+    asked[0]()  # the kernel is free, and answers
+    assert pulse.busy(now[0]) == 0
+    assert pulse.was_busy(now[0] + 1) == pytest.approx(5.8)
+    assert pulse.was_busy(now[0] + 11) == 0
+
+
+def test_a_refresh_that_stood_still_itself_is_a_busy_kernel_too():
+    pulse = Pulse(lambda call: call(), lambda: 1_000.0)
+    pulse.look(1_000.0)
+    pulse.look(1_004.0)
+
+    assert pulse.was_busy(1_004.0) == 4.0
+
+
+def test_outside_a_notebook_nothing_is_ever_busy():
+    pulse = Pulse()
+    pulse.look(1.0)
+
+    assert pulse.busy(100.0) == 0
+
+
+# -- controls --------------------------------------------------------------------------------------
+
+
+def test_nothing_streams_before_start_is_pressed(make):
+    board = make()
+
+    assert not board.is_running
+    assert not kr.running()
+    assert board.controls.stop.disabled
+    assert board.controls.record.disabled
+    assert board.health.colour is Colour.GREY
+
+
+def test_the_symbol_box_offers_the_active_list(make, exchange):
+    board = make()
+
+    assert list(board.controls.symbol.options) == kr.get_active_symbols(venue=exchange.venue)
+
+
+def test_start_and_stop(make):
+    board = make()
+    board.controls.start.click()
+    board.source.wait("trade", rows=3)
+
+    assert [each.state for each in kr.running()] == ["live"]
+    assert board.controls.start.disabled
+    assert not board.controls.stop.disabled
+
+    board.controls.stop.click()
+
+    assert not kr.running()
+    assert board.line == "stopped"
+    assert not board.controls.start.disabled
+    assert board.source.frame("trade").height >= 3  # the charts stay
+
+
+def test_another_symbol_replaces_the_stream_and_the_charts_stay_in_place(make):
+    board = make(start=True)
+    first, figure = board.source, board.price.figure
+
+    board.controls.symbol.value = "ETHUSDTM"
+
+    assert board.symbol == "ETHUSDTM"
+    assert first.stopping.is_set()
+    assert [each.subscriptions[0].symbol for each in kr.running()] == ["ETHUSDTM"]
+    assert board.price.figure is figure
+    assert figure.symbol == "ETHUSDTM"
+
+
+def test_a_wrong_symbol_is_one_clear_sentence_and_what_runs_goes_on(make):
+    board = make(start=True)
+    running = board.source
+
+    board.controls.symbol.value = "BTCUSDTM"
+
+    assert "XBTUSDTM" in board.line
+    assert "\n" not in board.line
+    assert "kr-wrong" in board.controls.symbol._dom_classes
+    assert board.source is running
+    assert not running.stopping.is_set()
+
+    board.controls.symbol.value = "XBTUSDTM"
+    assert "kr-wrong" not in board.controls.symbol._dom_classes
+
+
+def test_a_wrong_symbol_is_told_before_start_as_well(make):
+    board = make()
+
+    board.controls.symbol.value = "XBTUSDTN"
+
+    assert "XBTUSDTM" in board.line
+    assert "kr-wrong" in board.controls.symbol._dom_classes
+    board.controls.start.click()
+    assert not kr.running()
+
+
+def test_start_from_a_cell_raises(make):
+    board = make("XBTUSDTN")
+
+    with pytest.raises(kr.UnknownSymbol, match="XBTUSDTM"):
+        board.start()
+
+
+def test_the_other_market_brings_its_list_and_a_symbol_of_its_own(make, exchange):
+    board = make(start=True)
+
+    board.controls.market.value = "spot"
+
+    assert board.symbol == "BTC-USDT"
+    assert list(board.controls.symbol.options) == kr.get_active_symbols(
+        "spot", venue=exchange.venue
+    )
+    assert [each.subscriptions[0].symbol for each in kr.running()] == ["BTC-USDT"]
+
+
+def test_channels_are_switched_with_chips(make):
+    board = make(start=True)
+
+    board.controls.channels["mark_price"].value = True
+
+    streamed = {str(each.channel) for each in board.source.subscriptions}
+    assert streamed == {"ticker", "trade", "depth50", "mark_price"}
+    assert len(kr.running()) == 1
+
+
+def test_a_chart_without_its_channel_says_which_one_it_needs(make):
+    board = make(start=True)
+
+    board.lower.switch.value = "Mark"
+    assert "mark_price" in board.lower._words.value
+    assert board.lower.figure is None
+
+    board.controls.channels["mark_price"].value = True
+    assert board.lower.figure is not None
+
+
+def test_without_any_channel_start_says_so(make):
+    board = make(channels="ticker")
+
+    board.controls.channels["ticker"].value = False
+    board.controls.start.click()
+
+    assert board.line == "no channel is switched on"
+
+
+def test_the_candle_interval_goes_to_the_channel_and_to_the_chart(make):
+    board = make(channels=["ticker", "candle"])
+    board.controls.interval.value = "5min"
+
+    board.start()
+
+    assert "candle:5min" in {str(each.channel) for each in board.source.subscriptions}
+    assert board.lower.figure._sketch.options == {"every": "5min"}
+
+
+def test_the_window_goes_to_charts_and_tiles(make):
+    board = make()
+
+    board.controls.window.value = "1 min"
+    assert board.price.figure.window == 60.0
+
+    board.controls.window.value = "all"
+    assert board.price.figure.window is None
+
+
+def test_recording_goes_to_the_folder_shown_and_ends_with_stop(make, tmp_path):
+    board = make(start=True, root=tmp_path / "here")
+    board.controls.record.value = True
+    recorder = board.recorder
+    wait_until(lambda: recorder.rows > 10)
+    assert board._look().recorded > 0
+
+    board.controls.stop.click()
+
+    assert recorder.is_closed
+    assert not board.controls.record.value
+    assert f"recorded {recorder.rows:,} rows" in board.line
+    assert kr.load(recorder.path).frame("trade").height > 0
+
+
+def test_recording_goes_on_when_the_symbol_is_switched(make, tmp_path):
+    board = make(start=True, root=tmp_path)
+    board.controls.record.value = True
+    first = board.recorder
+
+    board.controls.symbol.value = "ETHUSDTM"
+
+    assert first.is_closed
+    assert board.recorder is not first
+    assert not board.recorder.is_closed
+    assert "ETHUSDTM" in board.recorder.path.name
+    assert board.controls.record.value
+
+
+def test_a_folder_that_cannot_be_made_is_told_in_the_line(make, tmp_path):
+    (tmp_path / "file").write_text("")
+    board = make(start=True, root=tmp_path / "file" / "below")
+
+    board.controls.record.value = True
+
+    assert "below" in board.line
+    assert not board.controls.record.value
+
+
+def test_record_without_a_stream_says_what_to_do(make):
+    board = make()
+
+    with pytest.raises(kr.InvalidInput, match="press Start first"):
+        board.record()
+
+
+def test_an_unexpected_error_of_a_button_is_told_in_the_page(make, monkeypatch):
+    board = make()
+    monkeypatch.setattr(board_module.api, "stream", lambda *_, **__: 1 / 0)
+
+    board.controls.start.click()
+
+    assert board.line == "unexpected ZeroDivisionError: division by zero"
+
+
+def test_a_list_that_cannot_be_read_is_told_and_the_dashboard_is_there(make):
+    board = make(venue=kr.Venue("http://127.0.0.1:9", "http://127.0.0.1:9"))
+
+    assert "the list of symbols could not be read" in board.line
+
+
+# -- what is sent ----------------------------------------------------------------------------------
+
+
+def test_nothing_is_sent_before_anybody_looks(make):
+    board = make(start=True)
+    board.source.wait("trade", rows=5)
+    calls = board._ticket.calls
+    wait_until(lambda: board._ticket.calls > calls + 1)
+
+    assert not board.sent
+
+
+def test_tiles_tape_and_badge_are_told(make):
+    board = make(start=True)
+    board.source.wait("trade", rows=20)
+    show(board)
+
+    price = float(told(board, "tile:last", lambda v: v and v[0] != "–")[0].replace(",", ""))
+    trades = board.source.frame("trade")["price"]
+    assert trades.min() <= price <= trades.max()
+    assert told(board, "badge", lambda v: v and v[1] == "live")[0] in ("green", "amber")
+    assert len(texts(board)["tape"].get("all") or texts(board)["tape"]["add"]) > 0
+    assert texts(board)["name"] == ["XBTUSDTM", "futures · simulated"]
+
+
+def test_only_what_changed_is_sent():
+    panel, sent = Panel(lambda *_: None), []
+    panel.send = lambda content, buffers=None: sent.append(content["texts"])
+    panel.link.is_visible = True
+
+    panel.tell({"a": 1, "b": 2}, 1.0)
+    panel.tell({"a": 1, "b": 3}, 1.1)
+    panel.link.on_drawn(2, 1.0, 1.2)
+    panel.tell({"a": 1, "b": 3}, 1.3)
+
+    assert sent == [{"a": 1, "b": 2}, {"b": 3}]
+    panel.close()
+
+
+def test_of_the_tape_only_new_rows_are_sent():
+    panel, sent = Panel(lambda *_: None), []
+    panel.send = lambda content, buffers=None: sent.append(content["texts"]["tape"])
+    panel.link.is_visible = True
+    rows = [[str(each)] for each in range(10)]
+
+    for number, tape in enumerate(
+        (Tape(3, rows[:3]), Tape(5, rows[:5]), Tape(90, rows), Tape(2, rows[:2]))
+    ):
+        panel.tell({"tape": tape}, number)
+        panel.link.on_drawn(number + 1, 1.0, number)
+
+    assert sent == [{"all": rows[:3]}, {"add": rows[3:5]}, {"all": rows}, {"all": rows[:2]}]
+    panel.close()
+
+
+def test_a_slow_browser_gets_two_messages_at_most_and_then_the_newest():
+    panel, sent = Panel(lambda *_: None), []
+    panel.send = lambda content, buffers=None: sent.append(content["texts"])
+    panel.link.is_visible = True
+
+    for value in range(10):
+        panel.tell({"a": value}, 1 + value / 10)
+    panel.link.on_drawn(2, 1.0, 2.0)
+    panel.tell({"a": 9}, 2.1)
+
+    assert sent == [{"a": 0}, {"a": 1}, {"a": 9}]
+    panel.close()
+
+
+def test_a_page_that_opens_again_is_told_everything(make):
+    board = make(start=True)
+    board.source.wait("trade", rows=5)
+    show(board)
+    told(board, "tape")
+    board.sent.clear()
+
+    board.panel._on_message(None, {"kind": "hello"}, [])
+
+    assert "all" in told(board, "tape")
+    assert told(board, "name")
+
+
+def test_nothing_is_sent_while_it_is_hidden(make):
+    board = make(start=True)
+    show(board)
+    told(board, "tape")
+    board.panel._on_message(None, {"kind": "view", "visible": False}, [])
+    wait_until(lambda: not board._ticket.error)
+    board.sent.clear()
+
+    seen = board.source.total("trade")
+    board.source.wait("trade", rows=seen + 10)
+    calls = board._ticket.calls
+    wait_until(lambda: board._ticket.calls > calls + 1)
+
+    assert not board.sent
+
+
+def test_a_frozen_dashboard_stands_still_and_its_badge_says_so(make):
+    board = make(start=True)
+    show(board)
+    told(board, "tile:last")
+
+    board.controls.freeze.value = True
+    assert told(board, "badge", lambda v: v and v[1] == "frozen")
+    assert all(slot.figure.is_frozen for slot in board._slots)
+    calls, last = board._readings.trades, board.source.total("trade")
+    board.source.wait("trade", rows=last + 10)
+    assert board._readings.trades == calls
+
+    board.controls.freeze.value = False
+    wait_until(lambda: answer(board) or board._readings.trades > calls)
+
+
+def test_a_failing_refresh_is_told_in_the_badge_and_the_next_one_is_tried(make):
+    board = make(start=True)
+    show(board)
+    told(board, "tile:last")
+    update = board._readings.update
+    board._readings.update = lambda: 1 / 0
+
+    badge = told(board, "badge", lambda v: v and "ZeroDivisionError" in v[2])
+    assert badge[0] == "amber"
+
+    board._readings.update = update
+    assert told(board, "badge", lambda v: v and "ZeroDivisionError" not in v[2])
+
+
+def test_the_badge_opens_a_histogram_and_a_timeline(stream, make):
+    board = make(stream)
+    show(board)
+    told(board, "badge")
+    assert "events" not in texts(board)
+
+    board.panel._on_message(None, {"kind": "open", "open": True}, [])
+
+    events = told(board, "events")
+    assert "connected" in {event for _, event, _, _ in events}
+    assert texts(board)["hist"] == []  # at thirty times real time a lag means nothing
+
+
+def test_a_histogram_has_shares_that_sum_up():
+    bins = histogram(np.array([0.5, 3.0, 3.0, 30.0, 9_000.0]))
+
+    assert dict(bins)["2–5"] == 40.0
+    assert (bins[0][0], bins[-1][0]) == ("0–1", "2000–5000")
+    assert sum(share for _, share in bins) == pytest.approx(100)
+    assert histogram(np.empty(0)) == []
+
+
+# -- what was handed in ----------------------------------------------------------------------------
+
+
+def test_a_stream_handed_in_is_shown_and_goes_on_after_close(stream, make):
+    board = make(stream)
+
+    assert board.symbol == "XBTUSDTM"
+    assert board.controls.start.disabled
+    assert board.controls.stop.disabled
+    assert board.health.word == "live"
+    with pytest.raises(kr.InvalidInput, match="handed in"):
+        board.start()
+
+    board.close()
+    assert not stream.stopping.is_set()
+
+
+def test_a_recording_of_a_stream_handed_in_ends_with_the_dashboard(stream, make, tmp_path):
+    board = make(stream)
+    recorder = board.record(tmp_path)
+
+    board.close()
+
+    assert recorder.is_closed
+    assert not stream.stopping.is_set()
+
+
+def test_of_a_stream_of_several_symbols_one_is_chosen(exchange, make):
+    with kr.stream(["XBTUSDTM", "ETHUSDTM"], ["ticker", "trade"], venue=exchange.venue) as both:
+        assert make(both).symbol == "XBTUSDTM"
+        board = make(both, symbol="ETHUSDTM")
+
+        assert list(board.controls.symbol.options) == ["XBTUSDTM", "ETHUSDTM"]
+        board.controls.symbol.value = "XBTUSDTM"
+        assert board.symbol == "XBTUSDTM"
+        board.controls.symbol.value = "SOLUSDTM"
+        assert "not streamed here" in board.line
+        assert not both.stopping.is_set()
+
+
+@pytest.mark.parametrize("wrong", [7, {}, object()])
+def test_anything_else_is_refused_in_one_sentence(wrong):
+    with pytest.raises(kr.InvalidInput, match="a dashboard shows a symbol, a stream"):
+        kr.dashboard(wrong)
+
+
+def test_a_session_is_let_go_where_the_dashboard_cannot_be_made(session):
+    with pytest.raises(kr.InvalidInput, match="time zone"):
+        kr.dashboard(session, tz="Atlantis")
+
+    assert not kr.running()
+
+
+@pytest.mark.parametrize("options", [{"window": "6 min"}, {"interval": "7s"}])
+def test_choices_are_checked(options):
+    with pytest.raises(kr.InvalidInput, match="must be one of"):
+        kr.dashboard("XBTUSDTM", **options)
+
+
+# -- the replay bar --------------------------------------------------------------------------------
+
+
+START = 1_767_571_200_000_000_000  # 2026-01-05 00:00 UTC
+SECOND = 1_000_000_000
+
+
+class FakeReplay:
+    """As much of a replay as the bar drives: a minute, with a gap from its 15th to 30th second."""
+
+    def __init__(self):
+        self.start_ns, self.end_ns = START, START + 60 * SECOND
+        self.position_ns, self.state, self.speed = START, "paused", 1.0
+        self.steps, self.session, self.channels = [], self, ["trade"]
+
+    def frame(self, channel=None, symbol=None, last=None):
+        begin, end = START + 15 * SECOND, START + 30 * SECOND
+        row = Status(begin, end, "XBTUSDTM", "gap", "trade", "lost", None, None)
+        return pl.DataFrame([row], schema=schema_of(Status), orient="row")
+
+    def pause(self):
+        self.state = "paused"
+
+    def resume(self):
+        self.state = "playing"
+
+    def step(self, count=1):
+        self.steps.append(count)
+
+    def seek(self, when):
+        self.position_ns = when
+
+
+@pytest.fixture
+def fake():
+    return FakeReplay()
+
+
+def test_the_bar_says_where_a_replay_is(fake):
+    fake.position_ns = START + 15 * SECOND
+    transport = Transport(fake, Zone())
+
+    assert transport.bar() == {
+        "state": "paused", "at": 0.25, "here": "00:00:15.000", "speed": "1",
+    }  # fmt: skip
+    assert transport.span() == ["2026-01-05 00:00:00 UTC", "00:01:00"]
+
+
+def test_the_slider_marks_gaps(fake):
+    assert Transport(fake, Zone()).gaps() == [[0.25, 0.5, "gap of 15.0 s: lost"]]
+
+
+def test_the_bar_drives_the_replay(fake):
+    transport = Transport(fake, Zone())
+
+    transport.do("play", {})
+    assert fake.state == "playing"
+    transport.do("step", {"count": 3})
+    assert (fake.state, fake.steps) == ("paused", [3])
+    transport.do("seek", {"at": 0.75})
+    assert fake.position_ns == START + 45 * SECOND
+    transport.do("rewind", {})
+    assert fake.position_ns == START
+    transport.do("speed", {"speed": "0.1"})
+    assert fake.speed == 0.1
+    transport.do("speed", {"speed": "max"})
+    assert fake.speed is None
+    assert transport.bar()["speed"] == "max"
+
+
+def test_play_at_the_end_begins_anew(fake):
+    fake.state, fake.position_ns = "ended", fake.end_ns
+
+    Transport(fake, Zone()).do("play", {})
+
+    assert (fake.state, fake.position_ns) == ("playing", START)
+
+
+def test_a_place_outside_is_refused(fake):
+    with pytest.raises(kr.InvalidInput, match="between 0 and 1"):
+        Transport(fake, Zone()).seek(1.5)
+
+
+@pytest.fixture(scope="module")
+def session(exchange, tmp_path_factory):
+    root = tmp_path_factory.mktemp("sessions")
+    channels = ["ticker", "trade", "level2"]
+    with kr.record("XBTUSDTM", channels, venue=exchange.venue, root=root, progress=False) as run:
+        run.stream.wait("trade", rows=150, timeout=30)
+        exchange.inject("drop", topic="/contractMarket/level2:XBTUSDTM", count=20)
+        wait_until(lambda: run.stream.status.gaps)
+        run.stream.wait("trade", rows=250, timeout=30)
+    return run.session()
+
+
+def press_bar(board, **message):
+    board.panel._on_message(None, message, [])
+
+
+def test_a_session_is_shown_with_a_bar_and_ends_with_the_dashboard(session, make):
+    board = make(session)
+    show(board)
+
+    assert told(board, "bar")["state"] in ("paused", "ended")
+    assert len(told(board, "gaps")) >= 1
+    assert texts(board)["name"] == ["XBTUSDTM", f"replay of {session.name}"]
+    assert len(told(board, "tape")["all"]) > 5
+
+    board.close()
+    assert not kr.running()
+
+
+def test_a_path_is_a_session_too(session, make):
+    assert make(session.path).source.session.name == session.name
+
+
+def test_a_replay_handed_in_is_drawn_by_the_same_charts_and_goes_on_after_close(session, make):
+    called = []
+    with kr.replay(session, paused=True) as replay:
+        replay.attach(called.append, "trade")
+        board = make(replay)
+        show(board)
+        press_bar(board, kind="speed", speed="max")
+        press_bar(board, kind="play")
+        assert replay.wait_until_done(20)
+        told(board, "bar", lambda bar: bar and bar["state"] == "ended")
+
+        wait_until(lambda: answer(board) or board._readings.trades == replay.total("trade"))
+        assert len(called) == session.frame("trade").height  # the strategy had every row
+        assert board.price.figure._feed.source is replay
+
+        board.close()
+        assert not replay.stopping.is_set()
+
+
+def test_winding_back_and_forth_keeps_tiles_tape_and_health_in_step(session, make):
+    board = make(session)
+    show(board)
+    press_bar(board, kind="seek", at=1.0)
+    last = f"{session.frame('trade')['price'][-1]:,.1f}"
+    assert told(board, "tile:last", lambda tile: tile and tile[0] == last)
+    assert board.health.vitals.gaps >= 1
+
+    press_bar(board, kind="rewind")
+    told(board, "bar", lambda bar: bar and bar["at"] == 0)
+    press_bar(board, kind="step")
+    press_bar(board, kind="seek", at=0.3)
+
+    wait_until(lambda: answer(board) or board._readings.trades == board.source.total("trade") > 0)
+    assert 0 < board._readings.trades < session.frame("trade").height
+    assert board.health.vitals.gaps == 0
+
+
+def test_a_press_that_cannot_be_done_is_told_in_the_line(session, make):
+    board = make(session)
+
+    press_bar(board, kind="speed", speed="-3")
+
+    assert "speed" in board.line
+    assert board.source.speed == 1.0
+
+
+def test_a_replay_has_nothing_to_start_or_record(session, make):
+    board = make(session)
+
+    assert board.controls.start.disabled
+    assert board.controls.record.disabled
+    with pytest.raises(kr.InvalidInput, match="handed in"):
+        board.start()
+
+
+# -- hygiene ---------------------------------------------------------------------------------------
+
+
+def test_twenty_runs_of_a_cell_leave_one_stream_and_as_many_threads_as_one(make, monkeypatch):
+    run = iter(range(1_000))
+    monkeypatch.setattr(board_module, "cell_of", lambda: ("cell", "name"))
+    monkeypatch.setattr("kucoin_research.figures.cells.cell_of", lambda: ("cell", str(here[0])))
+    here, before = [next(run)], len(figures.refresher())
+    make(start=True)
+    wait_until(lambda: kr.running()[0].state == "live")
+    tickets, running = len(figures.refresher()), threads()
+
+    for _ in range(20):
+        here[0] = next(run)
+        make(start=True)
+
+    wait_until(lambda: kr.running()[0].state == "live")
+    assert len(kr.running()) == 1
+    assert len(figures.refresher()) == tickets == before + 4
+    wait_until(lambda: len(threads()) == len(running))
+
+
+def test_close_leaves_no_widget_ticket_stream_or_recorder(make, tmp_path):
+    before = len(figures.refresher())
+    board = make(start=True, root=tmp_path)
+    recorder = board.record()
+
+    board.close()
+    board.close()
+
+    assert len(figures.refresher()) == before
+    assert not kr.running()
+    assert recorder.is_closed
+    assert board.controls.start.comm is None
+    assert board.price.figure is None
+
+
+def test_what_a_notebook_saves_of_it_is_small_and_has_no_data(make):
+    board = make(start=True)
+    board.source.wait("trade", rows=50)
+    show(board)
+    told(board, "tape")
+
+    state = json.dumps(board.panel.get_state(), default=str)
+
+    assert len(state) < 60_000
+    assert "XBTUSDTM" not in state
+
+
+def test_the_core_knows_neither_ipywidgets_nor_plotly():
+    names = "{'ipywidgets', 'plotly', 'anywidget'}"
+    code = f"import kucoin_research, sys; print({names} & set(sys.modules))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert found.stdout.strip() == "set()"
+
+
+# -- numbers ---------------------------------------------------------------------------------------
+
+
+def test_numbers_are_written_as_a_trader_reads_them():
+    assert fixed(63_837.25, 1) == "63,837.2"
+    assert fixed(None, 2) == "–"
+    assert [compact(each) for each in (251.31, 12, 12_400, 3_100_000, 0.0423)] == [
+        "251.3", "12", "12.4k", "3.1M", "0.0423",
+    ]  # fmt: skip
+    assert [duration(each) for each in (0.08, 4.21, 180, 9_000)] == [
+        "80 ms",
+        "4.2 s",
+        "3 min",
+        "2.5 h",
+    ]
+    assert size(1_234_567) == "1.2 MB"
