@@ -1,8 +1,9 @@
 """What a replay gives: records/s to a callback, beside a bare loop, other readers and engines.
 
 Run ``python -m benchmarks.replay [--rows N] [--repeats N] [--peers PYTHON]``. Figures are medians
-(least-most over the repeats), in thousands of rows a second of wall time; ``share`` compares with
-the bare loop, which calls the same function with rows that lie in memory already.
+(least-most over the repeats), in thousands of rows a second of wall time. The next column compares
+with the bare loop, which calls the same function with rows that lie in memory already; the last one
+is CPU time per row (all threads), which a busy machine disturbs less.
 
 Other engines are run by an interpreter of their own, as they want other versions of pandas and
 numpy: ``python -m venv peers; peers/bin/pip install nautilus_trader hftbacktest backtesting``.
@@ -17,14 +18,16 @@ import statistics
 import subprocess
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 import kucoin_research as kr
 from benchmarks.ring import MAKERS, spread
+from kucoin_research.collector import eased
 from kucoin_research.recorder import Recorder
 from kucoin_research.records import Record, Ticker
 from kucoin_research.timeline import Timeline
@@ -61,6 +64,11 @@ def played(session: kr.Session, how: str) -> None:
         assert replay.wait_until_done()
 
 
+def read(session: kr.Session) -> None:
+    with eased():
+        deque(Timeline(session).batches(), maxlen=0)
+
+
 def by_pandas(path: Path) -> None:
     bare(pd.read_csv(path).itertuples(index=False))
 
@@ -70,13 +78,21 @@ def by_csv(path: Path) -> None:
         bare(csv.DictReader(file))
 
 
-def rates(work: Callable[[], object], rows: int, repeats: int) -> list[float]:
-    found = []
+class Rates(NamedTuple):
+    """Thousands of rows a second, and CPU µs per row, of each repeat."""
+
+    wall: list[float]
+    cpu: list[float]
+
+
+def rates(work: Callable[[], object], rows: int, repeats: int) -> Rates:
+    found = Rates([], [])
     for _ in range(repeats):
         gc.collect()
-        began = time.perf_counter()
+        began, cpu = time.perf_counter(), time.process_time()
         work()
-        found.append(rows / (time.perf_counter() - began) / 1e3)
+        found.wall.append(rows / (time.perf_counter() - began) / 1e3)
+        found.cpu.append((time.process_time() - cpu) / rows * 1e6)
     return found
 
 
@@ -93,20 +109,21 @@ def main() -> None:
         (path,) = session.path.glob("*_ticker_*.csv")
         loop = rates(lambda: bare(rows), count, repeats)
         rows.clear()
-        print(f"{count:,} tickers, 1,000 rows/s: median (least-most of {repeats})")
+        print(
+            f"{count:,} tickers, 1,000 rows/s: median (least-most of {repeats}), share, CPU µs/row"
+        )
         tell("a bare loop over rows in memory", loop, loop)
         for how in ("attach", "attach_batches", "nothing attached"):
             tell(
                 f"replay, {how}", rates(lambda how=how: played(session, how), count, repeats), loop
             )
-        reading = rates(lambda: sum(map(len, Timeline(session).batches())), count, repeats)
-        tell("its reading alone", reading, loop)
+        tell("its reading alone", rates(lambda: read(session), count, repeats), loop)
         tell("pandas read_csv + itertuples", rates(lambda: by_pandas(path), count, repeats), loop)
         tell("csv.DictReader", rates(lambda: by_csv(path), count, repeats), loop)
         beside(given.peers, path, repeats, loop)
 
 
-def beside(python: str, path: Path, repeats: int, loop: list[float]) -> None:
+def beside(python: str, path: Path, repeats: int, loop: Rates) -> None:
     for name in ("nautilus_trader", "hftbacktest", "backtesting"):
         try:
             done = subprocess.run(
@@ -120,12 +137,15 @@ def beside(python: str, path: Path, repeats: int, loop: list[float]) -> None:
             last = (done.stderr.strip().splitlines() or ["not installed"])[-1]
             print(f"{name:32} {'not installed' if 'ModuleNotFound' in last else last}")
             continue
-        tell(name, [float(each) for each in done.stdout.split()], loop)
+        values = [float(each) for each in done.stdout.split()]
+        tell(name, Rates(values[::2], values[1::2]), loop)
 
 
-def tell(name: str, values: list[float], loop: list[float]) -> None:
-    share = statistics.median(values) / statistics.median(loop)
-    print(f"{name:32} {spread(values):>28}   {share:.3f}", flush=True)
+def tell(name: str, found: Rates, loop: Rates) -> None:
+    share = statistics.median(found.wall) / statistics.median(loop.wall)
+    print(
+        f"{name:32} {spread(found.wall):>24}   {share:.3f}   {spread(found.cpu, 2):>20}", flush=True
+    )
 
 
 if __name__ == "__main__":

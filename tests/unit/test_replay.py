@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 
 import kucoin_research as kr
-from kucoin_research import recorder, stage, timeline
+from kucoin_research import stage, timeline
 from kucoin_research.errors import (
     BookNotReady,
     InvalidInput,
@@ -326,11 +326,7 @@ def test_memory_of_what_rest_brought_has_a_bound(monkeypatch):
 
 
 def test_what_was_not_recorded_is_told_from_then_on(tmp_path, play):
-    made = recorder.Recorder(tmp_path, symbols=["XBTUSDTM"], channels=["ticker"], queue_rows=10)
-    with made._queue_lock:  # the recorder cannot take them away meanwhile
-        pass
-    made.close()
-    session = session_of(tmp_path / "s", [ticker(n) for n in range(10)], channels=["ticker"])
+    session = session_of(tmp_path, [ticker(n) for n in range(10)], channels=["ticker"])
     session.meta["dropped"] = [
         {"began": "2024-02-26T12:27:16.957000010Z", "ended": "2024-02-26T12:27:16.957000011Z",
          "rows": 3}
