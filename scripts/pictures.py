@@ -73,9 +73,13 @@ def run(page: Page, lab: Lab, path: Path) -> None:
     Where a cell is tagged ``picture``, the newest dashboard gets its picture then.
     """
     page.set_viewport_size({"width": 1320, "height": 1000})
-    shutil.copy(path, lab.folder / path.name)
+    saved = nbformat.read(path, as_version=4)
+    for cell in saved.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    nbformat.write(saved, lab.folder / path.name)
     book = Notebook(page, lab, path.name).open()
-    for place, cell in enumerate(nbformat.read(path, as_version=4).cells):
+    for place, cell in enumerate(saved.cells):
         if cell.cell_type == "code":
             page.evaluate(RUN, place)
         if "picture" in cell.metadata.get("tags", ()):
