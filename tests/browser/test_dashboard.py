@@ -146,11 +146,11 @@ def test_start_watch_zoom_switch_record_and_stop(notebook, page, shots):
     early = page.locator(f"{PLAYED} .kr-here").text_content()
     page.locator(f"{PLAYED} .kr-speed").select_option("10")
     page.locator(f"{PLAYED} .kr-play").click()
-    page.wait_for_selector(f"{PLAYED} .kr-bar[data-state=playing]")
     page.wait_for_selector(f"{PLAYED} .kr-bar[data-state=ended]")
     assert page.locator(f"{PLAYED} .kr-here").text_content() > early
     wait_for_text(page, f"{PLAYED} .kr-price", book.told("LAST"))
     page.screenshot(path=shots / "dashboard-replay.png")
+    page.locator(f"{PLAYED} .kr-speed").select_option("0.1")  # slow enough to be seen playing
     wind(page, 0.2)
     page.wait_for_selector(f"{PLAYED} .kr-bar[data-state=playing]")
 
