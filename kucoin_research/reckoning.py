@@ -76,7 +76,7 @@ def reckon(
     events = Counter(status.event for status in statuses)
     return Report(
         name=name,
-        channels=tuple(map(_entry, tallies)),
+        channels=tuple(map(ChannelReport.of, tallies)),
         reconnects=_reconnects(statuses),
         clock_offset_ms=None,
         rollovers=events["rollover"],
@@ -159,20 +159,3 @@ def _cause(detail: str | None) -> str:
         return "rebase"
     found = _SECONDS.search(text)
     return found["cause"] if found else "missing"
-
-
-def _entry(tally: Tally) -> ChannelReport:
-    return ChannelReport(
-        channel=tally.channel,
-        symbol=tally.symbol,
-        rows=tally.rows,
-        duplicates=tally.duplicates,
-        broken=tally.broken,
-        first_sequence=tally.first_sequence,
-        last_sequence=tally.last_sequence,
-        gaps=tuple(tally.gaps),
-        lag=None,
-        verdict=tally.verdict,
-        reason=tally.reason,
-        filled=tally.filled,
-    )

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 import polars as pl
 
-from kucoin_research.integrity import Gap, Verdict
+from kucoin_research.integrity import Gap, Tally, Verdict
 
 __all__ = ["ChannelReport", "Lag", "Report"]
 
@@ -56,6 +56,24 @@ class ChannelReport:
     verdict: Verdict
     reason: str
     filled: int = 0
+
+    @classmethod
+    def of(cls, tally: Tally, lag: Lag | None = None) -> ChannelReport:
+        """Make the entry of what has been counted so far."""
+        return cls(
+            channel=tally.channel,
+            symbol=tally.symbol,
+            rows=tally.rows,
+            duplicates=tally.duplicates,
+            broken=tally.broken,
+            first_sequence=tally.first_sequence,
+            last_sequence=tally.last_sequence,
+            gaps=tuple(tally.gaps),
+            lag=lag,
+            verdict=tally.verdict,
+            reason=tally.reason,
+            filled=tally.filled,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -467,7 +467,9 @@ class Stream:
         tallies = self._intake.ledger.tallies
         return Report(
             name=self.name,
-            channels=tuple(_entry(t, self._lag_of(t) if with_lag else None) for t in tallies),
+            channels=tuple(
+                ChannelReport.of(t, self._lag_of(t) if with_lag else None) for t in tallies
+            ),
             reconnects=sum(lane.reconnects for lane in self._lanes),
             clock_offset_ms=self.clock_offset_ms,
             simulation=self.simulation,
@@ -924,23 +926,6 @@ def _shards(subscriptions: Sequence[Subscription], feed: Feed) -> list[tuple[Mar
         for market, topics in by_market.items()
         for start in range(0, len(topics), most)
     ]
-
-
-def _entry(tally: Tally, lag: Lag | None) -> ChannelReport:
-    return ChannelReport(
-        channel=tally.channel,
-        symbol=tally.symbol,
-        rows=tally.rows,
-        duplicates=tally.duplicates,
-        broken=tally.broken,
-        first_sequence=tally.first_sequence,
-        last_sequence=tally.last_sequence,
-        gaps=tuple(tally.gaps),
-        lag=lag,
-        verdict=tally.verdict,
-        reason=tally.reason,
-        filled=tally.filled,
-    )
 
 
 def _budget_of(rest: Rest, healing: Healing) -> ConnectBudget:
