@@ -54,8 +54,8 @@ demo: $(READY)  ## stream from the simulated exchange and show the frames
 test: $(READY)  ## run everything that CI runs
 	-@$(MAKE) --no-print-directory interop  # where it cannot be built, tests/interop fails (CI) or says so
 	-@scripts/chromium.sh $(BIN)/python  # the same goes for tests/browser
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile tests/unit
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 tests/healing
+	$(BIN)/python -m pytest --numprocesses 4 --dist loadfile tests/unit
+	$(BIN)/python -m pytest --numprocesses 4 tests/healing
 	$(BIN)/python -m pytest tests/browser tests/interop
 	$(BIN)/python -m pytest --nbval --nbval-sanitize-with notebooks/sanitize.cfg -p no:cacheprovider notebooks
 
@@ -99,7 +99,7 @@ test-lowest:  ## run the tests with the oldest dependencies that pyproject.toml 
 	uv venv --quiet --allow-existing --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" .venv-lowest
 	uv pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct --editable '.[test]'
 	-@$(MAKE) --no-print-directory interop
-	.venv-lowest/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile tests/unit
+	.venv-lowest/bin/python -m pytest --numprocesses 4 --dist loadfile tests/unit
 	.venv-lowest/bin/python -m pytest tests/healing tests/interop
 
 soak: $(READY)  ## the long tests: 300 schedules of faults, 200 kills, 30 roll-overs, every book: three hours

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from kucoin_research.integrity import Gap, Tally
@@ -68,8 +68,9 @@ def reckon(
         What the recorder had no room for: ``began`` and ``ended`` in ns UTC.
     """
     tallies = [_tally(each) for each in counted]
+    accounts = [_Account(tally) for tally in tallies]
     for status in statuses:
-        _take(tallies, status, between)
+        _take(accounts, status, between)
     for drop in drops:
         for tally in tallies:
             tally.gaps.append(Gap("not recorded", None, None, drop["began"], drop["ended"]))
@@ -94,42 +95,83 @@ def _tally(counted: Counted) -> Tally:
     )
 
 
-def _take(tallies: Sequence[Tally], status: Status, between: Between) -> None:
+@dataclass(slots=True)
+class _Account:
+    """What the status rows have told of a channel and symbol so far."""
+
+    tally: Tally
+    waiting: list[Gap] = field(default_factory=list)  # to be filled, or given up
+    last: Gap | None = None  # the one that was filled last
+    filled_at: int = 0
+
+    def open(self, gap: Gap) -> None:
+        """Note a gap."""
+        self.tally.gaps.append(gap)
+        self.waiting.append(gap)
+
+    def fill(self, count: int, ended: int) -> None:
+        """Note that so many rows came by REST, the last of them before ``ended``."""
+        self.tally.filled += count
+        gap = self._next()
+        if gap is None:
+            return
+        self.filled_at = ended
+        self.last = self.tally.retell(
+            gap,
+            filled=gap.filled + count,
+            filled_by="REST",
+            ended=ended if gap.cause == "stalled" else gap.ended,
+        )
+
+    def _next(self) -> Gap | None:
+        if self.waiting:  # they are filled in order of time
+            gap = min(self.waiting, key=lambda each: each.began)
+            self.waiting.remove(gap)
+            return gap
+        # A silence that goes on is filled again and again.
+        return self.last if self.last is not None and self.last.cause == "stalled" else None
+
+    def fall_short(self, local: int, first: int | None, last: int | None) -> None:
+        """Note that something is missing all the same."""
+        if self.last is None or local != self.filled_at + 1:
+            self.waiting.clear()  # REST could not be asked
+            return
+        self.last = self.tally.retell(self.last, filled_by=None)
+        if first is not None:
+            self.last = self.tally.retell(
+                self.last, first_sequence=first, last_sequence=last, is_counted=False
+            )
+
+
+def _take(accounts: Sequence[_Account], status: Status, between: Between) -> None:
     concerned = [
-        tally
-        for tally in tallies
-        if status.channel in (None, tally.channel)
-        and (status.symbol in (None, tally.symbol) or tally.symbol == "*")
+        account
+        for account in accounts
+        if status.channel in (None, account.tally.channel)
+        and (status.symbol in (None, account.tally.symbol) or account.tally.symbol == "*")
     ]
     if status.event == "broken":
-        for tally in concerned if status.channel or status.symbol else []:
-            tally.broken += 1
+        for account in concerned if status.channel or status.symbol else []:
+            account.tally.broken += 1
     elif status.event == "gap":
-        for tally in concerned:
-            tally.gaps.append(_gap(status))
+        for account in concerned:
+            account.open(_gap(status))
     elif status.event in _FILLS:
-        for tally in concerned:
-            _fill(tally, status, between)
+        for account in concerned:
+            _fill(account, status, between)
 
 
-def _fill(tally: Tally, status: Status, between: Between) -> None:
-    first, last = status.first_sequence, status.last_sequence
+def _fill(account: _Account, status: Status, between: Between) -> None:
+    first, last, tally = status.first_sequence, status.last_sequence, account.tally
     if tally.channel == "level2":
         if first is not None and last is not None:
             tally.mend(first, last)
         return
-    if not tally.open_gaps:
-        return
-    gap = tally.open_gaps[-1]
-    if status.event == "not_filled":
-        # Whatever came, this is missing between what it did and what was there.
-        tally.retell(gap, first_sequence=first, last_sequence=last, is_counted=False)
-        return
     begin, end = _bounds(status)
-    count = between(tally.channel, tally.symbol, begin, end)
-    tally.filled += count
-    ended = end if gap.cause == "stalled" else gap.ended
-    tally.retell(gap, filled=gap.filled + count, filled_by="REST", ended=ended)
+    if status.event == "not_filled":
+        account.fall_short(end, first, last)
+    else:
+        account.fill(between(tally.channel, tally.symbol, begin, end), end)
 
 
 def _reconnects(statuses: Iterable[Status]) -> int:

@@ -429,6 +429,7 @@ def test_a_replay_ends_with_the_book_and_the_account_of_the_stream(tmp_path, fee
         run = kr.record(
             ["XBTUSDTM", "BTC-USDT"], ["ticker", "trade", "level2"], venue=exchange.venue,
             root=tmp_path, feed=feed, progress=False,
+            credentials=exchange.credentials,  # without, spot shows 100 levels, which may run out
         )  # fmt: skip
         with run:
             run.stream.wait("level2", rows=5_000, timeout=60)

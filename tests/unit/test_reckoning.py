@@ -1,0 +1,60 @@
+"""The account of a recording, from what its status rows told."""
+
+from __future__ import annotations
+
+from kucoin_research.reckoning import Counted, reckon
+from kucoin_research.records import Status
+
+SYMBOL = "XBTUSDTM"
+COUNTED = Counted("trade", SYMBOL, rows=500, first_sequence=1, last_sequence=900)
+
+
+def status(event, local, began=None, detail="", first=None, last=None):
+    return Status(
+        local if began is None else began, local, SYMBOL, event, "trade", detail, first, last
+    )
+
+
+def gap(began, ended):
+    return status("gap", ended, began, "disconnected for 1.0 s")
+
+
+def account(*statuses):
+    report = reckon("session", [COUNTED], statuses, lambda *_: 10)
+    return report.channel("trade")
+
+
+def test_what_rest_filled_is_filled():
+    entry = account(gap(100, 200), status("filled", 310, 300))
+
+    assert [(each.filled_by, each.filled) for each in entry.gaps] == [("REST", 10)]
+    assert entry.filled == 10
+
+
+def test_what_rest_did_not_reach_stays_missing():
+    entry = account(
+        gap(100, 200), status("filled", 310, 300), status("not_filled", 311, first=40, last=60)
+    )
+
+    (missing,) = entry.gaps
+    assert (missing.filled_by, missing.filled) == (None, 10)
+    assert (missing.first_sequence, missing.last_sequence, missing.is_counted) == (40, 60, False)
+
+
+def test_two_outages_are_filled_in_order_of_time():
+    entry = account(
+        gap(400, 500), gap(100, 200),  # the first was told last, as it was so short
+        status("filled", 610, 600), status("not_filled", 611, first=40, last=60),
+        status("filled", 630, 620),
+    )  # fmt: skip
+
+    assert {each.began: each.filled_by for each in entry.gaps} == {100: None, 400: "REST"}
+
+
+def test_an_outage_that_was_given_up_is_not_filled_by_the_next():
+    entry = account(
+        gap(100, 200), status("not_filled", 300, detail="no answer"),
+        gap(400, 500), status("filled", 610, 600),
+    )  # fmt: skip
+
+    assert {each.began: each.filled_by for each in entry.gaps} == {100: None, 400: "REST"}
