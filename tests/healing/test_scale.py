@@ -1,4 +1,4 @@
-"""All of KuCoin's contracts as one stream: over several connections, whole, and without growing."""
+"""All of KuCoin's contracts as one stream: over several connections, and whole."""
 
 from __future__ import annotations
 
