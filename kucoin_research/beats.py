@@ -6,7 +6,7 @@ no fixed number of seconds can tell a stalled topic from a quiet one; its own pa
 
 from __future__ import annotations
 
-__all__ = ["ENOUGH_INTERVALS", "FEWEST_INTERVALS", "SUSPICION", "Beat"]
+__all__ = ["ENOUGH_INTERVALS", "FEWEST_INTERVALS", "SUSPICION", "Beat", "Wariness"]
 
 #: Silence is suspicious beyond this many times the 99th percentile of the intervals. A bucket's
 #: upper edge is at most 1/8 above what fell into it, so that it stays below 3 times the true one.
@@ -35,6 +35,40 @@ _FINE_BITS = 3
 _MOST_COUNTED = 4_096
 # The percentile is looked up anew after so many more intervals.
 _STALE_AFTER = 32
+
+
+# Of suspicions that prove wrong so many are forgiven; each further one has all topics waited for
+# longer, up to a bound. Half of them are forgotten after a while.
+_FORGIVEN = 3.0
+_EACH = 0.25
+_MOST = 8.0
+_HALF_LIFE_NS = 600_000_000_000
+
+
+class Wariness:
+    """What a whole stream learns from suspicions that prove wrong.
+
+    Among a thousand topics some are silent for longer than ever at any time, however well each
+    beat is known. Not thread-safe.
+    """
+
+    __slots__ = ("_at_ns", "_wrong")
+
+    def __init__(self) -> None:
+        self._wrong = 0.0  # of late
+        self._at_ns = 0
+
+    def was_wrong(self, now_ns: int) -> None:
+        """Take note of a suspicion that proved wrong."""
+        self._wrong = self._of_late(now_ns) + 1.0
+        self._at_ns = now_ns
+
+    def factor(self, now_ns: int) -> float:
+        """Give what every suspicious silence is to be multiplied by."""
+        return min(1.0 + _EACH * max(self._of_late(now_ns) - _FORGIVEN, 0.0), _MOST)
+
+    def _of_late(self, now_ns: int) -> float:
+        return float(self._wrong * 0.5 ** (max(now_ns - self._at_ns, 0) / _HALF_LIFE_NS))
 
 
 class Beat:

@@ -12,6 +12,7 @@ from typing import NamedTuple, TypeAlias
 
 from kucoin_research.account import AccountNews, Positions
 from kucoin_research.backfill import Mended, mend_all_candles, mend_all_trades
+from kucoin_research.beats import Wariness
 from kucoin_research.decode import BookDelta, Broken, Control, Decoded, Decodes, Ignored
 from kucoin_research.errors import BookNotReady
 from kucoin_research.integrity import Gap, Ledger, Tally
@@ -207,6 +208,7 @@ class Intake:
         self.books: dict[str, BookSync] = {}
         self.seeking: set[str] = set()
         self._clock = ArrivalClock()
+        self._wariness = Wariness()
         self._flood = _Flood()
         self._positions = Positions()
         self._gates: dict[_Key, _Gate] = {}
@@ -565,7 +567,7 @@ class Intake:
             if gate.can_be_filled
         ]
 
-    def doubt(self, channel: str, symbol: str) -> None:
+    def doubt(self, channel: str, symbol: str, now_ns: int) -> None:
         """Have REST asked about a silence, until there is a row behind it.
 
         Two connections were silent, so that the market was quiet, most likely.
@@ -575,16 +577,21 @@ class Intake:
         if tally is None:
             return
         tally.beat.was_quiet()
+        self._wariness.was_wrong(now_ns)
         if channel in _FILLABLE and tally.last_local is not None and key not in self._gates:
             self._open_gate(tally, tally.last_local).is_armed = True
 
     def silent(self, topics: Iterable[Topic], now_ns: int, shortest_ns: int) -> list[Tally]:
         """List the accounts of which nothing was heard for suspiciously long."""
         found = []
+        wariness = self._wariness.factor(now_ns)
         for tally in self._fed_by(topics):
-            after_ns = tally.beat.suspicious_after_ns
-            if after_ns is None or tally.last_local is None or tally.channel in PRIVATE_CHANNELS:
+            suspicious_ns = tally.beat.suspicious_after_ns
+            if suspicious_ns is None or tally.last_local is None:
                 continue
+            if tally.channel in PRIVATE_CHANNELS:
+                continue
+            after_ns = suspicious_ns * wariness
             silence_ns = now_ns - tally.last_local
             if silence_ns <= max(after_ns, shortest_ns) or not self._speaks(tally):
                 continue

@@ -623,7 +623,7 @@ class Stream:
         """Take note that another connection was silent, too: the market was, most likely."""
         with self._delivery_lock:
             for silence in silences:
-                self._intake.doubt(silence.channel, silence.symbol)
+                self._intake.doubt(silence.channel, silence.symbol, clocks.now_ns())
 
     def _count(self, messages: int) -> None:
         now = time.monotonic()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kucoin_research.beats import ENOUGH_INTERVALS, FEWEST_INTERVALS, SUSPICION, Beat
+from kucoin_research.beats import ENOUGH_INTERVALS, FEWEST_INTERVALS, SUSPICION, Beat, Wariness
 
 SECOND = 1_000_000_000
 
@@ -105,3 +105,22 @@ def test_patience_grows_with_each_suspicion_that_proved_wrong():
 
     assert beat.suspicious_after_ns == 2 * before
     assert before == int(SUSPICION * beat.p99_ns)
+
+
+def test_a_stream_that_errs_often_grows_wary_and_forgets_it_in_time():
+    wariness = Wariness()
+    assert wariness.factor(0) == 1.0
+
+    for second in range(3):
+        wariness.was_wrong(second * SECOND)
+    assert wariness.factor(3 * SECOND) == 1.0  # some are forgiven
+
+    for second in range(3, 15):
+        wariness.was_wrong(second * SECOND)
+    assert 3.5 < wariness.factor(15 * SECOND) < 4.0
+    assert 1.0 < wariness.factor(600 * SECOND) < 2.5
+    assert wariness.factor(7_200 * SECOND) == 1.0
+
+    for second in range(100):
+        wariness.was_wrong(second * SECOND)
+    assert wariness.factor(100 * SECOND) == 8.0
