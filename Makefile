@@ -57,7 +57,7 @@ test: $(READY)  ## run everything that CI runs
 	$(BIN)/python -m pytest --numprocesses 4 --dist loadfile tests/unit
 	$(BIN)/python -m pytest --numprocesses 4 tests/healing
 	$(BIN)/python -m pytest tests/browser tests/interop
-	$(BIN)/python -m pytest --nbval --nbval-sanitize-with notebooks/sanitize.cfg -p no:cacheprovider notebooks
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --nbval --nbval-sanitize-with notebooks/sanitize.cfg -p no:cacheprovider notebooks
 
 check: $(READY)  ## ruff, ruff format, mypy --strict
 	$(BIN)/ruff check .
