@@ -156,14 +156,14 @@ def test_the_badge_turns_red_when_the_exchange_is_gone_and_says_so(make):
 def test_the_badge_turns_amber_when_rows_are_lost_and_when_a_topic_falls_silent(make):
     with kr.simulate(seed=5, speed=30.0) as x:
         board = make(venue=x.venue, channels=["ticker", "trade", "level2"], start=True)
-        board.source.wait("trade", rows=50, timeout=30)
+        board.source.wait("trade", rows=150, timeout=60)  # so that its beat is known
 
         x.inject("drop", topic="/contractMarket/level2:XBTUSDTM", count=20)
         wait_until(lambda: "1 gap in the last minute" in str(board.health))
         assert board.health.colour is Colour.AMBER
 
         x.inject("stall", topic="/contractMarket/execution:XBTUSDTM")
-        wait_until(lambda: "a topic was silent for" in str(board.health), timeout=30)
+        wait_until(lambda: "a topic was silent for" in str(board.health), timeout=60)
         board.close()
 
 

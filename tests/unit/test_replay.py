@@ -21,6 +21,7 @@ from kucoin_research.errors import (
 from kucoin_research.lanes import State
 from kucoin_research.records import Candle, Status, Trade
 from kucoin_research.replay import Replay
+from tests.conftest import wait_until
 from tests.unit.rows import DAY, NOON, ticker
 from tests.unit.test_sessions import csv, level2, recorded, status
 from tests.unit.test_timeline import MIXED, candle, many, sessions, trade
@@ -96,7 +97,7 @@ def play():
     for each in made:
         each.stop()
         assert each.state is State.STOPPED
-        assert not threads_of(each)
+        wait_until(lambda each=each: not threads_of(each))
 
 
 def threads_of(replay):

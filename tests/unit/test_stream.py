@@ -429,7 +429,7 @@ def test_a_sink_is_told_a_failure_of_another_after_the_rows_before_it(exchange):
         s.wait("level2", rows=10)
         s.attach(broken, "level2")
         s.attach(seen.append)
-        wait_until(lambda: any(getattr(row, "event", "") == "sink_failed" for row in seen))
+        wait_until(lambda: any(getattr(row, "event", "") == "sink_failed" for row in seen), 30)
         s.wait("level2", rows=s.total("level2") + 50)
 
     stamps = [record.local_timestamp for record in seen]
