@@ -369,9 +369,7 @@ def _describe_simulate(parser: argparse.ArgumentParser) -> None:
 
 
 def _simulate(arguments: argparse.Namespace) -> int:
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+    stop = _interruption()
     chosen = {
         "connection_lifetime": arguments.connection_lifetime,
         "ping_interval_ms": arguments.ping_interval,
@@ -393,6 +391,14 @@ def _simulate(arguments: argparse.Namespace) -> int:
         _tell_addresses(exchange)
         _wait_for(stop)
     return DONE
+
+
+def _interruption() -> threading.Event:
+    """Give what an interrupt or a request to end sets, from now on."""
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
 
 
 def _tell_addresses(exchange: Doors) -> None:
@@ -424,9 +430,7 @@ def _describe_serve(parser: argparse.ArgumentParser) -> None:
 
 
 def _serve(arguments: argparse.Namespace) -> int:
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+    stop = _interruption()
     with serve(
         arguments.paths,
         arguments.speed,
