@@ -149,12 +149,13 @@ class Book:
             self._sent = None  # renumbered
             self._gaps.clear()
             self.is_whole = False
-        if number > self.sequence or not self.is_whole:
+        known = self.sequence
+        if number > known or not self.is_whole:
             for row in rows:
                 self._set(row[5], row[6], row[7])
             self.sequence = number
             self.time_ns = rows[0][0]
-        return self._send(rows, number)
+        return self._send(rows, number, known)
 
     def _set(self, side: str, price: float, size: float) -> None:
         levels = self.bids if side == "buy" else self.asks
@@ -163,7 +164,7 @@ class Book:
         else:
             levels.pop(price, None)
 
-    def _send(self, rows: Sequence[Row], number: int) -> list[Run]:
+    def _send(self, rows: Sequence[Row], number: int, known: int) -> list[Run]:
         sent = number - 1 if self._sent is None else self._sent
         if number <= sent:
             return []  # a second recording of what went out already
@@ -171,7 +172,8 @@ class Book:
         runs = self._runs(sent + 1, number) if self._gaps else [(sent + 1, number)]
         if not self._has_fillers:
             runs = [(max(runs[-1][0], number - len(rows) + 1), number)]
-        if len(runs) > 1 or runs[0][0] > sent + 1:
+        is_missing = len(runs) > 1 or runs[0][0] > sent + 1
+        if is_missing and runs[-1][0] - 1 > known:  # else a snapshot stands for what is missing
             self.is_whole = False
         fillers = [Run(first, last, ()) for first, last in runs[:-1]]
         first, last = runs[-1]

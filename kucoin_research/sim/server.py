@@ -66,7 +66,7 @@ THREAD_NAME = "kucoin-research-simulator"
 MARKETS = ("futures", "spot")
 
 _TICK = 0.005  # seconds between looks at the clock
-_RESET_PATIENCE = 0.2  # seconds for a client to take what it was sent before a reset
+_RESET_PATIENCE = 0.2  # seconds without taking anything of what was sent, then comes a reset
 _LIST_PATIENCE = 0.5  # seconds for bringing all symbols to the present, for a list of them
 _PACE = 0.002  # seconds between looks at a slow reader
 _SPOT_MAX_TOPICS = 400
@@ -666,31 +666,42 @@ class SocketHandler(WebSocketHandler):
         elif reset and stream is not None:
             # From here on the kernel is handed nothing more, so that what is lost stays the same.
             stream.io_loop.remove_handler(stream.fileno())
-            self._reset_when_taken(stream, reason, time.monotonic() + _RESET_PATIENCE)
+            self._reset_when_taken(stream, reason, _unsent(stream.socket), time.monotonic())
         else:
-            self._count_lost(reason, reset=False)
+            self._count_lost(reason)
             self.drop(torn=torn)
 
-    def _reset_when_taken(self, stream: IOStream, reason: str, deadline: float) -> None:
-        # A reset takes along what the kernel has not sent yet, and that changes at any moment.
+    def _reset_when_taken(self, stream: IOStream, reason: str, unsent: int, since: float) -> None:
+        # A reset takes along what the kernel has not sent yet, and that changes at any moment as
+        # long as the client reads.
         if stream.closed():
             return
-        if _unsent(stream.socket) and time.monotonic() < deadline:
+        left, now = _unsent(stream.socket), time.monotonic()
+        if left < unsent:
+            since = now
+        if left and now - since < _RESET_PATIENCE:
             loop = asyncio.get_running_loop()
-            loop.call_later(_PACE, self._reset_when_taken, stream, reason, deadline)
+            loop.call_later(_PACE, self._reset_when_taken, stream, reason, left, since)
             return
-        self._count_lost(reason, reset=True)
-        self.drop(reset=True)
-
-    def _count_lost(self, reason: str, *, reset: bool) -> None:
-        stream = self._open_stream()
-        lost = [] if stream is None else self._never_to_arrive(stream, reset=reset)
+        lost = self._reset(stream)
         self._hub.lose(self._door.market, lost, reason, self.number)
 
-    def _never_to_arrive(self, stream: IOStream, *, reset: bool) -> list[Message]:
-        # A reset takes along what the kernel holds. So does closing on unread input.
+    def _reset(self, stream: IOStream) -> list[Message]:
+        """Reset the connection; give what it takes along. Nothing stands between the two."""
+        stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        handed_over = stream._total_write_done_index - _unsent(stream.socket)  # noqa: SLF001
+        stream.close()
+        return [message for end, message in self._in_flight if end > handed_over]
+
+    def _count_lost(self, reason: str) -> None:
+        stream = self._open_stream()
+        lost = [] if stream is None else self._never_to_arrive(stream)
+        self._hub.lose(self._door.market, lost, reason, self.number)
+
+    def _never_to_arrive(self, stream: IOStream) -> list[Message]:
+        # Closing on unread input resets the connection: that takes along what the kernel holds.
         handed_over = stream._total_write_done_index  # noqa: SLF001
-        if reset or _unread(stream.socket):
+        if _unread(stream.socket):
             handed_over -= _unsent(stream.socket)
         return [message for end, message in self._in_flight if end > handed_over]
 
@@ -708,15 +719,13 @@ class SocketHandler(WebSocketHandler):
         """Tell whether it has a topic, or any."""
         return any(topic in (None, one.text) for one in self._topics)
 
-    def drop(self, *, reset: bool = False, torn: bool = False) -> None:
-        """End the connection without a close frame; `reset` by TCP RST, `torn` amid a frame."""
+    def drop(self, *, torn: bool = False) -> None:
+        """End the connection without a close frame; amid a frame if `torn`."""
         stream = self._open_stream()
         if stream is None:
             return
         if torn:
             self._write(text_frame(b'{"topic":"' + b" " * 200)[:60])
-        if reset:
-            stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         stream.close()
 
     def _send(self, message: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ import json
 import socket
 import struct
 import sys
+import threading
 
 import pytest
 import websocket
@@ -128,7 +129,8 @@ def test_faults_amid_a_turn_of_the_loop_are_exact_too(fault, options):
             assert {one.fault for one in exchange.fault_log} == {fault}
 
 
-def test_an_abort_takes_back_what_the_client_had_not_taken():
+@pytest.mark.parametrize("pause", [0.0, 0.001])
+def test_an_abort_takes_back_what_the_client_had_not_taken(pause):
     topic = "/contractMarket/level2Depth50:XBTUSDTM"
     with open_exchange(journal=True, patience=0.1, buffer_bytes=1 << 16) as exchange:
         client = Client(exchange)
@@ -137,7 +139,10 @@ def test_an_abort_takes_back_what_the_client_had_not_taken():
         wait_until(lambda: any(one.reason == "slow_reader" for one in exchange.withheld), 60)
         exchange.pause()
         exchange.inject("abort")
-        rest_of(client)
+        with contextlib.suppress(ConnectionError, websocket.WebSocketConnectionClosedException):
+            while True:  # a slow reader is reset only when it has what the kernel holds for it
+                client.receive()
+                threading.Event().wait(pause)
         client.socket.shutdown()
         got = payloads(topic, client)
 
