@@ -420,15 +420,17 @@ def test_no_error_of_a_sink_ends_the_feed(exchange, error):
 
 
 def test_a_sink_is_told_a_failure_of_another_after_the_rows_before_it(exchange):
-    seen = []
+    seen, is_watched = [], threading.Event()
 
     def broken(_):
+        assert is_watched.wait(30)
         raise RuntimeError
 
     with kr.stream("XBTUSDTM", "level2", venue=exchange.venue) as s:
         s.wait("level2", rows=10)
         s.attach(broken, "level2")
         s.attach(seen.append)
+        is_watched.set()
         wait_until(lambda: any(getattr(row, "event", "") == "sink_failed" for row in seen), 30)
         s.wait("level2", rows=s.total("level2") + 50)
 
