@@ -9,7 +9,7 @@ import pytest
 import kucoin_research as kr
 
 
-def wait_until(condition, timeout=10.0):
+def wait_until(condition, timeout=30.0):
     """Wait until a condition holds; fail with a clear message when it never does."""
     deadline = time.monotonic() + timeout
     pause = threading.Event()

@@ -148,7 +148,7 @@ def warm_up(rig, fault):
 
 
 def await_healing(rig, fault, before):
-    wait_until(lambda: len(rig.x.fault_log) >= len(fault.injected), timeout=20)
+    wait_until(lambda: len(rig.x.fault_log) >= len(fault.injected), timeout=60)
     for event, count in fault.events.items():
         at_start = before[event] if event not in ("connected", "book_ready") else 0
         rig.happens(event, at_start + count)

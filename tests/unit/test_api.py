@@ -72,7 +72,7 @@ def test_an_interrupt_returns_the_rows_so_far(exchange):
 
 def test_strict_raises_with_what_there_is():
     with kr.simulate(seed=7, speed=20.0) as x:
-        x.inject("drop", topic="/contractMarket/level2:XBTUSDTM", count=2, after=100)
+        x.inject("drop", topic="/contractMarket/level2:XBTUSDTM", count=2, after=2_000)
         with pytest.raises(kr.Incomplete, match="2 missing") as caught:
             quick("XBTUSDTM", "level2", rows=6_000, venue=x.venue, strict=True)
 
@@ -82,7 +82,7 @@ def test_strict_raises_with_what_there_is():
 
 def test_a_frame_that_lacks_rows_is_not_returned_in_silence():
     with kr.simulate(seed=7, speed=20.0) as x:
-        x.inject("drop", topic="/contractMarket/level2:XBTUSDTM", count=2, after=100)
+        x.inject("drop", topic="/contractMarket/level2:XBTUSDTM", count=2, after=2_000)
         with pytest.warns(
             kr.IncompleteData, match="2 missing sequence numbers.*strict=True"
         ) as told:

@@ -50,11 +50,11 @@ def test_a_recording_gives_the_same_account_as_the_stream(tmp_path):
         s.wait("trade", rows=50, timeout=30)
         x.inject("reorder", topic="/contractMarket/level2:XBTUSDTM")
         x.inject("drop", topic="/contractMarket/level2:XBTUSDTM", count=2, after=50)
-        wait_until(lambda: s.report().channel("level2").gaps and _is_whole(s), timeout=20)
+        wait_until(lambda: s.report().channel("level2").gaps and _is_whole(s), timeout=60)
         x.inject("refuse_upgrade", status=429, count=2)  # so that the outage lasts
         x.inject("abort")
         wait_until(lambda: s.status.reconnects == 1 and _is_whole(s), timeout=30)
-        s.wait("ticker", rows=s.total("ticker") + 20, timeout=20)
+        s.wait("ticker", rows=s.total("ticker") + 20, timeout=60)
         s.stop()
         live = s.report()
     recorder.close(20)

@@ -62,11 +62,11 @@ def _record_broken(market, root):
         recorder = s.record(root)
         s.wait("trade", rows=10, timeout=30)
         # Else the gap may lie before the first change, where nobody who comes later can see it.
-        wait_until(lambda: _sequence(s, SYMBOLS[market]), timeout=20)
-        s.wait("level2", rows=s.total("level2") + 20, timeout=20)
+        wait_until(lambda: _sequence(s, SYMBOLS[market]), timeout=60)
+        s.wait("level2", rows=s.total("level2") + 20, timeout=60)
         x.inject("drop", topic=BOOKS[market], count=3, after=20)
-        wait_until(lambda: s.report().gaps and not s._intake.has_errands, timeout=20)
-        s.wait("level2", rows=s.total("level2") + 50, timeout=20)
+        wait_until(lambda: s.report().gaps and not s._intake.has_errands, timeout=60)
+        s.wait("level2", rows=s.total("level2") + 50, timeout=60)
         s.stop()
     recorder.close(20)
     return kr.load(recorder.path)
@@ -285,7 +285,7 @@ def test_only_the_chosen_channels_are_served(sessions):
         kr.serve(sessions["spot"], None, channels="trade") as served,
         kr.stream("BTC-USDT", ["trade", "bbo"], venue=served.venue, healing=FAST) as stream,
     ):
-        wait_until(lambda: stream.total("trade") == sessions["spot"].rows["trade"], timeout=20)
+        wait_until(lambda: stream.total("trade") == sessions["spot"].rows["trade"], timeout=60)
         assert served.is_over
         assert stream.total("bbo") == 0
 

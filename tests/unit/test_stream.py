@@ -206,13 +206,13 @@ def test_a_lost_connection_is_healed_and_told():
         kr.simulate(seed=5, speed=10.0) as x,
         kr.stream("XBTUSDTM", ["ticker", "level2"], venue=x.venue) as s,
     ):
-        s.wait("level2", rows=2_000, timeout=20)
-        s.wait("ticker", rows=1, timeout=20)
+        s.wait("level2", rows=2_000, timeout=60)
+        s.wait("ticker", rows=1, timeout=60)
         x.inject("abort", market="futures")
-        wait_until(lambda: s.status.reconnects == 1, timeout=20)
-        wait_until(lambda: _in_step(s), timeout=20)
+        wait_until(lambda: s.status.reconnects == 1, timeout=60)
+        wait_until(lambda: _in_step(s), timeout=60)
         rows = s.total("level2")
-        s.wait("level2", rows=rows + 100, timeout=20)
+        s.wait("level2", rows=rows + 100, timeout=60)
         report = s.report()
 
     events = s.frame("status")["event"].to_list()
@@ -234,7 +234,7 @@ def test_an_expired_token_is_healed_with_a_new_one():
         with kr.stream("XBTUSDTM", "bbo", venue=x.venue) as s:
             s.wait("bbo", rows=10)
             x.inject("expire_token")
-            wait_until(lambda: s.status.reconnects == 1, timeout=20)
+            wait_until(lambda: s.status.reconnects == 1, timeout=60)
             s.wait("bbo", rows=s.total("bbo") + 10)
             wait_until(lambda: s.state is kr.State.LIVE)
 
@@ -248,11 +248,11 @@ def test_an_expired_token_is_healed_with_a_new_one():
 ])  # fmt: skip
 def test_dropped_book_messages_are_found_bounded_and_healed(symbol, topic):
     with kr.simulate(seed=5, speed=10.0) as x, kr.stream(symbol, "level2", venue=x.venue) as s:
-        s.wait("level2", rows=1_000, timeout=20)
+        s.wait("level2", rows=1_000, timeout=60)
         wait_until(lambda: _in_step(s))
         x.inject("drop", topic=topic, count=3)
-        wait_until(lambda: s.status.gaps >= 1, timeout=20)
-        wait_until(lambda: _in_step(s), timeout=20)
+        wait_until(lambda: s.status.gaps >= 1, timeout=60)
+        wait_until(lambda: _in_step(s), timeout=60)
         report = s.report().channel("level2")
 
     assert sum(gap.missing for gap in report.gaps) == 3
@@ -265,11 +265,11 @@ def test_duplicated_messages_are_dropped_and_counted():
         kr.simulate(seed=5, speed=10.0) as x,
         kr.stream("XBTUSDTM", ["trade", "level2"], venue=x.venue) as s,
     ):
-        s.wait("trade", rows=20, timeout=20)
+        s.wait("trade", rows=20, timeout=60)
         wait_until(lambda: _in_step(s))
         x.inject("duplicate", topic="/contractMarket/execution:XBTUSDTM", count=5)
         x.inject("duplicate", topic="/contractMarket/level2:XBTUSDTM", count=7)
-        wait_until(lambda: s.status.duplicates == 12, timeout=20)
+        wait_until(lambda: s.status.duplicates == 12, timeout=60)
         report = s.report()
 
     assert s.frame("trade")["trade_id"].is_unique().all()
@@ -489,7 +489,7 @@ def test_a_slow_sink_holds_up_nothing_and_what_it_misses_is_counted(exchange, mo
 def test_an_outage_that_never_ends_is_in_the_report():
     with kr.simulate(seed=5, speed=10.0) as x:
         s = kr.stream("XBTUSDTM", ["ticker", "level2"], venue=x.venue)
-        s.wait("ticker", rows=1, timeout=20)
+        s.wait("ticker", rows=1, timeout=60)
         wait_until(lambda: _in_step(s))
     wait_until(lambda: s.state is kr.State.RECONNECTING)
     s.stop()
@@ -525,7 +525,7 @@ def test_a_stream_that_was_live_outlasts_what_would_be_fatal_at_its_start():
             x.inject("abort")
             wait_until(lambda: isinstance(s.error, kr.AuthenticationFailed))
             assert s.state is kr.State.RECONNECTING
-            wait_until(lambda: s.state is kr.State.LIVE, timeout=20)
+            wait_until(lambda: s.state is kr.State.LIVE, timeout=60)
 
             assert s.error is None
             assert s.status.reconnects == 1

@@ -139,11 +139,11 @@ def test_dropped_book_messages_are_found_bounded_and_healed(symbol):
         kr.simulate(seed=5, speed=10.0) as x,
         kr.stream(symbol, "level2", venue=x.venue, feed="pro") as s,
     ):
-        s.wait("level2", rows=1_500, timeout=20)
+        s.wait("level2", rows=1_500, timeout=60)
         x.inject("drop", topic=topic, count=3)
-        wait_until(lambda: s.status.gaps >= 1 and in_step(s), timeout=20)
+        wait_until(lambda: s.status.gaps >= 1 and in_step(s), timeout=60)
         rows = s.total("level2")
-        s.wait("level2", rows=rows + 500, timeout=20)
+        s.wait("level2", rows=rows + 500, timeout=60)
         report = s.report().channel("level2")
         dropped = [one.sequence for one in x.withheld]
         asked = [one for one in s.frame("status")["event"] if one == "resubscribed"]
@@ -166,12 +166,12 @@ def test_duplicated_and_reordered_book_messages_do_no_harm():
         kr.simulate(seed=5, speed=10.0) as x,
         kr.stream("XBTUSDTM", "level2", venue=x.venue, feed="pro") as s,
     ):
-        s.wait("level2", rows=1_500, timeout=20)
+        s.wait("level2", rows=1_500, timeout=60)
         x.inject("duplicate", topic=topic, count=7)
-        wait_until(lambda: s.status.duplicates == 7, timeout=20)
+        wait_until(lambda: s.status.duplicates == 7, timeout=60)
         assert s.report().verdict is kr.Verdict.COMPLETE
         x.inject("reorder", topic=topic, count=1)
-        wait_until(lambda: s.status.gaps >= 1 and in_step(s), timeout=20)
+        wait_until(lambda: s.status.gaps >= 1 and in_step(s), timeout=60)
 
 
 def test_a_lost_connection_is_healed_and_told():
@@ -179,10 +179,10 @@ def test_a_lost_connection_is_healed_and_told():
         kr.simulate(seed=5, speed=10.0) as x,
         kr.stream("XBTUSDTM", ["bbo", "level2"], venue=x.venue, feed="pro") as s,
     ):
-        s.wait("level2", rows=2_000, timeout=20)
+        s.wait("level2", rows=2_000, timeout=60)
         x.inject("abort", market="futures")
-        wait_until(lambda: s.status.reconnects == 1 and in_step(s), timeout=20)
-        s.wait("level2", rows=s.total("level2") + 100, timeout=20)
+        wait_until(lambda: s.status.reconnects == 1 and in_step(s), timeout=60)
+        s.wait("level2", rows=s.total("level2") + 100, timeout=60)
         report = s.report()
 
     gap = report.channel("level2").gaps[0]
@@ -200,7 +200,7 @@ def test_a_lost_first_snapshot_is_asked_for_again(monkeypatch):
     with kr.simulate(seed=5, speed=10.0) as x:
         x.inject("drop", topic=BOOK.format("XBTUSDTM"), count=1)
         with kr.stream("XBTUSDTM", "level2", venue=x.venue, feed="pro") as s:
-            s.wait("level2", rows=1_500, timeout=20)
+            s.wait("level2", rows=1_500, timeout=60)
             report = s.report()
 
     assert report.verdict is kr.Verdict.COMPLETE

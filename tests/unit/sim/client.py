@@ -62,7 +62,7 @@ def token_data(exchange, market="futures"):
     return requests.post(url, timeout=10).json()["data"]
 
 
-def wait_until(condition, timeout=10.0):
+def wait_until(condition, timeout=30.0):
     deadline = time.monotonic() + timeout
     pause = threading.Event()
     while not condition():
