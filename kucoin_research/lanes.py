@@ -727,6 +727,12 @@ class Lane:
         wanted = topics_for(Channel("level2"), symbol, self._market, self._keeper.feed)
         return [topic for topic in wanted if topic in self._topics]
 
+    def may_mend(self, symbol: str) -> bool:
+        """Whether a connection is about to take over that may have what a book lacks."""
+        successor = self._successor
+        overlaps = successor is not None and successor.settled_ns is not None
+        return overlaps and bool(self._book_topics(symbol))
+
     def request_ping(self) -> None:
         """Send a ping at the next chance."""
         link = self._link

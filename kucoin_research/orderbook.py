@@ -230,6 +230,11 @@ class BookSync:
         return self._state is _State.LIVE
 
     @property
+    def has_holes(self) -> bool:
+        """Whether deltas are missing that would mend the book, if they came late."""
+        return bool(self._holes) and not self._is_flawed
+
+    @property
     def sequence(self) -> int:
         """The last sequence applied, -1 before any."""
         return self._sequence

@@ -731,6 +731,8 @@ class Stream:
         with self._delivery_lock:
             if not book.wants_snapshot(time.monotonic()):
                 return
+            if book.has_holes and any(lane.may_mend(symbol) for lane in self._lanes):
+                return  # a snapshot would stand for rows that are about to come
             book.snapshot_requested()
         if book.seeds_itself:
             # The snapshot comes with a subscription, so a new one is made.

@@ -100,3 +100,25 @@ def test_what_a_successor_brought_is_kept_when_both_connections_are_lost(market)
 
         assert any(one.reached_others for one in rig.x.withheld)  # the successor had something
         assert audit(rig) == []
+
+
+@pytest.mark.parametrize("market", ["futures", "spot"])
+def test_what_only_the_successor_brought_of_a_book_is_kept(market):
+    with Rig(market, healing=UNHURRIED, speed=20.0) as rig:
+        rig.warm_up(rows=5)
+        begin_rollover(rig)
+        rig.x.inject("slow_reader", topic=rig._topics("level2")[0], count=30)
+        rig.happens("gap")
+        rows = rig.s.total("bbo")
+        rig.s.wait("bbo", rows=rows + 20)  # time enough for a snapshot
+        rig.s._lanes[0]._healing = QUICK
+        rig.happens("rollover")
+        settle(rig)
+        level2 = rig.s.report().channel("level2")
+
+        assert audit(rig) == []
+        assert not [one for one in rig.x.withheld if not one.reached_others]
+        assert [gap.filled_by for gap in level2.gaps] == ["late"] * len(level2.gaps)
+        assert level2.verdict is kr.Verdict.COMPLETE
+        snapshots = rig.s.frame("level2").filter("is_snapshot")["sequence"]
+        assert snapshots.n_unique() == 1, "no further one was needed"
