@@ -466,7 +466,9 @@ class SocketHandler(WebSocketHandler):
     # The client's messages
 
     async def on_message(self, message: str | bytes) -> None:
-        """Answer one client message."""
+        """Answer one client message; none that crosses the exchange's own farewell."""
+        if self._has_left:
+            return
         now = self._last_message = time.monotonic()
         if self._is_flooding(now):
             self.send_error_frame(509, "exceed max permits per second")
@@ -536,11 +538,12 @@ class SocketHandler(WebSocketHandler):
 
     async def _begin(self, new: list[Topic]) -> None:
         market, hub = self._door.market, self._hub
+        self._topics.update(dict.fromkeys(new))
         for topic in new:
-            self._topics[topic] = None
             if not topic.is_private:
                 await hub.catch_up(hub.symbols_of(market, topic))
-        # All at once, so that they begin at the same virtual instant.
+        # All at once, so that they begin at the same virtual instant; none of those that it has
+        # lost meanwhile, by leaving or by unsubscribing.
         for topic in new:
             if topic in self._topics and topic.is_private:
                 hub.listen(self._user_id, market, topic, self)
@@ -825,6 +828,8 @@ class ProSocketHandler(SocketHandler):
 
     async def on_message(self, message: str | bytes) -> None:
         """Answer one client message; what is no JSON object gets no answer."""
+        if self._has_left:
+            return
         now = self._last_message = time.monotonic()
         if self._is_flooding(now):
             self.end("flood")

@@ -186,6 +186,22 @@ def test_an_absentee_is_gone_when_somebody_subscribes_again():
             assert len(exchange.withheld) == count
 
 
+def test_a_subscription_that_crosses_the_farewell_is_not_heard():
+    topic, late = "/contractMarket/level2:XBTUSDTM", "/contractMarket/tickerV2:XBTUSDTM"
+    with open_exchange(journal=True) as exchange:
+        first = record(exchange, "futures", {topic}, 0.5)
+        exchange.inject("bye")
+        first.send(id="late", type="subscribe", topic=late, response=True)
+        rest_of(first)
+        first.socket.shutdown()
+        with record(exchange, "futures", {topic}, 0.5) as second:
+            pass_time(exchange, 2.0)
+            drain(second)
+
+        assert exchange.journal(late) == [], "nobody is there to get it"
+        assert not [one for one in exchange.withheld if one.topic == late]
+
+
 def test_a_client_that_leaves_by_itself_is_not_counted():
     topic = "/contractMarket/level2:XBTUSDTM"
     with open_exchange() as exchange:
