@@ -70,6 +70,8 @@ _SLEPT_NS = 10_000_000_000
 _SPEAKS_NS = 1_000_000_000
 # Two connections bring the same for no longer than about this.
 _LONGEST_OVERLAP_NS = 10_000_000_000
+# Of two connections one may bring the same this much later than the other.
+_SKEW_NS = 250_000_000
 # For so long a connection that took over may repeat what its predecessor was faster to bring.
 _TAIL = 3.0
 # Trying again cannot mend these, unless it has worked before: then it is the exchange that fails.
@@ -422,6 +424,7 @@ class Lane:
         if conversation.last_ping != before:
             self.last_ping = time.time()
         slice_ = self._slice(conversation, now)
+        began_ns = clocks.now_ns()
         payloads = link.listen(slice_)
         self._watch.turned(slice_)
         if payloads:
@@ -431,8 +434,10 @@ class Lane:
         if link.settled_ns is None and conversation.is_settled:
             self._settle(link)
         if link.settled_ns is not None:
-            self._look_after(link, is_drained=len(payloads) < _MANY)
-            return self._change_over(link, is_drained=len(payloads) < _MANY)
+            is_drained = len(payloads) < _MANY
+            self._look_after(link, is_drained=is_drained)
+            # What has come since the read began may lie there unread, however few it brought.
+            return self._change_over(link, began_ns if is_drained else None)
         return link
 
     def _overlap(self, now: float) -> Overlap | None:
@@ -614,23 +619,19 @@ class Lane:
                 if had.intersection(event.topics):
                     raise event.error
 
-    def _change_over(self, link: _Link, *, is_drained: bool) -> _Link:
-        """Go over to the successor once both have brought the same for a while."""
+    def _change_over(self, link: _Link, drained_ns: int | None) -> _Link:
+        """Go over to the successor once both have brought the same for a while.
+
+        ``drained_ns`` is a time before which all that was sent has been read; None if not known.
+        """
         successor = self._successor
         if successor is None:
             return link
         if successor.error is not None:
             self._drop_successor(successor)
             return link
-        now_ns = clocks.now_ns()
-        if is_drained:
-            successor.drained_ns = now_ns
-        settled_ns = successor.settled_ns
-        if settled_ns is None:
-            return link
-        # A socket that is never empty cannot prove it, and what is held must not grow for ever.
-        known_ns = max(successor.drained_ns or 0, now_ns - _LONGEST_OVERLAP_NS)
-        if known_ns - settled_ns >= self._healing.overlap * 1e9:
+        successor.drained_ns = drained_ns or successor.drained_ns
+        if successor.may_take_over(self._healing.overlap):
             successor.is_wanted.set()
         if not successor.is_done.is_set() or successor.link is None:
             return link
@@ -779,6 +780,22 @@ class _Successor:
         if self._settled_ns is None and self.is_settled.is_set() and self.error is None:
             self._settled_ns = clocks.now_ns()
         return self._settled_ns
+
+    def may_take_over(self, overlap: float) -> bool:
+        """Whether the two have overlapped for so many seconds, and have brought the same.
+
+        What one of them was the first to bring by a moment is awaited: it is no loss of the other.
+        """
+        settled_ns = self.settled_ns
+        if settled_ns is None:
+            return False
+        # A socket that is never empty cannot prove it, and what is held must not grow for ever.
+        now_ns = clocks.now_ns()
+        known_ns = max(self.drained_ns or 0, now_ns - _LONGEST_OVERLAP_NS)
+        if known_ns - settled_ns < overlap * 1e9:
+            return False
+        is_clear = not self.overlap.is_ahead(known_ns - _SKEW_NS)
+        return is_clear or known_ns - settled_ns > overlap * 1e9 + _LONGEST_OVERLAP_NS
 
 
 class _Watch:

@@ -75,6 +75,14 @@ class Overlap:
         line = (kind, symbol)
         return None if line in self._seen else self._first_held.get(line)
 
+    def is_ahead(self, since_ns: int) -> bool:
+        """Tell whether the successor was the first to bring anything of a line, later than that.
+
+        May be asked without the lock: what comes meanwhile is later still.
+        """
+        firsts = list(self._first_held.items())
+        return any(first_ns > since_ns and line not in self._seen for line, first_ns in firsts)
+
     def fresh(self) -> Iterator[tuple[int, Decoded]]:
         """Give what only the successor brought, with its arrival, in order.
 

@@ -56,6 +56,20 @@ def test_every_message_comes_once_and_in_order(data):
     assert kept == source
 
 
+def test_who_was_ahead_is_known_until_the_other_has_brought_the_like():
+    overlap = Overlap()
+    assert not overlap.is_ahead(0)
+    overlap.hold(trade(1), 100)
+    overlap.hold(trade(2), 200)
+
+    assert overlap.is_ahead(99)
+    assert not overlap.is_ahead(100)  # so long ago that the other does not bring it any more
+    overlap.saw(mark(1))
+    assert overlap.is_ahead(99)
+    overlap.saw(trade(1))
+    assert not overlap.is_ahead(0)
+
+
 def test_what_the_first_has_lost_comes_from_the_second():
     overlap = Overlap()
     for number in (1, 2, 4):
