@@ -12,7 +12,7 @@ import random
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum, unique
 from typing import NamedTuple, Protocol
@@ -28,6 +28,7 @@ from kucoin_research.errors import (
     KucoinResearchError,
     LimitExceeded,
     LoginRequired,
+    NetworkError,
     NotFound,
     RateLimited,
     ServiceBusy,
@@ -227,6 +228,16 @@ class _Link:
         """Wait for messages, at most that many seconds."""
         return self.connection.receive(slice_)
 
+    def rest(self) -> Iterator[list[bytes]]:
+        """Give what has arrived and was not read yet."""
+        read = -1
+        while read != self.connection.bytes_received:
+            read = self.connection.bytes_received
+            try:
+                yield self.listen(0.0)
+            except NetworkError:
+                return
+
     def close(self) -> None:
         self.connection.close()
 
@@ -415,22 +426,24 @@ class Lane:
 
     def _turn(self, link: _Link) -> _Link:
         """Send, receive, and look after things once; gives the link to go on with."""
-        keeper, conversation = self._keeper, link.conversation
+        conversation = link.conversation
         now = time.monotonic()
         self._ask_again(conversation, now)
         self._bear_with_pongs(link, now)
         before = conversation.last_ping
-        self._handle(conversation, link.speak(now))
+        try:
+            self._handle(conversation, link.speak(now))
+        except ConnectionLost:
+            for payloads in link.rest():
+                self._take(link, payloads)
+            raise
         if conversation.last_ping != before:
             self.last_ping = time.time()
         slice_ = self._slice(conversation, now)
         began_ns = clocks.now_ns()
         payloads = link.listen(slice_)
         self._watch.turned(slice_)
-        if payloads:
-            self._last_heard_ns = clocks.now_ns()
-            for control in keeper.deliver(payloads, link.decoder, self._overlap(now)):
-                self._handle(conversation, conversation.receive(control, time.monotonic()))
+        self._take(link, payloads)
         if link.settled_ns is None and conversation.is_settled:
             self._settle(link)
         if link.settled_ns is not None:
@@ -439,6 +452,15 @@ class Lane:
             # What has come since the read began may lie there unread, however few it brought.
             return self._change_over(link, began_ns if is_drained else None)
         return link
+
+    def _take(self, link: _Link, payloads: list[bytes]) -> None:
+        if not payloads:
+            return
+        self._last_heard_ns = clocks.now_ns()
+        overlap = self._overlap(time.monotonic())
+        for control in self._keeper.deliver(payloads, link.decoder, overlap):
+            events = link.conversation.receive(control, time.monotonic())
+            self._handle(link.conversation, events)
 
     def _overlap(self, now: float) -> Overlap | None:
         """Give what is to be told of messages, or tells of them, while two connections overlap."""

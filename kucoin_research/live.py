@@ -85,6 +85,8 @@ class Connection:
         self._send_timeout = timeout
         self._reader = FrameReader(max_message=max_message)
         self._ending: NetworkError | None = None
+        # Why nothing can be sent any more, while what has arrived is still read.
+        self._deaf: ConnectionLost | None = None
         self._is_aborted = False
         # Guards the descriptor: `abort` must not shut down a number that was closed and reused.
         self._descriptor_lock = threading.Lock()
@@ -179,7 +181,8 @@ class Connection:
 
         Pings are answered and a close frame is echoed on the way. What ends the connection is
         raised after the messages before it were returned: at once if there are none, otherwise by
-        the next call.
+        the next call. After a `send` that failed it does not wait: it returns what had arrived by
+        then, and raises at the end of that.
 
         Parameters
         ----------
@@ -203,8 +206,10 @@ class Connection:
         self._raise_if_ended()
         messages: list[bytes] = []
         try:
-            data = self._read(timeout)
+            data = self._read(timeout if self._deaf is None else 0.0)
             if not data:
+                if self._deaf is not None:
+                    raise self._deaf
                 return messages
             self.bytes_received += len(data)
             messages, controls = self._reader.feed(data)
@@ -214,7 +219,7 @@ class Connection:
             elif controls:
                 self._answer_pings(controls)
         except NetworkError as error:
-            self._end(error)
+            self._end(self._deaf or error)
         if not messages:
             self._raise_if_ended()
         return messages
@@ -230,13 +235,16 @@ class Connection:
         Raises
         ------
         ConnectionLost
-            If the connection has ended, or ends here; a peer that does not read ends it too.
+            If the connection has ended, or ends here; a peer that does not read ends it too. What
+            arrived before can still be had by `receive`.
         """
         self._raise_if_ended()
+        if self._deaf is not None:
+            raise self._deaf.with_traceback(None)
         try:
             self._send(text.encode(), websocket.ABNF.OPCODE_TEXT, timeout=self._send_timeout)
         except ConnectionLost as error:
-            self._end(error)
+            self._cannot_send(error)
             raise
 
     def close(self, code: int = 1000, *, timeout: float = 1.0) -> None:
@@ -251,7 +259,9 @@ class Connection:
         timeout
             Seconds that sending and waiting may take, each.
         """
-        if self._ending is None:
+        if self._ending is None and self._deaf is not None:
+            self._ending = self._deaf
+        elif self._ending is None:
             self._ending = ConnectionLost("the connection was closed on this side", close_code=code)
             # However it ends, it ends: a peer that is gone or broken cannot answer.
             with contextlib.suppress(NetworkError):
@@ -314,9 +324,24 @@ class Connection:
             self._socket_timeout = timeout
 
     def _answer_pings(self, controls: Sequence[Control]) -> None:
+        if self._deaf is not None:
+            return
         for control in controls:
             if control.opcode == PING:
-                self._send(control.payload, websocket.ABNF.OPCODE_PONG, timeout=self._send_timeout)
+                self._answer_ping(control.payload)
+
+    def _answer_ping(self, payload: bytes) -> None:
+        try:
+            self._send(payload, websocket.ABNF.OPCODE_PONG, timeout=self._send_timeout)
+        except ConnectionLost as error:
+            self._cannot_send(error)
+
+    def _cannot_send(self, error: ConnectionLost) -> None:
+        # What the peer sent before it went is in the socket still: no row is lost for a ping.
+        if self._is_aborted:
+            self._end(error)
+        else:
+            self._deaf = error
 
     def _part(self, ending: Close | ProtocolViolation) -> None:
         error = _closed_by_peer(ending) if isinstance(ending, Close) else ending

@@ -340,6 +340,77 @@ def test_reset_is_1006():
     assert error.close_code == 1006
 
 
+def reset_after(sent):
+    """Give a script that sends, waits for a frame, and resets the connection."""
+
+    def script(peer):
+        peer.upgrade()
+        peer.send(sent)
+        peer.read_frame()
+        peer.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    return script
+
+
+def send_until_lost(connection):
+    connection.send("go")
+    deadline = time.monotonic() + DEADLINE
+    while time.monotonic() < deadline:
+        try:
+            connection.send("a ping")
+        except ConnectionLost as error:
+            return error
+    raise AssertionError("sending never failed")
+
+
+def test_what_arrived_before_a_send_failed_is_still_received(start):
+    sent = [b"%d" % number * 100 for number in range(200)]
+
+    with connected(start, reset_after(b"".join(map(frame, sent)))) as (connection, _):
+        failed = send_until_lost(connection)
+        got, error = receive_until_lost(connection)
+
+        assert "could not be sent" in str(failed)
+        assert got == sent
+        assert error is failed
+        with pytest.raises(ConnectionLost, match="could not be sent"):
+            connection.send("more")
+
+
+def test_what_arrived_before_a_pong_could_not_be_sent_is_still_received():
+    sent = [b"%d" % number * 100 for number in range(200)]
+    stream = b"".join(map(frame, sent[:1])) + frame(b"?", PING) + b"".join(map(frame, sent[1:]))
+
+    with connected(lambda s: (Server(s), {}), reset_after(stream)) as (connection, _):
+        send_until_lost(connection)
+        got, _ = receive_until_lost(connection)
+
+    assert got == sent
+
+
+def test_how_the_peer_left_is_told_even_if_a_send_failed_first():
+    stream = frame(b"last") + close_frame(1000, b"Bye")
+
+    with connected(lambda s: (Server(s), {}), reset_after(stream)) as (connection, _):
+        send_until_lost(connection)
+        got, error = receive_until_lost(connection)
+
+    assert got == [b"last"]
+    assert error.close_code == 1000
+
+
+def test_a_connection_whose_sends_fail_is_closed_without_a_farewell():
+    with connected(lambda s: (Server(s), {}), reset_after(b"")) as (connection, _):
+        failed = send_until_lost(connection)
+        began = time.monotonic()
+        connection.close(timeout=5.0)
+
+        assert time.monotonic() - began < 2
+        with pytest.raises(ConnectionLost) as caught:
+            connection.receive(0)
+        assert caught.value is failed
+
+
 def test_violation_is_answered_with_its_code_and_raised_after_the_messages(start):
     def script(peer):
         peer.upgrade(after=frame(b"good") + b"\xc1\x00")
