@@ -55,11 +55,11 @@ def broken(tmp_path_factory):
 
 
 def _record_broken(market, root):
-    with (
-        kr.simulate(seed=5, speed=10.0) as x,
-        kr.stream(SYMBOLS[market], ["level2", "trade"], venue=x.venue, healing=FAST) as s,
-    ):
+    with kr.simulate(seed=5, speed=10.0) as x:
+        x.pause()
+        s = kr.stream(SYMBOLS[market], ["level2", "trade"], venue=x.venue, healing=FAST)
         recorder = s.record(root)
+        x.resume()  # no row came before the recorder, the first snapshot among them
         s.wait("trade", rows=10, timeout=30)
         # Else the gap may lie before the first change, where nobody who comes later can see it.
         wait_until(lambda: _sequence(s, SYMBOLS[market]), timeout=60)
@@ -127,13 +127,14 @@ def test_a_gap_stays_a_gap(market, speed, broken):
     session, symbol = broken[market], SYMBOLS[market]
     recorded = session.report().channel("level2")
     last = session.frame("level2")["sequence"][-1]
-    with (
-        kr.serve(session, speed, patience=PATIENCE) as served,
-        kr.stream(symbol, ["level2", "trade"], venue=served.venue, healing=FAST) as stream,
-    ):
-        wait_until(lambda: served.is_over and _sequence(stream, symbol) == last, timeout=40)
-        told = stream.report().channel("level2")
-        trades = stream.frame("trade").drop("local_timestamp")
+    with kr.serve(session, speed, patience=PATIENCE) as served:
+        served.pause()  # until all is subscribed to, however busy the machine is
+        with kr.stream(symbol, ["level2", "trade"], venue=served.venue, healing=FAST) as stream:
+            stream.wait_until_live()
+            served.resume()
+            wait_until(lambda: served.is_over and _sequence(stream, symbol) == last, timeout=60)
+            told = stream.report().channel("level2")
+            trades = stream.frame("trade").drop("local_timestamp")
 
     def numbers(entry):
         return [(gap.first_sequence, gap.last_sequence) for gap in entry.gaps]
