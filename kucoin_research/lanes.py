@@ -435,7 +435,7 @@ class Lane:
             self._handle(conversation, link.speak(now))
         except ConnectionLost:
             for payloads in link.rest():
-                self._take(link, payloads)
+                self._take(link, payloads, now)
             raise
         if conversation.last_ping != before:
             self.last_ping = time.time()
@@ -443,7 +443,7 @@ class Lane:
         began_ns = clocks.now_ns()
         payloads = link.listen(slice_)
         self._watch.turned(slice_)
-        self._take(link, payloads)
+        self._take(link, payloads, now)
         if link.settled_ns is None and conversation.is_settled:
             self._settle(link)
         if link.settled_ns is not None:
@@ -453,12 +453,11 @@ class Lane:
             return self._change_over(link, began_ns if is_drained else None)
         return link
 
-    def _take(self, link: _Link, payloads: list[bytes]) -> None:
+    def _take(self, link: _Link, payloads: list[bytes], now: float) -> None:
         if not payloads:
             return
         self._last_heard_ns = clocks.now_ns()
-        overlap = self._overlap(time.monotonic())
-        for control in self._keeper.deliver(payloads, link.decoder, overlap):
+        for control in self._keeper.deliver(payloads, link.decoder, self._overlap(now)):
             events = link.conversation.receive(control, time.monotonic())
             self._handle(link.conversation, events)
 

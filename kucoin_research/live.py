@@ -86,7 +86,7 @@ class Connection:
         self._reader = FrameReader(max_message=max_message)
         self._ending: NetworkError | None = None
         # Why nothing can be sent any more, while what has arrived is still read.
-        self._deaf: ConnectionLost | None = None
+        self._mute: ConnectionLost | None = None
         self._is_aborted = False
         # Guards the descriptor: `abort` must not shut down a number that was closed and reused.
         self._descriptor_lock = threading.Lock()
@@ -206,10 +206,10 @@ class Connection:
         self._raise_if_ended()
         messages: list[bytes] = []
         try:
-            data = self._read(timeout if self._deaf is None else 0.0)
+            data = self._read(timeout if self._mute is None else 0.0)
             if not data:
-                if self._deaf is not None:
-                    raise self._deaf
+                if self._mute is not None:
+                    raise self._mute
                 return messages
             self.bytes_received += len(data)
             messages, controls = self._reader.feed(data)
@@ -219,7 +219,7 @@ class Connection:
             elif controls:
                 self._answer_pings(controls)
         except NetworkError as error:
-            self._end(self._deaf or error)
+            self._end(self._mute or error)
         if not messages:
             self._raise_if_ended()
         return messages
@@ -239,13 +239,9 @@ class Connection:
             arrived before can still be had by `receive`.
         """
         self._raise_if_ended()
-        if self._deaf is not None:
-            raise self._deaf.with_traceback(None)
-        try:
-            self._send(text.encode(), websocket.ABNF.OPCODE_TEXT, timeout=self._send_timeout)
-        except ConnectionLost as error:
-            self._cannot_send(error)
-            raise
+        if self._mute is not None:
+            raise self._mute.with_traceback(None)
+        self._speak(text.encode(), websocket.ABNF.OPCODE_TEXT)
 
     def close(self, code: int = 1000, *, timeout: float = 1.0) -> None:
         """Send a close frame, wait for the peer's, and free the socket; idempotent.
@@ -259,9 +255,8 @@ class Connection:
         timeout
             Seconds that sending and waiting may take, each.
         """
-        if self._ending is None and self._deaf is not None:
-            self._ending = self._deaf
-        elif self._ending is None:
+        self._ending = self._ending or self._mute
+        if self._ending is None:
             self._ending = ConnectionLost("the connection was closed on this side", close_code=code)
             # However it ends, it ends: a peer that is gone or broken cannot answer.
             with contextlib.suppress(NetworkError):
@@ -324,24 +319,21 @@ class Connection:
             self._socket_timeout = timeout
 
     def _answer_pings(self, controls: Sequence[Control]) -> None:
-        if self._deaf is not None:
-            return
         for control in controls:
-            if control.opcode == PING:
-                self._answer_ping(control.payload)
+            if control.opcode == PING and self._mute is None:
+                with contextlib.suppress(ConnectionLost):  # raised behind what has arrived
+                    self._speak(control.payload, websocket.ABNF.OPCODE_PONG)
 
-    def _answer_ping(self, payload: bytes) -> None:
+    def _speak(self, payload: bytes, opcode: int) -> None:
         try:
-            self._send(payload, websocket.ABNF.OPCODE_PONG, timeout=self._send_timeout)
+            self._send(payload, opcode, timeout=self._send_timeout)
         except ConnectionLost as error:
-            self._cannot_send(error)
-
-    def _cannot_send(self, error: ConnectionLost) -> None:
-        # What the peer sent before it went is in the socket still: no row is lost for a ping.
-        if self._is_aborted:
-            self._end(error)
-        else:
-            self._deaf = error
+            # What the peer sent before it went is in the socket still: no row is lost for a ping.
+            if self._is_aborted:
+                self._end(error)
+            else:
+                self._mute = error
+            raise
 
     def _part(self, ending: Close | ProtocolViolation) -> None:
         error = _closed_by_peer(ending) if isinstance(ending, Close) else ending

@@ -471,9 +471,15 @@ class SocketHandler(WebSocketHandler):
             return
         now = self._last_message = time.monotonic()
         if self._is_flooding(now):
-            self.send_error_frame(509, "exceed max permits per second")
-            self.end("flood", is_closed=True)
+            self._end_flood()
             return
+        await self._take(message)
+
+    def _end_flood(self) -> None:
+        self.send_error_frame(509, "exceed max permits per second")
+        self.end("flood", is_closed=True)
+
+    async def _take(self, message: str | bytes) -> None:
         try:
             request = json.loads(message)
         except ValueError:
@@ -634,8 +640,7 @@ class SocketHandler(WebSocketHandler):
             self._forget_arrived(stream)
 
     def _forget_arrived(self, stream: IOStream) -> None:
-        arrived = stream._total_write_done_index - _unsent(stream.socket)  # noqa: SLF001
-        in_flight = self._in_flight
+        arrived, in_flight = _arrived(stream), self._in_flight
         while in_flight and in_flight[0][0] <= arrived:
             in_flight.popleft()
 
@@ -671,7 +676,8 @@ class SocketHandler(WebSocketHandler):
             stream.io_loop.remove_handler(stream.fileno())
             self._reset_when_taken(stream, reason, _unsent(stream.socket), time.monotonic())
         else:
-            self._count_lost(reason)
+            stream = self._open_stream()  # what it was told last may have ended it
+            self._lose([] if stream is None else self._never_to_arrive(stream), reason)
             self.drop(torn=torn)
 
     def _reset_when_taken(self, stream: IOStream, reason: str, unsent: int, since: float) -> None:
@@ -686,27 +692,25 @@ class SocketHandler(WebSocketHandler):
             loop = asyncio.get_running_loop()
             loop.call_later(_PACE, self._reset_when_taken, stream, reason, left, since)
             return
-        lost = self._reset(stream)
-        self._hub.lose(self._door.market, lost, reason, self.number)
+        self._lose(self._reset(stream), reason)
 
     def _reset(self, stream: IOStream) -> list[Message]:
         """Reset the connection; give what it takes along. Nothing stands between the two."""
         stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        handed_over = stream._total_write_done_index - _unsent(stream.socket)  # noqa: SLF001
+        arrived = _arrived(stream)
         stream.close()
-        return [message for end, message in self._in_flight if end > handed_over]
-
-    def _count_lost(self, reason: str) -> None:
-        stream = self._open_stream()
-        lost = [] if stream is None else self._never_to_arrive(stream)
-        self._hub.lose(self._door.market, lost, reason, self.number)
+        return self._in_flight_behind(arrived)
 
     def _never_to_arrive(self, stream: IOStream) -> list[Message]:
         # Closing on unread input resets the connection: that takes along what the kernel holds.
-        handed_over = stream._total_write_done_index  # noqa: SLF001
-        if _unread(stream.socket):
-            handed_over -= _unsent(stream.socket)
-        return [message for end, message in self._in_flight if end > handed_over]
+        takes_along = _unread(stream.socket)
+        return self._in_flight_behind(_arrived(stream) if takes_along else _handed_over(stream))
+
+    def _in_flight_behind(self, index: int) -> list[Message]:
+        return [message for end, message in self._in_flight if end > index]
+
+    def _lose(self, lost: list[Message], reason: str) -> None:
+        self._hub.lose(self._door.market, lost, reason, self.number)
 
     def silence(self) -> None:
         """Say nothing more, whatever comes, until it is forgiven."""
@@ -826,14 +830,11 @@ class ProSocketHandler(SocketHandler):
         )
         self._later(settings.pro_idle_timeout, self._check_idle)
 
-    async def on_message(self, message: str | bytes) -> None:
-        """Answer one client message; what is no JSON object gets no answer."""
-        if self._has_left:
-            return
-        now = self._last_message = time.monotonic()
-        if self._is_flooding(now):
-            self.end("flood")
-            return
+    def _end_flood(self) -> None:
+        self.end("flood")
+
+    async def _take(self, message: str | bytes) -> None:
+        # What is no JSON object gets no answer.
         try:
             request = json.loads(message)
         except ValueError:
@@ -859,7 +860,7 @@ class ProSocketHandler(SocketHandler):
     def _answer_ping(self, reply_id: str) -> None:
         before, self._last_ping = self._last_ping, self._last_message
         if before is not None and self._last_message - before < _PRO_PING_SPACING:
-            self.end("flood")
+            self._end_flood()
             return
         self._send_pong({"type": "pong", "id": reply_id, "ts": self._hub.clock.now_ns})
 
@@ -1585,6 +1586,15 @@ _SIOCOUTQNSD = 0x894B
 def _unsent(sock: socket.socket) -> int:
     # Elsewhere than on Linux all counts as sent.
     return _ask_kernel(sock, _SIOCOUTQNSD)
+
+
+def _handed_over(stream: IOStream) -> int:
+    # tornado counts what the kernel has taken, and does not show it.
+    return int(stream._total_write_done_index)  # noqa: SLF001
+
+
+def _arrived(stream: IOStream) -> int:
+    return _handed_over(stream) - _unsent(stream.socket)
 
 
 def _unread(sock: socket.socket) -> int:

@@ -233,11 +233,9 @@ def _received(rig, channel) -> Counter:
 def _withheld(rig, channel) -> Counter:
     # Once each: one that was dropped was missed by somebody who had gone, too, and in today's shape
     # where the other would have had that of an older year.
-    topics = set(rig._topics(channel))
     by_connection: defaultdict[int, list[bytes]] = defaultdict(list)
-    for one in rig.x.withheld:
-        if one.topic in topics and not one.reached_others and one.payload:
-            by_connection[one.connection].append(one.payload)
+    for one in rig._missed(channel):
+        by_connection[one.connection].append(one.payload)
     total: Counter = Counter()
     for payloads in by_connection.values():
         total |= _rows(rig, dict.fromkeys(payloads), channel)
@@ -295,11 +293,10 @@ def _audit_trades(rig, channel) -> Iterator[str]:
 
 def _reasons(rig) -> dict[int, set[str]]:
     """Tell for each trade that reached nobody by which faults that was."""
-    topics, decoder = rig._topics("trade"), rig.decoder()
+    decoder = rig.decoder()
     reasons: defaultdict[int, set[str]] = defaultdict(set)
-    for one in rig.x.withheld:
-        if one.topic in topics and not one.reached_others:
-            reasons[decoder.decode(one.payload, 0).sequence].add(one.reason)
+    for one in rig._missed("trade"):
+        reasons[decoder.decode(one.payload, 0).sequence].add(one.reason)
     return reasons
 
 

@@ -162,13 +162,14 @@ class Rig:
     def _published(self, channel):
         return [m.payload for topic in self._topics(channel) for m in self.x.journal(topic)]
 
-    def _withheld(self, channel):
+    def _missed(self, channel):
         topics = set(self._topics(channel))
         return [
-            m.payload
-            for m in self.x.withheld
-            if m.topic in topics and not m.reached_others and m.payload
+            m for m in self.x.withheld if m.topic in topics and not m.reached_others and m.payload
         ]
+
+    def _withheld(self, channel):
+        return [m.payload for m in self._missed(channel)]
 
     def _rows(self, payloads, channel):
         """Read messages as rows without their arrival; of level 2, the sequences of its rows."""

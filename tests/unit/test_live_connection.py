@@ -325,21 +325,6 @@ def test_end_without_a_close_frame_is_1006_after_the_whole_messages(start, tail)
     assert error.close_code == 1006
 
 
-def test_reset_is_1006():
-    def script(peer):
-        peer.upgrade()
-        peer.read_frame()
-        # Closing with zero linger sends RST instead of FIN.
-        peer.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-
-    with connected(lambda s: (Server(s), {}), script) as (connection, _):
-        connection.send("go")
-        _, error = receive_until_lost(connection)
-
-    assert isinstance(error, ConnectionLost)
-    assert error.close_code == 1006
-
-
 def reset_after(sent):
     """Give a script that sends, waits for a frame, and resets the connection."""
 
@@ -347,9 +332,19 @@ def reset_after(sent):
         peer.upgrade()
         peer.send(sent)
         peer.read_frame()
+        # Closing with zero linger sends RST instead of FIN.
         peer.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
     return script
+
+
+def test_reset_is_1006():
+    with connected(lambda s: (Server(s), {}), reset_after(b"")) as (connection, _):
+        connection.send("go")
+        _, error = receive_until_lost(connection)
+
+    assert isinstance(error, ConnectionLost)
+    assert error.close_code == 1006
 
 
 def send_until_lost(connection):
@@ -379,7 +374,7 @@ def test_what_arrived_before_a_send_failed_is_still_received(start):
 
 def test_what_arrived_before_a_pong_could_not_be_sent_is_still_received():
     sent = [b"%d" % number * 100 for number in range(200)]
-    stream = b"".join(map(frame, sent[:1])) + frame(b"?", PING) + b"".join(map(frame, sent[1:]))
+    stream = frame(sent[0]) + frame(b"?", PING) + b"".join(map(frame, sent[1:]))
 
     with connected(lambda s: (Server(s), {}), reset_after(stream)) as (connection, _):
         send_until_lost(connection)
