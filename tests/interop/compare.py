@@ -1,6 +1,7 @@
 """Rows of others in our columns, and the exact comparison with ours."""
 
 from decimal import Decimal
+from itertools import groupby
 
 import polars as pl
 
@@ -106,35 +107,46 @@ def ccxt_ms(time_ns):
 
 
 class Books:
-    """Our level2 rows of one symbol as the books that they make, by sequence."""
+    """Our level2 rows of one symbol as the books that they make, by sequence.
+
+    Asked in rising order. A spot book that has moved to the edge of its snapshot is fetched afresh,
+    so there can be several snapshots; from each one on, the rows start over.
+    """
 
     def __init__(self, frame, symbol):
         rows = rows_of(frame.filter(pl.col("symbol") == symbol))
-        snapshot = [row for row in rows if row["is_snapshot"]]
-        sequences = {row["sequence"] for row in snapshot}
-        assert len(sequences) == 1, f"our own book was rebuilt: snapshots at {sequences}"
-        self.first = sequences.pop()
-        self._sides = {"buy": {}, "sell": {}}
-        for row in snapshot:
-            self._sides[row["side"]][row["price"]] = row["size"]
-        self.bounds = bounds(*(list(self._sides[side].items()) for side in ("buy", "sell")))
-        changes = [row for row in rows if not row["is_snapshot"]]
-        self._changes = iter(changes)
-        self.last = changes[-1]["sequence"]
-        self._next = next(self._changes)
+        self.first, self.last = rows[0]["sequence"], rows[-1]["sequence"]
+        assert rows[0]["is_snapshot"], "our own book began without a snapshot"
+        self._steps = [
+            (sequence, is_snapshot, list(step))
+            for (sequence, is_snapshot), step in groupby(
+                rows, key=lambda row: (row["sequence"], row["is_snapshot"])
+            )
+        ]
+        assert self._steps == sorted(self._steps, key=lambda step: step[0])
+        self._done = 0
 
     def at(self, sequence):
-        """Give bids and asks, best first, right after this sequence; ask in ascending order."""
+        """Give bids and asks, best first, right after this sequence, and the prices known then."""
         assert self.first <= sequence <= self.last
-        while self._next is not None and self._next["sequence"] <= sequence:
-            side, price = self._sides[self._next["side"]], self._next["price"]
-            if self._next["size"]:
-                side[price] = self._next["size"]
+        while self._done < len(self._steps) and self._steps[self._done][0] <= sequence:
+            _, is_snapshot, rows = self._steps[self._done]
+            self._apply(is_snapshot, rows)
+            self._done += 1
+        bids, asks = self._sides["buy"], self._sides["sell"]
+        return sorted(bids.items(), reverse=True), sorted(asks.items()), self._bounds
+
+    def _apply(self, is_snapshot, rows):
+        if is_snapshot:
+            self._sides = {"buy": {}, "sell": {}}
+        for row in rows:
+            side, price = self._sides[row["side"]], row["price"]
+            if row["size"]:
+                side[price] = row["size"]
             else:
                 side.pop(price, None)
-            self._next = next(self._changes, None)
-        bids, asks = self._sides["buy"], self._sides["sell"]
-        return sorted(bids.items(), reverse=True), sorted(asks.items())
+        if is_snapshot:
+            self._bounds = bounds(*(list(self._sides[side].items()) for side in ("buy", "sell")))
 
 
 def bounds(bids, asks):
@@ -144,15 +156,15 @@ def bounds(bids, asks):
 
 def agree_on_books(theirs, snapshot, books):
     """Compare whole books at the same sequence, as far as both snapshots reached."""
-    low, high = bounds(levels(snapshot["bids"]), levels(snapshot["asks"]))
-    low, high = max(low, books.bounds[0]), min(high, books.bounds[1])
+    lowest, highest = bounds(levels(snapshot["bids"]), levels(snapshot["asks"]))
     compared = 0
     for book in sorted(theirs, key=lambda each: each["nonce"]):
-        ours = books.at(book["nonce"])
+        *ours, known = books.at(book["nonce"])
+        low, high = max(lowest, known[0]), min(highest, known[1])
         for side, mine in zip(("bids", "asks"), ours, strict=True):
-            known = [level for level in levels(book[side]) if low <= level[0] <= high]
+            told = [level for level in levels(book[side]) if low <= level[0] <= high]
             expected = [level for level in mine if low <= level[0] <= high]
-            assert known == expected, f"{side} at {book['nonce']}"
-            compared += len(known)
+            assert told == expected, f"{side} at {book['nonce']}"
+            compared += len(told)
     assert compared > 10 * len(theirs), "the books hardly overlap"
     return len(theirs)
