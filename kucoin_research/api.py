@@ -271,7 +271,7 @@ def _start(
         name = name or _default_name(subscriptions, its_feed)
         stream = Stream(
             subscriptions, rest, capacity=capacity, name=name, on_payload=on_payload,
-            feed=its_feed, healing=healing,
+            feed=its_feed, healing=healing, instruments=_instruments_of(rest, subscriptions),
         )  # fmt: skip
     except BaseException:
         rest.close()
@@ -452,7 +452,6 @@ def record(
             progress=progress,
             compression=compression,
             fsync=fsync,
-            instruments=_instruments_of(handle),
         )
         made.append(recording)
 
@@ -539,10 +538,10 @@ def replay(
     return made.launch()
 
 
-def _instruments_of(handle: Stream) -> list[Instrument]:
-    asked = dict.fromkeys((each.symbol, each.market) for each in handle.subscriptions)
+def _instruments_of(rest: Rest, subscriptions: Iterable[Subscription]) -> list[Instrument]:
+    asked = dict.fromkeys((each.symbol, each.market) for each in subscriptions)
     return [
-        _universe.find(handle.rest, symbol, its_market)
+        _universe.find(rest, symbol, its_market)
         for symbol, its_market in asked
         if symbol != ALL_SYMBOLS
     ]

@@ -51,7 +51,6 @@ __all__ = [
     "QUEUE_ROWS",
     "Recorder",
     "check_options",
-    "record_stream",
     "recorder_for",
 ]
 
@@ -611,35 +610,18 @@ class Recordable(Protocol):
     def note(self, event: str, detail: str) -> None:
         """Put a status row into the flow."""
 
-    def attach_batches(self, take: Callable[[Sequence[Record]], object]) -> Callable[[], None]:
-        """Have each committed batch taken; returns what detaches it."""
 
-
-def record_stream(
-    stream: Recordable,
-    root: str | os.PathLike[str] = "data/sessions",
-    *,
-    instruments: Iterable[Instrument] = (),
-    compression: str | None = None,
-    fsync: str = "never",
-    queue_rows: int = QUEUE_ROWS,
-    on_cycle: Callable[[], object] | None = None,
+def recorder_for(
+    stream: Recordable, root: str | os.PathLike[str] = "data/sessions", **options: Any
 ) -> Recorder:
-    """Record everything a running stream delivers from now on, its ``status`` rows included.
+    """Make a recorder that knows what a stream is, but is not given its rows yet.
 
     Parameters
     ----------
     stream
-        Running. What befalls the recorder is told in its ``status`` channel.
-    root, compression, fsync, queue_rows, on_cycle
+        What befalls the recorder is told in its ``status`` channel.
+    root, **options
         See ``Recorder``.
-    instruments
-        As they are now, for ``session.json``.
-
-    Returns
-    -------
-    Recorder
-        Ends with the stream, or when closed.
 
     Raises
     ------
@@ -647,26 +629,6 @@ def record_stream(
         If an option means nothing.
     OSError
         If the folder cannot be made.
-    """
-    recorder = recorder_for(
-        stream, root, instruments=instruments, compression=compression, fsync=fsync,
-        queue_rows=queue_rows, on_cycle=on_cycle,
-    )  # fmt: skip
-    recorder.before_close(stream.attach_batches(recorder.take))
-    return recorder
-
-
-def recorder_for(
-    stream: Recordable, root: str | os.PathLike[str] = "data/sessions", **options: Any
-) -> Recorder:
-    """Make a recorder that knows what a stream is, but is not given its rows.
-
-    Parameters
-    ----------
-    stream
-        See ``record_stream``.
-    root, **options
-        See ``Recorder``.
     """
     subscriptions = stream.subscriptions
     markets = dict.fromkeys(str(each.market) for each in subscriptions)

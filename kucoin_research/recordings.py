@@ -11,7 +11,6 @@ from typing import Any, Self
 from kucoin_research.collect import Limit
 from kucoin_research.errors import ConnectionLost
 from kucoin_research.progress import quiet_tqdm
-from kucoin_research.recorder import record_stream
 from kucoin_research.sessions import Session, load
 from kucoin_research.stream import State, Stream
 
@@ -50,7 +49,7 @@ class Recording:
         self._progress = progress
         self._started_at = time.monotonic()
         self._live_at: float | None = None
-        self.recorder = record_stream(stream, root, on_cycle=self._look, **options)
+        self.recorder = stream.record(root, on_cycle=self._look, **options)
 
     def _look(self) -> None:
         # On the recorder's thread, four times a second. The time counts from the moment the stream

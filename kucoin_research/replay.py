@@ -668,7 +668,7 @@ class Replay:
         Parameters
         ----------
         root, **options
-            See ``kucoin_research.recorder.record_stream``: ``compression``, ``fsync``, ….
+            See ``kucoin_research.recorder.Recorder``: ``compression``, ``fsync``, ….
 
         Returns
         -------

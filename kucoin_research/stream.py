@@ -34,13 +34,14 @@ from kucoin_research.errors import (
     StreamTimeout,
 )
 from kucoin_research.feeds import kit_of
+from kucoin_research.instruments import Instrument
 from kucoin_research.intake import Hole, Intake, Subscription
 from kucoin_research.integrity import Tally, Verdict
 from kucoin_research.lanes import ConnectBudget, Healing, Lane, Silence, State
 from kucoin_research.orderbook import BookSync, OrderBook
 from kucoin_research.outlets import Outlet
 from kucoin_research.overlap import Overlap
-from kucoin_research.recorder import Recorder, record_stream
+from kucoin_research.recorder import Recorder, recorder_for
 from kucoin_research.records import (
     ALL_SYMBOLS,
     CHANNELS,
@@ -155,6 +156,8 @@ class Stream:
         Which of KuCoin's protocols to stream from.
     healing
         How hard to try to keep the data whole.
+    instruments
+        The facts of the symbols, for recordings.
 
     Notes
     -----
@@ -172,10 +175,12 @@ class Stream:
         on_payload: Callable[[bytes], object] | None = None,
         feed: Feed = Feed.CLASSIC,
         healing: Healing | None = None,
+        instruments: Iterable[Instrument] = (),
     ) -> None:
         self.name = name
         self.feed = feed
         self.subscriptions = tuple(subscriptions)
+        self.instruments = tuple(instruments)
         self.started_ns = clocks.now_ns()
         self._rest = rest
         self._intake = Intake(subscriptions, feed)
@@ -193,6 +198,7 @@ class Stream:
         self._fill_by: dict[tuple[type[Record], str], float] = {}  # deadlines, monotonic seconds
         self._fill_after = 0.0
         self._polls: dict[tuple[type[Record], str], _Poll] = {}
+        self._to_begin: dict[str, None] = {}  # books of which a recording has no snapshot yet
         self._threads: list[threading.Thread] = []
         self._payload_outlet: Outlet[bytes] | None = None
         if on_payload is not None:
@@ -556,17 +562,39 @@ class Stream:
     def record(self, root: str | os.PathLike[str] = "data/sessions", **options: Any) -> Recorder:
         """Record everything from now on into a session's folder below ``root``.
 
+        Books that are in step already are fetched afresh, one after the other and without a loss,
+        so that the recording has their snapshots, too; for that moment ``book`` raises
+        ``BookNotReady``. Those of the pro feed are left alone: a new snapshot would cost rows
+        there, so the recording has none before the next connection.
+
         Parameters
         ----------
         root, **options
-            See ``kucoin_research.recorder.record_stream``: ``compression``, ``fsync``, ….
+            See ``kucoin_research.recorder.Recorder``: ``compression``, ``fsync``, ….
 
         Returns
         -------
         Recorder
             Ends with the stream, or when closed.
+
+        Raises
+        ------
+        InvalidInput
+            If an option means nothing.
+        OSError
+            If the folder cannot be made.
         """
-        return record_stream(self, root, **options)
+        options.setdefault("instruments", self.instruments)
+        recorder = recorder_for(self, root, **options)
+        recorder.before_close(self.attach_batches(recorder.take))
+        with self._delivery_lock:
+            self._to_begin |= {
+                symbol: None
+                for symbol, book in self._intake.books.items()
+                if book.is_ready and not book.seeds_itself
+            }
+        self._errand.set()
+        return recorder
 
     # -- delivery, on the feed threads -----------------------------------------------------------
 
@@ -716,11 +744,22 @@ class Stream:
             lane.measure_clock()
         self._fill_holes()
         with self._delivery_lock:
+            if not self._intake.seeking:
+                self._begin_next_book()
             seeking = tuple(self._intake.seeking)
         for symbol in seeking:
             if self._stopping.is_set():
                 return
             self._fetch_if_wanted(symbol, self._intake.books[symbol])
+
+    def _begin_next_book(self) -> None:
+        # One at a time: until its snapshot comes, a book does not answer.
+        for symbol in tuple(self._to_begin):
+            del self._to_begin[symbol]
+            if self._intake.books[symbol].is_ready:  # else its snapshot is to come anyway
+                self._intake.resync_book(symbol)
+                self.note("resync", f"{symbol}: a recording has begun", channel="level2")
+                return
 
     def _survive(self, error: Exception) -> None:
         log.exception("an errand of %s met an unexpected error", self.name)

@@ -1,5 +1,6 @@
 // Texts by name, put where they belong; only what has changed arrives.
 const STILL_FIRST = 2500, STILL_EVERY = 60000, TAPE_ROWS = 40;
+const SILENT_AFTER = 10000;  // whoever is looked at is told each two seconds that the kernel is there
 const TILES = [
   ['last', 'last'], ['change', 'change'], ['bid', 'bid'], ['ask', 'ask'], ['spread', 'spread bp'],
   ['volume', 'volume'], ['imbalance', 'imbalance'], ['rate', 'msgs/s'], ['latency', 'latency ms'],
@@ -270,10 +271,11 @@ function write(pen, text, style, x, middle) {
 }
 
 function render({model, el}) {
-  // After a restart nobody listens, and the page would call it an error.
   const send = (message, buffers) => {
-    if (!el.closest('.jupyter-widgets-disconnected')) model.send(message, undefined, buffers);
+    if (isEnded) return;
+    try { model.send(message, undefined, buffers); } catch { onEnd(); }  // it was shut down
   };
+  let isEnded = false, heard = 0, shown = 0, badgeTold = null;
   el.classList.add('kr-panel');
   const parts = [head(send), drawer(), tiles(), tape(), bar(send), foot()];
   el.replaceChildren(...parts.map((part) => part.node));
@@ -287,18 +289,33 @@ function render({model, el}) {
 
   let wanted = false, isInView = false, isGone = false, told = null, firstAt = 0, stillAt = 0, isDrawing = false;
   const onMessage = (message) => {
+    heard = Date.now();
+    judge();
     if (message.kind !== 'texts') return;
     const began = performance.now();
+    badgeTold = message.texts.badge || badgeTold;
     for (const [name, value] of Object.entries(message.texts)) tell[name]?.(value);
     el.dataset.seq = message.seq;
     // A picture of nothing is not worth keeping.
     if (message.texts['tile:last'] && message.texts['tile:last'][0] !== '–') firstAt ||= Date.now();
     send({kind: 'drawn', seq: message.seq, ms: performance.now() - began});
   };
+  const isVisible = () => isInView && !document.hidden && el.isConnected;
   const tellView = () => {
-    const visible = isInView && !document.hidden && el.isConnected;
+    judge();
+    const visible = isVisible();
     if (visible !== told && !isGone) send({kind: 'view', visible: told = visible});
   };
+  function judge() {  // what the badge said last may not be true any more
+    if (!isVisible()) shown = Date.now();
+    const silence = Date.now() - Math.max(heard, shown);
+    const doubt = isEnded ? 'its kernel has ended'
+      : silence > SILENT_AFTER ? `no word from its kernel for ${Math.round(silence / 1000)} s` : '';
+    if (doubt) tell.badge(['red', 'not live', doubt]);
+    else if (el.dataset.doubt && badgeTold) tell.badge(badgeTold);
+    el.dataset.doubt = doubt;
+  }
+  const onEnd = () => { isEnded = true; judge(); };
   const root = () => el.closest('.kr-dashboard');
 
   async function keepStill(isWanted) {
@@ -322,8 +339,10 @@ function render({model, el}) {
   });
   const watchRoot = () => { if (root()) sight.observe(root()); else setTimeout(watchRoot, 50); };
   const stills = setInterval(() => keepStill(wanted).catch((error) => send({kind: 'error', text: String(error)})), 1000);
+  const beats = setInterval(judge, 1000);
   el.addEventListener('kr-still', () => { wanted = true; });
   model.on('msg:custom', onMessage);
+  model.on('comm_live_update', onEnd);  // told once, when the kernel is restarted or has died
   document.addEventListener('visibilitychange', tellView);
   watchRoot();
   send({kind: 'hello'});
@@ -331,10 +350,11 @@ function render({model, el}) {
   return () => {
     isGone = true;
     send({kind: 'view', visible: false});
-    clearInterval(stills);
+    clearInterval(stills); clearInterval(beats);
     sight.disconnect();
     document.removeEventListener('visibilitychange', tellView);
     model.off('msg:custom', onMessage);
+    model.off('comm_live_update', onEnd);
   };
 }
 

@@ -74,6 +74,8 @@ class Panel(anywidget.AnyWidget):
                 for name, value in texts.items()
                 if self._sent.get(name, _NOTHING) != value
             }
+            if not changed and self.link.owes_beat(now):
+                self.send({"kind": "beat"})
             if not changed or not self.link.may_send(now):
                 return 0
             self._sent.update({name: texts[name] for name in changed})

@@ -10,6 +10,7 @@ _MOST_IN_FLIGHT = 2
 # Without an answer for so long, an answer was lost, or nobody looks: one more frame is tried.
 _PATIENCE = 2.0
 _SLOWEST = 1.0  # s between frames, however slow the browser is
+_BEAT = 2.0  # s; the browser believes in the kernel for five of these
 
 
 @dataclass
@@ -41,6 +42,7 @@ class Link:
     cost: float = 0.0
     is_visible: bool = False
     _sent_at: float = 0.0
+    _beat_at: float = 0.0
 
     @property
     def in_flight(self) -> int:
@@ -74,6 +76,16 @@ class Link:
             self.draw_ms += 0.2 * (draw_ms - self.draw_ms)
             if number == self.sent:
                 self.trip += 0.2 * (now - self._sent_at - self.trip)
+
+    def owes_beat(self, now: float) -> bool:
+        """Whether the browser is to be told that the kernel is there, as nothing else was sent.
+
+        What has been told nothing for long calls itself not live.
+        """
+        if not self.is_visible or now - max(self._sent_at, self._beat_at) < _BEAT:
+            return False
+        self._beat_at = now
+        return True
 
     def on_hello(self) -> None:
         """Take note that a page has opened: nothing is on its way to it."""

@@ -1,7 +1,8 @@
 // One store per figure holds the arrays as they came; any number of views draw from it.
 const TYPES = {f8: Float64Array, f4: Float32Array, i4: Int32Array, u1: Uint8Array};
 const STILL_FIRST = 2000, STILL_EVERY = 60000;
-const page = (globalThis.__kucoinResearch ??= {stores: new Map(), plotly: null, asked: 0});
+const SILENT_AFTER = 10000;  // whoever is looked at is told each two seconds that the kernel is there
+const page = (globalThis.__kucoinResearch ??= {stores: new Map(), plotly: null, asked: 0, asker: null});
 
 function values(buffer, type) {
   const Kind = TYPES[type];
@@ -15,7 +16,7 @@ async function unpacked(buffer) {
 }
 
 // plotly.js comes from the kernel, once per page.
-function loadPlotly(model) {
+function loadPlotly() {
   if (page.plotly) return page.plotly;
   page.plotly = new Promise((resolve) => { page.arrived = resolve; }).then(async (buffer) => {
     const code = await unpacked(buffer);
@@ -36,35 +37,41 @@ function loadPlotly(model) {
   return page.plotly;
 }
 
-function askForPlotly(model) {
-  loadPlotly(model);
-  let isThere = false;
-  page.plotly.then(() => { isThere = true; });
-  const ask = () => {  // again, should the figure that was asked first be gone
-    if (isThere || Date.now() - page.asked < 9000) return;
+// Whoever asked may be gone when the answer comes, which is lost then; the next one asks anew.
+function askForPlotly(store) {
+  loadPlotly();
+  const me = {};
+  const ask = () => {
+    if (Date.now() - page.asked < 9000) return;
     page.asked = Date.now();
-    model.send({kind: 'lib'});
+    page.asker = me;
+    store.send({kind: 'lib'});
   };
   ask();
-  const timer = setInterval(() => { if (isThere) clearInterval(timer); else ask(); }, 1000);
-}
-
-function storeOf(model) {
-  const uid = model.get('uid');
-  if (!page.stores.has(uid)) page.stores.set(uid, openStore(model));
-  return page.stores.get(uid);
+  const timer = setInterval(ask, 1000);
+  page.plotly.then(() => clearInterval(timer));
+  return () => { clearInterval(timer); if (page.asker === me) page.asked = 0; };
 }
 
 function openStore(model) {
   const store = {arrays: new Map(), layout: {}, traces: {}, seq: 0, window: null, empty: true,
-    views: new Set(), follow: true};
+    views: new Set(), follow: true, isEnded: false, heard: 0, trouble: ''};
+  store.send = (message, buffers) => {
+    if (store.isEnded) return;
+    try { model.send(message, undefined, buffers); } catch { store.end(); }  // it was shut down
+  };
+  store.end = () => { store.isEnded = true; for (const view of store.views) view.judge(); };
+  model.on('comm_live_update', store.end);  // told once, when the kernel is restarted or has died
   model.on('msg:custom', (message, buffers) => {
+    store.heard = Date.now();
     if (message.kind === 'lib') { page.arrived?.(buffers[0]); return; }
+    store.trouble = message.trouble || '';
+    for (const view of store.views) view.judge();
     if (message.kind !== 'frame') return;
     if (message.base === null) { store.arrays.clear(); store.layout = {}; store.traces = {}; }
-    else if (message.base !== store.seq) { model.send({kind: 'hello'}); return; }
+    else if (message.base !== store.seq) { store.send({kind: 'hello'}); return; }
     take(store, message, buffers);
-    drawAll(store, model);
+    drawAll(store);
   });
   return store;
 }
@@ -89,10 +96,10 @@ function take(store, message, buffers) {
   Object.assign(store.layout, layout);
 }
 
-async function drawAll(store, model) {
+async function drawAll(store) {
   const seq = store.seq;
   const spent = await Promise.all([...store.views].map((view) => view.draw()));
-  model.send({kind: 'drawn', seq, ms: Math.max(0, ...spent)});
+  store.send({kind: 'drawn', seq, ms: Math.max(0, ...spent)});
 }
 
 function put(target, path, value) {
@@ -173,12 +180,9 @@ function rows2d({values: all, wide}) {
 }
 
 function render({model, el}) {
-  const store = storeOf(model);
-  askForPlotly(model);
-  // After a restart nobody listens, and the page would call it an error.
-  const send = (message, buffers) => {
-    if (!el.closest('.jupyter-widgets-disconnected')) model.send(message, undefined, buffers);
-  };
+  const store = page.stores.get(model.get('uid'));
+  const askNoMore = askForPlotly(store);
+  const send = store.send;
   el.classList.add('kr-figure');
   const plot = document.createElement('div');
   plot.className = 'kr-plot';
@@ -189,7 +193,7 @@ function render({model, el}) {
   el.replaceChildren(plot, note);
 
   let Plotly = null, isInView = false, isBusy = null, isDirty = false, isGone = false;
-  let lastStill = 0, firstDrawn = 0, told = '';
+  let lastStill = 0, firstDrawn = 0, told = '', shown = 0;
   let colours = palette(model);  // asked for once: the answer costs the page a look at all styles
   const axis = 'xaxis';
   const isTime = () => model.get('spec').layout.xaxis?.type === 'date';
@@ -295,14 +299,25 @@ function render({model, el}) {
     if (Date.now() - (isFirst ? firstDrawn : keepStill.at) < (isFirst ? STILL_FIRST : STILL_EVERY)) return;
     lastStill = store.seq;
     keepStill.at = Date.now();
-    const url = await Plotly.toImage(plot, {format: 'png', scale: 1});
+    const size = {width: plot.clientWidth, height: plot.clientHeight};  // else all are alike
+    const url = await Plotly.toImage(plot, {format: 'png', scale: 1, ...size});
     const bytes = await (await fetch(url)).arrayBuffer();
     if (!isGone) send({kind: 'still'}, [bytes]);
   }
 
+  function judge() {
+    const silence = Date.now() - Math.max(store.heard, shown);
+    el.classList.toggle('kr-ended', store.isEnded);
+    if (store.isEnded) el.dataset.doubt = 'not live any more: its kernel has ended';
+    else if (store.trouble) el.dataset.doubt = `not up to date: ${store.trouble}`;
+    else if (!isVisible()) shown = Date.now();
+    else if (silence > SILENT_AFTER) el.dataset.doubt = `not live: no word from its kernel for ${Math.round(silence / 1000)} s`;
+    else delete el.dataset.doubt;
+  }
+
   const onTheme = () => { if (Plotly) (isBusy || Promise.resolve()).then(plotAnew); };
   const onSpec = () => { store.follow = true; onTheme(); };
-  const onShown = () => { tellView(); if (isVisible() && isDirty) draw(); };
+  const onShown = () => { judge(); tellView(); if (isVisible() && isDirty) draw(); };
   const sizes = new ResizeObserver(() => {
     if (!Plotly || plot.clientWidth < 10) return;
     Promise.resolve(Plotly.Plots.resize(plot)).then(tellView);
@@ -313,7 +328,8 @@ function render({model, el}) {
   });
   const themes = new MutationObserver(onTheme);
   const stills = setInterval(() => keepStill().catch((error) => console.warn(error)), 1000);
-  const view = {draw, isVisible};
+  const beats = setInterval(judge, 1000);
+  const view = {draw, isVisible, judge};
 
   page.plotly.then(async (loaded) => {
     if (isGone) return;
@@ -337,11 +353,19 @@ function render({model, el}) {
     tellView();
     isGone = true;
     sizes.disconnect(); sight.disconnect(); themes.disconnect();
-    clearInterval(stills);
+    clearInterval(stills); clearInterval(beats);
+    askNoMore();
     document.removeEventListener('visibilitychange', onShown);
     model.off('change:spec', onSpec);
     if (Plotly) Plotly.purge(plot);
   };
 }
 
-export default {render};
+// Not in render: what listens there goes with the view, and a figure may have several.
+function initialize({model}) {
+  const uid = model.get('uid');
+  page.stores.set(uid, openStore(model));
+  return () => page.stores.delete(uid);
+}
+
+export default {initialize, render};

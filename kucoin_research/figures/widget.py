@@ -231,6 +231,7 @@ class LiveFigure(anywidget.AnyWidget):
             return _HIDDEN_INTERVAL
         is_quiet = self.is_frozen or not self._feed.has_news()
         if is_quiet and not self._must_restart and not self._must_resend:
+            self._beat(now)
             return _QUIET_INTERVAL
         if not self.link.may_send(now):
             return _QUIET_INTERVAL
@@ -239,13 +240,19 @@ class LiveFigure(anywidget.AnyWidget):
             try:
                 self._update()
                 size = self._send_drawing(self._chart.draw(), now, began)
-            except BaseException:
+            except BaseException as error:
                 # Whatever was half done is done anew by the next refresh.
                 self._must_restart = self._must_resend = True
+                self._beat(now, f"{type(error).__name__}: {error}")
                 raise
         if not size:
+            self._beat(now)
             self.link.cost += 0.2 * (time.perf_counter() - began - self.link.cost)
         return self.link.interval(self._kind.fastest, self._others_ms())
+
+    def _beat(self, now: float, trouble: str = "") -> None:
+        if self.link.owes_beat(now):
+            self.send({"kind": "beat", "trouble": trouble})
 
     def _others_ms(self) -> float:
         others = [each.link for ref in _figures if (each := ref()) is not None and each is not self]

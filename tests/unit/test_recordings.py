@@ -115,6 +115,44 @@ def test_a_folder_that_cannot_be_made_stops_the_stream(exchange, tmp_path):
         kr.record("XBTUSDTM", venue=exchange.venue, root=tmp_path / "file")
 
 
+def test_a_running_stream_is_recorded_with_its_books_and_instruments(exchange, tmp_path):
+    symbols = ["XBTUSDTM", "ETHUSDTM", "BTC-USDT"]
+    with kr.stream(symbols, ["level2"], venue=exchange.venue) as stream:
+        wait_until(lambda: _books_ready(stream) == symbols)
+        recorders = [stream.record(tmp_path / name) for name in ("first", "second")]
+        wait_until(lambda: not stream._to_begin and _books_ready(stream) == symbols)
+        stream.wait("level2", rows=stream.total("level2") + 500)
+        stream.stop()
+        books = {symbol: stream.book(symbol) for symbol in symbols}
+
+    assert {each.verdict for each in stream.report().channels} == {kr.Verdict.COMPLETE}
+    for recorder in recorders:
+        recorder.close(20)
+        session = kr.load(recorder.path)
+        rows = session.frame("level2")
+        assert rows.equals(stream.frame("level2", last=rows.height))
+        assert set(session.instruments) == set(symbols)
+        with kr.replay(session, speed=None) as replay:
+            assert replay.wait_until_done(20)
+            for symbol, book in books.items():
+                again = replay.book(symbol)  # without the fillers at the end, which have no rows
+                assert (again.bids, again.asks) == (book.bids, book.asks)
+
+
+def test_a_recording_costs_a_running_stream_of_the_pro_feed_nothing(exchange, tmp_path):
+    with kr.stream("XBTUSDTM", ["level2"], venue=exchange.venue, feed="pro") as stream:
+        wait_until(lambda: _books_ready(stream))
+        recorder = stream.record(tmp_path)
+        wait_until(lambda: recorder.rows > 100)
+        stream.stop()
+
+    assert stream.report().channel("level2").verdict is kr.Verdict.COMPLETE
+
+
+def _books_ready(stream):
+    return [symbol for symbol, book in stream._intake.books.items() if book.is_ready]
+
+
 def test_a_running_stream_can_be_recorded_for_a_while(exchange, tmp_path):
     with kr.stream("XBTUSDTM", ["ticker"], venue=exchange.venue) as stream:
         recorder = stream.record(tmp_path, compression="zstd")
