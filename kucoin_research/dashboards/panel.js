@@ -1,5 +1,6 @@
 // Texts by name, put where they belong; only what has changed arrives.
 const STILL_FIRST = 2500, STILL_EVERY = 60000, TAPE_ROWS = 40;
+const page = (globalThis.__kucoinPanels ??= new Map());  // by uid: a panel may be shown twice
 const SILENT_AFTER = 10000;  // whoever is looked at is told each two seconds that the kernel is there
 const TILES = [
   ['last', 'last'], ['change', 'change'], ['bid', 'bid'], ['ask', 'ask'], ['spread', 'spread bp'],
@@ -275,6 +276,9 @@ function render({model, el}) {
     if (isEnded) return;
     try { model.send(message, undefined, buffers); } catch { onEnd(); }  // it was shut down
   };
+  const uid = model.get('uid');
+  if (!page.has(uid)) page.set(uid, {views: new Set(), told: null});
+  const shared = page.get(uid);
   let isEnded = false, heard = 0, shown = 0, badgeTold = null;
   el.classList.add('kr-panel');
   const parts = [head(send), drawer(), tiles(), tape(), bar(send), foot()];
@@ -287,7 +291,7 @@ function render({model, el}) {
     send({kind: 'open', open: !shelf.hidden});
   });
 
-  let wanted = false, isInView = false, isGone = false, told = null, firstAt = 0, stillAt = 0, isDrawing = false;
+  let wanted = false, isInView = false, isGone = false, firstAt = 0, stillAt = 0, isDrawing = false;
   const onMessage = (message) => {
     heard = Date.now();
     judge();
@@ -303,8 +307,8 @@ function render({model, el}) {
   const isVisible = () => isInView && !document.hidden && el.isConnected;
   const tellView = () => {
     judge();
-    const visible = isVisible();
-    if (visible !== told && !isGone) send({kind: 'view', visible: told = visible});
+    const visible = [...shared.views].some((each) => each());
+    if (visible !== shared.told) send({kind: 'view', visible: shared.told = visible});
   };
   function judge() {  // what the badge said last may not be true any more
     if (!isVisible()) shown = Date.now();
@@ -320,7 +324,7 @@ function render({model, el}) {
 
   async function keepStill(isWanted) {
     const wait = isWanted ? false : stillAt ? Date.now() - stillAt < STILL_EVERY : Date.now() - firstAt < STILL_FIRST;
-    const isReady = firstAt && told && root()?.querySelector('.kr-figure[data-frame] .js-plotly-plot');
+    const isReady = firstAt && isVisible() && root()?.querySelector('.kr-figure[data-frame] .js-plotly-plot');
     if (wait || !isReady || isDrawing) return;
     isDrawing = true;
     wanted = false;
@@ -344,12 +348,15 @@ function render({model, el}) {
   model.on('msg:custom', onMessage);
   model.on('comm_live_update', onEnd);  // told once, when the kernel is restarted or has died
   document.addEventListener('visibilitychange', tellView);
+  shared.views.add(isVisible);
   watchRoot();
   send({kind: 'hello'});
 
   return () => {
     isGone = true;
-    send({kind: 'view', visible: false});
+    shared.views.delete(isVisible);
+    tellView();
+    if (!shared.views.size) page.delete(uid);
     clearInterval(stills); clearInterval(beats);
     sight.disconnect();
     document.removeEventListener('visibilitychange', tellView);

@@ -8,11 +8,13 @@ from __future__ import annotations
 import logging
 import threading
 import time
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import anywidget
+import traitlets
 
 from kucoin_research.figures.link import Link
 
@@ -51,13 +53,15 @@ class Panel(anywidget.AnyWidget):
     _esm = (_HERE / "panel.js").read_text(encoding="utf-8")
     _css = (_HERE / "panel.css").read_text(encoding="utf-8")
 
+    uid = traitlets.Unicode().tag(sync=True)
+
     def __init__(self, ask: Ask) -> None:
         self.link = Link()
         self.is_open = False
         self._ask = ask
         self._sent: dict[str, Any] = {}
         self._lock = threading.Lock()  # guards _sent
-        super().__init__()
+        super().__init__(uid=uuid.uuid4().hex)
         self.on_msg(self._on_message)
 
     def tell(self, texts: dict[str, Any], now: float) -> int:

@@ -202,3 +202,24 @@ print("FREE")
     assert not page.locator(".kr-dashboard").first.is_visible()
     book.run_more("import kucoin_research as kr" + count)
     page.wait_for_selector("pre:has-text('LEFT 0 0 0')")
+
+
+def test_a_dashboard_shown_twice_stays_live_where_it_is_in_sight(notebook, page):
+    start = "import kucoin_research as kr; exchange = kr.simulate(seed=7, speed=5)"
+    make = 'board = kr.dashboard("XBTUSDTM", venue=exchange.venue, start=True); board'
+    book = notebook("twice.ipynb", start, make)
+    book.run_all()
+    wait_for_text(page, BADGE, "live")
+    book.run_more("board")
+    page.wait_for_function("() => document.querySelectorAll('.kr-panel[data-seq]').length == 2")
+    page.locator(".kr-dashboard").last.scroll_into_view_if_needed()
+    page.wait_for_function(
+        "() => document.querySelector('.kr-dashboard').getBoundingClientRect().bottom < 85"
+    )
+
+    last = "Number([...document.querySelectorAll('.kr-panel')].at(-1).dataset.seq)"
+    before = page.evaluate(last)
+    page.wait_for_function(f"() => {last} > {before} + 30")
+
+    badge = page.locator(BADGE).last
+    assert badge.text_content() == "live"

@@ -429,6 +429,18 @@ def test_tiles_tape_and_badge_are_told(make):
     assert texts(board)["name"] == ["XBTUSDTM", "futures · simulated"]
 
 
+def test_a_panel_with_nothing_new_tells_that_its_kernel_is_there():
+    sent = []
+    panel = Panel(lambda *_: None)
+    panel.send = lambda content, buffers=None: sent.append(content["kind"])
+    panel._on_message(panel, {"kind": "view", "visible": True}, [])
+
+    for now in (10.0, 11.0, 12.0, 12.5, 14.0):
+        panel.tell({"name": "the same"}, now)
+
+    assert sent == ["texts", "beat", "beat"]
+
+
 def test_only_what_changed_is_sent():
     panel, sent = Panel(lambda *_: None), []
     panel.send = lambda content, buffers=None: sent.append(content["texts"])

@@ -109,6 +109,40 @@ def test_nothing_is_sent_when_nothing_came(live, stream):
     assert len(frames(figure)) == 1
 
 
+def test_a_quiet_figure_tells_each_two_seconds_that_its_kernel_is_there(live, stream):
+    figure = live()
+    stream.put(10)
+    show(figure)
+    for now in (1.0, 2.9, 3.0, 3.1, 4.9, 5.0):
+        figure.refresh(now)
+    assert beats(figure) == ["", ""]  # at 3 and 5
+
+    tell(figure, kind="view", visible=False, px=1_000, range=None)
+    figure.refresh(60.0)
+    assert len(beats(figure)) == 2, "nobody looks"
+
+
+def test_a_figure_that_cannot_be_drawn_says_so_on_the_page(live, stream):
+    figure = live()
+    show(figure)
+    stream.put(1)
+    figure.refresh(1.0)
+    stream.put(1)
+    figure._update = lambda: 1 / 0
+    for now in (2.0, 3.0, 4.0):  # the first failure comes right behind a frame
+        with pytest.raises(ZeroDivisionError):
+            figure.refresh(now)
+    assert beats(figure) == ["ZeroDivisionError: division by zero"]
+
+    del figure._update
+    figure.refresh(5.0)
+    assert figure.sent[-1][0]["kind"] == "frame"  # which clears it
+
+
+def beats(figure):
+    return [content["trouble"] for content, _ in figure.sent if content["kind"] == "beat"]
+
+
 def test_two_frames_are_in_flight_at_most_and_the_skipped_ones_are_counted(live, stream):
     figure = live()
     show(figure)
