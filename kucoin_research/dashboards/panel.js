@@ -279,7 +279,7 @@ function render({model, el}) {
   const uid = model.get('uid');
   if (!page.has(uid)) page.set(uid, {views: new Set(), told: null});
   const shared = page.get(uid);
-  let isEnded = false, heard = 0, shown = 0, badgeTold = null;
+  let isEnded = false, heard = 0, shown = Date.now(), badgeTold = null;
   el.classList.add('kr-panel');
   const parts = [head(send), drawer(), tiles(), tape(), bar(send), foot()];
   el.replaceChildren(...parts.map((part) => part.node));
@@ -315,7 +315,7 @@ function render({model, el}) {
     const silence = Date.now() - Math.max(heard, shown);
     const doubt = isEnded ? 'its kernel has ended'
       : silence > SILENT_AFTER ? `no word from its kernel for ${Math.round(silence / 1000)} s` : '';
-    if (doubt) tell.badge(['red', 'not live', doubt]);
+    if (doubt) tell.badge(['red', 'lost', doubt]);
     else if (el.dataset.doubt && badgeTold) tell.badge(badgeTold);
     el.dataset.doubt = doubt;
   }

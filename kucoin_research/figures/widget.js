@@ -193,7 +193,7 @@ function render({model, el}) {
   el.replaceChildren(plot, note);
 
   let Plotly = null, isInView = false, isBusy = null, isDirty = false, isGone = false;
-  let lastStill = 0, firstDrawn = 0, told = '', shown = 0;
+  let lastStill = 0, firstDrawn = 0, told = '', shown = Date.now();
   let colours = palette(model);  // asked for once: the answer costs the page a look at all styles
   const axis = 'xaxis';
   const isTime = () => model.get('spec').layout.xaxis?.type === 'date';

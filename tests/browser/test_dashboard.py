@@ -221,5 +221,18 @@ def test_a_dashboard_shown_twice_stays_live_where_it_is_in_sight(notebook, page)
     before = page.evaluate(last)
     page.wait_for_function(f"() => {last} > {before} + 30")
 
-    badge = page.locator(BADGE).last
-    assert badge.text_content() == "live"
+    assert page.locator(BADGE).last.text_content() == "live"
+
+
+def test_a_dashboard_does_not_look_alive_when_its_kernel_is_not_heard_of(notebook, page, shots):
+    start = 'import kucoin_research as kr; kr.dashboard("XBTUSDTM", venue="demo", start=True)'
+    book = notebook("unheard.ipynb", start)
+    book.run_all()
+    wait_for_text(page, BADGE, "live")
+    page.locator(BADGE).scroll_into_view_if_needed()
+
+    book.command("kernelmenu:shutdown")  # which the page does not tell its widgets
+
+    wait_for_text(page, ".kr-badge", "no word from its kernel for")
+    assert page.locator(".kr-badge").get_attribute("data-colour") == "red"
+    page.screenshot(path=shots / "dashboard-unheard.png")
