@@ -246,6 +246,8 @@ def _sum(values: list[float | None]) -> float | None:
 
 
 def _check_columns(frame: pl.DataFrame, needed: Sequence[str], what: str) -> None:
+    if not isinstance(frame, pl.DataFrame):
+        raise InvalidInput(f"{what}: a polars frame is needed, not {type(frame).__name__}")
     missing = [name for name in needed if name not in frame.columns]
     if missing:
         raise ColumnMissing(

@@ -663,7 +663,8 @@ class Replay:
     def record(self, root: str | os.PathLike[str] = "data/sessions", **options: Any) -> Recorder:
         """Record everything from now on into a session's folder below ``root``.
 
-        The rows are the same to the bit. The replay waits where the disk is slower.
+        The rows are the same to the bit, so what begins amid a replay has a book from its next
+        snapshot on. The replay waits where the disk is slower.
 
         Parameters
         ----------

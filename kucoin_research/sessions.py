@@ -407,8 +407,8 @@ def load(path: Paths | Iterable[Paths]) -> Session:
     InvalidInput
         If no path is given.
     """
-    given = [path] if isinstance(path, str | os.PathLike) else list(path)
-    if not given:
+    given = [path] if isinstance(path, str | os.PathLike) else path
+    if not isinstance(given, Iterable) or not (given := list(given)):
         raise InvalidInput("load needs the folder of a session, or several")
     folders = [find_session(each) for each in given]
     tables: list[Table] = []

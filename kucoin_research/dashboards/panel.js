@@ -279,7 +279,7 @@ function render({model, el}) {
   const uid = model.get('uid');
   if (!page.has(uid)) page.set(uid, {views: new Set(), told: null});
   const shared = page.get(uid);
-  let isEnded = false, heard = 0, shown = Date.now(), badgeTold = null;
+  let isEnded = false, heard = 0, shown = 0, wasVisible = false, badgeTold = null;
   el.classList.add('kr-panel');
   const parts = [head(send), drawer(), tiles(), tape(), bar(send), foot()];
   el.replaceChildren(...parts.map((part) => part.node));
@@ -311,7 +311,9 @@ function render({model, el}) {
     if (visible !== shared.told) send({kind: 'view', visible: shared.told = visible});
   };
   function judge() {  // what the badge said last may not be true any more
-    if (!isVisible()) shown = Date.now();
+    const visible = isVisible();
+    if (!visible || !wasVisible) shown = Date.now();
+    wasVisible = visible;
     const silence = Date.now() - Math.max(heard, shown);
     const doubt = isEnded ? 'its kernel has ended'
       : silence > SILENT_AFTER ? `no word from its kernel for ${Math.round(silence / 1000)} s` : '';

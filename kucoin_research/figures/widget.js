@@ -193,7 +193,7 @@ function render({model, el}) {
   el.replaceChildren(plot, note);
 
   let Plotly = null, isInView = false, isBusy = null, isDirty = false, isGone = false;
-  let lastStill = 0, firstDrawn = 0, told = '', shown = Date.now();
+  let lastStill = 0, firstDrawn = 0, told = '', shown = 0, wasVisible = false;
   let colours = palette(model);  // asked for once: the answer costs the page a look at all styles
   const axis = 'xaxis';
   const isTime = () => model.get('spec').layout.xaxis?.type === 'date';
@@ -306,11 +306,13 @@ function render({model, el}) {
   }
 
   function judge() {
+    const visible = isVisible();
+    if (!visible || !wasVisible) shown = Date.now();
+    wasVisible = visible;
     const silence = Date.now() - Math.max(store.heard, shown);
     el.classList.toggle('kr-ended', store.isEnded);
     if (store.isEnded) el.dataset.doubt = 'not live any more: its kernel has ended';
     else if (store.trouble) el.dataset.doubt = `not up to date: ${store.trouble}`;
-    else if (!isVisible()) shown = Date.now();
     else if (silence > SILENT_AFTER) el.dataset.doubt = `not live: no word from its kernel for ${Math.round(silence / 1000)} s`;
     else delete el.dataset.doubt;
   }

@@ -10,10 +10,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from numbers import Real
 
 from kucoin_research.errors import InvalidInput
 
-__all__ = ["DEFAULT_START", "SLICE_NS", "VirtualClock", "parse_start"]
+__all__ = ["DEFAULT_START", "SLICE_NS", "VirtualClock", "is_number", "parse_start"]
 
 DEFAULT_START = "2026-01-05T00:00:00Z"
 SLICE_NS = 10_000_000
@@ -61,6 +62,11 @@ def parse_start(start: str | int | datetime | None) -> int:
     return start
 
 
+def is_number(value: object) -> bool:
+    """Whether that is a number; true and false are none."""
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
 class VirtualClock:
     """Virtual time, anchored to a monotonic clock.
 
@@ -94,10 +100,10 @@ class VirtualClock:
         *,
         monotonic_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
-        if not 0 < speed < float("inf"):
-            raise InvalidInput(f"speed {speed} must be above 0, for example 1.0 or 60.0")
+        if not is_number(speed) or not 0 < speed < float("inf"):
+            raise InvalidInput(f"speed must be a number above 0, such as 1 or 60, not {speed!r}")
         self.start_ns = start_ns
-        self.speed = speed
+        self.speed = float(speed)
         self.reached_ns = start_ns
         self.slipped_ns = 0
         self.slips = 0

@@ -1441,7 +1441,7 @@ class Exchange(Doors):
         start_ns = parse_start(start) // SLICE_NS * SLICE_NS
         made = make_settings(settings)
         listings = listings_for(symbols, made.quiet_contracts)
-        self._hub: Hub = Hub(seed, VirtualClock(start_ns, float(speed)), listings, made)
+        self._hub: Hub = Hub(seed, VirtualClock(start_ns, speed), listings, made)
         sites = {market: Site(self._hub, market) for market in MARKETS}
         ports = {"futures": futures_port, "spot": spot_port}
         super().__init__(self._hub, sites, ROUTES, host=host, ports=ports)
@@ -1569,13 +1569,17 @@ def make_settings(chosen: dict[str, Any]) -> Settings:
     Raises
     ------
     InvalidInput
-        If there is no such setting.
+        If there is no such setting, or an account is none.
     """
     known = [one.name for one in dataclasses.fields(Settings)]
     unknown = sorted(set(chosen) - set(known))
     if unknown:
         raise InvalidInput(f"no setting {unknown[0]!r}; settings: {', '.join(known)}")
-    return Settings(**(chosen | {"accounts": tuple(chosen.get("accounts", ()))}))
+    accounts = tuple(chosen.get("accounts", ()))
+    for each in accounts:
+        if not isinstance(each, Account):  # and may hold a secret, so it is not shown
+            raise InvalidInput(f"accounts takes Account(…), not {type(each).__name__}")
+    return Settings(**(chosen | {"accounts": accounts}))
 
 
 # linux/sockios.h: what has not left for the other side. Over loopback the rest can be read there,

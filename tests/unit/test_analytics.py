@@ -160,6 +160,12 @@ def test_a_missing_column_is_named_with_those_present(make):
         make(trades((1, 1.0, 1)).select("timestamp", "symbol", "price"))
 
 
+@pytest.mark.parametrize("make", [kr.ohlcv, kr.vwap])
+def test_what_is_no_frame_is_refused_in_one_sentence(make):
+    with pytest.raises(kr.InvalidInput, match="a polars frame is needed, not NoneType"):
+        make(None)
+
+
 @pytest.mark.parametrize("every", ["fast", "", "0s", 5])
 def test_what_is_no_interval_is_refused(every):
     with pytest.raises(kr.InvalidInput, match="is no interval"):

@@ -295,7 +295,9 @@ def test_only_the_chosen_channels_are_served(sessions):
     ("options", "sentence"),
     [
         ({"speed": 0}, "speed"),
+        ({"speed": "fast"}, "speed"),
         ({"grace": -1}, "grace"),
+        ({"grace": "long"}, "grace"),
         ({"symbols": "ETHUSDTM"}, "ETHUSDTM"),
         ({"channels": "order"}, "order"),
         ({"colour": "red"}, "colour"),

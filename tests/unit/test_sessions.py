@@ -110,6 +110,8 @@ def test_what_was_not_recorded_is_named_with_what_was(tmp_path):
         kr.load(tmp_path)
     with pytest.raises(InvalidInput):
         kr.load([])
+    with pytest.raises(InvalidInput):
+        kr.load(5)
 
 
 def test_several_sessions_read_as_one_in_order_of_arrival(tmp_path):

@@ -390,6 +390,8 @@ def test_a_taken_port_is_told():
     ("options", "error"),
     [
         ({"speed": 0}, InvalidInput),
+        ({"speed": "fast"}, InvalidInput),
+        ({"accounts": ["mine"]}, InvalidInput),
         ({"start": "yesterday"}, InvalidInput),
         ({"start": 1_767_571_200}, InvalidInput),
         ({"symbols": ["NOPE"]}, UnknownSymbol),
