@@ -204,7 +204,7 @@ print("FREE")
     page.wait_for_selector("pre:has-text('LEFT 0 0 0')")
 
 
-def test_a_dashboard_shown_twice_stays_live_where_it_is_in_sight(notebook, page):
+def test_a_dashboard_shown_twice_is_live_in_sight_until_its_kernel_is_lost(notebook, page, shots):
     start = "import kucoin_research as kr; exchange = kr.simulate(seed=7, speed=5)"
     make = 'board = kr.dashboard("XBTUSDTM", venue=exchange.venue, start=True); board'
     book = notebook("twice.ipynb", start, make)
@@ -223,16 +223,9 @@ def test_a_dashboard_shown_twice_stays_live_where_it_is_in_sight(notebook, page)
 
     assert page.locator(BADGE).last.text_content() == "live"
 
-
-def test_a_dashboard_does_not_look_alive_when_its_kernel_is_not_heard_of(notebook, page, shots):
-    start = 'import kucoin_research as kr; kr.dashboard("XBTUSDTM", venue="demo", start=True)'
-    book = notebook("unheard.ipynb", start)
-    book.run_all()
-    wait_for_text(page, BADGE, "live")
-    page.locator(BADGE).scroll_into_view_if_needed()
-
     book.command("kernelmenu:shutdown")  # which the page does not tell its widgets
 
-    wait_for_text(page, ".kr-badge", "no word from its kernel for")
-    assert page.locator(".kr-badge").get_attribute("data-colour") == "red"
-    page.screenshot(path=shots / "dashboard-unheard.png")
+    lost = ".kr-badge[data-colour=red]:has-text('no word from its kernel for')"
+    page.wait_for_selector(lost)
+    page.wait_for_selector(".kr-figure[data-doubt*='no word from its kernel for']")
+    page.screenshot(path=shots / "dashboard-lost.png")

@@ -74,43 +74,31 @@ def test_the_picture_is_shown_where_the_figure_lives_no_more(notebook, page, lab
     page.errors[:] = [text for text in page.errors if "widget" not in text.lower()]
 
 
-BOXED = "from ipywidgets import VBox\nVBox([kr.figures.spread(stream, window='1m')])"
-DOUBT = (
-    "doubt => [...document.querySelectorAll('.kr-figure')].at(-1).dataset.doubt?.includes(doubt)"
-)
-
-
-def open_two(notebook, page, name):
-    """Open a notebook with two live figures in sight, one of them with a picture kept."""
-    book = notebook(name, START, BOXED)
+def test_a_figure_shown_twice_loses_a_view_and_then_its_kernel(notebook, page, shots):
+    book = notebook("twice.ipynb", START)
     book.run_all()
+    page.wait_for_selector(".kr-figure[data-frame] .js-plotly-plot")
+    book.run_more("figure")
     page.wait_for_function("() => document.querySelectorAll('.kr-figure[data-frame]').length == 2")
-    page.locator(".jp-Cell").first.scroll_into_view_if_needed()
+
+    page.evaluate("() => { window.jupyterapp.shell.currentWidget.content.activeCellIndex = 0; }")
+    book.command("notebook:delete-cell")
+    page.wait_for_function("() => document.querySelectorAll('.kr-figure').length == 1")
+    wait_for_frames(page, 5)
+
+    book.run_more("from ipywidgets import VBox; VBox([kr.figures.spread(stream, window='1m')])")
+    page.wait_for_function("() => document.querySelectorAll('.kr-figure[data-frame]').length == 2")
+    page.locator(".kr-figure").first.scroll_into_view_if_needed()
     page.wait_for_function(STILL)
-    assert page.locator(".kr-figure").first.is_visible()
-    return book
-
-
-def test_a_figure_does_not_look_alive_when_its_kernel_was_killed(notebook, page, shots):
-    book = open_two(notebook, page, "killed.ipynb")
-
     book.run_more("import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
 
-    page.wait_for_function(DOUBT, arg="its kernel has ended")
     page.wait_for_selector(".jp-RenderedImage img", state="visible")
     assert not page.locator(".kr-figure").first.is_visible()
-    page.locator(".kr-figure").last.scroll_into_view_if_needed()
+    boxed = page.locator(".kr-figure").last  # whose place no picture takes
+    assert boxed.is_visible()
+    assert "its kernel has ended" in boxed.get_attribute("data-doubt")
+    boxed.scroll_into_view_if_needed()
     page.screenshot(path=shots / "figure-killed.png")
-
-
-def test_a_figure_does_not_look_alive_when_its_kernel_is_not_heard_of(notebook, page, shots):
-    book = open_two(notebook, page, "shut-down.ipynb")
-
-    book.command("kernelmenu:shutdown")  # which the page does not tell its widgets
-
-    page.locator(".kr-figure").last.scroll_into_view_if_needed()
-    page.wait_for_function(DOUBT, arg="no word from its kernel for")
-    page.screenshot(path=shots / "figure-shut-down.png")
 
 
 def test_running_a_cell_again_replaces_its_figure(notebook, page):
@@ -128,20 +116,6 @@ print("LEFT", len(kr.figures.refresher()), len(threads), figure.error)
     page.wait_for_selector("pre:has-text('LEFT 1 1 None')")
     assert page.locator(".kr-figure").count() == 1
     page.wait_for_function("() => globalThis.__kucoinResearch.stores.size === 1")
-
-
-def test_a_figure_shown_twice_moves_on_when_one_of_its_views_is_gone(notebook, page):
-    book = notebook("twice.ipynb", START)
-    book.run_all()
-    page.wait_for_selector(".kr-figure[data-frame] .js-plotly-plot")
-    book.run_more("figure")
-    page.wait_for_function("() => document.querySelectorAll('.kr-figure[data-frame]').length == 2")
-
-    page.evaluate("() => { window.jupyterapp.shell.currentWidget.content.activeCellIndex = 0; }")
-    book.command("notebook:delete-cell")
-    page.wait_for_function("() => document.querySelectorAll('.kr-figure').length == 1")
-
-    wait_for_frames(page, 5)
 
 
 def test_a_figure_moves_while_a_cell_is_busy(notebook, page):
