@@ -193,7 +193,7 @@ def _plan(
     rest: Rest,
     feed: Feed,
     credentials: Credentials | None = None,
-) -> list[Subscription]:
+) -> tuple[list[Subscription], list[Instrument]]:
     """Check everything that was asked for before anything but symbol lists is requested."""
     names = _texts(symbols, "symbols")
     wanted = [parse_channel(text) for text in _texts(channels, "channels")]
@@ -213,13 +213,15 @@ def _plan(
         if channel.is_private:
             _check_credentials(credentials, channel, rest.venue.url(its_market))
     has_public = any(not channel.is_private for channel, _, _ in subscriptions)
+    instruments = []
     for symbol in names:
         if symbol == ALL_SYMBOLS:
             continue
         found = _universe.find(rest, symbol, market_of(symbol, market))
         if has_public:  # orders and positions of a paused contract can still change
             check_trading(found)
-    return subscriptions
+        instruments.append(found)
+    return subscriptions, instruments
 
 
 def _markets(channel: Channel, symbol: str, market: str | None) -> list[Market]:
@@ -267,11 +269,11 @@ def _start(
     _check_type(credentials)
     rest = Rest(find_venue(venue), credentials=credentials)
     try:
-        subscriptions = _plan(symbols, channels, market, rest, its_feed, credentials)
+        subscriptions, instruments = _plan(symbols, channels, market, rest, its_feed, credentials)
         name = name or _default_name(subscriptions, its_feed)
         stream = Stream(
             subscriptions, rest, capacity=capacity, name=name, on_payload=on_payload,
-            feed=its_feed, healing=healing, instruments=_instruments_of(rest, subscriptions),
+            feed=its_feed, healing=healing, instruments=instruments,
         )  # fmt: skip
     except BaseException:
         rest.close()
@@ -536,15 +538,6 @@ def replay(
     )  # fmt: skip
     _register(made)
     return made.launch()
-
-
-def _instruments_of(rest: Rest, subscriptions: Iterable[Subscription]) -> list[Instrument]:
-    asked = dict.fromkeys((each.symbol, each.market) for each in subscriptions)
-    return [
-        _universe.find(rest, symbol, its_market)
-        for symbol, its_market in asked
-        if symbol != ALL_SYMBOLS
-    ]
 
 
 @overload

@@ -407,8 +407,10 @@ def load(path: Paths | Iterable[Paths]) -> Session:
     InvalidInput
         If no path is given.
     """
-    given = [path] if isinstance(path, str | os.PathLike) else path
-    if not isinstance(given, Iterable) or not (given := list(given)):
+    if isinstance(path, str | os.PathLike):
+        path = [path]
+    given = list(path) if isinstance(path, Iterable) else []
+    if not given:
         raise InvalidInput("load needs the folder of a session, or several")
     folders = [find_session(each) for each in given]
     tables: list[Table] = []

@@ -757,9 +757,13 @@ class Stream:
         for symbol in tuple(self._to_begin):
             del self._to_begin[symbol]
             if self._intake.books[symbol].is_ready:  # else its snapshot is to come anyway
-                self._intake.resync_book(symbol)
-                self.note("resync", f"{symbol}: a recording has begun", channel="level2")
+                self._fetch_afresh(symbol, "a recording has begun")
                 return
+
+    def _fetch_afresh(self, symbol: str, why: str) -> None:
+        # Under the delivery lock, so that no row comes between the two.
+        self._intake.resync_book(symbol)
+        self.note("resync", f"{symbol}: {why}", channel="level2")
 
     def _survive(self, error: Exception) -> None:
         log.exception("an errand of %s met an unexpected error", self.name)
@@ -871,8 +875,7 @@ class Stream:
                 if flaw != before.get(symbol):
                     found[symbol] = flaw
                     continue
-                self._intake.resync_book(symbol)
-            self.note("resync", f"{symbol}: the book was {flaw}", channel="level2")
+                self._fetch_afresh(symbol, f"the book was {flaw}")
         return found
 
     # -- the end ---------------------------------------------------------------------------------

@@ -1,7 +1,6 @@
 // Texts by name, put where they belong; only what has changed arrives.
 const STILL_FIRST = 2500, STILL_EVERY = 60000, TAPE_ROWS = 40;
 const page = (globalThis.__kucoinPanels ??= new Map());  // by uid: a panel may be shown twice
-const SILENT_AFTER = 10000;  // whoever is looked at is told each two seconds that the kernel is there
 const TILES = [
   ['last', 'last'], ['change', 'change'], ['bid', 'bid'], ['ask', 'ask'], ['spread', 'spread bp'],
   ['volume', 'volume'], ['imbalance', 'imbalance'], ['rate', 'msgs/s'], ['latency', 'latency ms'],
@@ -272,14 +271,11 @@ function write(pen, text, style, x, middle) {
 }
 
 function render({model, el}) {
-  const send = (message, buffers) => {
-    if (isEnded) return;
-    try { model.send(message, undefined, buffers); } catch { onEnd(); }  // it was shut down
-  };
+  const line = lineTo(model, () => judge()), send = line.send;
   const uid = model.get('uid');
   if (!page.has(uid)) page.set(uid, {views: new Set(), told: null});
   const shared = page.get(uid);
-  let isEnded = false, heard = 0, shown = 0, wasVisible = false, badgeTold = null;
+  let heard = 0, badgeTold = null;
   el.classList.add('kr-panel');
   const parts = [head(send), drawer(), tiles(), tape(), bar(send), foot()];
   el.replaceChildren(...parts.map((part) => part.node));
@@ -310,18 +306,13 @@ function render({model, el}) {
     const visible = [...shared.views].some((each) => each());
     if (visible !== shared.told) send({kind: 'view', visible: shared.told = visible});
   };
+  const silence = silenceOf(isVisible, () => heard);
   function judge() {  // what the badge said last may not be true any more
-    const visible = isVisible();
-    if (!visible || !wasVisible) shown = Date.now();
-    wasVisible = visible;
-    const silence = Date.now() - Math.max(heard, shown);
-    const doubt = isEnded ? 'its kernel has ended'
-      : silence > SILENT_AFTER ? `no word from its kernel for ${Math.round(silence / 1000)} s` : '';
+    const doubt = line.isEnded ? 'its kernel has ended' : silence();
     if (doubt) tell.badge(['red', 'lost', doubt]);
     else if (el.dataset.doubt && badgeTold) tell.badge(badgeTold);
     el.dataset.doubt = doubt;
   }
-  const onEnd = () => { isEnded = true; judge(); };
   const root = () => el.closest('.kr-dashboard');
 
   async function keepStill(isWanted) {
@@ -348,7 +339,6 @@ function render({model, el}) {
   const beats = setInterval(judge, 1000);
   el.addEventListener('kr-still', () => { wanted = true; });
   model.on('msg:custom', onMessage);
-  model.on('comm_live_update', onEnd);  // told once, when the kernel is restarted or has died
   document.addEventListener('visibilitychange', tellView);
   shared.views.add(isVisible);
   watchRoot();
@@ -363,7 +353,7 @@ function render({model, el}) {
     sight.disconnect();
     document.removeEventListener('visibilitychange', tellView);
     model.off('msg:custom', onMessage);
-    model.off('comm_live_update', onEnd);
+    model.off('comm_live_update', line.end);
   };
 }
 

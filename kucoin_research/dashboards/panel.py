@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import anywidget
 import traitlets
 
-from kucoin_research.figures.link import Link
+from kucoin_research.figures.link import KERNEL_JS, Link
 
 __all__ = ["Panel", "Tape"]
 
@@ -50,7 +50,7 @@ class Panel(anywidget.AnyWidget):
     ``tell`` is for one thread, the refresher's.
     """
 
-    _esm = (_HERE / "panel.js").read_text(encoding="utf-8")
+    _esm = KERNEL_JS + (_HERE / "panel.js").read_text(encoding="utf-8")
     _css = (_HERE / "panel.css").read_text(encoding="utf-8")
 
     uid = traitlets.Unicode().tag(sync=True)
@@ -78,9 +78,11 @@ class Panel(anywidget.AnyWidget):
                 for name, value in texts.items()
                 if self._sent.get(name, _NOTHING) != value
             }
-            if not changed and self.link.owes_beat(now):
-                self.send({"kind": "beat"})
-            if not changed or not self.link.may_send(now):
+            if not changed:
+                if self.link.owes_beat(now):
+                    self.send({"kind": "beat"})
+                return 0
+            if not self.link.may_send(now):
                 return 0
             self._sent.update({name: texts[name] for name in changed})
             number = self.link.on_send(now, 0, time.perf_counter() - began)

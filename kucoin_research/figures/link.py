@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
-__all__ = ["Link"]
+__all__ = ["KERNEL_JS", "Link"]
+
+#: The browser's side of it, which goes before a widget's own code.
+KERNEL_JS = (Path(__file__).parent / "kernel.js").read_text(encoding="utf-8")
 
 _MOST_IN_FLIGHT = 2
 # Without an answer for so long, an answer was lost, or nobody looks: one more frame is tried.

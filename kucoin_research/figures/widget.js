@@ -1,8 +1,7 @@
 // One store per figure holds the arrays as they came; any number of views draw from it.
 const TYPES = {f8: Float64Array, f4: Float32Array, i4: Int32Array, u1: Uint8Array};
 const STILL_FIRST = 2000, STILL_EVERY = 60000;
-const SILENT_AFTER = 10000;  // whoever is looked at is told each two seconds that the kernel is there
-const page = (globalThis.__kucoinResearch ??= {stores: new Map(), plotly: null, asked: 0, asker: null});
+const page = (globalThis.__kucoinResearch ??= {stores: new Map(), plotly: null, isThere: false, asked: 0, asker: null});
 
 function values(buffer, type) {
   const Kind = TYPES[type];
@@ -32,6 +31,7 @@ function loadPlotly() {
         document.head.append(script);
       });
     } finally { globalThis.define = define; URL.revokeObjectURL(url); }
+    page.isThere = true;
     return globalThis.Plotly;
   });
   return page.plotly;
@@ -42,7 +42,7 @@ function askForPlotly(store) {
   loadPlotly();
   const me = {};
   const ask = () => {
-    if (Date.now() - page.asked < 9000) return;
+    if (page.isThere || Date.now() - page.asked < 9000) return;
     page.asked = Date.now();
     page.asker = me;
     store.send({kind: 'lib'});
@@ -55,18 +55,15 @@ function askForPlotly(store) {
 
 function openStore(model) {
   const store = {arrays: new Map(), layout: {}, traces: {}, seq: 0, window: null, empty: true,
-    views: new Set(), follow: true, isEnded: false, heard: 0, trouble: ''};
-  store.send = (message, buffers) => {
-    if (store.isEnded) return;
-    try { model.send(message, undefined, buffers); } catch { store.end(); }  // it was shut down
-  };
-  store.end = () => { store.isEnded = true; for (const view of store.views) view.judge(); };
-  model.on('comm_live_update', store.end);  // told once, when the kernel is restarted or has died
+    views: new Set(), follow: true, heard: 0, trouble: ''};
+  const judgeAll = () => { for (const view of store.views) view.judge(); };
+  store.line = lineTo(model, judgeAll);
+  store.send = store.line.send;
   model.on('msg:custom', (message, buffers) => {
     store.heard = Date.now();
     if (message.kind === 'lib') { page.arrived?.(buffers[0]); return; }
     store.trouble = message.trouble || '';
-    for (const view of store.views) view.judge();
+    judgeAll();
     if (message.kind !== 'frame') return;
     if (message.base === null) { store.arrays.clear(); store.layout = {}; store.traces = {}; }
     else if (message.base !== store.seq) { store.send({kind: 'hello'}); return; }
@@ -193,7 +190,7 @@ function render({model, el}) {
   el.replaceChildren(plot, note);
 
   let Plotly = null, isInView = false, isBusy = null, isDirty = false, isGone = false;
-  let lastStill = 0, firstDrawn = 0, told = '', shown = 0, wasVisible = false;
+  let lastStill = 0, firstDrawn = 0, told = '';
   let colours = palette(model);  // asked for once: the answer costs the page a look at all styles
   const axis = 'xaxis';
   const isTime = () => model.get('spec').layout.xaxis?.type === 'date';
@@ -305,15 +302,13 @@ function render({model, el}) {
     if (!isGone) send({kind: 'still'}, [bytes]);
   }
 
+  const silence = silenceOf(isVisible, () => store.heard);
   function judge() {
-    const visible = isVisible();
-    if (!visible || !wasVisible) shown = Date.now();
-    wasVisible = visible;
-    const silence = Date.now() - Math.max(store.heard, shown);
-    el.classList.toggle('kr-ended', store.isEnded);
-    if (store.isEnded) el.dataset.doubt = 'not live any more: its kernel has ended';
+    const unheard = silence();
+    el.classList.toggle('kr-ended', store.line.isEnded);
+    if (store.line.isEnded) el.dataset.doubt = 'not live any more: its kernel has ended';
     else if (store.trouble) el.dataset.doubt = `not up to date: ${store.trouble}`;
-    else if (silence > SILENT_AFTER) el.dataset.doubt = `not live: no word from its kernel for ${Math.round(silence / 1000)} s`;
+    else if (unheard) el.dataset.doubt = `not live: ${unheard}`;
     else delete el.dataset.doubt;
   }
 

@@ -27,7 +27,7 @@ from kucoin_research.figures.cells import replace_in_cell
 from kucoin_research.figures.chart import Chart, Drawing, Sketch, View
 from kucoin_research.figures.delta import Array, Part, difference
 from kucoin_research.figures.feed import Feed, Rewound, Source
-from kucoin_research.figures.link import Link
+from kucoin_research.figures.link import KERNEL_JS, Link
 from kucoin_research.figures.refresh import Ticket, refresher
 from kucoin_research.figures.static import Figure, still
 from kucoin_research.figures.theme import PALETTES, Spec, compacted
@@ -87,7 +87,7 @@ class LiveFigure(anywidget.AnyWidget):
     ``close`` ends this one's part in it, and so does running its cell again.
     """
 
-    _esm = (_HERE / "widget.js").read_text(encoding="utf-8")
+    _esm = KERNEL_JS + (_HERE / "widget.js").read_text(encoding="utf-8")
     _css = (_HERE / "widget.css").read_text(encoding="utf-8")
 
     spec = traitlets.Dict().tag(sync=True)

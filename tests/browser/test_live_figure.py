@@ -106,6 +106,8 @@ def test_running_a_cell_again_replaces_its_figure(notebook, page):
 import threading
 threads = [each for each in threading.enumerate() if each.name == "kucoin-figures"]
 print("LEFT", len(kr.figures.refresher()), len(threads), figure.error)
+from kucoin_research.figures.widget import _plotly_js
+print("ASKED", _plotly_js.cache_info().hits + _plotly_js.cache_info().misses, "times")
 """
     book = notebook("again.ipynb", START, count)
     for _ in range(3):
@@ -115,6 +117,7 @@ print("LEFT", len(kr.figures.refresher()), len(threads), figure.error)
 
     page.wait_for_selector("pre:has-text('LEFT 1 1 None')")
     assert page.locator(".kr-figure").count() == 1
+    assert book.told("ASKED") == "1", "plotly.js comes once per page"
     page.wait_for_function("() => globalThis.__kucoinResearch.stores.size === 1")
 
 
