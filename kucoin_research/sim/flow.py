@@ -9,11 +9,11 @@ volatility, so quiet and hectic minutes alternate.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache, lru_cache
 from math import exp, floor, log
 from random import Random
 from statistics import NormalDist
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from kucoin_research.sim.catalog import Flow
 from kucoin_research.sim.matching import BookSide, MatchingBook
@@ -22,6 +22,8 @@ __all__ = ["OrderFlow", "Tables", "shared_tables"]
 
 _TABLE = 4_096  # power of two: picks from a table of quantiles replace costly distributions
 _SIZE_SPREAD = 1.5  # standard deviation of the logarithm of sizes
+_DIGITS = (1, 1, 2, 2, 3, 12)  # significant digits of sizes, as often as they stand here
+_DIGITS_FORMAT = {digits: f"{{:.{digits - 1}e}}".format for digits in set(_DIGITS)}
 _REACH = 0.9  # tail exponent of how far from the best price orders are placed
 
 _HEAT_DECAY_MS = 1_500.0
@@ -268,8 +270,19 @@ class OrderFlow:
 
 
 def _make_tables(flow: Flow, rng: Random) -> Tables:
+    tables, state = _drawn_tables(flow, rng.getstate())
+    rng.setstate(state)
+    return tables
+
+
+# Half the work of opening a market. Another exchange of the same seed, and tapes, find it done.
+@lru_cache(maxsize=16)
+def _drawn_tables(flow: Flow, state: tuple[Any, ...]) -> tuple[Tables, tuple[Any, ...]]:
+    rng = Random()
+    rng.setstate(state)
     sizes = _size_table(flow.order_size, rng)
-    return Tables(sizes, _size_table(flow.trade_size, rng), _distance_table(flow))
+    tables = Tables(sizes, _size_table(flow.trade_size, rng), _distance_table(flow))
+    return tables, rng.getstate()
 
 
 @lru_cache(maxsize=1)
@@ -280,13 +293,21 @@ def shared_tables(flow: Flow) -> Tables:
 
 def _size_table(median: int, rng: Random) -> list[int]:
     # Quantiles of a log-normal law, most of them rounded as people round.
+    choice = rng.choice
+    texts = [_DIGITS_FORMAT[choice(_DIGITS)](median * factor) for factor in _size_factors()]
+    return [max(1, int(float(text))) for text in texts]
+
+
+@cache
+def _size_factors() -> list[float]:
+    # The same for every market, and costly.
     quantile = NormalDist(0.0, _SIZE_SPREAD).inv_cdf
-    sizes = []
-    for index in range(_TABLE):
-        size = median * exp(quantile((index + 0.5) / _TABLE))
-        digits = rng.choice((1, 1, 2, 2, 3, 12))
-        sizes.append(max(1, int(float(f"{size:.{digits - 1}e}"))))
-    return sizes
+    return [exp(quantile((index + 0.5) / _TABLE)) for index in range(_TABLE)]
+
+
+@cache
+def _tails() -> list[float]:
+    return [((index + 0.5) / _TABLE) ** (-1.0 / _REACH) - 1.0 for index in range(_TABLE)]
 
 
 def _reach(flow: Flow) -> int:
@@ -298,8 +319,7 @@ def _distance_table(flow: Flow) -> list[int]:
     # Quantiles of a power law in ticks behind the best price, cut where the book ends.
     longest = _reach(flow) // 2
     distances = []
-    for index in range(_TABLE):
-        tail = ((index + 0.5) / _TABLE) ** (-1.0 / _REACH) - 1.0
+    for index, tail in enumerate(_tails()):
         distance = int(flow.gap_ticks * 2 * tail)
         # Beyond the book's end the law is replaced by an even spread over its far half.
         distances.append(distance if distance < longest else longest - index % (longest // 2 + 1))

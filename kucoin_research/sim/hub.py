@@ -105,12 +105,15 @@ class _Watch:
         self.engine = engine
         self.is_lively = is_lively  # an account is engaged in it: something may happen at any time
         self.feeds: list[tuple[_Channel, Feed]] = []
+        self.hearing: list[tuple[_Channel, Feed]] = []  # those of `feeds` that look at events
         self.needs_instants = False
         self.wake_ns = 0
         self._periods: set[int] = set()
 
     def add(self, channel: _Channel, feed: Feed) -> None:
         self.feeds.append((channel, feed))
+        if type(feed).on_events is not Feed.on_events:
+            self.hearing.append((channel, feed))
         self.needs_instants = self.needs_instants or feed.needs_instants
         self._periods.add(feed.period_ns)
 
@@ -228,7 +231,7 @@ class Hub(Board[_Channel]):
         self._deeds.setdefault(symbol, []).append((engine.now_ns, action))
         watch = self._watched().get(symbol)
         if watch is not None:
-            self._publish(done.events, watch.feeds)
+            self._publish(done.events, watch.hearing)
             watch.wake_ns = 0
         return done
 
@@ -363,15 +366,15 @@ class Hub(Board[_Channel]):
         self.desk.on_grid(until_ns)
 
     def _move(self, watch: _Watch, until_ns: int) -> None:
-        engine, feeds = watch.engine, watch.feeds
+        engine, hearing = watch.engine, watch.hearing
         if watch.needs_instants:
             # Everything happens on whole milliseconds, so each step shows the state of one instant.
-            while engine.next_action_ns <= until_ns:
-                self._pass_on(engine.advance(engine.next_action_ns), feeds)
-        self._pass_on(engine.advance(until_ns), feeds)
+            while (action_ns := engine.next_action_ns) <= until_ns:
+                self._pass_on(engine.advance(action_ns), hearing)
+        self._pass_on(engine.advance(until_ns), hearing)
         if watch.is_lively:
             self.desk.act(engine.listing.symbol, engine, until_ns)
-        for channel, feed in feeds:
+        for channel, feed in watch.feeds:
             if not until_ns % feed.period_ns:
                 for sequence, text in feed.on_grid(until_ns):
                     message = Message(channel.topic, sequence, text.encode(), feed.symbol)

@@ -53,6 +53,7 @@ _MINUTE_MS = 60_000
 _DAY_MS = 86_400_000
 _MINUTE_NS = 60_000 * MS_NS
 _TRADES_KEPT = 500
+_TEXTS_KEPT = 5_000
 _LONGEST_TRADE_STEP = 200
 _ACTIVITY_RANGE = (0.25, 6.0)
 # Coins per inverse lot are tiny fractions: they are summed in integers of this fineness.
@@ -136,7 +137,10 @@ class Market:
         self._start_ms = -(-start_ns // MS_NS)
         self._scale: int = 10**listing.price_decimals
         self._tick_units = listing.tick_units
+        self._lot_units = listing.lot_units
         self._size_scale: int = 10**listing.size_decimals
+        self._price_texts = _Texts(listing.tick_units, listing.price_decimals)
+        self._size_texts = _Texts(listing.lot_units, listing.size_decimals)
         self._turnover_ratio = _turnover_ratio(listing)
         self._value: FundamentalValue | QuietValue = (
             QuietValue(seed, listing.base, listing.start_price)
@@ -360,18 +364,17 @@ class Market:
 
     def price_text(self, ticks: int) -> str:
         """Spell a price as KuCoin does, without trailing zeros."""
-        return _decimal_text(ticks * self._tick_units, self._scale, self.listing.price_decimals)
+        return self._price_texts[ticks]
 
     def size_number(self, units: int) -> int | float:
         """Turn units into a size: integer lots on futures, base coins on spot."""
         if self._size_scale == 1:
-            return units * self.listing.lot_units
-        return units * self.listing.lot_units / self._size_scale
+            return units * self._lot_units
+        return units * self._lot_units / self._size_scale
 
     def size_text(self, units: int) -> str:
         """Spell a size as KuCoin does, without trailing zeros."""
-        listing = self.listing
-        return _decimal_text(units * listing.lot_units, self._size_scale, listing.size_decimals)
+        return self._size_texts[units]
 
     def base_volume(self, units: int) -> float:
         """Turn units into base coins; on inverse contracts one unit is one dollar, kept as is."""
@@ -653,6 +656,20 @@ class Market:
         # One division of integers, so that equal sums give equal floats that print briefly.
         numerator, denominator = self._turnover_ratio
         return round(notional * numerator / denominator, 10)
+
+
+class _Texts(dict[int, str]):
+    # Decimal texts by number of steps. The same few prices and sizes are spelled again and again.
+
+    def __init__(self, step: int, decimals: int) -> None:
+        super().__init__()
+        self._step, self._scale, self._decimals = step, int(10**decimals), decimals
+
+    def __missing__(self, count: int) -> str:
+        if len(self) >= _TEXTS_KEPT:
+            self.clear()
+        text = self[count] = _decimal_text(count * self._step, self._scale, self._decimals)
+        return text
 
 
 def _turnover_ratio(listing: Listing) -> tuple[int, int]:
