@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 from collections.abc import Callable, Iterable, Mapping
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from kucoin_research.errors import InvalidInput, UnknownSymbol
 from kucoin_research.sim.accounts import DEMO_ACCOUNT
@@ -33,6 +34,8 @@ from kucoin_research.sim.topics import Topic
 __all__ = ["Hub", "Settings", "Subscriber", "Tape", "binary_frame", "listings_for", "text_frame"]
 
 _CATCH_UP_NS = 1_000_000_000
+# When something was done to an engine, and what.
+_Deed: TypeAlias = tuple[int, Callable[[Market], Submission]]
 
 
 class Tape(NamedTuple):
@@ -161,7 +164,7 @@ class Hub(Board[_Channel]):
         self._engines: dict[str, Market] = {}
         self._engine_starts: dict[str, tuple[int, int]] = {}
         # What accounts and faults did to an engine and when: `tape` does it again.
-        self._deeds: dict[str, list[tuple[int, Callable[[Market], Submission]]]] = {}
+        self._deeds: dict[str, list[_Deed]] = {}
         self._interests: set[str] = set()
         self._watches: dict[str, _Watch] = {}
         self._is_stale = False  # `_watches` no longer fits the channels
@@ -239,40 +242,19 @@ class Hub(Board[_Channel]):
         """Make the 24-hex id of a frame, the same in every run."""
         return self._wire.frame_id(name, time_ns)
 
-    def tape(self, symbol: str) -> Tape:
-        """Replay the symbol from its first touch to now, on a second engine of its own."""
+    def tape(self, symbol: str) -> Callable[[], Tape]:
+        """Note what happened to the symbol from its first touch to now.
+
+        What is returned makes the tape, on a second engine of its own: it takes long, and may be
+        called on any thread.
+        """
         if symbol not in self.listings:
             raise UnknownSymbol(f"no symbol {symbol!r}; symbols: {', '.join(self.listings)}")
-        latest = self.caught_up(symbol)
+        until_ns = self.caught_up(symbol).now_ns
         start_ns, touched_ns = self._engine_starts[symbol]
-        engine = Market(self.listings[symbol], self.seed, start_ns)
-        engine.advance(touched_ns)
-        bids, asks = dict(engine.levels("buy", None)), dict(engine.levels("sell", None))
-        first_sequence = self._wire.book_sequence(engine)
-        events: list[Event] = []
-        rebases: list[tuple[int, int]] = []
-        for time_ns, action in self._deeds.get(symbol, ()):
-            events += engine.advance(time_ns)
-            before = engine.sequence
-            events += action(engine).events
-            if engine.sequence < before:
-                changes = sum(isinstance(event, BookChange) for event in events)
-                rebases.append((changes, self._wire.book_sequence(engine)))
-        events += engine.advance(latest.now_ns)
-        wire = self._wire
-        return Tape(
-            self.listings[symbol],
-            bids,
-            asks,
-            first_sequence,
-            [
-                event._replace(sequence=wire.change_sequence(engine, event.sequence))
-                for event in events
-                if isinstance(event, BookChange)
-            ],
-            [event for event in events if isinstance(event, Trade)],
-            tuple(rebases),
-        )
+        engine = functools.partial(Market, self.listings[symbol], self.seed, start_ns)
+        deeds = list(self._deeds.get(symbol, ()))
+        return functools.partial(_make_tape, engine, self._wire, deeds, touched_ns, until_ns)
 
     # Topics
 
@@ -440,6 +422,36 @@ class Hub(Board[_Channel]):
 
     def _uncross(self, symbol: str) -> None:
         self.order(symbol, lambda engine: engine.uncross())
+
+
+def _make_tape(
+    begin: Callable[[], Market],
+    wire: Wire,
+    deeds: list[_Deed],
+    touched_ns: int,
+    until_ns: int,
+) -> Tape:
+    engine = begin()
+    engine.advance(touched_ns)
+    bids, asks = dict(engine.levels("buy", None)), dict(engine.levels("sell", None))
+    first_sequence = wire.book_sequence(engine)
+    events: list[Event] = []
+    rebases: list[tuple[int, int]] = []
+    for time_ns, action in deeds:
+        events += engine.advance(time_ns)
+        before = engine.sequence
+        events += action(engine).events
+        if engine.sequence < before:
+            changes = sum(isinstance(event, BookChange) for event in events)
+            rebases.append((changes, wire.book_sequence(engine)))
+    events += engine.advance(until_ns)
+    changes_on_wire = [
+        event._replace(sequence=wire.change_sequence(engine, event.sequence))
+        for event in events
+        if isinstance(event, BookChange)
+    ]
+    trades = [event for event in events if isinstance(event, Trade)]
+    return Tape(engine.listing, bids, asks, first_sequence, changes_on_wire, trades, tuple(rebases))
 
 
 def listings_for(symbols: Iterable[str] | str | None, quiet: int = 0) -> dict[str, Listing]:

@@ -1507,7 +1507,7 @@ class Exchange(Doors):
         UnknownSymbol
             If it is not on offer.
         """
-        return self._call(lambda: self._hub.tape(symbol))
+        return self._call(lambda: self._hub.tape(symbol))()
 
     def start_trader(
         self,
