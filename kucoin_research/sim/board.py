@@ -7,6 +7,7 @@ as `Subscriber`. `Hub` makes the data of an order flow, `Playback` reads them fr
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import heapq
 import random
@@ -37,7 +38,7 @@ __all__ = [
     "text_frame",
 ]
 
-TURN = 0.02  # seconds that one piece of work may keep the loop from its sockets
+TURN = 0.01  # seconds that one piece of work may keep the loop from its sockets
 _LOG_LENGTH = 100_000
 _TRADE_TOPICS = frozenset({"/contractMarket/execution", "/market/match", "trade"})
 
@@ -217,6 +218,11 @@ class Board(ABC, Generic[ChannelT]):
         Virtual time.
     settings
         The rest.
+
+    Attributes
+    ----------
+    turn
+        Seconds after which work leaves a turn to the sockets; the step at hand is finished first.
     """
 
     listings: Mapping[str, Listed]
@@ -228,6 +234,7 @@ class Board(ABC, Generic[ChannelT]):
         self.clock = clock
         self.settings = settings
         self.random = random.Random(seed)
+        self.turn = TURN
         self.is_held = False  # paused by hand: a subscription does not start the clock
         self.requests: deque[tuple[str, str]] = deque(maxlen=_LOG_LENGTH)
         self.delivery = Delivery(clock, seed, has_journal=settings.journal)
@@ -238,6 +245,7 @@ class Board(ABC, Generic[ChannelT]):
         self._jobs: list[tuple[int, int, Callable[[], None]]] = []
         self._plans: list[tuple[int, Callable[[], None]]] = []
         self._job_number = 0
+        self._holds = 0  # how much is being done for which virtual time stands still
         self.first_subscription_ns: int | None = None
 
     # What the data's source has to say
@@ -259,8 +267,12 @@ class Board(ABC, Generic[ChannelT]):
     async def catch_up(self, symbols: Iterable[str], patience: float | None = None) -> None:
         """Bring symbols to the current virtual time, leaving turns to the sockets meanwhile.
 
-        After `patience` seconds those that are not there yet stay where they are.
+        With `patience`, those that are not there yet after so many seconds stay where they are.
         """
+
+    @abstractmethod
+    async def prepare(self, market: str, topic: Topic) -> None:
+        """Do ahead, leaving turns to the sockets, what takes long in beginning with a topic."""
 
     @abstractmethod
     def check(self, fault: Fault) -> None:
@@ -388,16 +400,28 @@ class Board(ABC, Generic[ChannelT]):
 
     async def in_turns(self, work: Generator[None, None, _T]) -> _T:
         """Finish work that is cut into steps, leaving turns to the sockets between them."""
-        deadline = perf_counter() + TURN
-        while True:
-            try:
-                next(work)
-            except StopIteration as done:
-                result: _T = done.value
-                return result
-            if perf_counter() > deadline:
-                await asyncio.sleep(0)
-                deadline = perf_counter() + TURN
+        with contextlib.closing(work):  # at once, also where it is left amid
+            deadline = perf_counter() + self.turn
+            while True:
+                try:
+                    next(work)
+                except StopIteration as done:
+                    result: _T = done.value
+                    return result
+                if perf_counter() >= deadline:
+                    await asyncio.sleep(0)
+                    deadline = perf_counter() + self.turn
+
+    def holding_time(self, work: Generator[None, None, _T]) -> Generator[None, None, _T]:
+        """Do work during which virtual time stands still: what it brings to the present is there.
+
+        Otherwise the present may run away from it, and the rest is a long piece at the end.
+        """
+        self._holds += 1
+        try:
+            return (yield from work)
+        finally:
+            self._holds -= 1
 
     # Time
 
@@ -415,13 +439,15 @@ class Board(ABC, Generic[ChannelT]):
 
     def tick(self) -> bool:
         """Let happen what is due, for one turn at most; True if more is due."""
+        if self._holds:
+            return False
         clock = self.clock
         target = clock.target_ns // SLICE_NS * SLICE_NS
-        deadline = perf_counter() + TURN
+        deadline = perf_counter() + self.turn
         while clock.reached_ns < target and clock.is_running:
             self._run_jobs()
             clock.reach(self._step(min([target, *(time_ns for time_ns, _, _ in self._jobs[:1])])))
-            if perf_counter() > deadline:
+            if perf_counter() >= deadline:
                 return clock.reached_ns < target
         return False
 

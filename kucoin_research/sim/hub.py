@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from time import perf_counter
 from typing import Any, NamedTuple, TypeAlias
 
 from kucoin_research.errors import InvalidInput, UnknownSymbol
 from kucoin_research.sim.accounts import DEMO_ACCOUNT
 from kucoin_research.sim.board import (
-    TURN,
     Board,
     Channel,
     Settings,
@@ -33,7 +31,13 @@ from kucoin_research.sim.topics import Topic
 
 __all__ = ["Hub", "Settings", "Subscriber", "Tape", "binary_frame", "listings_for", "text_frame"]
 
+# Virtual time that an engine is advanced by in one piece: some milliseconds of work.
 _CATCH_UP_NS = 1_000_000_000
+# Their frames tell of the last 24 hours.
+_DAILY_TOPICS = frozenset({"/contractMarket/snapshot", "/market/snapshot"})
+
+# Work that is cut into pieces.
+Work: TypeAlias = Generator[None, None, None]
 # When something was done to an engine, and what.
 _Deed: TypeAlias = tuple[int, Callable[[Market], Submission]]
 
@@ -143,12 +147,20 @@ class Hub(Board[_Channel]):
         The symbols on offer.
     settings
         The rest.
+    make_engine
+        Makes the engine of a listing, of a seed, that starts at a virtual time in ns.
     """
 
     def __init__(
-        self, seed: int, clock: VirtualClock, listings: dict[str, Listing], settings: Settings
+        self,
+        seed: int,
+        clock: VirtualClock,
+        listings: dict[str, Listing],
+        settings: Settings,
+        make_engine: Callable[[Listing, int, int], Market] = Market,
     ) -> None:
         super().__init__(seed, clock, settings)
+        self._make_engine = make_engine
         self.listings: Mapping[str, Listing] = listings
         for symbol in settings.states:
             if symbol not in listings:
@@ -179,14 +191,10 @@ class Hub(Board[_Channel]):
 
     def engine(self, symbol: str) -> Market:
         """Give the symbol's engine, which starts now if this is the first touch."""
-        engine = self._engines.get(symbol)
-        if engine is None:
-            touched_ns = self.clock.reached_ns
-            start_ns = touched_ns - int(self.settings.warm_up * 1e9)
-            engine = Market(self.listings[symbol], self.seed, start_ns)
+        engine = self._begun(symbol)
+        _, touched_ns = self._engine_starts[symbol]
+        if engine.now_ns < touched_ns:
             engine.advance(touched_ns)
-            self._engines[symbol] = engine
-            self._engine_starts[symbol] = start_ns, touched_ns
         return engine
 
     def caught_up(self, symbol: str) -> Market:
@@ -199,20 +207,62 @@ class Hub(Board[_Channel]):
     async def catch_up(self, symbols: Iterable[str], patience: float | None = None) -> None:
         """Bring engines to the current virtual time, leaving turns to the sockets meanwhile.
 
-        After `patience` seconds those that are not there yet stay where they are.
+        Virtual time waits for it. With `patience` it does not, and those that are not there yet
+        after so many seconds stay where they are, though no earlier than at their first touch.
         """
+        work = self.catching_up(symbols, patience)
+        await self.in_turns(self.holding_time(work) if patience is None else work)
+
+    def catching_up(self, symbols: Iterable[str], patience: float | None = None) -> Work:
+        """Cut `catch_up` into pieces: a new engine, or a virtual second of one."""
         began = perf_counter()
-        deadline = began + TURN
         target_ns = self.clock.reached_ns
-        for symbol in symbols:
-            engine = self.engine(symbol)
-            while engine.now_ns < target_ns:
+        names = list(symbols)
+        for symbol in names:
+            self._touch(symbol)
+        for symbol in names:
+            yield from self._advance(symbol, self._engine_starts[symbol][1])
+        for symbol in names:
+            for _ in self._advance(symbol, target_ns):
+                yield
                 if patience is not None and perf_counter() > began + patience:
                     return
-                engine.advance(min(target_ns, engine.now_ns + _CATCH_UP_NS))
-                if perf_counter() > deadline:
-                    await asyncio.sleep(0)
-                    deadline = perf_counter() + TURN
+
+    async def prepare(self, market: str, topic: Topic) -> None:
+        """Catch up with the symbols of a topic, and build the history that its frames will want."""
+        symbols = self.symbols_of(market, topic)
+        await self.catch_up(symbols)
+        if topic.prefix in _DAILY_TOPICS:
+            await self.in_turns(self.holding_time(self._warm_days(symbols)))
+
+    def _touch(self, symbol: str) -> None:
+        # The engine of a symbol starts at its first touch, whenever it is built.
+        if symbol not in self._engine_starts:
+            touched_ns = self.clock.reached_ns
+            self._engine_starts[symbol] = touched_ns - int(self.settings.warm_up * 1e9), touched_ns
+
+    def _begun(self, symbol: str) -> Market:
+        # The engine wherever it is, perhaps in the time for which it trades unseen.
+        engine = self._engines.get(symbol)
+        if engine is None:
+            self._touch(symbol)
+            start_ns, _ = self._engine_starts[symbol]
+            engine = self._make_engine(self.listings[symbol], self.seed, start_ns)
+            self._engines[symbol] = engine
+        return engine
+
+    def _advance(self, symbol: str, target_ns: int) -> Work:
+        if symbol not in self._engines:
+            self._begun(symbol)
+            yield
+        engine = self._engines[symbol]
+        while engine.now_ns < target_ns:
+            engine.advance(min(target_ns, engine.now_ns + _CATCH_UP_NS))
+            yield
+
+    def _warm_days(self, symbols: list[str]) -> Work:
+        for symbol in symbols:
+            yield from self.engine(symbol).warm_day()
 
     def state(self, symbol: str) -> str:
         """Tell whether a symbol trades: ``Open``, or the word that was set for it."""
@@ -252,7 +302,7 @@ class Hub(Board[_Channel]):
             raise UnknownSymbol(f"no symbol {symbol!r}; symbols: {', '.join(self.listings)}")
         until_ns = self.caught_up(symbol).now_ns
         start_ns, touched_ns = self._engine_starts[symbol]
-        engine = functools.partial(Market, self.listings[symbol], self.seed, start_ns)
+        engine = functools.partial(self._make_engine, self.listings[symbol], self.seed, start_ns)
         deeds = list(self._deeds.get(symbol, ()))
         return functools.partial(_make_tape, engine, self._wire, deeds, touched_ns, until_ns)
 

@@ -450,6 +450,11 @@ class Market:
         """Build history that ``candles`` will want, some milliseconds of work at each step."""
         return self._candles.warm(interval_ms, from_ms, min(to_ms, self.now_ns // MS_NS))
 
+    def warm_day(self) -> Iterator[None]:
+        """Build history that `stats_24h` will want, some milliseconds of work at each step."""
+        now_ms = self.now_ns // MS_NS
+        return self.warm_candles(_MINUTE_MS, now_ms - _DAY_MS, now_ms)
+
     def stats_24h(self, time_ns: int) -> Stats24h:
         """Return statistics of the 24 hours to a time, to the minute at their far end."""
         minute = min(time_ns, self.now_ns) // _MINUTE_NS * _MINUTE_MS

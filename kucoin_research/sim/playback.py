@@ -287,6 +287,9 @@ class Playback(Board[_Channel]):
     async def catch_up(self, symbols: Iterable[str], patience: float | None = None) -> None:
         """Do nothing: all symbols are where the time is."""
 
+    async def prepare(self, market: str, topic: Topic) -> None:
+        """Do nothing: rows are sent as they stand."""
+
     def _open(self, market: str, topic: Topic) -> _Channel:
         channel = _Channel(topic, market)
         channel.symbols = self.symbols_of(market, topic)

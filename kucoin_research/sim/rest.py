@@ -245,6 +245,7 @@ def _contracts(site: Site, values: Values) -> Work:
     rows = []
     for symbol in site.listings:
         if site.hub.state(symbol) not in ("Settled", "Closed"):  # those are active no more
+            yield from site.listed(symbol).warm_day()
             rows.append(_contract(site, site.listed(symbol), values))
             yield
     return _ok(rows)
@@ -269,8 +270,12 @@ def _futures_ticker(site: Site, engine: Market, _values: Values) -> dict[str, An
     }
 
 
-def _futures_tickers(site: Site, values: Values) -> Reply:
-    return _ok([_futures_ticker(site, site.listed(symbol), values) for symbol in site.listings])
+def _futures_tickers(site: Site, values: Values) -> Work:
+    rows = []
+    for symbol in site.listings:
+        rows.append(_futures_ticker(site, site.listed(symbol), values))
+        yield
+    return _ok(rows)
 
 
 def _futures_book(depth: int) -> Callable[[Site, Market, Values], dict[str, Any]]:
@@ -481,7 +486,7 @@ def _funding_rate(site: Site, engine: Market, _values: Values) -> dict[str, Any]
     }
 
 
-def _funding_rates(site: Site, values: Values) -> Reply:
+def _funding_rates(site: Site, values: Values) -> Work:
     symbol = values.get("symbol", "")
     first, last = _integer(values, "from"), _integer(values, "to")
     if first is None or last is None or not symbol:
@@ -491,21 +496,20 @@ def _funding_rates(site: Site, values: Values) -> Reply:
     engine = site.engine(symbol)
     oldest = engine.start_ns // _MS - HISTORY_DAYS * _DAY_MS
     times = engine.funding_times(max(first, oldest) * _MS, min(last, site.now_ms) * _MS)
-    newest_first = times[: -_FUNDING_ROWS - 1 : -1]
-    return _ok(
-        [
-            {
-                "symbol": symbol,
-                "fundingRate": engine.settled_funding(time_ns),
-                "timepoint": time_ns // _MS,
-            }
-            for time_ns in newest_first
-        ]
-    )
+    rows = []
+    for time_ns in times[: -_FUNDING_ROWS - 1 : -1]:
+        rate = engine.settled_funding(time_ns)
+        rows.append({"symbol": symbol, "fundingRate": rate, "timepoint": time_ns // _MS})
+        yield
+    return _ok(rows)
 
 
-def _trade_statistics(site: Site, _values: Values) -> Reply:
-    turnover = sum(site.listed(symbol).stats_24h(site.now_ns).turnover for symbol in site.listings)
+def _trade_statistics(site: Site, _values: Values) -> Work:
+    turnover = 0.0
+    for symbol in site.listings:
+        yield from site.listed(symbol).warm_day()
+        turnover += site.listed(symbol).stats_24h(site.now_ns).turnover
+        yield
     return _ok({"turnoverOf24h": round(turnover, 10)})
 
 
@@ -705,6 +709,7 @@ def _spot_tickers(site: Site, _values: Values) -> Work:
     rows = []
     for symbol in site.listings:
         engine = site.listed(symbol)
+        yield from engine.warm_day()
         bids, asks = _spot_side(engine, "buy", 1), _spot_side(engine, "sell", 1)
         rows.append(
             {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import dataclasses
 import functools
 import json
@@ -371,6 +372,7 @@ class SocketHandler(WebSocketHandler):
         self._in_flight: deque[tuple[int, Message]] = deque()
         self._is_silent = False
         self._has_left = False
+        self._is_answering = False
         self._affliction = ("", 0.0)  # a fault that may make the client leave, and until when
         self._pending_bytes = 0
         self._is_slow = False
@@ -473,7 +475,10 @@ class SocketHandler(WebSocketHandler):
         if self._is_flooding(now):
             self._end_flood()
             return
-        await self._take(message)
+        self._is_answering = True
+        with contextlib.suppress(asyncio.CancelledError):  # the exchange ends
+            await self._take(message)
+        self._is_answering = False
 
     def _end_flood(self) -> None:
         self.send_error_frame(509, "exceed max permits per second")
@@ -547,7 +552,7 @@ class SocketHandler(WebSocketHandler):
         self._topics.update(dict.fromkeys(new))
         for topic in new:
             if not topic.is_private:
-                await hub.catch_up(hub.symbols_of(market, topic))
+                await hub.prepare(market, topic)
         # All at once, so that they begin at the same virtual instant; none of those that it has
         # lost meanwhile, by leaving or by unsubscribing.
         for topic in new:
@@ -585,9 +590,12 @@ class SocketHandler(WebSocketHandler):
     def _ack_of(self, reply_id: str) -> dict[str, Any]:
         return {"id": reply_id, "type": "ack"}
 
+    def _left_to_idle(self, limit: float) -> float:
+        # A client is not silent while it waits for an answer.
+        return limit if self._is_answering else self._last_message + limit - time.monotonic()
+
     def _check_idle(self) -> None:
-        limit = self._door.settings.idle_timeout
-        left = self._last_message + limit - time.monotonic()
+        left = self._left_to_idle(self._door.settings.idle_timeout)
         if left > 0:
             self._later(left, self._check_idle)
             return
@@ -887,7 +895,7 @@ class ProSocketHandler(SocketHandler):
 
     def _check_idle(self) -> None:
         # Only a client without a subscription is sent away. (reference, section 10)
-        left = self._last_message + self._door.settings.pro_idle_timeout - time.monotonic()
+        left = self._left_to_idle(self._door.settings.pro_idle_timeout)
         if self._topics or left > 0:
             self._later(max(left, 0.1), self._check_idle)
         else:
@@ -1263,6 +1271,14 @@ class Doors:
 
         return self._call(perform)
 
+    def _catch_up(self, symbols: Iterable[str]) -> None:
+        """Bring symbols to the present, for what is then done to all of them at once."""
+        if self._loop is None or self.is_closed or threading.current_thread() is self._thread:
+            return
+        there = asyncio.run_coroutine_threadsafe(self._hub.catch_up(symbols), self._loop)
+        while self._thread.is_alive() and not concurrent.futures.wait([there], timeout=0.2).done:
+            pass
+
     # Faults
 
     def _plan(self, after_ns: int, fault: Fault) -> None:
@@ -1556,6 +1572,7 @@ class Exchange(Doors):
                 if name in names:
                     self._hub.desk.start_trader(member, name, orders_per_minute, chosen)
 
+        self._catch_up(names)
         self._perform(start)
 
     def stop_traders(self) -> None:
