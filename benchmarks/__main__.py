@@ -9,6 +9,7 @@ SCRIPTS = (
     "ring",
     "pipeline",
     "busy_kernel",
+    "rest_answers",
     "recording",
     "replay",
     "live_figure",
