@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from math import exp, fsum, sqrt
+from itertools import islice, pairwise
+from math import cos, exp, fsum, log, sin, sqrt, tau
 from random import Random
 from typing import TypeVar
 
@@ -90,9 +90,9 @@ class Noise:
     def _build_day(self, day: int) -> list[float]:
         nodes = self._nodes(day)
         # The first draws of the next day close this one, so days join without a step.
-        following = Random(f"{self._name}:{day + 1}")
-        for line in nodes:
-            line.append(following.gauss(0.0, 1.0))
+        following = _normal_draws(f"{self._name}:{day + 1}", len(nodes))
+        for line, draw in zip(nodes, following, strict=True):
+            line.append(draw)
         points = MINUTES_PER_DAY // self._grid
         coarse = [0.0] * (points + 1)
         for (scale, weight), line in zip(self._scales, nodes, strict=True):
@@ -102,10 +102,11 @@ class Noise:
         return values
 
     def _nodes(self, day: int) -> list[list[float]]:
-        rng = Random(f"{self._name}:{day}")
-        nodes = [[rng.gauss(0.0, 1.0)] for _ in self._scales]
-        for (scale, _), line in zip(self._scales, nodes, strict=True):
-            line.extend(rng.gauss(0.0, 1.0) for _ in range(MINUTES_PER_DAY // scale - 1))
+        counts = [MINUTES_PER_DAY // scale for scale, _ in self._scales]
+        draws = iter(_normal_draws(f"{self._name}:{day}", sum(counts)))
+        nodes = [[next(draws)] for _ in counts]
+        for count, line in zip(counts, nodes, strict=True):
+            line.extend(islice(draws, count - 1))
         return nodes
 
 
@@ -145,18 +146,19 @@ class _Path:
 
     def _build_minutes(self, day: int) -> list[float]:
         start, end = self._day_open(day), self._day_open(day + 1)
-        gauss = Random(f"{self._name}:minutes:{day}").gauss
+        draws = _normal_draws(f"{self._name}:minutes:{day}", MINUTES_PER_DAY)
         level = self._minute_volatility * exp(-_VOLATILITY_VARIANCE)
         scales = [level * exp(noise) for noise in self._noise.day(day)[:-1]]
-        return _bridge(start, end, [gauss(0.0, scale) for scale in scales], scales)
+        steps = [draw * scale for draw, scale in zip(draws, scales, strict=True)]
+        return _bridge(start, end, steps, scales)
 
     def _build_seconds(self, minute: int) -> list[float]:
         day, offset = divmod(minute, MINUTES_PER_DAY)
         values = self.minutes(day)
-        gauss = Random(f"{self._name}:seconds:{minute}").gauss
+        draws = _normal_draws(f"{self._name}:seconds:{minute}", 120)
         level = self._minute_volatility * self.volatility(minute) / sqrt(60) * 0.6
-        scales = [level * exp(gauss(0.0, 0.7)) for _ in range(60)]
-        steps = [gauss(0.0, scale) for scale in scales]
+        scales = [level * exp(draw * 0.7) for draw in draws[:60]]
+        steps = [draw * scale for draw, scale in zip(draws[60:], scales, strict=True)]
         return _bridge(values[offset], values[offset + 1], steps, scales)
 
 
@@ -238,6 +240,19 @@ def _cached(cache: dict[_K, _V], key: _K, build: Callable[[_K], _V], *, capacity
             cache.pop(oldest, None)
         cache[key] = found
     return found
+
+
+def _normal_draws(name: str, count: int) -> list[float]:
+    # The first draws that `Random(name).gauss(0.0, 1.0)` gives; a day wants thousands at once, and
+    # one by one they are half of the work. (Box and Muller's pairs, as in CPython's random.py)
+    random = Random(name).random
+    draws: list[float] = []
+    for _ in range(-(-count // 2)):
+        angle = random() * tau
+        radius = sqrt(-2.0 * log(1.0 - random()))
+        draws.append(cos(angle) * radius)
+        draws.append(sin(angle) * radius)
+    return draws[:count]
 
 
 def _add_lines(values: list[float], nodes: Sequence[float], spacing: int, weight: float) -> None:
