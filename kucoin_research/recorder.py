@@ -28,6 +28,7 @@ from typing import Any, Protocol, Self
 
 from kucoin_research.errors import InvalidInput
 from kucoin_research.instruments import Instrument
+from kucoin_research.interrupts import hold, join
 from kucoin_research.manifest import (
     DAY_NS,
     FORMAT,
@@ -336,6 +337,7 @@ class Recorder:
         """Wait until the recording has ended; False when the time passed first."""
         return self._closed.wait(timeout)
 
+    @hold(passes_on=True)
     def close(self, timeout: float = 10.0) -> bool:
         """Write what waits, and the final ``session.json``; may be called twice.
 
@@ -360,7 +362,7 @@ class Recorder:
             self._closing.set()
         atexit.unregister(self.close)
         if self._thread is not threading.current_thread():
-            self._thread.join(timeout + _RETRY)
+            join([self._thread], timeout + _RETRY)
         return self._closed.is_set() and self._error is None
 
     def _detach(self) -> None:
