@@ -18,6 +18,7 @@ import kucoin_research as kr
 from kucoin_research import cli
 from kucoin_research.records import Ticker
 from tests.conftest import wait_until
+from tests.unit.interrupting import interrupt_when
 from tests.unit.rows import NOON, ticker
 from tests.unit.test_sessions import recorded
 
@@ -127,11 +128,62 @@ def test_an_interrupt_saves_what_has_arrived(tmp_path, exchange):
             if line.startswith("Ticker("):
                 break
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=30)
+        output, errors = process.communicate(timeout=30)
 
-    assert process.returncode == 0
+    assert process.returncode == 0, output + errors
     (path,) = tmp_path.glob("*.csv")
-    assert pl.read_csv(path).height >= 1
+    assert pl.read_csv(path).height >= 1, output + errors
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "place", ["attach", "collect", "wait_until_live", "append_lines", "finish"]
+)
+def test_rows_are_saved_at_whatever_step_an_interrupt_comes(
+    exchange, monkeypatch, capsys, place, number
+):
+    def is_there(frame):
+        if frame.f_code.co_name != place or seen:
+            return False
+        seen.append(frame)
+        wait_until(lambda: any(stream.total() for stream in kr.running()))
+        return True
+
+    seen = []
+    monkeypatch.setenv("KUCOIN_FUTURES_URL", exchange.futures_url)
+    monkeypatch.setenv("KUCOIN_SPOT_URL", exchange.spot_url)
+    with interrupt_when(is_there, number=number):
+        if place == "finish":
+            status = cli.main(["XBTUSDTM", "--verbose", "--save-data", "--timeout", "0.5"])
+        else:
+            status = cli.main(["XBTUSDTM", "--verbose", "--save-data"])
+
+    assert (seen != [], status) == (True, cli.DONE)
+    out, err = capsys.readouterr()
+    (path,) = Path().glob("*.csv")
+    rows = pl.read_csv(path)
+    assert rows.height >= max(1, out.count("Ticker("))
+    assert rows["sequence"].is_unique().all()
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("words", [["-m", "kucoin_research"], ["kucoin-research"]])
+def test_an_interrupt_while_it_is_imported_is_one_line(tmp_path, words):
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys, signal\n"
+        "def hook(name, words):\n"
+        "    if name == 'import' and words[0] == 'polars':\n"
+        "        signal.raise_signal(signal.SIGINT)\n"
+        "sys.addaudithook(hook)\n"
+    )
+    (tmp_path / "kucoin-research").write_text("import kucoin_research.cli\n")
+    done = subprocess.run(
+        [sys.executable, *words, "XBTUSDTM"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{Path(kr.__file__).parents[1]}"},
+    )  # fmt: skip
+
+    assert (done.returncode, done.stderr) == (1, "kucoin-research: interrupted\n")
 
 
 def start(words, cwd, exchange):
