@@ -79,6 +79,7 @@ def _main(words: list[str]) -> int:
         with interrupts.passing():
             arguments = _parser().parse_args(words)
         status: int = arguments.run(arguments)
+        sys.stdout.flush()  # here, as Python at its exit says much of a pipe that nobody reads
     except SystemExit as error:  # argparse: help is 0, wrong use 2
         return error.code if isinstance(error.code, int) else WRONG_USE
     except InvalidInput as error:
@@ -232,13 +233,16 @@ class _Printer:
 
     def __init__(self, handle: Stream | Replay) -> None:
         self._handle = handle
+        self._is_read = True
 
     def __call__(self, record: Record) -> None:
+        if not self._is_read:
+            return
         try:
             print(record)
-        except BrokenPipeError:
+        except BrokenPipeError:  # for the main thread, too, which prints the report
+            self._is_read = False
             self._handle.stop()
-            raise
 
 
 class _Saver:

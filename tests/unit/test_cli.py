@@ -186,12 +186,13 @@ def test_an_interrupt_while_it_is_imported_is_one_line(tmp_path, words):
     assert (done.returncode, done.stderr) == (1, "kucoin-research: interrupted\n")
 
 
-def start(words, cwd, exchange):
+def start(words, cwd, exchange, **environment):
     return subprocess.Popen(
         [sys.executable, "-m", "kucoin_research", *words],
         cwd=cwd,
         env={**os.environ, "PYTHONUNBUFFERED": "1",
-             "KUCOIN_FUTURES_URL": exchange.futures_url, "KUCOIN_SPOT_URL": exchange.spot_url},
+             "KUCOIN_FUTURES_URL": exchange.futures_url, "KUCOIN_SPOT_URL": exchange.spot_url,
+             **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -284,6 +285,20 @@ def test_a_reader_that_leaves_ends_it(tmp_path, exchange):
 
     assert process.returncode == 1
     assert "Exception ignored" not in errors
+    assert "Traceback" not in errors
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such pipes")
+def test_a_report_that_nobody_reads_is_no_traceback(tmp_path, exchange):
+    with start(
+        ["XBTUSDTM", "--timeout", "0.5"], tmp_path, exchange, PYTHONUNBUFFERED=""
+    ) as process:
+        process.stdout.close()
+        errors = process.stderr.read()
+        process.wait(timeout=30)
+
+    assert process.returncode == 1, errors
+    assert "BrokenPipeError" not in errors
 
 
 def test_a_broken_dotenv_file_is_one_line(tmp_path):
