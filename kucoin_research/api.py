@@ -740,6 +740,7 @@ def running() -> list[Stream | Replay]:
 
 
 @atexit.register
+@hold()
 def _close_all() -> None:
     streams = running()
     for timeout in (0.0, 1.0):  # all are told first, so that they end together

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["as_program", "check", "hold", "is_pending", "join", "passing"]
+__all__ = ["arrived", "as_program", "check", "hold", "is_pending", "join", "passing"]
 
 # Short: an interrupt does not end a wait by itself, and on Windows is seen after it only.
 _SLICE = 0.05
@@ -173,8 +173,14 @@ def check() -> None:
         held.check()
 
 
-def join(threads: Iterable[threading.Thread], timeout: float) -> None:
-    """Wait for threads to end; where interrupts are held, one that comes meanwhile ends the wait.
+def arrived() -> int:
+    """Count the interrupts since they are held, raised or not."""
+    held = _here()
+    return 0 if held is None else held.arrived
+
+
+def join(threads: Iterable[threading.Thread], timeout: float, *, seen: int) -> None:
+    """Wait for threads to end; where interrupts are held, a further one ends the wait.
 
     Parameters
     ----------
@@ -182,13 +188,14 @@ def join(threads: Iterable[threading.Thread], timeout: float) -> None:
         Which.
     timeout
         Seconds, for all of them together.
+    seen
+        What ``arrived`` was when the threads were asked to end.
     """
     held = _here()
     deadline = time.monotonic() + timeout
-    arrived = 0 if held is None else held.arrived
     for thread in threads:
         while thread.is_alive():
             left = deadline - time.monotonic()
-            if left <= 0 or (held is not None and held.arrived != arrived):
+            if left <= 0 or (held is not None and held.arrived != seen):
                 return
             thread.join(left if held is None else min(_SLICE, left))

@@ -35,7 +35,7 @@ from kucoin_research.errors import (
 )
 from kucoin_research.intake import Subscription
 from kucoin_research.integrity import Verdict
-from kucoin_research.interrupts import check, hold, join
+from kucoin_research.interrupts import arrived, check, hold, join
 from kucoin_research.lanes import State
 from kucoin_research.orderbook import OrderBook
 from kucoin_research.outlets import describe
@@ -892,13 +892,14 @@ class Replay:
         timeout
             Seconds to wait for the thread; it ends on its own soon after in any case.
         """
+        seen = arrived()
         with self._changed:
             self._stopping.set()
             thread = self._thread
             self._changed.notify_all()
         self._cut()
         if thread is not None and thread is not threading.current_thread():
-            join([thread], timeout)
+            join([thread], timeout, seen=seen)
 
     def disown(self) -> None:
         """Forget the thread in a forked child: it is the parent's alone."""

@@ -898,6 +898,7 @@ class Stream:
         timeout
             Seconds to wait for the threads; they end on their own soon after in any case.
         """
+        seen = interrupts.arrived()
         deadline = time.monotonic() + timeout
         # First, so that an interrupt from here on cannot leave the stream running.
         self._stopping.set()
@@ -915,6 +916,7 @@ class Stream:
         interrupts.join(
             [thread for thread in self._threads if thread is not here],
             max(0.0, deadline - time.monotonic()),
+            seen=seen,
         )
 
     @property

@@ -210,10 +210,10 @@ def test_a_terminated_process_saves_what_has_arrived(tmp_path, exchange):
             if line.startswith("Ticker("):
                 break
         process.terminate()
-        output, _ = process.communicate(timeout=30)
+        output, errors = process.communicate(timeout=30)
 
+    assert process.returncode == 0, output + errors
     (path,) = tmp_path.glob("*.csv")
-    assert process.returncode == 0
     assert f"{lines_of(path) - 1:,} rows written to {path.name}" in output
 
 
@@ -422,10 +422,31 @@ def test_an_interrupt_ends_a_replay_with_what_has_come(tmp_path):
     try:
         assert "Ticker(timestamp=" in running.stdout.readline()
         running.send_signal(signal.SIGINT)
-        out, _ = running.communicate(timeout=30)
+        out, errors = running.communicate(timeout=30)
     finally:
         running.kill()
         running.communicate()
 
-    assert running.returncode == 1
-    assert "shape: (1, 11)" in out
+    assert running.returncode == 1, out + errors
+    assert "shape: (1, 11)" in out, out + errors
+
+
+def test_a_server_ends_at_whatever_step_of_its_waiting_an_interrupt_comes(tmp_path):
+    script = (
+        "import itertools\n"
+        "from kucoin_research import cli\n"
+        "from tests.unit.interrupting import interrupt_at\n"
+        "for number in itertools.count(1):\n"
+        "    with interrupt_at(number, 1_000, after='_wait_for_interrupt') as lines:\n"
+        "        status = cli.main(['simulate'])\n"
+        "    if status or number == 60:\n"
+        "        break\n"
+        "print('status', status)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, timeout=60,
+        env={**os.environ, "PYTHONPATH": str(Path(kr.__file__).parents[1])},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert done.stdout.endswith("status 0\n"), done.stdout[-500:] + done.stderr

@@ -109,7 +109,7 @@ def test_an_interrupt_ends_the_wait_for_a_thread():
     thread = Interrupting(target=release.wait)
     thread.start()
     with interrupts.hold():
-        interrupts.join([thread], 3600.0)
+        interrupts.join([thread], 3600.0, seen=interrupts.arrived())
     release.set()
     threading.Thread.join(thread)
 
