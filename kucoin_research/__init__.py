@@ -9,6 +9,9 @@ from importlib import import_module as _import_module
 from importlib.metadata import version as _version
 from typing import Any as _Any
 
+import kucoin_research.early  # noqa: F401  first, as the rest takes a second to import
+
+# isort: split
 from kucoin_research.analytics import mark_filled, ohlcv, vwap
 from kucoin_research.api import (
     SimulatedExchange,

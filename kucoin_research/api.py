@@ -35,6 +35,7 @@ from kucoin_research.instruments import (
 )
 from kucoin_research.intake import Subscription
 from kucoin_research.integrity import Verdict
+from kucoin_research.interrupts import check, hold, passing
 from kucoin_research.progress import Download
 from kucoin_research.recorder import QUEUE_ROWS, check_options
 from kucoin_research.recordings import Recording
@@ -139,7 +140,14 @@ def simulate(*, seed: int = 7, speed: float = 1.0, **options: Any) -> SimulatedE
         Running; a context manager with ``venue``, ``futures_url``, ``spot_url``, ``inject(fault)``
         and ``close()``.
     """
-    return SimulatedExchange(seed=seed, speed=speed, **options)
+    with hold():
+        made = SimulatedExchange(seed=seed, speed=speed, **options)
+        try:
+            check()
+        except KeyboardInterrupt:
+            made.close()
+            raise
+        return made
 
 
 def _start_demo() -> Venue:
@@ -269,7 +277,10 @@ def _start(
     _check_type(credentials)
     rest = Rest(find_venue(venue), credentials=credentials)
     try:
-        subscriptions, instruments = _plan(symbols, channels, market, rest, its_feed, credentials)
+        with passing():  # it may take long, and nothing is running yet
+            subscriptions, instruments = _plan(
+                symbols, channels, market, rest, its_feed, credentials
+            )
         name = name or _default_name(subscriptions, its_feed)
         stream = Stream(
             subscriptions, rest, capacity=capacity, name=name, on_payload=on_payload,
@@ -279,13 +290,18 @@ def _start(
         rest.close()
         raise
     try:
-        _register(stream)
-        if prepare is not None:
-            prepare(stream)  # before anything can arrive
-        return stream.start()
+        return _begin(stream, prepare)
     except BaseException:
         stream.stop()
         raise
+
+
+@hold(passes_on=True)
+def _begin(stream: Stream, prepare: Callable[[Stream], object] | None) -> Stream:
+    _register(stream)
+    if prepare is not None:
+        prepare(stream)  # before anything can arrive
+    return stream.start()
 
 
 def _register(handle: Stream | Replay) -> None:
@@ -532,10 +548,20 @@ def replay(
     True
     """
     capacity = _whole(capacity, "capacity", "rows")
-    made = Replay(
-        session if isinstance(session, Session) else load(session),
-        speed, channels=channels, symbols=symbols, capacity=capacity, name=name, paused=paused,
-    )  # fmt: skip
+    with passing():
+        made = Replay(
+            session if isinstance(session, Session) else load(session),
+            speed, channels=channels, symbols=symbols, capacity=capacity, name=name, paused=paused,
+        )  # fmt: skip
+    try:
+        return _launch(made)
+    except BaseException:
+        made.stop()
+        raise
+
+
+@hold(passes_on=True)
+def _launch(made: Replay) -> Replay:
     _register(made)
     return made.launch()
 
@@ -642,46 +668,47 @@ def stream_to_frame(
     """
     limit = Limit.of(minutes, seconds, rows)
     names = _texts(channels, "channels")
-    # Nothing that was streamed may fall out of the ring: its memory grows with the rows.
-    handle = _start(
-        symbols,
-        names,
-        market=market,
-        venue=venue,
-        capacity=2**40,
-        name=None,
-        credentials=credentials,
-        feed=feed,
-    )
     failure = None
-    try:
-        collect(handle, names, limit, progress=progress)
-    except KucoinResearchError as error:
-        failure = error
-    finally:
-        _end(handle)
-    frames = {name: _collected(handle, name, limit.rows) for name in names}
-    if failure is not None and all(frame.is_empty() for frame in frames.values()):
-        raise failure
-    result = frames[names[0]] if isinstance(channels, str) else frames
-    report = handle.report()
-    is_incomplete = report.verdict is Verdict.INCOMPLETE
-    if failure is None and not (strict and is_incomplete):
-        if is_incomplete:
-            why = _first_reason(report.channels)
-            warnings.warn(
-                f"data of {handle.name} is missing: {why}; strict=True raises instead, and "
-                "kr.stream gives a handle whose report() tells all",
-                IncompleteData,
-                stacklevel=2,
-            )
-        return result
-    raise Incomplete(
-        f"data of {handle.name} is missing: {failure or _first_reason(report.channels)}; "
-        "the exception's .frame and .report hold what there is",
-        frame=result,
-        report=report,
-    ) from failure
+    with hold():
+        # Nothing that was streamed may fall out of the ring: its memory grows with the rows.
+        handle = _start(
+            symbols,
+            names,
+            market=market,
+            venue=venue,
+            capacity=2**40,
+            name=None,
+            credentials=credentials,
+            feed=feed,
+        )
+        try:
+            collect(handle, names, limit, progress=progress)
+        except KucoinResearchError as error:
+            failure = error
+        finally:
+            _end(handle)
+        frames = {name: _collected(handle, name, limit.rows) for name in names}
+        if failure is not None and all(frame.is_empty() for frame in frames.values()):
+            raise failure
+        result = frames[names[0]] if isinstance(channels, str) else frames
+        report = handle.report()
+        is_incomplete = report.verdict is Verdict.INCOMPLETE
+        if failure is None and not (strict and is_incomplete):
+            if is_incomplete:
+                why = _first_reason(report.channels)
+                warnings.warn(
+                    f"data of {handle.name} is missing: {why}; strict=True raises instead, and "
+                    "kr.stream gives a handle whose report() tells all",
+                    IncompleteData,
+                    stacklevel=2,
+                )
+            return result
+        raise Incomplete(
+            f"data of {handle.name} is missing: {failure or _first_reason(report.channels)}; "
+            "the exception's .frame and .report hold what there is",
+            frame=result,
+            report=report,
+        ) from failure
 
 
 def _end(handle: Stream) -> None:
@@ -713,6 +740,7 @@ def running() -> list[Stream | Replay]:
 
 
 @atexit.register
+@hold()
 def _close_all() -> None:
     streams = running()
     for timeout in (0.0, 1.0):  # all are told first, so that they end together

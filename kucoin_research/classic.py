@@ -20,6 +20,7 @@ from kucoin_research.collect import wait_until_live
 from kucoin_research.credentials import Credentials, environment
 from kucoin_research.decode import Broken, Decoder
 from kucoin_research.errors import InvalidInput, MessageBroken
+from kucoin_research.interrupts import check, hold
 from kucoin_research.records import Market, Ticker, market_of
 from kucoin_research.stream import State, Stream
 from kucoin_research.tables import append_lines, csv_name
@@ -107,6 +108,7 @@ class KuCoinWebSocket:
         self.ws: _Socket | None = None
         self._venue = venue
 
+    @hold(passes_on=True)
     def connect(self, symbol: str, channels: str | Iterable[str] = ("ticker",)) -> None:
         """Connect, subscribe, and return; messages then arrive in the background.
 
@@ -139,6 +141,7 @@ class KuCoinWebSocket:
             wait_until_live(stream, _CONNECT_TIMEOUT)
             if stream.error is not None:
                 raise stream.error
+            check()
         except BaseException:
             stream.stop()
             raise

@@ -8,7 +8,6 @@ import json
 import logging
 import math
 import os
-import signal
 import sys
 import tempfile
 import threading
@@ -21,7 +20,7 @@ from typing import NoReturn
 
 import polars as pl
 
-from kucoin_research import api
+from kucoin_research import api, interrupts
 from kucoin_research.checkup import mend, verify
 from kucoin_research.collect import Limit, collect
 from kucoin_research.errors import InvalidInput, KucoinResearchError
@@ -43,9 +42,11 @@ DONE, FAILED, WRONG_USE = 0, 1, 2
 _DEMO_ROWS = 1_000
 _SAVE_INTERVAL = 1.0
 _REDRAW_INTERVAL = 0.5
+_SLICE = 0.05
 _KEPT_WHILE_RECORDING = 10_000  # rows in memory; those on the disk are what is wanted
 _ALL = "all"  # of the status channel, whose rows mostly belong to no symbol
 _WORDS_OF_ITS_OWN = ("-h", "--help", "--version")
+_SERVERS = ("simulate", "serve")  # they run until interrupted, also where a script starts them
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -54,7 +55,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Parameters
     ----------
     argv
-        Without the program's name; ``sys.argv`` when left out.
+        Without the program's name. When left out, ``sys.argv``, and the process is the command
+        line's own: once it is done, an interrupt does not disturb its end.
 
     Returns
     -------
@@ -62,14 +64,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         0 done, 2 wrong use, 1 anything else. Every failure is told in one line on stderr.
     """
     words = list(sys.argv[1:] if argv is None else argv)
+    heeded = ("SIGINT", "SIGTERM") if words[:1] and words[0] in _SERVERS else ("SIGTERM",)
+    with interrupts.as_program(FAILED, heeded=heeded, is_last=argv is None):
+        return _main(words)
+
+
+def _main(words: list[str]) -> int:
     if words and words[0] not in (*_COMMANDS, *_WORDS_OF_ITS_OWN):
         words.insert(0, "stream")  # the short form: a symbol or an option of it comes first
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a console that lacks "·" shows "?" instead of dying
             stream.reconfigure(errors="replace")
     try:
-        arguments = _parser().parse_args(words)
+        with interrupts.passing():
+            arguments = _parser().parse_args(words)
         status: int = arguments.run(arguments)
+        sys.stdout.flush()  # here, as Python at its exit says much of a pipe that nobody reads
     except SystemExit as error:  # argparse: help is 0, wrong use 2
         return error.code if isinstance(error.code, int) else WRONG_USE
     except InvalidInput as error:
@@ -173,7 +183,6 @@ def _fault(text: str) -> tuple[Fault, float]:
 
 def _stream(arguments: argparse.Namespace) -> int:
     _log_to_stderr(verbose=arguments.verbose)
-    _end_in_order()
     symbols = list(dict.fromkeys(arguments.symbols))
     channels = list(dict.fromkeys(arguments.channels))
     saver = _Saver(symbols, channels) if arguments.save_data else None
@@ -185,9 +194,10 @@ def _stream(arguments: argparse.Namespace) -> int:
         capacity=2**40,
         name=None,
     )
+    detach = None
     try:
         if arguments.verbose:
-            handle.attach(_Printer(handle))
+            detach = handle.attach(_Printer(handle))
         collect(
             handle,
             channels,
@@ -197,18 +207,13 @@ def _stream(arguments: argparse.Namespace) -> int:
         )
     finally:
         _stop(handle)
+        if detach is not None:
+            detach()  # a thread that goes on printing would have Python abort at its exit
         is_saved = saver is None or saver.finish(handle)
     for channel in channels:
         print(handle.frame(_name(channel)))
     print(handle.report())
     return DONE if is_saved else FAILED
-
-
-def _end_in_order() -> None:
-    # `kill`, a closed terminal or a shutdown end it as Ctrl-C does: with the rows saved.
-    for name in ("SIGTERM", "SIGHUP", "SIGBREAK"):
-        if hasattr(signal, name) and threading.current_thread() is threading.main_thread():
-            signal.signal(getattr(signal, name), signal.default_int_handler)
 
 
 def _stop(handle: Stream) -> None:
@@ -228,13 +233,16 @@ class _Printer:
 
     def __init__(self, handle: Stream | Replay) -> None:
         self._handle = handle
+        self._is_read = True
 
     def __call__(self, record: Record) -> None:
+        if not self._is_read:
+            return
         try:
             print(record)
-        except BrokenPipeError:
+        except BrokenPipeError:  # for the main thread, too, which prints the report
+            self._is_read = False
             self._handle.stop()
-            raise
 
 
 class _Saver:
@@ -317,6 +325,7 @@ def _describe_symbols(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_symbols)
 
 
+@interrupts.passing()
 def _symbols(arguments: argparse.Namespace) -> int:
     if arguments.active:
         print("\n".join(api.get_active_symbols(arguments.market, venue=arguments.venue)))
@@ -369,7 +378,6 @@ def _describe_simulate(parser: argparse.ArgumentParser) -> None:
 
 
 def _simulate(arguments: argparse.Namespace) -> int:
-    stop = _interruption()
     chosen = {
         "connection_lifetime": arguments.connection_lifetime,
         "ping_interval_ms": arguments.ping_interval,
@@ -389,25 +397,18 @@ def _simulate(arguments: argparse.Namespace) -> int:
         if arguments.trader is not None:
             exchange.start_trader(orders_per_minute=arguments.trader)
         _tell_addresses(exchange)
-        _wait_for(stop)
+        _wait_for_interrupt()
     return DONE
-
-
-def _interruption() -> threading.Event:
-    """Give what an interrupt or a request to end sets, from now on."""
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    return stop
 
 
 def _tell_addresses(exchange: Doors) -> None:
     print(json.dumps({"futures": exchange.futures_url, "spot": exchange.spot_url}), flush=True)
 
 
-def _wait_for(stop: threading.Event) -> None:
-    while not stop.wait(0.2):  # in slices: a plain wait hides Ctrl-C on Windows
-        pass
+def _wait_for_interrupt() -> None:
+    never = threading.Event()
+    while not interrupts.is_pending():
+        never.wait(_SLICE)  # an event that a signal's handler sets could lock the main thread out
 
 
 def _describe_serve(parser: argparse.ArgumentParser) -> None:
@@ -430,7 +431,6 @@ def _describe_serve(parser: argparse.ArgumentParser) -> None:
 
 
 def _serve(arguments: argparse.Namespace) -> int:
-    stop = _interruption()
     with serve(
         arguments.paths,
         arguments.speed,
@@ -441,7 +441,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         spot_port=arguments.spot_port,
     ) as exchange:
         _tell_addresses(exchange)
-        _wait_for(stop)
+        _wait_for_interrupt()
     return DONE
 
 
@@ -468,7 +468,6 @@ def _minutes(text: str) -> float:
 
 def _record(arguments: argparse.Namespace) -> int:
     _log_to_stderr(verbose=False)
-    _end_in_order()
     recording = api.record(
         arguments.symbols,
         arguments.channels,
@@ -517,7 +516,6 @@ def _speed(text: str) -> float | None:
 
 def _replay(arguments: argparse.Namespace) -> int:
     _log_to_stderr(verbose=arguments.verbose)
-    _end_in_order()
     handle = api.replay(
         arguments.paths,
         arguments.speed,
@@ -526,10 +524,11 @@ def _replay(arguments: argparse.Namespace) -> int:
         paused=True,
     )
     with handle:
-        if arguments.verbose:
-            handle.attach(_Printer(handle))
+        detach = handle.attach(_Printer(handle)) if arguments.verbose else None
         handle.resume()
         is_whole = _follow(handle, shown=not arguments.verbose)
+    if detach is not None:
+        detach()
     for channel in handle.channels:
         print(handle.frame(channel))
     print(handle.report())
@@ -559,6 +558,7 @@ def _describe_verify(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_verify)
 
 
+@interrupts.passing()
 def _verify(arguments: argparse.Namespace) -> int:
     found = [verify(path) for path in arguments.paths]
     print("\n".join(map(str, found)))
@@ -570,6 +570,7 @@ def _describe_repair(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_repair)
 
 
+@interrupts.passing()
 def _repair(arguments: argparse.Namespace) -> int:
     for path in arguments.paths:
         print(mend(path))
@@ -586,6 +587,7 @@ def _describe_convert(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_convert)
 
 
+@interrupts.passing()
 def _convert(arguments: argparse.Namespace) -> int:
     for path in convert(arguments.path, arguments.folder):
         print(path)
@@ -597,6 +599,7 @@ def _describe_doctor(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_doctor)
 
 
+@interrupts.passing()
 def _doctor(arguments: argparse.Namespace) -> int:
     diagnosis = api.doctor(arguments.venue)
     print(diagnosis)
@@ -618,6 +621,8 @@ def _demo(arguments: argparse.Namespace) -> int:  # noqa: ARG001  every command 
         handle = recording.stream
         with recording:
             finished = collect(handle, ["ticker"], Limit.of(None, None, _DEMO_ROWS), progress=True)
+            if not finished:
+                return _complain("interrupted", FAILED)
             book = handle.book("XBTUSDTM")
         with pl.Config(tbl_rows=6, tbl_cols=11, tbl_width_chars=200, fmt_str_lengths=40):
             for channel in channels:
@@ -627,7 +632,7 @@ def _demo(arguments: argparse.Namespace) -> int:  # noqa: ARG001  every command 
             print(book.depth(5))
         print(f"\n{handle.report()}")
         is_equal = _replay_demo(handle, recording.session())
-        return DONE if finished and is_equal else FAILED
+        return DONE if is_equal else FAILED
 
 
 def _replay_demo(handle: Stream, session: Session) -> bool:

@@ -15,6 +15,7 @@ from kucoin_research.errors import (
     StreamStopped,
     Unreachable,
 )
+from kucoin_research.interrupts import check, hold
 from kucoin_research.progress import quiet_tqdm
 from kucoin_research.records import Status, parse_channel
 from kucoin_research.stream import State, Stream
@@ -68,6 +69,7 @@ def _is_positive(value: object) -> bool:
     return 0.0 < float(value) < 1e12
 
 
+@hold()
 def collect(
     stream: Stream,
     channels: Sequence[str],
@@ -120,6 +122,7 @@ def collect(
     return True
 
 
+@hold(passes_on=True)
 def wait_until_live(
     stream: Stream, patience: float = _PATIENCE, *, on_wait: Callable[[], object] | None = None
 ) -> None:
@@ -150,6 +153,7 @@ def wait_until_live(
             )
         if on_wait is not None:
             on_wait()
+        check()
         stream.stopping.wait(_SLICE)
     if stream.state is State.STOPPED:
         raise StreamStopped(f"{stream.name!r} was stopped from elsewhere")
@@ -167,6 +171,7 @@ def _wait_until_done(stream: Stream, channels: Sequence[str], limit: Limit, look
     # Stopped by somebody else: what is there is what was wanted.
     while stream.state is not State.STOPPED:
         _raise_if_failed(stream)
+        check()
         look(clock.elapsed())
         if limit.rows is not None and min(map(stream.total, channels)) >= limit.rows:
             return

@@ -28,6 +28,7 @@ from typing import Any, Protocol, Self
 
 from kucoin_research.errors import InvalidInput
 from kucoin_research.instruments import Instrument
+from kucoin_research.interrupts import arrived, hold, join
 from kucoin_research.manifest import (
     DAY_NS,
     FORMAT,
@@ -336,6 +337,7 @@ class Recorder:
         """Wait until the recording has ended; False when the time passed first."""
         return self._closed.wait(timeout)
 
+    @hold(passes_on=True)
     def close(self, timeout: float = 10.0) -> bool:
         """Write what waits, and the final ``session.json``; may be called twice.
 
@@ -354,13 +356,14 @@ class Recorder:
         """
         if self._pid != os.getpid():  # a forked child has neither the thread nor the duty
             return False
+        seen = arrived()
         if not self._closing.is_set():
             self._detach()
             self._deadline = time.monotonic() + timeout
             self._closing.set()
         atexit.unregister(self.close)
         if self._thread is not threading.current_thread():
-            self._thread.join(timeout + _RETRY)
+            join([self._thread], timeout + _RETRY, seen=seen)
         return self._closed.is_set() and self._error is None
 
     def _detach(self) -> None:

@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from kucoin_research.collect import Limit
 from kucoin_research.errors import ConnectionLost
+from kucoin_research.interrupts import check, hold
 from kucoin_research.progress import quiet_tqdm
 from kucoin_research.sessions import Session, load
 from kucoin_research.stream import State, Stream
@@ -74,6 +75,7 @@ class Recording:
         """The session's folder."""
         return self.recorder.path
 
+    @hold()
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until the time is over, with a progress line.
 
@@ -97,6 +99,7 @@ class Recording:
         line = _Line(self, shown=self._progress)
         try:
             while not self.recorder.wait(_SLICE):
+                check()
                 line.show()
                 if self.stream.state is State.STOPPED:
                     return self.stop()
@@ -121,6 +124,7 @@ class Recording:
             self.stop()
             raise error
 
+    @hold(passes_on=True)
     def stop(self, timeout: float = _CLOSE_TIMEOUT) -> bool:
         """End the stream and the recording; may be called twice.
 
@@ -139,6 +143,7 @@ class Recording:
     def __enter__(self) -> Self:
         return self
 
+    @hold(passes_on=True)
     def __exit__(
         self,
         kind: type[BaseException] | None,

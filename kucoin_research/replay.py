@@ -35,6 +35,7 @@ from kucoin_research.errors import (
 )
 from kucoin_research.intake import Subscription
 from kucoin_research.integrity import Verdict
+from kucoin_research.interrupts import arrived, check, hold, join
 from kucoin_research.lanes import State
 from kucoin_research.orderbook import OrderBook
 from kucoin_research.outlets import describe
@@ -201,6 +202,7 @@ class Replay:
     def _new_stage(self) -> Stage:
         return Stage(self.subscriptions, self._capacity, self.name)
 
+    @hold(passes_on=True)
     def launch(self) -> Self:
         """Start its thread, once what is to be there from the first row on is attached."""
         with self._changed:
@@ -485,12 +487,14 @@ class Replay:
             raise self._error
         return self.state is State.ENDED
 
+    @hold(passes_on=True)
     def _until(self, is_so: Callable[[], bool], timeout: float | None) -> bool:
         if threading.current_thread() is self._thread:
             return is_so()  # it would wait for itself
         deadline = None if timeout is None else time.monotonic() + timeout
         with self._changed:
             while not is_so():
+                check()
                 left = _SLICE if deadline is None else min(_SLICE, deadline - time.monotonic())
                 if left <= 0:
                     return False
@@ -877,6 +881,7 @@ class Replay:
 
     # -- the end ---------------------------------------------------------------------------------
 
+    @hold(passes_on=True)
     def stop(self, timeout: float = 5.0) -> None:
         """End the replay, its recorders and its thread. Its frames stay readable.
 
@@ -887,13 +892,14 @@ class Replay:
         timeout
             Seconds to wait for the thread; it ends on its own soon after in any case.
         """
+        seen = arrived()
         with self._changed:
             self._stopping.set()
             thread = self._thread
             self._changed.notify_all()
         self._cut()
         if thread is not None and thread is not threading.current_thread():
-            thread.join(timeout)
+            join([thread], timeout, seen=seen)
 
     def disown(self) -> None:
         """Forget the thread in a forked child: it is the parent's alone."""

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple, Self
 
 import polars as pl
 
-from kucoin_research import clocks
+from kucoin_research import clocks, interrupts
 from kucoin_research.decode import Control, Decodes
 from kucoin_research.errors import (
     BookNotReady,
@@ -212,6 +212,7 @@ class Stream:
             for number, (market, topics) in enumerate(_shards(subscriptions, feed))
         ]  # fmt: skip
 
+    @interrupts.hold(passes_on=True)
     def start(self) -> Self:
         """Start the threads; once only. If that fails, nothing is left running."""
         assert not self._threads, "a stream starts once"
@@ -232,6 +233,7 @@ class Stream:
             threading.Thread(target=target, name=f"kucoin-{self.name}-{role}", daemon=True)
         )
 
+    @interrupts.hold(passes_on=True)
     def _keep_thread(self, thread: threading.Thread) -> None:
         thread.start()
         # Only now: stop() from elsewhere cannot join it before. Those that have ended are dropped.
@@ -297,6 +299,7 @@ class Stream:
                 raise BookNotReady(f"name one of the books: {', '.join(books)}")
             return self._intake.book(symbol if symbol is not None else next(iter(books)))
 
+    @interrupts.hold(passes_on=True)
     def wait(
         self, channel: str | None = None, rows: int = 1, timeout: float = 10.0
     ) -> pl.DataFrame:
@@ -337,6 +340,7 @@ class Stream:
                 raise StreamTimeout(
                     f"{total} of {rows} rows of {wanted} came within {timeout:g} s{self._because()}"
                 )
+            interrupts.check()
             self._stopping.wait(min(0.02, remaining))
         return self.frame(channel)
 
@@ -346,12 +350,14 @@ class Stream:
         error = self.error
         return f": {error}" if error is not None else ""
 
+    @interrupts.hold(passes_on=True)
     def wait_until_live(self, timeout: float = 30.0) -> bool:
         """Wait until every subscription was answered; ``False`` when the time passed first."""
         deadline = time.monotonic() + timeout
         while self.state in (State.CONNECTING, State.RECONNECTING):
             if time.monotonic() >= deadline:
                 return False
+            interrupts.check()
             self._stopping.wait(0.02)
         return self.state is State.LIVE
 
@@ -559,6 +565,7 @@ class Stream:
             self._batch_sinks = (*self._batch_sinks, take)
         return detach
 
+    @interrupts.hold(passes_on=True)
     def record(self, root: str | os.PathLike[str] = "data/sessions", **options: Any) -> Recorder:
         """Record everything from now on into a session's folder below ``root``.
 
@@ -880,6 +887,7 @@ class Stream:
 
     # -- the end ---------------------------------------------------------------------------------
 
+    @interrupts.hold(passes_on=True)
     def stop(self, timeout: float = 5.0) -> None:
         """End the stream: sockets closed, threads gone. Its frames stay readable.
 
@@ -890,6 +898,7 @@ class Stream:
         timeout
             Seconds to wait for the threads; they end on their own soon after in any case.
         """
+        seen = interrupts.arrived()
         deadline = time.monotonic() + timeout
         # First, so that an interrupt from here on cannot leave the stream running.
         self._stopping.set()
@@ -904,9 +913,11 @@ class Stream:
         here = threading.current_thread()
         if here in {outlet.thread for outlet in self._all_outlets()}:
             return
-        for thread in self._threads:
-            if thread is not here:
-                thread.join(max(0.0, deadline - time.monotonic()))
+        interrupts.join(
+            [thread for thread in self._threads if thread is not here],
+            max(0.0, deadline - time.monotonic()),
+            seen=seen,
+        )
 
     @property
     def _has_errand_thread(self) -> bool:

@@ -18,6 +18,7 @@ import kucoin_research as kr
 from kucoin_research import cli
 from kucoin_research.records import Ticker
 from tests.conftest import wait_until
+from tests.unit.interrupting import interrupt_when
 from tests.unit.rows import NOON, ticker
 from tests.unit.test_sessions import recorded
 
@@ -127,19 +128,71 @@ def test_an_interrupt_saves_what_has_arrived(tmp_path, exchange):
             if line.startswith("Ticker("):
                 break
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=30)
+        output, errors = process.communicate(timeout=30)
 
-    assert process.returncode == 0
+    assert process.returncode == 0, output + errors
     (path,) = tmp_path.glob("*.csv")
-    assert pl.read_csv(path).height >= 1
+    assert pl.read_csv(path).height >= 1, output + errors
 
 
-def start(words, cwd, exchange):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "place", ["attach", "collect", "wait_until_live", "append_lines", "finish"]
+)
+def test_rows_are_saved_at_whatever_step_an_interrupt_comes(
+    exchange, monkeypatch, capsys, place, number
+):
+    def is_there(frame):
+        if frame.f_code.co_name != place or seen:
+            return False
+        seen.append(frame)
+        wait_until(lambda: any(stream.total() for stream in kr.running()))
+        return True
+
+    seen = []
+    monkeypatch.setenv("KUCOIN_FUTURES_URL", exchange.futures_url)
+    monkeypatch.setenv("KUCOIN_SPOT_URL", exchange.spot_url)
+    with interrupt_when(is_there, number=number):
+        if place == "finish":
+            status = cli.main(["XBTUSDTM", "--verbose", "--save-data", "--timeout", "0.5"])
+        else:
+            status = cli.main(["XBTUSDTM", "--verbose", "--save-data"])
+
+    assert (seen != [], status) == (True, cli.DONE)
+    out, err = capsys.readouterr()
+    (path,) = Path().glob("*.csv")
+    rows = pl.read_csv(path)
+    assert rows.height >= max(1, out.count("Ticker("))
+    assert rows["sequence"].is_unique().all()
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("words", [["-m", "kucoin_research"], ["kucoin-research"]])
+def test_an_interrupt_while_it_is_imported_is_one_line(tmp_path, words):
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys, signal\n"
+        "def hook(name, words):\n"
+        "    if name == 'import' and words[0] == 'polars':\n"
+        "        signal.raise_signal(signal.SIGINT)\n"
+        "sys.addaudithook(hook)\n"
+    )
+    (tmp_path / "kucoin-research").write_text("import kucoin_research.cli\n")
+    done = subprocess.run(
+        [sys.executable, *words, "XBTUSDTM"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{Path(kr.__file__).parents[1]}"},
+    )  # fmt: skip
+
+    assert (done.returncode, done.stderr) == (1, "kucoin-research: interrupted\n")
+
+
+def start(words, cwd, exchange, **environment):
     return subprocess.Popen(
         [sys.executable, "-m", "kucoin_research", *words],
         cwd=cwd,
         env={**os.environ, "PYTHONUNBUFFERED": "1",
-             "KUCOIN_FUTURES_URL": exchange.futures_url, "KUCOIN_SPOT_URL": exchange.spot_url},
+             "KUCOIN_FUTURES_URL": exchange.futures_url, "KUCOIN_SPOT_URL": exchange.spot_url,
+             **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -157,10 +210,10 @@ def test_a_terminated_process_saves_what_has_arrived(tmp_path, exchange):
             if line.startswith("Ticker("):
                 break
         process.terminate()
-        output, _ = process.communicate(timeout=30)
+        output, errors = process.communicate(timeout=30)
 
+    assert process.returncode == 0, output + errors
     (path,) = tmp_path.glob("*.csv")
-    assert process.returncode == 0
     assert f"{lines_of(path) - 1:,} rows written to {path.name}" in output
 
 
@@ -232,6 +285,20 @@ def test_a_reader_that_leaves_ends_it(tmp_path, exchange):
 
     assert process.returncode == 1
     assert "Exception ignored" not in errors
+    assert "Traceback" not in errors
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such pipes")
+def test_a_report_that_nobody_reads_is_no_traceback(tmp_path, exchange):
+    with start(
+        ["XBTUSDTM", "--timeout", "0.5"], tmp_path, exchange, PYTHONUNBUFFERED=""
+    ) as process:
+        process.stdout.close()
+        errors = process.stderr.read()
+        process.wait(timeout=30)
+
+    assert process.returncode == 1, errors
+    assert "BrokenPipeError" not in errors
 
 
 def test_a_broken_dotenv_file_is_one_line(tmp_path):
@@ -355,10 +422,30 @@ def test_an_interrupt_ends_a_replay_with_what_has_come(tmp_path):
     try:
         assert "Ticker(timestamp=" in running.stdout.readline()
         running.send_signal(signal.SIGINT)
-        out, _ = running.communicate(timeout=30)
+        out, errors = running.communicate(timeout=30)
     finally:
         running.kill()
         running.communicate()
 
-    assert running.returncode == 1
-    assert "shape: (1, 11)" in out
+    assert running.returncode == 1, out + errors
+    assert "shape: (1, 11)" in out, out + errors
+
+
+def test_a_server_ends_at_whatever_step_of_its_waiting_an_interrupt_comes(tmp_path):
+    script = (
+        "from kucoin_research import cli\n"
+        "from tests.unit.interrupting import interrupt_at\n"
+        "for number in range(1, 61, 3):\n"
+        "    with interrupt_at(number, 1_000, after='_wait_for_interrupt') as lines:\n"
+        "        status = cli.main(['simulate'])\n"
+        "    if status:\n"
+        "        break\n"
+        "print('status', status)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, timeout=100,
+        env={**os.environ, "PYTHONPATH": str(Path(kr.__file__).parents[1])},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert done.stdout.endswith("status 0\n"), done.stdout[-500:] + done.stderr

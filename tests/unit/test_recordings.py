@@ -250,11 +250,11 @@ def test_a_recording_that_runs_for_ever_ends_in_order_when_interrupted(exchange,
     try:
         wait_until(lambda: list(tmp_path.glob("*/XBT*")), timeout=30)
         child.send_signal(signal.SIGINT)
-        out, _ = child.communicate(timeout=30)
+        out, errors = child.communicate(timeout=30)
     finally:
         child.kill()
 
-    assert child.returncode == 0
+    assert child.returncode == 0, out + errors
     assert b"rows in" in out
     content = json.loads((session_of(tmp_path) / "session.json").read_text())
     assert content["state"] == "closed"
