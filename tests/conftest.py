@@ -7,21 +7,55 @@ import time
 import pytest
 
 import kucoin_research as kr
+from tests import processes
 
 
-def wait_until(condition, timeout=30.0):
-    """Wait until a condition holds; fail with a clear message when it never does."""
-    deadline = time.monotonic() + timeout
+def wait_until(condition, timeout=30.0, *, progress=None):
+    """Wait until a condition holds; fail with a clear message when it never does.
+
+    Parameters
+    ----------
+    condition
+        Called until it returns something true.
+    timeout
+        Seconds, from now or from the last progress on.
+    progress
+        Returns any value; whenever it has changed, the seconds start anew. So a busy machine takes
+        longer and does not fail, while nothing waits longer than this where nothing moves.
+    """
+    deadline, last = time.monotonic() + timeout, progress and progress()
     pause = threading.Event()
     while not condition():
-        assert time.monotonic() < deadline, f"did not come true within {timeout} s"
+        if progress and (now := progress()) != last:
+            deadline, last = time.monotonic() + timeout, now
+        assert time.monotonic() < deadline, _too_late(timeout, progress, last)
         pause.wait(0.01)
 
 
+def _too_late(timeout, progress, last):
+    if progress is None:
+        return f"did not come true within {timeout} s"
+    return f"did not come true, and nothing moved for {timeout} s; at last {last!r}"
+
+
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport():
-    """Escape what is no Unicode: tests log such names, and pytest-xdist sends reports as UTF-8."""
+def pytest_fixture_setup(fixturedef, request):
+    """Note which processes belong to a fixture, for the reports of all tests that use it."""
+    with processes.belonging_to(request.node, fixturedef.argname):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item):
+    """Show the processes of a test that failed, and escape what is no Unicode.
+
+    Tests log names that are none, and pytest-xdist sends reports as UTF-8.
+    """
     report = yield
+    if report.failed:
+        report.sections += processes.sections_of(item)
+    if report.when == "teardown":
+        processes.forget_after(item)
     report.sections = [
         (name, text.encode(errors="backslashreplace").decode()) for name, text in report.sections
     ]
