@@ -4,7 +4,6 @@ import json
 import os
 import re
 import signal
-import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,21 +16,17 @@ import websocket
 import kucoin_research as kr
 from kucoin_research import cli
 from kucoin_research.records import Ticker
+from tests import processes
 from tests.conftest import wait_until
+from tests.processes import Process
 from tests.unit.rows import NOON, ticker
 from tests.unit.test_sessions import recorded
 
+COMMAND = (sys.executable, "-m", "kucoin_research")
 
-def run(*words, cwd, timeout=90, **environment):
-    return subprocess.run(
-        [sys.executable, "-m", "kucoin_research", *words],
-        cwd=cwd,
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )
+
+def run(*words, cwd, **environment):
+    return processes.run(*COMMAND, *words, cwd=cwd, **environment)
 
 
 def test_save_data_writes_every_row(tmp_path):
@@ -123,26 +118,18 @@ def test_no_network_is_one_line_and_exit_code_1(tmp_path):
 
 def test_an_interrupt_saves_what_has_arrived(tmp_path, exchange):
     with start(["XBTUSDTM", "--verbose", "--save-data"], tmp_path, exchange) as process:
-        for line in process.stdout:
-            if line.startswith("Ticker("):
-                break
+        process.line_with("Ticker(")
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=30)
 
-    assert process.returncode == 0
+        assert process.wait() == 0
     (path,) = tmp_path.glob("*.csv")
     assert pl.read_csv(path).height >= 1
 
 
 def start(words, cwd, exchange):
-    return subprocess.Popen(
-        [sys.executable, "-m", "kucoin_research", *words],
-        cwd=cwd,
-        env={**os.environ, "PYTHONUNBUFFERED": "1",
-             "KUCOIN_FUTURES_URL": exchange.futures_url, "KUCOIN_SPOT_URL": exchange.spot_url},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
+    return Process(
+        *COMMAND, *words, cwd=cwd, PYTHONUNBUFFERED="1",
+        KUCOIN_FUTURES_URL=exchange.futures_url, KUCOIN_SPOT_URL=exchange.spot_url,
     )  # fmt: skip
 
 
@@ -153,22 +140,19 @@ def lines_of(path):
 @pytest.mark.skipif(os.name == "nt", reason="Windows ends a process without asking it")
 def test_a_terminated_process_saves_what_has_arrived(tmp_path, exchange):
     with start(["XBTUSDTM", "--verbose", "--save-data"], tmp_path, exchange) as process:
-        for line in process.stdout:
-            if line.startswith("Ticker("):
-                break
+        process.line_with("Ticker(")
         process.terminate()
-        output, _ = process.communicate(timeout=30)
 
+        assert process.wait() == 0
     (path,) = tmp_path.glob("*.csv")
-    assert process.returncode == 0
-    assert f"{lines_of(path) - 1:,} rows written to {path.name}" in output
+    assert f"{lines_of(path) - 1:,} rows written to {path.name}" in process.stdout
 
 
 def test_rows_are_saved_while_they_come_so_that_a_crash_costs_little(tmp_path, exchange):
     with start(["XBTUSDTM", "--save-data"], tmp_path, exchange) as process:
         wait_until(lambda: any(lines_of(path) > 1 for path in tmp_path.glob("*.csv")), timeout=30)
         process.kill()
-        process.communicate(timeout=30)
+        process.wait()
     (path,) = tmp_path.glob("*.csv")
 
     assert pl.read_csv(path).height >= 1
@@ -225,13 +209,10 @@ def test_each_row_is_saved_once_however_often_it_is_asked_for(tmp_path, exchange
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such pipes")
 def test_a_reader_that_leaves_ends_it(tmp_path, exchange):
     with start(["XBTUSDTM", "--verbose", "--channels", "bbo"], tmp_path, exchange) as process:
-        process.stdout.readline()
-        process.stdout.close()
-        errors = process.stderr.read()
-        process.wait(timeout=30)
+        process.hang_up()
 
-    assert process.returncode == 1
-    assert "Exception ignored" not in errors
+        assert process.wait() == 1
+    assert "Exception ignored" not in process.stderr
 
 
 def test_a_broken_dotenv_file_is_one_line(tmp_path):
@@ -253,39 +234,24 @@ def test_a_console_without_unicode_shows_what_it_can(tmp_path, exchange):
 
 
 def test_simulate_prints_its_addresses_and_serves_until_interrupted(tmp_path):
-    process = subprocess.Popen(
-        [sys.executable, "-m", "kucoin_research", "simulate", "--speed", "20"],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    with process:
-        urls = json.loads(process.stdout.readline())
+    with Process(*COMMAND, "simulate", "--speed", "20", cwd=tmp_path) as process:
+        urls = json.loads(process.line())
         status = requests.get(urls["spot"] + "/api/v1/status", timeout=10).json()
         frame = kr.stream_to_frame(
             "XBTUSDTM", rows=50, venue=kr.Venue(urls["futures"], urls["spot"]), progress=False
         )
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=30)
 
+        assert (process.wait(), process.stderr) == (0, "")
     assert status["data"]["status"] == "open"
     assert frame.height == 50
-    assert process.returncode == 0
-    assert errors == ""
 
 
 def test_simulate_misbehaves_as_told(tmp_path):
     words = ["--chaos", "3", "--journal", "--connection-lifetime", "50", "--ping-interval", "900"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "kucoin_research", "simulate", *words, "--inject", "bye:at=0.3"],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    with process:
-        urls = json.loads(process.stdout.readline())
+    words += ["--inject", "bye:at=0.3"]
+    with Process(*COMMAND, "simulate", *words, cwd=tmp_path) as process:
+        urls = json.loads(process.line())
         data = requests.post(urls["futures"] + "/api/v1/bullet-public", timeout=10).json()["data"]
         server = data["instanceServers"][0]
         socket = websocket.create_connection(f"{server['endpoint']}?token={data['token']}")
@@ -296,11 +262,10 @@ def test_simulate_misbehaves_as_told(tmp_path):
             opcode, ending = socket.recv_data(control_frame=True)
         socket.shutdown()
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=30)
 
+        assert (process.wait(), process.stderr) == (0, "")
     assert (server["pingInterval"], data["simulation"]["lifetime"]) == (900, 50.0)
     assert ending[2:] == b"Bye"
-    assert (process.returncode, errors) == (0, "")
 
 
 def test_symbols_lists_the_market(tmp_path, exchange):
@@ -347,18 +312,9 @@ def test_a_session_is_replayed_at_full_speed(tmp_path):
 def test_an_interrupt_ends_a_replay_with_what_has_come(tmp_path):
     rows = [ticker(n)._replace(local_timestamp=NOON + n * 3600 * 10**9) for n in range(5)]
     path = recorded(tmp_path, rows, start_ns=NOON)
-    running = subprocess.Popen(
-        [sys.executable, "-m", "kucoin_research", "replay", str(path), "--verbose"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
-    )  # fmt: skip
-    try:
-        assert "Ticker(timestamp=" in running.stdout.readline()
+    with Process(*COMMAND, "replay", path, "--verbose", PYTHONUNBUFFERED="1") as running:
+        assert "Ticker(timestamp=" in running.line()
         running.send_signal(signal.SIGINT)
-        out, _ = running.communicate(timeout=30)
-    finally:
-        running.kill()
-        running.communicate()
 
-    assert running.returncode == 1
-    assert "shape: (1, 11)" in out
+        assert running.wait() == 1
+    assert "shape: (1, 11)" in running.stdout
