@@ -82,6 +82,11 @@ class Process:
     # What it says
 
     @property
+    def pid(self):
+        """Its number."""
+        return self._process.pid
+
+    @property
     def returncode(self):
         """Its exit code, minus the signal that ended it, or None while it runs."""
         return self._process.poll()
