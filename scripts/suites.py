@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree as ET
@@ -85,14 +86,17 @@ class Run:
         )
 
     def wait(self) -> Result:
-        """Wait for its end, and show the output that has not been shown yet."""
+        """Wait for its end."""
         status = self._process.wait()
         seconds = time.monotonic() - self._began
+        return Result(self.name, status, seconds, read_report(self._report))
+
+    def show(self) -> None:
+        """Show the output that was not shown as it came."""
         if self._output is not None:
             self._output.seek(0)
             print(f"\n{self.name}:\n{self._output.read()}", flush=True)
             self._output.close()
-        return Result(self.name, status, seconds, read_report(self._report))
 
 
 def read_report(path: Path) -> list[Test]:
@@ -130,17 +134,22 @@ def run_stages(stages: Iterable[str], folder: Path) -> list[Result]:
     results: list[Result] = []
     try:
         for stage in stages:
-            runs = [
-                Run(text, folder, is_shown=not place)
-                for place, text in enumerate(stage.split(" & "))
-            ]
-            results += [each.wait() for each in runs]
+            results += _run_stage(stage.split(" & "), folder)
             if has_come or any(result.is_interrupted for result in results):
                 break
     finally:
         signal.signal(signal.SIGINT, before)
     if has_come:
         results[-1] = results[-1]._replace(status=INTERRUPTED)
+    return results
+
+
+def _run_stage(suites: Sequence[str], folder: Path) -> list[Result]:
+    runs = [Run(suite, folder, is_shown=not place) for place, suite in enumerate(suites)]
+    with ThreadPoolExecutor(len(runs)) as threads:
+        results = list(threads.map(Run.wait, runs))
+    for run in runs:
+        run.show()
     return results
 
 
