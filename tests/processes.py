@@ -32,7 +32,7 @@ class Process:
     is_merged
         Whether its stderr is read as part of its stdout.
     **environment
-        Variables that it has beside, or instead of, those of this process.
+        Variables that it has beside, or instead of, those of this process; None removes one.
     """
 
     def __init__(self, *command, cwd=None, is_merged=False, **environment):
@@ -42,8 +42,10 @@ class Process:
         self._taken = 0  # lines that `line` has returned
         self._is_leaving = False
         self._news = threading.Condition()  # guards the lines and `_open`
+        variables = os.environ | environment
         self._process = subprocess.Popen(
-            self.command, cwd=cwd, env=os.environ | environment, encoding="utf-8",
+            self.command, cwd=cwd, encoding="utf-8",
+            env={name: text for name, text in variables.items() if text is not None},
             errors="replace", stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT if is_merged else subprocess.PIPE,
         )  # fmt: skip
