@@ -30,7 +30,7 @@ _PYTEST_INTERRUPTED = 2  # also where tests cannot be collected, which are then 
 _HEADER = ("suite", "passed", "failed", "skipped", "seconds", "")
 
 
-class Test(NamedTuple):
+class Case(NamedTuple):
     """One test: its node id, ``passed``, ``failed`` or ``skipped``, and its seconds in all."""
 
     id: str
@@ -44,7 +44,7 @@ class Result(NamedTuple):
     name: str
     status: int
     seconds: float
-    tests: list[Test]
+    tests: list[Case]
 
     def count(self, outcome: str) -> int:
         """Count the tests of an outcome."""
@@ -99,14 +99,14 @@ class Run:
             self._output.close()
 
 
-def read_report(path: Path) -> list[Test]:
+def read_report(path: Path) -> list[Case]:
     """Read the tests of a report; none where there is no report."""
     if not path.exists():
         return []
-    found: dict[str, Test] = {}
+    found: dict[str, Case] = {}
     for case in ET.parse(path).iter("testcase"):  # noqa: S314 - pytest has written it
         outcome = next((_OUTCOMES[each.tag] for each in case if each.tag in _OUTCOMES), "passed")
-        test = Test(_node_id(case), outcome, float(case.get("time", 0)))
+        test = Case(_node_id(case), outcome, float(case.get("time", 0)))
         # A test that fails, and whose fixtures fail after it, is there twice.
         before = found.get(test.id)
         if before is not None:
@@ -175,7 +175,7 @@ def _row(result: Result) -> tuple[str, ...]:
     return (result.name, *counts, f"{result.seconds:,.1f}", result.verdict)
 
 
-def _timed(test: Test) -> str:
+def _timed(test: Case) -> str:
     return f"{test.seconds:7.1f}  {test.id}"
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from scripts import suites
+from scripts.suites import Case, Result, summary
 from tests.conftest import wait_until
 from tests.processes import Process, run
 
@@ -27,7 +28,7 @@ def test_passes(): pass
 def test_is_skipped(): pass
 """,
     "broken": "import nothing_of_that_name",
-    "slow": "import time\ndef test_is_slow(): time.sleep(0.3)\n",
+    "other": "def test_other(): pass\n",
     "endless": """
 import pathlib, threading
 def test_is_interrupted():
@@ -76,17 +77,29 @@ def test_all_suites_passing_is_exit_code_0(folder):
     assert "\nfailed\n" not in done.stdout
 
 
-def test_the_slowest_tests_of_all_suites_are_listed_slowest_first(folder):
-    done = run_suites(folder, "fast = test_good.py", "slow = test_slow.py")
-    slowest = done.stdout.partition("slowest 3 of 3 tests\n")[2].split()[1::2]
+def test_the_tests_of_all_suites_are_listed_with_their_seconds(folder):
+    done = run_suites(folder, "one = test_good.py", "other = test_other.py")
+    listed = done.stdout.partition("slowest 3 of 3 tests\n")[2].split()
 
-    assert slowest[0] == "test_slow.py::test_is_slow"
-    assert set(slowest[1:]) == {"test_good.py::test_passes", "test_good.py::TestGroup::test_inside"}
+    assert all(float(seconds) >= 0 for seconds in listed[::2])
+    assert set(listed[1::2]) == {
+        "test_good.py::test_passes", "test_good.py::TestGroup::test_inside",
+        "test_other.py::test_other",
+    }  # fmt: skip
+
+
+def test_the_slowest_tests_come_first_and_no_more_than_fifteen():
+    tests = [Case(f"test_{number}", "passed", number % 10) for number in range(20)]
+    lines = list(summary([Result("one", 0, 1.0, tests[:10]), Result("two", 0, 1.0, tests[10:])]))
+    listed = lines[lines.index("slowest 15 of 20 tests") + 1 :]
+
+    assert [line.split()[1] for line in listed[:3]] == ["test_9", "test_19", "test_8"]
+    assert len(listed) == 15
 
 
 def test_suites_side_by_side_are_shown_one_after_the_other(folder):
-    done = run_suites(folder, "first = -v test_slow.py & second = -v test_good.py")
-    shown = [done.stdout.index(text) for text in ("test_is_slow PASSED", "test_inside PASSED")]
+    done = run_suites(folder, "first = -v test_other.py & second = -v test_good.py")
+    shown = [done.stdout.index(text) for text in ("test_other PASSED", "test_inside PASSED")]
 
     assert done.returncode == 0
     assert shown == sorted(shown)
