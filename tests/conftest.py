@@ -3,11 +3,23 @@
 import signal
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
 import kucoin_research as kr
 from tests import processes
+
+# Tests with browsers and other clients wait with a patience that progress renews, and have no
+# bound in all: on a busy machine they take longer. After these seconds one surely hangs.
+_RENEWED = [Path(__file__).parent / name for name in ("browser", "interop")]
+_HANGING = 900
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if any(item.path.is_relative_to(folder) for folder in _RENEWED):
+            item.add_marker(pytest.mark.timeout(_HANGING))
 
 
 def wait_until(condition, timeout=30.0, *, progress=None):

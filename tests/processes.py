@@ -13,7 +13,7 @@ import threading
 # Seconds without a line from a process that is waited for. Each line renews them, since a busy
 # machine makes it slower, but not silent.
 PATIENCE = 60.0
-SHOWN = 100  # last lines of each pipe in a report
+SHOWN, WIDTH = 100, 300  # last lines of each pipe in a report, and characters of a line
 
 _started = []
 
@@ -41,6 +41,7 @@ class Process:
         self._out, self._err = [], []
         self._taken = 0  # lines that `line` has returned
         self._is_leaving = False
+        self._was_shown = False
         self._news = threading.Condition()  # guards the lines and `_open`
         variables = os.environ | environment
         self._process = subprocess.Popen(
@@ -171,14 +172,23 @@ class Process:
         with contextlib.suppress(OSError):
             self._process.stdin.close()
 
-    @property
     def section(self):
-        """Heading and text of its part in a report."""
-        ended = "still runs" if self.returncode is None else f"exit code {self.returncode}"
+        """Lay out its heading and text for a report; those of an ended process are shown once."""
+        if self.returncode is None:
+            return f"process: {self} (still runs)", self._last_words()
+        text = "as shown before" if self._was_shown else self._last_words()
+        self._was_shown = True
+        return f"process: {self} (exit code {self.returncode})", text
+
+    def _last_words(self):
         with self._news:
             parts = [("stdout", self._out[-SHOWN:]), ("stderr", self._err[-SHOWN:])]
-        texts = [f"-- {name} --\n{''.join(lines)}" for name, lines in parts if lines]
-        return f"process: {self} ({ended})", "\n".join(texts) or "it has printed nothing"
+        texts = [f"-- {name} --\n{''.join(map(_cut, lines))}" for name, lines in parts if lines]
+        return "\n".join(texts) or "it has printed nothing"
+
+
+def _cut(line):
+    return line if len(line) <= WIDTH else f"{line[:WIDTH]}…\n"
 
 
 def run(*command, patience=PATIENCE, **options):
@@ -204,7 +214,7 @@ def belonging_to(node, fixture):
 
 def sections_of(item):
     """List the sections of the processes that a test used."""
-    return [process.section for process in _started if _is_used(process, item)]
+    return [process.section() for process in _started if _is_used(process, item)]
 
 
 def _is_used(process, item):

@@ -90,16 +90,24 @@ def test_a_closed_process_has_ended(echo):
     echo.close()
 
     assert echo.returncode is not None
-    assert "exit code" in echo.section[0]
+    assert "exit code" in echo.section()[0]
 
 
 def test_of_a_long_output_the_end_is_shown():
     done = run(sys.executable, "-c", "for n in range(1_000): print('line', n)")
-    title, text = done.section
+    title, text = done.section()
 
     assert title.endswith("(exit code 0)")
     assert text.count("\n") == processes.SHOWN + 1
     assert text.endswith("line 999\n")
+
+
+def test_what_an_ended_process_printed_is_shown_once():
+    done = run(sys.executable, "-c", "print('x' * 1_000)")
+
+    (_, first), (_, second) = done.section(), done.section()
+    assert first == f"-- stdout --\n{'x' * processes.WIDTH}…\n"
+    assert second == "as shown before"
 
 
 def test_a_failing_test_shows_what_its_processes_printed(tmp_path):
