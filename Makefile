@@ -15,6 +15,14 @@ INTEROP_READY := $(INTEROP)/.ready
 INTEROP_EXTRA = $(PYTHON) -c 'import tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
 	print(*project["optional-dependencies"]["interop"], sep="\n")'
 
+# Suites of tests, each with pytest's arguments, for scripts/suites.py. Those of browsers and other
+# clients mostly wait, so they run side by side.
+UNIT_TESTS := unit = --numprocesses 4 --dist loadfile tests/unit
+HEALING_TESTS := healing = --numprocesses 4 tests/healing
+BROWSER_TESTS := browser = tests/browser
+INTEROP_TESTS := interop = tests/interop
+NOTEBOOK_TESTS := notebooks = --numprocesses 2 --dist loadfile --nbval --nbval-sanitize-with notebooks/sanitize.cfg -p no:cacheprovider notebooks
+
 .PHONY: help setup interop demo test test-all test-lowest soak check format lab bench notebooks pictures build lock clean
 
 help:  ## list the targets
@@ -51,13 +59,10 @@ $(INTEROP_READY): pyproject.toml constraints-interop.txt
 demo: $(READY)  ## stream from the simulated exchange and show the frames
 	$(BIN)/kucoin-research demo
 
-test: $(READY)  ## run everything that CI runs
+test: $(READY)  ## run everything that CI runs, to the end even where a suite fails
 	-@$(MAKE) --no-print-directory interop  # where it cannot be built, tests/interop fails (CI) or says so
 	-@scripts/chromium.sh $(BIN)/python  # the same goes for tests/browser
-	$(BIN)/python -m pytest --numprocesses 4 --dist loadfile tests/unit
-	$(BIN)/python -m pytest --numprocesses 4 tests/healing
-	$(BIN)/python -m pytest tests/browser tests/interop
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --nbval --nbval-sanitize-with notebooks/sanitize.cfg -p no:cacheprovider notebooks
+	$(BIN)/python scripts/suites.py "$(UNIT_TESTS)" "$(HEALING_TESTS)" "$(BROWSER_TESTS) & $(INTEROP_TESTS)" "$(NOTEBOOK_TESTS)"
 
 check: $(READY)  ## ruff, ruff format, mypy --strict
 	$(BIN)/ruff check .
@@ -87,20 +92,20 @@ build: $(READY)  ## make the wheel and the source archive in dist/
 	$(BIN)/python -m build
 
 test-all:  ## run the tests on every supported Python that is found
-	@for version in 3.11 3.12 3.13; do \
+	@failed=; for version in 3.11 3.12 3.13; do \
 		python=$$(command -v python$$version); "$$python" -c '' 2>/dev/null || \
 			python=$$(ls -d $$HOME/.pyenv/versions/$$version.*/bin/python 2>/dev/null | tail -1); \
 		test -n "$$python" || { echo "Python $$version: not found, skipped"; continue; }; \
 		echo "Python $$version: $$python"; \
-		$(MAKE) --no-print-directory test PYTHON="$$python" VENV=.venv-$$version || exit 1; \
-	done
+		$(MAKE) --no-print-directory test PYTHON="$$python" VENV=.venv-$$version || failed="$$failed $$version"; \
+	done; \
+	test -z "$$failed" || { echo "failed on Python$$failed"; exit 1; }
 
 test-lowest:  ## run the tests with the oldest dependencies that pyproject.toml allows (needs uv)
 	uv venv --quiet --allow-existing --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" .venv-lowest
 	uv pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct --editable '.[test]'
 	-@$(MAKE) --no-print-directory interop
-	.venv-lowest/bin/python -m pytest --numprocesses 4 --dist loadfile tests/unit
-	.venv-lowest/bin/python -m pytest tests/healing tests/interop
+	.venv-lowest/bin/python scripts/suites.py "$(UNIT_TESTS)" "$(HEALING_TESTS)" "$(INTEROP_TESTS)"
 
 soak: $(READY)  ## the long tests: 300 schedules of faults, 200 kills, 30 roll-overs, every book: three hours
 	$(BIN)/python -m pytest -m soak

@@ -3,25 +3,71 @@
 import signal
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
 import kucoin_research as kr
+from tests import processes
+
+# Tests with browsers and other clients wait with a patience that progress renews, and have no
+# bound in all: on a busy machine they take longer. After these seconds one surely hangs.
+_RENEWED = [Path(__file__).parent / name for name in ("browser", "interop")]
+_HANGING = 900
 
 
-def wait_until(condition, timeout=30.0):
-    """Wait until a condition holds; fail with a clear message when it never does."""
-    deadline = time.monotonic() + timeout
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if any(item.path.is_relative_to(folder) for folder in _RENEWED):
+            item.add_marker(pytest.mark.timeout(_HANGING))
+
+
+def wait_until(condition, timeout=30.0, *, progress=None):
+    """Wait until a condition holds; fail with a clear message when it never does.
+
+    Parameters
+    ----------
+    condition
+        Called until it returns something true.
+    timeout
+        Seconds, from now or from the last progress on.
+    progress
+        Returns any value; whenever it has changed, the seconds start anew. So a busy machine takes
+        longer and does not fail, while nothing waits longer than this where nothing moves.
+    """
+    deadline, last = time.monotonic() + timeout, progress and progress()
     pause = threading.Event()
     while not condition():
-        assert time.monotonic() < deadline, f"did not come true within {timeout} s"
+        if progress and (now := progress()) != last:
+            deadline, last = time.monotonic() + timeout, now
+        assert time.monotonic() < deadline, _too_late(timeout, progress, last)
         pause.wait(0.01)
 
 
+def _too_late(timeout, progress, last):
+    if progress is None:
+        return f"did not come true within {timeout} s"
+    return f"did not come true, and nothing moved for {timeout} s; at last {last!r}"
+
+
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport():
-    """Escape what is no Unicode: tests log such names, and pytest-xdist sends reports as UTF-8."""
+def pytest_fixture_setup(fixturedef, request):
+    """Note which processes belong to a fixture, for the reports of all tests that use it."""
+    with processes.belonging_to(request.node, fixturedef.argname):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item):
+    """Show the processes of a test that failed, and escape what is no Unicode.
+
+    Tests log names that are none, and pytest-xdist sends reports as UTF-8.
+    """
     report = yield
+    if report.failed:
+        report.sections += processes.sections_of(item)
+    if report.when == "teardown":
+        processes.forget_after(item)
     report.sections = [
         (name, text.encode(errors="backslashreplace").decode()) for name, text in report.sections
     ]

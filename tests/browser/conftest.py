@@ -7,10 +7,23 @@ from pathlib import Path
 
 import pytest
 
+from tests.browser import pictures
 from tests.browser.lab import FLAGS, Notebook, find_chromium, start_lab, write_notebook
+from tests.browser.waits import MILLISECONDS
+from tests.processes import PATIENCE
 
 # Messages of JupyterLab itself, none of ours.
 _HARMLESS = ("favicon", "Failed to load resource", "net::ERR", "jupyterlab-lsp", "ResizeObserver")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item):
+    """Keep screenshots of a test that failed, and show the errors of the browser's console."""
+    report = yield
+    page = item.funcargs.get("page")
+    if report.failed and page is not None and not page.is_closed():
+        report.sections += pictures.sections_of(page, item.name)
+    return report
 
 
 # Not of the session: playwright keeps an event loop in this thread, which no other test may find.
@@ -39,19 +52,22 @@ def lab(tmp_path_factory):
 
 
 @pytest.fixture
-def page(chromium):
-    """Open a page; what the browser's console calls an error fails the test."""
+def page(chromium, request):
+    """Open a page; what the browser's console calls an error fails the test.
+
+    A test may add words to ``page.harmless``: errors that contain one are not counted.
+    """
     context = chromium.new_context(viewport={"width": 1500, "height": 1000})
     page = context.new_page()
-    page.set_default_timeout(30_000)
-    errors: list[str] = []
-    page.on("console", lambda each: errors.append(each.text) if each.type == "error" else None)
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.errors = errors
+    page.set_default_timeout(PATIENCE * MILLISECONDS)
+    page.errors, page.harmless = [], list(_HARMLESS)
+    page.on("console", lambda each: page.errors.append(each.text) if each.type == "error" else None)
+    page.on("pageerror", lambda error: page.errors.append(str(error)))
     yield page
+    ours = [text for text in page.errors if not any(word in text for word in page.harmless)]
+    kept = pictures.keep_pages(page, request.node.name) if ours else []
     context.close()
-    ours = [text for text in errors if not any(word in text for word in _HARMLESS)]
-    assert not ours, f"the browser's console has errors: {ours}"
+    assert not ours, f"the browser's console has errors: {ours}; screenshots: {kept}"
 
 
 @pytest.fixture

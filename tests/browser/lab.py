@@ -7,16 +7,16 @@ import json
 import os
 import re
 import shutil
-import signal
-import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.request import Request, urlopen
 
 import nbformat
+
+from tests.conftest import wait_until
+from tests.processes import PATIENCE, Process
 
 TOKEN = "only-this-machine"
 FLAGS = [
@@ -55,7 +55,7 @@ def write_notebook(path: Path, *cells: str) -> Path:
 class Lab:
     """A running JupyterLab; ``folder`` is what it shows."""
 
-    def __init__(self, folder: Path, url: str, process: subprocess.Popen[str]) -> None:
+    def __init__(self, folder: Path, url: str, process: Process) -> None:
         self.folder = folder
         self.url = url
         self.process = process
@@ -67,13 +67,17 @@ class Lab:
 
     def end_kernels(self) -> None:
         """End all kernels, so that what one test streams takes no time from the next."""
-        for session in json.loads(self._ask("GET", "/api/sessions")):
-            self._ask("DELETE", f"/api/sessions/{session['id']}")
+        for session in self.sessions():
+            self._ask("DELETE", f"/api/sessions/{session}")
+
+    def sessions(self) -> list[str]:
+        """List the ids of the notebooks that have a kernel."""
+        return [each["id"] for each in json.loads(self._ask("GET", "/api/sessions"))]
 
     def _ask(self, method: str, path: str) -> bytes:
         asked = Request(f"{self.url}{path}", method=method)
         asked.add_header("Authorization", f"token {TOKEN}")
-        with urlopen(asked, timeout=20) as answer:
+        with urlopen(asked, timeout=PATIENCE) as answer:
             return answer.read()
 
 
@@ -92,30 +96,18 @@ def start_lab(root: Path) -> Iterator[Lab]:
     ]  # fmt: skip
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         command.append("--allow-root")
-    log = (root / "jupyter.log").open("w+")
-    process = subprocess.Popen(
-        command, stdout=log, stderr=subprocess.STDOUT, text=True, env=_environment(root)
-    )
-    try:
-        yield Lab(folder, _wait_for_url(root / "jupyter.log", process), process)
-    finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        log.close()
+    with Process(*command, is_merged=True, **_environment(root)) as process:
+        yield Lab(folder, _url_of(process), process)
 
 
-def _environment(root: Path) -> dict[str, str]:
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("JUPYTER", "JPY_"))}
+def _environment(root: Path) -> dict[str, str | None]:
+    theirs = [name for name in os.environ if name.startswith(("JUPYTER", "JPY_"))]
     # Kernels run elsewhere than here, so the checkout is told to them.
     here = str(Path(__file__).parents[2])
     folders = {name: str(root / name.lower()) for name in ("CONFIG", "DATA", "RUNTIME")}
     return {
-        **kept,
-        "PYTHONPATH": os.pathsep.join(filter(None, (here, kept.get("PYTHONPATH")))),
+        **dict.fromkeys(theirs),
+        "PYTHONPATH": os.pathsep.join(filter(None, (here, os.environ.get("PYTHONPATH")))),
         "IPYTHONDIR": str(root / "ipython"),
         **{f"JUPYTER_{name}_DIR": path for name, path in folders.items()},
     }
@@ -129,16 +121,11 @@ def _write_settings(folder: Path) -> None:
         target.write_text(json.dumps(values))
 
 
-def _wait_for_url(log: Path, process: subprocess.Popen[str], timeout: float = 60) -> str:
-    deadline, pause = time.monotonic() + timeout, threading.Event()
-    while time.monotonic() < deadline:
-        assert process.poll() is None, f"JupyterLab ended:\n{log.read_text()}"
-        found = re.search(r"(http://127\.0\.0\.1:\d+)/lab", log.read_text())
-        if found:
-            with contextlib.suppress(OSError), urlopen(f"{found[1]}/api", timeout=2):
-                return found[1]
-        pause.wait(0.1)
-    raise AssertionError(f"JupyterLab did not start:\n{log.read_text()}")
+def _url_of(process: Process) -> str:
+    while True:
+        found = re.search(r"(http://127\.0\.0\.1:\d+)/lab", process.line_with("http://"))
+        if found:  # it listens by now
+            return found[1]
 
 
 _IS_READY = """() => {
@@ -158,14 +145,24 @@ class Notebook:
     def open(self) -> Notebook:
         """Open it and wait until its kernel is idle."""
         self.page.goto(self.lab.address(self.name))
-        self.page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
+        self.page.wait_for_selector(".jp-Notebook .jp-Cell")
         self.page.wait_for_function(_IS_READY)
         self.page.evaluate("() => window.jupyterapp.shell.collapseLeft()")
         return self
 
     def run_all(self) -> None:
-        """Run all cells."""
-        self.command("notebook:run-all-cells")
+        """Run all cells; see ``wait_until_run``."""
+        self.page.evaluate(
+            """() => {
+              window.hasRun = false;
+              window.jupyterapp.commands.execute('notebook:run-all-cells')
+                .finally(() => { window.hasRun = true; });
+            }"""
+        )
+
+    def wait_until_run(self) -> None:
+        """Wait until all cells have run, or one of them has failed."""
+        self.page.wait_for_function("() => window.hasRun")
 
     def run_more(self, code: str) -> None:
         """Add a cell of code at the end and run it."""
@@ -187,6 +184,11 @@ class Notebook:
     def command(self, name: str) -> None:
         """Run a command of JupyterLab by its id."""
         self.page.evaluate("name => { window.jupyterapp.commands.execute(name); }", name)
+
+    def shut_down(self) -> None:
+        """End its kernel, and wait until the server knows of none."""
+        self.command("kernelmenu:shutdown")
+        wait_until(lambda: not self.lab.sessions(), PATIENCE, progress=self.lab.sessions)
 
     def restart(self) -> None:
         """Restart its kernel, without a question, and wait until the new one is idle."""

@@ -3,6 +3,16 @@
 import base64
 import json
 
+from tests.browser.waits import (
+    follow_again,
+    wait_for_count,
+    wait_for_frames,
+    wait_for_text,
+    zoom,
+)
+from tests.conftest import wait_until
+from tests.processes import PATIENCE
+
 MAKE = """
 import kucoin_research as kr
 exchange = kr.simulate(seed=7, speed=5)
@@ -18,6 +28,7 @@ kr.dashboard(replay)
 """
 PLAYED = ".kr-of-replay"
 BADGE = ".kr-badge .kr-word"
+MAIN, LOWER = ".kr-main .kr-figure", ".kr-lower .kr-figure"
 PRICE = ".kr-price"
 AXIS = (
     "() => document.querySelector('.kr-main .js-plotly-plot')._fullLayout.xaxis.range.map(String)"
@@ -30,13 +41,6 @@ def press(page, name):
     page.locator(f"button.kr-{name}").click()
 
 
-def wait_for_text(page, selector, text):
-    page.wait_for_function(
-        "([selector, text]) => document.querySelector(selector)?.textContent.includes(text)",
-        arg=[selector, text],
-    )
-
-
 def wait_for_change(page, selector):
     before = page.locator(selector).first.text_content()
     page.wait_for_function(
@@ -45,30 +49,10 @@ def wait_for_change(page, selector):
     )
 
 
-def wait_for_frames(page, place, count):
-    figure = f".{place} .kr-figure"
-    page.wait_for_selector(f"{figure}[data-frame] .js-plotly-plot")
-    before = int(page.locator(figure).get_attribute("data-frame"))
-    page.wait_for_function(
-        "([figure, frame]) => +document.querySelector(figure)?.dataset.frame >= frame",
-        arg=[figure, before + count],
-    )
-
-
 def choose_symbol(page, symbol):
     box = page.locator(".kr-symbol input")
     box.fill(symbol)
     box.press("Enter")
-
-
-def zoom(page):
-    box = page.locator(".kr-main .nsewdrag").first.bounding_box()
-    middle = box["y"] + box["height"] / 2
-    page.mouse.move(box["x"] + box["width"] * 0.6, middle)
-    page.mouse.down()
-    page.mouse.move(box["x"] + box["width"] * 0.9, middle, steps=5)
-    page.mouse.up()
-    page.wait_for_selector(".kr-main .kr-figure.kr-zoomed")
 
 
 def wind(page, share):
@@ -92,6 +76,13 @@ _OVERFLOW = """() => {
 }"""
 
 
+def assert_nothing_sticks_out(page):
+    # Charts fit themselves into a new width when the browser has told them of it.
+    wait_until(
+        lambda: not page.evaluate(_OVERFLOW), PATIENCE, progress=lambda: page.evaluate(_OVERFLOW)
+    )
+
+
 def test_start_watch_zoom_switch_record_and_stop(notebook, page, shots):
     book = notebook("board.ipynb", MAKE)
     book.run_all()
@@ -100,32 +91,31 @@ def test_start_watch_zoom_switch_record_and_stop(notebook, page, shots):
     press(page, "start")
     wait_for_text(page, BADGE, "live")
     wait_for_change(page, PRICE)
-    for place in ("kr-main", "kr-lower", "kr-book"):
-        wait_for_frames(page, place, 3)
-    assert page.locator(".kr-prints .kr-print").count() > 5
+    for figure in (MAIN, LOWER, ".kr-book .kr-figure"):
+        wait_for_frames(page, figure, 3)
+    page.wait_for_selector(".kr-prints .kr-print >> nth=5")
     press(page, "record")
     wait_for_text(page, ".kr-facts", "recorded")
 
-    zoom(page)
+    zoom(page, MAIN)
     zoomed = page.evaluate(AXIS)
-    wait_for_frames(page, "kr-lower", 3)
+    wait_for_frames(page, LOWER, 3)
     assert page.evaluate(AXIS) == zoomed
-    page.locator(".kr-main .nsewdrag").first.dblclick()
-    page.wait_for_selector(".kr-main .kr-figure:not(.kr-zoomed)")
+    follow_again(page, MAIN)
 
     press(page, "badge")
     page.wait_for_selector(".kr-events .kr-row")
     for width, theme in ((1900, "Light"), (900, "Dark")):
         page.set_viewport_size({"width": width, "height": 1000})
         book.set_theme(f"JupyterLab {theme}")
-        wait_for_frames(page, "kr-main", 2)
-        assert page.evaluate(_OVERFLOW) == []
+        wait_for_frames(page, MAIN, 2)
+        assert_nothing_sticks_out(page)
         page.screenshot(path=shots / f"dashboard-{theme.lower()}-{width}.png")
 
     choose_symbol(page, "BTCUSDTM")  # KuCoin says XBT
     page.wait_for_selector(f"{LINE}[data-tone=wrong]")
     wait_for_text(page, LINE, "XBTUSDTM")
-    assert page.locator(".kr-symbol.kr-wrong").count() == 1
+    wait_for_count(page, ".kr-symbol.kr-wrong", 1)
     choose_symbol(page, "ETHUSDTM")
     wait_for_text(page, ".kr-symbol-name", "ETHUSDTM")
     wait_for_text(page, BADGE, "live")
@@ -173,15 +163,15 @@ print("FREE")
     book = notebook("runs.ipynb", start, again, count)
     for _ in range(3):
         book.run_all()
+        book.wait_until_run()
         wait_for_text(page, BADGE, "live")
         page.wait_for_selector("pre:has-text('LEFT 1 4 1')")
-    assert page.locator(".kr-dashboard").count() == 1
+    wait_for_count(page, ".kr-dashboard", 1)
 
     book.run_more(busy)
+    page.locator(BADGE).scroll_into_view_if_needed()  # before it ends: the badge says it for 10 s
+    page.wait_for_selector(".kr-badge[data-colour=amber]:has-text('the kernel was busy for')")
     page.wait_for_selector("pre:has-text('FREE')")
-    page.locator(BADGE).scroll_into_view_if_needed()
-    wait_for_text(page, ".kr-badge", "the kernel was busy for")
-    assert page.locator(".kr-badge").get_attribute("data-colour") == "amber"
     book.run_more(
         "print('CAUGHT UP', board._readings.trades > before, board.source.report().verdict)"
     )
@@ -195,11 +185,11 @@ print("FREE")
     (shots / "dashboard-kept.png").write_bytes(base64.b64decode(picture))
     assert len(text) < 1_000_000
     assert "widgets" not in json.loads(text)["metadata"]
-    assert not page.locator(".jp-RenderedImage img").first.is_visible()
+    page.locator(".jp-RenderedImage img").first.wait_for(state="hidden")
 
     book.restart()
     page.wait_for_selector(".jp-RenderedImage img", state="visible")
-    assert not page.locator(".kr-dashboard").first.is_visible()
+    page.locator(".kr-dashboard").first.wait_for(state="hidden")
     book.run_more("import kucoin_research as kr" + count)
     page.wait_for_selector("pre:has-text('LEFT 0 0 0')")
 
@@ -211,7 +201,7 @@ def test_a_dashboard_shown_twice_is_live_in_sight_until_its_kernel_is_lost(noteb
     book.run_all()
     wait_for_text(page, BADGE, "live")
     book.run_more("board")
-    page.wait_for_function("() => document.querySelectorAll('.kr-panel[data-seq]').length == 2")
+    wait_for_count(page, ".kr-panel[data-seq]", 2)
     page.locator(".kr-dashboard").last.scroll_into_view_if_needed()
     page.wait_for_function(
         "() => document.querySelector('.kr-dashboard').getBoundingClientRect().bottom < 85"
@@ -221,7 +211,7 @@ def test_a_dashboard_shown_twice_is_live_in_sight_until_its_kernel_is_lost(noteb
     before = page.evaluate(last)
     page.wait_for_function(f"() => {last} > {before} + 30")
 
-    assert page.locator(BADGE).last.text_content() == "live"
+    page.wait_for_selector(f"{BADGE}:text-is('live') >> nth=1")
 
     book.command("kernelmenu:shutdown")  # which the page does not tell its widgets
 

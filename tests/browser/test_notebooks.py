@@ -11,12 +11,9 @@ from tests.browser.lab import Notebook
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 
-_RAN = """() => {
-  const model = window.jupyterapp.shell.currentWidget.content.model;
-  const cells = [...model.cells].filter((cell) => cell.type === 'code');
-  const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session?.kernel;
-  return cells.every((cell) => cell.executionCount) && kernel?.status === 'idle';
-}"""
+_COUNT = """() => [...window.jupyterapp.shell.currentWidget.content.model.cells]
+  .filter((cell) => cell.type === 'code' && cell.executionCount).length"""
+_MORE = f"count => window.hasRun || ({_COUNT})() > count"
 _ERRORS = """() => [...window.jupyterapp.shell.currentWidget.content.model.cells]
   .filter((cell) => cell.type === 'code')
   .flatMap((cell) => cell.outputs.toJSON())
@@ -34,8 +31,9 @@ def test_a_notebook_runs_whole_in_the_browser(lab, page, shots, name):
     page.wait_for_function(_CLEARED)
 
     book.run_all()
-    page.wait_for_function(_RAN, timeout=90_000)
+    while not page.evaluate("() => window.hasRun"):
+        page.wait_for_function(_MORE, arg=page.evaluate(_COUNT))  # each cell renews the patience
 
     assert page.evaluate(_ERRORS) == []
     page.screenshot(path=shots / f"{Path(name).stem}.png")
-    book.command("kernelmenu:shutdown")
+    book.shut_down()

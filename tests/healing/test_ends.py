@@ -8,7 +8,6 @@ import hashlib
 import os
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
@@ -24,6 +23,7 @@ from kucoin_research.rest import Server, Token
 from tests.conftest import wait_until
 from tests.healing.rig import FAST, Rig
 from tests.healing.test_rollover import UNHURRIED, begin_rollover
+from tests.processes import Process
 
 #: What `stop` is given, and what a busy machine may add to it, seconds.
 BOUND, LEEWAY = 1.0, 2.0
@@ -172,28 +172,26 @@ def exchange():
 
 
 def child(exchange, code=""):
-    command = [sys.executable, "-c", CHILD + code, exchange.futures_url, exchange.spot_url]
-    return subprocess.Popen(command, stdout=-1, stderr=-1, text=True)
+    return Process(sys.executable, "-c", CHILD + code, exchange.futures_url, exchange.spot_url)
 
 
 def test_an_interpreter_ends_though_a_stream_runs(exchange):
     with child(exchange) as process:
-        told, errors = process.communicate(timeout=60)
+        assert process.wait() == 0
 
-    assert (process.returncode, told, errors) == (0, "streaming\n", "")
+    assert (process.stdout, process.stderr) == ("streaming\n", "")
     leaves_no_connection(exchange)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT to send")
 def test_an_interrupt_ends_a_process_at_once(exchange):
     with child(exchange, WAITING) as process:
-        assert process.stdout.readline() == "streaming\n"
+        assert process.line() == "streaming\n"
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=60)
 
-    assert errors.rstrip().endswith("KeyboardInterrupt")
-    assert "Exception ignored" not in errors
-    assert process.returncode in (-signal.SIGINT, 130)
+        assert process.wait() in (-signal.SIGINT, 130)
+    assert process.stderr.rstrip().endswith("KeyboardInterrupt")
+    assert "Exception ignored" not in process.stderr
     leaves_no_connection(exchange)
 
 
@@ -259,10 +257,10 @@ sys.exit(code)
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 def test_a_forked_child_is_told_that_the_stream_is_not_its_own(exchange):
     with child(exchange, FORK) as process:
-        told, errors = process.communicate(timeout=60)
+        assert process.wait() == 0
 
-    assert (process.returncode, errors) == (0, "")
-    _, in_child, in_parent = told.splitlines()
+    assert process.stderr == ""
+    _, in_child, in_parent = process.stdout.splitlines()
     assert "the process that forked this one" in in_child
     assert in_parent == "parent live 0"
     leaves_no_connection(exchange)

@@ -2,7 +2,8 @@
 
 Two exchanges run as processes of their own. On the *still* one nobody subscribes, so its virtual
 clock stands and every REST reply can be repeated. On the *moving* one our client streams before the
-others begin and until after they have ended, so every frame that they see is among ours.
+others begin and until after they have ended, so every frame that they see is among ours. Its clock
+stands until all have subscribed, however long a busy machine takes, so nobody misses anything.
 """
 
 import os
@@ -16,7 +17,14 @@ from kucoin_research.sim import DEMO_ACCOUNT
 from kucoin_research.venues import Venue
 from tests.conftest import wait_until
 from tests.interop import outages
-from tests.interop.processes import client_process, exchange_process, interop_python
+from tests.interop.processes import (
+    client_process,
+    exchange_process,
+    held_exchange,
+    interop_python,
+    message,
+    messages,
+)
 from tests.interop.table import ROWS, WHY_NOT, render
 
 CONTRACT, PAIR = "XBTUSDTM", "BTC-USDT"
@@ -24,6 +32,7 @@ CONTRACT, PAIR = "XBTUSDTM", "BTC-USDT"
 START = "2026-01-05T07:59:40Z"
 START_MS = 1_767_599_980_000
 SPEED = 5.0
+FIRST_SECONDS = 2.0  # virtual; a change of every book comes in them, which ours wait for
 PLAN = {
     "contract": CONTRACT,
     "pair": PAIR,
@@ -100,7 +109,6 @@ PRIVATE_WANTED = {
 FUTURES_PRIVATE = ["order", "stop_order", "balance", "position", "leverage"]
 SPOT_PRIVATE = ["order", "stop_order", "balance", "margin"]
 ORDERS_PER_MINUTE = 60  # virtual, on every symbol
-CLIENT_SECONDS = 60.0  # bound of every wait for a client; each has a shorter one of its own
 
 
 def pytest_configure(config):
@@ -183,7 +191,7 @@ def rest(still_venue):
 
 def _replies(python, script, addresses):
     with client_process(python, script, "rest", addresses, PLAN) as client:
-        return {line["call"]: line for line in client.lines(CLIENT_SECONDS)}
+        return {line["call"]: line for line in messages(client)}
 
 
 @pytest.fixture(scope="session")
@@ -212,11 +220,12 @@ class Moving:
 
 @pytest.fixture(scope="session")
 def moving(python):
-    with exchange_process(speed=SPEED, start=START) as addresses:
-        return _stream_beside(python, addresses)
+    with held_exchange("simulate", speed=SPEED, start=START) as exchange:
+        return _stream_beside(python, exchange)
 
 
-def _stream_beside(python, addresses):
+def _stream_beside(python, exchange):
+    addresses = exchange.addresses
     venue = _venue(addresses)
     pairs = kr.get_active_symbols("spot", venue=venue)
     with (
@@ -228,18 +237,17 @@ def _stream_beside(python, addresses):
         ) as ccxt,
     ):
         for client in (sdk, ccxt):
-            assert client.line(CLIENT_SECONDS)["call"] == "ready"
+            assert message(client)["call"] == "ready"
         with (
             kr.stream(CONTRACT, FUTURES_CHANNELS, venue=venue, name="interop futures") as futures,
             # Two calls of the others bring every pair.
             kr.stream(pairs, SPOT_CHANNELS, venue=venue, name="interop spot") as spot,
         ):
-            for stream in (futures, spot):
-                assert stream.wait_until_live(30.0), stream.status
-            wait_until(lambda: _has_books(futures, [CONTRACT]) and _has_books(spot, pairs), 30.0)
-            for client in (sdk, ccxt):
-                client.tell("go")
-            seen = [by_call(client.lines(CLIENT_SECONDS)) for client in (sdk, ccxt)]
+            wait_until_live(futures, spot)
+            exchange.forward(FIRST_SECONDS)
+            for stream, symbols in ((futures, [CONTRACT]), (spot, pairs)):
+                wait_for_books(stream, symbols)
+            seen = watch(exchange, sdk, ccxt)
             _wait_past(venue, futures, spot)
             return Moving(
                 *seen,
@@ -249,24 +257,53 @@ def _stream_beside(python, addresses):
             )
 
 
-def _has_books(stream, symbols):
+def wait_until_live(*streams):
+    """Wait until all subscriptions are answered; each event of a stream renews the patience."""
+    wait_until(
+        lambda: all(stream.state is kr.State.LIVE for stream in streams),
+        progress=lambda: [stream.total("status") for stream in streams],
+    )
+
+
+def wait_for_books(stream, symbols):
+    def ready():
+        return [symbol for symbol in symbols if _has_book(stream, symbol)]
+
+    wait_until(lambda: ready() == symbols, progress=ready)
+
+
+def _has_book(stream, symbol):
     try:
-        return all(stream.book(symbol).sequence for symbol in symbols)
+        return bool(stream.book(symbol).sequence)
     except kr.BookNotReady:
         return False
+
+
+def watch(exchange, *clients):
+    """Let clients subscribe, and time pass when all have; returns what each saw, by call."""
+    for client in clients:
+        client.tell("go")
+    seen = [messages(client, "subscribed") for client in clients]
+    exchange.go()
+    return [by_call(lines + messages(client)) for lines, client in zip(seen, clients, strict=True)]
+
+
+def wait_past(stream, channel, time_ns):
+    """Wait until the newest row of a channel is later than a time."""
+
+    def newest_ns():
+        return stream.frame(channel, last=1)["timestamp"].to_physical()[0]
+
+    wait_until(lambda: newest_ns() > time_ns, progress=newest_ns)
 
 
 def _wait_past(venue, futures, spot):
     """Wait until our streams have come past everything that the others can have seen."""
     with Rest(venue) as client:
         now_ns = client.server_time("futures")
-
-    def newest(stream, channel):
-        return stream.frame(channel, last=1)["timestamp"].to_physical()[0]
-
     # Each market has one connection, so its frames come in order.
-    wait_until(lambda: newest(futures, "mark_price") > now_ns, 30.0)
-    wait_until(lambda: newest(spot, "snapshot") > now_ns, 30.0)
+    wait_past(futures, "mark_price", now_ns)
+    wait_past(spot, "snapshot", now_ns)
 
 
 # The exchange on which the demo account trades
@@ -284,37 +321,32 @@ class Private:
 
 @pytest.fixture(scope="session")
 def private(python):
-    with exchange_process("--trader", ORDERS_PER_MINUTE, speed=SPEED, start=START) as addresses:
-        return _watch_account_beside(python, addresses)
+    with held_exchange("simulate", speed=SPEED, start=START, trader=ORDERS_PER_MINUTE) as exchange:
+        return _watch_account_beside(python, exchange)
 
 
-def _watch_account_beside(python, addresses):
+def _watch_account_beside(python, exchange):
+    addresses = exchange.addresses
     login = [DEMO_ACCOUNT.key, DEMO_ACCOUNT.secret, DEMO_ACCOUNT.passphrase]
     plan = PLAN | {"wanted": PRIVATE_WANTED, "login": login}
     same = {"venue": _venue(addresses), "credentials": kr.Credentials(*login)}
     with client_process(python, "universal_sdk.py", "private", addresses, plan) as sdk:
-        assert sdk.line(CLIENT_SECONDS)["call"] == "ready"
+        assert message(sdk)["call"] == "ready"
         with (
             kr.stream(
                 "*", FUTURES_PRIVATE, market="futures", name="our futures", **same
             ) as futures,
             kr.stream("*", SPOT_PRIVATE, market="spot", name="our spot", **same) as spot,
         ):
-            for stream in (futures, spot):
-                assert stream.wait_until_live(30.0), stream.status
-            sdk.tell("go")
-            seen = by_call(sdk.lines(CLIENT_SECONDS))
+            wait_until_live(futures, spot)
+            [seen] = watch(exchange, sdk)
             with Rest(same["venue"]) as client:
                 now_ns = client.server_time("futures")
             for stream in (futures, spot):
-                wait_until(lambda each=stream: _newest_order(each) > now_ns, 30.0)
+                wait_past(stream, "order", now_ns)
             return Private(
                 seen,
                 {name: futures.frame(name) for name in FUTURES_PRIVATE},
                 {name: spot.frame(name) for name in SPOT_PRIVATE},
                 [stream.report() for stream in (futures, spot)],
             )
-
-
-def _newest_order(stream):
-    return stream.frame("order", last=1)["timestamp"].to_physical()[0]

@@ -18,9 +18,6 @@ from tests.interop.outages import (
     suffer,
 )
 
-# All outages run in the set-up of the first test; a busy machine takes its time.
-pytestmark = pytest.mark.timeout(240)
-
 
 def published(count):
     return [(10 * sequence, sequence) for sequence in range(count)]

@@ -8,10 +8,9 @@ import pytest
 
 from kucoin_research.credentials import Credentials
 from kucoin_research.signing import signed_headers
-from tests.interop.processes import client_process
+from tests.interop.processes import client_process, messages
 
 CASES = 200
-SECONDS = 30.0
 PRINTABLE = string.ascii_letters + string.digits + "-_.~%&=+/?#@!$*äß€ 中"
 
 
@@ -55,7 +54,7 @@ def test_the_sdk_signs_as_we_do(client, call, python, row):
 
     with client_process(python, "universal_sdk.py", "sign", nowhere, {}) as child:
         child.tell(json.dumps(cases))
-        theirs = [line["data"] for line in child.lines(SECONDS)]
+        theirs = [line["data"] for line in messages(child)]
 
     assert theirs == [ours(told) for told in cases]
     row(len(theirs))

@@ -3,11 +3,11 @@
 import pytest
 
 import kucoin_research as kr
+from tests.conftest import wait_until
 from tests.interop import test_ccxt_stream as ccxt
 from tests.interop import test_sdk_stream as sdk
 from tests.interop.conftest import (
     CCXT_WANTED,
-    CLIENT_SECONDS,
     CONTRACT,
     FUTURES_CHANNELS,
     PAIR,
@@ -15,13 +15,12 @@ from tests.interop.conftest import (
     SDK_WANTED,
     SPOT_CHANNELS,
     START,
-    by_call,
+    wait_until_live,
+    watch,
 )
-from tests.interop.processes import client_process, served_process
+from tests.interop.processes import client_process, held_exchange, message
 
 SPEED = 8.0
-# The clients subscribe to one topic after the other; then everything starts.
-GRACE = 5.0
 # Of the whole zone of a pair nothing was recorded.
 SILENT = {"spot.market_snapshot"}
 FEW = 10
@@ -32,14 +31,21 @@ def recordings(tmp_path_factory):
     """One folder per market, twenty seconds before a funding settlement and some after it."""
     root = tmp_path_factory.mktemp("recordings")
     with kr.simulate(seed=7, speed=20.0, start=START) as x:
+        x.pause()  # until both are subscribed: the settlement is a second away
         kept = {"venue": x.venue, "progress": False}
         with (
             kr.record(PAIR, SPOT_CHANNELS, root=root / "spot", **kept) as spot,
             kr.record(CONTRACT, FUTURES_CHANNELS, root=root / "futures", **kept) as futures,
         ):
-            spot.stream.wait("candle", rows=20, timeout=30)
-            futures.stream.wait("mark_price", rows=90, timeout=30)
+            wait_until_live(futures.stream, spot.stream)
+            x.resume()
+            wait_for_rows(spot.stream, "candle", 20)
+            wait_for_rows(futures.stream, "mark_price", 90)
     return futures.session(), spot.session()
+
+
+def wait_for_rows(stream, channel, rows):
+    wait_until(lambda: stream.total(channel) >= rows, progress=lambda: stream.total(channel))
 
 
 class Seen:
@@ -61,21 +67,18 @@ def _few(wanted):
 
 @pytest.fixture(scope="module")
 def seen(python, recordings):
-    folders = [session.path for session in recordings]
+    paths = [str(session.path) for session in recordings]
+    plans = [PLAN | {"wanted": _few(wanted)} for wanted in (SDK_WANTED, CCXT_WANTED)]
     with (
-        served_process(*folders, speed=SPEED, grace=GRACE) as addresses,
+        held_exchange("serve", paths=paths, speed=SPEED) as exchange,
         client_process(
-            python, "universal_sdk.py", "stream", addresses, PLAN | {"wanted": _few(SDK_WANTED)}
+            python, "universal_sdk.py", "stream", exchange.addresses, plans[0]
         ) as theirs,
-        client_process(
-            python, "unified_ccxt.py", "stream", addresses, PLAN | {"wanted": _few(CCXT_WANTED)}
-        ) as others,
+        client_process(python, "unified_ccxt.py", "stream", exchange.addresses, plans[1]) as others,
     ):
         for client in (theirs, others):
-            assert client.line(CLIENT_SECONDS)["call"] == "ready"
-        for client in (theirs, others):
-            client.tell("go")
-        told = [by_call(client.lines(CLIENT_SECONDS)) for client in (theirs, others)]
+            assert message(client)["call"] == "ready"
+        told = watch(exchange, theirs, others)
     return Seen(*told, *recordings)
 
 

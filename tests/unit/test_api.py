@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import threading
 import time
 
@@ -11,6 +12,7 @@ import pytest
 import kucoin_research as kr
 from kucoin_research.records import Candle, Level2, Ticker, Trade, schema_of
 from tests.conftest import wait_until
+from tests.processes import run
 
 
 def quick(*arguments, **options):
@@ -293,15 +295,12 @@ def test_the_first_rows_of_a_seed_are_always_the_same():
 
 
 def test_importing_starts_nothing_and_needs_no_network():
-    import subprocess
-    import sys
-
     code = (
         "import sys, threading, kucoin_research as kr; "
         "assert threading.active_count() == 1; assert kr.running() == []; "
         "assert not {'plotly', 'ipywidgets', 'IPython', 'pandas', 'tqdm'} & set(sys.modules)"
     )
-    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=60)
+    assert run(sys.executable, "-W", "error", "-c", code).returncode == 0
 
 
 def test_minutes_cost_few_requests():

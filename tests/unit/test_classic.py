@@ -1,8 +1,6 @@
 """Scripts written after KuCoin WebSocket guides run with only the import line changed."""
 
 import json
-import os
-import subprocess
 import sys
 import time
 
@@ -12,6 +10,7 @@ import pytest
 import kucoin_research as kr
 from kucoin_research import DataProcessor, KuCoinWebSocket, classic
 from tests.conftest import wait_until
+from tests.processes import run
 
 MESSAGE = {
     "type": "message",
@@ -59,11 +58,8 @@ print("rows", client.stream.frame("trade").height)
 
 
 def test_the_guides_example_runs_against_the_demo(tmp_path):
-    environment = {**os.environ, "KUCOIN_RESEARCH_VENUE": "demo"}
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", SCRIPT],
-        cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+    words = ["-W", "error", "-c", SCRIPT]
+    done = run(sys.executable, *words, cwd=tmp_path, KUCOIN_RESEARCH_VENUE="demo")
 
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""

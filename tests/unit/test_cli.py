@@ -4,7 +4,6 @@ import json
 import os
 import re
 import signal
-import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,22 +16,21 @@ import websocket
 import kucoin_research as kr
 from kucoin_research import cli
 from kucoin_research.records import Ticker
+from tests import processes
 from tests.conftest import wait_until
+from tests.processes import Process
 from tests.unit.interrupting import interrupt_when
 from tests.unit.rows import NOON, ticker
 from tests.unit.test_sessions import recorded
 
+# The command line runs in processes of its own.
+REAL_TIME = True
 
-def run(*words, cwd, timeout=90, **environment):
-    return subprocess.run(
-        [sys.executable, "-m", "kucoin_research", *words],
-        cwd=cwd,
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )
+COMMAND = (sys.executable, "-m", "kucoin_research")
+
+
+def run(*words, cwd, **environment):
+    return processes.run(*COMMAND, *words, cwd=cwd, **environment)
 
 
 def test_save_data_writes_every_row(tmp_path):
@@ -124,15 +122,12 @@ def test_no_network_is_one_line_and_exit_code_1(tmp_path):
 
 def test_an_interrupt_saves_what_has_arrived(tmp_path, exchange):
     with start(["XBTUSDTM", "--verbose", "--save-data"], tmp_path, exchange) as process:
-        for line in process.stdout:
-            if line.startswith("Ticker("):
-                break
+        process.line_with("Ticker(")
         process.send_signal(signal.SIGINT)
-        output, errors = process.communicate(timeout=30)
 
-    assert process.returncode == 0, output + errors
+        assert process.wait() == 0
     (path,) = tmp_path.glob("*.csv")
-    assert pl.read_csv(path).height >= 1, output + errors
+    assert pl.read_csv(path).height >= 1
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -177,25 +172,18 @@ def test_an_interrupt_while_it_is_imported_is_one_line(tmp_path, words):
         "sys.addaudithook(hook)\n"
     )
     (tmp_path / "kucoin-research").write_text("import kucoin_research.cli\n")
-    done = subprocess.run(
-        [sys.executable, *words, "XBTUSDTM"],
-        cwd=tmp_path, capture_output=True, text=True, check=False,
-        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{Path(kr.__file__).parents[1]}"},
-    )  # fmt: skip
+    folders = f"{tmp_path}{os.pathsep}{Path(kr.__file__).parents[1]}"
+    done = processes.run(sys.executable, *words, "XBTUSDTM", cwd=tmp_path, PYTHONPATH=folders)
 
     assert (done.returncode, done.stderr) == (1, "kucoin-research: interrupted\n")
 
 
 def start(words, cwd, exchange, **environment):
-    return subprocess.Popen(
-        [sys.executable, "-m", "kucoin_research", *words],
-        cwd=cwd,
-        env={**os.environ, "PYTHONUNBUFFERED": "1",
-             "KUCOIN_FUTURES_URL": exchange.futures_url, "KUCOIN_SPOT_URL": exchange.spot_url,
-             **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
+    environment.setdefault("PYTHONUNBUFFERED", "1")
+    return Process(
+        *COMMAND, *words, cwd=cwd,
+        KUCOIN_FUTURES_URL=exchange.futures_url, KUCOIN_SPOT_URL=exchange.spot_url,
+        **environment,
     )  # fmt: skip
 
 
@@ -206,22 +194,19 @@ def lines_of(path):
 @pytest.mark.skipif(os.name == "nt", reason="Windows ends a process without asking it")
 def test_a_terminated_process_saves_what_has_arrived(tmp_path, exchange):
     with start(["XBTUSDTM", "--verbose", "--save-data"], tmp_path, exchange) as process:
-        for line in process.stdout:
-            if line.startswith("Ticker("):
-                break
+        process.line_with("Ticker(")
         process.terminate()
-        output, errors = process.communicate(timeout=30)
 
-    assert process.returncode == 0, output + errors
+        assert process.wait() == 0
     (path,) = tmp_path.glob("*.csv")
-    assert f"{lines_of(path) - 1:,} rows written to {path.name}" in output
+    assert f"{lines_of(path) - 1:,} rows written to {path.name}" in process.stdout
 
 
 def test_rows_are_saved_while_they_come_so_that_a_crash_costs_little(tmp_path, exchange):
     with start(["XBTUSDTM", "--save-data"], tmp_path, exchange) as process:
         wait_until(lambda: any(lines_of(path) > 1 for path in tmp_path.glob("*.csv")), timeout=30)
         process.kill()
-        process.communicate(timeout=30)
+        process.wait()
     (path,) = tmp_path.glob("*.csv")
 
     assert pl.read_csv(path).height >= 1
@@ -278,27 +263,19 @@ def test_each_row_is_saved_once_however_often_it_is_asked_for(tmp_path, exchange
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such pipes")
 def test_a_reader_that_leaves_ends_it(tmp_path, exchange):
     with start(["XBTUSDTM", "--verbose", "--channels", "bbo"], tmp_path, exchange) as process:
-        process.stdout.readline()
-        process.stdout.close()
-        errors = process.stderr.read()
-        process.wait(timeout=30)
+        process.hang_up()
 
-    assert process.returncode == 1
-    assert "Exception ignored" not in errors
-    assert "Traceback" not in errors
+        assert process.wait() == 1
+    assert "Exception ignored" not in process.stderr
+    assert "Traceback" not in process.stderr
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such pipes")
 def test_a_report_that_nobody_reads_is_no_traceback(tmp_path, exchange):
-    with start(
-        ["XBTUSDTM", "--timeout", "0.5"], tmp_path, exchange, PYTHONUNBUFFERED=""
-    ) as process:
-        process.stdout.close()
-        errors = process.stderr.read()
-        process.wait(timeout=30)
-
-    assert process.returncode == 1, errors
-    assert "BrokenPipeError" not in errors
+    words = ["XBTUSDTM", "--timeout", "0.5"]
+    with start(words, tmp_path, exchange, is_read=False, PYTHONUNBUFFERED="") as process:
+        assert process.wait() == 1
+    assert "BrokenPipeError" not in process.stderr
 
 
 def test_a_broken_dotenv_file_is_one_line(tmp_path):
@@ -320,39 +297,24 @@ def test_a_console_without_unicode_shows_what_it_can(tmp_path, exchange):
 
 
 def test_simulate_prints_its_addresses_and_serves_until_interrupted(tmp_path):
-    process = subprocess.Popen(
-        [sys.executable, "-m", "kucoin_research", "simulate", "--speed", "20"],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    with process:
-        urls = json.loads(process.stdout.readline())
+    with Process(*COMMAND, "simulate", "--speed", "20", cwd=tmp_path) as process:
+        urls = json.loads(process.line())
         status = requests.get(urls["spot"] + "/api/v1/status", timeout=10).json()
         frame = kr.stream_to_frame(
             "XBTUSDTM", rows=50, venue=kr.Venue(urls["futures"], urls["spot"]), progress=False
         )
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=30)
 
+        assert (process.wait(), process.stderr) == (0, "")
     assert status["data"]["status"] == "open"
     assert frame.height == 50
-    assert process.returncode == 0
-    assert errors == ""
 
 
 def test_simulate_misbehaves_as_told(tmp_path):
     words = ["--chaos", "3", "--journal", "--connection-lifetime", "50", "--ping-interval", "900"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "kucoin_research", "simulate", *words, "--inject", "bye:at=0.3"],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    with process:
-        urls = json.loads(process.stdout.readline())
+    words += ["--inject", "bye:at=0.3"]
+    with Process(*COMMAND, "simulate", *words, cwd=tmp_path) as process:
+        urls = json.loads(process.line())
         data = requests.post(urls["futures"] + "/api/v1/bullet-public", timeout=10).json()["data"]
         server = data["instanceServers"][0]
         socket = websocket.create_connection(f"{server['endpoint']}?token={data['token']}")
@@ -363,11 +325,10 @@ def test_simulate_misbehaves_as_told(tmp_path):
             opcode, ending = socket.recv_data(control_frame=True)
         socket.shutdown()
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=30)
 
+        assert (process.wait(), process.stderr) == (0, "")
     assert (server["pingInterval"], data["simulation"]["lifetime"]) == (900, 50.0)
     assert ending[2:] == b"Bye"
-    assert (process.returncode, errors) == (0, "")
 
 
 def test_symbols_lists_the_market(tmp_path, exchange):
@@ -414,21 +375,12 @@ def test_a_session_is_replayed_at_full_speed(tmp_path):
 def test_an_interrupt_ends_a_replay_with_what_has_come(tmp_path):
     rows = [ticker(n)._replace(local_timestamp=NOON + n * 3600 * 10**9) for n in range(5)]
     path = recorded(tmp_path, rows, start_ns=NOON)
-    running = subprocess.Popen(
-        [sys.executable, "-m", "kucoin_research", "replay", str(path), "--verbose"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
-    )  # fmt: skip
-    try:
-        assert "Ticker(timestamp=" in running.stdout.readline()
+    with Process(*COMMAND, "replay", path, "--verbose", PYTHONUNBUFFERED="1") as running:
+        assert "Ticker(timestamp=" in running.line()
         running.send_signal(signal.SIGINT)
-        out, errors = running.communicate(timeout=30)
-    finally:
-        running.kill()
-        running.communicate()
 
-    assert running.returncode == 1, out + errors
-    assert "shape: (1, 11)" in out, out + errors
+        assert running.wait() == 1
+    assert "shape: (1, 11)" in running.stdout
 
 
 def test_a_server_ends_at_whatever_step_of_its_waiting_an_interrupt_comes(tmp_path):
@@ -442,10 +394,7 @@ def test_a_server_ends_at_whatever_step_of_its_waiting_an_interrupt_comes(tmp_pa
         "        break\n"
         "print('status', status)\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script], cwd=tmp_path, timeout=100,
-        env={**os.environ, "PYTHONPATH": str(Path(kr.__file__).parents[1])},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    root = str(Path(kr.__file__).parents[1])
+    done = processes.run(sys.executable, "-c", script, cwd=tmp_path, PYTHONPATH=root)
 
-    assert done.stdout.endswith("status 0\n"), done.stdout[-500:] + done.stderr
+    assert done.stdout.endswith("status 0\n")

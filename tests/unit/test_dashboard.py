@@ -1,7 +1,6 @@
 """The dashboard without a browser: what its controls do, what it tells, and when."""
 
 import json
-import subprocess
 import sys
 import threading
 from dataclasses import replace
@@ -22,6 +21,7 @@ from kucoin_research.dashboards.watch import histogram
 from kucoin_research.figures.zone import Zone
 from kucoin_research.records import Status, schema_of
 from tests.conftest import wait_until
+from tests.processes import run
 
 LIVE = Vitals(state="live", since=60.0, messages_per_second=50.0, lag_p50_ms=8.0, lag_p95_ms=20.0,
               age=0.1, usual=0.02, rows=1_000)  # fmt: skip
@@ -848,7 +848,7 @@ def test_what_a_notebook_saves_of_it_is_small_and_has_no_data(make):
 def test_the_core_knows_neither_ipywidgets_nor_plotly():
     names = "{'ipywidgets', 'plotly', 'anywidget'}"
     code = f"import kucoin_research, sys; print({names} & set(sys.modules))"
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    found = run(sys.executable, "-c", code)
 
     assert found.stdout.strip() == "set()"
 

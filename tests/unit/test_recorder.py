@@ -18,6 +18,7 @@ from kucoin_research.recorder import Recorder
 from kucoin_research.records import Balance, Status, Trade
 from kucoin_research.sessions import load, repair
 from tests.conftest import wait_until
+from tests.processes import Process
 from tests.unit.rows import DAY, NOON, plain, shown, ticker
 
 
@@ -328,17 +329,13 @@ while True:
 def test_a_killed_recorder_leaves_all_but_the_last_second(tmp_path, compression):
     kills = 200 if os.environ.get("SOAK") == "1" else 12
     for round_ in range(kills // 2):
-        victim = subprocess.Popen(
-            [sys.executable, "-c", VICTIM, str(tmp_path), compression],
-            stdout=subprocess.PIPE, cwd=Path(__file__).parents[2],
-        )  # fmt: skip
-        for _ in range(1 + 13 * round_ % 29):
-            line = victim.stdout.readline()
-        victim.kill()
-        rest = victim.stdout.read().split(b"\n")[:-1]
-        victim.wait()
-        victim.stdout.close()
-        sure = int(rest[-1] if rest else line)
+        words = ["-c", VICTIM, tmp_path, compression]
+        with Process(sys.executable, *words, cwd=Path(__file__).parents[2]) as victim:
+            for _ in range(1 + 13 * round_ % 29):
+                victim.line()
+            victim.kill()
+            victim.wait()
+        sure = int(victim.stdout.split("\n")[-2])  # the last may be torn
         folders = sorted(tmp_path.iterdir(), key=lambda path: path.stat().st_ctime_ns)
         assert len(folders) == round_ + 1  # a restart makes its own
         check_killed(folders[-1], sure)

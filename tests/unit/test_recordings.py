@@ -1,7 +1,6 @@
 import json
 import os
 import signal
-import subprocess
 import sys
 
 import polars as pl
@@ -12,6 +11,7 @@ from kucoin_research import cli, recordings
 from kucoin_research.errors import InvalidInput, NetworkError
 from tests.conftest import wait_until
 from tests.healing.rig import FAST
+from tests.processes import Process
 
 CHANNELS = ["ticker", "trade", "level2", "depth50", "candle:1min", "candle:5min"]
 
@@ -238,24 +238,16 @@ def test_wrong_use_is_told_in_one_line(tmp_path, capsys):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
-def test_a_recording_that_runs_for_ever_ends_in_order_when_interrupted(exchange, tmp_path):
-    environ = os.environ | {
-        "KUCOIN_FUTURES_URL": exchange.futures_url, "KUCOIN_SPOT_URL": exchange.spot_url,
-    }  # fmt: skip
-    child = subprocess.Popen(
-        [sys.executable, "-m", "kucoin_research", "record", "XBTUSDTM", "--forever",
-         "--root", str(tmp_path)],
-        env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
-    try:
+def test_a_recording_that_runs_for_ever_ends_in_order_when_interrupted(real_exchange, tmp_path):
+    x = real_exchange
+    urls = {"KUCOIN_FUTURES_URL": x.futures_url, "KUCOIN_SPOT_URL": x.spot_url}
+    words = ["record", "XBTUSDTM", "--forever", "--root", tmp_path]
+    with Process(sys.executable, "-m", "kucoin_research", *words, **urls) as child:
         wait_until(lambda: list(tmp_path.glob("*/XBT*")), timeout=30)
         child.send_signal(signal.SIGINT)
-        out, errors = child.communicate(timeout=30)
-    finally:
-        child.kill()
 
-    assert child.returncode == 0, out + errors
-    assert b"rows in" in out
+        assert child.wait() == 0
+    assert "rows in" in child.stdout
     content = json.loads((session_of(tmp_path) / "session.json").read_text())
     assert content["state"] == "closed"
 

@@ -2,7 +2,6 @@
 
 import json
 import signal
-import subprocess
 import sys
 
 import pytest
@@ -13,6 +12,7 @@ from kucoin_research.rest import Rest
 from kucoin_research.sim import DEMO_ACCOUNT
 from tests.conftest import wait_until
 from tests.healing.rig import FAST
+from tests.processes import Process
 
 START = "2026-01-05T07:59:40Z"  # twenty virtual seconds before a funding settlement
 SYMBOLS = {"futures": "XBTUSDTM", "spot": "BTC-USDT"}
@@ -321,15 +321,11 @@ def test_faults_that_need_another_book_are_refused(sessions):
 
 def test_the_command_prints_its_addresses_and_serves(sessions):
     words = ["serve", sessions["spot"].path, "--speed", "max", "--channels", "trade"]
-    with subprocess.Popen(
-        [sys.executable, "-m", "kucoin_research", *map(str, words)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    ) as process:  # fmt: skip
-        addresses = json.loads(process.stdout.readline())
+    with Process(sys.executable, "-m", "kucoin_research", *words) as process:
+        addresses = json.loads(process.line())
         venue = kr.Venue(addresses["futures"], addresses["spot"])
         with kr.stream("BTC-USDT", "trade", venue=venue, healing=FAST) as stream:
             wait_until(lambda: stream.total("trade") == sessions["spot"].rows["trade"], 20)
         process.send_signal(signal.SIGTERM)
-        _, complaints = process.communicate(timeout=20)
 
-    assert (process.returncode, complaints) == (0, "")
+        assert (process.wait(), process.stderr) == (0, "")

@@ -3,7 +3,6 @@
 import gc
 import os
 import socket
-import subprocess
 import sys
 import threading
 import time
@@ -17,6 +16,7 @@ from kucoin_research.intake import Subscription
 from kucoin_research.records import CHANNELS, Channel, Market, schema_of
 from kucoin_research.rest import Rest, Server, Token
 from tests.conftest import wait_until
+from tests.processes import run
 
 FUTURES = ["ticker", "bbo", "trade", "candle", "level2", "depth5", "depth50", "mark_price",
            "funding_rate", "snapshot"]  # fmt: skip
@@ -634,6 +634,6 @@ with kr.stream("XBTUSDTM", "bbo", venue="demo") as s:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 def test_a_forked_child_leaves_the_parents_stream_alone(tmp_path):
-    done = subprocess.run([sys.executable, "-c", FORK], cwd=tmp_path, timeout=60, check=False)
+    done = run(sys.executable, "-c", FORK, cwd=tmp_path)
 
     assert done.returncode == 0

@@ -13,7 +13,7 @@ import ccxt.pro
 from unified_ccxt import point, say
 
 QUIET, DEADLINE = 1.0, 10.0  # seconds without a message, and those that are waited for it
-SECONDS = 45.0  # for everything to begin
+PATIENCE = 45.0  # seconds in which no row comes while everything begins
 COMPARED = 100  # levels of a side
 SIDES = ("bids", "asks")
 
@@ -61,7 +61,10 @@ class Session:
                 await asyncio.sleep(0)  # so that an error that comes at once holds up nobody else
 
     def is_warm(self, wanted):
-        return all(len(self.rows[channel]) >= rows for channel, rows in wanted.items())
+        return not self.missing(wanted)
+
+    def missing(self, wanted):
+        return sum(max(0, rows - len(self.rows[channel])) for channel, rows in wanted.items())
 
     @property
     def result(self):
@@ -72,10 +75,12 @@ class Session:
         return {"rows": self.rows, "told": self.told, "book": sides}
 
 
-async def until(condition, timeout):
-    deadline = time.monotonic() + timeout
+async def until(condition, timeout, progress=lambda: None):
+    deadline, last = time.monotonic() + timeout, progress()
     while not condition() and time.monotonic() < deadline:
         await asyncio.sleep(0.02)
+        if (now := progress()) != last:
+            deadline, last = time.monotonic() + timeout, now
     return condition()
 
 
@@ -87,7 +92,9 @@ async def outages(plan):
         watches = (session.watch_trades, session.watch_book)
         tasks += [asyncio.create_task(session.forever(watch)) for watch in watches]
     is_warm = await until(
-        lambda: all(each.is_warm(plan["warm"]) for each in sessions.values()), SECONDS
+        lambda: all(each.is_warm(plan["warm"]) for each in sessions.values()),
+        PATIENCE,
+        progress=lambda: [each.missing(plan["warm"]) for each in sessions.values()],
     )
     for session in sessions.values():
         session.told.clear()

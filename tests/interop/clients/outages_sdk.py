@@ -17,7 +17,7 @@ from kucoin_universal_sdk.model.transport_option import TransportOptionBuilder
 from kucoin_universal_sdk.model.websocket_option import WebSocketClientOptionBuilder
 
 QUIET, DEADLINE = 1.0, 10.0  # seconds without a message, and those that are waited for it
-SECONDS = 45.0  # for everything to begin
+PATIENCE = 45.0  # seconds in which no row comes while everything begins
 ORDINARY = ("EVENT_MESSAGE_RECEIVED", "EVENT_PONG_RECEIVED")
 
 
@@ -68,23 +68,32 @@ class Session:
         return on_data
 
     def is_warm(self, wanted):
-        return all(len(self.rows[channel]) >= rows for channel, rows in wanted.items())
+        return not self.missing(wanted)
+
+    def missing(self, wanted):
+        return sum(max(0, rows - len(self.rows[channel])) for channel, rows in wanted.items())
 
     @property
     def result(self):
         return {"rows": self.rows, "told": self.told, "book": None}
 
 
-def until(condition, timeout):
-    deadline, pause = time.monotonic() + timeout, threading.Event()
+def until(condition, timeout, progress=lambda: None):
+    deadline, pause, last = time.monotonic() + timeout, threading.Event(), progress()
     while not condition() and time.monotonic() < deadline:
         pause.wait(0.02)
+        if (now := progress()) != last:
+            deadline, last = time.monotonic() + timeout, now
     return condition()
 
 
 def outages(plan):
     sessions = {name: Session(*urls, plan["symbol"]) for name, urls in plan["sessions"].items()}
-    is_warm = until(lambda: all(each.is_warm(plan["warm"]) for each in sessions.values()), SECONDS)
+    is_warm = until(
+        lambda: all(each.is_warm(plan["warm"]) for each in sessions.values()),
+        PATIENCE,
+        progress=lambda: [each.missing(plan["warm"]) for each in sessions.values()],
+    )
     for session in sessions.values():
         session.told.clear()
     say(call="ready" if is_warm else "late")

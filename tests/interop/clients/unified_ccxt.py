@@ -5,13 +5,14 @@ PLAN is JSON. A line is ``{"call": …, "data": …}``, or ``{"call": …, "erro
 """
 
 import asyncio
+import contextlib
 import json
 import sys
 
 import ccxt
 import ccxt.pro
 
-DEADLINE = 45.0  # seconds for everything that is waited for
+PATIENCE = 45.0  # seconds in which no row comes that is waited for
 
 
 def say(**line):
@@ -121,6 +122,24 @@ def tell_snapshots(exchange):
     exchange.fetch_order_book = told_order_book
 
 
+def say_when_subscribed(exchanges, count):
+    """Say so when the exchange has acknowledged a number of subscriptions."""
+    acknowledged = []
+
+    def note(handle):
+        def noted(client, message):
+            acknowledged.append(message)
+            if len(acknowledged) == count:
+                say(call="subscribed")
+                sys.stdout.flush()
+            return handle(client, message)
+
+        return noted
+
+    for exchange in exchanges:
+        exchange.handle_subscription_status = note(exchange.handle_subscription_status)
+
+
 class Watch:
     """All watches at once, until each has brought what is wanted of it."""
 
@@ -133,13 +152,19 @@ class Watch:
         tasks = [
             asyncio.create_task(self._watch(name, *call)) for name, call in self._calls.items()
         ]
-        try:
-            await asyncio.wait_for(self._all_done.wait(), DEADLINE)
-        except TimeoutError:
-            say(call="late", data=self._wanted)
+        await self._wait()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _wait(self):
+        while not self._all_done.is_set():
+            before = dict(self._wanted)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._all_done.wait(), PATIENCE)
+            if self._wanted == before:
+                say(call="late", data=before)
+                return
 
     async def _watch(self, name, exchange, method, *arguments):
         while not self._all_done.is_set():
@@ -180,7 +205,9 @@ async def stream(futures_url, spot_url, plan):
     say(call="ready")
     sys.stdout.flush()
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
-    await Watch(watches(main, exchanges, plan), plan["wanted"]).run()
+    calls = watches(main, exchanges, plan)
+    say_when_subscribed(exchanges.values(), len(calls))
+    await Watch(calls, plan["wanted"]).run()
     await unwatch(main, "swap", plan["unified_contract"])
     await unwatch(main, "spot", plan["unified_pair"])
     for exchange in exchanges.values():

@@ -37,7 +37,7 @@ from kucoin_universal_sdk.model.client_option import ClientOptionBuilder
 from kucoin_universal_sdk.model.transport_option import TransportOptionBuilder
 from kucoin_universal_sdk.model.websocket_option import WebSocketClientOptionBuilder
 
-DEADLINE = 45.0  # seconds for everything that is waited for
+PATIENCE = 45.0  # seconds in which no row comes that is waited for
 _stdout_lock = threading.Lock()  # text streams garble what two threads write at once
 
 
@@ -194,7 +194,7 @@ def rest(service, plan):
 
 
 class Rows:
-    """Counts what came per call, and tells when every call has enough."""
+    """Counts what came per call until every call has enough."""
 
     def __init__(self, wanted):
         self.missing = dict(wanted)
@@ -214,6 +214,22 @@ class Rows:
                 self.done.set()
 
         return on_data
+
+    def wait(self):
+        """Wait until every call has enough; says which have not when none of theirs comes."""
+        before = None
+        while not self.done.wait(PATIENCE):
+            with self._lock:
+                missing = dict(self.missing)
+            if missing == before:
+                say(call="late", data=missing)
+                return
+            before = missing
+
+
+def say_subscribed():
+    say(call="subscribed")
+    sys.stdout.flush()
 
 
 def fetch_while_moving(market, contract):
@@ -273,11 +289,10 @@ def stream(client, plan, events):
         # Raises unless the exchange acknowledges.
         ids[name] = subscribe(*arguments, rows.callback(name))
         say(call="acked", data=name)
-    is_done = rows.done.wait(DEADLINE)
+    say_subscribed()
+    rows.wait()
     market = client.rest_service().get_futures_service().get_market_api()
     fetch_while_moving(market, contract)
-    if not is_done:
-        say(call="late", data=dict(rows.missing))
     for market, socket in (("futures", futures), ("spot", spot)):
         ping = socket.transport.client.new_ping_message()
         pong = socket.transport.client.write(ping, timeout=10.0)
@@ -331,8 +346,8 @@ def private(client, plan, events):
         # Raises unless the exchange acknowledges.
         getattr(sockets[market], name)(*arguments, rows.callback(call))
         say(call="acked", data=call)
-    if not rows.done.wait(DEADLINE):
-        say(call="late", data=dict(rows.missing))
+    say_subscribed()
+    rows.wait()
     say(call="events", data=list(events))
     interfaces = {"futures": FuturesPrivateWS, "spot": SpotPrivateWS, "margin": MarginPrivateWS}
     offered = [

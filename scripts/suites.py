@@ -1,0 +1,200 @@
+"""Run suites of tests, all of them even when one fails, and say at the end how they went.
+
+    python scripts/suites.py "unit = -n 4 tests/unit" "web = tests/web & clients = tests/interop"
+
+Each argument is a stage: a suite, as its name and pytest's arguments, or several that run side by
+side. pytest's output is shown as it comes; that of a suite beside the first of its stage follows
+when both have ended. Then come a table of the suites, the slowest tests of all of them and the ids
+of those that failed. The exit code is 0 when everything passed, 1 when not, and 130 after Ctrl-C,
+which ends everything.
+"""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+from xml.etree import ElementTree as ET
+
+SLOWEST = 15  # tests in the list
+INTERRUPTED = 130  # what shells say of a process that Ctrl-C has ended
+_OUTCOMES = {"failure": "failed", "error": "failed", "skipped": "skipped"}
+_PYTEST_INTERRUPTED = 2  # also where tests cannot be collected, which are then reported as failed
+_HEADER = ("suite", "passed", "failed", "skipped", "seconds", "")
+
+
+class Case(NamedTuple):
+    """One test: its node id, ``passed``, ``failed`` or ``skipped``, and its seconds in all."""
+
+    id: str
+    outcome: str
+    seconds: float
+
+
+class Result(NamedTuple):
+    """How a suite went; without a report of pytest there are no tests."""
+
+    name: str
+    status: int
+    seconds: float
+    tests: list[Case]
+
+    def count(self, outcome: str) -> int:
+        """Count the tests of an outcome."""
+        return sum(test.outcome == outcome for test in self.tests)
+
+    @property
+    def is_interrupted(self) -> bool:
+        """Whether Ctrl-C ended it."""
+        if self.status == _PYTEST_INTERRUPTED:
+            return not self.count("failed")
+        return self.status in (INTERRUPTED, -signal.SIGINT)
+
+    @property
+    def verdict(self) -> str:
+        """One word, or the exit code where pytest itself failed."""
+        if self.is_interrupted:
+            return "interrupted"
+        if self.status and not self.count("failed"):
+            return f"exit code {self.status}"
+        return "failed" if self.status else "passed"
+
+
+class Run:
+    """A suite that runs: pytest in a process of its own."""
+
+    def __init__(self, text: str, folder: Path, *, is_shown: bool) -> None:
+        name, _, arguments = text.partition("=")
+        self.name = name.strip()
+        self._report = folder / f"{self.name}.xml"
+        self._output = None if is_shown else (folder / f"{self.name}.txt").open("w+")
+        self._began = time.monotonic()
+        words = shlex.split(arguments)
+        print(f"\n{self.name}: pytest {shlex.join(words)}", flush=True)
+        report = [f"--junitxml={self._report}", "-o", "junit_family=xunit1"]
+        self._process = subprocess.Popen(  # noqa: S603 - what the caller asks for
+            [sys.executable, "-m", "pytest", *words, *report],
+            stdout=self._output,
+            stderr=self._output and subprocess.STDOUT,
+        )
+
+    def wait(self) -> Result:
+        """Wait for its end."""
+        status = self._process.wait()
+        seconds = time.monotonic() - self._began
+        return Result(self.name, status, seconds, read_report(self._report))
+
+    def show(self) -> None:
+        """Show the output that was not shown as it came."""
+        if self._output is not None:
+            self._output.seek(0)
+            print(f"\n{self.name}:\n{self._output.read()}", flush=True)
+            self._output.close()
+
+
+def read_report(path: Path) -> list[Case]:
+    """Read the tests of a report; none where there is no report."""
+    if not path.exists():
+        return []
+    found: dict[str, Case] = {}
+    for case in ET.parse(path).iter("testcase"):  # noqa: S314 - pytest has written it
+        outcome = next((_OUTCOMES[each.tag] for each in case if each.tag in _OUTCOMES), "passed")
+        test = Case(_node_id(case), outcome, float(case.get("time", 0)))
+        # A test that fails, and whose fixtures fail after it, is there twice.
+        before = found.get(test.id)
+        if before is not None:
+            test = test._replace(
+                outcome=min(before.outcome, test.outcome), seconds=before.seconds + test.seconds
+            )
+        found[test.id] = test
+    return list(found.values())
+
+
+def _node_id(case: ET.Element) -> str:
+    file, name = case.get("file"), case.get("name", "")
+    if not file:  # it could not be collected
+        return ".".join(filter(None, (case.get("classname"), name)))
+    module = file.removesuffix(".py").replace("/", ".")
+    classes = case.get("classname", "").removeprefix(module).strip(".")
+    return "::".join([file, *filter(None, classes.split(".")), name])
+
+
+def run_stages(stages: Iterable[str], folder: Path) -> list[Result]:
+    """Run all suites, or until Ctrl-C; returns those that have run."""
+    has_come: list[int] = []
+    # pytest gets Ctrl-C as well, and is waited for: it still says how far it came.
+    before = signal.signal(signal.SIGINT, lambda number, _: has_come.append(number))
+    results: list[Result] = []
+    try:
+        for stage in stages:
+            results += _run_stage(stage.split(" & "), folder)
+            if has_come or any(result.is_interrupted for result in results):
+                break
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if has_come:
+        results[-1] = results[-1]._replace(status=INTERRUPTED)
+    return results
+
+
+def _run_stage(suites: Sequence[str], folder: Path) -> list[Result]:
+    runs = [Run(suite, folder, is_shown=not place) for place, suite in enumerate(suites)]
+    with ThreadPoolExecutor(len(runs)) as threads:
+        results = list(threads.map(Run.wait, runs))
+    for run in runs:
+        run.show()
+    return results
+
+
+def summary(results: Sequence[Result]) -> Iterator[str]:
+    """Lay out the table, the slowest tests and those that failed, line by line."""
+    yield from _table(results)
+    tests = [test for result in results for test in result.tests]
+    slowest = sorted(tests, key=lambda test: -test.seconds)[:SLOWEST]
+    yield from _titled(f"slowest {len(slowest)} of {len(tests):,} tests", map(_timed, slowest))
+    yield from _titled("failed", [test.id for test in tests if test.outcome == "failed"])
+
+
+def _table(results: Sequence[Result]) -> Iterator[str]:
+    rows = [_HEADER, *map(_row, results)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADER))]
+    for name, *cells in rows:
+        aligned = [cell.rjust(width) for cell, width in zip(cells[:-1], widths[1:], strict=False)]
+        yield "  ".join([name.ljust(widths[0]), *aligned, cells[-1]]).rstrip()
+
+
+def _row(result: Result) -> tuple[str, ...]:
+    counts = (f"{result.count(outcome):,}" for outcome in _HEADER[1:4])
+    return (result.name, *counts, f"{result.seconds:,.1f}", result.verdict)
+
+
+def _timed(test: Case) -> str:
+    return f"{test.seconds:7.1f}  {test.id}"
+
+
+def _titled(title: str, lines: Iterable[str]) -> Iterator[str]:
+    found = list(lines)
+    if found:
+        yield from ("", title, *found)
+
+
+def main(stages: list[str]) -> int:
+    """Run the stages and print the summary; returns the exit code."""
+    with tempfile.TemporaryDirectory() as folder:
+        results = run_stages(stages, Path(folder))
+    print()
+    print("\n".join(summary(results)), flush=True)
+    if any(result.is_interrupted for result in results):
+        return INTERRUPTED
+    return int(any(result.status for result in results))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,228 @@
+"""Processes that tests start: read while they run, and shown in the report of a test that fails.
+
+``tests/conftest.py`` adds the sections. A failing test shows its own processes, and those that the
+fixtures it uses have started, also where these have ended since.
+"""
+
+import contextlib
+import os
+import shlex
+import subprocess
+import threading
+
+# Seconds without a line from a process that is waited for. Each line renews them, since a busy
+# machine makes it slower, but not silent.
+PATIENCE = 60.0
+SHOWN, WIDTH = 100, 300  # last lines of each pipe in a report, and characters of a line
+
+_started = []
+
+
+class Process:
+    """A child process whose output is read as it comes, so that no pipe fills and nothing is lost.
+
+    Usable as a context manager, which ends it. Methods may be called from any thread.
+
+    Parameters
+    ----------
+    *command
+        The words of its command line.
+    cwd
+        The folder in which it runs.
+    is_merged
+        Whether its stderr is read as part of its stdout.
+    **environment
+        Variables that it has beside, or instead of, those of this process; None removes one.
+    """
+
+    def __init__(self, *command, cwd=None, is_merged=False, **environment):
+        self.command = [str(word) for word in command]
+        self.owner = None  # the node and the name of the fixture that started it; None is the test
+        self._out, self._err = [], []
+        self._taken = 0  # lines that `line` has returned
+        self._is_leaving = False
+        self._was_shown = False
+        self._news = threading.Condition()  # guards the lines and `_open`
+        variables = os.environ | environment
+        self._process = subprocess.Popen(
+            self.command, cwd=cwd, encoding="utf-8",
+            env={name: text for name, text in variables.items() if text is not None},
+            errors="replace", stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT if is_merged else subprocess.PIPE,
+        )  # fmt: skip
+        pipes = [(self._process.stdout, self._out), (self._process.stderr, self._err)]
+        self._readers = [
+            threading.Thread(target=self._read, args=(pipe, lines), daemon=True)
+            for pipe, lines in pipes
+            if pipe is not None
+        ]
+        self._open = len(self._readers)
+        for reader in self._readers:
+            reader.start()
+        _started.append(self)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def __str__(self):
+        return shlex.join(self.command)[:200]
+
+    def _read(self, pipe, lines):
+        with pipe:
+            for line in pipe:
+                with self._news:
+                    lines.append(line)
+                    self._news.notify_all()
+                if self._is_leaving and lines is self._out:
+                    break
+        with self._news:
+            self._open -= 1
+            self._news.notify_all()
+
+    # What it says
+
+    @property
+    def pid(self):
+        """Its number."""
+        return self._process.pid
+
+    @property
+    def returncode(self):
+        """Its exit code, minus the signal that ended it, or None while it runs."""
+        return self._process.poll()
+
+    @property
+    def stdout(self):
+        """All that it has printed so far."""
+        with self._news:
+            return "".join(self._out)
+
+    @property
+    def stderr(self):
+        """All that it has printed to stderr so far."""
+        with self._news:
+            return "".join(self._err)
+
+    def line(self, patience=PATIENCE):
+        """Wait for the next line of its stdout; returns None at the end of it."""
+        self._wait_until(lambda: len(self._out) > self._taken or not self._open, patience, "a line")
+        with self._news:
+            if len(self._out) == self._taken:
+                return None
+            self._taken += 1
+            return self._out[self._taken - 1]
+
+    def line_with(self, word, patience=PATIENCE):
+        """Wait for the next line of its stdout that contains a word."""
+        while (line := self.line(patience)) is not None:
+            if word in line:
+                return line
+        raise AssertionError(f"{self} ended ({self.wait()}) before a line with {word!r}")
+
+    def wait(self, patience=PATIENCE):
+        """Wait until it has ended and its output is read; returns its exit code."""
+        self._wait_until(lambda: not self._open, patience, "its end")
+        return self._process.wait(patience)
+
+    def _wait_until(self, condition, patience, what):
+        with self._news:
+            while not condition():
+                if not self._news.wait(patience):
+                    raise AssertionError(
+                        f"{self} printed nothing for {patience:g} s; waited for {what}"
+                    )
+
+    # What is done to it
+
+    def tell(self, text):
+        """Write one line to its stdin."""
+        self._process.stdin.write(text + "\n")
+        self._process.stdin.flush()
+
+    def send_signal(self, number):
+        """Send it a signal."""
+        self._process.send_signal(number)
+
+    def terminate(self):
+        """Ask it to end."""
+        self._process.terminate()
+
+    def kill(self):
+        """End it without asking."""
+        self._process.kill()
+
+    def hang_up(self):
+        """Close our end of its stdout behind the next line."""
+        self._is_leaving = True
+
+    def close(self, patience=5.0):
+        """End it: ask, wait for it, then kill."""
+        if self.returncode is None:
+            self.terminate()
+            with contextlib.suppress(AssertionError, subprocess.TimeoutExpired):
+                self.wait(patience)
+            self.kill()
+            self._process.wait()
+        # A reader that is left waits for a child of this process, and ends with it.
+        for reader in self._readers:
+            reader.join(patience)
+        with contextlib.suppress(OSError):
+            self._process.stdin.close()
+
+    def section(self):
+        """Lay out its heading and text for a report; those of an ended process are shown once."""
+        if self.returncode is None:
+            return f"process: {self} (still runs)", self._last_words()
+        text = "as shown before" if self._was_shown else self._last_words()
+        self._was_shown = True
+        return f"process: {self} (exit code {self.returncode})", text
+
+    def _last_words(self):
+        with self._news:
+            parts = [("stdout", self._out[-SHOWN:]), ("stderr", self._err[-SHOWN:])]
+        texts = [f"-- {name} --\n{''.join(map(_cut, lines))}" for name, lines in parts if lines]
+        return "\n".join(texts) or "it has printed nothing"
+
+
+def _cut(line):
+    return line if len(line) <= WIDTH else f"{line[:WIDTH]}…\n"
+
+
+def run(*command, patience=PATIENCE, **options):
+    """Run a process to its end; returns the ended `Process`."""
+    with Process(*command, **options) as process:
+        process.wait(patience)
+    return process
+
+
+# Which process belongs to which test
+
+
+@contextlib.contextmanager
+def belonging_to(node, fixture):
+    """Note that all processes started inside belong to a fixture of a node."""
+    before = len(_started)
+    try:
+        yield
+    finally:
+        for process in _started[before:]:
+            process.owner = process.owner or (node, fixture)
+
+
+def sections_of(item):
+    """List the sections of the processes that a test used."""
+    return [process.section() for process in _started if _is_used(process, item)]
+
+
+def _is_used(process, item):
+    node, fixture = process.owner or (item, None)
+    return node in item.listchain() and (fixture is None or fixture in item.fixturenames)
+
+
+def forget_after(item):
+    """Forget the processes that no later test can have used."""
+    lasting = item.listchain()[:-1]
+    _started[:] = [each for each in _started if each.owner and each.owner[0] in lasting]
