@@ -16,6 +16,7 @@ import msgspec
 
 from kucoin_research.instruments import Instrument
 from kucoin_research.records import Market
+from kucoin_research.typed_json import decoder
 
 __all__ = ["Listing", "ListingFiles", "cache_folder"]
 
@@ -89,7 +90,7 @@ class ListingFiles:
     def load(self, url: str, market: Market) -> Listing | None:
         """Read a market's list; None where there is none that can be trusted."""
         try:
-            content = msgspec.json.decode(self.path(url, market).read_bytes(), type=_File)
+            content = decoder(_File).decode(self.path(url, market).read_bytes())
         except (OSError, RuntimeError, ValueError, msgspec.MsgspecError) as error:
             if not isinstance(error, FileNotFoundError):
                 log.info("no symbol list on disk: %s", error)

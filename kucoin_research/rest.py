@@ -67,6 +67,7 @@ from kucoin_research.records import (
     market_of,
 )
 from kucoin_research.signing import signed_headers
+from kucoin_research.typed_json import decoder
 from kucoin_research.units import to_ns
 from kucoin_research.venues import Venue, is_loopback, refuse_untrusted
 
@@ -504,7 +505,7 @@ _BLOCK = re.compile(rb"error(?: code)?:? ?1015", re.IGNORECASE)
 def _parse_envelope(body: bytes) -> tuple[str, str, bytes] | None:
     # Code, message and data; None where it is not KuCoin's JSON.
     try:
-        envelope = msgspec.json.decode(body, type=_Envelope)
+        envelope = decoder(_Envelope).decode(body)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
         return None
     if envelope.code is None:
@@ -840,7 +841,7 @@ class Rest:
 
     @staticmethod
     def _contract(row: bytes | msgspec.Raw) -> Instrument:
-        facts = msgspec.json.decode(row, type=_Contract, strict=False)
+        facts = decoder(_Contract, strict=False).decode(row)
         interval = facts.current_funding_rate_granularity or facts.funding_rate_granularity
         return Instrument(
             symbol=facts.symbol,
@@ -866,7 +867,7 @@ class Rest:
 
     @staticmethod
     def _pair(row: bytes | msgspec.Raw) -> Instrument:
-        facts = msgspec.json.decode(row, type=_Pair, strict=False)
+        facts = decoder(_Pair, strict=False).decode(row)
         fee = _SPOT_FEES.get(facts.fee_category or 0)
         maker, taker = (
             None if fee is None or coefficient is None else fee * coefficient
@@ -1330,7 +1331,7 @@ class Rest:
         if reply.data == b"null" and call.symbol is not None and type(None) not in _options(kind):
             # So spot answers, with a code of success, when it does not know a symbol.
             raise self._refused(call, "", "nothing", 200)
-        return self._checked(call, lambda: msgspec.json.decode(reply.data, type=kind, strict=False))
+        return self._checked(call, lambda: decoder(kind, strict=False).decode(reply.data))
 
     def _checked(self, call: _Call, read: Callable[[], T]) -> T:
         try:
