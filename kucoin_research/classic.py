@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import json
 import logging
-import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kucoin_research import api
+from kucoin_research import api, clocks
 from kucoin_research.collect import wait_until_live
 from kucoin_research.credentials import Credentials, environment
 from kucoin_research.decode import Broken, Decoder
@@ -169,7 +168,7 @@ class KuCoinWebSocket:
     def last_ping(self) -> float:
         """Unix seconds of the newest ping, or of now where none was sent yet."""
         sent = self.stream.last_ping if self.stream is not None else None
-        return time.time() if sent is None else sent
+        return clocks.current().wall_ns() / 1e9 if sent is None else sent
 
     def _send_ping(self) -> None:
         # Pings go out by themselves; guides send them by hand, which does no harm.
@@ -239,7 +238,7 @@ class DataProcessor:
             If it is no ticker message of the symbol.
         """
         payload = _bytes(message, self.symbol, self._market)
-        item = self._decoder.decode(payload, time.time_ns())
+        item = self._decoder.decode(payload, clocks.current().wall_ns())
         if not isinstance(item, Ticker):
             why = item.reason if isinstance(item, Broken) else f"it is a {type(item).__name__}"
             raise MessageBroken(f"no ticker message of {self.symbol}: {why}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from numbers import Real
@@ -142,11 +141,11 @@ def wait_until_live(
     NetworkError, ExchangeError, StreamError
         Whatever kept the stream from becoming live.
     """
-    began = time.monotonic()
+    began = stream.clock.monotonic()
     while stream.state not in (State.LIVE, State.FAILED, State.STOPPED):
         error = stream.error
         shorter = _PATIENCE_WITHOUT_NETWORK if isinstance(error, Unreachable) else patience
-        if time.monotonic() - began > min(patience, shorter):
+        if stream.clock.monotonic() - began > min(patience, shorter):
             raise error or ConnectionLost(
                 f"{stream.name!r} was not live within {patience:.0f} s; "
                 "check the network, or try venue='demo'"
@@ -210,7 +209,8 @@ class _VenueClock:
         self._is_virtual = stream.simulation is not None
         self._pause = _SHORTEST_LOOK
         self._elapsed = 0.0  # at the last reading, made at _read_at
-        self._read_at = time.monotonic()
+        self._clock = stream.clock
+        self._read_at = self._clock.monotonic()
         self._origin_ns = self._read() if self._is_virtual else None
 
     def _read(self) -> int | None:
@@ -223,7 +223,7 @@ class _VenueClock:
 
     def elapsed(self) -> float:
         """Give the seconds, estimated where the clock is virtual."""
-        return self._elapsed + (time.monotonic() - self._read_at) * self._speed
+        return self._elapsed + (self._clock.monotonic() - self._read_at) * self._speed
 
     def reached(self, seconds: float) -> bool:
         """Tell whether that much time has passed, for certain where the venue can be asked."""
@@ -235,7 +235,7 @@ class _VenueClock:
         if now_ns is None or self._origin_ns is None:
             return True  # a venue that does not answer is not waited for
         before, self._elapsed = self._elapsed, (now_ns - self._origin_ns) / 1e9
-        self._read_at = time.monotonic()
+        self._read_at = self._clock.monotonic()
         stands_still = self._elapsed == before
         self._pause = min(2.0 * self._pause, _LONGEST_LOOK) if stands_still else _SHORTEST_LOOK
         return self._elapsed >= seconds
@@ -261,7 +261,7 @@ class _Bar:
 
     def show(self, elapsed: float) -> None:
         self._elapsed = elapsed
-        now = time.monotonic()
+        now = self._stream.clock.monotonic()
         if self._bar is None or now < self._next_redraw:
             return
         self._next_redraw = now + _REDRAW_INTERVAL

@@ -14,10 +14,11 @@ from __future__ import annotations
 import os
 import signal
 import threading
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
+
+from kucoin_research.clocks import Clock
 
 __all__ = ["arrived", "as_program", "check", "hold", "is_pending", "join", "passing"]
 
@@ -179,7 +180,7 @@ def arrived() -> int:
     return 0 if held is None else held.arrived
 
 
-def join(threads: Iterable[threading.Thread], timeout: float, *, seen: int) -> None:
+def join(threads: Iterable[threading.Thread], timeout: float, *, seen: int, clock: Clock) -> None:
     """Wait for threads to end; where interrupts are held, a further one ends the wait.
 
     Parameters
@@ -190,12 +191,14 @@ def join(threads: Iterable[threading.Thread], timeout: float, *, seen: int) -> N
         Seconds, for all of them together.
     seen
         What ``arrived`` was when the threads were asked to end.
+    clock
+        What the wait goes by.
     """
     held = _here()
-    deadline = time.monotonic() + timeout
+    deadline = clock.monotonic() + timeout
     for thread in threads:
         while thread.is_alive():
-            left = deadline - time.monotonic()
+            left = deadline - clock.monotonic()
             if left <= 0 or (held is not None and held.arrived != seen):
                 return
             thread.join(left if held is None else min(_SLICE, left))

@@ -8,9 +8,7 @@ successor first, and the lane changes over to that without losing a message.
 from __future__ import annotations
 
 import logging
-import random
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -175,6 +173,8 @@ class _Keeper(Protocol):
     def feed(self) -> Feed: ...
     @property
     def stopping(self) -> threading.Event: ...
+    @property
+    def clock(self) -> clocks.Clock: ...
     def deliver(
         self, payloads: Sequence[bytes], decoder: Decodes, overlap: Overlap | None = None
     ) -> list[Control]: ...
@@ -205,12 +205,13 @@ class _Link:
         conversation: Conversation,
         decoder: Decodes,
         lifetime: float | None,
+        opened_at: float,
     ) -> None:
         self.connection = connection
         self.conversation = conversation
         self.decoder = decoder
         self._lifetime = lifetime  # as the token reply told
-        self.opened_at = time.monotonic()
+        self.opened_at = opened_at  # monotonic seconds
         self.settled_ns: int | None = None
 
     @property
@@ -305,10 +306,11 @@ class Lane:
         self._connects = 0
         self._live_at = 0.0  # when the last connection came into force, monotonic seconds
         self._tries = 0
-        self._random = random.Random()  # noqa: S311  jitter, not cryptography
+        self._clock = keeper.clock
+        self._random = self._clock.random
         self._replace_at: float | None = None  # when the link is due for its successor
         self._no_successor_before = 0.0
-        self._watch = _Watch()
+        self._watch = _Watch(self._clock)
         self._tail: Overlap | None = None  # of the last change of connections, until _tail_until
         self._tail_until = 0.0
 
@@ -344,7 +346,7 @@ class Lane:
         failures = 0
         stopping = self._keeper.stopping
         while not stopping.is_set():
-            wait = 0.0 if self._link is not None else self._budget.take(time.monotonic())
+            wait = 0.0 if self._link is not None else self._budget.take(self._clock.monotonic())
             if wait:
                 stopping.wait(wait)
                 continue
@@ -358,7 +360,7 @@ class Lane:
                 error = ConnectionLost(f"unexpected {type(failure).__name__} in the feed")
             if stopping.is_set() or error is None:
                 return
-            lived = time.monotonic() - self._live_at if self.state is State.LIVE else 0.0
+            lived = self._clock.monotonic() - self._live_at if self.state is State.LIVE else 0.0
             failures = 0 if lived > _GOOD_LIFE else failures + 1
             if self._has_taken_over(error):
                 continue
@@ -392,17 +394,18 @@ class Lane:
         doorway = self._kit.doorway(self._keeper.rest, self._market, is_private, self._tries)
         self._tries += 1
         self.simulation = doorway.speed or self.simulation
-        connection = Connection.open(doorway.url, timeout=_OPEN_TIMEOUT)
+        connection = Connection.open(doorway.url, timeout=_OPEN_TIMEOUT, clock=self._clock)
         with self._abort_lock:
             self._opened.add(connection)
         conversation = Conversation(
             self._topics,
-            time.monotonic(),
+            self._clock.monotonic(),
             ping_interval=doorway.ping_interval,
             ping_timeout=doorway.ping_timeout,
             dialect=self._kit.dialect(self._market),
         )
-        return _Link(connection, conversation, self._kit.decoder(self._market), doorway.lifetime)
+        decoder, now = self._kit.decoder(self._market), self._clock.monotonic()
+        return _Link(connection, conversation, decoder, doorway.lifetime, now)
 
     def _close_link(self, link: _Link) -> None:
         with self._abort_lock:
@@ -427,7 +430,7 @@ class Lane:
     def _turn(self, link: _Link) -> _Link:
         """Send, receive, and look after things once; gives the link to go on with."""
         conversation = link.conversation
-        now = time.monotonic()
+        now = self._clock.monotonic()
         self._ask_again(conversation, now)
         self._bear_with_pongs(link, now)
         before = conversation.last_ping
@@ -438,9 +441,9 @@ class Lane:
                 self._take(link, payloads, now)
             raise
         if conversation.last_ping != before:
-            self.last_ping = time.time()
+            self.last_ping = self._clock.wall_ns() / 1e9
         slice_ = self._slice(conversation, now)
-        began_ns = clocks.now_ns()
+        began_ns = self._clock.now_ns()
         payloads = link.listen(slice_)
         self._watch.turned(slice_)
         self._take(link, payloads, now)
@@ -456,9 +459,9 @@ class Lane:
     def _take(self, link: _Link, payloads: list[bytes], now: float) -> None:
         if not payloads:
             return
-        self._last_heard_ns = clocks.now_ns()
+        self._last_heard_ns = self._clock.now_ns()
         for control in self._keeper.deliver(payloads, link.decoder, self._overlap(now)):
-            events = link.conversation.receive(control, time.monotonic())
+            events = link.conversation.receive(control, self._clock.monotonic())
             self._handle(link.conversation, events)
 
     def _overlap(self, now: float) -> Overlap | None:
@@ -472,7 +475,7 @@ class Lane:
     def _bear_with_pongs(self, link: _Link, now: float) -> None:
         """Let a connection that owes a pong, but speaks, go on until there is another."""
         heard_ns = self._last_heard_ns or 0
-        speaks = clocks.now_ns() - heard_ns < _SPEAKS_NS
+        speaks = self._clock.now_ns() - heard_ns < _SPEAKS_NS
         if speaks and link.settled_ns is not None and link.conversation.is_pong_overdue(now):
             link.conversation.forgive_pings()
             self._keeper.note(
@@ -505,8 +508,8 @@ class Lane:
         self._go_live(link)
 
     def _go_live(self, link: _Link) -> None:
-        link.settled_ns = link.settled_ns or clocks.now_ns()
-        self._live_at = time.monotonic()
+        link.settled_ns = link.settled_ns or self._clock.now_ns()
+        self._live_at = self._clock.monotonic()
         self._connects += 1
         self._tries = 0
         self._trouble = None
@@ -541,7 +544,7 @@ class Lane:
         self._refusal = event.error
         if isinstance(event.error, ServiceBusy | LimitExceeded):
             self._busy.update(event.topics)
-            self._retry_busy_at = time.monotonic() + _BUSY_INTERVAL
+            self._retry_busy_at = self._clock.monotonic() + _BUSY_INTERVAL
         self._keeper.note("refused", str(event.error))
 
     def _accept(self, topics: Iterable[Topic]) -> None:
@@ -554,15 +557,15 @@ class Lane:
 
     def _look_after(self, link: _Link, *, is_drained: bool) -> None:
         """Notice silence, age and sleep; each is answered by a successor."""
-        now, keeper = time.monotonic(), self._keeper
-        jump_ns = self._watch.jump_ns(time.time_ns(), time.monotonic_ns())
+        now, keeper = self._clock.monotonic(), self._keeper
+        jump_ns = self._watch.jump_ns(self._clock.wall_ns(), self._clock.monotonic_ns())
         if jump_ns:
             self._on_jump(link, jump_ns)
         if self._successor is None and self._replace_at is not None and now >= self._replace_at:
             self._begin_succession(now, "", ())
         if not self._watch.may_look(now, is_drained=is_drained):
             return
-        silences = keeper.silences(self._topics, clocks.now_ns())
+        silences = keeper.silences(self._topics, self._clock.now_ns())
         if silences and self._successor is None and now >= self._no_successor_before:
             self._tell_silences(link, silences, now)
 
@@ -589,7 +592,7 @@ class Lane:
             "clock_jump", f"this machine's clock jumped by {seconds:+.1f} s: it may have slept"
         )
         link.conversation.request_ping()
-        self._begin_succession(time.monotonic(), "sleep", ())
+        self._begin_succession(self._clock.monotonic(), "sleep", ())
 
     def _begin_succession(self, now: float, reason: str, silences: Sequence[Silence]) -> None:
         if self._successor is not None:
@@ -599,7 +602,7 @@ class Lane:
             self._no_successor_before = now + wait
             self._replace_at = now + wait
             return
-        successor = _Successor(reason, silences)
+        successor = _Successor(reason, silences, self._clock)
         self._successor = successor
         self._start_thread(lambda: self._open_successor(successor), f"next-{self.number}")
 
@@ -610,13 +613,13 @@ class Lane:
         try:
             link = self._open_link()
             while not successor.is_wanted.is_set() and not keeper.stopping.is_set():
-                now = time.monotonic()
+                now = self._clock.monotonic()
                 self._refuse_worse(link.speak(now))
                 payloads = link.listen(_SHORT_SLICE)
                 for control in keeper.hold(payloads, link.decoder, successor.overlap):
-                    self._refuse_worse(link.conversation.receive(control, time.monotonic()))
+                    self._refuse_worse(link.conversation.receive(control, self._clock.monotonic()))
                 if link.settled_ns is None and link.conversation.is_settled:
-                    link.settled_ns = clocks.now_ns()
+                    link.settled_ns = self._clock.now_ns()
                     successor.is_settled.set()
         except KucoinResearchError as failure:
             successor.error = failure
@@ -664,7 +667,7 @@ class Lane:
         # The connection that is there goes on; after a while another is tried.
         self._successor = None
         wait = self._random.uniform(1.0, 5.0)
-        self._no_successor_before = time.monotonic() + wait
+        self._no_successor_before = self._clock.monotonic() + wait
         self._replace_at = max(self._replace_at or 0.0, self._no_successor_before)
         self._keeper.note("rollover_failed", f"{successor.error}; the old connection goes on")
 
@@ -676,7 +679,7 @@ class Lane:
         self._link = link
         drained_ns = successor.drained_ns or 0
         stalled = self._keeper.take_over(successor.overlap, self._topics, drained_ns)
-        self._tail, self._tail_until = successor.overlap, time.monotonic() + _TAIL
+        self._tail, self._tail_until = successor.overlap, self._clock.monotonic() + _TAIL
         self._keeper.acknowledged(list(link.conversation.subscribed))
         quiet = [s for s in successor.silences if (s.channel, s.symbol) not in stalled]
         if quiet:
@@ -690,7 +693,7 @@ class Lane:
         successor = self._successor
         if successor is None:
             return False
-        heard_ns, keeper = self._last_heard_ns or clocks.now_ns(), self._keeper
+        heard_ns, keeper = self._last_heard_ns or self._clock.now_ns(), self._keeper
         while not successor.is_settled.wait(_SLICE) and not keeper.stopping.is_set():
             pass
         successor.is_wanted.set()
@@ -783,13 +786,14 @@ _MANY = 100
 class _Successor:
     """A connection on its way to replace another."""
 
-    def __init__(self, reason: str, silences: Sequence[Silence]) -> None:
+    def __init__(self, reason: str, silences: Sequence[Silence], clock: clocks.Clock) -> None:
         self.reason = reason
         self.silences = tuple(silences)
         self.overlap = Overlap()
-        self.is_settled = threading.Event()  # or has failed
-        self.is_wanted = threading.Event()  # its thread is to hand it over
-        self.is_done = threading.Event()  # link or error stand
+        self.is_settled = clock.event()  # or has failed
+        self.is_wanted = clock.event()  # its thread is to hand it over
+        self.is_done = clock.event()  # link or error stand
+        self._clock = clock
         self.link: _Link | None = None
         self.error: KucoinResearchError | None = None
         self.drained_ns: int | None = None
@@ -799,7 +803,7 @@ class _Successor:
     def settled_ns(self) -> int | None:
         """When it was settled, ns UTC, as far as the lane has noticed."""
         if self._settled_ns is None and self.is_settled.is_set() and self.error is None:
-            self._settled_ns = clocks.now_ns()
+            self._settled_ns = self._clock.now_ns()
         return self._settled_ns
 
     def may_take_over(self, overlap: float) -> bool:
@@ -811,7 +815,7 @@ class _Successor:
         if settled_ns is None:
             return False
         # A socket that is never empty cannot prove it, and what is held must not grow for ever.
-        now_ns = clocks.now_ns()
+        now_ns = self._clock.now_ns()
         known_ns = max(self.drained_ns or 0, now_ns - _LONGEST_OVERLAP_NS)
         if known_ns - settled_ns < overlap * 1e9:
             return False
@@ -822,14 +826,15 @@ class _Successor:
 class _Watch:
     """What a lane knows of its own time: whether it is held up, and whether clocks jump."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: clocks.Clock) -> None:
+        self._clock = clock
         self._next_look = 0.0
-        self._turned_at = time.monotonic()
+        self._turned_at = clock.monotonic()
         self._drift_ns: int | None = None
 
     def turned(self, slice_: float) -> None:
         """Note that a turn of the loop is over, which should have taken no longer than that."""
-        now = time.monotonic()
+        now = self._clock.monotonic()
         late = now - self._turned_at - slice_
         self._turned_at = now
         if late > _HELD_UP:

@@ -17,7 +17,6 @@ import re
 import socket
 import ssl
 import threading
-import time
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Self
@@ -25,6 +24,8 @@ from urllib.parse import urlsplit
 
 import websocket
 
+from kucoin_research import clocks
+from kucoin_research.clocks import Clock
 from kucoin_research.errors import (
     ConnectionLost,
     HandshakeRefused,
@@ -75,8 +76,14 @@ class Connection:
     """
 
     def __init__(
-        self, client: Any, *, timeout: float = 10.0, max_message: int = 16 * 1024 * 1024
+        self,
+        client: Any,
+        *,
+        timeout: float = 10.0,
+        max_message: int = 16 * 1024 * 1024,
+        clock: Clock | None = None,
     ) -> None:
+        self._clock = clocks.current() if clock is None else clock
         self.bytes_received = 0
         self.messages_received = 0
         self._client = client
@@ -100,6 +107,7 @@ class Connection:
         ssl_options: Mapping[str, Any] | None = None,
         header: Mapping[str, str] | Sequence[str] | None = None,
         max_message: int = 16 * 1024 * 1024,
+        clock: Clock | None = None,
     ) -> Self:
         """Connect, encrypt for ``wss``, and shake hands.
 
@@ -122,6 +130,8 @@ class Connection:
             Further HTTP headers, a mapping or lines such as ``"User-Agent: me"``.
         max_message
             Largest message taken, in bytes.
+        clock
+            What the waits go by; the machine's own when left out.
 
         Returns
         -------
@@ -148,8 +158,9 @@ class Connection:
         client.settimeout(timeout)
         try:
             client.connect(
-                url, header=header, redirect_limit=0, http_no_proxy=_hosts_without_proxy(url)
-            )
+                url, header=header, redirect_limit=0, http_no_proxy=_hosts_without_proxy(url),
+                socket=_dial(clock, url, timeout),
+            )  # fmt: skip
         except websocket.WebSocketTimeoutException as error:
             raise _too_slow(host, timeout) from error
         except websocket.WebSocketAddressException as error:
@@ -174,7 +185,7 @@ class Connection:
             # websocket-client 1.8 takes a redirect that it may not follow for a success.
             client.shutdown()
             raise _refusal(host, client.getstatus())
-        return cls(client, timeout=timeout, max_message=max_message)
+        return cls(client, timeout=timeout, max_message=max_message, clock=clock)
 
     def receive(self, timeout: float) -> list[bytes]:
         """Wait for bytes once, and return the messages they complete.
@@ -343,8 +354,8 @@ class Connection:
         self._end(error)
 
     def _wait_for_close(self, timeout: float) -> None:
-        deadline = time.monotonic() + timeout
-        while self._reader.ending is None and (remaining := deadline - time.monotonic()) > 0:
+        deadline = self._clock.monotonic() + timeout
+        while self._reader.ending is None and (remaining := deadline - self._clock.monotonic()) > 0:
             self._reader.feed(self._read(remaining))
 
     def _end(self, error: NetworkError) -> None:
@@ -362,6 +373,15 @@ class Connection:
     def _raise_if_aborted(self) -> None:
         if self._is_aborted:
             raise ConnectionLost("the connection was aborted on this side")
+
+
+def _dial(clock: Clock | None, url: str, timeout: float) -> socket.socket | None:
+    # None leaves it to websocket-client, which knows of proxies and TLS.
+    parts = urlsplit(url)
+    if parts.scheme != "ws":
+        return None
+    clock = clocks.current() if clock is None else clock
+    return clock.dial(parts.hostname or "", parts.port or 80, timeout)
 
 
 def _host_of(url: str) -> str:

@@ -9,11 +9,11 @@ all the same.
 from __future__ import annotations
 
 import logging
-import threading
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
+
+from kucoin_research import clocks
 
 __all__ = ["MOST_WAITING", "Outlet", "describe"]
 
@@ -46,6 +46,8 @@ class Outlet(Generic[T]):
         Called with an event and a sentence when there is trouble: ``sink_failed``, ``sink_slow``.
     most_waiting
         Items that may wait; ``MOST_WAITING`` when left out.
+    clock
+        The time it lives in; the machine's own when left out.
 
     Attributes
     ----------
@@ -66,7 +68,9 @@ class Outlet(Generic[T]):
         thread_name: str,
         tell: Callable[[str, str], None],
         most_waiting: int | None = None,
+        clock: clocks.Clock | None = None,
     ) -> None:
+        self._clock = clocks.current() if clock is None else clock
         self.name = name
         self.dropped = 0
         self._call = call
@@ -79,9 +83,9 @@ class Outlet(Generic[T]):
         self._slow_told_at: float | None = None
         self._is_open = True  # takes more
         self._is_on = True  # still calls
-        self._changed = threading.Condition()  # guards all of the above
-        self._calling = threading.RLock()  # held during each call
-        self.thread = threading.Thread(target=self._run, name=thread_name, daemon=True)
+        self._changed = self._clock.condition()  # guards all of the above
+        self._calling = self._clock.lock()  # held during each call
+        self.thread = self._clock.thread(self._run, thread_name)
 
     def start(self) -> None:
         """Start the thread."""
@@ -97,7 +101,7 @@ class Outlet(Generic[T]):
                 self.dropped += lost
                 self._untold += lost
                 return
-            self._batches.append((time.monotonic(), items))
+            self._batches.append((self._clock.monotonic(), items))
             self._waiting += len(items)
             self._changed.notify()
 
@@ -153,7 +157,7 @@ class Outlet(Generic[T]):
                     self._call(item)
 
     def _tell_if_slow(self, put_at: float) -> None:
-        now = time.monotonic()
+        now = self._clock.monotonic()
         with self._changed:
             lost, behind = self._untold, now - put_at
             told_at = self._slow_told_at

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-import time
 from typing import Protocol
+
+from kucoin_research.clocks import Clock
 
 __all__ = ["MonotonicClock", "Pace", "ReplayClock"]
 
@@ -23,11 +24,14 @@ class ReplayClock(Protocol):
 
 
 class MonotonicClock:
-    """The machine's own."""
+    """The steady one of a `Clock`."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
 
     def now_ns(self) -> int:
         """Read the time, monotonic ns."""
-        return time.monotonic_ns()
+        return self._clock.monotonic_ns()
 
     def wait(self, changed: threading.Condition, seconds: float | None) -> None:
         """Wait until notified or so many seconds are over."""

@@ -17,7 +17,6 @@ import logging
 import os
 import shutil
 import threading
-import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
@@ -26,6 +25,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+from kucoin_research import clocks
 from kucoin_research.errors import InvalidInput
 from kucoin_research.instruments import Instrument
 from kucoin_research.interrupts import arrived, hold, join
@@ -127,6 +127,8 @@ class Recorder:
         Now when left out, ns UTC.
     ends_itself
         Whether the ``stopped`` row that a stream's rows end with ends the recording.
+    clock
+        The time it lives in; the machine's own when left out.
 
     Raises
     ------
@@ -157,10 +159,12 @@ class Recorder:
         on_cycle: Callable[[], object] | None = None,
         start_ns: int | None = None,
         ends_itself: bool = True,
+        clock: clocks.Clock | None = None,
     ) -> None:
+        self._clock = clocks.current() if clock is None else clock
         self._ends_itself = ends_itself
         self._fsync = check_options(compression, fsync, queue_rows)
-        self._start_ns = time.time_ns() if start_ns is None else start_ns
+        self._start_ns = self._clock.wall_ns() if start_ns is None else start_ns
         self._about = {
             "venue": venue,
             "market": market,
@@ -186,8 +190,8 @@ class Recorder:
         self._error: OSError | None = None
         self._samples: deque[tuple[float, int]] = deque(maxlen=64)
         self._next_manifest = self._next_sync = self._next_telling = 0.0
-        self._closing = threading.Event()
-        self._closed = threading.Event()
+        self._closing = self._clock.event()
+        self._closed = self._clock.event()
         self._deadline: float | None = None
         self._before_close: list[Callable[[], object]] = []
         self._pid = os.getpid()
@@ -196,9 +200,7 @@ class Recorder:
         except OSError:
             self._lock.release()
             raise
-        self._thread = threading.Thread(
-            target=self._run, name=f"kucoin-recorder-{self._path.name}", daemon=True
-        )
+        self._thread = self._clock.thread(self._run, f"kucoin-recorder-{self._path.name}")
         self._thread.start()
         atexit.register(self.close)
 
@@ -279,7 +281,7 @@ class Recorder:
     def rate(self) -> float:
         """Rows written per second, over the last five seconds."""
         samples = list(self._samples)
-        now = time.monotonic()
+        now = self._clock.monotonic()
         recent = [each for each in samples if each[0] >= now - _RATE_WINDOW]
         if not recent:
             return 0.0
@@ -359,11 +361,11 @@ class Recorder:
         seen = arrived()
         if not self._closing.is_set():
             self._detach()
-            self._deadline = time.monotonic() + timeout
+            self._deadline = self._clock.monotonic() + timeout
             self._closing.set()
         atexit.unregister(self.close)
         if self._thread is not threading.current_thread():
-            join([self._thread], timeout + _RETRY, seen=seen)
+            join([self._thread], timeout + _RETRY, seen=seen, clock=self._clock)
         return self._closed.is_set() and self._error is None
 
     def _detach(self) -> None:
@@ -408,7 +410,7 @@ class Recorder:
         return _RETRY
 
     def _seconds_left(self) -> float:
-        return 0.0 if self._deadline is None else self._deadline - time.monotonic()
+        return 0.0 if self._deadline is None else self._deadline - self._clock.monotonic()
 
     def _is_over(self) -> bool:
         if not self._is_ending:
@@ -422,7 +424,7 @@ class Recorder:
         return self._closing.is_set() or self._is_last
 
     def _cycle(self) -> None:
-        now = time.monotonic()
+        now = self._clock.monotonic()
         self._samples.append((now, self.rows))
         if not self._files.are_stuck:
             batches = self._drain()
@@ -522,7 +524,7 @@ class Recorder:
             )
 
     def _tell_lost(self) -> None:
-        now = time.monotonic()
+        now = self._clock.monotonic()
         if self._untold and (not self._is_dropping or now >= self._next_telling):
             self._next_telling = now + _TELL_INTERVAL
             with self._queue_lock:
@@ -555,7 +557,7 @@ class Recorder:
         self._tell_lost()
         if self._fsync != "never":
             self._judge(self._files.sync())
-        while (error := self._save("closed", time.time_ns())) is not None:
+        while (error := self._save("closed", self._clock.wall_ns())) is not None:
             self._fail(error)
             if self._closing.is_set() and self._seconds_left() <= 0:
                 return
@@ -806,14 +808,14 @@ class _File:
         self._handle: int | None = None
         self._pending: list[bytes] = []
         self._pending_bytes = 0
-        self._pending_since = 0.0
+        self._pending_since: float | None = None  # as the first question after it has it
         self._packed: bytes | None = None
         self._unsettled = 0
         self._is_synced = True
 
     def add(self, lines: bytes, rows: int) -> None:
         if not self._pending:
-            self._pending_since = time.monotonic()
+            self._pending_since = None
         self._pending.append(lines)
         self._pending_bytes += len(lines)
         self.pending_rows += rows
@@ -822,6 +824,8 @@ class _File:
     def is_due(self, now: float, *, is_final: bool) -> bool:
         if not self._pending:
             return False
+        if self._pending_since is None:
+            self._pending_since = now
         is_ripe = now - self._pending_since >= _GATHER_SECONDS
         return (
             self._compression is None or is_final or is_ripe or self._pending_bytes >= _GATHER_BYTES

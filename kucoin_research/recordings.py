@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -48,7 +47,7 @@ class Recording:
         self.stream = stream
         self._limit = limit
         self._progress = progress
-        self._started_at = time.monotonic()
+        self._started_at = stream.clock.monotonic()
         self._live_at: float | None = None
         self.recorder = stream.record(root, on_cycle=self._look, **options)
 
@@ -58,7 +57,7 @@ class Recording:
         if self._live_at is None:
             if self.stream.state is not State.LIVE:
                 return
-            self._live_at = time.monotonic()
+            self._live_at = self.stream.clock.monotonic()
         if self._limit.seconds is not None and self.elapsed >= self._limit.seconds:
             self.stream.stop(timeout=0.0)
 
@@ -67,7 +66,7 @@ class Recording:
         """Seconds since the stream was live, on the venue's clock."""
         if self._live_at is None:
             return 0.0
-        seconds = (time.monotonic() - self._live_at) * (self.stream.simulation or 1.0)
+        seconds = (self.stream.clock.monotonic() - self._live_at) * (self.stream.simulation or 1.0)
         return seconds if self._limit.seconds is None else min(seconds, self._limit.seconds)
 
     @property
@@ -95,7 +94,7 @@ class Recording:
         NetworkError, ExchangeError, StreamError
             Whatever kept the stream from becoming live; the recording is closed.
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = None if timeout is None else self.stream.clock.monotonic() + timeout
         line = _Line(self, shown=self._progress)
         try:
             while not self.recorder.wait(_SLICE):
@@ -104,7 +103,7 @@ class Recording:
                 if self.stream.state is State.STOPPED:
                     return self.stop()
                 self._raise_if_hopeless()
-                if deadline is not None and time.monotonic() >= deadline:
+                if deadline is not None and self.stream.clock.monotonic() >= deadline:
                     return False
         except KeyboardInterrupt:
             self.stop()
@@ -114,7 +113,7 @@ class Recording:
 
     def _raise_if_hopeless(self) -> None:
         # A stream that was live once goes on trying; one that never was has a reason.
-        waited = time.monotonic() - self._started_at
+        waited = self.stream.clock.monotonic() - self._started_at
         is_late = self._live_at is None and waited > _PATIENCE
         if self.stream.state is State.FAILED or is_late:
             error = self.stream.error or ConnectionLost(
@@ -177,7 +176,7 @@ class _Line:
             self._bar = quiet_tqdm(bar_format="{desc}", mininterval=0.0)
 
     def show(self) -> None:
-        now = time.monotonic()
+        now = self._recording.stream.clock.monotonic()
         if self._bar is not None and now >= self._next:
             self._next = now + _REDRAW_INTERVAL
             self._draw()

@@ -13,7 +13,6 @@ import logging
 import math
 import os
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -162,7 +161,8 @@ class Replay:
         self._timeline = Timeline(session, channels=channels, symbols=symbols)
         self.subscriptions = tuple(_subscriptions(session, channels, symbols))
         self._capacity = capacity
-        self._clock = MonotonicClock() if clock is None else clock
+        self.clock = clocks.current()
+        self._clock = MonotonicClock(self.clock) if clock is None else clock
         self._start_ns, self._end_ns = self._timeline.start_ns, self._timeline.end_ns
 
         # Written by the replay's thread alone.
@@ -180,8 +180,8 @@ class Replay:
         self._samples: deque[tuple[float, int]] = deque(maxlen=64)
 
         self._stage_lock = threading.Lock()  # guards the stage's books and account
-        self._calling = threading.RLock()  # held while functions are called
-        self._changed = threading.Condition(threading.RLock())  # guards all below
+        self._calling = self.clock.lock()  # held while functions are called
+        self._changed = self.clock.condition()  # guards all below
         self._pace = Pace(_checked_speed(speed))
         self._is_paused = paused
         self._at_ns = self._start_ns  # last given, or sought
@@ -197,7 +197,7 @@ class Replay:
         self._batch_sinks: tuple[Take, ...] = ()
         self._recorders: tuple[Recorder, ...] = ()
         self._thread: threading.Thread | None = None
-        self._stopping = threading.Event()
+        self._stopping = self.clock.event()
 
     def _new_stage(self) -> Stage:
         return Stage(self.subscriptions, self._capacity, self.name)
@@ -212,9 +212,7 @@ class Replay:
     def _wake(self) -> None:
         # With _changed held. The thread ends with the data, and is started anew to go back.
         if self._thread is None and not self._stopping.is_set():
-            self._thread = threading.Thread(
-                target=self._run, name=f"kucoin-{self.name}-replay", daemon=True
-            )
+            self._thread = self.clock.thread(self._run, f"kucoin-{self.name}-replay")
             self._thread.start()
         self._changed.notify_all()
 
@@ -385,7 +383,7 @@ class Replay:
     @property
     def rows_per_second(self) -> float:
         """Rows given, over the last five seconds."""
-        now = time.monotonic()
+        now = self.clock.monotonic()
         samples = [each for each in self._samples.copy() if each[0] >= now - _RATE_WINDOW]
         if not samples:
             return 0.0
@@ -491,11 +489,13 @@ class Replay:
     def _until(self, is_so: Callable[[], bool], timeout: float | None) -> bool:
         if threading.current_thread() is self._thread:
             return is_so()  # it would wait for itself
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = None if timeout is None else self.clock.monotonic() + timeout
         with self._changed:
             while not is_so():
                 check()
-                left = _SLICE if deadline is None else min(_SLICE, deadline - time.monotonic())
+                left = _SLICE
+                if deadline is not None:
+                    left = min(_SLICE, deadline - self.clock.monotonic())
                 if left <= 0:
                     return False
                 self._changed.wait(left)
@@ -696,7 +696,7 @@ class Replay:
         """Put a status row into the flow, as of the newest row given."""
         detail = detail.encode(errors="replace").decode()  # a foreign error's text may be odd
         with self._changed:
-            times = (self._last_ns, self._at_ns, clocks.now_ns())
+            times = (self._last_ns, self._at_ns, self.clock.now_ns())
             local = next(each for each in times if each is not None)
             row = Status(local, local, symbol, event, channel, detail, None, None)
             if self._thread is not None:
@@ -781,7 +781,7 @@ class Replay:
 
     def _give(self, rows: list[Record], *, is_own: bool = False) -> None:
         """Call the functions with rows, then keep these."""
-        began_ns = time.monotonic_ns()
+        began_ns = self.clock.monotonic_ns()
         self._is_own = is_own
         self._turn, self._committed = rows, 0
         sinks = self._sinks
@@ -795,7 +795,7 @@ class Replay:
                 self._drop(attached, error)
         self._commit(len(rows))
         self._turn, self._turn_rows = None, iter(())
-        took_ns = time.monotonic_ns() - began_ns
+        took_ns = self.clock.monotonic_ns() - began_ns
         if took_ns < _TURN_NS // 2:
             self._most = min(2 * self._most, BATCH_ROWS)
         elif took_ns > _TURN_NS:
@@ -851,7 +851,7 @@ class Replay:
                 self.note("sink_failed", f"a batch sink raised {describe(error)}; it was detached")
 
     def _count(self, rows: int) -> None:
-        now = time.monotonic()
+        now = self.clock.monotonic()
         if not self._samples or now - self._samples[-1][0] >= 0.25:
             self._samples.append((now, self._given))
         self._given += rows
@@ -899,7 +899,7 @@ class Replay:
             self._changed.notify_all()
         self._cut()
         if thread is not None and thread is not threading.current_thread():
-            join([thread], timeout, seen=seen)
+            join([thread], timeout, seen=seen, clock=self.clock)
 
     def disown(self) -> None:
         """Forget the thread in a forked child: it is the parent's alone."""

@@ -12,12 +12,10 @@ from __future__ import annotations
 import importlib.metadata
 import logging
 import re
-import secrets
 import socket
 import ssl
 import sys
 import threading
-import time
 import uuid
 import weakref
 from collections.abc import Callable, Iterator, Mapping
@@ -30,6 +28,7 @@ import msgspec
 import requests
 from msgspec import Meta, Struct
 
+from kucoin_research import clocks
 from kucoin_research.credentials import Credentials
 from kucoin_research.errors import (
     AuthenticationFailed,
@@ -435,7 +434,6 @@ def _meaning(code: str, market: Market, status: int) -> _Meaning:
 # -- one call --------------------------------------------------------------------------------------
 
 _TRIES = 3
-_RANDOM = secrets.SystemRandom()
 _FIRST_BACKOFF = 0.5  # seconds; doubles with each try
 # A window of the quota lasts 30 s, so a long download that used it up waits for the next one.
 _ONE_WINDOW = 31.0
@@ -661,14 +659,8 @@ class Rest:
         stays open. Our own takes proxies from the environment, but not for loopback addresses.
     patience
         Seconds that the waits before retries may add up to; more, and the error is raised at once.
-    wait
-        Waits so many seconds and returns whether it was closed meanwhile; tests pass their own.
     clock
-        Monotonic seconds.
-    now_ns
-        Wall time, ns UTC.
-    jitter
-        Random numbers from 0 to 1.
+        The time it lives in; the machine's own when left out.
     """
 
     def __init__(
@@ -679,22 +671,16 @@ class Rest:
         timeout: tuple[float, float] = (5.0, 10.0),
         session: requests.Session | None = None,
         patience: float = 10.0,
-        wait: Callable[[float], bool] | None = None,
-        clock: Callable[[], float] = time.monotonic,
-        now_ns: Callable[[], int] = time.time_ns,
-        jitter: Callable[[], float] = _RANDOM.random,
+        clock: clocks.Clock | None = None,
     ) -> None:
+        self._clock = clocks.current() if clock is None else clock
         self.venue = venue
         self._credentials = credentials
         self._clock_offsets: dict[Market, int] = {}  # ns, measured where a timestamp was refused
         self._timeout = timeout
         self._given_session = session
         self._patience = patience
-        self._closed = threading.Event()
-        self._wait = wait or self._closed.wait
-        self._clock = clock
-        self._now_ns = now_ns
-        self._jitter = jitter
+        self._closed = self._clock.event()
         self._local = threading.local()
         self._sessions_lock = threading.Lock()  # guards _sessions
         self._sessions: weakref.WeakSet[requests.Session] = weakref.WeakSet()
@@ -1356,7 +1342,7 @@ class Rest:
         return urlsplit(self.venue.url(market)).netloc
 
     def _fetch(self, call: _Call, *, patience: float = 0.0) -> _Reply:
-        deadline = self._clock() + max(patience, self._patience)
+        deadline = self._clock.monotonic() + max(patience, self._patience)
         attempt = 0
         has_set_clock = False
         while True:
@@ -1375,8 +1361,8 @@ class Rest:
                 raise outcome.error from outcome.cause
             delay = outcome.wait
             if delay is None:
-                delay = _FIRST_BACKOFF * 2 ** (attempt - 1) * (0.5 + self._jitter())
-            if self._clock() + delay > deadline:
+                delay = _FIRST_BACKOFF * 2 ** (attempt - 1) * (0.5 + self._clock.random.random())
+            if self._clock.monotonic() + delay > deadline:
                 raise outcome.error from outcome.cause
             log.info("asks again in %.1f s: %s", delay, outcome.error)
             self._pause(delay)
@@ -1397,7 +1383,7 @@ class Rest:
                 f"{call.what} needs credentials; pass credentials=kr.Credentials.from_env()"
             )
         refuse_untrusted(self.venue.url(call.market), "an API key")
-        now_ns = self._now_ns() + self._clock_offsets.get(call.market, 0)
+        now_ns = self._clock.wall_ns() + self._clock_offsets.get(call.market, 0)
         return _HEADERS | signed_headers(
             self._credentials,
             method=call.method,
@@ -1409,7 +1395,7 @@ class Rest:
         quota = self._quotas.get(call.market)
         if quota is None or quota.remaining >= _RESERVE:
             return
-        now = self._clock()
+        now = self._clock.monotonic()
         if quota.resets_at > deadline:
             left = quota.resets_at - now
             raise RateLimited(
@@ -1422,7 +1408,7 @@ class Rest:
         self._quotas.pop(call.market, None)
 
     def _pause(self, seconds: float) -> None:
-        if self._wait(seconds):
+        if self._closed.wait(seconds):
             raise self._stopped()
 
     def _stopped(self) -> StreamStopped:
@@ -1432,7 +1418,7 @@ class Rest:
         url = self.venue.url(call.market)
         headers = self._signed_headers(call) if call.is_signed else _HEADERS
         session = self._session(loopback=is_loopback(url))
-        sent_ns = self._now_ns()
+        sent_ns = self._clock.wall_ns()
         try:
             response = session.request(
                 call.method,
@@ -1445,8 +1431,8 @@ class Rest:
             if self._closed.is_set():
                 raise self._stopped() from error
             return _network_failure(call, url, error)
-        received_ns = self._now_ns()
-        quota = _quota_of(response.headers, self._clock())
+        received_ns = self._clock.wall_ns()
+        quota = _quota_of(response.headers, self._clock.monotonic())
         if quota is not None:
             self._quotas[call.market] = quota
         envelope = _parse_envelope(response.content)
@@ -1515,6 +1501,7 @@ class Rest:
             session = requests.Session()
             # A proxy cannot reach this machine's loopback, whatever HTTP_PROXY says.
             session.trust_env = not loopback
+            self._clock.adapt(session)
             with self._sessions_lock:
                 if self._closed.is_set():
                     raise self._stopped()

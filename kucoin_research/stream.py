@@ -12,7 +12,6 @@ import logging
 import os
 import sys
 import threading
-import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -158,6 +157,8 @@ class Stream:
         How hard to try to keep the data whole.
     instruments
         The facts of the symbols, for recordings.
+    clock
+        The time it lives in; the machine's own when left out.
 
     Notes
     -----
@@ -176,12 +177,14 @@ class Stream:
         feed: Feed = Feed.CLASSIC,
         healing: Healing | None = None,
         instruments: Iterable[Instrument] = (),
+        clock: clocks.Clock | None = None,
     ) -> None:
+        self.clock = clocks.current() if clock is None else clock
         self.name = name
         self.feed = feed
         self.subscriptions = tuple(subscriptions)
         self.instruments = tuple(instruments)
-        self.started_ns = clocks.now_ns()
+        self.started_ns = self.clock.now_ns()
         self._rest = rest
         self._intake = Intake(subscriptions, feed)
         self._shelf = Shelf(subscriptions, capacity, name)
@@ -190,9 +193,9 @@ class Stream:
         self._outlets: tuple[Outlet[Record], ...] = ()
         self._batch_sinks: tuple[Callable[[Sequence[Record]], object], ...] = ()
         self._delivery_lock = threading.RLock()  # guards intake, shelf's writers, sinks' tuples
-        self._stopping = threading.Event()
+        self._stopping = self.clock.event()
         self._is_disowned = False  # by a forked child
-        self._errand = threading.Event()
+        self._errand = self.clock.event()
         self._messages = 0
         self._rate_samples: deque[tuple[float, int]] = deque(maxlen=64)
         self._fill_by: dict[tuple[type[Record], str], float] = {}  # deadlines, monotonic seconds
@@ -229,9 +232,7 @@ class Stream:
         return self
 
     def _start_thread(self, target: Callable[[], None], role: str) -> None:
-        self._keep_thread(
-            threading.Thread(target=target, name=f"kucoin-{self.name}-{role}", daemon=True)
-        )
+        self._keep_thread(self.clock.thread(target, f"kucoin-{self.name}-{role}"))
 
     @interrupts.hold(passes_on=True)
     def _keep_thread(self, thread: threading.Thread) -> None:
@@ -327,7 +328,7 @@ class Stream:
             If the stream ends before.
         """
         wanted = self._shelf.channel(channel)
-        deadline = time.monotonic() + timeout
+        deadline = self.clock.monotonic() + timeout
         # Short slices: "Interrupt kernel" and Ctrl-C get through on every platform.
         while (total := self._shelf.total(wanted)) < rows:
             if self.state in (State.STOPPED, State.FAILED):
@@ -335,7 +336,7 @@ class Stream:
                     f"{self.name!r} is {self.state} after {total} of {rows} rows of "
                     f"{wanted}{self._because()}"
                 )
-            remaining = deadline - time.monotonic()
+            remaining = deadline - self.clock.monotonic()
             if remaining <= 0:
                 raise StreamTimeout(
                     f"{total} of {rows} rows of {wanted} came within {timeout:g} s{self._because()}"
@@ -353,9 +354,9 @@ class Stream:
     @interrupts.hold(passes_on=True)
     def wait_until_live(self, timeout: float = 30.0) -> bool:
         """Wait until every subscription was answered; ``False`` when the time passed first."""
-        deadline = time.monotonic() + timeout
+        deadline = self.clock.monotonic() + timeout
         while self.state in (State.CONNECTING, State.RECONNECTING):
-            if time.monotonic() >= deadline:
+            if self.clock.monotonic() >= deadline:
                 return False
             interrupts.check()
             self._stopping.wait(0.02)
@@ -416,7 +417,7 @@ class Stream:
     @property
     def messages_per_second(self) -> float:
         """Messages of all kinds, over the last five seconds."""
-        now = time.monotonic()
+        now = self.clock.monotonic()
         samples = [s for s in self._rate_samples.copy() if s[0] >= now - _RATE_WINDOW]
         if not samples:
             return 0.0
@@ -532,8 +533,9 @@ class Stream:
         self, call: Callable[[Any], object], wants: Callable[[Any], bool], name: str
     ) -> Outlet[Any]:
         return Outlet(
-            call, wants, name=name, thread_name=f"kucoin-{self.name}-sink", tell=self.note
-        )
+            call, wants, name=name, thread_name=f"kucoin-{self.name}-sink", tell=self.note,
+            clock=self.clock,
+        )  # fmt: skip
 
     def _start_outlet(self, outlet: Outlet[Any]) -> None:
         self._keep_thread(outlet.thread)
@@ -609,7 +611,7 @@ class Stream:
         self, payloads: Sequence[bytes], decoder: Decodes, overlap: Overlap | None = None
     ) -> list[Control]:
         """Take the messages of one read; returns those meant for the conversation."""
-        now_ns = clocks.now_ns()
+        now_ns = self.clock.now_ns()
         with self._delivery_lock:
             rows, controls = self._intake.take(payloads, decoder, now_ns, overlap)
             self._count(len(payloads))
@@ -624,7 +626,7 @@ class Stream:
         """Keep the messages of a connection that is to take over; returns those of its talk."""
         if not payloads:
             return []
-        now_ns = clocks.now_ns()
+        now_ns = self.clock.now_ns()
         with self._delivery_lock:
             return self._intake.hold(payloads, decoder, now_ns, overlap)
 
@@ -633,7 +635,7 @@ class Stream:
     ) -> list[tuple[str, str]]:
         """Go on with that connection; returns the channels and symbols the other had stalled."""
         with self._delivery_lock:
-            rows, stalled = self._intake.take_over(overlap, topics, drained_ns, clocks.now_ns())
+            rows, stalled = self._intake.take_over(overlap, topics, drained_ns, self.clock.now_ns())
             self._commit(rows)
         if self._intake.has_errands:
             self._errand.set()
@@ -658,10 +660,10 @@ class Stream:
         """Take note that another connection was silent, too: the market was, most likely."""
         with self._delivery_lock:
             for silence in silences:
-                self._intake.doubt(silence.channel, silence.symbol, clocks.now_ns())
+                self._intake.doubt(silence.channel, silence.symbol, self.clock.now_ns())
 
     def _count(self, messages: int) -> None:
-        now = time.monotonic()
+        now = self.clock.monotonic()
         samples = self._rate_samples
         if not samples or now - samples[-1][0] >= 0.25:
             samples.append((now, self._messages))
@@ -673,7 +675,9 @@ class Stream:
         """Put a status row into the flow."""
         detail = detail.encode(errors="replace").decode()  # a foreign error's text may be odd
         with self._delivery_lock:
-            row = self._intake.note(event, detail, clocks.now_ns(), channel=channel, symbol=symbol)
+            row = self._intake.note(
+                event, detail, self.clock.now_ns(), channel=channel, symbol=symbol
+            )
             self._commit([row])
 
     def _commit(self, rows: Sequence[Record]) -> None:
@@ -699,7 +703,7 @@ class Stream:
     def outage(self, topics: Sequence[Topic], began_ns: int, *, is_over: bool) -> None:
         """Account for the time from a lost connection to its successor, or to the end."""
         with self._delivery_lock:
-            now_ns = clocks.now_ns()
+            now_ns = self.clock.now_ns()
             rows = self._intake.end_outage(
                 topics, began_ns, now_ns, "disconnected", is_over=is_over
             )
@@ -709,7 +713,7 @@ class Stream:
     def acknowledged(self, topics: Sequence[Topic]) -> None:
         """Take note of subscriptions that the exchange has accepted."""
         with self._delivery_lock:
-            self._intake.expect_seeds(topics, time.monotonic() + _SEED_PATIENCE)
+            self._intake.expect_seeds(topics, self.clock.monotonic() + _SEED_PATIENCE)
 
     # -- errands: what is asked of REST, on a thread of its own, so that no pump waits for it ------
 
@@ -720,24 +724,24 @@ class Stream:
     def _run_errands(self) -> None:
         books = self._intake.books
         flaws: dict[str, str] = {}
-        next_check = time.monotonic() + _FLAW_INTERVAL
+        next_check = self.clock.monotonic() + _FLAW_INTERVAL
         while not self._stopping.is_set():
             self._errand.wait(_ERRAND_INTERVAL if books or self._intake.has_errands else None)
             self._errand.clear()
             try:
                 self._do_errands()
-                if books and time.monotonic() >= next_check:
-                    next_check = time.monotonic() + _FLAW_INTERVAL
+                if books and self.clock.monotonic() >= next_check:
+                    next_check = self.clock.monotonic() + _FLAW_INTERVAL
                     flaws = self._mend_flaws(flaws)
             except Exception as error:  # noqa: BLE001  this thread's guard
                 self._survive(error)
-        deadline = time.monotonic() + _LAST_ROWS
+        deadline = self.clock.monotonic() + _LAST_ROWS
         sinks = {outlet.thread for outlet in self._all_outlets()}
         for thread in self._threads:
             if thread is not threading.current_thread() and thread not in sinks:
-                thread.join(max(0.0, deadline - time.monotonic()))
+                thread.join(max(0.0, deadline - self.clock.monotonic()))
         with self._delivery_lock:
-            self._commit(self._intake.finish(clocks.now_ns()))
+            self._commit(self._intake.finish(self.clock.now_ns()))
         self.note("stopped", "stop() was called")
         for outlet in self._all_outlets():
             outlet.close()
@@ -779,7 +783,7 @@ class Stream:
 
     def _fetch_if_wanted(self, symbol: str, book: BookSync) -> None:
         with self._delivery_lock:
-            if not book.wants_snapshot(time.monotonic()):
+            if not book.wants_snapshot(self.clock.monotonic()):
                 return
             if book.has_holes and any(lane.may_mend(symbol) for lane in self._lanes):
                 return  # a snapshot would stand for rows that are about to come
@@ -794,7 +798,9 @@ class Stream:
         try:
             snapshot = self._rest.level2_snapshot(symbol, market)
             with self._delivery_lock:
-                rows = self._intake.take_snapshot(snapshot, clocks.now_ns(), time.monotonic())
+                rows = self._intake.take_snapshot(
+                    snapshot, self.clock.now_ns(), self.clock.monotonic()
+                )
                 self._commit(rows)
         except KucoinResearchError as error:
             if not self._stopping.is_set():
@@ -806,9 +812,9 @@ class Stream:
 
     def _fill_holes(self) -> None:
         with self._delivery_lock:
-            self._commit(self._intake.release_full(clocks.now_ns()))
+            self._commit(self._intake.release_full(self.clock.now_ns()))
             holes = self._intake.holes
-        now = time.monotonic()
+        now = self.clock.monotonic()
         timeout = self._healing.fill_timeout
         self._fill_by = {
             (hole.record, hole.symbol): self._fill_by.get((hole.record, hole.symbol), now + timeout)
@@ -843,15 +849,15 @@ class Stream:
             wait = error.retry_after if isinstance(error, RateLimited) else _FILL_INTERVAL
             deadline = self._fill_by[hole.record, hole.symbol]
             may_pass = isinstance(error, (NetworkError, RateLimited))
-            if may_pass and time.monotonic() + wait < deadline:
-                self._fill_after = time.monotonic() + wait
+            if may_pass and self.clock.monotonic() + wait < deadline:
+                self._fill_after = self.clock.monotonic() + wait
                 return
             reason = f"REST could not fill the outage: {error}"
             with self._delivery_lock:
-                self._commit(self._intake.give_up(hole, reason, clocks.now_ns()))
+                self._commit(self._intake.give_up(hole, reason, self.clock.now_ns()))
             return
         with self._delivery_lock:
-            self._commit(self._intake.fill(hole, fetched, clocks.now_ns()))
+            self._commit(self._intake.fill(hole, fetched, self.clock.now_ns()))
 
     def _fetch_past(self, hole: Hole) -> list[Record]:
         if hole.record is Trade:
@@ -868,7 +874,7 @@ class Stream:
 
     def _tell_snapshot_failed(self, book: BookSync, wait: float, reason: str) -> None:
         with self._delivery_lock:
-            book.snapshot_failed(time.monotonic(), wait)
+            book.snapshot_failed(self.clock.monotonic(), wait)
         self.note("snapshot_failed", f"{book.symbol}: {reason}", channel="level2")
 
     def _mend_flaws(self, before: dict[str, str]) -> dict[str, str]:
@@ -899,7 +905,7 @@ class Stream:
             Seconds to wait for the threads; they end on their own soon after in any case.
         """
         seen = interrupts.arrived()
-        deadline = time.monotonic() + timeout
+        deadline = self.clock.monotonic() + timeout
         # First, so that an interrupt from here on cannot leave the stream running.
         self._stopping.set()
         self._errand.set()
@@ -915,8 +921,9 @@ class Stream:
             return
         interrupts.join(
             [thread for thread in self._threads if thread is not here],
-            max(0.0, deadline - time.monotonic()),
+            max(0.0, deadline - self.clock.monotonic()),
             seen=seen,
+            clock=self.clock,
         )
 
     @property

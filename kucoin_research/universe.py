@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import threading
-import time
 import warnings
-from collections.abc import Callable
 from typing import NamedTuple
 
+from kucoin_research import clocks
 from kucoin_research.errors import (
     ExchangeError,
     ExchangeUnavailable,
@@ -52,21 +51,17 @@ class Universe:
     files
         The lists on disk.
     clock
-        Monotonic seconds.
-    now_ns
-        Wall time, ns UTC.
+        The time it lives in; the machine's own when left out.
     """
 
     def __init__(
         self,
         files: ListingFiles | None = None,
         *,
-        clock: Callable[[], float] = time.monotonic,
-        now_ns: Callable[[], int] = time.time_ns,
+        clock: clocks.Clock | None = None,
     ) -> None:
         self._files = files or ListingFiles()
-        self._clock = clock
-        self._now_ns = now_ns
+        self._clock = clocks.current() if clock is None else clock
         self._lock = threading.Lock()  # guards _kept
         self._kept: dict[tuple[Venue, Market], _Kept] = {}
 
@@ -92,14 +87,14 @@ class Universe:
         key = (rest.venue, market)
         with self._lock:
             kept = self._kept.get(key)
-        now = self._clock()
+        now = self._clock.monotonic()
         if kept is not None and now < kept.until:
             is_listed = symbol is None or symbol in kept.listing.instruments
             if is_listed or now < kept.since + _FRESH_FOR_THE_UNKNOWN:
                 return kept.listing.instruments
         listing, fresh_for = self._read(rest, market, kept.listing if kept else None)
         with self._lock:
-            now = self._clock()
+            now = self._clock.monotonic()
             self._kept[key] = _Kept(listing, now, now + fresh_for)
         return listing.instruments
 
@@ -135,13 +130,13 @@ class Universe:
                 raise
             warnings.warn(_stale(market, self._age(last), error), stacklevel=5)
             return last, _ASK_AGAIN
-        listing = Listing(self._now_ns(), {each.symbol: each for each in found})
+        listing = Listing(self._clock.wall_ns(), {each.symbol: each for each in found})
         if is_kept:
             self._files.store(url, market, listing)
         return listing, _FRESH_FOR
 
     def _age(self, listing: Listing) -> float:
-        return (self._now_ns() - listing.read_at) / 1e9
+        return (self._clock.wall_ns() - listing.read_at) / 1e9
 
 
 def _ask_for(rest: Rest, symbol: str, market: Market) -> Instrument | None:

@@ -123,14 +123,14 @@ class Watch:
             for channel in self._timed
             if (rows := self.source.frame(channel, last=1)).height
         ]
-        return max(0.0, (clocks.now_ns() - max(newest)) / 1e9) if newest else None
+        return max(0.0, (clocks.current().now_ns() - max(newest)) / 1e9) if newest else None
 
     def _usual(self, rows: dict[str, int]) -> float | None:
         counted = sum(count for channel, count in rows.items() if channel not in _TIMELESS)
         began = getattr(self.source, "started_ns", None)
         if began is None or counted < 10:
             return None
-        return float((clocks.now_ns() - began) / 1e9 / counted)
+        return float((clocks.current().now_ns() - began) / 1e9 / counted)
 
     def _recent_of(self, kind: str) -> list[str]:
         """Give in words the gaps of a kind that ended within the last minute."""
@@ -148,7 +148,7 @@ class Watch:
     def _now_ns(self) -> int:
         # The past's own time, where that is what flows.
         position: int | None = getattr(self.source, "position_ns", None)
-        return clocks.now_ns() if position is None else position
+        return clocks.current().now_ns() if position is None else position
 
     def _total(self, channel: str) -> int:
         try:

@@ -6,7 +6,7 @@ import threading
 import pytest
 
 import kucoin_research as kr
-from kucoin_research import interrupts
+from kucoin_research import clocks, interrupts
 from tests.conftest import wait_until
 from tests.unit.interrupting import interrupt_at
 
@@ -109,7 +109,7 @@ def test_an_interrupt_ends_the_wait_for_a_thread():
     thread = Interrupting(target=release.wait)
     thread.start()
     with interrupts.hold():
-        interrupts.join([thread], 3600.0, seen=interrupts.arrived())
+        interrupts.join([thread], 3600.0, seen=interrupts.arrived(), clock=clocks.current())
     release.set()
     threading.Thread.join(thread)
 

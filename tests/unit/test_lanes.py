@@ -6,6 +6,7 @@ import pytest
 
 from kucoin_research.lanes import ConnectBudget, Healing, _Successor, _Watch
 from kucoin_research.records import Trade
+from tests.set_clock import SetClock
 
 SECOND = 1_000_000_000
 
@@ -32,8 +33,13 @@ def test_a_connection_is_replaced_well_before_its_end(lifetime, reserve):
     assert Healing().reserve(lifetime) == reserve
 
 
+@pytest.fixture
+def clock():
+    return SetClock(seconds=100.0)
+
+
 def test_a_clock_that_keeps_time_has_not_jumped():
-    watch = _Watch()
+    watch = _Watch(SetClock())
 
     assert watch.jump_ns(100 * SECOND, 5 * SECOND) == 0
     assert watch.jump_ns(3_700 * SECOND, 3_605 * SECOND) == 0
@@ -42,27 +48,27 @@ def test_a_clock_that_keeps_time_has_not_jumped():
 
 @pytest.mark.parametrize("jump", [3_600 * SECOND, -30 * SECOND])
 def test_a_jump_is_noticed_once(jump):
-    watch = _Watch()
+    watch = _Watch(SetClock())
     watch.jump_ns(100 * SECOND, 5 * SECOND)
 
     assert watch.jump_ns(101 * SECOND + jump, 6 * SECOND) == jump
     assert watch.jump_ns(102 * SECOND + jump, 7 * SECOND) == 0
 
 
-def test_a_loop_that_was_held_up_has_no_say_about_silence(monkeypatch):
-    now = [100.0]
-    monkeypatch.setattr("kucoin_research.lanes.time.monotonic", lambda: now[0])
-    watch = _Watch()
-    now[0] += 0.1
+def test_a_loop_that_was_held_up_has_no_say_about_silence(clock):
+    watch = _Watch(clock)
+    clock.seconds += 0.1
     watch.turned(0.1)
-    assert watch.may_look(now[0], is_drained=True)
+    assert watch.may_look(clock.seconds, is_drained=True)
 
-    now[0] += 3.1  # the GIL was held for three seconds
+    clock.seconds += 3.1  # the GIL was held for three seconds
     watch.turned(0.1)
 
-    assert not watch.may_look(now[0], is_drained=True)
-    assert not watch.may_look(now[0] + 3.1, is_drained=False)  # what piled up is not read yet
-    assert watch.may_look(now[0] + 3.1, is_drained=True)
+    assert not watch.may_look(clock.seconds, is_drained=True)
+    assert not watch.may_look(
+        clock.seconds + 3.1, is_drained=False
+    )  # what piled up is not read yet
+    assert watch.may_look(clock.seconds + 3.1, is_drained=True)
 
 
 def trade(number):
@@ -70,25 +76,18 @@ def trade(number):
 
 
 @pytest.fixture
-def clock(monkeypatch):
-    now = [100 * SECOND]
-    monkeypatch.setattr("kucoin_research.lanes.clocks.now_ns", lambda: now[0])
-    return now
-
-
-@pytest.fixture
 def successor(clock):
     """Settled at 100 s, to overlap for one second."""
-    made = _Successor("", ())
+    made = _Successor("", (), clock)
     made.is_settled.set()
-    assert made.settled_ns == clock[0]
+    assert made.settled_ns == 100 * SECOND
     return made
 
 
 def pass_to(clock, successor, seconds, *, is_drained=True):
-    clock[0] = int(seconds * SECOND)
+    clock.seconds = seconds
     if is_drained:
-        successor.drained_ns = clock[0]
+        successor.drained_ns = clock.now_ns()
     return successor.may_take_over(1.0)
 
 

@@ -2,6 +2,7 @@
 
 import base64
 import hmac
+import itertools
 import json
 import logging
 import socket
@@ -12,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import MappingProxyType
+from types import MappingProxyType, SimpleNamespace
 from typing import NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
@@ -20,10 +21,14 @@ import pytest
 import requests
 
 from kucoin_research import errors
+from kucoin_research.clocks import Clock
 from kucoin_research.credentials import Credentials
 from kucoin_research.records import CANDLE_INTERVALS, Market
 from kucoin_research.rest import Rest, Server, Token, _Call
 from kucoin_research.venues import Venue
+
+# Against servers that live in real time: what is tested is how their answers are read.
+REAL_TIME = True
 
 PAYLOADS = Path(__file__).parents[1] / "payloads" / "rest"
 SECOND = 1_000_000_000
@@ -135,20 +140,35 @@ def exchange():
     server.server_close()
 
 
-class Waiter:
-    """Instead of waiting: notes how long it would have been, and moves the clock."""
+class Waiter(Clock):
+    """Instead of waiting: notes how long it would have been, and moves on by that."""
 
     def __init__(self):
         self.waits = []
         self.now = 100.0
+        self.walls = itertools.repeat(NOW_NS)
+        self.chances = itertools.repeat(0.5)
+        self.random = SimpleNamespace(random=lambda: next(self.chances))
 
-    def __call__(self, seconds):
-        self.waits.append(seconds)
-        self.now += seconds
-        return False
-
-    def clock(self):
+    def monotonic(self):
         return self.now
+
+    def wall_ns(self):
+        return next(self.walls)
+
+    def event(self):
+        return _NotedEvent(self)
+
+
+class _NotedEvent(threading.Event):
+    def __init__(self, waiter):
+        super().__init__()
+        self._waiter = waiter
+
+    def wait(self, timeout=None):
+        self._waiter.waits.append(timeout)
+        self._waiter.now += timeout
+        return False
 
 
 @pytest.fixture
@@ -164,10 +184,7 @@ def rest(exchange, waiter):
 
 @contextmanager
 def client(exchange, waiter, **options):
-    usual = {
-        "wait": waiter, "clock": waiter.clock, "now_ns": lambda: NOW_NS, "jitter": lambda: 0.5,
-        "timeout": (2.0, 5.0),
-    }  # fmt: skip
+    usual = {"clock": waiter, "timeout": (2.0, 5.0)}
     with Rest(Venue(exchange.url, exchange.url), **(usual | options)) as opened:
         yield opened
 
@@ -229,7 +246,8 @@ def test_clock_offset_is_known_to_half_the_round_trip(exchange, waiter):
     ours = iter([NOW_NS, NOW_NS + 100_000_000])
     exchange.answers = [ok(NOW_NS // 1_000_000 + 2_050)]
 
-    with client(exchange, waiter, now_ns=lambda: next(ours)) as rest:
+    waiter.walls = ours
+    with client(exchange, waiter) as rest:
         offset = rest.clock_offset("futures")
 
     assert offset.offset_ns == 2_000_500_000
@@ -877,13 +895,8 @@ def test_what_cannot_pass_is_not_tried_again(exchange, rest, waiter, answer):
 
 def test_pauses_are_spread_by_chance(exchange, waiter):
     exchange.answers = [refusal("429000")]
-
-    spread = iter([0.0, 1.0])
-
-    with (
-        client(exchange, waiter, jitter=lambda: next(spread)) as rest,
-        pytest.raises(errors.RateLimited),
-    ):
+    waiter.chances = iter([0.0, 1.0])
+    with client(exchange, waiter) as rest, pytest.raises(errors.RateLimited):
         rest.status()
 
     assert waiter.waits == [0.25, 1.5]
@@ -1085,8 +1098,8 @@ def test_closing_ends_a_wait_from_another_thread(exchange):
     exchange.answers = [limited]
     rest = Rest(Venue(exchange.url, exchange.url), patience=100.0)
     waits, ended = threading.Event(), []
-    wait = rest._wait
-    rest._wait = lambda seconds: waits.set() or wait(seconds)
+    wait = rest._closed.wait
+    rest._closed.wait = lambda seconds: waits.set() or wait(seconds)
 
     def call():
         try:

@@ -9,6 +9,7 @@ from kucoin_research.records import Market
 from kucoin_research.rest import Rest
 from kucoin_research.universe import Universe
 from kucoin_research.venues import LIVE
+from tests.set_clock import SetClock
 
 HOUR = 3_600
 
@@ -39,17 +40,6 @@ class FarRest:
         return self._through(self._rest.contract, symbol)
 
 
-class Clock:
-    def __init__(self):
-        self.seconds = 1_000.0
-
-    def __call__(self):
-        return self.seconds
-
-    def now_ns(self):
-        return 1_790_000_000_000_000_000 + round(self.seconds * 1e9)
-
-
 @pytest.fixture(scope="module")
 def near():
     states = {"SOLUSDTM": "Settled", "ETHUSDTM": "Paused", "KCSUSDTM": "CancelOnly"}
@@ -64,13 +54,13 @@ def far(near):
 
 @pytest.fixture
 def clock():
-    return Clock()
+    return SetClock(seconds=1_000.0, wall_ns=1_790_000_000_000_000_000)
 
 
 @pytest.fixture
 def begin(tmp_path, clock):
     """Begin a new process, so to speak: nothing in memory, the same disk."""
-    return lambda: Universe(ListingFiles(tmp_path), clock=clock, now_ns=clock.now_ns)
+    return lambda: Universe(ListingFiles(tmp_path), clock=clock)
 
 
 def test_a_list_is_asked_for_once_in_ten_minutes(far, clock, begin):

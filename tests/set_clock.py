@@ -1,0 +1,32 @@
+"""Clocks that a test sets by hand: a stream's, and an exchange's."""
+
+from kucoin_research.clocks import Clock
+from kucoin_research.sim.machine import Machine
+
+
+class SetClock(Clock):
+    """Stands at ``seconds`` until a test moves it; its wall clock says ``wall_ns`` at zero."""
+
+    def __init__(self, seconds=0.0, wall_ns=0):
+        self.seconds = seconds
+        self._origin_ns = wall_ns
+        super().__init__()
+
+    def monotonic(self):
+        return self.seconds
+
+    def monotonic_ns(self):
+        return round(self.seconds * 1e9)
+
+    def wall_ns(self):
+        return self._origin_ns + self.monotonic_ns()
+
+
+class SetMachine(Machine):
+    """Its steady clock stands at ``ns`` until a test moves it."""
+
+    def __init__(self):
+        self.ns = 0
+
+    def monotonic_ns(self):
+        return self.ns
