@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import os
 import threading
-import time
 import warnings
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
@@ -15,7 +14,7 @@ from weakref import WeakValueDictionary
 
 import polars as pl
 
-from kucoin_research import sim
+from kucoin_research import clocks, sim
 from kucoin_research.collect import Limit, collect
 from kucoin_research.credentials import Credentials, environment
 from kucoin_research.diagnosis import Diagnosis, diagnose
@@ -140,6 +139,7 @@ def simulate(*, seed: int = 7, speed: float = 1.0, **options: Any) -> SimulatedE
         Running; a context manager with ``venue``, ``futures_url``, ``spot_url``, ``inject(fault)``
         and ``close()``.
     """
+    options.setdefault("machine", clocks.current().machine)
     with hold():
         made = SimulatedExchange(seed=seed, speed=speed, **options)
         try:
@@ -1180,7 +1180,7 @@ def order_book(
     _check_type(credentials)
     with Rest(find_venue(venue), credentials=credentials) as rest:
         book = rest.order_book(symbol, depth, market=_known(symbol, rest, market))
-        now_ns = time.time_ns()
+        now_ns = clocks.current().wall_ns()
         rows = [
             Level2(book.timestamp, now_ns, symbol, book.sequence, True, side, price, size)
             for side, levels in (("buy", book.bids), ("sell", book.asks))

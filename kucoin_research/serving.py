@@ -8,6 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from kucoin_research import clocks
 from kucoin_research.errors import InvalidInput
 from kucoin_research.instruments import Instrument
 from kucoin_research.records import (
@@ -41,7 +42,7 @@ class ServedSession(ReplayExchange):
 
     def __init__(self, session: Session, **options: Any) -> None:
         self.session = session
-        super().__init__(**options)
+        super().__init__(machine=clocks.current().machine, **options)
 
     @property
     def venue(self) -> Venue:

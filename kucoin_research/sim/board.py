@@ -15,7 +15,6 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass
-from time import perf_counter
 from typing import Generic, Literal, Protocol, TypeVar
 
 from kucoin_research.errors import InvalidInput
@@ -401,16 +400,16 @@ class Board(ABC, Generic[ChannelT]):
     async def in_turns(self, work: Generator[None, None, _T]) -> _T:
         """Finish work that is cut into steps, leaving turns to the sockets between them."""
         with contextlib.closing(work):  # at once, also where it is left amid
-            deadline = perf_counter() + self.turn
+            deadline = self.clock.machine.worked() + self.turn
             while True:
                 try:
                     next(work)
                 except StopIteration as done:
                     result: _T = done.value
                     return result
-                if perf_counter() >= deadline:
+                if self.clock.machine.worked() >= deadline:
                     await asyncio.sleep(0)
-                    deadline = perf_counter() + self.turn
+                    deadline = self.clock.machine.worked() + self.turn
 
     def holding_time(self, work: Generator[None, None, _T]) -> Generator[None, None, _T]:
         """Do work during which virtual time stands still: what it brings to the present is there.
@@ -443,11 +442,11 @@ class Board(ABC, Generic[ChannelT]):
             return False
         clock = self.clock
         target = clock.target_ns // SLICE_NS * SLICE_NS
-        deadline = perf_counter() + self.turn
+        deadline = self.clock.machine.worked() + self.turn
         while clock.reached_ns < target and clock.is_running:
             self._run_jobs()
             clock.reach(self._step(min([target, *(time_ns for time_ns, _, _ in self._jobs[:1])])))
-            if perf_counter() >= deadline:
+            if self.clock.machine.worked() >= deadline:
                 return clock.reached_ns < target
         return False
 

@@ -8,11 +8,11 @@ candles, marks) happens at exact virtual instants.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 from numbers import Real
 
 from kucoin_research.errors import InvalidInput
+from kucoin_research.sim.machine import Machine
 
 __all__ = ["DEFAULT_START", "SLICE_NS", "VirtualClock", "is_number", "parse_start"]
 
@@ -80,8 +80,8 @@ class VirtualClock:
         Virtual time at the start, ns UTC.
     speed
         Virtual seconds per wall second, above zero.
-    monotonic_ns
-        Source of wall time; for tests.
+    machine
+        Where wall time comes from; the real one when left out.
 
     Attributes
     ----------
@@ -98,7 +98,7 @@ class VirtualClock:
         start_ns: int,
         speed: float = 1.0,
         *,
-        monotonic_ns: Callable[[], int] = time.monotonic_ns,
+        machine: Machine | None = None,
     ) -> None:
         if not is_number(speed) or not 0 < speed < float("inf"):
             raise InvalidInput(f"speed must be a number above 0, such as 1 or 60, not {speed!r}")
@@ -107,7 +107,7 @@ class VirtualClock:
         self.reached_ns = start_ns
         self.slipped_ns = 0
         self.slips = 0
-        self._monotonic_ns = monotonic_ns
+        self.machine = Machine() if machine is None else machine
         self._anchor_ns: int | None = None  # wall time at which virtual time was `_origin_ns`
         self._origin_ns = start_ns
 
@@ -122,7 +122,7 @@ class VirtualClock:
         anchor = self._anchor_ns
         if anchor is None:
             return self._origin_ns
-        return self._origin_ns + int((self._monotonic_ns() - anchor) * self.speed)
+        return self._origin_ns + int((self.machine.monotonic_ns() - anchor) * self.speed)
 
     @property
     def now_ns(self) -> int:
@@ -137,7 +137,7 @@ class VirtualClock:
     def start(self) -> None:
         """Let virtual time pass, from where it stands."""
         if self._anchor_ns is None:
-            self._anchor_ns = self._monotonic_ns()
+            self._anchor_ns = self.machine.monotonic_ns()
 
     def stop(self) -> None:
         """Make virtual time stand still."""
@@ -157,4 +157,4 @@ class VirtualClock:
         self.slipped_ns += behind
         # One slice past what was reached is the most that `now_ns` can have shown.
         self._origin_ns = self.reached_ns + SLICE_NS
-        self._anchor_ns = self._monotonic_ns()
+        self._anchor_ns = self.machine.monotonic_ns()

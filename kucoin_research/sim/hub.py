@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable, Generator, Iterable, Mapping
-from time import perf_counter
 from typing import Any, NamedTuple, TypeAlias
 
 from kucoin_research.errors import InvalidInput, UnknownSymbol
@@ -215,7 +214,7 @@ class Hub(Board[_Channel]):
 
     def catching_up(self, symbols: Iterable[str], patience: float | None = None) -> Work:
         """Cut `catch_up` into pieces: a new engine, or a virtual second of one."""
-        began = perf_counter()
+        began = self.clock.machine.worked()
         target_ns = self.clock.reached_ns
         names = list(symbols)
         for symbol in names:
@@ -225,7 +224,7 @@ class Hub(Board[_Channel]):
         for symbol in names:
             for _ in self._advance(symbol, target_ns):
                 yield
-                if patience is not None and perf_counter() > began + patience:
+                if patience is not None and self.clock.machine.worked() > began + patience:
                     return
 
     async def prepare(self, market: str, topic: Topic) -> None:

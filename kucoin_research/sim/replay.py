@@ -7,6 +7,7 @@ from typing import Any
 
 from kucoin_research.errors import InvalidInput
 from kucoin_research.sim.clock import SLICE_NS, VirtualClock, is_number
+from kucoin_research.sim.machine import Machine
 from kucoin_research.sim.playback import Batches, Playback
 from kucoin_research.sim.recall import Offer
 from kucoin_research.sim.recorded_rest import RECORDED_ROUTES, Shelf
@@ -72,13 +73,16 @@ class ReplayExchange(Doors):
         has_fillers: bool = False,
         grace: float = 0.0,
         is_held: bool = False,
+        machine: Machine | None = None,
         **settings: Any,
     ) -> None:
         if not is_number(grace) or not 0 <= grace < float("inf"):
             raise InvalidInput(f"grace must be a number of seconds, not {grace!r}")
         # The grid point before, so that a row at the very instant is still to come.
         clock = VirtualClock(
-            (start_ns - 1) // SLICE_NS * SLICE_NS, _AT_ONCE if speed is None else speed
+            (start_ns - 1) // SLICE_NS * SLICE_NS,
+            _AT_ONCE if speed is None else speed,
+            machine=machine,
         )
         board = Playback(
             batches,

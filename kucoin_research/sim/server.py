@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import contextlib
 import dataclasses
 import functools
 import json
@@ -14,7 +13,6 @@ import socket
 import struct
 import sys
 import threading
-import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
@@ -42,6 +40,7 @@ from kucoin_research.sim.faults import (
     make_fault,
 )
 from kucoin_research.sim.hub import Hub, Tape, listings_for
+from kucoin_research.sim.machine import Machine
 from kucoin_research.sim.members import Member
 from kucoin_research.sim.pro import ProRefused, parse_command
 from kucoin_research.sim.rest import (
@@ -97,6 +96,7 @@ class _Door:
         self, hub: Board[Any], site: Counter, table: RouteTable, wake: Callable[[], None]
     ) -> None:
         self.hub = hub
+        self.machine = hub.clock.machine
         self.settings = hub.settings
         self.wake = wake  # called when virtual time may have begun to pass
         self.site = site
@@ -157,7 +157,7 @@ class _Door:
         alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
         body = "".join(self.hub.random.choices(alphabet, k=192))
         token = f"{body}==.{''.join(self.hub.random.choices(alphabet, k=22))}=="
-        self._tokens[token] = time.monotonic() + self.settings.token_lifetime
+        self._tokens[token] = self.machine.monotonic() + self.settings.token_lifetime
         if user_id:
             self._users[token] = user_id
         return token
@@ -173,7 +173,7 @@ class _Door:
         expiry = self._tokens.get(token)
         if expiry is None:
             return "token is invalid"
-        return "token is expired" if time.monotonic() >= expiry else None
+        return "token is expired" if self.machine.monotonic() >= expiry else None
 
     def expire_tokens(self) -> None:
         """Let every token issued so far expire."""
@@ -185,7 +185,7 @@ class _Door:
 
         Tell whether it was there, and give the headers.
         """
-        now = time.monotonic()
+        now = self.machine.monotonic()
         limit = self._quota(user_id)
         window = self._windows.setdefault(user_id, _Window())
         if now >= window.end:
@@ -219,7 +219,7 @@ class _Door:
         """Find the account that signed a request; raises `SigningRefused`."""
         members = self.hub.members
         accounts = {key: member.account for key, member in members.items()}
-        now_ns = time.time_ns()
+        now_ns = self.machine.wall_ns()
         if self.settings.signing_clock == "virtual":
             now_ns = self.hub.clock.now_ns
         return members[verify(request, accounts, now_ns // 1_000_000).key]
@@ -364,6 +364,7 @@ class SocketHandler(WebSocketHandler):
         """Take the market this port serves."""
         self._door = door
         self._hub = door.hub
+        self._machine = door.machine
         self._user_id = ""
         self.number = 0
         self._topics: dict[Topic, None] = {}
@@ -418,7 +419,7 @@ class SocketHandler(WebSocketHandler):
         settings = self._door.settings
         offered = self.request.headers.get("Sec-WebSocket-Extensions", "")
         self._is_deflated = settings.compression and "permessage-deflate" in offered
-        self._last_message = time.monotonic()
+        self._last_message = self._machine.monotonic()
         token = self.get_query_argument("token", "")
         self._user_id = self._door.user_of(token)
         refusal = self._door.refusal(token)
@@ -448,7 +449,7 @@ class SocketHandler(WebSocketHandler):
     def on_close(self) -> None:
         """Forget the client."""
         reason, until = self._affliction
-        self._leave(reason if time.monotonic() < until else "")
+        self._leave(reason if self._machine.monotonic() < until else "")
 
     def _leave(self, reason: str) -> None:
         if self._has_left:
@@ -467,17 +468,24 @@ class SocketHandler(WebSocketHandler):
 
     # The client's messages
 
-    async def on_message(self, message: str | bytes) -> None:
+    def on_message(self, message: str | bytes) -> asyncio.Future[None]:
         """Answer one client message; none that crosses the exchange's own farewell."""
+        # When the exchange ends, its tasks are cancelled, some before their first step. tornado
+        # would log that, with the token in the address: it is given a future that just ends.
+        ending: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        task = asyncio.ensure_future(self._on_message(message))
+        task.add_done_callback(lambda done: _pass_on(done, ending))
+        return ending
+
+    async def _on_message(self, message: str | bytes) -> None:
         if self._has_left:
             return
-        now = self._last_message = time.monotonic()
+        now = self._last_message = self._machine.monotonic()
         if self._is_flooding(now):
             self._end_flood()
             return
         self._is_answering = True
-        with contextlib.suppress(asyncio.CancelledError):  # the exchange ends
-            await self._take(message)
+        await self._take(message)
         self._is_answering = False
 
     def _end_flood(self) -> None:
@@ -575,7 +583,7 @@ class SocketHandler(WebSocketHandler):
             return
         settings = self._door.settings
         seconds = (settings.ping_interval_ms + settings.ping_timeout_ms) / 1_000
-        self._affliction = (fault.name, time.monotonic() + 2 * seconds)
+        self._affliction = (fault.name, self._machine.monotonic() + 2 * seconds)
         if fault.name == "late_pong":
             self._later(fault.delay, self._send, pong)
 
@@ -592,7 +600,9 @@ class SocketHandler(WebSocketHandler):
 
     def _left_to_idle(self, limit: float) -> float:
         # A client is not silent while it waits for an answer.
-        return limit if self._is_answering else self._last_message + limit - time.monotonic()
+        return (
+            limit if self._is_answering else self._last_message + limit - self._machine.monotonic()
+        )
 
     def _check_idle(self) -> None:
         left = self._left_to_idle(self._door.settings.idle_timeout)
@@ -654,7 +664,10 @@ class SocketHandler(WebSocketHandler):
 
     def give_up_if_stuck(self) -> None:
         """Call the reader slow if it took nothing for longer than the exchange's patience."""
-        if self.is_behind and time.monotonic() - self._last_drain >= self._door.settings.patience:
+        if (
+            self.is_behind
+            and self._machine.monotonic() - self._last_drain >= self._door.settings.patience
+        ):
             self._is_slow = True
 
     def end(
@@ -682,7 +695,9 @@ class SocketHandler(WebSocketHandler):
         elif reset and stream is not None:
             # From here on the kernel is handed nothing more, so that what is lost stays the same.
             stream.io_loop.remove_handler(stream.fileno())
-            self._reset_when_taken(stream, reason, _unsent(stream.socket), time.monotonic())
+            self._reset_when_taken(
+                stream, reason, _unsent(stream.socket), self._machine.monotonic()
+            )
         else:
             stream = self._open_stream()  # what it was told last may have ended it
             self._lose([] if stream is None else self._never_to_arrive(stream), reason)
@@ -693,7 +708,7 @@ class SocketHandler(WebSocketHandler):
         # long as the client reads.
         if stream.closed():
             return
-        left, now = _unsent(stream.socket), time.monotonic()
+        left, now = _unsent(stream.socket), self._machine.monotonic()
         if left < unsent:
             since = now
         if left and now - since < _RESET_PATIENCE:
@@ -783,7 +798,7 @@ class SocketHandler(WebSocketHandler):
 
     def _count_unsent(self, size: int, written: asyncio.Future[None]) -> None:
         if not self._pending_bytes:
-            self._last_drain = time.monotonic()
+            self._last_drain = self._machine.monotonic()
         self._pending_bytes += size
 
         def on_written(future: asyncio.Future[None]) -> None:
@@ -791,7 +806,7 @@ class SocketHandler(WebSocketHandler):
                 # Looked at, so that asyncio does not complain of a client that left.
                 future.exception()
             self._pending_bytes -= size
-            self._last_drain = time.monotonic()
+            self._last_drain = self._machine.monotonic()
             if self._pending_bytes < self._door.settings.buffer_bytes // 2:
                 self._is_slow = False
 
@@ -823,7 +838,7 @@ class ProSocketHandler(SocketHandler):
         """Welcome the client."""
         self.set_nodelay(True)
         settings, hub = self._door.settings, self._hub
-        self._last_message = time.monotonic()
+        self._last_message = self._machine.monotonic()
         if len(self._door.connections) >= settings.max_connections:
             self.drop()
             return
@@ -956,12 +971,13 @@ class Doors:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closing = asyncio.Event()
         self._moving = asyncio.Event()
+        self._machine = hub.clock.machine
         self._close_lock = threading.Lock()
         sockets: dict[str, socket.socket] = {}
         try:
             # Bound here, so that a taken port is the caller's exception.
             for market in MARKETS:
-                sockets[market] = socket.create_server((host, ports[market]))
+                sockets[market] = self._machine.listen(host, ports[market])
                 sockets[market].setblocking(False)
                 self._doors[market].port = sockets[market].getsockname()[1]
             # Bound and never listened on: whoever connects is refused.
@@ -975,10 +991,8 @@ class Doors:
             for bound in sockets.values():
                 bound.close()
             raise
-        started = threading.Event()
-        self._thread = threading.Thread(
-            target=self._run, args=(sockets, started), name=THREAD_NAME, daemon=True
-        )
+        started = self._machine.event()
+        self._thread = self._machine.thread(lambda: self._run(sockets, started), THREAD_NAME)
         self._thread.start()
         started.wait(timeout=10.0)
 
@@ -1189,8 +1203,7 @@ class Doors:
     # On the exchange's own thread
 
     def _run(self, sockets: dict[str, socket.socket], started: threading.Event) -> None:
-        # tornado needs a selector loop; Windows would give another.
-        with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+        with asyncio.Runner(loop_factory=self._machine.loop) as runner:
             runner.run(self._serve(sockets, started))
 
     async def _serve(self, sockets: dict[str, socket.socket], started: threading.Event) -> None:
@@ -1275,9 +1288,7 @@ class Doors:
         """Bring symbols to the present, for what is then done to all of them at once."""
         if self._loop is None or self.is_closed or threading.current_thread() is self._thread:
             return
-        there = asyncio.run_coroutine_threadsafe(self._hub.catch_up(symbols), self._loop)
-        while self._thread.is_alive() and not concurrent.futures.wait([there], timeout=0.2).done:
-            pass
+        self._await(asyncio.run_coroutine_threadsafe(self._hub.catch_up(symbols), self._loop))
 
     # Faults
 
@@ -1378,11 +1389,16 @@ class Doors:
             loop.call_soon_threadsafe(run)
         except RuntimeError:
             return function()
-        # The loop may end before it comes to this call, so wait in steps.
-        while not concurrent.futures.wait([result], timeout=0.2).done:
+        return result.result() if self._await(result) else function()
+
+    def _await(self, result: concurrent.futures.Future[Any]) -> bool:
+        """Wait for what the exchange's thread was asked for; False if that has ended before."""
+        is_done = self._machine.event()
+        result.add_done_callback(lambda _: is_done.set())
+        while not is_done.wait(0.2):  # in steps: the loop may end before it comes to it
             if not self._thread.is_alive():
-                return function()
-        return result.result()
+                return False
+        return True
 
 
 class Exchange(Doors):
@@ -1416,6 +1432,8 @@ class Exchange(Doors):
     chaos
         Trouble by seed: a whole number for the usual mix (``CHAOS_FAULTS``), or a `Chaos`; see
         ``schedule``.
+    machine
+        Its time, threads and sockets; the real ones when left out.
     **settings
         Fields of `Settings`; ``accounts=[Account(key=…, secret=…, passphrase=…)]`` adds accounts
         to the demo account, which is always there.
@@ -1452,12 +1470,13 @@ class Exchange(Doors):
         futures_port: int = 0,
         spot_port: int = 0,
         chaos: int | Chaos | None = None,
+        machine: Machine | None = None,
         **settings: Any,
     ) -> None:
         start_ns = parse_start(start) // SLICE_NS * SLICE_NS
         made = make_settings(settings)
         listings = listings_for(symbols, made.quiet_contracts)
-        self._hub: Hub = Hub(seed, VirtualClock(start_ns, speed), listings, made)
+        self._hub: Hub = Hub(seed, VirtualClock(start_ns, speed, machine=machine), listings, made)
         sites = {market: Site(self._hub, market) for market in MARKETS}
         ports = {"futures": futures_port, "spot": spot_port}
         super().__init__(self._hub, sites, ROUTES, host=host, ports=ports)
@@ -1597,6 +1616,14 @@ def make_settings(chosen: dict[str, Any]) -> Settings:
         if not isinstance(each, Account):  # and may hold a secret, so it is not shown
             raise InvalidInput(f"accounts takes Account(…), not {type(each).__name__}")
     return Settings(**(chosen | {"accounts": accounts}))
+
+
+def _pass_on(done: asyncio.Task[None], ending: asyncio.Future[None]) -> None:
+    error = None if done.cancelled() else done.exception()
+    if error is None:
+        ending.set_result(None)
+    else:
+        ending.set_exception(error)
 
 
 # linux/sockios.h: what has not left for the other side. Over loopback the rest can be read there,

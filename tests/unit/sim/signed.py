@@ -4,16 +4,15 @@ import base64
 import hashlib
 import hmac
 import json
-import time
 
-import requests
-
+from kucoin_research import clocks
 from kucoin_research.sim.catalog import LISTINGS
 from kucoin_research.sim.clock import VirtualClock, parse_start
 from kucoin_research.sim.hub import Hub, Settings
 from kucoin_research.sim.topics import parse_topics
 from kucoin_research.sim.trading import TradingAccount
-from tests.unit.sim.client import Client, base_url, drain
+from tests.set_clock import SetMachine
+from tests.unit.sim.client import Client, ask, base_url, drain
 
 KEY = "demo00000000000000000000"
 SECRET = "demo-secret-for-the-simulated-exchange"
@@ -28,7 +27,7 @@ def b64hmac(secret, text):
 
 def headers(method, target, body="", **changes):
     """The five headers; `changes` replace what they are made of, None leaves one out."""
-    stamp = changes.pop("stamp", str(int(time.time() * 1_000)))
+    stamp = changes.pop("stamp", str(clocks.current().wall_ns() // 1_000_000))
     secret = changes.pop("secret", SECRET)
     made = {
         "KC-API-KEY": changes.pop("key", KEY),
@@ -43,7 +42,7 @@ def headers(method, target, body="", **changes):
 
 def signed(exchange, method, target, market="futures", sent=None, **changes):
     """Call `target`, signed; `sent` is what goes over the wire if that is another text."""
-    return requests.request(
+    return ask(
         method,
         base_url(exchange, market) + (sent or target),
         headers=headers(method, target, **changes),
@@ -78,8 +77,8 @@ class Floor:
     number = 0
 
     def __init__(self, *symbols, seed=7, start=None, accounts=()):
-        self.wall = 0
-        clock = VirtualClock(parse_start(start), monotonic_ns=lambda: self.wall)
+        self.machine = SetMachine()
+        clock = VirtualClock(parse_start(start), machine=self.machine)
         listings = {symbol: LISTINGS[symbol] for symbol in symbols}
         self.hub = Hub(seed, clock, listings, Settings(accounts=tuple(accounts), warm_up=5.0))
         self.desk = self.hub.desk
@@ -101,7 +100,7 @@ class Floor:
                     self.hub.subscribe(market, topic, self)
 
     def run(self, seconds):
-        self.wall += int(seconds * 1e9)
+        self.machine.ns += int(seconds * 1e9)
         while self.hub.tick():
             pass
 

@@ -6,21 +6,14 @@ import pytest
 
 from kucoin_research.errors import InvalidInput
 from kucoin_research.sim.clock import SLICE_NS, VirtualClock, parse_start
+from tests.set_clock import SetMachine
 
 START = 1_767_571_200 * 10**9
 
 
-class Wall:
-    def __init__(self):
-        self.ns = 0
-
-    def __call__(self):
-        return self.ns
-
-
 def test_time_stands_still_until_started():
-    wall = Wall()
-    clock = VirtualClock(START, 10.0, monotonic_ns=wall)
+    wall = SetMachine()
+    clock = VirtualClock(START, 10.0, machine=wall)
 
     wall.ns = 10**9
 
@@ -28,8 +21,8 @@ def test_time_stands_still_until_started():
 
 
 def test_time_runs_at_its_speed():
-    wall = Wall()
-    clock = VirtualClock(START, 10.0, monotonic_ns=wall)
+    wall = SetMachine()
+    clock = VirtualClock(START, 10.0, machine=wall)
     clock.start()
 
     wall.ns = 10**9
@@ -38,8 +31,8 @@ def test_time_runs_at_its_speed():
 
 
 def test_now_is_never_further_than_a_slice_from_what_has_happened():
-    wall = Wall()
-    clock = VirtualClock(START, 1.0, monotonic_ns=wall)
+    wall = SetMachine()
+    clock = VirtualClock(START, 1.0, machine=wall)
     clock.start()
 
     wall.ns = 10**9
@@ -48,8 +41,8 @@ def test_now_is_never_further_than_a_slice_from_what_has_happened():
 
 
 def test_slip_writes_off_what_cannot_be_caught_up():
-    wall = Wall()
-    clock = VirtualClock(START, 2.0, monotonic_ns=wall)
+    wall = SetMachine()
+    clock = VirtualClock(START, 2.0, machine=wall)
     clock.start()
     wall.ns = 10**9
     before = clock.now_ns
@@ -62,8 +55,8 @@ def test_slip_writes_off_what_cannot_be_caught_up():
 
 
 def test_small_lag_is_caught_up_not_slipped():
-    wall = Wall()
-    clock = VirtualClock(START, 1.0, monotonic_ns=wall)
+    wall = SetMachine()
+    clock = VirtualClock(START, 1.0, machine=wall)
     clock.start()
     wall.ns = 50_000_000
 
@@ -74,8 +67,8 @@ def test_small_lag_is_caught_up_not_slipped():
 
 
 def test_stop_and_start_go_on_from_the_same_instant():
-    wall = Wall()
-    clock = VirtualClock(START, 1.0, monotonic_ns=wall)
+    wall = SetMachine()
+    clock = VirtualClock(START, 1.0, machine=wall)
     clock.start()
     wall.ns = 5_000_000
     clock.stop()

@@ -1,10 +1,8 @@
 """The hub leaves turns to the sockets: how much it does at a time, counted in virtual time."""
 
 import asyncio
-import threading
 
 import pytest
-import requests
 
 from kucoin_research.sim.board import Settings
 from kucoin_research.sim.catalog import LISTINGS
@@ -13,7 +11,9 @@ from kucoin_research.sim.hub import Hub, listings_for
 from kucoin_research.sim.market import Market
 from kucoin_research.sim.rest import ROUTES, Reply, Site, find_route
 from kucoin_research.sim.topics import parse_topics
-from tests.unit.sim.client import Client, base_url, data_of, open_exchange, wait_until
+from tests.conftest import spawn
+from tests.set_clock import SetMachine
+from tests.unit.sim.client import Client, ask, base_url, data_of, open_exchange
 
 SECOND = 10**9
 SYMBOLS = ["KCSUSDTM", "XBTUSDM", "KCS-USDT", "ETH-BTC"]
@@ -62,9 +62,9 @@ class Rig:
     """A hub whose wall clock is set by hand, and which leaves a turn after each step."""
 
     def __init__(self):
-        self.wall_ns = 0
+        self.machine = SetMachine()
         self.meter = Meter()
-        clock = VirtualClock(parse_start(None), monotonic_ns=lambda: self.wall_ns)
+        clock = VirtualClock(parse_start(None), machine=self.machine)
         self.hub = Hub(7, clock, listings_for(SYMBOLS), Settings(), self.meter.make_engine)
         self.hub.turn = 0.0
 
@@ -90,7 +90,7 @@ class Rig:
 
     def go_on(self, seconds=1.0):
         """Let wall time pass, and do one turn of what is due then."""
-        self.wall_ns += int(seconds * SECOND)
+        self.machine.ns += int(seconds * SECOND)
         return self.hub.tick()
 
 
@@ -128,7 +128,7 @@ def test_long_idle_symbol_catches_up_piece_by_piece():
     rig = Rig()
     rig.subscribe("futures", "/contractMarket/execution:KCSUSDTM")
     rig.hub.caught_up("KCS-USDT")
-    while rig.go_on(0 if rig.wall_ns else 300):
+    while rig.go_on(0 if rig.machine.ns else 300):
         pass
     rig.meter.read()
 
@@ -207,18 +207,18 @@ def test_work_that_is_left_amid_lets_time_pass_again():
     assert rig.hub.clock.reached_ns > before_ns
 
 
-def test_short_call_is_answered_while_a_long_list_is_made():
+def test_short_call_is_answered_while_a_long_list_is_made(held_time):
     answered = []
     with open_exchange(symbols=None, quiet_contracts=300) as exchange:
         url = base_url(exchange) + "/api/v1/allTickers"
 
-        def ask():
-            requests.get(url, timeout=60)
+        def ask_for_all():
+            ask("GET", url, timeout=60)
             answered.append("list")
 
-        asking = threading.Thread(target=ask)
-        asking.start()
-        wait_until(lambda: ("GET", "/api/v1/allTickers") in exchange.requests)
+        asking = spawn(ask_for_all)
+        while ("GET", "/api/v1/allTickers") not in exchange.requests:
+            held_time.pass_by(0.0)  # a turn each, and no time
         data_of(exchange, "/api/v1/timestamp")
         answered.append("time")
         asking.join()
