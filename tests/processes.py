@@ -31,11 +31,13 @@ class Process:
         The folder in which it runs.
     is_merged
         Whether its stderr is read as part of its stdout.
+    is_read
+        Whether anybody reads its stdout; otherwise that is a pipe whose reader has left.
     **environment
         Variables that it has beside, or instead of, those of this process; None removes one.
     """
 
-    def __init__(self, *command, cwd=None, is_merged=False, **environment):
+    def __init__(self, *command, cwd=None, is_merged=False, is_read=True, **environment):
         self.command = [str(word) for word in command]
         self.owner = None  # the node and the name of the fixture that started it; None is the test
         self._out, self._err = [], []
@@ -44,12 +46,16 @@ class Process:
         self._was_shown = False
         self._news = threading.Condition()  # guards the lines and `_open`
         variables = os.environ | environment
+        abandoned = None if is_read else _abandoned_pipe()
         self._process = subprocess.Popen(
             self.command, cwd=cwd, encoding="utf-8",
             env={name: text for name, text in variables.items() if text is not None},
-            errors="replace", stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            errors="replace", stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE if is_read else abandoned,
             stderr=subprocess.STDOUT if is_merged else subprocess.PIPE,
         )  # fmt: skip
+        if abandoned is not None:
+            os.close(abandoned)
         pipes = [(self._process.stdout, self._out), (self._process.stderr, self._err)]
         self._readers = [
             threading.Thread(target=self._read, args=(pipe, lines), daemon=True)
@@ -226,3 +232,9 @@ def forget_after(item):
     """Forget the processes that no later test can have used."""
     lasting = item.listchain()[:-1]
     _started[:] = [each for each in _started if each.owner and each.owner[0] in lasting]
+
+
+def _abandoned_pipe():
+    reader, writer = os.pipe()
+    os.close(reader)
+    return writer

@@ -24,6 +24,9 @@ import sys
 import pytest
 from tests.processes import Process, run
 
+# Processes live in real time.
+REAL_TIME = True
+
 @pytest.fixture(scope="module")
 def talker():
     with Process(sys.executable, "-c", "print('from a fixture')") as process:

@@ -302,25 +302,27 @@ def test_options_that_mean_nothing_are_refused_before_a_folder_is_made(tmp_path,
     assert not (tmp_path / "root").exists()
 
 
-# A recorder that counts up, and says which row was surely a second old at each of its ticks.
+# A recorder that counts up, in held time, and says at each of its ticks which row was a second old.
+# It needs a line of input for each, so that it does not run far ahead of whoever kills it.
 VICTIM = """
-import sys, threading, time
+import sys
 from kucoin_research.recorder import Recorder
+from tests.held_time import HeldTime
 from tests.unit.rows import ticker
-made = Recorder(sys.argv[1], symbols=["XBTUSDTM"], channels=["ticker"],
-                compression=sys.argv[2] or None, start_ns=1)
-pause = threading.Event()
-number, marks = 0, []
-while True:
-    made.take([ticker(number + each) for each in range(7)])
-    number += 7
-    now = time.monotonic()
-    marks.append((now, number))
-    while marks and marks[0][0] < now - 1.0:
-        old = marks.pop(0)[1]
-        print(old, flush=True)
-    pause.wait(0.005)
+with HeldTime() as time:
+    made = Recorder(sys.argv[1], symbols=["XBTUSDTM"], channels=["ticker"],
+                    compression=sys.argv[2] or None, start_ns=1)
+    number, marks = 0, []
+    while True:
+        made.take([ticker(number + each) for each in range(7)])
+        number += 7
+        marks.append((time.monotonic(), number))
+        while marks[0][0] < time.monotonic() - 1.0:
+            print(marks.pop(0)[1], flush=True)
+            sys.stdin.readline()
+        time.pass_by(0.005)
 """
+AHEAD = 100
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no such signal here")
@@ -331,7 +333,9 @@ def test_a_killed_recorder_leaves_all_but_the_last_second(tmp_path, compression)
     for round_ in range(kills // 2):
         words = ["-c", VICTIM, tmp_path, compression]
         with Process(sys.executable, *words, cwd=Path(__file__).parents[2]) as victim:
-            for _ in range(1 + 13 * round_ % 29):
+            ticks = 1 + 13 * round_ % 29
+            victim.tell("\n" * (ticks + AHEAD))
+            for _ in range(ticks):
                 victim.line()
             victim.kill()
             victim.wait()

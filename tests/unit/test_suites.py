@@ -13,6 +13,9 @@ from scripts.suites import Case, Result, summary
 from tests.conftest import wait_until
 from tests.processes import Process, run
 
+# Suites run in processes of their own.
+REAL_TIME = True
+
 SCRIPT = Path(suites.__file__)
 TESTS = {
     "good": "def test_passes(): pass\nclass TestGroup:\n    def test_inside(self): pass\n",
