@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 
 import kucoin_research as kr
+from kucoin_research import api, clocks
 from tests import processes
+from tests.held_time import HeldTime
+
+HERE = Path(__file__).parent
+# Their tests live in held time, but for modules that say ``REAL_TIME = True``, and why.
+HELD = (HERE / "unit", HERE / "healing")
+
 
 # Tests with browsers and other clients wait with a patience that progress renews, and have no
 # bound in all: on a busy machine they take longer. After these seconds one surely hangs.
@@ -35,6 +42,10 @@ def wait_until(condition, timeout=30.0, *, progress=None):
         Returns any value; whenever it has changed, the seconds start anew. So a busy machine takes
         longer and does not fail, while nothing waits longer than this where nothing moves.
     """
+    clock = clocks.current()
+    if isinstance(clock, HeldTime):  # in which no machine is slow
+        clock.wait_until(condition, timeout)
+        return
     deadline, last = time.monotonic() + timeout, progress and progress()
     pause = threading.Event()
     while not condition():
@@ -48,6 +59,13 @@ def _too_late(timeout, progress, last):
     if progress is None:
         return f"did not come true within {timeout} s"
     return f"did not come true, and nothing moved for {timeout} s; at last {last!r}"
+
+
+def spawn(target, *arguments):
+    """Start a thread that lives in the same time as the test."""
+    thread = clocks.current().thread(lambda: target(*arguments), "of the test")
+    thread.start()
+    return thread
 
 
 @pytest.hookimpl(wrapper=True)
@@ -82,6 +100,33 @@ def _interrupts_arrive():
     signal.signal(signal.SIGINT, before)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def held_time(request):
+    """Let the module's tests live in held time, if they are to."""
+    is_real = getattr(request.module, "REAL_TIME", False)
+    if is_real or not any(request.path.is_relative_to(folder) for folder in HELD):
+        yield None
+        return
+    with HeldTime() as time_of_module:
+        yield time_of_module
+        api._close_all()  # the demo exchange lives as long as the process, which time does not
+        api._forget_all()
+
+
+@pytest.fixture
+def real_time(held_time):
+    """Let one test of a module that lives in held time live in the machine's."""
+    with clocks.use(clocks.Clock()):
+        yield
+
+
+@pytest.fixture
+def real_exchange(real_time):
+    """A simulated exchange in the machine's time, for processes of their own."""
+    with kr.simulate(seed=7, speed=30.0) as running:
+        yield running
+
+
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch, tmp_path):
     """No test reads the developer's keys, venue or `.env`, or writes into the checkout."""
@@ -105,7 +150,7 @@ def _no_stream_left_running():
 
 
 @pytest.fixture(scope="module")
-def exchange():
+def exchange(held_time):
     """A simulated exchange at thirty times real time, one per test module."""
     with kr.simulate(seed=7, speed=30.0) as running:
         yield running

@@ -7,7 +7,6 @@ gives sentences, one for each thing that is not so; none means that the data is 
 
 from __future__ import annotations
 
-import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from itertools import pairwise
@@ -49,14 +48,15 @@ def settle(rig, timeout: float = 60.0) -> None:
     """Stop the exchange's clock, and wait until all it has sent has arrived."""
     rig.heal(timeout)
     rig.x.pause()
-    seen, since = -1, time.monotonic()
+    clock = rig.s.clock
+    seen, since = -1, clock.monotonic()
 
     def is_still() -> bool:
         nonlocal seen, since
         total = sum(rig.s.total(channel) for channel in rig.channels)
         if total != seen or any(lane._successor is not None for lane in rig.s._lanes):
-            seen, since = total, time.monotonic()
-        return time.monotonic() - since > _STILL
+            seen, since = total, clock.monotonic()
+        return clock.monotonic() - since > _STILL
 
     wait_until(is_still, timeout=timeout)
     rig.s.stop()

@@ -1,13 +1,16 @@
 """Random schedules of faults: afterwards the ledger is the exchange's record of what it withheld.
 
 A seed makes its schedule; `python -m tests.healing.test_chaos 17` runs one and prints what is
-wrong. What is compared, and how, is in ``audit``.
+wrong, or the hash of all its rows: time is held, so it is the same on each run and machine. What is
+compared, and how, is in ``audit``.
 """
 
 from __future__ import annotations
 
 import gc
+import hashlib
 import os
+import re
 import sys
 import threading
 import traceback
@@ -21,6 +24,7 @@ from kucoin_research.sim import Chaos
 from tests.conftest import wait_until
 from tests.healing.audit import audit, settle
 from tests.healing.rig import Rig
+from tests.held_time import HeldTime
 
 #: Virtual seconds: the client learns the beats of its topics, then the trouble comes, and the last
 #: of it is mended.
@@ -29,7 +33,15 @@ FEWEST_FAULTS = 3
 
 
 def run(seed):
-    """Run one schedule; gives what is wrong with the data, and what is needed to see why."""
+    """Run one schedule.
+
+    Gives what is wrong with the data, what is needed to see why, and the hash of all rows.
+    """
+    with HeldTime():
+        return _run(seed)
+
+
+def _run(seed):
     market = ("futures", "spot")[seed % 2]
     chaos = Chaos(seed=seed, rate=20, quiet=QUIET, seconds=SECONDS)
     with Rig(market, seed=seed, speed=SPEED, chaos=chaos) as rig:
@@ -47,7 +59,17 @@ def run(seed):
             wrong = [traceback.format_exc()]
         story += [str(planned) for planned in rig.x.schedule]
         story += [*_applied(rig.x), *_kept_back(rig.x), str(rig.s.report()), *_told(rig.s)]
-    return wrong, "\n".join([*wrong, *story])
+        found = _hash(rig.s)
+    return wrong, "\n".join([*wrong, *story]), found
+
+
+def _hash(stream):
+    """Give the hash of all rows, status among them; the exchange's ports are any that were free."""
+    digest = hashlib.sha256()
+    for channel in [*dict.fromkeys(str(each.channel) for each in stream.subscriptions), "status"]:
+        for row in stream.frame(channel).iter_rows():
+            digest.update(re.sub(r"127\.0\.0\.1:\d+", "exchange", repr(row)).encode())
+    return digest.hexdigest()
 
 
 def stalls(rig):
@@ -89,10 +111,16 @@ def _told(stream):
 def test_a_schedule_of_faults_leaves_what_the_exchange_says(seed):
     before = threading.active_count()
 
-    wrong, story = run(seed)
+    wrong, story, _ = run(seed)
 
     assert not wrong, story
     wait_until(lambda: threading.active_count() <= before)
+
+
+def test_a_schedule_gives_the_same_rows_at_the_same_moments_each_time():
+    first, second = run(2), run(2)
+
+    assert first[2] == second[2]
 
 
 @pytest.mark.soak
@@ -100,7 +128,7 @@ def test_a_schedule_of_faults_leaves_what_the_exchange_says(seed):
 def test_three_hundred_schedules_leave_what_the_exchange_says():
     failed, threads, memory = {}, threading.active_count(), []
     for seed in range(1, 301):
-        wrong, story = run(seed)
+        wrong, story, _ = run(seed)
         memory.append(resident_bytes())
         if wrong:
             failed[seed] = story
@@ -120,5 +148,5 @@ def resident_bytes():
 
 if __name__ == "__main__":
     for seed in map(int, sys.argv[1:]):
-        wrong, story = run(seed)
-        print(story if wrong else f"seed {seed} is whole", flush=True)
+        wrong, story, found = run(seed)
+        print(story if wrong else f"seed {seed} is whole: {found}", flush=True)

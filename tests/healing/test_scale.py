@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-
 import msgspec
 import polars as pl
 import pytest
@@ -77,11 +75,11 @@ def received(stream):
     return dict(stream.frame("trade").group_by("symbol").agg(pl.col("sequence").max()).iter_rows())
 
 
-def test_a_blocked_callback_does_not_hold_back_the_crowd(crowd, monkeypatch):
+def test_a_blocked_callback_does_not_hold_back_the_crowd(crowd, monkeypatch, held_time):
     monkeypatch.setattr("kucoin_research.outlets.MOST_WAITING", 200)
     exchange, symbols = crowd
     exchange.resume()
-    seen, told, release = [], [], threading.Event()
+    seen, told, release = [], [], held_time.event()
 
     def block(record):
         seen.append(record)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from tests.conftest import wait_until
@@ -13,15 +11,9 @@ HOUR = 3_600_000_000_000
 
 
 @pytest.fixture
-def wall_clock(monkeypatch):
+def wall_clock(held_time):
     """Let a test set this machine's wall clock."""
-    true_ns, offset = time.time_ns, [0]
-    monkeypatch.setattr(time, "time_ns", lambda: true_ns() + offset[0])
-
-    def set_forward(nanoseconds):
-        offset[0] += nanoseconds
-
-    return set_forward
+    return held_time.set_wall
 
 
 def test_after_sleep_another_connection_is_made_and_nothing_is_lost(wall_clock):

@@ -4,14 +4,13 @@ import os
 import signal
 import sys
 import threading
-import time
 
 import polars as pl
 import pytest
 
 import kucoin_research as kr
 from kucoin_research.records import Candle, Level2, Ticker, Trade, schema_of
-from tests.conftest import wait_until
+from tests.conftest import spawn, wait_until
 from tests.processes import run
 
 
@@ -38,15 +37,15 @@ def test_a_list_of_channels_gives_a_dict_under_the_names_given(exchange):
     assert frames["depth"]["is_snapshot"][0]
 
 
-def test_minutes_count_on_the_venue_clock():
+def test_minutes_count_on_the_venue_clock(held_time):
     with kr.simulate(seed=7, speed=60.0) as x:
-        started = time.monotonic()
+        started = held_time.monotonic()
         frame = quick("XBTUSDTM", minutes=5, venue=x.venue)
-        elapsed = time.monotonic() - started
+        elapsed = held_time.monotonic() - started
 
     span = frame["timestamp"].max() - frame["timestamp"].min()
     assert 270 < span.total_seconds() < 320
-    assert elapsed < 30  # about five seconds on an idle machine
+    assert 5.0 <= elapsed < 5.5
 
 
 def test_the_progress_bar_shows_rows_rate_and_verdict(exchange, capfd):
@@ -63,8 +62,7 @@ def test_an_interrupt_returns_the_rows_so_far(exchange):
         wait_until(lambda: any(s.total() >= 20 for s in kr.running()))
         os.kill(os.getpid(), signal.SIGINT)
 
-    thread = threading.Thread(target=interrupt)
-    thread.start()
+    thread = spawn(interrupt)
     frame = quick("XBTUSDTM", rows=10**9, venue=exchange.venue)
     thread.join()
 
@@ -311,17 +309,16 @@ def test_minutes_cost_few_requests():
     assert asked < 20  # it was one each 50 ms
 
 
-def test_minutes_wait_for_a_clock_that_stands_still():
+def test_minutes_wait_for_a_clock_that_stands_still(held_time):
     with kr.simulate(seed=7, speed=60.0) as x:
 
         def hold():
             wait_until(lambda: any(s.total() >= 20 for s in kr.running()))
             x.pause()
-            threading.Event().wait(1.0)  # a virtual minute, had it passed
+            held_time.pass_by(1.0)  # a virtual minute, had it passed
             x.resume()
 
-        thread = threading.Thread(target=hold)
-        thread.start()
+        thread = spawn(hold)
         frame = quick("XBTUSDTM", seconds=60, venue=x.venue)
         thread.join()
 
@@ -358,8 +355,8 @@ def test_rows_count_for_each_candle_interval(exchange):
     assert set(frames["candle"]["interval"]) == {"1min"}
 
 
-def test_a_second_interrupt_cuts_the_wait_short_but_costs_no_rows(exchange):
-    release = threading.Event()
+def test_a_second_interrupt_cuts_the_wait_short_but_costs_no_rows(exchange, held_time):
+    release = held_time.event()
 
     def interrupt_twice():
         wait_until(lambda: any(s.total() >= 20 for s in kr.running()))
@@ -369,11 +366,10 @@ def test_a_second_interrupt_cuts_the_wait_short_but_costs_no_rows(exchange):
         wait_until(running.stopping.is_set)
         os.kill(os.getpid(), signal.SIGINT)
 
-    thread = threading.Thread(target=interrupt_twice)
-    thread.start()
-    began = time.monotonic()
+    thread = spawn(interrupt_twice)
+    began = held_time.monotonic()
     frame = quick("XBTUSDTM", rows=10**9, venue=exchange.venue)
-    took = time.monotonic() - began
+    took = held_time.monotonic() - began
     thread.join()
     release.set()
     wait_until(lambda: not any("kucoin-XBT" in t.name for t in threading.enumerate()))
@@ -387,8 +383,7 @@ def test_the_bar_shows_what_there_is_when_an_interrupt_ends_it(exchange, capfd):
         wait_until(lambda: any(s.total() >= 20 for s in kr.running()))
         os.kill(os.getpid(), signal.SIGINT)
 
-    thread = threading.Thread(target=interrupt)
-    thread.start()
+    thread = spawn(interrupt)
     kr.stream_to_frame("XBTUSDTM", rows=10**9, venue=exchange.venue)
     thread.join()
 

@@ -23,6 +23,9 @@ from kucoin_research.records import Status, schema_of
 from tests.conftest import wait_until
 from tests.processes import run
 
+# One thread of the process draws all figures, in the machine's time.
+REAL_TIME = True
+
 LIVE = Vitals(state="live", since=60.0, messages_per_second=50.0, lag_p50_ms=8.0, lag_p95_ms=20.0,
               age=0.1, usual=0.02, rows=1_000)  # fmt: skip
 

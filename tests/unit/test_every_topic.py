@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import threading
-import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -223,9 +221,9 @@ def rows_of(row, streams):
 
 
 @pytest.fixture(scope="module")
-def received():
+def received(held_time):
     """Give each row's frame: two markets, two feeds, half a minute before funding is settled."""
-    pause, deadline = threading.Event(), time.monotonic() + SECONDS_TO_WAIT
+    deadline = held_time.monotonic() + SECONDS_TO_WAIT
     with kr.simulate(seed=7, speed=30.0, start="2026-01-05T07:59:30") as x:
         x.pause()
         streams = {(feed, market): stream(x, feed, market) for feed in Feed for market in Market}
@@ -235,8 +233,8 @@ def received():
             trade_a_little(x.demo_account)
             x.resume()
             waiting = list(TABLE)
-            while waiting and time.monotonic() < deadline:
-                pause.wait(0.1)
+            while waiting and held_time.monotonic() < deadline:
+                held_time.pass_by(0.1)
                 waiting = [row for row in waiting if rows_of(row, streams).is_empty()]
             return {str(row): rows_of(row, streams) for row in TABLE}
         finally:

@@ -16,6 +16,9 @@ from kucoin_research.records import MarkPrice, Status, parse_channel
 from kucoin_research.ring import Ring
 from tests.conftest import wait_until
 
+# One thread of the process draws all figures, in the machine's time.
+REAL_TIME = True
+
 SECOND = 1_000_000_000
 START = 1_767_571_200 * SECOND
 

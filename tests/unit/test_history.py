@@ -216,7 +216,7 @@ def test_a_long_download_shows_a_bar_and_a_short_one_does_not(still, capfd):
     assert capfd.readouterr().err == ""
 
 
-def test_a_long_download_keeps_to_a_small_quota():
+def test_a_long_download_keeps_to_a_small_quota(held_time):
     refused = []
 
     def note(response, *_arguments, **_options):
@@ -225,6 +225,7 @@ def test_a_long_download_keeps_to_a_small_quota():
     session = rest_module.requests.Session()
     session.trust_env = False
     session.hooks["response"].append(note)
+    held_time.adapt(session)
     day = 86_400 * 10**9
     end = round(OPEN.timestamp()) * 10**9
     with (

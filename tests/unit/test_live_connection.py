@@ -27,6 +27,9 @@ from kucoin_research.errors import (
 )
 from kucoin_research.live import Connection
 
+# Real sockets and TLS, against servers that live in real time.
+REAL_TIME = True
+
 TEXT, CLOSE, PING, PONG = 0x1, 0x8, 0x9, 0xA
 SECRET = "secret-of-the-url"
 DEADLINE = 5.0

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import threading
-
 import pytest
 
 from kucoin_research.outlets import Outlet
-from tests.conftest import wait_until
+from tests.conftest import spawn, wait_until
 
 
 def outlet_of(call, *, wants=lambda _: True, tell=lambda *_: None, most=1_000):
@@ -41,8 +39,8 @@ def test_only_what_is_wanted_comes():
     assert seen == [0, 2, 4, 6, 8]
 
 
-def test_what_there_is_no_room_for_is_counted_and_told():
-    told, seen, release = [], [], threading.Event()
+def test_what_there_is_no_room_for_is_counted_and_told(held_time):
+    told, seen, release = [], [], held_time.event()
 
     def slow(item):
         seen.append(item)
@@ -83,8 +81,8 @@ def test_a_function_that_raises_is_called_no_more(error):
     assert not outlet.is_open
 
 
-def test_detaching_waits_for_the_call_under_way():
-    entered, release, done = threading.Event(), threading.Event(), []
+def test_detaching_waits_for_the_call_under_way(held_time):
+    entered, release, done = held_time.event(), held_time.event(), []
 
     def slow(_):
         entered.set()
@@ -94,7 +92,7 @@ def test_detaching_waits_for_the_call_under_way():
     outlet = outlet_of(slow)
     outlet.put([1, 2, 3])
     entered.wait(10)
-    threading.Timer(0.05, release.set).start()
+    spawn(lambda: (held_time.pass_by(0.05), release.set()))
     outlet.detach()
 
     assert done == [True]

@@ -12,6 +12,7 @@ import kucoin_research as kr
 from kucoin_research.records import CHANNELS, PRIVATE_CHANNELS, schema_of
 from kucoin_research.rest import Rest
 from tests.conftest import wait_until
+from tests.held_time import SkewedTime
 
 PACKAGE = Path(__file__).parents[2] / "kucoin_research"
 OTHER = kr.Credentials("marker-key", "marker-secret", "marker-passphrase")
@@ -240,9 +241,13 @@ def test_login_with_a_wrong_part_names_it(exchange, part, what, fix, market):
     assert "marker" not in str(caught.value)
 
 
-def test_wrong_clock_is_named(exchange):
+def test_wrong_clock_is_named(exchange, held_time):
     with (
-        Rest(exchange.venue, credentials=exchange.credentials, now_ns=lambda: 10**18) as rest,
+        Rest(
+            exchange.venue,
+            credentials=exchange.credentials,
+            clock=SkewedTime(held_time, 3_600 * 10**9),
+        ) as rest,
         pytest.raises(kr.AuthenticationFailed, match=r"the clock is refused.*set it") as caught,
     ):
         rest.token("futures", private=True)

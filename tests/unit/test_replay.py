@@ -26,6 +26,9 @@ from tests.unit.rows import DAY, NOON, ticker
 from tests.unit.test_sessions import csv, level2, recorded, status
 from tests.unit.test_timeline import MIXED, candle, many, sessions, trade
 
+# Its clocks are set by hand, and tell the test what is waited for.
+REAL_TIME = True
+
 SECOND = 10**9
 MILLISECOND = 10**6
 

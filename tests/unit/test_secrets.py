@@ -20,6 +20,7 @@ from kucoin_research import sim
 from kucoin_research.rest import Rest
 from kucoin_research.tables import append_csv
 from tests.conftest import wait_until
+from tests.held_time import SkewedTime
 
 KEY, SECRET, PASSPHRASE = "markerkey0000000000000001", "markersecret-0002", "markerphrase-0003"
 MARKERS = (KEY, SECRET, PASSPHRASE)
@@ -150,7 +151,7 @@ def test_no_secret_is_in_anything_emitted(emitted, mine, tmp_path):
             emitted.show("rest", rest)
 
 
-def test_no_secret_is_in_any_refusal(emitted, mine):
+def test_no_secret_is_in_any_refusal(emitted, mine, held_time):
     with kr.simulate(speed=30.0, accounts=[mine]) as x:
         with kr.stream("XBTUSDTM", "ticker", venue=x.venue) as s:  # a token to look for
             s.wait("ticker")
@@ -162,7 +163,8 @@ def test_no_secret_is_in_any_refusal(emitted, mine):
                 venue=x.venue, credentials=kr.Credentials(*parts), progress=False,
             )  # fmt: skip
         credentials = kr.Credentials(*MARKERS)
-        with Rest(x.venue, credentials=credentials, now_ns=lambda: 10**18) as rest:
+        clock = SkewedTime(held_time, 3_600 * 10**9)
+        with Rest(x.venue, credentials=credentials, clock=clock) as rest:
             emitted.fail("a wrong clock", rest.token, "futures", private=True)
         gone = x.venue
     with Rest(gone, credentials=credentials) as rest:

@@ -319,7 +319,7 @@ def test_faults_that_need_another_book_are_refused(sessions):
 # The command
 
 
-def test_the_command_prints_its_addresses_and_serves(sessions):
+def test_the_command_prints_its_addresses_and_serves(sessions, real_time):
     words = ["serve", sessions["spot"].path, "--speed", "max", "--channels", "trade"]
     with Process(sys.executable, "-m", "kucoin_research", *words) as process:
         addresses = json.loads(process.line())

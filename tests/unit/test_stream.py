@@ -5,7 +5,6 @@ import os
 import socket
 import sys
 import threading
-import time
 import weakref
 
 import polars as pl
@@ -15,7 +14,7 @@ import kucoin_research as kr
 from kucoin_research.intake import Subscription
 from kucoin_research.records import CHANNELS, Channel, Market, schema_of
 from kucoin_research.rest import Rest, Server, Token
-from tests.conftest import wait_until
+from tests.conftest import spawn, wait_until
 from tests.processes import run
 
 FUTURES = ["ticker", "bbo", "trade", "candle", "level2", "depth5", "depth50", "mark_price",
@@ -278,12 +277,13 @@ def test_duplicated_messages_are_dropped_and_counted():
     assert report.channel("level2").verdict is kr.Verdict.COMPLETE
 
 
-def test_frames_taken_while_streaming_are_consistent(exchange):
+def test_frames_taken_while_streaming_are_consistent(exchange, held_time):
     with kr.stream("XBTUSDTM", "level2", venue=exchange.venue) as s:
         s.wait("level2", rows=100)
-        deadline = time.monotonic() + 1.0
+        deadline = held_time.monotonic() + 1.0
         heights = []
-        while time.monotonic() < deadline:
+        while held_time.monotonic() < deadline:
+            held_time.pass_by(0.003)
             frame = s.frame("level2")
             heights.append(frame.height)
             assert frame["sequence"].is_sorted()
@@ -371,9 +371,9 @@ def test_stop_from_a_sink_of_everything_returns_at_once(exchange):
     took = []
 
     def stop(_):
-        began = time.monotonic()
+        began = s.clock.monotonic()
         s.stop()
-        took.append(time.monotonic() - began)
+        took.append(s.clock.monotonic() - began)
 
     with kr.stream(["XBTUSDTM", "BTC-USDT"], ["bbo", "level2"], venue=exchange.venue) as s:
         s.wait("level2", rows=10)
@@ -381,12 +381,12 @@ def test_stop_from_a_sink_of_everything_returns_at_once(exchange):
         wait_until(lambda: took)
 
     # It neither waits for threads that want the lock it holds, nor is called by what it causes.
-    assert max(took) < 1.0
+    assert max(took) == 0.0
     assert "sink_failed" not in s.frame("status")["event"].to_list()
 
 
-def test_stop_keeps_its_timeout_while_a_sink_blocks(exchange):
-    is_blocked, release = threading.Event(), threading.Event()
+def test_stop_keeps_its_timeout_while_a_sink_blocks(exchange, held_time):
+    is_blocked, release = held_time.event(), held_time.event()
 
     def block(_):
         is_blocked.set()
@@ -395,13 +395,13 @@ def test_stop_keeps_its_timeout_while_a_sink_blocks(exchange):
     s = kr.stream("XBTUSDTM", "bbo", venue=exchange.venue)
     s.attach(block)
     is_blocked.wait(10)
-    began = time.monotonic()
+    began = held_time.monotonic()
     s.stop(timeout=0.3)
-    took = time.monotonic() - began
+    took = held_time.monotonic() - began
     release.set()
     s.stop()
 
-    assert took < 2.0
+    assert took == pytest.approx(0.3)
     assert s.frame("status")["event"].to_list().count("stopped") == 1
 
 
@@ -419,8 +419,8 @@ def test_no_error_of_a_sink_ends_the_feed(exchange, error):
         assert s.state is kr.State.LIVE
 
 
-def test_a_sink_is_told_a_failure_of_another_after_the_rows_before_it(exchange):
-    seen, is_watched = [], threading.Event()
+def test_a_sink_is_told_a_failure_of_another_after_the_rows_before_it(exchange, held_time):
+    seen, is_watched = [], held_time.event()
 
     def broken(_):
         assert is_watched.wait(30)
@@ -438,10 +438,10 @@ def test_a_sink_is_told_a_failure_of_another_after_the_rows_before_it(exchange):
     assert stamps == sorted(set(stamps))
 
 
-def test_a_slow_sink_is_told_once(exchange):
+def test_a_slow_sink_is_told_once(exchange, held_time):
     with kr.stream("XBTUSDTM", "bbo", venue=exchange.venue) as s:
         s.wait("bbo", rows=1)
-        detach = s.attach(lambda _: threading.Event().wait(0.4), "status")
+        detach = s.attach(lambda _: held_time.pass_by(0.4), "status")
         for _ in range(4):
             s.note("hello", "for the sink")  # the third is behind by more than a second
         wait_until(lambda: "sink_slow" in s.frame("status")["event"].to_list())
@@ -454,9 +454,11 @@ def test_a_slow_sink_is_told_once(exchange):
     assert s.frame("status")["event"].to_list().count("sink_slow") == 1
 
 
-def test_a_slow_sink_holds_up_nothing_and_what_it_misses_is_counted(exchange, monkeypatch):
+def test_a_slow_sink_holds_up_nothing_and_what_it_misses_is_counted(
+    exchange, monkeypatch, held_time
+):
     monkeypatch.setattr("kucoin_research.outlets.MOST_WAITING", 100)
-    seen, release = [], threading.Event()
+    seen, release = [], held_time.event()
 
     def block(record):
         seen.append(record)
@@ -553,18 +555,19 @@ class NowhereRest:
         pass
 
 
-def test_stop_keeps_its_timeout_while_connecting_to_a_black_hole():
+def test_stop_keeps_its_timeout_while_connecting_to_a_black_hole(held_time):
     with socket.create_server(("127.0.0.1", 0)) as hole:
         wanted = [Subscription(Channel("ticker"), "XBTUSDTM", Market.FUTURES)]
         s = kr.Stream(wanted, NowhereRest(hole.getsockname()[1])).start()
+        held_time.pass_by(0.01)  # in which it connects
         peer, _ = hole.accept()
-        began = time.monotonic()
+        began = held_time.monotonic()
         s.stop(timeout=0.2)
-        took = time.monotonic() - began
+        took = held_time.monotonic() - began
         peer.close()
         s.stop()
 
-    assert took < 1.0
+    assert took == pytest.approx(0.2, abs=0.001)
     assert s.state is kr.State.STOPPED
     assert "secret-token" not in str(s.frame("status").to_dicts())
 
@@ -608,9 +611,7 @@ def test_a_running_stream_needs_no_handle(exchange):
 def test_two_threads_may_stop_at_once(exchange):
     s = kr.stream("XBTUSDTM", venue=exchange.venue)
     s.wait()
-    threads = [threading.Thread(target=s.stop) for _ in range(4)]
-    for thread in threads:
-        thread.start()
+    threads = [spawn(s.stop) for _ in range(4)]
     for thread in threads:
         thread.join()
 
@@ -633,7 +634,7 @@ with kr.stream("XBTUSDTM", "bbo", venue="demo") as s:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
-def test_a_forked_child_leaves_the_parents_stream_alone(tmp_path):
+def test_a_forked_child_leaves_the_parents_stream_alone(tmp_path, real_time):
     done = run(sys.executable, "-c", FORK, cwd=tmp_path)
 
     assert done.returncode == 0

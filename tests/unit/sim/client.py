@@ -1,13 +1,16 @@
 """A plain client for tests of the simulated exchange: shares nothing with the package's own."""
 
 import json
-import threading
-import time
+from urllib.parse import urlsplit
 
 import requests
 import websocket
 
+from kucoin_research import clocks
 from kucoin_research.sim import Exchange
+from tests.conftest import wait_until
+
+__all__ = ["wait_until"]
 
 FUTURES_TOPICS = {
     "/contractMarket/execution:XBTUSDTM",
@@ -40,7 +43,22 @@ TOPICS = {"futures": FUTURES_TOPICS, "spot": SPOT_TOPICS}
 
 def open_exchange(**options):
     """A fast exchange with two small markets unless told otherwise."""
-    return Exchange(**({"speed": 50.0, "symbols": ["XBTUSDTM", "BTC-USDT", "ETH-BTC"]} | options))
+    usual = {"speed": 50.0, "symbols": ["XBTUSDTM", "BTC-USDT", "ETH-BTC"]}
+    return Exchange(**(usual | {"machine": clocks.current().machine} | options))
+
+
+def ask(method, url, **options):
+    """Send one request; the wait for its answer goes by the time that the tests live in."""
+    with requests.Session() as session:
+        clocks.current().adapt(session)
+        return session.request(method, url, **({"timeout": 10} | options))
+
+
+def connect(url, **options):
+    """Open a socket; its waits go by the time that the tests live in."""
+    parts = urlsplit(url)
+    opened = clocks.current().dial(parts.hostname, parts.port, 10)
+    return websocket.create_connection(url, socket=opened, **({"timeout": 10} | options))
 
 
 def base_url(exchange, market="futures"):
@@ -48,7 +66,7 @@ def base_url(exchange, market="futures"):
 
 
 def get(exchange, path, market="futures", **parameters):
-    return requests.get(base_url(exchange, market) + path, params=parameters, timeout=10)
+    return ask("GET", base_url(exchange, market) + path, params=parameters)
 
 
 def data_of(exchange, path, market="futures", **parameters):
@@ -59,15 +77,7 @@ def data_of(exchange, path, market="futures", **parameters):
 
 def token_data(exchange, market="futures"):
     url = base_url(exchange, market) + "/api/v1/bullet-public"
-    return requests.post(url, timeout=10).json()["data"]
-
-
-def wait_until(condition, timeout=30.0):
-    deadline = time.monotonic() + timeout
-    pause = threading.Event()
-    while not condition():
-        assert time.monotonic() < deadline, f"did not come true within {timeout} s"
-        pause.wait(0.005)
+    return ask("POST", url).json()["data"]
 
 
 class Client:
@@ -77,9 +87,7 @@ class Client:
         data = token_data(exchange, market)
         self.token = token or data["token"]
         endpoint = data["instanceServers"][0]["endpoint"]
-        self.socket = websocket.create_connection(
-            f"{endpoint}?token={self.token}&connectId={connect_id}", timeout=10, **options
-        )
+        self.socket = connect(f"{endpoint}?token={self.token}&connectId={connect_id}", **options)
         self.frames = []
 
     def __enter__(self):
@@ -100,8 +108,9 @@ class Client:
 
     def until(self, wanted, timeout=20.0):
         """Receive until a frame satisfies; give it."""
-        deadline = time.monotonic() + timeout
-        while time.monotonic() < deadline:
+        clock = clocks.current()
+        deadline = clock.monotonic() + timeout
+        while clock.monotonic() < deadline:
             frame = self.receive()
             if wanted(frame):
                 return frame

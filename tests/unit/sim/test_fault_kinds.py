@@ -1,14 +1,13 @@
 """Each way to misbehave, as a plain client sees it, and as the logs tell it."""
 
 import json
-import socket
-import time
 from itertools import pairwise
 
 import pytest
 import requests
 import websocket
 
+from kucoin_research import clocks
 from kucoin_research.errors import InvalidInput, UnknownSymbol
 from kucoin_research.sim import FAULTS, Exchange
 from kucoin_research.sim.faults import GARBAGE, KINDS, Message, parse_fault
@@ -16,7 +15,9 @@ from kucoin_research.sim.garble import in_old_shape
 from tests.unit.sim.client import (
     TOPICS,
     Client,
+    ask,
     base_url,
+    connect,
     data_of,
     drain,
     get,
@@ -232,12 +233,12 @@ def test_late_pongs_come_late(market):
     with open_exchange() as exchange, Client(exchange, market) as client:
         client.receive()
         exchange.inject("late_pong", delay=0.3, count=1)
-        started = time.monotonic()
+        started = clocks.current().monotonic_ns()
         client.send(id="1", type="ping")
         client.send(id="2", type="ping")
 
         assert [client.receive()["id"], client.receive()["id"]] == ["2", "1"]
-        assert time.monotonic() - started >= 0.3
+        assert clocks.current().monotonic_ns() - started >= 299_999_999
 
 
 @both_markets
@@ -289,11 +290,11 @@ def test_maintenance_shuts_one_market_for_a_while(market):
         assert client.close_code() is None
         assert data_of(exchange, STATUS, market)["status"] == "close"
         assert data_of(exchange, STATUS, other)["status"] == "open"
-        refused = requests.post(base_url(exchange, market) + "/api/v1/bullet-public", timeout=10)
+        refused = ask("POST", base_url(exchange, market) + "/api/v1/bullet-public", timeout=10)
         assert (refused.status_code, refused.json()["code"]) == (503, "503000")
         address = base_url(exchange, market).replace("http", "ws")
         with pytest.raises(websocket.WebSocketBadStatusException) as upgrade:
-            websocket.create_connection(f"{address}/?token={token}", timeout=10)
+            connect(f"{address}/?token={token}", timeout=10)
         assert upgrade.value.status_code == 503
         exchange.inject("maintenance", market=market, delay=0.1)
         wait_until(lambda: data_of(exchange, STATUS, market)["status"] == "open")
@@ -343,13 +344,14 @@ def test_slow_replies_leave_the_others_alone():
     with open_exchange() as exchange, requests.Session() as session:
         exchange.inject("slow_reply", path=STATUS, delay=0.5)
         address = base_url(exchange)
-        raw = socket.create_connection(tuple_of(address), timeout=10)
+        raw = clocks.current().dial(*tuple_of(address), 10)
         raw.sendall(f"GET {STATUS} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-        started = time.monotonic()
+        started = clocks.current().monotonic()
+        clocks.current().adapt(session)
         session.get(address + "/api/v1/timestamp", timeout=10)
-        quick = time.monotonic() - started
+        quick = clocks.current().monotonic() - started
         assert raw.recv(12) == b"HTTP/1.1 200"
-        assert quick < 0.4 <= time.monotonic() - started + 0.1
+        assert quick < 0.4 <= clocks.current().monotonic() - started + 0.1
         raw.close()
 
 
@@ -525,9 +527,9 @@ def test_dead_servers_come_first_and_refuse():
         assert len(servers) == 3
         for server in servers[:2]:
             with pytest.raises(ConnectionRefusedError):
-                websocket.create_connection(server["endpoint"], timeout=5)
+                connect(server["endpoint"], timeout=5)
         token = token_data(exchange)["token"]
-        live = websocket.create_connection(servers[2]["endpoint"] + f"?token={token}", timeout=5)
+        live = connect(servers[2]["endpoint"] + f"?token={token}", timeout=5)
         assert json.loads(live.recv())["type"] == "welcome"
         live.shutdown()
 

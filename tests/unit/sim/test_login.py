@@ -1,9 +1,8 @@
 """Keys, signatures, private tokens and signed REST calls (protocol reference, 2 and 8)."""
 
-import time
-
 import pytest
 
+from kucoin_research import clocks
 from kucoin_research.errors import InvalidInput
 from kucoin_research.sim import DEMO_ACCOUNT, Account
 from kucoin_research.sim.signing import SignedRequest, SigningRefused, digest, verify
@@ -62,7 +61,7 @@ def test_vector_request_is_let_in_at_its_time():
 
 
 def ms(seconds):
-    return str(int((time.time() + seconds) * 1_000))
+    return str(int((clocks.current().wall_ns() / 1e9 + seconds) * 1_000))
 
 
 MISSING = (

@@ -5,7 +5,7 @@ import json
 import pytest
 import websocket
 
-from tests.unit.sim.client import data_of, open_exchange
+from tests.unit.sim.client import connect, data_of, open_exchange
 
 NAMES = {"futures": ("XBTUSDTM", "FUTURES"), "spot": ("BTC-USDT", "SPOT")}
 COMMANDS = [
@@ -31,7 +31,7 @@ class ProClient:
     def __init__(self, exchange, market="futures", **options):
         url = exchange.futures_push_url if market == "futures" else exchange.spot_push_url
         self.symbol, self.product = NAMES[market]
-        self.socket = websocket.create_connection(url, timeout=10, **options)
+        self.socket = connect(url, timeout=10, **options)
         self.frames = []
         self.welcome = self.receive()
 

@@ -1,14 +1,13 @@
 """REST replies: envelope, quota, error bodies, documented fields (protocol reference, 2 to 4)."""
 
 import pytest
-import requests
 
 from kucoin_research.errors import UnknownSymbol
 from kucoin_research.sim import Settings
 from kucoin_research.sim.clock import VirtualClock, parse_start
 from kucoin_research.sim.hub import Hub, listings_for
 from kucoin_research.sim.rest import ROUTES, Site, find_route
-from tests.unit.sim.client import base_url, data_of, get, open_exchange
+from tests.unit.sim.client import ask, base_url, data_of, get, open_exchange
 
 MINUTE_MS = 60_000
 START_MS = 1_767_571_200_000
@@ -88,7 +87,7 @@ def test_wrong_method_gives_405(exchange):
 
 @pytest.mark.parametrize("market", ["futures", "spot"])
 def test_private_token_needs_headers(exchange, market):
-    reply = requests.post(base_url(exchange, market) + "/api/v1/bullet-private", timeout=5)
+    reply = ask("POST", base_url(exchange, market) + "/api/v1/bullet-private", timeout=5)
 
     assert (reply.status_code, reply.json()["code"]) == (400, "400001")
 

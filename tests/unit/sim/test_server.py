@@ -9,9 +9,11 @@ import pytest
 import requests
 import websocket
 
+from kucoin_research import clocks
 from kucoin_research.errors import InvalidInput, UnknownSymbol
 from kucoin_research.sim import Exchange
-from tests.unit.sim.client import Client, base_url, data_of, open_exchange, token_data
+from tests.conftest import spawn
+from tests.unit.sim.client import Client, ask, base_url, data_of, open_exchange, token_data
 
 LEVEL2 = "/contractMarket/level2:XBTUSDTM"
 THREAD = "kucoin-research-simulator"
@@ -58,7 +60,7 @@ def test_token_reply_has_the_documented_fields(exchange):
 def test_endpoint_is_the_host_that_the_client_called(exchange):
     url = exchange.futures_url.replace("127.0.0.1", "localhost")
 
-    data = requests.post(url + "/api/v1/bullet-public", timeout=5).json()["data"]
+    data = ask("POST", url + "/api/v1/bullet-public", timeout=5).json()["data"]
 
     assert data["instanceServers"][0]["endpoint"] == url.replace("http", "ws") + "/"
 
@@ -243,7 +245,7 @@ def test_silent_client_is_closed_although_data_flows():
 def test_protocol_pings_do_not_keep_a_session_alive():
     with open_exchange(idle_timeout=0.3) as exchange, Client(exchange) as client:
         client.receive()
-        stop = threading.Event()
+        stop = clocks.current().event()
 
         def keep_pinging():
             while not stop.wait(0.05):
@@ -252,8 +254,7 @@ def test_protocol_pings_do_not_keep_a_session_alive():
                 except (OSError, websocket.WebSocketException):
                     return
 
-        pinger = threading.Thread(target=keep_pinging)
-        pinger.start()
+        pinger = spawn(keep_pinging)
         client.socket.settimeout(5)
         try:
             opcode = None
@@ -355,15 +356,13 @@ def test_close_leaves_no_thread_and_no_port():
     client.socket.shutdown()
     assert set(threading.enumerate()) == before
     with pytest.raises(requests.ConnectionError):
-        requests.get(url + "/api/v1/timestamp", timeout=2)
+        ask("GET", url + "/api/v1/timestamp", timeout=2)
 
 
 def test_close_works_from_several_threads_at_once():
     exchange = open_exchange()
-    closers = [threading.Thread(target=exchange.close) for _ in range(4)]
+    closers = [spawn(exchange.close) for _ in range(4)]
 
-    for closer in closers:
-        closer.start()
     for closer in closers:
         closer.join(5)
 
