@@ -16,9 +16,9 @@ INTEROP_EXTRA = $(PYTHON) -c 'import tomllib; project = tomllib.load(open("pypro
 	print(*project["optional-dependencies"]["interop"], sep="\n")'
 
 # Suites of tests, each with pytest's arguments, for scripts/suites.py. Those of browsers and other
-# clients mostly wait, so they run side by side.
-UNIT_TESTS := unit = --numprocesses 4 --dist loadfile tests/unit
-HEALING_TESTS := healing = --numprocesses 4 tests/healing
+# clients mostly wait, so they run beside those that compute.
+UNIT_TESTS := unit = --numprocesses 2 --dist loadfile tests/unit
+HEALING_TESTS := healing = --numprocesses 2 tests/healing
 BROWSER_TESTS := browser = tests/browser
 INTEROP_TESTS := interop = tests/interop
 NOTEBOOK_TESTS := notebooks = --numprocesses 2 --dist loadfile --nbval --nbval-sanitize-with notebooks/sanitize.cfg -p no:cacheprovider notebooks
@@ -62,7 +62,7 @@ demo: $(READY)  ## stream from the simulated exchange and show the frames
 test: $(READY)  ## run everything that CI runs, to the end even where a suite fails
 	-@$(MAKE) --no-print-directory interop  # where it cannot be built, tests/interop fails (CI) or says so
 	-@scripts/chromium.sh $(BIN)/python  # the same goes for tests/browser
-	$(BIN)/python scripts/suites.py "$(UNIT_TESTS)" "$(HEALING_TESTS)" "$(BROWSER_TESTS) & $(INTEROP_TESTS)" "$(NOTEBOOK_TESTS)"
+	$(BIN)/python scripts/suites.py "$(UNIT_TESTS) & $(BROWSER_TESTS) & $(INTEROP_TESTS)" "$(HEALING_TESTS) & $(NOTEBOOK_TESTS)"
 
 check: $(READY)  ## ruff, ruff format, mypy --strict
 	$(BIN)/ruff check .
