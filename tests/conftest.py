@@ -23,6 +23,10 @@ _RENEWED = [Path(__file__).parent / name for name in ("browser", "interop")]
 _HANGING = 900
 
 
+# What a busy machine is given at least for anything in real time, without progress.
+_PATIENCE = 120.0
+
+
 def pytest_collection_modifyitems(items):
     for item in items:
         if any(item.path.is_relative_to(folder) for folder in _RENEWED):
@@ -37,7 +41,7 @@ def wait_until(condition, timeout=30.0, *, progress=None):
     condition
         Called until it returns something true.
     timeout
-        Seconds, from now or from the last progress on.
+        Seconds, from now or from the last progress on; in real time two minutes at least.
     progress
         Returns any value; whenever it has changed, the seconds start anew. So a busy machine takes
         longer and does not fail, while nothing waits longer than this where nothing moves.
@@ -46,6 +50,7 @@ def wait_until(condition, timeout=30.0, *, progress=None):
     if isinstance(clock, HeldTime):  # in which no machine is slow
         clock.wait_until(condition, timeout)
         return
+    timeout = max(timeout, _PATIENCE)
     deadline, last = time.monotonic() + timeout, progress and progress()
     pause = threading.Event()
     while not condition():

@@ -299,7 +299,7 @@ def test_a_console_without_unicode_shows_what_it_can(tmp_path, exchange):
 def test_simulate_prints_its_addresses_and_serves_until_interrupted(tmp_path):
     with Process(*COMMAND, "simulate", "--speed", "20", cwd=tmp_path) as process:
         urls = json.loads(process.line())
-        status = requests.get(urls["spot"] + "/api/v1/status", timeout=10).json()
+        status = requests.get(urls["spot"] + "/api/v1/status", timeout=60).json()
         frame = kr.stream_to_frame(
             "XBTUSDTM", rows=50, venue=kr.Venue(urls["futures"], urls["spot"]), progress=False
         )
@@ -315,7 +315,7 @@ def test_simulate_misbehaves_as_told(tmp_path):
     words += ["--inject", "bye:at=0.3"]
     with Process(*COMMAND, "simulate", *words, cwd=tmp_path) as process:
         urls = json.loads(process.line())
-        data = requests.post(urls["futures"] + "/api/v1/bullet-public", timeout=10).json()["data"]
+        data = requests.post(urls["futures"] + "/api/v1/bullet-public", timeout=60).json()["data"]
         server = data["instanceServers"][0]
         socket = websocket.create_connection(f"{server['endpoint']}?token={data['token']}")
         topic = "/contractMarket/level2:XBTUSDTM"

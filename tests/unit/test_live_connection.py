@@ -32,7 +32,8 @@ REAL_TIME = True
 
 TEXT, CLOSE, PING, PONG = 0x1, 0x8, 0x9, 0xA
 SECRET = "secret-of-the-url"
-DEADLINE = 5.0
+DEADLINE = 60.0
+NEVER = 3_600.0  # seconds, far beyond any patience here
 
 
 def frame(payload=b"", opcode=TEXT):
@@ -163,12 +164,12 @@ def connected(start, script):
         yield connection, server
 
 
-def receive_until_lost(connection):
+def receive_until_lost(connection, timeout=DEADLINE):
     messages = []
-    deadline = time.monotonic() + DEADLINE
+    deadline = time.monotonic() + timeout
     try:
         while time.monotonic() < deadline:
-            messages += connection.receive(DEADLINE)
+            messages += connection.receive(timeout)
     except NetworkError as error:
         return messages, error
     raise AssertionError("the connection did not end")
@@ -400,10 +401,8 @@ def test_how_the_peer_left_is_told_even_if_a_send_failed_first():
 def test_a_connection_whose_sends_fail_is_closed_without_a_farewell():
     with connected(lambda s: (Server(s), {}), reset_after(b"")) as (connection, _):
         failed = send_until_lost(connection)
-        began = time.monotonic()
-        connection.close(timeout=5.0)
+        connection.close(timeout=NEVER)
 
-        assert time.monotonic() - began < 2
         with pytest.raises(ConnectionLost) as caught:
             connection.receive(0)
         assert caught.value is failed
@@ -456,11 +455,12 @@ def test_close_says_goodbye_waits_for_the_answer_and_is_idempotent(start):
 
 
 def test_close_does_not_wait_for_a_silent_peer_beyond_its_timeout(start):
-    finished = threading.Event()
+    finished, gave_up = threading.Event(), []
 
     def script(peer):
         peer.upgrade()
-        finished.wait(DEADLINE)
+        if not finished.wait(NEVER):
+            gave_up.append(True)
 
     with connected(start, script) as (connection, _):
         started = time.monotonic()
@@ -468,7 +468,8 @@ def test_close_does_not_wait_for_a_silent_peer_beyond_its_timeout(start):
         took = time.monotonic() - started
         finished.set()
 
-    assert 0.05 < took < 2
+    assert took > 0.05
+    assert not gave_up
 
 
 def test_close_is_bounded_while_the_peer_keeps_sending():
@@ -479,10 +480,7 @@ def test_close_is_bounded_while_the_peer_keeps_sending():
                 peer.send(frame(b"x" * 300) * 100)
 
     with connected(lambda s: (Server(s), {}), script) as (connection, _):
-        started = time.monotonic()
-        connection.close(timeout=0.1)
-
-        assert time.monotonic() - started < 2
+        connection.close(timeout=0.1)  # or it would never return
 
 
 def test_send_to_a_peer_that_does_not_read_ends_the_connection():
@@ -523,21 +521,21 @@ def test_abort_wakes_a_blocking_receive_at_once(start):
 
     def script(peer):
         peer.upgrade(after=frame(b"ready"))
-        finished.wait(DEADLINE)
+        finished.wait(NEVER)
 
     outcome = []
     with connected(start, script) as (connection, _):
         assert connection.receive(DEADLINE) == [b"ready"]
-        owner = threading.Thread(target=lambda: outcome.append(receive_until_lost(connection)))
+        owner = threading.Thread(
+            target=lambda: outcome.append(receive_until_lost(connection, NEVER))
+        )
         owner.start()
-        started = time.monotonic()
         connection.abort()
         owner.join(DEADLINE)
-        took = time.monotonic() - started
+        assert not owner.is_alive()
         connection.abort()
         finished.set()
 
-    assert took < 1
     assert outcome[0][0] == []
     assert isinstance(outcome[0][1], ConnectionLost)
     assert "aborted" in str(outcome[0][1])

@@ -139,7 +139,7 @@ def heard(replay, channel=None):
     got = []
     replay.attach(got.append, channel)
     replay.resume()
-    assert replay.wait_until_done(30)
+    assert replay.wait_until_done(60)
     return got
 
 
@@ -243,7 +243,7 @@ def test_several_sessions_are_played_as_one(tmp_path):
 def test_a_session_without_rows_is_over_at_once(tmp_path, play):
     replay = play(session_of(tmp_path, []))
 
-    assert replay.wait_until_done(10)
+    assert replay.wait_until_done(60)
     replay.seek(NOON)
     replay.step()
     assert (replay.start, replay.end, replay.position) == (None, None, None)
@@ -299,7 +299,7 @@ def test_an_outage_is_replayed_as_one(tmp_path, play):
         replay.book()
     assert replay.report().gaps == replay.status.gaps == 0
     replay.resume()
-    assert replay.wait_until_done(10)
+    assert replay.wait_until_done(60)
 
     assert max(clock.waited) == pytest.approx(29.0)  # nothing comes while nothing came
     assert replay.report() == session.report()
@@ -315,7 +315,7 @@ def test_rows_that_rest_brought_are_counted_though_the_ring_is_small(tmp_path, p
     session = session_of(tmp_path, outage(), channels=("ticker", "trade", "level2"))
     replay = play(session, None, capacity=1)
 
-    assert replay.wait_until_done(10)
+    assert replay.wait_until_done(60)
     assert replay.report() == session.report()
 
 
@@ -339,7 +339,7 @@ def test_what_was_not_recorded_is_told_from_then_on(tmp_path, play):
 
     assert replay.report().gaps == 0
     replay.resume()
-    assert replay.wait_until_done(10)
+    assert replay.wait_until_done(60)
     assert replay.report() == session.report()
     assert replay.report().gaps == 1
 
@@ -421,7 +421,7 @@ def test_levels_behind_the_end_of_a_partial_spot_book_are_not_shown(tmp_path, pl
     session = session_of(tmp_path, [*snapshot, beyond], channels=["level2"], symbols=["BTC-USDT"])
     replay = play(session, None)
 
-    assert replay.wait_until_done(10)
+    assert replay.wait_until_done(60)
     book = replay.book("BTC-USDT")
     assert len(book.bids) == 100
     assert len(book.asks) == 2
@@ -477,7 +477,7 @@ def test_the_replay_waits_until_rows_are_due_and_the_position_goes_on(tmp_path, 
     assert clock.waits(2.0)
     assert replay.total("ticker") == 2
     replay.speed = None
-    assert replay.wait_until_done(10)
+    assert replay.wait_until_done(60)
     assert replay.total("ticker") == 4
     assert replay.position == replay.end
 
@@ -543,13 +543,13 @@ def test_a_sought_time_is_as_if_played_to_there(tmp_path, play, speed):
         assert seen(replay) == straight[time]
         assert got == []  # what lies between is not told
     replay.resume()
-    assert replay.wait_until_done(10)
+    assert replay.wait_until_done(60)
     assert digest(got) == digest([row for row in rows if row.local_timestamp >= times[3]])
     assert replay.report() == session.report()
 
     got.clear()
     replay.seek(replay.start)  # it plays on
-    assert replay.wait_until_done(10)
+    assert replay.wait_until_done(60)
     assert digest(got) == digest(rows)
 
 
@@ -615,7 +615,7 @@ def test_what_a_function_reads_ends_with_the_record_it_was_called_with(tmp_path,
         replay.attach(lambda row: None)
         replay.attach(strategy)
         replay.resume()
-        assert replay.wait_until_done(30)
+        assert replay.wait_until_done(60)
 
     half = len(read) // 2
     assert read[:half] == read[half:]
@@ -636,14 +636,14 @@ def test_a_slow_function_holds_the_replay_up_and_misses_nothing(tmp_path, play):
         got.append(row)
         if len(got) == 70:
             is_in.set()
-            assert may_go.wait(10)
+            assert may_go.wait(60)
 
     replay.attach(slow)
     replay.resume()
-    assert is_in.wait(10)
+    assert is_in.wait(60)
     assert sum(replay._stage.shelf.totals.values()) <= 70
     may_go.set()
-    assert replay.wait_until_done(10)
+    assert replay.wait_until_done(60)
     assert got == rows
     assert replay.status.dropped == 0
 
@@ -664,7 +664,7 @@ def test_a_function_that_raises_is_detached_and_told_and_the_rest_goes_on(tmp_pa
     if others:
         replay.attach(got.append)
     replay.resume()
-    assert replay.wait_until_done(10)
+    assert replay.wait_until_done(60)
 
     assert calls == rows[:5]
     told = replay.frame("status").filter(event="sink_failed")
@@ -689,7 +689,7 @@ def test_batches_are_all_rows_and_one_that_raises_is_detached(tmp_path, play):
     replay.attach_batches(got.extend)
     replay.attach_batches(broken)
     replay.resume()
-    assert replay.wait_until_done(10)
+    assert replay.wait_until_done(60)
 
     assert [row for row in got if getattr(row, "event", "") != "sink_failed"] == rows
     assert replay.frame("status").filter(event="sink_failed").height == 1
@@ -707,7 +707,7 @@ def test_a_function_is_not_called_any_more_once_it_is_detached(tmp_path, play):
     detach = replay.attach(once)
     replay.attach(second.append, ["trade", "status"])
     replay.resume()
-    assert replay.wait_until_done(10)
+    assert replay.wait_until_done(60)
     detach()
 
     assert got == rows[:1]
@@ -732,7 +732,7 @@ def test_a_replay_that_is_recorded_gives_the_same_files(tmp_path, play, queue_ro
     with pytest.raises(InvalidInput, match="recorded"):
         replay.seek(replay.start)
     replay.resume()
-    assert replay.wait_until_done(30)
+    assert replay.wait_until_done(60)
 
     assert out.is_closed
     assert out.dropped == 0
@@ -754,7 +754,7 @@ def test_the_end_of_one_of_several_sessions_does_not_end_their_recording(tmp_pat
 
     out = replay.record(tmp_path / "c")
     replay.resume()
-    assert replay.wait_until_done(10)
+    assert replay.wait_until_done(60)
 
     assert kr.load(out.path).rows == {"ticker": 2, "status": 2}
 
@@ -793,7 +793,7 @@ def test_a_line_that_cannot_be_read_fails_the_replay_and_says_where(tmp_path, pl
     replay = play(kr.load(path), None)
 
     with pytest.raises(SessionBroken, match="verify"):
-        replay.wait_until_done(10)
+        replay.wait_until_done(60)
     assert replay.state is State.FAILED
     assert not threads_of(replay)
     assert isinstance(replay.status.error, SessionBroken)
@@ -834,9 +834,9 @@ def test_a_replay_stops_in_any_state(tmp_path, play, when):
     if when != "paused":
         replay.resume()
     if when == "calling":
-        assert is_in.wait(10)
+        assert is_in.wait(60)
     if when == "ended":
-        assert replay.wait_until_done(10)
+        assert replay.wait_until_done(60)
 
     replay.stop()
     replay.stop()

@@ -113,7 +113,7 @@ class Handler(BaseHTTPRequestHandler):
     def _break(self, fault):
         self.close_connection = True
         if fault == "hang":
-            self.exchange.ended.wait(10)
+            self.exchange.ended.wait(60)
         elif fault == "reset":
             # Lingering for 0 s makes close send RST instead of FIN.
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -184,7 +184,7 @@ def rest(exchange, waiter):
 
 @contextmanager
 def client(exchange, waiter, **options):
-    usual = {"clock": waiter, "timeout": (2.0, 5.0)}
+    usual = {"clock": waiter, "timeout": (60.0, 60.0)}
     with Rest(Venue(exchange.url, exchange.url), **(usual | options)) as opened:
         yield opened
 
@@ -1109,9 +1109,9 @@ def test_closing_ends_a_wait_from_another_thread(exchange):
 
     thread = threading.Thread(target=call)
     thread.start()
-    assert waits.wait(5)
+    assert waits.wait(60)
     rest.close()
-    thread.join(5)
+    thread.join(60)
 
     assert len(ended) == 1
     assert "closed" in str(ended[0])
@@ -1133,7 +1133,7 @@ def test_threads_call_at_once_each_over_its_own_connection(exchange, rest):
     stamps, start = [], threading.Barrier(8)
 
     def call():
-        start.wait(5)
+        start.wait(60)
         for _ in range(5):
             stamps.extend(trade.local_timestamp for trade in rest.trades("BTC-USDT"))
 
