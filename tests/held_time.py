@@ -49,7 +49,6 @@ _START_NS = 1_000 * NS
 # held time: a lock, a plain event, a process.
 _STUCK = 500.0
 _GRACE = 5.0
-_BUFFER = 200_000  # bytes that each end of a connection may hold
 
 
 class Stuck(AssertionError):
@@ -460,9 +459,6 @@ class HeldSocket(socket.socket):
         made._limit = timeout
         socket.socket.setblocking(made, False)
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        # Of a fixed size: how much the system would hold of itself changes with what it has.
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
         made._key = (made.getsockname(), made.getpeername())
         time._wires.add(made)
         return made
@@ -541,10 +537,6 @@ def _is(fileno: int, event: int) -> bool:
     return bool(poll.poll(0))
 
 
-# linux/sockios.h: bytes not sent yet.
-_SIOCOUTQNSD = 0x894B
-
-
 def _ask(sock: socket.socket, question: int) -> int:
     answer = array.array("i", [0])
     fcntl.ioctl(sock.fileno(), question, answer)
@@ -556,11 +548,6 @@ def _on_its_way(end: HeldSocket, other: HeldSocket) -> int:
     if -1 in (end.fileno(), other.fileno()) or _is(other.fileno(), select.POLLHUP):
         return 0
     return end.sent - other.received - _ask(other, termios.FIONREAD)
-
-
-def _waits_for_room(end: HeldSocket, other: HeldSocket, count: int) -> bool:
-    # What the system keeps back waits for the reader, which has something to read then.
-    return _ask(other, termios.FIONREAD) > 0 and count <= _ask(end, _SIOCOUTQNSD)
 
 
 class _Wires:
@@ -600,8 +587,10 @@ class _Wires:
             other = self._other(end)
             if other is None:
                 continue  # not accepted yet, or gone
-            while count := _on_its_way(end, other):
-                if _waits_for_room(end, other, count):
+            while _on_its_way(end, other):
+                # What lies there is enough to wake the reader, and may leave no room for more:
+                # then the system sends the rest again when there is.
+                if _ask(other, termios.FIONREAD):
                     break
             else:
                 del self._busy[end]
