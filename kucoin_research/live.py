@@ -152,6 +152,7 @@ class Connection:
         """
         host = _host_of(url)
         _refuse_unverified(host, url, ssl_options or {})
+        clock = clocks.current() if clock is None else clock
         client: Any = websocket.WebSocket(
             sslopt=dict(ssl_options or {}), enable_multithread=False, skip_utf8_validation=True
         )
@@ -375,12 +376,11 @@ class Connection:
             raise ConnectionLost("the connection was aborted on this side")
 
 
-def _dial(clock: Clock | None, url: str, timeout: float) -> socket.socket | None:
+def _dial(clock: Clock, url: str, timeout: float) -> socket.socket | None:
     # None leaves it to websocket-client, which knows of proxies and TLS.
     parts = urlsplit(url)
     if parts.scheme != "ws":
         return None
-    clock = clocks.current() if clock is None else clock
     return clock.dial(parts.hostname or "", parts.port or 80, timeout)
 
 

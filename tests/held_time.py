@@ -196,10 +196,7 @@ class HeldTime(Clock):
         if timeout is not None:
             me.deadline_ns = self._now_ns + max(0, math.ceil(timeout * NS))
         me.is_ready = is_ready
-        with self._lock:
-            if me not in self._parked:
-                self._parked.append(me)
-                self._parked.sort(key=lambda one: one.number)
+        self._line_up(me)
         self._pass_on()
         self._await_turn(me)
 
@@ -257,10 +254,14 @@ class HeldTime(Clock):
         """Let a thread run when whoever starts it waits."""
         actor = _Actor(next(self._numbers), thread)
         actor.is_ready = _always
-        with self._lock:
-            self._parked.append(actor)
-            self._parked.sort(key=lambda one: one.number)
+        self._line_up(actor)
         return actor
+
+    def _line_up(self, actor: _Actor) -> None:
+        with self._lock:
+            if actor not in self._parked:
+                self._parked.append(actor)
+                self._parked.sort(key=lambda one: one.number)
 
     def _strike_off(self, actor: _Actor) -> None:
         with self._lock:
