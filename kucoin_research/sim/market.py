@@ -276,7 +276,7 @@ class Market:
         if order is None or not order.remaining:
             return []
         self._book.set_time(self.now_ns // MS_NS)
-        self._book.cancel(self._book.bids if order.side == "buy" else self._book.asks, order)
+        self._book.cancel(self._side(order.side), order)
         self._flow.keep_alive()
         return self._drain()
 
@@ -286,7 +286,7 @@ class Market:
         if order is None or not 0 < size < order.remaining:
             return []
         self._book.set_time(self.now_ns // MS_NS)
-        side = self._book.bids if order.side == "buy" else self._book.asks
+        side = self._side(order.side)
         self._book.reduce(side, order, size)
         return self._drain()
 
@@ -351,10 +351,17 @@ class Market:
 
     def levels(self, side: Side, depth: int | None = None) -> list[tuple[int, int]]:
         """Return ``(price_ticks, size)`` of the bids ("buy") or asks ("sell"), best first."""
-        levels = (self._book.bids if side == "buy" else self._book.asks).levels(depth)
+        levels = self._side(side).levels(depth)
         if self._phantom is None or side == "sell":
             return levels
         return sorted([*levels, self._phantom], reverse=True)[:depth]
+
+    def book_side(self, side: Side) -> BookSide | None:
+        """Return a side of the book, to be read only; None where `levels` tells of another."""
+        return None if self._phantom is not None and side == "buy" else self._side(side)
+
+    def _side(self, side: Side) -> BookSide:
+        return self._book.bids if side == "buy" else self._book.asks
 
     # --- numbers and texts ---
 

@@ -14,6 +14,7 @@ from kucoin_research.sim.candles import INTERVALS, candle_open
 from kucoin_research.sim.market import BookChange, Event, Market, Side, Trade
 from kucoin_research.sim.messages import Feed, Numbered, Wire, last_price_and_size, number, plain
 from kucoin_research.sim.topics import Topic
+from kucoin_research.sim.window import Window
 
 __all__ = ["PRO_TOPICS", "WINDOW", "ProRefused", "parse_command", "pro_feed_of"]
 
@@ -219,13 +220,12 @@ class ProIncrements(_ProFeed):
         super().__init__(topic, engine, wire)
         self._depth = topic.prefix.partition("/")[2]
         self._sequence = wire.book_sequence(engine)
-        self._window = {side: dict(engine.levels(side, WINDOW)) for side in _SIDES}
-        self._touched: set[Side] = set()
+        self._windows = {side: Window(engine, side, WINDOW) for side in _SIDES}
 
     def on_subscribe(self, now_ns: int) -> Iterable[Numbered]:
         """Give the window as it was last sent."""
         sequence, stamp = self._sequence, _pushed(now_ns, self._sequence)
-        bids, asks = (self._levels(self._window[side].items()) for side in _SIDES)
+        bids, asks = (self._levels(self._windows[side].levels()) for side in _SIDES)
         yield (
             sequence,
             (
@@ -236,19 +236,16 @@ class ProIncrements(_ProFeed):
         )
 
     def on_events(self, events: Sequence[Event]) -> Iterable[Numbered]:
-        """Remember which sides changed."""
+        """Remember where the book changed."""
         for event in events:
             if isinstance(event, BookChange):
-                self._touched.add(event.side)
+                self._windows[event.side].touch(event.price_ticks)
                 self._matched = event.time_ns
         return ()
 
     def on_grid(self, now_ns: int) -> Iterable[Numbered]:
         """Give what changed within the last 10 ms."""
-        if not self._touched:
-            return
-        bids, asks = (self._changes(side) if side in self._touched else [] for side in _SIDES)
-        self._touched.clear()
+        bids, asks = (self._windows[side].changes() for side in _SIDES)
         if not bids and not asks:
             return
         first = self._sequence + 1
@@ -259,13 +256,6 @@ class ProIncrements(_ProFeed):
     def on_rebase(self, shift: int) -> None:
         """Renumber what was sent last, so that the next frame begins right behind it."""
         self._sequence -= shift
-
-    def _changes(self, side: Side) -> list[tuple[int, int]]:
-        before = self._window[side]
-        after = self._window[side] = dict(self.engine.levels(side, WINDOW))
-        changes = [level for level in after.items() if before.get(level[0]) != level[1]]
-        changes.extend((ticks, 0) for ticks in before if ticks not in after)
-        return changes
 
 
 class ProTop(_ProFeed):
