@@ -2,6 +2,7 @@
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -37,9 +38,19 @@ def name_of(path):
     return parts[0]
 
 
+@cache
+def parsed(path):
+    return ast.parse(path.read_text())
+
+
+@cache
 def imports(path):
-    """Yield every module named by an import, also inside functions."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    """Name every module of an import, also inside functions."""
+    return list(_imports(path))
+
+
+def _imports(path):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -133,7 +144,7 @@ def test_the_core_imports_neither_plotly_nor_ipywidgets():
 
 def test_the_library_never_prints_and_never_sleeps():
     for path in MODULES:
-        tree = ast.parse(path.read_text())
+        tree = parsed(path)
         calls = [ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)]
         assert "time.sleep" not in calls, path
         assert name_of(path) == "cli" or "print" not in calls, path

@@ -85,8 +85,8 @@ def test_a_long_session_is_sought_and_read_in_order(tmp_path, compression):
         )
     )  # fmt: skip
 
-    for at in (0, 1, 2_499, 4_321, 5_999):
-        assert all_rows(session, rows[at].local_timestamp, memory=1) == rows[at:]
+    for at, memory in ((0, 1 << 15), (1, 1 << 14), (2_499, 1 << 13), (4_321, 1 << 12), (5_900, 1)):
+        assert all_rows(session, rows[at].local_timestamp, memory=memory) == rows[at:]
     assert all_rows(session, rows[-1].local_timestamp + 1) == []
     assert all_rows(session) == rows
 

@@ -58,7 +58,10 @@ def connect(url, **options):
     """Open a socket; its waits go by the time that the tests live in."""
     parts = urlsplit(url)
     opened = clocks.current().dial(parts.hostname, parts.port, 10)
-    return websocket.create_connection(url, socket=opened, **({"timeout": 10} | options))
+    # Text is checked when it is decoded; checked before as well, byte by byte, it takes longer than
+    # all else that a test does with it.
+    usual = {"timeout": 10, "skip_utf8_validation": True}
+    return websocket.create_connection(url, socket=opened, **(usual | options))
 
 
 def base_url(exchange, market="futures"):
