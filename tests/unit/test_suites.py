@@ -80,6 +80,18 @@ def test_all_suites_passing_is_exit_code_0(folder):
     assert "\nfailed\n" not in done.stdout
 
 
+def test_what_tests_import_is_compiled_once_whatever_the_machine_says(folder):
+    (folder / "imported.py").write_text("")
+    (folder / "test_good.py").write_text("import imported\ndef test_passes(): pass\n")
+
+    run(
+        sys.executable, SCRIPT, "only = test_good.py",
+        cwd=folder, PYTHONDONTWRITEBYTECODE="1", **PLAIN,
+    )  # fmt: skip
+
+    assert list((folder / "__pycache__").glob("imported.*.pyc"))
+
+
 def test_the_tests_of_all_suites_are_listed_with_their_seconds(folder):
     done = run_suites(folder, "one = test_good.py", "other = test_other.py")
     listed = done.stdout.partition("slowest 3 of 3 tests\n")[2].split()
