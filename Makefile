@@ -17,8 +17,8 @@ INTEROP_EXTRA = $(PYTHON) -c 'import tomllib; project = tomllib.load(open("pypro
 
 # Suites of tests, each with pytest's arguments, for scripts/suites.py. Those of browsers and other
 # clients mostly wait, so they run beside those that compute.
-UNIT_TESTS := unit = --numprocesses 2 --dist loadfile tests/unit
-HEALING_TESTS := healing = --numprocesses 2 tests/healing
+UNIT_TESTS := unit = --numprocesses 2 --dist worksteal tests/unit
+HEALING_TESTS := healing = --numprocesses 2 --dist worksteal tests/healing
 BROWSER_TESTS := browser = tests/browser
 INTEROP_TESTS := interop = tests/interop
 NOTEBOOK_TESTS := notebooks = --numprocesses 2 --dist loadfile -p nbval --nbval --nbval-sanitize-with notebooks/sanitize.cfg -p no:cacheprovider notebooks
@@ -62,7 +62,7 @@ demo: $(READY)  ## stream from the simulated exchange and show the frames
 test: $(READY)  ## run everything that CI runs, to the end even where a suite fails
 	-@$(MAKE) --no-print-directory interop  # where it cannot be built, tests/interop fails (CI) or says so
 	-@scripts/chromium.sh $(BIN)/python  # the same goes for tests/browser
-	$(BIN)/python scripts/suites.py "$(UNIT_TESTS) & $(BROWSER_TESTS) & $(INTEROP_TESTS)" "$(HEALING_TESTS) & $(NOTEBOOK_TESTS)"
+	$(BIN)/python scripts/suites.py "$(UNIT_TESTS)" "$(BROWSER_TESTS) ; $(NOTEBOOK_TESTS)" "$(INTEROP_TESTS) ; $(HEALING_TESTS)"
 
 check: $(READY)  ## ruff, ruff format, mypy --strict
 	$(BIN)/ruff check .
@@ -105,7 +105,7 @@ test-lowest:  ## run the tests with the oldest dependencies that pyproject.toml 
 	uv venv --quiet --allow-existing --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" .venv-lowest
 	uv pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct --editable '.[test]'
 	-@$(MAKE) --no-print-directory interop
-	.venv-lowest/bin/python scripts/suites.py "$(UNIT_TESTS)" "$(HEALING_TESTS)" "$(INTEROP_TESTS)"
+	.venv-lowest/bin/python scripts/suites.py "$(UNIT_TESTS) ; $(HEALING_TESTS) ; $(INTEROP_TESTS)"
 
 soak: $(READY)  ## the long tests: 300 schedules of faults, 200 kills, 30 roll-overs, every book: three hours
 	$(BIN)/python -m pytest -m soak

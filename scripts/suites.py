@@ -1,10 +1,10 @@
 """Run suites of tests, all of them even when one fails, and say at the end how they went.
 
-    python scripts/suites.py "unit = -n 4 tests/unit" "web = tests/web & clients = tests/interop"
+    python scripts/suites.py "unit = -n 4 tests/unit" "web = tests/web ; clients = tests/interop"
 
-Each argument is a stage: a suite, as its name and pytest's arguments, or several that run side by
-side. pytest's output is shown as it comes; that of a suite beside the first of its stage follows
-when both have ended. Then come a table of the suites, the slowest tests of all of them and the ids
+Each argument is a lane: a suite, as its name and pytest's arguments, or several that run one after
+the other. Lanes run side by side. The output of the first is shown as it comes, that of the others
+when all have ended. Then come a table of the suites, the slowest tests of all of them and the ids
 of those that failed. The exit code is 0 when everything passed, 1 when not, and 130 after Ctrl-C,
 which ends everything.
 """
@@ -17,6 +17,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -78,7 +79,9 @@ class Run:
         self._output = None if is_shown else (folder / f"{self.name}.txt").open("w+")
         self._began = time.monotonic()
         words = shlex.split(arguments)
-        print(f"\n{self.name}: pytest {shlex.join(words)}", flush=True)
+        self._title = f"{self.name}: pytest {shlex.join(words)}"
+        if is_shown:
+            print(f"\n{self._title}", flush=True)
         report = [f"--junitxml={self._report}", "-o", "junit_family=xunit1"]
         self._process = subprocess.Popen(  # noqa: S603 - what the caller asks for
             [sys.executable, "-m", "pytest", *words, *report],
@@ -91,13 +94,14 @@ class Run:
         """Wait for its end."""
         status = self._process.wait()
         seconds = time.monotonic() - self._began
-        return Result(self.name, status, seconds, read_report(self._report))
+        self.result = Result(self.name, status, seconds, read_report(self._report))
+        return self.result
 
     def show(self) -> None:
         """Show the output that was not shown as it came."""
         if self._output is not None:
             self._output.seek(0)
-            print(f"\n{self.name}:\n{self._output.read()}", flush=True)
+            print(f"\n{self._title}\n{self._output.read()}", flush=True)
             self._output.close()
 
 
@@ -137,31 +141,40 @@ def _node_id(case: ET.Element) -> str:
     return "::".join([file, *filter(None, classes.split(".")), name])
 
 
-def run_stages(stages: Iterable[str], folder: Path) -> list[Result]:
+def run_lanes(lanes: Sequence[str], folder: Path) -> list[Result]:
     """Run all suites, or until Ctrl-C; returns those that have run."""
-    has_come: list[int] = []
+    is_over = threading.Event()
     # pytest gets Ctrl-C as well, and is waited for: it still says how far it came.
-    before = signal.signal(signal.SIGINT, lambda number, _: has_come.append(number))
-    results: list[Result] = []
+    before = signal.signal(signal.SIGINT, lambda *_: is_over.set())
     try:
-        for stage in stages:
-            results += _run_stage(stage.split(" & "), folder)
-            if has_come or any(result.is_interrupted for result in results):
-                break
+        with ThreadPoolExecutor(len(lanes)) as threads:
+            made = [
+                threads.submit(_run_lane, lane.split(" ; "), folder, is_over, is_shown=not place)
+                for place, lane in enumerate(lanes)
+            ]
+            runs = [run for lane in made for run in lane.result()]
     finally:
         signal.signal(signal.SIGINT, before)
-    if has_come:
+    for run in runs:
+        run.show()
+    results = [run.result for run in runs]
+    if is_over.is_set():
         results[-1] = results[-1]._replace(status=INTERRUPTED)
     return results
 
 
-def _run_stage(suites: Sequence[str], folder: Path) -> list[Result]:
-    runs = [Run(suite, folder, is_shown=not place) for place, suite in enumerate(suites)]
-    with ThreadPoolExecutor(len(runs)) as threads:
-        results = list(threads.map(Run.wait, runs))
-    for run in runs:
-        run.show()
-    return results
+def _run_lane(
+    suites: Iterable[str], folder: Path, is_over: threading.Event, *, is_shown: bool
+) -> list[Run]:
+    runs: list[Run] = []
+    for suite in suites:
+        run = Run(suite, folder, is_shown=is_shown)
+        runs.append(run)
+        if run.wait().is_interrupted:
+            is_over.set()
+        if is_over.is_set():
+            break
+    return runs
 
 
 def summary(results: Sequence[Result]) -> Iterator[str]:
@@ -196,10 +209,10 @@ def _titled(title: str, lines: Iterable[str]) -> Iterator[str]:
         yield from ("", title, *found)
 
 
-def main(stages: list[str]) -> int:
+def main(lanes: list[str]) -> int:
     """Run the stages and print the summary; returns the exit code."""
     with tempfile.TemporaryDirectory() as folder:
-        results = run_stages(stages, Path(folder))
+        results = run_lanes(lanes, Path(folder))
     print()
     print("\n".join(summary(results)), flush=True)
     if any(result.is_interrupted for result in results):

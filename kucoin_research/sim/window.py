@@ -78,7 +78,8 @@ class Window:
         keys, sizes, known = book.keys, book.sizes, self._sizes
         before = self._floor
         floor = self._floor = keys[-self._depth] if len(keys) >= self._depth else None
-        looked_at = self._touched.union(_between(keys, floor, before), _between(keys, before, floor))
+        moved = _between(keys, floor, before) or _between(keys, before, floor)
+        looked_at = self._touched.union(moved)
         changed = {}
         for key in looked_at:
             size = sizes.get(key, 0) if floor is None or key >= floor else 0

@@ -65,7 +65,7 @@ def row_of(done, name):
 
 
 def test_a_failing_suite_does_not_stop_the_next_and_fails_in_the_end(folder):
-    done = run_suites(folder, "first = test_bad.py", "second = -q test_good.py")
+    done = run_suites(folder, "first = test_bad.py ; second = -q test_good.py")
 
     assert done.returncode == 1
     assert row_of(done, "first") == ("1", "1", "1", "failed")
@@ -113,7 +113,7 @@ def test_the_slowest_tests_come_first_and_no_more_than_fifteen():
 
 
 def test_suites_side_by_side_are_shown_one_after_the_other(folder):
-    done = run_suites(folder, "first = -v test_other.py & second = -v test_good.py")
+    done = run_suites(folder, "first = -v test_other.py", "second = -v test_good.py")
     shown = [done.stdout.index(text) for text in ("test_other PASSED", "test_inside PASSED")]
 
     assert done.returncode == 0
@@ -129,7 +129,7 @@ def test_suites_side_by_side_are_shown_one_after_the_other(folder):
     ],
 )
 def test_a_suite_that_cannot_run_has_failed_and_the_next_runs(folder, arguments, row):
-    done = run_suites(folder, f"first = {arguments}", "second = test_good.py")
+    done = run_suites(folder, f"first = {arguments} ; second = test_good.py")
 
     assert done.returncode == 1
     assert row_of(done, "first") == row
@@ -138,8 +138,8 @@ def test_a_suite_that_cannot_run_has_failed_and_the_next_runs(folder, arguments,
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no groups of processes to interrupt")
 def test_an_interrupt_ends_everything_with_exit_code_130(folder):
-    words = ["good = test_good.py", "endless = test_endless.py", "never = test_good.py"]
-    with Process(*IN_A_GROUP, sys.executable, SCRIPT, *words, cwd=folder, **PLAIN) as process:
+    lane = "good = test_good.py ; endless = test_endless.py ; never = test_good.py"
+    with Process(*IN_A_GROUP, sys.executable, SCRIPT, lane, cwd=folder, **PLAIN) as process:
         wait_until((folder / "begun").exists, progress=lambda: process.stdout)
         os.killpg(process.pid, signal.SIGINT)
 
