@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice, pairwise
 from math import cos, exp, fsum, log, sin, sqrt, tau
 from random import Random
@@ -111,7 +112,9 @@ class Noise:
 
 
 class _Path:
-    # A walk of logarithms, zero at the anchor day.
+    # A walk of logarithms, zero at the anchor day. All coins share the market's and all markets of
+    # a coin the coin's, those of other exchanges with the same seed too, each in its thread: what
+    # two threads are at, both compute, to the same end.
 
     def __init__(self, name: str, yearly_volatility: float) -> None:
         self._name = name
@@ -125,7 +128,7 @@ class _Path:
 
     def minutes(self, day: int) -> list[float]:
         # 1,441 values: each minute of the day and its end.
-        return _cached(self._minutes, day, self._build_minutes, capacity=8)
+        return _cached(self._minutes, day, self._build_minutes, capacity=16)
 
     def second(self, second: int) -> float:
         minute, offset = divmod(second, 60)
@@ -138,11 +141,20 @@ class _Path:
     def _day_open(self, day: int) -> float:
         # A stationary Gaussian walk looks the same in both directions, so one recipe serves both.
         distance = day - ANCHOR_DAY
-        side, sign = (self._later, "+") if distance >= 0 else (self._earlier, "-")
-        while len(side) <= abs(distance):
-            step = Random(f"{self._name}:day:{sign}{len(side)}").gauss(0.0, self._day_volatility)
-            side.append(side[-1] * _DAILY_MEMORY + step)
-        return side[abs(distance)]
+        if distance >= 0:
+            days = self._later = self._walked(self._later, "+", distance)
+        else:
+            days = self._earlier = self._walked(self._earlier, "-", -distance)
+        return days[abs(distance)]
+
+    def _walked(self, days: list[float], sign: str, distance: int) -> list[float]:
+        if len(days) > distance:
+            return days
+        longer = days.copy()
+        while len(longer) <= distance:
+            step = Random(f"{self._name}:day:{sign}{len(longer)}").gauss(0.0, self._day_volatility)
+            longer.append(longer[-1] * _DAILY_MEMORY + step)
+        return longer
 
     def _build_minutes(self, day: int) -> list[float]:
         start, end = self._day_open(day), self._day_open(day + 1)
@@ -160,6 +172,11 @@ class _Path:
         scales = [level * exp(draw * 0.7) for draw in draws[:60]]
         steps = [draw * scale for draw, scale in zip(draws[60:], scales, strict=True)]
         return _bridge(values[offset], values[offset + 1], steps, scales)
+
+
+@lru_cache(maxsize=32)
+def _path(name: str, yearly_volatility: float) -> _Path:
+    return _Path(name, yearly_volatility)
 
 
 class FundamentalValue:
@@ -193,8 +210,8 @@ class FundamentalValue:
         facts = BASES[base]
         self._start_price = facts.start_price
         self._beta = facts.market_beta
-        self._market = _Path(f"{seed}:market", MARKET_VOLATILITY)
-        self._own = _Path(f"{seed}:{base}", facts.own_volatility)
+        self._market = _path(f"{seed}:market", MARKET_VOLATILITY)
+        self._own = _path(f"{seed}:{base}", facts.own_volatility)
         market, own = (facts.market_beta * MARKET_VOLATILITY) ** 2, facts.own_volatility**2
         self._market_share = market / (market + own)
         self.minute_volatility = sqrt((market + own) / MINUTES_PER_YEAR)

@@ -1,9 +1,13 @@
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
+from random import Random
 from statistics import fmean
+from threading import Barrier
 
 import pytest
 
 from kucoin_research.errors import InvalidInput
+from kucoin_research.sim import value
 from kucoin_research.sim.value import ANCHOR_DAY, BASES, FundamentalValue, Noise
 
 SECOND = 1_000_000_000
@@ -22,12 +26,36 @@ def correlation(left, right):
 
 def test_value_does_not_depend_on_the_order_of_questions():
     times = [ANCHOR + step * 7_777 * SECOND + 123 for step in range(-60, 60)]
-    forward, backward = FundamentalValue(7, "XBT"), FundamentalValue(7, "XBT")
 
-    rising = [forward.at(time) for time in times]
-    falling = [backward.at(time) for time in reversed(times)]
+    rising = values_of_new_paths(times)
+    falling = values_of_new_paths(reversed(times))
 
     assert rising == falling[::-1]
+
+
+def values_of_new_paths(times):
+    value._path.cache_clear()
+    made = FundamentalValue(7, "XBT")
+    return [made.at(time) for time in times]
+
+
+def test_paths_that_threads_share_are_the_same_as_alone(real_time):
+    rng = Random(5)
+    times = [ANCHOR + rng.randint(-400, 400) * DAY + rng.randrange(DAY) for _ in range(150)]
+    alone = dict(zip(times, values_of_new_paths(times), strict=True))
+    value._path.cache_clear()
+    together = Barrier(4)
+
+    def ask(number):
+        made, order = FundamentalValue(7, "XBT"), times.copy()
+        Random(number).shuffle(order)
+        together.wait()
+        return {time: made.at(time) for time in order}
+
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(ask, range(4)))
+
+    assert found == [alone] * 4
 
 
 def test_value_is_the_start_price_at_the_anchor():
@@ -99,13 +127,13 @@ def test_activity_is_about_one_on_average():
 
 
 def test_caches_stay_small():
-    value = FundamentalValue(4, "XBT")
+    made = FundamentalValue(4, "XBT")
 
     for day in range(40):
-        value.at(ANCHOR + day * DAY + 61 * SECOND)
+        made.at(ANCHOR + day * DAY + 61 * SECOND)
 
-    paths = (value._market, value._own)
-    assert all(len(path._minutes) <= 8 and len(path._seconds) <= 8 for path in paths)
+    paths = (made._market, made._own)
+    assert all(len(path._minutes) <= 16 and len(path._seconds) <= 8 for path in paths)
 
 
 def test_noise_days_join_without_a_step():
