@@ -21,7 +21,7 @@ UNIT_TESTS := unit = --numprocesses 2 --dist worksteal tests/unit
 HEALING_TESTS := healing = --numprocesses 2 --dist worksteal tests/healing
 BROWSER_TESTS := browser = tests/browser
 INTEROP_TESTS := interop = tests/interop
-NOTEBOOK_TESTS := notebooks = --numprocesses 2 --dist loadfile -p nbval --nbval --nbval-sanitize-with notebooks/sanitize.cfg -p no:cacheprovider notebooks
+NOTEBOOK_TESTS := notebooks = -p nbval --nbval --nbval-sanitize-with notebooks/sanitize.cfg -p no:cacheprovider notebooks
 
 .PHONY: help setup interop demo test test-all test-lowest soak check format lab bench notebooks pictures build lock clean
 

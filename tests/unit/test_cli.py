@@ -98,7 +98,23 @@ def test_a_second_run_appends_and_repeats_no_header(tmp_path, exchange):
         ([], 2, "COMMAND"),
     ],
 )
-def test_wrong_use_is_one_line_and_exit_code_2(tmp_path, exchange, words, code, sentence):
+def test_wrong_use_is_one_line_and_exit_code_2(
+    exchange, monkeypatch, capsys, words, code, sentence
+):
+    monkeypatch.setenv("KUCOIN_FUTURES_URL", exchange.futures_url)
+    monkeypatch.setenv("KUCOIN_SPOT_URL", exchange.spot_url)
+
+    assert cli.main(words) == code
+
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1, told
+    assert sentence in told
+
+
+@pytest.mark.parametrize(
+    "words", [["BTCUSDTM", "--timeout", "1"], ["simulate", "--speed", "0"], []]
+)
+def test_wrong_use_ends_the_process_with_one_line_and_exit_code_2(tmp_path, exchange, words):
     done = run(
         *words,
         cwd=tmp_path,
@@ -106,9 +122,8 @@ def test_wrong_use_is_one_line_and_exit_code_2(tmp_path, exchange, words, code, 
         KUCOIN_SPOT_URL=exchange.spot_url,
     )
 
-    assert done.returncode == code
+    assert done.returncode == 2
     assert done.stderr.count("\n") == 1, done.stderr
-    assert sentence in done.stderr
 
 
 def test_no_network_is_one_line_and_exit_code_1(tmp_path):
