@@ -18,7 +18,7 @@ INTEROP_EXTRA = $(PYTHON) -c 'import tomllib; project = tomllib.load(open("pypro
 # Suites of tests, each with pytest's arguments, for scripts/suites.py. Those of browsers and other
 # clients mostly wait, so they run beside those that compute.
 UNIT_TESTS := unit = --numprocesses 2 --dist worksteal tests/unit
-HEALING_TESTS := healing = --numprocesses 2 --dist worksteal tests/healing
+HEALING_TESTS := healing = tests/healing
 BROWSER_TESTS := browser = tests/browser
 INTEROP_TESTS := interop = tests/interop
 NOTEBOOK_TESTS := notebooks = -p nbval --nbval --nbval-sanitize-with notebooks/sanitize.cfg -p no:cacheprovider notebooks

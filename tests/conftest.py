@@ -1,5 +1,6 @@
 """Shared by all tests: the simulated exchange, and waiting without sleeping."""
 
+import gc
 import signal
 import threading
 import time
@@ -31,6 +32,12 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if any(item.path.is_relative_to(folder) for folder in _RENEWED):
             item.add_marker(pytest.mark.timeout(_HANGING))
+
+
+def pytest_collection_finish():
+    """Leave what is imported and collected out of garbage collections: it lives until the end."""
+    gc.collect()
+    gc.freeze()
 
 
 def wait_until(condition, timeout=30.0, *, progress=None):

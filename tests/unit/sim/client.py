@@ -92,6 +92,7 @@ class Client:
         endpoint = data["instanceServers"][0]["endpoint"]
         self.socket = connect(f"{endpoint}?token={self.token}&connectId={connect_id}", **options)
         self.frames = []
+        self._parsed = []  # the first of them, as objects
 
     def __enter__(self):
         return self
@@ -138,10 +139,10 @@ class Client:
         )
 
     def messages(self, topic=None):
-        frames = [json.loads(text) for text in self.frames]
+        self._parsed += map(json.loads, self.frames[len(self._parsed) :])
         return [
             frame
-            for frame in frames
+            for frame in self._parsed
             if frame.get("type") == "message" and topic in (None, frame["topic"])
         ]
 
