@@ -14,8 +14,7 @@ found && exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
 	echo "installing Chromium for the browser tests"
 	export DEBIAN_FRONTEND=noninteractive
-	{ apt-get update && for name in chromium-headless-shell chromium; do
-		apt-get install --yes --no-install-recommends $name && break; done; } >/dev/null 2>&1
+	{ apt-get update && apt-get install --yes --no-install-recommends chromium; } >/dev/null 2>&1
 	found && exit 0
 fi
 timeout 300 "$python" -m playwright install chromium >/dev/null 2>&1

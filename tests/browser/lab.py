@@ -23,15 +23,7 @@ FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
-# The one without windows of its own opens JupyterLab with a fifth less work.
-_NAMES = (
-    "chromium-headless-shell", "chromium", "chromium-browser", "google-chrome",
-    "google-chrome-stable",
-)  # fmt: skip
-_PATTERNS = (
-    "chromium_headless_shell-*/chrome-*/*headless?shell", "chromium-*/chrome-linux*/chrome",
-    "chromium-*/chrome-mac*/**/Chromium",
-)  # fmt: skip
+_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 # A first start would ask about news in a corner of every picture.
 _SETTINGS = {
     "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
@@ -48,7 +40,8 @@ def find_chromium() -> str | None:
     if found:
         return found
     root = Path(os.environ.get("PLAYWRIGHT_BROWSERS_PATH", "~/.cache/ms-playwright")).expanduser()
-    return next((str(path) for pattern in _PATTERNS for path in sorted(root.glob(pattern))), None)
+    patterns = ("chromium-*/chrome-linux*/chrome", "chromium-*/chrome-mac*/**/Chromium")
+    return next((str(path) for pattern in patterns for path in sorted(root.glob(pattern))), None)
 
 
 def write_notebook(path: Path, *cells: str) -> Path:
