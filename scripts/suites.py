@@ -210,7 +210,7 @@ def _titled(title: str, lines: Iterable[str]) -> Iterator[str]:
 
 
 def main(lanes: list[str]) -> int:
-    """Run the stages and print the summary; returns the exit code."""
+    """Run the lanes and print the summary; returns the exit code."""
     with tempfile.TemporaryDirectory() as folder:
         results = run_lanes(lanes, Path(folder))
     print()

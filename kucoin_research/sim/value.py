@@ -128,7 +128,7 @@ class _Path:
 
     def minutes(self, day: int) -> list[float]:
         # 1,441 values: each minute of the day and its end.
-        return _cached(self._minutes, day, self._build_minutes, capacity=16)
+        return _cached(self._minutes, day, self._build_minutes, capacity=8)
 
     def second(self, second: int) -> float:
         minute, offset = divmod(second, 60)

@@ -116,6 +116,11 @@ def any_text(random: Random) -> str:
     return "".join(letter for letter in letters if not "\ud800" <= letter <= "\udfff")
 
 
+MAKERS: dict[Column, Callable[[Random], Any]] = {
+    Column.INTEGER: any_integer, Column.NUMBER: any_number, Column.TEXT: any_text,
+}  # fmt: skip
+
+
 def any_value(kind: Column, random: Random) -> Any:
     """Draw a value of a kind of column, hostile ones more often than they would come."""
     if kind is Column.SIDE:
@@ -127,10 +132,7 @@ def any_value(kind: Column, random: Random) -> Any:
     alike = {Column.TIME: Column.INTEGER, Column.LABEL: Column.TEXT}.get(kind, kind)
     if random.random() < 0.3:
         return random.choice(EDGES[alike])
-    makers: dict[Column, Callable[[Random], Any]] = {
-        Column.INTEGER: any_integer, Column.NUMBER: any_number, Column.TEXT: any_text,
-    }  # fmt: skip
-    return makers[alike](random)
+    return MAKERS[alike](random)
 
 
 @st.composite

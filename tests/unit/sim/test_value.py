@@ -133,7 +133,7 @@ def test_caches_stay_small():
         made.at(ANCHOR + day * DAY + 61 * SECOND)
 
     paths = (made._market, made._own)
-    assert all(len(path._minutes) <= 16 and len(path._seconds) <= 8 for path in paths)
+    assert all(len(path._minutes) <= 8 and len(path._seconds) <= 8 for path in paths)
 
 
 def test_noise_days_join_without_a_step():
