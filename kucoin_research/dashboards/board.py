@@ -228,6 +228,7 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
             if self._given is not None or self._is_replay:
                 raise InvalidInput("this dashboard shows what was handed in; start that elsewhere")
             symbol, market = self.controls.symbol.value.strip(), self.controls.market.value
+            was_recording = self._is_recording  # which ends with the stream that is replaced
             try:
                 made = api.stream(
                     symbol, self._channels(), market=market, venue=self._venue,
@@ -237,7 +238,6 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
                 self.controls.mark_wrong(is_wrong=symbol not in self._listed(market))
                 raise
             self.controls.mark_wrong(is_wrong=False)
-            was_recording = self._is_recording
             self._end_recording()
             self._own = made
             self._show(replace(self._scene, source=made, symbol=symbol))

@@ -385,6 +385,22 @@ def test_a_folder_that_cannot_be_made_is_told_in_the_line(make, tmp_path):
     assert not board.controls.record.value
 
 
+def test_it_goes_on_also_where_the_old_recording_has_ended_by_then(make, tmp_path, monkeypatch):
+    board = make(start=True, root=str(tmp_path), channels=["ticker"])
+    first = board.record()
+
+    def slow(*arguments, **options):
+        made = kr.stream(*arguments, **options)  # which stops the stream of the same name
+        wait_until(lambda: first.is_closed)
+        return made
+
+    monkeypatch.setattr(board_module.api, "stream", slow)
+    board.controls.symbol.value = "ETHUSDTM"
+
+    assert not board.recorder.is_closed
+    assert "ETHUSDTM" in board.recorder.path.name
+
+
 def test_record_without_a_stream_says_what_to_do(make):
     board = make()
 
