@@ -26,6 +26,7 @@ from tests.browser.lab import (  # noqa: E402
     Lab,
     Notebook,
     find_chromium,
+    set_theme,
     start_lab,
     write_notebook,
 )
@@ -78,7 +79,7 @@ def run(page: Page, lab: Lab, path: Path) -> None:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
     nbformat.write(saved, lab.folder / path.name)
-    book = Notebook(page, lab, path.name).open()
+    book = Notebook(page, lab, path.name).open(anew=True)
     for place, cell in enumerate(saved.cells):
         if cell.cell_type == "code":
             page.evaluate(RUN, place)
@@ -115,7 +116,7 @@ def take(book: Notebook, width: int, theme: str) -> Path:
     """Take one picture, when the charts have been drawn in their new look."""
     page = book.page
     page.set_viewport_size({"width": width, "height": WIDTHS[width]})
-    book.set_theme(f"JupyterLab {theme}")
+    set_theme(page, f"JupyterLab {theme}")
     for place in ("main", "lower", "book"):
         figure = f".kr-{place} .kr-figure"
         before = int(page.locator(figure).get_attribute("data-frame") or 0)

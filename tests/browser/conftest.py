@@ -8,18 +8,32 @@ from pathlib import Path
 import pytest
 
 from tests.browser import pictures
-from tests.browser.lab import FLAGS, Notebook, find_chromium, start_lab, write_notebook
+from tests.browser.lab import (
+    FLAGS,
+    Notebook,
+    find_chromium,
+    put_away,
+    start_lab,
+    write_notebook,
+)  # fmt: skip
 from tests.browser.waits import MILLISECONDS
 from tests.processes import PATIENCE
 
 # Messages of JupyterLab itself, none of ours.
-_HARMLESS = ("favicon", "Failed to load resource", "net::ERR", "jupyterlab-lsp", "ResizeObserver")
+_HARMLESS = (
+    "favicon", "Failed to load resource", "net::ERR", "jupyterlab-lsp", "ResizeObserver",
+    "Canceled future for",  # of a notebook that is closed while it waits for its kernel
+)  # fmt: skip
+
+_VIEWPORT = {"width": 1500, "height": 1000}
+_HAS_FAILED = pytest.StashKey[bool]()
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item):
     """Keep screenshots of a test that failed, and show the errors of the browser's console."""
     report = yield
+    item.stash[_HAS_FAILED] = item.stash.get(_HAS_FAILED, False) or report.failed
     page = item.funcargs.get("page")
     if report.failed and page is not None and not page.is_closed():
         report.sections += pictures.sections_of(page, item.name)
@@ -51,22 +65,61 @@ def lab(tmp_path_factory):
         yield running
 
 
+class Pages:
+    """Keeps the page of the last test for the next: to open JupyterLab takes seconds."""
+
+    def __init__(self, browser) -> None:
+        self._browser = browser
+        self._page = None
+
+    def take(self):
+        """Give the page that is kept, or a new one."""
+        page = self._page or self._open()
+        self._page = None
+        page.errors, page.harmless = [], list(_HARMLESS)
+        page.set_viewport_size(_VIEWPORT)
+        return page
+
+    def put_back(self, page) -> None:
+        """Keep a page on which all went well."""
+        self._page = page
+
+    def _open(self):
+        page = self._browser.new_context().new_page()
+        page.set_default_timeout(PATIENCE * MILLISECONDS)
+        page.on("console", lambda each: _note(page, each.text) if each.type == "error" else None)
+        page.on("pageerror", lambda error: _note(page, str(error)))
+        return page
+
+
+def _note(page, error: str) -> None:
+    page.errors.append(error)
+
+
+@pytest.fixture(scope="package")
+def pages(chromium):
+    """Keep pages from test to test."""
+    return Pages(chromium)
+
+
 @pytest.fixture
-def page(chromium, request):
-    """Open a page; what the browser's console calls an error fails the test.
+def page(pages, request):
+    """Give a page without notebooks; what the browser's console calls an error fails the test.
 
     A test may add words to ``page.harmless``: errors that contain one are not counted.
     """
-    context = chromium.new_context(viewport={"width": 1500, "height": 1000})
-    page = context.new_page()
-    page.set_default_timeout(PATIENCE * MILLISECONDS)
-    page.errors, page.harmless = [], list(_HARMLESS)
-    page.on("console", lambda each: page.errors.append(each.text) if each.type == "error" else None)
-    page.on("pageerror", lambda error: page.errors.append(str(error)))
+    page = pages.take()
     yield page
+    # Errors that a test expects may come late, in the next one.
+    is_kept = page.harmless == list(_HARMLESS) and not request.node.stash.get(_HAS_FAILED, False)
+    if is_kept:
+        put_away(page)
     ours = [text for text in page.errors if not any(word in text for word in page.harmless)]
     kept = pictures.keep_pages(page, request.node.name) if ours else []
-    context.close()
+    if is_kept and not ours:
+        pages.put_back(page)
+    else:
+        page.context.close()
     assert not ours, f"the browser's console has errors: {ours}; screenshots: {kept}"
 
 
@@ -74,11 +127,12 @@ def page(chromium, request):
 def notebook(lab, page):
     """Make and open a notebook of the cells given; its kernel ends with the test."""
 
-    def make(name: str, *cells: str) -> Notebook:
+    def make(name: str, *cells: str, anew: bool = False) -> Notebook:
         write_notebook(lab.folder / name, *cells)
-        return Notebook(page, lab, name).open()
+        return Notebook(page, lab, name).open(anew=anew)
 
     yield make
+    put_away(page)  # so that it does not ask for kernels that are gone
     lab.end_kernels()
 
 

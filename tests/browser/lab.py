@@ -133,6 +133,38 @@ _IS_READY = """() => {
   return context?.isReady && context.session?.kernel?.status === 'idle';
 }"""
 
+_LIGHT = "JupyterLab Light"
+_OPEN = "path => { window.jupyterapp.commands.execute('docmanager:open', {path}); }"
+_IS_OPEN = """path => {
+  const shown = window.jupyterapp?.shell.currentWidget;
+  return shown?.context?.path === path && shown.content.widgets?.length > 0;
+}"""
+# Without the question whether to save.
+_CLOSE = "() => [...window.jupyterapp.shell.widgets('main')].forEach((each) => each.dispose())"
+
+
+def is_jupyterlab(page) -> bool:
+    """Whether JupyterLab is open on a page."""
+    return page.evaluate("() => Boolean(window.jupyterapp)")
+
+
+def put_away(page) -> None:
+    """Close the notebooks that are open on a page, and go back to the light theme."""
+    if is_jupyterlab(page):
+        page.evaluate(_CLOSE)
+        set_theme(page, _LIGHT)
+
+
+def set_theme(page, name: str) -> None:
+    """Switch to ``JupyterLab Light`` or ``JupyterLab Dark`` and wait until it is there."""
+    shown = f'body[data-jp-theme-name="{name}"]'
+    if not page.locator(shown).count():
+        page.evaluate(
+            "theme => { window.jupyterapp.commands.execute('apputils:change-theme', {theme}); }",
+            name,
+        )
+        page.wait_for_selector(shown, state="attached")
+
 
 class Notebook:
     """A notebook open in the browser."""
@@ -142,12 +174,16 @@ class Notebook:
         self.lab = lab
         self.name = name
 
-    def open(self) -> Notebook:
-        """Open it and wait until its kernel is idle."""
-        self.page.goto(self.lab.address(self.name))
-        self.page.wait_for_selector(".jp-Notebook .jp-Cell")
+    def open(self, *, anew: bool = False) -> Notebook:
+        """Open it and wait until its kernel is idle; ``anew`` loads JupyterLab once more."""
+        if anew or not is_jupyterlab(self.page):
+            self.page.goto(self.lab.address(self.name))
+            self.page.wait_for_function(_IS_OPEN, arg=self.name)
+            self.page.evaluate("() => window.jupyterapp.shell.collapseLeft()")
+        else:
+            self.page.evaluate(_OPEN, self.name)
+            self.page.wait_for_function(_IS_OPEN, arg=self.name)
         self.page.wait_for_function(_IS_READY)
-        self.page.evaluate("() => window.jupyterapp.shell.collapseLeft()")
         return self
 
     def run_all(self) -> None:
@@ -201,11 +237,3 @@ class Notebook:
         """Save it; returns the file's text."""
         self.page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
         return (self.lab.folder / self.name).read_text()
-
-    def set_theme(self, name: str) -> None:
-        """Switch to ``JupyterLab Light`` or ``JupyterLab Dark`` and wait until it is there."""
-        self.page.evaluate(
-            "theme => { window.jupyterapp.commands.execute('apputils:change-theme', {theme}); }",
-            name,
-        )
-        self.page.wait_for_selector(f'body[data-jp-theme-name="{name}"]', state="attached")

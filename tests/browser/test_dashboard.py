@@ -3,6 +3,7 @@
 import base64
 import json
 
+from tests.browser.lab import set_theme
 from tests.browser.waits import (
     follow_again,
     wait_for_count,
@@ -107,7 +108,7 @@ def test_start_watch_zoom_switch_record_and_stop(notebook, page, shots):
     page.wait_for_selector(".kr-events .kr-row")
     for width, theme in ((1900, "Light"), (900, "Dark")):
         page.set_viewport_size({"width": width, "height": 1000})
-        book.set_theme(f"JupyterLab {theme}")
+        set_theme(page, f"JupyterLab {theme}")
         wait_for_frames(page, MAIN, 2)
         assert_nothing_sticks_out(page)
         page.screenshot(path=shots / f"dashboard-{theme.lower()}-{width}.png")
@@ -126,7 +127,8 @@ def test_start_watch_zoom_switch_record_and_stop(notebook, page, shots):
     press(page, "stop")
     wait_for_text(page, LINE, "recorded")
     wait_for_text(page, BADGE, "stopped")
-    assert list((book.lab.folder / "sessions").glob("*ETHUSDTM*/session.json"))
+    kept = sorted((book.lab.folder / "sessions").glob("*/session.json"))
+    assert "ETHUSDTM" in str(kept), (kept, page.locator(LINE).first.text_content())
 
     book.run_more(REPLAY)
     page.locator(PLAYED).scroll_into_view_if_needed()  # who does not look is told nothing

@@ -2,6 +2,7 @@
 
 import json
 
+from tests.browser.lab import set_theme
 from tests.browser.waits import follow_again, wait_for_count, wait_for_frames, zoom
 
 START = """
@@ -32,7 +33,7 @@ def test_a_live_figure_moves_keeps_its_zoom_and_is_saved_as_a_picture(notebook, 
     assert page.evaluate(AXIS) != zoomed
 
     page.screenshot(path=shots / "price-light.png")
-    book.set_theme("JupyterLab Dark")
+    set_theme(page, "JupyterLab Dark")
     wait_for_frames(page, FIGURE, 5)
     page.screenshot(path=shots / "price-dark.png")
 
@@ -53,7 +54,7 @@ def test_the_picture_is_shown_where_the_figure_lives_no_more(notebook, page, lab
 
     # JupyterLab itself calls it an error that the widget's model is gone.
     page.harmless += ["widget", "Widget"]
-    book.open()
+    book.open(anew=True)
 
     page.wait_for_selector(".jp-RenderedImage img", state="visible")
 
@@ -93,7 +94,7 @@ print("LEFT", len(kr.figures.refresher()), len(threads), figure.error)
 from kucoin_research.figures.widget import _plotly_js
 print("ASKED", _plotly_js.cache_info().hits + _plotly_js.cache_info().misses, "times")
 """
-    book = notebook("again.ipynb", START, count)
+    book = notebook("again.ipynb", START, count, anew=True)
     for _ in range(3):
         book.run_all()
         page.wait_for_selector(".kr-figure[data-frame] .js-plotly-plot")
@@ -108,14 +109,14 @@ print("ASKED", _plotly_js.cache_info().hits + _plotly_js.cache_info().misses, "t
 def test_a_figure_moves_while_a_cell_is_busy(notebook, page):
     busy = """
 before = figure.link.drawn
-while figure.link.drawn < before + 5:
+while figure.link.drawn < before + 2:
     sum(range(1000))
 print("DRAWN", "while busy")
 """
     book = notebook("busy.ipynb", START.replace('"demo"', "kr.simulate(speed=10).venue"))
     book.run_all()
     page.wait_for_selector(".kr-figure[data-frame] .js-plotly-plot")
-    wait_for_frames(page, FIGURE, 10)
+    wait_for_frames(page, FIGURE, 2)
 
     book.run_more(busy)
 
