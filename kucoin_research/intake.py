@@ -418,11 +418,14 @@ class Intake:
             self.ledger.accepts(row)
         rows.extend(released)
         local += len(released)
+        if book.found:
+            gaps = [*book.found, *gaps]
+            book.found = []
         for gap in gaps:
             rows.append(self._tell_gap(gap, tally, heard_before, local))
             local += 1
-        tally.duplicates = book.duplicates
-        if not book.is_ready:
+        self._look_at(book)
+        if not book.is_settled:
             self.seeking.add(book.symbol)
         elif book.symbol in self.seeking or not tally.is_synced:
             self.seeking.discard(book.symbol)
@@ -434,6 +437,35 @@ class Intake:
             )  # fmt: skip
             local += 1
         return local
+
+    def _look_at(self, book: BookSync) -> None:
+        """Have the account say what the book says of itself."""
+        tally = self._book_tally(book.symbol)
+        tally.duplicates = book.duplicates
+        tally.doubt = book.doubt
+
+    def snapshot_failed(
+        self, symbol: str, retry_after: float, now_ns: int, now: float
+    ) -> list[Record]:
+        """Have a book ask for its snapshot later; gives the rows that were held for it.
+
+        Parameters
+        ----------
+        symbol
+            Whose book.
+        retry_after
+            Seconds until then.
+        now_ns
+            Wall time, ns UTC, for the stamps.
+        now
+            Monotonic seconds.
+        """
+        book = self.books[symbol]
+        local = self._clock.begin(now_ns)
+        rows: list[Record] = []
+        released = book.snapshot_failed(now, retry_after, local)
+        self._clock.end(self._keep(book, released, (), local, rows))
+        return rows
 
     def take_snapshot(self, snapshot: BookSnapshot, now_ns: int, now: float) -> list[Record]:
         """Give a REST snapshot to its book.
@@ -473,23 +505,33 @@ class Intake:
         self._clock.end(local + 1)
         return _status(local, event, symbol, channel, detail)
 
-    def begin_outage(self, topics: Iterable[Topic], began_ns: int) -> None:
+    def begin_outage(self, topics: Iterable[Topic], began_ns: int, now_ns: int) -> list[Record]:
         """Prepare for what a lost connection did not bring; ``began_ns`` is a local time.
 
         Its books start over, what was known of positions is forgotten, and the rows of channels
-        that REST can fill are kept back from now on.
+        that REST can fill are kept back from now on. Gives a status row for each book of which
+        nobody can tell any more whether something is missing.
         """
+        rows: list[Record] = []
+        local = self._clock.begin(now_ns)
         for tally in self._fed_by(topics):
             tally.beat.pause()
             if tally.channel == "level2":
                 book = self.books[tally.symbol]
+                had_doubt = tally.doubt is not None
                 book.restart()
+                self._look_at(book)
                 if book.seeds_itself:
                     self.seeking.add(tally.symbol)  # until the seed of the next connection
+                if tally.doubt is not None and not had_doubt:
+                    rows.append(_status(local, "unproven", tally.symbol, "level2", tally.doubt))
+                    local += 1
             elif tally.channel == "position":
                 self._positions.forget()
             elif tally.channel in _FILLABLE and tally.rows:
                 self._begin_part(tally, began_ns)
+        self._clock.end(local)
+        return rows
 
     def _begin_part(self, tally: Tally, began_ns: int) -> _Part:
         """Keep rows back from now on; an outage amid the mending of another is one more part."""
@@ -688,8 +730,21 @@ class Intake:
     def finish(self, now_ns: int) -> list[Record]:
         """Let everything go that still waits, at the end."""
         rows = [row for key in list(self._gates) for row in self._open(*key, now_ns)]
+        for book in self.books.values():
+            rows += self._finish_book(book, now_ns)
         if untold := self._flood.take_untold():
             rows.append(self.note("broken", f"{untold:,} more messages did not decode", now_ns))
+        return rows
+
+    def _finish_book(self, book: BookSync, now_ns: int) -> list[Record]:
+        local = self._clock.begin(now_ns)
+        rows: list[Record] = []
+        local = self._keep(book, book.finish(local), (), local, rows)
+        doubt = self._book_tally(book.symbol).doubt
+        if doubt is not None:
+            rows.append(_status(local, "unproven", book.symbol, "level2", doubt))
+            local += 1
+        self._clock.end(local)
         return rows
 
     def release_full(self, now_ns: int) -> list[Record]:
@@ -707,11 +762,17 @@ class Intake:
         self._clock.end(local)
         return rows
 
-    def expect_seeds(self, topics: Iterable[Topic], until: float) -> None:
-        """Note that these subscriptions were acknowledged: their books' seeds come by then."""
+    def subscribed(self, topics: Iterable[Topic], now: float, seed_patience: float) -> None:
+        """Note that these subscriptions were acknowledged, at that monotonic time.
+
+        Books that get a seed with it get it within ``seed_patience`` seconds, most likely.
+        """
         for tally in self._fed_by(topics):
-            if tally.channel == "level2" and self.books[tally.symbol].seeds_itself:
-                self.books[tally.symbol].seed_expected(until)
+            if tally.channel == "level2":
+                book = self.books[tally.symbol]
+                book.subscribed(now, seed_patience)
+                if not book.is_settled:
+                    self.seeking.add(tally.symbol)
 
     def _fed_by(self, topics: Iterable[Topic]) -> list[Tally]:
         found = {
@@ -721,9 +782,11 @@ class Intake:
         }
         return list(found.values())
 
-    def resync_book(self, symbol: str) -> None:
-        """Throw a flawed book away and seek a new snapshot."""
-        self.books[symbol].resync()
+    def renew_book(self, symbol: str, *, is_flawed: bool) -> None:
+        """Have a book want another snapshot; a flawed one does not answer until then."""
+        book = self.books[symbol]
+        book.renew(is_flawed=is_flawed)
+        self._look_at(book)
         self.seeking.add(symbol)
 
     def book(self, symbol: str) -> OrderBook:

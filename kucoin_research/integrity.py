@@ -115,6 +115,7 @@ class Tally:
     last_sequence: int | None = None
     last_local: int | None = None
     is_synced: bool = False  # level 2 only: a snapshot has been aligned
+    doubt: str | None = None  # level 2 only: why nobody can tell whether something is missing
     filled: int = 0  # rows that came by REST
     last_opens: dict[str | None, int] = field(default_factory=dict)  # candles only, by interval
     gaps: list[Gap] = field(default_factory=list)
@@ -162,7 +163,7 @@ class Tally:
         """Say what the numbers prove."""
         if self.open_gaps or self.broken:
             return Verdict.INCOMPLETE
-        if self.channel == "level2" and self.is_synced:
+        if self.channel == "level2" and self.is_synced and self.doubt is None:
             return Verdict.COMPLETE
         return Verdict.NOT_PROVABLE
 
@@ -182,6 +183,8 @@ class Tally:
             return f"the exchange does not number this channel without holes{also}"
         if not self.is_synced:
             return f"no snapshot has been aligned yet{also}"
+        if self.doubt is not None:
+            return f"{self.doubt}{also}"
         return (
             f"every sequence from the first snapshot on is here, up to {self.last_sequence}{also}"
         )

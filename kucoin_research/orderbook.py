@@ -170,6 +170,12 @@ REBASE_DISTANCE = 100_000
 MOST_HELD = 10_000
 # A snapshot may be ahead of the socket. Deltas that have not come this many seconds later are lost.
 PATIENCE = 2.0
+# A subscribed book that has been silent for so many seconds is fetched without waiting for its
+# first delta: a quiet one would never answer, and after an outage nobody would know what it cost.
+QUIET_PATIENCE = 1.0
+# A delta this much younger than all others is no repeat, however low its sequence. Less may be the
+# difference of two of the exchange's clocks.
+FRESH_NS = 1_000_000_000
 # A partial book with fewer known levels than this on a side is fetched afresh.
 FEWEST_LEVELS = 20
 
@@ -187,6 +193,11 @@ class BookSync:
 
     The history begins at the first snapshot. From there on every sequence number that was sent is
     either in the rows (as a change, or as a filler without one) or in exactly one ``BookGap``.
+    Deltas that no snapshot ever joined are released as they are: by ``finish``, or when too many
+    are held. The history begins with them, then.
+
+    A book in step that wants another snapshot (``renew``) goes on applying deltas. Only while the
+    snapshot is on its way are their rows held, for it belongs among them.
 
     Where the snapshot comes in the stream itself (``seeds_itself``, the pro feed), it goes to
     ``on_seed`` in its place among the deltas. What it skips was never sent and never will be, so
@@ -202,6 +213,8 @@ class BookSync:
         self.seeds_itself = seeds_itself
         self.duplicates = 0
         self.resyncs = 0
+        self.late: list[tuple[int, int]] = []  # sequences that came after they were told missing
+        self.found: list[BookGap] = []  # among deltas that were released without a snapshot
         self._retry_after = retry_after
         self._state = _State.EMPTY
         self._bids: dict[float, float] = {}
@@ -209,30 +222,52 @@ class BookSync:
         self._floor = 0.0  # below this bid nothing is known
         self._ceiling = _INFINITY  # above this ask nothing is known
         self._timestamp: int | None = None
-        self._sequence = -1  # of the book, and of the rows given out
-        self._heard = -1  # of the deltas that came; ahead of _sequence while some are held
-        self._began: int | None = None  # sequence of the first snapshot: the history's beginning
+        self._sequence = -1  # of the book
+        self._given = -1  # of the rows given out; behind the book's while rows are held
+        self._heard = -1  # of the deltas that came; ahead of the book's during a search
+        self._newest: int | None = None  # timestamp of deltas and snapshots so far
+        self._began: int | None = None  # sequence at which the history begins
         self._held: list[_Delta] = []
+        self._fresh: list[_Delta] = []  # old by their sequence, new by their time
         self._holes: list[tuple[int, int]] = []  # told as gaps, and still to be filled by late ones
-        self.late: list[tuple[int, int]] = []  # sequences that came after they were told missing
-        self._is_flawed = False  # thrown away by `resync`, so only a snapshot mends it
+        self._is_renewing = False  # in step, and wants another snapshot
+        self._is_flawed = False  # renewing because the book is wrong
         self._needed = -1  # an older snapshot cannot be joined with what is held
         self._ahead: BookSnapshot | None = None  # waits for the deltas up to it
         self._gap_cause = "missing"
         # A subscription is about to be made, and brings a seed.
         self._fetching = seeds_itself
         self._was_resubscribed = False
+        self._subscribed_at: float | None = None
         self._not_before = 0.0
 
     @property
     def is_ready(self) -> bool:
         """Whether the book is in step and answers."""
-        return self._state is _State.LIVE
+        return self._state is _State.LIVE and not self._is_flawed
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the book is in step and wants nothing."""
+        return self._state is _State.LIVE and not self._is_renewing
+
+    @property
+    def doubt(self) -> str | None:
+        """Say why nobody can tell whether something is missing; ``None`` while the book can."""
+        if self._began is None or self.is_ready:
+            return None  # without a history there is nothing to doubt
+        if self._is_flawed:
+            return "the book is wrong, and a snapshot is asked for"
+        if self._state is _State.EMPTY:
+            return "nothing has shown yet what the lost connection cost"
+        if not self._held:
+            return "the book has fallen out of step, and no snapshot has come since"
+        return f"rows wait for a snapshot of the book: of {len(self._held):,} of its messages"
 
     @property
     def has_holes(self) -> bool:
         """Whether deltas are missing that would mend the book, if they came late."""
-        return bool(self._holes) and not self._is_flawed
+        return bool(self._holes)
 
     @property
     def sequence(self) -> int:
@@ -241,26 +276,42 @@ class BookSync:
 
     def wants_snapshot(self, now: float) -> bool:
         """Tell whether a snapshot should be asked for now."""
-        return self._state is _State.SEEKING and not self._fetching and now >= self._not_before
+        return not self._fetching and now >= self._not_before and self._is_seeking(now)
+
+    def _is_seeking(self, now: float) -> bool:
+        if self._state is _State.EMPTY:
+            since = self._subscribed_at
+            return since is not None and now >= since + QUIET_PATIENCE
+        return self._state is _State.SEEKING or self._is_renewing
 
     def snapshot_requested(self) -> None:
         """Note that a snapshot is on its way, so that no second one is asked for."""
         self._fetching = True
         self._was_resubscribed = self.seeds_itself
 
-    def seed_expected(self, until: float) -> None:
-        """Note that a subscription was acknowledged, so that its seed comes, most likely by then.
+    def subscribed(self, now: float, seed_patience: float = 0.0) -> None:
+        """Note that the subscription was acknowledged: everything from now on comes.
 
-        A delta without a seed before it makes no search of that time.
+        Where it brings a seed, that comes within ``seed_patience`` seconds, most likely. A delta
+        without a seed before it makes no search of that time.
+        """
+        if not self.seeds_itself:
+            self._subscribed_at = now
+            return
+        self._fetching = False
+        if not self.is_settled:  # data may come before the acknowledgement
+            self._not_before = now + seed_patience
+
+    def snapshot_failed(
+        self, now: float, retry_after: float | None = None, local: int = 0
+    ) -> list[Level2]:
+        """Note that the snapshot did not come; it is asked for again later.
+
+        Gives the rows of a book in step that were held for it, stamped from ``local`` on.
         """
         self._fetching = False
-        if self._state is not _State.LIVE:  # data may come before the acknowledgement
-            self._not_before = until
-
-    def snapshot_failed(self, now: float, retry_after: float | None = None) -> None:
-        """Note that the snapshot did not come; it is asked for again later."""
-        self._fetching = False
         self._not_before = now + (self._retry_after if retry_after is None else retry_after)
+        return self._release_held(local) if self._state is _State.LIVE else []
 
     def restart(self) -> None:
         """Refuse to answer after a lost connection; the next delta starts a new search.
@@ -268,6 +319,8 @@ class BookSync:
         What is held stays: it arrived, and its rows are released with the next snapshot.
         """
         self._state = _State.EMPTY
+        self._is_renewing = self._is_flawed = False
+        self._subscribed_at = None
         self._ahead = None
         self._holes = []  # nothing comes late over another connection
         self._gap_cause = "disconnected"
@@ -278,13 +331,25 @@ class BookSync:
         """Say why what is found missing next did not come."""
         self._gap_cause = cause
 
-    def resync(self) -> None:
-        """Throw the book away and seek a snapshot at once: nothing of its history is missing."""
+    def renew(self, *, is_flawed: bool = False) -> None:
+        """Have a book in step want another snapshot: nothing of its history is missing.
+
+        Where it is flawed, it refuses to answer until then.
+        """
         if self._state is _State.LIVE:
-            self._state = _State.SEEKING
-            self._is_flawed = True
-            self._needed = self._heard
-            self.resyncs += 1
+            self._is_flawed = self._is_flawed or is_flawed
+            self.resyncs += not self._is_renewing
+            self._is_renewing = True
+
+    def finish(self, local: int) -> list[Level2]:
+        """Release what is held, at the end; rows are stamped from ``local`` on.
+
+        The book does not answer any more, unless it was in step.
+        """
+        self._duplicated()
+        rows = self._release_held(local)
+        self._ahead = None
+        return rows
 
     def copy(self) -> OrderBook:
         """Copy the book for a reader.
@@ -294,10 +359,9 @@ class BookSync:
         BookNotReady
             While the book is not in step, or has moved beyond the levels of a partial snapshot.
         """
-        if self._state is not _State.LIVE:
-            raise BookNotReady(
-                f"the book of {self.symbol} {self._state.value}; try again in a moment"
-            )
+        if not self.is_ready:
+            what = "is wrong and fetched afresh" if self._is_flawed else self._state.value
+            raise BookNotReady(f"the book of {self.symbol} {what}; try again in a moment")
         bids = {price: size for price, size in self._bids.items() if price >= self._floor}
         asks = {price: size for price, size in self._asks.items() if price <= self._ceiling}
         if (self._floor and not bids) or (self._ceiling != _INFINITY and not asks):
@@ -312,7 +376,7 @@ class BookSync:
 
         Costs a pass over the levels; asked about once a second.
         """
-        if self._state is not _State.LIVE:
+        if not self.is_settled:
             return None
         if self._bids and self._asks and max(self._bids) >= min(self._asks):
             return "crossed"
@@ -343,11 +407,13 @@ class BookSync:
         heard = self._heard
         if delta.last_sequence <= heard:
             return self._on_old(delta, local)
+        self._duplicated()
+        self._note_time(delta.timestamp)
         has_hole = delta.first_sequence > heard + 1
         if self._state is _State.LIVE and not has_hole:
             self._heard = delta.last_sequence
             self._gap_cause = "missing"  # whatever it might have been
-            return self._apply(delta, local), None
+            return self._go_on(delta, local), None
 
         self.resyncs += self._state is _State.LIVE
         gap = None
@@ -365,16 +431,62 @@ class BookSync:
         rows.extend(self._join_ahead(local + len(rows)))
         return rows, gap
 
+    def _go_on(self, delta: _Delta, local: int) -> list[Level2]:
+        """Apply a delta that continues the sequence of a book in step."""
+        if not (self._is_renewing and (self._fetching or self._ahead)):
+            rows = self._give(delta, local)
+            self._apply(delta)
+            return rows
+        # A snapshot is to come between the rows; the book itself need not wait for it.
+        rows = self._release_held(local) if len(self._held) >= MOST_HELD else []
+        self._held.append(delta)
+        self._apply(delta)
+        rows.extend(self._join_ahead(local + len(rows)))
+        return rows
+
+    def _note_time(self, timestamp: int | None) -> None:
+        if timestamp is not None and (self._newest is None or timestamp > self._newest):
+            self._newest = timestamp
+
+    def _duplicated(self) -> None:
+        # What was fresh were repeats after all, as the sequence went on.
+        self.duplicates += sum(map(self._is_repeat, self._fresh))
+        self._fresh = []
+
+    def _is_repeat(self, delta: _Delta) -> bool:
+        # What the first snapshot already contains came before the history.
+        return self._began is None or delta.last_sequence > self._began
+
     def _on_old(self, delta: _Delta, local: int) -> tuple[list[Level2], BookGap | None]:
         if self._heard - delta.last_sequence <= REBASE_DISTANCE:
             if self._is_late(delta):
                 return self._take_late(delta, local), None
-            # What the first snapshot already contains came before the history, and is no repeat.
-            self.duplicates += self._began is None or delta.last_sequence > self._began
-            return [], None
+            if not self._is_fresh(delta):
+                self.duplicates += self._is_repeat(delta)
+                return [], None
+            self._fresh.append(delta)
+            if not self._is_renumbered(delta):
+                return [], None
+        else:
+            self._fresh.append(delta)
+        fresh, self._fresh = self._fresh, []
         rows, gap = self._begin_again(local)
-        self.on_delta(delta, local)  # held: the first of its numbering
+        for each in fresh:  # held: the first ones of their numbering
+            more, hole = self.on_delta(each, local + len(rows))
+            rows.extend(more)
+            self.found += [] if hole is None else [hole]
         return rows, gap
+
+    def _is_fresh(self, delta: _Delta) -> bool:
+        newest, timestamp = self._newest, delta.timestamp
+        return newest is not None and timestamp is not None and timestamp > newest
+
+    def _is_renumbered(self, delta: _Delta) -> bool:
+        """Whether an old sequence is so new that the exchange must have renumbered the book."""
+        newest, timestamp = self._newest, delta.timestamp
+        if newest is None or timestamp is None:
+            return False
+        return timestamp > newest + FRESH_NS or len(self._fresh) > MOST_HELD
 
     def _is_late(self, delta: _Delta) -> bool:
         # Only while deltas are held: a snapshot that was joined meanwhile stands for it.
@@ -397,14 +509,14 @@ class BookSync:
         ]
         self._held.append(delta)
         self._held.sort(key=lambda held: held.first_sequence)
-        is_whole = not self._holes and self._held[0].first_sequence == self._sequence + 1
-        if not is_whole or self._sequence < 0 or self._is_flawed:
+        if self._holes or self._given < 0 or self._held[0].first_sequence != self._given + 1:
             return []
         held, self._held, self._state = self._held, [], _State.LIVE
         self._ahead = None
         rows: list[Level2] = []
         for each in held:
-            rows.extend(self._apply(each, local + len(rows)))
+            rows.extend(self._give(each, local + len(rows)))
+            self._apply(each)
         return rows
 
     def _begin_again(self, local: int) -> tuple[list[Level2], BookGap | None]:
@@ -414,8 +526,9 @@ class BookSync:
         rows = self._release_held(local)
         self.resyncs += self._state is _State.LIVE
         self._state = _State.EMPTY
-        self._ahead = self._began = None  # another history begins
-        self._heard = self._sequence = self._needed = -1
+        self._is_renewing = self._is_flawed = False
+        self._ahead = self._began = self._newest = None  # another history begins
+        self._heard = self._sequence = self._given = self._needed = -1
         return rows, gap
 
     def on_seed(self, snapshot: BookSnapshot, local: int) -> tuple[list[Level2], list[BookGap]]:
@@ -442,10 +555,10 @@ class BookSync:
             rows, gap = self._begin_again(local)
             gaps = [] if gap is None else [gap]
         heard = self._heard
-        if self._state is _State.LIVE and snapshot.sequence <= heard:
+        if self.is_settled and snapshot.sequence <= heard:
             self.duplicates += 1
             return [], []
-        if snapshot.sequence < (self._needed if self._held else heard):
+        if snapshot.sequence < self._oldest_to_join:
             return rows, gaps
         if self._began is not None and snapshot.sequence > heard:
             cause = "resubscribed" if self._was_resubscribed else self._gap_cause
@@ -481,20 +594,26 @@ class BookSync:
             The rows released, and what has turned out to be missing before the snapshot.
         """
         self._fetching = False
-        if self._state is not _State.SEEKING:
+        if self.is_settled or (self._state is _State.EMPTY and self._subscribed_at is None):
             return [], []
         if self._ahead is not None:
             awaited, self._ahead = self._ahead, None
-            gap = BookGap(self.symbol, self._heard + 1, awaited.sequence, "missing")
+            gap = BookGap(self.symbol, self._heard + 1, awaited.sequence, self._gap_cause)
             return self._join(awaited, local), [gap]
-        if snapshot.sequence < self._needed:
-            self._not_before = now + self._retry_after
-            return [], []
+        if snapshot.sequence < self._oldest_to_join:
+            return self.snapshot_failed(now, local=local), []
         if self._began is not None and snapshot.sequence > self._heard:
             self._ahead = snapshot
             self._not_before = now + PATIENCE
             return [], []
         return self._join(snapshot, local), []
+
+    @property
+    def _oldest_to_join(self) -> int:
+        """The sequence that a snapshot must have reached to go with the rows."""
+        if self._state is _State.LIVE:
+            return self._given
+        return self._needed if self._held else self._heard
 
     def _join_ahead(self, local: int) -> list[Level2]:
         snapshot = self._ahead
@@ -502,47 +621,54 @@ class BookSync:
             return []
         self._ahead = None
         self._not_before = 0.0
-        return self._join(snapshot, local) if snapshot.sequence >= self._needed else []
+        return self._join(snapshot, local) if snapshot.sequence >= self._oldest_to_join else []
 
     def _join(self, snapshot: BookSnapshot, local: int) -> list[Level2]:
         """Go live: the held rows that the snapshot contains, its own rows, and those behind it."""
-        held = self._held
-        rows = []
+        held, self._held = self._held, []
+        rows: list[Level2] = []
         if self._began is None:
             self._began = snapshot.sequence
-            self._held = []
         else:
-            rows = self._release_held(local, up_to=snapshot.sequence)
+            for delta in held:
+                rows.extend(self._give(delta, local + len(rows), up_to=snapshot.sequence))
         self._load(snapshot)
         rows.extend(_snapshot_rows(snapshot, local + len(rows)))
         for delta in held:
             if delta.last_sequence > self._sequence:
-                rows.extend(self._apply(delta, local + len(rows)))
+                rows.extend(self._give(delta, local + len(rows)))
+                self._apply(delta)
         self._heard = max(self._heard, self._sequence)
         return rows
 
-    def _release_held(self, local: int, up_to: int | None = None) -> list[Level2]:
-        # Sound rows, of no use to the book: they come before a snapshot, so that a reader who
-        # starts over at each snapshot is right.
-        rows: list[Level2] = []
+    def _release_held(self, local: int) -> list[Level2]:
+        """Give the rows that are held, without a snapshot among them."""
         held, self._held = self._held, []
         self._holes = []
-        if self._began is None:
-            return rows
+        if held and self._began is None:
+            self._begin_with(held)
+        rows: list[Level2] = []
         for delta in held:
-            for change in delta.changes:
-                if self._sequence < change.sequence and (up_to is None or change.sequence <= up_to):
-                    rows.append(_row(delta, change, local + len(rows)))
-            self._sequence = delta.last_sequence
+            rows.extend(self._give(delta, local + len(rows)))
         return rows
+
+    def _begin_with(self, held: Sequence[_Delta]) -> None:
+        """Begin the history without a snapshot; what is missing among the deltas is missing."""
+        self._began = before = held[0].first_sequence - 1
+        for delta in held:
+            if delta.first_sequence > before + 1:
+                gap = BookGap(self.symbol, before + 1, delta.first_sequence - 1, "missing")
+                self.found.append(gap)
+            before = max(before, delta.last_sequence)
 
     def _load(self, snapshot: BookSnapshot) -> None:
         bids, asks = snapshot.bids, snapshot.asks
         self._holes = []
-        self._is_flawed = False
+        self._is_renewing = self._is_flawed = False
+        self._note_time(snapshot.timestamp)
         self._bids = dict(bids)
         self._asks = dict(asks)
-        self._sequence = snapshot.sequence
+        self._sequence = self._given = snapshot.sequence
         self._timestamp = snapshot.timestamp
         # A side that is shorter than the other was not cut off.
         cut_at = 0 if snapshot.is_whole else max(len(bids), len(asks))
@@ -550,8 +676,7 @@ class BookSync:
         self._ceiling = asks[-1][0] if asks and len(asks) == cut_at else _INFINITY
         self._state = _State.LIVE
 
-    def _apply(self, delta: _Delta, local: int) -> list[Level2]:
-        rows = []
+    def _apply(self, delta: _Delta) -> None:
         last = self._sequence
         for change in delta.changes:
             if change.sequence <= last:
@@ -561,10 +686,17 @@ class BookSync:
                 levels[change.price] = change.size
             else:
                 levels.pop(change.price, None)  # a level beyond the snapshot's depth: legal
-            rows.append(_row(delta, change, local))
-            local += 1
         self._sequence = delta.last_sequence
         self._timestamp = delta.timestamp
+
+    def _give(self, delta: _Delta, local: int, up_to: int | None = None) -> list[Level2]:
+        """Make the rows of a delta that were not given yet."""
+        given = self._given
+        rows: list[Level2] = []
+        for change in delta.changes:
+            if given < change.sequence and (up_to is None or change.sequence <= up_to):
+                rows.append(_row(delta, change, local + len(rows)))
+        self._given = max(given, delta.last_sequence)
         return rows
 
 

@@ -20,10 +20,11 @@ __all__ = ["CONCERNING", "Counted", "reckon"]
 
 _SECONDS = re.compile(r"(?P<cause>[a-z]+) for [\d.]+ s")
 _FILLS = frozenset({"filled", "not_filled"})
+_DOUBTS = frozenset({"unproven", "resync"})
 _COUNTED_EVENTS = frozenset({"connected", "disconnected", "rollover"})
 
 #: The events that a report is made of; others change nothing in it.
-CONCERNING = frozenset({"broken", "gap"}) | _FILLS | _COUNTED_EVENTS
+CONCERNING = frozenset({"broken", "gap"}) | _FILLS | _COUNTED_EVENTS | _DOUBTS | {"book_ready"}
 
 
 @dataclass(slots=True)
@@ -156,9 +157,23 @@ def _take(accounts: Sequence[_Account], status: Status, between: Between) -> Non
     elif status.event == "gap":
         for account in concerned:
             account.open(_gap(status))
+    elif status.event in _DOUBTS or status.event == "book_ready":
+        _doubt(concerned, status)
     elif status.event in _FILLS:
         for account in concerned:
             _fill(account, status, between)
+
+
+def _doubt(concerned: Sequence[_Account], status: Status) -> None:
+    """Say of books whether anybody could tell from then on what is missing."""
+    doubt = None if status.event == "book_ready" else status.detail
+    symbol = status.symbol
+    if status.event == "resync":  # of a book that was wrong; its detail names it
+        symbol, _, why = (status.detail or "").partition(":")
+        doubt = f"{why.strip()}, and no snapshot has come since"
+    for account in concerned:
+        if account.tally.channel == "level2" and symbol in (None, account.tally.symbol):
+            account.tally.doubt = doubt
 
 
 def _fill(account: _Account, status: Status, between: Between) -> None:

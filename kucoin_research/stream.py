@@ -572,9 +572,8 @@ class Stream:
         """Record everything from now on into a session's folder below ``root``.
 
         Books that are in step already are fetched afresh, one after the other and without a loss,
-        so that the recording has their snapshots, too; for that moment ``book`` raises
-        ``BookNotReady``. Those of the pro feed are left alone: a new snapshot would cost rows
-        there, so the recording has none before the next connection.
+        so that the recording has their snapshots, too. Those of the pro feed are left alone: a new
+        snapshot would cost rows there, so the recording has none before the next connection.
 
         Parameters
         ----------
@@ -697,7 +696,7 @@ class Stream:
         """Tell that a connection ended; its books start over."""
         if began_ns is not None:
             with self._delivery_lock:
-                self._intake.begin_outage(topics, began_ns)
+                self._commit(self._intake.begin_outage(topics, began_ns, self.clock.now_ns()))
         self.note("disconnected", reason)
 
     def outage(self, topics: Sequence[Topic], began_ns: int, *, is_over: bool) -> None:
@@ -713,7 +712,8 @@ class Stream:
     def acknowledged(self, topics: Sequence[Topic]) -> None:
         """Take note of subscriptions that the exchange has accepted."""
         with self._delivery_lock:
-            self._intake.expect_seeds(topics, self.clock.monotonic() + _SEED_PATIENCE)
+            self._intake.subscribed(topics, self.clock.monotonic(), _SEED_PATIENCE)
+        self._errand.set()
 
     # -- errands: what is asked of REST, on a thread of its own, so that no pump waits for it ------
 
@@ -768,13 +768,15 @@ class Stream:
         for symbol in tuple(self._to_begin):
             del self._to_begin[symbol]
             if self._intake.books[symbol].is_ready:  # else its snapshot is to come anyway
-                self._fetch_afresh(symbol, "a recording has begun")
+                self._fetch_afresh(symbol, "a recording has begun", is_flawed=False)
                 return
 
-    def _fetch_afresh(self, symbol: str, why: str) -> None:
+    def _fetch_afresh(self, symbol: str, why: str, *, is_flawed: bool) -> None:
         # Under the delivery lock, so that no row comes between the two.
-        self._intake.resync_book(symbol)
-        self.note("resync", f"{symbol}: {why}", channel="level2")
+        self._intake.renew_book(symbol, is_flawed=is_flawed)
+        # A book that is not wrong goes on answering, here and where it is rebuilt from the rows.
+        event = "resync" if is_flawed else "renew"
+        self.note(event, f"{symbol}: {why}", channel="level2")
 
     def _survive(self, error: Exception) -> None:
         log.exception("an errand of %s met an unexpected error", self.name)
@@ -805,10 +807,10 @@ class Stream:
         except KucoinResearchError as error:
             if not self._stopping.is_set():
                 wait = error.retry_after if isinstance(error, RateLimited) else 1.0
-                self._tell_snapshot_failed(book, wait, str(error))
+                self._tell_snapshot_failed(symbol, wait, str(error))
         except Exception as error:  # the errands' guard: the book must not wait for ever
             log.exception("the snapshot of %s met an unexpected error", symbol)
-            self._tell_snapshot_failed(book, 5.0, f"unexpected {type(error).__name__}")
+            self._tell_snapshot_failed(symbol, 5.0, f"unexpected {type(error).__name__}")
 
     def _fill_holes(self) -> None:
         with self._delivery_lock:
@@ -872,10 +874,14 @@ class Stream:
                 log.info("REST has no %s candles of %s", interval, hole.symbol)
         return found
 
-    def _tell_snapshot_failed(self, book: BookSync, wait: float, reason: str) -> None:
+    def _tell_snapshot_failed(self, symbol: str, wait: float, reason: str) -> None:
         with self._delivery_lock:
-            book.snapshot_failed(self.clock.monotonic(), wait)
-        self.note("snapshot_failed", f"{book.symbol}: {reason}", channel="level2")
+            self._commit(
+                self._intake.snapshot_failed(
+                    symbol, wait, self.clock.now_ns(), self.clock.monotonic()
+                )
+            )
+        self.note("snapshot_failed", f"{symbol}: {reason}", channel="level2")
 
     def _mend_flaws(self, before: dict[str, str]) -> dict[str, str]:
         # A flaw must stand for two checks: a book may be crossed for a moment within one match.
@@ -888,7 +894,7 @@ class Stream:
                 if flaw != before.get(symbol):
                     found[symbol] = flaw
                     continue
-                self._fetch_afresh(symbol, f"the book was {flaw}")
+                self._fetch_afresh(symbol, f"the book was {flaw}", is_flawed=flaw == "crossed")
         return found
 
     # -- the end ---------------------------------------------------------------------------------

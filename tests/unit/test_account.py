@@ -414,7 +414,7 @@ def test_blind_partial_frame_is_told_in_the_status_channel_once():
 def test_a_lost_connection_forgets_positions():
     into = intake("position")
     take(into, "private_futures/position_change")
-    into.begin_outage([Topic("/contract/positionAll", "")], 1)
+    into.begin_outage([Topic("/contract/positionAll", "")], 1, 1)
 
     rows = take(into, "private_futures/position_mark_price")
 

@@ -322,7 +322,7 @@ def test_repeated_deltas_are_counted():
 def test_a_lost_connection_starts_its_books_over_and_tells_the_hole():
     intake = in_step()
 
-    intake.begin_outage([LEVEL2, OTHER], NOW)
+    intake.begin_outage([LEVEL2, OTHER], NOW, NOW)
 
     with pytest.raises(BookNotReady, match="waits for the first delta"):
         intake.book(SYMBOL)
@@ -334,7 +334,7 @@ def test_a_lost_connection_starts_its_books_over_and_tells_the_hole():
 def test_a_flawed_book_is_sought_again():
     intake = in_step()
 
-    intake.resync_book(SYMBOL)
+    intake.renew_book(SYMBOL, is_flawed=True)
 
     assert intake.seeking == {SYMBOL}
     assert events(intake.take_snapshot(snapshot(16), NOW, 0.0)) == ["book_ready"]
@@ -365,7 +365,7 @@ TRADES = Topic("/contractMarket/execution", SYMBOL)
 
 
 def lose_and_find(intake, began, ended):
-    intake.begin_outage([TRADES], NOW + began)
+    intake.begin_outage([TRADES], NOW + began, NOW + began)
     return intake.end_outage([TRADES], NOW + began, NOW + ended, "disconnected")
 
 
@@ -394,7 +394,7 @@ def test_an_outage_before_another_one_was_filled_is_filled_by_itself():
 def test_an_outage_that_begins_before_the_last_was_over_is_told_too():
     intake = make_intake("trade")
     take(intake, trade(10))
-    intake.begin_outage([TRADES], NOW + 1)
+    intake.begin_outage([TRADES], NOW + 1, NOW + 1)
     take(intake, trade(20))  # came, but the connection was never settled
     lose_and_find(intake, 1, 4)
 

@@ -426,38 +426,221 @@ def test_a_delta_that_comes_after_the_snapshot_stood_in_for_it_is_left_out():
     assert (late, book.late, book.duplicates) == ([], [], 1)
 
 
-def test_a_flawed_book_is_not_mended_by_late_deltas():
+def test_a_flawed_book_that_late_deltas_mend_wants_its_snapshot_still():
     book = live_book(16)
-    book.resync()
+    book.renew(is_flawed=True)
 
     rows, _ = feed(book, 18, 17)
 
-    assert (rows, book.is_ready) == ([], False)
-
-
-def test_a_thrown_away_book_is_sought_again_at_once_even_in_a_quiet_market():
-    book = live_book(16)
-
-    book.resync()
-
+    assert sequences(rows) == [17, 18]
     assert not book.is_ready
     assert book.wants_snapshot(0.0)
+
+
+def test_a_book_that_is_renewed_goes_on_answering_and_giving_rows():
+    book = live_book(16)
+
+    book.renew()
+    rows, gaps = feed(book, 17, 18)
+
+    assert (sequences(rows), gaps) == ([17, 18], [])
+    assert book.copy().sequence == 18
+    assert book.wants_snapshot(0.0)
+
+
+def test_rows_wait_only_while_the_snapshot_of_a_renewal_is_on_its_way():
+    book = live_book(16)
+    book.renew()
+    book.snapshot_requested()
+
+    rows, _ = feed(book, 17, 18)
+
+    assert rows == []
+    assert book.copy().sequence == 18
+    rows, gaps = book.on_snapshot(snapshot(17), local=0, now=0.0)
+    assert (sequences(rows), gaps) == ([17, "snapshot 17", 18], [])
+    assert book.copy().sequence == 18
+    assert book.is_settled
+    assert book.resyncs == 1
+
+
+def test_a_snapshot_that_is_refused_releases_the_rows_that_waited_for_it():
+    book = live_book(16)
+    book.renew()
+    book.snapshot_requested()
+    feed(book, 17, 18)
+
+    rows = book.snapshot_failed(now=0.0, retry_after=1.0, local=70)
+
+    assert sequences(rows) == [17, 18]
+    assert [row.local_timestamp for row in rows] == [70, 71]
+    assert sequences(feed(book, 19)[0]) == [19]
+    assert not book.wants_snapshot(0.9)
+    assert book.wants_snapshot(1.0)
+
+
+def test_a_snapshot_older_than_the_rows_given_out_is_no_renewal():
+    book = live_book(16)
+    book.renew()
+
     assert book.on_snapshot(snapshot(15), local=0, now=0.0) == ([], [])
+
+    assert not book.is_settled
     rows, gaps = book.on_snapshot(snapshot(16), local=0, now=1.0)
+    assert (sequences(rows), gaps) == (["snapshot 16"], [])
+    assert book.is_settled
+
+
+def test_a_renewal_ahead_of_the_socket_waits_for_the_deltas_up_to_it():
+    book = live_book(16)
+    book.renew()
+    book.snapshot_requested()
+
+    assert book.on_snapshot(snapshot(18), local=0, now=0.0) == ([], [])
+    rows, gaps = feed(book, 17, 18, 19)
+
+    assert (sequences(rows), gaps) == ([17, 18, "snapshot 18", 19], [])
+    assert book.is_settled
+
+
+def test_what_waits_for_a_renewal_is_bounded(monkeypatch):
+    monkeypatch.setattr(orderbook, "MOST_HELD", 3)
+    book = live_book(16)
+    book.renew()
+    book.snapshot_requested()
+
+    rows, _ = feed(book, 17, 18, 19, 20)
+
+    assert sequences(rows) == [17, 18, 19]
+    assert book.on_snapshot(snapshot(18), local=0, now=0.0)[0] != []  # refused: 19 is given out
+    assert not book.is_settled
+
+
+# -- the end, and what nobody can tell -----------------------------------------------------------
+
+
+def test_what_is_held_at_the_end_is_released():
+    book = live_book(16)
+    feed(book, 20, 21)
+
+    rows = book.finish(local=5)
+
+    assert sequences(rows) == [20, 21]
+    assert [row.local_timestamp for row in rows] == [5, 6]
+    assert book.doubt == "the book has fallen out of step, and no snapshot has come since"
+
+
+def test_without_any_snapshot_the_history_is_that_of_the_deltas():
+    book = BookSync(SYMBOL)
+    feed(book, 17, 18, 21)
+
+    rows = book.finish(local=0)
+
+    assert sequences(rows) == [17, 18, 21]
+    assert book.found == [BookGap(SYMBOL, 19, 20, "missing")]
+
+
+def test_too_many_deltas_without_any_snapshot_are_released_too(monkeypatch):
+    monkeypatch.setattr(orderbook, "MOST_HELD", 3)
+    book = BookSync(SYMBOL)
+
+    rows, gaps = feed(book, 17, 19, 20, 21, 23)
+
+    assert sequences(rows) == [17, 19, 20]
+    assert book.found == [BookGap(SYMBOL, 18, 18, "missing")]
+    assert gaps == [BookGap(SYMBOL, 22, 22, "missing")]
+    rows, _ = book.on_snapshot(snapshot(22), local=0, now=0.0)
+    assert sequences(rows) == [21, "snapshot 22", 23]
+
+
+def test_doubt_lasts_from_a_lost_connection_until_the_book_is_in_step():
+    book = BookSync(SYMBOL)
+    assert book.doubt is None  # there is no history yet
+    book = live_book(16)
+    assert book.doubt is None
+
+    book.restart()
+    assert book.doubt == "nothing has shown yet what the lost connection cost"
+    feed(book, 17)
+    assert book.doubt == "rows wait for a snapshot of the book: of 1 of its messages"
+    book.on_snapshot(snapshot(17), local=0, now=0.0)
+    assert book.doubt is None
+
+
+def test_a_quiet_book_is_fetched_soon_after_its_subscription():
+    book = BookSync(SYMBOL)
+    book.subscribed(5.0)
+
+    assert not book.wants_snapshot(5.9)
+    assert book.wants_snapshot(6.0)
+    rows, gaps = book.on_snapshot(snapshot(16), local=0, now=6.0)
+
     assert (sequences(rows), gaps) == (["snapshot 16"], [])
     assert book.is_ready
 
 
-def test_a_thrown_away_book_keeps_what_comes_meanwhile():
+def test_a_quiet_book_learns_from_a_snapshot_that_an_outage_cost_nothing():
     book = live_book(16)
+    book.restart()
+    book.subscribed(5.0)
 
-    book.resync()
-    _, gaps = feed(book, 17, 18)
-    rows, _ = book.on_snapshot(snapshot(17), local=0, now=0.0)
+    rows, gaps = book.on_snapshot(snapshot(16), local=0, now=6.0)
 
-    assert gaps == []
-    assert sequences(rows) == [17, "snapshot 17", 18]
-    assert book.resyncs == 1
+    assert (sequences(rows), gaps) == (["snapshot 16"], [])
+    assert book.doubt is None
+
+
+def test_a_quiet_book_learns_from_a_snapshot_what_an_outage_cost():
+    book = live_book(16)
+    book.restart()
+    book.subscribed(5.0)
+
+    assert book.on_snapshot(snapshot(19), local=0, now=6.0) == ([], [])
+    assert book.wants_snapshot(6.0 + orderbook.PATIENCE)
+    rows, gaps = book.on_snapshot(snapshot(19), local=0, now=6.0 + orderbook.PATIENCE)
+
+    assert sequences(rows) == ["snapshot 19"]
+    assert gaps == [BookGap(SYMBOL, 17, 19, "disconnected")]
+    assert book.is_ready
+
+
+def test_before_its_subscription_a_quiet_book_takes_no_snapshot():
+    book = live_book(16)
+    book.restart()
+
+    assert not book.wants_snapshot(1e9)
+    assert book.on_snapshot(snapshot(19), local=0, now=6.0) == ([], [])
+
+
+# -- renumbered by a little ------------------------------------------------------------------------
+
+
+def late_delta(sequence, seconds):
+    return delta(sequence)._replace(timestamp=delta(1_016).timestamp + int(seconds * 1e9))
+
+
+def test_old_sequences_with_new_times_are_a_book_renumbered():
+    book = live_book(1_016)
+    feed(book, 1_017)
+
+    taken = [book.on_delta(late_delta(n, 0.6 * (n - 500)), 0) for n in (501, 502, 503)]
+
+    assert [gap for _, gap in taken if gap] == [BookGap(SYMBOL, 1_018, 1_017, "rebase")]
+    assert book.duplicates == 0
+    rows, gaps = book.on_snapshot(snapshot(501), local=0, now=0.0)
+    assert (sequences(rows), gaps) == (["snapshot 501", 502, 503], [])
+
+
+def test_a_little_newer_and_in_step_again_are_repeats():
+    book = live_book(1_016)
+    feed(book, 1_017)
+
+    book.on_delta(late_delta(1_017, 0.3), 0)
+    assert book.duplicates == 0  # nobody can tell yet
+    rows, gaps = feed(book, 1_018)
+
+    assert (sequences(rows), gaps) == ([1_018], [])
+    assert book.duplicates == 1
 
 
 # -- partial books -------------------------------------------------------------------------------
@@ -527,8 +710,10 @@ def test_a_crossed_book_has_a_flaw():
     book.on_delta(delta(17, 3988.59, "buy", 1.0), 0)
 
     assert book.flaw() == "crossed"
-    book.resync()
+    book.renew(is_flawed=True)
     assert book.flaw() is None
+    with pytest.raises(BookNotReady, match="is wrong and fetched afresh"):
+        book.copy()
 
 
 # -- the copy ------------------------------------------------------------------------------------
@@ -623,8 +808,8 @@ def histories(draw):
 
 
 WEIGHTS = {
-    "deliver": 9, "snapshot": 6, "lose": 1, "repeat": 1, "overlap": 1, "reconnect": 1, "resync": 1,
-    "quiet": 1,
+    "deliver": 9, "snapshot": 6, "lose": 1, "repeat": 1, "overlap": 1, "reconnect": 1, "renew": 1,
+    "ask": 2, "quiet": 1,
 }  # fmt: skip
 ACTIONS = [action for action, weight in WEIGHTS.items() for _ in range(weight)]
 
@@ -642,12 +827,27 @@ class Play:
         self.head = 0  # deltas that the exchange has made
         self.heard = 0  # the newest sequence that came, in a delta or a joined snapshot
         self.now = 0.0
+        self.is_asked = False
 
     def run(self, actions, data):
         for action in actions:
             self.now += 0.1
             getattr(self, action)(data)
             self.check()
+        self.finish()
+
+    def finish(self):
+        self.rows += self.book.finish(len(self.rows))
+        self.gaps += self.book.found
+        began = self.book._began
+        if began is None:
+            return
+        heard = [c for d in self.history.deltas[: self.position] for c in d.changes]
+        received = {c.sequence for c in heard} - self.lost
+        kept = {row.sequence for row in self.rows if not row.is_snapshot}
+        bridged = {n for gap in self.gaps for n in range(gap.first_missing, gap.last_missing + 1)}
+        assert {n for n in received if n > began} <= kept | bridged
+        assert self.book.doubt or self.book.is_ready
 
     def deliver(self, data):
         if self.position < len(self.history.deltas):
@@ -687,8 +887,20 @@ class Play:
                 self.deliver(data)
                 self.history.deltas[self.position - 1] = new
 
+    def ask(self, data):
+        """Ask for a snapshot that is long on its way, or never comes."""
+        if self.book.wants_snapshot(self.now):
+            self.book.snapshot_requested()
+            self.is_asked = True
+
     def snapshot(self, data):
-        if not self.book.wants_snapshot(self.now):
+        if not self.is_asked:
+            if not self.book.wants_snapshot(self.now):
+                return
+            self.book.snapshot_requested()
+        self.is_asked = False
+        if data.draw(st.integers(0, 3)) == 0:
+            self.rows += self.book.snapshot_failed(self.now, local=len(self.rows))
             return
         # Older than the socket, level with it, or ahead; within a message or at its end.
         index = self.position + data.draw(st.integers(-4, 3))
@@ -696,7 +908,6 @@ class Play:
         self.head = max(self.head, index + 1)
         within = self.history.deltas[index]
         sequence = data.draw(st.integers(within.first_sequence, within.last_sequence))
-        self.book.snapshot_requested()
         released, gaps = self.book.on_snapshot(
             self.history.snapshot(sequence), len(self.rows), self.now
         )
@@ -705,9 +916,11 @@ class Play:
 
     def reconnect(self, data):
         self.book.restart()
+        self.book.subscribed(self.now)
+        self.is_asked = False
 
-    def resync(self, data):
-        self.book.resync()
+    def renew(self, data):
+        self.book.renew(is_flawed=data.draw(st.booleans()))
 
     def quiet(self, data):
         """What the exchange has sent has arrived or is lost, and nothing more comes for long."""
@@ -730,6 +943,8 @@ class Play:
             bids, asks = self.history.books[copy.sequence]
             expected = sorted(bids.items(), reverse=True), sorted(asks.items())
             assert (copy.bids, copy.asks) == expected
+            if self.book._held:  # the snapshot of a renewal is on its way
+                return
             assert read_from_the_top(self.rows) == expected
             changes = [c for d in self.history.deltas for c in d.changes]
             kept = {c.sequence for c in changes if began < c.sequence <= copy.sequence}
@@ -849,7 +1064,7 @@ def test_deltas_before_the_first_snapshot_wait_for_it_patiently():
     book = BookSync(SYMBOL, seeds_itself=True)
     book.on_delta(batch(15, 16), 0)
     assert not book.wants_snapshot(1e9)  # the subscription is not acknowledged yet
-    book.seed_expected(until=10.0)
+    book.subscribed(0.0, seed_patience=10.0)
     assert not book.wants_snapshot(9.9)
     assert book.wants_snapshot(10.0)
 
