@@ -173,8 +173,9 @@ PATIENCE = 2.0
 # A subscribed book that has been silent for so many seconds is fetched without waiting for its
 # first delta: a quiet one would never answer, and after an outage nobody would know what it cost.
 QUIET_PATIENCE = 1.0
-# A delta this much younger than all others is no repeat, however low its sequence. Less may be the
-# difference of two of the exchange's clocks.
+# A delta younger than all others is no repeat, however low its sequence: a number that has come
+# before has then been given twice. Of numbers that a snapshot stood for it must be this much
+# younger, as the snapshot's clock may be another one.
 FRESH_NS = 1_000_000_000
 # A partial book with fewer known levels than this on a side is fetched afresh.
 FEWEST_LEVELS = 20
@@ -226,6 +227,7 @@ class BookSync:
         self._given = -1  # of the rows given out; behind the book's while rows are held
         self._heard = -1  # of the deltas that came; ahead of the book's during a search
         self._newest: int | None = None  # timestamp of deltas and snapshots so far
+        self._last_delta = -1  # sequence of the newest delta; a snapshot may have gone beyond it
         self._began: int | None = None  # sequence at which the history begins
         self._held: list[_Delta] = []
         self._fresh: list[_Delta] = []  # old by their sequence, new by their time
@@ -409,6 +411,7 @@ class BookSync:
             return self._on_old(delta, local)
         self._duplicated()
         self._note_time(delta.timestamp)
+        self._last_delta = delta.last_sequence
         has_hole = delta.first_sequence > heard + 1
         if self._state is _State.LIVE and not has_hole:
             self._heard = delta.last_sequence
@@ -486,7 +489,9 @@ class BookSync:
         newest, timestamp = self._newest, delta.timestamp
         if newest is None or timestamp is None:
             return False
-        return timestamp > newest + FRESH_NS or len(self._fresh) > MOST_HELD
+        has_come = delta.last_sequence <= self._last_delta and not self.seeds_itself
+        margin_ns = 0 if has_come else FRESH_NS
+        return timestamp > newest + margin_ns or len(self._fresh) > MOST_HELD
 
     def _is_late(self, delta: _Delta) -> bool:
         # Only while deltas are held: a snapshot that was joined meanwhile stands for it.
@@ -528,7 +533,7 @@ class BookSync:
         self._state = _State.EMPTY
         self._is_renewing = self._is_flawed = False
         self._ahead = self._began = self._newest = None  # another history begins
-        self._heard = self._sequence = self._given = self._needed = -1
+        self._heard = self._sequence = self._given = self._needed = self._last_delta = -1
         return rows, gap
 
     def on_seed(self, snapshot: BookSnapshot, local: int) -> tuple[list[Level2], list[BookGap]]:

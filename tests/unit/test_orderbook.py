@@ -616,30 +616,45 @@ def test_before_its_subscription_a_quiet_book_takes_no_snapshot():
 
 
 def late_delta(sequence, seconds):
-    return delta(sequence)._replace(timestamp=delta(1_016).timestamp + int(seconds * 1e9))
+    return delta(sequence)._replace(timestamp=delta(1_017).timestamp + int(seconds * 1e9))
 
 
-def test_old_sequences_with_new_times_are_a_book_renumbered():
+def test_a_number_given_twice_is_a_book_renumbered():
     book = live_book(1_016)
     feed(book, 1_017)
 
-    taken = [book.on_delta(late_delta(n, 0.6 * (n - 500)), 0) for n in (501, 502, 503)]
+    taken = [book.on_delta(late_delta(n, 0.001 * (n - 1_010)), 0) for n in (1_012, 1_013)]
 
-    assert [gap for _, gap in taken if gap] == [BookGap(SYMBOL, 1_018, 1_017, "rebase")]
+    assert [gap for _, gap in taken] == [BookGap(SYMBOL, 1_018, 1_017, "rebase"), None]
     assert book.duplicates == 0
-    rows, gaps = book.on_snapshot(snapshot(501), local=0, now=0.0)
-    assert (sequences(rows), gaps) == (["snapshot 501", 502, 503], [])
+    rows, gaps = book.on_snapshot(snapshot(1_012), local=0, now=0.0)
+    assert (sequences(rows), gaps) == (["snapshot 1012", 1_013], [])
 
 
-def test_a_little_newer_and_in_step_again_are_repeats():
+def test_numbers_that_a_snapshot_stood_for_are_renumbered_when_they_are_much_younger():
     book = live_book(1_016)
-    feed(book, 1_017)
+    book.renew()
+    book.on_snapshot(snapshot(1_020)._replace(timestamp=delta(1_017).timestamp), 0, 0.0)
+    book.on_snapshot(snapshot(1_020), 0, orderbook.PATIENCE)  # 1,017 to 1,020 have not come
 
-    book.on_delta(late_delta(1_017, 0.3), 0)
+    taken = [book.on_delta(late_delta(n, 0.6 * (n - 1_016)), 0) for n in (1_017, 1_018)]
+
+    assert [gap for _, gap in taken if gap] == [BookGap(SYMBOL, 1_021, 1_020, "rebase")]
+    rows, _ = book.on_snapshot(snapshot(1_017), local=0, now=0.0)
+    assert sequences(rows) == ["snapshot 1017", 1_018]
+
+
+def test_a_little_younger_than_the_snapshot_that_stood_for_them_they_are_repeats():
+    book = live_book(1_016)
+    book.renew()
+    book.on_snapshot(snapshot(1_020)._replace(timestamp=delta(1_017).timestamp), 0, 0.0)
+    book.on_snapshot(snapshot(1_020), 0, orderbook.PATIENCE)
+
+    book.on_delta(late_delta(1_018, 0.3), 0)
     assert book.duplicates == 0  # nobody can tell yet
-    rows, gaps = feed(book, 1_018)
+    rows, gaps = feed(book, 1_021)
 
-    assert (sequences(rows), gaps) == ([1_018], [])
+    assert (sequences(rows), gaps) == ([1_021], [])
     assert book.duplicates == 1
 
 

@@ -1,0 +1,184 @@
+"""What a stream says of its data is true at whatever moment it ends.
+
+COMPLETE says that nothing is missing up to the last sequence; what cannot be known is not called
+complete; what has been received is in the rows, or told.
+"""
+
+import os
+import random
+
+import polars as pl
+import pytest
+
+import kucoin_research as kr
+from kucoin_research.sim import Chaos
+from tests.conftest import wait_until
+from tests.healing.rig import Rig
+from tests.healing.test_faults import BOOK_PATHS
+
+MARKETS = ("futures", "spot")
+
+
+def book_rig(market, **settings):
+    rig = Rig(market, channels=["level2"], **settings)
+    rig.warm_up(rows=300)
+    return rig
+
+
+def refuse_snapshots(rig):
+    rig.x.inject("html_error", path=BOOK_PATHS[str(rig.market)], count=None)
+
+
+def messages_of_books(rig):
+    """The sequences of all messages that the connections were sent."""
+    withheld = set(rig._sequences(rig._withheld("level2")))
+    return {s for s in rig._rows(rig._published("level2"), "level2") if s not in withheld}
+
+
+def pass_seconds(rig, seconds):
+    begin = rig.x.now_ns
+    wait_until(lambda: rig.x.now_ns >= begin + seconds * 1e9)
+
+
+@pytest.mark.parametrize("market", MARKETS)
+def test_a_recording_of_a_running_book_loses_nothing_while_snapshots_are_refused(market, tmp_path):
+    with book_rig(market) as rig:
+        refuse_snapshots(rig)
+        recorder = rig.s.record(tmp_path)
+        before = rig.s.book().sequence
+        pass_seconds(rig, 10)
+        assert rig.s.book().sequence > before
+        rig.x.pause()
+        wait_until(lambda: rig.s.book().sequence >= max(messages_of_books(rig)))
+        rig.s.stop()
+        assert recorder.close()
+
+        report, recorded = rig.s.report(), kr.load(recorder.path)
+        after = {s for s in messages_of_books(rig) if s > before}
+        assert len(after) > 100
+        assert not after - set(recorded.frame("level2")["sequence"])
+
+    assert report.verdict is kr.Verdict.COMPLETE
+    assert recorded.report().verdict is kr.Verdict.NOT_PROVABLE  # it has no snapshot
+
+
+@pytest.mark.parametrize("market", MARKETS)
+def test_what_was_received_behind_a_gap_is_kept_though_no_snapshot_came(market):
+    with book_rig(market) as rig:
+        began = rig.s.report().channel("level2").first_sequence
+        refuse_snapshots(rig)
+        rig.x.inject("drop", topic=rig._topics("level2")[0])
+        rig.happens("gap")
+        pass_seconds(rig, 10)
+        doubted = rig.s.report().channel("level2")
+        rig.x.pause()
+        rig.s.stop()
+
+        rows = set(rig.s.frame("level2").filter(~pl.col("is_snapshot"))["sequence"])
+        received = {s for s in messages_of_books(rig) if s > began}
+        assert received == {s for s in rows if s > began}
+
+    assert doubted.verdict is kr.Verdict.INCOMPLETE
+    assert rig.s.report().channel("level2").verdict is kr.Verdict.INCOMPLETE
+
+
+def drop_connection_and_be_quiet(rig):
+    """Lose the connection, and what happens until the next one; from then on nothing happens."""
+    rig.x.inject("maintenance", delay=3.0)
+    rig.happens("disconnected")
+
+
+@pytest.mark.parametrize("market", MARKETS)
+def test_an_outage_that_nothing_has_proven_harmless_is_not_complete(market):
+    with book_rig(market) as rig:
+        drop_connection_and_be_quiet(rig)
+        (told,) = rig.events("unproven").to_dicts()
+        during = rig.s.report().channel("level2")
+        rig.s.stop()
+        after = rig.s.report().channel("level2")
+
+    assert told["symbol"] == rig.symbol
+    assert during.verdict is kr.Verdict.NOT_PROVABLE
+    assert during.reason == "nothing has shown yet what the lost connection cost"
+    assert after.verdict is not kr.Verdict.COMPLETE
+
+
+@pytest.mark.parametrize("market", MARKETS)
+def test_a_quiet_book_asks_what_an_outage_has_cost(market):
+    with book_rig(market) as rig:
+        rig.x.inject("stall", topic=rig._topics("level2")[0])  # until healed: it stays quiet
+        rig.x.inject("maintenance", delay=3.0)
+        rig.happens("connected", 2)
+        rig.happens("book_ready", 2)
+
+        entry = rig.s.report().channel("level2")
+        rig.s.stop()
+
+    assert [gap.cause for gap in entry.gaps] == ["disconnected"]
+    assert entry.verdict is kr.Verdict.INCOMPLETE
+
+
+@pytest.mark.parametrize("by", [5, 1_000, 50_000])
+@pytest.mark.parametrize("market", MARKETS)
+def test_a_book_renumbered_by_a_little_goes_on(market, by):
+    with Rig(market, channels=["level2", "bbo"]) as rig:
+        rig.warm_up(rows=100)
+        rig.x.inject("rebase", symbol=rig.symbol, by=by)
+        wait_until(
+            lambda: any(gap.cause == "rebase" for gap in rig.s.report().channel("level2").gaps)
+        )
+        rig.happens("book_ready", 2)
+        rig.heal()
+        rig.s.wait("level2", rows=rig.s.total("level2") + 50)
+        rig.heal()
+        book, entry = rig.s.book(), rig.s.report().channel("level2")
+        rig.s.stop()
+
+    assert book.best_bid < book.best_ask
+    assert entry.verdict is kr.Verdict.INCOMPLETE
+
+
+# Without those that keep the newest messages back from an open connection: nobody can know of them
+# before the next one comes.
+TOLD = (
+    "abort", "bye", "half_frame", "expire_token", "maintenance", "refuse_upgrade", "rate_limit",
+    "html_error", "truncate", "slow_reply", "duplicate", "reorder", "rebase", "crossed_book",
+)  # fmt: skip
+
+
+SEEDS = range(*map(int, os.environ.get("SEEDS", "0:16").split(":")))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_stream_that_ends_at_any_moment_calls_nothing_complete_that_is_not(seed, tmp_path):
+    rng = random.Random(seed)
+    chaos = Chaos(seed=seed, rate=60, faults=TOLD, quiet=3.0, seconds=60.0)
+    feed = ("classic", "pro")[seed // 2 % 2]
+    with Rig(MARKETS[seed % 2], channels=["level2"], seed=seed, chaos=chaos, feed=feed) as rig:
+        recorder = rig.s.record(tmp_path)
+        rig.s.wait("level2", rows=50)
+        cuts = sorted(rng.uniform(2.0, 60.0) for _ in range(6))
+        begin = rig.x.now_ns
+        for cut in cuts:
+            wait_until(lambda cut=cut: rig.x.now_ns >= begin + cut * 1e9)
+            rig.x.pause()
+            rig.s.clock.event().wait(0.2)  # what was sent is read
+            assert_true(rig, rig.s)
+            rig.x.resume()
+        rig.x.pause()
+        rig.s.stop()
+        assert recorder.close()
+        assert_true(rig, rig.s)
+        assert_true(rig, kr.load(recorder.path))
+
+
+def assert_true(rig, source):
+    """Check that a book called complete lacks nothing of what the exchange has published."""
+    entry = source.report().channel("level2")
+    if entry.verdict is not kr.Verdict.COMPLETE:
+        assert entry.reason
+        return
+    rows = set(source.frame("level2")["sequence"])
+    published = rig._rows(rig._published("level2"), "level2")
+    missing = [s for s in published if s > entry.first_sequence and s not in rows]
+    assert not missing, f"{len(missing)} changes are missing: {entry}"
