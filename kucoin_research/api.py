@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterable
@@ -25,6 +26,7 @@ from kucoin_research.errors import (
     IncompleteData,
     InvalidInput,
     KucoinResearchError,
+    RecordingReplaced,
 )
 from kucoin_research.instruments import (
     Instrument,
@@ -91,8 +93,11 @@ __all__ = [
 
 _universe = Universe()
 _registry_lock = threading.Lock()  # guards _running
+# By name and place. A name that was given means one thing everywhere; one made here, one per venue;
+# and what a call starts for itself alone replaces nothing.
+_Key = tuple[str, object]
 # Weak: a running stream is kept by its threads, and one that has ended must not keep its rows.
-_running: WeakValueDictionary[str, Stream | Replay] = WeakValueDictionary()
+_running: WeakValueDictionary[_Key, Stream | Replay] = WeakValueDictionary()
 _demo_lock = threading.Lock()  # guards _demo
 _demo: SimulatedExchange | None = None
 
@@ -271,6 +276,7 @@ def _start(
     on_payload: Callable[[bytes], object] | None = None,
     healing: Healing | None = None,
     prepare: Callable[[Stream], object] | None = None,
+    is_alone: bool = False,
 ) -> Stream:
     its_feed = feed_of(feed)
     capacity = _whole(capacity, "capacity", "rows")
@@ -281,6 +287,7 @@ def _start(
             subscriptions, instruments = _plan(
                 symbols, channels, market, rest, its_feed, credentials
             )
+        place = (rest.venue.futures_url, rest.venue.spot_url) if name is None else ""
         name = name or _default_name(subscriptions, its_feed)
         stream = Stream(
             subscriptions, rest, capacity=capacity, name=name, on_payload=on_payload,
@@ -290,26 +297,50 @@ def _start(
         rest.close()
         raise
     try:
-        return _begin(stream, prepare)
+        return _begin(stream, object() if is_alone else place, prepare)
     except BaseException:
         stream.stop()
         raise
 
 
 @hold(passes_on=True)
-def _begin(stream: Stream, prepare: Callable[[Stream], object] | None) -> Stream:
-    _register(stream)
+def _begin(stream: Stream, place: object, prepare: Callable[[Stream], object] | None) -> Stream:
+    _register(stream, place)
     if prepare is not None:
         prepare(stream)  # before anything can arrive
     return stream.start()
 
 
-def _register(handle: Stream | Replay) -> None:
+def _register(handle: Stream | Replay, place: object = "") -> None:
+    key = handle.name, place
     with _registry_lock:
-        replaced = _running.pop(handle.name, None)
-        _running[handle.name] = handle  # now the last: the order is that of the starts
-    if replaced is not None:
-        replaced.stop()
+        replaced = _running.pop(key, None)
+        _running[key] = handle  # now the last: the order is that of the starts
+    if replaced is not None and not replaced.stopping.is_set():
+        try:
+            _warn_of_recordings(replaced)
+        finally:
+            replaced.stop()
+
+
+def _warn_of_recordings(replaced: Stream | Replay) -> None:
+    paths = [str(recorder.path) for recorder in replaced.recorders]
+    if paths and not replaced.is_replaceable:
+        warnings.warn(
+            f"the recording in {', '.join(paths)} ends here: the stream {replaced.name!r} that it "
+            "records is replaced by one of the same name; name= gives this one another",
+            RecordingReplaced,
+            stacklevel=_stack_level(),
+        )
+
+
+def _stack_level() -> int:
+    """Find the caller outside of this package, for whom a warning is."""
+    ours = (__name__.partition(".")[0], "contextlib")  # our decorators run through it
+    frame, level = sys._getframe(1), 1  # noqa: SLF001  as warnings itself does
+    while frame.f_back is not None and str(frame.f_globals.get("__name__")).startswith(ours):
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def _whole(value: object, name: str, unit: str) -> int:
@@ -361,7 +392,7 @@ def stream(
         this machine only, and not at all where all channels are public.
     name
         Starting a stream under a running one's name replaces it, so cells can be run again. By
-        default the name is made of symbols and channels.
+        default the name is made of symbols and channels, and counts for its venue alone.
     feed
         ``"classic"``, or ``"pro"`` for KuCoin's newer sockets: the same columns without a token, a
         book that needs no REST snapshot (the 500 best levels a side), sequences on spot too. It has
@@ -382,6 +413,11 @@ def stream(
         For a private channel, before anything is sent.
     Unreachable
         If the symbol list cannot be read.
+
+    Warns
+    -----
+    RecordingReplaced
+        If the stream that is replaced is being recorded.
 
     Examples
     --------
@@ -616,8 +652,8 @@ def stream_to_frame(
 ) -> pl.DataFrame | dict[str, pl.DataFrame]:
     """Stream for a while and return what arrived, as a frame.
 
-    Blocks, with a progress bar. "Interrupt kernel" or Ctrl-C ends it early and returns the rows so
-    far.
+    Blocks, with a progress bar; what streams already is left alone. "Interrupt kernel" or Ctrl-C
+    ends it early and returns the rows so far.
 
     Parameters
     ----------
@@ -680,6 +716,7 @@ def stream_to_frame(
             name=None,
             credentials=credentials,
             feed=feed,
+            is_alone=True,
         )
         try:
             collect(handle, names, limit, progress=progress)

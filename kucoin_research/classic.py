@@ -134,6 +134,7 @@ class KuCoinWebSocket:
             name=None,
             credentials=self.credentials,
             on_payload=self._take if self.verbose or self.on_message else None,
+            is_alone=True,
         )
         self.ws = _Socket(stream)
         try:

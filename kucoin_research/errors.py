@@ -370,5 +370,9 @@ class IncompleteData(UserWarning):
     """A frame is returned that is known to lack rows; the message tells the first reason."""
 
 
+class RecordingReplaced(UserWarning):
+    """A stream was replaced by another one of its name while it was being recorded."""
+
+
 class SessionUnfinished(UserWarning):
     """A recording was not closed, or its end is torn; what is whole is read."""

@@ -44,6 +44,8 @@ class Outlet(Generic[T]):
         Of its thread.
     tell
         Called with an event and a sentence when there is trouble: ``sink_failed``, ``sink_slow``.
+    on_failure
+        Called with this outlet when the function has raised, and will not be called again.
     most_waiting
         Items that may wait; ``MOST_WAITING`` when left out.
     clock
@@ -52,7 +54,7 @@ class Outlet(Generic[T]):
     Attributes
     ----------
     dropped
-        Items it was not called with because too many waited.
+        Items that it wants and was not called with, because too many waited.
 
     Notes
     -----
@@ -67,6 +69,7 @@ class Outlet(Generic[T]):
         name: str,
         thread_name: str,
         tell: Callable[[str, str], None],
+        on_failure: Callable[[Outlet[T]], None] = lambda _: None,
         most_waiting: int | None = None,
         clock: clocks.Clock | None = None,
     ) -> None:
@@ -76,6 +79,7 @@ class Outlet(Generic[T]):
         self._call = call
         self._wants = wants
         self._tell = tell
+        self._on_failure = on_failure
         self._most_waiting = MOST_WAITING if most_waiting is None else most_waiting
         self._batches: deque[tuple[float, Sequence[T]]] = deque()
         self._waiting = 0
@@ -92,17 +96,23 @@ class Outlet(Generic[T]):
         self.thread.start()
 
     def put(self, items: Sequence[T]) -> None:
-        """Hand over a batch; what there is no room for is dropped and counted."""
+        """Hand over what is wanted of a batch; what there is no room for is dropped and counted."""
+        # First, so that what it does not want takes no room from what it does.
+        wanted = list(filter(self._wants, items))
+        if not wanted:
+            return
         with self._changed:
             if not self._is_open:
                 return
-            if self._waiting + len(items) > self._most_waiting:
-                lost = sum(map(self._wants, items))
+            lost = max(0, self._waiting + len(wanted) - self._most_waiting)
+            if lost:
                 self.dropped += lost
                 self._untold += lost
+                del wanted[len(wanted) - lost :]
+            if not wanted:
                 return
-            self._batches.append((self._clock.monotonic(), items))
-            self._waiting += len(items)
+            self._batches.append((self._clock.monotonic(), wanted))
+            self._waiting += len(wanted)
             self._changed.notify()
 
     def close(self) -> None:
@@ -134,6 +144,7 @@ class Outlet(Generic[T]):
             except (Exception, SystemExit) as error:  # the sink guard
                 log.exception("a sink raised and was detached")
                 self.detach()
+                self._on_failure(self)
                 self._tell("sink_failed", f"{self.name} raised {describe(error)}; it was detached")
                 return
             self._tell_if_slow(put_at)
@@ -153,8 +164,7 @@ class Outlet(Generic[T]):
             with self._calling:
                 if not self._is_on:
                     return
-                if self._wants(item):
-                    self._call(item)
+                self._call(item)
 
     def _tell_if_slow(self, put_at: float) -> None:
         now = self._clock.monotonic()

@@ -196,6 +196,7 @@ class Replay:
         self._sinks: tuple[_Attached, ...] = ()
         self._batch_sinks: tuple[Take, ...] = ()
         self._recorders: tuple[Recorder, ...] = ()
+        self.is_replaceable = False  # without a warning while it is recorded
         self._thread: threading.Thread | None = None
         self._stopping = self.clock.event()
 
@@ -590,7 +591,7 @@ class Replay:
             raise InvalidInput("seek wants a time")
         if self._start_ns is None or self._end_ns is None:
             return  # there are no rows, so all times are one
-        if any(not each.is_closed for each in self._recorders):
+        if self.recorders:
             raise InvalidInput(f"{self.name!r} is being recorded; close the recorder to seek")
         with self._changed:
             if self._stopping.is_set():
@@ -606,6 +607,11 @@ class Replay:
         self._until(lambda: self._wound >= ticket or self.state in over, None)
         if self._error is not None:
             raise self._error
+
+    @property
+    def recorders(self) -> list[Recorder]:
+        """What records it now."""
+        return [each for each in self._recorders if not each.is_closed]
 
     # -- sinks -----------------------------------------------------------------------------------
 
@@ -955,7 +961,10 @@ def _call(
     if len(sinks) == 1:
         (attached,) = sinks
         try:
-            deque(map(attached.call, attached.of(rows)), maxlen=0)  # the fastest loop there is
+            call = attached.call
+            # Not map(): it would take a function's StopIteration for the end of the rows.
+            for row in attached.of(rows):
+                call(row)
         # SystemExit, too: threading would take it for the wish to end this thread, silently.
         except (Exception, SystemExit) as error:  # the sink guard
             log.exception("a sink raised and was detached")

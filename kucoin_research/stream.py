@@ -185,12 +185,14 @@ class Stream:
         self.subscriptions = tuple(subscriptions)
         self.instruments = tuple(instruments)
         self.started_ns = self.clock.now_ns()
+        self.is_replaceable = False  # without a warning while it is recorded
         self._rest = rest
         self._intake = Intake(subscriptions, feed)
         self._shelf = Shelf(subscriptions, capacity, name)
         self._dropped = 0  # by outlets that are detached
         self._healing = Healing() if healing is None else healing
         self._outlets: tuple[Outlet[Record], ...] = ()
+        self._recorders: list[Recorder] = []
         self._batch_sinks: tuple[Callable[[Sequence[Record]], object], ...] = ()
         self._delivery_lock = threading.RLock()  # guards intake, shelf's writers, sinks' tuples
         self._stopping = self.clock.event()
@@ -534,18 +536,21 @@ class Stream:
     ) -> Outlet[Any]:
         return Outlet(
             call, wants, name=name, thread_name=f"kucoin-{self.name}-sink", tell=self.note,
-            clock=self.clock,
+            on_failure=self._forget, clock=self.clock,
         )  # fmt: skip
 
     def _start_outlet(self, outlet: Outlet[Any]) -> None:
         self._keep_thread(outlet.thread)
 
     def _detach(self, outlet: Outlet[Record]) -> None:
+        self._forget(outlet)
+        outlet.detach()
+
+    def _forget(self, outlet: Outlet[Any]) -> None:
         with self._delivery_lock:
             if outlet in self._outlets:
                 self._dropped += outlet.dropped
             self._outlets = tuple(each for each in self._outlets if each is not outlet)
-        outlet.detach()
 
     def attach_batches(self, take: Callable[[Sequence[Record]], object]) -> Callable[[], None]:
         """Call ``take(rows)`` with each batch of rows as it is stored, all channels in order.
@@ -591,11 +596,19 @@ class Stream:
             If an option means nothing.
         OSError
             If the folder cannot be made.
+        StreamStopped
+            If the stream was stopped.
         """
+        if self._stopping.is_set():
+            raise StreamStopped(
+                f"{self.name!r} was stopped, so nothing will come that could be recorded; start "
+                "another stream"
+            )
         options.setdefault("instruments", self.instruments)
         recorder = recorder_for(self, root, **options)
         recorder.before_close(self.attach_batches(recorder.take))
         with self._delivery_lock:
+            self._recorders = [*self.recorders, recorder]
             self._to_begin |= {
                 symbol: None
                 for symbol, book in self._intake.books.items()
@@ -603,6 +616,11 @@ class Stream:
             }
         self._errand.set()
         return recorder
+
+    @property
+    def recorders(self) -> list[Recorder]:
+        """What records it now."""
+        return [each for each in self._recorders if not each.is_closed]
 
     # -- delivery, on the feed threads -----------------------------------------------------------
 

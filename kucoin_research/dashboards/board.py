@@ -239,6 +239,7 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
                 raise
             self.controls.mark_wrong(is_wrong=False)
             self._end_recording()
+            made.is_replaceable = True  # by another of this dashboard, which goes on recording
             self._own = made
             self._show(replace(self._scene, source=made, symbol=symbol))
             self._say(f"streaming {symbol}: {', '.join(self._channels())}")

@@ -47,22 +47,42 @@ def test_what_there_is_no_room_for_is_counted_and_told(held_time):
         release.wait(10)
 
     outlet = outlet_of(
-        slow, wants=lambda item: item != 13, tell=lambda *what: told.append(what), most=5
+        slow, wants=lambda item: item != 13, tell=lambda *what: told.append(what), most=4
     )
     outlet.put([0])
     wait_until(lambda: seen)
     outlet.put([1, 2, 3])
-    outlet.put([11, 12, 13])  # two of which it wants
+    outlet.put([11, 13, 12, 14])  # three of which it wants, and there is room for one
     release.set()
 
     assert ended(outlet)
-    assert seen == [0, 1, 2, 3]
+    assert seen == [0, 1, 2, 3, 11]
     assert outlet.dropped == 2
     assert told[0][0] == "sink_slow"
     assert "2 records were not handed to it" in told[0][1]
 
 
-@pytest.mark.parametrize("error", [RuntimeError("no disk"), SystemExit(1)])
+def test_what_is_not_wanted_takes_no_room(held_time):
+    seen, release = [], held_time.event()
+
+    def slow(item):
+        seen.append(item)
+        release.wait(10)
+
+    outlet = outlet_of(slow, wants=lambda item: item > 0, most=3)
+    outlet.put([1])
+    wait_until(lambda: seen)
+    for item in (2, 3):
+        outlet.put([0] * 100)
+        outlet.put([item])
+    release.set()
+
+    assert ended(outlet)
+    assert seen == [1, 2, 3]
+    assert outlet.dropped == 0
+
+
+@pytest.mark.parametrize("error", [RuntimeError("no disk"), SystemExit(1), StopIteration()])
 def test_a_function_that_raises_is_called_no_more(error):
     told, calls = [], []
 

@@ -648,6 +648,27 @@ def test_a_slow_function_holds_the_replay_up_and_misses_nothing(tmp_path, play):
     assert replay.status.dropped == 0
 
 
+@pytest.mark.parametrize("channel", [None, "ticker"])
+@pytest.mark.parametrize("others", [0, 1])
+def test_a_stop_iteration_of_a_function_is_an_error_like_others(tmp_path, play, others, channel):
+    rows = every(200)
+    session = session_of(tmp_path, rows)
+    replay = play(session, None, paused=True)
+    got, empty = [], iter(())
+
+    replay.attach(lambda _: next(empty), channel)
+    if others:
+        replay.attach(got.append)
+    replay.resume()
+    assert replay.wait_until_done(60)
+
+    (told,) = replay.frame("status").filter(event="sink_failed")["detail"].to_list()
+    assert told == "<lambda> raised StopIteration: ; it was detached"
+    if others:
+        assert [row for row in got if getattr(row, "event", "") != "sink_failed"] == rows
+    assert replay.frame("ticker").equals(session.frame("ticker"))
+
+
 @pytest.mark.parametrize("others", [0, 1])
 def test_a_function_that_raises_is_detached_and_told_and_the_rest_goes_on(tmp_path, play, others):
     rows = every(200)

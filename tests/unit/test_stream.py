@@ -2,6 +2,7 @@
 
 import gc
 import os
+import re
 import socket
 import sys
 import threading
@@ -11,6 +12,7 @@ import polars as pl
 import pytest
 
 import kucoin_research as kr
+from kucoin_research.errors import StreamStopped
 from kucoin_research.intake import Subscription
 from kucoin_research.records import CHANNELS, Channel, Market, schema_of
 from kucoin_research.rest import Rest, Server, Token
@@ -198,6 +200,63 @@ def test_starting_under_the_same_name_replaces_the_stream(exchange):
     assert kr.running() == [s]
     s.stop()
     assert kr.running() == []
+
+
+def test_a_call_that_returns_a_frame_replaces_no_stream(exchange, tmp_path):
+    with kr.record("XBTUSDTM", venue=exchange.venue, root=tmp_path, progress=False) as recording:
+        frame = kr.stream_to_frame("XBTUSDTM", rows=5, venue=exchange.venue, progress=False)
+
+        assert frame.height == 5
+        assert kr.running() == [recording.stream]
+        rows = recording.stream.total("ticker")
+        recording.stream.wait("ticker", rows=rows + 5)
+
+
+def test_streams_of_two_venues_have_default_names_of_their_own(exchange):
+    with (
+        kr.simulate(seed=8) as other,
+        kr.stream("XBTUSDTM", venue=exchange.venue) as one,
+        kr.stream("XBTUSDTM", venue=other.venue) as another,
+    ):
+        assert kr.running() == [one, another]
+
+
+def test_a_name_that_was_given_means_one_stream_wherever_it_is(exchange):
+    with (
+        kr.simulate(seed=8) as other,
+        kr.stream("XBTUSDTM", venue=exchange.venue, name="mine"),
+        kr.stream("XBTUSDTM", venue=other.venue, name="mine") as second,
+    ):
+        assert kr.running() == [second]
+
+
+def test_replacing_a_stream_that_is_recorded_warns_and_names_the_folder(exchange, tmp_path):
+    first = kr.record("XBTUSDTM", venue=exchange.venue, root=tmp_path, progress=False)
+
+    with pytest.warns(kr.RecordingReplaced, match=re.escape(str(first.path))) as warned:
+        second = kr.stream("XBTUSDTM", venue=exchange.venue)
+
+    assert warned[0].filename == __file__
+    assert first.recorder.wait(20)
+    second.stop()
+
+
+def test_a_stream_that_was_stopped_is_not_recorded(exchange, tmp_path):
+    s = kr.stream("XBTUSDTM", venue=exchange.venue)
+    s.stop()
+
+    with pytest.raises(StreamStopped, match="start another stream"):
+        s.record(tmp_path)
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_function_that_raised_is_listed_no_more(exchange):
+    with kr.stream("XBTUSDTM", venue=exchange.venue) as s:
+        s.attach(lambda _: 1 / 0)
+        wait_until(lambda: "sink_failed" in s.frame("status")["event"].cast(pl.String).to_list())
+
+        assert s._outlets == ()
 
 
 def test_a_lost_connection_is_healed_and_told():
