@@ -71,6 +71,7 @@ _FIRST_POLL = 2.0
 _LONGEST_POLL = 60.0
 # How long the "stopped" row waits for the pumps, so that it comes last.
 _LAST_ROWS = 2.0
+_ERRANDS = "-errands"  # how the name of the thread that asks REST ends
 # On the pro feed a book's snapshot was seen 0.5 to 6.2 s after its subscription.
 _SEED_PATIENCE = 10.0
 # Their timestamps are not the time of an event that has just happened.
@@ -197,6 +198,7 @@ class Stream:
         self._delivery_lock = threading.RLock()  # guards intake, shelf's writers, sinks' tuples
         self._stopping = self.clock.event()
         self._is_disowned = False  # by a forked child
+        self._is_finished = False  # all rows are there that there will be
         self._errand = self.clock.event()
         self._messages = 0
         self._rate_samples: deque[tuple[float, int]] = deque(maxlen=64)
@@ -227,7 +229,7 @@ class Stream:
                 self._start_outlet(self._payload_outlet)
             for lane in self._lanes:
                 self._start_thread(lane.run, f"pump-{lane.number}")
-            self._start_thread(self._run_errands, "errands")
+            self._start_thread(self._run_errands, _ERRANDS.removeprefix("-"))
         except BaseException:
             self.stop(timeout=0.0)
             raise
@@ -754,13 +756,27 @@ class Stream:
             except Exception as error:  # noqa: BLE001  this thread's guard
                 self._survive(error)
         deadline = self.clock.monotonic() + _LAST_ROWS
-        sinks = {outlet.thread for outlet in self._all_outlets()}
-        for thread in self._threads:
-            if thread is not threading.current_thread() and thread not in sinks:
-                thread.join(max(0.0, deadline - self.clock.monotonic()))
+        for thread in self._feed_threads():
+            thread.join(max(0.0, deadline - self.clock.monotonic()))
+        self._finish()
+
+    def _feed_threads(self) -> list[threading.Thread]:
+        """List those that bring rows, but for the one that asks."""
+        others = {outlet.thread for outlet in self._all_outlets()} | {threading.current_thread()}
+        return [
+            thread
+            for thread in self._threads
+            if thread not in others and not thread.name.endswith(_ERRANDS)
+        ]
+
+    def _finish(self) -> None:
+        """Let go of everything that waits, once; nothing comes behind the "stopped" row."""
         with self._delivery_lock:
+            if self._is_finished:
+                return
             self._commit(self._intake.finish(self.clock.now_ns()))
-        self.note("stopped", "stop() was called")
+            self.note("stopped", "stop() was called")
+            self._is_finished = True
         for outlet in self._all_outlets():
             outlet.close()
 
@@ -818,6 +834,8 @@ class Stream:
         try:
             snapshot = self._rest.level2_snapshot(symbol, market)
             with self._delivery_lock:
+                if self._is_finished:
+                    return
                 rows = self._intake.take_snapshot(
                     snapshot, self.clock.now_ns(), self.clock.monotonic()
                 )
@@ -874,10 +892,12 @@ class Stream:
                 return
             reason = f"REST could not fill the outage: {error}"
             with self._delivery_lock:
-                self._commit(self._intake.give_up(hole, reason, self.clock.now_ns()))
+                if not self._is_finished:
+                    self._commit(self._intake.give_up(hole, reason, self.clock.now_ns()))
             return
         with self._delivery_lock:
-            self._commit(self._intake.fill(hole, fetched, self.clock.now_ns()))
+            if not self._is_finished:
+                self._commit(self._intake.fill(hole, fetched, self.clock.now_ns()))
 
     def _fetch_past(self, hole: Hole) -> list[Record]:
         if hole.record is Trade:
@@ -943,16 +963,20 @@ class Stream:
         here = threading.current_thread()
         if here in {outlet.thread for outlet in self._all_outlets()}:
             return
-        interrupts.join(
-            [thread for thread in self._threads if thread is not here],
-            max(0.0, deadline - self.clock.monotonic()),
-            seen=seen,
-            clock=self.clock,
-        )
+        # The thread of errands may wait for a slow answer of REST; the rows need not.
+        feed = self._feed_threads()
+        interrupts.join(feed, self._until(deadline), seen=seen, clock=self.clock)
+        if self._has_errand_thread and not any(thread.is_alive() for thread in feed):
+            self._finish()
+        others = [thread for thread in self._threads if thread is not here]
+        interrupts.join(others, self._until(deadline), seen=seen, clock=self.clock)
+
+    def _until(self, deadline: float) -> float:
+        return max(0.0, deadline - self.clock.monotonic())
 
     @property
     def _has_errand_thread(self) -> bool:
-        return any(thread.name.endswith("-errands") for thread in self._threads)
+        return any(thread.name.endswith(_ERRANDS) for thread in self._threads)
 
     def disown(self) -> None:
         """Forget the threads and sockets in a forked child: they are the parent's alone."""

@@ -14,7 +14,7 @@ import kucoin_research as kr
 from kucoin_research.sim import Chaos
 from tests.conftest import wait_until
 from tests.healing.rig import Rig
-from tests.healing.test_faults import BOOK_PATHS
+from tests.healing.test_faults import BOOK_PATHS, TRADE_PATHS
 
 MARKETS = ("futures", "spot")
 
@@ -82,16 +82,11 @@ def test_what_was_received_behind_a_gap_is_kept_though_no_snapshot_came(market):
     assert rig.s.report().channel("level2").verdict is kr.Verdict.INCOMPLETE
 
 
-def drop_connection_and_be_quiet(rig):
-    """Lose the connection, and what happens until the next one; from then on nothing happens."""
-    rig.x.inject("maintenance", delay=3.0)
-    rig.happens("disconnected")
-
-
 @pytest.mark.parametrize("market", MARKETS)
 def test_an_outage_that_nothing_has_proven_harmless_is_not_complete(market):
     with book_rig(market) as rig:
-        drop_connection_and_be_quiet(rig)
+        rig.x.inject("maintenance", delay=3.0)
+        rig.happens("disconnected")
         (told,) = rig.events("unproven").to_dicts()
         during = rig.s.report().channel("level2")
         rig.s.stop()
@@ -101,6 +96,39 @@ def test_an_outage_that_nothing_has_proven_harmless_is_not_complete(market):
     assert during.verdict is kr.Verdict.NOT_PROVABLE
     assert during.reason == "nothing has shown yet what the lost connection cost"
     assert after.verdict is not kr.Verdict.COMPLETE
+
+
+@pytest.mark.parametrize("path", ["book", "trades"])
+def test_what_is_held_is_there_when_stop_returns_though_rest_has_not_answered(path):
+    channel = {"book": "level2", "trades": "trade"}[path]
+    paths = {"book": BOOK_PATHS, "trades": TRADE_PATHS}[path]
+    with Rig("futures", channels=[channel]) as rig:
+        rig.warm_up(rows=30)
+        rig.x.inject("slow_reply", path=paths["futures"], delay=1_000.0, count=None)
+        if path == "book":
+            rig.x.inject("drop", topic=rig._topics(channel)[0])
+            rig.happens("gap")
+        else:
+            rig.x.inject("abort")
+            rig.happens("connected", 2)
+        pass_seconds(rig, 20)
+        rig.x.pause()
+        rig.s.clock.event().wait(0.2)  # what was sent is read
+        assert rig.s._intake.has_errands
+        before = rig.s.total(channel)
+
+        rig.s.stop()
+
+        total = rig.s.total(channel)
+        assert total > before + 5
+        assert rig.s.frame("status")["event"][-1] == "stopped"
+        if path == "book":
+            received = messages_of_books(rig)
+            began = rig.s.report().channel("level2").first_sequence
+            rows = set(rig.s.frame("level2")["sequence"])
+            assert not {s for s in received if s > began} - rows
+        wait_until(lambda: not any(thread.is_alive() for thread in rig.s._threads), timeout=2_000)
+        assert rig.s.total(channel) == total
 
 
 @pytest.mark.parametrize("market", MARKETS)
