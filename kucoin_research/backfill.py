@@ -8,12 +8,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from itertools import chain
 from typing import NamedTuple
 
 from kucoin_research.records import Candle, Trade
 
-__all__ = ["Mended", "mend_all_candles", "mend_all_trades", "mend_candles", "mend_trades"]
+__all__ = [
+    "Mended",
+    "is_behind",
+    "mend_all_candles",
+    "mend_all_trades",
+    "mend_candles",
+    "mend_trades",
+]
 
 
 class Mended(NamedTuple):
@@ -36,7 +42,10 @@ def mend_trades(
     """Choose the trades that belong between the last one before an outage and those behind it.
 
     The exchange does not number trades without holes. What proves that none is missing is a page
-    that reaches back to a trade which had arrived before.
+    that reaches back to a trade which had arrived before. A new connection may begin with
+    executions of the outage, repeated, which need not reach up to its first live trade. So what
+    belongs in between is all of the page up to the newest trade that has not come over it; of what
+    is brought and held, the later one is dropped as a repeat.
 
     Parameters
     ----------
@@ -50,20 +59,29 @@ def mend_trades(
     known = [trade for trade in fetched if trade.sequence is not None]
     if last_sequence is None or not known:
         return Mended([], is_whole=False)
-    first_held = next((t.sequence for t in held if t.sequence is not None), None)
-    rows = [
-        trade
-        for trade in known
-        if trade.sequence is not None
-        and trade.sequence > last_sequence
-        and (first_held is None or trade.sequence < first_held)
-    ]
-    oldest = known[0].sequence
-    assert oldest is not None
+    came = {trade.sequence for trade in held}
+    upto = next(
+        (trade.sequence for trade in reversed(known) if trade.sequence not in came), last_sequence
+    )
+    rows = [trade for trade in known if last_sequence < _number(trade) <= (upto or last_sequence)]
+    oldest = _number(known[0])
     if oldest <= last_sequence:
         return Mended(rows, is_whole=True)
-    reached = oldest if first_held is None else min(oldest, first_held)
-    return Mended(rows, False, last_sequence + 1, reached - 1)
+    return Mended(rows, False, last_sequence + 1, oldest - 1)
+
+
+def is_behind(fetched: Sequence[Trade], held: Sequence[Trade]) -> bool:
+    """Whether trades of a page have yet to come over the connection, or never will.
+
+    Nobody can tell, as long as it has brought some, but not the page's newest.
+    """
+    came = {trade.sequence for trade in held}
+    return bool(came and fetched) and fetched[-1].sequence not in came
+
+
+def _number(trade: Trade) -> int:
+    assert trade.sequence is not None  # those without are left out before
+    return trade.sequence
 
 
 def mend_candles(last_open: int, fetched: Sequence[Candle], held: Sequence[Candle]) -> list[Candle]:
@@ -111,8 +129,16 @@ def mend_all_trades(
     """
     found = []
     for position, behind in enumerate(held):
-        later = list(chain.from_iterable(held[position:]))
-        mended = mend_trades(last_sequence, fetched, later)
+        later = next((part for part in held[position:] if part), [])
+        is_last = position == len(held) - 1
+        newest = max((each.sequence or 0 for each in later), default=None)
+        # What is newer than the trades of an outage's end belongs to the next outage.
+        page = [
+            trade
+            for trade in fetched
+            if is_last or newest is None or (trade.sequence or 0) <= newest
+        ]
+        mended = mend_trades(last_sequence, page, later)
         found.append(mended)
         known = [
             trade.sequence

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
 from kucoin_research.account import AccountNews, Positions
-from kucoin_research.backfill import Mended, mend_all_candles, mend_all_trades
+from kucoin_research.backfill import Mended, is_behind, mend_all_candles, mend_all_trades
 from kucoin_research.beats import Wariness
 from kucoin_research.decode import BookDelta, Broken, Control, Decoded, Decodes, Ignored
 from kucoin_research.errors import BookNotReady
@@ -53,6 +53,9 @@ _OF_THE_MARKET = frozenset({"ticker", "bbo", "trade", "candle", "level2", "depth
 _QUIET_TOGETHER = 3
 # Rows that may wait for what belongs before them.
 _MOST_GATED = 100_000
+# So many pages are asked for until the newest trade of one has come over the connection as well.
+# Where it never does, it fell into the outage.
+_MOST_PAGES = 4
 # A flood of garbage must not wash all else out of the status channel.
 _TOLD_AT_ONCE = 20
 _FIRST_WHILE_NS = 1_000_000_000
@@ -122,6 +125,7 @@ class _Gate:
     market: Market
     parts: list[_Part]
     is_armed: bool = False  # after a silence of which nobody knows whether it was an outage
+    tries: int = 0  # pages of which the newest trade had not come over the connection
 
     @property
     def can_be_filled(self) -> bool:
@@ -677,6 +681,8 @@ class Intake:
         gate = self._gates.get((hole.record, hole.symbol))
         if gate is None or not gate.can_be_filled:
             return []
+        if self._may_ask_again(gate, fetched):
+            return []
         mended = _mend(hole, fetched, gate)
         goes_on = gate.is_armed and not gate.held  # it is silent still
         if gate.is_armed and mended[0].is_whole and not mended[0].rows:
@@ -690,6 +696,15 @@ class Intake:
             gate.tally.beat.pause()
             del self._gates[hole.record, hole.symbol]
         return rows
+
+    @staticmethod
+    def _may_ask_again(gate: _Gate, fetched: Sequence[Record]) -> bool:
+        """Whether another page will show better what came over the connection, and what did not."""
+        page = [row for row in fetched if isinstance(row, Trade)]
+        if gate.is_armed or not is_behind(page, [r for r in gate.held if isinstance(r, Trade)]):
+            return False
+        gate.tries += 1
+        return gate.tries < _MOST_PAGES
 
     def _fill_part(
         self, gate: _Gate, part: _Part, mended: Mended, local: int, rows: list[Record]

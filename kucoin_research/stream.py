@@ -66,6 +66,8 @@ _FLAW_INTERVAL = 0.5
 _ERRAND_INTERVAL = 0.05
 # After REST failed to fill an outage, it is asked again this much later.
 _FILL_INTERVAL = 1.0
+# Where a page leaves open what is missing, the next one is asked for so much later.
+_NEXT_PAGE = 0.25
 # How often REST is asked about a silence, seconds: KuCoin keeps a hundred trades.
 _FIRST_POLL = 2.0
 _LONGEST_POLL = 60.0
@@ -896,8 +898,12 @@ class Stream:
                     self._commit(self._intake.give_up(hole, reason, self.clock.now_ns()))
             return
         with self._delivery_lock:
-            if not self._is_finished:
-                self._commit(self._intake.fill(hole, fetched, self.clock.now_ns()))
+            if self._is_finished:
+                return
+            rows = self._intake.fill(hole, fetched, self.clock.now_ns())
+            self._commit(rows)
+        if not rows and not hole.is_silent:
+            self._fill_after = self.clock.monotonic() + _NEXT_PAGE
 
     def _fetch_past(self, hole: Hole) -> list[Record]:
         if hole.record is Trade:

@@ -340,10 +340,11 @@ class Board(ABC, Generic[ChannelT]):
             self.clock.start()
 
     def _repeat_executions(self, channel: ChannelT, subscriber: Subscriber) -> None:
-        count = self.delivery.repeats(channel.market, channel.topic)
+        count, left_out = self.delivery.repeats(channel.market, channel.topic)
         if not count:
             return
-        repeated = list(self._latest(channel, count))
+        latest = list(self._latest(channel, count + left_out))
+        repeated = latest[: len(latest) - left_out]
         missed = self.delivery.take_back(channel.topic, {one.sequence for one in repeated})
         for one in repeated:
             message = one._replace(state="" if one.sequence in missed else "again")

@@ -41,6 +41,10 @@ def _late(rng: Random) -> dict[str, Any]:
     return {"count": rng.randint(1, 3), "delay": round(rng.uniform(0.2, 2.0), 2)}
 
 
+def _repeats(rng: Random) -> dict[str, Any]:
+    return {"count": rng.randint(1, 50), "after": rng.choice((0, rng.randint(1, 9)))}
+
+
 def _stall(rng: Random) -> dict[str, Any]:
     # Of the ends of a stall, "heal" would never come.
     return {"pick": rng.randrange(1_000), "until": rng.choice(("resubscribe", "reconnect"))}
@@ -72,7 +76,7 @@ CHAOS_FAULTS: Mapping[str, tuple[int, _Recipe]] = MappingProxyType(
         ),
         "reject_token": (2, _once),
         "reorder": (3, _one_topic),
-        "repeat_executions": (3, lambda rng: {"count": rng.randint(1, 50)}),
+        "repeat_executions": (3, _repeats),
         "slow_reader": (1, lambda rng: {"count": rng.randint(10, 200)}),
         "slow_reply": (2, _late),
         "stall": (2, _stall),

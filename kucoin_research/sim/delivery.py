@@ -313,8 +313,11 @@ class Delivery:
                 return armed.fault
         return None
 
-    def repeats(self, market: str, topic: str) -> int:
-        """Tell how many executions a new subscription begins with, and note that it did."""
+    def repeats(self, market: str, topic: str) -> tuple[int, int]:
+        """Tell which executions a new subscription begins with, and note that it did.
+
+        They are the last ones: how many, and how many of the newest are left out.
+        """
         for armed in self._other_faults:
             fault = armed.fault
             if fault.name != "repeat_executions" or fault.market not in (None, market):
@@ -322,8 +325,8 @@ class Delivery:
             if fault.topic in (None, topic):
                 self._other_faults.remove(armed)
                 self.note_fault(fault, market, topic)
-                return fault.count or 0
-        return 0
+                return fault.count or 0, fault.after
+        return 0, 0
 
     # Logs
 

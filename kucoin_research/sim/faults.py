@@ -124,7 +124,8 @@ class Fault:
         How many messages, pings or requests it strikes; None for all, until ``Exchange.heal()``.
         For ``repeat_executions``, how many executions come again.
     after
-        How many matching ones pass first.
+        How many matching ones pass first. For ``repeat_executions``, how many of the newest
+        executions do not come again.
     status
         HTTP status, for ``html_error``, ``overload`` and ``refuse_upgrade``.
     until
@@ -300,8 +301,9 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         ),
         "repeat_executions": Kind(
             "other",
-            "the next subscription to a trade topic begins with the last `count` executions",
-            ("topic", "market", "count"),
+            "the next subscription to a trade topic begins with the last `count` executions, but "
+            "for the newest `after`",
+            ("topic", "market", "count", "after"),
             {"count": 10},
         ),
     }

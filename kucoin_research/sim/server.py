@@ -1137,7 +1137,7 @@ class Doors:
         seconds, below 0.1, a bid stands above the best ask), ``delist`` (``Closed``, and silent).
 
         ``repeat_executions``: the next subscription to a trade topic (``topic``, ``market``) begins
-        with the last ``count`` executions.
+        with the last ``count`` executions, but for the newest ``after``.
 
         Parameters
         ----------

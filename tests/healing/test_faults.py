@@ -99,6 +99,9 @@ CASES = [
     case("slow_reader", ("slow_reader", {"count": 50}), silent=True),
     case("crossed_book", lossless=True),
     case("repeat_executions", ("repeat_executions", {"count": 30}), "abort", connected=2),
+    case("repeat_executions not up to live",
+         ("repeat_executions", {"count": 10, "after": 5}), "abort", connected=2,
+         settings={"dead_servers": 1}),
     case("dead_servers", "abort", connected=2, settings={"dead_servers": 2}),
 ]  # fmt: skip
 

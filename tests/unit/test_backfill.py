@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kucoin_research.backfill import (
+    is_behind,
     mend_all_candles,
     mend_all_trades,
     mend_candles,
@@ -48,7 +49,7 @@ def test_an_outage_longer_than_a_page_and_much_traffic_since():
     mended = mend_trades(10, trades(40, 41), trades(30, 40, 41))
 
     assert (mended.rows, mended.is_whole) == ([], False)
-    assert (mended.first_missing, mended.last_missing) == (11, 29)
+    assert (mended.first_missing, mended.last_missing) == (11, 39)  # 30 may be a repeat
 
 
 def test_without_a_trade_before_nothing_is_proved():
@@ -76,6 +77,38 @@ def test_rows_and_what_is_held_make_the_tape(tape, data):
         assert whole == sorted(set(whole))
 
 
+def test_repeats_that_do_not_reach_up_to_live_hide_nothing():
+    mended = mend_trades(100, trades(*range(40, 140)), trades(*range(96, 101), *range(130, 140)))
+
+    assert (numbers(mended.rows), mended.is_whole) == ([*range(101, 130)], True)
+
+
+def test_a_page_newer_than_what_came_is_behind_it_or_in_the_outage():
+    assert not is_behind(trades(8, 10), [])
+    assert is_behind(trades(8, 10), trades(8))
+    assert not is_behind(trades(8, 10), trades(8, 10, 11))
+    assert not is_behind([], trades(8))
+
+
+@given(st.sets(st.integers(1, 500), min_size=2, max_size=60), st.data())
+def test_what_is_brought_and_held_is_the_tape_whatever_is_repeated(tape, data):
+    ordered = sorted(tape)
+    lost_at = data.draw(st.integers(1, len(ordered)))
+    back_at = data.draw(st.integers(lost_at, len(ordered)))
+    page = data.draw(st.integers(1, len(ordered)))
+    repeats = sorted(data.draw(st.sets(st.sampled_from(ordered[:back_at] or ordered))))
+    last, held = ordered[lost_at - 1], repeats + ordered[back_at:]
+
+    mended = mend_trades(last, trades(*ordered[-page:]), trades(*held))
+
+    whole = list(dict.fromkeys(ordered[:lost_at] + numbers(mended.rows) + held))
+    if mended.is_whole:
+        assert whole == ordered
+    else:
+        missing = set(ordered) - set(whole)
+        assert all(mended.first_missing <= each <= mended.last_missing for each in missing)
+
+
 def test_candles_from_the_open_one_up_to_the_first_behind():
     fetched = [candle(60, 2.0), candle(120), candle(180, 9.0)]
 
@@ -98,7 +131,7 @@ def test_a_page_that_reaches_into_the_last_outage_only_leaves_the_first_unfilled
 
     assert [numbers(each.rows) for each in mended] == [[], [25]]
     assert [each.is_whole for each in mended] == [False, True]
-    assert (mended[0].first_missing, mended[0].last_missing) == (11, 19)
+    assert (mended[0].first_missing, mended[0].last_missing) == (11, 21)
 
 
 def test_candles_of_several_outages_go_where_they_belong():
