@@ -239,8 +239,12 @@ class _Link:
             except NetworkError:
                 return
 
-    def close(self) -> None:
-        self.connection.close()
+    def close(self, *, is_polite: bool = True) -> None:
+        """Close it; a polite one waits a second for the peer to answer."""
+        if is_polite:
+            self.connection.close()
+        else:
+            self.connection.close(timeout=0.0)
 
 
 class Lane:
@@ -407,10 +411,10 @@ class Lane:
         decoder, now = self._kit.decoder(self._market), self._clock.monotonic()
         return _Link(connection, conversation, decoder, doorway.lifetime, now)
 
-    def _close_link(self, link: _Link) -> None:
+    def _close_link(self, link: _Link, *, is_polite: bool = True) -> None:
         with self._abort_lock:
             self._opened.discard(link.connection)
-        link.close()
+        link.close(is_polite=is_polite)
 
     def _live_once(self) -> None:
         link = self._link
@@ -660,7 +664,8 @@ class Lane:
         if not successor.is_done.is_set() or successor.link is None:
             return link
         self._take_over(successor)
-        self._close_link(link)
+        # A peer that is given up need not answer, and its successor is to be read at once.
+        self._close_link(link, is_polite=False)
         return successor.link
 
     def _drop_successor(self, successor: _Successor) -> None:

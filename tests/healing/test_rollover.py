@@ -7,6 +7,7 @@ from __future__ import annotations
 import pytest
 
 import kucoin_research as kr
+from kucoin_research.live import Connection
 from tests.conftest import wait_until
 from tests.healing.audit import audit, settle
 from tests.healing.rig import Rig
@@ -103,6 +104,24 @@ def test_what_a_successor_brought_is_kept_when_both_connections_are_lost(market)
 
 
 @pytest.mark.parametrize("market", ["futures", "spot"])
+def test_the_successor_of_a_peer_that_answers_nothing_is_read_at_once(market, monkeypatch):
+    def wait_in_vain(connection, timeout):
+        connection._clock.event().wait(timeout)
+
+    monkeypatch.setattr(Connection, "_wait_for_close", wait_in_vain)
+    with Rig(market) as rig:
+        rig.warm_up()
+        rig.x.inject("stall_socket", market=market)
+        rig.happens("rollover")
+        rig.s.wait("bbo", rows=rig.s.total("bbo") + 30)
+        (told,) = rig.events("rollover")["local_timestamp"]
+        came = rig.s.frame("bbo")["local_timestamp"]
+
+        after = came.filter(came > told)
+        assert after.diff().max().total_seconds() < 0.9  # it would be 1 s more than usual
+
+
+@pytest.mark.parametrize("market", ["futures", "spot"])
 def test_what_only_the_successor_brought_of_a_book_is_kept(market):
     with Rig(market, healing=UNHURRIED, speed=20.0) as rig:
         rig.warm_up(rows=5)
@@ -121,5 +140,5 @@ def test_what_only_the_successor_brought_of_a_book_is_kept(market):
         assert [gap.filled_by for gap in level2.gaps] == ["late"] * len(level2.gaps)
         assert level2.verdict is kr.Verdict.COMPLETE
         snapshots = rig.s.frame("level2").filter("is_snapshot")["sequence"]
-        afresh = (rig.s.frame("status")["event"] == "resync").sum()  # a spot book that became thin
+        afresh = (rig.s.frame("status")["event"] == "renew").sum()  # a spot book that became thin
         assert snapshots.n_unique() == 1 + afresh, "no further one was needed"
