@@ -8,7 +8,7 @@ import logging
 import socket
 import struct
 import threading
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -502,27 +502,39 @@ class Klines:
     """A market's candles: one a minute but for holes, in pages as each market gives them."""
 
     now_s: int
-    holes: range = range(0)
-    oldest_s: int = 0
+    holes: Container = range(0)
+    oldest_s: int = 1_788_900_000
     includes_end: bool = True
-    page: int = 200
+    page: int | None = None  # as documented unless given
+    keeps: str | None = None  # which end of a span a page holds, "oldest" or "newest"
+    newest_s: int = 10**12
+    looks_ahead_s: int = 10**12  # how far it looks for rows where it is given no end
 
     def __call__(self, asked):
         if asked.path.endswith("timestamp"):
             return ok(self.now_s * 1000)
         if asked.path == "/api/v1/kline/query":
-            times = self.times(
-                int(asked.query.get("from", 0)), int(asked.query.get("to", 1e15)), 1000
-            )
-            times = times[: self.page] if "from" in asked.query else times[-self.page :]
+            first, last = int(asked.query.get("from", 0)), asked.query.get("to")
+            last = first + self.looks_ahead_s * 1000 if last is None else int(last)
+            keeps = "oldest" if "from" in asked.query else "newest"
+            if {"from", "to"} <= asked.query.keys():
+                keeps = self.keeps or keeps
+            times = cut(self.times(first, last, 1000), self.page or 200, keeps)
             return ok([[t * 1000, 1, 2, 0.5, 1.5, 10, 15] for t in times])
         times = self.times(int(asked.query["startAt"]), int(asked.query["endAt"]), 1)
-        return ok([[str(t), "1", "1.5", "2", "0.5", "10", "15"] for t in times[::-1][:1500]])
+        times = cut(times, self.page or 1500, self.keeps or "newest")
+        return ok([[str(t), "1", "1.5", "2", "0.5", "10", "15"] for t in times[::-1]])
 
     def times(self, first, last, unit):
         first = max(-(-first // unit), self.oldest_s)
-        last = min(last // unit if self.includes_end else last // unit - 1, self.now_s)
+        last = last // unit if self.includes_end else last // unit - 1
+        last = min(last, self.now_s, self.newest_s)
         return [t for t in range(-(-first // 60) * 60, last + 1, 60) if t not in self.holes]
+
+
+def cut(times, page, keeps):
+    """Cut ascending times to a page."""
+    return times[:page] if keeps == "oldest" else times[-page:]
 
 
 START_S = 1_789_000_020  # a whole minute
@@ -553,6 +565,93 @@ def test_a_hole_longer_than_a_page_is_crossed(exchange, rest, symbol):
 
     seconds = [c.timestamp // SECOND for c in candles]
     assert seconds == [START_S, END_S - 120, END_S - 60, END_S]
+
+
+# Holes of all kinds, one longer than a page of either market, and none traded at the end.
+SPARSE = [*range(20), 22, 23, 40, 150, *range(2_000, 2_031), 2_100]
+SPARSE_END_S = START_S + 4_100 * 60
+
+
+@pytest.mark.parametrize("keeps", ["oldest", "newest"])
+@pytest.mark.parametrize(
+    ("symbol", "page"),
+    [("XBTUSDTM", page) for page in (1, 2, 7, 100, 199, 200, 500)]
+    + [("BTC-USDT", page) for page in (1, 2, 7, 100, 200, 1499, 1500)],
+)
+def test_candles_come_whole_whatever_a_page_holds(exchange, rest, symbol, page, keeps):
+    traded = {START_S + minute * 60 for minute in SPARSE}
+    holes = set(range(START_S, SPARSE_END_S + 1, 60)) - traded
+    exchange.answers = Klines(SPARSE_END_S, holes=holes, page=page, keeps=keeps)
+
+    candles = rest.candles(symbol, "1min", START_S * SECOND, SPARSE_END_S * SECOND)
+
+    assert [c.timestamp // SECOND for c in candles] == sorted(traded)
+
+
+@pytest.mark.parametrize("symbol", ["XBTUSDTM", "BTC-USDT"])
+@pytest.mark.parametrize("page", [100, 150])
+def test_a_page_shorter_than_believed_costs_no_candle(exchange, rest, symbol, page):
+    exchange.answers = Klines(END_S, page=page)
+
+    candles = rest.candles(symbol, "1min", START_S * SECOND, (START_S + 1_000 * 60) * SECOND)
+
+    assert [c.timestamp // SECOND for c in candles] == [START_S + i * 60 for i in range(1_001)]
+
+
+@pytest.mark.parametrize(("symbol", "page"), [("XBTUSDTM", 200), ("BTC-USDT", 1_500)])
+def test_a_page_as_long_as_believed_is_asked_for_once(exchange, rest, symbol, page):
+    exchange.answers = Klines(END_S, page=page)
+
+    rest.candles(symbol, "1min", START_S * SECOND, (START_S + (3 * page - 1) * 60) * SECOND)
+
+    assert len(exchange.asked) == 1 + 3  # the time, then the pages
+
+
+def test_a_hole_is_crossed_though_the_next_candle_is_not_told(exchange, rest):
+    # Given no end, this server looks at no more minutes than a page has.
+    holes = range(START_S + 60, END_S - 120)
+    exchange.answers = Klines(END_S, holes=holes, looks_ahead_s=200 * 60)
+
+    candles = rest.candles("XBTUSDTM", "1min", START_S * SECOND, END_S * SECOND)
+
+    seconds = [c.timestamp // SECOND for c in candles]
+    assert seconds == [START_S, END_S - 120, END_S - 60, END_S]
+
+
+def test_an_end_long_after_the_last_candle_costs_a_few_calls(exchange, rest):
+    exchange.answers = Klines(START_S + 400 * 86_400, newest_s=START_S + 300)
+
+    candles = rest.candles("XBTUSDTM", "1min", START_S * SECOND)
+
+    assert len(candles) == 6
+    assert len(exchange.asked) <= 5
+
+
+@pytest.mark.parametrize("symbol", ["XBTUSDTM", "BTC-USDT"])
+@pytest.mark.parametrize("minutes", [[0], [4_000], range(1_900, 2_100)])
+def test_candles_that_are_always_the_same_are_refused(exchange, rest, symbol, minutes):
+    stuck = Klines(END_S)
+
+    def answer(asked):
+        if asked.path.endswith("timestamp"):
+            return stuck(asked)
+        times = [START_S + minute * 60 for minute in minutes]
+        if symbol == "BTC-USDT":
+            return ok([[str(t), "1", "1", "1", "1", "1", "1"] for t in times])
+        return ok([[t * 1000, 1, 1, 1, 1, 1, 1] for t in times])
+
+    exchange.answers = answer
+    with pytest.raises(errors.BadReply, match=f"1min candles of {symbol} is not as documented: no"):
+        rest.candles(symbol, "1min", START_S * SECOND, END_S * SECOND)
+
+    assert len(exchange.asked) < 30
+
+
+def test_a_candle_just_beside_the_bounds_is_left_out(exchange, rest):
+    # A server may give the candle that a bound lies within.
+    exchange.answers = [ok([[START_S * 1000, 1, 2, 0.5, 1.5, 10, 15]])]
+
+    assert rest.candles_page("XBTUSDTM", "1min", (START_S + 1) * SECOND, END_S * SECOND) == []
 
 
 def test_a_start_long_before_the_first_candle_costs_a_few_calls(exchange, rest):
@@ -622,6 +721,68 @@ def test_funding_rates_come_whole_whatever_a_page_holds(exchange, rest, cap, new
 
     assert [rate.timestamp for rate in rates] == [t * 1_000_000 for t in settled[1:]]
     assert rates[0][3:] == (0.00021, None)
+
+
+def test_funding_rates_that_are_always_the_same_are_refused(exchange, rest):
+    settled = [(START_S + i * 28_800) * 1000 for i in range(100, 200)]
+    row = {"symbol": "XBTUSDTM", "fundingRate": 2.1e-4}
+    exchange.answers = [ok([{**row, "timepoint": t} for t in settled])]
+
+    with pytest.raises(errors.BadReply, match="funding rates of XBTUSDTM is not as documented: no"):
+        rest.funding_rates("XBTUSDTM", START_S * SECOND, settled[-1] * 1_000_000)
+
+    assert len(exchange.asked) == 2
+
+
+@dataclass
+class Points:
+    """A published series of values; ``hasMore`` is told as the server likes."""
+
+    traded: list
+    step_s: int
+    page: int = 100
+    keeps: str = "newest"
+    has_more: bool = False
+    is_stuck: bool = False
+
+    def __call__(self, asked):
+        if asked.path.endswith("timestamp"):
+            return ok(END_S * 1000)
+        first, last = (int(asked.query[name]) // 1000 for name in ("startAt", "endAt"))
+        times = [START_S + each * self.step_s for each in self.traded]
+        if not self.is_stuck:
+            times = [t for t in times if first <= t <= last]
+        times = cut(times, min(self.page, int(asked.query["maxCount"])), self.keeps)
+        rows = [{"symbol": ".X", "timePoint": t * 1000, "value": 1.0} for t in times[::-1]]
+        return ok({"dataList": rows, "hasMore": self.has_more})
+
+
+SERIES = [("index_prices", ".KXBTUSDT", 1), ("premium_index", "XBTUSDTM", 60)]
+
+
+@pytest.mark.parametrize(("call", "symbol", "step_s"), SERIES)
+@pytest.mark.parametrize("keeps", ["oldest", "newest"])
+@pytest.mark.parametrize("page", [1, 2, 7, 99, 100])
+@pytest.mark.parametrize("has_more", [True, False])
+def test_a_series_comes_whole_whatever_a_page_holds(
+    exchange, rest, call, symbol, step_s, keeps, page, has_more
+):
+    # One hole is longer than a page.
+    there = [*range(103), 105, *range(150, 160), *range(420, 431), 700]
+    exchange.answers = Points(there, step_s, page, keeps, has_more)
+    end_s = START_S + 1_000 * step_s
+
+    rows = getattr(rest, call)(symbol, START_S * SECOND, end_s * SECOND)
+
+    assert [row.timestamp // SECOND for row in rows] == [START_S + i * step_s for i in there]
+
+
+@pytest.mark.parametrize(("call", "symbol", "step_s"), SERIES)
+def test_a_series_that_is_always_the_same_is_refused(exchange, rest, call, symbol, step_s):
+    exchange.answers = Points([*range(500)], step_s, is_stuck=True)
+
+    with pytest.raises(errors.BadReply, match=r"the history of .*XBT.* is not as documented: none"):
+        getattr(rest, call)(symbol, START_S * SECOND, (START_S + 500 * step_s) * SECOND)
 
 
 def test_funding_rates_read_the_documented_sample(exchange, rest):
