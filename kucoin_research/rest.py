@@ -1,7 +1,8 @@
 """KuCoin's REST side: one class, one method per call; the only file that imports requests.
 
 Everything here is public and needs no key, but for the token of private channels. Replies are
-decoded into typed values, so that nothing but finite numbers and 64-bit integers gets further.
+decoded into typed values, so that nothing but finite numbers and 64-bit integers gets further. A
+price, bid or ask of 0 means that there is none, so it becomes None; a size of 0 is one, and stays.
 
 Source: KuCoin's classic futures and spot REST documentation (https://www.kucoin.com/docs-new, read
 2026-11), and what was measured on the wire where the documents are silent.
@@ -80,8 +81,9 @@ T = TypeVar("T")
 
 # The bounds keep nan, infinities and integers beyond 64 bits out: msgspec then refuses them.
 _Number: TypeAlias = Annotated[float, Meta(ge=-1e300, le=1e300)]
-_Price: TypeAlias = Annotated[float, Meta(gt=0, le=1e300)]
-_Size: TypeAlias = Annotated[float, Meta(ge=0, le=1e300)]
+_Above0: TypeAlias = Annotated[float, Meta(gt=0, le=1e300)]
+_Price: TypeAlias = Annotated[float, Meta(ge=0, le=1e300)]
+_Size: TypeAlias = _Price
 _Integer: TypeAlias = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 _Levels: TypeAlias = list[tuple[_Price, _Size]] | None
 
@@ -94,13 +96,13 @@ class _Envelope(Struct):
 
 class _InstanceServer(Struct, rename="camel"):
     endpoint: str
-    ping_interval: _Price = 18_000
-    ping_timeout: _Price = 10_000
+    ping_interval: _Above0 = 18_000
+    ping_timeout: _Above0 = 10_000
 
 
 class _Simulation(Struct):
-    speed: _Price | None = None
-    lifetime: _Price | None = None
+    speed: _Above0 | None = None
+    lifetime: _Above0 | None = None
 
 
 class _TokenData(Struct, rename="camel"):
@@ -118,8 +120,8 @@ class _Contract(Struct, rename="camel"):
     symbol: str
     base_currency: str
     quote_currency: str
-    tick_size: _Price
-    lot_size: _Price
+    tick_size: _Above0
+    lot_size: _Above0
     multiplier: _Number
     settle_currency: str | None = None
     is_inverse: bool | None = None
@@ -139,8 +141,8 @@ class _Pair(Struct, rename="camel"):
     symbol: str
     base_currency: str
     quote_currency: str
-    base_increment: _Price
-    price_increment: _Price
+    base_increment: _Above0
+    price_increment: _Above0
     base_min_size: _Number | None = None
     base_max_size: _Number | None = None
     enable_trading: bool | None = None
@@ -946,10 +948,10 @@ class Rest:
             )
         call = _Call(market, path, what, {"symbol": symbol}, symbol=symbol, is_signed=is_signed)
         book = self._get(call, _Book)
-        bids, asks = (
-            [level for level in side or () if level[1]] for side in (book.bids, book.asks)
-        )
+        sides = (book.bids or [], book.asks or [])
+        bids, asks = ([level for level in side if level[0] and level[1]] for side in sides)
         deepest = max(len(bids), len(asks))
+        is_cut = max(map(len, sides)) >= limit  # what came counts, level or not
         timestamp = book.ts if book.ts is not None else book.time
         return BookSnapshot(
             symbol,
@@ -957,7 +959,7 @@ class Rest:
             None if timestamp is None else self._checked(call, lambda: to_ns(timestamp)),
             bids[:depth],
             asks[:depth],
-            deepest < limit and (depth is None or deepest <= depth),
+            not is_cut and (depth is None or deepest <= depth),
         )
 
     def trades(self, symbol: str, *, market: Market | str | None = None) -> list[Trade]:
@@ -979,9 +981,12 @@ class Rest:
         unique = {row.sequence or (when, row.trade_id): (when, row) for when, row in listed}
         stamps = self._stamps(reply, len(unique))
         return [
-            Trade(when, stamp, symbol, row.sequence, _trade_id(row), row.side, row.price, row.size)
+            Trade(
+                when, stamp, symbol, row.sequence, _trade_id(row), row.side, row.price or None,
+                row.size,
+            )
             for stamp, (when, row) in zip(stamps, unique.values(), strict=True)
-        ]
+        ]  # fmt: skip
 
     # -- history -------------------------------------------------------------------------------
 
@@ -1129,10 +1134,12 @@ class Rest:
             for when in sorted(by_time)
             if (start is None or when >= start) and (end is None or when <= end)
         ]
+        # Of a premium's or an interest's candles, 0 is a value like any other.
+        nothing = 0.0 if symbol.startswith(".") else None
         return [
             Candle(
-                when, stamp, symbol, interval, row.open, row.high, row.low, row.close, row.volume,
-                row.turnover,
+                when, stamp, symbol, interval, row.open or nothing, row.high or nothing,
+                row.low or nothing, row.close or nothing, row.volume, row.turnover,
             )
             for stamp, (when, row) in zip(self._stamps(reply, len(kept)), kept, strict=True)
         ]  # fmt: skip
@@ -1218,7 +1225,7 @@ class Rest:
         series = _Series("/api/v1/index/query", index, _NS_PER_S)
         points = self._points(series, start, end, on_progress)
         return [
-            MarkPrice(when, stamp, symbol or index, None, value)
+            MarkPrice(when, stamp, symbol or index, None, value or None)
             for when, (stamp, value) in sorted(points.items())
         ]
 
@@ -1248,7 +1255,8 @@ class Rest:
         reply = self._fetch(call)
         row: _Point = self._decode(call, reply, _Point)
         when = self._checked(call, lambda: to_ns(row.time_point))
-        return MarkPrice(when, self._stamps(reply, 1)[0], symbol, row.value, row.index_price)
+        stamp = self._stamps(reply, 1)[0]
+        return MarkPrice(when, stamp, symbol, row.value or None, row.index_price or None)
 
     def tickers(self, market: Market | str = Market.FUTURES) -> list[Ticker]:
         """Fetch the best bid and ask and the last trade of every symbol of a market.
@@ -1264,9 +1272,9 @@ class Rest:
         times = self._checked(call, lambda: [_to_ns(row.ts) for row in rows])
         return [
             Ticker(
-                when, stamp, row.symbol, row.sequence, row.price or None, row.size or None,
-                row.side, row.best_bid_price or None, row.best_bid_size or None,
-                row.best_ask_price or None, row.best_ask_size or None,
+                when, stamp, row.symbol, row.sequence, row.price or None, row.size, row.side,
+                row.best_bid_price or None, row.best_bid_size,
+                row.best_ask_price or None, row.best_ask_size,
             )
             for when, stamp, row in zip(times, self._stamps(reply, len(rows)), rows, strict=True)
         ]  # fmt: skip
@@ -1278,8 +1286,8 @@ class Rest:
         when = self._checked(call, lambda: _to_ns(data.time))
         return [
             Ticker(
-                when, stamp, row.symbol, None, row.last, None, None, row.buy, row.best_bid_size,
-                row.sell, row.best_ask_size,
+                when, stamp, row.symbol, None, row.last or None, None, None,
+                row.buy or None, row.best_bid_size, row.sell or None, row.best_ask_size,
             )
             for stamp, row in zip(self._stamps(reply, len(data.ticker)), data.ticker, strict=True)
         ]  # fmt: skip
@@ -1304,8 +1312,8 @@ class Rest:
         rows: list[_ContractStats] = [decoded] if symbol else decoded
         return [
             Snapshot(
-                None, stamp, row.symbol, row.last_trade_price, row.high_price, row.low_price,
-                row.volume, row.turnover, row.price_chg, row.price_chg_pct,
+                None, stamp, row.symbol, row.last_trade_price or None, row.high_price or None,
+                row.low_price or None, row.volume, row.turnover, row.price_chg, row.price_chg_pct,
             )
             for stamp, row in zip(self._stamps(reply, len(rows)), rows, strict=True)
         ]  # fmt: skip
@@ -1321,8 +1329,8 @@ class Rest:
         when = self._checked(call, lambda: _to_ns(decoded.time))
         return [
             Snapshot(
-                when, stamp, row.symbol, row.last, row.high, row.low, row.vol, row.vol_value,
-                row.change_price, row.change_rate,
+                when, stamp, row.symbol, row.last or None, row.high or None, row.low or None,
+                row.vol, row.vol_value, row.change_price, row.change_rate,
             )
             for stamp, row in zip(self._stamps(reply, len(rows)), rows, strict=True)
         ]  # fmt: skip

@@ -401,6 +401,100 @@ def test_a_depth_that_cannot_be_had_is_refused_unsent(exchange, rest, depth):
     assert exchange.asked == []
 
 
+# -- nothing where a price would be ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("symbol", ["XBTUSDTM", "BTC-USDT"])
+def test_a_level_without_a_price_is_left_out_of_a_book(exchange, rest, symbol):
+    levels = [[str(1000 - i), "1"] for i in range(99)]
+    exchange.answers = [ok({"sequence": "5", "bids": [*levels, ["0", "1"]], "asks": None})]
+
+    book = rest.order_book(symbol, 100)
+
+    assert [price for price, _ in book.bids] == [1000.0 - i for i in range(99)]
+    assert book.asks == []
+    assert not book.is_whole  # a hundred entries came: as many as there can be
+
+
+@pytest.mark.parametrize("symbol", ["XBTUSDTM", "BTC-USDT"])
+def test_a_trade_at_a_price_of_zero_has_none(exchange, rest, symbol):
+    row = {"sequence": 5, "price": "0", "size": "0", "side": "buy", "time": NOW_NS, "ts": NOW_NS}
+    exchange.answers = [ok([row])]
+
+    (trade,) = rest.trades(symbol)
+
+    assert (trade.price, trade.size) == (None, 0.0)
+
+
+@pytest.mark.parametrize("nothing", ["0", 0, "0.000", None])
+def test_a_quote_of_zero_in_a_ticker_is_none(exchange, rest, nothing):
+    futures = {"symbol": "X", "price": nothing, "size": 0, "bestBidPrice": nothing,
+               "bestBidSize": 0, "bestAskPrice": nothing, "bestAskSize": 0}  # fmt: skip
+    exchange.answers = [ok([futures])]
+    (row,) = rest.tickers("futures")
+    spot = {"symbol": "X", "last": nothing, "buy": nothing, "bestBidSize": "0", "sell": nothing,
+            "bestAskSize": "0"}  # fmt: skip
+    exchange.answers = [ok({"time": 1729176273859, "ticker": [spot]})]
+    (pair,) = rest.tickers("spot")
+
+    assert row[4:] == (None, 0.0, None, None, 0.0, None, 0.0)
+    assert pair[4:] == (None, None, None, None, 0.0, None, 0.0)
+
+
+@pytest.mark.parametrize("symbol", ["X", None])
+def test_statistics_without_a_trade_have_no_prices(exchange, rest, symbol):
+    contract = {"symbol": "X", "lastTradePrice": 0, "highPrice": 0, "lowPrice": 0,
+                "volumeOf24h": 0, "turnoverOf24h": 0, "priceChg": 0, "priceChgPct": 0}  # fmt: skip
+    exchange.answers = [ok(contract if symbol else [contract])]
+    futures = rest.stats(symbol, market="futures")
+    pair = {"symbol": "X", "last": "0", "high": "0", "low": "0", "vol": "0", "volValue": "0",
+            "changePrice": "0", "changeRate": "0"}  # fmt: skip
+    exchange.answers = [ok(pair if symbol else {"ticker": [pair]})]
+    spot = rest.stats(symbol, market="spot")
+
+    for (row,) in (futures, spot):
+        assert row[3:] == (None, None, None, 0.0, 0.0, 0.0, 0.0)
+
+
+def test_a_mark_and_an_index_of_zero_are_none(exchange, rest):
+    exchange.answers = [ok({"timePoint": END_S * 1000, "value": 0, "indexPrice": 0})]
+
+    row = rest.mark_price("XBTUSDTM")
+
+    assert (row.mark_price, row.index_price) == (None, None)
+
+
+def test_a_history_keeps_zeros_that_are_no_prices(exchange, rest):
+    def answer(asked):
+        rows = [{"symbol": ".X", "timePoint": START_S * 1000, "value": 0}]
+        is_clock = asked.path.endswith("timestamp")
+        return ok(END_S * 1000 if is_clock else {"dataList": rows, "hasMore": False})
+
+    exchange.answers = answer
+    span = (START_S * SECOND, START_S * SECOND)
+
+    (index,) = rest.index_prices(".KXBTUSDT", *span)
+    (premium,) = rest.premium_index("XBTUSDTM", *span)
+
+    assert index.index_price is None
+    assert premium.premium_index == 0.0
+
+
+@pytest.mark.parametrize(
+    ("symbol", "price"), [("XBTUSDTM", None), ("BTC-USDT", None), (".XBTUSDTMPI", 0.0)]
+)
+def test_a_candle_of_zeros_has_no_prices_but_for_a_premium(exchange, rest, symbol, price):
+    start = START_S if symbol == "BTC-USDT" else START_S * 1000
+    exchange.answers = [ok([[start, "0", "0", "0", "0", "0", "0"]])]
+
+    (candle,) = rest.candles_page(symbol, "1min")
+
+    assert candle[4:] == (price, price, price, price, 0.0, 0.0)
+
+
+# -- trades ----------------------------------------------------------------------------------------
+
+
 def test_futures_trades_are_turned_round(exchange, rest):
     exchange.answers = [Answer(payload("futures_trade_history"))]
 
@@ -949,7 +1043,7 @@ def test_a_compressed_reply_that_is_broken_is_a_bad_reply(exchange, rest):
         {"sequence": 2**63, "bids": [], "asks": []},
         {"sequence": 1, "bids": [["nan", "1"]], "asks": []},
         {"sequence": 1, "bids": [["1", "Infinity"]], "asks": []},
-        {"sequence": 1, "bids": [[0, 1]], "asks": []},
+        {"sequence": 1, "bids": [[-1, 1]], "asks": []},
         {"sequence": 1, "bids": [[1, -1]], "asks": []},
         {"sequence": 1, "bids": [[1]], "asks": []},
         {"sequence": 1, "bids": [], "asks": [], "ts": -5},
