@@ -5,6 +5,9 @@ records), ``AccountNews`` (the records of a private message), a ``Control`` mess
 conversation, ``Ignored``, or ``Broken``. Nothing here raises on bad input, reads a clock, or does
 I/O.
 
+A price, bid or ask of 0 means that there is none, so it becomes None; a size of 0 is one, and
+stays. A side of a book that is null is empty.
+
 Sources: KuCoin's classic futures and spot WebSocket documentation (https://www.kucoin.com/docs-new,
 read 2026-11), and the older frame shapes still found in recordings.
 """
@@ -12,7 +15,6 @@ read 2026-11), and the older frame shapes still found in recordings.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from itertools import chain, repeat
 from typing import Annotated, Any, Literal, NamedTuple, Protocol, TypeAlias
 
 import msgspec
@@ -46,6 +48,8 @@ __all__ = [
     "Decodes",
     "Ignored",
     "check_utf8",
+    "five_levels",
+    "level_columns",
     "told",
 ]
 
@@ -54,7 +58,7 @@ _Number: TypeAlias = Annotated[float, Meta(ge=-1e300, le=1e300)]
 _Resting: TypeAlias = Annotated[float, Meta(ge=0.0, le=1e300)]  # a size in a book
 _Integer: TypeAlias = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 _Side: TypeAlias = Literal["buy", "sell"]
-_Levels: TypeAlias = tuple[tuple[_Number, _Resting], ...]
+_Levels: TypeAlias = tuple[tuple[_Number, _Resting], ...] | None
 
 # Routes are cached by topic. A peer that invents topics must not grow memory without end.
 _MOST_ROUTES = 20_000
@@ -150,8 +154,8 @@ class _SpotTicker(_Data):
 
 
 class _Level1(_Data):
-    asks: tuple[_Number, ...] = ()
-    bids: tuple[_Number, ...] = ()
+    asks: tuple[_Number | None, ...] | None = None
+    bids: tuple[_Number | None, ...] | None = None
     timestamp: _Integer | None = None
 
 
@@ -178,8 +182,8 @@ class _FuturesLevel2(_Data):
 
 
 class _SpotChanges(_Data):
-    asks: tuple[tuple[_Number, _Resting, _Integer], ...] = ()
-    bids: tuple[tuple[_Number, _Resting, _Integer], ...] = ()
+    asks: tuple[tuple[_Number, _Resting, _Integer], ...] | None = None
+    bids: tuple[tuple[_Number, _Resting, _Integer], ...] | None = None
 
 
 class _SpotLevel2(_Data):
@@ -190,8 +194,8 @@ class _SpotLevel2(_Data):
 
 
 class _Depth(_Data):
-    asks: _Levels = ()
-    bids: _Levels = ()
+    asks: _Levels = None
+    bids: _Levels = None
     sequence: _Integer | None = None
     ts: _Integer | None = None
     timestamp: _Integer | None = None
@@ -306,8 +310,8 @@ def _futures_ticker(route: _Route, message: Any, local: int) -> Decoded:
     return told(_new(
         Ticker,
         (
-            _time(d.ts), local, route.key, d.sequence, d.price, d.size, d.side,
-            d.bestBidPrice, d.bestBidSize, d.bestAskPrice, d.bestAskSize,
+            _time(d.ts), local, route.key, d.sequence, d.price or None, d.size, d.side,
+            d.bestBidPrice or None, d.bestBidSize, d.bestAskPrice or None, d.bestAskSize,
         ),
     ))  # fmt: skip
 
@@ -321,8 +325,9 @@ def _spot_ticker(route: _Route, message: Any, local: int) -> Decoded:
     return told(_new(
         Ticker,
         (
-            _time(d.time if d.time is not None else d.Time), local, symbol, d.sequence, d.price,
-            d.size, None, d.bestBid, d.bestBidSize, d.bestAsk, d.bestAskSize,
+            _time(d.time if d.time is not None else d.Time), local, symbol, d.sequence,
+            d.price or None, d.size, None, d.bestBid or None, d.bestBidSize,
+            d.bestAsk or None, d.bestAskSize,
         ),
     ))  # fmt: skip
 
@@ -333,18 +338,19 @@ def _futures_bbo(route: _Route, message: Any, local: int) -> Decoded:
         BestBidOffer,
         (
             _time(d.ts), local, route.key, d.sequence,
-            d.bestBidPrice, d.bestBidSize, d.bestAskPrice, d.bestAskSize,
+            d.bestBidPrice or None, d.bestBidSize, d.bestAskPrice or None, d.bestAskSize,
         ),
     ))  # fmt: skip
 
 
 def _spot_bbo(route: _Route, message: Any, local: int) -> Decoded:
     d = message.data
-    bid = (*d.bids, None, None)
-    ask = (*d.asks, None, None)
-    return told(
-        BestBidOffer(_time(d.timestamp), local, route.key, None, bid[0], bid[1], ask[0], ask[1])
-    )
+    bid = (*(d.bids or ()), None, None)
+    ask = (*(d.asks or ()), None, None)
+    return told(BestBidOffer(
+        _time(d.timestamp), local, route.key, None,
+        bid[0] or None, bid[1], ask[0] or None, ask[1],
+    ))  # fmt: skip
 
 
 def _trade(route: _Route, message: Any, local: int) -> Decoded:
@@ -352,7 +358,8 @@ def _trade(route: _Route, message: Any, local: int) -> Decoded:
     trade_id = None if d.tradeId is None else str(d.tradeId)
     size = d.size if d.size is not None else d.matchSize
     time = _time(d.ts if d.ts is not None else d.time)
-    return told(_new(Trade, (time, local, route.key, d.sequence, trade_id, d.side, d.price, size)))
+    price = d.price or None
+    return told(_new(Trade, (time, local, route.key, d.sequence, trade_id, d.side, price, size)))
 
 
 # A candle on the wire: its start in seconds, then open, CLOSE, high, low.
@@ -365,7 +372,8 @@ def _candle(
 ) -> Decoded:
     start, open_, close, high, low = msgspec.convert(row[:5], _CandleHead, strict=False)
     return Candle(
-        to_ns(start), local, route.key, route.interval, open_, high, low, close,
+        to_ns(start), local, route.key, route.interval,
+        open_ or None, high or None, low or None, close or None,
         msgspec.convert(volume, _Maybe, strict=False),
         msgspec.convert(turnover, _Maybe, strict=False),
     )  # fmt: skip
@@ -407,7 +415,7 @@ def _spot_level2(route: _Route, message: Any, local: int) -> Decoded:
         raise MessageBroken(f"the change ends at {last} before it starts at {first}")
     changes = [
         _new(BookChange, (sequence, side, price, size))
-        for side, levels in (("buy", d.changes.bids), ("sell", d.changes.asks))
+        for side, levels in (("buy", d.changes.bids or ()), ("sell", d.changes.asks or ()))
         for price, size, sequence in levels
         if price  # a price of 0 is a filler: only the sequence advances
     ]
@@ -416,23 +424,48 @@ def _spot_level2(route: _Route, message: Any, local: int) -> Decoded:
     return _new(BookDelta, (_time(d.time), route.key, first, last, tuple(changes)))
 
 
-def _padded(levels: Sequence[tuple[float, float]], part: int) -> list[float | None]:
-    return [*(level[part] for level in levels[:5]), *repeat(None, 5 - len(levels))]
+def five_levels(levels: Sequence[tuple[float, float]] | None) -> list[float | None]:
+    """Spread one side of a book over five prices, then five sizes, None where it has no more.
+
+    Parameters
+    ----------
+    levels
+        Price and size, best first; those of price 0 are left out.
+    """
+    best = [level for level in levels or () if level[0]][:5]
+    lacking = [None] * (5 - len(best))
+    return [*(price for price, _ in best), *lacking, *(size for _, size in best), *lacking]
+
+
+def level_columns(
+    levels: Sequence[tuple[float, float]] | None,
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Turn one side of a book into its prices and its sizes.
+
+    Parameters
+    ----------
+    levels
+        Price and size, best first; those of price 0 are left out.
+    """
+    if not levels:
+        return (), ()
+    prices, sizes = zip(*levels, strict=True)
+    if all(prices):
+        return prices, sizes
+    return level_columns([level for level in levels if level[0]])
 
 
 def _depth5(route: _Route, message: Any, local: int) -> Decoded:
     d = message.data
     time = _time(d.ts if d.ts is not None else d.timestamp)
-    levels = chain(_padded(d.bids, 0), _padded(d.bids, 1), _padded(d.asks, 0), _padded(d.asks, 1))
+    levels = (*five_levels(d.bids), *five_levels(d.asks))
     return told(_new(Depth5, (time, local, route.key, d.sequence, *levels)))
 
 
 def _depth50(route: _Route, message: Any, local: int) -> Decoded:
     d = message.data
-    bid_prices, bid_sizes = tuple(zip(*d.bids, strict=True)) or ((), ())
-    ask_prices, ask_sizes = tuple(zip(*d.asks, strict=True)) or ((), ())
     time = _time(d.ts if d.ts is not None else d.timestamp)
-    levels = (bid_prices, bid_sizes, ask_prices, ask_sizes)
+    levels = (*level_columns(d.bids), *level_columns(d.asks))
     return told(_new(Depth50, (time, local, route.key, d.sequence, *levels)))
 
 
@@ -442,7 +475,8 @@ def _instrument(route: _Route, message: Any, local: int) -> Decoded:
     if subject is None:
         subject = "mark.index.price" if d.fundingRate is None else "funding.rate"
     if subject == "mark.index.price":
-        return told(MarkPrice(_time(d.timestamp), local, route.key, d.markPrice, d.indexPrice))
+        mark, index = d.markPrice or None, d.indexPrice or None
+        return told(MarkPrice(_time(d.timestamp), local, route.key, mark, index))
     if subject == "funding.rate":
         return told(FundingRate(_time(d.timestamp), local, route.key, d.fundingRate, d.granularity))
     return Ignored(route.topic)
@@ -462,7 +496,8 @@ def _announcement(route: _Route, message: Any, local: int) -> Decoded:
 def _futures_snapshot(route: _Route, message: Any, local: int) -> Decoded:
     d = message.data
     return told(Snapshot(
-        _time(d.ts), local, route.key, d.lastPrice, d.highPrice, d.lowPrice,
+        _time(d.ts), local, route.key,
+        d.lastPrice or None, d.highPrice or None, d.lowPrice or None,
         d.volume, d.turnover, d.priceChg, d.priceChgPct,
     ))  # fmt: skip
 
@@ -470,19 +505,20 @@ def _futures_snapshot(route: _Route, message: Any, local: int) -> Decoded:
 def _spot_snapshot(route: _Route, message: Any, local: int) -> Decoded:
     d = message.data.data  # the documented double nesting
     return told(Snapshot(
-        _time(d.datetime), local, d.symbol or route.key, d.lastTradedPrice, d.high, d.low,
+        _time(d.datetime), local, d.symbol or route.key,
+        d.lastTradedPrice or None, d.high or None, d.low or None,
         d.vol, d.volValue, d.changePrice, d.changeRate,
     ))  # fmt: skip
 
 
 def _spot_mark(route: _Route, message: Any, local: int) -> Decoded:
     d = message.data
-    return told(MarkPrice(_time(d.timestamp), local, route.key, d.value, None))
+    return told(MarkPrice(_time(d.timestamp), local, route.key, d.value or None, None))
 
 
 def _spot_index(route: _Route, message: Any, local: int) -> Decoded:
     d = message.data
-    return told(MarkPrice(_time(d.timestamp), local, route.key, None, d.value))
+    return told(MarkPrice(_time(d.timestamp), local, route.key, None, d.value or None))
 
 
 def _account(read: Callable[[AccountMessage], Iterable[Record]]) -> _Convert:

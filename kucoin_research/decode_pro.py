@@ -5,13 +5,13 @@ Nothing here raises on bad input, reads a clock, or does I/O.
 Sources: KuCoin's documentation of the feed (https://www.kucoin.com/docs-new, read 2026-11), and
 captures of its production sockets of 2026-09. Its keys are single letters: ``T`` channel and
 product, ``P`` time of the push, ``d`` data with ``M`` time of the match, ``O`` and ``C`` first and
-last sequence. All numbers come as text or as integers beyond 2^53, which are read exactly.
+last sequence. All numbers come as text or as integers beyond 2^53, which are read exactly. What
+a 0 or a null means is as in ``decode``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from itertools import chain, repeat
+from collections.abc import Callable
 from typing import Annotated, Any, NamedTuple, TypeAlias
 
 import msgspec
@@ -25,6 +25,8 @@ from kucoin_research.decode import (
     Decoded,
     Ignored,
     check_utf8,
+    five_levels,
+    level_columns,
     told,
 )
 from kucoin_research.errors import MessageBroken
@@ -48,7 +50,7 @@ __all__ = ["ProDecoder"]
 _Number: TypeAlias = Annotated[float, Meta(ge=-1e300, le=1e300)]
 _Resting: TypeAlias = Annotated[float, Meta(ge=0.0, le=1e300)]  # a size in a book
 _Integer: TypeAlias = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
-_Levels: TypeAlias = tuple[tuple[_Number, _Resting], ...]
+_Levels: TypeAlias = tuple[tuple[_Number, _Resting], ...] | None
 
 _INCREMENTS = frozenset({"increment", "increment@10ms"})
 
@@ -95,8 +97,8 @@ class _Book(_Data, kw_only=True):
     first: _Integer | None = msgspec.field(default=None, name="O")
     last: _Integer = msgspec.field(name="C")
     matched: _Integer | None = msgspec.field(default=None, name="M")
-    bids: _Levels = msgspec.field(default=(), name="b")
-    asks: _Levels = msgspec.field(default=(), name="a")
+    bids: _Levels = msgspec.field(default=None, name="b")
+    asks: _Levels = msgspec.field(default=None, name="a")
 
 
 class _Mark(_Data, kw_only=True):
@@ -173,8 +175,8 @@ def _ticker(message: Any, local: int) -> Decoded:
     return told(_new(
         Ticker,
         (
-            _time(d.matched, message.pushed), local, d.symbol, d.sequence, d.price, d.size,
-            _side(d.side), d.bid, d.bid_size, d.ask, d.ask_size,
+            _time(d.matched, message.pushed), local, d.symbol, d.sequence, d.price or None, d.size,
+            _side(d.side), d.bid or None, d.bid_size, d.ask or None, d.ask_size,
         ),
     ))  # fmt: skip
 
@@ -183,15 +185,15 @@ def _trade(message: Any, local: int) -> Decoded:
     d = message.data
     trade_id = None if d.trade_id is None else str(d.trade_id)
     time = _time(d.matched, message.pushed)
-    side = _side(d.side)
-    return told(_new(Trade, (time, local, d.symbol, d.sequence, trade_id, side, d.price, d.size)))
+    side, price = _side(d.side), d.price or None
+    return told(_new(Trade, (time, local, d.symbol, d.sequence, trade_id, side, price, d.size)))
 
 
 def _kline(message: Any, local: int) -> Decoded:
     d = message.data
     return Candle(
         to_ns(d.opened), local, d.symbol, d.interval,
-        d.open, d.high, d.low, d.close, d.volume, d.turnover,
+        d.open or None, d.high or None, d.low or None, d.close or None, d.volume, d.turnover,
     )  # fmt: skip
 
 
@@ -211,7 +213,8 @@ def _increment(message: Any) -> Decoded:
     if message.kind == "snapshot":
         # The window of the best levels is kept whole by the exchange itself: what leaves it is sent
         # with size 0, and what enters it with its size.
-        return BookSnapshot(d.symbol, d.last, time, d.bids, d.asks)
+        bids, asks = (tuple(level for level in side or () if level[0]) for side in (d.bids, d.asks))
+        return BookSnapshot(d.symbol, d.last, time, bids, asks)
     if message.kind != "delta":
         raise MessageBroken(f"a book message is 'snapshot' or 'delta', not {message.kind!r:.40}")
     if d.first is None or d.last < d.first:
@@ -219,7 +222,7 @@ def _increment(message: Any) -> Decoded:
     last = d.last
     changes = [
         _new(BookChange, (last, side, price, size))
-        for side, levels in (("buy", d.bids), ("sell", d.asks))
+        for side, levels in (("buy", d.bids or ()), ("sell", d.asks or ()))
         for price, size in levels
         if price
     ]
@@ -231,8 +234,12 @@ def _bbo(message: Any, local: int) -> Decoded:
     bid = d.bids[0] if d.bids else (None, None)
     ask = d.asks[0] if d.asks else (None, None)
     return _new(
-        BestBidOffer, (_time(d.matched, message.pushed), local, d.symbol, d.last, *bid, *ask)
-    )
+        BestBidOffer,
+        (
+            _time(d.matched, message.pushed), local, d.symbol, d.last,
+            bid[0] or None, bid[1], ask[0] or None, ask[1],
+        ),
+    )  # fmt: skip
 
 
 # A depth frame is resent unchanged every 100 ms, with the time of its last match. Its row has the
@@ -242,22 +249,15 @@ def _bbo(message: Any, local: int) -> Decoded:
 def _depth5(message: Any, local: int) -> Decoded:
     d = message.data
     time = _time(message.pushed, d.matched)
-    levels = chain(_padded(d.bids, 0), _padded(d.bids, 1), _padded(d.asks, 0), _padded(d.asks, 1))
+    levels = (*five_levels(d.bids), *five_levels(d.asks))
     return _new(Depth5, (time, local, d.symbol, d.last, *levels))
-
-
-def _padded(levels: Sequence[tuple[float, float]], part: int) -> list[float | None]:
-    return [*(level[part] for level in levels[:5]), *repeat(None, 5 - len(levels))]
 
 
 def _depth50(message: Any, local: int) -> Decoded:
     d = message.data
-    bid_prices, bid_sizes = tuple(zip(*d.bids, strict=True)) or ((), ())
-    ask_prices, ask_sizes = tuple(zip(*d.asks, strict=True)) or ((), ())
     time = _time(message.pushed, d.matched)
-    return _new(
-        Depth50, (time, local, d.symbol, d.last, bid_prices, bid_sizes, ask_prices, ask_sizes)
-    )
+    levels = (*level_columns(d.bids), *level_columns(d.asks))
+    return _new(Depth50, (time, local, d.symbol, d.last, *levels))
 
 
 _DEPTHS: dict[str, Callable[[Any, int], Decoded]] = {"1": _bbo, "5": _depth5, "50": _depth50}
@@ -265,7 +265,9 @@ _DEPTHS: dict[str, Callable[[Any, int], Decoded]] = {"1": _bbo, "5": _depth5, "5
 
 def _mark(message: Any, local: int) -> Decoded:
     d = message.data
-    return told(MarkPrice(_time(d.time, message.pushed), local, d.symbol, d.mark, d.index))
+    return told(
+        MarkPrice(_time(d.time, message.pushed), local, d.symbol, d.mark or None, d.index or None)
+    )
 
 
 def _funding(message: Any, local: int) -> Decoded:

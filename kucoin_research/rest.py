@@ -1,7 +1,8 @@
 """KuCoin's REST side: one class, one method per call; the only file that imports requests.
 
 Everything here is public and needs no key, but for the token of private channels. Replies are
-decoded into typed values, so that nothing but finite numbers and 64-bit integers gets further.
+decoded into typed values, so that nothing but finite numbers and 64-bit integers gets further. A
+price, bid or ask of 0 means that there is none, so it becomes None; a size of 0 is one, and stays.
 
 Source: KuCoin's classic futures and spot REST documentation (https://www.kucoin.com/docs-new, read
 2026-11), and what was measured on the wire where the documents are silent.
@@ -18,7 +19,7 @@ import sys
 import threading
 import uuid
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from http.client import IncompleteRead
 from typing import Annotated, Any, Literal, NamedTuple, Self, TypeAlias, TypeVar, cast
@@ -80,8 +81,9 @@ T = TypeVar("T")
 
 # The bounds keep nan, infinities and integers beyond 64 bits out: msgspec then refuses them.
 _Number: TypeAlias = Annotated[float, Meta(ge=-1e300, le=1e300)]
-_Price: TypeAlias = Annotated[float, Meta(gt=0, le=1e300)]
-_Size: TypeAlias = Annotated[float, Meta(ge=0, le=1e300)]
+_Above0: TypeAlias = Annotated[float, Meta(gt=0, le=1e300)]
+_Price: TypeAlias = Annotated[float, Meta(ge=0, le=1e300)]
+_Size: TypeAlias = _Price
 _Integer: TypeAlias = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 _Levels: TypeAlias = list[tuple[_Price, _Size]] | None
 
@@ -94,13 +96,13 @@ class _Envelope(Struct):
 
 class _InstanceServer(Struct, rename="camel"):
     endpoint: str
-    ping_interval: _Price = 18_000
-    ping_timeout: _Price = 10_000
+    ping_interval: _Above0 = 18_000
+    ping_timeout: _Above0 = 10_000
 
 
 class _Simulation(Struct):
-    speed: _Price | None = None
-    lifetime: _Price | None = None
+    speed: _Above0 | None = None
+    lifetime: _Above0 | None = None
 
 
 class _TokenData(Struct, rename="camel"):
@@ -118,8 +120,8 @@ class _Contract(Struct, rename="camel"):
     symbol: str
     base_currency: str
     quote_currency: str
-    tick_size: _Price
-    lot_size: _Price
+    tick_size: _Above0
+    lot_size: _Above0
     multiplier: _Number
     settle_currency: str | None = None
     is_inverse: bool | None = None
@@ -139,8 +141,8 @@ class _Pair(Struct, rename="camel"):
     symbol: str
     base_currency: str
     quote_currency: str
-    base_increment: _Price
-    price_increment: _Price
+    base_increment: _Above0
+    price_increment: _Above0
     base_min_size: _Number | None = None
     base_max_size: _Number | None = None
     enable_trading: bool | None = None
@@ -200,8 +202,7 @@ class _Point(Struct, rename="camel"):
 
 
 class _Points(Struct, rename="camel"):
-    data_list: list[_Point]
-    has_more: bool = False
+    data_list: list[_Point]  # what else is there shows in the rows; hasMore is not relied upon
 
 
 class _FuturesTicker(Struct, rename="camel"):
@@ -611,10 +612,13 @@ _MINUTES = {
     "1month": 28 * 1440,  # the shortest: a page's span must never hold more than a page's rows
 }  # fmt: skip
 _NOT_OVER_REST = {Market.FUTURES: frozenset({"3min", "6hour", "1month"}), Market.SPOT: frozenset()}
+# How many rows are asked for at once: no more than a page is believed to hold, but fewer may come.
 # Futures: the documents say 500, a probe of 2026-09 got 200.
 _PAGE_ROWS = {Market.FUTURES: 200, Market.SPOT: 1500}
 # Of the index and premium queries.
 _QUERY_ROWS = 100
+# Contracts settle their funding every 8, 4, 2 or 1 hours.
+_FUNDING_STEP = 3_600 * _NS_PER_S
 # More levels than any book has.
 _ALL_LEVELS = 10**9
 # KuCoin opened in September 2017: nothing lies before, so nothing is asked for.
@@ -631,6 +635,24 @@ class _Series(NamedTuple):
     path: str
     symbol: str
     step: int
+
+
+class _Span(NamedTuple):
+    """What is asked for page by page: its bounds, whole ms in ns, both included.
+
+    ``step`` is the least distance of two rows, ``reach`` the longest part asked for at once.
+    """
+
+    first: int
+    last: int
+    step: int
+    reach: int
+
+    @classmethod
+    def of(cls, start: int, end: int, step: int, reach: int | None = None) -> Self:
+        """Round the bounds inwards to the milliseconds that KuCoin is asked for."""
+        first, last = -(-start // _NS_PER_MS) * _NS_PER_MS, end // _NS_PER_MS * _NS_PER_MS
+        return cls(first, last, step, last - first if reach is None else reach)
 
 
 class Rest:
@@ -926,10 +948,10 @@ class Rest:
             )
         call = _Call(market, path, what, {"symbol": symbol}, symbol=symbol, is_signed=is_signed)
         book = self._get(call, _Book)
-        bids, asks = (
-            [level for level in side or () if level[1]] for side in (book.bids, book.asks)
-        )
+        sides = (book.bids or [], book.asks or [])
+        bids, asks = ([level for level in side if level[0] and level[1]] for side in sides)
         deepest = max(len(bids), len(asks))
+        is_cut = max(map(len, sides)) >= limit  # what came counts, level or not
         timestamp = book.ts if book.ts is not None else book.time
         return BookSnapshot(
             symbol,
@@ -937,7 +959,7 @@ class Rest:
             None if timestamp is None else self._checked(call, lambda: to_ns(timestamp)),
             bids[:depth],
             asks[:depth],
-            deepest < limit and (depth is None or deepest <= depth),
+            not is_cut and (depth is None or deepest <= depth),
         )
 
     def trades(self, symbol: str, *, market: Market | str | None = None) -> list[Trade]:
@@ -959,9 +981,12 @@ class Rest:
         unique = {row.sequence or (when, row.trade_id): (when, row) for when, row in listed}
         stamps = self._stamps(reply, len(unique))
         return [
-            Trade(when, stamp, symbol, row.sequence, _trade_id(row), row.side, row.price, row.size)
+            Trade(
+                when, stamp, symbol, row.sequence, _trade_id(row), row.side, row.price or None,
+                row.size,
+            )
             for stamp, (when, row) in zip(stamps, unique.values(), strict=True)
-        ]
+        ]  # fmt: skip
 
     # -- history -------------------------------------------------------------------------------
 
@@ -1005,23 +1030,77 @@ class Rest:
         market = _market_of(symbol, market)
         step = _step_ns(interval, market)
         end = self._last_instant(end, market)
-        page = _PAGE_ROWS[market] - 1
-        begin = start = end - page * step if start is None else max(start, _OPENED_NS)
-        found: dict[int | None, Candle] = {}
-        while start <= end:
-            until = min(start + page * step, end)
-            rows = self.candles_page(symbol, interval, start, until, market=market)
-            found.update((row.timestamp, row) for row in rows)
+        page = (_PAGE_ROWS[market] - 1) * step
+        start = end - page if start is None else max(start, _OPENED_NS)
+
+        def ask(low: int, high: int) -> dict[int, Candle]:
+            return _by_time(self.candles_page(symbol, interval, low, high, market=market))
+
+        def leap(low: int, high: int) -> int:
+            return self._next_candle(symbol, interval, low, high)
+
+        found = self._walk(
+            _Span.of(start, end, step, page),
+            ask,
+            leap=leap if market is Market.FUTURES else None,
+            on_progress=on_progress,
+        )
+        return [found[when] for when in sorted(found)]
+
+    def _next_candle(self, symbol: str, interval: str, low: int, high: int) -> int:
+        # Given no end, futures begin with the first candle there is: across a long gap. That there
+        # is none is believed if the candles before the end, the other open question, say so too.
+        later = _by_time(self.candles_page(symbol, interval, low, None, market=Market.FUTURES))
+        if later:
+            return min(later)
+        newest = _by_time(self.candles_page(symbol, interval, None, high, market=Market.FUTURES))
+        return low if newest and max(newest) >= low else high + 1
+
+    def _walk(
+        self,
+        span: _Span,
+        ask: Callable[[int, int], dict[int, T]],
+        *,
+        leap: Callable[[int, int], int] | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> dict[int, T]:
+        """Ask for a span part by part, until what came, or that nothing came, tells all of it.
+
+        How many rows a page holds, and from which end of what was asked for, is not relied upon: a
+        part is asked for again before the first row that came, and after the last one. Each answer
+        makes what is left shorter, so this ends.
+
+        Parameters
+        ----------
+        span
+            The whole of it.
+        ask
+            Gives rows between two times, both included, by their time; some of them at least.
+        leap
+            Tells where to go on, after a part without rows.
+        on_progress
+            Called after each page with the share done and the rows so far.
+        """
+        found: dict[int, T] = {}
+        whole = max(1, span.last - span.first)
+        left = [(span.first, span.last)] if span.first <= span.last else []
+        while left:
+            low, high = left.pop()
+            until = min(low + span.reach, high)
+            page = ask(low, until)
+            found.update(page)
+            if page:
+                rests = [(max(page) + span.step, high), (low, min(page) - span.step)]
+            elif until < high:
+                # From that instant again, as a page's last one may have been left out.
+                rests = [(until if leap is None else leap(until, high), high)]
+            else:
+                rests = []
+            left += [(begin, end) for begin, end in rests if begin <= end]
             if on_progress is not None:
-                on_progress((until - begin) / (end - begin) if until < end else 1.0, len(found))
-            if until == end:
-                break
-            start = until  # again, as a page's last instant may have been left out
-            if not rows and market is Market.FUTURES:
-                # Given no end, futures begin with the first candle there is: across a long gap.
-                later = self.candles_page(symbol, interval, start, None, market=market)
-                start = next((max(start, row.timestamp or 0) for row in later), end + 1)
-        return [candle for _, candle in sorted(found.items())]
+                undone = sum(end - begin for begin, end in left)
+                on_progress(1.0 - undone / whole if left else 1.0, len(found))
+        return found
 
     def candles_page(
         self,
@@ -1032,9 +1111,15 @@ class Rest:
         *,
         market: Market | str | None = None,
     ) -> list[Candle]:
-        """Fetch one page of candles: at most 200 on futures, 1500 on spot; else as ``candles``."""
+        """Fetch one page of candles: at most 200 on futures, 1500 on spot; else as ``candles``.
+
+        Raises
+        ------
+        BadReply
+            If candles come, but none of the time that both bounds ask for.
+        """
         market = _market_of(symbol, market)
-        _step_ns(interval, market)
+        step = _step_ns(interval, market)
         convert = _futures_candles if market is Market.FUTURES else _spot_candles
         path, params = convert(symbol, interval, start, end)
         call = _Call(market, path, f"{interval} candles of {symbol}", params, symbol=symbol)
@@ -1042,15 +1127,19 @@ class Rest:
         row_type = _FuturesCandle if market is Market.FUTURES else _SpotCandle
         rows: list[_FuturesCandle | _SpotCandle] = self._decode(call, reply, list[row_type])  # type: ignore[valid-type]
         by_time = self._checked(call, lambda: {to_ns(row.start): row for row in rows})
+        if start is not None and end is not None:
+            self._refuse_elsewhere(call, by_time, start, end, step)
         kept = [
             (when, by_time[when])
             for when in sorted(by_time)
             if (start is None or when >= start) and (end is None or when <= end)
         ]
+        # Of a premium's or an interest's candles, 0 is a value like any other.
+        nothing = 0.0 if symbol.startswith(".") else None
         return [
             Candle(
-                when, stamp, symbol, interval, row.open, row.high, row.low, row.close, row.volume,
-                row.turnover,
+                when, stamp, symbol, interval, row.open or nothing, row.high or nothing,
+                row.low or nothing, row.close or nothing, row.volume, row.turnover,
             )
             for stamp, (when, row) in zip(self._stamps(reply, len(kept)), kept, strict=True)
         ]  # fmt: skip
@@ -1081,36 +1170,28 @@ class Rest:
         """
         if _market_of(symbol, None) is Market.SPOT:
             raise ChannelNotOffered(f"{symbol} is a spot pair; only perpetual futures have funding")
-        found: dict[int, FundingRate] = {}
-        spans = [(-(-max(start, _OPENED_NS) // _NS_PER_MS), end // _NS_PER_MS)]
-        whole = max(1, spans[0][1] - spans[0][0])
-        while spans:
-            first, last = spans.pop()
-            if first > last:
-                continue
-            page = self._funding_page(symbol, first, last)
-            if page:
-                found.update(page)
-                # How many come, and from which end, is not documented: both remainders are asked
-                # for.
-                spans.append((max(page) // _NS_PER_MS + 1, last))
-                spans.append((first, min(page) // _NS_PER_MS - 1))
-            if on_progress is not None:
-                left = sum(max(0, late - early) for early, late in spans)
-                on_progress(1.0 - left / whole, len(found))
+        span = _Span.of(max(start, _OPENED_NS), end, _FUNDING_STEP)
+
+        def ask(low: int, high: int) -> dict[int, FundingRate]:
+            return self._funding_page(symbol, low, high)
+
+        found = self._walk(span, ask, on_progress=on_progress)
         return [found[when] for when in sorted(found)]
 
     def _funding_page(self, symbol: str, first: int, last: int) -> dict[int, FundingRate]:
         path = "/api/v1/contract/funding-rates"
-        params: dict[str, str | int] = {"symbol": symbol, "from": first, "to": last}
+        params: dict[str, str | int] = {
+            "symbol": symbol, "from": first // _NS_PER_MS, "to": last // _NS_PER_MS,
+        }  # fmt: skip
         call = _Call(Market.FUTURES, path, f"funding rates of {symbol}", params, symbol=symbol)
         reply = self._fetch(call, patience=_ONE_WINDOW)
         rows = self._decode(call, reply, list[_FundingRow] | None) or []
         times = self._checked(call, lambda: [to_ns(row.timepoint) for row in rows])
+        self._refuse_elsewhere(call, times, first, last, _FUNDING_STEP)
         return {
             when: FundingRate(when, stamp, symbol, row.funding_rate, None)
             for when, stamp, row in zip(times, self._stamps(reply, len(rows)), rows, strict=True)
-            if first <= when // _NS_PER_MS <= last
+            if first <= when <= last
         }
 
     def index_prices(
@@ -1144,7 +1225,7 @@ class Rest:
         series = _Series("/api/v1/index/query", index, _NS_PER_S)
         points = self._points(series, start, end, on_progress)
         return [
-            MarkPrice(when, stamp, symbol or index, None, value)
+            MarkPrice(when, stamp, symbol or index, None, value or None)
             for when, (stamp, value) in sorted(points.items())
         ]
 
@@ -1174,7 +1255,8 @@ class Rest:
         reply = self._fetch(call)
         row: _Point = self._decode(call, reply, _Point)
         when = self._checked(call, lambda: to_ns(row.time_point))
-        return MarkPrice(when, self._stamps(reply, 1)[0], symbol, row.value, row.index_price)
+        stamp = self._stamps(reply, 1)[0]
+        return MarkPrice(when, stamp, symbol, row.value or None, row.index_price or None)
 
     def tickers(self, market: Market | str = Market.FUTURES) -> list[Ticker]:
         """Fetch the best bid and ask and the last trade of every symbol of a market.
@@ -1190,9 +1272,9 @@ class Rest:
         times = self._checked(call, lambda: [_to_ns(row.ts) for row in rows])
         return [
             Ticker(
-                when, stamp, row.symbol, row.sequence, row.price or None, row.size or None,
-                row.side, row.best_bid_price or None, row.best_bid_size or None,
-                row.best_ask_price or None, row.best_ask_size or None,
+                when, stamp, row.symbol, row.sequence, row.price or None, row.size, row.side,
+                row.best_bid_price or None, row.best_bid_size,
+                row.best_ask_price or None, row.best_ask_size,
             )
             for when, stamp, row in zip(times, self._stamps(reply, len(rows)), rows, strict=True)
         ]  # fmt: skip
@@ -1204,8 +1286,8 @@ class Rest:
         when = self._checked(call, lambda: _to_ns(data.time))
         return [
             Ticker(
-                when, stamp, row.symbol, None, row.last, None, None, row.buy, row.best_bid_size,
-                row.sell, row.best_ask_size,
+                when, stamp, row.symbol, None, row.last or None, None, None,
+                row.buy or None, row.best_bid_size, row.sell or None, row.best_ask_size,
             )
             for stamp, row in zip(self._stamps(reply, len(data.ticker)), data.ticker, strict=True)
         ]  # fmt: skip
@@ -1230,8 +1312,8 @@ class Rest:
         rows: list[_ContractStats] = [decoded] if symbol else decoded
         return [
             Snapshot(
-                None, stamp, row.symbol, row.last_trade_price, row.high_price, row.low_price,
-                row.volume, row.turnover, row.price_chg, row.price_chg_pct,
+                None, stamp, row.symbol, row.last_trade_price or None, row.high_price or None,
+                row.low_price or None, row.volume, row.turnover, row.price_chg, row.price_chg_pct,
             )
             for stamp, row in zip(self._stamps(reply, len(rows)), rows, strict=True)
         ]  # fmt: skip
@@ -1247,8 +1329,8 @@ class Rest:
         when = self._checked(call, lambda: _to_ns(decoded.time))
         return [
             Snapshot(
-                when, stamp, row.symbol, row.last, row.high, row.low, row.vol, row.vol_value,
-                row.change_price, row.change_rate,
+                when, stamp, row.symbol, row.last or None, row.high or None, row.low or None,
+                row.vol, row.vol_value, row.change_price, row.change_rate,
             )
             for stamp, row in zip(self._stamps(reply, len(rows)), rows, strict=True)
         ]  # fmt: skip
@@ -1264,49 +1346,35 @@ class Rest:
     ) -> dict[int, tuple[int, float]]:
         # Arrival and value by time. Each call asks for no more points than a page holds.
         end = self._last_instant(end, Market.FUTURES)
-        page = _QUERY_ROWS * series.step
-        start = end - page + 1 if start is None else max(start, _OPENED_NS)
-        first, last = -(-start // _NS_PER_MS), end // _NS_PER_MS
-        found: dict[int, tuple[int, float]] = {}
-        begin = first
-        while begin <= last:
-            until = min(begin + page // _NS_PER_MS - 1, last)
-            spans = [(begin, until)]
-            while spans:
-                low, high = spans.pop()
-                rows, has_more = self._points_page(series, low, high)
-                found.update(rows)
-                if rows and has_more:
-                    spans += [
-                        (early, late)
-                        for early, late in (
-                            (max(rows) // _NS_PER_MS + 1, high),
-                            (low, min(rows) // _NS_PER_MS - 1),
-                        )
-                        if early <= late
-                    ]
-            if on_progress is not None:
-                on_progress((until - first) / (last - first) if until < last else 1.0, len(found))
-            begin = until + 1
-        return found
+        page = _QUERY_ROWS * series.step - _NS_PER_MS
+        start = end - page if start is None else max(start, _OPENED_NS)
 
-    def _points_page(
-        self, series: _Series, low: int, high: int
-    ) -> tuple[dict[int, tuple[int, float]], bool]:
+        def ask(low: int, high: int) -> dict[int, tuple[int, float]]:
+            return self._points_page(series, low, high)
+
+        return self._walk(_Span.of(start, end, series.step, page), ask, on_progress=on_progress)
+
+    def _points_page(self, series: _Series, low: int, high: int) -> dict[int, tuple[int, float]]:
         params: dict[str, str | int] = {
-            "symbol": series.symbol, "startAt": low, "endAt": high, "maxCount": _QUERY_ROWS,
+            "symbol": series.symbol, "startAt": low // _NS_PER_MS, "endAt": high // _NS_PER_MS,
+            "maxCount": _QUERY_ROWS,
         }  # fmt: skip
         call = _Call(Market.FUTURES, series.path, f"the history of {series.symbol}", params)
         reply = self._fetch(call, patience=_ONE_WINDOW)
         data: _Points = self._decode(call, reply, _Points)
         rows = sorted(data.data_list, key=lambda row: row.time_point)
         times = self._checked(call, lambda: [to_ns(row.time_point) for row in rows])
+        self._refuse_elsewhere(call, times, low, high, series.step)
         stamped = zip(times, self._stamps(reply, len(rows)), rows, strict=True)
-        return {
-            when: (stamp, row.value)
-            for when, stamp, row in stamped
-            if low <= when // _NS_PER_MS <= high
-        }, data.has_more
+        return {when: (stamp, row.value) for when, stamp, row in stamped if low <= when <= high}
+
+    def _refuse_elsewhere(
+        self, call: _Call, times: Collection[int], low: int, high: int, step: int
+    ) -> None:
+        # A server that goes on giving the same rows must not pass for one that has no more. Less
+        # than a step beside what was asked for is another reading of the bounds.
+        if times and not any(low - step < when < high + step for when in times):
+            raise self._bad(call, "none of its rows is of the time that was asked for")
 
     # -- one call ------------------------------------------------------------------------------
 
@@ -1583,6 +1651,10 @@ def _step_ns(interval: str, market: Market) -> int:
             "fetch a shorter interval and resample it"
         )
     return minutes * 60 * _NS_PER_S
+
+
+def _by_time(candles: Iterable[Candle]) -> dict[int, Candle]:
+    return {each.timestamp: each for each in candles if each.timestamp is not None}
 
 
 _Request: TypeAlias = tuple[str, dict[str, str | int]]

@@ -414,6 +414,94 @@ def test_a_message_that_tells_nothing_is_broken(market, topic):
     assert item == Broken("the message has none of the values it should bring", topic)
 
 
+SPOT_SNAPSHOT = {"lastTradedPrice": "0", "high": "0", "low": "0", "vol": "0", "changePrice": "0"}
+NO_LEVEL = [["0", "0"]]
+
+# Of each channel: what it sends where there is no price, and its row after the sequence, if any.
+WITHOUT_PRICE = [
+    (FUTURES, "/contractMarket/ticker:XBTUSDTM",
+     {"price": "0", "size": 0, "bestBidPrice": "0.0", "bestBidSize": 0, "bestAskPrice": 0,
+      "bestAskSize": 0},
+     {"price": None, "size": 0.0, "best_bid_price": None, "best_bid_size": 0.0,
+      "best_ask_price": None, "best_ask_size": 0.0}),
+    (FUTURES, "/contractMarket/tickerV2:XBTUSDTM",
+     {"bestBidPrice": "0", "bestBidSize": 0, "bestAskPrice": "67.5", "bestAskSize": 3},
+     {"best_bid_price": None, "best_bid_size": 0.0, "best_ask_price": 67.5, "best_ask_size": 3.0}),
+    (FUTURES, "/contractMarket/execution:XBTUSDTM", {"price": "0", "size": 0},
+     {"price": None, "size": 0.0}),
+    (FUTURES, "/contractMarket/limitCandle:XBTUSDTM_1min",
+     {"candles": ["1731898200", "0", "0", "0", "0", "0", "0"]},
+     {"open": None, "high": None, "low": None, "close": None, "volume": 0.0}),
+    (FUTURES, "/contractMarket/level2Depth5:XBTUSDTM", {"bids": NO_LEVEL, "asks": None},
+     {"bid_price_1": None, "bid_size_1": None, "ask_price_1": None, "ask_size_5": None}),
+    (FUTURES, "/contractMarket/level2Depth50:XBTUSDTM", {"bids": NO_LEVEL, "asks": None},
+     {"bid_prices": (), "bid_sizes": (), "ask_prices": (), "ask_sizes": ()}),
+    (FUTURES, "/contract/instrument:XBTUSDTM", {"markPrice": 0, "indexPrice": 0.0},
+     {"mark_price": None, "index_price": None}),
+    (FUTURES, "/contract/instrument:XBTUSDTM", {"fundingRate": 0, "granularity": 60000},
+     {"funding_rate": 0.0}),
+    (FUTURES, "/contractMarket/snapshot:XBTUSDTM",
+     {"lastPrice": 0, "highPrice": 0, "lowPrice": 0, "volume": 0, "turnover": 0, "priceChg": 0},
+     {"last_price": None, "high": None, "low": None, "volume": 0.0, "turnover": 0.0,
+      "price_change": 0.0}),
+    (SPOT, "/market/ticker:BTC-USDT",
+     {"price": "0", "size": "0", "bestBid": "0", "bestBidSize": "0", "bestAsk": "0",
+      "bestAskSize": "0"},
+     {"price": None, "size": 0.0, "best_bid_price": None, "best_bid_size": 0.0,
+      "best_ask_price": None, "best_ask_size": 0.0}),
+    (SPOT, "/spotMarket/level1:BTC-USDT", {"bids": ["0", "0"], "asks": None},
+     {"best_bid_price": None, "best_bid_size": 0.0, "best_ask_price": None,
+      "best_ask_size": None}),
+    (SPOT, "/spotMarket/level1:BTC-USDT", {"bids": None, "asks": [None, None]},
+     {"best_bid_price": None, "best_bid_size": None, "best_ask_price": None,
+      "best_ask_size": None}),
+    (SPOT, "/market/match:BTC-USDT", {"price": "0", "size": "0"}, {"price": None, "size": 0.0}),
+    (SPOT, "/market/candles:BTC-USDT_1min",
+     {"candles": ["1731898200", "0", "0", "0", "0", "0", "0"]},
+     {"open": None, "high": None, "low": None, "close": None, "volume": 0.0, "turnover": 0.0}),
+    (SPOT, "/spotMarket/level2Depth5:BTC-USDT", {"asks": NO_LEVEL, "bids": None},
+     {"bid_price_1": None, "bid_size_1": None, "ask_price_1": None, "ask_size_5": None}),
+    (SPOT, "/spotMarket/level2Depth50:BTC-USDT", {"asks": NO_LEVEL, "bids": None},
+     {"bid_prices": (), "bid_sizes": (), "ask_prices": (), "ask_sizes": ()}),
+    (SPOT, "/indicator/markPrice:BTC-USDT", {"value": 0}, {"mark_price": None}),
+    (SPOT, "/indicator/index:BTC-USDT", {"value": "0"}, {"index_price": None}),
+    (SPOT, "/market/snapshot:BTC-USDT", {"data": SPOT_SNAPSHOT},
+     {"last_price": None, "high": None, "low": None, "volume": 0.0, "price_change": 0.0}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("market", "topic", "data", "expected"), WITHOUT_PRICE)
+def test_a_price_of_zero_is_none_and_a_size_of_zero_is_a_size(market, topic, data, expected):
+    time = 1_790_000_000_000
+    inner = {"data": data["data"] | {"datetime": time}} if "data" in data else data
+    record = decode(frame(topic, {"ts": time, "time": time, "timestamp": time, **inner}), market)
+
+    assert {name: getattr(record, name) for name in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("market", "prefix"), [(FUTURES, "/contractMarket/"), (SPOT, "/spotMarket/")]
+)
+def test_a_level_without_a_price_is_left_out_of_a_depth(market, prefix):
+    levels = {"bids": [["9", "1"], ["0", "0"], ["8", "0"]], "asks": [["0", "3"], ["10", "2"]]}
+    data = {**levels, "ts": 1_790_000_000_000}
+    five = decode(frame(f"{prefix}level2Depth5:X", data), market)
+    fifty = decode(frame(f"{prefix}level2Depth50:X", data), market)
+
+    assert five[4:10] == (9.0, 8.0, None, None, None, 1.0)
+    assert (five.bid_size_2, five.ask_price_1, five.ask_price_2) == (0.0, 10.0, None)
+    assert fifty[4:] == ((9.0, 8.0), (1.0, 0.0), (10.0,), (2.0,))
+
+
+@pytest.mark.parametrize("empty", ["asks", "bids"])
+def test_a_null_side_of_a_spot_change_is_empty(empty):
+    other = {"asks": "bids", "bids": "asks"}[empty]
+    delta = spot_level2(5, 5, **{empty: None, other: [["10", "0", "5"]]})
+
+    side = "buy" if other == "bids" else "sell"
+    assert delta.changes == (BookChange(5, side, 10.0, 0.0),)
+
+
 def test_bbo_of_a_one_sided_book_has_none():
     data = {"asks": [], "bids": ["68145.7", "1.29"], "timestamp": 1_729_816_058_766}
     record = decode(frame("/spotMarket/level1:BTC-USDT", data), SPOT)
@@ -554,7 +642,7 @@ def test_futures_change_that_is_no_change_is_broken(change):
         {"start": 1, "end": 1, "asks": [["nan", "2", "1"]]},
         {"start": 1, "end": 1, "asks": [["1", "2"]]},
         {"start": 1, "end": 1, "bids": [["1", "2", "x"]]},
-        {"start": 1, "end": 1, "bids": None},
+        {"start": 1, "end": 1, "bids": 5},
     ],
 )
 def test_spot_change_that_is_no_change_is_broken(delta):

@@ -155,6 +155,36 @@ def test_an_empty_side_of_the_top_is_none():
     assert (item.best_ask_price, item.best_ask_size) == (None, None)
 
 
+@pytest.mark.parametrize(
+    ("name", "data", "expected"),
+    [
+        ("ticker", {"l": "0", "q": "0", "b": "0", "B": "0", "a": "0.00", "A": "0"},
+         {"price": None, "size": 0.0, "best_bid_price": None, "best_bid_size": 0.0,
+          "best_ask_price": None, "best_ask_size": 0.0}),
+        ("trade", {"p": "0", "q": "0"}, {"price": None, "size": 0.0}),
+        ("kline", {"o": "0", "h": "0", "l": "0", "c": "0", "v": "0", "a": "0"},
+         {"open": None, "high": None, "low": None, "close": None, "volume": 0.0, "turnover": 0.0}),
+        ("obu_1", {"b": [["0", "0"]], "a": None},
+         {"best_bid_price": None, "best_bid_size": 0.0, "best_ask_price": None,
+          "best_ask_size": None}),
+        ("obu_5", {"b": [["0", "0"], ["9", "0"]], "a": None},
+         {"bid_price_1": 9.0, "bid_size_1": 0.0, "bid_price_2": None, "ask_price_1": None}),
+        ("obu_50", {"b": [["0", "0"], ["9", "0"]], "a": None},
+         {"bid_prices": (9.0,), "bid_sizes": (0.0,), "ask_prices": (), "ask_sizes": ()}),
+        ("obu_snapshot", {"b": [["9", "1"], ["0", "0"]], "a": None},
+         {"bids": ((9.0, 1.0),), "asks": ()}),
+        ("obu_delta", {"b": None, "a": [["9", "0"], ["0", "0"]]},
+         {"changes": (BookChange(1747821262585, "sell", 9.0, 0.0),)}),
+        ("mark_price", {"mp": "0", "ip": "0"}, {"mark_price": None, "index_price": None}),
+        ("funding_fee", {"fr": "0"}, {"funding_rate": 0.0}),
+    ],
+)  # fmt: skip
+def test_a_price_of_zero_is_none_and_a_size_of_zero_is_a_size(name, data, expected):
+    item = decode(sample(name, data=data))
+
+    assert {column: getattr(item, column) for column in expected} == expected
+
+
 def test_a_depth_that_we_do_not_ask_for_is_ignored():
     assert decode(sample("obu_5", dp="20")) == Ignored("obu/20")
 

@@ -71,6 +71,18 @@ def test_an_interval_that_a_market_lacks_is_not_made_up(still, symbol, interval)
     assert not any("kline" in path for _, path in still.requests[asked:])
 
 
+@pytest.mark.parametrize("page", [7, 100, 200, 500])
+def test_a_page_of_any_size_costs_no_candle(page):
+    minutes = [OPEN - timedelta(minutes=i) for i in range(1_001, 0, -1)]
+    span = ("1min", minutes[0], minutes[-1])
+    with kr.simulate(seed=7, kline_page=page) as running:
+        frame = kr.candles("XBTUSDTM", *span, venue=running.venue, progress=False)
+        index = kr.candles(".KXBTUSDT", *span, venue=running.venue, progress=False)
+
+    assert frame["timestamp"].to_list() == minutes
+    assert index["timestamp"].to_list() == minutes
+
+
 def test_history_continues_the_stream(exchange):
     live = kr.stream_to_frame("XBTUSDTM", "candle", minutes=3, venue=exchange.venue, progress=False)
     past = kr.candles("XBTUSDTM", venue=exchange.venue)

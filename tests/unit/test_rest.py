@@ -8,7 +8,7 @@ import logging
 import socket
 import struct
 import threading
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -401,6 +401,100 @@ def test_a_depth_that_cannot_be_had_is_refused_unsent(exchange, rest, depth):
     assert exchange.asked == []
 
 
+# -- nothing where a price would be ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("symbol", ["XBTUSDTM", "BTC-USDT"])
+def test_a_level_without_a_price_is_left_out_of_a_book(exchange, rest, symbol):
+    levels = [[str(1000 - i), "1"] for i in range(99)]
+    exchange.answers = [ok({"sequence": "5", "bids": [*levels, ["0", "1"]], "asks": None})]
+
+    book = rest.order_book(symbol, 100)
+
+    assert [price for price, _ in book.bids] == [1000.0 - i for i in range(99)]
+    assert book.asks == []
+    assert not book.is_whole  # a hundred entries came: as many as there can be
+
+
+@pytest.mark.parametrize("symbol", ["XBTUSDTM", "BTC-USDT"])
+def test_a_trade_at_a_price_of_zero_has_none(exchange, rest, symbol):
+    row = {"sequence": 5, "price": "0", "size": "0", "side": "buy", "time": NOW_NS, "ts": NOW_NS}
+    exchange.answers = [ok([row])]
+
+    (trade,) = rest.trades(symbol)
+
+    assert (trade.price, trade.size) == (None, 0.0)
+
+
+@pytest.mark.parametrize("nothing", ["0", 0, "0.000", None])
+def test_a_quote_of_zero_in_a_ticker_is_none(exchange, rest, nothing):
+    futures = {"symbol": "X", "price": nothing, "size": 0, "bestBidPrice": nothing,
+               "bestBidSize": 0, "bestAskPrice": nothing, "bestAskSize": 0}  # fmt: skip
+    exchange.answers = [ok([futures])]
+    (row,) = rest.tickers("futures")
+    spot = {"symbol": "X", "last": nothing, "buy": nothing, "bestBidSize": "0", "sell": nothing,
+            "bestAskSize": "0"}  # fmt: skip
+    exchange.answers = [ok({"time": 1729176273859, "ticker": [spot]})]
+    (pair,) = rest.tickers("spot")
+
+    assert row[4:] == (None, 0.0, None, None, 0.0, None, 0.0)
+    assert pair[4:] == (None, None, None, None, 0.0, None, 0.0)
+
+
+@pytest.mark.parametrize("symbol", ["X", None])
+def test_statistics_without_a_trade_have_no_prices(exchange, rest, symbol):
+    contract = {"symbol": "X", "lastTradePrice": 0, "highPrice": 0, "lowPrice": 0,
+                "volumeOf24h": 0, "turnoverOf24h": 0, "priceChg": 0, "priceChgPct": 0}  # fmt: skip
+    exchange.answers = [ok(contract if symbol else [contract])]
+    futures = rest.stats(symbol, market="futures")
+    pair = {"symbol": "X", "last": "0", "high": "0", "low": "0", "vol": "0", "volValue": "0",
+            "changePrice": "0", "changeRate": "0"}  # fmt: skip
+    exchange.answers = [ok(pair if symbol else {"ticker": [pair]})]
+    spot = rest.stats(symbol, market="spot")
+
+    for (row,) in (futures, spot):
+        assert row[3:] == (None, None, None, 0.0, 0.0, 0.0, 0.0)
+
+
+def test_a_mark_and_an_index_of_zero_are_none(exchange, rest):
+    exchange.answers = [ok({"timePoint": END_S * 1000, "value": 0, "indexPrice": 0})]
+
+    row = rest.mark_price("XBTUSDTM")
+
+    assert (row.mark_price, row.index_price) == (None, None)
+
+
+def test_a_history_keeps_zeros_that_are_no_prices(exchange, rest):
+    def answer(asked):
+        rows = [{"symbol": ".X", "timePoint": START_S * 1000, "value": 0}]
+        is_clock = asked.path.endswith("timestamp")
+        return ok(END_S * 1000 if is_clock else {"dataList": rows, "hasMore": False})
+
+    exchange.answers = answer
+    span = (START_S * SECOND, START_S * SECOND)
+
+    (index,) = rest.index_prices(".KXBTUSDT", *span)
+    (premium,) = rest.premium_index("XBTUSDTM", *span)
+
+    assert index.index_price is None
+    assert premium.premium_index == 0.0
+
+
+@pytest.mark.parametrize(
+    ("symbol", "price"), [("XBTUSDTM", None), ("BTC-USDT", None), (".XBTUSDTMPI", 0.0)]
+)
+def test_a_candle_of_zeros_has_no_prices_but_for_a_premium(exchange, rest, symbol, price):
+    start = START_S if symbol == "BTC-USDT" else START_S * 1000
+    exchange.answers = [ok([[start, "0", "0", "0", "0", "0", "0"]])]
+
+    (candle,) = rest.candles_page(symbol, "1min")
+
+    assert candle[4:] == (price, price, price, price, 0.0, 0.0)
+
+
+# -- trades ----------------------------------------------------------------------------------------
+
+
 def test_futures_trades_are_turned_round(exchange, rest):
     exchange.answers = [Answer(payload("futures_trade_history"))]
 
@@ -502,27 +596,39 @@ class Klines:
     """A market's candles: one a minute but for holes, in pages as each market gives them."""
 
     now_s: int
-    holes: range = range(0)
-    oldest_s: int = 0
+    holes: Container = range(0)
+    oldest_s: int = 1_788_900_000
     includes_end: bool = True
-    page: int = 200
+    page: int | None = None  # as documented unless given
+    keeps: str | None = None  # which end of a span a page holds, "oldest" or "newest"
+    newest_s: int = 10**12
+    looks_ahead_s: int = 10**12  # how far it looks for rows where it is given no end
 
     def __call__(self, asked):
         if asked.path.endswith("timestamp"):
             return ok(self.now_s * 1000)
         if asked.path == "/api/v1/kline/query":
-            times = self.times(
-                int(asked.query.get("from", 0)), int(asked.query.get("to", 1e15)), 1000
-            )
-            times = times[: self.page] if "from" in asked.query else times[-self.page :]
+            first, last = int(asked.query.get("from", 0)), asked.query.get("to")
+            last = first + self.looks_ahead_s * 1000 if last is None else int(last)
+            keeps = "oldest" if "from" in asked.query else "newest"
+            if {"from", "to"} <= asked.query.keys():
+                keeps = self.keeps or keeps
+            times = cut(self.times(first, last, 1000), self.page or 200, keeps)
             return ok([[t * 1000, 1, 2, 0.5, 1.5, 10, 15] for t in times])
         times = self.times(int(asked.query["startAt"]), int(asked.query["endAt"]), 1)
-        return ok([[str(t), "1", "1.5", "2", "0.5", "10", "15"] for t in times[::-1][:1500]])
+        times = cut(times, self.page or 1500, self.keeps or "newest")
+        return ok([[str(t), "1", "1.5", "2", "0.5", "10", "15"] for t in times[::-1]])
 
     def times(self, first, last, unit):
         first = max(-(-first // unit), self.oldest_s)
-        last = min(last // unit if self.includes_end else last // unit - 1, self.now_s)
+        last = last // unit if self.includes_end else last // unit - 1
+        last = min(last, self.now_s, self.newest_s)
         return [t for t in range(-(-first // 60) * 60, last + 1, 60) if t not in self.holes]
+
+
+def cut(times, page, keeps):
+    """Cut ascending times to a page."""
+    return times[:page] if keeps == "oldest" else times[-page:]
 
 
 START_S = 1_789_000_020  # a whole minute
@@ -553,6 +659,93 @@ def test_a_hole_longer_than_a_page_is_crossed(exchange, rest, symbol):
 
     seconds = [c.timestamp // SECOND for c in candles]
     assert seconds == [START_S, END_S - 120, END_S - 60, END_S]
+
+
+# Holes of all kinds, one longer than a page of either market, and none traded at the end.
+SPARSE = [*range(20), 22, 23, 40, 150, *range(2_000, 2_031), 2_100]
+SPARSE_END_S = START_S + 4_100 * 60
+
+
+@pytest.mark.parametrize("keeps", ["oldest", "newest"])
+@pytest.mark.parametrize(
+    ("symbol", "page"),
+    [("XBTUSDTM", page) for page in (1, 2, 7, 100, 199, 200, 500)]
+    + [("BTC-USDT", page) for page in (1, 2, 7, 100, 200, 1499, 1500)],
+)
+def test_candles_come_whole_whatever_a_page_holds(exchange, rest, symbol, page, keeps):
+    traded = {START_S + minute * 60 for minute in SPARSE}
+    holes = set(range(START_S, SPARSE_END_S + 1, 60)) - traded
+    exchange.answers = Klines(SPARSE_END_S, holes=holes, page=page, keeps=keeps)
+
+    candles = rest.candles(symbol, "1min", START_S * SECOND, SPARSE_END_S * SECOND)
+
+    assert [c.timestamp // SECOND for c in candles] == sorted(traded)
+
+
+@pytest.mark.parametrize("symbol", ["XBTUSDTM", "BTC-USDT"])
+@pytest.mark.parametrize("page", [100, 150])
+def test_a_page_shorter_than_believed_costs_no_candle(exchange, rest, symbol, page):
+    exchange.answers = Klines(END_S, page=page)
+
+    candles = rest.candles(symbol, "1min", START_S * SECOND, (START_S + 1_000 * 60) * SECOND)
+
+    assert [c.timestamp // SECOND for c in candles] == [START_S + i * 60 for i in range(1_001)]
+
+
+@pytest.mark.parametrize(("symbol", "page"), [("XBTUSDTM", 200), ("BTC-USDT", 1_500)])
+def test_a_page_as_long_as_believed_is_asked_for_once(exchange, rest, symbol, page):
+    exchange.answers = Klines(END_S, page=page)
+
+    rest.candles(symbol, "1min", START_S * SECOND, (START_S + (3 * page - 1) * 60) * SECOND)
+
+    assert len(exchange.asked) == 1 + 3  # the time, then the pages
+
+
+def test_a_hole_is_crossed_though_the_next_candle_is_not_told(exchange, rest):
+    # Given no end, this server looks at no more minutes than a page has.
+    holes = range(START_S + 60, END_S - 120)
+    exchange.answers = Klines(END_S, holes=holes, looks_ahead_s=200 * 60)
+
+    candles = rest.candles("XBTUSDTM", "1min", START_S * SECOND, END_S * SECOND)
+
+    seconds = [c.timestamp // SECOND for c in candles]
+    assert seconds == [START_S, END_S - 120, END_S - 60, END_S]
+
+
+def test_an_end_long_after_the_last_candle_costs_a_few_calls(exchange, rest):
+    exchange.answers = Klines(START_S + 400 * 86_400, newest_s=START_S + 300)
+
+    candles = rest.candles("XBTUSDTM", "1min", START_S * SECOND)
+
+    assert len(candles) == 6
+    assert len(exchange.asked) <= 5
+
+
+@pytest.mark.parametrize("symbol", ["XBTUSDTM", "BTC-USDT"])
+@pytest.mark.parametrize("minutes", [[0], [4_000], range(1_900, 2_100)])
+def test_candles_that_are_always_the_same_are_refused(exchange, rest, symbol, minutes):
+    stuck = Klines(END_S)
+
+    def answer(asked):
+        if asked.path.endswith("timestamp"):
+            return stuck(asked)
+        times = [START_S + minute * 60 for minute in minutes]
+        if symbol == "BTC-USDT":
+            return ok([[str(t), "1", "1", "1", "1", "1", "1"] for t in times])
+        return ok([[t * 1000, 1, 1, 1, 1, 1, 1] for t in times])
+
+    exchange.answers = answer
+    with pytest.raises(errors.BadReply, match=f"1min candles of {symbol} is not as documented: no"):
+        rest.candles(symbol, "1min", START_S * SECOND, END_S * SECOND)
+
+    assert len(exchange.asked) < 30
+
+
+def test_a_candle_just_beside_the_bounds_is_left_out(exchange, rest):
+    # A server may give the candle that a bound lies within.
+    exchange.answers = [ok([[START_S * 1000, 1, 2, 0.5, 1.5, 10, 15]])]
+
+    assert rest.candles_page("XBTUSDTM", "1min", (START_S + 1) * SECOND, END_S * SECOND) == []
 
 
 def test_a_start_long_before_the_first_candle_costs_a_few_calls(exchange, rest):
@@ -622,6 +815,68 @@ def test_funding_rates_come_whole_whatever_a_page_holds(exchange, rest, cap, new
 
     assert [rate.timestamp for rate in rates] == [t * 1_000_000 for t in settled[1:]]
     assert rates[0][3:] == (0.00021, None)
+
+
+def test_funding_rates_that_are_always_the_same_are_refused(exchange, rest):
+    settled = [(START_S + i * 28_800) * 1000 for i in range(100, 200)]
+    row = {"symbol": "XBTUSDTM", "fundingRate": 2.1e-4}
+    exchange.answers = [ok([{**row, "timepoint": t} for t in settled])]
+
+    with pytest.raises(errors.BadReply, match="funding rates of XBTUSDTM is not as documented: no"):
+        rest.funding_rates("XBTUSDTM", START_S * SECOND, settled[-1] * 1_000_000)
+
+    assert len(exchange.asked) == 2
+
+
+@dataclass
+class Points:
+    """A published series of values; ``hasMore`` is told as the server likes."""
+
+    traded: list
+    step_s: int
+    page: int = 100
+    keeps: str = "newest"
+    has_more: bool = False
+    is_stuck: bool = False
+
+    def __call__(self, asked):
+        if asked.path.endswith("timestamp"):
+            return ok(END_S * 1000)
+        first, last = (int(asked.query[name]) // 1000 for name in ("startAt", "endAt"))
+        times = [START_S + each * self.step_s for each in self.traded]
+        if not self.is_stuck:
+            times = [t for t in times if first <= t <= last]
+        times = cut(times, min(self.page, int(asked.query["maxCount"])), self.keeps)
+        rows = [{"symbol": ".X", "timePoint": t * 1000, "value": 1.0} for t in times[::-1]]
+        return ok({"dataList": rows, "hasMore": self.has_more})
+
+
+SERIES = [("index_prices", ".KXBTUSDT", 1), ("premium_index", "XBTUSDTM", 60)]
+
+
+@pytest.mark.parametrize(("call", "symbol", "step_s"), SERIES)
+@pytest.mark.parametrize("keeps", ["oldest", "newest"])
+@pytest.mark.parametrize("page", [1, 2, 7, 99, 100])
+@pytest.mark.parametrize("has_more", [True, False])
+def test_a_series_comes_whole_whatever_a_page_holds(
+    exchange, rest, call, symbol, step_s, keeps, page, has_more
+):
+    # One hole is longer than a page.
+    there = [*range(103), 105, *range(150, 160), *range(420, 431), 700]
+    exchange.answers = Points(there, step_s, page, keeps, has_more)
+    end_s = START_S + 1_000 * step_s
+
+    rows = getattr(rest, call)(symbol, START_S * SECOND, end_s * SECOND)
+
+    assert [row.timestamp // SECOND for row in rows] == [START_S + i * step_s for i in there]
+
+
+@pytest.mark.parametrize(("call", "symbol", "step_s"), SERIES)
+def test_a_series_that_is_always_the_same_is_refused(exchange, rest, call, symbol, step_s):
+    exchange.answers = Points([*range(500)], step_s, is_stuck=True)
+
+    with pytest.raises(errors.BadReply, match=r"the history of .*XBT.* is not as documented: none"):
+        getattr(rest, call)(symbol, START_S * SECOND, (START_S + 500 * step_s) * SECOND)
 
 
 def test_funding_rates_read_the_documented_sample(exchange, rest):
@@ -788,7 +1043,7 @@ def test_a_compressed_reply_that_is_broken_is_a_bad_reply(exchange, rest):
         {"sequence": 2**63, "bids": [], "asks": []},
         {"sequence": 1, "bids": [["nan", "1"]], "asks": []},
         {"sequence": 1, "bids": [["1", "Infinity"]], "asks": []},
-        {"sequence": 1, "bids": [[0, 1]], "asks": []},
+        {"sequence": 1, "bids": [[-1, 1]], "asks": []},
         {"sequence": 1, "bids": [[1, -1]], "asks": []},
         {"sequence": 1, "bids": [[1]], "asks": []},
         {"sequence": 1, "bids": [], "asks": [], "ts": -5},
