@@ -57,6 +57,7 @@ __all__ = [
 
 _MOST_FLAWS = 20  # of one kind in one file; further ones are counted
 _BLOCK = 1 << 20
+_LONGEST_RECORD = 1 << 16  # bytes; the longest of a recorder are some 5,000
 
 
 class Flaw(NamedTuple):
@@ -388,9 +389,15 @@ class _FileCheck:
 
     def _check_tail(self) -> None:
         path = self._part.path
-        size, sound = path.stat().st_size, _measure(path)
-        if sound < size and not (is_being_recorded(path.parent)):
-            self._flaw(None, "torn", f"the last {size - sound:,} bytes are no whole line")
+        size, extent = path.stat().st_size, _extent(self._part)
+        if extent.size < size and not (is_being_recorded(path.parent)):
+            self._flaw(None, "torn", f"the last {size - extent.size:,} bytes are no whole line")
+        if extent.readable < extent.size:
+            with path.open("rb") as file:
+                line = 1 + sum(_feeds(file, 0, extent.readable))
+            unclear = extent.size - extent.readable
+            detail = f"one that is never closed makes one record of {unclear:,} bytes from here on"
+            self._flaw(line, "quote", detail)
 
     def _check_header(self, chunk: bytes) -> bytes:
         if chunk.startswith(self._header):
@@ -589,7 +596,7 @@ def _mend(folder: Path) -> Iterator[str]:
         path = part.path
         # Before a byte is cut or hashed anew: afterwards nobody could tell what was recorded.
         damage = _harm(part, is_final=is_closed)
-        cut = _cut_tail(path)
+        cut = _cut_tail(part)
         if cut:
             yield f"{path.name}: cut {_count(cut, 'torn byte')}; the original is {path.name}.orig"
         if damage is not None:
@@ -618,8 +625,9 @@ def _harm(part: Part, *, is_final: bool) -> Damage | None:
     promised = number_of(part.entry, "bytes")
     if part.entry is None or promised is None:
         return None
-    sound = _measure(part.path)
-    found = {"rows": _rows_of(part.path), "bytes": sound}
+    extent = _extent(part)
+    sound = extent.size
+    found = {"rows": extent.rows, "bytes": sound}
     size = part.path.stat().st_size
     if size < promised:
         return part.damage("lost", **found)
@@ -633,18 +641,55 @@ def _harm(part: Part, *, is_final: bool) -> Damage | None:
     return part.damage("miscounted", **found)
 
 
-def _measure(path: Path) -> int:
-    """Tell how many bytes of a file are whole lines."""
-    compression = compression_of(path.name)
-    if compression is not None:
-        return unpack(path.read_bytes(), compression).size
+class _Extent(NamedTuple):
+    """How far a file reaches.
+
+    ``size`` is without a torn line at the end, and ``readable`` what can be told apart as records:
+    less, where a quote is never closed. ``rows`` are those of ``size``, without the header.
+    """
+
+    size: int
+    readable: int
+    rows: int
+
+
+def _extent(part: Part) -> _Extent:
+    path = part.path
+    if compression_of(path.name) is not None:
+        unpacked = unpack(path.read_bytes(), compression_of(path.name))
+        records = whole(io.BytesIO(unpacked.text)).records
+        return _Extent(unpacked.size, unpacked.size, max(0, records - 1))
+    end, recorded = path.stat().st_size, number_of(part.entry, "bytes") or 0
     with path.open("rb") as file:
-        return whole(file).size
+        readable, records = whole(file)
+        last = _last_line_end(file, readable, end)
+        # What was recorded was whole, so it has no torn line; nor is one ever this long. Then a
+        # stray quote has made one record of all lines behind it, which are not to be thrown away.
+        is_one_record = end - readable <= _LONGEST_RECORD and not readable < recorded <= end
+        if last == readable or is_one_record:
+            return _Extent(readable, readable, max(0, records - 1))
+        rows = records - 1 + sum(_feeds(file, readable, last))
+        return _Extent(last, readable, max(0, rows))
 
 
-def _rows_of(path: Path) -> int:
-    with text_of(path) as file:
-        return max(0, whole(file).records - 1)
+def _last_line_end(file: BinaryIO, start: int, end: int) -> int:
+    """Find the end of the last line behind ``start``, in quotes or not; ``start`` without any."""
+    while end > start:
+        begin = max(start, end - _BLOCK)
+        file.seek(begin)
+        found = file.read(end - begin).rfind(b"\n")
+        if found >= 0:
+            return begin + found + 1
+        end = begin
+    return start
+
+
+def _feeds(file: BinaryIO, start: int, end: int) -> Iterator[int]:
+    """Count the line feeds of a part of a file, block by block."""
+    file.seek(start)
+    while start < end and (block := file.read(min(_BLOCK, end - start))):
+        start += len(block)
+        yield block.count(b"\n")
 
 
 def _add_span(content: dict[str, Any], parts: Sequence[Part]) -> None:
@@ -654,8 +699,9 @@ def _add_span(content: dict[str, Any], parts: Sequence[Part]) -> None:
             content[key] = iso(local_ns)
 
 
-def _cut_tail(path: Path) -> int:
-    size, sound = path.stat().st_size, _measure(path)
+def _cut_tail(part: Part) -> int:
+    path = part.path
+    size, sound = path.stat().st_size, _extent(part).size
     if sound == size:
         return 0
     _keep(path)
@@ -682,7 +728,7 @@ def _entry(part: Part) -> dict[str, Any]:
     about = {"channel": part.channel, "symbol": part.symbol, "day": part.day}
     return {
         **{key: value for key, value in about.items() if key != "day" or value is not None},
-        "rows": _rows_of(part.path),
+        "rows": _extent(part).rows,
         "bytes": size,
         "sha256": _sha256(part.path, size),
     }

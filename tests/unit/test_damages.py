@@ -138,7 +138,8 @@ def read(path):
         warnings.simplefilter("always")
         session = kr.load(path)
     told = {str(each.message) for each in caught if each.category is SessionUnfinished}
-    assert bool(told) == bool(session.notes)
+    # Other columns than ours are noted only, as another version may have recorded them.
+    assert bool(told) == any("null for lack" not in note for note in session.notes)
     return session
 
 

@@ -462,6 +462,35 @@ def test_a_killed_recording_that_went_on_after_its_manifest_is_not_called_damage
     assert kr.verify(path).ok
 
 
+def test_a_stray_quote_does_not_make_repair_cut_what_was_recorded(tmp_path):
+    path = book(tmp_path)
+    file = csv(path, "level2")
+    lines = file.read_bytes().splitlines(keepends=True)
+    lines[3] = b'"' + lines[3][1:]
+    spoiled = b"".join(lines)
+    file.write_bytes(spoiled + b"17")
+
+    assert ("quote", 4) in {(flaw.kind, flaw.line) for flaw in kr.verify(path).flaws}
+    assert "cut 2 torn bytes" in str(kr.repair(path))
+
+    assert file.read_bytes() == spoiled
+    assert {flaw.kind for flaw in kr.verify(path).flaws} >= {"quote", "damage"}
+    assert kr.repair(path).actions == ()
+
+
+def test_a_stray_quote_among_many_lines_that_no_manifest_knows_is_no_torn_tail(tmp_path):
+    path = recorded(tmp_path, [ticker(n) for n in range(2_000)])
+    (path / "session.json").unlink()
+    file = csv(path)
+    spoiled = file.read_bytes().replace(b"\n1", b'\n"', 1)
+    file.write_bytes(spoiled + b"17")
+
+    assert "cut 2 torn bytes" in str(kr.repair(path))
+
+    assert file.read_bytes() == spoiled
+    assert ("quote", 2) in {(flaw.kind, flaw.line) for flaw in kr.verify(path).flaws}
+
+
 def test_damage_of_another_version_or_hand_is_told_as_far_as_it_is_understood(tmp_path):
     path = book(tmp_path)
     content = json.loads((path / "session.json").read_text())
