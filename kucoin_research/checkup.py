@@ -7,7 +7,7 @@ import html
 import io
 import os
 import shutil
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -46,11 +46,10 @@ __all__ = [
     "Repair",
     "Verification",
     "find_session",
-    "is_short",
+    "known_damage",
     "mend",
-    "missing_from",
-    "noted_in",
     "parts_of",
+    "shortfall",
     "text_of",
     "verify",
 ]
@@ -186,15 +185,17 @@ def parts_of(folder: Path, content: dict[str, Any] | None) -> list[Part]:
     ]
 
 
-def missing_from(folder: Path, content: dict[str, Any] | None) -> list[Damage]:
-    """List the files that ``session.json`` tells of and that are not there."""
+def unread_in(folder: Path, content: dict[str, Any] | None) -> list[Damage]:
+    """List the files of ``session.json`` that are not there, or not named as ours are."""
+    there = {path.name for path in csv_files(folder)}
     found = []
     for name, entry in ({} if content is None else content["files"]).items():
-        if (folder / name).is_file():
+        if name in there:
             continue
+        what = "unknown" if (folder / name).is_file() else "missing"
         told = entry if isinstance(entry, dict) else {}
         _, channel, _ = split_name(name) or (None, told.get("channel"), None)
-        found.append(_damage(name, "missing", channel, told.get("symbol"), told))
+        found.append(_damage(name, what, channel, told.get("symbol"), told))
     return found
 
 
@@ -205,7 +206,15 @@ def noted_in(content: dict[str, Any] | None) -> list[Damage]:
     return [Damage.noted(entry) for entry in entries if isinstance(entry, dict)]
 
 
-def is_short(part: Part, size: int, *, is_final: bool) -> Damage | None:
+def known_damage(folder: Path, content: dict[str, Any] | None) -> list[Damage]:
+    """List what repairs have noted, and then what is gone besides."""
+    noted = noted_in(content)
+    told = {(each.file, each.what) for each in noted}
+    gone = unread_in(folder, content)
+    return [*noted, *(each for each in gone if (each.file, each.what) not in told)]
+
+
+def shortfall(part: Part, size: int, *, is_final: bool) -> Damage | None:
     """Compare the bytes of a file's whole lines with what was recorded; None if they agree.
 
     Before a recording was closed there may be more of them than its ``session.json`` knows.
@@ -274,8 +283,8 @@ def verify(path: str | os.PathLike[str]) -> Verification:
         found.flaw(MANIFEST, None, "state", "the session was not closed; repair closes it")
     for damage in noted_in(content):
         found.flaw(damage.file, None, "damage", f"{damage.detail}, as a repair has noted")
-    for damage in missing_from(folder, content):
-        found.flaw(damage.file, None, "missing", "session.json lists it, but there is no such file")
+    for damage in unread_in(folder, content):
+        found.flaw(damage.file, None, damage.what, f"session.json lists it, but {damage.detail}")
     for stranger in strangers(folder, content):
         found.flaw(stranger.name, None, "unlisted", "session.json does not list it")
     parts = parts_of(folder, content)
@@ -586,32 +595,28 @@ def mend(path: str | os.PathLike[str]) -> Repair:
 def _mend(folder: Path) -> Iterator[str]:
     content = read_manifest(folder)
     is_closed = content is not None and content.get("state") == "closed"
-    files = {} if content is None else content["files"]
-    known = noted_in(content)
-    lost = {(each.file, each.what) for each in known}
-    new = [each for each in missing_from(folder, content) if (each.file, each.what) not in lost]
-    entries = {}
+    noted, damages = noted_in(content), known_damage(folder, content)
     parts = parts_of(folder, content)
+    entries = {}
     for part in parts:
-        path = part.path
         # Before a byte is cut or hashed anew: afterwards nobody could tell what was recorded.
-        damage = _harm(part, is_final=is_closed)
+        harm = _harm(part, is_final=is_closed)
+        damages += [] if harm is None else [harm]
         cut = _cut_tail(part)
         if cut:
-            yield f"{path.name}: cut {_count(cut, 'torn byte')}; the original is {path.name}.orig"
-        if damage is not None:
-            new.append(damage)
-        if cut or damage is not None or not is_closed or part.entry is None:
-            entries[path.name] = _entry(part)
+            name = part.path.name
+            yield f"{name}: cut {_count(cut, 'torn byte')}; the original is {name}.orig"
+        if cut or harm is not None or not is_closed or part.entry is None:
+            entries[part.path.name] = _entry(part)
+    new = damages[len(noted) :]
     yield from (f"{each}; {MANIFEST} tells it from now on" for each in new)
     if is_closed and not entries and not new:
         return
     if (folder / MANIFEST).exists():
         _keep(folder / MANIFEST)
-    gone = {each.file for each in missing_from(folder, content)}
-    rebuilt = _rebuilt(content, files | entries, gone)
-    if known or new:
-        rebuilt["damage"] = [each.to_manifest() for each in [*known, *new]]
+    rebuilt = _rebuilt(folder, content, entries)
+    if damages:
+        rebuilt["damage"] = [each.to_manifest() for each in damages]
     _add_span(rebuilt, parts)
     write_manifest(folder, rebuilt)
     done = "made anew of what the files tell" if content is None else "brought up to date"
@@ -753,11 +758,11 @@ def _span(parts: Sequence[Part]) -> tuple[int | None, int | None]:
     return (min(times), max(times)) if times else (None, None)
 
 
-def _rebuilt(
-    content: dict[str, Any] | None, entries: dict[str, Any], gone: Collection[str]
-) -> dict[str, Any]:
-    there = [entry for name, entry in entries.items() if name not in gone]
-    rows = sum(number_of(entry, "rows") or 0 for entry in there)
+def _rebuilt(folder: Path, content: dict[str, Any] | None, anew: dict[str, Any]) -> dict[str, Any]:
+    # What it says of a file that is gone stays, for when the file is found again.
+    entries = ({} if content is None else content["files"]) | anew
+    gone = {each.file for each in unread_in(folder, content)}
+    rows = sum(number_of(entries[name], "rows") or 0 for name in entries.keys() - gone)
     if content is None:
         listed = [entry for entry in entries.values() if entry["channel"] != "status"]
         content = {

@@ -7,8 +7,6 @@ from typing import Any, NamedTuple, Self
 
 __all__ = ["Damage", "number_of"]
 
-_COUNTS = ("rows", "bytes", "rows_found", "bytes_found")
-
 
 class Damage(NamedTuple):
     """One file of a recording that is not as it was recorded.
@@ -20,7 +18,8 @@ class Damage(NamedTuple):
     what
         ``missing``, ``lost`` (it is shorter), ``changed`` (other bytes), ``added`` (there is more
         in it), ``miscounted`` (``session.json`` tells another number of rows), ``unreadable``
-        (other columns) or ``broken`` (a line cannot be read).
+        (other columns), ``unknown`` (its name is none of a
+        session's files) or ``broken`` (a line cannot be read).
     channel, symbol
         Whose rows it held. ``status`` concerns all channels, as it tells of gaps in any of them.
     rows, bytes, sha256
@@ -42,10 +41,17 @@ class Damage(NamedTuple):
     @classmethod
     def noted(cls, entry: Mapping[str, Any]) -> Self:
         """Read one from ``session.json``; what is of no use there counts as not told."""
-        texts = {key: _text(entry.get(key)) for key in ("channel", "symbol", "sha256")}
-        counts = {key: number_of(entry, key) for key in _COUNTS}
-        name, what = _text(entry.get("file")), _text(entry.get("what"))
-        return cls(name or "a file", what or "damaged", **texts, **counts)  # type: ignore[arg-type]
+        return cls(
+            _text(entry, "file") or "a file",
+            _text(entry, "what") or "damaged",
+            _text(entry, "channel"),
+            _text(entry, "symbol"),
+            number_of(entry, "rows"),
+            number_of(entry, "bytes"),
+            _text(entry, "sha256"),
+            number_of(entry, "rows_found"),
+            number_of(entry, "bytes_found"),
+        )
 
     def to_manifest(self) -> dict[str, Any]:
         """Lay it out for ``session.json``."""
@@ -77,7 +83,8 @@ def number_of(entry: Mapping[str, Any] | None, key: str) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def _text(value: object) -> str | None:
+def _text(entry: Mapping[str, Any], key: str) -> str | None:
+    value = entry.get(key)
     return value if isinstance(value, str) else None
 
 
@@ -115,6 +122,10 @@ def _unreadable(_damage: Damage) -> str:
     return "its columns are none of this channel, so its rows are left out"
 
 
+def _unknown(_damage: Damage) -> str:
+    return "its name tells no channel, so its rows are left out"
+
+
 def _broken(_damage: Damage) -> str:
     return "a line cannot be read, so its rows were not counted; verify names it"
 
@@ -140,5 +151,6 @@ _TELLERS = {
     "added": _added,
     "miscounted": _miscounted,
     "unreadable": _unreadable,
+    "unknown": _unknown,
     "broken": _broken,
 }

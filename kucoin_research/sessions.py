@@ -21,11 +21,10 @@ from kucoin_research.checkup import (
     Repair,
     Verification,
     find_session,
-    is_short,
+    known_damage,
     mend,
-    missing_from,
-    noted_in,
     parts_of,
+    shortfall,
     verify,
 )
 from kucoin_research.damage import Damage, number_of
@@ -522,7 +521,7 @@ def _open(folder: Path) -> _Opened:
     is_to_warn = bool(notes) and not (is_live and meta is not None)
     tables: list[Table] = []
     # What is being recorded changes while it is looked at.
-    damages = [] if is_live else _noted_and_missing(folder, meta)
+    damages = [] if is_live else known_damage(folder, meta)
     for part in parts_of(folder, meta):
         table, told = _table(part, is_live=is_live, is_final=(meta or {}).get("state") == "closed")
         tables.append(table)
@@ -546,13 +545,6 @@ def _notes_of_state(folder: Path, meta: dict[str, Any] | None, *, is_live: bool)
     return [f"{folder.name}: {told}"]
 
 
-def _noted_and_missing(folder: Path, meta: dict[str, Any] | None) -> list[Damage]:
-    noted = noted_in(meta)
-    told = {(each.file, each.what) for each in noted}
-    missing = [each for each in missing_from(folder, meta) if (each.file, each.what) not in told]
-    return [*noted, *missing]
-
-
 def _table(part: Part, *, is_live: bool, is_final: bool) -> tuple[Table, list[str]]:
     path, record = part.path, part.record
     size = path.stat().st_size
@@ -567,7 +559,7 @@ def _table(part: Part, *, is_live: bool, is_final: bool) -> tuple[Table, list[st
             notes.append(
                 f"{path.name}: its end is torn, so the last {size - sound:,} bytes are left out"
             )
-    short = None if is_live else is_short(part, sound, is_final=is_final)
+    short = None if is_live else shortfall(part, sound, is_final=is_final)
     if short is not None:
         damages.append(short)
     header, problem = _header(path, record, sound)

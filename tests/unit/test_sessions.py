@@ -589,6 +589,20 @@ def test_a_file_that_a_closed_session_does_not_list_is_told_and_not_read(tmp_pat
     assert not kr.verify(path).ok
 
 
+def test_a_listed_file_that_has_no_name_of_ours_is_told(tmp_path):
+    path = book(tmp_path)
+    text = (path / "session.json").read_text()
+    (path / "session.json").write_text(text.replace("XBTUSDTM_trade", "XBTUSDTM-trade"))
+    file = csv(path, "trade")
+    file.rename(path / file.name.replace("_trade", "-trade"))
+
+    with pytest.warns(SessionUnfinished, match="its name tells no channel"):
+        report = kr.load(path).report()
+
+    assert report.channel("trade").verdict == "INCOMPLETE"
+    assert [flaw.kind for flaw in kr.verify(path).flaws] == ["unknown"]
+
+
 def test_files_without_a_manifest_are_all_read(tmp_path):
     path = book(tmp_path)
     file = csv(path, "level2")
