@@ -16,6 +16,7 @@ from urllib.parse import unquote
 import numpy as np
 import polars as pl
 
+from kucoin_research.damage import Damage, number_of
 from kucoin_research.errors import SessionBusy, SessionMissing
 from kucoin_research.manifest import (
     DAY_NS,
@@ -27,20 +28,35 @@ from kucoin_research.manifest import (
     csv_files,
     file_name,
     is_being_recorded,
+    is_listed,
     iso,
     package_version,
     read_manifest,
     split_name,
+    strangers,
     write_manifest,
 )
 from kucoin_research.packing import compression_of, unpack
 from kucoin_research.records import CHANNELS, Column, Level2, Record, columns_of
 from kucoin_research.rowcsv import chunks, header_of, scan_rows, shape_of, whole
 
-__all__ = ["Flaw", "Part", "Repair", "Verification", "find_session", "mend", "text_of", "verify"]
+__all__ = [
+    "Flaw",
+    "Part",
+    "Repair",
+    "Verification",
+    "find_session",
+    "known_damage",
+    "mend",
+    "parts_of",
+    "shortfall",
+    "text_of",
+    "verify",
+]
 
 _MOST_FLAWS = 20  # of one kind in one file; further ones are counted
 _BLOCK = 1 << 20
+_LONGEST_RECORD = 1 << 16  # bytes; the longest of a recorder are some 5,000
 
 
 class Flaw(NamedTuple):
@@ -133,7 +149,80 @@ class Part:
             symbol = entry["symbol"]
         else:
             symbol = None if name in (None, NO_SYMBOL) else unquote(str(name))
-        return cls(path, CHANNELS[channel], channel, symbol, day, entry)
+        known = entry if isinstance(entry, dict) else None
+        return cls(path, CHANNELS[channel], channel, symbol, day, known)
+
+    def damage(self, what: str, **found: int | None) -> Damage:
+        """Say that the file is not what its entry tells."""
+        return _damage(self.path.name, what, self.channel, self.symbol, self.entry, **found)
+
+
+def _damage(
+    name: str, what: str, channel: str | None, symbol: str | None, entry: dict[str, Any] | None,
+    **found: int | None,
+) -> Damage:  # fmt: skip
+    digest = (entry or {}).get("sha256")
+    return Damage(
+        name,
+        what,
+        channel,
+        symbol,
+        rows=number_of(entry, "rows"),
+        bytes=number_of(entry, "bytes"),
+        sha256=digest if isinstance(digest, str) else None,
+        rows_found=found.get("rows"),
+        bytes_found=found.get("bytes"),
+    )
+
+
+def parts_of(folder: Path, content: dict[str, Any] | None) -> list[Part]:
+    """List the files of a session: those that are listed, or all where not all are."""
+    files = {} if content is None else content["files"]
+    return [
+        Part.of(path, files)
+        for path in csv_files(folder)
+        if path.name in files or not is_listed(content)
+    ]
+
+
+def unread_in(folder: Path, content: dict[str, Any] | None) -> list[Damage]:
+    """List the files of ``session.json`` that are not there, or not named as ours are."""
+    there = {path.name for path in csv_files(folder)}
+    found = []
+    for name, entry in ({} if content is None else content["files"]).items():
+        if name in there:
+            continue
+        what = "unknown" if (folder / name).is_file() else "missing"
+        told = entry if isinstance(entry, dict) else {}
+        _, channel, _ = split_name(name) or (None, told.get("channel"), None)
+        found.append(_damage(name, what, channel, told.get("symbol"), told))
+    return found
+
+
+def noted_in(content: dict[str, Any] | None) -> list[Damage]:
+    """List the damage that repairs have noted in ``session.json``."""
+    listed = (content or {}).get("damage")
+    entries = listed if isinstance(listed, list) else []
+    return [Damage.noted(entry) for entry in entries if isinstance(entry, dict)]
+
+
+def known_damage(folder: Path, content: dict[str, Any] | None) -> list[Damage]:
+    """List what repairs have noted, and then what is gone besides."""
+    noted = noted_in(content)
+    told = {(each.file, each.what) for each in noted}
+    gone = unread_in(folder, content)
+    return [*noted, *(each for each in gone if (each.file, each.what) not in told)]
+
+
+def shortfall(part: Part, size: int, *, is_final: bool) -> Damage | None:
+    """Compare the bytes of a file's whole lines with what was recorded; None if they agree.
+
+    Before a recording was closed there may be more of them than its ``session.json`` knows.
+    """
+    promised = number_of(part.entry, "bytes")
+    if promised is None or size == promised or (size > promised and not is_final):
+        return None
+    return part.damage("lost" if size < promised else "added", bytes=size)
 
 
 def find_session(path: str | os.PathLike[str]) -> Path:
@@ -192,18 +281,20 @@ def verify(path: str | os.PathLike[str]) -> Verification:
         found.flaw(MANIFEST, None, "manifest", "it is missing or unreadable; repair makes it anew")
     elif content.get("state") != "closed" and not is_being_recorded(folder):
         found.flaw(MANIFEST, None, "state", "the session was not closed; repair closes it")
-    files = {} if content is None else content["files"]
-    paths = csv_files(folder)
-    for name in sorted(set(files) - {each.name for each in paths}):
-        found.flaw(name, None, "missing", "session.json lists it, but there is no such file")
-    gaps = _gaps_told(paths)
+    for damage in noted_in(content):
+        found.flaw(damage.file, None, "damage", f"{damage.detail}, as a repair has noted")
+    for damage in unread_in(folder, content):
+        found.flaw(damage.file, None, damage.what, f"session.json lists it, but {damage.detail}")
+    for stranger in strangers(folder, content):
+        found.flaw(stranger.name, None, "unlisted", "session.json does not list it")
+    parts = parts_of(folder, content)
+    gaps = _gaps_told([part.path for part in parts])
     rows = 0
-    for each in paths:
-        part = Part.of(each, files)
+    for part in parts:
         if content is not None and part.entry is None and content.get("state") == "closed":
-            found.flaw(each.name, None, "unlisted", "session.json does not list it")
+            found.flaw(part.path.name, None, "unlisted", "session.json does not list it")
         rows += _FileCheck(part, content, gaps, found).run()
-    return Verification(str(folder), tuple(found.flaws), tuple(found.remarks), len(paths), rows)
+    return Verification(str(folder), tuple(found.flaws), tuple(found.remarks), len(parts), rows)
 
 
 @dataclass(slots=True)
@@ -307,15 +398,15 @@ class _FileCheck:
 
     def _check_tail(self) -> None:
         path = self._part.path
-        size = path.stat().st_size
-        compression = compression_of(self._name)
-        if compression is None:
+        size, extent = path.stat().st_size, _extent(self._part)
+        if extent.size < size and not (is_being_recorded(path.parent)):
+            self._flaw(None, "torn", f"the last {size - extent.size:,} bytes are no whole line")
+        if extent.readable < extent.size:
             with path.open("rb") as file:
-                sound = whole(file).size
-        else:
-            sound = unpack(path.read_bytes(), compression).size
-        if sound < size and not (is_being_recorded(path.parent)):
-            self._flaw(None, "torn", f"the last {size - sound:,} bytes are no whole line")
+                line = 1 + sum(_feeds(file, 0, extent.readable))
+            unclear = extent.size - extent.readable
+            detail = f"one that is never closed makes one record of {unclear:,} bytes from here on"
+            self._flaw(line, "quote", detail)
 
     def _check_header(self, chunk: bytes) -> bytes:
         if chunk.startswith(self._header):
@@ -477,7 +568,8 @@ def mend(path: str | os.PathLike[str]) -> Repair:
 
     Torn tails are cut, a missing ``session.json`` is made of what the files tell, and a session
     that was not closed is closed. What a file held before is in ``<file>.orig``. Rows that are
-    wrong or gone cannot be mended: ``verify`` goes on telling them.
+    wrong or gone cannot be mended: what a file lacks of what was recorded, or holds otherwise, is
+    noted as ``damage`` in ``session.json``, and told by ``verify``, ``load`` and the report.
 
     Parameters
     ----------
@@ -503,27 +595,106 @@ def mend(path: str | os.PathLike[str]) -> Repair:
 def _mend(folder: Path) -> Iterator[str]:
     content = read_manifest(folder)
     is_closed = content is not None and content.get("state") == "closed"
-    files = {} if content is None else content["files"]
+    noted, damages = noted_in(content), known_damage(folder, content)
+    parts = parts_of(folder, content)
     entries = {}
-    for path in csv_files(folder):
-        part = Part.of(path, files)
-        cut = _cut_tail(path)
+    for part in parts:
+        # Before a byte is cut or hashed anew: afterwards nobody could tell what was recorded.
+        harm = _harm(part, is_final=is_closed)
+        damages += [] if harm is None else [harm]
+        cut = _cut_tail(part)
         if cut:
-            yield f"{path.name}: cut {_count(cut, 'torn byte')}; the original is {path.name}.orig"
-        # Of a closed session, what its manifest says of other files stands, though they be wrong.
-        if cut or not is_closed or part.entry is None:
-            entries[path.name] = _entry(part)
-    if is_closed and not entries:
+            name = part.path.name
+            yield f"{name}: cut {_count(cut, 'torn byte')}; the original is {name}.orig"
+        if cut or harm is not None or not is_closed or part.entry is None:
+            entries[part.path.name] = _entry(part)
+    new = damages[len(noted) :]
+    yield from (f"{each}; {MANIFEST} tells it from now on" for each in new)
+    if is_closed and not entries and not new:
         return
     if (folder / MANIFEST).exists():
         _keep(folder / MANIFEST)
-    rebuilt = _rebuilt(content, files | entries)
-    _add_span(rebuilt, [Part.of(path, files) for path in csv_files(folder)])
+    rebuilt = _rebuilt(folder, content, entries)
+    if damages:
+        rebuilt["damage"] = [each.to_manifest() for each in damages]
+    _add_span(rebuilt, parts)
     write_manifest(folder, rebuilt)
     done = "made anew of what the files tell" if content is None else "brought up to date"
     if content is not None and not is_closed:
         done = "closed"
     yield f"{MANIFEST}: {done}, with {rebuilt['rows']:,} rows"
+
+
+def _harm(part: Part, *, is_final: bool) -> Damage | None:
+    """Compare a file with what its manifest's entry says was recorded."""
+    promised = number_of(part.entry, "bytes")
+    if part.entry is None or promised is None:
+        return None
+    extent = _extent(part)
+    sound = extent.size
+    found = {"rows": extent.rows, "bytes": sound}
+    size = part.path.stat().st_size
+    if size < promised:
+        return part.damage("lost", **found)
+    if _sha256(part.path, promised) != part.entry.get("sha256"):
+        return part.damage("changed", **found)
+    if is_final and sound > promised:
+        return part.damage("added", **found)
+    rows = number_of(part.entry, "rows")
+    if rows is None or found["rows"] == rows or (found["rows"] > rows and not is_final):
+        return None
+    return part.damage("miscounted", **found)
+
+
+class _Extent(NamedTuple):
+    """How far a file reaches.
+
+    ``size`` is without a torn line at the end, and ``readable`` what can be told apart as records:
+    less, where a quote is never closed. ``rows`` are those of ``size``, without the header.
+    """
+
+    size: int
+    readable: int
+    rows: int
+
+
+def _extent(part: Part) -> _Extent:
+    path = part.path
+    if compression_of(path.name) is not None:
+        unpacked = unpack(path.read_bytes(), compression_of(path.name))
+        records = whole(io.BytesIO(unpacked.text)).records
+        return _Extent(unpacked.size, unpacked.size, max(0, records - 1))
+    end, recorded = path.stat().st_size, number_of(part.entry, "bytes") or 0
+    with path.open("rb") as file:
+        readable, records = whole(file)
+        last = _last_line_end(file, readable, end)
+        # What was recorded was whole, so it has no torn line; nor is one ever this long. Then a
+        # stray quote has made one record of all lines behind it, which are not to be thrown away.
+        is_one_record = end - readable <= _LONGEST_RECORD and not readable < recorded <= end
+        if last == readable or is_one_record:
+            return _Extent(readable, readable, max(0, records - 1))
+        rows = records - 1 + sum(_feeds(file, readable, last))
+        return _Extent(last, readable, max(0, rows))
+
+
+def _last_line_end(file: BinaryIO, start: int, end: int) -> int:
+    """Find the end of the last line behind ``start``, in quotes or not; ``start`` without any."""
+    while end > start:
+        begin = max(start, end - _BLOCK)
+        file.seek(begin)
+        found = file.read(end - begin).rfind(b"\n")
+        if found >= 0:
+            return begin + found + 1
+        end = begin
+    return start
+
+
+def _feeds(file: BinaryIO, start: int, end: int) -> Iterator[int]:
+    """Count the line feeds of a part of a file, block by block."""
+    file.seek(start)
+    while start < end and (block := file.read(min(_BLOCK, end - start))):
+        start += len(block)
+        yield block.count(b"\n")
 
 
 def _add_span(content: dict[str, Any], parts: Sequence[Part]) -> None:
@@ -533,14 +704,9 @@ def _add_span(content: dict[str, Any], parts: Sequence[Part]) -> None:
             content[key] = iso(local_ns)
 
 
-def _cut_tail(path: Path) -> int:
-    size = path.stat().st_size
-    compression = compression_of(path.name)
-    if compression is None:
-        with path.open("rb") as file:
-            sound = whole(file).size
-    else:
-        sound = unpack(path.read_bytes(), compression).size
+def _cut_tail(part: Part) -> int:
+    path = part.path
+    size, sound = path.stat().st_size, _extent(part).size
     if sound == size:
         return 0
     _keep(path)
@@ -563,13 +729,11 @@ def _keep(path: Path) -> None:
 
 
 def _entry(part: Part) -> dict[str, Any]:
-    with text_of(part.path) as file:
-        records = whole(file).records
     size = part.path.stat().st_size
     about = {"channel": part.channel, "symbol": part.symbol, "day": part.day}
     return {
         **{key: value for key, value in about.items() if key != "day" or value is not None},
-        "rows": max(0, records - 1),
+        "rows": _extent(part).rows,
         "bytes": size,
         "sha256": _sha256(part.path, size),
     }
@@ -594,8 +758,11 @@ def _span(parts: Sequence[Part]) -> tuple[int | None, int | None]:
     return (min(times), max(times)) if times else (None, None)
 
 
-def _rebuilt(content: dict[str, Any] | None, entries: dict[str, Any]) -> dict[str, Any]:
-    rows = sum(entry.get("rows", 0) for entry in entries.values())
+def _rebuilt(folder: Path, content: dict[str, Any] | None, anew: dict[str, Any]) -> dict[str, Any]:
+    # What it says of a file that is gone stays, for when the file is found again.
+    entries = ({} if content is None else content["files"]) | anew
+    gone = {each.file for each in unread_in(folder, content)}
+    rows = sum(number_of(entries[name], "rows") or 0 for name in entries.keys() - gone)
     if content is None:
         listed = [entry for entry in entries.values() if entry["channel"] != "status"]
         content = {

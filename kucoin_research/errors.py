@@ -44,7 +44,7 @@
 
     StaleSymbols                (UserWarning)       offline: the symbol list is an older copy
     IncompleteData              (UserWarning)       a frame was returned that is known to lack rows
-    SessionUnfinished           (UserWarning)       a recording was not closed, or its end is torn
+    SessionUnfinished           (UserWarning)       a recording was not closed, or is not whole
 """
 
 from __future__ import annotations
@@ -375,4 +375,4 @@ class RecordingReplaced(UserWarning):
 
 
 class SessionUnfinished(UserWarning):
-    """A recording was not closed, or its end is torn; what is whole is read."""
+    """A recording was not closed, or is not as it was recorded; what is whole is read."""

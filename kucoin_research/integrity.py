@@ -116,6 +116,7 @@ class Tally:
     last_local: int | None = None
     is_synced: bool = False  # level 2 only: a snapshot has been aligned
     doubt: str | None = None  # level 2 only: why nobody can tell whether something is missing
+    damage: list[str] = field(default_factory=list)  # recordings only: what files have lost
     filled: int = 0  # rows that came by REST
     last_opens: dict[str | None, int] = field(default_factory=dict)  # candles only, by interval
     gaps: list[Gap] = field(default_factory=list)
@@ -161,7 +162,7 @@ class Tally:
     @property
     def verdict(self) -> Verdict:
         """Say what the numbers prove."""
-        if self.open_gaps or self.broken:
+        if self.open_gaps or self.broken or self.damage:
             return Verdict.INCOMPLETE
         if self.channel == "level2" and self.is_synced and self.doubt is None:
             return Verdict.COMPLETE
@@ -170,7 +171,11 @@ class Tally:
     @property
     def reason(self) -> str:
         """Say why the verdict is what it is, in one sentence."""
-        told = [_count(self.broken, "message") + " did not decode"] if self.broken else []
+        told = self.damage[:_GAPS_TOLD]
+        if len(self.damage) > _GAPS_TOLD:
+            told.append(_count(len(self.damage) - _GAPS_TOLD, "further damaged file"))
+        if self.broken:
+            told.append(_count(self.broken, "message") + " did not decode")
         missing = self.open_gaps
         told.extend(gap.reason for gap in missing[:_GAPS_TOLD])
         if len(missing) > _GAPS_TOLD:

@@ -36,11 +36,13 @@ __all__ = [
     "instruments_from",
     "instruments_to",
     "is_being_recorded",
+    "is_listed",
     "iso",
     "package_version",
     "read_manifest",
     "safe_name",
     "split_name",
+    "strangers",
     "write_manifest",
 ]
 
@@ -125,6 +127,25 @@ def base_of(name: str) -> str | None:
 def csv_files(folder: Path) -> list[Path]:
     """List the files of a session's folder that hold rows, by name."""
     return sorted(path for path in folder.iterdir() if split_name(path.name) and path.is_file())
+
+
+def is_listed(content: Mapping[str, Any] | None) -> bool:
+    """Tell whether a ``session.json`` names every file of its session."""
+    return content is not None and content.get("state") == "closed" and bool(content["files"])
+
+
+def strangers(folder: Path, content: Mapping[str, Any] | None) -> list[Path]:
+    """List the CSV files that a session whose files are all listed does not list.
+
+    A copy beside its original would double the rows, and no one can tell what else holds.
+    """
+    if content is None or not is_listed(content):
+        return []
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if base_of(path.name) is not None and path.name not in content["files"] and path.is_file()
+    )
 
 
 def folder_name(start_ns: int, symbols: Iterable[str]) -> str:

@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from kucoin_research.damage import Damage
 from kucoin_research.integrity import Gap, Tally
-from kucoin_research.records import Status
+from kucoin_research.records import ALL_SYMBOLS, Status
 from kucoin_research.report import ChannelReport, Report
 
 __all__ = ["CONCERNING", "Counted", "reckon"]
@@ -52,6 +53,7 @@ def reckon(
     statuses: Sequence[Status],
     between: Between,
     drops: Iterable[Mapping[str, Any]] = (),
+    damages: Iterable[Damage] = (),
 ) -> Report:
     """Make the report.
 
@@ -67,6 +69,8 @@ def reckon(
         Asked for the rows that REST has brought.
     drops
         What the recorder had no room for: ``began`` and ``ended`` in ns UTC.
+    damages
+        What the files have lost. One whose rows are all gone has an entry, too.
     """
     tallies = [_tally(each) for each in counted]
     accounts = [_Account(tally) for tally in tallies]
@@ -75,6 +79,8 @@ def reckon(
     for drop in drops:
         for tally in tallies:
             tally.gaps.append(Gap("not recorded", None, None, drop["began"], drop["ended"]))
+    for damage in damages:
+        _harm(tallies, damage)
     events = Counter(status.event for status in statuses)
     return Report(
         name=name,
@@ -83,6 +89,15 @@ def reckon(
         clock_offset_ms=None,
         rollovers=events["rollover"],
     )
+
+
+def _harm(tallies: list[Tally], damage: Damage) -> None:
+    concerned = [each for each in tallies if damage.concerns(each.channel, each.symbol)]
+    if not concerned and damage.channel is not None:
+        concerned = [Tally(damage.channel, damage.symbol or ALL_SYMBOLS)]
+        tallies += concerned
+    for tally in concerned:
+        tally.damage.append(str(damage))
 
 
 def _tally(counted: Counted) -> Tally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import html
 import os
 import warnings
@@ -15,7 +16,18 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from kucoin_research import archive
-from kucoin_research.checkup import Part, Repair, Verification, find_session, mend, verify
+from kucoin_research.checkup import (
+    Part,
+    Repair,
+    Verification,
+    find_session,
+    known_damage,
+    mend,
+    parts_of,
+    shortfall,
+    verify,
+)
+from kucoin_research.damage import Damage, number_of
 from kucoin_research.errors import (
     InvalidInput,
     SessionBroken,
@@ -26,11 +38,12 @@ from kucoin_research.errors import (
 from kucoin_research.instruments import Instrument
 from kucoin_research.manifest import (
     MANIFEST,
-    csv_files,
+    file_name,
     from_iso,
     instruments_from,
     is_being_recorded,
     read_manifest,
+    strangers,
 )
 from kucoin_research.packing import compression_of, unpack
 from kucoin_research.reckoning import Counted, reckon
@@ -65,6 +78,14 @@ class Lines(NamedTuple):
     rows: int | None
 
 
+class Promise(NamedTuple):
+    """How many rows ``session.json`` tells of a table; at least, where it is not final."""
+
+    part: Part
+    rows: int
+    is_final: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Table:
     """Rows of one channel that lie together, in order of arrival; read when asked for."""
@@ -77,6 +98,8 @@ class Table:
     folder: Path | None = None
     day: str | None = None
     lines: Lines | None = None
+    damages: tuple[Damage, ...] = ()
+    promise: Promise | None = None
 
 
 class Session:
@@ -87,12 +110,13 @@ class Session:
 
     def __init__(
         self, tables: Sequence[Table], metas: Sequence[dict[str, Any]], paths: Sequence[Path],
-        notes: Sequence[str] = (),
+        notes: Sequence[str] = (), damages: Sequence[Damage] = (),
     ) -> None:  # fmt: skip
         self._tables = tuple(tables)
         self._metas = tuple(metas)
         self._paths = tuple(paths)
         self._notes = tuple(notes)
+        self._known_damage = tuple(damages)
 
     # -- what it is ------------------------------------------------------------------------------
 
@@ -123,8 +147,13 @@ class Session:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What is not as it should be: torn ends, sessions not closed, missing columns."""
-        return self._notes
+        """What is not as it should be: torn ends, lost files or rows, sessions not closed.
+
+        What takes reading the rows, such as their number, is here once ``damage`` was asked for,
+        as ``report`` does.
+        """
+        counted = self.__dict__.get("_counted_damage", ())
+        return (*self._notes, *map(str, counted))
 
     @property
     def is_closed(self) -> bool:
@@ -328,6 +357,48 @@ class Session:
     # -- its truth -------------------------------------------------------------------------------
 
     @property
+    def damage(self) -> tuple[Damage, ...]:
+        """What is lost or was changed since it was recorded, as far as the sizes and counts tell.
+
+        Reads all rows, once, to count them. ``verify`` looks at each byte.
+        """
+        return (*self._known_damage, *self._counted_damage)
+
+    @property
+    def known_damage(self) -> tuple[Damage, ...]:
+        """As ``damage``, by what is known without reading rows."""
+        return self._known_damage
+
+    @functools.cached_property
+    def _counted_damage(self) -> tuple[Damage, ...]:
+        told = {(each.file, table.folder) for table in self._tables for each in table.damages}
+        found = []
+        for table in self._tables:
+            if table.promise is not None and (table.origin, table.folder) not in told:
+                found += self._miscount(table, table.promise)
+        return tuple(found)
+
+    def _miscount(self, table: Table, promise: Promise) -> list[Damage]:
+        try:
+            count = self._count_own(table)
+        except SessionBroken:
+            return [promise.part.damage("broken")]
+        if count == promise.rows or (count > promise.rows and not promise.is_final):
+            return []
+        what = "lost" if count < promise.rows else "added"
+        return [promise.part.damage(what, rows=count)]
+
+    def _count_own(self, table: Table) -> int:
+        """Count the rows that are of the table's own symbol; those of none, of ``status``."""
+        if table.channel == "status":
+            count: int = self._collect(table.scan().select(pl.len())).item()
+            return count
+        rows = table.scan().group_by(pl.col("symbol").cast(pl.String)).len()
+        expected = _folded(table.symbol, table)
+        counts = self._collect(rows).iter_rows()
+        return sum(count for symbol, count in counts if _folded(symbol, table) == expected)
+
+    @property
     def drops(self) -> list[dict[str, int]]:
         """What the recorder had no room for: ``began`` and ``ended`` (ns UTC), and ``rows``."""
         return [
@@ -377,6 +448,11 @@ class Session:
         return f"<div>{'<br>'.join(lines)}</div>"
 
 
+def _folded(symbol: str | None, table: Table) -> str:
+    # Symbols whose files' names differ in case only share a file.
+    return file_name(symbol, table.channel, "").casefold()
+
+
 def _datetime(ns: int | None) -> datetime | None:
     return None if ns is None else _EPOCH + timedelta(microseconds=ns // 1_000)
 
@@ -397,7 +473,9 @@ def load(path: Paths | Iterable[Paths]) -> Session:
     -------
     Session
         Of a session that was not closed, what is whole: a torn last line is left out, told in
-        ``notes`` and warned of with ``SessionUnfinished``. One that is being recorded can be read,
+        ``notes`` and warned of with ``SessionUnfinished``. So are files that are gone, shorter than
+        recorded or unreadable, whose channels ``report`` calls ``INCOMPLETE``, and files that a
+        closed session does not list, which are not read. One that is being recorded can be read,
         too, as far as it has come.
 
     Raises
@@ -413,38 +491,66 @@ def load(path: Paths | Iterable[Paths]) -> Session:
     if not given:
         raise InvalidInput("load needs the folder of a session, or several")
     folders = [find_session(each) for each in given]
-    tables: list[Table] = []
-    metas: list[dict[str, Any]] = []
-    notes: list[str] = []
-    is_unfinished = False
-    for folder in folders:
-        meta = read_manifest(folder)
-        is_live = is_being_recorded(folder)
-        if meta is None:
-            notes.append(
-                f"{folder.name}: {MANIFEST} is missing or unreadable; repair makes it anew"
-            )
-            is_unfinished = True
-        elif meta.get("state") != "closed":
-            told = "it is being recorded" if is_live else "it was not closed; repair closes it"
-            notes.append(f"{folder.name}: {told}")
-            is_unfinished |= not is_live
-        metas.append(meta or {})
-        for file in csv_files(folder):
-            table, told_of_file = _table(Part.of(file, (meta or {}).get("files", {})), is_live)
-            tables.append(table)
-            notes += told_of_file
-            is_unfinished |= any("torn" in note for note in told_of_file) and not is_live
-    if is_unfinished:
+    opened = [_open(each) for each in folders]
+    notes = [note for each in opened for note in each.notes]
+    if any(each.is_to_warn for each in opened):
         warnings.warn("; ".join(notes), SessionUnfinished, stacklevel=2)
-    return Session(tables, metas, folders, notes)
+    return Session(
+        [table for each in opened for table in each.tables],
+        [each.meta for each in opened],
+        folders,
+        notes,
+        [damage for each in opened for damage in each.damages],
+    )
 
 
-def _table(part: Part, is_live: bool) -> tuple[Table, list[str]]:
+class _Opened(NamedTuple):
+    """A folder: its tables, and what is not as it should be there."""
+
+    meta: dict[str, Any]
+    tables: list[Table]
+    notes: list[str]
+    damages: list[Damage]
+    is_to_warn: bool
+
+
+def _open(folder: Path) -> _Opened:
+    meta = read_manifest(folder)
+    is_live = is_being_recorded(folder)
+    notes = _notes_of_state(folder, meta, is_live=is_live)
+    is_to_warn = bool(notes) and not (is_live and meta is not None)
+    tables: list[Table] = []
+    # What is being recorded changes while it is looked at.
+    damages = [] if is_live else known_damage(folder, meta)
+    for part in parts_of(folder, meta):
+        table, told = _table(part, is_live=is_live, is_final=(meta or {}).get("state") == "closed")
+        tables.append(table)
+        notes += told
+        is_to_warn |= any("torn" in note for note in told) and not is_live
+        damages += table.damages
+    unread = [
+        f"{path.name}: {MANIFEST} does not list it, so it is not read"
+        for path in strangers(folder, meta)
+    ]
+    notes += [*unread, *map(str, damages)]
+    return _Opened(meta or {}, tables, notes, damages, is_to_warn or bool(unread or damages))
+
+
+def _notes_of_state(folder: Path, meta: dict[str, Any] | None, *, is_live: bool) -> list[str]:
+    if meta is None:
+        return [f"{folder.name}: {MANIFEST} is missing or unreadable; repair makes it anew"]
+    if meta.get("state") == "closed":
+        return []
+    told = "it is being recorded" if is_live else "it was not closed; repair closes it"
+    return [f"{folder.name}: {told}"]
+
+
+def _table(part: Part, *, is_live: bool, is_final: bool) -> tuple[Table, list[str]]:
     path, record = part.path, part.record
     size = path.stat().st_size
     notes: list[str] = []
-    promised = (part.entry or {}).get("bytes")
+    damages: list[Damage] = []
+    promised = number_of(part.entry, "bytes")
     compression = compression_of(path.name)
     sound = size
     if is_live or size != promised:
@@ -453,9 +559,14 @@ def _table(part: Part, is_live: bool) -> tuple[Table, list[str]]:
             notes.append(
                 f"{path.name}: its end is torn, so the last {size - sound:,} bytes are left out"
             )
+    short = None if is_live else shortfall(part, sound, is_final=is_final)
+    if short is not None:
+        damages.append(short)
     header, problem = _header(path, record, sound)
     if problem:
         notes.append(problem)
+    elif header is None and sound:
+        damages.append(part.damage("unreadable"))
 
     def scan() -> pl.LazyFrame:
         if header is None:
@@ -466,12 +577,14 @@ def _table(part: Part, is_live: bool) -> tuple[Table, list[str]]:
         return scan_rows(record, path if is_whole else _read(path, sound, None), header)
 
     lines = None
+    recorded = number_of(part.entry, "rows")
     if header is not None:
         is_counted = promised == sound == size
-        rows = (part.entry or {}).get("rows") if is_counted else None
-        lines = Lines(path, sound, tuple(header), rows)
+        lines = Lines(path, sound, tuple(header), recorded if is_counted else None)
+    promise = None if is_live or recorded is None else Promise(part, recorded, is_final)
     table = Table(
-        record, part.channel, part.symbol, path.name, scan, path.parent, part.day, lines
+        record, part.channel, part.symbol, path.name, scan, path.parent, part.day, lines,
+        tuple(damages), promise,
     )  # fmt: skip
     return table, notes
 
@@ -489,7 +602,7 @@ def _read(path: Path, size: int, compression: str | None) -> bytes:
 
 
 def _header(path: Path, record: type[Record], sound: int) -> tuple[list[str] | None, str | None]:
-    # None where not even the header is whole.
+    # None where not even the header is whole, or it is not one of this record.
     compression = compression_of(path.name)
     if compression is None:
         with path.open("rb") as file:
@@ -504,7 +617,7 @@ def _header(path: Path, record: type[Record], sound: int) -> tuple[list[str] | N
         return found, None
     missing = [name for name in expected if name not in found]
     if len(set(found)) < len(found) or len(missing) == len(expected):
-        return None, f"{path.name}: its header is not that of {record.__name__}, so it is left out"
+        return None, None
     further = [name for name in found if name not in expected]
     told = [f"null for lack of a column: {', '.join(missing)}"] if missing else []
     told += [f"left out: {', '.join(further)}"] if further else []
@@ -588,6 +701,7 @@ class _Reckoning:
             [row for row in statuses if isinstance(row, Status)],
             self._between,
             self._session.drops,
+            self._session.damage,
         )
 
     def _count(self, channel: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kucoin_research.bookrows import BookRows
+from kucoin_research.damage import Damage
 from kucoin_research.intake import Subscription
 from kucoin_research.reckoning import CONCERNING, Counted, reckon
 from kucoin_research.records import (
@@ -80,9 +81,11 @@ class Stage:
             self.books.take(rows)
         self._account.take(groups)
 
-    def report(self, name: str, drops: Sequence[dict[str, int]]) -> Report:
-        """Give the account of what was taken."""
-        return self._account.report(name, drops)
+    def report(
+        self, name: str, drops: Sequence[dict[str, int]], damages: Iterable[Damage] = ()
+    ) -> Report:
+        """Give the account of what was taken, from files with some damage."""
+        return self._account.report(name, drops, damages)
 
     def troubles(self) -> Troubles:
         """Count what went wrong by now; made anew only when there is news."""
@@ -145,8 +148,17 @@ class _Account:
             for (channel, symbol), recent in self._recent.items():
                 self._fills[channel, symbol, begin, end] = recent.between(begin, end)
 
-    def report(self, name: str, drops: Sequence[dict[str, int]]) -> Report:
-        return reckon(name, self._entries(), self._statuses, self._between, drops)
+    def report(
+        self, name: str, drops: Sequence[dict[str, int]], damages: Iterable[Damage] = ()
+    ) -> Report:
+        chosen = [each for each in damages if self._is_chosen(each)]
+        return reckon(name, self._entries(), self._statuses, self._between, drops, chosen)
+
+    def _is_chosen(self, damage: Damage) -> bool:
+        if damage.channel in (None, "status"):
+            return True
+        is_ours = damage.symbol is None or not self._symbols or damage.symbol in self._symbols
+        return damage.channel in self._channels and is_ours
 
     def troubles(self) -> Troubles:
         seen = (len(self._statuses), len(self._counted))

@@ -1,5 +1,7 @@
+import hashlib
 import json
 import re
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -349,12 +351,266 @@ def test_repair_makes_a_missing_manifest_anew(tmp_path):
     assert session.start_ns == ticker(0).local_timestamp or session.start_ns == NOON + 2
 
 
-def test_repair_does_not_hide_that_rows_are_wrong_or_gone(tmp_path):
-    path = recorded(tmp_path, [ticker(0), ticker(1)])
-    csv(path).write_bytes(csv(path).read_bytes().replace(b"80001.5", b"90001.5"))
+def book(tmp_path, count=40, **options):
+    rows = [level2(n, 10 + n, is_snapshot=n == 0) for n in range(count)]
+    trades = [Trade(NOON, NOON + n, "XBTUSDTM", n, str(n), "buy", 1.0, 1.0) for n in range(count)]
+    rows += [*trades, status(1, "connected")]
+    return recorded(tmp_path, rows, channels=["level2", "trade"], **options)
 
+
+def halve(file):
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def take_out_the_middle(file):
+    data = file.read_bytes()
+    lines = data.splitlines(keepends=True)
+    file.write_bytes(b"".join(lines[:14] + lines[28:]))
+
+
+def change_a_byte(file):
+    data = file.read_bytes()
+    file.write_bytes(data[:-4] + b"7" + data[-3:])
+
+
+def take_out_ten_lines(file):
+    file.write_bytes(b"".join(file.read_bytes().splitlines(keepends=True)[:-10]))
+
+
+def double(file):
+    lines = file.read_bytes().splitlines(keepends=True)
+    file.write_bytes(b"".join(lines + lines[-1:]))
+
+
+@pytest.mark.parametrize("is_closed", [True, False], ids=["closed", "killed"])
+@pytest.mark.parametrize("harm", [halve, take_out_the_middle, change_a_byte, take_out_ten_lines])
+def test_repair_notes_what_is_not_as_it_was_recorded(tmp_path, harm, is_closed):
+    path = book(tmp_path)
+    if not is_closed:
+        manifest = json.loads((path / "session.json").read_text())
+        (path / "session.json").write_text(json.dumps(manifest | {"state": "recording"}))
+    files = json.loads((path / "session.json").read_text())["files"]
+    file = csv(path, "level2")
+    harm(file)
+
+    done = kr.repair(path)
+
+    (noted,) = json.loads((path / "session.json").read_text())["damage"]
+    assert noted["file"] == file.name
+    assert {key: noted[key] for key in ("rows", "bytes", "sha256")} == {
+        key: files[noted["file"]][key] for key in ("rows", "bytes", "sha256")
+    }
+    assert noted["bytes_found"] == file.stat().st_size
+    assert "session.json tells it from now on" in str(done)
+    for _ in range(2):  # another repair keeps what the first has noted
+        assert "damage" in {flaw.kind for flaw in kr.verify(path).flaws}
+        with pytest.warns(SessionUnfinished, match=file.name):
+            session = kr.load(path)
+        assert any(file.name in note for note in session.notes)
+        entry = session.report().channel("level2")
+        assert entry.verdict == "INCOMPLETE"
+        assert file.name in entry.reason
+        assert session.report().channel("trade").verdict == "NOT PROVABLE"
+        assert kr.repair(path).actions == ()
+
+
+def test_repair_tells_how_many_rows_are_lost(tmp_path):
+    path = book(tmp_path)
+    take_out_ten_lines(csv(path, "trade"))
+
+    assert "10 of 40 rows are lost" in str(kr.repair(path))
+    with pytest.warns(SessionUnfinished, match="10 of 40 rows are lost"):
+        report = kr.load(path).report()
+    assert "10 of 40 rows are lost" in report.channel("trade").reason
+
+
+def test_repair_notes_a_file_that_is_gone_and_rows_that_were_added(tmp_path):
+    path = book(tmp_path)
+    csv(path, "trade").unlink()
+    double(csv(path, "level2"))
+
+    kr.repair(path)
+
+    content = json.loads((path / "session.json").read_text())
+    assert {each["what"] for each in content["damage"]} == {"missing", "added"}
+    assert content["rows"] == 42
+    with pytest.warns(SessionUnfinished, match="1 row more than were recorded"):
+        report = kr.load(path).report()
+    assert report.channel("trade").verdict == "INCOMPLETE"
+    assert kr.repair(path).actions == ()
+
+
+def test_a_killed_recording_that_went_on_after_its_manifest_is_not_called_damaged(tmp_path):
+    path = book(tmp_path)
+    content = json.loads((path / "session.json").read_text())
+    for name, entry in content["files"].items():
+        lines = (path / name).read_bytes().splitlines(keepends=True)
+        earlier = b"".join(lines[: len(lines) // 2 + 1])
+        digest = hashlib.sha256(earlier).hexdigest()
+        entry |= {"rows": len(lines) // 2, "bytes": len(earlier), "sha256": digest}
+    text = json.dumps(content | {"state": "recording", "end": None})
+    (path / "session.json").write_text(text)
+    with csv(path, "level2").open("ab") as file:
+        file.write(b"17")
+
+    kr.repair(path)
+
+    session = kr.load(path)
+    assert "damage" not in session.meta
+    assert session.notes == ()
+    assert session.report().channel("level2").verdict == "COMPLETE"
+    assert kr.verify(path).ok
+
+
+def test_a_stray_quote_does_not_make_repair_cut_what_was_recorded(tmp_path):
+    path = book(tmp_path)
+    file = csv(path, "level2")
+    lines = file.read_bytes().splitlines(keepends=True)
+    lines[3] = b'"' + lines[3][1:]
+    spoiled = b"".join(lines)
+    file.write_bytes(spoiled + b"17")
+
+    assert ("quote", 4) in {(flaw.kind, flaw.line) for flaw in kr.verify(path).flaws}
+    assert "cut 2 torn bytes" in str(kr.repair(path))
+
+    assert file.read_bytes() == spoiled
+    assert {flaw.kind for flaw in kr.verify(path).flaws} >= {"quote", "damage"}
+    assert kr.repair(path).actions == ()
+
+
+def test_a_stray_quote_among_many_lines_that_no_manifest_knows_is_no_torn_tail(tmp_path):
+    path = recorded(tmp_path, [ticker(n) for n in range(2_000)])
+    (path / "session.json").unlink()
+    file = csv(path)
+    spoiled = file.read_bytes().replace(b"\n1", b'\n"', 1)
+    file.write_bytes(spoiled + b"17")
+
+    assert "cut 2 torn bytes" in str(kr.repair(path))
+
+    assert file.read_bytes() == spoiled
+    assert ("quote", 2) in {(flaw.kind, flaw.line) for flaw in kr.verify(path).flaws}
+
+
+def test_damage_of_another_version_or_hand_is_told_as_far_as_it_is_understood(tmp_path):
+    path = book(tmp_path)
+    content = json.loads((path / "session.json").read_text())
+    content["damage"] = [{"what": "burnt", "rows": "many"}, 5]
+    (path / "session.json").write_text(json.dumps(content))
+
+    with pytest.warns(SessionUnfinished, match="a file: burnt"):
+        report = kr.load(path).report()
+
+    assert {entry.verdict for entry in report.channels} == {kr.Verdict.INCOMPLETE}
+
+
+# -- what session.json knows -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("channel", ["level2", "trade"])
+@pytest.mark.parametrize("harm", [halve, take_out_the_middle, double, Path.unlink])
+def test_what_a_file_lacks_is_warned_of_noted_and_reported(tmp_path, harm, channel):
+    path = book(tmp_path)
+    name = csv(path, channel).name
+    harm(csv(path, channel))
+
+    with pytest.warns(SessionUnfinished, match=name):
+        session = kr.load(path)
+
+    assert any(name in note for note in session.notes)
+    entry = session.report().channel(channel)
+    assert entry.verdict == "INCOMPLETE"
+    assert name in entry.reason
+    with kr.replay(session, speed=None) as replay:
+        assert replay.report().channel(channel).verdict == "INCOMPLETE"
+        assert replay.wait_until_done(20)
+        assert replay.report().channel(channel).verdict == "INCOMPLETE"
+
+
+@pytest.mark.parametrize("compression", ["gzip", "zstd"])
+def test_a_compressed_file_that_was_cut_is_told_too(tmp_path, compression):
+    path = book(tmp_path, compression=compression)
+    halve(csv(path, "level2"))
+
+    with pytest.warns(SessionUnfinished, match="bytes are lost"):
+        session = kr.load(path)
+    assert session.report().channel("level2").verdict == "INCOMPLETE"
+
+
+def test_without_the_status_rows_no_channel_is_known_to_be_whole(tmp_path):
+    path = book(tmp_path)
+    (path / "status.csv").unlink()
+
+    with pytest.warns(SessionUnfinished, match=r"status\.csv: the file is missing"):
+        report = kr.load(path).report()
+
+    assert {entry.verdict for entry in report.channels} == {kr.Verdict.INCOMPLETE}
+    assert "gaps of any channel may be untold" in report.channel("level2").reason
+
+
+def test_a_file_whose_columns_are_not_ours_makes_its_channel_incomplete(tmp_path):
+    path = book(tmp_path)
+    file = csv(path, "level2")
+    file.write_bytes(file.read_bytes().replace(b",", b";"))
+
+    with pytest.warns(SessionUnfinished, match="its columns are none of this channel"):
+        session = kr.load(path)
+
+    assert session.frame("level2").height == 0
+    assert session.report().channel("level2").verdict == "INCOMPLETE"
+
+
+def test_rows_that_became_another_symbols_are_missing_from_their_own(tmp_path):
+    path = book(tmp_path)
+    file = csv(path, "level2")
+    file.write_bytes(b"XBTUSDTX".join(file.read_bytes().rsplit(b"XBTUSDTM", 1)))
+
+    session = kr.load(path)  # of the same size, so that only reading tells
+
+    entry = session.report().channel("level2", "XBTUSDTM")
+    assert (entry.verdict, entry.rows) == ("INCOMPLETE", 39)
+    assert "1 of 40 rows are lost" in entry.reason
+    assert any("1 of 40 rows are lost" in note for note in session.notes)
+
+
+@pytest.mark.parametrize("name", ["Copy of {}", "{} (1).csv", "notes.csv"])
+def test_a_file_that_a_closed_session_does_not_list_is_told_and_not_read(tmp_path, name):
+    path = book(tmp_path)
+    file = csv(path, "level2")
+    copy = path / name.format(file.name)
+    copy.write_bytes(file.read_bytes())
+
+    with pytest.warns(SessionUnfinished, match="does not list it, so it is not read"):
+        session = kr.load(path)
+
+    assert session.frame("level2").height == 40
+    assert session.rows == {"level2": 40, "trade": 40, "status": 1}
+    assert [(flaw.file, flaw.kind) for flaw in kr.verify(path).flaws] == [(copy.name, "unlisted")]
     assert kr.repair(path).actions == ()
     assert not kr.verify(path).ok
+
+
+def test_a_listed_file_that_has_no_name_of_ours_is_told(tmp_path):
+    path = book(tmp_path)
+    text = (path / "session.json").read_text()
+    (path / "session.json").write_text(text.replace("XBTUSDTM_trade", "XBTUSDTM-trade"))
+    file = csv(path, "trade")
+    file.rename(path / file.name.replace("_trade", "-trade"))
+
+    with pytest.warns(SessionUnfinished, match="its name tells no channel"):
+        report = kr.load(path).report()
+
+    assert report.channel("trade").verdict == "INCOMPLETE"
+    assert [flaw.kind for flaw in kr.verify(path).flaws] == ["unknown"]
+
+
+def test_files_without_a_manifest_are_all_read(tmp_path):
+    path = book(tmp_path)
+    file = csv(path, "level2")
+    file.rename(path / file.name.replace("XBT", "ETH"))
+    (path / "session.json").unlink()
+
+    with pytest.warns(SessionUnfinished, match="repair makes it anew"):
+        assert kr.load(path).frame("level2").height == 40
 
 
 @pytest.mark.parametrize("channel", CHANNELS)
