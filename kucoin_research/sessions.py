@@ -360,7 +360,8 @@ class Session:
     def damage(self) -> tuple[Damage, ...]:
         """What is lost or was changed since it was recorded, as far as the sizes and counts tell.
 
-        Reads all rows, once, to count them. ``verify`` looks at each byte.
+        Reads all rows, once, to count them, and warns with ``SessionUnfinished`` where they are
+        not as many as recorded. ``verify`` looks at each byte.
         """
         return (*self._known_damage, *self._counted_damage)
 
@@ -376,6 +377,8 @@ class Session:
         for table in self._tables:
             if table.promise is not None and (table.origin, table.folder) not in told:
                 found += self._miscount(table, table.promise)
+        if found:
+            warnings.warn("; ".join(map(str, found)), SessionUnfinished, stacklevel=4)
         return tuple(found)
 
     def _miscount(self, table: Table, promise: Promise) -> list[Damage]:

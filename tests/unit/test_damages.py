@@ -145,10 +145,12 @@ def read(path):
 
 def check_report(path, *, is_repaired, harmed=()):
     session = read(path)
-    try:
-        report = session.report()
-    except SessionBroken:
-        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SessionUnfinished)  # of what only reading tells
+        try:
+            report = session.report()
+        except SessionBroken:
+            return
     verdicts = {(entry.channel, entry.symbol): entry for entry in report.channels}
     for (channel, symbol), count in recorded_counts().items():
         entry = verdicts[channel, symbol]
