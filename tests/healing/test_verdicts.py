@@ -170,7 +170,7 @@ def test_a_book_renumbered_by_a_little_goes_on(market, by):
 # before the next one comes.
 TOLD = (
     "abort", "bye", "half_frame", "expire_token", "maintenance", "refuse_upgrade", "rate_limit",
-    "html_error", "truncate", "slow_reply", "duplicate", "reorder", "rebase", "crossed_book",
+    "html_error", "truncate", "slow_reply", "duplicate", "rebase", "crossed_book",
 )  # fmt: skip
 
 
