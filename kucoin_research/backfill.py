@@ -61,9 +61,9 @@ def mend_trades(
         return Mended([], is_whole=False)
     came = {trade.sequence for trade in held}
     upto = next(
-        (trade.sequence for trade in reversed(known) if trade.sequence not in came), last_sequence
+        (_number(trade) for trade in reversed(known) if trade.sequence not in came), last_sequence
     )
-    rows = [trade for trade in known if last_sequence < _number(trade) <= (upto or last_sequence)]
+    rows = [trade for trade in known if last_sequence < _number(trade) <= upto]
     oldest = _number(known[0])
     if oldest <= last_sequence:
         return Mended(rows, is_whole=True)

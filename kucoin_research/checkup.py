@@ -600,14 +600,15 @@ def _mend(folder: Path) -> Iterator[str]:
     entries = {}
     for part in parts:
         # Before a byte is cut or hashed anew: afterwards nobody could tell what was recorded.
-        harm = _harm(part, is_final=is_closed)
+        extent = _extent(part)
+        harm = _harm(part, extent, is_final=is_closed)
         damages += [] if harm is None else [harm]
-        cut = _cut_tail(part)
+        cut = _cut_tail(part.path, extent.size)
         if cut:
             name = part.path.name
             yield f"{name}: cut {_count(cut, 'torn byte')}; the original is {name}.orig"
         if cut or harm is not None or not is_closed or part.entry is None:
-            entries[part.path.name] = _entry(part)
+            entries[part.path.name] = _entry(part, extent.rows)
     new = damages[len(noted) :]
     yield from (f"{each}; {MANIFEST} tells it from now on" for each in new)
     if is_closed and not entries and not new:
@@ -625,12 +626,11 @@ def _mend(folder: Path) -> Iterator[str]:
     yield f"{MANIFEST}: {done}, with {rebuilt['rows']:,} rows"
 
 
-def _harm(part: Part, *, is_final: bool) -> Damage | None:
+def _harm(part: Part, extent: _Extent, *, is_final: bool) -> Damage | None:
     """Compare a file with what its manifest's entry says was recorded."""
     promised = number_of(part.entry, "bytes")
     if part.entry is None or promised is None:
         return None
-    extent = _extent(part)
     sound = extent.size
     found = {"rows": extent.rows, "bytes": sound}
     size = part.path.stat().st_size
@@ -704,9 +704,8 @@ def _add_span(content: dict[str, Any], parts: Sequence[Part]) -> None:
             content[key] = iso(local_ns)
 
 
-def _cut_tail(part: Part) -> int:
-    path = part.path
-    size, sound = path.stat().st_size, _extent(part).size
+def _cut_tail(path: Path, sound: int) -> int:
+    size = path.stat().st_size
     if sound == size:
         return 0
     _keep(path)
@@ -728,12 +727,12 @@ def _keep(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def _entry(part: Part) -> dict[str, Any]:
+def _entry(part: Part, rows: int) -> dict[str, Any]:
     size = part.path.stat().st_size
     about = {"channel": part.channel, "symbol": part.symbol, "day": part.day}
     return {
         **{key: value for key, value in about.items() if key != "day" or value is not None},
-        "rows": _extent(part).rows,
+        "rows": rows,
         "bytes": size,
         "sha256": _sha256(part.path, size),
     }

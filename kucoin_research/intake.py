@@ -428,7 +428,7 @@ class Intake:
         for gap in gaps:
             rows.append(self._tell_gap(gap, tally, heard_before, local))
             local += 1
-        self._look_at(book)
+        _look_at(book, tally)
         if not book.is_settled:
             self.seeking.add(book.symbol)
         elif book.symbol in self.seeking or not tally.is_synced:
@@ -441,12 +441,6 @@ class Intake:
             )  # fmt: skip
             local += 1
         return local
-
-    def _look_at(self, book: BookSync) -> None:
-        """Have the account say what the book says of itself."""
-        tally = self._book_tally(book.symbol)
-        tally.duplicates = book.duplicates
-        tally.doubt = book.doubt
 
     def snapshot_failed(
         self, symbol: str, retry_after: float, now_ns: int, now: float
@@ -524,7 +518,7 @@ class Intake:
                 book = self.books[tally.symbol]
                 had_doubt = tally.doubt is not None
                 book.restart()
-                self._look_at(book)
+                _look_at(book, tally)
                 if book.seeds_itself:
                     self.seeking.add(tally.symbol)  # until the seed of the next connection
                 if tally.doubt is not None and not had_doubt:
@@ -801,7 +795,7 @@ class Intake:
         """Have a book want another snapshot; a flawed one does not answer until then."""
         book = self.books[symbol]
         book.renew(is_flawed=is_flawed)
-        self._look_at(book)
+        _look_at(book, self._book_tally(symbol))
         self.seeking.add(symbol)
 
     def book(self, symbol: str) -> OrderBook:
@@ -846,6 +840,12 @@ class Intake:
         untold = self._flood.take_untold()
         also = f"; {untold:,} more before it" if untold else ""
         return [_status(local, "broken", symbol, channel, f"{item.reason}{where}{also}")]
+
+
+def _look_at(book: BookSync, tally: Tally) -> None:
+    """Have the account say what the book says of itself."""
+    tally.duplicates = book.duplicates
+    tally.doubt = book.doubt
 
 
 def _account(gate: _Gate, part: _Part, mended: Mended, rows: int, local: int) -> None:

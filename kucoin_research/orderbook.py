@@ -409,7 +409,8 @@ class BookSync:
         heard = self._heard
         if delta.last_sequence <= heard:
             return self._on_old(delta, local)
-        self._duplicated()
+        if self._fresh:
+            self._duplicated()
         self._note_time(delta.timestamp)
         self._last_delta = delta.last_sequence
         has_hole = delta.first_sequence > heard + 1
