@@ -133,7 +133,9 @@ def simulate(*, seed: int = 7, speed: float = 1.0, **options: Any) -> SimulatedE
         The same seed gives the same market, to the byte.
     speed
         Virtual seconds per second, from 1 to 1000. The clock stands still until the first
-        subscription.
+        subscription, so a second channel begins a few (virtual) moments later. Where all are to
+        begin with the same row: ``pause()`` before ``kr.stream``, ``wait_until_live()`` after it,
+        then ``resume()``.
     **options
         Passed on to ``kucoin_research.sim.Exchange``: ``start``,
         ``symbols``, ``ping_interval_ms`` …
