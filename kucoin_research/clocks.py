@@ -5,9 +5,9 @@ events, conditions and threads. It is the machine's own unless a test installs a
 in which time stands still while anybody works.
 
 The wall clock may jump: a laptop that wakes, a time server that corrects, a hand that sets.
-Forwards it is followed, since that is how late it is. When it falls back, arrivals go on at the
-pace of the monotonic clock until the wall clock has caught up, so that neither order nor intervals
-are lost.
+`ArrivalTime` is what a stream stamps its rows by. Forwards it follows the wall clock at once. When
+that is set back, arrivals go on at half their pace until both agree, so that neither order nor
+intervals are lost for ever: after twice the time by which the clock was wrong, stamps are right.
 """
 
 from __future__ import annotations
@@ -18,21 +18,39 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
-__all__ = ["ArrivalTime", "Clock", "current", "use"]
+__all__ = ["ArrivalTime", "Clock", "Move", "current", "use"]
 
-# Corrections below this are slewed: the wall clock is right, and rows keep their order anyway.
-_TOLERANCE_NS = 1_000_000_000
+# The two clocks are read one after the other. Where the machine took longer than this between
+# them, they are read again, so that a busy machine is no clock that has moved.
+_AT_ONCE_NS = 1_000_000
+_READINGS = 5
+# A time server slews by 0.5 ms a second. What moves by more between two readings was set.
+_MOVE_NS = 10_000_000
+# Stamps that are ahead by less are right.
+_RIGHT_NS = 1_000_000
+
+
+class Move(NamedTuple):
+    """The wall clock was set: by so many ns, at that stamp (ns UTC)."""
+
+    stamp_ns: int
+    by_ns: int
 
 
 class ArrivalTime:
-    """Tells what time it is, ns UTC, never far behind what it has told; thread-safe.
+    """Tells the time of arrivals, ns UTC: the wall clock, but never backwards; thread-safe.
 
     Parameters
     ----------
     wall_ns, monotonic_ns
-        The two clocks; for tests.
+        The two clocks.
+
+    Attributes
+    ----------
+    moves
+        When and by how much the wall clock was set, as far as readings have shown; it grows.
     """
 
     def __init__(
@@ -43,17 +61,41 @@ class ArrivalTime:
         self._wall_ns = wall_ns
         self._monotonic_ns = monotonic_ns
         self._lock = threading.Lock()  # guards what follows
-        self._told_ns = wall_ns()
-        self._told_at_ns = monotonic_ns()
+        self.moves: list[Move] = []
+        self._wall_was_ns, self._at_ns = self._read()
+        self._told_ns = self._wall_was_ns
 
     def now_ns(self) -> int:
         """Read the time."""
         with self._lock:
+            wall_ns, at_ns = self._read()
+            elapsed_ns = max(0, at_ns - self._at_ns)
+            moved_ns = wall_ns - self._wall_was_ns - elapsed_ns
+            self._wall_was_ns, self._at_ns = wall_ns, at_ns
+            self._told_ns = max(wall_ns, self._told_ns + elapsed_ns // 2)
+            if abs(moved_ns) > _MOVE_NS:
+                self.moves.append(Move(self._told_ns, moved_ns))
+            return self._told_ns
+
+    @property
+    def ahead_ns(self) -> int:
+        """By how much stamps are ahead of the wall clock, as of the last reading."""
+        return self._told_ns - self._wall_was_ns
+
+    @property
+    def is_right(self) -> bool:
+        """Whether stamps agree with the wall clock, as of the last reading."""
+        return self.ahead_ns < _RIGHT_NS
+
+    def _read(self) -> tuple[int, int]:
+        """Read both clocks at (nearly) one moment."""
+        before_ns = self._monotonic_ns()
+        for _ in range(_READINGS):
             wall_ns, at_ns = self._wall_ns(), self._monotonic_ns()
-            steady_ns = self._told_ns + at_ns - self._told_at_ns
-            told_ns = wall_ns if wall_ns >= steady_ns - _TOLERANCE_NS else steady_ns
-            self._told_ns, self._told_at_ns = told_ns, at_ns
-            return told_ns
+            if at_ns - before_ns < _AT_ONCE_NS:
+                break
+            before_ns = at_ns
+        return wall_ns, at_ns
 
 
 class Clock:
@@ -74,7 +116,6 @@ class Clock:
 
     def __init__(self) -> None:
         self.random = random.Random()  # noqa: S311  jitter, not cryptography
-        self._arrival = ArrivalTime(self.wall_ns, self.monotonic_ns)
 
     def wall_ns(self) -> int:
         """Read the wall clock, ns UTC; it may jump."""
@@ -88,9 +129,9 @@ class Clock:
         """Read the steady clock, in seconds."""
         return time.monotonic()
 
-    def now_ns(self) -> int:
-        """Read the time of arrivals, ns UTC: the wall clock without its jumps backwards."""
-        return self._arrival.now_ns()
+    def arrivals(self) -> ArrivalTime:
+        """Make the time that one stream stamps its rows by."""
+        return ArrivalTime(self.wall_ns, self.monotonic_ns)
 
     def event(self) -> threading.Event:
         """Make an event, whose ``wait`` goes by this clock."""

@@ -40,6 +40,7 @@ from kucoin_research.overlap import Overlap
 from kucoin_research.protocol import Acknowledged, Conversation, Event, ExchangeSpoke, Refused
 from kucoin_research.records import Channel, Market
 from kucoin_research.rest import Rest
+from kucoin_research.timekeeping import SLEPT_NS
 from kucoin_research.topics import Feed, Topic, topics_for
 
 __all__ = ["ConnectBudget", "Healing", "Lane", "Silence", "State"]
@@ -61,10 +62,6 @@ _BUSY_INTERVAL = 60.0
 _LOOK_INTERVAL = 0.05
 # A loop that comes this much late was held up itself, and has no say about silence.
 _HELD_UP = 0.2
-# The wall clock and the monotonic one agree within this, unless one of them jumps.
-_CLOCK_JUMP_NS = 2_000_000_000
-# After a jump forward of this length the machine has slept, and the peer may be gone.
-_SLEPT_NS = 10_000_000_000
 # A connection that brought something so recently is not dead, whatever it owes.
 _SPEAKS_NS = 1_000_000_000
 # Two connections bring the same for no longer than about this.
@@ -175,6 +172,10 @@ class _Keeper(Protocol):
     def stopping(self) -> threading.Event: ...
     @property
     def clock(self) -> clocks.Clock: ...
+    @property
+    def moves(self) -> Sequence[clocks.Move]: ...
+    def now_ns(self) -> int: ...
+    def clock_moved(self) -> None: ...
     def deliver(
         self, payloads: Sequence[bytes], decoder: Decodes, overlap: Overlap | None = None
     ) -> list[Control]: ...
@@ -194,6 +195,7 @@ class _Keeper(Protocol):
         self, event: str, detail: str, *, channel: str | None = None, symbol: str | None = None
     ) -> None: ...
     def request_errand(self) -> None: ...
+    def request_clock(self, market: Market) -> None: ...
 
 
 class _Link:
@@ -285,7 +287,6 @@ class Lane:
         self.state = State.CONNECTING
         self.reconnects = 0
         self.rollovers = 0
-        self.offset_ns: int | None = None
         self.simulation: float | None = None
         self.last_ping: float | None = None
         self._keeper = keeper
@@ -304,13 +305,14 @@ class Lane:
         self._refusal: StreamError | None = None  # of a subscription
         self._busy: set[Topic] = set()  # refused, but may be had later
         self._retry_busy_at = 0.0
-        self._wants_clock = False
+        self._moves_seen = 0
         self._last_heard_ns: int | None = None
         self._lost_at_ns: int | None = None
         self._connects = 0
         self._live_at = 0.0  # when the last connection came into force, monotonic seconds
         self._tries = 0
         self._clock = keeper.clock
+        self._now_ns = keeper.now_ns
         self._random = self._clock.random
         self._replace_at: float | None = None  # when the link is due for its successor
         self._no_successor_before = 0.0
@@ -447,7 +449,7 @@ class Lane:
         if conversation.last_ping != before:
             self.last_ping = self._clock.wall_ns() / 1e9
         slice_ = self._slice(conversation, now)
-        began_ns = self._clock.now_ns()
+        began_ns = self._now_ns()
         payloads = link.listen(slice_)
         self._watch.turned(slice_)
         self._take(link, payloads, now)
@@ -463,7 +465,7 @@ class Lane:
     def _take(self, link: _Link, payloads: list[bytes], now: float) -> None:
         if not payloads:
             return
-        self._last_heard_ns = self._clock.now_ns()
+        self._last_heard_ns = self._now_ns()
         for control in self._keeper.deliver(payloads, link.decoder, self._overlap(now)):
             events = link.conversation.receive(control, self._clock.monotonic())
             self._handle(link.conversation, events)
@@ -479,7 +481,7 @@ class Lane:
     def _bear_with_pongs(self, link: _Link, now: float) -> None:
         """Let a connection that owes a pong, but speaks, go on until there is another."""
         heard_ns = self._last_heard_ns or 0
-        speaks = self._clock.now_ns() - heard_ns < _SPEAKS_NS
+        speaks = self._now_ns() - heard_ns < _SPEAKS_NS
         if speaks and link.settled_ns is not None and link.conversation.is_pong_overdue(now):
             link.conversation.forgive_pings()
             self._keeper.note(
@@ -512,14 +514,14 @@ class Lane:
         self._go_live(link)
 
     def _go_live(self, link: _Link) -> None:
-        link.settled_ns = link.settled_ns or self._clock.now_ns()
+        link.settled_ns = link.settled_ns or self._now_ns()
         self._live_at = self._clock.monotonic()
         self._connects += 1
         self._tries = 0
         self._trouble = None
         self.simulation = link.conversation.speed or self.simulation
         self.state = State.LIVE
-        self._wants_clock = True
+        self._keeper.request_clock(self._market)
         lifetime = link.lifetime or self._healing.lifetime
         # A little earlier each time by chance, so that many lanes do not change all at once.
         reserve = self._healing.reserve(lifetime) * self._random.uniform(1.0, 1.25)
@@ -562,14 +564,13 @@ class Lane:
     def _look_after(self, link: _Link, *, is_drained: bool) -> None:
         """Notice silence, age and sleep; each is answered by a successor."""
         now, keeper = self._clock.monotonic(), self._keeper
-        jump_ns = self._watch.jump_ns(self._clock.wall_ns(), self._clock.monotonic_ns())
-        if jump_ns:
-            self._on_jump(link, jump_ns)
+        if len(keeper.moves) > self._moves_seen:
+            self._on_moves(link)
         if self._successor is None and self._replace_at is not None and now >= self._replace_at:
             self._begin_succession(now, "", ())
         if not self._watch.may_look(now, is_drained=is_drained):
             return
-        silences = keeper.silences(self._topics, self._clock.now_ns())
+        silences = keeper.silences(self._topics, self._now_ns())
         if silences and self._successor is None and now >= self._no_successor_before:
             self._tell_silences(link, silences, now)
 
@@ -585,18 +586,14 @@ class Lane:
         link.conversation.request_ping()  # a socket that is dead altogether will not answer
         self._begin_succession(now, "silent topic", silences)
 
-    def _on_jump(self, link: _Link, jump_ns: int) -> None:
-        seconds = jump_ns / 1e9
-        self._wants_clock = True
-        self._keeper.request_errand()
-        if jump_ns < _SLEPT_NS:
-            self._keeper.note("clock_jump", f"this machine's clock jumped by {seconds:+.1f} s")
-            return
-        self._keeper.note(
-            "clock_jump", f"this machine's clock jumped by {seconds:+.1f} s: it may have slept"
-        )
-        link.conversation.request_ping()
-        self._begin_succession(self._clock.monotonic(), "sleep", ())
+    def _on_moves(self, link: _Link) -> None:
+        """Tell that this machine's clock was set; where it may have slept, the peer may be gone."""
+        moves = self._keeper.moves[self._moves_seen :]
+        self._moves_seen += len(moves)
+        self._keeper.clock_moved()
+        if any(move.by_ns >= SLEPT_NS for move in moves):
+            link.conversation.request_ping()
+            self._begin_succession(self._clock.monotonic(), "sleep", ())
 
     def _begin_succession(self, now: float, reason: str, silences: Sequence[Silence]) -> None:
         if self._successor is not None:
@@ -606,7 +603,7 @@ class Lane:
             self._no_successor_before = now + wait
             self._replace_at = now + wait
             return
-        successor = _Successor(reason, silences, self._clock)
+        successor = _Successor(reason, silences, self._clock, self._now_ns)
         self._successor = successor
         self._start_thread(lambda: self._open_successor(successor), f"next-{self.number}")
 
@@ -623,7 +620,7 @@ class Lane:
                 for control in keeper.hold(payloads, link.decoder, successor.overlap):
                     self._refuse_worse(link.conversation.receive(control, self._clock.monotonic()))
                 if link.settled_ns is None and link.conversation.is_settled:
-                    link.settled_ns = self._clock.now_ns()
+                    link.settled_ns = self._now_ns()
                     successor.is_settled.set()
         except KucoinResearchError as failure:
             successor.error = failure
@@ -698,7 +695,7 @@ class Lane:
         successor = self._successor
         if successor is None:
             return False
-        heard_ns, keeper = self._last_heard_ns or self._clock.now_ns(), self._keeper
+        heard_ns, keeper = self._last_heard_ns or self._now_ns(), self._keeper
         while not successor.is_settled.wait(_SLICE) and not keeper.stopping.is_set():
             pass
         successor.is_wanted.set()
@@ -735,18 +732,6 @@ class Lane:
         self._last_heard_ns = max(heard_ns, last_ns)
 
     # -- asked from elsewhere --------------------------------------------------------------------
-
-    def measure_clock(self) -> None:
-        """Compare the exchange's clock with ours, if a new connection wants it; for errands."""
-        if not self._wants_clock:
-            return
-        self._wants_clock = False
-        try:
-            self.offset_ns = self._keeper.rest.clock_offset(self._market).offset_ns
-        except KucoinResearchError as error:
-            # Only the lag needs it; the report says that it was not measured.
-            if not self._keeper.stopping.is_set():
-                self._keeper.note("clock_unknown", str(error))
 
     def resubscribe(self, symbol: str) -> None:
         """Have a book's topic subscribed to afresh, if it is one of this connection."""
@@ -791,14 +776,20 @@ _MANY = 100
 class _Successor:
     """A connection on its way to replace another."""
 
-    def __init__(self, reason: str, silences: Sequence[Silence], clock: clocks.Clock) -> None:
+    def __init__(
+        self,
+        reason: str,
+        silences: Sequence[Silence],
+        clock: clocks.Clock,
+        now_ns: Callable[[], int],
+    ) -> None:
         self.reason = reason
         self.silences = tuple(silences)
         self.overlap = Overlap()
         self.is_settled = clock.event()  # or has failed
         self.is_wanted = clock.event()  # its thread is to hand it over
         self.is_done = clock.event()  # link or error stand
-        self._clock = clock
+        self._now_ns = now_ns
         self.link: _Link | None = None
         self.error: KucoinResearchError | None = None
         self.drained_ns: int | None = None
@@ -808,7 +799,7 @@ class _Successor:
     def settled_ns(self) -> int | None:
         """When it was settled, ns UTC, as far as the lane has noticed."""
         if self._settled_ns is None and self.is_settled.is_set() and self.error is None:
-            self._settled_ns = self._clock.now_ns()
+            self._settled_ns = self._now_ns()
         return self._settled_ns
 
     def may_take_over(self, overlap: float) -> bool:
@@ -820,7 +811,7 @@ class _Successor:
         if settled_ns is None:
             return False
         # A socket that is never empty cannot prove it, and what is held must not grow for ever.
-        now_ns = self._clock.now_ns()
+        now_ns = self._now_ns()
         known_ns = max(self.drained_ns or 0, now_ns - _LONGEST_OVERLAP_NS)
         if known_ns - settled_ns < overlap * 1e9:
             return False
@@ -829,13 +820,12 @@ class _Successor:
 
 
 class _Watch:
-    """What a lane knows of its own time: whether it is held up, and whether clocks jump."""
+    """What a lane knows of its own time: whether it is held up."""
 
     def __init__(self, clock: clocks.Clock) -> None:
         self._clock = clock
         self._next_look = 0.0
         self._turned_at = clock.monotonic()
-        self._drift_ns: int | None = None
 
     def turned(self, slice_: float) -> None:
         """Note that a turn of the loop is over, which should have taken no longer than that."""
@@ -852,11 +842,3 @@ class _Watch:
             return False
         self._next_look = now + _LOOK_INTERVAL
         return True
-
-    def jump_ns(self, wall_ns: int, monotonic_ns: int) -> int:
-        """Give by how much the wall clock has jumped since the last question; 0 if it has not."""
-        drift_ns = wall_ns - monotonic_ns
-        before, self._drift_ns = self._drift_ns, drift_ns
-        if before is None or abs(drift_ns - before) < _CLOCK_JUMP_NS:
-            return 0
-        return drift_ns - before

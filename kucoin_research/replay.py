@@ -705,7 +705,7 @@ class Replay:
         """Put a status row into the flow, as of the newest row given."""
         detail = detail.encode(errors="replace").decode()  # a foreign error's text may be odd
         with self._changed:
-            times = (self._last_ns, self._at_ns, self.clock.now_ns())
+            times = (self._last_ns, self._at_ns, self.clock.wall_ns())
             local = next(each for each in times if each is not None)
             row = Status(local, local, symbol, event, channel, detail, None, None)
             if self._thread is not None:

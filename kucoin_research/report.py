@@ -89,7 +89,9 @@ class Report:
     rollovers
         Connections replaced before they were lost.
     clock_offset_ms
-        Exchange clock minus local clock at the last connect; ``None`` when it was not measured.
+        Exchange clock minus local clock, as last measured; ``None`` when it was not.
+    clock_uncertainty_ms
+        By how much that may be wrong: half the round trip of the fastest of several questions.
     simulation
         Speed of the venue's virtual clock; ``None`` where the venue keeps real time.
     """
@@ -100,6 +102,7 @@ class Report:
     clock_offset_ms: float | None
     simulation: float | None = None
     rollovers: int = 0
+    clock_uncertainty_ms: float | None = None
 
     @property
     def verdict(self) -> Verdict:
@@ -236,7 +239,9 @@ class Report:
             return f"the venue's clock is virtual, speed {self.simulation:g}"
         if self.clock_offset_ms is None:
             return "clock offset not measured"
-        return f"clock offset {self.clock_offset_ms:+.0f} ms"
+        uncertain = self.clock_uncertainty_ms
+        bounds = "" if uncertain is None else f" ± {uncertain:.1f}"
+        return f"clock offset {self.clock_offset_ms:+.0f}{bounds} ms"
 
     def _repr_html_(self) -> str:
         parts = [_html_table(_HEADER, _NUMERIC, self._table())]

@@ -460,8 +460,9 @@ class _Call(NamedTuple):
 
 class _Reply(NamedTuple):
     data: bytes
-    sent_ns: int
-    received_ns: int
+    sent_at_ns: int  # on the steady clock
+    received_at_ns: int
+    received_ns: int  # UTC
 
 
 class _Failure(NamedTuple):
@@ -774,19 +775,32 @@ class Rest:
         call = _Call(market, "/api/v1/timestamp", "its time")
         return self._time(call, self._fetch(call))
 
-    def clock_offset(self, market: Market | str = Market.FUTURES) -> ClockOffset:
+    def clock_offset(
+        self,
+        market: Market | str = Market.FUTURES,
+        now_ns: Callable[[], int] | None = None,
+    ) -> ClockOffset:
         """Measure the exchange's clock against ours, from one call.
 
         The exchange read its clock at some moment between our sending and receiving, so the
         uncertainty is half the round trip, plus half of its millisecond.
+
+        Parameters
+        ----------
+        market
+            Whose clock.
+        now_ns
+            Our clock, ns UTC; the machine's wall clock when left out.
         """
         market = market_of("", market)
         call = _Call(market, "/api/v1/timestamp", "its time")
         reply = self._fetch(call)
         theirs = self._time(call, reply) + _NS_PER_MS // 2
-        round_trip = max(0, reply.received_ns - reply.sent_ns)
-        ours = reply.sent_ns + round_trip // 2
-        return ClockOffset(theirs - ours, round_trip // 2 + _NS_PER_MS // 2)
+        half_ns = (reply.received_at_ns - reply.sent_at_ns) // 2
+        # Reckoned on the steady clock: ours may have been set meanwhile.
+        since_ns = self._clock.monotonic_ns() - reply.sent_at_ns - half_ns
+        ours = (self._clock.wall_ns if now_ns is None else now_ns)() - since_ns
+        return ClockOffset(theirs - ours, half_ns + _NS_PER_MS // 2)
 
     def status(self, market: Market | str = Market.FUTURES) -> ExchangeStatus:
         """Ask whether a market is open; nothing else tells of maintenance."""
@@ -1486,7 +1500,7 @@ class Rest:
         url = self.venue.url(call.market)
         headers = self._signed_headers(call) if call.is_signed else _HEADERS
         session = self._session(loopback=is_loopback(url))
-        sent_ns = self._clock.wall_ns()
+        sent_at_ns = self._clock.monotonic_ns()
         try:
             response = session.request(
                 call.method,
@@ -1499,13 +1513,13 @@ class Rest:
             if self._closed.is_set():
                 raise self._stopped() from error
             return _network_failure(call, url, error)
-        received_ns = self._clock.wall_ns()
+        received_at_ns, received_ns = self._clock.monotonic_ns(), self._clock.wall_ns()
         quota = _quota_of(response.headers, self._clock.monotonic())
         if quota is not None:
             self._quotas[call.market] = quota
         envelope = _parse_envelope(response.content)
         if envelope is not None and envelope[0] == "200000":
-            return _Reply(envelope[2], sent_ns, received_ns)
+            return _Reply(envelope[2], sent_at_ns, received_at_ns, received_ns)
         return self._failure(call, response, envelope)
 
     def _failure(

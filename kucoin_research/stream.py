@@ -51,6 +51,7 @@ from kucoin_research.records import (
 from kucoin_research.report import ChannelReport, Lag, Report
 from kucoin_research.rest import Rest
 from kucoin_research.shelf import Shelf, wanting
+from kucoin_research.timekeeping import Timekeeper
 from kucoin_research.topics import Feed, Topic, topics_for
 from kucoin_research.venues import is_loopback
 
@@ -187,7 +188,9 @@ class Stream:
         self.feed = feed
         self.subscriptions = tuple(subscriptions)
         self.instruments = tuple(instruments)
-        self.started_ns = self.clock.now_ns()
+        markets = {each.symbol: each.market for each in self.subscriptions}
+        self._time = Timekeeper(self.clock, rest, markets, self._tell_of_clock)
+        self.started_ns = self._time.started_ns
         self.is_replaceable = False  # without a warning while it is recorded
         self._rest = rest
         self._intake = Intake(subscriptions, feed)
@@ -412,8 +415,14 @@ class Stream:
     @property
     def clock_offset_ms(self) -> float | None:
         """The exchange's clock less this machine's, as measured; ``None`` before that."""
-        offset_ns = self._offset_ns()
-        return None if offset_ns is None else offset_ns / 1e6
+        offset = self._time.offset
+        return None if offset is None else offset.offset_ns / 1e6
+
+    @property
+    def clock_uncertainty_ms(self) -> float | None:
+        """By how much ``clock_offset_ms`` may be wrong; ``None`` where it is not known."""
+        offset = self._time.offset
+        return None if offset is None else offset.uncertainty_ns / 1e6
 
     @property
     def verdict(self) -> Verdict:
@@ -458,25 +467,33 @@ class Stream:
                     return lag
         return None
 
-    def _offset_ns(self) -> int | None:
-        return next((p.offset_ns for p in self._lanes if p.offset_ns is not None), None)
+    def lags(self, rows: pl.DataFrame) -> pl.Series:
+        """Give how late each of some rows arrived, in milliseconds.
+
+        Arrival less the exchange's time, the difference of the two clocks taken out as it was
+        measured when the row came.
+
+        Parameters
+        ----------
+        rows
+            From ``frame``.
+
+        Returns
+        -------
+        pl.Series
+            ``Float64``; null for rows of snapshots, and where the clocks cannot be compared: before
+            that was measured, after this machine's clock was set, and where the venue's clock runs
+            at another speed.
+        """
+        if self.simulation not in (None, 1.0):
+            return pl.Series("lag_ms", [None] * rows.height, dtype=pl.Float64)
+        return self._time.lags(rows)
 
     def _lag(self, rows: pl.DataFrame) -> Lag | None:
-        offset_ns = self._offset_ns()
-        # Where the venue's clock runs at another speed, arrival minus exchange time is no lag.
-        if offset_ns is None or self.simulation not in (None, 1.0):
+        lags = self.lags(rows).drop_nulls()
+        if lags.is_empty():
             return None
-        lags = rows.lazy()
-        if "is_snapshot" in rows.columns:
-            lags = lags.filter(~pl.col("is_snapshot"))
-        milliseconds = (
-            pl.col("local_timestamp").to_physical() - pl.col("timestamp").to_physical() + offset_ns
-        ) / 1e6
-        found = lags.select(
-            milliseconds.quantile(part).alias(str(part)) for part in (0.5, 0.95, 0.99)
-        ).collect()
-        values = found.row(0)
-        return None if None in values else Lag(*values)
+        return Lag(*(float(lags.quantile(part) or 0.0) for part in (0.5, 0.95, 0.99)))
 
     def report(self) -> Report:
         """Give the account of the stream's data, per channel and symbol."""
@@ -491,6 +508,7 @@ class Stream:
             ),
             reconnects=sum(lane.reconnects for lane in self._lanes),
             clock_offset_ms=self.clock_offset_ms,
+            clock_uncertainty_ms=self.clock_uncertainty_ms,
             simulation=self.simulation,
             rollovers=sum(lane.rollovers for lane in self._lanes),
         )
@@ -632,7 +650,7 @@ class Stream:
         self, payloads: Sequence[bytes], decoder: Decodes, overlap: Overlap | None = None
     ) -> list[Control]:
         """Take the messages of one read; returns those meant for the conversation."""
-        now_ns = self.clock.now_ns()
+        now_ns = self.now_ns()
         with self._delivery_lock:
             rows, controls = self._intake.take(payloads, decoder, now_ns, overlap)
             self._count(len(payloads))
@@ -647,7 +665,7 @@ class Stream:
         """Keep the messages of a connection that is to take over; returns those of its talk."""
         if not payloads:
             return []
-        now_ns = self.clock.now_ns()
+        now_ns = self.now_ns()
         with self._delivery_lock:
             return self._intake.hold(payloads, decoder, now_ns, overlap)
 
@@ -656,7 +674,7 @@ class Stream:
     ) -> list[tuple[str, str]]:
         """Go on with that connection; returns the channels and symbols the other had stalled."""
         with self._delivery_lock:
-            rows, stalled = self._intake.take_over(overlap, topics, drained_ns, self.clock.now_ns())
+            rows, stalled = self._intake.take_over(overlap, topics, drained_ns, self.now_ns())
             self._commit(rows)
         if self._intake.has_errands:
             self._errand.set()
@@ -681,7 +699,7 @@ class Stream:
         """Take note that another connection was silent, too: the market was, most likely."""
         with self._delivery_lock:
             for silence in silences:
-                self._intake.doubt(silence.channel, silence.symbol, self.clock.now_ns())
+                self._intake.doubt(silence.channel, silence.symbol, self.now_ns())
 
     def _count(self, messages: int) -> None:
         now = self.clock.monotonic()
@@ -696,9 +714,7 @@ class Stream:
         """Put a status row into the flow."""
         detail = detail.encode(errors="replace").decode()  # a foreign error's text may be odd
         with self._delivery_lock:
-            row = self._intake.note(
-                event, detail, self.clock.now_ns(), channel=channel, symbol=symbol
-            )
+            row = self._intake.note(event, detail, self.now_ns(), channel=channel, symbol=symbol)
             self._commit([row])
 
     def _commit(self, rows: Sequence[Record]) -> None:
@@ -718,13 +734,13 @@ class Stream:
         """Tell that a connection ended; its books start over."""
         if began_ns is not None:
             with self._delivery_lock:
-                self._commit(self._intake.begin_outage(topics, began_ns, self.clock.now_ns()))
+                self._commit(self._intake.begin_outage(topics, began_ns, self.now_ns()))
         self.note("disconnected", reason)
 
     def outage(self, topics: Sequence[Topic], began_ns: int, *, is_over: bool) -> None:
         """Account for the time from a lost connection to its successor, or to the end."""
         with self._delivery_lock:
-            now_ns = self.clock.now_ns()
+            now_ns = self.now_ns()
             rows = self._intake.end_outage(
                 topics, began_ns, now_ns, "disconnected", is_over=is_over
             )
@@ -737,6 +753,30 @@ class Stream:
             self._intake.subscribed(topics, self.clock.monotonic(), _SEED_PATIENCE)
         self._errand.set()
 
+    # -- this machine's clock, and the exchange's --------------------------------------------------
+
+    def now_ns(self) -> int:
+        """Read the clock that stamps the rows, ns UTC."""
+        return self._time.now_ns()
+
+    @property
+    def moves(self) -> Sequence[clocks.Move]:
+        """When and by how much this machine's clock was set since the start."""
+        return self._time.moves
+
+    def clock_moved(self) -> None:
+        """Take note that this machine's clock was set."""
+        self._time.tell_moves()
+        self._errand.set()
+
+    def request_clock(self, market: Market) -> None:
+        """Have a market's clock measured: there is a new connection."""
+        self._time.request(market)
+
+    def _tell_of_clock(self, event: str, detail: str) -> None:
+        if not self._stopping.is_set():
+            self.note(event, detail)
+
     # -- errands: what is asked of REST, on a thread of its own, so that no pump waits for it ------
 
     def request_errand(self) -> None:
@@ -748,7 +788,8 @@ class Stream:
         flaws: dict[str, str] = {}
         next_check = self.clock.monotonic() + _FLAW_INTERVAL
         while not self._stopping.is_set():
-            self._errand.wait(_ERRAND_INTERVAL if books or self._intake.has_errands else None)
+            is_soon = books or self._intake.has_errands
+            self._errand.wait(_ERRAND_INTERVAL if is_soon else self._time.interval)
             self._errand.clear()
             try:
                 self._do_errands()
@@ -776,7 +817,7 @@ class Stream:
         with self._delivery_lock:
             if self._is_finished:
                 return
-            self._commit(self._intake.finish(self.clock.now_ns()))
+            self._commit(self._intake.finish(self.now_ns()))
             self.note("stopped", "stop() was called")
             self._is_finished = True
         for outlet in self._all_outlets():
@@ -787,8 +828,8 @@ class Stream:
         return [*self._outlets, *payloads]
 
     def _do_errands(self) -> None:
-        for lane in self._lanes:
-            lane.measure_clock()
+        if self._time.measure():
+            self._errand.set()  # what else waits has its turn before the next question
         self._fill_holes()
         with self._delivery_lock:
             if not self._intake.seeking:
@@ -838,9 +879,7 @@ class Stream:
             with self._delivery_lock:
                 if self._is_finished:
                     return
-                rows = self._intake.take_snapshot(
-                    snapshot, self.clock.now_ns(), self.clock.monotonic()
-                )
+                rows = self._intake.take_snapshot(snapshot, self.now_ns(), self.clock.monotonic())
                 self._commit(rows)
         except KucoinResearchError as error:
             if not self._stopping.is_set():
@@ -852,7 +891,7 @@ class Stream:
 
     def _fill_holes(self) -> None:
         with self._delivery_lock:
-            self._commit(self._intake.release_full(self.clock.now_ns()))
+            self._commit(self._intake.release_full(self.now_ns()))
             holes = self._intake.holes
         now = self.clock.monotonic()
         timeout = self._healing.fill_timeout
@@ -895,12 +934,12 @@ class Stream:
             reason = f"REST could not fill the outage: {error}"
             with self._delivery_lock:
                 if not self._is_finished:
-                    self._commit(self._intake.give_up(hole, reason, self.clock.now_ns()))
+                    self._commit(self._intake.give_up(hole, reason, self.now_ns()))
             return
         with self._delivery_lock:
             if self._is_finished:
                 return
-            rows = self._intake.fill(hole, fetched, self.clock.now_ns())
+            rows = self._intake.fill(hole, fetched, self.now_ns())
             self._commit(rows)
         if not rows and not hole.is_silent:
             self._fill_after = self.clock.monotonic() + _NEXT_PAGE
@@ -921,9 +960,7 @@ class Stream:
     def _tell_snapshot_failed(self, symbol: str, wait: float, reason: str) -> None:
         with self._delivery_lock:
             self._commit(
-                self._intake.snapshot_failed(
-                    symbol, wait, self.clock.now_ns(), self.clock.monotonic()
-                )
+                self._intake.snapshot_failed(symbol, wait, self.now_ns(), self.clock.monotonic())
             )
         self.note("snapshot_failed", f"{symbol}: {reason}", channel="level2")
 

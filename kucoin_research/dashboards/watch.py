@@ -123,14 +123,14 @@ class Watch:
             for channel in self._timed
             if (rows := self.source.frame(channel, last=1)).height
         ]
-        return max(0.0, (clocks.current().now_ns() - max(newest)) / 1e9) if newest else None
+        return max(0.0, (self._arrival_ns() - max(newest)) / 1e9) if newest else None
 
     def _usual(self, rows: dict[str, int]) -> float | None:
         counted = sum(count for channel, count in rows.items() if channel not in _TIMELESS)
         began = getattr(self.source, "started_ns", None)
         if began is None or counted < 10:
             return None
-        return float((clocks.current().now_ns() - began) / 1e9 / counted)
+        return float((self._arrival_ns() - began) / 1e9 / counted)
 
     def _recent_of(self, kind: str) -> list[str]:
         """Give in words the gaps of a kind that ended within the last minute."""
@@ -145,10 +145,15 @@ class Watch:
             if gap.kind == kind and (gap.end or gap.begin) >= since
         ]  # fmt: skip
 
+    def _arrival_ns(self) -> int:
+        """Read the clock that stamps the rows."""
+        own = getattr(self.source, "now_ns", None)
+        return int(own()) if callable(own) else clocks.current().wall_ns()
+
     def _now_ns(self) -> int:
         # The past's own time, where that is what flows.
         position: int | None = getattr(self.source, "position_ns", None)
-        return clocks.current().now_ns() if position is None else position
+        return self._arrival_ns() if position is None else position
 
     def _total(self, channel: str) -> int:
         try:

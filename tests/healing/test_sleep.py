@@ -51,3 +51,26 @@ def test_a_clock_that_was_set_is_told_and_the_rows_keep_their_order(wall_clock, 
     assert stamps.is_unique().all()
     # Rows that came seconds apart are stamped so, also while the wall clock is behind.
     assert (stamps[-1] - stamps[rows - 1]).total_seconds() > 0.05
+
+
+def test_stamps_of_a_clock_that_was_fast_are_right_again_and_the_status_tells(
+    wall_clock, held_time
+):
+    wall_clock(5_000_000_000)
+    with Rig("futures", channels=["bbo"]) as rig:
+        rig.warm_up(rows=5)
+        wall_clock(-5_000_000_000)
+        rig.happens("clock_right")
+        rows = rig.s.total("bbo")
+        rig.s.wait("bbo", rows=rows + 20)
+        ahead_ns = rig.s.now_ns() - held_time.wall_ns()
+        told = rig.events("clock_jump")["detail"].to_list()
+        rig.finish()
+        stamps = rig.s.frame("bbo")["local_timestamp"]
+
+        assert not rig.account("bbo").lost
+    assert ahead_ns == 0
+    assert len(told) == 1
+    assert "5.0 s ahead" in told[0]
+    assert stamps.is_sorted()
+    assert stamps.is_unique().all()

@@ -38,23 +38,6 @@ def clock():
     return SetClock(seconds=100.0)
 
 
-def test_a_clock_that_keeps_time_has_not_jumped():
-    watch = _Watch(SetClock())
-
-    assert watch.jump_ns(100 * SECOND, 5 * SECOND) == 0
-    assert watch.jump_ns(3_700 * SECOND, 3_605 * SECOND) == 0
-    assert watch.jump_ns(3_701 * SECOND, 3_605 * SECOND) == 0  # as a time server may correct it
-
-
-@pytest.mark.parametrize("jump", [3_600 * SECOND, -30 * SECOND])
-def test_a_jump_is_noticed_once(jump):
-    watch = _Watch(SetClock())
-    watch.jump_ns(100 * SECOND, 5 * SECOND)
-
-    assert watch.jump_ns(101 * SECOND + jump, 6 * SECOND) == jump
-    assert watch.jump_ns(102 * SECOND + jump, 7 * SECOND) == 0
-
-
 def test_a_loop_that_was_held_up_has_no_say_about_silence(clock):
     watch = _Watch(clock)
     clock.seconds += 0.1
@@ -87,7 +70,7 @@ def successor(clock):
 def pass_to(clock, successor, seconds, *, is_drained=True):
     clock.seconds = seconds
     if is_drained:
-        successor.drained_ns = clock.now_ns()
+        successor.drained_ns = clock.wall_ns()
     return successor.may_take_over(1.0)
 
 

@@ -147,6 +147,7 @@ class Waiter(Clock):
         self.waits = []
         self.now = 100.0
         self.walls = itertools.repeat(NOW_NS)
+        self.steadies = itertools.repeat(100_000_000_000)
         self.chances = itertools.repeat(0.5)
         self.random = SimpleNamespace(random=lambda: next(self.chances))
 
@@ -155,6 +156,9 @@ class Waiter(Clock):
 
     def wall_ns(self):
         return next(self.walls)
+
+    def monotonic_ns(self):
+        return next(self.steadies)
 
     def event(self):
         return _NotedEvent(self)
@@ -242,16 +246,28 @@ def test_server_time_is_nanoseconds(exchange, rest):
     assert rest.server_time("spot") == 1_729_260_030_774_000_000
 
 
-def test_clock_offset_is_known_to_half_the_round_trip(exchange, waiter):
-    ours = iter([NOW_NS, NOW_NS + 100_000_000])
+@pytest.mark.parametrize("set_by", [0, 3_600_000_000_000])
+def test_clock_offset_is_known_to_half_the_round_trip_also_of_a_clock_that_was_set(
+    exchange, waiter, set_by
+):
     exchange.answers = [ok(NOW_NS // 1_000_000 + 2_050)]
+    waiter.steadies = iter([0, 100_000_000, 100_000_000])  # sent, received, and reckoned with
+    waiter.walls = iter([NOW_NS + 100_000_000, NOW_NS + 100_000_000 + set_by])
 
-    waiter.walls = ours
     with client(exchange, waiter) as rest:
         offset = rest.clock_offset("futures")
 
-    assert offset.offset_ns == 2_000_500_000
+    assert offset.offset_ns == 2_000_500_000 - set_by
     assert offset.uncertainty_ns == 50_500_000
+
+
+def test_clock_offset_may_be_that_of_another_clock_than_the_wall_clock(exchange, waiter):
+    exchange.answers = [ok(NOW_NS // 1_000_000)]
+
+    with client(exchange, waiter) as rest:
+        offset = rest.clock_offset("futures", lambda: NOW_NS - 5_000_000_000)
+
+    assert offset.offset_ns == 5_000_500_000
 
 
 def test_status_is_read(exchange, rest):
