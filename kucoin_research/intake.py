@@ -16,7 +16,7 @@ from kucoin_research.beats import Wariness
 from kucoin_research.decode import BookDelta, Broken, Control, Decoded, Decodes, Ignored
 from kucoin_research.errors import BookNotReady
 from kucoin_research.integrity import Gap, Ledger, Tally
-from kucoin_research.orderbook import BookGap, BookSnapshot, BookSync, OrderBook
+from kucoin_research.orderbook import BookGap, BookSnapshot, BookSync, OrderBook, Received
 from kucoin_research.overlap import Overlap
 from kucoin_research.records import (
     ACCOUNT_CHANNELS,
@@ -56,6 +56,10 @@ _MOST_GATED = 100_000
 # So many pages are asked for until the newest trade of one has come over the connection as well.
 # Where it never does, it fell into the outage.
 _MOST_PAGES = 4
+# How often it is told which sequences of a book came without a row, where there are such. With many
+# books less often, so that it stays some rows a minute altogether.
+_RECEIVED_NS = 60_000_000_000
+_RECEIVED_NS_PER_BOOK = 3_000_000_000
 # A flood of garbage must not wash all else out of the status channel.
 _TOLD_AT_ONCE = 20
 _FIRST_WHILE_NS = 1_000_000_000
@@ -214,6 +218,7 @@ class Intake:
         self._clock = ArrivalClock()
         self._wariness = Wariness()
         self._flood = _Flood()
+        self._received_at = 0  # when it is told next what came without a row, ns
         self._positions = Positions()
         self._gates: dict[_Key, _Gate] = {}
         self._markets: dict[str, Market] = {}
@@ -229,6 +234,7 @@ class Intake:
                     tallies.append(tally)
             if channel.name == "level2":
                 self.books[symbol] = BookSync(symbol, seeds_itself=feed is Feed.PRO)
+        self._received_every = max(_RECEIVED_NS, _RECEIVED_NS_PER_BOOK * len(self.books))
 
     def take(
         self,
@@ -272,8 +278,36 @@ class Intake:
                 controls.append(item)
             else:
                 local = self._take_other(item, local, rows)
+        if self.books and now_ns >= self._received_at:
+            local = self._tell_received(now_ns, local, rows)
         self._clock.end(local)
         return Batch(rows, controls)
+
+    def _tell_received(self, now_ns: int, local: int, rows: list[Record]) -> int:
+        """Tell now and then what came without a row, so that rows alone prove what is whole."""
+        is_first = self._received_at == 0
+        self._received_at = now_ns + self._received_every
+        for book in () if is_first else self.books.values():
+            if book.has_unrowed:
+                local = self._tell_of(book, local, rows)
+        return local
+
+    def account(self, now_ns: int) -> list[Record]:
+        """Tell of each book which of its sequences so far came without a row."""
+        rows: list[Record] = []
+        local = self._clock.begin(now_ns)
+        for book in self.books.values():
+            local = self._tell_of(book, local, rows)
+        self._clock.end(local)
+        return rows
+
+    @staticmethod
+    def _tell_of(book: BookSync, local: int, rows: list[Record]) -> int:
+        received = book.take_received()
+        if received is not None:
+            rows.append(_received(received, book.symbol, local))
+            local += 1
+        return local
 
     def _take_other(self, item: Decoded, local: int, rows: list[Record]) -> int:
         """Take what becomes several rows, or none."""
@@ -425,6 +459,10 @@ class Intake:
         if book.found:
             gaps = [*book.found, *gaps]
             book.found = []
+        for received in book.received:
+            rows.append(_received(received, book.symbol, local))
+            local += 1
+        book.received.clear()
         for gap in gaps:
             rows.append(self._tell_gap(gap, tally, heard_before, local))
             local += 1
@@ -749,6 +787,7 @@ class Intake:
         local = self._clock.begin(now_ns)
         rows: list[Record] = []
         local = self._keep(book, book.finish(local), (), local, rows)
+        local = self._tell_of(book, local, rows)
         doubt = self._book_tally(book.symbol).doubt
         if doubt is not None:
             rows.append(_status(local, "unproven", book.symbol, "level2", doubt))
@@ -906,6 +945,13 @@ def _tell_filled(tally: Tally, first_local: int, count: int, mended: Mended) -> 
         bounds = (mended.first_missing, mended.last_missing)
         rows.append(_status(local + 1, "not_filled", symbol, channel, why, *bounds))
     return rows
+
+
+def _received(received: Received, symbol: str, local: int) -> Status:
+    """Make the row that accounts for the sequences of a book."""
+    first, last, unrowed = received
+    detail = f"{unrowed:,} of {last - first + 1:,} sequences came without a row"
+    return _status(local, "received", symbol, "level2", detail, first, last)
 
 
 def _status(

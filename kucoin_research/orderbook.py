@@ -19,7 +19,7 @@ import polars as pl
 from kucoin_research.errors import BookNotReady
 from kucoin_research.records import Level2
 
-__all__ = ["BookGap", "BookSnapshot", "BookSync", "OrderBook"]
+__all__ = ["BookGap", "BookSnapshot", "BookSync", "OrderBook", "Received"]
 
 
 class BookSnapshot(NamedTuple):
@@ -156,6 +156,18 @@ class BookGap(NamedTuple):
     cause: str
 
 
+class Received(NamedTuple):
+    """All sequences of a book from ``first`` to ``last`` are accounted for.
+
+    ``unrowed`` of them were received and have no row: fillers, which change no level. Each other
+    one is in the rows, or in a ``BookGap``.
+    """
+
+    first: int
+    last: int
+    unrowed: int
+
+
 @unique
 class _State(Enum):
     EMPTY = "waits for the first delta"
@@ -216,6 +228,7 @@ class BookSync:
         self.resyncs = 0
         self.late: list[tuple[int, int]] = []  # sequences that came after they were told missing
         self.found: list[BookGap] = []  # among deltas that were released without a snapshot
+        self.received: list[Received] = []  # of numberings that are over
         self._retry_after = retry_after
         self._state = _State.EMPTY
         self._bids: dict[float, float] = {}
@@ -225,6 +238,8 @@ class BookSync:
         self._timestamp: int | None = None
         self._sequence = -1  # of the book
         self._given = -1  # of the rows given out; behind the book's while rows are held
+        self._unrowed = 0  # sequences given out without a row, behind the one told last
+        self._told = -1  # up to where it was told what has no row
         self._heard = -1  # of the deltas that came; ahead of the book's during a search
         self._newest: int | None = None  # timestamp of deltas and snapshots so far
         self._last_delta = -1  # sequence of the newest delta; a snapshot may have gone beyond it
@@ -342,6 +357,21 @@ class BookSync:
             self._is_flawed = self._is_flawed or is_flawed
             self.resyncs += not self._is_renewing
             self._is_renewing = True
+
+    @property
+    def has_unrowed(self) -> bool:
+        """Whether there is something to tell that no row and no gap tells."""
+        return self._unrowed > 0
+
+    def take_received(self) -> Received | None:
+        """Account for the sequences that were given out since the last time; None without any."""
+        if self._began is None:
+            return None
+        first, unrowed = max(self._told, self._began) + 1, self._unrowed
+        if self._given < first:
+            return None
+        self._told, self._unrowed = self._given, 0
+        return Received(first, self._given, unrowed)
 
     def finish(self, local: int) -> list[Level2]:
         """Release what is held, at the end; rows are stamped from ``local`` on.
@@ -530,6 +560,9 @@ class BookSync:
         if self._began is not None:
             gap = BookGap(self.symbol, self._heard + 1, self._heard, "rebase")
         rows = self._release_held(local)
+        received = self.take_received()
+        self.received += [] if received is None else [received]
+        self._told, self._unrowed = -1, 0
         self.resyncs += self._state is _State.LIVE
         self._state = _State.EMPTY
         self._is_renewing = self._is_flawed = False
@@ -697,12 +730,20 @@ class BookSync:
 
     def _give(self, delta: _Delta, local: int, up_to: int | None = None) -> list[Level2]:
         """Make the rows of a delta that were not given yet."""
-        given = self._given
+        given, last = self._given, delta.last_sequence
+        if up_to is not None and up_to < last:
+            last = up_to
         rows: list[Level2] = []
+        rowed, before = 0, given
         for change in delta.changes:
-            if given < change.sequence and (up_to is None or change.sequence <= up_to):
+            sequence = change.sequence
+            if given < sequence <= last:
                 rows.append(_row(delta, change, local + len(rows)))
-        self._given = max(given, delta.last_sequence)
+                rowed += sequence != before
+                before = sequence
+        if last > given:
+            self._unrowed += last - max(given, delta.first_sequence - 1) - rowed
+            self._given = last
         return rows
 
 

@@ -628,8 +628,9 @@ class Stream:
             )
         options.setdefault("instruments", self.instruments)
         recorder = recorder_for(self, root, **options)
-        recorder.before_close(self.attach_batches(recorder.take))
         with self._delivery_lock:
+            self._account()  # so that the recording's own accounts begin with it
+            recorder.before_close(self._ending(self.attach_batches(recorder.take)))
             self._recorders = [*self.recorders, recorder]
             self._to_begin |= {
                 symbol: None
@@ -638,6 +639,20 @@ class Stream:
             }
         self._errand.set()
         return recorder
+
+    def _ending(self, detach: Callable[[], None]) -> Callable[[], None]:
+        """Have a recording end with an account of its books."""
+
+        def end() -> None:
+            with self._delivery_lock:
+                self._account()
+                detach()
+
+        return end
+
+    def _account(self) -> None:
+        if not self._is_finished:
+            self._commit(self._intake.account(self.now_ns()))
 
     @property
     def recorders(self) -> list[Recorder]:

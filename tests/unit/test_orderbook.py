@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from kucoin_research import orderbook
 from kucoin_research.decode import BookChange, BookDelta
 from kucoin_research.errors import BookNotReady
-from kucoin_research.orderbook import BookGap, BookSnapshot, BookSync, OrderBook
+from kucoin_research.orderbook import BookGap, BookSnapshot, BookSync, OrderBook, Received
 from kucoin_research.records import Level2
 
 SYMBOL = "XBTUSDTM"
@@ -208,6 +208,30 @@ def test_a_filler_advances_the_sequence_without_a_row():
 
     assert (rows, gap) == ([], None)
     assert book.copy().sequence == 19
+
+
+def test_what_came_without_a_row_is_accounted_for_once():
+    book = live_book(16)
+    book.on_delta(spot_delta(17, 20, (18, "buy", 3988.5, 1.0), (18, "buy", 3988.4, 1.0)), 0)
+    book.on_delta(spot_delta(21, 22), 0)
+
+    assert book.has_unrowed
+    assert book.take_received() == (17, 22, 5)
+    assert book.take_received() is None
+    assert not book.has_unrowed
+    book.on_delta(delta(23), 0)
+    assert book.take_received() == (23, 23, 0)
+
+
+def test_an_account_ends_with_the_numbering_of_the_book():
+    book = live_book(200_000)
+    book.on_delta(spot_delta(200_001, 200_003, (200_002, "buy", 3988.5, 1.0)), 0)
+    book.on_delta(delta(5), 0)
+    book.on_snapshot(snapshot(5), local=0, now=0.0)
+    book.on_delta(spot_delta(6, 7, (7, "buy", 3988.5, 1.0)), 0)
+
+    assert book.received == [(200_001, 200_003, 2)]
+    assert book.take_received() == (6, 7, 1)
 
 
 def test_a_gap_is_bounded_exactly_and_the_book_refuses_to_answer():
@@ -824,9 +848,18 @@ def histories(draw):
 
 WEIGHTS = {
     "deliver": 9, "snapshot": 6, "lose": 1, "repeat": 1, "overlap": 1, "reconnect": 1, "renew": 1,
-    "ask": 2, "quiet": 1,
+    "ask": 2, "quiet": 1, "account": 1,
 }  # fmt: skip
 ACTIONS = [action for action, weight in WEIGHTS.items() for _ in range(weight)]
+
+
+def check_accounts(received, rowed, missing):
+    """What came without a row is what is neither in the rows nor in a gap."""
+    for first, last, unrowed in received:
+        numbers = set(range(first, last + 1))
+        assert len(numbers - rowed - missing) == unrowed
+    for before, after in pairwise(received):
+        assert after.first == before.last + 1
 
 
 class Play:
@@ -837,6 +870,7 @@ class Play:
         self.book = BookSync(SYMBOL)
         self.rows: list[Level2] = []
         self.gaps: list[BookGap] = []
+        self.received: list[Received] = []
         self.lost: set[int] = set()
         self.position = 0  # deltas delivered or lost
         self.head = 0  # deltas that the exchange has made
@@ -863,6 +897,13 @@ class Play:
         bridged = {n for gap in self.gaps for n in range(gap.first_missing, gap.last_missing + 1)}
         assert {n for n in received if n > began} <= kept | bridged
         assert self.book.doubt or self.book.is_ready
+        self.account()
+        check_accounts(self.received, kept, bridged)
+        assert self.received or self.book._given == began
+
+    def account(self, _data=None):
+        told = self.book.take_received()
+        self.received += [] if told is None else [told]
 
     def deliver(self, data):
         if self.position < len(self.history.deltas):
@@ -1131,8 +1172,8 @@ def test_a_snapshot_of_a_renumbered_book_begins_another_history():
 )
 def test_every_sequence_is_in_the_rows_or_in_one_gap(actions):
     book, at, told, missing = BookSync(SYMBOL, seeds_itself=True), 100, [], []
-    began, last = None, None
-    for action in actions:
+    began, last, received = None, None, []
+    for number, action in enumerate(actions):
         rows, gaps = [], []
         if action in ("delta", "repeat"):
             at += action == "delta"
@@ -1149,7 +1190,11 @@ def test_every_sequence_is_in_the_rows_or_in_one_gap(actions):
         if book.is_ready:
             began = book.sequence if began is None else began
             last = book.sequence
+        if number % 7 == 0 or number == len(actions) - 1:
+            account = book.take_received()
+            received += [] if account is None else [account]
 
+    check_accounts(received, set(told), set(missing))
     assert len(told + missing) == len(set(told + missing))
     if last is not None:
         accounted = {*told, *missing}
