@@ -60,6 +60,8 @@ _MOST_PAGES = 4
 # books less often, so that it stays some rows a minute altogether.
 _RECEIVED_NS = 60_000_000_000
 _RECEIVED_NS_PER_BOOK = 3_000_000_000
+# Rows that had to wait for longer, for what belongs before them, are told.
+_TOLD_WAIT_NS = 1_000_000_000
 # A flood of garbage must not wash all else out of the status channel.
 _TOLD_AT_ONCE = 20
 _FIRST_WHILE_NS = 1_000_000_000
@@ -204,6 +206,9 @@ class Intake:
         The symbols whose book looks for a snapshot; empty when all that speak are in step.
     broken
         Messages that did not decode, whatever their topic.
+    waited
+        Spans of stamps (from, and up to but not with) that are not of the reading: rows that waited
+        for what belongs before them, and what REST brought.
 
     Notes
     -----
@@ -215,6 +220,7 @@ class Intake:
         self.broken = 0
         self.books: dict[str, BookSync] = {}
         self.seeking: set[str] = set()
+        self.waited: list[tuple[int, int]] = []
         self._clock = ArrivalClock()
         self._wariness = Wariness()
         self._flood = _Flood()
@@ -456,6 +462,9 @@ class Intake:
             self.ledger.accepts(row)
         rows.extend(released)
         local += len(released)
+        if book.released_since is not None:
+            since, book.released_since = book.released_since, None
+            local = self._tell_wait(tally, since, local - len(released), local, rows)
         if book.found:
             gaps = [*book.found, *gaps]
             book.found = []
@@ -750,12 +759,39 @@ class Intake:
             local += 1
         first = local
         local = self._release(mended.rows, local, rows)
+        if local > first:
+            self.waited.append((first, local))
         _account(gate, part, mended, local - first, local)
         if local > first or not gate.is_armed or part.held:
             told = _tell_filled(tally, first, local - first, mended)
             rows += told
             local += len(told)
-        return self._release(part.held, local, rows)
+        return self._release_held(gate.tally, part.held, local, rows)
+
+    def _release_held(
+        self, tally: Tally, held: Sequence[Record], local: int, rows: list[Record]
+    ) -> int:
+        first, local = local, self._release(held, local, rows)
+        since = (held[0][1] or first) if held else first  # the stamp of its reading
+        return self._tell_wait(tally, since, first, local, rows)
+
+    def _tell_wait(
+        self, tally: Tally, since: int, first: int, local: int, rows: list[Record]
+    ) -> int:
+        """Tell of the rows stamped from ``first`` to ``local`` that they were read before."""
+        if local == first:
+            return local
+        self.waited.append((first, local))
+        if first - since < _TOLD_WAIT_NS:
+            return local
+        count = f"{local - first:,} row" + "s" * (local - first > 1)
+        detail = (
+            f"{count} waited for what belongs before them, up to "
+            f"{(first - since) / 1e9:.1f} s: their local timestamps are of their release"
+        )
+        told = _status(local, "released", tally.symbol, tally.channel, detail)
+        rows.append(told._replace(timestamp=first))
+        return local + 1
 
     def _release(self, kept: Sequence[Record], local: int, rows: list[Record]) -> int:
         for row in kept:
@@ -795,6 +831,25 @@ class Intake:
         self._clock.end(local)
         return rows
 
+    def books_to_ask_about(self, most: int) -> list[str]:
+        """Name books in step of which nobody knows whether their last change has come.
+
+        The ones that have been silent for longest, first.
+        """
+        in_step = [
+            (self._book_tally(symbol).last_local or 0, symbol)
+            for symbol, book in self.books.items()
+            if book.is_settled and not book.seeds_itself
+        ]
+        return [symbol for _, symbol in sorted(in_step)[:most]]
+
+    def note_known(self, symbol: str, sequence: int) -> bool:
+        """Note to where the exchange's book has come; tells whether all up to there has come."""
+        book, tally = self.books[symbol], self._book_tally(symbol)
+        book.note_known(sequence)
+        _look_at(book, tally)
+        return tally.doubt is None
+
     def release_full(self, now_ns: int) -> list[Record]:
         """Let rows go of which too many wait."""
         full = [key for key, gate in self._gates.items() if gate.waiting > _MOST_GATED]
@@ -806,7 +861,7 @@ class Intake:
         rows: list[Record] = []
         local = self._clock.begin(now_ns)
         for part in gate.parts:
-            local = self._release(part.held, local, rows)
+            local = self._release_held(gate.tally, part.held, local, rows)
         self._clock.end(local)
         return rows
 

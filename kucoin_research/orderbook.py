@@ -229,6 +229,7 @@ class BookSync:
         self.late: list[tuple[int, int]] = []  # sequences that came after they were told missing
         self.found: list[BookGap] = []  # among deltas that were released without a snapshot
         self.received: list[Received] = []  # of numberings that are over
+        self.released_since: int | None = None  # stamp of the reading of what was released last
         self._retry_after = retry_after
         self._state = _State.EMPTY
         self._bids: dict[float, float] = {}
@@ -241,10 +242,12 @@ class BookSync:
         self._unrowed = 0  # sequences given out without a row, behind the one told last
         self._told = -1  # up to where it was told what has no row
         self._heard = -1  # of the deltas that came; ahead of the book's during a search
+        self._known = -1  # sequence that the exchange's book had when it was last asked for it
         self._newest: int | None = None  # timestamp of deltas and snapshots so far
         self._last_delta = -1  # sequence of the newest delta; a snapshot may have gone beyond it
         self._began: int | None = None  # sequence at which the history begins
         self._held: list[_Delta] = []
+        self._held_since = 0  # stamp of the reading of the first of them
         self._fresh: list[_Delta] = []  # old by their sequence, new by their time
         self._holes: list[tuple[int, int]] = []  # told as gaps, and still to be filled by late ones
         self._is_renewing = False  # in step, and wants another snapshot
@@ -271,8 +274,12 @@ class BookSync:
     @property
     def doubt(self) -> str | None:
         """Say why nobody can tell whether something is missing; ``None`` while the book can."""
-        if self._began is None or self.is_ready:
+        if self._began is None:
             return None  # without a history there is nothing to doubt
+        if self.is_ready:
+            if self._known <= self._heard:
+                return None
+            return f"the exchange has sent changes up to {self._known}, which have not come"
         if self._is_flawed:
             return "the book is wrong, and a snapshot is asked for"
         if self._state is _State.EMPTY:
@@ -280,6 +287,10 @@ class BookSync:
         if not self._held:
             return "the book has fallen out of step, and no snapshot has come since"
         return f"rows wait for a snapshot of the book: of {len(self._held):,} of its messages"
+
+    def note_known(self, sequence: int) -> None:
+        """Note that the exchange's own book has come to that sequence."""
+        self._known = max(self._known, sequence)
 
     @property
     def has_holes(self) -> bool:
@@ -459,7 +470,7 @@ class BookSync:
         rows = self._release_held(local) if len(self._held) >= MOST_HELD else []
         if has_hole or not self._held:
             self._needed = max(heard, delta.first_sequence - 1)
-        self._held.append(delta)
+        self._hold(delta, local)
         self._heard = delta.last_sequence
         self._state = _State.SEEKING
         rows.extend(self._join_ahead(local + len(rows)))
@@ -473,7 +484,7 @@ class BookSync:
             return rows
         # A snapshot is to come between the rows; the book itself need not wait for it.
         rows = self._release_held(local) if len(self._held) >= MOST_HELD else []
-        self._held.append(delta)
+        self._hold(delta, local)
         self._apply(delta)
         rows.extend(self._join_ahead(local + len(rows)))
         return rows
@@ -543,11 +554,11 @@ class BookSync:
             )
             if part[0] <= part[1]
         ]
-        self._held.append(delta)
+        self._hold(delta, local)
         self._held.sort(key=lambda held: held.first_sequence)
         if self._holes or self._given < 0 or self._held[0].first_sequence != self._given + 1:
             return []
-        held, self._held, self._state = self._held, [], _State.LIVE
+        held, self._state = self._take_held(), _State.LIVE
         self._ahead = None
         rows: list[Level2] = []
         for each in held:
@@ -568,6 +579,7 @@ class BookSync:
         self._is_renewing = self._is_flawed = False
         self._ahead = self._began = self._newest = None  # another history begins
         self._heard = self._sequence = self._given = self._needed = self._last_delta = -1
+        self._known = -1
         return rows, gap
 
     def on_seed(self, snapshot: BookSnapshot, local: int) -> tuple[list[Level2], list[BookGap]]:
@@ -664,7 +676,7 @@ class BookSync:
 
     def _join(self, snapshot: BookSnapshot, local: int) -> list[Level2]:
         """Go live: the held rows that the snapshot contains, its own rows, and those behind it."""
-        held, self._held = self._held, []
+        held = self._take_held()
         rows: list[Level2] = []
         if self._began is None:
             self._began = snapshot.sequence
@@ -682,7 +694,7 @@ class BookSync:
 
     def _release_held(self, local: int) -> list[Level2]:
         """Give the rows that are held, without a snapshot among them."""
-        held, self._held = self._held, []
+        held = self._take_held()
         self._holes = []
         if held and self._began is None:
             self._begin_with(held)
@@ -690,6 +702,17 @@ class BookSync:
         for delta in held:
             rows.extend(self._give(delta, local + len(rows)))
         return rows
+
+    def _hold(self, delta: _Delta, local: int) -> None:
+        if not self._held:
+            self._held_since = local
+        self._held.append(delta)
+
+    def _take_held(self) -> list[_Delta]:
+        held, self._held = self._held, []
+        if held:
+            self.released_since = self._held_since
+        return held
 
     def _begin_with(self, held: Sequence[_Delta]) -> None:
         """Begin the history without a snapshot; what is missing among the deltas is missing."""

@@ -74,6 +74,10 @@ _FIRST_POLL = 2.0
 _LONGEST_POLL = 60.0
 # How long the "stopped" row waits for the pumps, so that it comes last.
 _LAST_ROWS = 2.0
+# At the end REST is asked, for no longer than this, whether the last change of some books has come.
+_LAST_LOOK = 1.0
+_MOST_LOOKED_AT = 5
+_FEWEST_LEVELS = 20  # of a book that REST gives
 _ERRANDS = "-errands"  # how the name of the thread that asks REST ends
 # On the pro feed a book's snapshot was seen 0.5 to 6.2 s after its subscription.
 _SEED_PATIENCE = 10.0
@@ -188,8 +192,8 @@ class Stream:
         self.feed = feed
         self.subscriptions = tuple(subscriptions)
         self.instruments = tuple(instruments)
-        markets = {each.symbol: each.market for each in self.subscriptions}
-        self._time = Timekeeper(self.clock, rest, markets, self._tell_of_clock)
+        streamed = [(each.symbol, each.market) for each in self.subscriptions]
+        self._time = Timekeeper(self.clock, rest, streamed, self._tell_of_clock)
         self.started_ns = self._time.started_ns
         self.is_replaceable = False  # without a warning while it is recorded
         self._rest = rest
@@ -210,6 +214,7 @@ class Stream:
         self._fill_by: dict[tuple[type[Record], str], float] = {}  # deadlines, monotonic seconds
         self._fill_after = 0.0
         self._polls: dict[tuple[type[Record], str], _Poll] = {}
+        self._to_ask_about: deque[str] = deque()  # books, before the end
         self._to_begin: dict[str, None] = {}  # books of which a recording has no snapshot yet
         self._threads: list[threading.Thread] = []
         self._payload_outlet: Outlet[bytes] | None = None
@@ -481,13 +486,14 @@ class Stream:
         Returns
         -------
         pl.Series
-            ``Float64``; null for rows of snapshots, and where the clocks cannot be compared: before
-            that was measured, after this machine's clock was set, and where the venue's clock runs
-            at another speed.
+            ``Float64``; null for rows of snapshots, for those that REST brought or that waited for
+            what belongs before them, and where the clocks cannot be compared: before that was
+            measured, after this machine's clock was set, and where the venue's clock runs at
+            another speed.
         """
         if self.simulation not in (None, 1.0):
             return pl.Series("lag_ms", [None] * rows.height, dtype=pl.Float64)
-        return self._time.lags(rows)
+        return self._time.lags(rows, self._intake.waited)
 
     def _lag(self, rows: pl.DataFrame) -> Lag | None:
         lags = self.lags(rows).drop_nulls()
@@ -843,6 +849,7 @@ class Stream:
         return [*self._outlets, *payloads]
 
     def _do_errands(self) -> None:
+        self._ask_about_ends()
         if self._time.measure():
             self._errand.set()  # what else waits has its turn before the next question
         self._fill_holes()
@@ -999,7 +1006,9 @@ class Stream:
     def stop(self, timeout: float = 5.0) -> None:
         """End the stream: sockets closed, threads gone. Its frames stay readable.
 
-        Called by a sink, it does not wait: the feed cannot end before the sink returns.
+        Before, REST is asked whether the last change of the books has come (of up to five, for up
+        to a second), as nothing else would tell. Called by a sink, it does not wait: the feed
+        cannot end before the sink returns.
 
         Parameters
         ----------
@@ -1008,6 +1017,7 @@ class Stream:
         """
         seen = interrupts.arrived()
         deadline = self.clock.monotonic() + timeout
+        self._look_once_more(min(timeout, _LAST_LOOK), seen)
         # First, so that an interrupt from here on cannot leave the stream running.
         self._stopping.set()
         self._errand.set()
@@ -1028,6 +1038,41 @@ class Stream:
             self._finish()
         others = [thread for thread in self._threads if thread is not here]
         interrupts.join(others, self._until(deadline), seen=seen, clock=self.clock)
+
+    def _look_once_more(self, seconds: float, seen: int) -> None:
+        """Have it found out whether the last change of each book has come, and wait for it.
+
+        An interrupt ends the waiting; ``seen`` is what there had been of them before.
+        """
+        if self.state is not State.LIVE or self._is_called_by_own_thread():
+            return
+        deadline = self.clock.monotonic() + seconds
+        with self._delivery_lock:
+            names = self._intake.books_to_ask_about(_MOST_LOOKED_AT)
+            self._to_ask_about.extend(names)
+        books = [self._intake.books[name] for name in names]
+        self._errand.set()
+        while self.clock.monotonic() < deadline and interrupts.arrived() == seen:
+            if not self._to_ask_about and not any(book.doubt for book in books):
+                break
+            self._stopping.wait(0.02)
+
+    def _is_called_by_own_thread(self) -> bool:
+        here = threading.current_thread()
+        return here in self._threads or here in {outlet.thread for outlet in self._all_outlets()}
+
+    def _ask_about_ends(self) -> None:
+        while self._to_ask_about and not self._stopping.is_set():
+            symbol = self._to_ask_about[0]
+            market = next(s.market for s in self.subscriptions if s.symbol == symbol)
+            try:
+                known = self._rest.order_book(symbol, _FEWEST_LEVELS, market=market).sequence
+                with self._delivery_lock:
+                    self._intake.note_known(symbol, known)
+            except KucoinResearchError as error:
+                log.info("the last sequence of %s is not known: %s", symbol, error)
+            finally:
+                self._to_ask_about.popleft()
 
     def _until(self, deadline: float) -> float:
         return max(0.0, deadline - self.clock.monotonic())

@@ -10,7 +10,7 @@ machine's clock was set. What was measured holds from then on, never for rows fr
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -158,8 +158,8 @@ class Timekeeper:
         The time that the stream lives in.
     rest
         Whom to ask for the exchange's time.
-    markets
-        Of each symbol.
+    streamed
+        Symbols, each with its market; ``*`` stands for all of a market.
     tell
         Takes an event and its detail, for the ``status`` channel.
 
@@ -177,7 +177,7 @@ class Timekeeper:
         self,
         clock: Clock,
         rest: Rest,
-        markets: Mapping[str, Market],
+        streamed: Iterable[tuple[str, Market]],
         tell: Callable[[str, str], None],
     ) -> None:
         self._clock = clock
@@ -185,10 +185,9 @@ class Timekeeper:
         self._tell = tell
         self._arrivals = clock.arrivals()
         self.started_ns = self.now_ns()
-        self._symbols = {
-            market: [symbol for symbol, its in markets.items() if its is market]
-            for market in dict.fromkeys(markets.values())
-        }
+        self._symbols: dict[Market, set[str]] = {}
+        for symbol, market in streamed:
+            self._symbols.setdefault(market, set()).add(symbol)
         self._offsets = {market: ClockOffsets(self.started_ns) for market in self._symbols}
         self._lock = threading.Lock()  # guards the moves told, and offsets against them
         self._moves_told = 0
@@ -280,24 +279,39 @@ class Timekeeper:
         known = (each.newest for each in self._offsets.values())
         return next((offset for offset in known if offset is not None), None)
 
-    def lags(self, rows: pl.DataFrame) -> pl.Series:
-        """Give how late each of these rows arrived, ms; null where that is not known."""
+    def lags(self, rows: pl.DataFrame, waited: Sequence[tuple[int, int]] = ()) -> pl.Series:
+        """Give how late each of these rows arrived, ms; null where that is not known.
+
+        ``waited`` are spans of stamps that are not of the reading, ascending.
+        """
         late = (
             pl.col("local_timestamp").to_physical()
             - pl.col("timestamp").to_physical()
-            + pl.lit(pl.Series(self._offsets_of(rows), nan_to_null=True))
+            + pl.lit(pl.Series(self._offsets_of(rows, waited), nan_to_null=True))
         ) / 1e6
         if "is_snapshot" in rows.columns:
             late = pl.when(~pl.col("is_snapshot")).then(late)
         return rows.select(late.alias("lag_ms")).to_series()
 
-    def _offsets_of(self, rows: pl.DataFrame) -> _Floats:
+    def _offsets_of(self, rows: pl.DataFrame, waited: Sequence[tuple[int, int]]) -> _Floats:
         stamps = rows["local_timestamp"].to_physical().to_numpy()
+        found = self._measured(rows, stamps)
+        if waited:
+            first, end = np.array(tuple(waited), dtype=np.int64).T  # it may grow meanwhile
+            span = np.searchsorted(first, stamps, "right") - 1
+            found[(span >= 0) & (stamps < end[span])] = np.nan
+        return found
+
+    def _measured(self, rows: pl.DataFrame, stamps: _Times) -> _Floats:
+        if len(self._offsets) == 1:
+            (offsets,) = self._offsets.values()
+            return offsets.at(stamps)
         found: _Floats = np.full(rows.height, np.nan)
+        names = rows["symbol"].cast(pl.String)
         for market, offsets in self._offsets.items():
-            symbols = self._symbols[market]
-            if len(self._offsets) == 1 or ALL_SYMBOLS in symbols:
-                return offsets.at(stamps)
-            is_its = rows["symbol"].cast(pl.String).is_in(symbols).to_numpy()
+            is_its = names.is_in(list(self._symbols[market])).fill_null(value=False).to_numpy()
+            if ALL_SYMBOLS in self._symbols[market]:
+                has_hyphen = names.str.contains("-", literal=True).fill_null(value=False)
+                is_its |= has_hyphen.to_numpy() == (market is Market.SPOT)
             found = np.where(is_its, offsets.at(stamps), found)
         return found

@@ -166,6 +166,48 @@ def test_a_book_renumbered_by_a_little_goes_on(market, by):
     assert entry.verdict is kr.Verdict.INCOMPLETE
 
 
+@pytest.mark.parametrize("fault", ["drop", "stall"])
+@pytest.mark.parametrize("market", MARKETS)
+def test_a_last_change_that_was_kept_back_is_asked_for_at_the_end(market, fault):
+    with book_rig(market) as rig:
+        rig.x.inject(fault, topic=rig._topics("level2")[0], count=None)
+        wait_until(lambda: rig.x.withheld)
+        rig.x.pause()
+        before = rig.s.report().channel("level2")
+        rig.s.stop()
+        entry = rig.s.report().channel("level2")
+        (told,) = rig.events("unproven").to_dicts()
+
+    assert before.verdict is kr.Verdict.COMPLETE  # nobody could know
+    assert entry.verdict is kr.Verdict.NOT_PROVABLE
+    assert entry.reason == told["detail"]
+    assert "which have not come" in entry.reason
+
+
+@pytest.mark.parametrize("market", MARKETS)
+def test_a_book_whose_last_change_has_come_is_complete_at_once(market):
+    with book_rig(market) as rig:
+        begun = rig.s.clock.monotonic()
+        rig.s.stop()
+        took = rig.s.clock.monotonic() - begun
+        entry = rig.s.report().channel("level2")
+
+    assert entry.verdict is kr.Verdict.COMPLETE
+    assert took < 0.5
+
+
+@pytest.mark.parametrize("path", ["book", "all"])
+def test_the_end_does_not_wait_long_for_rest(path):
+    with book_rig("futures") as rig:
+        paths = {"path": "/api/v1/level2"} if path == "book" else {}
+        rig.x.inject("slow_reply", delay=1_000.0, count=None, **paths)
+        begun = rig.s.clock.monotonic()
+        rig.s.stop()
+        took = rig.s.clock.monotonic() - begun
+
+    assert took < 7.0
+
+
 # Without those that keep the newest messages back from an open connection: nobody can know of them
 # before the next one comes.
 TOLD = (
@@ -173,6 +215,9 @@ TOLD = (
     "html_error", "truncate", "slow_reply", "duplicate", "rebase", "crossed_book",
 )  # fmt: skip
 
+
+# What these keep back is found out only when REST is asked at the end.
+KEPT_BACK = ("drop", "stall", "reorder")
 
 SEEDS = range(400 if os.environ.get("SOAK") else 12)
 
@@ -194,6 +239,23 @@ def test_a_stream_that_ends_at_any_moment_calls_nothing_complete_that_is_not(see
             assert_true(rig, rig.s)
             rig.x.resume()
         rig.x.pause()
+        rig.s.stop()
+        assert recorder.close()
+        assert_true(rig, rig.s)
+        assert_true(rig, kr.load(recorder.path))
+
+
+@pytest.mark.parametrize("seed", range(200 if os.environ.get("SOAK") else 6))
+def test_a_stream_that_was_stopped_calls_nothing_complete_that_was_kept_back(seed, tmp_path):
+    rng = random.Random(seed)
+    faults = (*TOLD, *KEPT_BACK, *KEPT_BACK)
+    chaos = Chaos(seed=seed, rate=60, faults=faults, quiet=3.0, seconds=40.0)
+    with Rig(MARKETS[seed % 2], channels=["level2"], seed=seed, chaos=chaos) as rig:
+        recorder = rig.s.record(tmp_path)
+        rig.s.wait("level2", rows=50)
+        pass_seconds(rig, rng.uniform(2.0, 40.0))
+        rig.x.pause()
+        rig.x.heal()  # so that REST answers; what was kept back does not come any more
         rig.s.stop()
         assert recorder.close()
         assert_true(rig, rig.s)

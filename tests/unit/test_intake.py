@@ -391,6 +391,52 @@ def test_an_outage_before_another_one_was_filled_is_filled_by_itself():
     assert not intake.has_errands
 
 
+def stamps_that_waited(intake, rows):
+    return [any(first <= row[1] < end for first, end in intake.waited) for row in rows]
+
+
+def test_rows_that_waited_for_what_rest_brought_are_told_with_how_long():
+    intake = make_intake("trade")
+    take(intake, trade(10))
+    lose_and_find(intake, 1, 2)
+    take(intake, trade(20), now_ns=NOW + SECOND)
+    (hole,) = intake.holes
+    rows = intake.fill(hole, [row_of(n) for n in (10, 15, 20)], NOW + 48 * SECOND)
+    later = take(intake, trade(21), now_ns=NOW + 49 * SECOND).rows
+
+    trades = [row for row in rows if isinstance(row, Trade)]
+    released = next(row for row in rows if row[3] == "released")
+    assert released.detail == (
+        "1 row waited for what belongs before them, up to 47.0 s: their local timestamps are of "
+        "their release"
+    )
+    assert released.timestamp == trades[-1].local_timestamp
+    assert stamps_that_waited(intake, [*trades, *later]) == [True, True, False]
+
+
+def test_changes_of_a_book_that_waited_for_its_snapshot_are_told_with_how_long():
+    intake = in_step(16)
+    take(intake, level2(18), now_ns=NOW + SECOND)
+    take(intake, level2(19), now_ns=NOW + 2 * SECOND)
+    rows = intake.take_snapshot(snapshot(19), NOW + 6 * SECOND, 6.0)
+    later = take(intake, level2(20), now_ns=NOW + 7 * SECOND).rows
+
+    (told,) = [row.detail for row in rows if row[3] == "released"]
+    assert "up to 5.0 s" in told
+    changes = [row for row in [*rows, *later] if isinstance(row, Level2) and not row.is_snapshot]
+    assert [row.sequence for row in changes] == [18, 19, 20]
+    assert stamps_that_waited(intake, changes) == [True, True, False]
+
+
+def test_what_waited_for_a_moment_only_is_not_told_but_has_no_lag():
+    intake = in_step(16)
+    take(intake, level2(18), now_ns=NOW + SECOND)
+    rows = intake.take_snapshot(snapshot(18), NOW + SECOND + 300_000_000, 1.3)
+
+    assert "released" not in events(rows)
+    assert stamps_that_waited(intake, rows[:1]) == [True]
+
+
 def test_an_outage_that_begins_before_the_last_was_over_is_told_too():
     intake = make_intake("trade")
     take(intake, trade(10))

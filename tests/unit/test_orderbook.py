@@ -591,6 +591,20 @@ def test_doubt_lasts_from_a_lost_connection_until_the_book_is_in_step():
     assert book.doubt is None
 
 
+def test_a_book_behind_what_the_exchange_is_known_to_have_sent_is_in_doubt_until_that_comes():
+    book = live_book(16)
+    book.note_known(16)
+    assert book.doubt is None
+
+    book.note_known(18)
+    assert book.doubt == "the exchange has sent changes up to 18, which have not come"
+    assert book.is_ready  # up to where it is
+    feed(book, 17)
+    assert book.doubt is not None
+    feed(book, 18)
+    assert book.doubt is None
+
+
 def test_a_quiet_book_is_fetched_soon_after_its_subscription():
     book = BookSync(SYMBOL)
     book.subscribed(5.0)

@@ -178,14 +178,14 @@ class WrongClock(SetClock):
 
 
 class Scene:
-    def __init__(self, wrong=0.0):
+    def __init__(self, wrong=0.0, futures="XBTUSDTM", spot="BTC-USDT"):
         self.clock = WrongClock()
         self.clock.wrong = wrong
         self.rest = FakeRest(self.clock)
         self.told = []
-        markets = {"XBTUSDTM": Market.FUTURES, "BTC-USDT": Market.SPOT}
+        streamed = [(futures, Market.FUTURES), (spot, Market.SPOT)]
         self.time = Timekeeper(
-            self.clock, self.rest, markets, lambda event, detail: self.told.append((event, detail))
+            self.clock, self.rest, streamed, lambda event, detail: self.told.append((event, detail))
         )
 
     def connect(self):
@@ -203,11 +203,13 @@ class Scene:
         sent = self.clock.right_ns() + int((self.rest.ahead[market] - late) * SECOND)
         return (symbol, sent, self.time.now_ns())
 
-    def lags(self, *rows, **more):
+    def frame(self, *rows):
         utc = pl.Datetime("ns", "UTC")
         schema = {"symbol": pl.Categorical, "timestamp": utc, "local_timestamp": utc}
-        frame = pl.DataFrame(list(rows), schema=schema, orient="row")
-        found = self.time.lags(frame.with_columns(**more))
+        return pl.DataFrame(list(rows), schema=schema, orient="row")
+
+    def lags(self, *rows, **more):
+        found = self.time.lags(self.frame(*rows).with_columns(**more))
         return [None if each is None else round(each) for each in found]
 
     def passes(self, seconds):
@@ -218,8 +220,9 @@ class Scene:
             self.time.tell_moves()
 
 
-def test_lags_of_both_markets_are_those_of_their_own_clocks():
-    scene = Scene()
+@pytest.mark.parametrize("symbols", [{}, {"futures": "*", "spot": "*"}])
+def test_lags_of_both_markets_are_those_of_their_own_clocks(symbols):
+    scene = Scene(**symbols)
     scene.connect()
     lags = scene.lags(scene.row(), scene.row("BTC-USDT", late=0.09), scene.row(late=0.3))
 
@@ -240,6 +243,17 @@ def test_rows_of_snapshots_have_no_lag():
     scene.connect()
 
     assert scene.lags(scene.row(), is_snapshot=pl.lit(True)) == [None]
+
+
+def test_rows_that_waited_before_they_were_stamped_have_no_lag():
+    scene = Scene()
+    scene.connect()
+    rows = [scene.row() for _ in range(4) if scene.passes(1.0) is None]
+    stamps = [row[2] for row in rows]
+    frame = scene.frame(*rows)
+    waited = [(stamps[0] - 9, stamps[0]), (stamps[1], stamps[2]), (stamps[3] - 1, stamps[3] + 1)]
+
+    assert scene.time.lags(frame, waited).is_null().to_list() == [False, True, False, True]
 
 
 @pytest.mark.parametrize("wrong", [5.0, 7_200.0, 28_800.0, -3.0])
