@@ -64,6 +64,10 @@ def _number(value: Any) -> float:
     return msgspec.convert(value, _Number, strict=False)
 
 
+def _price(value: Any) -> float | None:
+    return _number(value) or None  # a market order, a flat position: there is none
+
+
 def _integer(value: Any) -> int:
     return msgspec.convert(value, _Integer, strict=False)
 
@@ -108,7 +112,10 @@ _Plan: TypeAlias = tuple[tuple[str, str, Callable[[Any], Any]], ...]
 def _plan(record: type[Record]) -> _Plan:
     """List a record's columns after clocks and symbol: name, key, converter."""
     columns = list(columns_of(record).items())[_CLOCKS_AND_SYMBOL:]
-    return tuple((name, _camel(name), _CONVERTERS[kind]) for name, kind in columns)
+    return tuple(
+        (name, _camel(name), _price if name.endswith("price") else _CONVERTERS[kind])
+        for name, kind in columns
+    )
 
 
 def _camel(name: str) -> str:

@@ -35,7 +35,9 @@ def read(value, dtype):
 def row_of(data, schema, **given):
     """Every column of ours that they have a field for, by its name in camelCase."""
     known = {name: data[camel(name)] for name in schema if camel(name) in data} | given
-    return {name: read(value, schema[name]) for name, value in known.items()}
+    row = {name: read(value, schema[name]) for name, value in known.items()}
+    # A price of 0 is none, here: of a market order, or of a flat position.
+    return {n: None if n.endswith("price") and not value else value for n, value in row.items()}
 
 
 def agree_on_events(theirs, ours, *keys, is_partial=False):

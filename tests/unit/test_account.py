@@ -266,6 +266,21 @@ def test_broken_order_is_told_with_its_topic(data, reason):
     assert item.topic == "/contractMarket/tradeOrders:XBTUSDTM"
 
 
+@pytest.mark.parametrize("zero", ["0", 0, "0.0", ""])
+def test_a_price_of_zero_is_none_while_a_size_of_zero_is_zero(zero):
+    """A market order and a flat position have no price."""
+    order = variation("private_futures/order_open", price=zero, filledSize="0")
+    flat = {"avgEntryPrice": zero, "liquidationPrice": zero, "currentQty": 0, "markPrice": "7"}
+    position = variation("private_futures/position_change", **flat)
+    decoder = Decoder(FUTURES)
+    (order,) = decoder.decode(order, LOCAL).records
+    (position,) = decoder.decode(position, LOCAL).records
+
+    assert (order.price, order.filled_size) == (None, 0.0)
+    assert (position.avg_entry_price, position.liquidation_price) == (None, None)
+    assert (position.current_qty, position.mark_price) == (0.0, 7.0)
+
+
 def test_zero_in_scientific_form_is_zero():
     sample = payload("private_futures/position_change")
     message = sample.replace(b'"posFunding":0,', b'"posFunding":0E-8,')
