@@ -69,6 +69,8 @@ _ERRAND_INTERVAL = 0.05
 _FILL_INTERVAL = 1.0
 # Where a page leaves open what is missing, the next one is asked for so much later.
 _NEXT_PAGE = 0.25
+# The pause before a snapshot is asked for again doubles from a second up to this.
+_LONGEST_SNAPSHOT_PAUSE = 15.0
 # How often REST is asked about a silence, seconds: KuCoin keeps a hundred trades.
 _FIRST_POLL = 2.0
 _LONGEST_POLL = 60.0
@@ -214,6 +216,7 @@ class Stream:
         self._fill_by: dict[tuple[type[Record], str], float] = {}  # deadlines, monotonic seconds
         self._fill_after = 0.0
         self._polls: dict[tuple[type[Record], str], _Poll] = {}
+        self._snapshot_failures: dict[str, int] = {}  # in a row, by symbol
         self._to_ask_about: deque[str] = deque()  # books, before the end
         self._to_begin: dict[str, None] = {}  # books of which a recording has no snapshot yet
         self._threads: list[threading.Thread] = []
@@ -770,6 +773,7 @@ class Stream:
 
     def acknowledged(self, topics: Sequence[Topic]) -> None:
         """Take note of subscriptions that the exchange has accepted."""
+        self._snapshot_failures.clear()  # what comes over another connection may go otherwise
         with self._delivery_lock:
             self._intake.subscribed(topics, self.clock.monotonic(), _SEED_PATIENCE)
         self._errand.set()
@@ -903,13 +907,13 @@ class Stream:
                     return
                 rows = self._intake.take_snapshot(snapshot, self.now_ns(), self.clock.monotonic())
                 self._commit(rows)
+            self._snapshot_failures.pop(symbol, None)
         except KucoinResearchError as error:
             if not self._stopping.is_set():
-                wait = error.retry_after if isinstance(error, RateLimited) else 1.0
-                self._tell_snapshot_failed(symbol, wait, str(error))
+                self._snapshot_failed(symbol, error, str(error))
         except Exception as error:  # the errands' guard: the book must not wait for ever
             log.exception("the snapshot of %s met an unexpected error", symbol)
-            self._tell_snapshot_failed(symbol, 5.0, f"unexpected {type(error).__name__}")
+            self._snapshot_failed(symbol, error, f"unexpected {type(error).__name__}")
 
     def _fill_holes(self) -> None:
         with self._delivery_lock:
@@ -979,7 +983,12 @@ class Stream:
                 log.info("REST has no %s candles of %s", interval, hole.symbol)
         return found
 
-    def _tell_snapshot_failed(self, symbol: str, wait: float, reason: str) -> None:
+    def _snapshot_failed(self, symbol: str, error: Exception, reason: str) -> None:
+        failures = self._snapshot_failures[symbol] = self._snapshot_failures.get(symbol, 0) + 1
+        # What is refused for good, as that of a paused contract, is asked for ever less often.
+        wait = min(2.0 ** (failures - 1), _LONGEST_SNAPSHOT_PAUSE)
+        if isinstance(error, RateLimited):
+            wait = error.retry_after
         with self._delivery_lock:
             self._commit(
                 self._intake.snapshot_failed(symbol, wait, self.now_ns(), self.clock.monotonic())

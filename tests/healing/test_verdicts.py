@@ -62,6 +62,23 @@ def test_a_recording_of_a_running_book_loses_nothing_while_snapshots_are_refused
     assert recorded.report().verdict is kr.Verdict.NOT_PROVABLE  # it has no snapshot
 
 
+def test_a_snapshot_that_is_refused_for_long_is_asked_for_ever_less_often():
+    with book_rig("futures") as rig:
+        refuse_snapshots(rig)
+        rig.x.inject("drop", topic=rig._topics("level2")[0])
+        rig.happens("gap")
+        pass_seconds(rig, 120)
+        told = rig.events("snapshot_failed")
+        rig.x.heal()
+        begin = rig.x.now_ns
+        rig.happens("book_ready", 2)
+        took = (rig.x.now_ns - begin) / 1e9
+        rig.s.stop()
+
+    assert 3 < told.height < 8
+    assert took < 30
+
+
 @pytest.mark.parametrize("market", MARKETS)
 def test_what_was_received_behind_a_gap_is_kept_though_no_snapshot_came(market):
     with book_rig(market) as rig:
