@@ -8,6 +8,7 @@ import json
 import os
 import re
 import sys
+import weakref
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields
 from datetime import UTC, datetime, timedelta
@@ -16,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from kucoin_research.damage import Loss
 from kucoin_research.errors import InvalidInput
 from kucoin_research.instruments import Instrument
 from kucoin_research.records import CHANNELS
@@ -33,11 +35,14 @@ __all__ = [
     "file_name",
     "folder_name",
     "from_iso",
+    "identity_of",
     "instruments_from",
     "instruments_to",
     "is_being_recorded",
     "is_listed",
     "iso",
+    "losses_from",
+    "losses_to",
     "package_version",
     "read_manifest",
     "safe_name",
@@ -54,6 +59,7 @@ DAY_NS = 86_400 * 10**9
 SUFFIXES: dict[str | None, str] = {None: ".csv", "gzip": ".csv.gz", "zstd": ".csv.zst"}
 
 _LOCK = ".recording"
+_ABOUT = ("file", "channel", "symbol", "reason")  # of what is lost
 _LONGEST = 80  # characters of one part of a name; file systems take 255 bytes
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NAME = re.compile(r"(?P<rest>.+)_(?P<day>\d{4}-\d\d-\d\d)")
@@ -246,13 +252,56 @@ def instruments_from(content: Mapping[str, Any]) -> dict[str, Instrument]:
     return found
 
 
+def losses_to(losses: Iterable[Loss]) -> list[dict[str, Any]]:
+    """Lay out for ``session.json`` what is lost, as its ``dropped``."""
+    return [
+        {"began": iso(loss.began), "ended": iso(loss.ended), "rows": loss.rows}
+        | {key: value for key, value in loss._asdict().items() if key in _ABOUT and value}
+        for loss in losses
+    ]
+
+
+def losses_from(content: Mapping[str, Any]) -> list[Loss]:
+    """Read what is lost from a ``session.json``."""
+    return [
+        Loss(
+            from_iso(each["began"]),
+            from_iso(each["ended"]),
+            each["rows"],
+            **{key: each.get(key) for key in _ABOUT},
+        )
+        for each in content.get("dropped") or ()
+    ]
+
+
 # -- who is writing --------------------------------------------------------------------------------
+
+
+def identity_of(path: Path) -> tuple[int, int] | None:
+    """Tell a file or folder from any other that has its name, by device and inode.
+
+    None where there is none.
+
+    Raises
+    ------
+    OSError
+        If it cannot be looked at.
+    """
+    try:
+        return _identity(path.stat())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _identity(found: os.stat_result) -> tuple[int, int]:
+    return found.st_dev, found.st_ino
 
 
 class FolderLock:
     """Marks a folder as being recorded, for as long as this process lives.
 
-    The system lets go of it when the process ends, however it ends.
+    The system lets go of it when the process ends, however it ends. A forked child does not share
+    it, or it would hold the folder of a parent that is gone.
 
     Raises
     ------
@@ -268,16 +317,40 @@ class FolderLock:
         except OSError as error:
             os.close(self._handle)
             raise BlockingIOError(f"{folder} is being recorded by another process") from error
+        self._identity = _identity(os.fstat(self._handle))
+        _HELD.add(self)
+
+    @property
+    def is_in_place(self) -> bool:
+        """Whether the mark is still the file in the folder; otherwise nobody sees it."""
+        return self._handle >= 0 and identity_of(self._path) == self._identity
+
+    @property
+    def place(self) -> Path | None:
+        """Where the mark is now, by what the system says of open files; None where it does not."""
+        try:
+            return Path(f"/proc/self/fd/{self._handle}").readlink()
+        except OSError:
+            return None
+
+    def move_to(self, folder: Path) -> None:
+        """Note that the folder has another name."""
+        self._path = folder / _LOCK
 
     def release(self) -> None:
         """Let go, and remove the mark; may be called twice."""
-        if self._handle < 0:
-            return
-        handle, self._handle = self._handle, -1
         with contextlib.suppress(OSError):
-            self._path.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):
-            os.close(handle)
+            if self._handle >= 0 and self.is_in_place:
+                self._path.unlink(missing_ok=True)
+        self.drop()
+
+    def drop(self) -> None:
+        """Let go, and leave what is in the folder; may be called twice."""
+        _HELD.discard(self)
+        if self._handle >= 0:
+            handle, self._handle = self._handle, -1
+            with contextlib.suppress(OSError):
+                os.close(handle)
 
     def __enter__(self) -> Self:
         return self
@@ -290,6 +363,18 @@ class FolderLock:
     ) -> None:
         self.release()
 
+
+_HELD: weakref.WeakSet[FolderLock] = weakref.WeakSet()
+
+
+def _drop_all() -> None:
+    # Closing a copy of the handle leaves the parent's lock as it is.
+    for lock in list(_HELD):
+        lock.drop()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_drop_all)
 
 if sys.platform == "win32":
     import msvcrt

@@ -27,7 +27,7 @@ from kucoin_research.checkup import (
     shortfall,
     verify,
 )
-from kucoin_research.damage import Damage, number_of
+from kucoin_research.damage import Damage, Loss, number_of
 from kucoin_research.errors import (
     InvalidInput,
     SessionBroken,
@@ -42,6 +42,7 @@ from kucoin_research.manifest import (
     from_iso,
     instruments_from,
     is_being_recorded,
+    losses_from,
     read_manifest,
     strangers,
 )
@@ -402,17 +403,9 @@ class Session:
         return sum(count for symbol, count in counts if _folded(symbol, table) == expected)
 
     @property
-    def drops(self) -> list[dict[str, int]]:
-        """What the recorder had no room for: ``began`` and ``ended`` (ns UTC), and ``rows``."""
-        return [
-            {
-                "began": from_iso(drop["began"]),
-                "ended": from_iso(drop["ended"]),
-                "rows": drop["rows"],
-            }
-            for meta in self._metas
-            for drop in meta.get("dropped") or ()
-        ]
+    def losses(self) -> list[Loss]:
+        """What the recorder could not write, or lost to others while it was writing."""
+        return [loss for meta in self._metas for loss in losses_from(meta)]
 
     def report(self) -> Report:
         """Give the account of the data, rebuilt from the rows and the ``status`` rows among them.
@@ -703,7 +696,7 @@ class _Reckoning:
             self._counted,
             [row for row in statuses if isinstance(row, Status)],
             self._between,
-            self._session.drops,
+            self._session.losses,
             self._session.damage,
         )
 
