@@ -518,8 +518,9 @@ def _open(folder: Path) -> _Opened:
     tables: list[Table] = []
     # What is being recorded changes while it is looked at.
     damages = [] if is_live else known_damage(folder, meta)
+    is_final = meta is not None and meta.get("state") == "closed"
     for part in parts_of(folder, meta):
-        table, told = _table(part, is_live=is_live, is_final=(meta or {}).get("state") == "closed")
+        table, told = _table(part, is_live=is_live, is_final=is_final)
         tables.append(table)
         notes += told
         is_to_warn |= any("torn" in note for note in told) and not is_live
@@ -652,7 +653,7 @@ def convert(
     Raises
     ------
     InvalidInput
-        If a file is there already: nothing is written over.
+        If a file is there already, also at a URL: nothing is written over.
     SessionBroken
         If a line cannot be read.
     """
