@@ -78,7 +78,8 @@ def write(pieces: Iterable[Piece], target: Target) -> list[str]:
     Raises
     ------
     InvalidInput
-        If one of the files is there already; nothing is written over.
+        If one of the files is there already, or a store does not say whether it is; nothing is
+        written over.
     """
     return [
         _write_remote(piece, target)
@@ -102,22 +103,61 @@ def _portable(rows: pl.DataFrame) -> pl.DataFrame:
 def _write_local(piece: Piece, target: Target, folder: Path) -> str:
     path = folder / target.place(piece)
     if path.exists():
+        raise _is_there(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
         raise InvalidInput(
-            f"{path} is there already; convert to another folder, or name this one with part="
-        )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
+            f"{folder} cannot hold an archive: {error.filename} is a file"
+        ) from error
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         _portable(piece.rows).write_parquet(temporary, compression="zstd")
-        temporary.replace(path)
+        _put(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
     return str(path)
 
 
+def _put(temporary: Path, path: Path) -> None:
+    # A link, other than a rename, does not replace what has come there meanwhile.
+    try:
+        path.hardlink_to(temporary)
+    except FileExistsError:
+        raise _is_there(path) from None
+    except OSError:  # where there are no links
+        temporary.replace(path)
+
+
+def _is_there(place: Path | str) -> InvalidInput:
+    return InvalidInput(
+        f"{place} is there already; convert to another folder, or name this one with part="
+    )
+
+
 def _write_remote(piece: Piece, target: Target) -> str:
     url = f"{target.url}/{target.place(piece)}"
+    _refuse_if_there(url, target)
     _portable(piece.rows).write_parquet(
         url, compression="zstd", storage_options=target.storage_options
     )
     return url
+
+
+def _refuse_if_there(url: str, target: Target) -> None:
+    # Polars has no question for it but to read the file; one of another kind is there, too.
+    try:
+        pl.scan_parquet(
+            url, storage_options=target.storage_options, glob=False, hive_partitioning=False
+        ).collect_schema()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        first = str(error).partition("\n")[0]
+        raise InvalidInput(
+            f"whether {url} is there already cannot be told, so it is not written ({first}); "
+            "reading must be allowed there, too"
+        ) from error
+    except pl.exceptions.PolarsError as error:
+        raise _is_there(url) from error
+    raise _is_there(url)

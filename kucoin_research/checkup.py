@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
-from urllib.parse import unquote
 
 import numpy as np
 import polars as pl
@@ -22,8 +21,8 @@ from kucoin_research.manifest import (
     DAY_NS,
     FORMAT,
     MANIFEST,
-    NO_SYMBOL,
     FolderLock,
+    Manifest,
     base_of,
     csv_files,
     file_name,
@@ -34,6 +33,7 @@ from kucoin_research.manifest import (
     read_manifest,
     split_name,
     strangers,
+    symbol_in,
     write_manifest,
 )
 from kucoin_research.packing import compression_of, unpack
@@ -143,14 +143,10 @@ class Part:
         """Describe a file by its manifest's entry, or else by its name."""
         named = split_name(path.name)
         assert named is not None  # csv_files lists no others
-        name, channel, day = named
+        _, channel, day = named
         entry = files.get(path.name)
-        if isinstance(entry, dict) and "symbol" in entry:
-            symbol = entry["symbol"]
-        else:
-            symbol = None if name in (None, NO_SYMBOL) else unquote(str(name))
-        known = entry if isinstance(entry, dict) else None
-        return cls(path, CHANNELS[channel], channel, symbol, day, known)
+        symbol = (entry or {}).get("symbol", symbol_in(path.name))
+        return cls(path, CHANNELS[channel], channel, symbol, day, entry)
 
     def damage(self, what: str, **found: int | None) -> Damage:
         """Say that the file is not what its entry tells."""
@@ -175,7 +171,7 @@ def _damage(
     )
 
 
-def parts_of(folder: Path, content: dict[str, Any] | None) -> list[Part]:
+def parts_of(folder: Path, content: Manifest | None) -> list[Part]:
     """List the files of a session: those that are listed, or all where not all are."""
     files = {} if content is None else content["files"]
     return [
@@ -185,7 +181,7 @@ def parts_of(folder: Path, content: dict[str, Any] | None) -> list[Part]:
     ]
 
 
-def unread_in(folder: Path, content: dict[str, Any] | None) -> list[Damage]:
+def unread_in(folder: Path, content: Manifest | None) -> list[Damage]:
     """List the files of ``session.json`` that are not there, or not named as ours are."""
     there = {path.name for path in csv_files(folder)}
     found = []
@@ -199,19 +195,41 @@ def unread_in(folder: Path, content: dict[str, Any] | None) -> list[Damage]:
     return found
 
 
-def noted_in(content: dict[str, Any] | None) -> list[Damage]:
+def noted_in(content: Manifest | None) -> list[Damage]:
     """List the damage that repairs have noted in ``session.json``."""
-    listed = (content or {}).get("damage")
+    listed = None if content is None else content.get("damage")
     entries = listed if isinstance(listed, list) else []
     return [Damage.noted(entry) for entry in entries if isinstance(entry, dict)]
 
 
-def known_damage(folder: Path, content: dict[str, Any] | None) -> list[Damage]:
-    """List what repairs have noted, and then what is gone besides."""
+def faults_in(content: Manifest | None) -> list[Damage]:
+    """List the fields of ``session.json`` that cannot be used, and counts that do not add up."""
+    if content is None:
+        return []
+    faults = list(content.faults)
+    listed = sum(number_of(entry, "rows") or 0 for entry in content["files"].values())
+    total = number_of(content, "rows")
+    # A repair leaves out the rows of files that are gone; their entries stay.
+    gone = {each.file for each in noted_in(content) if each.what in ("missing", "unknown")}
+    there = sum(
+        number_of(entry, "rows") or 0
+        for name, entry in content["files"].items()
+        if name not in gone
+    )
+    is_final = content.get("state") == "closed"
+    if is_final and total is not None and not faults and total not in (listed, there):
+        faults.append(
+            Damage(MANIFEST, f"it tells of {total:,} rows in all, and of {listed:,} in its files")
+        )
+    return faults
+
+
+def known_damage(folder: Path, content: Manifest | None) -> list[Damage]:
+    """List what repairs have noted, and then what is gone or wrongly told besides."""
     noted = noted_in(content)
     told = {(each.file, each.what) for each in noted}
-    gone = unread_in(folder, content)
-    return [*noted, *(each for each in gone if (each.file, each.what) not in told)]
+    found = [*faults_in(content), *unread_in(folder, content)]
+    return [*noted, *(each for each in found if (each.file, each.what) not in told)]
 
 
 def shortfall(part: Part, size: int, *, is_final: bool) -> Damage | None:
@@ -281,6 +299,8 @@ def verify(path: str | os.PathLike[str]) -> Verification:
         found.flaw(MANIFEST, None, "manifest", "it is missing or unreadable; repair makes it anew")
     elif content.get("state") != "closed" and not is_being_recorded(folder):
         found.flaw(MANIFEST, None, "state", "the session was not closed; repair closes it")
+    for fault in faults_in(content):
+        found.flaw(fault.file, None, "manifest", fault.detail)
     for damage in noted_in(content):
         found.flaw(damage.file, None, "damage", f"{damage.detail}, as a repair has noted")
     for damage in unread_in(folder, content):
@@ -291,8 +311,6 @@ def verify(path: str | os.PathLike[str]) -> Verification:
     gaps = _gaps_told([part.path for part in parts])
     rows = 0
     for part in parts:
-        if content is not None and part.entry is None and content.get("state") == "closed":
-            found.flaw(part.path.name, None, "unlisted", "session.json does not list it")
         rows += _FileCheck(part, content, gaps, found).run()
     return Verification(str(folder), tuple(found.flaws), tuple(found.remarks), len(parts), rows)
 
@@ -340,9 +358,7 @@ def _gaps_told(paths: Sequence[Path]) -> _Gaps:
 class _FileCheck:
     """The check of one file."""
 
-    def __init__(
-        self, part: Part, content: dict[str, Any] | None, gaps: _Gaps, found: _Found
-    ) -> None:
+    def __init__(self, part: Part, content: Manifest | None, gaps: _Gaps, found: _Found) -> None:
         self._part = part
         self._name = part.path.name
         self._is_closed = content is not None and content.get("state") == "closed"
@@ -484,8 +500,9 @@ class _FileCheck:
             return
         local = column.to_physical().to_numpy()
         before = np.concatenate(([self._last_local or np.iinfo(np.int64).min], local[:-1]))
-        for at in np.flatnonzero(local <= before)[: _MOST_FLAWS + 1]:
-            detail = "local_timestamp is not later than that of the row before"
+        # Equal ones are sound: a recorded replay of several sessions has them.
+        for at in np.flatnonzero(local < before)[: _MOST_FLAWS + 1]:
+            detail = "local_timestamp is earlier than that of the row before"
             self._flaw(int(lines[at]), "order", detail)
         self._last_local = int(local[-1])
         if self._part.day is None:
@@ -595,7 +612,7 @@ def mend(path: str | os.PathLike[str]) -> Repair:
 def _mend(folder: Path) -> Iterator[str]:
     content = read_manifest(folder)
     is_closed = content is not None and content.get("state") == "closed"
-    noted, damages = noted_in(content), known_damage(folder, content)
+    noted, damages, faults = noted_in(content), known_damage(folder, content), faults_in(content)
     parts = parts_of(folder, content)
     entries = {}
     for part in parts:
@@ -607,7 +624,8 @@ def _mend(folder: Path) -> Iterator[str]:
         if cut:
             name = part.path.name
             yield f"{name}: cut {_count(cut, 'torn byte')}; the original is {name}.orig"
-        if cut or harm is not None or not is_closed or part.entry is None:
+        is_told = not any(fault.file == part.path.name for fault in faults)
+        if cut or harm is not None or not is_closed or part.entry is None or not is_told:
             entries[part.path.name] = _entry(part, extent.rows)
     new = damages[len(noted) :]
     yield from (f"{each}; {MANIFEST} tells it from now on" for each in new)
@@ -757,31 +775,30 @@ def _span(parts: Sequence[Part]) -> tuple[int | None, int | None]:
     return (min(times), max(times)) if times else (None, None)
 
 
-def _rebuilt(folder: Path, content: dict[str, Any] | None, anew: dict[str, Any]) -> dict[str, Any]:
+def _rebuilt(folder: Path, content: Manifest | None, anew: dict[str, Any]) -> dict[str, Any]:
     # What it says of a file that is gone stays, for when the file is found again.
     entries = ({} if content is None else content["files"]) | anew
     gone = {each.file for each in unread_in(folder, content)}
     rows = sum(number_of(entries[name], "rows") or 0 for name in entries.keys() - gone)
-    if content is None:
-        listed = [entry for entry in entries.values() if entry["channel"] != "status"]
-        content = {
-            "format": FORMAT,
-            "package": package_version(),
-            "venue": None,
-            "market": None,
-            "symbols": sorted({each["symbol"] for each in listed if each["symbol"] is not None}),
-            "channels": [
-                name for name in CHANNELS if any(each["channel"] == name for each in listed)
-            ],
-            "instruments": [],
-            "start": None,
-            "compression": None,
-            "refused": 0,
-            "dropped": [],
-        }
+    listed = [entry for entry in entries.values() if entry.get("channel", "status") != "status"]
+    symbols = {each.get("symbol") for each in listed} - {None}
+    found: dict[str, Any] = {
+        "format": FORMAT,
+        "package": package_version(),
+        "venue": None,
+        "market": None,
+        "symbols": sorted(symbols),
+        "channels": [name for name in CHANNELS if any(each["channel"] == name for each in listed)],
+        "instruments": [],
+        "start": None,
+        "end": None,
+        "compression": None,
+        "refused": 0,
+        "dropped": [],
+    }
     return {
-        **content,
-        "end": content.get("end"),
+        **found,
+        **(content or {}),
         "state": "closed",
         "rows": rows,
         "is_repaired": True,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Self
 
-__all__ = ["Damage", "number_of"]
+__all__ = ["Damage", "Loss", "number_of"]
 
 
 class Damage(NamedTuple):
@@ -59,11 +59,7 @@ class Damage(NamedTuple):
 
     def concerns(self, channel: str, symbol: str) -> bool:
         """Tell whether a channel of a symbol (``*`` for none) is no longer whole by it."""
-        if self.channel in (None, "status"):
-            return True
-        # Symbols that differ in case share a file.
-        named = (self.symbol or "*").casefold()
-        return channel == self.channel and symbol.casefold() in (named, "*")
+        return _concerns(self.channel, self.symbol, channel, symbol)
 
     @property
     def detail(self) -> str:
@@ -77,10 +73,46 @@ class Damage(NamedTuple):
         return f"{self.file}: {self.detail}"
 
 
+class Loss(NamedTuple):
+    """Rows that a recorder could not write, or that others took away while it was writing.
+
+    Attributes
+    ----------
+    began, ended
+        When the first and the last of them arrived, ns UTC.
+    rows
+        How many.
+    file, channel, symbol
+        Whose rows they are; without a channel they may be of any.
+    reason
+        Why they are lost; None where there was no room for what waited.
+    """
+
+    began: int
+    ended: int
+    rows: int
+    file: str | None = None
+    channel: str | None = None
+    symbol: str | None = None
+    reason: str | None = None
+
+    def concerns(self, channel: str, symbol: str) -> bool:
+        """Tell whether a channel of a symbol (``*`` for none) lacks rows by it."""
+        return _concerns(self.channel, self.symbol, channel, symbol)
+
+
 def number_of(entry: Mapping[str, Any] | None, key: str) -> int | None:
     """Read a count of a manifest's entry; None where it tells none."""
     value = None if entry is None else entry.get(key)
     return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _concerns(its_channel: str | None, its_symbol: str | None, channel: str, symbol: str) -> bool:
+    if its_channel in (None, "status"):
+        return True
+    # Symbols that differ in case share a file.
+    named = (its_symbol or "*").casefold()
+    return channel == its_channel and symbol.casefold() in (named, "*")
 
 
 def _text(entry: Mapping[str, Any], key: str) -> str | None:

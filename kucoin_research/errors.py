@@ -39,6 +39,7 @@
     ├── SessionError                                a recording on disk
     │   ├── SessionMissing      (also FileNotFoundError)
     │   ├── SessionBroken                           lines that cannot be read: see `verify`
+    │   ├── SessionNewer                            a newer version of this package has made it
     │   └── SessionBusy                             a living process is recording it
     └── Incomplete                                  strict=True: see `.frame` and `.report`
 
@@ -80,6 +81,7 @@ __all__ = [
     "SessionBusy",
     "SessionError",
     "SessionMissing",
+    "SessionNewer",
     "SessionUnfinished",
     "StaleSymbols",
     "StreamError",
@@ -339,6 +341,10 @@ class SessionMissing(SessionError, FileNotFoundError):
 
 class SessionBroken(SessionError):
     """A recording has lines that cannot be read; ``verify`` names them."""
+
+
+class SessionNewer(SessionError):
+    """A newer version of this package has made the recording, in a format unknown here."""
 
 
 class SessionBusy(SessionError):

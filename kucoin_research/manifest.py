@@ -8,17 +8,20 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping
+import weakref
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, fields
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, get_args, get_type_hints
+from urllib.parse import unquote
 
-from kucoin_research.errors import InvalidInput
+from kucoin_research.damage import Damage, Loss
+from kucoin_research.errors import InvalidInput, SessionNewer, UnknownChannel
 from kucoin_research.instruments import Instrument
-from kucoin_research.records import CHANNELS
+from kucoin_research.records import CHANNELS, Market, parse_channel
 
 __all__ = [
     "DAY_NS",
@@ -27,22 +30,27 @@ __all__ = [
     "NO_SYMBOL",
     "SUFFIXES",
     "FolderLock",
+    "Manifest",
     "base_of",
     "csv_files",
     "day_of",
     "file_name",
     "folder_name",
     "from_iso",
+    "identity_of",
     "instruments_from",
     "instruments_to",
     "is_being_recorded",
     "is_listed",
     "iso",
+    "losses_from",
+    "losses_to",
     "package_version",
     "read_manifest",
     "safe_name",
     "split_name",
     "strangers",
+    "symbol_in",
     "write_manifest",
 ]
 
@@ -54,7 +62,9 @@ DAY_NS = 86_400 * 10**9
 SUFFIXES: dict[str | None, str] = {None: ".csv", "gzip": ".csv.gz", "zstd": ".csv.zst"}
 
 _LOCK = ".recording"
+_ABOUT = ("file", "channel", "symbol", "reason")  # of what is lost
 _LONGEST = 80  # characters of one part of a name; file systems take 255 bytes
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NAME = re.compile(r"(?P<rest>.+)_(?P<day>\d{4}-\d\d-\d\d)")
 # What Windows keeps for devices, with any ending.
@@ -116,6 +126,12 @@ def split_name(name: str) -> tuple[str | None, str, str | None] | None:
     return None
 
 
+def symbol_in(name: str) -> str | None:
+    """Tell whose file it is by its name; None for no symbol's. A long one was cut in its name."""
+    spelled, _, _ = split_name(name) or (None, None, None)
+    return None if spelled in (None, NO_SYMBOL) else unquote(str(spelled))
+
+
 def base_of(name: str) -> str | None:
     """Take the ending off the name of a CSV file, compressed or not; None for any other."""
     for suffix in SUFFIXES.values():
@@ -131,13 +147,14 @@ def csv_files(folder: Path) -> list[Path]:
 
 def is_listed(content: Mapping[str, Any] | None) -> bool:
     """Tell whether a ``session.json`` names every file of its session."""
-    return content is not None and content.get("state") == "closed" and bool(content["files"])
+    return content is not None and content.get("state") == "closed"
 
 
 def strangers(folder: Path, content: Mapping[str, Any] | None) -> list[Path]:
-    """List the CSV files that a session whose files are all listed does not list.
+    """List the CSV files that a closed session does not list.
 
-    A copy beside its original would double the rows, and no one can tell what else holds.
+    They are not read: a copy beside its original would double the rows, and no one can tell what
+    else holds.
     """
     if content is None or not is_listed(content):
         return []
@@ -220,15 +237,214 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def read_manifest(folder: Path) -> dict[str, Any] | None:
-    """Read ``session.json``; None where there is none, or it is not one."""
+# -- what it says ----------------------------------------------------------------------------------
+
+
+class Manifest(dict[str, Any]):
+    """What a ``session.json`` says, as far as it is of the kinds that a recorder writes.
+
+    Fields of another kind are left out.
+
+    Attributes
+    ----------
+    faults
+        What was left out, or is missing though every recorder writes it: whatever is compared with
+        it cannot be.
+    """
+
+    def __init__(self, content: Mapping[str, Any], faults: Iterable[Damage] = ()) -> None:
+        super().__init__(content)
+        self.faults = tuple(faults)
+
+
+def read_manifest(folder: Path) -> Manifest | None:
+    """Read ``session.json``; None where there is none, or it is not one.
+
+    Raises
+    ------
+    SessionNewer
+        If it was written in a format that this version does not know.
+    """
     try:
         content = json.loads((folder / MANIFEST).read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
-    if not isinstance(content, dict) or not isinstance(content.get("files"), dict):
+    if not isinstance(content, dict):
         return None
-    return content
+    _check_format(folder, content)
+    if not isinstance(content.get("files"), dict):
+        return None
+    faults: list[Damage] = []
+    return Manifest(_checked(content, faults), faults)
+
+
+def _check_format(folder: Path, content: Mapping[str, Any]) -> None:
+    found = content.get("format")
+    if isinstance(found, int) and found > FORMAT:
+        raise SessionNewer(
+            f"{folder} was made by a newer version of kucoin-research "
+            f"({content.get('package')}, format {found}); this one reads formats up to {FORMAT}: "
+            "upgrade kucoin-research to read it"
+        )
+
+
+def _checked(content: Mapping[str, Any], faults: list[Damage]) -> dict[str, Any]:
+    kept = _of_kind(content, _FIELDS, _ALWAYS, lambda text: faults.append(Damage(MANIFEST, text)))
+    for key, check in _LISTS.items():
+        if key in kept:
+            faults += [
+                Damage(MANIFEST, f"{key} holds {str(each)[:60]!r}, which is none")
+                for each in kept[key]
+                if not check(each)
+            ]
+            kept[key] = [each for each in kept[key] if check(each)]
+    kept["files"] = {
+        name: _checked_entry(name, entry, faults) for name, entry in content["files"].items()
+    }
+    return kept
+
+
+def _checked_entry(name: str, entry: object, faults: list[Damage]) -> dict[str, Any]:
+    _, channel, _ = split_name(name) or (None, None, None)
+    given = entry if isinstance(entry, dict) else {}
+    symbol = given.get("symbol") if isinstance(given.get("symbol"), str) else symbol_in(name)
+
+    def fault(text: str) -> None:
+        faults.append(Damage(name, text, channel, symbol))
+
+    kept = _of_kind(given, _ENTRY_FIELDS, _ENTRY_ALWAYS, fault)
+    if channel is not None and kept.get("channel", channel) != channel:
+        fault(f"{MANIFEST} says that it is of {kept.pop('channel')}, which its name does not")
+    return kept
+
+
+def _of_kind(
+    content: Mapping[str, Any],
+    fields_: Mapping[str, tuple[Callable[[Any], bool], str]],
+    always: Iterable[str],
+    fault: Callable[[str], None],
+) -> dict[str, Any]:
+    for key in always:
+        if key not in content:
+            fault(f"{key} is not told in {MANIFEST}, so it cannot be compared")
+    kept = dict(content)
+    for key, (is_right, kind) in fields_.items():
+        if key in content and not is_right(content[key]):
+            fault(f"{key} is {content[key]!r:.60} in {MANIFEST} instead of {kind}")
+            del kept[key]
+    return kept
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_text_or_null(value: object) -> bool:
+    return value is None or isinstance(value, str)
+
+
+def _is_time_or_null(value: object) -> bool:
+    return value is None or _is_time(value)
+
+
+def _is_time(value: object) -> bool:
+    if not isinstance(value, str):
+        return False
+    try:
+        from_iso(value)
+    except InvalidInput:
+        return False
+    return True
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, list)
+
+
+def _is_sha256(value: object) -> bool:
+    return isinstance(value, str) and _SHA256.fullmatch(value) is not None
+
+
+def _is_channel(value: object) -> bool:
+    try:
+        parse_channel(value)  # type: ignore[arg-type]  # which it refuses
+    except UnknownChannel:
+        return False
+    return True
+
+
+def _is_loss(value: object) -> bool:
+    return (
+        isinstance(value, dict)
+        and _is_time(value.get("began"))
+        and _is_time(value.get("ended"))
+        and _is_count(value.get("rows"))
+        and all(_is_text_or_null(value.get(key)) for key in _ABOUT)
+    )
+
+
+def _is_instrument(value: object) -> bool:
+    if not isinstance(value, dict):
+        return False
+    kinds = get_type_hints(Instrument)
+    try:
+        _instrument_of(value)
+    except (TypeError, ValueError):
+        return False
+    return all(_fits(each, kinds[key]) for key, each in value.items() if key in kinds)
+
+
+def _fits(value: object, kind: Any) -> bool:
+    kinds = get_args(kind) or (kind,)
+    if isinstance(value, bool):
+        return bool in kinds
+    if isinstance(value, int) and float in kinds:
+        return True
+    return isinstance(value, str if kind is Market else kinds)
+
+
+_TEXT = (_is_text, "a text")
+_TEXT_OR_NULL = (_is_text_or_null, "a text or null")
+_COUNT = (_is_count, "a whole number")
+_LIST = (_is_list, "a list")
+_FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "format": _COUNT,
+    "package": _TEXT,
+    "venue": (lambda value: value is None or isinstance(value, str | dict), "a venue"),
+    "market": _TEXT_OR_NULL,
+    "symbols": _LIST,
+    "channels": _LIST,
+    "instruments": _LIST,
+    "start": (_is_time_or_null, "a time or null"),
+    "end": (_is_time_or_null, "a time or null"),
+    "state": (lambda value: value in ("recording", "closed"), "'recording' or 'closed'"),
+    "compression": (lambda value: value in (None, "gzip", "zstd"), "a compression or null"),
+    "rows": _COUNT,
+    "refused": _COUNT,
+    "dropped": _LIST,
+    "damage": _LIST,
+}
+_LISTS: dict[str, Callable[[object], bool]] = {
+    "symbols": _is_text,
+    "channels": _is_channel,
+    "instruments": _is_instrument,
+    "dropped": _is_loss,
+}
+_ALWAYS = ("format", "state", "rows", "dropped")
+_ENTRY_FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "channel": _TEXT,
+    "symbol": _TEXT_OR_NULL,
+    "day": _TEXT,
+    "rows": _COUNT,
+    "bytes": _COUNT,
+    "sha256": (_is_sha256, "a sha256"),
+    "columns": (lambda value: isinstance(value, list) and all(map(_is_text, value)), "columns"),
+}
+_ENTRY_ALWAYS = ("rows", "bytes", "sha256")
 
 
 def instruments_to(instruments: Iterable[Instrument]) -> list[dict[str, Any]]:
@@ -238,21 +454,65 @@ def instruments_to(instruments: Iterable[Instrument]) -> list[dict[str, Any]]:
 
 def instruments_from(content: Mapping[str, Any]) -> dict[str, Instrument]:
     """Read the instruments of a ``session.json``, by symbol; fields of a newer version are left."""
+    found = map(_instrument_of, content.get("instruments") or ())
+    return {instrument.symbol: instrument for instrument in found}
+
+
+def _instrument_of(listed: Mapping[str, Any]) -> Instrument:
     known = {field.name for field in fields(Instrument)}
-    found = {}
-    for each in content.get("instruments") or ():
-        instrument = Instrument(**{key: value for key, value in each.items() if key in known})
-        found[instrument.symbol] = instrument
-    return found
+    return Instrument(**{key: value for key, value in listed.items() if key in known})
+
+
+def losses_to(losses: Iterable[Loss]) -> list[dict[str, Any]]:
+    """Lay out for ``session.json`` what is lost, as its ``dropped``."""
+    return [
+        {"began": iso(loss.began), "ended": iso(loss.ended), "rows": loss.rows}
+        | {key: value for key, value in loss._asdict().items() if key in _ABOUT and value}
+        for loss in losses
+    ]
+
+
+def losses_from(content: Mapping[str, Any]) -> list[Loss]:
+    """Read what is lost from a ``session.json``."""
+    return [
+        Loss(
+            from_iso(each["began"]),
+            from_iso(each["ended"]),
+            each["rows"],
+            **{key: each.get(key) for key in _ABOUT},
+        )
+        for each in content.get("dropped") or ()
+    ]
 
 
 # -- who is writing --------------------------------------------------------------------------------
 
 
+def identity_of(path: Path) -> tuple[int, int] | None:
+    """Tell a file or folder from any other that has its name, by device and inode.
+
+    None where there is none.
+
+    Raises
+    ------
+    OSError
+        If it cannot be looked at.
+    """
+    try:
+        return _identity(path.stat())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _identity(found: os.stat_result) -> tuple[int, int]:
+    return found.st_dev, found.st_ino
+
+
 class FolderLock:
     """Marks a folder as being recorded, for as long as this process lives.
 
-    The system lets go of it when the process ends, however it ends.
+    The system lets go of it when the process ends, however it ends. A forked child does not share
+    it, or it would hold the folder of a parent that is gone.
 
     Raises
     ------
@@ -268,16 +528,40 @@ class FolderLock:
         except OSError as error:
             os.close(self._handle)
             raise BlockingIOError(f"{folder} is being recorded by another process") from error
+        self._identity = _identity(os.fstat(self._handle))
+        _HELD.add(self)
+
+    @property
+    def is_in_place(self) -> bool:
+        """Whether the mark is still the file in the folder; otherwise nobody sees it."""
+        return self._handle >= 0 and identity_of(self._path) == self._identity
+
+    @property
+    def place(self) -> Path | None:
+        """Where the mark is now, by what the system says of open files; None where it does not."""
+        try:
+            return Path(f"/proc/self/fd/{self._handle}").readlink()
+        except OSError:
+            return None
+
+    def move_to(self, folder: Path) -> None:
+        """Note that the folder has another name."""
+        self._path = folder / _LOCK
 
     def release(self) -> None:
         """Let go, and remove the mark; may be called twice."""
-        if self._handle < 0:
-            return
-        handle, self._handle = self._handle, -1
         with contextlib.suppress(OSError):
-            self._path.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):
-            os.close(handle)
+            if self._handle >= 0 and self.is_in_place:
+                self._path.unlink(missing_ok=True)
+        self.drop()
+
+    def drop(self) -> None:
+        """Let go, and leave what is in the folder; may be called twice."""
+        _HELD.discard(self)
+        if self._handle >= 0:
+            handle, self._handle = self._handle, -1
+            with contextlib.suppress(OSError):
+                os.close(handle)
 
     def __enter__(self) -> Self:
         return self
@@ -290,6 +574,18 @@ class FolderLock:
     ) -> None:
         self.release()
 
+
+_HELD: weakref.WeakSet[FolderLock] = weakref.WeakSet()
+
+
+def _drop_all() -> None:
+    # Closing a copy of the handle leaves the parent's lock as it is.
+    for lock in list(_HELD):
+        lock.drop()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_drop_all)
 
 if sys.platform == "win32":
     import msvcrt

@@ -10,16 +10,18 @@ from __future__ import annotations
 import gzip
 import io
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any, NamedTuple, cast
+from typing import IO, Any, BinaryIO, NamedTuple, cast
 
 import pyarrow as pa
 
-__all__ = ["Unpacked", "compression_of", "open_text", "pack", "unpack"]
+__all__ = ["Unpacked", "compression_of", "members", "open_text", "pack", "unpack"]
 
 _GZIP_LEVEL = 6
 _ZSTD_LEVEL = 3
 _SLICE = 1 << 16
+_BLOCK = 1 << 20
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 
 
@@ -92,43 +94,69 @@ class Unpacked(NamedTuple):
 
 def unpack(data: bytes, compression: str | None) -> Unpacked:
     """Decompress as far as whole members or frames reach; what follows is torn, or no such data."""
-    if compression is None:
-        return Unpacked(data, len(data))
-    return _gunzip(data) if compression == "gzip" else _unzstd(data)
-
-
-def _gunzip(data: bytes) -> Unpacked:
-    texts = []
-    size = 0
-    while size < len(data):
-        member = zlib.decompressobj(wbits=31)
-        parts = []
-        position = size
-        try:
-            # In slices, since what follows a member's end is copied.
-            while not member.eof and position < len(data):
-                parts.append(member.decompress(data[position : position + _SLICE]))
-                position += _SLICE
-        except zlib.error:
-            break
-        if not member.eof:
-            break
-        texts.extend(parts)
-        size = min(position, len(data)) - len(member.unused_data)
-    return Unpacked(b"".join(texts), size)
-
-
-def _unzstd(data: bytes) -> Unpacked:
-    texts = []
-    size = 0
-    while (end := _frame_end(data, size)) is not None:
-        try:
-            frame = pa.CompressedInputStream(pa.BufferReader(data[size:end]), "zstd")
-            texts.append(frame.read())
-        except OSError:
-            break
+    texts, size = [], 0
+    for text, end in members(io.BytesIO(data), compression, len(data)):
+        texts.append(text)
         size = end
     return Unpacked(b"".join(texts), size)
+
+
+def members(file: BinaryIO, compression: str | None, size: int) -> Iterator[tuple[bytes, int]]:
+    """Read the first ``size`` bytes of a file, a whole member or frame at a time.
+
+    Gives the text of each, and the offset at which it ends; stops at what is torn, or no such data.
+    Plain text comes in pieces of some size.
+    """
+    if compression is None:
+        return _plain(file, size)
+    return _gunzip(file, size) if compression == "gzip" else _unzstd(file, size)
+
+
+def _plain(file: BinaryIO, size: int) -> Iterator[tuple[bytes, int]]:
+    position = 0
+    while block := file.read(min(_BLOCK, size - position)):
+        position += len(block)
+        yield block, position
+
+
+def _gunzip(file: BinaryIO, size: int) -> Iterator[tuple[bytes, int]]:
+    position, data = 0, b""
+    while True:
+        member = zlib.decompressobj(wbits=31)
+        parts = []
+        while not member.eof:
+            # In slices, since what follows a member's end is copied.
+            data = data or file.read(min(_SLICE, size - position))
+            if not data:
+                return
+            try:
+                parts.append(member.decompress(data))
+            except zlib.error:
+                return
+            position += len(data) - len(member.unused_data)
+            data = member.unused_data
+        yield b"".join(parts), position
+
+
+def _unzstd(file: BinaryIO, size: int) -> Iterator[tuple[bytes, int]]:
+    data, start, position = b"", 0, 0
+    while True:
+        end = _frame_end(data, start)
+        if end is None:
+            if not _ZSTD_MAGIC.startswith(data[start : start + 4]):
+                return
+            block = file.read(min(max(_BLOCK, len(data)), size - position - len(data) + start))
+            if not block:
+                return
+            data, start = data[start:] + block, 0
+            continue
+        try:
+            text = pa.CompressedInputStream(pa.BufferReader(data[start:end]), "zstd").read()
+        except OSError:
+            return
+        position += end - start
+        start = end
+        yield text, position
 
 
 def _frame_end(data: bytes, start: int) -> int | None:

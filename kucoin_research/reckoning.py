@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-from kucoin_research.damage import Damage
+from kucoin_research.damage import Damage, Loss
 from kucoin_research.integrity import Gap, Tally
 from kucoin_research.records import ALL_SYMBOLS, Status
 from kucoin_research.report import ChannelReport, Report
@@ -52,7 +51,7 @@ def reckon(
     counted: Iterable[Counted],
     statuses: Sequence[Status],
     between: Between,
-    drops: Iterable[Mapping[str, Any]] = (),
+    losses: Iterable[Loss] = (),
     damages: Iterable[Damage] = (),
 ) -> Report:
     """Make the report.
@@ -67,8 +66,8 @@ def reckon(
         In order of arrival; those that are not ``CONCERNING`` may be missing.
     between
         Asked for the rows that REST has brought.
-    drops
-        What the recorder had no room for: ``began`` and ``ended`` in ns UTC.
+    losses
+        What the recorder could not write. One whose rows are all gone has an entry, too.
     damages
         What the files have lost. One whose rows are all gone has an entry, too.
     """
@@ -76,11 +75,12 @@ def reckon(
     accounts = [_Account(tally) for tally in tallies]
     for status in statuses:
         _take(accounts, status, between)
-    for drop in drops:
-        for tally in tallies:
-            tally.gaps.append(Gap("not recorded", None, None, drop["began"], drop["ended"]))
+    for loss in losses:
+        for tally in _concerned(tallies, loss):
+            tally.gaps.append(Gap(_why_not(loss), None, None, loss.began, loss.ended))
     for damage in damages:
-        _harm(tallies, damage)
+        for tally in _concerned(tallies, damage):
+            tally.damage.append(str(damage))
     events = Counter(status.event for status in statuses)
     return Report(
         name=name,
@@ -91,13 +91,17 @@ def reckon(
     )
 
 
-def _harm(tallies: list[Tally], damage: Damage) -> None:
-    concerned = [each for each in tallies if damage.concerns(each.channel, each.symbol)]
-    if not concerned and damage.channel is not None:
-        concerned = [Tally(damage.channel, damage.symbol or ALL_SYMBOLS)]
+def _concerned(tallies: list[Tally], harm: Damage | Loss) -> list[Tally]:
+    """Find the accounts that something concerns; one that has no entry yet gets one."""
+    concerned = [each for each in tallies if harm.concerns(each.channel, each.symbol)]
+    if not concerned and harm.channel is not None:
+        concerned = [Tally(harm.channel, harm.symbol or ALL_SYMBOLS)]
         tallies += concerned
-    for tally in concerned:
-        tally.damage.append(str(damage))
+    return concerned
+
+
+def _why_not(loss: Loss) -> str:
+    return "not recorded" if loss.reason is None else f"not recorded ({loss.reason})"
 
 
 def _tally(counted: Counted) -> Tally:

@@ -2,22 +2,20 @@
 
 The feed only puts its rows into a queue. The recorder's thread empties it four times a second,
 sorts rows by file, formats them and appends whole lines. A file is never left with half a line: a
-write that fails is cut back at once or, where even that fails, before the next one. Rows that
-cannot be written are kept, up to the bound of the queue, and tried again each second.
+write that fails is cut back at once or, where even that fails, before the next one. A file that
+cannot be written is stuck by itself: its rows are kept, up to a bound, and tried again each second,
+while all others go on. What is lost is in ``session.json``, with its time and the reason.
 """
 
 from __future__ import annotations
 
 import atexit
-import contextlib
-import errno
-import hashlib
 import html
 import logging
 import os
 import shutil
 import threading
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
 from operator import itemgetter
@@ -26,25 +24,24 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from kucoin_research import clocks
+from kucoin_research.damage import Loss
 from kucoin_research.errors import InvalidInput
 from kucoin_research.instruments import Instrument
 from kucoin_research.interrupts import arrived, hold, join
 from kucoin_research.manifest import (
     DAY_NS,
     FORMAT,
-    SUFFIXES,
-    FolderLock,
-    day_of,
-    file_name,
     folder_name,
     instruments_to,
     iso,
+    losses_to,
     package_version,
     write_manifest,
 )
-from kucoin_research.packing import pack, unpack
 from kucoin_research.records import CHANNELS, Record, Status
-from kucoin_research.rowcsv import encode, header_of
+from kucoin_research.rowcsv import encode
+from kucoin_research.rowfiles import MOST_STUCK, FolderMoved, RowFile, RowFiles
+from kucoin_research.sessionfolder import SessionFolder
 
 __all__ = [
     "COMPRESSIONS",
@@ -65,36 +62,37 @@ QUEUE_ROWS = 1_000_000
 _CYCLE = 0.25
 _RETRY = 1.0
 _MANIFEST_INTERVAL = 2.0
-# Compressed text is gathered, as small pieces compress badly; "flushed each second" with reserve.
-_GATHER_SECONDS = 0.4
-_GATHER_BYTES = 1 << 20
 _SYNC_INTERVAL = 1.0
-_OPEN_FILES = 200  # a process may often have no more than 256 or 1,024
 _RATE_WINDOW = 5.0
 _DRAINED_ROWS = 65_536  # at a time, so that little is held as text
 _FORMATTED_ROWS = 4_096  # at a time: measured, more do not fit the processor's cache
 _TELL_INTERVAL = 10.0
 _STATUS_ROOM = 1_000
-_WRITE = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
+_NAMED = 3  # files in a sentence; further ones are counted
 _NAMES = {record: name for name, record in CHANNELS.items()}
 _LAST_EVENT = "stopped"
+_UNEXPECTED = "an unexpected error"
 
 OnTrouble = Callable[[str, str], object]
-
-
-class _Drop:
-    """Rows that were lost in a row, and when (ns UTC)."""
-
-    __slots__ = ("began", "ended", "rows")
-
-    def __init__(self, began: int) -> None:
-        self.began = self.ended = began
-        self.rows = 0
 
 
 def _local_of(row: Record) -> int:
     local = row[1]
     return local if isinstance(local, int) else 0
+
+
+def _span_of(rows: Sequence[Record]) -> tuple[int, int]:
+    return _local_of(rows[0]), _local_of(rows[-1])
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error)
+
+
+def _listed(names: Sequence[str]) -> str:
+    if len(names) <= _NAMED:
+        return ", ".join(names)
+    return f"{', '.join(names[:_NAMED])} and {len(names) - _NAMED:,} more files"
 
 
 class Recorder:
@@ -116,11 +114,12 @@ class Recorder:
         nothing, one of the machine may cost its last seconds), ``"rotate"`` makes sure of each
         day's files and of the end, ``"second"`` of everything, each second.
     queue_rows
-        Rows kept in memory at most, while they cannot be written. Further ones are dropped, counted
-        and told.
+        Rows kept in memory at most, while they cannot be written; for one file that is stuck while
+        others are written, at most 100,000. Further ones are dropped, counted and told.
     on_trouble
         Called with an event's name and one sentence, on the recorder's thread:
-        ``recording_failed``, ``recording_resumed``, ``recording_dropped``, ``recording_refused``.
+        ``recording_failed``, ``recording_resumed``, ``recording_dropped``, ``recording_refused``,
+        ``recording_changed``.
     on_cycle
         Called four times a second, on the recorder's thread.
     start_ns
@@ -141,6 +140,10 @@ class Recorder:
     -----
     ``take`` is for one thread at a time, in order, as under a stream's delivery lock; everything
     else may be called from any thread. A ``stopped`` row of the stream ends the recording.
+
+    Others may rename, replace, cut or delete files and the folder meanwhile. That is noticed before
+    anything is appended and told (``recording_changed``); what is lost by it is noted in
+    ``session.json``. A folder that was renamed is written on where it is now, see ``path``.
     """
 
     def __init__(
@@ -176,31 +179,33 @@ class Recorder:
         self._bound = queue_rows
         self._on_trouble = on_trouble
         self._on_cycle = on_cycle
-        self._path = _new_folder(Path(root), folder_name(self._start_ns, symbols))
-        self._lock: FolderLock | None = FolderLock(self._path)
-        self._files = _Files(self._path, compression)
+        self._folder = SessionFolder(Path(root), folder_name(self._start_ns, symbols))
+        self._files = RowFiles(self._folder.path, compression)
         self._queue: deque[Sequence[Record]] = deque()
         self._queue_lock = threading.Lock()  # guards the queue, _waiting and what is dropped
         self._waiting = 0
-        self._drops: list[_Drop] = []
+        self._apart = 0  # of the waiting: they wait for stuck files, and take no room from others
+        self._room_for_stuck = queue_rows
+        self._drops: list[Loss] = []
         self._is_dropping = False
         self._untold = 0
         self._refused = 0
         self._is_last = False
-        self._error: OSError | None = None
+        self._troubles: dict[str, OSError] = {}  # of the recording as a whole, by what failed
         self._samples: deque[tuple[float, int]] = deque(maxlen=64)
         self._next_manifest = self._next_sync = self._next_telling = 0.0
+        self._next_telling_of_files = 0.0
         self._closing = self._clock.event()
         self._closed = self._clock.event()
         self._deadline: float | None = None
         self._before_close: list[Callable[[], object]] = []
         self._pid = os.getpid()
         try:
-            write_manifest(self._path, self._manifest("recording", None))
+            write_manifest(self.path, self._manifest("recording", None))
         except OSError:
-            self._lock.release()
+            self._folder.release()
             raise
-        self._thread = self._clock.thread(self._run, f"kucoin-recorder-{self._path.name}")
+        self._thread = self._clock.thread(self._run, f"kucoin-recorder-{self.path.name}")
         self._thread.start()
         atexit.register(self.close)
 
@@ -217,7 +222,7 @@ class Recorder:
         if not rows:
             return
         with self._queue_lock:
-            room = self._bound - self._waiting
+            room = self._bound - self._waiting + self._apart
             if rows[0].__class__ is Status:
                 room += _STATUS_ROOM  # so that the recording holds what befell it
             if self._closed.is_set():
@@ -233,10 +238,9 @@ class Recorder:
         lost = rows[room:]
         if not self._is_dropping:
             self._is_dropping = True
-            self._drops.append(_Drop(_local_of(lost[0])))
+            self._drops.append(Loss(*_span_of(lost), 0))
         drop = self._drops[-1]
-        drop.rows += len(lost)
-        drop.ended = _local_of(lost[-1])
+        self._drops[-1] = drop._replace(rows=drop.rows + len(lost), ended=_local_of(lost[-1]))
         self._untold += len(lost)
         return rows[:room]
 
@@ -244,8 +248,8 @@ class Recorder:
 
     @property
     def path(self) -> Path:
-        """The session's folder."""
-        return self._path
+        """The session's folder; where it is now, if it was renamed."""
+        return self._folder.path
 
     @property
     def rows(self) -> int:
@@ -265,12 +269,15 @@ class Recorder:
     @property
     def room(self) -> int:
         """How many rows may wait besides those in memory."""
-        return max(0, self._bound - self._waiting)
+        return max(0, self._bound - self._waiting + self._apart)
 
     @property
     def dropped(self) -> int:
-        """Rows that found no room in the queue and are lost."""
-        return sum(drop.rows for drop in tuple(self._drops))
+        """Rows that are lost: they found no room while they could not be written, or were removed.
+
+        When and why is in ``session.json``, and so in the session's report.
+        """
+        return sum(drop.rows for drop in tuple(self._drops)) + self._files.lost
 
     @property
     def refused(self) -> int:
@@ -289,14 +296,19 @@ class Recorder:
 
     @property
     def error(self) -> OSError | None:
-        """What keeps rows from being written now; None when all is well."""
-        return self._error
+        """What keeps rows from being written now, of any file; None when all is well."""
+        return next(iter([*self._troubles.copy().values(), *self.stuck.values()]), None)
+
+    @property
+    def stuck(self) -> dict[str, OSError]:
+        """The files that cannot be written now, by name, and why; all others go on."""
+        return self._files.stuck
 
     @property
     def free(self) -> int | None:
         """Bytes free on the disk; None where the system does not say."""
         try:
-            return shutil.disk_usage(self._path).free
+            return shutil.disk_usage(self.path).free
         except OSError:
             return None
 
@@ -306,27 +318,28 @@ class Recorder:
         return self._closed.is_set()
 
     def __str__(self) -> str:
-        free = self.free
+        free, dropped, stuck, error = self.free, self.dropped, list(self.stuck), self.error
         told = [
             f"{self.rows:,} rows",
             _size(self.bytes),
             f"{self.rate:,.0f} rows/s",
-            *([f"{self.dropped:,} dropped"] if self._drops else []),
+            *([f"{dropped:,} dropped"] if dropped else []),
             *([f"{self._refused:,} refused"] if self._refused else []),
             *([f"{_size(free)} free"] if free is not None else []),
-            *([str(self._error)] if self._error is not None else []),
+            *([f"{_listed(stuck)} stuck"] if stuck else []),
+            *([str(error)] if error is not None else []),
         ]
         return " · ".join(told)
 
     def __repr__(self) -> str:
         state = "closed" if self.is_closed else "recording"
-        return f"<Recorder {state} {self._path}: {self}>"
+        return f"<Recorder {state} {self.path}: {self}>"
 
     def _repr_html_(self) -> str:
         state = "closed" if self.is_closed else "recording"
         return (
-            f"<div><b>{html.escape(self._path.name)}</b> ({state})<br>{html.escape(str(self))}"
-            f"<br><small>{html.escape(str(self._path))}</small></div>"
+            f"<div><b>{html.escape(self.path.name)}</b> ({state})<br>{html.escape(str(self))}"
+            f"<br><small>{html.escape(str(self.path))}</small></div>"
         )
 
     # -- the end ---------------------------------------------------------------------------------
@@ -353,8 +366,9 @@ class Recorder:
         Returns
         -------
         bool
-            Whether everything is on the disk. If not, ``error`` says why, the rows are lost, and
-            ``session.json`` goes on saying ``recording``.
+            Whether everything is on the disk. If not, ``error`` says why, and the rows are lost:
+            ``session.json`` lists them as ``dropped``, if it can be written, and goes on saying
+            ``recording``.
         """
         if self._pid != os.getpid():  # a forked child has neither the thread nor the duty
             return False
@@ -366,7 +380,7 @@ class Recorder:
         atexit.unregister(self.close)
         if self._thread is not threading.current_thread():
             join([self._thread], timeout + _RETRY, seen=seen, clock=self._clock)
-        return self._closed.is_set() and self._error is None
+        return self._closed.is_set() and self.error is None
 
     def _detach(self) -> None:
         while self._before_close:
@@ -389,25 +403,27 @@ class Recorder:
         try:
             while not self._is_over():
                 self._closing.wait(self._pause())
+                error: OSError | None = None
                 try:
                     self._cycle()
-                except Exception as error:  # the pump's guard: recording must go on
-                    log.exception("the recorder of %s met an unexpected error", self._path)
-                    self._fail(OSError(f"unexpected {type(error).__name__}: {error}"))
+                except Exception as unexpected:  # the pump's guard: recording must go on
+                    log.exception("the recorder of %s met an unexpected error", self.path)
+                    error = OSError(f"unexpected {type(unexpected).__name__}: {unexpected}")
+                self._judge(_UNEXPECTED, error)
             self._finish()
         finally:
             self._files.close()
-            if self._lock is not None:
-                self._lock.release()
+            self._folder.release()
             self._closed.set()
 
     def _pause(self) -> float:
-        if self._error is None:
-            return 0.0 if self._queue else _CYCLE
+        is_confused = _UNEXPECTED in self._troubles
+        if self._queue and not is_confused:
+            return 0.0
         # While closing, the event is set and does not pause: then the deadline does.
-        if self._closing.is_set():
+        if self._closing.is_set() and self.error is not None:
             self._closed.wait(min(_RETRY, max(0.0, self._seconds_left())))
-        return _RETRY
+        return _RETRY if is_confused else _CYCLE
 
     def _seconds_left(self) -> float:
         return 0.0 if self._deadline is None else self._deadline - self._clock.monotonic()
@@ -417,7 +433,7 @@ class Recorder:
             return False
         is_empty = not self._waiting and not self._files.are_waiting
         is_late = self._closing.is_set() and self._seconds_left() <= 0
-        return is_empty or (is_late and self._error is not None)
+        return is_empty or (is_late and self.error is not None)
 
     @property
     def _is_ending(self) -> bool:
@@ -426,27 +442,50 @@ class Recorder:
     def _cycle(self) -> None:
         now = self._clock.monotonic()
         self._samples.append((now, self.rows))
-        if not self._files.are_stuck:
-            batches = self._drain()
-            try:
-                self._sort(batches)
-            except Exception:
-                # Formatting is our own work: if it fails, these rows cannot be written ever.
-                self._refuse(sum(map(len, batches)), "they could not be formatted")
-                raise
-        error = self._files.flush(now, is_final=self._is_ending)
-        with self._queue_lock:
-            self._waiting -= self._files.settle()
-        if error is None and now >= self._next_manifest:
-            self._next_manifest = now + _MANIFEST_INTERVAL
+        batches = self._drain()
+        try:
+            self._sort(batches)
+        except Exception:
+            # Formatting is our own work: if it fails, these rows cannot be written ever.
+            self._refuse(sum(map(len, batches)), "they could not be formatted")
+            raise
+        obstacle = self._look_after_folder()
+        self._files.flush(
+            now,
+            is_final=self._is_ending,
+            is_in_place=lambda: self._folder.is_in_place,
+            obstacle=obstacle,
+        )
+        self._settle()
+        self._tell_files()
+        if obstacle is None and now >= self._next_manifest:
             error = self._save("recording", None)
-        if error is None and self._fsync == "second" and now >= self._next_sync:
+            self._judge("session.json", error)
+            self._next_manifest = now + (_MANIFEST_INTERVAL if error is None else _RETRY)
+        if self._fsync == "second" and now >= self._next_sync:
             self._next_sync = now + _SYNC_INTERVAL
-            error = self._files.sync()
-        self._judge(error)
+            self._judge("fsync", self._files.sync())
         self._tell_lost()
         if self._on_cycle is not None:
             self._guarded(self._on_cycle)
+
+    def _look_after_folder(self) -> OSError | None:
+        try:
+            told = self._folder.look_after()
+        except OSError as error:
+            return error
+        if told is not None:
+            self._files.move_to(self._folder.path)
+            self._next_manifest = self._clock.monotonic()
+            log.warning("%s", told)
+            self._tell("recording_changed", told)
+        return None
+
+    def _settle(self) -> None:
+        settled, self._room_for_stuck = self._files.settle(), self._bound - self._files.stuck_rows
+        with self._queue_lock:
+            self._waiting -= settled
+            self._apart = self._files.rows_apart
 
     def _drain(self) -> list[Sequence[Record]]:
         batches: list[Sequence[Record]] = []
@@ -473,11 +512,12 @@ class Recorder:
             rows = found[0] if len(found) == 1 else sorted(chain(*found), key=_times_of)
             self._format(file, rows)
         if self._fsync == "rotate" and days and self._files.days - days:
-            self._judge(self._files.sync())  # a new day has begun: the files before are complete
+            # A new day has begun: the files before are complete.
+            self._judge("fsync", self._files.sync())
         self._is_last = self._is_last or (self._ends_itself and _has_last(groups))
 
-    def _by_file(self, groups: _Groups) -> dict[_File, list[list[Record]]]:
-        by_file: dict[_File, list[list[Record]]] = {}
+    def _by_file(self, groups: _Groups) -> dict[RowFile, list[list[Record]]]:
+        by_file: dict[RowFile, list[list[Record]]] = {}
         for (record, symbol, day), group in groups.items():
             channel = _NAMES.get(record)
             if channel is None or not isinstance(symbol, str | None):
@@ -487,13 +527,28 @@ class Recorder:
             by_file.setdefault(file, []).append(group)
         return by_file
 
-    def _format(self, file: _File, rows: list[Record]) -> None:
+    def _format(self, file: RowFile, rows: list[Record]) -> None:
+        if file.error is not None:
+            rows = self._cut_to_room(file, rows)
         for start in range(0, len(rows), _FORMATTED_ROWS):
-            encoded = encode(file.record, rows[start : start + _FORMATTED_ROWS])
+            some = rows[start : start + _FORMATTED_ROWS]
+            encoded = encode(file.record, some)
             if encoded.refused:
                 self._refuse(encoded.refused, encoded.reason)
             if encoded.rows:
-                file.add(encoded.lines, encoded.rows)
+                file.add(encoded.lines, encoded.rows, _span_of(some))
+
+    def _cut_to_room(self, file: RowFile, rows: list[Record]) -> list[Record]:
+        """Leave out what a stuck file has no room for, so that it takes none from the others."""
+        room = min(MOST_STUCK - file.pending_rows, self._room_for_stuck)
+        if file.record is Status:
+            room += _STATUS_ROOM
+        room = max(0, room)
+        if len(rows) > room:
+            lost = rows[room:]
+            file.drop(len(lost), _span_of(lost))
+        self._room_for_stuck -= min(len(rows), room)
+        return rows[:room]
 
     def _refuse(self, rows: int, reason: str) -> None:
         with self._queue_lock:
@@ -501,27 +556,39 @@ class Recorder:
         self._refused += rows
         self._tell("recording_refused", f"{rows:,} rows are left out of the recording: {reason}")
 
-    def _judge(self, error: OSError | None) -> None:
-        if error is not None:
-            self._fail(error)
+    def _judge(self, source: str, error: OSError | None) -> None:
+        """Note whether something that concerns all files works; tell it when that changes."""
+        before = self._troubles.get(source)
+        if error is None:
+            if before is not None:
+                del self._troubles[source]
+                self._tell("recording_resumed", f"the recording in {self.path} is in order again")
             return
-        for told in self._files.take_news():
-            self._tell("recording_failed", told)
-        if self._error is not None:
-            self._error = None
-            self._tell("recording_resumed", f"rows are written to {self._path} again")
+        self._troubles[source] = error
+        if before is None or before.errno != error.errno:
+            log.warning("recording to %s failed: %s", self.path, error)
+            self._tell("recording_failed", f"{source} of {self.path}: {_reason(error)}")
 
-    def _fail(self, error: OSError) -> None:
-        is_new = self._error is None or self._error.errno != error.errno
-        self._error = error
-        if is_new:
-            log.warning("recording to %s failed: %s", self._path, error)
-            why = error.strerror or str(error)
+    def _tell_files(self) -> None:
+        """Tell which files are stuck since the last look, which go on, and what was mended."""
+        for told in self._files.take_news():
+            log.warning("%s: %s", self.path, told)
+            self._tell("recording_changed", told)
+        by_reason: dict[str, list[str]] = {}
+        for file, error in self._files.take_failed().items():
+            by_reason.setdefault(_reason(error), []).append(file.path.name)
+        for reason, names in by_reason.items():
+            log.warning("%s cannot be written in %s: %s", ", ".join(names), self.path, reason)
             self._tell(
                 "recording_failed",
-                f"cannot write to {self._path}: {why}; up to {self._bound:,} rows are kept and "
-                "tried again each second",
+                f"cannot write {_listed(names)} in {self.path}: {reason}; up to "
+                f"{min(MOST_STUCK, self._bound):,} rows of each file are kept and tried again each "
+                "second, and all other files go on",
             )
+        resumed = [file.path.name for file in self._files.take_resumed()]
+        if resumed:
+            self._next_manifest = self._clock.monotonic()
+            self._tell("recording_resumed", f"{_listed(resumed)} in {self.path} is written again")
 
     def _tell_lost(self) -> None:
         now = self._clock.monotonic()
@@ -533,6 +600,13 @@ class Recorder:
                 "recording_dropped",
                 f"{lost:,} rows are not in the recording: more than {self._bound:,} had to wait",
             )
+        if now >= self._next_telling_of_files and (untold := self._files.take_untold()):
+            self._next_telling_of_files = now + _TELL_INTERVAL
+            self._tell(
+                "recording_dropped",
+                f"{sum(untold.values()):,} rows of {_listed(list(untold))} are not in the "
+                "recording: too many had to wait for a file that cannot be written",
+            )
 
     def _tell(self, event: str, detail: str) -> None:
         if self._on_trouble is not None:
@@ -543,49 +617,60 @@ class Recorder:
         try:
             action()
         except Exception:  # the sink guard: what others do must not end the recording
-            log.exception("a callback of the recorder of %s raised", self._path)
+            log.exception("a callback of the recorder of %s raised", self.path)
 
     def _finish(self) -> None:
         self._detach()
         if self._files.are_waiting or self._waiting:
-            log.error("%d rows of %s could not be written", self._waiting, self._path)
-            self._tell(
-                "recording_failed",
-                f"{self._waiting:,} rows could not be written to {self._path} and are lost",
-            )
+            self._give_up()
             return
         self._tell_lost()
         if self._fsync != "never":
-            self._judge(self._files.sync())
+            self._judge("fsync", self._files.sync())
         while (error := self._save("closed", self._clock.wall_ns())) is not None:
-            self._fail(error)
+            self._judge("session.json", error)
             if self._closing.is_set() and self._seconds_left() <= 0:
                 return
             self._closed.wait(_RETRY)
-        self._judge(None)
+        self._judge("session.json", None)
+        self._tell_files()
+
+    def _give_up(self) -> None:
+        names = [file.path.name for file in self._files if file.pending_rows]
+        lost = self._waiting
+        if self._fsync != "never":
+            self._judge("fsync", self._files.sync())
+        # What waits is listed there as lost, if only for as long as it waits.
+        self._judge("session.json", self._save("recording", None))
+        self._files.give_up()
+        log.error("%d rows of %s could not be written", lost, self.path)
+        self._tell(
+            "recording_failed",
+            f"{lost:,} rows could not be written to {_listed(names)} in {self.path} and are lost",
+        )
 
     def _save(self, state: str, end_ns: int | None) -> OSError | None:
         try:
-            if not self._path.is_dir():
-                self._restore_folder()
-            self._files.notice_removed()
-            write_manifest(self._path, self._manifest(state, end_ns))
+            self._look_at_files()
+            write_manifest(self.path, self._manifest(state, end_ns))
         except OSError as error:
             return error
         return None
 
-    def _restore_folder(self) -> None:
-        self._path.mkdir(parents=True, exist_ok=True)
-        if self._lock is not None:
-            self._lock.release()
-        self._lock = FolderLock(self._path)
+    def _look_at_files(self) -> None:
+        now = self._clock.monotonic()
+        try:
+            self._files.look(now, lambda: self._folder.is_in_place)
+        except FolderMoved:
+            obstacle = self._look_after_folder()
+            if obstacle is not None:
+                raise obstacle from None
+            self._files.look(now, lambda: self._folder.is_in_place)
 
     def _manifest(self, state: str, end_ns: int | None) -> dict[str, Any]:
         with self._queue_lock:
-            drops = [
-                {"began": iso(drop.began), "ended": iso(drop.ended), "rows": drop.rows}
-                for drop in self._drops
-            ]
+            losses = list(self._drops)
+        losses += self._files.losses
         return {
             "format": FORMAT,
             "package": package_version(),
@@ -596,7 +681,7 @@ class Recorder:
             "compression": self._compression,
             "rows": self._files.rows,
             "refused": self._refused,
-            "dropped": drops,
+            "dropped": losses_to(losses),
             "files": self._files.manifest(),
         }
 
@@ -693,255 +778,6 @@ def _add_sound(groups: _Groups, rows: Sequence[Record]) -> int:
     return added
 
 
-class _Files:
-    """The files of a session, each with what waits to be written to it."""
-
-    def __init__(self, folder: Path, compression: str | None) -> None:
-        self._folder = folder
-        self._compression = compression
-        self._by_key: dict[tuple[type[Record], str | None, int], _File] = {}
-        self._by_name: dict[str, _File] = {}
-        self._open: OrderedDict[str, _File] = OrderedDict()
-        self._news: list[str] = []
-        self.days: frozenset[int] = frozenset()
-        self.are_stuck = False
-
-    @property
-    def rows(self) -> int:
-        return sum(file.rows for file in tuple(self._by_name.values()))
-
-    @property
-    def size(self) -> int:
-        return sum(file.size for file in tuple(self._by_name.values()))
-
-    @property
-    def are_waiting(self) -> bool:
-        return any(file.pending_rows for file in self._by_name.values())
-
-    def file(self, record: type[Record], channel: str, symbol: str | None, day: int) -> _File:
-        key = (record, symbol, day)
-        file = self._by_key.get(key)
-        if file is None:
-            its_day = day_of(day * DAY_NS)
-            name = file_name(symbol, channel, its_day, SUFFIXES[self._compression])
-            # Folders that do not tell case apart would give two symbols one file: so do we.
-            file = self._by_name.get(name.casefold())
-            if file is None:
-                file = _File(self._folder / name, record, self._compression)
-                file.about = {"channel": channel, "symbol": symbol}
-                if record is not Status:
-                    file.about["day"] = its_day
-                self._by_name[name.casefold()] = file
-            self._by_key[key] = file
-            self.days |= {day}
-        return file
-
-    def flush(self, now: float, *, is_final: bool) -> OSError | None:
-        """Write what is due, to every file that takes it; the first error is returned."""
-        first: OSError | None = None
-        for name, file in list(self._by_name.items()):
-            if not file.is_due(now, is_final=is_final):
-                continue
-            try:
-                self._make_room(name, file)
-                told = file.flush()
-            except OSError as error:
-                first = first or error
-                continue
-            if told:
-                self._news.append(told)
-        self.are_stuck = first is not None
-        return first
-
-    def _make_room(self, name: str, file: _File) -> None:
-        self._open[name] = file
-        self._open.move_to_end(name)
-        while len(self._open) > _OPEN_FILES:
-            self._open.popitem(last=False)[1].close()
-
-    def settle(self) -> int:
-        """Give the rows written since it was last asked."""
-        return sum(file.settle() for file in self._by_name.values())
-
-    def take_news(self) -> list[str]:
-        news, self._news = self._news, []
-        return news
-
-    def notice_removed(self) -> None:
-        for file in self._by_name.values():
-            if file.is_removed():
-                self._news.append(file.start_over())
-
-    def sync(self) -> OSError | None:
-        try:
-            for file in self._by_name.values():
-                file.sync()
-        except OSError as error:
-            return error
-        return None
-
-    def close(self) -> None:
-        for file in self._by_name.values():
-            file.close()
-
-    def manifest(self) -> dict[str, dict[str, Any]]:
-        return {
-            file.path.name: file.manifest()
-            for _, file in sorted(self._by_name.items())
-            if file.size
-        }
-
-
-class _File:
-    """One append-only file: ``size`` bytes of whole lines are ours, and nothing is behind them."""
-
-    def __init__(self, path: Path, record: type[Record], compression: str | None) -> None:
-        self.path = path
-        self.about: dict[str, Any] = {}
-        self.rows = 0
-        self.size = 0
-        self.pending_rows = 0
-        self.record = record
-        self._header = header_of(record)
-        self._compression = compression
-        self._digest = hashlib.sha256()
-        self._handle: int | None = None
-        self._pending: list[bytes] = []
-        self._pending_bytes = 0
-        self._pending_since: float | None = None  # as the first question after it has it
-        self._packed: bytes | None = None
-        self._unsettled = 0
-        self._is_synced = True
-
-    def add(self, lines: bytes, rows: int) -> None:
-        if not self._pending:
-            self._pending_since = None
-        self._pending.append(lines)
-        self._pending_bytes += len(lines)
-        self.pending_rows += rows
-        self._packed = None
-
-    def is_due(self, now: float, *, is_final: bool) -> bool:
-        if not self._pending:
-            return False
-        if self._pending_since is None:
-            self._pending_since = now
-        is_ripe = now - self._pending_since >= _GATHER_SECONDS
-        return (
-            self._compression is None or is_final or is_ripe or self._pending_bytes >= _GATHER_BYTES
-        )
-
-    def flush(self) -> str | None:
-        """Append what waits, all or nothing; tells when the file had been removed meanwhile."""
-        told = None
-        handle = self._opened()
-        if os.fstat(handle).st_nlink == 0:
-            told = self.start_over()
-            handle = self._opened()
-        self._append(handle)
-        if os.fstat(handle).st_nlink == 0:  # removed just now: the rows are still at hand
-            told = self.start_over()
-            self._append(self._opened())
-        self.rows += self.pending_rows
-        self._unsettled += self.pending_rows
-        self._pending, self._pending_bytes, self.pending_rows = [], 0, 0
-        self._packed = None
-        self._is_synced = False
-        return told
-
-    def _append(self, handle: int) -> None:
-        if self._packed is None:
-            text = b"".join(self._pending)
-            self._packed = pack(text if self.size else self._header + text, self._compression)
-        data = self._packed
-        rest = memoryview(data)
-        try:
-            while rest:
-                written = os.write(handle, rest)
-                if not written:
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-                rest = rest[written:]
-        except BaseException:
-            # Half a line would swallow the next one. If this fails, too, opening cuts it.
-            with contextlib.suppress(OSError):
-                os.ftruncate(handle, self.size)
-            self.close()
-            raise
-        self._digest.update(data)
-        self.size += len(data)
-
-    def is_removed(self) -> bool:
-        if not self.size:
-            return False
-        if self._handle is None:
-            return not self.path.exists()
-        return os.fstat(self._handle).st_nlink == 0
-
-    def start_over(self) -> str:
-        lost = self.rows
-        self.close()
-        self.rows = self.size = 0
-        self._digest = hashlib.sha256()
-        self._packed = None
-        return f"{self.path.name} was removed while recording, with {lost:,} rows; it is made anew"
-
-    def _opened(self) -> int:
-        if self._handle is not None:
-            return self._handle
-        try:
-            handle = os.open(self.path, _WRITE, 0o644)
-        except FileNotFoundError:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            handle = os.open(self.path, _WRITE, 0o644)
-        try:
-            self._adopt(handle, os.fstat(handle).st_size)
-        except BaseException:
-            os.close(handle)
-            raise
-        self._handle = handle
-        return handle
-
-    def _adopt(self, handle: int, found: int) -> None:
-        if found > self.size:
-            os.ftruncate(handle, self.size)  # what a failed write left behind
-        elif found < self.size:
-            self._start_from(handle, found)
-
-    def _start_from(self, handle: int, found: int) -> None:
-        # Removed, or cut by somebody else: what is left counts, as far as it is whole.
-        content = os.pread(handle, found, 0) if hasattr(os, "pread") else self.path.read_bytes()
-        text, size = unpack(content, self._compression)
-        if self._compression is None:
-            size = text.rfind(b"\n") + 1
-            text = text[:size]
-        os.ftruncate(handle, size)
-        self._digest = hashlib.sha256(content[:size])
-        self.rows, self.size = max(0, text.count(b"\n") - 1), size
-        self._packed = None
-
-    def settle(self) -> int:
-        rows, self._unsettled = self._unsettled, 0
-        return rows
-
-    def sync(self) -> None:
-        if not self._is_synced:
-            os.fsync(self._opened())
-            self._is_synced = True
-
-    def close(self) -> None:
-        if self._handle is not None:
-            handle, self._handle = self._handle, None
-            os.close(handle)
-
-    def manifest(self) -> dict[str, Any]:
-        return {
-            **self.about,
-            "rows": self.rows,
-            "bytes": self.size,
-            "sha256": self._digest.hexdigest(),
-        }
-
-
 def check_options(compression: str | None, fsync: str, queue_rows: int) -> str:
     """Check a recorder's options; gives the policy's name.
 
@@ -958,19 +794,6 @@ def check_options(compression: str | None, fsync: str, queue_rows: int) -> str:
     if isinstance(queue_rows, bool) or not isinstance(queue_rows, int) or queue_rows < 1:
         raise InvalidInput(f"queue_rows must be a whole number above 0, not {queue_rows!r}")
     return policy
-
-
-def _new_folder(root: Path, name: str) -> Path:
-    root.mkdir(parents=True, exist_ok=True)
-    number = 1
-    while True:
-        folder = root / (name if number == 1 else f"{name}-{number}")
-        try:
-            folder.mkdir()
-        except FileExistsError:
-            number += 1
-        else:
-            return folder
 
 
 def _size(count: int) -> str:

@@ -369,13 +369,13 @@ class Replay:
         """
         self._sync()
         reached = self._end_ns if self._is_done else self._at_ns
-        drops = [] if reached is None else self.session.drops
+        losses = [] if reached is None else self.session.losses
         # Rows are counted once all of them were read.
         damages = self.session.damage if self._is_done else self.session.known_damage
         with self._stage_lock:
             return self._stage.report(
                 self.session.name,
-                [drop for drop in drops if self._is_done or drop["began"] <= (reached or 0)],
+                [loss for loss in losses if self._is_done or loss.began <= (reached or 0)],
                 damages,
             )
 

@@ -22,6 +22,8 @@ from kucoin_research.errors import InvalidInput
 from kucoin_research.records import Column, Record, columns_of, schema_of
 
 __all__ = [
+    "LONGEST_RECORD",
+    "Counter",
     "Encoded",
     "Shape",
     "Whole",
@@ -36,6 +38,9 @@ __all__ = [
     "shape_of",
     "whole",
 ]
+
+#: Bytes of a record at most; the longest of a recorder are some 5,000.
+LONGEST_RECORD = 1 << 16
 
 # polars formats large batches faster and without the GIL, but each call has its price; a row of
 # lists is worth some hundred cells.
@@ -373,15 +378,48 @@ def whole(file: BinaryIO) -> Whole:
     A line ends at an LF outside quotes, so neither a number that was cut nor a text that was cut
     behind its own line break passes for one.
     """
-    size = records = position = 0
-    is_quoted = False
+    counter = Counter()
     while block := file.read(_BLOCK):
-        ends, is_quoted = _ends(block, is_quoted)
+        counter.take(block)
+    return Whole(counter.size, counter.records)
+
+
+class Counter:
+    """Measures whole lines as ``whole`` does, of a text that comes in pieces.
+
+    Attributes
+    ----------
+    size, records
+        Of what was taken; what follows the last line is left out.
+    """
+
+    def __init__(self) -> None:
+        self.size = self.records = 0
+        self._position = 0
+        self._is_quoted = False
+        self._rest = b""  # of the last line, while that is not whole
+        self._last = b""
+
+    def take(self, text: bytes) -> None:
+        """Go on with the next piece."""
+        ends, self._is_quoted = _ends(text, self._is_quoted)
+        start = 0
         if len(ends):
-            size = position + int(ends[-1]) + 1
-            records += len(ends)
-        position += len(block)
-    return Whole(size, records)
+            start = int(ends[-1]) + 1
+            begin = int(ends[-2]) + 1 if len(ends) > 1 else 0
+            self._last = (b"" if begin else self._rest) + text[begin:start]
+            self._rest = b""
+            self.size = self._position + start
+            self.records += len(ends)
+        self._position += len(text)
+        if len(self._rest) <= LONGEST_RECORD:
+            self._rest += text[start:]
+
+    def last_integer(self, column: int) -> int | None:
+        """Read a column of the last whole line, which no text stands before; None if it is none."""
+        cells = self._last.split(b",", column + 1)
+        digits = cells[column].strip() if column < len(cells) else b""
+        return int(digits) if digits.removeprefix(b"-").isdigit() else None
 
 
 def end_of_lines(text: bytes) -> int:
@@ -403,7 +441,8 @@ def _ends(block: bytes, is_quoted: bool) -> tuple[Any, bool]:
     feeds = values == 10
     quotes = block.count(b'"')
     if quotes:
-        inside = (np.cumsum(values == 34) + is_quoted) & 1
+        # Only whether there are odd many matters, so the sums may run over.
+        inside = (np.cumsum(values == 34, dtype=np.uint8) + is_quoted) & 1
         return np.flatnonzero(feeds & (inside == 0)), bool((quotes + is_quoted) & 1)
     return np.flatnonzero(feeds) if not is_quoted else [], is_quoted
 
@@ -435,7 +474,7 @@ def shape_of(text: bytes) -> Shape:
     values = np.frombuffer(text, dtype=np.uint8)
     feeds, commas = values == 10, values == 44
     if b'"' in text:
-        outside = (np.cumsum(values == 34) & 1) == 0
+        outside = (np.cumsum(values == 34, dtype=np.uint8) & 1) == 0
         ends, commas = np.flatnonzero(feeds & outside), commas & outside
     else:
         ends = np.flatnonzero(feeds)

@@ -27,7 +27,7 @@ from kucoin_research.checkup import (
     shortfall,
     verify,
 )
-from kucoin_research.damage import Damage, number_of
+from kucoin_research.damage import Damage, Loss, number_of
 from kucoin_research.errors import (
     InvalidInput,
     SessionBroken,
@@ -42,6 +42,7 @@ from kucoin_research.manifest import (
     from_iso,
     instruments_from,
     is_being_recorded,
+    losses_from,
     read_manifest,
     strangers,
 )
@@ -402,17 +403,9 @@ class Session:
         return sum(count for symbol, count in counts if _folded(symbol, table) == expected)
 
     @property
-    def drops(self) -> list[dict[str, int]]:
-        """What the recorder had no room for: ``began`` and ``ended`` (ns UTC), and ``rows``."""
-        return [
-            {
-                "began": from_iso(drop["began"]),
-                "ended": from_iso(drop["ended"]),
-                "rows": drop["rows"],
-            }
-            for meta in self._metas
-            for drop in meta.get("dropped") or ()
-        ]
+    def losses(self) -> list[Loss]:
+        """What the recorder could not write, or lost to others while it was writing."""
+        return [loss for meta in self._metas for loss in losses_from(meta)]
 
     def report(self) -> Report:
         """Give the account of the data, rebuilt from the rows and the ``status`` rows among them.
@@ -525,8 +518,9 @@ def _open(folder: Path) -> _Opened:
     tables: list[Table] = []
     # What is being recorded changes while it is looked at.
     damages = [] if is_live else known_damage(folder, meta)
+    is_final = meta is not None and meta.get("state") == "closed"
     for part in parts_of(folder, meta):
-        table, told = _table(part, is_live=is_live, is_final=(meta or {}).get("state") == "closed")
+        table, told = _table(part, is_live=is_live, is_final=is_final)
         tables.append(table)
         notes += told
         is_to_warn |= any("torn" in note for note in told) and not is_live
@@ -659,7 +653,7 @@ def convert(
     Raises
     ------
     InvalidInput
-        If a file is there already: nothing is written over.
+        If a file is there already, also at a URL: nothing is written over.
     SessionBroken
         If a line cannot be read.
     """
@@ -703,7 +697,7 @@ class _Reckoning:
             self._counted,
             [row for row in statuses if isinstance(row, Status)],
             self._between,
-            self._session.drops,
+            self._session.losses,
             self._session.damage,
         )
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kucoin_research.bookrows import BookRows
-from kucoin_research.damage import Damage
+from kucoin_research.damage import Damage, Loss
 from kucoin_research.intake import Subscription
 from kucoin_research.reckoning import CONCERNING, Counted, reckon
 from kucoin_research.records import (
@@ -82,10 +82,10 @@ class Stage:
         self._account.take(groups)
 
     def report(
-        self, name: str, drops: Sequence[dict[str, int]], damages: Iterable[Damage] = ()
+        self, name: str, losses: Sequence[Loss] = (), damages: Iterable[Damage] = ()
     ) -> Report:
         """Give the account of what was taken, from files with some damage."""
-        return self._account.report(name, drops, damages)
+        return self._account.report(name, losses, damages)
 
     def troubles(self) -> Troubles:
         """Count what went wrong by now; made anew only when there is news."""
@@ -149,21 +149,27 @@ class _Account:
                 self._fills[channel, symbol, begin, end] = recent.between(begin, end)
 
     def report(
-        self, name: str, drops: Sequence[dict[str, int]], damages: Iterable[Damage] = ()
+        self, name: str, losses: Sequence[Loss] = (), damages: Iterable[Damage] = ()
     ) -> Report:
-        chosen = [each for each in damages if self._is_chosen(each)]
-        return reckon(name, self._entries(), self._statuses, self._between, drops, chosen)
+        return reckon(
+            name,
+            self._entries(),
+            self._statuses,
+            self._between,
+            [each for each in losses if self._is_chosen(each)],
+            [each for each in damages if self._is_chosen(each)],
+        )
 
-    def _is_chosen(self, damage: Damage) -> bool:
-        if damage.channel in (None, "status"):
+    def _is_chosen(self, harm: Damage | Loss) -> bool:
+        if harm.channel in (None, "status"):
             return True
-        is_ours = damage.symbol is None or not self._symbols or damage.symbol in self._symbols
-        return damage.channel in self._channels and is_ours
+        is_ours = harm.symbol is None or not self._symbols or harm.symbol in self._symbols
+        return harm.channel in self._channels and is_ours
 
     def troubles(self) -> Troubles:
         seen = (len(self._statuses), len(self._counted))
         if self._troubles is None or self._troubles[0] != seen:
-            report = self.report("", ())
+            report = self.report("")
             told = Troubles(report.gaps, report.reconnects, report.rollovers, self._broken)
             self._troubles = (seen, told)
         return self._troubles[1]

@@ -99,9 +99,20 @@ def test_urls_that_mean_nothing_are_refused(session, target):
 
 
 class Bucket(http.server.BaseHTTPRequestHandler):
-    """Just enough of S3 to take uploads, whole or in parts."""
+    """Just enough of S3 to take uploads, whole or in parts, and to give them back."""
 
     stored: dict[str, bytes]
+
+    def do_GET(self):
+        found = self.server.stored.get(self.path.partition("?")[0])
+        self.send_response(self.server.missing if found is None else 206)
+        body = b"<Error/>" if found is None else found
+        self.send_header("ETag", '"1"')
+        self.send_header("Last-Modified", "Wed, 21 Oct 2015 07:28:00 GMT")
+        self.send_header("Content-Range", f"bytes 0-{len(body) - 1}/{len(body)}")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
 
     def do_PUT(self):
         key = self.path.partition("?")[0]
@@ -127,25 +138,83 @@ class Bucket(http.server.BaseHTTPRequestHandler):
         pass
 
 
-def test_an_s3_url_is_written_by_polars(session):
+@pytest.fixture
+def bucket():
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Bucket) as server:
         server.stored = {}
+        server.missing = 404
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
-        kr.convert(
-            session,
-            "s3://bucket/archive",
-            storage_options={
-                "aws_endpoint_url": f"http://127.0.0.1:{server.server_port}",
-                "aws_access_key_id": "none",
-                "aws_secret_access_key": "none",
-                "aws_region": "none",
-                "aws_allow_http": "true",
-            },
-        )
+        yield server
         server.shutdown()
         thread.join(5)
 
+
+def put(session, server):
+    kr.convert(
+        session,
+        "s3://bucket/archive",
+        storage_options={
+            "aws_endpoint_url": f"http://127.0.0.1:{server.server_port}",
+            "aws_access_key_id": "none",
+            "aws_secret_access_key": "none",
+            "aws_region": "none",
+            "aws_allow_http": "true",
+        },
+    )
+
+
+@pytest.mark.parametrize("content", ["parquet", b"something else"], ids=str)
+def test_nothing_is_written_over_at_a_url(session, bucket, content):
+    put(session, bucket)
+    if content != "parquet":
+        bucket.stored = dict.fromkeys(bucket.stored, content)
+    before = dict(bucket.stored)
+
+    with pytest.raises(InvalidInput, match="there already"):
+        put(session, bucket)
+
+    assert bucket.stored == before
+
+
+def test_a_store_that_does_not_say_what_is_there_is_not_written_to(session, bucket):
+    bucket.missing = 403
+
+    with pytest.raises(InvalidInput, match="cannot be told"):
+        put(session, bucket)
+
+    assert bucket.stored == {}
+
+
+def test_a_file_in_the_place_of_the_folder_is_refused(session, tmp_path):
+    (tmp_path / "archive").touch()
+
+    with pytest.raises(InvalidInput, match="is a file"):
+        kr.convert(session, tmp_path / "archive")
+
+
+def test_what_comes_while_writing_is_not_written_over(session, tmp_path, monkeypatch):
+    from kucoin_research import archive
+
+    portable = archive._portable
+
+    def late(rows):
+        place = "channel=ticker/symbol=BTC-USDT/date=2024-02-26"
+        (tmp_path / "archive" / place).mkdir(parents=True, exist_ok=True)
+        (tmp_path / "archive" / place / "part.parquet").write_text("mine")
+        return portable(rows)
+
+    monkeypatch.setattr(archive, "_portable", late)
+    with pytest.raises(InvalidInput, match="there already"):
+        kr.convert(session, tmp_path / "archive")
+
+    (mine,) = tmp_path.glob("archive/channel=ticker/symbol=BTC-USDT/*/*")
+    assert mine.read_text() == "mine"
+
+
+def test_an_s3_url_is_written_by_polars(session, bucket):
+    put(session, bucket)
+
     key = "/bucket/archive/channel=ticker/symbol=BTC-USDT/date=2024-02-26/part.parquet"
-    stored = {name.replace("%3D", "="): data for name, data in server.stored.items()}
+    stored = {name.replace("%3D", "="): data for name, data in bucket.stored.items()}
     assert pl.read_parquet(io.BytesIO(stored[key]))["price"].to_list() == [80005.5]

@@ -1,11 +1,16 @@
 import json
+import os
+import signal
+import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kucoin_research.errors import InvalidInput
+import kucoin_research as kr
+from kucoin_research.errors import InvalidInput, SessionNewer
 from kucoin_research.instruments import Instrument
 from kucoin_research.manifest import (
     FolderLock,
@@ -17,13 +22,19 @@ from kucoin_research.manifest import (
     instruments_to,
     is_being_recorded,
     iso,
+    losses_from,
     read_manifest,
     safe_name,
     split_name,
     write_manifest,
 )
 from kucoin_research.records import CHANNELS
+from tests.processes import Process
 
+XBT = Instrument(
+    symbol="XBTUSDTM", market="futures", base="XBT", quote="USDT", settle="USDT", tick_size=0.1,
+    lot_size=1.0,
+)  # fmt: skip
 NS = 1_708_950_436_957_000_001
 
 
@@ -116,3 +127,132 @@ def test_a_lock_is_seen_and_refused_to_others_until_it_is_released(tmp_path):
     lock.release()
     lock.release()
     assert not is_being_recorded(tmp_path)
+
+
+def test_a_forked_child_does_not_hold_the_lock_of_a_parent_that_is_gone(tmp_path):
+    # The child outlives the parent, as a worker of a pool may, until it is told to end.
+    script = """
+import os, sys
+from pathlib import Path
+from kucoin_research.manifest import FolderLock
+lock = FolderLock(Path(sys.argv[1]))
+if os.fork() == 0:
+    lock.release()  # which is none of its business
+    print(os.getpid(), flush=True)
+    os.close(1), os.close(2)
+    sys.stdin.readline()
+    os._exit(0)
+sys.stdin.readline()
+os._exit(0)
+"""
+    with Process(sys.executable, "-c", script, tmp_path) as parent:
+        child = int(parent.line())
+        assert is_being_recorded(tmp_path)
+        assert (tmp_path / ".recording").exists()
+        os.kill(parent.pid, signal.SIGKILL)
+        parent.wait()
+        try:
+            os.kill(child, 0)  # it lives
+            assert not is_being_recorded(tmp_path)
+            FolderLock(tmp_path).release()
+        finally:
+            os.kill(child, signal.SIGKILL)
+
+
+# -- what it says ----------------------------------------------------------------------------------
+
+SOUND = {
+    "format": 1, "package": "0.1.0", "venue": None, "market": "futures", "symbols": ["XBTUSDTM"],
+    "channels": ["ticker", "candle:1min"], "instruments": [], "start": "2026-11-26T01:19:17.2Z",
+    "end": None, "state": "closed", "compression": None, "rows": 5, "refused": 0,
+    "dropped": [
+        {"began": "2026-11-26T01:19:17.2Z", "ended": "2026-11-26T01:19:18.2Z", "rows": 3},
+    ],
+    "files": {
+        "XBTUSDTM_ticker_2026-11-25.csv": {
+            "channel": "ticker", "symbol": "XBTUSDTM", "day": "2026-11-25", "rows": 5, "bytes": 9,
+            "sha256": "0" * 64,
+        },
+    },
+}  # fmt: skip
+WRONG = [5, -1, 2.5, True, None, "x", "5", [], [5], {}, {"a": 1}]
+FIELDS = [key for key in SOUND if key != "files"]
+ENTRY_FIELDS = list(next(iter(SOUND["files"].values())))
+
+
+def faults_of(tmp_path, content):
+    (tmp_path / "session.json").write_text(json.dumps(content))
+    found = read_manifest(tmp_path)
+    instruments_from(found)
+    losses_from(found)
+    return [f"{each.file}: {each.detail}" for each in found.faults]
+
+
+def test_a_manifest_as_recorders_write_it_has_no_fault(tmp_path):
+    assert faults_of(tmp_path, SOUND) == []
+    assert read_manifest(tmp_path) == SOUND
+
+
+@pytest.mark.parametrize("key", FIELDS)
+def test_fields_of_another_type_are_told_and_left_out(tmp_path, key):
+    for value in WRONG:
+        if (type(value) is type(SOUND[key]) and value in ([], 5)) or key == "venue":
+            continue
+        if (value is None and SOUND[key] is None) or key == "market":
+            continue
+        if (key, value) in (("start", None), ("package", "x"), ("package", "5"), ("rows", 5),
+                            ("refused", 5), ("format", 5)):  # fmt: skip
+            continue
+        told = faults_of(tmp_path, SOUND | {key: value})
+        assert told, (key, value)
+        assert all(each.startswith(f"session.json: {key} ") for each in told)
+
+
+@pytest.mark.parametrize("key", ENTRY_FIELDS)
+def test_fields_of_a_file_of_another_type_are_told_and_left_out(tmp_path, key):
+    ((name, entry),) = SOUND["files"].items()
+    for value in WRONG:
+        is_fine = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+        if key in ("rows", "bytes") and is_fine:
+            continue
+        if (key == "symbol" and (value is None or isinstance(value, str))) or (
+            key == "day" and isinstance(value, str)
+        ):
+            continue
+        told = faults_of(tmp_path, SOUND | {"files": {name: entry | {key: value}}})
+        assert told, (key, value)
+        assert all(each.startswith(name) for each in told)
+
+
+@pytest.mark.parametrize("key", ["rows", "bytes", "sha256"])
+def test_what_is_to_be_compared_must_be_told(tmp_path, key):
+    ((name, entry),) = SOUND["files"].items()
+    left = {each: value for each, value in entry.items() if each != key}
+
+    (told,) = faults_of(tmp_path, SOUND | {"files": {name: left}})
+
+    assert told.startswith(f"{name}: {key} is not told")
+
+
+@pytest.mark.parametrize(
+    "instrument",
+    [5, {}, {"symbol": 5}, asdict(XBT) | {"tick_size": "0.1"}, asdict(XBT) | {"tick_size": 0},
+     asdict(XBT) | {"is_inverse": 1}],
+    ids=str,
+)  # fmt: skip
+def test_an_instrument_that_is_none_is_told_and_left_out(tmp_path, instrument):
+    (told,) = faults_of(tmp_path, SOUND | {"instruments": [asdict(XBT), instrument]})
+
+    assert "instruments holds" in told
+    assert list(instruments_from(read_manifest(tmp_path))) == ["XBTUSDTM"]
+
+
+@pytest.mark.parametrize("files", [{}, 5, "new"])
+def test_a_newer_format_is_refused_in_one_sentence(tmp_path, files):
+    content = SOUND | {"format": 2, "package": "9.1", "files": files}
+    (tmp_path / "session.json").write_text(json.dumps(content))
+
+    for read in (kr.load, kr.verify, kr.repair, kr.replay):
+        with pytest.raises(SessionNewer, match=r"newer version .*9\.1, format 2.*upgrade"):
+            read(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["session.json"]

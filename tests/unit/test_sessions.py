@@ -315,6 +315,69 @@ def test_files_that_are_missing_or_unlisted_are_named(tmp_path):
     assert {flaw.kind for flaw in kr.verify(path).flaws} >= {"missing", "unlisted"}
 
 
+def test_equal_arrivals_are_sound_and_earlier_ones_are_not(tmp_path):
+    """As a replay of two recordings that overlap has, recorded again."""
+    rows = [ticker(n, local_timestamp=NOON + each) for n, each in enumerate([0, 5, 5, 5, 7])]
+    assert kr.verify(recorded(tmp_path / "equal", rows)).ok
+
+    rows = [ticker(n, local_timestamp=NOON + each) for n, each in enumerate([0, 5, 4, 7])]
+    (flaw,) = kr.verify(recorded(tmp_path / "earlier", rows)).flaws
+    assert (flaw.kind, flaw.line) == ("order", 4)
+
+
+def test_a_replay_of_two_overlapping_recordings_recorded_again_is_sound(tmp_path):
+    first = recorded(tmp_path / "a", [ticker(n) for n in range(5)])
+    second = recorded(tmp_path / "b", [ticker(n) for n in range(2, 9)])
+    with kr.replay([first, second], speed=None, paused=True) as replay:
+        made = replay.record(tmp_path / "again")
+        replay.resume()
+        assert replay.wait_until_done(60)
+
+    assert kr.load(made.path).frame("ticker").height == 12
+    assert kr.verify(made.path).ok
+
+
+def edited(path, change):
+    manifest = path / "session.json"
+    content = json.loads(manifest.read_text())
+    change(content, content["files"][csv(path, "level2").name])
+    manifest.write_text(json.dumps(content))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "verdict"),
+    [
+        (lambda content, entry: content.update(rows=80), "INCOMPLETE"),
+        (lambda content, entry: content.update(rows="81"), "INCOMPLETE"),
+        (lambda content, entry: content.pop("rows"), "INCOMPLETE"),
+        (lambda content, entry: content.update(dropped="none"), "INCOMPLETE"),
+        (lambda content, entry: content.update(dropped=[{"rows": 1}]), "INCOMPLETE"),
+        (lambda content, entry: content.update(files={}), "INCOMPLETE"),
+        (lambda content, entry: content["files"].popitem(), "INCOMPLETE"),
+        (lambda content, entry: content.update(symbols=5), "INCOMPLETE"),
+        (lambda content, entry: content.update(channels=["level2", "trade", 5]), "INCOMPLETE"),
+        (lambda content, entry: entry.update(rows="40"), "NOT PROVABLE"),
+        (lambda content, entry: entry.update(bytes=1.5), "NOT PROVABLE"),
+        (lambda content, entry: entry.pop("sha256"), "NOT PROVABLE"),
+        (lambda content, entry: entry.update(symbol=5), "NOT PROVABLE"),
+    ],
+)
+def test_a_manifest_that_cannot_be_compared_with_is_told_everywhere(tmp_path, change, verdict):
+    """Of the whole session where it concerns that, else of the one channel."""
+    path = edited(book(tmp_path), change)
+
+    for _ in range(2):
+        assert not kr.verify(path).ok
+        with pytest.warns(SessionUnfinished):
+            session = kr.load(path)
+        report = session.report()
+        assert report.channel("level2").verdict == "INCOMPLETE"
+        assert report.channel("trade").verdict == verdict
+        kr.repair(path)
+    assert kr.repair(path).actions == ()
+
+
 # -- repair ----------------------------------------------------------------------------------------
 
 
