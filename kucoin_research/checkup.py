@@ -39,6 +39,7 @@ from kucoin_research.manifest import (
 from kucoin_research.packing import compression_of, unpack
 from kucoin_research.records import CHANNELS, Column, Level2, Record, columns_of
 from kucoin_research.rowcsv import chunks, header_of, scan_rows, shape_of, whole
+from kucoin_research.sequences import BookCheck, BookStory, stories_of
 
 __all__ = [
     "Flaw",
@@ -84,7 +85,8 @@ class Verification:
         What is wrong.
     remarks
         What is odd, but can be right: for one, sequence numbers of level 2 that are in no row and
-        no gap. KuCoin's fillers, which carry no level, leave such holes.
+        no gap. KuCoin's fillers, which carry no level, leave such holes; where ``received`` rows
+        of the ``status`` channel tell how many, a row that is missing is a flaw.
     files, rows
         How much was looked at.
     """
@@ -308,10 +310,14 @@ def verify(path: str | os.PathLike[str]) -> Verification:
     for stranger in strangers(folder, content):
         found.flaw(stranger.name, None, "unlisted", "session.json does not list it")
     parts = parts_of(folder, content)
-    gaps = _gaps_told([part.path for part in parts])
+    books = _checks_of_books(parts)
     rows = 0
     for part in parts:
-        rows += _FileCheck(part, content, gaps, found).run()
+        book = books.get(part.symbol or "") if part.record is Level2 else None
+        rows += _FileCheck(part, content, book, found).run()
+    for symbol, book in books.items():
+        for file, detail in book.finish():
+            found.flaw(file or f"level2 of {symbol}", None, "sequence", detail)
     return Verification(str(folder), tuple(found.flaws), tuple(found.remarks), len(parts), rows)
 
 
@@ -329,55 +335,49 @@ class _Found:
             self.flaws.append(Flaw(file, line, kind, "and further ones from here on"))
 
 
-_Gaps = dict[str, list[tuple[int, int]]]
-
-
-def _gaps_told(paths: Sequence[Path]) -> _Gaps:
-    gaps: _Gaps = {}
-    for path in paths:
+def _checks_of_books(parts: Sequence[Part]) -> dict[str, BookCheck]:
+    """Make the checks of all books, from what the status rows tell of them."""
+    stories = {part.symbol or "": BookStory() for part in parts if part.record is Level2}
+    for path in (part.path for part in parts):
         if base_of(path.name) != "status":
             continue
+        header = header_of(CHANNELS["status"])
         with text_of(path) as file:
             for chunk in chunks(file):
-                head = (
-                    b""
-                    if chunk.startswith(header_of(CHANNELS["status"]))
-                    else (header_of(CHANNELS["status"]))
-                )
+                head = b"" if chunk.startswith(header) else header
                 try:
                     told = scan_rows(CHANNELS["status"], head + chunk).collect()
                 except pl.exceptions.PolarsError:
                     continue  # its own check names the line
-                for row in told.filter(pl.col("event") == "gap").iter_rows(named=True):
-                    bounds = (row["first_sequence"], row["last_sequence"])
-                    if None not in bounds and row["symbol"] is not None:
-                        gaps.setdefault(row["symbol"], []).append(bounds)
-    return gaps
+                for symbol, event, stamp, first, last, detail in stories_of(told):
+                    if symbol in stories:
+                        stories[symbol].add(event, stamp, first, last, detail)
+    return {symbol: BookCheck(story) for symbol, story in stories.items()}
 
 
 class _FileCheck:
     """The check of one file."""
 
-    def __init__(self, part: Part, content: Manifest | None, gaps: _Gaps, found: _Found) -> None:
+    def __init__(
+        self, part: Part, content: Manifest | None, book: BookCheck | None, found: _Found
+    ) -> None:
         self._part = part
         self._name = part.path.name
         self._is_closed = content is not None and content.get("state") == "closed"
         self._found = found
-        self._gaps = sorted(gaps.get(part.symbol or "", ()))
+        self._book = book
         self._header = header_of(part.record)
         self._columns = len(columns_of(part.record))
         self._line = 1
         self._records = 0
         self._last_local: int | None = None
-        self._last_sequence: int | None = None
-        self._unseen = 0
-        self._holes = 0
-        self._first_hole: int | None = None
 
     def run(self) -> int:
         self._check_bytes()
         self._check_tail()
         is_first = True
+        if self._book is not None:
+            self._book.begin_file()
         with text_of(self._part.path) as file:
             for chunk in chunks(file):
                 rest = chunk
@@ -387,15 +387,16 @@ class _FileCheck:
                 if rest:
                     self._check_chunk(rest)
         self._check_count()
-        if self._holes:
-            self._found.remarks.append(
-                Flaw(
-                    self._name, self._first_hole, "sequence",
-                    f"{self._unseen:,} sequence numbers in {_count(self._holes, 'place')}, the "
-                    "first of them before this line, are in no row and no gap",
-                )
-            )  # fmt: skip
+        if self._book is not None and self._book.holes:
+            self._remark_holes(self._book)
         return self._records
+
+    def _remark_holes(self, book: BookCheck) -> None:
+        detail = (
+            f"{book.unseen:,} sequence numbers in {_count(book.holes, 'place')}, the first of them "
+            "before this line, are in no row and no gap"
+        )
+        self._found.remarks.append(Flaw(self._name, book.first_hole, "sequence", detail))
 
     def _flaw(self, line: int | None, kind: str, detail: str) -> None:
         self._found.flaw(self._name, line, kind, detail)
@@ -513,23 +514,13 @@ class _FileCheck:
             self._flaw(int(lines[at]), "day", detail)
 
     def _check_sequences(self, frame: pl.DataFrame, lines: Any) -> None:
-        rows = zip(frame["sequence"], frame["is_snapshot"], lines, strict=True)
-        for sequence, is_snapshot, line in rows:
-            last = self._last_sequence
-            if sequence is None:
-                continue
-            self._last_sequence = sequence
-            # Each history begins with a snapshot, which may be of any sequence.
-            if last is None or is_snapshot or sequence == last + 1:
-                continue
-            if sequence <= last:
-                self._flaw(int(line), "sequence", f"{sequence} comes after {last}")
-                continue
-            unseen = _uncovered(last + 1, sequence - 1, self._gaps)
-            if unseen:
-                self._holes += 1
-                self._unseen += unseen
-                self._first_hole = self._first_hole or int(line)
+        assert self._book is not None  # of level 2 there is one
+        is_told = frame.select(
+            pl.col("sequence").is_not_null() & pl.col("local_timestamp").is_not_null()
+        ).to_series()
+        rows = frame.filter(is_told).with_columns(pl.col("is_snapshot").fill_null(value=False))
+        for line, detail in self._book.take(self._name, rows, lines[is_told.to_numpy()]):
+            self._flaw(line, "sequence", detail)
 
     def _check_count(self) -> None:
         entry = self._part.entry
@@ -543,13 +534,6 @@ class _FileCheck:
 
 def _where(mask: pl.Series) -> Any:
     return np.flatnonzero(mask.to_numpy())[: _MOST_FLAWS + 1]
-
-
-def _uncovered(first: int, last: int, gaps: Sequence[tuple[int, int]]) -> int:
-    unseen = last - first + 1
-    for begin, end in gaps:
-        unseen -= max(0, min(last, end) - max(first, begin) + 1)
-    return max(0, unseen)
 
 
 def _sha256(path: Path, size: int) -> str:

@@ -568,9 +568,9 @@ class BookSync:
 
     def _begin_again(self, local: int) -> tuple[list[Level2], BookGap | None]:
         gap = None
+        rows = self._release_held(local)
         if self._began is not None:
             gap = BookGap(self.symbol, self._heard + 1, self._heard, "rebase")
-        rows = self._release_held(local)
         received = self.take_received()
         self.received += [] if received is None else [received]
         self._told, self._unrowed = -1, 0

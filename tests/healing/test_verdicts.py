@@ -259,6 +259,7 @@ def test_a_stream_that_ends_at_any_moment_calls_nothing_complete_that_is_not(see
         assert recorder.close()
         assert_true(rig, rig.s)
         assert_true(rig, kr.load(recorder.path))
+        assert_proven(recorder.path)
 
 
 @pytest.mark.parametrize("seed", range(200 if os.environ.get("SOAK") else 6))
@@ -276,6 +277,7 @@ def test_a_stream_that_was_stopped_calls_nothing_complete_that_was_kept_back(see
         assert recorder.close()
         assert_true(rig, rig.s)
         assert_true(rig, kr.load(recorder.path))
+        assert_proven(recorder.path)
 
 
 def assert_true(rig, source):
@@ -288,3 +290,10 @@ def assert_true(rig, source):
     published = rig._rows(rig._published("level2"), "level2")
     missing = [s for s in published if s > entry.first_sequence and s not in rows]
     assert not missing, f"{len(missing)} changes are missing: {entry}"
+
+
+def assert_proven(path):
+    """Check that the files of a recording explain every number of its books by themselves."""
+    checked = kr.verify(path)
+    assert checked.ok, checked
+    assert not checked.remarks, checked

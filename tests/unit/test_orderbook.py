@@ -366,6 +366,16 @@ def test_renumbering_during_a_search_keeps_what_was_held():
     assert book.copy().sequence == 14_000_000
 
 
+def test_renumbering_before_any_snapshot_is_told_behind_the_rows_of_the_old_numbers():
+    book = BookSync(SYMBOL)
+    feed(book, 500_000, 500_001)
+    rows, gap = book.on_delta(delta(7), 0)
+
+    assert sequences(rows) == [500_000, 500_001]
+    assert gap == BookGap(SYMBOL, 500_002, 500_001, "rebase")
+    assert book.received == [(500_000, 500_001, 0)]
+
+
 def test_one_absurd_sequence_does_not_stop_the_book_for_ever():
     book = BookSync(SYMBOL)
     feed(book, 2**62, 17, 18)
