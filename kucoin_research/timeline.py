@@ -220,6 +220,8 @@ class _Frame:
             rows = self._table.scan().collect()
         except pl.exceptions.PolarsError as error:
             raise _unreadable(self.name, error) from error
+        if rows[_LOCAL].null_count():
+            raise SessionBroken(f"{self.name} has a row without {_LOCAL}, so it has no place")
         return records_of(self._table.record, rows.sort(_LOCAL, maintain_order=True))
 
     @property
