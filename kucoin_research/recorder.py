@@ -682,6 +682,7 @@ class Recorder:
             "rows": self._files.rows,
             "refused": self._refused,
             "dropped": losses_to(losses),
+            "columns": self._files.columns,
             "files": self._files.manifest(),
         }
 

@@ -21,7 +21,7 @@ from typing import Any
 from kucoin_research.damage import Loss
 from kucoin_research.manifest import DAY_NS, SUFFIXES, day_of, file_name
 from kucoin_research.packing import members, pack
-from kucoin_research.records import Record, Status
+from kucoin_research.records import Record, Status, columns_of
 from kucoin_research.rowcsv import Counter, header_of
 
 __all__ = ["MOST_STUCK", "FolderMoved", "RowFile", "RowFiles"]
@@ -249,6 +249,11 @@ class RowFiles:
         for file in self:
             file.close()
 
+    @property
+    def columns(self) -> dict[str, list[str]]:
+        """The columns of each channel that there are files of."""
+        return {file.channel: list(columns_of(file.record)) for file in self}
+
     def manifest(self) -> dict[str, dict[str, Any]]:
         """Lay the files out for ``session.json``."""
         return {
@@ -334,6 +339,11 @@ class RowFile:
             return list(self._losses)
         waiting = self._loss(self.pending_rows, self._pending_span, _why(self.error))
         return [*self._losses, waiting]
+
+    @property
+    def channel(self) -> str:
+        """Whose rows it holds."""
+        return str(self._about["channel"])
 
     @property
     def exists(self) -> bool:

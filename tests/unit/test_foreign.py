@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import kucoin_research as kr
@@ -311,6 +311,7 @@ FORMS = {
 MOMENTS = st.datetimes(datetime(1971, 1, 1), datetime(2200, 1, 1))
 
 
+@settings(deadline=None)
 @given(st.lists(MOMENTS, min_size=1, max_size=4), st.sampled_from(sorted(FORMS)))
 def test_times_are_read_as_they_were_written(moments, form):
     written = pl.Series([moment.strftime(form) for moment in moments])
@@ -322,6 +323,7 @@ def test_times_are_read_as_they_were_written(moments, form):
     assert found.to_physical().to_list() == [each * 1_000 for each in micros]
 
 
+@settings(deadline=None)
 @given(MOMENTS, st.integers(-14 * 60, 14 * 60))
 def test_an_offset_is_taken_off(moment, minutes):
     sign, ahead = "-" if minutes < 0 else "+", abs(minutes)
