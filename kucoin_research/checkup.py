@@ -213,22 +213,20 @@ def noted_in(content: Manifest | None) -> list[Damage]:
     return [Damage.noted(entry) for entry in entries if isinstance(entry, dict)]
 
 
-def faults_in(folder: Path, content: Manifest | None) -> list[Damage]:
+def faults_in(content: Manifest | None) -> list[Damage]:
     """List the fields of ``session.json`` that cannot be used, and counts that do not add up."""
     if content is None:
         return []
-    told = _compared_rows(folder, content) if content.get("state") == "closed" else None
+    told = _compared_rows(content) if content.get("state") == "closed" else None
     return [*content.faults, *([] if told is None else [Damage(MANIFEST, told)])]
 
 
-def _compared_rows(folder: Path, content: Manifest) -> str | None:
+def _compared_rows(content: Manifest) -> str | None:
     """Compare the rows in all with those of the files: an entry may have been taken out."""
     total = number_of(content, "rows")
     rows = {name: number_of(entry, "rows") for name, entry in content["files"].items()}
     if None in rows.values():
-        if not strangers(folder, content):
-            return None
-        return "it does not tell the rows of all files, so files that it lacks may be of it"
+        return "it does not tell the rows of all files, so those in all cannot be compared"
     # A repair leaves out the rows of files that are gone; their entries stay.
     gone = {each.file for each in noted_in(content) if each.what in ("missing", "unknown")}
     listed = sum(filter(None, rows.values()))
@@ -242,7 +240,7 @@ def known_damage(folder: Path, content: Manifest | None) -> list[Damage]:
     """List what repairs have noted, and then what is gone or wrongly told besides."""
     noted = noted_in(content)
     told = {(each.file, each.what) for each in noted}
-    found = [*faults_in(folder, content), *unread_in(folder, content)]
+    found = [*faults_in(content), *unread_in(folder, content)]
     return [*noted, *(each for each in found if (each.file, each.what) not in told)]
 
 
@@ -323,7 +321,7 @@ def verify(path: str | os.PathLike[str]) -> Verification:
         found.flaw(MANIFEST, None, "manifest", "it is missing or unreadable; repair makes it anew")
     elif content.get("state") != "closed" and not is_being_recorded(folder):
         found.flaw(MANIFEST, None, "state", "the session was not closed; repair closes it")
-    for fault in faults_in(folder, content):
+    for fault in faults_in(content):
         found.flaw(fault.file, None, "manifest", fault.detail)
     for damage in noted_in(content):
         detail = f"{damage.detail}, as a repair has noted"
@@ -605,7 +603,7 @@ def mend(path: str | os.PathLike[str]) -> Repair:
 def _mend(folder: Path) -> Iterator[str]:
     content = read_manifest(folder)
     is_closed = content is not None and content.get("state") == "closed"
-    faults, noted = faults_in(folder, content), noted_in(content)
+    faults, noted = faults_in(content), noted_in(content)
     restored = [each for each in noted if _is_restored(folder, each)]
     noted = [each for each in noted if each not in restored]
     damages = noted + known_damage(folder, content)[len(noted) + len(restored) :]

@@ -141,7 +141,8 @@ def mistell(draw, file):
 def miscount(draw, file):
     manifest = file.with_name("session.json")
     content = json.loads(manifest.read_text())
-    content["rows"] = max(0, content["rows"] + draw.choice([-7, -1, 1, 1_000]))
+    # By other numbers than a file's own are changed by, so that these do not make up for it.
+    content["rows"] = max(0, content["rows"] + draw.choice([-3, -2, 2, 2_000]))
     manifest.write_text(json.dumps(content))
     return "session.json"
 
@@ -214,12 +215,19 @@ def check_report(path, *, is_repaired, harmed=()):
             assert entry.verdict == ("COMPLETE" if channel == "level2" else "NOT PROVABLE")
 
 
-def check(draw, path, choices):
+def is_same(path, original, name):
+    return (path / name).exists() and (path / name).read_bytes() == (original / name).read_bytes()
+
+
+def check(draw, path, choices, original):
     harmed = harm(draw, path, choices)
+    changed = {name for name in harmed if not is_same(path, original, name)}
     check_report(path, is_repaired=False, harmed=harmed)
     assert harmed <= {flaw.file for flaw in kr.verify(path).flaws}
 
     kr.repair(path)
+    # Some are whole again: of a doubled line with a line break in it the end was a torn one.
+    harmed -= {name for name in changed if is_same(path, original, name)}
     assert harmed <= {flaw.file for flaw in kr.verify(path).flaws}
     check_report(path, is_repaired=True, harmed=harmed)
     assert kr.repair(path).actions == ()
@@ -235,7 +243,7 @@ def test_nothing_that_is_lost_passes_for_whole(sessions, tmp_path, compression, 
             (path / "session.json").write_text(json.dumps(content | {"state": state}))
         try:
             draw = random.Random(f"{compression} {state} {seed}")
-            check(draw, path, damages(compression, state))
+            check(draw, path, damages(compression, state), sessions[compression])
         except Exception as error:
             error.add_note(f"seed {seed}")
             raise

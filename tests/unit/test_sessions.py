@@ -359,7 +359,7 @@ def edited(path, change):
         (lambda content, entry: content["files"].popitem(), "INCOMPLETE"),
         (lambda content, entry: content.update(symbols=5), "INCOMPLETE"),
         (lambda content, entry: content.update(channels=["level2", "trade", 5]), "INCOMPLETE"),
-        (lambda content, entry: entry.update(rows="40"), "NOT PROVABLE"),
+        (lambda content, entry: entry.update(rows="40"), "INCOMPLETE"),  # nor the rows in all
         (lambda content, entry: entry.update(bytes=1.5), "NOT PROVABLE"),
         (lambda content, entry: entry.pop("sha256"), "NOT PROVABLE"),
         (lambda content, entry: entry.update(symbol=5), "NOT PROVABLE"),
