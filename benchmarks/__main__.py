@@ -12,6 +12,7 @@ SCRIPTS = (
     "rest_answers",
     "recording",
     "replay",
+    "memory_of_files",
     "live_figure",
 )
 

@@ -13,6 +13,7 @@ __all__ = ["BookRows"]
 _INFINITY = float("inf")
 # Without a key KuCoin's REST cuts a spot book off at this depth; all other snapshots are whole.
 _CUT_AT = 100
+_UNNUMBERED = -1
 
 
 class BookRows:
@@ -20,7 +21,8 @@ class BookRows:
 
     A book answers from the moment on at which the recording stream said that it was in step
     (``book_ready``); where nobody said so, from the first change behind a snapshot on. After a gap,
-    a resync or a lost connection it refuses until it is in step again.
+    a resync or a lost connection it refuses until it is in step again. Rows of other programs may
+    have no sequence: then a snapshot is what arrived at one time, and the book's sequence is -1.
 
     Not thread-safe.
     """
@@ -86,7 +88,8 @@ class _Book:
         self._bids: dict[float, float] = {}
         self._asks: dict[float, float] = {}
         self._timestamp: int | None = None
-        self._sequence = -1
+        self._sequence = _UNNUMBERED
+        self._snapshot_at: int | None = None
         self._has_snapshot = False
         self._is_loading = False
         self._is_ready = False
@@ -95,16 +98,20 @@ class _Book:
         self._is_cut = market_of(symbol) is Market.SPOT
 
     def take(self, row: Level2) -> None:
-        timestamp, _, _, sequence, is_snapshot, side, price, size = row
-        if sequence is None or price is None:
+        timestamp, local, _, sequence, is_snapshot, side, price, size = row
+        if price is None:
             return
+        if sequence is None:
+            sequence = _UNNUMBERED
         if is_snapshot:
-            if not self._is_loading or sequence != self._sequence:
+            is_next = sequence != self._sequence if sequence >= 0 else local != self._snapshot_at
+            if not self._is_loading or is_next:
                 self._begin()
+            self._snapshot_at = local
         elif self._is_loading:
             self._loaded()
             self._is_ready = True
-        elif self._is_doubtful and sequence == self._sequence + 1:
+        elif self._is_doubtful and sequence == self._sequence + 1 and sequence >= 0:
             self._is_doubtful, self._is_ready = False, True
         levels = self._bids if side == "buy" else self._asks
         if size:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import html
-import io
 import os
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import IO, Any, BinaryIO, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -36,9 +36,20 @@ from kucoin_research.manifest import (
     symbol_in,
     write_manifest,
 )
-from kucoin_research.packing import compression_of, unpack
-from kucoin_research.records import CHANNELS, Column, Level2, Record, columns_of
-from kucoin_research.rowcsv import chunks, header_of, scan_rows, shape_of, whole
+from kucoin_research.packing import compression_of, members, open_whole
+from kucoin_research.records import CHANNELS, Column, Level2, Record, Status, columns_of
+from kucoin_research.rowcsv import (
+    LONGEST_RECORD,
+    Counter,
+    Piece,
+    header_of,
+    pieces,
+    readable,
+    scan_rows,
+    shape_of,
+    unreadable,
+    whole,
+)
 from kucoin_research.sequences import BookCheck, BookStory, stories_of
 
 __all__ = [
@@ -46,18 +57,18 @@ __all__ = [
     "Part",
     "Repair",
     "Verification",
+    "columns_told",
     "find_session",
     "known_damage",
     "mend",
+    "noted_in",
     "parts_of",
     "shortfall",
-    "text_of",
     "verify",
 ]
 
 _MOST_FLAWS = 20  # of one kind in one file; further ones are counted
 _BLOCK = 1 << 20
-_LONGEST_RECORD = 1 << 16  # bytes; the longest of a recorder are some 5,000
 
 
 class Flaw(NamedTuple):
@@ -208,22 +219,23 @@ def faults_in(content: Manifest | None) -> list[Damage]:
     """List the fields of ``session.json`` that cannot be used, and counts that do not add up."""
     if content is None:
         return []
-    faults = list(content.faults)
-    listed = sum(number_of(entry, "rows") or 0 for entry in content["files"].values())
+    told = _compared_rows(content) if content.get("state") == "closed" else None
+    return [*content.faults, *([] if told is None else [Damage(MANIFEST, told)])]
+
+
+def _compared_rows(content: Manifest) -> str | None:
+    """Compare the rows in all with those of the files: an entry may have been taken out."""
     total = number_of(content, "rows")
+    rows = {name: number_of(entry, "rows") for name, entry in content["files"].items()}
+    if None in rows.values():
+        return "it does not tell the rows of all files, so those in all cannot be compared"
     # A repair leaves out the rows of files that are gone; their entries stay.
     gone = {each.file for each in noted_in(content) if each.what in ("missing", "unknown")}
-    there = sum(
-        number_of(entry, "rows") or 0
-        for name, entry in content["files"].items()
-        if name not in gone
-    )
-    is_final = content.get("state") == "closed"
-    if is_final and total is not None and not faults and total not in (listed, there):
-        faults.append(
-            Damage(MANIFEST, f"it tells of {total:,} rows in all, and of {listed:,} in its files")
-        )
-    return faults
+    listed = sum(filter(None, rows.values()))
+    there = sum(filter(None, (count for name, count in rows.items() if name not in gone)))
+    if total is None or total in (listed, there):
+        return None
+    return f"it tells of {total:,} rows in all, and of {listed:,} in its files"
 
 
 def known_damage(folder: Path, content: Manifest | None) -> list[Damage]:
@@ -265,12 +277,22 @@ def find_session(path: str | os.PathLike[str]) -> Path:
     return folder
 
 
-def text_of(path: Path) -> BinaryIO:
-    """Open a file's text, decompressed as far as it is whole."""
-    compression = compression_of(path.name)
-    if compression is None:
-        return path.open("rb")
-    return io.BytesIO(unpack(path.read_bytes(), compression).text)
+def columns_told(content: Manifest | None, channel: str) -> list[str]:
+    """List the columns with which a channel was recorded; today's where nobody tells."""
+    told = None if content is None else content.get("columns")
+    return list((told or {}).get(channel) or columns_of(CHANNELS[channel]))
+
+
+def _rows_of(path: Path, size: int) -> IO[bytes]:
+    """Open the first bytes of a file, decompressed, behind its header."""
+    file = open_whole(path, size, compression_of(path.name))
+    file.readline(LONGEST_RECORD)
+    return file
+
+
+def _whole_of(path: Path) -> int:
+    part = Part.of(path, {})
+    return _extent(part).size
 
 
 # -- verify ----------------------------------------------------------------------------------------
@@ -304,20 +326,16 @@ def verify(path: str | os.PathLike[str]) -> Verification:
     for fault in faults_in(content):
         found.flaw(fault.file, None, "manifest", fault.detail)
     for damage in noted_in(content):
-        found.flaw(damage.file, None, "damage", f"{damage.detail}, as a repair has noted")
+        detail = f"{damage.detail}, as a repair has noted"
+        if _is_restored(folder, damage):
+            detail += "; it is again as it was recorded, so that another repair withdraws the note"
+        found.flaw(damage.file, None, "damage", detail)
     for damage in unread_in(folder, content):
         found.flaw(damage.file, None, damage.what, f"session.json lists it, but {damage.detail}")
     for stranger in strangers(folder, content):
         found.flaw(stranger.name, None, "unlisted", "session.json does not list it")
     parts = parts_of(folder, content)
-    books = _checks_of_books(parts)
-    rows = 0
-    for part in parts:
-        book = books.get(part.symbol or "") if part.record is Level2 else None
-        rows += _FileCheck(part, content, book, found).run()
-    for symbol, book in books.items():
-        for file, detail in book.finish():
-            found.flaw(file or f"level2 of {symbol}", None, "sequence", detail)
+    rows = _check_files(parts, content, found)
     return Verification(str(folder), tuple(found.flaws), tuple(found.remarks), len(parts), rows)
 
 
@@ -335,20 +353,28 @@ class _Found:
             self.flaws.append(Flaw(file, line, kind, "and further ones from here on"))
 
 
+def _check_files(parts: Sequence[Part], content: Manifest | None, found: _Found) -> int:
+    """Check all files, and what those of each book prove together; gives their rows."""
+    books = _checks_of_books(parts)
+    rows = 0
+    for part in parts:
+        book = books.get(part.symbol or "") if part.record is Level2 else None
+        rows += _FileCheck(part, content, book, found).run()
+    for symbol, book in books.items():
+        for file, detail in book.finish():
+            found.flaw(file or f"level2 of {symbol}", None, "sequence", detail)
+    return rows
+
+
 def _checks_of_books(parts: Sequence[Part]) -> dict[str, BookCheck]:
     """Make the checks of all books, from what the status rows tell of them."""
     stories = {part.symbol or "": BookStory() for part in parts if part.record is Level2}
     for path in (part.path for part in parts):
         if base_of(path.name) != "status":
             continue
-        header = header_of(CHANNELS["status"])
-        with text_of(path) as file:
-            for chunk in chunks(file):
-                head = b"" if chunk.startswith(header) else header
-                try:
-                    told = scan_rows(CHANNELS["status"], head + chunk).collect()
-                except pl.exceptions.PolarsError:
-                    continue  # its own check names the line
+        with _rows_of(path, _whole_of(path)) as file:
+            for text in readable(Status, file):
+                told = scan_rows(Status, header_of(Status) + text).collect()
                 for symbol, event, stamp, first, last, detail in stories_of(told):
                     if symbol in stories:
                         stories[symbol].add(event, stamp, first, last, detail)
@@ -366,26 +392,22 @@ class _FileCheck:
         self._is_closed = content is not None and content.get("state") == "closed"
         self._found = found
         self._book = book
-        self._header = header_of(part.record)
-        self._columns = len(columns_of(part.record))
-        self._line = 1
+        self._names = columns_told(content, part.channel)
+        self._header = ",".join(self._names).encode() + b"\n"
+        self._compression = compression_of(part.path.name)
+        self._extent = _extent(part)
         self._records = 0
         self._last_local: int | None = None
 
     def run(self) -> int:
         self._check_bytes()
         self._check_tail()
-        is_first = True
         if self._book is not None:
             self._book.begin_file()
-        with text_of(self._part.path) as file:
-            for chunk in chunks(file):
-                rest = chunk
-                if is_first:
-                    rest = self._check_header(chunk)
-                    is_first = False
-                if rest:
-                    self._check_chunk(rest)
+        with open_whole(self._part.path, self._extent.size, self._compression) as file:
+            if self._check_header(file.readline(LONGEST_RECORD)):
+                for piece in pieces(file, len(self._names), line=2):
+                    self._check_piece(piece)
         self._check_count()
         if self._book is not None and self._book.holes:
             self._remark_holes(self._book)
@@ -414,68 +436,46 @@ class _FileCheck:
             self._flaw(None, "hash", "its bytes are not those that were recorded (sha256)")
 
     def _check_tail(self) -> None:
-        path = self._part.path
-        size, extent = path.stat().st_size, _extent(self._part)
-        if extent.size < size and not (is_being_recorded(path.parent)):
-            self._flaw(None, "torn", f"the last {size - extent.size:,} bytes are no whole line")
-        if extent.readable < extent.size:
-            with path.open("rb") as file:
-                line = 1 + sum(_feeds(file, 0, extent.readable))
-            unclear = extent.size - extent.readable
-            detail = f"one that is never closed makes one record of {unclear:,} bytes from here on"
-            self._flaw(line, "quote", detail)
+        path, sound = self._part.path, self._extent.size
+        size = path.stat().st_size
+        if sound < size and not is_being_recorded(path.parent):
+            self._flaw(None, "torn", f"the last {size - sound:,} bytes are no whole line")
 
-    def _check_header(self, chunk: bytes) -> bytes:
-        if chunk.startswith(self._header):
-            self._line = 2
-            return chunk[len(self._header) :]
-        end = chunk.find(b"\n") + 1
-        found = chunk[:end].decode(errors="replace").strip()
-        expected = self._header.decode().strip()
-        self._flaw(1, "header", f"it is {found[:200]!r} instead of {expected[:200]!r}")
-        self._line = 2
-        return chunk[end:]
+    def _check_header(self, line: bytes) -> bool:
+        """Check the first line; tells whether there are others."""
+        if line and line != self._header:
+            found = line.decode(errors="replace").strip()
+            expected = self._header.decode().strip()
+            self._flaw(1, "header", f"it is {found[:200]!r} instead of {expected[:200]!r}")
+        return line.endswith(b"\n")
 
-    def _check_chunk(self, chunk: bytes) -> None:
-        shape = shape_of(chunk)
-        lines = shape.lines + (self._line - 1)
-        self._line += chunk.count(b"\n")
-        self._records += len(shape.offsets)
-        uneven = np.flatnonzero(shape.fields != self._columns)
-        for at in uneven[: _MOST_FLAWS + 1]:
-            self._flaw(
-                int(lines[at]), "columns", f"{shape.fields[at]} fields instead of {self._columns}"
-            )
-        if len(uneven):
+    def _check_piece(self, piece: Piece) -> None:
+        self._records += len(piece.lines) + len(piece.wrong)
+        for line, fields in piece.wrong[: _MOST_FLAWS + 1]:
+            if fields is None:
+                self._flaw(line, "quote", "a quote is never closed")
+            else:
+                self._flaw(line, "columns", f"{fields} fields instead of {len(self._names)}")
+        if not piece.text:
             return
-        try:
-            frame = self._parse(chunk)
-        except pl.exceptions.PolarsError:
-            self._find_unreadable(list(shape.records(chunk)), lines)
+        frame = self._parse(piece)
+        if frame is None:
             return
-        self._check_values(frame, lines)
-        self._check_order(frame, lines)
+        self._check_values(frame, piece.lines)
+        self._check_order(frame, piece.lines)
         if self._part.record is Level2:
-            self._check_sequences(frame, lines)
+            self._check_sequences(frame, piece.lines)
 
-    def _parse(self, chunk: bytes) -> pl.DataFrame:
-        return scan_rows(self._part.record, self._header + chunk).collect()
-
-    def _find_unreadable(self, records: list[bytes], lines: Any) -> None:
-        spans = [(0, len(records))]
-        found = 0
-        while spans and found <= _MOST_FLAWS:
-            start, stop = spans.pop()
-            try:
-                self._parse(b"".join(record + b"\n" for record in records[start:stop]))
-            except pl.exceptions.PolarsError:
-                if stop - start == 1:
-                    found += 1
-                    text = records[start].decode(errors="replace")
-                    self._flaw(int(lines[start]), "value", f"cannot be read: {text[:120]!r}")
-                else:
-                    middle = (start + stop) // 2
-                    spans += [(middle, stop), (start, middle)]
+    def _parse(self, piece: Piece) -> pl.DataFrame | None:
+        record = self._part.record
+        try:
+            return scan_rows(record, self._header + piece.text, self._names).collect()
+        except pl.exceptions.PolarsError:
+            records = list(shape_of(piece.text).records(piece.text))
+        for at in islice(unreadable(record, records, self._names), _MOST_FLAWS + 1):
+            text = records[at].decode(errors="replace")
+            self._flaw(int(piece.lines[at]), "value", f"cannot be read: {text[:120]!r}")
+        return None
 
     def _check_values(self, frame: pl.DataFrame, lines: Any) -> None:
         for name, kind in columns_of(self._part.record).items():
@@ -596,10 +596,19 @@ def mend(path: str | os.PathLike[str]) -> Repair:
 def _mend(folder: Path) -> Iterator[str]:
     content = read_manifest(folder)
     is_closed = content is not None and content.get("state") == "closed"
-    noted, damages, faults = noted_in(content), known_damage(folder, content), faults_in(content)
+    faults, noted = faults_in(content), noted_in(content)
+    restored = [each for each in noted if _is_restored(folder, each)]
+    noted = [each for each in noted if each not in restored]
+    damages = noted + known_damage(folder, content)[len(noted) + len(restored) :]
     parts = parts_of(folder, content)
-    entries = {}
+    entries: dict[str, Any] = {}
+    for damage in restored:
+        yield (
+            f"{damage.file}: it is again as it was recorded (sha256), so {MANIFEST} no longer "
+            "calls it damaged"
+        )
     for part in parts:
+        _recall(part, restored)
         # Before a byte is cut or hashed anew: afterwards nobody could tell what was recorded.
         extent = _extent(part)
         harm = _harm(part, extent, is_final=is_closed)
@@ -609,15 +618,18 @@ def _mend(folder: Path) -> Iterator[str]:
             name = part.path.name
             yield f"{name}: cut {_count(cut, 'torn byte')}; the original is {name}.orig"
         is_told = not any(fault.file == part.path.name for fault in faults)
-        if cut or harm is not None or not is_closed or part.entry is None or not is_told:
+        is_back = any(damage.file == part.path.name for damage in restored)
+        is_new = cut or harm is not None or part.entry is None or is_back
+        if is_new or not is_closed or not is_told:
             entries[part.path.name] = _entry(part, extent.rows)
     new = damages[len(noted) :]
     yield from (f"{each}; {MANIFEST} tells it from now on" for each in new)
-    if is_closed and not entries and not new:
+    if is_closed and not entries and not new and not restored:
         return
     if (folder / MANIFEST).exists():
         _keep(folder / MANIFEST)
     rebuilt = _rebuilt(folder, content, entries)
+    rebuilt.pop("damage", None)
     if damages:
         rebuilt["damage"] = [each.to_manifest() for each in damages]
     _add_span(rebuilt, parts)
@@ -628,13 +640,31 @@ def _mend(folder: Path) -> Iterator[str]:
     yield f"{MANIFEST}: {done}, with {rebuilt['rows']:,} rows"
 
 
+def _is_restored(folder: Path, damage: Damage) -> bool:
+    """Whether a file that a repair has noted is there again, byte by byte as it was recorded."""
+    path = folder / damage.file
+    if damage.what in ("miscounted", "broken") or damage.bytes is None or damage.sha256 is None:
+        return False
+    if not path.is_file() or path.stat().st_size != damage.bytes:
+        return False
+    return _sha256(path, damage.bytes) == damage.sha256
+
+
+def _recall(part: Part, restored: Sequence[Damage]) -> None:
+    """Compare a file that is restored with what was recorded, not with what it was since."""
+    for damage in restored:
+        if damage.file == part.path.name and part.entry is not None:
+            told = {"rows": damage.rows, "bytes": damage.bytes, "sha256": damage.sha256}
+            part.entry |= {key: value for key, value in told.items() if value is not None}
+
+
 def _harm(part: Part, extent: _Extent, *, is_final: bool) -> Damage | None:
     """Compare a file with what its manifest's entry says was recorded."""
     promised = number_of(part.entry, "bytes")
-    if part.entry is None or promised is None:
-        return None
     sound = extent.size
     found = {"rows": extent.rows, "bytes": sound}
+    if part.entry is None or promised is None:
+        return part.damage("broken", **found) if _is_broken(part, sound) else None
     size = part.path.stat().st_size
     if size < promised:
         return part.damage("lost", **found)
@@ -642,41 +672,54 @@ def _harm(part: Part, extent: _Extent, *, is_final: bool) -> Damage | None:
         return part.damage("changed", **found)
     if is_final and sound > promised:
         return part.damage("added", **found)
+    if sound > promised and _is_broken(part, sound):
+        return part.damage("broken", **found)
     rows = number_of(part.entry, "rows")
     if rows is None or found["rows"] == rows or (found["rows"] > rows and not is_final):
         return None
     return part.damage("miscounted", **found)
 
 
-class _Extent(NamedTuple):
-    """How far a file reaches.
+def _is_broken(part: Part, size: int) -> bool:
+    """Whether lines cannot be read, of a file of which nobody knows what was recorded."""
+    with open_whole(part.path, size, compression_of(part.path.name)) as file:
+        first = file.readline(LONGEST_RECORD).decode(errors="replace")
+        names = first.rstrip("\r\n").split(",")
+        for piece in pieces(file, len(names)):
+            records = list(shape_of(piece.text).records(piece.text))
+            if piece.wrong or next(unreadable(part.record, records, names), None) is not None:
+                return True
+    return False
 
-    ``size`` is without a torn line at the end, and ``readable`` what can be told apart as records:
-    less, where a quote is never closed. ``rows`` are those of ``size``, without the header.
-    """
+
+class _Extent(NamedTuple):
+    """How far a file reaches without a torn line at its end, and its rows, without the header."""
 
     size: int
-    readable: int
     rows: int
 
 
 def _extent(part: Part) -> _Extent:
     path = part.path
-    if compression_of(path.name) is not None:
-        unpacked = unpack(path.read_bytes(), compression_of(path.name))
-        records = whole(io.BytesIO(unpacked.text)).records
-        return _Extent(unpacked.size, unpacked.size, max(0, records - 1))
+    compression = compression_of(path.name)
+    if compression is not None:
+        counter, kept = Counter(), 0
+        with path.open("rb") as file:
+            for text, reached in members(file, compression, path.stat().st_size):
+                counter.take(text)
+                kept = reached
+        return _Extent(kept, max(0, counter.records - 1))
     end, recorded = path.stat().st_size, number_of(part.entry, "bytes") or 0
     with path.open("rb") as file:
-        readable, records = whole(file)
-        last = _last_line_end(file, readable, end)
+        size, records = whole(file)
+        last = _last_line_end(file, size, end)
         # What was recorded was whole, so it has no torn line; nor is one ever this long. Then a
         # stray quote has made one record of all lines behind it, which are not to be thrown away.
-        is_one_record = end - readable <= _LONGEST_RECORD and not readable < recorded <= end
-        if last == readable or is_one_record:
-            return _Extent(readable, readable, max(0, records - 1))
-        rows = records - 1 + sum(_feeds(file, readable, last))
-        return _Extent(last, readable, max(0, rows))
+        is_one_record = end - size <= LONGEST_RECORD and not size < recorded <= end
+        if last == size or is_one_record:
+            return _Extent(size, max(0, records - 1))
+        rows = records - 1 + sum(_feeds(file, size, last))
+        return _Extent(last, max(0, rows))
 
 
 def _last_line_end(file: BinaryIO, start: int, end: int) -> int:
@@ -744,18 +787,13 @@ def _span(parts: Sequence[Part]) -> tuple[int | None, int | None]:
     # The first and last arrival, ns UTC.
     times: list[int] = []
     for part in parts:
-        with text_of(part.path) as file:
-            for chunk in chunks(file):
-                header = header_of(part.record)
-                text = chunk if chunk.startswith(header) else header + chunk
+        with _rows_of(part.path, _extent(part).size) as file:
+            for text in readable(part.record, file):
                 local = pl.col("local_timestamp").to_physical()
-                try:
-                    rows = scan_rows(part.record, text).select(
-                        local.min().alias("first"), local.max().alias("last")
-                    )
-                    times += [each for each in rows.collect().row(0) if each is not None]
-                except pl.exceptions.PolarsError:
-                    continue  # `verify` names the line
+                rows = scan_rows(part.record, header_of(part.record) + text).select(
+                    local.min().alias("first"), local.max().alias("last")
+                )
+                times += [each for each in rows.collect().row(0) if each is not None]
     return (min(times), max(times)) if times else (None, None)
 
 

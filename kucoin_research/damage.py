@@ -18,8 +18,9 @@ class Damage(NamedTuple):
     what
         ``missing``, ``lost`` (it is shorter), ``changed`` (other bytes), ``added`` (there is more
         in it), ``miscounted`` (``session.json`` tells another number of rows), ``unreadable``
-        (other columns), ``unknown`` (its name is none of a
-        session's files) or ``broken`` (a line cannot be read).
+        (no columns of the channel), ``renamed`` (other columns than were recorded), ``unknown``
+        (its name is none of a session's files), ``broken`` (a line cannot be read), or any other
+        sentence.
     channel, symbol
         Whose rows it held. ``status`` concerns all channels, as it tells of gaps in any of them.
     rows, bytes, sha256
@@ -154,12 +155,16 @@ def _unreadable(_damage: Damage) -> str:
     return "its columns are none of this channel, so its rows are left out"
 
 
+def _renamed(_damage: Damage) -> str:
+    return "its first line names other columns than were recorded"
+
+
 def _unknown(_damage: Damage) -> str:
     return "its name tells no channel, so its rows are left out"
 
 
 def _broken(_damage: Damage) -> str:
-    return "a line cannot be read, so its rows were not counted; verify names it"
+    return "lines cannot be read; verify names them"
 
 
 def _other(damage: Damage) -> str:
@@ -183,6 +188,7 @@ _TELLERS = {
     "added": _added,
     "miscounted": _miscounted,
     "unreadable": _unreadable,
+    "renamed": _renamed,
     "unknown": _unknown,
     "broken": _broken,
 }

@@ -17,30 +17,53 @@ kind                  columns                          becomes
 ===================== ================================ =============================================
 
 Times of tardis.dev are µs and become ns; symbols stay as they spell them. What a file does not have
-is null: sequences, for one. Columns of the guide's file may be missing but for timestamp and price.
+is null: sequences, for one, so that a book is in step from its first change behind a snapshot on,
+and nothing proves that no row is missing. Columns of the guide's file may be missing but for
+timestamp and price.
+
+Rows without a time, lines of another number of fields and a last line without a line break, which
+may be cut, are left out, with a ``SessionUnfinished`` warning and an ``INCOMPLETE`` report.
 """
 
 from __future__ import annotations
 
+import io
 import os
-from collections.abc import Callable
+import warnings
+import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import polars as pl
+import pyarrow as pa
 
-from kucoin_research.errors import ColumnMissing, InvalidInput, SessionBroken, SessionMissing
+from kucoin_research.damage import Damage
+from kucoin_research.errors import (
+    ColumnMissing,
+    InvalidInput,
+    SessionBroken,
+    SessionMissing,
+    SessionUnfinished,
+)
+from kucoin_research.moments import DATES, moments_of
 from kucoin_research.records import CHANNELS, columns_of, schema_of
-from kucoin_research.rowcsv import header_of, scan_rows
+from kucoin_research.rowcsv import chunks, end_of_lines, header_of, scan_rows, shape_of
 from kucoin_research.sessions import Session, Table
 
 __all__ = ["KINDS", "load_csv"]
 
-_SIDES = pl.Enum(["buy", "sell"])
+_GZIP_MAGIC, _ZSTD_MAGIC = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+_BLOCK = 1 << 16
 _TARDIS = ("exchange", "symbol", "timestamp", "local_timestamp")
 
 
 def load_csv(
-    path: str | os.PathLike[str], kind: str | None = None, *, symbol: str | None = None
+    path: str | os.PathLike[str],
+    kind: str | None = None,
+    *,
+    symbol: str | None = None,
+    dates: str | None = None,
 ) -> Session:
     """Read a CSV file of another program as a session.
 
@@ -55,6 +78,9 @@ def load_csv(
         of each.
     symbol
         Where the file does not name it; of the guide's file, else the first part of its name.
+    dates
+        ``"day first"`` or ``"month first"``, of dates such as 04/09/2023, where no date of the file
+        tells by a number above 12.
 
     Returns
     -------
@@ -69,25 +95,129 @@ def load_csv(
         If its columns are not those of the kind, or of any kind known.
     SessionBroken
         If a line cannot be read.
+    InvalidInput
+        If a date can be read in two ways.
     """
     source = Path(path)
     if not source.is_file():
         raise SessionMissing(f"no file {source}")
+    if dates is not None and dates not in DATES:
+        raise InvalidInput(f"dates must be {' or '.join(map(repr, DATES))}, not {dates!r}")
+    found = _Found(source)
+    text = found.even(found.whole(found.text()))
     try:
-        header = pl.read_csv(source, n_rows=0, infer_schema=False, glob=False).columns
-        its_kind = _kind_of(header, kind, source)
-        if its_kind in CHANNELS:
-            frames = {its_kind: scan_rows(CHANNELS[its_kind], source, header).collect()}
-        else:
-            rows = pl.read_csv(source, infer_schema=False, glob=False)
-            frames = _READERS[its_kind](rows, symbol or source.name.partition("_")[0])
+        frames = _frames(text, kind, source, symbol, dates)
     except pl.exceptions.PolarsError as error:
         first = str(error).partition("\n")[0]
         raise SessionBroken(f"{source} has a line that cannot be read: {first}") from error
-    return _session(source, {name: rows for name, rows in frames.items() if rows.height})
+    timed = {name: found.timed(name, rows) for name, rows in frames.items()}
+    if found.damages:
+        told = "; ".join(map(str, found.damages))
+        warnings.warn(told, SessionUnfinished, stacklevel=2)
+    return _session(source, {name: rows for name, rows in timed.items() if rows.height}, found)
 
 
-def _session(source: Path, frames: dict[str, pl.DataFrame]) -> Session:
+def _frames(
+    text: bytes, kind: str | None, source: Path, symbol: str | None, dates: str | None
+) -> dict[str, pl.DataFrame]:
+    header = pl.read_csv(text, n_rows=0, infer_schema=False, glob=False).columns
+    its_kind = _kind_of(header, kind, source)
+    if its_kind in CHANNELS:
+        return {its_kind: scan_rows(CHANNELS[its_kind], text, header).collect()}
+    rows = pl.read_csv(text, infer_schema=False, glob=False)
+    if its_kind == "guide":
+        return _guide(rows, symbol or source.name.partition("_")[0], dates, source)
+    return _READERS[its_kind](rows)
+
+
+class _Found:
+    """Reads a file's text as far as it is of use, and notes what is left out."""
+
+    def __init__(self, source: Path) -> None:
+        self._source = source
+        self.damages: list[Damage] = []
+
+    def _note(self, what: str) -> None:
+        self.damages.append(Damage(self._source.name, what))
+
+    def text(self) -> bytes:
+        """Read the file; a compressed one as far as it is whole."""
+        data = self._source.read_bytes()
+        if data.startswith(_GZIP_MAGIC):
+            pieces = _gunzip(data)
+        elif data.startswith(_ZSTD_MAGIC):
+            pieces = _unzstd(data)
+        else:
+            return data
+        parts: list[bytes] = []
+        try:
+            parts.extend(pieces)
+        except (EOFError, OSError, zlib.error):
+            self._note("its end is torn, so that it cannot be decompressed to the end")
+        return b"".join(parts)
+
+    def whole(self, text: bytes) -> bytes:
+        """Leave out what follows the last line break."""
+        size = end_of_lines(text)
+        if size < len(text):
+            self._note(
+                f"its last {len(text) - size:,} bytes have no line break behind them, so they may "
+                "be cut and are left out; add one if they are whole"
+            )
+        return text[:size]
+
+    def even(self, text: bytes) -> bytes:
+        """Leave out lines of another number of fields than the first one."""
+        columns: int | None = None
+        kept, uneven, first = [], 0, 0
+        line = 0
+        for piece in chunks(io.BytesIO(text)):
+            shape = shape_of(piece)
+            columns = int(shape.fields[0]) if columns is None else columns
+            is_even = np.asarray(shape.fields) == columns
+            if is_even.all():
+                kept.append(piece)
+            else:
+                wrong = np.flatnonzero(~is_even)
+                first = first or line + int(shape.lines[wrong[0]])
+                uneven += len(wrong)
+                records = zip(shape.records(piece), is_even, strict=True)
+                kept += [record + b"\n" for record, is_kept in records if is_kept]
+            line += piece.count(b"\n")
+        if uneven:
+            self._note(
+                f"{uneven:,} lines, the first of them line {first:,}, have more or fewer fields "
+                "than its header and are left out"
+            )
+        return b"".join(kept)
+
+    def timed(self, channel: str, rows: pl.DataFrame) -> pl.DataFrame:
+        """Leave out rows that nobody knows the arrival of: they have no place among the others."""
+        untimed = rows["local_timestamp"].null_count()
+        if untimed:
+            self._note(f"{untimed:,} rows have no time and are left out of {channel}")
+        return rows.filter(pl.col("local_timestamp").is_not_null()) if untimed else rows
+
+
+def _gunzip(data: bytes) -> Iterator[bytes]:
+    position = 0
+    while position < len(data):
+        member = zlib.decompressobj(wbits=31)
+        while not member.eof:
+            block = data[position : position + _BLOCK]
+            if not block:
+                raise EOFError
+            yield member.decompress(block)
+            position += len(block) - len(member.unused_data)
+
+
+def _unzstd(data: bytes) -> Iterator[bytes]:
+    stream = pa.CompressedInputStream(pa.BufferReader(data), "zstd")
+    while block := stream.read(_BLOCK):
+        yield block
+
+
+def _session(source: Path, frames: dict[str, pl.DataFrame], found: _Found) -> Session:
     symbols = {
         symbol: None
         for rows in frames.values()
@@ -104,7 +234,7 @@ def _session(source: Path, frames: dict[str, pl.DataFrame]) -> Session:
         "channels": [name for name in frames if name != "candle"],
         "files": {},
     }
-    return Session(tables, [meta], [source])
+    return Session(tables, [meta], [source], list(map(str, found.damages)), found.damages)
 
 
 def _scan(rows: pl.DataFrame, symbol: str | None) -> Callable[[], pl.LazyFrame]:
@@ -137,7 +267,9 @@ def _kind_of(header: list[str], kind: str | None, source: Path) -> str:
     )
 
 
-def _guide(rows: pl.DataFrame, symbol: str) -> dict[str, pl.DataFrame]:
+def _guide(
+    rows: pl.DataFrame, symbol: str, dates: str | None, source: Path
+) -> dict[str, pl.DataFrame]:
     names = {
         "bestBidPrice": "best_bid_price",
         "bestBidSize": "best_bid_size",
@@ -145,7 +277,7 @@ def _guide(rows: pl.DataFrame, symbol: str) -> dict[str, pl.DataFrame]:
         "bestAskSize": "best_ask_size",
     }
     rows = rows.rename({old: new for old, new in names.items() if old in rows.columns})
-    time = _any_time(rows["timestamp"])
+    time = moments_of(rows["timestamp"], dates, source.name)
     return {
         "ticker": _fit(
             rows.with_columns(
@@ -158,40 +290,20 @@ def _guide(rows: pl.DataFrame, symbol: str) -> dict[str, pl.DataFrame]:
     }
 
 
-def _any_time(texts: pl.Series) -> pl.Series:
-    # Integers of any unit, or what pandas writes: 2026-11-25 19:21:17.123456789+00:00
-    numbers = texts.cast(pl.Int64, strict=False)
-    if numbers.null_count() == texts.null_count():
-        return pl.DataFrame({"t": numbers}).select(_to_ns(pl.col("t")))["t"]
-    plain = texts.str.replace(" ", "T", literal=True).str.replace(r"(Z|[+-]00:?00)$", "")
-    return plain.str.to_datetime(time_unit="ns", time_zone="UTC", strict=True)
-
-
-def _to_ns(time: pl.Expr) -> pl.Expr:
-    # As `units.to_ns`: the magnitude tells the unit.
-    factor = (
-        pl.when(time >= 10**17).then(1)
-        .when(time >= 10**14).then(1_000)
-        .when(time >= 10**11).then(1_000_000)
-        .otherwise(1_000_000_000)
-    )  # fmt: skip
-    return (time * factor.cast(pl.Int64)).cast(pl.Datetime("ns", "UTC"))
-
-
-def _tardis_trades(rows: pl.DataFrame, _: str) -> dict[str, pl.DataFrame]:
+def _tardis_trades(rows: pl.DataFrame) -> dict[str, pl.DataFrame]:
     rows = _micros(rows).rename({"id": "trade_id", "amount": "size"})
     known = pl.when(pl.col("side").is_in(["buy", "sell"])).then(pl.col("side"))
     return {"trade": _fit(rows.with_columns(known.alias("side")), "trade")}
 
 
-def _tardis_book(rows: pl.DataFrame, _: str) -> dict[str, pl.DataFrame]:
+def _tardis_book(rows: pl.DataFrame) -> dict[str, pl.DataFrame]:
     rows = _micros(rows).rename({"amount": "size"})
     side = pl.col("side").replace_strict({"bid": "buy", "ask": "sell"}, return_dtype=pl.String)
     is_snapshot = pl.col("is_snapshot").str.to_lowercase() == "true"
     return {"level2": _fit(rows.with_columns(side, is_snapshot), "level2")}
 
 
-def _tardis_derivative(rows: pl.DataFrame, _: str) -> dict[str, pl.DataFrame]:
+def _tardis_derivative(rows: pl.DataFrame) -> dict[str, pl.DataFrame]:
     rows = _micros(rows)
     priced = rows.filter(pl.any_horizontal(pl.col("mark_price", "index_price").is_not_null()))
     return {
@@ -223,10 +335,9 @@ _NEEDED: dict[str, list[str]] = {
     "tardis_trades": [*_TARDIS, "id", "side", "price", "amount"],
     "guide": ["timestamp", "price"],
 }  # fmt: skip
-_READERS: dict[str, Callable[[pl.DataFrame, str], dict[str, pl.DataFrame]]] = {
-    "guide": _guide,
+_READERS: dict[str, Callable[[pl.DataFrame], dict[str, pl.DataFrame]]] = {
     "tardis_trades": _tardis_trades,
     "tardis_book": _tardis_book,
     "tardis_derivative": _tardis_derivative,
 }
-KINDS = tuple(_READERS)
+KINDS = ("guide", *_READERS)

@@ -377,6 +377,12 @@ def _is_channel(value: object) -> bool:
     return True
 
 
+def _is_names_by_channel(value: object) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(names, list) and names and all(map(_is_text, names)) for names in value.values()
+    )
+
+
 def _is_loss(value: object) -> bool:
     return (
         isinstance(value, dict)
@@ -427,6 +433,7 @@ _FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "refused": _COUNT,
     "dropped": _LIST,
     "damage": _LIST,
+    "columns": (_is_names_by_channel, "the columns of each channel"),
 }
 _LISTS: dict[str, Callable[[object], bool]] = {
     "symbols": _is_text,
@@ -442,7 +449,6 @@ _ENTRY_FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "rows": _COUNT,
     "bytes": _COUNT,
     "sha256": (_is_sha256, "a sha256"),
-    "columns": (lambda value: isinstance(value, list) and all(map(_is_text, value)), "columns"),
 }
 _ENTRY_ALWAYS = ("rows", "bytes", "sha256")
 

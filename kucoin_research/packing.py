@@ -16,7 +16,7 @@ from typing import IO, Any, BinaryIO, NamedTuple, cast
 
 import pyarrow as pa
 
-__all__ = ["Unpacked", "compression_of", "members", "open_text", "pack", "unpack"]
+__all__ = ["Unpacked", "compression_of", "members", "open_text", "open_whole", "pack", "unpack"]
 
 _GZIP_LEVEL = 6
 _ZSTD_LEVEL = 3
@@ -52,6 +52,43 @@ def open_text(path: Path, size: int, compression: str | None) -> IO[bytes]:
         return cast("IO[bytes]", gzip.GzipFile(fileobj=io.BufferedReader(raw, _SLICE)))
     stream: IO[bytes] = pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), "zstd")
     return stream
+
+
+def open_whole(path: Path, size: int, compression: str | None) -> IO[bytes]:
+    """Open the first ``size`` bytes of a file as ``open_text`` does, up to what is torn or broken.
+
+    Of a compressed file a member or frame is held at a time.
+    """
+    if compression is None:
+        return open_text(path, size, None)
+    return io.BufferedReader(_Members(path, size, compression), _SLICE)
+
+
+class _Members(io.RawIOBase):
+    """The text of a file's whole members or frames."""
+
+    def __init__(self, path: Path, size: int, compression: str) -> None:
+        self._file = path.open("rb")
+        self._texts = members(self._file, compression, size)
+        self._rest = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._rest:
+            found = next(self._texts, None)
+            if found is None:
+                return 0
+            self._rest = memoryview(found[0])
+        taken = self._rest[: len(buffer)]
+        buffer[: len(taken)] = taken
+        self._rest = self._rest[len(taken) :]
+        return len(taken)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
 
 
 class _Part(io.RawIOBase):

@@ -19,6 +19,7 @@ from kucoin_research.report import ChannelReport, Report
 __all__ = ["CONCERNING", "Counted", "reckon"]
 
 _SECONDS = re.compile(r"(?P<cause>[a-z]+) for [\d.]+ s")
+_UNNUMBERED = "its rows carry no sequence, so nothing tells whether some are missing"
 _FILLS = frozenset({"filled", "not_filled"})
 _DOUBTS = frozenset({"unproven", "resync"})
 _COUNTED_EVENTS = frozenset({"connected", "disconnected", "rollover"})
@@ -112,6 +113,7 @@ def _tally(counted: Counted) -> Tally:
         first_sequence=counted.first_sequence,
         last_sequence=counted.last_sequence,
         is_synced=counted.is_synced,
+        doubt=_UNNUMBERED if counted.rows and counted.first_sequence is None else None,
     )
 
 

@@ -142,8 +142,9 @@ class Recorder:
     else may be called from any thread. A ``stopped`` row of the stream ends the recording.
 
     Others may rename, replace, cut or delete files and the folder meanwhile. That is noticed before
-    anything is appended and told (``recording_changed``); what is lost by it is noted in
-    ``session.json``. A folder that was renamed is written on where it is now, see ``path``.
+    anything is appended and told (``recording_changed``, or ``recording_failed`` where rows are
+    lost); what is lost is noted in ``session.json``. A folder that was renamed is written on where
+    it is now, see ``path``.
     """
 
     def __init__(
@@ -177,24 +178,22 @@ class Recorder:
         }
         self._compression = compression
         self._bound = queue_rows
-        self._on_trouble = on_trouble
         self._on_cycle = on_cycle
         self._folder = SessionFolder(Path(root), folder_name(self._start_ns, symbols))
         self._files = RowFiles(self._folder.path, compression)
+        self._teller = _Teller(self._folder, queue_rows, on_trouble)
+        self._sorter = _Sorter(self._files, queue_rows, self._refuse)
         self._queue: deque[Sequence[Record]] = deque()
         self._queue_lock = threading.Lock()  # guards the queue, _waiting and what is dropped
         self._waiting = 0
         self._apart = 0  # of the waiting: they wait for stuck files, and take no room from others
-        self._room_for_stuck = queue_rows
         self._drops: list[Loss] = []
         self._is_dropping = False
         self._untold = 0
         self._refused = 0
         self._is_last = False
-        self._troubles: dict[str, OSError] = {}  # of the recording as a whole, by what failed
         self._samples: deque[tuple[float, int]] = deque(maxlen=64)
-        self._next_manifest = self._next_sync = self._next_telling = 0.0
-        self._next_telling_of_files = 0.0
+        self._next_manifest = self._next_sync = 0.0
         self._closing = self._clock.event()
         self._closed = self._clock.event()
         self._deadline: float | None = None
@@ -297,7 +296,7 @@ class Recorder:
     @property
     def error(self) -> OSError | None:
         """What keeps rows from being written now, of any file; None when all is well."""
-        return next(iter([*self._troubles.copy().values(), *self.stuck.values()]), None)
+        return next(iter([*self._teller.troubles.copy().values(), *self.stuck.values()]), None)
 
     @property
     def stuck(self) -> dict[str, OSError]:
@@ -409,7 +408,7 @@ class Recorder:
                 except Exception as unexpected:  # the pump's guard: recording must go on
                     log.exception("the recorder of %s met an unexpected error", self.path)
                     error = OSError(f"unexpected {type(unexpected).__name__}: {unexpected}")
-                self._judge(_UNEXPECTED, error)
+                self._teller.judge(_UNEXPECTED, error)
             self._finish()
         finally:
             self._files.close()
@@ -417,7 +416,7 @@ class Recorder:
             self._closed.set()
 
     def _pause(self) -> float:
-        is_confused = _UNEXPECTED in self._troubles
+        is_confused = _UNEXPECTED in self._teller.troubles
         if self._queue and not is_confused:
             return 0.0
         # While closing, the event is set and does not pause: then the deadline does.
@@ -444,11 +443,16 @@ class Recorder:
         self._samples.append((now, self.rows))
         batches = self._drain()
         try:
-            self._sort(batches)
+            days = self._files.days
+            is_last = self._sorter.sort(batches)
         except Exception:
             # Formatting is our own work: if it fails, these rows cannot be written ever.
             self._refuse(sum(map(len, batches)), "they could not be formatted")
             raise
+        self._is_last = self._is_last or (self._ends_itself and is_last)
+        if self._fsync == "rotate" and days and self._files.days - days:
+            # A new day has begun: the files before are complete.
+            self._teller.judge("fsync", self._files.sync())
         obstacle = self._look_after_folder()
         self._files.flush(
             now,
@@ -457,17 +461,18 @@ class Recorder:
             obstacle=obstacle,
         )
         self._settle()
-        self._tell_files()
+        if self._teller.tell_files(self._files):
+            self._next_manifest = now  # what waited is no longer missing
         if obstacle is None and now >= self._next_manifest:
             error = self._save("recording", None)
-            self._judge("session.json", error)
+            self._teller.judge("session.json", error)
             self._next_manifest = now + (_MANIFEST_INTERVAL if error is None else _RETRY)
         if self._fsync == "second" and now >= self._next_sync:
             self._next_sync = now + _SYNC_INTERVAL
-            self._judge("fsync", self._files.sync())
+            self._teller.judge("fsync", self._files.sync())
         self._tell_lost()
         if self._on_cycle is not None:
-            self._guarded(self._on_cycle)
+            self._teller.guard(self._on_cycle)
 
     def _look_after_folder(self) -> OSError | None:
         try:
@@ -478,11 +483,11 @@ class Recorder:
             self._files.move_to(self._folder.path)
             self._next_manifest = self._clock.monotonic()
             log.warning("%s", told)
-            self._tell("recording_changed", told)
+            self._teller.tell("recording_changed", told)
         return None
 
     def _settle(self) -> None:
-        settled, self._room_for_stuck = self._files.settle(), self._bound - self._files.stuck_rows
+        settled = self._files.settle()
         with self._queue_lock:
             self._waiting -= settled
             self._apart = self._files.rows_apart
@@ -495,129 +500,21 @@ class Recorder:
             rows += len(batches[-1])
         return batches
 
-    def _sort(self, batches: list[Sequence[Record]]) -> None:
-        groups: _Groups = {}
-        astray = 0
-        for rows in batches:
-            try:
-                if not _add_alike(groups, rows):
-                    _add_each(groups, rows)
-            except (TypeError, IndexError):
-                astray += len(rows) - _add_sound(groups, rows)
-        if astray:
-            self._refuse(astray, "a row has no local_timestamp")
-        days = self._files.days
-        for file, found in self._by_file(groups).items():
-            # Rows of several symbols share `status`: there they are put in order again.
-            rows = found[0] if len(found) == 1 else sorted(chain(*found), key=_times_of)
-            self._format(file, rows)
-        if self._fsync == "rotate" and days and self._files.days - days:
-            # A new day has begun: the files before are complete.
-            self._judge("fsync", self._files.sync())
-        self._is_last = self._is_last or (self._ends_itself and _has_last(groups))
-
-    def _by_file(self, groups: _Groups) -> dict[RowFile, list[list[Record]]]:
-        by_file: dict[RowFile, list[list[Record]]] = {}
-        for (record, symbol, day), group in groups.items():
-            channel = _NAMES.get(record)
-            if channel is None or not isinstance(symbol, str | None):
-                self._refuse(len(group), f"{record.__name__} of {symbol!r:.40} is no record")
-                continue
-            file = self._files.file(record, channel, symbol, day)
-            by_file.setdefault(file, []).append(group)
-        return by_file
-
-    def _format(self, file: RowFile, rows: list[Record]) -> None:
-        if file.error is not None:
-            rows = self._cut_to_room(file, rows)
-        for start in range(0, len(rows), _FORMATTED_ROWS):
-            some = rows[start : start + _FORMATTED_ROWS]
-            encoded = encode(file.record, some)
-            if encoded.refused:
-                self._refuse(encoded.refused, encoded.reason)
-            if encoded.rows:
-                file.add(encoded.lines, encoded.rows, _span_of(some))
-
-    def _cut_to_room(self, file: RowFile, rows: list[Record]) -> list[Record]:
-        """Leave out what a stuck file has no room for, so that it takes none from the others."""
-        room = min(MOST_STUCK - file.pending_rows, self._room_for_stuck)
-        if file.record is Status:
-            room += _STATUS_ROOM
-        room = max(0, room)
-        if len(rows) > room:
-            lost = rows[room:]
-            file.drop(len(lost), _span_of(lost))
-        self._room_for_stuck -= min(len(rows), room)
-        return rows[:room]
+    def _tell_lost(self) -> None:
+        now = self._clock.monotonic()
+        if self._untold and self._teller.is_due(now, is_over=not self._is_dropping):
+            with self._queue_lock:
+                lost, self._untold = self._untold, 0
+            self._teller.tell_dropped(lost)
+        self._teller.tell_dropped_of(self._files, now)
 
     def _refuse(self, rows: int, reason: str) -> None:
         with self._queue_lock:
             self._waiting -= rows
         self._refused += rows
-        self._tell("recording_refused", f"{rows:,} rows are left out of the recording: {reason}")
-
-    def _judge(self, source: str, error: OSError | None) -> None:
-        """Note whether something that concerns all files works; tell it when that changes."""
-        before = self._troubles.get(source)
-        if error is None:
-            if before is not None:
-                del self._troubles[source]
-                self._tell("recording_resumed", f"the recording in {self.path} is in order again")
-            return
-        self._troubles[source] = error
-        if before is None or before.errno != error.errno:
-            log.warning("recording to %s failed: %s", self.path, error)
-            self._tell("recording_failed", f"{source} of {self.path}: {_reason(error)}")
-
-    def _tell_files(self) -> None:
-        """Tell which files are stuck since the last look, which go on, and what was mended."""
-        for told in self._files.take_news():
-            log.warning("%s: %s", self.path, told)
-            self._tell("recording_changed", told)
-        by_reason: dict[str, list[str]] = {}
-        for file, error in self._files.take_failed().items():
-            by_reason.setdefault(_reason(error), []).append(file.path.name)
-        for reason, names in by_reason.items():
-            log.warning("%s cannot be written in %s: %s", ", ".join(names), self.path, reason)
-            self._tell(
-                "recording_failed",
-                f"cannot write {_listed(names)} in {self.path}: {reason}; up to "
-                f"{min(MOST_STUCK, self._bound):,} rows of each file are kept and tried again each "
-                "second, and all other files go on",
-            )
-        resumed = [file.path.name for file in self._files.take_resumed()]
-        if resumed:
-            self._next_manifest = self._clock.monotonic()
-            self._tell("recording_resumed", f"{_listed(resumed)} in {self.path} is written again")
-
-    def _tell_lost(self) -> None:
-        now = self._clock.monotonic()
-        if self._untold and (not self._is_dropping or now >= self._next_telling):
-            self._next_telling = now + _TELL_INTERVAL
-            with self._queue_lock:
-                lost, self._untold = self._untold, 0
-            self._tell(
-                "recording_dropped",
-                f"{lost:,} rows are not in the recording: more than {self._bound:,} had to wait",
-            )
-        if now >= self._next_telling_of_files and (untold := self._files.take_untold()):
-            self._next_telling_of_files = now + _TELL_INTERVAL
-            self._tell(
-                "recording_dropped",
-                f"{sum(untold.values()):,} rows of {_listed(list(untold))} are not in the "
-                "recording: too many had to wait for a file that cannot be written",
-            )
-
-    def _tell(self, event: str, detail: str) -> None:
-        if self._on_trouble is not None:
-            on_trouble = self._on_trouble
-            self._guarded(lambda: on_trouble(event, detail))
-
-    def _guarded(self, action: Callable[[], object]) -> None:
-        try:
-            action()
-        except Exception:  # the sink guard: what others do must not end the recording
-            log.exception("a callback of the recorder of %s raised", self.path)
+        self._teller.tell(
+            "recording_refused", f"{rows:,} rows are left out of the recording: {reason}"
+        )
 
     def _finish(self) -> None:
         self._detach()
@@ -626,25 +523,25 @@ class Recorder:
             return
         self._tell_lost()
         if self._fsync != "never":
-            self._judge("fsync", self._files.sync())
+            self._teller.judge("fsync", self._files.sync())
         while (error := self._save("closed", self._clock.wall_ns())) is not None:
-            self._judge("session.json", error)
+            self._teller.judge("session.json", error)
             if self._closing.is_set() and self._seconds_left() <= 0:
                 return
             self._closed.wait(_RETRY)
-        self._judge("session.json", None)
-        self._tell_files()
+        self._teller.judge("session.json", None)
+        self._teller.tell_files(self._files)
 
     def _give_up(self) -> None:
         names = [file.path.name for file in self._files if file.pending_rows]
         lost = self._waiting
         if self._fsync != "never":
-            self._judge("fsync", self._files.sync())
+            self._teller.judge("fsync", self._files.sync())
         # What waits is listed there as lost, if only for as long as it waits.
-        self._judge("session.json", self._save("recording", None))
+        self._teller.judge("session.json", self._save("recording", None))
         self._files.give_up()
         log.error("%d rows of %s could not be written", lost, self.path)
-        self._tell(
+        self._teller.tell(
             "recording_failed",
             f"{lost:,} rows could not be written to {_listed(names)} in {self.path} and are lost",
         )
@@ -682,6 +579,7 @@ class Recorder:
             "rows": self._files.rows,
             "refused": self._refused,
             "dropped": losses_to(losses),
+            "columns": self._files.columns,
             "files": self._files.manifest(),
         }
 
@@ -736,6 +634,159 @@ def recorder_for(
 _Groups = dict[tuple[type[Record], str | None, int], list[Record]]
 _times_of: Callable[[Record], Any] = itemgetter(1)
 _symbol_of: Callable[[Record], Any] = itemgetter(2)
+
+
+class _Teller:
+    """Tells what befalls a recording, each trouble once when it begins and once when it ends.
+
+    Attributes
+    ----------
+    troubles
+        What concerns the recording as a whole and goes on now, by what failed.
+    """
+
+    def __init__(self, folder: SessionFolder, bound: int, on_trouble: OnTrouble | None) -> None:
+        self._folder = folder
+        self._bound = bound
+        self._on_trouble = on_trouble
+        self._next_dropped = self._next_dropped_of_files = 0.0
+        self.troubles: dict[str, OSError] = {}
+
+    def tell(self, event: str, detail: str) -> None:
+        """Tell it now."""
+        if self._on_trouble is not None:
+            on_trouble = self._on_trouble
+            self.guard(lambda: on_trouble(event, detail))
+
+    def guard(self, action: Callable[[], object]) -> None:
+        """Call what others have given."""
+        try:
+            action()
+        except Exception:  # the sink guard: what others do must not end the recording
+            log.exception("a callback of the recorder of %s raised", self._folder.path)
+
+    def judge(self, source: str, error: OSError | None) -> None:
+        """Note whether something that concerns all files works; tell it when that changes."""
+        before = self.troubles.get(source)
+        path = self._folder.path
+        if error is None:
+            if before is not None:
+                del self.troubles[source]
+                self.tell("recording_resumed", f"the recording in {path} is in order again")
+            return
+        self.troubles[source] = error
+        if before is None or before.errno != error.errno:
+            log.warning("recording to %s failed: %s", path, error)
+            self.tell("recording_failed", f"{source} of {path}: {_reason(error)}")
+
+    def tell_files(self, files: RowFiles) -> bool:
+        """Tell what others did to files, which are stuck and which go on; whether any goes on."""
+        path = self._folder.path
+        for text, lost in files.take_news():
+            log.warning("%s: %s", path, text)
+            self.tell("recording_failed" if lost else "recording_changed", text)
+        by_reason: dict[str, list[str]] = {}
+        for file, error in files.take_failed().items():
+            by_reason.setdefault(_reason(error), []).append(file.path.name)
+        for reason, names in by_reason.items():
+            log.warning("%s cannot be written in %s: %s", ", ".join(names), path, reason)
+            self.tell(
+                "recording_failed",
+                f"cannot write {_listed(names)} in {path}: {reason}; up to "
+                f"{min(MOST_STUCK, self._bound):,} rows of each file are kept and tried again each "
+                "second, and all other files go on",
+            )
+        resumed = [file.path.name for file in files.take_resumed()]
+        if resumed:
+            self.tell("recording_resumed", f"{_listed(resumed)} in {path} is written again")
+        return bool(resumed)
+
+    def is_due(self, now: float, *, is_over: bool) -> bool:
+        """Whether to tell of rows that had no room: when it is over, or from time to time."""
+        is_due = is_over or now >= self._next_dropped
+        if is_due:
+            self._next_dropped = now + _TELL_INTERVAL
+        return is_due
+
+    def tell_dropped(self, rows: int) -> None:
+        """Tell of rows that had no room in the queue."""
+        self.tell(
+            "recording_dropped",
+            f"{rows:,} rows are not in the recording: more than {self._bound:,} had to wait",
+        )
+
+    def tell_dropped_of(self, files: RowFiles, now: float) -> None:
+        """Tell of rows that stuck files had no room for, from time to time."""
+        if now >= self._next_dropped_of_files and (untold := files.take_untold()):
+            self._next_dropped_of_files = now + _TELL_INTERVAL
+            self.tell(
+                "recording_dropped",
+                f"{sum(untold.values()):,} rows of {_listed(list(untold))} are not in the "
+                "recording: too many had to wait for a file that cannot be written",
+            )
+
+
+class _Sorter:
+    """Sorts rows by file and formats them."""
+
+    def __init__(self, files: RowFiles, bound: int, refuse: Callable[[int, str], object]) -> None:
+        self._files = files
+        self._bound = bound
+        self._refuse = refuse
+        self._room_for_stuck = bound
+
+    def sort(self, batches: Sequence[Sequence[Record]]) -> bool:
+        """Give rows to their files; tells whether the stream's last one is among them."""
+        groups: _Groups = {}
+        astray = 0
+        for rows in batches:
+            try:
+                if not _add_alike(groups, rows):
+                    _add_each(groups, rows)
+            except (TypeError, IndexError):
+                astray += len(rows) - _add_sound(groups, rows)
+        if astray:
+            self._refuse(astray, "a row has no local_timestamp")
+        self._room_for_stuck = self._bound - self._files.stuck_rows
+        for file, found in self._by_file(groups).items():
+            # Rows of several symbols share `status`: there they are put in order again.
+            rows = found[0] if len(found) == 1 else sorted(chain(*found), key=_times_of)
+            self._format(file, rows)
+        return _has_last(groups)
+
+    def _by_file(self, groups: _Groups) -> dict[RowFile, list[list[Record]]]:
+        by_file: dict[RowFile, list[list[Record]]] = {}
+        for (record, symbol, day), group in groups.items():
+            channel = _NAMES.get(record)
+            if channel is None or not isinstance(symbol, str | None):
+                self._refuse(len(group), f"{record.__name__} of {symbol!r:.40} is no record")
+                continue
+            file = self._files.file(record, channel, symbol, day)
+            by_file.setdefault(file, []).append(group)
+        return by_file
+
+    def _format(self, file: RowFile, rows: list[Record]) -> None:
+        if file.error is not None:
+            rows = self._cut_to_room(file, rows)
+        for start in range(0, len(rows), _FORMATTED_ROWS):
+            some = rows[start : start + _FORMATTED_ROWS]
+            encoded = encode(file.record, some)
+            if encoded.refused:
+                self._refuse(encoded.refused, encoded.reason)
+            if encoded.rows:
+                file.add(encoded.lines, encoded.rows, _span_of(some))
+
+    def _cut_to_room(self, file: RowFile, rows: list[Record]) -> list[Record]:
+        """Leave out what a stuck file has no room for, so that it takes none from the others."""
+        room = min(MOST_STUCK - file.pending_rows, self._room_for_stuck)
+        if file.record is Status:
+            room += _STATUS_ROOM
+        room = max(0, room)
+        if len(rows) > room:
+            lost = rows[room:]
+            file.drop(len(lost), _span_of(lost))
+        self._room_for_stuck -= min(len(rows), room)
+        return rows[:room]
 
 
 def _has_last(groups: _Groups) -> bool:

@@ -13,7 +13,7 @@ import operator
 from collections.abc import Callable, Iterator, Sequence
 from itertools import repeat
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import IO, Any, BinaryIO, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -25,17 +25,22 @@ __all__ = [
     "LONGEST_RECORD",
     "Counter",
     "Encoded",
+    "Piece",
     "Shape",
     "Whole",
+    "Wrong",
     "chunks",
     "encode",
     "end_of_lines",
     "header_of",
     "last_line",
+    "pieces",
     "read_records",
+    "readable",
     "records_of",
     "scan_rows",
     "shape_of",
+    "unreadable",
     "whole",
 ]
 
@@ -47,6 +52,7 @@ LONGEST_RECORD = 1 << 16
 _POLARS_ROWS = 128
 _POLARS_ROWS_OF_LISTS = 16
 _BLOCK = 1 << 20
+_RESUMED = 1 << 12  # bytes that are looked at behind a stray quote
 
 _STORED: dict[Column, pl.DataType] = {
     Column.TIME: pl.Int64(),
@@ -456,7 +462,7 @@ class Shape(NamedTuple):
 
     def records(self, text: bytes) -> Iterator[bytes]:
         """Cut the text into its records, without their newlines."""
-        ends = [*self.offsets[1:], len(text)]
+        ends = [*self.offsets[1:], len(text)] if text else []
         for start, end in zip(self.offsets, ends, strict=True):
             yield text[start : end - 1]
 
@@ -486,8 +492,8 @@ def shape_of(text: bytes) -> Shape:
     return Shape(lines, offsets, fields)
 
 
-def chunks(file: BinaryIO, size: int = 1 << 24) -> Iterator[bytes]:
-    """Read whole lines, some 16 MB at a time; a torn rest is left out."""
+def chunks(file: BinaryIO, size: int = 1 << 22) -> Iterator[bytes]:
+    """Read whole lines, some 4 MB at a time; a torn rest is left out."""
     rest = b""
     while block := file.read(size):
         rest += block
@@ -496,3 +502,175 @@ def chunks(file: BinaryIO, size: int = 1 << 24) -> Iterator[bytes]:
             cut = int(ends[-1]) + 1
             yield rest[:cut]
             rest = rest[cut:]
+
+
+# -- what is not as a recorder writes it -----------------------------------------------------------
+
+
+class Wrong(NamedTuple):
+    """A line that is no record: which one, from 1, and how many fields it has.
+
+    None where a quote on it is never closed.
+    """
+
+    line: int
+    fields: int | None
+
+
+class Piece(NamedTuple):
+    """Some records of a file, the line that each begins on, and what lies between them.
+
+    ``text`` holds the records only.
+    """
+
+    text: bytes
+    lines: Any
+    wrong: list[Wrong]
+
+
+def pieces(file: IO[bytes], columns: int, *, line: int = 1, most: int = 1 << 22) -> Iterator[Piece]:
+    """Read records piece by piece, whatever is in the file.
+
+    A line of another number of fields is left out, and so is one with a quote that is never closed:
+    of the lines that a stray quote has made one record, the first one is left out and the next ones
+    are looked at by themselves. So no more than ``most`` bytes are held, and no damage reaches
+    further than it must.
+
+    Parameters
+    ----------
+    file
+        Consists of lines; behind the last line break there is nothing of use.
+    columns
+        Fields of a record.
+    line
+        The number of its first line.
+    most
+        Bytes of a piece, at most; a record may have 64 kB all the same.
+    """
+    text, at, window, is_end = b"", 0, most, False
+    while True:
+        while len(text) - at < window and not is_end:
+            block = file.read(max(most, window))
+            text, at, is_end = text[at:] + block, 0, not block
+        view = text[at : at + window]
+        is_last = is_end and at + window >= len(text)
+        piece, size = _sift(view, columns, line, is_last=is_last)
+        if piece.text or piece.wrong:
+            yield piece
+        if not size and is_last:
+            return
+        # Behind a stray quote only a little is looked at, as there may be another one soon.
+        is_resumed = bool(piece.wrong) and size < len(view)
+        window = _RESUMED if is_resumed else 2 * window
+        window = min(window, max(most, LONGEST_RECORD + _RESUMED))
+        line += view.count(b"\n", 0, size)
+        at += size
+
+
+def _sift(text: bytes, columns: int, line: int, *, is_last: bool) -> tuple[Piece, int]:
+    """Take records off the beginning of a text, as far as they can be told; gives their bytes."""
+    size = end_of_lines(text)
+    shape = shape_of(text[:size])
+    if size:
+        stop = _first_of_many(shape, text[:size], columns)
+        if stop is not None:
+            start = int(shape.offsets[stop])
+            piece = _piece(text[:start], _upto(shape, stop), columns, line)
+            piece.wrong.append(Wrong(line + int(shape.lines[stop]) - 1, int(shape.fields[stop])))
+            return piece, text.find(b"\n", start) + 1
+    piece = _piece(text[:size], shape, columns, line)
+    rest = len(text) - size
+    end = text.find(b"\n", size) + 1
+    if end and (is_last or rest > LONGEST_RECORD):
+        piece.wrong.append(Wrong(line + text.count(b"\n", 0, size), None))
+        return piece, end
+    return piece, size
+
+
+def _first_of_many(shape: Shape, text: bytes, columns: int) -> int | None:
+    """Find the first record that is none and has several lines: a stray quote may have made it."""
+    bad = np.flatnonzero(np.asarray(shape.fields) != columns)
+    if not len(bad):
+        return None
+    following = np.append(shape.lines[1:], 1 + text.count(b"\n"))
+    many = bad[(following - shape.lines)[bad] > 1]
+    return int(many[0]) if len(many) else None
+
+
+def _upto(shape: Shape, stop: int) -> Shape:
+    return Shape(shape.lines[:stop], shape.offsets[:stop], shape.fields[:stop])
+
+
+def _piece(text: bytes, shape: Shape, columns: int, line: int) -> Piece:
+    if not text:
+        return Piece(b"", np.empty(0, dtype=np.int64), [])
+    lines = shape.lines + (line - 1)
+    is_right = shape.fields == columns
+    if is_right.all():
+        return Piece(text, lines, [])
+    wrong = [Wrong(int(lines[at]), int(shape.fields[at])) for at in np.flatnonzero(~is_right)]
+    records = zip(shape.records(text), is_right, strict=True)
+    kept = b"".join(record + b"\n" for record, is_kept in records if is_kept)
+    return Piece(kept, lines[is_right], wrong)
+
+
+def unreadable(
+    record: type[Record], records: Sequence[bytes], header: Sequence[str] | None = None
+) -> Iterator[int]:
+    """Find the records of which a value cannot be read, by halves."""
+    spans = [(0, len(records))]
+    while spans:
+        start, stop = spans.pop()
+        if _can_be_read(record, b"".join(each + b"\n" for each in records[start:stop]), header):
+            continue
+        if stop - start == 1:
+            yield start
+            continue
+        middle = (start + stop) // 2
+        spans += [(middle, stop), (start, middle)]
+
+
+def _can_be_read(record: type[Record], text: bytes, header: Sequence[str] | None) -> bool:
+    if not text:
+        return True
+    try:
+        kinds = _kinds(record)
+        stored = _stored(kinds, header)
+        rows = pl.read_csv(text, has_header=False, schema=stored, glob=False)
+        rows.select(
+            _read(name, kind, schema_of(record)[name])
+            for name, kind in kinds.items()
+            if name in stored
+        )
+    except pl.exceptions.PolarsError:
+        return False
+    return True
+
+
+def readable(
+    record: type[Record],
+    file: IO[bytes],
+    header: Sequence[str] | None = None,
+    *,
+    most: int = 1 << 22,
+) -> Iterator[bytes]:
+    """Give the records of a damaged file that can be read, as text, piece by piece.
+
+    Parameters
+    ----------
+    record, header
+        As in ``scan_rows``.
+    file
+        Stands behind its header; see ``pieces``.
+    most
+        Bytes of a piece.
+    """
+    columns = len(_kinds(record) if header is None else header)
+    for piece in pieces(file, columns, most=most):
+        text = piece.text
+        if not _can_be_read(record, text, header):
+            records = list(shape_of(text).records(text))
+            wrong = set(unreadable(record, records, header))
+            text = b"".join(each + b"\n" for at, each in enumerate(records) if at not in wrong)
+        if text:
+            yield text

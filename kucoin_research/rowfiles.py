@@ -16,15 +16,15 @@ import stat
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from kucoin_research.damage import Loss
 from kucoin_research.manifest import DAY_NS, SUFFIXES, day_of, file_name
 from kucoin_research.packing import members, pack
-from kucoin_research.records import Record, Status
+from kucoin_research.records import Record, Status, columns_of
 from kucoin_research.rowcsv import Counter, header_of
 
-__all__ = ["MOST_STUCK", "FolderMoved", "RowFile", "RowFiles"]
+__all__ = ["MOST_STUCK", "FolderMoved", "Found", "RowFile", "RowFiles"]
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +46,13 @@ class FolderMoved(OSError):
     """The session's folder is not where it was: nothing may be made in its place unasked."""
 
 
+class Found(NamedTuple):
+    """What others have done to a file, in a sentence, and how many rows are lost by it."""
+
+    text: str
+    lost: int = 0
+
+
 class RowFiles:
     """All files of a session. For one thread; the counts may be read from any.
 
@@ -61,7 +68,7 @@ class RowFiles:
         self._by_key: dict[tuple[type[Record], str | None, int], RowFile] = {}
         self._by_name: dict[str, RowFile] = {}
         self._open: OrderedDict[str, RowFile] = OrderedDict()
-        self._news: list[str] = []
+        self._news: list[Found] = []
         self._failed: dict[RowFile, OSError] = {}
         self._resumed: list[RowFile] = []
         self.days: frozenset[int] = frozenset()
@@ -211,8 +218,8 @@ class RowFiles:
         """Give the rows that no longer wait, written or lost, since it was last asked."""
         return sum(file.settle() for file in self)
 
-    def take_news(self) -> list[str]:
-        """Give what was noticed and mended, a sentence each, once."""
+    def take_news(self) -> list[Found]:
+        """Give what was noticed and mended, once."""
         news, self._news = self._news, []
         return news
 
@@ -248,6 +255,11 @@ class RowFiles:
         """Close what is open; may be called twice."""
         for file in self:
             file.close()
+
+    @property
+    def columns(self) -> dict[str, list[str]]:
+        """The columns of each channel that there are files of."""
+        return {file.channel: list(columns_of(file.record)) for file in self}
 
     def manifest(self) -> dict[str, dict[str, Any]]:
         """Lay the files out for ``session.json``."""
@@ -336,6 +348,11 @@ class RowFile:
         return [*self._losses, waiting]
 
     @property
+    def channel(self) -> str:
+        """Whose rows it holds."""
+        return str(self._about["channel"])
+
+    @property
     def exists(self) -> bool:
         """Whether the file was made; it may be empty."""
         return self._identity is not None
@@ -397,7 +414,7 @@ class RowFile:
 
     # -- writing ---------------------------------------------------------------------------------
 
-    def flush(self, is_in_place: Callable[[], bool]) -> list[str]:
+    def flush(self, is_in_place: Callable[[], bool]) -> list[Found]:
         """Append what waits, all or nothing; gives what was found amiss and mended.
 
         Raises
@@ -461,11 +478,11 @@ class RowFile:
 
     # -- what others did to it -------------------------------------------------------------------
 
-    def look(self, is_in_place: Callable[[], bool]) -> list[str]:
+    def look(self, is_in_place: Callable[[], bool]) -> list[Found]:
         """Compare the file with what was written; gives what was found amiss and mended."""
         return self._prepare(is_in_place) if self._identity is not None else []
 
-    def _prepare(self, is_in_place: Callable[[], bool]) -> list[str]:
+    def _prepare(self, is_in_place: Callable[[], bool]) -> list[Found]:
         if self._identity is None:
             if not is_in_place():
                 raise FolderMoved(errno.ENOENT, "the folder is not in its place")
@@ -490,7 +507,7 @@ class RowFile:
         is_elsewhere = self._handle is not None and os.fstat(self._handle).st_nlink
         return "was renamed or moved" if is_elsewhere else "was removed"
 
-    def _start_over(self, what: str) -> str:
+    def _start_over(self, what: str) -> Found:
         lost = self.rows
         if self._span is not None and lost:
             self._losses.append(self._loss(lost, self._span, f"the file {what}"))
@@ -498,9 +515,9 @@ class RowFile:
         self.rows = self.size = 0
         self._span = self._identity = self._packed = None
         self._digest = hashlib.sha256()
-        return f"{self.path.name} {what}, with {lost:,} rows; it is made anew"
+        return Found(f"{self.path.name} {what}, with {lost:,} rows; it is made anew", lost)
 
-    def _take_back(self, found: os.stat_result) -> str:
+    def _take_back(self, found: os.stat_result) -> Found:
         """Answer another file at the path: it may be a copy, else ours is put back."""
         if not stat.S_ISREG(found.st_mode):
             # What it is, is not ours to change: stuck, until it is gone.
@@ -510,7 +527,8 @@ class RowFile:
             self._identity = (found.st_dev, found.st_ino)
             if found.st_size > self.size:
                 self._trim(found.st_size)
-            return f"{self.path.name} was replaced by a copy while recording; that is written on"
+            told = f"{self.path.name} was replaced by a copy while recording; that is written on"
+            return Found(told)
         aside = _free_name(self.path)
         old, self._handle = self._handle, None
         try:
@@ -521,7 +539,7 @@ class RowFile:
         finally:
             if old is not None:
                 os.close(old)
-        return f"{self.path.name} {was}; what was recorded was put back"
+        return Found(f"{self.path.name} {was}; what was recorded was put back")
 
     def _begins_as_ours(self, path: Path) -> bool:
         with path.open("rb") as file:
@@ -542,7 +560,7 @@ class RowFile:
             raise
         return True
 
-    def _cut_or_trim(self, size: int) -> str:
+    def _cut_or_trim(self, size: int) -> Found:
         if size > self.size:
             return self._trim(size)
         lost, span = self.rows, self._span
@@ -556,16 +574,17 @@ class RowFile:
             self._span = None if last is None else (span[0], last)
             why = "the file was cut while recording"
             self._losses.append(self._loss(lost - rows, (began, span[1]), why))
-        return (
+        return Found(
             f"{self.path.name} was cut to {size:,} bytes while recording: "
-            f"{lost - rows:,} of {lost:,} rows are lost"
+            f"{lost - rows:,} of {lost:,} rows are lost",
+            lost - rows,
         )
 
     def _digest_anew(self) -> Any:
         self._digest = hashlib.sha256()
         return self._digest
 
-    def _trim(self, size: int) -> str:
+    def _trim(self, size: int) -> Found:
         """Take what is behind our lines out of the file, and keep what is somebody else's."""
         handle = self._opened()
         told = f"{self.path.name}: half a line of a failed write was cut off"
@@ -581,7 +600,7 @@ class RowFile:
             )
         os.ftruncate(handle, self.size)
         self._has_leftover = False
-        return told
+        return Found(told)
 
     # -- the rest --------------------------------------------------------------------------------
 

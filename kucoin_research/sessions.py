@@ -20,9 +20,11 @@ from kucoin_research.checkup import (
     Part,
     Repair,
     Verification,
+    columns_told,
     find_session,
     known_damage,
     mend,
+    noted_in,
     parts_of,
     shortfall,
     verify,
@@ -44,13 +46,15 @@ from kucoin_research.manifest import (
     is_being_recorded,
     losses_from,
     read_manifest,
+    split_name,
     strangers,
 )
-from kucoin_research.packing import compression_of, unpack
+from kucoin_research.packing import compression_of, members, open_whole, unpack
 from kucoin_research.reckoning import Counted, reckon
 from kucoin_research.records import (
     ACCOUNT_CHANNELS,
     ALL_SYMBOLS,
+    CHANNELS,
     Channel,
     Record,
     Status,
@@ -58,25 +62,37 @@ from kucoin_research.records import (
     schema_of,
 )
 from kucoin_research.report import Report
-from kucoin_research.rowcsv import records_of, scan_rows, whole
+from kucoin_research.rowcsv import LONGEST_RECORD, readable, records_of, scan_rows, whole
 
 __all__ = ["Lines", "Session", "Table", "convert", "load", "repair"]
 
 Paths = str | os.PathLike[str]
 
+_PIECE = 1 << 22
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Lines(NamedTuple):
     """Where a table's rows lie: the file, its bytes that count, its columns, and its rows.
 
-    ``rows`` is None where nobody has counted them.
+    ``rows`` is None where nobody has counted them. Of a file that a repair has noted as damaged,
+    what cannot be read is left out.
     """
 
     path: Path
     size: int
     header: tuple[str, ...]
     rows: int | None
+    is_damaged: bool = False
+
+    def texts(self, most: int) -> Iterator[bytes]:
+        """Give the lines of a damaged file that can be read, without the header, piece by piece."""
+        part = split_name(self.path.name)
+        assert part is not None  # a table has a channel
+        compression = compression_of(self.path.name)
+        with open_whole(self.path, self.size, compression) as file:
+            file.readline(LONGEST_RECORD)
+            yield from readable(CHANNELS[part[1]], file, self.header, most=most)
 
 
 class Promise(NamedTuple):
@@ -177,7 +193,7 @@ class Session:
         if channel != "candle":
             return [channel]
         rows = self._scan(Channel("candle"), None).select(pl.col("interval").unique())
-        intervals = self._collect(rows)["interval"].drop_nulls().cast(pl.String)
+        intervals = self.collect(rows)["interval"].drop_nulls().cast(pl.String)
         return [f"candle:{interval}" for interval in intervals.sort()]
 
     @property
@@ -221,7 +237,7 @@ class Session:
 
     def _last_arrival(self) -> int | None:
         newest = pl.col("local_timestamp").to_physical().max()
-        times = [self._collect(table.scan().select(newest)).item() for table in self._tables]
+        times = [self.collect(table.scan().select(newest)).item() for table in self._tables]
         return max((each for each in times if each is not None), default=None)
 
     @property
@@ -229,7 +245,7 @@ class Session:
         """Rows per channel, ``status`` included."""
         found: dict[str, int] = {}
         for table in self._tables:
-            count = self._collect(table.scan().select(pl.len())).item()
+            count = self.collect(table.scan().select(pl.len())).item()
             found[table.channel] = found.get(table.channel, 0) + count
         return found
 
@@ -258,7 +274,7 @@ class Session:
         SessionBroken
             If a line cannot be read.
         """
-        return self._collect(self.scan(channel, symbol))
+        return self.collect(self.scan(channel, symbol))
 
     def scan(self, channel: str | None = None, symbol: str | None = None) -> pl.LazyFrame:
         """Read a channel lazily, over all days; see ``frame``.
@@ -288,7 +304,7 @@ class Session:
         for table in self._tables:
             groups.setdefault((table.channel, table.symbol, table.day), []).append(table)
         for (channel, _, _), tables in groups.items():
-            rows = pl.concat([self._collect(table.scan()) for table in tables])
+            rows = pl.concat([self.collect(table.scan()) for table in tables])
             day = rows["local_timestamp"].dt.strftime("%Y-%m-%d")
             order = rows.with_columns(day.alias("__day")).sort(
                 "local_timestamp", maintain_order=True
@@ -344,7 +360,14 @@ class Session:
             )
         return wanted
 
-    def _collect(self, rows: pl.LazyFrame) -> pl.DataFrame:
+    def collect(self, rows: pl.LazyFrame) -> pl.DataFrame:
+        """Read what ``scan`` has described.
+
+        Raises
+        ------
+        SessionBroken
+            If a line cannot be read.
+        """
         try:
             return rows.collect()
         except pl.exceptions.PolarsError as error:
@@ -395,11 +418,11 @@ class Session:
     def _count_own(self, table: Table) -> int:
         """Count the rows that are of the table's own symbol; those of none, of ``status``."""
         if table.channel == "status":
-            count: int = self._collect(table.scan().select(pl.len())).item()
+            count: int = self.collect(table.scan().select(pl.len())).item()
             return count
         rows = table.scan().group_by(pl.col("symbol").cast(pl.String)).len()
         expected = _folded(table.symbol, table)
-        counts = self._collect(rows).iter_rows()
+        counts = self.collect(rows).iter_rows()
         return sum(count for symbol, count in counts if _folded(symbol, table) == expected)
 
     @property
@@ -519,8 +542,15 @@ def _open(folder: Path) -> _Opened:
     # What is being recorded changes while it is looked at.
     damages = [] if is_live else known_damage(folder, meta)
     is_final = meta is not None and meta.get("state") == "closed"
+    noted = {each.file for each in noted_in(meta)}
     for part in parts_of(folder, meta):
-        table, told = _table(part, is_live=is_live, is_final=is_final)
+        table, told = _table(
+            part,
+            is_live=is_live,
+            is_final=is_final,
+            columns=columns_told(meta, part.channel),
+            is_noted=part.path.name in noted,
+        )
         tables.append(table)
         notes += told
         is_to_warn |= any("torn" in note for note in told) and not is_live
@@ -542,16 +572,17 @@ def _notes_of_state(folder: Path, meta: dict[str, Any] | None, *, is_live: bool)
     return [f"{folder.name}: {told}"]
 
 
-def _table(part: Part, *, is_live: bool, is_final: bool) -> tuple[Table, list[str]]:
+def _table(
+    part: Part, *, is_live: bool, is_final: bool, columns: list[str], is_noted: bool
+) -> tuple[Table, list[str]]:
     path, record = part.path, part.record
     size = path.stat().st_size
     notes: list[str] = []
     damages: list[Damage] = []
     promised = number_of(part.entry, "bytes")
-    compression = compression_of(path.name)
     sound = size
     if is_live or size != promised:
-        sound = _sound(path, compression)
+        sound = _sound(path, compression_of(path.name))
         if sound < size:
             notes.append(
                 f"{path.name}: its end is torn, so the last {size - sound:,} bytes are left out"
@@ -562,35 +593,49 @@ def _table(part: Part, *, is_live: bool, is_final: bool) -> tuple[Table, list[st
     header, problem = _header(path, record, sound)
     if problem:
         notes.append(problem)
-    elif header is None and sound:
+    if header is None and sound:
         damages.append(part.damage("unreadable"))
-
-    def scan() -> pl.LazyFrame:
-        if header is None:
-            return pl.LazyFrame(schema=schema_of(record))
-        if compression is not None:
-            return scan_rows(record, _read(path, sound, compression), header)
-        is_whole = sound == size and not is_live
-        return scan_rows(record, path if is_whole else _read(path, sound, None), header)
-
-    lines = None
+    elif header is not None and header != columns and not is_noted:
+        damages.append(part.damage("renamed"))
     recorded = number_of(part.entry, "rows")
+    lines = None
     if header is not None:
         is_counted = promised == sound == size
-        lines = Lines(path, sound, tuple(header), recorded if is_counted else None)
+        lines = Lines(path, sound, tuple(header), recorded if is_counted else None, is_noted)
+    in_place = sound == size and not is_live
     promise = None if is_live or recorded is None else Promise(part, recorded, is_final)
     table = Table(
-        record, part.channel, part.symbol, path.name, scan, path.parent, part.day, lines,
-        tuple(damages), promise,
+        record, part.channel, part.symbol, path.name, _scanning(record, lines, in_place=in_place),
+        path.parent, part.day, lines, tuple(damages), promise,
     )  # fmt: skip
     return table, notes
 
 
+def _scanning(
+    record: type[Record], lines: Lines | None, *, in_place: bool
+) -> Callable[[], pl.LazyFrame]:
+    """Make the function that reads a table."""
+
+    def scan() -> pl.LazyFrame:
+        if lines is None:
+            return pl.LazyFrame(schema=schema_of(record))
+        if lines.is_damaged:
+            first = ",".join(lines.header).encode() + b"\n"
+            return scan_rows(record, b"".join((first, *lines.texts(_PIECE))), lines.header)
+        compression = compression_of(lines.path.name)
+        if compression is None and in_place:
+            return scan_rows(record, lines.path, lines.header)
+        return scan_rows(record, _read(lines.path, lines.size, compression), lines.header)
+
+    return scan
+
+
 def _sound(path: Path, compression: str | None) -> int:
-    if compression is not None:
-        return unpack(path.read_bytes(), compression).size
     with path.open("rb") as file:
-        return whole(file).size
+        if compression is None:
+            return whole(file).size
+        ends = (end for _, end in members(file, compression, path.stat().st_size))
+        return max(ends, default=0)
 
 
 def _read(path: Path, size: int, compression: str | None) -> bytes:
@@ -600,12 +645,8 @@ def _read(path: Path, size: int, compression: str | None) -> bytes:
 
 def _header(path: Path, record: type[Record], sound: int) -> tuple[list[str] | None, str | None]:
     # None where not even the header is whole, or it is not one of this record.
-    compression = compression_of(path.name)
-    if compression is None:
-        with path.open("rb") as file:
-            line = file.readline(min(sound, 1 << 16))
-    else:
-        line = _read(path, sound, compression).partition(b"\n")[0] + b"\n" if sound else b""
+    with open_whole(path, sound, compression_of(path.name)) as file:
+        line = file.readline(LONGEST_RECORD)
     if not line.endswith(b"\n"):
         return None, None
     found = line.decode(errors="replace").rstrip("\r\n").split(",")
@@ -680,6 +721,10 @@ def repair(path: Paths) -> Repair:
 # -- the account -----------------------------------------------------------------------------------
 
 
+# More columns of a large session than these are not to be held at once.
+_COUNTED = ("local_timestamp", "symbol", "sequence", "is_snapshot")
+
+
 class _Reckoning:
     """Rebuilds a report from a session's rows."""
 
@@ -702,7 +747,9 @@ class _Reckoning:
         )
 
     def _count(self, channel: str) -> None:
-        rows = self._session.frame("candle" if channel == "candle" else channel)
+        scanned = self._session.scan("candle" if channel == "candle" else channel)
+        needed = [name for name in scanned.collect_schema().names() if name in _COUNTED]
+        rows = self._session.collect(scanned.select(needed))
         symbols = rows["symbol"].cast(pl.String).unique(maintain_order=True).to_list()
         account = channel in ACCOUNT_CHANNELS
         for symbol in dict.fromkeys([*symbols, *([] if account else self._session.symbols)]):

@@ -21,7 +21,13 @@ from kucoin_research.errors import SessionBroken, UnknownSymbol
 from kucoin_research.manifest import day_of, safe_name
 from kucoin_research.packing import compression_of, open_text
 from kucoin_research.records import Candle, Channel, Record, Status
-from kucoin_research.rowcsv import end_of_lines, last_line, read_records, records_of
+from kucoin_research.rowcsv import (
+    LONGEST_RECORD,
+    end_of_lines,
+    last_line,
+    read_records,
+    records_of,
+)
 from kucoin_research.sessions import Lines, Session, Table
 
 __all__ = ["BATCH_ROWS", "Timeline"]
@@ -220,6 +226,8 @@ class _Frame:
             rows = self._table.scan().collect()
         except pl.exceptions.PolarsError as error:
             raise _unreadable(self.name, error) from error
+        if rows[_LOCAL].null_count():
+            raise SessionBroken(f"{self.name} has a row without {_LOCAL}, so it has no place")
         return records_of(self._table.record, rows.sort(_LOCAL, maintain_order=True))
 
     @property
@@ -298,6 +306,9 @@ class _File:
 
     def _texts(self, offset: int, chunk: int) -> Iterator[bytes]:
         """Read whole lines from the start of one on; the header is left out."""
+        if self._lines.is_damaged:
+            yield from self._lines.texts(chunk)
+            return
         size = self._lines.size
         rest = b""
         is_header = offset == 0
@@ -314,6 +325,10 @@ class _File:
                     if end:
                         yield rest[:end]
                         rest = rest[end:]
+                    if len(rest) > LONGEST_RECORD + chunk:
+                        raise SessionBroken(
+                            f"{self.name} has a quote that is never closed; verify names the line"
+                        )
         except (OSError, EOFError, zlib.error) as error:
             raise SessionBroken(f"{self.name} cannot be read: {error}") from error
         if rest and not is_header:
@@ -342,7 +357,8 @@ class _File:
     @functools.cached_property
     def _can_bisect(self) -> bool:
         # Within a quoted text there may be line breaks, so that no line's start can be told.
-        if self._compression is not None or self._lines.size <= _BISECTED or self._place > 1:
+        is_plain = self._compression is None and not self._lines.is_damaged
+        if not is_plain or self._lines.size <= _BISECTED or self._place > 1:
             return False
         with open_text(self._lines.path, self._lines.size, None) as file:
             return all(b'"' not in block for block in iter(lambda: file.read(_LARGEST_CHUNK), b""))

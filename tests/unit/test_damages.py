@@ -80,9 +80,10 @@ def swap(draw, file):
     lines = file.read_bytes().splitlines(keepends=True)
     first, second = draw.sample(range(1, len(lines)), 2)
     if lines[first] == lines[second]:
-        return flip(draw, file)
+        flip(draw, file)
+        return
     lines[first], lines[second] = lines[second], lines[first]
-    return file.write_bytes(b"".join(lines))
+    file.write_bytes(b"".join(lines))
 
 
 def double(draw, file):
@@ -102,10 +103,62 @@ def recount(draw, file):
     manifest.write_text(json.dumps(content))
 
 
-ANY = [cut, flip, flip, delete, rename]
-OF_TEXT = [take_out, swap]
+def retype(draw, file):
+    lines = file.read_bytes().splitlines(keepends=True)
+    at = draw.randrange(len(lines))
+    cells = lines[at].rstrip(b"\n").split(b",")
+    column = draw.randrange(len(cells))
+    others = {b"abc", b"nan", b"", b"1.5", b"true", b'"1', b"2024-02-26"} - {cells[column]}
+    cells[column] = draw.choice(sorted(others))
+    lines[at] = b",".join(cells) + b"\n"
+    file.write_bytes(b"".join(lines))
+
+
+def mistype(draw, file):
+    """Change a field of the file's entry in the manifest to another type, or leave it out."""
+    manifest = file.with_name("session.json")
+    content = json.loads(manifest.read_text())
+    key = draw.choice(["rows", "bytes", "sha256", "symbol", "channel"])
+    value = draw.choice(["abc", 1.5, [], {}, True, -1, ...])
+    if (value is ... and key in ("symbol", "channel")) or (key, value) == ("symbol", "abc"):
+        value = 7
+    content["files"][file.name][key] = value
+    if value is ...:
+        del content["files"][file.name][key]
+    manifest.write_text(json.dumps(content))
+
+
+def mistell(draw, file):
+    """Change a field of the manifest that concerns the session as a whole."""
+    manifest = file.with_name("session.json")
+    content = json.loads(manifest.read_text())
+    key = draw.choice(["rows", "dropped", "symbols", "channels", "start", "columns", "refused"])
+    content[key] = draw.choice(["abc", 1.5, True, -1])
+    manifest.write_text(json.dumps(content))
+    return "session.json"
+
+
+def miscount(draw, file):
+    manifest = file.with_name("session.json")
+    content = json.loads(manifest.read_text())
+    # By other numbers than a file's own are changed by, so that these do not make up for it.
+    content["rows"] = max(0, content["rows"] + draw.choice([-3, -2, 2, 2_000]))
+    manifest.write_text(json.dumps(content))
+    return "session.json"
+
+
+def unlist(draw, file):
+    manifest = file.with_name("session.json")
+    content = json.loads(manifest.read_text())
+    del content["files"][file.name]
+    manifest.write_text(json.dumps(content))
+    return "session.json"
+
+
+ANY = [cut, flip, flip, delete, rename, mistype, mistell]
+OF_TEXT = [take_out, swap, retype]
 # What a killed recorder wrote last is of a later moment than its counts, so there may be more.
-OF_CLOSED = [recount]
+OF_CLOSED = [recount, miscount, unlist]
 
 
 def damages(compression, state):
@@ -119,9 +172,7 @@ def damages(compression, state):
 
 def harm(draw, path, choices):
     harmed = draw.sample(sorted(path.glob("*.csv*")), draw.choice([1, 1, 2]))
-    for file in harmed:
-        draw.choice(choices)(draw, file)
-    return {file.name for file in harmed}
+    return {draw.choice(choices)(draw, file) or file.name for file in harmed}
 
 
 # -- what must hold --------------------------------------------------------------------------------
@@ -151,23 +202,32 @@ def check_report(path, *, is_repaired, harmed=()):
         try:
             report = session.report()
         except SessionBroken:
+            assert not is_repaired  # then what cannot be read is left out
             return
     verdicts = {(entry.channel, entry.symbol): entry for entry in report.channels}
     for (channel, symbol), count in recorded_counts().items():
         entry = verdicts[channel, symbol]
-        is_harmed = any(name.startswith((f"{symbol}_{channel}", "status")) for name in harmed)
+        about = (f"{symbol}_{channel}", "status", "session.json")
+        is_harmed = any(name.startswith(about) for name in harmed)
         if entry.rows < count or (is_repaired and is_harmed):
             assert entry.verdict == "INCOMPLETE", (channel, symbol, entry)
         if not harmed:
             assert entry.verdict == ("COMPLETE" if channel == "level2" else "NOT PROVABLE")
 
 
-def check(draw, path, choices):
+def is_same(path, original, name):
+    return (path / name).exists() and (path / name).read_bytes() == (original / name).read_bytes()
+
+
+def check(draw, path, choices, original):
     harmed = harm(draw, path, choices)
+    changed = {name for name in harmed if not is_same(path, original, name)}
     check_report(path, is_repaired=False, harmed=harmed)
     assert harmed <= {flaw.file for flaw in kr.verify(path).flaws}
 
     kr.repair(path)
+    # Some are whole again: of a doubled line with a line break in it the end was a torn one.
+    harmed -= {name for name in changed if is_same(path, original, name)}
     assert harmed <= {flaw.file for flaw in kr.verify(path).flaws}
     check_report(path, is_repaired=True, harmed=harmed)
     assert kr.repair(path).actions == ()
@@ -183,7 +243,7 @@ def test_nothing_that_is_lost_passes_for_whole(sessions, tmp_path, compression, 
             (path / "session.json").write_text(json.dumps(content | {"state": state}))
         try:
             draw = random.Random(f"{compression} {state} {seed}")
-            check(draw, path, damages(compression, state))
+            check(draw, path, damages(compression, state), sessions[compression])
         except Exception as error:
             error.add_note(f"seed {seed}")
             raise

@@ -1,10 +1,22 @@
 import gzip
+from datetime import UTC, datetime, timedelta
 
 import polars as pl
+import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import kucoin_research as kr
-from kucoin_research.errors import ColumnMissing, InvalidInput, SessionBroken, SessionMissing
+from kucoin_research.errors import (
+    BookNotReady,
+    ColumnMissing,
+    InvalidInput,
+    SessionBroken,
+    SessionMissing,
+    SessionUnfinished,
+)
+from kucoin_research.moments import moments_of
 from kucoin_research.records import schema_of
 from tests.unit.rows import plain, ticker
 from tests.unit.test_sessions import csv, recorded
@@ -130,3 +142,194 @@ def test_columns_that_are_not_needed_may_be_missing(tmp_path):
     assert row.select(pl.col("symbol").cast(pl.String), "price", "size").rows() == [
         ("BTC-USDT", 1.5, None)
     ]
+
+
+# -- what is not whole -----------------------------------------------------------------------------
+
+
+def left_out(tmp_path, text, told, name="x.csv", **options):
+    """Read a file of which something is left out, and is told wherever one may look."""
+    path = tmp_path / name
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.warns(SessionUnfinished, match=told):
+        session = kr.load_csv(path, **options)
+    assert any(told in note for note in session.notes)
+    report = session.report()
+    assert {entry.verdict for entry in report.channels} == {"INCOMPLETE"}
+    assert all(told in entry.reason for entry in report.channels)
+    return session
+
+
+@pytest.mark.parametrize("channel", ["trade", "level2", "ticker"])
+def test_rows_without_a_time_are_left_out_and_the_others_are_played(tmp_path, channel):
+    text = {"trade": TRADES, "level2": BOOK, "ticker": "timestamp,price\n1708950436957,1\n,2\n"}
+    first, *rows = text[channel].splitlines(keepends=True)
+    if channel != "ticker":
+        rows[0] = rows[0].replace("1708950436960123", "")
+
+    session = left_out(tmp_path, first + "".join(rows), "1 rows have no time")
+
+    assert session.frame(channel).height == 1
+    with kr.replay(session, speed=None) as replay:
+        assert replay.wait_until_done(60)
+        assert replay.frame(channel).height == 1
+        assert replay.report() == session.report()
+
+
+@pytest.mark.parametrize("cut", range(1, 60, 7))
+def test_a_torn_last_line_is_left_out(tmp_path, cut):
+    session = left_out(tmp_path, TRADES[:-cut], "have no line break behind them")
+
+    assert session.frame("trade")["trade_id"].to_list() == ["65dc"]
+
+
+def test_a_line_of_another_number_of_fields_is_left_out(tmp_path):
+    lines = TRADES.splitlines(keepends=True)
+    lines[2:2] = ["kucoin-futures,XBTUSDTM,17089504\n", "\n"]
+
+    session = left_out(tmp_path, "".join(lines), "2 lines, the first of them line 3")
+
+    assert session.frame("trade")["trade_id"].to_list() == ["65dc", "65dd"]
+
+
+def many(count):
+    head, row, _ = TRADES.splitlines(keepends=True)
+    return head + "".join(row.replace("65dc", f"{n:x}") for n in range(count))
+
+
+def zstd(data):
+    return pa.Codec("zstd").compress(data, asbytes=True)
+
+
+@pytest.mark.parametrize("share", [0.3, 0.7, 0.99])
+@pytest.mark.parametrize("pack", [gzip.compress, zstd])
+def test_a_torn_compressed_file_is_read_as_far_as_it_goes(tmp_path, pack, share):
+    text = many(60_000).encode()
+    packed = pack(text)
+    name = "x.csv.gz" if pack is gzip.compress else "x.csv.zst"
+
+    session = left_out(tmp_path, packed[: int(len(packed) * share)], "its end is torn", name)
+
+    rows = session.frame("trade")
+    assert 0.2 * share < rows.height / 60_000 < 1
+    assert rows["trade_id"].to_list() == [f"{n:x}" for n in range(rows.height)]
+
+
+def test_a_compressed_file_of_many_members_is_read_as_one(tmp_path):
+    lines = many(100).encode().splitlines(keepends=True)
+    (tmp_path / "x.csv.gz").write_bytes(b"".join(map(gzip.compress, lines)))
+
+    assert kr.load_csv(tmp_path / "x.csv.gz").frame("trade").height == 100
+
+
+# -- books without sequences -----------------------------------------------------------------------
+
+
+def book_rows(*rows):
+    first = 1708950436960123
+    lines = [
+        f"kucoin,XBTUSDTM,{first + at},{first + at},{str(snapshot).lower()},{side},{price},{amount}"
+        for at, snapshot, side, price, amount in rows
+    ]
+    return "\n".join([BOOK.partition("\n")[0], *lines, ""])
+
+
+def test_a_book_of_tardis_is_in_step_from_its_first_change_on(tmp_path):
+    session = read(
+        tmp_path,
+        book_rows(
+            (0, True, "bid", 10, 1), (0, True, "ask", 11, 2), (0, True, "bid", 9, 5),
+            (1, False, "bid", 10, 0),
+            (2, True, "bid", 7, 1), (2, True, "ask", 8, 2),
+            (3, True, "bid", 5, 1), (3, True, "ask", 6, 2),
+            (4, False, "ask", 6, 3),
+        ),
+    )  # fmt: skip
+    with kr.replay(session, speed=None, paused=True) as replay:
+        replay.step(3)
+        with pytest.raises(BookNotReady):
+            replay.book()
+        replay.step()
+        book = replay.book()
+        assert (book.bids, book.asks) == ([(9.0, 5.0)], [(11.0, 2.0)])
+        replay.step(2)
+        with pytest.raises(BookNotReady):
+            replay.book()
+        replay.step(3)
+        assert (replay.book().bids, replay.book().asks) == ([(5.0, 1.0)], [(6.0, 3.0)])
+        entry = replay.report().channel("level2")
+    # A snapshot does not prove that no change behind it is missing.
+    assert entry.verdict == session.report().channel("level2").verdict == "NOT PROVABLE"
+    assert "no sequence" in entry.reason
+
+
+# -- times -----------------------------------------------------------------------------------------
+
+
+def guide(*times):
+    return "".join(["timestamp,price\n", *(f"{time},1.5\n" for time in times)])
+
+
+def test_a_date_that_can_be_read_in_two_ways_is_refused_until_it_is_told(tmp_path):
+    text = guide("04/09/2023 10:00:00", "05/09/2023")
+    with pytest.raises(InvalidInput, match=r"'04/09/2023 10:00:00'.*two ways.*dates='day first'"):
+        read(tmp_path, text)
+
+    for dates, months in (("day first", [9, 9]), ("month first", [4, 5])):
+        times = read(tmp_path, text, dates=dates).frame("ticker")["timestamp"]
+        assert times.dt.month().to_list() == months
+    with pytest.raises(InvalidInput, match="dates must be"):
+        read(tmp_path, text, dates="day")
+
+
+def test_a_number_above_twelve_tells_and_contradicts(tmp_path):
+    text = guide("04/09/2023", "25/09/2023")
+
+    assert read(tmp_path, text).frame("ticker")["timestamp"].dt.day().to_list() == [4, 25]
+    with pytest.raises(InvalidInput, match=r"25/09/2023.*cannot be read month first"):
+        read(tmp_path, text, dates="month first")
+    with pytest.raises(InvalidInput, match="cannot be read in one way"):
+        read(tmp_path, guide("25/09/2023", "09/25/2023"))
+
+
+@pytest.mark.parametrize(
+    "time", ["yesterday", "2023-13-01", "31/02/2023", "2023-02-30 10:00", "10:00", "12/2023", "1.5"]
+)
+def test_a_time_that_is_none_is_an_error_that_shows_it(tmp_path, time):
+    with pytest.raises(SessionBroken, match=r"x\.csv has"):
+        read(tmp_path, guide("2023-09-04", time) if "/" not in time else guide(time))
+
+
+FORMS = {
+    "%Y-%m-%dT%H:%M:%S.%fZ": None,
+    "%Y-%m-%d %H:%M:%S.%f": None,
+    "%Y/%m/%d %H:%M:%S.%f+00:00": None,
+    "%d/%m/%Y %H:%M:%S.%f": "day first",
+    "%m/%d/%Y %H:%M:%S.%f": "month first",
+    "%d.%m.%Y %H:%M:%S.%f": "day first",
+}
+MOMENTS = st.datetimes(datetime(1971, 1, 1), datetime(2200, 1, 1))
+
+
+@settings(deadline=None)
+@given(st.lists(MOMENTS, min_size=1, max_size=4), st.sampled_from(sorted(FORMS)))
+def test_times_are_read_as_they_were_written(moments, form):
+    written = pl.Series([moment.strftime(form) for moment in moments])
+
+    found = moments_of(written, FORMS[form], "x.csv")
+
+    epoch = datetime(1970, 1, 1)
+    micros = [(moment - epoch) // timedelta(microseconds=1) for moment in moments]
+    assert found.to_physical().to_list() == [each * 1_000 for each in micros]
+
+
+@settings(deadline=None)
+@given(MOMENTS, st.integers(-14 * 60, 14 * 60))
+def test_an_offset_is_taken_off(moment, minutes):
+    sign, ahead = "-" if minutes < 0 else "+", abs(minutes)
+    written = f"{moment:%Y-%m-%dT%H:%M:%S}{sign}{ahead // 60:02d}:{ahead % 60:02d}"
+
+    (found,) = moments_of(pl.Series([written]), None, "x.csv").to_physical()
+
+    utc = moment.replace(microsecond=0, tzinfo=UTC) - timedelta(minutes=minutes)
+    assert found == (utc - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(seconds=1) * 10**9

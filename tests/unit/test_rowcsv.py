@@ -8,7 +8,17 @@ from hypothesis import strategies as st
 
 from kucoin_research import rowcsv
 from kucoin_research.records import CHANNELS, Balance, Depth50, Ticker, Trade, schema_of
-from kucoin_research.rowcsv import chunks, encode, header_of, scan_rows, shape_of, whole
+from kucoin_research.rowcsv import (
+    LONGEST_RECORD,
+    chunks,
+    encode,
+    header_of,
+    pieces,
+    readable,
+    scan_rows,
+    shape_of,
+    whole,
+)
 from tests.unit.rows import NOON, TEXTS, plain, records, shown, ticker
 
 
@@ -132,3 +142,90 @@ def test_columns_that_a_file_lacks_are_null_and_unknown_ones_are_left_out():
     assert frame.select(pl.col("currency").cast(pl.String), "total").collect().rows() == [
         ("USDT", None)
     ]
+
+
+# -- whatever is in a file -------------------------------------------------------------------------
+
+
+def taken(data, columns, **options):
+    found = list(pieces(io.BytesIO(data), columns, **options))
+    text = b"".join(piece.text for piece in found)
+    lines = [int(line) for piece in found for line in piece.lines]
+    return text, lines, [wrong for piece in found for wrong in piece.wrong]
+
+
+LINE = st.sampled_from([b"1,2", b"3,4", b'5,"6,7"', b'8,"9\n,"', b"1", b"", b"1,2,3"])
+SOUND = {b"1,2", b"3,4", b'5,"6,7"', b'8,"9\n,"'}
+
+
+@settings(deadline=None)
+@given(st.lists(LINE, max_size=12), st.integers(1, 20))
+def test_pieces_are_the_records_and_name_the_lines_between_them(lines, most):
+    data = b"".join(line + b"\n" for line in lines)
+
+    text, numbers, wrong = taken(data, 2, most=most)
+
+    assert text == b"".join(line + b"\n" for line in lines if line in SOUND)
+    starts = [
+        1 + b"".join(each + b"\n" for each in lines[:at]).count(b"\n") for at in range(len(lines))
+    ]
+    assert numbers == [at for at, line in zip(starts, lines, strict=True) if line in SOUND]
+    assert [each.line for each in wrong] == [
+        at for at, line in zip(starts, lines, strict=True) if line not in SOUND
+    ]
+
+
+@settings(deadline=None)
+@given(st.integers(0, 39), st.sampled_from([b"", b',"x,\ny"']), st.integers(1, 200))
+def test_a_stray_quote_costs_its_line_and_no_other(at, text, most):
+    rows = [b"%d,b%s\n" % (10 + number, text) for number in range(40)]
+    columns = 3 if text else 2
+    spoiled = [*rows[:at], b'"' + rows[at][1:], *rows[at + 1 :]]
+
+    found, _, wrong = taken(b"".join(spoiled), columns, most=most)
+
+    assert b"".join(rows[:at] + rows[at + 1 :]) == found
+    assert wrong
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=200) | st.text('1,"\n', max_size=60).map(str.encode), st.integers(1, 50))
+def test_pieces_end_on_any_bytes_and_give_records_only(data, most):
+    text, lines, _ = taken(data, 2, most=most)
+
+    assert data.count(b"\n") >= len(lines)
+    shape = shape_of(text)
+    assert all(count == 2 for count in shape.fields)
+    assert len(shape.offsets) == len(lines)
+
+
+def test_pieces_are_bounded_whatever_a_quote_makes_one_record():
+    rows = b"1234567,89\n" * 100_000
+    middle = len(rows) // 2
+    spoiled = rows[:middle] + b'"' + rows[middle + 1 :]
+
+    class Watched(io.BytesIO):
+        most = 0
+
+        def read(self, size=-1):
+            self.most = max(self.most, size)
+            return super().read(size)
+
+    file = Watched(spoiled)
+    found = list(pieces(file, 2, most=1 << 16))
+
+    assert sum(len(piece.lines) for piece in found) == 99_999
+    assert max(len(piece.text) for piece in found) <= 2 * LONGEST_RECORD
+    assert file.most <= 2 * LONGEST_RECORD
+
+
+@pytest.mark.parametrize("channel", ["ticker", "trade"])
+def test_what_can_be_read_of_a_damaged_file_is_given(channel):
+    record = CHANNELS[channel]
+    row = ticker(0) if channel == "ticker" else Trade(1, 2, "X", 3, "4", "buy", 5.0, 6.0)
+    line = encode(record, [row]).lines
+    bad = line.replace(b".", b"?", 1)
+
+    given = b"".join(readable(record, io.BytesIO(line * 5 + bad + line * 3 + bad + line), most=200))
+
+    assert given == line * 9

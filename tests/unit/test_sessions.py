@@ -1,6 +1,7 @@
 import hashlib
 import json
 import re
+import warnings
 from pathlib import Path
 
 import polars as pl
@@ -17,6 +18,7 @@ from kucoin_research.errors import (
     UnknownSymbol,
 )
 from kucoin_research.instruments import Instrument
+from kucoin_research.packing import pack, unpack
 from kucoin_research.recorder import Recorder
 from kucoin_research.records import CHANNELS, Candle, Level2, Status, Trade, columns_of
 from tests.unit.rows import DAY, NOON, plain, shown, ticker
@@ -357,7 +359,7 @@ def edited(path, change):
         (lambda content, entry: content["files"].popitem(), "INCOMPLETE"),
         (lambda content, entry: content.update(symbols=5), "INCOMPLETE"),
         (lambda content, entry: content.update(channels=["level2", "trade", 5]), "INCOMPLETE"),
-        (lambda content, entry: entry.update(rows="40"), "NOT PROVABLE"),
+        (lambda content, entry: entry.update(rows="40"), "INCOMPLETE"),  # nor the rows in all
         (lambda content, entry: entry.update(bytes=1.5), "NOT PROVABLE"),
         (lambda content, entry: entry.pop("sha256"), "NOT PROVABLE"),
         (lambda content, entry: entry.update(symbol=5), "NOT PROVABLE"),
@@ -552,6 +554,106 @@ def test_a_stray_quote_among_many_lines_that_no_manifest_knows_is_no_torn_tail(t
 
     assert file.read_bytes() == spoiled
     assert ("quote", 2) in {(flaw.kind, flaw.line) for flaw in kr.verify(path).flaws}
+
+
+def flipped(path, at=3, by=b'"'):
+    """Flip the first byte of a line."""
+    lines = path.read_bytes().splitlines(keepends=True)
+    lines[at] = by + lines[at][1:]
+    path.write_bytes(b"".join(lines))
+
+
+@pytest.mark.parametrize(
+    ("text", "has_manifest"),
+    [("7", True), ("7", False), ("a,b", True), ("a,b", False), ('a,"b"\n', True)],
+)
+def test_after_a_repair_a_stray_quote_costs_one_line(tmp_path, text, has_manifest):
+    rows = [Trade(NOON, NOON + n, "XBTUSDTM", n, text, "buy", 1.0, 1.0) for n in range(3_000)]
+    path = recorded(tmp_path, rows, channels=["trade"])
+    flipped(csv(path, "trade"), at=1)
+    if not has_manifest:
+        (path / "session.json").unlink()
+
+    kr.repair(path)
+
+    with pytest.warns(SessionUnfinished):
+        session = kr.load(path)
+    assert plain(session.frame("trade")) == shown(rows[1:])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SessionUnfinished)
+        report = session.report()
+        with kr.replay(session, speed=None) as replay:
+            assert replay.wait_until_done(60)
+            assert plain(replay.frame("trade")) == shown(rows[1:])
+            assert replay.report() == report
+        assert kr.convert(session, tmp_path / "archive")
+    assert report.channel("trade").verdict == "INCOMPLETE"
+    assert kr.repair(path).actions == ()
+
+
+@pytest.mark.parametrize("compression", [None, "zstd"])
+def test_a_header_with_another_column_is_told_before_anybody_verifies(tmp_path, compression):
+    path = book(tmp_path, compression=compression)
+    file = csv(path, "level2")
+    data = unpack(file.read_bytes(), compression).text
+    file.write_bytes(pack(data.replace(b",price,", b",prize,", 1), compression))
+    if compression:
+        edited(path, lambda _, entry: entry.update(bytes=file.stat().st_size))
+
+    with pytest.warns(SessionUnfinished, match="names other columns than were recorded"):
+        session = kr.load(path)
+
+    assert session.report().channel("level2").verdict == "INCOMPLETE"
+    assert session.report().channel("trade").verdict == "NOT PROVABLE"
+
+
+def test_the_columns_that_another_version_recorded_are_no_damage(tmp_path):
+    path = recorded(tmp_path, [ticker(n) for n in range(3)])
+    file = csv(path)
+    lines = [line.rsplit(b",", 1)[0] + b"\n" for line in file.read_bytes().splitlines()]
+    file.write_bytes(b"".join(lines))
+    content = json.loads((path / "session.json").read_text())
+    content["columns"]["ticker"].pop()
+    (entry,) = content["files"].values()
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    entry |= {"bytes": file.stat().st_size, "sha256": digest}
+    (path / "session.json").write_text(json.dumps(content))
+
+    session = kr.load(path)
+
+    assert session.frame("ticker")["best_ask_size"].to_list() == [None] * 3
+    assert session.report().channel("ticker").verdict == "NOT PROVABLE"
+    assert kr.verify(path).ok
+
+
+@pytest.mark.parametrize("harm", [halve, change_a_byte, take_out_ten_lines, double, Path.unlink])
+def test_a_file_that_is_restored_is_no_longer_called_damaged(tmp_path, harm):
+    path = book(tmp_path)
+    file = csv(path, "level2")
+    sound, before = file.read_bytes(), json.loads((path / "session.json").read_text())
+    harm(file)
+    kr.repair(path)
+    file.write_bytes(sound)
+    assert any("another repair withdraws" in flaw.detail for flaw in kr.verify(path).flaws)
+
+    done = kr.repair(path)
+
+    assert f"{file.name}: it is again as it was recorded" in str(done)
+    content = json.loads((path / "session.json").read_text())
+    assert "damage" not in content
+    assert content["files"] == before["files"]
+    assert content["rows"] == before["rows"]
+    assert kr.verify(path).ok
+    assert kr.load(path).report().channel("level2").verdict == "COMPLETE"
+    assert kr.repair(path).actions == ()
+
+
+def test_an_unlisted_file_is_named_once(tmp_path):
+    path = edited(book(tmp_path), lambda content, _: content["files"].clear())
+
+    names = [flaw.file for flaw in kr.verify(path).flaws if flaw.kind == "unlisted"]
+
+    assert sorted(names) == sorted(file.name for file in path.glob("*.csv"))
 
 
 def test_damage_of_another_version_or_hand_is_told_as_far_as_it_is_understood(tmp_path):
