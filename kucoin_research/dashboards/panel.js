@@ -273,8 +273,11 @@ function write(pen, text, style, x, middle) {
 function render({model, el}) {
   const line = lineTo(model, () => judge()), send = line.send;
   const uid = model.get('uid');
-  if (!page.has(uid)) page.set(uid, {views: new Set(), told: null});
-  const shared = page.get(uid);
+  if (!page.has(uid)) {
+    const views = new Set();
+    page.set(uid, {views, here: presence(line, () => [...views].some((each) => each.isVisible()))});
+  }
+  const {views, here} = page.get(uid);
   let heard = 0, badgeTold = null;
   el.classList.add('kr-panel');
   const parts = [head(send), drawer(), tiles(), tape(), bar(send), foot()];
@@ -284,28 +287,31 @@ function render({model, el}) {
   badge.addEventListener('click', () => {
     shelf.hidden = !shelf.hidden;
     badge.setAttribute('aria-expanded', String(!shelf.hidden));
-    send({kind: 'open', open: !shelf.hidden});
+    tellView();
   });
 
   let wanted = false, isInView = false, isGone = false, firstAt = 0, stillAt = 0, isDrawing = false;
   const onMessage = (message) => {
     heard = Date.now();
     judge();
-    if (message.kind !== 'texts') return;
+    if (message.kind !== 'texts' || !isForUs(message)) return;
     const began = performance.now();
     badgeTold = message.texts.badge || badgeTold;
     for (const [name, value] of Object.entries(message.texts)) tell[name]?.(value);
     el.dataset.seq = message.seq;
     // A picture of nothing is not worth keeping.
     if (message.texts['tile:last'] && message.texts['tile:last'][0] !== '–') firstAt ||= Date.now();
-    send({kind: 'drawn', seq: message.seq, ms: performance.now() - began});
+    const ms = performance.now() - began;
+    // Only when it is on the screen: the kernel judges by it how old that is.
+    requestAnimationFrame(() => setTimeout(() => send({kind: 'drawn', seq: message.seq, ms})));
   };
   const isVisible = () => isInView && !document.hidden && el.isConnected;
   const tellView = () => {
     judge();
-    const visible = [...shared.views].some((each) => each());
-    if (visible !== shared.told) send({kind: 'view', visible: shared.told = visible});
+    const all = [...views];
+    here.tell({kind: 'view', visible: all.some((each) => each.isVisible()), open: all.some((each) => each.isOpen())});
   };
+  const view = {isVisible, isOpen: () => !shelf.hidden};
   const silence = silenceOf(isVisible, () => heard);
   function judge() {  // what the badge said last may not be true any more
     const doubt = line.isEnded ? 'its kernel has ended' : silence();
@@ -336,22 +342,24 @@ function render({model, el}) {
   });
   const watchRoot = () => { if (root()) sight.observe(root()); else setTimeout(watchRoot, 50); };
   const stills = setInterval(() => keepStill(wanted).catch((error) => send({kind: 'error', text: String(error)})), 1000);
-  const beats = setInterval(judge, 1000);
+  const beats = setInterval(() => { judge(); here.renew(); }, 1000);
   el.addEventListener('kr-still', () => { wanted = true; });
   model.on('msg:custom', onMessage);
   document.addEventListener('visibilitychange', tellView);
-  shared.views.add(isVisible);
+  addEventListener('pagehide', here.leave);
+  views.add(view);
   watchRoot();
   send({kind: 'hello'});
 
   return () => {
     isGone = true;
-    shared.views.delete(isVisible);
+    views.delete(view);
     tellView();
-    if (!shared.views.size) page.delete(uid);
+    if (!views.size) page.delete(uid);
     clearInterval(stills); clearInterval(beats);
     sight.disconnect();
     document.removeEventListener('visibilitychange', tellView);
+    removeEventListener('pagehide', here.leave);
     model.off('msg:custom', onMessage);
     model.off('comm_live_update', line.end);
   };

@@ -173,6 +173,7 @@ class TimeChart(Chart):
         self._oldest = 0
         self._gap_map = GapMap()
         self._clock_role = ""  # whose rows tell where gaps lie
+        self._beyond: set[str] = set()  # roles of which a row behind the span has come
 
     @property
     def is_empty(self) -> bool:
@@ -196,9 +197,13 @@ class TimeChart(Chart):
         inside = (times >= begin - margin) & (times <= end + margin)
         if inside.all():
             return rows, times
-        # One more on either side, for the lines that leave the picture.
+        # One more on either side, for the lines that leave the picture; the one behind may come in
+        # a later batch.
         inside[:-1] |= inside[1:]
-        inside[1:] |= inside[:-1]
+        beyond = np.flatnonzero(times > end + margin)[:1]
+        if beyond.size and role not in self._beyond:
+            self._beyond.add(role)
+            inside[beyond] = True
         return rows.filter(pl.Series(inside)), times[inside]
 
     def _note(self, role: str, local: Times, times: Times) -> None:

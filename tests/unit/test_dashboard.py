@@ -55,13 +55,16 @@ def stream(exchange):
 
 
 def show(board):
-    board.panel._on_message(None, {"kind": "view", "visible": True}, [])
+    getattr(board, "panel", board)._on_message(None, {"kind": "view", "visible": True}, [])
+
+
+def drawn(panel, number):
+    panel._on_message(None, {"kind": "drawn", "seq": number, "ms": 1}, [])
 
 
 def answer(board):
     for message in board.sent[-2:]:
-        drawn = {"kind": "drawn", "seq": message["seq"], "ms": 1}
-        board.panel._on_message(None, drawn, [])
+        drawn(board.panel, message["seq"])
 
 
 def texts(board):
@@ -463,11 +466,11 @@ def test_a_panel_with_nothing_new_tells_that_its_kernel_is_there():
 def test_only_what_changed_is_sent():
     panel, sent = Panel(lambda *_: None), []
     panel.send = lambda content, buffers=None: sent.append(content["texts"])
-    panel.link.is_visible = True
+    show(panel)
 
     panel.tell({"a": 1, "b": 2}, 1.0)
     panel.tell({"a": 1, "b": 3}, 1.1)
-    panel.link.on_drawn(2, 1.0, 1.2)
+    drawn(panel, 2)
     panel.tell({"a": 1, "b": 3}, 1.3)
 
     assert sent == [{"a": 1, "b": 2}, {"b": 3}]
@@ -477,14 +480,14 @@ def test_only_what_changed_is_sent():
 def test_of_the_tape_only_new_rows_are_sent():
     panel, sent = Panel(lambda *_: None), []
     panel.send = lambda content, buffers=None: sent.append(content["texts"]["tape"])
-    panel.link.is_visible = True
+    show(panel)
     rows = [[str(each)] for each in range(10)]
 
     for number, tape in enumerate(
         (Tape(3, rows[:3]), Tape(5, rows[:5]), Tape(90, rows), Tape(2, rows[:2]))
     ):
         panel.tell({"tape": tape}, number)
-        panel.link.on_drawn(number + 1, 1.0, number)
+        drawn(panel, number + 1)
 
     assert sent == [{"all": rows[:3]}, {"add": rows[3:5]}, {"all": rows}, {"all": rows[:2]}]
     panel.close()
@@ -493,11 +496,11 @@ def test_of_the_tape_only_new_rows_are_sent():
 def test_a_slow_browser_gets_two_messages_at_most_and_then_the_newest():
     panel, sent = Panel(lambda *_: None), []
     panel.send = lambda content, buffers=None: sent.append(content["texts"])
-    panel.link.is_visible = True
+    show(panel)
 
     for value in range(10):
         panel.tell({"a": value}, 1 + value / 10)
-    panel.link.on_drawn(2, 1.0, 2.0)
+    drawn(panel, 2)
     panel.tell({"a": 9}, 2.1)
 
     assert sent == [{"a": 0}, {"a": 1}, {"a": 9}]
@@ -569,7 +572,7 @@ def test_the_badge_opens_a_histogram_and_a_timeline(stream, make):
     told(board, "badge")
     assert "events" not in texts(board)
 
-    board.panel._on_message(None, {"kind": "open", "open": True}, [])
+    board.panel._on_message(None, {"kind": "view", "visible": True, "open": True}, [])
 
     events = told(board, "events")
     assert "connected" in {event for _, event, _, _ in events}
@@ -773,7 +776,7 @@ def test_a_replay_handed_in_is_drawn_by_the_same_charts_and_goes_on_after_close(
 
         wait_until(lambda: answer(board) or board._readings.trades == replay.total("trade"))
         assert len(called) == session.frame("trade").height  # the strategy had every row
-        assert board.price.figure._feed.source is replay
+        assert board.price.figure._source is replay
 
         board.close()
         assert not replay.stopping.is_set()
