@@ -10,7 +10,7 @@ import polars as pl
 
 from kucoin_research.figures.chart import Chart, Drawing, Sketch, View
 from kucoin_research.figures.delta import Array, Part, difference
-from kucoin_research.figures.feed import Feed, Rewound
+from kucoin_research.figures.feed import Rewound, Rows
 from kucoin_research.figures.link import Link
 
 __all__ = ["Frame", "Picture"]
@@ -54,7 +54,7 @@ class Picture:
     Not thread-safe, but for ``look``, ``reset`` and ``resend``.
     """
 
-    def __init__(self, kind: type[Chart], sketch: Sketch, feed: Feed, view: View) -> None:
+    def __init__(self, kind: type[Chart], sketch: Sketch, feed: Rows, view: View) -> None:
         self.link = Link()
         self.due = 0.0
         self.view = view
@@ -82,7 +82,7 @@ class Picture:
         self._must_resend = True
         self.due = 0.0
 
-    def show(self, sketch: Sketch, feed: Feed) -> None:
+    def show(self, sketch: Sketch, feed: Rows) -> None:
         """Show other rows in the same place."""
         self._sketch, self._feed = sketch, feed
         self.view = View(self.view.px, None, self.view.window_ns)

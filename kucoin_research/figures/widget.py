@@ -23,7 +23,7 @@ from IPython.display import display, update_display
 from kucoin_research.errors import InvalidInput
 from kucoin_research.figures.cells import replace_in_cell
 from kucoin_research.figures.chart import Chart, Sketch, View
-from kucoin_research.figures.feed import Feed, Source
+from kucoin_research.figures.feed import Feed, Rows, Source
 from kucoin_research.figures.link import KERNEL_JS, Link, Pages, Totals
 from kucoin_research.figures.picture import Picture
 from kucoin_research.figures.refresh import Ticket, refresher
@@ -63,11 +63,11 @@ class LiveFigure(anywidget.AnyWidget):
     kind
         The chart's class.
     source
-        A running stream.
+        A running stream, or what gives the rows, for each page anew.
     sketch
         Symbol, time zone, height and options.
     channels
-        Which channel serves which role of the chart.
+        Which channel of the stream serves which role of the chart.
     window_ns
         How far back the newest data are followed; ``None``: all there are.
 
@@ -97,7 +97,7 @@ class LiveFigure(anywidget.AnyWidget):
     def __init__(
         self,
         kind: type[Chart],
-        source: Source,
+        source: Source | Callable[[], Rows],
         sketch: Sketch,
         channels: dict[str, str],
         *,
@@ -137,8 +137,11 @@ class LiveFigure(anywidget.AnyWidget):
         with self._lock:
             return Picture(self._kind, self._sketch, self._feed(), View(window_ns=self._window_ns))
 
-    def _feed(self) -> Feed:
-        return Feed(self._source, self._sketch.symbol, self._channels, self._books)
+    def _feed(self) -> Rows:
+        source = self._source
+        if callable(source):
+            return source()
+        return Feed(source, self._sketch.symbol, self._channels, self._books)
 
     def _spec(self) -> Spec:
         spec = self._kind(View(window_ns=self._window_ns), self._sketch).spec()
