@@ -525,6 +525,7 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
             texts["gaps"] = self._marks
         if self.panel.is_open:
             texts["hist"] = histogram(self._watch.lags())
+            texts["traces"] = self._watch.traces(self._scene.zone)
             texts["events"] = self._watch.events(self._scene.zone)
         return texts
 

@@ -75,6 +75,8 @@ class Vitals:
         Seconds that the kernel has been busy by now; and of the last time, if that was just now.
     book
         Why there is no order book, where one is streamed.
+    failed
+        Attached functions that have raised and are called no more, in words.
     screen
         What is oldest of all that the page has drawn; ``None`` where nobody looks.
     """
@@ -102,6 +104,7 @@ class Vitals:
     busy: float = 0.0
     was_busy: float = 0.0
     book: str | None = None
+    failed: tuple[str, ...] = ()
     screen: Screen | None = None
 
     @property
@@ -218,6 +221,14 @@ def _losses(vitals: Vitals) -> Finding:
     return None
 
 
+def _functions(vitals: Vitals) -> Finding:
+    if not vitals.failed or vitals.is_off:
+        return None
+    first, *others = vitals.failed
+    more = f", and {len(others)} more" if others else ""
+    return Colour.AMBER, f"{first}; it is called no more{more}"
+
+
 def _recorder(vitals: Vitals) -> Finding:
     if vitals.recorded is None:
         return None
@@ -262,6 +273,6 @@ def _refresh(vitals: Vitals) -> Finding:
 
 
 _RULES: tuple[Callable[[Vitals], Finding], ...] = (
-    _connection, _recorder, _silence, _lag, _gaps, _topic, _losses, _book, _screen, _refresh,
-    _kernel,
+    _connection, _recorder, _functions, _silence, _lag, _gaps, _topic, _losses, _book, _screen,
+    _refresh, _kernel,
 )  # fmt: skip

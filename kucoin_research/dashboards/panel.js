@@ -55,10 +55,10 @@ function head(send) {
 }
 
 function drawer() {
-  const bars = make('div', 'kr-hist'), list = make('div', 'kr-events');
+  const bars = make('div', 'kr-hist'), list = make('div', 'kr-events'), traces = make('div', 'kr-traces');
   const node = make('section', 'kr-drawer',
     make('div', 'kr-half', make('h4', '', 'latency: share of the newest rows by ms'), bars),
-    make('div', 'kr-half', make('h4', '', 'events, the newest first'), list));
+    make('div', 'kr-half', make('h4', '', 'events, the newest first'), list), traces);
   node.hidden = true;
   return {node, tell: {
     hist: (all) => {
@@ -70,6 +70,8 @@ function drawer() {
           make('b', '', `${share}%`));
       }) : [make('p', 'kr-none', 'no latency is known: nothing streams, or its clock is not the wall’s')]));
     },
+    traces: (all) => traces.replaceChildren(...all.map(([at, name, trace]) => make('div', 'kr-half',
+      make('h4', '', `${name} raised at ${at}, and is called no more`), make('pre', 'kr-trace', trace)))),
     events: (all) => list.replaceChildren(...(all.length ? all.map(([at, event, of, detail]) => {
       const row = make('div', 'kr-row', make('time', '', at), make('b', '', event), make('span', '', of),
         make('span', 'kr-detail', detail));
@@ -240,7 +242,7 @@ async function picture(root) {
   const home = root.getBoundingClientRect(), walker = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
   for (let node; (node = walker.nextNode());) {
     const parent = node.parentElement, text = node.data.trim();
-    if (!text || parent.closest('[hidden], svg, select, style, script, .modebar, .kr-note')) continue;
+    if (!text || parent.closest('[hidden], svg, select, style, script, pre, .modebar, .kr-note')) continue;
     const range = document.createRange();
     range.selectNodeContents(node);
     const spot = range.getBoundingClientRect(), around = parent.getBoundingClientRect();

@@ -13,6 +13,7 @@ import kucoin_research as kr
 from kucoin_research import figures
 from kucoin_research.dashboards import Colour, Dashboard, Vitals, judge
 from kucoin_research.dashboards import board as board_module
+from kucoin_research.dashboards.health import Screen
 from kucoin_research.dashboards.panel import Panel, Tape
 from kucoin_research.dashboards.pulse import Pulse
 from kucoin_research.dashboards.texts import compact, duration, fixed, size
@@ -126,6 +127,13 @@ def threads():
         ({"book": "the book is not in step"}, "amber", "not in step"),
         ({"book": "the book is not in step", "since": 0.2}, "green", ""),
         ({"refresh_error": "ValueError: broken"}, "amber", "refresh failed: ValueError: broken"),
+        ({"failed": ("f raised KeyError: 1",)}, "amber", "f raised KeyError: 1; it is called no"),
+        ({"failed": ("f raised X", "g raised Y", "h raised Z")}, "amber", "no more, and 2 more"),
+        ({"failed": ("f raised X",), "state": "ended"}, "amber", "f raised X"),
+        ({"failed": ("f raised X",), "state": "stopped"}, "grey", ""),
+        ({"screen": Screen("the tiles", 1.4)}, "green", ""),
+        ({"screen": Screen("the tiles", 4.2)}, "amber", "the screen shows the tiles of 4.2 s ago"),
+        ({"screen": Screen("the tiles", 4.2), "state": "idle"}, "grey", ""),
         ({"busy": 0.4}, "green", ""),
         ({"busy": 3.0}, "amber", "the kernel has been busy for 3.0 s"),
         ({"was_busy": 5.0}, "amber", "the kernel was busy for 5.0 s"),
@@ -577,6 +585,38 @@ def test_the_badge_opens_a_histogram_and_a_timeline(stream, make):
     events = told(board, "events")
     assert "connected" in {event for _, event, _, _ in events}
     assert texts(board)["hist"] == []  # at thirty times real time a lag means nothing
+
+
+def test_a_function_that_raises_makes_the_badge_amber_and_its_traceback_is_in_the_drawer(
+    stream, make
+):
+    def strategy(row):
+        raise ZeroDivisionError("no price")
+
+    board = make(stream)
+    show(board)
+    stream.attach(strategy, "trade")
+
+    badge = told(board, "badge", lambda v: v and "strategy" in v[2])
+    assert badge[0] == "amber"
+    assert "strategy raised ZeroDivisionError: no price; it is called no more" in badge[2]
+    board.panel._on_message(None, {"kind": "view", "visible": True, "open": True}, [])
+    ((_, name, trace),) = told(board, "traces")
+    assert name == "strategy"
+    assert 'raise ZeroDivisionError("no price")' in trace
+
+
+def test_the_badge_of_a_replay_names_the_function_that_raised(session, make):
+    with kr.replay(session, speed=None, paused=True) as replay:
+        board = make(replay)
+        show(board)
+        replay.attach(lambda _: 1 / 0, "trade")
+        replay.resume()
+
+        with pytest.raises(kr.FunctionFailed):
+            replay.wait_until_done(20)
+        badge = told(board, "badge", lambda v: v and "<lambda> raised ZeroDivisionError" in v[2])
+        assert badge[0] == "amber"
 
 
 def test_a_histogram_has_shares_that_sum_up():
