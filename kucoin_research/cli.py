@@ -539,7 +539,7 @@ def _follow(handle: Replay, *, shown: bool) -> bool:
     """Wait for the end of a replay, with a line that tells where it is; an interrupt ends it."""
     bar = quiet_tqdm(bar_format="{desc}", mininterval=0.0) if shown else None
     try:
-        while not handle.wait_until_done(_REDRAW_INTERVAL):
+        while not handle.wait_until_done(_REDRAW_INTERVAL, on_error="tell"):
             if handle.stopping.is_set():
                 return False
             if bar is not None:

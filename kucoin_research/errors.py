@@ -36,6 +36,7 @@
     ├── BookNotReady                                the order book is not in step with the exchange
     ├── StreamTimeout           (also TimeoutError)
     ├── StreamStopped                               asked of a stream that has ended
+    ├── FunctionFailed                              an attached function raised: it is the cause
     ├── SessionError                                a recording on disk
     │   ├── SessionMissing      (also FileNotFoundError)
     │   ├── SessionBroken                           lines that cannot be read: see `verify`
@@ -63,6 +64,7 @@ __all__ = [
     "CredentialsMissing",
     "ExchangeError",
     "ExchangeUnavailable",
+    "FunctionFailed",
     "HandshakeRefused",
     "Incomplete",
     "IncompleteData",
@@ -329,6 +331,10 @@ class StreamTimeout(KucoinResearchError, TimeoutError):
 
 class StreamStopped(KucoinResearchError):
     """The stream has ended."""
+
+
+class FunctionFailed(KucoinResearchError):
+    """A function that was attached to a replay raised; its own error is the ``__cause__``."""
 
 
 class SessionError(KucoinResearchError):

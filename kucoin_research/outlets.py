@@ -9,13 +9,14 @@ all the same.
 from __future__ import annotations
 
 import logging
+import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, Self, TypeVar
 
 from kucoin_research import clocks
 
-__all__ = ["MOST_WAITING", "Outlet", "describe"]
+__all__ = ["MOST_WAITING", "Failure", "Outlet", "describe", "without"]
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +28,40 @@ MOST_WAITING = 100_000
 # A function that is this many seconds behind is told, at most once a minute.
 _SLOW = 1.0
 _SLOW_INTERVAL = 60.0
+
+
+class Failure(NamedTuple):
+    """A function that has raised, and is called no more.
+
+    Attributes
+    ----------
+    name
+        Of the function.
+    error
+        What it raised.
+    trace
+        The traceback in words.
+    time_ns
+        When, ns UTC; of a replay, where it was.
+    """
+
+    name: str
+    error: BaseException
+    trace: str
+    time_ns: int
+
+    @classmethod
+    def of(cls, name: str, error: BaseException, time_ns: int) -> Self:
+        """Take note of what a function has raised."""
+        return cls(name, error, _trace(error), time_ns)
+
+    def __str__(self) -> str:
+        return f"{self.name} raised {describe(self.error)}"
+
+
+def without(failures: Sequence[Failure], name: str) -> tuple[Failure, ...]:
+    """Forget the failures of a function that is attached anew."""
+    return tuple(each for each in failures if each.name != name)
 
 
 class Outlet(Generic[T]):
@@ -55,6 +90,8 @@ class Outlet(Generic[T]):
     ----------
     dropped
         Items that it wants and was not called with, because too many waited.
+    failure
+        What it raised; ``None`` while it has not.
 
     Notes
     -----
@@ -76,6 +113,7 @@ class Outlet(Generic[T]):
         self._clock = clocks.current() if clock is None else clock
         self.name = name
         self.dropped = 0
+        self.failure: Failure | None = None
         self._call = call
         self._wants = wants
         self._tell = tell
@@ -144,8 +182,9 @@ class Outlet(Generic[T]):
             except (Exception, SystemExit) as error:  # the sink guard
                 log.exception("a sink raised and was detached")
                 self.detach()
+                self.failure = Failure.of(self.name, error, self._clock.wall_ns())
                 self._on_failure(self)
-                self._tell("sink_failed", f"{self.name} raised {describe(error)}; it was detached")
+                self._tell("sink_failed", f"{self.failure}; it was detached")
                 return
             self._tell_if_slow(put_at)
 
@@ -185,5 +224,12 @@ def describe(error: BaseException) -> str:
     """Tell an error in words, whatever its own ``__str__`` does."""
     try:
         return f"{type(error).__name__}: {error}"
+    except Exception:  # noqa: BLE001  part of the sink guard: an error that cannot be shown
+        return type(error).__name__
+
+
+def _trace(error: BaseException) -> str:
+    try:
+        return "".join(traceback.format_exception(error)).strip()
     except Exception:  # noqa: BLE001  part of the sink guard: an error that cannot be shown
         return type(error).__name__

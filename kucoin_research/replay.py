@@ -26,6 +26,7 @@ import polars as pl
 from kucoin_research import clocks
 from kucoin_research.collector import eased
 from kucoin_research.errors import (
+    FunctionFailed,
     InvalidInput,
     KucoinResearchError,
     SessionError,
@@ -37,7 +38,7 @@ from kucoin_research.integrity import Verdict
 from kucoin_research.interrupts import arrived, check, hold, join
 from kucoin_research.lanes import State
 from kucoin_research.orderbook import OrderBook
-from kucoin_research.outlets import describe
+from kucoin_research.outlets import Failure, without
 from kucoin_research.pacing import MonotonicClock, Pace, ReplayClock
 from kucoin_research.recorder import Recorder, recorder_for
 from kucoin_research.records import (
@@ -102,8 +103,7 @@ class _Attached:
         self.call = call
         self.wants = wants
         self.is_on = True
-        name = getattr(call, "__name__", None)
-        self.name = name if isinstance(name, str) else type(call).__name__
+        self.name = _name_of(call)
 
     def of(self, rows: Iterator[Record]) -> Iterator[Record]:
         return rows if self.wants is None else filter(self.wants, rows)
@@ -196,6 +196,9 @@ class Replay:
         self._sinks: tuple[_Attached, ...] = ()
         self._batch_sinks: tuple[Take, ...] = ()
         self._recorders: tuple[Recorder, ...] = ()
+        #: Functions that have raised and are called no more, until one of that name is attached.
+        self.failures: tuple[Failure, ...] = ()
+        self._untold: tuple[Failure, ...] = ()  # those that nobody was raised
         self.is_replaceable = False  # without a warning while it is recorded
         self._thread: threading.Thread | None = None
         self._stopping = self.clock.event()
@@ -465,13 +468,17 @@ class Replay:
         """Tell whether rows come, or can; a replay has nothing to connect to."""
         return self.state not in (State.STOPPED, State.FAILED)
 
-    def wait_until_done(self, timeout: float | None = None) -> bool:
+    def wait_until_done(self, timeout: float | None = None, *, on_error: str = "raise") -> bool:
         """Wait until the last row was given, and what was recorded is on the disk.
 
         Parameters
         ----------
         timeout
             Seconds; while it is paused, it waits, too.
+        on_error
+            ``"raise"``: if an attached function raises, or has raised, raise that here and at once,
+            each time once. The replay goes on without the function, and so may the waiting.
+            ``"tell"``: leave it to ``failures`` and the ``status`` channel.
 
         Returns
         -------
@@ -480,14 +487,35 @@ class Replay:
 
         Raises
         ------
+        FunctionFailed
+            If an attached function has raised; ``__cause__`` is what it raised.
         SessionError
             If the session cannot be read on.
+        InvalidInput
+            If ``on_error`` is neither.
         """
+        if on_error not in ("raise", "tell"):
+            raise InvalidInput(f"on_error must be 'raise' or 'tell', not {on_error!r}")
+        raises = on_error == "raise"
         over = (State.STOPPED, State.FAILED, State.ENDED)
-        self._until(lambda: self.state in over, timeout)
+        self._until(lambda: self.state in over or (raises and bool(self._untold)), timeout)
+        if raises:
+            self._raise_untold()
         if self._error is not None:
             raise self._error
         return self.state is State.ENDED
+
+    def _raise_untold(self) -> None:
+        with self._changed:
+            failures, self._untold = self._untold, ()
+        if not failures:
+            return
+        first, *others = failures
+        at = _shown(_datetime(first.time_ns))
+        more = f", and {len(others)} more functions raised" if others else ""
+        raise FunctionFailed(
+            f"{first} at {at}{more}; {self.name!r} goes on without it"
+        ) from first.error
 
     @hold(passes_on=True)
     def _until(self, is_so: Callable[[], bool], timeout: float | None) -> bool:
@@ -625,7 +653,8 @@ class Replay:
         ----------
         sink
             The replay waits for it, so that it misses nothing, however slow it is. If it raises,
-            it is detached, and that is told in the ``status`` channel. What it reads of the
+            it is detached; ``wait_until_done`` raises that, ``failures`` lists it, and it is told
+            in the ``status`` channel. What it reads of the
             replay ends with the record it was called with.
         channel
             Which channels; all of them, ``status`` included, when left out.
@@ -642,6 +671,7 @@ class Replay:
         attached = _Attached(sink, None if channel is None else wanting(chosen))
         with self._changed:
             self._sinks = (*self._sinks, attached)
+            self.failures = without(self.failures, attached.name)
         self._cut()
         return lambda: self._detach(attached)
 
@@ -761,12 +791,18 @@ class Replay:
                     return order
             self._close_recorders()  # not under the lock, which they need
             with self._changed:
-                if self._notes or (self._order is not None and not self._stopping.is_set()):
+                is_stopped = self._stopping.is_set()
+                if not is_stopped and (self._notes or self._order is not None):
                     continue
-                self._is_done = not self._stopping.is_set()
+                notes = list(self._notes)
+                self._notes.clear()
+                self._is_done = not is_stopped
                 self._thread = None
                 self._changed.notify_all()
-                return None
+            if notes:  # nobody is called with them any more, but they can be read
+                with self._stage_lock:
+                    self._stage.take(notes)
+            return None
 
     def _await_order(self) -> _Play | _Wind | _Tell | None:
         while not self._stopping.is_set():
@@ -814,7 +850,17 @@ class Replay:
         attached.is_on = False
         with self._changed:
             self._sinks = tuple(each for each in self._sinks if each is not attached)
-        self.note("sink_failed", f"{attached.name} raised {describe(error)}; it was detached")
+        assert self._turn, "it is called within a turn, which ends with the row that it was given"
+        self._take_failure(attached.name, error, self._turn[-1].local_timestamp)
+
+    def _take_failure(self, name: str, error: BaseException, time_ns: int | None) -> None:
+        time_ns = self.clock.wall_ns() if time_ns is None else time_ns
+        failure = Failure.of(name, error, time_ns)
+        with self._changed:
+            self.failures = (*self.failures, failure)
+            self._untold = (*self._untold, failure)
+            self._changed.notify_all()
+        self.note("sink_failed", f"{failure}; it was detached")
 
     @property
     def _is_in_turn(self) -> bool:
@@ -857,7 +903,7 @@ class Replay:
                 log.exception("a batch sink raised and was detached")
                 with self._changed:
                     self._batch_sinks = tuple(s for s in self._batch_sinks if s is not take)
-                self.note("sink_failed", f"a batch sink raised {describe(error)}; it was detached")
+                self._take_failure(_name_of(take), error, rows[-1].local_timestamp)
 
     def _count(self, rows: int) -> None:
         now = self.clock.monotonic()
@@ -986,6 +1032,11 @@ def _call(
         if failed:
             break
     return failed
+
+
+def _name_of(call: object) -> str:
+    name = getattr(call, "__name__", None)
+    return name if isinstance(name, str) else type(call).__name__
 
 
 def _names(given: str | Iterable[str]) -> list[str]:

@@ -38,7 +38,7 @@ from kucoin_research.intake import Hole, Intake, Subscription
 from kucoin_research.integrity import Tally, Verdict
 from kucoin_research.lanes import ConnectBudget, Healing, Lane, Silence, State
 from kucoin_research.orderbook import BookSync, OrderBook
-from kucoin_research.outlets import Outlet
+from kucoin_research.outlets import Failure, Outlet, without
 from kucoin_research.overlap import Overlap
 from kucoin_research.recorder import Recorder, recorder_for
 from kucoin_research.records import (
@@ -204,6 +204,8 @@ class Stream:
         self._dropped = 0  # by outlets that are detached
         self._healing = Healing() if healing is None else healing
         self._outlets: tuple[Outlet[Record], ...] = ()
+        #: Functions that have raised and are called no more, until one of that name is attached.
+        self.failures: tuple[Failure, ...] = ()
         self._recorders: list[Recorder] = []
         self._batch_sinks: tuple[Callable[[Sequence[Record]], object], ...] = ()
         self._delivery_lock = threading.RLock()  # guards intake, shelf's writers, sinks' tuples
@@ -559,6 +561,7 @@ class Stream:
         if not self._stopping.is_set():
             with self._delivery_lock:
                 self._outlets = (*self._outlets, outlet)
+                self.failures = without(self.failures, named)
             self._start_outlet(outlet)
         return lambda: self._detach(outlet)
 
@@ -581,6 +584,8 @@ class Stream:
         with self._delivery_lock:
             if outlet in self._outlets:
                 self._dropped += outlet.dropped
+                if outlet.failure is not None:
+                    self.failures = (*self.failures, outlet.failure)
             self._outlets = tuple(each for each in self._outlets if each is not outlet)
 
     def attach_batches(self, take: Callable[[Sequence[Record]], object]) -> Callable[[], None]:

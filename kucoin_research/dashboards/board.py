@@ -20,7 +20,7 @@ from IPython.display import display, update_display
 
 from kucoin_research import api
 from kucoin_research.dashboards.controls import WINDOWS, Controls
-from kucoin_research.dashboards.health import Health, Vitals, judge
+from kucoin_research.dashboards.health import Health, Screen, Vitals, judge
 from kucoin_research.dashboards.idle import Idle
 from kucoin_research.dashboards.panel import Panel, Tape
 from kucoin_research.dashboards.pulse import Pulse
@@ -102,6 +102,7 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
         self._is_frozen = False
         self._is_closed = False
         self._still_id = ""
+        self._clock: Callable[[], float] = time.monotonic
         self._vitals = Vitals()
         self._vitals_at = 0.0
         self._lists: dict[str, list[str]] = {}
@@ -212,7 +213,10 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
     @property
     def health(self) -> Health:
         """What the badge says, as of now; but for a busy kernel, which who asks may be."""
-        return judge(replace(self._look(), busy=0.0, was_busy=0.0))
+        now = self._clock()
+        screens = [self._screen_of(page, now) for page, _ in self.panel.pages.visible]
+        worst = max(filter(None, screens), key=lambda screen: screen.age, default=None)
+        return judge(replace(self._look(now), busy=0.0, was_busy=0.0, screen=worst))
 
     def start(self) -> Stream:
         """Start streaming what the controls say; a stream of its own that runs is replaced.
@@ -458,7 +462,7 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
 
     def _look(self, now: float | None = None) -> Vitals:
         return self._watch.look(
-            time.monotonic() if now is None else now,
+            self._clock() if now is None else now,
             recorder=self._recorder,
             refresh_error=self._refresh_error(),
         )
@@ -472,25 +476,45 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
 
     def _tick(self, now: float) -> float:
         self._pulse.look(now)
-        if not self.panel.link.is_visible:
+        self.panel.pages.look(now)
+        if not self.panel.pages.is_visible:
             return _HIDDEN
         if now - self._vitals_at >= _VITALS_EVERY:
             self._vitals_at = now
             before, self._vitals = self._vitals, self._look(now)
             if before.state != self._vitals.state:
                 self._allow()
-        # First, and apart: whatever else fails is told here.
-        self.panel.tell(self._health_texts(), now)
-        if not self._is_frozen:
-            self.panel.tell(self._market_texts(), now)
-        return max(_EVERY, self.panel.link.interval(1 / _EVERY))
+        badge = partial(self._badge_of, now)
+        try:
+            market = {} if self._is_frozen else self._market_texts()
+        except BaseException:
+            # The error is told by the next one, whatever becomes of the market's texts then.
+            self.panel.tell(self._health_texts(), now, badge)
+            raise
+        # One message of all: a badge must not be newer on the screen than what it judges.
+        self.panel.tell({**self._health_texts(), **market}, now, badge)
+        return max(_EVERY, self.panel.interval(1 / _EVERY))
+
+    def _badge_of(self, now: float, page: str) -> dict[str, Any]:
+        health = judge(replace(self._vitals, screen=self._screen_of(page, now)))
+        word = "frozen" if self._is_frozen else health.word
+        return {"badge": [str(health.colour), word, _because(health)]}
+
+    def _screen_of(self, page: str, now: float) -> Screen | None:
+        """Find what has fallen behind most on a page, by what it has drawn."""
+        reader = self.panel.pages.get(page)
+        links = {"the tiles": None if reader is None else reader.link}
+        links |= {
+            f"the {slot.chosen.lower()} chart": slot.figure.link_to(page)
+            for slot in self._slots
+            if slot.figure is not None
+        }
+        ages = [Screen(what, link.age(now)) for what, link in links.items() if link is not None]
+        return max(ages, key=lambda screen: screen.age, default=None)
 
     def _health_texts(self) -> dict[str, Any]:
-        health = judge(self._vitals)
-        word = "frozen" if self._is_frozen else health.word
         texts: dict[str, Any] = {
             "name": [self.symbol, self._place()],
-            "badge": [str(health.colour), word, _because(health)],
             "facts": _facts(self._vitals),
             "line": list(self._line),
             "numbers": self._numbers(),
@@ -501,6 +525,7 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
             texts["gaps"] = self._marks
         if self.panel.is_open:
             texts["hist"] = histogram(self._watch.lags())
+            texts["traces"] = self._watch.traces(self._scene.zone)
             texts["events"] = self._watch.events(self._scene.zone)
         return texts
 
@@ -513,7 +538,9 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
         return " · ".join(filter(None, parts))
 
     def _numbers(self) -> str:
-        links = [slot.figure.link for slot in self._slots if slot.figure is not None]
+        links = [
+            slot.figure.link for slot in self._slots if slot.figure is not None
+        ]  # of all pages
         drawn, skipped = sum(each.drawn for each in links), sum(each.skipped for each in links)
         draw_ms = max((each.draw_ms for each in links), default=0.0)
         parts = [
@@ -547,7 +574,7 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
         kind = message.get("kind")
         if kind == "still" and buffers:
             self._keep_still(bytes(buffers[0]))
-        elif kind in ("view", "hello", "open"):
+        elif kind in ("view", "hello"):
             refresher().wake(self._ticket)
         elif kind in _BAR and self.transport is not None:
             self._press(partial(self.transport.do, kind, message))

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from kucoin_research.dashboards.texts import duration, size
 
-__all__ = ["Colour", "Health", "Vitals", "judge"]
+__all__ = ["Colour", "Health", "Screen", "Vitals", "judge"]
 
 _LAG_MS = (500.0, 2_000.0)
 # No row for so many times the usual pause, but never sooner than so many seconds.
 _SILENCE = ((10.0, 3.0), (30.0, 10.0))
 _BUSY = (1.0, 10.0)
 _SLOW_START = 10.0
+_OLD = 1.5  # s; a screen that is older is not what the badge speaks of
 _LITTLE_DISK = 1_000_000_000
 _ROOM_ENDS = 100_000_000
 
@@ -29,6 +31,13 @@ class Colour(StrEnum):
 
 
 _ORDER = list(Colour)
+
+
+class Screen(NamedTuple):
+    """What has fallen behind most on a page: its name, and by how many seconds."""
+
+    what: str
+    age: float
 
 
 @dataclass(frozen=True)
@@ -66,6 +75,10 @@ class Vitals:
         Seconds that the kernel has been busy by now; and of the last time, if that was just now.
     book
         Why there is no order book, where one is streamed.
+    failed
+        Attached functions that have raised and are called no more, in words.
+    screen
+        What is oldest of all that the page has drawn; ``None`` where nobody looks.
     """
 
     state: str = "idle"
@@ -91,6 +104,8 @@ class Vitals:
     busy: float = 0.0
     was_busy: float = 0.0
     book: str | None = None
+    failed: tuple[str, ...] = ()
+    screen: Screen | None = None
 
     @property
     def is_live(self) -> bool:
@@ -206,6 +221,14 @@ def _losses(vitals: Vitals) -> Finding:
     return None
 
 
+def _functions(vitals: Vitals) -> Finding:
+    if not vitals.failed or vitals.is_off:
+        return None
+    first, *others = vitals.failed
+    more = f", and {len(others)} more" if others else ""
+    return Colour.AMBER, f"{first}; it is called no more{more}"
+
+
 def _recorder(vitals: Vitals) -> Finding:
     if vitals.recorded is None:
         return None
@@ -236,6 +259,13 @@ def _kernel(vitals: Vitals) -> Finding:
     return None
 
 
+def _screen(vitals: Vitals) -> Finding:
+    if vitals.screen is None or vitals.is_off or vitals.screen.age < _OLD:
+        return None
+    what, age = vitals.screen
+    return Colour.AMBER, f"the screen shows {what} of {duration(age)} ago"
+
+
 def _refresh(vitals: Vitals) -> Finding:
     if vitals.refresh_error is None:
         return None
@@ -243,5 +273,6 @@ def _refresh(vitals: Vitals) -> Finding:
 
 
 _RULES: tuple[Callable[[Vitals], Finding], ...] = (
-    _connection, _recorder, _silence, _lag, _gaps, _topic, _losses, _book, _refresh, _kernel,
+    _connection, _recorder, _functions, _silence, _lag, _gaps, _topic, _losses, _book, _screen,
+    _refresh, _kernel,
 )  # fmt: skip

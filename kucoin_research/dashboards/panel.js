@@ -55,10 +55,10 @@ function head(send) {
 }
 
 function drawer() {
-  const bars = make('div', 'kr-hist'), list = make('div', 'kr-events');
+  const bars = make('div', 'kr-hist'), list = make('div', 'kr-events'), traces = make('div', 'kr-traces');
   const node = make('section', 'kr-drawer',
     make('div', 'kr-half', make('h4', '', 'latency: share of the newest rows by ms'), bars),
-    make('div', 'kr-half', make('h4', '', 'events, the newest first'), list));
+    make('div', 'kr-half', make('h4', '', 'events, the newest first'), list), traces);
   node.hidden = true;
   return {node, tell: {
     hist: (all) => {
@@ -70,6 +70,8 @@ function drawer() {
           make('b', '', `${share}%`));
       }) : [make('p', 'kr-none', 'no latency is known: nothing streams, or its clock is not the wall’s')]));
     },
+    traces: (all) => traces.replaceChildren(...all.map(([at, name, trace]) => make('div', 'kr-half',
+      make('h4', '', `${name} raised at ${at}, and is called no more`), make('pre', 'kr-trace', trace)))),
     events: (all) => list.replaceChildren(...(all.length ? all.map(([at, event, of, detail]) => {
       const row = make('div', 'kr-row', make('time', '', at), make('b', '', event), make('span', '', of),
         make('span', 'kr-detail', detail));
@@ -240,7 +242,7 @@ async function picture(root) {
   const home = root.getBoundingClientRect(), walker = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
   for (let node; (node = walker.nextNode());) {
     const parent = node.parentElement, text = node.data.trim();
-    if (!text || parent.closest('[hidden], svg, select, style, script, .modebar, .kr-note')) continue;
+    if (!text || parent.closest('[hidden], svg, select, style, script, pre, .modebar, .kr-note')) continue;
     const range = document.createRange();
     range.selectNodeContents(node);
     const spot = range.getBoundingClientRect(), around = parent.getBoundingClientRect();
@@ -273,8 +275,11 @@ function write(pen, text, style, x, middle) {
 function render({model, el}) {
   const line = lineTo(model, () => judge()), send = line.send;
   const uid = model.get('uid');
-  if (!page.has(uid)) page.set(uid, {views: new Set(), told: null});
-  const shared = page.get(uid);
+  if (!page.has(uid)) {
+    const views = new Set();
+    page.set(uid, {views, here: presence(line, () => [...views].some((each) => each.isVisible()))});
+  }
+  const {views, here} = page.get(uid);
   let heard = 0, badgeTold = null;
   el.classList.add('kr-panel');
   const parts = [head(send), drawer(), tiles(), tape(), bar(send), foot()];
@@ -284,28 +289,31 @@ function render({model, el}) {
   badge.addEventListener('click', () => {
     shelf.hidden = !shelf.hidden;
     badge.setAttribute('aria-expanded', String(!shelf.hidden));
-    send({kind: 'open', open: !shelf.hidden});
+    tellView();
   });
 
   let wanted = false, isInView = false, isGone = false, firstAt = 0, stillAt = 0, isDrawing = false;
   const onMessage = (message) => {
     heard = Date.now();
     judge();
-    if (message.kind !== 'texts') return;
+    if (message.kind !== 'texts' || !isForUs(message)) return;
     const began = performance.now();
     badgeTold = message.texts.badge || badgeTold;
     for (const [name, value] of Object.entries(message.texts)) tell[name]?.(value);
     el.dataset.seq = message.seq;
     // A picture of nothing is not worth keeping.
     if (message.texts['tile:last'] && message.texts['tile:last'][0] !== '–') firstAt ||= Date.now();
-    send({kind: 'drawn', seq: message.seq, ms: performance.now() - began});
+    const ms = performance.now() - began;
+    // Only when it is on the screen: the kernel judges by it how old that is.
+    requestAnimationFrame(() => setTimeout(() => send({kind: 'drawn', seq: message.seq, ms})));
   };
   const isVisible = () => isInView && !document.hidden && el.isConnected;
   const tellView = () => {
     judge();
-    const visible = [...shared.views].some((each) => each());
-    if (visible !== shared.told) send({kind: 'view', visible: shared.told = visible});
+    const all = [...views];
+    here.tell({kind: 'view', visible: all.some((each) => each.isVisible()), open: all.some((each) => each.isOpen())});
   };
+  const view = {isVisible, isOpen: () => !shelf.hidden};
   const silence = silenceOf(isVisible, () => heard);
   function judge() {  // what the badge said last may not be true any more
     const doubt = line.isEnded ? 'its kernel has ended' : silence();
@@ -336,22 +344,24 @@ function render({model, el}) {
   });
   const watchRoot = () => { if (root()) sight.observe(root()); else setTimeout(watchRoot, 50); };
   const stills = setInterval(() => keepStill(wanted).catch((error) => send({kind: 'error', text: String(error)})), 1000);
-  const beats = setInterval(judge, 1000);
+  const beats = setInterval(() => { judge(); here.renew(); }, 1000);
   el.addEventListener('kr-still', () => { wanted = true; });
   model.on('msg:custom', onMessage);
   document.addEventListener('visibilitychange', tellView);
-  shared.views.add(isVisible);
+  addEventListener('pagehide', here.leave);
+  views.add(view);
   watchRoot();
   send({kind: 'hello'});
 
   return () => {
     isGone = true;
-    shared.views.delete(isVisible);
+    views.delete(view);
     tellView();
-    if (!shared.views.size) page.delete(uid);
+    if (!views.size) page.delete(uid);
     clearInterval(stills); clearInterval(beats);
     sight.disconnect();
     document.removeEventListener('visibilitychange', tellView);
+    removeEventListener('pagehide', here.leave);
     model.off('msg:custom', onMessage);
     model.off('comm_live_update', line.end);
   };

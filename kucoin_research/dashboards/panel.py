@@ -1,6 +1,7 @@
 """The part of a dashboard that is text: badge, tiles, tape, status line, replay bar.
 
-One widget, one message per refresh, and in it only what has changed.
+One widget, and for each page that shows it one message per refresh, with all that has changed: so
+no part of it can be older on the screen than another.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any, NamedTuple
 import anywidget
 import traitlets
 
-from kucoin_research.figures.link import KERNEL_JS, Link
+from kucoin_research.figures.link import KERNEL_JS, Link, Pages
 
 __all__ = ["Panel", "Tape"]
 
@@ -36,8 +37,18 @@ class Tape(NamedTuple):
     rows: list[list[str]]
 
 
+class _Reader:
+    """A page that shows the panel."""
+
+    def __init__(self) -> None:
+        self.link = Link()
+        self.is_open = False  # its drawer
+        self.sent: dict[str, Any] = {}
+        self.lock = threading.Lock()  # guards what was sent
+
+
 class Panel(anywidget.AnyWidget):
-    """Shows texts by name, in the browser of whoever looks.
+    """Shows texts by name, on each page of whoever looks.
 
     Parameters
     ----------
@@ -56,60 +67,85 @@ class Panel(anywidget.AnyWidget):
     uid = traitlets.Unicode().tag(sync=True)
 
     def __init__(self, ask: Ask) -> None:
-        self.link = Link()
-        self.is_open = False
+        self.pages = Pages(_Reader)
+        self._clock: Callable[[], float] = time.monotonic
         self._ask = ask
-        self._sent: dict[str, Any] = {}
-        self._lock = threading.Lock()  # guards _sent
         super().__init__(uid=uuid.uuid4().hex)
         self.on_msg(self._on_message)
 
-    def tell(self, texts: dict[str, Any], now: float) -> int:
-        """Send the texts that differ from those sent; returns how many went.
+    @property
+    def is_open(self) -> bool:
+        """Whether the drawer is open on a page that is looked at."""
+        return any(reader.is_open for _, reader in self.pages.visible)
+
+    def interval(self, fastest: float) -> float:
+        """Give the seconds between messages that suit the quickest page."""
+        links = [reader.link for _, reader in self.pages.visible]
+        return min((link.interval(fastest) for link in links), default=1 / fastest)
+
+    def tell(
+        self, texts: dict[str, Any], now: float, own: Callable[[str], dict[str, Any]] | None = None
+    ) -> int:
+        """Send each page the texts that differ from those it was sent; returns how many went.
 
         Nothing goes while nobody looks, or while the browser is busy with the last two.
-        """
-        if not self.link.is_visible:
-            return 0
-        began = time.perf_counter()
-        with self._lock:
-            changed = {
-                name: self._part(name, value)
-                for name, value in texts.items()
-                if self._sent.get(name, _NOTHING) != value
-            }
-            if not changed:
-                if self.link.owes_beat(now):
-                    self.send({"kind": "beat"})
-                return 0
-            if not self.link.may_send(now):
-                return 0
-            self._sent.update({name: texts[name] for name in changed})
-            number = self.link.on_send(now, 0, time.perf_counter() - began)
-        self.send({"kind": "texts", "seq": number, "texts": changed})
-        return len(changed)
 
-    def _part(self, name: str, value: Any) -> Any:
-        if not isinstance(value, Tape):
-            return value
-        before = self._sent.get(name)
-        new = value.total - before.total if isinstance(before, Tape) else -1
-        if 0 <= new < len(value.rows):
-            return {"add": value.rows[len(value.rows) - new :]}
-        return {"all": value.rows}
+        Parameters
+        ----------
+        texts
+            By name.
+        now
+            Monotonic seconds.
+        own
+            Gives the texts that only concern one page, by the page's name.
+        """
+        return sum(
+            self._tell(name, reader, {**texts, **(own(name) if own is not None else {})}, now)
+            for name, reader in self.pages.visible
+        )
+
+    def _tell(self, page: str, reader: _Reader, texts: dict[str, Any], now: float) -> int:
+        began, link, sent = time.perf_counter(), reader.link, reader.sent
+        with reader.lock:
+            changed = {
+                name: _part(sent.get(name), value)
+                for name, value in texts.items()
+                if sent.get(name, _NOTHING) != value
+            }
+            if changed and not link.may_send(now, is_deaf=self.pages.is_deaf(now)):
+                return 0
+            if changed:
+                sent.update({name: texts[name] for name in changed})
+                number = link.on_send(now, 0, time.perf_counter() - began)
+        if changed:
+            self.send({"kind": "texts", "seq": number, "texts": changed, "to": page})
+            return len(changed)
+        link.on_quiet(now)
+        if link.owes_beat(now):
+            self.send({"kind": "beat", "to": page})
+        return 0
 
     def _on_message(self, _: Any, message: dict[str, Any], buffers: list[Any]) -> None:
-        kind = message.get("kind")
+        kind, now = message.get("kind"), self._clock()
+        reader = self.pages.heard(str(message.get("page", "")), now)
         if kind == "drawn":
-            self.link.on_drawn(int(message["seq"]), float(message["ms"]), time.monotonic())
+            reader.link.on_drawn(int(message["seq"]), float(message["ms"]), now)
         elif kind == "view":
-            self.link.is_visible = bool(message.get("visible"))
+            reader.link.on_view(is_visible=bool(message.get("visible")), now=now)
+            reader.is_open = bool(message.get("open", reader.is_open))
         elif kind == "hello":  # a page has opened: it has nothing
-            with self._lock:
-                self._sent.clear()
-            self.link.on_hello()
-        elif kind == "open":
-            self.is_open = bool(message.get("open"))
+            with reader.lock:
+                reader.sent.clear()
+                reader.link.on_hello(now)
         elif kind == "error":
             log.error("the browser could not draw: %s", message.get("text"))
         self._ask(message, buffers)
+
+
+def _part(before: Any, value: Any) -> Any:
+    if not isinstance(value, Tape):
+        return value
+    new = value.total - before.total if isinstance(before, Tape) else -1
+    if 0 <= new < len(value.rows):
+        return {"add": value.rows[len(value.rows) - new :]}
+    return {"all": value.rows}

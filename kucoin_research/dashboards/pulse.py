@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable
+
+from kucoin_research.figures.hearing import Post, post_to_loop
 
 __all__ = ["Pulse"]
 
@@ -26,11 +27,11 @@ class Pulse:
 
     def __init__(
         self,
-        post: Callable[[Callable[[], None]], object] | None = None,
+        post: Post | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._clock = clock
-        self._post = post if post is not None else _post_to_loop()
+        self._post = post if post is not None else post_to_loop()
         self._asked: float | None = None
         self._looked: float | None = None
         self._spell = 0.0
@@ -65,16 +66,3 @@ class Pulse:
     def was_busy(self, now: float) -> float:
         """Give the seconds of the longest busy time of the last ten seconds, 0 without one."""
         return self._spell if now - self._ended < _KEPT else 0.0
-
-
-def _post_to_loop() -> Callable[[Callable[[], None]], object] | None:
-    try:
-        loop = asyncio.get_running_loop()
-    except RuntimeError:
-        return None
-
-    def post(call: Callable[[], None]) -> None:
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(call)
-
-    return post

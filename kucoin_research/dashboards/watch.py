@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ from kucoin_research.errors import BookNotReady, UnknownChannel
 from kucoin_research.figures.frames import arrivals, events, nanoseconds
 from kucoin_research.figures.gaps import Gap, gaps_of
 from kucoin_research.figures.zone import Floats, Zone
+from kucoin_research.outlets import Failure
 from kucoin_research.recorder import Recorder
 
 __all__ = ["Watch", "histogram"]
@@ -24,6 +26,7 @@ _RECENT = 60.0
 _STATUS_ROWS = 2_000
 _LAG_ROWS = 5_000
 _EVENTS = 80
+_LINE, _TRACE = 200, 4_000  # characters of an error that are shown, in the badge and in the drawer
 _TIMELESS = ("candle", "status")
 # Edges of the latency histogram, ms.
 _EDGES = np.array([0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000], float)
@@ -102,6 +105,7 @@ class Watch:
             busy=busy,
             was_busy=was_busy,
             book=self._book(),
+            failed=tuple(_line(str(each)) for each in self._failures()),
         )
 
     def _note_state(self, now: float) -> str:
@@ -189,6 +193,17 @@ class Watch:
                 return found
         return np.empty(0)
 
+    def _failures(self) -> Sequence[Failure]:
+        failures: Sequence[Failure] = getattr(self.source, "failures", ())
+        return failures
+
+    def traces(self, zone: Zone) -> list[list[str]]:
+        """Give the functions that have raised, the newest first: time, name, traceback."""
+        return [
+            [moment(each.time_ns, zone), each.name, each.trace[-_TRACE:]]
+            for each in reversed(self._failures())
+        ]
+
     def events(self, zone: Zone) -> list[list[str]]:
         """Give the newest status rows, the newest first: time, event, of what, in words."""
         if not self._total("status"):
@@ -224,6 +239,10 @@ def histogram(lags: Floats) -> list[tuple[str, float]]:
         (f"{_EDGES[place]:g}–{_EDGES[place + 1]:g}", round(100 * int(counts[place]) / lags.size, 1))
         for place in range(first, last + 1)
     ]
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())[:_LINE]
 
 
 def _text(error: object) -> str | None:

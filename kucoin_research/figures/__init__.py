@@ -13,6 +13,7 @@ what buyers do, orange what sellers do. Live figures of a kernel share one refre
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -21,7 +22,7 @@ from kucoin_research.errors import InvalidInput, KucoinResearchError, UnknownCha
 from kucoin_research.figures.bars import CandleChart, interval_ns
 from kucoin_research.figures.books import DepthChart, HeatChart, LadderChart
 from kucoin_research.figures.chart import Chart, Sketch, View
-from kucoin_research.figures.feed import is_running, pick_channel, pick_symbol
+from kucoin_research.figures.feed import Fixed, is_running, pick_channel, pick_symbol
 from kucoin_research.figures.frames import one_symbol, require
 from kucoin_research.figures.gaps import gaps_of
 from kucoin_research.figures.lines import FlowChart, LagChart, MarkChart, PriceChart, SpreadChart
@@ -443,14 +444,14 @@ def _make(
     symbol = symbol or getattr(source, "symbol", None)  # a book has one
     for role, frame in frames.items():
         chosen[role], symbol = one_symbol(frame, symbol, what)
-    chart = kind(
-        View(_STATIC_PX, None, _nanoseconds(window)), Sketch(symbol or "", zone, height, options)
-    )
-    if status is not None:
-        chart.mark(gaps_of(status, _channels_of(kind), symbol))
+    sketch, window_ns = Sketch(symbol or "", zone, height, options), _nanoseconds(window)
+    gaps = [] if status is None else gaps_of(status, _channels_of(kind), symbol)
+    chart = kind(View(_STATIC_PX, None, window_ns), sketch)
+    chart.mark(gaps)
     for role, frame in chosen.items():
         chart.take(role, frame)
-    return still(chart, theme)
+    rows = partial(Fixed, chosen, gaps)
+    return still(chart, theme, lambda: _widget(kind, rows, sketch, {}, window_ns))
 
 
 def _channels_of(kind: type[Chart]) -> list[str]:
@@ -532,13 +533,23 @@ def _live(
     channels: dict[str, str],
     window: float | str | None,
 ) -> LiveFigure:
+    window_ns = _nanoseconds(_LIVE_WINDOW if window is None else window)
+    return _widget(kind, source, sketch, channels, window_ns)
+
+
+def _widget(
+    kind: type[Chart],
+    source: Any,
+    sketch: Sketch,
+    channels: dict[str, str],
+    window_ns: int | None,
+) -> LiveFigure:
     try:
         from kucoin_research.figures.widget import LiveFigure
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
             f"live figures need {error.name}: pip install 'kucoin-research[lab]'", name=error.name
         ) from error
-    window_ns = _nanoseconds(_LIVE_WINDOW if window is None else window)
     return LiveFigure(kind, source, sketch, channels, window_ns=window_ns)
 
 

@@ -281,11 +281,11 @@ class HeatChart(TimeChart):
     def __init__(self, view: View, sketch: Sketch) -> None:
         super().__init__(view, sketch)
         self._most = max(view.px // 5, 60)
-        self._width = 1 if view.length_ns is None else bucket_width(view.length_ns, self._most)
+        self._width = bucket_width(view.shortest_ns, self._most)
         self._bins = int(sketch.options.get("bins") or 80)
         self._step = 0.0
         self._columns: dict[int, Levels] = {}  # by bucket of time
-        self._touch = [Extremes(view.buckets, view.length_ns) for _ in range(2)]
+        self._touch = [Extremes(view.points) for _ in range(2)]
         self._walk: _Walk | None = None
 
     def spec(self) -> Spec:
@@ -336,8 +336,8 @@ class HeatChart(TimeChart):
         if not times.size:
             return
         bid, _, ask, _ = best_quotes(rows)
-        self._touch[0].add(times, bid)
-        self._touch[1].add(times, ask)
+        self._touch[0].add(times, bid, self.horizon)
+        self._touch[1].add(times, ask, self.horizon)
         self._fit()
         keys = times // self._width
         last = np.flatnonzero(np.append(keys[1:] != keys[:-1], True))
@@ -359,10 +359,11 @@ class HeatChart(TimeChart):
                 self._touch[1].add(at, levels.asks[:1])
 
     def _fit(self) -> None:
-        # Without a known span the columns grow wider as the data grow longer.
-        if self.view.length_ns is not None:
-            return
-        width = bucket_width(self._newest - self._oldest + 1, self._most)
+        # The columns grow wider as what is shown grows longer.
+        begin, end = self._in_view()
+        shown = end - max(begin, self._oldest) + 1
+        length = self.view.length_ns
+        width = bucket_width(shown if length is None else min(shown, length), self._most)
         if width > self._width:
             ratio = width // self._width
             self._columns = {key // ratio: levels for key, levels in self._columns.items()}
@@ -399,13 +400,12 @@ class HeatChart(TimeChart):
         step = self._fitted_step(low, high)
         first, count = floor(low / step), int(floor(high / step) - floor(low / step)) + 1
         sizes = np.full((keys.size, count), np.nan, np.float64)
-        previous = None
-        quiet = 0
+        previous, quiet, stands = None, 0, self._stands
         for place, key in enumerate(keys.tolist()):
             levels = self._columns.get(key)
             # A book stands until it changes; a long silence is none that we know of.
             quiet = 0 if levels is not None else quiet + 1
-            levels = previous if levels is None and quiet <= _STANDS else levels
+            levels = previous if levels is None and quiet <= stands else levels
             previous = levels
             if levels is not None:
                 sizes[place] = _binned(levels, step, first, count)
@@ -414,6 +414,13 @@ class HeatChart(TimeChart):
         times = keys * self._width + self._width // 2
         prices = (first + np.arange(count) + 0.5) * step
         return self.on_axis(times), prices.astype(np.float64), z.astype(np.float32)
+
+    @property
+    def _stands(self) -> int:
+        # As long a time, however narrow the columns still are.
+        length = self.view.length_ns
+        full = self._width if length is None else bucket_width(length, self._most)
+        return _STANDS * max(full // self._width, 1)
 
     def _price_range(self) -> tuple[float, float]:
         lows = [levels.bids[min(levels.bids.size, 50) - 1] for levels in self._columns.values()
@@ -432,7 +439,7 @@ class HeatChart(TimeChart):
         return self._step
 
 
-_STANDS = 8  # empty buckets that the last book is drawn on for
+_STANDS = 8  # empty columns of a full window that the last book is drawn on for
 
 
 def _colour_range(z: Floats32) -> tuple[float, float]:

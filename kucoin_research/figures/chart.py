@@ -22,6 +22,9 @@ from kucoin_research.figures.zone import Floats, Times, Zone
 
 __all__ = ["Arrays", "Chart", "Drawing", "Role", "Sketch", "TimeChart", "View"]
 
+# While a window is filling, what there is of it is shown, but never less than this part.
+_FULLEST = 6
+
 #: Values of trace attributes: ``{(trace, "marker.size"): array}``.
 Arrays = dict[tuple[int, str], npt.NDArray[Any]]
 
@@ -41,7 +44,7 @@ class View:
     Attributes
     ----------
     px
-        Width of the plot in pixels; a chart keeps a few points per pixel.
+        Width of the plot in pixels; a chart keeps up to a point per pixel.
     span
         The time range zoomed to, ns UTC; ``None`` while the newest data are followed.
     window_ns
@@ -58,9 +61,16 @@ class View:
         return self.window_ns if self.span is None else max(self.span[1] - self.span[0], 1)
 
     @property
-    def buckets(self) -> int:
-        """Into how many buckets the width is divided: up to a point per pixel, four to a bucket."""
-        return max(self.px // 4, 50)
+    def points(self) -> int:
+        """How many points a line has at most: one per pixel, four to each column of pixels."""
+        return max(self.px, 200)
+
+    @property
+    def shortest_ns(self) -> int:
+        """The shortest time that is shown, of however few rows; see ``TimeChart``."""
+        if self.span is None and self.window_ns is not None:
+            return max(self.window_ns // _FULLEST, 1)
+        return self.length_ns or 1
 
 
 @dataclass(frozen=True)
@@ -173,6 +183,7 @@ class TimeChart(Chart):
         self._oldest = 0
         self._gap_map = GapMap()
         self._clock_role = ""  # whose rows tell where gaps lie
+        self._beyond: set[str] = set()  # roles of which a row behind the span has come
 
     @property
     def is_empty(self) -> bool:
@@ -196,9 +207,13 @@ class TimeChart(Chart):
         inside = (times >= begin - margin) & (times <= end + margin)
         if inside.all():
             return rows, times
-        # One more on either side, for the lines that leave the picture.
+        # One more on either side, for the lines that leave the picture; the one behind may come in
+        # a later batch.
         inside[:-1] |= inside[1:]
-        inside[1:] |= inside[:-1]
+        beyond = np.flatnonzero(times > end + margin)[:1]
+        if beyond.size and role not in self._beyond:
+            self._beyond.add(role)
+            inside[beyond] = True
         return rows.filter(pl.Series(inside)), times[inside]
 
     def _note(self, role: str, local: Times, times: Times) -> None:
@@ -239,8 +254,7 @@ class TimeChart(Chart):
 
     def _filled_from(self, horizon: int) -> int:
         # While the window is not full, the picture is what there is.
-        shortest = (self._newest - horizon) // 6
-        return max(horizon, min(self._oldest, self._newest - shortest))
+        return max(horizon, min(self._oldest, self._newest - self.view.shortest_ns))
 
     def _drawing(self, arrays: Arrays, **parts: Any) -> Drawing:
         window = self._window()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,7 +13,9 @@ from kucoin_research.figures.chart import Role
 from kucoin_research.figures.frames import nanoseconds
 from kucoin_research.figures.gaps import Gap, gaps_of
 
-__all__ = ["Feed", "Rewound", "Source", "is_running", "pick_channel", "pick_symbol"]
+__all__ = [
+    "Feed", "Fixed", "Rewound", "Rows", "Source", "is_running", "pick_channel", "pick_symbol",
+]  # fmt: skip
 
 _SPARE = 64
 _STATUS_ROWS = 5_000
@@ -33,6 +35,22 @@ class Source(Protocol):
 
     def book(self, symbol: str | None = None) -> Any:
         """Copy the order book of a symbol."""
+
+
+class Rows(Protocol):
+    """What a chart takes its rows from."""
+
+    def restart(self) -> None:
+        """Begin again with all rows."""
+
+    def has_news(self) -> bool:
+        """Whether there is something to take."""
+
+    def rows(self) -> Iterator[tuple[str, pl.DataFrame]]:
+        """Give the rows of each role that came since the last call, all of them the first time."""
+
+    def gaps(self) -> tuple[list[Gap], bool]:
+        """Give all gaps known, and whether they are others than the last time."""
 
 
 class Rewound(Exception):
@@ -221,6 +239,40 @@ class Feed:
         changed = gaps != self._gaps
         self._gaps = gaps
         return gaps, changed
+
+
+class Fixed:
+    """Rows that are all there already.
+
+    Parameters
+    ----------
+    frames
+        By role.
+    gaps
+        What is missing from them.
+    """
+
+    def __init__(self, frames: Mapping[str, pl.DataFrame], gaps: Sequence[Gap] = ()) -> None:
+        self._frames, self._gaps = frames, list(gaps)
+        self._is_taken = False
+
+    def restart(self) -> None:
+        """Begin again with all rows."""
+        self._is_taken = False
+
+    def has_news(self) -> bool:
+        """Whether they were not taken yet."""
+        return not self._is_taken
+
+    def rows(self) -> Iterator[tuple[str, pl.DataFrame]]:
+        """Give all rows, the first time."""
+        if not self._is_taken:
+            self._is_taken = True
+            yield from self._frames.items()
+
+    def gaps(self) -> tuple[list[Gap], bool]:
+        """Give the gaps, which never change."""
+        return self._gaps, False
 
 
 _BOOK_COLUMNS = ("bid_price", "bid_size", "ask_price", "ask_size")

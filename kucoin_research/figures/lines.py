@@ -10,7 +10,7 @@ import polars as pl
 from kucoin_research.figures.chart import Arrays, Drawing, Role, Sketch, TimeChart, View
 from kucoin_research.figures.frames import arrivals, best_quotes, numbers, sides
 from kucoin_research.figures.theme import Spec, axis
-from kucoin_research.figures.thin import Extremes, Largest, Sums, broken
+from kucoin_research.figures.thin import Bubbles, Extremes, Sums, broken
 from kucoin_research.figures.zone import Floats
 
 __all__ = ["FlowChart", "LagChart", "MarkChart", "PriceChart", "SpreadChart"]
@@ -49,9 +49,9 @@ class PriceChart(TimeChart):
 
     def __init__(self, view: View, sketch: Sketch) -> None:
         super().__init__(view, sketch)
-        self._quotes = [Extremes(view.buckets, view.length_ns) for _ in range(3)]
-        few = max(view.px // 8, 30)
-        self._trades = {side: Largest(few, view.length_ns) for side in (1, -1)}
+        self._quotes = [Extremes(view.points) for _ in range(3)]
+        few = max(3 * view.px // 8, 100)
+        self._trades = {side: Bubbles(few) for side in (1, -1)}
 
     def spec(self) -> Spec:
         """Describe the traces: band, bid, ask, mid, buys, sells."""
@@ -99,7 +99,8 @@ class PriceChart(TimeChart):
                 "opacity": 0.62,
                 "line": {"width": 0.8, "color": "$paper"},
             },
-            "hovertemplate": f"{side} %{{customdata:,.10~f}} at {_PRICE}<extra></extra>",
+            "hovertemplate": f"{side} %{{customdata[0]:,.10~f}} at {_PRICE}"
+            "<br>trades: %{customdata[1]}<extra></extra>",
         }
 
     def take(self, role: str, rows: pl.DataFrame) -> None:
@@ -108,12 +109,12 @@ class PriceChart(TimeChart):
         if role == "quotes":
             bid, _, ask, _ = best_quotes(rows)
             for series, values in zip(self._quotes, (bid, ask, (bid + ask) / 2), strict=True):
-                series.add(times, values)
+                series.add(times, values, self.horizon)
             return
         price, size, side = numbers(rows, "price"), numbers(rows, "size"), sides(rows)
         for wanted, trades in self._trades.items():
             chosen = side == wanted
-            trades.add(times[chosen], price[chosen], size[chosen])
+            trades.add(times[chosen], price[chosen], size[chosen], self.horizon)
 
     def draw(self) -> Drawing:
         """Picture what has been taken so far."""
@@ -132,7 +133,7 @@ class PriceChart(TimeChart):
         for trace, trades in zip((4, 5), self._trades.values(), strict=True):
             arrays[trace, "x"], arrays[trace, "y"] = self.on_axis(trades.times), trades.prices
             arrays[trace, "marker.size"] = _bubble_sizes(trades.sizes, largest)
-            arrays[trace, "customdata"] = trades.sizes
+            arrays[trace, "customdata"] = np.stack((trades.sizes, trades.counts), axis=1)
         return self._drawing(arrays)
 
 
@@ -152,7 +153,7 @@ class SpreadChart(TimeChart):
 
     def __init__(self, view: View, sketch: Sketch) -> None:
         super().__init__(view, sketch)
-        self._series = [Extremes(view.buckets, view.length_ns) for _ in range(2)]
+        self._series = [Extremes(view.points) for _ in range(2)]
 
     def spec(self) -> Spec:
         """Describe the traces: spread, imbalance."""
@@ -180,8 +181,12 @@ class SpreadChart(TimeChart):
         rows, times = self._clip(role, rows)
         bid, bid_size, ask, ask_size = best_quotes(rows)
         with np.errstate(divide="ignore", invalid="ignore"):
-            self._series[0].add(times, (ask - bid) / ((ask + bid) / 2) * 1e4)
-            self._series[1].add(times, (bid_size - ask_size) / (bid_size + ask_size))
+            values = (
+                (ask - bid) / ((ask + bid) / 2) * 1e4,
+                (bid_size - ask_size) / (bid_size + ask_size),
+            )
+        for series, each in zip(self._series, values, strict=True):
+            series.add(times, each, self.horizon)
 
     def draw(self) -> Drawing:
         """Picture what has been taken so far."""
@@ -198,7 +203,7 @@ class MarkChart(TimeChart):
 
     def __init__(self, view: View, sketch: Sketch) -> None:
         super().__init__(view, sketch)
-        self._series = [Extremes(view.buckets, view.length_ns) for _ in range(4)]
+        self._series = [Extremes(view.points) for _ in range(4)]
 
     def spec(self) -> Spec:
         """Describe the traces: mark, index, premium, funding."""
@@ -222,13 +227,13 @@ class MarkChart(TimeChart):
         """Add mark prices, or funding rates."""
         rows, times = self._clip(role, rows)
         if role == "funding":
-            self._series[3].add(times, numbers(rows, "funding_rate") * 1e4)
+            self._series[3].add(times, numbers(rows, "funding_rate") * 1e4, self.horizon)
             return
         mark, index = numbers(rows, "mark_price"), numbers(rows, "index_price")
         with np.errstate(divide="ignore", invalid="ignore"):
             premium = (mark - index) / index * 1e4
         for series, values in zip(self._series, (mark, index, premium), strict=False):
-            series.add(times, values)
+            series.add(times, values, self.horizon)
 
     def draw(self) -> Drawing:
         """Picture what has been taken so far."""
@@ -243,8 +248,8 @@ class FlowChart(TimeChart):
 
     def __init__(self, view: View, sketch: Sketch) -> None:
         super().__init__(view, sketch)
-        self._delta = [Extremes(view.buckets, view.length_ns)]
-        self._bars = Sums(2, max(view.px // 12, 20), view.length_ns)
+        self._delta = [Extremes(view.points)]
+        self._bars = Sums(2, max(view.px // 12, 20), view.shortest_ns, view.length_ns)
         self._total = 0.0
 
     def spec(self) -> Spec:
@@ -280,8 +285,9 @@ class FlowChart(TimeChart):
         self._total += float(signed.sum())
         rows, times = self._clip(role, rows)
         signed = numbers(rows, "signed")
-        self._delta[0].add(times, numbers(rows, "running"))
-        self._bars.add(times, np.stack((np.maximum(signed, 0), np.minimum(signed, 0))))
+        self._delta[0].add(times, numbers(rows, "running"), self.horizon)
+        halves = np.stack((np.maximum(signed, 0), np.minimum(signed, 0)))
+        self._bars.add(times, halves, self.horizon)
 
     def draw(self) -> Drawing:
         """Picture what has been taken so far."""
@@ -308,7 +314,7 @@ class LagChart(TimeChart):
 
     def __init__(self, view: View, sketch: Sketch) -> None:
         super().__init__(view, sketch)
-        self._series = [Extremes(view.buckets, view.length_ns)]
+        self._series = [Extremes(view.points)]
         self._values: Floats = np.empty(0)
 
     def spec(self) -> Spec:
@@ -343,7 +349,7 @@ class LagChart(TimeChart):
             rows = rows.filter(~pl.col("is_snapshot"))
         rows, times = self._clip(role, rows)
         lags = (arrivals(rows) - times) / 1e6 + float(self.sketch.options.get("offset_ms", 0.0))
-        self._series[0].add(times, lags)
+        self._series[0].add(times, lags, self.horizon)
         self._values = np.concatenate((self._values, lags))[-self._NEWEST :]
 
     def draw(self) -> Drawing:

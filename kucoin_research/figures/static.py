@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 
-from kucoin_research.errors import KucoinResearchError
+from kucoin_research.errors import InvalidInput, KucoinResearchError
 from kucoin_research.figures.chart import Chart, Drawing
 from kucoin_research.figures.theme import Spec, resolve
 from kucoin_research.figures.zone import Floats
@@ -21,7 +22,35 @@ class ExportUnavailable(KucoinResearchError):
 
 
 class Figure(go.Figure):  # type: ignore[misc]  # plotly has no types
-    """A plotly figure with one-line export; everything of ``plotly.graph_objects.Figure`` works."""
+    """A plotly figure with one-line export; everything of ``plotly.graph_objects.Figure`` works.
+
+    Of many rows it holds up to 2,000 points a line, with every extreme; ``zoomable`` makes a widget
+    that shows all rows of what is zoomed into.
+    """
+
+    make_widget: Callable[[], Any] | None = None
+
+    def zoomable(self) -> Any:
+        """Make a widget of the same rows, which shows each of them where it is zoomed into.
+
+        It asks the kernel for what is looked at, so it needs a notebook whose kernel runs; a saved
+        notebook keeps a picture of it. The rows stay in memory as long as this figure does.
+
+        Returns
+        -------
+        LiveFigure
+            With the first look at all rows; ``window`` is what it was made with.
+
+        Raises
+        ------
+        InvalidInput
+            If this figure was not made of rows by ``kr.figures``, but is a copy or of a live one.
+        """
+        if self.make_widget is None:
+            raise InvalidInput(
+                "this figure does not know its rows; ask the one that kr.figures made of a frame"
+            )
+        return self.make_widget()
 
     def to_html(self, path: Any = None, *args: Any, **options: Any) -> str:
         """Write the figure to an HTML file that needs no network; returns the HTML.
@@ -75,8 +104,17 @@ def _first_line(error: Exception) -> str:
     return next((line.strip() for line in str(error).splitlines() if line.strip()), repr(error))
 
 
-def still(chart: Chart, theme: str = "light") -> Figure:
+def still(chart: Chart, theme: str = "light", widget: Callable[[], Any] | None = None) -> Figure:
     """Make a static figure of what a chart shows now.
+
+    Parameters
+    ----------
+    chart
+        Has taken its rows.
+    theme
+        ``light`` or ``dark``.
+    widget
+        What ``Figure.zoomable`` calls.
 
     Raises
     ------
@@ -95,7 +133,9 @@ def still(chart: Chart, theme: str = "light") -> Figure:
         _put(spec["data"][int(trace)], rest.split("."), value)
     if chart.time_axis and drawing.window is not None:
         spec["layout"][chart.time_axis]["range"] = list(drawing.window)
-    return Figure(resolve({"data": spec["data"], "layout": spec["layout"]}, theme))
+    figure = Figure(resolve({"data": spec["data"], "layout": spec["layout"]}, theme))
+    figure.make_widget = widget
+    return figure
 
 
 def _put_arrays(spec: Spec, drawing: Drawing) -> None:

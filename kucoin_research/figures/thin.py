@@ -4,7 +4,12 @@ Per bucket of time the first, the lowest, the highest and the last point are kep
 ever lost (M4: Jugel et al., "M4: A Visualization-Oriented Time Series Data Aggregation", VLDB 2014,
 https://www.vldb.org/pvldb/vol7/p797-jugel.pdf, read 2026-11-25). Buckets are powers of two of
 nanoseconds on one fixed grid: they do not move with the window, so what is drawn does not
-flicker, old buckets stay as they are, and new rows cost no more than themselves.
+flicker, and old buckets stay as they are.
+
+Each bucket is thinned with the rows that it gets, the newest one too: the right edge of a picture
+is no denser than the rest. They grow wider, all at once, only when there is more than may be drawn,
+so a picture is as fine as the points allow. What four points say of a bucket is all that those of a
+wider one need, so nothing is lost on the way, however the rows come.
 """
 
 from __future__ import annotations
@@ -14,11 +19,11 @@ import numpy.typing as npt
 
 from kucoin_research.figures.zone import Floats, Times
 
-__all__ = ["Extremes", "Largest", "Sums", "broken", "bucket_width", "thin"]
-
-_SPARE = 256  # points added before thinning is worth while
+__all__ = ["Bubbles", "Extremes", "Sums", "broken", "bucket_width", "thin"]
 
 Indices = npt.NDArray[np.intp]
+
+_LONG = 200  # rows a group, from which on it is quicker to look at each by itself
 
 
 def bucket_width(span_ns: int, buckets: int) -> int:
@@ -46,15 +51,42 @@ def thin(times: Times, values: Floats, width_ns: int) -> Indices:
     """
     if not times.size:
         return np.empty(0, np.intp)
-    starts = _starts(times // width_ns)
+    starts = _buckets(times, width_ns)
+    if starts.size == 1:  # as with nearly every refresh of a live figure
+        return _ascending(0, int(values.argmin()), int(values.argmax()), times.size - 1)
     ends = np.append(starts[1:], times.size) - 1
-    lows = _where_equal(values, np.minimum.reduceat(values, starts), starts)
-    highs = _where_equal(values, np.maximum.reduceat(values, starts), starts)
-    return np.unique(np.concatenate((starts, lows, highs, ends)))
+    return np.unique(
+        np.concatenate((starts, _lowest(values, starts), _highest(values, starts), ends))
+    )
 
 
 def _starts(keys: Times) -> Indices:
     return np.flatnonzero(np.append(True, keys[1:] != keys[:-1]))
+
+
+def _buckets(times: Times, width_ns: int) -> Indices:
+    # Where each bucket begins.
+    if times[0] // width_ns == times[-1] // width_ns:
+        return np.zeros(1, np.intp)
+    return _starts(times // width_ns)
+
+
+def _ascending(*places: int) -> Indices:
+    return np.array(sorted(set(places)), np.intp)
+
+
+def _lowest(values: Floats, starts: Indices) -> Indices:
+    """Find the first place in each group that has its lowest value."""
+    if values.size >= _LONG * starts.size or starts.size == 1:
+        return starts + np.array([part.argmin() for part in np.split(values, starts[1:])], np.intp)
+    return _where_equal(values, np.minimum.reduceat(values, starts), starts)
+
+
+def _highest(values: Floats, starts: Indices) -> Indices:
+    """Find the first place in each group that has its highest value."""
+    if values.size >= _LONG * starts.size or starts.size == 1:
+        return starts + np.array([part.argmax() for part in np.split(values, starts[1:])], np.intp)
+    return _where_equal(values, np.maximum.reduceat(values, starts), starts)
 
 
 def _where_equal(values: Floats, wanted: Floats, starts: Indices) -> Indices:
@@ -80,36 +112,43 @@ class Extremes:
 
     Parameters
     ----------
-    buckets
-        How many cover the span; up to four points each are kept.
-    span_ns
-        The span that will be shown; when left out, all that is added.
+    most
+        How many points it has at most.
     """
 
-    def __init__(self, buckets: int, span_ns: int | None = None) -> None:
+    def __init__(self, most: int) -> None:
         self.times: Times = np.empty(0, np.int64)
         self.values: Floats = np.empty(0)
-        self._buckets = buckets
-        self._is_open = span_ns is None
-        self._width = 1 if span_ns is None else bucket_width(span_ns, buckets)
+        self.most = most
+        self._width = 0  # ns of a bucket; 0 while there are few enough rows
 
-    @property
-    def limit(self) -> int:
-        """How many points it holds at most."""
-        return 4 * (self._buckets + 1) + _SPARE
+    def add(self, times: Times, values: Floats, since: int | None = None) -> None:
+        """Add rows; those without a finite value are left out, late ones find their place.
 
-    def add(self, times: Times, values: Floats) -> None:
-        """Add rows; those without a finite value are left out, late ones find their place."""
+        Parameters
+        ----------
+        times
+            ns.
+        values
+            Of the same length.
+        since
+            What is older (ns) is forgotten, as ``drop_before`` does.
+        """
         present = np.isfinite(values)
         if not present.all():
             times, values = times[present], values[present]
         if not times.size:
             return
+        first = int(times.min())
+        is_late = bool(self.times.size) and first < self.times[-1]
         self.times = np.concatenate((self.times, times))
         self.values = np.concatenate((self.values, values))
-        self._sort(self.times.size - times.size)
-        if self.times.size > self.limit:
-            self._thin()
+        if is_late or (times[1:] < times[:-1]).any():
+            order = np.argsort(self.times, kind="stable")
+            self.times, self.values = self.times[order], self.values[order]
+        if since is not None:
+            self.drop_before(since)
+        self._thin(first)
 
     def drop_before(self, time_ns: int) -> None:
         """Forget what is older, but for the last point before, where the line comes from."""
@@ -117,73 +156,118 @@ class Extremes:
         if start:
             self.times, self.values = self.times[start:], self.values[start:]
 
-    def _sort(self, added: int) -> None:
-        tail = self.times[max(added - 1, 0) :]
-        if (tail[1:] < tail[:-1]).any():
-            order = np.argsort(self.times, kind="stable")
-            self.times, self.values = self.times[order], self.values[order]
+    def _thin(self, first: int) -> None:
+        if self._width:
+            self._thin_from(int(np.searchsorted(self.times, first // self._width * self._width)))
+        while self.times.size > self.most:
+            self._width = _wider(self._width, self.times, self.most)
+            self._thin_from(0)
 
-    def _thin(self) -> None:
-        if self._is_open:
-            span = int(self.times[-1] - self.times[0])
-            self._width = max(self._width, bucket_width(span + 1, self._buckets))
-        kept = thin(self.times, self.values, self._width)
-        self.times, self.values = self.times[kept], self.values[kept]
+    def _thin_from(self, start: int) -> None:
+        kept = thin(self.times[start:], self.values[start:], self._width)
+        if kept.size < self.times.size - start:
+            kept = np.concatenate((np.arange(start), kept + start))
+            self.times, self.values = self.times[kept], self.values[kept]
 
 
-class Largest:
-    """The largest trade of each bucket, however many there are.
+def _wider(width: int, times: Times, most: int) -> int:
+    return 2 * width if width else bucket_width(int(times[-1] - times[0]) + 1, most)
+
+
+class Bubbles:
+    """Trades as a bounded number of bubbles whose sizes add up to what was traded.
+
+    Where a bucket of time has more trades than can be drawn, its highest and its lowest stay where
+    they are, and so does the largest of the others, which stands for all that are left, too.
 
     Parameters
     ----------
-    buckets, span_ns
-        As for ``Extremes``.
+    most
+        How many there are at most.
+
+    Attributes
+    ----------
+    times, prices
+        ns, and where each bubble is.
+    sizes
+        What was traded in the trades that it stands for; the sum of all is that of all trades.
+    counts
+        How many trades it stands for.
     """
 
-    def __init__(self, buckets: int, span_ns: int | None = None) -> None:
+    def __init__(self, most: int) -> None:
         self.times: Times = np.empty(0, np.int64)
         self.prices: Floats = np.empty(0)
         self.sizes: Floats = np.empty(0)
-        self._buckets = buckets
-        self._is_open = span_ns is None
-        self._width = 1 if span_ns is None else bucket_width(span_ns, buckets)
+        self.counts: Floats = np.empty(0)
+        self.most = most
+        self._own: Floats = np.empty(0)  # the size of the trade that is there
+        self._width = 0
 
-    @property
-    def limit(self) -> int:
-        """How many trades it holds at most."""
-        return self._buckets + 1 + _SPARE // 4
+    def add(self, times: Times, prices: Floats, sizes: Floats, since: int | None = None) -> None:
+        """Add trades; those without a price or size are left out.
 
-    def add(self, times: Times, prices: Floats, sizes: Floats) -> None:
-        """Add trades; those without a price or size are left out."""
+        Parameters
+        ----------
+        times, prices, sizes
+            ns, and of the same length.
+        since
+            What is older (ns) is forgotten.
+        """
         present = np.isfinite(prices) & np.isfinite(sizes)
         if not present.any():
             return
-        times = np.concatenate((self.times, times[present]))
-        order = np.argsort(times, kind="stable")
-        self.times = times[order]
-        self.prices = np.concatenate((self.prices, prices[present]))[order]
-        self.sizes = np.concatenate((self.sizes, sizes[present]))[order]
-        if self.times.size > self.limit:
-            self._thin()
+        times, prices, sizes = times[present], prices[present], sizes[present]
+        first = int(times.min())
+        self.times = np.concatenate((self.times, times))
+        self.prices = np.concatenate((self.prices, prices))
+        self.sizes = np.concatenate((self.sizes, sizes))
+        self.counts = np.concatenate((self.counts, np.ones(times.size)))
+        self._own = np.concatenate((self._own, sizes))
+        if (self.times[1:] < self.times[:-1]).any():
+            self._keep(np.argsort(self.times, kind="stable"))
+        if since is not None:
+            self.drop_before(since)
+        self._thin(first)
 
     def drop_before(self, time_ns: int) -> None:
         """Forget what is older."""
-        self._keep(slice(int(np.searchsorted(self.times, time_ns)), None))
+        start = int(np.searchsorted(self.times, time_ns))
+        if start:
+            self._keep(slice(start, None))
 
-    def _thin(self) -> None:
-        if self._is_open:
-            span = int(self.times[-1] - self.times[0])
-            self._width = max(self._width, bucket_width(span + 1, self._buckets))
-        starts = _starts(self.times // self._width)
-        largest = np.maximum.reduceat(self.sizes, starts)
-        self._keep(_where_equal(self.sizes, largest, starts))
+    def _thin(self, first: int) -> None:
+        if self._width:
+            self._join_from(int(np.searchsorted(self.times, first // self._width * self._width)))
+        while self.times.size > self.most:
+            self._width = _wider(self._width, self.times, self.most)
+            self._join_from(0)
+
+    def _join_from(self, start: int) -> None:
+        if start >= self.times.size:
+            return
+        prices, own = self.prices[start:], self._own[start:]
+        starts = _buckets(self.times[start:], self._width)
+        lowest, highest = _lowest(prices, starts), _highest(prices, starts)
+        others = own.copy()
+        others[lowest] = others[highest] = -1.0
+        largest = _highest(others, starts)
+        kept = np.unique(np.concatenate((lowest, largest, highest)))
+        if kept.size == prices.size:
+            return
+        # The two stand for themselves, the third for what is left of its bucket.
+        group = np.searchsorted(starts, kept, "right") - 1
+        place = np.searchsorted(kept, largest)
+        sizes, counts = own[kept], np.ones(kept.size)
+        sizes[place] += np.add.reduceat(self.sizes[start:], starts) - np.bincount(group, sizes)
+        counts[place] += np.add.reduceat(self.counts[start:], starts) - np.bincount(group, counts)
+        self._keep(np.concatenate((np.arange(start), kept + start)))
+        self.sizes[start:], self.counts[start:] = sizes, counts
 
     def _keep(self, kept: Indices | slice) -> None:
-        self.times, self.prices, self.sizes = (
-            self.times[kept],
-            self.prices[kept],
-            self.sizes[kept],
-        )
+        self.times, self.prices = self.times[kept], self.prices[kept]
+        self.sizes, self.counts = self.sizes[kept], self.counts[kept]
+        self._own = self._own[kept]
 
 
 class Sums:
@@ -193,24 +277,36 @@ class Sums:
     ----------
     columns
         How many values a row has.
-    buckets, span_ns
-        As for ``Extremes``.
+    buckets
+        How many there are of it at most.
+    least_ns
+        The shortest span that is shown; for less the buckets are no narrower.
+    most_ns
+        The longest one; when left out, there is none.
     """
 
-    def __init__(self, columns: int, buckets: int, span_ns: int | None = None) -> None:
+    def __init__(
+        self, columns: int, buckets: int, least_ns: int = 1, most_ns: int | None = None
+    ) -> None:
         self.keys: Times = np.empty(0, np.int64)
         self.sums: Floats = np.empty((columns, 0))
         self._buckets = buckets
-        self._is_open = span_ns is None
-        self.width = 1 if span_ns is None else bucket_width(span_ns, buckets)
+        self._widest = None if most_ns is None else bucket_width(most_ns, buckets)
+        self.width = bucket_width(least_ns, buckets)
 
     @property
     def centers(self) -> Times:
         """The middle of each bucket, ns."""
         return self.keys * self.width + self.width // 2
 
-    def add(self, times: Times, values: Floats) -> None:
-        """Add rows; ``values`` has the shape (columns, rows) and holds no missing value."""
+    def add(self, times: Times, values: Floats, since: int | None = None) -> None:
+        """Add rows; ``values`` has the shape (columns, rows) and holds no missing value.
+
+        Buckets that have ended before ``since`` (ns) are forgotten.
+        """
+        if since is not None:
+            self.drop_before(since)
+            times, values = times[times >= since], values[:, times >= since]
         if not times.size:
             return
         self._refit(times)
@@ -222,13 +318,12 @@ class Sums:
         self.keys, self.sums = self.keys[start:], self.sums[:, start:]
 
     def _refit(self, times: Times) -> None:
-        if not self._is_open:
-            return
         begin, end = int(times.min()), int(times.max())
         if self.keys.size:
             begin = min(begin, int(self.keys[0]) * self.width)
             end = max(end, int(self.keys[-1]) * self.width)
         width = max(self.width, bucket_width(end - begin + 1, self._buckets))
+        width = width if self._widest is None else min(width, self._widest)
         if width > self.width:
             keys, sums = self.keys // (width // self.width), self.sums
             self.width = width

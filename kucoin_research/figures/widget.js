@@ -1,6 +1,6 @@
 // One store per figure holds the arrays as they came; any number of views draw from it.
 const TYPES = {f8: Float64Array, f4: Float32Array, i4: Int32Array, u1: Uint8Array};
-const STILL_FIRST = 2000, STILL_EVERY = 60000;
+const STILL_FIRST = 2000, STILL_EVERY = 60000, FAILED = -1;
 const page = (globalThis.__kucoinResearch ??= {stores: new Map(), plotly: null, isThere: false, asked: 0, asker: null});
 
 function values(buffer, type) {
@@ -55,12 +55,15 @@ function askForPlotly(store) {
 
 function openStore(model) {
   const store = {arrays: new Map(), layout: {}, traces: {}, seq: 0, window: null, empty: true,
-    views: new Set(), follow: true, heard: 0, trouble: ''};
+    views: new Set(), follow: true, heard: 0, trouble: '', isDrawing: false, isWanted: false};
   const judgeAll = () => { for (const view of store.views) view.judge(); };
   store.line = lineTo(model, judgeAll);
   store.send = store.line.send;
+  store.isVisible = () => [...store.views].some((each) => each.isVisible());
+  store.presence = presence(store.line, store.isVisible);
   model.on('msg:custom', (message, buffers) => {
     store.heard = Date.now();
+    if (!isForUs(message)) return;
     if (message.kind === 'lib') { page.arrived?.(buffers[0]); return; }
     store.trouble = message.trouble || '';
     judgeAll();
@@ -93,10 +96,20 @@ function take(store, message, buffers) {
   Object.assign(store.layout, layout);
 }
 
+// At most once at a time, and once more for all that came meanwhile. What is told to be drawn is on
+// the screen by then: the kernel judges by it how old the picture is.
 async function drawAll(store) {
-  const seq = store.seq;
-  const spent = await Promise.all([...store.views].map((view) => view.draw()));
-  store.send({kind: 'drawn', seq, ms: Math.max(0, ...spent)});
+  store.isWanted = true;
+  if (store.isDrawing) return;
+  store.isDrawing = true;
+  try {
+    while (store.isWanted) {
+      store.isWanted = false;
+      const seq = store.seq;
+      const spent = await Promise.all([...store.views].map((view) => view.draw()));
+      if (!spent.includes(FAILED)) store.send({kind: 'drawn', seq, ms: Math.max(0, ...spent)});
+    }
+  } finally { store.isDrawing = false; }
 }
 
 function put(target, path, value) {
@@ -190,7 +203,7 @@ function render({model, el}) {
   el.replaceChildren(plot, note);
 
   let Plotly = null, isInView = false, isBusy = null, isDirty = false, isGone = false;
-  let lastStill = 0, firstDrawn = 0, told = '';
+  let lastStill = 0, firstDrawn = 0;
   let colours = palette(model);  // asked for once: the answer costs the page a look at all styles
   const axis = 'xaxis';
   const isTime = () => model.get('spec').layout.xaxis?.type === 'date';
@@ -213,9 +226,9 @@ function render({model, el}) {
     }
   }
 
-  function draw() {  // at most one at a time, and one more for all that came meanwhile
+  function draw() {  // gives the milliseconds that it took; at most one at a time
     if (!Plotly || !isVisible()) { isDirty = true; return Promise.resolve(0); }
-    if (isBusy) { isDirty = true; return isBusy; }
+    if (isBusy) return isBusy.then(draw);
     isBusy = Promise.resolve().then(async () => {
       isDirty = false;
       const began = performance.now();
@@ -227,9 +240,10 @@ function render({model, el}) {
       await new Promise((done) => requestAnimationFrame(done));  // until it is on the screen
       return spent;
     }).catch((error) => {
+      if (isGone) return 0;
       send({kind: 'error', text: String(error)});
-      return 0;
-    }).finally(() => { isBusy = null; if (isDirty) draw(); });
+      return FAILED;
+    }).finally(() => { isBusy = null; });
     return isBusy;
   }
 
@@ -265,11 +279,7 @@ function render({model, el}) {
   function tellView() {
     if (!Plotly || isGone) return;
     const px = Math.round(plot._fullLayout?.[axis]?._length || plot.clientWidth || 900);
-    const view = {kind: 'view', visible: [...store.views].some((each) => each.isVisible()), px, range: range()};
-    const text = JSON.stringify(view);
-    if (text === told) return;
-    told = text;
-    send(view);
+    store.presence.tell({kind: 'view', visible: store.isVisible(), px, range: range()});
   }
 
   function follow() {
@@ -314,7 +324,7 @@ function render({model, el}) {
 
   const onTheme = () => { if (Plotly) (isBusy || Promise.resolve()).then(plotAnew); };
   const onSpec = () => { store.follow = true; onTheme(); };
-  const onShown = () => { judge(); tellView(); if (isVisible() && isDirty) draw(); };
+  const onShown = () => { judge(); tellView(); if (isVisible() && isDirty) drawAll(store); };
   const sizes = new ResizeObserver(() => {
     if (!Plotly || plot.clientWidth < 10) return;
     Promise.resolve(Plotly.Plots.resize(plot)).then(tellView);
@@ -325,7 +335,7 @@ function render({model, el}) {
   });
   const themes = new MutationObserver(onTheme);
   const stills = setInterval(() => keepStill().catch((error) => console.warn(error)), 1000);
-  const beats = setInterval(judge, 1000);
+  const beats = setInterval(() => { judge(); store.presence.renew(); }, 1000);
   const view = {draw, isVisible, judge};
 
   page.plotly.then(async (loaded) => {
@@ -339,6 +349,7 @@ function render({model, el}) {
     sizes.observe(el);
     sight.observe(el);
     document.addEventListener('visibilitychange', onShown);
+    addEventListener('pagehide', store.presence.leave);
     themes.observe(document.body, {attributes: true, attributeFilter: ['data-jp-theme-light', 'data-jp-theme-name', 'class']});
     model.on('change:spec', onSpec);
     send({kind: 'hello'});
@@ -353,6 +364,7 @@ function render({model, el}) {
     clearInterval(stills); clearInterval(beats);
     askNoMore();
     document.removeEventListener('visibilitychange', onShown);
+    removeEventListener('pagehide', store.presence.leave);
     model.off('change:spec', onSpec);
     if (Plotly) Plotly.purge(plot);
   };

@@ -16,18 +16,16 @@ from pathlib import Path
 from typing import Any
 
 import anywidget
-import numpy as np
 import plotly
-import polars as pl
 import traitlets
 from IPython.display import display, update_display
 
 from kucoin_research.errors import InvalidInput
 from kucoin_research.figures.cells import replace_in_cell
-from kucoin_research.figures.chart import Chart, Drawing, Sketch, View
-from kucoin_research.figures.delta import Array, Part, difference
-from kucoin_research.figures.feed import Feed, Rewound, Source
-from kucoin_research.figures.link import KERNEL_JS, Link
+from kucoin_research.figures.chart import Chart, Sketch, View
+from kucoin_research.figures.feed import Feed, Rows, Source
+from kucoin_research.figures.link import KERNEL_JS, Link, Pages, Totals
+from kucoin_research.figures.picture import Picture
 from kucoin_research.figures.refresh import Ticket, refresher
 from kucoin_research.figures.static import Figure, still
 from kucoin_research.figures.theme import PALETTES, Spec, compacted
@@ -57,18 +55,19 @@ class LiveFigure(anywidget.AnyWidget):
 
     It draws while it is visible and something has changed, up to twenty times a second, slower
     where the browser or the kernel is busy. Zooming in shows every row of the range, a double click
-    follows the newest data again.
+    follows the newest data again. It may be open on several pages (tabs, browsers, machines): each
+    has its own zoom and pace, and one that is hidden, slow or closed costs the others nothing.
 
     Parameters
     ----------
     kind
         The chart's class.
     source
-        A running stream.
+        A running stream, or what gives the rows, for each page anew.
     sketch
         Symbol, time zone, height and options.
     channels
-        Which channel serves which role of the chart.
+        Which channel of the stream serves which role of the chart.
     window_ns
         How far back the newest data are followed; ``None``: all there are.
 
@@ -77,7 +76,7 @@ class LiveFigure(anywidget.AnyWidget):
     error
         What the last refresh raised, ``None`` while all is well. The next refresh is tried anyway.
     link
-        Counters: frames sent and drawn, bytes, milliseconds per draw.
+        Counters of all pages: frames sent and drawn, bytes, milliseconds per draw.
     is_frozen
         While set, only a change of the view is drawn; the stream goes on.
 
@@ -98,26 +97,22 @@ class LiveFigure(anywidget.AnyWidget):
     def __init__(
         self,
         kind: type[Chart],
-        source: Source,
+        source: Source | Callable[[], Rows],
         sketch: Sketch,
         channels: dict[str, str],
         *,
         window_ns: int | None = None,
     ) -> None:
-        self.link = Link()
         self.is_frozen = False
+        self._clock: Callable[[], float] = time.monotonic
         self._kind = kind
         self._sketch = sketch
-        self._view = View(window_ns=window_ns)
+        self._source, self._channels = source, channels
+        self._window_ns = window_ns
         self._books = [role.name for role in kind.roles if role.channels[0] == "level2"]
-        self._feed = Feed(source, sketch.symbol, channels, self._books)
-        self._chart = kind(self._view, sketch)
-        self._sent: dict[tuple[int, str], Array] = {}
-        self._sent_layout: dict[str, Any] = {}
-        self._must_restart = True  # the chart is to be made anew, of all rows
-        self._must_resend = True  # the browser has nothing
+        self._pages = Pages(self._picture)
         self._still_id = ""
-        self._lock = threading.RLock()  # guards the chart, the feed and what was sent
+        self._lock = threading.RLock()  # guards the pictures, and what they are made of
         super().__init__(spec=self._spec(), uid=uuid.uuid4().hex)
         self.on_msg(self._on_message)
         self._ticket = self._start()
@@ -138,6 +133,20 @@ class LiveFigure(anywidget.AnyWidget):
         ticket = refresher().add(tick, every=1 / self._kind.fastest)
         return ticket
 
+    def _picture(self) -> Picture:
+        with self._lock:
+            return Picture(self._kind, self._sketch, self._feed(), View(window_ns=self._window_ns))
+
+    def _feed(self) -> Rows:
+        source = self._source
+        if callable(source):
+            return source()
+        return Feed(source, self._sketch.symbol, self._channels, self._books)
+
+    def _spec(self) -> Spec:
+        spec = self._kind(View(window_ns=self._window_ns), self._sketch).spec()
+        return compacted(spec) if self._sketch.is_compact else spec
+
     # -- for users -------------------------------------------------------------------------------
 
     @property
@@ -153,19 +162,31 @@ class LiveFigure(anywidget.AnyWidget):
     @property
     def window(self) -> float | None:
         """Seconds that the newest data are followed back; ``None``: all there are."""
-        window_ns = self._view.window_ns
-        return None if window_ns is None else window_ns / 1e9
+        return None if self._window_ns is None else self._window_ns / 1e9
 
     @window.setter
     def window(self, seconds: float | None) -> None:
         if seconds is not None and not seconds > 0:
             raise InvalidInput(f"window must be seconds above 0, or None for all, not {seconds!r}")
-        window_ns = None if seconds is None else round(seconds * 1e9)
-        self._look(View(self._view.px, self._view.span, window_ns))
+        self._window_ns = None if seconds is None else round(seconds * 1e9)
+        for picture in self._pages.all:
+            picture.look(replace(picture.view, window_ns=self._window_ns))
+        refresher().wake(self._ticket)
+
+    @property
+    def link(self) -> Totals:
+        """Counters of all pages on which it is shown."""
+        return self._pages.totals
+
+    def link_to(self, page: str) -> Link | None:
+        """Give the conversation with one page; ``None`` where the page is not known."""
+        picture = self._pages.get(page)
+        return None if picture is None else picture.link
 
     def reset(self) -> None:
         """Read everything anew, for example after the stream was wound back."""
-        self._must_restart = True
+        for picture in self._pages.all:
+            picture.reset()
         refresher().wake(self._ticket)
 
     def attach(
@@ -188,19 +209,19 @@ class LiveFigure(anywidget.AnyWidget):
             sketch = self._sketch
             options = sketch.options if options is None else options
             self._sketch = replace(sketch, symbol=symbol, options=options)
-            self._feed = Feed(source, symbol, channels, self._books)
-            self._view = View(self._view.px, None, self._view.window_ns)
-            self._chart = self._kind(self._view, self._sketch)
-            self._must_restart = self._must_resend = True
+            self._source, self._channels = source, channels
+            for picture in self._pages.all:
+                picture.show(self._sketch, self._feed())
             spec = self._spec()
         self.spec = spec
         refresher().wake(self._ticket)
 
     def figure(self, theme: str = "light") -> Figure:
-        """Make a static figure of what is shown now."""
+        """Make a static figure of what is shown now; of several pages, on the one heard last."""
         with self._lock:
-            self._update()
-            return still(self._chart, theme)
+            picture = next(iter(self._pages.all[::-1]), None) or self._picture()
+            picture.update()
+            return still(picture.chart, theme)
 
     def to_html(self, path: str | Path | None = None, **options: Any) -> str:
         """Write what is shown now to an HTML file that needs no network; see ``Figure.to_html``."""
@@ -226,143 +247,84 @@ class LiveFigure(anywidget.AnyWidget):
     # -- the refresh thread ----------------------------------------------------------------------
 
     def refresh(self, now: float) -> float | None:
-        """Send what is new, if anybody looks; returns the seconds until the next look."""
-        if not self.link.is_visible:
+        """Send what is new to each page that looks; returns the seconds until the next look."""
+        self._pages.look(now)
+        looking = self._pages.visible
+        if not looking:
             return _HIDDEN_INTERVAL
-        is_quiet = self.is_frozen or not self._feed.has_news()
-        if is_quiet and not self._must_restart and not self._must_resend:
-            self._beat(now)
-            return _QUIET_INTERVAL
-        if not self.link.may_send(now):
-            return _QUIET_INTERVAL
-        began = time.perf_counter()
-        with self._lock:
+        failed: Exception | None = None
+        for name, picture in looking:
+            # With one page, whoever calls keeps its pace.
+            if len(looking) > 1 and now < picture.due:
+                continue
             try:
-                self._update()
-                size = self._send_drawing(self._chart.draw(), now, began)
-            except BaseException as error:
-                # Whatever was half done is done anew by the next refresh.
-                self._must_restart = self._must_resend = True
-                self._beat(now, f"{type(error).__name__}: {error}")
-                raise
-        if not size:
-            self._beat(now)
-            self.link.cost += 0.2 * (time.perf_counter() - began - self.link.cost)
-        return self.link.interval(self._kind.fastest, self._others_ms())
+                picture.due = now + self._refresh(name, picture, now, len(looking))
+            except Exception as error:  # noqa: BLE001  raised below: other pages are served first
+                self._beat(name, picture, now, f"{type(error).__name__}: {error}")
+                failed = failed or error
+        if failed is not None:
+            raise failed
+        return min(picture.due for _, picture in looking) - now
 
-    def _beat(self, now: float, trouble: str = "") -> None:
-        if self.link.owes_beat(now):
-            self.send({"kind": "beat", "trouble": trouble})
+    def _refresh(self, name: str, picture: Picture, now: float, pages: int) -> float:
+        link = picture.link
+        if picture.is_quiet(is_frozen=self.is_frozen):
+            link.on_quiet(now)
+            self._beat(name, picture, now)
+            return _QUIET_INTERVAL
+        if not link.may_send(now, is_deaf=self._pages.is_deaf(now)):
+            return _QUIET_INTERVAL
+        with self._lock:
+            frame = picture.frame(now)
+        if frame is not None:
+            self.send({**frame.content, "to": name}, buffers=frame.buffers)
+        else:
+            link.on_quiet(now)
+        if frame is None or not frame.size:
+            self._beat(name, picture, now)
+        return link.interval(self._kind.fastest, self._others_ms(name), pages)
 
-    def _others_ms(self) -> float:
-        others = [each.link for ref in _figures if (each := ref()) is not None and each is not self]
-        return sum(link.draw_ms for link in others if link.is_visible)
+    def _beat(self, name: str, picture: Picture, now: float, trouble: str = "") -> None:
+        if picture.link.owes_beat(now):
+            self.send({"kind": "beat", "trouble": trouble, "to": name})
 
-    def _update(self) -> None:
-        gaps, changed = self._feed.gaps()
-        if self._must_restart or changed:
-            self._restart()
-            self._chart.mark(gaps)
-        try:
-            for role, rows in self._feed.rows():
-                self._chart.take(role, self._relevant(rows))
-        except Rewound:
-            self._must_restart = self._must_resend = True
-            self._restart()
-            self._chart.mark(gaps)
-            for role, rows in self._feed.rows():
-                self._chart.take(role, self._relevant(rows))
-
-    def _spec(self) -> Spec:
-        spec = self._chart.spec()
-        return compacted(spec) if self._sketch.is_compact else spec
-
-    def _restart(self) -> None:
-        self._must_restart = False
-        self._feed.restart()
-        self._chart = self._kind(self._view, self._sketch)
-
-    def _relevant(self, rows: pl.DataFrame) -> pl.DataFrame:
-        # Of a million rows, those before the window need not be looked at.
-        window_ns = self._view.window_ns
-        if self._view.span is not None or window_ns is None or self._kind.needs_past:
-            return rows
-        if rows.height < 10_000 or "timestamp" not in rows.columns:
-            return rows
-        newest = rows["timestamp"].max()
-        return rows.filter(pl.col("timestamp") >= newest - pl.duration(nanoseconds=window_ns))
-
-    def _send_drawing(self, drawing: Drawing, now: float, began: float) -> int:
-        parts = difference({} if self._must_resend else self._sent, drawing.arrays)
-        layout = {
-            path: value
-            for path, value in {**drawing.layout, "@": dict(drawing.traces)}.items()
-            if self._must_resend or self._sent_layout.get(path) != value
-        }
-        if not (parts or layout or self._must_resend):
-            return 0
-        buffers = [part.buffer for part in parts]
-        size = sum(len(buffer) for buffer in buffers)
-        is_full, self._must_resend = self._must_resend, False
-        number = self.link.on_send(now, size, time.perf_counter() - began)
-        self._remember(drawing, parts)
-        self._sent_layout.update(layout)
-        self.send(
-            {
-                "kind": "frame",
-                "seq": number,
-                "base": None if is_full else number - 1,
-                "parts": [part.header for part in parts],
-                "layout": layout,
-                "window": drawing.window,
-                "empty": self._chart.is_empty,
-            },
-            buffers=buffers,
-        )
-        return size
-
-    def _remember(self, drawing: Drawing, parts: list[Part]) -> None:
-        for part in parts:
-            array = np.ascontiguousarray(drawing.arrays[part.trace, part.path])
-            self._sent[part.trace, part.path] = array.astype(part.tail.dtype, copy=False)
+    def _others_ms(self, page: str) -> float:
+        figures = [each for ref in _figures if (each := ref()) is not None and each is not self]
+        links = [link for each in figures if (link := each.link_to(page)) is not None]
+        return sum(link.draw_ms for link in links if link.is_visible)
 
     # -- what the browser tells ------------------------------------------------------------------
 
     def _on_message(self, _: Any, message: dict[str, Any], buffers: list[Any]) -> None:
-        kind = message.get("kind")
+        kind, page, now = message.get("kind"), str(message.get("page", "")), self._clock()
+        picture = self._pages.heard(page, now)
         if kind == "drawn":
-            self.link.on_drawn(int(message["seq"]), float(message["ms"]), time.monotonic())
+            picture.link.on_drawn(int(message["seq"]), float(message["ms"]), now)
         elif kind == "view":
-            self._on_view(message)
+            self._on_view(picture, message, now)
         elif kind == "hello":  # a page has opened, or lost count: it needs everything
-            self.link.on_hello()
-            self._must_resend = True
+            picture.link.on_hello(now)
+            picture.resend()
         elif kind == "lib":
-            self.send({"kind": "lib"}, buffers=[_plotly_js()])
+            self.send({"kind": "lib", "to": page}, buffers=[_plotly_js()])
         elif kind == "still" and buffers:
             self._keep_still(bytes(buffers[0]))
         elif kind == "error":
             log.error("the browser could not draw: %s", message.get("text"))
         refresher().wake(self._ticket if kind in ("view", "hello") else None)
 
-    def _on_view(self, message: dict[str, Any]) -> None:
-        self.link.is_visible = bool(message.get("visible"))
+    def _on_view(self, picture: Picture, message: dict[str, Any], now: float) -> None:
+        picture.link.on_view(is_visible=bool(message.get("visible")), now=now)
         low, high = _PX
-        px = int(min(max(float(message.get("px") or self._view.px), low), high))
+        px = int(min(max(float(message.get("px") or picture.view.px), low), high))
         # A few pixels more or less do not matter.
-        px = self._view.px if abs(px - self._view.px) < 0.05 * px else px
+        px = picture.view.px if abs(px - picture.view.px) < 0.05 * px else px
         span = None
         bounds = message.get("range")
         if bounds and self._kind.time_axis:
             begin, end = (self._sketch.zone.to_ns(float(each)) for each in bounds)
             span = (begin, end) if end > begin else None
-        self._look(View(px, span, self._view.window_ns))
-
-    def _look(self, view: View) -> None:
-        if view != self._view:
-            self._view = view
-            self._must_restart = True
-        refresher().wake(self._ticket)
+        picture.look(View(px, span, self._window_ns))
 
     # -- in the notebook -------------------------------------------------------------------------
 
@@ -395,7 +357,8 @@ class LiveFigure(anywidget.AnyWidget):
             _update(picture, raw=True, display_id=self._still_id)
 
     def __repr__(self) -> str:
-        return f"<live {self._name}, frame {self.link.drawn} of {self.link.sent} drawn>"
+        link = self.link
+        return f"<live {self._name}, {link.drawn} of {link.sent} frames drawn>"
 
 
 def _list(figure: LiveFigure, *, is_over: bool = False) -> None:

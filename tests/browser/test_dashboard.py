@@ -2,6 +2,8 @@
 
 import base64
 import json
+import os
+import signal
 
 from tests.browser.lab import set_theme
 from tests.browser.waits import (
@@ -29,6 +31,7 @@ kr.dashboard(replay)
 """
 PLAYED = ".kr-of-replay"
 BADGE = ".kr-badge .kr-word"
+LOST = ".kr-badge[data-colour=red]"
 MAIN, LOWER = ".kr-main .kr-figure", ".kr-lower .kr-figure"
 PRICE = ".kr-price"
 AXIS = (
@@ -215,9 +218,29 @@ def test_a_dashboard_shown_twice_is_live_in_sight_until_its_kernel_is_lost(noteb
 
     page.wait_for_selector(f"{BADGE}:text-is('live') >> nth=1")
 
-    book.command("kernelmenu:shutdown")  # which the page does not tell its widgets
+    # Another tab on the same kernel, which comes, looks, and goes without a word.
+    book.save()
+    other = page.context.new_page()
+    other.goto(book.lab.address(book.name))
+    wait_for_frames(other, MAIN, 3)
+    wait_for_text(other, BADGE, "live")
+    page.bring_to_front()
+    before = page.evaluate(last)
+    other.close()
+    page.wait_for_function(f"() => {last} > {before} + 30")
+    assert page.locator(f"{BADGE}:text-is('lost')").count() == 0
 
-    lost = ".kr-badge[data-colour=red]:has-text('no word from its kernel for')"
-    page.wait_for_selector(lost)
+    book.run_more("import os; print('PID', os.getpid())")
+    kernel = int(book.told("PID"))
+    page.locator(".kr-dashboard").last.scroll_into_view_if_needed()
+    os.kill(kernel, signal.SIGSTOP)
+    page.wait_for_selector(f"{LOST}:has-text('no word from its kernel for')")
     page.wait_for_selector(".kr-figure[data-doubt*='no word from its kernel for']")
     page.screenshot(path=shots / "dashboard-lost.png")
+    os.kill(kernel, signal.SIGCONT)
+    page.wait_for_selector(f"{BADGE}:text-is('live') >> nth=1")
+
+    book.command("kernelmenu:shutdown")  # which the page does not tell its widgets
+
+    page.wait_for_selector(f"{LOST}:has-text('its kernel has ended')")
+    page.wait_for_selector(".kr-figure[data-doubt*='its kernel has ended']")

@@ -13,6 +13,7 @@ import kucoin_research as kr
 from kucoin_research import figures
 from kucoin_research.dashboards import Colour, Dashboard, Vitals, judge
 from kucoin_research.dashboards import board as board_module
+from kucoin_research.dashboards.health import Screen
 from kucoin_research.dashboards.panel import Panel, Tape
 from kucoin_research.dashboards.pulse import Pulse
 from kucoin_research.dashboards.texts import compact, duration, fixed, size
@@ -55,13 +56,16 @@ def stream(exchange):
 
 
 def show(board):
-    board.panel._on_message(None, {"kind": "view", "visible": True}, [])
+    getattr(board, "panel", board)._on_message(None, {"kind": "view", "visible": True}, [])
+
+
+def drawn(panel, number):
+    panel._on_message(None, {"kind": "drawn", "seq": number, "ms": 1}, [])
 
 
 def answer(board):
     for message in board.sent[-2:]:
-        drawn = {"kind": "drawn", "seq": message["seq"], "ms": 1}
-        board.panel._on_message(None, drawn, [])
+        drawn(board.panel, message["seq"])
 
 
 def texts(board):
@@ -123,6 +127,13 @@ def threads():
         ({"book": "the book is not in step"}, "amber", "not in step"),
         ({"book": "the book is not in step", "since": 0.2}, "green", ""),
         ({"refresh_error": "ValueError: broken"}, "amber", "refresh failed: ValueError: broken"),
+        ({"failed": ("f raised KeyError: 1",)}, "amber", "f raised KeyError: 1; it is called no"),
+        ({"failed": ("f raised X", "g raised Y", "h raised Z")}, "amber", "no more, and 2 more"),
+        ({"failed": ("f raised X",), "state": "ended"}, "amber", "f raised X"),
+        ({"failed": ("f raised X",), "state": "stopped"}, "grey", ""),
+        ({"screen": Screen("the tiles", 1.4)}, "green", ""),
+        ({"screen": Screen("the tiles", 4.2)}, "amber", "the screen shows the tiles of 4.2 s ago"),
+        ({"screen": Screen("the tiles", 4.2), "state": "idle"}, "grey", ""),
         ({"busy": 0.4}, "green", ""),
         ({"busy": 3.0}, "amber", "the kernel has been busy for 3.0 s"),
         ({"was_busy": 5.0}, "amber", "the kernel was busy for 5.0 s"),
@@ -463,11 +474,11 @@ def test_a_panel_with_nothing_new_tells_that_its_kernel_is_there():
 def test_only_what_changed_is_sent():
     panel, sent = Panel(lambda *_: None), []
     panel.send = lambda content, buffers=None: sent.append(content["texts"])
-    panel.link.is_visible = True
+    show(panel)
 
     panel.tell({"a": 1, "b": 2}, 1.0)
     panel.tell({"a": 1, "b": 3}, 1.1)
-    panel.link.on_drawn(2, 1.0, 1.2)
+    drawn(panel, 2)
     panel.tell({"a": 1, "b": 3}, 1.3)
 
     assert sent == [{"a": 1, "b": 2}, {"b": 3}]
@@ -477,14 +488,14 @@ def test_only_what_changed_is_sent():
 def test_of_the_tape_only_new_rows_are_sent():
     panel, sent = Panel(lambda *_: None), []
     panel.send = lambda content, buffers=None: sent.append(content["texts"]["tape"])
-    panel.link.is_visible = True
+    show(panel)
     rows = [[str(each)] for each in range(10)]
 
     for number, tape in enumerate(
         (Tape(3, rows[:3]), Tape(5, rows[:5]), Tape(90, rows), Tape(2, rows[:2]))
     ):
         panel.tell({"tape": tape}, number)
-        panel.link.on_drawn(number + 1, 1.0, number)
+        drawn(panel, number + 1)
 
     assert sent == [{"all": rows[:3]}, {"add": rows[3:5]}, {"all": rows}, {"all": rows[:2]}]
     panel.close()
@@ -493,11 +504,11 @@ def test_of_the_tape_only_new_rows_are_sent():
 def test_a_slow_browser_gets_two_messages_at_most_and_then_the_newest():
     panel, sent = Panel(lambda *_: None), []
     panel.send = lambda content, buffers=None: sent.append(content["texts"])
-    panel.link.is_visible = True
+    show(panel)
 
     for value in range(10):
         panel.tell({"a": value}, 1 + value / 10)
-    panel.link.on_drawn(2, 1.0, 2.0)
+    drawn(panel, 2)
     panel.tell({"a": 9}, 2.1)
 
     assert sent == [{"a": 0}, {"a": 1}, {"a": 9}]
@@ -569,11 +580,43 @@ def test_the_badge_opens_a_histogram_and_a_timeline(stream, make):
     told(board, "badge")
     assert "events" not in texts(board)
 
-    board.panel._on_message(None, {"kind": "open", "open": True}, [])
+    board.panel._on_message(None, {"kind": "view", "visible": True, "open": True}, [])
 
     events = told(board, "events")
     assert "connected" in {event for _, event, _, _ in events}
     assert texts(board)["hist"] == []  # at thirty times real time a lag means nothing
+
+
+def test_a_function_that_raises_makes_the_badge_amber_and_its_traceback_is_in_the_drawer(
+    stream, make
+):
+    def strategy(row):
+        raise ZeroDivisionError("no price")
+
+    board = make(stream)
+    show(board)
+    stream.attach(strategy, "trade")
+
+    badge = told(board, "badge", lambda v: v and "strategy" in v[2])
+    assert badge[0] == "amber"
+    assert "strategy raised ZeroDivisionError: no price; it is called no more" in badge[2]
+    board.panel._on_message(None, {"kind": "view", "visible": True, "open": True}, [])
+    ((_, name, trace),) = told(board, "traces")
+    assert name == "strategy"
+    assert 'raise ZeroDivisionError("no price")' in trace
+
+
+def test_the_badge_of_a_replay_names_the_function_that_raised(session, make):
+    with kr.replay(session, speed=None, paused=True) as replay:
+        board = make(replay)
+        show(board)
+        replay.attach(lambda _: 1 / 0, "trade")
+        replay.resume()
+
+        with pytest.raises(kr.FunctionFailed):
+            replay.wait_until_done(20)
+        badge = told(board, "badge", lambda v: v and "<lambda> raised ZeroDivisionError" in v[2])
+        assert badge[0] == "amber"
 
 
 def test_a_histogram_has_shares_that_sum_up():
@@ -773,7 +816,7 @@ def test_a_replay_handed_in_is_drawn_by_the_same_charts_and_goes_on_after_close(
 
         wait_until(lambda: answer(board) or board._readings.trades == replay.total("trade"))
         assert len(called) == session.frame("trade").height  # the strategy had every row
-        assert board.price.figure._feed.source is replay
+        assert board.price.figure._source is replay
 
         board.close()
         assert not replay.stopping.is_set()

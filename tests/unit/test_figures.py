@@ -21,6 +21,7 @@ from kucoin_research.records import (
     Trade,
     schema_of,
 )  # fmt: skip
+from tests.unit.browsers import Page
 
 SECOND = 1_000_000_000
 START = int(datetime(2026, 1, 5, tzinfo=UTC).timestamp()) * SECOND
@@ -65,7 +66,7 @@ def test_the_price_figure_has_quotes_mid_and_trades_in_milliseconds():
     assert trace(figure, "mid").y.tolist() == [100.5, 103.0]
     assert trace(figure, "mid").x.tolist() == [ms(0), ms(1)]
     assert trace(figure, "sell trades").y.tolist() == [102.0]
-    assert trace(figure, "buy trades").customdata.tolist() == [2.0]
+    assert trace(figure, "buy trades").customdata.tolist() == [[2.0, 1.0]]
     assert figure.layout.xaxis.type == "date"
     assert figure.layout.xaxis.title.text == "time (UTC)"
 
@@ -323,18 +324,48 @@ def test_times_survive_the_way_to_the_axis_and_back_across_summer_time():
     assert [zone.to_ns(each) for each in shown] == times.tolist()
 
 
-def test_a_million_rows_make_a_small_figure():
-    count = 1_000_000
+def many_marks(count):
     seconds = np.arange(count) * 1_000_000 + START
-    rows = pl.DataFrame(
+    return pl.DataFrame(
         {"timestamp": seconds, "local_timestamp": seconds, "mark_price": np.arange(count) * 1.0,
          "index_price": np.arange(count) * 1.0}
     ).cast(dict.fromkeys(("timestamp", "local_timestamp"), pl.Datetime("ns", "UTC")))  # fmt: skip
 
-    figure = figures.mark(rows)
 
-    assert len(figure.data[0].x) < 5_000
+def test_a_million_rows_make_a_small_figure_that_uses_its_points():
+    count = 1_000_000
+
+    figure = figures.mark(many_marks(count))
+
+    assert 1_000 <= len(figure.data[0].x) <= 2_000
     assert figure.data[0].y.max() == count - 1
+
+
+def test_a_figure_of_a_frame_can_be_had_as_one_that_shows_every_row_where_it_is_zoomed_into():
+    widget = figures.mark(many_marks(100_000)).zoomable()
+    widget._ticket.cancel()  # here, the test is the refresh thread
+    page = Page(widget)
+    widget.send = lambda message, buffers=None: page.take(message, buffers or [], 0.0)
+    begin = ms(20)
+
+    page.look()
+    widget.refresh(1.0)
+    page.move_to(1.0)
+    assert page.arrays[0, "x"].size <= 1_000
+    page.look(bounds=[begin, begin + 500])  # half a second of a row per millisecond
+    widget.refresh(2.0)
+    page.move_to(2.0)
+
+    x = page.arrays[0, "x"]
+    assert ((x >= begin) & (x <= begin + 500)).sum() == 501
+    widget.close()
+
+
+def test_a_figure_that_does_not_know_its_rows_says_so():
+    figure = figures.Figure(figures.mark(many_marks(10)))
+
+    with pytest.raises(kr.InvalidInput, match="does not know its rows"):
+        figure.zoomable()
 
 
 def test_no_lag_is_told_of_a_venue_whose_clock_is_virtual():

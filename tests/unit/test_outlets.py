@@ -98,6 +98,8 @@ def test_a_function_that_raises_is_called_no_more(error):
     assert calls == [1]
     assert [event for event, _ in told] == ["sink_failed"]
     assert "sink raised" in told[0][1]
+    assert outlet.failure.error is error
+    assert "raise error" in outlet.failure.trace
     assert not outlet.is_open
 
 

@@ -11,6 +11,7 @@ import kucoin_research as kr
 from kucoin_research import stage, timeline
 from kucoin_research.errors import (
     BookNotReady,
+    FunctionFailed,
     InvalidInput,
     SessionBroken,
     StreamStopped,
@@ -660,7 +661,7 @@ def test_a_stop_iteration_of_a_function_is_an_error_like_others(tmp_path, play, 
     if others:
         replay.attach(got.append)
     replay.resume()
-    assert replay.wait_until_done(60)
+    assert replay.wait_until_done(60, on_error="tell")
 
     (told,) = replay.frame("status").filter(event="sink_failed")["detail"].to_list()
     assert told == "<lambda> raised StopIteration: ; it was detached"
@@ -685,7 +686,7 @@ def test_a_function_that_raises_is_detached_and_told_and_the_rest_goes_on(tmp_pa
     if others:
         replay.attach(got.append)
     replay.resume()
-    assert replay.wait_until_done(60)
+    assert replay.wait_until_done(60, on_error="tell")
 
     assert calls == rows[:5]
     told = replay.frame("status").filter(event="sink_failed")
@@ -699,6 +700,79 @@ def test_a_function_that_raises_is_detached_and_told_and_the_rest_goes_on(tmp_pa
     assert replay.report() == session.report()
 
 
+def test_waiting_for_the_end_raises_once_what_a_function_raised_and_the_rest_goes_on(
+    tmp_path, play
+):
+    rows = every(200)
+    replay = play(session_of(tmp_path, rows), None, paused=True)
+    got = []
+
+    def strategy(row):
+        if row == rows[4]:
+            raise ZeroDivisionError("no price")
+
+    replay.attach(strategy)
+    replay.attach(got.append)
+    replay.resume()
+
+    with pytest.raises(FunctionFailed, match="strategy raised ZeroDivisionError: no price") as told:
+        replay.wait_until_done(60)
+    assert isinstance(told.value.__cause__, ZeroDivisionError)
+    assert replay.wait_until_done(60)
+    assert [row for row in got if getattr(row, "event", "") != "sink_failed"] == rows
+    (failure,) = replay.failures
+    assert (failure.name, failure.time_ns) == ("strategy", rows[4].local_timestamp)
+    assert 'raise ZeroDivisionError("no price")' in failure.trace
+
+    replay.attach(strategy)  # mended, one hopes
+    assert replay.failures == ()
+
+
+def test_a_replay_that_is_stopped_with_something_left_to_tell_ends_and_keeps_it(tmp_path, play):
+    replay = play(session_of(tmp_path, every(50)), None, paused=True)
+
+    def strategy(_):
+        replay.note("error", "one")
+        replay.note("error", "two")
+        replay.stop()
+
+    replay.attach(strategy)
+    replay.resume()
+    wait_until(lambda: not threads_of(replay))
+
+    told = replay.frame("status").filter(event="error")["detail"].to_list()
+    assert told[-2:] == ["one", "two"]
+
+
+def test_a_function_that_fails_stops_the_waiting_at_once(tmp_path, play):
+    replay = play(session_of(tmp_path, every(200)), 0.001, paused=True)
+    replay.attach(lambda _: 1 / 0)
+    replay.resume()
+
+    with pytest.raises(FunctionFailed):
+        replay.wait_until_done(60)
+
+    assert not replay.is_done
+    with pytest.raises(InvalidInput, match="on_error must be 'raise' or 'tell'"):
+        replay.wait_until_done(on_error="ignore")
+
+
+@pytest.mark.parametrize("attach", ["attach", "attach_batches"])
+@pytest.mark.parametrize("error", [KeyError("x"), SystemExit(1), StopIteration()])
+def test_whatever_a_function_raises_is_raised_to_who_waits(tmp_path, play, attach, error):
+    replay = play(session_of(tmp_path, every(20)), None, paused=True)
+
+    def broken(_):
+        raise error
+
+    getattr(replay, attach)(broken)
+    replay.resume()
+
+    with pytest.raises(FunctionFailed, match="broken raised") as told:
+        replay.wait_until_done(60)
+    assert told.value.__cause__ is error
+
+
 def test_batches_are_all_rows_and_one_that_raises_is_detached(tmp_path, play):
     rows = every(3_000)
     replay = play(session_of(tmp_path, rows), None, paused=True)
@@ -710,7 +784,7 @@ def test_batches_are_all_rows_and_one_that_raises_is_detached(tmp_path, play):
     replay.attach_batches(got.extend)
     replay.attach_batches(broken)
     replay.resume()
-    assert replay.wait_until_done(60)
+    assert replay.wait_until_done(60, on_error="tell")
 
     assert [row for row in got if getattr(row, "event", "") != "sink_failed"] == rows
     assert replay.frame("status").filter(event="sink_failed").height == 1

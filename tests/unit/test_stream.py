@@ -165,6 +165,24 @@ def test_a_sink_that_raises_is_detached_and_told_while_the_feed_lives(exchange):
     assert len(calls) == 1
     told = s.frame("status").filter(pl.col("event") == "sink_failed")["detail"][0]
     assert "broken raised RuntimeError: no disk" in told
+    (failure,) = s.failures
+    assert str(failure) == "broken raised RuntimeError: no disk"
+    assert 'raise RuntimeError("no disk")' in failure.trace
+
+
+def test_a_function_that_is_attached_again_has_failed_no_more(exchange):
+    errors = [RuntimeError("no disk")]
+
+    def strategy(record):
+        if errors:
+            raise errors.pop()
+
+    with kr.stream("XBTUSDTM", "bbo", venue=exchange.venue) as s:
+        s.attach(strategy, "bbo")
+        wait_until(lambda: s.failures)
+        s.attach(strategy, "bbo")
+
+        assert s.failures == ()
 
 
 def test_stop_from_a_sink_does_not_hang(exchange):

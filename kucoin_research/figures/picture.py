@@ -1,0 +1,180 @@
+"""What one page is shown of a live figure: a chart of what it looks at, and what it has by now."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+
+from kucoin_research.figures.chart import Chart, Drawing, Sketch, View
+from kucoin_research.figures.delta import Array, Part, difference
+from kucoin_research.figures.feed import Rewound, Rows
+from kucoin_research.figures.link import Link
+
+__all__ = ["Frame", "Picture"]
+
+_MANY = 10_000  # rows: fewer are not worth a look at which of them are in the window
+
+
+class Frame(NamedTuple):
+    """A message to a page, with the values that belong to it."""
+
+    content: dict[str, Any]
+    buffers: list[memoryview | bytes]
+
+    @property
+    def size(self) -> int:
+        """Bytes of the values."""
+        return sum(len(buffer) for buffer in self.buffers)
+
+
+class Picture:
+    """What one page sees.
+
+    Parameters
+    ----------
+    kind, sketch
+        The chart's class, and what it is told about itself.
+    feed
+        Where its rows come from; it is read by this picture alone.
+    view
+        What the page looks at.
+
+    Attributes
+    ----------
+    link
+        The conversation with the page.
+    due
+        When it wants to be refreshed next, monotonic seconds.
+
+    Notes
+    -----
+    Not thread-safe, but for ``look``, ``reset`` and ``resend``.
+    """
+
+    def __init__(self, kind: type[Chart], sketch: Sketch, feed: Rows, view: View) -> None:
+        self.link = Link()
+        self.due = 0.0
+        self.view = view
+        self.chart = kind(view, sketch)
+        self._kind, self._sketch, self._feed = kind, sketch, feed
+        self._sent: dict[tuple[int, str], Array] = {}
+        self._sent_layout: dict[str, Any] = {}
+        self._must_restart = True  # the chart is to be made anew, of all rows
+        self._must_resend = True  # the page has nothing
+
+    def look(self, view: View) -> None:
+        """Look at something else."""
+        if view != self.view:
+            self.view = view
+            self._must_restart = True
+            self.due = 0.0
+
+    def reset(self) -> None:
+        """Read all rows anew."""
+        self._must_restart = True
+        self.due = 0.0
+
+    def resend(self) -> None:
+        """Have everything sent with the next frame: the page has nothing."""
+        self._must_resend = True
+        self.due = 0.0
+
+    def show(self, sketch: Sketch, feed: Rows) -> None:
+        """Show other rows in the same place."""
+        self._sketch, self._feed = sketch, feed
+        self.view = View(self.view.px, None, self.view.window_ns)
+        self.chart = self._kind(self.view, sketch)
+        self.reset()
+        self.resend()
+
+    def is_quiet(self, *, is_frozen: bool) -> bool:
+        """Whether the page has all there is; costs next to nothing."""
+        if self._must_restart or self._must_resend:
+            return False
+        return is_frozen or not self._feed.has_news()
+
+    def update(self) -> None:
+        """Take what has come into the chart; after a failure all of it is taken anew."""
+        try:
+            self._update()
+        except BaseException:
+            self._must_restart = self._must_resend = True
+            raise
+
+    def _update(self) -> None:
+        gaps, changed = self._feed.gaps()
+        if self._must_restart or changed:
+            self._restart(gaps)
+        try:
+            self._take()
+        except Rewound:
+            self._must_resend = True
+            self._restart(gaps)
+            self._take()
+
+    def _restart(self, gaps: Any) -> None:
+        self._must_restart = False
+        self._feed.restart()
+        self.chart = self._kind(self.view, self._sketch)
+        self.chart.mark(gaps)
+
+    def _take(self) -> None:
+        for role, rows in self._feed.rows():
+            self.chart.take(role, self._relevant(rows))
+
+    def _relevant(self, rows: pl.DataFrame) -> pl.DataFrame:
+        # Of a million rows, those before the window need not be looked at.
+        window_ns = self.view.window_ns
+        if self.view.span is not None or window_ns is None or self._kind.needs_past:
+            return rows
+        if rows.height < _MANY or "timestamp" not in rows.columns:
+            return rows
+        newest = rows["timestamp"].max()
+        return rows.filter(pl.col("timestamp") >= newest - pl.duration(nanoseconds=window_ns))
+
+    def frame(self, now: float) -> Frame | None:
+        """Draw what has come, as a message of what the page does not have; None: it has all."""
+        began = time.perf_counter()
+        self.update()
+        is_full, self._must_resend = self._must_resend, False  # before: it may be set meanwhile
+        try:
+            return self._difference(self.chart.draw(), is_full=is_full, now=now, began=began)
+        except BaseException:
+            self._must_restart = self._must_resend = True
+            raise
+
+    def _difference(
+        self, drawing: Drawing, *, is_full: bool, now: float, began: float
+    ) -> Frame | None:
+        parts = difference({} if is_full else self._sent, drawing.arrays)
+        layout = {
+            path: value
+            for path, value in {**drawing.layout, "@": dict(drawing.traces)}.items()
+            if is_full or self._sent_layout.get(path) != value
+        }
+        if not (parts or layout or is_full):
+            self.link.cost += 0.2 * (time.perf_counter() - began - self.link.cost)
+            return None
+        buffers = [part.buffer for part in parts]
+        size = sum(len(buffer) for buffer in buffers)
+        number = self.link.on_send(now, size, time.perf_counter() - began)
+        self._remember(drawing, parts)
+        self._sent_layout.update(layout)
+        content = {
+            "kind": "frame",
+            "seq": number,
+            "base": None if is_full else number - 1,
+            "parts": [part.header for part in parts],
+            "layout": layout,
+            "window": drawing.window,
+            "empty": self.chart.is_empty,
+        }
+        return Frame(content, buffers)
+
+    def _remember(self, drawing: Drawing, parts: list[Part]) -> None:
+        for part in parts:
+            array = np.ascontiguousarray(drawing.arrays[part.trace, part.path])
+            self._sent[part.trace, part.path] = array.astype(part.tail.dtype, copy=False)
