@@ -14,7 +14,14 @@ from kucoin_research.figures import channels_for
 from kucoin_research.figures.bars import CandleChart
 from kucoin_research.figures.books import DepthChart, HeatChart, LadderChart
 from kucoin_research.figures.chart import Chart, Sketch
-from kucoin_research.figures.lines import FlowChart, LagChart, MarkChart, PriceChart, SpreadChart
+from kucoin_research.figures.lines import (
+    FlowChart,
+    LagChart,
+    MarkChart,
+    PriceChart,
+    SpreadChart,
+    lag_options,
+)
 from kucoin_research.figures.widget import LiveFigure
 from kucoin_research.figures.zone import Zone
 
@@ -55,7 +62,7 @@ class Scene:
         if kind is CandleChart and self.every is not None:
             return {"every": self.every}
         if kind is LagChart:
-            return {"offset_ms": getattr(self.source, "clock_offset_ms", None) or 0.0}
+            return lag_options(self.source)
         return {"levels": 16} if kind is LadderChart else {}
 
 

@@ -14,7 +14,7 @@ from kucoin_research.dashboards.health import Vitals
 from kucoin_research.dashboards.pulse import Pulse
 from kucoin_research.dashboards.texts import moment
 from kucoin_research.errors import BookNotReady, UnknownChannel
-from kucoin_research.figures.frames import arrivals, events, nanoseconds
+from kucoin_research.figures.frames import nanoseconds
 from kucoin_research.figures.gaps import Gap, gaps_of
 from kucoin_research.figures.zone import Floats, Zone
 from kucoin_research.outlets import Failure
@@ -178,18 +178,13 @@ class Watch:
 
     def lags(self) -> Floats:
         """Give the newest arrivals' lag in ms; none where the clocks cannot be compared."""
-        source = self.source
-        if getattr(source, "simulation", None) not in (None, 1.0):
-            return np.empty(0)
-        offset = getattr(source, "clock_offset_ms", None)
-        if offset is None:
+        told = getattr(self.source, "lags", None)
+        if not callable(told):
             return np.empty(0)
         for channel in self._timed:
-            rows = source.frame(channel, last=_LAG_ROWS)
-            if "is_snapshot" in rows.columns:
-                rows = rows.filter(~rows["is_snapshot"])
+            rows = self.source.frame(channel, last=_LAG_ROWS)
             if rows.height:
-                found: Floats = (arrivals(rows) - events(rows)) / 1e6 + offset
+                found: Floats = told(rows).drop_nulls().to_numpy()
                 return found
         return np.empty(0)
 

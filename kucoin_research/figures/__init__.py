@@ -25,7 +25,14 @@ from kucoin_research.figures.chart import Chart, Sketch, View
 from kucoin_research.figures.feed import Fixed, is_running, pick_channel, pick_symbol
 from kucoin_research.figures.frames import one_symbol, require
 from kucoin_research.figures.gaps import gaps_of
-from kucoin_research.figures.lines import FlowChart, LagChart, MarkChart, PriceChart, SpreadChart
+from kucoin_research.figures.lines import (
+    FlowChart,
+    LagChart,
+    MarkChart,
+    PriceChart,
+    SpreadChart,
+    lag_options,
+)
 from kucoin_research.figures.refresh import Refresher, Ticket, refresher
 from kucoin_research.figures.static import ExportUnavailable, Figure, still
 from kucoin_research.figures.zone import Zone
@@ -364,7 +371,8 @@ def lag(
         candles, whose timestamp is no event's.
     offset_ms
         The exchange's clock less this machine's, which is added. Left out: as a stream has
-        measured it, 0 for a frame.
+        measured it for each row (rows of which it does not know their lag are left out), 0 for a
+        frame.
     symbol, status, window, tz, theme, height
         As for ``price``.
 
@@ -379,10 +387,7 @@ def lag(
     ColumnMissing, InvalidInput
         As for ``price``.
     """
-    if offset_ms is None and is_running(source):
-        report = getattr(source, "report", None)
-        offset_ms = report().clock_offset_ms if callable(report) else None
-    options = {"offset_ms": offset_ms or 0.0}
+    options = lag_options(source) if offset_ms is None else {"offset_ms": offset_ms}
     return _make(LagChart, "lag", source, symbol, {}, status, window, tz, theme, height, options)
 
 

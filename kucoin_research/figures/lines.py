@@ -11,7 +11,7 @@ from kucoin_research.figures.chart import Arrays, Drawing, Role, Sketch, TimeCha
 from kucoin_research.figures.frames import arrivals, best_quotes, numbers, sides
 from kucoin_research.figures.theme import Spec, axis
 from kucoin_research.figures.thin import Bubbles, Extremes, Sums, broken
-from kucoin_research.figures.zone import Floats
+from kucoin_research.figures.zone import Floats, Times
 
 __all__ = ["FlowChart", "LagChart", "MarkChart", "PriceChart", "SpreadChart"]
 
@@ -300,6 +300,13 @@ class FlowChart(TimeChart):
         return self._drawing(arrays)
 
 
+def lag_options(source: Any) -> dict[str, Any]:
+    """Tell a chart of lags whom to ask for them: a stream that knows the exchange's clock."""
+    lags = getattr(source, "lags", None)
+    is_virtual = getattr(source, "simulation", None) not in (None, 1.0)
+    return {"lags": lags} if callable(lags) and not is_virtual else {}
+
+
 class LagChart(TimeChart):
     """Arrival minus event time, over time and as a histogram.
 
@@ -348,7 +355,9 @@ class LagChart(TimeChart):
         if "is_snapshot" in rows.columns:
             rows = rows.filter(~pl.col("is_snapshot"))
         rows, times = self._clip(role, rows)
-        lags = (arrivals(rows) - times) / 1e6 + float(self.sketch.options.get("offset_ms", 0.0))
+        lags = self._lags(rows, times)
+        is_known = ~np.isnan(lags)
+        times, lags = times[is_known], lags[is_known]
         self._series[0].add(times, lags, self.horizon)
         self._values = np.concatenate((self._values, lags))[-self._NEWEST :]
 
@@ -363,6 +372,16 @@ class LagChart(TimeChart):
         drawing = self._drawing(arrays)
         drawing.layout["annotations"].extend(self._remark(apart))
         return drawing
+
+    def _lags(self, rows: pl.DataFrame, times: Times) -> Floats:
+        """Give the lag of each row in ms, NaN where it is not known."""
+        told = self.sketch.options.get("lags")
+        if told is not None:
+            found: Floats = told(rows).to_numpy()
+            return found
+        offset_ms = float(self.sketch.options.get("offset_ms", 0.0))
+        lags: Floats = (arrivals(rows) - times) / 1e6 + offset_ms
+        return lags
 
     def _hours_apart(self) -> float:
         """Give the hours between the two clocks; 0 where they agree well enough."""

@@ -1,6 +1,7 @@
 """Figures of frames: what is drawn, where lines break, and what wrong input is told."""
 
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
@@ -8,7 +9,9 @@ import pytest
 
 import kucoin_research as kr
 from kucoin_research import figures
+from kucoin_research.figures.chart import Sketch, View
 from kucoin_research.figures.gaps import Gap, GapMap, gaps_of
+from kucoin_research.figures.lines import LagChart, lag_options
 from kucoin_research.figures.zone import Zone
 from kucoin_research.records import (
     Candle,
@@ -254,6 +257,24 @@ def test_lag_is_arrival_minus_event_in_milliseconds_plus_the_clock_offset():
 
     assert figure.data[0].y.tolist() == pytest.approx([57.0])
     assert figure.data[1].y.sum() == pytest.approx(100.0)
+
+
+def test_lags_are_those_that_the_stream_knows_and_rows_without_one_are_left_out():
+    told = pl.Series([5.0, None, 7.0])
+    chart = LagChart(View(1_000, None, None), Sketch(options={"lags": lambda _: told}))
+    chart.take("rows", frame(Ticker, [ticker(0), ticker(1), ticker(2)]))
+    arrays = chart.draw().arrays
+
+    assert arrays[0, "y"].tolist() == [5.0, 7.0]
+    assert arrays[1, "y"].sum() == pytest.approx(100.0)
+
+
+def test_a_stream_is_asked_for_lags_unless_its_clock_is_virtual():
+    asked = SimpleNamespace(lags=lambda rows: rows, simulation=None)
+
+    assert lag_options(asked) == {"lags": asked.lags}
+    assert lag_options(SimpleNamespace(lags=asked.lags, simulation=60.0)) == {}
+    assert lag_options(frame(Ticker, [])) == {}
 
 
 @pytest.mark.parametrize(
