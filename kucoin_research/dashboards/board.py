@@ -212,11 +212,12 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
 
     @property
     def health(self) -> Health:
-        """What the badge says, as of now; but for a busy kernel, which who asks may be."""
-        now = self._clock()
-        screens = [self._screen_of(page, now) for page, _ in self.panel.pages.visible]
-        worst = max(filter(None, screens), key=lambda screen: screen.age, default=None)
-        return judge(replace(self._look(now), busy=0.0, was_busy=0.0, screen=worst))
+        """What the badges say, as of now.
+
+        But for what concerns who looks and not the data: a busy kernel, which who asks may be, and
+        a page that is slow to draw.
+        """
+        return judge(replace(self._look(), busy=0.0, was_busy=0.0))
 
     def start(self) -> Stream:
         """Start streaming what the controls say; a stream of its own that runs is replaced.

@@ -72,6 +72,7 @@ class Link:
     _sent_at: float = 0.0
     _beat_at: float = 0.0
     _tries: int = 0
+    _has_drawn: bool = False
     _slowest_trip: float = 0.0
     _under_way: deque[tuple[int, float]] = field(default_factory=lambda: deque(maxlen=64))
 
@@ -114,6 +115,7 @@ class Link:
         if not self.drawn < number <= self.sent:
             return
         self.drawn = number
+        self._has_drawn = True
         self.draw_ms += 0.2 * (draw_ms - self.draw_ms)
         self._tries = 0
         while self._under_way and self._under_way[0][0] <= number:
@@ -145,9 +147,10 @@ class Link:
     def age(self, now: float) -> float:
         """Give the seconds by which what the page shows is older than what there is.
 
-        It counts what the page has drawn, not what was sent; 0 where nobody looks.
+        It counts what the page has drawn, not what was sent; 0 where nobody looks, and on a page
+        that opens and has drawn nothing yet.
         """
-        return max(0.0, now - self.shown_at) if self.is_visible else 0.0
+        return max(0.0, now - self.shown_at) if self.is_visible and self._has_drawn else 0.0
 
     def owes_beat(self, now: float) -> bool:
         """Whether the browser is to be told that the kernel is there, as nothing else was sent.

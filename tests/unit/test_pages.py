@@ -120,7 +120,14 @@ def test_a_screen_that_is_older_than_its_badge_claims_makes_it_amber(screens):
     assert colour == "amber"
     assert reason.startswith("the screen shows the price chart of ")
     assert 17 < float(reason.split()[-3]) < 21
-    assert "the price chart of" in str(screens.board.health)
+    assert not screens.board.health.reasons, "that is of one page, and not of the data"
+
+
+def test_a_page_that_opens_slowly_shows_nothing_old(screens):
+    panel, chart = screens.open("a", lambda: 0.1)
+    chart._delays = lambda: 1e9  # it waits for plotly.js
+    for _ in screens.pass_by(10):
+        assert not panel.texts or badge(panel)[0] != "amber"
 
 
 def test_a_slow_page_makes_no_other_amber_and_holds_none_up(screens):
