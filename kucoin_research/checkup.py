@@ -238,11 +238,31 @@ def _compared_rows(content: Manifest) -> str | None:
     return f"it tells of {total:,} rows in all, and of {listed:,} in its files"
 
 
+def _left_out(folder: Path, content: Manifest | None) -> list[Damage]:
+    """List files that are not listed, and yet named as those of this very session are.
+
+    A copy is not: it has the name of a listed one, or one of nobody's.
+    """
+    if content is None:
+        return []
+    listed = {base_of(name) for name in content["files"]}
+    symbols = {file_name(each, "", "") for each in (None, *content.get("symbols", ()))}
+    found = []
+    for path in strangers(folder, content):
+        _, channel, _ = split_name(path.name) or (None, None, None)
+        symbol = symbol_in(path.name)
+        is_ours = channel is not None and file_name(symbol, "", "") in symbols
+        if is_ours and base_of(path.name) not in listed:
+            what = f"its rows are not read, since {MANIFEST} does not list it"
+            found.append(Damage(path.name, what, channel, symbol))
+    return found
+
+
 def known_damage(folder: Path, content: Manifest | None) -> list[Damage]:
     """List what repairs have noted, and then what is gone or wrongly told besides."""
     noted = noted_in(content)
     told = {(each.file, each.what) for each in noted}
-    found = [*faults_in(content), *unread_in(folder, content)]
+    found = [*faults_in(content), *unread_in(folder, content), *_left_out(folder, content)]
     return [*noted, *(each for each in found if (each.file, each.what) not in told)]
 
 

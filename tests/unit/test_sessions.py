@@ -648,6 +648,25 @@ def test_a_file_that_is_restored_is_no_longer_called_damaged(tmp_path, harm):
     assert kr.repair(path).actions == ()
 
 
+@pytest.mark.parametrize("channel", ["trade", "level2", "status"])
+def test_an_unlisted_file_of_this_very_session_makes_its_channel_incomplete(tmp_path, channel):
+    """Also where the rows in all add up without it."""
+    path = book(tmp_path)
+
+    def unlist(content, _):
+        (name,) = [name for name, entry in content["files"].items() if entry["channel"] == channel]
+        content["rows"] -= content["files"].pop(name)["rows"]
+
+    edited(path, unlist)
+
+    for _ in range(2):
+        with pytest.warns(SessionUnfinished, match="does not list it"):
+            report = kr.load(path).report()
+        assert report.channel("level2" if channel == "status" else channel).verdict == "INCOMPLETE"
+        kr.repair(path)
+    assert kr.repair(path).actions == ()
+
+
 def test_an_unlisted_file_is_named_once(tmp_path):
     path = edited(book(tmp_path), lambda content, _: content["files"].clear())
 
