@@ -3,7 +3,7 @@
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kucoin_research.figures.books import HeatChart
@@ -13,16 +13,19 @@ from kucoin_research.figures.lines import FlowChart, LagChart, MarkChart, PriceC
 from kucoin_research.figures.thin import Bubbles, Extremes, Sums, broken, bucket_width, thin
 
 SECOND = 1_000_000_000
+# A busy machine draws examples slowly, which says nothing of them.
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @st.composite
-def rows(draw, most=400):
+def rows(draw, most=150):
     count = draw(st.integers(1, most))
     steps = draw(st.lists(st.integers(0, 5 * SECOND), min_size=count, max_size=count))
     values = draw(st.lists(st.floats(-1e6, 1e6), min_size=count, max_size=count))
     return np.cumsum(np.array(steps, np.int64)), np.array(values)
 
 
+@patient
 @given(rows(), st.integers(1, 60 * SECOND))
 def test_thinning_keeps_first_last_and_extremes_of_every_bucket(data, width):
     times, values = data
@@ -39,7 +42,7 @@ def test_thinning_keeps_first_last_and_extremes_of_every_bucket(data, width):
         assert len(chosen) <= 4
 
 
-@settings(deadline=None)
+@patient
 @given(rows(), st.lists(st.integers(1, 50), min_size=1, max_size=20))
 def test_a_line_fed_in_batches_is_bounded_and_has_the_extremes(data, sizes):
     times, values = data
@@ -98,7 +101,7 @@ def batches(count, sizes):
         start += size
 
 
-@settings(deadline=None, max_examples=40)
+@settings(patient, max_examples=40)
 @given(rows(), st.lists(st.integers(1, 50), min_size=1, max_size=20))
 def test_bubbles_add_up_and_keep_the_largest_the_highest_and_the_lowest(data, sizes):
     times, prices, traded = trades_of(data)
@@ -118,7 +121,7 @@ def test_bubbles_add_up_and_keep_the_largest_the_highest_and_the_lowest(data, si
     )
 
 
-@settings(deadline=None, max_examples=40)
+@settings(patient, max_examples=40)
 @given(rows(), st.lists(st.integers(1, 50), min_size=1, max_size=20))
 def test_what_is_drawn_does_not_depend_on_how_the_rows_came(data, sizes):
     times, prices, traded = trades_of(data)
@@ -196,7 +199,7 @@ def densities(chart, begin, end):
     }
 
 
-@settings(deadline=None, max_examples=15, derandomize=True)
+@settings(patient, max_examples=15, derandomize=True)
 @given(
     st.sampled_from(sorted(CHARTS)),
     st.sampled_from([2.0, 7.0, 40.0, 150.0]),
@@ -221,6 +224,7 @@ def test_at_a_constant_rate_the_picture_is_as_dense_at_its_edge_as_elsewhere(
             assert np.abs(found / found.mean() - 1).max() <= 0.2, (trace, found)
 
 
+@patient
 @given(rows(), st.integers(1, 40))
 def test_sums_lose_nothing_when_buckets_grow_wider(data, batch):
     times, values = data
@@ -249,6 +253,7 @@ def test_buckets_cover_the_span(span, buckets):
     assert width & (width - 1) == 0
 
 
+@patient
 @given(rows(60), rows(60))
 def test_the_browser_has_the_new_picture_after_a_difference(old, new):
     before = {(0, "x"): old[0].astype(float), (0, "y"): old[1]}
