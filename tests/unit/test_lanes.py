@@ -61,7 +61,7 @@ def trade(number):
 @pytest.fixture
 def successor(clock):
     """Settled at 100 s, to overlap for one second."""
-    made = _Successor("", (), clock)
+    made = _Successor("", (), clock, clock.wall_ns)
     made.is_settled.set()
     assert made.settled_ns == 100 * SECOND
     return made
