@@ -246,7 +246,8 @@ def _left_out(folder: Path, content: Manifest | None) -> list[Damage]:
     if content is None:
         return []
     listed = {base_of(name) for name in content["files"]}
-    symbols = {file_name(each, "", "") for each in (None, *content.get("symbols", ()))}
+    named = [entry.get("symbol", symbol_in(name)) for name, entry in content["files"].items()]
+    symbols = {file_name(each, "", "") for each in (None, *content.get("symbols", ()), *named)}
     found = []
     for path in strangers(folder, content):
         _, channel, _ = split_name(path.name) or (None, None, None)
