@@ -64,7 +64,7 @@ class Vitals:
     recorded
         Bytes written, ``None`` where nothing is recorded.
     recorder_error, recorder_lost, disk_free
-        What keeps rows from being written, rows that are lost for the recording, bytes free.
+        What cannot be written and why, rows that are lost for the recording, bytes free.
     error
         What the stream suffers from.
     recent_broken, recent_dropped
@@ -233,7 +233,7 @@ def _recorder(vitals: Vitals) -> Finding:
     if vitals.recorded is None:
         return None
     if vitals.recorder_error:
-        return Colour.RED, f"nothing is recorded: {vitals.recorder_error}"
+        return Colour.RED, vitals.recorder_error
     if vitals.recorder_lost:
         return Colour.RED, f"the recording lacks {vitals.recorder_lost:,} rows"
     free = vitals.disk_free

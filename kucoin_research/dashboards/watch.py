@@ -20,7 +20,7 @@ from kucoin_research.figures.zone import Floats, Zone
 from kucoin_research.outlets import Failure
 from kucoin_research.recorder import Recorder
 
-__all__ = ["Watch", "histogram"]
+__all__ = ["Watch", "histogram", "trouble_of"]
 
 _RECENT = 60.0
 _STATUS_ROWS = 2_000
@@ -95,7 +95,7 @@ class Watch:
             reconnects=status.reconnects,
             rows=int(getattr(self.source, "rows_kept", sum(status.rows.values()))),
             recorded=recorder.bytes if recorder is not None and is_on else None,
-            recorder_error=_text(recorder.error) if recorder is not None else None,
+            recorder_error=trouble_of(recorder) if recorder is not None else None,
             recorder_lost=recorder.dropped + recorder.refused if recorder is not None else 0,
             disk_free=recorder.free if recorder is not None and is_on else None,
             error=_text(status.error),
@@ -238,6 +238,18 @@ def histogram(lags: Floats) -> list[tuple[str, float]]:
 
 def _line(text: str) -> str:
     return " ".join(text.split())[:_LINE]
+
+
+def trouble_of(recorder: Recorder) -> str | None:
+    """Say what cannot be written now: some files, or nothing at all."""
+    error, stuck = recorder.error, recorder.stuck
+    if error is None:
+        return None
+    if not any(error is each for each in stuck.values()):
+        return f"nothing is recorded: {error}"
+    first, *others = stuck
+    more = f" and {len(others)} more" if others else ""
+    return f"{first}{more} cannot be written: {error}"
 
 
 def _text(error: object) -> str | None:

@@ -4,6 +4,7 @@ import json
 import sys
 import threading
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
@@ -18,7 +19,7 @@ from kucoin_research.dashboards.panel import Panel, Tape
 from kucoin_research.dashboards.pulse import Pulse
 from kucoin_research.dashboards.texts import compact, duration, fixed, size
 from kucoin_research.dashboards.transport import Transport
-from kucoin_research.dashboards.watch import histogram
+from kucoin_research.dashboards.watch import histogram, trouble_of
 from kucoin_research.figures.zone import Zone
 from kucoin_research.records import Status, schema_of
 from tests.conftest import wait_until
@@ -553,7 +554,7 @@ def test_a_frozen_dashboard_stands_still_and_its_badge_says_so(make):
     assert told(board, "badge", lambda v: v and v[1] == "frozen")
     assert all(slot.figure.is_frozen for slot in board._slots)
     calls, last = board._readings.trades, board.source.total("trade")
-    board.source.wait("trade", rows=last + 10)
+    board.source.wait("trade", rows=last + 10, timeout=60)
     assert board._readings.trades == calls
 
     board.controls.freeze.value = False
@@ -617,6 +618,22 @@ def test_the_badge_of_a_replay_names_the_function_that_raised(session, make):
             replay.wait_until_done(20)
         badge = told(board, "badge", lambda v: v and "<lambda> raised ZeroDivisionError" in v[2])
         assert badge[0] == "amber"
+
+
+@pytest.mark.parametrize(
+    ("files", "whole", "told"),
+    [
+        ([], None, None),
+        (["a.csv"], None, "a.csv cannot be written: busy"),
+        (["a.csv", "b.csv", "c.csv"], None, "a.csv and 2 more cannot be written: busy"),
+        (["a.csv"], "no space", "nothing is recorded: no space"),
+    ],
+)
+def test_one_file_that_cannot_be_written_is_not_called_all_of_them(files, whole, told):
+    stuck = {name: OSError("busy") for name in files}
+    error = OSError(whole) if whole else next(iter(stuck.values()), None)
+
+    assert trouble_of(SimpleNamespace(error=error, stuck=stuck)) == told
 
 
 def test_a_histogram_has_shares_that_sum_up():
