@@ -86,7 +86,7 @@ class Pages:
 
     def _open(self):
         page = self._browser.new_context().new_page()
-        page.set_default_timeout(PATIENCE * MILLISECONDS)
+        page.context.set_default_timeout(PATIENCE * MILLISECONDS)
         page.on("console", lambda each: _note(page, each.text) if each.type == "error" else None)
         page.on("pageerror", lambda error: _note(page, str(error)))
         return page
