@@ -843,12 +843,11 @@ class Intake:
         ]
         return [symbol for _, symbol in sorted(in_step)[:most]]
 
-    def note_known(self, symbol: str, sequence: int) -> bool:
-        """Note to where the exchange's book has come; tells whether all up to there has come."""
-        book, tally = self.books[symbol], self._book_tally(symbol)
+    def note_known(self, symbol: str, sequence: int) -> None:
+        """Note to where the exchange's book has come; without all up to there it is in doubt."""
+        book = self.books[symbol]
         book.note_known(sequence)
-        _look_at(book, tally)
-        return tally.doubt is None
+        _look_at(book, self._book_tally(symbol))
 
     def release_full(self, now_ns: int) -> list[Record]:
         """Let rows go of which too many wait."""

@@ -891,6 +891,9 @@ class Stream:
         self.note("error", f"unexpected {type(error).__name__} while REST was asked")
         self._stopping.wait(1.0)
 
+    def _market_of(self, symbol: str) -> Market:
+        return next(each.market for each in self.subscriptions if each.symbol == symbol)
+
     def _fetch_if_wanted(self, symbol: str, book: BookSync) -> None:
         with self._delivery_lock:
             if not book.wants_snapshot(self.clock.monotonic()):
@@ -904,9 +907,8 @@ class Stream:
             for lane in self._lanes:
                 lane.resubscribe(symbol)
             return
-        market = next(s.market for s in self.subscriptions if s.symbol == symbol)
         try:
-            snapshot = self._rest.level2_snapshot(symbol, market)
+            snapshot = self._rest.level2_snapshot(symbol, self._market_of(symbol))
             with self._delivery_lock:
                 if self._is_finished:
                     return
@@ -1078,8 +1080,8 @@ class Stream:
     def _ask_about_ends(self) -> None:
         while self._to_ask_about and not self._stopping.is_set():
             symbol = self._to_ask_about[0]
-            market = next(s.market for s in self.subscriptions if s.symbol == symbol)
             try:
+                market = self._market_of(symbol)
                 known = self._rest.order_book(symbol, _FEWEST_LEVELS, market=market).sequence
                 with self._delivery_lock:
                     self._intake.note_known(symbol, known)
