@@ -10,7 +10,14 @@ import polars as pl
 
 from kucoin_research.errors import ColumnMissing, InvalidInput
 from kucoin_research.instruments import Instrument
-from kucoin_research.records import CANDLE_INTERVALS, Candle, Market, market_of, schema_of
+from kucoin_research.records import (
+    CANDLE_INTERVALS,
+    ROWS_FILLED,
+    Candle,
+    Market,
+    market_of,
+    schema_of,
+)
 
 __all__ = ["mark_filled", "ohlcv", "vwap"]
 
@@ -264,7 +271,8 @@ def mark_filled(rows: pl.DataFrame, status: pl.DataFrame) -> pl.DataFrame:
     rows
         Rows of any channel of a stream or a recording, in order. Needs ``local_timestamp``.
     status
-        Its ``status`` rows. Needs ``timestamp``, ``local_timestamp`` and ``event``.
+        Its ``status`` rows. Needs ``timestamp``, ``local_timestamp`` and ``event``; ``detail``
+        says how many rows each tells of.
 
     Returns
     -------
@@ -283,11 +291,17 @@ def mark_filled(rows: pl.DataFrame, status: pl.DataFrame) -> pl.DataFrame:
     _check_columns(rows, ("local_timestamp",), "filled rows cannot be marked")
     needed = ("timestamp", "local_timestamp", "event")
     _check_columns(status, needed, "status rows tell of nothing")
-    # A ``filled`` row stands right behind the rows it tells of: they are stamped from its
-    # ``timestamp`` on, and no stamp occurs twice in a stream.
+    # They are stamped from its ``timestamp`` on, 1 ns apart, and its detail counts them.
+    count = pl.col("detail").str.extract(ROWS_FILLED).str.replace_all(",", "").cast(pl.Int64)
+    behind = pl.col("timestamp") + pl.duration(nanoseconds=count)
+    has_count = "detail" in status.columns
     spans = (
         status.filter(pl.col("event").cast(pl.String) == "filled")
-        .select(_from="timestamp", _until="local_timestamp")
+        .select(
+            _from="timestamp",
+            _until=pl.coalesce(behind, "local_timestamp") if has_count else "local_timestamp",
+        )
+        .drop_nulls()
         .sort("_from")
     )
     marked = rows.join_asof(

@@ -6,6 +6,7 @@ calls it under its delivery lock and hands the rows on to rings and sinks.
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
@@ -62,6 +63,9 @@ _RECEIVED_NS = 60_000_000_000
 _RECEIVED_NS_PER_BOOK = 3_000_000_000
 # Rows that had to wait for longer, for what belongs before them, are told.
 _TOLD_WAIT_NS = 1_000_000_000
+# Before the first of the rows that wait so many stamps are left free, 1 ns each, for what REST will
+# bring. A day of candles of 1 min is less; of more, some share their stamps with other rows.
+_ROOM = 2_000
 # A flood of garbage must not wash all else out of the status channel.
 _TOLD_AT_ONCE = 20
 _FIRST_WHILE_NS = 1_000_000_000
@@ -142,6 +146,13 @@ class _Gate:
         """The rows that come behind all outages so far."""
         return self.parts[-1].held
 
+    def hold(self, row: Record, local: int) -> int:
+        """Keep a row back that was read now, with a stamp of its own; gives the next one's."""
+        if not self.held:
+            local += _ROOM
+        self.held.append(row._replace(local_timestamp=local))
+        return local + 1
+
     @property
     def waiting(self) -> int:
         """How many rows are kept back."""
@@ -206,9 +217,9 @@ class Intake:
         The symbols whose book looks for a snapshot; empty when all that speak are in step.
     broken
         Messages that did not decode, whatever their topic.
-    waited
-        Spans of stamps (from, and up to but not with) that are not of the reading: rows that waited
-        for what belongs before them, and what REST brought.
+    not_read
+        Spans of stamps (from, and up to but not with) that are not of the reading, ascending: what
+        REST brought, and rows of a book that waited for a snapshot.
 
     Notes
     -----
@@ -220,7 +231,7 @@ class Intake:
         self.broken = 0
         self.books: dict[str, BookSync] = {}
         self.seeking: set[str] = set()
-        self.waited: list[tuple[int, int]] = []
+        self.not_read: list[tuple[int, int]] = []
         self._clock = ArrivalClock()
         self._wariness = Wariness()
         self._flood = _Flood()
@@ -276,7 +287,7 @@ class Intake:
                     continue
             if not isinstance(item, _NO_RECORDS):
                 if gates and (gate := gates.get((item.__class__, item[2] or ""))) is not None:
-                    gate.held.append(item)
+                    local = gate.hold(item, local)
                 elif accepts(item):
                     rows.append(item)
                     local += 1
@@ -315,12 +326,14 @@ class Intake:
             local += 1
         return local
 
-    def _take_other(self, item: Decoded, local: int, rows: list[Record]) -> int:
-        """Take what becomes several rows, or none."""
+    def _take_other(
+        self, item: Decoded, local: int, rows: list[Record], read_at: int | None = None
+    ) -> int:
+        """Take what becomes several rows, or none; stamped ``read_at`` if that is given."""
         if isinstance(item, BookDelta):
-            return self._take_delta(item, local, rows)
+            return self._take_delta(item, local, rows, read_at)
         if isinstance(item, AccountNews):
-            return self._take_news(item, local, rows)
+            return self._take_news(item, local, rows, read_at)
         if isinstance(item, BookSnapshot):
             return self._take_seed(item, local, rows)
         if isinstance(item, Broken):
@@ -333,12 +346,18 @@ class Intake:
     ) -> list[Control]:
         """Keep the messages of a connection that is to take over; gives those of its talk."""
         controls: list[Control] = []
+        local = self._clock.begin(now_ns)
         for payload in payloads:
-            item = decoder.decode(payload, now_ns)
+            item = decoder.decode(payload, local)
             if isinstance(item, Control):
                 controls.append(item)
             elif not isinstance(item, Ignored):
-                overlap.hold(item, now_ns)
+                if isinstance(item, Trade | Candle):
+                    local += _ROOM  # REST may have to bring what belongs before it
+                    item = item._replace(local_timestamp=local)
+                overlap.hold(item, now_ns, local)
+                local += _rows_of(item)
+        self._clock.end(local)
         return controls
 
     def take_over(
@@ -363,11 +382,10 @@ class Intake:
         stalled = [t for t in self._fed_by(topics) if self._has_stalled(t, overlap, drained_ns)]
         for tally in stalled:
             local = self._begin_stall(tally, local, rows)
-        for arrived_ns, item in overlap.fresh():
-            local = max(local, arrived_ns)
-            local = self._take_held(item, local, rows)
+        for read_at, item in overlap.fresh():
+            local = self._take_held(item, read_at, local, rows)
         self._clock.end(local)
-        return Taken(rows, [(tally.channel, tally.symbol) for tally in stalled])
+        return Taken(_in_order(rows), [(tally.channel, tally.symbol) for tally in stalled])
 
     @staticmethod
     def _has_stalled(tally: Tally, overlap: Overlap, drained_ns: int) -> bool:
@@ -390,29 +408,51 @@ class Intake:
             self._begin_part(tally, began).gap = gap
         return local + 1
 
-    def _take_held(self, item: Decoded, local: int, rows: list[Record]) -> int:
+    def _take_held(self, item: Decoded, read_at: int, local: int, rows: list[Record]) -> int:
+        """Take what another connection has brought, stamped as it was read.
+
+        Where the one before has brought a row of the same kind and symbol later than that, it is
+        stamped now: rows of a symbol stand in the order of their stamps.
+        """
         if isinstance(item, BookSnapshot) and self._is_known(item):
             return local
         if isinstance(item, _NO_RECORDS):
-            return self._take_other(item, local, rows)
+            stamp = read_at if self._goes_behind(item, read_at) else None
+            return self._take_other(item, local, rows, stamp)
         gate = self._gates.get((item.__class__, item[2] or ""))
         if gate is not None:
             gate.held.append(item)
-        elif self.ledger.accepts(item):
-            rows.append(item._replace(local_timestamp=local))
-            return local + 1
+            return local
+        stamp = read_at if read_at > self.ledger.last_local(item.__class__, item[2]) else local
+        if self.ledger.accepts(item):
+            rows.append(item._replace(local_timestamp=stamp))
+            return max(local, stamp + 1)
         return local
+
+    def _goes_behind(self, item: Decoded, read_at: int) -> bool:
+        """Tell whether the rows of a message, stamped so, go behind those there are."""
+        if isinstance(item, BookDelta):
+            book = self.books.get(item.symbol)
+            # Else the rows of other messages may come with it.
+            is_alone = book is not None and book.is_settled
+            return is_alone and read_at > self.ledger.last_local(Level2, item.symbol)
+        if isinstance(item, AccountNews):
+            kinds = {(row.__class__, row[2]) for row in item.records}
+            return all(read_at > self.ledger.last_local(*kind) for kind in kinds)
+        return False
 
     def _is_known(self, seed: BookSnapshot) -> bool:
         # The first message of a connection that takes over: no news for a book that is in step.
         book = self.books.get(seed.symbol)
         return book is not None and book.is_ready and seed.sequence <= book.sequence
 
-    def _take_delta(self, delta: BookDelta, local: int, rows: list[Record]) -> int:
+    def _take_delta(
+        self, delta: BookDelta, local: int, rows: list[Record], read_at: int | None
+    ) -> int:
         book = self.books.get(delta.symbol)
         if book is None:
             return local
-        released, gap = book.on_delta(delta, local)
+        released, gap = book.on_delta(delta, local if read_at is None else read_at)
         local = self._keep(book, released, () if gap is None else (gap,), local, rows)
         return self._tell_late(book, local, rows) if book.late else local
 
@@ -427,15 +467,18 @@ class Intake:
         book.late.clear()
         return local
 
-    def _take_news(self, news: AccountNews, local: int, rows: list[Record]) -> int:
-        for row in news.records:
+    def _take_news(
+        self, news: AccountNews, local: int, rows: list[Record], read_at: int | None
+    ) -> int:
+        for place, row in enumerate(news.records):
             is_blind = False
             if isinstance(row, Position):
                 row, is_blind = self._positions.complete(row)
             if not self.ledger.accepts(row):
                 continue
-            rows.append(row._replace(local_timestamp=local))
-            local += 1
+            stamp = local if read_at is None else read_at + place
+            rows.append(row._replace(local_timestamp=stamp))
+            local = max(local, stamp + 1)
             if is_blind:
                 rows.append(_status(local, "partial", row[2], "position", _BLIND))
                 local += 1
@@ -461,10 +504,13 @@ class Intake:
         for row in released:
             self.ledger.accepts(row)
         rows.extend(released)
-        local += len(released)
+        if released:
+            local = max(local, (released[-1].local_timestamp or 0) + 1)
         if book.released_since is not None:
             since, book.released_since = book.released_since, None
-            local = self._tell_wait(tally, since, local - len(released), local, rows)
+            if released:
+                self._note_not_read(local - len(released), local)
+                local = self._tell_wait(tally, len(released), since, local, rows)
         if book.found:
             gaps = [*book.found, *gaps]
             book.found = []
@@ -736,7 +782,7 @@ class Intake:
         if not goes_on:
             gate.tally.beat.pause()
             del self._gates[hole.record, hole.symbol]
-        return rows
+        return _in_order(rows)
 
     @staticmethod
     def _may_ask_again(gate: _Gate, fetched: Sequence[Record]) -> bool:
@@ -757,48 +803,70 @@ class Intake:
             tally.gaps.append(part.gap)
             rows.append(_tell_hole(part.gap, tally, local))
             local += 1
-        first = local
-        local = self._release(mended.rows, local, rows)
-        if local > first:
-            self.waited.append((first, local))
-        _account(gate, part, mended, local - first, local)
-        if local > first or not gate.is_armed or part.held:
-            told = _tell_filled(tally, first, local - first, mended)
+        first = self._room_before(part, len(mended.rows), tally, local)
+        count = self._put(mended.rows, first, rows)
+        ended = first + count
+        local = max(local, ended)
+        _account(gate, part, mended, count, ended)
+        if count or not gate.is_armed or part.held:
+            told = _tell_filled(tally, first, count, mended, local)
             rows += told
             local += len(told)
-        return self._release_held(gate.tally, part.held, local, rows)
+        return self._release(tally, part.held, local, rows)
 
-    def _release_held(
-        self, tally: Tally, held: Sequence[Record], local: int, rows: list[Record]
-    ) -> int:
-        first, local = local, self._release(held, local, rows)
-        since = (held[0][1] or first) if held else first  # the stamp of its reading
-        return self._tell_wait(tally, since, first, local, rows)
+    def _room_before(self, part: _Part, count: int, tally: Tally, local: int) -> int:
+        """Find the first of so many stamps before the rows of a part; they are nobody's, mostly."""
+        if not part.held:
+            return local
+        end = part.held[0][1] or local
+        for first, behind in reversed(self.not_read):
+            if behind <= end - count:
+                break
+            end = min(end, first)
+        return max(end - count, (tally.last_local or 0) + 1)
 
-    def _tell_wait(
-        self, tally: Tally, since: int, first: int, local: int, rows: list[Record]
-    ) -> int:
-        """Tell of the rows stamped from ``first`` to ``local`` that they were read before."""
-        if local == first:
+    def _put(self, fetched: Sequence[Record], first: int, rows: list[Record]) -> int:
+        """Take the rows that REST brought, stamped from ``first`` on; gives how many are new."""
+        local = first
+        for row in fetched:
+            row = row._replace(local_timestamp=local)
+            if self.ledger.accepts(row):
+                rows.append(row)
+                local += 1
+        if local > first:
+            self._note_not_read(first, local)
+        return local - first
+
+    def _note_not_read(self, first: int, behind: int) -> None:
+        insort(self.not_read, (first, behind))
+
+    def _release(self, tally: Tally, held: Sequence[Record], local: int, rows: list[Record]) -> int:
+        """Let rows go that were kept back: they are stamped as they were read."""
+        count = 0
+        for row in held:
+            stamp = max(row[1] or local, (tally.last_local or 0) + 1)
+            row = row._replace(local_timestamp=stamp)
+            if self.ledger.accepts(row):
+                rows.append(row)
+                count += 1
+                local = max(local, stamp + 1)
+        return self._tell_wait(tally, count, held[0][1] or local, local, rows) if count else local
+
+    @staticmethod
+    def _tell_wait(tally: Tally, count: int, since: int, local: int, rows: list[Record]) -> int:
+        """Tell of rows that are given now, but were read since then."""
+        if local - since < _TOLD_WAIT_NS:
             return local
-        self.waited.append((first, local))
-        if first - since < _TOLD_WAIT_NS:
-            return local
-        count = f"{local - first:,} row" + "s" * (local - first > 1)
+        is_book = tally.channel == "level2"
+        what = f"{count:,} row" + "s" * (count > 1)
+        stamped = "given" if is_book else "read"
         detail = (
-            f"{count} waited for what belongs before them, up to "
-            f"{(first - since) / 1e9:.1f} s: their local timestamps are of their release"
+            f"{what} waited for what belongs before them, up to {(local - since) / 1e9:.1f} s: "
+            f"their local timestamps are of when they were {stamped}"
         )
         told = _status(local, "released", tally.symbol, tally.channel, detail)
-        rows.append(told._replace(timestamp=first))
+        rows.append(told._replace(timestamp=local - count if is_book else since))
         return local + 1
-
-    def _release(self, kept: Sequence[Record], local: int, rows: list[Record]) -> int:
-        for row in kept:
-            if self.ledger.accepts(row):
-                rows.append(row._replace(local_timestamp=local))
-                local += 1
-        return local
 
     def give_up(self, hole: Hole, reason: str, now_ns: int) -> list[Record]:
         """Let the rows that were kept back go: what belongs before them cannot be had."""
@@ -808,7 +876,7 @@ class Intake:
         channel = self._gates[hole.record, hole.symbol].tally.channel
         told = _status(local, "not_filled", hole.symbol, channel, reason)
         self._clock.end(local + 1)
-        return [told, *self._open(hole.record, hole.symbol, now_ns)]
+        return _in_order([told, *self._open(hole.record, hole.symbol, now_ns)])
 
     def finish(self, now_ns: int) -> list[Record]:
         """Let everything go that still waits, at the end."""
@@ -817,7 +885,7 @@ class Intake:
             rows += self._finish_book(book, now_ns)
         if untold := self._flood.take_untold():
             rows.append(self.note("broken", f"{untold:,} more messages did not decode", now_ns))
-        return rows
+        return _in_order(rows)
 
     def _finish_book(self, book: BookSync, now_ns: int) -> list[Record]:
         local = self._clock.begin(now_ns)
@@ -852,7 +920,7 @@ class Intake:
     def release_full(self, now_ns: int) -> list[Record]:
         """Let rows go of which too many wait."""
         full = [key for key, gate in self._gates.items() if gate.waiting > _MOST_GATED]
-        return [row for key in full for row in self._open(*key, now_ns)]
+        return _in_order(row for key in full for row in self._open(*key, now_ns))
 
     def _open(self, record: type[Record], symbol: str, now_ns: int) -> list[Record]:
         gate = self._gates.pop((record, symbol))
@@ -860,9 +928,9 @@ class Intake:
         rows: list[Record] = []
         local = self._clock.begin(now_ns)
         for part in gate.parts:
-            local = self._release_held(gate.tally, part.held, local, rows)
+            local = self._release(gate.tally, part.held, local, rows)
         self._clock.end(local)
-        return rows
+        return _in_order(rows)
 
     def subscribed(self, topics: Iterable[Topic], now: float, seed_patience: float) -> None:
         """Note that these subscriptions were acknowledged, at that monotonic time.
@@ -941,13 +1009,25 @@ def _look_at(book: BookSync, tally: Tally) -> None:
     tally.doubt = book.doubt
 
 
-def _account(gate: _Gate, part: _Part, mended: Mended, rows: int, local: int) -> None:
-    """Write down what was filled by that local time, and what was not."""
+def _in_order(rows: Iterable[Record]) -> list[Record]:
+    """Put rows in the order of their stamps: some of them were read before others were given."""
+    return sorted(rows, key=lambda row: row[1] or 0)
+
+
+def _rows_of(item: Decoded) -> int:
+    """Count the rows that a message becomes at most."""
+    if isinstance(item, BookDelta):
+        return len(item.changes)
+    return len(item.records) if isinstance(item, AccountNews) else 1
+
+
+def _account(gate: _Gate, part: _Part, mended: Mended, rows: int, ended: int) -> None:
+    """Write down what was filled, up to that stamp, and what was not."""
     gap, tally = part.gap, gate.tally
     assert gap is not None  # made when it was not
     tally.filled += rows
     if gap.cause == "stalled":
-        gap = tally.retell(gap, ended=local)  # it may go on
+        gap = tally.retell(gap, ended=ended)  # it may go on
     if not mended.is_whole and mended.first_missing is not None:
         first = mended.first_missing if gap.first_sequence is None else gap.first_sequence
         gap = tally.retell(
@@ -983,17 +1063,16 @@ def _tell_hole(gap: Gap, tally: Tally, local: int) -> Status:
     return told._replace(timestamp=gap.began)
 
 
-def _tell_filled(tally: Tally, first_local: int, count: int, mended: Mended) -> list[Status]:
-    """Make the row behind filled ones: they are those stamped from its ``timestamp`` on.
+def _tell_filled(tally: Tally, first: int, count: int, mended: Mended, local: int) -> list[Status]:
+    """Make the row that tells of filled ones; see ``records.span_filled``.
 
     Another one bounds what is missing all the same.
     """
     sequences = [row[3] for row in mended.rows if isinstance(row, Trade)]
     ends = (sequences[0], sequences[-1]) if sequences else (None, None)
-    local = first_local + count
     symbol, channel = tally.symbol, tally.channel
     told = _status(local, "filled", symbol, channel, f"{count:,} rows came by REST", *ends)
-    rows = [told._replace(timestamp=first_local)]
+    rows = [told._replace(timestamp=first)]
     if not mended.is_whole:
         why = "REST does not reach back to the last row before the outage"
         bounds = (mended.first_missing, mended.last_missing)

@@ -233,6 +233,13 @@ class Ledger:
             check = self._checks.get((record.__class__, ALL_SYMBOLS))
         return check is not None and check.accepts(record)
 
+    def last_local(self, kind: type[Record], symbol: str | None) -> int:
+        """Give the newest stamp of the rows that such a record goes behind; 0 without any."""
+        tally = self._tallies.get((kind, symbol or ""))
+        if tally is None:
+            tally = self._tallies.get((kind, ALL_SYMBOLS))
+        return 0 if tally is None else tally.last_local or 0
+
     @staticmethod
     def outage(
         tallies: Iterable[Tally], began: int, ended: int, cause: str, *, is_over: bool = True

@@ -46,7 +46,8 @@ class Overlap:
         self.is_over = False
         self._seen: defaultdict[_Line, Counter[Hashable]] = defaultdict(Counter)
         self._passed: set[_Line] = set()
-        self._held: list[tuple[int, Decoded]] = []
+        self._held: list[tuple[int, Decoded]] = []  # with the stamp of the reading
+        self._held_ns: int | None = None
         self._first_held: dict[_Line, int] = {}
 
     def __len__(self) -> int:
@@ -55,16 +56,17 @@ class Overlap:
     @property
     def last_held_ns(self) -> int | None:
         """When the successor last brought something (ns UTC); ``None`` if it never did."""
-        return self._held[-1][0] if self._held else None
+        return self._held_ns
 
     def saw(self, item: Decoded) -> None:
         """Take note of what the predecessor brought."""
         line, identity = _identify(item)
         self._seen[line][identity] += 1
 
-    def hold(self, item: Decoded, now_ns: int) -> None:
-        """Keep what the successor brought at a local time (ns UTC)."""
-        self._held.append((now_ns, item))
+    def hold(self, item: Decoded, now_ns: int, stamp: int | None = None) -> None:
+        """Keep what the successor brought at a local time (ns UTC), and the stamp of its row."""
+        self._held.append((now_ns if stamp is None else stamp, item))
+        self._held_ns = now_ns
         self._first_held.setdefault(_identify(item)[0], now_ns)
 
     def stalled_since(self, kind: type, symbol: str) -> int | None:
@@ -84,7 +86,7 @@ class Overlap:
         return any(first_ns > since_ns and line not in self._seen for line, first_ns in firsts)
 
     def fresh(self) -> Iterator[tuple[int, Decoded]]:
-        """Give what only the successor brought, with its arrival, in order.
+        """Give what only the successor brought, with the stamp of its reading, in order.
 
         Of each line that is what follows the last message both have brought. What precedes it was
         lost on the predecessor, and is given, too. A message that is sent again and again without
@@ -96,12 +98,12 @@ class Overlap:
             if identity in self._seen.get(line, ()):
                 last_common[line] = position
         self.is_over = True
-        for position, ((line, identity), (now_ns, item)) in enumerate(
+        for position, ((line, identity), (stamp, item)) in enumerate(
             zip(named, self._held, strict=True)
         ):
             is_later = position > last_common.get(line, -1)
             if is_later or not self._is_repeat(line, identity):
-                yield now_ns, item
+                yield stamp, item
 
     def repeats(self, item: Decoded) -> bool:
         """Tell whether the predecessor has brought what the successor brings now."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from kucoin_research.damage import Damage, Loss
 from kucoin_research.integrity import Gap, Tally
-from kucoin_research.records import ALL_SYMBOLS, Status
+from kucoin_research.records import ALL_SYMBOLS, Status, filled_until
 from kucoin_research.report import ChannelReport, Report
 
 __all__ = ["CONCERNING", "Counted", "reckon"]
@@ -131,13 +131,13 @@ class _Account:
         self.tally.gaps.append(gap)
         self.waiting.append(gap)
 
-    def fill(self, count: int, ended: int) -> None:
+    def fill(self, count: int, ended: int, told: int) -> None:
         """Note that so many rows came by REST, the last of them before ``ended``."""
         self.tally.filled += count
         gap = self._next()
         if gap is None:
             return
-        self.filled_at = ended
+        self.filled_at = told
         self.last = self.tally.retell(
             gap,
             filled=gap.filled + count,
@@ -207,7 +207,8 @@ def _fill(account: _Account, status: Status, between: Between) -> None:
     if status.event == "not_filled":
         account.fall_short(end, first, last)
     else:
-        account.fill(between(tally.channel, tally.symbol, begin, end), end)
+        behind = filled_until(begin, end, status.detail)
+        account.fill(between(tally.channel, tally.symbol, begin, behind), behind, end)
 
 
 def _reconnects(statuses: Iterable[Status]) -> int:

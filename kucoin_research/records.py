@@ -7,6 +7,7 @@ nanoseconds since 1970-01-01 UTC; missing values are ``None``.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from enum import Enum, StrEnum, unique
 from typing import Annotated, NamedTuple, TypeAlias, get_args, get_origin, get_type_hints
@@ -21,6 +22,7 @@ __all__ = [
     "CANDLE_INTERVALS",
     "CHANNELS",
     "PRIVATE_CHANNELS",
+    "ROWS_FILLED",
     "ArrivalClock",
     "Balance",
     "BestBidOffer",
@@ -45,6 +47,7 @@ __all__ = [
     "Ticker",
     "Trade",
     "columns_of",
+    "filled_until",
     "market_of",
     "parse_channel",
     "schema_of",
@@ -511,6 +514,8 @@ PRIVATE_CHANNELS = frozenset(
 ACCOUNT_CHANNELS = frozenset({"balance", "margin"})
 #: Stands for every symbol, on private channels.
 ALL_SYMBOLS = "*"
+#: How the detail of a ``filled`` status row begins, where rows came.
+ROWS_FILLED = r"^([\d,]+) rows came by REST"
 
 # The guide says "depth" for the incremental book.
 _ALIASES = {"depth": "level2", "level1": "bbo", "trades": "trade", "candles": "candle"}
@@ -637,6 +642,20 @@ def columns_of(record: type[tuple[object, ...]]) -> dict[str, Column]:
 def schema_of(record: type[tuple[object, ...]]) -> pl.Schema:
     """Give the polars schema of a record's frame, in column order."""
     return pl.Schema({name: _DTYPES[kind] for name, kind in columns_of(record).items()})
+
+
+def filled_until(began: int, told: int, detail: str | None) -> int:
+    """Give the stamp behind the rows that a ``filled`` status row tells of.
+
+    Parameters
+    ----------
+    began, told
+        Its ``timestamp``, the stamp of the first of them, and its ``local_timestamp``.
+    detail
+        Says how many they are. They are 1 ns apart.
+    """
+    found = re.match(ROWS_FILLED, detail or "")
+    return told if found is None else began + int(found[1].replace(",", ""))
 
 
 class ArrivalClock:

@@ -45,6 +45,8 @@ _MAX_BLOCK_ROWS = 65_536
 _MIN_BLOCK_ROWS = 256
 _BLOCKS = 16
 
+_LOCAL = "local_timestamp"
+
 # Room per row for values of varying length, on average; a block that runs out is closed early.
 _TEXT_BYTES = 32
 _LIST_VALUES = 56
@@ -56,8 +58,8 @@ _BAD_VALUE = (struct.error, TypeError, ValueError, KeyError, OverflowError, Attr
 class Ring:
     """Keep the newest rows of one record type; hand them out as immutable frames.
 
-    ``append``, ``extend`` and ``clear`` are for one thread at a time (the caller's lock sees to
-    that). Everything else may be called from any thread meanwhile, and never waits.
+    ``append``, ``extend``, ``insert`` and ``clear`` are for one thread at a time (the caller's lock
+    sees to that). Everything else may be called from any thread meanwhile, and never waits.
 
     Parameters
     ----------
@@ -163,6 +165,31 @@ class Ring:
             self._spill(records)
         self._newest = records[-1]
 
+    def insert(self, records: Sequence[Record]) -> None:
+        """Put records, which are sorted by ``local_timestamp``, among the rows, which are, too.
+
+        For the few that are given late. Costs a copy of the rows that are newer than the first.
+
+        Raises
+        ------
+        InvalidInput
+            As ``extend`` does. The ring is as it was before.
+        """
+        state = self._state
+        block = state.current
+        late = _Block(self._record.__name__, self._layout, len(records))
+        late.write(0, records)
+        frames = [block.frame(0, block.rows), late.frame(0, len(records))]
+        kept = list(state.sealed)
+        while kept and _is_later(kept[-1].frame(), records[0]):
+            frames.insert(0, kept.pop().frame())
+        merged = pl.concat(frames).sort(_LOCAL, maintain_order=True)
+        sealed = (*kept, *map(_Sealed, merged.iter_slices(self._block_rows)))
+        before = state.before + block.rows + len(records)
+        self._replace(sealed, before, self._new_block(), 0)
+        if self._newest is None or (self._newest[1] or 0) <= (records[-1][1] or 0):
+            self._newest = records[-1]
+
     def clear(self) -> None:
         """Forget all rows; ``total`` goes on counting, and frames handed out stay as they are."""
         total = self.total
@@ -229,13 +256,16 @@ class Ring:
             full.rows = its_rows
         block.rows = rows
         sealed = (*state.sealed, *(_Sealed(full) for full, _ in filled))
-        stored = sum(old.rows for old in sealed) + rows
         before = state.before + sum(its_rows for _, its_rows in filled)
+        self._replace(sealed, before, block, rows)
+
+    def _replace(self, sealed: tuple[_Sealed, ...], before: int, block: _Block, rows: int) -> None:
+        stored = sum(old.rows for old in sealed) + rows
         dropped = 0
         while dropped < len(sealed) and stored - sealed[dropped].rows >= self._capacity:
             stored -= sealed[dropped].rows
             dropped += 1
-        self._state = _State(sealed[dropped:], before, state.cleared, block)
+        self._state = _State(sealed[dropped:], before, self._state.cleared, block)
 
 
 class _State:
@@ -269,9 +299,9 @@ class _Sealed:
 
     __slots__ = ("_content", "rows")
 
-    def __init__(self, block: _Block) -> None:
-        self.rows = block.rows
-        self._content: _Block | pl.DataFrame = block
+    def __init__(self, content: _Block | pl.DataFrame) -> None:
+        self.rows = content.rows if isinstance(content, _Block) else content.height
+        self._content = content
 
     @property
     def nbytes(self) -> int:
@@ -337,6 +367,11 @@ class _Block:
                 if not _fits(column, value):
                     return f"{name}.{column.name} cannot hold {value!r}"
         return f"{name} cannot hold these values"
+
+
+def _is_later(frame: pl.DataFrame, record: Record) -> bool:
+    stamp = record[1]
+    return stamp is None or frame[_LOCAL].to_physical()[-1] > stamp
 
 
 def _columns(layout: _Layout, limit: int) -> tuple[_Fixed | _Ragged, ...]:

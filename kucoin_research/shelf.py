@@ -48,13 +48,18 @@ class Shelf:
         self._candle_rows: Counter[str | None] = Counter()  # by interval
 
     def extend(self, rows: Sequence[Record]) -> None:
-        """Keep rows of all channels, in order."""
+        """Keep rows of all channels, which are in order; late ones go where they belong."""
         self.extend_groups(by_kind(rows))
 
     def extend_groups(self, groups: Mapping[type[Record], Sequence[Record]]) -> None:
         """Keep rows that are sorted by kind already."""
         for kind, rows in groups.items():
-            self.rings[kind].extend(rows)
+            ring = self.rings[kind]
+            newest = ring.newest()
+            if newest is not None and _is_earlier(rows[0], newest):
+                ring.insert(rows)
+            else:
+                ring.extend(rows)
         if Candle in groups:
             rows = groups[Candle]
             self._candle_rows.update(row.interval for row in rows if isinstance(row, Candle))
@@ -167,6 +172,10 @@ def wanting(channels: Sequence[Channel]) -> Callable[[Record], bool]:
         return not isinstance(row, Candle) or row.interval in intervals
 
     return wants
+
+
+def _is_earlier(row: Record, other: Record) -> bool:
+    return row[1] is not None and other[1] is not None and row[1] < other[1]
 
 
 def _name_of(record: type[Record]) -> str:

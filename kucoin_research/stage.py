@@ -23,6 +23,7 @@ from kucoin_research.records import (
     Record,
     Status,
     Trade,
+    filled_until,
 )
 from kucoin_research.report import Report
 from kucoin_research.shelf import Shelf, by_kind
@@ -144,7 +145,8 @@ class _Account:
         self._statuses.append(status)
         self._broken += status.event == "broken"
         if status.event == "filled" and status.timestamp is not None:
-            begin, end = status.timestamp, status.local_timestamp or status.timestamp
+            begin = status.timestamp
+            end = filled_until(begin, status.local_timestamp or begin, status.detail)
             for (channel, symbol), recent in self._recent.items():
                 self._fills[channel, symbol, begin, end] = recent.between(begin, end)
 

@@ -286,8 +286,9 @@ class Stream:
         Returns
         -------
         pl.DataFrame
-            Columns of the channel; times are ``Datetime("ns", "UTC")``. In order of arrival; where
-            REST has filled an outage, in order of time, too.
+            Columns of the channel; times are ``Datetime("ns", "UTC")``. In order of
+            ``local_timestamp``, the stamp of the reading; rows that REST has brought after an
+            outage are stamped just before the first one behind it.
 
         Raises
         ------
@@ -492,13 +493,13 @@ class Stream:
         -------
         pl.Series
             ``Float64``; null for rows of snapshots, for those that REST brought or that waited for
-            what belongs before them, and where the clocks cannot be compared: before that was
+            a snapshot, and where the clocks cannot be compared: before that was
             measured, after this machine's clock was set, and where the venue's clock runs at
             another speed.
         """
         if self.simulation not in (None, 1.0):
             return pl.Series("lag_ms", [None] * rows.height, dtype=pl.Float64)
-        return self._time.lags(rows, self._intake.waited)
+        return self._time.lags(rows, self._intake.not_read)
 
     def _lag(self, rows: pl.DataFrame) -> Lag | None:
         lags = self.lags(rows).drop_nulls()
@@ -542,7 +543,9 @@ class Stream:
         sink
             It may be slow: the feed does not wait for it. Up to 100,000 records wait for it; of
             what comes then it is not told, which is counted (``status.dropped``) and told in the
-            ``status`` channel. If it raises, it is detached and that is told, too.
+            ``status`` channel. If it raises, it is detached and that is told, too. Rows that
+            waited for what REST brings come when that is there, and have the stamps of their
+            reading.
         channel
             Which channels; all of them, ``status`` included, when left out.
 

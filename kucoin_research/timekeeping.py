@@ -279,25 +279,25 @@ class Timekeeper:
         known = (each.newest for each in self._offsets.values())
         return next((offset for offset in known if offset is not None), None)
 
-    def lags(self, rows: pl.DataFrame, waited: Sequence[tuple[int, int]] = ()) -> pl.Series:
+    def lags(self, rows: pl.DataFrame, not_read: Sequence[tuple[int, int]] = ()) -> pl.Series:
         """Give how late each of these rows arrived, ms; null where that is not known.
 
-        ``waited`` are spans of stamps that are not of the reading, ascending.
+        ``not_read`` are spans of stamps that are not of the reading, ascending.
         """
         late = (
             pl.col("local_timestamp").to_physical()
             - pl.col("timestamp").to_physical()
-            + pl.lit(pl.Series(self._offsets_of(rows, waited), nan_to_null=True))
+            + pl.lit(pl.Series(self._offsets_of(rows, not_read), nan_to_null=True))
         ) / 1e6
         if "is_snapshot" in rows.columns:
             late = pl.when(~pl.col("is_snapshot")).then(late)
         return rows.select(late.alias("lag_ms")).to_series()
 
-    def _offsets_of(self, rows: pl.DataFrame, waited: Sequence[tuple[int, int]]) -> _Floats:
+    def _offsets_of(self, rows: pl.DataFrame, not_read: Sequence[tuple[int, int]]) -> _Floats:
         stamps = rows["local_timestamp"].to_physical().to_numpy()
         found = self._measured(rows, stamps)
-        if waited:
-            first, end = np.array(tuple(waited), dtype=np.int64).T  # it may grow meanwhile
+        if not_read:
+            first, end = np.array(tuple(not_read), dtype=np.int64).T  # it may grow meanwhile
             span = np.searchsorted(first, stamps, "right") - 1
             found[(span >= 0) & (stamps < end[span])] = np.nan
         return found

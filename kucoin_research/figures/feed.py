@@ -143,14 +143,15 @@ class Feed:
         self._books = frozenset(books)
         self._has_others = bool(symbol) and _symbols_of(source) != [symbol]
         self._seen: dict[str, int] = {}
-        self._cursor: dict[str, int] = {}
+        self._newest: dict[str, int] = {}  # stamp of the newest row of all symbols
+        self._cursor: dict[str, int] = {}  # and of this one
         self._status_seen = 0
         self._gaps: list[Gap] = []
 
     def restart(self) -> None:
         """Begin again with all rows."""
-        self._seen.clear()
-        self._cursor.clear()
+        for known in (self._seen, self._newest, self._cursor):
+            known.clear()
 
     def has_news(self) -> bool:
         """Whether there are new rows, or news of the stream itself; costs next to nothing."""
@@ -183,31 +184,41 @@ class Feed:
         if seen is None:
             frame = self.source.frame(channel)
             self._seen[role] = max(total, frame.height)
-        elif total < seen:
+            own = self._of_symbol(frame)
+            self._note(role, frame, own)
+            return own
+        if total < seen:
             raise Rewound
-        else:
-            frame = self._newer(role, channel, total - seen)
-            self._seen[role] = max(total, seen + frame.height)
-        if frame.height:
-            newest = int(nanoseconds(frame["local_timestamp"][-1:])[0])
-            if newest <= self._cursor.get(role, 0):
-                raise Rewound
-            self._cursor[role] = newest
-        return self._of_symbol(frame)
+        own = self._newer(role, channel, total)
+        self._seen[role] = total
+        return own
 
-    def _newer(self, role: str, channel: str, count: int) -> pl.DataFrame:
-        # Rows may come between the counting and the reading; arrival times never repeat.
-        cursor = self._cursor.get(role, 0)
+    def _newer(self, role: str, channel: str, total: int) -> pl.DataFrame:
+        # Rows may come between the counting and the reading. Those of one symbol come in the order
+        # of their stamps, but other symbols' may be given late, and stand among those known.
+        seen = self._seen[role]
+        count = total - seen
+        newest, cursor = self._newest.get(role, 0), self._cursor.get(role, 0)
         while True:
             wanted = count + _SPARE
             frame = self.source.frame(channel, last=wanted)
-            times = nanoseconds(frame["local_timestamp"])
-            if frame.height and times[-1] < cursor:
+            own = self._of_symbol(frame)
+            times, its_times = (nanoseconds(each["local_timestamp"]) for each in (frame, own))
+            if frame.height and times[-1] < newest:
                 raise Rewound
-            known = int(np.searchsorted(times, cursor, "right"))
-            if known or frame.height < wanted:
-                return frame[known:]
+            known = int(np.searchsorted(its_times, cursor, "right"))
+            behind = frame.height - int(np.searchsorted(times, newest, "right"))
+            are_all_behind = behind >= self.source.total(channel) - seen
+            if known or frame.height < wanted or are_all_behind:
+                self._note(role, frame, own)
+                return own[known:]
             count *= 4
+
+    def _note(self, role: str, frame: pl.DataFrame, own: pl.DataFrame) -> None:
+        """Remember the newest stamps: of all rows, and of the symbol's."""
+        for stamps, rows in ((self._newest, frame), (self._cursor, own)):
+            if rows.height:
+                stamps[role] = int(nanoseconds(rows["local_timestamp"][-1:])[0])
 
     def _of_symbol(self, frame: pl.DataFrame) -> pl.DataFrame:
         if not self._has_others or "symbol" not in frame.columns:

@@ -68,7 +68,24 @@ def audit(rig) -> list[str]:
         f"{channel}: {fault}"
         for channel in rig.channels
         for fault in _AUDITS.get(channel, _audit_plain)(rig, channel)
+    ] + audit_order(rig)
+
+
+def audit_order(rig) -> list[str]:
+    """List what is wrong with the stamps: each is one row's, and rows stand in their order."""
+    stamps = [
+        rig.s.frame(channel)["local_timestamp"].to_physical()
+        for channel in (*rig.channels, "status")
     ]
+    found = [
+        f"{channel}: rows are not in the order of their stamps"
+        for channel, its in zip((*rig.channels, "status"), stamps, strict=True)
+        if not its.is_sorted()
+    ]
+    together = pl.concat(stamps)
+    if together.n_unique() != together.len():
+        found.append(f"{together.len() - together.n_unique()} stamps are those of several rows")
+    return found
 
 
 # -- books ---------------------------------------------------------------------------------------

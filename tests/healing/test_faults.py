@@ -9,12 +9,15 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import NamedTuple
 
+import polars as pl
 import pytest
 
 import kucoin_research as kr
 from tests.conftest import wait_until
+from tests.healing.audit import audit_order
 from tests.healing.rig import Rig
 
+SECOND = 1_000_000_000
 FILLABLE = {"trade", "candle"}
 
 
@@ -187,3 +190,35 @@ def _row(name, market, rig, accounts, report):
     told = ", ".join(sorted(kinds))
     return (name, market, told, f"{seconds:.2f}", str(withheld), str(lost), str(report.filled),
             str(report.verdict))  # fmt: skip
+
+
+@pytest.mark.parametrize("market", ["futures", "spot"])
+def test_trades_that_wait_for_rest_are_stamped_as_they_were_read(market, tmp_path):
+    with Rig(market, channels=["trade", "bbo"], dead_servers=1) as rig:
+        rig.warm_up()
+        recorder = rig.s.record(tmp_path)
+        rig.x.inject("slow_reply", market=market, path=TRADE_PATHS[market], delay=1.5)
+        rig.x.inject("abort", market=market)
+        rig.happens("released")
+        rig.finish()
+
+        status = rig.s.frame("status")
+        trades = rig.s.frame("trade", mark_filled=True)
+        filled = rig.s.report().channel("trade").filled
+        assert trades["is_filled"].sum() == filled > 0
+        read = trades.filter(~pl.col("is_filled")).select("timestamp", "local_timestamp")
+        quotes = rig.s.frame("bbo").select("timestamp", "local_timestamp")
+        times = pl.concat([read, quotes]).sort("local_timestamp")["timestamp"].to_physical()
+        assert (times.cum_max() - times).max() < SECOND
+        assert audit_order(rig) == []
+
+        assert recorder.close()
+        session = kr.load(recorder.path)
+        assert session.verify().ok
+        since = session.frame("trade")["local_timestamp"][0]
+        assert session.frame("trade").equals(
+            trades.filter(pl.col("local_timestamp") >= since).drop("is_filled")
+        )
+        assert session.report().channel("trade").filled == filled
+        told = status.filter(pl.col("event").cast(pl.String) == "released")
+        assert "of when they were read" in told["detail"][0]

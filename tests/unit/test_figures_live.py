@@ -3,6 +3,7 @@
 import gc
 import json
 import threading
+from random import Random
 
 import numpy as np
 import pytest
@@ -412,6 +413,40 @@ def test_a_feed_gives_each_row_once_however_they_come(stream):
 
     assert len(seen) == len(set(seen)) == 1_008
     assert not feed.has_news()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_feed_gives_rows_once_though_they_are_given_late_among_those_of_others(seed):
+    random = Random(seed)
+    stream = FakeStream()
+    stream.symbols = ["XBTUSDTM", "ETHUSDTM"]
+    ring = stream.rings["mark_price"]
+    feeds = {symbol: Feed(stream, symbol, {"mark": "mark_price"}) for symbol in stream.symbols}
+    put, seen, held = ({symbol: [] for symbol in stream.symbols} for _ in range(3))
+    for stamp in range(1, 1_200):
+        symbol = random.choice(stream.symbols)
+        row = MarkPrice(stamp, stamp, symbol, 1.0, None)
+        put[symbol].append(stamp)
+        if symbol == "XBTUSDTM" and (held[symbol] or stamp // 200 % 2):
+            held[symbol].append(row)
+        else:
+            ring.extend([row])
+        if held[symbol] and random.random() < 0.005:
+            ring.insert(held.pop(symbol))
+            held[symbol] = []
+        if random.random() < 0.02:
+            for each, feed in feeds.items():
+                seen[each] += [at for _, rows in feed.rows() for at in stamps_of(rows)]
+    ring.extend([MarkPrice(1_200, 1_200, "ETHUSDTM", 1.0, None)])
+    ring.insert([*held["XBTUSDTM"], MarkPrice(1_201, 1_201, "XBTUSDTM", 1.0, None)])
+    for each, feed in feeds.items():
+        seen[each] += [at for _, rows in feed.rows() for at in stamps_of(rows)]
+
+    assert seen == {"XBTUSDTM": [*put["XBTUSDTM"], 1_201], "ETHUSDTM": [*put["ETHUSDTM"], 1_200]}
+
+
+def stamps_of(rows):
+    return rows["local_timestamp"].to_physical().to_list()
 
 
 def test_a_feed_that_fell_behind_a_full_ring_goes_on_with_what_is_left():

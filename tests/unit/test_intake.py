@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 from itertools import pairwise
 
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import kucoin_research as kr
 from kucoin_research.decode import Control, Decoder
 from kucoin_research.errors import BookNotReady
 from kucoin_research.intake import Intake, Subscription
 from kucoin_research.integrity import Verdict
 from kucoin_research.orderbook import BookSnapshot
+from kucoin_research.overlap import Overlap
 from kucoin_research.records import (
     Candle,
     FundingRate,
@@ -24,10 +27,12 @@ from kucoin_research.records import (
     Ticker,
     Trade,
     parse_channel,
+    schema_of,
 )
 from kucoin_research.topics import Topic
 
 SYMBOL = "XBTUSDTM"
+PAIR = ("XBTUSDTM", "ETHUSDTM")
 TICKER = Topic("/contractMarket/ticker", "XBTUSDTM")
 LEVEL2 = Topic("/contractMarket/level2", "XBTUSDTM")
 OTHER = Topic("/contractMarket/level2", "ETHUSDTM")
@@ -75,6 +80,17 @@ def candle(interval):
     return message("/contractMarket/limitCandle", data, f"{SYMBOL}_{interval}")
 
 
+def candle_of(symbol, minute):
+    data = {"symbol": symbol, "candles": [str(1790113080 + 60 * minute), *"12345", "6"],
+            "time": 1790113097000}  # fmt: skip
+    return message("/contractMarket/limitCandle", data, f"{symbol}_1min")
+
+
+def fetched_candles(symbol, minutes):
+    opens = [(1790113080 + 60 * minute) * SECOND for minute in range(minutes)]
+    return [Candle(at, None, symbol, "1min", 1.0, 2.0, 3.0, 0.5, 1.0, 1.0) for at in opens]
+
+
 def level2(sequence, change="80000,buy,12", symbol=SYMBOL):
     data = {"sequence": sequence, "change": change, "timestamp": 1790113097240}
     return message("/contractMarket/level2", data, symbol)
@@ -90,6 +106,10 @@ def take(intake, *payloads, now_ns=NOW):
 
 def kinds(rows):
     return [type(row) for row in rows]
+
+
+def frame_of(record, rows):
+    return pl.DataFrame(rows, schema=schema_of(record), orient="row")
 
 
 def events(rows):
@@ -391,27 +411,97 @@ def test_an_outage_before_another_one_was_filled_is_filled_by_itself():
     assert not intake.has_errands
 
 
-def stamps_that_waited(intake, rows):
-    return [any(first <= row[1] < end for first, end in intake.waited) for row in rows]
+def are_not_read(intake, rows):
+    return [any(first <= row[1] < end for first, end in intake.not_read) for row in rows]
 
 
-def test_rows_that_waited_for_what_rest_brought_are_told_with_how_long():
-    intake = make_intake("trade")
+def test_rows_that_waited_for_what_rest_brought_are_stamped_as_they_were_read():
+    intake = make_intake("trade", "ticker")
     take(intake, trade(10))
     lose_and_find(intake, 1, 2)
-    take(intake, trade(20), now_ns=NOW + SECOND)
+    between = take(intake, ticker(), trade(20), ticker(2), now_ns=NOW + SECOND).rows
     (hole,) = intake.holes
-    rows = intake.fill(hole, [row_of(n) for n in (10, 15, 20)], NOW + 48 * SECOND)
+    rows = intake.fill(hole, [row_of(n) for n in (10, 14, 15, 20)], NOW + 48 * SECOND)
     later = take(intake, trade(21), now_ns=NOW + 49 * SECOND).rows
 
+    filled, told = ([row for row in rows if row[3] == name] for name in ("filled", "released"))
     trades = [row for row in rows if isinstance(row, Trade)]
-    released = next(row for row in rows if row[3] == "released")
-    assert released.detail == (
+    assert [row.sequence for row in trades] == [14, 15, 20]
+    assert 0 < trades[2].local_timestamp - (NOW + SECOND) < 10_000
+    assert between[0].local_timestamp < trades[0].local_timestamp
+    assert trades[2].local_timestamp < between[1].local_timestamp
+    assert are_not_read(intake, [*trades, *between, *later]) == [True] * 2 + [False] * 4
+    assert [row.local_timestamp // SECOND for row in filled] == [NOW // SECOND + 48]
+    assert told[0].detail == (
         "1 row waited for what belongs before them, up to 47.0 s: their local timestamps are of "
-        "their release"
+        "when they were read"
     )
-    assert released.timestamp == trades[-1].local_timestamp
-    assert stamps_that_waited(intake, [*trades, *later]) == [True, True, False]
+    stamps = [row.local_timestamp for row in [*rows, *between, *later]]
+    assert len(set(stamps)) == len(stamps)
+    marked = kr.mark_filled(frame_of(Trade, trades), frame_of(Status, filled))
+    assert marked["is_filled"].to_list() == [True, True, False]
+
+
+def test_what_rest_brings_for_two_that_were_read_together_shares_no_stamp():
+    intake = Intake(
+        Subscription(parse_channel("candle"), symbol, Market.FUTURES) for symbol in PAIR
+    )
+    topics = [Topic("/contractMarket/limitCandle", f"{symbol}_1min") for symbol in PAIR]
+    take(intake, *(candle_of(symbol, 0) for symbol in PAIR))
+    intake.begin_outage(topics, NOW + 1, NOW + 1)
+    intake.end_outage(topics, NOW + 1, NOW + 2, "disconnected")
+    take(intake, *(candle_of(symbol, 900) for symbol in PAIR), now_ns=NOW + SECOND)
+
+    rows = [
+        row
+        for hole in intake.holes
+        for row in intake.fill(hole, fetched_candles(hole.symbol, 900), NOW + 3 * SECOND)
+        if isinstance(row, Candle)
+    ]
+
+    stamps = [row.local_timestamp for row in rows]
+    assert len(rows) > 1_800
+    assert len(set(stamps)) == len(stamps)
+    for symbol in PAIR:
+        its = [row for row in rows if row.symbol == symbol]
+        assert [row.local_timestamp for row in its] == sorted(row.local_timestamp for row in its)
+        assert [row.timestamp for row in its] == sorted(row.timestamp for row in its)
+
+
+def test_what_a_successor_brought_is_stamped_as_it_was_read():
+    intake = make_intake("trade", "ticker", "level2")
+    take(intake, level2(17))
+    intake.take_snapshot(snapshot(16), NOW, 0.0)
+    overlap = Overlap()
+    brought = [trade(1), trade(2), ticker(1), level2(18), level2(19)]
+    intake.hold(brought, Decoder(Market.FUTURES), NOW + SECOND, overlap)
+    intake.take(
+        [trade(1), level2(18)], Decoder(Market.FUTURES), NOW + SECOND + SECOND // 2, overlap
+    )
+
+    topics = [TRADES, TICKER, LEVEL2]
+    rows = intake.take_over(overlap, topics, NOW + SECOND, NOW + 2 * SECOND).rows
+
+    read = {type(row): row.local_timestamp - NOW for row in rows}
+    # The predecessor's rows were read later: what follows them cannot be stamped as before.
+    assert read[Trade] >= 2 * SECOND
+    assert read[Level2] >= 2 * SECOND
+    assert SECOND <= read[Ticker] < SECOND + 10_000
+    assert [row.local_timestamp for row in rows] == sorted({row.local_timestamp for row in rows})
+
+
+def test_a_fill_of_more_rows_than_there_is_room_for_stays_in_order():
+    intake = make_intake("trade")
+    take(intake, trade(1))
+    lose_and_find(intake, 1, 2)
+    take(intake, trade(50_000), now_ns=NOW + SECOND)
+    (hole,) = intake.holes
+
+    rows = intake.fill(hole, [row_of(n) for n in range(1, 50_001)], NOW + 2 * SECOND)
+
+    stamps = [row.local_timestamp for row in rows if isinstance(row, Trade)]
+    assert len(stamps) == 49_999
+    assert all(before < after for before, after in pairwise([NOW, *stamps]))
 
 
 def test_changes_of_a_book_that_waited_for_its_snapshot_are_told_with_how_long():
@@ -425,7 +515,7 @@ def test_changes_of_a_book_that_waited_for_its_snapshot_are_told_with_how_long()
     assert "up to 5.0 s" in told
     changes = [row for row in [*rows, *later] if isinstance(row, Level2) and not row.is_snapshot]
     assert [row.sequence for row in changes] == [18, 19, 20]
-    assert stamps_that_waited(intake, changes) == [True, True, False]
+    assert are_not_read(intake, changes) == [True, True, False]
 
 
 def test_what_waited_for_a_moment_only_is_not_told_but_has_no_lag():
@@ -434,7 +524,7 @@ def test_what_waited_for_a_moment_only_is_not_told_but_has_no_lag():
     rows = intake.take_snapshot(snapshot(18), NOW + SECOND + 300_000_000, 1.3)
 
     assert "released" not in events(rows)
-    assert stamps_that_waited(intake, rows[:1]) == [True]
+    assert are_not_read(intake, rows[:1]) == [True]
 
 
 def test_an_outage_that_begins_before_the_last_was_over_is_told_too():

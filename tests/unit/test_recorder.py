@@ -90,6 +90,23 @@ def test_a_file_ends_at_midnight_utc_of_the_arrival(tmp_path):
     assert verify(made.path).ok
 
 
+@pytest.mark.parametrize("compression", [None, "gzip", "zstd"])
+def test_rows_that_were_read_before_midnight_and_given_after_it_go_to_their_day(
+    tmp_path, compression
+):
+    midnight = (NOON // DAY + 1) * DAY
+    made = recorder(tmp_path, fsync="rotate", compression=compression)
+
+    made.take([ticker(n, local_timestamp=midnight + n, timestamp=0) for n in (-3, 2)])
+    wait_until(lambda: made.rows == 2)
+    made.take([ticker(n, "ETHUSDTM", local_timestamp=midnight + n) for n in (-2, -1, 1)])
+
+    assert made.close()
+    assert verify(made.path).ok
+    stamps = load(made.path).frame("ticker")["local_timestamp"].to_physical()
+    assert (stamps - midnight).to_list() == [-3, -2, -1, 1, 2]
+
+
 def test_each_symbol_and_channel_has_its_file_and_status_one_for_all(tmp_path):
     made = recorder(tmp_path)
     balance = Balance(*[None] * len(Balance._fields))._replace(local_timestamp=NOON)

@@ -592,3 +592,63 @@ def test_frame_serves_polars_and_pandas(record: type[Record]):
     grouped = frame.group_by_dynamic("timestamp", every="1m").agg(pl.len())
     assert grouped["len"].to_list() == [60] * 5
     assert frame.to_arrow().num_rows == 300
+
+
+def stamped(stamp: int, number: int) -> Trade:
+    return make(Trade, timestamp=number, local_timestamp=stamp, sequence=number)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_late_rows_go_where_their_stamps_belong(data: st.DataObject) -> None:
+    random = Random(data.draw(st.integers(0, 2**32)))
+    ring = Ring(Trade, capacity=60, block_rows=7)
+    stored: list[Trade] = []
+    seen: list[tuple[pl.DataFrame, list[tuple[Any, ...]]]] = []
+    clock = number = 0
+    for _ in range(random.randint(1, 25)):
+        rows = []
+        for _ in range(random.randint(1, 12)):
+            clock, number = clock + random.randint(2, 9), number + 1
+            rows.append(stamped(clock, number))
+        if stored and random.random() < 0.4:
+            low = random.randint(0, clock)
+            late = sorted({random.randint(low, clock) | 1 for _ in rows})
+            rows = [stamped(stamp, number + place) for place, stamp in enumerate(late)]
+            number += len(rows)
+            ring.insert(rows)
+        else:
+            ring.extend(rows)
+        stored = sorted([*stored, *rows], key=lambda row: row.local_timestamp or 0)
+        frame = ring.frame()
+        assert ring.total == len(stored)
+        assert len(ring) == frame.height == min(len(stored), 60)
+        assert frame["local_timestamp"].is_sorted()
+        newest = ring.newest()
+        assert newest is not None
+        assert newest.local_timestamp == stored[-1].local_timestamp
+        seen.append((frame, rows_of(frame)))
+    assert [rows_of(frame) for frame, _ in seen] == [rows for _, rows in seen]
+
+
+def test_a_late_row_among_all_that_are_kept_is_in_the_frame_in_its_place() -> None:
+    ring = Ring(Trade, capacity=1_000, block_rows=10)
+    ring.extend([stamped(10 * n, n) for n in range(100)])
+
+    ring.insert([stamped(5, 200), stamped(505, 201), stamped(2_000, 202)])
+    ring.extend([stamped(2_010, 203)])
+
+    numbers = ring.frame()["sequence"].to_list()
+    assert numbers == [0, 200, *range(1, 51), 201, *range(51, 100), 202, 203]
+    assert ring.frame(last=2)["sequence"].to_list() == [202, 203]
+
+
+def test_a_late_row_that_does_not_fit_leaves_the_ring_as_it_was() -> None:
+    ring = Ring(Trade, capacity=10)
+    ring.extend([stamped(10, 1)])
+
+    with pytest.raises(InvalidInput, match="cannot hold"):
+        ring.insert([stamped(5, 2), make(Trade, local_timestamp=6, price="dear")])
+
+    assert ring.frame()["sequence"].to_list() == [1]
+    assert ring.total == 1
