@@ -493,9 +493,8 @@ class Stream:
         -------
         pl.Series
             ``Float64``; null for rows of snapshots, for those that REST brought or that waited for
-            a snapshot, and where the clocks cannot be compared: before that was
-            measured, after this machine's clock was set, and where the venue's clock runs at
-            another speed.
+            a snapshot, and where the clocks cannot be compared: before that was measured, after
+            this machine's clock was set, and where the venue's clock runs at another speed.
         """
         if self.simulation not in (None, 1.0):
             return pl.Series("lag_ms", [None] * rows.height, dtype=pl.Float64)
