@@ -298,6 +298,11 @@ class BookSync:
         return bool(self._holes)
 
     @property
+    def held_from(self) -> int | None:
+        """The first sequence of what is held; ``None`` while nothing is."""
+        return self._held[0].first_sequence if self._held else None
+
+    @property
     def sequence(self) -> int:
         """The last sequence applied, -1 before any."""
         return self._sequence

@@ -644,6 +644,8 @@ class Stream:
         recorder = recorder_for(self, root, **options)
         with self._delivery_lock:
             self._account()  # so that the recording's own accounts begin with it
+            if gaps := self._intake.gaps_to_come():
+                recorder.take(gaps)
             recorder.before_close(self._ending(self.attach_batches(recorder.take)))
             self._recorders = [*self.recorders, recorder]
             self._to_begin |= {
@@ -703,6 +705,8 @@ class Stream:
     ) -> list[tuple[str, str]]:
         """Go on with that connection; returns the channels and symbols the other had stalled."""
         with self._delivery_lock:
+            if self._is_finished:
+                return []
             rows, stalled = self._intake.take_over(overlap, topics, drained_ns, self.now_ns())
             self._commit(rows)
         if self._intake.has_errands:

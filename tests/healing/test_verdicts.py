@@ -99,6 +99,50 @@ def test_what_was_received_behind_a_gap_is_kept_though_no_snapshot_came(market):
 
 
 @pytest.mark.parametrize("market", MARKETS)
+def test_a_recording_is_told_of_gaps_among_rows_that_wait_when_it_begins(market, tmp_path):
+    with book_rig(market) as rig:
+        refuse_snapshots(rig)
+        for count in (1, 2):
+            rig.x.inject("drop", topic=rig._topics("level2")[0], count=2)
+            rig.happens("gap", count)
+            pass_seconds(rig, 2)
+        recorder = rig.s.record(tmp_path)
+        ready = rig.events("book_ready").height
+        rig.x.heal()
+        rig.happens("book_ready", ready + 1)
+        rig.s.stop()
+        assert recorder.close()
+        behind = rig.s.report().channel("level2").gaps[1]
+
+        entry = kr.load(recorder.path).report().channel("level2")
+        assert entry.verdict is kr.Verdict.INCOMPLETE
+        assert entry.gaps == (behind,)
+        assert_proven(recorder.path)
+
+
+def test_a_recording_is_told_of_outages_whose_trades_are_still_to_come(tmp_path):
+    with Rig("futures", channels=["trade"]) as rig:
+        rig.warm_up(rows=60)
+        rig.x.inject("slow_reply", path=TRADE_PATHS["futures"], delay=9.0, count=1)
+        for count in (2, 3):
+            rig.x.inject("maintenance", delay=4.0)
+            rig.happens("connected", count)
+            pass_seconds(rig, 5)
+        assert rig.s._intake.has_errands
+        recorder = rig.s.record(tmp_path)
+        rig.heal()
+        rig.s.stop()
+        assert recorder.close()
+
+    streamed, recorded = (
+        source.report().channel("trade") for source in (rig.s, kr.load(recorder.path))
+    )
+    assert streamed.verdict is kr.Verdict.INCOMPLETE
+    assert recorded.verdict is kr.Verdict.INCOMPLETE
+    assert recorded.gaps == streamed.gaps
+
+
+@pytest.mark.parametrize("market", MARKETS)
 def test_an_outage_that_nothing_has_proven_harmless_is_not_complete(market):
     with book_rig(market) as rig:
         rig.x.inject("maintenance", delay=3.0)
@@ -244,7 +288,7 @@ def test_a_stream_that_ends_at_any_moment_calls_nothing_complete_that_is_not(see
     chaos = Chaos(seed=seed, rate=60, faults=TOLD, quiet=3.0, seconds=60.0)
     feed = ("classic", "pro")[seed // 2 % 2]
     with Rig(MARKETS[seed % 2], channels=["level2"], seed=seed, chaos=chaos, feed=feed) as rig:
-        recorder = rig.s.record(tmp_path)
+        recorders = [rig.s.record(tmp_path)]
         rig.s.wait("level2", rows=50)
         cuts = sorted(rng.uniform(2.0, 60.0) for _ in range(6))
         begin = rig.x.now_ns
@@ -254,12 +298,14 @@ def test_a_stream_that_ends_at_any_moment_calls_nothing_complete_that_is_not(see
             rig.s.clock.event().wait(0.2)  # what was sent is read
             assert_true(rig, rig.s)
             rig.x.resume()
+            recorders += [rig.s.record(tmp_path)] if rng.random() < 0.4 else []
         rig.x.pause()
         rig.s.stop()
-        assert recorder.close()
         assert_true(rig, rig.s)
-        assert_true(rig, kr.load(recorder.path))
-        assert_proven(recorder.path)
+        for recorder in recorders:
+            assert recorder.close()
+            assert_true(rig, kr.load(recorder.path))
+            assert_proven(recorder.path)
 
 
 @pytest.mark.parametrize("seed", range(200 if os.environ.get("SOAK") else 6))
