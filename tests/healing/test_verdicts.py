@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 import kucoin_research as kr
+from kucoin_research.records import Trade
 from kucoin_research.sim import Chaos
 from tests.conftest import wait_until
 from tests.healing.rig import Rig
@@ -140,6 +141,33 @@ def test_a_recording_is_told_of_outages_whose_trades_are_still_to_come(tmp_path)
     assert streamed.verdict is kr.Verdict.INCOMPLETE
     assert recorded.verdict is kr.Verdict.INCOMPLETE
     assert recorded.gaps == streamed.gaps
+
+
+@pytest.mark.parametrize("market", MARKETS)
+def test_what_the_next_connection_has_brought_is_kept_when_the_stream_stops_before_it(market):
+    with Rig(market, channels=["trade", "ticker", "level2"]) as rig:
+        rig.warm_up(rows=60)
+        for channel in ("trade", "ticker"):
+            rig.x.inject("stall", topic=rig._topics(channel)[0], until="reconnect")
+        successor = next_connection(rig)
+        pass_seconds(rig, 1.0)
+        assert rig.s.status.rollovers == 0
+        rig.s.stop()
+
+        brought = [item for _, item in successor.overlap._held if isinstance(item, Trade)]
+        assert brought
+        assert {each.sequence for each in brought} <= set(rig.s.frame("trade")["sequence"])
+        entries = [rig.s.report().channel(channel) for channel in ("trade", "ticker")]
+        assert rig.s.frame("status")["event"][-1] == "stopped"
+
+    assert [[gap.cause for gap in entry.gaps] for entry in entries] == [["stalled"]] * 2
+
+
+def next_connection(rig):
+    """Wait until another connection is tried and brings what the present one does."""
+    (lane,) = rig.s._lanes
+    wait_until(lambda: lane._successor is not None and lane._successor.is_settled.is_set())
+    return lane._successor
 
 
 @pytest.mark.parametrize("market", MARKETS)
