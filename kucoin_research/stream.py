@@ -1064,12 +1064,15 @@ class Stream:
 
         An interrupt ends the waiting; ``seen`` is what there had been of them before.
         """
-        if self.state is not State.LIVE or self._is_called_by_own_thread():
+        if self._stopping.is_set() or self._is_called_by_own_thread():
             return
         deadline = self.clock.monotonic() + seconds
         with self._delivery_lock:
+            # Those in step, that is; connections of others may be lost.
             names = self._intake.books_to_ask_about(_MOST_LOOKED_AT)
             self._to_ask_about.extend(names)
+        if not names:
+            return
         books = [self._intake.books[name] for name in names]
         self._errand.set()
         while self.clock.monotonic() < deadline and interrupts.arrived() == seen:

@@ -14,7 +14,7 @@ import kucoin_research as kr
 from kucoin_research.records import Trade
 from kucoin_research.sim import Chaos
 from tests.conftest import wait_until
-from tests.healing.rig import Rig
+from tests.healing.rig import FAST, Rig
 from tests.healing.test_faults import BOOK_PATHS, TRADE_PATHS
 
 MARKETS = ("futures", "spot")
@@ -269,6 +269,23 @@ def test_a_last_change_that_was_kept_back_is_asked_for_at_the_end(market, fault)
     assert before.verdict is kr.Verdict.COMPLETE  # nobody could know
     assert entry.verdict is kr.Verdict.NOT_PROVABLE
     assert entry.reason == told["detail"]
+    assert "which have not come" in entry.reason
+
+
+def test_a_last_change_is_asked_for_though_the_connection_of_another_book_is_lost():
+    with kr.simulate(seed=5, speed=5.0) as x:
+        s = kr.stream(["XBTUSDTM", "BTC-USDT"], ["level2"], venue=x.venue, healing=FAST)
+        s.wait("level2", rows=1_000)
+        wait_until(lambda: s.verdict is kr.Verdict.COMPLETE)
+        x.inject("drop", topic="/market/level2:BTC-USDT", count=None)
+        wait_until(lambda: x.withheld)
+        x.inject("maintenance", market="futures", delay=60.0)
+        wait_until(lambda: s.state is kr.State.RECONNECTING)
+        x.pause()
+        s.stop()
+
+    entry = s.report().channel("level2", "BTC-USDT")
+    assert entry.verdict is kr.Verdict.NOT_PROVABLE
     assert "which have not come" in entry.reason
 
 
