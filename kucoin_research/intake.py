@@ -321,7 +321,7 @@ class Intake:
         ]
         for book in self.books.values():
             tally = self._book_tally(book.symbol)
-            waiting += [(tally, gap) for gap in _gaps_behind(book.held_from, tally)]
+            waiting += [(tally, gap) for gap in _gaps_behind(book.waits_from, tally)]
         rows = [_tell_hole(gap, tally, gap.ended) for tally, gap in waiting]
         return sorted(rows, key=lambda row: row.local_timestamp or 0)
 
@@ -954,12 +954,12 @@ class Intake:
 
 
 def _gaps_behind(first: int | None, tally: Tally) -> list[Gap]:
-    """List a book's open gaps behind a sequence of its numbering now."""
+    """List a book's open gaps from a sequence of its numbering on."""
     found: list[Gap] = []
     for gap in reversed(tally.gaps):
         if first is None or gap.cause == "rebase":
             break
-        if gap.filled_by is None and gap.first_sequence is not None and gap.first_sequence > first:
+        if gap.filled_by is None and gap.last_sequence is not None and gap.last_sequence >= first:
             found.append(gap)
     return found
 

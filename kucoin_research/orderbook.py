@@ -298,9 +298,12 @@ class BookSync:
         return bool(self._holes)
 
     @property
-    def held_from(self) -> int | None:
-        """The first sequence of what is held; ``None`` while nothing is."""
-        return self._held[0].first_sequence if self._held else None
+    def waits_from(self) -> int | None:
+        """The first sequence that is held, or may come late; ``None`` while nothing is held."""
+        if not self._held:
+            return None
+        held = self._held[0].first_sequence
+        return min(held, self._holes[0][0]) if self._holes else held
 
     @property
     def sequence(self) -> int:
