@@ -318,6 +318,24 @@ class Intake:
         self._clock.end(local)
         return rows
 
+    def gaps_to_come(self) -> list[Status]:
+        """Make the rows of gaps that were told, but whose place is among rows that still wait.
+
+        Whoever takes rows from now on needs them: what lies around such a gap comes to him, and
+        the telling of it has passed. In order of time.
+        """
+        waiting = [
+            (gate.tally, part.gap)
+            for gate in self._gates.values()
+            for part in gate.parts
+            if part.gap is not None
+        ]
+        for book in self.books.values():
+            tally = self._book_tally(book.symbol)
+            waiting += [(tally, gap) for gap in _gaps_behind(book.waits_from, tally)]
+        rows = [_tell_hole(gap, tally, gap.ended) for tally, gap in waiting]
+        return sorted(rows, key=lambda row: row.local_timestamp or 0)
+
     @staticmethod
     def _tell_of(book: BookSync, local: int, rows: list[Record]) -> int:
         received = book.take_received()
@@ -1001,6 +1019,17 @@ class Intake:
         untold = self._flood.take_untold()
         also = f"; {untold:,} more before it" if untold else ""
         return [_status(local, "broken", symbol, channel, f"{item.reason}{where}{also}")]
+
+
+def _gaps_behind(first: int | None, tally: Tally) -> list[Gap]:
+    """List a book's open gaps from a sequence of its numbering on."""
+    found: list[Gap] = []
+    for gap in reversed(tally.gaps):
+        if first is None or gap.cause == "rebase":
+            break
+        if gap.filled_by is None and gap.last_sequence is not None and gap.last_sequence >= first:
+            found.append(gap)
+    return found
 
 
 def _look_at(book: BookSync, tally: Tally) -> None:

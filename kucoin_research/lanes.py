@@ -347,6 +347,9 @@ class Lane:
             successor.is_done.wait(_OPEN_TIMEOUT)
             if successor.link is not None:
                 self._close_link(successor.link)
+            # What it has brought was received, and may be all there is of a topic that had stalled.
+            drained_ns = successor.drained_ns or 0
+            self._keeper.take_over(successor.overlap, self._topics, drained_ns)
 
     def _keep_connected(self) -> None:
         failures = 0

@@ -298,6 +298,14 @@ class BookSync:
         return bool(self._holes)
 
     @property
+    def waits_from(self) -> int | None:
+        """The first sequence that is held, or may come late; ``None`` while nothing is held."""
+        if not self._held:
+            return None
+        held = self._held[0].first_sequence
+        return min(held, self._holes[0][0]) if self._holes else held
+
+    @property
     def sequence(self) -> int:
         """The last sequence applied, -1 before any."""
         return self._sequence

@@ -16,7 +16,7 @@ from kucoin_research.integrity import Gap, Tally
 from kucoin_research.records import ALL_SYMBOLS, Status, filled_until
 from kucoin_research.report import ChannelReport, Report
 
-__all__ = ["CONCERNING", "Counted", "reckon"]
+__all__ = ["CONCERNING", "Counted", "gaps_told", "reckon"]
 
 _SECONDS = re.compile(r"(?P<cause>[a-z]+) for [\d.]+ s")
 _UNNUMBERED = "its rows carry no sequence, so nothing tells whether some are missing"
@@ -90,6 +90,23 @@ def reckon(
         clock_offset_ms=None,
         rollovers=events["rollover"],
     )
+
+
+def gaps_told(channel: str | None, statuses: Iterable[Status]) -> list[Gap]:
+    """List the gaps of one channel and symbol, each with what became of it.
+
+    Parameters
+    ----------
+    channel
+        Whose they are.
+    statuses
+        Its rows of the ``status`` channel, in order of arrival; others than ``gap``, ``filled`` and
+        ``not_filled`` change nothing. How many rows were filled is not counted.
+    """
+    account = _Account(Tally(channel or "", ALL_SYMBOLS))
+    for status in statuses:
+        _take([account], status, lambda *_: 0)
+    return account.tally.gaps
 
 
 def _concerned(tallies: list[Tally], harm: Damage | Loss) -> list[Tally]:
@@ -170,7 +187,7 @@ def _take(accounts: Sequence[_Account], status: Status, between: Between) -> Non
         account
         for account in accounts
         if status.channel in (None, account.tally.channel)
-        and (status.symbol in (None, account.tally.symbol) or account.tally.symbol == "*")
+        and (status.symbol in (None, account.tally.symbol) or account.tally.symbol == ALL_SYMBOLS)
     ]
     if status.event == "broken":
         for account in concerned if status.channel or status.symbol else []:

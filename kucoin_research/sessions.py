@@ -751,8 +751,11 @@ class _Reckoning:
         needed = [name for name in scanned.collect_schema().names() if name in _COUNTED]
         rows = self._session.collect(scanned.select(needed))
         symbols = rows["symbol"].cast(pl.String).unique(maintain_order=True).to_list()
-        account = channel in ACCOUNT_CHANNELS
-        for symbol in dict.fromkeys([*symbols, *([] if account else self._session.symbols)]):
+        # An account's events are of all symbols; where none has come, its outages are told still.
+        others: list[str | None] = [] if symbols else [None]
+        if channel not in ACCOUNT_CHANNELS:
+            others = [*self._session.symbols]
+        for symbol in dict.fromkeys([*symbols, *others]):
             its = rows.filter(pl.col("symbol").eq_missing(pl.lit(symbol, dtype=pl.String)))
             counted = Counted(channel, symbol or ALL_SYMBOLS, rows=its.height)
             self._locals[channel, counted.symbol] = its["local_timestamp"].to_physical()

@@ -185,7 +185,9 @@ class _Account:
         entries: list[Counted] = []
         for channel in self._channels:
             spoke = [key for key in list(self._counted) if key[0] == channel]
-            silent = [] if channel in ACCOUNT_CHANNELS else self._symbols
+            silent: list[str | None] = [] if spoke else [None]
+            if channel not in ACCOUNT_CHANNELS:
+                silent = [*self._symbols]
             keys = dict.fromkeys([*spoke, *((channel, symbol) for symbol in silent)])
             entries += [
                 self._counted.get(key) or Counted(channel, key[1] or ALL_SYMBOLS) for key in keys

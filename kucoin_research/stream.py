@@ -646,6 +646,8 @@ class Stream:
         recorder = recorder_for(self, root, **options)
         with self._delivery_lock:
             self._account()  # so that the recording's own accounts begin with it
+            if gaps := self._intake.gaps_to_come():
+                recorder.take(gaps)
             recorder.before_close(self._ending(self.attach_batches(recorder.take)))
             self._recorders = [*self.recorders, recorder]
             self._to_begin |= {
@@ -705,6 +707,8 @@ class Stream:
     ) -> list[tuple[str, str]]:
         """Go on with that connection; returns the channels and symbols the other had stalled."""
         with self._delivery_lock:
+            if self._is_finished:
+                return []
             rows, stalled = self._intake.take_over(overlap, topics, drained_ns, self.now_ns())
             self._commit(rows)
         if self._intake.has_errands:
@@ -1062,12 +1066,15 @@ class Stream:
 
         An interrupt ends the waiting; ``seen`` is what there had been of them before.
         """
-        if self.state is not State.LIVE or self._is_called_by_own_thread():
+        if self._stopping.is_set() or self._is_called_by_own_thread():
             return
         deadline = self.clock.monotonic() + seconds
         with self._delivery_lock:
+            # Those in step, that is; connections of others may be lost.
             names = self._intake.books_to_ask_about(_MOST_LOOKED_AT)
             self._to_ask_about.extend(names)
+        if not names:
+            return
         books = [self._intake.books[name] for name in names]
         self._errand.set()
         while self.clock.monotonic() < deadline and interrupts.arrived() == seen:

@@ -23,7 +23,7 @@ from kucoin_research.figures.bars import CandleChart, interval_ns
 from kucoin_research.figures.books import DepthChart, HeatChart, LadderChart
 from kucoin_research.figures.chart import Chart, Sketch, View
 from kucoin_research.figures.feed import Fixed, is_running, pick_channel, pick_symbol
-from kucoin_research.figures.frames import one_symbol, require
+from kucoin_research.figures.frames import one_symbol, require, timed
 from kucoin_research.figures.gaps import gaps_of
 from kucoin_research.figures.lines import (
     FlowChart,
@@ -448,7 +448,7 @@ def _make(
     chosen = {}
     symbol = symbol or getattr(source, "symbol", None)  # a book has one
     for role, frame in frames.items():
-        chosen[role], symbol = one_symbol(frame, symbol, what)
+        chosen[role], symbol = one_symbol(timed(frame), symbol, what)
     sketch, window_ns = Sketch(symbol or "", zone, height, options), _nanoseconds(window)
     gaps = [] if status is None else gaps_of(status, _channels_of(kind), symbol)
     chart = kind(View(_STATIC_PX, None, window_ns), sketch)

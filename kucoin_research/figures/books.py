@@ -11,11 +11,11 @@ import polars as pl
 
 from kucoin_research.errors import ColumnMissing
 from kucoin_research.figures.chart import Arrays, Chart, Drawing, Role, Sketch, TimeChart, View
-from kucoin_research.figures.frames import best_quotes
+from kucoin_research.figures.frames import best_quotes, events
 from kucoin_research.figures.lines import line
 from kucoin_research.figures.theme import Spec, axis, layout
 from kucoin_research.figures.thin import Extremes, broken, bucket_width
-from kucoin_research.figures.zone import Floats
+from kucoin_research.figures.zone import Floats, Times
 
 __all__ = ["BookChart", "DepthChart", "HeatChart", "LadderChart", "Levels", "levels_of"]
 
@@ -89,7 +89,17 @@ def _numbered(frame: pl.DataFrame, name: str) -> Floats:
     return np.array([np.nan if value is None else value for value in row], float)
 
 
+def _sound(changes: pl.DataFrame) -> pl.DataFrame:
+    """Leave out changes that say no side, price or size: nobody knows what they did."""
+    is_known = changes["price"].is_finite() & changes["size"].is_finite()
+    is_known = is_known.fill_null(value=False) & changes["side"].is_not_null()
+    if changes["is_snapshot"].null_count():
+        changes = changes.with_columns(pl.col("is_snapshot").fill_null(value=False))
+    return changes if is_known.all() else changes.filter(is_known)
+
+
 def _rebuilt(frame: pl.DataFrame) -> Levels:
+    frame = _sound(frame)
     if frame.height and frame["is_snapshot"].any():
         flags = frame["is_snapshot"].to_numpy()
         last = int(np.flatnonzero(flags)[-1])
@@ -128,8 +138,11 @@ class BookChart(Chart):
         return not self._levels.bids.size and not self._levels.asks.size
 
     def take(self, role: str, rows: pl.DataFrame) -> None:  # noqa: ARG002
-        """Take the newest book from the rows; those before are forgotten."""
-        if rows.height:
+        """Take the newest book from the rows; those before are forgotten.
+
+        A book without levels is one that is out of step: nothing of it may be shown any more.
+        """
+        if rows.height or set(_SIDE_BY_SIDE) <= set(rows.columns):
             self._levels = levels_of(rows)
 
     def waiting(self) -> list[Spec]:
@@ -347,10 +360,11 @@ class HeatChart(TimeChart):
     def _take_changes(self, role: str, rows: pl.DataFrame) -> None:
         # A walk has to begin at a snapshot, so it takes all rows; what it gives is clipped.
         self._walk = self._walk or _Walk()
+        rows = _sound(rows)
         _, times = self._clip(role, rows)
         if times.size:
             self._fit()
-        for time, levels in self._walk.states(rows, self._width):
+        for time, levels in self._walk.states(rows, events(rows), self._width):
             inside = self.view.span is None or self.view.span[0] <= time <= self.view.span[1]
             if inside and levels.mid is not None:
                 self._columns[time // self._width] = levels
@@ -393,7 +407,7 @@ class HeatChart(TimeChart):
         self._columns = {k: levels for k, levels in self._columns.items() if k >= oldest}
 
     def _matrix(self) -> tuple[Floats, Floats, Floats32]:
-        if not self._columns:
+        if not any(levels.bids.size or levels.asks.size for levels in self._columns.values()):
             return np.empty(0), np.empty(0), np.empty((0, 0), np.float32)
         keys = np.arange(min(self._columns), max(self._columns) + 1)
         low, high = self._price_range()
@@ -466,13 +480,12 @@ class _Walk:
         self._sides: dict[str, dict[float, float]] = {"buy": {}, "sell": {}}
         self._was_snapshot = False
 
-    def states(self, rows: pl.DataFrame, width: int) -> list[tuple[int, Levels]]:
-        """Apply changes; give the last state in each bucket of time."""
-        times = rows["timestamp"].dt.cast_time_unit("ns").to_physical().to_list()
+    def states(self, rows: pl.DataFrame, times: Times, width: int) -> list[tuple[int, Levels]]:
+        """Apply changes of these times (ns); give the last state in each bucket of time."""
         parts = [rows[name].to_list() for name in ("is_snapshot", "side", "price", "size")]
         found: list[tuple[int, Levels]] = []
         last_time = 0
-        for time, is_snapshot, side, price, size in zip(times, *parts, strict=True):
+        for time, is_snapshot, side, price, size in zip(times.tolist(), *parts, strict=True):
             if last_time and time // width != last_time // width:
                 found.append((last_time, self._levels()))
             last_time = time

@@ -245,6 +245,8 @@ class Feed:
         if total == self._status_seen:
             return self._gaps, False
         self._status_seen = total
+        for role in self._books:
+            self._seen.pop(role, None)  # without a further row, a book may be in step no more
         rows = self.source.frame("status", last=_STATUS_ROWS)
         gaps = gaps_of(rows, self.channels.values(), self.symbol or None)
         changed = gaps != self._gaps

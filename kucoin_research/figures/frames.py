@@ -14,11 +14,13 @@ __all__ = [
     "arrivals",
     "best_quotes",
     "events",
+    "lags_of",
     "nanoseconds",
     "numbers",
     "one_symbol",
     "require",
     "sides",
+    "timed",
 ]
 
 _SIDES = pl.Enum(["buy", "sell"])
@@ -70,11 +72,28 @@ def one_symbol(frame: pl.DataFrame, symbol: str | None, what: str) -> tuple[pl.D
 
 
 def events(frame: pl.DataFrame) -> Times:
-    """Give the event times, ns UTC; arrival stands in where the exchange sent none."""
+    """Give the event times, ns UTC; arrival stands in where the exchange sent none.
+
+    It is moved by what the two clocks differ by in the rows beside: they may be years apart, as in
+    a simulation.
+    """
     times = frame["timestamp"]
-    if times.null_count() and "local_timestamp" in frame.columns:
-        times = frame.select(pl.coalesce("timestamp", "local_timestamp")).to_series()
-    return nanoseconds(times)
+    if not times.null_count() or "local_timestamp" not in frame.columns:
+        return nanoseconds(times)
+    known, local = (
+        pl.Series(nanoseconds(column)).set(column.is_null(), None)
+        for column in (times, frame["local_timestamp"])
+    )
+    apart = (known - local).fill_null(strategy="forward").fill_null(strategy="backward")
+    return known.fill_null(local + apart.fill_null(0)).fill_null(0).to_numpy()
+
+
+def timed(frame: pl.DataFrame) -> pl.DataFrame:
+    """Leave out rows of which nobody knows the time: they have no place in a figure over time."""
+    known = [name for name in ("timestamp", "local_timestamp") if name in frame.columns]
+    if "timestamp" not in known or not frame["timestamp"].null_count():
+        return frame
+    return frame.filter(pl.any_horizontal(pl.col(known).is_not_null()))
 
 
 def arrivals(frame: pl.DataFrame) -> Times:
@@ -82,6 +101,15 @@ def arrivals(frame: pl.DataFrame) -> Times:
     if "local_timestamp" not in frame.columns or frame["local_timestamp"].null_count():
         return events(frame)
     return nanoseconds(frame["local_timestamp"])
+
+
+def lags_of(frame: pl.DataFrame) -> Floats:
+    """Give arrival less event time in ms; NaN where one of them is missing."""
+    event, local = frame["timestamp"], frame["local_timestamp"]
+    lags: Floats = (nanoseconds(local) - nanoseconds(event)) / 1e6
+    if event.null_count() or local.null_count():
+        lags[(event.is_null() | local.is_null()).to_numpy()] = np.nan
+    return lags
 
 
 # What follows runs at each refresh on a few hundred rows, so it keeps to what polars does in place:

@@ -11,10 +11,14 @@ import polars as pl
 from kucoin_research.errors import ColumnMissing
 from kucoin_research.figures.theme import Spec
 from kucoin_research.figures.zone import Times, Zone
+from kucoin_research.reckoning import gaps_told
+from kucoin_research.records import Status
+from kucoin_research.rowcsv import records_of
 
 __all__ = ["Gap", "GapMap", "Mapped", "breaks", "gaps_of", "shapes"]
 
 _NEEDED = ("timestamp", "local_timestamp", "symbol", "event", "channel", "detail")
+_OF_A_CHANNEL = frozenset({"gap", "filled", "not_filled"})
 _LASTING = "it is not over"
 _MOST = 60  # shapes drawn; more are merged where they touch, then the shortest left out
 
@@ -54,7 +58,8 @@ def gaps_of(
     Returns
     -------
     list of Gap
-        By their begin. A gap whose rows came later after all is ``filled``.
+        By their begin. One whose rows all came later is ``filled``; one of which some are missing
+        still is a ``gap``, as in a report.
 
     Raises
     ------
@@ -69,13 +74,18 @@ def gaps_of(
         )
     names = {name.partition(":")[0] for name in channels}
     rows = status.filter(_is_outage() | (_is_of(names) & _concerns(symbol)))
-    begins = rows["timestamp"].to_physical().to_list()
-    ends = rows["local_timestamp"].to_physical().to_list()
+    lost: dict[tuple[str | None, str | None], list[Status]] = {}
     found: list[Gap] = []
-    for begin, end, event, detail in zip(
-        begins, ends, rows["event"].to_list(), rows["detail"].to_list(), strict=True
-    ):
-        _take(found, event, begin if begin is not None else end, end, detail or "")
+    for row in records_of(Status, rows):
+        assert isinstance(row, Status)
+        if row.event in _OF_A_CHANNEL:
+            lost.setdefault((row.channel, row.symbol), []).append(row)
+        else:
+            _take(found, row)
+    for (channel, _), statuses in lost.items():
+        for gap in gaps_told(channel, statuses):
+            kind = "gap" if gap.filled_by is None else "filled"
+            found.append(Gap(kind, gap.began, gap.ended, gap.reason))
     return sorted((_mended(gap, found) for gap in found), key=lambda gap: gap.begin)
 
 
@@ -106,16 +116,14 @@ def _mended(gap: Gap, all_gaps: Sequence[Gap]) -> Gap:
     return gap._replace(kind="filled") if own == {"filled"} else gap
 
 
-def _take(found: list[Gap], event: str, begin: int, end: int, detail: str) -> None:
-    if event == "disconnected":
+def _take(found: list[Gap], row: Status) -> None:
+    end, detail = row.local_timestamp or 0, row.detail or ""
+    begin = end if row.timestamp is None else row.timestamp
+    if row.event == "disconnected":
         found.append(Gap("outage", begin, None, detail))
-    elif event == "connected":
+    elif row.event == "connected":
         _close(found, end)
-    elif event == "gap":
-        found.append(Gap("gap", begin, end, detail))
-    elif event == "filled":
-        _fill(found, detail)
-    elif event == "silent_topic":
+    elif row.event == "silent_topic":
         found.append(Gap("silent", begin, end, detail))
 
 
@@ -123,14 +131,6 @@ def _close(found: list[Gap], end: int) -> None:
     for place, gap in enumerate(found):
         if gap.kind == "outage" and gap.end is None:
             found[place] = gap._replace(end=end)
-
-
-def _fill(found: list[Gap], detail: str) -> None:
-    # A "filled" row follows the gap that it fills.
-    for place in range(len(found) - 1, -1, -1):
-        if found[place].kind == "gap":
-            found[place] = found[place]._replace(kind="filled", what=detail)
-            return
 
 
 class GapMap:

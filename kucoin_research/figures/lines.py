@@ -8,10 +8,10 @@ import numpy as np
 import polars as pl
 
 from kucoin_research.figures.chart import Arrays, Drawing, Role, Sketch, TimeChart, View
-from kucoin_research.figures.frames import arrivals, best_quotes, numbers, sides
+from kucoin_research.figures.frames import best_quotes, lags_of, numbers, sides
 from kucoin_research.figures.theme import Spec, axis
 from kucoin_research.figures.thin import Bubbles, Extremes, Sums, broken
-from kucoin_research.figures.zone import Floats, Times
+from kucoin_research.figures.zone import Floats
 
 __all__ = ["FlowChart", "LagChart", "MarkChart", "PriceChart", "SpreadChart"]
 
@@ -355,7 +355,7 @@ class LagChart(TimeChart):
         if "is_snapshot" in rows.columns:
             rows = rows.filter(~pl.col("is_snapshot"))
         rows, times = self._clip(role, rows)
-        lags = self._lags(rows, times)
+        lags = self._lags(rows)
         is_known = ~np.isnan(lags)
         times, lags = times[is_known], lags[is_known]
         self._series[0].add(times, lags, self.horizon)
@@ -373,15 +373,13 @@ class LagChart(TimeChart):
         drawing.layout["annotations"].extend(self._remark(apart))
         return drawing
 
-    def _lags(self, rows: pl.DataFrame, times: Times) -> Floats:
+    def _lags(self, rows: pl.DataFrame) -> Floats:
         """Give the lag of each row in ms, NaN where it is not known."""
         told = self.sketch.options.get("lags")
         if told is not None:
             found: Floats = told(rows).to_numpy()
             return found
-        offset_ms = float(self.sketch.options.get("offset_ms", 0.0))
-        lags: Floats = (arrivals(rows) - times) / 1e6 + offset_ms
-        return lags
+        return lags_of(rows) + float(self.sketch.options.get("offset_ms", 0.0))
 
     def _hours_apart(self) -> float:
         """Give the hours between the two clocks; 0 where they agree well enough."""

@@ -122,12 +122,13 @@ def test_the_successor_of_a_peer_that_answers_nothing_is_read_at_once(market, mo
 
 
 @pytest.mark.parametrize("market", ["futures", "spot"])
-def test_what_only_the_successor_brought_of_a_book_is_kept(market):
+def test_what_only_the_successor_brought_of_a_book_is_kept(market, tmp_path):
     with Rig(market, healing=UNHURRIED, speed=20.0) as rig:
         rig.warm_up(rows=5)
         begin_rollover(rig)
         rig.x.inject("slow_reader", topic=rig._topics("level2")[0], count=30)
         rig.happens("gap")
+        recorder = rig.s.record(tmp_path)  # behind the telling of the gap
         rows = rig.s.total("bbo")
         rig.s.wait("bbo", rows=rows + 20)  # time enough for a snapshot
         rig.s._lanes[0]._healing = QUICK
@@ -142,3 +143,7 @@ def test_what_only_the_successor_brought_of_a_book_is_kept(market):
         snapshots = rig.s.frame("level2").filter("is_snapshot")["sequence"]
         afresh = (rig.s.frame("status")["event"] == "renew").sum()  # a spot book that became thin
         assert snapshots.n_unique() == 1 + afresh, "no further one was needed"
+        assert recorder.close()
+        assert kr.load(recorder.path).report().channel("level2").gaps == level2.gaps
+        checked = kr.verify(recorder.path)
+        assert checked.ok, checked

@@ -11,9 +11,10 @@ import polars as pl
 import pytest
 
 import kucoin_research as kr
+from kucoin_research.records import Trade
 from kucoin_research.sim import Chaos
 from tests.conftest import wait_until
-from tests.healing.rig import Rig
+from tests.healing.rig import FAST, Rig
 from tests.healing.test_faults import BOOK_PATHS, TRADE_PATHS
 
 MARKETS = ("futures", "spot")
@@ -96,6 +97,78 @@ def test_what_was_received_behind_a_gap_is_kept_though_no_snapshot_came(market):
 
     assert doubted.verdict is kr.Verdict.INCOMPLETE
     assert rig.s.report().channel("level2").verdict is kr.Verdict.INCOMPLETE
+
+
+@pytest.mark.parametrize("market", MARKETS)
+def test_a_recording_is_told_of_gaps_among_rows_that_wait_when_it_begins(market, tmp_path):
+    with book_rig(market) as rig:
+        refuse_snapshots(rig)
+        for count in (1, 2):
+            rig.x.inject("drop", topic=rig._topics("level2")[0], count=2)
+            rig.happens("gap", count)
+            pass_seconds(rig, 2)
+        recorder = rig.s.record(tmp_path)
+        ready = rig.events("book_ready").height
+        rig.x.heal()
+        rig.happens("book_ready", ready + 1)
+        rig.s.stop()
+        assert recorder.close()
+        streamed = rig.s.report().channel("level2")
+
+        entry = kr.load(recorder.path).report().channel("level2")
+        assert entry.verdict is kr.Verdict.INCOMPLETE
+        assert entry.gaps == streamed.gaps
+        assert len(entry.gaps) == 2
+        assert_proven(recorder.path)
+
+
+def test_a_recording_is_told_of_outages_whose_trades_are_still_to_come(tmp_path):
+    with Rig("futures", channels=["trade"]) as rig:
+        rig.warm_up(rows=60)
+        rig.x.inject("slow_reply", path=TRADE_PATHS["futures"], delay=9.0, count=1)
+        for count in (2, 3):
+            rig.x.inject("maintenance", delay=4.0)
+            rig.happens("connected", count)
+            pass_seconds(rig, 5)
+        assert rig.s._intake.has_errands
+        recorder = rig.s.record(tmp_path)
+        rig.heal()
+        rig.s.stop()
+        assert recorder.close()
+
+    streamed, recorded = (
+        source.report().channel("trade") for source in (rig.s, kr.load(recorder.path))
+    )
+    assert streamed.verdict is kr.Verdict.INCOMPLETE
+    assert recorded.verdict is kr.Verdict.INCOMPLETE
+    assert recorded.gaps == streamed.gaps
+
+
+@pytest.mark.parametrize("market", MARKETS)
+def test_what_the_next_connection_has_brought_is_kept_when_the_stream_stops_before_it(market):
+    with Rig(market, channels=["trade", "ticker", "level2"]) as rig:
+        rig.warm_up(rows=60)
+        for channel in ("trade", "ticker"):
+            rig.x.inject("stall", topic=rig._topics(channel)[0], until="reconnect")
+        successor = next_connection(rig)
+        pass_seconds(rig, 1.0)
+        assert rig.s.status.rollovers == 0
+        rig.s.stop()
+
+        brought = [item for _, item in successor.overlap._held if isinstance(item, Trade)]
+        assert brought
+        assert {each.sequence for each in brought} <= set(rig.s.frame("trade")["sequence"])
+        entries = [rig.s.report().channel(channel) for channel in ("trade", "ticker")]
+        assert rig.s.frame("status")["event"][-1] == "stopped"
+
+    assert [[gap.cause for gap in entry.gaps] for entry in entries] == [["stalled"]] * 2
+
+
+def next_connection(rig):
+    """Wait until another connection is tried and brings what the present one does."""
+    (lane,) = rig.s._lanes
+    wait_until(lambda: lane._successor is not None and lane._successor.is_settled.is_set())
+    return lane._successor
 
 
 @pytest.mark.parametrize("market", MARKETS)
@@ -200,6 +273,23 @@ def test_a_last_change_that_was_kept_back_is_asked_for_at_the_end(market, fault)
     assert "which have not come" in entry.reason
 
 
+def test_a_last_change_is_asked_for_though_the_connection_of_another_book_is_lost():
+    with kr.simulate(seed=5, speed=5.0) as x:
+        s = kr.stream(["XBTUSDTM", "BTC-USDT"], ["level2"], venue=x.venue, healing=FAST)
+        s.wait("level2", rows=1_000)
+        wait_until(lambda: s.verdict is kr.Verdict.COMPLETE)
+        x.inject("drop", topic="/market/level2:BTC-USDT", count=None)
+        wait_until(lambda: x.withheld)
+        x.inject("maintenance", market="futures", delay=60.0)
+        wait_until(lambda: s.state is kr.State.RECONNECTING)
+        x.pause()
+        s.stop()
+
+    entry = s.report().channel("level2", "BTC-USDT")
+    assert entry.verdict is kr.Verdict.NOT_PROVABLE
+    assert "which have not come" in entry.reason
+
+
 @pytest.mark.parametrize("market", MARKETS)
 def test_a_book_whose_last_change_has_come_is_complete_at_once(market):
     with book_rig(market) as rig:
@@ -244,7 +334,7 @@ def test_a_stream_that_ends_at_any_moment_calls_nothing_complete_that_is_not(see
     chaos = Chaos(seed=seed, rate=60, faults=TOLD, quiet=3.0, seconds=60.0)
     feed = ("classic", "pro")[seed // 2 % 2]
     with Rig(MARKETS[seed % 2], channels=["level2"], seed=seed, chaos=chaos, feed=feed) as rig:
-        recorder = rig.s.record(tmp_path)
+        recorders = [rig.s.record(tmp_path)]
         rig.s.wait("level2", rows=50)
         cuts = sorted(rng.uniform(2.0, 60.0) for _ in range(6))
         begin = rig.x.now_ns
@@ -254,12 +344,14 @@ def test_a_stream_that_ends_at_any_moment_calls_nothing_complete_that_is_not(see
             rig.s.clock.event().wait(0.2)  # what was sent is read
             assert_true(rig, rig.s)
             rig.x.resume()
+            recorders += [rig.s.record(tmp_path)] if rng.random() < 0.4 else []
         rig.x.pause()
         rig.s.stop()
-        assert recorder.close()
         assert_true(rig, rig.s)
-        assert_true(rig, kr.load(recorder.path))
-        assert_proven(recorder.path)
+        for recorder in recorders:
+            assert recorder.close()
+            assert_true(rig, kr.load(recorder.path))
+            assert_proven(recorder.path)
 
 
 @pytest.mark.parametrize("seed", range(200 if os.environ.get("SOAK") else 6))

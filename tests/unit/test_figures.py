@@ -1,6 +1,6 @@
 """Figures of frames: what is drawn, where lines break, and what wrong input is told."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import numpy as np
@@ -125,6 +125,46 @@ def test_an_outage_that_was_filled_is_shaded_but_breaks_no_line():
 
     assert not np.isnan(trace(figure, "cumulative volume delta").y).any()
     assert len(figure.layout.shapes) == 1
+
+
+def outage(*told):
+    """Give the status rows of trades that were out of reach from second 2 to 7."""
+    begun = [status("disconnected", 2, 2), status("connected", 7, 7)]
+    return frame(Status, [*begun, *told])
+
+
+def told(event, first=None, last=None, channel="trade", *, begin=7.0, end=7.1, behind_ns=0):
+    return (at(begin), at(end) + behind_ns, "XBTUSDTM", event, channel, "why", first, last)
+
+
+GAP = status("gap", 2, 7, "trade", "XBTUSDTM")
+
+
+def test_an_outage_of_which_rest_brought_only_a_part_breaks_the_line():
+    trades = frame(Trade, [trade(second) for second in (0, 1, 6, 8, 9)])
+    rows = outage(GAP, told("filled"), told("not_filled", 5, 9, behind_ns=1))
+
+    figure = figures.flow(trades, status=rows)
+
+    assert [gap.kind for gap in gaps_of(rows, ["trade"])] == ["outage", "gap"]
+    assert np.isnan(trace(figure, "cumulative volume delta").y).any()
+
+
+def test_a_filled_gap_is_that_of_its_own_channel():
+    ticker_gap = status("gap", 2, 6, "ticker", "XBTUSDTM")
+    rows = outage(GAP, ticker_gap, told("filled"))
+
+    gaps = {(gap.kind, gap.end) for gap in gaps_of(rows, ["ticker", "trade"])}
+
+    assert {("filled", at(7)), ("gap", at(6))} <= gaps
+
+
+@pytest.mark.parametrize(("last", "kinds"), [(9, {"filled"}), (6, {"filled", "gap"})])
+def test_changes_of_a_book_that_came_late_fill_no_more_than_they_are(last, kinds):
+    gap = told("gap", 5, 9, "level2", begin=2, end=7)
+    rows = frame(Status, [gap, told("filled", 5, last, "level2")])
+
+    assert {gap.kind for gap in gaps_of(rows, ["level2"])} == kinds
 
 
 def test_a_gap_is_placed_by_what_arrived_around_it_whatever_the_two_clocks_say():
@@ -286,6 +326,75 @@ def test_an_empty_frame_gives_a_figure_that_waits(name, record):
     figure = getattr(figures, name)(frame(record, []))
 
     assert "waiting for" in figure.layout.annotations[0].text
+
+
+# -- rows that lack something --------------------------------------------------------------------
+
+OVER_TIME = {
+    "price": ticker, "spread": ticker, "flow": trade, "lag": ticker, "candles": trade,
+    "heatmap": lambda second: depth50(second, 100.0),
+    "mark": lambda second: (at(second), at(second), "XBTUSDTM", 100.0, 99.0),
+}  # fmt: skip
+RECORDS = {
+    "price": Ticker, "spread": Ticker, "flow": Trade, "lag": Ticker, "candles": Trade,
+    "heatmap": Depth50, "mark": MarkPrice,
+}  # fmt: skip
+TIMES = ["timestamp", "local_timestamp"]
+
+
+def rows_of(name, *, apart=timedelta(), without=()):
+    """Give ten rows, whose arrival is so far from their time, of which the fifth lacks some."""
+    rows = frame(RECORDS[name], [OVER_TIME[name](second) for second in range(10)])
+    is_fifth = pl.int_range(pl.len()) == 5
+    return rows.with_columns(pl.col("local_timestamp") + apart).with_columns(
+        pl.when(~is_fifth).then(pl.col(column)).alias(column) for column in without
+    )
+
+
+@pytest.mark.parametrize("without", [TIMES[:1], TIMES], ids=["event", "both"])
+@pytest.mark.parametrize("name", sorted(OVER_TIME))
+def test_a_row_without_a_time_of_its_own_is_drawn_among_its_neighbours_or_not_at_all(name, without):
+    figure = getattr(figures, name)(
+        rows_of(name, apart=timedelta(days=400), without=without), window="all"
+    )
+
+    drawn = [each.x for each in figure.data if each.x is not None and each.xaxis != "x2"]
+    assert any(len(each) for each in drawn) or name == "lag"  # 400 days are no lag
+    for x in drawn:
+        assert all(ms(-60) <= each <= ms(70) for each in x)
+
+
+@pytest.mark.parametrize("without", [TIMES[:1], TIMES[1:]], ids=["event", "arrival"])
+def test_a_row_that_lacks_a_time_has_no_lag(without):
+    figure = figures.lag(rows_of("lag", without=without))
+
+    assert trace(figure, "lag of each row").y.tolist() == [50.0] * 9
+
+
+@pytest.mark.parametrize("name", ["depth", "ladder", "heatmap"])
+@pytest.mark.parametrize(
+    "broken",
+    [(None, 103.0, 1.0), ("sell", None, 1.0), ("sell", 103.0, None), ("sell", np.inf, 1.0)],
+    ids=["side", "price", "size", "infinite"],
+)
+def test_a_change_that_does_not_say_all_of_itself_changes_no_book(name, broken):
+    whole = [
+        level(0, "buy", 98.0, 1.0, True), level(0, "sell", 102.0, 2.0, True),
+        level(1, "buy", 99.0, 4.0),
+    ]  # fmt: skip
+    flawed = [*whole[:2], level(0.5, *broken), whole[2]]
+
+    expected, figure = (getattr(figures, name)(frame(Level2, rows)) for rows in (whole, flawed))
+
+    assert figure.to_json() == expected.to_json()
+
+
+def test_a_heat_map_of_books_that_are_empty_waits():
+    empty = (at(0), at(0), "XBTUSDTM", 1, [], [], [], [])
+
+    figure = figures.heatmap(frame(Depth50, [empty]))
+
+    assert len(figure.data[0].x) == 0
 
 
 @pytest.mark.parametrize("name", EVERY)

@@ -13,7 +13,7 @@ from kucoin_research import figures
 from kucoin_research.figures.feed import Feed, Rewound
 from kucoin_research.figures.link import Link
 from kucoin_research.figures.refresh import Refresher
-from kucoin_research.records import MarkPrice, Status, parse_channel
+from kucoin_research.records import Level2, MarkPrice, Status, parse_channel
 from kucoin_research.ring import Ring
 from tests.conftest import wait_until
 
@@ -307,6 +307,30 @@ def test_an_outage_is_told_while_it_lasts(live, stream):
     (shape,) = frames(figure)[-1]["layout"]["shapes"]
     assert shape["x1"] == pytest.approx(frames(figure)[-1]["window"][1])
     assert shape["label"]["text"] == "outage"  # for how long is not known yet
+
+
+def test_a_book_that_fell_out_of_step_is_drawn_no_more(stream):
+    book = kr.OrderBook("XBTUSDTM", 1, START, {99.0: 1.0}, {101.0: 1.0})
+    stream.rings["level2"] = Ring(Level2, capacity=10)
+    stream.rings["level2"].extend([Level2(START, START, "XBTUSDTM", 1, True, "buy", 99.0, 1.0)])
+    stream.book = lambda symbol=None: book
+    figure = figures.depth(stream)
+    figure.send = lambda *_, **__: None
+    try:
+        show(figure)
+        assert len(figure.figure().data[0].x) == 1
+
+        def refuse(symbol=None):
+            raise kr.BookNotReady("it is wrong and fetched afresh")
+
+        stream.book = refuse
+        stream.tell("resync", 1, 1)  # without a further row
+
+        still = figure.figure()
+        assert len(still.data[0].x) == 0
+        assert "waiting for a book" in still.layout.annotations[0].text
+    finally:
+        figure.close()
 
 
 def test_no_row_is_lost_to_a_refresh_that_failed(live, stream):

@@ -125,6 +125,29 @@ def test_margin_of_an_isolated_pair_streams(exchange, account):
     assert rows.filter(event="debt.ratio")["symbol"].drop_nulls().is_empty()
 
 
+def test_an_outage_of_an_account_to_which_nothing_happens_is_told_by_its_recording(tmp_path):
+    with kr.simulate(seed=2, speed=5.0) as x:
+        healing = kr.Healing(connects_per_minute=600, most_backoff=1.0)
+        with kr.stream(
+            "XBTUSDTM", ["balance"], venue=x.venue, credentials=x.credentials, healing=healing
+        ) as s:
+            assert s.wait_until_live()
+            recorder = s.record(tmp_path)
+            x.inject("abort")
+            wait_until(lambda: s.status.reconnects == 1)
+        assert recorder.close()
+    session = kr.load(recorder.path)
+    with kr.replay(session, speed=None) as replayed:
+        assert replayed.wait_until_done()
+
+    streamed = s.report().channel("balance")
+    assert [gap.cause for gap in streamed.gaps] == ["disconnected"]
+    for source in (session, replayed):
+        entry = source.report().channel("balance")
+        assert (entry.symbol, entry.verdict) == ("*", kr.Verdict.INCOMPLETE)
+        assert entry.gaps == streamed.gaps
+
+
 def test_stream_to_frame_mixes_private_and_public_channels(exchange):
     frames = kr.stream_to_frame(
         "XBTUSDTM", ["order", "ticker"], seconds=10, venue=exchange.venue,
