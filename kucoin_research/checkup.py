@@ -6,7 +6,7 @@ import hashlib
 import html
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -25,6 +25,7 @@ from kucoin_research.manifest import (
     Manifest,
     base_of,
     csv_files,
+    day_of,
     file_name,
     is_being_recorded,
     is_listed,
@@ -44,6 +45,7 @@ from kucoin_research.rowcsv import (
     Piece,
     header_of,
     pieces,
+    read_records,
     readable,
     scan_rows,
     shape_of,
@@ -57,6 +59,7 @@ __all__ = [
     "Part",
     "Repair",
     "Verification",
+    "altered",
     "columns_told",
     "find_session",
     "known_damage",
@@ -64,11 +67,14 @@ __all__ = [
     "noted_in",
     "parts_of",
     "shortfall",
+    "unread_beside",
     "verify",
 ]
 
 _MOST_FLAWS = 20  # of one kind in one file; further ones are counted
 _BLOCK = 1 << 20
+_PEEK = 1 << 13
+_NO_MANIFEST = "it was lost, so nothing tells whether all that was recorded is here"
 
 
 class Flaw(NamedTuple):
@@ -185,13 +191,66 @@ def _damage(
 
 
 def parts_of(folder: Path, content: Manifest | None) -> list[Part]:
-    """List the files of a session: those that are listed, or all where not all are."""
+    """List the files of a session: those that are listed, or all but copies where not all are."""
     files = {} if content is None else content["files"]
-    return [
-        Part.of(path, files)
-        for path in csv_files(folder)
-        if path.name in files or not is_listed(content)
+    left_out = {each.path for each in unread_beside(folder, content)}
+    return [Part.of(path, files) for path in csv_files(folder) if path not in left_out]
+
+
+class Unread(NamedTuple):
+    """A CSV file in the folder that is none of the session's, and why."""
+
+    path: Path
+    why: str
+
+
+def unread_beside(folder: Path, content: Manifest | None) -> list[Unread]:
+    """List the CSV files that are not read; a copy beside its original would double the rows."""
+    if is_listed(content):
+        why = f"{MANIFEST} does not list it"
+        return [Unread(path, why) for path in strangers(folder, content)]
+    return _copies(folder, {} if content is None else content["files"])
+
+
+def _copies(folder: Path, files: Mapping[str, Any]) -> list[Unread]:
+    """List the copies in a session of which not all files are known: they begin as another does.
+
+    A recorder names each file by its rows, so one that is not so named is the copy.
+    """
+    originals = {str(base_of(name)).casefold(): name for name in files}
+    others = [(path, _base_by_rows(path)) for path in csv_files(folder) if path.name not in files]
+    others.sort(key=lambda each: str(base_of(each[0].name)).casefold() != each[1])
+    found = [
+        Unread(path, "its name is none of a session's files")
+        for path in sorted(folder.iterdir())
+        if base_of(path.name) and path.name not in files and not split_name(path.name)
     ]
+    for path, base in others:
+        original = originals.setdefault(base, path.name)
+        if original != path.name and (folder / original).is_file():
+            found.append(Unread(path, f"it begins as {original} does, which is read"))
+    return found
+
+
+def _base_by_rows(path: Path) -> str:
+    """Name a file as a recorder would by its first row; by its own name where that tells less."""
+    part = Part.of(path, {})
+    first = None if part.record is Status else _first_row(part)
+    if first is None or first.local_timestamp is None:
+        return str(base_of(path.name)).casefold()
+    name = file_name(first.symbol, part.channel, day_of(first.local_timestamp))
+    return str(base_of(name)).casefold()
+
+
+def _first_row(part: Part) -> Record | None:
+    path = part.path
+    with open_whole(path, path.stat().st_size, compression_of(path.name)) as file:
+        first = file.readline(LONGEST_RECORD).decode(errors="replace")
+        header = first.rstrip("\r\n").split(",")
+        if not {"symbol", "local_timestamp"} <= set(header):
+            return None
+        text = next(readable(part.record, file, header, most=_PEEK), b"")
+    return next(iter(read_records(part.record, text, header)), None) if text else None
 
 
 def unread_in(folder: Path, content: Manifest | None) -> list[Damage]:
@@ -261,6 +320,8 @@ def _left_out(folder: Path, content: Manifest | None) -> list[Damage]:
 
 def known_damage(folder: Path, content: Manifest | None) -> list[Damage]:
     """List what repairs have noted, and then what is gone or wrongly told besides."""
+    if content is None:
+        return [Damage(MANIFEST, _NO_MANIFEST)]
     noted = noted_in(content)
     told = {(each.file, each.what) for each in noted}
     found = [*faults_in(content), *unread_in(folder, content), *_left_out(folder, content)]
@@ -276,6 +337,16 @@ def shortfall(part: Part, size: int, *, is_final: bool) -> Damage | None:
     if promised is None or size == promised or (size > promised and not is_final):
         return None
     return part.damage("lost" if size < promised else "added", bytes=size)
+
+
+def altered(part: Part) -> Damage | None:
+    """Compare the bytes of a file with those that were recorded; None if they are all there."""
+    promised = number_of(part.entry, "bytes")
+    if part.entry is None or promised is None or part.path.stat().st_size < promised:
+        return None
+    if _sha256(part.path, promised) == part.entry.get("sha256", ""):
+        return None
+    return part.damage("changed", rows=_extent(part).rows)
 
 
 def find_session(path: str | os.PathLike[str]) -> Path:
@@ -338,25 +409,27 @@ def verify(path: str | os.PathLike[str]) -> Verification:
         If there is no recording.
     """
     folder = find_session(path)
+    # Before anything is read: it may be closed meanwhile, which is no flaw.
+    is_live = is_being_recorded(folder)
     content = read_manifest(folder)
     found = _Found()
     if content is None:
         found.flaw(MANIFEST, None, "manifest", "it is missing or unreadable; repair makes it anew")
-    elif content.get("state") != "closed" and not is_being_recorded(folder):
+    elif content.get("state") != "closed" and not is_live:
         found.flaw(MANIFEST, None, "state", "the session was not closed; repair closes it")
     for fault in faults_in(content):
         found.flaw(fault.file, None, "manifest", fault.detail)
     for damage in noted_in(content):
-        detail = f"{damage.detail}, as a repair has noted"
+        detail = f"{damage.detail}, as {MANIFEST} notes"
         if _is_restored(folder, damage):
             detail += "; it is again as it was recorded, so that another repair withdraws the note"
         found.flaw(damage.file, None, "damage", detail)
     for damage in unread_in(folder, content):
         found.flaw(damage.file, None, damage.what, f"session.json lists it, but {damage.detail}")
-    for stranger in strangers(folder, content):
-        found.flaw(stranger.name, None, "unlisted", "session.json does not list it")
+    for path, why in unread_beside(folder, content):
+        found.flaw(path.name, None, "unlisted", why)
     parts = parts_of(folder, content)
-    rows = _check_files(parts, content, found)
+    rows = _check_files(parts, content, found, is_live=is_live)
     return Verification(str(folder), tuple(found.flaws), tuple(found.remarks), len(parts), rows)
 
 
@@ -374,13 +447,15 @@ class _Found:
             self.flaws.append(Flaw(file, line, kind, "and further ones from here on"))
 
 
-def _check_files(parts: Sequence[Part], content: Manifest | None, found: _Found) -> int:
+def _check_files(
+    parts: Sequence[Part], content: Manifest | None, found: _Found, *, is_live: bool
+) -> int:
     """Check all files, and what those of each book prove together; gives their rows."""
     books = _checks_of_books(parts)
     rows = 0
     for part in parts:
         book = books.get(part.symbol or "") if part.record is Level2 else None
-        rows += _FileCheck(part, content, book, found).run()
+        rows += _FileCheck(part, content, book, found, is_live=is_live).run()
     for symbol, book in books.items():
         for file, detail in book.finish():
             found.flaw(file or f"level2 of {symbol}", None, "sequence", detail)
@@ -406,11 +481,18 @@ class _FileCheck:
     """The check of one file."""
 
     def __init__(
-        self, part: Part, content: Manifest | None, book: BookCheck | None, found: _Found
+        self,
+        part: Part,
+        content: Manifest | None,
+        book: BookCheck | None,
+        found: _Found,
+        *,
+        is_live: bool,
     ) -> None:
         self._part = part
         self._name = part.path.name
         self._is_closed = content is not None and content.get("state") == "closed"
+        self._is_live = is_live
         self._found = found
         self._book = book
         self._names = columns_told(content, part.channel)
@@ -457,9 +539,8 @@ class _FileCheck:
             self._flaw(None, "hash", "its bytes are not those that were recorded (sha256)")
 
     def _check_tail(self) -> None:
-        path, sound = self._part.path, self._extent.size
-        size = path.stat().st_size
-        if sound < size and not is_being_recorded(path.parent):
+        sound, size = self._extent.size, self._part.path.stat().st_size
+        if sound < size and not self._is_live:
             self._flaw(None, "torn", f"the last {size - sound:,} bytes are no whole line")
 
     def _check_header(self, line: bytes) -> bool:

@@ -63,6 +63,7 @@ SUFFIXES: dict[str | None, str] = {None: ".csv", "gzip": ".csv.gz", "zstd": ".cs
 
 _LOCK = ".recording"
 _ABOUT = ("file", "channel", "symbol", "reason")  # of what is lost
+_ATTEMPTS = 1_000  # to lock a folder at which others look
 _LONGEST = 80  # characters of one part of a name; file systems take 255 bytes
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -530,7 +531,7 @@ class FolderLock:
         self._path = folder / _LOCK
         self._handle = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            _lock(self._handle)
+            _take(self._handle)
         except OSError as error:
             os.close(self._handle)
             raise BlockingIOError(f"{folder} is being recorded by another process") from error
@@ -598,11 +599,25 @@ if sys.platform == "win32":
 
     def _lock(handle: int) -> None:
         msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+
+    _share = _take = _lock  # there is no other kind
 else:
     import fcntl
 
     def _lock(handle: int) -> None:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def _share(handle: int) -> None:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+
+    def _take(handle: int) -> None:
+        # Who only looks whether the folder is being recorded shares the lock for a moment.
+        for _ in range(_ATTEMPTS):
+            with contextlib.suppress(OSError):
+                _lock(handle)
+                return
+            _share(handle)  # fails where it is no mere look
+        _lock(handle)
 
 
 def is_being_recorded(folder: Path) -> bool:
@@ -612,7 +627,8 @@ def is_being_recorded(folder: Path) -> bool:
     except OSError:
         return False
     try:
-        _lock(handle)
+        # Shared, or two who look at the same time would take each other for a recorder.
+        _share(handle)
     except OSError:
         return True
     finally:

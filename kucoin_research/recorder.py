@@ -24,7 +24,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from kucoin_research import clocks
-from kucoin_research.damage import Loss
+from kucoin_research.damage import Damage, Loss
 from kucoin_research.errors import InvalidInput
 from kucoin_research.instruments import Instrument
 from kucoin_research.interrupts import arrived, hold, join
@@ -122,6 +122,9 @@ class Recorder:
         ``recording_changed``.
     on_cycle
         Called four times a second, on the recorder's thread.
+    damage, losses
+        What the rows are known to lack from the start on, where they are those of another
+        recording; ``session.json`` tells it, and so does the session's report.
     start_ns
         Now when left out, ns UTC.
     ends_itself
@@ -161,6 +164,8 @@ class Recorder:
         queue_rows: int = QUEUE_ROWS,
         on_trouble: OnTrouble | None = None,
         on_cycle: Callable[[], object] | None = None,
+        damage: Iterable[Damage] = (),
+        losses: Iterable[Loss] = (),
         start_ns: int | None = None,
         ends_itself: bool = True,
         clock: clocks.Clock | None = None,
@@ -176,6 +181,8 @@ class Recorder:
             "channels": list(channels),
             "instruments": instruments_to(instruments),
         }
+        self._damage = [each.to_manifest() for each in damage]
+        self._known_losses = list(losses)
         self._compression = compression
         self._bound = queue_rows
         self._on_cycle = on_cycle
@@ -566,7 +573,7 @@ class Recorder:
 
     def _manifest(self, state: str, end_ns: int | None) -> dict[str, Any]:
         with self._queue_lock:
-            losses = list(self._drops)
+            losses = [*self._known_losses, *self._drops]
         losses += self._files.losses
         return {
             "format": FORMAT,
@@ -579,6 +586,7 @@ class Recorder:
             "rows": self._files.rows,
             "refused": self._refused,
             "dropped": losses_to(losses),
+            **({"damage": self._damage} if self._damage else {}),
             "columns": self._files.columns,
             "files": self._files.manifest(),
         }

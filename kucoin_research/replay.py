@@ -25,6 +25,7 @@ import polars as pl
 
 from kucoin_research import clocks
 from kucoin_research.collector import eased
+from kucoin_research.damage import Damage, Loss
 from kucoin_research.errors import (
     FunctionFailed,
     InvalidInput,
@@ -707,7 +708,8 @@ class Replay:
         """Record everything from now on into a session's folder below ``root``.
 
         The rows are the same to the bit, so what begins amid a replay has a book from its next
-        snapshot on. The replay waits where the disk is slower.
+        snapshot on. The replay waits where the disk is slower. What the session is known to lack,
+        the new recording lacks, too, and says so.
 
         Parameters
         ----------
@@ -720,6 +722,7 @@ class Replay:
             Ends with the replay, or when closed.
         """
         options.setdefault("instruments", self.session.instruments.values())
+        options |= _known_faults(self.session, self.subscriptions, self._at_ns or 0)
         recorder = recorder_for(self, root, ends_itself=False, **options)
         recorder.before_close(self.attach_batches(_Patient(recorder, self._stopping).take))
         with self._changed:
@@ -1037,6 +1040,24 @@ def _call(
 def _name_of(call: object) -> str:
     name = getattr(call, "__name__", None)
     return name if isinstance(name, str) else type(call).__name__
+
+
+def _known_faults(
+    session: Session, subscriptions: Iterable[Subscription], since_ns: int
+) -> dict[str, Any]:
+    """List what a session lacks of what is replayed, for the recorder that writes it anew."""
+    replayed = [(each.channel.name, each.symbol) for each in subscriptions]
+
+    def concerns(harm: Damage | Loss) -> bool:
+        return any(harm.concerns(channel, symbol) for channel, symbol in replayed)
+
+    damages = filter(concerns, session.known_damage)
+    losses = filter(concerns, session.losses)
+    return {
+        # By the session's name, too, as the new one may have a file of that name.
+        "damage": [each._replace(file=f"{session.name}/{each.file}") for each in damages],
+        "losses": [each for each in losses if each.ended >= since_ns],
+    }
 
 
 def _names(given: str | Iterable[str]) -> list[str]:

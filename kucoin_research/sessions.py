@@ -20,6 +20,7 @@ from kucoin_research.checkup import (
     Part,
     Repair,
     Verification,
+    altered,
     columns_told,
     find_session,
     known_damage,
@@ -27,6 +28,7 @@ from kucoin_research.checkup import (
     noted_in,
     parts_of,
     shortfall,
+    unread_beside,
     verify,
 )
 from kucoin_research.damage import Damage, Loss, number_of
@@ -47,7 +49,6 @@ from kucoin_research.manifest import (
     losses_from,
     read_manifest,
     split_name,
-    strangers,
 )
 from kucoin_research.packing import compression_of, members, open_whole, unpack
 from kucoin_research.reckoning import Counted, reckon
@@ -384,6 +385,7 @@ class Session:
     def damage(self) -> tuple[Damage, ...]:
         """What is lost or was changed since it was recorded, as far as the sizes and counts tell.
 
+        Of ``status`` each byte is compared, as what is told of gaps rests on it.
         Reads all rows, once, to count them, and warns with ``SessionUnfinished`` where they are
         not as many as recorded. ``verify`` looks at each byte.
         """
@@ -534,8 +536,9 @@ class _Opened(NamedTuple):
 
 
 def _open(folder: Path) -> _Opened:
-    meta = read_manifest(folder)
+    # Before anything is read: it may be closed meanwhile.
     is_live = is_being_recorded(folder)
+    meta = read_manifest(folder)
     notes = _notes_of_state(folder, meta, is_live=is_live)
     is_to_warn = bool(notes) and not (is_live and meta is not None)
     tables: list[Table] = []
@@ -555,10 +558,7 @@ def _open(folder: Path) -> _Opened:
         notes += told
         is_to_warn |= any("torn" in note for note in told) and not is_live
         damages += table.damages
-    unread = [
-        f"{path.name}: {MANIFEST} does not list it, so it is not read"
-        for path in strangers(folder, meta)
-    ]
+    unread = [f"{path.name}: {why}, so it is not read" for path, why in unread_beside(folder, meta)]
     notes += [*unread, *map(str, damages)]
     return _Opened(meta or {}, tables, notes, damages, is_to_warn or bool(unread or damages))
 
@@ -587,9 +587,8 @@ def _table(
             notes.append(
                 f"{path.name}: its end is torn, so the last {size - sound:,} bytes are left out"
             )
-    short = None if is_live else shortfall(part, sound, is_final=is_final)
-    if short is not None:
-        damages.append(short)
+    if not is_live:
+        damages += _compared(part, sound, is_final=is_final)
     header, problem = _header(path, record, sound)
     if problem:
         notes.append(problem)
@@ -609,6 +608,17 @@ def _table(
         path.parent, part.day, lines, tuple(damages), promise,
     )  # fmt: skip
     return table, notes
+
+
+def _compared(part: Part, sound: int, *, is_final: bool) -> list[Damage]:
+    """Compare a file with what was recorded: its size, and of ``status`` each byte.
+
+    All verdicts are made of its few rows: one other letter hides a gap.
+    """
+    harm = shortfall(part, sound, is_final=is_final)
+    if harm is None and part.channel == "status":
+        harm = altered(part)
+    return [] if harm is None else [harm]
 
 
 def _scanning(

@@ -11,6 +11,7 @@ import pytest
 
 import kucoin_research as kr
 from kucoin_research.errors import SessionBroken, SessionUnfinished
+from kucoin_research.packing import pack
 from kucoin_research.recorder import Recorder
 from kucoin_research.records import Level2, Status, Trade
 from tests.unit.rows import NOON, ticker
@@ -67,6 +68,17 @@ def delete(draw, file):
 def rename(draw, file):
     name = file.name.replace("XBT", "SOL") if "XBT" in file.name else f"Copy of {file.name}"
     file.rename(file.with_name(draw.choice([name, f"{file.name} (1).csv", f"{file.name}.bak"])))
+
+
+def copy(draw, file):
+    """Put a copy beside the file, as file managers and compressors do."""
+    base, _, ending = file.name.partition(".")
+    names = [f"Copy of {file.name}", f"{base} (1).{ending}", f"{file.name}.gz"]
+    is_plain = ending == "csv"
+    name = draw.choice(names if is_plain else names[:2])
+    data = file.read_bytes()
+    file.with_name(name).write_bytes(pack(data, "gzip") if name == names[2] else data)
+    return name
 
 
 def take_out(draw, file):
@@ -155,7 +167,7 @@ def unlist(draw, file):
     return "session.json"
 
 
-ANY = [cut, flip, flip, delete, rename, mistype, mistell]
+ANY = [cut, flip, flip, delete, rename, mistype, mistell, copy]
 OF_TEXT = [take_out, swap, retype]
 # What a killed recorder wrote last is of a later moment than its counts, so there may be more.
 OF_CLOSED = [recount, miscount, unlist]
@@ -209,6 +221,7 @@ def check_report(path, *, is_repaired, harmed=()):
         entry = verdicts[channel, symbol]
         about = (f"{symbol}_{channel}", "status", "session.json")
         is_harmed = any(name.startswith(about) for name in harmed)
+        assert entry.rows <= count or is_harmed
         if entry.rows < count or (is_repaired and is_harmed):
             assert entry.verdict == "INCOMPLETE", (channel, symbol, entry)
         if not harmed:
@@ -216,20 +229,22 @@ def check_report(path, *, is_repaired, harmed=()):
 
 
 def is_same(path, original, name):
-    return (path / name).exists() and (path / name).read_bytes() == (original / name).read_bytes()
+    files = path / name, original / name
+    return all(file.exists() for file in files) and len({file.read_bytes() for file in files}) == 1
 
 
 def check(draw, path, choices, original):
     harmed = harm(draw, path, choices)
     changed = {name for name in harmed if not is_same(path, original, name)}
-    check_report(path, is_repaired=False, harmed=harmed)
+    copies = {name for name in harmed if not (original / name).exists()}
+    check_report(path, is_repaired=False, harmed=harmed - copies)
     assert harmed <= {flaw.file for flaw in kr.verify(path).flaws}
 
     kr.repair(path)
     # Some are whole again: of a doubled line with a line break in it the end was a torn one.
     harmed -= {name for name in changed if is_same(path, original, name)}
     assert harmed <= {flaw.file for flaw in kr.verify(path).flaws}
-    check_report(path, is_repaired=True, harmed=harmed)
+    check_report(path, is_repaired=True, harmed=harmed - copies)
     assert kr.repair(path).actions == ()
 
 
@@ -247,6 +262,55 @@ def test_nothing_that_is_lost_passes_for_whole(sessions, tmp_path, compression, 
         except Exception as error:
             error.add_note(f"seed {seed}")
             raise
+
+
+@pytest.mark.parametrize("compression", [None, "gzip", "zstd"])
+def test_without_a_manifest_nothing_passes_for_whole(sessions, tmp_path, compression):
+    for seed in range(max(1, ROUNDS // 5)):
+        path = shutil.copytree(sessions[compression], tmp_path / str(seed))
+        draw = random.Random(f"{compression} {seed}")
+        harm(draw, path, [cut, flip, delete, rename, copy])
+        lose_manifest(draw, path)
+
+        for is_repaired in (False, True):
+            assert "session.json" in {flaw.file for flaw in kr.verify(path).flaws}
+            check_report(path, is_repaired=is_repaired, harmed={"session.json"})
+            verdicts = {entry.verdict for entry in reported(path)}
+            assert verdicts <= {"INCOMPLETE"}
+            kr.repair(path)
+        assert kr.repair(path).actions == ()
+
+
+def lose_manifest(draw, path):
+    manifest = path / "session.json"
+    if draw.random() < 0.5:
+        manifest.unlink()
+    else:
+        cut(draw, manifest)
+
+
+def reported(path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SessionUnfinished)
+        try:
+            return kr.load(path).report().channels
+        except SessionBroken:
+            return ()
+
+
+def test_a_gap_that_one_letter_hides_is_not_hidden(tmp_path):
+    recorder = Recorder(tmp_path, symbols=SYMBOLS, channels=["level2"])
+    recorder.take([row for row in rows_of("XBTUSDTM") if isinstance(row, Level2)])
+    gap = Status(NOON, NOON + 400, "XBTUSDTM", "gap", "level2", "missing", 50, 60)
+    recorder.take([gap])
+    assert recorder.close()
+    status = recorder.path / "status.csv"
+    status.write_bytes(status.read_bytes().replace(b"gap", b"gaq"))
+
+    with pytest.warns(SessionUnfinished, match=r"status\.csv: its bytes are not those"):
+        session = kr.load(recorder.path)
+
+    assert session.report().channel("level2", "XBTUSDTM").verdict == "INCOMPLETE"
 
 
 def test_what_is_whole_passes_for_whole(sessions):

@@ -129,6 +129,18 @@ def test_a_lock_is_seen_and_refused_to_others_until_it_is_released(tmp_path):
     assert not is_being_recorded(tmp_path)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="it has no shared locks")
+def test_who_only_looks_is_not_taken_for_a_recorder_by_another_who_looks(tmp_path):
+    import fcntl
+
+    mark = tmp_path / ".recording"
+    mark.touch()  # of a recorder that was killed
+    with mark.open("rb") as looking:
+        fcntl.flock(looking, fcntl.LOCK_SH)
+
+        assert not is_being_recorded(tmp_path)
+
+
 def test_a_forked_child_does_not_hold_the_lock_of_a_parent_that_is_gone(tmp_path):
     # The child outlives the parent, as a worker of a pool may, until it is told to end.
     script = """

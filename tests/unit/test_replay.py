@@ -14,6 +14,7 @@ from kucoin_research.errors import (
     FunctionFailed,
     InvalidInput,
     SessionBroken,
+    SessionUnfinished,
     StreamStopped,
     StreamTimeout,
     UnknownChannel,
@@ -838,6 +839,42 @@ def test_a_replay_that_is_recorded_gives_the_same_files(tmp_path, play, queue_ro
     assert again.instruments == session.instruments
     assert again.report().channels == session.report().channels
     replay.seek(replay.start)  # it is closed, so that there is no harm
+
+
+def test_a_replay_that_is_recorded_lacks_what_its_session_lacks(tmp_path, play):
+    rows = [level2(n, 10 + n, is_snapshot=n == 0) for n in range(40)]
+    path = recorded(tmp_path / "first", rows, channels=["level2"], queue_rows=40)
+    file = next(path.glob("*_level2_*"))
+    file.write_bytes(b"".join(file.read_bytes().splitlines(keepends=True)[:20]))
+
+    for generation in ("second", "third"):
+        with pytest.warns(SessionUnfinished, match="are lost"):
+            session = kr.load(path)
+        replay = play(session, speed=None, paused=True)
+        recorder = replay.record(tmp_path / generation)
+        replay.resume()
+        assert replay.wait_until_done(60)
+        assert recorder.wait(60)
+        path = recorder.path
+
+        with pytest.warns(SessionUnfinished, match="are lost"):
+            entry = kr.load(path).report().channel("level2", "XBTUSDTM")
+        assert (entry.rows, entry.verdict) == (19, "INCOMPLETE")
+        assert "damage" in {flaw.kind for flaw in kr.verify(path).flaws}
+        assert kr.repair(path).actions == ()
+
+
+def test_a_replay_that_is_recorded_lacks_what_was_not_recorded(tmp_path, play):
+    rows = [level2(n, 10 + n, is_snapshot=n == 0) for n in range(40)]
+    path = recorded(tmp_path / "first", rows, channels=["level2"], queue_rows=30)
+    replay = play(kr.load(path), speed=None, paused=True)
+    recorder = replay.record(tmp_path / "again")
+    replay.resume()
+    assert recorder.wait(60)
+
+    report = kr.load(recorder.path).report()
+    assert [gap.cause for gap in report.channel("level2").gaps] == ["not recorded"]
+    assert report.verdict == "INCOMPLETE"
 
 
 def test_the_end_of_one_of_several_sessions_does_not_end_their_recording(tmp_path, play):

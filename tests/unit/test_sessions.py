@@ -409,8 +409,13 @@ def test_repair_makes_a_missing_manifest_anew(tmp_path):
 
     kr.repair(path)
 
-    session = kr.load(path)
-    assert kr.verify(path).ok
+    # What was recorded beyond these files nobody can tell any more, nor that there was nothing.
+    with pytest.warns(SessionUnfinished, match="nothing tells whether all that was recorded"):
+        session = kr.load(path)
+    flaws = [(flaw.file, flaw.kind) for flaw in kr.verify(path).flaws]
+    assert flaws == [("session.json", "damage")]
+    assert session.report().verdict == "INCOMPLETE"
+    assert kr.repair(path).actions == ()
     assert session.symbols == ["BTC-USDT", "XBTUSDTM"]
     assert session.channels == ["ticker"]
     assert session.start_ns == ticker(0).local_timestamp or session.start_ns == NOON + 2
@@ -773,6 +778,28 @@ def test_a_file_that_a_closed_session_does_not_list_is_told_and_not_read(tmp_pat
     assert [(flaw.file, flaw.kind) for flaw in kr.verify(path).flaws] == [(copy.name, "unlisted")]
     assert kr.repair(path).actions == ()
     assert not kr.verify(path).ok
+
+
+@pytest.mark.parametrize("ending", [".csv", ".csv.gz"])
+@pytest.mark.parametrize("has_manifest", [True, False])
+def test_a_copy_in_a_session_that_was_not_closed_is_told_and_not_read(
+    tmp_path, has_manifest, ending
+):
+    path = book(tmp_path)
+    unclosed(path)  # which lists no files, as it was killed at once
+    if not has_manifest:
+        (path / "session.json").unlink()
+    file = csv(path, "level2")
+    copy = path / f"{'Copy of ' if ending == '.csv' else ''}{file.stem}{ending}"
+    copy.write_bytes(pack(file.read_bytes(), "gzip" if ending == ".csv.gz" else None))
+
+    with pytest.warns(SessionUnfinished, match=f"begins as {file.name} does.*not read"):
+        session = kr.load(path)
+
+    assert session.rows == {"level2": 40, "trade": 40, "status": 1}
+    assert (copy.name, "unlisted") in [(flaw.file, flaw.kind) for flaw in kr.verify(path).flaws]
+    kr.repair(path)
+    assert (copy.name, "unlisted") in [(flaw.file, flaw.kind) for flaw in kr.verify(path).flaws]
 
 
 def test_a_listed_file_that_has_no_name_of_ours_is_told(tmp_path):
