@@ -140,7 +140,9 @@ class Tally:
 
     def mend(self, first: int, last: int) -> None:
         """Note that sequences came after all, late: they are cut out of the gap they are in."""
-        for position, gap in enumerate(self.gaps):
+        # The newest first: it is one of them, and of an earlier numbering it would be another gap.
+        for position in reversed(range(len(self.gaps))):
+            gap = self.gaps[position]
             begin, end = gap.first_sequence, gap.last_sequence
             if gap.filled_by is None and begin is not None and end is not None:
                 if not begin <= first <= last <= end:

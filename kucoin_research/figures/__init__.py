@@ -24,7 +24,7 @@ from kucoin_research.figures.books import DepthChart, HeatChart, LadderChart
 from kucoin_research.figures.chart import Chart, Sketch, View
 from kucoin_research.figures.feed import Fixed, is_running, pick_channel, pick_symbol
 from kucoin_research.figures.frames import one_symbol, require, timed
-from kucoin_research.figures.gaps import gaps_of
+from kucoin_research.figures.gaps import gaps_of, prompt
 from kucoin_research.figures.lines import (
     FlowChart,
     LagChart,
@@ -379,8 +379,9 @@ def lag(
     Returns
     -------
     Figure or LiveFigure
-        Milliseconds. On a simulated exchange whose virtual clock does not run at speed 1 the lag
-        means nothing.
+        Milliseconds. Rows that REST brought, or that waited for what belongs before them, are left
+        out as far as a stream, a session or ``status`` tells of them. On a simulated exchange whose
+        virtual clock does not run at speed 1 the lag means nothing.
 
     Raises
     ------
@@ -451,6 +452,8 @@ def _make(
         chosen[role], symbol = one_symbol(timed(frame), symbol, what)
     sketch, window_ns = Sketch(symbol or "", zone, height, options), _nanoseconds(window)
     gaps = [] if status is None else gaps_of(status, _channels_of(kind), symbol)
+    if kind is LagChart and status is not None:
+        chosen = {role: prompt(frame, status) for role, frame in chosen.items()}
     chart = kind(View(_STATIC_PX, None, window_ns), sketch)
     chart.mark(gaps)
     for role, frame in chosen.items():

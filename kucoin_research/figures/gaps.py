@@ -9,13 +9,14 @@ import numpy as np
 import polars as pl
 
 from kucoin_research.errors import ColumnMissing
+from kucoin_research.figures.frames import nanoseconds
 from kucoin_research.figures.theme import Spec
 from kucoin_research.figures.zone import Times, Zone
 from kucoin_research.reckoning import gaps_told
 from kucoin_research.records import Status
 from kucoin_research.rowcsv import records_of
 
-__all__ = ["Gap", "GapMap", "Mapped", "breaks", "gaps_of", "shapes"]
+__all__ = ["Gap", "GapMap", "Mapped", "breaks", "gaps_of", "prompt", "shapes"]
 
 _NEEDED = ("timestamp", "local_timestamp", "symbol", "event", "channel", "detail")
 _OF_A_CHANNEL = frozenset({"gap", "filled", "not_filled"})
@@ -87,6 +88,29 @@ def gaps_of(
             kind = "gap" if gap.filled_by is None else "filled"
             found.append(Gap(kind, gap.began, gap.ended, gap.reason))
     return sorted((_mended(gap, found) for gap in found), key=lambda gap: gap.begin)
+
+
+def prompt(rows: pl.DataFrame, status: pl.DataFrame) -> pl.DataFrame:
+    """Leave out rows whose arrival says nothing: REST brought them, or they waited.
+
+    Parameters
+    ----------
+    rows
+        Of any channel, with ``local_timestamp``.
+    status
+        Rows of the ``status`` channel, which tell the spans of their stamps.
+    """
+    spans = status.filter(
+        pl.col("event").cast(pl.String).is_in(["filled", "released"]),
+        pl.col("timestamp") < pl.col("local_timestamp"),
+    ).sort("timestamp")
+    if spans.is_empty():
+        return rows
+    begins, ends = nanoseconds(spans["timestamp"]), nanoseconds(spans["local_timestamp"])
+    local = nanoseconds(rows["local_timestamp"])
+    place = np.searchsorted(begins, local, "right") - 1
+    waited = (place >= 0) & (local < ends[np.maximum(place, 0)])
+    return rows.filter(pl.Series(~waited))
 
 
 def _is_outage() -> pl.Expr:

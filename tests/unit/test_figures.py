@@ -371,6 +371,18 @@ def test_a_row_that_lacks_a_time_has_no_lag(without):
     assert trace(figure, "lag of each row").y.tolist() == [50.0] * 9
 
 
+@pytest.mark.parametrize("event", ["filled", "released"])
+def test_a_row_that_did_not_come_when_it_was_stamped_has_no_lag(event):
+    ticks = [ticker(0), *(ticker(n, delay=9 - n + n / 100) for n in range(1, 5)), ticker(9)]
+    tickers = frame(Ticker, ticks)
+    begin, end = ticks[1][1], ticks[4][1] + 1  # of their stamps
+    rows = frame(Status, [(begin, end, "XBTUSDTM", event, "ticker", "4 rows", None, None)])
+
+    figure = figures.lag(tickers, status=rows)
+
+    assert trace(figure, "lag of each row").y.tolist() == [50.0, 50.0]
+
+
 @pytest.mark.parametrize("name", ["depth", "ladder", "heatmap"])
 @pytest.mark.parametrize(
     "broken",

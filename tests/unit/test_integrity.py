@@ -269,3 +269,16 @@ def test_verdicts_and_their_reasons(facts, verdict, reason):
 def test_a_renumbering_has_no_number_of_missing():
     assert REBASE.missing is None
     assert HOLE.missing == 3
+
+
+def test_what_comes_late_is_cut_out_of_the_newest_gap_it_is_in():
+    before = Gap("missing", 5, 9, 1, 2)
+    rebase = Gap("rebase", 20, 19, 3, 3)  # and the same numbers once more
+    tally = Tally("level2", SYMBOL, gaps=[before, rebase, before._replace(began=4, ended=5)])
+
+    tally.mend(6, 7)
+
+    assert tally.gaps[:2] == [before, rebase]
+    assert [(g.first_sequence, g.last_sequence, g.filled_by) for g in tally.gaps[2:]] == [
+        (5, 5, None), (6, 7, "late"), (8, 9, None),
+    ]  # fmt: skip
