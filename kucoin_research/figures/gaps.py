@@ -84,9 +84,11 @@ def gaps_of(
         else:
             _take(found, row)
     for (channel, _), statuses in lost.items():
+        details = {_span(row): row.detail for row in statuses if row.event == "gap"}
         for gap in gaps_told(channel, statuses):
             kind = "gap" if gap.filled_by is None else "filled"
-            found.append(Gap(kind, gap.began, gap.ended, gap.reason))
+            detail = None if gap.filled_by else details.get((gap.began, gap.ended))
+            found.append(Gap(kind, gap.began, gap.ended, detail or gap.reason))
     return sorted((_mended(gap, found) for gap in found), key=lambda gap: gap.begin)
 
 
@@ -140,9 +142,13 @@ def _mended(gap: Gap, all_gaps: Sequence[Gap]) -> Gap:
     return gap._replace(kind="filled") if own == {"filled"} else gap
 
 
+def _span(row: Status) -> tuple[int, int]:
+    end = row.local_timestamp or 0
+    return (end if row.timestamp is None else row.timestamp), end
+
+
 def _take(found: list[Gap], row: Status) -> None:
-    end, detail = row.local_timestamp or 0, row.detail or ""
-    begin = end if row.timestamp is None else row.timestamp
+    (begin, end), detail = _span(row), row.detail or ""
     if row.event == "disconnected":
         found.append(Gap("outage", begin, None, detail))
     elif row.event == "connected":
