@@ -678,7 +678,7 @@ def _recount(
     The digest is given these bytes.
     """
     counter, kept = Counter(), 0
-    for text, end in members(file, compression, size):
+    for text, _, end in members(file, compression, size):
         counter.take(text)
         kept = end
     if compression is None:

@@ -582,7 +582,8 @@ def _table(
     promised = number_of(part.entry, "bytes")
     sound = size
     if is_live or size != promised:
-        sound = _sound(path, compression_of(path.name))
+        sound, is_broken = _sound(path, compression_of(path.name))
+        damages += [part.damage("broken")] if is_broken and not is_live else []
         if sound < size:
             notes.append(
                 f"{path.name}: its end is torn, so the last {size - sound:,} bytes are left out"
@@ -640,12 +641,16 @@ def _scanning(
     return scan
 
 
-def _sound(path: Path, compression: str | None) -> int:
+def _sound(path: Path, compression: str | None) -> tuple[int, bool]:
+    """Measure how far a file is whole, and tell whether anything before that is damaged."""
     with path.open("rb") as file:
         if compression is None:
-            return whole(file).size
-        ends = (end for _, end in members(file, compression, path.stat().st_size))
-        return max(ends, default=0)
+            return whole(file).size, False
+        size, is_broken = 0, False
+        for _, start, end in members(file, compression, path.stat().st_size):
+            is_broken |= start > size
+            size = end
+        return size, is_broken
 
 
 def _read(path: Path, size: int, compression: str | None) -> bytes:
