@@ -675,7 +675,8 @@ def mend(path: str | os.PathLike[str]) -> Repair:
     Torn tails are cut, a missing ``session.json`` is made of what the files tell, and a session
     that was not closed is closed. What a file held before is in ``<file>.orig``. Rows that are
     wrong or gone cannot be mended: what a file lacks of what was recorded, or holds otherwise, is
-    noted as ``damage`` in ``session.json``, and told by ``verify``, ``load`` and the report.
+    noted as ``damage`` in ``session.json``, and told by ``verify``, ``load`` and the report. So is
+    a ``session.json`` that was lost, as nothing else tells what was recorded.
 
     Parameters
     ----------

@@ -496,8 +496,9 @@ def load(path: Paths | Iterable[Paths]) -> Session:
         Of a session that was not closed, what is whole: a torn last line is left out, told in
         ``notes`` and warned of with ``SessionUnfinished``. So are files that are gone, shorter than
         recorded or unreadable, whose channels ``report`` calls ``INCOMPLETE``, and files that a
-        closed session does not list, which are not read. One that is being recorded can be read,
-        too, as far as it has come.
+        closed session does not list, or that begin as another one does, which are not read. Without
+        its ``session.json`` all of it is ``INCOMPLETE``, as nothing tells what was recorded. One
+        that is being recorded can be read, too, as far as it has come.
 
     Raises
     ------
