@@ -542,6 +542,9 @@ class _FileCheck:
         sound, size = self._extent.size, self._part.path.stat().st_size
         if sound < size and not self._is_live:
             self._flaw(None, "torn", f"the last {size - sound:,} bytes are no whole line")
+        if self._extent.broken:
+            detail = f"{_count(self._extent.broken, 'byte')} amid it cannot be decompressed"
+            self._flaw(None, "broken", detail)
 
     def _check_header(self, line: bytes) -> bool:
         """Check the first line; tells whether there are others."""
@@ -672,7 +675,8 @@ def mend(path: str | os.PathLike[str]) -> Repair:
     Torn tails are cut, a missing ``session.json`` is made of what the files tell, and a session
     that was not closed is closed. What a file held before is in ``<file>.orig``. Rows that are
     wrong or gone cannot be mended: what a file lacks of what was recorded, or holds otherwise, is
-    noted as ``damage`` in ``session.json``, and told by ``verify``, ``load`` and the report.
+    noted as ``damage`` in ``session.json``, and told by ``verify``, ``load`` and the report. So is
+    a ``session.json`` that was lost, as nothing else tells what was recorded.
 
     Parameters
     ----------
@@ -766,7 +770,7 @@ def _harm(part: Part, extent: _Extent, *, is_final: bool) -> Damage | None:
     sound = extent.size
     found = {"rows": extent.rows, "bytes": sound}
     if part.entry is None or promised is None:
-        return part.damage("broken", **found) if _is_broken(part, sound) else None
+        return part.damage("broken", **found) if _is_broken(part, extent) else None
     size = part.path.stat().st_size
     if size < promised:
         return part.damage("lost", **found)
@@ -774,7 +778,7 @@ def _harm(part: Part, extent: _Extent, *, is_final: bool) -> Damage | None:
         return part.damage("changed", **found)
     if is_final and sound > promised:
         return part.damage("added", **found)
-    if sound > promised and _is_broken(part, sound):
+    if sound > promised and _is_broken(part, extent):
         return part.damage("broken", **found)
     rows = number_of(part.entry, "rows")
     if rows is None or found["rows"] == rows or (found["rows"] > rows and not is_final):
@@ -782,9 +786,11 @@ def _harm(part: Part, extent: _Extent, *, is_final: bool) -> Damage | None:
     return part.damage("miscounted", **found)
 
 
-def _is_broken(part: Part, size: int) -> bool:
+def _is_broken(part: Part, extent: _Extent) -> bool:
     """Whether lines cannot be read, of a file of which nobody knows what was recorded."""
-    with open_whole(part.path, size, compression_of(part.path.name)) as file:
+    if extent.broken:
+        return True
+    with open_whole(part.path, extent.size, compression_of(part.path.name)) as file:
         first = file.readline(LONGEST_RECORD).decode(errors="replace")
         names = first.rstrip("\r\n").split(",")
         for piece in pieces(file, len(names)):
@@ -795,22 +801,27 @@ def _is_broken(part: Part, size: int) -> bool:
 
 
 class _Extent(NamedTuple):
-    """How far a file reaches without a torn line at its end, and its rows, without the header."""
+    """How far a file reaches without a torn line at its end, and its rows, without the header.
+
+    ``broken`` are the bytes before its end that cannot be decompressed.
+    """
 
     size: int
     rows: int
+    broken: int = 0
 
 
 def _extent(part: Part) -> _Extent:
     path = part.path
     compression = compression_of(path.name)
     if compression is not None:
-        counter, kept = Counter(), 0
+        counter, kept, broken = Counter(), 0, 0
         with path.open("rb") as file:
-            for text, reached in members(file, compression, path.stat().st_size):
+            for text, start, end in members(file, compression, path.stat().st_size):
                 counter.take(text)
-                kept = reached
-        return _Extent(kept, max(0, counter.records - 1))
+                broken += start - kept
+                kept = end
+        return _Extent(kept, max(0, counter.records - 1), broken)
     end, recorded = path.stat().st_size, number_of(part.entry, "bytes") or 0
     with path.open("rb") as file:
         size, records = whole(file)

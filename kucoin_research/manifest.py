@@ -306,7 +306,7 @@ def _checked(content: Mapping[str, Any], faults: list[Damage]) -> dict[str, Any]
 
 
 def _checked_entry(name: str, entry: object, faults: list[Damage]) -> dict[str, Any]:
-    _, channel, _ = split_name(name) or (None, None, None)
+    _, channel, day = split_name(name) or (None, None, None)
     given = entry if isinstance(entry, dict) else {}
     symbol = given.get("symbol") if isinstance(given.get("symbol"), str) else symbol_in(name)
 
@@ -316,6 +316,8 @@ def _checked_entry(name: str, entry: object, faults: list[Damage]) -> dict[str, 
     kept = _of_kind(given, _ENTRY_FIELDS, _ENTRY_ALWAYS, fault)
     if channel is not None and kept.get("channel", channel) != channel:
         fault(f"{MANIFEST} says that it is of {kept.pop('channel')}, which its name does not")
+    if channel is not None and kept.get("day", day) != day:
+        fault(f"{MANIFEST} says that it is of {kept.pop('day')}, which its name does not")
     return kept
 
 

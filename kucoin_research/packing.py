@@ -1,6 +1,7 @@
 """Compressed CSV: a file is a row of whole gzip members or zstd frames, one for each flush.
 
-Each can be read by itself, so a file that was cut reads up to its last whole one; and any program
+Each can be read by itself, so a file that was cut reads up to its last whole one, and one that is
+damaged within lacks only those that are hit; and any program
 that reads `.gz` or `.zst` takes a row of them for one text. zstd comes with pyarrow, so nothing
 more needs to be installed for it.
 """
@@ -16,13 +17,24 @@ from typing import IO, Any, BinaryIO, NamedTuple, cast
 
 import pyarrow as pa
 
-__all__ = ["Unpacked", "compression_of", "members", "open_text", "open_whole", "pack", "unpack"]
+__all__ = [
+    "Member",
+    "Unpacked",
+    "compression_of",
+    "members",
+    "open_text",
+    "open_whole",
+    "pack",
+    "unpack",
+]
 
 _GZIP_LEVEL = 6
 _ZSTD_LEVEL = 3
 _SLICE = 1 << 16
 _BLOCK = 1 << 20
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+# What a member or frame of ours begins with: of gzip without a name and a time.
+_BEGINNINGS = {"gzip": b"\x1f\x8b\x08\0\0\0\0\0", "zstd": _ZSTD_MAGIC}
 
 
 def compression_of(name: str) -> str | None:
@@ -55,7 +67,7 @@ def open_text(path: Path, size: int, compression: str | None) -> IO[bytes]:
 
 
 def open_whole(path: Path, size: int, compression: str | None) -> IO[bytes]:
-    """Open the first ``size`` bytes of a file as ``open_text`` does, up to what is torn or broken.
+    """Open the first ``size`` bytes of a file as ``open_text`` does, without what is damaged.
 
     Of a compressed file a member or frame is held at a time.
     """
@@ -80,7 +92,7 @@ class _Members(io.RawIOBase):
             found = next(self._texts, None)
             if found is None:
                 return 0
-            self._rest = memoryview(found[0])
+            self._rest = memoryview(found.text)
         taken = self._rest[: len(buffer)]
         buffer[: len(taken)] = taken
         self._rest = self._rest[len(taken) :]
@@ -130,30 +142,68 @@ class Unpacked(NamedTuple):
 
 
 def unpack(data: bytes, compression: str | None) -> Unpacked:
-    """Decompress as far as whole members or frames reach; what follows is torn, or no such data."""
+    """Decompress whole members or frames; what follows the last is torn, or no such data."""
     texts, size = [], 0
-    for text, end in members(io.BytesIO(data), compression, len(data)):
+    for text, _, end in members(io.BytesIO(data), compression, len(data)):
         texts.append(text)
         size = end
     return Unpacked(b"".join(texts), size)
 
 
-def members(file: BinaryIO, compression: str | None, size: int) -> Iterator[tuple[bytes, int]]:
+class Member(NamedTuple):
+    """The text of a whole member or frame, and the bytes of the file that it is."""
+
+    text: bytes
+    start: int
+    end: int
+
+
+def members(file: BinaryIO, compression: str | None, size: int) -> Iterator[Member]:
     """Read the first ``size`` bytes of a file, a whole member or frame at a time.
 
-    Gives the text of each, and the offset at which it ends; stops at what is torn, or no such data.
-    Plain text comes in pieces of some size.
+    One that is damaged is left out, so that the next begins behind the end of the one before; what
+    follows the last is torn, or no such data. Plain text comes in pieces of some size.
+
+    Parameters
+    ----------
+    file
+        At its beginning; one that can seek.
+    compression, size
+        How it is compressed, and how far it is read.
     """
     if compression is None:
-        return _plain(file, size)
-    return _gunzip(file, size) if compression == "gzip" else _unzstd(file, size)
+        yield from _plain(file, size)
+        return
+    read = _gunzip if compression == "gzip" else _unzstd
+    start: int | None = 0
+    while start is not None:
+        file.seek(start)
+        end = start
+        for text, reached in read(file, size - start):
+            yield Member(text, end, start + reached)
+            end = start + reached
+        start = _next_beginning(file, _BEGINNINGS[compression], end + 1, size)
 
 
-def _plain(file: BinaryIO, size: int) -> Iterator[tuple[bytes, int]]:
+def _next_beginning(file: BinaryIO, beginning: bytes, start: int, size: int) -> int | None:
+    """Find where the next member or frame may begin."""
+    file.seek(start)
+    rest = b""
+    while start < size and (block := file.read(min(_BLOCK, size - start))):
+        text = rest + block
+        found = text.find(beginning)
+        if found >= 0:
+            return start - len(rest) + found
+        start += len(block)
+        rest = text[1 - len(beginning) :]
+    return None
+
+
+def _plain(file: BinaryIO, size: int) -> Iterator[Member]:
     position = 0
     while block := file.read(min(_BLOCK, size - position)):
-        position += len(block)
-        yield block, position
+        start, position = position, position + len(block)
+        yield Member(block, start, position)
 
 
 def _gunzip(file: BinaryIO, size: int) -> Iterator[tuple[bytes, int]]:

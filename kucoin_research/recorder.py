@@ -67,6 +67,7 @@ _RATE_WINDOW = 5.0
 _DRAINED_ROWS = 65_536  # at a time, so that little is held as text
 _FORMATTED_ROWS = 4_096  # at a time: measured, more do not fit the processor's cache
 _TELL_INTERVAL = 10.0
+_ONE_REFUSAL_NS = 10 * 10**9  # rows that are refused within it are one loss
 _STATUS_ROOM = 1_000
 _NAMED = 3  # files in a sentence; further ones are counted
 _NAMES = {record: name for name, record in CHANNELS.items()}
@@ -77,12 +78,33 @@ OnTrouble = Callable[[str, str], object]
 
 
 def _local_of(row: Record) -> int:
-    local = row[1]
-    return local if isinstance(local, int) else 0
+    """Give when a row arrived; 0 of one that does not tell, which is refused later."""
+    try:
+        local: Any = row[1]
+    except (TypeError, IndexError):
+        return 0
+    return local if isinstance(local, int) and -(2**63) <= local < 2**63 else 0
 
 
 def _span_of(rows: Sequence[Record]) -> tuple[int, int]:
-    return _local_of(rows[0]), _local_of(rows[-1])
+    first, last = _local_of(rows[0]), _local_of(rows[-1])
+    if first and last:
+        return first, last
+    known = [local for local in map(_local_of, rows) if local] or [0]
+    return known[0], known[-1]
+
+
+def _add_refusal(losses: list[Loss], loss: Loss) -> None:
+    """Note rows that are refused; those that follow each other of one file are one loss."""
+    for place in range(len(losses) - 1, -1, -1):
+        last = losses[place]
+        if last.file == loss.file:
+            if loss.began - last.ended <= _ONE_REFUSAL_NS:
+                rows, ended = last.rows + loss.rows, max(last.ended, loss.ended)
+                losses[place] = last._replace(rows=rows, ended=ended)
+                return
+            break
+    losses.append(loss)
 
 
 def _reason(error: OSError) -> str:
@@ -198,6 +220,7 @@ class Recorder:
         self._is_dropping = False
         self._untold = 0
         self._refused = 0
+        self._refusals: list[Loss] = []
         self._is_last = False
         self._samples: deque[tuple[float, int]] = deque(maxlen=64)
         self._next_manifest = self._next_sync = 0.0
@@ -235,6 +258,8 @@ class Recorder:
                 room = 0
             if len(rows) > room:
                 rows = self._drop(rows, max(0, room))
+                if not rows:
+                    return
             else:
                 self._is_dropping = False
             self._waiting += len(rows)
@@ -287,7 +312,10 @@ class Recorder:
 
     @property
     def refused(self) -> int:
-        """Rows that cannot be written, such as those with a number that is not finite."""
+        """Rows that cannot be written, such as those with a number that is not finite.
+
+        When and why is in ``session.json``, too, and so in the session's report.
+        """
         return self._refused
 
     @property
@@ -454,7 +482,8 @@ class Recorder:
             is_last = self._sorter.sort(batches)
         except Exception:
             # Formatting is our own work: if it fails, these rows cannot be written ever.
-            self._refuse(sum(map(len, batches)), "they could not be formatted")
+            rows = list(chain(*batches))
+            self._refuse(Loss(*_span_of(rows), len(rows), reason="they could not be formatted"))
             raise
         self._is_last = self._is_last or (self._ends_itself and is_last)
         if self._fsync == "rotate" and days and self._files.days - days:
@@ -515,12 +544,15 @@ class Recorder:
             self._teller.tell_dropped(lost)
         self._teller.tell_dropped_of(self._files, now)
 
-    def _refuse(self, rows: int, reason: str) -> None:
+    def _refuse(self, loss: Loss) -> None:
+        """Leave out rows that cannot be written: they are lost as those that find no room are."""
         with self._queue_lock:
-            self._waiting -= rows
-        self._refused += rows
+            self._waiting -= loss.rows
+        self._refused += loss.rows
+        _add_refusal(self._refusals, loss)
         self._teller.tell(
-            "recording_refused", f"{rows:,} rows are left out of the recording: {reason}"
+            "recording_refused",
+            f"{loss.rows:,} rows are left out of the recording: {loss.reason}",
         )
 
     def _finish(self) -> None:
@@ -574,6 +606,7 @@ class Recorder:
     def _manifest(self, state: str, end_ns: int | None) -> dict[str, Any]:
         with self._queue_lock:
             losses = [*self._known_losses, *self._drops]
+        losses += self._refusals
         losses += self._files.losses
         return {
             "format": FORMAT,
@@ -737,7 +770,7 @@ class _Teller:
 class _Sorter:
     """Sorts rows by file and formats them."""
 
-    def __init__(self, files: RowFiles, bound: int, refuse: Callable[[int, str], object]) -> None:
+    def __init__(self, files: RowFiles, bound: int, refuse: Callable[[Loss], object]) -> None:
         self._files = files
         self._bound = bound
         self._refuse = refuse
@@ -746,15 +779,15 @@ class _Sorter:
     def sort(self, batches: Sequence[Sequence[Record]]) -> bool:
         """Give rows to their files; tells whether the stream's last one is among them."""
         groups: _Groups = {}
-        astray = 0
         for rows in batches:
             try:
                 if not _add_alike(groups, rows):
                     _add_each(groups, rows)
             except (TypeError, IndexError):
-                astray += len(rows) - _add_sound(groups, rows)
-        if astray:
-            self._refuse(astray, "a row has no local_timestamp")
+                astray = len(rows) - _add_sound(groups, rows)
+                if astray:
+                    reason = "a row has no local_timestamp"
+                    self._refuse(Loss(*_span_of(rows), astray, reason=reason))
         self._room_for_stuck = self._bound - self._files.stuck_rows
         for file, found in self._by_file(groups).items():
             # Rows of several symbols share `status`: there they are put in order again.
@@ -767,7 +800,8 @@ class _Sorter:
         for (record, symbol, day), group in groups.items():
             channel = _NAMES.get(record)
             if channel is None or not isinstance(symbol, str | None):
-                self._refuse(len(group), f"{record.__name__} of {symbol!r:.40} is no record")
+                reason = f"{record.__name__} of {symbol!r:.40} is no record"
+                self._refuse(Loss(*_span_of(group), len(group), reason=reason))
                 continue
             file = self._files.file(record, channel, symbol, day)
             by_file.setdefault(file, []).append(group)
@@ -780,7 +814,7 @@ class _Sorter:
             some = rows[start : start + _FORMATTED_ROWS]
             encoded = encode(file.record, some)
             if encoded.refused:
-                self._refuse(encoded.refused, encoded.reason)
+                self._refuse(file.loss(encoded.refused, _span_of(some), encoded.reason))
             if encoded.rows:
                 file.add(encoded.lines, encoded.rows, _span_of(some))
 

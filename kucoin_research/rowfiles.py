@@ -331,11 +331,12 @@ class RowFile:
             self._losses[-1] = last._replace(rows=last.rows + rows, ended=span[1])
         else:
             self._is_dropping = True
-            self._losses.append(self._loss(rows, span, _why(self.error)))
+            self._losses.append(self.loss(rows, span, _why(self.error)))
         self._untold += rows
         self._unsettled += rows
 
-    def _loss(self, rows: int, span: tuple[int, int], reason: str | None) -> Loss:
+    def loss(self, rows: int, span: tuple[int, int], reason: str | None) -> Loss:
+        """Describe rows of this file that are not in it."""
         about = self._about
         return Loss(*span, rows, self.path.name, about["channel"], about["symbol"], reason)
 
@@ -344,7 +345,7 @@ class RowFile:
         """What is known to be missing; what waits while it is stuck is missing until then."""
         if self.error is None or self._pending_span is None:
             return list(self._losses)
-        waiting = self._loss(self.pending_rows, self._pending_span, _why(self.error))
+        waiting = self.loss(self.pending_rows, self._pending_span, _why(self.error))
         return [*self._losses, waiting]
 
     @property
@@ -376,7 +377,7 @@ class RowFile:
         """Count what waits as lost; gives the rows."""
         rows = self.pending_rows
         if self._pending_span is not None:
-            self._losses.append(self._loss(rows, self._pending_span, _why(self.error)))
+            self._losses.append(self.loss(rows, self._pending_span, _why(self.error)))
         self._forget_pending()
         return rows
 
@@ -510,7 +511,7 @@ class RowFile:
     def _start_over(self, what: str) -> Found:
         lost = self.rows
         if self._span is not None and lost:
-            self._losses.append(self._loss(lost, self._span, f"the file {what}"))
+            self._losses.append(self.loss(lost, self._span, f"the file {what}"))
         self.close()
         self.rows = self.size = 0
         self._span = self._identity = self._packed = None
@@ -573,7 +574,7 @@ class RowFile:
             began = span[0] if last is None else last
             self._span = None if last is None else (span[0], last)
             why = "the file was cut while recording"
-            self._losses.append(self._loss(lost - rows, (began, span[1]), why))
+            self._losses.append(self.loss(lost - rows, (began, span[1]), why))
         return Found(
             f"{self.path.name} was cut to {size:,} bytes while recording: "
             f"{lost - rows:,} of {lost:,} rows are lost",
@@ -678,7 +679,7 @@ def _recount(
     The digest is given these bytes.
     """
     counter, kept = Counter(), 0
-    for text, end in members(file, compression, size):
+    for text, _, end in members(file, compression, size):
         counter.take(text)
         kept = end
     if compression is None:

@@ -496,8 +496,9 @@ def load(path: Paths | Iterable[Paths]) -> Session:
         Of a session that was not closed, what is whole: a torn last line is left out, told in
         ``notes`` and warned of with ``SessionUnfinished``. So are files that are gone, shorter than
         recorded or unreadable, whose channels ``report`` calls ``INCOMPLETE``, and files that a
-        closed session does not list, which are not read. One that is being recorded can be read,
-        too, as far as it has come.
+        closed session does not list, or that begin as another one does, which are not read. Without
+        its ``session.json`` all of it is ``INCOMPLETE``, as nothing tells what was recorded. One
+        that is being recorded can be read, too, as far as it has come.
 
     Raises
     ------
@@ -582,7 +583,8 @@ def _table(
     promised = number_of(part.entry, "bytes")
     sound = size
     if is_live or size != promised:
-        sound = _sound(path, compression_of(path.name))
+        sound, is_broken = _sound(path, compression_of(path.name))
+        damages += [part.damage("broken")] if is_broken and not is_live else []
         if sound < size:
             notes.append(
                 f"{path.name}: its end is torn, so the last {size - sound:,} bytes are left out"
@@ -640,12 +642,16 @@ def _scanning(
     return scan
 
 
-def _sound(path: Path, compression: str | None) -> int:
+def _sound(path: Path, compression: str | None) -> tuple[int, bool]:
+    """Measure how far a file is whole, and tell whether anything before that is damaged."""
     with path.open("rb") as file:
         if compression is None:
-            return whole(file).size
-        ends = (end for _, end in members(file, compression, path.stat().st_size))
-        return max(ends, default=0)
+            return whole(file).size, False
+        size, is_broken = 0, False
+        for _, start, end in members(file, compression, path.stat().st_size):
+            is_broken |= start > size
+            size = end
+        return size, is_broken
 
 
 def _read(path: Path, size: int, compression: str | None) -> bytes:

@@ -150,6 +150,14 @@ def mistell(draw, file):
     return "session.json"
 
 
+def misday(draw, file):
+    """Give the file's entry in the manifest the day of another."""
+    manifest = file.with_name("session.json")
+    content = json.loads(manifest.read_text())
+    content["files"][file.name]["day"] = "2024-02-27"
+    manifest.write_text(json.dumps(content))
+
+
 def miscount(draw, file):
     manifest = file.with_name("session.json")
     content = json.loads(manifest.read_text())
@@ -167,7 +175,7 @@ def unlist(draw, file):
     return "session.json"
 
 
-ANY = [cut, flip, flip, delete, rename, mistype, mistell, copy]
+ANY = [cut, flip, flip, delete, rename, mistype, mistell, misday, copy]
 OF_TEXT = [take_out, swap, retype]
 # What a killed recorder wrote last is of a later moment than its counts, so there may be more.
 OF_CLOSED = [recount, miscount, unlist]

@@ -3,7 +3,7 @@ import gzip
 import polars as pl
 import pytest
 
-from kucoin_research.packing import compression_of, pack, unpack
+from kucoin_research.packing import compression_of, open_whole, pack, unpack
 
 PIECES = [b"a,b\n" * 50, b"1,2\n", bytes(range(256)) * 700]
 
@@ -40,6 +40,22 @@ def test_damaged_bytes_are_left_out(compression):
 
     assert unpack(data + b"\x28\xb5\x2f\xfd\xff\xff\xff", compression) == (b"one\n", len(data))
     assert unpack(b"plain text", compression) == (b"", 0)
+
+
+@pytest.mark.parametrize("compression", ["zstd", "gzip"])
+@pytest.mark.parametrize("broken", [0, 1, 2])
+def test_a_damaged_piece_costs_no_other(compression, broken, tmp_path):
+    packed = [bytearray(pack(piece, compression)) for piece in [*PIECES[:2], b"3,4\n"]]
+    # A frame of zstd may well be read with other bytes in it, but for those it begins with.
+    packed[broken][0 if compression == "zstd" else len(packed[broken]) // 2] ^= 0xFF
+    path = tmp_path / "x"
+    path.write_bytes(b"".join(packed))
+
+    kept = [piece for at, piece in enumerate([*PIECES[:2], b"3,4\n"]) if at != broken]
+    end = len(path.read_bytes()) if broken < 2 else sum(map(len, packed[:2]))
+    assert unpack(path.read_bytes(), compression) == (b"".join(kept), end)
+    with open_whole(path, path.stat().st_size, compression) as file:
+        assert file.read() == b"".join(kept)
 
 
 def test_the_name_tells_the_compression():

@@ -159,6 +159,55 @@ def test_rows_that_cannot_be_written_are_counted_and_told(tmp_path):
     assert any("Ticker.price cannot be nan" in detail for _, detail in made.told)
 
 
+def test_rows_that_cannot_be_written_are_missing_in_the_report(tmp_path):
+    made = recorder(tmp_path, channels=["ticker", "trade"])
+    bad = [ticker(n, price=float("nan")) for n in (1, 2)]
+    made.take(
+        [ticker(0), *bad, ticker(3), Trade(NOON, NOON + 9, "XBTUSDTM", 1, "", "buy", 1.0, 1.0)]
+    )
+
+    assert made.close()
+    report = load(made.path).report()
+    assert report.channel("ticker").verdict == "INCOMPLETE"
+    assert "not recorded (Ticker.price cannot be nan)" in report.channel("ticker").reason
+    assert report.channel("trade").verdict == "NOT PROVABLE"
+    [loss] = load(made.path).losses
+    assert (loss.rows, loss.channel, loss.symbol) == (2, "ticker", "XBTUSDTM")
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_row_of_no_time_is_missing_in_the_report_and_costs_no_other(tmp_path, place):
+    rows = [ticker(n, **({"local_timestamp": None} if n == place else {})) for n in range(3)]
+    made = recorder(tmp_path)
+    made.take(rows)
+
+    assert made.close()
+    assert (made.rows, made.refused) == (2, 1)
+    [loss] = load(made.path).losses
+    assert NOON <= loss.began <= loss.ended
+    assert load(made.path).report().channel("ticker").verdict == "INCOMPLETE"
+
+
+def test_while_all_room_is_taken_nothing_is_lost_but_what_finds_none(tmp_path):
+    made = recorder(tmp_path, queue_rows=10)
+    blocked = made.path / "XBTUSDTM_ticker_2024-02-26.csv"
+    blocked.mkdir()
+    made.take([ticker(n) for n in range(10)])
+    wait_until(lambda: made.stuck)
+
+    for n in range(10, 40):
+        made.take([ticker(n)])
+        wait_until(lambda n=n: made.dropped == n - 9)
+    blocked.rmdir()
+    wait_until(lambda: made.waiting == 0)
+    made.take([ticker(n) for n in range(40, 45)])
+
+    assert made.close()
+    assert (made.rows, made.dropped, made.refused) == (15, 30, 0)
+    assert "recording_refused" not in made.told.events
+    assert not any("unexpected" in detail for _, detail in made.told)
+
+
 def test_a_last_row_of_the_stream_ends_the_recording(tmp_path):
     made = recorder(tmp_path)
 

@@ -18,9 +18,10 @@ from kucoin_research.errors import (
     UnknownSymbol,
 )
 from kucoin_research.instruments import Instrument
-from kucoin_research.packing import pack, unpack
+from kucoin_research.packing import members, pack, unpack
 from kucoin_research.recorder import Recorder
 from kucoin_research.records import CHANNELS, Candle, Level2, Status, Trade, columns_of
+from tests.conftest import wait_until
 from tests.unit.rows import DAY, NOON, plain, shown, ticker
 
 XBT = Instrument(
@@ -778,6 +779,50 @@ def test_a_file_that_a_closed_session_does_not_list_is_told_and_not_read(tmp_pat
     assert [(flaw.file, flaw.kind) for flaw in kr.verify(path).flaws] == [(copy.name, "unlisted")]
     assert kr.repair(path).actions == ()
     assert not kr.verify(path).ok
+
+
+def broken_amid(tmp_path, compression):
+    """Record 40 rows in four pieces, and damage the second one."""
+    made = Recorder(
+        tmp_path, symbols=["XBTUSDTM"], channels=["level2"], compression=compression
+    )  # fmt: skip
+    for first in range(0, 40, 10):
+        made.take([level2(n, 10 + n, is_snapshot=n == 0) for n in range(first, first + 10)])
+        wait_until(lambda first=first: made.rows == first + 10)
+    assert made.close()
+    file = csv(made.path, "level2")
+    with file.open("rb") as opened:
+        pieces = list(members(opened, compression, file.stat().st_size))
+    data = bytearray(file.read_bytes())
+    data[pieces[1].start] ^= 0xFF
+    file.write_bytes(data)
+    return made.path, file
+
+
+@pytest.mark.parametrize("is_closed", [True, False])
+@pytest.mark.parametrize("compression", ["gzip", "zstd"])
+def test_a_damaged_piece_of_a_compressed_file_costs_its_own_rows_only(
+    tmp_path, compression, is_closed
+):
+    path, file = broken_amid(tmp_path, compression)
+    if not is_closed:
+        unclosed(path)  # which knows nothing of the file
+    spoiled = file.read_bytes()
+
+    for is_repaired in (False, True):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SessionUnfinished)
+            session = kr.load(path)
+            assert session.frame("level2").height == 30
+            assert session.report().channel("level2").verdict == "INCOMPLETE"
+            if is_repaired:
+                with kr.replay(session, speed=None) as replay:
+                    assert replay.wait_until_done(60)
+                    assert replay.total("level2") == 30
+        assert (file.name, "broken") in [(each.file, each.kind) for each in kr.verify(path).flaws]
+        kr.repair(path)
+        assert file.read_bytes() == spoiled
+    assert kr.repair(path).actions == ()
 
 
 @pytest.mark.parametrize("ending", [".csv", ".csv.gz"])
