@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from functools import partial
 from math import exp
 from random import Random
 from typing import Literal, NamedTuple, TypeAlias
@@ -30,8 +31,8 @@ from kucoin_research.sim.matching import (
     futures_order_text,
     spot_order_text,
 )
-from kucoin_research.sim.quiet import QuietValue, shared_noise
-from kucoin_research.sim.value import MINUTES_PER_DAY, FundamentalValue, Noise
+from kucoin_research.sim.quiet import QuietValue
+from kucoin_research.sim.value import MINUTES_PER_DAY, FundamentalValue, shared_noise
 
 __all__ = [
     "INTERVALS",
@@ -148,10 +149,10 @@ class Market:
             else FundamentalValue(seed, listing.base)
         )
         self._quote_value = FundamentalValue(seed, "XBT") if listing.quote == "BTC" else None
-        noise = shared_noise if listing.is_quiet else Noise
-        self._basis = noise(f"{seed if listing.is_quiet else self._name}:basis", _BASIS_SCALES)
+        basis = seed if listing.is_quiet else self._name
+        self._basis = shared_noise(f"{basis}:basis", _BASIS_SCALES)
         index = "quiet" if listing.is_quiet else listing.index_symbol
-        self._index_noise = noise(f"{seed}:{index}:index", ((5, 1.0),))
+        self._index_noise = shared_noise(f"{seed}:{index}:index", ((5, 1.0),))
         self._next_ms = 0.0
         self._second = -1
         self._fair_from = self._fair_step = 0.0
@@ -494,7 +495,7 @@ class Market:
         base = Random(f"{self._name}:sequences")
         machine = f"{base.getrandbits(40):010x}"
         self._order_text: Callable[[int], str] = (
-            futures_order_text if is_futures else lambda number: spot_order_text(number, machine)
+            futures_order_text if is_futures else partial(spot_order_text, machine=machine)
         )
         if is_futures:
             sequence = base.randrange(1_700_000_000_000, 1_748_000_000_000)
@@ -502,12 +503,11 @@ class Market:
         else:
             sequence = base.randrange(14_000_000_000, 15_000_000_000)
             trade_sequence = base.randrange(11_000_000_000_000_000, 20_000_000_000_000_000)
-        random = rng.random
         return MatchingBook(
             sequence,
             trade_sequence,
             order_text=self._order_text,
-            trade_step=lambda: 1 + int(random() ** 2 * _LONGEST_TRADE_STEP),
+            trade_step=partial(_trade_step, rng.random),
             on_trade=self._on_trade,
         )
 
@@ -682,6 +682,10 @@ class _Texts(dict[int, str]):
             self.clear()
         text = self[count] = _decimal_text(count * self._step, self._scale, self._decimals)
         return text
+
+
+def _trade_step(random: Callable[[], float]) -> int:
+    return 1 + int(random() ** 2 * _LONGEST_TRADE_STEP)
 
 
 def _turnover_ratio(listing: Listing) -> tuple[int, int]:

@@ -20,7 +20,7 @@ from typing import TypeVar
 
 from kucoin_research.errors import InvalidInput
 
-__all__ = ["BASES", "FundamentalValue", "Noise"]
+__all__ = ["BASES", "FundamentalValue", "Noise", "shared_noise"]
 
 SECOND_NS = 1_000_000_000
 MINUTES_PER_DAY = 1_440
@@ -77,6 +77,10 @@ class Noise:
         self._grid = min(scale for scale, _ in scales)
         self._days: dict[int, list[float]] = {}
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # It is its name and scales; days are found again where they are shared.
+        return shared_noise, (self._name, self._scales)
+
     def day(self, day: int) -> list[float]:
         """Return the noise at each minute of a day and at its end: 1,441 values."""
         return _cached(self._days, day, self._build_day, capacity=8)
@@ -109,6 +113,12 @@ class Noise:
         for count, line in zip(counts, nodes, strict=True):
             line.extend(islice(draws, count - 1))
         return nodes
+
+
+@lru_cache(maxsize=64)
+def shared_noise(name: str, scales: tuple[tuple[int, float], ...]) -> Noise:
+    """Give the one noise of a name, for all who want it, on whatever thread."""
+    return Noise(name, scales)
 
 
 class _Path:
@@ -207,6 +217,7 @@ class FundamentalValue:
         if base not in BASES:
             raise InvalidInput(f"no coin {base!r}; coins: {', '.join(BASES)}")
         self.base = base
+        self._seed = seed
         facts = BASES[base]
         self._start_price = facts.start_price
         self._beta = facts.market_beta
@@ -216,6 +227,9 @@ class FundamentalValue:
         self._market_share = market / (market + own)
         self.minute_volatility = sqrt((market + own) / MINUTES_PER_YEAR)
         self._nodes: dict[int, float] = {}
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return FundamentalValue, (self._seed, self.base)
 
     def at(self, time_ns: int) -> float:
         """Return the price at a time (ns since 1970, UTC), unrounded."""
