@@ -32,7 +32,7 @@ from kucoin_research.sim.matching import (
     spot_order_text,
 )
 from kucoin_research.sim.quiet import QuietValue
-from kucoin_research.sim.value import MINUTES_PER_DAY, FundamentalValue, shared_noise
+from kucoin_research.sim.value import MINUTES_PER_DAY, FundamentalValue, cached, shared_noise
 
 __all__ = [
     "INTERVALS",
@@ -66,6 +66,10 @@ _PRICE_BAND = 0.1
 _BASIS_SCALES = ((480, 0.9), (60, 0.6), (5, 0.4))
 _INDEX_NOISE = 5e-6
 _QUIET_STEP = 30  # minutes between the trades in the history of a quiet contract
+_DAYS_KEPT = 32  # for all markets of this process; half a megabyte each
+
+# What market, its start in ms, and the day since 1970.
+_DAYS: dict[tuple[str, Listing, int, int], list[CandleRow]] = {}
 
 
 class Candle(NamedTuple):
@@ -595,6 +599,11 @@ class Market:
         return listing.basis + listing.basis_noise * self._basis.at(time_ms / _MINUTE_MS)
 
     def _history_day(self, day: int) -> list[CandleRow]:
+        # Every list of contracts asks for the last two days of all, in every exchange of the seed.
+        key = self._name, self.listing, self._start_ms, day
+        return cached(_DAYS, key, lambda _: self._build_history_day(day), capacity=_DAYS_KEPT)
+
+    def _build_history_day(self, day: int) -> list[CandleRow]:
         # One-minute rows of a day before the start; the minute of the start is cut short.
         prices = self._day_prices(day)
         rng = Random(f"{self._name}:history:{day}")
