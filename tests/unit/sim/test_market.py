@@ -1,6 +1,7 @@
 import hashlib
 from collections import Counter, defaultdict
 from datetime import UTC, datetime
+from functools import cache
 from itertools import groupby, pairwise
 from random import Random
 from statistics import fmean
@@ -312,12 +313,18 @@ def turnover_of(a_market, trades):
     return sum(price * size for price, size in zip(prices, sizes, strict=True))
 
 
+@cache
+def traded(symbol):
+    """Give a market that has traded for a while, and all its trades; to be read only."""
+    a_market = market(symbol)
+    events = a_market.advance(START + 35 * MINUTE)
+    return a_market, [event for event in events if isinstance(event, Trade)]
+
+
 @pytest.mark.parametrize("symbol", ["XBTUSDM", "KCS-USDT", "ETHUSDTM"])
 @pytest.mark.parametrize("interval", ["1min", "3min", "15min", "1hour"])
 def test_candles_equal_brute_force_over_all_trades(symbol, interval):
-    a_market = market(symbol)
-    events = a_market.advance(START + 35 * MINUTE)
-    trades = [event for event in events if isinstance(event, Trade)]
+    a_market, trades = traded(symbol)
     interval_ms = INTERVALS[interval]
 
     candles = a_market.candles(interval_ms, START // 10**6, START // 10**6 + 3_600_000)
