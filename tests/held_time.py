@@ -22,6 +22,7 @@ import contextlib
 import fcntl
 import itertools
 import math
+import os
 import random
 import select
 import selectors
@@ -593,12 +594,13 @@ class _Wires:
                 # then the system sends the rest again when there is.
                 if _ask(other, termios.FIONREAD):
                     break
+                os.sched_yield()  # to whoever is to deliver it
             else:
                 del self._busy[end]
         while self._parted:
             other = self._parted.pop()
             while other.fileno() != -1 and not _is(other.fileno(), select.POLLIN):
-                pass
+                os.sched_yield()
 
 
 class _Adapter(requests.adapters.HTTPAdapter):

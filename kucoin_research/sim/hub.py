@@ -27,6 +27,7 @@ from kucoin_research.sim.messages import Feed, Wire, feed_of
 from kucoin_research.sim.pro import pro_feed_of
 from kucoin_research.sim.quiet import quiet_listings
 from kucoin_research.sim.topics import Topic
+from kucoin_research.sim.warm import WarmMarkets
 
 __all__ = ["Hub", "Settings", "Subscriber", "Tape", "binary_frame", "listings_for", "text_frame"]
 
@@ -34,6 +35,9 @@ __all__ = ["Hub", "Settings", "Subscriber", "Tape", "binary_frame", "listings_fo
 _CATCH_UP_NS = 1_000_000_000
 # Their frames tell of the last 24 hours.
 _DAILY_TOPICS = frozenset({"/contractMarket/snapshot", "/market/snapshot"})
+
+# Of all exchanges of this process.
+_WARM = WarmMarkets()
 
 # Work that is cut into pieces.
 Work: TypeAlias = Generator[None, None, None]
@@ -194,6 +198,7 @@ class Hub(Board[_Channel]):
         _, touched_ns = self._engine_starts[symbol]
         if engine.now_ns < touched_ns:
             engine.advance(touched_ns)
+            self._keep_if_warm(symbol)
         return engine
 
     def caught_up(self, symbol: str) -> Market:
@@ -245,10 +250,24 @@ class Hub(Board[_Channel]):
         engine = self._engines.get(symbol)
         if engine is None:
             self._touch(symbol)
-            start_ns, _ = self._engine_starts[symbol]
-            engine = self._make_engine(self.listings[symbol], self.seed, start_ns)
-            self._engines[symbol] = engine
+            engine = self._engines[symbol] = self._make(symbol)
         return engine
+
+    def _make(self, symbol: str) -> Market:
+        # An engine that has still to be advanced to the symbol's first touch. On any thread.
+        start_ns, touched_ns = self._engine_starts[symbol]
+        listing = self.listings[symbol]
+        kept = None
+        if self._make_engine is Market:
+            kept = _WARM.take(listing, self.seed, start_ns, touched_ns)
+        return kept or self._make_engine(listing, self.seed, start_ns)
+
+    def _keep_if_warm(self, symbol: str) -> None:
+        # Another exchange will want what is touched at the start; later touches are chance.
+        engine, (_, touched_ns) = self._engines[symbol], self._engine_starts[symbol]
+        is_warm = engine.now_ns == touched_ns == self.clock.start_ns
+        if is_warm and self._make_engine is Market:
+            _WARM.keep(engine, self.seed)
 
     def _advance(self, symbol: str, target_ns: int) -> Work:
         if symbol not in self._engines:
@@ -257,6 +276,7 @@ class Hub(Board[_Channel]):
         engine = self._engines[symbol]
         while engine.now_ns < target_ns:
             engine.advance(min(target_ns, engine.now_ns + _CATCH_UP_NS))
+            self._keep_if_warm(symbol)
             yield
 
     def _warm_days(self, symbols: list[str]) -> Work:
@@ -300,8 +320,8 @@ class Hub(Board[_Channel]):
         if symbol not in self.listings:
             raise UnknownSymbol(f"no symbol {symbol!r}; symbols: {', '.join(self.listings)}")
         until_ns = self.caught_up(symbol).now_ns
-        start_ns, touched_ns = self._engine_starts[symbol]
-        engine = functools.partial(self._make_engine, self.listings[symbol], self.seed, start_ns)
+        _, touched_ns = self._engine_starts[symbol]
+        engine = functools.partial(self._make, symbol)
         deeds = list(self._deeds.get(symbol, ()))
         return functools.partial(_make_tape, engine, self._wire, deeds, touched_ns, until_ns)
 

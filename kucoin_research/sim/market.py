@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from functools import partial
 from math import exp
 from random import Random
 from typing import Literal, NamedTuple, TypeAlias
@@ -30,8 +31,8 @@ from kucoin_research.sim.matching import (
     futures_order_text,
     spot_order_text,
 )
-from kucoin_research.sim.quiet import QuietValue, shared_noise
-from kucoin_research.sim.value import MINUTES_PER_DAY, FundamentalValue, Noise
+from kucoin_research.sim.quiet import QuietValue
+from kucoin_research.sim.value import MINUTES_PER_DAY, FundamentalValue, cached, shared_noise
 
 __all__ = [
     "INTERVALS",
@@ -65,6 +66,10 @@ _PRICE_BAND = 0.1
 _BASIS_SCALES = ((480, 0.9), (60, 0.6), (5, 0.4))
 _INDEX_NOISE = 5e-6
 _QUIET_STEP = 30  # minutes between the trades in the history of a quiet contract
+_DAYS_KEPT = 32  # for all markets of this process; half a megabyte each
+
+# What market, its start in ms, and the day since 1970.
+_DAYS: dict[tuple[str, Listing, int, int], list[CandleRow]] = {}
 
 
 class Candle(NamedTuple):
@@ -148,10 +153,10 @@ class Market:
             else FundamentalValue(seed, listing.base)
         )
         self._quote_value = FundamentalValue(seed, "XBT") if listing.quote == "BTC" else None
-        noise = shared_noise if listing.is_quiet else Noise
-        self._basis = noise(f"{seed if listing.is_quiet else self._name}:basis", _BASIS_SCALES)
+        basis = seed if listing.is_quiet else self._name
+        self._basis = shared_noise(f"{basis}:basis", _BASIS_SCALES)
         index = "quiet" if listing.is_quiet else listing.index_symbol
-        self._index_noise = noise(f"{seed}:{index}:index", ((5, 1.0),))
+        self._index_noise = shared_noise(f"{seed}:{index}:index", ((5, 1.0),))
         self._next_ms = 0.0
         self._second = -1
         self._fair_from = self._fair_step = 0.0
@@ -494,7 +499,7 @@ class Market:
         base = Random(f"{self._name}:sequences")
         machine = f"{base.getrandbits(40):010x}"
         self._order_text: Callable[[int], str] = (
-            futures_order_text if is_futures else lambda number: spot_order_text(number, machine)
+            futures_order_text if is_futures else partial(spot_order_text, machine=machine)
         )
         if is_futures:
             sequence = base.randrange(1_700_000_000_000, 1_748_000_000_000)
@@ -502,12 +507,11 @@ class Market:
         else:
             sequence = base.randrange(14_000_000_000, 15_000_000_000)
             trade_sequence = base.randrange(11_000_000_000_000_000, 20_000_000_000_000_000)
-        random = rng.random
         return MatchingBook(
             sequence,
             trade_sequence,
             order_text=self._order_text,
-            trade_step=lambda: 1 + int(random() ** 2 * _LONGEST_TRADE_STEP),
+            trade_step=partial(_trade_step, rng.random),
             on_trade=self._on_trade,
         )
 
@@ -595,6 +599,11 @@ class Market:
         return listing.basis + listing.basis_noise * self._basis.at(time_ms / _MINUTE_MS)
 
     def _history_day(self, day: int) -> list[CandleRow]:
+        # Every list of contracts asks for the last two days of all, in every exchange of the seed.
+        key = self._name, self.listing, self._start_ms, day
+        return cached(_DAYS, key, lambda _: self._build_history_day(day), capacity=_DAYS_KEPT)
+
+    def _build_history_day(self, day: int) -> list[CandleRow]:
         # One-minute rows of a day before the start; the minute of the start is cut short.
         prices = self._day_prices(day)
         rng = Random(f"{self._name}:history:{day}")
@@ -682,6 +691,10 @@ class _Texts(dict[int, str]):
             self.clear()
         text = self[count] = _decimal_text(count * self._step, self._scale, self._decimals)
         return text
+
+
+def _trade_step(random: Callable[[], float]) -> int:
+    return 1 + int(random() ** 2 * _LONGEST_TRADE_STEP)
 
 
 def _turnover_ratio(listing: Listing) -> tuple[int, int]:

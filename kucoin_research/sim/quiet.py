@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from itertools import pairwise
 from math import exp, sin, tau
 from random import Random
 
 from kucoin_research.sim.catalog import Flow, Listing
-from kucoin_research.sim.value import MINUTES_PER_DAY, Noise
+from kucoin_research.sim.value import MINUTES_PER_DAY
 
-__all__ = ["QuietValue", "quiet_listings", "shared_noise"]
+__all__ = ["QuietValue", "quiet_listings"]
 
 _FLOW = Flow(0.8, 0.12, 24, 2.5, 4, 3.0, 100, 15, 100)
 # Period in seconds, and how far the wave takes the logarithm of the price.
@@ -62,12 +61,6 @@ class QuietValue:
     def activity(self, time_ns: int) -> float:  # noqa: ARG002  the same at all times
         """Return volatility relative to its long-run level."""
         return 1.0
-
-
-@lru_cache(maxsize=4)
-def shared_noise(name: str, scales: tuple[tuple[int, float], ...]) -> Noise:
-    """Give one noise for all of them."""
-    return Noise(name, scales)
 
 
 def quiet_listings(count: int) -> dict[str, Listing]:

@@ -20,7 +20,7 @@ from typing import TypeVar
 
 from kucoin_research.errors import InvalidInput
 
-__all__ = ["BASES", "FundamentalValue", "Noise"]
+__all__ = ["BASES", "FundamentalValue", "Noise", "cached", "shared_noise"]
 
 SECOND_NS = 1_000_000_000
 MINUTES_PER_DAY = 1_440
@@ -77,9 +77,13 @@ class Noise:
         self._grid = min(scale for scale, _ in scales)
         self._days: dict[int, list[float]] = {}
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # It is its name and scales; days are found again where they are shared.
+        return shared_noise, (self._name, self._scales)
+
     def day(self, day: int) -> list[float]:
         """Return the noise at each minute of a day and at its end: 1,441 values."""
-        return _cached(self._days, day, self._build_day, capacity=8)
+        return cached(self._days, day, self._build_day, capacity=8)
 
     def at(self, minute: float) -> float:
         """Return the noise at a time in minutes since 1970."""
@@ -111,6 +115,12 @@ class Noise:
         return nodes
 
 
+@lru_cache(maxsize=64)
+def shared_noise(name: str, scales: tuple[tuple[int, float], ...]) -> Noise:
+    """Give the one noise of a name, for all who want it, on whatever thread."""
+    return Noise(name, scales)
+
+
 class _Path:
     # A walk of logarithms, zero at the anchor day. All coins share the market's and all markets of
     # a coin the coin's, those of other exchanges with the same seed too, each in its thread: what
@@ -128,11 +138,11 @@ class _Path:
 
     def minutes(self, day: int) -> list[float]:
         # 1,441 values: each minute of the day and its end.
-        return _cached(self._minutes, day, self._build_minutes, capacity=8)
+        return cached(self._minutes, day, self._build_minutes, capacity=8)
 
     def second(self, second: int) -> float:
         minute, offset = divmod(second, 60)
-        return _cached(self._seconds, minute, self._build_seconds, capacity=8)[offset]
+        return cached(self._seconds, minute, self._build_seconds, capacity=8)[offset]
 
     def volatility(self, minute: float) -> float:
         # Relative to the long-run level: 1.0 on average.
@@ -207,6 +217,7 @@ class FundamentalValue:
         if base not in BASES:
             raise InvalidInput(f"no coin {base!r}; coins: {', '.join(BASES)}")
         self.base = base
+        self._seed = seed
         facts = BASES[base]
         self._start_price = facts.start_price
         self._beta = facts.market_beta
@@ -216,6 +227,9 @@ class FundamentalValue:
         self._market_share = market / (market + own)
         self.minute_volatility = sqrt((market + own) / MINUTES_PER_YEAR)
         self._nodes: dict[int, float] = {}
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return FundamentalValue, (self._seed, self.base)
 
     def at(self, time_ns: int) -> float:
         """Return the price at a time (ns since 1970, UTC), unrounded."""
@@ -239,20 +253,23 @@ class FundamentalValue:
         return sqrt(share * market * market + (1.0 - share) * own * own)
 
     def _node(self, second: int) -> float:
-        return _cached(self._nodes, second, self._build_node, capacity=16)
+        return cached(self._nodes, second, self._build_node, capacity=16)
 
     def _build_node(self, second: int) -> float:
         exponent = self._beta * self._market.second(second) + self._own.second(second)
         return self._start_price * exp(exponent)
 
 
-def _cached(cache: dict[_K, _V], key: _K, build: Callable[[_K], _V], *, capacity: int) -> _V:
-    # Oldest out: callers walk through time, so the oldest entry is the one least wanted.
+def cached(cache: dict[_K, _V], key: _K, build: Callable[[_K], _V], *, capacity: int) -> _V:
+    """Find what a key stands for, and build it where it is not known; for any threads.
+
+    Oldest out: callers walk through time, so the oldest entry is the one least wanted.
+    """
     found = cache.get(key)
     if found is None:
         found = build(key)
         if len(cache) >= capacity:
-            # Quiet contracts share a noise, and two exchanges may be at it, each in its thread.
+            # Two exchanges may be at it, each in its thread.
             [oldest, *_] = list(cache)
             cache.pop(oldest, None)
         cache[key] = found

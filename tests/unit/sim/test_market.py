@@ -1,6 +1,7 @@
 import hashlib
 from collections import Counter, defaultdict
 from datetime import UTC, datetime
+from functools import cache
 from itertools import groupby, pairwise
 from random import Random
 from statistics import fmean
@@ -8,6 +9,7 @@ from statistics import fmean
 import pytest
 
 from kucoin_research.errors import InvalidInput
+from kucoin_research.sim import market as market_module
 from kucoin_research.sim.candles import INTERVALS, MONTH_MS, WEEK_MS, candle_end, candle_open
 from kucoin_research.sim.catalog import LISTINGS
 from kucoin_research.sim.market import BookChange, Market, Trade
@@ -311,12 +313,18 @@ def turnover_of(a_market, trades):
     return sum(price * size for price, size in zip(prices, sizes, strict=True))
 
 
+@cache
+def traded(symbol):
+    """Give a market that has traded for a while, and all its trades; to be read only."""
+    a_market = market(symbol)
+    events = a_market.advance(START + 35 * MINUTE)
+    return a_market, [event for event in events if isinstance(event, Trade)]
+
+
 @pytest.mark.parametrize("symbol", ["XBTUSDM", "KCS-USDT", "ETHUSDTM"])
 @pytest.mark.parametrize("interval", ["1min", "3min", "15min", "1hour"])
 def test_candles_equal_brute_force_over_all_trades(symbol, interval):
-    a_market = market(symbol)
-    events = a_market.advance(START + 35 * MINUTE)
-    trades = [event for event in events if isinstance(event, Trade)]
+    a_market, trades = traded(symbol)
     interval_ms = INTERVALS[interval]
 
     candles = a_market.candles(interval_ms, START // 10**6, START // 10**6 + 3_600_000)
@@ -623,3 +631,27 @@ def test_accounts_may_do_anything_without_breaking_the_book():
 def test_order_needs_a_positive_size():
     with pytest.raises(InvalidInput, match="positive"):
         market("ETH-BTC").submit("buy", 0)
+
+
+def test_history_is_built_once_for_all_markets_of_a_seed_and_start(monkeypatch):
+    monkeypatch.setattr(market_module, "_DAYS", {})
+    built = []
+    build = Market._build_history_day
+
+    def noted(market, day):
+        built.append((market.listing.symbol, day))
+        return build(market, day)
+
+    monkeypatch.setattr(Market, "_build_history_day", noted)
+    days = [
+        Market(LISTINGS[symbol], seed, start).stats_24h(start)
+        for symbol, seed, start in [
+            ("KCSUSDTM", 7, START), ("KCSUSDTM", 7, START), ("KCSUSDTM", 8, START),
+            ("KCSUSDTM", 7, START + MINUTE), ("KCS-USDT", 7, START),
+        ]
+    ]  # fmt: skip
+
+    assert days[0] == days[1]
+    assert len(set(days)) == 4
+    assert Counter(symbol for symbol, _ in built) == {"KCSUSDTM": 6, "KCS-USDT": 2}
+    assert len(built) == len(market_module._DAYS) == 8

@@ -33,6 +33,7 @@ class ProClient:
         self.symbol, self.product = NAMES[market]
         self.socket = connect(url, timeout=10, **options)
         self.frames = []
+        self._decoded = []
         self.welcome = self.receive()
 
     def __enter__(self):
@@ -60,7 +61,8 @@ class ProClient:
         return self.until(lambda frame: frame.get("id") == "a1")
 
     def data(self):
-        return [frame for frame in map(json.loads, self.frames) if "T" in frame]
+        self._decoded += map(json.loads, self.frames[len(self._decoded) :])
+        return [frame for frame in self._decoded if "T" in frame]
 
 
 @pytest.fixture(scope="module")
