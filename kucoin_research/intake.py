@@ -236,6 +236,7 @@ class Intake:
         self._wariness = Wariness()
         self._flood = _Flood()
         self._received_at = 0  # when it is told next what came without a row, ns
+        self._accounted: dict[str, int] = {}  # stamp of the last account of each book
         self._positions = Positions()
         self._gates: dict[_Key, _Gate] = {}
         self._markets: dict[str, Market] = {}
@@ -336,11 +337,11 @@ class Intake:
         rows = [_tell_hole(gap, tally, gap.ended) for tally, gap in waiting]
         return sorted(rows, key=lambda row: row.local_timestamp or 0)
 
-    @staticmethod
-    def _tell_of(book: BookSync, local: int, rows: list[Record]) -> int:
+    def _tell_of(self, book: BookSync, local: int, rows: list[Record]) -> int:
         received = book.take_received()
         if received is not None:
             rows.append(_received(received, book.symbol, local))
+            self._accounted[book.symbol] = local
             local += 1
         return local
 
@@ -453,7 +454,9 @@ class Intake:
             book = self.books.get(item.symbol)
             # Else the rows of other messages may come with it.
             is_alone = book is not None and book.is_settled
-            return is_alone and read_at > self.ledger.last_local(Level2, item.symbol)
+            last = self.ledger.last_local(Level2, item.symbol)
+            # What was accounted for was given before.
+            return is_alone and read_at > max(last, self._accounted.get(item.symbol, 0))
         if isinstance(item, AccountNews):
             kinds = {(row.__class__, row[2]) for row in item.records}
             return all(read_at > self.ledger.last_local(*kind) for kind in kinds)

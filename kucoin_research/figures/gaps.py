@@ -206,7 +206,11 @@ class GapMap:
         begin = known.begin if known is not None else int(times[before])
         end = None
         if gap.end is not None:
-            after = max(int(np.searchsorted(local, gap.end, "left")), before + 1)
+            after = before + 1
+            # Nothing came since its begin, so that the next row is behind it, though it may have
+            # been read before the end was told.
+            if gap.kind == "filled" or before < 0:
+                after = max(int(np.searchsorted(local, gap.end, "left")), after)
             end = int(times[after]) if after < times.size else None
         self._found[gap] = Mapped(gap.kind, begin, end, gap.what)
 

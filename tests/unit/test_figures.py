@@ -179,6 +179,16 @@ def test_a_gap_is_placed_by_what_arrived_around_it_whatever_the_two_clocks_say()
     assert (places.found[0].begin, places.found[0].end) == (at(60), at(120))
 
 
+@pytest.mark.parametrize(("kind", "end"), [("gap", 60), ("outage", 60), ("filled", 120)])
+def test_a_gap_ends_with_the_first_row_behind_it_though_it_was_told_later(kind, end):
+    places = GapMap([Gap(kind, at(1.0), at(1.8), "")])
+
+    places.feed(np.array([at(1)]), np.array([at(30)]))
+    places.feed(np.array([at(1.4), at(1.6), at(2)]), np.array([at(60), at(90), at(120)]))
+
+    assert (places.found[0].begin, places.found[0].end) == (at(30), at(end))
+
+
 def test_candles_of_trades_have_volume_and_a_cumulative_average():
     trades = frame(
         Trade,

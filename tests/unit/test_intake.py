@@ -490,6 +490,19 @@ def test_what_a_successor_brought_is_stamped_as_it_was_read():
     assert [row.local_timestamp for row in rows] == sorted({row.local_timestamp for row in rows})
 
 
+def test_changes_of_a_successor_stand_behind_the_account_of_those_before():
+    intake = in_step(16)
+    take(intake, level2(17))
+    overlap = Overlap()
+    intake.hold([level2(18)], Decoder(Market.FUTURES), NOW + SECOND, overlap)
+    (account,) = intake.account(NOW + SECOND + SECOND // 2)
+
+    taken = intake.take_over(overlap, [LEVEL2], NOW + SECOND, NOW + 2 * SECOND).rows
+
+    (change,) = [row for row in taken if isinstance(row, Level2)]
+    assert change.local_timestamp > account.local_timestamp
+
+
 def test_a_fill_of_more_rows_than_there_is_room_for_stays_in_order():
     intake = make_intake("trade")
     take(intake, trade(1))
