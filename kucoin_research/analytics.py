@@ -19,7 +19,7 @@ from kucoin_research.records import (
     schema_of,
 )
 
-__all__ = ["mark_filled", "ohlcv", "vwap"]
+__all__ = ["mark_filled", "ohlcv", "spans_filled", "vwap"]
 
 # KuCoin's names of intervals, and polars' durations.
 _DURATIONS = {
@@ -291,11 +291,24 @@ def mark_filled(rows: pl.DataFrame, status: pl.DataFrame) -> pl.DataFrame:
     _check_columns(rows, ("local_timestamp",), "filled rows cannot be marked")
     needed = ("timestamp", "local_timestamp", "event")
     _check_columns(status, needed, "status rows tell of nothing")
-    # They are stamped from its ``timestamp`` on, 1 ns apart, and its detail counts them.
+    spans = spans_filled(status)
+    marked = rows.join_asof(
+        spans, left_on="local_timestamp", right_on="_from", check_sortedness=False
+    )
+    is_filled = (pl.col("local_timestamp") < pl.col("_until")).fill_null(value=False)
+    return rows.with_columns(marked.select(is_filled.alias("is_filled")).to_series())
+
+
+def spans_filled(status: pl.DataFrame) -> pl.DataFrame:
+    """List the stamps of what REST brought, as ``_from`` and up to, but not with, ``_until``.
+
+    The rows that a ``filled`` status row tells of are stamped from its ``timestamp`` on, 1 ns
+    apart, and its detail counts them.
+    """
     count = pl.col("detail").str.extract(ROWS_FILLED).str.replace_all(",", "").cast(pl.Int64)
     behind = pl.col("timestamp") + pl.duration(nanoseconds=count)
     has_count = "detail" in status.columns
-    spans = (
+    return (
         status.filter(pl.col("event").cast(pl.String) == "filled")
         .select(
             _from="timestamp",
@@ -304,8 +317,3 @@ def mark_filled(rows: pl.DataFrame, status: pl.DataFrame) -> pl.DataFrame:
         .drop_nulls()
         .sort("_from")
     )
-    marked = rows.join_asof(
-        spans, left_on="local_timestamp", right_on="_from", check_sortedness=False
-    )
-    is_filled = (pl.col("local_timestamp") < pl.col("_until")).fill_null(value=False)
-    return rows.with_columns(marked.select(is_filled.alias("is_filled")).to_series())

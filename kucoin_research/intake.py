@@ -24,6 +24,7 @@ from kucoin_research.records import (
     ALL_SYMBOLS,
     CHANNELS,
     PRIVATE_CHANNELS,
+    STAMPED_AS_READ,
     ArrivalClock,
     Candle,
     Channel,
@@ -880,10 +881,10 @@ class Intake:
             return local
         is_book = tally.channel == "level2"
         what = f"{count:,} row" + "s" * (count > 1)
-        stamped = "given" if is_book else "read"
+        stamped = "their local timestamps are of when they were given"
         detail = (
             f"{what} waited for what belongs before them, up to {(local - since) / 1e9:.1f} s: "
-            f"their local timestamps are of when they were {stamped}"
+            f"{stamped if is_book else STAMPED_AS_READ}"
         )
         told = _status(local, "released", tally.symbol, tally.channel, detail)
         rows.append(told._replace(timestamp=local - count if is_book else since))
@@ -1096,7 +1097,7 @@ def _tell_hole(gap: Gap, tally: Tally, local: int) -> Status:
 
 
 def _tell_filled(tally: Tally, first: int, count: int, mended: Mended, local: int) -> list[Status]:
-    """Make the row that tells of filled ones; see ``records.span_filled``.
+    """Make the row that tells of filled ones; see ``records.filled_until``.
 
     Another one bounds what is missing all the same.
     """

@@ -23,6 +23,7 @@ __all__ = [
     "CHANNELS",
     "PRIVATE_CHANNELS",
     "ROWS_FILLED",
+    "STAMPED_AS_READ",
     "ArrivalClock",
     "Balance",
     "BestBidOffer",
@@ -516,6 +517,9 @@ ACCOUNT_CHANNELS = frozenset({"balance", "margin"})
 ALL_SYMBOLS = "*"
 #: How the detail of a ``filled`` status row begins, where rows came.
 ROWS_FILLED = r"^([\d,]+) rows came by REST"
+
+#: How the detail of a ``released`` status row ends, where the rows' stamps are right all the same.
+STAMPED_AS_READ = "their local timestamps are of when they were read"
 
 # The guide says "depth" for the incremental book.
 _ALIASES = {"depth": "level2", "level1": "bbo", "trades": "trade", "candles": "candle"}

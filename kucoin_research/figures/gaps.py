@@ -8,12 +8,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
+from kucoin_research.analytics import spans_filled
 from kucoin_research.errors import ColumnMissing
 from kucoin_research.figures.frames import nanoseconds
 from kucoin_research.figures.theme import Spec
 from kucoin_research.figures.zone import Times, Zone
 from kucoin_research.reckoning import gaps_told
-from kucoin_research.records import Status
+from kucoin_research.records import STAMPED_AS_READ, Status
 from kucoin_research.rowcsv import records_of
 
 __all__ = ["Gap", "GapMap", "Mapped", "breaks", "gaps_of", "prompt", "shapes"]
@@ -102,13 +103,14 @@ def prompt(rows: pl.DataFrame, status: pl.DataFrame) -> pl.DataFrame:
     status
         Rows of the ``status`` channel, which tell the spans of their stamps.
     """
-    spans = status.filter(
-        pl.col("event").cast(pl.String).is_in(["filled", "released"]),
-        pl.col("timestamp") < pl.col("local_timestamp"),
-    ).sort("timestamp")
+    waits = status.filter(
+        pl.col("event").cast(pl.String) == "released",
+        ~pl.col("detail").str.ends_with(STAMPED_AS_READ).fill_null(value=False),
+    ).select(_from="timestamp", _until="local_timestamp")
+    spans = pl.concat([spans_filled(status), waits]).drop_nulls().sort("_from")
     if spans.is_empty():
         return rows
-    begins, ends = nanoseconds(spans["timestamp"]), nanoseconds(spans["local_timestamp"])
+    begins, ends = nanoseconds(spans["_from"]), nanoseconds(spans["_until"])
     local = nanoseconds(rows["local_timestamp"])
     place = np.searchsorted(begins, local, "right") - 1
     waited = (place >= 0) & (local < ends[np.maximum(place, 0)])

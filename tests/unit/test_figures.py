@@ -14,6 +14,7 @@ from kucoin_research.figures.gaps import Gap, GapMap, gaps_of
 from kucoin_research.figures.lines import LagChart, lag_options
 from kucoin_research.figures.zone import Zone
 from kucoin_research.records import (
+    STAMPED_AS_READ,
     Candle,
     Depth50,
     FundingRate,
@@ -379,6 +380,20 @@ def test_a_row_that_lacks_a_time_has_no_lag(without):
     figure = figures.lag(rows_of("lag", without=without))
 
     assert trace(figure, "lag of each row").y.tolist() == [50.0] * 9
+
+
+def test_rows_that_were_stamped_as_they_were_read_have_a_lag_though_they_waited():
+    ticks = [ticker(n) for n in range(6)]
+    begin, end = ticks[1][1], ticks[5][1]
+    told = [
+        (begin, end, "XBTUSDTM", "filled", "ticker", "1 rows came by REST", None, None),
+        (begin, end, "XBTUSDTM", "released", "ticker",
+         f"3 rows waited for what belongs before them, up to 4.0 s: {STAMPED_AS_READ}", None, None),
+    ]  # fmt: skip
+
+    figure = figures.lag(frame(Ticker, ticks), status=frame(Status, told))
+
+    assert trace(figure, "lag of each row").y.size == 5  # all but the one that REST brought
 
 
 @pytest.mark.parametrize("event", ["filled", "released"])
