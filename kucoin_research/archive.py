@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from urllib.request import url2pathname
 import polars as pl
 
 from kucoin_research.errors import InvalidInput
+from kucoin_research.regular import create
 
 __all__ = ["Piece", "Target", "write"]
 
@@ -102,21 +104,35 @@ def _portable(rows: pl.DataFrame) -> pl.DataFrame:
 
 def _write_local(piece: Piece, target: Target, folder: Path) -> str:
     path = folder / target.place(piece)
-    if path.exists():
+    if os.path.lexists(path):
         raise _is_there(path)
+    _make_folders(folder, path.parent)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError) as error:
-        raise InvalidInput(
-            f"{folder} cannot hold an archive: {error.filename} is a file"
-        ) from error
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        _portable(piece.rows).write_parquet(temporary, compression="zstd")
+        with os.fdopen(create(temporary), "wb") as file:
+            _portable(piece.rows).write_parquet(file, compression="zstd")
         _put(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
     return str(path)
+
+
+def _make_folders(folder: Path, inner: Path) -> None:
+    """Make the folders of a piece; none of them may be a link out of the archive."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        step = folder
+        for name in inner.relative_to(folder).parts:
+            step = step / name
+            if step.is_symlink():
+                raise InvalidInput(
+                    f"{step} is a link, and may lead out of {folder}: convert to another folder"
+                )
+            step.mkdir(exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise InvalidInput(
+            f"{folder} cannot hold an archive: {error.filename} is a file"
+        ) from error
 
 
 def _put(temporary: Path, path: Path) -> None:

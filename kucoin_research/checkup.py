@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import html
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from typing import IO, Any, BinaryIO, NamedTuple
 
@@ -27,6 +28,7 @@ from kucoin_research.manifest import (
     csv_files,
     day_of,
     file_name,
+    irregular_files,
     is_being_recorded,
     is_listed,
     iso,
@@ -39,6 +41,7 @@ from kucoin_research.manifest import (
 )
 from kucoin_research.packing import compression_of, members, open_whole
 from kucoin_research.records import CHANNELS, Column, Level2, Record, Status, columns_of
+from kucoin_research.regular import create, is_regular, open_file, size_of
 from kucoin_research.rowcsv import (
     LONGEST_RECORD,
     Counter,
@@ -206,9 +209,14 @@ class Unread(NamedTuple):
 
 def unread_beside(folder: Path, content: Manifest | None) -> list[Unread]:
     """List the CSV files that are not read; a copy beside its original would double the rows."""
-    if is_listed(content):
+    if is_listed(content) and content is not None:
         why = f"{MANIFEST} does not list it"
-        return [Unread(path, why) for path in strangers(folder, content)]
+        found = [Unread(path, why) for path in strangers(folder, content)]
+        return found + [
+            Unread(folder / name, f"it is {what}, not a file")
+            for name, what in irregular_files(folder).items()
+            if name not in content["files"]
+        ]
     return _copies(folder, {} if content is None else content["files"])
 
 
@@ -227,7 +235,7 @@ def _copies(folder: Path, files: Mapping[str, Any]) -> list[Unread]:
     ]
     for path, base in others:
         original = originals.setdefault(base, path.name)
-        if original != path.name and (folder / original).is_file():
+        if original != path.name and is_regular(folder / original):
             found.append(Unread(path, f"it begins as {original} does, which is read"))
     return found
 
@@ -244,7 +252,7 @@ def _base_by_rows(path: Path) -> str:
 
 def _first_row(part: Part) -> Record | None:
     path = part.path
-    with open_whole(path, path.stat().st_size, compression_of(path.name)) as file:
+    with open_whole(path, size_of(path), compression_of(path.name)) as file:
         first = file.readline(LONGEST_RECORD).decode(errors="replace")
         header = first.rstrip("\r\n").split(",")
         if not {"symbol", "local_timestamp"} <= set(header):
@@ -256,14 +264,19 @@ def _first_row(part: Part) -> Record | None:
 def unread_in(folder: Path, content: Manifest | None) -> list[Damage]:
     """List the files of ``session.json`` that are not there, or not named as ours are."""
     there = {path.name for path in csv_files(folder)}
+    odd = {name: f"it is {what}, not a file" for name, what in irregular_files(folder).items()}
     found = []
     for name, entry in ({} if content is None else content["files"]).items():
         if name in there:
             continue
-        what = "unknown" if (folder / name).is_file() else "missing"
+        what = odd.pop(name, "unknown" if is_regular(folder / name) else "missing")
         told = entry if isinstance(entry, dict) else {}
         _, channel, _ = split_name(name) or (None, told.get("channel"), None)
         found.append(_damage(name, what, channel, told.get("symbol"), told))
+    if not is_listed(content):
+        for name, what in odd.items():
+            _, channel, _ = split_name(name) or (None, None, None)
+            found.append(Damage(name, what, channel, symbol_in(name)))
     return found
 
 
@@ -342,7 +355,7 @@ def shortfall(part: Part, size: int, *, is_final: bool) -> Damage | None:
 def altered(part: Part) -> Damage | None:
     """Compare the bytes of a file with those that were recorded; None if they are all there."""
     promised = number_of(part.entry, "bytes")
-    if part.entry is None or promised is None or part.path.stat().st_size < promised:
+    if part.entry is None or promised is None or size_of(part.path) < promised:
         return None
     if _sha256(part.path, promised) == part.entry.get("sha256", ""):
         return None
@@ -530,7 +543,7 @@ class _FileCheck:
         entry = self._part.entry
         if entry is None or not isinstance(entry.get("bytes"), int):
             return
-        size, promised = self._part.path.stat().st_size, entry["bytes"]
+        size, promised = size_of(self._part.path), entry["bytes"]
         if size < promised:
             self._flaw(None, "size", f"{promised - size:,} of {promised:,} bytes are missing")
         elif self._is_closed and size > promised:
@@ -539,7 +552,7 @@ class _FileCheck:
             self._flaw(None, "hash", "its bytes are not those that were recorded (sha256)")
 
     def _check_tail(self) -> None:
-        sound, size = self._extent.size, self._part.path.stat().st_size
+        sound, size = self._extent.size, size_of(self._part.path)
         if sound < size and not self._is_live:
             self._flaw(None, "torn", f"the last {size - sound:,} bytes are no whole line")
         if self._extent.broken:
@@ -643,7 +656,7 @@ def _where(mask: pl.Series) -> Any:
 
 def _sha256(path: Path, size: int) -> str:
     digest = hashlib.sha256()
-    with path.open("rb") as file:
+    with open_file(path) as file:
         while size and (block := file.read(min(_BLOCK, size))):
             digest.update(block)
             size -= len(block)
@@ -732,7 +745,7 @@ def _mend(folder: Path) -> Iterator[str]:
     yield from (f"{each}; {MANIFEST} tells it from now on" for each in new)
     if is_closed and not entries and not new and not restored:
         return
-    if (folder / MANIFEST).exists():
+    if os.path.lexists(folder / MANIFEST):
         _keep(folder / MANIFEST)
     rebuilt = _rebuilt(folder, content, entries)
     rebuilt.pop("damage", None)
@@ -751,7 +764,9 @@ def _is_restored(folder: Path, damage: Damage) -> bool:
     path = folder / damage.file
     if damage.what in ("miscounted", "broken") or damage.bytes is None or damage.sha256 is None:
         return False
-    if not path.is_file() or path.stat().st_size != damage.bytes:
+    if split_name(damage.file) is None:  # it may name a file elsewhere
+        return False
+    if not is_regular(path) or size_of(path) != damage.bytes:
         return False
     return _sha256(path, damage.bytes) == damage.sha256
 
@@ -771,7 +786,7 @@ def _harm(part: Part, extent: _Extent, *, is_final: bool) -> Damage | None:
     found = {"rows": extent.rows, "bytes": sound}
     if part.entry is None or promised is None:
         return part.damage("broken", **found) if _is_broken(part, extent) else None
-    size = part.path.stat().st_size
+    size = size_of(part.path)
     if size < promised:
         return part.damage("lost", **found)
     if _sha256(part.path, promised) != part.entry.get("sha256"):
@@ -816,14 +831,14 @@ def _extent(part: Part) -> _Extent:
     compression = compression_of(path.name)
     if compression is not None:
         counter, kept, broken = Counter(), 0, 0
-        with path.open("rb") as file:
-            for text, start, end in members(file, compression, path.stat().st_size):
+        with open_file(path) as file:
+            for text, start, end in members(file, compression, size_of(path)):
                 counter.take(text)
                 broken += start - kept
                 kept = end
         return _Extent(kept, max(0, counter.records - 1), broken)
-    end, recorded = path.stat().st_size, number_of(part.entry, "bytes") or 0
-    with path.open("rb") as file:
+    end, recorded = size_of(path), number_of(part.entry, "bytes") or 0
+    with open_file(path) as file:
         size, records = whole(file)
         last = _last_line_end(file, size, end)
         # What was recorded was whole, so it has no torn line; nor is one ever this long. Then a
@@ -863,30 +878,43 @@ def _add_span(content: dict[str, Any], parts: Sequence[Part]) -> None:
 
 
 def _cut_tail(path: Path, sound: int) -> int:
-    size = path.stat().st_size
+    size = size_of(path)
     if sound == size:
         return 0
     _keep(path)
-    with path.open("r+b") as file:
+    with open_file(path, is_to_write=True) as file:
         file.truncate(sound)
         os.fsync(file.fileno())
     return size - sound
 
 
 def _keep(path: Path) -> None:
-    number = 1
-    while True:
-        target = path.with_name(f"{path.name}.orig{'' if number == 1 else number}")
-        if not target.exists():
-            break
-        number += 1
-    shutil.copy2(path, target)
-    with target.open("rb+") as file:
-        os.fsync(file.fileno())
+    """Keep what a file holds as ``<file>.orig``; what is no file is kept itself."""
+    if not is_regular(path):
+        free = (name for name in _originals(path) if not os.path.lexists(name))
+        path.rename(next(free))
+        return
+    with open_file(path) as source, os.fdopen(_new_copy(path), "wb") as target:
+        shutil.copyfileobj(source, target, _BLOCK)
+        target.flush()
+        os.fsync(target.fileno())
+
+
+def _originals(path: Path) -> Iterator[Path]:
+    for number in count(1):
+        yield path.with_name(f"{path.name}.orig{'' if number == 1 else number}")
+
+
+def _new_copy(path: Path) -> int:
+    """Make the file that keeps what another one held; whatever has such a name stays."""
+    for name in _originals(path):
+        with contextlib.suppress(FileExistsError):
+            return create(name)
+    raise AssertionError("there is always a further number")
 
 
 def _entry(part: Part, rows: int) -> dict[str, Any]:
-    size = part.path.stat().st_size
+    size = size_of(part.path)
     about = {"channel": part.channel, "symbol": part.symbol, "day": part.day}
     return {
         **{key: value for key, value in about.items() if key != "day" or value is not None},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -22,6 +23,16 @@ from kucoin_research.damage import Damage, Loss
 from kucoin_research.errors import InvalidInput, SessionNewer, UnknownChannel
 from kucoin_research.instruments import Instrument
 from kucoin_research.records import CHANNELS, Market, parse_channel
+from kucoin_research.regular import (
+    Irregular,
+    create,
+    is_regular,
+    kind_of,
+    open_file,
+    open_handle,
+    replace,
+    size_of,
+)
 
 __all__ = [
     "DAY_NS",
@@ -40,6 +51,7 @@ __all__ = [
     "identity_of",
     "instruments_from",
     "instruments_to",
+    "irregular_files",
     "is_being_recorded",
     "is_listed",
     "iso",
@@ -63,10 +75,13 @@ SUFFIXES: dict[str | None, str] = {None: ".csv", "gzip": ".csv.gz", "zstd": ".cs
 
 _LOCK = ".recording"
 _ABOUT = ("file", "channel", "symbol", "reason")  # of what is lost
+_LARGEST = 64 << 20  # bytes of a session.json; that of 100,000 files has 30 MB
+_BLOCK = 1 << 20
 _ATTEMPTS = 1_000  # to lock a folder at which others look
 _LONGEST = 80  # characters of one part of a name; file systems take 255 bytes
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LEADS_OUT = re.compile(r"[/\\\0]")  # of the folder: no name of a file has such
 _NAME = re.compile(r"(?P<rest>.+)_(?P<day>\d{4}-\d\d-\d\d)")
 # What Windows keeps for devices, with any ending.
 _RESERVED = re.compile(r"(?i)(?:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(?:\.|$)")
@@ -114,7 +129,7 @@ def file_name(symbol: str | None, channel: str, day: str, suffix: str = ".csv") 
 
 def split_name(name: str) -> tuple[str | None, str, str | None] | None:
     """Tell the symbol (as the name spells it), channel and day of a file; None if it is none."""
-    base = base_of(name)
+    base = None if _LEADS_OUT.search(name) else base_of(name)
     if base == "status":
         return None, "status", None
     found = _NAME.fullmatch(base or "")
@@ -143,7 +158,13 @@ def base_of(name: str) -> str | None:
 
 def csv_files(folder: Path) -> list[Path]:
     """List the files of a session's folder that hold rows, by name."""
-    return sorted(path for path in folder.iterdir() if split_name(path.name) and path.is_file())
+    return sorted(path for path in folder.iterdir() if split_name(path.name) and is_regular(path))
+
+
+def irregular_files(folder: Path) -> dict[str, str]:
+    """List what has the name of a file of rows, and is none: a link, a pipe, …; say what it is."""
+    found = {path.name: kind_of(path) for path in sorted(folder.iterdir()) if split_name(path.name)}
+    return {name: what for name, what in found.items() if what is not None}
 
 
 def is_listed(content: Mapping[str, Any] | None) -> bool:
@@ -162,7 +183,7 @@ def strangers(folder: Path, content: Mapping[str, Any] | None) -> list[Path]:
     return sorted(
         path
         for path in folder.iterdir()
-        if base_of(path.name) is not None and path.name not in content["files"] and path.is_file()
+        if base_of(path.name) is not None and path.name not in content["files"] and is_regular(path)
     )
 
 
@@ -213,18 +234,8 @@ def write_manifest(folder: Path, content: Mapping[str, Any]) -> None:
     OSError
         If it could not be written; the old one stays.
     """
-    temporary = folder / f"{MANIFEST}.tmp"
     text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
-    try:
-        with temporary.open("wb") as file:
-            file.write(text.encode(errors="backslashreplace") + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(folder / MANIFEST)
-    except OSError:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise
+    replace(folder / MANIFEST, text.encode(errors="backslashreplace") + b"\n")
     _sync_folder(folder)
 
 
@@ -267,7 +278,7 @@ def read_manifest(folder: Path) -> Manifest | None:
         If it was written in a format that this version does not know.
     """
     try:
-        content = json.loads((folder / MANIFEST).read_bytes())
+        content = json.loads(_text_of(folder / MANIFEST))
     except (OSError, ValueError, RecursionError):
         return None
     if not isinstance(content, dict):
@@ -277,6 +288,13 @@ def read_manifest(folder: Path) -> Manifest | None:
         return None
     faults: list[Damage] = []
     return Manifest(_checked(content, faults), faults)
+
+
+def _text_of(path: Path) -> bytes:
+    if size_of(path) > _LARGEST:
+        raise ValueError(f"{path} is too large for what it should be")
+    with open_file(path) as file:
+        return b"".join(iter(lambda: file.read(_BLOCK), b""))
 
 
 def _check_format(folder: Path, content: Mapping[str, Any]) -> None:
@@ -531,7 +549,7 @@ class FolderLock:
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / _LOCK
-        self._handle = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
+        self._handle = _open_mark(self._path)
         try:
             _take(self._handle)
         except OSError as error:
@@ -584,6 +602,19 @@ class FolderLock:
         self.release()
 
 
+def _open_mark(path: Path) -> int:
+    """Open the mark, or make it; one that is no file is nobody's, and goes."""
+    for _ in range(_ATTEMPTS):
+        with contextlib.suppress(FileNotFoundError):
+            try:
+                return open_handle(path, os.O_RDWR)
+            except Irregular:
+                path.unlink(missing_ok=True)
+        with contextlib.suppress(FileExistsError):
+            return create(path)
+    raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), str(path))
+
+
 _HELD: weakref.WeakSet[FolderLock] = weakref.WeakSet()
 
 
@@ -625,7 +656,7 @@ else:
 def is_being_recorded(folder: Path) -> bool:
     """Tell whether a living process is writing a session's folder."""
     try:
-        handle = os.open(folder / _LOCK, os.O_RDWR)
+        handle = open_handle(folder / _LOCK, os.O_RDWR)
     except OSError:
         return False
     try:

@@ -17,6 +17,8 @@ from typing import IO, Any, BinaryIO, NamedTuple, cast
 
 import pyarrow as pa
 
+from kucoin_research.regular import open_file
+
 __all__ = [
     "Member",
     "Unpacked",
@@ -80,7 +82,7 @@ class _Members(io.RawIOBase):
     """The text of a file's whole members or frames."""
 
     def __init__(self, path: Path, size: int, compression: str) -> None:
-        self._file = path.open("rb")
+        self._file = open_file(path)
         self._texts = members(self._file, compression, size)
         self._rest = memoryview(b"")
 
@@ -127,9 +129,9 @@ class _Part(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         wanted = max(0, min(len(buffer), self._size - self._position))
-        with self._path.open("rb", buffering=0) as file:
+        with open_file(self._path, buffering=0) as file:
             file.seek(self._position)
-            found = file.readinto(memoryview(buffer)[:wanted])
+            found: int = cast("Any", file).readinto(memoryview(buffer)[:wanted])
         self._position += found
         return found
 

@@ -22,6 +22,7 @@ from kucoin_research.damage import Loss
 from kucoin_research.manifest import DAY_NS, SUFFIXES, day_of, file_name
 from kucoin_research.packing import members, pack
 from kucoin_research.records import Record, Status, columns_of
+from kucoin_research.regular import create, open_file, open_handle
 from kucoin_research.rowcsv import Counter, header_of
 
 __all__ = ["MOST_STUCK", "FolderMoved", "Found", "RowFile", "RowFiles"]
@@ -39,7 +40,6 @@ _OPEN_FILES = 200  # a process may often have no more than 256 or 1,024
 _BLOCK = 1 << 20
 _BINARY = getattr(os, "O_BINARY", 0)
 _APPEND = os.O_RDWR | os.O_APPEND | _BINARY
-_CREATE = _APPEND | os.O_CREAT | os.O_EXCL
 
 
 class FolderMoved(OSError):
@@ -459,7 +459,7 @@ class RowFile:
 
     def _opened(self) -> int:
         if self._handle is None and self._identity is not None:
-            self._handle = os.open(self.path, _APPEND)
+            self._handle = open_handle(self.path, _APPEND)
         elif self._handle is None:
             self._handle = self._created()
             found = os.fstat(self._handle)
@@ -468,14 +468,14 @@ class RowFile:
 
     def _created(self) -> int:
         try:
-            return os.open(self.path, _CREATE, 0o644)
+            return create(self.path, flags=_APPEND)
         except FileExistsError:
             if self.path.is_dir() and not self.path.is_symlink():
                 raise IsADirectoryError(
                     errno.EISDIR, os.strerror(errno.EISDIR), str(self.path)
                 ) from None
         self.path.rename(_free_name(self.path))  # somebody's, and not to be written over
-        return os.open(self.path, _CREATE, 0o644)
+        return create(self.path, flags=_APPEND)
 
     # -- what others did to it -------------------------------------------------------------------
 
@@ -489,7 +489,7 @@ class RowFile:
                 raise FolderMoved(errno.ENOENT, "the folder is not in its place")
             return []
         try:
-            found = self.path.stat()
+            found = self.path.lstat()
         except (FileNotFoundError, NotADirectoryError):
             found = None
         is_it = found is not None and (found.st_dev, found.st_ino) == self._identity
@@ -543,7 +543,7 @@ class RowFile:
         return Found(f"{self.path.name} {was}; what was recorded was put back")
 
     def _begins_as_ours(self, path: Path) -> bool:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             return _digest_of(file.fileno(), self.size) == self._digest.hexdigest()
 
     def _put_back(self, old: int) -> bool:
@@ -565,7 +565,7 @@ class RowFile:
         if size > self.size:
             return self._trim(size)
         lost, span = self.rows, self._span
-        with self.path.open("rb") as file:
+        with open_file(self.path) as file:
             kept, rows, last = _recount(file, size, self._compression, self._digest_anew())
         handle = self._opened()
         os.ftruncate(handle, kept)
@@ -591,7 +591,7 @@ class RowFile:
         told = f"{self.path.name}: half a line of a failed write was cut off"
         if not self._has_leftover:
             aside = _free_name(self.path)
-            with aside.open("xb") as file:
+            with os.fdopen(create(aside), "wb") as file:
                 for block in _blocks(handle, self.size, size):
                     file.write(block)
             extra = size - self.size

@@ -62,6 +62,7 @@ from kucoin_research.records import (
     parse_channel,
     schema_of,
 )
+from kucoin_research.regular import open_file, size_of
 from kucoin_research.report import Report
 from kucoin_research.rowcsv import LONGEST_RECORD, readable, records_of, scan_rows, whole
 
@@ -577,7 +578,7 @@ def _table(
     part: Part, *, is_live: bool, is_final: bool, columns: list[str], is_noted: bool
 ) -> tuple[Table, list[str]]:
     path, record = part.path, part.record
-    size = path.stat().st_size
+    size = size_of(path)
     notes: list[str] = []
     damages: list[Damage] = []
     promised = number_of(part.entry, "bytes")
@@ -644,18 +645,18 @@ def _scanning(
 
 def _sound(path: Path, compression: str | None) -> tuple[int, bool]:
     """Measure how far a file is whole, and tell whether anything before that is damaged."""
-    with path.open("rb") as file:
+    with open_file(path) as file:
         if compression is None:
             return whole(file).size, False
         size, is_broken = 0, False
-        for _, start, end in members(file, compression, path.stat().st_size):
+        for _, start, end in members(file, compression, size_of(path)):
             is_broken |= start > size
             size = end
         return size, is_broken
 
 
 def _read(path: Path, size: int, compression: str | None) -> bytes:
-    with path.open("rb") as file:
+    with open_file(path) as file:
         return unpack(file.read(size), compression).text
 
 

@@ -18,8 +18,11 @@ from pathlib import Path
 import polars as pl
 
 from kucoin_research.errors import InvalidInput
+from kucoin_research.regular import create, is_regular, open_file, open_handle, size_of
 
 __all__ = ["append_csv", "append_lines", "csv_name"]
+
+_APPEND = os.O_RDWR | os.O_APPEND
 
 # What Windows forbids in a name, beside what would lead out of the folder anywhere.
 _UNFIT = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]|^[. ]')
@@ -89,19 +92,31 @@ def append_lines(header: str, lines: str, path: Path) -> Path:
         Where; see ``append_csv``, which also tells what is returned and raised.
     """
     first = header.encode()
-    target = next(each for each in _names(path) if _takes(each, first))
-    with target.open("ab", buffering=0) as file:  # no buffer that close() would try to write again
-        size = file.seek(0, os.SEEK_END)
+    target, handle = next(_taking(path, first))
+    try:
+        size = os.lseek(handle, 0, os.SEEK_END)
         rest = memoryview((b"" if size else first) + lines.encode())
         try:
             while rest:
-                rest = rest[file.write(rest) :]
+                rest = rest[os.write(handle, rest) :]
         except BaseException:
             # A torn row would swallow the next one.
             with contextlib.suppress(OSError):
-                file.truncate(size)
+                os.ftruncate(handle, size)
             raise
+    finally:
+        os.close(handle)
     return target
+
+
+def _taking(path: Path, header: bytes) -> Iterator[tuple[Path, int]]:
+    """Open the files that rows may be appended to, and make the first that is not there."""
+    for each in _names(path):
+        with contextlib.suppress(FileExistsError):  # a link to nothing, too
+            if not os.path.lexists(each):
+                yield each, create(each, flags=_APPEND)
+        if _takes(each, header):
+            yield each, open_handle(each, _APPEND)
 
 
 def _names(path: Path) -> Iterator[Path]:
@@ -111,9 +126,11 @@ def _names(path: Path) -> Iterator[Path]:
 
 
 def _takes(path: Path, header: bytes) -> bool:
-    if not path.exists() or path.stat().st_size == 0:
+    if not is_regular(path):
+        return False  # a link may lead anywhere
+    if size_of(path) == 0:
         return True
-    with path.open("rb") as file:
+    with open_file(path) as file:
         found = file.readline(len(header) + 1)
         file.seek(-1, 2)
         return found == header and file.read(1) == b"\n"

@@ -1,0 +1,160 @@
+"""Files in a folder that somebody else may have made: regular ones only, and no link is followed.
+
+A session is a folder that is sent about. Where a link, a pipe or a device has the name of one of
+its files, opening that would read or write something elsewhere, or wait for ever. So each file of
+a session is opened, made and replaced by these functions. The folder itself, and the folders above
+it, are what the user named: they may be links.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import stat
+from pathlib import Path
+from typing import BinaryIO, cast
+
+__all__ = [
+    "Irregular",
+    "create",
+    "is_regular",
+    "kind_of",
+    "open_file",
+    "open_handle",
+    "replace",
+    "size_of",
+]
+
+_NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
+# Else opening a pipe waits for a writer.
+_NO_WAIT = getattr(os, "O_NONBLOCK", 0)
+_FLAGS = _NO_FOLLOW | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+_KINDS = (
+    (stat.S_ISLNK, "a link"),
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+
+class Irregular(OSError):
+    """There is something of that name, but it is no regular file; the text says what it is."""
+
+    def __init__(self, path: Path, what: str) -> None:
+        super().__init__(errno.EINVAL, f"it is {what}, not a file", str(path))
+        self.what = what
+
+
+def kind_of(path: Path) -> str | None:
+    """Say what is at a path where it is no regular file: ``a link``, …; ``None`` where it is one.
+
+    Raises
+    ------
+    OSError
+        If there is nothing, or it cannot be looked at.
+    """
+    return _kind(path.lstat())
+
+
+def _kind(found: os.stat_result) -> str | None:
+    if stat.S_ISREG(found.st_mode):
+        return None
+    return next((name for test, name in _KINDS if test(found.st_mode)), "something else")
+
+
+def is_regular(path: Path) -> bool:
+    """Tell whether there is a regular file, and no link to one."""
+    try:
+        return kind_of(path) is None
+    except (OSError, ValueError):
+        return False
+
+
+def size_of(path: Path) -> int:
+    """Give the bytes of a regular file.
+
+    Raises
+    ------
+    Irregular
+        If it is none.
+    OSError
+        If there is nothing.
+    """
+    found = path.lstat()
+    what = _kind(found)
+    if what is not None:
+        raise Irregular(path, what)
+    return found.st_size
+
+
+def open_file(path: Path, *, is_to_write: bool = False, buffering: int = -1) -> BinaryIO:
+    """Open a regular file that is there, to read it or to write in it as well.
+
+    Raises
+    ------
+    Irregular
+        If it is none.
+    OSError
+        If it cannot be opened.
+    """
+    flags, mode = (os.O_RDWR, "r+b") if is_to_write else (os.O_RDONLY, "rb")
+    return cast("BinaryIO", os.fdopen(open_handle(path, flags), mode, buffering=buffering))
+
+
+def open_handle(path: Path, flags: int) -> int:
+    """Open a regular file that is there as ``os.open`` does; see ``open_file``."""
+    if not _NO_FOLLOW:  # Windows: a link that is put there in between is followed
+        size_of(path)
+    try:
+        handle = os.open(path, flags | _FLAGS | _NO_WAIT)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.EMLINK, errno.ENXIO, errno.EISDIR):
+            raise Irregular(path, kind_of(path) or "no file any more") from error
+        raise
+    what = _kind(os.fstat(handle))
+    if what is not None:
+        os.close(handle)
+        raise Irregular(path, what)
+    return handle
+
+
+def create(path: Path, *, mode: int = 0o644, flags: int = os.O_RDWR) -> int:
+    """Make a file, and give its descriptor; whatever has that name stays as it is.
+
+    Raises
+    ------
+    FileExistsError
+        If there is anything of that name, a link to nothing included.
+    OSError
+        If it cannot be made.
+    """
+    return os.open(path, flags | _FLAGS | os.O_CREAT | os.O_EXCL, mode)
+
+
+def replace(path: Path, data: bytes, *, mode: int = 0o644) -> None:
+    """Put a file with that content in place of whatever has its name, as a whole.
+
+    Whatever happens, the old one or the new one is there. The draft has a name of its own, so that
+    nothing which lies in the folder takes what is written.
+
+    Raises
+    ------
+    OSError
+        If it could not be written; the old one stays.
+    """
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    handle = create(draft, mode=mode)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            draft.unlink(missing_ok=True)
+        raise
