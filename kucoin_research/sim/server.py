@@ -57,6 +57,7 @@ from kucoin_research.sim.rest import (
 from kucoin_research.sim.signing import SignedRequest, SigningRefused, verify
 from kucoin_research.sim.topics import Topic, TopicRefused, parse_topics
 from kucoin_research.sim.trading import TradingAccount
+from kucoin_research.sim.visitors import ANY_ADDRESS, refusal
 
 __all__ = ["MARKETS", "Doors", "Exchange", "make_settings"]
 
@@ -65,6 +66,8 @@ _log = logging.getLogger(__name__)
 THREAD_NAME = "kucoin-research-simulator"
 MARKETS = ("futures", "spot")
 
+_LARGEST_BODY = 1 << 20  # bytes of a request, and of a message
+_LARGEST_HEADER = 1 << 16
 _TICK = 0.005  # seconds between looks at the clock
 _RESET_PATIENCE = 0.2  # seconds without taking anything of what was sent, then comes a reset
 _LIST_PATIENCE = 0.5  # seconds for bringing all symbols to the present, for a list of them
@@ -102,6 +105,7 @@ class _Door:
         self.site = site
         self.table = table
         self.market = site.market
+        self.bound = ""  # the address it listens on
         self.port = 0
         self.dead_endpoints: list[str] = []
         self.connections: dict[SocketHandler, None] = {}
@@ -225,7 +229,11 @@ class _Door:
         return members[verify(request, accounts, now_ns // 1_000_000).key]
 
     def token_reply(self, host: str, user_id: str = "") -> dict[str, Any]:
-        """Build the data of a token reply to a client that called `host` (and port)."""
+        """Build the data of a token reply to a client that called `host` (and port).
+
+        It names the address that the server listens on, or the called one where it listens on all.
+        """
+        place = host if self.bound in ANY_ADDRESS else f"{self.bound}:{self.port}"
         return {
             "token": self.issue_token(user_id),
             "instanceServers": [
@@ -238,7 +246,7 @@ class _Door:
                     "pingInterval": self.settings.ping_interval_ms,
                     "pingTimeout": self.settings.ping_timeout_ms,
                 }
-                for endpoint in (*self.dead_endpoints, f"ws://{host}/")
+                for endpoint in (*self.dead_endpoints, f"ws://{place}/")
             ],
             "simulation": self.simulation,
         }
@@ -250,6 +258,13 @@ class RestHandler(RequestHandler):
     def initialize(self, door: _Door) -> None:
         """Take the market this port serves."""
         self._door = door
+
+    def prepare(self) -> None:
+        """Turn away what a web page of elsewhere sends, before anything is looked at."""
+        why = refusal(self.request.headers, self._door.bound)
+        if why is not None:
+            self._door.hub.requests.append((self.request.method or "", self.request.path))
+            self._send_reply(error(403, "403000", why))
 
     def set_default_headers(self) -> None:
         """Answer as a JSON service that does not name its software."""
@@ -387,7 +402,7 @@ class SocketHandler(WebSocketHandler):
     # Opening
 
     def check_origin(self, origin: str) -> bool:  # noqa: ARG002
-        """Let clients in from anywhere: they send all kinds of origins, and nothing is secret."""
+        """Find nothing more to check: `get` has turned foreign pages away."""
         return True
 
     def get_compression_options(self) -> dict[str, Any] | None:
@@ -401,6 +416,11 @@ class SocketHandler(WebSocketHandler):
         if upgrade != "websocket":
             self.set_status(404)
             self.finish({"code": "404", "msg": "Not Found", "retry": False, "success": False})
+            return
+        why = refusal(self.request.headers, self._door.bound)
+        if why is not None:
+            self.set_status(403)
+            self.finish({"code": "403000", "msg": why})
             return
         fault = self._fault("refuse_upgrade")
         if fault is not None or self._door.is_shut:
@@ -500,6 +520,9 @@ class SocketHandler(WebSocketHandler):
             word = re.search(r"\w+", text)
             token = word.group() if word else text[:20]
             self.send_error_frame(400, f"Unrecognized token '{token}': was expecting a JSON object")
+            return
+        except RecursionError:
+            self.end("too deeply nested", is_closed=True)
             return
         if not isinstance(request, dict):
             self.send_error_frame(415, "type is not supported")
@@ -862,6 +885,9 @@ class ProSocketHandler(SocketHandler):
             request = json.loads(message)
         except ValueError:
             return
+        except RecursionError:
+            self.end("too deeply nested")
+            return
         if isinstance(request, dict):
             await self._answer(request)
 
@@ -979,7 +1005,9 @@ class Doors:
             for market in MARKETS:
                 sockets[market] = self._machine.listen(host, ports[market])
                 sockets[market].setblocking(False)
-                self._doors[market].port = sockets[market].getsockname()[1]
+                door = self._doors[market]
+                door.bound = host
+                door.port = sockets[market].getsockname()[1]
             # Bound and never listened on: whoever connects is refused.
             for number in range(hub.settings.dead_servers):
                 dead = sockets[f"dead {number}"] = socket.socket(sockets["futures"].family)
@@ -1218,8 +1246,11 @@ class Doors:
                     (r".*", RestHandler, {"door": door}),
                 ],
                 log_function=_log_nothing,
+                websocket_max_message_size=_LARGEST_BODY,
             )
-            server = HTTPServer(application)
+            server = HTTPServer(
+                application, max_body_size=_LARGEST_BODY, max_header_size=_LARGEST_HEADER
+            )
             server.add_socket(sockets.pop(market))
             servers.append(server)
         driver = asyncio.create_task(self._drive())
