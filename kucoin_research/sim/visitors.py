@@ -1,8 +1,10 @@
 """Who may call an exchange that runs on this machine: programs, and no web page from elsewhere.
 
 A browser lets any page open a WebSocket to this machine and send requests to it, and by a name that
-is made to lead here (DNS rebinding) read the answers, too. A page cannot change two headers: its
-``Origin``, and the name it called, ``Host``. Programs send no origin, or this machine's.
+is made to lead here (DNS rebinding) read the answers, too. A page cannot change three headers: its
+``Origin``, the name it called, ``Host``, and ``Sec-Fetch-Site``, in which the browser says that a
+picture or a script without an origin was asked for by a page of elsewhere. Programs send no origin,
+or this machine's.
 """
 
 from __future__ import annotations
@@ -36,7 +38,15 @@ def refusal(headers: Mapping[str, str], bound: str) -> str | None:
         page = _name_in(origin)
         if page is None or not _is_loopback(page):
             return f"pages of {origin[:80]!r} have no business with this exchange"
+    elif headers.get("Sec-Fetch-Site") == "cross-site" and not _is_opened(headers):
+        return "pages of elsewhere have no business with this exchange"
     return None
+
+
+def _is_opened(headers: Mapping[str, str]) -> bool:
+    """Tell whether somebody follows a link: the page with the link sees nothing of the answer."""
+    is_whole_page = headers.get("Sec-Fetch-Dest") == "document"
+    return is_whole_page and headers.get("Sec-Fetch-Mode") == "navigate"
 
 
 def _name_in(url: str) -> str | None:

@@ -55,6 +55,25 @@ def test_a_page_of_elsewhere_is_refused(origin):
     assert (refusal(headers, HERE) is None) == (origin == "")
 
 
+@pytest.mark.parametrize(
+    ("site", "mode", "dest", "may_call"),
+    [
+        ("cross-site", "no-cors", "image", False),
+        ("cross-site", "navigate", "iframe", False),
+        ("cross-site", "navigate", "document", True),
+        ("same-site", "no-cors", "image", True),
+        ("none", "navigate", "document", True),
+    ],
+)
+def test_a_browser_says_who_asks_where_there_is_no_origin(site, mode, dest, may_call):
+    headers = {
+        "Host": HERE, "Sec-Fetch-Site": site, "Sec-Fetch-Mode": mode, "Sec-Fetch-Dest": dest
+    }  # fmt: skip
+    assert (refusal(headers, HERE) is None) is may_call
+    # By another name of this machine it is another site, and yet no page of elsewhere.
+    assert refusal(headers | {"Origin": "http://localhost:8888"}, HERE) is None
+
+
 @pytest.mark.parametrize(("host", "is_ours"), [("10.0.0.1:80", True), ("evil.example", False)])
 def test_whoever_listens_for_other_machines_is_called_by_address(host, is_ours):
     assert (refusal({"Host": host}, "0.0.0.0") is None) is is_ours
