@@ -48,6 +48,7 @@ from kucoin_research.records import (
     Level2,
     Market,
     MarkPrice,
+    Record,
     Snapshot,
     Status,
     Ticker,
@@ -275,7 +276,7 @@ def _start(
     name: str | None,
     credentials: Credentials | None = None,
     feed: str = "classic",
-    on_payload: Callable[[bytes], object] | None = None,
+    on_traffic: Callable[[bytes | Record], object] | None = None,
     healing: Healing | None = None,
     prepare: Callable[[Stream], object] | None = None,
     is_alone: bool = False,
@@ -292,7 +293,7 @@ def _start(
         place = (rest.venue.futures_url, rest.venue.spot_url) if name is None else ""
         name = name or _default_name(subscriptions, its_feed)
         stream = Stream(
-            subscriptions, rest, capacity=capacity, name=name, on_payload=on_payload,
+            subscriptions, rest, capacity=capacity, name=name, on_traffic=on_traffic,
             feed=its_feed, healing=healing, instruments=instruments,
         )  # fmt: skip
     except BaseException:

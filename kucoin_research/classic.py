@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +19,9 @@ from kucoin_research import api, clocks
 from kucoin_research.collect import wait_until_live
 from kucoin_research.credentials import Credentials, environment
 from kucoin_research.decode import Broken, Decoder
-from kucoin_research.errors import InvalidInput, MessageBroken
+from kucoin_research.errors import ConnectionLost, InvalidInput, MessageBroken
 from kucoin_research.interrupts import check, hold
-from kucoin_research.records import Market, Ticker, market_of
+from kucoin_research.records import Market, Record, Status, Ticker, market_of
 from kucoin_research.stream import State, Stream
 from kucoin_research.tables import append_lines, csv_name
 from kucoin_research.venues import Venue
@@ -33,6 +34,19 @@ __all__ = ["DataProcessor", "KuCoinWebSocket"]
 log = logging.getLogger(__name__)
 
 _CONNECT_TIMEOUT = 30.0
+_ROWS_PER_SAVE = 100
+
+# What spot calls the fields of the tickers that guides show.
+_SPOT_NAMES = {
+    "sequence": "sequence",
+    "price": "price",
+    "size": "size",
+    "bestBidPrice": "bestBid",
+    "bestBidSize": "bestBidSize",
+    "bestAskPrice": "bestAsk",
+    "bestAskSize": "bestAskSize",
+    "ts": "time",
+}
 
 # The columns of the guides' CSV files.
 _COLUMNS = {
@@ -62,6 +76,28 @@ class _Socket:
         """Whether the socket is open and subscribed."""
         return self._stream.state is State.LIVE
 
+    def send(self, message: str | bytes) -> None:
+        """Send a ping; a subscription to what is streamed already does no harm.
+
+        Raises
+        ------
+        InvalidInput
+            For everything else: the stream subscribes and logs in by itself.
+        """
+        content = _json(message)
+        if content.get("type") == "ping":
+            self._stream.ping()
+        elif content.get("type") != "subscribe" or not self._is_streamed(content.get("topic")):
+            raise InvalidInput(
+                f"the socket sends pings only, not {message!r:.120}; "
+                "name symbols and channels in connect(symbol, channels)"
+            )
+
+    def _is_streamed(self, topic: object) -> bool:
+        # The topic that guides give for candles is none of KuCoin's: the symbol decides.
+        symbols = {each.symbol for each in self._stream.subscriptions}
+        return isinstance(topic, str) and set(topic.rpartition(":")[2].split(",")) <= symbols
+
 
 class KuCoinWebSocket:
     """A KuCoin socket as guides write it.
@@ -74,9 +110,9 @@ class KuCoinWebSocket:
     market_type
         ``"futures"`` or ``"spot"``.
     verbose
-        Log each message.
+        Print what goes on: connecting, subscriptions, confirmations, data, pings and pongs.
     on_message
-        Called with each data message as a ``dict``, on the feed thread.
+        Called with each data message as the exchange sends it, as a ``dict``.
     venue
         See ``kucoin_research.api.find_venue``.
 
@@ -86,6 +122,20 @@ class KuCoinWebSocket:
         ``close()`` ends the stream; ``None`` before ``connect``.
     stream
         The stream behind it, for ``frame()`` and everything else; ``None`` before ``connect``.
+    reconnect_required
+        Whether the connection is lost; it is opened again by itself.
+
+    Notes
+    -----
+    ``_on_open``, ``_on_message``, ``_on_error`` and ``_on_close`` may be overridden in a subclass,
+    or replaced on the object at any time. They are called one at a time, on a thread of their own;
+    what they raise goes to ``_on_error``, and the stream goes on.
+
+    ``_on_message(ws, message)`` gets text, and tickers in the shape that guides show, on both
+    markets: subject ``ticker.XBTUSDTM``, ``ts`` in ms, prices as text. That is a **translation**,
+    made from the rows of the stream: none comes twice, and none is missing that the stream has.
+    On spot ``side`` is null. All other messages are those of the exchange, as are all of
+    ``on_message=``.
     """
 
     def __init__(
@@ -105,10 +155,12 @@ class KuCoinWebSocket:
         self.credentials = _credentials(api_key, api_secret, passphrase)
         self.stream: Stream | None = None
         self.ws: _Socket | None = None
+        self.reconnect_required = False
         self._venue = venue
+        self._asked: tuple[str, Sequence[str]] = ("", ())
 
     @hold(passes_on=True)
-    def connect(self, symbol: str, channels: str | Iterable[str] = ("ticker",)) -> None:
+    def connect(self, symbol: str, channels: str | Iterable[str] = ("ticker",)) -> bool:
         """Connect, subscribe, and return; messages then arrive in the background.
 
         Parameters
@@ -118,25 +170,33 @@ class KuCoinWebSocket:
         channels
             ``ticker candle trade depth`` and all others of ``kucoin_research.stream``.
 
+        Returns
+        -------
+        bool
+            True; what fails raises.
+
         Raises
         ------
         UnknownSymbol, UnknownChannel, Unreachable
             With what to do.
         """
-        if self.stream is not None:
-            self.stream.stop()
-        self.stream = stream = api._start(  # noqa: SLF001  the front door has no tap for raw messages
+        self.close()
+        wanted = [channels] if isinstance(channels, str) else list(channels)
+        self._asked = (symbol, wanted)
+        venue = api.find_venue(self._venue)
+        self._print(f"Connecting to the {self.market_type} WebSocket of {_host(venue, self)}")
+        stream = api._start(  # noqa: SLF001  the front door has no tap for traffic
             symbol,
-            channels,
+            wanted,
             market=self.market_type,
-            venue=self._venue,
+            venue=venue,
             capacity=1_000_000,
             name=None,
             credentials=self.credentials,
-            on_payload=self._take if self.verbose or self.on_message else None,
+            on_traffic=self._take,
+            prepare=self._adopt,
             is_alone=True,
         )
-        self.ws = _Socket(stream)
         try:
             wait_until_live(stream, _CONNECT_TIMEOUT)
             if stream.error is not None:
@@ -146,35 +206,141 @@ class KuCoinWebSocket:
             stream.stop()
             raise
         self._send_ping()
+        return True
 
-    def _take(self, payload: bytes) -> None:
+    def _adopt(self, stream: Stream) -> None:
+        self.stream, self.ws = stream, _Socket(stream)
+
+    # -- what guides override ---------------------------------------------------------------------
+
+    def _on_open(self, ws: Any, symbol: str, channels: Sequence[str]) -> None:
+        """Take note that a connection was opened; subscriptions follow by themselves."""
+        self.reconnect_required = False
+        self._print("Connected")
+        for channel in channels:
+            self._subscribe(symbol, channel)
+
+    def _on_message(self, ws: Any, message: str) -> None:
+        """Print a message, where ``verbose`` is set."""
+        if self.verbose:
+            content = json.loads(message)
+            self._print(_in_words(content if isinstance(content, dict) else {}, message))
+
+    def _on_error(self, ws: Any, error: BaseException) -> None:
+        """Print an error: of the connection, or raised by one of these functions."""
+        print(f"WebSocket error: {error}")
+
+    def _on_close(self, ws: Any, close_status_code: int | None, close_msg: str | None) -> None:
+        """Print that a connection was lost, or, where ``verbose`` is set, that it was closed.
+
+        A lost one is opened again by itself.
+        """
+        if self.verbose or self.reconnect_required:
+            print(f"WebSocket closed: {close_status_code} - {close_msg}")
+
+    def _subscribe(self, symbol: str, channel: str) -> None:
+        """Print what is subscribed to; ``connect`` has seen to it.
+
+        Raises
+        ------
+        InvalidInput
+            If it is not what ``connect`` was given.
+        """
+        its_symbol, its_channels = self._asked
+        if symbol != its_symbol or channel not in its_channels:
+            raise InvalidInput(
+                f"{channel} of {symbol} is not streamed; name it in connect(symbol, channels)"
+            )
+        self._print(f"Subscribing to {channel} of {symbol}")
+
+    # -- from the stream to them ------------------------------------------------------------------
+
+    def _take(self, item: bytes | Record) -> None:
+        """Hand on what the stream has: on its own thread for this, one after the other."""
+        if isinstance(item, bytes):
+            self._take_payload(item)
+        elif isinstance(item, Ticker):
+            if self._is_heard():
+                self._call(self._on_message, json.dumps(_guide_message(item, self.market_type)))
+        elif isinstance(item, Status):
+            self._take_status(item)
+
+    def _take_payload(self, payload: bytes) -> None:
+        if self.on_message is None and not self._is_heard() and b'"welcome"' not in payload:
+            return
         try:
             message = json.loads(payload)
         except (ValueError, RecursionError):
             return  # counted and told by the stream itself
-        if self.verbose:
-            log.info("%s", payload.decode(errors="replace"))
-        if self.on_message is not None and isinstance(message, dict) and "topic" in message:
+        if not isinstance(message, dict):
+            return
+        if message.get("type") == "welcome":
+            self._call(self._on_open, *self._asked)
+        if not _is_ticker(message):  # these are told by their rows
+            self._call(self._on_message, payload.decode(errors="replace"))
+        if self.on_message is not None and "topic" in message:
             try:
                 self.on_message(message)
             except Exception:
                 log.exception("on_message raised; the feed goes on")
 
+    def _take_status(self, status: Status) -> None:
+        if status.event == "disconnected":
+            self.reconnect_required = True
+            self._call(self._on_error, ConnectionLost(status.detail or "the connection is lost"))
+        if status.event in ("disconnected", "stopped"):
+            self._call(self._on_close, None, status.detail)
+
+    def _is_heard(self) -> bool:
+        """Tell whether anybody sees messages: most streams need not make any."""
+        its_own = getattr(self._on_message, "__func__", None) is KuCoinWebSocket._on_message
+        return self.verbose or not its_own
+
+    def _call(self, function: Callable[..., object], *values: object) -> None:
+        try:
+            function(self.ws, *values)
+        except Exception as error:
+            if function == self._on_error:
+                log.exception("_on_error raised; the feed goes on")
+            else:
+                self._call(self._on_error, error)
+
+    def _print(self, text: str) -> None:
+        if self.verbose:
+            print(text)
+
+    # -- state ------------------------------------------------------------------------------------
+
     @property
     def connected(self) -> bool:
-        """Whether the socket is open and subscribed."""
+        """Whether the socket is open and subscribed.
+
+        To assign it, as guides do, changes nothing.
+        """
         return self.ws is not None and self.ws.connected
+
+    @connected.setter
+    def connected(self, value: object) -> None:
+        pass
 
     @property
     def last_ping(self) -> float:
-        """Unix seconds of the newest ping, or of now where none was sent yet."""
+        """Unix seconds of the newest ping, or of now where none was sent yet.
+
+        To assign it, as guides do, changes nothing.
+        """
         sent = self.stream.last_ping if self.stream is not None else None
         return clocks.current().wall_ns() / 1e9 if sent is None else sent
+
+    @last_ping.setter
+    def last_ping(self, value: object) -> None:
+        pass
 
     def _send_ping(self) -> None:
         # Pings go out by themselves; guides send them by hand, which does no harm.
         if self.stream is not None:
             self.stream.ping()
+            self._print("Ping sent")
 
     def close(self) -> None:
         """End the stream; may be called twice."""
@@ -184,6 +350,62 @@ class KuCoinWebSocket:
     def __repr__(self) -> str:
         state = "not connected" if self.stream is None else str(self.stream.state)
         return f"<KuCoinWebSocket {self.market_type}: {state}>"
+
+
+def _host(venue: Venue, client: KuCoinWebSocket) -> str:
+    return venue.spot_url if client.market_type == Market.SPOT else venue.futures_url
+
+
+def _is_ticker(message: Mapping[str, Any]) -> bool:
+    return str(message.get("topic")).startswith(("/contractMarket/ticker:", "/market/ticker:"))
+
+
+def _in_words(message: Mapping[str, Any], text: str) -> str:
+    kind = message.get("type")
+    if kind == "pong":
+        return "Pong received"
+    if kind == "welcome":
+        return "Welcome received"
+    if kind == "ack":
+        return f"Subscription confirmed: {dict(message)}"
+    if "data" in message:
+        return f"Data received: {json.dumps(message, indent=2)}"
+    return f"Unknown message: {text}"
+
+
+def _guide_message(ticker: Ticker, market: str) -> dict[str, Any]:
+    prefix = "/market/ticker" if market == Market.SPOT else "/contractMarket/ticker"
+    return {
+        "type": "message",
+        "topic": f"{prefix}:{ticker.symbol}",
+        "subject": f"ticker.{ticker.symbol}",
+        "data": {
+            "symbol": ticker.symbol,
+            "sequence": ticker.sequence,
+            "side": ticker.side,
+            "size": _count(ticker.size),
+            "price": _decimal(ticker.price),
+            "bestBidSize": _count(ticker.best_bid_size),
+            "bestBidPrice": _decimal(ticker.best_bid_price),
+            "bestAskPrice": _decimal(ticker.best_ask_price),
+            "bestAskSize": _count(ticker.best_ask_size),
+            "ts": None if ticker.timestamp is None else ticker.timestamp // 1_000_000,
+        },
+    }
+
+
+def _decimal(number: float | None) -> str | None:
+    """Write a number as KuCoin does: without an exponent, and without a point it does not need."""
+    if number is None:
+        return None
+    text = format(Decimal(repr(number)), "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _count(number: float | None) -> int | str | None:
+    """Give a number of contracts as a number, one of coins as text: so KuCoin sends them."""
+    is_whole = number is not None and float(number).is_integer()
+    return int(number) if is_whole and number is not None else _decimal(number)
 
 
 def _credentials(key: str | None, secret: str | None, passphrase: str | None) -> Credentials | None:
@@ -208,10 +430,15 @@ class DataProcessor:
     symbol
         Names the file.
     folder
-        Where ``save_to_csv`` writes; the working directory when left out.
+        Where the file lies; ``data`` in the working directory when left out.
+
+    Notes
+    -----
+    Every 100 rows are saved at once, so that whatever ends the program costs fewer than 100. The
+    last ones are saved by ``save_to_csv``.
     """
 
-    def __init__(self, symbol: str, *, folder: str | Path = ".") -> None:
+    def __init__(self, symbol: str, *, folder: str | Path = "data") -> None:
         csv_name(symbol, "ticker")  # a symbol that cannot name a file is refused now
         self.symbol = symbol
         self.folder = Path(folder)
@@ -220,13 +447,19 @@ class DataProcessor:
         self._saved = 0
         self._decoder = Decoder(self._market)
 
+    @property
+    def data_dir(self) -> str:
+        """The folder, as guides call it."""
+        return str(self.folder)
+
     def process_ticker(self, message: str | bytes | Mapping[str, Any]) -> dict[str, Any]:
-        """Take one ticker message.
+        """Take one ticker message; each hundredth is saved with those before it.
 
         Parameters
         ----------
         message
-            As it came: JSON text, or the ``dict`` made of it. Times may be in s, ms, µs or ns.
+            As it came, or as ``KuCoinWebSocket._on_message`` gives it: JSON text, or the ``dict``
+            made of it. Times may be in s, ms, µs or ns.
 
         Returns
         -------
@@ -237,6 +470,8 @@ class DataProcessor:
         ------
         MessageBroken
             If it is no ticker message of the symbol.
+        OSError
+            If the rows cannot be saved; they are kept, and saved with the next hundred.
         """
         payload = _bytes(message, self.symbol, self._market)
         item = self._decoder.decode(payload, clocks.current().wall_ns())
@@ -246,6 +481,8 @@ class DataProcessor:
         if item.symbol != self.symbol:
             raise MessageBroken(f"no ticker message of {self.symbol}: it is of {item.symbol}")
         self._rows.append(item)
+        if len(self._rows) % _ROWS_PER_SAVE == 0:
+            self.save_to_csv()
         return _row(item)
 
     @property
@@ -254,13 +491,18 @@ class DataProcessor:
         return _frame(self._rows)
 
     def save_to_csv(self) -> Path:
-        """Append the rows that were not saved yet to ``<symbol>_ticker_<date>.csv``.
+        """Append the rows that were not saved yet to ``<symbol>_ticker_<date>.csv``, and say so.
 
         Returns
         -------
         Path
             The file, its folder made where missing. Rows already in it stay; if it has other
             columns or a torn last line, the rows go to a new one beside it.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written; the rows are kept.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         fresh = self._rows[self._saved :]
@@ -271,6 +513,7 @@ class DataProcessor:
             self.folder / csv_name(self.symbol, "ticker", datetime.now(UTC)),
         )
         self._saved += len(fresh)
+        print(f"Saved {len(fresh)} rows in {path} ({self._saved} in all)")
         return path
 
 
@@ -292,17 +535,27 @@ def _frame(rows: list[Ticker]) -> pd.DataFrame:
 
 
 def _bytes(message: str | bytes | Mapping[str, Any], symbol: str, market: Market) -> bytes:
-    if isinstance(message, bytes):
-        return message
-    if isinstance(message, str):
-        return message.encode()
-    if not isinstance(message, Mapping):
-        raise MessageBroken(f"a ticker message is JSON text or a dict, not {message!r:.80}")
-    if "topic" not in message:  # some guides pass only the data
-        data = message.get("data", message)
+    content = _json(message)
+    data = content.get("data", content)
+    if isinstance(data, Mapping) and market is Market.SPOT and "bestBidPrice" in data:
+        data = {theirs: data[ours] for ours, theirs in _SPOT_NAMES.items() if ours in data}
+        content = {**content, "data": data, "subject": "trade.ticker"}
+    if "topic" not in content:  # some guides pass only the data
         prefix = "/contractMarket/ticker" if market is Market.FUTURES else "/market/ticker"
-        message = {"topic": f"{prefix}:{symbol}", "data": data}
+        content = {"topic": f"{prefix}:{symbol}", "data": data}
     try:
-        return json.dumps(message).encode()
+        return json.dumps(content).encode()
     except (TypeError, ValueError) as error:
         raise MessageBroken(f"the message is no JSON: {error}") from None
+
+
+def _json(message: str | bytes | Mapping[str, Any]) -> Mapping[str, Any]:
+    if isinstance(message, Mapping):
+        return message
+    try:
+        content = json.loads(message)
+    except (TypeError, ValueError, RecursionError):
+        content = None
+    if not isinstance(content, Mapping):
+        raise MessageBroken(f"a ticker message is JSON text or a dict, not {message!r:.80}")
+    return content

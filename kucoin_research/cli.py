@@ -132,7 +132,7 @@ def _describe_stream(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--market", choices=["futures", "spot"], help="override the spelling's")
     parser.add_argument(
-        "--timeout", type=_seconds, metavar="SECONDS", help="until Ctrl-C if left out"
+        "--timeout", type=_patience, metavar="SECONDS", help="until Ctrl-C if 0 or left out"
     )
     parser.add_argument(
         "--save-data", action="store_true", help="write <SYMBOL>_<channel>_<date>.csv here"
@@ -153,6 +153,13 @@ def _seconds(text: str) -> float:
         if 0 < float(text) < math.inf:
             return float(text)
     raise argparse.ArgumentTypeError(f"must be a positive number of seconds, not {text!r}")
+
+
+def _patience(text: str) -> float | None:
+    with contextlib.suppress(ValueError):
+        if float(text) == 0:
+            return None
+    return _seconds(text)
 
 
 def _rate(text: str) -> float:

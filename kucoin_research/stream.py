@@ -159,8 +159,10 @@ class Stream:
         Rows kept per channel; older ones are dropped whole blocks at a time.
     name
         Shown in ``running()`` and in thread names.
-    on_payload
-        Called with each raw message on the feed thread, once its rows are in the frames.
+    on_traffic
+        Called with each row, and with each raw message once its rows are in the frames, in that
+        order on one thread of its own. Raw messages of a connection that is to take over are given
+        from then on: rows, on the contrary, are whole, and none comes twice.
     feed
         Which of KuCoin's protocols to stream from.
     healing
@@ -183,7 +185,7 @@ class Stream:
         *,
         capacity: int = 1_000_000,
         name: str = "stream",
-        on_payload: Callable[[bytes], object] | None = None,
+        on_traffic: Callable[[bytes | Record], object] | None = None,
         feed: Feed = Feed.CLASSIC,
         healing: Healing | None = None,
         instruments: Iterable[Instrument] = (),
@@ -222,9 +224,9 @@ class Stream:
         self._to_ask_about: deque[str] = deque()  # books, before the end
         self._to_begin: dict[str, None] = {}  # books of which a recording has no snapshot yet
         self._threads: list[threading.Thread] = []
-        self._payload_outlet: Outlet[bytes] | None = None
-        if on_payload is not None:
-            self._payload_outlet = self._outlet(on_payload, lambda _: True, "on_payload")
+        self._traffic_outlet: Outlet[bytes | Record] | None = None
+        if on_traffic is not None:
+            self._traffic_outlet = self._outlet(on_traffic, lambda _: True, "on_traffic")
         budget = _budget_of(rest, self._healing)
         self._lanes = [
             Lane(
@@ -240,8 +242,8 @@ class Stream:
         assert not self._threads, "a stream starts once"
         try:
             _hurry(self)
-            if self._payload_outlet is not None:
-                self._start_outlet(self._payload_outlet)
+            if self._traffic_outlet is not None:
+                self._start_outlet(self._traffic_outlet)
             for lane in self._lanes:
                 self._start_thread(lane.run, f"pump-{lane.number}")
             self._start_thread(self._run_errands, _ERRANDS.removeprefix("-"))
@@ -690,8 +692,8 @@ class Stream:
             self._commit(rows)
         if self._intake.has_errands:
             self._errand.set()
-        if self._payload_outlet is not None:
-            self._payload_outlet.put(payloads)
+        if self._traffic_outlet is not None:
+            self._traffic_outlet.put(payloads)
         return controls
 
     def hold(self, payloads: Sequence[bytes], decoder: Decodes, overlap: Overlap) -> list[Control]:
@@ -760,6 +762,8 @@ class Stream:
             take(rows)
         for outlet in self._outlets:
             outlet.put(rows)
+        if self._traffic_outlet is not None:
+            self._traffic_outlet.put(rows)
 
     def connected(self, topics: Sequence[Topic], detail: str) -> None:
         """Tell that a connection is open and its subscriptions answered."""
@@ -860,8 +864,8 @@ class Stream:
             outlet.close()
 
     def _all_outlets(self) -> list[Outlet[Any]]:
-        payloads = [] if self._payload_outlet is None else [self._payload_outlet]
-        return [*self._outlets, *payloads]
+        traffic = [] if self._traffic_outlet is None else [self._traffic_outlet]
+        return [*self._outlets, *traffic]
 
     def _do_errands(self) -> None:
         self._ask_about_ends()
@@ -1116,7 +1120,7 @@ class Stream:
             lane.disown()
         self._threads = []
         self._outlets = ()
-        self._payload_outlet = None
+        self._traffic_outlet = None
 
     @property
     def stopping(self) -> threading.Event:

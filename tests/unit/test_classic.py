@@ -2,8 +2,10 @@
 
 import json
 import sys
+import time
 
 import pandas as pd
+import polars as pl
 import pytest
 
 import kucoin_research as kr
@@ -63,6 +65,163 @@ def test_the_guides_example_runs_against_the_demo(tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     assert int(done.stdout.split()[1]) > 0
+
+
+def rows_of(stream):
+    """Give the tickers of a stream as guides write them down, times in ms."""
+    frame = stream.frame("ticker").select(
+        pl.col("timestamp").dt.epoch("ms"),
+        *("price", "size", "best_bid_price", "best_bid_size", "best_ask_price", "best_ask_size"),
+    )
+    return frame.rows()
+
+
+def row_of(message):
+    data = message["data"]
+    names = "price", "size", "bestBidPrice", "bestBidSize", "bestAskPrice", "bestAskSize"
+    return (data["ts"], *(float(data[name]) for name in names))
+
+
+@pytest.mark.parametrize(("market", "symbol"), [("futures", "XBTUSDTM"), ("spot", "BTC-USDT")])
+def test_on_message_can_be_replaced_as_guides_do(exchange, market, symbol, tmp_path):
+    client = KuCoinWebSocket(market_type=market, venue=exchange.venue)
+    processor = DataProcessor(symbol, folder=tmp_path)
+    before, seen = client._on_message, []
+
+    def on_message_with_more(ws_app, message):
+        before(ws_app, message)
+        data = json.loads(message)
+        if data["type"] == "message" and data["subject"].startswith("ticker."):
+            processor.process_ticker(data)
+            seen.append(data)
+
+    client._on_message = on_message_with_more
+    assert client.connect(symbol, ["ticker", "trade"]) is True
+    client.stream.wait("ticker", rows=120)
+    client.ws.close()
+    wait_until(lambda: len(seen) == client.stream.frame("ticker").height)
+
+    assert {data["subject"] for data in seen} == {f"ticker.{symbol}"}
+    assert all(isinstance(data["data"]["price"], str) for data in seen)
+    assert [row_of(data) for data in seen] == rows_of(client.stream)
+    saved = pd.read_csv(processor.save_to_csv())
+    assert list(saved["price"]) == list(client.stream.frame("ticker")["price"])
+
+
+def test_the_rows_of_on_message_are_whole_where_messages_are_repeated_or_lost(exchange):
+    seen = []
+    client = KuCoinWebSocket(venue=exchange.venue)
+    client._on_message = lambda _ws, message: seen.append(json.loads(message))
+    exchange.inject("duplicate", topic="/contractMarket/ticker:XBTUSDTM", count=30)
+    client.connect("XBTUSDTM")
+    client.stream.wait("ticker", rows=20)
+    exchange.inject("abort")
+    wait_until(lambda: client.stream.frame("status")["event"].to_list().count("connected") == 2)
+    client.stream.wait("ticker", rows=client.stream.total("ticker") + 20)
+    client.close()
+
+    def tickers():
+        return [row_of(each) for each in seen if each.get("subject") == "ticker.XBTUSDTM"]
+
+    wait_until(lambda: len(tickers()) >= client.stream.frame("ticker").height)
+    assert tickers() == rows_of(client.stream)
+
+
+class Guided(KuCoinWebSocket):
+    """Overrides what guides override, with bodies such as theirs."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.calls = []
+
+    def _on_open(self, ws, symbol, channels):
+        self.connected = True
+        self.last_ping = time.time()
+        self.calls.append(("open", ws is self.ws, symbol, list(channels)))
+        for channel in channels:
+            self._subscribe(symbol, channel)
+        self.ws.send(json.dumps({"id": 1, "type": "subscribe", "topic": f"/x/ticker:{symbol}"}))
+
+    def _on_message(self, ws, message):
+        self.calls.append(("message", ws is self.ws, json.loads(message)["type"]))
+        raise ValueError("mine")
+
+    def _on_error(self, ws, error):
+        self.calls.append(("error", ws is self.ws, str(error)))
+        raise KeyError("again")
+
+    def _on_close(self, ws, close_status_code, close_msg):
+        self.connected = False
+        self.calls.append(("close", ws is self.ws, close_status_code))
+
+
+def test_a_subclass_may_override_all_that_guides_override(exchange):
+    client = Guided(venue=exchange.venue)
+    client.connect("XBTUSDTM")
+    client.stream.wait("ticker", rows=3)
+    exchange.inject("abort")
+    wait_until(lambda: [call[0] for call in client.calls].count("open") == 2)
+    client.stream.wait("ticker", rows=client.stream.total("ticker") + 3)
+    assert client.connected
+    client.ws.close()
+    wait_until(lambda: client.calls[-1] == ("close", True, None))
+
+    kinds = [call[0] for call in client.calls]
+    assert client.calls[0] == ("open", True, "XBTUSDTM", ["ticker"])
+    assert client.calls[1] == ("message", True, "welcome")
+    assert ("error", True, "mine") in client.calls
+    assert kinds.count("close") == 2
+    lost = kinds.index("close")
+    assert kinds[lost - 1] == "error"
+    assert "mine" not in client.calls[lost - 1][2]
+    assert all(call[1] for call in client.calls)
+    assert not client.connected
+
+
+def test_verbose_prints_what_goes_on_and_no_token(exchange, capsys):
+    client = KuCoinWebSocket(venue=exchange.venue, verbose=True)
+    client.connect("XBTUSDTM", ["ticker", "trade"])
+    client.stream.wait("ticker", rows=3)
+    client._send_ping()
+    printed = []
+
+    def is_printed(words):
+        printed.append(capsys.readouterr().out)
+        return words in "".join(printed)
+
+    wait_until(lambda: is_printed("Pong received"))
+    client.close()
+    wait_until(lambda: is_printed("WebSocket closed"))
+
+    text = "".join(printed)
+    assert f"Connecting to the futures WebSocket of {exchange.futures_url}" in text
+    for words in (
+        "Connected", "Subscribing to ticker of XBTUSDTM", "Subscribing to trade of XBTUSDTM",
+        "Subscription confirmed", "Data received", '"subject": "ticker.XBTUSDTM"', "Ping sent",
+    ):  # fmt: skip
+        assert words in text
+    assert "token" not in text
+
+
+def test_nothing_else_is_sent_than_guides_send(exchange):
+    client = KuCoinWebSocket(venue=exchange.venue)
+    client.connect("XBTUSDTM")
+    before = client.last_ping
+    client.ws.send(json.dumps({"id": 1, "type": "ping"}))
+    wait_until(lambda: client.last_ping > before)
+
+    for message in ({"type": "subscribe", "topic": "/contractMarket/ticker:ETHUSDTM"}, {"type": 1}):
+        with pytest.raises(kr.InvalidInput, match="connect"):
+            client.ws.send(json.dumps(message))
+    with pytest.raises(kr.InvalidInput, match="ETHUSDTM is not streamed"):
+        client._subscribe("ETHUSDTM", "ticker")
+    client.close()
+
+
+def test_last_ping_is_a_time_before_all_others(held_time):
+    client = KuCoinWebSocket()
+
+    assert client.last_ping == held_time.wall_ns() / 1e9
 
 
 def test_messages_reach_on_message_as_the_exchange_sent_them(exchange):
@@ -143,6 +302,36 @@ def test_process_ticker_takes_the_data_alone():
     row = DataProcessor("XBTUSDTM").process_ticker(MESSAGE["data"])
 
     assert row["side"] == "sell"
+
+
+def test_every_hundredth_row_saves_those_before_it(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    processor = DataProcessor("XBTUSDTM")
+    for sequence in range(250):
+        processor.process_ticker({**MESSAGE, "data": {**MESSAGE["data"], "sequence": sequence}})
+    [path] = (tmp_path / "data").iterdir()
+
+    assert processor.data_dir == "data"
+    assert path.name.startswith("XBTUSDTM_ticker_")
+    assert len(pd.read_csv(path)) == 200
+    assert processor.save_to_csv().resolve() == path
+    assert len(pd.read_csv(path)) == 250
+    assert capsys.readouterr().out.splitlines() == [
+        f"Saved {rows} rows in data/{path.name} ({total} in all)"
+        for rows, total in ((100, 100), (100, 200), (50, 250))
+    ]
+
+
+def test_rows_that_cannot_be_saved_are_kept(tmp_path):
+    (tmp_path / "data").write_text("a file is in the way")
+    processor = DataProcessor("XBTUSDTM", folder=tmp_path / "data")
+    for _ in range(99):
+        processor.process_ticker(MESSAGE)
+    with pytest.raises(OSError, match="data"):
+        processor.process_ticker(MESSAGE)
+
+    (tmp_path / "data").unlink()
+    assert len(pd.read_csv(processor.save_to_csv())) == 100
 
 
 def test_save_to_csv_writes_every_row_once(tmp_path):

@@ -80,7 +80,7 @@ def test_a_second_run_appends_and_repeats_no_header(tmp_path, exchange):
         (["XBTUSDTM", "--channels", "tick"], 2, "channel"),
         (["XBTUSDTM", "--timeout", "-1"], 2, "positive"),
         (["XBTUSDTM", "--timeout", "soon"], 2, "--timeout: must be a positive number"),
-        (["--timeout", "0", "XBTUSDTM"], 2, "positive"),
+        (["--timeout", "nan", "XBTUSDTM"], 2, "positive"),
         (["simulate", "--spot-port", "99999"], 2, "65535"),
         (["simulate", "--speed", "0"], 2, "speed"),
         (["simulate", "--start", "soon"], 2, "soon"),
@@ -135,8 +135,10 @@ def test_no_network_is_one_line_and_exit_code_1(tmp_path):
     assert "127.0.0.1:9" in done.stderr
 
 
-def test_an_interrupt_saves_what_has_arrived(tmp_path, exchange):
-    with start(["XBTUSDTM", "--verbose", "--save-data"], tmp_path, exchange) as process:
+@pytest.mark.parametrize("options", [[], ["--timeout", "0"]])
+def test_an_interrupt_saves_what_has_arrived(tmp_path, exchange, options):
+    words = ["XBTUSDTM", "--verbose", "--save-data", *options]
+    with start(words, tmp_path, exchange) as process:
         process.line_with("Ticker(")
         process.send_signal(signal.SIGINT)
 
