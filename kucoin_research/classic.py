@@ -215,7 +215,6 @@ class KuCoinWebSocket:
 
     def _on_open(self, ws: Any, symbol: str, channels: Sequence[str]) -> None:
         """Take note that a connection was opened; subscriptions follow by themselves."""
-        self.reconnect_required = False
         self._print("Connected")
         for channel in channels:
             self._subscribe(symbol, channel)
@@ -275,6 +274,7 @@ class KuCoinWebSocket:
         if not isinstance(message, dict):
             return
         if message.get("type") == "welcome":
+            self.reconnect_required = False
             self._call(self._on_open, *self._asked)
         if not _is_ticker(message):  # these are told by their rows
             self._call(self._on_message, payload.decode(errors="replace"))
