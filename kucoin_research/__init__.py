@@ -12,7 +12,7 @@ from typing import Any as _Any
 import kucoin_research.early  # noqa: F401  first, as the rest takes a second to import
 
 # isort: split
-from kucoin_research.analytics import mark_filled, ohlcv, vwap
+from kucoin_research.analytics import mark_filled, mid_bars, ohlcv, vwap
 from kucoin_research.api import (
     SimulatedExchange,
     candles,
@@ -207,6 +207,7 @@ __all__ = [
     "load_csv",
     "mark_filled",
     "mark_price",
+    "mid_bars",
     "ohlcv",
     "order_book",
     "premium_index",

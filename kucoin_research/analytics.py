@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import floor, fsum, isfinite, log10
+from typing import TypeAlias
 
 import polars as pl
 
@@ -19,7 +20,7 @@ from kucoin_research.records import (
     schema_of,
 )
 
-__all__ = ["mark_filled", "ohlcv", "spans_filled", "vwap"]
+__all__ = ["mark_filled", "mid_bars", "ohlcv", "spans_filled", "vwap"]
 
 # KuCoin's names of intervals, and polars' durations.
 _DURATIONS = {
@@ -34,7 +35,10 @@ _BAR_SCHEMA = pl.Schema(
     {name: kind for name, kind in schema_of(Candle).items() if name != "local_timestamp"}
 )
 _NEEDED = ("timestamp", "symbol", "price", "size")
+_QUOTED = ("timestamp", "symbol", "best_bid_price", "best_ask_price")
 _LARGEST = 9e18  # what Int64 holds, about
+
+Instruments: TypeAlias = Instrument | Iterable[Instrument] | Mapping[str, Instrument] | None
 
 
 def ohlcv(
@@ -42,9 +46,11 @@ def ohlcv(
     every: str = "1m",
     *,
     volume: float | None = None,
-    instrument: Instrument | Iterable[Instrument] | None = None,
+    notional: float | None = None,
+    ticks: int | None = None,
+    instrument: Instruments = None,
 ) -> pl.DataFrame:
-    """Make candles of trades, by time or by volume; each symbol gets its own.
+    """Make candles of trades, by time, volume, notional or number; each symbol gets its own.
 
     Parameters
     ----------
@@ -59,27 +65,33 @@ def ohlcv(
         Make volume bars instead: a bar closes when so much size has traded. A trade that does not
         fit is split, at its own price, over as many bars as it fills, so every bar holds exactly
         this size but the last one of each symbol, which may hold less.
+    notional
+        The same by turnover, in its currency ("dollar bars"). Futures need ``instrument``.
+    ticks
+        Make a bar of every so many trades.
     instrument
         The instrument, or several, for the turnover: what a futures contract is worth is not in its
-        trades.
+        trades. A stream's or a session's ``instruments`` do.
 
     Returns
     -------
     pl.DataFrame
         Columns of the ``candle`` channel without ``local_timestamp``: ``timestamp`` (open time of
-        the interval; of a volume bar, its first trade's), ``symbol``, ``interval`` (KuCoin's name
-        where it has one; ``volume:<size>``), ``open``, ``high``, ``low``, ``close``, ``volume``
-        (contracts on futures, base coins on spot) and ``turnover`` (quote currency; base coins on
-        inverse contracts; null on futures without ``instrument``). Symbols in the order of their
-        first trade, each ascending. Intervals without trades are absent. Sums are exact to 15
-        significant digits, which is what makes them equal to the exchange's.
+        the interval; of other bars, their first trade's), ``symbol``, ``interval`` (KuCoin's name
+        where it has one; ``volume:<size>``, ``notional:<turnover>``, ``ticks:<n>``), ``open``,
+        ``high``, ``low``, ``close``, ``volume`` (contracts on futures, base coins on spot) and
+        ``turnover`` (quote currency; base coins on inverse contracts; null on futures without
+        ``instrument``). Symbols in the order of their first trade, each ascending. Intervals
+        without trades are absent. Sums are exact to 15 significant digits, which is what makes
+        them equal to the exchange's.
 
     Raises
     ------
     ColumnMissing
         If a needed column is absent; the message lists those present.
     InvalidInput
-        If ``every`` is no duration, or ``volume`` is not above 0.
+        If ``every`` is no duration, or ``volume``, ``notional`` or ``ticks`` is not above 0. If the
+        rows are tickers, which skip trades: their volume would be too small.
 
     Examples
     --------
@@ -87,12 +99,7 @@ def ohlcv(
     ['timestamp', 'symbol', 'interval', 'open', 'high', 'low', 'close', 'volume', 'turnover']
     """
     rows = _with_notional(_valid(trades, "candles"), instrument)
-    if volume is None:
-        name, duration = _interval(every)
-        bars = rows.with_columns(_floor(duration).alias("bar"))
-    else:
-        name = f"volume:{_positive(volume):.15g}"
-        bars = _split_by_volume(rows, float(volume))
+    name, bars, is_timed = _cut(rows, every, volume, notional, ticks)
     grouped = bars.group_by("symbol", "bar", maintain_order=True).agg(
         pl.col("timestamp").first(),
         pl.col("price").first().alias("open"),
@@ -102,7 +109,7 @@ def ohlcv(
         pl.col("size"),
         pl.col("notional"),
     )
-    opened = pl.col("timestamp") if volume is not None else pl.col("bar")
+    opened = pl.col("bar") if is_timed else pl.col("timestamp")
     return grouped.select(
         opened.alias("timestamp"),
         "symbol",
@@ -114,6 +121,108 @@ def ohlcv(
         _sums(grouped["size"]).alias("volume"),
         _sums(grouped["notional"]).alias("turnover"),
     ).cast(_BAR_SCHEMA)
+
+
+def _cut(
+    rows: pl.DataFrame,
+    every: str,
+    volume: float | None,
+    notional: float | None,
+    ticks: int | None,
+) -> tuple[str, pl.DataFrame, bool]:
+    """Name the bars, number them in a column ``bar``, and say whether they are those of a clock."""
+    given = [each for each in (volume, notional, ticks) if each is not None]
+    if len(given) > 1:
+        raise InvalidInput("give one of volume, notional and ticks; each makes bars of its own")
+    if volume is not None:
+        return (
+            f"volume:{_positive(volume, 'volume', 'a size'):.15g}",
+            _split(rows, "size", float(volume), "volume"),
+            False,
+        )
+    if notional is not None:
+        _positive(notional, "notional", "a turnover")
+        _check_worth(rows)
+        return (
+            f"notional:{notional:.15g}",
+            _split(rows, "notional", float(notional), "notional"),
+            False,
+        )
+    if ticks is not None:
+        count = _positive(ticks, "ticks", "a number of trades")
+        if count != int(count):
+            raise InvalidInput(f"ticks must be a whole number of trades, not {ticks!r}")
+        number = pl.int_range(pl.len()).over("symbol") // int(count)
+        return f"ticks:{int(count)}", rows.with_columns(number.alias("bar")), False
+    name, duration = _interval(every)
+    return name, rows.with_columns(_floor(duration).alias("bar")), True
+
+
+def _check_worth(rows: pl.DataFrame) -> None:
+    unknown = rows.filter(pl.col("notional").is_null())["symbol"].unique().to_list()
+    if unknown:
+        raise InvalidInput(
+            f"bars by notional of {', '.join(map(str, sorted(unknown)))} need instrument=, "
+            "as kr.instrument() gives it: what a futures contract is worth is not in its trades"
+        )
+
+
+def mid_bars(quotes: pl.DataFrame, every: str = "1m") -> pl.DataFrame:
+    """Make bars of the mid between best bid and best ask; each symbol gets its own.
+
+    Parameters
+    ----------
+    quotes
+        Rows of the ``ticker`` or ``bbo`` channel, of any symbols. Needs ``timestamp`` (ns, UTC),
+        ``symbol``, ``best_bid_price`` and ``best_ask_price``; rows that lack one of the values are
+        left out.
+    every
+        Interval as a polars duration or by KuCoin's name, as for ``ohlcv``.
+
+    Returns
+    -------
+    pl.DataFrame
+        ``timestamp`` (interval open), ``symbol``, ``interval``, ``open``, ``high``, ``low``,
+        ``close`` (of the mid), ``spread`` (mean of ask less bid, each quote counting once; quote
+        currency) and ``quotes`` (how many). Volumes are not in quotes: for these take trades and
+        ``ohlcv``. Intervals without quotes are absent.
+
+    Raises
+    ------
+    ColumnMissing
+        If a needed column is absent; the message lists those present.
+    InvalidInput
+        If ``every`` is no duration.
+
+    Examples
+    --------
+    >>> mid_bars(tickers, every="10s").columns[-2:]
+    ['spread', 'quotes']
+    """
+    name, duration = _interval(every)
+    _check_columns(quotes, _QUOTED, "bars of mids cannot be made")
+    bid, ask = pl.col("best_bid_price"), pl.col("best_ask_price")
+    rows = _in_order(quotes.select(_QUOTED).drop_nulls()).select(
+        "symbol", _floor(duration).alias("timestamp"), mid=(bid + ask) / 2, spread=ask - bid
+    )
+    mid = pl.col("mid")
+    return (
+        rows.group_by("symbol", "timestamp", maintain_order=True)
+        .agg(
+            mid.first().alias("open"),
+            mid.max().alias("high"),
+            mid.min().alias("low"),
+            mid.last().alias("close"),
+            pl.col("spread").mean(),
+            pl.len().cast(pl.Int64).alias("quotes"),
+        )
+        .select(
+            "timestamp",
+            "symbol",
+            pl.lit(name).alias("interval"),
+            *("open", "high", "low", "close", "spread", "quotes"),
+        )
+    )
 
 
 def vwap(trades: pl.DataFrame, every: str = "1m") -> pl.DataFrame:
@@ -139,7 +248,7 @@ def vwap(trades: pl.DataFrame, every: str = "1m") -> pl.DataFrame:
     ColumnMissing
         If a needed column is absent; the message lists those present.
     InvalidInput
-        If ``every`` is no duration.
+        If ``every`` is no duration. If the rows are tickers, which skip trades.
 
     Examples
     --------
@@ -159,10 +268,19 @@ def vwap(trades: pl.DataFrame, every: str = "1m") -> pl.DataFrame:
 
 def _valid(trades: pl.DataFrame, what: str) -> pl.DataFrame:
     _check_columns(trades, _NEEDED, f"{what} of trades cannot be made")
+    if "best_bid_price" in trades.columns:
+        raise InvalidInput(
+            f"{what} of tickers would lack volume, since tickers skip trades; stream the channel "
+            "'trade', or make bars of the mid with kr.mid_bars"
+        )
+    return _in_order(trades.select(_NEEDED).drop_nulls().filter(pl.col("size") > 0))
+
+
+def _in_order(rows: pl.DataFrame) -> pl.DataFrame:
     # Symbol by symbol in the order of their first row; within one, by time and else by row.
-    rows = trades.select(_NEEDED).drop_nulls().filter(pl.col("size") > 0)
-    firsts = pl.int_range(pl.len()).min().over("symbol").alias("first")
-    return rows.with_columns(firsts).sort("first", "timestamp", maintain_order=True).drop("first")
+    numbered = rows.with_row_index("row")
+    first = pl.col("row").min().over("symbol").alias("first")
+    return numbered.with_columns(first).sort("first", "timestamp", "row").drop("first", "row")
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -183,16 +301,16 @@ def _floor(duration: str) -> pl.Expr:
     return pl.col("timestamp").dt.truncate(duration)
 
 
-def _positive(volume: float) -> float:
-    is_number = isinstance(volume, int | float) and not isinstance(volume, bool)
-    if not (is_number and isfinite(volume) and volume > 0):
-        raise InvalidInput(f"volume must be a size above 0, not {volume!r}")
-    return volume
+def _positive(value: float, name: str, what: str) -> float:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not (is_number and isfinite(value) and value > 0):
+        raise InvalidInput(f"{name} must be {what} above 0, not {value!r}")
+    return value
 
 
-def _with_notional(
-    rows: pl.DataFrame, instrument: Instrument | Iterable[Instrument] | None
-) -> pl.DataFrame:
+def _with_notional(rows: pl.DataFrame, instrument: Instruments) -> pl.DataFrame:
+    if isinstance(instrument, Mapping):
+        instrument = instrument.values()
     given = [instrument] if isinstance(instrument, Instrument) else list(instrument or ())
     known = {each.symbol: each for each in given}
     worth = pl.lit(None, pl.Float64)
@@ -209,14 +327,14 @@ def _with_notional(
     return rows.with_columns(worth.alias("notional"))
 
 
-def _split_by_volume(rows: pl.DataFrame, volume: float) -> pl.DataFrame:
+def _split(rows: pl.DataFrame, column: str, amount: float, name: str) -> pl.DataFrame:
     # In integers of a power of ten, as sums of decimal fractions in floats would drift: 0.1 + 0.2
     # is not 0.3, and a bar of 0.3 would stay open.
-    scale = _scale(max(float(rows["size"].sum()), volume))
-    whole = round(volume * scale)
+    scale = _scale(max(float(rows[column].sum()), amount))
+    whole = round(amount * scale)
     if not whole:
-        raise InvalidInput(f"volume={volume!r} is too small beside the size traded")
-    units = (pl.col("size") * scale).round().cast(pl.Int64)
+        raise InvalidInput(f"{name}={amount!r} is too small beside what was traded")
+    units = (pl.col(column) * scale).round().cast(pl.Int64)
     end = units.cum_sum().over("symbol")
     pieces = (
         rows.with_columns(units.alias("units"), end.alias("end"))
@@ -231,9 +349,8 @@ def _split_by_volume(rows: pl.DataFrame, volume: float) -> pl.DataFrame:
     lower = pl.max_horizontal(pl.col("begin"), pl.col("bar") * whole)
     part = upper - lower
     share = part / pl.col("units")
-    return pieces.with_columns(
-        (part / scale).alias("size"), (pl.col("notional") * share).alias("notional")
-    )
+    other = "notional" if column == "size" else "size"
+    return pieces.with_columns((part / scale).alias(column), (pl.col(other) * share).alias(other))
 
 
 def _scale(total: float) -> int:
@@ -252,9 +369,15 @@ def _sum(values: list[float | None]) -> float | None:
     return float(f"{fsum(present):.15g}") if len(present) == len(values) else None
 
 
+def _kind_of(given: object) -> str:
+    is_pandas = type(given).__module__.startswith("pandas")
+    hint = " of pandas; pl.from_pandas(frame) makes one" if is_pandas else ""
+    return f"{type(given).__name__}{hint}"
+
+
 def _check_columns(frame: pl.DataFrame, needed: Sequence[str], what: str) -> None:
     if not isinstance(frame, pl.DataFrame):
-        raise InvalidInput(f"{what}: a polars frame is needed, not {type(frame).__name__}")
+        raise InvalidInput(f"{what}: a polars frame is needed, not {_kind_of(frame)}")
     missing = [name for name in needed if name not in frame.columns]
     if missing:
         raise ColumnMissing(

@@ -24,6 +24,7 @@ from typing import Any, NamedTuple, Self
 import polars as pl
 
 from kucoin_research import clocks
+from kucoin_research.analytics import ohlcv
 from kucoin_research.collector import eased
 from kucoin_research.damage import Damage, Loss
 from kucoin_research.errors import (
@@ -34,6 +35,7 @@ from kucoin_research.errors import (
     StreamStopped,
     StreamTimeout,
 )
+from kucoin_research.instruments import Instrument
 from kucoin_research.intake import Subscription
 from kucoin_research.integrity import Verdict
 from kucoin_research.interrupts import arrived, check, hold, join
@@ -234,6 +236,11 @@ class Replay:
         return [str(channel) for channel in self._stage.shelf.channels]
 
     @property
+    def instruments(self) -> dict[str, Instrument]:
+        """The instruments as they were at the start of the recording, by symbol."""
+        return self.session.instruments
+
+    @property
     def start_ns(self) -> int | None:
         """Local time of the first row, ns UTC; None without any."""
         return self._start_ns
@@ -342,6 +349,42 @@ class Replay:
         """
         self._sync()
         return self._stage.shelf.frame(channel, symbol, last, mark_filled=mark_filled)
+
+    def bars(
+        self,
+        every: str = "1m",
+        symbol: str | None = None,
+        *,
+        volume: float | None = None,
+        notional: float | None = None,
+        ticks: int | None = None,
+    ) -> pl.DataFrame:
+        """Make bars of the trades given so far; see ``kucoin_research.ohlcv``.
+
+        Parameters
+        ----------
+        every, volume, notional, ticks
+            As for ``ohlcv``.
+        symbol
+            Only this symbol's; all when left out.
+
+        Returns
+        -------
+        pl.DataFrame
+            Those of ``ohlcv``, with the turnover of the instruments. The newest one holds
+            what has been given of it.
+
+        Raises
+        ------
+        UnknownChannel
+            If ``trade`` is not recorded: tickers skip trades.
+        UnknownSymbol, InvalidInput
+            As ``frame`` and ``ohlcv`` raise them.
+        """
+        return ohlcv(
+            self.frame("trade", symbol), every, volume=volume, notional=notional, ticks=ticks,
+            instrument=self.instruments,
+        )  # fmt: skip
 
     def book(self, symbol: str | None = None) -> OrderBook:
         """Copy the order book of a symbol whose ``level2`` was recorded, as it stood then.

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple, Self
 import polars as pl
 
 from kucoin_research import clocks, interrupts
+from kucoin_research.analytics import ohlcv
 from kucoin_research.decode import Control, Decodes
 from kucoin_research.errors import (
     BookNotReady,
@@ -195,7 +196,8 @@ class Stream:
         self.name = name
         self.feed = feed
         self.subscriptions = tuple(subscriptions)
-        self.instruments = tuple(instruments)
+        #: The facts of the symbols that are streamed, by symbol.
+        self.instruments = {each.symbol: each for each in instruments}
         streamed = [(each.symbol, each.market) for each in self.subscriptions]
         self._time = Timekeeper(self.clock, rest, streamed, self._tell_of_clock)
         self.started_ns = self._time.started_ns
@@ -300,6 +302,42 @@ class Stream:
             If ``last`` is no number of rows.
         """
         return self._shelf.frame(channel, symbol, last, mark_filled=mark_filled)
+
+    def bars(
+        self,
+        every: str = "1m",
+        symbol: str | None = None,
+        *,
+        volume: float | None = None,
+        notional: float | None = None,
+        ticks: int | None = None,
+    ) -> pl.DataFrame:
+        """Make bars of the trades that are held; see ``kucoin_research.ohlcv``.
+
+        Parameters
+        ----------
+        every, volume, notional, ticks
+            As for ``ohlcv``.
+        symbol
+            Only this symbol's; all when left out.
+
+        Returns
+        -------
+        pl.DataFrame
+            Those of ``ohlcv``, with the turnover of the instruments. The first one holds
+            what there was of it, the newest what there is.
+
+        Raises
+        ------
+        UnknownChannel
+            If ``trade`` is not streamed: tickers skip trades.
+        UnknownSymbol, InvalidInput
+            As ``frame`` and ``ohlcv`` raise them.
+        """
+        return ohlcv(
+            self.frame("trade", symbol), every, volume=volume, notional=notional, ticks=ticks,
+            instrument=self.instruments,
+        )  # fmt: skip
 
     def book(self, symbol: str | None = None) -> OrderBook:
         """Copy the order book of a symbol whose ``level2`` is streamed.
@@ -644,7 +682,7 @@ class Stream:
                 f"{self.name!r} was stopped, so nothing will come that could be recorded; start "
                 "another stream"
             )
-        options.setdefault("instruments", self.instruments)
+        options.setdefault("instruments", self.instruments.values())
         recorder = recorder_for(self, root, **options)
         with self._delivery_lock:
             self._account()  # so that the recording's own accounts begin with it

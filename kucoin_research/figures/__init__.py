@@ -68,7 +68,7 @@ _TOUCHES = (
 )
 _TIMES = ("timestamp",)
 _TRADE = (*_TIMES, "price", "size", "side")
-_OHLC = (*_TIMES, "open", "high", "low", "close", "volume")
+_OHLC = (*_TIMES, "open", "high", "low", "close")  # and the volume, but for bars of the mid
 
 
 def price(
@@ -138,7 +138,8 @@ def candles(
     Parameters
     ----------
     source
-        A running stream, a session, or a frame of ``candle`` or ``trade`` rows.
+        A running stream, a session, or a frame of ``candle`` or ``trade`` rows, or of bars:
+        ``ohlcv``, ``mid_bars``. Those of the mid have no volume and no VWAP.
     symbol
         Which one; may be left out where there is only one.
     every
@@ -156,7 +157,8 @@ def candles(
     Raises
     ------
     ColumnMissing, InvalidInput
-        As for ``price``; also if ``every`` is no interval.
+        As for ``price``; also if ``every`` is no interval, or if the rows are tickers, which skip
+        trades.
     """
     options = {} if every is None else {"every": every}
     if every is not None:
@@ -518,6 +520,11 @@ def _check(kind: type[Chart], what: str, role: str, frame: pl.DataFrame) -> None
         require(frame, (), what)
         return
     there = set(frame.columns)
+    if kind in (CandleChart, FlowChart) and set(_TOUCHES[0]) <= there:
+        raise InvalidInput(
+            f"{what} of tickers would lack volume, since tickers skip trades; "
+            "take rows of 'trade', or bars of the mid: kr.mid_bars(frame)"
+        )
     if not any(set(names) <= there for names in choices):
         require(frame, choices[0], what)
     if "timestamp" not in there:

@@ -69,6 +69,7 @@ class CandleChart(TimeChart):
         self._times: Times = np.empty(0, np.int64)
         self._columns: Columns = {name: np.empty(0) for name in _COLUMNS}
         self._is_of_trades = False
+        self._is_of_mids = False
         self._passed = np.zeros(2)  # notional and volume of candles no longer held
 
     def spec(self) -> Spec:
@@ -108,6 +109,7 @@ class CandleChart(TimeChart):
         if not times.size:
             return
         self._is_of_trades = "open" not in rows.columns
+        self._is_of_mids = not self._is_of_trades and "volume" not in rows.columns
         # Where a candle's own time is its begin, gaps are placed by arrival alone.
         self._note(role, arrivals(rows), times)
         if self._is_of_trades:
@@ -153,7 +155,8 @@ class CandleChart(TimeChart):
             arrays[trace, "x"], arrays[trace, "y"] = x[chosen], columns["volume"][chosen]
             # Told, since plotly would take it from the distances within each of the two.
             arrays[trace, "width"] = np.full(int(chosen.sum()), 0.8 * width / 1e6)
-        title = self._title(f"{_name(width)} candles, volume and VWAP" if times.size else "candles")
+        what = "bars of the mid" if self._is_of_mids else "candles, volume and VWAP"
+        title = self._title(f"{_name(width)} {what}" if times.size else "candles")
         return self._drawing(arrays, **{"title.text": title})
 
     def _visible(self) -> tuple[Times, Columns, Floats]:
@@ -204,7 +207,9 @@ def _of_trades(rows: pl.DataFrame, times: Times, width: int) -> tuple[Times, Col
 def _of_candles(rows: pl.DataFrame, times: Times) -> tuple[Times, Columns]:
     order = np.argsort(times, kind="stable")
     last = order[np.append(times[order][1:] != times[order][:-1], True)]
-    columns = {name: numbers(rows, name)[last] for name in _COLUMNS[:5]}
+    there = [name for name in _COLUMNS[:5] if name in rows.columns]
+    # Bars of the mid have no volume, and so no VWAP.
+    columns = {"volume": np.zeros(last.size)} | {name: numbers(rows, name)[last] for name in there}
     columns["notional"] = _notional(rows, last, columns)
     return times[last], columns
 

@@ -2,13 +2,15 @@
 
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import kucoin_research as kr
-from kucoin_research.records import Candle, Trade, schema_of
+from kucoin_research.records import Candle, Ticker, Trade, schema_of
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 PERPETUAL = kr.Instrument(
@@ -231,3 +233,140 @@ def test_without_outages_nothing_is_marked():
 def test_marking_wants_stamps():
     with pytest.raises(kr.ColumnMissing, match="cannot be marked without 'local_timestamp'"):
         kr.mark_filled(pl.DataFrame({"price": [1.0]}), told())
+
+
+def quotes(*rows, symbol="XBTUSDTM"):
+    """Tickers from (seconds, best bid, best ask)."""
+    listed = [
+        (START + timedelta(seconds=second), None, symbol, 1, bid, 1.0, None, bid, 5.0, ask, 5.0)
+        for second, bid, ask in rows
+    ]
+    return pl.DataFrame(listed, schema=schema_of(Ticker), orient="row")
+
+
+@pytest.mark.parametrize("make", [kr.ohlcv, kr.vwap, kr.figures.candles, kr.figures.flow])
+def test_tickers_are_refused_where_volume_is_wanted(make):
+    with pytest.raises(kr.InvalidInput, match=r"tickers skip trades; .*'trade'.*kr\.mid_bars"):
+        make(quotes((0, 1.0, 2.0)))
+
+
+@pytest.mark.parametrize("make", [kr.ohlcv, kr.vwap, kr.mid_bars])
+def test_a_pandas_frame_is_told_how_to_become_one_of_polars(make):
+    with pytest.raises(kr.InvalidInput, match=r"pl\.from_pandas"):
+        make(pd.DataFrame({"price": [1.0]}))
+
+
+def test_bars_of_mids_are_those_of_best_bid_and_ask():
+    frame = kr.mid_bars(
+        pl.concat([
+            quotes((1, 10.0, 12.0), (9, 8.0, 12.0), (9, 20.0, 24.0), (10, 11.0, 12.0)),
+            quotes((3, 1.0, 2.0), symbol="ETHUSDTM"),
+        ]),
+        "10s",
+    )  # fmt: skip
+
+    assert frame.columns == [
+        "timestamp", "symbol", "interval", "open", "high", "low", "close", "spread", "quotes",
+    ]  # fmt: skip
+    assert frame.drop("timestamp").rows() == [
+        ("XBTUSDTM", "10s", 11.0, 22.0, 10.0, 22.0, pytest.approx(10 / 3), 3),
+        ("XBTUSDTM", "10s", 11.5, 11.5, 11.5, 11.5, 1.0, 1),
+        ("ETHUSDTM", "10s", 1.5, 1.5, 1.5, 1.5, 1.0, 1),
+    ]
+    assert frame["timestamp"][1] - frame["timestamp"][0] == timedelta(seconds=10)
+
+
+def test_symbols_stay_together_in_the_order_of_their_first_row():
+    mixed = pl.concat([
+        trades((0, 1.0, 1), symbol="B"), trades((1, 1.0, 1), symbol="A"),
+        trades((61, 1.0, 1), symbol="B"), trades((62, 1.0, 1), symbol="A"),
+    ])  # fmt: skip
+
+    assert kr.ohlcv(mixed)["symbol"].to_list() == ["B", "B", "A", "A"]
+    assert kr.vwap(mixed)["symbol"].to_list() == ["B", "B", "A", "A"]
+
+
+def test_bars_of_mids_have_a_figure_without_volume():
+    figure = kr.figures.candles(kr.mid_bars(quotes((1, 10.0, 12.0), (61, 8.0, 12.0))))
+
+    assert list(figure.data[0].close) == [11.0, 10.0]
+    assert "bars of the mid" in figure.layout.title.text
+    assert np.isnan(np.asarray(figure.data[1].y, float)).all()  # no line
+
+
+def test_bars_of_notional_hold_the_same_turnover_each():
+    frame = kr.ohlcv(
+        trades((1, 100.0, 30), (2, 200.0, 45), (3, 100.0, 5)), notional=5, instrument=PERPETUAL
+    )
+
+    assert frame["turnover"].to_list() == [5.0, 5.0, 2.5]
+    assert frame["volume"].to_list() == [40.0, 25.0, 15.0]
+    assert frame["open"].to_list() == [100.0, 200.0, 200.0]
+    assert frame["interval"].unique().to_list() == ["notional:5"]
+    assert frame["volume"].sum() == 80.0
+
+
+def test_bars_of_notional_need_to_know_what_a_contract_is_worth():
+    with pytest.raises(kr.InvalidInput, match="XBTUSDTM need instrument="):
+        kr.ohlcv(trades((1, 100.0, 30)), notional=5)
+
+    spot = kr.ohlcv(trades((1, 100.0, 0.1), symbol="BTC-USDT"), notional=5)
+    assert spot["turnover"].to_list() == [5.0, 5.0]
+
+
+def test_bars_of_ticks_hold_the_same_number_of_trades():
+    frame = kr.ohlcv(
+        pl.concat([trades(*[(n, 1.0 + n, 1) for n in range(5)]), trades((9, 5.0, 1), symbol="Z")]),
+        ticks=2,
+        instrument={"XBTUSDTM": PERPETUAL},
+    )
+
+    assert frame["volume"].to_list() == [2.0, 2.0, 1.0, 1.0]
+    assert frame["open"].to_list() == [1.0, 3.0, 5.0, 5.0]
+    assert frame["turnover"].to_list() == [0.003, 0.007, 0.005, None]
+    assert frame["interval"].unique().to_list() == ["ticks:2"]
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"ticks": 2.5}, "whole number of trades"),
+        ({"ticks": 0}, "ticks must be"),
+        ({"notional": -1.0}, "notional must be"),
+        ({"notional": 1.0, "ticks": 2}, "one of volume, notional and ticks"),
+    ],
+)
+def test_bars_that_cannot_be_made_are_refused(options, sentence):
+    with pytest.raises(kr.InvalidInput, match=sentence):
+        kr.ohlcv(trades((1, 1.0, 1)), **options)
+
+
+def test_a_stream_its_recording_and_a_replay_make_the_same_bars(tmp_path):
+    with (
+        kr.simulate(seed=7, speed=50.0) as x,
+        kr.record(
+            "XBTUSDTM", ["trade", "ticker"], root=tmp_path, venue=x.venue, progress=False
+        ) as r,
+    ):
+        r.stream.wait("trade", rows=100)
+    session = r.session()
+    with kr.replay(session, speed=None) as played:
+        played.wait_until_done()
+        for options in ({"every": "5s"}, {"ticks": 7}, {"volume": 50}, {"notional": 10_000}):
+            bars = r.stream.bars(**options)
+            assert bars["turnover"].null_count() == 0
+            assert bars.height > 2
+            assert bars.equals(session.bars(**options))
+            assert bars.equals(played.bars(**options))
+        assert played.instruments == session.instruments == r.stream.instruments
+    with pytest.raises(kr.UnknownSymbol):
+        session.bars(symbol="ETHUSDTM")
+
+
+def test_bars_of_a_stream_without_trades_name_the_channel():
+    with (
+        kr.simulate(seed=7) as x,
+        kr.stream("XBTUSDTM", "ticker", venue=x.venue) as s,
+        pytest.raises(kr.UnknownChannel, match="trade"),
+    ):
+        s.bars("10s")

@@ -148,4 +148,5 @@ def test_the_library_never_prints_and_never_sleeps():
         tree = parsed(path)
         calls = [ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)]
         assert "time.sleep" not in calls, path
-        assert name_of(path) == "cli" or "print" not in calls, path
+        # Guides print what they do, and so does what is called as theirs.
+        assert name_of(path) in {"cli", "classic"} or "print" not in calls, path
