@@ -7,6 +7,7 @@
 
 from importlib import import_module as _import_module
 from importlib.metadata import version as _version
+from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
 
 import kucoin_research.early  # noqa: F401  first, as the rest takes a second to import
@@ -102,6 +103,10 @@ from kucoin_research.serving import ServedSession, serve
 from kucoin_research.sessions import Session, convert, load, repair
 from kucoin_research.stream import Healing, State, Stream, StreamStatus
 from kucoin_research.venues import LIVE, Venue
+
+if _TYPE_CHECKING:  # for the type checker and the editor; see __getattr__
+    from kucoin_research import figures as figures
+    from kucoin_research.dashboards import dashboard as dashboard
 
 __version__ = _version("kucoin-research")
 

@@ -1,0 +1,20 @@
+"""What a user's type checker sees of the front door; mypy checks this file, nothing runs it."""
+
+from types import ModuleType
+from typing import assert_type
+
+import polars as pl
+
+import kucoin_research as kr
+from kucoin_research.dashboards import Dashboard
+from kucoin_research.figures import Figure, LiveFigure
+
+frame = kr.stream_to_frame("XBTUSDTM", minutes=5)
+assert_type(frame, pl.DataFrame)
+assert_type(kr.figures.price(frame), Figure | LiveFigure)
+assert_type(kr.dashboard("XBTUSDTM"), Dashboard)
+modules: ModuleType = kr.figures
+with kr.stream("XBTUSDTM", "trade") as s:
+    assert_type(s, kr.Stream)
+    assert_type(s.bars("10s"), pl.DataFrame)
+    assert_type(s.instruments["XBTUSDTM"], kr.Instrument)
