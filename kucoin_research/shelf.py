@@ -17,6 +17,9 @@ from kucoin_research.ring import Ring
 __all__ = ["Shelf", "by_kind", "wanting"]
 
 _STATUS_CAPACITY = 100_000
+# How far back the newest rows of one symbol are looked for, at first and then each time.
+_FIRST_LOOK = 10_000
+_FURTHER = 64
 
 
 class Shelf:
@@ -98,11 +101,7 @@ class Shelf:
             filters.append(pl.col("symbol") == symbol)
         if self._is_one_of_several(wanted):
             filters.append(pl.col("interval") == wanted.interval)
-        if filters:
-            rows = ring.frame().filter(*filters)
-            rows = rows if last is None else rows.tail(last)
-        else:
-            rows = ring.frame(last)
+        rows = _newest(ring, filters, last)
         return analytics.mark_filled(rows, self.rings[Status].frame()) if mark_filled else rows
 
     def channel(self, name: str | None) -> Channel:
@@ -148,6 +147,22 @@ class Shelf:
                 f"symbol {symbol!r} is not streamed by {self._name!r}; it streams: "
                 f"{', '.join(self.symbols)}"
             )
+
+
+def _newest(ring: Ring, filters: Sequence[pl.Expr], last: int | None) -> pl.DataFrame:
+    """Take the newest rows that pass; looks back only as far as these lie."""
+    if not filters:
+        return ring.frame(last)
+    if last is None:
+        return ring.frame().filter(*filters)
+    depth = max(last * 2, _FIRST_LOOK)
+    while True:
+        held = ring.frame(depth)
+        rows = held.filter(*filters)
+        if rows.height >= last or held.height < depth:
+            return rows.tail(last)
+        # As far as they should lie, going by those found, and some more.
+        depth = depth * min(max(2 * last // max(rows.height, 1), 2), _FURTHER)
 
 
 def by_kind(rows: Sequence[Record]) -> Mapping[type[Record], Sequence[Record]]:

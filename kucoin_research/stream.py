@@ -86,6 +86,7 @@ _ERRANDS = "-errands"  # how the name of the thread that asks REST ends
 _SEED_PATIENCE = 10.0
 # Their timestamps are not the time of an event that has just happened.
 _WITHOUT_LAG = frozenset({"candle", "status"})
+_LAG = [pl.col("lag_ms").quantile(part).alias(f"p{part:.0%}") for part in (0.5, 0.95, 0.99)]
 
 _budgets: dict[str, ConnectBudget] = {}  # of the hosts that are not this machine
 _budgets_lock = threading.Lock()  # guards _budgets
@@ -542,9 +543,7 @@ class Stream:
 
     def _lag(self, rows: pl.DataFrame) -> Lag | None:
         lags = self.lags(rows).drop_nulls()
-        if lags.is_empty():
-            return None
-        return Lag(*(float(lags.quantile(part) or 0.0) for part in (0.5, 0.95, 0.99)))
+        return None if lags.is_empty() else Lag(*lags.to_frame("lag_ms").select(_LAG).row(0))
 
     def report(self) -> Report:
         """Give the account of the stream's data, per channel and symbol."""
@@ -552,11 +551,10 @@ class Stream:
 
     def _report(self, *, with_lag: bool) -> Report:
         tallies = self._intake.ledger.tallies
+        lags = self._lags_of(tallies) if with_lag else {}
         return Report(
             name=self.name,
-            channels=tuple(
-                ChannelReport.of(t, self._lag_of(t) if with_lag else None) for t in tallies
-            ),
+            channels=tuple(ChannelReport.of(t, lags.get((t.channel, t.symbol))) for t in tallies),
             reconnects=sum(lane.reconnects for lane in self._lanes),
             clock_offset_ms=self.clock_offset_ms,
             clock_uncertainty_ms=self.clock_uncertainty_ms,
@@ -564,13 +562,18 @@ class Stream:
             rollovers=sum(lane.rollovers for lane in self._lanes),
         )
 
-    def _lag_of(self, tally: Tally) -> Lag | None:
-        if not tally.rows or tally.channel in _WITHOUT_LAG:
-            return None
-        rows = self._shelf.rings[CHANNELS[tally.channel]].frame()
-        if tally.symbol != ALL_SYMBOLS:
-            rows = rows.filter(pl.col("symbol") == tally.symbol)
-        return self._lag(rows)
+    def _lags_of(self, tallies: Sequence[Tally]) -> dict[tuple[str, str], Lag]:
+        """Measure the lag of each channel and symbol, in one pass over each channel's rows."""
+        found: dict[tuple[str, str], Lag] = {}
+        channels = {tally.channel for tally in tallies if tally.rows}
+        for channel in channels - _WITHOUT_LAG:
+            rows = self._shelf.rings[CHANNELS[channel]].frame()
+            lags = rows.select("symbol", self.lags(rows)).drop_nulls("lag_ms")
+            each = lags.group_by(pl.col("symbol").cast(pl.String)).agg(_LAG)
+            found |= {(channel, symbol): Lag(*lag) for symbol, *lag in each.drop_nulls().rows()}
+            if not lags.is_empty():
+                found[channel, ALL_SYMBOLS] = Lag(*lags.select(_LAG).row(0))
+        return found
 
     # -- sinks -----------------------------------------------------------------------------------
 

@@ -1,0 +1,56 @@
+"""What readers ask for by name, of several symbols and intervals."""
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import kucoin_research as kr
+from kucoin_research import shelf
+from kucoin_research.intake import Subscription
+from kucoin_research.records import Market, Trade, parse_channel
+from kucoin_research.shelf import Shelf
+
+SYMBOLS = ("A", "B", "C")
+
+
+def filled(symbols, capacity):
+    """Make a shelf of trades, and give them one by one."""
+    wanted = [Subscription(parse_channel("trade"), each, Market.FUTURES) for each in SYMBOLS]
+    made = Shelf(wanted, capacity, "a stream")
+    for number, symbol in enumerate(symbols):
+        made.extend([Trade(number, number, symbol, number, str(number), "buy", 1.0, 1.0)])
+    return made
+
+
+@given(
+    st.lists(st.sampled_from(SYMBOLS), max_size=60),
+    st.integers(1, 70),
+    st.sampled_from(SYMBOLS),
+    st.integers(0, 70),
+)
+@settings(max_examples=150, deadline=None)
+def test_the_newest_rows_of_a_symbol_are_the_last_of_all_its_rows(symbols, capacity, symbol, last):
+    first_look, shelf._FIRST_LOOK = shelf._FIRST_LOOK, 2  # so that it looks further back, too
+    try:
+        made = filled(symbols, capacity)
+        rows = made.frame("trade", symbol, last)
+    finally:
+        shelf._FIRST_LOOK = first_look
+
+    assert rows.equals(made.frame("trade").filter(pl.col("symbol") == symbol).tail(last))
+
+
+def test_the_report_measures_each_symbols_lag_by_its_own_rows():
+    with kr.simulate(seed=7) as x, kr.stream(["XBTUSDTM", "ETHUSDTM"], "bbo", venue=x.venue) as s:
+        s.wait(rows=60)
+        s.stop()
+        report, newest = s.report(), s.status.lag_p50_ms
+        for symbol in ("XBTUSDTM", "ETHUSDTM"):
+            lags = s.lags(s.frame("bbo", symbol)).drop_nulls()
+            lag = report.channel("bbo", symbol).lag
+            assert lags.len() > 5
+            assert (lag.p50_ms, lag.p95_ms, lag.p99_ms) == tuple(
+                map(lags.quantile, (0.5, 0.95, 0.99))
+            )
+        assert newest == pytest.approx(s.lags(s.frame("bbo")).drop_nulls().quantile(0.5))
