@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from decimal import Decimal
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from kucoin_research.figures.zone import Floats, Times, Zone
 
 __all__ = ["Decimals", "clock", "compact", "duration", "fixed", "moment", "size"]
 
-_MOST_DECIMALS = 10
+_MOST_DECIMALS = 15
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 DASH = "–"
 
@@ -76,5 +77,6 @@ class Decimals:
         """Look at some of the prices."""
         for price in prices[-8:].tolist():
             if math.isfinite(price):
-                _, _, fraction = f"{price:.{_MOST_DECIMALS}f}".rstrip("0").partition(".")
-                self.count = max(self.count, len(fraction))
+                exponent = Decimal(repr(price)).normalize().as_tuple().exponent
+                decimals = -exponent if isinstance(exponent, int) else 0
+                self.count = min(max(self.count, decimals), _MOST_DECIMALS)

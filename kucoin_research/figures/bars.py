@@ -12,7 +12,7 @@ from kucoin_research.errors import InvalidInput
 from kucoin_research.figures.chart import Arrays, Drawing, Role, Sketch, TimeChart, View
 from kucoin_research.figures.frames import arrivals, events, numbers
 from kucoin_research.figures.lines import line
-from kucoin_research.figures.theme import Spec, axis
+from kucoin_research.figures.theme import Spec, price_axis, size_axis
 from kucoin_research.figures.thin import broken
 from kucoin_research.figures.zone import Floats, Times
 
@@ -85,18 +85,18 @@ class CandleChart(TimeChart):
                     "decreasing": {"line": {"color": "$sell", "width": 1.2}, "fillcolor": "$sell"},
                     "showlegend": False,
                 },
-                line("VWAP since the first candle", "$second", "VWAP %{y:,.10~f}<extra></extra>",
+                line("VWAP since the first candle", "$second", "VWAP %{y:,.15~r}<extra></extra>",
                      width=1.6),
                 {**bars, "name": "volume, rising", "marker": {"color": "$buy_soft"},
-                 "hovertemplate": "volume %{y:,.10~f}<extra></extra>"},
+                 "hovertemplate": "volume %{y:,.15~r}<extra></extra>"},
                 {**bars, "name": "volume, falling", "marker": {"color": "$sell_soft"},
-                 "hovertemplate": "volume %{y:,.10~f}<extra></extra>"},
+                 "hovertemplate": "volume %{y:,.15~r}<extra></extra>"},
             ],
             "layout": {
                 **self._time_layout(
                     "candles",
-                    yaxis=axis("price", domain=[0.28, 1], side="right", tickformat=",~f"),
-                    yaxis2=axis("volume", domain=[0, 0.22], side="right", tickformat=",~s"),
+                    yaxis=price_axis("price", domain=[0.28, 1], side="right"),
+                    yaxis2=size_axis("volume", domain=[0, 0.22], side="right"),
                     barmode="overlay",
                     bargap=0.2,
                 ),

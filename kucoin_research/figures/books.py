@@ -13,7 +13,7 @@ from kucoin_research.errors import ColumnMissing
 from kucoin_research.figures.chart import Arrays, Chart, Drawing, Role, Sketch, TimeChart, View
 from kucoin_research.figures.frames import best_quotes, events
 from kucoin_research.figures.lines import line
-from kucoin_research.figures.theme import Spec, axis, layout
+from kucoin_research.figures.theme import Spec, layout, price_axis, size_axis
 from kucoin_research.figures.thin import Extremes, broken, bucket_width
 from kucoin_research.figures.zone import Floats, Times
 
@@ -185,7 +185,7 @@ class DepthChart(BookChart):
     def spec(self) -> Spec:
         """Describe the traces: bids, asks."""
         side = {"shape": "hv", "width": 1.6, "fill": "tozeroy"}
-        hover = "%{y:,.10~f} within %{x:,.10~f}<extra></extra>"
+        hover = "%{y:,.15~r} within %{x:,.15~r}<extra></extra>"
         return {
             "data": [
                 line("bids, cumulative", "$buy", hover, fillcolor="$buy_soft", **side),
@@ -194,8 +194,8 @@ class DepthChart(BookChart):
             "layout": layout(
                 self._title("depth"),
                 height=self.sketch.height,
-                xaxis=axis("price", tickformat=",~f"),
-                yaxis=axis("cumulative size", rangemode="tozero", tickformat=",~s"),
+                xaxis=price_axis("price"),
+                yaxis=size_axis("cumulative size", rangemode="tozero"),
                 hovermode="closest",
                 showlegend=not self.sketch.is_compact,
             ),
@@ -226,7 +226,7 @@ class LadderChart(BookChart):
             "x": [],
             "y": [],
             "width": [],
-            "hovertemplate": "%{x:,.10~f} at %{y:,.10~f}<extra></extra>",
+            "hovertemplate": "%{x:,.15~r} at %{y:,.15~r}<extra></extra>",
         }
         return {
             "data": [
@@ -236,8 +236,8 @@ class LadderChart(BookChart):
             "layout": layout(
                 self._title("price ladder"),
                 height=self.sketch.height,
-                xaxis=axis("size per step", rangemode="tozero", tickformat=",~s"),
-                yaxis=axis("price", side="right", tickformat=",~f"),
+                xaxis=size_axis("size per step", rangemode="tozero"),
+                yaxis=price_axis("price", side="right"),
                 barmode="overlay",
                 hovermode="closest",
                 showlegend=not self.sketch.is_compact,  # there the line above takes its place
@@ -326,14 +326,14 @@ class HeatChart(TimeChart):
                         "outlinewidth": 0,
                         "len": 0.9,
                     },
-                    "hovertemplate": "10<sup>%{z:.1f}</sup> at %{y:,.10~f}<extra></extra>",
+                    "hovertemplate": "10<sup>%{z:.1f}</sup> at %{y:,.15~r}<extra></extra>",
                 },
                 line("best bid", "$buy", "", **quote),
                 line("best ask", "$sell", "", **quote),
             ],
             "layout": self._time_layout(
                 "order book over time",
-                yaxis=axis("price", tickformat=",~f"),
+                yaxis=price_axis("price"),
                 hovermode="closest",
             ),
         }

@@ -9,7 +9,7 @@ import polars as pl
 
 from kucoin_research.figures.chart import Arrays, Drawing, Role, Sketch, TimeChart, View
 from kucoin_research.figures.frames import best_quotes, lags_of, numbers, sides
-from kucoin_research.figures.theme import Spec, axis
+from kucoin_research.figures.theme import Spec, axis, price_axis, size_axis
 from kucoin_research.figures.thin import Bubbles, Extremes, Sums, broken
 from kucoin_research.figures.zone import Floats
 
@@ -21,7 +21,7 @@ TRADES = Role("trades", ("trade", "ticker"), is_needed=False)
 
 _LARGEST_BUBBLE = 26.0  # px across
 _SMALLEST_BUBBLE = 4.0
-_PRICE = "%{y:,.10~f}"
+_PRICE = "%{y:,.15~r}"
 
 
 def line(name: str, colour: str, hover: str, **options: Any) -> Spec:
@@ -78,7 +78,7 @@ class PriceChart(TimeChart):
             ],
             "layout": self._time_layout(
                 "best bid and ask, trades by size",
-                yaxis=axis("price", side="right", tickformat=",~f", hoverformat=",.10~f"),
+                yaxis=price_axis("price", side="right"),
             ),
             # The band is made of what is there already, so it costs no bytes.
             "bands": [{"trace": 0, "low": 1, "high": 2}],
@@ -99,7 +99,7 @@ class PriceChart(TimeChart):
                 "opacity": 0.62,
                 "line": {"width": 0.8, "color": "$paper"},
             },
-            "hovertemplate": f"{side} %{{customdata[0]:,.10~f}} at {_PRICE}"
+            "hovertemplate": f"{side} %{{customdata[0]:,.15~r}} at {_PRICE}"
             "<br>trades: %{customdata[1]}<extra></extra>",
         }
 
@@ -218,7 +218,7 @@ class MarkChart(TimeChart):
             ],
             "layout": self._time_layout(
                 "mark, index and funding",
-                yaxis=axis("price", domain=[0.42, 1], tickformat=",~f"),
+                yaxis=price_axis("price", domain=[0.42, 1]),
                 yaxis2=axis("bps (1e-4)", domain=[0, 0.36]),
             ),
         }  # fmt: skip
@@ -257,17 +257,17 @@ class FlowChart(TimeChart):
         bars = {"type": "bar", "x": [], "y": [], "yaxis": "y2", "marker": {"line": {"width": 0}}}
         return {
             "data": [
-                line("cumulative volume delta", "$main", "delta %{y:+,.10~f}<extra></extra>",
+                line("cumulative volume delta", "$main", "delta %{y:+,.15~r}<extra></extra>",
                      shape="hv", width=1.8),
                 {**bars, "name": "bought by takers", "marker": {"color": "$buy"},
-                 "hovertemplate": "bought %{y:,.10~f}<extra></extra>"},
+                 "hovertemplate": "bought %{y:,.15~r}<extra></extra>"},
                 {**bars, "name": "sold by takers", "marker": {"color": "$sell"},
-                 "hovertemplate": "sold %{y:,.10~f}<extra></extra>"},
+                 "hovertemplate": "sold %{y:,.15~r}<extra></extra>"},
             ],
             "layout": self._time_layout(
                 "order flow",
-                yaxis=axis("cumulative delta (size)", domain=[0.42, 1], tickformat=",~s"),
-                yaxis2=axis("size per bar", domain=[0, 0.36], tickformat=",~s"),
+                yaxis=size_axis("cumulative delta (size)", domain=[0.42, 1]),
+                yaxis2=size_axis("size per bar", domain=[0, 0.36]),
                 barmode="relative",
                 bargap=0.15,
             ),

@@ -11,7 +11,17 @@ from typing import Any
 
 from kucoin_research.errors import InvalidInput
 
-__all__ = ["PALETTES", "Spec", "axis", "compacted", "layout", "resolve"]
+__all__ = [
+    "NUMBER",
+    "PALETTES",
+    "Spec",
+    "axis",
+    "compacted",
+    "layout",
+    "price_axis",
+    "resolve",
+    "size_axis",
+]
 
 #: The JSON of a plotly figure: ``{"data": [...], "layout": {...}}``.
 Spec = dict[str, Any]
@@ -97,6 +107,10 @@ def _resolved(part: Any, palette: dict[str, Any]) -> Any:
     return part
 
 
+#: Any price or size, for the reader to see whole: 15 digits at most, and no exponent.
+NUMBER = ",.15~r"
+
+
 def axis(title: str = "", **options: Any) -> Spec:
     """Describe an axis in the house style; ``title`` carries the unit."""
     return {
@@ -108,6 +122,25 @@ def axis(title: str = "", **options: Any) -> Spec:
         "automargin": True,
         **options,
     }
+
+
+def price_axis(title: str = "", **options: Any) -> Spec:
+    """Describe an axis of prices: plain decimals, as many as tell its labels apart.
+
+    A fixed format would not do: coins cost from 1e-9 to 1e6.
+    """
+    return axis(
+        title,
+        separatethousands=True,
+        exponentformat="none",
+        hoverformat=NUMBER,
+        **options,
+    )
+
+
+def size_axis(title: str = "", **options: Any) -> Spec:
+    """Describe an axis of sizes or volumes: ``12k`` for many, and 0.4 of a coin as it is."""
+    return axis(title, separatethousands=True, exponentformat="SI", hoverformat=NUMBER, **options)
 
 
 def layout(title: str, *, height: int, **options: Any) -> Spec:

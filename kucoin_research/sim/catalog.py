@@ -184,6 +184,19 @@ LISTINGS: dict[str, Listing] = _by_symbol(
         max_leverage=75,
     ),
     _perpetual(
+        "SHIBUSDTM",  # a coin that costs a hundred-thousandth
+        "SHIB",
+        "0.000000001",
+        100_000.0,
+        start_price=0.00000812,
+        index_symbol=".KSHIBUSDT",
+        index_decimals=10,
+        flow=Flow(6.0, 0.05, 200, 1.5, 2, 2.0, 90, 8, 10),
+        volume_per_minute=570,
+        open_interest=412_000,
+        max_leverage=50,
+    ),
+    _perpetual(
         "KCSUSDTM",
         "KCS",
         "0.001",
@@ -248,6 +261,15 @@ LISTINGS: dict[str, Listing] = _by_symbol(
         start_price=11.6,
         flow=Flow(2.0, 0.05, 120, 2.5, 5, 3.0, 900_000, 120_000, 100),
         volume_per_minute=4_900_000,
+    ),
+    _spot(
+        "SHIB",
+        "USDT",
+        "0.000000001",
+        "1",
+        start_price=0.00000812,
+        flow=Flow(3.0, 0.05, 150, 1.5, 2, 2.0, 4_000_000, 300_000, 10),
+        volume_per_minute=12_000_000,
     ),
     _spot(
         "ETH",

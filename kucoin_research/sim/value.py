@@ -53,6 +53,7 @@ BASES: dict[str, Base] = {
     "ETH": Base(2_750.0, 1.2, 0.30),
     "SOL": Base(142.0, 1.3, 0.45),
     "DOGE": Base(0.21, 1.3, 0.50),
+    "SHIB": Base(0.00000812, 1.3, 0.55),
     "KCS": Base(11.6, 0.6, 0.25),
 }
 MARKET_VOLATILITY = 0.35
