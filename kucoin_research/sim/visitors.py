@@ -67,7 +67,9 @@ def _is_ours(name: str, bound: str) -> bool:
 
 def _is_loopback(name: str) -> bool:
     address = _address(name)
-    return name == "localhost" if address is None else address.is_loopback
+    if address is None:  # no name server is asked for these
+        return name == "localhost" or name.endswith(".localhost")
+    return address.is_loopback
 
 
 def _address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

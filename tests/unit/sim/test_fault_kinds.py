@@ -345,7 +345,7 @@ def test_slow_replies_leave_the_others_alone():
         exchange.inject("slow_reply", path=STATUS, delay=0.5)
         address = base_url(exchange)
         raw = clocks.current().dial(*tuple_of(address), 10)
-        raw.sendall(f"GET {STATUS} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        raw.sendall(f"GET {STATUS} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         started = clocks.current().monotonic()
         clocks.current().adapt(session)
         session.get(address + "/api/v1/timestamp", timeout=10)

@@ -31,8 +31,9 @@ def token_of(exchange, **headers):
 
 
 @pytest.mark.parametrize(
-    "host", ["127.0.0.1:8000", "localhost:8000", "LOCALHOST", "127.1.2.3:1", "[::1]:8000"]
-)
+    "host", ["127.0.0.1:8000", "localhost:8000", "LOCALHOST", "127.1.2.3:1", "[::1]:8000",
+             "a.localhost:1"]
+)  # fmt: skip
 def test_this_machine_may_call(host):
     assert refusal({"Host": host}, HERE) is None
     assert refusal({"Host": host, "Origin": f"http://{host}"}, HERE) is None
