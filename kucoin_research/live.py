@@ -54,7 +54,8 @@ class _TokenFilter(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         text = record.getMessage()
         if "token=" in text:
-            record.msg, record.args = re.sub(r"token=[^&\s'\"]*", "token=***", text), None
+            text = re.sub(r"(token|connectId)=[^&\s'\"]*", r"\1=***", text)
+            record.msg, record.args = text, None
         return True
 
 

@@ -341,6 +341,21 @@ def test_nothing_that_is_taken_for_credentials_is_shown(call):
     assert leaks(error, SECRETS) == []
 
 
+def test_no_failing_call_shows_the_keys_of_the_environment(monkeypatch, tmp_path):
+    # IPython shows the value of `os.environ` where a statement that raises names it.
+    for name, value in ENVIRON.items():
+        monkeypatch.setenv(name, value)
+    (tmp_path / ".env").write_text("".join(f"{name}={value}\n" for name, value in ENVIRON.items()))
+    gone = Venue(nobody(), nobody())
+
+    for call in (
+        lambda: kr.stream("XBTUSDTM", venue=gone),
+        lambda: kr.stream("XBTUSDTM", venue="nowhere"),
+        lambda: kr.Credentials.from_env(path=tmp_path),
+    ):
+        assert leaks(raised_by(call), SECRETS) == []
+
+
 # -- private streams -------------------------------------------------------------------------------
 
 
