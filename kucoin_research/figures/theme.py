@@ -11,7 +11,7 @@ from typing import Any
 
 from kucoin_research.errors import InvalidInput
 
-__all__ = ["PALETTES", "Spec", "axis", "compacted", "layout", "resolve"]
+__all__ = ["PALETTES", "Spec", "axis", "compacted", "layout", "literal", "resolve"]
 
 #: The JSON of a plotly figure: ``{"data": [...], "layout": {...}}``.
 Spec = dict[str, Any]
@@ -95,6 +95,18 @@ def _resolved(part: Any, palette: dict[str, Any]) -> Any:
     if isinstance(part, list):
         return [_resolved(value, palette) for value in part]
     return part
+
+
+def literal(text: str) -> str:
+    """Write a text that came from elsewhere so that plotly shows it as it is.
+
+    Plotly takes tags in texts for markup, a link among them, and ``$…$`` for TeX where a page has
+    MathJax. Only what is needed is escaped: it does not know all of HTML's names.
+    """
+    return "".join(_ESCAPED.get(character, character) for character in text)
+
+
+_ESCAPED = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "$": "&#36;"}
 
 
 def axis(title: str = "", **options: Any) -> Spec:
