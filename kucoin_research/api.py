@@ -17,7 +17,7 @@ import polars as pl
 
 from kucoin_research import clocks, sim
 from kucoin_research.collect import Limit, collect
-from kucoin_research.credentials import Credentials, environment
+from kucoin_research.credentials import Credentials, environment, held, refuse_other
 from kucoin_research.diagnosis import Diagnosis, diagnose
 from kucoin_research.errors import (
     ChannelNotOffered,
@@ -261,11 +261,6 @@ def _check_credentials(credentials: object, channel: Channel, url: str) -> None:
     refuse_untrusted(url, "an API key")
 
 
-def _check_type(credentials: object) -> None:
-    if credentials is not None and not isinstance(credentials, Credentials):
-        raise InvalidInput(f"credentials must be kr.Credentials, not {type(credentials).__name__}")
-
-
 def _start(
     symbols: Symbols,
     channels: Channels,
@@ -283,7 +278,7 @@ def _start(
 ) -> Stream:
     its_feed = feed_of(feed)
     capacity = _whole(capacity, "capacity", "rows")
-    _check_type(credentials)
+    refuse_other(credentials)
     rest = Rest(find_venue(venue), credentials=credentials)
     try:
         with passing():  # it may take long, and nothing is running yet
@@ -428,6 +423,7 @@ def stream(
     ...     s.wait("ticker", rows=3).height >= 3
     True
     """
+    credentials = held(credentials)
     return _start(
         symbols,
         channels,
@@ -497,6 +493,7 @@ def record(
     ...     run.session().frame("ticker").height > 0
     True
     """
+    credentials = held(credentials)
     limit = Limit.of(minutes, seconds, None)
     check_options(compression, fsync, QUEUE_ROWS)
     made: list[Recording] = []
@@ -705,6 +702,7 @@ def stream_to_frame(
     >>> stream_to_frame("XBTUSDTM", rows=100, venue="demo", progress=False).height
     100
     """
+    credentials = held(credentials)
     limit = Limit.of(minutes, seconds, rows)
     names = _texts(channels, "channels")
     failure = None
@@ -820,7 +818,8 @@ def doctor(
     credentials
         To be tried; those of the environment or ``.env`` unless given.
     """
-    _check_type(credentials)
+    credentials = held(credentials)
+    refuse_other(credentials)
     meant = find_venue(venue)
     venues = [meant] if venue is not None or meant.name == "demo" else [meant, find_venue("demo")]
     return diagnose(venues, credentials)
@@ -1216,8 +1215,9 @@ def order_book(
     CredentialsMissing, UntrustedHost, AuthenticationFailed
         For a spot book that wants a key; the first two before the book is asked for.
     """
+    credentials = held(credentials)
     depth = _whole(depth, "depth", "levels")
-    _check_type(credentials)
+    refuse_other(credentials)
     with Rest(find_venue(venue), credentials=credentials) as rest:
         book = rest.order_book(symbol, depth, market=_known(symbol, rest, market))
         now_ns = clocks.current().wall_ns()

@@ -15,6 +15,7 @@ from urllib.request import url2pathname
 import polars as pl
 
 from kucoin_research.errors import InvalidInput
+from kucoin_research.records import file_mode
 from kucoin_research.regular import create
 
 __all__ = ["Piece", "Target", "write"]
@@ -109,7 +110,7 @@ def _write_local(piece: Piece, target: Target, folder: Path) -> str:
     _make_folders(folder, path.parent)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
-        with os.fdopen(create(temporary), "wb") as file:
+        with os.fdopen(create(temporary, mode=file_mode(piece.channel)), "wb") as file:
             _portable(piece.rows).write_parquet(file, compression="zstd")
         _put(temporary, path)
     finally:

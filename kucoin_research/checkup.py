@@ -41,7 +41,7 @@ from kucoin_research.manifest import (
 )
 from kucoin_research.packing import compression_of, members, open_whole
 from kucoin_research.records import CHANNELS, Column, Level2, Record, Status, columns_of
-from kucoin_research.regular import create, is_regular, open_file, size_of
+from kucoin_research.regular import create_like, is_regular, open_file, size_of
 from kucoin_research.rowcsv import (
     LONGEST_RECORD,
     Counter,
@@ -894,7 +894,10 @@ def _keep(path: Path) -> None:
         free = (name for name in _originals(path) if not os.path.lexists(name))
         path.rename(next(free))
         return
-    with open_file(path) as source, os.fdopen(_new_copy(path), "wb") as target:
+    with (
+        open_file(path) as source,
+        os.fdopen(_new_copy(path, source.fileno()), "wb") as target,
+    ):
         shutil.copyfileobj(source, target, _BLOCK)
         target.flush()
         os.fsync(target.fileno())
@@ -905,11 +908,11 @@ def _originals(path: Path) -> Iterator[Path]:
         yield path.with_name(f"{path.name}.orig{'' if number == 1 else number}")
 
 
-def _new_copy(path: Path) -> int:
+def _new_copy(path: Path, source: int) -> int:
     """Make the file that keeps what another one held; whatever has such a name stays."""
     for name in _originals(path):
         with contextlib.suppress(FileExistsError):
-            return create(name)
+            return create_like(name, source)
     raise AssertionError("there is always a further number")
 
 

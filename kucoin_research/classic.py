@@ -20,6 +20,7 @@ from kucoin_research.collect import wait_until_live
 from kucoin_research.credentials import Credentials, environment
 from kucoin_research.decode import Broken, Decoder
 from kucoin_research.errors import ConnectionLost, InvalidInput, MessageBroken
+from kucoin_research.hidden import Hidden
 from kucoin_research.interrupts import check, hold
 from kucoin_research.records import Market, Record, Status, Ticker, market_of
 from kucoin_research.stream import State, Stream
@@ -149,10 +150,13 @@ class KuCoinWebSocket:
         on_message: Callable[[dict[str, Any]], object] | None = None,
         venue: Venue | str | None = None,
     ) -> None:
+        parts = (api_key, api_secret, passphrase)
+        given = [Hidden(each if isinstance(each, str) else "") for each in parts if each]
+        del parts, api_key, api_secret, passphrase  # a traceback shows the variables of this frame
         self.market_type = str(market_of("", market_type))
         self.verbose = verbose
         self.on_message = on_message
-        self.credentials = _credentials(api_key, api_secret, passphrase)
+        self.credentials = _credentials(given)
         self.stream: Stream | None = None
         self.ws: _Socket | None = None
         self.reconnect_required = False
@@ -348,8 +352,11 @@ class KuCoinWebSocket:
             self.stream.stop()
 
     def __repr__(self) -> str:
-        state = "not connected" if self.stream is None else str(self.stream.state)
-        return f"<KuCoinWebSocket {self.market_type}: {state}>"
+        # Also of one whose __init__ has raised, or was never called: a traceback shows it, too.
+        own = vars(self)
+        stream, market = own.get("stream"), own.get("market_type", "of no market")
+        state = "not connected" if stream is None else getattr(stream, "state", "not known")
+        return f"<{type(self).__name__} {market}: {state}>"
 
 
 def _host(venue: Venue, client: KuCoinWebSocket) -> str:
@@ -408,10 +415,9 @@ def _count(number: float | None) -> int | str | None:
     return int(number) if is_whole and number is not None else _decimal(number)
 
 
-def _credentials(key: str | None, secret: str | None, passphrase: str | None) -> Credentials | None:
-    given = [value for value in (key, secret, passphrase) if value]
+def _credentials(given: list[Hidden[str]]) -> Credentials | None:
     if len(given) == 3:
-        return Credentials(*given)
+        return Credentials(*(each.reveal() for each in given))
     if given:
         raise InvalidInput("api_key, api_secret and passphrase belong together; give all or none")
     found = environment()

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import errno
+import io
+import logging
 import os
-from collections.abc import Callable, Mapping
-from typing import NoReturn, Self
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple, NoReturn, Self
 
-from dotenv import dotenv_values, find_dotenv
+from dotenv import dotenv_values
 
 from kucoin_research.errors import CredentialsMissing, InvalidInput
+from kucoin_research.hidden import Hidden, Settings, masked, sealed, surroundings
 
-__all__ = ["Credentials", "environment"]
+__all__ = ["Credentials", "environment", "held", "refuse_other"]
+
+log = logging.getLogger(__name__)
 
 _NAMES = ("KUCOIN_API_KEY", "KUCOIN_API_SECRET", "KUCOIN_PASSPHRASE")
 _VERSION = "KUCOIN_API_KEY_VERSION"
@@ -19,53 +27,127 @@ _VERSION = "KUCOIN_API_KEY_VERSION"
 # Only these leave the environment: whatever else it holds shows in no traceback of ours.
 _PREFIX = "KUCOIN_"
 
+_MOST_BYTES = 1_000_000  # of a `.env`: more is something else
 
-def environment() -> dict[str, str]:
-    """Merge the nearest ``.env`` (this folder or one above) with the environment, which wins.
+
+def environment(path: str | os.PathLike[str] | None = None) -> Settings:
+    """Merge the nearest ``.env`` with the environment, which wins.
+
+    The working folder's is read, else that of the nearest folder above it. The search goes up only
+    while the folders belong to the user that this process runs as, and takes there only a file of
+    the same user. In the working folder the file may also belong to the folder's owner or to root.
+    A file that everybody may change or put there is not read, and ends the search, with a warning
+    in the log. The log names the file that is read (level INFO, once).
+
+    Parameters
+    ----------
+    path
+        A file to read instead, whoever owns it.
 
     Returns
     -------
-    dict[str, str]
-        The variables whose names begin with ``KUCOIN_``.
+    Settings
+        The variables whose names begin with ``KUCOIN_``; its repr shows the names only.
 
     Raises
     ------
     InvalidInput
-        If there is a ``.env`` that cannot be read; a line in it that means nothing is logged and
-        left out.
+        If there is a ``.env`` that cannot be read, or none at ``path``; a line in it that means
+        nothing is logged and left out.
     """
-    found = {**_from_file(), **os.environ}
-    return {name: value for name, value in found.items() if name.startswith(_PREFIX)}
+    found = _nearest() if path is None else Path(path).expanduser()
+    values = Settings({}) if found is None else _from_file(found)
+    own = surroundings(lambda name: name.startswith(_PREFIX))
+    return Settings({**{name: values[name] for name in values if name.startswith(_PREFIX)}, **own})
 
 
-def _from_file() -> dict[str, str]:
-    path = find_dotenv(usecwd=True)
-    if not path:
-        return {}
+def _nearest() -> Path | None:
+    try:
+        here = Path.cwd()
+    except OSError:  # it has been removed
+        return None
+    for folder in (here, *here.parents):
+        try:
+            if folder != here and not _is_mine(folder.stat()):
+                return None
+            path = folder / ".env"
+            is_there = path.is_file()  # some call their virtual environment so
+            flaw = _distrust(path, is_here=folder == here) if is_there else None
+        except OSError:  # nobody may look
+            return None
+        if flaw is not None:
+            _tell_once(logging.WARNING, f"{path} is not read: {flaw}")
+            return None
+        if is_there:
+            return path
+    return None
+
+
+def _distrust(path: Path, *, is_here: bool) -> str | None:
+    """Say why a file that was found, and not named, may be somebody else's doing."""
+    file, folder = path.stat(), path.parent.stat()
+    is_common = bool(folder.st_mode & stat.S_IWOTH)
+    theirs = {0} if is_common else {0, folder.st_uid}
+    if not _is_mine(file) and not (is_here and file.st_uid in theirs):
+        return "it belongs to another user"
+    if not hasattr(os, "getuid"):  # Windows tells nothing by these bits
+        return None
+    if file.st_mode & stat.S_IWOTH:
+        return "everybody may change it; chmod o-w, or name it by Credentials.from_env(path=...)"
+    if is_common and not folder.st_mode & stat.S_ISVTX:
+        return "everybody may replace it; chmod o-w its folder, or name it by path="
+    return None
+
+
+def _is_mine(found: os.stat_result) -> bool:
+    return not hasattr(os, "getuid") or found.st_uid == os.getuid()
+
+
+_told: set[str] = set()  # so that each is logged once
+
+
+def _tell_once(level: int, text: str) -> None:
+    if text not in _told:
+        _told.add(text)
+        log.log(level, "%s", text)
+
+
+def _from_file(path: Path) -> Settings:
+    text = _text_of(path)
+    # Sealed: the frames of what reads it hold it as text.
+    values = sealed(lambda: Settings(_pairs(text)))
+    _tell_once(logging.INFO, f"settings are read from {path}")
+    return values
+
+
+def _pairs(text: Hidden[str]) -> dict[str, str]:
+    found = dotenv_values(stream=io.StringIO(text.reveal()))
+    return {name: value for name, value in found.items() if value}
+
+
+def _text_of(path: Path) -> Hidden[str]:
+    # What is raised here is raised outside of handlers: a decoding error quotes the file.
+    flaw = ""
     try:
         # "-sig": Windows editors like to begin a file with a byte order mark.
-        values = dotenv_values(path, encoding="utf-8-sig")
+        return sealed(lambda: Hidden(_bytes_of(path).decode("utf-8-sig")))
     except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise InvalidInput(f"{path} cannot be read ({reason}); mend or remove it") from error
-    except UnicodeDecodeError:  # its text quotes the file, which holds keys: no chaining
-        raise InvalidInput(f"{path} is not UTF-8 text; save it as UTF-8") from None
-    return {name: value for name, value in values.items() if value}
+        flaw = f"cannot be read ({error.strerror or type(error).__name__}); mend or remove it"
+    except UnicodeDecodeError:
+        flaw = "is not UTF-8 text; save it as UTF-8"
+    raise InvalidInput(f"{path} {flaw}")
 
 
-class _Hidden:
-    """A text that shows as ``***`` wherever an object is dumped."""
-
-    __slots__ = ("reveal",)
-
-    def __init__(self, text: str) -> None:
-        self.reveal: Callable[[], str] = lambda: text  # a closure: no dump of attributes finds it
-
-    def __repr__(self) -> str:
-        return "'***'"
-
-    def __reduce__(self) -> NoReturn:
-        _refuse_to_be_pickled()
+def _bytes_of(path: Path) -> bytes:
+    # Opened without waiting: a pipe in its place would wait for ever.
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file")
+        content = file.read(_MOST_BYTES + 1)
+    if len(content) > _MOST_BYTES:
+        raise OSError(errno.EFBIG, "it is larger than 1 MB")
+    return content
 
 
 class Credentials:
@@ -93,21 +175,22 @@ class Credentials:
     __slots__ = ("_hidden", "key_version")
 
     def __init__(self, key: str, secret: str, passphrase: str, *, key_version: int = 3) -> None:
-        values = (key, secret, passphrase)
-        for name, value in zip(("key", "secret", "passphrase"), values, strict=True):
-            if not isinstance(value, str) or not value.strip():
-                raise InvalidInput(
-                    f"the API {name} is empty or no text; all three of a KuCoin key are needed"
-                )
-        if not all("!" <= character <= "~" for character in key.strip()):
-            raise InvalidInput("the API key has characters that no KuCoin key has; copy it again")
-        if isinstance(key_version, bool) or key_version not in (2, 3):
-            raise InvalidInput(f"key_version must be 2 or 3, not {key_version!r}")
-        self._hidden = tuple(_Hidden(value.strip()) for value in values)
-        self.key_version = key_version
+        flaw = _flaw(key, secret, passphrase, key_version)
+        # What is raised shows the variables of this frame, so it must not hold them any more.
+        if flaw is None:
+            self._hidden = tuple(Hidden(each.strip()) for each in (key, secret, passphrase))
+            self.key_version = key_version
+        del key, secret, passphrase, key_version
+        if flaw is not None:
+            raise InvalidInput(flaw)
 
     @classmethod
-    def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:
+    def from_env(
+        cls,
+        environ: Mapping[str, str] | None = None,
+        *,
+        path: str | os.PathLike[str] | None = None,
+    ) -> Self:
         """Read ``KUCOIN_API_KEY``, ``KUCOIN_API_SECRET`` and ``KUCOIN_PASSPHRASE``.
 
         ``KUCOIN_API_KEY_VERSION`` is read where it is set; else it is 3.
@@ -116,6 +199,9 @@ class Credentials:
         ----------
         environ
             Where to look; the environment, then ``.env``, unless given.
+        path
+            The file to read in the place of ``.env``. Else it is that of the working folder, or of
+            a folder above that belongs to you, unless everybody may change it.
 
         Raises
         ------
@@ -124,16 +210,17 @@ class Credentials:
         InvalidInput
             If one holds what cannot be right; its value is not repeated.
         """
-        found = environment() if environ is None else environ
+        found = environment(path) if environ is None else Settings(environ)
+        del environ  # see __init__
         missing = [name for name in _NAMES if not found.get(name, "").strip()]
         if missing:
             raise CredentialsMissing(
                 f"{', '.join(missing)} not set; put them into the environment or into a file .env"
             )
-        version = found.get(_VERSION, "").strip() or "3"
-        if version not in ("2", "3"):
+        if found.get(_VERSION, "").strip() not in ("", "2", "3"):
             raise InvalidInput(f"{_VERSION} must be 2 or 3, or left empty")
-        return cls(*(found[name] for name in _NAMES), key_version=int(version))
+        version = int(found.get(_VERSION, "").strip() or 3)
+        return cls(*(found[name] for name in _NAMES), key_version=version)
 
     @property
     def key(self) -> str:
@@ -155,9 +242,7 @@ class Credentials:
 
     def mask(self, text: str) -> str:
         """Replace the three values in a text that came from elsewhere by ``***``."""
-        for hidden in self._hidden:
-            text = text.replace(hidden.reveal(), "***")
-        return text
+        return masked(text, self._hidden)
 
     def __repr__(self) -> str:
         return "Credentials(key=***, secret=***, passphrase=***)"
@@ -173,6 +258,43 @@ class Credentials:
 
     def __getstate__(self) -> NoReturn:
         _refuse_to_be_pickled()
+
+
+def _flaw(*values: object) -> str | None:
+    # Says what is wrong with the parts of a key; raises nothing, for the frame holds them as text.
+    *parts, version = values
+    for name, value in zip(("key", "secret", "passphrase"), parts, strict=True):
+        if not isinstance(value, str) or not value.strip():
+            return f"the API {name} is empty or no text; all three of a KuCoin key are needed"
+        if any("\ud800" <= character <= "\udfff" for character in value):
+            return f"the API {name} has characters that are no text; copy it again"
+    if not all("!" <= character <= "~" for character in str(parts[0]).strip()):
+        return "the API key has characters that no KuCoin key has; copy it again"
+    if isinstance(version, bool) or version not in (2, 3):
+        shown = f"not {version!r}" if isinstance(version, int | float) else "a number"
+        return f"key_version must be 2 or 3, {shown}"
+    return None
+
+
+def held(credentials: object) -> Credentials | None:
+    """Take an argument that is meant for credentials, first thing in a function.
+
+    What is of another type may hold secrets that the function's frame would show in a traceback, so
+    the function goes on with a placeholder, which ``refuse_other`` refuses.
+    """
+    if credentials is None or isinstance(credentials, Credentials):
+        return credentials
+    return _NoCredentials(type(credentials).__name__)  # type: ignore[return-value]
+
+
+def refuse_other(credentials: Credentials | None) -> None:
+    """Raise ``InvalidInput`` for what ``held`` has put in the place of something else."""
+    if isinstance(credentials, _NoCredentials):
+        raise InvalidInput(f"credentials must be kr.Credentials, not {credentials.kind}")
+
+
+class _NoCredentials(NamedTuple):
+    kind: str
 
 
 def _refuse_to_be_pickled() -> NoReturn:

@@ -28,7 +28,7 @@ from kucoin_research.errors import (
     KucoinResearchError,
 )
 from kucoin_research.feeds import kit_of
-from kucoin_research.live import Connection
+from kucoin_research.live import open_hidden
 from kucoin_research.records import Market
 from kucoin_research.rest import Rest
 from kucoin_research.topics import Feed
@@ -307,7 +307,7 @@ def _clock(rest: Rest, market: Market) -> tuple[Health, str, str]:
 def _welcome(rest: Rest, market: Market) -> tuple[Health, str, str]:
     began = time.monotonic()
     doorway = kit_of(Feed.CLASSIC).doorway(rest, market, False, 0)
-    with Connection.open(doorway.url, timeout=_OPEN_TIMEOUT) as connection:
+    with open_hidden(doorway.url, timeout=_OPEN_TIMEOUT) as connection:
         deadline = time.monotonic() + _WELCOME_TIMEOUT
         while time.monotonic() < deadline:
             if connection.receive(0.2):

@@ -22,6 +22,7 @@ from kucoin_research.errors import (
     StreamError,
     TopicInvalid,
 )
+from kucoin_research.hidden import Hidden
 from kucoin_research.protocol import CLASSIC, Dialect
 from kucoin_research.records import Market
 from kucoin_research.rest import Rest
@@ -41,7 +42,7 @@ class Doorway(NamedTuple):
     a connection; ``None`` where it does not say, or the welcome will tell.
     """
 
-    url: str
+    url: Hidden[str]  # its query may hold a token
     ping_interval: float = 18.0
     ping_timeout: float = 10.0
     speed: float | None = None
@@ -67,7 +68,7 @@ def _classic_doorway(rest: Rest, market: Market, is_private: bool, tries: int) -
     token = rest.token(market, private=is_private)
     server = token.servers[tries % len(token.servers)]
     return Doorway(
-        token.url(server),
+        Hidden(token.url(server)),
         server.ping_interval,
         server.ping_timeout,
         token.simulation,
@@ -76,7 +77,7 @@ def _classic_doorway(rest: Rest, market: Market, is_private: bool, tries: int) -
 
 
 def _pro_doorway(rest: Rest, market: Market, _is_private: bool, _tries: int) -> Doorway:
-    return Doorway(rest.venue.push_url(market))
+    return Doorway(Hidden(rest.venue.push_url(market)))
 
 
 def _group_pro(topics: Iterable[Topic]) -> list[list[Topic]]:

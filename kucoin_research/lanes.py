@@ -35,7 +35,8 @@ from kucoin_research.errors import (
     TopicNotFound,
 )
 from kucoin_research.feeds import FeedKit
-from kucoin_research.live import Connection
+from kucoin_research.hidden import Hidden, bare, masked
+from kucoin_research.live import Connection, open_hidden, query_of
 from kucoin_research.overlap import Overlap
 from kucoin_research.protocol import Acknowledged, Conversation, Event, ExchangeSpoke, Refused
 from kucoin_research.records import Channel, Market
@@ -208,6 +209,7 @@ class _Link:
         decoder: Decodes,
         lifetime: float | None,
         opened_at: float,
+        secrets: Sequence[Hidden[str]] = (),
     ) -> None:
         self.connection = connection
         self.conversation = conversation
@@ -215,6 +217,7 @@ class _Link:
         self._lifetime = lifetime  # as the token reply told
         self.opened_at = opened_at  # monotonic seconds
         self.settled_ns: int | None = None
+        self._secrets = secrets  # of its address, which a server may repeat
 
     @property
     def lifetime(self) -> float | None:
@@ -223,13 +226,30 @@ class _Link:
 
     def speak(self, now: float) -> list[Event]:
         """Send what is due; gives what was not answered in time."""
-        for text in self.conversation.due(now):
-            self.connection.send(text)
+        try:
+            for text in self.conversation.due(now):
+                self.connection.send(text)
+        except NetworkError as error:
+            self._mask(error)
+            raise
         return self.conversation.overdue(now)
 
     def listen(self, slice_: float) -> list[bytes]:
         """Wait for messages, at most that many seconds."""
-        return self.connection.receive(slice_)
+        try:
+            return self.connection.receive(slice_)
+        except NetworkError as error:  # it quotes why the peer has closed
+            self._mask(error)
+            raise
+
+    def hear(self, control: Control, now: float) -> list[Event]:
+        """Take a message of the conversation; gives what follows from it."""
+        if control.text:
+            control = control._replace(text=masked(control.text, self._secrets))
+        return self.conversation.receive(control, now)
+
+    def _mask(self, error: NetworkError) -> None:
+        error.args = tuple(masked(str(each), self._secrets) for each in error.args)
 
     def rest(self) -> Iterator[list[bytes]]:
         """Give what has arrived and was not read yet."""
@@ -363,7 +383,7 @@ class Lane:
             try:
                 self._live_once()
             except KucoinResearchError as failure:
-                error = failure
+                error = bare(failure)  # its frames hold what the server has sent
             except Exception as failure:  # the pump's guard; its text may hold a secret
                 log.exception("the feed of %s met an unexpected error", self._keeper.name)
                 error = ConnectionLost(f"unexpected {type(failure).__name__} in the feed")
@@ -403,7 +423,7 @@ class Lane:
         doorway = self._kit.doorway(self._keeper.rest, self._market, is_private, self._tries)
         self._tries += 1
         self.simulation = doorway.speed or self.simulation
-        connection = Connection.open(doorway.url, timeout=_OPEN_TIMEOUT, clock=self._clock)
+        connection = open_hidden(doorway.url, timeout=_OPEN_TIMEOUT, clock=self._clock)
         with self._abort_lock:
             self._opened.add(connection)
         conversation = Conversation(
@@ -414,7 +434,8 @@ class Lane:
             dialect=self._kit.dialect(self._market),
         )
         decoder, now = self._kit.decoder(self._market), self._clock.monotonic()
-        return _Link(connection, conversation, decoder, doorway.lifetime, now)
+        secrets = query_of(doorway.url)
+        return _Link(connection, conversation, decoder, doorway.lifetime, now, secrets)
 
     def _close_link(self, link: _Link, *, is_polite: bool = True) -> None:
         with self._abort_lock:
@@ -470,7 +491,7 @@ class Lane:
             return
         self._last_heard_ns = self._now_ns()
         for control in self._keeper.deliver(payloads, link.decoder, self._overlap(now)):
-            events = link.conversation.receive(control, self._clock.monotonic())
+            events = link.hear(control, self._clock.monotonic())
             self._handle(link.conversation, events)
 
     def _overlap(self, now: float) -> Overlap | None:
@@ -621,12 +642,12 @@ class Lane:
                 self._refuse_worse(link.speak(now))
                 payloads = link.listen(_SHORT_SLICE)
                 for control in keeper.hold(payloads, link.decoder, successor.overlap):
-                    self._refuse_worse(link.conversation.receive(control, self._clock.monotonic()))
+                    self._refuse_worse(link.hear(control, self._clock.monotonic()))
                 if link.settled_ns is None and link.conversation.is_settled:
                     link.settled_ns = self._now_ns()
                     successor.is_settled.set()
         except KucoinResearchError as failure:
-            successor.error = failure
+            successor.error = bare(failure)
         except Exception as failure:  # the pump's guard; its text may hold a secret
             log.exception("the next connection of %s met an unexpected error", keeper.name)
             successor.error = ConnectionLost(f"unexpected {type(failure).__name__} in the feed")

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from kucoin_research.hidden import surroundings
 from kucoin_research.instruments import Instrument
 from kucoin_research.records import Market
 from kucoin_research.typed_json import decoder
@@ -40,6 +41,9 @@ class _File(msgspec.Struct):
     instruments: list[Instrument]
 
 
+_PLACES = ("XDG_CACHE_HOME", "LOCALAPPDATA")  # variables that name a folder for caches
+
+
 def cache_folder(environ: Mapping[str, str] | None = None, platform: str = sys.platform) -> Path:
     """Find the folder that the platform keeps for files that may be lost.
 
@@ -56,7 +60,7 @@ def cache_folder(environ: Mapping[str, str] | None = None, platform: str = sys.p
         ``kucoin_research`` in ``XDG_CACHE_HOME`` wherever that is set, else in ``LOCALAPPDATA`` on
         Windows, in ``~/Library/Caches`` on macOS and in ``~/.cache`` elsewhere. It may not exist.
     """
-    environ = os.environ if environ is None else environ
+    environ = surroundings(_PLACES.__contains__) if environ is None else environ
     chosen = environ.get("XDG_CACHE_HOME", "")
     if platform == "win32":
         chosen = chosen or environ.get("LOCALAPPDATA", "")

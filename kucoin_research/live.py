@@ -20,7 +20,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Self
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import websocket
 
@@ -35,10 +35,11 @@ from kucoin_research.errors import (
     Unreachable,
     UntrustedHost,
 )
+from kucoin_research.hidden import Hidden, masked, sealed
 from kucoin_research.venues import is_loopback
 from kucoin_research.wire import NO_STATUS, PING, Close, Control, FrameReader
 
-__all__ = ["Connection"]
+__all__ = ["Connection", "open_hidden", "query_of"]
 
 # 256 KiB doubles the CPU time at low rates: the buffer is allocated whole for each call.
 _READ_SIZE = 65536
@@ -53,7 +54,8 @@ class _TokenFilter(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         text = record.getMessage()
         if "token=" in text:
-            record.msg, record.args = re.sub(r"token=[^&\s'\"]*", "token=***", text), None
+            text = re.sub(r"(token|connectId)=[^&\s'\"]*", r"\1=***", text)
+            record.msg, record.args = text, None
         return True
 
 
@@ -374,6 +376,25 @@ class Connection:
     def _raise_if_aborted(self) -> None:
         if self._is_aborted:
             raise ConnectionLost("the connection was aborted on this side")
+
+
+def open_hidden(url: Hidden[str], **options: Any) -> Connection:
+    """Open a connection to an address that shows in no error, nor in the frames of one.
+
+    Parameters
+    ----------
+    url, **options
+        As for ``Connection.open``.
+    """
+    secrets = query_of(url)
+    return sealed(
+        lambda: Connection.open(url.reveal(), **options), lambda text: masked(text, secrets)
+    )
+
+
+def query_of(url: Hidden[str]) -> list[Hidden[str]]:
+    """Give the values in an address's query: a token is one."""
+    return [Hidden(value) for _, value in parse_qsl(url.reveal().partition("?")[2])]
 
 
 def _dial(clock: Clock, url: str, timeout: float) -> socket.socket | None:

@@ -48,6 +48,7 @@ __all__ = [
     "Ticker",
     "Trade",
     "columns_of",
+    "file_mode",
     "filled_until",
     "market_of",
     "parse_channel",
@@ -591,6 +592,11 @@ class Channel(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.name}:{self.interval}" if self.interval else self.name
+
+
+def file_mode(channel: str) -> int:
+    """Give the permissions of a file with rows of a channel: a private one's are its owner's."""
+    return 0o600 if channel.partition(":")[0] in PRIVATE_CHANNELS else 0o644
 
 
 def parse_channel(text: str) -> Channel:

@@ -19,6 +19,7 @@ from typing import BinaryIO, cast
 __all__ = [
     "Irregular",
     "create",
+    "create_like",
     "is_regular",
     "kind_of",
     "open_file",
@@ -133,6 +134,11 @@ def create(path: Path, *, mode: int = 0o644, flags: int = os.O_RDWR) -> int:
         If it cannot be made.
     """
     return os.open(path, flags | _FLAGS | os.O_CREAT | os.O_EXCL, mode)
+
+
+def create_like(path: Path, other: int) -> int:
+    """Make a file that the same people may read and write as another one, an open descriptor."""
+    return create(path, mode=stat.S_IMODE(os.fstat(other).st_mode) & 0o666)
 
 
 def replace(path: Path, data: bytes, *, mode: int = 0o644) -> None:

@@ -374,8 +374,10 @@ def _pad(row: Sequence[str], widths: Sequence[int], numeric: range) -> list[str]
 
 
 def _html_table(header: Sequence[str], numeric: range, rows: Sequence[Sequence[str]]) -> str:
-    head = _html_row("th", header, numeric)
-    body = "".join(_html_row("td", row, numeric) for row in rows)
+    head = _html_row("th", [*map(html.escape, header)], numeric)
+    # By its place: a symbol may be spelled like a verdict.
+    badge = header.index("verdict") if "verdict" in header else None
+    body = "".join(_html_row("td", _html_cells(row, badge), numeric) for row in rows)
     return f"<table><thead>{head}</thead><tbody>{body}</tbody></table>"
 
 
@@ -383,17 +385,19 @@ def _html_row(tag: str, cells: Sequence[str], numeric: range) -> str:
     return (
         "<tr>"
         + "".join(
-            f'<{tag} style="text-align: {"right" if column in numeric else "left"}">'
-            f"{_html_cell(cell)}</{tag}>"
+            f'<{tag} style="text-align: {"right" if column in numeric else "left"}">{cell}</{tag}>'
             for column, cell in enumerate(cells)
         )
         + "</tr>"
     )
 
 
-def _html_cell(cell: str) -> str:
+def _html_cells(row: Sequence[str], badge: int | None) -> list[str]:
     verdicts = {str(verdict): verdict for verdict in Verdict}
-    return _badge(verdicts[cell]) if cell in verdicts else html.escape(cell)
+    return [
+        _badge(verdicts[cell]) if place == badge and cell in verdicts else html.escape(cell)
+        for place, cell in enumerate(row)
+    ]
 
 
 def _badge(verdict: Verdict) -> str:

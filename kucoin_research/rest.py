@@ -10,6 +10,7 @@ Source: KuCoin's classic futures and spot REST documentation (https://www.kucoin
 
 from __future__ import annotations
 
+import html
 import importlib.metadata
 import logging
 import re
@@ -20,7 +21,6 @@ import threading
 import uuid
 import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from http.client import IncompleteRead
 from typing import Annotated, Any, Literal, NamedTuple, Self, TypeAlias, TypeVar, cast
 from urllib.parse import quote, urlencode, urlsplit
@@ -49,6 +49,7 @@ from kucoin_research.errors import (
     Unreachable,
     UntrustedHost,
 )
+from kucoin_research.hidden import Hidden, bare, masked, sealed
 from kucoin_research.instruments import Instrument, spelling_hint
 from kucoin_research.orderbook import BookSnapshot
 from kucoin_research.records import (
@@ -66,7 +67,7 @@ from kucoin_research.records import (
     Trade,
     market_of,
 )
-from kucoin_research.signing import signed_headers
+from kucoin_research.signing import SECRET_HEADERS, signed_headers
 from kucoin_research.typed_json import decoder
 from kucoin_research.units import to_ns
 from kucoin_research.venues import Venue, is_loopback, refuse_untrusted
@@ -106,7 +107,7 @@ class _Simulation(Struct):
 
 
 class _TokenData(Struct, rename="camel"):
-    token: str
+    token: msgspec.Raw  # which no dump shows
     instance_servers: list[_InstanceServer]
     simulation: _Simulation | None = None  # sent by the simulated exchange only
 
@@ -261,11 +262,10 @@ class Server(NamedTuple):
     ping_timeout: float
 
 
-@dataclass(frozen=True)
 class Token:
     """Leave to open one WebSocket connection. The token itself is masked wherever this is shown.
 
-    Attributes
+    Parameters
     ----------
     token
         As sent by the exchange; valid for 24 hours.
@@ -277,10 +277,24 @@ class Token:
         Seconds for which it keeps a connection, None where that is not told: KuCoin's 24 hours.
     """
 
-    token: str
-    servers: tuple[Server, ...]
-    simulation: float | None = None
-    lifetime: float | None = None
+    __slots__ = ("_hidden", "lifetime", "servers", "simulation")
+
+    def __init__(
+        self,
+        token: str,
+        servers: tuple[Server, ...],
+        simulation: float | None = None,
+        lifetime: float | None = None,
+    ) -> None:
+        self._hidden = Hidden(token)
+        self.servers = servers
+        self.simulation = simulation
+        self.lifetime = lifetime
+
+    @property
+    def token(self) -> str:
+        """The token, to be read on purpose."""
+        return self._hidden.reveal()
 
     def __repr__(self) -> str:
         return f"Token(token='***', servers={self.servers!r}, simulation={self.simulation!r})"
@@ -296,8 +310,9 @@ class Token:
             Echoed in the welcome; made up unless given.
         """
         endpoint = (server or self.servers[0]).endpoint
-        query = urlencode({"token": self.token, "connectId": connect_id or uuid.uuid4().hex})
-        return f"{endpoint}{'&' if urlsplit(endpoint).query else '?'}{query}"
+        start = f"{endpoint}{'&' if urlsplit(endpoint).query else '?'}"
+        identity = connect_id or uuid.uuid4().hex
+        return start + urlencode({"token": self.token, "connectId": identity})
 
 
 class ClockOffset(NamedTuple):
@@ -443,6 +458,26 @@ _LONGEST_RESET = 300.0  # a header that says more is wrong
 _RESERVE = 10
 
 
+class _Proof:
+    """Signs a request as ``requests`` sends it, so that no variable of ours holds its headers."""
+
+    __slots__ = ("_credentials", "_secrets", "_sign")
+
+    def __init__(self, credentials: Credentials, sign: Callable[[], dict[str, str]]) -> None:
+        self._credentials = credentials
+        self._sign = sign
+        self._secrets: tuple[Hidden[str], ...] = ()
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers.update(self._sign())
+        self._secrets = tuple(Hidden(request.headers[name]) for name in SECRET_HEADERS)
+        return request
+
+    def mask(self, text: str) -> str:
+        """Replace by ``***`` what a server may have sent back: the key, and what was made of it."""
+        return masked(self._credentials.mask(text), self._secrets)
+
+
 class _Call(NamedTuple):
     market: Market
     path: str
@@ -451,15 +486,25 @@ class _Call(NamedTuple):
     method: str = "GET"
     symbol: str | None = None
     is_signed: bool = False
+    proof: _Proof | None = None  # of this try, where it is signed
+
+    @property
+    def holds_secrets(self) -> bool:
+        """Whether its request or its reply does: frames that have either leave with no error."""
+        return self.is_signed or "/bullet-" in self.path
 
     @property
     def target(self) -> str:
         """The path with its query, as it is sent and signed."""
         return f"{self.path}?{urlencode(self.params)}" if self.params else self.path
 
+    def mask(self, text: str) -> str:
+        """Replace by ``***`` what it has sent of a key."""
+        return text if self.proof is None else self.proof.mask(text)
+
 
 class _Reply(NamedTuple):
-    data: bytes
+    data: Hidden[bytes]  # that of a token call opens a connection
     sent_at_ns: int  # on the steady clock
     received_at_ns: int
     received_ns: int  # UTC
@@ -511,17 +556,18 @@ def _parse_envelope(body: bytes) -> tuple[str, str, bytes] | None:
     if envelope.code is None:
         return None
     message = envelope.msg if isinstance(envelope.msg, str) else ""
-    return str(envelope.code), " ".join(message.split())[:200], bytes(envelope.data)
+    return str(envelope.code), " ".join(message.split()), bytes(envelope.data)
 
 
-def _describe(status: int, body: bytes) -> str:
-    # The body itself is not shown: it may hold a token.
+def _describe(status: int, body: bytes, mask: Callable[[str], str]) -> str:
+    # The body itself is not shown: it may hold a token. Of a page the title is.
     head = body[:4096].decode("utf-8", "replace").lstrip("\ufeff \t\r\n")
     if not head:
         return f"an empty reply (HTTP {status})"
     if head.startswith("<"):
-        title = re.search(r"<title[^>]*>([^<]{1,80})", head, re.IGNORECASE)
-        shown = f", {' '.join(title[1].split())!r}" if title else ""
+        title = re.search(r"<title[^>]*>([^<]+)", head, re.IGNORECASE)
+        # Masked before it is cut: half a secret would not be found.
+        shown = f", {mask(html.unescape(' '.join(title[1].split())))[:80]!r}" if title else ""
         return f"an HTML page (HTTP {status}{shown})"
     if head[0] in "{[":
         return f"JSON that is cut short or not KuCoin's ({len(body)} bytes, HTTP {status})"
@@ -755,11 +801,12 @@ class Rest:
             call = call._replace(path="/api/v1/bullet-private", is_signed=True)
             call = call._replace(what=f"a private {market} stream token")
         data = self._get(call, _TokenData)
+        token = Hidden(self._checked(call, lambda: decoder(str).decode(data.token)))
         servers = tuple(
             Server(each.endpoint, each.ping_interval / 1000, each.ping_timeout / 1000)
             for each in data.instance_servers
         )
-        if not data.token or not servers:
+        if not token.reveal() or not servers:
             raise self._bad(call, "it holds no token, or no server to connect to")
         for server in servers:
             if urlsplit(server.endpoint).scheme not in ("ws", "wss"):
@@ -767,7 +814,7 @@ class Rest:
             if private:
                 refuse_untrusted(server.endpoint, "a private token")
         simulation = data.simulation or _Simulation()
-        return Token(data.token, servers, simulation.speed, simulation.lifetime)
+        return Token(token.reveal(), servers, simulation.speed, simulation.lifetime)
 
     def server_time(self, market: Market | str = Market.FUTURES) -> int:
         """Read the exchange's clock, ns UTC; it counts whole milliseconds."""
@@ -1396,16 +1443,23 @@ class Rest:
         return cast("T", self._decode(call, self._fetch(call), kind))
 
     def _decode(self, call: _Call, reply: _Reply, kind: Any) -> Any:
-        if reply.data == b"null" and call.symbol is not None and type(None) not in _options(kind):
+        if (
+            reply.data.reveal() == b"null"
+            and call.symbol is not None
+            and type(None) not in _options(kind)
+        ):
             # So spot answers, with a code of success, when it does not know a symbol.
             raise self._refused(call, "", "nothing", 200)
-        return self._checked(call, lambda: decoder(kind, strict=False).decode(reply.data))
+        return self._checked(call, lambda: decoder(kind, strict=False).decode(reply.data.reveal()))
 
     def _checked(self, call: _Call, read: Callable[[], T]) -> T:
         try:
             return read()
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-            raise self._bad(call, str(error)[:200]) from error
+            if not call.holds_secrets:
+                raise self._bad(call, str(error)[:200]) from error
+            why = str(error)[:200]
+        raise self._bad(call, why)
 
     def _bad(self, call: _Call, why: str) -> BadReply:
         host = self._host(call.market)
@@ -1429,7 +1483,7 @@ class Rest:
         has_set_clock = False
         while True:
             self._await_quota(call, deadline)
-            outcome = self._try(call)
+            outcome = self._attempt(call)
             if isinstance(outcome, _Reply):
                 return outcome
             if call.is_signed and _is_about_clock(outcome):
@@ -1459,18 +1513,29 @@ class Rest:
         self._clock_offsets[market] = offset
         log.warning("%s; calls are signed by the exchange's", _tell_offset(offset))
 
-    def _signed_headers(self, call: _Call) -> dict[str, str]:
-        if self._credentials is None:
+    def _attempt(self, call: _Call) -> _Reply | _Failure:
+        """Try once; what fails leaves without the frames that hold a signature or a token."""
+        if not call.holds_secrets:
+            return self._try(call)
+        call = call._replace(proof=self._proof(call) if call.is_signed else None)
+        return sealed(lambda: _without_frames(self._try(call), call.mask), call.mask)
+
+    def _proof(self, call: _Call) -> _Proof:
+        credentials = self._credentials
+        if credentials is None:
             raise CredentialsMissing(
                 f"{call.what} needs credentials; pass credentials=kr.Credentials.from_env()"
             )
         refuse_untrusted(self.venue.url(call.market), "an API key")
         now_ns = self._clock.wall_ns() + self._clock_offsets.get(call.market, 0)
-        return _HEADERS | signed_headers(
-            self._credentials,
-            method=call.method,
-            path=call.target,
-            timestamp_ms=now_ns // _NS_PER_MS,
+        return _Proof(
+            credentials,
+            lambda: signed_headers(
+                credentials,
+                method=call.method,
+                path=call.target,
+                timestamp_ms=now_ns // _NS_PER_MS,
+            ),
         )
 
     def _await_quota(self, call: _Call, deadline: float) -> None:
@@ -1498,14 +1563,14 @@ class Rest:
 
     def _try(self, call: _Call) -> _Reply | _Failure:
         url = self.venue.url(call.market)
-        headers = self._signed_headers(call) if call.is_signed else _HEADERS
         session = self._session(loopback=is_loopback(url))
         sent_at_ns = self._clock.monotonic_ns()
         try:
             response = session.request(
                 call.method,
                 url + call.target,
-                headers=headers,
+                headers=_HEADERS,
+                auth=call.proof,
                 timeout=self._timeout,
                 allow_redirects=False,  # KuCoin has none; a login portal has
             )
@@ -1519,7 +1584,7 @@ class Rest:
             self._quotas[call.market] = quota
         envelope = _parse_envelope(response.content)
         if envelope is not None and envelope[0] == "200000":
-            return _Reply(envelope[2], sent_at_ns, received_at_ns, received_ns)
+            return _Reply(Hidden(envelope[2]), sent_at_ns, received_at_ns, received_ns)
         return self._failure(call, response, envelope)
 
     def _failure(
@@ -1531,7 +1596,7 @@ class Rest:
             # Cloudflare's block (error 1015) is a page, not JSON.
             is_block = status in (403, 429) and _BLOCK.search(response.content[:16_384])
             if status != 429 and not is_block:
-                text = _describe(status, response.content)
+                text = _describe(status, response.content, call.mask)
                 return _Failure(self._unreadable(call, text), may_pass=status >= 500)
             envelope = ("1015" if is_block else "429", "", b"")
         code, message, _ = envelope
@@ -1555,6 +1620,8 @@ class Rest:
         # Without a code it is the success that holds nothing.
         if self._credentials is not None:
             message = self._credentials.mask(message)
+        # Cut last: half a secret would not be found.
+        code, message = call.mask(code)[:40], call.mask(message)[:200]
         meaning = _meaning(code, call.market, status) if code else _BY_STATUS[404]
         said = f" ({message!r})" if message and code else ""
         answer = f"code {code}{said}" if code else message
@@ -1590,6 +1657,12 @@ class Rest:
                 self._sessions.add(session)
             sessions[loopback] = session
         return sessions[loopback]
+
+
+def _without_frames(outcome: _Reply | _Failure, mask: Callable[[str], str]) -> _Reply | _Failure:
+    if isinstance(outcome, _Reply):
+        return outcome
+    return outcome._replace(error=bare(outcome.error, mask), cause=None)
 
 
 def _is_about_clock(failure: _Failure) -> bool:

@@ -21,8 +21,8 @@ from typing import Any, NamedTuple
 from kucoin_research.damage import Loss
 from kucoin_research.manifest import DAY_NS, SUFFIXES, day_of, file_name
 from kucoin_research.packing import members, pack
-from kucoin_research.records import Record, Status, columns_of
-from kucoin_research.regular import create, open_file, open_handle
+from kucoin_research.records import Record, Status, columns_of, file_mode
+from kucoin_research.regular import create, create_like, open_file, open_handle
 from kucoin_research.rowcsv import Counter, header_of
 
 __all__ = ["MOST_STUCK", "FolderMoved", "Found", "RowFile", "RowFiles"]
@@ -467,15 +467,16 @@ class RowFile:
         return self._handle
 
     def _created(self) -> int:
+        mode = file_mode(self._about["channel"])
         try:
-            return create(self.path, flags=_APPEND)
+            return create(self.path, flags=_APPEND, mode=mode)
         except FileExistsError:
             if self.path.is_dir() and not self.path.is_symlink():
                 raise IsADirectoryError(
                     errno.EISDIR, os.strerror(errno.EISDIR), str(self.path)
                 ) from None
         self.path.rename(_free_name(self.path))  # somebody's, and not to be written over
-        return create(self.path, flags=_APPEND)
+        return create(self.path, flags=_APPEND, mode=mode)
 
     # -- what others did to it -------------------------------------------------------------------
 
@@ -591,7 +592,7 @@ class RowFile:
         told = f"{self.path.name}: half a line of a failed write was cut off"
         if not self._has_leftover:
             aside = _free_name(self.path)
-            with os.fdopen(create(aside), "wb") as file:
+            with os.fdopen(create_like(aside, handle), "wb") as file:
                 for block in _blocks(handle, self.size, size):
                     file.write(block)
             extra = size - self.size

@@ -11,7 +11,10 @@ import hmac
 
 from kucoin_research.credentials import Credentials
 
-__all__ = ["sign", "signed_headers"]
+__all__ = ["SECRET_HEADERS", "sign", "signed_headers"]
+
+#: Those of the signed headers that must show nowhere.
+SECRET_HEADERS = ("KC-API-KEY", "KC-API-SIGN", "KC-API-PASSPHRASE")
 
 
 def sign(secret: str, text: str | bytes) -> str:

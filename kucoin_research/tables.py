@@ -18,7 +18,7 @@ from pathlib import Path
 import polars as pl
 
 from kucoin_research.errors import InvalidInput
-from kucoin_research.regular import create, is_regular, open_file, open_handle, size_of
+from kucoin_research.regular import Irregular, create, kind_of, open_file, open_handle, size_of
 
 __all__ = ["append_csv", "append_lines", "csv_name"]
 
@@ -126,7 +126,10 @@ def _names(path: Path) -> Iterator[Path]:
 
 
 def _takes(path: Path, header: bytes) -> bool:
-    if not is_regular(path):
+    what = kind_of(path)
+    if what == "a folder":
+        raise Irregular(path, what)  # somebody made it, and should know
+    if what is not None:
         return False  # a link may lead anywhere
     if size_of(path) == 0:
         return True

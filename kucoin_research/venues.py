@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import difflib
 import ipaddress
-import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from kucoin_research.errors import UnknownVenue, UntrustedHost
+from kucoin_research.hidden import surroundings
 from kucoin_research.records import Market, market_of
 
 __all__ = ["LIVE", "Venue", "is_loopback", "is_trusted", "refuse_untrusted", "resolve_venue"]
@@ -201,7 +201,8 @@ def resolve_venue(
         If it is none of these, or the environment names only one of the two addresses.
     """
     if venue is None:
-        return _from_environment(os.environ if environ is None else environ, start_demo)
+        given = surroundings(lambda name: name.startswith("KUCOIN_"))
+        return _from_environment(given if environ is None else environ, start_demo)
     if isinstance(venue, Venue):
         return venue
     if isinstance(venue, str):

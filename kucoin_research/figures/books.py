@@ -13,7 +13,7 @@ from kucoin_research.errors import ColumnMissing
 from kucoin_research.figures.chart import Arrays, Chart, Drawing, Role, Sketch, TimeChart, View
 from kucoin_research.figures.frames import best_quotes, events
 from kucoin_research.figures.lines import line
-from kucoin_research.figures.theme import Spec, layout, price_axis, size_axis
+from kucoin_research.figures.theme import Spec, layout, literal, price_axis, size_axis
 from kucoin_research.figures.thin import Extremes, broken, bucket_width
 from kucoin_research.figures.zone import Floats, Times
 
@@ -149,9 +149,8 @@ class BookChart(Chart):
         """Say that there is no book that could be trusted."""
         notes = super().waiting()
         for note in notes:
-            note["text"] = (
-                f"waiting for a book{f' of {self.sketch.symbol}' * bool(self.sketch.symbol)}"
-            )
+            of = f" of {literal(self.sketch.symbol)}" if self.sketch.symbol else ""
+            note["text"] = f"waiting for a book{of}"
         return notes
 
     def _marks(self) -> list[Spec]:

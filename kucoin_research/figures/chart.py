@@ -17,7 +17,7 @@ import polars as pl
 
 from kucoin_research.figures.frames import arrivals, events
 from kucoin_research.figures.gaps import Gap, GapMap, breaks, shapes
-from kucoin_research.figures.theme import Spec, axis, layout
+from kucoin_research.figures.theme import Spec, axis, layout, literal
 from kucoin_research.figures.zone import Floats, Times, Zone
 
 __all__ = ["Arrays", "Chart", "Drawing", "Role", "Sketch", "TimeChart", "View"]
@@ -154,7 +154,7 @@ class Chart(ABC):
         if not self.is_empty:
             return []
         what = " or ".join(self.roles[0].channels[:2]) if self.roles else "any"
-        of = f" of {self.sketch.symbol}" if self.sketch.symbol else ""
+        of = f" of {literal(self.sketch.symbol)}" if self.sketch.symbol else ""
         return [
             {
                 "text": f"waiting for {what} rows{of}",
@@ -168,7 +168,7 @@ class Chart(ABC):
         ]
 
     def _title(self, what: str) -> str:
-        symbol = self.sketch.symbol
+        symbol = literal(self.sketch.symbol)
         if self.sketch.is_compact:
             return what
         return f"<b>{symbol}</b> {what}" if symbol else f"<b>{what}</b>"

@@ -18,6 +18,7 @@ __all__ = [
     "axis",
     "compacted",
     "layout",
+    "literal",
     "price_axis",
     "resolve",
     "size_axis",
@@ -106,6 +107,17 @@ def _resolved(part: Any, palette: dict[str, Any]) -> Any:
         return [_resolved(value, palette) for value in part]
     return part
 
+
+def literal(text: str) -> str:
+    """Write a text that came from elsewhere so that plotly shows it as it is.
+
+    Plotly takes tags in texts for markup, a link among them, and ``$…$`` for TeX where a page has
+    MathJax. Only what is needed is escaped: it does not know all of HTML's names.
+    """
+    return "".join(_ESCAPED.get(character, character) for character in text)
+
+
+_ESCAPED = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "$": "&#36;"}
 
 #: Any price or size, for the reader to see whole: 15 digits at most, and no exponent.
 NUMBER = ",.15~r"

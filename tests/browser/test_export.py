@@ -7,6 +7,7 @@ import json
 
 import nbformat
 import plotly.graph_objects as go
+import polars as pl
 import pytest
 
 import kucoin_research as kr
@@ -42,3 +43,28 @@ def test_a_saved_notebook_gets_a_picture_of_each_figure(chromium, tmp_path, monk
     data = nbformat.read(path, as_version=4).cells[0].outputs[0].data
     assert base64.b64decode(data["image/png"]).startswith(b"\x89PNG")
     assert data[notebook_pictures.PLOTLY]["data"][0]["y"] == [1, 2]
+
+
+def test_an_exported_page_shows_a_symbol_that_means_harm_as_it_is(chromium, tmp_path):
+    symbols = [
+        '<a href="https://evil.example">XBT</a>', "</script><script>alert(1)</script>",
+        "<b>a</b><sup>2</sup>&lt;i&gt;", "$x^2$", "<img src=x onerror=alert(1)>", "1000$A & 'B'",
+    ]  # fmt: skip
+    with kr.simulate(speed=100.0) as x:
+        trades = kr.stream_to_frame("XBTUSDTM", "trade", rows=50, venue=x.venue, progress=False)
+    page = chromium.new_page()
+    dialogs = []
+    page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+    try:
+        for symbol in symbols:
+            figure = kr.figures.price(trades.with_columns(symbol=pl.lit(symbol)))
+            path = tmp_path / "page.html"
+            figure.to_html(path, include_plotlyjs="directory")
+            page.goto(path.as_uri())
+            title = page.wait_for_selector(".gtitle", state="attached")
+
+            assert symbol in title.text_content()
+            assert page.query_selector("svg a, img, svg sup") is None
+    finally:
+        page.close()
+    assert dialogs == []

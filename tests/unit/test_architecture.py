@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parents[2] / "kucoin_research"
 
 RANKS = {
-    "errors": 0, "clocks": 0, "early": 0, "typed_json": 0,
+    "errors": 0, "clocks": 0, "early": 0, "typed_json": 0, "hidden": 0,
     "records": 1, "units": 1, "credentials": 1, "sim": 1, "beats": 1, "outlets": 1,
     "interrupts": 1, "regular": 1,
     "instruments": 2, "topics": 2, "progress": 2, "ring": 2, "wire": 2, "venues": 2,

@@ -420,3 +420,43 @@ def test_a_connect_that_is_never_answered_is_an_error(monkeypatch):
         with pytest.raises(kr.ConnectionLost, match="was not live within"):
             KuCoinWebSocket(venue=x.venue).connect("XBTUSDTM")
     assert kr.running() == []
+
+
+class Bare(KuCoinWebSocket):
+    """Of somebody who has forgotten ``super().__init__()``."""
+
+    def __init__(self):
+        pass
+
+
+class Overridden(KuCoinWebSocket):
+    """Has attributes of its own where ours are."""
+
+    @property
+    def market_type(self):
+        raise KeyError("market_type")
+
+    def __init__(self):
+        pass
+
+
+def test_the_repr_never_raises():
+    # A traceback that shows variables shows an object whose __init__ has raised, too.
+    made = [KuCoinWebSocket.__new__(KuCoinWebSocket), Bare(), Overridden(), KuCoinWebSocket()]
+    client = KuCoinWebSocket(venue="demo")
+    made.append(client)
+    client.connect("XBTUSDTM", ["ticker"])
+    live = repr(client)
+    client.close()
+    odd = KuCoinWebSocket()
+    odd.stream = object()
+
+    assert [repr(each) for each in [*made, odd]] == [
+        "<KuCoinWebSocket of no market: not connected>",
+        "<Bare of no market: not connected>",
+        "<Overridden of no market: not connected>",
+        "<KuCoinWebSocket futures: not connected>",
+        "<KuCoinWebSocket futures: stopped>",
+        "<KuCoinWebSocket futures: not known>",
+    ]
+    assert live == "<KuCoinWebSocket futures: live>"

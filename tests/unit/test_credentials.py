@@ -4,9 +4,11 @@ import copy
 import inspect
 import json
 import logging
+import os
 import pickle
 import pprint
 import traceback
+from pathlib import Path
 
 import pytest
 
@@ -102,8 +104,6 @@ def test_the_environment_wins_over_the_file(tmp_path, monkeypatch):
 
 
 def test_reading_the_file_does_not_change_the_environment(tmp_path):
-    import os
-
     (tmp_path / ".env").write_text(FILE)
     environment()
 
@@ -144,6 +144,132 @@ def test_a_file_that_is_not_utf8_is_told_without_its_content(tmp_path):
 
 def test_a_folder_named_dotenv_is_no_file(tmp_path):
     (tmp_path / ".env").mkdir()  # some people call their virtual environment so
+
+    assert environment() == {}
+
+
+# -- whose file it is ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def owned(monkeypatch):
+    """Let files seem to belong to others: path to the owner's number."""
+    owners, stat = {}, Path.stat
+
+    def seen(path, **options):
+        found = stat(path, **options)
+        uid = owners.get(path, found.st_uid)
+        return os.stat_result((*found[:4], uid, *found[5:10]))
+
+    monkeypatch.setattr(Path, "stat", seen)
+    return owners
+
+
+@pytest.fixture
+def nested(tmp_path, monkeypatch):
+    """A `.env` with our keys in a folder, and a working folder two below it."""
+    (tmp_path / ".env").write_text(FILE)
+    folder = tmp_path / "a" / "b"
+    folder.mkdir(parents=True)
+    monkeypatch.chdir(folder)
+    return tmp_path
+
+
+STRANGER = 424_242
+unix_only = pytest.mark.skipif(not hasattr(os, "getuid"), reason="owners are Unix's")
+
+
+@unix_only
+@pytest.mark.parametrize("place", ["a", ".", ".env"])
+def test_a_file_above_is_read_only_while_all_is_ours(nested, owned, place):
+    assert read(Credentials.from_env()) == WORDS
+
+    owned[nested / place] = STRANGER
+
+    with pytest.raises(kr.CredentialsMissing):
+        Credentials.from_env()
+
+
+@unix_only
+def test_the_search_does_not_go_past_a_file_that_is_refused(nested, owned, caplog):
+    (nested / "a" / ".env").write_text(FILE)
+    owned[nested / "a" / ".env"] = STRANGER
+
+    assert environment() == {}
+    assert f"{nested / 'a' / '.env'} is not read: it belongs to another user" in caplog.text
+
+
+@unix_only
+@pytest.mark.parametrize(
+    ("file", "folder", "mode", "is_read"),
+    [
+        (STRANGER, STRANGER, 0o755, True),  # somebody's project, which was entered on purpose
+        (0, STRANGER, 0o755, True),
+        (STRANGER, None, 0o755, False),
+        (STRANGER, STRANGER, 0o1777, False),  # everybody may put files there
+        (None, 0, 0o1777, True),
+        (None, None, 0o777, False),  # everybody may replace files there
+    ],
+)
+def test_in_the_working_folder_its_owner_counts(tmp_path, owned, file, folder, mode, is_read):
+    (tmp_path / ".env").write_text(FILE)
+    tmp_path.chmod(mode)
+    owned.update(
+        {p: uid for p, uid in ((tmp_path / ".env", file), (tmp_path, folder)) if uid is not None}
+    )
+
+    assert (set(environment()) == set(NAMES)) is is_read
+
+
+@unix_only
+def test_a_file_that_everybody_may_change_is_not_read_unless_it_is_named(tmp_path, caplog):
+    path = tmp_path / ".env"
+    path.write_text(FILE)
+    path.chmod(0o666)
+
+    assert environment() == {}
+    assert "everybody may change it; chmod o-w" in caplog.text
+    assert read(Credentials.from_env(path=path)) == WORDS
+
+
+def test_a_named_file_is_read_instead(tmp_path):
+    (tmp_path / ".env").write_text("KUCOIN_API_KEY=another\nKUCOIN_PASSPHRASE=another\n")
+    (tmp_path / "keys.txt").write_text(FILE)
+
+    assert read(Credentials.from_env(path=str(tmp_path / "keys.txt"))) == WORDS
+
+
+def test_a_named_file_that_is_not_there_is_told(tmp_path):
+    with pytest.raises(kr.InvalidInput, match=r"nowhere cannot be read \(No such file"):
+        Credentials.from_env(path=tmp_path / "nowhere")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes")
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / ".env")
+
+    assert environment() == {}
+    with pytest.raises(kr.InvalidInput, match="no regular file"):
+        environment(tmp_path / ".env")
+
+
+def test_where_settings_are_read_is_logged_once_without_values(tmp_path, caplog):
+    (tmp_path / ".env").write_text(FILE)
+
+    with caplog.at_level(logging.INFO):
+        environment()
+        environment()
+
+    assert [each.getMessage() for each in caplog.records] == [
+        f"settings are read from {tmp_path / '.env'}"
+    ]
+
+
+def test_a_working_folder_that_is_gone_has_no_file(tmp_path, monkeypatch):
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    folder.rmdir()
 
     assert environment() == {}
 

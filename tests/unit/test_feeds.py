@@ -192,7 +192,7 @@ def test_what_the_pro_feed_lacks_is_told(channel, market):
 
 
 def doorway(venue, market=Market.FUTURES):
-    return kit_of(Feed.PRO).doorway(SimpleNamespace(venue=venue), market, False, 0).url
+    return kit_of(Feed.PRO).doorway(SimpleNamespace(venue=venue), market, False, 0).url.reveal()
 
 
 def test_kucoins_own_addresses():

@@ -74,3 +74,10 @@ def test_secrets_and_sessions_are_ignored_by_git():
     ignored = (ROOT / ".gitignore").read_text().splitlines()
 
     assert {".env", "data/sessions/"} <= set(ignored)
+
+
+def test_files_that_the_readme_links_are_there():
+    links = re.findall(r"\]\(([^)#:]+)\)", (ROOT / "README.md").read_text())
+
+    assert "SECURITY.md" in links
+    assert [link for link in links if not (ROOT / link).exists()] == []

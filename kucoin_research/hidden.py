@@ -1,0 +1,146 @@
+"""Secrets, held so that neither a dump of a variable nor a traceback with its variables shows them.
+
+Notebooks keep the tracebacks that they show, and verbose ones show the variables of every frame. So
+no variable of ours holds a secret as text: it is held ``Hidden``, and revealed within the
+expression that needs it. What hands a secret to a library, whose frames hold it as text, is called
+by ``sealed``: an error leaves without those frames.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Generic, NoReturn, TypeVar
+from urllib.parse import quote, quote_plus
+
+__all__ = ["Hidden", "Settings", "bare", "masked", "sealed", "surroundings"]
+
+E = TypeVar("E", bound=BaseException)
+T = TypeVar("T")
+V = TypeVar("V", str, bytes)
+
+
+class Hidden(Generic[V]):
+    """A text, or bytes, that shows as ``***`` wherever an object is dumped.
+
+    Parameters
+    ----------
+    value
+        What is hidden.
+
+    Attributes
+    ----------
+    reveal
+        Gives the value; use it within the expression that needs it, and keep it in no variable.
+    """
+
+    __slots__ = ("reveal",)
+
+    def __init__(self, value: V) -> None:
+        # A method of the value itself, written in C: no attribute, cell or frame of it is dumped.
+        reveal: Callable[[], Any] = value.__str__ if isinstance(value, str) else value.__bytes__
+        self.reveal: Callable[[], V] = reveal
+
+    def __repr__(self) -> str:
+        return "'***'"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("what is hidden is not pickled; read it again where it came from")
+
+
+class Settings(Mapping[str, str]):
+    """Named texts, of which dumps show the names only.
+
+    Parameters
+    ----------
+    values
+        By name.
+    """
+
+    __slots__ = ("_hidden",)
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self._hidden = {name: Hidden(value) for name, value in values.items()}
+
+    def __getitem__(self, name: str) -> str:
+        return self._hidden[name].reveal()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._hidden)
+
+    def __len__(self) -> int:
+        return len(self._hidden)
+
+    def __repr__(self) -> str:
+        return f"Settings({', '.join(f'{name}=***' for name in self)})"
+
+
+def surroundings(is_wanted: Callable[[str], bool]) -> Settings:
+    """Take variables from the environment.
+
+    Verbose tracebacks of IPython show the value of each attribute that a statement names, so one
+    that can raise must not name ``os.environ``.
+
+    Parameters
+    ----------
+    is_wanted
+        Told each name.
+    """
+    return Settings({name: value for name, value in os.environ.items() if is_wanted(name)})
+
+
+def masked(text: str, secrets: Iterable[Hidden[str]]) -> str:
+    """Replace secrets by ``***`` in a text that came from elsewhere.
+
+    They are found as they are, and as pages, addresses and JSON write them.
+    """
+    spellings = {each for secret in secrets for each in _spellings(secret.reveal())}
+    for spelling in sorted(spellings, key=len, reverse=True):
+        text = text.replace(spelling, "***")
+    return text
+
+
+def _spellings(secret: str) -> Iterator[str]:
+    if not secret.strip():
+        return
+    for text in (secret, " ".join(secret.split())):
+        yield from (text, quote(text), quote(text, safe=""), quote_plus(text), html.escape(text))
+        yield from (json.dumps(text)[1:-1], repr(text)[1:-1])
+
+
+def bare(error: E, mask: Callable[[str], str] = str) -> E:
+    """Take off an error what may show secrets: its frames, its cause and its context.
+
+    Parameters
+    ----------
+    error
+        Changed, and returned.
+    mask
+        Applied to its texts.
+    """
+    error.args = tuple(mask(each) if isinstance(each, str) else each for each in error.args)
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)
+
+
+def sealed(call: Callable[[], T], mask: Callable[[str], str] = str) -> T:
+    """Call a function; whatever it raises, an interrupt too, leaves it ``bare``.
+
+    Parameters
+    ----------
+    call
+        What it gives is returned.
+    mask
+        Applied to the texts of an error.
+    """
+    try:
+        return call()
+    except BaseException as error:  # noqa: BLE001  raised below
+        raised = bare(error, mask)
+    try:
+        # Outside of the handler, which would make it its own context's context.
+        raise raised
+    finally:
+        del raised  # it holds this frame
