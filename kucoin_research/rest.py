@@ -1,4 +1,4 @@
-"""KuCoin's REST side: one class, one method per call; the only file that imports requests.
+"""KuCoin's REST side: one class, one method per call.
 
 Everything here is public and needs no key, but for the token of private channels. Replies are
 decoded into typed values, so that nothing but finite numbers and 64-bit integers gets further. A
@@ -13,23 +13,19 @@ from __future__ import annotations
 import importlib.metadata
 import logging
 import re
-import socket
-import ssl
 import sys
 import threading
 import uuid
-import weakref
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from http.client import IncompleteRead
 from typing import Annotated, Any, Literal, NamedTuple, Self, TypeAlias, TypeVar, cast
 from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
-import requests
 from msgspec import Meta, Struct
 
 from kucoin_research import clocks
+from kucoin_research.bounds import Bound
 from kucoin_research.credentials import Credentials
 from kucoin_research.errors import (
     AuthenticationFailed,
@@ -46,7 +42,6 @@ from kucoin_research.errors import (
     StreamStopped,
     UnknownChannel,
     UnknownSymbol,
-    Unreachable,
     UntrustedHost,
 )
 from kucoin_research.instruments import Instrument, spelling_hint
@@ -67,6 +62,14 @@ from kucoin_research.records import (
     market_of,
 )
 from kucoin_research.signing import signed_headers
+from kucoin_research.transport import (
+    ENCODINGS,
+    Reply,
+    Session,
+    Transport,
+    TransportError,
+    trouble_of,
+)
 from kucoin_research.typed_json import decoder
 from kucoin_research.units import to_ns
 from kucoin_research.venues import Venue, is_loopback, refuse_untrusted
@@ -90,7 +93,7 @@ _Levels: TypeAlias = list[tuple[_Price, _Size]] | None
 
 class _Envelope(Struct):
     code: str | int | None = None
-    msg: Any = None
+    msg: msgspec.Raw = msgspec.Raw(b"null")  # not decoded unless it is text
     data: msgspec.Raw = msgspec.Raw(b"null")
 
 
@@ -439,6 +442,11 @@ _FIRST_BACKOFF = 0.5  # seconds; doubles with each try
 # A window of the quota lasts 30 s, so a long download that used it up waits for the next one.
 _ONE_WINDOW = 31.0
 _LONGEST_RESET = 300.0  # a header that says more is wrong
+# Bytes of a reply, unpacked. The futures list has 2 MB; read as rows, JSON takes twenty times that.
+_MOST = 16_000_000
+_MOST_OF_A_LIST = 64_000_000
+# A list of instruments up to this size is read row by row where one makes no sense.
+_MOST_BY_ROW = 8_000_000
 # The weight of the dearest call here: with less left, the next one could be refused.
 _RESERVE = 10
 
@@ -451,6 +459,7 @@ class _Call(NamedTuple):
     method: str = "GET"
     symbol: str | None = None
     is_signed: bool = False
+    most: int = _MOST
 
     @property
     def target(self) -> str:
@@ -499,6 +508,7 @@ def _milliseconds(text: str | None) -> float | None:
     return min(int(text) / 1000, _LONGEST_RESET)
 
 
+_LONGEST_MESSAGE = 65_536
 _BLOCK = re.compile(rb"error(?: code)?:? ?1015", re.IGNORECASE)
 
 
@@ -510,8 +520,13 @@ def _parse_envelope(body: bytes) -> tuple[str, str, bytes] | None:
         return None
     if envelope.code is None:
         return None
-    message = envelope.msg if isinstance(envelope.msg, str) else ""
-    return str(envelope.code), " ".join(message.split())[:200], bytes(envelope.data)
+    return str(envelope.code), _message(bytes(envelope.msg)), bytes(envelope.data)
+
+
+def _message(raw: bytes) -> str:
+    if not raw.startswith(b'"') or len(raw) > _LONGEST_MESSAGE:
+        return ""
+    return " ".join(decoder(str).decode(raw).split())[:200]
 
 
 def _describe(status: int, body: bytes) -> str:
@@ -528,79 +543,12 @@ def _describe(status: int, body: bytes) -> str:
     return f"something that is not JSON ({len(body)} bytes, HTTP {status})"
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    # requests and urllib3 wrap the true cause, several deep and in different places.
-    found: list[BaseException] = [error]
-    for each in found:
-        yield each
-        inner = (each.__cause__, each.__context__, getattr(each, "reason", None), *each.args)
-        found += [one for one in inner if isinstance(one, BaseException) and one not in found]
-
-
-class _NetworkFault(NamedTuple):
-    causes: tuple[type[BaseException], ...]
-    error: type[Unreachable | BadReply]
-    why: str
-    may_pass: bool = False
-
-
-# The first that fits counts. No call here changes anything at the exchange (the token's POST
-# neither), so each may be repeated after a break.
-_NETWORK_FAULTS = (
-    _NetworkFault(
-        (ssl.SSLCertVerificationError,),
-        Unreachable,
-        "its certificate is not accepted; set this machine's clock, "
-        "and REQUESTS_CA_BUNDLE if a proxy signs traffic anew",
-    ),
-    _NetworkFault(
-        (requests.exceptions.ProxyError,),
-        Unreachable,
-        "the proxy refused or gave no answer; check HTTPS_PROXY and NO_PROXY",
-    ),
-    _NetworkFault(
-        (socket.gaierror,), Unreachable, "no such name; check the network and the address"
-    ),
-    _NetworkFault(
-        (ConnectionRefusedError,),
-        Unreachable,
-        "the connection was refused; check the address, and that the exchange runs",
-    ),
-    _NetworkFault(
-        (requests.Timeout, TimeoutError),
-        Unreachable,
-        "no answer in time; check the network, or give Rest a longer timeout",
-    ),
-    _NetworkFault(
-        (IncompleteRead, requests.exceptions.ChunkedEncodingError),
-        BadReply,
-        "its reply was cut short; try again",
-        may_pass=True,
-    ),
-    _NetworkFault(
-        (ConnectionResetError, ConnectionAbortedError, BrokenPipeError),
-        Unreachable,
-        "it ended the connection; try again",
-        may_pass=True,
-    ),
-    _NetworkFault(
-        (requests.exceptions.ContentDecodingError,),
-        BadReply,
-        "its reply could not be unpacked; look for a broken proxy",
-    ),
-)
-
-
-def _network_failure(call: _Call, url: str, error: requests.RequestException) -> _Failure:
-    causes = list(_chain(error))
-    fault = next(
-        (each for each in _NETWORK_FAULTS if any(isinstance(one, each.causes) for one in causes)),
-        _NetworkFault((), Unreachable, f"{type(causes[-1]).__name__}; check the network"),
-    )
-    verb = "read" if fault.error is BadReply else "reach"
+def _network_failure(call: _Call, url: str, error: TransportError) -> _Failure:
+    trouble = trouble_of(error)
+    verb = "read" if trouble.error is BadReply else "reach"
     hint = "" if is_loopback(url) else ", or work offline with venue='demo'"
-    text = f"cannot {verb} {urlsplit(url).netloc} for {call.what}: {fault.why}{hint}"
-    return _Failure(fault.error(text), may_pass=fault.may_pass, cause=error)
+    text = f"cannot {verb} {urlsplit(url).netloc} for {call.what}: {trouble.why}{hint}"
+    return _Failure(trouble.error(text), may_pass=trouble.may_pass, cause=error)
 
 
 # -- candles ---------------------------------------------------------------------------------------
@@ -663,9 +611,12 @@ class Rest:
     ``ExchangeError`` that KuCoin's code stands for. What can pass by itself (rate limits, a busy
     exchange, a reset connection) is tried three times, for ``patience`` seconds at most.
 
+    A reply is read in pieces, up to 16 MB of it, unpacked (64 MB of a list of instruments), and no
+    request takes longer than ``total``, however slowly its reply drips in.
+
     **Threads**: any number may call at once; each has its own connection. ``close`` may be called
-    from any thread and ends the waits of all; a request on its way still ends by itself, within
-    ``timeout``.
+    from any thread and ends all waits and requests at once. Only looking up a host's name takes
+    what the system allows.
 
     Parameters
     ----------
@@ -677,9 +628,13 @@ class Rest:
         read, and the call signed again by it.
     timeout
         Seconds to connect, and to wait for each piece of the reply.
+    total
+        Seconds for one request, from connecting to the last byte of its reply.
     session
         A ``requests.Session`` to use for every call, from whatever thread, instead of our own; it
-        stays open. Our own takes proxies from the environment, but not for loopback addresses.
+        stays open. Its connections are its own: there ``total`` is looked at between two pieces of
+        the reply, and ``close`` ends nothing that waits. Our own takes proxies from the
+        environment, but not for loopback addresses, and keeps no cookies.
     patience
         Seconds that the waits before retries may add up to; more, and the error is raised at once.
     clock
@@ -692,7 +647,8 @@ class Rest:
         *,
         credentials: Credentials | None = None,
         timeout: tuple[float, float] = (5.0, 10.0),
-        session: requests.Session | None = None,
+        total: float = 30.0,
+        session: Session | None = None,
         patience: float = 10.0,
         clock: clocks.Clock | None = None,
     ) -> None:
@@ -700,13 +656,11 @@ class Rest:
         self.venue = venue
         self._credentials = credentials
         self._clock_offsets: dict[Market, int] = {}  # ns, measured where a timestamp was refused
-        self._timeout = timeout
-        self._given_session = session
+        self._total = total
         self._patience = patience
         self._closed = self._clock.event()
-        self._local = threading.local()
-        self._sessions_lock = threading.Lock()  # guards _sessions
-        self._sessions: weakref.WeakSet[requests.Session] = weakref.WeakSet()
+        self._transport = Transport(self._clock, timeout=timeout, session=session)
+        self._over_at: float | None = None  # monotonic seconds
         self._quotas: dict[Market, _Quota] = {}
         self._arrivals_lock = threading.Lock()  # guards _arrivals
         self._arrivals = ArrivalClock()
@@ -721,12 +675,19 @@ class Rest:
         return f"Rest({self.venue!r})"
 
     def close(self) -> None:
-        """Close the connections and end every wait. Calls then raise ``StreamStopped``."""
-        with self._sessions_lock:
-            self._closed.set()
-            sessions = list(self._sessions)
-        for session in sessions:
-            session.close()
+        """End every wait and every request at once. Calls then raise ``StreamStopped``."""
+        self._closed.set()
+        self._transport.close()
+
+    def end_by(self, moment: float | None) -> None:
+        """Let no call go on beyond a moment, those under way excepted; from any thread.
+
+        Parameters
+        ----------
+        moment
+            In the clock's monotonic seconds; None for none.
+        """
+        self._over_at = moment
 
     # -- for connections -----------------------------------------------------------------------
 
@@ -1425,6 +1386,8 @@ class Rest:
 
     def _fetch(self, call: _Call, *, patience: float = 0.0) -> _Reply:
         deadline = self._clock.monotonic() + max(patience, self._patience)
+        if self._over_at is not None:
+            deadline = min(deadline, self._over_at)
         attempt = 0
         has_set_clock = False
         while True:
@@ -1497,41 +1460,43 @@ class Rest:
         return StreamStopped(f"the REST side of {self.venue.name!r} was closed; open a new one")
 
     def _try(self, call: _Call) -> _Reply | _Failure:
+        if self._closed.is_set():
+            raise self._stopped()
         url = self.venue.url(call.market)
         headers = self._signed_headers(call) if call.is_signed else _HEADERS
-        session = self._session(loopback=is_loopback(url))
         sent_at_ns = self._clock.monotonic_ns()
         try:
-            response = session.request(
+            reply = self._transport.send(
                 call.method,
                 url + call.target,
                 headers=headers,
-                timeout=self._timeout,
-                allow_redirects=False,  # KuCoin has none; a login portal has
+                bound=Bound(self._clock, self._total, until=self._over_at),
+                most=call.most,
+                is_loopback=is_loopback(url),
             )
-        except requests.RequestException as error:
+        except TransportError as error:
             if self._closed.is_set():
                 raise self._stopped() from error
             return _network_failure(call, url, error)
         received_at_ns, received_ns = self._clock.monotonic_ns(), self._clock.wall_ns()
-        quota = _quota_of(response.headers, self._clock.monotonic())
+        quota = _quota_of(reply.headers, self._clock.monotonic())
         if quota is not None:
             self._quotas[call.market] = quota
-        envelope = _parse_envelope(response.content)
+        envelope = _parse_envelope(reply.body)
         if envelope is not None and envelope[0] == "200000":
             return _Reply(envelope[2], sent_at_ns, received_at_ns, received_ns)
-        return self._failure(call, response, envelope)
+        return self._failure(call, reply, envelope)
 
     def _failure(
-        self, call: _Call, response: requests.Response, envelope: tuple[str, str, bytes] | None
+        self, call: _Call, reply: Reply, envelope: tuple[str, str, bytes] | None
     ) -> _Failure:
-        status = response.status_code
-        reset = _milliseconds(response.headers.get("gw-ratelimit-reset"))
+        status = reply.status
+        reset = _milliseconds(reply.headers.get("gw-ratelimit-reset"))
         if envelope is None:
             # Cloudflare's block (error 1015) is a page, not JSON.
-            is_block = status in (403, 429) and _BLOCK.search(response.content[:16_384])
+            is_block = status in (403, 429) and _BLOCK.search(reply.body[:16_384])
             if status != 429 and not is_block:
-                text = _describe(status, response.content)
+                text = _describe(status, reply.body)
                 return _Failure(self._unreadable(call, text), may_pass=status >= 500)
             envelope = ("1015" if is_block else "429", "", b"")
         code, message, _ = envelope
@@ -1571,26 +1536,6 @@ class Rest:
             return meaning.error(text, code=code, http_status=status, what=meaning.what)
         return meaning.error(text, code=code, http_status=status)
 
-    def _session(self, *, loopback: bool) -> requests.Session:
-        if self._closed.is_set():
-            raise self._stopped()
-        if self._given_session is not None:
-            if not loopback and self._given_session.verify is False:
-                raise UntrustedHost("the given session does not verify certificates: let it")
-            return self._given_session
-        sessions: dict[bool, requests.Session] = self._local.__dict__.setdefault("sessions", {})
-        if loopback not in sessions:
-            session = requests.Session()
-            # A proxy cannot reach this machine's loopback, whatever HTTP_PROXY says.
-            session.trust_env = not loopback
-            self._clock.adapt(session)
-            with self._sessions_lock:
-                if self._closed.is_set():
-                    raise self._stopped()
-                self._sessions.add(session)
-            sessions[loopback] = session
-        return sessions[loopback]
-
 
 def _is_about_clock(failure: _Failure) -> bool:
     return isinstance(failure.error, AuthenticationFailed) and failure.error.what == "clock"
@@ -1603,7 +1548,11 @@ def _tell_offset(offset_ns: int | None) -> str:
     return f"this machine's clock is {abs(offset_ns) / 1e9:.1f} s {side} the exchange's"
 
 
-_HEADERS = {"User-Agent": f"kucoin-research/{_version()}", "Accept": "application/json"}
+_HEADERS = {
+    "User-Agent": f"kucoin-research/{_version()}",
+    "Accept": "application/json",
+    "Accept-Encoding": ENCODINGS,
+}
 
 
 def _options(kind: Any) -> tuple[Any, ...]:
