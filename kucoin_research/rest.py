@@ -72,7 +72,7 @@ from kucoin_research.transport import (
 )
 from kucoin_research.typed_json import decoder
 from kucoin_research.units import to_ns
-from kucoin_research.venues import Venue, is_loopback, refuse_untrusted
+from kucoin_research.venues import Venue, is_loopback, refuse_elsewhere, refuse_untrusted
 
 __all__ = ["ClockOffset", "ExchangeStatus", "PremiumIndex", "Rest", "Server", "Token"]
 
@@ -706,7 +706,9 @@ class Rest:
         CredentialsMissing
             For a private one, without credentials.
         UntrustedHost
-            If the credentials, or the private token, would go elsewhere than to KuCoin.
+            If the credentials, or the private token, would go elsewhere than to KuCoin or this
+            machine; if the reply names a server that is neither KuCoin's, over TLS, nor the host
+            that was asked.
         AuthenticationFailed
             Saying which part of the credentials is refused.
         """
@@ -722,12 +724,15 @@ class Rest:
         )
         if not data.token or not servers:
             raise self._bad(call, "it holds no token, or no server to connect to")
+        asked = self.venue.url(market)
         for server in servers:
-            if urlsplit(server.endpoint).scheme not in ("ws", "wss"):
+            if not re.match("wss?://", server.endpoint) or not _is_address(server.endpoint):
                 raise self._bad(call, "a server's address is not a WebSocket's")
             if private:
                 refuse_untrusted(server.endpoint, "a private token")
-        simulation = data.simulation or _Simulation()
+            refuse_elsewhere(server.endpoint, asked)
+        # No other machine's clock is virtual, whatever its reply says.
+        simulation = (data.simulation if is_loopback(asked) else None) or _Simulation()
         return Token(data.token, servers, simulation.speed, simulation.lifetime)
 
     def server_time(self, market: Market | str = Market.FUTURES) -> int:
@@ -776,8 +781,13 @@ class Rest:
 
         A row that makes no sense is logged and left out.
         """
-        call = _Call(Market.FUTURES, "/api/v1/contracts/active", "the list of contracts")
-        return self._instruments(call, self._contract)
+        call = _Call(
+            Market.FUTURES,
+            "/api/v1/contracts/active",
+            "the list of contracts",
+            most=_MOST_OF_A_LIST,
+        )
+        return self._instruments(call, _Contract, self._contract)
 
     def contract(self, symbol: str) -> Instrument:
         """Describe one futures contract.
@@ -789,16 +799,18 @@ class Rest:
         """
         path = f"/api/v1/contracts/{_path_part(symbol)}"
         call = _Call(Market.FUTURES, path, f"the contract {symbol}", symbol=symbol)
-        row = self._get(call, msgspec.Raw)
-        return self._checked(call, lambda: self._contract(row))
+        facts = self._get(call, _Contract)
+        return self._checked(call, lambda: self._contract(facts))
 
     def spot_symbols(self) -> list[Instrument]:
         """List the spot pairs, in the exchange's order.
 
         A row that makes no sense is logged and left out.
         """
-        call = _Call(Market.SPOT, "/api/v2/symbols", "the list of spot symbols")
-        return self._instruments(call, self._pair)
+        call = _Call(
+            Market.SPOT, "/api/v2/symbols", "the list of spot symbols", most=_MOST_OF_A_LIST
+        )
+        return self._instruments(call, _Pair, self._pair)
 
     def spot_symbol(self, symbol: str) -> Instrument:
         """Describe one spot pair.
@@ -810,21 +822,36 @@ class Rest:
         """
         path = f"/api/v2/symbols/{_path_part(symbol)}"
         call = _Call(Market.SPOT, path, f"the spot symbol {symbol}", symbol=symbol)
-        row = self._get(call, msgspec.Raw)
-        return self._checked(call, lambda: self._pair(row))
+        facts = self._get(call, _Pair)
+        return self._checked(call, lambda: self._pair(facts))
 
-    def _instruments(self, call: _Call, parse: Callable[[Any], Instrument]) -> list[Instrument]:
+    def _instruments(
+        self, call: _Call, kind: type[T], parse: Callable[[T], Instrument]
+    ) -> list[Instrument]:
+        reply = self._fetch(call)
+        try:
+            rows = decoder(list[kind], strict=False).decode(reply.data)  # type: ignore[valid-type]
+            return [parse(row) for row in rows]
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+            if len(reply.data) > _MOST_BY_ROW:
+                raise self._bad(call, str(error)[:200]) from error
+        return self._sensible(call, reply, kind, parse)
+
+    def _sensible(
+        self, call: _Call, reply: _Reply, kind: type[T], parse: Callable[[T], Instrument]
+    ) -> list[Instrument]:
+        """Read row by row, where one makes no sense."""
         found: list[Instrument] = []
-        for row in self._get(call, list[msgspec.Raw]):
+        read = decoder(kind, strict=False).decode
+        for row in self._decode(call, reply, list[msgspec.Raw]):
             try:
-                found.append(parse(row))
-            except (msgspec.MsgspecError, ValueError) as error:
+                found.append(parse(read(row)))
+            except (msgspec.MsgspecError, ValueError, RecursionError) as error:
                 log.warning("left out of %s: %s", call.what, error)
         return found
 
     @staticmethod
-    def _contract(row: bytes | msgspec.Raw) -> Instrument:
-        facts = decoder(_Contract, strict=False).decode(row)
+    def _contract(facts: _Contract) -> Instrument:
         interval = facts.current_funding_rate_granularity or facts.funding_rate_granularity
         return Instrument(
             symbol=facts.symbol,
@@ -849,8 +876,7 @@ class Rest:
         )
 
     @staticmethod
-    def _pair(row: bytes | msgspec.Raw) -> Instrument:
-        facts = decoder(_Pair, strict=False).decode(row)
+    def _pair(facts: _Pair) -> Instrument:
         fee = _SPOT_FEES.get(facts.fee_category or 0)
         maker, taker = (
             None if fee is None or coefficient is None else fee * coefficient
@@ -1557,6 +1583,13 @@ _HEADERS = {
 
 def _options(kind: Any) -> tuple[Any, ...]:
     return getattr(kind, "__args__", ())
+
+
+def _is_address(url: str) -> bool:
+    try:
+        return urlsplit(url).port != 0  # a port that is no number shows only when asked for
+    except ValueError:
+        return False
 
 
 def _market_of(symbol: object, market: Market | str | None) -> Market:

@@ -42,6 +42,7 @@ _MOST_HEADERS = 65_536  # bytes of status line and headers, those of a proxy and
 # What a reply without success may say; the rest of it is left unread.
 _MOST_OF_AN_ERROR = 262_144
 _MOST_ENCODINGS = 3
+_MOST_PARTS = 1_000  # of gzip; empty ones would cost time, and no bytes
 #: What to ask for: no more than can be unpacked here, in pieces.
 ENCODINGS = "gzip, deflate"
 
@@ -370,26 +371,48 @@ def _inflate(pieces: Iterable[bytes], encoding: str, most: int) -> Iterator[byte
     window = _WINDOWS[encoding]
     if encoding == "deflate" and not _has_zlib_header(head):
         window = _HEADERLESS  # some leave it out
-    unpack, is_first, room = zlib.decompressobj(window), True, most + _PIECE
+    unpacking, room = _Unpacking(window), most
     for packed in itertools.chain([head], pieces):
-        rest = packed
-        while True:
-            try:
-                piece = unpack.decompress(rest, _PIECE)
-            except zlib.error:
-                if is_first:
-                    raise
-                return  # padding behind the last part is no data
+        for piece in unpacking.feed(packed):
             room -= len(piece)
             if room < 0:
                 raise TooLarge("the reply unpacks to too much")
             yield piece
-            if unpack.eof and unpack.unused_data:  # another part follows
-                rest, unpack, is_first = unpack.unused_data, zlib.decompressobj(window), False
-                continue
-            rest = unpack.unconsumed_tail
-            if unpack.eof or (not rest and len(piece) < _PIECE):
-                break
+
+
+class _Unpacking:
+    """Unpacks one part, or several in a row, in pieces of a bounded size."""
+
+    def __init__(self, window: int) -> None:
+        self._window = window
+        self._unpack = zlib.decompressobj(window)
+        self._parts = 1
+        self._is_over = False
+
+    def feed(self, packed: bytes) -> Iterator[bytes]:
+        while not self._is_over:
+            try:
+                piece = self._unpack.decompress(packed, _PIECE)
+            except zlib.error:
+                if self._parts == 1:
+                    raise
+                self._is_over = True  # padding behind the last part is no data
+                return
+            if piece:
+                yield piece
+            packed = self._unpack.unconsumed_tail
+            if self._unpack.eof:
+                packed = self._unpack.unused_data
+                if packed:
+                    self._begin_next()
+            if not packed and len(piece) < _PIECE:
+                return
+
+    def _begin_next(self) -> None:
+        self._unpack = zlib.decompressobj(self._window)
+        self._parts += 1
+        if self._parts > _MOST_PARTS:
+            raise TooLarge("the reply is packed in too many parts")
 
 
 def _has_zlib_header(packed: bytes) -> bool:

@@ -31,6 +31,7 @@ import sys
 import termios
 import threading
 import traceback
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -103,6 +104,7 @@ class HeldTime(Clock):
         self._last = -1  # number of the actor that ran last
         self._lock = threading.Lock()  # guards the actors against threads that join
         self._wires = _Wires()
+        self._connecting: Callable[[], socket.socket | None] = lambda: None  # asked about last
         self._is_over = False
         super().__init__()
         self.random = random.Random(seed)
@@ -163,7 +165,8 @@ class HeldTime(Clock):
     def has_connected(self, sock: socket.socket, seconds: float) -> bool:
         """Wait until a socket that connects has done so, or has failed."""
         # On loopback that takes real microseconds, and no held time.
-        if super().has_connected(sock, _HANDSHAKE):
+        is_new, self._connecting = self._connecting() is not sock, weakref.ref(sock)
+        if is_new and super().has_connected(sock, _HANDSHAKE):
             return True
         fileno = sock.fileno()
         self.park(lambda: _is(fileno, select.POLLOUT), seconds)
