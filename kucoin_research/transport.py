@@ -91,7 +91,11 @@ class _Raw(io.RawIOBase):
         if self._room <= 0:
             raise TooLarge("the reply is too large")
         self._sock.settimeout(self._bound.left(self._timeout))
-        count: int = self._file.readinto(buffer)
+        try:
+            count: int = self._file.readinto(buffer)
+        except TimeoutError:
+            self._bound.left()  # tells which of the two it was
+            raise
         self._room -= count
         return count
 

@@ -315,17 +315,24 @@ def test_stopping_ends_all_that_a_stream_waits_for_at_once(what, held_time):
     assert threads == []
 
 
-def test_questions_at_the_end_do_not_lengthen_a_call(held_time):
-    """A venue that falls silent for REST once it streams, and whose clock would have to be read."""
+def test_a_venue_that_falls_silent_does_not_lengthen_a_call(held_time):
+    """Its clock stands still, and REST answers nothing: neither the time, nor of the book's end."""
     with kr.simulate(seed=7, speed=1.0) as x:
+
+        def fall_silent():
+            held_time.pass_by(1.0)
+            x.inject("slow_reply", count=None, delay=1e6)
+            x.pause()
+
+        silencing = spawn(fall_silent)
         began = held_time.monotonic()
-        spawn(lambda: (held_time.pass_by(2.0), x.inject("slow_reply", count=None, delay=1e6)))
         frame = kr.stream_to_frame("XBTUSDTM", "level2", seconds=4, venue=x.venue, progress=False)
         took = held_time.monotonic() - began
+        silencing.join()
         x.heal()
 
     assert frame.height > 0
-    assert took <= 4 + 15 + 15 + 5
+    assert took <= 4 + 15 + 5
 
 
 def test_the_doctor_is_not_held_by_servers_that_drip(held_time):
@@ -837,7 +844,7 @@ def test_a_list_of_very_many_symbols_is_read_and_shown_in_little_time_of_the_pro
     rows = b",".join(
         b'{"symbol":"S%dUSDTM","baseCurrency":"S","quoteCurrency":"USDT","tickSize":0.1,'
         b'"lotSize":1,"multiplier":0.001}' % number
-        for number in range(20_000)
+        for number in range(4_000)
     )
     body = b'{"code":"200000","data":[' + rows + b"]}"
     calls = 0
@@ -855,12 +862,12 @@ def test_a_list_of_very_many_symbols_is_read_and_shown_in_little_time_of_the_pro
         finally:
             sys.setprofile(before)
 
-    assert frame.height == 20_000
-    assert calls < 15 * 20_000
+    assert frame.height == 4_000
+    assert calls < 20 * 4_000
 
 
 def test_a_misspelt_symbol_of_very_many_is_answered_at_once():
-    known = {f"XBT{number}USDTM" for number in range(100_000)}
+    known = {f"XBT{number}USDTM" for number in range(20_000)}
 
     with pytest.raises(kr.UnknownSymbol, match="lists them all"):
         kr.instruments.resolve_symbol("QQQ", known)
