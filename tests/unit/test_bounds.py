@@ -15,6 +15,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import kucoin_research as kr
 from kucoin_research import clocks
@@ -32,6 +34,7 @@ from kucoin_research.errors import (
 from kucoin_research.live import Connection
 from kucoin_research.rest import Rest
 from kucoin_research.sim.machine import Machine
+from kucoin_research.transport import Reply, TooLarge, Transport, _inflate
 from kucoin_research.venues import Venue
 from tests.conftest import spawn, wait_until
 
@@ -519,6 +522,43 @@ def test_what_is_packed_is_read_whole_whatever_its_pieces(encoding, packed, size
         assert rest.status().message == "all is well " * 9_000
 
 
+PACKERS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    data=st.binary(max_size=300_000) | st.integers(0, 3_000_000).map(bytes),
+    encodings=st.lists(st.sampled_from(sorted(PACKERS)), min_size=1, max_size=3),
+    sizes=st.lists(st.integers(1, 70_000), min_size=1, max_size=4),
+    most=st.integers(0, 2_000_000),
+)
+def test_whatever_was_packed_comes_whole_or_is_too_large(data, encodings, sizes, most):
+    packed, longest = data, 0
+    for encoding in encodings:
+        longest = max(longest, len(packed))
+        packed = zlib.compress(packed, wbits=PACKERS[encoding])
+    pieces = []
+    for size in itertools.islice(itertools.cycle(sizes), 500):
+        pieces.append(packed[:size])
+        packed = packed[size:]
+    pieces = [each for each in (*pieces, packed) if each]
+    layers = iter(pieces)
+    for encoding in reversed(encodings):
+        layers = _inflate(layers, encoding, most)
+
+    came = bytearray()
+    try:
+        for piece in layers:
+            assert 0 < len(piece) <= 65_536
+            came += piece
+    except TooLarge:
+        assert longest > most
+        assert len(came) <= most
+    else:
+        assert came == data
+        assert len(data) <= most
+
+
 def test_a_connection_is_used_again_after_a_reply_and_not_after_half_of_one(real_time):
     def script(sock):
         while head_of(sock):
@@ -789,6 +829,17 @@ def test_a_server_may_send_us_to_kucoin_or_to_itself(asked, endpoint, is_taken):
         kr.venues.refuse_elsewhere(endpoint, asked)
 
 
+@pytest.mark.parametrize("private", [False, True])
+@pytest.mark.parametrize("endpoint", [b"ws://127.0.0.1:9/", b"wss://evil.example/"])
+def test_kucoin_itself_may_send_us_to_no_other(endpoint, private, monkeypatch):
+    sent = Reply(200, {}, token_reply(endpoint))
+    monkeypatch.setattr(Transport, "send", lambda *_, **__: sent)
+    keys = kr.Credentials("key", "secret", "passphrase")
+
+    with Rest(kr.LIVE, credentials=keys) as rest, pytest.raises(UntrustedHost, match="nothing was"):
+        rest.token("futures", private=private)
+
+
 def test_a_stream_connects_to_no_stranger_and_says_why():
     rest, sockets = venue_of(
         lambda path, port: (
@@ -804,8 +855,8 @@ def test_a_stream_connects_to_no_stranger_and_says_why():
 def test_another_machines_clock_is_never_virtual(monkeypatch):
     reply = b'{"code":"200000","data":{"token":"t","instanceServers":[{"endpoint":"wss://a.kucoin.com"}],'
     reply += b'"simulation":{"speed":1e-9,"lifetime":1e-9}}}'
-    sent = kr.transport.Reply(200, {}, reply)
-    monkeypatch.setattr(kr.transport.Transport, "send", lambda *_, **__: sent)
+    sent = Reply(200, {}, reply)
+    monkeypatch.setattr(Transport, "send", lambda *_, **__: sent)
 
     with Rest(kr.LIVE) as rest:
         token = rest.token("futures")
