@@ -402,6 +402,8 @@ def _opening_error(
     error: BaseException, host: str, timeout: float, status: int | None
 ) -> NetworkError | None:
     """Say why there is no connection; None where the error says it itself."""
+    if isinstance(error, NetworkError):  # ours; it is an OSError, too
+        return None
     if isinstance(error, _Endless):
         return HandshakeRefused(f"{host} did not answer as a WebSocket server: {error}")
     # (1.8 meets a malformed reply with ValueError or IndexError, 1.9 with its own errors.)
