@@ -93,6 +93,8 @@ __all__ = [
 ]
 
 _universe = Universe()
+# Seconds that reading symbol lists may take in all, before anything is subscribed to.
+_PATIENCE = 30.0
 _registry_lock = threading.Lock()  # guards _running
 # By name and place. A name that was given means one thing everywhere; one made here, one per venue;
 # and what a call starts for itself alone replaces nothing.
@@ -275,16 +277,19 @@ def _start(
     healing: Healing | None = None,
     prepare: Callable[[Stream], object] | None = None,
     is_alone: bool = False,
+    patience: float = _PATIENCE,
 ) -> Stream:
     its_feed = feed_of(feed)
     capacity = _whole(capacity, "capacity", "rows")
     refuse_other(credentials)
     rest = Rest(find_venue(venue), credentials=credentials)
     try:
+        rest.end_by(clocks.current().monotonic() + patience)
         with passing():  # it may take long, and nothing is running yet
             subscriptions, instruments = _plan(
                 symbols, channels, market, rest, its_feed, credentials
             )
+        rest.end_by(None)
         place = (rest.venue.futures_url, rest.venue.spot_url) if name is None else ""
         name = name or _default_name(subscriptions, its_feed)
         stream = Stream(
@@ -410,7 +415,7 @@ def stream(
     CredentialsMissing, UntrustedHost
         For a private channel, before anything is sent.
     Unreachable
-        If the symbol list cannot be read.
+        If the symbol list cannot be read, within 30 s in all.
 
     Warns
     -----
@@ -663,7 +668,10 @@ def stream_to_frame(
         One channel, or a list of them.
     minutes, seconds
         How long, on the venue's clock from the moment every subscription is answered; added up when
-        both are given.
+        both are given. The whole call takes longer by no more than it takes until then (as long
+        again, but at least 15 s and at most 30 s: then it raises), and by the 5 s in which all is
+        ended, whatever the exchange does; on a simulated one whose clock slips behind, by as long
+        again. Only looking up a host's name takes what the system allows.
     rows
         End once every channel has that many rows, of all symbols together, and return no more than
         that of each (``status`` does not count and comes whole). Without any of the three, only an
@@ -706,6 +714,8 @@ def stream_to_frame(
     limit = Limit.of(minutes, seconds, rows)
     names = _texts(channels, "channels")
     failure = None
+    clock = clocks.current()
+    live_by = clock.monotonic() + limit.patience
     with hold():
         # Nothing that was streamed may fall out of the ring: its memory grows with the rows.
         handle = _start(
@@ -718,9 +728,11 @@ def stream_to_frame(
             credentials=credentials,
             feed=feed,
             is_alone=True,
+            patience=limit.patience,
         )
         try:
-            collect(handle, names, limit, progress=progress)
+            patience = max(0.0, live_by - clock.monotonic())
+            collect(handle, names, limit, progress=progress, patience=patience)
         except KucoinResearchError as error:
             failure = error
         finally:

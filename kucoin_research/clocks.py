@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import selectors
 import socket
 import threading
 import time
@@ -149,12 +150,19 @@ class Clock:
         """Make a daemon thread, not started yet."""
         return threading.Thread(target=target, name=name, daemon=True)
 
-    def dial(self, host: str, port: int, timeout: float) -> socket.socket | None:  # noqa: ARG002
-        """Open a TCP connection whose waits go by this clock; None leaves it to the caller."""
-        return None
+    def has_connected(self, sock: socket.socket, seconds: float) -> bool:
+        """Wait until a socket that connects has done so, or has failed; False if it has not."""
+        with selectors.DefaultSelector() as selector:
+            selector.register(sock, selectors.EVENT_WRITE)
+            return bool(selector.select(seconds))
 
-    def adapt(self, session: Any) -> None:
-        """Let the waits of a ``requests.Session`` go by this clock."""
+    def adopt(self, sock: socket.socket) -> socket.socket:
+        """Let the waits of a connected socket go by this clock; returns the one to use from now."""
+        return sock
+
+    def handle(self, sock: socket.socket) -> Any:
+        """Make a second handle of a socket: ``shutdown`` ends its connection, ``close`` only it."""
+        return socket.fromfd(sock.fileno(), sock.family, sock.type, sock.proto)
 
 
 _current = Clock()

@@ -24,6 +24,8 @@ __all__ = ["Limit", "collect", "wait_until_live"]
 # A stream that is not live by then will not be: whatever hinders it is raised. Where there is no
 # network (the symbol list may still be at hand), that is plain after a few tries.
 _PATIENCE = 30.0
+# One that is to bring little is not waited for as long.
+_SHORTEST_PATIENCE = 15.0
 _PATIENCE_WITHOUT_NETWORK = 3.0
 # Short slices: "Interrupt kernel" and Ctrl-C get through on every platform.
 _SLICE = 0.05
@@ -61,6 +63,16 @@ class Limit:
         duration = float((minutes or 0) * 60 + (seconds or 0))
         return cls(duration or None, None if rows is None else int(rows))
 
+    @property
+    def patience(self) -> float:
+        """Seconds that it may take until the stream is live.
+
+        As many as it is to bring rows for, but at least 15 and at most 30.
+        """
+        if self.seconds is None:
+            return _PATIENCE
+        return min(max(self.seconds, _SHORTEST_PATIENCE), _PATIENCE)
+
 
 def _is_positive(value: object) -> bool:
     if isinstance(value, bool) or not isinstance(value, Real):  # numpy's numbers are Real, too
@@ -76,8 +88,12 @@ def collect(
     *,
     progress: bool,
     on_look: Callable[[], object] | None = None,
+    patience: float | None = None,
 ) -> bool:
     """Wait until a stream has brought what the limit asks for.
+
+    With ``limit.seconds``, and an exchange in real time, that takes no longer than these and the
+    patience together; where its virtual clock slips behind, up to ``limit.patience`` more.
 
     Parameters
     ----------
@@ -91,6 +107,8 @@ def collect(
         Whether to show a bar with rows, messages/s and, at the end, the verdict.
     on_look
         Called here, at each look at the stream: some twenty times a second.
+    patience
+        Seconds that are left until it is to be live; those of the limit unless given.
 
     Returns
     -------
@@ -108,7 +126,9 @@ def collect(
     try:
         bar = _Bar(stream, counted, limit, shown=progress)
         look = _Look(bar, on_look)
-        wait_until_live(stream, on_wait=lambda: look(0.0))
+        wait_until_live(
+            stream, limit.patience if patience is None else patience, on_wait=lambda: look(0.0)
+        )
         _wait_until_done(stream, counted, limit, look)
         bar.finish("")
     except KeyboardInterrupt:
@@ -166,6 +186,11 @@ def _raise_if_failed(stream: Stream) -> None:
 
 
 def _wait_until_done(stream: Stream, channels: Sequence[str], limit: Limit, look: _Look) -> None:
+    # Whatever the venue's clock does, and however slowly it tells: this is the end.
+    over_at = None
+    if limit.seconds is not None:
+        over_at = stream.clock.monotonic() + limit.seconds + limit.patience
+    stream.rest.end_by(over_at)
     clock = _VenueClock(stream)
     # Stopped by somebody else: what is there is what was wanted.
     while stream.state is not State.STOPPED:
@@ -176,10 +201,14 @@ def _wait_until_done(stream: Stream, channels: Sequence[str], limit: Limit, look
             return
         if limit.seconds is None:
             stream.stopping.wait(_SLICE)
-        elif clock.reached(limit.seconds):
+        elif clock.reached(limit.seconds) or _is_past(stream, over_at):
             return
         else:
             stream.stopping.wait(min(_SLICE, clock.wall_seconds_to(limit.seconds)))
+
+
+def _is_past(stream: Stream, moment: float | None) -> bool:
+    return moment is not None and stream.clock.monotonic() >= moment
 
 
 class _Look:

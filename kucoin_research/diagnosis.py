@@ -269,7 +269,9 @@ def _venue(venue: Venue, credentials: Credentials | None) -> Iterator[Check]:
     for market in Market:
         where = f"{venue.name} {market}"
         # No retries: what fails now is what is wrong now.
-        with Rest(venue, credentials=credentials, timeout=_TIMEOUTS, patience=0.0) as rest:
+        with Rest(
+            venue, credentials=credentials, timeout=_TIMEOUTS, total=sum(_TIMEOUTS), patience=0.0
+        ) as rest:
             clock = _tried(f"{where} REST", partial(_clock, rest, market))
             yield clock
             if clock.health is Health.BAD and "clock" not in clock.detail:

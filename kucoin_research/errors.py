@@ -132,7 +132,7 @@ class CredentialsMissing(InvalidInput):
 class UntrustedHost(InvalidInput):
     """What was asked for would show credentials to a host that is neither KuCoin nor this machine.
 
-    Nothing was sent.
+    Or a server sends us on to a host that is neither KuCoin's nor its own. Nothing was sent there.
     """
 
 

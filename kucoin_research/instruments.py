@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import math
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, ROUND_HALF_UP, Context, Decimal
+from operator import attrgetter
 from typing import Literal, TypeAlias
 
 import polars as pl
@@ -215,8 +217,9 @@ def symbol_frame(instruments: Iterable[Instrument]) -> pl.DataFrame:
         One row each, in the order given; one column per field of ``Instrument``.
     """
     schema = {field.name: _FRAME_TYPES.get(field.name, pl.String()) for field in fields(Instrument)}
-    rows = [asdict(instrument) | {"market": str(instrument.market)} for instrument in instruments]
-    columns = {name: [row[name] for row in rows] for name in schema}
+    listed = list(instruments)
+    columns = {name: list(map(attrgetter(name), listed)) for name in schema}
+    columns["market"] = list(map(str, columns["market"]))
     return pl.DataFrame(columns, schema=schema)
 
 
@@ -251,12 +254,24 @@ def resolve_symbol(symbol: str, known: Iterable[str], market: Market | str | Non
     if guess in known:
         raise UnknownSymbol(_sentence(symbol, market, why, guess))
     # Sorted, so that equally near names come out in the same order each time.
-    close = difflib.get_close_matches(guess, sorted(known), n=3, cutoff=0.6)
+    close = difflib.get_close_matches(guess, sorted(_comparable(guess, known)), n=3, cutoff=0.6)
     listed = f'kr.symbols(market="{market}") lists them all'
     if not close:
         raise UnknownSymbol(f"no {market} symbol {symbol!r}; {listed}")
     names = " or ".join(repr(name) for name in close)
     raise UnknownSymbol(f"no {market} symbol {symbol!r}; did you mean {names}? {listed}")
+
+
+# More than any market lists; to compare a name with each of these takes milliseconds.
+_MOST_COMPARED = 5_000
+
+
+def _comparable(guess: str, known: set[str]) -> Iterable[str]:
+    if len(known) <= _MOST_COMPARED:
+        return known
+    return itertools.islice(
+        (name for name in sorted(known) if name[:2] == guess[:2]), _MOST_COMPARED
+    )
 
 
 # On futures KuCoin's words; a spot pair is `Closed`. `Init` opens by itself and `CancelOnly` still

@@ -16,6 +16,7 @@ from enum import StrEnum, unique
 from typing import NamedTuple, Protocol
 
 from kucoin_research import clocks
+from kucoin_research.bounds import Bound
 from kucoin_research.decode import Control, Decodes
 from kucoin_research.errors import (
     AuthenticationFailed,
@@ -319,7 +320,8 @@ class Lane:
         self._afresh: deque[str] = deque()  # symbols whose book is to be subscribed to again
         self._link: _Link | None = None
         self._successor: _Successor | None = None
-        self._abort_lock = threading.Lock()  # guards _opened against abort
+        self._abort_lock = threading.Lock()  # guards the two below against abort
+        self._opening: set[Bound] = set()
         self._opened: set[Connection] = set()
         self._trouble: KucoinResearchError | None = None  # of the connection
         self._refusal: StreamError | None = None  # of a subscription
@@ -423,9 +425,7 @@ class Lane:
         doorway = self._kit.doorway(self._keeper.rest, self._market, is_private, self._tries)
         self._tries += 1
         self.simulation = doorway.speed or self.simulation
-        connection = open_hidden(doorway.url, timeout=_OPEN_TIMEOUT, clock=self._clock)
-        with self._abort_lock:
-            self._opened.add(connection)
+        connection = self._open_connection(doorway.url)
         conversation = Conversation(
             self._topics,
             self._clock.monotonic(),
@@ -436,6 +436,22 @@ class Lane:
         decoder, now = self._kit.decoder(self._market), self._clock.monotonic()
         secrets = query_of(doorway.url)
         return _Link(connection, conversation, decoder, doorway.lifetime, now, secrets)
+
+    def _open_connection(self, url: Hidden[str]) -> Connection:
+        bound = Bound(self._clock, _OPEN_TIMEOUT)
+        with self._abort_lock:
+            self._opening.add(bound)
+        try:
+            # Asked after the bound was registered: stop() finds it there, or this finds stop.
+            if self._keeper.stopping.is_set():
+                raise ConnectionLost("the stream was stopped")
+            connection = open_hidden(url, timeout=_OPEN_TIMEOUT, clock=self._clock, bound=bound)
+            with self._abort_lock:
+                self._opened.add(connection)
+        finally:
+            with self._abort_lock:
+                self._opening.discard(bound)
+        return connection
 
     def _close_link(self, link: _Link, *, is_polite: bool = True) -> None:
         with self._abort_lock:
@@ -784,13 +800,15 @@ class Lane:
         if successor is not None:
             successor.is_wanted.set()
         with self._abort_lock:
+            for bound in self._opening:
+                bound.cut()
             for connection in self._opened:
                 connection.abort()
 
     def disown(self) -> None:
         """Forget connections and locks in a forked child."""
         self._abort_lock = threading.Lock()
-        self._opened = set()
+        self._opening, self._opened = set(), set()
 
 
 # A read that brought fewer messages has most likely emptied the socket.

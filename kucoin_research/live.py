@@ -1,17 +1,21 @@
-"""One WebSocket connection: websocket-client opens it and sends, our `FrameReader` receives.
+"""One WebSocket connection: websocket-client shakes hands and sends, our `FrameReader` receives.
 
 websocket-client reads a message with several small ``recv`` calls; here one large ``recv`` brings
 as many as have arrived. That is 10 to 100 times cheaper (``benchmarks/receive.py``), and it lets
 the reading thread keep up while the kernel's main thread is busy: each call that gives up the GIL
 may wait a whole switch interval to get it back.
 
-The handover is safe because websocket-client 1.8 to 1.9 reads the reply to its handshake byte by
-byte: frames that came in the same segment are still in the socket (a test pins it).
+The socket is opened here, and the reply to the handshake read here, within a `Bound`:
+websocket-client would wait anew for each byte of a server or proxy that drips, and take a body of
+any length. It is read byte by byte, so that frames that came in the same segment are still in the
+socket.
 """
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import io
 import logging
 import re
 import socket
@@ -19,12 +23,13 @@ import ssl
 import threading
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 from urllib.parse import parse_qsl, urlsplit
 
 import websocket
 
 from kucoin_research import clocks
+from kucoin_research.bounds import Bound, Cut, dial
 from kucoin_research.clocks import Clock
 from kucoin_research.errors import (
     ConnectionLost,
@@ -110,6 +115,7 @@ class Connection:
         header: Mapping[str, str] | Sequence[str] | None = None,
         max_message: int = 16 * 1024 * 1024,
         clock: Clock | None = None,
+        bound: Bound | None = None,
     ) -> Self:
         """Connect, encrypt for ``wss``, and shake hands.
 
@@ -122,8 +128,8 @@ class Connection:
         url
             Address, ``ws://…`` or ``wss://…``. Its query holds a token and shows in no error.
         timeout
-            Seconds that each step may wait for the peer (connecting, TLS, each read of the
-            handshake), and later each send. Looking up the name takes what the system allows.
+            Seconds that all of it may take together: connecting, a proxy, TLS and the handshake,
+            but for looking up the name, which takes what the system allows. Later each send.
         ssl_options
             websocket-client's ``sslopt``, for example ``{"ca_certs": path}`` or ``{"context":
             context}``. Certificates are verified against the system's by default, and only this
@@ -134,6 +140,9 @@ class Connection:
             Largest message taken, in bytes.
         clock
             What the waits go by; the machine's own when left out.
+        bound
+            By when it is open, instead of ``timeout``; ``bound.cut()`` ends the opening from any
+            thread.
 
         Returns
         -------
@@ -150,44 +159,36 @@ class Connection:
             If there is no such name, no route, nobody listening, no accepted certificate, or no
             answer in time.
         HandshakeRefused
-            If the answer was not an upgrade; ``status`` holds the HTTP status.
+            If the answer was not an upgrade, or its headers have no end; ``status`` holds the HTTP
+            status.
+        ConnectionLost
+            If the bound was cut.
         """
         host = _host_of(url)
         _refuse_unverified(host, url, ssl_options or {})
         clock = clocks.current() if clock is None else clock
-        client: Any = websocket.WebSocket(
-            sslopt=dict(ssl_options or {}), enable_multithread=False, skip_utf8_validation=True
-        )
+        client: Any = websocket.WebSocket(enable_multithread=False, skip_utf8_validation=True)
         client.settimeout(timeout)
+        opened: socket.socket | None = None
         try:
-            client.connect(
-                url, header=header, redirect_limit=0, http_no_proxy=_hosts_without_proxy(url),
-                socket=_dial(clock, url, timeout),
-            )  # fmt: skip
-        except websocket.WebSocketTimeoutException as error:
-            raise _too_slow(host, timeout) from error
-        except websocket.WebSocketAddressException as error:
-            raise Unreachable(
-                f"no address was found for {host}; check the name and the network"
-            ) from error
-        except websocket.WebSocketConnectionClosedException as error:
-            raise Unreachable(f"{host} closed the connection during the handshake") from error
-        except websocket.WebSocketProxyException as error:
-            raise Unreachable(f"the proxy did not connect to {host}: {error}") from error
-        except TimeoutError as error:
-            raise _too_slow(host, timeout) from error
-        except OSError as error:
-            raise Unreachable(f"{host} could not be reached: {_reason_of(error)}") from error
-        # The library's texts quote the reply, which may repeat the URL and its token: no chaining.
-        # (1.8 meets a malformed reply with ValueError or IndexError, 1.9 with its own errors.)
-        except websocket.WebSocketBadStatusException as error:
-            raise _refusal(host, error.status_code) from None
-        except (websocket.WebSocketException, ValueError, IndexError):
-            raise _refusal(host, client.getstatus()) from None
-        if client.getstatus() != HTTPStatus.SWITCHING_PROTOCOLS:
-            # websocket-client 1.8 takes a redirect that it may not follow for a success.
-            client.shutdown()
-            raise _refusal(host, client.getstatus())
+            with Bound(clock, timeout) if bound is None else bound as bound:
+                opened = _open_socket(url, bound, ssl_options or {})
+                reply = _Handshake(opened, bound)
+                client.connect(url, header=header, redirect_limit=0, socket=reply)
+                # websocket-client 1.8 takes a redirect that it may not follow for a success.
+                if client.getstatus() != HTTPStatus.SWITCHING_PROTOCOLS:
+                    raise _refusal(host, client.getstatus())
+            client.sock = opened
+        except BaseException as error:
+            if opened is not None:
+                opened.close()
+            if bound is not None and bound.is_cut:
+                raise ConnectionLost("the connection was aborted on this side") from None
+            raised = _opening_error(error, host, timeout, client.getstatus())
+            if raised is None:
+                raise
+            # What websocket-client says quotes the reply, which may repeat the URL and its token.
+            raise raised from (error if isinstance(error, OSError) else None)
         return cls(client, timeout=timeout, max_message=max_message, clock=clock)
 
     def receive(self, timeout: float) -> list[bytes]:
@@ -397,12 +398,168 @@ def query_of(url: Hidden[str]) -> list[Hidden[str]]:
     return [Hidden(value) for _, value in parse_qsl(url.reveal().partition("?")[2])]
 
 
-def _dial(clock: Clock, url: str, timeout: float) -> socket.socket | None:
-    # None leaves it to websocket-client, which knows of proxies and TLS.
-    parts = urlsplit(url)
-    if parts.scheme != "ws":
+def _opening_error(
+    error: BaseException, host: str, timeout: float, status: int | None
+) -> NetworkError | None:
+    """Say why there is no connection; None where the error says it itself."""
+    if isinstance(error, NetworkError):  # ours; it is an OSError, too
         return None
-    return clock.dial(parts.hostname or "", parts.port or 80, timeout)
+    if isinstance(error, _Endless):
+        return HandshakeRefused(f"{host} did not answer as a WebSocket server: {error}")
+    # (1.8 meets a malformed reply with ValueError or IndexError, 1.9 with its own errors.)
+    if isinstance(error, websocket.WebSocketBadStatusException):
+        return _refusal(host, error.status_code)
+    if isinstance(error, TimeoutError | websocket.WebSocketTimeoutException):
+        return Unreachable(f"{host} did not answer within {timeout:g} s")
+    if isinstance(error, socket.gaierror):
+        return Unreachable(f"no address was found for {host}; check the name and the network")
+    if isinstance(error, websocket.WebSocketConnectionClosedException | EOFError):
+        return Unreachable(f"{host} closed the connection during the handshake")
+    if isinstance(error, OSError):
+        return Unreachable(f"{host} could not be reached: {_reason_of(error)}")
+    if isinstance(error, websocket.WebSocketException | ValueError | IndexError):
+        return _refusal(host, status)
+    return None
+
+
+# -- opening ---------------------------------------------------------------------------------------
+
+# More than any server's or proxy's status line and headers.
+_MOST_HEADERS = 65_536
+
+
+def _open_socket(url: str, bound: Bound, ssl_options: Mapping[str, Any]) -> socket.socket:
+    parts = urlsplit(url)
+    is_secure = parts.scheme == "wss"
+    host, port = parts.hostname or "", parts.port or (443 if is_secure else 80)
+    proxy = _proxy_for(url, host, is_secure=is_secure)
+    opened = dial(bound, *(proxy.address if proxy else (host, port)), is_plain=not is_secure)
+    try:
+        if proxy is not None:
+            _ask_proxy(opened, bound, proxy, host, port)
+        if is_secure:
+            opened = _encrypt(opened, bound, host, ssl_options)
+    except BaseException:
+        opened.close()
+        raise
+    return opened
+
+
+def _encrypt(
+    opened: socket.socket, bound: Bound, host: str, options: Mapping[str, Any]
+) -> ssl.SSLSocket:
+    # websocket-client knows its own options. It does not shake hands: the time for that is ours.
+    given = {**options, "do_handshake_on_connect": False}
+    secured: ssl.SSLSocket = websocket._http._ssl_socket(opened, given, host)  # noqa: SLF001
+    try:
+        secured.settimeout(bound.left())
+        secured.do_handshake()
+    except BaseException:
+        secured.close()
+        raise
+    return secured
+
+
+class _Proxy(NamedTuple):
+    address: tuple[str, int]
+    login: tuple[str, str] | None
+
+
+def _proxy_for(url: str, host: str, *, is_secure: bool) -> _Proxy | None:
+    # A proxy cannot reach this machine's own loopback.
+    if is_loopback(url):
+        return None
+    name, port, login = websocket._url.get_proxy_info(host, is_secure)  # noqa: SLF001
+    return _Proxy((name, port or 80), login) if name else None
+
+
+def _ask_proxy(opened: socket.socket, bound: Bound, proxy: _Proxy, host: str, port: int) -> None:
+    target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    lines = [f"CONNECT {target} HTTP/1.1", f"Host: {target}"]
+    if proxy.login is not None:
+        login = base64.b64encode(":".join(filter(None, proxy.login)).encode()).decode()
+        lines.append(f"Proxy-Authorization: Basic {login}")
+    failure = f"the proxy did not connect to {host}"
+    try:
+        opened.settimeout(bound.left())
+        opened.sendall("\r\n".join([*lines, "", ""]).encode())
+        status = _read_head(opened, bound)[:1]
+    except (Cut, TimeoutError):
+        raise
+    except (OSError, EOFError, _Endless) as error:
+        raise Unreachable(f"{failure}: {_reason_of(error)}") from error
+    words = status[0].split(maxsplit=2) if status else []
+    if len(words) < 2 or words[1] != b"200":
+        said = words[1][:20].decode("ascii", "replace") if len(words) > 1 else "nothing of HTTP"
+        raise Unreachable(f"{failure}: it answered {said}")
+
+
+class _Endless(Exception):
+    """A reply whose headers have no end."""
+
+    def __init__(self) -> None:
+        super().__init__("the headers of its answer have no end")
+
+
+def _read_head(opened: socket.socket, bound: Bound) -> list[bytes]:
+    """Read the lines of a reply up to the empty one, and nothing behind it."""
+    lines: list[bytes] = []
+    line, room = bytearray(), _MOST_HEADERS
+    while not lines or lines[-1]:
+        if not room:
+            raise _Endless
+        room -= 1
+        opened.settimeout(bound.left())
+        byte = opened.recv(1)
+        if not byte:
+            raise EOFError("it closed the connection")
+        line += byte
+        if byte == b"\n":
+            lines.append(bytes(line).rstrip(b"\r\n"))
+            line.clear()
+    return lines
+
+
+class _Handshake:
+    """Stands for the socket while websocket-client shakes hands.
+
+    The reply is read here, and handed on without its cookies, which websocket-client would keep
+    for all of the process, and without the length of its body, which it would read.
+    """
+
+    def __init__(self, opened: socket.socket, bound: Bound) -> None:
+        self._socket = opened
+        self._bound = bound
+        self._reply: io.BytesIO | None = None
+
+    def send(self, data: bytes) -> int:
+        self._socket.settimeout(self._bound.left())
+        return self._socket.send(data)
+
+    def recv(self, size: int) -> bytes:
+        if self._reply is None:  # websocket-client asks for a byte at a time
+            lines = _read_head(self._socket, self._bound)
+            kept = [each for each in lines if not each.lower().startswith(_LEFT_OUT)]
+            self._reply = io.BytesIO(b"".join(each + b"\r\n" for each in kept))
+        return self._reply.read(size)
+
+    def gettimeout(self) -> float | None:
+        return self._socket.gettimeout()
+
+    def settimeout(self, timeout: float | None) -> None:
+        """Leave the timeout to the bound."""
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def shutdown(self, how: int) -> None:
+        self._socket.shutdown(how)
+
+
+_LEFT_OUT = (b"set-cookie", b"content-length")
 
 
 def _host_of(url: str) -> str:
@@ -432,20 +589,10 @@ def _refuse_unverified(host: str, url: str, options: Mapping[str, Any]) -> None:
         )
 
 
-def _hosts_without_proxy(url: str) -> list[str] | None:
-    # A proxy cannot reach this machine's own loopback. None leaves the environment's `no_proxy`.
-    host = urlsplit(url).hostname
-    return [host] if host is not None and is_loopback(url) else None
-
-
 def _reason_of(error: Exception) -> str:
     # The certificate's fault is the useful part of a long OpenSSL text.
     text = getattr(error, "verify_message", None) or getattr(error, "strerror", None) or error
     return str(text) or type(error).__name__
-
-
-def _too_slow(host: str, timeout: float) -> Unreachable:
-    return Unreachable(f"{host} did not answer within {timeout:g} s")
 
 
 def _refusal(host: str, status: int | None) -> HandshakeRefused:

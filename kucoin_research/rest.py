@@ -1,4 +1,4 @@
-"""KuCoin's REST side: one class, one method per call; the only file that imports requests.
+"""KuCoin's REST side: one class, one method per call.
 
 Everything here is public and needs no key, but for the token of private channels. Replies are
 decoded into typed values, so that nothing but finite numbers and 64-bit integers gets further. A
@@ -14,22 +14,18 @@ import html
 import importlib.metadata
 import logging
 import re
-import socket
-import ssl
 import sys
 import threading
 import uuid
-import weakref
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from http.client import IncompleteRead
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Annotated, Any, Literal, NamedTuple, Self, TypeAlias, TypeVar, cast
 from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
-import requests
 from msgspec import Meta, Struct
 
 from kucoin_research import clocks
+from kucoin_research.bounds import Bound
 from kucoin_research.credentials import Credentials
 from kucoin_research.errors import (
     AuthenticationFailed,
@@ -46,7 +42,6 @@ from kucoin_research.errors import (
     StreamStopped,
     UnknownChannel,
     UnknownSymbol,
-    Unreachable,
     UntrustedHost,
 )
 from kucoin_research.hidden import Hidden, bare, masked, sealed
@@ -68,9 +63,18 @@ from kucoin_research.records import (
     market_of,
 )
 from kucoin_research.signing import SECRET_HEADERS, signed_headers
+from kucoin_research.transport import (
+    ENCODINGS,
+    Reply,
+    Request,
+    Session,
+    Transport,
+    TransportError,
+    trouble_of,
+)
 from kucoin_research.typed_json import decoder
 from kucoin_research.units import to_ns
-from kucoin_research.venues import Venue, is_loopback, refuse_untrusted
+from kucoin_research.venues import Venue, is_loopback, refuse_elsewhere, refuse_untrusted
 
 __all__ = ["ClockOffset", "ExchangeStatus", "PremiumIndex", "Rest", "Server", "Token"]
 
@@ -91,7 +95,7 @@ _Levels: TypeAlias = list[tuple[_Price, _Size]] | None
 
 class _Envelope(Struct):
     code: str | int | None = None
-    msg: Any = None
+    msg: msgspec.Raw = msgspec.Raw(b"null")  # not decoded unless it is text
     data: msgspec.Raw = msgspec.Raw(b"null")
 
 
@@ -454,6 +458,11 @@ _FIRST_BACKOFF = 0.5  # seconds; doubles with each try
 # A window of the quota lasts 30 s, so a long download that used it up waits for the next one.
 _ONE_WINDOW = 31.0
 _LONGEST_RESET = 300.0  # a header that says more is wrong
+# Bytes of a reply, unpacked. The futures list has 2 MB; read as rows, JSON takes twenty times that.
+_MOST = 16_000_000
+_MOST_OF_A_LIST = 64_000_000
+# A list of instruments up to this size is read row by row where one makes no sense.
+_MOST_BY_ROW = 8_000_000
 # The weight of the dearest call here: with less left, the next one could be refused.
 _RESERVE = 10
 
@@ -468,7 +477,7 @@ class _Proof:
         self._sign = sign
         self._secrets: tuple[Hidden[str], ...] = ()
 
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+    def __call__(self, request: Request) -> Request:
         request.headers.update(self._sign())
         self._secrets = tuple(Hidden(request.headers[name]) for name in SECRET_HEADERS)
         return request
@@ -486,6 +495,7 @@ class _Call(NamedTuple):
     method: str = "GET"
     symbol: str | None = None
     is_signed: bool = False
+    most: int = _MOST
     proof: _Proof | None = None  # of this try, where it is signed
 
     @property
@@ -544,6 +554,7 @@ def _milliseconds(text: str | None) -> float | None:
     return min(int(text) / 1000, _LONGEST_RESET)
 
 
+_LONGEST_MESSAGE = 65_536
 _BLOCK = re.compile(rb"error(?: code)?:? ?1015", re.IGNORECASE)
 
 
@@ -555,8 +566,13 @@ def _parse_envelope(body: bytes) -> tuple[str, str, bytes] | None:
         return None
     if envelope.code is None:
         return None
-    message = envelope.msg if isinstance(envelope.msg, str) else ""
-    return str(envelope.code), " ".join(message.split()), bytes(envelope.data)
+    return str(envelope.code), _message(bytes(envelope.msg)), bytes(envelope.data)
+
+
+def _message(raw: bytes) -> str:
+    if not raw.startswith(b'"') or len(raw) > _LONGEST_MESSAGE:
+        return ""
+    return " ".join(decoder(str).decode(raw).split())
 
 
 def _describe(status: int, body: bytes, mask: Callable[[str], str]) -> str:
@@ -574,79 +590,12 @@ def _describe(status: int, body: bytes, mask: Callable[[str], str]) -> str:
     return f"something that is not JSON ({len(body)} bytes, HTTP {status})"
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    # requests and urllib3 wrap the true cause, several deep and in different places.
-    found: list[BaseException] = [error]
-    for each in found:
-        yield each
-        inner = (each.__cause__, each.__context__, getattr(each, "reason", None), *each.args)
-        found += [one for one in inner if isinstance(one, BaseException) and one not in found]
-
-
-class _NetworkFault(NamedTuple):
-    causes: tuple[type[BaseException], ...]
-    error: type[Unreachable | BadReply]
-    why: str
-    may_pass: bool = False
-
-
-# The first that fits counts. No call here changes anything at the exchange (the token's POST
-# neither), so each may be repeated after a break.
-_NETWORK_FAULTS = (
-    _NetworkFault(
-        (ssl.SSLCertVerificationError,),
-        Unreachable,
-        "its certificate is not accepted; set this machine's clock, "
-        "and REQUESTS_CA_BUNDLE if a proxy signs traffic anew",
-    ),
-    _NetworkFault(
-        (requests.exceptions.ProxyError,),
-        Unreachable,
-        "the proxy refused or gave no answer; check HTTPS_PROXY and NO_PROXY",
-    ),
-    _NetworkFault(
-        (socket.gaierror,), Unreachable, "no such name; check the network and the address"
-    ),
-    _NetworkFault(
-        (ConnectionRefusedError,),
-        Unreachable,
-        "the connection was refused; check the address, and that the exchange runs",
-    ),
-    _NetworkFault(
-        (requests.Timeout, TimeoutError),
-        Unreachable,
-        "no answer in time; check the network, or give Rest a longer timeout",
-    ),
-    _NetworkFault(
-        (IncompleteRead, requests.exceptions.ChunkedEncodingError),
-        BadReply,
-        "its reply was cut short; try again",
-        may_pass=True,
-    ),
-    _NetworkFault(
-        (ConnectionResetError, ConnectionAbortedError, BrokenPipeError),
-        Unreachable,
-        "it ended the connection; try again",
-        may_pass=True,
-    ),
-    _NetworkFault(
-        (requests.exceptions.ContentDecodingError,),
-        BadReply,
-        "its reply could not be unpacked; look for a broken proxy",
-    ),
-)
-
-
-def _network_failure(call: _Call, url: str, error: requests.RequestException) -> _Failure:
-    causes = list(_chain(error))
-    fault = next(
-        (each for each in _NETWORK_FAULTS if any(isinstance(one, each.causes) for one in causes)),
-        _NetworkFault((), Unreachable, f"{type(causes[-1]).__name__}; check the network"),
-    )
-    verb = "read" if fault.error is BadReply else "reach"
+def _network_failure(call: _Call, url: str, error: TransportError) -> _Failure:
+    trouble = trouble_of(error)
+    verb = "read" if trouble.error is BadReply else "reach"
     hint = "" if is_loopback(url) else ", or work offline with venue='demo'"
-    text = f"cannot {verb} {urlsplit(url).netloc} for {call.what}: {fault.why}{hint}"
-    return _Failure(fault.error(text), may_pass=fault.may_pass, cause=error)
+    text = f"cannot {verb} {urlsplit(url).netloc} for {call.what}: {trouble.why}{hint}"
+    return _Failure(trouble.error(text), may_pass=trouble.may_pass, cause=error)
 
 
 # -- candles ---------------------------------------------------------------------------------------
@@ -709,9 +658,12 @@ class Rest:
     ``ExchangeError`` that KuCoin's code stands for. What can pass by itself (rate limits, a busy
     exchange, a reset connection) is tried three times, for ``patience`` seconds at most.
 
+    A reply is read in pieces, up to 16 MB of it, unpacked (64 MB of a list of instruments), and no
+    request takes longer than ``total``, however slowly its reply drips in.
+
     **Threads**: any number may call at once; each has its own connection. ``close`` may be called
-    from any thread and ends the waits of all; a request on its way still ends by itself, within
-    ``timeout``.
+    from any thread and ends all waits and requests at once. Only looking up a host's name takes
+    what the system allows.
 
     Parameters
     ----------
@@ -723,9 +675,13 @@ class Rest:
         read, and the call signed again by it.
     timeout
         Seconds to connect, and to wait for each piece of the reply.
+    total
+        Seconds for one request, from connecting to the last byte of its reply.
     session
         A ``requests.Session`` to use for every call, from whatever thread, instead of our own; it
-        stays open. Our own takes proxies from the environment, but not for loopback addresses.
+        stays open. Its connections are its own: there ``total`` is looked at between two pieces of
+        the reply, and ``close`` ends nothing that waits. Our own takes proxies from the
+        environment, but not for loopback addresses, and keeps no cookies.
     patience
         Seconds that the waits before retries may add up to; more, and the error is raised at once.
     clock
@@ -738,7 +694,8 @@ class Rest:
         *,
         credentials: Credentials | None = None,
         timeout: tuple[float, float] = (5.0, 10.0),
-        session: requests.Session | None = None,
+        total: float = 30.0,
+        session: Session | None = None,
         patience: float = 10.0,
         clock: clocks.Clock | None = None,
     ) -> None:
@@ -746,13 +703,11 @@ class Rest:
         self.venue = venue
         self._credentials = credentials
         self._clock_offsets: dict[Market, int] = {}  # ns, measured where a timestamp was refused
-        self._timeout = timeout
-        self._given_session = session
+        self._total = total
         self._patience = patience
         self._closed = self._clock.event()
-        self._local = threading.local()
-        self._sessions_lock = threading.Lock()  # guards _sessions
-        self._sessions: weakref.WeakSet[requests.Session] = weakref.WeakSet()
+        self._transport = Transport(self._clock, timeout=timeout, session=session)
+        self._over_at: float | None = None  # monotonic seconds
         self._quotas: dict[Market, _Quota] = {}
         self._arrivals_lock = threading.Lock()  # guards _arrivals
         self._arrivals = ArrivalClock()
@@ -767,12 +722,19 @@ class Rest:
         return f"Rest({self.venue!r})"
 
     def close(self) -> None:
-        """Close the connections and end every wait. Calls then raise ``StreamStopped``."""
-        with self._sessions_lock:
-            self._closed.set()
-            sessions = list(self._sessions)
-        for session in sessions:
-            session.close()
+        """End every wait and every request at once. Calls then raise ``StreamStopped``."""
+        self._closed.set()
+        self._transport.close()
+
+    def end_by(self, moment: float | None) -> None:
+        """Let no call go on beyond a moment, those under way excepted; from any thread.
+
+        Parameters
+        ----------
+        moment
+            In the clock's monotonic seconds; None for none.
+        """
+        self._over_at = moment
 
     # -- for connections -----------------------------------------------------------------------
 
@@ -791,7 +753,9 @@ class Rest:
         CredentialsMissing
             For a private one, without credentials.
         UntrustedHost
-            If the credentials, or the private token, would go elsewhere than to KuCoin.
+            If the credentials, or the private token, would go elsewhere than to KuCoin or this
+            machine; if the reply names a server that is neither KuCoin's, over TLS, nor the host
+            that was asked.
         AuthenticationFailed
             Saying which part of the credentials is refused.
         """
@@ -808,12 +772,15 @@ class Rest:
         )
         if not token.reveal() or not servers:
             raise self._bad(call, "it holds no token, or no server to connect to")
+        asked = self.venue.url(market)
         for server in servers:
-            if urlsplit(server.endpoint).scheme not in ("ws", "wss"):
+            if not re.match("wss?://", server.endpoint) or not _is_address(server.endpoint):
                 raise self._bad(call, "a server's address is not a WebSocket's")
             if private:
                 refuse_untrusted(server.endpoint, "a private token")
-        simulation = data.simulation or _Simulation()
+            refuse_elsewhere(server.endpoint, asked)
+        # No other machine's clock is virtual, whatever its reply says.
+        simulation = (data.simulation if is_loopback(asked) else None) or _Simulation()
         return Token(token.reveal(), servers, simulation.speed, simulation.lifetime)
 
     def server_time(self, market: Market | str = Market.FUTURES) -> int:
@@ -862,8 +829,13 @@ class Rest:
 
         A row that makes no sense is logged and left out.
         """
-        call = _Call(Market.FUTURES, "/api/v1/contracts/active", "the list of contracts")
-        return self._instruments(call, self._contract)
+        call = _Call(
+            Market.FUTURES,
+            "/api/v1/contracts/active",
+            "the list of contracts",
+            most=_MOST_OF_A_LIST,
+        )
+        return self._instruments(call, _Contract, self._contract)
 
     def contract(self, symbol: str) -> Instrument:
         """Describe one futures contract.
@@ -875,16 +847,18 @@ class Rest:
         """
         path = f"/api/v1/contracts/{_path_part(symbol)}"
         call = _Call(Market.FUTURES, path, f"the contract {symbol}", symbol=symbol)
-        row = self._get(call, msgspec.Raw)
-        return self._checked(call, lambda: self._contract(row))
+        facts = self._get(call, _Contract)
+        return self._checked(call, lambda: self._contract(facts))
 
     def spot_symbols(self) -> list[Instrument]:
         """List the spot pairs, in the exchange's order.
 
         A row that makes no sense is logged and left out.
         """
-        call = _Call(Market.SPOT, "/api/v2/symbols", "the list of spot symbols")
-        return self._instruments(call, self._pair)
+        call = _Call(
+            Market.SPOT, "/api/v2/symbols", "the list of spot symbols", most=_MOST_OF_A_LIST
+        )
+        return self._instruments(call, _Pair, self._pair)
 
     def spot_symbol(self, symbol: str) -> Instrument:
         """Describe one spot pair.
@@ -896,21 +870,36 @@ class Rest:
         """
         path = f"/api/v2/symbols/{_path_part(symbol)}"
         call = _Call(Market.SPOT, path, f"the spot symbol {symbol}", symbol=symbol)
-        row = self._get(call, msgspec.Raw)
-        return self._checked(call, lambda: self._pair(row))
+        facts = self._get(call, _Pair)
+        return self._checked(call, lambda: self._pair(facts))
 
-    def _instruments(self, call: _Call, parse: Callable[[Any], Instrument]) -> list[Instrument]:
+    def _instruments(
+        self, call: _Call, kind: type[T], parse: Callable[[T], Instrument]
+    ) -> list[Instrument]:
+        reply = self._fetch(call)
+        try:
+            rows = decoder(list[kind], strict=False).decode(reply.data.reveal())  # type: ignore[valid-type]
+            return [parse(row) for row in rows]
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+            if len(reply.data.reveal()) > _MOST_BY_ROW:
+                raise self._bad(call, str(error)[:200]) from error
+        return self._sensible(call, reply, kind, parse)
+
+    def _sensible(
+        self, call: _Call, reply: _Reply, kind: type[T], parse: Callable[[T], Instrument]
+    ) -> list[Instrument]:
+        """Read row by row, where one makes no sense."""
         found: list[Instrument] = []
-        for row in self._get(call, list[msgspec.Raw]):
+        read = decoder(kind, strict=False).decode
+        for row in self._decode(call, reply, list[msgspec.Raw]):
             try:
-                found.append(parse(row))
-            except (msgspec.MsgspecError, ValueError) as error:
+                found.append(parse(read(row)))
+            except (msgspec.MsgspecError, ValueError, RecursionError) as error:
                 log.warning("left out of %s: %s", call.what, error)
         return found
 
     @staticmethod
-    def _contract(row: bytes | msgspec.Raw) -> Instrument:
-        facts = decoder(_Contract, strict=False).decode(row)
+    def _contract(facts: _Contract) -> Instrument:
         interval = facts.current_funding_rate_granularity or facts.funding_rate_granularity
         return Instrument(
             symbol=facts.symbol,
@@ -935,8 +924,7 @@ class Rest:
         )
 
     @staticmethod
-    def _pair(row: bytes | msgspec.Raw) -> Instrument:
-        facts = decoder(_Pair, strict=False).decode(row)
+    def _pair(facts: _Pair) -> Instrument:
         fee = _SPOT_FEES.get(facts.fee_category or 0)
         maker, taker = (
             None if fee is None or coefficient is None else fee * coefficient
@@ -1479,6 +1467,8 @@ class Rest:
 
     def _fetch(self, call: _Call, *, patience: float = 0.0) -> _Reply:
         deadline = self._clock.monotonic() + max(patience, self._patience)
+        if self._over_at is not None:
+            deadline = min(deadline, self._over_at)
         attempt = 0
         has_set_clock = False
         while True:
@@ -1562,41 +1552,43 @@ class Rest:
         return StreamStopped(f"the REST side of {self.venue.name!r} was closed; open a new one")
 
     def _try(self, call: _Call) -> _Reply | _Failure:
+        if self._closed.is_set():
+            raise self._stopped()
         url = self.venue.url(call.market)
-        session = self._session(loopback=is_loopback(url))
         sent_at_ns = self._clock.monotonic_ns()
         try:
-            response = session.request(
+            reply = self._transport.send(
                 call.method,
                 url + call.target,
                 headers=_HEADERS,
                 auth=call.proof,
-                timeout=self._timeout,
-                allow_redirects=False,  # KuCoin has none; a login portal has
+                bound=Bound(self._clock, self._total, until=self._over_at),
+                most=call.most,
+                is_loopback=is_loopback(url),
             )
-        except requests.RequestException as error:
+        except TransportError as error:
             if self._closed.is_set():
                 raise self._stopped() from error
             return _network_failure(call, url, error)
         received_at_ns, received_ns = self._clock.monotonic_ns(), self._clock.wall_ns()
-        quota = _quota_of(response.headers, self._clock.monotonic())
+        quota = _quota_of(reply.headers, self._clock.monotonic())
         if quota is not None:
             self._quotas[call.market] = quota
-        envelope = _parse_envelope(response.content)
+        envelope = _parse_envelope(reply.body)
         if envelope is not None and envelope[0] == "200000":
             return _Reply(Hidden(envelope[2]), sent_at_ns, received_at_ns, received_ns)
-        return self._failure(call, response, envelope)
+        return self._failure(call, reply, envelope)
 
     def _failure(
-        self, call: _Call, response: requests.Response, envelope: tuple[str, str, bytes] | None
+        self, call: _Call, reply: Reply, envelope: tuple[str, str, bytes] | None
     ) -> _Failure:
-        status = response.status_code
-        reset = _milliseconds(response.headers.get("gw-ratelimit-reset"))
+        status = reply.status
+        reset = _milliseconds(reply.headers.get("gw-ratelimit-reset"))
         if envelope is None:
             # Cloudflare's block (error 1015) is a page, not JSON.
-            is_block = status in (403, 429) and _BLOCK.search(response.content[:16_384])
+            is_block = status in (403, 429) and _BLOCK.search(reply.body[:16_384])
             if status != 429 and not is_block:
-                text = _describe(status, response.content, call.mask)
+                text = _describe(status, reply.body, call.mask)
                 return _Failure(self._unreadable(call, text), may_pass=status >= 500)
             envelope = ("1015" if is_block else "429", "", b"")
         code, message, _ = envelope
@@ -1638,26 +1630,6 @@ class Rest:
             return meaning.error(text, code=code, http_status=status, what=meaning.what)
         return meaning.error(text, code=code, http_status=status)
 
-    def _session(self, *, loopback: bool) -> requests.Session:
-        if self._closed.is_set():
-            raise self._stopped()
-        if self._given_session is not None:
-            if not loopback and self._given_session.verify is False:
-                raise UntrustedHost("the given session does not verify certificates: let it")
-            return self._given_session
-        sessions: dict[bool, requests.Session] = self._local.__dict__.setdefault("sessions", {})
-        if loopback not in sessions:
-            session = requests.Session()
-            # A proxy cannot reach this machine's loopback, whatever HTTP_PROXY says.
-            session.trust_env = not loopback
-            self._clock.adapt(session)
-            with self._sessions_lock:
-                if self._closed.is_set():
-                    raise self._stopped()
-                self._sessions.add(session)
-            sessions[loopback] = session
-        return sessions[loopback]
-
 
 def _without_frames(outcome: _Reply | _Failure, mask: Callable[[str], str]) -> _Reply | _Failure:
     if isinstance(outcome, _Reply):
@@ -1676,11 +1648,22 @@ def _tell_offset(offset_ns: int | None) -> str:
     return f"this machine's clock is {abs(offset_ns) / 1e9:.1f} s {side} the exchange's"
 
 
-_HEADERS = {"User-Agent": f"kucoin-research/{_version()}", "Accept": "application/json"}
+_HEADERS = {
+    "User-Agent": f"kucoin-research/{_version()}",
+    "Accept": "application/json",
+    "Accept-Encoding": ENCODINGS,
+}
 
 
 def _options(kind: Any) -> tuple[Any, ...]:
     return getattr(kind, "__args__", ())
+
+
+def _is_address(url: str) -> bool:
+    try:
+        return urlsplit(url).port != 0  # a port that is no number shows only when asked for
+    except ValueError:
+        return False
 
 
 def _market_of(symbol: object, market: Market | str | None) -> Market:

@@ -13,7 +13,16 @@ from kucoin_research.errors import UnknownVenue, UntrustedHost
 from kucoin_research.hidden import surroundings
 from kucoin_research.records import Market, market_of
 
-__all__ = ["LIVE", "Venue", "is_loopback", "is_trusted", "refuse_untrusted", "resolve_venue"]
+__all__ = [
+    "LIVE",
+    "Venue",
+    "is_kucoin",
+    "is_loopback",
+    "is_trusted",
+    "refuse_elsewhere",
+    "refuse_untrusted",
+    "resolve_venue",
+]
 
 _FUTURES_URL = "KUCOIN_FUTURES_URL"
 _SPOT_URL = "KUCOIN_SPOT_URL"
@@ -128,15 +137,19 @@ def is_loopback(url: str) -> bool:
         return False
 
 
-def is_trusted(url: str) -> bool:
-    """Tell whether credentials may go to an address: KuCoin's over TLS, or this very machine."""
+def is_kucoin(url: str) -> bool:
+    """Tell whether an address is one of KuCoin's, over TLS."""
     parts = urlsplit(url)
-    is_kucoin = (
+    return (
         parts.scheme in ("https", "wss")
         and _PLAIN_HOST.fullmatch(parts.netloc) is not None
         and f".{parts.hostname}".endswith(".kucoin.com")
     )
-    return is_kucoin or is_loopback(url)
+
+
+def is_trusted(url: str) -> bool:
+    """Tell whether credentials may go to an address: KuCoin's over TLS, or this very machine."""
+    return is_kucoin(url) or is_loopback(url)
 
 
 def refuse_untrusted(url: str, what: str) -> None:
@@ -160,6 +173,38 @@ def refuse_untrusted(url: str, what: str) -> None:
             f"{what} goes to https://*.kucoin.com or to this machine only, "
             f"not to {parts.scheme}://{parts.netloc}; nothing was sent"
         )
+
+
+def refuse_elsewhere(url: str, asked: str) -> None:
+    """Raise unless a server may send us to an address: to KuCoin's over TLS, or to itself.
+
+    Parameters
+    ----------
+    url
+        Where it sends us; its path and query show in no message.
+    asked
+        The server's own address. Names of this machine are all the same host.
+
+    Raises
+    ------
+    UntrustedHost
+        Before anything is sent there.
+    """
+    if not is_kucoin(url) and not _is_same_host(url, asked):
+        host, parts = urlsplit(asked).netloc, urlsplit(url)
+        raise UntrustedHost(
+            f"{host} sends its streams to {parts.scheme}://{parts.netloc}, which is neither "
+            "wss://*.kucoin.com nor that host; nothing was sent there, look for a broken proxy"
+        )
+
+
+def _is_same_host(url: str, asked: str) -> bool:
+    if is_loopback(asked):
+        return is_loopback(url)
+    there, here = urlsplit(url), urlsplit(asked)
+    is_as_safe = there.scheme == "wss" or here.scheme == "http"
+    is_plain = _PLAIN_HOST.fullmatch(there.netloc) is not None
+    return is_as_safe and is_plain and there.hostname == here.hostname
 
 
 #: KuCoin itself.

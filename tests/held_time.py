@@ -31,6 +31,7 @@ import sys
 import termios
 import threading
 import traceback
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -50,6 +51,8 @@ _START_NS = 1_000 * NS
 # held time: a lock, a plain event, a process.
 _STUCK = 500.0
 _GRACE = 5.0
+# Real seconds that a connection on loopback may take.
+_HANDSHAKE = 0.05
 
 
 class Stuck(AssertionError):
@@ -101,6 +104,7 @@ class HeldTime(Clock):
         self._last = -1  # number of the actor that ran last
         self._lock = threading.Lock()  # guards the actors against threads that join
         self._wires = _Wires()
+        self._connecting: Callable[[], socket.socket | None] = lambda: None  # asked about last
         self._is_over = False
         super().__init__()
         self.random = random.Random(seed)
@@ -158,14 +162,23 @@ class HeldTime(Clock):
         """Make a thread; it runs when whoever starts it waits."""
         return HeldThread(self, target, name)
 
-    def dial(self, host: str, port: int, timeout: float) -> socket.socket:
-        """Connect."""
-        plain = socket.create_connection((host, port), timeout)
-        return HeldSocket.of(self, plain, timeout)
+    def has_connected(self, sock: socket.socket, seconds: float) -> bool:
+        """Wait until a socket that connects has done so, or has failed."""
+        # On loopback that takes real microseconds, and no held time.
+        is_new, self._connecting = self._connecting() is not sock, weakref.ref(sock)
+        if is_new and super().has_connected(sock, _HANDSHAKE):
+            return True
+        fileno = sock.fileno()
+        self.park(lambda: _is(fileno, select.POLLOUT), seconds)
+        return _is(fileno, select.POLLOUT)
 
-    def adapt(self, session: requests.Session) -> None:
-        """Let a session's waits go by this clock."""
-        session.mount("http://", _Adapter(self))
+    def adopt(self, sock: socket.socket) -> HeldSocket:
+        """Take a connected socket over."""
+        return HeldSocket.of(self, sock, sock.gettimeout())
+
+    def handle(self, sock: socket.socket) -> Any:
+        """Give what shuts a socket down so that its other end sees it before anybody runs."""
+        return _Handle(sock) if isinstance(sock, HeldSocket) else super().handle(sock)
 
     # -- waiting, for tests ----------------------------------------------------------------------
 
@@ -300,7 +313,8 @@ class SkewedTime(Clock):
         self._time = time
         self.monotonic_ns, self.monotonic = time.monotonic_ns, time.monotonic
         self.event, self.condition, self.lock = time.event, time.condition, time.lock
-        self.thread, self.dial, self.adapt = time.thread, time.dial, time.adapt
+        self.thread, self.adopt, self.handle = time.thread, time.adopt, time.handle
+        self.has_connected = time.has_connected
         super().__init__()
 
     def wall_ns(self) -> int:
@@ -520,6 +534,16 @@ class HeldSocket(socket.socket):
         super()._real_close()  # type: ignore[misc]
 
 
+class _Handle:
+    """Another handle of a held socket; nobody else runs meanwhile, so it needs no descriptor."""
+
+    def __init__(self, sock: HeldSocket) -> None:
+        self.shutdown = sock.shutdown
+
+    def close(self) -> None:
+        """Leave the socket as it is."""
+
+
 class _Listener(socket.socket):
     """A port whose connections are `HeldSocket`."""
 
@@ -601,6 +625,19 @@ class _Wires:
             other = self._parted.pop()
             while other.fileno() != -1 and not _is(other.fileno(), select.POLLIN):
                 os.sched_yield()
+
+
+def dial(host: str, port: int, timeout: float) -> socket.socket:
+    """Open a connection of a test's own, whose waits go by the time that the tests live in."""
+    plain = socket.create_connection((host, port), timeout)
+    return clocks.current().adopt(plain)
+
+
+def adapt(session: requests.Session) -> None:
+    """Let a test's own session of `requests` wait by the time that the tests live in."""
+    clock = clocks.current()
+    if isinstance(clock, HeldTime):
+        session.mount("http://", _Adapter(clock))
 
 
 class _Adapter(requests.adapters.HTTPAdapter):

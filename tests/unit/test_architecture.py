@@ -12,11 +12,11 @@ PACKAGE = Path(__file__).parents[2] / "kucoin_research"
 RANKS = {
     "errors": 0, "clocks": 0, "early": 0, "typed_json": 0, "hidden": 0,
     "records": 1, "units": 1, "credentials": 1, "sim": 1, "beats": 1, "outlets": 1,
-    "interrupts": 1, "regular": 1,
+    "interrupts": 1, "regular": 1, "bounds": 1,
     "instruments": 2, "topics": 2, "progress": 2, "ring": 2, "wire": 2, "venues": 2,
     "account": 2, "signing": 2, "orderbook": 2, "integrity": 2, "tables": 2, "backfill": 2,
     "rowcsv": 2, "packing": 2, "archive": 2, "bookrows": 3, "pacing": 1, "collector": 1,
-    "damage": 2, "moments": 1,
+    "damage": 2, "moments": 1, "transport": 2,
     "decode": 3, "rest": 3, "report": 3, "analytics": 3, "listings": 3, "manifest": 3,
     "protocol": 4, "universe": 4, "decode_pro": 4, "overlap": 4, "checkup": 4,
     "reckoning": 4, "timekeeping": 4, "sequences": 2, "rowfiles": 4, "sessionfolder": 4,
@@ -86,7 +86,8 @@ def test_the_simulated_exchange_shares_nothing_with_the_client_but_errors():
     ("library", "allowed"),
     [
         ("websocket", {"live"}),
-        ("requests", {"rest"}),
+        ("requests", {"transport"}),
+        ("urllib3", {"transport"}),
         ("tornado", {"sim"}),
         ("dotenv", {"credentials"}),
     ],

@@ -4,11 +4,12 @@ from datetime import UTC, datetime, timedelta
 
 import polars as pl
 import pytest
+import requests
 
 import kucoin_research as kr
-from kucoin_research import rest as rest_module
 from kucoin_research.records import Candle, FundingRate, MarkPrice, Snapshot, Ticker, schema_of
 from kucoin_research.rest import Rest
+from tests.held_time import adapt
 
 OPEN = datetime(2026, 1, 5, tzinfo=UTC)
 FUTURES_REST = ("1min", "5min", "15min", "30min", "1hour", "2hour", "4hour", "8hour", "12hour",
@@ -234,10 +235,10 @@ def test_a_long_download_keeps_to_a_small_quota(held_time):
     def note(response, *_arguments, **_options):
         refused.append(response.status_code == 429)
 
-    session = rest_module.requests.Session()
+    session = requests.Session()
     session.trust_env = False
     session.hooks["response"].append(note)
-    held_time.adapt(session)
+    adapt(session)
     day = 86_400 * 10**9
     end = round(OPEN.timestamp()) * 10**9
     with (

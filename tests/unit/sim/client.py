@@ -9,6 +9,7 @@ import websocket
 from kucoin_research import clocks
 from kucoin_research.sim import Exchange
 from tests.conftest import wait_until
+from tests.held_time import adapt, dial
 
 __all__ = ["wait_until"]
 
@@ -50,14 +51,14 @@ def open_exchange(**options):
 def ask(method, url, **options):
     """Send one request; the wait for its answer goes by the time that the tests live in."""
     with requests.Session() as session:
-        clocks.current().adapt(session)
+        adapt(session)
         return session.request(method, url, **({"timeout": 10} | options))
 
 
 def connect(url, **options):
     """Open a socket; its waits go by the time that the tests live in."""
     parts = urlsplit(url)
-    opened = clocks.current().dial(parts.hostname, parts.port, 10)
+    opened = dial(parts.hostname, parts.port, 10)
     # Text is checked when it is decoded; checked before as well, byte by byte, it takes longer than
     # all else that a test does with it.
     usual = {"timeout": 10, "skip_utf8_validation": True}

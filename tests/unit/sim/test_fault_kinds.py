@@ -12,6 +12,7 @@ from kucoin_research.errors import InvalidInput, UnknownSymbol
 from kucoin_research.sim import FAULTS, Exchange
 from kucoin_research.sim.faults import GARBAGE, KINDS, Message, parse_fault
 from kucoin_research.sim.garble import in_old_shape
+from tests.held_time import adapt, dial
 from tests.unit.sim.client import (
     TOPICS,
     Client,
@@ -344,10 +345,10 @@ def test_slow_replies_leave_the_others_alone():
     with open_exchange() as exchange, requests.Session() as session:
         exchange.inject("slow_reply", path=STATUS, delay=0.5)
         address = base_url(exchange)
-        raw = clocks.current().dial(*tuple_of(address), 10)
+        raw = dial(*tuple_of(address), 10)
         raw.sendall(f"GET {STATUS} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         started = clocks.current().monotonic()
-        clocks.current().adapt(session)
+        adapt(session)
         session.get(address + "/api/v1/timestamp", timeout=10)
         quick = clocks.current().monotonic() - started
         assert raw.recv(12) == b"HTTP/1.1 200"
