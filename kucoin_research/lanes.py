@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from enum import StrEnum, unique
 from typing import NamedTuple, Protocol
 
-from kucoin_research import clocks
+from kucoin_research import clocks, given
 from kucoin_research.bounds import Bound
 from kucoin_research.decode import Control, Decodes
 from kucoin_research.errors import (
@@ -127,6 +127,12 @@ class Healing:
     most_backoff: float = 60.0
     shortest_silence: float = 0.5
     fill_timeout: float = 10.0
+
+    def __post_init__(self) -> None:
+        """Refuse what is no number of seconds, or of connections."""
+        given.count(self.connects_per_minute, "connects_per_minute", "connections")
+        for name in ("lifetime", "overlap", "most_backoff", "shortest_silence", "fill_timeout"):
+            given.seconds(getattr(self, name), name)
 
     def reserve(self, lifetime: float) -> float:
         """Give the seconds before its end at which a connection should be replaced."""

@@ -17,6 +17,7 @@ from typing import NamedTuple, Protocol
 import polars as pl
 
 from kucoin_research.errors import BookNotReady
+from kucoin_research.given import count
 from kucoin_research.records import Level2
 
 __all__ = ["BookGap", "BookSnapshot", "BookSync", "OrderBook", "Received"]
@@ -121,7 +122,14 @@ class OrderBook:
         -------
         pl.DataFrame
             ``bid_price bid_size ask_price ask_size``, best first; null where a side has fewer.
+
+        Raises
+        ------
+        InvalidInput
+            If ``n`` is no number of levels.
         """
+        if n is not None:
+            n = count(n, "n", "levels", least=0)
         bids, asks = self.bids[:n], self.asks[:n]
         rows = max(len(bids), len(asks))
         columns = {

@@ -26,6 +26,7 @@ from typing import Any, Protocol, Self
 from kucoin_research import clocks
 from kucoin_research.damage import Damage, Loss
 from kucoin_research.errors import InvalidInput
+from kucoin_research.given import folder_to_write
 from kucoin_research.instruments import Instrument
 from kucoin_research.interrupts import arrived, hold, join
 from kucoin_research.manifest import (
@@ -208,7 +209,9 @@ class Recorder:
         self._compression = compression
         self._bound = queue_rows
         self._on_cycle = on_cycle
-        self._folder = SessionFolder(Path(root), folder_name(self._start_ns, symbols))
+        self._folder = SessionFolder(
+            folder_to_write(root, "root"), folder_name(self._start_ns, symbols)
+        )
         self._files = RowFiles(self._folder.path, compression)
         self._teller = _Teller(self._folder, queue_rows, on_trouble)
         self._sorter = _Sorter(self._files, queue_rows, self._refuse)

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from kucoin_research.collect import Limit
 from kucoin_research.errors import ConnectionLost
+from kucoin_research.given import patience
 from kucoin_research.interrupts import check, hold
 from kucoin_research.progress import quiet_tqdm
 from kucoin_research.sessions import Session, load
@@ -94,7 +95,7 @@ class Recording:
         NetworkError, ExchangeError, StreamError
             Whatever kept the stream from becoming live; the recording is closed.
         """
-        deadline = None if timeout is None else self.stream.clock.monotonic() + timeout
+        deadline = self.stream.clock.monotonic() + patience(timeout)
         line = _Line(self, shown=self._progress)
         try:
             while not self.recorder.wait(_SLICE):
@@ -103,7 +104,7 @@ class Recording:
                 if self.stream.state is State.STOPPED:
                     return self.stop()
                 self._raise_if_hopeless()
-                if deadline is not None and self.stream.clock.monotonic() >= deadline:
+                if self.stream.clock.monotonic() >= deadline:
                     return False
         except KeyboardInterrupt:
             self.stop()

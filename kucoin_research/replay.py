@@ -16,14 +16,14 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from numbers import Integral, Real
+from numbers import Real
 from operator import length_hint
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 import polars as pl
 
-from kucoin_research import clocks
+from kucoin_research import clocks, given
 from kucoin_research.analytics import ohlcv
 from kucoin_research.collector import eased
 from kucoin_research.damage import Damage, Loss
@@ -467,7 +467,7 @@ class Replay:
         )
 
     def wait(
-        self, channel: str | None = None, rows: int = 1, timeout: float = 10.0
+        self, channel: str | None = None, rows: int = 1, timeout: float | None = 10.0
     ) -> pl.DataFrame:
         """Wait until a channel has given that many rows, counted from the session's start.
 
@@ -478,7 +478,7 @@ class Replay:
         rows
             How many.
         timeout
-            Seconds.
+            Seconds; None waits for ever.
 
         Returns
         -------
@@ -491,8 +491,11 @@ class Replay:
             If they have not come by then.
         StreamStopped
             If the replay ends before.
+        InvalidInput
+            If ``rows`` or ``timeout`` is no number.
         """
         wanted = self._stage.shelf.channel(channel)
+        rows, timeout = given.count(rows, "rows", "rows", least=0), given.patience(timeout)
         over = (State.STOPPED, State.FAILED, State.ENDED)
         self._until(lambda: self._total(wanted) >= rows or self.state in over, timeout)
         total = self._total(wanted)
@@ -508,7 +511,7 @@ class Replay:
     def _total(self, channel: Channel) -> int:
         return self._stage.shelf.total(channel)
 
-    def wait_until_live(self, timeout: float = 30.0) -> bool:  # noqa: ARG002  as a stream has it
+    def wait_until_live(self, timeout: float | None = 30.0) -> bool:  # noqa: ARG002  as a stream has it
         """Tell whether rows come, or can; a replay has nothing to connect to."""
         return self.state not in (State.STOPPED, State.FAILED)
 
@@ -540,7 +543,7 @@ class Replay:
         """
         if on_error not in ("raise", "tell"):
             raise InvalidInput(f"on_error must be 'raise' or 'tell', not {on_error!r}")
-        raises = on_error == "raise"
+        raises, timeout = on_error == "raise", given.patience(timeout)
         over = (State.STOPPED, State.FAILED, State.ENDED)
         self._until(lambda: self.state in over or (raises and bool(self._untold)), timeout)
         if raises:
@@ -562,16 +565,14 @@ class Replay:
         ) from first.error
 
     @hold(passes_on=True)
-    def _until(self, is_so: Callable[[], bool], timeout: float | None) -> bool:
+    def _until(self, is_so: Callable[[], bool], timeout: float = math.inf) -> bool:
         if threading.current_thread() is self._thread:
             return is_so()  # it would wait for itself
-        deadline = None if timeout is None else self.clock.monotonic() + timeout
+        deadline = self.clock.monotonic() + timeout
         with self._changed:
             while not is_so():
                 check()
-                left = _SLICE
-                if deadline is not None:
-                    left = min(_SLICE, deadline - self.clock.monotonic())
+                left = min(_SLICE, deadline - self.clock.monotonic())
                 if left <= 0:
                     return False
                 self._changed.wait(left)
@@ -636,7 +637,7 @@ class Replay:
             self._rest_ns = self._at_ns
             self._changed.notify_all()
         over = (State.STOPPED, State.FAILED, State.ENDED)
-        self._until(lambda: (not self._steps and not self._is_busy) or self.state in over, None)
+        self._until(lambda: (not self._steps and not self._is_busy) or self.state in over)
 
     def seek(self, when: When) -> None:
         """Go to a time; the next row given is the first that arrived then or later.
@@ -648,14 +649,14 @@ class Replay:
         Parameters
         ----------
         when
-            A datetime (naive means UTC), ISO text, or a Unix time in s, ms, µs or ns; what lies
-            before the start or behind the end means these.
+            When rows arrived (``local_timestamp``), from ``start`` to ``end``: a datetime (naive
+            means UTC), ISO text, or a Unix time in s, ms, µs or ns.
 
         Raises
         ------
         InvalidInput
-            If it is no time, or while the replay is being recorded, whose rows would be in no
-            order.
+            If it is no time, or none within the session, or while the replay is being recorded,
+            whose rows would be in no order.
         StreamStopped
             If the replay was stopped.
         SessionError
@@ -666,6 +667,12 @@ class Replay:
             raise InvalidInput("seek wants a time")
         if self._start_ns is None or self._end_ns is None:
             return  # there are no rows, so all times are one
+        # (`start` and `end` are whole microseconds.)
+        if not self._start_ns - 999 <= to_ns <= self._end_ns + 999:
+            raise InvalidInput(
+                f"{_shown(_datetime(to_ns))} is not within {self.name!r}, whose rows arrived from "
+                f"{_shown(self.start)} to {_shown(self.end)}; seek by arrival (local_timestamp)"
+            )
         if self.recorders:
             raise InvalidInput(f"{self.name!r} is being recorded; close the recorder to seek")
         with self._changed:
@@ -679,7 +686,7 @@ class Replay:
             self._wake()
         self._cut()
         over = (State.STOPPED, State.FAILED)
-        self._until(lambda: self._wound >= ticket or self.state in over, None)
+        self._until(lambda: self._wound >= ticket or self.state in over)
         if self._error is not None:
             raise self._error
 
@@ -708,9 +715,17 @@ class Replay:
         Callable[[], None]
             Detaches the sink; may be called twice. The sink is not called any more when it returns
             (but for a call under way that takes longer than 5 s, or that makes this one).
+
+        Raises
+        ------
+        InvalidInput
+            If it is no plain function.
+        StreamStopped
+            If the replay was stopped.
         """
-        if not callable(sink):
-            raise InvalidInput(f"attach wants a function of one record, not {sink!r}")
+        given.function_of_a_record(sink)
+        if self._stopping.is_set():
+            raise StreamStopped(f"{self.name!r} was stopped, so nothing will come; start another")
         chosen = self._stage.shelf.chosen(channel)
         attached = _Attached(sink, None if channel is None else wanting(chosen))
         with self._changed:
@@ -1108,13 +1123,11 @@ def _names(given: str | Iterable[str]) -> list[str]:
 
 
 def _checked_steps(steps: object) -> int:
-    if isinstance(steps, bool) or not isinstance(steps, Integral) or steps < 1:
-        raise InvalidInput(f"step wants a whole number of rows above 0, not {steps!r}")
-    return int(steps)
+    return given.count(steps, "step", "rows")
 
 
 def _checked_speed(speed: object) -> float | None:
-    if speed is None:
+    if speed is None or speed == "max":  # as the command line spells it
         return None
     is_number = isinstance(speed, Real) and not isinstance(speed, bool)
     if not is_number or not 0 < float(speed) < math.inf:  # type: ignore[arg-type]

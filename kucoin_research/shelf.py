@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from numbers import Integral
 
 import polars as pl
 
 from kucoin_research import analytics
 from kucoin_research.errors import InvalidInput, UnknownChannel, UnknownSymbol
+from kucoin_research.given import count
 from kucoin_research.intake import Subscription
 from kucoin_research.records import CHANNELS, Candle, Channel, Record, Status, parse_channel
 from kucoin_research.ring import Ring
@@ -202,7 +202,5 @@ def _join(channels: Iterable[Channel]) -> str:
 
 
 def _check_last(last: object) -> None:
-    if last is None:
-        return
-    if isinstance(last, bool) or not isinstance(last, Integral) or last < 0:
-        raise InvalidInput(f"last must be a whole number of rows from 0 on, not {last!r}")
+    if last is not None:
+        count(last, "last", "rows", least=0)

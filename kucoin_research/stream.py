@@ -20,16 +20,16 @@ from typing import Any, NamedTuple, Self
 
 import polars as pl
 
-from kucoin_research import clocks, interrupts
+from kucoin_research import clocks, given, interrupts
 from kucoin_research.analytics import ohlcv
 from kucoin_research.decode import Control, Decodes
 from kucoin_research.errors import (
     BookNotReady,
     ChannelNotOffered,
-    InvalidInput,
     KucoinResearchError,
     NetworkError,
     RateLimited,
+    StreamError,
     StreamStopped,
     StreamTimeout,
 )
@@ -242,7 +242,10 @@ class Stream:
     @interrupts.hold(passes_on=True)
     def start(self) -> Self:
         """Start the threads; once only. If that fails, nothing is left running."""
-        assert not self._threads, "a stream starts once"
+        if self._threads or self._stopping.is_set():
+            raise StreamError(
+                f"{self.name!r} was started before, and a stream starts once: start another"
+            )
         try:
             _hurry(self)
             if self._traffic_outlet is not None:
@@ -363,7 +366,7 @@ class Stream:
 
     @interrupts.hold(passes_on=True)
     def wait(
-        self, channel: str | None = None, rows: int = 1, timeout: float = 10.0
+        self, channel: str | None = None, rows: int = 1, timeout: float | None = 10.0
     ) -> pl.DataFrame:
         """Wait until a channel has received that many rows since the start.
 
@@ -374,7 +377,7 @@ class Stream:
         rows
             How many.
         timeout
-            Seconds.
+            Seconds; None waits for ever.
 
         Returns
         -------
@@ -387,8 +390,11 @@ class Stream:
             If they have not come by then.
         StreamStopped
             If the stream ends before.
+        InvalidInput
+            If ``rows`` or ``timeout`` is no number.
         """
         wanted = self._shelf.channel(channel)
+        rows, timeout = given.count(rows, "rows", "rows", least=0), given.patience(timeout)
         deadline = self.clock.monotonic() + timeout
         # Short slices: "Interrupt kernel" and Ctrl-C get through on every platform.
         while (total := self._shelf.total(wanted)) < rows:
@@ -413,9 +419,9 @@ class Stream:
         return f": {error}" if error is not None else ""
 
     @interrupts.hold(passes_on=True)
-    def wait_until_live(self, timeout: float = 30.0) -> bool:
+    def wait_until_live(self, timeout: float | None = 30.0) -> bool:
         """Wait until every subscription was answered; ``False`` when the time passed first."""
-        deadline = self.clock.monotonic() + timeout
+        deadline = self.clock.monotonic() + given.patience(timeout)
         while self.state in (State.CONNECTING, State.RECONNECTING):
             if self.clock.monotonic() >= deadline:
                 return False
@@ -596,18 +602,27 @@ class Stream:
         Callable[[], None]
             Detaches the sink; may be called twice. The sink is not called any more when it returns
             (but for a call under way that takes longer than 5 s, or that makes this one).
+
+        Raises
+        ------
+        InvalidInput
+            If it is no plain function.
+        StreamStopped
+            If the stream was stopped.
         """
-        if not callable(sink):
-            raise InvalidInput(f"attach wants a function of one record, not {sink!r}")
+        given.function_of_a_record(sink)
+        if self._stopping.is_set():
+            raise StreamStopped(
+                f"{self.name!r} was stopped, so nothing will come; start another stream"
+            )
         channels = self._shelf.chosen(channel)
         name = getattr(sink, "__name__", None)
         named = name if isinstance(name, str) else type(sink).__name__
         outlet = self._outlet(sink, wanting(channels), named)
-        if not self._stopping.is_set():
-            with self._delivery_lock:
-                self._outlets = (*self._outlets, outlet)
-                self.failures = without(self.failures, named)
-            self._start_outlet(outlet)
+        with self._delivery_lock:
+            self._outlets = (*self._outlets, outlet)
+            self.failures = without(self.failures, named)
+        self._start_outlet(outlet)
         return lambda: self._detach(outlet)
 
     def _outlet(
@@ -1083,6 +1098,7 @@ class Stream:
             Seconds to wait for the threads; they end on their own soon after in any case.
         """
         seen = interrupts.arrived()
+        timeout = given.seconds(timeout, "timeout")
         deadline = self.clock.monotonic() + timeout
         self._look_once_more(min(timeout, _LAST_LOOK), seen)
         # First, so that an interrupt from here on cannot leave the stream running.

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, date, datetime
+from numbers import Integral
+
+import numpy as np
 
 from kucoin_research.errors import InvalidInput, MessageBroken
 
 __all__ = ["LARGEST_NS", "When", "instant_ns", "to_ns"]
 
 #: How a user may write a point in time.
-When = str | int | date | datetime | None
+When = str | int | float | date | datetime | np.datetime64 | None
 
 #: The last instant of a signed 64-bit nanosecond clock, in April 2262.
 LARGEST_NS = 2**63 - 1
@@ -58,7 +62,8 @@ def instant_ns(when: When, name: str) -> int | None:
     Parameters
     ----------
     when
-        ISO text, a date, a datetime (naive means UTC), or a Unix time of any magnitude.
+        ISO text, a date, a datetime (naive means UTC), one of pandas or numpy, or a Unix time of
+        any magnitude, ``time.time()`` also.
     name
         The argument's, for what errors say.
 
@@ -74,10 +79,12 @@ def instant_ns(when: When, name: str) -> int | None:
     """
     if when is None:
         return None
-    if isinstance(when, bool):
+    if isinstance(when, np.datetime64):
+        when = _of_numpy(when)
+    if isinstance(when, bool) or when != when:
         raise InvalidInput(f"{name} must be a time, not {when!r}")
-    if isinstance(when, int):
-        return to_ns(when)
+    if isinstance(when, Integral | float):
+        return _of_unix(when, name)
     if isinstance(when, str):
         try:
             when = datetime.fromisoformat(when)
@@ -95,3 +102,20 @@ def instant_ns(when: When, name: str) -> int | None:
     return (since_epoch.days * 86_400 + since_epoch.seconds) * 1_000_000_000 + (
         since_epoch.microseconds * 1_000
     )
+
+
+def _of_numpy(when: np.datetime64) -> int | float:
+    return math.nan if np.isnat(when) else int(when.astype("datetime64[ns]").astype(np.int64))
+
+
+def _of_unix(when: Integral | float, name: str) -> int:
+    try:
+        whole = to_ns(int(when))
+    except (MessageBroken, OverflowError):
+        raise InvalidInput(
+            f"{name}={when!r} is no time between the years 1970 and 2262, in s, ms, µs or ns"
+        ) from None
+    if isinstance(when, Integral) or not int(when):
+        return whole
+    # A float of seconds is good to a quarter of a microsecond.
+    return round(when * (whole // int(when)) / 1_000) * 1_000

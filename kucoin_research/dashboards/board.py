@@ -652,8 +652,8 @@ def opened(session: Session, name: str | None) -> Replay:
     name = name or f"{_name_for_cell()} {session.name}"
     replay = api.replay(session, name=name, paused=True)
     try:
-        if replay.start_ns is not None:
-            replay.seek(replay.start_ns + _OPENED_NS)
+        if replay.start_ns is not None and replay.end_ns is not None:
+            replay.seek(min(replay.start_ns + _OPENED_NS, replay.end_ns))
     except BaseException:
         replay.stop()
         raise

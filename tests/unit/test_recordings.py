@@ -111,7 +111,7 @@ def test_options_that_mean_nothing_start_no_stream(tmp_path):
 def test_a_folder_that_cannot_be_made_stops_the_stream(exchange, tmp_path):
     (tmp_path / "file").write_text("")
 
-    with pytest.raises(OSError, match="file"):
+    with pytest.raises(kr.InvalidInput, match="file is a file"):
         kr.record("XBTUSDTM", venue=exchange.venue, root=tmp_path / "file")
 
 

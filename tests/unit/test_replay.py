@@ -4,6 +4,8 @@ import tracemalloc
 from datetime import UTC, datetime, timedelta
 
 import hypothesis.strategies as st
+import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 
@@ -186,7 +188,7 @@ def test_any_rows_are_given_as_they_were_recorded(tmp_path_factory, rows, speed,
     with replay:
         if times:
             replay.seek(data.draw(st.sampled_from(times)))
-            replay.seek(replay.start - timedelta(seconds=1))
+            replay.seek(replay.start)
         got = heard(replay)
 
         assert digest(got) == digest(rows)
@@ -555,20 +557,26 @@ def test_a_sought_time_is_as_if_played_to_there(tmp_path, play, speed):
     assert digest(got) == digest(rows)
 
 
-def test_times_are_told_in_many_ways_and_beyond_the_ends_mean_these(tmp_path, play):
+def test_times_are_told_in_many_ways_and_beyond_the_ends_there_are_none(tmp_path, play):
     rows = [ticker(n)._replace(local_timestamp=NOON + n * SECOND) for n in range(10)]
     replay = play(session_of(tmp_path, rows, channels=["ticker"]), paused=True)
     third = datetime(2024, 2, 26, 12, 27, 19, 957000, tzinfo=UTC)
 
-    for when in (third, third.isoformat(), third.replace(tzinfo=None), NOON + 3 * SECOND):
+    for when in (
+        third, third.isoformat(), third.replace(tzinfo=None), NOON + 3 * SECOND,
+        np.datetime64(NOON + 3 * SECOND, "ns"), pd.Timestamp(third), third.timestamp(),
+    ):  # fmt: skip
         replay.seek(when)
         assert replay.total("ticker") == 3
-    replay.seek(replay.end + timedelta(days=3))
+    for beyond in (replay.end + timedelta(days=3), "2020-01-01"):
+        with pytest.raises(InvalidInput, match=r"not within .* seek by arrival"):
+            replay.seek(beyond)
+    replay.seek(replay.end)
     assert replay.total("ticker") == 9
-    replay.seek("2020-01-01")
+    replay.seek(replay.start)
     assert replay.total("ticker") == 0
     assert (replay.start_ns, replay.end_ns) == (NOON, NOON + 9 * SECOND)
-    for wrong in ("soon", None, 1.5, True):
+    for wrong in ("soon", None, 1.5, True, pd.NaT, np.datetime64("NaT"), float("nan"), -5):
         with pytest.raises(InvalidInput):
             replay.seek(wrong)
 

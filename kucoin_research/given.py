@@ -1,0 +1,125 @@
+"""What users give, checked: a number of rows, seconds, a folder; what is none gets a sentence.
+
+Each names the argument, what came, and what is wanted.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import os
+from numbers import Integral, Real
+from pathlib import Path
+
+from kucoin_research.errors import InvalidInput
+
+__all__ = ["count", "folder_to_write", "function_of_a_record", "path_of", "patience", "seconds"]
+
+
+def count(value: object, name: str, what: str, *, least: int = 1) -> int:
+    """Take a whole number, of numpy also.
+
+    Parameters
+    ----------
+    value
+        What was given.
+    name
+        The argument's.
+    what
+        Of what it is a number: ``rows``, ``levels``, ….
+    least
+        The smallest that makes sense.
+
+    Raises
+    ------
+    InvalidInput
+        If it is none, or too small.
+    """
+    is_whole = isinstance(value, Integral) and not isinstance(value, bool)
+    if not is_whole or int(value) < least:  # type: ignore[call-overload]
+        from_ = "above 0" if least == 1 else f"from {least} on"
+        raise InvalidInput(f"{name} must be a whole number of {what} {from_}, not {value!r}")
+    return int(value)  # type: ignore[call-overload,no-any-return]
+
+
+def seconds(value: object, name: str, *, least: float = 0.0) -> float:
+    """Take a number of seconds, of numpy also.
+
+    Raises
+    ------
+    InvalidInput
+        If it is none, endless, or too small.
+    """
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
+    if not is_number or not least <= float(value) < math.inf:  # type: ignore[arg-type]
+        raise InvalidInput(f"{name} must be a number of seconds from {least:g} on, not {value!r}")
+    return float(value)  # type: ignore[arg-type]
+
+
+def patience(value: object, name: str = "timeout") -> float:
+    """Take how long to wait, in seconds; ``None`` and infinity wait for ever.
+
+    Raises
+    ------
+    InvalidInput
+        If it is no time to wait.
+    """
+    if value is None or (isinstance(value, float) and value == math.inf):
+        return math.inf
+    try:
+        return seconds(value, name)
+    except InvalidInput:
+        raise InvalidInput(
+            f"{name} must be seconds from 0 on, or None to wait for ever, not {value!r}"
+        ) from None
+
+
+def function_of_a_record(sink: object) -> None:
+    """Check that something can be attached to a stream.
+
+    Raises
+    ------
+    InvalidInput
+        If it cannot be called, or is ``async``: who attaches it has no event loop to run it in.
+    """
+    if not callable(sink):
+        raise InvalidInput(f"attach wants a function of one record, not {sink!r}")
+    if inspect.iscoroutinefunction(sink) or inspect.iscoroutinefunction(type(sink).__call__):
+        name = getattr(sink, "__name__", type(sink).__name__)
+        raise InvalidInput(
+            f"attach calls a plain function in a thread, and {name} is async: attach "
+            f"lambda record: asyncio.run_coroutine_threadsafe({name}(record), loop)"
+        )
+
+
+def path_of(value: object, name: str) -> Path:
+    """Take a path; ``~`` is the user's own folder, as in a shell.
+
+    Raises
+    ------
+    InvalidInput
+        If it is none, or has a name that no file can have.
+    """
+    if not isinstance(value, str | os.PathLike) or not str(value):
+        raise InvalidInput(f"{name} must be the path of a folder or a file, not {value!r}")
+    if "\0" in str(value):
+        raise InvalidInput(f"{name}={str(value)!r} is no path: it has a zero character in it")
+    try:
+        return Path(value).expanduser()
+    except RuntimeError as error:  # there is no such user
+        raise InvalidInput(f"{name}={str(value)!r} is no path: {error}") from None
+
+
+def folder_to_write(value: object, name: str) -> Path:
+    """Take the path of a folder that is there or can be made.
+
+    Raises
+    ------
+    InvalidInput
+        If it is none, or if it, or what should hold it, is a file.
+    """
+    path = path_of(value, name)
+    there = next((each for each in (path, *path.parents) if os.path.lexists(each)), None)
+    if there is not None and not there.is_dir():
+        raise InvalidInput(f"{name}={str(value)!r} cannot be a folder: {there} is a file")
+    return path
