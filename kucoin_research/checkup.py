@@ -39,7 +39,7 @@ from kucoin_research.manifest import (
     symbol_in,
     write_manifest,
 )
-from kucoin_research.packing import compression_of, members, open_whole
+from kucoin_research.packing import compression_of, count_whole, open_whole
 from kucoin_research.records import CHANNELS, Column, Level2, Record, Status, columns_of
 from kucoin_research.regular import create, is_regular, open_file, size_of
 from kucoin_research.rowcsv import (
@@ -830,13 +830,9 @@ def _extent(part: Part) -> _Extent:
     path = part.path
     compression = compression_of(path.name)
     if compression is not None:
-        counter, kept, broken = Counter(), 0, 0
         with open_file(path) as file:
-            for text, start, end in members(file, compression, size_of(path)):
-                counter.take(text)
-                broken += start - kept
-                kept = end
-        return _Extent(kept, max(0, counter.records - 1), broken)
+            counter, size, broken = count_whole(file, compression, size_of(path), Counter())
+        return _Extent(size, max(0, counter.records - 1), broken)
     end, recorded = size_of(path), number_of(part.entry, "bytes") or 0
     with open_file(path) as file:
         size, records = whole(file)

@@ -8,12 +8,12 @@ a comma, a quote or a line break is quoted, with inner quotes doubled.
 
 from __future__ import annotations
 
+import copy
 import math
 import operator
 from collections.abc import Callable, Iterator, Sequence
 from itertools import repeat
-from pathlib import Path
-from typing import IO, Any, BinaryIO, NamedTuple
+from typing import IO, Any, BinaryIO, NamedTuple, Self
 
 import numpy as np
 import polars as pl
@@ -22,6 +22,7 @@ from kucoin_research.errors import InvalidInput
 from kucoin_research.records import Column, Record, columns_of, schema_of
 
 __all__ = [
+    "LONGEST_LINE",
     "LONGEST_RECORD",
     "Counter",
     "Encoded",
@@ -32,7 +33,9 @@ __all__ = [
     "chunks",
     "encode",
     "end_of_lines",
+    "has_short_lines",
     "header_of",
+    "integer_of",
     "last_line",
     "pieces",
     "read_records",
@@ -46,12 +49,15 @@ __all__ = [
 
 #: Bytes of a record at most; the longest of a recorder are some 5,000.
 LONGEST_RECORD = 1 << 16
+#: Bytes of a line beyond which none is read, whatever it is.
+LONGEST_LINE = 16 << 20
 
 # polars formats large batches faster and without the GIL, but each call has its price; a row of
 # lists is worth some hundred cells.
 _POLARS_ROWS = 128
 _POLARS_ROWS_OF_LISTS = 16
 _BLOCK = 1 << 20
+_DIGITS = 20  # of a number of 64 bits, with its sign
 _RESUMED = 1 << 12  # bytes that are looked at behind a stray quote
 
 _STORED: dict[Column, pl.DataType] = {
@@ -267,7 +273,7 @@ _CELLS: dict[Column, Callable[[Any], str]] = {
 
 
 def scan_rows(
-    record: type[Record], source: Path | bytes, header: Sequence[str] | None = None
+    record: type[Record], source: BinaryIO | bytes, header: Sequence[str] | None = None
 ) -> pl.LazyFrame:
     """Read lines back, lazily.
 
@@ -276,7 +282,7 @@ def scan_rows(
     record
         What they are.
     source
-        A file, or its content; whole lines, the header first.
+        A file that is open until the rows are read, or its content; whole lines, the header first.
     header
         The file's columns where they differ from the record's: further ones are left out, and
         missing ones null.
@@ -421,11 +427,22 @@ class Counter:
         if len(self._rest) <= LONGEST_RECORD:
             self._rest += text[start:]
 
+    def copy(self) -> Self:
+        """Give one that goes on by itself, to come back to."""
+        return copy.copy(self)
+
     def last_integer(self, column: int) -> int | None:
         """Read a column of the last whole line, which no text stands before; None if it is none."""
         cells = self._last.split(b",", column + 1)
-        digits = cells[column].strip() if column < len(cells) else b""
-        return int(digits) if digits.removeprefix(b"-").isdigit() else None
+        return integer_of(cells[column]) if column < len(cells) else None
+
+
+def integer_of(cell: bytes) -> int | None:
+    """Read a cell that is a whole number; None if it is none of 64 bits."""
+    digits = cell.strip()
+    if len(digits) > _DIGITS or not digits.removeprefix(b"-").isdigit():
+        return None
+    return int(digits)
 
 
 def end_of_lines(text: bytes) -> int:
@@ -492,16 +509,42 @@ def shape_of(text: bytes) -> Shape:
     return Shape(lines, offsets, fields)
 
 
-def chunks(file: BinaryIO, size: int = 1 << 22) -> Iterator[bytes]:
-    """Read whole lines, some 4 MB at a time; a torn rest is left out."""
+def chunks(file: IO[bytes], size: int = 1 << 22) -> Iterator[bytes]:
+    """Read whole lines, some 4 MB at a time; a torn rest is left out.
+
+    Raises
+    ------
+    InvalidInput
+        If one is longer than ``LONGEST_LINE``.
+    """
     rest = b""
     while block := file.read(size):
         rest += block
-        ends, _ = _ends(rest, is_quoted=False)
-        if len(ends):
-            cut = int(ends[-1]) + 1
+        cut = end_of_lines(rest)
+        if cut:
             yield rest[:cut]
             rest = rest[cut:]
+        if len(rest) > LONGEST_LINE:
+            raise InvalidInput(f"a line is longer than {LONGEST_LINE:,} bytes")
+
+
+def has_short_lines(file: BinaryIO) -> bool:
+    """Tell whether no line of a file is longer than ``LONGEST_LINE``, line breaks in it included.
+
+    It is read for that, some GB each second.
+    """
+    length, is_quoted = 0, False
+    while block := file.read(_BLOCK):
+        first, last = block.find(b"\n"), block.rfind(b"\n")
+        if is_quoted or b'"' in block:
+            ends, is_quoted = _ends(block, is_quoted)
+            first, last = (int(ends[0]), int(ends[-1])) if len(ends) else (-1, -1)
+        length += len(block) if first < 0 else first
+        if length > LONGEST_LINE:
+            return False
+        if last >= 0:
+            length = len(block) - last
+    return True
 
 
 # -- what is not as a recorder writes it -----------------------------------------------------------

@@ -18,17 +18,19 @@ import numpy.typing as npt
 import polars as pl
 
 from kucoin_research.errors import SessionBroken, UnknownSymbol
+from kucoin_research.lines import Lines
 from kucoin_research.manifest import day_of, safe_name
 from kucoin_research.packing import compression_of, open_text
 from kucoin_research.records import Candle, Channel, Record, Status
 from kucoin_research.rowcsv import (
     LONGEST_RECORD,
     end_of_lines,
+    integer_of,
     last_line,
     read_records,
     records_of,
 )
-from kucoin_research.sessions import Lines, Session, Table
+from kucoin_research.sessions import Session, Table
 
 __all__ = ["BATCH_ROWS", "Timeline"]
 
@@ -298,8 +300,7 @@ class _File:
             local = row.local_timestamp
         else:
             fields = line.split(b",", self._place + 1)
-            digits = fields[self._place].strip() if self._place < len(fields) else b""
-            local = int(digits) if digits.removeprefix(b"-").isdigit() else None
+            local = integer_of(fields[self._place]) if self._place < len(fields) else None
         if local is None:
             raise SessionBroken(f"{self.name} has a row without {_LOCAL}; verify names it")
         return local
