@@ -568,9 +568,11 @@ class _FileCheck:
         return line.endswith(b"\n")
 
     def _check_piece(self, piece: Piece) -> None:
-        self._records += len(piece.lines) + len(piece.wrong)
-        for line, fields in piece.wrong[: _MOST_FLAWS + 1]:
-            if fields is None:
+        self._records += len(piece.lines) + piece.wrongs
+        for line, fields, is_too_long in piece.wrong[: _MOST_FLAWS + 1]:
+            if is_too_long:
+                self._flaw(line, "columns", "the line is longer than any that is recorded")
+            elif fields is None:
                 self._flaw(line, "quote", "a quote is never closed")
             else:
                 self._flaw(line, "columns", f"{fields} fields instead of {len(self._names)}")

@@ -59,6 +59,8 @@ _POLARS_ROWS_OF_LISTS = 16
 _BLOCK = 1 << 20
 _DIGITS = 20  # of a number of 64 bits, with its sign
 _RESUMED = 1 << 12  # bytes that are looked at behind a stray quote
+_STRAYS = 1_000  # quotes behind which this is done, each time for one line
+_MOST_WRONG = 64  # lines of a piece that are told; the others are counted
 
 _STORED: dict[Column, pl.DataType] = {
     Column.TIME: pl.Int64(),
@@ -368,12 +370,13 @@ def _texts(column: pl.Series) -> list[Any]:
     return column.to_list()
 
 
-def _read(name: str, kind: Column, dtype: pl.DataType) -> pl.Expr:
+def _read(name: str, kind: Column, dtype: pl.DataType, *, is_strict: bool = True) -> pl.Expr:
     column = pl.col(name)
     if kind is not Column.NUMBERS:
-        return column if dtype == _STORED[kind] else column.cast(dtype)
+        return column if dtype == _STORED[kind] else column.cast(dtype, strict=is_strict)
     # A list without numbers must not reach the cast, which would not take "" for a number.
-    numbers = pl.when(column != "").then(column).otherwise(None).str.split(" ").cast(_LIST)
+    texts = pl.when(column != "").then(column).otherwise(None).str.split(" ")
+    numbers = texts.cast(_LIST, strict=is_strict)
     return pl.when(column == "").then(pl.lit([], dtype=_LIST)).otherwise(numbers).alias(name)
 
 
@@ -553,31 +556,37 @@ def has_short_lines(file: BinaryIO) -> bool:
 class Wrong(NamedTuple):
     """A line that is no record: which one, from 1, and how many fields it has.
 
-    None where a quote on it is never closed.
+    None where a quote on it is never closed, or where it is too long to be looked at.
     """
 
     line: int
     fields: int | None
+    is_too_long: bool = False
 
 
 class Piece(NamedTuple):
     """Some records of a file, the line that each begins on, and what lies between them.
 
-    ``text`` holds the records only.
+    ``text`` holds the records only. Of the ``wrongs`` lines that are none, the first are in
+    ``wrong``.
     """
 
     text: bytes
     lines: Any
     wrong: list[Wrong]
+    wrongs: int
 
 
-def pieces(file: IO[bytes], columns: int, *, line: int = 1, most: int = 1 << 22) -> Iterator[Piece]:
+_NO_LINES = np.empty(0, dtype=np.int64)
+
+
+def pieces(file: IO[bytes], columns: int, *, line: int = 1, most: int = 1 << 20) -> Iterator[Piece]:
     """Read records piece by piece, whatever is in the file.
 
     A line of another number of fields is left out, and so is one with a quote that is never closed:
     of the lines that a stray quote has made one record, the first one is left out and the next ones
     are looked at by themselves. So no more than ``most`` bytes are held, and no damage reaches
-    further than it must.
+    further than it must. Behind many stray quotes each line is taken by itself.
 
     Parameters
     ----------
@@ -591,23 +600,39 @@ def pieces(file: IO[bytes], columns: int, *, line: int = 1, most: int = 1 << 22)
         Bytes of a piece, at most; a record may have 64 kB all the same.
     """
     text, at, window, is_end = b"", 0, most, False
+    largest = max(most, LONGEST_RECORD + _RESUMED)
+    strays = 0
     while True:
         while len(text) - at < window and not is_end:
             block = file.read(max(most, window))
             text, at, is_end = text[at:] + block, 0, not block
         view = text[at : at + window]
         is_last = is_end and at + window >= len(text)
-        piece, size = _sift(view, columns, line, is_last=is_last)
+        is_strewn = strays > _STRAYS
+        sift = _sift_lines if is_strewn else _sift
+        piece, size = sift(view, columns, line, is_last=is_last)
         if piece.text or piece.wrong:
             yield piece
         if not size and is_last:
             return
+        if not size and window >= largest:
+            yield Piece(b"", _NO_LINES, [Wrong(line, None, is_too_long=True)], 1)
+            text = _behind_line(file, text[at:], most)
+            at, line = 0, line + 1
+            continue
         # Behind a stray quote only a little is looked at, as there may be another one soon.
-        is_resumed = bool(piece.wrong) and size < len(view)
-        window = _RESUMED if is_resumed else 2 * window
-        window = min(window, max(most, LONGEST_RECORD + _RESUMED))
+        is_resumed = bool(piece.wrong) and size < len(view) and not is_strewn
+        strays += is_resumed
+        window = min(_RESUMED if is_resumed else 2 * window, largest)
         line += view.count(b"\n", 0, size)
         at += size
+
+
+def _behind_line(file: IO[bytes], text: bytes, most: int) -> bytes:
+    """Skip the rest of a line; gives what is read already of those behind it."""
+    while text and b"\n" not in text:
+        text = file.read(most)
+    return text[text.find(b"\n") + 1 :]
 
 
 def _sift(text: bytes, columns: int, line: int, *, is_last: bool) -> tuple[Piece, int]:
@@ -618,16 +643,33 @@ def _sift(text: bytes, columns: int, line: int, *, is_last: bool) -> tuple[Piece
         stop = _first_of_many(shape, text[:size], columns)
         if stop is not None:
             start = int(shape.offsets[stop])
-            piece = _piece(text[:start], _upto(shape, stop), columns, line)
-            piece.wrong.append(Wrong(line + int(shape.lines[stop]) - 1, int(shape.fields[stop])))
+            its = Wrong(line + int(shape.lines[stop]) - 1, int(shape.fields[stop]))
+            piece = _with(_piece(text[:start], _upto(shape, stop), columns, line), its)
             return piece, text.find(b"\n", start) + 1
     piece = _piece(text[:size], shape, columns, line)
     rest = len(text) - size
     end = text.find(b"\n", size) + 1
     if end and (is_last or rest > LONGEST_RECORD):
-        piece.wrong.append(Wrong(line + text.count(b"\n", 0, size), None))
-        return piece, end
+        return _with(piece, Wrong(line + text.count(b"\n", 0, size), None)), end
     return piece, size
+
+
+def _sift_lines(text: bytes, columns: int, line: int, *, is_last: bool) -> tuple[Piece, int]:
+    """Do as ``_sift``, but end each record with its line: a quote left open costs that alone."""
+    del is_last
+    size = text.rfind(b"\n") + 1
+    if not size:
+        return Piece(b"", _NO_LINES, [], 0), 0
+    values = np.frombuffer(text, dtype=np.uint8, count=size)
+    ends = np.flatnonzero(values == 10)
+    offsets = np.concatenate(([0], ends[:-1] + 1))
+    quotes = np.cumsum(values == 34, dtype=np.int32)
+    before = np.concatenate(([0], quotes[ends[:-1]]))
+    is_outside = (quotes - np.repeat(before, np.diff(ends, prepend=-1))) & 1 == 0
+    fields = 1 + np.add.reduceat((values == 44) & is_outside, offsets, dtype=np.int64)
+    fields[(quotes[ends] - before) & 1 == 1] = 0  # a quote is never closed
+    shape = Shape(np.arange(1, len(ends) + 1), offsets, fields)
+    return _piece(text[:size], shape, columns, line), size
 
 
 def _first_of_many(shape: Shape, text: bytes, columns: int) -> int | None:
@@ -644,30 +686,88 @@ def _upto(shape: Shape, stop: int) -> Shape:
     return Shape(shape.lines[:stop], shape.offsets[:stop], shape.fields[:stop])
 
 
+def _with(piece: Piece, wrong: Wrong) -> Piece:
+    told = [*piece.wrong, wrong] if piece.wrongs < _MOST_WRONG else piece.wrong
+    return piece._replace(wrong=told, wrongs=piece.wrongs + 1)
+
+
 def _piece(text: bytes, shape: Shape, columns: int, line: int) -> Piece:
     if not text:
-        return Piece(b"", np.empty(0, dtype=np.int64), [])
+        return Piece(b"", _NO_LINES, [], 0)
     lines = shape.lines + (line - 1)
     is_right = shape.fields == columns
     if is_right.all():
-        return Piece(text, lines, [])
-    wrong = [Wrong(int(lines[at]), int(shape.fields[at])) for at in np.flatnonzero(~is_right)]
-    records = zip(shape.records(text), is_right, strict=True)
-    kept = b"".join(record + b"\n" for record, is_kept in records if is_kept)
-    return Piece(kept, lines[is_right], wrong)
+        return Piece(text, lines, [], 0)
+    bad = np.flatnonzero(~is_right)
+    wrong = [
+        Wrong(int(lines[at]), int(shape.fields[at]) or None) for at in bad[:_MOST_WRONG].tolist()
+    ]
+    return Piece(_without(text, shape.offsets, bad), lines[is_right], wrong, len(bad))
+
+
+def _without(text: bytes, offsets: Any, bad: Any) -> bytes:
+    """Leave records out of a text."""
+    is_kept = np.ones(len(offsets), dtype=bool)
+    is_kept[bad] = False
+    is_in = np.repeat(is_kept, np.diff(offsets, append=len(text)))
+    kept: bytes = np.frombuffer(text, dtype=np.uint8)[is_in].tobytes()
+    return kept
 
 
 def unreadable(
     record: type[Record], records: Sequence[bytes], header: Sequence[str] | None = None
 ) -> Iterator[int]:
-    """Find the records of which a value cannot be read, by halves."""
-    spans = [(0, len(records))]
+    """Find the records of which a value cannot be read."""
+    text = b"".join(each + b"\n" for each in records)
+    try:
+        found = _misread(record, text, header)
+    except pl.exceptions.PolarsError:
+        found = None
+    if found is None or len(found) != len(records):
+        yield from _by_halves(record, records, header, range(len(records)))
+        return
+    yield from np.flatnonzero(found).tolist()
+    # What is left can be read, or else is looked at record by record.
+    left = np.flatnonzero(~found).tolist()
+    yield from _by_halves(record, records, header, left)
+
+
+def _misread(record: type[Record], text: bytes, header: Sequence[str] | None) -> Any:
+    """Find the records of which a cell is not empty, and yet nothing is read of it."""
+    kinds = _kinds(record)
+    stored = _stored(kinds, header)
+    texts = pl.read_csv(
+        text, has_header=False, schema=dict.fromkeys(stored, pl.String()), glob=False
+    )
+    loose = pl.read_csv(text, has_header=False, schema=stored, ignore_errors=True, glob=False)
+    bad = np.zeros(texts.height, dtype=bool)
+    types = schema_of(record)
+    for name in stored.keys() & kinds.keys():
+        cells = loose.select(_read(name, kinds[name], types[name], is_strict=False))[name]
+        is_lost = cells.is_null()
+        if kinds[name] is Column.NUMBERS:
+            is_lost |= cells.list.eval(pl.element().is_null()).list.any().fill_null(value=False)
+        given = texts[name].is_not_null()
+        if stored[name].is_numeric():  # of blanks nothing is read, and that is not wrong
+            given &= texts[name].str.strip_chars(" \t") != ""
+        bad |= (is_lost & given.fill_null(value=False)).to_numpy()
+    return bad
+
+
+def _by_halves(
+    record: type[Record],
+    records: Sequence[bytes],
+    header: Sequence[str] | None,
+    places: Sequence[int],
+) -> Iterator[int]:
+    spans = [(0, len(places))]
     while spans:
         start, stop = spans.pop()
-        if _can_be_read(record, b"".join(each + b"\n" for each in records[start:stop]), header):
+        text = b"".join(records[places[at]] + b"\n" for at in range(start, stop))
+        if _can_be_read(record, text, header):
             continue
         if stop - start == 1:
-            yield start
+            yield places[start]
             continue
         middle = (start + stop) // 2
         spans += [(middle, stop), (start, middle)]
@@ -695,7 +795,7 @@ def readable(
     file: IO[bytes],
     header: Sequence[str] | None = None,
     *,
-    most: int = 1 << 22,
+    most: int = 1 << 20,
 ) -> Iterator[bytes]:
     """Give the records of a damaged file that can be read, as text, piece by piece.
 
@@ -713,7 +813,7 @@ def readable(
         text = piece.text
         if not _can_be_read(record, text, header):
             records = list(shape_of(text).records(text))
-            wrong = set(unreadable(record, records, header))
-            text = b"".join(each + b"\n" for at, each in enumerate(records) if at not in wrong)
+            bad = list(unreadable(record, records, header))
+            text = _without(text, shape_of(text).offsets, bad)
         if text:
             yield text

@@ -328,7 +328,8 @@ class _File:
                         rest = rest[end:]
                     if len(rest) > LONGEST_RECORD + chunk:
                         raise SessionBroken(
-                            f"{self.name} has a quote that is never closed; verify names the line"
+                            f"{self.name} has a quote that is never closed, or a line that is far "
+                            "too long; verify names it"
                         )
         except (OSError, EOFError, zlib.error) as error:
             raise SessionBroken(f"{self.name} cannot be read: {error}") from error
