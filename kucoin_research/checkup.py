@@ -7,6 +7,7 @@ import hashlib
 import html
 import os
 import shutil
+from collections import Counter as Counts
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count, islice
@@ -41,7 +42,7 @@ from kucoin_research.manifest import (
 )
 from kucoin_research.packing import compression_of, count_whole, open_whole
 from kucoin_research.records import CHANNELS, Column, Level2, Record, Status, columns_of
-from kucoin_research.regular import create, is_regular, open_file, size_of
+from kucoin_research.regular import create, cut, is_regular, open_file, size_of
 from kucoin_research.rowcsv import (
     LONGEST_RECORD,
     Counter,
@@ -450,10 +451,11 @@ def verify(path: str | os.PathLike[str]) -> Verification:
 class _Found:
     flaws: list[Flaw] = field(default_factory=list)
     remarks: list[Flaw] = field(default_factory=list)
-    further: dict[tuple[str, str], int] = field(default_factory=dict)
+    told: Counts[tuple[str, str]] = field(default_factory=Counts)
 
     def flaw(self, file: str, line: int | None, kind: str, detail: str) -> None:
-        told = sum(1 for each in self.flaws if (each.file, each.kind) == (file, kind))
+        told = self.told[file, kind]
+        self.told[file, kind] += 1
         if told < _MOST_FLAWS:
             self.flaws.append(Flaw(file, line, kind, detail))
         elif told == _MOST_FLAWS:
@@ -880,9 +882,7 @@ def _cut_tail(path: Path, sound: int) -> int:
     if sound == size:
         return 0
     _keep(path)
-    with open_file(path, is_to_write=True) as file:
-        file.truncate(sound)
-        os.fsync(file.fileno())
+    cut(path, sound)
     return size - sound
 
 

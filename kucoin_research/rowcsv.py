@@ -748,8 +748,9 @@ def _misread(record: type[Record], text: bytes, header: Sequence[str] | None) ->
         if kinds[name] is Column.NUMBERS:
             is_lost |= cells.list.eval(pl.element().is_null()).list.any().fill_null(value=False)
         given = texts[name].is_not_null()
-        if stored[name].is_numeric():  # of blanks nothing is read, and that is not wrong
-            given &= texts[name].str.strip_chars(" \t") != ""
+        if stored[name] != pl.String():  # of blanks no number is read, and that is not wrong
+            blanks = " \t" if stored[name].is_numeric() else ""
+            given &= texts[name].str.strip_chars(blanks) != ""
         bad |= (is_lost & given.fill_null(value=False)).to_numpy()
     return bad
 

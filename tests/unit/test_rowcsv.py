@@ -240,7 +240,7 @@ CELLS = st.sampled_from(
 
 @settings(deadline=None)
 @given(
-    st.sampled_from(["trade", "depth5", "status", "candle"]),
+    st.sampled_from(["trade", "depth5", "status", "level2"]),
     st.lists(st.lists(st.tuples(st.integers(0, 5), CELLS), max_size=2), min_size=1, max_size=4),
 )
 def test_the_records_that_cannot_be_read_are_those_that_cannot_by_themselves(channel, given):
