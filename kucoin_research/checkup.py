@@ -48,6 +48,7 @@ from kucoin_research.rowcsv import (
     Counter,
     Piece,
     header_of,
+    is_header,
     pieces,
     read_records,
     readable,
@@ -254,9 +255,9 @@ def _base_by_rows(path: Path) -> str:
 def _first_row(part: Part) -> Record | None:
     path = part.path
     with open_whole(path, size_of(path), compression_of(path.name)) as file:
-        first = file.readline(LONGEST_RECORD).decode(errors="replace")
-        header = first.rstrip("\r\n").split(",")
-        if not {"symbol", "local_timestamp"} <= set(header):
+        first = file.readline(LONGEST_RECORD)
+        header = first.decode(errors="replace").rstrip("\r\n").split(",")
+        if not is_header(first) or not {"symbol", "local_timestamp"} <= set(header):
             return None
         text = next(readable(part.record, file, header, most=_PEEK), b"")
     return next(iter(read_records(part.record, text, header)), None) if text else None
@@ -567,7 +568,7 @@ class _FileCheck:
             found = line.decode(errors="replace").strip()
             expected = self._header.decode().strip()
             self._flaw(1, "header", f"it is {found[:200]!r} instead of {expected[:200]!r}")
-        return line.endswith(b"\n")
+        return is_header(line)
 
     def _check_piece(self, piece: Piece) -> None:
         self._records += len(piece.lines) + piece.wrongs

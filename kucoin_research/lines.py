@@ -17,8 +17,9 @@ from kucoin_research.regular import open_file
 from kucoin_research.rowcsv import (
     LONGEST_LINE,
     LONGEST_RECORD,
+    are_rows,
     chunks,
-    has_short_lines,
+    holds_rows,
     readable,
     scan_rows,
 )
@@ -27,7 +28,7 @@ __all__ = ["Lines", "scan_lines"]
 
 _PIECE = 1 << 22
 # Rows of a compressed file, by its size: none is smaller than some 8 bytes, as the times differ.
-_ROWS = 1_000_000
+_ROWS = 250_000
 _BYTES_OF_ROW = 2
 
 
@@ -96,8 +97,8 @@ def _scans(record: type[Record], lines: Lines) -> Iterator[pl.LazyFrame]:
         return
     if lines.is_in_place:
         with open_file(lines.path) as file:
-            if not has_short_lines(file):
-                raise _too_long(lines)
+            if not holds_rows(file, len(lines.header)):
+                raise _no_rows(lines)
             file.seek(0)
             yield scan_rows(record, file, lines.header)
         return
@@ -112,6 +113,8 @@ def _whole_texts(lines: Lines) -> Iterator[bytes]:
         is_first = True
         try:
             for text in chunks(file, _PIECE):
+                if not are_rows(text, len(lines.header)):
+                    raise _no_rows(lines)
                 if left is not None:
                     left -= text.count(b"\n")
                     if left < 0:
@@ -120,15 +123,21 @@ def _whole_texts(lines: Lines) -> Iterator[bytes]:
                             f"{lines.size:,} compressed bytes can have; if you trust it, unpack it"
                         )
                 # Where the first member is damaged, there is no header.
-                body = text.removeprefix(lines.first) if is_first else text
+                body = _behind_header(text, lines) if is_first else text
                 is_first = False
                 if body:
                     yield body
         except InvalidInput as error:
-            raise _too_long(lines) from error
+            raise _no_rows(lines) from error
 
 
-def _too_long(lines: Lines) -> SessionBroken:
+def _behind_header(text: bytes, lines: Lines) -> bytes:
+    line, _, rest = text.partition(b"\n")
+    return rest if line.rstrip(b"\r") == lines.first[:-1] else text
+
+
+def _no_rows(lines: Lines) -> SessionBroken:
     return SessionBroken(
-        f"{lines.path.name} has a line of more than {LONGEST_LINE:,} bytes; verify names it"
+        f"{lines.path.name} has blank or cut lines, or one of more than {LONGEST_LINE:,} bytes; "
+        "verify names them"
     )

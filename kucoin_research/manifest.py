@@ -10,6 +10,7 @@ import math
 import os
 import re
 import reprlib
+import secrets
 import sys
 import weakref
 from collections import Counter
@@ -690,10 +691,17 @@ def _open_mark(path: Path) -> int:
             try:
                 return open_handle(path, os.O_RDWR)
             except Irregular:
-                path.unlink(missing_ok=True)
+                _clear(path)
         with contextlib.suppress(FileExistsError):
             return create(path)
     raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), str(path))
+
+
+def _clear(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        path.rename(path.with_name(f"{path.name}.{secrets.token_hex(8)}.orig"))
+    else:
+        path.unlink(missing_ok=True)
 
 
 _HELD: weakref.WeakSet[FolderLock] = weakref.WeakSet()

@@ -28,6 +28,7 @@ __all__ = [
     "count_whole",
     "first_line",
     "members",
+    "most_text",
     "open_text",
     "open_whole",
     "pack",
@@ -39,9 +40,9 @@ _ZSTD_LEVEL = 3
 _SLICE = 1 << 16
 _BLOCK = 1 << 20
 _HELD = 4 << 20  # text of a member that is held until its end says that it is whole
-# Text of a file, by its size: that of identical books of 50 levels is 137 times as large (zstd 19),
-# while one of nothing but zeros is 1,000 (gzip) or 20,000 times (zstd).
-_RATIO = 400
+# Text of a file, by its size: that of identical books of 50 levels is 76 (gzip) or 137 times (zstd
+# at level 19) as large, while one of nothing but zeros is 1,000 or 20,000 times.
+_RATIOS = {"gzip": 250, "zstd": 400}
 _ALWAYS = 16 << 20
 # Bytes that the search for whole members may cost: what looks like one can begin anywhere in a
 # file, and each may reach to its end.
@@ -91,7 +92,7 @@ def _texts(raw: _Part, compression: str) -> Iterator[bytes]:
     size = 0
     while text := stream.read(_SLICE):
         size += len(text)
-        if size > _most(raw.tell()):
+        if size > most_text(raw.tell(), compression):
             raise OSError("it unpacks to far more than any recording does")
         yield text
 
@@ -277,7 +278,7 @@ def walk(file: BinaryIO, compression: str | None, size: int) -> Iterator[Step]:
         length, reached, is_whole = 0, start, False
         for text, reached, is_whole in read(file, start, size):
             length += len(text)
-            if total + length > _most(reached):
+            if total + length > most_text(reached, compression):
                 is_whole = False
                 break
             yield Step(text, None)
@@ -328,8 +329,9 @@ def count_whole(
     return Counted(counter, kept, broken)
 
 
-def _most(size: int) -> int:
-    return _ALWAYS + _RATIO * size
+def most_text(size: int, compression: str) -> int:
+    """Give the bytes of text beyond which a compressed file of some size is none of rows."""
+    return _ALWAYS + _RATIOS[compression] * size
 
 
 def _next_beginning(file: BinaryIO, beginning: bytes, start: int, size: int) -> int | None:

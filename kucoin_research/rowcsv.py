@@ -30,12 +30,14 @@ __all__ = [
     "Shape",
     "Whole",
     "Wrong",
+    "are_rows",
     "chunks",
     "encode",
     "end_of_lines",
-    "has_short_lines",
     "header_of",
+    "holds_rows",
     "integer_of",
+    "is_header",
     "last_line",
     "pieces",
     "read_records",
@@ -333,11 +335,22 @@ def read_records(
     """
     kinds = _kinds(record)
     stored = _stored(kinds, header)
-    rows = pl.read_csv(text, has_header=False, schema=stored, glob=False)
+    rows = _parsed(text, stored)
     lists = [name for name, kind in kinds.items() if kind is Column.NUMBERS and name in stored]
     if lists:
         rows = rows.with_columns(_read(name, Column.NUMBERS, _LIST) for name in lists)
     return records_of(record, rows)
+
+
+def _parsed(text: bytes, stored: dict[str, pl.DataType], *, is_strict: bool = True) -> pl.DataFrame:
+    # Behind a header, as polars decompresses whatever begins as gzip, zlib or zstd does.
+    first = ",".join(stored).encode() + b"\n"
+    return pl.read_csv(first + text, schema=stored, ignore_errors=not is_strict, glob=False)
+
+
+def is_header(line: bytes) -> bool:
+    """Tell whether a line can be a header: one that polars takes for text, too."""
+    return line.endswith(b"\n") and line[:2].isalnum() and line.isascii()
 
 
 def records_of(record: type[Record], rows: pl.DataFrame) -> list[Record]:
@@ -531,23 +544,34 @@ def chunks(file: IO[bytes], size: int = 1 << 22) -> Iterator[bytes]:
             raise InvalidInput(f"a line is longer than {LONGEST_LINE:,} bytes")
 
 
-def has_short_lines(file: BinaryIO) -> bool:
-    """Tell whether no line of a file is longer than ``LONGEST_LINE``, line breaks in it included.
+def are_rows(text: bytes, columns: int) -> bool:
+    """Tell whether a text has no more lines than there can be rows of some columns in it.
 
-    It is read for that, some GB each second.
+    Of blank lines polars makes rows without any value, which take far more memory than the text.
+    """
+    return text.count(b"\n") * columns <= len(text) + columns
+
+
+def holds_rows(file: BinaryIO, columns: int) -> bool:
+    """Tell as ``are_rows``, and whether no line, line breaks in it included, is too long.
+
+    The file is read for that, some GB each second. ``LONGEST_LINE`` is the bound.
     """
     length, is_quoted = 0, False
+    size = lines = 0
     while block := file.read(_BLOCK):
         first, last = block.find(b"\n"), block.rfind(b"\n")
         if is_quoted or b'"' in block:
             ends, is_quoted = _ends(block, is_quoted)
             first, last = (int(ends[0]), int(ends[-1])) if len(ends) else (-1, -1)
+        size += len(block)
+        lines += block.count(b"\n")
         length += len(block) if first < 0 else first
         if length > LONGEST_LINE:
             return False
         if last >= 0:
             length = len(block) - last
-    return True
+    return lines * columns <= size + columns
 
 
 # -- what is not as a recorder writes it -----------------------------------------------------------
@@ -736,10 +760,8 @@ def _misread(record: type[Record], text: bytes, header: Sequence[str] | None) ->
     """Find the records of which a cell is not empty, and yet nothing is read of it."""
     kinds = _kinds(record)
     stored = _stored(kinds, header)
-    texts = pl.read_csv(
-        text, has_header=False, schema=dict.fromkeys(stored, pl.String()), glob=False
-    )
-    loose = pl.read_csv(text, has_header=False, schema=stored, ignore_errors=True, glob=False)
+    texts = _parsed(text, dict.fromkeys(stored, pl.String()))
+    loose = _parsed(text, stored, is_strict=False)
     bad = np.zeros(texts.height, dtype=bool)
     types = schema_of(record)
     for name in stored.keys() & kinds.keys():
@@ -780,7 +802,7 @@ def _can_be_read(record: type[Record], text: bytes, header: Sequence[str] | None
     try:
         kinds = _kinds(record)
         stored = _stored(kinds, header)
-        rows = pl.read_csv(text, has_header=False, schema=stored, glob=False)
+        rows = _parsed(text, stored)
         rows.select(
             _read(name, kind, schema_of(record)[name])
             for name, kind in kinds.items()

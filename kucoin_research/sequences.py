@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from kucoin_research.records import number_in
+
 __all__ = ["BookCheck", "BookStory", "stories_of"]
 
 _Integers: TypeAlias = npt.NDArray[np.int64]
@@ -50,7 +52,7 @@ class BookStory:
         elif event == "filled":
             self.late.append(_Span(stamp, first, last))
         elif (found := _UNROWED.match(detail)) is not None:
-            self.received.append(_Span(stamp, first, last, int(found[0].replace(",", ""))))
+            self.received.append(_Span(stamp, first, last, number_in(found[0])))
 
     def numbering(self, stamp: int) -> int:
         """Count how often the exchange had renumbered the book before that stamp."""

@@ -63,7 +63,7 @@ from kucoin_research.records import (
 )
 from kucoin_research.regular import open_file, size_of
 from kucoin_research.report import Report
-from kucoin_research.rowcsv import LONGEST_RECORD, records_of, whole
+from kucoin_research.rowcsv import LONGEST_RECORD, is_header, records_of, whole
 
 __all__ = ["Session", "Table", "convert", "load", "repair"]
 
@@ -628,9 +628,9 @@ def _sound(path: Path, compression: str | None) -> tuple[int, bool]:
 def _header(path: Path, record: type[Record], sound: int) -> tuple[list[str] | None, str | None]:
     # None where not even the header is whole, or it is not one of this record.
     line = first_line(path, sound, compression_of(path.name), LONGEST_RECORD)
-    if not line.endswith(b"\n"):
+    if not is_header(line):
         return None, None
-    found = line.decode(errors="replace").rstrip("\r\n").split(",")
+    found = line.decode().rstrip("\r\n").split(",")
     expected = list(schema_of(record))
     if found == expected:
         return found, None

@@ -24,6 +24,7 @@ from kucoin_research.packing import compression_of, open_text
 from kucoin_research.records import Candle, Channel, Record, Status
 from kucoin_research.rowcsv import (
     LONGEST_RECORD,
+    are_rows,
     end_of_lines,
     integer_of,
     last_line,
@@ -289,6 +290,8 @@ class _File:
                 yield self._records(text)
 
     def _records(self, text: bytes) -> list[Record]:
+        if not are_rows(text, len(self._lines.header)):
+            raise SessionBroken(f"{self.name} has lines of too few fields; verify names them")
         try:
             return read_records(self._table.record, text, self._lines.header)
         except pl.exceptions.PolarsError as error:
@@ -377,6 +380,7 @@ def _unreadable(name: str, error: Exception) -> SessionBroken:
 
 # -- all of them -----------------------------------------------------------------------------------
 
+_MOST_AT_ONCE = 200_000
 _local_of: Callable[[Any], int] = itemgetter(1)
 
 
@@ -404,6 +408,12 @@ class _Cursor:
 
     def fill(self) -> None:
         """Read the next chunk."""
+        # What is held has all arrived at one time, so that it cannot be handed on before.
+        if len(self._rows) - self._at > _MOST_AT_ONCE:
+            raise SessionBroken(
+                f"{self._name} has more than {_MOST_AT_ONCE:,} rows of one arrival, which no "
+                "recording has"
+            )
         rows = next(self._chunks, None)
         if rows is None:
             self.last = _LAST
