@@ -27,6 +27,7 @@ from kucoin_research.rowcsv import (
 __all__ = ["Lines", "scan_lines"]
 
 _PIECE = 1 << 22
+_DAMAGED_PIECE = 1 << 20  # of which each line is looked at
 # Rows of a compressed file, by its size: none is smaller than some 8 bytes, as the times differ.
 _ROWS = 250_000
 _BYTES_OF_ROW = 2
@@ -92,7 +93,7 @@ def _scans(record: type[Record], lines: Lines) -> Iterator[pl.LazyFrame]:
     """Open the file, and describe its pieces; each is to be collected before the next."""
     yield scan_rows(record, lines.first, lines.header)  # so that there is a frame
     if lines.is_damaged:
-        for text in lines.texts(_PIECE):
+        for text in lines.texts(_DAMAGED_PIECE):
             yield scan_rows(record, lines.first + text, lines.header)
         return
     if lines.is_in_place:

@@ -43,7 +43,7 @@ _HELD = 4 << 20  # text of a member that is held until its end says that it is w
 # Text of a file, by its size: that of identical books of 50 levels is 76 (gzip) or 137 times (zstd
 # at level 19) as large, while one of nothing but zeros is 1,000 or 20,000 times.
 _RATIOS = {"gzip": 250, "zstd": 400}
-_ALWAYS = 16 << 20
+_ALWAYS = 1 << 20
 # Bytes that the search for whole members may cost: what looks like one can begin anywhere in a
 # file, and each may reach to its end.
 _SEARCHED = 64 << 20

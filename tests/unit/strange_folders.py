@@ -225,7 +225,7 @@ def repack(chance, folder, outside):
     path = chance.choice(rows_files(folder))
     line = b"1708948800000000000,1708948800000000001,XBTUSDTM,1,1,buy,1.0,1.0\n"
     text = chance.choice(
-        (b"\0" * (100 * MEGABYTE), b"\n" * (10 * MEGABYTE), line * 30_000, line * 10,
+        (b"\0" * (100 * MEGABYTE), b"\n" * (3 * MEGABYTE), line * 30_000, line * 10,
          b'"\n' * 10**6,
          path.read_bytes(), path.read_bytes().replace(b"\n", b"\r\n"))
     )  # fmt: skip
