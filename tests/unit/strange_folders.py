@@ -24,6 +24,7 @@ import kucoin_research as kr
 from kucoin_research.errors import KucoinResearchError
 from kucoin_research.recorder import Recorder
 from kucoin_research.records import Level2, Status, Trade
+from kucoin_research.regular import open_file
 from tests.unit.rows import NOON, ticker
 
 SYMBOL = "XBTUSDTM"
@@ -115,7 +116,7 @@ def spoil(chance, folder, outside):
 def agree(folder):
     """Have the manifest tell the files as they are, so that nothing is refused for its hash."""
     manifest = folder / "session.json"
-    content = json.loads(manifest.read_bytes())
+    content = json.loads(text_of(manifest))
     for name, entry in content["files"].items():
         path = folder / name
         if path.is_symlink() or not path.is_file() or os.sep in name:
@@ -123,6 +124,11 @@ def agree(folder):
         data = path.read_bytes()
         entry |= {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
     manifest.write_text(json.dumps(content))
+
+
+def text_of(path):
+    with open_file(path) as file:
+        return file.read()
 
 
 def parts(folder):
@@ -264,7 +270,7 @@ def cells(chance, folder, outside):
 def manifest(chance, folder, outside):
     """Change fields of ``session.json``."""
     path = folder / "session.json"
-    content = json.loads(path.read_bytes())
+    content = json.loads(text_of(path))
     for _ in range(chance.choice((1, 1, 3))):
         change(chance, content)
     extra = chance.randrange(10)
