@@ -16,7 +16,7 @@ import pyarrow as pa
 import pytest
 
 import kucoin_research as kr
-from kucoin_research.errors import InvalidInput, SessionBroken
+from kucoin_research.errors import InvalidInput, SessionBroken, SessionUnfinished
 from kucoin_research.packing import members
 from kucoin_research.recorder import Recorder
 from kucoin_research.records import Status, Trade
@@ -216,6 +216,32 @@ def test_a_mended_file_leaves_its_hard_link_elsewhere_as_it_was(tmp_path):
     assert not path.read_bytes().endswith(b"torn")
 
 
+def test_a_file_that_becomes_a_link_behind_the_back_of_who_has_loaded_it_is_not_read(
+    tmp_path, outside
+):
+    session = record(tmp_path / "sessions")
+    loaded = kr.load(session)
+    path = trades_of(session)
+    elsewhere = tmp_path / "elsewhere.csv"
+    path.rename(elsewhere)
+    path.symlink_to(elsewhere)
+
+    with pytest.raises(SessionBroken, match="it is a link, not a file"):
+        loaded.frame("trade")
+    with pytest.raises(SessionBroken, match="it is a link, not a file"):
+        kr.replay(loaded, speed=None).wait_until_done()
+
+
+def test_a_folder_that_has_the_name_of_the_mark_is_set_aside(tmp_path):
+    session = record(tmp_path / "sessions", is_closed=False)
+    (session / ".recording").mkdir()
+    (session / ".recording" / "x").touch()
+
+    kr.repair(session)
+
+    assert kr.load(session).is_closed
+
+
 # -- what is far too large -------------------------------------------------------------------------
 
 LINE = b"1708948800000000000,1708948800000000001,XBTUSDTM,1,1,buy,1.0,1.0\n"
@@ -323,6 +349,54 @@ def test_an_honest_file_of_one_member_loads_by_its_beginning_only(tmp_path, suff
     assert cost["wrong"] is None
     assert cost["megabytes"] < len(text) >> 21  # half of it
     assert kr.load(session).frame("trade")["sequence"].equals(number.alias("sequence"))
+
+
+def test_text_that_polars_would_decompress_is_text(tmp_path):
+    session = record(tmp_path / "sessions")
+    bomb = gzip.compress(header_of(Trade) + LINE * 1_000)
+
+    name = put(session, bomb).name
+
+    with pytest.warns(SessionUnfinished, match=f"{name}: its columns are none"):
+        assert kr.load(session).frame("trade").height == 0
+    assert name in {flaw.file for flaw in kr.verify(session).flaws}
+
+
+@pytest.mark.parametrize("text", [b"\n" * 3_000_000, b"\n,\n" * 500_000], ids=["blank", "cut"])
+def test_lines_that_are_no_rows_make_no_rows_of_nothing(tmp_path, text):
+    session = record(tmp_path / "sessions")
+    put(session, header_of(Trade) + LINE + text)
+    loaded = kr.load(session)
+
+    with pytest.raises(SessionBroken, match="has blank or cut lines"):
+        loaded.frame("trade")
+    with pytest.raises(SessionBroken, match="too few fields"):
+        kr.replay(loaded, speed=None)
+
+
+def test_rows_that_have_all_arrived_at_once_are_not_gathered_without_end(tmp_path):
+    session = record(tmp_path / "sessions")
+    put(session, header_of(Trade) + LINE * 400_000)
+
+    with pytest.raises(SessionBroken, match=r"more than 200,000 rows of one arrival"):
+        kr.replay(kr.load(session), speed=None).wait_until_done()
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".zst"])
+def test_a_bomb_from_another_program_is_refused(tmp_path, suffix):
+    path = tmp_path / f"x.csv{suffix}"
+    path.write_bytes(packed(b"\n", 50 << 20, suffix))
+
+    with pytest.raises(SessionBroken, match="unpacks to far more"):
+        kr.load_csv(path)
+
+
+def test_a_file_that_is_compressed_twice_is_refused(tmp_path):
+    path = tmp_path / "x.csv.gz"
+    path.write_bytes(gzip.compress(gzip.compress(header_of(Trade) + LINE)))
+
+    with pytest.raises(SessionBroken, match="compressed twice"):
+        kr.load_csv(path)
 
 
 class Counted(io.BytesIO):
