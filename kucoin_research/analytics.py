@@ -428,7 +428,12 @@ def spans_filled(status: pl.DataFrame) -> pl.DataFrame:
     The rows that a ``filled`` status row tells of are stamped from its ``timestamp`` on, 1 ns
     apart, and its detail counts them.
     """
-    count = pl.col("detail").str.extract(ROWS_FILLED).str.replace_all(",", "").cast(pl.Int64)
+    count = (
+        pl.col("detail")
+        .str.extract(ROWS_FILLED)
+        .str.replace_all(",", "")
+        .cast(pl.Int64, strict=False)
+    )
     behind = pl.col("timestamp") + pl.duration(nanoseconds=count)
     has_count = "detail" in status.columns
     return (

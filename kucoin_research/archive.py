@@ -21,6 +21,7 @@ from kucoin_research.regular import create
 __all__ = ["Piece", "Target", "write"]
 
 _NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
+_LONGEST = 200  # characters of a symbol; file systems take names of 255 bytes
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
 
@@ -70,8 +71,16 @@ class Target:
         return cls(None, text.rstrip("/"), name, storage_options)
 
     def place(self, piece: Piece) -> str:
-        """Give the path of a piece below the folder."""
+        """Give the path of a piece below the folder.
+
+        Raises
+        ------
+        InvalidInput
+            If its symbol is too long for that.
+        """
         symbol = _NO_VALUE if piece.symbol is None else quote(piece.symbol, safe="")
+        if len(symbol) > _LONGEST:
+            raise InvalidInput(f"the symbol {symbol[:60]!r}… is too long to name a folder")
         return f"channel={piece.channel}/symbol={symbol}/date={piece.day}/{self.name}"
 
 

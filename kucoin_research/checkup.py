@@ -7,6 +7,7 @@ import hashlib
 import html
 import os
 import shutil
+from collections import Counter as Counts
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count, islice
@@ -39,14 +40,15 @@ from kucoin_research.manifest import (
     symbol_in,
     write_manifest,
 )
-from kucoin_research.packing import compression_of, members, open_whole
+from kucoin_research.packing import compression_of, count_whole, open_whole
 from kucoin_research.records import CHANNELS, Column, Level2, Record, Status, columns_of
-from kucoin_research.regular import create_like, is_regular, open_file, size_of
+from kucoin_research.regular import create_like, cut, is_regular, open_file, size_of
 from kucoin_research.rowcsv import (
     LONGEST_RECORD,
     Counter,
     Piece,
     header_of,
+    is_header,
     pieces,
     read_records,
     readable,
@@ -253,9 +255,9 @@ def _base_by_rows(path: Path) -> str:
 def _first_row(part: Part) -> Record | None:
     path = part.path
     with open_whole(path, size_of(path), compression_of(path.name)) as file:
-        first = file.readline(LONGEST_RECORD).decode(errors="replace")
-        header = first.rstrip("\r\n").split(",")
-        if not {"symbol", "local_timestamp"} <= set(header):
+        first = file.readline(LONGEST_RECORD)
+        header = first.decode(errors="replace").rstrip("\r\n").split(",")
+        if not is_header(first) or not {"symbol", "local_timestamp"} <= set(header):
             return None
         text = next(readable(part.record, file, header, most=_PEEK), b"")
     return next(iter(read_records(part.record, text, header)), None) if text else None
@@ -450,10 +452,11 @@ def verify(path: str | os.PathLike[str]) -> Verification:
 class _Found:
     flaws: list[Flaw] = field(default_factory=list)
     remarks: list[Flaw] = field(default_factory=list)
-    further: dict[tuple[str, str], int] = field(default_factory=dict)
+    told: Counts[tuple[str, str]] = field(default_factory=Counts)
 
     def flaw(self, file: str, line: int | None, kind: str, detail: str) -> None:
-        told = sum(1 for each in self.flaws if (each.file, each.kind) == (file, kind))
+        told = self.told[file, kind]
+        self.told[file, kind] += 1
         if told < _MOST_FLAWS:
             self.flaws.append(Flaw(file, line, kind, detail))
         elif told == _MOST_FLAWS:
@@ -565,12 +568,14 @@ class _FileCheck:
             found = line.decode(errors="replace").strip()
             expected = self._header.decode().strip()
             self._flaw(1, "header", f"it is {found[:200]!r} instead of {expected[:200]!r}")
-        return line.endswith(b"\n")
+        return is_header(line)
 
     def _check_piece(self, piece: Piece) -> None:
-        self._records += len(piece.lines) + len(piece.wrong)
-        for line, fields in piece.wrong[: _MOST_FLAWS + 1]:
-            if fields is None:
+        self._records += len(piece.lines) + piece.wrongs
+        for line, fields, is_too_long in piece.wrong[: _MOST_FLAWS + 1]:
+            if is_too_long:
+                self._flaw(line, "columns", "the line is longer than any that is recorded")
+            elif fields is None:
                 self._flaw(line, "quote", "a quote is never closed")
             else:
                 self._flaw(line, "columns", f"{fields} fields instead of {len(self._names)}")
@@ -830,13 +835,9 @@ def _extent(part: Part) -> _Extent:
     path = part.path
     compression = compression_of(path.name)
     if compression is not None:
-        counter, kept, broken = Counter(), 0, 0
         with open_file(path) as file:
-            for text, start, end in members(file, compression, size_of(path)):
-                counter.take(text)
-                broken += start - kept
-                kept = end
-        return _Extent(kept, max(0, counter.records - 1), broken)
+            counter, size, broken = count_whole(file, compression, size_of(path), Counter())
+        return _Extent(size, max(0, counter.records - 1), broken)
     end, recorded = size_of(path), number_of(part.entry, "bytes") or 0
     with open_file(path) as file:
         size, records = whole(file)
@@ -882,9 +883,7 @@ def _cut_tail(path: Path, sound: int) -> int:
     if sound == size:
         return 0
     _keep(path)
-    with open_file(path, is_to_write=True) as file:
-        file.truncate(sound)
-        os.fsync(file.fileno())
+    cut(path, sound)
     return size - sound
 
 

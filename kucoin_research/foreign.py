@@ -47,6 +47,7 @@ from kucoin_research.errors import (
     SessionUnfinished,
 )
 from kucoin_research.moments import DATES, moments_of
+from kucoin_research.packing import most_text
 from kucoin_research.records import CHANNELS, columns_of, schema_of
 from kucoin_research.rowcsv import chunks, end_of_lines, header_of, scan_rows, shape_of
 from kucoin_research.sessions import Session, Table
@@ -55,6 +56,7 @@ __all__ = ["KINDS", "load_csv"]
 
 _GZIP_MAGIC, _ZSTD_MAGIC = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 _BLOCK = 1 << 16
+_LARGEST = 1 << 20
 _TARDIS = ("exchange", "symbol", "timestamp", "local_timestamp")
 
 
@@ -104,8 +106,8 @@ def load_csv(
     if dates is not None and dates not in DATES:
         raise InvalidInput(f"dates must be {' or '.join(map(repr, DATES))}, not {dates!r}")
     found = _Found(source)
-    text = found.even(found.whole(found.text()))
     try:
+        text = found.even(found.whole(found.text()))
         frames = _frames(text, kind, source, symbol, dates)
     except pl.exceptions.PolarsError as error:
         first = str(error).partition("\n")[0]
@@ -144,16 +146,26 @@ class _Found:
         """Read the file; a compressed one as far as it is whole."""
         data = self._source.read_bytes()
         if data.startswith(_GZIP_MAGIC):
-            pieces = _gunzip(data)
+            compression, pieces = "gzip", _gunzip(data)
         elif data.startswith(_ZSTD_MAGIC):
-            pieces = _unzstd(data)
+            compression, pieces = "zstd", _unzstd(data)
         else:
             return data
         parts: list[bytes] = []
+        size = 0
         try:
-            parts.extend(pieces)
+            for piece in pieces:
+                parts.append(piece)
+                size += len(piece)
+                if size > most_text(len(data), compression):
+                    raise SessionBroken(
+                        f"{self._source} unpacks to far more than any file of rows does; if you "
+                        "trust it, unpack it"
+                    )
         except (EOFError, OSError, zlib.error):
             self._note("its end is torn, so that it cannot be decompressed to the end")
+        if parts and parts[0].startswith((_GZIP_MAGIC, _ZSTD_MAGIC)):
+            raise SessionBroken(f"{self._source} is compressed twice; unpack it once")
         return b"".join(parts)
 
     def whole(self, text: bytes) -> bytes:
@@ -171,7 +183,7 @@ class _Found:
         columns: int | None = None
         kept, uneven, first = [], 0, 0
         line = 0
-        for piece in chunks(io.BytesIO(text)):
+        for piece in self._chunks(text):
             shape = shape_of(piece)
             columns = int(shape.fields[0]) if columns is None else columns
             is_even = np.asarray(shape.fields) == columns
@@ -191,6 +203,12 @@ class _Found:
             )
         return b"".join(kept)
 
+    def _chunks(self, text: bytes) -> Iterator[bytes]:
+        try:
+            yield from chunks(io.BytesIO(text))
+        except InvalidInput as error:
+            raise SessionBroken(f"{self._source}: {error}") from error
+
     def timed(self, channel: str, rows: pl.DataFrame) -> pl.DataFrame:
         """Leave out rows that nobody knows the arrival of: they have no place among the others."""
         untimed = rows["local_timestamp"].null_count()
@@ -207,8 +225,8 @@ def _gunzip(data: bytes) -> Iterator[bytes]:
             block = data[position : position + _BLOCK]
             if not block:
                 raise EOFError
-            yield member.decompress(block)
-            position += len(block) - len(member.unused_data)
+            yield member.decompress(block, _LARGEST)
+            position += len(block) - len(member.unused_data) - len(member.unconsumed_tail)
 
 
 def _unzstd(data: bytes) -> Iterator[bytes]:

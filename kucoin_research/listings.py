@@ -17,6 +17,7 @@ import msgspec
 from kucoin_research.hidden import surroundings
 from kucoin_research.instruments import Instrument
 from kucoin_research.records import Market
+from kucoin_research.regular import open_file
 from kucoin_research.typed_json import decoder
 
 __all__ = ["Listing", "ListingFiles", "cache_folder"]
@@ -24,6 +25,7 @@ __all__ = ["Listing", "ListingFiles", "cache_folder"]
 log = logging.getLogger(__name__)
 
 _FORMAT = 1
+_LARGEST = 64 << 20  # bytes; the list of 1,500 symbols has 1 MB
 
 
 class Listing(NamedTuple):
@@ -94,7 +96,7 @@ class ListingFiles:
     def load(self, url: str, market: Market) -> Listing | None:
         """Read a market's list; None where there is none that can be trusted."""
         try:
-            content = decoder(_File).decode(self.path(url, market).read_bytes())
+            content = decoder(_File).decode(_read(self.path(url, market)))
         except (OSError, RuntimeError, ValueError, msgspec.MsgspecError) as error:
             if not isinstance(error, FileNotFoundError):
                 log.info("no symbol list on disk: %s", error)
@@ -112,6 +114,13 @@ class ListingFiles:
             _replace(path, msgspec.json.encode(content))
         except (OSError, RuntimeError) as error:  # RuntimeError: there is no home folder
             log.warning("the symbol list could not be kept: %s", error)
+
+
+def _read(path: Path) -> bytes:
+    with open_file(path) as file:
+        if os.fstat(file.fileno()).st_size > _LARGEST:
+            raise ValueError(f"{path} is too large for what it should be")
+        return file.read(_LARGEST)
 
 
 def _replace(path: Path, content: bytes) -> None:

@@ -6,18 +6,26 @@ import contextlib
 import errno
 import hashlib
 import json
+import math
 import os
 import re
+import reprlib
+import secrets
 import sys
 import weakref
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, fields
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
+from itertools import compress
+from operator import not_
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, get_args, get_type_hints
 from urllib.parse import unquote
+
+import numpy as np
 
 from kucoin_research.damage import Damage, Loss
 from kucoin_research.errors import InvalidInput, SessionNewer, UnknownChannel
@@ -75,11 +83,18 @@ SUFFIXES: dict[str | None, str] = {None: ".csv", "gzip": ".csv.gz", "zstd": ".cs
 
 _LOCK = ".recording"
 _ABOUT = ("file", "channel", "symbol", "reason")  # of what is lost
-_LARGEST = 64 << 20  # bytes of a session.json; that of 100,000 files has 30 MB
+# Of a session.json; that of 100,000 files has 30 MB, and 900,000 values four deep.
+_LARGEST = 64 << 20
+_MOST_VALUES = 1_500_000
+_MOST_FILES = 200_000
+_DEEPEST = 64
+_MOST_FAULTS = 1_000
 _BLOCK = 1 << 20
 _ATTEMPTS = 1_000  # to lock a folder at which others look
 _LONGEST = 80  # characters of one part of a name; file systems take 255 bytes
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 60
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LEADS_OUT = re.compile(r"[/\\\0]")  # of the folder: no name of a file has such
 _NAME = re.compile(r"(?P<rest>.+)_(?P<day>\d{4}-\d\d-\d\d)")
@@ -129,7 +144,7 @@ def file_name(symbol: str | None, channel: str, day: str, suffix: str = ".csv") 
 
 def split_name(name: str) -> tuple[str | None, str, str | None] | None:
     """Tell the symbol (as the name spells it), channel and day of a file; None if it is none."""
-    base = None if _LEADS_OUT.search(name) else base_of(name)
+    base = base_of(name) if _is_text(name) and not _LEADS_OUT.search(name) else None
     if base == "status":
         return None, "status", None
     found = _NAME.fullmatch(base or "")
@@ -277,24 +292,87 @@ def read_manifest(folder: Path) -> Manifest | None:
     SessionNewer
         If it was written in a format that this version does not know.
     """
+    twice: list[str] = []
     try:
-        content = json.loads(_text_of(folder / MANIFEST))
+        content = _decoded(_text_of(folder / MANIFEST), twice)
     except (OSError, ValueError, RecursionError):
         return None
     if not isinstance(content, dict):
         return None
     _check_format(folder, content)
-    if not isinstance(content.get("files"), dict):
+    if not isinstance(content.get("files"), dict) or len(content["files"]) > _MOST_FILES:
         return None
-    faults: list[Damage] = []
-    return Manifest(_checked(content, faults), faults)
+    faults = _Faults()
+    for name in twice:
+        faults.add(Damage(MANIFEST, f"{_shown(name)} is told twice, and only the last is taken"))
+    return Manifest(_checked(content, faults), faults.found)
 
 
 def _text_of(path: Path) -> bytes:
     if size_of(path) > _LARGEST:
         raise ValueError(f"{path} is too large for what it should be")
     with open_file(path) as file:
-        return b"".join(iter(lambda: file.read(_BLOCK), b""))
+        return file.read(_LARGEST)
+
+
+def _decoded(text: bytes, twice: list[str]) -> Any:
+    """Decode JSON that anybody may have written, and name the fields that an object has twice.
+
+    Raises
+    ------
+    ValueError, RecursionError
+        If it is none, or one that would take far more memory or depth than any of ours.
+    """
+    if text.count(b",") + text.count(b"{") + text.count(b"[") > _MOST_VALUES:
+        raise ValueError("it holds more than any of ours")
+    if _depth(text) > _DEEPEST:
+        raise ValueError("it is nested deeper than any of ours")
+
+    def joined(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            counts = Counter(name for name, _ in pairs)
+            twice.extend(name for name, count in counts.items() if count > 1)
+        return found
+
+    return json.loads(text, object_pairs_hook=joined, parse_constant=_finite, parse_float=_finite)
+
+
+def _depth(text: bytes) -> int:
+    """Measure how deep a JSON text is nested; brackets in its texts count, too."""
+    depth = deepest = 0
+    for start in range(0, len(text), _BLOCK):
+        signs = np.frombuffer(text[start : start + _BLOCK], dtype=np.uint8) | 0x20  # as [ ] are { }
+        steps = (signs == 0x7B).astype(np.int32) - (signs == 0x7D)
+        depths = depth + np.cumsum(steps)
+        deepest = max(deepest, int(depths.max()))
+        depth = int(depths[-1])
+    return deepest
+
+
+def _finite(text: str) -> float:
+    # Which neither JSON nor ours have, and which could not be written again.
+    if not math.isfinite(number := float(text)):
+        raise ValueError(f"{text} is no number of JSON")
+    return number
+
+
+class _Faults:
+    """What is wrong in a manifest; beyond some, that there is more."""
+
+    def __init__(self) -> None:
+        self.found: list[Damage] = []
+
+    def add(self, damage: Damage) -> None:
+        if len(self.found) < _MOST_FAULTS:
+            self.found.append(damage)
+        elif len(self.found) == _MOST_FAULTS:
+            self.found.append(Damage(MANIFEST, "there is more in it that cannot be used"))
+
+
+def _shown(value: object) -> str:
+    """Show a value in a sentence, however large it is."""
+    return _SHORT.repr(value)
 
 
 def _check_format(folder: Path, content: Mapping[str, Any]) -> None:
@@ -302,40 +380,38 @@ def _check_format(folder: Path, content: Mapping[str, Any]) -> None:
     if isinstance(found, int) and found > FORMAT:
         raise SessionNewer(
             f"{folder} was made by a newer version of kucoin-research "
-            f"({content.get('package')}, format {found}); this one reads formats up to {FORMAT}: "
-            "upgrade kucoin-research to read it"
+            f"({str(content.get('package'))[:60]}, format {_shown(found)}); "
+            f"this one reads formats up to {FORMAT}: upgrade kucoin-research to read it"
         )
 
 
-def _checked(content: Mapping[str, Any], faults: list[Damage]) -> dict[str, Any]:
-    kept = _of_kind(content, _FIELDS, _ALWAYS, lambda text: faults.append(Damage(MANIFEST, text)))
+def _checked(content: Mapping[str, Any], faults: _Faults) -> dict[str, Any]:
+    kept = _of_kind(content, _FIELDS, _ALWAYS, lambda text: faults.add(Damage(MANIFEST, text)))
     for key, check in _LISTS.items():
         if key in kept:
-            faults += [
-                Damage(MANIFEST, f"{key} holds {str(each)[:60]!r}, which is none")
-                for each in kept[key]
-                if not check(each)
-            ]
-            kept[key] = [each for each in kept[key] if check(each)]
+            are_right = list(map(check, kept[key]))
+            for each in compress(kept[key], map(not_, are_right)):
+                faults.add(Damage(MANIFEST, f"{key} holds {_shown(each)}, which is none"))
+            kept[key] = list(compress(kept[key], are_right))
     kept["files"] = {
         name: _checked_entry(name, entry, faults) for name, entry in content["files"].items()
     }
     return kept
 
 
-def _checked_entry(name: str, entry: object, faults: list[Damage]) -> dict[str, Any]:
+def _checked_entry(name: str, entry: object, faults: _Faults) -> dict[str, Any]:
     _, channel, day = split_name(name) or (None, None, None)
     given = entry if isinstance(entry, dict) else {}
-    symbol = given.get("symbol") if isinstance(given.get("symbol"), str) else symbol_in(name)
+    symbol = given["symbol"] if _is_text(given.get("symbol")) else symbol_in(name)
 
     def fault(text: str) -> None:
-        faults.append(Damage(name, text, channel, symbol))
+        faults.add(Damage(name, text, channel, symbol))
 
     kept = _of_kind(given, _ENTRY_FIELDS, _ENTRY_ALWAYS, fault)
-    if channel is not None and kept.get("channel", channel) != channel:
-        fault(f"{MANIFEST} says that it is of {kept.pop('channel')}, which its name does not")
-    if channel is not None and kept.get("day", day) != day:
-        fault(f"{MANIFEST} says that it is of {kept.pop('day')}, which its name does not")
+    for key, named in (("channel", channel), ("day", day)):
+        if channel is not None and kept.get(key, named) != named:
+            told = _shown(kept.pop(key))
+            fault(f"{MANIFEST} says that it is of {told}, which its name does not")
     return kept
 
 
@@ -351,21 +427,27 @@ def _of_kind(
     kept = dict(content)
     for key, (is_right, kind) in fields_.items():
         if key in content and not is_right(content[key]):
-            fault(f"{key} is {content[key]!r:.60} in {MANIFEST} instead of {kind}")
+            fault(f"{key} is {_shown(content[key])} in {MANIFEST} instead of {kind}")
             del kept[key]
     return kept
 
 
 def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 63
 
 
 def _is_text(value: object) -> bool:
-    return isinstance(value, str)
+    if not isinstance(value, str):
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # half a surrogate pair, which no row holds
+        return False
+    return True
 
 
 def _is_text_or_null(value: object) -> bool:
-    return value is None or isinstance(value, str)
+    return value is None or _is_text(value)
 
 
 def _is_time_or_null(value: object) -> bool:
@@ -609,10 +691,17 @@ def _open_mark(path: Path) -> int:
             try:
                 return open_handle(path, os.O_RDWR)
             except Irregular:
-                path.unlink(missing_ok=True)
+                _clear(path)
         with contextlib.suppress(FileExistsError):
             return create(path)
     raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), str(path))
+
+
+def _clear(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        path.rename(path.with_name(f"{path.name}.{secrets.token_hex(8)}.orig"))
+    else:
+        path.unlink(missing_ok=True)
 
 
 _HELD: weakref.WeakSet[FolderLock] = weakref.WeakSet()

@@ -1,9 +1,11 @@
 """Compressed CSV: a file is a row of whole gzip members or zstd frames, one for each flush.
 
 Each can be read by itself, so a file that was cut reads up to its last whole one, and one that is
-damaged within lacks only those that are hit; and any program
-that reads `.gz` or `.zst` takes a row of them for one text. zstd comes with pyarrow, so nothing
-more needs to be installed for it.
+damaged within lacks only those that are hit; and any program that reads `.gz` or `.zst` takes a row
+of them for one text. zstd comes with pyarrow, so nothing more needs to be installed for it.
+
+A file may come from anybody, so it is decompressed piece by piece. One whose text is hundreds of
+times as large as itself is none that was recorded, and counts as damaged.
 """
 
 from __future__ import annotations
@@ -13,30 +15,46 @@ import io
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any, BinaryIO, NamedTuple, cast
+from typing import IO, Any, BinaryIO, Generic, NamedTuple, Protocol, Self, TypeVar, cast
 
 import pyarrow as pa
 
 from kucoin_research.regular import open_file
 
 __all__ = [
+    "Counted",
     "Member",
-    "Unpacked",
     "compression_of",
+    "count_whole",
+    "first_line",
     "members",
+    "most_text",
     "open_text",
     "open_whole",
     "pack",
-    "unpack",
+    "walk",
 ]
 
 _GZIP_LEVEL = 6
 _ZSTD_LEVEL = 3
 _SLICE = 1 << 16
 _BLOCK = 1 << 20
+_HELD = 4 << 20  # text of a member that is held until its end says that it is whole
+# Text of a file, by its size: that of identical books of 50 levels is 76 (gzip) or 137 times (zstd
+# at level 19) as large, while one of nothing but zeros is 1,000 or 20,000 times.
+_RATIOS = {"gzip": 250, "zstd": 400}
+_ALWAYS = 1 << 20
+# Bytes that the search for whole members may cost: what looks like one can begin anywhere in a
+# file, and each may reach to its end.
+_SEARCHED = 64 << 20
+_SEARCHED_RATIO = 16
+_ATTEMPT = 1 << 14
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 # What a member or frame of ours begins with: of gzip without a name and a time.
 _BEGINNINGS = {"gzip": b"\x1f\x8b\x08\0\0\0\0\0", "zstd": _ZSTD_MAGIC}
+
+
+_Kind = TypeVar("_Kind", bound="_Counter")
 
 
 def compression_of(name: str) -> str | None:
@@ -58,32 +76,59 @@ def open_text(path: Path, size: int, compression: str | None) -> IO[bytes]:
     """Open the first ``size`` bytes of a file to be read piece by piece, decompressed.
 
     No file stays open between two reads, so any number of these may be held. Plain ones can seek.
+    Reading a damaged one raises an ``OSError``, ``EOFError`` or ``zlib.error``.
     """
     raw = _Part(path, size)
     if compression is None:
         return io.BufferedReader(raw, _SLICE)
+    return io.BufferedReader(_Text(_texts(raw, compression)), _SLICE)
+
+
+def _texts(raw: _Part, compression: str) -> Iterator[bytes]:
     if compression == "gzip":
-        return cast("IO[bytes]", gzip.GzipFile(fileobj=io.BufferedReader(raw, _SLICE)))
-    stream: IO[bytes] = pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), "zstd")
-    return stream
+        stream: Any = gzip.GzipFile(fileobj=io.BufferedReader(raw, _SLICE))
+    else:
+        stream = pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), "zstd")
+    size = 0
+    while text := stream.read(_SLICE):
+        size += len(text)
+        if size > most_text(raw.tell(), compression):
+            raise OSError("it unpacks to far more than any recording does")
+        yield text
 
 
 def open_whole(path: Path, size: int, compression: str | None) -> IO[bytes]:
-    """Open the first ``size`` bytes of a file as ``open_text`` does, without what is damaged.
-
-    Of a compressed file a member or frame is held at a time.
-    """
+    """Open the first ``size`` bytes of a file as ``open_text`` does, without what is damaged."""
     if compression is None:
         return open_text(path, size, None)
-    return io.BufferedReader(_Members(path, size, compression), _SLICE)
+    file = open_file(path)
+    return io.BufferedReader(_Text(_whole_texts(file, compression, size), file), _SLICE)
 
 
-class _Members(io.RawIOBase):
-    """The text of a file's whole members or frames."""
+def first_line(path: Path, size: int, compression: str | None, most: int) -> bytes:
+    """Read the first line of what ``open_whole`` opens, or ``most`` bytes of a longer one.
 
-    def __init__(self, path: Path, size: int, compression: str) -> None:
-        self._file = open_file(path)
-        self._texts = members(self._file, compression, size)
+    No more than the beginning of a large member or frame is decompressed.
+    """
+    with open_file(path) as file:
+        held = b""
+        for text, member in walk(file, compression, size):
+            held += text
+            if len(held) >= _HELD or (member is not None and member.is_whole):
+                break
+            if member is not None:
+                held = b""
+        else:
+            held = b""
+    return held[: min(most, held.find(b"\n") + 1 or most)]
+
+
+class _Text(io.RawIOBase):
+    """Pieces of text as a file to be read."""
+
+    def __init__(self, texts: Iterator[bytes], file: BinaryIO | None = None) -> None:
+        self._texts = texts
+        self._file = file
         self._rest = memoryview(b"")
 
     def readable(self) -> bool:
@@ -94,14 +139,15 @@ class _Members(io.RawIOBase):
             found = next(self._texts, None)
             if found is None:
                 return 0
-            self._rest = memoryview(found.text)
+            self._rest = memoryview(found)
         taken = self._rest[: len(buffer)]
         buffer[: len(taken)] = taken
         self._rest = self._rest[len(taken) :]
         return len(taken)
 
     def close(self) -> None:
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
         super().close()
 
 
@@ -136,62 +182,163 @@ class _Part(io.RawIOBase):
         return found
 
 
-class Unpacked(NamedTuple):
-    """The text of the whole members or frames, and how many bytes of the file these are."""
+def _whole_texts(file: BinaryIO, compression: str | None, size: int) -> Iterator[bytes]:
+    """Read the text of whole members; a large one is decompressed twice rather than held."""
+    file.seek(0)
+    held: list[bytes] = []
+    length = 0
+    for text, member in walk(file, compression, size):
+        length += len(text)
+        if length <= _HELD:
+            held.append(text)
+        else:
+            held = []
+        if member is None:
+            continue
+        if member.is_whole and length > _HELD:
+            yield from _again(file, compression, member)
+        elif member.is_whole:
+            yield from held
+        held, length = [], 0
 
-    text: bytes
-    size: int
+
+def _again(file: BinaryIO, compression: str | None, member: Member) -> Iterator[bytes]:
+    window = io.BufferedReader(_Window(file, member.start, member.end), _SLICE)
+    for text, _ in walk(cast("BinaryIO", window), compression, member.end - member.start):
+        yield text
 
 
-def unpack(data: bytes, compression: str | None) -> Unpacked:
-    """Decompress whole members or frames; what follows the last is torn, or no such data."""
-    texts, size = [], 0
-    for text, _, end in members(io.BytesIO(data), compression, len(data)):
-        texts.append(text)
-        size = end
-    return Unpacked(b"".join(texts), size)
+class _Window(io.RawIOBase):
+    """A part of a file that is open, and is read by others as well."""
+
+    def __init__(self, file: BinaryIO, start: int, end: int) -> None:
+        self._file = file
+        self._start = start
+        self._end = end
+        self._position = start
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position - self._start
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        bases = {io.SEEK_SET: self._start, io.SEEK_CUR: self._position, io.SEEK_END: self._end}
+        self._position = bases[whence] + offset
+        return self.tell()
+
+    def readinto(self, buffer: Any) -> int:
+        self._file.seek(self._position)
+        block = self._file.read(max(0, min(len(buffer), self._end - self._position)))
+        buffer[: len(block)] = block
+        self._position += len(block)
+        return len(block)
 
 
 class Member(NamedTuple):
-    """The text of a whole member or frame, and the bytes of the file that it is."""
+    """The bytes of a file that are a member or frame, and whether it is whole."""
 
-    text: bytes
     start: int
     end: int
+    is_whole: bool
 
 
-def members(file: BinaryIO, compression: str | None, size: int) -> Iterator[Member]:
-    """Read the first ``size`` bytes of a file, a whole member or frame at a time.
+class Step(NamedTuple):
+    """A piece of text, and behind the last one of a member or frame, which that is."""
 
-    One that is damaged is left out, so that the next begins behind the end of the one before; what
-    follows the last is torn, or no such data. Plain text comes in pieces of some size.
+    text: bytes
+    member: Member | None
+
+
+def walk(file: BinaryIO, compression: str | None, size: int) -> Iterator[Step]:
+    """Decompress the first ``size`` bytes of a file, some 1 MB of text at a time.
+
+    The text of a member or frame counts once its last step says that it is whole; else it is
+    damaged, or torn, and is to be forgotten. Then the next one is looked for. So what is behind the
+    end of the last whole one is torn, or no such data. Plain text is cut into pieces, all whole.
 
     Parameters
     ----------
     file
-        At its beginning; one that can seek.
+        At its beginning; one that can seek. Between two steps it may be read elsewhere.
     compression, size
         How it is compressed, and how far it is read.
     """
     if compression is None:
         yield from _plain(file, size)
         return
-    read = _gunzip if compression == "gzip" else _unzstd
+    read: _Reader = _gunzip if compression == "gzip" else _unzstd
+    total, left = 0, _SEARCHED + _SEARCHED_RATIO * size
     start: int | None = 0
-    while start is not None:
-        file.seek(start)
-        end = start
-        for text, reached in read(file, size - start):
-            yield Member(text, end, start + reached)
-            end = start + reached
-        start = _next_beginning(file, _BEGINNINGS[compression], end + 1, size)
+    while start is not None and start < size and left > 0:
+        length, reached, is_whole = 0, start, False
+        for text, reached, is_whole in read(file, start, size):
+            length += len(text)
+            if total + length > most_text(reached, compression):
+                is_whole = False
+                break
+            yield Step(text, None)
+        yield Step(b"", Member(start, reached, is_whole))
+        if is_whole:
+            total += length
+            start = reached
+        else:
+            left -= max(_ATTEMPT, length, reached - start)
+            start = _next_beginning(file, _BEGINNINGS[compression], start + 1, size)
+
+
+def members(file: BinaryIO, compression: str | None, size: int) -> Iterator[Member]:
+    """Find the whole members or frames; see ``walk``."""
+    return (each for _, each in walk(file, compression, size) if each is not None and each.is_whole)
+
+
+class _Counter(Protocol):
+    def take(self, text: bytes, /) -> None: ...
+
+    def copy(self) -> Self: ...
+
+
+class Counted(NamedTuple, Generic[_Kind]):
+    """What has counted the whole members, how far they reach, and the bytes amid them of none."""
+
+    counter: _Kind
+    size: int
+    broken: int
+
+
+def count_whole(
+    file: BinaryIO, compression: str | None, size: int, counter: _Kind
+) -> Counted[_Kind]:
+    """Have the text of the whole members or frames counted, as ``walk`` reads them."""
+    kept = broken = 0
+    before = counter.copy()
+    for text, member in walk(file, compression, size):
+        counter.take(text)
+        if member is None:
+            continue
+        if member.is_whole:
+            broken += member.start - kept
+            kept = member.end
+        else:
+            counter = before
+        before = counter.copy()
+    return Counted(counter, kept, broken)
+
+
+def most_text(size: int, compression: str) -> int:
+    """Give the bytes of text beyond which a compressed file of some size is none of rows."""
+    return _ALWAYS + _RATIOS[compression] * size
 
 
 def _next_beginning(file: BinaryIO, beginning: bytes, start: int, size: int) -> int | None:
     """Find where the next member or frame may begin."""
     file.seek(start)
     rest = b""
-    while start < size and (block := file.read(min(_BLOCK, size - start))):
+    while start < size and (block := file.read(min(_SLICE, size - start))):
         text = rest + block
         found = text.find(beginning)
         if found >= 0:
@@ -201,67 +348,70 @@ def _next_beginning(file: BinaryIO, beginning: bytes, start: int, size: int) -> 
     return None
 
 
-def _plain(file: BinaryIO, size: int) -> Iterator[Member]:
+def _plain(file: BinaryIO, size: int) -> Iterator[Step]:
     position = 0
     while block := file.read(min(_BLOCK, size - position)):
         start, position = position, position + len(block)
-        yield Member(block, start, position)
+        yield Step(block, Member(start, position, is_whole=True))
 
 
-def _gunzip(file: BinaryIO, size: int) -> Iterator[tuple[bytes, int]]:
-    position, data = 0, b""
-    while True:
-        member = zlib.decompressobj(wbits=31)
-        parts = []
-        while not member.eof:
-            # In slices, since what follows a member's end is copied.
-            data = data or file.read(min(_SLICE, size - position))
-            if not data:
-                return
-            try:
-                parts.append(member.decompress(data))
-            except zlib.error:
-                return
-            position += len(data) - len(member.unused_data)
-            data = member.unused_data
-        yield b"".join(parts), position
+class _Reader(Protocol):
+    """Reads one member or frame: text, how far the file was read for it, and if it has ended."""
+
+    def __call__(
+        self, file: BinaryIO, start: int, size: int, /
+    ) -> Iterator[tuple[bytes, int, bool]]: ...
 
 
-def _unzstd(file: BinaryIO, size: int) -> Iterator[tuple[bytes, int]]:
-    data, start, position = b"", 0, 0
-    while True:
-        end = _frame_end(data, start)
-        if end is None:
-            if not _ZSTD_MAGIC.startswith(data[start : start + 4]):
-                return
-            block = file.read(min(max(_BLOCK, len(data)), size - position - len(data) + start))
-            if not block:
-                return
-            data, start = data[start:] + block, 0
-            continue
-        try:
-            text = pa.CompressedInputStream(pa.BufferReader(data[start:end]), "zstd").read()
-        except OSError:
+def _gunzip(file: BinaryIO, start: int, size: int) -> Iterator[tuple[bytes, int, bool]]:
+    stream = zlib.decompressobj(wbits=31)
+    position = start
+    while not stream.eof:
+        data = stream.unconsumed_tail
+        if not data:
+            file.seek(position)
+            data = file.read(min(_SLICE, size - position))
+            position += len(data)
+        if not data:
             return
-        position += end - start
-        start = end
-        yield text, position
+        try:
+            text = stream.decompress(data, _BLOCK)
+        except zlib.error:
+            return
+        yield text, position - len(stream.unused_data), stream.eof
 
 
-def _frame_end(data: bytes, start: int) -> int | None:
+def _unzstd(file: BinaryIO, start: int, size: int) -> Iterator[tuple[bytes, int, bool]]:
+    end = _frame_end(file, start, size)
+    if end is None:
+        return
+    window = _Window(file, start, end)
+    try:
+        stream = pa.CompressedInputStream(pa.PythonFile(window, mode="r"), "zstd")
+        while text := stream.read(_BLOCK):
+            yield text, start + window.tell(), False
+    except OSError:
+        return
+    yield b"", end, True
+
+
+def _frame_end(file: BinaryIO, start: int, size: int) -> int | None:
     # RFC 8878, 3.1.1: magic, descriptor, window, dictionary, content size; then blocks of three
     # bytes of header (last flag, type, size) and their content; then a checksum if announced.
-    if data[start : start + 4] != _ZSTD_MAGIC or start + 5 > len(data):
+    file.seek(start)
+    beginning = file.read(5)
+    if not beginning.startswith(_ZSTD_MAGIC) or len(beginning) < 5:
         return None
-    descriptor = data[start + 4]
+    descriptor = beginning[4]
     is_single = descriptor >> 5 & 1
     content_size = (is_single, 2, 4, 8)[descriptor >> 6]
     position = start + 5 + (1 - is_single) + (0, 1, 2, 4)[descriptor & 3] + content_size
-    while position + 3 <= len(data):
-        block = int.from_bytes(data[position : position + 3], "little")
+    while position + 3 <= size:
+        file.seek(position)
+        block = int.from_bytes(file.read(3), "little")
         is_repeated = block >> 1 & 3 == 1
         position += 3 + (1 if is_repeated else block >> 3)
         if block & 1:
             end = position + (4 if descriptor >> 2 & 1 else 0)
-            return end if end <= len(data) else None
+            return end if end <= size else None
     return None

@@ -18,7 +18,7 @@ from kucoin_research.report import ChannelReport, Report
 
 __all__ = ["CONCERNING", "Counted", "gaps_told", "reckon"]
 
-_SECONDS = re.compile(r"(?P<cause>[a-z]+) for [\d.]+ s")
+_SECONDS = re.compile(r"(?<![a-z])(?P<cause>[a-z]+) for [\d.]+ s")
 _UNNUMBERED = "its rows carry no sequence, so nothing tells whether some are missing"
 _FILLS = frozenset({"filled", "not_filled"})
 _DOUBTS = frozenset({"unproven", "resync"})

@@ -51,6 +51,7 @@ __all__ = [
     "file_mode",
     "filled_until",
     "market_of",
+    "number_in",
     "parse_channel",
     "schema_of",
 ]
@@ -517,6 +518,7 @@ ACCOUNT_CHANNELS = frozenset({"balance", "margin"})
 #: Stands for every symbol, on private channels.
 ALL_SYMBOLS = "*"
 #: How the detail of a ``filled`` status row begins, where rows came.
+_LATEST_NS = (1 << 63) - 1
 ROWS_FILLED = r"^([\d,]+) rows came by REST"
 
 #: How the detail of a ``released`` status row ends, where the rows' stamps are right all the same.
@@ -665,7 +667,16 @@ def filled_until(began: int, told: int, detail: str | None) -> int:
         Says how many they are. They are 1 ns apart.
     """
     found = re.match(ROWS_FILLED, detail or "")
-    return told if found is None else began + int(found[1].replace(",", ""))
+    return told if found is None else min(began + number_in(found[1]), _LATEST_NS)
+
+
+def number_in(text: str) -> int:
+    """Read a number with commas between its digits; one beyond 64 bits is 0, as nobody counts it.
+
+    Rows of a recording may come from anybody, and Python refuses to read thousands of digits.
+    """
+    digits = text.replace(",", "")
+    return int(digits) if 0 < len(digits) < 19 else 0
 
 
 class ArrivalClock:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import secrets
 import stat
@@ -20,6 +21,7 @@ __all__ = [
     "Irregular",
     "create",
     "create_like",
+    "cut",
     "is_regular",
     "kind_of",
     "open_file",
@@ -32,6 +34,8 @@ _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 # Else opening a pipe waits for a writer.
 _NO_WAIT = getattr(os, "O_NONBLOCK", 0)
 _FLAGS = _NO_FOLLOW | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+_BLOCK = 1 << 20
+_LONGEST = 100  # characters of a name that a draft's name begins with
 _KINDS = (
     (stat.S_ISLNK, "a link"),
     (stat.S_ISDIR, "a folder"),
@@ -138,7 +142,7 @@ def create(path: Path, *, mode: int = 0o644, flags: int = os.O_RDWR) -> int:
 
 def create_like(path: Path, other: int) -> int:
     """Make a file that the same people may read and write as another one, an open descriptor."""
-    return create(path, mode=stat.S_IMODE(os.fstat(other).st_mode) & 0o666)
+    return create(path, mode=_mode_of(other))
 
 
 def replace(path: Path, data: bytes, *, mode: int = 0o644) -> None:
@@ -152,11 +156,36 @@ def replace(path: Path, data: bytes, *, mode: int = 0o644) -> None:
     OSError
         If it could not be written; the old one stays.
     """
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    _replace(path, io.BytesIO(data), len(data), mode)
+
+
+def cut(path: Path, size: int) -> None:
+    """Leave the first ``size`` bytes of a file; a hard link to it elsewhere keeps them all.
+
+    Raises
+    ------
+    Irregular
+        If it is no regular file.
+    OSError
+        If it could not be written; it stays as it is.
+    """
+    with open_file(path) as file:
+        _replace(path, file, size, _mode_of(file.fileno()))
+
+
+def _mode_of(handle: int) -> int:
+    # Who may read and write it, and nothing else: no set-user-ID bit.
+    return stat.S_IMODE(os.fstat(handle).st_mode) & 0o666
+
+
+def _replace(path: Path, source: BinaryIO, size: int, mode: int) -> None:
+    draft = path.with_name(f".{path.name[:_LONGEST]}.{secrets.token_hex(8)}.tmp")
     handle = create(draft, mode=mode)
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(data)
+            while size and (block := source.read(min(_BLOCK, size))):
+                file.write(block)
+                size -= len(block)
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)

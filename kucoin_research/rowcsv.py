@@ -8,12 +8,12 @@ a comma, a quote or a line break is quoted, with inner quotes doubled.
 
 from __future__ import annotations
 
+import copy
 import math
 import operator
 from collections.abc import Callable, Iterator, Sequence
 from itertools import repeat
-from pathlib import Path
-from typing import IO, Any, BinaryIO, NamedTuple
+from typing import IO, Any, BinaryIO, NamedTuple, Self
 
 import numpy as np
 import polars as pl
@@ -22,6 +22,7 @@ from kucoin_research.errors import InvalidInput
 from kucoin_research.records import Column, Record, columns_of, schema_of
 
 __all__ = [
+    "LONGEST_LINE",
     "LONGEST_RECORD",
     "Counter",
     "Encoded",
@@ -29,10 +30,14 @@ __all__ = [
     "Shape",
     "Whole",
     "Wrong",
+    "are_rows",
     "chunks",
     "encode",
     "end_of_lines",
     "header_of",
+    "holds_rows",
+    "integer_of",
+    "is_header",
     "last_line",
     "pieces",
     "read_records",
@@ -46,13 +51,18 @@ __all__ = [
 
 #: Bytes of a record at most; the longest of a recorder are some 5,000.
 LONGEST_RECORD = 1 << 16
+#: Bytes of a line beyond which none is read, whatever it is.
+LONGEST_LINE = 16 << 20
 
 # polars formats large batches faster and without the GIL, but each call has its price; a row of
 # lists is worth some hundred cells.
 _POLARS_ROWS = 128
 _POLARS_ROWS_OF_LISTS = 16
 _BLOCK = 1 << 20
+_DIGITS = 20  # of a number of 64 bits, with its sign
 _RESUMED = 1 << 12  # bytes that are looked at behind a stray quote
+_STRAYS = 1_000  # quotes behind which this is done, each time for one line
+_MOST_WRONG = 64  # lines of a piece that are told; the others are counted
 
 _STORED: dict[Column, pl.DataType] = {
     Column.TIME: pl.Int64(),
@@ -267,7 +277,7 @@ _CELLS: dict[Column, Callable[[Any], str]] = {
 
 
 def scan_rows(
-    record: type[Record], source: Path | bytes, header: Sequence[str] | None = None
+    record: type[Record], source: BinaryIO | bytes, header: Sequence[str] | None = None
 ) -> pl.LazyFrame:
     """Read lines back, lazily.
 
@@ -276,7 +286,7 @@ def scan_rows(
     record
         What they are.
     source
-        A file, or its content; whole lines, the header first.
+        A file that is open until the rows are read, or its content; whole lines, the header first.
     header
         The file's columns where they differ from the record's: further ones are left out, and
         missing ones null.
@@ -325,11 +335,22 @@ def read_records(
     """
     kinds = _kinds(record)
     stored = _stored(kinds, header)
-    rows = pl.read_csv(text, has_header=False, schema=stored, glob=False)
+    rows = _parsed(text, stored)
     lists = [name for name, kind in kinds.items() if kind is Column.NUMBERS and name in stored]
     if lists:
         rows = rows.with_columns(_read(name, Column.NUMBERS, _LIST) for name in lists)
     return records_of(record, rows)
+
+
+def _parsed(text: bytes, stored: dict[str, pl.DataType], *, is_strict: bool = True) -> pl.DataFrame:
+    # Behind a header, as polars decompresses whatever begins as gzip, zlib or zstd does.
+    first = ",".join(stored).encode() + b"\n"
+    return pl.read_csv(first + text, schema=stored, ignore_errors=not is_strict, glob=False)
+
+
+def is_header(line: bytes) -> bool:
+    """Tell whether a line can be a header: one that polars takes for text, too."""
+    return line.endswith(b"\n") and line[:2].isalnum() and line.isascii()
 
 
 def records_of(record: type[Record], rows: pl.DataFrame) -> list[Record]:
@@ -362,12 +383,13 @@ def _texts(column: pl.Series) -> list[Any]:
     return column.to_list()
 
 
-def _read(name: str, kind: Column, dtype: pl.DataType) -> pl.Expr:
+def _read(name: str, kind: Column, dtype: pl.DataType, *, is_strict: bool = True) -> pl.Expr:
     column = pl.col(name)
     if kind is not Column.NUMBERS:
-        return column if dtype == _STORED[kind] else column.cast(dtype)
+        return column if dtype == _STORED[kind] else column.cast(dtype, strict=is_strict)
     # A list without numbers must not reach the cast, which would not take "" for a number.
-    numbers = pl.when(column != "").then(column).otherwise(None).str.split(" ").cast(_LIST)
+    texts = pl.when(column != "").then(column).otherwise(None).str.split(" ")
+    numbers = texts.cast(_LIST, strict=is_strict)
     return pl.when(column == "").then(pl.lit([], dtype=_LIST)).otherwise(numbers).alias(name)
 
 
@@ -421,11 +443,22 @@ class Counter:
         if len(self._rest) <= LONGEST_RECORD:
             self._rest += text[start:]
 
+    def copy(self) -> Self:
+        """Give one that goes on by itself, to come back to."""
+        return copy.copy(self)
+
     def last_integer(self, column: int) -> int | None:
         """Read a column of the last whole line, which no text stands before; None if it is none."""
         cells = self._last.split(b",", column + 1)
-        digits = cells[column].strip() if column < len(cells) else b""
-        return int(digits) if digits.removeprefix(b"-").isdigit() else None
+        return integer_of(cells[column]) if column < len(cells) else None
+
+
+def integer_of(cell: bytes) -> int | None:
+    """Read a cell that is a whole number; None if it is none of 64 bits."""
+    digits = cell.strip()
+    if len(digits) > _DIGITS or not digits.removeprefix(b"-").isdigit():
+        return None
+    return int(digits)
 
 
 def end_of_lines(text: bytes) -> int:
@@ -487,21 +520,61 @@ def shape_of(text: bytes) -> Shape:
     if not len(ends) or ends[-1] != len(text) - 1:
         raise InvalidInput("the text ends within a line")
     offsets = np.concatenate(([0], ends[:-1] + 1))
-    lines = 1 + np.searchsorted(np.flatnonzero(feeds), offsets)
+    if len(ends) == text.count(b"\n"):
+        lines = np.arange(1, len(ends) + 1)
+    else:
+        lines = 1 + np.searchsorted(np.flatnonzero(feeds), offsets)
     fields = 1 + np.add.reduceat(commas, offsets, dtype=np.int64)
     return Shape(lines, offsets, fields)
 
 
-def chunks(file: BinaryIO, size: int = 1 << 22) -> Iterator[bytes]:
-    """Read whole lines, some 4 MB at a time; a torn rest is left out."""
+def chunks(file: IO[bytes], size: int = 1 << 22) -> Iterator[bytes]:
+    """Read whole lines, some 4 MB at a time; a torn rest is left out.
+
+    Raises
+    ------
+    InvalidInput
+        If one is longer than ``LONGEST_LINE``.
+    """
     rest = b""
     while block := file.read(size):
         rest += block
-        ends, _ = _ends(rest, is_quoted=False)
-        if len(ends):
-            cut = int(ends[-1]) + 1
+        cut = end_of_lines(rest)
+        if cut:
             yield rest[:cut]
             rest = rest[cut:]
+        if len(rest) > LONGEST_LINE:
+            raise InvalidInput(f"a line is longer than {LONGEST_LINE:,} bytes")
+
+
+def are_rows(text: bytes, columns: int) -> bool:
+    """Tell whether a text has no more lines than there can be rows of some columns in it.
+
+    Of blank lines polars makes rows without any value, which take far more memory than the text.
+    """
+    return text.count(b"\n") * columns <= len(text) + columns
+
+
+def holds_rows(file: BinaryIO, columns: int) -> bool:
+    """Tell as ``are_rows``, and whether no line, line breaks in it included, is too long.
+
+    The file is read for that, some GB each second. ``LONGEST_LINE`` is the bound.
+    """
+    length, is_quoted = 0, False
+    size = lines = 0
+    while block := file.read(_BLOCK):
+        first, last = block.find(b"\n"), block.rfind(b"\n")
+        if is_quoted or b'"' in block:
+            ends, is_quoted = _ends(block, is_quoted)
+            first, last = (int(ends[0]), int(ends[-1])) if len(ends) else (-1, -1)
+        size += len(block)
+        lines += block.count(b"\n")
+        length += len(block) if first < 0 else first
+        if length > LONGEST_LINE:
+            return False
+        if last >= 0:
+            length = len(block) - last
+    return lines * columns <= size + columns
 
 
 # -- what is not as a recorder writes it -----------------------------------------------------------
@@ -510,31 +583,37 @@ def chunks(file: BinaryIO, size: int = 1 << 22) -> Iterator[bytes]:
 class Wrong(NamedTuple):
     """A line that is no record: which one, from 1, and how many fields it has.
 
-    None where a quote on it is never closed.
+    None where a quote on it is never closed, or where it is too long to be looked at.
     """
 
     line: int
     fields: int | None
+    is_too_long: bool = False
 
 
 class Piece(NamedTuple):
     """Some records of a file, the line that each begins on, and what lies between them.
 
-    ``text`` holds the records only.
+    ``text`` holds the records only. Of the ``wrongs`` lines that are none, the first are in
+    ``wrong``.
     """
 
     text: bytes
     lines: Any
     wrong: list[Wrong]
+    wrongs: int
 
 
-def pieces(file: IO[bytes], columns: int, *, line: int = 1, most: int = 1 << 22) -> Iterator[Piece]:
+_NO_LINES = np.empty(0, dtype=np.int64)
+
+
+def pieces(file: IO[bytes], columns: int, *, line: int = 1, most: int = 1 << 20) -> Iterator[Piece]:
     """Read records piece by piece, whatever is in the file.
 
     A line of another number of fields is left out, and so is one with a quote that is never closed:
     of the lines that a stray quote has made one record, the first one is left out and the next ones
     are looked at by themselves. So no more than ``most`` bytes are held, and no damage reaches
-    further than it must.
+    further than it must. Behind many stray quotes each line is taken by itself.
 
     Parameters
     ----------
@@ -548,23 +627,39 @@ def pieces(file: IO[bytes], columns: int, *, line: int = 1, most: int = 1 << 22)
         Bytes of a piece, at most; a record may have 64 kB all the same.
     """
     text, at, window, is_end = b"", 0, most, False
+    largest = max(most, LONGEST_RECORD + _RESUMED)
+    strays = 0
     while True:
         while len(text) - at < window and not is_end:
             block = file.read(max(most, window))
             text, at, is_end = text[at:] + block, 0, not block
         view = text[at : at + window]
         is_last = is_end and at + window >= len(text)
-        piece, size = _sift(view, columns, line, is_last=is_last)
+        is_strewn = strays > _STRAYS
+        sift = _sift_lines if is_strewn else _sift
+        piece, size = sift(view, columns, line, is_last=is_last)
         if piece.text or piece.wrong:
             yield piece
         if not size and is_last:
             return
+        if not size and window >= largest:
+            yield Piece(b"", _NO_LINES, [Wrong(line, None, is_too_long=True)], 1)
+            text = _behind_line(file, text[at:], most)
+            at, line = 0, line + 1
+            continue
         # Behind a stray quote only a little is looked at, as there may be another one soon.
-        is_resumed = bool(piece.wrong) and size < len(view)
-        window = _RESUMED if is_resumed else 2 * window
-        window = min(window, max(most, LONGEST_RECORD + _RESUMED))
+        is_resumed = bool(piece.wrong) and size < len(view) and not is_strewn
+        strays += is_resumed
+        window = min(_RESUMED if is_resumed else 2 * window, largest)
         line += view.count(b"\n", 0, size)
         at += size
+
+
+def _behind_line(file: IO[bytes], text: bytes, most: int) -> bytes:
+    """Skip the rest of a line; gives what is read already of those behind it."""
+    while text and b"\n" not in text:
+        text = file.read(most)
+    return text[text.find(b"\n") + 1 :]
 
 
 def _sift(text: bytes, columns: int, line: int, *, is_last: bool) -> tuple[Piece, int]:
@@ -575,20 +670,39 @@ def _sift(text: bytes, columns: int, line: int, *, is_last: bool) -> tuple[Piece
         stop = _first_of_many(shape, text[:size], columns)
         if stop is not None:
             start = int(shape.offsets[stop])
-            piece = _piece(text[:start], _upto(shape, stop), columns, line)
-            piece.wrong.append(Wrong(line + int(shape.lines[stop]) - 1, int(shape.fields[stop])))
+            its = Wrong(line + int(shape.lines[stop]) - 1, int(shape.fields[stop]))
+            piece = _with(_piece(text[:start], _upto(shape, stop), columns, line), its)
             return piece, text.find(b"\n", start) + 1
     piece = _piece(text[:size], shape, columns, line)
     rest = len(text) - size
     end = text.find(b"\n", size) + 1
     if end and (is_last or rest > LONGEST_RECORD):
-        piece.wrong.append(Wrong(line + text.count(b"\n", 0, size), None))
-        return piece, end
+        return _with(piece, Wrong(line + text.count(b"\n", 0, size), None)), end
     return piece, size
+
+
+def _sift_lines(text: bytes, columns: int, line: int, *, is_last: bool) -> tuple[Piece, int]:
+    """Do as ``_sift``, but end each record with its line: a quote left open costs that alone."""
+    del is_last
+    size = text.rfind(b"\n") + 1
+    if not size:
+        return Piece(b"", _NO_LINES, [], 0), 0
+    values = np.frombuffer(text, dtype=np.uint8, count=size)
+    ends = np.flatnonzero(values == 10)
+    offsets = np.concatenate(([0], ends[:-1] + 1))
+    quotes = np.cumsum(values == 34, dtype=np.int32)
+    before = np.concatenate(([0], quotes[ends[:-1]]))
+    is_outside = (quotes - np.repeat(before, np.diff(ends, prepend=-1))) & 1 == 0
+    fields = 1 + np.add.reduceat((values == 44) & is_outside, offsets, dtype=np.int64)
+    fields[(quotes[ends] - before) & 1 == 1] = 0  # a quote is never closed
+    shape = Shape(np.arange(1, len(ends) + 1), offsets, fields)
+    return _piece(text[:size], shape, columns, line), size
 
 
 def _first_of_many(shape: Shape, text: bytes, columns: int) -> int | None:
     """Find the first record that is none and has several lines: a stray quote may have made it."""
+    if b'"' not in text:
+        return None
     bad = np.flatnonzero(np.asarray(shape.fields) != columns)
     if not len(bad):
         return None
@@ -601,30 +715,87 @@ def _upto(shape: Shape, stop: int) -> Shape:
     return Shape(shape.lines[:stop], shape.offsets[:stop], shape.fields[:stop])
 
 
+def _with(piece: Piece, wrong: Wrong) -> Piece:
+    told = [*piece.wrong, wrong] if piece.wrongs < _MOST_WRONG else piece.wrong
+    return piece._replace(wrong=told, wrongs=piece.wrongs + 1)
+
+
 def _piece(text: bytes, shape: Shape, columns: int, line: int) -> Piece:
     if not text:
-        return Piece(b"", np.empty(0, dtype=np.int64), [])
+        return Piece(b"", _NO_LINES, [], 0)
     lines = shape.lines + (line - 1)
     is_right = shape.fields == columns
     if is_right.all():
-        return Piece(text, lines, [])
-    wrong = [Wrong(int(lines[at]), int(shape.fields[at])) for at in np.flatnonzero(~is_right)]
-    records = zip(shape.records(text), is_right, strict=True)
-    kept = b"".join(record + b"\n" for record, is_kept in records if is_kept)
-    return Piece(kept, lines[is_right], wrong)
+        return Piece(text, lines, [], 0)
+    bad = np.flatnonzero(~is_right)
+    wrong = [
+        Wrong(int(lines[at]), int(shape.fields[at]) or None) for at in bad[:_MOST_WRONG].tolist()
+    ]
+    return Piece(_without(text, shape.offsets, bad), lines[is_right], wrong, len(bad))
+
+
+def _without(text: bytes, offsets: Any, bad: Any) -> bytes:
+    """Leave records out of a text."""
+    is_kept = np.ones(len(offsets), dtype=bool)
+    is_kept[bad] = False
+    is_in = np.repeat(is_kept, np.diff(offsets, append=len(text)))
+    kept: bytes = np.frombuffer(text, dtype=np.uint8)[is_in].tobytes()
+    return kept
 
 
 def unreadable(
     record: type[Record], records: Sequence[bytes], header: Sequence[str] | None = None
 ) -> Iterator[int]:
-    """Find the records of which a value cannot be read, by halves."""
-    spans = [(0, len(records))]
+    """Find the records of which a value cannot be read."""
+    text = b"".join(each + b"\n" for each in records)
+    try:
+        found = _misread(record, text, header)
+    except pl.exceptions.PolarsError:
+        found = None
+    if found is None or len(found) != len(records):
+        yield from _by_halves(record, records, header, range(len(records)))
+        return
+    yield from np.flatnonzero(found).tolist()
+    # What is left can be read, or else is looked at record by record.
+    left = np.flatnonzero(~found).tolist()
+    yield from _by_halves(record, records, header, left)
+
+
+def _misread(record: type[Record], text: bytes, header: Sequence[str] | None) -> Any:
+    """Find the records of which a cell is not empty, and yet nothing is read of it."""
+    kinds = _kinds(record)
+    stored = _stored(kinds, header)
+    texts = _parsed(text, dict.fromkeys(stored, pl.String()))
+    loose = _parsed(text, stored, is_strict=False)
+    bad = np.zeros(texts.height, dtype=bool)
+    types = schema_of(record)
+    for name in stored.keys() & kinds.keys():
+        cells = loose.select(_read(name, kinds[name], types[name], is_strict=False))[name]
+        is_lost = cells.is_null()
+        if kinds[name] is Column.NUMBERS:
+            is_lost |= cells.list.eval(pl.element().is_null()).list.any().fill_null(value=False)
+        given = texts[name].is_not_null()
+        if stored[name] != pl.String():  # of blanks no number is read, and that is not wrong
+            blanks = " \t" if stored[name].is_numeric() else ""
+            given &= texts[name].str.strip_chars(blanks) != ""
+        bad |= (is_lost & given.fill_null(value=False)).to_numpy()
+    return bad
+
+
+def _by_halves(
+    record: type[Record],
+    records: Sequence[bytes],
+    header: Sequence[str] | None,
+    places: Sequence[int],
+) -> Iterator[int]:
+    spans = [(0, len(places))]
     while spans:
         start, stop = spans.pop()
-        if _can_be_read(record, b"".join(each + b"\n" for each in records[start:stop]), header):
+        text = b"".join(records[places[at]] + b"\n" for at in range(start, stop))
+        if _can_be_read(record, text, header):
             continue
         if stop - start == 1:
-            yield start
+            yield places[start]
             continue
         middle = (start + stop) // 2
         spans += [(middle, stop), (start, middle)]
@@ -636,7 +807,7 @@ def _can_be_read(record: type[Record], text: bytes, header: Sequence[str] | None
     try:
         kinds = _kinds(record)
         stored = _stored(kinds, header)
-        rows = pl.read_csv(text, has_header=False, schema=stored, glob=False)
+        rows = _parsed(text, stored)
         rows.select(
             _read(name, kind, schema_of(record)[name])
             for name, kind in kinds.items()
@@ -652,7 +823,7 @@ def readable(
     file: IO[bytes],
     header: Sequence[str] | None = None,
     *,
-    most: int = 1 << 22,
+    most: int = 1 << 20,
 ) -> Iterator[bytes]:
     """Give the records of a damaged file that can be read, as text, piece by piece.
 
@@ -670,7 +841,7 @@ def readable(
         text = piece.text
         if not _can_be_read(record, text, header):
             records = list(shape_of(text).records(text))
-            wrong = set(unreadable(record, records, header))
-            text = b"".join(each + b"\n" for at, each in enumerate(records) if at not in wrong)
+            bad = list(unreadable(record, records, header))
+            text = _without(text, shape_of(text).offsets, bad)
         if text:
             yield text

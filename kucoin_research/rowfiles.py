@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from kucoin_research.damage import Loss
 from kucoin_research.manifest import DAY_NS, SUFFIXES, day_of, file_name
-from kucoin_research.packing import members, pack
+from kucoin_research.packing import count_whole, pack
 from kucoin_research.records import Record, Status, columns_of, file_mode
 from kucoin_research.regular import create, create_like, open_file, open_handle
 from kucoin_research.rowcsv import Counter, header_of
@@ -679,10 +679,7 @@ def _recount(
 
     The digest is given these bytes.
     """
-    counter, kept = Counter(), 0
-    for text, _, end in members(file, compression, size):
-        counter.take(text)
-        kept = end
+    counter, kept, _ = count_whole(file, compression, size, Counter())
     if compression is None:
         kept = counter.size
     file.seek(0)

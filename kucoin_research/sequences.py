@@ -7,13 +7,18 @@ the files alone prove what is whole, and show where a row was taken out.
 
 from __future__ import annotations
 
+import functools
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+
+from kucoin_research.records import number_in
 
 __all__ = ["BookCheck", "BookStory", "stories_of"]
 
@@ -50,24 +55,57 @@ class BookStory:
         elif event == "filled":
             self.late.append(_Span(stamp, first, last))
         elif (found := _UNROWED.match(detail)) is not None:
-            self.received.append(_Span(stamp, first, last, int(found[0].replace(",", ""))))
+            self.received.append(_Span(stamp, first, last, number_in(found[0])))
 
     def numbering(self, stamp: int) -> int:
         """Count how often the exchange had renumbered the book before that stamp."""
-        return sum(rebase < stamp for rebase in self.rebases)
+        return bisect_left(self._stamps, stamp)
 
     def missing_within(self, account: _Span) -> int:
         """Count the numbers of an account that are told missing, and did not come late."""
         numbering = self.numbering(account.stamp)
-        told = [
-            sum(_common(span, account) for span in spans if self.numbering(span.stamp) == numbering)
-            for spans in (self.gaps, self.late)
-        ]
-        return told[0] - told[1]
+        told, late = (spans.get(numbering) for spans in self._counts)
+        return sum(
+            sign * count.within(account.first, account.last)
+            for sign, count in ((1, told), (-1, late))
+            if count is not None
+        )
+
+    # Asked for once all is told: there may be many thousands of each.
+
+    @functools.cached_property
+    def _stamps(self) -> list[int]:
+        return sorted(self.rebases)
+
+    @functools.cached_property
+    def _counts(self) -> tuple[dict[int, _Coverage], dict[int, _Coverage]]:
+        return self._by_numbering(self.gaps), self._by_numbering(self.late)
+
+    def _by_numbering(self, spans: list[_Span]) -> dict[int, _Coverage]:
+        found: dict[int, list[_Span]] = {}
+        for span in spans:
+            if span.first <= span.last:
+                found.setdefault(self.numbering(span.stamp), []).append(span)
+        return {numbering: _Coverage(its) for numbering, its in found.items()}
 
 
-def _common(span: _Span, other: _Span) -> int:
-    return max(0, min(span.last, other.last) - max(span.first, other.first) + 1)
+class _Coverage:
+    """How many numbers some spans have up to one; where they overlap, each counts."""
+
+    def __init__(self, spans: list[_Span]) -> None:
+        self._firsts = sorted(span.first for span in spans)
+        self._lasts = sorted(span.last for span in spans)
+        self._sums_of_firsts = [0, *accumulate(self._firsts)]
+        self._sums_of_lasts = [0, *accumulate(self._lasts)]
+
+    def within(self, first: int, last: int) -> int:
+        """Count those from one number to another."""
+        return max(0, self._upto(last) - self._upto(first - 1)) if first <= last else 0
+
+    def _upto(self, number: int) -> int:
+        begun, ended = bisect_right(self._firsts, number), bisect_left(self._lasts, number)
+        open_ = begun * (number + 1) - self._sums_of_firsts[begun]
+        return open_ - (ended * number - self._sums_of_lasts[ended])
 
 
 def stories_of(rows: pl.DataFrame) -> Iterator[tuple[str, str, int, int, int, str]]:

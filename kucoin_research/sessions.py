@@ -41,6 +41,7 @@ from kucoin_research.errors import (
     UnknownSymbol,
 )
 from kucoin_research.instruments import Instrument
+from kucoin_research.lines import Lines, scan_lines
 from kucoin_research.manifest import (
     MANIFEST,
     file_name,
@@ -49,14 +50,12 @@ from kucoin_research.manifest import (
     is_being_recorded,
     losses_from,
     read_manifest,
-    split_name,
 )
-from kucoin_research.packing import compression_of, members, open_whole, unpack
+from kucoin_research.packing import compression_of, first_line, members
 from kucoin_research.reckoning import Counted, reckon
 from kucoin_research.records import (
     ACCOUNT_CHANNELS,
     ALL_SYMBOLS,
-    CHANNELS,
     Channel,
     Record,
     Status,
@@ -65,37 +64,13 @@ from kucoin_research.records import (
 )
 from kucoin_research.regular import open_file, size_of
 from kucoin_research.report import Report
-from kucoin_research.rowcsv import LONGEST_RECORD, readable, records_of, scan_rows, whole
+from kucoin_research.rowcsv import LONGEST_RECORD, is_header, records_of, whole
 
-__all__ = ["Lines", "Session", "Table", "convert", "load", "repair"]
+__all__ = ["Session", "Table", "convert", "load", "repair"]
 
 Paths = str | os.PathLike[str]
 
-_PIECE = 1 << 22
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-class Lines(NamedTuple):
-    """Where a table's rows lie: the file, its bytes that count, its columns, and its rows.
-
-    ``rows`` is None where nobody has counted them. Of a file that a repair has noted as damaged,
-    what cannot be read is left out.
-    """
-
-    path: Path
-    size: int
-    header: tuple[str, ...]
-    rows: int | None
-    is_damaged: bool = False
-
-    def texts(self, most: int) -> Iterator[bytes]:
-        """Give the lines of a damaged file that can be read, without the header, piece by piece."""
-        part = split_name(self.path.name)
-        assert part is not None  # a table has a channel
-        compression = compression_of(self.path.name)
-        with open_whole(self.path, self.size, compression) as file:
-            file.readline(LONGEST_RECORD)
-            yield from readable(CHANNELS[part[1]], file, self.header, most=most)
 
 
 class Promise(NamedTuple):
@@ -416,6 +391,8 @@ class Session:
             ) from error
         except FileNotFoundError as error:
             raise SessionBroken(f"a file of {self.path} is gone: {error}") from error
+        except OSError as error:
+            raise SessionBroken(f"a file of {self.path} cannot be read: {error}") from error
 
     # -- its truth -------------------------------------------------------------------------------
 
@@ -640,11 +617,12 @@ def _table(
     lines = None
     if header is not None:
         is_counted = promised == sound == size
-        lines = Lines(path, sound, tuple(header), recorded if is_counted else None, is_noted)
-    in_place = sound == size and not is_live
+        in_place = sound == size and not is_live and compression_of(path.name) is None
+        rows = recorded if is_counted else None
+        lines = Lines(path, sound, tuple(header), rows, is_noted, in_place)
     promise = None if is_live or recorded is None else Promise(part, recorded, is_final)
     table = Table(
-        record, part.channel, part.symbol, path.name, _scanning(record, lines, in_place=in_place),
+        record, part.channel, part.symbol, path.name, _scanning(record, lines),
         path.parent, part.day, lines, tuple(damages), promise,
     )  # fmt: skip
     return table, notes
@@ -661,21 +639,13 @@ def _compared(part: Part, sound: int, *, is_final: bool) -> list[Damage]:
     return [] if harm is None else [harm]
 
 
-def _scanning(
-    record: type[Record], lines: Lines | None, *, in_place: bool
-) -> Callable[[], pl.LazyFrame]:
+def _scanning(record: type[Record], lines: Lines | None) -> Callable[[], pl.LazyFrame]:
     """Make the function that reads a table."""
 
     def scan() -> pl.LazyFrame:
         if lines is None:
             return pl.LazyFrame(schema=schema_of(record))
-        if lines.is_damaged:
-            first = ",".join(lines.header).encode() + b"\n"
-            return scan_rows(record, b"".join((first, *lines.texts(_PIECE))), lines.header)
-        compression = compression_of(lines.path.name)
-        if compression is None and in_place:
-            return scan_rows(record, lines.path, lines.header)
-        return scan_rows(record, _read(lines.path, lines.size, compression), lines.header)
+        return scan_lines(record, lines)
 
     return scan
 
@@ -686,24 +656,18 @@ def _sound(path: Path, compression: str | None) -> tuple[int, bool]:
         if compression is None:
             return whole(file).size, False
         size, is_broken = 0, False
-        for _, start, end in members(file, compression, size_of(path)):
-            is_broken |= start > size
-            size = end
+        for each in members(file, compression, size_of(path)):
+            is_broken |= each.start > size
+            size = each.end
         return size, is_broken
-
-
-def _read(path: Path, size: int, compression: str | None) -> bytes:
-    with open_file(path) as file:
-        return unpack(file.read(size), compression).text
 
 
 def _header(path: Path, record: type[Record], sound: int) -> tuple[list[str] | None, str | None]:
     # None where not even the header is whole, or it is not one of this record.
-    with open_whole(path, sound, compression_of(path.name)) as file:
-        line = file.readline(LONGEST_RECORD)
-    if not line.endswith(b"\n"):
+    line = first_line(path, sound, compression_of(path.name), LONGEST_RECORD)
+    if not is_header(line):
         return None, None
-    found = line.decode(errors="replace").rstrip("\r\n").split(",")
+    found = line.decode().rstrip("\r\n").split(",")
     expected = list(schema_of(record))
     if found == expected:
         return found, None

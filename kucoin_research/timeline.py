@@ -18,17 +18,20 @@ import numpy.typing as npt
 import polars as pl
 
 from kucoin_research.errors import SessionBroken, UnknownSymbol
+from kucoin_research.lines import Lines
 from kucoin_research.manifest import day_of, safe_name
 from kucoin_research.packing import compression_of, open_text
 from kucoin_research.records import Candle, Channel, Record, Status
 from kucoin_research.rowcsv import (
     LONGEST_RECORD,
+    are_rows,
     end_of_lines,
+    integer_of,
     last_line,
     read_records,
     records_of,
 )
-from kucoin_research.sessions import Lines, Session, Table
+from kucoin_research.sessions import Session, Table
 
 __all__ = ["BATCH_ROWS", "Timeline"]
 
@@ -287,6 +290,8 @@ class _File:
                 yield self._records(text)
 
     def _records(self, text: bytes) -> list[Record]:
+        if not are_rows(text, len(self._lines.header)):
+            raise SessionBroken(f"{self.name} has lines of too few fields; verify names them")
         try:
             return read_records(self._table.record, text, self._lines.header)
         except pl.exceptions.PolarsError as error:
@@ -298,8 +303,7 @@ class _File:
             local = row.local_timestamp
         else:
             fields = line.split(b",", self._place + 1)
-            digits = fields[self._place].strip() if self._place < len(fields) else b""
-            local = int(digits) if digits.removeprefix(b"-").isdigit() else None
+            local = integer_of(fields[self._place]) if self._place < len(fields) else None
         if local is None:
             raise SessionBroken(f"{self.name} has a row without {_LOCAL}; verify names it")
         return local
@@ -327,7 +331,8 @@ class _File:
                         rest = rest[end:]
                     if len(rest) > LONGEST_RECORD + chunk:
                         raise SessionBroken(
-                            f"{self.name} has a quote that is never closed; verify names the line"
+                            f"{self.name} has a quote that is never closed, or a line that is far "
+                            "too long; verify names it"
                         )
         except (OSError, EOFError, zlib.error) as error:
             raise SessionBroken(f"{self.name} cannot be read: {error}") from error
@@ -375,6 +380,7 @@ def _unreadable(name: str, error: Exception) -> SessionBroken:
 
 # -- all of them -----------------------------------------------------------------------------------
 
+_MOST_AT_ONCE = 200_000
 _local_of: Callable[[Any], int] = itemgetter(1)
 
 
@@ -402,6 +408,12 @@ class _Cursor:
 
     def fill(self) -> None:
         """Read the next chunk."""
+        # What is held has all arrived at one time, so that it cannot be handed on before.
+        if len(self._rows) - self._at > _MOST_AT_ONCE:
+            raise SessionBroken(
+                f"{self._name} has more than {_MOST_AT_ONCE:,} rows of one arrival, which no "
+                "recording has"
+            )
         rows = next(self._chunks, None)
         if rows is None:
             self.last = _LAST

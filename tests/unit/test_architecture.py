@@ -20,6 +20,7 @@ RANKS = {
     "decode": 3, "rest": 3, "report": 3, "analytics": 3, "listings": 3, "manifest": 3,
     "protocol": 4, "universe": 4, "decode_pro": 4, "overlap": 4, "checkup": 4,
     "reckoning": 4, "timekeeping": 4, "sequences": 2, "rowfiles": 4, "sessionfolder": 4,
+    "lines": 4,
     "intake": 5, "live": 5, "feeds": 5, "recorder": 5, "sessions": 5,
     "lanes": 6, "foreign": 6, "timeline": 6, "diagnosis": 6, "shelf": 6,
     "stream": 7,

@@ -107,6 +107,44 @@ def test_a_manifest_that_is_none_reads_as_none(content, tmp_path):
     assert read_manifest(tmp_path) is None
 
 
+@pytest.mark.parametrize(
+    "inner",
+    ["[" * 200_000, '{"a":' * 200_000, "[" * 2_000 + "]" * 2_000, "NaN", "1e999", "-Infinity",
+     "9" * 5_000, "[" + "{}," * 1_000_000 + "{}]"],
+    ids=["lists", "objects", "deep", "NaN", "1e999", "-Infinity", "digits", "many"],
+)  # fmt: skip
+def test_json_that_no_recorder_writes_is_no_manifest(inner, tmp_path):
+    (tmp_path / "session.json").write_text(f'{{"files":{{}},"x":{inner}}}')
+
+    assert read_manifest(tmp_path) is None
+
+
+def test_a_field_that_is_told_twice_is_told(tmp_path):
+    text = json.dumps(SOUND).replace('"rows": 5', '"rows": 4, "rows": 5', 1)
+    (tmp_path / "session.json").write_text(text)
+
+    (fault,) = read_manifest(tmp_path).faults
+
+    assert "'rows' is told twice" in str(fault)
+
+
+@pytest.mark.parametrize("value", [2**63, "\ud800", "x" * 100_000])
+def test_what_no_row_can_hold_is_told_in_a_short_sentence(value, tmp_path):
+    faults = faults_of(tmp_path, SOUND | {"rows": value})
+
+    assert len(faults) == 1
+    assert len(faults[0]) < 200
+
+
+def test_of_many_faults_the_first_are_told(tmp_path):
+    files = {f"S{number}_trade_2024-02-26.csv": {} for number in range(5_000)}
+
+    faults = faults_of(tmp_path, SOUND | {"files": files})
+
+    assert len(faults) == 1_001
+    assert "there is more" in faults[-1]
+
+
 def test_instruments_come_back_and_fields_of_newer_versions_are_left():
     instrument = Instrument(
         symbol="XBTUSDTM", market="futures", base="XBT", quote="USDT", settle="USDT",

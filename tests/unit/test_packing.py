@@ -1,11 +1,23 @@
 import gzip
+import io
 
 import polars as pl
 import pytest
 
-from kucoin_research.packing import compression_of, open_whole, pack, unpack
+from kucoin_research.packing import compression_of, open_whole, pack, walk
 
 PIECES = [b"a,b\n" * 50, b"1,2\n", bytes(range(256)) * 700]
+
+
+def unpack(data, compression):
+    """Give the text of the whole members, and where the last of them ends."""
+    whole, text, end = b"", b"", 0
+    for piece, member in walk(io.BytesIO(data), compression, len(data)):
+        text += piece
+        if member is not None:
+            whole, end = (whole + text, member.end) if member.is_whole else (whole, end)
+            text = b""
+    return whole, end
 
 
 @pytest.mark.parametrize("compression", ["zstd", "gzip", None])

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kucoin_research import rowcsv
-from kucoin_research.records import CHANNELS, Balance, Depth50, Ticker, Trade, schema_of
+from kucoin_research.records import CHANNELS, Balance, Depth50, Ticker, Trade, columns_of, schema_of
 from kucoin_research.rowcsv import (
     LONGEST_RECORD,
     chunks,
@@ -17,6 +17,7 @@ from kucoin_research.rowcsv import (
     readable,
     scan_rows,
     shape_of,
+    unreadable,
     whole,
 )
 from tests.unit.rows import NOON, TEXTS, plain, records, shown, ticker
@@ -229,3 +230,50 @@ def test_what_can_be_read_of_a_damaged_file_is_given(channel):
     given = b"".join(readable(record, io.BytesIO(line * 5 + bad + line * 3 + bad + line), most=200))
 
     assert given == line * 9
+
+
+CELLS = st.sampled_from(
+    [b"", b'""', b"1", b"+1", b" 1", b"1 ", b" ", b"\t", b"1.5", b"1e999", b"nan", b"x", b"9" * 30,
+     b"true", b"True", b"1 2", b"1  2", b"1 x", b"buy", b"Buy", b"\xff", b'"a,b"', b'"\n"', b"\x00"]
+)  # fmt: skip
+
+
+@settings(deadline=None)
+@given(
+    st.sampled_from(["trade", "depth5", "status", "level2"]),
+    st.lists(st.lists(st.tuples(st.integers(0, 5), CELLS), max_size=2), min_size=1, max_size=4),
+)
+def test_the_records_that_cannot_be_read_are_those_that_cannot_by_themselves(channel, given):
+    record = CHANNELS[channel]
+    rows = []
+    for cells in given:
+        row = [b""] * len(columns_of(record))
+        for place, cell in cells:
+            row[place] = cell
+        rows.append(b",".join(row))
+
+    alone = [
+        at for at, row in enumerate(rows) if not list(readable(record, io.BytesIO(row + b"\n")))
+    ]
+
+    assert sorted(unreadable(record, rows)) == alone
+
+
+def test_lines_that_all_have_a_stray_quote_are_taken_by_themselves():
+    data = b'1,2,"\n' * 3_000 + b"3,4\n" * 5
+
+    found = list(pieces(io.BytesIO(data), 2))
+
+    assert b"".join(piece.text for piece in found) == b"3,4\n" * 5
+    assert sum(piece.wrongs for piece in found) == 3_000
+
+
+def test_a_line_that_is_too_long_is_told_and_those_behind_it_are_read():
+    data = b"1,2\n" + b"x" * (5 << 20) + b"\n3,4\n"
+
+    found = list(pieces(io.BytesIO(data), 2))
+
+    assert b"".join(piece.text for piece in found) == b"1,2\n3,4\n"
+    (wrong,) = (wrong for piece in found for wrong in piece.wrong)
+    assert (wrong.line, wrong.is_too_long) == (2, True)
+    assert [int(line) for piece in found for line in piece.lines] == [1, 3]

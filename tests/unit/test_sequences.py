@@ -195,3 +195,27 @@ def test_status_rows_of_books_are_told_by_symbol():
         ("BTC-USDT", "gap", 1, 5, 6, "x"),
         ("ETH-USDT", "received", 4, 7, 8, ""),
     ]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_what_is_missing_within_an_account_is_the_sum_over_gaps_and_late_ones(seed):
+    chance = random.Random(seed)
+    story, told = BookStory(), []
+    for _ in range(chance.randint(0, 15)):
+        event = chance.choice(("gap", "filled", "received"))
+        stamp, first, last = (chance.randrange(12) for _ in range(3))
+        story.add(event, stamp, first, last, "3 of them")
+        told.append((event, stamp, first, last))
+    rebases = [stamp for event, stamp, first, last in told if event == "gap" and last < first]
+
+    def era(stamp):
+        return sum(rebase < stamp for rebase in rebases)
+
+    for account in story.received:
+        numbers = range(account.first, account.last + 1)
+        expected = 0
+        for event, stamp, first, last in told:
+            if event != "received" and era(stamp) == era(account.stamp):
+                common = sum(first <= number <= last for number in numbers)
+                expected += common if event == "gap" else -common
+        assert story.missing_within(account) == expected

@@ -18,7 +18,7 @@ from kucoin_research.errors import (
     UnknownSymbol,
 )
 from kucoin_research.instruments import Instrument
-from kucoin_research.packing import members, pack, unpack
+from kucoin_research.packing import members, open_whole, pack
 from kucoin_research.recorder import Recorder
 from kucoin_research.records import CHANNELS, Candle, Level2, Status, Trade, columns_of
 from tests.conftest import wait_until
@@ -601,7 +601,8 @@ def test_after_a_repair_a_stray_quote_costs_one_line(tmp_path, text, has_manifes
 def test_a_header_with_another_column_is_told_before_anybody_verifies(tmp_path, compression):
     path = book(tmp_path, compression=compression)
     file = csv(path, "level2")
-    data = unpack(file.read_bytes(), compression).text
+    with open_whole(file, file.stat().st_size, compression) as opened:
+        data = opened.read()
     file.write_bytes(pack(data.replace(b",price,", b",prize,", 1), compression))
     if compression:
         edited(path, lambda _, entry: entry.update(bytes=file.stat().st_size))

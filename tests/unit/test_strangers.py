@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
+import io
 import json
 import os
+import sys
 import warnings
+import zlib
 
 import polars as pl
+import pyarrow as pa
 import pytest
 
 import kucoin_research as kr
-from kucoin_research.errors import InvalidInput
+from kucoin_research.errors import InvalidInput, SessionBroken, SessionUnfinished
+from kucoin_research.packing import members
 from kucoin_research.recorder import Recorder
 from kucoin_research.records import Status, Trade
+from kucoin_research.rowcsv import header_of
 from kucoin_research.tables import append_csv
 from tests.unit.rows import NOON, ticker
+from tests.unit.strange_folders import DEEDS, attempt
+
+linux_only = pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="a process looks at its memory in /proc"
+)
 
 SYMBOL = "XBTUSDTM"
 THESIS = b"The only copy.\n" * 100
@@ -156,6 +169,258 @@ def test_an_archive_is_written_through_no_link(tmp_path, outside):
 
     with pytest.raises(InvalidInput, match="is a link, and may lead out of"):
         kr.convert(session, archive)
+
+
+def test_an_archive_is_written_beside_what_was_planted_for_its_draft(tmp_path, outside):
+    session = record(tmp_path / "sessions")
+    inner = tmp_path / "archive" / "channel=trade" / f"symbol={SYMBOL}" / "date=2024-02-26"
+    inner.mkdir(parents=True)
+    (inner / ".part.parquet.tmp").symlink_to(outside / "thesis.txt")
+
+    kr.convert(session, tmp_path / "archive")
+
+    assert pl.read_parquet(inner / "part.parquet").height == 40
+
+
+def test_an_archive_does_not_replace_a_link_that_has_the_name_of_its_file(tmp_path, outside):
+    session = record(tmp_path / "sessions")
+    inner = tmp_path / "archive" / "channel=trade" / f"symbol={SYMBOL}" / "date=2024-02-26"
+    inner.mkdir(parents=True)
+    (inner / "part.parquet").symlink_to(outside / "made.parquet")
+
+    with pytest.raises(InvalidInput, match="is there already"):
+        kr.convert(session, tmp_path / "archive")
+
+
+@pytest.mark.parametrize("name", ["session.json.tmp", "session.json", ".recording"])
+def test_a_recorder_keeps_its_own_files_apart_from_links(tmp_path, outside, name):
+    recorder = Recorder(tmp_path / "sessions", symbols=[SYMBOL], channels=["ticker"])
+    (recorder.path / name).unlink(missing_ok=True)
+    (recorder.path / name).symlink_to(outside / "thesis.txt")
+    recorder.take([ticker(0)])
+
+    assert recorder.close()
+    assert kr.load(recorder.path).is_closed
+
+
+def test_a_mended_file_leaves_its_hard_link_elsewhere_as_it_was(tmp_path):
+    session = record(tmp_path / "sessions", is_closed=False)
+    path = trades_of(session)
+    path.write_bytes(path.read_bytes() + b"torn")
+    backup = tmp_path / "backup.csv"
+    os.link(path, backup)
+
+    kr.repair(session)
+
+    assert backup.read_bytes().endswith(b"torn")
+    assert not path.read_bytes().endswith(b"torn")
+
+
+def test_a_file_that_becomes_a_link_behind_the_back_of_who_has_loaded_it_is_not_read(
+    tmp_path, outside
+):
+    session = record(tmp_path / "sessions")
+    loaded = kr.load(session)
+    path = trades_of(session)
+    elsewhere = tmp_path / "elsewhere.csv"
+    path.rename(elsewhere)
+    path.symlink_to(elsewhere)
+
+    with pytest.raises(SessionBroken, match="it is a link, not a file"):
+        loaded.frame("trade")
+    with pytest.raises(SessionBroken, match="it is a link, not a file"):
+        kr.replay(loaded, speed=None).wait_until_done()
+
+
+def test_a_folder_that_has_the_name_of_the_mark_is_set_aside(tmp_path):
+    session = record(tmp_path / "sessions", is_closed=False)
+    (session / ".recording").mkdir()
+    (session / ".recording" / "x").touch()
+
+    kr.repair(session)
+
+    assert kr.load(session).is_closed
+
+
+# -- what is far too large -------------------------------------------------------------------------
+
+LINE = b"1708948800000000000,1708948800000000001,XBTUSDTM,1,1,buy,1.0,1.0\n"
+MOST_MEGABYTES = 200
+LONG = 600 if os.environ.get("SOAK") else 250
+
+
+def put(folder, data, *, suffix=""):
+    """Give a session other trades, of which its manifest says that they are as recorded."""
+    old = trades_of(folder)
+    path = old.with_name(old.name.partition(".csv")[0] + ".csv" + suffix)
+    old.unlink()
+    if isinstance(data, bytes):
+        path.write_bytes(data)
+    else:
+        data(path)
+    content = json.loads((folder / "session.json").read_bytes())
+    entry = content["files"].pop(old.name)
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    entry |= {"bytes": path.stat().st_size, "sha256": digest}
+    content["files"][path.name] = entry
+    (folder / "session.json").write_text(json.dumps(content))
+    return path
+
+
+def long_line(path):
+    with path.open("wb") as file:
+        file.write(header_of(Trade) + LINE)
+        file.seek(LONG << 20, os.SEEK_CUR)  # a hole, which takes no room on the disk
+        file.write(b"\n" + LINE)
+
+
+def packed(unit, size, suffix):
+    block = unit * ((1 << 20) // len(unit))
+    if suffix == ".gz":
+        stream = zlib.compressobj(9, wbits=31)
+        parts = [stream.compress(header_of(Trade))]
+        parts += [stream.compress(block) for _ in range(size >> 20)]
+        return b"".join([*parts, stream.flush()])
+    sink = pa.BufferOutputStream()
+    with pa.CompressedOutputStream(sink, "zstd") as stream:
+        stream.write(header_of(Trade))
+        for _ in range(size >> 20):
+            stream.write(block)
+    return sink.getvalue().to_pybytes()
+
+
+def check_costs(folder):
+    costs = {name: attempt(deed, folder) for name, deed in DEEDS.items()}
+
+    assert [cost["wrong"] for cost in costs.values() if cost["wrong"]] == []
+    assert [cost for cost in costs.values() if cost["megabytes"] > MOST_MEGABYTES] == []
+
+
+@linux_only
+def test_a_line_of_hundreds_of_megabytes_ends_in_a_sentence_and_takes_little_memory(tmp_path):
+    session = record(tmp_path / "sessions")
+    name = put(session, long_line).name
+
+    with pytest.raises(SessionBroken, match=f"{name} has blank or cut lines, or one of more"):
+        kr.load(session).frame("trade")
+    check_costs(session)
+
+    assert (name, 3, "columns") in {each[:3] for each in kr.verify(session).flaws}
+
+
+@linux_only
+@pytest.mark.parametrize(
+    "unit", [b"\0", b"\n", b'"\n', LINE], ids=["zeros", "lines", "quotes", "rows"]
+)
+@pytest.mark.parametrize("suffix", [".gz", ".zst"])
+def test_a_bomb_is_damage_and_takes_little_memory(tmp_path, unit, suffix):
+    session = record(tmp_path / "sessions")
+    name = put(session, packed(unit, 200 << 20, suffix), suffix=suffix).name
+
+    check_costs(session)
+
+    assert name in {flaw.file for flaw in kr.verify(session).flaws}
+
+
+@linux_only
+@pytest.mark.parametrize("suffix", [".gz", ".zst"])
+def test_an_honest_file_of_one_member_loads_by_its_beginning_only(tmp_path, suffix):
+    number = pl.int_range(500_000, eager=True)
+    frame = pl.DataFrame(
+        {
+            "timestamp": NOON + number * 7,
+            "local_timestamp": NOON + number * 7 + 1,
+            "symbol": [SYMBOL] * 500_000,
+            "sequence": number,
+            "trade_id": (number * 7_919 % 1_000_003).cast(pl.String),
+            "side": ["buy"] * 500_000,
+            "price": number * 0.5,
+            "size": number * 0.25,
+        }
+    )
+    text = frame.write_csv().encode()
+    session = record(tmp_path / "sessions")
+    data = gzip.compress(text, 1) if suffix == ".gz" else pa.compress(text, "zstd", asbytes=True)
+    put(session, data, suffix=suffix)
+
+    cost = attempt(kr.load, session)
+
+    assert cost["wrong"] is None
+    assert cost["megabytes"] < len(text) >> 21  # half of it
+    assert kr.load(session).frame("trade")["sequence"].equals(number.alias("sequence"))
+
+
+def test_text_that_polars_would_decompress_is_text(tmp_path):
+    session = record(tmp_path / "sessions")
+    bomb = gzip.compress(header_of(Trade) + LINE * 1_000)
+
+    name = put(session, bomb).name
+
+    with pytest.warns(SessionUnfinished, match=f"{name}: its columns are none"):
+        assert kr.load(session).frame("trade").height == 0
+    assert name in {flaw.file for flaw in kr.verify(session).flaws}
+
+
+@pytest.mark.parametrize("text", [b"\n" * 3_000_000, b"\n,\n" * 500_000], ids=["blank", "cut"])
+def test_lines_that_are_no_rows_make_no_rows_of_nothing(tmp_path, text):
+    session = record(tmp_path / "sessions")
+    put(session, header_of(Trade) + LINE + text)
+    loaded = kr.load(session)
+
+    with pytest.raises(SessionBroken, match="has blank or cut lines"):
+        loaded.frame("trade")
+    with pytest.raises(SessionBroken, match="too few fields"):
+        kr.replay(loaded, speed=None)
+
+
+def test_rows_that_have_all_arrived_at_once_are_not_gathered_without_end(tmp_path):
+    session = record(tmp_path / "sessions")
+    put(session, header_of(Trade) + LINE * 400_000)
+
+    with pytest.raises(SessionBroken, match=r"more than 200,000 rows of one arrival"):
+        kr.replay(kr.load(session), speed=None).wait_until_done()
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".zst"])
+def test_a_bomb_from_another_program_is_refused(tmp_path, suffix):
+    path = tmp_path / f"x.csv{suffix}"
+    path.write_bytes(packed(b"\n", 50 << 20, suffix))
+
+    with pytest.raises(SessionBroken, match="unpacks to far more"):
+        kr.load_csv(path)
+
+
+def test_a_file_that_is_compressed_twice_is_refused(tmp_path):
+    path = tmp_path / "x.csv.gz"
+    path.write_bytes(gzip.compress(gzip.compress(header_of(Trade) + LINE)))
+
+    with pytest.raises(SessionBroken, match="compressed twice"):
+        kr.load_csv(path)
+
+
+class Counted(io.BytesIO):
+    """Count how often it is read."""
+
+    reads = 0
+
+    def read(self, size=-1):
+        self.reads += 1
+        return super().read(size)
+
+
+@pytest.mark.parametrize(
+    ("compression", "beginning"),
+    [("gzip", b"\x1f\x8b\x08\0\0\0\0\0"), ("zstd", b"\x28\xb5\x2f\xfd")],
+)
+def test_a_file_with_many_beginnings_of_members_is_searched_a_bounded_number_of_times(
+    compression, beginning
+):
+    data = beginning * 200_000
+    file = Counted(data)
+
+    assert list(members(file, compression, len(data))) == []
+    assert file.reads < 50_000
 
 
 @pytest.mark.parametrize("target", ["thesis.txt", "made.csv"])

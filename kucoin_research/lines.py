@@ -1,0 +1,144 @@
+"""The rows of a file, read when they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import polars as pl
+from polars.io.plugins import register_io_source
+
+from kucoin_research.errors import InvalidInput, SessionBroken
+from kucoin_research.manifest import split_name
+from kucoin_research.packing import compression_of, open_whole
+from kucoin_research.records import CHANNELS, Record, schema_of
+from kucoin_research.regular import open_file
+from kucoin_research.rowcsv import (
+    LONGEST_LINE,
+    LONGEST_RECORD,
+    are_rows,
+    chunks,
+    holds_rows,
+    readable,
+    scan_rows,
+)
+
+__all__ = ["Lines", "scan_lines"]
+
+_PIECE = 1 << 22
+_DAMAGED_PIECE = 1 << 20  # of which each line is looked at
+# Rows of a compressed file, by its size: none is smaller than some 8 bytes, as the times differ.
+_ROWS = 250_000
+_BYTES_OF_ROW = 2
+
+
+class Lines(NamedTuple):
+    """Where a table's rows lie: the file, its bytes that count, its columns, and its rows.
+
+    ``rows`` is None where nobody has counted them. Of a file that a repair has noted as damaged,
+    what cannot be read is left out. One that is in place is plain, and has nothing behind its last
+    whole line.
+    """
+
+    path: Path
+    size: int
+    header: tuple[str, ...]
+    rows: int | None
+    is_damaged: bool = False
+    is_in_place: bool = False
+
+    def texts(self, most: int) -> Iterator[bytes]:
+        """Give the lines of a damaged file that can be read, without the header, piece by piece."""
+        part = split_name(self.path.name)
+        assert part is not None  # a table has a channel
+        with open_whole(self.path, self.size, compression_of(self.path.name)) as file:
+            file.readline(LONGEST_RECORD)
+            yield from readable(CHANNELS[part[1]], file, self.header, most=most)
+
+    @property
+    def first(self) -> bytes:
+        """The header, as a line."""
+        return ",".join(self.header).encode() + b"\n"
+
+
+def scan_lines(record: type[Record], lines: Lines) -> pl.LazyFrame:
+    """Read a file's rows lazily, with ``schema_of(record)``; nothing is opened before.
+
+    Of what is not in place some 4 MB of text are held at a time.
+
+    Collecting it raises a ``polars.exceptions.PolarsError`` where a value cannot be read,
+    ``SessionBroken`` where it is no file of rows, and ``OSError`` where there is no such file.
+    """
+
+    def read(
+        columns: list[str] | None, predicate: pl.Expr | None, rows: int | None, _size: int | None
+    ) -> Iterator[pl.DataFrame]:
+        for scanned in _scans(record, lines):
+            part = scanned if columns is None else scanned.select(columns)
+            if rows is not None:
+                found = part.head(rows).collect()
+                rows -= found.height
+                part = found.lazy()
+            yield (part if predicate is None else part.filter(predicate)).collect()
+            if rows == 0:
+                return
+
+    # Polars would open by name, and follow whatever has come there since it was looked at.
+    # (`register_io_source` is called unstable by polars 1.35 to 2.1, and is the same in both.)
+    return register_io_source(read, schema=schema_of(record))
+
+
+def _scans(record: type[Record], lines: Lines) -> Iterator[pl.LazyFrame]:
+    """Open the file, and describe its pieces; each is to be collected before the next."""
+    yield scan_rows(record, lines.first, lines.header)  # so that there is a frame
+    if lines.is_damaged:
+        for text in lines.texts(_DAMAGED_PIECE):
+            yield scan_rows(record, lines.first + text, lines.header)
+        return
+    if lines.is_in_place:
+        with open_file(lines.path) as file:
+            if not holds_rows(file, len(lines.header)):
+                raise _no_rows(lines)
+            file.seek(0)
+            yield scan_rows(record, file, lines.header)
+        return
+    for text in _whole_texts(lines):
+        yield scan_rows(record, lines.first + text, lines.header)
+
+
+def _whole_texts(lines: Lines) -> Iterator[bytes]:
+    compression = compression_of(lines.path.name)
+    left = None if compression is None else _ROWS + lines.size // _BYTES_OF_ROW
+    with open_whole(lines.path, lines.size, compression) as file:
+        is_first = True
+        try:
+            for text in chunks(file, _PIECE):
+                if not are_rows(text, len(lines.header)):
+                    raise _no_rows(lines)
+                if left is not None:
+                    left -= text.count(b"\n")
+                    if left < 0:
+                        raise SessionBroken(
+                            f"{lines.path.name} has more rows than a recording of "
+                            f"{lines.size:,} compressed bytes can have; if you trust it, unpack it"
+                        )
+                # Where the first member is damaged, there is no header.
+                body = _behind_header(text, lines) if is_first else text
+                is_first = False
+                if body:
+                    yield body
+        except InvalidInput as error:
+            raise _no_rows(lines) from error
+
+
+def _behind_header(text: bytes, lines: Lines) -> bytes:
+    line, _, rest = text.partition(b"\n")
+    return rest if line.rstrip(b"\r") == lines.first[:-1] else text
+
+
+def _no_rows(lines: Lines) -> SessionBroken:
+    return SessionBroken(
+        f"{lines.path.name} has blank or cut lines, or one of more than {LONGEST_LINE:,} bytes; "
+        "verify names them"
+    )
