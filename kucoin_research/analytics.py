@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
 from math import floor, fsum, isfinite, log10
 from typing import TypeAlias
 
@@ -11,6 +11,7 @@ import polars as pl
 
 from kucoin_research.errors import ColumnMissing, InvalidInput
 from kucoin_research.instruments import Instrument
+from kucoin_research.intervals import parse_interval
 from kucoin_research.records import (
     CANDLE_INTERVALS,
     ROWS_FILLED,
@@ -21,15 +22,6 @@ from kucoin_research.records import (
 )
 
 __all__ = ["mark_filled", "mid_bars", "ohlcv", "spans_filled", "vwap"]
-
-# KuCoin's names of intervals, and polars' durations.
-_DURATIONS = {
-    name: name.replace("month", "mo").replace("min", "m").replace("hour", "h")
-    .replace("day", "d").replace("week", "w")
-    for name in CANDLE_INTERVALS
-}  # fmt: skip
-_DURATION = re.compile(r"[1-9]\d{0,6}(ms|s|m|h|d|w|mo)")
-_NAMES = {duration: name for name, duration in _DURATIONS.items()}
 
 _BAR_SCHEMA = pl.Schema(
     {name: kind for name, kind in schema_of(Candle).items() if name != "local_timestamp"}
@@ -43,7 +35,7 @@ Instruments: TypeAlias = Instrument | Iterable[Instrument] | Mapping[str, Instru
 
 def ohlcv(
     trades: pl.DataFrame,
-    every: str = "1m",
+    every: str | timedelta = "1m",
     *,
     volume: float | None = None,
     notional: float | None = None,
@@ -59,8 +51,8 @@ def ohlcv(
         ``price`` and ``size``; rows that lack one of the values are left out. Trades of one instant
         are taken in the order of the rows.
     every
-        Interval as a polars duration (``"1m"``, ``"10s"``, ``"1h"``) or by KuCoin's name
-        (``"1min"``). Intervals start on round times in UTC, weeks on Monday, as KuCoin's do.
+        Interval, such as ``"10s"``, ``"5m"``, KuCoin's ``"5min"``, ``"1 hour"``, or a
+        ``timedelta``. Intervals start on round times in UTC, weeks on Monday, as KuCoin's do.
     volume
         Make volume bars instead: a bar closes when so much size has traded. A trade that does not
         fit is split, at its own price, over as many bars as it fills, so every bar holds exactly
@@ -125,7 +117,7 @@ def ohlcv(
 
 def _cut(
     rows: pl.DataFrame,
-    every: str,
+    every: str | timedelta,
     volume: float | None,
     notional: float | None,
     ticks: int | None,
@@ -167,7 +159,7 @@ def _check_worth(rows: pl.DataFrame) -> None:
         )
 
 
-def mid_bars(quotes: pl.DataFrame, every: str = "1m") -> pl.DataFrame:
+def mid_bars(quotes: pl.DataFrame, every: str | timedelta = "1m") -> pl.DataFrame:
     """Make bars of the mid between best bid and best ask; each symbol gets its own.
 
     Parameters
@@ -177,7 +169,7 @@ def mid_bars(quotes: pl.DataFrame, every: str = "1m") -> pl.DataFrame:
         ``symbol``, ``best_bid_price`` and ``best_ask_price``; rows that lack one of the values are
         left out.
     every
-        Interval as a polars duration or by KuCoin's name, as for ``ohlcv``.
+        Interval, as for ``ohlcv``.
 
     Returns
     -------
@@ -225,7 +217,7 @@ def mid_bars(quotes: pl.DataFrame, every: str = "1m") -> pl.DataFrame:
     )
 
 
-def vwap(trades: pl.DataFrame, every: str = "1m") -> pl.DataFrame:
+def vwap(trades: pl.DataFrame, every: str | timedelta = "1m") -> pl.DataFrame:
     """Compute the volume-weighted average price per interval, each symbol for itself.
 
     Parameters
@@ -234,7 +226,7 @@ def vwap(trades: pl.DataFrame, every: str = "1m") -> pl.DataFrame:
         Rows of the ``trade`` channel. Needs ``timestamp`` (ns, UTC), ``symbol``, ``price`` and
         ``size``; rows that lack one of the values are left out.
     every
-        Interval as a polars duration or by KuCoin's name, as for ``ohlcv``.
+        Interval, as for ``ohlcv``.
 
     Returns
     -------
@@ -287,14 +279,11 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(repr(name) for name in names)
 
 
-def _interval(every: str) -> tuple[str, str]:
+def _interval(every: str | timedelta) -> tuple[str, str]:
     # KuCoin's name where it has one, and polars' duration.
-    duration = _DURATIONS.get(every, every) if isinstance(every, str) else ""
-    if not _DURATION.fullmatch(duration):
-        raise InvalidInput(
-            f"every={every!r} is no interval; write it like '10s', '5m', '1h' or '1d'"
-        )
-    return _NAMES.get(duration, duration), duration
+    interval = parse_interval(every)
+    is_kucoins = interval.name in CANDLE_INTERVALS
+    return interval.name if is_kucoins else interval.polars, interval.polars
 
 
 def _floor(duration: str) -> pl.Expr:

@@ -53,6 +53,7 @@ from kucoin_research.records import (
     Status,
     Ticker,
     Trade,
+    candle_interval,
     market_of,
     parse_channel,
     schema_of,
@@ -971,17 +972,14 @@ def candles(
         If the exchange takes no more requests for longer than one of its windows; shorter waits
         are waited out.
     """
-    channel = parse_channel(f"candle:{interval}")
-    assert channel.interval is not None  # a candle has one
+    interval = candle_interval(interval)
     since, until = _span(start, end)
     with (
         Rest(find_venue(venue)) as rest,
-        Download(f"{channel.interval} candles of {symbol}", shown=progress) as report,
+        Download(f"{interval} candles of {symbol}", shown=progress) as report,
     ):
         its_market = _candle_market(symbol, rest, market)
-        rows = rest.candles(
-            symbol, channel.interval, since, until, market=its_market, on_progress=report
-        )
+        rows = rest.candles(symbol, interval, since, until, market=its_market, on_progress=report)
         return _frame(rows, Candle)
 
 

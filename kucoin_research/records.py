@@ -15,6 +15,7 @@ from typing import Annotated, NamedTuple, TypeAlias, get_args, get_origin, get_t
 import polars as pl
 
 from kucoin_research.errors import InvalidInput, UnknownChannel
+from kucoin_research.intervals import parse_interval
 
 __all__ = [
     "ACCOUNT_CHANNELS",
@@ -47,6 +48,7 @@ __all__ = [
     "StopOrder",
     "Ticker",
     "Trade",
+    "candle_interval",
     "columns_of",
     "file_mode",
     "filled_until",
@@ -627,13 +629,28 @@ def parse_channel(text: str) -> Channel:
         if colon:
             raise UnknownChannel(f"channel {name!r} takes no interval, so {text!r} means nothing")
         return Channel(name)
-    interval = interval.lower() if colon else "1min"
-    if interval not in CANDLE_INTERVALS:
-        hint = _suggest(interval, CANDLE_INTERVALS)
-        raise UnknownChannel(
-            f"no candle interval {interval!r}{hint} intervals: {', '.join(CANDLE_INTERVALS)}"
-        )
-    return Channel(name, interval)
+    return Channel(name, candle_interval(interval) if colon else "1min")
+
+
+def candle_interval(written: object) -> str:
+    """Give KuCoin's name of a candle's interval, in whatever way it is written.
+
+    Raises
+    ------
+    UnknownChannel
+        If KuCoin has no such candles.
+    """
+    try:
+        interval = parse_interval(written, "interval").name
+    except InvalidInput:
+        interval = ""
+    if interval in CANDLE_INTERVALS:
+        return interval
+    word = written.lower() if isinstance(written, str) else str(written)
+    hint = _suggest(word, CANDLE_INTERVALS) if not interval else ";"
+    raise UnknownChannel(
+        f"no candle interval {written!r}{hint} intervals: {', '.join(CANDLE_INTERVALS)}"
+    )
 
 
 def _suggest(word: str, known: Iterable[str]) -> str:

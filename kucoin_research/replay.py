@@ -352,7 +352,7 @@ class Replay:
 
     def bars(
         self,
-        every: str = "1m",
+        every: str | timedelta = "1m",
         symbol: str | None = None,
         *,
         volume: float | None = None,

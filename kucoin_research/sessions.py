@@ -274,7 +274,7 @@ class Session:
 
     def bars(
         self,
-        every: str = "1m",
+        every: str | timedelta = "1m",
         symbol: str | None = None,
         *,
         volume: float | None = None,

@@ -15,6 +15,7 @@ import threading
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
@@ -309,7 +310,7 @@ class Stream:
 
     def bars(
         self,
-        every: str = "1m",
+        every: str | timedelta = "1m",
         symbol: str | None = None,
         *,
         volume: float | None = None,

@@ -535,7 +535,7 @@ def _nanoseconds(window: float | str | None) -> int | None:
     if window is None or window == "all":
         return None
     if isinstance(window, str):
-        return interval_ns(window)
+        return interval_ns(window, "window")
     if isinstance(window, bool) or not isinstance(window, int | float) or not window > 0:
         raise InvalidInput(f"window must be seconds, like '5m', or 'all', not {window!r}")
     return round(window * 1e9)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
+from datetime import timedelta
 
 import numpy as np
 import polars as pl
@@ -15,32 +15,33 @@ from kucoin_research.figures.lines import line
 from kucoin_research.figures.theme import Spec, price_axis, size_axis
 from kucoin_research.figures.thin import broken
 from kucoin_research.figures.zone import Floats, Times
+from kucoin_research.intervals import parse_interval
 
 __all__ = ["CandleChart", "interval_ns"]
 
 _SECOND = 1_000_000_000
 # Each divides the next, so that candles can be joined.
 _LADDER = tuple(n * _SECOND for n in (1, 5, 15, 60, 300, 900, 3_600, 14_400, 86_400))
-_UNITS = {"ms": 1_000_000, "s": _SECOND, "m": 60 * _SECOND, "h": 3_600 * _SECOND}
-_UNITS |= {"min": _UNITS["m"], "hour": _UNITS["h"], "d": 24 * _UNITS["h"], "day": 24 * _UNITS["h"]}
-_UNITS |= {"w": 7 * _UNITS["d"], "week": 7 * _UNITS["d"]}
+_NAMES = (
+    (86_400 * _SECOND, "day"), (3_600 * _SECOND, "hour"), (60 * _SECOND, "min"), (_SECOND, "s"),
+)  # fmt: skip
 _MOST = 100_000  # candles held
 
 Columns = dict[str, Floats]
 
 
-def interval_ns(every: str) -> int:
+def interval_ns(every: str | timedelta, name: str = "every") -> int:
     """Read an interval such as ``"10s"``, ``"5m"`` or KuCoin's ``"5min"``.
 
     Raises
     ------
     InvalidInput
-        If it is none.
+        If it is none, or one of months.
     """
-    found = re.fullmatch(r"(\d{1,6})([a-z]+)", every) if isinstance(every, str) else None
-    if found is None or found[2] not in _UNITS or not int(found[1]):
-        raise InvalidInput(f"every={every!r} is no interval; write it like '10s', '5m' or '1h'")
-    return int(found[1]) * _UNITS[found[2]]
+    length = parse_interval(every, name).ns
+    if length is None:
+        raise InvalidInput(f"{name}={every!r} has no fixed length here; write '30d'")
+    return length
 
 
 class CandleChart(TimeChart):
@@ -243,7 +244,7 @@ def _joined(opens: Times, columns: Columns) -> tuple[Times, Columns]:
 
 
 def _name(width: int) -> str:
-    for unit, label in (("d", "day"), ("h", "hour"), ("m", "min"), ("s", "s")):
-        if width % _UNITS[unit] == 0:
-            return f"{width // _UNITS[unit]} {label}"
+    for length, label in _NAMES:
+        if width % length == 0:
+            return f"{width // length} {label}"
     return f"{width / 1e6:g} ms"

@@ -226,6 +226,11 @@ def test_candle_reads_back_its_own_text(interval):
     assert parse_channel(str(channel)) == channel
 
 
+@pytest.mark.parametrize("text", ["5m", "5 min", "5 minutes", "300s", "5MIN"])
+def test_a_candles_interval_may_be_written_in_many_ways(text):
+    assert parse_channel(f"candle:{text}") == parse_channel("candle:5min")
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -234,8 +239,8 @@ def test_candle_reads_back_its_own_text(interval):
         ("mark-price", "did you mean 'mark_price'?"),
         ("xyzzy", "no channel 'xyzzy'; channels: ticker,"),
         ("", "no channel ''; channels: ticker,"),
-        ("candle:5m", "no candle interval '5m'; did you mean '5min'? intervals: 1min, 3min,"),
-        ("candle:1h", "no candle interval '1h'; did you mean '1hour'?"),
+        ("candle:5mn", "no candle interval '5mn'; did you mean '5min'? intervals: 1min, 3min,"),
+        ("candle:7m", "no candle interval '7m'; intervals: 1min, 3min,"),
         ("candle:", "no candle interval ''; intervals: 1min,"),
         ("candle:1min:2", "no candle interval '1min:2'"),
         ("trade:5min", "channel 'trade' takes no interval, so 'trade:5min' means nothing"),
