@@ -10,6 +10,7 @@ from typing import TypeAlias
 import polars as pl
 
 from kucoin_research.errors import ColumnMissing, InvalidInput
+from kucoin_research.given import kind_of
 from kucoin_research.instruments import Instrument
 from kucoin_research.intervals import parse_interval
 from kucoin_research.records import (
@@ -358,15 +359,9 @@ def _sum(values: list[float | None]) -> float | None:
     return float(f"{fsum(present):.15g}") if len(present) == len(values) else None
 
 
-def _kind_of(given: object) -> str:
-    is_pandas = type(given).__module__.startswith("pandas")
-    hint = " of pandas; pl.from_pandas(frame) makes one" if is_pandas else ""
-    return f"{type(given).__name__}{hint}"
-
-
 def _check_columns(frame: pl.DataFrame, needed: Sequence[str], what: str) -> None:
     if not isinstance(frame, pl.DataFrame):
-        raise InvalidInput(f"{what}: a polars frame is needed, not {_kind_of(frame)}")
+        raise InvalidInput(f"{what}: a polars frame is needed, not {kind_of(frame)}")
     missing = [name for name in needed if name not in frame.columns]
     if missing:
         raise ColumnMissing(

@@ -202,7 +202,9 @@ def _texts(values: object, what: str) -> list[str]:
         raise InvalidInput(f"{what} must be strings, and {wrong!r} is none")
     if not texts or not all(text.strip() for text in texts):
         raise InvalidInput(f"{what} must not be empty")
-    return list(dict.fromkeys(texts))
+    # "XBTUSDTM, ETHUSDTM" is a list, too; no name has a comma in it.
+    split = [word.strip() if "," in text else word for text in texts for word in text.split(",")]
+    return [word for word in dict.fromkeys(split) if word]
 
 
 def _plan(

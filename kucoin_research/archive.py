@@ -15,6 +15,7 @@ from urllib.request import url2pathname
 import polars as pl
 
 from kucoin_research.errors import InvalidInput
+from kucoin_research.given import path_of
 from kucoin_research.records import file_mode
 from kucoin_research.regular import create
 
@@ -60,7 +61,7 @@ class Target:
         text = os.fspath(folder)
         name = f"{part}.parquet"
         if not _URL.match(text):
-            return cls(Path(text), "", name, storage_options)
+            return cls(path_of(text, "folder"), "", name, storage_options)
         url = urlsplit(text)
         if url.scheme.lower() == "file":
             if url.netloc not in ("", "localhost"):

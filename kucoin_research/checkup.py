@@ -19,6 +19,7 @@ import polars as pl
 
 from kucoin_research.damage import Damage, number_of
 from kucoin_research.errors import SessionBusy, SessionMissing
+from kucoin_research.given import path_of
 from kucoin_research.manifest import (
     DAY_NS,
     FORMAT,
@@ -372,9 +373,11 @@ def find_session(path: str | os.PathLike[str]) -> Path:
     SessionMissing
         If there is no recording.
     """
-    folder = Path(path)
-    if folder.name == MANIFEST or folder.is_file():
+    folder = path_of(path, "path")
+    if folder.name == MANIFEST or (split_name(folder.name) and folder.is_file()):
         folder = folder.parent
+    if folder.is_file():
+        raise SessionMissing(f"no session at {folder}: it is a file, and none of a session's")
     if not folder.is_dir():
         raise SessionMissing(f"no session at {folder}: there is no such folder")
     if not (folder / MANIFEST).exists() and not csv_files(folder):

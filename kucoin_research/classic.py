@@ -20,6 +20,7 @@ from kucoin_research.collect import wait_until_live
 from kucoin_research.credentials import Credentials, environment
 from kucoin_research.decode import Broken, Decoder
 from kucoin_research.errors import ConnectionLost, InvalidInput, MessageBroken
+from kucoin_research.given import folder_to_write
 from kucoin_research.hidden import Hidden
 from kucoin_research.interrupts import check, hold
 from kucoin_research.records import Market, Record, Status, Ticker, market_of
@@ -447,7 +448,7 @@ class DataProcessor:
     def __init__(self, symbol: str, *, folder: str | Path = "data") -> None:
         csv_name(symbol, "ticker")  # a symbol that cannot name a file is refused now
         self.symbol = symbol
-        self.folder = Path(folder)
+        self.folder = folder_to_write(folder, "folder")
         self._market = market_of(symbol)
         self._rows: list[Ticker] = []
         self._saved = 0

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import difflib
 import json
 import logging
 import math
 import os
+import re
 import sys
 import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import NoReturn
@@ -23,6 +25,7 @@ import polars as pl
 from kucoin_research import api, interrupts
 from kucoin_research.checkup import mend, verify
 from kucoin_research.collect import Limit, collect
+from kucoin_research.credentials import Credentials
 from kucoin_research.errors import InvalidInput, KucoinResearchError
 from kucoin_research.progress import quiet_tqdm
 from kucoin_research.recorder import COMPRESSIONS, FSYNC_POLICIES
@@ -71,6 +74,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _main(words: list[str]) -> int:
     if words and words[0] not in (*_COMMANDS, *_WORDS_OF_ITS_OWN):
+        near = _command_near(words[0])
+        if near is not None:
+            return _complain(f"no command {words[0]!r}; did you mean {near!r}?", WRONG_USE)
         words.insert(0, "stream")  # the short form: a symbol or an option of it comes first
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a console that lacks "·" shows "?" instead of dying
@@ -93,6 +99,13 @@ def _main(words: list[str]) -> int:
     except KeyboardInterrupt:
         return _complain("interrupted", FAILED)
     return status
+
+
+def _command_near(word: str) -> str | None:
+    """Find the command that a word is misspelt for; symbols are no small letters alone."""
+    if not re.fullmatch("[a-z]{4,}", word):
+        return None
+    return next(iter(difflib.get_close_matches(word, _COMMANDS, n=1, cutoff=0.75)), None)
 
 
 def _complain(error: object, status: int) -> int:
@@ -190,8 +203,7 @@ def _fault(text: str) -> tuple[Fault, float]:
 
 def _stream(arguments: argparse.Namespace) -> int:
     _log_to_stderr(verbose=arguments.verbose)
-    symbols = list(dict.fromkeys(arguments.symbols))
-    channels = list(dict.fromkeys(arguments.channels))
+    symbols, channels = _words(arguments.symbols), _words(arguments.channels)
     saver = _Saver(symbols, channels) if arguments.save_data else None
     handle = api._start(  # noqa: SLF001  stream() with everything kept
         symbols,
@@ -200,6 +212,7 @@ def _stream(arguments: argparse.Namespace) -> int:
         venue=arguments.venue,
         capacity=2**40,
         name=None,
+        credentials=_key_for(channels),
     )
     detach = None
     try:
@@ -221,6 +234,17 @@ def _stream(arguments: argparse.Namespace) -> int:
         print(handle.frame(_name(channel)))
     print(handle.report())
     return DONE if is_saved else FAILED
+
+
+def _words(given: Iterable[str]) -> list[str]:
+    """Take names one by one, each once, also where commas are between."""
+    return [each for each in dict.fromkeys(",".join(given).split(",")) if each]
+
+
+def _key_for(channels: Iterable[str]) -> Credentials | None:
+    """Take the key from the environment or ``.env`` where a channel is of one's own account."""
+    is_private = any(parse_channel(channel).is_private for channel in channels)
+    return Credentials.from_env() if is_private else None
 
 
 def _stop(handle: Stream) -> None:

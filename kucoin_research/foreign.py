@@ -46,6 +46,7 @@ from kucoin_research.errors import (
     SessionMissing,
     SessionUnfinished,
 )
+from kucoin_research.given import path_of
 from kucoin_research.moments import DATES, moments_of
 from kucoin_research.packing import most_text
 from kucoin_research.records import CHANNELS, columns_of, schema_of
@@ -100,7 +101,7 @@ def load_csv(
     InvalidInput
         If a date can be read in two ways.
     """
-    source = Path(path)
+    source = path_of(path, "path")
     if not source.is_file():
         raise SessionMissing(f"no file {source}")
     if dates is not None and dates not in DATES:

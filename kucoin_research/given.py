@@ -123,3 +123,10 @@ def folder_to_write(value: object, name: str) -> Path:
     if there is not None and not there.is_dir():
         raise InvalidInput(f"{name}={str(value)!r} cannot be a folder: {there} is a file")
     return path
+
+
+def kind_of(value: object) -> str:
+    """Name what came where a polars frame was wanted, and say how one of pandas becomes one."""
+    is_pandas = type(value).__module__.startswith("pandas")
+    hint = " of pandas; pl.from_pandas(frame) makes one" if is_pandas else ""
+    return f"{type(value).__name__}{hint}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import itertools
 import math
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, ROUND_HALF_UP, Context, Decimal
@@ -250,6 +251,9 @@ def resolve_symbol(symbol: str, known: Iterable[str], market: Market | str | Non
     known = set(known)
     if symbol in known:
         return symbol
+    unified = _UNIFIED.fullmatch(symbol.strip().upper())
+    if unified is not None:
+        raise UnknownSymbol(_of_unified(symbol, market, *unified.groups()))
     guess, why = _guess(symbol, market)
     if guess in known:
         raise UnknownSymbol(_sentence(symbol, market, why, guess))
@@ -331,6 +335,18 @@ def _sentence(symbol: str, market: Market, why: str, guess: str) -> str:
     # Someone who names the other market's symbol may as well mean the other market.
     alternative = f", or market={str(other)!r}" if why == _WRONG_MARKET[market] else ""
     return f"no {market} symbol {symbol!r}: {why}use {guess!r}{alternative}"
+
+
+# As ccxt and others write symbols: BTC/USDT, and with the currency of settlement BTC/USDT:USDT.
+_UNIFIED = re.compile(r"([A-Z0-9]+)/([A-Z0-9]+)(?::([A-Z0-9]+))?")
+
+
+def _of_unified(symbol: str, market: Market, base: str, quote: str, settle: str | None) -> str:
+    pair, contract = f"{base}-{quote}", f"{'XBT' if base == 'BTC' else base}{quote}M"
+    spelled = f"{contract!r} on futures"
+    if settle is None:
+        spelled = f"{pair!r} on spot, and {spelled}"
+    return f"no {market} symbol {symbol!r}: KuCoin spells it {spelled}"
 
 
 _WRONG_MARKET = {

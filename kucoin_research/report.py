@@ -10,7 +10,9 @@ from datetime import UTC, datetime
 
 import polars as pl
 
+from kucoin_research.errors import InvalidInput, UnknownChannel, UnknownSymbol
 from kucoin_research.integrity import Gap, Tally, Verdict
+from kucoin_research.records import parse_channel
 
 __all__ = ["ChannelReport", "Lag", "Report"]
 
@@ -129,24 +131,29 @@ class Report:
         Parameters
         ----------
         name
-            For example ``"ticker"``.
+            For example ``"ticker"``. The candles of all intervals have one entry, which
+            ``"candle:5min"`` names, too.
         symbol
             Needed where several symbols stream that channel.
 
         Raises
         ------
-        KeyError
-            If there is no such entry, or more than one.
+        UnknownChannel, UnknownSymbol
+            If there is no such entry.
+        InvalidInput
+            If there are several, and no symbol is named.
         """
-        found = [
-            entry
-            for entry in self.channels
-            if entry.channel == name and symbol in (None, entry.symbol)
-        ]
-        if len(found) != 1:
-            there = ", ".join(f"{entry.channel} {entry.symbol}" for entry in self.channels)
-            raise KeyError(f"{len(found)} entries for {name!r} {symbol or ''}; here: {there}")
-        return found[0]
+        wanted = parse_channel(name).name
+        of_channel = {entry.symbol: entry for entry in self.channels if entry.channel == wanted}
+        if not of_channel:
+            there = ", ".join(dict.fromkeys(entry.channel for entry in self.channels))
+            raise UnknownChannel(f"the report has no channel {name!r}; it has: {there or 'none'}")
+        symbols = ", ".join(of_channel)
+        if symbol is None and len(of_channel) > 1:
+            raise InvalidInput(f"name the symbol whose {wanted} is meant: {symbols}")
+        if symbol is not None and symbol not in of_channel:
+            raise UnknownSymbol(f"the report has no {wanted} of {symbol!r}; it has: {symbols}")
+        return of_channel[next(iter(of_channel)) if symbol is None else symbol]
 
     def to_frame(self) -> pl.DataFrame:
         """Give the report as a frame, one row per channel and symbol."""

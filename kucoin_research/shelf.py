@@ -11,7 +11,15 @@ from kucoin_research import analytics
 from kucoin_research.errors import InvalidInput, UnknownChannel, UnknownSymbol
 from kucoin_research.given import count
 from kucoin_research.intake import Subscription
-from kucoin_research.records import CHANNELS, Candle, Channel, Record, Status, parse_channel
+from kucoin_research.records import (
+    ALL_SYMBOLS,
+    CHANNELS,
+    Candle,
+    Channel,
+    Record,
+    Status,
+    parse_channel,
+)
 from kucoin_research.ring import Ring
 
 __all__ = ["Shelf", "by_kind", "wanting"]
@@ -142,7 +150,7 @@ class Shelf:
         return channel.interval is not None and any(each != channel.interval for each in streamed)
 
     def _check_symbol(self, symbol: str) -> None:
-        if symbol not in self.symbols:
+        if symbol not in self.symbols and ALL_SYMBOLS not in self.symbols:
             raise UnknownSymbol(
                 f"symbol {symbol!r} is not streamed by {self._name!r}; it streams: "
                 f"{', '.join(self.symbols)}"

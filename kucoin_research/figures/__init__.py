@@ -36,6 +36,7 @@ from kucoin_research.figures.lines import (
 from kucoin_research.figures.refresh import Refresher, Ticket, refresher
 from kucoin_research.figures.static import ExportUnavailable, Figure, still
 from kucoin_research.figures.zone import Zone
+from kucoin_research.given import kind_of
 
 if TYPE_CHECKING:
     from kucoin_research.figures.widget import LiveFigure
@@ -485,7 +486,7 @@ def _frames_of(
     elif callable(getattr(source, "depth", None)):  # a book
         frames = {"book": source.depth()}
     else:
-        raise InvalidInput(f"{what} takes a polars frame or a stream, not {type(source).__name__}")
+        raise InvalidInput(f"{what} takes a polars frame or a stream, not {kind_of(source)}")
     for role, frame in frames.items():
         _check(kind, what, role, frame)
     return frames, status

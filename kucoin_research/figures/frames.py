@@ -9,6 +9,7 @@ import polars as pl
 
 from kucoin_research.errors import ColumnMissing, InvalidInput
 from kucoin_research.figures.zone import Floats, Times
+from kucoin_research.given import kind_of
 
 __all__ = [
     "arrivals",
@@ -40,7 +41,7 @@ def require(frame: pl.DataFrame, names: Sequence[str], what: str) -> None:
         If a column is absent; the message lists those present.
     """
     if not isinstance(frame, pl.DataFrame):
-        raise InvalidInput(f"{what} takes a polars frame or a stream, not {type(frame).__name__}")
+        raise InvalidInput(f"{what} takes a polars frame or a stream, not {kind_of(frame)}")
     missing = [name for name in names if name not in frame.columns]
     if missing:
         there = ", ".join(map(repr, frame.columns)) or "no columns"

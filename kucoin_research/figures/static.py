@@ -13,6 +13,7 @@ from kucoin_research.errors import InvalidInput, KucoinResearchError
 from kucoin_research.figures.chart import Chart, Drawing
 from kucoin_research.figures.theme import Spec, resolve
 from kucoin_research.figures.zone import Floats
+from kucoin_research.given import path_of
 
 __all__ = ["ExportUnavailable", "Figure", "band_between", "still"]
 
@@ -67,7 +68,7 @@ class Figure(go.Figure):  # type: ignore[misc]  # plotly has no types
             return str(super().to_html(path, *args, **options))
         if path is None:
             return str(super().to_html(*args, **options))
-        path = Path(path)
+        path = path_of(path, "path")
         self.write_html(path, **options)
         return str(path.read_text(encoding="utf-8"))
 
@@ -88,7 +89,7 @@ class Figure(go.Figure):  # type: ignore[misc]  # plotly has no types
         ExportUnavailable
             If kaleido or a Chromium is missing.
         """
-        path = Path(path)
+        path = path_of(path, "path")
         height = int(self.layout.height or 420)
         try:
             self.write_image(path, format="png", width=width, height=height, scale=scale)
