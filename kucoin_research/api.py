@@ -63,7 +63,7 @@ from kucoin_research.rest import ExchangeStatus, PremiumIndex, Rest
 from kucoin_research.sessions import Session, load
 from kucoin_research.stream import Healing, Stream
 from kucoin_research.topics import Feed, feed_of, is_offered, topics_for
-from kucoin_research.units import When, instant_ns
+from kucoin_research.units import When, instant_ns, refuse_future
 from kucoin_research.universe import Universe
 from kucoin_research.venues import Venue, refuse_untrusted, resolve_venue
 
@@ -1030,7 +1030,9 @@ def funding_rates(
         Download(f"funding rates of {symbol}", shown=progress) as report,
     ):
         _contract(symbol, rest, "funding rates")
-        until = rest.server_time(Market.FUTURES) if until is None else until
+        now = rest.server_time(Market.FUTURES)
+        refuse_future(since, now)
+        until = now if until is None else until
         since = until - 7 * 86_400 * 1_000_000_000 if since is None else since
         return _frame(rest.funding_rates(symbol, since, until, on_progress=report), FundingRate)
 

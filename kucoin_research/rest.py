@@ -73,7 +73,7 @@ from kucoin_research.transport import (
     trouble_of,
 )
 from kucoin_research.typed_json import decoder
-from kucoin_research.units import to_ns
+from kucoin_research.units import refuse_future, to_ns
 from kucoin_research.venues import Venue, is_loopback, refuse_elsewhere, refuse_untrusted
 
 __all__ = ["ClockOffset", "ExchangeStatus", "PremiumIndex", "Rest", "Server", "Token"]
@@ -1078,7 +1078,7 @@ class Rest:
         """
         market = _market_of(symbol, market)
         step = _step_ns(interval, market)
-        end = self._last_instant(end, market)
+        end = self._last_instant(start, end, market)
         page = (_PAGE_ROWS[market] - 1) * step
         start = end - page if start is None else max(start, _OPENED_NS)
 
@@ -1384,17 +1384,18 @@ class Rest:
             for stamp, row in zip(self._stamps(reply, len(rows)), rows, strict=True)
         ]  # fmt: skip
 
-    def _last_instant(self, end: int | None, market: Market) -> int:
+    def _last_instant(self, start: int | None, end: int | None, market: Market) -> int:
         # A download may begin when the last one has just used up the quota.
         call = _Call(market, "/api/v1/timestamp", "its time")
         now = self._time(call, self._fetch(call, patience=_ONE_WINDOW))
+        refuse_future(start, now)
         return now if end is None else min(end, now)
 
     def _points(
         self, series: _Series, start: int | None, end: int | None, on_progress: OnProgress | None
     ) -> dict[int, tuple[int, float]]:
         # Arrival and value by time. Each call asks for no more points than a page holds.
-        end = self._last_instant(end, Market.FUTURES)
+        end = self._last_instant(start, end, Market.FUTURES)
         page = _QUERY_ROWS * series.step - _NS_PER_MS
         start = end - page if start is None else max(start, _OPENED_NS)
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from kucoin_research.errors import InvalidInput, MessageBroken
 
-__all__ = ["LARGEST_NS", "When", "instant_ns", "to_ns"]
+__all__ = ["LARGEST_NS", "When", "instant_ns", "refuse_future", "to_ns"]
 
 #: How a user may write a point in time.
 When = str | int | float | date | datetime | np.datetime64 | None
@@ -119,3 +119,19 @@ def _of_unix(when: Integral | float, name: str) -> int:
         return whole
     # A float of seconds is good to a quarter of a microsecond.
     return round(when * (whole // int(when)) / 1_000) * 1_000
+
+
+def refuse_future(start: int | None, now: int) -> None:
+    """Check that a history begins before now (both ns UTC): else nothing would come, untold.
+
+    Raises
+    ------
+    InvalidInput
+        If it does not.
+    """
+    if start is not None and start > now:
+        begin, present = (datetime.fromtimestamp(each // 10**9, UTC) for each in (start, now))
+        raise InvalidInput(
+            f"start={begin:%Y-%m-%d %H:%M:%S} lies in the future: it is "
+            f"{present:%Y-%m-%d %H:%M:%S} at the exchange (UTC)"
+        )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
+from kucoin_research.errors import InvalidInput, UnknownChannel, UnknownSymbol
 from kucoin_research.integrity import Gap, Verdict
 from kucoin_research.report import ChannelReport, Lag, Report
 
@@ -97,10 +98,20 @@ def test_an_entry_is_found_by_channel_and_symbol():
 
     assert whole.channel("ticker") is whole.channels[2]
     assert whole.channel("trade", "ETHUSDTM") is whole.channels[1]
-    with pytest.raises(KeyError, match=r"2 entries for 'trade'.*trade XBTUSDTM, trade ETHUSDTM"):
+    with pytest.raises(InvalidInput, match="name the symbol whose trade is meant: XBTUSDTM, ETH"):
         whole.channel("trade")
-    with pytest.raises(KeyError, match="0 entries for 'candle'"):
+    with pytest.raises(UnknownChannel, match="no channel 'candle'; it has: trade, ticker"):
         whole.channel("candle")
+    with pytest.raises(UnknownChannel, match=r"no channel 'xyz'"):
+        whole.channel("xyz")
+    with pytest.raises(UnknownSymbol, match="no trade of 'SOLUSDTM'; it has: XBTUSDTM, ETHUSDTM"):
+        whole.channel("trade", "SOLUSDTM")
+
+
+def test_the_candles_of_all_intervals_have_one_entry():
+    whole = report(entry("candle"))
+
+    assert whole.channel("candle:5min") is whole.channel("candle") is whole.channels[0]
 
 
 def test_a_virtual_clock_is_named_instead_of_its_offset():

@@ -783,10 +783,13 @@ def test_without_a_start_the_last_page_comes(exchange, rest, symbol, rows):
     assert candles[-1].timestamp == END_S * SECOND
 
 
-def test_a_span_in_the_future_is_empty(exchange, rest):
+def test_a_span_in_the_future_is_refused(exchange, rest):
     exchange.answers = Klines(END_S)
 
-    assert rest.candles("XBTUSDTM", "1min", (END_S + 60) * SECOND, (END_S + 600) * SECOND) == []
+    with pytest.raises(
+        errors.InvalidInput, match=r"^start=.* lies in the future: it is .* at the exch"
+    ):
+        rest.candles("XBTUSDTM", "1min", (END_S + 60) * SECOND, (END_S + 600) * SECOND)
 
 
 def test_bounds_between_candles_are_kept(exchange, rest):
