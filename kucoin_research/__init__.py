@@ -125,7 +125,7 @@ def __getattr__(name: str) -> _Any:
             found = _import_module(module)
         except ModuleNotFoundError as error:
             raise ModuleNotFoundError(
-                f"{name} needs {error.name}: pip install 'kucoin-research[lab]'", name=error.name
+                f"{name} needs {error.name}: pip install {error.name}", name=error.name
             ) from error
         return getattr(found, attribute) if attribute else found
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

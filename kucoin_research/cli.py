@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import contextlib
 import difflib
+import importlib.util
 import json
 import logging
 import math
 import os
 import re
+import subprocess
 import sys
 import tempfile
 import threading
@@ -27,9 +29,11 @@ from kucoin_research.checkup import mend, verify
 from kucoin_research.collect import Limit, collect
 from kucoin_research.credentials import Credentials
 from kucoin_research.errors import InvalidInput, KucoinResearchError
+from kucoin_research.given import path_of
 from kucoin_research.progress import quiet_tqdm
 from kucoin_research.recorder import COMPRESSIONS, FSYNC_POLICIES
 from kucoin_research.records import Record, Status, parse_channel
+from kucoin_research.regular import create
 from kucoin_research.replay import Replay
 from kucoin_research.serving import serve
 from kucoin_research.sessions import Session, convert
@@ -637,6 +641,37 @@ def _doctor(arguments: argparse.Namespace) -> int:
     return DONE if diagnosis.is_ok else FAILED
 
 
+def _describe_init(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=_init)
+
+
+def _init(arguments: argparse.Namespace) -> int:  # noqa: ARG001  every command takes them
+    path = Path.cwd() / ".env"
+    template = (Path(__file__).parent / "env.example").read_bytes()
+    try:
+        handle = create(path, mode=0o600)
+    except FileExistsError:
+        return _complain(f"there is {path} already; it is left as it is", FAILED)
+    with os.fdopen(handle, "wb") as file:
+        file.write(template)
+    print(f"{path} is made, for your eyes only; fill in your key, and see kucoin-research doctor")
+    return DONE
+
+
+def _describe_lab(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", nargs="?", default=".", metavar="FOLDER", help="what it shows")
+    parser.set_defaults(run=_lab)
+
+
+def _lab(arguments: argparse.Namespace) -> int:
+    folder = path_of(arguments.folder, "FOLDER")
+    if not folder.is_dir():
+        raise InvalidInput(f"there is no folder {folder}")
+    if importlib.util.find_spec("jupyterlab") is None:
+        return _complain("JupyterLab is not installed: pip install jupyterlab anywidget", FAILED)
+    return subprocess.call([sys.executable, "-m", "jupyterlab", "--notebook-dir", str(folder)])  # noqa: S603
+
+
 def _describe_demo(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_demo)
 
@@ -693,5 +728,7 @@ _COMMANDS = {
     "simulate": (_describe_simulate, "run the simulated exchange until interrupted"),
     "serve": (_describe_serve, "serve a session to KuCoin clients until interrupted"),
     "doctor": (_describe_doctor, "tell what works on this machine, and how to mend the rest"),
+    "init": (_describe_init, "make a file .env for keys and settings, in this folder"),
+    "lab": (_describe_lab, "open JupyterLab in this folder, or in another"),
     "demo": (_describe_demo, "stream from the simulated exchange, record and replay it"),
 }

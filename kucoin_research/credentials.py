@@ -215,7 +215,8 @@ class Credentials:
         missing = [name for name in _NAMES if not found.get(name, "").strip()]
         if missing:
             raise CredentialsMissing(
-                f"{', '.join(missing)} not set; put them into the environment or into a file .env"
+                f"{', '.join(missing)} not set; put them into the environment or a file .env, "
+                "which `kucoin-research init` makes"
             )
         if found.get(_VERSION, "").strip() not in ("", "2", "3"):
             raise InvalidInput(f"{_VERSION} must be 2 or 3, or left empty")

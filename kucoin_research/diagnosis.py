@@ -165,7 +165,7 @@ def _notebook() -> Iterator[Check]:
     for package, first in _NOTEBOOK.items():
         found = _version(package)
         if found is None:
-            fix = "pip install 'kucoin-research[lab]'"
+            fix = f"pip install '{package}>={first}'"
             yield Check(package, Health.BAD, "not installed, so there are no live figures", fix)
         elif int(found.split(".")[0]) < first:
             fix = f"pip install --upgrade '{package}>={first}'"
@@ -258,7 +258,7 @@ def _credentials(given: Credentials | None) -> tuple[Credentials | None, Check]:
         found = Credentials.from_env()
     except CredentialsMissing:
         text = "none; public data needs none"
-        fix = "for private channels: copy .env.example to .env and fill it in"
+        fix = "for private channels: kucoin-research init makes a file .env to fill in"
         return None, Check(name, Health.NOTE, text, fix)
     except InvalidInput as error:
         return None, Check(name, Health.BAD, str(error), "mend the file or variable it names")

@@ -564,7 +564,7 @@ def _widget(
         from kucoin_research.figures.widget import LiveFigure
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            f"live figures need {error.name}: pip install 'kucoin-research[lab]'", name=error.name
+            f"live figures need {error.name}: pip install {error.name}", name=error.name
         ) from error
     return LiveFigure(kind, source, sketch, channels, window_ns=window_ns)
 

@@ -135,6 +135,44 @@ def test_no_network_is_one_line_and_exit_code_1(tmp_path):
     assert "127.0.0.1:9" in done.stderr
 
 
+def test_init_makes_a_file_for_keys_and_leaves_the_one_there_is(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+
+    assert cli.main(["init"]) == 0
+    made = tmp_path / ".env"
+    assert "KUCOIN_API_KEY=" in made.read_text()
+    assert made.stat().st_mode & 0o777 == 0o600
+    assert str(made) in capsys.readouterr().out
+
+    made.write_text("KUCOIN_API_KEY=mine\n")
+    assert cli.main(["init"]) == 1
+    assert "left as it is" in capsys.readouterr().err
+    assert made.read_text() == "KUCOIN_API_KEY=mine\n"
+
+
+def test_lab_opens_jupyterlab_on_a_folder(tmp_path, monkeypatch, capsys):
+    called = []
+    monkeypatch.setattr(cli.subprocess, "call", lambda words: called.append(words) or 0)
+
+    assert cli.main(["lab", str(tmp_path)]) == 0
+    assert called == [[sys.executable, "-m", "jupyterlab", "--notebook-dir", str(tmp_path)]]
+    assert cli.main(["lab", str(tmp_path / "nowhere")]) == 2
+    assert "there is no folder" in capsys.readouterr().err
+    monkeypatch.setattr(cli.importlib.util, "find_spec", lambda _: None)
+    assert cli.main(["lab"]) == 1
+    assert "pip install jupyterlab" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"), [("recrod", "record"), ("simulat", "simulate"), ("dotcor", "doctor")]
+)
+def test_a_misspelt_command_is_no_symbol(capsys, word, meant):
+    assert cli.main([word, "XBTUSDTM"]) == 2
+    assert capsys.readouterr().err == (
+        f"kucoin-research: no command {word!r}; did you mean {meant!r}?\n"
+    )
+
+
 @pytest.mark.parametrize("options", [[], ["--timeout", "0"]])
 def test_an_interrupt_saves_what_has_arrived(tmp_path, exchange, options):
     words = ["XBTUSDTM", "--verbose", "--save-data", *options]

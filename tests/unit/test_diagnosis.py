@@ -46,7 +46,7 @@ def test_without_credentials_that_is_a_note_and_no_login_is_tried(exchange):
     diagnosis = kr.doctor(exchange.venue)
 
     assert diagnosis["credentials"].health is Health.NOTE
-    assert "copy .env.example to .env" in diagnosis["credentials"].fix
+    assert "kucoin-research init" in diagnosis["credentials"].fix
     assert not any("private" in path for _, path in exchange.requests[before:])
 
 
@@ -111,7 +111,7 @@ def test_an_absent_package_is_told_with_how_to_get_it(monkeypatch):
     found = {check.name: check for check in doctor._notebook()}
 
     assert found["plotly"].health is Health.BAD
-    assert "kucoin-research[lab]" in found["plotly"].fix
+    assert found["plotly"].fix.startswith("pip install 'plotly>=")
 
 
 def test_the_command_line_says_by_its_exit_code_whether_all_is_well(exchange, capsys, monkeypatch):

@@ -36,6 +36,12 @@ def conda():
     }
 
 
+def test_the_packages_own_env_example_is_the_one_that_lies_beside_it():
+    inside = ROOT / "kucoin_research" / "env.example"
+
+    assert inside.read_bytes() == (ROOT / ".env.example").read_bytes()
+
+
 def test_environment_yml_agrees_with_pyproject():
     assert {k: v for k, v in conda().items() if k != "pip:"} == declared("lab", "test")
 
