@@ -123,6 +123,7 @@ class Outlet(Generic[T]):
         self._waiting = 0
         self._untold = 0  # of the dropped
         self._slow_told_at: float | None = None
+        self._put_at: float | None = None  # of what it is being called with
         self._is_open = True  # takes more
         self._is_on = True  # still calls
         self._changed = self._clock.condition()  # guards all of the above
@@ -182,20 +183,30 @@ class Outlet(Generic[T]):
             except (Exception, SystemExit) as error:  # the sink guard
                 log.exception("a sink raised and was detached")
                 self.detach()
+                self._put_at = None
                 self.failure = Failure.of(self.name, error, self._clock.wall_ns())
                 self._on_failure(self)
                 self._tell("sink_failed", f"{self.failure}; it was detached")
                 return
             self._tell_if_slow(put_at)
 
+    def look(self) -> None:
+        """Tell of a call that does not return; whoever started this looks now and then."""
+        with self._changed:
+            put_at = self._put_at
+        if put_at is not None:
+            self._tell_if_slow(put_at)
+
     def _next(self) -> tuple[float, Sequence[T]] | None:
         with self._changed:
+            self._put_at = None
             while not self._batches and self._is_open:
                 self._changed.wait()
             if not self._batches:
                 return None
             put_at, items = self._batches.popleft()
             self._waiting -= len(items)
+            self._put_at = put_at
             return put_at, items
 
     def _hand_over(self, items: Sequence[T]) -> None:
@@ -211,7 +222,9 @@ class Outlet(Generic[T]):
             lost, behind = self._untold, now - put_at
             told_at = self._slow_told_at
             is_told = told_at is not None and now - told_at < _SLOW_INTERVAL
-            if (behind < _SLOW and not lost) or is_told:
+            # The first loss is told at once, whatever was told of slowness before.
+            is_first_loss = lost == self.dropped > 0
+            if (behind < _SLOW and not lost) or (is_told and not is_first_loss):
                 return
             self._slow_told_at, self._untold = now, 0
         text = f"{self.name} is {behind:.1f} s behind; the feed goes on without it"

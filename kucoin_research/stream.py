@@ -67,6 +67,8 @@ _RATE_WINDOW = 5.0
 _LAG_ROWS = 10_000
 _FLAW_INTERVAL = 0.5
 _ERRAND_INTERVAL = 0.05
+# Between looks at functions that may not return.
+_LOOK_INTERVAL = 1.0
 # After REST failed to fill an outage, it is asked again this much later.
 _FILL_INTERVAL = 1.0
 # Where a page leaves open what is missing, the next one is asked for so much later.
@@ -135,9 +137,10 @@ class StreamStatus:
         rows = ", ".join(f"{channel} {count:,}" for channel, count in self.rows.items())
         lag = "" if self.lag_p50_ms is None else f" · lag {self.lag_p50_ms:.0f} ms"
         error = "" if self.error is None else f" · {self.error}"
+        dropped = f" · not handed on {self.dropped:,}" if self.dropped else ""
         return (
             f"{self.state} · {rows} · {self.messages_per_second:,.0f} messages/s{lag} · "
-            f"reconnects {self.reconnects} · gaps {self.gaps}{error}"
+            f"reconnects {self.reconnects} · gaps {self.gaps}{dropped}{error}"
         )
 
 
@@ -886,10 +889,13 @@ class Stream:
         next_check = self.clock.monotonic() + _FLAW_INTERVAL
         while not self._stopping.is_set():
             is_soon = books or self._intake.has_errands
-            self._errand.wait(_ERRAND_INTERVAL if is_soon else self._time.interval)
+            pause = _ERRAND_INTERVAL if is_soon else self._time.interval
+            self._errand.wait(min(pause, _LOOK_INTERVAL) if self._all_outlets() else pause)
             self._errand.clear()
             try:
                 self._do_errands()
+                for outlet in self._all_outlets():
+                    outlet.look()
                 if books and self.clock.monotonic() >= next_check:
                     next_check = self.clock.monotonic() + _FLAW_INTERVAL
                     flaws = self._mend_flaws(flaws)

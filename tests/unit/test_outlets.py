@@ -62,6 +62,36 @@ def test_what_there_is_no_room_for_is_counted_and_told(held_time):
     assert "2 records were not handed to it" in told[0][1]
 
 
+def test_a_call_that_does_not_return_is_told_while_it_lasts(held_time):
+    told, seen, release = [], [], held_time.event()
+
+    def hang(item):
+        seen.append(item)
+        release.wait(1_000)
+
+    outlet = outlet_of(hang, tell=lambda *what: told.append(what), most=4)
+    outlet.put([0])
+    wait_until(lambda: seen)
+    outlet.look()
+    assert told == []
+    held_time.pass_by(1.5)
+    outlet.look()
+    outlet.look()
+    assert [text for _, text in told] == ["sink is 1.5 s behind; the feed goes on without it"]
+    outlet.put(range(1, 8))
+    outlet.look()
+    outlet.look()
+    assert len(told) == 2
+    assert "and 3 records were not handed to it" in told[1][1]
+    held_time.pass_by(60.0)
+    outlet.look()
+    assert len(told) == 3
+    release.set()
+    assert ended(outlet)
+    outlet.look()
+    assert len(told) == 3
+
+
 def test_what_is_not_wanted_takes_no_room(held_time):
     seen, release = [], held_time.event()
 

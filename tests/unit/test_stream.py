@@ -531,6 +531,23 @@ def test_a_slow_sink_is_told_once(exchange, held_time):
     assert s.frame("status")["event"].to_list().count("sink_slow") == 1
 
 
+def test_a_function_that_hangs_is_told_while_it_hangs(exchange, held_time):
+    release = held_time.event()
+
+    def hang(_):
+        release.wait(1_000)
+
+    with kr.stream("XBTUSDTM", "ticker", venue=exchange.venue) as s:
+        s.attach(hang, "ticker")
+        s.wait("ticker", rows=1)
+        wait_until(lambda: "sink_slow" in s.frame("status")["event"].to_list())
+        told = s.frame("status").filter(pl.col("event") == "sink_slow")["detail"][0]
+        assert not release.is_set()
+        release.set()
+
+    assert "hang is " in told
+
+
 def test_a_slow_sink_holds_up_nothing_and_what_it_misses_is_counted(
     exchange, monkeypatch, held_time
 ):
