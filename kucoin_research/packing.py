@@ -286,11 +286,11 @@ def walk(file: BinaryIO, compression: str | None, size: int) -> Iterator[Step]:
                 is_whole = False
                 break
             yield Step(text, None)
-        yield Step(b"", Member(start, reached, is_whole))
-        if is_whole:
-            total += length
-            start = reached
-        else:
+            if is_whole:
+                yield Step(b"", Member(start, reached, is_whole=True))
+                total, length, start = total + length, 0, reached
+        if not is_whole:
+            yield Step(b"", Member(start, reached, is_whole=False))
             budget.spend(max(_ATTEMPT, length, reached - start))
             start = _next_beginning(file, _BEGINNINGS[compression], start + 1, size)
 
@@ -370,7 +370,10 @@ def _plain(file: BinaryIO, size: int) -> Iterator[Step]:
 
 
 class _Reader(Protocol):
-    """Reads one member or frame: text, how far the file was read for it, and if it has ended."""
+    """Reads members or frames: text, how far the file was read for it, and if one ends there.
+
+    What comes behind the last end is of one that is damaged, or torn.
+    """
 
     def __call__(
         self, file: BinaryIO, start: int, size: int, budget: _Budget, /
@@ -401,12 +404,13 @@ def _gunzip(
 def _unzstd(
     file: BinaryIO, start: int, size: int, budget: _Budget
 ) -> Iterator[tuple[bytes, int, bool]]:
-    """Read one frame, or several small ones in a row that are whole, as if they were one."""
+    """Read one frame, or several small ones in a row; the text of all of them is the first's."""
     ends, blocks = _frame_ends(file, start, size)
     while len(ends) > 1:
         text = _unzstd_small(file, start, ends[-1])
         if text is not None:
-            yield text, ends[-1], True
+            yield text, ends[0], True
+            yield from ((b"", end, True) for end in ends[1:])
             return
         budget.spend(_ATTEMPT)
         del ends[len(ends) // 2 :]
