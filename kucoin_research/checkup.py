@@ -605,16 +605,16 @@ class _FileCheck:
             if kind is Column.NUMBER:
                 for at in _where(~frame[name].is_finite().fill_null(value=True)):
                     self._flaw(int(lines[at]), "value", f"{name} is not finite")
-        names = {
-            symbol: file_name(symbol, self._part.channel, "")
-            for symbol in frame["symbol"].cast(pl.String).unique()
-        }
         expected = file_name(self._part.symbol, self._part.channel, "").casefold()
-        for symbol, name in names.items():
-            if name.casefold() != expected:
-                wrong = frame["symbol"].is_null() if symbol is None else frame["symbol"] == symbol
-                for at in _where(wrong):
-                    self._flaw(int(lines[at]), "symbol", f"{symbol} is in another symbol's file")
+        symbols = frame["symbol"].cast(pl.String)
+        right = [
+            symbol
+            for symbol in symbols.unique()
+            if file_name(symbol, self._part.channel, "").casefold() == expected
+        ]
+        is_wrong = ~symbols.is_in([each for each in right if each is not None])
+        for at in _where(is_wrong.fill_null(value=None not in right)):
+            self._flaw(int(lines[at]), "symbol", f"{symbols[int(at)]} is in another symbol's file")
 
     def _check_order(self, frame: pl.DataFrame, lines: Any) -> None:
         column = frame["local_timestamp"]
