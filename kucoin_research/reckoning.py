@@ -80,8 +80,9 @@ def reckon(
         for tally in _concerned(tallies, loss):
             tally.gaps.append(Gap(_why_not(loss), None, None, loss.began, loss.ended))
     for damage in damages:
+        told = str(damage)
         for tally in _concerned(tallies, damage):
-            tally.damage.append(str(damage))
+            tally.damage.append(told)
     events = Counter(status.event for status in statuses)
     return Report(
         name=name,

@@ -350,7 +350,7 @@ def _parsed(text: bytes, stored: dict[str, pl.DataType], *, is_strict: bool = Tr
 
 def is_header(line: bytes) -> bool:
     """Tell whether a line can be a header: one that polars takes for text, too."""
-    return line.endswith(b"\n") and line[:2].isalnum() and line.isascii()
+    return line.endswith(b"\n") and line[:2].isalnum() and line.isascii() and b'"' not in line
 
 
 def records_of(record: type[Record], rows: pl.DataFrame) -> list[Record]:
