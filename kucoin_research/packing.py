@@ -45,6 +45,7 @@ _HELD = 4 << 20  # text of a member that is held until its end says that it is w
 # at level 19) as large, while one of nothing but zeros is 1,000 or 20,000 times.
 _RATIOS = {"gzip": 250, "zstd": 400}
 _ALWAYS = 1 << 20
+_LONGEST_LINE = 16 << 20
 # Bytes that the search for whole members may cost: what looks like one can begin anywhere in a
 # file, and each may reach to its end.
 _SEARCHED = 64 << 20
@@ -280,9 +281,11 @@ def walk(file: BinaryIO, compression: str | None, size: int) -> Iterator[Step]:
     start: int | None = 0
     while start is not None and start < size and budget.left > 0:
         length, reached, is_whole = 0, start, False
+        line = 0  # bytes, at least, since a line has ended
         for text, reached, is_whole in read(file, start, size, budget):
             length += len(text)
-            if total + length > most_text(reached, compression):
+            line = 0 if b"\n" in text else line + len(text)
+            if total + length > most_text(reached, compression) or line > _LONGEST_LINE:
                 is_whole = False
                 break
             yield Step(text, None)

@@ -80,8 +80,9 @@ def reckon(
         for tally in tallies.concerned(loss):
             tally.gaps.append(Gap(_why_not(loss), None, None, loss.began, loss.ended))
     for damage in damages:
+        told = str(damage)
         for tally in tallies.concerned(damage):
-            tally.damage.append(str(damage))
+            tally.damage.append(told)
     events = Counter(status.event for status in statuses)
     return Report(
         name=name,

@@ -61,7 +61,7 @@ _POLARS_ROWS_OF_LISTS = 16
 _BLOCK = 1 << 20
 _DIGITS = 20  # of a number of 64 bits, with its sign
 _RESUMED = 1 << 12  # bytes that are looked at behind a stray quote
-_STRAYS = 1_000  # quotes behind which this is done, each time for one line
+_STRAYS = 200  # quotes behind which this is done, each time for one line
 _MOST_WRONG = 64  # lines of a piece that are told; the others are counted
 
 _STORED: dict[Column, pl.DataType] = {
@@ -350,7 +350,7 @@ def _parsed(text: bytes, stored: dict[str, pl.DataType], *, is_strict: bool = Tr
 
 def is_header(line: bytes) -> bool:
     """Tell whether a line can be a header: one that polars takes for text, too."""
-    return line.endswith(b"\n") and line[:2].isalnum() and line.isascii()
+    return line.endswith(b"\n") and line[:2].isalnum() and line.isascii() and b'"' not in line
 
 
 def records_of(record: type[Record], rows: pl.DataFrame) -> list[Record]:
