@@ -580,9 +580,8 @@ def _table(
     lines = None
     if header is not None:
         is_counted = promised == sound == size
-        in_place = sound == size and not is_live and compression_of(path.name) is None
         rows = recorded if is_counted else None
-        lines = Lines(path, sound, tuple(header), rows, is_noted, in_place)
+        lines = Lines(path, sound, tuple(header), rows, is_noted)
     promise = None if is_live or recorded is None else Promise(part, recorded, is_final)
     table = Table(
         record, part.channel, part.symbol, path.name, _scanning(record, lines),
