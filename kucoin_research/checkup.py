@@ -80,6 +80,7 @@ __all__ = [
 _MOST_FLAWS = 20  # of one kind in one file; further ones are counted
 _BLOCK = 1 << 20
 _PEEK = 1 << 13
+_MOST_UNKNOWN = 100  # files of names that are nobody's, which are told one by one
 _NO_MANIFEST = "it was lost, so nothing tells whether all that was recorded is here"
 
 
@@ -269,13 +270,20 @@ def unread_in(folder: Path, content: Manifest | None) -> list[Damage]:
     there = {path.name for path in csv_files(folder)}
     odd = {name: f"it is {what}, not a file" for name, what in irregular_files(folder).items()}
     found = []
+    nobodys = 0
     for name, entry in ({} if content is None else content["files"]).items():
         if name in there:
+            continue
+        nobodys += split_name(name) is None
+        if split_name(name) is None and nobodys > _MOST_UNKNOWN:
             continue
         what = odd.pop(name, "unknown" if is_regular(folder / name) else "missing")
         told = entry if isinstance(entry, dict) else {}
         _, channel, _ = split_name(name) or (None, told.get("channel"), None)
         found.append(_damage(name, what, channel, told.get("symbol"), told))
+    if nobodys > _MOST_UNKNOWN:
+        further = f"it lists {nobodys - _MOST_UNKNOWN:,} further files that are none of a session"
+        found.append(Damage(MANIFEST, further))
     if not is_listed(content):
         for name, what in odd.items():
             _, channel, _ = split_name(name) or (None, None, None)
@@ -608,16 +616,16 @@ class _FileCheck:
             if kind is Column.NUMBER:
                 for at in _where(~frame[name].is_finite().fill_null(value=True)):
                     self._flaw(int(lines[at]), "value", f"{name} is not finite")
-        names = {
-            symbol: file_name(symbol, self._part.channel, "")
-            for symbol in frame["symbol"].cast(pl.String).unique()
-        }
         expected = file_name(self._part.symbol, self._part.channel, "").casefold()
-        for symbol, name in names.items():
-            if name.casefold() != expected:
-                wrong = frame["symbol"].is_null() if symbol is None else frame["symbol"] == symbol
-                for at in _where(wrong):
-                    self._flaw(int(lines[at]), "symbol", f"{symbol} is in another symbol's file")
+        symbols = frame["symbol"].cast(pl.String)
+        right = [
+            symbol
+            for symbol in symbols.unique()
+            if file_name(symbol, self._part.channel, "").casefold() == expected
+        ]
+        is_wrong = ~symbols.is_in([each for each in right if each is not None])
+        for at in _where(is_wrong.fill_null(value=None not in right)):
+            self._flaw(int(lines[at]), "symbol", f"{symbols[int(at)]} is in another symbol's file")
 
     def _check_order(self, frame: pl.DataFrame, lines: Any) -> None:
         column = frame["local_timestamp"]
@@ -946,8 +954,8 @@ def _span(parts: Sequence[Part]) -> tuple[int | None, int | None]:
 def _rebuilt(folder: Path, content: Manifest | None, anew: dict[str, Any]) -> dict[str, Any]:
     # What it says of a file that is gone stays, for when the file is found again.
     entries = ({} if content is None else content["files"]) | anew
-    gone = {each.file for each in unread_in(folder, content)}
-    rows = sum(number_of(entries[name], "rows") or 0 for name in entries.keys() - gone)
+    there = {path.name for path in csv_files(folder)}
+    rows = sum(number_of(entries[name], "rows") or 0 for name in entries.keys() & there)
     listed = [entry for entry in entries.values() if entry.get("channel", "status") != "status"]
     symbols = {each.get("symbol") for each in listed} - {None}
     found: dict[str, Any] = {

@@ -85,11 +85,13 @@ def _nearest() -> Path | None:
 
 def _distrust(path: Path, *, is_here: bool) -> str | None:
     """Say why a file that was found, and not named, may be somebody else's doing."""
-    file, folder = path.stat(), path.parent.stat()
+    file, folder, link = path.stat(), path.parent.stat(), path.lstat()
     is_common = bool(folder.st_mode & stat.S_IWOTH)
     theirs = {0} if is_common else {0, folder.st_uid}
-    if not _is_mine(file) and not (is_here and file.st_uid in theirs):
-        return "it belongs to another user"
+    # Of a link, too: somebody else's may lead to any file of mine.
+    for each in (file, link):
+        if not _is_mine(each) and not (is_here and each.st_uid in theirs):
+            return "it belongs to another user"
     if not hasattr(os, "getuid"):  # Windows tells nothing by these bits
         return None
     if file.st_mode & stat.S_IWOTH:

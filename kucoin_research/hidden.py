@@ -8,9 +8,11 @@ by ``sealed``: an error leaves without those frames.
 
 from __future__ import annotations
 
+import base64
 import html
 import json
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Generic, NoReturn, TypeVar
 from urllib.parse import quote, quote_plus
@@ -94,20 +96,40 @@ def surroundings(is_wanted: Callable[[str], bool]) -> Settings:
 def masked(text: str, secrets: Iterable[Hidden[str]]) -> str:
     """Replace secrets by ``***`` in a text that came from elsewhere.
 
-    They are found as they are, and as pages, addresses and JSON write them.
+    They are found in any case, as they are, and as pages, addresses (quoted once or more), JSON,
+    base64 and hexadecimal write them.
     """
-    spellings = {each for secret in secrets for each in _spellings(secret.reveal())}
-    for spelling in sorted(spellings, key=len, reverse=True):
-        text = text.replace(spelling, "***")
+    secrets = list(secrets)
+    for spell in (_exactly, _loosely):  # the loose ones would leave the signs at a secret's ends
+        found = {each for secret in secrets for each in spell(secret.reveal())}
+        for spelling in sorted(found, key=len, reverse=True):
+            text = re.sub(spelling, "***", text, flags=re.IGNORECASE)
     return text
 
 
-def _spellings(secret: str) -> Iterator[str]:
+def _exactly(secret: str) -> Iterator[str]:
+    """Give expressions that find a secret as it is, and as libraries write it."""
     if not secret.strip():
         return
     for text in (secret, " ".join(secret.split())):
-        yield from (text, quote(text), quote(text, safe=""), quote_plus(text), html.escape(text))
-        yield from (json.dumps(text)[1:-1], repr(text)[1:-1])
+        spelled = (text, quote(text), quote(text, safe=""), quote_plus(text), html.escape(text))
+        yield from map(re.escape, (*spelled, json.dumps(text)[1:-1], repr(text)[1:-1]))
+
+
+_ENOUGH = 8  # letters and digits that are nobody else's
+# What a server may write for a character that is neither an ASCII letter nor a digit.
+_SIGN = r"%(?:25){0,3}[0-9a-f]{2}|\\+[ux][0-9a-f]{2,4}|&#?\w{1,8};|[^0-9a-z]"
+
+
+def _loosely(secret: str) -> Iterator[str]:
+    """Give expressions that find a secret in other codes, or with other signs between its words."""
+    words = re.findall("[0-9A-Za-z]+", secret)
+    if sum(map(len, words)) < _ENOUGH:
+        return  # too much else would be found
+    yield rf"(?:{_SIGN}){{1,12}}+".join(words)
+    encoded = secret.encode("utf-8", "replace")
+    yield encoded.hex()
+    yield re.escape(base64.b64encode(encoded).decode().rstrip("=")) + "={0,2}"
 
 
 def bare(error: E, mask: Callable[[str], str] = str) -> E:

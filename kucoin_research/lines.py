@@ -13,20 +13,18 @@ from kucoin_research.errors import InvalidInput, SessionBroken
 from kucoin_research.manifest import split_name
 from kucoin_research.packing import compression_of, open_whole
 from kucoin_research.records import CHANNELS, Record, schema_of
-from kucoin_research.regular import open_file
 from kucoin_research.rowcsv import (
     LONGEST_LINE,
     LONGEST_RECORD,
     are_rows,
     chunks,
-    holds_rows,
+    read_rows,
     readable,
-    scan_rows,
 )
 
 __all__ = ["Lines", "scan_lines"]
 
-_PIECE = 1 << 22
+_PIECE = 1 << 24
 _DAMAGED_PIECE = 1 << 20  # of which each line is looked at
 # Rows of a compressed file, by its size: none is smaller than some 8 bytes, as the times differ.
 _ROWS = 250_000
@@ -37,8 +35,7 @@ class Lines(NamedTuple):
     """Where a table's rows lie: the file, its bytes that count, its columns, and its rows.
 
     ``rows`` is None where nobody has counted them. Of a file that a repair has noted as damaged,
-    what cannot be read is left out. One that is in place is plain, and has nothing behind its last
-    whole line.
+    what cannot be read is left out.
     """
 
     path: Path
@@ -46,7 +43,6 @@ class Lines(NamedTuple):
     header: tuple[str, ...]
     rows: int | None
     is_damaged: bool = False
-    is_in_place: bool = False
 
     def texts(self, most: int) -> Iterator[bytes]:
         """Give the lines of a damaged file that can be read, without the header, piece by piece."""
@@ -65,7 +61,7 @@ class Lines(NamedTuple):
 def scan_lines(record: type[Record], lines: Lines) -> pl.LazyFrame:
     """Read a file's rows lazily, with ``schema_of(record)``; nothing is opened before.
 
-    Of what is not in place some 4 MB of text are held at a time.
+    Some 16 MB of text are held at a time.
 
     Collecting it raises a ``polars.exceptions.PolarsError`` where a value cannot be read,
     ``SessionBroken`` where it is no file of rows, and ``OSError`` where there is no such file.
@@ -74,37 +70,24 @@ def scan_lines(record: type[Record], lines: Lines) -> pl.LazyFrame:
     def read(
         columns: list[str] | None, predicate: pl.Expr | None, rows: int | None, _size: int | None
     ) -> Iterator[pl.DataFrame]:
-        for scanned in _scans(record, lines):
-            part = scanned if columns is None else scanned.select(columns)
+        for text in _texts(lines):
+            part = read_rows(record, lines.first + text, lines.header, columns)
             if rows is not None:
-                found = part.head(rows).collect()
-                rows -= found.height
-                part = found.lazy()
-            yield (part if predicate is None else part.filter(predicate)).collect()
+                part = part.head(rows)
+                rows -= part.height
+            yield part if predicate is None else part.filter(predicate)
             if rows == 0:
                 return
 
     # Polars would open by name, and follow whatever has come there since it was looked at.
-    # (`register_io_source` is called unstable by polars 1.35 to 2.1, and is the same in both.)
+    # (`register_io_source` is called unstable by polars 1.35 to 2.1; the tests pass with both.)
     return register_io_source(read, schema=schema_of(record))
 
 
-def _scans(record: type[Record], lines: Lines) -> Iterator[pl.LazyFrame]:
-    """Open the file, and describe its pieces; each is to be collected before the next."""
-    yield scan_rows(record, lines.first, lines.header)  # so that there is a frame
-    if lines.is_damaged:
-        for text in lines.texts(_DAMAGED_PIECE):
-            yield scan_rows(record, lines.first + text, lines.header)
-        return
-    if lines.is_in_place:
-        with open_file(lines.path) as file:
-            if not holds_rows(file, len(lines.header)):
-                raise _no_rows(lines)
-            file.seek(0)
-            yield scan_rows(record, file, lines.header)
-        return
-    for text in _whole_texts(lines):
-        yield scan_rows(record, lines.first + text, lines.header)
+def _texts(lines: Lines) -> Iterator[bytes]:
+    """Read the file's whole lines, without the header, piece by piece."""
+    yield b""  # so that there is a frame
+    yield from lines.texts(_DAMAGED_PIECE) if lines.is_damaged else _whole_texts(lines)
 
 
 def _whole_texts(lines: Lines) -> Iterator[bytes]:

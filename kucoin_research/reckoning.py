@@ -7,8 +7,8 @@ was missing and what was filled, so that they come to the same report.
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from kucoin_research.damage import Damage, Loss
@@ -72,20 +72,21 @@ def reckon(
     damages
         What the files have lost. One whose rows are all gone has an entry, too.
     """
-    tallies = [_tally(each) for each in counted]
-    accounts = [_Account(tally) for tally in tallies]
+    tallies = _Tallies(_tally(each) for each in counted)
+    accounts = _Accounts(tallies.all)
     for status in statuses:
-        _take(accounts, status, between)
+        _take(accounts.concerned(status), status, between)
     for loss in losses:
-        for tally in _concerned(tallies, loss):
+        for tally in tallies.concerned(loss):
             tally.gaps.append(Gap(_why_not(loss), None, None, loss.began, loss.ended))
     for damage in damages:
-        for tally in _concerned(tallies, damage):
-            tally.damage.append(str(damage))
+        told = str(damage)
+        for tally in tallies.concerned(damage):
+            tally.damage.append(told)
     events = Counter(status.event for status in statuses)
     return Report(
         name=name,
-        channels=tuple(map(ChannelReport.of, tallies)),
+        channels=tuple(map(ChannelReport.of, tallies.all)),
         reconnects=_reconnects(statuses),
         clock_offset_ms=None,
         rollovers=events["rollover"],
@@ -103,19 +104,40 @@ def gaps_told(channel: str | None, statuses: Iterable[Status]) -> list[Gap]:
         Its rows of the ``status`` channel, in order of arrival; others than ``gap``, ``filled`` and
         ``not_filled`` change nothing. How many rows were filled is not counted.
     """
-    account = _Account(Tally(channel or "", ALL_SYMBOLS))
+    tally = Tally(channel or "", ALL_SYMBOLS)
+    accounts = _Accounts([tally])
     for status in statuses:
-        _take([account], status, lambda *_: 0)
-    return account.tally.gaps
+        _take(accounts.concerned(status), status, lambda *_: 0)
+    return tally.gaps
 
 
-def _concerned(tallies: list[Tally], harm: Damage | Loss) -> list[Tally]:
-    """Find the accounts that something concerns; one that has no entry yet gets one."""
-    concerned = [each for each in tallies if harm.concerns(each.channel, each.symbol)]
-    if not concerned and harm.channel is not None:
-        concerned = [Tally(harm.channel, harm.symbol or ALL_SYMBOLS)]
-        tallies += concerned
-    return concerned
+class _Tallies:
+    """The accounts by what they are of: a session may have 100,000, and as many files."""
+
+    def __init__(self, tallies: Iterable[Tally]) -> None:
+        self.all: list[Tally] = []
+        self._named: defaultdict[tuple[str, str], list[Tally]] = defaultdict(list)
+        for tally in tallies:
+            self._add(tally)
+
+    def _add(self, tally: Tally) -> None:
+        self.all.append(tally)
+        self._named[tally.channel, tally.symbol.casefold()].append(tally)
+
+    def concerned(self, harm: Damage | Loss) -> list[Tally]:
+        """Find those that something concerns; one that has no entry yet gets one."""
+        found = [each for each in self._near(harm) if harm.concerns(each.channel, each.symbol)]
+        if not found and harm.channel is not None:
+            found = [Tally(harm.channel, harm.symbol or ALL_SYMBOLS)]
+            self._add(found[0])
+        return found
+
+    def _near(self, harm: Damage | Loss) -> Iterator[Tally]:
+        if harm.channel in (None, "status"):
+            yield from self.all
+            return
+        for symbol in {(harm.symbol or ALL_SYMBOLS).casefold(), ALL_SYMBOLS}:
+            yield from self._named.get((harm.channel, symbol), ())
 
 
 def _why_not(loss: Loss) -> str:
@@ -182,13 +204,25 @@ class _Account:
             )
 
 
-def _take(accounts: Sequence[_Account], status: Status, between: Between) -> None:
-    concerned = [
-        account
-        for account in accounts
-        if status.channel in (None, account.tally.channel)
-        and (status.symbol in (None, account.tally.symbol) or account.tally.symbol == ALL_SYMBOLS)
-    ]
+class _Accounts:
+    """What the status rows have told, by channel and symbol: none of them is asked in vain."""
+
+    def __init__(self, tallies: Iterable[Tally]) -> None:
+        self._named: defaultdict[tuple[str | None, str | None], list[_Account]] = defaultdict(list)
+        for account in map(_Account, tallies):
+            for channel in (account.tally.channel, None):
+                for symbol in (account.tally.symbol, None):
+                    self._named[channel, symbol].append(account)
+
+    def concerned(self, status: Status) -> list[_Account]:
+        """Find those of which a row tells; one of all symbols is among them."""
+        found = self._named.get((status.channel, status.symbol), [])
+        if status.symbol in (None, ALL_SYMBOLS):
+            return found
+        return [*found, *self._named.get((status.channel, ALL_SYMBOLS), ())]
+
+
+def _take(concerned: Sequence[_Account], status: Status, between: Between) -> None:
     if status.event == "broken":
         for account in concerned if status.channel or status.symbol else []:
             account.tally.broken += 1

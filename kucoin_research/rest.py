@@ -572,7 +572,8 @@ def _parse_envelope(body: bytes) -> tuple[str, str, bytes] | None:
 def _message(raw: bytes) -> str:
     if not raw.startswith(b'"') or len(raw) > _LONGEST_MESSAGE:
         return ""
-    return " ".join(decoder(str).decode(raw).split())
+    # What is skipped as raw JSON was not looked at: it may be no UTF-8.
+    return " ".join(decoder(str).decode(raw.decode("utf-8", "replace")).split())
 
 
 def _describe(status: int, body: bytes, mask: Callable[[str], str]) -> str:

@@ -35,12 +35,12 @@ __all__ = [
     "encode",
     "end_of_lines",
     "header_of",
-    "holds_rows",
     "integer_of",
     "is_header",
     "last_line",
     "pieces",
     "read_records",
+    "read_rows",
     "readable",
     "records_of",
     "scan_rows",
@@ -61,7 +61,7 @@ _POLARS_ROWS_OF_LISTS = 16
 _BLOCK = 1 << 20
 _DIGITS = 20  # of a number of 64 bits, with its sign
 _RESUMED = 1 << 12  # bytes that are looked at behind a stray quote
-_STRAYS = 1_000  # quotes behind which this is done, each time for one line
+_STRAYS = 200  # quotes behind which this is done, each time for one line
 _MOST_WRONG = 64  # lines of a piece that are told; the others are counted
 
 _STORED: dict[Column, pl.DataType] = {
@@ -309,6 +309,39 @@ def scan_rows(
     )
 
 
+def read_rows(
+    record: type[Record],
+    text: bytes,
+    header: Sequence[str] | None = None,
+    columns: Sequence[str] | None = None,
+) -> pl.DataFrame:
+    """Read lines back as ``scan_rows`` does, at once.
+
+    A source of rows that polars calls must not collect a scan of its own: polars 1.35 waits for
+    ever where it calls two of them side by side.
+
+    Parameters
+    ----------
+    record, header
+        As in ``scan_rows``.
+    text
+        Whole lines, the header first.
+    columns
+        Only these of the record's.
+    """
+    kinds = _kinds(record)
+    stored, types = _stored(kinds, header), schema_of(record)
+    wanted = list(kinds) if columns is None else list(columns)
+    there = [name for name in wanted if name in stored] or list(stored)[:1]
+    rows = pl.read_csv(text, schema=stored, columns=there, glob=False)
+    return rows.with_columns(
+        _read(name, kinds[name], types[name])
+        if name in stored
+        else pl.lit(None, dtype=types[name]).alias(name)
+        for name in wanted
+    ).select(wanted)
+
+
 def _stored(kinds: dict[str, Column], header: Sequence[str] | None) -> dict[str, pl.DataType]:
     there = list(kinds) if header is None else list(header)
     return {name: _STORED[kinds[name]] if name in kinds else pl.String() for name in there}
@@ -350,7 +383,7 @@ def _parsed(text: bytes, stored: dict[str, pl.DataType], *, is_strict: bool = Tr
 
 def is_header(line: bytes) -> bool:
     """Tell whether a line can be a header: one that polars takes for text, too."""
-    return line.endswith(b"\n") and line[:2].isalnum() and line.isascii()
+    return line.endswith(b"\n") and line[:2].isalnum() and line.isascii() and b'"' not in line
 
 
 def records_of(record: type[Record], rows: pl.DataFrame) -> list[Record]:
@@ -553,28 +586,6 @@ def are_rows(text: bytes, columns: int) -> bool:
     Of blank lines polars makes rows without any value, which take far more memory than the text.
     """
     return text.count(b"\n") * columns <= len(text) + columns
-
-
-def holds_rows(file: BinaryIO, columns: int) -> bool:
-    """Tell as ``are_rows``, and whether no line, line breaks in it included, is too long.
-
-    The file is read for that, some GB each second. ``LONGEST_LINE`` is the bound.
-    """
-    length, is_quoted = 0, False
-    size = lines = 0
-    while block := file.read(_BLOCK):
-        first, last = block.find(b"\n"), block.rfind(b"\n")
-        if is_quoted or b'"' in block:
-            ends, is_quoted = _ends(block, is_quoted)
-            first, last = (int(ends[0]), int(ends[-1])) if len(ends) else (-1, -1)
-        size += len(block)
-        lines += block.count(b"\n")
-        length += len(block) if first < 0 else first
-        if length > LONGEST_LINE:
-            return False
-        if last >= 0:
-            length = len(block) - last
-    return lines * columns <= size + columns
 
 
 # -- what is not as a recorder writes it -----------------------------------------------------------

@@ -617,9 +617,8 @@ def _table(
     lines = None
     if header is not None:
         is_counted = promised == sound == size
-        in_place = sound == size and not is_live and compression_of(path.name) is None
         rows = recorded if is_counted else None
-        lines = Lines(path, sound, tuple(header), rows, is_noted, in_place)
+        lines = Lines(path, sound, tuple(header), rows, is_noted)
     promise = None if is_live or recorded is None else Promise(part, recorded, is_final)
     table = Table(
         record, part.channel, part.symbol, path.name, _scanning(record, lines),
@@ -768,22 +767,36 @@ class _Reckoning:
         scanned = self._session.scan("candle" if channel == "candle" else channel)
         needed = [name for name in scanned.collect_schema().names() if name in _COUNTED]
         rows = self._session.collect(scanned.select(needed))
-        symbols = rows["symbol"].cast(pl.String).unique(maintain_order=True).to_list()
+        # All at once: there may be as many symbols as rows.
+        facts = [pl.len().alias("rows"), pl.col("local_timestamp").to_physical()]
+        if "sequence" in rows.columns:
+            numbered = pl.col("sequence").drop_nulls()
+            facts += [numbered.first().alias("first"), numbered.last().alias("last")]
+        if channel == "level2":
+            facts.append(pl.col("is_snapshot").any())
+        its_symbol = pl.col("symbol").cast(pl.String)
+        found = rows.group_by(its_symbol, maintain_order=True).agg(facts)
+        for row in found.drop("local_timestamp").iter_rows(named=True):
+            self._counted.append(
+                Counted(
+                    channel,
+                    row["symbol"] or ALL_SYMBOLS,
+                    row["rows"],
+                    row.get("first"),
+                    row.get("last"),
+                    bool(row.get("is_snapshot")),
+                )
+            )
+        for symbol, local in zip(found["symbol"], found["local_timestamp"], strict=True):
+            self._locals[channel, symbol or ALL_SYMBOLS] = local
         # An account's events are of all symbols; where none has come, its outages are told still.
-        others: list[str | None] = [] if symbols else [None]
+        others = [] if found.height else [ALL_SYMBOLS]
         if channel not in ACCOUNT_CHANNELS:
-            others = [*self._session.symbols]
-        for symbol in dict.fromkeys([*symbols, *others]):
-            its = rows.filter(pl.col("symbol").eq_missing(pl.lit(symbol, dtype=pl.String)))
-            counted = Counted(channel, symbol or ALL_SYMBOLS, rows=its.height)
-            self._locals[channel, counted.symbol] = its["local_timestamp"].to_physical()
-            if "sequence" in rows.columns:
-                numbered = its["sequence"].drop_nulls()
-                if numbered.len():
-                    counted.first_sequence, counted.last_sequence = numbered[0], numbered[-1]
-            if channel == "level2":
-                counted.is_synced = bool(its["is_snapshot"].any())
-            self._counted.append(counted)
+            others = self._session.symbols
+        for symbol in dict.fromkeys(others):
+            if (channel, symbol) not in self._locals:
+                self._counted.append(Counted(channel, symbol))
+                self._locals[channel, symbol] = pl.Series(dtype=pl.Int64)
 
     def _between(self, channel: str, symbol: str, begin: int, end: int) -> int:
         local = self._locals[channel, symbol]

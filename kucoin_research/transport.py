@@ -144,6 +144,8 @@ class _Bounded:
     """Mixed into urllib3's connections: opened, and read from, within the bound of the call."""
 
     response_class: Any = _Response
+    # Set on http.client's class, it would print signatures.
+    debuglevel = 0
 
     def _new_conn(self) -> socket.socket:
         mine = cast("Any", self)
@@ -357,6 +359,8 @@ def _read(response: requests.Response, bound: Bound, most: int) -> Reply:
         raise requests.exceptions.ChunkedEncodingError(error) from error
     except (zlib.error, urllib3.exceptions.DecodeError) as error:
         raise requests.exceptions.ContentDecodingError(error) from error
+    except (ValueError, OverflowError) as error:  # a chunk of less than nothing
+        raise requests.exceptions.ChunkedEncodingError(error) from error
     if is_success and len(body) > most:
         raise TooLarge("the reply is too large")
     if not is_success:

@@ -24,6 +24,7 @@ __all__ = ["Arrays", "Chart", "Drawing", "Role", "Sketch", "TimeChart", "View"]
 
 # While a window is filling, what there is of it is shown, but never less than this part.
 _FULLEST = 6
+_FIRST_NS, _LAST_NS = -(1 << 63) + 1, (1 << 63) - 1
 
 #: Values of trace attributes: ``{(trace, "marker.size"): array}``.
 Arrays = dict[tuple[int, str], npt.NDArray[Any]]
@@ -249,6 +250,8 @@ class TimeChart(Chart):
             is_out = any(gap.end is None for gap in self._gap_map.found)
             pad = max((end - begin) // (15 if is_out else 100), 1_000_000)
             begin, end = begin - (0 if horizon is not None else pad), end + pad
+        # Any row may say that it is of the year 2262, behind which there is no time.
+        begin, end = max(begin, _FIRST_NS), min(end, _LAST_NS)
         low, high = self.sketch.zone.to_axis(np.array([begin, end], np.int64))
         return float(low), float(high)
 

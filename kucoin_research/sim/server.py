@@ -362,8 +362,7 @@ class RestHandler(RequestHandler):
         return answer if isinstance(answer, Reply) else await door.hub.in_turns(answer)
 
     def _send_reply(self, reply: Reply) -> None:
-        text = json.dumps(reply.body, separators=(",", ":"), ensure_ascii=False)
-        self._send(reply.status, text.encode())
+        self._send(reply.status, _json(reply.body))
 
     def _send(self, status: int, body: bytes) -> None:
         if self._fault("truncate"):
@@ -505,7 +504,10 @@ class SocketHandler(WebSocketHandler):
             self._end_flood()
             return
         self._is_answering = True
-        await self._take(message)
+        try:
+            await self._take(message)
+        except RecursionError:  # reading it, or writing a part of it back
+            self.end("too deeply nested", is_closed=True)
         self._is_answering = False
 
     def _end_flood(self) -> None:
@@ -520,9 +522,6 @@ class SocketHandler(WebSocketHandler):
             word = re.search(r"\w+", text)
             token = word.group() if word else text[:20]
             self.send_error_frame(400, f"Unrecognized token '{token}': was expecting a JSON object")
-            return
-        except RecursionError:
-            self.end("too deeply nested", is_closed=True)
             return
         if not isinstance(request, dict):
             self.send_error_frame(415, "type is not supported")
@@ -782,7 +781,7 @@ class SocketHandler(WebSocketHandler):
         stream.close()
 
     def _send(self, message: dict[str, Any]) -> None:
-        payload = json.dumps(message, separators=(",", ":"), ensure_ascii=False).encode()
+        payload = _json(message)
         if self._is_deflated:
             self._write_message(payload)
         else:
@@ -885,9 +884,6 @@ class ProSocketHandler(SocketHandler):
             request = json.loads(message)
         except ValueError:
             return
-        except RecursionError:
-            self.end("too deeply nested")
-            return
         if isinstance(request, dict):
             await self._answer(request)
 
@@ -943,8 +939,7 @@ class ProSocketHandler(SocketHandler):
             self.end("idle_timeout", is_closed=True)
 
     def _send(self, message: dict[str, Any]) -> None:
-        payload = json.dumps(message, separators=(",", ":"), ensure_ascii=False).encode()
-        self._write(binary_frame(payload))
+        self._write(binary_frame(_json(message)))
 
     def send_error_frame(self, code: int, data: str, reply_id: str | None = None) -> None:
         """Send nothing: this feed has no error frames beside its answers."""
@@ -1691,6 +1686,12 @@ def _ask_kernel(sock: socket.socket, question: int) -> int:
 
     answer = fcntl.ioctl(sock.fileno(), question, b"\0" * 4)
     return int.from_bytes(answer, sys.byteorder)
+
+
+def _json(message: Any) -> bytes:
+    # Half of a surrogate pair, which JSON can spell and nobody can send, comes back as "?".
+    text = json.dumps(message, separators=(",", ":"), ensure_ascii=False)
+    return text.encode("utf-8", "replace")
 
 
 def _id_text(request_id: Any) -> str:

@@ -434,6 +434,19 @@ def test_a_reply_without_measure_is_refused_in_little_memory(name, real_time):
         rest.status()
 
 
+@pytest.mark.parametrize(
+    "size", [b"-1", b"-5", b"-ffffffffffffffffffff", b"f" * 5_000, b"\xff", b""]
+)
+def test_a_chunk_of_no_size_is_a_reply_that_was_cut_short(size, real_time):
+    script = replying(OK + b"Transfer-Encoding: chunked\r\n", size + b"\r\n{}\r\n0\r\n\r\n")
+    with (
+        Server(script) as server,
+        Rest(server.venue, patience=0.0) as rest,
+        pytest.raises(BadReply, match="cut short"),
+    ):
+        rest.status()
+
+
 HEADERS = {
     "a line": replying(OK + b"X: ", again=b"x" * 65_536),
     "a status": replying(b"HTTP/1.1 200 ", again=b"x" * 65_536),

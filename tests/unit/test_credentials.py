@@ -153,12 +153,14 @@ def test_a_folder_named_dotenv_is_no_file(tmp_path):
 
 @pytest.fixture
 def owned(monkeypatch):
-    """Let files seem to belong to others: path to the owner's number."""
+    """Let files seem to belong to others: path to the owner's number; of a link, (path, "link")."""
     owners, stat = {}, Path.stat
 
     def seen(path, **options):
         found = stat(path, **options)
         uid = owners.get(path, found.st_uid)
+        if not options.get("follow_symlinks", True):
+            uid = owners.get((path, "link"), uid)
         return os.stat_result((*found[:4], uid, *found[5:10]))
 
     monkeypatch.setattr(Path, "stat", seen)
@@ -219,6 +221,23 @@ def test_in_the_working_folder_its_owner_counts(tmp_path, owned, file, folder, m
     )
 
     assert (set(environment()) == set(NAMES)) is is_read
+
+
+@unix_only
+@pytest.mark.parametrize("mode", [0o1777, 0o755])
+def test_a_link_of_somebody_else_is_not_followed_to_a_file_of_ours(tmp_path, owned, caplog, mode):
+    (tmp_path / "elsewhere").write_text(FILE)
+    folder = tmp_path / "common"
+    folder.mkdir(mode)
+    folder.chmod(mode)
+    (folder / ".env").symlink_to(tmp_path / "elsewhere")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert set(environment()) == set(NAMES)
+        owned[folder / ".env", "link"] = STRANGER
+        assert environment() == {}
+    assert f"{folder / '.env'} is not read: it belongs to another user" in caplog.text
 
 
 @unix_only

@@ -561,3 +561,13 @@ def test_a_png_that_cannot_be_made_is_explained(tmp_path, monkeypatch):
 
     with pytest.raises(figures.ExportUnavailable, match="pip install kaleido"):
         figure.to_png(tmp_path / "price.png")
+
+
+@pytest.mark.parametrize("kind", ["price", "candles", "flow", "lag"])
+def test_rows_of_the_last_moment_that_there_is_are_drawn(kind):
+    at = pl.Series([0, (1 << 63) - 1]).cast(pl.Datetime("ns", "UTC"))
+    columns = {"timestamp": at, "local_timestamp": at, "sequence": [1, 2], "trade_id": ["1", "2"]}
+    more = {"symbol": ["A", "A"], "side": ["buy", "buy"], "price": [1.0, 2.0], "size": [1.0, 1.0]}
+    frame = pl.DataFrame(columns | more)
+
+    assert getattr(kr.figures, kind)(frame).data

@@ -1,9 +1,11 @@
 import gzip
 import io
+import random
 
 import polars as pl
 import pytest
 
+from kucoin_research import packing
 from kucoin_research.packing import compression_of, open_whole, pack, walk
 
 PIECES = [b"a,b\n" * 50, b"1,2\n", bytes(range(256)) * 700]
@@ -74,3 +76,65 @@ def test_the_name_tells_the_compression():
     names = ["a.csv", "a.csv.gz", "a.csv.zst"]
 
     assert [compression_of(name) for name in names] == [None, "gzip", "zstd"]
+
+
+class Counting(io.BytesIO):
+    """A file that counts how often it is read."""
+
+    reads = 0
+
+    def read(self, size=-1):
+        self.reads += 1
+        return super().read(size)
+
+
+def frames_within_frames(count, blocks):
+    """Lay out beginnings of frames that share one long chain of empty blocks without an end."""
+    size = 9 * count
+    beginnings = (
+        b"\x28\xb5\x2f\xfd\x20\0" + (size - 9 * at << 3).to_bytes(3, "little")
+        for at in range(1, count + 1)
+    )
+    return b"".join(beginnings) + bytes(3 * blocks)
+
+
+def test_frames_that_share_their_blocks_are_not_followed_without_end():
+    data = frames_within_frames(200, 5_000)
+    file = Counting(data)
+
+    assert b"".join(text for text, _ in walk(file, "zstd", len(data))) == b""
+    assert file.reads < 5_000  # of a million blocks
+
+
+def test_small_frames_are_decompressed_together(monkeypatch):
+    opened = []
+    made = packing.pa.CompressedInputStream
+    monkeypatch.setattr(
+        packing.pa, "CompressedInputStream", lambda *args: opened.append(1) or made(*args)
+    )
+    data = pack(b"a,1\n", "zstd") * 1_000
+
+    assert b"".join(text for text, _ in walk(io.BytesIO(data), "zstd", len(data))) == (
+        b"a,1\n" * 1_000
+    )
+    assert len(opened) < 50
+
+
+@pytest.mark.parametrize("compression", ["gzip", "zstd"])
+@pytest.mark.parametrize("seed", range(5))
+def test_damage_among_small_pieces_costs_those_that_are_hit(compression, seed):
+    chance = random.Random(seed)
+    lines = [b"%d,%d\n" % (number, chance.randrange(10**9)) for number in range(400)]
+    pieces = [bytearray(pack(line, compression)) for line in lines]
+    hit = set(chance.sample(range(400), 7))
+    for number in hit:
+        pieces[number][0] ^= 0xFF
+    data = b"".join(pieces)
+    text, held = b"", b""
+    for piece, member in walk(io.BytesIO(data), compression, len(data)):
+        held += piece
+        if member is not None:
+            text += held if member.is_whole else b""
+            held = b""
+
+    assert text == b"".join(line for number, line in enumerate(lines) if number not in hit)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from kucoin_research.damage import Damage
 from kucoin_research.reckoning import Counted, reckon
 from kucoin_research.records import Status
 
@@ -58,3 +59,20 @@ def test_an_outage_that_was_given_up_is_not_filled_by_the_next():
     )  # fmt: skip
 
     assert {each.began: each.filled_by for each in entry.gaps} == {100: None, 400: "REST"}
+
+
+def test_a_file_that_is_gone_is_compared_with_its_own_account_only(monkeypatch):
+    asked = []
+    concerns = Damage.concerns
+    monkeypatch.setattr(Damage, "concerns", lambda *args: asked.append(1) or concerns(*args))
+    counted = [Counted("trade", f"A{number}") for number in range(300)]
+    damages = [
+        Damage(f"{number}.csv", "missing", "trade", f"a{number}") for number in range(150, 450)
+    ]
+
+    report = reckon("session", counted, [], lambda *_: 0, damages=damages)
+
+    assert len(report.channels) == 450
+    told = [f"{at}.csv" in entry.reason for at, entry in enumerate(report.channels)]
+    assert told == [False] * 150 + [True] * 300
+    assert len(asked) < 1_000  # of 100,000

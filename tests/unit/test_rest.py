@@ -1048,6 +1048,13 @@ def test_what_is_not_kucoins_json_is_a_bad_reply(exchange, rest, answer, said):
         rest.status()
 
 
+def test_a_message_that_is_no_text_leaves_the_code_to_tell(exchange, rest):
+    exchange.answers = [Answer(b'{"code":"404000","msg":"no \xff such","data":"\xff"}')]
+
+    with pytest.raises(errors.NotFound, match="code 404000 \\('no \N{REPLACEMENT CHARACTER} such'"):
+        rest.status()
+
+
 def test_a_compressed_reply_that_is_broken_is_a_bad_reply(exchange, rest):
     exchange.answers = [Answer(b"not gzip", 200, {"Content-Encoding": "gzip"})]
 

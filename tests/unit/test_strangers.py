@@ -351,6 +351,30 @@ def test_an_honest_file_of_one_member_loads_by_its_beginning_only(tmp_path, suff
     assert kr.load(session).frame("trade")["sequence"].equals(number.alias("sequence"))
 
 
+def test_a_quote_in_a_header_does_not_swallow_the_rows_unseen(tmp_path):
+    session = record(tmp_path / "sessions")
+    name = put(session, header_of(Trade).replace(b"price", b'"price') + LINE * 3).name
+
+    with pytest.warns(SessionUnfinished, match=f"{name}: its columns are none"):
+        loaded = kr.load(session)
+
+    assert loaded.report().channel("trade").verdict is kr.Verdict.INCOMPLETE
+    kr.replay(loaded, speed=None).wait_until_done()
+
+
+def test_thousands_of_names_that_are_nobodys_are_summed_up(tmp_path):
+    session = record(tmp_path / "sessions")
+    manifest = session / "session.json"
+    content = json.loads(manifest.read_bytes())
+    content["files"] |= {str(number): {} for number in range(5_000)}
+    manifest.write_text(json.dumps(content))
+
+    with pytest.warns(SessionUnfinished, match="4,900 further files that are none of a session"):
+        loaded = kr.load(session)
+
+    assert len(loaded.known_damage) < 2_000
+
+
 def test_text_that_polars_would_decompress_is_text(tmp_path):
     session = record(tmp_path / "sessions")
     bomb = gzip.compress(header_of(Trade) + LINE * 1_000)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import html
 import http.client
 import json
 import logging
+import re
 import socket
 import ssl
 import threading
+import time
 import traceback
 from contextlib import contextmanager
 from functools import partial
+from urllib.parse import quote
 
 import pytest
 import trustme
@@ -165,6 +169,19 @@ def test_no_reply_to_a_signed_call_shows_a_secret(exchange, waiter, secrets, kin
             assert half_of_a_secret(str(error), secrets) == []
     assert len(secrets) > len(SECRETS)  # signatures were made
     assert [what for what, secret in secrets.items() if secret in caplog.text] == []
+
+
+def test_what_the_standard_library_prints_of_requests_shows_no_secret(
+    exchange, waiter, secrets, monkeypatch, capsys
+):
+    monkeypatch.setattr(http.client.HTTPConnection, "debuglevel", 1)
+    exchange.answers = [ok(None)]
+    with client(exchange.url, waiter) as rest:
+        raised_by(lambda: CALLS["deep book"](rest))
+
+    printed = "".join(capsys.readouterr())
+    assert len(secrets) > len(SECRETS)
+    assert [what for what, secret in secrets.items() if secret in printed] == []
 
 
 def half_of_a_secret(text, secrets):
@@ -482,6 +499,43 @@ def test_no_printer_shows_what_is_hidden():
 def test_a_secret_is_masked_however_it_is_spelled(spell):
     for secret in ("plain", "a\"b<c>&'\\", "two  blanks\tand ü", "a/b+c==", "…"):
         assert masked(f"x {spell(secret)} y", [Hidden(secret)]).strip('"').count("***") == 1
+
+
+SPELLINGS = {
+    "upper case": str.upper,
+    "lower case": str.lower,
+    "small escapes": lambda text: re.sub("%..", lambda each: each[0].lower(), quote(text, "")),
+    "quoted twice": lambda text: quote(quote(text, ""), ""),
+    "quoted four times": lambda text: quote(quote(quote(quote(text, ""), ""), ""), ""),
+    "slashes of PHP": lambda text: text.replace("/", "\\/"),
+    "JSON within JSON": lambda text: json.dumps(json.dumps(text.replace("/", "\\u002f"))),
+    "for addresses": lambda text: text.replace("+", "-").replace("/", "_"),
+    "without padding": lambda text: text.rstrip("="),
+    "entities": lambda text: text.replace("/", "&#x2F;").replace("+", "&plus;"),
+    "broken at signs": lambda text: text.replace("/", "/\u200b\n "),
+    "base64": lambda text: base64.b64encode(text.encode()).decode(),
+    "hexadecimal": lambda text: text.encode().hex().upper(),
+}
+
+
+@pytest.mark.parametrize("name", SPELLINGS)
+def test_a_secret_is_masked_in_the_spellings_of_servers(name):
+    for secret in ("5f8Ab/cd+E0123456789abcd", "6cBP2tsVh+/mQ0xGfUSYQtf4GQ5Yt0vXvE0Tq+s4XbA="):
+        text = masked(f"x {SPELLINGS[name](secret)} y", [Hidden(secret)])
+
+        assert re.fullmatch(r"x \W*\*\*\*\W* y|x \*\*\*%(25)*3D y", text), text
+
+
+def test_a_long_text_is_masked_in_little_time():
+    hostile = ("5f8Ab" + "\\\\u0041" * 13) * 800 + "%25" * 20_000 + "&" * 20_000
+    began = time.process_time()
+
+    assert masked(hostile, [Hidden("5f8Ab/cd+E0123456789abcd")]) == hostile
+    assert time.process_time() - began < 1.0
+
+
+def test_short_texts_are_found_as_they_are_only():
+    assert masked("61 YQ== a-b", [Hidden("a/b"), Hidden("+")]) == "61 YQ== a-b"
 
 
 def test_a_longer_secret_is_masked_before_a_shorter_one():

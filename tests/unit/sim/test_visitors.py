@@ -143,6 +143,20 @@ def test_deeply_nested_json_ends_that_socket_and_nothing_else(exchange, path):
         assert json.loads(other.recv())["type"] == "pong"
 
 
+@pytest.mark.parametrize("path", ["/", "/pro"])
+def test_json_of_any_depth_and_any_text_is_answered_or_ends_its_socket(exchange, path, caplog):
+    token = token_of(exchange).json()["data"]["token"]
+    ids = ['"\\ud800"', *("[" * depth + "]" * depth for depth in range(880, 1_000))]
+    for text in ids:
+        with connected(f"{socket_url(exchange)}{path}?token={token}") as client:
+            client.recv()
+            client.send(f'{{"type":"ping","id":{text}}}')
+            answer = client.recv()
+        if answer:
+            assert json.loads(answer)["id"] == ("?" if text in ids[0] else text)
+    assert caplog.text == ""
+
+
 def has_ended(client):
     try:
         while client.recv() != "":  # as a close frame reads
