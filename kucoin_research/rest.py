@@ -37,6 +37,7 @@ from kucoin_research.errors import (
     InvalidInput,
     InvalidRequest,
     KucoinResearchError,
+    MessageBroken,
     NotFound,
     RateLimited,
     StreamStopped,
@@ -891,12 +892,17 @@ class Rest:
     ) -> list[Instrument]:
         """Read row by row, where one makes no sense."""
         found: list[Instrument] = []
-        read = decoder(kind, strict=False).decode
         for row in self._decode(call, reply, list[msgspec.Raw]):
             try:
-                found.append(parse(read(row)))
+                facts, odd = _without_odd_fields(bytes(row), kind)
+                found.append(parse(facts))
             except (msgspec.MsgspecError, ValueError, RecursionError) as error:
                 log.warning("left out of %s: %s", call.what, error)
+                continue
+            if odd:
+                told = ", ".join(odd)
+                log.warning("%s in %s is listed without its %s, which makes no sense",
+                            found[-1].symbol, call.what, told)  # fmt: skip
         return found
 
     @staticmethod
@@ -920,7 +926,7 @@ class Rest:
             max_leverage=facts.max_leverage,
             funding_interval_ms=interval or None,
             index_symbol=facts.index_symbol or None,
-            expires=None if facts.expire_date is None else to_ns(facts.expire_date),
+            expires=_instant(facts.expire_date),
             display_name=facts.display_symbol or None,
         )
 
@@ -1633,6 +1639,30 @@ class Rest:
         return meaning.error(text, code=code, http_status=status)
 
 
+def _without_odd_fields(row: bytes, kind: type[T]) -> tuple[T, list[str]]:
+    """Read a row; an optional field that makes no sense is null, and named.
+
+    Raises
+    ------
+    msgspec.MsgspecError, ValueError, RecursionError
+        If a field makes no sense that must not be missing.
+    """
+    try:
+        return decoder(kind, strict=False).decode(row), []
+    except msgspec.ValidationError:
+        content = decoder(dict[str, Any]).decode(row)
+    odd = []
+    for field in msgspec.structs.fields(cast("Any", kind)):
+        value = content.get(field.encode_name)
+        try:
+            if not field.required and value is not None:
+                msgspec.convert(value, field.type, strict=False)
+        except (msgspec.ValidationError, ValueError):
+            odd.append(field.encode_name)
+            content[field.encode_name] = None
+    return msgspec.convert(content, kind, strict=False), odd
+
+
 def _without_frames(outcome: _Reply | _Failure, mask: Callable[[str], str]) -> _Reply | _Failure:
     if isinstance(outcome, _Reply):
         return outcome
@@ -1672,6 +1702,14 @@ def _market_of(symbol: object, market: Market | str | None) -> Market:
     if not isinstance(symbol, str) or not symbol.strip():
         raise UnknownSymbol(f"a symbol is text such as 'XBTUSDTM' or 'BTC-USDT', not {symbol!r}")
     return market_of(symbol, market)
+
+
+def _instant(value: int | None) -> int | None:
+    """Read an optional time; one before 1970 or beyond 2262 is none."""
+    try:
+        return None if value is None else to_ns(value)
+    except MessageBroken:
+        return None
 
 
 def _path_part(symbol: str) -> str:

@@ -332,6 +332,41 @@ def test_a_broken_row_is_told_and_left_out(exchange, rest, caplog, broken):
     assert "left out of the list of contracts" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("odd", "names"),
+    [
+        ({"maxLeverage": "plenty"}, ["maxLeverage"]),
+        ({"isInverse": "perhaps", "status": 7}, ["status", "isInverse"]),
+        ({"expireDate": "soon", "makerFeeRate": [1]}, ["expireDate", "makerFeeRate"]),
+        ({"displaySymbol": {"en": "XBT"}}, ["displaySymbol"]),
+    ],
+)
+def test_a_contract_with_an_odd_optional_field_is_listed_without_it(
+    exchange, rest, caplog, odd, names
+):
+    rows = json.loads(payload("contracts_active"))["data"]
+    exchange.answers = [ok([rows[0] | odd, rows[1]])]
+
+    with caplog.at_level(logging.WARNING, "kucoin_research.rest"):
+        found = rest.contracts()
+
+    assert [each.symbol for each in found] == [row["symbol"] for row in rows[:2]]
+    assert all(name in caplog.text for name in names)
+    assert found[0].tick_size == rows[0]["tickSize"]
+    expected = {"maxLeverage": "max_leverage", "makerFeeRate": "maker_fee", "expireDate": "expires",
+                "displaySymbol": "display_name"}  # fmt: skip
+    assert all(getattr(found[0], expected[name]) is None for name in names if name in expected)
+
+
+def test_an_expiry_that_is_no_time_is_none(exchange, rest):
+    rows = json.loads(payload("contracts_active"))["data"]
+    exchange.answers = [ok([rows[0] | {"expireDate": -1}])]
+
+    (found,) = rest.contracts()
+
+    assert found.expires is None
+
+
 def test_a_futures_book_is_read(exchange, rest):
     exchange.answers = [Answer(payload("futures_level2_snapshot"))]
 
