@@ -18,6 +18,7 @@ import sys
 import threading
 import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping
+from email.utils import parsedate_to_datetime
 from typing import Annotated, Any, Literal, NamedTuple, Self, TypeAlias, TypeVar, cast
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -466,6 +467,7 @@ _MOST_OF_A_LIST = 64_000_000
 _MOST_BY_ROW = 8_000_000
 # The weight of the dearest call here: with less left, the next one could be refused.
 _RESERVE = 10
+_HEAVY = {"/api/v1/market/allTickers": 15, "/api/v1/market/stats": 15}
 
 
 class _Proof:
@@ -503,6 +505,16 @@ class _Call(NamedTuple):
     def holds_secrets(self) -> bool:
         """Whether its request or its reply does: frames that have either leave with no error."""
         return self.is_signed or "/bullet-" in self.path
+
+    @property
+    def pool(self) -> tuple[Market, bool]:
+        """Whose quota it takes from: that of this address, or of the account."""
+        return self.market, self.is_signed
+
+    @property
+    def weight(self) -> int:
+        """What it takes, where that is more than most calls do."""
+        return _HEAVY.get(self.path, 0)
 
     @property
     def target(self) -> str:
@@ -546,6 +558,19 @@ def _quota_of(headers: Mapping[str, str], now: float) -> _Quota | None:
     if reset is None or not re.fullmatch(r"-?\d{1,9}", remaining):
         return None
     return _Quota(int(remaining), now + reset)
+
+
+def _seconds(text: str | None, now_ns: int) -> float | None:
+    """Read ``Retry-After``: seconds, or a date (RFC 9110, section 10.2.3)."""
+    if text is None:
+        return None
+    if re.fullmatch(r"\d{1,9}", text):
+        return min(float(text), _LONGEST_RESET)
+    try:
+        when = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return min(max(when.timestamp() - now_ns / 1e9, 0.0), _LONGEST_RESET)
 
 
 def _milliseconds(text: str | None) -> float | None:
@@ -710,7 +735,7 @@ class Rest:
         self._closed = self._clock.event()
         self._transport = Transport(self._clock, timeout=timeout, session=session)
         self._over_at: float | None = None  # monotonic seconds
-        self._quotas: dict[Market, _Quota] = {}
+        self._quotas: dict[tuple[Market, bool], _Quota] = {}  # of an address, and of an account
         self._arrivals_lock = threading.Lock()  # guards _arrivals
         self._arrivals = ArrivalClock()
 
@@ -1537,8 +1562,8 @@ class Rest:
         )
 
     def _await_quota(self, call: _Call, deadline: float) -> None:
-        quota = self._quotas.get(call.market)
-        if quota is None or quota.remaining >= _RESERVE:
+        quota = self._quotas.get(call.pool)
+        if quota is None or quota.remaining >= max(_RESERVE, call.weight):
             return
         now = self._clock.monotonic()
         if quota.resets_at > deadline:
@@ -1550,7 +1575,7 @@ class Rest:
             )
         if quota.resets_at > now:
             self._pause(quota.resets_at - now)
-        self._quotas.pop(call.market, None)
+        self._quotas.pop(call.pool, None)
 
     def _pause(self, seconds: float) -> None:
         if self._closed.wait(seconds):
@@ -1581,7 +1606,7 @@ class Rest:
         received_at_ns, received_ns = self._clock.monotonic_ns(), self._clock.wall_ns()
         quota = _quota_of(reply.headers, self._clock.monotonic())
         if quota is not None:
-            self._quotas[call.market] = quota
+            self._quotas[call.pool] = quota
         envelope = _parse_envelope(reply.body)
         if envelope is not None and envelope[0] == "200000":
             return _Reply(Hidden(envelope[2]), sent_at_ns, received_at_ns, received_ns)
@@ -1592,6 +1617,8 @@ class Rest:
     ) -> _Failure:
         status = reply.status
         reset = _milliseconds(reply.headers.get("gw-ratelimit-reset"))
+        if reset is None:  # KuCoin sends none of these; a proxy or Cloudflare may
+            reset = _seconds(reply.headers.get("Retry-After"), self._clock.wall_ns())
         if envelope is None:
             # Cloudflare's block (error 1015) is a page, not JSON.
             is_block = status in (403, 429) and _BLOCK.search(reply.body[:16_384])

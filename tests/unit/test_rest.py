@@ -11,6 +11,7 @@ import threading
 from collections.abc import Container, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import MappingProxyType, SimpleNamespace
@@ -1292,6 +1293,46 @@ def test_a_used_up_quota_that_lasts_too_long_is_raised_unsent(exchange, rest):
         rest.status()
 
     assert caught.value.retry_after == 20.0
+    assert len(exchange.asked) == 1
+
+
+def test_a_call_that_costs_more_waits_for_more(exchange, rest, waiter):
+    headers = {"gw-ratelimit-remaining": "14", "gw-ratelimit-reset": "4000"}
+    exchange.answers = [
+        Answer(payload("status"), 200, headers),
+        Answer(payload("status"), 200, headers),
+        ok({"time": 1729176273859, "ticker": []}),
+    ]
+
+    rest.status("spot")
+    rest.status("spot")
+    assert waiter.waits == []
+    rest.tickers("spot")
+
+    assert waiter.waits == [4.0]
+
+
+def refused_by_a_proxy(text):
+    return [Answer(b"<html>too many</html>", 429, {"Retry-After": text}), Answer(payload("status"))]
+
+
+@pytest.mark.parametrize(("text", "wait"), [("2", 2.0), ("soon", 0.5), ("-1", 0.5)])
+def test_what_a_proxy_says_of_retrying_is_heeded(exchange, rest, waiter, text, wait):
+    exchange.answers = refused_by_a_proxy(text)
+
+    rest.status()
+
+    assert waiter.waits == [wait]
+
+
+@pytest.mark.parametrize("text", ["20", formatdate(NOW_NS // SECOND + 20, usegmt=True)])
+def test_a_proxy_that_wants_to_be_left_alone_for_long_is(exchange, rest, waiter, text):
+    exchange.answers = refused_by_a_proxy(text)
+
+    with pytest.raises(errors.RateLimited) as caught:
+        rest.status()
+
+    assert caught.value.retry_after == pytest.approx(20.0, abs=1.0)
     assert len(exchange.asked) == 1
 
 
