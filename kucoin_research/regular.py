@@ -15,7 +15,7 @@ import os
 import secrets
 import stat
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 __all__ = [
     "Irregular",
@@ -96,8 +96,8 @@ def size_of(path: Path) -> int:
     return found.st_size
 
 
-def open_file(path: Path, *, is_to_write: bool = False, buffering: int = -1) -> BinaryIO:
-    """Open a regular file that is there, to read it or to write in it as well.
+def open_file(path: Path, *, buffering: int = -1) -> BinaryIO:
+    """Open a regular file that is there, to read it.
 
     Raises
     ------
@@ -106,8 +106,7 @@ def open_file(path: Path, *, is_to_write: bool = False, buffering: int = -1) -> 
     OSError
         If it cannot be opened.
     """
-    flags, mode = (os.O_RDWR, "r+b") if is_to_write else (os.O_RDONLY, "rb")
-    return cast("BinaryIO", os.fdopen(open_handle(path, flags), mode, buffering=buffering))
+    return os.fdopen(open_handle(path, os.O_RDONLY), "rb", buffering=buffering)
 
 
 def open_handle(path: Path, flags: int) -> int:
