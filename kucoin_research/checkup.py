@@ -848,7 +848,7 @@ def _extent(part: Part) -> _Extent:
         return _Extent(size, max(0, counter.records - 1), broken)
     end, recorded = size_of(path), number_of(part.entry, "bytes") or 0
     with open_file(path) as file:
-        size, records = whole(file)
+        size, records = whole(file, end)
         last = _last_line_end(file, size, end)
         # What was recorded was whole, so it has no torn line; nor is one ever this long. Then a
         # stray quote has made one record of all lines behind it, which are not to be thrown away.

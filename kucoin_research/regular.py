@@ -36,6 +36,7 @@ _NO_WAIT = getattr(os, "O_NONBLOCK", 0)
 _FLAGS = _NO_FOLLOW | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 _BLOCK = 1 << 20
 _LONGEST = 100  # characters of a name that a draft's name begins with
+_BLOCK_ON_DISK = 512  # bytes, as ``st_blocks`` counts them
 _KINDS = (
     (stat.S_ISLNK, "a link"),
     (stat.S_ISDIR, "a folder"),
@@ -80,7 +81,10 @@ def is_regular(path: Path) -> bool:
 
 
 def size_of(path: Path) -> int:
-    """Give the bytes of a regular file.
+    """Give the bytes of a regular file, as far as they were written.
+
+    What comes behind a hole is not counted: no recorder leaves one, and a few kB on the disk may
+    seem to be a TB.
 
     Raises
     ------
@@ -93,7 +97,20 @@ def size_of(path: Path) -> int:
     what = _kind(found)
     if what is not None:
         raise Irregular(path, what)
-    return found.st_size
+    size = found.st_size
+    is_full = getattr(found, "st_blocks", size) * _BLOCK_ON_DISK >= size
+    return size if is_full else _before_holes(path, size)
+
+
+def _before_holes(path: Path, size: int) -> int:
+    if not hasattr(os, "SEEK_HOLE"):
+        return size
+    handle = open_handle(path, os.O_RDONLY)
+    try:
+        # What is compressed on the disk has few blocks, too, and no hole before its end.
+        return os.lseek(handle, 0, os.SEEK_HOLE)
+    finally:
+        os.close(handle)
 
 
 def open_file(path: Path, *, is_to_write: bool = False, buffering: int = -1) -> BinaryIO:
