@@ -51,8 +51,8 @@ from kucoin_research.rowcsv import (
     is_header,
     pieces,
     read_records,
+    read_rows,
     readable,
-    scan_rows,
     shape_of,
     unreadable,
     whole,
@@ -494,7 +494,7 @@ def _checks_of_books(parts: Sequence[Part]) -> dict[str, BookCheck]:
             continue
         with _rows_of(path, _whole_of(path)) as file:
             for text in readable(Status, file):
-                told = scan_rows(Status, header_of(Status) + text).collect()
+                told = read_rows(Status, header_of(Status) + text)
                 for symbol, event, stamp, first, last, detail in stories_of(told):
                     if symbol in stories:
                         stories[symbol].add(event, stamp, first, last, detail)
@@ -600,7 +600,7 @@ class _FileCheck:
     def _parse(self, piece: Piece) -> pl.DataFrame | None:
         record = self._part.record
         try:
-            return scan_rows(record, self._header + piece.text, self._names).collect()
+            return read_rows(record, self._header + piece.text, self._names)
         except pl.exceptions.PolarsError:
             records = list(shape_of(piece.text).records(piece.text))
         for at in islice(unreadable(record, records, self._names), _MOST_FLAWS + 1):
@@ -940,11 +940,10 @@ def _span(parts: Sequence[Part]) -> tuple[int | None, int | None]:
     for part in parts:
         with _rows_of(part.path, _extent(part).size) as file:
             for text in readable(part.record, file):
-                local = pl.col("local_timestamp").to_physical()
-                rows = scan_rows(part.record, header_of(part.record) + text).select(
-                    local.min().alias("first"), local.max().alias("last")
-                )
-                times += [each for each in rows.collect().row(0) if each is not None]
+                lines = header_of(part.record) + text
+                local = read_rows(part.record, lines, columns=["local_timestamp"]).to_series()
+                found = local.to_physical()
+                times += [each for each in (found.min(), found.max()) if isinstance(each, int)]
     return (min(times), max(times)) if times else (None, None)
 
 

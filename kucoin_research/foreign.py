@@ -49,7 +49,7 @@ from kucoin_research.errors import (
 from kucoin_research.moments import DATES, moments_of
 from kucoin_research.packing import most_text
 from kucoin_research.records import CHANNELS, columns_of, schema_of
-from kucoin_research.rowcsv import chunks, end_of_lines, header_of, scan_rows, shape_of
+from kucoin_research.rowcsv import chunks, end_of_lines, header_of, read_rows, shape_of
 from kucoin_research.sessions import Session, Table
 
 __all__ = ["KINDS", "load_csv"]
@@ -125,7 +125,7 @@ def _frames(
     header = pl.read_csv(text, n_rows=0, infer_schema=False, glob=False).columns
     its_kind = _kind_of(header, kind, source)
     if its_kind in CHANNELS:
-        return {its_kind: scan_rows(CHANNELS[its_kind], text, header).collect()}
+        return {its_kind: read_rows(CHANNELS[its_kind], text, header)}
     rows = pl.read_csv(text, infer_schema=False, glob=False)
     if its_kind == "guide":
         return _guide(rows, symbol or source.name.partition("_")[0], dates, source)

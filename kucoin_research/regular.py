@@ -15,7 +15,7 @@ import os
 import secrets
 import stat
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 __all__ = [
     "Irregular",
@@ -113,8 +113,8 @@ def _before_holes(path: Path, size: int) -> int:
         os.close(handle)
 
 
-def open_file(path: Path, *, is_to_write: bool = False, buffering: int = -1) -> BinaryIO:
-    """Open a regular file that is there, to read it or to write in it as well.
+def open_file(path: Path, *, buffering: int = -1) -> BinaryIO:
+    """Open a regular file that is there, to read it.
 
     Raises
     ------
@@ -123,8 +123,7 @@ def open_file(path: Path, *, is_to_write: bool = False, buffering: int = -1) -> 
     OSError
         If it cannot be opened.
     """
-    flags, mode = (os.O_RDWR, "r+b") if is_to_write else (os.O_RDONLY, "rb")
-    return cast("BinaryIO", os.fdopen(open_handle(path, flags), mode, buffering=buffering))
+    return os.fdopen(open_handle(path, os.O_RDONLY), "rb", buffering=buffering)
 
 
 def open_handle(path: Path, flags: int) -> int:

@@ -43,7 +43,6 @@ __all__ = [
     "read_rows",
     "readable",
     "records_of",
-    "scan_rows",
     "shape_of",
     "unreadable",
     "whole",
@@ -276,58 +275,38 @@ _CELLS: dict[Column, Callable[[Any], str]] = {
 # -- and back --------------------------------------------------------------------------------------
 
 
-def scan_rows(
-    record: type[Record], source: BinaryIO | bytes, header: Sequence[str] | None = None
-) -> pl.LazyFrame:
-    """Read lines back, lazily.
-
-    Parameters
-    ----------
-    record
-        What they are.
-    source
-        A file that is open until the rows are read, or its content; whole lines, the header first.
-    header
-        The file's columns where they differ from the record's: further ones are left out, and
-        missing ones null.
-
-    Returns
-    -------
-    pl.LazyFrame
-        With ``schema_of(record)``. Collecting it raises a ``polars.exceptions.PolarsError`` where a
-        value cannot be read.
-    """
-    kinds = _kinds(record)
-    stored = _stored(kinds, header)
-    lines = pl.scan_csv(source, schema=stored, glob=False)
-    types = schema_of(record)
-    return lines.select(
-        _read(name, kind, types[name])
-        if name in stored
-        else pl.lit(None, dtype=types[name]).alias(name)
-        for name, kind in kinds.items()
-    )
-
-
 def read_rows(
     record: type[Record],
     text: bytes,
     header: Sequence[str] | None = None,
     columns: Sequence[str] | None = None,
 ) -> pl.DataFrame:
-    """Read lines back as ``scan_rows`` does, at once.
+    """Read lines back.
 
-    A source of rows that polars calls must not collect a scan of its own: polars 1.35 waits for
-    ever where it calls two of them side by side.
+    At once, and not by a lazy scan: a source of rows that polars calls must not collect a scan of
+    its own. Polars 1.35 waits for ever where it calls two of them side by side.
 
     Parameters
     ----------
-    record, header
-        As in ``scan_rows``.
+    record
+        What they are.
     text
         Whole lines, the header first.
+    header
+        The file's columns where they differ from the record's: further ones are left out, and
+        missing ones null.
     columns
-        Only these of the record's.
+        Only these of the record's; all of them when left out.
+
+    Returns
+    -------
+    pl.DataFrame
+        With ``schema_of(record)``, or these columns of it.
+
+    Raises
+    ------
+    polars.exceptions.PolarsError
+        If a value cannot be read.
     """
     kinds = _kinds(record)
     stored, types = _stored(kinds, header), schema_of(record)
@@ -359,7 +338,7 @@ def read_records(
     text
         The lines, without the header.
     header
-        As in ``scan_rows``.
+        As in ``read_rows``.
 
     Raises
     ------
@@ -817,14 +796,8 @@ def _can_be_read(record: type[Record], text: bytes, header: Sequence[str] | None
     if not text:
         return True
     try:
-        kinds = _kinds(record)
-        stored = _stored(kinds, header)
-        rows = _parsed(text, stored)
-        rows.select(
-            _read(name, kind, schema_of(record)[name])
-            for name, kind in kinds.items()
-            if name in stored
-        )
+        first = ",".join(_stored(_kinds(record), header)).encode() + b"\n"
+        read_rows(record, first + text, header)
     except pl.exceptions.PolarsError:
         return False
     return True
@@ -842,7 +815,7 @@ def readable(
     Parameters
     ----------
     record, header
-        As in ``scan_rows``.
+        As in ``read_rows``.
     file
         Stands behind its header; see ``pieces``.
     most

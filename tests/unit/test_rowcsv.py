@@ -14,8 +14,8 @@ from kucoin_research.rowcsv import (
     encode,
     header_of,
     pieces,
+    read_rows,
     readable,
-    scan_rows,
     shape_of,
     unreadable,
     whole,
@@ -24,7 +24,7 @@ from tests.unit.rows import NOON, TEXTS, plain, records, shown, ticker
 
 
 def back(record, lines):
-    return scan_rows(record, header_of(record) + lines).collect()
+    return read_rows(record, header_of(record) + lines)
 
 
 @pytest.mark.parametrize("channel", CHANNELS)
@@ -135,14 +135,12 @@ def test_shape_counts_fields_and_lines_past_quoted_commas_and_line_breaks():
 def test_columns_that_a_file_lacks_are_null_and_unknown_ones_are_left_out():
     text = b"timestamp,local_timestamp,symbol,currency,novel\n1,2,,USDT,x\n"
 
-    frame = scan_rows(
+    frame = read_rows(
         Balance, text, ["timestamp", "local_timestamp", "symbol", "currency", "novel"]
     )
 
-    assert frame.collect().schema == schema_of(Balance)
-    assert frame.select(pl.col("currency").cast(pl.String), "total").collect().rows() == [
-        ("USDT", None)
-    ]
+    assert frame.schema == schema_of(Balance)
+    assert frame.select(pl.col("currency").cast(pl.String), "total").rows() == [("USDT", None)]
 
 
 # -- whatever is in a file -------------------------------------------------------------------------
