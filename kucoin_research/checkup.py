@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import html
 import os
-import shutil
 from collections import Counter as Counts
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -42,7 +41,7 @@ from kucoin_research.manifest import (
 )
 from kucoin_research.packing import compression_of, count_whole, open_whole
 from kucoin_research.records import CHANNELS, Column, Level2, Record, Status, columns_of
-from kucoin_research.regular import create_like, cut, is_regular, open_file, size_of
+from kucoin_research.regular import copy, create_like, cut, is_regular, open_file, size_of
 from kucoin_research.rowcsv import (
     LONGEST_RECORD,
     Counter,
@@ -887,7 +886,7 @@ def _add_span(content: dict[str, Any], parts: Sequence[Part]) -> None:
 
 
 def _cut_tail(path: Path, sound: int) -> int:
-    size = size_of(path)
+    size = path.lstat().st_size  # also what comes behind a hole
     if sound == size:
         return 0
     _keep(path)
@@ -905,7 +904,7 @@ def _keep(path: Path) -> None:
         open_file(path) as source,
         os.fdopen(_new_copy(path, source.fileno()), "wb") as target,
     ):
-        shutil.copyfileobj(source, target, _BLOCK)
+        copy(source, target)
         target.flush()
         os.fsync(target.fileno())
 
