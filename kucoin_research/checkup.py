@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import html
 import os
-import shutil
 from collections import Counter as Counts
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -43,7 +42,7 @@ from kucoin_research.manifest import (
 )
 from kucoin_research.packing import compression_of, count_whole, open_whole
 from kucoin_research.records import CHANNELS, Column, Level2, Record, Status, columns_of
-from kucoin_research.regular import create_like, cut, is_regular, open_file, size_of
+from kucoin_research.regular import copy, create_like, cut, is_regular, open_file, size_of
 from kucoin_research.rowcsv import (
     LONGEST_RECORD,
     Counter,
@@ -851,7 +850,7 @@ def _extent(part: Part) -> _Extent:
         return _Extent(size, max(0, counter.records - 1), broken)
     end, recorded = size_of(path), number_of(part.entry, "bytes") or 0
     with open_file(path) as file:
-        size, records = whole(file)
+        size, records = whole(file, end)
         last = _last_line_end(file, size, end)
         # What was recorded was whole, so it has no torn line; nor is one ever this long. Then a
         # stray quote has made one record of all lines behind it, which are not to be thrown away.
@@ -890,7 +889,7 @@ def _add_span(content: dict[str, Any], parts: Sequence[Part]) -> None:
 
 
 def _cut_tail(path: Path, sound: int) -> int:
-    size = size_of(path)
+    size = path.lstat().st_size  # also what comes behind a hole
     if sound == size:
         return 0
     _keep(path)
@@ -908,7 +907,7 @@ def _keep(path: Path) -> None:
         open_file(path) as source,
         os.fdopen(_new_copy(path, source.fileno()), "wb") as target,
     ):
-        shutil.copyfileobj(source, target, _BLOCK)
+        copy(source, target)
         target.flush()
         os.fsync(target.fileno())
 

@@ -145,7 +145,13 @@ class _Found:
 
     def text(self) -> bytes:
         """Read the file; a compressed one as far as it is whole."""
-        data = self._source.read_bytes()
+        try:
+            data = self._source.read_bytes()
+        except MemoryError:
+            raise SessionBroken(
+                f"{self._source} has {self._source.stat().st_size:,} bytes, which this machine's "
+                "memory does not hold; split it"
+            ) from None
         if data.startswith(_GZIP_MAGIC):
             compression, pieces = "gzip", _gunzip(data)
         elif data.startswith(_ZSTD_MAGIC):

@@ -14,11 +14,13 @@ import io
 import os
 import secrets
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 __all__ = [
     "Irregular",
+    "copy",
     "create",
     "create_like",
     "cut",
@@ -36,6 +38,8 @@ _NO_WAIT = getattr(os, "O_NONBLOCK", 0)
 _FLAGS = _NO_FOLLOW | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 _BLOCK = 1 << 20
 _LONGEST = 100  # characters of a name that a draft's name begins with
+_BLOCK_ON_DISK = 512  # bytes, as ``st_blocks`` counts them
+_LARGEST_HOLES = 64 << 20  # bytes of a file, in all
 _KINDS = (
     (stat.S_ISLNK, "a link"),
     (stat.S_ISDIR, "a folder"),
@@ -80,7 +84,10 @@ def is_regular(path: Path) -> bool:
 
 
 def size_of(path: Path) -> int:
-    """Give the bytes of a regular file.
+    """Give the bytes of a regular file, as far as they were written.
+
+    A hole at the end is not counted, and nothing behind holes of more than 64 MB in all: a machine
+    that loses its power leaves small ones, but else a few kB on the disk could pass for a TB.
 
     Raises
     ------
@@ -93,7 +100,67 @@ def size_of(path: Path) -> int:
     what = _kind(found)
     if what is not None:
         raise Irregular(path, what)
-    return found.st_size
+    size = found.st_size
+    is_full = getattr(found, "st_blocks", size) * _BLOCK_ON_DISK >= size
+    return size if is_full else _before_holes(path, size)
+
+
+def _before_holes(path: Path, size: int) -> int:
+    handle = open_handle(path, os.O_RDONLY)
+    try:
+        end = holes = 0
+        # What is compressed on the disk has few blocks, too, and no hole before its end.
+        for piece in _pieces(handle, size):
+            holes += piece.start - end
+            if holes > _LARGEST_HOLES:
+                break
+            end = piece.stop
+        return end
+    finally:
+        os.close(handle)
+
+
+def _pieces(handle: int, size: int) -> Iterator[range]:
+    """Give the pieces of a file that were written; between them are holes."""
+    if not hasattr(os, "SEEK_HOLE"):
+        yield range(size)
+        return
+    end = 0
+    while (begin := _data_from(handle, end)) is not None:
+        end = os.lseek(handle, begin, os.SEEK_HOLE)
+        yield range(begin, end)
+
+
+def _data_from(handle: int, begin: int) -> int | None:
+    try:
+        return os.lseek(handle, begin, os.SEEK_DATA)
+    except OSError as error:
+        if error.errno != errno.ENXIO:
+            raise
+        return None  # nothing was written from there on
+
+
+def copy(source: BinaryIO, target: BinaryIO) -> None:
+    """Copy a file to an empty one, holes as holes.
+
+    Raises
+    ------
+    OSError
+        If it could not be written.
+    """
+    size = os.fstat(source.fileno()).st_size
+    for piece in _pieces(source.fileno(), size):
+        target.seek(piece.start)
+        _copy(source, target, piece)
+    target.truncate(size)
+
+
+def _copy(source: BinaryIO, target: BinaryIO, piece: range) -> None:
+    source.seek(piece.start)
+    left = len(piece)
+    while left and (block := source.read(min(_BLOCK, left))):
+        target.write(block)
+        left -= len(block)
 
 
 def open_file(path: Path, *, buffering: int = -1) -> BinaryIO:
@@ -182,9 +249,7 @@ def _replace(path: Path, source: BinaryIO, size: int, mode: int) -> None:
     handle = create(draft, mode=mode)
     try:
         with os.fdopen(handle, "wb") as file:
-            while size and (block := source.read(min(_BLOCK, size))):
-                file.write(block)
-                size -= len(block)
+            _copy(source, file, range(size))
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)

@@ -412,14 +412,15 @@ class Whole(NamedTuple):
     records: int
 
 
-def whole(file: BinaryIO) -> Whole:
-    """Measure the whole lines of a file; what follows them is torn.
+def whole(file: BinaryIO, size: int) -> Whole:
+    """Measure the whole lines of a file's first bytes; what follows them is torn.
 
     A line ends at an LF outside quotes, so neither a number that was cut nor a text that was cut
     behind its own line break passes for one.
     """
     counter = Counter()
-    while block := file.read(_BLOCK):
+    while size > 0 and (block := file.read(min(_BLOCK, size))):
+        size -= len(block)
         counter.take(block)
     return Whole(counter.size, counter.records)
 

@@ -653,7 +653,7 @@ def _sound(path: Path, compression: str | None) -> tuple[int, bool]:
     """Measure how far a file is whole, and tell whether anything before that is damaged."""
     with open_file(path) as file:
         if compression is None:
-            return whole(file).size, False
+            return whole(file, size_of(path)).size, False
         size, is_broken = 0, False
         for each in members(file, compression, size_of(path)):
             is_broken |= each.start > size

@@ -118,7 +118,7 @@ def test_whole_finds_the_last_line_end_outside_quotes_wherever_a_file_is_cut(tex
     ends = [sum(map(len, lines[:count])) for count in range(len(lines) + 1)]
 
     for cut in range(len(data) + 1):
-        found = whole(io.BytesIO(data[:cut]))
+        found = whole(io.BytesIO(data), cut)
         sound = max(end for end in ends if end <= cut)
         assert (found.size, found.records) == (sound, ends.index(sound))
     assert b"".join(chunks(io.BytesIO(data), 5)) == data

@@ -20,6 +20,7 @@ from kucoin_research.errors import InvalidInput, SessionBroken, SessionUnfinishe
 from kucoin_research.packing import members
 from kucoin_research.recorder import Recorder
 from kucoin_research.records import Status, Trade
+from kucoin_research.regular import size_of
 from kucoin_research.rowcsv import header_of
 from kucoin_research.tables import append_csv
 from tests.unit.rows import NOON, ticker
@@ -100,6 +101,46 @@ def test_a_link_where_something_is_to_be_written_is_not_followed(session, outsid
     (session / name).symlink_to(outside / target)
 
     use(session)
+
+
+@pytest.mark.parametrize("compression", [None, "gzip", "zstd"])
+@pytest.mark.parametrize("is_closed", [True, False])
+def test_a_file_that_seems_a_terabyte_costs_what_is_written_in_it(tmp_path, compression, is_closed):
+    session = record(tmp_path / "sessions", compression=compression, is_closed=is_closed)
+    path = trades_of(session)
+    written = path.stat().st_size
+    os.truncate(path, 1 << 40)
+    if size_of(path) > 1 << 20:
+        pytest.skip("this file system tells of no holes")
+
+    assert written <= size_of(path) < written + 65_536
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert kr.load(session).frame("trade").height == 40
+        assert not kr.verify(session)
+        kr.repair(session)
+        assert kr.load(session).frame("trade").height == 40
+    assert path.stat().st_size < written + 65_536
+
+
+def test_rows_behind_a_small_hole_are_kept(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"a" * 4096)
+    with path.open("r+b") as file:
+        file.seek(1 << 20)
+        file.write(b"b" * 100)
+
+    assert size_of(path) == (1 << 20) + 100
+
+
+@linux_only
+def test_a_table_that_seems_a_terabyte_is_refused_in_a_sentence(tmp_path):
+    path = tmp_path / "prices.csv"
+    path.write_text("timestamp,open,high,low,close,volume\n")
+    os.truncate(path, 1 << 40)
+
+    with pytest.raises(SessionBroken, match=r"1,099,511,627,776 bytes, which this machine's"):
+        kr.load_csv(path)
 
 
 @pytest.mark.parametrize("name", ["session.json", "status.csv", "trade"])
@@ -271,7 +312,8 @@ def put(folder, data, *, suffix=""):
 def long_line(path):
     with path.open("wb") as file:
         file.write(header_of(Trade) + LINE)
-        file.seek(LONG << 20, os.SEEK_CUR)  # a hole, which takes no room on the disk
+        for _ in range(LONG):
+            file.write(b"7" * (1 << 20))
         file.write(b"\n" + LINE)
 
 
