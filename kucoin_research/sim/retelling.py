@@ -68,7 +68,7 @@ def _ns(time_ns: int | None) -> str:
 
 
 def _frame(topic: str, subject: str, data: str, more: str = "") -> str:
-    return f'{{"topic":"{topic}","type":"message","subject":"{subject}",{more}"data":{data}}}'
+    return f'{{"topic":{_word(topic)},"type":"message","subject":"{subject}",{more}"data":{data}}}'
 
 
 def _known(fields: Iterable[tuple[str, float | None]]) -> str:
@@ -80,8 +80,13 @@ def _pairs(prices: Sequence[float], sizes: Sequence[float], spell: Callable[[flo
     return ",".join([f'["{digits(price)}",{spell(size)}]' for price, size in levels])
 
 
-def _there(values: Sequence[float | None]) -> list[float]:
-    return [value for value in values if value is not None]
+def _levels(
+    prices: Sequence[float | None], sizes: Sequence[float | None], spell: Callable[[float], str]
+) -> str:
+    """Spell the levels that are there: a book may have fewer than there are columns."""
+    levels = zip(prices, sizes, strict=True)
+    known = [(one, size) for one, size in levels if one is not None and size is not None]
+    return _pairs([one for one, _ in known], [size for _, size in known], spell)
 
 
 # -- futures ---------------------------------------------------------------------------------------
@@ -92,7 +97,7 @@ def _futures_trade(topic: str, row: Row) -> str:
     return _frame(
         topic,
         "match",
-        f'{{"symbol":"{symbol}","sequence":{_ns(sequence)},"side":{_word(side)},'
+        f'{{"symbol":{_word(symbol)},"sequence":{_ns(sequence)},"side":{_word(side)},'
         f'"size":{number(size)},"price":{_text(price)},"takerOrderId":"","makerOrderId":"",'
         f'"tradeId":{_word(trade_id)},"ts":{_ns(time)}}}',
         f'"sn":{_ns(sequence)},',
@@ -104,7 +109,7 @@ def _futures_ticker(topic: str, row: Row) -> str:
     return _frame(
         topic,
         "ticker",
-        f'{{"symbol":"{symbol}","sequence":{_ns(sequence)},"side":{_word(side)},'
+        f'{{"symbol":{_word(symbol)},"sequence":{_ns(sequence)},"side":{_word(side)},'
         f'"size":{number(size)},"price":{_text(price)},"bestBidSize":{number(bid_size)},'
         f'"bestBidPrice":{_text(bid)},"bestAskPrice":{_text(ask)},"tradeId":{_word(sequence)},'
         f'"bestAskSize":{number(ask_size)},"ts":{_ns(time)}}}',
@@ -117,7 +122,7 @@ def _futures_bbo(topic: str, row: Row) -> str:
     return _frame(
         topic,
         "tickerV2",
-        f'{{"symbol":"{symbol}","sequence":{_ns(sequence)},"bestBidSize":{number(bid_size)},'
+        f'{{"symbol":{_word(symbol)},"sequence":{_ns(sequence)},"bestBidSize":{number(bid_size)},'
         f'"bestBidPrice":{_text(bid)},"bestAskPrice":{_text(ask)},'
         f'"bestAskSize":{number(ask_size)},"ts":{_ns(time)}}}',
         f'"sn":{_ns(sequence)},',
@@ -144,8 +149,7 @@ def _futures_depth50(topic: str, row: Row) -> str:
 
 
 def _sides5(row: Row, spell: Callable[[float], str]) -> tuple[str, str]:
-    bids = _pairs(_there(row[4:9]), _there(row[9:14]), spell)
-    return bids, _pairs(_there(row[14:19]), _there(row[19:24]), spell)
+    return _levels(row[4:9], row[9:14], spell), _levels(row[14:19], row[19:24], spell)
 
 
 def _sides50(row: Row, spell: Callable[[float], str]) -> tuple[str, str]:
@@ -158,7 +162,7 @@ def _futures_candle(topic: str, row: Row) -> str:
     return _frame(
         topic,
         "candle.stick",
-        f'{{"symbol":"{symbol}","candles":["{time // _SECOND}",{_text(opened)},{_text(close)},'
+        f'{{"symbol":{_word(symbol)},"candles":["{time // _SECOND}",{_text(opened)},{_text(close)},'
         f'{_text(high)},{_text(low)},"0",{_text(volume)}],"time":{_ms(local)}}}',
     )
 
@@ -190,7 +194,7 @@ def _settlement(topic: str, row: Row) -> str:
     return _frame(
         topic,
         subject,
-        f'{{"symbol":"{symbol}","fundingTime":{funding_ms},"fundingRate":{number(rate)},'
+        f'{{"symbol":{_word(symbol)},"fundingTime":{funding_ms},"fundingRate":{number(rate)},'
         f'"timestamp":{_ms(time)}}}',
     )
 
@@ -205,7 +209,7 @@ def _futures_snapshot(topic: str, row: Row) -> str:
     )  # fmt: skip
     comma = "," if figures else ""
     return _frame(
-        topic, "snapshot.24h", f'{{{figures}{comma}"symbol":"{symbol}","ts":{_ns(time)}}}'
+        topic, "snapshot.24h", f'{{{figures}{comma}"symbol":{_word(symbol)},"ts":{_ns(time)}}}'
     )
 
 
@@ -218,7 +222,7 @@ def _spot_trade(topic: str, row: Row) -> str:
         topic,
         "trade.l3match",
         f'{{"makerOrderId":"","price":{_text(price)},"sequence":{_word(sequence)},'
-        f'"side":{_word(side)},"size":{_text(size)},"symbol":"{symbol}","takerOrderId":"",'
+        f'"side":{_word(side)},"size":{_text(size)},"symbol":{_word(symbol)},"takerOrderId":"",'
         f'"time":{_word(time)},"tradeId":{_word(trade_id)},"type":"match"}}',
     )
 
@@ -260,7 +264,7 @@ def _spot_candle(topic: str, row: Row) -> str:
     return _frame(
         topic,
         "trade.candles.update",
-        f'{{"symbol":"{symbol}","candles":["{time // _SECOND}",{_text(opened)},{_text(close)},'
+        f'{{"symbol":{_word(symbol)},"candles":["{time // _SECOND}",{_text(opened)},{_text(close)},'
         f'{_text(high)},{_text(low)},{_text(volume)},{_text(turnover)}],"time":{local}}}',
     )
 
@@ -278,8 +282,8 @@ def _spot_snapshot(topic: str, row: Row) -> str:
     return _frame(
         topic,
         "trade.snapshot",
-        f'{{"data":{{"baseCurrency":"{base}","datetime":{_ms(time)},{figures}{comma}'
-        f'"quoteCurrency":"{quote}","symbol":"{symbol}","symbolCode":"{symbol}"}}}}',
+        f'{{"data":{{"baseCurrency":{_word(base)},"datetime":{_ms(time)},{figures}{comma}'
+        f'"quoteCurrency":{_word(quote)},"symbol":{_word(symbol)},"symbolCode":{_word(symbol)}}}}}',
     )
 
 
@@ -287,7 +291,7 @@ def _indicator(topic: str, row: Row, value: float) -> str:
     return _frame(
         topic,
         "tick",
-        f'{{"symbol":"{row[2]}","granularity":1000,"timestamp":{_ms(row[0])},'
+        f'{{"symbol":{_word(row[2])},"granularity":1000,"timestamp":{_ms(row[0])},'
         f'"value":{number(value)}}}',
     )
 
@@ -347,7 +351,7 @@ def book_frame(
         )
     data = (
         f'{{"changes":{{"asks":[{sides["sell"]}],"bids":[{sides["buy"]}]}},"sequenceEnd":{last},'
-        f'"sequenceStart":{first},"symbol":"{symbol}","time":{_ms(time_ns)}}}'
+        f'"sequenceStart":{first},"symbol":{_word(symbol)},"time":{_ms(time_ns)}}}'
     )
     return [(last, _frame(topic, "trade.l2update", data))]
 
@@ -372,6 +376,10 @@ def _futures_change(topic: str, change: Change, time_ns: int | None) -> str:
 
 def _always(_row: Row) -> bool:
     return True
+
+
+def _has_time(row: Row) -> bool:
+    return row[0] is not None
 
 
 def _has_granularity(row: Row) -> bool:
@@ -405,7 +413,7 @@ _SHAPES: dict[str, tuple[Shape, ...]] = {
     "/contractMarket/tickerV2": (Shape("bbo", _futures_bbo),),
     "/contractMarket/level2Depth5": (Shape("depth5", _futures_depth5),),
     "/contractMarket/level2Depth50": (Shape("depth50", _futures_depth50),),
-    "/contractMarket/limitCandle": (Shape("candle", _futures_candle),),
+    "/contractMarket/limitCandle": (Shape("candle", _futures_candle, _has_time),),
     "/contract/instrument": (
         Shape("mark_price", _mark),
         Shape("funding_rate", _funding, _has_granularity),
@@ -417,7 +425,7 @@ _SHAPES: dict[str, tuple[Shape, ...]] = {
     "/market/ticker": (Shape("ticker", _spot_ticker),),
     "/spotMarket/level2Depth5": (Shape("depth5", _spot_depth5),),
     "/spotMarket/level2Depth50": (Shape("depth50", _spot_depth50),),
-    "/market/candles": (Shape("candle", _spot_candle),),
+    "/market/candles": (Shape("candle", _spot_candle, _has_time),),
     "/market/snapshot": (Shape("snapshot", _spot_snapshot),),
     "/indicator/markPrice": (Shape("mark_price", _spot_mark, _has_mark),),
     "/indicator/index": (Shape("mark_price", _spot_index, _has_index),),
