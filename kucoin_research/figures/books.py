@@ -319,8 +319,8 @@ class HeatChart(TimeChart):
                     "hoverongaps": False,
                     "colorbar": {
                         "title": {"text": "size", "font": {"size": 11}},
-                        "tickvals": [0, 1, 2, 3, 4, 5, 6],
-                        "ticktext": ["1", "10", "100", "1k", "10k", "100k", "1M"],
+                        "tickvals": list(_DECADES),
+                        "ticktext": [_power_of_ten(each) for each in _DECADES],
                         "thickness": 10,
                         "outlinewidth": 0,
                         "len": 0.9,
@@ -461,7 +461,8 @@ def _colour_range(z: Floats32) -> tuple[float, float]:
     if not present.size:
         return 0.0, 4.0
     low, high = np.percentile(present, (2, 99.8))
-    return float(np.floor(low * 2) / 2), float(np.ceil(high * 2) / 2)
+    bottom, top = float(np.floor(low * 2) / 2), float(np.ceil(high * 2) / 2)
+    return bottom, max(top, bottom + 0.5)  # sizes that are all alike have a colour, too
 
 
 def _binned(levels: Levels, step: float, first: int, count: int) -> Floats:
@@ -470,6 +471,17 @@ def _binned(levels: Levels, step: float, first: int, count: int) -> Floats:
     places = np.floor(prices / step + 1e-9).astype(np.int64) - first
     inside = (places >= 0) & (places < count)
     return np.bincount(places[inside], sizes[inside], count).astype(np.float64)
+
+
+# Of sizes on the colour bar; plotly shows those that are in its range.
+_DECADES = range(-9, 21)
+_PREFIXES = ("", "k", "M", "G", "T", "P", "E")  # as plotly's own axes of sizes have them
+
+
+def _power_of_ten(exponent: int) -> str:
+    if exponent < 0:
+        return f"{10.0**exponent:.{-exponent}f}"
+    return f"{10 ** (exponent % 3)}{_PREFIXES[exponent // 3]}"
 
 
 class _Walk:

@@ -265,6 +265,20 @@ def test_the_heat_map_tells_the_logarithm_of_the_size_over_time():
     assert np.nanmin(heat.z) == pytest.approx(1.0)
 
 
+@pytest.mark.parametrize(
+    ("size", "label"), [(1.0, "1"), (1e-3, "0.001"), (4e-3, "0.01"), (5e4, "100k"), (1e17, "100P")]
+)
+def test_the_colours_of_a_heat_map_have_a_label_whatever_the_sizes(size, label):
+    row = (at(0), at(0), "XBTUSDTM", 1, [99.0], [size], [101.0], [size])
+
+    heat = figures.heatmap(frame(Depth50, [row])).data[0]
+
+    bar = heat.colorbar
+    labels = dict(zip(bar.tickvals, bar.ticktext, strict=True))
+    assert label in [labels[each] for each in labels if heat.zmin <= each <= heat.zmax]
+    assert heat.zmin < heat.zmax
+
+
 def test_both_ways_to_a_heat_map_agree():
     rows = [
         level(0, "buy", 99.0, 100.0, True), level(0, "sell", 101.0, 10.0, True),
