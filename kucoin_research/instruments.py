@@ -343,10 +343,11 @@ _UNIFIED = re.compile(r"([A-Z0-9]+)/([A-Z0-9]+)(?::([A-Z0-9]+))?")
 
 def _of_unified(symbol: str, market: Market, base: str, quote: str, settle: str | None) -> str:
     pair, contract = f"{base}-{quote}", f"{'XBT' if base == 'BTC' else base}{quote}M"
-    spelled = f"{contract!r} on futures"
-    if settle is None:
-        spelled = f"{pair!r} on spot, and {spelled}"
-    return f"no {market} symbol {symbol!r}: KuCoin spells it {spelled}"
+    names = {Market.FUTURES: contract} if settle else {Market.SPOT: pair, Market.FUTURES: contract}
+    here = names.pop(market, None)
+    others = [f"{name!r} on {other}" for other, name in names.items()]
+    told = ", or ".join([*([repr(here)] if here else []), *others])
+    return f"no {market} symbol {symbol!r}: use {told}"
 
 
 _WRONG_MARKET = {

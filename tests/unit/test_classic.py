@@ -323,8 +323,8 @@ def test_every_hundredth_row_saves_those_before_it(tmp_path, monkeypatch, capsys
 
 
 def test_rows_that_cannot_be_saved_are_kept(tmp_path):
-    (tmp_path / "data").write_text("a file is in the way")
     processor = DataProcessor("XBTUSDTM", folder=tmp_path / "data")
+    (tmp_path / "data").write_text("a file is in the way")
     for _ in range(99):
         processor.process_ticker(MESSAGE)
     with pytest.raises(OSError, match="data"):
