@@ -47,6 +47,7 @@ from kucoin_research.rowcsv import (
     LONGEST_RECORD,
     Counter,
     Piece,
+    can_be_read,
     header_of,
     is_header,
     pieces,
@@ -604,9 +605,9 @@ class _FileCheck:
         try:
             return read_rows(record, self._header + piece.text, self._names)
         except pl.exceptions.PolarsError:
-            records = list(shape_of(piece.text).records(piece.text))
-        for at in islice(unreadable(record, records, self._names), _MOST_FLAWS + 1):
-            text = records[at].decode(errors="replace")
+            bounds = [*shape_of(piece.text).offsets, len(piece.text)]
+        for at in islice(unreadable(record, piece.text, self._names), _MOST_FLAWS + 1):
+            text = piece.text[bounds[at] : bounds[at + 1] - 1].decode(errors="replace")
             self._flaw(int(piece.lines[at]), "value", f"cannot be read: {text[:120]!r}")
         return None
 
@@ -821,13 +822,14 @@ def _is_broken(part: Part, extent: _Extent) -> bool:
     if extent.broken:
         return True
     with open_whole(part.path, extent.size, compression_of(part.path.name)) as file:
-        first = file.readline(LONGEST_RECORD).decode(errors="replace")
-        names = first.rstrip("\r\n").split(",")
-        for piece in pieces(file, len(names)):
-            records = list(shape_of(piece.text).records(piece.text))
-            if piece.wrong or next(unreadable(part.record, records, names), None) is not None:
-                return True
-    return False
+        first = file.readline(LONGEST_RECORD)
+        if first and not is_header(first):
+            return True
+        names = first.decode().rstrip("\r\n").split(",")
+        return any(
+            piece.wrong or not can_be_read(part.record, piece.text, names)
+            for piece in pieces(file, len(names))
+        )
 
 
 class _Extent(NamedTuple):

@@ -31,6 +31,7 @@ __all__ = [
     "Whole",
     "Wrong",
     "are_rows",
+    "can_be_read",
     "chunks",
     "encode",
     "end_of_lines",
@@ -681,11 +682,16 @@ def _sift_lines(text: bytes, columns: int, line: int, *, is_last: bool) -> tuple
     values = np.frombuffer(text, dtype=np.uint8, count=size)
     ends = np.flatnonzero(values == 10)
     offsets = np.concatenate(([0], ends[:-1] + 1))
-    quotes = np.cumsum(values == 34, dtype=np.int32)
-    before = np.concatenate(([0], quotes[ends[:-1]]))
-    is_outside = (quotes - np.repeat(before, np.diff(ends, prepend=-1))) & 1 == 0
-    fields = 1 + np.add.reduceat((values == 44) & is_outside, offsets, dtype=np.int64)
-    fields[(quotes[ends] - before) & 1 == 1] = 0  # a quote is never closed
+    # Only whether there are odd many matters, so the sums may run over.
+    is_odd = (np.cumsum(values == 34, dtype=np.uint8) & 1).view(bool)
+    began_odd = np.concatenate(([False], is_odd[ends[:-1]]))
+    commas = values == 44
+    inside, outside = (
+        np.diff(np.cumsum(commas & each, dtype=np.int32)[ends], prepend=0)
+        for each in (is_odd, ~is_odd)
+    )
+    fields = 1 + np.where(began_odd, inside, outside)
+    fields[is_odd[ends] != began_odd] = 0  # a quote is never closed
     shape = Shape(np.arange(1, len(ends) + 1), offsets, fields)
     return _piece(text[:size], shape, columns, line), size
 
@@ -727,6 +733,8 @@ def _piece(text: bytes, shape: Shape, columns: int, line: int) -> Piece:
 
 def _without(text: bytes, offsets: Any, bad: Any) -> bytes:
     """Leave records out of a text."""
+    if len(bad) == len(offsets):
+        return b""
     is_kept = np.ones(len(offsets), dtype=bool)
     is_kept[bad] = False
     is_in = np.repeat(is_kept, np.diff(offsets, append=len(text)))
@@ -735,21 +743,19 @@ def _without(text: bytes, offsets: Any, bad: Any) -> bytes:
 
 
 def unreadable(
-    record: type[Record], records: Sequence[bytes], header: Sequence[str] | None = None
+    record: type[Record], text: bytes, header: Sequence[str] | None = None
 ) -> Iterator[int]:
-    """Find the records of which a value cannot be read."""
-    text = b"".join(each + b"\n" for each in records)
+    """Find the records of a text of which a value cannot be read; gives their places, from 0."""
+    bounds = np.append(shape_of(text).offsets, len(text)).astype(np.int64)
     try:
         found = _misread(record, text, header)
     except pl.exceptions.PolarsError:
-        found = None
-    if found is None or len(found) != len(records):
-        yield from _by_halves(record, records, header, range(len(records)))
-        return
+        found = ()
+    if len(found) != len(bounds) - 1:
+        found = np.zeros(len(bounds) - 1, dtype=bool)
     yield from np.flatnonzero(found).tolist()
     # What is left can be read, or else is looked at record by record.
-    left = np.flatnonzero(~found).tolist()
-    yield from _by_halves(record, records, header, left)
+    yield from _by_halves(record, text, bounds, header, np.flatnonzero(~found))
 
 
 def _misread(record: type[Record], text: bytes, header: Sequence[str] | None) -> Any:
@@ -774,25 +780,34 @@ def _misread(record: type[Record], text: bytes, header: Sequence[str] | None) ->
 
 
 def _by_halves(
-    record: type[Record],
-    records: Sequence[bytes],
-    header: Sequence[str] | None,
-    places: Sequence[int],
+    record: type[Record], text: bytes, bounds: Any, header: Sequence[str] | None, places: Any
 ) -> Iterator[int]:
     spans = [(0, len(places))]
     while spans:
         start, stop = spans.pop()
-        text = b"".join(records[places[at]] + b"\n" for at in range(start, stop))
-        if _can_be_read(record, text, header):
+        if can_be_read(record, _only(text, bounds, places[start:stop]), header):
             continue
         if stop - start == 1:
-            yield places[start]
+            yield int(places[start])
             continue
         middle = (start + stop) // 2
         spans += [(middle, stop), (start, middle)]
 
 
-def _can_be_read(record: type[Record], text: bytes, header: Sequence[str] | None) -> bool:
+def _only(text: bytes, bounds: Any, places: Any) -> bytes:
+    """Take records out of a text; ``bounds`` is where each begins, and the end of the last."""
+    if not len(places):
+        return b""
+    first, behind = int(places[0]), int(places[-1]) + 1
+    part = text[bounds[first] : bounds[behind]]
+    others = np.setdiff1d(np.arange(first, behind), places, assume_unique=True)
+    if not len(others):
+        return part
+    return _without(part, bounds[first:behind] - bounds[first], others - first)
+
+
+def can_be_read(record: type[Record], text: bytes, header: Sequence[str] | None) -> bool:
+    """Tell whether every value of a text of records can be read."""
     if not text:
         return True
     try:
@@ -824,9 +839,8 @@ def readable(
     columns = len(_kinds(record) if header is None else header)
     for piece in pieces(file, columns, most=most):
         text = piece.text
-        if not _can_be_read(record, text, header):
-            records = list(shape_of(text).records(text))
-            bad = list(unreadable(record, records, header))
+        if not can_be_read(record, text, header):
+            bad = list(unreadable(record, text, header))
             text = _without(text, shape_of(text).offsets, bad)
         if text:
             yield text

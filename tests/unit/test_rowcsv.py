@@ -254,7 +254,7 @@ def test_the_records_that_cannot_be_read_are_those_that_cannot_by_themselves(cha
         at for at, row in enumerate(rows) if not list(readable(record, io.BytesIO(row + b"\n")))
     ]
 
-    assert sorted(unreadable(record, rows)) == alone
+    assert sorted(unreadable(record, b"".join(row + b"\n" for row in rows))) == alone
 
 
 def test_lines_that_all_have_a_stray_quote_are_taken_by_themselves():

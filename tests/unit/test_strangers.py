@@ -286,7 +286,7 @@ def test_a_folder_that_has_the_name_of_the_mark_is_set_aside(tmp_path):
 # -- what is far too large -------------------------------------------------------------------------
 
 LINE = b"1708948800000000000,1708948800000000001,XBTUSDTM,1,1,buy,1.0,1.0\n"
-MOST_MEGABYTES = 200
+MOST_SECONDS, MOST_MEGABYTES = 1.0, 200
 LONG = 600 if os.environ.get("SOAK") else 250
 
 
@@ -349,6 +349,24 @@ def test_a_line_of_hundreds_of_megabytes_ends_in_a_sentence_and_takes_little_mem
     check_costs(session)
 
     assert (name, 3, "columns") in {each[:3] for each in kr.verify(session).flaws}
+
+
+@linux_only
+@pytest.mark.parametrize(
+    ("first", "unit"),
+    [(b"", b"\n"), (b"timestamp", b"\n"), (b"local_timestamp,symbol", b"1,\n")],
+    ids=["blank", "one column", "two columns"],
+)
+def test_a_repair_of_a_million_lines_of_nothing_takes_little_time(tmp_path, first, unit):
+    session = record(tmp_path / "sessions")
+    trades_of(session).write_bytes(first + b"\n" + unit * (1 << 20))
+    (session / "session.json").unlink()
+
+    cost = attempt(DEEDS["repair"], session)
+
+    assert cost["wrong"] is None
+    assert cost["cpu"] < MOST_SECONDS
+    assert not kr.verify(session)
 
 
 @linux_only
