@@ -21,6 +21,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from email.utils import parsedate_to_datetime
 from typing import Annotated, Any, Literal, NamedTuple, Self, TypeAlias, TypeVar, cast
 from urllib.parse import quote, urlencode, urlsplit
+from weakref import WeakValueDictionary
 
 import msgspec
 from msgspec import Meta, Struct
@@ -49,6 +50,7 @@ from kucoin_research.errors import (
 from kucoin_research.hidden import Hidden, bare, masked, sealed
 from kucoin_research.instruments import Instrument, spelling_hint
 from kucoin_research.orderbook import BookSnapshot
+from kucoin_research.quotas import Pace, Quotas, Told
 from kucoin_research.records import (
     CANDLE_INTERVALS,
     ArrivalClock,
@@ -465,9 +467,26 @@ _MOST = 16_000_000
 _MOST_OF_A_LIST = 64_000_000
 # A list of instruments up to this size is read row by row where one makes no sense.
 _MOST_BY_ROW = 8_000_000
-# The weight of the dearest call here: with less left, the next one could be refused.
-_RESERVE = 10
-_HEAVY = {"/api/v1/market/allTickers": 15, "/api/v1/market/stats": 15}
+# What a call takes from the quota, by the beginning of its path; a token is dearest but for two.
+_FUTURES_WEIGHTS = {
+    "/api/v1/bullet-": 10, "/api/v1/contracts/": 3, "/api/v1/allTickers": 5,
+    "/api/v1/level2/snapshot": 3, "/api/v1/level2/depth": 5, "/api/v1/trade/history": 5,
+    "/api/v1/kline/query": 3, "/api/v1/mark-price/": 3, "/api/v1/index/query": 2,
+    "/api/v1/premium/query": 3, "/api/v1/contract/funding-rates": 5, "/api/v1/timestamp": 2,
+    "/api/v1/status": 4,
+}  # fmt: skip
+_SPOT_WEIGHTS = {
+    "/api/v1/bullet-": 10, "/api/v2/symbols": 4, "/api/v1/market/allTickers": 15,
+    "/api/v1/market/stats": 15, "/api/v1/market/orderbook/": 2, "/api/v1/market/histories": 3,
+    "/api/v1/market/candles": 3, "/api/v3/market/orderbook/level2": 3, "/api/v1/timestamp": 3,
+    "/api/v1/status": 3,
+}  # fmt: skip
+_WEIGHTS = {Market.FUTURES: _FUTURES_WEIGHTS, Market.SPOT: _SPOT_WEIGHTS}
+_USUAL_WEIGHT = 5
+# Cloudflare, before KuCoin, blocks an address after about 500 requests in 10 s. At most 400 of
+# them may be ours, so that a few for tokens, or of another process, do no harm.
+_BURST = 200
+_PER_SECOND = 20.0
 
 
 class _Proof:
@@ -504,7 +523,7 @@ class _Call(NamedTuple):
     @property
     def holds_secrets(self) -> bool:
         """Whether its request or its reply does: frames that have either leave with no error."""
-        return self.is_signed or "/bullet-" in self.path
+        return self.is_signed or self.is_urgent
 
     @property
     def pool(self) -> tuple[Market, bool]:
@@ -513,8 +532,14 @@ class _Call(NamedTuple):
 
     @property
     def weight(self) -> int:
-        """What it takes, where that is more than most calls do."""
-        return _HEAVY.get(self.path, 0)
+        """What it takes from the quota."""
+        known = _WEIGHTS[self.market].items()
+        return next((each for path, each in known if self.path.startswith(path)), _USUAL_WEIGHT)
+
+    @property
+    def is_urgent(self) -> bool:
+        """Whether a connection waits for it."""
+        return "/bullet-" in self.path
 
     @property
     def target(self) -> str:
@@ -540,11 +565,6 @@ class _Failure(NamedTuple):
     cause: BaseException | None = None
 
 
-class _Quota(NamedTuple):
-    remaining: int
-    resets_at: float  # monotonic seconds
-
-
 def _version() -> str:
     try:
         return importlib.metadata.version("kucoin-research")
@@ -552,12 +572,14 @@ def _version() -> str:
         return "0"
 
 
-def _quota_of(headers: Mapping[str, str], now: float) -> _Quota | None:
+def _told(headers: Mapping[str, str], sent: float, received: float) -> Told | None:
     reset = _milliseconds(headers.get("gw-ratelimit-reset"))
     remaining = headers.get("gw-ratelimit-remaining", "")
     if reset is None or not re.fullmatch(r"-?\d{1,9}", remaining):
         return None
-    return _Quota(int(remaining), now + reset)
+    limit = headers.get("gw-ratelimit-limit", "")
+    size = int(limit) if re.fullmatch(r"[1-9]\d{0,8}", limit) else None
+    return Told(size, int(remaining), reset, sent, received)
 
 
 def _seconds(text: str | None, now_ns: int) -> float | None:
@@ -735,7 +757,8 @@ class Rest:
         self._closed = self._clock.event()
         self._transport = Transport(self._clock, timeout=timeout, session=session)
         self._over_at: float | None = None  # monotonic seconds
-        self._quotas: dict[tuple[Market, bool], _Quota] = {}  # of an address, and of an account
+        self._quotas = Quotas(self._clock)  # of this address, and of the account
+        self._pace = _pace_of(venue, self._clock)
         self._arrivals_lock = threading.Lock()  # guards _arrivals
         self._arrivals = ArrivalClock()
 
@@ -1505,8 +1528,11 @@ class Rest:
         attempt = 0
         has_set_clock = False
         while True:
-            self._await_quota(call, deadline)
-            outcome = self._attempt(call)
+            self._await_turn(call, deadline)
+            try:
+                outcome = self._attempt(call)
+            finally:
+                self._quotas.over(call.pool, call.weight)
             if isinstance(outcome, _Reply):
                 return outcome
             if call.is_signed and _is_about_clock(outcome):
@@ -1561,21 +1587,24 @@ class Rest:
             ),
         )
 
-    def _await_quota(self, call: _Call, deadline: float) -> None:
-        quota = self._quotas.get(call.pool)
-        if quota is None or quota.remaining >= max(_RESERVE, call.weight):
-            return
-        now = self._clock.monotonic()
-        if quota.resets_at > deadline:
-            left = quota.resets_at - now
-            raise RateLimited(
-                f"{self._host(call.market)} takes no more requests for {left:.0f} s, "
-                f"so {call.what} was not asked for; ask less often",
-                retry_after=left,
-            )
-        if quota.resets_at > now:
-            self._pause(quota.resets_at - now)
-        self._quotas.pop(call.pool, None)
+    def _await_turn(self, call: _Call, deadline: float) -> None:
+        """Wait until a call may be sent; its weight is taken from the quota then."""
+        if self._pace is not None:
+            self._await(self._pace.take, call, deadline)
+        self._await(
+            lambda: self._quotas.take(call.pool, call.weight, is_urgent=call.is_urgent),
+            call, deadline,
+        )  # fmt: skip
+
+    def _await(self, take: Callable[[], float], call: _Call, deadline: float) -> None:
+        while wait := take():
+            if self._clock.monotonic() + wait > deadline:
+                raise RateLimited(
+                    f"{self._host(call.market)} takes no more requests for {wait:.0f} s, "
+                    f"so {call.what} was not asked for; ask less often",
+                    retry_after=wait,
+                )
+            self._pause(wait)
 
     def _pause(self, seconds: float) -> None:
         if self._closed.wait(seconds):
@@ -1588,7 +1617,7 @@ class Rest:
         if self._closed.is_set():
             raise self._stopped()
         url = self.venue.url(call.market)
-        sent_at_ns = self._clock.monotonic_ns()
+        sent, sent_at_ns = self._clock.monotonic(), self._clock.monotonic_ns()
         try:
             reply = self._transport.send(
                 call.method,
@@ -1604,9 +1633,8 @@ class Rest:
                 raise self._stopped() from error
             return _network_failure(call, url, error)
         received_at_ns, received_ns = self._clock.monotonic_ns(), self._clock.wall_ns()
-        quota = _quota_of(reply.headers, self._clock.monotonic())
-        if quota is not None:
-            self._quotas[call.pool] = quota
+        told = _told(reply.headers, sent, self._clock.monotonic())
+        self._quotas.learn(call.pool, call.weight, told)
         envelope = _parse_envelope(reply.body)
         if envelope is not None and envelope[0] == "200000":
             return _Reply(Hidden(envelope[2]), sent_at_ns, received_at_ns, received_ns)
@@ -1712,6 +1740,19 @@ _HEADERS = {
     "Accept": "application/json",
     "Accept-Encoding": ENCODINGS,
 }
+
+
+# Of the addresses that are not this machine's: all that a process asks of one goes at one pace.
+_paces: WeakValueDictionary[tuple[str, clocks.Clock], Pace] = WeakValueDictionary()
+_paces_lock = threading.Lock()  # guards _paces
+
+
+def _pace_of(venue: Venue, clock: clocks.Clock) -> Pace | None:
+    """Give the pace that all who ask a venue share; no Cloudflare is before this machine's."""
+    if is_loopback(venue.futures_url) and is_loopback(venue.spot_url):
+        return None
+    with _paces_lock:
+        return _paces.setdefault((venue.futures_url, clock), Pace(clock, _BURST, _PER_SECOND))
 
 
 def _options(kind: Any) -> tuple[Any, ...]:
