@@ -118,7 +118,8 @@ class Healing:
     shortest_silence
         Seconds below which no silence is suspicious, however fast a topic usually beats.
     fill_timeout
-        Seconds for which REST is asked to fill an outage.
+        Seconds for which REST is asked to fill an outage, from the last time on that it brought
+        anything; where the quota is used up, until a while behind the next window.
     """
 
     lifetime: float = 86_400.0

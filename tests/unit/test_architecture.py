@@ -22,7 +22,7 @@ RANKS = {
     "reckoning": 4, "timekeeping": 4, "sequences": 2, "rowfiles": 4, "sessionfolder": 4,
     "lines": 4,
     "intake": 5, "live": 5, "feeds": 5, "recorder": 5, "sessions": 5,
-    "lanes": 6, "foreign": 6, "timeline": 6, "diagnosis": 6, "shelf": 6,
+    "errands": 6, "lanes": 6, "foreign": 6, "timeline": 6, "diagnosis": 6, "shelf": 6,
     "stream": 7,
     "collect": 8, "stage": 7, "tape": 7, "replay": 8,
     "figures": 9, "recordings": 9, "serving": 9,
