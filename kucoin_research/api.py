@@ -671,10 +671,12 @@ def stream_to_frame(
         One channel, or a list of them.
     minutes, seconds
         How long, on the venue's clock from the moment every subscription is answered; added up when
-        both are given. The whole call takes longer by no more than it takes until then (as long
-        again, but at least 15 s and at most 30 s: then it raises), and by the 5 s in which all is
-        ended, whatever the exchange does; on a simulated one whose clock slips behind, by as long
-        again. Only looking up a host's name takes what the system allows.
+        both are given. The whole call takes longer by no more than it takes until then, and by the
+        5 s in which all is ended, whatever the exchange does; on a simulated one whose clock slips
+        behind, by as long again. It raises where nothing moves until then: no connection is opened,
+        and no subscription answered, for as long as is asked for, but at least 15 s and at most
+        30 s. (Hundreds of symbols take a minute, as KuCoin limits the pace of subscriptions.) Only
+        looking up a host's name takes what the system allows.
     rows
         End once every channel has that many rows, of all symbols together, and return no more than
         that of each (``status`` does not count and comes whole). Without any of the three, only an

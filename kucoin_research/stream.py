@@ -426,6 +426,15 @@ class Stream:
         return State.LIVE
 
     @property
+    def progress(self) -> int:
+        """How far the stream is with becoming live.
+
+        It grows with each connection that opens and each subscription that is answered, both for
+        the first time: so it ends growing, whatever the exchange does.
+        """
+        return sum(lane.progress for lane in self._lanes)
+
+    @property
     def error(self) -> KucoinResearchError | None:
         """The error that a connection is suffering from, or a refused subscription."""
         return next((lane.error for lane in self._lanes if lane.error is not None), None)
