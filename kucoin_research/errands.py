@@ -203,6 +203,8 @@ class _Fill:
 class _Patience:
     """Until when the past of a market is asked for: as long as something comes, and a while more.
 
+    Several threads tell it at once; each value is a moment of theirs, whichever was last.
+
     Parameters
     ----------
     timeout
