@@ -10,6 +10,7 @@ SCRIPTS = (
     "pipeline",
     "busy_kernel",
     "rest_answers",
+    "many_symbols",
     "recording",
     "replay",
     "memory_of_files",

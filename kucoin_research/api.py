@@ -671,10 +671,12 @@ def stream_to_frame(
         One channel, or a list of them.
     minutes, seconds
         How long, on the venue's clock from the moment every subscription is answered; added up when
-        both are given. The whole call takes longer by no more than it takes until then (as long
-        again, but at least 15 s and at most 30 s: then it raises), and by the 5 s in which all is
-        ended, whatever the exchange does; on a simulated one whose clock slips behind, by as long
-        again. Only looking up a host's name takes what the system allows.
+        both are given. The whole call takes longer by no more than it takes until then, and by the
+        5 s in which all is ended, whatever the exchange does; on a simulated one whose clock slips
+        behind, by as long again. It raises where nothing moves until then: no connection is opened,
+        and no subscription answered, for as long as is asked for, but at least 15 s and at most
+        30 s. (Hundreds of symbols take a minute, as KuCoin limits the pace of subscriptions.) Only
+        looking up a host's name takes what the system allows.
     rows
         End once every channel has that many rows, of all symbols together, and return no more than
         that of each (``status`` does not count and comes whole). Without any of the three, only an
@@ -921,6 +923,19 @@ def _frame(rows: Iterable[tuple[object, ...]], record: type[tuple[object, ...]])
     return pl.DataFrame(list(rows), schema=schema_of(record), orient="row")
 
 
+def _downloaded(
+    fetch: Callable[[], Iterable[tuple[object, ...]]], record: type[tuple[object, ...]]
+) -> pl.DataFrame:
+    """Make a frame of a download; where that was given up, its error gets what had come."""
+    try:
+        return _frame(fetch(), record)
+    except KucoinResearchError as error:
+        if error.rows is not None:
+            error.frame = _frame(error.rows, record)
+            error.args = (f"{error} (the exception's .frame holds what came)", *error.args[1:])
+        raise
+
+
 def _span(start: When, end: When) -> tuple[int | None, int | None]:
     since, until = instant_ns(start, "start"), instant_ns(end, "end")
     if since is not None and until is not None and since > until:
@@ -970,9 +985,11 @@ def candles(
     ------
     UnknownSymbol, UnknownChannel, ChannelNotOffered, InvalidInput
         Before any candle is asked for.
-    RateLimited
-        If the exchange takes no more requests for longer than one of its windows; shorter waits
-        are waited out.
+    Unreachable, BadReply, RateLimited, ExchangeUnavailable
+        If a page cannot be had. Once some have come, a network that is away, an exchange that is
+        busy, or a used-up quota is waited for, up to two minutes for a page, and the bar tells so.
+        Then the error's ``.frame`` holds what had come, whole from the start on, and its text says
+        up to when and how to go on.
     """
     interval = candle_interval(interval)
     since, until = _span(start, end)
@@ -981,8 +998,13 @@ def candles(
         Download(f"{interval} candles of {symbol}", shown=progress) as report,
     ):
         its_market = _candle_market(symbol, rest, market)
-        rows = rest.candles(symbol, interval, since, until, market=its_market, on_progress=report)
-        return _frame(rows, Candle)
+        return _downloaded(
+            lambda: rest.candles(
+                symbol, interval, since, until, market=its_market,
+                on_progress=report, on_wait=report.waits,
+            ),
+            Candle,
+        )  # fmt: skip
 
 
 def _candle_market(symbol: str, rest: Rest, market: str | None) -> Market:
@@ -1008,7 +1030,9 @@ def funding_rates(
     venue: Venue | str | None = None,
     progress: bool = True,
 ) -> pl.DataFrame:
-    """Fetch settled funding rates of a perpetual contract. An interrupt is as for ``candles``.
+    """Fetch settled funding rates of a perpetual contract.
+
+    Interrupts, waits and errors are as for ``candles``.
 
     Parameters
     ----------
@@ -1034,7 +1058,12 @@ def funding_rates(
         refuse_future(since, now)
         until = now if until is None else until
         since = until - 7 * 86_400 * 1_000_000_000 if since is None else since
-        return _frame(rest.funding_rates(symbol, since, until, on_progress=report), FundingRate)
+        return _downloaded(
+            lambda: rest.funding_rates(
+                symbol, since, until, on_progress=report, on_wait=report.waits
+            ),
+            FundingRate,
+        )  # fmt: skip
 
 
 def index_prices(
@@ -1048,7 +1077,7 @@ def index_prices(
     """Fetch the index behind a futures contract, one price per second.
 
     A page holds a hundred seconds, so for days ``candles(".KXBTUSDT", …)`` is the better question.
-    KuCoin keeps no history of mark prices. An interrupt is as for ``candles``.
+    KuCoin keeps no history of mark prices. Interrupts, waits and errors are as for ``candles``.
 
     Parameters
     ----------
@@ -1071,8 +1100,12 @@ def index_prices(
         Download(f"index prices of {symbol}", shown=progress) as report,
     ):
         index = _index_of(symbol, rest)
-        rows = rest.index_prices(index, since, until, symbol=symbol, on_progress=report)
-        return _frame(rows, MarkPrice)
+        return _downloaded(
+            lambda: rest.index_prices(
+                index, since, until, symbol=symbol, on_progress=report, on_wait=report.waits
+            ),
+            MarkPrice,
+        )  # fmt: skip
 
 
 def _index_of(symbol: str, rest: Rest) -> str:
@@ -1097,7 +1130,7 @@ def premium_index(
 ) -> pl.DataFrame:
     """Fetch how far a perpetual contract traded above its index, one value per minute.
 
-    Funding rates are made of it. An interrupt is as for ``candles``.
+    Funding rates are made of it. Interrupts, waits and errors are as for ``candles``.
 
     Parameters
     ----------
@@ -1120,8 +1153,12 @@ def premium_index(
         Download(f"premium index of {symbol}", shown=progress) as report,
     ):
         _contract(symbol, rest, "a premium index")
-        rows = rest.premium_index(symbol, since, until, on_progress=report)
-        return _frame(rows, PremiumIndex)
+        return _downloaded(
+            lambda: rest.premium_index(
+                symbol, since, until, on_progress=report, on_wait=report.waits
+            ),
+            PremiumIndex,
+        )  # fmt: skip
 
 
 def mark_price(symbol: str, *, venue: Venue | str | None = None) -> pl.DataFrame:

@@ -21,8 +21,8 @@ from kucoin_research.stream import State, Stream
 
 __all__ = ["Limit", "collect", "wait_until_live"]
 
-# A stream that is not live by then will not be: whatever hinders it is raised. Where there is no
-# network (the symbol list may still be at hand), that is plain after a few tries.
+# Where nothing has moved for so long, a stream will not be live: whatever hinders it is raised.
+# Where there is no network (the symbol list may still be at hand), that is plain after a few tries.
 _PATIENCE = 30.0
 # One that is to bring little is not waited for as long.
 _SHORTEST_PATIENCE = 15.0
@@ -65,7 +65,7 @@ class Limit:
 
     @property
     def patience(self) -> float:
-        """Seconds that it may take until the stream is live.
+        """Seconds for which nothing may move until the stream is live.
 
         As many as it is to bring rows for, but at least 15 and at most 30.
         """
@@ -92,8 +92,8 @@ def collect(
 ) -> bool:
     """Wait until a stream has brought what the limit asks for.
 
-    With ``limit.seconds``, and an exchange in real time, that takes no longer than these and the
-    patience together; where its virtual clock slips behind, up to ``limit.patience`` more.
+    With ``limit.seconds``, and an exchange in real time, that takes no longer than these once the
+    stream is live; where its virtual clock slips behind, up to ``limit.patience`` more.
 
     Parameters
     ----------
@@ -108,7 +108,8 @@ def collect(
     on_look
         Called here, at each look at the stream: some twenty times a second.
     patience
-        Seconds that are left until it is to be live; those of the limit unless given.
+        Seconds that are left until something is to move; those of the limit unless given. Whenever
+        something has, it has those of the limit again until it is to be live.
 
     Returns
     -------
@@ -127,8 +128,9 @@ def collect(
         bar = _Bar(stream, counted, limit, shown=progress)
         look = _Look(bar, on_look)
         wait_until_live(
-            stream, limit.patience if patience is None else patience, on_wait=lambda: look(0.0)
-        )
+            stream, limit.patience if patience is None else patience, renewed=limit.patience,
+            on_wait=lambda: look(0.0),
+        )  # fmt: skip
         _wait_until_done(stream, counted, limit, look)
         bar.finish("")
     except KeyboardInterrupt:
@@ -143,16 +145,24 @@ def collect(
 
 @hold(passes_on=True)
 def wait_until_live(
-    stream: Stream, patience: float = _PATIENCE, *, on_wait: Callable[[], object] | None = None
+    stream: Stream,
+    patience: float = _PATIENCE,
+    *,
+    renewed: float | None = None,
+    on_wait: Callable[[], object] | None = None,
 ) -> None:
-    """Wait until a stream that was just started is live.
+    """Wait until a stream that was just started is live, as long as it gets on.
+
+    A stream of hundreds of symbols takes a minute: subscriptions keep to the exchange's limits.
 
     Parameters
     ----------
     stream
         Running.
     patience
-        Seconds to wait; fewer, while the exchange cannot be reached at all.
+        Seconds to wait while nothing moves; fewer, while the exchange cannot be reached at all.
+    renewed
+        And so many once something has: a connection was opened, or a subscription answered.
     on_wait
         Called here, some twenty times a second.
 
@@ -161,13 +171,16 @@ def wait_until_live(
     NetworkError, ExchangeError, StreamError
         Whatever kept the stream from becoming live.
     """
-    began = stream.clock.monotonic()
+    moved_at, progress = stream.clock.monotonic(), stream.progress
     while stream.state not in (State.LIVE, State.FAILED, State.STOPPED):
+        if stream.progress != progress:
+            moved_at, progress = stream.clock.monotonic(), stream.progress
+            patience = patience if renewed is None else renewed
         error = stream.error
         shorter = _PATIENCE_WITHOUT_NETWORK if isinstance(error, Unreachable) else patience
-        if stream.clock.monotonic() - began > min(patience, shorter):
+        if stream.clock.monotonic() - moved_at > min(patience, shorter):
             raise error or ConnectionLost(
-                f"{stream.name!r} was not live within {patience:.0f} s; "
+                f"{stream.name!r} was not live within {patience:.0f} s in which nothing moved; "
                 "check the network, or try venue='demo'"
             )
         if on_wait is not None:

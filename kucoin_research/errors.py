@@ -102,7 +102,20 @@ __all__ = [
 
 
 class KucoinResearchError(Exception):
-    """Base of every error this package raises on purpose."""
+    """Base of every error this package raises on purpose.
+
+    Attributes
+    ----------
+    may_pass
+        Whether the same REST call may succeed a while later.
+    rows, frame
+        Of a download that was given up, what had come until then: as a list, where ``Rest`` was
+        called, and as a polars frame. None otherwise.
+    """
+
+    may_pass: bool = False
+    rows: Any = None
+    frame: Any = None
 
 
 class InvalidInput(KucoinResearchError, ValueError):

@@ -6,6 +6,7 @@ calls it under its delivery lock and hands the rows on to rings and sinks.
 
 from __future__ import annotations
 
+import itertools
 from bisect import insort
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -95,7 +96,7 @@ class Hole(NamedTuple):
 
     ``last_sequence`` is that of the last trade before it, ``last_opens`` the open times (ns UTC) of
     the last candles, by interval. ``is_silent`` says that it may be no outage, but a quiet market,
-    and that it goes on.
+    and that it goes on. ``number`` is another one after each further outage.
     """
 
     record: type[Record]
@@ -104,6 +105,7 @@ class Hole(NamedTuple):
     last_sequence: int | None
     last_opens: dict[str | None, int]
     is_silent: bool = False
+    number: int = 0
 
 
 class Taken(NamedTuple):
@@ -137,6 +139,7 @@ class _Gate:
     parts: list[_Part]
     is_armed: bool = False  # after a silence of which nobody knows whether it was an outage
     tries: int = 0  # pages of which the newest trade had not come over the connection
+    number: int = 0  # another one whenever a page that was asked for before may be too old
 
     @property
     def can_be_filled(self) -> bool:
@@ -240,6 +243,7 @@ class Intake:
         self._accounted: dict[str, int] = {}  # stamp of the last account of each book
         self._positions = Positions()
         self._gates: dict[_Key, _Gate] = {}
+        self._numbers = itertools.count(1)  # of outages
         self._markets: dict[str, Market] = {}
         # A topic may feed two channels: when its message breaks, both are short of it.
         self._by_topic: dict[str, list[Tally]] = {}
@@ -652,10 +656,12 @@ class Intake:
         if gate is None:
             gate = self._open_gate(tally, began_ns)
         gate.is_armed = False  # it is an outage now, whatever the silence before was
+        gate.number = next(self._numbers)
         return gate.part(began_ns)
 
     def _open_gate(self, tally: Tally, began_ns: int) -> _Gate:
         gate = _Gate(tally, self._markets[tally.symbol], [_Part(began_ns)])
+        gate.number = next(self._numbers)
         self._gates[CHANNELS[tally.channel], tally.symbol] = gate
         return gate
 
@@ -683,6 +689,7 @@ class Intake:
             gate = self._gates.get((CHANNELS[tally.channel], tally.symbol))
             if gate is not None:
                 gate.parts[-1].gap = gap
+                gate.number = next(self._numbers)
                 for row in self._end_parts(gate, cause, local):
                     rows.append(row)
                     local += 1
@@ -709,18 +716,24 @@ class Intake:
     @property
     def holes(self) -> list[Hole]:
         """What waits to be filled."""
-        return [
-            Hole(
-                record,
-                symbol,
-                gate.market,
-                gate.tally.last_sequence,
-                dict(gate.tally.last_opens),
-                gate.is_armed and not gate.held,
-            )
-            for (record, symbol), gate in self._gates.items()
-            if gate.can_be_filled
-        ]
+        found = (self.hole(*key) for key in self._gates)
+        return [hole for hole in found if hole is not None]
+
+    def hole(self, record: type[Record], symbol: str) -> Hole | None:
+        """Give what waits to be filled of a channel and symbol; None where nothing does."""
+        gate = self._gates.get((record, symbol))
+        if gate is None or not gate.can_be_filled:
+            return None
+        tally = gate.tally
+        return Hole(
+            record,
+            symbol,
+            gate.market,
+            tally.last_sequence,
+            dict(tally.last_opens),
+            gate.is_armed and not gate.held,
+            gate.number,
+        )
 
     def doubt(self, channel: str, symbol: str, now_ns: int) -> None:
         """Have REST asked about a silence, until there is a row behind it.
@@ -778,17 +791,20 @@ class Intake:
     def fill(self, hole: Hole, fetched: Sequence[Record], now_ns: int) -> list[Record]:
         """Put what REST brought before the rows that were kept back for it.
 
+        What was asked for before another outage was over tells nothing of that one, so it is not
+        taken: it is to be asked for again.
+
         Parameters
         ----------
         hole
-            From ``holes``.
+            From ``holes`` or ``hole``, before it was asked for.
         fetched
             Trades, or candles of all intervals, ascending; empty when REST has none.
         now_ns
             Wall time, ns UTC, for the stamps.
         """
         gate = self._gates.get((hole.record, hole.symbol))
-        if gate is None or not gate.can_be_filled:
+        if gate is None or not gate.can_be_filled or gate.number != hole.number:
             return []
         if self._may_ask_again(gate, fetched):
             return []

@@ -118,7 +118,8 @@ class Healing:
     shortest_silence
         Seconds below which no silence is suspicious, however fast a topic usually beats.
     fill_timeout
-        Seconds for which REST is asked to fill an outage.
+        Seconds for which REST is asked to fill an outage, from the last time on that it brought
+        anything; where the quota is used up, until a while behind the next window.
     """
 
     lifetime: float = 86_400.0
@@ -312,6 +313,8 @@ class Lane:
     ) -> None:
         self.number = number
         self.state = State.CONNECTING
+        self._has_opened = False  # ever
+        self._answered: set[Topic] = set()  # ever
         self.reconnects = 0
         self.rollovers = 0
         self.simulation: float | None = None
@@ -432,6 +435,7 @@ class Lane:
         self._tries += 1
         self.simulation = doorway.speed or self.simulation
         connection = self._open_connection(doorway.url)
+        self._has_opened = True
         conversation = Conversation(
             self._topics,
             self._clock.monotonic(),
@@ -579,11 +583,13 @@ class Lane:
     def _handle(self, conversation: Conversation, events: Iterable[Event]) -> None:
         for event in events:
             if isinstance(event, Refused):
+                self._answered.update(event.topics)
                 self._on_refused(conversation, event)
             elif isinstance(event, ExchangeSpoke):
                 # Told, but nothing suffers from it: if a disconnection follows, that is the error.
                 self._keeper.note("error", str(event.error))
             elif isinstance(event, Acknowledged):
+                self._answered.update(event.topics)
                 self._keeper.acknowledged(event.topics)
                 self._accept(event.topics)
 
@@ -793,6 +799,11 @@ class Lane:
         successor = self._successor
         overlaps = successor is not None and successor.settled_ns is not None
         return overlaps and bool(self._book_topics(symbol))
+
+    @property
+    def progress(self) -> int:
+        """How far the first connecting is: it grows with what is there for the first time."""
+        return self._has_opened + len(self._answered)
 
     def request_ping(self) -> None:
         """Send a ping at the next chance."""

@@ -42,13 +42,24 @@ class Download:
     def __call__(self, share: float, rows: int) -> None:
         """Tell how far it is."""
         self._share, self._rows = share, rows
-        if self._bar is None:
-            if not self._shown or share >= 1.0:
-                return
+        if self._bar is None and share >= 1.0:
+            return
+        bar = self._its_bar()
+        if bar is not None:
+            bar.set_postfix_str(f"{rows:,} rows", refresh=False)
+            bar.update(share - bar.n)
+
+    def waits(self, seconds: float, error: Exception) -> None:
+        """Tell that it waits before it asks again, and why."""
+        bar = self._its_bar()
+        if bar is not None:
+            bar.set_postfix_str(f"{self._rows:,} rows, asks again in {seconds:.0f} s: {error}")
+
+    def _its_bar(self) -> Any:
+        if self._bar is None and self._shown:
             form = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
             self._bar = quiet_tqdm(total=1.0, desc=self._name, bar_format=form, mininterval=0.1)
-        self._bar.set_postfix_str(f"{rows:,} rows", refresh=False)
-        self._bar.update(share - self._bar.n)
+        return self._bar
 
     def __enter__(self) -> Self:
         return self

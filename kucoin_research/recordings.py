@@ -48,7 +48,7 @@ class Recording:
         self.stream = stream
         self._limit = limit
         self._progress = progress
-        self._started_at = stream.clock.monotonic()
+        self._moved_at, self._progress_seen = stream.clock.monotonic(), 0
         self._live_at: float | None = None
         self.recorder = stream.record(root, on_cycle=self._look, **options)
 
@@ -114,12 +114,14 @@ class Recording:
 
     def _raise_if_hopeless(self) -> None:
         # A stream that was live once goes on trying; one that never was has a reason.
-        waited = self.stream.clock.monotonic() - self._started_at
-        is_late = self._live_at is None and waited > _PATIENCE
+        now, progress = self.stream.clock.monotonic(), self.stream.progress
+        if progress != self._progress_seen:
+            self._moved_at, self._progress_seen = now, progress
+        is_late = self._live_at is None and now - self._moved_at > _PATIENCE
         if self.stream.state is State.FAILED or is_late:
             error = self.stream.error or ConnectionLost(
-                f"{self.stream.name!r} was not live within {_PATIENCE:.0f} s; "
-                "check the network, or try venue='demo'"
+                f"{self.stream.name!r} was not live within {_PATIENCE:.0f} s in which nothing "
+                "moved; check the network, or try venue='demo'"
             )
             self.stop()
             raise error

@@ -18,9 +18,12 @@ import sys
 import threading
 import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import Annotated, Any, Literal, NamedTuple, Self, TypeAlias, TypeVar, cast
 from urllib.parse import quote, urlencode, urlsplit
+from weakref import WeakValueDictionary
 
 import msgspec
 from msgspec import Meta, Struct
@@ -44,11 +47,13 @@ from kucoin_research.errors import (
     StreamStopped,
     UnknownChannel,
     UnknownSymbol,
+    Unreachable,
     UntrustedHost,
 )
 from kucoin_research.hidden import Hidden, bare, masked, sealed
 from kucoin_research.instruments import Instrument, spelling_hint
 from kucoin_research.orderbook import BookSnapshot
+from kucoin_research.quotas import Pace, Quotas, Told
 from kucoin_research.records import (
     CANDLE_INTERVALS,
     ArrivalClock,
@@ -83,6 +88,7 @@ __all__ = ["ClockOffset", "ExchangeStatus", "PremiumIndex", "Rest", "Server", "T
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 # -- what KuCoin sends -----------------------------------------------------------------------------
 
@@ -346,6 +352,8 @@ class PremiumIndex(NamedTuple):
 
 #: Told the share done, 0 to 1, and the rows so far.
 OnProgress: TypeAlias = Callable[[float, int], object]
+#: Told for how many seconds a download waits, and why.
+OnWait: TypeAlias = Callable[[float, KucoinResearchError], object]
 
 
 # -- KuCoin's error codes --------------------------------------------------------------------------
@@ -459,15 +467,36 @@ _TRIES = 3
 _FIRST_BACKOFF = 0.5  # seconds; doubles with each try
 # A window of the quota lasts 30 s, so a long download that used it up waits for the next one.
 _ONE_WINDOW = 31.0
+# A download that has begun to come goes on asking for a page for so long; the pauses double.
+_LASTING = 120.0
+_FIRST_PAUSE = 1.0
+_LONGEST_PAUSE = 30.0
 _LONGEST_RESET = 300.0  # a header that says more is wrong
 # Bytes of a reply, unpacked. The futures list has 2 MB; read as rows, JSON takes twenty times that.
 _MOST = 16_000_000
 _MOST_OF_A_LIST = 64_000_000
 # A list of instruments up to this size is read row by row where one makes no sense.
 _MOST_BY_ROW = 8_000_000
-# The weight of the dearest call here: with less left, the next one could be refused.
-_RESERVE = 10
-_HEAVY = {"/api/v1/market/allTickers": 15, "/api/v1/market/stats": 15}
+# What a call takes from the quota, by the beginning of its path; a token is dearest but for two.
+_FUTURES_WEIGHTS = {
+    "/api/v1/bullet-": 10, "/api/v1/contracts/": 3, "/api/v1/allTickers": 5,
+    "/api/v1/level2/snapshot": 3, "/api/v1/level2/depth": 5, "/api/v1/trade/history": 5,
+    "/api/v1/kline/query": 3, "/api/v1/mark-price/": 3, "/api/v1/index/query": 2,
+    "/api/v1/premium/query": 3, "/api/v1/contract/funding-rates": 5, "/api/v1/timestamp": 2,
+    "/api/v1/status": 4,
+}  # fmt: skip
+_SPOT_WEIGHTS = {
+    "/api/v1/bullet-": 10, "/api/v2/symbols": 4, "/api/v1/market/allTickers": 15,
+    "/api/v1/market/stats": 15, "/api/v1/market/orderbook/": 2, "/api/v1/market/histories": 3,
+    "/api/v1/market/candles": 3, "/api/v3/market/orderbook/level2": 3, "/api/v1/timestamp": 3,
+    "/api/v1/status": 3,
+}  # fmt: skip
+_WEIGHTS = {Market.FUTURES: _FUTURES_WEIGHTS, Market.SPOT: _SPOT_WEIGHTS}
+_USUAL_WEIGHT = 5
+# Cloudflare, before KuCoin, blocks an address after about 500 requests in 10 s. At most 400 of
+# them may be ours, so that a few for tokens, or of another process, do no harm.
+_BURST = 200
+_PER_SECOND = 20.0
 
 
 class _Proof:
@@ -504,7 +533,7 @@ class _Call(NamedTuple):
     @property
     def holds_secrets(self) -> bool:
         """Whether its request or its reply does: frames that have either leave with no error."""
-        return self.is_signed or "/bullet-" in self.path
+        return self.is_signed or self.is_urgent
 
     @property
     def pool(self) -> tuple[Market, bool]:
@@ -513,8 +542,14 @@ class _Call(NamedTuple):
 
     @property
     def weight(self) -> int:
-        """What it takes, where that is more than most calls do."""
-        return _HEAVY.get(self.path, 0)
+        """What it takes from the quota."""
+        known = _WEIGHTS[self.market].items()
+        return next((each for path, each in known if self.path.startswith(path)), _USUAL_WEIGHT)
+
+    @property
+    def is_urgent(self) -> bool:
+        """Whether a connection waits for it."""
+        return "/bullet-" in self.path
 
     @property
     def target(self) -> str:
@@ -540,11 +575,6 @@ class _Failure(NamedTuple):
     cause: BaseException | None = None
 
 
-class _Quota(NamedTuple):
-    remaining: int
-    resets_at: float  # monotonic seconds
-
-
 def _version() -> str:
     try:
         return importlib.metadata.version("kucoin-research")
@@ -552,12 +582,14 @@ def _version() -> str:
         return "0"
 
 
-def _quota_of(headers: Mapping[str, str], now: float) -> _Quota | None:
+def _told(headers: Mapping[str, str], sent: float, received: float) -> Told | None:
     reset = _milliseconds(headers.get("gw-ratelimit-reset"))
     remaining = headers.get("gw-ratelimit-remaining", "")
     if reset is None or not re.fullmatch(r"-?\d{1,9}", remaining):
         return None
-    return _Quota(int(remaining), now + reset)
+    limit = headers.get("gw-ratelimit-limit", "")
+    size = int(limit) if re.fullmatch(r"[1-9]\d{0,8}", limit) else None
+    return Told(size, int(remaining), reset, sent, received)
 
 
 def _seconds(text: str | None, now_ns: int) -> float | None:
@@ -635,6 +667,8 @@ _MINUTES = {
     "1month": 28 * 1440,  # the shortest: a page's span must never hold more than a page's rows
 }  # fmt: skip
 _NOT_OVER_REST = {Market.FUTURES: frozenset({"3min", "6hour", "1month"}), Market.SPOT: frozenset()}
+# Of a pair these tell where its trading begins, or goes on: one page holds 28 years, or four.
+_COARSE = ("1week", "1day", "1hour")
 # How many rows are asked for at once: no more than a page is believed to hold, but fewer may come.
 # Futures: the documents say 500, a probe of 2026-09 got 200.
 _PAGE_ROWS = {Market.FUTURES: 200, Market.SPOT: 1500}
@@ -735,7 +769,8 @@ class Rest:
         self._closed = self._clock.event()
         self._transport = Transport(self._clock, timeout=timeout, session=session)
         self._over_at: float | None = None  # monotonic seconds
-        self._quotas: dict[tuple[Market, bool], _Quota] = {}  # of an address, and of an account
+        self._quotas = Quotas(self._clock)  # of this address, and of the account
+        self._pace = _pace_of(venue, self._clock)
         self._arrivals_lock = threading.Lock()  # guards _arrivals
         self._arrivals = ArrivalClock()
 
@@ -1080,6 +1115,7 @@ class Rest:
         *,
         market: Market | str | None = None,
         on_progress: OnProgress | None = None,
+        on_wait: OnWait | None = None,
     ) -> list[Candle]:
         """Fetch candles over any span, page by page.
 
@@ -1096,6 +1132,8 @@ class Rest:
             Told by the hyphen when None.
         on_progress
             Called after each page with the share done and the rows so far.
+        on_wait
+            Called before each wait for a page that could not be had, with seconds and error.
 
         Returns
         -------
@@ -1107,6 +1145,9 @@ class Rest:
         ------
         ChannelNotOffered
             If the market lacks that interval.
+        Unreachable, BadReply, RateLimited, ExchangeUnavailable
+            If a page could not be had: the first one at once, a later one after two minutes. The
+            error's ``rows`` are those before it then.
         """
         market = _market_of(symbol, market)
         step = _step_ns(interval, market)
@@ -1120,13 +1161,51 @@ class Rest:
         def leap(low: int, high: int) -> int:
             return self._next_candle(symbol, interval, low, high)
 
-        found = self._walk(
+        return self._walk(
             _Span.of(start, end, step, page),
             ask,
-            leap=leap if market is Market.FUTURES else None,
+            lambda _, candle: candle,
+            leap=leap if market is Market.FUTURES else self._pair_leap(symbol, interval, page),
             on_progress=on_progress,
+            on_wait=on_wait,
         )
-        return [found[when] for when in sorted(found)]
+
+    def _pair_leap(self, symbol: str, interval: str, page: int) -> Callable[[int, int], int]:
+        """Make what finds the next candle of a pair across a long gap, or its first one of all.
+
+        A week with trades in it has a candle of that week, however short the candles that are
+        asked for: so the first long one leads to the first short one. It is asked about where two
+        pages in a row were empty, as a single one costs less.
+        """
+        before: list[int] = []  # where the last page without rows ended
+
+        def leap(low: int, high: int) -> int:
+            follows = bool(before) and low - before[-1] <= page
+            before.append(low)
+            return self._next_pair_candle(symbol, interval, low, high) if follows else low
+
+        return leap
+
+    def _next_pair_candle(self, symbol: str, interval: str, low: int, high: int) -> int:
+        step, begin, end = _step_ns(interval, Market.SPOT), low, high
+        for coarse in _COARSE:
+            length = _step_ns(coarse, Market.SPOT)
+            if length <= step:
+                break
+            if end - begin > (_PAGE_ROWS[Market.SPOT] - 2) * length:
+                continue
+            # From before the begin on: a candle that holds it has opened earlier.
+            page = self.candles_page(symbol, coarse, begin - length, end, market=Market.SPOT)
+            opened = [when for when in _by_time(page) if when + length > begin]
+            if opened:
+                begin, end = max(begin, min(opened)), min(end, min(opened) + length)
+            elif end == high:
+                # None at all: believed if the newest candles before the end say so, too.
+                last = self.candles_page(symbol, interval, None, high, market=Market.SPOT)
+                return low if any(when >= low for when in _by_time(last)) else high + 1
+            else:
+                break  # they disagree: it goes on page by page
+        return begin
 
     def _next_candle(self, symbol: str, interval: str, low: int, high: int) -> int:
         # Given no end, futures begin with the first candle there is: across a long gap. That there
@@ -1141,10 +1220,12 @@ class Rest:
         self,
         span: _Span,
         ask: Callable[[int, int], dict[int, T]],
+        make: Callable[[int, T], R],
         *,
         leap: Callable[[int, int], int] | None = None,
         on_progress: OnProgress | None = None,
-    ) -> dict[int, T]:
+        on_wait: OnWait | None = None,
+    ) -> list[R]:
         """Ask for a span part by part, until what came, or that nothing came, tells all of it.
 
         How many rows a page holds, and from which end of what was asked for, is not relied upon: a
@@ -1157,31 +1238,81 @@ class Rest:
             The whole of it.
         ask
             Gives rows between two times, both included, by their time; some of them at least.
+        make
+            Makes what is given of a time and its row.
         leap
             Tells where to go on, after a part without rows.
         on_progress
             Called after each page with the share done and the rows so far.
+        on_wait
+            Called before each wait with its seconds and the error.
+
+        Raises
+        ------
+        KucoinResearchError
+            If a page could not be had. Where others came before, its ``rows`` are what is whole,
+            from the begin on, and it tells how to go on.
         """
         found: dict[int, T] = {}
-        whole = max(1, span.last - span.first)
         left = [(span.first, span.last)] if span.first <= span.last else []
+        try:
+            self._walk_on(span, left, found, ask, leap, on_progress, on_wait)
+        except KucoinResearchError as error:
+            if found:
+                whole_to = min(begin for begin, _ in left)
+                error.rows = [make(when, found[when]) for when in sorted(found) if when < whole_to]
+                upto = datetime.fromtimestamp(whole_to // _NS_PER_S, UTC).isoformat()
+                told = f"{len(error.rows):,} rows before {upto} had come; go on with start='{upto}'"
+                error.args = (f"{error}; {told}", *error.args[1:])
+            raise
+        return [make(when, found[when]) for when in sorted(found)]
+
+    def _walk_on(
+        self,
+        span: _Span,
+        left: list[tuple[int, int]],
+        found: dict[int, T],
+        ask: Callable[[int, int], dict[int, T]],
+        leap: Callable[[int, int], int] | None,
+        on_progress: OnProgress | None,
+        on_wait: OnWait | None,
+    ) -> None:
+        """Go through what is left, which says at any time what is missing."""
+        whole = max(1, span.last - span.first)
+        lasting, jump = 0.0, leap or (lambda low, _: low)
         while left:
-            low, high = left.pop()
+            low, high = left[-1]
             until = min(low + span.reach, high)
-            page = ask(low, until)
+            page = self._insist(partial(ask, low, until), lasting, on_wait)
+            lasting = _LASTING
             found.update(page)
             if page:
                 rests = [(max(page) + span.step, high), (low, min(page) - span.step)]
             elif until < high:
                 # From that instant again, as a page's last one may have been left out.
-                rests = [(until if leap is None else leap(until, high), high)]
+                rests = [(self._insist(partial(jump, until, high), lasting, on_wait), high)]
             else:
                 rests = []
-            left += [(begin, end) for begin, end in rests if begin <= end]
+            left[-1:] = [(begin, end) for begin, end in rests if begin <= end]
             if on_progress is not None:
                 undone = sum(end - begin for begin, end in left)
                 on_progress(1.0 - undone / whole if left else 1.0, len(found))
-        return found
+
+    def _insist(self, ask: Callable[[], R], lasting: float, on_wait: OnWait | None) -> R:
+        """Ask until there is an answer, for so many seconds."""
+        deadline, pause = self._clock.monotonic() + lasting, _FIRST_PAUSE
+        while True:
+            try:
+                return ask()
+            except KucoinResearchError as error:
+                wait = max(pause, error.retry_after) if isinstance(error, RateLimited) else pause
+                if not error.may_pass or self._clock.monotonic() + wait > deadline:
+                    raise
+                log.info("a download waits %.1f s: %s", wait, error)
+                if on_wait is not None:
+                    on_wait(wait, error)
+            self._pause(wait)
+            pause = min(2.0 * pause, _LONGEST_PAUSE)
 
     def candles_page(
         self,
@@ -1226,7 +1357,13 @@ class Rest:
         ]  # fmt: skip
 
     def funding_rates(
-        self, symbol: str, start: int, end: int, *, on_progress: OnProgress | None = None
+        self,
+        symbol: str,
+        start: int,
+        end: int,
+        *,
+        on_progress: OnProgress | None = None,
+        on_wait: OnWait | None = None,
     ) -> list[FundingRate]:
         """Fetch the settled funding rates of a perpetual contract.
 
@@ -1236,8 +1373,8 @@ class Rest:
             A futures symbol.
         start, end
             Bounds of the settlement, ns UTC, both included.
-        on_progress
-            Called after each page with the share done and the rows so far.
+        on_progress, on_wait
+            As for ``candles``, and so are the errors of a page that could not be had.
 
         Returns
         -------
@@ -1256,8 +1393,9 @@ class Rest:
         def ask(low: int, high: int) -> dict[int, FundingRate]:
             return self._funding_page(symbol, low, high)
 
-        found = self._walk(span, ask, on_progress=on_progress)
-        return [found[when] for when in sorted(found)]
+        return self._walk(
+            span, ask, lambda _, rate: rate, on_progress=on_progress, on_wait=on_wait
+        )  # fmt: skip
 
     def _funding_page(self, symbol: str, first: int, last: int) -> dict[int, FundingRate]:
         path = "/api/v1/contract/funding-rates"
@@ -1283,6 +1421,7 @@ class Rest:
         *,
         symbol: str | None = None,
         on_progress: OnProgress | None = None,
+        on_wait: OnWait | None = None,
     ) -> list[MarkPrice]:
         """Fetch a futures index, second by second.
 
@@ -1295,8 +1434,8 @@ class Rest:
             seconds.
         symbol
             What to call it in the rows; the index itself unless given.
-        on_progress
-            Called after each page with the share done and the rows so far.
+        on_progress, on_wait
+            As for ``candles``, and so are the errors of a page that could not be had.
 
         Returns
         -------
@@ -1304,11 +1443,11 @@ class Rest:
             Ascending, without mark prices; nothing where there is no such index.
         """
         series = _Series("/api/v1/index/query", index, _NS_PER_S)
-        points = self._points(series, start, end, on_progress)
-        return [
-            MarkPrice(when, stamp, symbol or index, None, value or None)
-            for when, (stamp, value) in sorted(points.items())
-        ]
+
+        def make(when: int, point: tuple[int, float]) -> MarkPrice:
+            return MarkPrice(when, point[0], symbol or index, None, point[1] or None)
+
+        return self._points(series, start, end, make, on_progress, on_wait)
 
     def premium_index(
         self,
@@ -1317,17 +1456,18 @@ class Rest:
         end: int | None = None,
         *,
         on_progress: OnProgress | None = None,
+        on_wait: OnWait | None = None,
     ) -> list[PremiumIndex]:
         """Fetch a perpetual contract's premium over its index, minute by minute.
 
-        Bounds as for ``index_prices``; without ``start`` a hundred minutes.
+        All is as for ``index_prices``; without ``start`` a hundred minutes.
         """
         series = _Series("/api/v1/premium/query", f".{symbol}PI", 60 * _NS_PER_S)
-        points = self._points(series, start, end, on_progress)
-        return [
-            PremiumIndex(when, stamp, symbol, value)
-            for when, (stamp, value) in sorted(points.items())
-        ]
+
+        def make(when: int, point: tuple[int, float]) -> PremiumIndex:
+            return PremiumIndex(when, point[0], symbol, point[1])
+
+        return self._points(series, start, end, make, on_progress, on_wait)
 
     def mark_price(self, symbol: str) -> MarkPrice:
         """Fetch a futures contract's mark and index price of this second."""
@@ -1424,8 +1564,14 @@ class Rest:
         return now if end is None else min(end, now)
 
     def _points(
-        self, series: _Series, start: int | None, end: int | None, on_progress: OnProgress | None
-    ) -> dict[int, tuple[int, float]]:
+        self,
+        series: _Series,
+        start: int | None,
+        end: int | None,
+        make: Callable[[int, tuple[int, float]], R],
+        on_progress: OnProgress | None,
+        on_wait: OnWait | None,
+    ) -> list[R]:
         # Arrival and value by time. Each call asks for no more points than a page holds.
         end = self._last_instant(start, end, Market.FUTURES)
         page = _QUERY_ROWS * series.step - _NS_PER_MS
@@ -1434,7 +1580,10 @@ class Rest:
         def ask(low: int, high: int) -> dict[int, tuple[int, float]]:
             return self._points_page(series, low, high)
 
-        return self._walk(_Span.of(start, end, series.step, page), ask, on_progress=on_progress)
+        return self._walk(
+            _Span.of(start, end, series.step, page), ask, make,
+            on_progress=on_progress, on_wait=on_wait,
+        )  # fmt: skip
 
     def _points_page(self, series: _Series, low: int, high: int) -> dict[int, tuple[int, float]]:
         params: dict[str, str | int] = {
@@ -1505,8 +1654,11 @@ class Rest:
         attempt = 0
         has_set_clock = False
         while True:
-            self._await_quota(call, deadline)
-            outcome = self._attempt(call)
+            self._await_turn(call, deadline)
+            try:
+                outcome = self._attempt(call)
+            finally:
+                self._quotas.over(call.pool, call.weight)
             if isinstance(outcome, _Reply):
                 return outcome
             if call.is_signed and _is_about_clock(outcome):
@@ -1516,6 +1668,8 @@ class Rest:
                     continue
                 self._clock_offsets.pop(call.market, None)  # it did not help: it may be wrong
             attempt += 1
+            if outcome.may_pass or isinstance(outcome.error, Unreachable):
+                outcome.error.may_pass = True
             if not outcome.may_pass or attempt == _TRIES:
                 raise outcome.error from outcome.cause
             delay = outcome.wait
@@ -1561,21 +1715,26 @@ class Rest:
             ),
         )
 
-    def _await_quota(self, call: _Call, deadline: float) -> None:
-        quota = self._quotas.get(call.pool)
-        if quota is None or quota.remaining >= max(_RESERVE, call.weight):
-            return
-        now = self._clock.monotonic()
-        if quota.resets_at > deadline:
-            left = quota.resets_at - now
-            raise RateLimited(
-                f"{self._host(call.market)} takes no more requests for {left:.0f} s, "
-                f"so {call.what} was not asked for; ask less often",
-                retry_after=left,
-            )
-        if quota.resets_at > now:
-            self._pause(quota.resets_at - now)
-        self._quotas.pop(call.pool, None)
+    def _await_turn(self, call: _Call, deadline: float) -> None:
+        """Wait until a call may be sent; its weight is taken from the quota then."""
+        if self._pace is not None:
+            self._await(self._pace.take, call, deadline)
+        self._await(
+            lambda: self._quotas.take(call.pool, call.weight, is_urgent=call.is_urgent),
+            call, deadline,
+        )  # fmt: skip
+
+    def _await(self, take: Callable[[], float], call: _Call, deadline: float) -> None:
+        while wait := take():
+            if self._clock.monotonic() + wait > deadline:
+                refused = RateLimited(
+                    f"{self._host(call.market)} takes no more requests for {wait:.0f} s, "
+                    f"so {call.what} was not asked for; ask less often",
+                    retry_after=wait,
+                )
+                refused.may_pass = True
+                raise refused
+            self._pause(wait)
 
     def _pause(self, seconds: float) -> None:
         if self._closed.wait(seconds):
@@ -1588,7 +1747,7 @@ class Rest:
         if self._closed.is_set():
             raise self._stopped()
         url = self.venue.url(call.market)
-        sent_at_ns = self._clock.monotonic_ns()
+        sent, sent_at_ns = self._clock.monotonic(), self._clock.monotonic_ns()
         try:
             reply = self._transport.send(
                 call.method,
@@ -1604,9 +1763,8 @@ class Rest:
                 raise self._stopped() from error
             return _network_failure(call, url, error)
         received_at_ns, received_ns = self._clock.monotonic_ns(), self._clock.wall_ns()
-        quota = _quota_of(reply.headers, self._clock.monotonic())
-        if quota is not None:
-            self._quotas[call.pool] = quota
+        told = _told(reply.headers, sent, self._clock.monotonic())
+        self._quotas.learn(call.pool, call.weight, told)
         envelope = _parse_envelope(reply.body)
         if envelope is not None and envelope[0] == "200000":
             return _Reply(Hidden(envelope[2]), sent_at_ns, received_at_ns, received_ns)
@@ -1638,10 +1796,12 @@ class Rest:
         return _Failure(error, may_pass=True, wait=wait)
 
     def _unreadable(self, call: _Call, text: str) -> BadReply:
-        return BadReply(
+        error = BadReply(
             f"{self._host(call.market)} answered {call.what} with {text} instead of KuCoin's JSON; "
             "try again, and if it stays look for a proxy, a login portal or maintenance"
         )
+        error.may_pass = True
+        return error
 
     def _refused(self, call: _Call, code: str, message: str, status: int) -> ExchangeError:
         # Without a code it is the success that holds nothing.
@@ -1712,6 +1872,19 @@ _HEADERS = {
     "Accept": "application/json",
     "Accept-Encoding": ENCODINGS,
 }
+
+
+# Of the addresses that are not this machine's: all that a process asks of one goes at one pace.
+_paces: WeakValueDictionary[tuple[str, clocks.Clock], Pace] = WeakValueDictionary()
+_paces_lock = threading.Lock()  # guards _paces
+
+
+def _pace_of(venue: Venue, clock: clocks.Clock) -> Pace | None:
+    """Give the pace that all who ask a venue share; no Cloudflare is before this machine's."""
+    if is_loopback(venue.futures_url) and is_loopback(venue.spot_url):
+        return None
+    with _paces_lock:
+        return _paces.setdefault((venue.futures_url, clock), Pace(clock, _BURST, _PER_SECOND))
 
 
 def _options(kind: Any) -> tuple[Any, ...]:

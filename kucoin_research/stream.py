@@ -1,7 +1,7 @@
 """A running stream: lanes that read, rings that keep, outlets that tell, readers that pull.
 
-One thread per lane reads, decodes and delivers; one errand thread asks REST meanwhile for book
-snapshots, for what an outage has cost, and for the exchange's clock. Everything delivered passes
+One thread per lane reads, decodes and delivers; an errand thread finds out meanwhile what is to be
+asked of REST, and a few others ask. Everything delivered passes
 under one lock, so rows of all channels have one order; frames are read without it, a book is copied
 under it.
 """
@@ -17,29 +17,27 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import polars as pl
 
 from kucoin_research import clocks, given, interrupts
 from kucoin_research.analytics import ohlcv
 from kucoin_research.decode import Control, Decodes
+from kucoin_research.errands import Errands
 from kucoin_research.errors import (
     BookNotReady,
-    ChannelNotOffered,
     KucoinResearchError,
-    NetworkError,
-    RateLimited,
     StreamError,
     StreamStopped,
     StreamTimeout,
 )
 from kucoin_research.feeds import kit_of
 from kucoin_research.instruments import Instrument
-from kucoin_research.intake import Hole, Intake, Subscription
+from kucoin_research.intake import Intake, Subscription
 from kucoin_research.integrity import Tally, Verdict
 from kucoin_research.lanes import ConnectBudget, Healing, Lane, Silence, State
-from kucoin_research.orderbook import BookSync, OrderBook
+from kucoin_research.orderbook import OrderBook
 from kucoin_research.outlets import Failure, Outlet, without
 from kucoin_research.overlap import Overlap
 from kucoin_research.recorder import Recorder, recorder_for
@@ -48,7 +46,6 @@ from kucoin_research.records import (
     CHANNELS,
     Market,
     Record,
-    Trade,
 )
 from kucoin_research.report import ChannelReport, Lag, Report
 from kucoin_research.rest import Rest
@@ -65,26 +62,17 @@ Sink = Callable[[Record], object]
 
 _RATE_WINDOW = 5.0
 _LAG_ROWS = 10_000
-_FLAW_INTERVAL = 0.5
 _ERRAND_INTERVAL = 0.05
 # Between looks at functions that may not return.
 _LOOK_INTERVAL = 1.0
-# After REST failed to fill an outage, it is asked again this much later.
-_FILL_INTERVAL = 1.0
-# Where a page leaves open what is missing, the next one is asked for so much later.
-_NEXT_PAGE = 0.25
-# The pause before a snapshot is asked for again doubles from a second up to this.
-_LONGEST_SNAPSHOT_PAUSE = 15.0
-# How often REST is asked about a silence, seconds: KuCoin keeps a hundred trades.
-_FIRST_POLL = 2.0
-_LONGEST_POLL = 60.0
 # How long the "stopped" row waits for the pumps, so that it comes last.
 _LAST_ROWS = 2.0
 # At the end REST is asked, for no longer than this, whether the last change of some books has come.
 _LAST_LOOK = 1.0
 _MOST_LOOKED_AT = 5
-_FEWEST_LEVELS = 20  # of a book that REST gives
-_ERRANDS = "-errands"  # how the name of the thread that asks REST ends
+# How the names of the threads end that ask REST, and of the one that finds out what to ask.
+_ASKS = "-asks"
+_ERRANDS = "-errands"
 # On the pro feed a book's snapshot was seen 0.5 to 6.2 s after its subscription.
 _SEED_PATIENCE = 10.0
 # Their timestamps are not the time of an event that has just happened.
@@ -142,14 +130,6 @@ class StreamStatus:
             f"{self.state} · {rows} · {self.messages_per_second:,.0f} messages/s{lag} · "
             f"reconnects {self.reconnects} · gaps {self.gaps}{dropped}{error}"
         )
-
-
-class _Poll(NamedTuple):
-    """When REST is asked about a silence again."""
-
-    due: float
-    pause: float
-    last_sequence: int | None
 
 
 class Stream:
@@ -224,12 +204,7 @@ class Stream:
         self._errand = self.clock.event()
         self._messages = 0
         self._rate_samples: deque[tuple[float, int]] = deque(maxlen=64)
-        self._fill_by: dict[tuple[type[Record], str], float] = {}  # deadlines, monotonic seconds
-        self._fill_after = 0.0
-        self._polls: dict[tuple[type[Record], str], _Poll] = {}
-        self._snapshot_failures: dict[str, int] = {}  # in a row, by symbol
-        self._to_ask_about: deque[str] = deque()  # books, before the end
-        self._to_begin: dict[str, None] = {}  # books of which a recording has no snapshot yet
+        self._threads_lock = threading.Lock()  # guards _threads
         self._threads: list[threading.Thread] = []
         self._traffic_outlet: Outlet[bytes | Record] | None = None
         if on_traffic is not None:
@@ -242,6 +217,11 @@ class Stream:
             )
             for number, (market, topics) in enumerate(_shards(subscriptions, feed))
         ]  # fmt: skip
+        self._errands = Errands(
+            self, self._intake, self._delivery_lock, self._time,
+            markets={each.symbol: each.market for each in self.subscriptions}, lanes=self._lanes,
+            fill_timeout=self._healing.fill_timeout, start_thread=self._start_thread,
+        )  # fmt: skip
 
     @interrupts.hold(passes_on=True)
     def start(self) -> Self:
@@ -269,7 +249,8 @@ class Stream:
     def _keep_thread(self, thread: threading.Thread) -> None:
         thread.start()
         # Only now: stop() from elsewhere cannot join it before. Those that have ended are dropped.
-        self._threads = [each for each in self._threads if each.is_alive()] + [thread]
+        with self._threads_lock:
+            self._threads = [each for each in self._threads if each.is_alive()] + [thread]
 
     # -- readers ---------------------------------------------------------------------------------
 
@@ -443,6 +424,15 @@ class Stream:
             if state in states:
                 return state
         return State.LIVE
+
+    @property
+    def progress(self) -> int:
+        """How far the stream is with becoming live.
+
+        It grows with each connection that opens and each subscription that is answered, both for
+        the first time: so it ends growing, whatever the exchange does.
+        """
+        return sum(lane.progress for lane in self._lanes)
 
     @property
     def error(self) -> KucoinResearchError | None:
@@ -676,8 +666,8 @@ class Stream:
     def record(self, root: str | os.PathLike[str] = "data/sessions", **options: Any) -> Recorder:
         """Record everything from now on into a session's folder below ``root``.
 
-        Books that are in step already are fetched afresh, one after the other and without a loss,
-        so that the recording has their snapshots, too. Those of the pro feed are left alone: a new
+        Books that are in step already are fetched afresh, a few at a time and without a loss, so
+        that the recording has their snapshots, too. Those of the pro feed are left alone: a new
         snapshot would cost rows there, so the recording has none before the next connection.
 
         Parameters
@@ -712,11 +702,11 @@ class Stream:
                 recorder.take(gaps)
             recorder.before_close(self._ending(self.attach_batches(recorder.take)))
             self._recorders = [*self.recorders, recorder]
-            self._to_begin |= {
-                symbol: None
+            self._errands.begin_books(
+                symbol
                 for symbol, book in self._intake.books.items()
                 if book.is_ready and not book.seeds_itself
-            }
+            )
         self._errand.set()
         return recorder
 
@@ -814,6 +804,15 @@ class Stream:
             row = self._intake.note(event, detail, self.now_ns(), channel=channel, symbol=symbol)
             self._commit([row])
 
+    def take_in(self, rows: Callable[[], Sequence[Record]]) -> Sequence[Record] | None:
+        """Make rows and put them into the flow, under the delivery lock; None at the end."""
+        with self._delivery_lock:
+            if self._is_finished:
+                return None
+            made = rows()
+            self._commit(made)
+        return made
+
     def _commit(self, rows: Sequence[Record]) -> None:
         if not rows:
             return
@@ -848,7 +847,7 @@ class Stream:
 
     def acknowledged(self, topics: Sequence[Topic]) -> None:
         """Take note of subscriptions that the exchange has accepted."""
-        self._snapshot_failures.clear()  # what comes over another connection may go otherwise
+        self._errands.forget_failures()
         with self._delivery_lock:
             self._intake.subscribed(topics, self.clock.monotonic(), _SEED_PATIENCE)
         self._errand.set()
@@ -877,7 +876,7 @@ class Stream:
         if not self._stopping.is_set():
             self.note(event, detail)
 
-    # -- errands: what is asked of REST, on a thread of its own, so that no pump waits for it ------
+    # -- errands: what is asked of REST, on threads of its own, so that no pump waits for it -------
 
     def request_errand(self) -> None:
         """Wake the errand thread."""
@@ -885,22 +884,17 @@ class Stream:
 
     def _run_errands(self) -> None:
         books = self._intake.books
-        flaws: dict[str, str] = {}
-        next_check = self.clock.monotonic() + _FLAW_INTERVAL
         while not self._stopping.is_set():
             is_soon = books or self._intake.has_errands
             pause = _ERRAND_INTERVAL if is_soon else self._time.interval
             self._errand.wait(min(pause, _LOOK_INTERVAL) if self._all_outlets() else pause)
             self._errand.clear()
             try:
-                self._do_errands()
+                self._errands.look()
                 for outlet in self._all_outlets():
                     outlet.look()
-                if books and self.clock.monotonic() >= next_check:
-                    next_check = self.clock.monotonic() + _FLAW_INTERVAL
-                    flaws = self._mend_flaws(flaws)
             except Exception as error:  # noqa: BLE001  this thread's guard
-                self._survive(error)
+                self._errands.survive(error)
         deadline = self.clock.monotonic() + _LAST_ROWS
         for thread in self._feed_threads():
             thread.join(max(0.0, deadline - self.clock.monotonic()))
@@ -912,7 +906,7 @@ class Stream:
         return [
             thread
             for thread in self._threads
-            if thread not in others and not thread.name.endswith(_ERRANDS)
+            if thread not in others and not thread.name.endswith((_ERRANDS, _ASKS))
         ]
 
     def _finish(self) -> None:
@@ -929,165 +923,6 @@ class Stream:
     def _all_outlets(self) -> list[Outlet[Any]]:
         traffic = [] if self._traffic_outlet is None else [self._traffic_outlet]
         return [*self._outlets, *traffic]
-
-    def _do_errands(self) -> None:
-        self._ask_about_ends()
-        if self._time.measure():
-            self._errand.set()  # what else waits has its turn before the next question
-        self._fill_holes()
-        with self._delivery_lock:
-            if not self._intake.seeking:
-                self._begin_next_book()
-            seeking = tuple(self._intake.seeking)
-        for symbol in seeking:
-            if self._stopping.is_set():
-                return
-            self._fetch_if_wanted(symbol, self._intake.books[symbol])
-
-    def _begin_next_book(self) -> None:
-        # One at a time: until its snapshot comes, a book does not answer.
-        for symbol in tuple(self._to_begin):
-            del self._to_begin[symbol]
-            if self._intake.books[symbol].is_ready:  # else its snapshot is to come anyway
-                self._fetch_afresh(symbol, "a recording has begun", is_flawed=False)
-                return
-
-    def _fetch_afresh(self, symbol: str, why: str, *, is_flawed: bool) -> None:
-        # Under the delivery lock, so that no row comes between the two.
-        self._intake.renew_book(symbol, is_flawed=is_flawed)
-        # A book that is not wrong goes on answering, here and where it is rebuilt from the rows.
-        event = "resync" if is_flawed else "renew"
-        self.note(event, f"{symbol}: {why}", channel="level2")
-
-    def _survive(self, error: Exception) -> None:
-        log.exception("an errand of %s met an unexpected error", self.name)
-        self.note("error", f"unexpected {type(error).__name__} while REST was asked")
-        self._stopping.wait(1.0)
-
-    def _market_of(self, symbol: str) -> Market:
-        return next(each.market for each in self.subscriptions if each.symbol == symbol)
-
-    def _fetch_if_wanted(self, symbol: str, book: BookSync) -> None:
-        with self._delivery_lock:
-            if not book.wants_snapshot(self.clock.monotonic()):
-                return
-            if book.has_holes and any(lane.may_mend(symbol) for lane in self._lanes):
-                return  # a snapshot would stand for rows that are about to come
-            book.snapshot_requested()
-        if book.seeds_itself:
-            # The snapshot comes with a subscription, so a new one is made.
-            self.note("resubscribed", f"{symbol}: for a new snapshot", channel="level2")
-            for lane in self._lanes:
-                lane.resubscribe(symbol)
-            return
-        try:
-            snapshot = self._rest.level2_snapshot(symbol, self._market_of(symbol))
-            with self._delivery_lock:
-                if self._is_finished:
-                    return
-                rows = self._intake.take_snapshot(snapshot, self.now_ns(), self.clock.monotonic())
-                self._commit(rows)
-            self._snapshot_failures.pop(symbol, None)
-        except KucoinResearchError as error:
-            if not self._stopping.is_set():
-                self._snapshot_failed(symbol, error, str(error))
-        except Exception as error:  # the errands' guard: the book must not wait for ever
-            log.exception("the snapshot of %s met an unexpected error", symbol)
-            self._snapshot_failed(symbol, error, f"unexpected {type(error).__name__}")
-
-    def _fill_holes(self) -> None:
-        with self._delivery_lock:
-            self._commit(self._intake.release_full(self.now_ns()))
-            holes = self._intake.holes
-        now = self.clock.monotonic()
-        timeout = self._healing.fill_timeout
-        self._fill_by = {
-            (hole.record, hole.symbol): self._fill_by.get((hole.record, hole.symbol), now + timeout)
-            for hole in holes
-        }
-        self._polls = {key: poll for key, poll in self._polls.items() if key in self._fill_by}
-        if now < self._fill_after:
-            return
-        for hole in holes:
-            if self._stopping.is_set():
-                return
-            if not hole.is_silent or self._may_poll(hole, now):
-                self._fill_hole(hole)
-
-    def _may_poll(self, hole: Hole, now: float) -> bool:
-        """Pace what is asked about a silence: ever less often, unless it turns out an outage."""
-        key = (hole.record, hole.symbol)
-        poll = self._polls.get(key)
-        if poll is not None and now < poll.due:
-            return False
-        goes_on = poll is None or poll.last_sequence != hole.last_sequence
-        pause = _FIRST_POLL if goes_on or poll is None else min(2.0 * poll.pause, _LONGEST_POLL)
-        self._polls[key] = _Poll(now + pause, pause, hole.last_sequence)
-        return True
-
-    def _fill_hole(self, hole: Hole) -> None:
-        try:
-            fetched = self._fetch_past(hole)
-        except KucoinResearchError as error:
-            if self._stopping.is_set():
-                return
-            wait = error.retry_after if isinstance(error, RateLimited) else _FILL_INTERVAL
-            deadline = self._fill_by[hole.record, hole.symbol]
-            may_pass = isinstance(error, (NetworkError, RateLimited))
-            if may_pass and self.clock.monotonic() + wait < deadline:
-                self._fill_after = self.clock.monotonic() + wait
-                return
-            reason = f"REST could not fill the outage: {error}"
-            with self._delivery_lock:
-                if not self._is_finished:
-                    self._commit(self._intake.give_up(hole, reason, self.now_ns()))
-            return
-        with self._delivery_lock:
-            if self._is_finished:
-                return
-            rows = self._intake.fill(hole, fetched, self.now_ns())
-            self._commit(rows)
-        if not rows and not hole.is_silent:
-            self._fill_after = self.clock.monotonic() + _NEXT_PAGE
-
-    def _fetch_past(self, hole: Hole) -> list[Record]:
-        if hole.record is Trade:
-            return [*self._rest.trades(hole.symbol, market=hole.market)]
-        found: list[Record] = []
-        for interval, opened in hole.last_opens.items():
-            if interval is None:
-                continue
-            try:
-                found += self._rest.candles(hole.symbol, interval, opened, None, market=hole.market)
-            except ChannelNotOffered:  # streamed, but not kept: that interval stays unfilled
-                log.info("REST has no %s candles of %s", interval, hole.symbol)
-        return found
-
-    def _snapshot_failed(self, symbol: str, error: Exception, reason: str) -> None:
-        failures = self._snapshot_failures[symbol] = self._snapshot_failures.get(symbol, 0) + 1
-        # What is refused for good, as that of a paused contract, is asked for ever less often.
-        wait = min(2.0 ** (failures - 1), _LONGEST_SNAPSHOT_PAUSE)
-        if isinstance(error, RateLimited):
-            wait = error.retry_after
-        with self._delivery_lock:
-            self._commit(
-                self._intake.snapshot_failed(symbol, wait, self.now_ns(), self.clock.monotonic())
-            )
-        self.note("snapshot_failed", f"{symbol}: {reason}", channel="level2")
-
-    def _mend_flaws(self, before: dict[str, str]) -> dict[str, str]:
-        # A flaw must stand for two checks: a book may be crossed for a moment within one match.
-        found: dict[str, str] = {}
-        for symbol, book in self._intake.books.items():
-            with self._delivery_lock:
-                flaw = book.flaw()
-                if flaw is None:
-                    continue
-                if flaw != before.get(symbol):
-                    found[symbol] = flaw
-                    continue
-                self._fetch_afresh(symbol, f"the book was {flaw}", is_flawed=flaw == "crossed")
-        return found
 
     # -- the end ---------------------------------------------------------------------------------
 
@@ -1114,6 +949,7 @@ class Stream:
         for lane in self._lanes:
             lane.abort()
         self._rest.close()
+        self._errands.close()
         _slow_down(self)
         if not self._has_errand_thread:
             for outlet in self._all_outlets():
@@ -1121,7 +957,7 @@ class Stream:
         here = threading.current_thread()
         if here in {outlet.thread for outlet in self._all_outlets()}:
             return
-        # The thread of errands may wait for a slow answer of REST; the rows need not.
+        # The threads that ask may wait for a slow answer of REST; the rows need not.
         feed = self._feed_threads()
         interrupts.join(feed, self._until(deadline), seen=seen, clock=self.clock)
         if self._has_errand_thread and not any(thread.is_alive() for thread in feed):
@@ -1140,32 +976,19 @@ class Stream:
         with self._delivery_lock:
             # Those in step, that is; connections of others may be lost.
             names = self._intake.books_to_ask_about(_MOST_LOOKED_AT)
-            self._to_ask_about.extend(names)
+            self._errands.ask_about_ends(names)
         if not names:
             return
         books = [self._intake.books[name] for name in names]
         self._errand.set()
         while self.clock.monotonic() < deadline and interrupts.arrived() == seen:
-            if not self._to_ask_about and not any(book.doubt for book in books):
+            if self._errands.are_ends_known and not any(book.doubt for book in books):
                 break
             self._stopping.wait(0.02)
 
     def _is_called_by_own_thread(self) -> bool:
         here = threading.current_thread()
         return here in self._threads or here in {outlet.thread for outlet in self._all_outlets()}
-
-    def _ask_about_ends(self) -> None:
-        while self._to_ask_about and not self._stopping.is_set():
-            symbol = self._to_ask_about[0]
-            try:
-                market = self._market_of(symbol)
-                known = self._rest.order_book(symbol, _FEWEST_LEVELS, market=market).sequence
-                with self._delivery_lock:
-                    self._intake.note_known(symbol, known)
-            except KucoinResearchError as error:
-                log.info("the last sequence of %s is not known: %s", symbol, error)
-            finally:
-                self._to_ask_about.popleft()
 
     def _until(self, deadline: float) -> float:
         return max(0.0, deadline - self.clock.monotonic())
@@ -1182,6 +1005,7 @@ class Stream:
         self._delivery_lock = threading.RLock()  # may have been held when the process was forked
         for lane in self._lanes:
             lane.disown()
+        self._errands.disown()
         self._threads = []
         self._outlets = ()
         self._traffic_outlet = None

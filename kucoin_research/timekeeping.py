@@ -170,7 +170,7 @@ class Timekeeper:
 
     Notes
     -----
-    One thread calls ``measure``; the other methods may be called from any thread.
+    One thread at a time calls ``measure``; the other methods may be called from any thread.
     """
 
     def __init__(
@@ -189,7 +189,7 @@ class Timekeeper:
         for symbol, market in streamed:
             self._symbols.setdefault(market, set()).add(symbol)
         self._offsets = {market: ClockOffsets(self.started_ns) for market in self._symbols}
-        self._lock = threading.Lock()  # guards the moves told, and offsets against them
+        self._lock = threading.Lock()  # guards the moves told, offsets against them, _is_wrong
         self._moves_told = 0
         self._is_wrong = False  # stamps are ahead of the wall clock
 
@@ -233,16 +233,22 @@ class Timekeeper:
 
     @property
     def interval(self) -> float:
-        """Seconds after which ``measure`` should be called again."""
+        """Seconds after which ``look`` should be called again."""
         return _WRONG_INTERVAL if self._is_wrong else _INTERVAL
+
+    def look(self) -> bool:
+        """Tell of this machine's clock what is news, and whether ``measure`` should be called."""
+        self.tell_moves()
+        if self._is_wrong and not self._is_right_again():
+            return False
+        return any(offsets.wants(self._now()) for offsets in self._offsets.values())
 
     def measure(self) -> bool:
         """Ask each market whose clock is to be measured for its time, once.
 
         Tells whether there is more to ask at once.
         """
-        self.tell_moves()
-        if self._is_wrong and not self._is_right_again():
+        if not self.look():
             return False
         wanting = [each for each in self._offsets.items() if each[1].wants(self._now())]
         for market, offsets in wanting:
@@ -269,8 +275,10 @@ class Timekeeper:
         self.now_ns()
         if not self._arrivals.is_right:
             return False
-        self._is_wrong = False
-        self._tell("clock_right", "local timestamps are right again")
+        with self._lock:
+            is_news, self._is_wrong = self._is_wrong, False
+        if is_news:
+            self._tell("clock_right", "local timestamps are right again")
         return True
 
     @property

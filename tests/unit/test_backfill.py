@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kucoin_research.backfill import (
@@ -90,6 +90,7 @@ def test_a_page_newer_than_what_came_is_behind_it_or_in_the_outage():
     assert not is_behind([], trades(8))
 
 
+@settings(deadline=None)
 @given(st.sets(st.integers(1, 500), min_size=2, max_size=60), st.data())
 def test_what_is_brought_and_held_is_the_tape_whatever_is_repeated(tape, data):
     ordered = sorted(tape)

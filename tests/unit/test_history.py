@@ -1,5 +1,6 @@
 """History and metadata over REST, through the front door, from the simulated exchange."""
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
@@ -251,3 +252,104 @@ def test_a_long_download_keeps_to_a_small_quota(held_time):
     assert len(rows) == 4 * 1_440
     assert len(refused) >= 28  # pages of 200, weight 3: more than two quotas
     assert sum(refused) <= 2  # it waits for the next window instead of knocking
+
+
+# -- downloads that meet trouble -------------------------------------------------------------------
+
+KLINES = "/api/v1/kline/query"
+DAYS = {"start": "2026-01-02", "end": "2026-01-04"}  # 15 pages
+
+
+@pytest.fixture
+def days(still):
+    yield kr.candles("XBTUSDTM", "1min", **DAYS, venue=still.venue, progress=False)
+    still.heal()
+
+
+def without_arrival(frame):
+    return frame.drop("local_timestamp")
+
+
+@pytest.mark.parametrize(
+    ("fault", "options"),
+    [
+        ("overload", {"count": 7}),
+        ("html_error", {"count": 7}),
+        ("truncate", {"count": 7}),
+        ("rate_limit", {"count": 2, "delay": 40.0}),
+        ("slow_reply", {"count": 2, "delay": 15.0}),
+    ],
+)
+def test_trouble_of_a_minute_costs_a_download_no_page(still, days, fault, options, capfd):
+    still.inject(fault, path=KLINES, after=10, **options)
+
+    frame = kr.candles("XBTUSDTM", "1min", **DAYS, venue=still.venue)
+
+    assert without_arrival(frame).equals(without_arrival(days))
+    assert "rows, asks again in " in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("fault", ["overload", "html_error", "slow_reply"])
+def test_a_download_that_is_given_up_keeps_what_came_and_says_how_to_go_on(
+    still, days, held_time, fault
+):
+    still.inject(fault, path=KLINES, after=10, count=None, **_for_ever(fault))
+    began = held_time.monotonic()
+    with pytest.raises(
+        (kr.Unreachable, kr.BadReply, kr.RateLimited), match="go on with start="
+    ) as caught:
+        kr.candles("XBTUSDTM", "1min", **DAYS, venue=still.venue, progress=False)
+    assert 60.0 < held_time.monotonic() - began < 160.0
+    still.heal()
+
+    part = caught.value.frame
+    assert part.height == 2_000
+    assert f"{part.height:,} rows before " in str(caught.value)
+    start = re.search("start='([^']+)'", str(caught.value))[1]
+    rest = kr.candles(
+        "XBTUSDTM", "1min", start, DAYS["end"], venue=still.venue, progress=False
+    )  # fmt: skip
+    assert without_arrival(pl.concat([part, rest])).equals(without_arrival(days))
+
+
+def _for_ever(fault):
+    return {"delay": 1_000.0} if fault == "slow_reply" else {}
+
+
+def test_a_download_that_does_not_begin_is_given_up_soon(still, held_time):
+    still.inject("html_error", path=KLINES, count=None)
+    began = held_time.monotonic()
+    with pytest.raises(kr.BadReply) as caught:
+        kr.candles("XBTUSDTM", "1min", **DAYS, venue=still.venue, progress=False)
+    still.heal()
+
+    assert caught.value.frame is None
+    assert held_time.monotonic() - began < 10.0
+
+
+@pytest.mark.parametrize(
+    ("path", "fetch"),
+    [
+        ("/api/v1/index/query", kr.index_prices),
+        ("/api/v1/premium/query", kr.premium_index),
+    ],
+)
+def test_the_other_downloads_are_as_patient(still, path, fetch):
+    span = {"start": "2026-01-04T12:00", "end": "2026-01-04T17:00"}
+    if fetch is kr.index_prices:
+        span["end"] = "2026-01-04T12:06"
+    whole = fetch("XBTUSDTM", **span, venue=still.venue, progress=False)
+    still.inject("overload", path=path, after=2, count=5)
+    assert without_arrival(
+        fetch("XBTUSDTM", **span, venue=still.venue, progress=False)
+    ).equals(without_arrival(whole))  # fmt: skip
+
+    still.inject("overload", path=path, after=2, count=None)
+    with pytest.raises(kr.RateLimited) as caught:
+        fetch("XBTUSDTM", **span, venue=still.venue, progress=False)
+    still.heal()
+    assert caught.value.frame.schema == whole.schema
+    assert without_arrival(caught.value.frame).equals(
+        without_arrival(whole.head(caught.value.frame.height))
+    )
+    assert not caught.value.frame.is_empty()

@@ -411,6 +411,30 @@ def test_an_outage_before_another_one_was_filled_is_filled_by_itself():
     assert not intake.has_errands
 
 
+@pytest.mark.parametrize("is_over", [False, True])
+def test_a_page_asked_for_before_another_outage_is_not_taken_for_it(is_over):
+    intake = make_intake("trade")
+    take(intake, trade(10))
+    lose_and_find(intake, 1, 2)
+    (hole,) = intake.holes
+    page = [row_of(n) for n in (10, 15)]
+    take(intake, trade(20))
+    topics = [Topic("/contractMarket/execution", SYMBOL)]
+    intake.begin_outage(topics, NOW + 3, NOW + 3)
+    if is_over:
+        intake.end_outage(topics, NOW + 3, NOW + 4, "disconnected")
+
+    assert intake.fill(hole, page, NOW + 5) == []
+    assert len(intake.holes) == is_over
+
+    if not is_over:
+        intake.end_outage(topics, NOW + 3, NOW + 4, "disconnected")
+    rows = intake.fill(intake.holes[0], [row_of(n) for n in (10, 15, 20, 25)], NOW + 6)
+    assert [row.sequence for row in rows if isinstance(row, Trade)] == [15, 20, 25]
+    (tally,) = intake.ledger.tallies
+    assert [(gap.filled_by, gap.filled) for gap in tally.gaps] == [("REST", 1), ("REST", 1)]
+
+
 def are_not_read(intake, rows):
     return [any(first <= row[1] < end for first, end in intake.not_read) for row in rows]
 

@@ -5,6 +5,7 @@ import hmac
 import itertools
 import json
 import logging
+import random
 import socket
 import struct
 import threading
@@ -771,6 +772,60 @@ def test_an_end_long_after_the_last_candle_costs_a_few_calls(exchange, rest):
 
     assert len(candles) == 6
     assert len(exchange.asked) <= 5
+
+
+WEEK = 7 * 86_400
+LENGTHS = {"1min": 60, "15min": 900, "1hour": 3_600, "1day": 86_400, "1week": WEEK}
+
+
+class Pair:
+    """The candles of a pair of every length, from the minutes in which it was traded."""
+
+    def __init__(self, now_s, minutes):
+        self.now_s, self.minutes = now_s, minutes
+
+    def __call__(self, asked):
+        if asked.path.endswith("timestamp"):
+            return ok(self.now_s * 1000)
+        length = LENGTHS[asked.query["type"]]
+        first, last = (int(asked.query.get(name, 0)) for name in ("startAt", "endAt"))
+        opened = sorted({(t // length) * length for t in self.minutes})
+        times = [t for t in opened if first <= t and (t <= last or not last)]
+        return ok([[str(t), "1", "1.5", "2", "0.5", "10", "15"] for t in times[-1500:][::-1]])
+
+
+@pytest.mark.parametrize("interval", ["1min", "15min"])
+@pytest.mark.parametrize(
+    "days", [(364.0,), (0.0, 200.0, 364.5), (7.01, 7.02, 250.3), (364.9999,), ()], ids=str
+)
+def test_a_pair_that_was_hardly_traded_costs_a_few_calls(exchange, rest, interval, days):
+    length = LENGTHS[interval]
+    start, end = START_S // 3_600 * 3_600, START_S // 3_600 * 3_600 + 365 * 86_400
+    minutes = [start + int(day * 86_400) // 60 * 60 + 60 * n for day in days for n in range(90)]
+    minutes = [each for each in minutes if each <= end]
+    exchange.answers = Pair(end, minutes)
+
+    candles = rest.candles("NEW-USDT", interval, start * SECOND, end * SECOND)
+
+    opened = sorted({t // length * length for t in minutes})
+    assert [c.timestamp // SECOND for c in candles] == opened
+    assert len(exchange.asked) <= 2 + 10 * (len(days) + 1)  # 351 pages of minutes
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_candles_of_a_pair_come_whole_whatever_was_traded(exchange, rest, seed):
+    rng = random.Random(seed)
+    start, end = START_S, START_S + 60 * 86_400
+    minutes = set()
+    for _ in range(rng.randrange(6)):
+        since = rng.randrange(start, end) // 60 * 60
+        minutes.update(range(since, since + 60 * rng.choice([1, 2, 2_000]), rng.choice([60, 600])))
+    minutes = sorted(each for each in minutes if each <= end)
+    exchange.answers = Pair(end, minutes)
+
+    candles = rest.candles("NEW-USDT", "1min", start * SECOND, end * SECOND)
+
+    assert [c.timestamp // SECOND for c in candles] == minutes
 
 
 @pytest.mark.parametrize("symbol", ["XBTUSDTM", "BTC-USDT"])

@@ -7,7 +7,7 @@ import pytest
 
 import kucoin_research as kr
 from kucoin_research.records import CHANNELS, schema_of
-from tests.conftest import wait_until
+from tests.conftest import spawn, wait_until
 
 SPOT = ["ticker", "bbo", "trade", "candle", "level2", "depth5", "depth50"]
 FUTURES = [*SPOT, "mark_price", "funding_rate"]
@@ -55,6 +55,57 @@ def test_stream_to_frame_counts_minutes_on_the_venue_clock():
 
     span = frame["timestamp"].max() - frame["timestamp"].min()
     assert 50 < span.total_seconds() < 75
+
+
+MANY = 297
+
+
+@pytest.fixture(scope="module")
+def many(held_time):
+    """An exchange with so many quiet contracts, and their names."""
+    with kr.simulate(seed=7, quiet_contracts=MANY) as x:
+        yield x, kr.get_active_symbols(venue=x.venue)[-MANY:]
+
+
+def test_as_many_contracts_as_kucoin_has_take_a_minute_to_subscribe_to(many, held_time):
+    x, names = many
+    began = held_time.monotonic()
+    frame = kr.stream_to_frame(
+        names, "trade", seconds=2, venue=x.venue, feed="pro", progress=False
+    )  # fmt: skip
+
+    # Each is a message of its own, 90 of them in 11 s: longer than half a minute.
+    assert 33.0 + 2.0 < held_time.monotonic() - began < 60.0
+    assert frame.schema == schema_of(CHANNELS["trade"])
+
+
+def collected(names, venue, _folder):
+    kr.stream_to_frame(names, "trade", seconds=2, venue=venue, feed="pro", progress=False)
+
+
+def recorded(names, venue, folder):
+    with kr.record(names, "trade", root=folder, venue=venue, feed="pro", progress=False) as run:
+        run.wait()
+
+
+@pytest.mark.parametrize(("wait", "patience"), [(collected, 15.0), (recorded, 30.0)])
+def test_where_nothing_moves_any_more_a_stream_of_many_is_given_up(
+    many, held_time, wait, patience, tmp_path
+):
+    x, names = many
+    x.inject("refuse_upgrade", count=None, after=1)
+    began = held_time.monotonic()
+    aborting = spawn(lambda: (held_time.pass_by(15.0), x.inject("abort")))
+    try:
+        with pytest.raises((kr.HandshakeRefused, kr.Incomplete), match="refused the WebSocket"):
+            wait(names, x.venue, tmp_path)
+        took = held_time.monotonic() - began
+    finally:
+        aborting.join()
+        x.heal()
+
+    # The last answers came after 11 s.
+    assert 11.0 + patience <= took < 12.0 + patience
 
 
 def test_wrong_use_gets_one_sentence(exchange):
