@@ -16,7 +16,7 @@ from weakref import WeakValueDictionary
 import polars as pl
 
 from kucoin_research import clocks, sim
-from kucoin_research.collect import Limit, collect
+from kucoin_research.collect import End, Limit, collect
 from kucoin_research.credentials import Credentials, environment, held, refuse_other
 from kucoin_research.diagnosis import Diagnosis, diagnose
 from kucoin_research.errors import (
@@ -671,10 +671,12 @@ def stream_to_frame(
         One channel, or a list of them.
     minutes, seconds
         How long, on the venue's clock from the moment every subscription is answered; added up when
-        both are given. The whole call takes longer by no more than it takes until then (as long
-        again, but at least 15 s and at most 30 s: then it raises), and by the 5 s in which all is
-        ended, whatever the exchange does; on a simulated one whose clock slips behind, by as long
-        again. Only looking up a host's name takes what the system allows.
+        both are given. No row of later is returned: none that arrived later, and on a simulated
+        exchange, whose clock may be a fast one, none that happened later. The whole call takes
+        longer by no more than it takes until then (as long again, but at least 15 s and at most
+        30 s: then it raises), and by the 5 s in which all is ended, whatever the exchange does; on
+        a simulated one whose clock slips behind, by as long again. Only looking up a host's name
+        takes what the system allows.
     rows
         End once every channel has that many rows, of all symbols together, and return no more than
         that of each (``status`` does not count and comes whole). Without any of the three, only an
@@ -733,14 +735,23 @@ def stream_to_frame(
             is_alone=True,
             patience=limit.patience,
         )
+        frames: dict[str, pl.DataFrame] = {}
+
+        def end(at: End) -> int:
+            _end(handle)
+            frames.update((name, _collected(handle, name, at)) for name in names)
+            counted = (name for name in names if parse_channel(name).record is not Status)
+            return sum(frames[name].height for name in counted)
+
         try:
             patience = max(0.0, live_by - clock.monotonic())
-            collect(handle, names, limit, progress=progress, patience=patience)
+            collect(handle, names, limit, progress=progress, patience=patience, on_end=end)
         except KucoinResearchError as error:
             failure = error
-        finally:
+            end(End(rows=limit.rows))
+        except BaseException:
             _end(handle)
-        frames = {name: _collected(handle, name, limit.rows) for name in names}
+            raise
         if failure is not None and all(frame.is_empty() for frame in frames.values()):
             raise failure
         result = frames[names[0]] if isinstance(channels, str) else frames
@@ -772,10 +783,9 @@ def _end(handle: Stream) -> None:
         handle.stop(timeout=0.0)
 
 
-def _collected(handle: Stream, name: str, rows: int | None) -> pl.DataFrame:
+def _collected(handle: Stream, name: str, end: End) -> pl.DataFrame:
     channel = parse_channel(name)
-    frame = handle.frame(str(channel))  # "candle" is 1min here, whatever else streams
-    return frame if rows is None or channel.record is Status else frame.head(rows)
+    return end.cut(handle.frame(str(channel)), channel)  # "candle" is 1min, whatever else streams
 
 
 def _first_reason(entries: Iterable[Any]) -> str:

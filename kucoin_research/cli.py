@@ -228,9 +228,12 @@ def _stream(arguments: argparse.Namespace) -> int:
             Limit.of(None, arguments.timeout, None),
             progress=not arguments.verbose,
             on_look=None if saver is None else lambda: saver.save(handle),
+            on_end=lambda _: _stop(handle),  # so that the bar ends with the rows that are shown
         )
-    finally:
+    except BaseException:
         _stop(handle)
+        raise
+    finally:
         if detach is not None:
             detach()  # a thread that goes on printing would have Python abort at its exit
         is_saved = saver is None or saver.finish(handle)

@@ -455,6 +455,12 @@ class Stream:
         return next((lane.simulation for lane in self._lanes if lane.simulation is not None), None)
 
     @property
+    def live_since(self) -> float | None:
+        """Monotonic seconds of its clock at which it was first live; ``None`` before."""
+        times = [lane.live_since for lane in self._lanes if lane.live_since is not None]
+        return max(times) if len(times) == len(self._lanes) else None
+
+    @property
     def last_ping(self) -> float | None:
         """Unix seconds of the newest ping sent, over all connections."""
         pings = [lane.last_ping for lane in self._lanes if lane.last_ping is not None]
