@@ -195,6 +195,7 @@ def _round_to(value: float, step: float, rounding: str) -> float:
 
 
 _FRAME_TYPES: dict[str, pl.DataType] = {
+    "symbol": pl.Categorical(),
     "tick_size": pl.Float64(),
     "lot_size": pl.Float64(),
     "min_size": pl.Float64(),
@@ -215,7 +216,8 @@ def symbol_frame(instruments: Iterable[Instrument]) -> pl.DataFrame:
     Returns
     -------
     pl.DataFrame
-        One row each, in the order given; one column per field of ``Instrument``.
+        One row each, in the order given; one column per field of ``Instrument``. ``symbol`` is of
+        the type it has in frames of rows, so that these can be joined to it.
     """
     schema = {field.name: _FRAME_TYPES.get(field.name, pl.String()) for field in fields(Instrument)}
     listed = list(instruments)
@@ -343,6 +345,8 @@ _UNIFIED = re.compile(r"([A-Z0-9]+)/([A-Z0-9]+)(?::([A-Z0-9]+))?")
 
 def _of_unified(symbol: str, market: Market, base: str, quote: str, settle: str | None) -> str:
     pair, contract = f"{base}-{quote}", f"{'XBT' if base == 'BTC' else base}{quote}M"
+    if market is Market.SPOT and settle is None:
+        return f"no {market} symbol {symbol!r}: use {pair!r}"
     spelled = f"{contract!r} on futures"
     if settle is None:
         spelled = f"{pair!r} on spot, and {spelled}"
