@@ -9,7 +9,6 @@ import threading
 import warnings
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
-from numbers import Integral
 from typing import Any, overload
 from weakref import WeakValueDictionary
 
@@ -28,6 +27,7 @@ from kucoin_research.errors import (
     KucoinResearchError,
     RecordingReplaced,
 )
+from kucoin_research.given import count, name_of, texts
 from kucoin_research.instruments import (
     Instrument,
     check_trading,
@@ -192,21 +192,6 @@ def find_venue(venue: object = None) -> Venue:
 # -- streams ---------------------------------------------------------------------------------------
 
 
-def _texts(values: object, what: str) -> list[str]:
-    listed = [values] if isinstance(values, str) else values
-    if not isinstance(listed, Iterable):
-        raise InvalidInput(f"{what} must be a string or a list of strings, not {values!r}")
-    texts = list(listed)
-    wrong = next((text for text in texts if not isinstance(text, str)), None)
-    if wrong is not None:
-        raise InvalidInput(f"{what} must be strings, and {wrong!r} is none")
-    if not texts or not all(text.strip() for text in texts):
-        raise InvalidInput(f"{what} must not be empty")
-    # "XBTUSDTM, ETHUSDTM" is a list, too; no name has a comma in it.
-    split = [word.strip() if "," in text else word for text in texts for word in text.split(",")]
-    return [word for word in dict.fromkeys(split) if word]
-
-
 def _plan(
     symbols: Symbols,
     channels: Channels,
@@ -216,8 +201,8 @@ def _plan(
     credentials: Credentials | None = None,
 ) -> tuple[list[Subscription], list[Instrument]]:
     """Check everything that was asked for before anything but symbol lists is requested."""
-    names = _texts(symbols, "symbols")
-    wanted = [parse_channel(text) for text in _texts(channels, "channels")]
+    names = texts(symbols, "symbols")
+    wanted = [parse_channel(text) for text in texts(channels, "channels")]
     subscriptions = [
         Subscription(channel, symbol, its_market)
         for symbol in names
@@ -282,8 +267,10 @@ def _start(
     is_alone: bool = False,
     patience: float = _PATIENCE,
 ) -> Stream:
-    its_feed = feed_of(feed)
-    capacity = _whole(capacity, "capacity", "rows")
+    its_feed, name = feed_of(feed), name_of(name)
+    if healing is not None and not isinstance(healing, Healing):
+        raise InvalidInput(f"healing must be kr.Healing(...), not {healing!r}")
+    capacity = count(capacity, "capacity", "rows")
     refuse_other(credentials)
     rest = Rest(find_venue(venue), credentials=credentials)
     try:
@@ -347,12 +334,6 @@ def _stack_level() -> int:
     while frame.f_back is not None and str(frame.f_globals.get("__name__")).startswith(ours):
         frame, level = frame.f_back, level + 1
     return level
-
-
-def _whole(value: object, name: str, unit: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
-        raise InvalidInput(f"{name} must be a whole number of {unit} above 0, not {value!r}")
-    return int(value)
 
 
 def _default_name(subscriptions: list[Subscription], feed: Feed) -> str:
@@ -591,7 +572,7 @@ def replay(
     ...         r.frame("ticker").equals(run.session().frame("ticker"))
     True
     """
-    capacity = _whole(capacity, "capacity", "rows")
+    capacity, name = count(capacity, "capacity", "rows"), name_of(name)
     with passing():
         made = Replay(
             session if isinstance(session, Session) else load(session),
@@ -717,7 +698,7 @@ def stream_to_frame(
     """
     credentials = held(credentials)
     limit = Limit.of(minutes, seconds, rows)
-    names = _texts(channels, "channels")
+    names = texts(channels, "channels")
     failure = None
     clock = clocks.current()
     live_by = clock.monotonic() + limit.patience
@@ -1240,7 +1221,7 @@ def order_book(
         For a spot book that wants a key; the first two before the book is asked for.
     """
     credentials = held(credentials)
-    depth = _whole(depth, "depth", "levels")
+    depth = count(depth, "depth", "levels")
     refuse_other(credentials)
     with Rest(find_venue(venue), credentials=credentials) as rest:
         book = rest.order_book(symbol, depth, market=_known(symbol, rest, market))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from kucoin_research.errors import BookNotReady
+from kucoin_research.given import name_of
 from kucoin_research.orderbook import OrderBook, uncrossed
 from kucoin_research.records import Level2, Market, Record, Status, market_of
 
@@ -71,6 +72,7 @@ class BookRows:
         BookNotReady
             If there is none of that symbol, or it is not in step, or crossed.
         """
+        symbol = name_of(symbol, "symbol")
         if symbol is None and not self._books:
             raise BookNotReady(f"{name!r} keeps no book: no level2 was recorded")
         if symbol is None and len(self._books) > 1:

@@ -255,7 +255,8 @@ def resolve_symbol(symbol: str, known: Iterable[str], market: Market | str | Non
         return symbol
     unified = _UNIFIED.fullmatch(symbol.strip().upper())
     if unified is not None:
-        raise UnknownSymbol(_of_unified(symbol, market, *unified.groups()))
+        spelled = _of_unified(market, *unified.groups())
+        raise UnknownSymbol(f"no {market} symbol {symbol!r}: {spelled}")
     guess, why = _guess(symbol, market)
     if guess in known:
         raise UnknownSymbol(_sentence(symbol, market, why, guess))
@@ -317,6 +318,9 @@ def spelling_hint(symbol: str, market: Market | str | None = None) -> str:
         Half a sentence with the likely spelling, or ``""`` where nothing is odd.
     """
     market = market_of(symbol, market)
+    unified = _UNIFIED.fullmatch(symbol)
+    if unified is not None:
+        return _of_unified(market, *unified.groups())
     guess, why = _guess(symbol, market)
     return "" if guess == symbol else f"{why}use {guess!r}"
 
@@ -343,14 +347,14 @@ def _sentence(symbol: str, market: Market, why: str, guess: str) -> str:
 _UNIFIED = re.compile(r"([A-Z0-9]+)/([A-Z0-9]+)(?::([A-Z0-9]+))?")
 
 
-def _of_unified(symbol: str, market: Market, base: str, quote: str, settle: str | None) -> str:
+def _of_unified(market: Market, base: str, quote: str, settle: str | None) -> str:
     pair, contract = f"{base}-{quote}", f"{'XBT' if base == 'BTC' else base}{quote}M"
     if market is Market.SPOT and settle is None:
-        return f"no {market} symbol {symbol!r}: use {pair!r}"
+        return f"use {pair!r}"
     spelled = f"{contract!r} on futures"
     if settle is None:
         spelled = f"{pair!r} on spot, and {spelled}"
-    return f"no {market} symbol {symbol!r}: KuCoin spells it {spelled}"
+    return f"KuCoin spells it {spelled}"
 
 
 _WRONG_MARKET = {

@@ -360,6 +360,7 @@ class Stream:
         BookNotReady
             While the book is not in step with the exchange.
         """
+        symbol = given.name_of(symbol, "symbol")
         with self._delivery_lock:
             books = self._intake.books
             if symbol is None and not books:
