@@ -9,14 +9,13 @@ import threading
 import warnings
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
-from numbers import Integral
 from typing import Any, overload
 from weakref import WeakValueDictionary
 
 import polars as pl
 
 from kucoin_research import clocks, sim
-from kucoin_research.collect import Limit, collect
+from kucoin_research.collect import End, Limit, collect
 from kucoin_research.credentials import Credentials, environment, held, refuse_other
 from kucoin_research.diagnosis import Diagnosis, diagnose
 from kucoin_research.errors import (
@@ -28,6 +27,7 @@ from kucoin_research.errors import (
     KucoinResearchError,
     RecordingReplaced,
 )
+from kucoin_research.given import count, name_of, texts
 from kucoin_research.instruments import (
     Instrument,
     check_trading,
@@ -192,21 +192,6 @@ def find_venue(venue: object = None) -> Venue:
 # -- streams ---------------------------------------------------------------------------------------
 
 
-def _texts(values: object, what: str) -> list[str]:
-    listed = [values] if isinstance(values, str) else values
-    if not isinstance(listed, Iterable):
-        raise InvalidInput(f"{what} must be a string or a list of strings, not {values!r}")
-    texts = list(listed)
-    wrong = next((text for text in texts if not isinstance(text, str)), None)
-    if wrong is not None:
-        raise InvalidInput(f"{what} must be strings, and {wrong!r} is none")
-    if not texts or not all(text.strip() for text in texts):
-        raise InvalidInput(f"{what} must not be empty")
-    # "XBTUSDTM, ETHUSDTM" is a list, too; no name has a comma in it.
-    split = [word.strip() if "," in text else word for text in texts for word in text.split(",")]
-    return [word for word in dict.fromkeys(split) if word]
-
-
 def _plan(
     symbols: Symbols,
     channels: Channels,
@@ -216,8 +201,8 @@ def _plan(
     credentials: Credentials | None = None,
 ) -> tuple[list[Subscription], list[Instrument]]:
     """Check everything that was asked for before anything but symbol lists is requested."""
-    names = _texts(symbols, "symbols")
-    wanted = [parse_channel(text) for text in _texts(channels, "channels")]
+    names = texts(symbols, "symbols")
+    wanted = [parse_channel(text) for text in texts(channels, "channels")]
     subscriptions = [
         Subscription(channel, symbol, its_market)
         for symbol in names
@@ -282,8 +267,10 @@ def _start(
     is_alone: bool = False,
     patience: float = _PATIENCE,
 ) -> Stream:
-    its_feed = feed_of(feed)
-    capacity = _whole(capacity, "capacity", "rows")
+    its_feed, name = feed_of(feed), name_of(name)
+    if healing is not None and not isinstance(healing, Healing):
+        raise InvalidInput(f"healing must be kr.Healing(...), not {healing!r}")
+    capacity = count(capacity, "capacity", "rows")
     refuse_other(credentials)
     rest = Rest(find_venue(venue), credentials=credentials)
     try:
@@ -347,12 +334,6 @@ def _stack_level() -> int:
     while frame.f_back is not None and str(frame.f_globals.get("__name__")).startswith(ours):
         frame, level = frame.f_back, level + 1
     return level
-
-
-def _whole(value: object, name: str, unit: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
-        raise InvalidInput(f"{name} must be a whole number of {unit} above 0, not {value!r}")
-    return int(value)
 
 
 def _default_name(subscriptions: list[Subscription], feed: Feed) -> str:
@@ -591,7 +572,7 @@ def replay(
     ...         r.frame("ticker").equals(run.session().frame("ticker"))
     True
     """
-    capacity = _whole(capacity, "capacity", "rows")
+    capacity, name = count(capacity, "capacity", "rows"), name_of(name)
     with passing():
         made = Replay(
             session if isinstance(session, Session) else load(session),
@@ -671,12 +652,14 @@ def stream_to_frame(
         One channel, or a list of them.
     minutes, seconds
         How long, on the venue's clock from the moment every subscription is answered; added up when
-        both are given. The whole call takes longer by no more than it takes until then, and by the
-        5 s in which all is ended, whatever the exchange does; on a simulated one whose clock slips
-        behind, by as long again. It raises where nothing moves until then: no connection is opened,
-        and no subscription answered, for as long as is asked for, but at least 15 s and at most
-        30 s. (Hundreds of symbols take a minute, as KuCoin limits the pace of subscriptions.) Only
-        looking up a host's name takes what the system allows.
+        both are given. No row of later is returned: none that arrived later, and on a simulated
+        exchange, whose clock may be a fast one, none that happened later. The whole call takes
+        longer by no more than it takes until then, and by the 5 s in which all is ended, whatever
+        the exchange does; on a simulated one whose clock slips behind, by as long again. It raises
+        where nothing moves until then: no connection is opened, and no subscription answered, for
+        as long as is asked for, but at least 15 s and at most 30 s. (Hundreds of symbols take a
+        minute, as KuCoin limits the pace of subscriptions.) Only looking up a host's name takes
+        what the system allows.
     rows
         End once every channel has that many rows, of all symbols together, and return no more than
         that of each (``status`` does not count and comes whole). Without any of the three, only an
@@ -717,7 +700,7 @@ def stream_to_frame(
     """
     credentials = held(credentials)
     limit = Limit.of(minutes, seconds, rows)
-    names = _texts(channels, "channels")
+    names = texts(channels, "channels")
     failure = None
     clock = clocks.current()
     live_by = clock.monotonic() + limit.patience
@@ -735,14 +718,23 @@ def stream_to_frame(
             is_alone=True,
             patience=limit.patience,
         )
+        frames: dict[str, pl.DataFrame] = {}
+
+        def end(at: End) -> int:
+            _end(handle)
+            frames.update((name, _collected(handle, name, at)) for name in names)
+            counted = (name for name in names if parse_channel(name).record is not Status)
+            return sum(frames[name].height for name in counted)
+
         try:
             patience = max(0.0, live_by - clock.monotonic())
-            collect(handle, names, limit, progress=progress, patience=patience)
+            collect(handle, names, limit, progress=progress, patience=patience, on_end=end)
         except KucoinResearchError as error:
             failure = error
-        finally:
+            end(End(rows=limit.rows))
+        except BaseException:
             _end(handle)
-        frames = {name: _collected(handle, name, limit.rows) for name in names}
+            raise
         if failure is not None and all(frame.is_empty() for frame in frames.values()):
             raise failure
         result = frames[names[0]] if isinstance(channels, str) else frames
@@ -774,10 +766,9 @@ def _end(handle: Stream) -> None:
         handle.stop(timeout=0.0)
 
 
-def _collected(handle: Stream, name: str, rows: int | None) -> pl.DataFrame:
+def _collected(handle: Stream, name: str, end: End) -> pl.DataFrame:
     channel = parse_channel(name)
-    frame = handle.frame(str(channel))  # "candle" is 1min here, whatever else streams
-    return frame if rows is None or channel.record is Status else frame.head(rows)
+    return end.cut(handle.frame(str(channel)), channel)  # "candle" is 1min, whatever else streams
 
 
 def _first_reason(entries: Iterable[Any]) -> str:
@@ -1267,7 +1258,7 @@ def order_book(
         For a spot book that wants a key; the first two before the book is asked for.
     """
     credentials = held(credentials)
-    depth = _whole(depth, "depth", "levels")
+    depth = count(depth, "depth", "levels")
     refuse_other(credentials)
     with Rest(find_venue(venue), credentials=credentials) as rest:
         book = rest.order_book(symbol, depth, market=_known(symbol, rest, market))

@@ -56,8 +56,11 @@ class Target:
         InvalidInput
             If it is neither, or the files' name could lead elsewhere.
         """
-        if not re.fullmatch(r"[\w.+-]+", part) or part.startswith("."):
+        is_text = isinstance(part, str)
+        if not is_text or not re.fullmatch(r"[\w.+-]+", part) or part.startswith("."):
             raise InvalidInput(f"part names a file, which {part!r} cannot")
+        if not isinstance(folder, str):
+            folder = path_of(folder, "folder")
         text = os.fspath(folder)
         name = f"{part}.parquet"
         if not _URL.match(text):

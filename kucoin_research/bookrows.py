@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from kucoin_research.errors import BookNotReady
-from kucoin_research.orderbook import OrderBook
+from kucoin_research.given import name_of
+from kucoin_research.orderbook import OrderBook, uncrossed
 from kucoin_research.records import Level2, Market, Record, Status, market_of
 
 __all__ = ["BookRows"]
@@ -69,8 +70,9 @@ class BookRows:
         Raises
         ------
         BookNotReady
-            If there is none of that symbol, or it is not in step.
+            If there is none of that symbol, or it is not in step, or crossed.
         """
+        symbol = name_of(symbol, "symbol")
         if symbol is None and not self._books:
             raise BookNotReady(f"{name!r} keeps no book: no level2 was recorded")
         if symbol is None and len(self._books) > 1:
@@ -165,4 +167,4 @@ class _Book:
         asks = {price: size for price, size in self._asks.items() if price <= self._ceiling}
         if (self._floor and not bids) or (self._ceiling != _INFINITY and not asks):
             raise BookNotReady(f"the book of {self.symbol} had moved beyond its known levels")
-        return OrderBook(self.symbol, self._sequence, self._timestamp, bids, asks)
+        return uncrossed(OrderBook(self.symbol, self._sequence, self._timestamp, bids, asks))

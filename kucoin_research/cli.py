@@ -28,7 +28,7 @@ from kucoin_research import api, interrupts
 from kucoin_research.checkup import mend, verify
 from kucoin_research.collect import Limit, collect
 from kucoin_research.credentials import Credentials
-from kucoin_research.errors import InvalidInput, KucoinResearchError
+from kucoin_research.errors import InvalidInput, KucoinResearchError, StreamStopped
 from kucoin_research.given import path_of
 from kucoin_research.progress import quiet_tqdm
 from kucoin_research.recorder import COMPRESSIONS, FSYNC_POLICIES
@@ -86,12 +86,8 @@ def _main(words: list[str]) -> int:
         if hasattr(stream, "reconfigure"):  # a console that lacks "·" shows "?" instead of dying
             stream.reconfigure(errors="replace")
     try:
-        with interrupts.passing():
-            arguments = _parser().parse_args(words)
-        status: int = arguments.run(arguments)
+        status = _do(words)
         sys.stdout.flush()  # here, as Python at its exit says much of a pipe that nobody reads
-    except SystemExit as error:  # argparse: help is 0, wrong use 2
-        return error.code if isinstance(error.code, int) else WRONG_USE
     except InvalidInput as error:
         return _complain(error, WRONG_USE)
     except BrokenPipeError:  # `| head`: nobody reads on, and nobody is to be told
@@ -102,6 +98,16 @@ def _main(words: list[str]) -> int:
         return _complain(error, FAILED)
     except KeyboardInterrupt:
         return _complain("interrupted", FAILED)
+    return status
+
+
+def _do(words: list[str]) -> int:
+    try:
+        with interrupts.passing():
+            arguments = _parser().parse_args(words)
+    except SystemExit as error:  # argparse: help is 0, wrong use 2
+        return error.code if isinstance(error.code, int) else WRONG_USE
+    status: int = arguments.run(arguments)
     return status
 
 
@@ -218,19 +224,24 @@ def _stream(arguments: argparse.Namespace) -> int:
         name=None,
         credentials=_key_for(channels),
     )
-    detach = None
+    detach, printer = None, _Printer(handle)
     try:
         if arguments.verbose:
-            detach = handle.attach(_Printer(handle))
+            detach = handle.attach(printer)
         collect(
             handle,
             channels,
             Limit.of(None, arguments.timeout, None),
             progress=not arguments.verbose,
             on_look=None if saver is None else lambda: saver.save(handle),
+            on_end=lambda _: _stop(handle),  # so that the bar ends with the rows that are shown
         )
-    finally:
+    except StreamStopped as error:  # before it was live
+        raise error if printer.is_read else BrokenPipeError() from error
+    except BaseException:
         _stop(handle)
+        raise
+    finally:
         if detach is not None:
             detach()  # a thread that goes on printing would have Python abort at its exit
         is_saved = saver is None or saver.finish(handle)
@@ -268,15 +279,15 @@ class _Printer:
 
     def __init__(self, handle: Stream | Replay) -> None:
         self._handle = handle
-        self._is_read = True
+        self.is_read = True
 
     def __call__(self, record: Record) -> None:
-        if not self._is_read:
+        if not self.is_read:
             return
         try:
             print(record)
         except BrokenPipeError:  # for the main thread, too, which prints the report
-            self._is_read = False
+            self.is_read = False
             self._handle.stop()
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import Any, Self
 
+import polars as pl
+
 from kucoin_research.errors import (
     ConnectionLost,
     InvalidInput,
@@ -16,10 +18,17 @@ from kucoin_research.errors import (
 )
 from kucoin_research.interrupts import check, hold
 from kucoin_research.progress import quiet_tqdm
-from kucoin_research.records import Status, parse_channel
+from kucoin_research.records import (
+    Candle,
+    Channel,
+    FundingRate,
+    Record,
+    Status,
+    parse_channel,
+)
 from kucoin_research.stream import State, Stream
 
-__all__ = ["Limit", "collect", "wait_until_live"]
+__all__ = ["End", "Limit", "collect", "wait_until_live"]
 
 # Where nothing has moved for so long, a stream will not be live: whatever hinders it is raised.
 # Where there is no network (the symbol list may still be at hand), that is plain after a few tries.
@@ -34,6 +43,9 @@ _SHORTEST_LOOK = 0.001
 _LONGEST_LOOK = 0.05
 # Each redraw is a handful of messages to a notebook's browser.
 _REDRAW_INTERVAL = 0.25
+# Their timestamp is not when they happened: an open time, a settlement, this machine's clock.
+_TIMED_OTHERWISE: frozenset[type[Record]] = frozenset({Candle, FundingRate, Status})
+_UTC_NS = pl.Datetime("ns", "UTC")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +86,38 @@ class Limit:
         return min(max(self.seconds, _SHORTEST_PATIENCE), _PATIENCE)
 
 
+@dataclass(frozen=True, slots=True)
+class End:
+    """Where a collection ends: nothing behind it belongs to what was asked for.
+
+    Attributes
+    ----------
+    arrival_ns
+        By the clock that stamps the rows, ns UTC; ``None`` where no time was set.
+    venue_ns
+        By the venue's clock, where that is a virtual one and could be read: rows are cut by it as
+        far as they say when they happened, since a moment of ours is long there.
+    rows
+        The most of each channel.
+    """
+
+    arrival_ns: int | None = None
+    venue_ns: int | None = None
+    rows: int | None = None
+
+    def cut(self, frame: pl.DataFrame, channel: Channel) -> pl.DataFrame:
+        """Leave out of a channel's rows what lies behind the end; status rows come whole."""
+        if channel.record is Status:
+            return frame
+        by, end_ns = "local_timestamp", self.arrival_ns
+        if self.venue_ns is not None and channel.record not in _TIMED_OTHERWISE:
+            by, end_ns = "timestamp", self.venue_ns
+        if end_ns is not None:
+            is_before = pl.col(by) <= pl.lit(end_ns).cast(_UTC_NS)
+            frame = frame.filter(is_before | pl.col(by).is_null())
+        return frame if self.rows is None else frame.head(self.rows)
+
+
 def _is_positive(value: object) -> bool:
     if isinstance(value, bool) or not isinstance(value, Real):  # numpy's numbers are Real, too
         return False
@@ -89,6 +133,7 @@ def collect(
     progress: bool,
     on_look: Callable[[], object] | None = None,
     patience: float | None = None,
+    on_end: Callable[[End], int | None] | None = None,
 ) -> bool:
     """Wait until a stream has brought what the limit asks for.
 
@@ -110,6 +155,10 @@ def collect(
     patience
         Seconds that are left until something is to move; those of the limit unless given. Whenever
         something has, it has those of the limit again until it is to be live.
+    on_end
+        Called at the end, also that of an interrupt, but not where an error is raised: to stop the
+        stream, and to tell how many rows are handed out, which the bar shows then. Without a number
+        it shows all that have come.
 
     Returns
     -------
@@ -131,16 +180,18 @@ def collect(
             stream, limit.patience if patience is None else patience, renewed=limit.patience,
             on_wait=lambda: look(0.0),
         )  # fmt: skip
-        _wait_until_done(stream, counted, limit, look)
-        bar.finish("")
+        end, remark = _wait_until_done(stream, counted, limit, look), ""
     except KeyboardInterrupt:
-        if bar is not None:
-            bar.finish("interrupted")
-        return False
-    finally:
+        end, remark = End(rows=limit.rows), "interrupted"
+    except BaseException:
         if bar is not None:
             bar.close()
-    return True
+        raise
+    rows = None if on_end is None else on_end(end)
+    if bar is not None:
+        bar.finish(remark, rows)
+        bar.close()
+    return not remark
 
 
 @hold(passes_on=True)
@@ -198,7 +249,7 @@ def _raise_if_failed(stream: Stream) -> None:
         raise stream.error
 
 
-def _wait_until_done(stream: Stream, channels: Sequence[str], limit: Limit, look: _Look) -> None:
+def _wait_until_done(stream: Stream, channels: Sequence[str], limit: Limit, look: _Look) -> End:
     # Whatever the venue's clock does, and however slowly it tells: this is the end.
     over_at = None
     if limit.seconds is not None:
@@ -211,13 +262,17 @@ def _wait_until_done(stream: Stream, channels: Sequence[str], limit: Limit, look
         check()
         look(clock.elapsed())
         if limit.rows is not None and min(map(stream.total, channels)) >= limit.rows:
-            return
+            break
         if limit.seconds is None:
             stream.stopping.wait(_SLICE)
-        elif clock.reached(limit.seconds) or _is_past(stream, over_at):
-            return
+        elif clock.reached(limit.seconds):
+            look(limit.seconds)
+            return clock.end(limit)
+        elif _is_past(stream, over_at):
+            break
         else:
             stream.stopping.wait(min(_SLICE, clock.wall_seconds_to(limit.seconds)))
+    return End(rows=limit.rows)
 
 
 def _is_past(stream: Stream, moment: float | None) -> bool:
@@ -238,7 +293,7 @@ class _Look:
 
 
 class _VenueClock:
-    """Seconds since the start on the venue's clock: our own, or the virtual one of a simulation.
+    """Seconds on the venue's clock since a stream was live: our own, or that of a simulation.
 
     A virtual clock is read by REST, at the start and when it should have reached the end. In
     between it is estimated from its speed; as it may slip behind but never runs ahead, an estimate
@@ -252,8 +307,19 @@ class _VenueClock:
         self._pause = _SHORTEST_LOOK
         self._elapsed = 0.0  # at the last reading, made at _read_at
         self._clock = stream.clock
-        self._read_at = self._clock.monotonic()
-        self._origin_ns = self._read() if self._is_virtual else None
+        now = self._clock.monotonic()
+        self._read_at = now if stream.live_since is None else stream.live_since
+        self._origin_ns = self._origin() if self._is_virtual else None
+
+    def _origin(self) -> int | None:
+        # What it said when the stream was live. That was noticed a little later, which is seconds
+        # where its clock is fast; and the reply is half as old as the question took.
+        asked_at = self._clock.monotonic()
+        now_ns = self._read()
+        if now_ns is None:
+            return None
+        ago = (asked_at + self._clock.monotonic()) / 2.0 - self._read_at
+        return now_ns - round(ago * self._speed * 1e9)
 
     def _read(self) -> int | None:
         """Ask the venue; ``None`` where it does not answer, which must not end a collection."""
@@ -282,6 +348,15 @@ class _VenueClock:
         self._pause = min(2.0 * self._pause, _LONGEST_LOOK) if stands_still else _SHORTEST_LOOK
         return self._elapsed >= seconds
 
+    def end(self, limit: Limit) -> End:
+        """Tell where it has reached the seconds of a limit, which it has."""
+        assert limit.seconds is not None
+        beyond = max(self.elapsed() - limit.seconds, 0.0) / self._speed
+        arrival_ns = self._stream.now_ns() - round(beyond * 1e9)
+        if self._origin_ns is None:
+            return End(arrival_ns, None, limit.rows)
+        return End(arrival_ns, self._origin_ns + round(limit.seconds * 1e9), limit.rows)
+
     def wall_seconds_to(self, seconds: float) -> float:
         """Give the wall time until it is worth asking again."""
         return max((seconds - self.elapsed()) / self._speed, self._pause)
@@ -302,24 +377,24 @@ class _Bar:
         self._bar: Any = _tqdm(self._total, stream.name, by_time=self._by_time) if shown else None
 
     def show(self, elapsed: float) -> None:
-        self._elapsed = elapsed
+        self._elapsed = max(elapsed, self._elapsed)  # an estimate may have been ahead
         now = self._stream.clock.monotonic()
         if self._bar is None or now < self._next_redraw:
             return
         self._next_redraw = now + _REDRAW_INTERVAL
         stream = self._stream
-        self._draw(f"{stream.messages_per_second:,.0f} messages/s", str(stream.state))
+        rows = sum(map(stream.total, self._channels))
+        self._draw(rows, f"{stream.messages_per_second:,.0f} messages/s", str(stream.state))
 
-    def finish(self, remark: str) -> None:
+    def finish(self, remark: str, rows: int | None) -> None:
         if self._bar is not None:
-            self._draw(str(self._stream.verdict), remark)
+            there = sum(map(self._stream.total, self._channels)) if rows is None else rows
+            self._draw(there, str(self._stream.verdict), remark)
 
-    def _draw(self, *remarks: str) -> None:
-        rows = min(map(self._stream.total, self._channels))
-        done = self._elapsed if self._by_time else rows
+    def _draw(self, rows: int, *remarks: str) -> None:
+        done = self._elapsed if self._by_time else min(map(self._stream.total, self._channels))
         self._bar.n = done if self._total is None else min(done, self._total)
-        shown = f"{sum(map(self._stream.total, self._channels)):,} rows"
-        self._bar.set_postfix_str(", ".join(filter(None, [shown, *remarks])))
+        self._bar.set_postfix_str(", ".join(filter(None, [f"{rows:,} rows", *remarks])))
 
     def close(self) -> None:
         if self._bar is not None:

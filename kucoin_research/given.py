@@ -8,15 +8,61 @@ from __future__ import annotations
 import inspect
 import math
 import os
+from collections.abc import Iterable
 from numbers import Integral, Real
 from pathlib import Path
 
 from kucoin_research.errors import InvalidInput
 
-__all__ = ["count", "folder_to_write", "function_of_a_record", "path_of", "patience", "seconds"]
+__all__ = [
+    "count",
+    "folder_to_write",
+    "function_of_a_record",
+    "kind_of",
+    "name_of",
+    "path_of",
+    "patience",
+    "seconds",
+    "texts",
+]
 
 
-def count(value: object, name: str, what: str, *, least: int = 1) -> int:
+def texts(values: object, what: str) -> list[str]:
+    """Take one name or several, each once, also where commas are between.
+
+    Raises
+    ------
+    InvalidInput
+        If they are no texts, or there is none.
+    """
+    listed = [values] if isinstance(values, str) else values
+    if not isinstance(listed, Iterable) or isinstance(listed, bytes):
+        raise InvalidInput(f"{what} must be a string or a list of strings, not {values!r}")
+    found = list(listed)
+    wrong = next((text for text in found if not isinstance(text, str)), None)
+    if wrong is not None:
+        raise InvalidInput(f"{what} must be strings, and {wrong!r} is none")
+    if not found or not all(text.strip() for text in found):
+        raise InvalidInput(f"{what} must not be empty")
+    # "XBTUSDTM, ETHUSDTM" is a list, too; no name has a comma in it.
+    split = [word.strip() if "," in text else word for text in found for word in text.split(",")]
+    return [word for word in dict.fromkeys(split) if word]
+
+
+def name_of(value: object, name: str = "name") -> str | None:
+    """Take a name, or ``None`` where it is left out.
+
+    Raises
+    ------
+    InvalidInput
+        If it is no text.
+    """
+    if value is not None and not isinstance(value, str):
+        raise InvalidInput(f"{name} must be a string, not {value!r}")
+    return value
+
+
+def count(value: object, name: str, what: str, *, least: int = 1, most: int | None = None) -> int:
     """Take a whole number, of numpy also.
 
     Parameters
@@ -27,18 +73,20 @@ def count(value: object, name: str, what: str, *, least: int = 1) -> int:
         The argument's.
     what
         Of what it is a number: ``rows``, ``levels``, ….
-    least
-        The smallest that makes sense.
+    least, most
+        The smallest and the largest that make sense.
 
     Raises
     ------
     InvalidInput
-        If it is none, or too small.
+        If it is none, or beyond these.
     """
     is_whole = isinstance(value, Integral) and not isinstance(value, bool)
     if not is_whole or int(value) < least:  # type: ignore[call-overload]
         from_ = "above 0" if least == 1 else f"from {least} on"
         raise InvalidInput(f"{name} must be a whole number of {what} {from_}, not {value!r}")
+    if most is not None and int(value) > most:  # type: ignore[call-overload]
+        raise InvalidInput(f"{name} must be {most:,} {what} at most, not {value!r}")
     return int(value)  # type: ignore[call-overload,no-any-return]
 
 

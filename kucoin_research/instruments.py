@@ -195,6 +195,7 @@ def _round_to(value: float, step: float, rounding: str) -> float:
 
 
 _FRAME_TYPES: dict[str, pl.DataType] = {
+    "symbol": pl.Categorical(),
     "tick_size": pl.Float64(),
     "lot_size": pl.Float64(),
     "min_size": pl.Float64(),
@@ -215,7 +216,8 @@ def symbol_frame(instruments: Iterable[Instrument]) -> pl.DataFrame:
     Returns
     -------
     pl.DataFrame
-        One row each, in the order given; one column per field of ``Instrument``.
+        One row each, in the order given; one column per field of ``Instrument``. ``symbol`` is of
+        the type it has in frames of rows, so that these can be joined to it.
     """
     schema = {field.name: _FRAME_TYPES.get(field.name, pl.String()) for field in fields(Instrument)}
     listed = list(instruments)
@@ -253,7 +255,8 @@ def resolve_symbol(symbol: str, known: Iterable[str], market: Market | str | Non
         return symbol
     unified = _UNIFIED.fullmatch(symbol.strip().upper())
     if unified is not None:
-        raise UnknownSymbol(_of_unified(symbol, market, *unified.groups()))
+        spelled = _of_unified(market, *unified.groups())
+        raise UnknownSymbol(f"no {market} symbol {symbol!r}: {spelled}")
     guess, why = _guess(symbol, market)
     if guess in known:
         raise UnknownSymbol(_sentence(symbol, market, why, guess))
@@ -315,6 +318,9 @@ def spelling_hint(symbol: str, market: Market | str | None = None) -> str:
         Half a sentence with the likely spelling, or ``""`` where nothing is odd.
     """
     market = market_of(symbol, market)
+    unified = _UNIFIED.fullmatch(symbol)
+    if unified is not None:
+        return _of_unified(market, *unified.groups())
     guess, why = _guess(symbol, market)
     return "" if guess == symbol else f"{why}use {guess!r}"
 
@@ -341,13 +347,12 @@ def _sentence(symbol: str, market: Market, why: str, guess: str) -> str:
 _UNIFIED = re.compile(r"([A-Z0-9]+)/([A-Z0-9]+)(?::([A-Z0-9]+))?")
 
 
-def _of_unified(symbol: str, market: Market, base: str, quote: str, settle: str | None) -> str:
+def _of_unified(market: Market, base: str, quote: str, settle: str | None) -> str:
     pair, contract = f"{base}-{quote}", f"{'XBT' if base == 'BTC' else base}{quote}M"
     names = {Market.FUTURES: contract} if settle else {Market.SPOT: pair, Market.FUTURES: contract}
     here = names.pop(market, None)
     others = [f"{name!r} on {other}" for other, name in names.items()]
-    told = ", or ".join([*([repr(here)] if here else []), *others])
-    return f"no {market} symbol {symbol!r}: use {told}"
+    return "use " + ", or ".join([*([repr(here)] if here else []), *others])
 
 
 _WRONG_MARKET = {

@@ -240,6 +240,7 @@ class Intake:
         self._wariness = Wariness()
         self._flood = _Flood()
         self._received_at = 0  # when it is told next what came without a row, ns
+        self._unsure: set[str] = set()  # books that may have become crossed, or be so no more
         self._accounted: dict[str, int] = {}  # stamp of the last account of each book
         self._positions = Positions()
         self._gates: dict[_Key, _Gate] = {}
@@ -303,7 +304,7 @@ class Intake:
                 local = self._take_other(item, local, rows)
         if self.books and now_ns >= self._received_at:
             local = self._tell_received(now_ns, local, rows)
-        self._clock.end(local)
+        self._clock.end(self._tell_crossings(local, rows))
         return Batch(rows, controls)
 
     def _tell_received(self, now_ns: int, local: int, rows: list[Record]) -> int:
@@ -313,6 +314,25 @@ class Intake:
         for book in () if is_first else self.books.values():
             if book.has_unrowed:
                 local = self._tell_of(book, local, rows)
+        return local
+
+    def _tell_crossings(self, local: int, rows: list[Record]) -> int:
+        """Tell of the books that have become crossed, or are so no more.
+
+        Once a read: what comes and goes within one match, nobody has seen.
+        """
+        for symbol in sorted(self._unsure):
+            book, tally = self.books[symbol], self._book_tally(symbol)
+            is_crossed = book.is_crossed
+            if is_crossed == tally.is_crossed:
+                continue
+            tally.cross(local, is_over=not is_crossed)
+            event, detail = "crossed", "a bid is at the best ask or above it: not served meanwhile"
+            if not is_crossed:
+                event, detail = "uncrossed", f"after {tally.crossed[-1].seconds or 0.0:.3f} s"
+            rows.append(_status(local, event, symbol, "level2", detail))
+            local += 1
+        self._unsure.clear()
         return local
 
     def account(self, now_ns: int) -> list[Record]:
@@ -408,7 +428,7 @@ class Intake:
             local = self._begin_stall(tally, local, rows)
         for read_at, item in overlap.fresh():
             local = self._take_held(item, read_at, local, rows)
-        self._clock.end(local)
+        self._clock.end(self._tell_crossings(local, rows))
         return Taken(_in_order(rows), [(tally.channel, tally.symbol) for tally in stalled])
 
     @staticmethod
@@ -548,6 +568,7 @@ class Intake:
             rows.append(self._tell_gap(gap, tally, heard_before, local))
             local += 1
         _look_at(book, tally)
+        self._unsure.add(book.symbol)
         if not book.is_settled:
             self.seeking.add(book.symbol)
         elif book.symbol in self.seeking or not tally.is_synced:
@@ -581,7 +602,8 @@ class Intake:
         local = self._clock.begin(now_ns)
         rows: list[Record] = []
         released = book.snapshot_failed(now, retry_after, local)
-        self._clock.end(self._keep(book, released, (), local, rows))
+        local = self._keep(book, released, (), local, rows)
+        self._clock.end(self._tell_crossings(local, rows))
         return rows
 
     def take_snapshot(self, snapshot: BookSnapshot, now_ns: int, now: float) -> list[Record]:
@@ -605,7 +627,8 @@ class Intake:
         local = self._clock.begin(now_ns)
         rows: list[Record] = []
         released, gaps = book.on_snapshot(snapshot, local, now)
-        self._clock.end(self._keep(book, released, gaps, local, rows))
+        local = self._keep(book, released, gaps, local, rows)
+        self._clock.end(self._tell_crossings(local, rows))
         return rows
 
     def note(
@@ -643,11 +666,12 @@ class Intake:
                 if tally.doubt is not None and not had_doubt:
                     rows.append(_status(local, "unproven", tally.symbol, "level2", tally.doubt))
                     local += 1
+                self._unsure.add(tally.symbol)  # it answers no more, for another reason
             elif tally.channel == "position":
                 self._positions.forget()
             elif tally.channel in _FILLABLE and tally.rows:
                 self._begin_part(tally, began_ns)
-        self._clock.end(local)
+        self._clock.end(self._tell_crossings(local, rows))
         return rows
 
     def _begin_part(self, tally: Tally, began_ns: int) -> _Part:
@@ -929,6 +953,7 @@ class Intake:
         local = self._clock.begin(now_ns)
         rows: list[Record] = []
         local = self._keep(book, book.finish(local), (), local, rows)
+        local = self._tell_crossings(local, rows)
         local = self._tell_of(book, local, rows)
         doubt = self._book_tally(book.symbol).doubt
         if doubt is not None:

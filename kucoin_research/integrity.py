@@ -32,7 +32,7 @@ from kucoin_research.records import (
     Trade,
 )
 
-__all__ = ["Gap", "Ledger", "Tally", "Verdict"]
+__all__ = ["Crossing", "Gap", "Ledger", "Tally", "Verdict"]
 
 # Trades whose ids were seen this recently are dropped when they come again. After a reconnect
 # KuCoin repeats the last executions, far fewer than these.
@@ -102,6 +102,18 @@ class Gap(NamedTuple):
         return f"{bounds}{why}{filled}"
 
 
+class Crossing(NamedTuple):
+    """A time for which a book was crossed, local, ns UTC; ``ended`` is ``None`` while it is."""
+
+    began: int
+    ended: int | None = None
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it lasted; ``None`` while it does."""
+        return None if self.ended is None else (self.ended - self.began) / 1e9
+
+
 @dataclass(slots=True)
 class Tally:
     """The account of one channel and symbol."""
@@ -120,6 +132,7 @@ class Tally:
     filled: int = 0  # rows that came by REST
     last_opens: dict[str | None, int] = field(default_factory=dict)  # candles only, by interval
     gaps: list[Gap] = field(default_factory=list)
+    crossed: list[Crossing] = field(default_factory=list)  # level 2 only
     beat: Beat = field(default_factory=Beat)
 
     def count(self, local: int | None, sequence: int | None) -> None:
@@ -154,6 +167,18 @@ class Tally:
                     if low <= high
                 ]
                 return
+
+    @property
+    def is_crossed(self) -> bool:
+        """Whether the book is crossed, as far as was told."""
+        return bool(self.crossed) and self.crossed[-1].ended is None
+
+    def cross(self, local: int, *, is_over: bool) -> None:
+        """Note that the book is crossed from that stamp on, or is no more."""
+        if is_over and self.is_crossed:
+            self.crossed[-1] = self.crossed[-1]._replace(ended=local)
+        elif not is_over and not self.is_crossed:
+            self.crossed.append(Crossing(local))
 
     def retell(self, gap: Gap, **changes: Any) -> Gap:
         """Put a changed gap in the place of what was known of it; returns it."""

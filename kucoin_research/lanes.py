@@ -319,6 +319,7 @@ class Lane:
         self.rollovers = 0
         self.simulation: float | None = None
         self.last_ping: float | None = None
+        self.live_since: float | None = None  # of the first connection, monotonic seconds
         self._keeper = keeper
         self._market = market
         self._topics = list(topics)
@@ -566,6 +567,7 @@ class Lane:
     def _go_live(self, link: _Link) -> None:
         link.settled_ns = link.settled_ns or self._now_ns()
         self._live_at = self._clock.monotonic()
+        self.live_since = self._live_at if self.live_since is None else self.live_since
         self._connects += 1
         self._tries = 0
         self._trouble = None

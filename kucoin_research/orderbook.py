@@ -20,7 +20,7 @@ from kucoin_research.errors import BookNotReady
 from kucoin_research.given import count
 from kucoin_research.records import Level2
 
-__all__ = ["BookGap", "BookSnapshot", "BookSync", "OrderBook", "Received"]
+__all__ = ["BookGap", "BookSnapshot", "BookSync", "OrderBook", "Received", "uncrossed"]
 
 
 class BookSnapshot(NamedTuple):
@@ -110,6 +110,12 @@ class OrderBook:
             return None
         return self.best_ask - self.best_bid
 
+    @property
+    def is_crossed(self) -> bool:
+        """Whether the best bid is at the best ask or above it, which no market's book is."""
+        bid, ask = self.best_bid, self.best_ask
+        return bid is not None and ask is not None and bid >= ask
+
     def depth(self, n: int | None = None) -> pl.DataFrame:
         """List the best levels side by side.
 
@@ -148,6 +154,22 @@ class OrderBook:
             f"OrderBook({self.symbol}, sequence={self.sequence}, best_bid={self.best_bid}, "
             f"best_ask={self.best_ask}, levels={len(self.bids)}+{len(self.asks)})"
         )
+
+
+def uncrossed(book: OrderBook) -> OrderBook:
+    """Pass a book on, unless it is crossed: some change of it is wrong, or has yet to come.
+
+    Raises
+    ------
+    BookNotReady
+        If it is.
+    """
+    if book.is_crossed:
+        raise BookNotReady(
+            f"the book of {book.symbol} is crossed (best bid {book.best_bid}, best ask "
+            f"{book.best_ask}), as no market is; try again in a moment"
+        )
+    return book
 
 
 class BookGap(NamedTuple):
@@ -242,6 +264,8 @@ class BookSync:
         self._state = _State.EMPTY
         self._bids: dict[float, float] = {}
         self._asks: dict[float, float] = {}
+        # No bid is above the one, no ask below the other: where they are apart, so are the sides.
+        self._high_bid, self._low_ask = -_INFINITY, _INFINITY
         self._floor = 0.0  # below this bid nothing is known
         self._ceiling = _INFINITY  # above this ask nothing is known
         self._timestamp: int | None = None
@@ -278,6 +302,16 @@ class BookSync:
     def is_settled(self) -> bool:
         """Whether the book is in step and wants nothing."""
         return self._state is _State.LIVE and not self._is_renewing
+
+    @property
+    def is_crossed(self) -> bool:
+        """Whether it is in step, and its best bid at the best ask or above it."""
+        if self._state is not _State.LIVE or self._high_bid < self._low_ask:
+            return False
+        # The bounds are not moved when a best level goes, as the next one would have to be sought.
+        self._high_bid = max(self._bids, default=-_INFINITY)
+        self._low_ask = min(self._asks, default=_INFINITY)
+        return self._high_bid >= self._low_ask
 
     @property
     def doubt(self) -> str | None:
@@ -416,7 +450,8 @@ class BookSync:
         Raises
         ------
         BookNotReady
-            While the book is not in step, or has moved beyond the levels of a partial snapshot.
+            While the book is not in step, has moved beyond the levels of a partial snapshot, or is
+            crossed.
         """
         if not self.is_ready:
             what = "is wrong and fetched afresh" if self._is_flawed else self._state.value
@@ -428,7 +463,7 @@ class BookSync:
                 f"the book of {self.symbol} has moved beyond its known levels and is fetched "
                 "afresh; try again in a moment"
             )
-        return OrderBook(self.symbol, self._sequence, self._timestamp, bids, asks)
+        return uncrossed(OrderBook(self.symbol, self._sequence, self._timestamp, bids, asks))
 
     def flaw(self) -> str | None:
         """Name what is wrong with a book in step, or ``None``: crossed, or too thin to be known.
@@ -437,7 +472,7 @@ class BookSync:
         """
         if not self.is_settled:
             return None
-        if self._bids and self._asks and max(self._bids) >= min(self._asks):
+        if self.is_crossed:
             return "crossed"
         known_bids = sum(price >= self._floor for price in self._bids)
         known_asks = sum(price <= self._ceiling for price in self._asks)
@@ -746,6 +781,8 @@ class BookSync:
         self._note_time(snapshot.timestamp)
         self._bids = dict(bids)
         self._asks = dict(asks)
+        self._high_bid = max(self._bids, default=-_INFINITY)
+        self._low_ask = min(self._asks, default=_INFINITY)
         self._sequence = self._given = snapshot.sequence
         self._timestamp = snapshot.timestamp
         # A side that is shorter than the other was not cut off.
@@ -759,11 +796,16 @@ class BookSync:
         for change in delta.changes:
             if change.sequence <= last:
                 continue
-            levels = self._bids if change.side == "buy" else self._asks
-            if change.size:
-                levels[change.price] = change.size
-            else:
-                levels.pop(change.price, None)  # a level beyond the snapshot's depth: legal
+            is_bid, price = change.side == "buy", change.price
+            levels = self._bids if is_bid else self._asks
+            if not change.size:
+                levels.pop(price, None)  # a level beyond the snapshot's depth: legal
+                continue
+            levels[price] = change.size
+            if is_bid and price > self._high_bid:
+                self._high_bid = price
+            elif not is_bid and price < self._low_ask:
+                self._low_ask = price
         self._sequence = delta.last_sequence
         self._timestamp = delta.timestamp
 

@@ -40,8 +40,9 @@ class Download:
         self._rows = 0
 
     def __call__(self, share: float, rows: int) -> None:
-        """Tell how far it is."""
-        self._share, self._rows = share, rows
+        """Tell how far it is; a share that is smaller than the last one leaves the bar there."""
+        share = self._share = max(share, self._share)
+        self._rows = rows
         if self._bar is None and share >= 1.0:
             return
         bar = self._its_bar()

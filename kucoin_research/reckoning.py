@@ -22,10 +22,13 @@ _SECONDS = re.compile(r"(?<![a-z])(?P<cause>[a-z]+) for [\d.]+ s")
 _UNNUMBERED = "its rows carry no sequence, so nothing tells whether some are missing"
 _FILLS = frozenset({"filled", "not_filled"})
 _DOUBTS = frozenset({"unproven", "resync"})
+_CROSSINGS = frozenset({"crossed", "uncrossed"})
 _COUNTED_EVENTS = frozenset({"connected", "disconnected", "rollover"})
 
 #: The events that a report is made of; others change nothing in it.
-CONCERNING = frozenset({"broken", "gap"}) | _FILLS | _COUNTED_EVENTS | _DOUBTS | {"book_ready"}
+CONCERNING = (
+    frozenset({"broken", "gap", "book_ready"}) | _FILLS | _COUNTED_EVENTS | _DOUBTS | _CROSSINGS
+)
 
 
 @dataclass(slots=True)
@@ -231,6 +234,9 @@ def _take(concerned: Sequence[_Account], status: Status, between: Between) -> No
             account.open(_gap(status))
     elif status.event in _DOUBTS or status.event == "book_ready":
         _doubt(concerned, status)
+    elif status.event in _CROSSINGS:
+        for account in concerned:
+            account.tally.cross(status.local_timestamp or 0, is_over=status.event == "uncrossed")
     elif status.event in _FILLS:
         for account in concerned:
             _fill(account, status, between)

@@ -18,6 +18,8 @@ from kucoin_research.stream import State, Stream
 __all__ = ["Recording"]
 
 _SLICE = 0.05
+# A little more than what passes between two looks.
+_LOOK_INTERVAL = 0.3
 _REDRAW_INTERVAL = 0.5
 _CLOSE_TIMEOUT = 30.0
 # A stream that is not live by then will not be: whatever hinders it is raised.
@@ -49,26 +51,34 @@ class Recording:
         self._limit = limit
         self._progress = progress
         self._moved_at, self._progress_seen = stream.clock.monotonic(), 0
-        self._live_at: float | None = None
+        self._is_over = False  # the time that was given
         self.recorder = stream.record(root, on_cycle=self._look, **options)
 
     def _look(self) -> None:
         # On the recorder's thread, four times a second. The time counts from the moment the stream
         # is live, on the venue's clock.
-        if self._live_at is None:
-            if self.stream.state is not State.LIVE:
-                return
-            self._live_at = self.stream.clock.monotonic()
-        if self._limit.seconds is not None and self.elapsed >= self._limit.seconds:
+        is_counting = self.stream.live_since is not None and not self.stream.stopping.is_set()
+        if self._limit.seconds is None or not is_counting:
+            return
+        left = (self._limit.seconds - self.elapsed) / self._speed
+        if left < _LOOK_INTERVAL:  # by the next look it would be over: half a minute, on some
+            self._is_over = not self.stream.stopping.wait(max(left, 0.0))
             self.stream.stop(timeout=0.0)
+
+    @property
+    def _speed(self) -> float:
+        return self.stream.simulation or 1.0
 
     @property
     def elapsed(self) -> float:
         """Seconds since the stream was live, on the venue's clock."""
-        if self._live_at is None:
+        live_since = self.stream.live_since
+        if live_since is None:
             return 0.0
-        seconds = (self.stream.clock.monotonic() - self._live_at) * (self.stream.simulation or 1.0)
-        return seconds if self._limit.seconds is None else min(seconds, self._limit.seconds)
+        seconds = (self.stream.clock.monotonic() - live_since) * self._speed
+        if self._limit.seconds is None:
+            return seconds
+        return self._limit.seconds if self._is_over else min(seconds, self._limit.seconds)
 
     @property
     def path(self) -> Path:
@@ -117,7 +127,7 @@ class Recording:
         now, progress = self.stream.clock.monotonic(), self.stream.progress
         if progress != self._progress_seen:
             self._moved_at, self._progress_seen = now, progress
-        is_late = self._live_at is None and now - self._moved_at > _PATIENCE
+        is_late = self.stream.live_since is None and now - self._moved_at > _PATIENCE
         if self.stream.state is State.FAILED or is_late:
             error = self.stream.error or ConnectionLost(
                 f"{self.stream.name!r} was not live within {_PATIENCE:.0f} s in which nothing "

@@ -159,8 +159,8 @@ class Replay:
     ) -> None:
         self.session = session
         self.name = session.name if name is None else name
-        channels = None if channels is None else _names(channels)
-        symbols = None if symbols is None else _names(symbols)
+        channels = None if channels is None else given.texts(channels, "channels")
+        symbols = None if symbols is None else given.texts(symbols, "symbols")
         self._timeline = Timeline(session, channels=channels, symbols=symbols)
         self.subscriptions = tuple(_subscriptions(session, channels, symbols))
         self._capacity = capacity
@@ -1116,10 +1116,6 @@ def _known_faults(
         "damage": [each._replace(file=f"{session.name}/{each.file}") for each in damages],
         "losses": [each for each in losses if each.ended >= since_ns],
     }
-
-
-def _names(given: str | Iterable[str]) -> list[str]:
-    return [given] if isinstance(given, str) else list(given)
 
 
 def _checked_steps(steps: object) -> int:

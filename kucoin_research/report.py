@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 import polars as pl
 
 from kucoin_research.errors import InvalidInput, UnknownChannel, UnknownSymbol
-from kucoin_research.integrity import Gap, Tally, Verdict
+from kucoin_research.integrity import Crossing, Gap, Tally, Verdict
 from kucoin_research.records import parse_channel
 
 __all__ = ["ChannelReport", "Lag", "Report"]
@@ -42,6 +42,8 @@ class ChannelReport:
         Over the rows still in the ring; ``None`` where the channel's time is not an event's.
     filled
         Rows that came by REST.
+    crossed
+        When the book was crossed (a bid at the best ask or above), and not served; of ``level2``.
     verdict, reason
         ``COMPLETE``, ``INCOMPLETE`` or ``NOT PROVABLE``, and why.
     """
@@ -58,6 +60,7 @@ class ChannelReport:
     verdict: Verdict
     reason: str
     filled: int = 0
+    crossed: tuple[Crossing, ...] = ()
 
     @classmethod
     def of(cls, tally: Tally, lag: Lag | None = None) -> ChannelReport:
@@ -75,6 +78,7 @@ class ChannelReport:
             verdict=tally.verdict,
             reason=tally.reason,
             filled=tally.filled,
+            crossed=tuple(tally.crossed),
         )
 
 
@@ -213,6 +217,7 @@ class Report:
             parts.append(_text_table(_GAP_HEADER, _GAP_NUMERIC, gaps))
         if self.gaps > len(gaps):
             parts.append(f"and {self.gaps - len(gaps):,} further gaps: see gap_frame()")
+        parts.extend(self._crossings())
         parts.append(self._footer())
         return "\n".join(filter(None, parts))
 
@@ -235,6 +240,12 @@ class Report:
         gaps = [(entry, gap) for entry in self.channels for gap in entry.gaps]
         gaps.sort(key=lambda each: each[1].began)
         return [_gap_row(entry, gap) for entry, gap in gaps[:_MOST_GAPS]]
+
+    def _crossings(self) -> list[str]:
+        crossed = [entry for entry in self.channels if entry.crossed]
+        told = [_crossed(entry) for entry in crossed[:_MOST_GAPS]]
+        more = len(crossed) - len(told)
+        return [*told, f"and {more:,} further books were crossed"] if more else told
 
     def _footer(self) -> str:
         counts = f"reconnects {self.reconnects} · roll-overs {self.rollovers} · gaps {self.gaps}"
@@ -262,6 +273,7 @@ class Report:
             summary = f"<summary>{self.gaps:,} gaps</summary>"
             table = _html_table(_GAP_HEADER, _GAP_NUMERIC, gaps)
             parts.append(f"<details{is_open}>{summary}{table}</details>")
+        parts += [f"<p>{html.escape(told)}</p>" for told in self._crossings()]
         return (
             f'<div class="kr-report"><style>{_STYLE}</style>'
             f"<p>{_badge(self.verdict)} <b>{html.escape(self.name)}</b></p>"
@@ -344,6 +356,21 @@ def _summary(entries: Sequence[ChannelReport]) -> tuple[str, ...]:
         "-",
         str(verdict or Verdict.COMPLETE),
         ", ".join(f"{count:,} {each}" for each, count in counts.items()),
+    )
+
+
+def _crossed(entry: ChannelReport) -> str:
+    """Say when a book was crossed, and for how long."""
+    first, lasted = entry.crossed[0], [each.seconds for each in entry.crossed]
+    began = datetime.fromtimestamp(first.began // 1_000_000_000, UTC)
+    times = "once" if len(lasted) == 1 else f"{len(lasted):,} times"
+    seconds = sum(each for each in lasted if each is not None)
+    for_how_long = f"for {seconds:.3f} s in all"
+    if lasted[-1] is None:
+        for_how_long = f"{for_how_long}, and is still" if lasted[:-1] else "and is still"
+    return (
+        f"the book of {entry.symbol} was crossed {times}, first at {began:%Y-%m-%d %H:%M:%S}, "
+        f"{for_how_long}; it was not served meanwhile"
     )
 
 

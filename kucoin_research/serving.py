@@ -10,6 +10,7 @@ from typing import Any
 
 from kucoin_research import clocks
 from kucoin_research.errors import InvalidInput
+from kucoin_research.given import texts
 from kucoin_research.instruments import Instrument
 from kucoin_research.records import (
     CHANNELS,
@@ -130,7 +131,7 @@ def serve(
 
 
 def _public(session: Session, channels: str | Iterable[str] | None) -> list[str]:
-    asked = [channels] if isinstance(channels, str) else channels
+    asked = None if channels is None else texts(channels, "channels")
     wanted = session.channels if asked is None else [str(session.channel(each)) for each in asked]
     public = [name for name in wanted if name.partition(":")[0] not in PRIVATE_CHANNELS]
     if not public:

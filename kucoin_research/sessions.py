@@ -382,6 +382,8 @@ class Session:
         SessionBroken
             If a line cannot be read.
         """
+        if not isinstance(rows, pl.LazyFrame):
+            raise InvalidInput(f"collect takes what scan() has given, not {rows!r}")
         try:
             return rows.collect()
         except pl.exceptions.PolarsError as error:
@@ -526,7 +528,7 @@ def load(path: Paths | Iterable[Paths]) -> Session:
         path = [path]
     given = list(path) if isinstance(path, Iterable) else []
     if not given:
-        raise InvalidInput("load needs the folder of a session, or several")
+        raise InvalidInput(f"load needs the folder of a session, or several, not {path!r}")
     folders = [find_session(each) for each in given]
     opened = [_open(each) for each in folders]
     notes = [note for each in opened for note in each.notes]

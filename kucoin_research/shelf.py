@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import polars as pl
 
 from kucoin_research import analytics
-from kucoin_research.errors import InvalidInput, UnknownChannel, UnknownSymbol
-from kucoin_research.given import count
+from kucoin_research.errors import UnknownChannel, UnknownSymbol
+from kucoin_research.given import count, name_of, texts
+from kucoin_research.instruments import spelling_hint
 from kucoin_research.intake import Subscription
 from kucoin_research.records import (
     ALL_SYMBOLS,
@@ -139,10 +140,7 @@ class Shelf:
         """Find the channels that an attached function wants; all of them unless it names some."""
         if channel is None:
             return [*self.channels, Channel("status")]
-        names = [channel] if isinstance(channel, str) else list(channel)
-        if not names:
-            raise InvalidInput("attach wants at least one channel, or none named for all")
-        return [self.channel(name) for name in names]
+        return [self.channel(name) for name in texts(channel, "channel")]
 
     def _is_one_of_several(self, channel: Channel) -> bool:
         # Candles of all intervals share a ring.
@@ -150,7 +148,11 @@ class Shelf:
         return channel.interval is not None and any(each != channel.interval for each in streamed)
 
     def _check_symbol(self, symbol: str) -> None:
-        if symbol not in self.symbols and ALL_SYMBOLS not in self.symbols:
+        name_of(symbol, "symbol")
+        if ALL_SYMBOLS in self.symbols:  # whose rows may yet come, if there is such a symbol
+            if hint := spelling_hint(symbol):
+                raise UnknownSymbol(f"no symbol {symbol!r}: {hint}")
+        elif symbol not in self.symbols:
             raise UnknownSymbol(
                 f"symbol {symbol!r} is not streamed by {self._name!r}; it streams: "
                 f"{', '.join(self.symbols)}"

@@ -341,6 +341,7 @@ class Stream:
         BookNotReady
             While the book is not in step with the exchange.
         """
+        symbol = given.name_of(symbol, "symbol")
         with self._delivery_lock:
             books = self._intake.books
             if symbol is None and not books:
@@ -443,6 +444,12 @@ class Stream:
     def simulation(self) -> float | None:
         """The speed of the venue's virtual clock, ``None`` on a venue that runs in real time."""
         return next((lane.simulation for lane in self._lanes if lane.simulation is not None), None)
+
+    @property
+    def live_since(self) -> float | None:
+        """Monotonic seconds of its clock at which it was first live; ``None`` before."""
+        times = [lane.live_since for lane in self._lanes if lane.live_since is not None]
+        return max(times) if len(times) == len(self._lanes) else None
 
     @property
     def last_ping(self) -> float | None:

@@ -18,6 +18,7 @@ import numpy.typing as npt
 import polars as pl
 
 from kucoin_research.errors import SessionBroken, UnknownSymbol
+from kucoin_research.given import texts
 from kucoin_research.lines import Lines
 from kucoin_research.manifest import day_of, safe_name
 from kucoin_research.packing import compression_of, open_text
@@ -162,8 +163,9 @@ class _Choice(NamedTuple):
         channels: str | Iterable[str] | None,
         symbols: str | Iterable[str] | None,
     ) -> _Choice:
-        wanted = None if channels is None else frozenset(map(session.channel, _names(channels)))
-        named = None if symbols is None else frozenset(_names(symbols))
+        asked = None if channels is None else texts(channels, "channels")
+        wanted = None if asked is None else frozenset(map(session.channel, asked))
+        named = None if symbols is None else frozenset(texts(symbols, "symbols"))
         for symbol in named or ():
             if symbol not in session.symbols:
                 raise UnknownSymbol(
@@ -207,10 +209,6 @@ class _Choice(NamedTuple):
                 for channel in self.channels
             )
         return True
-
-
-def _names(given: str | Iterable[str]) -> list[str]:
-    return [given] if isinstance(given, str) else list(given)
 
 
 # -- one file --------------------------------------------------------------------------------------

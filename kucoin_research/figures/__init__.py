@@ -35,8 +35,9 @@ from kucoin_research.figures.lines import (
 )
 from kucoin_research.figures.refresh import Refresher, Ticket, refresher
 from kucoin_research.figures.static import ExportUnavailable, Figure, still
+from kucoin_research.figures.theme import resolve
 from kucoin_research.figures.zone import Zone
-from kucoin_research.given import kind_of
+from kucoin_research.given import count, kind_of, name_of
 
 if TYPE_CHECKING:
     from kucoin_research.figures.widget import LiveFigure
@@ -415,6 +416,11 @@ def channels_for(kind: type[Chart], source: Any, every: str | None = None) -> di
     return there
 
 
+# Pixels that plotly takes and a page holds, levels or bins that a chart can show, and the seconds
+# that fit a 64-bit time.
+_LOWEST, _HIGHEST = 10, 20_000
+_FINEST = 100_000
+_LONGEST_WINDOW = 9.0e9
 # What rows may look like, by role: the first set of columns that fits is taken.
 _COLUMNS: dict[tuple[type[Chart], str], tuple[tuple[str, ...], ...]] = {
     (PriceChart, "quotes"): _TOUCHES,
@@ -443,6 +449,16 @@ def _make(
     options: dict[str, Any] | None = None,
 ) -> Figure | LiveFigure:
     zone, options = Zone(tz), options or {}
+    height = count(height, "height", "pixels", least=_LOWEST, most=_HIGHEST)
+    symbol = name_of(symbol, "symbol")
+    for name in ("levels", "bins"):
+        if name in options:
+            options[name] = count(options[name], name, name, most=_FINEST)
+    resolve("", theme)  # a theme that there is not is refused at once, of a live figure too
+    if status is not None and not isinstance(status, pl.DataFrame):
+        raise InvalidInput(
+            f"status takes a polars frame of the 'status' channel, not {kind_of(status)}"
+        )
     if is_running(source):
         symbol = pick_symbol(source, symbol, what)
         sketch = Sketch(symbol, zone, height, options)
@@ -537,7 +553,8 @@ def _nanoseconds(window: float | str | None) -> int | None:
         return None
     if isinstance(window, str):
         return interval_ns(window, "window")
-    if isinstance(window, bool) or not isinstance(window, int | float) or not window > 0:
+    is_number = isinstance(window, int | float) and not isinstance(window, bool)
+    if not is_number or not 0 < window < _LONGEST_WINDOW:
         raise InvalidInput(f"window must be seconds, like '5m', or 'all', not {window!r}")
     return round(window * 1e9)
 

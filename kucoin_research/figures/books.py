@@ -42,6 +42,11 @@ class Levels(NamedTuple):
             return None
         return float((self.bids[0] + self.asks[0]) / 2)
 
+    @property
+    def is_crossed(self) -> bool:
+        """Whether the best bid is at the best ask or above it, which no market's book is."""
+        return bool(self.bids.size and self.asks.size and self.bids[0] >= self.asks[0])
+
 
 def levels_of(frame: pl.DataFrame) -> Levels:
     """Read the newest book from a frame of any kind that has one.
@@ -118,6 +123,10 @@ def _rebuilt(frame: pl.DataFrame) -> Levels:
     )  # fmt: skip
 
 
+def _nothing() -> Levels:
+    return levels_of(pl.DataFrame(schema=dict.fromkeys(_SIDE_BY_SIDE, pl.Float64)))
+
+
 class BookChart(Chart):
     """A chart of the newest book. Option: ``levels``, how many are shown per side."""
 
@@ -129,7 +138,7 @@ class BookChart(Chart):
 
     def __init__(self, view: View, sketch: Sketch) -> None:
         super().__init__(view, sketch)
-        self._levels = levels_of(pl.DataFrame(schema=dict.fromkeys(_SIDE_BY_SIDE, pl.Float64)))
+        self._levels = _nothing()
         self._most = int(sketch.options.get("levels") or self._LEVELS)
 
     @property
@@ -140,10 +149,12 @@ class BookChart(Chart):
     def take(self, role: str, rows: pl.DataFrame) -> None:  # noqa: ARG002
         """Take the newest book from the rows; those before are forgotten.
 
-        A book without levels is one that is out of step: nothing of it may be shown any more.
+        A book without levels is one that is out of step: nothing of it may be shown any more. Nor
+        is one that is crossed.
         """
         if rows.height or set(_SIDE_BY_SIDE) <= set(rows.columns):
-            self._levels = levels_of(rows)
+            levels = levels_of(rows)
+            self._levels = _nothing() if levels.is_crossed else levels
 
     def waiting(self) -> list[Spec]:
         """Say that there is no book that could be trusted."""

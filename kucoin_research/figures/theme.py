@@ -93,7 +93,7 @@ def resolve(part: Any, theme: str) -> Any:
     InvalidInput
         If the theme is neither ``light`` nor ``dark``.
     """
-    if theme not in PALETTES:
+    if not isinstance(theme, str) or theme not in PALETTES:
         raise InvalidInput(f"theme must be 'light' or 'dark', not {theme!r}")
     return _resolved(part, PALETTES[theme])
 

@@ -8,13 +8,15 @@ candles, marks) happens at exact virtual instants.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from numbers import Real
+from typing import Any
 
 from kucoin_research.errors import InvalidInput
 from kucoin_research.sim.machine import Machine
 
-__all__ = ["DEFAULT_START", "SLICE_NS", "VirtualClock", "is_number", "parse_start"]
+__all__ = ["DEFAULT_START", "SLICE_NS", "VirtualClock", "is_number", "named", "parse_start"]
 
 DEFAULT_START = "2026-01-05T00:00:00Z"
 SLICE_NS = 10_000_000
@@ -57,6 +59,10 @@ def parse_start(start: str | int | datetime | None) -> int:
         if start.tzinfo is None:
             start = start.replace(tzinfo=UTC)
         return round(start.timestamp() * 1_000_000) * 1_000
+    if isinstance(start, bool) or not isinstance(start, int):
+        raise InvalidInput(
+            f"no start time {start!r}; give ISO 8601 text, a datetime, integer ns or 'now'"
+        )
     if start < 10**17:
         raise InvalidInput(f"start {start} is not in ns; multiply seconds by 10**9")
     return start
@@ -65,6 +71,26 @@ def parse_start(start: str | int | datetime | None) -> int:
 def is_number(value: object) -> bool:
     """Whether that is a number; true and false are none."""
     return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def named(symbols: object) -> list[Any]:
+    """Take one symbol or several; none where they are left out.
+
+    Raises
+    ------
+    InvalidInput
+        If it is neither. Whether there is such a symbol is for the caller to say.
+    """
+    if symbols is None:
+        return []
+    listed = [symbols] if isinstance(symbols, str) else symbols
+    if not isinstance(listed, Iterable):
+        raise InvalidInput(f"symbols must be a string or a list of strings, not {symbols!r}")
+    found = list(listed)
+    wrong = next((each for each in found if not isinstance(each, str)), None)
+    if wrong is not None:
+        raise InvalidInput(f"symbols must be strings, and {wrong!r} is none")
+    return found
 
 
 class VirtualClock:

@@ -178,6 +178,8 @@ class Desk:
         OrderRefused
             If it is not open.
         """
+        if not isinstance(order_id, str):
+            raise InvalidInput(f"order_id must be a string, not {order_id!r}")
         stop = member.stops.get(order_id)
         if stop is not None:
             self._drop_stop(stop, "cancel")
@@ -291,7 +293,7 @@ class Desk:
     # Checks
 
     def _engine(self, symbol: str) -> Market:
-        if symbol not in self.hub.listings:
+        if not isinstance(symbol, str) or symbol not in self.hub.listings:
             raise UnknownSymbol(f"no symbol {symbol!r}; symbols: {', '.join(self.hub.listings)}")
         return self.hub.caught_up(symbol)
 

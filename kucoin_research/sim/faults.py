@@ -421,7 +421,7 @@ def make_fault(fault: str | Fault, **options: object) -> Fault:
         If the name or an option is unknown, or a value makes no sense.
     """
     name = fault.name if isinstance(fault, Fault) else fault
-    kind = KINDS.get(name)
+    kind = KINDS.get(name) if isinstance(name, str) else None
     if kind is None:
         raise InvalidInput(f"no fault {name!r}; faults: {', '.join(FAULTS)}")
     unknown = sorted(set(options) - set(kind.takes))

@@ -18,7 +18,7 @@ from kucoin_research.sim.board import (
     text_frame,
 )
 from kucoin_research.sim.catalog import LISTINGS, Listing
-from kucoin_research.sim.clock import SLICE_NS, VirtualClock
+from kucoin_research.sim.clock import SLICE_NS, VirtualClock, named
 from kucoin_research.sim.desk import Desk
 from kucoin_research.sim.faults import Fault, Message
 from kucoin_research.sim.market import BookChange, Event, Market, Submission, Trade
@@ -317,7 +317,7 @@ class Hub(Board[_Channel]):
         What is returned makes the tape, on a second engine of its own: it takes long, and may be
         called on any thread.
         """
-        if symbol not in self.listings:
+        if not isinstance(symbol, str) or symbol not in self.listings:
             raise UnknownSymbol(f"no symbol {symbol!r}; symbols: {', '.join(self.listings)}")
         until_ns = self.caught_up(symbol).now_ns
         _, touched_ns = self._engine_starts[symbol]
@@ -534,7 +534,7 @@ def listings_for(symbols: Iterable[str] | str | None, quiet: int = 0) -> dict[st
     added = quiet_listings(quiet)
     if symbols is None:
         return LISTINGS | added
-    wanted = [symbols] if isinstance(symbols, str) else list(symbols)
+    wanted = named(symbols)
     for symbol in wanted:
         if symbol not in LISTINGS and symbol not in added:
             raise UnknownSymbol(f"no symbol {symbol!r}; symbols: {', '.join(LISTINGS)}")

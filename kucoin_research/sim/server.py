@@ -28,7 +28,7 @@ from kucoin_research.errors import InvalidInput, UnknownSymbol
 from kucoin_research.sim.accounts import DEMO_ACCOUNT, Account
 from kucoin_research.sim.board import Board, Settings, binary_frame, text_frame
 from kucoin_research.sim.chaos import Chaos, Planned
-from kucoin_research.sim.clock import SLICE_NS, VirtualClock, parse_start
+from kucoin_research.sim.clock import SLICE_NS, VirtualClock, is_number, named, parse_start
 from kucoin_research.sim.delivery import Subscriber
 from kucoin_research.sim.faults import (
     KINDS,
@@ -981,6 +981,13 @@ class Doors:
         ports: Mapping[str, int],
         has_pro: bool = True,
     ) -> None:
+        if not isinstance(host, str) or not host:
+            raise InvalidInput(f"host must be a name or an address, not {host!r}")
+        for market, port in ports.items():
+            if isinstance(port, bool) or not isinstance(port, int) or not 0 <= port < 65_536:
+                raise InvalidInput(
+                    f"{market}_port must be from 0 (any free one) to 65535, not {port!r}"
+                )
         self.host = host
         self.clock = hub.clock
         self._hub = hub
@@ -1184,14 +1191,15 @@ class Doors:
             If the symbol is not on offer.
         """
         made = make_fault(fault, **options)
+        named(made.symbol)
         if made.symbol is not None and made.symbol not in self._hub.listings:
             raise UnknownSymbol(f"no symbol {made.symbol!r}; symbols: {', '.join(self.symbols)}")
         self._hub.check(made)
         if at is None:
             self._perform(lambda: self._inject(made))
             return made
-        if not 0 <= at < float("inf"):
-            raise InvalidInput(f"at {at} must be 0 or more seconds")
+        if not is_number(at) or not 0 <= at < float("inf"):
+            raise InvalidInput(f"at {at!r} must be 0 or more seconds")
         self._call(lambda: self._plan(int(at * 1e9), made))
         return made
 
@@ -1499,6 +1507,8 @@ class Exchange(Doors):
         machine: Machine | None = None,
         **settings: Any,
     ) -> None:
+        if isinstance(seed, bool) or not isinstance(seed, int):
+            raise InvalidInput(f"seed must be a whole number, not {seed!r}")
         start_ns = parse_start(start) // SLICE_NS * SLICE_NS
         made = make_settings(settings)
         listings = listings_for(symbols, made.quiet_contracts)
@@ -1601,13 +1611,15 @@ class Exchange(Doors):
         UnknownSymbol
             If a symbol is not on offer.
         """
-        if not 0 < orders_per_minute < float("inf"):
-            raise InvalidInput(f"orders_per_minute {orders_per_minute} must be above 0")
-        names = [symbols] if isinstance(symbols, str) else list(symbols or self.symbols)
+        if not is_number(orders_per_minute) or not 0 < orders_per_minute < float("inf"):
+            raise InvalidInput(f"orders_per_minute {orders_per_minute!r} must be above 0")
+        names = named(symbols) or list(self.symbols)
         for name in names:
             if name not in self._hub.listings:
                 raise UnknownSymbol(f"no symbol {name!r}; symbols: {', '.join(self.symbols)}")
         who = self.demo_account if account is None else account
+        if not isinstance(who, Account | TradingAccount) or who.key not in self._hub.desk.members:
+            raise InvalidInput(f"account must be one of this exchange's accounts, not {account!r}")
         member = self._hub.desk.members[who.key]
         chosen = self.seed if seed is None else seed
 

@@ -1,9 +1,11 @@
 """The front door: frames out, one clear sentence on wrong use, cells that can be run twice."""
 
 import os
+import re
 import signal
 import sys
 import threading
+from datetime import UTC, datetime
 
 import polars as pl
 import pytest
@@ -12,6 +14,8 @@ import kucoin_research as kr
 from kucoin_research.records import Candle, Level2, Ticker, Trade, schema_of
 from tests.conftest import spawn, wait_until
 from tests.processes import run
+
+START = datetime(2026, 1, 5, tzinfo=UTC)  # of the exchange's clock
 
 
 def quick(*arguments, **options):
@@ -46,6 +50,70 @@ def test_minutes_count_on_the_venue_clock(held_time):
     span = frame["timestamp"].max() - frame["timestamp"].min()
     assert 270 < span.total_seconds() < 320
     assert 5.0 <= elapsed < 5.5
+
+
+def draws(capfd):
+    """Read what a bar has shown: seconds and rows, of each time that it was drawn."""
+    found = re.findall(r"(\d+)/\d+ s, ([\d,]+) rows", capfd.readouterr().err)
+    return [(int(seconds), int(rows.replace(",", ""))) for seconds, rows in found]
+
+
+@pytest.mark.parametrize("speed", [7.0, 60.0, 600.0])
+@pytest.mark.parametrize("channels", [["ticker"], ["trade", "level2", "candle", "status"]])
+def test_rows_and_bar_end_with_the_same_second_of_the_venue(capfd, speed, channels):
+    with kr.simulate(seed=7, speed=speed) as x:
+        frames = kr.stream_to_frame("XBTUSDTM", channels, seconds=30, venue=x.venue)
+
+    shown = draws(capfd)
+    assert shown[-1] == (30, sum(f.height for name, f in frames.items() if name != "status"))
+    assert shown == sorted(shown), "a bar does not run backwards"
+    for name in set(channels) - {"status", "candle"}:
+        last = frames[name]["timestamp"].max()
+        # Live is what is subscribed to, which takes a moment of ours.
+        assert 25 < (last - START).total_seconds() < 30 + 0.1 * speed, name
+
+
+@pytest.mark.parametrize("halt", [0.2, 1.3, 2.9])
+def test_a_clock_that_halts_meanwhile_sets_no_bar_back(capfd, held_time, halt):
+    def hold():
+        wait_until(lambda: any(s.total() >= 20 for s in kr.running()))
+        x.pause()
+        held_time.pass_by(halt)
+        x.resume()
+
+    with kr.simulate(seed=7, speed=20.0) as x:
+        thread = spawn(hold)
+        frame = kr.stream_to_frame("XBTUSDTM", seconds=40, venue=x.venue)
+        thread.join()
+
+    shown = draws(capfd)
+    assert shown == sorted(shown)
+    assert shown[-1] == (40, frame.height)
+
+
+def test_rows_that_come_while_a_stream_is_stopped_are_none_of_the_five_minutes(
+    capfd, held_time, monkeypatch
+):
+    stop = kr.Stream.stop
+
+    def slowly(stream, timeout=5.0):
+        if not stream.stopping.is_set():
+            held_time.pass_by(0.8)  # 48 s on the venue's clock
+        stop(stream, timeout)
+
+    monkeypatch.setattr(kr.Stream, "stop", slowly)
+    with kr.simulate(seed=7, speed=60.0) as x:
+        frame = kr.stream_to_frame("XBTUSDTM", minutes=1, venue=x.venue)
+
+    assert draws(capfd)[-1] == (60, frame.height)
+    assert (frame["timestamp"].max() - frame["timestamp"].min()).total_seconds() < 62
+
+
+def test_rows_are_counted_as_they_are_given(exchange, capfd):
+    frame = kr.stream_to_frame("XBTUSDTM", rows=300, venue=exchange.venue)
+
+    assert frame.height == 300
+    assert ", 300 rows, NOT PROVABLE" in capfd.readouterr().err
 
 
 def test_the_progress_bar_shows_rows_rate_and_verdict(exchange, capfd):

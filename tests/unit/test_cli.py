@@ -1,8 +1,10 @@
 """The command line, run as users run it: in its own process."""
 
+import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import sys
 from datetime import UTC, datetime, timedelta
@@ -26,6 +28,7 @@ from tests.unit.test_sessions import recorded
 # The command line runs in processes of its own.
 REAL_TIME = True
 
+SAMPLE = Path(kr.__file__).parents[1] / "data" / "sample"
 COMMAND = (sys.executable, "-m", "kucoin_research")
 
 
@@ -196,7 +199,8 @@ def test_rows_are_saved_at_whatever_step_an_interrupt_comes(
         if frame.f_code.co_name != place or seen:
             return False
         seen.append(frame)
-        wait_until(lambda: any(stream.total() for stream in kr.running()))
+        if place != "finish":  # by then the stream has ended
+            wait_until(lambda: any(stream.total() for stream in kr.running()))
         return True
 
     seen = []
@@ -331,6 +335,34 @@ def test_a_report_that_nobody_reads_is_no_traceback(tmp_path, exchange):
     with start(words, tmp_path, exchange, is_read=False, PYTHONUNBUFFERED="") as process:
         assert process.wait() == 1
     assert "BrokenPipeError" not in process.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such pipes")
+def test_no_command_says_much_when_nobody_reads_what_it_prints(tmp_path, exchange):
+    shutil.copytree(SAMPLE, tmp_path / "sample")
+    commands = {
+        "XBTUSDTM --verbose": 1,
+        "record XBTUSDTM --minutes 0.05": 1,
+        "replay sample --speed max --verbose": 1,
+        "symbols": 1,
+        "verify sample": 1,
+        "repair sample": 1,
+        "convert sample archive": 1,
+        "doctor": 1,
+        "demo": 1,
+        "--help": 1,
+    }
+    with contextlib.ExitStack() as opened:
+        started = {
+            words: opened.enter_context(
+                start(words.split(), tmp_path, exchange, is_read=False, PYTHONUNBUFFERED="")
+            )
+            for words in commands
+        }
+        assert {words: process.wait() for words, process in started.items()} == commands
+    for words, process in started.items():
+        for noise in ("Traceback", "BrokenPipe", "Exception ignored", "kucoin-research:"):
+            assert noise not in process.stderr, (words, process.stderr)
 
 
 def test_a_broken_dotenv_file_is_one_line(tmp_path):

@@ -16,7 +16,7 @@ from kucoin_research.instruments import (
     spelling_hint,
     symbol_frame,
 )
-from kucoin_research.records import Market
+from kucoin_research.records import Market, Trade, schema_of
 
 FUTURES = ["XBTUSDTM", "XBTUSDM", "ETHUSDTM", "SOLUSDTM", "XBTMZ26"]
 SPOT = ["BTC-USDT", "ETH-USDT", "KCS-BTC", "SOL-USDT"]
@@ -161,6 +161,14 @@ def test_the_frame_has_one_column_per_field_and_keeps_the_order():
     assert frame["symbol"].to_list() == ["XBTUSDTM", "AUSDTM"]
     assert frame["market"].to_list() == ["futures", "futures"]
     assert frame["expires"].dtype == pl.Datetime("ns", "UTC")
+
+
+def test_rows_can_be_joined_to_it():
+    rows = pl.DataFrame({"symbol": ["XBTUSDTM"]}, schema={"symbol": schema_of(Trade)["symbol"]})
+
+    joined = rows.join(symbol_frame([contract()]), on="symbol", how="left")
+
+    assert joined["tick_size"].to_list() == [contract().tick_size]
 
 
 def test_an_empty_frame_has_the_same_schema():

@@ -23,6 +23,17 @@ def test_a_longer_one_shows_share_and_rows(capfd):
     assert "1,800 rows" in shown
 
 
+def test_it_never_runs_backwards():
+    with Download("candles", shown=True) as report:
+        shown = [0.0]
+        for rows, share in enumerate((0.2, 0.6, 0.4, 0.5, 0.9)):
+            report(share, rows)
+            shown.append(report._bar.n)
+
+    assert shown == sorted(shown)
+    assert shown[-1] == pytest.approx(0.9)
+
+
 def test_an_interrupt_says_how_far_it_was():
     with (  # noqa: PT012
         pytest.raises(KeyboardInterrupt) as caught,

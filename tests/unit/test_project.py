@@ -1,8 +1,11 @@
 """The project's own files agree with one another."""
 
+import json
 import re
 import tomllib
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parents[2]
 
@@ -87,3 +90,19 @@ def test_files_that_the_readme_links_are_there():
 
     assert "SECURITY.md" in links
     assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+# What GitHub and nbviewer draw nothing of, as it needs a kernel or a script.
+_LIVE = {"application/vnd.plotly.v1+json", "application/vnd.jupyter.widget-view+json"}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda p: p.stem)
+def test_a_saved_notebook_has_a_picture_of_each_figure(path):
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    shown = [
+        {kind for output in cell["outputs"] for kind in output.get("data", {})}
+        for cell in cells
+        if cell["cell_type"] == "code"
+    ]
+
+    assert [kinds for kinds in shown if _LIVE & kinds and "image/png" not in kinds] == []

@@ -2,6 +2,7 @@ import json
 import os
 import signal
 import sys
+from datetime import UTC, datetime
 
 import polars as pl
 import pytest
@@ -79,6 +80,16 @@ def test_a_time_to_record_is_waited_for_at_the_end_of_the_block(exchange, tmp_pa
 
     assert recording.elapsed == 12.0
     assert recording.session().frame("ticker").height > 10
+
+
+@pytest.mark.parametrize("speed", [5.0, 60.0])
+def test_a_recording_ends_with_the_second_that_was_asked_for(tmp_path, speed):
+    with kr.simulate(seed=7, speed=speed) as x:
+        with kr.record("XBTUSDTM", venue=x.venue, root=tmp_path, seconds=40) as recording:
+            pass
+        ended = recording.session().frame("ticker")["timestamp"].max()
+
+    assert 38 < (ended - datetime(2026, 1, 5, tzinfo=UTC)).total_seconds() < 40 + 0.05 * speed
 
 
 def test_a_recording_ends_by_itself_when_nobody_waits(exchange, tmp_path):

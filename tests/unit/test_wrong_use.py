@@ -1,0 +1,561 @@
+"""What users get wrong, each with the sentence that it gives.
+
+A sentence says what was wrong, with which subject, and what to do; it is one line, and nothing is
+written, replaced or left running by what it refuses.
+"""
+
+import math
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+
+import kucoin_research as kr
+from kucoin_research import cli
+from kucoin_research.classic import KuCoinWebSocket
+
+X = "XBTUSDTM"
+DAY = datetime(2026, 1, 4, tzinfo=UTC)
+BAD, SYMBOL, CHANNEL = kr.InvalidInput, kr.UnknownSymbol, kr.UnknownChannel
+# Of every kind what users hand over where something else is meant.
+WRONG_NUMBERS = ("5", None, math.nan, -1, True, [])
+
+
+@pytest.fixture(scope="module")
+def w(exchange, tmp_path_factory):
+    """What there is to be used wrongly: a stream, one that was stopped, a session, a replay."""
+    root = tmp_path_factory.mktemp("recorded")
+    v = exchange.venue
+    s = kr.stream([X, "ETHUSDTM"], ["trade", "candle:5min", "level2", "ticker"], venue=v, name="s")
+    s.wait("trade", rows=5)
+    over = kr.stream(X, ["trade", "level2"], venue=v, name="over")
+    over.wait("trade", rows=1)
+    over.stop()
+    with kr.record(X, ["trade", "level2"], root=root, venue=v, seconds=3, progress=False) as made:
+        made.wait()
+    session = made.session()
+    replay = kr.replay(session, speed=None, paused=True)
+    own = kr.stream("*", "order", credentials=exchange.credentials, venue=v, name="own")
+    own.wait_until_live()
+    there = SimpleNamespace(
+        x=exchange,
+        v=v,
+        s=s,
+        over=over,
+        own=own,
+        session=session,
+        replay=replay,
+        root=root,
+        trades=s.frame("trade"),
+        tickers=s.frame("ticker"),
+        status=s.frame("status"),
+        of_pandas=s.frame("trade").to_pandas(),
+        book=over.book(),
+        instrument=kr.instrument(X, venue=v),
+    )
+    yield there
+    for each in (s, own, replay):
+        each.stop()
+
+
+@pytest.fixture(autouse=True)
+def files(tmp_path):
+    """Files where folders are meant, which stay as they are."""
+    for name in ("afile", "notes.txt"):
+        (tmp_path / name).write_text("hello")
+    yield
+    assert [(tmp_path / name).read_text() for name in ("afile", "notes.txt")] == ["hello"] * 2
+
+
+@pytest.fixture(autouse=True)
+def _no_stream_left_running():
+    """Leave those of the module alone; each test looks itself for what it has left running."""
+
+
+async def co(record):
+    """Stand for a user's coroutine."""
+
+
+def candles(w, start, **options):
+    return kr.candles(X, "1min", start=start, venue=w.v, progress=False, **options)
+
+
+TIMES = [
+    ("NaT of pandas", lambda w: candles(w, pd.NaT), BAD, ["start", "NaT"]),
+    ("NaT of numpy", lambda w: candles(w, np.datetime64("NaT")), BAD, ["start must be a time"]),
+    ("no number", lambda w: candles(w, math.nan), BAD, ["start must be a time", "nan"]),
+    ("a truth", lambda w: candles(w, True), BAD, ["start must be a time", "True"]),
+    ("a list", lambda w: candles(w, [DAY]), BAD, ["start"]),
+    ("a negative time", lambda w: candles(w, -5), BAD, ["start=-5", "1970"]),
+    ("a huge time", lambda w: candles(w, 10**30), BAD, ["start", "2262"]),
+    ("words", lambda w: candles(w, "soon"), BAD, ["'soon' is no time", "'2026-11-24'"]),
+    ("no time", lambda w: candles(w, ""), BAD, ["start=''", "is no time"]),
+    ("the future", lambda w: candles(w, datetime(2030, 1, 1)), BAD, ["lies in the future", "UTC"]),
+    ("a future of text", lambda w: candles(w, "2030-01-01"), BAD, ["lies in the future"]),
+    ("an end before", lambda w: candles(w, "2026-01-04", end="2026-01-01"), BAD, ["lies after"]),
+    ("an end that is none", lambda w: candles(w, DAY, end=pd.NaT), BAD, ["end", "NaT"]),
+    ("of funding", lambda w: kr.funding_rates(X, pd.NaT, venue=w.v), BAD, ["start", "NaT"]),
+    ("funding to come", lambda w: kr.funding_rates(X, "2030-01-01", venue=w.v), BAD, ["future"]),
+    ("of an index", lambda w: kr.index_prices(X, "soon", venue=w.v), BAD, ["'soon' is no time"]),
+    ("of a premium", lambda w: kr.premium_index(X, -1, venue=w.v), BAD, ["start=-1"]),
+    ("a seek to none", lambda w: w.replay.seek(None), BAD, ["seek wants a time"]),
+    ("a seek to NaT", lambda w: w.replay.seek(pd.NaT), BAD, ["when must be a time", "NaT"]),
+    ("a seek to a clock", lambda w: w.replay.seek("12:00"), BAD, ["'12:00' is no time"]),
+    ("a seek before 1970", lambda w: w.replay.seek(-5), BAD, ["when=-5"]),
+    ("a seek beyond", lambda w: w.replay.seek("2035-01-01"), BAD, ["is not within", "arrived"]),
+    ("a seek before", lambda w: w.replay.seek(DAY), BAD, ["not within", "local_timestamp"]),
+]
+
+INTERVALS = [
+    (f"{what} of {value!r}", call, error, parts)
+    for value in ("300", "5", 5, "", "five minutes", "7 parsecs", None)
+    for what, call, error, parts in [
+        (
+            "candles",
+            lambda w, i=value: kr.candles(X, i, venue=w.v),
+            CHANNEL,
+            ["no candle interval", "5min"],
+        ),
+        (
+            "a stream",
+            lambda w, i=value: kr.stream(X, f"candle:{i}", venue=w.v),
+            CHANNEL,
+            ["no candle interval", "5min"],
+        ),
+        (
+            "bars",
+            lambda w, i=value: kr.ohlcv(w.trades, i),
+            BAD,
+            ["every", "is no interval", "'10s'"],
+        ),
+    ]
+]
+
+PATHS = [
+    (
+        "a root that is a file",
+        lambda w: kr.record(X, root="afile", venue=w.v),
+        BAD,
+        ["root='afile' cannot be a folder", "is a file"],
+    ),
+    (
+        "a root below a file",
+        lambda w: kr.record(X, root="afile/b", venue=w.v),
+        BAD,
+        ["cannot be a folder", "afile is a file"],
+    ),
+    ("a root that is none", lambda w: kr.record(X, root=5, venue=w.v), BAD, ["root", "path", "5"]),
+    (
+        "nobody's home",
+        lambda w: kr.record(X, root="~nobody_of_here/x", venue=w.v),
+        BAD,
+        ["root", "is no path"],
+    ),
+    (
+        "a zero in a path",
+        lambda w: kr.record(X, root="a\0b", venue=w.v),
+        BAD,
+        ["is no path", "zero character"],
+    ),
+    ("a stream's root", lambda w: w.s.record("afile"), BAD, ["root='afile'", "is a file"]),
+    ("a replay's root", lambda w: w.replay.record("afile"), BAD, ["root='afile'", "is a file"]),
+    ("an archive", lambda w: w.session.to_parquet("afile"), BAD, ["cannot hold an archive"]),
+    ("a convert", lambda w: kr.convert(w.session, "afile"), BAD, ["afile is a file"]),
+    ("a convert to 5", lambda w: kr.convert(w.session, 5), BAD, ["folder", "path", "5"]),
+    ("a convert to bytes", lambda w: kr.convert(w.session, b"x"), BAD, ["folder", "b'x'"]),
+    ("a part of 5", lambda w: kr.convert(w.session, "new", part=5), BAD, ["part", "5"]),
+    ("a part that leads out", lambda w: kr.convert(w.session, "new", part="../x"), BAD, ["part"]),
+    ("a load of a file", lambda w: kr.load("afile"), kr.SessionMissing, ["afile", "it is a file"]),
+    ("a load of nothing", lambda w: kr.load("nowhere"), kr.SessionMissing, ["no such folder"]),
+    ("a load of ~", lambda w: kr.load("~/nowhere"), kr.SessionMissing, [str(Path.home())]),
+    ("a load of 5", lambda w: kr.load(5), BAD, ["5"]),
+    ("a load of none", lambda w: kr.load([]), BAD, []),
+    (
+        "a repair of notes",
+        lambda w: kr.repair("notes.txt"),
+        kr.SessionMissing,
+        ["notes.txt", "it is a file"],
+    ),
+    ("a verify of a file", lambda w: kr.verify("afile"), kr.SessionMissing, ["it is a file"]),
+    ("a replay of nothing", lambda w: kr.replay("nowhere"), kr.SessionMissing, ["nowhere"]),
+    ("a serve of nothing", lambda w: kr.serve("nowhere"), kr.SessionMissing, ["nowhere"]),
+]
+
+SYMBOLS = [
+    (f"the symbol {value!r}", lambda w, s=value: kr.stream(s, venue=w.v), error, parts)
+    for value, error, parts in [
+        ("BTC/USDT", SYMBOL, ["'BTC-USDT' on spot", "'XBTUSDTM' on futures"]),
+        ("BTC/USDT:USDT", SYMBOL, ["KuCoin spells it 'XBTUSDTM' on futures"]),
+        ("ETH/USDT:USDT", SYMBOL, ["'ETHUSDTM' on futures"]),
+        ("btc-usdt", SYMBOL, ["use 'BTC-USDT'"]),
+        ("xbtusdtm", SYMBOL, ["use 'XBTUSDTM'"]),
+        (" XBTUSDTM", SYMBOL, ["use 'XBTUSDTM'"]),
+        ("BTCUSDT", SYMBOL, ["call Bitcoin XBT", "use 'XBTUSDTM'"]),
+        ("BTC_USDT", SYMBOL, ["use 'XBTUSDTM'"]),
+        ("QQQ", SYMBOL, ["no futures symbol 'QQQ'", "kr.symbols"]),
+        ("", BAD, ["symbols must not be empty"]),
+        ([], BAD, ["symbols must not be empty"]),
+        (None, BAD, ["symbols must be a string", "None"]),
+        (7, BAD, ["symbols must be a string", "7"]),
+        (b"XBTUSDTM", BAD, ["symbols must be a string"]),
+        ([X, 7], BAD, ["symbols must be strings", "7"]),
+        ("*", BAD, ["'*'", "private channels only"]),
+    ]
+] + [
+    (
+        "another market",
+        lambda w: kr.stream(X, market="margin", venue=w.v),
+        BAD,
+        ["'futures' or 'spot'"],
+    ),
+    ("a market of 5", lambda w: kr.symbols(5, venue=w.v), BAD, ["'futures' or 'spot'"]),
+    ("an instrument of none", lambda w: kr.instrument(None, venue=w.v), BAD, ["symbol", "None"]),
+    ("a book of 5", lambda w: w.s.book(5), BAD, ["symbol must be a string", "5"]),
+    ("a book of a list", lambda w: w.replay.book([X]), BAD, ["symbol must be a string"]),
+    (
+        "a pair's funding",
+        lambda w: kr.funding_rates("BTC-USDT", venue=w.v),
+        kr.ChannelNotOffered,
+        ["is a spot pair"],
+    ),
+    (
+        "a frame of another",
+        lambda w: w.s.frame("trade", "SOLUSDTM"),
+        SYMBOL,
+        ["it streams: XBTUSDTM"],
+    ),
+    (
+        "a frame of my misspelt",
+        lambda w: w.own.frame("order", symbol="BTC/USDT"),
+        SYMBOL,
+        ["'BTC/USDT'"],
+    ),
+    ("a replay of 5", lambda w: kr.replay(w.session, symbols=5), BAD, ["symbols must be", "5"]),
+    ("a serve of 5", lambda w: kr.serve(w.session, symbols=5), BAD, ["symbols must be", "5"]),
+    ("an exchange of 5", lambda w: kr.simulate(symbols=5), BAD, ["symbols must be", "5"]),
+    ("a tape of a list", lambda w: w.x.tape([X]), SYMBOL, ["no symbol"]),
+]
+
+CHANNELS = [
+    (
+        "a misspelt channel",
+        lambda w: kr.stream(X, "tickr", venue=w.v),
+        CHANNEL,
+        ["did you mean 'ticker'"],
+    ),
+    (
+        "spaces between",
+        lambda w: kr.stream(X, "ticker trade", venue=w.v),
+        CHANNEL,
+        ["did you mean"],
+    ),
+    ("the channel 5", lambda w: kr.stream(X, 5, venue=w.v), BAD, ["channels must be", "5"]),
+    ("no channel", lambda w: kr.stream(X, [], venue=w.v), BAD, ["channels must not be empty"]),
+    ("only status", lambda w: kr.stream(X, "status", venue=w.v), BAD, ["only 'status'"]),
+    (
+        "an order without a key",
+        lambda w: kr.stream(X, "order", venue=w.v),
+        kr.CredentialsMissing,
+        ["of your own account", "credentials=kr.Credentials.from_env()"],
+    ),
+    (
+        "a key of text",
+        lambda w: kr.stream(X, "order", credentials="k", venue=w.v),
+        BAD,
+        ["kr.Credentials", "not str"],
+    ),
+    (
+        "funding on spot",
+        lambda w: kr.stream("BTC-USDT", "funding_rate", venue=w.v),
+        kr.ChannelNotOffered,
+        ["on spot"],
+    ),
+    ("a frame of another", lambda w: w.s.frame("depth5"), CHANNEL, ["it streams: trade"]),
+    ("a frame of none", lambda w: w.s.frame(), CHANNEL, ["name one of the channels"]),
+    ("a frame of 5", lambda w: w.s.frame(5), CHANNEL, ["5"]),
+    ("a report of another", lambda w: w.s.report().channel("nope"), CHANNEL, ["no channel 'nope'"]),
+    ("a report of many", lambda w: w.s.report().channel("trade"), BAD, ["name the symbol"]),
+    (
+        "a report of candles",
+        lambda w: w.s.report().channel("candle:5min"),
+        BAD,
+        ["name the symbol"],
+    ),
+    ("an attach to 5", lambda w: w.s.attach(print, 5), BAD, ["channel must be", "5"]),
+    ("an attach to none", lambda w: w.s.attach(print, []), BAD, ["channel must not be empty"]),
+    ("a replayed attach", lambda w: w.replay.attach(print, 5), BAD, ["channel must be", "5"]),
+    ("a replay of 5", lambda w: kr.replay(w.session, channels=5), BAD, ["channels must be", "5"]),
+    ("a serve of 5", lambda w: kr.serve(w.session, channels=5), BAD, ["channels must be", "5"]),
+    ("another feed", lambda w: kr.stream(X, feed="fast", venue=w.v), BAD, ["feed", "'fast'"]),
+]
+
+NUMBERS = [
+    (f"{what} of {value!r}", call, BAD, [name, repr(value)])
+    for value in WRONG_NUMBERS
+    for what, call, name in [
+        ("a capacity", lambda w, n=value: kr.stream(X, capacity=n, venue=w.v), "capacity"),
+        ("a wait for rows", lambda w, n=value: w.s.wait("trade", rows=n), "rows"),
+        ("a step", lambda w, n=value: w.replay.step(n), "step"),
+        ("a depth by REST", lambda w, n=value: kr.order_book(X, n, venue=w.v), "depth"),
+        (
+            "a figure's height",
+            lambda w, n=value: kr.figures.price(w.tickers, X, height=n),
+            "height",
+        ),
+        ("a figure's bins", lambda w, n=value: kr.figures.heatmap(w.s, X, bins=n), "bins"),
+        ("a figure's levels", lambda w, n=value: kr.figures.depth(w.book, levels=n), "levels"),
+        ("an end", lambda w, n=value: w.over.stop(n), "timeout"),
+        ("connects", lambda _, n=value: kr.Healing(connects_per_minute=n), "connects_per_minute"),
+        ("a lifetime", lambda _, n=value: kr.Healing(lifetime=n), "lifetime"),
+    ]
+    if not (value is None and what == "a figure's levels")
+] + [
+    (f"{what} of {value!r}", call, BAD, [name, repr(value)])
+    for value in ("5", math.nan, -1, True, [])
+    for what, call, name in [
+        ("newest rows", lambda w, n=value: w.s.frame("trade", last=n), "last"),
+        ("levels", lambda w, n=value: w.book.depth(n), "n must"),
+        ("patience", lambda w, n=value: w.s.wait("trade", timeout=n), "timeout"),
+        ("minutes", lambda w, n=value: kr.stream_to_frame(X, minutes=n, venue=w.v), "minutes"),
+        ("rows", lambda w, n=value: kr.stream_to_frame(X, rows=n, venue=w.v), "rows"),
+        ("seconds", lambda w, n=value: kr.record(X, seconds=n, venue=w.v), "seconds"),
+        ("a replay's speed", lambda w, n=value: kr.replay(w.session, n), "speed"),
+    ]
+]
+
+OTHERS = [
+    ("minutes of 0", lambda w: kr.stream_to_frame(X, minutes=0, venue=w.v), BAD, ["minutes", "0"]),
+    (
+        "minutes as a span",
+        lambda w: kr.stream_to_frame(X, minutes=timedelta(1), venue=w.v),
+        BAD,
+        ["minutes must be a positive number"],
+    ),
+    ("half a row", lambda w: kr.stream_to_frame(X, rows=1.5, venue=w.v), BAD, ["whole number"]),
+    (
+        "an async function",
+        lambda w: w.s.attach(co),
+        BAD,
+        ["co is async", "run_coroutine_threadsafe"],
+    ),
+    ("no function", lambda w: w.s.attach(5), BAD, ["function of one record", "5"]),
+    ("a replayed async one", lambda w: w.replay.attach(co), BAD, ["co is async"]),
+    ("a second start", lambda w: w.s.start(), kr.StreamError, ["starts once", "start another"]),
+    ("a start when stopped", lambda w: w.over.start(), kr.StreamError, ["start another"]),
+    (
+        "an attach when stopped",
+        lambda w: w.over.attach(print),
+        kr.StreamStopped,
+        ["'over' was stopped", "start another stream"],
+    ),
+    ("a record when stopped", lambda w: w.over.record("new"), kr.StreamStopped, ["was stopped"]),
+    (
+        "a wait when stopped",
+        lambda w: w.over.wait("trade", rows=10**6),
+        kr.StreamStopped,
+        ["is stopped after"],
+    ),
+    (
+        "a wait too short",
+        lambda w: w.s.wait("trade", rows=10**9, timeout=0.1),
+        kr.StreamTimeout,
+        ["1000000000 rows of trade", "within 0.1 s"],
+    ),
+    (
+        "healing of text",
+        lambda w: kr.stream(X, healing="hard", venue=w.v),
+        BAD,
+        ["healing must be kr.Healing(...)", "'hard'"],
+    ),
+    ("a name of 5", lambda w: kr.stream(X, name=5, venue=w.v), BAD, ["name must be a string", "5"]),
+    ("a replay's name", lambda w: kr.replay(w.session, name=[]), BAD, ["name must be a string"]),
+    (
+        "another venue",
+        lambda w: kr.stream(X, venue="dmo"),
+        kr.UnknownVenue,
+        ["did you mean 'demo'"],
+    ),
+    ("the venue 5", lambda w: kr.stream(X, venue=5), kr.UnknownVenue, ["int is no venue"]),
+    ("compression", lambda w: w.s.record("new", compression="rar"), BAD, ["compression", "'rar'"]),
+    ("fsync", lambda w: w.s.record("new", fsync=5), BAD, ["fsync", "5"]),
+    ("pandas to ohlcv", lambda w: kr.ohlcv(w.of_pandas), BAD, ["polars", "pl.from_pandas(frame)"]),
+    ("pandas to vwap", lambda w: kr.vwap(w.of_pandas), BAD, ["pl.from_pandas(frame)"]),
+    ("pandas to mid_bars", lambda w: kr.mid_bars(w.of_pandas), BAD, ["pl.from_pandas(frame)"]),
+    ("pandas to a figure", lambda w: kr.figures.price(w.of_pandas), BAD, ["pl.from_pandas(frame)"]),
+    (
+        "pandas to mark_filled",
+        lambda w: kr.mark_filled(w.of_pandas, w.status),
+        BAD,
+        ["pl.from_pandas(frame)"],
+    ),
+    ("text to ohlcv", lambda _: kr.ohlcv("trades"), BAD, ["polars frame"]),
+    ("tickers to ohlcv", lambda w: kr.ohlcv(w.tickers.drop("price")), kr.ColumnMissing, ["price"]),
+    ("text to a figure", lambda _: kr.figures.price("trades"), BAD, ["polars frame or a stream"]),
+    (
+        "a status of 5",
+        lambda w: kr.figures.price(w.tickers, X, status=5),
+        BAD,
+        ["status", "polars"],
+    ),
+    (
+        "a status of pandas",
+        lambda w: kr.figures.price(w.tickers, X, status=w.of_pandas),
+        BAD,
+        ["status", "pl.from_pandas(frame)"],
+    ),
+    (
+        "a pink theme",
+        lambda w: kr.figures.price(w.tickers, X, theme="pink"),
+        BAD,
+        ["'light' or 'dark'"],
+    ),
+    ("a theme of a list", lambda w: kr.figures.price(w.s, X, theme=[]), BAD, ["'light' or 'dark'"]),
+    (
+        "a zone of Mars",
+        lambda w: kr.figures.price(w.tickers, X, tz="Mars"),
+        BAD,
+        ["no time zone", "'UTC'"],
+    ),
+    ("a window of words", lambda w: kr.figures.price(w.tickers, X, window="soon"), BAD, ["window"]),
+    (
+        "a window without end",
+        lambda w: kr.figures.price(w.tickers, X, window=math.inf),
+        BAD,
+        ["window must be seconds", "inf"],
+    ),
+    ("a figure of two", lambda w: kr.figures.price(w.tickers), BAD, ["symbol", "ETHUSDTM"]),
+    (
+        "a price rounded up and away",
+        lambda w: w.instrument.round_price(1.0, "away"),
+        BAD,
+        ["direction"],
+    ),
+    ("a price of nothing", lambda w: w.instrument.round_price(math.nan), BAD, ["price", "nan"]),
+    ("what is no scan", lambda w: w.session.collect("trade"), BAD, ["scan()", "'trade'"]),
+    ("a seed of text", lambda _: kr.simulate(seed="x"), BAD, ["seed", "'x'"]),
+    ("a speed of 0", lambda _: kr.simulate(speed=0), BAD, ["speed"]),
+    ("a start of nothing", lambda _: kr.simulate(start=1.5), BAD, ["no start time 1.5"]),
+    ("a port beyond", lambda _: kr.simulate(futures_port=70_000), BAD, ["futures_port", "70000"]),
+    ("a port of text", lambda _: kr.simulate(spot_port="x"), BAD, ["spot_port", "'x'"]),
+    ("a host of 5", lambda _: kr.simulate(host=5), BAD, ["host", "5"]),
+    ("a fault there is not", lambda w: w.x.inject("dropp"), BAD, ["no fault 'dropp'"]),
+    ("a fault of a list", lambda w: w.x.inject([]), BAD, ["no fault"]),
+    ("a fault at words", lambda w: w.x.inject("drop", at="x"), BAD, ["at 'x'", "seconds"]),
+    ("a trader of words", lambda w: w.x.start_trader(orders_per_minute="x"), BAD, ["above 0"]),
+    ("a trader of nobody", lambda w: w.x.start_trader(account="me"), BAD, ["accounts", "'me'"]),
+    (
+        "a guide's channel",
+        lambda w: KuCoinWebSocket(venue=w.v).connect(X, "tickr"),
+        CHANNEL,
+        ["did you mean 'ticker'"],
+    ),
+    (
+        "a guide's market",
+        lambda w: KuCoinWebSocket(market_type="margin", venue=w.v),
+        BAD,
+        ["'futures' or 'spot'"],
+    ),
+    ("a dashboard of 5", lambda w: kr.dashboard(5, venue=w.v), BAD, ["not int"]),
+    ("a dashboard's zone", lambda w: kr.dashboard(X, tz="Mars", venue=w.v), BAD, ["no time zone"]),
+]
+
+TABLE = [
+    pytest.param(call, error, parts, id=f"{kind}: {name}")
+    for kind, rows in [
+        ("time", TIMES),
+        ("interval", INTERVALS),
+        ("path", PATHS),
+        ("symbol", SYMBOLS),
+        ("channel", CHANNELS),
+        ("number", NUMBERS),
+        ("other", OTHERS),
+    ]
+    for name, call, error, parts in rows
+]
+
+
+def test_the_table_is_a_long_one():
+    assert len(TABLE) >= 120
+
+
+@pytest.mark.parametrize(("call", "error", "parts"), TABLE)
+def test_it_gives_a_sentence(w, call, error, parts):
+    running = kr.running()
+
+    with pytest.raises(error) as caught:
+        call(w)
+
+    said = str(caught.value)
+    assert [part for part in parts if part not in said] == [], said
+    assert "\n" not in said
+    assert said.strip()
+    assert kr.running() == running
+
+
+COMMANDS = [
+    (["recrod", X], ["no command 'recrod'", "did you mean 'record'"]),
+    ([X, "--channels", "tickr"], ["did you mean 'ticker'"]),
+    ([X, "--channels", "order"], ["KUCOIN_API_KEY", "not set"]),
+    ([X, "--timeout", "-1"], ["--timeout", "'-1'"]),
+    ([X, "--chanels", "trade"], ["--chanels"]),
+    (["BTC/USDT"], ["'BTC-USDT' on spot"]),
+    (["record", X, "--root", "afile"], ["afile is a file"]),
+    (["replay", "afile"], ["it is a file"]),
+    (["replay", "nowhere", "--speed", "fast"], ["--speed", "'fast'"]),
+    (["verify", "afile"], ["it is a file"]),
+    (["repair", "notes.txt"], ["notes.txt", "it is a file"]),
+    (["convert", "nowhere", "new"], ["nowhere"]),
+    (["simulate", "--futures-port", "70000"], ["65535"]),
+    (["symbols", "--market", "margin"], ["margin"]),
+    ([], ["COMMAND"]),
+]
+
+
+@pytest.mark.parametrize(("words", "parts"), COMMANDS, ids=" ".join)
+def test_a_command_gives_one_line(w, monkeypatch, capsys, words, parts):
+    monkeypatch.setenv("KUCOIN_FUTURES_URL", w.x.futures_url)
+    monkeypatch.setenv("KUCOIN_SPOT_URL", w.x.spot_url)
+
+    assert cli.main(words) != cli.DONE
+
+    said = capsys.readouterr().err.strip()
+    assert [part for part in parts if part not in said] == [], said
+    assert said.count("\n") == 0
+
+
+@pytest.mark.parametrize(
+    "value", ["5 minutes", "5m", "5min", "5 min", "5MIN", timedelta(minutes=5)]
+)
+def test_five_minutes_are_read_however_they_are_written(w, value):
+    assert set(kr.candles(X, value, venue=w.v, progress=False)["interval"]) == {"5min"}
+    assert kr.ohlcv(w.trades, value).height > 0
+    assert w.s.bars(value).height > 0
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        np.datetime64("2026-01-04"),
+        pd.Timestamp("2026-01-04", tz="UTC"),
+        DAY,
+        date(2026, 1, 4),
+        "2026-01-04",
+        1_767_484_800,
+        1_767_484_800.0,
+        1_767_484_800_000,
+        pl.Series([DAY])[0],
+    ],
+    ids=repr,
+)
+def test_a_time_is_read_however_it_is_written(w, value):
+    assert candles(w, value, end="2026-01-04T00:10")["timestamp"][0] == DAY
+
+
+def test_commas_part_channels_and_symbols(w):
+    with kr.stream("XBTUSDTM, ETHUSDTM", "ticker,trade", venue=w.v) as s:
+        assert set(s.instruments) == {X, "ETHUSDTM"}
+        assert sorted(s.status.rows) == ["status", "ticker", "trade"]
