@@ -59,13 +59,14 @@ class Server:
         self.talks = []
 
     def serve(self):
-        while not self.is_over:
+        # Asked of each connection anew: the last one that is served must not be closed for another.
+        while True:
             sock = self.accept()
             if self.is_over:
-                break
+                sock.close()
+                return
             self.taken += 1
             self.talks.append(spawn(self.run, sock))
-        sock.close()
 
     def accept(self):
         clock = clocks.current()
