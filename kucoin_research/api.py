@@ -674,7 +674,7 @@ def stream_to_frame(
         both are given. The whole call takes longer by no more than it takes until then (as long
         again, but at least 15 s and at most 30 s: then it raises), and by the 5 s in which all is
         ended, whatever the exchange does; on a simulated one whose clock slips behind, by as long
-        again. Only looking up a host's name takes what the system allows.
+        again.
     rows
         End once every channel has that many rows, of all symbols together, and return no more than
         that of each (``status`` does not count and comes whole). Without any of the three, only an

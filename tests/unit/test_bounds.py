@@ -20,8 +20,9 @@ from hypothesis import strategies as st
 
 import kucoin_research as kr
 from kucoin_research import clocks
-from kucoin_research.bounds import Bound, Cut, OutOfTime, dial
+from kucoin_research.bounds import Bound, Cut, OutOfTime
 from kucoin_research.diagnosis import diagnose
+from kucoin_research.dialing import dial
 from kucoin_research.errors import (
     BadReply,
     ConnectionLost,
