@@ -161,7 +161,7 @@ def _decided(target: Target) -> tuple[Proxy | None, str]:
     for scheme in (_scheme_of(target), "all"):
         address = Hidden(getproxies().get(scheme, "").strip())
         if address.reveal():
-            if should_bypass_proxies(f"{_scheme_of(target)}://{_joined(target)}", no_proxy=None):
+            if _is_excepted(target):
                 return None, f" ({_source_of('no')} names {target.host})"
             return _parsed(address, _source_of(scheme)), ""
     return None, ""
@@ -177,10 +177,41 @@ def _joined(target: Target) -> str:
 
 
 def _source_of(scheme: str) -> str:
-    name = f"{scheme}_proxy"
+    return _variable(f"{scheme}_proxy")[0] or "this system's settings"
+
+
+def _variable(name: str) -> tuple[str, Hidden[str]]:
+    """Find a variable in small letters, in capitals or mixed: its name, and what it says."""
     found = surroundings(lambda each: each.lower() == name)
-    names = [each for each in (name, name.upper(), *found) if each in found]
-    return names[0] if names else "this system's settings"
+    for each in (name, name.upper(), *found):
+        if each in found and found[each].strip():
+            return each, Hidden(found[each])
+    return "", Hidden("")
+
+
+def _is_excepted(target: Target) -> bool:
+    entries = _variable("no_proxy")[1].reveal()
+    if not entries:
+        # Up to 2.33, requests takes "test" for a part of "mytest": it is asked for settings only.
+        return should_bypass_proxies(f"{_scheme_of(target)}://{_joined(target)}", no_proxy=None)
+    return any(_covers(each, target) for each in re.split(r"[\s,]+", entries.lower()) if each)
+
+
+def _covers(entry: str, target: Target) -> bool:
+    """Tell whether an entry of ``NO_PROXY`` names a host: ``*``, a domain, a number, a network."""
+    name, colon, port = entry.rpartition(":")
+    if colon and port.isdigit() and (":" not in name or name.endswith("]")):
+        if int(port) != target.port:
+            return False
+        entry = name
+    entry, host = entry.strip("[]"), target.host.rstrip(".").lower()
+    if _is_number(host):
+        try:
+            return ipaddress.ip_address(host) in ipaddress.ip_network(entry, strict=False)
+        except ValueError:
+            return entry == "*"
+    entry = entry.removeprefix("*.").strip(".")
+    return entry == "*" or f".{host}".endswith(f".{entry}")
 
 
 def _parsed(address: Hidden[str], source: str) -> Proxy:
@@ -190,7 +221,9 @@ def _parsed(address: Hidden[str], source: str) -> Proxy:
         proxy = None
     if proxy is None:
         # Without repeating it: a password may be anywhere in it.
-        raise InvalidInput(f"{source} names no proxy; {_LIKE}")
+        raise InvalidInput(
+            f"{source} names no proxy; {_LIKE}, and signs of a login like / and # as %2F and %23"
+        )
     if proxy.scheme not in _PORTS:
         raise InvalidInput(f"{source} names a proxy of a kind that is not known; {_LIKE}")
     return proxy
@@ -199,7 +232,8 @@ def _parsed(address: Hidden[str], source: str) -> Proxy:
 def _split(address: Hidden[str], source: str) -> Proxy | None:
     has_scheme = "://" in address.reveal()
     parts = urlsplit(address.reveal() if has_scheme else f"http://{address.reveal()}")
-    if not parts.hostname:
+    # An @ behind the host: a sign of the password that must be quoted has ended the login early.
+    if not parts.hostname or "@" in f"{parts.path}{parts.query}{parts.fragment}":
         return None
     login = None
     if parts.username is not None:
@@ -372,7 +406,7 @@ def _socks5_address(bound: Bound, proxy: Proxy, target: Target, timeout: float |
     if proxy.scheme == "socks5" or _is_number(host):  # socks5h: the proxy looks the name up
         packed = _looked_up(bound, target, timeout)
         return bytes([1 if len(packed) == 4 else 4]) + packed
-    name = host.encode("idna")
+    name = _encoded(host)
     return bytes([3, len(name)]) + name
 
 
@@ -395,7 +429,7 @@ def _ask_socks4(
         if len(packed) != 4:
             raise Failure("SOCKS4 knows no IPv6; take socks5h://")
     else:
-        packed, name = b"\x00\x00\x00\x01", host.encode("idna") + b"\x00"
+        packed, name = b"\x00\x00\x00\x01", _encoded(host) + b"\x00"
     user = Hidden("") if proxy.login is None else proxy.login[0]
     wire.settimeout(bound.left())
     wire.sendall(
@@ -405,6 +439,16 @@ def _ask_socks4(
     answer = _read(bound, wire, 8)[1]
     if answer != 0x5A:
         raise Failure(f"it answered {answer}")
+
+
+def _encoded(host: str) -> bytes:
+    try:
+        name = host.encode("idna")
+    except UnicodeError:  # a label is empty or too long
+        name = b""
+    if not 0 < len(name) < 256:
+        raise Failure(f"{host[:40]} is no name of a host")
+    return name
 
 
 def _is_number(host: str) -> bool:

@@ -300,6 +300,42 @@ def test_rest_and_sockets_take_the_same_way(name, world, monkeypatch):
     assert outcome(by_socket, world) == expected
 
 
+@pytest.mark.parametrize(
+    ("entries", "host", "is_excepted"),
+    [
+        ("*", "api.kucoin.com", True),
+        ("*", "10.0.0.1", True),
+        ("kucoin.com", "api.kucoin.com", True),
+        ("*.kucoin.com", "api.kucoin.com", True),
+        ("KuCoin.com.", "API.kucoin.COM.", True),
+        ("coin.com", "api.kucoin.com", False),
+        ("api.kucoin.com", "kucoin.com", False),
+        ("a.org b.org,\tkucoin.com", "kucoin.com", True),
+        ("kucoin.com:443", "kucoin.com", True),
+        ("kucoin.com:80", "kucoin.com", False),
+        (",,", "kucoin.com", False),
+        ("10.0.0.1", "10.0.0.1", True),
+        ("0.0.1", "10.0.0.1", False),
+        ("10.0.0.0/8", "10.20.30.40", True),
+        ("10.0.0.1/8", "10.20.30.40", True),
+        ("10.0.0.0/8", "11.0.0.1", False),
+        ("10.0.0.0/8", "10.0.0.0.example.org", False),
+        ("10.0.0.0/8:443", "10.0.0.1", True),
+        ("[fd00::1]:443", "fd00::1", True),
+        ("fd00::/8", "fd00::1", True),
+        ("fd00::1", "fd00::2", False),
+        ("fd00::/8", "10.0.0.1", False),
+    ],
+)
+def test_no_proxy_names_hosts_as_elsewhere(entries, host, is_excepted, monkeypatch):
+    monkeypatch.setenv("ALL_PROXY", "http://proxy.test:3128")
+    monkeypatch.setenv("NO_PROXY", entries)
+
+    proxy = network.proxy_for(network.Target(host, 443, is_secure=True, is_loopback=False))
+
+    assert (proxy is None) == is_excepted
+
+
 PLAIN = {
     "no variable": ({"HTTPS_PROXY": DEAD}, ("via",)),
     "HTTP_PROXY": ({"HTTP_PROXY": PROXY}, BY_HTTP),
@@ -349,7 +385,15 @@ def test_a_proxy_that_leads_nowhere_is_named_with_its_variable(name, world, monk
 
 @pytest.mark.parametrize(
     "value",
-    ["http://", "http://proxy:port", "ftp://127.0.0.1:1", "http://[::1", "socks://127.0.0.1"],
+    [
+        "http://",
+        "http://proxy:port",
+        "ftp://127.0.0.1:1",
+        "http://[::1",
+        "socks://127.0.0.1",
+        "http://me:1234/5@proxy:3128",
+        "me:1234#5@proxy:3128",
+    ],
 )
 def test_what_is_no_address_of_a_proxy_is_told(value, world, monkeypatch):
     monkeypatch.setenv("HTTPS_PROXY", value)
@@ -359,6 +403,7 @@ def test_what_is_no_address_of_a_proxy_is_told(value, world, monkeypatch):
     assert kind == "InvalidInput"
     assert "HTTPS_PROXY names" in text
     assert "it should look like http://host:3128" in text
+    assert "1234" not in text
     assert outcome(by_socket, world) == (kind, text)
 
 
@@ -569,3 +614,13 @@ def test_no_interrupt_while_a_proxy_is_spoken_to_shows_its_password(method, worl
     with pytest.raises(KeyboardInterrupt) as caught:
         (by_rest if method == "sendall" else by_socket)(world, "http")
     assert leaks(caught.value, {"password": PASSWORD, "login": login}) == []
+
+
+@pytest.mark.parametrize("host", ["a..test", f"{'x' * 70}.test", ".".join(["x" * 60] * 5)])
+@pytest.mark.parametrize("scheme", ["socks5h", "socks4a", "socks5"])
+def test_a_name_that_is_none_is_told_through_a_proxy_too(scheme, host, world, monkeypatch):
+    put(monkeypatch, world, {"ALL_PROXY": f"{scheme}://127.0.0.1:{{w.stubborn}}"})
+    venue = Venue(f"http://{host}", f"http://{host}")
+
+    with Rest(venue, patience=0.0) as rest, pytest.raises(kr.Unreachable):
+        rest.status()
