@@ -564,14 +564,11 @@ def test_this_machine_is_reached_without_a_proxy(exchange, monkeypatch, world):
 
 
 SHY = {
-    "nobody listens": "http://{login}127.0.0.1:{w.dead}",
     "no proxy": "http://{login}127.0.0.1:{w.stubborn}",
     "refused": f"http://me:{LOGIN.partition(':')[2]}127.0.0.1:{{w.locked}}",
     "refused by SOCKS": f"socks5://me:{LOGIN.partition(':')[2]}127.0.0.1:{{w.locked}}",
     "no SOCKS": "socks4a://{login}127.0.0.1:{w.stubborn}",
-    "no such proxy": "gopher://{login}127.0.0.1:1",
     "no port": "http://{login}127.0.0.1:port",
-    "no host": "http://{login}",
 }
 
 
