@@ -18,7 +18,7 @@ import selectors
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 __all__ = ["ArrivalTime", "Clock", "Move", "current", "use"]
@@ -150,11 +150,13 @@ class Clock:
         """Make a daemon thread, not started yet."""
         return threading.Thread(target=target, name=name, daemon=True)
 
-    def has_connected(self, sock: socket.socket, seconds: float) -> bool:
-        """Wait until a socket that connects has done so, or has failed; False if it has not."""
+    def connected(self, socks: Sequence[socket.socket], seconds: float) -> list[socket.socket]:
+        """Wait until one of the sockets that connect has done so, or has failed; return those."""
         with selectors.DefaultSelector() as selector:
-            selector.register(sock, selectors.EVENT_WRITE)
-            return bool(selector.select(seconds))
+            for each in socks:
+                selector.register(each, selectors.EVENT_WRITE)
+            ready = {key.fileobj for key, _ in selector.select(seconds)}
+        return [each for each in socks if each in ready]
 
     def adopt(self, sock: socket.socket) -> socket.socket:
         """Let the waits of a connected socket go by this clock; returns the one to use from now."""

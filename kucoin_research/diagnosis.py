@@ -21,6 +21,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from kucoin_research import network
 from kucoin_research.credentials import Credentials
 from kucoin_research.errors import (
     CredentialsMissing,
@@ -32,7 +33,7 @@ from kucoin_research.live import open_hidden
 from kucoin_research.records import Market
 from kucoin_research.rest import Rest
 from kucoin_research.topics import Feed
-from kucoin_research.venues import Venue, is_trusted
+from kucoin_research.venues import Venue, is_loopback, is_trusted
 
 __all__ = ["Check", "Diagnosis", "Health", "diagnose"]
 
@@ -266,6 +267,7 @@ def _credentials(given: Credentials | None) -> tuple[Credentials | None, Check]:
 
 
 def _venue(venue: Venue, credentials: Credentials | None) -> Iterator[Check]:
+    yield from _ways(venue)
     for market in Market:
         where = f"{venue.name} {market}"
         # No retries: what fails now is what is wrong now.
@@ -279,6 +281,25 @@ def _venue(venue: Venue, credentials: Credentials | None) -> Iterator[Check]:
             yield _tried(f"{where} WebSocket", partial(_welcome, rest, market))
             if credentials is not None and is_trusted(venue.url(market)):
                 yield _tried(f"{where} key", partial(_login, rest, market))
+
+
+def _ways(venue: Venue) -> Iterator[Check]:
+    """Tell through which proxy, and by whose certificates, the venue is reached."""
+    urls = {market: venue.url(market) for market in Market}
+    found = {
+        market: _tried(f"{venue.name} {market} network", partial(_way, url))
+        for market, url in urls.items()
+    }
+    if len({(check.detail, check.fix) for check in found.values()}) == 1:
+        check = next(iter(found.values()))
+        yield Check(f"{venue.name} network", check.health, check.detail, check.fix)
+    else:  # NO_PROXY may name one of the hosts
+        yield from found.values()
+
+
+def _way(url: str) -> tuple[Health, str, str]:
+    target = network.Target.of(url, is_loopback=is_loopback(url))
+    return Health.OK, network.described(target), ""
 
 
 def _tried(name: str, look: Callable[[], tuple[Health, str, str]]) -> Check:

@@ -14,6 +14,7 @@
     │   └── UntrustedHost                           credentials, or no TLS check, for that host
     ├── NetworkError            (also ConnectionError)
     │   ├── Unreachable                             no route, no name, refused, timed out
+    │   │   └── CertificateRefused                  nobody who is trusted vouches for the server
     │   ├── BadReply                                an answer that is not KuCoin's JSON
     │   ├── HandshakeRefused                        the upgrade was answered with an HTTP error
     │   ├── ConnectionLost                          the socket ended, or went silent
@@ -57,6 +58,7 @@ __all__ = [
     "AuthenticationFailed",
     "BadReply",
     "BookNotReady",
+    "CertificateRefused",
     "ChannelNotOffered",
     "ColumnMissing",
     "CommandInvalid",
@@ -173,6 +175,10 @@ class NetworkError(KucoinResearchError, ConnectionError):
 
 class Unreachable(NetworkError):
     """The exchange could not be reached: no network, unknown host, refused, or timed out."""
+
+
+class CertificateRefused(Unreachable):
+    """Nobody who is trusted vouches for the server, or for the proxy that signs in its place."""
 
 
 class BadReply(NetworkError):

@@ -20,6 +20,7 @@ from kucoin_research.bounds import Bound
 from kucoin_research.decode import Control, Decodes
 from kucoin_research.errors import (
     AuthenticationFailed,
+    CertificateRefused,
     CommandInvalid,
     ConnectionLost,
     InvalidInput,
@@ -75,6 +76,7 @@ _TAIL = 3.0
 # Trying again cannot mend these, unless it has worked before: then it is the exchange that fails.
 _FATAL = (
     AuthenticationFailed,
+    CertificateRefused,
     CommandInvalid,
     InvalidInput,
     InvalidRequest,

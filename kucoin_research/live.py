@@ -13,7 +13,6 @@ socket.
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import io
 import logging
@@ -23,13 +22,13 @@ import ssl
 import threading
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import Any, NamedTuple, Self
+from typing import Any, Self, cast
 from urllib.parse import parse_qsl, urlsplit
 
 import websocket
 
-from kucoin_research import clocks
-from kucoin_research.bounds import Bound, Cut, dial
+from kucoin_research import clocks, network
+from kucoin_research.bounds import Bound
 from kucoin_research.clocks import Clock
 from kucoin_research.errors import (
     ConnectionLost,
@@ -94,7 +93,7 @@ class Connection:
         self.bytes_received = 0
         self.messages_received = 0
         self._client = client
-        self._socket: socket.socket = client.sock
+        self._socket: network.Wire = client.sock
         self._socket_timeout: float | None = None
         self._send_timeout = timeout
         self._reader = FrameReader(max_message=max_message)
@@ -120,20 +119,20 @@ class Connection:
         """Connect, encrypt for ``wss``, and shake hands.
 
         Compression is not offered, Nagle's delay is off, redirects are not followed: the token in
-        the URL is meant for one host. A proxy named by ``http_proxy`` or ``https_proxy`` is used,
-        except for this machine's own addresses.
+        the URL is meant for one host. It goes through the proxy, and believes the certificates,
+        that `network` finds, as REST does.
 
         Parameters
         ----------
         url
             Address, ``ws://…`` or ``wss://…``. Its query holds a token and shows in no error.
         timeout
-            Seconds that all of it may take together: connecting, a proxy, TLS and the handshake,
-            but for looking up the name, which takes what the system allows. Later each send.
+            Seconds that all of it may take together: looking up the name, connecting, a proxy, TLS
+            and the handshake. Later each send.
         ssl_options
             websocket-client's ``sslopt``, for example ``{"ca_certs": path}`` or ``{"context":
-            context}``. Certificates are verified against the system's by default, and only this
-            machine's own addresses may go without.
+            context}``, instead of the certificates that `network.trust` finds. Certificates are
+            always verified; only this machine's own addresses may go without.
         header
             Further HTTP headers, a mapping or lines such as ``"User-Agent: me"``.
         max_message
@@ -152,12 +151,13 @@ class Connection:
         Raises
         ------
         InvalidInput
-            If the URL is not a WebSocket address.
+            If the URL is not a WebSocket address, or a variable names no proxy or certificate.
+        CertificateRefused
+            If nobody who is trusted vouches for the server.
         UntrustedHost
             If ``ssl_options`` would let any server pass for another machine's.
         Unreachable
-            If there is no such name, no route, nobody listening, no accepted certificate, or no
-            answer in time.
+            If there is no such name, no route, nobody listening, or no answer in time.
         HandshakeRefused
             If the answer was not an upgrade, or its headers have no end; ``status`` holds the HTTP
             status.
@@ -169,7 +169,7 @@ class Connection:
         clock = clocks.current() if clock is None else clock
         client: Any = websocket.WebSocket(enable_multithread=False, skip_utf8_validation=True)
         client.settimeout(timeout)
-        opened: socket.socket | None = None
+        opened: network.Wire | None = None
         try:
             with Bound(clock, timeout) if bound is None else bound as bound:
                 opened = _open_socket(url, bound, ssl_options or {})
@@ -290,7 +290,7 @@ class Connection:
         with self._descriptor_lock, contextlib.suppress(OSError):
             # Not SSLSocket.shutdown: it drops the TLS state under a concurrent recv or send, which
             # would then fail with a ValueError, or handle bytes that are not encrypted.
-            socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+            socket.socket.shutdown(network.beneath(self._socket), socket.SHUT_RDWR)
 
     def __enter__(self) -> Self:
         return self
@@ -303,7 +303,7 @@ class Connection:
         self._set_timeout(timeout)
         try:
             # Over TLS this is one record, 16 KiB at most, so no decrypted byte stays behind.
-            data = self._socket.recv(_READ_SIZE)
+            data = cast("bytes", self._socket.recv(_READ_SIZE))
         except (TimeoutError, BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return b""
         except OSError as error:
@@ -369,6 +369,7 @@ class Connection:
     def _release(self) -> None:
         with self._descriptor_lock:
             self._client.shutdown()
+            self._socket.close()  # TLS within TLS is no socket that websocket-client would close
 
     def _raise_if_ended(self) -> None:
         if self._ending is not None:
@@ -402,13 +403,15 @@ def _opening_error(
     error: BaseException, host: str, timeout: float, status: int | None
 ) -> NetworkError | None:
     """Say why there is no connection; None where the error says it itself."""
-    if isinstance(error, NetworkError):  # ours; it is an OSError, too
+    if isinstance(error, NetworkError | InvalidInput):  # ours; an OSError or ValueError, too
         return None
-    if isinstance(error, _Endless):
+    if isinstance(error, network.Endless):
         return HandshakeRefused(f"{host} did not answer as a WebSocket server: {error}")
     # (1.8 meets a malformed reply with ValueError or IndexError, 1.9 with its own errors.)
     if isinstance(error, websocket.WebSocketBadStatusException):
         return _refusal(host, error.status_code)
+    if isinstance(error, network.Failure):
+        return error.kind(f"{host} could not be reached: {error.why}")
     if isinstance(error, TimeoutError | websocket.WebSocketTimeoutException):
         return Unreachable(f"{host} did not answer within {timeout:g} s")
     if isinstance(error, socket.gaierror):
@@ -424,25 +427,21 @@ def _opening_error(
 
 # -- opening ---------------------------------------------------------------------------------------
 
-# More than any server's or proxy's status line and headers.
-_MOST_HEADERS = 65_536
 
-
-def _open_socket(url: str, bound: Bound, ssl_options: Mapping[str, Any]) -> socket.socket:
-    parts = urlsplit(url)
-    is_secure = parts.scheme == "wss"
-    host, port = parts.hostname or "", parts.port or (443 if is_secure else 80)
-    proxy = _proxy_for(url, host, is_secure=is_secure)
-    opened = dial(bound, *(proxy.address if proxy else (host, port)), is_plain=not is_secure)
+def _open_socket(url: str, bound: Bound, ssl_options: Mapping[str, Any]) -> network.Wire:
+    target = network.Target.of(url, is_loopback=is_loopback(url))
+    opened = network.opened(bound, target, network.proxy_for(target))
+    if not target.is_secure:
+        return opened
+    if not ssl_options:
+        return network.secured(bound, opened, target.host)
     try:
-        if proxy is not None:
-            _ask_proxy(opened, bound, proxy, host, port)
-        if is_secure:
-            opened = _encrypt(opened, bound, host, ssl_options)
+        if isinstance(opened, ssl.SSLSocket):
+            raise InvalidInput("ssl_options do not go with a proxy that speaks TLS itself")
+        return _encrypt(cast("socket.socket", opened), bound, target.host, ssl_options)
     except BaseException:
         opened.close()
         raise
-    return opened
 
 
 def _encrypt(
@@ -454,70 +453,13 @@ def _encrypt(
     try:
         secured.settimeout(bound.left())
         secured.do_handshake()
+    except ssl.SSLCertVerificationError as error:
+        secured.close()
+        raise network.certificate_failure(error, "ssl_options") from error
     except BaseException:
         secured.close()
         raise
     return secured
-
-
-class _Proxy(NamedTuple):
-    address: tuple[str, int]
-    login: tuple[str, str] | None
-
-
-def _proxy_for(url: str, host: str, *, is_secure: bool) -> _Proxy | None:
-    # A proxy cannot reach this machine's own loopback.
-    if is_loopback(url):
-        return None
-    name, port, login = websocket._url.get_proxy_info(host, is_secure)  # noqa: SLF001
-    return _Proxy((name, port or 80), login) if name else None
-
-
-def _ask_proxy(opened: socket.socket, bound: Bound, proxy: _Proxy, host: str, port: int) -> None:
-    target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    lines = [f"CONNECT {target} HTTP/1.1", f"Host: {target}"]
-    if proxy.login is not None:
-        login = base64.b64encode(":".join(filter(None, proxy.login)).encode()).decode()
-        lines.append(f"Proxy-Authorization: Basic {login}")
-    failure = f"the proxy did not connect to {host}"
-    try:
-        opened.settimeout(bound.left())
-        opened.sendall("\r\n".join([*lines, "", ""]).encode())
-        status = _read_head(opened, bound)[:1]
-    except (Cut, TimeoutError):
-        raise
-    except (OSError, EOFError, _Endless) as error:
-        raise Unreachable(f"{failure}: {_reason_of(error)}") from error
-    words = status[0].split(maxsplit=2) if status else []
-    if len(words) < 2 or words[1] != b"200":
-        said = words[1][:20].decode("ascii", "replace") if len(words) > 1 else "nothing of HTTP"
-        raise Unreachable(f"{failure}: it answered {said}")
-
-
-class _Endless(Exception):
-    """A reply whose headers have no end."""
-
-    def __init__(self) -> None:
-        super().__init__("the headers of its answer have no end")
-
-
-def _read_head(opened: socket.socket, bound: Bound) -> list[bytes]:
-    """Read the lines of a reply up to the empty one, and nothing behind it."""
-    lines: list[bytes] = []
-    line, room = bytearray(), _MOST_HEADERS
-    while not lines or lines[-1]:
-        if not room:
-            raise _Endless
-        room -= 1
-        opened.settimeout(bound.left())
-        byte = opened.recv(1)
-        if not byte:
-            raise EOFError("it closed the connection")
-        line += byte
-        if byte == b"\n":
-            lines.append(bytes(line).rstrip(b"\r\n"))
-            line.clear()
-    return lines
 
 
 class _Handshake:
@@ -527,7 +469,7 @@ class _Handshake:
     for all of the process, and without the length of its body, which it would read.
     """
 
-    def __init__(self, opened: socket.socket, bound: Bound) -> None:
+    def __init__(self, opened: network.Wire, bound: Bound) -> None:
         self._socket = opened
         self._bound = bound
         self._reply: io.BytesIO | None = None
@@ -538,7 +480,7 @@ class _Handshake:
 
     def recv(self, size: int) -> bytes:
         if self._reply is None:  # websocket-client asks for a byte at a time
-            lines = _read_head(self._socket, self._bound)
+            lines = network.read_head(self._bound, self._socket)
             kept = [each for each in lines if not each.lower().startswith(_LEFT_OUT)]
             self._reply = io.BytesIO(b"".join(each + b"\r\n" for each in kept))
         return self._reply.read(size)
@@ -556,7 +498,7 @@ class _Handshake:
         self._socket.close()
 
     def shutdown(self, how: int) -> None:
-        self._socket.shutdown(how)
+        network.beneath(self._socket).shutdown(how)
 
 
 _LEFT_OUT = (b"set-cookie", b"content-length")

@@ -723,8 +723,7 @@ class Rest:
     request takes longer than ``total``, however slowly its reply drips in.
 
     **Threads**: any number may call at once; each has its own connection. ``close`` may be called
-    from any thread and ends all waits and requests at once. Only looking up a host's name takes
-    what the system allows.
+    from any thread and ends all waits and requests at once.
 
     Parameters
     ----------
@@ -735,14 +734,15 @@ class Rest:
         them. KuCoin takes a timestamp that is less than 5 s off; when it refuses ours, its clock is
         read, and the call signed again by it.
     timeout
-        Seconds to connect, and to wait for each piece of the reply.
+        Seconds to connect (to look up the name, and then for each of its addresses), and to wait
+        for each piece of the reply.
     total
-        Seconds for one request, from connecting to the last byte of its reply.
+        Seconds for one request, from looking up the name to the last byte of its reply.
     session
         A ``requests.Session`` to use for every call, from whatever thread, instead of our own; it
         stays open. Its connections are its own: there ``total`` is looked at between two pieces of
-        the reply, and ``close`` ends nothing that waits. Our own takes proxies from the
-        environment, but not for loopback addresses, and keeps no cookies.
+        the reply, and ``close`` ends nothing that waits. Our own takes proxies and certificates as
+        `network` finds them, and keeps no cookies.
     patience
         Seconds that the waits before retries may add up to; more, and the error is raised at once.
     clock

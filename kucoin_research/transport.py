@@ -1,9 +1,10 @@
-"""One HTTP request and its whole reply, bounded in size and in time; the only user of requests.
+"""One HTTP request and its whole reply, bounded in size and in time; the only user of a session.
 
 A server, or a proxy on the way, may send without end, a byte a second, or a megabyte of gzip that
 unpacks to gigabytes. So a reply is read in pieces, each waited for within the `Bound` of its call,
 and unpacked in pieces up to a cap. The bound reaches below requests: our connection classes open
-the socket and read from it, so that it holds for a proxy's answer, for headers and for chunks, too.
+the socket, as `network` does it for all, and read from it, so that it holds for a proxy's answer,
+for TLS, for headers and for chunks, too.
 """
 
 from __future__ import annotations
@@ -27,9 +28,11 @@ from requests.cookies import RequestsCookieJar
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from kucoin_research.bounds import Bound, OutOfTime, dial
+from kucoin_research import network
+from kucoin_research.bounds import Bound, OutOfTime
 from kucoin_research.clocks import Clock
 from kucoin_research.errors import BadReply, Unreachable, UntrustedHost
+from kucoin_research.hidden import sealed
 
 __all__ = [
     "ENCODINGS",
@@ -49,7 +52,7 @@ Request: TypeAlias = requests.PreparedRequest
 TransportError: TypeAlias = requests.RequestException
 
 _PIECE = 65_536
-_MOST_HEADERS = 65_536  # bytes of status line and headers, those of a proxy and of 1xx replies too
+_PROXY_WANTS_LOGIN = HTTPStatus.PROXY_AUTHENTICATION_REQUIRED
 # What a reply without success may say; the rest of it is left unread.
 _MOST_OF_AN_ERROR = 262_144
 _MOST_ENCODINGS = 3
@@ -86,7 +89,7 @@ class _Raw(io.RawIOBase):
         self._file = sock.makefile("rb", buffering=0)  # the socket stays open as long as this
         self._bound = bound
         self._timeout = sock.gettimeout()
-        self._room = _MOST_HEADERS
+        self._room = network.MOST_HEADERS  # of 1xx replies, too
 
     def readable(self) -> bool:
         return True
@@ -126,12 +129,11 @@ class _Source:
 
 
 class _Response(http.client.HTTPResponse):
-    """A reply, or a proxy's to CONNECT, that is read within the bound of the call."""
+    """A reply that is read within the bound of the call."""
 
     def __init__(self, sock: Any, *args: Any, **options: Any) -> None:
         bound: Bound = _under_way.bound
-        if isinstance(sock, socket.socket):  # TLS within TLS is none; what it runs over is held
-            bound.hold(sock)
+        bound.hold(network.beneath(sock))
         self._raw = _Raw(sock, bound)
         super().__init__(cast("Any", _Source(self._raw)), *args, **options)
 
@@ -140,31 +142,73 @@ class _Response(http.client.HTTPResponse):
         self._raw.allow(_under_way.most)
 
 
-class _Bounded:
-    """Mixed into urllib3's connections: opened, and read from, within the bound of the call."""
+def _target_of(connection: Any, *, is_secure: bool) -> network.Target:
+    host = connection.host.strip("[]")
+    return network.Target(host, connection.port, is_secure, _under_way.is_loopback)
+
+
+class _Plain(HTTPConnection):
+    """A connection without TLS, opened and read from within the bound of the call."""
 
     response_class: Any = _Response
     # Set on http.client's class, it would print signatures.
     debuglevel = 0
+    _forwarder: network.Proxy | None = None  # a proxy that is sent the request itself
 
-    def _new_conn(self) -> socket.socket:
-        mine = cast("Any", self)
-        is_plain = not isinstance(self, HTTPSConnection)
-        host = getattr(mine, "_dns_host", mine.host)
-        return dial(_under_way.bound, host, mine.port, timeout=mine.timeout, is_plain=is_plain)
+    def _new_conn(self) -> Any:
+        mine, bound = cast("Any", self), _under_way.bound
+        target = _target_of(self, is_secure=False)
+        proxy = network.proxy_for(target)
+        # Few proxies let anybody tunnel to a port that is not that of TLS.
+        forwards = proxy is not None and proxy.scheme in ("http", "https")
+        self._forwarder = proxy if forwards else None
+        return network.opened(bound, target, proxy, timeout=mine.timeout, has_tunnel=not forwards)
 
-    def _tunnel(self) -> None:
-        cast("Any", super())._tunnel()  # noqa: SLF001  http.client's own hook
-        mine = cast("Any", self)
-        mine.sock.settimeout(_under_way.bound.left(mine.timeout))  # TLS comes next
+    def putrequest(self, method: str, url: str, *args: Any, **options: Any) -> None:
+        if self.sock is None:
+            self.connect()  # it decides what is to be sent
+        if self._forwarder is None:
+            super().putrequest(method, url, *args, **options)
+            return
+        super().putrequest(method, f"http://{_netloc_of(self)}{url}", *args, **options)
+        login = network.basic_login(self._forwarder)
+        if login is not None:
+            self.putheader("Proxy-Authorization", login.reveal())
+
+    def endheaders(self, *args: Any, **options: Any) -> None:
+        end = super().endheaders
+        if self._forwarder is not None:
+            sealed(lambda: end(*args, **options))  # its frames hold the login
+        else:
+            end(*args, **options)
+
+    def getresponse(self) -> Any:
+        response = super().getresponse()
+        if self._forwarder is not None and response.status == _PROXY_WANTS_LOGIN:
+            target = _target_of(self, is_secure=False)
+            response.close()
+            raise network.proxy_failure(self._forwarder, target, network.WANTS_LOGIN)
+        return response
 
 
-class _Plain(_Bounded, HTTPConnection):
-    pass
+def _netloc_of(connection: Any) -> str:
+    host = connection.host.strip("[]")
+    host = f"[{host}]" if ":" in host else host
+    return host if connection.port == http.client.HTTP_PORT else f"{host}:{connection.port}"
 
 
-class _Secure(_Bounded, HTTPSConnection):
-    pass
+class _Secure(HTTPSConnection):
+    """A connection over TLS, opened and read from within the bound of the call."""
+
+    response_class: Any = _Response
+    debuglevel = 0
+
+    def connect(self) -> None:
+        mine, bound = cast("Any", self), _under_way.bound
+        target = _target_of(self, is_secure=True)
+        wire = network.opened(bound, target, network.proxy_for(target), timeout=mine.timeout)
+        mine.sock = network.secured(bound, wire, target.host, timeout=mine.timeout)
+        self.is_verified = True
 
 
 class _PlainPool(HTTPConnectionPool):
@@ -183,11 +227,8 @@ class _Adapter(HTTPAdapter):
         super().init_poolmanager(*args, **options)
         self.poolmanager.pool_classes_by_scheme = _POOLS
 
-    def proxy_manager_for(self, proxy: Any, **options: Any) -> Any:
-        manager = super().proxy_manager_for(proxy, **options)
-        if not proxy.lower().startswith("socks"):
-            manager.pool_classes_by_scheme = _POOLS
-        return manager
+    def cert_verify(self, *_: Any) -> None:
+        """Leave that to the connection, which verifies by what `network` finds."""
 
 
 class _NoCookies(RequestsCookieJar):
@@ -272,15 +313,20 @@ class Transport:
         ------
         TransportError
             Whatever came between; `trouble_of` tells what.
+        InvalidInput
+            If a variable names no proxy, or no certificate.
         UntrustedHost
             If the given session would take any server's word.
         """
-        session = self._session(is_loopback=is_loopback)
+        if not is_loopback and self._given_session is not None:
+            _refuse_unverified(self._given_session)
+        session = self._session()
         with self._lock:
             self._bounds.add(bound)
             if self._is_closed:
                 bound.cut()
         try:
+            _under_way.is_loopback = is_loopback
             with bound:
                 return self._send(session, method, url, headers, auth, bound, most)
         finally:
@@ -318,23 +364,24 @@ class Transport:
         finally:
             _under_way.bound = None
 
-    def _session(self, *, is_loopback: bool) -> Session:
+    def _session(self) -> Session:
         if self._given_session is not None:
-            if not is_loopback and self._given_session.verify is False:
-                raise UntrustedHost("the given session does not verify certificates: let it")
             return self._given_session
-        sessions: dict[bool, Session] = self._local.__dict__.setdefault("sessions", {})
-        if is_loopback not in sessions:
+        if not hasattr(self._local, "session"):
             session = requests.Session()
-            # A proxy cannot reach this machine's loopback, whatever HTTP_PROXY says.
-            session.trust_env = not is_loopback
+            session.trust_env = False  # the connections decide that
             session.cookies = _NoCookies()
             for scheme in ("http://", "https://"):
                 session.mount(scheme, _Adapter())
             with self._lock:
                 self._sessions.add(session)
-            sessions[is_loopback] = session
-        return sessions[is_loopback]
+            self._local.session = session
+        return cast("Session", self._local.session)
+
+
+def _refuse_unverified(session: Session) -> None:
+    if session.verify is False:
+        raise UntrustedHost("the given session does not verify certificates: let it")
 
 
 def _hooks_of(session: Session) -> list[Any]:
@@ -465,19 +512,11 @@ _TROUBLES: tuple[tuple[tuple[type[BaseException], ...], Trouble], ...] = (
         ),
     ),
     (
-        (ssl.SSLCertVerificationError,),
-        Trouble(
-            Unreachable,
-            "its certificate is not accepted; set this machine's clock, "
-            "and REQUESTS_CA_BUNDLE if a proxy signs traffic anew",
-        ),
-    ),
-    (
         (OutOfTime,),
         Trouble(Unreachable, "the whole answer did not come in time; check the network"),
     ),
     (
-        (requests.exceptions.ProxyError,),
+        (requests.exceptions.ProxyError,),  # of a session that was given
         Trouble(Unreachable, "the proxy refused or gave no answer; check HTTPS_PROXY and NO_PROXY"),
     ),
     (
@@ -513,6 +552,14 @@ _TROUBLES: tuple[tuple[tuple[type[BaseException], ...], Trouble], ...] = (
 def trouble_of(error: TransportError) -> Trouble:
     """Tell what was wrong."""
     causes = list(_chain(error))
+    failures = [each for each in causes if isinstance(each, network.Failure)]
+    failures += [  # of a session that was given
+        network.certificate_failure(each, "its session")
+        for each in causes
+        if isinstance(each, ssl.SSLCertVerificationError)
+    ]
+    if failures:
+        return Trouble(failures[0].kind, failures[0].why)
     return next(
         (each for kinds, each in _TROUBLES if any(isinstance(one, kinds) for one in causes)),
         Trouble(Unreachable, f"{type(causes[-1]).__name__}; check the network"),

@@ -32,7 +32,7 @@ import termios
 import threading
 import traceback
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import requests
@@ -104,7 +104,7 @@ class HeldTime(Clock):
         self._last = -1  # number of the actor that ran last
         self._lock = threading.Lock()  # guards the actors against threads that join
         self._wires = _Wires()
-        self._connecting: Callable[[], socket.socket | None] = lambda: None  # asked about last
+        self._connecting: weakref.WeakSet[socket.socket] = weakref.WeakSet()  # asked about before
         self._is_over = False
         super().__init__()
         self.random = random.Random(seed)
@@ -162,15 +162,15 @@ class HeldTime(Clock):
         """Make a thread; it runs when whoever starts it waits."""
         return HeldThread(self, target, name)
 
-    def has_connected(self, sock: socket.socket, seconds: float) -> bool:
-        """Wait until a socket that connects has done so, or has failed."""
+    def connected(self, socks: Sequence[socket.socket], seconds: float) -> list[socket.socket]:
+        """Wait until one of the sockets that connect has done so, or has failed."""
         # On loopback that takes real microseconds, and no held time.
-        is_new, self._connecting = self._connecting() is not sock, weakref.ref(sock)
-        if is_new and super().has_connected(sock, _HANDSHAKE):
-            return True
-        fileno = sock.fileno()
-        self.park(lambda: _is(fileno, select.POLLOUT), seconds)
-        return _is(fileno, select.POLLOUT)
+        new = [each for each in socks if each not in self._connecting]
+        self._connecting.update(new)
+        if new and (ready := super().connected(socks, _HANDSHAKE)):
+            return ready
+        self.park(lambda: any(_is(each.fileno(), select.POLLOUT) for each in socks), seconds)
+        return [each for each in socks if _is(each.fileno(), select.POLLOUT)]
 
     def adopt(self, sock: socket.socket) -> HeldSocket:
         """Take a connected socket over."""
@@ -314,7 +314,7 @@ class SkewedTime(Clock):
         self.monotonic_ns, self.monotonic = time.monotonic_ns, time.monotonic
         self.event, self.condition, self.lock = time.event, time.condition, time.lock
         self.thread, self.adopt, self.handle = time.thread, time.adopt, time.handle
-        self.has_connected = time.has_connected
+        self.connected = time.connected
         super().__init__()
 
     def wall_ns(self) -> int:

@@ -20,8 +20,9 @@ from hypothesis import strategies as st
 
 import kucoin_research as kr
 from kucoin_research import clocks
-from kucoin_research.bounds import Bound, Cut, OutOfTime, dial
+from kucoin_research.bounds import Bound, Cut, OutOfTime
 from kucoin_research.diagnosis import diagnose
+from kucoin_research.dialing import dial
 from kucoin_research.errors import (
     BadReply,
     ConnectionLost,
@@ -59,13 +60,14 @@ class Server:
         self.talks = []
 
     def serve(self):
-        while not self.is_over:
+        # Asked of each connection anew: the last one that is served must not be closed for another.
+        while True:
             sock = self.accept()
             if self.is_over:
-                break
+                sock.close()
+                return
             self.taken += 1
             self.talks.append(spawn(self.run, sock))
-        sock.close()
 
     def accept(self):
         clock = clocks.current()

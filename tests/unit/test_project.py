@@ -32,6 +32,8 @@ def conda():
     found = dict(
         requirement(line[4:]) for line in lines if line.startswith("  - ") and "::" not in line
     )
+    by_pip = [line for line in lines if line.startswith("      - ") and "--" not in line]
+    found |= dict(requirement(line[8:].partition(" #")[0]) for line in by_pip)
     return {
         _ELSEWHERE.get(name, name): bounds
         for name, bounds in found.items()

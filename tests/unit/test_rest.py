@@ -1497,7 +1497,7 @@ def test_a_dead_proxy_is_named(waiter, monkeypatch):
 
     with (
         client(Exchange(url="http://kucoin-research.invalid"), waiter) as rest,
-        pytest.raises(errors.Unreachable, match="HTTPS_PROXY"),
+        pytest.raises(errors.Unreachable, match="check http_proxy, which names http://127"),
     ):
         rest.status()
 
