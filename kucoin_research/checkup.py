@@ -493,7 +493,7 @@ def _checks_of_books(parts: Sequence[Part]) -> dict[str, BookCheck]:
     """Make the checks of all books, from what the status rows tell of them."""
     stories = {part.symbol or "": BookStory() for part in parts if part.record is Level2}
     for path in (part.path for part in parts):
-        if base_of(path.name) != "status":
+        if not stories or base_of(path.name) != "status":
             continue
         with _rows_of(path, _whole_of(path)) as file:
             for text in readable(Status, file):
