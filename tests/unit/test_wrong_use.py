@@ -188,9 +188,9 @@ PATHS = [
 SYMBOLS = [
     (f"the symbol {value!r}", lambda w, s=value: kr.stream(s, venue=w.v), error, parts)
     for value, error, parts in [
-        ("BTC/USDT", SYMBOL, ["'BTC-USDT' on spot", "'XBTUSDTM' on futures"]),
-        ("BTC/USDT:USDT", SYMBOL, ["KuCoin spells it 'XBTUSDTM' on futures"]),
-        ("ETH/USDT:USDT", SYMBOL, ["'ETHUSDTM' on futures"]),
+        ("BTC/USDT", SYMBOL, ["use 'XBTUSDTM', or 'BTC-USDT' on spot"]),
+        ("BTC/USDT:USDT", SYMBOL, ["use 'XBTUSDTM'"]),
+        ("ETH/USDT:USDT", SYMBOL, ["use 'ETHUSDTM'"]),
         ("btc-usdt", SYMBOL, ["use 'BTC-USDT'"]),
         ("xbtusdtm", SYMBOL, ["use 'XBTUSDTM'"]),
         (" XBTUSDTM", SYMBOL, ["use 'XBTUSDTM'"]),
