@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from math import floor, fsum, isfinite, log10
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import polars as pl
 
@@ -429,3 +429,50 @@ def spans_filled(status: pl.DataFrame) -> pl.DataFrame:
         .drop_nulls()
         .sort("_from")
     )
+
+
+class _Traded(Protocol):
+    @property
+    def instruments(self) -> Mapping[str, Instrument]: ...
+    def frame(self, channel: str | None = ..., symbol: str | None = ..., /) -> pl.DataFrame: ...
+
+
+class TradeBars:
+    """Bars of the trades of what has frames and instruments: a stream, a session, a replay."""
+
+    def bars(
+        self: _Traded,
+        every: str | timedelta = "1m",
+        symbol: str | None = None,
+        *,
+        volume: float | None = None,
+        notional: float | None = None,
+        ticks: int | None = None,
+    ) -> pl.DataFrame:
+        """Make bars of the trades that are there; see ``kucoin_research.ohlcv``.
+
+        Parameters
+        ----------
+        every, volume, notional, ticks
+            As for ``ohlcv``.
+        symbol
+            Only this symbol's; all when left out.
+
+        Returns
+        -------
+        pl.DataFrame
+            Those of ``ohlcv``, with the turnover of the instruments. The first and the last one
+            hold what is there of them: a ring keeps the newest rows, a replay has those given so
+            far.
+
+        Raises
+        ------
+        UnknownChannel
+            If there is no ``trade``: tickers skip trades.
+        UnknownSymbol, InvalidInput
+            As ``frame`` and ``ohlcv`` raise them.
+        """
+        return ohlcv(
+            self.frame("trade", symbol), every, volume=volume, notional=notional, ticks=ticks,
+            instrument=self.instruments,
+        )  # fmt: skip

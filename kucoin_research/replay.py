@@ -24,7 +24,7 @@ from typing import Any, NamedTuple, Self
 import polars as pl
 
 from kucoin_research import clocks, given
-from kucoin_research.analytics import ohlcv
+from kucoin_research.analytics import TradeBars
 from kucoin_research.collector import eased
 from kucoin_research.damage import Damage, Loss
 from kucoin_research.errors import (
@@ -112,7 +112,7 @@ class _Attached:
         return rows if self.wants is None else filter(self.wants, rows)
 
 
-class Replay:
+class Replay(TradeBars):
     """A recorded session, played; ``kucoin_research.replay`` makes and starts one.
 
     Parameters
@@ -349,42 +349,6 @@ class Replay:
         """
         self._sync()
         return self._stage.shelf.frame(channel, symbol, last, mark_filled=mark_filled)
-
-    def bars(
-        self,
-        every: str | timedelta = "1m",
-        symbol: str | None = None,
-        *,
-        volume: float | None = None,
-        notional: float | None = None,
-        ticks: int | None = None,
-    ) -> pl.DataFrame:
-        """Make bars of the trades given so far; see ``kucoin_research.ohlcv``.
-
-        Parameters
-        ----------
-        every, volume, notional, ticks
-            As for ``ohlcv``.
-        symbol
-            Only this symbol's; all when left out.
-
-        Returns
-        -------
-        pl.DataFrame
-            Those of ``ohlcv``, with the turnover of the instruments. The newest one holds
-            what has been given of it.
-
-        Raises
-        ------
-        UnknownChannel
-            If ``trade`` is not recorded: tickers skip trades.
-        UnknownSymbol, InvalidInput
-            As ``frame`` and ``ohlcv`` raise them.
-        """
-        return ohlcv(
-            self.frame("trade", symbol), every, volume=volume, notional=notional, ticks=ticks,
-            instrument=self.instruments,
-        )  # fmt: skip
 
     def book(self, symbol: str | None = None) -> OrderBook:
         """Copy the order book of a symbol whose ``level2`` was recorded, as it stood then.

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from kucoin_research import archive
-from kucoin_research.analytics import ohlcv
+from kucoin_research.analytics import TradeBars
 from kucoin_research.checkup import (
     Part,
     Repair,
@@ -97,7 +97,7 @@ class Table:
     promise: Promise | None = None
 
 
-class Session:
+class Session(TradeBars):
     """Recorded rows; ``kucoin_research.load`` makes one. Nothing in it changes the files.
 
     Every method may be called from any thread.
@@ -271,42 +271,6 @@ class Session:
         if wanted.interval is not None:
             rows = rows.filter(pl.col("interval") == wanted.interval)
         return rows
-
-    def bars(
-        self,
-        every: str | timedelta = "1m",
-        symbol: str | None = None,
-        *,
-        volume: float | None = None,
-        notional: float | None = None,
-        ticks: int | None = None,
-    ) -> pl.DataFrame:
-        """Make bars of the trades recorded; see ``kucoin_research.ohlcv``.
-
-        Parameters
-        ----------
-        every, volume, notional, ticks
-            As for ``ohlcv``.
-        symbol
-            Only this symbol's; all when left out.
-
-        Returns
-        -------
-        pl.DataFrame
-            Those of ``ohlcv``, with the turnover of the instruments. The first and the last
-            one hold what was recorded of them.
-
-        Raises
-        ------
-        UnknownChannel
-            If ``trade`` is not recorded: tickers skip trades.
-        UnknownSymbol, InvalidInput
-            As ``frame`` and ``ohlcv`` raise them.
-        """
-        return ohlcv(
-            self.frame("trade", symbol), every, volume=volume, notional=notional, ticks=ticks,
-            instrument=self.instruments,
-        )  # fmt: skip
 
     def tables(self, channel: str | None = None) -> list[Table]:
         """List what lies together on the disk: a symbol's day of a channel."""

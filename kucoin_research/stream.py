@@ -15,14 +15,13 @@ import threading
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self
 
 import polars as pl
 
 from kucoin_research import clocks, given, interrupts
-from kucoin_research.analytics import ohlcv
+from kucoin_research.analytics import TradeBars
 from kucoin_research.decode import Control, Decodes
 from kucoin_research.errands import Errands
 from kucoin_research.errors import (
@@ -132,7 +131,7 @@ class StreamStatus:
         )
 
 
-class Stream:
+class Stream(TradeBars):
     """A live stream; ``kucoin_research.stream`` makes and starts one.
 
     Parameters
@@ -291,42 +290,6 @@ class Stream:
             If ``last`` is no number of rows.
         """
         return self._shelf.frame(channel, symbol, last, mark_filled=mark_filled)
-
-    def bars(
-        self,
-        every: str | timedelta = "1m",
-        symbol: str | None = None,
-        *,
-        volume: float | None = None,
-        notional: float | None = None,
-        ticks: int | None = None,
-    ) -> pl.DataFrame:
-        """Make bars of the trades that are held; see ``kucoin_research.ohlcv``.
-
-        Parameters
-        ----------
-        every, volume, notional, ticks
-            As for ``ohlcv``.
-        symbol
-            Only this symbol's; all when left out.
-
-        Returns
-        -------
-        pl.DataFrame
-            Those of ``ohlcv``, with the turnover of the instruments. The first one holds
-            what there was of it, the newest what there is.
-
-        Raises
-        ------
-        UnknownChannel
-            If ``trade`` is not streamed: tickers skip trades.
-        UnknownSymbol, InvalidInput
-            As ``frame`` and ``ohlcv`` raise them.
-        """
-        return ohlcv(
-            self.frame("trade", symbol), every, volume=volume, notional=notional, ticks=ticks,
-            instrument=self.instruments,
-        )  # fmt: skip
 
     def book(self, symbol: str | None = None) -> OrderBook:
         """Copy the order book of a symbol whose ``level2`` is streamed.
