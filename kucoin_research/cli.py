@@ -524,6 +524,7 @@ def _record(arguments: argparse.Namespace) -> int:
         compression=arguments.compression,
         fsync=arguments.fsync,
         capacity=_KEPT_WHILE_RECORDING,
+        credentials=_key_for(_words(arguments.channels)),
     )
     try:
         recording.wait()

@@ -41,6 +41,9 @@ _SLICE = 0.05
 # Seconds between two readings of a virtual clock that is late, and of one that stands still.
 _SHORTEST_LOOK = 0.001
 _LONGEST_LOOK = 0.05
+# Seconds for which rows may be on their way, and how many of the newest to look at for that.
+_LAST_ROWS = 0.25
+_NEWEST = 20
 # Each redraw is a handful of messages to a notebook's browser.
 _REDRAW_INTERVAL = 0.25
 # Their timestamp is not when they happened: an open time, a settlement, this machine's clock.
@@ -215,7 +218,7 @@ def wait_until_live(
     renewed
         And so many once something has: a connection was opened, or a subscription answered.
     on_wait
-        Called here, some twenty times a second.
+        Called here, twenty times a second or more often.
 
     Raises
     ------
@@ -237,7 +240,8 @@ def wait_until_live(
         if on_wait is not None:
             on_wait()
         check()
-        stream.stopping.wait(_SLICE)
+        # Of a fast clock, the moment at which it is live is to be known well.
+        stream.stopping.wait(_SLICE / max(stream.simulation or 1.0, 1.0))
     if stream.state is State.STOPPED:
         raise StreamStopped(f"{stream.name!r} was stopped from elsewhere")
     _raise_if_failed(stream)
@@ -267,12 +271,30 @@ def _wait_until_done(stream: Stream, channels: Sequence[str], limit: Limit, look
             stream.stopping.wait(_SLICE)
         elif clock.reached(limit.seconds):
             look(limit.seconds)
-            return clock.end(limit)
+            end = clock.end(limit)
+            _wait_for_the_last(stream, channels, end)
+            return end
         elif _is_past(stream, over_at):
             break
         else:
             stream.stopping.wait(min(_SLICE, clock.wall_seconds_to(limit.seconds)))
     return End(rows=limit.rows)
+
+
+def _wait_for_the_last(stream: Stream, channels: Sequence[str], end: End) -> None:
+    """Wait for what happened before the end and is on its way still, where a moment is long."""
+    if end.venue_ns is None:
+        return
+    behind = pl.lit(end.venue_ns).cast(_UTC_NS)
+    waiting = {name for name in channels if parse_channel(name).record not in _TIMED_OTHERWISE}
+    until = stream.clock.monotonic() + _LAST_ROWS
+    while waiting and stream.state is State.LIVE and stream.clock.monotonic() < until:
+        check()
+        for name in tuple(waiting):
+            newest = stream.frame(name, last=_NEWEST)["timestamp"].max()
+            if pl.select(pl.lit(newest) > behind).item():
+                waiting.discard(name)  # rows come in order
+        stream.stopping.wait(_SHORTEST_LOOK)
 
 
 def _is_past(stream: Stream, moment: float | None) -> bool:
@@ -374,6 +396,8 @@ class _Bar:
         self._total = limit.seconds if self._by_time else limit.rows
         self._next_redraw = 0.0
         self._elapsed = 0.0
+        self._most = limit.rows  # that are handed out of a channel
+        self._rows = 0  # at the redraw before
         self._bar: Any = _tqdm(self._total, stream.name, by_time=self._by_time) if shown else None
 
     def show(self, elapsed: float) -> None:
@@ -383,13 +407,17 @@ class _Bar:
             return
         self._next_redraw = now + _REDRAW_INTERVAL
         stream = self._stream
-        rows = sum(map(stream.total, self._channels))
+        # Those of the redraw before: what came since may be beyond the end, and is not handed out.
+        rows, self._rows = self._rows, self._there()
         self._draw(rows, f"{stream.messages_per_second:,.0f} messages/s", str(stream.state))
+
+    def _there(self) -> int:
+        totals = map(self._stream.total, self._channels)
+        return sum(total if self._most is None else min(total, self._most) for total in totals)
 
     def finish(self, remark: str, rows: int | None) -> None:
         if self._bar is not None:
-            there = sum(map(self._stream.total, self._channels)) if rows is None else rows
-            self._draw(there, str(self._stream.verdict), remark)
+            self._draw(self._there() if rows is None else rows, str(self._stream.verdict), remark)
 
     def _draw(self, rows: int, *remarks: str) -> None:
         done = self._elapsed if self._by_time else min(map(self._stream.total, self._channels))
