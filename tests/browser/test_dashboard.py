@@ -156,10 +156,11 @@ import threading
 names = sorted(each.name for each in threading.enumerate() if each.name.startswith("kucoin"))
 print("LEFT", len(kr.running()), len(kr.figures.refresher()), sum("figures" in n for n in names))
 """
-    busy = """
-import time
+    seen = shots.parent / "seen"  # so long it is busy
+    busy = f"""
+import pathlib, time
 before, end = board.source.total("trade"), time.monotonic() + 5
-while time.monotonic() < end:
+while time.monotonic() < end or not pathlib.Path({str(seen)!r}).exists():
     sum(range(1000))
 print("FREE")
 """
@@ -174,7 +175,9 @@ print("FREE")
     wait_for_count(page, ".kr-dashboard", 1)
 
     book.run_more(busy)
-    page.locator(BADGE).scroll_into_view_if_needed()  # before it ends: the badge says it for 10 s
+    page.locator(BADGE).scroll_into_view_if_needed()
+    page.wait_for_selector(".kr-badge[data-colour=amber]:has-text('the kernel has been busy for')")
+    seen.touch()  # the badge says for 10 s what follows
     page.wait_for_selector(".kr-badge[data-colour=amber]:has-text('the kernel was busy for')")
     page.wait_for_selector("pre:has-text('FREE')")
     book.run_more(
