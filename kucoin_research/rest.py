@@ -721,6 +721,47 @@ class _Span(NamedTuple):
         return cls(first, last, step, last - first if reach is None else reach)
 
 
+_FIRST_LEAP = 2  # pages without rows in a row; a single one costs less than to ask
+
+
+class _Leaps:
+    """Leaps over what has no rows, as long as that saves more calls than it costs.
+
+    Where leaps have cost more than they saved, each time twice as many pages without rows must
+    come in a row before the next one. So a series with a row every few pages costs hardly more
+    than by going through it page by page, and a long gap in it is still crossed by a leap.
+
+    Parameters
+    ----------
+    page
+        The length of a page, ns.
+    find
+        Tells where to go on between two times, and how many calls that took.
+    """
+
+    def __init__(self, page: int, find: Callable[[int, int], tuple[int, int]]) -> None:
+        self._page = page
+        self._find = find
+        self._since: int | None = None  # where the last page without rows ended, or a leap
+        self._empty = 0  # pages in a row
+        self._needed = _FIRST_LEAP
+        self._saved = 0  # calls, so far
+
+    def __call__(self, low: int, high: int) -> int:
+        """Tell where to go on after a page without rows, which ended at ``low``."""
+        if self._since != low:  # else it is asked again after an error
+            is_next = self._since is not None and low - self._since <= self._page
+            self._empty = self._empty + 1 if is_next else 1
+            self._since = low
+        if self._empty < self._needed:
+            return low
+        found, calls = self._find(low, high)
+        self._saved += (min(found, high) - low) // self._page - calls
+        self._needed = _FIRST_LEAP if self._saved >= 0 else 2 * self._needed
+        self._empty, self._since = 0, found
+        return found
+
+
 class Rest:
     """Calls an exchange's REST side: what is public, and the token of private channels.
 
@@ -1123,33 +1164,29 @@ class Rest:
         def leap(low: int, high: int) -> int:
             return self._next_candle(symbol, interval, low, high)
 
+        pair_leap = _Leaps(page, partial(self._next_pair_candle, symbol, interval))
         return self._walk(
             _Span.of(start, end, step, page),
             ask,
             lambda _, candle: candle,
-            leap=leap if market is Market.FUTURES else self._pair_leap(symbol, interval, page),
+            leap=leap if market is Market.FUTURES else pair_leap,
             on_progress=on_progress,
             on_wait=on_wait,
         )
 
-    def _pair_leap(self, symbol: str, interval: str, page: int) -> Callable[[int, int], int]:
-        """Make what finds the next candle of a pair across a long gap, or its first one of all.
+    def _next_pair_candle(self, symbol: str, interval: str, low: int, high: int) -> tuple[int, int]:
+        """Find the next candle of a pair across a long gap, or its first one of all.
 
         A week with trades in it has a candle of that week, however short the candles that are
-        asked for: so the first long one leads to the first short one. It is asked about where two
-        pages in a row were empty, as a single one costs less.
+        asked for: so the first long one leads to the first short one.
+
+        Returns
+        -------
+        tuple
+            Where to go on, and how many calls it took.
         """
-        before: list[int] = []  # where the last page without rows ended
-
-        def leap(low: int, high: int) -> int:
-            follows = bool(before) and low - before[-1] <= page
-            before.append(low)
-            return self._next_pair_candle(symbol, interval, low, high) if follows else low
-
-        return leap
-
-    def _next_pair_candle(self, symbol: str, interval: str, low: int, high: int) -> int:
         step, begin, end = _step_ns(interval, Market.SPOT), low, high
+        calls = 0
         for coarse in _COARSE:
             length = _step_ns(coarse, Market.SPOT)
             if length <= step:
@@ -1158,16 +1195,18 @@ class Rest:
                 continue
             # From before the begin on: a candle that holds it has opened earlier.
             page = self.candles_page(symbol, coarse, begin - length, end, market=Market.SPOT)
+            calls += 1
             opened = [when for when in _by_time(page) if when + length > begin]
             if opened:
                 begin, end = max(begin, min(opened)), min(end, min(opened) + length)
             elif end == high:
                 # None at all: believed if the newest candles before the end say so, too.
                 last = self.candles_page(symbol, interval, None, high, market=Market.SPOT)
-                return low if any(when >= low for when in _by_time(last)) else high + 1
+                is_over = not any(when >= low for when in _by_time(last))
+                return (high + 1 if is_over else low), calls + 1
             else:
                 break  # they disagree: it goes on page by page
-        return begin
+        return begin, calls
 
     def _next_candle(self, symbol: str, interval: str, low: int, high: int) -> int:
         # Given no end, futures begin with the first candle there is: across a long gap. That there

@@ -27,7 +27,7 @@ from kucoin_research.clocks import Clock
 from kucoin_research.credentials import Credentials
 from kucoin_research.instruments import check_trading
 from kucoin_research.records import CANDLE_INTERVALS, Market
-from kucoin_research.rest import Rest, Server, Token, _Call
+from kucoin_research.rest import Rest, Server, Token, _Call, _Leaps
 from kucoin_research.venues import Venue
 
 # Against servers that live in real time: what is tested is how their answers are read.
@@ -959,6 +959,57 @@ def test_a_pair_that_was_hardly_traded_costs_a_few_calls(exchange, rest, interva
     opened = sorted({t // length * length for t in minutes})
     assert [c.timestamp // SECOND for c in candles] == opened
     assert len(exchange.asked) <= 2 + 10 * (len(days) + 1)  # 351 pages of minutes
+
+
+DAY = 86_400
+# The minutes of a year in which a pair was traded, and the calls that it may cost: as many as page
+# by page, and where there is a long gap (449 page by page), fewer.
+RARELY = {
+    "each third day": ([3 * DAY * i for i in range(120)], 490),
+    "each fourth day": ([4 * DAY * i for i in range(90)], 460),
+    "each second day, then in autumn": (
+        [2 * DAY * i + 7 * 60 for i in range(60)] + [300 * DAY + 2 * DAY * i for i in range(30)],
+        300,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", RARELY)
+def test_a_pair_that_is_traded_every_few_pages_costs_no_more_for_the_search(exchange, rest, name):
+    offsets, most = RARELY[name]
+    start = START_S // WEEK * WEEK
+    end = start + 365 * DAY
+    minutes = [start + 5 * DAY + each for each in offsets]
+    exchange.answers = Pair(end, minutes)
+
+    candles = rest.candles("NEW-USDT", "1min", start * SECOND, end * SECOND)
+
+    assert [c.timestamp // SECOND for c in candles] == minutes
+    assert len(exchange.asked) <= most
+
+
+def test_leaps_never_cost_much_more_than_they_save():
+    rng = random.Random(7)
+    page, calls_of_a_leap = 100, 3
+    for _ in range(300):
+        longest = rng.choice([3, 5, 40])
+        rows = list(itertools.accumulate(rng.randrange(1, longest * page) for _ in range(400)))
+        asked = [0]
+
+        def find(low, high, rows=rows, asked=asked):
+            asked[0] += calls_of_a_leap
+            return next(each for each in rows if each >= low), calls_of_a_leap
+
+        leap, empty = _Leaps(page, find), 0
+        low, plain = 0, 0
+        for row in rows:
+            plain += (row - low) // page
+            while row - low > page:
+                empty += 1
+                low = leap(low + page, rows[-1])
+            low = row + 1
+
+        assert empty + asked[0] <= plain + calls_of_a_leap * 10
 
 
 @pytest.mark.parametrize("seed", range(20))
