@@ -1491,13 +1491,14 @@ class Rest:
         call = _Call(market, "/api/v1/allTickers", "all futures tickers", is_read_by_field=True)
         reply = self._fetch(call)
         rows = self._rows(call, reply.data.reveal(), _FuturesTicker, _as_it_is)
+        times = _instants(call, [row.ts for row in rows])
         return [
             Ticker(
-                _instant(row.ts), stamp, row.symbol, row.sequence, row.price or None, row.size,
+                when, stamp, row.symbol, row.sequence, row.price or None, row.size,
                 row.side, row.best_bid_price or None, row.best_bid_size,
                 row.best_ask_price or None, row.best_ask_size,
             )
-            for stamp, row in zip(self._stamps(reply, len(rows)), rows, strict=True)
+            for when, stamp, row in zip(times, self._stamps(reply, len(rows)), rows, strict=True)
         ]  # fmt: skip
 
     def _spot_tickers(self) -> list[Ticker]:
@@ -1507,7 +1508,7 @@ class Rest:
         reply = self._fetch(call)
         data = self._row(call, reply, _SpotTickers, _as_it_is)
         rows = self._rows(call, bytes(data.ticker), _SpotTicker, _as_it_is)
-        when = _instant(data.time)
+        (when,) = _instants(call, [data.time])
         return [
             Ticker(
                 when, stamp, row.symbol, None, row.last or None, None, None,
@@ -1558,11 +1559,11 @@ class Rest:
         reply = self._fetch(call)
         if symbol:
             rows = [self._row(call, reply, _SpotTicker, _as_it_is)]
-            when = _instant(rows[0].time)
+            (when,) = _instants(call, [rows[0].time])
         else:
             data = self._row(call, reply, _SpotTickers, _as_it_is)
             rows = self._rows(call, bytes(data.ticker), _SpotTicker, _as_it_is)
-            when = _instant(data.time)
+            (when,) = _instants(call, [data.time])
         return [
             Snapshot(
                 when, stamp, row.symbol, row.last or None, row.high or None, row.low or None,
@@ -2030,6 +2031,15 @@ def _instant(value: int | None) -> int | None:
         return None if value is None else to_ns(value)
     except MessageBroken:
         return None
+
+
+def _instants(call: _Call, values: list[int | None]) -> list[int | None]:
+    """Read the times of rows; those that are none are told."""
+    times = [_instant(value) for value in values]
+    lost = sum(value is not None for value in values) - sum(when is not None for when in times)
+    if lost:
+        log.warning("%d times in %s make no sense, and are left out", lost, call.what)
+    return times
 
 
 def _path_part(symbol: str) -> str:

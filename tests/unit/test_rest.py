@@ -452,6 +452,19 @@ def test_an_odd_field_of_one_ticker_costs_no_more_than_itself(exchange, rest, ca
     assert caplog.text.count("which makes no sense") == 5
 
 
+def test_one_time_that_is_none_costs_no_other_ticker(exchange, rest, caplog):
+    rows = [{"symbol": "A", "ts": -1}, {"symbol": "B", "ts": 1_700_000_000_000_000_000}]
+    exchange.answers = [ok(rows), ok({"ticker": rows, "time": -1}), ok({"symbol": "A", "time": -1})]
+
+    with caplog.at_level(logging.WARNING, "kucoin_research.rest"):
+        of_contracts, of_pairs = rest.tickers("futures"), rest.tickers("spot")
+        of_one = rest.stats("A-B", market="spot")
+
+    times = [row.timestamp for row in (*of_contracts, *of_pairs, *of_one)]
+    assert times == [None, 1_700_000_000_000_000_000, None, None, None]
+    assert caplog.text.count("1 times in ") == 3
+
+
 def test_rows_of_which_none_makes_sense_are_refused_with_the_reason(exchange, rest):
     exchange.answers = [ok([{"symbol": "XBTUSDTM", "tickSize": "?"}])]
 
