@@ -58,7 +58,7 @@ class Instrument:
     maker_fee, taker_fee
         Fractions of the notional, rebates negative, at the lowest fee level and without discounts.
     status
-        ``Open``, or why not: on futures KuCoin's own word.
+        ``Open``, or why not: on futures KuCoin's own word. None where it is not known.
     max_leverage
         Futures only.
     funding_interval_ms
@@ -84,7 +84,7 @@ class Instrument:
     is_inverse: bool = False
     maker_fee: float | None = None
     taker_fee: float | None = None
-    status: str = "Open"
+    status: str | None = "Open"
     max_leverage: float | None = None
     funding_interval_ms: int | None = None
     index_symbol: str | None = None
@@ -104,7 +104,7 @@ class Instrument:
 
     @property
     def is_open(self) -> bool:
-        """Whether it can be traded now."""
+        """Whether it is known that it can be traded now."""
         return self.status == "Open"
 
     def round_price(self, price: float, direction: Direction = "nearest") -> float:
@@ -299,13 +299,13 @@ def check_trading(instrument: Instrument) -> None:
     SymbolNotTrading
         If it is being settled, settled, paused or closed.
     """
-    why = _SILENT.get(instrument.status)
-    if why is not None:
+    status = instrument.status
+    if status is not None and status in _SILENT:
         raise SymbolNotTrading(
-            f"{instrument.symbol} is {instrument.status}: {why}, so streaming it would stay "
+            f"{instrument.symbol} is {status}: {_SILENT[status]}, so streaming it would stay "
             f'silent; kr.get_active_symbols("{instrument.market}") lists what trades, and '
             "kr.candles may still have its history",
-            status=instrument.status,
+            status=status,
         )
 
 
