@@ -12,9 +12,12 @@ from collections.abc import Iterable
 from numbers import Integral, Real
 from pathlib import Path
 
-from kucoin_research.errors import InvalidInput
+import polars as pl
+
+from kucoin_research.errors import InvalidInput, shown
 
 __all__ = [
+    "columns_hold",
     "count",
     "folder_to_write",
     "function_of_a_record",
@@ -22,6 +25,7 @@ __all__ = [
     "name_of",
     "path_of",
     "patience",
+    "positive",
     "seconds",
     "texts",
 ]
@@ -88,6 +92,24 @@ def count(value: object, name: str, what: str, *, least: int = 1, most: int | No
     if most is not None and int(value) > most:  # type: ignore[call-overload]
         raise InvalidInput(f"{name} must be {most:,} {what} at most, not {value!r}")
     return int(value)  # type: ignore[call-overload,no-any-return]
+
+
+def positive(value: object, name: str, what: str) -> float:
+    """Take a number above 0, of numpy also.
+
+    Raises
+    ------
+    InvalidInput
+        If it is none, or endless.
+    """
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
+    try:
+        number = float(value) if is_number else math.nan  # type: ignore[arg-type]
+    except OverflowError:  # an integer beyond all floats
+        number = math.inf
+    if not 0 < number < math.inf:
+        raise InvalidInput(f"{name} must be {what} above 0, not {shown(value)}")
+    return number
 
 
 def seconds(value: object, name: str, *, least: float = 0.0) -> float:
@@ -171,6 +193,44 @@ def folder_to_write(value: object, name: str) -> Path:
     if there is not None and not there.is_dir():
         raise InvalidInput(f"{name}={str(value)!r} cannot be a folder: {there} is a file")
     return path
+
+
+#: What makes a column of the wrong kind into one of the right one.
+_CURES = {
+    (pl.String, "times"): "; .str.to_datetime(time_unit='ns', time_zone='UTC') makes such",
+    (pl.Int64, "times"): "; .cast(pl.Datetime('ns', 'UTC')) makes such of ns",
+    (pl.String, "numbers"): "; .cast(pl.Float64) makes such",
+}
+
+
+def columns_hold(
+    frame: pl.DataFrame,
+    *,
+    times: Iterable[str] = (),
+    numbers: Iterable[str] = (),
+    words: Iterable[str] = (),
+) -> None:
+    """Check what a frame's columns hold, before polars compares prices as text, or fails later.
+
+    Columns that are absent, and those of nulls only, pass.
+
+    Raises
+    ------
+    InvalidInput
+        If one of them holds something else.
+    """
+    schema = frame.schema
+    for names, what, kinds in (
+        (times, "times", (pl.Datetime,)),
+        (numbers, "numbers", (pl.Decimal,)),
+        (words, "texts", (pl.String, pl.Categorical, pl.Enum)),
+    ):
+        for name in names:
+            kind = schema.get(name, pl.Null())
+            is_right = isinstance(kind, (*kinds, pl.Null))
+            if not (is_right or (what == "numbers" and kind.is_numeric())):
+                cure = _CURES.get((kind.base_type(), what), "")
+                raise InvalidInput(f"column {name!r} must hold {what}, not {kind}{cure}")
 
 
 def kind_of(value: object) -> str:

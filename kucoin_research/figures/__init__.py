@@ -37,7 +37,7 @@ from kucoin_research.figures.refresh import Refresher, Ticket, refresher
 from kucoin_research.figures.static import ExportUnavailable, Figure, still
 from kucoin_research.figures.theme import resolve
 from kucoin_research.figures.zone import Zone
-from kucoin_research.given import count, kind_of, name_of
+from kucoin_research.given import columns_hold, count, kind_of, name_of
 
 if TYPE_CHECKING:
     from kucoin_research.figures.widget import LiveFigure
@@ -71,6 +71,13 @@ _TOUCHES = (
 _TIMES = ("timestamp",)
 _TRADE = (*_TIMES, "price", "size", "side")
 _OHLC = (*_TIMES, "open", "high", "low", "close")  # and the volume, but for bars of the mid
+_FIVE = range(1, 6)
+_NUMBERS = (
+    *("price", "size", "open", "high", "low", "close", "volume", "turnover"),
+    *("mark_price", "index_price", "funding_rate", *_TOUCHES[0]),
+    *("bid_price", "bid_size", "ask_price", "ask_size"),
+    *(f"{side}_{what}_{n}" for side in ("bid", "ask") for what in ("price", "size") for n in _FIVE),
+)
 
 
 def price(
@@ -532,9 +539,10 @@ def _by_role(
 
 
 def _check(kind: type[Chart], what: str, role: str, frame: pl.DataFrame) -> None:
+    require(frame, (), what)
+    columns_hold(frame, times=(*_TIMES, "local_timestamp"), numbers=_NUMBERS)
     choices = _COLUMNS.get((kind, role), ())
-    if not choices or not isinstance(frame, pl.DataFrame):
-        require(frame, (), what)
+    if not choices:
         return
     there = set(frame.columns)
     if kind in (CandleChart, FlowChart) and set(_TOUCHES[0]) <= there:
