@@ -10,8 +10,8 @@ from typing import Protocol, TypeAlias
 
 import polars as pl
 
-from kucoin_research.errors import ColumnMissing, InvalidInput, shown
-from kucoin_research.given import columns_hold, kind_of, positive
+from kucoin_research.errors import InvalidInput, shown
+from kucoin_research.given import columns_hold, has_columns, positive
 from kucoin_research.instruments import Instrument
 from kucoin_research.intervals import parse_interval
 from kucoin_research.records import (
@@ -219,7 +219,7 @@ def mid_bars(quotes: pl.DataFrame, every: str | timedelta = "1m") -> pl.DataFram
     ['spread', 'quotes']
     """
     name, duration = _interval(every)
-    _check_columns(quotes, _QUOTED, "bars of mids cannot be made")
+    has_columns(quotes, _QUOTED, "bars of mids cannot be made")
     columns_hold(quotes, times=_QUOTED[:1], words=_QUOTED[1:2], numbers=_QUOTED[2:])
     bid, ask = pl.col("best_bid_price"), pl.col("best_ask_price")
     rows = _in_order(_whole(quotes, _QUOTED)).select(
@@ -290,7 +290,7 @@ def vwap(trades: pl.DataFrame, every: str | timedelta = "1m") -> pl.DataFrame:
 
 
 def _valid(trades: pl.DataFrame, what: str) -> pl.DataFrame:
-    _check_columns(trades, _NEEDED, f"{what} of trades cannot be made")
+    has_columns(trades, _NEEDED, f"{what} of trades cannot be made")
     columns_hold(trades, times=_NEEDED[:1], words=_NEEDED[1:2], numbers=_NEEDED[2:])
     if not _TICKERS.isdisjoint(trades.columns):
         raise InvalidInput(
@@ -324,10 +324,6 @@ def _in_order(rows: pl.DataFrame) -> pl.DataFrame:
     return numbered.with_columns(first).sort("first", "timestamp", "row").drop("first", "row")
 
 
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(repr(name) for name in names)
-
-
 def _interval(every: str | timedelta) -> tuple[str, str]:
     # KuCoin's name where it has one, and polars' duration.
     interval = parse_interval(every)
@@ -339,11 +335,25 @@ def _floor(duration: str) -> pl.Expr:
     return pl.col("timestamp").dt.truncate(duration)
 
 
+def _instruments(given: Instruments) -> list[Instrument]:
+    if given is None or isinstance(given, Instrument):
+        return [] if given is None else [given]
+    listed: Iterable[object] = given.values() if isinstance(given, Mapping) else given
+    if isinstance(listed, str | bytes) or not isinstance(listed, Iterable):
+        listed = [listed]
+    found = []
+    for each in listed:
+        if not isinstance(each, Instrument):
+            raise InvalidInput(
+                f"instrument must be what kr.instrument() gives, or several of them, not "
+                f"{shown(given)}"
+            )
+        found.append(each)
+    return found
+
+
 def _with_notional(rows: pl.DataFrame, instrument: Instruments) -> pl.DataFrame:
-    if isinstance(instrument, Mapping):
-        instrument = instrument.values()
-    given = [instrument] if isinstance(instrument, Instrument) else list(instrument or ())
-    known = {each.symbol: each for each in given}
+    known = {each.symbol: each for each in _instruments(instrument)}
     worth = pl.lit(None, pl.Float64)
     for symbol in rows["symbol"].unique().to_list():
         one = known.get(symbol)
@@ -449,17 +459,6 @@ def _sum(values: list[float | None]) -> float | None:
     return float(f"{fsum(present):.15g}") if len(present) == len(values) else None
 
 
-def _check_columns(frame: pl.DataFrame, needed: Sequence[str], what: str) -> None:
-    if not isinstance(frame, pl.DataFrame):
-        raise InvalidInput(f"{what}: a polars frame is needed, not {kind_of(frame)}")
-    missing = [name for name in needed if name not in frame.columns]
-    if missing:
-        raise ColumnMissing(
-            f"{what} without {_listed(missing)}; "
-            f"the frame has {_listed(frame.columns) or 'no columns'}"
-        )
-
-
 def mark_filled(rows: pl.DataFrame, status: pl.DataFrame) -> pl.DataFrame:
     """Mark the rows that did not come by the stream, but were fetched after an outage.
 
@@ -485,9 +484,9 @@ def mark_filled(rows: pl.DataFrame, status: pl.DataFrame) -> pl.DataFrame:
     --------
     >>> mark_filled(s.frame("trade"), s.frame("status")).filter("is_filled")
     """
-    _check_columns(rows, ("local_timestamp",), "filled rows cannot be marked")
+    has_columns(rows, ("local_timestamp",), "filled rows cannot be marked")
     needed = ("timestamp", "local_timestamp", "event")
-    _check_columns(status, needed, "status rows tell of nothing")
+    has_columns(status, needed, "status rows tell of nothing")
     columns_hold(rows, times=("local_timestamp",))
     columns_hold(status, times=needed[:2], words=("event", "detail"))
     spans = spans_filled(status)

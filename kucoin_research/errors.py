@@ -105,7 +105,7 @@ __all__ = [
 ]
 
 #: The longest that an error shows of a wrong value, in letters.
-_MOST_SHOWN = 60
+_MOST_SHOWN = 70
 
 
 class _Shown(reprlib.Repr):
@@ -131,7 +131,7 @@ _SHOWN = _Shown()
 
 
 def shown(value: object) -> str:
-    """Write a wrong value as an error shows it: on one line, of some 60 letters at most.
+    """Write a wrong value as an error shows it: on one line, of 70 letters at most.
 
     Parameters
     ----------
