@@ -20,8 +20,8 @@ from kucoin_research import api, clocks
 from kucoin_research.collect import wait_until_live
 from kucoin_research.credentials import Credentials, environment
 from kucoin_research.decode import Broken, Decoder
-from kucoin_research.errors import ConnectionLost, InvalidInput, MessageBroken
-from kucoin_research.given import folder_to_write
+from kucoin_research.errors import ConnectionLost, InvalidInput, MessageBroken, shown
+from kucoin_research.given import folder_to_write, texts
 from kucoin_research.hidden import Hidden
 from kucoin_research.interrupts import check, hold
 from kucoin_research.records import Market, Record, Status, Ticker, market_of
@@ -92,7 +92,7 @@ class _Socket:
             self._stream.ping()
         elif content.get("type") != "subscribe" or not self._is_streamed(content.get("topic")):
             raise InvalidInput(
-                f"the socket sends pings only, not {message!r:.120}; "
+                f"the socket sends pings only, not {shown(message)}; "
                 "name symbols and channels in connect(symbol, channels)"
             )
 
@@ -183,11 +183,13 @@ class KuCoinWebSocket:
 
         Raises
         ------
-        UnknownSymbol, UnknownChannel, Unreachable
+        InvalidInput, UnknownSymbol, UnknownChannel, Unreachable
             With what to do.
         """
+        wanted = texts(channels, "channels")  # before the connection there may be is closed
+        if not isinstance(symbol, str):
+            raise InvalidInput(f"symbol must be a string, not {shown(symbol)}")
         self.close()
-        wanted = [channels] if isinstance(channels, str) else list(channels)
         self._asked = (symbol, wanted)
         venue = api.find_venue(self._venue)
         self._print(f"Connecting to the {self.market_type} WebSocket of {_host(venue, self)}")
@@ -570,5 +572,5 @@ def _json(message: str | bytes | Mapping[str, Any]) -> Mapping[str, Any]:
     except (TypeError, ValueError, RecursionError):
         content = None
     if not isinstance(content, Mapping):
-        raise MessageBroken(f"a ticker message is JSON text or a dict, not {message!r:.80}")
+        raise MessageBroken(f"a ticker message is JSON text or a dict, not {shown(message)}")
     return content

@@ -15,6 +15,7 @@ from kucoin_research.errors import (
     KucoinResearchError,
     StreamStopped,
     Unreachable,
+    shown,
 )
 from kucoin_research.interrupts import check, hold
 from kucoin_research.progress import quiet_tqdm
@@ -72,9 +73,9 @@ class Limit:
         """
         for name, value in (("minutes", minutes), ("seconds", seconds), ("rows", rows)):
             if value is not None and not _is_positive(value):
-                raise InvalidInput(f"{name} must be a positive number, not {value!r}")
+                raise InvalidInput(f"{name} must be a positive number, not {shown(value)}")
         if rows is not None and rows != int(rows):
-            raise InvalidInput(f"rows must be a whole number, not {rows!r}")
+            raise InvalidInput(f"rows must be a whole number, not {shown(rows)}")
         duration = float((minutes or 0) * 60 + (seconds or 0))
         return cls(duration or None, None if rows is None else int(rows))
 
@@ -124,7 +125,7 @@ class End:
 def _is_positive(value: object) -> bool:
     if isinstance(value, bool) or not isinstance(value, Real):  # numpy's numbers are Real, too
         return False
-    return 0.0 < float(value) < 1e12
+    return 0 < value < 1e12  # type: ignore[operator]
 
 
 @hold()

@@ -16,7 +16,7 @@ from kucoin_research.account import AccountNews, Positions
 from kucoin_research.backfill import Mended, is_behind, mend_all_candles, mend_all_trades
 from kucoin_research.beats import Wariness
 from kucoin_research.decode import BookDelta, Broken, Control, Decoded, Decodes, Ignored
-from kucoin_research.errors import BookNotReady
+from kucoin_research.errors import BookNotReady, shown
 from kucoin_research.integrity import Gap, Ledger, Tally
 from kucoin_research.orderbook import BookGap, BookSnapshot, BookSync, OrderBook, Received
 from kucoin_research.overlap import Overlap
@@ -1058,7 +1058,7 @@ class Intake:
         if book is None:
             streamed = ", ".join(self.books) or "none"
             raise BookNotReady(
-                f"no level2 channel of {symbol!r} is streamed (books here: {streamed}); "
+                f"no level2 channel of {shown(symbol)} is streamed (books here: {streamed}); "
                 "add 'level2' to channels="
             )
         return book.copy()

@@ -49,6 +49,7 @@ from kucoin_research.errors import (
     UnknownSymbol,
     Unreachable,
     UntrustedHost,
+    shown,
 )
 from kucoin_research.hidden import Hidden, bare, masked, sealed
 from kucoin_research.instruments import Instrument, spelling_hint
@@ -651,8 +652,8 @@ def _describe(status: int, body: bytes, mask: Callable[[str], str]) -> str:
     if head.startswith("<"):
         title = re.search(r"<title[^>]*>([^<]+)", head, re.IGNORECASE)
         # Masked before it is cut: half a secret would not be found.
-        shown = f", {mask(html.unescape(' '.join(title[1].split())))[:80]!r}" if title else ""
-        return f"an HTML page (HTTP {status}{shown})"
+        titled = f", {mask(html.unescape(' '.join(title[1].split())))[:80]!r}" if title else ""
+        return f"an HTML page (HTTP {status}{titled})"
     if head[0] in "{[":
         return f"JSON that is cut short or not KuCoin's ({len(body)} bytes, HTTP {status})"
     return f"something that is not JSON ({len(body)} bytes, HTTP {status})"
@@ -1057,7 +1058,9 @@ class Rest:
         """
         market = _market_of(symbol, market)
         if depth is not None and (isinstance(depth, bool) or depth < 1):
-            raise InvalidInput(f"depth must be a whole number of levels above 0, not {depth!r}")
+            raise InvalidInput(
+                f"depth must be a whole number of levels above 0, not {shown(depth)}"
+            )
         path, limit, is_signed = _book_call(market, depth)
         what = f"the order book of {symbol}"
         if is_signed and self._credentials is None:
@@ -2021,7 +2024,9 @@ def _is_address(url: str) -> bool:
 
 def _market_of(symbol: object, market: Market | str | None) -> Market:
     if not isinstance(symbol, str) or not symbol.strip():
-        raise UnknownSymbol(f"a symbol is text such as 'XBTUSDTM' or 'BTC-USDT', not {symbol!r}")
+        raise UnknownSymbol(
+            f"a symbol is text such as 'XBTUSDTM' or 'BTC-USDT', not {shown(symbol)}"
+        )
     return market_of(symbol, market)
 
 
@@ -2079,7 +2084,7 @@ def _step_ns(interval: str, market: Market) -> int:
     minutes = _MINUTES.get(interval)
     if minutes is None:
         raise UnknownChannel(
-            f"no candle interval {interval!r}; intervals: {', '.join(CANDLE_INTERVALS)}"
+            f"no candle interval {shown(interval)}; intervals: {', '.join(CANDLE_INTERVALS)}"
         )
     if interval in _NOT_OVER_REST[market]:
         raise ChannelNotOffered(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
-from kucoin_research.errors import ColumnMissing, InvalidInput
+from kucoin_research.errors import ColumnMissing, InvalidInput, shown
 from kucoin_research.figures.zone import Floats, Times
 from kucoin_research.given import kind_of
 
@@ -68,7 +68,9 @@ def one_symbol(frame: pl.DataFrame, symbol: str | None, what: str) -> tuple[pl.D
             )
         return frame, there[0] if there else ""
     if frame.height and symbol not in there:
-        raise InvalidInput(f"no rows of {symbol!r} in the frame; it has {', '.join(there[:8])}")
+        raise InvalidInput(
+            f"no rows of {shown(symbol)} in the frame; it has {', '.join(there[:8])}"
+        )
     return frame.filter(pl.col("symbol") == symbol) if len(there) > 1 else frame, symbol
 
 

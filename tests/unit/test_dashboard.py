@@ -389,7 +389,8 @@ def test_recording_goes_on_when_the_symbol_is_switched(make, tmp_path):
 
 def test_a_folder_that_cannot_be_made_is_told_in_the_line(make, tmp_path):
     (tmp_path / "file").write_text("")
-    board = make(start=True, root=tmp_path / "file" / "below")
+    board = make(start=True, root=tmp_path)
+    board.controls.folder.value = str(tmp_path / "file" / "below")  # as a user types it
 
     board.controls.record.value = True
 
