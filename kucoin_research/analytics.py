@@ -25,7 +25,7 @@ from kucoin_research.records import (
     schema_of,
 )
 
-__all__ = ["mark_filled", "mid_bars", "ohlcv", "spans_filled", "vwap"]
+__all__ = ["TradeBars", "mark_filled", "mid_bars", "ohlcv", "spans_filled", "vwap"]
 
 _BAR_SCHEMA = pl.Schema(
     {name: kind for name, kind in schema_of(Candle).items() if name != "local_timestamp"}

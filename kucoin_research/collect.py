@@ -286,14 +286,13 @@ def _wait_for_the_last(stream: Stream, channels: Sequence[str], end: End) -> Non
     """Wait for what happened before the end and is on its way still, where a moment is long."""
     if end.venue_ns is None:
         return
-    behind = pl.lit(end.venue_ns).cast(_UTC_NS)
     waiting = {name for name in channels if parse_channel(name).record not in _TIMED_OTHERWISE}
     until = stream.clock.monotonic() + _LAST_ROWS
     while waiting and stream.state is State.LIVE and stream.clock.monotonic() < until:
         check()
         for name in tuple(waiting):
-            newest = stream.frame(name, last=_NEWEST)["timestamp"].max()
-            if pl.select(pl.lit(newest) > behind).item():
+            newest = stream.frame(name, last=_NEWEST)["timestamp"].to_physical().max()
+            if isinstance(newest, int) and newest > end.venue_ns:
                 waiting.discard(name)  # rows come in order
         stream.stopping.wait(_SHORTEST_LOOK)
 
