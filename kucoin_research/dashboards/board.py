@@ -500,7 +500,8 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
     def _badge_of(self, now: float, page: str) -> dict[str, Any]:
         health = judge(replace(self._vitals, screen=self._screen_of(page, now)))
         word = "frozen" if self._is_frozen else health.word
-        return {"badge": [str(health.colour), word, _because(health)]}
+        every = "\n".join(health.reasons)
+        return {"badge": [str(health.colour), word, _because(health), every]}
 
     def _screen_of(self, page: str, now: float) -> Screen | None:
         """Find what has fallen behind most on a page, by what it has drawn."""
