@@ -260,7 +260,7 @@ def _wait_until_done(stream: Stream, channels: Sequence[str], limit: Limit, look
     if limit.seconds is not None:
         over_at = stream.clock.monotonic() + limit.seconds + limit.patience
     stream.rest.end_by(over_at)
-    clock = _VenueClock(stream)
+    clock = _VenueClock(stream, channels)
     # Stopped by somebody else: what is there is what was wanted.
     while stream.state is not State.STOPPED:
         _raise_if_failed(stream)
@@ -286,7 +286,7 @@ def _wait_for_the_last(stream: Stream, channels: Sequence[str], end: End) -> Non
     """Wait for what happened before the end and is on its way still, where a moment is long."""
     if end.venue_ns is None:
         return
-    waiting = {name for name in channels if parse_channel(name).record not in _TIMED_OTHERWISE}
+    waiting = set(_that_say_when(channels))
     until = stream.clock.monotonic() + _LAST_ROWS
     while waiting and stream.state is State.LIVE and stream.clock.monotonic() < until:
         check()
@@ -295,6 +295,11 @@ def _wait_for_the_last(stream: Stream, channels: Sequence[str], end: End) -> Non
             if isinstance(newest, int) and newest > end.venue_ns:
                 waiting.discard(name)  # rows come in order
         stream.stopping.wait(_SHORTEST_LOOK)
+
+
+def _that_say_when(channels: Sequence[str]) -> list[str]:
+    """Choose the channels whose rows say when at the venue they happened."""
+    return [name for name in channels if parse_channel(name).record not in _TIMED_OTHERWISE]
 
 
 def _is_past(stream: Stream, moment: float | None) -> bool:
@@ -320,10 +325,15 @@ class _VenueClock:
     A virtual clock is read by REST, at the start and when it should have reached the end. In
     between it is estimated from its speed; as it may slip behind but never runs ahead, an estimate
     is never too low by more than the last reading took.
+
+    What it said when the stream was live lies between two bounds: what the first reading said, and
+    that less what its speed makes of the time since. Where it is fast, these are seconds apart; the
+    first row says where between them.
     """
 
-    def __init__(self, stream: Stream) -> None:
+    def __init__(self, stream: Stream, channels: Sequence[str]) -> None:
         self._stream = stream
+        self._timed = _that_say_when(channels)
         self._speed = stream.simulation or 1.0
         self._is_virtual = stream.simulation is not None
         self._pause = _SHORTEST_LOOK
@@ -331,17 +341,29 @@ class _VenueClock:
         self._clock = stream.clock
         now = self._clock.monotonic()
         self._read_at = now if stream.live_since is None else stream.live_since
-        self._origin_ns = self._origin() if self._is_virtual else None
+        self._first_read_ns = self._read() if self._is_virtual else None
+        self._origin_ns = self._earliest_origin()
+        self._is_settled = False
 
-    def _origin(self) -> int | None:
-        # What it said when the stream was live. That was noticed a little later, which is seconds
-        # where its clock is fast; and the reply is half as old as the question took.
-        asked_at = self._clock.monotonic()
-        now_ns = self._read()
-        if now_ns is None:
+    def _earliest_origin(self) -> int | None:
+        if self._first_read_ns is None:
             return None
-        ago = (asked_at + self._clock.monotonic()) / 2.0 - self._read_at
-        return now_ns - round(ago * self._speed * 1e9)
+        ago = self._clock.monotonic() - self._read_at
+        return self._first_read_ns - round(ago * self._speed * 1e9)
+
+    def _first_row_ns(self) -> int | None:
+        frames = [self._stream.frame(name)["timestamp"].to_physical() for name in self._timed]
+        moments = [moment for each in frames if isinstance(moment := each.min(), int)]
+        return min(moments, default=None)
+
+    def _settle(self) -> None:
+        """Have the first row say what the clock said when the stream was live."""
+        if self._is_settled or self._origin_ns is None or self._first_read_ns is None:
+            return
+        first_ns = self._first_row_ns()
+        if first_ns is not None:
+            self._origin_ns = min(max(first_ns, self._origin_ns), self._first_read_ns)
+            self._is_settled = True
 
     def _read(self) -> int | None:
         """Ask the venue; ``None`` where it does not answer, which must not end a collection."""
@@ -362,6 +384,7 @@ class _VenueClock:
         if not self._is_virtual:
             return True
         now_ns = self._read()
+        self._settle()
         if now_ns is None or self._origin_ns is None:
             return True  # a venue that does not answer is not waited for
         before, self._elapsed = self._elapsed, (now_ns - self._origin_ns) / 1e9
