@@ -112,6 +112,7 @@ soak: $(READY)  ## the long tests: 300 schedules of faults, 200 kills, 30 roll-o
 	SOAK=1 $(BIN)/python -m pytest --timeout 1800 tests/unit/test_recorder.py -k killed
 	SOAK=1 $(BIN)/python -m pytest --timeout 1800 tests/unit/test_damages.py tests/healing/test_verdicts.py
 	SOAK=1 $(BIN)/python -m pytest --timeout 1800 tests/unit/test_strange_folders.py
+	SOAK=1 $(BIN)/python -m pytest --timeout 1800 tests/unit/test_sessions.py -k cut_anywhere
 
 lock:  ## write both constraints files anew from pyproject.toml (needs uv)
 	uv pip compile --quiet --universal --upgrade --extra lab --extra test --extra dev --no-header --no-annotate pyproject.toml --output-file constraints.txt

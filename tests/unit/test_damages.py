@@ -17,7 +17,7 @@ from kucoin_research.records import Level2, Status, Trade
 from tests.unit.rows import NOON, ticker
 
 SYMBOLS = ["XBTUSDTM", "ETHUSDTM"]
-ROUNDS = 1_700 if os.environ.get("SOAK") else 15  # of each form, six in all
+ROUNDS = 1_700 if os.environ.get("SOAK") else 6  # of each form, six in all
 
 
 def rows_of(symbol):

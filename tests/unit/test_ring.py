@@ -159,7 +159,7 @@ def batches(draw: st.DrawFn, record: type[Record]) -> list[list[Any]]:
 
 
 @pytest.mark.parametrize("record", CHANNELS.values(), ids=CHANNELS)
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_frame_equals_a_deque_of_the_same_capacity(record: type[Record], data: st.DataObject):
     capacity = data.draw(st.integers(1, 20))

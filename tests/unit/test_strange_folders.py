@@ -15,8 +15,8 @@ pytestmark = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="a process looks at its memory in /proc"
 )
 
-BATCH = 30
-FOLDERS = 10_000 if os.environ.get("SOAK") else 2 * BATCH
+BATCH = 24
+FOLDERS = 10_000 if os.environ.get("SOAK") else BATCH
 MOST_SECONDS, MOST_MEGABYTES = 1.0, 200
 
 
