@@ -659,7 +659,8 @@ def stream_to_frame(
         the exchange does; on a simulated one whose clock slips behind, by as long again. It raises
         where nothing moves until then: no connection is opened, and no subscription answered, for
         as long as is asked for, but at least 15 s and at most 30 s. (Hundreds of symbols take a
-        minute, as KuCoin limits the pace of subscriptions.)
+        minute, as KuCoin limits the pace of subscriptions; and whoever has made 25 connections
+        within a minute waits for the next one, two minutes at most, which the bar says.)
     rows
         End once every channel has that many rows, of all symbols together, and return no more than
         that of each (``status`` does not count and comes whole). Without any of the three, only an

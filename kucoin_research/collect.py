@@ -37,6 +37,8 @@ _PATIENCE = 30.0
 # One that is to bring little is not waited for as long.
 _SHORTEST_PATIENCE = 15.0
 _PATIENCE_WITHOUT_NETWORK = 3.0
+# Whoever made many connections waits up to a minute for the next one, and others may come first.
+_LONGEST_HELD = 120.0
 # Short slices: "Interrupt kernel" and Ctrl-C get through on every platform.
 _SLICE = 0.05
 # Seconds between two readings of a virtual clock that is late, and of one that stands still.
@@ -226,11 +228,14 @@ def wait_until_live(
     NetworkError, ExchangeError, StreamError
         Whatever kept the stream from becoming live.
     """
-    moved_at, progress = stream.clock.monotonic(), stream.progress
+    began = moved_at = stream.clock.monotonic()
+    progress = stream.progress
     while stream.state not in (State.LIVE, State.FAILED, State.STOPPED):
         if stream.progress != progress:
             moved_at, progress = stream.clock.monotonic(), stream.progress
             patience = patience if renewed is None else renewed
+        if stream.held_until is not None and stream.clock.monotonic() < began + _LONGEST_HELD:
+            moved_at = stream.clock.monotonic()  # it keeps to the exchange's limits, and says so
         error = stream.error
         shorter = _PATIENCE_WITHOUT_NETWORK if isinstance(error, Unreachable) else patience
         if stream.clock.monotonic() - moved_at > min(patience, shorter):
@@ -432,7 +437,13 @@ class _Bar:
         stream = self._stream
         # Those of the redraw before: what came since may be beyond the end, and is not handed out.
         rows, self._rows = self._rows, self._there()
-        self._draw(rows, f"{stream.messages_per_second:,.0f} messages/s", str(stream.state))
+        self._draw(rows, f"{stream.messages_per_second:,.0f} messages/s", self._state())
+
+    def _state(self) -> str:
+        until = self._stream.held_until
+        if until is None:
+            return str(self._stream.state)
+        return f"connects in {max(until - self._stream.clock.monotonic(), 0.0):.0f} s"
 
     def _there(self) -> int:
         totals = map(self._stream.total, self._channels)

@@ -146,7 +146,7 @@ class ConnectBudget:
     """Keeps new connections to an exchange below its limit; thread-safe."""
 
     def __init__(self, per_minute: int) -> None:
-        self._per_minute = per_minute
+        self.per_minute = per_minute
         self._times: deque[float] = deque()
         self._lock = threading.Lock()  # guards _times
 
@@ -155,7 +155,7 @@ class ConnectBudget:
         with self._lock:
             while self._times and self._times[0] + 60.0 - now <= 0.0:  # the very term given below
                 self._times.popleft()
-            if len(self._times) >= self._per_minute:
+            if len(self._times) >= self.per_minute:
                 return self._times[0] + 60.0 - now
             self._times.append(now)
             return 0.0
@@ -336,6 +336,7 @@ class Lane:
         self._opening: set[Bound] = set()
         self._opened: set[Connection] = set()
         self._trouble: KucoinResearchError | None = None  # of the connection
+        self._held_until: float | None = None  # monotonic seconds
         self._refusal: StreamError | None = None  # of a subscription
         self._busy: set[Topic] = set()  # refused, but may be had later
         self._retry_busy_at = 0.0
@@ -391,7 +392,7 @@ class Lane:
         while not stopping.is_set():
             wait = 0.0 if self._link is not None else self._budget.take(self._clock.monotonic())
             if wait:
-                stopping.wait(wait)
+                self._hold_back(wait)
                 continue
             error: KucoinResearchError | None = None
             try:
@@ -411,6 +412,22 @@ class Lane:
             if self.state is State.FAILED:
                 return
             stopping.wait(self._delay(error, failures))
+
+    def _hold_back(self, seconds: float) -> None:
+        """Wait until another connection may be made, and say so meanwhile."""
+        self._held_until = self._clock.monotonic() + seconds
+        before = self._trouble
+        # A connection that was lost has a reason of its own, which is told rather than this.
+        self._trouble = before or LimitExceeded(
+            f"{self._budget.per_minute} connections were made within a minute, of the 30 that "
+            f"KuCoin allows: the next one comes in {seconds:.0f} s (one stream of several symbols "
+            "is one connection)"
+        )
+        log.info("%s waits %.0f s for its turn to connect", self._keeper.name, seconds)
+        try:
+            self._keeper.stopping.wait(seconds)
+        finally:
+            self._held_until, self._trouble = None, before
 
     def _delay(self, error: KucoinResearchError, failures: int) -> float:
         if isinstance(error, RateLimited):
@@ -808,6 +825,11 @@ class Lane:
     def progress(self) -> int:
         """How far the first connecting is: it grows with what is there for the first time."""
         return self._has_opened + len(self._answered)
+
+    @property
+    def held_until(self) -> float | None:
+        """Monotonic seconds until which no connection may be made; None where one may."""
+        return self._held_until
 
     def request_ping(self) -> None:
         """Send a ping at the next chance."""

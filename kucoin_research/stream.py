@@ -399,6 +399,13 @@ class Stream(TradeBars):
         return sum(lane.progress for lane in self._lanes)
 
     @property
+    def held_until(self) -> float | None:
+        """Monotonic seconds until which no further connection may be made; None where one may."""
+        return max(
+            (at for lane in self._lanes if (at := lane.held_until) is not None), default=None
+        )
+
+    @property
     def error(self) -> KucoinResearchError | None:
         """The error that a connection is suffering from, or a refused subscription."""
         return next((lane.error for lane in self._lanes if lane.error is not None), None)

@@ -12,6 +12,7 @@ import pytest
 
 import kucoin_research as kr
 from kucoin_research import collect
+from kucoin_research.lanes import ConnectBudget
 from kucoin_research.records import Candle, Level2, Ticker, Trade, schema_of
 from tests.conftest import spawn, wait_until
 from tests.processes import run
@@ -70,6 +71,46 @@ def test_minutes_begin_with_the_first_row_where_the_clock_slips_at_once(held_tim
 
     span = frame["timestamp"].max() - frame["timestamp"].min()
     assert 299 < span.total_seconds() <= 300
+
+
+@pytest.fixture
+def few_connections(monkeypatch):
+    """One budget of three connections a minute for all, as streams of KuCoin's have of 25."""
+    budget = ConnectBudget(3)
+    monkeypatch.setattr(sys.modules[kr.Stream.__module__], "_budget_of", lambda *_: budget)
+
+
+def test_whoever_connects_too_often_waits_for_the_next_minute(
+    exchange, few_connections, held_time, capfd
+):
+    began = held_time.monotonic()
+    for _ in range(7):
+        assert kr.stream_to_frame("XBTUSDTM", rows=1, venue=exchange.venue).height == 1
+
+    assert 120 <= held_time.monotonic() - began < 125
+    assert {f"connects in {seconds} s" for seconds in (58, 30, 1)} <= set(
+        re.findall(r"connects in \d+ s", capfd.readouterr().err)
+    )
+
+
+def test_a_stream_that_is_held_back_says_so_and_ends_at_once(exchange, few_connections, held_time):
+    for _ in range(3):
+        quick("XBTUSDTM", rows=1, venue=exchange.venue)
+    told = []
+
+    def end():
+        wait_until(lambda: any(s.held_until is not None for s in kr.running()))
+        told.append(str(kr.running()[0].error))
+        kr.running()[0].stop()
+
+    thread, began = spawn(end), held_time.monotonic()
+    with pytest.raises(kr.StreamStopped):
+        quick("XBTUSDTM", rows=1, venue=exchange.venue)
+    thread.join()
+
+    assert held_time.monotonic() - began < 5.0
+    assert "3 connections were made within a minute, of the 30" in told[0]
+    assert "one stream of several symbols is one connection" in told[0]
 
 
 def draws(capfd):
