@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any, overload
+from urllib.parse import urlsplit
 from weakref import WeakValueDictionary
 
 import polars as pl
@@ -38,6 +39,7 @@ from kucoin_research.intake import Subscription
 from kucoin_research.integrity import Verdict
 from kucoin_research.interrupts import check, hold, passing
 from kucoin_research.progress import Download
+from kucoin_research.quotas import forget_host
 from kucoin_research.recorder import QUEUE_ROWS, check_options
 from kucoin_research.recordings import Recording
 from kucoin_research.records import (
@@ -114,6 +116,12 @@ Channels = str | Iterable[str]
 
 class SimulatedExchange(sim.Exchange):
     """An exchange in a box; ``kucoin_research.simulate`` makes one."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        # One that was closed may have had the same port, and another quota.
+        for url in (self.futures_url, self.spot_url):
+            forget_host(urlsplit(url).netloc)
 
     @property
     def venue(self) -> Venue:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import os
 import threading
 from collections.abc import Iterator
 
@@ -39,3 +40,13 @@ def eased() -> Iterator[None]:
             if not _users and _usual is not None:
                 gc.set_threshold(*_usual)
                 _usual = None
+
+
+def _forget() -> None:
+    # In a forked child: a thread of the parent may have held the lock.
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_forget)

@@ -3,18 +3,25 @@
 Several threads ask at once, and a reply tells what was left when its call was looked at. So what is
 still on its way is reckoned as spent, whether or not that reply knew of it, and of replies about
 the same window the lowest counts, in whatever order they come.
+
+A server counts what comes from this address, or from a key, whoever asks: so all who live in one
+time share what is known of it (`quotas_of`, `pace_of`), also with those who asked before them and
+are gone.
 """
 
 from __future__ import annotations
 
+import os
 import threading
+import weakref
 from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 from kucoin_research.clocks import Clock
 
-__all__ = ["Pace", "Quotas", "Told"]
+__all__ = ["Pace", "Pool", "Quotas", "Told", "forget_host", "pace_of", "quotas_of"]
 
 # Left to others where the size of a quota is not known, and of one that is, a part: whoever
 # connects anew needs a token at once, whatever else is asked for.
@@ -24,6 +31,17 @@ _RESERVED_PART = 20
 _SAME = 0.05
 # Where calls on their way may take all there is, their replies are waited for in such steps.
 _STEP = 0.05
+
+
+class Pool(NamedTuple):
+    """Whose quota a call takes from: this address's at a host, or that of a key.
+
+    ``key`` tells keys apart and shows none; None where the call is not signed.
+    """
+
+    host: str
+    market: str
+    key: int | None = None
 
 
 class Told(NamedTuple):
@@ -120,7 +138,9 @@ class Quotas:
     def over(self, pool: Hashable, weight: int) -> None:
         """Note that a call is over, whatever came of it."""
         with self._lock:
-            self._windows[pool].on_the_way -= weight
+            window = self._windows.get(pool)
+            if window is not None:  # else the process was forked meanwhile
+                window.on_the_way -= weight
 
     def learn(self, pool: Hashable, weight: int, told: Told | None) -> None:
         """Take note of what a reply told; where that is nothing, of what its call cost."""
@@ -130,6 +150,21 @@ class Quotas:
                 window.learn(told)
             elif window.remaining is not None:
                 window.remaining = max(0, window.remaining - weight)
+
+    def forget_host(self, host: str) -> None:
+        """Forget what is known of a host, but for the calls that are on their way to it."""
+        with self._lock:
+            for pool, window in list(self._windows.items()):
+                if isinstance(pool, Pool) and pool.host == host:
+                    self._windows[pool] = _Window(on_the_way=window.on_the_way)
+
+    def disown(self) -> None:
+        """Forget in a forked child what the parent's threads have on their way, and its lock.
+
+        One of them may have held it, and have left a window half written.
+        """
+        self._lock = threading.Lock()
+        self._windows = {}
 
 
 class Pace:
@@ -165,3 +200,64 @@ class Pace:
                 return wait
             self._free_at = free_at
             return 0.0
+
+    def disown(self) -> None:
+        """Forget the lock in a forked child: a thread of the parent may have held it."""
+        self._lock = threading.Lock()
+
+
+# -- shared by all who ask -------------------------------------------------------------------------
+
+# Kept as long as the clocks, which they refer to weakly: most who ask, ask once and are gone.
+_quotas: WeakKeyDictionary[Clock, Quotas] = WeakKeyDictionary()
+_paces: WeakKeyDictionary[Clock, dict[str, Pace]] = WeakKeyDictionary()
+_shared_lock = threading.Lock()  # guards the two
+
+
+def quotas_of(clock: Clock) -> Quotas:
+    """Give the quotas that all share who live by a clock, and keep a reference to it; thread-safe.
+
+    Their pools are each a `Pool`.
+    """
+    with _shared_lock:
+        if clock not in _quotas:
+            _quotas[clock] = Quotas(weakref.proxy(clock))
+        return _quotas[clock]
+
+
+def pace_of(clock: Clock, url: str, burst: int, per_second: float) -> Pace:
+    """Give the pace to an address that all share who live by a clock, and keep a reference to it.
+
+    Thread-safe. What the pace is, the first to ask says.
+    """
+    with _shared_lock:
+        paces = _paces.setdefault(clock, {})
+        if url not in paces:
+            paces[url] = Pace(weakref.proxy(clock), burst, per_second)
+        return paces[url]
+
+
+def forget_host(host: str) -> None:
+    """Forget the quotas of a host, name or number with the port: another server has opened there.
+
+    The system gives a port that was closed to whoever asks for one next.
+    """
+    with _shared_lock:
+        known = list(_quotas.values())
+    for each in known:
+        each.forget_host(host)
+
+
+def _disown() -> None:
+    # In a forked child: threads of the parent may have held the locks.
+    global _shared_lock
+    _shared_lock = threading.Lock()
+    for quotas in list(_quotas.values()):
+        quotas.disown()
+    for paces in list(_paces.values()):
+        for each in list(paces.values()):
+            each.disown()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_disown)

@@ -23,7 +23,6 @@ from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import Annotated, Any, Literal, NamedTuple, Self, TypeAlias, TypeVar, cast
 from urllib.parse import quote, urlencode, urlsplit
-from weakref import WeakValueDictionary
 
 import msgspec
 from msgspec import Meta, Struct
@@ -53,7 +52,7 @@ from kucoin_research.errors import (
 from kucoin_research.hidden import Hidden, bare, masked, sealed
 from kucoin_research.instruments import Instrument, spelling_hint
 from kucoin_research.orderbook import BookSnapshot
-from kucoin_research.quotas import Pace, Quotas, Told
+from kucoin_research.quotas import Pace, Pool, Told, pace_of, quotas_of
 from kucoin_research.records import (
     CANDLE_INTERVALS,
     ArrivalClock,
@@ -536,11 +535,6 @@ class _Call(NamedTuple):
         return self.is_signed or self.is_urgent
 
     @property
-    def pool(self) -> tuple[Market, bool]:
-        """Whose quota it takes from: that of this address, or of the account."""
-        return self.market, self.is_signed
-
-    @property
     def weight(self) -> int:
         """What it takes from the quota."""
         known = _WEIGHTS[self.market].items()
@@ -723,7 +717,8 @@ class Rest:
     request takes longer than ``total``, however slowly its reply drips in.
 
     **Threads**: any number may call at once; each has its own connection. ``close`` may be called
-    from any thread and ends all waits and requests at once.
+    from any thread and ends all waits and requests at once. What is known of the exchange's quota
+    is shared by all of a process that ask the same host.
 
     Parameters
     ----------
@@ -769,7 +764,7 @@ class Rest:
         self._closed = self._clock.event()
         self._transport = Transport(self._clock, timeout=timeout, session=session)
         self._over_at: float | None = None  # monotonic seconds
-        self._quotas = Quotas(self._clock)  # of this address, and of the account
+        self._quotas = quotas_of(self._clock)  # of this address, and of the account
         self._pace = _pace_of(venue, self._clock)
         self._arrivals_lock = threading.Lock()  # guards _arrivals
         self._arrivals = ArrivalClock()
@@ -1647,6 +1642,13 @@ class Rest:
     def _host(self, market: Market) -> str:
         return urlsplit(self.venue.url(market)).netloc
 
+    def _pool(self, call: _Call) -> Pool:
+        """Tell whose quota a call takes from: that of this address, or of the account."""
+        key = None
+        if call.is_signed and self._credentials is not None:
+            key = hash(self._credentials.key)  # Python salts it: it leads back to no key
+        return Pool(self._host(call.market), call.market, key)
+
     def _fetch(self, call: _Call, *, patience: float = 0.0) -> _Reply:
         deadline = self._clock.monotonic() + max(patience, self._patience)
         if self._over_at is not None:
@@ -1658,7 +1660,7 @@ class Rest:
             try:
                 outcome = self._attempt(call)
             finally:
-                self._quotas.over(call.pool, call.weight)
+                self._quotas.over(self._pool(call), call.weight)
             if isinstance(outcome, _Reply):
                 return outcome
             if call.is_signed and _is_about_clock(outcome):
@@ -1719,10 +1721,10 @@ class Rest:
         """Wait until a call may be sent; its weight is taken from the quota then."""
         if self._pace is not None:
             self._await(self._pace.take, call, deadline)
+        pool = self._pool(call)
         self._await(
-            lambda: self._quotas.take(call.pool, call.weight, is_urgent=call.is_urgent),
-            call, deadline,
-        )  # fmt: skip
+            lambda: self._quotas.take(pool, call.weight, is_urgent=call.is_urgent), call, deadline
+        )
 
     def _await(self, take: Callable[[], float], call: _Call, deadline: float) -> None:
         while wait := take():
@@ -1764,7 +1766,7 @@ class Rest:
             return _network_failure(call, url, error)
         received_at_ns, received_ns = self._clock.monotonic_ns(), self._clock.wall_ns()
         told = _told(reply.headers, sent, self._clock.monotonic())
-        self._quotas.learn(call.pool, call.weight, told)
+        self._quotas.learn(self._pool(call), call.weight, told)
         envelope = _parse_envelope(reply.body)
         if envelope is not None and envelope[0] == "200000":
             return _Reply(Hidden(envelope[2]), sent_at_ns, received_at_ns, received_ns)
@@ -1874,17 +1876,11 @@ _HEADERS = {
 }
 
 
-# Of the addresses that are not this machine's: all that a process asks of one goes at one pace.
-_paces: WeakValueDictionary[tuple[str, clocks.Clock], Pace] = WeakValueDictionary()
-_paces_lock = threading.Lock()  # guards _paces
-
-
 def _pace_of(venue: Venue, clock: clocks.Clock) -> Pace | None:
     """Give the pace that all who ask a venue share; no Cloudflare is before this machine's."""
-    if is_loopback(venue.futures_url) and is_loopback(venue.spot_url):
+    if venue.is_loopback:
         return None
-    with _paces_lock:
-        return _paces.setdefault((venue.futures_url, clock), Pace(clock, _BURST, _PER_SECOND))
+    return pace_of(clock, venue.futures_url, _BURST, _PER_SECOND)
 
 
 def _options(kind: Any) -> tuple[Any, ...]:

@@ -1063,3 +1063,13 @@ def _slow_down(stream: Stream) -> None:
         if not _hurried and _usual_interval is not None:
             sys.setswitchinterval(_usual_interval)
             _usual_interval = None
+
+
+def _forget() -> None:
+    # In a forked child: a thread of the parent may have held the locks, or that of a budget.
+    global _budgets, _budgets_lock, _hurry_lock
+    _budgets, _budgets_lock, _hurry_lock = {}, threading.Lock(), threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_forget)

@@ -7,6 +7,7 @@ for their tokens together do just that.
 
 from __future__ import annotations
 
+import os
 import threading
 from typing import Any
 
@@ -34,3 +35,13 @@ def decoder(kind: Any, *, strict: bool = True) -> msgspec.json.Decoder[Any]:
             found = _decoders.get((kind, strict)) or msgspec.json.Decoder(kind, strict=strict)
             _decoders[kind, strict] = found
     return found
+
+
+def _forget() -> None:
+    # In a forked child: a thread of the parent may have held the lock.
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_forget)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import logging
+import os
 import threading
 import time
 import uuid
@@ -372,3 +373,13 @@ def _list(figure: LiveFigure, *, is_over: bool = False) -> None:
 # IPython's own are not annotated.
 _show: Callable[..., Any] = display
 _update: Callable[..., Any] = update_display
+
+
+def _forget() -> None:
+    # In a forked child: a thread of the parent may have held the lock.
+    global _figures_lock
+    _figures_lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_forget)

@@ -1,15 +1,21 @@
 """Many threads ask at once, and nobody is refused for it."""
 
+import gc
 import heapq
 import random
+import weakref
 from types import SimpleNamespace
 
 import pytest
 
 import kucoin_research as kr
 from kucoin_research import errors
-from kucoin_research.quotas import Pace, Quotas, Told
-from kucoin_research.rest import Rest
+from kucoin_research.clocks import Clock
+from kucoin_research.credentials import Credentials
+from kucoin_research.quotas import Pace, Quotas, Told, quotas_of
+from kucoin_research.records import Market
+from kucoin_research.rest import Rest, _Call
+from kucoin_research.venues import Venue
 from tests.conftest import spawn, wait_until
 
 WEIGHTS = (2, 3, 5, 10, 15)
@@ -158,3 +164,95 @@ def test_a_closed_client_waits_for_no_quota(held_time):
         wait_until(lambda: len(raised) == len(threads))
 
     assert {when for when, _ in raised} == {closed_at}
+
+
+# -- shared by all who ask -------------------------------------------------------------------------
+
+
+def used_up(ask):
+    """Call until it is refused; gives how often it was not, and the error."""
+    for count in range(10**4):
+        try:
+            ask()
+        except errors.RateLimited as error:
+            return count, error
+    raise AssertionError("it was never refused")
+
+
+@pytest.mark.parametrize("ask", [kr.recent_trades, kr.order_book, kr.tickers])
+def test_calls_that_each_open_a_client_leave_the_reserve_to_tokens(ask):
+    with kr.simulate(seed=7, rate_limit=300, rate_window=60.0) as x:
+        given = (
+            {"venue": x.venue} if ask is kr.tickers else {"symbol": "XBTUSDTM", "venue": x.venue}
+        )
+        count, error = used_up(lambda: ask(**given))
+        with Rest(x.venue) as rest:
+            token = rest.token("futures")
+
+    assert count > 10
+    assert "takes no more requests" in str(error)  # and was not asked for them
+    assert token.servers
+
+
+def test_a_stream_comes_back_at_once_beside_a_loop_of_calls(held_time):
+    with (
+        kr.simulate(seed=7, rate_limit=300, rate_window=60.0) as x,
+        kr.stream("XBTUSDTM", "trade", venue=x.venue) as s,
+    ):
+        s.wait(rows=1)
+        used_up(lambda: kr.recent_trades("XBTUSDTM", venue=x.venue))
+        x.inject("abort")
+        lost_at = held_time.monotonic()
+        wait_until(lambda: s.status.reconnects and s.state == "live")
+        away = held_time.monotonic() - lost_at
+
+    assert away < 10.0
+
+
+def test_a_new_exchange_at_the_port_of_another_inherits_nothing():
+    with kr.simulate(seed=7, rate_limit=100, rate_window=300.0) as x:
+        ports = {f"{name}_port": int(url.rpartition(":")[2])
+                 for name, url in (("futures", x.futures_url), ("spot", x.spot_url))}  # fmt: skip
+        used_up(lambda: kr.recent_trades("XBTUSDTM", venue=x.venue))
+    with kr.simulate(seed=7, rate_limit=100, rate_window=300.0, **ports) as x:
+        assert kr.recent_trades("XBTUSDTM", venue=x.venue).height
+
+
+def test_each_clock_host_market_and_key_has_quotas_of_its_own():
+    one, other = Clock(), Clock()
+    keys = [Credentials(key, "s" * 36, "p") for key in ("a" * 24, "b" * 24)]
+    venues = [Venue(f"https://{host}", f"https://{host}") for host in ("x.test", "y.test")]
+    calls = [
+        _Call(market, "/", "it", is_signed=is_signed)
+        for market in Market for is_signed in (False, True)
+    ]  # fmt: skip
+    clients = [
+        Rest(venue, credentials=key, clock=clock)
+        for venue in venues for key in keys for clock in (one, other)
+    ]  # fmt: skip
+    pools = {(id(rest._quotas), rest._pool(call)) for rest in clients for call in calls}
+
+    # By clock, host and market: one pool that is not signed, and one for each key.
+    assert len(pools) == 2 * 2 * 2 * (1 + 2)
+    assert not any(key.key in str(pools) for key in keys)
+    assert quotas_of(one) is quotas_of(one) is not quotas_of(other)
+
+
+def test_what_is_shared_stays_while_its_clock_lives_and_goes_with_it():
+    clock = Clock()
+    venue = Venue("https://x.test", "https://x.test")
+    for _ in range(150):
+        with Rest(venue, clock=clock) as rest:
+            rest._pace.take()
+        del rest
+    gc.collect()
+    rest = Rest(venue, clock=clock)
+    taken = 0
+    while rest._pace.take() == 0.0:
+        taken += 1
+    gone = [weakref.ref(each) for each in (clock, rest._pace, rest._quotas)]
+    del clock, rest
+    gc.collect()
+
+    assert 50 <= taken < 150
+    assert [each() for each in gone] == [None] * 3
