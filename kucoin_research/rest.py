@@ -783,6 +783,11 @@ class Rest:
         self._closed.set()
         self._transport.close()
 
+    def disown(self) -> None:
+        """Forget in a forked child what the parent has on its way; calls open their own then."""
+        self._arrivals_lock = threading.Lock()  # may have been held when the process was forked
+        self._transport.disown()
+
     def end_by(self, moment: float | None) -> None:
         """Let no call go on beyond a moment, those under way excepted; from any thread.
 

@@ -976,6 +976,7 @@ class Stream(TradeBars):
         for lane in self._lanes:
             lane.disown()
         self._errands.disown()
+        self._rest.disown()
         self._threads = []
         self._outlets = ()
         self._traffic_outlet = None
