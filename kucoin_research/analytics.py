@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
-from math import floor, fsum, isfinite, log10
+from fractions import Fraction
+from math import fsum, log10
 from typing import Protocol, TypeAlias
 
 import polars as pl
 
-from kucoin_research.errors import ColumnMissing, InvalidInput
-from kucoin_research.given import kind_of
+from kucoin_research.errors import InvalidInput, shown
+from kucoin_research.given import columns_hold, has_columns, positive
 from kucoin_research.instruments import Instrument
 from kucoin_research.intervals import parse_interval
 from kucoin_research.records import (
@@ -18,18 +19,31 @@ from kucoin_research.records import (
     ROWS_FILLED,
     Candle,
     Market,
+    Ticker,
+    Trade,
     market_of,
     schema_of,
 )
 
-__all__ = ["mark_filled", "mid_bars", "ohlcv", "spans_filled", "vwap"]
+__all__ = ["TradeBars", "mark_filled", "mid_bars", "ohlcv", "spans_filled", "vwap"]
 
 _BAR_SCHEMA = pl.Schema(
     {name: kind for name, kind in schema_of(Candle).items() if name != "local_timestamp"}
 )
 _NEEDED = ("timestamp", "symbol", "price", "size")
+# What tells rows of other channels with a price and a size from trades.
+_TICKERS = set(schema_of(Ticker)) - set(schema_of(Trade))
+_NO_TRADES = (("is_snapshot", "level2", "changes of a book"), ("order_type", "order", "orders"))
 _QUOTED = ("timestamp", "symbol", "best_bid_price", "best_ask_price")
-_LARGEST = 9e18  # what Int64 holds, about
+# Sums are counted in Int128, which holds 38 digits, ...
+_LARGEST = 1e37
+# ... of decimals up to the largest power of ten that a float holds, ...
+_MOST_DECIMALS = 22
+# ... and as many of them as a value has within its 15 digits, the last bits of a product left out.
+_LAST_BITS = 1e-15
+# A frame of so many bars takes some 10 s and a gigabyte. More are made of as many trades only: then
+# they are no more than what was given.
+_MOST_BARS = 1_000_000
 
 Instruments: TypeAlias = Instrument | Iterable[Instrument] | Mapping[str, Instrument] | None
 
@@ -49,15 +63,16 @@ def ohlcv(
     ----------
     trades
         Rows of the ``trade`` channel, of any symbols. Needs ``timestamp`` (ns, UTC), ``symbol``,
-        ``price`` and ``size``; rows that lack one of the values are left out. Trades of one instant
-        are taken in the order of the rows.
+        ``price`` and ``size``; rows that lack one of the values, or have one that is no finite
+        number, are left out. Trades of one instant are taken in the order of the rows.
     every
         Interval, such as ``"10s"``, ``"5m"``, KuCoin's ``"5min"``, ``"1 hour"``, or a
         ``timedelta``. Intervals start on round times in UTC, weeks on Monday, as KuCoin's do.
     volume
         Make volume bars instead: a bar closes when so much size has traded. A trade that does not
         fit is split, at its own price, over as many bars as it fills, so every bar holds exactly
-        this size but the last one of each symbol, which may hold less.
+        this size but the last one of each symbol, which may hold less. No more than a million bars
+        are made, or one per trade where there are more.
     notional
         The same by turnover, in its currency ("dollar bars"). Futures need ``instrument``.
     ticks
@@ -83,8 +98,10 @@ def ohlcv(
     ColumnMissing
         If a needed column is absent; the message lists those present.
     InvalidInput
-        If ``every`` is no duration, or ``volume``, ``notional`` or ``ticks`` is not above 0. If the
-        rows are tickers, which skip trades: their volume would be too small.
+        If ``every`` is no duration, if ``volume``, ``notional`` or ``ticks`` is not above 0 or so
+        small that it makes more bars than are made, or if ``instrument`` is none. If a column holds
+        texts where times or numbers belong, or sizes that add up to 1e37. If the rows are tickers,
+        which skip trades, so that their volume would be too small, or orders or changes of a book.
 
     Examples
     --------
@@ -92,6 +109,7 @@ def ohlcv(
     ['timestamp', 'symbol', 'interval', 'open', 'high', 'low', 'close', 'volume', 'turnover']
     """
     rows = _with_notional(_valid(trades, "candles"), instrument)
+    _check_sums(rows)
     name, bars, is_timed = _cut(rows, every, volume, notional, ticks)
     grouped = bars.group_by("symbol", "bar", maintain_order=True).agg(
         pl.col("timestamp").first(),
@@ -128,27 +146,35 @@ def _cut(
     if len(given) > 1:
         raise InvalidInput("give one of volume, notional and ticks; each makes bars of its own")
     if volume is not None:
-        return (
-            f"volume:{_positive(volume, 'volume', 'a size'):.15g}",
-            _split(rows, "size", float(volume), "volume"),
-            False,
-        )
+        amount = positive(volume, "volume", "a size")
+        return f"volume:{amount:.15g}", _split(rows, "size", amount, "volume"), False
     if notional is not None:
-        _positive(notional, "notional", "a turnover")
+        amount = positive(notional, "notional", "a turnover")
         _check_worth(rows)
-        return (
-            f"notional:{notional:.15g}",
-            _split(rows, "notional", float(notional), "notional"),
-            False,
-        )
+        return f"notional:{amount:.15g}", _split(rows, "notional", amount, "notional"), False
     if ticks is not None:
-        count = _positive(ticks, "ticks", "a number of trades")
+        count = positive(ticks, "ticks", "a number of trades")
         if count != int(count):
-            raise InvalidInput(f"ticks must be a whole number of trades, not {ticks!r}")
+            raise InvalidInput(f"ticks must be a whole number of trades, not {shown(ticks)}")
+        count = min(count, rows.height + 1)  # more than there are fill no bar, however many
+        name = f"ticks:{int(ticks)}"
         number = pl.int_range(pl.len()).over("symbol") // int(count)
-        return f"ticks:{int(count)}", rows.with_columns(number.alias("bar")), False
+        return name, rows.with_columns(number.alias("bar")), False
     name, duration = _interval(every)
     return name, rows.with_columns(_floor(duration).alias("bar")), True
+
+
+def _check_sums(rows: pl.DataFrame) -> None:
+    """Refuse numbers that no sum of floats, or of Int128, can be made of."""
+    sums = rows.group_by("symbol", maintain_order=True).agg(pl.col("size", "notional").sum())
+    for name in ("size", "notional"):
+        beyond = sums.filter(~(pl.col(name) < _LARGEST))
+        if not beyond.is_empty():
+            what = "sizes" if name == "size" else "turnovers"
+            raise InvalidInput(
+                f"the {what} of {shown(beyond['symbol'][0])} add up to {beyond[name][0]:.3g}, "
+                f"and bars hold less than {_LARGEST:g}"
+            )
 
 
 def _check_worth(rows: pl.DataFrame) -> None:
@@ -167,8 +193,8 @@ def mid_bars(quotes: pl.DataFrame, every: str | timedelta = "1m") -> pl.DataFram
     ----------
     quotes
         Rows of the ``ticker`` or ``bbo`` channel, of any symbols. Needs ``timestamp`` (ns, UTC),
-        ``symbol``, ``best_bid_price`` and ``best_ask_price``; rows that lack one of the values are
-        left out.
+        ``symbol``, ``best_bid_price`` and ``best_ask_price``; rows that lack one of the values, or
+        have one that is no finite number, are left out.
     every
         Interval, as for ``ohlcv``.
 
@@ -185,7 +211,7 @@ def mid_bars(quotes: pl.DataFrame, every: str | timedelta = "1m") -> pl.DataFram
     ColumnMissing
         If a needed column is absent; the message lists those present.
     InvalidInput
-        If ``every`` is no duration.
+        If ``every`` is no duration, or a column holds texts where times or numbers belong.
 
     Examples
     --------
@@ -193,9 +219,10 @@ def mid_bars(quotes: pl.DataFrame, every: str | timedelta = "1m") -> pl.DataFram
     ['spread', 'quotes']
     """
     name, duration = _interval(every)
-    _check_columns(quotes, _QUOTED, "bars of mids cannot be made")
+    has_columns(quotes, _QUOTED, "bars of mids cannot be made")
+    columns_hold(quotes, times=_QUOTED[:1], words=_QUOTED[1:2], numbers=_QUOTED[2:])
     bid, ask = pl.col("best_bid_price"), pl.col("best_ask_price")
-    rows = _in_order(quotes.select(_QUOTED).drop_nulls()).select(
+    rows = _in_order(_whole(quotes, _QUOTED)).select(
         "symbol", _floor(duration).alias("timestamp"), mid=(bid + ask) / 2, spread=ask - bid
     )
     mid = pl.col("mid")
@@ -225,7 +252,8 @@ def vwap(trades: pl.DataFrame, every: str | timedelta = "1m") -> pl.DataFrame:
     ----------
     trades
         Rows of the ``trade`` channel. Needs ``timestamp`` (ns, UTC), ``symbol``, ``price`` and
-        ``size``; rows that lack one of the values are left out.
+        ``size``; rows that lack one of the values, or have one that is no finite number, are left
+        out.
     every
         Interval, as for ``ohlcv``.
 
@@ -241,7 +269,8 @@ def vwap(trades: pl.DataFrame, every: str | timedelta = "1m") -> pl.DataFrame:
     ColumnMissing
         If a needed column is absent; the message lists those present.
     InvalidInput
-        If ``every`` is no duration. If the rows are tickers, which skip trades.
+        If ``every`` is no duration, or a column holds texts where times or numbers belong. If the
+        rows are tickers, which skip trades, or orders or changes of a book.
 
     Examples
     --------
@@ -249,8 +278,9 @@ def vwap(trades: pl.DataFrame, every: str | timedelta = "1m") -> pl.DataFrame:
     ['timestamp', 'symbol', 'vwap', 'size']
     """
     _, duration = _interval(every)
-    rows = _valid(trades, "a vwap")
-    weighted = (pl.col("price") * pl.col("size")).sum() / pl.col("size").sum()
+    rows = _valid(trades, "a vwap").with_columns(notional=pl.col("price") * pl.col("size"))
+    _check_sums(rows)
+    weighted = pl.col("notional").sum() / pl.col("size").sum()
     return (
         rows.with_columns(_floor(duration).alias("timestamp"))
         .group_by("symbol", "timestamp", maintain_order=True)
@@ -260,13 +290,31 @@ def vwap(trades: pl.DataFrame, every: str | timedelta = "1m") -> pl.DataFrame:
 
 
 def _valid(trades: pl.DataFrame, what: str) -> pl.DataFrame:
-    _check_columns(trades, _NEEDED, f"{what} of trades cannot be made")
-    if "best_bid_price" in trades.columns:
+    has_columns(trades, _NEEDED, f"{what} of trades cannot be made")
+    columns_hold(trades, times=_NEEDED[:1], words=_NEEDED[1:2], numbers=_NEEDED[2:])
+    if not _TICKERS.isdisjoint(trades.columns):
         raise InvalidInput(
             f"{what} of tickers would lack volume, since tickers skip trades; stream the channel "
             "'trade', or make bars of the mid with kr.mid_bars"
         )
-    return _in_order(trades.select(_NEEDED).drop_nulls().filter(pl.col("size") > 0))
+    for sign, channel, are in _NO_TRADES:
+        if sign in trades.columns:
+            raise InvalidInput(
+                f"{what} cannot be made of rows of {channel!r}, which are {are} and no trades; "
+                "take rows of the channel 'trade'"
+            )
+    return _in_order(_whole(trades, _NEEDED).filter(pl.col("size") > 0))
+
+
+def _whole(frame: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
+    """Take the rows that have all of some columns: times, symbols, and then numbers."""
+    when, symbol, *numbers = names
+    rows = frame.select(
+        pl.col(when) if frame.schema[when] != pl.Null else pl.col(when).cast(_BAR_SCHEMA[when]),
+        symbol,
+        pl.col(numbers).cast(pl.Float64),
+    )
+    return rows.drop_nulls().filter(pl.all_horizontal(pl.col(numbers).is_finite()))
 
 
 def _in_order(rows: pl.DataFrame) -> pl.DataFrame:
@@ -274,10 +322,6 @@ def _in_order(rows: pl.DataFrame) -> pl.DataFrame:
     numbered = rows.with_row_index("row")
     first = pl.col("row").min().over("symbol").alias("first")
     return numbered.with_columns(first).sort("first", "timestamp", "row").drop("first", "row")
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(repr(name) for name in names)
 
 
 def _interval(every: str | timedelta) -> tuple[str, str]:
@@ -291,18 +335,25 @@ def _floor(duration: str) -> pl.Expr:
     return pl.col("timestamp").dt.truncate(duration)
 
 
-def _positive(value: float, name: str, what: str) -> float:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not (is_number and isfinite(value) and value > 0):
-        raise InvalidInput(f"{name} must be {what} above 0, not {value!r}")
-    return value
+def _instruments(given: Instruments) -> list[Instrument]:
+    if given is None or isinstance(given, Instrument):
+        return [] if given is None else [given]
+    listed: Iterable[object] = given.values() if isinstance(given, Mapping) else given
+    if isinstance(listed, str | bytes) or not isinstance(listed, Iterable):
+        listed = [listed]
+    found = []
+    for each in listed:
+        if not isinstance(each, Instrument):
+            raise InvalidInput(
+                f"instrument must be what kr.instrument() gives, or several of them, not "
+                f"{shown(given)}"
+            )
+        found.append(each)
+    return found
 
 
 def _with_notional(rows: pl.DataFrame, instrument: Instruments) -> pl.DataFrame:
-    if isinstance(instrument, Mapping):
-        instrument = instrument.values()
-    given = [instrument] if isinstance(instrument, Instrument) else list(instrument or ())
-    known = {each.symbol: each for each in given}
+    known = {each.symbol: each for each in _instruments(instrument)}
     worth = pl.lit(None, pl.Float64)
     for symbol in rows["symbol"].unique().to_list():
         one = known.get(symbol)
@@ -320,32 +371,81 @@ def _with_notional(rows: pl.DataFrame, instrument: Instruments) -> pl.DataFrame:
 def _split(rows: pl.DataFrame, column: str, amount: float, name: str) -> pl.DataFrame:
     # In integers of a power of ten, as sums of decimal fractions in floats would drift: 0.1 + 0.2
     # is not 0.3, and a bar of 0.3 would stay open.
-    scale = _scale(max(float(rows[column].sum()), amount))
-    whole = round(amount * scale)
-    if not whole:
-        raise InvalidInput(f"{name}={amount!r} is too small beside what was traded")
-    units = (pl.col(column) * scale).round().cast(pl.Int64)
-    end = units.cum_sum().over("symbol")
+    _check_number(rows, column, amount, name)
+    begin, end, units, whole = (pl.col(each) for each in ("begin", "end", "units", "whole"))
+    below = pl.col(column).floor()
+    beyond = ((pl.col(column) - below) * pl.col("scale")).round().cast(pl.Int128)
     pieces = (
-        rows.with_columns(units.alias("units"), end.alias("end"))
-        .filter(pl.col("units") > 0)
-        .with_columns((pl.col("end") - pl.col("units")).alias("begin"))
+        rows.join(_scales(rows, column, amount), on="symbol", maintain_order="left")
+        .with_columns(units=below.cast(pl.Int128) * pl.col("scale").cast(pl.Int128) + beyond)
+        .filter(units > 0)
+        .with_columns(end=units.cum_sum().over("symbol"))
+        .with_columns(begin=end - units)
         .with_columns(
-            pl.int_ranges(pl.col("begin") // whole, (pl.col("end") - 1) // whole + 1).alias("bar")
+            bar=pl.int_ranges(
+                (begin // whole).cast(pl.Int64), ((end - 1) // whole + 1).cast(pl.Int64)
+            )
         )
         .explode("bar")
+        .with_columns(pl.col("bar").cast(pl.Int128))
     )
-    upper = pl.min_horizontal(pl.col("end"), (pl.col("bar") + 1) * whole)
-    lower = pl.max_horizontal(pl.col("begin"), pl.col("bar") * whole)
-    part = upper - lower
-    share = part / pl.col("units")
+    upper = pl.min_horizontal(end, (pl.col("bar") + 1) * whole)
+    lower = pl.max_horizontal(begin, pl.col("bar") * whole)
+    part = (upper - lower).cast(pl.Float64)
+    share = part / units.cast(pl.Float64)
     other = "notional" if column == "size" else "size"
-    return pieces.with_columns((part / scale).alias(column), (pl.col(other) * share).alias(other))
+    return pieces.with_columns(
+        (part / pl.col("scale")).alias(column),
+        (pl.col(other) * share).alias(other),
+        pl.col("bar").cast(pl.Int64),
+    )
 
 
-def _scale(total: float) -> int:
-    # As many decimals as a whole sum leaves room for; KuCoin has up to ten.
-    return int(10 ** max(0, min(10, floor(log10(_LARGEST / max(total, 1.0))))))
+def _check_number(rows: pl.DataFrame, column: str, amount: float, name: str) -> None:
+    """Refuse what would make endless bars before any of them takes room."""
+    totals = rows.group_by("symbol").agg(pl.col(column).sum())[column]
+    number = float((totals / amount).ceil().sum())
+    most = max(_MOST_BARS, rows.height)
+    if number > most:
+        enough = f"{float(totals.sum()) / most * 1.1:.2g}"
+        raise InvalidInput(
+            f"{name}={amount:.15g} would make {number:,.0f} bars of {rows.height:,} trades, and "
+            f"{most:,} at most are made; give {name}={enough} or more"
+            if number < _LARGEST
+            else f"{name}={amount:.15g} is too small beside what was traded; give {enough} or more"
+        )
+
+
+def _scales(rows: pl.DataFrame, column: str, amount: float) -> pl.DataFrame:
+    """Find for each symbol the power of ten that makes its values whole, and a full bar in it."""
+    value = pl.col(column)
+    found = rows.group_by("symbol").agg(
+        value.sum().alias("total"),
+        *(_has_decimals(value, n).all().alias(str(n)) for n in range(_MOST_DECIMALS + 1)),
+    )
+    tests = [_has_decimals(pl.lit(amount), n).alias(str(n)) for n in range(_MOST_DECIMALS + 1)]
+    its_own = _decimals(pl.select(tests).row(0))
+    listed = []
+    for symbol, total, *fit in found.iter_rows():
+        room = int(log10(_LARGEST / max(total, 1.0)))
+        # A bar that all of them do not fill needs no decimals, nor room.
+        needed = max(_decimals(fit), its_own if amount <= total else 0)
+        scale = 10 ** min(needed, room)
+        whole = Fraction(repr(min(amount, 2.0 * total))) * scale
+        listed.append((symbol, float(scale), max(round(whole), 1)))
+    schema = pl.Schema(
+        {"symbol": rows.schema["symbol"], "scale": pl.Float64(), "whole": pl.Int128()}
+    )
+    return pl.DataFrame(listed, schema=schema, orient="row")
+
+
+def _decimals(fit: Iterable[bool]) -> int:
+    return next((n for n, is_enough in enumerate(fit) if is_enough), _MOST_DECIMALS)
+
+
+def _has_decimals(value: pl.Expr, decimals: int) -> pl.Expr:
+    scale = 10.0**decimals
+    return ((value * scale).round() / scale - value).abs() <= value * _LAST_BITS
 
 
 def _sums(lists: pl.Series) -> pl.Series:
@@ -357,17 +457,6 @@ def _sums(lists: pl.Series) -> pl.Series:
 def _sum(values: list[float | None]) -> float | None:
     present = [value for value in values if value is not None]
     return float(f"{fsum(present):.15g}") if len(present) == len(values) else None
-
-
-def _check_columns(frame: pl.DataFrame, needed: Sequence[str], what: str) -> None:
-    if not isinstance(frame, pl.DataFrame):
-        raise InvalidInput(f"{what}: a polars frame is needed, not {kind_of(frame)}")
-    missing = [name for name in needed if name not in frame.columns]
-    if missing:
-        raise ColumnMissing(
-            f"{what} without {_listed(missing)}; "
-            f"the frame has {_listed(frame.columns) or 'no columns'}"
-        )
 
 
 def mark_filled(rows: pl.DataFrame, status: pl.DataFrame) -> pl.DataFrame:
@@ -395,9 +484,11 @@ def mark_filled(rows: pl.DataFrame, status: pl.DataFrame) -> pl.DataFrame:
     --------
     >>> mark_filled(s.frame("trade"), s.frame("status")).filter("is_filled")
     """
-    _check_columns(rows, ("local_timestamp",), "filled rows cannot be marked")
+    has_columns(rows, ("local_timestamp",), "filled rows cannot be marked")
     needed = ("timestamp", "local_timestamp", "event")
-    _check_columns(status, needed, "status rows tell of nothing")
+    has_columns(status, needed, "status rows tell of nothing")
+    columns_hold(rows, times=("local_timestamp",))
+    columns_hold(status, times=needed[:2], words=("event", "detail"))
     spans = spans_filled(status)
     marked = rows.join_asof(
         spans, left_on="local_timestamp", right_on="_from", check_sortedness=False

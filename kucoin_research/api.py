@@ -27,8 +27,9 @@ from kucoin_research.errors import (
     InvalidInput,
     KucoinResearchError,
     RecordingReplaced,
+    shown,
 )
-from kucoin_research.given import count, name_of, texts
+from kucoin_research.given import MOST_ROWS, count, name_of, texts
 from kucoin_research.instruments import (
     Instrument,
     check_trading,
@@ -277,8 +278,8 @@ def _start(
 ) -> Stream:
     its_feed, name = feed_of(feed), name_of(name)
     if healing is not None and not isinstance(healing, Healing):
-        raise InvalidInput(f"healing must be kr.Healing(...), not {healing!r}")
-    capacity = count(capacity, "capacity", "rows")
+        raise InvalidInput(f"healing must be kr.Healing(...), not {shown(healing)}")
+    capacity = count(capacity, "capacity", "rows", most=MOST_ROWS)
     refuse_other(credentials)
     rest = Rest(find_venue(venue), credentials=credentials)
     try:
@@ -580,7 +581,7 @@ def replay(
     ...         r.frame("ticker").equals(run.session().frame("ticker"))
     True
     """
-    capacity, name = count(capacity, "capacity", "rows"), name_of(name)
+    capacity, name = count(capacity, "capacity", "rows", most=MOST_ROWS), name_of(name)
     with passing():
         made = Replay(
             session if isinstance(session, Session) else load(session),
@@ -845,20 +846,20 @@ def doctor(
 
 def _known(symbol: str, rest: Rest, market: str | None = None) -> Market:
     if not isinstance(symbol, str):
-        raise InvalidInput(f"symbol must be a string, not {symbol!r}")
+        raise InvalidInput(f"symbol must be a string, not {shown(symbol)}")
     return _find(symbol, rest, market).market
 
 
 def _find(symbol: str, rest: Rest, market: str | None = None) -> Instrument:
     if not isinstance(symbol, str):
-        raise InvalidInput(f"symbol must be a string, not {symbol!r}")
+        raise InvalidInput(f"symbol must be a string, not {shown(symbol)}")
     return _universe.find(rest, symbol, market_of(symbol, market))
 
 
 def _contract(symbol: str, rest: Rest, what: str) -> Instrument:
     found = _find(symbol, rest)
     if found.market is not Market.FUTURES:
-        raise ChannelNotOffered(f"{symbol!r} is a spot pair; only futures have {what}")
+        raise ChannelNotOffered(f"{shown(symbol)} is a spot pair; only futures have {what}")
     return found
 
 
@@ -937,7 +938,7 @@ def _downloaded(
 def _span(start: When, end: When) -> tuple[int | None, int | None]:
     since, until = instant_ns(start, "start"), instant_ns(end, "end")
     if since is not None and until is not None and since > until:
-        raise InvalidInput(f"start={start!r} lies after end={end!r}")
+        raise InvalidInput(f"start={shown(start)} lies after end={shown(end)}")
     return since, until
 
 
@@ -1114,7 +1115,7 @@ def _index_of(symbol: str, rest: Rest) -> str:
         return resolve_symbol(symbol, known, Market.FUTURES)
     index = _contract(symbol, rest, "an index").index_symbol
     if index is None:
-        raise InvalidInput(f"KuCoin names no index for {symbol!r}")
+        raise InvalidInput(f"KuCoin names no index for {shown(symbol)}")
     return index
 
 

@@ -14,7 +14,7 @@ from urllib.request import url2pathname
 
 import polars as pl
 
-from kucoin_research.errors import InvalidInput
+from kucoin_research.errors import InvalidInput, shown
 from kucoin_research.given import path_of
 from kucoin_research.records import file_mode
 from kucoin_research.regular import create
@@ -58,7 +58,7 @@ class Target:
         """
         is_text = isinstance(part, str)
         if not is_text or not re.fullmatch(r"[\w.+-]+", part) or part.startswith("."):
-            raise InvalidInput(f"part names a file, which {part!r} cannot")
+            raise InvalidInput(f"part names a file, which {shown(part)} cannot")
         if not isinstance(folder, str):
             folder = path_of(folder, "folder")
         text = os.fspath(folder)
@@ -68,10 +68,10 @@ class Target:
         url = urlsplit(text)
         if url.scheme.lower() == "file":
             if url.netloc not in ("", "localhost"):
-                raise InvalidInput(f"a file:// URL is of this machine, not of {url.netloc!r}")
+                raise InvalidInput(f"a file:// URL is of this machine, not of {shown(url.netloc)}")
             return cls(Path(url2pathname(url.path)), "", name, storage_options)
         if not url.netloc:
-            raise InvalidInput(f"{text!r} names no bucket; one is s3://bucket/folder")
+            raise InvalidInput(f"{shown(text)} names no bucket; one is s3://bucket/folder")
         return cls(None, text.rstrip("/"), name, storage_options)
 
     def place(self, piece: Piece) -> str:
@@ -84,7 +84,7 @@ class Target:
         """
         symbol = _NO_VALUE if piece.symbol is None else quote(piece.symbol, safe="")
         if len(symbol) > _LONGEST:
-            raise InvalidInput(f"the symbol {symbol[:60]!r}… is too long to name a folder")
+            raise InvalidInput(f"the symbol {shown(symbol)} is too long to name a folder")
         return f"channel={piece.channel}/symbol={symbol}/date={piece.day}/{self.name}"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from kucoin_research.errors import BookNotReady
+from kucoin_research.errors import BookNotReady, shown
 from kucoin_research.given import name_of
 from kucoin_research.orderbook import OrderBook, uncrossed
 from kucoin_research.records import Level2, Market, Record, Status, market_of
@@ -80,7 +80,7 @@ class BookRows:
         book = self._books.get(next(iter(self._books)) if symbol is None else symbol)
         if book is None:
             there = ", ".join(self._books) or "none"
-            raise BookNotReady(f"no level2 of {symbol!r} was recorded (books here: {there})")
+            raise BookNotReady(f"no level2 of {shown(symbol)} was recorded (books here: {there})")
         return book.copy()
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -19,8 +20,8 @@ from kucoin_research import api, clocks
 from kucoin_research.collect import wait_until_live
 from kucoin_research.credentials import Credentials, environment
 from kucoin_research.decode import Broken, Decoder
-from kucoin_research.errors import ConnectionLost, InvalidInput, MessageBroken
-from kucoin_research.given import folder_to_write
+from kucoin_research.errors import ConnectionLost, InvalidInput, MessageBroken, shown
+from kucoin_research.given import folder_to_write, texts
 from kucoin_research.hidden import Hidden
 from kucoin_research.interrupts import check, hold
 from kucoin_research.records import Market, Record, Status, Ticker, market_of
@@ -91,7 +92,7 @@ class _Socket:
             self._stream.ping()
         elif content.get("type") != "subscribe" or not self._is_streamed(content.get("topic")):
             raise InvalidInput(
-                f"the socket sends pings only, not {message!r:.120}; "
+                f"the socket sends pings only, not {shown(message)}; "
                 "name symbols and channels in connect(symbol, channels)"
             )
 
@@ -182,11 +183,13 @@ class KuCoinWebSocket:
 
         Raises
         ------
-        UnknownSymbol, UnknownChannel, Unreachable
+        InvalidInput, UnknownSymbol, UnknownChannel, Unreachable
             With what to do.
         """
+        wanted = texts(channels, "channels")  # before the connection there may be is closed
+        if not isinstance(symbol, str):
+            raise InvalidInput(f"symbol must be a string, not {shown(symbol)}")
         self.close()
-        wanted = [channels] if isinstance(channels, str) else list(channels)
         self._asked = (symbol, wanted)
         venue = api.find_venue(self._venue)
         self._print(f"Connecting to the {self.market_type} WebSocket of {_host(venue, self)}")
@@ -286,7 +289,7 @@ class KuCoinWebSocket:
         if self.on_message is not None and "topic" in message:
             try:
                 self.on_message(message)
-            except Exception:
+            except (Exception, SystemExit):  # of a thread of ours: it would end the feed only
                 log.exception("on_message raised; the feed goes on")
 
     def _take_status(self, status: Status) -> None:
@@ -304,7 +307,7 @@ class KuCoinWebSocket:
     def _call(self, function: Callable[..., object], *values: object) -> None:
         try:
             function(self.ws, *values)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             if function == self._on_error:
                 log.exception("_on_error raised; the feed goes on")
             else:
@@ -442,7 +445,7 @@ class DataProcessor:
     Notes
     -----
     Every 100 rows are saved at once, so that whatever ends the program costs fewer than 100. The
-    last ones are saved by ``save_to_csv``.
+    last ones are saved by ``save_to_csv``. Any thread may take tickers and save them.
     """
 
     def __init__(self, symbol: str, *, folder: str | Path = "data") -> None:
@@ -450,6 +453,7 @@ class DataProcessor:
         self.symbol = symbol
         self.folder = folder_to_write(folder, "folder")
         self._market = market_of(symbol)
+        self._lock = threading.RLock()  # guards the two below, and the file
         self._rows: list[Ticker] = []
         self._saved = 0
         self._decoder = Decoder(self._market)
@@ -487,15 +491,17 @@ class DataProcessor:
             raise MessageBroken(f"no ticker message of {self.symbol}: {why}")
         if item.symbol != self.symbol:
             raise MessageBroken(f"no ticker message of {self.symbol}: it is of {item.symbol}")
-        self._rows.append(item)
-        if len(self._rows) % _ROWS_PER_SAVE == 0:
-            self.save_to_csv()
+        with self._lock:
+            self._rows.append(item)
+            if len(self._rows) % _ROWS_PER_SAVE == 0:
+                self.save_to_csv()
         return _row(item)
 
     @property
     def df(self) -> pd.DataFrame:
         """All rows so far; ``timestamp`` is a UTC datetime."""
-        return _frame(self._rows)
+        with self._lock:
+            return _frame(self._rows)
 
     def save_to_csv(self) -> Path:
         """Append the rows that were not saved yet to ``<symbol>_ticker_<date>.csv``, and say so.
@@ -511,16 +517,18 @@ class DataProcessor:
         OSError
             If it cannot be written; the rows are kept.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        fresh = self._rows[self._saved :]
-        header, lines = _frame([]), _frame(fresh)
-        path = append_lines(
-            header.to_csv(index=False, lineterminator="\n"),
-            lines.to_csv(index=False, header=False, lineterminator="\n"),
-            self.folder / csv_name(self.symbol, "ticker", datetime.now(UTC)),
-        )
-        self._saved += len(fresh)
-        print(f"Saved {len(fresh)} rows in {path} ({self._saved} in all)")
+        # Guides save on the main thread while the feed's still brings rows.
+        with self._lock:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            fresh = self._rows[self._saved :]
+            header, lines = _frame([]), _frame(fresh)
+            path = append_lines(
+                header.to_csv(index=False, lineterminator="\n"),
+                lines.to_csv(index=False, header=False, lineterminator="\n"),
+                self.folder / csv_name(self.symbol, "ticker", datetime.now(UTC)),
+            )
+            self._saved += len(fresh)
+            print(f"Saved {len(fresh)} rows in {path} ({self._saved} in all)")
         return path
 
 
@@ -564,5 +572,5 @@ def _json(message: str | bytes | Mapping[str, Any]) -> Mapping[str, Any]:
     except (TypeError, ValueError, RecursionError):
         content = None
     if not isinstance(content, Mapping):
-        raise MessageBroken(f"a ticker message is JSON text or a dict, not {message!r:.80}")
+        raise MessageBroken(f"a ticker message is JSON text or a dict, not {shown(message)}")
     return content

@@ -28,7 +28,7 @@ from kucoin_research import api, interrupts
 from kucoin_research.checkup import mend, verify
 from kucoin_research.collect import Limit, collect
 from kucoin_research.credentials import Credentials
-from kucoin_research.errors import InvalidInput, KucoinResearchError, StreamStopped
+from kucoin_research.errors import InvalidInput, KucoinResearchError, StreamStopped, shown
 from kucoin_research.given import path_of
 from kucoin_research.progress import quiet_tqdm
 from kucoin_research.recorder import COMPRESSIONS, FSYNC_POLICIES
@@ -80,7 +80,7 @@ def _main(words: list[str]) -> int:
     if words and words[0] not in (*_COMMANDS, *_WORDS_OF_ITS_OWN):
         near = _command_near(words[0])
         if near is not None:
-            return _complain(f"no command {words[0]!r}; did you mean {near!r}?", WRONG_USE)
+            return _complain(f"no command {shown(words[0])}; did you mean {near!r}?", WRONG_USE)
         words.insert(0, "stream")  # the short form: a symbol or an option of it comes first
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a console that lacks "·" shows "?" instead of dying
@@ -175,7 +175,7 @@ def _seconds(text: str) -> float:
     with contextlib.suppress(ValueError):
         if 0 < float(text) < math.inf:
             return float(text)
-    raise argparse.ArgumentTypeError(f"must be a positive number of seconds, not {text!r}")
+    raise argparse.ArgumentTypeError(f"must be a positive number of seconds, not {shown(text)}")
 
 
 def _patience(text: str) -> float | None:
@@ -189,19 +189,21 @@ def _rate(text: str) -> float:
     with contextlib.suppress(ValueError):
         if 0 < float(text) < math.inf:
             return float(text)
-    raise argparse.ArgumentTypeError(f"must be a positive number of orders, not {text!r}")
+    raise argparse.ArgumentTypeError(f"must be a positive number of orders, not {shown(text)}")
 
 
 def _port(text: str) -> int:
     if text.isdecimal() and int(text) < 65_536:
         return int(text)
-    raise argparse.ArgumentTypeError(f"must be from 0 (any free one) to 65535, not {text!r}")
+    raise argparse.ArgumentTypeError(f"must be from 0 (any free one) to 65535, not {shown(text)}")
 
 
 def _milliseconds(text: str) -> int:
     if text.isdecimal() and int(text) > 0:
         return int(text)
-    raise argparse.ArgumentTypeError(f"must be a positive number of milliseconds, not {text!r}")
+    raise argparse.ArgumentTypeError(
+        f"must be a positive number of milliseconds, not {shown(text)}"
+    )
 
 
 def _fault(text: str) -> tuple[Fault, float]:
@@ -509,7 +511,7 @@ def _minutes(text: str) -> float:
     with contextlib.suppress(ValueError):
         if 0 < float(text) < math.inf:
             return float(text)
-    raise argparse.ArgumentTypeError(f"must be a positive number of minutes, not {text!r}")
+    raise argparse.ArgumentTypeError(f"must be a positive number of minutes, not {shown(text)}")
 
 
 def _record(arguments: argparse.Namespace) -> int:
@@ -524,6 +526,7 @@ def _record(arguments: argparse.Namespace) -> int:
         compression=arguments.compression,
         fsync=arguments.fsync,
         capacity=_KEPT_WHILE_RECORDING,
+        credentials=_key_for(_words(arguments.channels)),
     )
     try:
         recording.wait()
@@ -557,7 +560,7 @@ def _speed(text: str) -> float | None:
     with contextlib.suppress(ValueError):
         if 0 < float(text) < math.inf:
             return float(text)
-    raise argparse.ArgumentTypeError(f"must be a number above 0, or max, not {text!r}")
+    raise argparse.ArgumentTypeError(f"must be a number above 0, or max, not {shown(text)}")
 
 
 def _replay(arguments: argparse.Namespace) -> int:

@@ -15,6 +15,7 @@ from kucoin_research.errors import (
     KucoinResearchError,
     StreamStopped,
     Unreachable,
+    shown,
 )
 from kucoin_research.interrupts import check, hold
 from kucoin_research.progress import quiet_tqdm
@@ -41,6 +42,9 @@ _SLICE = 0.05
 # Seconds between two readings of a virtual clock that is late, and of one that stands still.
 _SHORTEST_LOOK = 0.001
 _LONGEST_LOOK = 0.05
+# Seconds for which rows may be on their way, and how many of the newest to look at for that.
+_LAST_ROWS = 0.25
+_NEWEST = 20
 # Each redraw is a handful of messages to a notebook's browser.
 _REDRAW_INTERVAL = 0.25
 # Their timestamp is not when they happened: an open time, a settlement, this machine's clock.
@@ -69,9 +73,9 @@ class Limit:
         """
         for name, value in (("minutes", minutes), ("seconds", seconds), ("rows", rows)):
             if value is not None and not _is_positive(value):
-                raise InvalidInput(f"{name} must be a positive number, not {value!r}")
+                raise InvalidInput(f"{name} must be a positive number, not {shown(value)}")
         if rows is not None and rows != int(rows):
-            raise InvalidInput(f"rows must be a whole number, not {rows!r}")
+            raise InvalidInput(f"rows must be a whole number, not {shown(rows)}")
         duration = float((minutes or 0) * 60 + (seconds or 0))
         return cls(duration or None, None if rows is None else int(rows))
 
@@ -121,7 +125,7 @@ class End:
 def _is_positive(value: object) -> bool:
     if isinstance(value, bool) or not isinstance(value, Real):  # numpy's numbers are Real, too
         return False
-    return 0.0 < float(value) < 1e12
+    return 0 < value < 1e12  # type: ignore[operator]
 
 
 @hold()
@@ -215,7 +219,7 @@ def wait_until_live(
     renewed
         And so many once something has: a connection was opened, or a subscription answered.
     on_wait
-        Called here, some twenty times a second.
+        Called here, twenty times a second or more often.
 
     Raises
     ------
@@ -237,7 +241,8 @@ def wait_until_live(
         if on_wait is not None:
             on_wait()
         check()
-        stream.stopping.wait(_SLICE)
+        # Of a fast clock, the moment at which it is live is to be known well.
+        stream.stopping.wait(_SLICE / max(stream.simulation or 1.0, 1.0))
     if stream.state is State.STOPPED:
         raise StreamStopped(f"{stream.name!r} was stopped from elsewhere")
     _raise_if_failed(stream)
@@ -255,7 +260,7 @@ def _wait_until_done(stream: Stream, channels: Sequence[str], limit: Limit, look
     if limit.seconds is not None:
         over_at = stream.clock.monotonic() + limit.seconds + limit.patience
     stream.rest.end_by(over_at)
-    clock = _VenueClock(stream)
+    clock = _VenueClock(stream, channels)
     # Stopped by somebody else: what is there is what was wanted.
     while stream.state is not State.STOPPED:
         _raise_if_failed(stream)
@@ -267,12 +272,34 @@ def _wait_until_done(stream: Stream, channels: Sequence[str], limit: Limit, look
             stream.stopping.wait(_SLICE)
         elif clock.reached(limit.seconds):
             look(limit.seconds)
-            return clock.end(limit)
+            end = clock.end(limit)
+            _wait_for_the_last(stream, channels, end)
+            return end
         elif _is_past(stream, over_at):
             break
         else:
             stream.stopping.wait(min(_SLICE, clock.wall_seconds_to(limit.seconds)))
     return End(rows=limit.rows)
+
+
+def _wait_for_the_last(stream: Stream, channels: Sequence[str], end: End) -> None:
+    """Wait for what happened before the end and is on its way still, where a moment is long."""
+    if end.venue_ns is None:
+        return
+    waiting = set(_that_say_when(channels))
+    until = stream.clock.monotonic() + _LAST_ROWS
+    while waiting and stream.state is State.LIVE and stream.clock.monotonic() < until:
+        check()
+        for name in tuple(waiting):
+            newest = stream.frame(name, last=_NEWEST)["timestamp"].to_physical().max()
+            if isinstance(newest, int) and newest > end.venue_ns:
+                waiting.discard(name)  # rows come in order
+        stream.stopping.wait(_SHORTEST_LOOK)
+
+
+def _that_say_when(channels: Sequence[str]) -> list[str]:
+    """Choose the channels whose rows say when at the venue they happened."""
+    return [name for name in channels if parse_channel(name).record not in _TIMED_OTHERWISE]
 
 
 def _is_past(stream: Stream, moment: float | None) -> bool:
@@ -298,10 +325,15 @@ class _VenueClock:
     A virtual clock is read by REST, at the start and when it should have reached the end. In
     between it is estimated from its speed; as it may slip behind but never runs ahead, an estimate
     is never too low by more than the last reading took.
+
+    What it said when the stream was live lies between two bounds: what the first reading said, and
+    that less what its speed makes of the time since. Where it is fast, these are seconds apart; the
+    first row says where between them.
     """
 
-    def __init__(self, stream: Stream) -> None:
+    def __init__(self, stream: Stream, channels: Sequence[str]) -> None:
         self._stream = stream
+        self._timed = _that_say_when(channels)
         self._speed = stream.simulation or 1.0
         self._is_virtual = stream.simulation is not None
         self._pause = _SHORTEST_LOOK
@@ -309,17 +341,29 @@ class _VenueClock:
         self._clock = stream.clock
         now = self._clock.monotonic()
         self._read_at = now if stream.live_since is None else stream.live_since
-        self._origin_ns = self._origin() if self._is_virtual else None
+        self._first_read_ns = self._read() if self._is_virtual else None
+        self._origin_ns = self._earliest_origin()
+        self._is_settled = False
 
-    def _origin(self) -> int | None:
-        # What it said when the stream was live. That was noticed a little later, which is seconds
-        # where its clock is fast; and the reply is half as old as the question took.
-        asked_at = self._clock.monotonic()
-        now_ns = self._read()
-        if now_ns is None:
+    def _earliest_origin(self) -> int | None:
+        if self._first_read_ns is None:
             return None
-        ago = (asked_at + self._clock.monotonic()) / 2.0 - self._read_at
-        return now_ns - round(ago * self._speed * 1e9)
+        ago = self._clock.monotonic() - self._read_at
+        return self._first_read_ns - round(ago * self._speed * 1e9)
+
+    def _first_row_ns(self) -> int | None:
+        frames = [self._stream.frame(name)["timestamp"].to_physical() for name in self._timed]
+        moments = [moment for each in frames if isinstance(moment := each.min(), int)]
+        return min(moments, default=None)
+
+    def _settle(self) -> None:
+        """Have the first row say what the clock said when the stream was live."""
+        if self._is_settled or self._origin_ns is None or self._first_read_ns is None:
+            return
+        first_ns = self._first_row_ns()
+        if first_ns is not None:
+            self._origin_ns = min(max(first_ns, self._origin_ns), self._first_read_ns)
+            self._is_settled = True
 
     def _read(self) -> int | None:
         """Ask the venue; ``None`` where it does not answer, which must not end a collection."""
@@ -340,6 +384,7 @@ class _VenueClock:
         if not self._is_virtual:
             return True
         now_ns = self._read()
+        self._settle()
         if now_ns is None or self._origin_ns is None:
             return True  # a venue that does not answer is not waited for
         before, self._elapsed = self._elapsed, (now_ns - self._origin_ns) / 1e9
@@ -374,6 +419,8 @@ class _Bar:
         self._total = limit.seconds if self._by_time else limit.rows
         self._next_redraw = 0.0
         self._elapsed = 0.0
+        self._most = limit.rows  # that are handed out of a channel
+        self._rows = 0  # at the redraw before
         self._bar: Any = _tqdm(self._total, stream.name, by_time=self._by_time) if shown else None
 
     def show(self, elapsed: float) -> None:
@@ -383,13 +430,17 @@ class _Bar:
             return
         self._next_redraw = now + _REDRAW_INTERVAL
         stream = self._stream
-        rows = sum(map(stream.total, self._channels))
+        # Those of the redraw before: what came since may be beyond the end, and is not handed out.
+        rows, self._rows = self._rows, self._there()
         self._draw(rows, f"{stream.messages_per_second:,.0f} messages/s", str(stream.state))
+
+    def _there(self) -> int:
+        totals = map(self._stream.total, self._channels)
+        return sum(total if self._most is None else min(total, self._most) for total in totals)
 
     def finish(self, remark: str, rows: int | None) -> None:
         if self._bar is not None:
-            there = sum(map(self._stream.total, self._channels)) if rows is None else rows
-            self._draw(there, str(self._stream.verdict), remark)
+            self._draw(self._there() if rows is None else rows, str(self._stream.verdict), remark)
 
     def _draw(self, rows: int, *remarks: str) -> None:
         done = self._elapsed if self._by_time else min(map(self._stream.total, self._channels))

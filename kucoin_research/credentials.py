@@ -13,7 +13,7 @@ from typing import NamedTuple, NoReturn, Self
 
 from dotenv import dotenv_values
 
-from kucoin_research.errors import CredentialsMissing, InvalidInput
+from kucoin_research.errors import CredentialsMissing, InvalidInput, shown
 from kucoin_research.hidden import Hidden, Settings, masked, sealed, surroundings
 
 __all__ = ["Credentials", "environment", "held", "refuse_other"]
@@ -274,8 +274,8 @@ def _flaw(*values: object) -> str | None:
     if not all("!" <= character <= "~" for character in str(parts[0]).strip()):
         return "the API key has characters that no KuCoin key has; copy it again"
     if isinstance(version, bool) or version not in (2, 3):
-        shown = f"not {version!r}" if isinstance(version, int | float) else "a number"
-        return f"key_version must be 2 or 3, {shown}"
+        told = f"not {shown(version)}" if isinstance(version, int | float) else "a number"
+        return f"key_version must be 2 or 3, {told}"
     return None
 
 

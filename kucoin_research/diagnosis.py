@@ -27,6 +27,7 @@ from kucoin_research.errors import (
     CredentialsMissing,
     InvalidInput,
     KucoinResearchError,
+    shown,
 )
 from kucoin_research.feeds import kit_of
 from kucoin_research.live import open_hidden
@@ -105,7 +106,7 @@ class Diagnosis:
         for check in self.checks:
             if check.name == name:
                 return check
-        raise KeyError(f"no check {name!r}; checks: {', '.join(c.name for c in self.checks)}")
+        raise KeyError(f"no check {shown(name)}; checks: {', '.join(c.name for c in self.checks)}")
 
     def __str__(self) -> str:
         bad = sum(check.health is Health.BAD for check in self.checks)

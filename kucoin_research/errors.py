@@ -52,6 +52,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from typing import Any
 
 __all__ = [
@@ -100,7 +101,48 @@ __all__ = [
     "UnknownVenue",
     "Unreachable",
     "UntrustedHost",
+    "shown",
 ]
+
+#: The longest that an error shows of a wrong value, in letters.
+_MOST_SHOWN = 70
+
+
+class _Shown(reprlib.Repr):
+    """Writes values in short; frames and arrays, in a list also, by type and shape."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxstring = self.maxother = self.maxlong = _MOST_SHOWN
+
+    def repr1(self, x: object, level: int) -> str:
+        if type(x).__module__.partition(".")[0] in ("polars", "pandas", "numpy"):
+            shape = getattr(x, "shape", ())
+            if shape:  # a number of numpy has none
+                return f"a {type(x).__name__} of shape {shape}"
+        return super().repr1(x, level)
+
+    def repr_int(self, x: int, level: int) -> str:
+        # Python writes no numbers of more than 4,300 digits.
+        return super().repr_int(x, level) if x.bit_length() < 1_000 else "a number beyond all use"
+
+
+_SHOWN = _Shown()
+
+
+def shown(value: object) -> str:
+    """Write a wrong value as an error shows it: on one line, of 70 letters at most.
+
+    Parameters
+    ----------
+    value
+        Whatever was given: a frame is written by its type and shape, a long text with its middle
+        left out.
+    """
+    text = _SHOWN.repr(value)
+    if len(text.splitlines()) > 1:  # the repr of some object; texts have theirs escaped
+        text = " ".join(text.split())
+    return text if len(text) <= _MOST_SHOWN else f"{text[: _MOST_SHOWN - 1]}…"
 
 
 class KucoinResearchError(Exception):

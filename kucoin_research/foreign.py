@@ -45,6 +45,7 @@ from kucoin_research.errors import (
     SessionBroken,
     SessionMissing,
     SessionUnfinished,
+    shown,
 )
 from kucoin_research.given import path_of
 from kucoin_research.moments import DATES, moments_of
@@ -105,7 +106,7 @@ def load_csv(
     if not source.is_file():
         raise SessionMissing(f"no file {source}")
     if dates is not None and dates not in DATES:
-        raise InvalidInput(f"dates must be {' or '.join(map(repr, DATES))}, not {dates!r}")
+        raise InvalidInput(f"dates must be {' or '.join(map(repr, DATES))}, not {shown(dates)}")
     found = _Found(source)
     try:
         text = found.even(found.whole(found.text()))
@@ -270,7 +271,9 @@ def _scan(rows: pl.DataFrame, symbol: str | None) -> Callable[[], pl.LazyFrame]:
 def _kind_of(header: list[str], kind: str | None, source: Path) -> str:
     if kind is not None:
         if kind not in _NEEDED and kind not in CHANNELS:
-            raise InvalidInput(f"no kind {kind!r} of CSV; kinds: {', '.join(KINDS)}, or a channel")
+            raise InvalidInput(
+                f"no kind {shown(kind)} of CSV; kinds: {', '.join(KINDS)}, or a channel"
+            )
         needed = _NEEDED.get(kind) or list(columns_of(CHANNELS[kind]))
         missing = [name for name in needed if name not in header]
         if missing:

@@ -8,23 +8,38 @@ from __future__ import annotations
 import inspect
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
 from pathlib import Path
 
-from kucoin_research.errors import InvalidInput
+import numpy as np
+import polars as pl
+
+from kucoin_research.errors import ColumnMissing, InvalidInput, shown
 
 __all__ = [
+    "MOST_ROWS",
+    "columns_hold",
     "count",
     "folder_to_write",
     "function_of_a_record",
+    "has_columns",
     "kind_of",
     "name_of",
+    "number",
     "path_of",
     "patience",
+    "positive",
     "seconds",
     "texts",
+    "truth",
 ]
+
+
+#: More rows than any machine holds.
+MOST_ROWS = 10**15
+# What the names of files are limited to, in bytes, on all systems.
+_LONGEST_NAME = 255
 
 
 def texts(values: object, what: str) -> list[str]:
@@ -37,11 +52,11 @@ def texts(values: object, what: str) -> list[str]:
     """
     listed = [values] if isinstance(values, str) else values
     if not isinstance(listed, Iterable) or isinstance(listed, bytes):
-        raise InvalidInput(f"{what} must be a string or a list of strings, not {values!r}")
+        raise InvalidInput(f"{what} must be a string or a list of strings, not {shown(values)}")
     found = list(listed)
     wrong = next((text for text in found if not isinstance(text, str)), None)
     if wrong is not None:
-        raise InvalidInput(f"{what} must be strings, and {wrong!r} is none")
+        raise InvalidInput(f"{what} must be strings, and {shown(wrong)} is none")
     if not found or not all(text.strip() for text in found):
         raise InvalidInput(f"{what} must not be empty")
     # "XBTUSDTM, ETHUSDTM" is a list, too; no name has a comma in it.
@@ -58,7 +73,7 @@ def name_of(value: object, name: str = "name") -> str | None:
         If it is no text.
     """
     if value is not None and not isinstance(value, str):
-        raise InvalidInput(f"{name} must be a string, not {value!r}")
+        raise InvalidInput(f"{name} must be a string, not {shown(value)}")
     return value
 
 
@@ -84,10 +99,55 @@ def count(value: object, name: str, what: str, *, least: int = 1, most: int | No
     is_whole = isinstance(value, Integral) and not isinstance(value, bool)
     if not is_whole or int(value) < least:  # type: ignore[call-overload]
         from_ = "above 0" if least == 1 else f"from {least} on"
-        raise InvalidInput(f"{name} must be a whole number of {what} {from_}, not {value!r}")
+        raise InvalidInput(f"{name} must be a whole number of {what} {from_}, not {shown(value)}")
     if most is not None and int(value) > most:  # type: ignore[call-overload]
-        raise InvalidInput(f"{name} must be {most:,} {what} at most, not {value!r}")
+        raise InvalidInput(f"{name} must be {most:,} {what} at most, not {shown(value)}")
     return int(value)  # type: ignore[call-overload,no-any-return]
+
+
+def truth(value: object, name: str) -> bool:
+    """Take a truth, of numpy also.
+
+    Raises
+    ------
+    InvalidInput
+        If it is none: of a frame, say, nobody knows whether it is true.
+    """
+    if not isinstance(value, bool | np.bool_):
+        raise InvalidInput(f"{name} must be True or False, not {shown(value)}")
+    return bool(value)
+
+
+def number(value: object, name: str, what: str) -> float:
+    """Take a finite number, of numpy also.
+
+    Raises
+    ------
+    InvalidInput
+        If it is none.
+    """
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
+    try:
+        found = float(value) if is_number else math.nan  # type: ignore[arg-type]
+    except OverflowError:  # an integer beyond all floats
+        found = math.inf
+    if not math.isfinite(found):
+        raise InvalidInput(f"{name} must be {what}, not {shown(value)}")
+    return found
+
+
+def positive(value: object, name: str, what: str) -> float:
+    """Take a number above 0, of numpy also.
+
+    Raises
+    ------
+    InvalidInput
+        If it is none, or endless.
+    """
+    found = number(value, name, f"{what} above 0")
+    if found <= 0:
+        raise InvalidInput(f"{name} must be {what} above 0, not {shown(value)}")
+    return found
 
 
 def seconds(value: object, name: str, *, least: float = 0.0) -> float:
@@ -98,10 +158,11 @@ def seconds(value: object, name: str, *, least: float = 0.0) -> float:
     InvalidInput
         If it is none, endless, or too small.
     """
-    is_number = isinstance(value, Real) and not isinstance(value, bool)
-    if not is_number or not least <= float(value) < math.inf:  # type: ignore[arg-type]
-        raise InvalidInput(f"{name} must be a number of seconds from {least:g} on, not {value!r}")
-    return float(value)  # type: ignore[arg-type]
+    what = f"a number of seconds from {least:g} on"
+    found = number(value, name, what)
+    if found < least:
+        raise InvalidInput(f"{name} must be {what}, not {shown(value)}")
+    return found
 
 
 def patience(value: object, name: str = "timeout") -> float:
@@ -118,7 +179,7 @@ def patience(value: object, name: str = "timeout") -> float:
         return seconds(value, name)
     except InvalidInput:
         raise InvalidInput(
-            f"{name} must be seconds from 0 on, or None to wait for ever, not {value!r}"
+            f"{name} must be seconds from 0 on, or None to wait for ever, not {shown(value)}"
         ) from None
 
 
@@ -131,7 +192,7 @@ def function_of_a_record(sink: object) -> None:
         If it cannot be called, or is ``async``: who attaches it has no event loop to run it in.
     """
     if not callable(sink):
-        raise InvalidInput(f"attach wants a function of one record, not {sink!r}")
+        raise InvalidInput(f"attach wants a function of one record, not {shown(sink)}")
     if inspect.iscoroutinefunction(sink) or inspect.iscoroutinefunction(type(sink).__call__):
         name = getattr(sink, "__name__", type(sink).__name__)
         raise InvalidInput(
@@ -149,9 +210,13 @@ def path_of(value: object, name: str) -> Path:
         If it is none, or has a name that no file can have.
     """
     if not isinstance(value, str | os.PathLike) or not str(value):
-        raise InvalidInput(f"{name} must be the path of a folder or a file, not {value!r}")
+        raise InvalidInput(f"{name} must be the path of a folder or a file, not {shown(value)}")
     if "\0" in str(value):
-        raise InvalidInput(f"{name}={str(value)!r} is no path: it has a zero character in it")
+        raise InvalidInput(f"{name}={shown(value)} is no path: it has a zero character in it")
+    if any(len(part.encode(errors="surrogatepass")) > _LONGEST_NAME for part in Path(value).parts):
+        raise InvalidInput(
+            f"{name}={shown(value)} is no path: a name may have {_LONGEST_NAME} bytes at most"
+        )
     try:
         return Path(value).expanduser()
     except RuntimeError as error:  # there is no such user
@@ -171,6 +236,64 @@ def folder_to_write(value: object, name: str) -> Path:
     if there is not None and not there.is_dir():
         raise InvalidInput(f"{name}={str(value)!r} cannot be a folder: {there} is a file")
     return path
+
+
+def has_columns(frame: object, needed: Sequence[str], what: str) -> None:
+    """Check that something is a polars frame, and has some columns.
+
+    Raises
+    ------
+    InvalidInput
+        If it is no polars frame.
+    ColumnMissing
+        If a column is absent; the message lists those present.
+    """
+    if not isinstance(frame, pl.DataFrame):
+        raise InvalidInput(f"{what}: a polars frame is needed, not {kind_of(frame)}")
+    missing = [name for name in needed if name not in frame.columns]
+    if missing:
+        raise ColumnMissing(
+            f"{what} without {', '.join(map(repr, missing))}; "
+            f"the frame has {', '.join(map(repr, frame.columns)) or 'no columns'}"
+        )
+
+
+#: What makes a column of the wrong kind into one of the right one.
+_CURES = {
+    (pl.String, "times"): "; .str.to_datetime(time_unit='ns', time_zone='UTC') makes such",
+    (pl.Int64, "times"): "; .cast(pl.Datetime('ns', 'UTC')) makes such of ns",
+    (pl.String, "numbers"): "; .cast(pl.Float64) makes such",
+}
+
+
+def columns_hold(
+    frame: pl.DataFrame,
+    *,
+    times: Iterable[str] = (),
+    numbers: Iterable[str] = (),
+    words: Iterable[str] = (),
+) -> None:
+    """Check what a frame's columns hold, before polars compares prices as text, or fails later.
+
+    Columns that are absent, and those of nulls only, pass.
+
+    Raises
+    ------
+    InvalidInput
+        If one of them holds something else.
+    """
+    schema = frame.schema
+    for names, what, kinds in (
+        (times, "times", (pl.Datetime,)),
+        (numbers, "numbers", (pl.Decimal,)),
+        (words, "texts", (pl.String, pl.Categorical, pl.Enum)),
+    ):
+        for name in names:
+            kind = schema.get(name, pl.Null())
+            is_right = isinstance(kind, (*kinds, pl.Null))
+            if not (is_right or (what == "numbers" and kind.is_numeric())):
+                cure = _CURES.get((kind.base_type(), what), "")
+                raise InvalidInput(f"column {name!r} must hold {what}, not {kind}{cure}")
 
 
 def kind_of(value: object) -> str:

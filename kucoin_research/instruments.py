@@ -14,7 +14,7 @@ from typing import Literal, TypeAlias
 
 import polars as pl
 
-from kucoin_research.errors import InvalidInput, SymbolNotTrading, UnknownSymbol
+from kucoin_research.errors import InvalidInput, SymbolNotTrading, UnknownSymbol, shown
 from kucoin_research.records import Market, market_of
 
 __all__ = [
@@ -58,7 +58,7 @@ class Instrument:
     maker_fee, taker_fee
         Fractions of the notional, rebates negative, at the lowest fee level and without discounts.
     status
-        ``Open``, or why not: on futures KuCoin's own word.
+        ``Open``, or why not: on futures KuCoin's own word. None where it is not known.
     max_leverage
         Futures only.
     funding_interval_ms
@@ -84,7 +84,7 @@ class Instrument:
     is_inverse: bool = False
     maker_fee: float | None = None
     taker_fee: float | None = None
-    status: str = "Open"
+    status: str | None = "Open"
     max_leverage: float | None = None
     funding_interval_ms: int | None = None
     index_symbol: str | None = None
@@ -96,15 +96,15 @@ class Instrument:
         for name in ("tick_size", "lot_size"):
             step = getattr(self, name)
             if not (math.isfinite(step) and step > 0):
-                raise InvalidInput(f"{self.symbol}: {name} must be above 0, not {step!r}")
+                raise InvalidInput(f"{self.symbol}: {name} must be above 0, not {shown(step)}")
         if not (math.isfinite(self.contract_multiplier) and self.contract_multiplier):
             raise InvalidInput(
-                f"{self.symbol}: contract_multiplier cannot be {self.contract_multiplier!r}"
+                f"{self.symbol}: contract_multiplier cannot be {shown(self.contract_multiplier)}"
             )
 
     @property
     def is_open(self) -> bool:
-        """Whether it can be traded now."""
+        """Whether it is known that it can be traded now."""
         return self.status == "Open"
 
     def round_price(self, price: float, direction: Direction = "nearest") -> float:
@@ -131,7 +131,7 @@ class Instrument:
         rounding = _ROUNDINGS.get(direction)
         if rounding is None:
             raise InvalidInput(
-                f"direction must be one of {', '.join(_ROUNDINGS)}, not {direction!r}"
+                f"direction must be one of {', '.join(_ROUNDINGS)}, not {shown(direction)}"
             )
         return _round_to(_finite(price, "price"), self.tick_size, rounding)
 
@@ -182,7 +182,7 @@ def _finite(value: float, name: str) -> float:
     except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number):
-        raise InvalidInput(f"{name} must be a finite number, not {value!r}")
+        raise InvalidInput(f"{name} must be a finite number, not {shown(value)}")
     return number
 
 
@@ -256,7 +256,7 @@ def resolve_symbol(symbol: str, known: Iterable[str], market: Market | str | Non
     unified = _UNIFIED.fullmatch(symbol.strip().upper())
     if unified is not None:
         spelled = _of_unified(market, *unified.groups())
-        raise UnknownSymbol(f"no {market} symbol {symbol!r}: {spelled}")
+        raise UnknownSymbol(f"no {market} symbol {shown(symbol)}: {spelled}")
     guess, why = _guess(symbol, market)
     if guess in known:
         raise UnknownSymbol(_sentence(symbol, market, why, guess))
@@ -264,9 +264,9 @@ def resolve_symbol(symbol: str, known: Iterable[str], market: Market | str | Non
     close = difflib.get_close_matches(guess, sorted(_comparable(guess, known)), n=3, cutoff=0.6)
     listed = f'kr.symbols(market="{market}") lists them all'
     if not close:
-        raise UnknownSymbol(f"no {market} symbol {symbol!r}; {listed}")
+        raise UnknownSymbol(f"no {market} symbol {shown(symbol)}; {listed}")
     names = " or ".join(repr(name) for name in close)
-    raise UnknownSymbol(f"no {market} symbol {symbol!r}; did you mean {names}? {listed}")
+    raise UnknownSymbol(f"no {market} symbol {shown(symbol)}; did you mean {names}? {listed}")
 
 
 # More than any market lists; to compare a name with each of these takes milliseconds.
@@ -299,13 +299,13 @@ def check_trading(instrument: Instrument) -> None:
     SymbolNotTrading
         If it is being settled, settled, paused or closed.
     """
-    why = _SILENT.get(instrument.status)
-    if why is not None:
+    status = instrument.status
+    if status is not None and status in _SILENT:
         raise SymbolNotTrading(
-            f"{instrument.symbol} is {instrument.status}: {why}, so streaming it would stay "
+            f"{instrument.symbol} is {status}: {_SILENT[status]}, so streaming it would stay "
             f'silent; kr.get_active_symbols("{instrument.market}") lists what trades, and '
             "kr.candles may still have its history",
-            status=instrument.status,
+            status=status,
         )
 
 
@@ -322,7 +322,7 @@ def spelling_hint(symbol: str, market: Market | str | None = None) -> str:
     if unified is not None:
         return _of_unified(market, *unified.groups())
     guess, why = _guess(symbol, market)
-    return "" if guess == symbol else f"{why}use {guess!r}"
+    return "" if guess == symbol else f"{why}use {shown(guess)}"
 
 
 def _check_text(symbol: object) -> None:
@@ -340,7 +340,7 @@ def _sentence(symbol: str, market: Market, why: str, guess: str) -> str:
     other = Market.SPOT if market is Market.FUTURES else Market.FUTURES
     # Someone who names the other market's symbol may as well mean the other market.
     alternative = f", or market={str(other)!r}" if why == _WRONG_MARKET[market] else ""
-    return f"no {market} symbol {symbol!r}: {why}use {guess!r}{alternative}"
+    return f"no {market} symbol {shown(symbol)}: {why}use {guess!r}{alternative}"
 
 
 # As ccxt and others write symbols: BTC/USDT, and with the currency of settlement BTC/USDT:USDT.
@@ -351,8 +351,8 @@ def _of_unified(market: Market, base: str, quote: str, settle: str | None) -> st
     pair, contract = f"{base}-{quote}", f"{'XBT' if base == 'BTC' else base}{quote}M"
     names = {Market.FUTURES: contract} if settle else {Market.SPOT: pair, Market.FUTURES: contract}
     here = names.pop(market, None)
-    others = [f"{name!r} on {other}" for other, name in names.items()]
-    return "use " + ", or ".join([*([repr(here)] if here else []), *others])
+    others = [f"{shown(name)} on {other}" for other, name in names.items()]
+    return "use " + ", or ".join([*([shown(here)] if here else []), *others])
 
 
 _WRONG_MARKET = {

@@ -16,7 +16,7 @@ from kucoin_research.account import AccountNews, Positions
 from kucoin_research.backfill import Mended, is_behind, mend_all_candles, mend_all_trades
 from kucoin_research.beats import Wariness
 from kucoin_research.decode import BookDelta, Broken, Control, Decoded, Decodes, Ignored
-from kucoin_research.errors import BookNotReady
+from kucoin_research.errors import BookNotReady, shown
 from kucoin_research.integrity import Gap, Ledger, Tally
 from kucoin_research.orderbook import BookGap, BookSnapshot, BookSync, OrderBook, Received
 from kucoin_research.overlap import Overlap
@@ -838,8 +838,14 @@ class Intake:
             return [] if goes_on else self._open(hole.record, hole.symbol, now_ns)
         local = self._clock.begin(now_ns)
         rows: list[Record] = []
-        for part, brought in zip(gate.parts, mended, strict=True):
-            local = self._fill_part(gate, part, brought, local, rows)
+        room: int | None = None
+        for at, (part, brought) in enumerate(zip(gate.parts, mended, strict=True)):
+            local = self._tell_stall(gate, part, local, rows)
+            if room is None:
+                room = self._room_before(gate.parts[at:], mended[at:], gate.tally, local)
+            is_last = part.held or not any(each.held for each in gate.parts[at:])
+            local, ended = self._fill_part(gate, part, brought, room, local, rows)
+            room = None if is_last else ended
         self._clock.end(local)
         if not goes_on:
             gate.tally.beat.pause()
@@ -855,17 +861,24 @@ class Intake:
         gate.tries += 1
         return gate.tries < _MOST_PAGES
 
+    @staticmethod
+    def _tell_stall(gate: _Gate, part: _Part, local: int, rows: list[Record]) -> int:
+        """Tell of an outage that was taken for a silence until now."""
+        if part.gap is not None:
+            return local
+        part.gap = Gap("stalled", None, None, part.began, local)
+        gate.tally.gaps.append(part.gap)
+        rows.append(_tell_hole(part.gap, gate.tally, local))
+        return local + 1
+
     def _fill_part(
-        self, gate: _Gate, part: _Part, mended: Mended, local: int, rows: list[Record]
-    ) -> int:
-        """Release what REST brought, and the rows behind it."""
+        self, gate: _Gate, part: _Part, mended: Mended, first: int, local: int, rows: list[Record]
+    ) -> tuple[int, int]:
+        """Release what REST brought, stamped from ``first`` on, and the rows behind it.
+
+        Gives the next stamps behind all, and behind what REST brought.
+        """
         tally = gate.tally
-        if part.gap is None:
-            part.gap = Gap("stalled", None, None, part.began, local)
-            tally.gaps.append(part.gap)
-            rows.append(_tell_hole(part.gap, tally, local))
-            local += 1
-        first = self._room_before(part, len(mended.rows), tally, local)
         count = self._put(mended.rows, first, rows)
         ended = first + count
         local = max(local, ended)
@@ -874,11 +887,22 @@ class Intake:
             told = _tell_filled(tally, first, count, mended, local)
             rows += told
             local += len(told)
-        return self._release(tally, part.held, local, rows)
+        return self._release(tally, part.held, local, rows), ended
 
-    def _room_before(self, part: _Part, count: int, tally: Tally, local: int) -> int:
-        """Find the first of so many stamps before the rows of a part; they are nobody's, mostly."""
-        if not part.held:
+    def _room_before(
+        self, parts: Sequence[_Part], mended: Sequence[Mended], tally: Tally, local: int
+    ) -> int:
+        """Find the first of the stamps for what REST brought before the next row that waits.
+
+        They are nobody's, mostly. That row may be behind a later one of these outages, as nothing
+        came between them; then there must be room for what all of those have cost.
+        """
+        count = 0
+        for part, brought in zip(parts, mended, strict=True):
+            count += len(brought.rows)
+            if part.held:
+                break
+        else:
             return local
         end = part.held[0][1] or local
         for first, behind in reversed(self.not_read):
@@ -1034,7 +1058,7 @@ class Intake:
         if book is None:
             streamed = ", ".join(self.books) or "none"
             raise BookNotReady(
-                f"no level2 channel of {symbol!r} is streamed (books here: {streamed}); "
+                f"no level2 channel of {shown(symbol)} is streamed (books here: {streamed}); "
                 "add 'level2' to channels="
             )
         return book.copy()

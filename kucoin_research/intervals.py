@@ -9,7 +9,7 @@ import re
 from datetime import timedelta
 from typing import NamedTuple
 
-from kucoin_research.errors import InvalidInput
+from kucoin_research.errors import InvalidInput, shown
 
 __all__ = ["Interval", "parse_interval"]
 
@@ -94,7 +94,9 @@ def parse_interval(value: object, name: str = "every") -> Interval:
         raise _refusal(value, name)
     number, word = found.groups()
     if word == "M":
-        raise InvalidInput(f"{name}={value!r} may mean minutes or months; write 'min' or 'month'")
+        raise InvalidInput(
+            f"{name}={shown(value)} may mean minutes or months; write 'min' or 'month'"
+        )
     unit = _UNITS.get(word.lower())
     if unit is None or (number is None and len(word) < len("day")):
         raise _refusal(value, name)
@@ -115,5 +117,5 @@ def _of_ns(length: int, value: object, name: str) -> Interval:
 
 def _refusal(value: object, name: str) -> InvalidInput:
     return InvalidInput(
-        f"{name}={value!r} is no interval; write it like '10s', '5min', '1hour' or '1day'"
+        f"{name}={shown(value)} is no interval; write it like '10s', '5min', '1hour' or '1day'"
     )

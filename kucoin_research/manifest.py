@@ -28,7 +28,7 @@ from urllib.parse import unquote
 import numpy as np
 
 from kucoin_research.damage import Damage, Loss
-from kucoin_research.errors import InvalidInput, SessionNewer, UnknownChannel
+from kucoin_research.errors import InvalidInput, SessionNewer, UnknownChannel, shown
 from kucoin_research.instruments import Instrument
 from kucoin_research.records import CHANNELS, Market, parse_channel
 from kucoin_research.regular import (
@@ -238,7 +238,9 @@ def from_iso(text: str) -> int:
         moment = datetime.fromisoformat(whole).replace(tzinfo=UTC)
         return (moment - _EPOCH) // timedelta(seconds=1) * 10**9 + int(digits[:9].ljust(9, "0"))
     except ValueError:
-        raise InvalidInput(f"{text!r} is no time such as 2026-11-25T19:21:17.000000000Z") from None
+        raise InvalidInput(
+            f"{shown(text)} is no time such as 2026-11-25T19:21:17.000000000Z"
+        ) from None
 
 
 def write_manifest(folder: Path, content: Mapping[str, Any]) -> None:

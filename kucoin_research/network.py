@@ -349,12 +349,12 @@ def _ask_http(bound: Bound, wire: Wire, proxy: Proxy, target: Target) -> None:
     login = basic_login(proxy)
     wire.settimeout(bound.left())
     wire.sendall(_connect_request(_joined(target), login).reveal())
-    status = read_head(bound, wire)[0].split(maxsplit=2)[1:2]
-    if status == [b"407"]:
+    status = _status_of(read_head(bound, wire))
+    if status == 407:
         raise Failure(WANTS_LOGIN)
-    if status != [b"200"]:
-        number = status[0].decode() if status and re.fullmatch(rb"\d{3}", status[0]) else ""
-        raise Failure(f"it answered {number or 'nothing of HTTP'}")
+    # RFC 9110, section 9.3.6: any 2xx opens the tunnel, and nothing but the tunnel follows it.
+    if status is None or not 200 <= status < 300:
+        raise Failure(f"it answered {status or 'nothing of HTTP'}")
 
 
 def _connect_request(where: str, login: Hidden[str] | None) -> Hidden[bytes]:
@@ -479,17 +479,35 @@ class Endless(Exception):
         super().__init__("the headers of its answer have no end")
 
 
+_STATUS_LINE = re.compile(rb"HTTP/\S+\s+(\d{3})(?!\S)")
+
+
+def _status_of(lines: list[bytes]) -> int | None:
+    found = _STATUS_LINE.match(lines[0])
+    return None if found is None else int(found[1])
+
+
+def _is_interim(lines: list[bytes]) -> bool:
+    # RFC 9110, section 15.2: the reply follows; 101 is one, as the protocol changes after it.
+    status = _status_of(lines)
+    return status is not None and 100 <= status < 200 and status != 101
+
+
 def read_head(bound: Bound, wire: Wire) -> list[bytes]:
     """Read the lines of a reply up to the empty one, and nothing behind it.
+
+    Interim replies (1xx) before it are passed over.
 
     Raises
     ------
     EOFError, Endless, OSError
-        If there is no end of it.
+        If there is no end of it, or of them.
     """
     lines: list[bytes] = []
     line, room = bytearray(), MOST_HEADERS
-    while not lines or lines[-1]:
+    while not lines or lines[-1] or _is_interim(lines):
+        if lines and not lines[-1]:
+            lines.clear()
         if not room:
             raise Endless
         room -= 1

@@ -25,7 +25,7 @@ from typing import Any, Protocol, Self
 
 from kucoin_research import clocks
 from kucoin_research.damage import Damage, Loss
-from kucoin_research.errors import InvalidInput
+from kucoin_research.errors import InvalidInput, shown
 from kucoin_research.given import folder_to_write
 from kucoin_research.instruments import Instrument
 from kucoin_research.interrupts import arrived, hold, join
@@ -803,7 +803,7 @@ class _Sorter:
         for (record, symbol, day), group in groups.items():
             channel = _NAMES.get(record)
             if channel is None or not isinstance(symbol, str | None):
-                reason = f"{record.__name__} of {symbol!r:.40} is no record"
+                reason = f"{record.__name__} of {shown(symbol)} is no record"
                 self._refuse(Loss(*_span_of(group), len(group), reason=reason))
                 continue
             file = self._files.file(record, channel, symbol, day)
@@ -882,13 +882,13 @@ def check_options(compression: str | None, fsync: str, queue_rows: int) -> str:
     InvalidInput
         Naming what can be had.
     """
-    if compression not in COMPRESSIONS:
-        raise InvalidInput(f"compression must be None, 'zstd' or 'gzip', not {compression!r}")
-    policy = "second" if fsync == "each second" else fsync
-    if policy not in FSYNC_POLICIES:
-        raise InvalidInput(f"fsync must be 'never', 'rotate' or 'second', not {fsync!r}")
+    if not isinstance(compression, str | None) or compression not in COMPRESSIONS:
+        raise InvalidInput(f"compression must be None, 'zstd' or 'gzip', not {shown(compression)}")
+    policy = "second" if isinstance(fsync, str) and fsync == "each second" else fsync
+    if not isinstance(policy, str) or policy not in FSYNC_POLICIES:
+        raise InvalidInput(f"fsync must be 'never', 'rotate' or 'second', not {shown(fsync)}")
     if isinstance(queue_rows, bool) or not isinstance(queue_rows, int) or queue_rows < 1:
-        raise InvalidInput(f"queue_rows must be a whole number above 0, not {queue_rows!r}")
+        raise InvalidInput(f"queue_rows must be a whole number above 0, not {shown(queue_rows)}")
     return policy
 
 

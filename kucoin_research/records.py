@@ -14,7 +14,7 @@ from typing import Annotated, NamedTuple, TypeAlias, get_args, get_origin, get_t
 
 import polars as pl
 
-from kucoin_research.errors import InvalidInput, UnknownChannel
+from kucoin_research.errors import InvalidInput, UnknownChannel, shown
 from kucoin_research.intervals import parse_interval
 
 __all__ = [
@@ -572,10 +572,10 @@ def market_of(symbol: str, market: str | None = None) -> Market:
     """
     if market is None:
         return Market.SPOT if "-" in symbol else Market.FUTURES
-    try:
-        return Market(str(market).lower())
-    except ValueError:
-        raise InvalidInput(f"market must be 'futures' or 'spot', not {market!r}") from None
+    name = market.lower() if isinstance(market, str) else ""
+    if name not in list(Market):
+        raise InvalidInput(f"market must be 'futures' or 'spot', not {shown(market)}")
+    return Market(name)
 
 
 class Channel(NamedTuple):
@@ -618,16 +618,18 @@ def parse_channel(text: str) -> Channel:
     """
     if not isinstance(text, str):
         raise UnknownChannel(
-            f"a channel is named by a string, not by {type(text).__name__} {text!r}"
+            f"a channel is named by a string, not by {type(text).__name__} {shown(text)}"
         )
     name, colon, interval = text.strip().partition(":")
     name = _ALIASES.get(name.lower(), name.lower())
     if name not in CHANNELS:
         hint = _suggest(name, [*CHANNELS, *_ALIASES])
-        raise UnknownChannel(f"no channel {text!r}{hint} channels: {', '.join(CHANNELS)}")
+        raise UnknownChannel(f"no channel {shown(text)}{hint} channels: {', '.join(CHANNELS)}")
     if name != "candle":
         if colon:
-            raise UnknownChannel(f"channel {name!r} takes no interval, so {text!r} means nothing")
+            raise UnknownChannel(
+                f"channel {name!r} takes no interval, so {shown(text)} means nothing"
+            )
         return Channel(name)
     return Channel(name, candle_interval(interval) if colon else "1min")
 
@@ -646,10 +648,10 @@ def candle_interval(written: object) -> str:
         interval = ""
     if interval in CANDLE_INTERVALS:
         return interval
-    word = written.lower() if isinstance(written, str) else str(written)
+    word = written.lower() if isinstance(written, str) else shown(written)
     hint = _suggest(word, CANDLE_INTERVALS) if not interval else ";"
     raise UnknownChannel(
-        f"no candle interval {written!r}{hint} intervals: {', '.join(CANDLE_INTERVALS)}"
+        f"no candle interval {shown(written)}{hint} intervals: {', '.join(CANDLE_INTERVALS)}"
     )
 
 

@@ -16,7 +16,6 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from numbers import Real
 from operator import length_hint
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -34,6 +33,7 @@ from kucoin_research.errors import (
     SessionError,
     StreamStopped,
     StreamTimeout,
+    shown,
 )
 from kucoin_research.instruments import Instrument
 from kucoin_research.intake import Subscription
@@ -505,8 +505,8 @@ class Replay(TradeBars):
         InvalidInput
             If ``on_error`` is neither.
         """
-        if on_error not in ("raise", "tell"):
-            raise InvalidInput(f"on_error must be 'raise' or 'tell', not {on_error!r}")
+        if not isinstance(on_error, str) or on_error not in ("raise", "tell"):
+            raise InvalidInput(f"on_error must be 'raise' or 'tell', not {shown(on_error)}")
         raises, timeout = on_error == "raise", given.patience(timeout)
         over = (State.STOPPED, State.FAILED, State.ENDED)
         self._until(lambda: self.state in over or (raises and bool(self._untold)), timeout)
@@ -1087,14 +1087,15 @@ def _checked_steps(steps: object) -> int:
 
 
 def _checked_speed(speed: object) -> float | None:
-    if speed is None or speed == "max":  # as the command line spells it
+    if speed is None or (isinstance(speed, str) and speed == "max"):  # the command line's word
         return None
-    is_number = isinstance(speed, Real) and not isinstance(speed, bool)
-    if not is_number or not 0 < float(speed) < math.inf:  # type: ignore[arg-type]
+    try:
+        return given.positive(speed, "speed", "a number")
+    except InvalidInput:
         raise InvalidInput(
-            f"speed must be a number above 0, or None for as fast as it can be read, not {speed!r}"
-        )
-    return float(speed)  # type: ignore[arg-type]
+            "speed must be a number above 0, or None for as fast as it can be read, not "
+            f"{shown(speed)}"
+        ) from None
 
 
 def _subscriptions(

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 import polars as pl
 
-from kucoin_research.errors import InvalidInput, UnknownChannel, UnknownSymbol
+from kucoin_research.errors import InvalidInput, UnknownChannel, UnknownSymbol, shown
 from kucoin_research.integrity import Crossing, Gap, Tally, Verdict
 from kucoin_research.records import parse_channel
 
@@ -151,12 +151,14 @@ class Report:
         of_channel = {entry.symbol: entry for entry in self.channels if entry.channel == wanted}
         if not of_channel:
             there = ", ".join(dict.fromkeys(entry.channel for entry in self.channels))
-            raise UnknownChannel(f"the report has no channel {name!r}; it has: {there or 'none'}")
+            raise UnknownChannel(
+                f"the report has no channel {shown(name)}; it has: {there or 'none'}"
+            )
         symbols = ", ".join(of_channel)
         if symbol is None and len(of_channel) > 1:
             raise InvalidInput(f"name the symbol whose {wanted} is meant: {symbols}")
         if symbol is not None and symbol not in of_channel:
-            raise UnknownSymbol(f"the report has no {wanted} of {symbol!r}; it has: {symbols}")
+            raise UnknownSymbol(f"the report has no {wanted} of {shown(symbol)}; it has: {symbols}")
         return of_channel[next(iter(of_channel)) if symbol is None else symbol]
 
     def to_frame(self) -> pl.DataFrame:

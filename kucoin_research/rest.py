@@ -48,9 +48,11 @@ from kucoin_research.errors import (
     UnknownSymbol,
     Unreachable,
     UntrustedHost,
+    shown,
 )
 from kucoin_research.hidden import Hidden, bare, masked, sealed
 from kucoin_research.instruments import Instrument, spelling_hint
+from kucoin_research.loose_json import UNREADABLE, elements, members, read_fields
 from kucoin_research.orderbook import BookSnapshot
 from kucoin_research.quotas import Pace, Pool, Told, pace_of, quotas_of
 from kucoin_research.records import (
@@ -258,7 +260,7 @@ class _SpotTicker(Struct, rename="camel"):
 
 
 class _SpotTickers(Struct):
-    ticker: list[_SpotTicker]
+    ticker: msgspec.Raw  # rows of _SpotTicker, of which one may be odd
     time: _Integer | None = None
 
 
@@ -527,6 +529,7 @@ class _Call(NamedTuple):
     symbol: str | None = None
     is_signed: bool = False
     most: int = _MOST
+    is_read_by_field: bool = False  # so a reply that is odd somewhere is of use
     proof: _Proof | None = None  # of this try, where it is signed
 
     @property
@@ -610,11 +613,14 @@ _LONGEST_MESSAGE = 65_536
 _BLOCK = re.compile(rb"error(?: code)?:? ?1015", re.IGNORECASE)
 
 
-def _parse_envelope(body: bytes) -> tuple[str, str, bytes] | None:
+def _parse_envelope(body: bytes, *, is_read_by_field: bool) -> tuple[str, str, bytes] | None:
     # Code, message and data; None where it is not KuCoin's JSON.
     try:
-        envelope = decoder(_Envelope).decode(body)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        if is_read_by_field and len(body) <= _MOST_BY_ROW:
+            envelope, _ = read_fields(body, _Envelope)
+        else:
+            envelope = decoder(_Envelope).decode(body)
+    except UNREADABLE:
         return None
     if envelope.code is None:
         return None
@@ -625,7 +631,11 @@ def _message(raw: bytes) -> str:
     if not raw.startswith(b'"') or len(raw) > _LONGEST_MESSAGE:
         return ""
     # What is skipped as raw JSON was not looked at: it may be no UTF-8.
-    return " ".join(decoder(str).decode(raw.decode("utf-8", "replace")).split())
+    try:
+        text = decoder(str).decode(raw.decode("utf-8", "replace"))
+    except msgspec.MsgspecError:  # half a surrogate pair
+        return ""
+    return " ".join(text.split())
 
 
 def _describe(status: int, body: bytes, mask: Callable[[str], str]) -> str:
@@ -636,8 +646,8 @@ def _describe(status: int, body: bytes, mask: Callable[[str], str]) -> str:
     if head.startswith("<"):
         title = re.search(r"<title[^>]*>([^<]+)", head, re.IGNORECASE)
         # Masked before it is cut: half a secret would not be found.
-        shown = f", {mask(html.unescape(' '.join(title[1].split())))[:80]!r}" if title else ""
-        return f"an HTML page (HTTP {status}{shown})"
+        titled = f", {mask(html.unescape(' '.join(title[1].split())))[:80]!r}" if title else ""
+        return f"an HTML page (HTTP {status}{titled})"
     if head[0] in "{[":
         return f"JSON that is cut short or not KuCoin's ({len(body)} bytes, HTTP {status})"
     return f"something that is not JSON ({len(body)} bytes, HTTP {status})"
@@ -704,6 +714,47 @@ class _Span(NamedTuple):
         """Round the bounds inwards to the milliseconds that KuCoin is asked for."""
         first, last = -(-start // _NS_PER_MS) * _NS_PER_MS, end // _NS_PER_MS * _NS_PER_MS
         return cls(first, last, step, last - first if reach is None else reach)
+
+
+_FIRST_LEAP = 2  # pages without rows in a row; a single one costs less than to ask
+
+
+class _Leaps:
+    """Leaps over what has no rows, as long as that saves more calls than it costs.
+
+    Where leaps have cost more than they saved, each time twice as many pages without rows must
+    come in a row before the next one. So a series with a row every few pages costs hardly more
+    than by going through it page by page, and a long gap in it is still crossed by a leap.
+
+    Parameters
+    ----------
+    page
+        The length of a page, ns.
+    find
+        Tells where to go on between two times, and how many calls that took.
+    """
+
+    def __init__(self, page: int, find: Callable[[int, int], tuple[int, int]]) -> None:
+        self._page = page
+        self._find = find
+        self._since: int | None = None  # where the last page without rows ended, or a leap
+        self._empty = 0  # pages in a row
+        self._needed = _FIRST_LEAP
+        self._saved = 0  # calls, so far
+
+    def __call__(self, low: int, high: int) -> int:
+        """Tell where to go on after a page without rows, which ended at ``low``."""
+        if self._since != low:  # else it is asked again after an error
+            is_next = self._since is not None and low - self._since <= self._page
+            self._empty = self._empty + 1 if is_next else 1
+            self._since = low
+        if self._empty < self._needed:
+            return low
+        found, calls = self._find(low, high)
+        self._saved += (min(found, high) - low) // self._page - calls
+        self._needed = _FIRST_LEAP if self._saved >= 0 else 2 * self._needed
+        self._empty, self._since = 0, found
+        return found
 
 
 class Rest:
@@ -889,15 +940,22 @@ class Rest:
     def contracts(self) -> list[Instrument]:
         """List the futures contracts, in the exchange's order.
 
-        A row that makes no sense is logged and left out.
+        A field that makes no sense is None and logged. A row is logged and left out if that field
+        says what its sizes mean or in what it is paid, or is needed otherwise.
+
+        Raises
+        ------
+        BadReply
+            If no row makes sense.
         """
         call = _Call(
             Market.FUTURES,
             "/api/v1/contracts/active",
             "the list of contracts",
             most=_MOST_OF_A_LIST,
+            is_read_by_field=True,
         )
-        return self._instruments(call, _Contract, self._contract)
+        return self._instruments(call, _Contract, _contract_of)
 
     def contract(self, symbol: str) -> Instrument:
         """Describe one futures contract.
@@ -906,21 +964,30 @@ class Rest:
         ------
         NotFound
             If there is none of that name.
+        BadReply
+            If what its sizes mean, or another field that is needed, makes no sense.
         """
         path = f"/api/v1/contracts/{_path_part(symbol)}"
-        call = _Call(Market.FUTURES, path, f"the contract {symbol}", symbol=symbol)
-        facts = self._get(call, _Contract)
-        return self._checked(call, lambda: self._contract(facts))
+        return self._instrument(symbol, Market.FUTURES, path, _Contract, _contract_of)
 
     def spot_symbols(self) -> list[Instrument]:
         """List the spot pairs, in the exchange's order.
 
-        A row that makes no sense is logged and left out.
+        A field that makes no sense is None and logged; a row is left out if it is needed.
+
+        Raises
+        ------
+        BadReply
+            If no row makes sense.
         """
         call = _Call(
-            Market.SPOT, "/api/v2/symbols", "the list of spot symbols", most=_MOST_OF_A_LIST
+            Market.SPOT,
+            "/api/v2/symbols",
+            "the list of spot symbols",
+            most=_MOST_OF_A_LIST,
+            is_read_by_field=True,
         )
-        return self._instruments(call, _Pair, self._pair)
+        return self._instruments(call, _Pair, _pair_of)
 
     def spot_symbol(self, symbol: str) -> Instrument:
         """Describe one spot pair.
@@ -931,87 +998,24 @@ class Rest:
             If there is none of that name.
         """
         path = f"/api/v2/symbols/{_path_part(symbol)}"
-        call = _Call(Market.SPOT, path, f"the spot symbol {symbol}", symbol=symbol)
-        facts = self._get(call, _Pair)
-        return self._checked(call, lambda: self._pair(facts))
+        return self._instrument(symbol, Market.SPOT, path, _Pair, _pair_of)
+
+    def _instrument(
+        self,
+        symbol: str,
+        market: Market,
+        path: str,
+        kind: type[T],
+        parse: Callable[[T, Collection[str]], Instrument],
+    ) -> Instrument:
+        name = "contract" if market is Market.FUTURES else "spot symbol"
+        call = _Call(market, path, f"the {name} {symbol}", symbol=symbol, is_read_by_field=True)
+        return self._row(call, self._fetch(call), kind, parse)
 
     def _instruments(
-        self, call: _Call, kind: type[T], parse: Callable[[T], Instrument]
+        self, call: _Call, kind: type[T], parse: Callable[[T, Collection[str]], Instrument]
     ) -> list[Instrument]:
-        reply = self._fetch(call)
-        try:
-            rows = decoder(list[kind], strict=False).decode(reply.data.reveal())  # type: ignore[valid-type]
-            return [parse(row) for row in rows]
-        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-            if len(reply.data.reveal()) > _MOST_BY_ROW:
-                raise self._bad(call, str(error)[:200]) from error
-        return self._sensible(call, reply, kind, parse)
-
-    def _sensible(
-        self, call: _Call, reply: _Reply, kind: type[T], parse: Callable[[T], Instrument]
-    ) -> list[Instrument]:
-        """Read row by row, where one makes no sense."""
-        found: list[Instrument] = []
-        for row in self._decode(call, reply, list[msgspec.Raw]):
-            try:
-                facts, odd = _without_odd_fields(bytes(row), kind)
-                found.append(parse(facts))
-            except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-                log.warning("left out of %s: %s", call.what, error)
-                continue
-            if odd:
-                told = ", ".join(odd)
-                log.warning("%s in %s is listed without its %s, which makes no sense",
-                            found[-1].symbol, call.what, told)  # fmt: skip
-        return found
-
-    @staticmethod
-    def _contract(facts: _Contract) -> Instrument:
-        interval = facts.current_funding_rate_granularity or facts.funding_rate_granularity
-        return Instrument(
-            symbol=facts.symbol,
-            market=Market.FUTURES,
-            base=facts.base_currency,
-            quote=facts.quote_currency,
-            settle=facts.settle_currency or facts.quote_currency,
-            tick_size=facts.tick_size,
-            lot_size=facts.lot_size,
-            min_size=facts.lot_size,
-            max_size=facts.max_order_qty,
-            contract_multiplier=facts.multiplier,
-            is_inverse=bool(facts.is_inverse),
-            maker_fee=facts.maker_fee_rate,
-            taker_fee=facts.taker_fee_rate,
-            status=facts.status or "Open",
-            max_leverage=facts.max_leverage,
-            funding_interval_ms=interval or None,
-            index_symbol=facts.index_symbol or None,
-            expires=_instant(facts.expire_date),
-            display_name=facts.display_symbol or None,
-        )
-
-    @staticmethod
-    def _pair(facts: _Pair) -> Instrument:
-        fee = _SPOT_FEES.get(facts.fee_category or 0)
-        maker, taker = (
-            None if fee is None or coefficient is None else fee * coefficient
-            for coefficient in (facts.maker_fee_coefficient, facts.taker_fee_coefficient)
-        )
-        return Instrument(
-            symbol=facts.symbol,
-            market=Market.SPOT,
-            base=facts.base_currency,
-            quote=facts.quote_currency,
-            settle=facts.quote_currency,
-            tick_size=facts.price_increment,
-            lot_size=facts.base_increment,
-            min_size=facts.base_min_size,
-            max_size=facts.base_max_size,
-            maker_fee=maker,
-            taker_fee=taker,
-            status="Closed" if facts.enable_trading is False else "Open",
-            display_name=facts.name,
-        )
+        return self._rows(call, self._fetch(call).data.reveal(), kind, parse)
 
     # -- books and trades ----------------------------------------------------------------------
 
@@ -1054,7 +1058,9 @@ class Rest:
         """
         market = _market_of(symbol, market)
         if depth is not None and (isinstance(depth, bool) or depth < 1):
-            raise InvalidInput(f"depth must be a whole number of levels above 0, not {depth!r}")
+            raise InvalidInput(
+                f"depth must be a whole number of levels above 0, not {shown(depth)}"
+            )
         path, limit, is_signed = _book_call(market, depth)
         what = f"the order book of {symbol}"
         if is_signed and self._credentials is None:
@@ -1161,33 +1167,29 @@ class Rest:
         def leap(low: int, high: int) -> int:
             return self._next_candle(symbol, interval, low, high)
 
+        pair_leap = _Leaps(page, partial(self._next_pair_candle, symbol, interval))
         return self._walk(
             _Span.of(start, end, step, page),
             ask,
             lambda _, candle: candle,
-            leap=leap if market is Market.FUTURES else self._pair_leap(symbol, interval, page),
+            leap=leap if market is Market.FUTURES else pair_leap,
             on_progress=on_progress,
             on_wait=on_wait,
         )
 
-    def _pair_leap(self, symbol: str, interval: str, page: int) -> Callable[[int, int], int]:
-        """Make what finds the next candle of a pair across a long gap, or its first one of all.
+    def _next_pair_candle(self, symbol: str, interval: str, low: int, high: int) -> tuple[int, int]:
+        """Find the next candle of a pair across a long gap, or its first one of all.
 
         A week with trades in it has a candle of that week, however short the candles that are
-        asked for: so the first long one leads to the first short one. It is asked about where two
-        pages in a row were empty, as a single one costs less.
+        asked for: so the first long one leads to the first short one.
+
+        Returns
+        -------
+        tuple
+            Where to go on, and how many calls it took.
         """
-        before: list[int] = []  # where the last page without rows ended
-
-        def leap(low: int, high: int) -> int:
-            follows = bool(before) and low - before[-1] <= page
-            before.append(low)
-            return self._next_pair_candle(symbol, interval, low, high) if follows else low
-
-        return leap
-
-    def _next_pair_candle(self, symbol: str, interval: str, low: int, high: int) -> int:
         step, begin, end = _step_ns(interval, Market.SPOT), low, high
+        calls = 0
         for coarse in _COARSE:
             length = _step_ns(coarse, Market.SPOT)
             if length <= step:
@@ -1196,16 +1198,18 @@ class Rest:
                 continue
             # From before the begin on: a candle that holds it has opened earlier.
             page = self.candles_page(symbol, coarse, begin - length, end, market=Market.SPOT)
+            calls += 1
             opened = [when for when in _by_time(page) if when + length > begin]
             if opened:
                 begin, end = max(begin, min(opened)), min(end, min(opened) + length)
             elif end == high:
                 # None at all: believed if the newest candles before the end say so, too.
                 last = self.candles_page(symbol, interval, None, high, market=Market.SPOT)
-                return low if any(when >= low for when in _by_time(last)) else high + 1
+                is_over = not any(when >= low for when in _by_time(last))
+                return (high + 1 if is_over else low), calls + 1
             else:
                 break  # they disagree: it goes on page by page
-        return begin
+        return begin, calls
 
     def _next_candle(self, symbol: str, interval: str, low: int, high: int) -> int:
         # Given no end, futures begin with the first candle there is: across a long gap. That there
@@ -1487,30 +1491,33 @@ class Rest:
         market = market_of("", market)
         if market is Market.SPOT:
             return self._spot_tickers()
-        call = _Call(market, "/api/v1/allTickers", "all futures tickers")
+        call = _Call(market, "/api/v1/allTickers", "all futures tickers", is_read_by_field=True)
         reply = self._fetch(call)
-        rows: list[_FuturesTicker] = self._decode(call, reply, list[_FuturesTicker])
-        times = self._checked(call, lambda: [_to_ns(row.ts) for row in rows])
+        rows = self._rows(call, reply.data.reveal(), _FuturesTicker, _as_it_is)
+        times = _instants(call, [row.ts for row in rows])
         return [
             Ticker(
-                when, stamp, row.symbol, row.sequence, row.price or None, row.size, row.side,
-                row.best_bid_price or None, row.best_bid_size,
+                when, stamp, row.symbol, row.sequence, row.price or None, row.size,
+                row.side, row.best_bid_price or None, row.best_bid_size,
                 row.best_ask_price or None, row.best_ask_size,
             )
             for when, stamp, row in zip(times, self._stamps(reply, len(rows)), rows, strict=True)
         ]  # fmt: skip
 
     def _spot_tickers(self) -> list[Ticker]:
-        call = _Call(Market.SPOT, "/api/v1/market/allTickers", "all spot tickers")
+        call = _Call(
+            Market.SPOT, "/api/v1/market/allTickers", "all spot tickers", is_read_by_field=True
+        )
         reply = self._fetch(call)
-        data: _SpotTickers = self._decode(call, reply, _SpotTickers)
-        when = self._checked(call, lambda: _to_ns(data.time))
+        data = self._row(call, reply, _SpotTickers, _as_it_is)
+        rows = self._rows(call, bytes(data.ticker), _SpotTicker, _as_it_is)
+        (when,) = _instants(call, [data.time])
         return [
             Ticker(
                 when, stamp, row.symbol, None, row.last or None, None, None,
                 row.buy or None, row.best_bid_size, row.sell or None, row.best_ask_size,
             )
-            for stamp, row in zip(self._stamps(reply, len(data.ticker)), data.ticker, strict=True)
+            for stamp, row in zip(self._stamps(reply, len(rows)), rows, strict=True)
         ]  # fmt: skip
 
     def stats(
@@ -1527,10 +1534,18 @@ class Rest:
     def _contract_stats(self, symbol: str | None) -> list[Snapshot]:
         path = "active" if symbol is None else _path_part(symbol)
         what = f"the statistics of {symbol or 'all contracts'}"
-        call = _Call(Market.FUTURES, f"/api/v1/contracts/{path}", what, symbol=symbol)
+        call = _Call(
+            Market.FUTURES,
+            f"/api/v1/contracts/{path}",
+            what,
+            symbol=symbol,
+            is_read_by_field=True,
+        )
         reply = self._fetch(call)
-        decoded = self._decode(call, reply, _ContractStats if symbol else list[_ContractStats])
-        rows: list[_ContractStats] = [decoded] if symbol else decoded
+        if symbol:
+            rows = [self._row(call, reply, _ContractStats, _as_it_is)]
+        else:
+            rows = self._rows(call, reply.data.reveal(), _ContractStats, _as_it_is)
         return [
             Snapshot(
                 None, stamp, row.symbol, row.last_trade_price or None, row.high_price or None,
@@ -1543,11 +1558,15 @@ class Rest:
         path = "/api/v1/market/allTickers" if symbol is None else "/api/v1/market/stats"
         params: dict[str, str | int] = {} if symbol is None else {"symbol": symbol}
         what = f"the statistics of {symbol or 'all pairs'}"
-        call = _Call(Market.SPOT, path, what, params, symbol=symbol)
+        call = _Call(Market.SPOT, path, what, params, symbol=symbol, is_read_by_field=True)
         reply = self._fetch(call)
-        decoded: Any = self._decode(call, reply, _SpotTicker if symbol else _SpotTickers)
-        rows: list[_SpotTicker] = [decoded] if symbol else decoded.ticker
-        when = self._checked(call, lambda: _to_ns(decoded.time))
+        if symbol:
+            rows = [self._row(call, reply, _SpotTicker, _as_it_is)]
+            (when,) = _instants(call, [rows[0].time])
+        else:
+            data = self._row(call, reply, _SpotTickers, _as_it_is)
+            rows = self._rows(call, bytes(data.ticker), _SpotTicker, _as_it_is)
+            (when,) = _instants(call, [data.time])
         return [
             Snapshot(
                 when, stamp, row.symbol, row.last or None, row.high or None, row.low or None,
@@ -1612,7 +1631,44 @@ class Rest:
     def _get(self, call: _Call, kind: type[T]) -> T:
         return cast("T", self._decode(call, self._fetch(call), kind))
 
-    def _decode(self, call: _Call, reply: _Reply, kind: Any) -> Any:
+    def _row(
+        self, call: _Call, reply: _Reply, kind: type[T], parse: Callable[[T, Collection[str]], R]
+    ) -> R:
+        """Read one object; an odd field that is not needed is null, and told."""
+        self._refuse_nothing(call, reply, kind)
+        raw = reply.data.reveal()
+        facts, odd = self._checked(call, lambda: read_fields(raw, kind))
+        made = self._checked(call, lambda: parse(facts, odd))
+        _tell_odd(call, [_without(call, call.symbol or "it", odd)] if odd else [])
+        return made
+
+    def _rows(
+        self, call: _Call, raw: bytes, kind: type[T], parse: Callable[[T, Collection[str]], R]
+    ) -> list[R]:
+        """Read a list, row by row where one makes no sense; what is left out is told."""
+        try:
+            rows = decoder(list[kind], strict=False).decode(raw)  # type: ignore[valid-type]
+            return [parse(row, ()) for row in rows]
+        except UNREADABLE as error:
+            if len(raw) > _MOST_BY_ROW:
+                raise self._bad(call, str(error)[:200]) from error
+        found: list[R] = []
+        told: list[str] = []
+        for row in self._checked(call, lambda: elements(raw)):
+            try:
+                facts, odd = read_fields(row, kind)
+                found.append(parse(facts, odd))
+            except UNREADABLE as error:
+                told.append(f"left out of {call.what}: {_name_of(row)}, as {str(error)[:200]}")
+                continue
+            if odd:
+                told.append(_without(call, _name_of(row), odd))
+        if told and not found:
+            raise self._bad(call, f"none of its {len(told)} rows makes sense; {told[0]}")
+        _tell_odd(call, told)
+        return found
+
+    def _refuse_nothing(self, call: _Call, reply: _Reply, kind: Any) -> None:
         if (
             reply.data.reveal() == b"null"
             and call.symbol is not None
@@ -1620,6 +1676,9 @@ class Rest:
         ):
             # So spot answers, with a code of success, when it does not know a symbol.
             raise self._refused(call, "", "nothing", 200)
+
+    def _decode(self, call: _Call, reply: _Reply, kind: Any) -> Any:
+        self._refuse_nothing(call, reply, kind)
         return self._checked(call, lambda: decoder(kind, strict=False).decode(reply.data.reveal()))
 
     def _checked(self, call: _Call, read: Callable[[], T]) -> T:
@@ -1772,7 +1831,7 @@ class Rest:
         received_at_ns, received_ns = self._clock.monotonic_ns(), self._clock.wall_ns()
         told = _told(reply.headers, sent, self._clock.monotonic())
         self._quotas.learn(self._pool(call), call.weight, told)
-        envelope = _parse_envelope(reply.body)
+        envelope = _parse_envelope(reply.body, is_read_by_field=call.is_read_by_field)
         if envelope is not None and envelope[0] == "200000":
             return _Reply(Hidden(envelope[2]), sent_at_ns, received_at_ns, received_ns)
         return self._failure(call, reply, envelope)
@@ -1833,28 +1892,89 @@ class Rest:
         return meaning.error(text, code=code, http_status=status)
 
 
-def _without_odd_fields(row: bytes, kind: type[T]) -> tuple[T, list[str]]:
-    """Read a row; an optional field that makes no sense is null, and named.
+_MOST_TOLD = 20  # rows of a reply, a line each
 
-    Raises
-    ------
-    msgspec.MsgspecError, ValueError, RecursionError
-        If a field makes no sense that must not be missing.
-    """
+
+def _tell_odd(call: _Call, told: list[str]) -> None:
+    for text in told[:_MOST_TOLD]:
+        log.warning("%s", text)
+    if len(told) > _MOST_TOLD:
+        log.warning("in %s, %d more rows are odd", call.what, len(told) - _MOST_TOLD)
+
+
+def _without(call: _Call, name: str, odd: list[str]) -> str:
+    return f"{name} in {call.what} is without its {', '.join(odd)}, which makes no sense"
+
+
+def _name_of(row: bytes) -> str:
     try:
-        return decoder(kind, strict=False).decode(row), []
-    except msgspec.ValidationError:
-        content = decoder(dict[str, Any]).decode(row)
-    odd = []
-    for field in msgspec.structs.fields(cast("Any", kind)):
-        value = content.get(field.encode_name)
-        try:
-            if not field.required and value is not None:
-                msgspec.convert(value, field.type, strict=False)
-        except (msgspec.ValidationError, ValueError):
-            odd.append(field.encode_name)
-            content[field.encode_name] = None
-    return msgspec.convert(content, kind, strict=False), odd
+        return str(decoder(str).decode(members(row)["symbol"]))[:40]
+    except (*UNREADABLE, KeyError):
+        return "a row without a symbol"
+
+
+# What the sizes of a contract mean, and in what they are paid, is not guessed.
+_NEVER_GUESSED = ("isInverse", "settleCurrency")
+
+
+def _contract_of(facts: _Contract, odd: Collection[str]) -> Instrument:
+    for name in _NEVER_GUESSED:
+        if name in odd:
+            raise ValueError(f"its {name} makes no sense, and what its sizes are worth rests on it")
+    is_inverse = facts.multiplier < 0 if facts.is_inverse is None else facts.is_inverse
+    if not is_inverse and facts.multiplier < 0:
+        raise ValueError("its multiplier is that of an inverse contract, its isInverse is not")
+    interval = facts.current_funding_rate_granularity
+    if not interval and "currentFundingRateGranularity" not in odd:
+        interval = facts.funding_rate_granularity
+    return Instrument(
+        symbol=facts.symbol,
+        market=Market.FUTURES,
+        base=facts.base_currency,
+        quote=facts.quote_currency,
+        settle=facts.settle_currency
+        or (facts.base_currency if is_inverse else facts.quote_currency),
+        tick_size=facts.tick_size,
+        lot_size=facts.lot_size,
+        min_size=facts.lot_size,
+        max_size=facts.max_order_qty,
+        contract_multiplier=facts.multiplier,
+        is_inverse=is_inverse,
+        maker_fee=facts.maker_fee_rate,
+        taker_fee=facts.taker_fee_rate,
+        status=facts.status or None,
+        max_leverage=facts.max_leverage,
+        funding_interval_ms=interval or None,
+        index_symbol=facts.index_symbol or None,
+        expires=_instant(facts.expire_date),
+        display_name=facts.display_symbol or None,
+    )
+
+
+_SPOT_STATUS = {True: "Open", False: "Closed", None: None}
+
+
+def _pair_of(facts: _Pair, _: Collection[str]) -> Instrument:
+    fee = _SPOT_FEES.get(facts.fee_category or 0)
+    maker, taker = (
+        None if fee is None or coefficient is None else fee * coefficient
+        for coefficient in (facts.maker_fee_coefficient, facts.taker_fee_coefficient)
+    )
+    return Instrument(
+        symbol=facts.symbol,
+        market=Market.SPOT,
+        base=facts.base_currency,
+        quote=facts.quote_currency,
+        settle=facts.quote_currency,
+        tick_size=facts.price_increment,
+        lot_size=facts.base_increment,
+        min_size=facts.base_min_size,
+        max_size=facts.base_max_size,
+        maker_fee=maker,
+        taker_fee=taker,
+        status=_SPOT_STATUS[facts.enable_trading],
+        display_name=facts.name,
+    )
 
 
 def _without_frames(outcome: _Reply | _Failure, mask: Callable[[str], str]) -> _Reply | _Failure:
@@ -1888,6 +2008,10 @@ def _pace_of(venue: Venue, clock: clocks.Clock) -> Pace | None:
     return pace_of(clock, venue.futures_url, _BURST, _PER_SECOND)
 
 
+def _as_it_is(row: T, _: Collection[str]) -> T:
+    return row
+
+
 def _options(kind: Any) -> tuple[Any, ...]:
     return getattr(kind, "__args__", ())
 
@@ -1901,7 +2025,9 @@ def _is_address(url: str) -> bool:
 
 def _market_of(symbol: object, market: Market | str | None) -> Market:
     if not isinstance(symbol, str) or not symbol.strip():
-        raise UnknownSymbol(f"a symbol is text such as 'XBTUSDTM' or 'BTC-USDT', not {symbol!r}")
+        raise UnknownSymbol(
+            f"a symbol is text such as 'XBTUSDTM' or 'BTC-USDT', not {shown(symbol)}"
+        )
     return market_of(symbol, market)
 
 
@@ -1911,6 +2037,15 @@ def _instant(value: int | None) -> int | None:
         return None if value is None else to_ns(value)
     except MessageBroken:
         return None
+
+
+def _instants(call: _Call, values: list[int | None]) -> list[int | None]:
+    """Read the times of rows; those that are none are told."""
+    times = [_instant(value) for value in values]
+    lost = sum(value is not None for value in values) - sum(when is not None for when in times)
+    if lost:
+        log.warning("%d times in %s make no sense, and are left out", lost, call.what)
+    return times
 
 
 def _path_part(symbol: str) -> str:
@@ -1933,10 +2068,6 @@ def _book_call(market: Market, depth: int | None) -> tuple[str, int, bool]:
     return f"/api/v1/market/orderbook/level2_{limit}", limit, False
 
 
-def _to_ns(value: int | None) -> int | None:
-    return None if value is None else to_ns(value)
-
-
 def _trade_time(row: _TradeRow) -> int:
     value = row.ts if row.ts is not None else row.time
     if value is None:
@@ -1954,7 +2085,7 @@ def _step_ns(interval: str, market: Market) -> int:
     minutes = _MINUTES.get(interval)
     if minutes is None:
         raise UnknownChannel(
-            f"no candle interval {interval!r}; intervals: {', '.join(CANDLE_INTERVALS)}"
+            f"no candle interval {shown(interval)}; intervals: {', '.join(CANDLE_INTERVALS)}"
         )
     if interval in _NOT_OVER_REST[market]:
         raise ChannelNotOffered(

@@ -39,7 +39,9 @@ from kucoin_research.errors import (
     SessionUnfinished,
     UnknownChannel,
     UnknownSymbol,
+    shown,
 )
+from kucoin_research.given import name_of
 from kucoin_research.instruments import Instrument
 from kucoin_research.lines import Lines, scan_lines
 from kucoin_research.manifest import (
@@ -261,9 +263,9 @@ class Session(TradeBars):
         with a torn end, are held in memory. For more than that ``convert`` to Parquet.
         """
         wanted = self._channel(channel)
-        if symbol is not None and symbol not in self.symbols:
+        if name_of(symbol, "symbol") is not None and symbol not in self.symbols:
             raise UnknownSymbol(
-                f"symbol {symbol!r} was not recorded; there is: {', '.join(self.symbols)}"
+                f"symbol {shown(symbol)} was not recorded; there is: {', '.join(self.symbols)}"
             )
         rows = self._scan(wanted, symbol)
         if symbol is not None:
@@ -334,7 +336,7 @@ class Session(TradeBars):
             close = difflib.get_close_matches(str(wanted), there, n=1)
             hint = f"; did you mean {close[0]!r}?" if close else ""
             raise UnknownChannel(
-                f"channel {channel!r} was not recorded{hint}; there is: {', '.join(there)}"
+                f"channel {shown(channel)} was not recorded{hint}; there is: {', '.join(there)}"
             )
         return wanted
 
@@ -347,7 +349,7 @@ class Session(TradeBars):
             If a line cannot be read.
         """
         if not isinstance(rows, pl.LazyFrame):
-            raise InvalidInput(f"collect takes what scan() has given, not {rows!r}")
+            raise InvalidInput(f"collect takes what scan() has given, not {shown(rows)}")
         try:
             return rows.collect()
         except pl.exceptions.PolarsError as error:
@@ -492,7 +494,7 @@ def load(path: Paths | Iterable[Paths]) -> Session:
         path = [path]
     given = list(path) if isinstance(path, Iterable) else []
     if not given:
-        raise InvalidInput(f"load needs the folder of a session, or several, not {path!r}")
+        raise InvalidInput(f"load needs the folder of a session, or several, not {shown(path)}")
     folders = [find_session(each) for each in given]
     opened = [_open(each) for each in folders]
     notes = [note for each in opened for note in each.notes]

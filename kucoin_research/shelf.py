@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import polars as pl
 
 from kucoin_research import analytics
-from kucoin_research.errors import UnknownChannel, UnknownSymbol
-from kucoin_research.given import count, name_of, texts
+from kucoin_research.errors import UnknownChannel, UnknownSymbol, shown
+from kucoin_research.given import count, name_of, texts, truth
 from kucoin_research.instruments import spelling_hint
 from kucoin_research.intake import Subscription
 from kucoin_research.records import (
@@ -104,6 +104,7 @@ class Shelf:
         wanted = self.channel(channel)
         ring = self.rings[wanted.record]
         _check_last(last)
+        truth(mark_filled, "mark_filled")
         filters = []
         if symbol is not None:
             self._check_symbol(symbol)
@@ -131,7 +132,7 @@ class Shelf:
             return candles[0]  # plain means 1min only where there is a choice
         if wanted not in self.channels and wanted.record is not Status:
             raise UnknownChannel(
-                f"channel {name!r} is not streamed by {self._name!r}; it streams: "
+                f"channel {shown(name)} is not streamed by {self._name!r}; it streams: "
                 f"{_join(self.channels)}"
             )
         return wanted
@@ -151,10 +152,10 @@ class Shelf:
         name_of(symbol, "symbol")
         if ALL_SYMBOLS in self.symbols:  # whose rows may yet come, if there is such a symbol
             if hint := spelling_hint(symbol):
-                raise UnknownSymbol(f"no symbol {symbol!r}: {hint}")
+                raise UnknownSymbol(f"no symbol {shown(symbol)}: {hint}")
         elif symbol not in self.symbols:
             raise UnknownSymbol(
-                f"symbol {symbol!r} is not streamed by {self._name!r}; it streams: "
+                f"symbol {shown(symbol)} is not streamed by {self._name!r}; it streams: "
                 f"{', '.join(self.symbols)}"
             )
 

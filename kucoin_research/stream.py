@@ -506,7 +506,17 @@ class Stream(TradeBars):
             ``Float64``; null for rows of snapshots, for those that REST brought or that waited for
             a snapshot, and where the clocks cannot be compared: before that was measured, after
             this machine's clock was set, and where the venue's clock runs at another speed.
+
+        Raises
+        ------
+        ColumnMissing
+            If a needed column is absent; the message lists those present.
+        InvalidInput
+            If it is no polars frame, or its times are none.
         """
+        times = ("timestamp", "local_timestamp")
+        given.has_columns(rows, (*times, "symbol"), "lags cannot be told")
+        given.columns_hold(rows, times=times)
         if self.simulation not in (None, 1.0):
             return pl.Series("lag_ms", [None] * rows.height, dtype=pl.Float64)
         return self._time.lags(rows, self._intake.not_read)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import polars as pl
 
-from kucoin_research.errors import InvalidInput
+from kucoin_research.errors import InvalidInput, shown
 from kucoin_research.regular import Irregular, create, kind_of, open_file, open_handle, size_of
 
 __all__ = ["append_csv", "append_lines", "csv_name"]
@@ -49,7 +49,7 @@ def csv_name(symbol: str, channel: str, when: datetime | None = None) -> str:
     parts = (symbol, channel.strip().replace(":", "-") if isinstance(channel, str) else channel)
     for part in parts:
         if not isinstance(part, str) or not part or _UNFIT.search(part):
-            raise InvalidInput(f"{part!r} cannot be part of a file name")
+            raise InvalidInput(f"{shown(part)} cannot be part of a file name")
     return f"{'_'.join(parts)}_{day}.csv"
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from kucoin_research.errors import SessionBroken, UnknownSymbol
+from kucoin_research.errors import SessionBroken, UnknownSymbol, shown
 from kucoin_research.given import texts
 from kucoin_research.lines import Lines
 from kucoin_research.manifest import day_of, safe_name
@@ -169,7 +169,8 @@ class _Choice(NamedTuple):
         for symbol in named or ():
             if symbol not in session.symbols:
                 raise UnknownSymbol(
-                    f"symbol {symbol!r} was not recorded; there is: {', '.join(session.symbols)}"
+                    f"symbol {shown(symbol)} was not recorded; there is: "
+                    f"{', '.join(session.symbols)}"
                 )
         return cls(wanted, named)
 

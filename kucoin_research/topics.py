@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from enum import StrEnum, unique
 from typing import NamedTuple
 
-from kucoin_research.errors import ChannelNotOffered, InvalidInput
+from kucoin_research.errors import ChannelNotOffered, InvalidInput, shown
 from kucoin_research.records import ALL_SYMBOLS, Channel, Market
 
 __all__ = [
@@ -50,10 +50,10 @@ def feed_of(text: str) -> Feed:
     InvalidInput
         If there is none of that name.
     """
-    try:
-        return Feed(str(text).strip().lower())
-    except ValueError:
-        raise InvalidInput(f"feed must be 'classic' or 'pro', not {text!r}") from None
+    name = text.strip().lower() if isinstance(text, str) else ""
+    if name not in list(Feed):
+        raise InvalidInput(f"feed must be 'classic' or 'pro', not {shown(text)}")
+    return Feed(name)
 
 
 _CLASSIC: dict[Market, dict[str, tuple[str, ...]]] = {

@@ -8,7 +8,7 @@ from numbers import Integral
 
 import numpy as np
 
-from kucoin_research.errors import InvalidInput, MessageBroken
+from kucoin_research.errors import InvalidInput, MessageBroken, shown
 
 __all__ = ["LARGEST_NS", "When", "instant_ns", "refuse_future", "to_ns"]
 
@@ -81,8 +81,9 @@ def instant_ns(when: When, name: str) -> int | None:
         return None
     if isinstance(when, np.datetime64):
         when = _of_numpy(when)
-    if isinstance(when, bool) or when != when:
-        raise InvalidInput(f"{name} must be a time, not {when!r}")
+    is_of_kind = isinstance(when, Integral | float | str | date) and not isinstance(when, bool)
+    if not is_of_kind or when != when:
+        raise InvalidInput(f"{name} must be a time, not {shown(when)}")
     if isinstance(when, Integral | float):
         return _of_unix(when, name)
     if isinstance(when, str):
@@ -90,11 +91,11 @@ def instant_ns(when: When, name: str) -> int | None:
             when = datetime.fromisoformat(when)
         except ValueError:
             raise InvalidInput(
-                f"{name}={when!r} is no time; write it like '2026-11-24' or '2026-11-24T12:00'"
+                f"{name}={shown(when)} is no time; write it like '2026-11-24' or '2026-11-24T12:00'"
             ) from None
     if not isinstance(when, datetime):
         if not isinstance(when, date):
-            raise InvalidInput(f"{name} must be a time, not {when!r}")
+            raise InvalidInput(f"{name} must be a time, not {shown(when)}")
         when = datetime(when.year, when.month, when.day, tzinfo=UTC)
     if when.tzinfo is None:
         when = when.replace(tzinfo=UTC)
@@ -111,9 +112,9 @@ def _of_numpy(when: np.datetime64) -> int | float:
 def _of_unix(when: Integral | float, name: str) -> int:
     try:
         whole = to_ns(int(when))
-    except (MessageBroken, OverflowError):
+    except (ValueError, OverflowError):  # also where it has more digits than Python writes
         raise InvalidInput(
-            f"{name}={when!r} is no time between the years 1970 and 2262, in s, ms, µs or ns"
+            f"{name}={shown(when)} is no time between the years 1970 and 2262, in s, ms, µs or ns"
         ) from None
     if isinstance(when, Integral) or not int(when):
         return whole

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from kucoin_research import clocks
 from kucoin_research.errors import (
+    BadReply,
     ExchangeError,
     ExchangeUnavailable,
     InvalidInput,
@@ -105,6 +106,8 @@ class Universe:
         ------
         UnknownSymbol
             With near matches.
+        BadReply
+            If the exchange describes it by fields that make no sense.
         """
         known = self.instruments(rest, market, symbol)
         try:
@@ -142,6 +145,10 @@ class Universe:
 def _ask_for(rest: Rest, symbol: str, market: Market) -> Instrument | None:
     try:
         found = rest.contract(symbol) if market is Market.FUTURES else rest.spot_symbol(symbol)
+    except BadReply as error:
+        if error.may_pass:  # no reply of the exchange at all
+            return None
+        raise
     except (ExchangeError, NetworkError, InvalidInput):
         return None
     # An exchange that corrects the spelling has not confirmed it.

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from kucoin_research.errors import UnknownVenue, UntrustedHost
+from kucoin_research.errors import UnknownVenue, UntrustedHost, shown
 from kucoin_research.hidden import surroundings
 from kucoin_research.records import Market, market_of
 
@@ -116,10 +116,10 @@ def _checked_url(url: object, field: str, scheme: str = "http") -> str:
     if parts.scheme not in schemes or not host or any(c.isspace() for c in text):
         raise UnknownVenue(
             f"{field} must be an address like '{scheme}s://host' or '{scheme}://127.0.0.1:80', "
-            f"not {url!r}"
+            f"not {shown(url)}"
         )
     if parts.query or parts.fragment:
-        raise UnknownVenue(f"{field} must end before any '?' or '#', unlike {url!r}")
+        raise UnknownVenue(f"{field} must end before any '?' or '#', unlike {shown(url)}")
     return text
 
 
@@ -251,7 +251,7 @@ def resolve_venue(
     if isinstance(venue, Venue):
         return venue
     if isinstance(venue, str):
-        return _named(venue, start_demo, f"no venue {venue!r}")
+        return _named(venue, start_demo, f"no venue {shown(venue)}")
     futures_url = getattr(venue, "futures_url", None)
     spot_url = getattr(venue, "spot_url", None)
     if futures_url is None or spot_url is None:
@@ -271,7 +271,7 @@ def _from_environment(environ: Mapping[str, str], start_demo: Callable[[], Venue
         given = _SPOT_URL if missing[0] == _FUTURES_URL else _FUTURES_URL
         raise UnknownVenue(f"{given} is set but {missing[0]} is not; set both, or neither")
     name = environ.get(_VENUE, "").strip()
-    return _named(name, start_demo, f"{_VENUE} names no venue: {name!r}") if name else LIVE
+    return _named(name, start_demo, f"{_VENUE} names no venue: {shown(name)}") if name else LIVE
 
 
 def _named(name: str, start_demo: Callable[[], Venue], complaint: str) -> Venue:

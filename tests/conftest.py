@@ -2,6 +2,7 @@
 
 import gc
 import signal
+import sys
 import threading
 import time
 from pathlib import Path
@@ -166,6 +167,17 @@ def _no_stream_left_running():
     for stream in left:
         stream.stop()
     assert not left, f"the test left streams running: {left}"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _no_figure_left_live():
+    """No module leaves a figure behind that is refreshed as long as the process lives."""
+    yield
+    refresh = sys.modules.get("kucoin_research.figures.refresh")
+    left = [] if refresh is None else refresh.refresher().wanted
+    for ticket in left:
+        ticket.cancel()
+    assert not left, f"the module left {len(left)} figures open"
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+from kucoin_research.api import find_venue
 from kucoin_research.dashboards.board import (
     DEFAULT_SYMBOLS,
     Dashboard,
@@ -21,12 +22,14 @@ from kucoin_research.dashboards.board import (
 )
 from kucoin_research.dashboards.controls import INTERVALS, WINDOWS
 from kucoin_research.dashboards.health import Colour, Health, Vitals, judge
-from kucoin_research.errors import InvalidInput
+from kucoin_research.errors import InvalidInput, shown
 from kucoin_research.figures.feed import is_running, pick_symbol
 from kucoin_research.figures.zone import Zone
+from kucoin_research.given import MOST_ROWS, count, folder_to_write, name_of, texts, truth
 from kucoin_research.records import market_of, parse_channel
 from kucoin_research.replay import Replay
 from kucoin_research.sessions import Session, load
+from kucoin_research.topics import feed_of
 
 __all__ = ["Colour", "Dashboard", "Health", "Vitals", "dashboard", "judge"]
 
@@ -62,7 +65,7 @@ def dashboard(
     market
         ``"futures"`` or ``"spot"``; told by the symbol's spelling when left out.
     channels
-        Which are switched on in the beginning.
+        Which are switched on in the beginning; also one text with commas between.
     symbol
         Which one of a stream or session with several; the first when left out.
     interval
@@ -93,11 +96,19 @@ def dashboard(
     UnknownSymbol, UnknownChannel, ChannelNotOffered, SymbolNotTrading, Unreachable
         With ``start=True``, as ``stream`` does.
     """
-    if interval not in INTERVALS:
-        raise InvalidInput(f"interval must be one of {', '.join(INTERVALS)}, not {interval!r}")
-    if window not in WINDOWS:
-        raise InvalidInput(f"window must be one of {', '.join(WINDOWS)}, not {window!r}")
-    Zone(tz)  # before anything is opened
+    # All of it before anything is opened, and not when Start or Record is pressed.
+    _check_one_of(INTERVALS, interval, "interval")
+    _check_one_of(WINDOWS, window, "window")
+    Zone(tz)
+    folder_to_write(root, "root")
+    channels = _names(texts(channels, "channels"))
+    market_of("", market)
+    feed_of(feed)
+    capacity = count(capacity, "capacity", "rows", most=MOST_ROWS)
+    name_of(name)
+    symbol, start = name_of(symbol, "symbol"), truth(start, "start")
+    if venue is not None:
+        find_venue(venue)
     subject = _subject(source, symbol, market, channels, name)
     try:
         made = Dashboard(
@@ -118,6 +129,12 @@ def dashboard(
     return made
 
 
+def _check_one_of(known: Iterable[str], value: object, name: str) -> None:
+    there = list(known)
+    if not isinstance(value, str) or value not in there:
+        raise InvalidInput(f"{name} must be one of {', '.join(there)}, not {shown(value)}")
+
+
 class _Subject(NamedTuple):
     """What is shown: a symbol, of something handed in, or of a replay that we opened."""
 
@@ -128,11 +145,11 @@ class _Subject(NamedTuple):
 
 
 def _subject(
-    source: Any, symbol: str | None, market: str | None, channels: Any, name: str | None
+    source: Any, symbol: str | None, market: str | None, channels: list[str], name: str | None
 ) -> _Subject:
     if source is None or isinstance(source, str):
-        shown = source or symbol or DEFAULT_SYMBOLS[market_of("", market)]
-        return _Subject(shown, _names([channels] if isinstance(channels, str) else channels))
+        its_symbol = source or symbol or DEFAULT_SYMBOLS[market_of("", market)]
+        return _Subject(its_symbol, channels)
     if is_running(source):
         return _Subject(_chosen(source, symbol), _names(channels_of(source)), given=source)
     if not isinstance(source, Session | os.PathLike):

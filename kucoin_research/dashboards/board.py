@@ -29,7 +29,7 @@ from kucoin_research.dashboards.slots import BOOKS, LOWER, MAIN, Scene, Slot
 from kucoin_research.dashboards.texts import DASH, compact, duration, size
 from kucoin_research.dashboards.transport import Transport, is_replay
 from kucoin_research.dashboards.watch import Watch, histogram
-from kucoin_research.errors import InvalidInput, KucoinResearchError
+from kucoin_research.errors import InvalidInput, KucoinResearchError, shown
 from kucoin_research.figures.cells import cell_of, replace_in_cell
 from kucoin_research.figures.refresh import Ticket, refresher
 from kucoin_research.figures.zone import Zone
@@ -100,7 +100,7 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
         self._recorder: Recorder | None = None
         self._line = ("", "")
         self._is_frozen = False
-        self._is_closed = False
+        self._is_closed = True  # until there is something that close() could end
         self._still_id = ""
         self._clock: Callable[[], float] = time.monotonic
         self._vitals = Vitals()
@@ -123,6 +123,7 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
         self.lower = Slot(LOWER, self._scene, "lower")
         self.book = Slot(BOOKS, self._scene, "book", 660)
         self._slots = (self.price, self.lower, self.book)
+        self._is_closed = False
         grid = widgets.Box([self.panel, self.controls.box, *(slot.box for slot in self._slots)])
         grid.add_class("kr-grid")
         self.children = (grid,)
@@ -407,7 +408,7 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
         self.controls.mark_wrong(is_wrong=symbol not in there)
         if symbol not in there:
             raise InvalidInput(
-                f"symbol {symbol!r} is not streamed here; streamed are {', '.join(there[:8])}"
+                f"symbol {shown(symbol)} is not streamed here; streamed are {', '.join(there[:8])}"
             )
         self._show(replace(self._scene, symbol=symbol))
 
@@ -499,7 +500,8 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
     def _badge_of(self, now: float, page: str) -> dict[str, Any]:
         health = judge(replace(self._vitals, screen=self._screen_of(page, now)))
         word = "frozen" if self._is_frozen else health.word
-        return {"badge": [str(health.colour), word, _because(health)]}
+        every = "\n".join(health.reasons)
+        return {"badge": [str(health.colour), word, _because(health), every]}
 
     def _screen_of(self, page: str, now: float) -> Screen | None:
         """Find what has fallen behind most on a page, by what it has drawn."""

@@ -272,7 +272,9 @@ def _refresh(vitals: Vitals) -> Finding:
     return Colour.AMBER, f"the last refresh failed: {vitals.refresh_error}"
 
 
+# Of reasons of one colour the first is shown. What is lost comes before what is late, and a busy
+# kernel before what it makes late.
 _RULES: tuple[Callable[[Vitals], Finding], ...] = (
-    _connection, _recorder, _functions, _silence, _lag, _gaps, _topic, _losses, _book, _screen,
-    _refresh, _kernel,
+    _connection, _recorder, _functions, _silence, _gaps, _topic, _losses, _kernel, _lag, _book,
+    _screen, _refresh,
 )  # fmt: skip

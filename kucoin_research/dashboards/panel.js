@@ -38,14 +38,16 @@ function head(send) {
   const facts = make('span', 'kr-facts');
   const badge = make('button', 'kr-badge', led, word, reason, make('span', 'kr-more', '▾'));
   badge.type = 'button';
-  badge.title = 'latency histogram and events';
+  const opens = 'press for the latency histogram and events';
+  badge.title = opens;
   badge.setAttribute('aria-expanded', 'false');
   const node = make('header', 'kr-head', make('div', 'kr-name', symbol, place),
     make('div', 'kr-health', facts, badge));
   return {node, badge, tell: {
     name: ([name, where]) => { put(symbol, name); put(place, where); },
-    badge: ([colour, its, why]) => {
+    badge: ([colour, its, why, all = why]) => {
       badge.dataset.colour = colour;
+      badge.title = all ? `${all}\n${opens}` : opens;
       put(word, its);
       put(reason, why);
     },

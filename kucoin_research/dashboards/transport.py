@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kucoin_research.dashboards.texts import duration, moment
-from kucoin_research.errors import InvalidInput, UnknownChannel
+from kucoin_research.errors import InvalidInput, UnknownChannel, shown
 from kucoin_research.figures.gaps import gaps_of
 from kucoin_research.figures.zone import Zone
 
@@ -113,7 +113,7 @@ class Transport:
     def seek(self, share: float) -> None:
         """Go to a place between start (0) and end (1)."""
         if not 0 <= share <= 1:
-            raise InvalidInput(f"a replay is wound to a place between 0 and 1, not {share!r}")
+            raise InvalidInput(f"a replay is wound to a place between 0 and 1, not {shown(share)}")
         self._replay.seek(self._start + round(share * self._length))
 
     def set_speed(self, text: str) -> None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from kucoin_research.errors import InvalidInput, KucoinResearchError, UnknownChannel
+from kucoin_research.errors import InvalidInput, KucoinResearchError, UnknownChannel, shown
 from kucoin_research.figures.bars import CandleChart, interval_ns
 from kucoin_research.figures.books import DepthChart, HeatChart, LadderChart
 from kucoin_research.figures.chart import Chart, Sketch, View
@@ -37,7 +37,7 @@ from kucoin_research.figures.refresh import Refresher, Ticket, refresher
 from kucoin_research.figures.static import ExportUnavailable, Figure, still
 from kucoin_research.figures.theme import resolve
 from kucoin_research.figures.zone import Zone
-from kucoin_research.given import count, kind_of, name_of
+from kucoin_research.given import columns_hold, count, kind_of, name_of, number
 
 if TYPE_CHECKING:
     from kucoin_research.figures.widget import LiveFigure
@@ -71,6 +71,13 @@ _TOUCHES = (
 _TIMES = ("timestamp",)
 _TRADE = (*_TIMES, "price", "size", "side")
 _OHLC = (*_TIMES, "open", "high", "low", "close")  # and the volume, but for bars of the mid
+_FIVE = range(1, 6)
+_NUMBERS = (
+    *("price", "size", "open", "high", "low", "close", "volume", "turnover"),
+    *("mark_price", "index_price", "funding_rate", *_TOUCHES[0]),
+    *("bid_price", "bid_size", "ask_price", "ask_size"),
+    *(f"{side}_{what}_{n}" for side in ("bid", "ask") for what in ("price", "size") for n in _FIVE),
+)
 
 
 def price(
@@ -392,7 +399,10 @@ def lag(
     ColumnMissing, InvalidInput
         As for ``price``.
     """
-    options = lag_options(source) if offset_ms is None else {"offset_ms": offset_ms}
+    if offset_ms is None:
+        options = lag_options(source)
+    else:
+        options = {"offset_ms": number(offset_ms, "offset_ms", "milliseconds, or None")}
     return _make(LagChart, "lag", source, symbol, {}, status, window, tz, theme, height, options)
 
 
@@ -500,6 +510,10 @@ def _frames_of(
         frames = {role: source.frame(channel, symbol) for role, channel in channels.items()}
         status = status if status is not None else _status_of(source)
     elif callable(getattr(source, "depth", None)):  # a book
+        if symbol not in (None, source.symbol):
+            raise InvalidInput(
+                f"this is the book of {shown(source.symbol)}, and not of {shown(symbol)}"
+            )
         frames = {"book": source.depth()}
     else:
         raise InvalidInput(f"{what} takes a polars frame or a stream, not {kind_of(source)}")
@@ -532,9 +546,10 @@ def _by_role(
 
 
 def _check(kind: type[Chart], what: str, role: str, frame: pl.DataFrame) -> None:
+    require(frame, (), what)
+    columns_hold(frame, times=(*_TIMES, "local_timestamp"), numbers=_NUMBERS)
     choices = _COLUMNS.get((kind, role), ())
-    if not choices or not isinstance(frame, pl.DataFrame):
-        require(frame, (), what)
+    if not choices:
         return
     there = set(frame.columns)
     if kind in (CandleChart, FlowChart) and set(_TOUCHES[0]) <= there:
@@ -549,13 +564,13 @@ def _check(kind: type[Chart], what: str, role: str, frame: pl.DataFrame) -> None
 
 
 def _nanoseconds(window: float | str | None) -> int | None:
-    if window is None or window == "all":
+    if window is None or (isinstance(window, str) and window == "all"):
         return None
     if isinstance(window, str):
         return interval_ns(window, "window")
     is_number = isinstance(window, int | float) and not isinstance(window, bool)
     if not is_number or not 0 < window < _LONGEST_WINDOW:
-        raise InvalidInput(f"window must be seconds, like '5m', or 'all', not {window!r}")
+        raise InvalidInput(f"window must be seconds, like '5m', or 'all', not {shown(window)}")
     return round(window * 1e9)
 
 

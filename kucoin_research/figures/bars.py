@@ -8,7 +8,7 @@ from datetime import timedelta
 import numpy as np
 import polars as pl
 
-from kucoin_research.errors import InvalidInput
+from kucoin_research.errors import InvalidInput, shown
 from kucoin_research.figures.chart import Arrays, Drawing, Role, Sketch, TimeChart, View
 from kucoin_research.figures.frames import arrivals, events, numbers
 from kucoin_research.figures.lines import line
@@ -40,7 +40,7 @@ def interval_ns(every: str | timedelta, name: str = "every") -> int:
     """
     length = parse_interval(every, name).ns
     if length is None:
-        raise InvalidInput(f"{name}={every!r} has no fixed length here; write '30d'")
+        raise InvalidInput(f"{name}={shown(every)} has no fixed length here; write '30d'")
     return length
 
 

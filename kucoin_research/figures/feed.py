@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 import polars as pl
 
-from kucoin_research.errors import BookNotReady, InvalidInput, UnknownChannel
+from kucoin_research.errors import BookNotReady, InvalidInput, UnknownChannel, shown
 from kucoin_research.figures.chart import Role
 from kucoin_research.figures.frames import nanoseconds
 from kucoin_research.figures.gaps import Gap, gaps_of
@@ -76,7 +76,7 @@ def pick_symbol(source: Source, symbol: str | None, what: str) -> str:
     if symbol is not None:
         if there and symbol not in there:
             raise InvalidInput(
-                f"symbol {symbol!r} is not streamed here; streamed are {', '.join(there[:8])}"
+                f"symbol {shown(symbol)} is not streamed here; streamed are {', '.join(there[:8])}"
             )
         return symbol
     if len(there) > 1:

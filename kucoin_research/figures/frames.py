@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
-from kucoin_research.errors import ColumnMissing, InvalidInput
+from kucoin_research.errors import InvalidInput, shown
 from kucoin_research.figures.zone import Floats, Times
-from kucoin_research.given import kind_of
+from kucoin_research.given import has_columns, kind_of
 
 __all__ = [
     "arrivals",
@@ -42,12 +42,7 @@ def require(frame: pl.DataFrame, names: Sequence[str], what: str) -> None:
     """
     if not isinstance(frame, pl.DataFrame):
         raise InvalidInput(f"{what} takes a polars frame or a stream, not {kind_of(frame)}")
-    missing = [name for name in names if name not in frame.columns]
-    if missing:
-        there = ", ".join(map(repr, frame.columns)) or "no columns"
-        raise ColumnMissing(
-            f"{what} cannot be drawn without {', '.join(map(repr, missing))}; the frame has {there}"
-        )
+    has_columns(frame, names, f"{what} cannot be drawn")
 
 
 def one_symbol(frame: pl.DataFrame, symbol: str | None, what: str) -> tuple[pl.DataFrame, str]:
@@ -68,7 +63,9 @@ def one_symbol(frame: pl.DataFrame, symbol: str | None, what: str) -> tuple[pl.D
             )
         return frame, there[0] if there else ""
     if frame.height and symbol not in there:
-        raise InvalidInput(f"no rows of {symbol!r} in the frame; it has {', '.join(there[:8])}")
+        raise InvalidInput(
+            f"no rows of {shown(symbol)} in the frame; it has {', '.join(there[:8])}"
+        )
     return frame.filter(pl.col("symbol") == symbol) if len(there) > 1 else frame, symbol
 
 

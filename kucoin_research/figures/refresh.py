@@ -120,6 +120,11 @@ class Refresher:
             ticket.hurry()
         self._wake.set()
 
+    @property
+    def wanted(self) -> list[Ticket]:
+        """The places of those that are still to be refreshed."""
+        return [each for each in self._tickets if not each.is_abandoned]
+
     def __len__(self) -> int:
         return len(self._tickets)
 
@@ -133,8 +138,7 @@ class Refresher:
     def _run(self) -> None:
         while True:
             with self._lock:
-                tickets = [each for each in self._tickets if not each.is_abandoned]
-                self._tickets = tickets
+                self._tickets = tickets = self.wanted
                 if not tickets:
                     self._thread = None
                     return

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from kucoin_research.errors import InvalidInput
+from kucoin_research.errors import InvalidInput, shown
 
 __all__ = [
     "NUMBER",
@@ -94,7 +94,7 @@ def resolve(part: Any, theme: str) -> Any:
         If the theme is neither ``light`` nor ``dark``.
     """
     if not isinstance(theme, str) or theme not in PALETTES:
-        raise InvalidInput(f"theme must be 'light' or 'dark', not {theme!r}")
+        raise InvalidInput(f"theme must be 'light' or 'dark', not {shown(theme)}")
     return _resolved(part, PALETTES[theme])
 
 

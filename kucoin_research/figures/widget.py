@@ -21,7 +21,7 @@ import plotly
 import traitlets
 from IPython.display import display, update_display
 
-from kucoin_research.errors import InvalidInput
+from kucoin_research.errors import InvalidInput, shown
 from kucoin_research.figures.cells import replace_in_cell
 from kucoin_research.figures.chart import Chart, Sketch, View
 from kucoin_research.figures.feed import Feed, Rows, Source
@@ -168,7 +168,9 @@ class LiveFigure(anywidget.AnyWidget):
     @window.setter
     def window(self, seconds: float | None) -> None:
         if seconds is not None and not seconds > 0:
-            raise InvalidInput(f"window must be seconds above 0, or None for all, not {seconds!r}")
+            raise InvalidInput(
+                f"window must be seconds above 0, or None for all, not {shown(seconds)}"
+            )
         self._window_ns = None if seconds is None else round(seconds * 1e9)
         for picture in self._pages.all:
             picture.look(replace(picture.view, window_ns=self._window_ns))

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import numpy.typing as npt
 
-from kucoin_research.errors import InvalidInput
+from kucoin_research.errors import InvalidInput, shown
 
 __all__ = ["Floats", "Times", "Zone"]
 
@@ -66,7 +66,11 @@ class Zone:
         return offset.total_seconds() * 1e3
 
 
-def _zone(name: str) -> tzinfo | None:
+def _zone(name: object) -> tzinfo | None:
+    if not isinstance(name, str):
+        raise InvalidInput(
+            f"tz={shown(name)} is no time zone; give 'UTC', 'local' or a name like 'Europe/Berlin'"
+        )
     if name == "UTC":
         return UTC
     if name == "local":
@@ -75,5 +79,5 @@ def _zone(name: str) -> tzinfo | None:
         return ZoneInfo(name)
     except (KeyError, ValueError, TypeError, OSError):
         raise InvalidInput(
-            f"tz={name!r} is no time zone; give 'UTC', 'local' or a name like 'Europe/Berlin'"
+            f"tz={shown(name)} is no time zone; give 'UTC', 'local' or a name like 'Europe/Berlin'"
         ) from None

@@ -17,7 +17,7 @@ from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Generic, Literal, Protocol, TypeVar
 
-from kucoin_research.errors import InvalidInput
+from kucoin_research.errors import InvalidInput, shown
 from kucoin_research.sim.accounts import DEMO_ACCOUNT, Account
 from kucoin_research.sim.clock import SLICE_NS, VirtualClock
 from kucoin_research.sim.delivery import Delivery, Readers, Subscriber
@@ -153,7 +153,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         if self.signing_clock not in ("wall", "virtual"):
-            raise InvalidInput(f"no clock {self.signing_clock!r}; clocks: wall, virtual")
+            raise InvalidInput(f"no clock {shown(self.signing_clock)}; clocks: wall, virtual")
         keys = [account.key for account in (DEMO_ACCOUNT, *self.accounts)]
         if len(set(keys)) < len(keys):
             raise InvalidInput("two accounts have the same key, or that of the demo account")

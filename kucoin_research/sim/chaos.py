@@ -12,7 +12,7 @@ from random import Random
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
 
-from kucoin_research.errors import InvalidInput
+from kucoin_research.errors import InvalidInput, shown
 from kucoin_research.sim.faults import FAULTS, Fault, make_fault
 
 __all__ = ["CHAOS_FAULTS", "Chaos", "Planned"]
@@ -127,7 +127,7 @@ class Chaos:
 
     def __post_init__(self) -> None:
         if not isinstance(self.seed, int) or isinstance(self.seed, bool):
-            raise InvalidInput(f"chaos needs a whole number as its seed, not {self.seed!r}")
+            raise InvalidInput(f"chaos needs a whole number as its seed, not {shown(self.seed)}")
         if not 0 < self.rate <= 6_000:
             raise InvalidInput(f"rate {self.rate} must be above 0, at most 6000 per minute")
         if self.quiet < 0 or not 0 < self.seconds <= 86_400 * 7:
@@ -136,7 +136,7 @@ class Chaos:
             object.__setattr__(self, "faults", tuple(self.faults))
         for name in self.faults or ():
             if name not in FAULTS:
-                raise InvalidInput(f"no fault {name!r}; faults: {', '.join(FAULTS)}")
+                raise InvalidInput(f"no fault {shown(name)}; faults: {', '.join(FAULTS)}")
         if self.faults == ():
             raise InvalidInput("no faults: leave `faults` out for the usual mix")
 

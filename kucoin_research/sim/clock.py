@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from numbers import Real
 from typing import Any
 
-from kucoin_research.errors import InvalidInput
+from kucoin_research.errors import InvalidInput, shown
 from kucoin_research.sim.machine import Machine
 
 __all__ = ["DEFAULT_START", "SLICE_NS", "VirtualClock", "is_number", "named", "parse_start"]
@@ -44,7 +44,7 @@ def parse_start(start: str | int | datetime | None) -> int:
     InvalidInput
         If the text is not a time, or the number cannot be ns.
     """
-    if start == "now":
+    if isinstance(start, str) and start == "now":
         return time.time_ns()
     if start is None:
         start = DEFAULT_START
@@ -53,23 +53,27 @@ def parse_start(start: str | int | datetime | None) -> int:
             start = datetime.fromisoformat(start)
         except ValueError as error:
             raise InvalidInput(
-                f"no start time {start!r}; give ISO 8601 text, a datetime, integer ns or 'now'"
+                f"no start time {shown(start)}; give ISO 8601 text, a datetime, integer ns or 'now'"
             ) from error
     if isinstance(start, datetime):
         if start.tzinfo is None:
             start = start.replace(tzinfo=UTC)
-        return round(start.timestamp() * 1_000_000) * 1_000
+        start = round(start.timestamp() * 1_000_000) * 1_000
     if isinstance(start, bool) or not isinstance(start, int):
         raise InvalidInput(
-            f"no start time {start!r}; give ISO 8601 text, a datetime, integer ns or 'now'"
+            f"no start time {shown(start)}; give ISO 8601 text, a datetime, integer ns or 'now'"
         )
+    if start >= 2**63:
+        raise InvalidInput(f"start {shown(start)} lies beyond the year 2262, where ns end")
     if start < 10**17:
-        raise InvalidInput(f"start {start} is not in ns; multiply seconds by 10**9")
+        raise InvalidInput(f"start {shown(start)} is not in ns; multiply seconds by 10**9")
     return start
 
 
 def is_number(value: object) -> bool:
     """Whether that is a number; true and false are none."""
+    if isinstance(value, int) and value.bit_length() > 1_000:
+        return False  # no float holds it
     return isinstance(value, Real) and not isinstance(value, bool)
 
 
@@ -85,11 +89,11 @@ def named(symbols: object) -> list[Any]:
         return []
     listed = [symbols] if isinstance(symbols, str) else symbols
     if not isinstance(listed, Iterable):
-        raise InvalidInput(f"symbols must be a string or a list of strings, not {symbols!r}")
+        raise InvalidInput(f"symbols must be a string or a list of strings, not {shown(symbols)}")
     found = list(listed)
     wrong = next((each for each in found if not isinstance(each, str)), None)
     if wrong is not None:
-        raise InvalidInput(f"symbols must be strings, and {wrong!r} is none")
+        raise InvalidInput(f"symbols must be strings, and {shown(wrong)} is none")
     return found
 
 
@@ -127,7 +131,9 @@ class VirtualClock:
         machine: Machine | None = None,
     ) -> None:
         if not is_number(speed) or not 0 < speed < float("inf"):
-            raise InvalidInput(f"speed must be a number above 0, such as 1 or 60, not {speed!r}")
+            raise InvalidInput(
+                f"speed must be a number above 0, such as 1 or 60, not {shown(speed)}"
+            )
         self.start_ns = start_ns
         self.speed = float(speed)
         self.reached_ns = start_ns

@@ -12,7 +12,7 @@ from decimal import ROUND_DOWN, Decimal
 from random import Random
 from typing import Any, Protocol
 
-from kucoin_research.errors import InvalidInput, UnknownSymbol
+from kucoin_research.errors import InvalidInput, UnknownSymbol, shown
 from kucoin_research.sim.accounts import Account
 from kucoin_research.sim.catalog import Listing
 from kucoin_research.sim.clock import VirtualClock
@@ -179,7 +179,7 @@ class Desk:
             If it is not open.
         """
         if not isinstance(order_id, str):
-            raise InvalidInput(f"order_id must be a string, not {order_id!r}")
+            raise InvalidInput(f"order_id must be a string, not {shown(order_id)}")
         stop = member.stops.get(order_id)
         if stop is not None:
             self._drop_stop(stop, "cancel")
@@ -236,7 +236,7 @@ class Desk:
         """Choose isolated or cross margin for a symbol without position and orders."""
         engine = self._futures_engine(symbol)
         if mode not in ("ISOLATED", "CROSS"):
-            raise OrderRefused("100001", f"no margin mode {mode!r}; modes: ISOLATED, CROSS")
+            raise OrderRefused("100001", f"no margin mode {shown(mode)}; modes: ISOLATED, CROSS")
         position = member.positions.get(symbol)
         if (position is not None and position.quantity) or member.orders_of(symbol):
             raise OrderRefused("330005", f"{symbol} has a position or orders: its mode is fixed")
@@ -272,7 +272,7 @@ class Desk:
             self._tell_wallet(member, currency, now_ns)
             return
         if wallet not in ("spot", "margin"):
-            raise InvalidInput(f"no wallet {wallet!r}; wallets: futures, spot, margin")
+            raise InvalidInput(f"no wallet {shown(wallet)}; wallets: futures, spot, margin")
         coins = member.spot if wallet == "spot" else member.margin.wallet
         if coins.available(currency) + amount < 0:
             raise OrderRefused("200004", f"not enough {currency} in the {wallet} account")
@@ -294,7 +294,9 @@ class Desk:
 
     def _engine(self, symbol: str) -> Market:
         if not isinstance(symbol, str) or symbol not in self.hub.listings:
-            raise UnknownSymbol(f"no symbol {symbol!r}; symbols: {', '.join(self.hub.listings)}")
+            raise UnknownSymbol(
+                f"no symbol {shown(symbol)}; symbols: {', '.join(self.hub.listings)}"
+            )
         return self.hub.caught_up(symbol)
 
     def _futures_engine(self, symbol: str) -> Market:
@@ -313,7 +315,7 @@ class Desk:
             (ticket.stop, ("", *_STOPS[listing.market]), "stop"),
         ):
             if value not in known:
-                raise OrderRefused("400100", f"no {name} {value!r} here; known: {known}")
+                raise OrderRefused("400100", f"no {name} {shown(value)} here; known: {known}")
         if bool(ticket.stop) != (ticket.stop_price is not None):
             raise OrderRefused("400100", "a stop order needs both stop and stop_price")
         if ticket.funds is None and ticket.size is None:

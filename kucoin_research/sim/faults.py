@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Literal, NamedTuple, TypeAlias
 
-from kucoin_research.errors import InvalidInput
+from kucoin_research.errors import InvalidInput, shown
 
 __all__ = [
     "CONNECTION_FAULTS",
@@ -423,11 +423,11 @@ def make_fault(fault: str | Fault, **options: object) -> Fault:
     name = fault.name if isinstance(fault, Fault) else fault
     kind = KINDS.get(name) if isinstance(name, str) else None
     if kind is None:
-        raise InvalidInput(f"no fault {name!r}; faults: {', '.join(FAULTS)}")
+        raise InvalidInput(f"no fault {shown(name)}; faults: {', '.join(FAULTS)}")
     unknown = sorted(set(options) - set(kind.takes))
     if unknown:
         known = ", ".join(kind.takes)
-        raise InvalidInput(f"fault {name!r} has no option {unknown[0]!r}; options: {known}")
+        raise InvalidInput(f"fault {name!r} has no option {shown(unknown[0])}; options: {known}")
     base = fault if isinstance(fault, Fault) else kind.make(name)
     made = replace(base, **options)  # type: ignore[arg-type]
     _check_numbers(made)
@@ -440,7 +440,7 @@ def _check_numbers(fault: Fault) -> None:
     count = fault.count
     for key, value in (("count", count), ("after", fault.after), ("by", fault.by)):
         if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
-            raise InvalidInput(f"fault {name!r} needs a whole number for {key}, not {value!r}")
+            raise InvalidInput(f"fault {name!r} needs a whole number for {key}, not {shown(value)}")
     if fault.after < 0 or (count is not None and count < 1):
         raise InvalidInput(f"fault {name!r} needs count >= 1 and after >= 0")
     if name == "repeat_executions" and count is None:
@@ -461,9 +461,9 @@ def _check_words(fault: Fault) -> None:
     ):
         if value not in known:
             words = ", ".join(word for word in known if word)
-            raise InvalidInput(f"fault {fault.name!r}: no {key} {value!r}; {key}: {words}")
+            raise InvalidInput(f"fault {fault.name!r}: no {key} {shown(value)}; {key}: {words}")
     if not isinstance(fault.status, int) or not 200 <= fault.status <= 599:
-        raise InvalidInput(f"fault {fault.name!r}: no HTTP status {fault.status!r}")
+        raise InvalidInput(f"fault {fault.name!r}: no HTTP status {shown(fault.status)}")
 
 
 def parse_fault(text: str) -> tuple[Fault, float]:
@@ -489,7 +489,7 @@ def parse_fault(text: str) -> tuple[Fault, float]:
     for part in filter(None, rest.split(",")):
         key, equals, value = part.partition("=")
         if not equals:
-            raise InvalidInput(f"fault {name!r}: {part!r} is not key=value")
+            raise InvalidInput(f"fault {name!r}: {shown(part)} is not key=value")
         options[key.strip()] = _value(value.strip())
     at = options.pop("at", 0.0)
     if not isinstance(at, (int, float)) or not 0 <= at < float("inf"):

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Generator, Iterable, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
-from kucoin_research.errors import InvalidInput, UnknownSymbol
+from kucoin_research.errors import InvalidInput, UnknownSymbol, shown
 from kucoin_research.sim.accounts import DEMO_ACCOUNT
 from kucoin_research.sim.board import (
     Board,
@@ -167,7 +167,9 @@ class Hub(Board[_Channel]):
         self.listings: Mapping[str, Listing] = listings
         for symbol in settings.states:
             if symbol not in listings:
-                raise UnknownSymbol(f"states: no symbol {symbol!r}; symbols: {', '.join(listings)}")
+                raise UnknownSymbol(
+                    f"states: no symbol {shown(symbol)}; symbols: {', '.join(listings)}"
+                )
         self._wire = Wire(
             seed=seed,
             spot_fillers=settings.spot_fillers,
@@ -318,7 +320,7 @@ class Hub(Board[_Channel]):
         called on any thread.
         """
         if not isinstance(symbol, str) or symbol not in self.listings:
-            raise UnknownSymbol(f"no symbol {symbol!r}; symbols: {', '.join(self.listings)}")
+            raise UnknownSymbol(f"no symbol {shown(symbol)}; symbols: {', '.join(self.listings)}")
         until_ns = self.caught_up(symbol).now_ns
         _, touched_ns = self._engine_starts[symbol]
         engine = functools.partial(self._make, symbol)
@@ -537,7 +539,7 @@ def listings_for(symbols: Iterable[str] | str | None, quiet: int = 0) -> dict[st
     wanted = named(symbols)
     for symbol in wanted:
         if symbol not in LISTINGS and symbol not in added:
-            raise UnknownSymbol(f"no symbol {symbol!r}; symbols: {', '.join(LISTINGS)}")
+            raise UnknownSymbol(f"no symbol {shown(symbol)}; symbols: {', '.join(LISTINGS)}")
     if not wanted:
         raise InvalidInput("no symbols: leave `symbols` out to offer the whole catalog")
     return {symbol: LISTINGS[symbol] for symbol in wanted if symbol in LISTINGS} | added

@@ -280,8 +280,8 @@ class Playback(Board[_Channel]):
             }
         )
 
-    def state(self, symbol: str) -> str:
-        """Tell whether a symbol trades, in the recording's words."""
+    def state(self, symbol: str) -> str | None:
+        """Tell whether a symbol trades, in the recording's words; None if it does not say."""
         return "Closed" if symbol in self.delivery.delisted() else self.listings[symbol].status
 
     async def catch_up(self, symbols: Iterable[str], patience: float | None = None) -> None:

@@ -47,7 +47,7 @@ class Offer:
     is_inverse: bool = False
     maker_fee: float | None = None
     taker_fee: float | None = None
-    status: str = "Open"
+    status: str | None = "Open"
     max_leverage: float | None = None
     funding_interval_ms: int | None = None
     index_symbol: str | None = None

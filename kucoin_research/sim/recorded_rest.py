@@ -366,6 +366,7 @@ def _pair(shelf: Shelf, recall: Recall) -> dict[str, Any] | None:
     offer = recall.offer
     if not offer.is_described:
         return None
+    state = shelf.board.state(offer.symbol)
     return {
         "symbol": offer.symbol,
         "name": offer.display_name or offer.symbol,
@@ -377,7 +378,7 @@ def _pair(shelf: Shelf, recall: Recall) -> dict[str, Any] | None:
         "baseMaxSize": _text(offer.max_size),
         "baseIncrement": _text(offer.lot_size),
         "priceIncrement": _text(offer.tick_size),
-        "enableTrading": shelf.board.state(offer.symbol) == "Open",
+        "enableTrading": None if state is None else state == "Open",
         "feeCategory": 1,
         "makerFeeCoefficient": _coefficient(offer.maker_fee),
         "takerFeeCoefficient": _coefficient(offer.taker_fee),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from kucoin_research.errors import InvalidInput
+from kucoin_research.errors import InvalidInput, shown
 from kucoin_research.sim.clock import SLICE_NS, VirtualClock, is_number
 from kucoin_research.sim.machine import Machine
 from kucoin_research.sim.playback import Batches, Playback
@@ -77,7 +77,7 @@ class ReplayExchange(Doors):
         **settings: Any,
     ) -> None:
         if not is_number(grace) or not 0 <= grace < float("inf"):
-            raise InvalidInput(f"grace must be a number of seconds, not {grace!r}")
+            raise InvalidInput(f"grace must be a number of seconds, not {shown(grace)}")
         # The grid point before, so that a row at the very instant is still to come.
         clock = VirtualClock(
             (start_ns - 1) // SLICE_NS * SLICE_NS,

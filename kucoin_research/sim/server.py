@@ -24,7 +24,7 @@ from tornado.iostream import IOStream, StreamClosedError
 from tornado.web import Application, RequestHandler
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
-from kucoin_research.errors import InvalidInput, UnknownSymbol
+from kucoin_research.errors import InvalidInput, UnknownSymbol, shown
 from kucoin_research.sim.accounts import DEMO_ACCOUNT, Account
 from kucoin_research.sim.board import Board, Settings, binary_frame, text_frame
 from kucoin_research.sim.chaos import Chaos, Planned
@@ -982,11 +982,11 @@ class Doors:
         has_pro: bool = True,
     ) -> None:
         if not isinstance(host, str) or not host:
-            raise InvalidInput(f"host must be a name or an address, not {host!r}")
+            raise InvalidInput(f"host must be a name or an address, not {shown(host)}")
         for market, port in ports.items():
             if isinstance(port, bool) or not isinstance(port, int) or not 0 <= port < 65_536:
                 raise InvalidInput(
-                    f"{market}_port must be from 0 (any free one) to 65535, not {port!r}"
+                    f"{market}_port must be from 0 (any free one) to 65535, not {shown(port)}"
                 )
         self.host = host
         self.clock = hub.clock
@@ -1193,13 +1193,15 @@ class Doors:
         made = make_fault(fault, **options)
         named(made.symbol)
         if made.symbol is not None and made.symbol not in self._hub.listings:
-            raise UnknownSymbol(f"no symbol {made.symbol!r}; symbols: {', '.join(self.symbols)}")
+            raise UnknownSymbol(
+                f"no symbol {shown(made.symbol)}; symbols: {', '.join(self.symbols)}"
+            )
         self._hub.check(made)
         if at is None:
             self._perform(lambda: self._inject(made))
             return made
         if not is_number(at) or not 0 <= at < float("inf"):
-            raise InvalidInput(f"at {at!r} must be 0 or more seconds")
+            raise InvalidInput(f"at {shown(at)} must be 0 or more seconds")
         self._call(lambda: self._plan(int(at * 1e9), made))
         return made
 
@@ -1508,7 +1510,7 @@ class Exchange(Doors):
         **settings: Any,
     ) -> None:
         if isinstance(seed, bool) or not isinstance(seed, int):
-            raise InvalidInput(f"seed must be a whole number, not {seed!r}")
+            raise InvalidInput(f"seed must be a whole number, not {shown(seed)}")
         start_ns = parse_start(start) // SLICE_NS * SLICE_NS
         made = make_settings(settings)
         listings = listings_for(symbols, made.quiet_contracts)
@@ -1567,7 +1569,7 @@ class Exchange(Doors):
         text = key.key if isinstance(key, Account) else key
         member = self._hub.desk.members.get(text)
         if member is None:
-            raise InvalidInput(f"no account has the key {text!r}")
+            raise InvalidInput(f"no account has the key {shown(text)}")
         return TradingAccount(member, self._hub.desk, self._perform)
 
     def tape(self, symbol: str) -> Tape:
@@ -1612,14 +1614,16 @@ class Exchange(Doors):
             If a symbol is not on offer.
         """
         if not is_number(orders_per_minute) or not 0 < orders_per_minute < float("inf"):
-            raise InvalidInput(f"orders_per_minute {orders_per_minute!r} must be above 0")
+            raise InvalidInput(f"orders_per_minute {shown(orders_per_minute)} must be above 0")
         names = named(symbols) or list(self.symbols)
         for name in names:
             if name not in self._hub.listings:
-                raise UnknownSymbol(f"no symbol {name!r}; symbols: {', '.join(self.symbols)}")
+                raise UnknownSymbol(f"no symbol {shown(name)}; symbols: {', '.join(self.symbols)}")
         who = self.demo_account if account is None else account
         if not isinstance(who, Account | TradingAccount) or who.key not in self._hub.desk.members:
-            raise InvalidInput(f"account must be one of this exchange's accounts, not {account!r}")
+            raise InvalidInput(
+                f"account must be one of this exchange's accounts, not {shown(account)}"
+            )
         member = self._hub.desk.members[who.key]
         chosen = self.seed if seed is None else seed
 
@@ -1648,7 +1652,7 @@ def make_settings(chosen: dict[str, Any]) -> Settings:
     known = [one.name for one in dataclasses.fields(Settings)]
     unknown = sorted(set(chosen) - set(known))
     if unknown:
-        raise InvalidInput(f"no setting {unknown[0]!r}; settings: {', '.join(known)}")
+        raise InvalidInput(f"no setting {shown(unknown[0])}; settings: {', '.join(known)}")
     accounts = tuple(chosen.get("accounts", ()))
     for each in accounts:
         if not isinstance(each, Account):  # and may hold a secret, so it is not shown

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
-from kucoin_research.errors import InvalidInput
+from kucoin_research.errors import InvalidInput, shown
 from kucoin_research.sim.desk import Desk
 from kucoin_research.sim.ledger import CoinWallet
 from kucoin_research.sim.market import Side, TimeInForce
@@ -158,7 +158,9 @@ class TradingAccount:
     def balances(self, wallet: str = "spot") -> dict[str, Balance]:
         """Give the coins of the ``"spot"`` or the ``"margin"`` account."""
         if wallet not in ("spot", "margin"):
-            raise InvalidInput(f"no wallet {wallet!r}; wallets: spot, margin (see futures_wallet)")
+            raise InvalidInput(
+                f"no wallet {shown(wallet)}; wallets: spot, margin (see futures_wallet)"
+            )
         coins = self._member.spot if wallet == "spot" else self._member.margin.wallet
         return self._do(lambda: _balances(coins))
 
@@ -223,9 +225,9 @@ def _decimal(amount: Amount) -> Decimal:
     try:
         value = Decimal(str(amount))
     except InvalidOperation as error:
-        raise InvalidInput(f"{amount!r} is no number") from error
+        raise InvalidInput(f"{shown(amount)} is no number") from error
     if not value.is_finite():
-        raise InvalidInput(f"{amount!r} is no finite number")
+        raise InvalidInput(f"{shown(amount)} is no finite number")
     return value
 
 

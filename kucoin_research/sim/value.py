@@ -18,7 +18,7 @@ from math import cos, exp, fsum, log, sin, sqrt, tau
 from random import Random
 from typing import TypeVar
 
-from kucoin_research.errors import InvalidInput
+from kucoin_research.errors import InvalidInput, shown
 
 __all__ = ["BASES", "FundamentalValue", "Noise", "cached", "shared_noise"]
 
@@ -216,7 +216,7 @@ class FundamentalValue:
     def __init__(self, seed: int, base: str) -> None:
         base = _ALIASES.get(base, base)
         if base not in BASES:
-            raise InvalidInput(f"no coin {base!r}; coins: {', '.join(BASES)}")
+            raise InvalidInput(f"no coin {shown(base)}; coins: {', '.join(BASES)}")
         self.base = base
         self._seed = seed
         facts = BASES[base]

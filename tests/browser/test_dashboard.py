@@ -8,6 +8,7 @@ import signal
 from tests.browser.lab import set_theme
 from tests.browser.waits import (
     follow_again,
+    look_until,
     wait_for_count,
     wait_for_frames,
     wait_for_text,
@@ -38,7 +39,6 @@ AXIS = (
     "() => document.querySelector('.kr-main .js-plotly-plot')._fullLayout.xaxis.range.map(String)"
 )
 LINE = ".kr-status .kr-line"
-STILL = "() => document.querySelector('.jp-OutputArea-child .jp-RenderedImage img')"
 
 
 def press(page, name):
@@ -134,9 +134,8 @@ def test_start_watch_zoom_switch_record_and_stop(notebook, page, shots):
     assert "ETHUSDTM" in str(kept), (kept, page.locator(LINE).first.text_content())
 
     book.run_more(REPLAY)
-    page.locator(PLAYED).scroll_into_view_if_needed()  # who does not look is told nothing
-    page.wait_for_selector(f"{PLAYED} .kr-bar:not([hidden])")
-    page.locator(f"{PLAYED} .kr-bar").scroll_into_view_if_needed()
+    look_until(page, PLAYED, f"!document.querySelector('{PLAYED} .kr-bar').hidden")
+    look_until(page, f"{PLAYED} .kr-bar")
     wind(page, 0.2)
     early = page.locator(f"{PLAYED} .kr-here").text_content()
     page.locator(f"{PLAYED} .kr-speed").select_option("10")
@@ -156,10 +155,11 @@ import threading
 names = sorted(each.name for each in threading.enumerate() if each.name.startswith("kucoin"))
 print("LEFT", len(kr.running()), len(kr.figures.refresher()), sum("figures" in n for n in names))
 """
-    busy = """
-import time
+    seen = shots.parent / "seen"  # so long it is busy
+    busy = f"""
+import pathlib, time
 before, end = board.source.total("trade"), time.monotonic() + 5
-while time.monotonic() < end:
+while time.monotonic() < end or not pathlib.Path({str(seen)!r}).exists():
     sum(range(1000))
 print("FREE")
 """
@@ -174,16 +174,16 @@ print("FREE")
     wait_for_count(page, ".kr-dashboard", 1)
 
     book.run_more(busy)
-    page.locator(BADGE).scroll_into_view_if_needed()  # before it ends: the badge says it for 10 s
-    page.wait_for_selector(".kr-badge[data-colour=amber]:has-text('the kernel was busy for')")
+    look_until(page, ".kr-badge", "node.title.includes('the kernel has been busy for')")
+    seen.touch()  # the badge says for 10 s what follows
+    look_until(page, ".kr-badge", "node.title.includes('the kernel was busy for')")
     page.wait_for_selector("pre:has-text('FREE')")
     book.run_more(
         "print('CAUGHT UP', board._readings.trades > before, board.source.report().verdict)"
     )
     page.wait_for_selector("pre:has-text('CAUGHT UP True')")
 
-    page.locator(BADGE).scroll_into_view_if_needed()
-    page.wait_for_function(STILL)
+    look_until(page, ".kr-dashboard", "document.querySelector('.jp-RenderedImage img')")
     text = book.save()
     outputs = json.loads(text)["cells"][1]["outputs"]
     picture = next(out["data"]["image/png"] for out in outputs if "image/png" in out["data"])
@@ -232,9 +232,10 @@ def test_a_dashboard_shown_twice_is_live_in_sight_until_its_kernel_is_lost(noteb
 
     book.run_more("import os; print('PID', os.getpid())")
     kernel = int(book.told("PID"))
-    page.locator(".kr-dashboard").last.scroll_into_view_if_needed()
+    look_until(page, ".kr-dashboard", which=-1)
     os.kill(kernel, signal.SIGSTOP)
-    page.wait_for_selector(f"{LOST}:has-text('no word from its kernel for')")
+    told = "node.querySelector('.kr-badge').textContent.includes('no word from its kernel for')"
+    look_until(page, ".kr-dashboard", told, which=-1)
     page.wait_for_selector(".kr-figure[data-doubt*='no word from its kernel for']")
     page.screenshot(path=shots / "dashboard-lost.png")
     os.kill(kernel, signal.SIGCONT)

@@ -3,7 +3,7 @@
 import json
 
 from tests.browser.lab import set_theme
-from tests.browser.waits import follow_again, wait_for_count, wait_for_frames, zoom
+from tests.browser.waits import follow_again, look_until, wait_for_count, wait_for_frames, zoom
 
 START = """
 import kucoin_research as kr
@@ -73,8 +73,7 @@ def test_a_figure_shown_twice_loses_a_view_and_then_its_kernel(notebook, page, s
 
     book.run_more("from ipywidgets import VBox; VBox([kr.figures.spread(stream, window='1m')])")
     wait_for_count(page, ".kr-figure[data-frame]", 2)
-    page.locator(".kr-figure").first.scroll_into_view_if_needed()
-    page.wait_for_function(STILL)
+    look_until(page, ".kr-figure", f"({STILL})()")
     book.run_more("import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
 
     page.wait_for_selector(".jp-RenderedImage img", state="visible")

@@ -16,6 +16,28 @@ def wait_for_text(page, selector, text):
     )
 
 
+def look_until(page, selector, condition="true", which=0):
+    """Look at something until a condition of it holds; it is scrolled back to when it moves away.
+
+    JupyterLab scrolls to a cell some time after it was told to run it, and who does not look is
+    told nothing.
+    """
+    page.wait_for_function(
+        f"""([selector, which]) => {{
+          const node = [...document.querySelectorAll(selector)].at(which);
+          const box = node?.getBoundingClientRect();
+          if (!box?.width) return false;
+          const seen = document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2);
+          if (!node.contains(seen)) {{
+            node.scrollIntoView({{block: 'center'}});
+            return false;
+          }}
+          return {condition};
+        }}""",
+        arg=[selector, which],
+    )
+
+
 def wait_for_count(page, selector, count):
     page.wait_for_function(
         "([selector, count]) => document.querySelectorAll(selector).length === count",

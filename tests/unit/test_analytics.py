@@ -1,6 +1,12 @@
 """Candles, volume bars and averages of trades, also held against the exchange's own."""
 
+import math
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
+from fractions import Fraction
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -10,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import kucoin_research as kr
-from kucoin_research.records import Candle, Ticker, Trade, schema_of
+from kucoin_research import analytics
+from kucoin_research.records import Candle, Fill, Level2, Order, Ticker, Trade, schema_of
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 PERPETUAL = kr.Instrument(
@@ -109,6 +116,205 @@ def test_volume_bars_of_decimals_close_when_they_are_full():
     frame = kr.ohlcv(trades(*[(1, 1.0, 0.1)] * 6, symbol="BTC-USDT"), volume=0.3)
 
     assert frame["volume"].to_list() == [0.3, 0.3]
+
+
+def test_volume_bars_of_sizes_of_18_digits_hold_what_was_traded():
+    frame = trades(*[(n, 1e-5, 1.2e17) for n in range(100)], symbol="SHIB-USDT")
+
+    assert kr.ohlcv(frame, volume=5e18)["volume"].to_list() == [5e18, 5e18, 2e18]
+    assert kr.ohlcv(frame, volume=1e300)["volume"].to_list() == [1.2e19]
+    # All of 1.2e14 that were paid, in whole bars of them.
+    paid = kr.ohlcv(frame, notional=5e13)
+    assert paid["turnover"].to_list() == [5e13, 5e13, 2e13]
+    assert paid["volume"].to_list() == [5e18, 5e18, 2e18]
+
+
+def test_a_coin_of_huge_sizes_takes_no_decimals_from_another():
+    frame = pl.concat([
+        trades((1, 1e-5, 1.2e17), symbol="SHIB-USDT"),
+        trades((1, 1e5, 0.00000001), (2, 1e5, 0.00000002), symbol="BTC-USDT"),
+    ])  # fmt: skip
+
+    bars = kr.ohlcv(frame, volume=6e16)
+
+    assert bars.select("symbol", "volume").rows() == [
+        ("SHIB-USDT", 6e16), ("SHIB-USDT", 6e16), ("BTC-USDT", 0.00000003),
+    ]  # fmt: skip
+
+
+decimals = st.builds(lambda digits, power: float(f"{digits}e{power}"), st.integers(1, 999_999),
+                     st.integers(-12, 20))  # fmt: skip
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(decimals, min_size=1, max_size=12), st.lists(decimals, min_size=1, max_size=12),
+    st.integers(1, 40), st.sampled_from(["volume", "notional"]),
+)  # fmt: skip
+def test_bars_of_any_magnitudes_hold_what_was_traded_and_all_but_the_last_are_full(
+    of_one, of_other, share, kind
+):
+    frame = pl.concat([
+        trades(*[(n, 1.0, size) for n, size in enumerate(of_one)], symbol="A-B"),
+        trades(*[(n, 1.0, size) for n, size in enumerate(of_other)], symbol="C-D"),
+    ])  # fmt: skip
+    full = float(f"{max(sum(of_one), sum(of_other)) / share:.3g}")
+
+    bars = kr.ohlcv(frame, **{kind: full})
+
+    for symbol, traded in (("A-B", of_one), ("C-D", of_other)):
+        held = bars.filter(pl.col("symbol") == symbol)["volume"].to_list()
+        in_all = sum(map(Fraction, traded))
+        assert abs(sum(map(Fraction, held)) - in_all) <= in_all * Fraction(1, 10**14)
+        assert held[:-1] == [full] * (len(held) - 1)
+        assert 0 < held[-1] <= full
+
+
+def test_a_bar_too_small_is_refused_before_any_is_made(tmp_path):
+    # In a process of its own, with little memory: too many bars would end the tests with it.
+    script = tmp_path / "small_bars.py"
+    script.write_text(
+        "import resource, sys\n"
+        "import kucoin_research as kr\n"
+        "from tests.unit.test_analytics import PERPETUAL, trades\n"
+        "shib = trades(*[(n, 1e-5, 1.17e8) for n in range(40)], symbol='SHIB-USDT')\n"
+        "xbt = trades(*[(n, 9e4, 30) for n in range(40)])\n"
+        "kr.ohlcv(xbt, volume=100)\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (4 << 30,) * 2)\n"
+        "for frame, options in [\n"
+        "    (shib, {'volume': 10}), (shib, {'volume': 1e-300}), (xbt, {'volume': 0.0001}),\n"
+        "    (xbt, {'notional': 0.01, 'instrument': PERPETUAL}),\n"
+        "]:\n"
+        "    try:\n"
+        "        print(kr.ohlcv(frame, **options).height)\n"
+        "    except kr.InvalidInput as error:\n"
+        "        print(error)\n"
+    )
+
+    ran = subprocess.run(
+        [sys.executable, script], capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )  # fmt: skip
+
+    said = [
+        ("volume=10 would make 468,000,000 bars of 40 trades, and 1,000,000 at most are made; give "
+        "volume=5.1e+03 or more"),
+        "volume=1e-300 is too small beside what was traded; give 5.1e+03 or more",
+        ("volume=0.0001 would make 12,000,000 bars of 40 trades, and 1,000,000 at most are made; "
+        "give volume=0.0013 or more"),
+        ("notional=0.01 would make 10,800,000 bars of 40 trades, and 1,000,000 at most are made; "
+        "give notional=0.12 or more"),
+    ]  # fmt: skip
+    assert ran.stdout.splitlines() == said, ran.stderr
+
+
+def test_of_many_trades_as_many_bars_may_be_made(monkeypatch):
+    monkeypatch.setattr(analytics, "_MOST_BARS", 10)
+    few, many = (trades(*[(second, 1.0, 1) for second in range(n)]) for n in (5, 20))
+
+    assert kr.ohlcv(few, volume=0.5).height == 10
+    assert kr.ohlcv(many, volume=1).height == 20
+    for frame, volume in ((few, 0.4), (many, 0.9)):
+        with pytest.raises(kr.InvalidInput, match=r"give volume=\S+ or more") as caught:
+            kr.ohlcv(frame, volume=volume)
+        enough = float(str(caught.value).rpartition("=")[2].split()[0])
+        assert kr.ohlcv(frame, volume=enough).height <= max(10, frame.height)
+
+
+@pytest.mark.parametrize("size", [1e36, 1e308])
+@pytest.mark.parametrize("make", [kr.ohlcv, partial(kr.ohlcv, volume=1e35), kr.vwap])
+def test_sizes_beyond_any_sum_are_refused(make, size):
+    with pytest.raises(kr.InvalidInput, match="sizes of 'XBTUSDTM' add up to"):
+        make(trades(*[(n, 1.0, size) for n in range(11)]))
+
+
+@pytest.mark.parametrize("make", [kr.ohlcv, partial(kr.ohlcv, volume=1), kr.vwap])
+def test_rows_that_have_no_finite_number_are_left_out(make):
+    whole = trades((1, 5.0, 2), (2, 6.0, 1))
+    holed = trades((1, 5.0, 2), (1, math.nan, 1), (1, 7.0, math.inf), (2, 6.0, 1))
+
+    assert make(holed).equals(make(whole))
+
+
+@pytest.mark.parametrize("number", [100, 100.0])
+@pytest.mark.parametrize("kind", [np.int64, np.int32, np.uint8, np.float64, np.float32])
+@pytest.mark.parametrize("name", ["volume", "notional", "ticks"])
+def test_numbers_of_numpy_make_the_bars_of_pythons(name, kind, number):
+    frame = trades(*[(n, 10.0, 30) for n in range(300)], symbol="BTC-USDT")
+
+    assert kr.ohlcv(frame, **{name: kind(number)}).equals(kr.ohlcv(frame, **{name: number}))
+
+
+MAKERS = [kr.ohlcv, partial(kr.ohlcv, volume=1), kr.vwap, kr.figures.candles, kr.figures.flow]
+
+
+@pytest.mark.parametrize("make", MAKERS)
+@pytest.mark.parametrize(
+    ("column", "kind", "sentence"),
+    [
+        ("timestamp", pl.String, "column 'timestamp' must hold times, not String; .str.to_datet"),
+        ("timestamp", pl.Int64, r"must hold times, not Int64; .cast\(pl.Datetime\('ns', 'UTC'\)\)"),
+        ("timestamp", pl.Date, "column 'timestamp' must hold times, not Date"),
+        ("price", pl.String, r"column 'price' must hold numbers, not String; .cast\(pl.Float64\)"),
+        ("size", pl.String, "column 'size' must hold numbers, not String"),
+    ],
+)
+def test_a_column_of_the_wrong_kind_is_told_with_its_cure(make, column, kind, sentence):
+    frame = trades((1, 9.0, 1), (2, 10.0, 1), (3, 100.0, 1))
+
+    with pytest.raises(kr.InvalidInput, match=sentence):
+        make(frame.with_columns(pl.col(column).cast(kind)))
+
+
+@pytest.mark.parametrize("make", [kr.mid_bars, kr.figures.spread, kr.figures.price])
+@pytest.mark.parametrize("column", ["timestamp", "best_bid_price", "best_ask_price"])
+def test_quotes_of_text_are_refused(make, column):
+    with pytest.raises(kr.InvalidInput, match=f"column '{column}' must hold .*, not String"):
+        make(quotes((1, 9.0, 10.0)).with_columns(pl.col(column).cast(str)))
+
+
+def test_what_a_csv_file_has_is_refused_or_read_as_it_is_meant(tmp_path):
+    made = trades((1, 9.0, 1), (2, 10.0, 1), (3, 100.0, 1))
+    made.write_csv(tmp_path / "t.csv")
+
+    with pytest.raises(kr.InvalidInput, match="column 'timestamp' must hold times, not String"):
+        kr.ohlcv(pl.read_csv(tmp_path / "t.csv"))
+    dated = pl.read_csv(tmp_path / "t.csv", try_parse_dates=True)
+    assert kr.ohlcv(dated).select("high", "low").rows() == [(100.0, 9.0)]
+
+
+def test_decimals_and_whole_numbers_are_numbers():
+    made = trades((1, 9.0, 1), (2, 10.0, 1), (3, 100.0, 1))
+    exact = made.with_columns(pl.col("price").cast(pl.Decimal(20, 4)), pl.col("size").cast(int))
+
+    assert kr.ohlcv(exact).equals(kr.ohlcv(made))
+    assert kr.ohlcv(exact, volume=2).equals(kr.ohlcv(made, volume=2))
+    assert kr.vwap(exact).equals(kr.vwap(made))
+
+
+@pytest.mark.parametrize("make", [kr.ohlcv, kr.vwap])
+def test_rows_with_a_price_and_a_size_that_are_no_trades_are_refused(make):
+    tickers = quotes((0, 1.0, 2.0))
+    for gone in ("best_bid_price", "best_ask_size"):
+        with pytest.raises(kr.InvalidInput, match="tickers skip trades"):
+            make(tickers.drop(gone))
+    for record, named in (
+        (Level2, "'level2', which are changes"),
+        (Order, "'order', which are or"),
+    ):
+        with pytest.raises(kr.InvalidInput, match=named):
+            make(pl.DataFrame(schema=schema_of(record)))
+
+
+def test_one_s_own_fills_are_trades():
+    fills = pl.DataFrame(schema=schema_of(Fill))
+
+    assert kr.ohlcv(fills).is_empty()
+
+
+def test_marking_wants_times():
+    with pytest.raises(kr.InvalidInput, match="'local_timestamp' must hold times, not Int64"):
+        kr.mark_filled(pl.DataFrame({"local_timestamp": [1]}), told())
 
 
 sizes = st.lists(st.integers(1, 1_000), min_size=1, max_size=30)

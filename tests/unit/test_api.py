@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 import kucoin_research as kr
+from kucoin_research import collect
 from kucoin_research.records import Candle, Level2, Ticker, Trade, schema_of
 from tests.conftest import spawn, wait_until
 from tests.processes import run
@@ -41,15 +42,34 @@ def test_a_list_of_channels_gives_a_dict_under_the_names_given(exchange):
     assert frames["depth"]["is_snapshot"][0]
 
 
-def test_minutes_count_on_the_venue_clock(held_time):
-    with kr.simulate(seed=7, speed=60.0) as x:
+@pytest.mark.parametrize("speed", [60.0, 600.0])
+def test_minutes_count_on_the_venue_clock(held_time, speed):
+    with kr.simulate(seed=7, speed=speed) as x:
         started = held_time.monotonic()
         frame = quick("XBTUSDTM", minutes=5, venue=x.venue)
         elapsed = held_time.monotonic() - started
 
     span = frame["timestamp"].max() - frame["timestamp"].min()
-    assert 270 < span.total_seconds() < 320
-    assert 5.0 <= elapsed < 5.5
+    assert 299 < span.total_seconds() <= 300
+    assert 300 / speed <= elapsed < 300 / speed + 0.5
+
+
+def test_minutes_begin_with_the_first_row_where_the_clock_slips_at_once(held_time, monkeypatch):
+    read = collect._VenueClock._read
+
+    def slowly(clock):
+        monkeypatch.setattr(collect._VenueClock, "_read", read)
+        x.pause()
+        held_time.pass_by(0.05)  # half a minute, at that speed
+        x.resume()
+        return read(clock)
+
+    monkeypatch.setattr(collect._VenueClock, "_read", slowly)
+    with kr.simulate(seed=7, speed=600.0) as x:
+        frame = quick("XBTUSDTM", minutes=5, venue=x.venue)
+
+    span = frame["timestamp"].max() - frame["timestamp"].min()
+    assert 299 < span.total_seconds() <= 300
 
 
 def draws(capfd):

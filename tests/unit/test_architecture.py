@@ -13,7 +13,7 @@ RANKS = {
     "clocks": -2, "errors": -1, "bounds": -1,
     "dialing": 0, "early": 0, "typed_json": 0, "intervals": 0, "hidden": 0,
     "records": 1, "units": 1, "credentials": 1, "sim": 1, "beats": 1, "outlets": 1,
-    "interrupts": 1, "given": 1, "regular": 1, "network": 1,
+    "interrupts": 1, "given": 1, "regular": 1, "network": 1, "loose_json": 1,
     "instruments": 2, "topics": 2, "progress": 2, "ring": 2, "wire": 2, "venues": 2,
     "account": 2, "signing": 2, "orderbook": 2, "integrity": 2, "tables": 2, "backfill": 2,
     "rowcsv": 2, "packing": 2, "archive": 2, "bookrows": 3, "pacing": 1, "collector": 1,

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import threading
 import time
 
 import pandas as pd
@@ -144,7 +145,7 @@ class Guided(KuCoinWebSocket):
 
     def _on_message(self, ws, message):
         self.calls.append(("message", ws is self.ws, json.loads(message)["type"]))
-        raise ValueError("mine")
+        raise SystemExit("mine") if len(self.calls) % 2 else ValueError("mine")
 
     def _on_error(self, ws, error):
         self.calls.append(("error", ws is self.ws, str(error)))
@@ -320,6 +321,33 @@ def test_every_hundredth_row_saves_those_before_it(tmp_path, monkeypatch, capsys
         f"Saved {rows} rows in data/{path.name} ({total} in all)"
         for rows, total in ((100, 100), (100, 200), (50, 250))
     ]
+
+
+def test_two_threads_that_save_at_once_save_each_row_once(tmp_path, monkeypatch):
+    processor = DataProcessor("XBTUSDTM", folder=tmp_path)
+
+    def give(first, behind):
+        for sequence in range(first, behind):
+            data = {**MESSAGE["data"], "sequence": sequence, "ts": 1_708_950_436_000 + sequence}
+            processor.process_ticker({**MESSAGE, "data": data})
+
+    give(0, 99)
+    feed = threading.Thread(target=give, args=(99, 200))
+    write = classic.append_lines
+
+    def slow(*args):
+        if threading.current_thread() is not feed:
+            feed.start()
+            feed.join(0.2)  # it has to wait; if it had not, it would have saved by then
+        return write(*args)
+
+    monkeypatch.setattr(classic, "append_lines", slow)
+    path = processor.save_to_csv()
+    feed.join()
+    monkeypatch.undo()
+    processor.save_to_csv()
+
+    assert pd.read_csv(path)["timestamp"].nunique() == len(pd.read_csv(path)) == 200
 
 
 def test_rows_that_cannot_be_saved_are_kept(tmp_path):

@@ -136,8 +136,13 @@ def test_no_chart_of_it_is_drawn_and_the_badge_says_why(crossed):
         assert "crossed" in board.health.vitals.book  # which makes it amber after a moment
     finally:
         board.close()
+        figure.close()
     wait_until(lambda: answers(s) is None)
-    assert _points(kr.figures.depth(s)) > 0
+    later = kr.figures.depth(s)
+    try:
+        assert _points(later) > 0
+    finally:
+        later.close()
 
 
 def _points(figure):

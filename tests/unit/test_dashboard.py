@@ -156,6 +156,15 @@ def test_the_worst_reason_comes_first_and_none_is_lost():
     assert str(health).startswith("red: live; no message for 20.0 s")
 
 
+def test_a_busy_kernel_is_told_before_what_it_makes_late():
+    late = Screen("the tiles", 4.2)
+    health = judge(replace(LIVE, busy=3.0, screen=late, lag_p95_ms=900.0, recent_gaps=1))
+
+    assert [text.split(" ")[:2] for text in health.reasons] == [
+        ["1", "gap"], ["the", "kernel"], ["messages", "arrive"], ["the", "screen"],
+    ]  # fmt: skip
+
+
 def test_the_badge_turns_red_when_the_exchange_is_gone_and_says_so(make):
     with kr.simulate(seed=5, speed=30.0) as gone:
         board = make(venue=gone.venue, start=True)
@@ -389,7 +398,8 @@ def test_recording_goes_on_when_the_symbol_is_switched(make, tmp_path):
 
 def test_a_folder_that_cannot_be_made_is_told_in_the_line(make, tmp_path):
     (tmp_path / "file").write_text("")
-    board = make(start=True, root=tmp_path / "file" / "below")
+    board = make(start=True, root=tmp_path)
+    board.controls.folder.value = str(tmp_path / "file" / "below")  # as a user types it
 
     board.controls.record.value = True
 
@@ -601,6 +611,7 @@ def test_a_function_that_raises_makes_the_badge_amber_and_its_traceback_is_in_th
     badge = told(board, "badge", lambda v: v and "strategy" in v[2])
     assert badge[0] == "amber"
     assert "strategy raised ZeroDivisionError: no price; it is called no more" in badge[2]
+    assert badge[2].partition(" (and ")[0] in badge[3].splitlines(), "what is told, all of it"
     board.panel._on_message(None, {"kind": "view", "visible": True, "open": True}, [])
     ((_, name, trace),) = told(board, "traces")
     assert name == "strategy"

@@ -466,6 +466,26 @@ def test_rows_that_waited_for_what_rest_brought_are_stamped_as_they_were_read():
     assert marked["is_filled"].to_list() == [True, True, False]
 
 
+def test_two_outages_with_nothing_between_them_leave_the_rows_behind_as_they_were_read():
+    intake = make_intake("trade")
+    take(intake, trade(10))
+    lose_and_find(intake, 1, 2)
+    lose_and_find(intake, SECOND, 2 * SECOND)
+    for second, sequence in ((5, 20), (6, 21)):
+        take(intake, trade(sequence), now_ns=NOW + second * SECOND)
+    (hole,) = intake.holes
+    page = [row_of(n)._replace(timestamp=NOW + n) for n in (10, 14, 15, 20, 21)]
+    rows = intake.fill(hole, page, NOW + 48 * SECOND)
+
+    trades = [row for row in rows if isinstance(row, Trade)]
+    assert [row.sequence for row in trades] == [14, 15, 20, 21]
+    assert [(row.local_timestamp - NOW) // SECOND for row in trades] in ([4, 4, 5, 6], [5, 5, 5, 6])
+    assert trades[2].local_timestamp - (NOW + 5 * SECOND) < 10_000
+    assert are_not_read(intake, trades) == [True, True, False, False]
+    stamps = [row.local_timestamp for row in rows]
+    assert stamps == sorted(set(stamps))
+
+
 def test_what_rest_brings_for_two_that_were_read_together_shares_no_stamp():
     intake = Intake(
         Subscription(parse_channel("candle"), symbol, Market.FUTURES) for symbol in PAIR

@@ -383,6 +383,78 @@ def test_a_proxy_that_leads_nowhere_is_named_with_its_variable(name, world, monk
     assert outcome(by_socket, world) == (kind, text)
 
 
+def opening(reply, port):
+    """Make a proxy that answers CONNECT with a reply, and then passes on what comes."""
+
+    def script(sock):
+        assert head_of(sock).startswith(f"CONNECT {HOST}:".encode())
+        sock.sendall(reply)
+        with socket.create_connection(("127.0.0.1", port)) as other:
+            while ready := select.select([sock, other], [], [])[0]:
+                for each in ready:
+                    if not (data := each.recv(65_536)):
+                        return
+                    (other if each is sock else sock).sendall(data)
+
+    return script
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        b"HTTP/1.1 200 Connection established\r\n\r\n",
+        b"HTTP/1.0 200\r\n\r\n",
+        b"HTTP/1.1 201 Created\r\n\r\n",
+        b"HTTP/1.1 204 No Content\r\nX: y\r\n\r\n",
+        b"HTTP/1.1 299 \r\nContent-Length: 5\r\n\r\n",
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\n",
+        b"HTTP/1.1 103 Early\r\nLink: x\r\n\r\nHTTP/1.1 102 Wait\r\n\r\nHTTP/1.1 202 OK\r\n\r\n",
+    ],
+    ids=str,
+)
+def test_any_success_of_a_proxy_opens_the_tunnel(reply, world, monkeypatch):
+    with Server(opening(reply, world.secure)) as proxy:
+        put(monkeypatch, world, OURS | {"HTTPS_PROXY": f"http://127.0.0.1:{proxy.port}"})
+
+        by_rest(world, "https")
+        by_socket(world, "https")
+
+
+@pytest.mark.parametrize(
+    ("reply", "told"),
+    [
+        (b"HTTP/1.1 101 Switching\r\n\r\n", "101"),
+        (b"HTTP/1.1 300 Choose\r\n\r\n", "300"),
+        (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 403 No\r\n\r\n", "403"),
+        (b"HTTP/1.1 2000 Yes\r\n\r\n", "nothing of HTTP"),
+        (b"hello 200 you\r\n\r\n", "nothing of HTTP"),
+        (b"HTTP/1.1 100 Continue\r\n\r\n" * 4_000, "have no end"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_what_is_no_success_of_a_proxy_opens_no_tunnel(reply, told, world, monkeypatch):
+    with Server(opening(reply, world.secure)) as proxy:
+        put(monkeypatch, world, OURS | {"HTTPS_PROXY": f"http://127.0.0.1:{proxy.port}"})
+
+        for call in (by_rest, by_socket):
+            kind, text = outcome(call, world)
+            assert (kind, told in text) == ("Unreachable", True), text
+
+
+def test_an_interim_reply_before_the_upgrade_is_passed_over(world):
+    exchange = exchanging(None)
+
+    def script(sock):
+        sock.sendall(b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n")
+        exchange(sock)
+
+    with (
+        Server(script) as server,
+        Connection.open(f"ws://{HOST}:{server.port}/", timeout=20.0) as connection,
+    ):
+        assert connection.receive(20.0) == [b"hi"]
+
+
 @pytest.mark.parametrize(
     "value",
     [

@@ -116,7 +116,8 @@ def test_a_screen_that_is_older_than_its_badge_claims_makes_it_amber(screens):
     for now in screens.pass_by(20):
         if badge(panel)[0] == "green":
             assert now < 13
-    colour, _, reason = badge(panel)
+    colour, _, reason, every = badge(panel)
+    assert every == reason
     assert colour == "amber"
     assert reason.startswith("the screen shows the price chart of ")
     assert 17 < float(reason.split()[-3]) < 21

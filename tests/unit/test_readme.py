@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import NamedTuple
 
+import ipywidgets
 import pytest
 
 import kucoin_research as kr
@@ -56,6 +57,7 @@ def place(tmp_path, monkeypatch, held_time):
     monkeypatch.setenv("KUCOIN_RESEARCH_VENUE", "demo")
     yield tmp_path
     kr.api._close_all()
+    ipywidgets.Widget.close_all()  # a live figure is refreshed as long as it is open
 
 
 def test_the_pages_have_such_blocks():

@@ -25,8 +25,9 @@ import requests
 from kucoin_research import errors
 from kucoin_research.clocks import Clock
 from kucoin_research.credentials import Credentials
+from kucoin_research.instruments import check_trading
 from kucoin_research.records import CANDLE_INTERVALS, Market
-from kucoin_research.rest import Rest, Server, Token, _Call
+from kucoin_research.rest import Rest, Server, Token, _Call, _Leaps
 from kucoin_research.venues import Venue
 
 # Against servers that live in real time: what is tested is how their answers are read.
@@ -338,7 +339,7 @@ def test_a_broken_row_is_told_and_left_out(exchange, rest, caplog, broken):
     ("odd", "names"),
     [
         ({"maxLeverage": "plenty"}, ["maxLeverage"]),
-        ({"isInverse": "perhaps", "status": 7}, ["status", "isInverse"]),
+        ({"status": 7}, ["status"]),
         ({"expireDate": "soon", "makerFeeRate": [1]}, ["expireDate", "makerFeeRate"]),
         ({"displaySymbol": {"en": "XBT"}}, ["displaySymbol"]),
     ],
@@ -356,8 +357,169 @@ def test_a_contract_with_an_odd_optional_field_is_listed_without_it(
     assert all(name in caplog.text for name in names)
     assert found[0].tick_size == rows[0]["tickSize"]
     expected = {"maxLeverage": "max_leverage", "makerFeeRate": "maker_fee", "expireDate": "expires",
-                "displaySymbol": "display_name"}  # fmt: skip
+                "displaySymbol": "display_name", "status": "status"}  # fmt: skip
     assert all(getattr(found[0], expected[name]) is None for name in names if name in expected)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [{"isInverse": "?"}, {"isInverse": [True]}, {"settleCurrency": {}}, {"multiplier": None},
+     {"isInverse": False}],
+    ids=str,
+)  # fmt: skip
+def test_what_sizes_mean_is_never_made_up(exchange, rest, caplog, odd):
+    linear, inverse = json.loads(payload("contracts_active"))["data"]
+    exchange.answers = [ok([linear, inverse | odd]), ok(inverse | odd)]
+
+    with caplog.at_level(logging.WARNING, "kucoin_research.rest"):
+        found = rest.contracts()
+    with pytest.raises(errors.BadReply, match=next(iter(odd))):
+        rest.contract("XBTMZ26")
+
+    assert [each.symbol for each in found] == ["XBTUSDTM"]
+    assert "left out of the list of contracts: XBTMZ26" in caplog.text
+
+
+# What a field may hold that no decoder reads, beside values of another kind.
+ODD = {
+    "infinite": b"1e999",
+    "long": b"9" * 400,
+    "half a pair": rb'"\ud800"',
+    "the other half": rb'"a\udc00"',
+    "deep": b"[" * 5_000 + b"]" * 5_000,
+    "no UTF-8": b'"\xff"',
+    "a control character": b'"\x01"',
+    "no JSON": b"-",
+    "an object": rb'{"a": "]},\"", "b": [1, {}]}',
+    "a word": b'"n/a"',
+}
+
+
+def with_field(row, name, value):
+    """Write a row with a field of which JSON has no idea."""
+    text = json.dumps({key: each for key, each in row.items() if key != name}).encode()
+    return text[:-1] + b', "%s": %s}' % (name.encode(), value)
+
+
+def replying(rows, around=b"%s"):
+    return Answer(b'{"code": "200000", "data": %s}' % (around % (b"[%s]" % b",".join(rows))))
+
+
+@pytest.mark.parametrize("value", ODD.values(), ids=ODD)
+@pytest.mark.parametrize("name", ["maxLeverage", "status", "isQuanto", "settleCurrency"])
+def test_an_odd_field_of_a_contract_costs_no_more_than_itself(exchange, rest, caplog, name, value):
+    rows = json.loads(payload("contracts_active"))["data"]
+    exchange.answers = [replying([with_field(rows[0], name, value), json.dumps(rows[1]).encode()])]
+
+    with caplog.at_level(logging.WARNING, "kucoin_research.rest"):
+        found = {each.symbol: each for each in rest.contracts()}
+
+    is_text = value == ODD["a word"] and name in ("status", "settleCurrency")
+    is_lost = name == "settleCurrency" and not is_text
+    assert list(found) == ["XBTUSDTM", "XBTMZ26"][is_lost:]
+    assert (name in caplog.text) is (name != "isQuanto" and not is_text)
+    if name == "maxLeverage":
+        assert found["XBTUSDTM"].max_leverage is None
+    assert found["XBTMZ26"].max_leverage == rows[1]["maxLeverage"]
+
+
+@pytest.mark.parametrize("value", ODD.values(), ids=ODD)
+def test_an_odd_field_of_one_ticker_costs_no_more_than_itself(exchange, rest, caplog, value):
+    futures = {"symbol": "XBTUSDTM", "price": "1", "size": 2, "ts": 1_700_000_000_000_000_000}
+    spot = {"symbol": "BTC-USDT", "last": "1", "vol": "2", "bestBidSize": "3"}
+    statistics = {"symbol": "XBTUSDTM", "lastTradePrice": 1, "volumeOf24h": 2}
+    every_pair = b'{"ticker": %s, "time": 1700000000000}'
+
+    def odd(row, name, around=b"%s"):
+        return replying([json.dumps(row).encode(), with_field(row, name, value)], around)
+
+    exchange.answers = [
+        odd(futures, "size"), odd(spot, "bestBidSize", every_pair), odd(statistics, "volumeOf24h"),
+        odd(spot, "vol", every_pair), Answer(b'{"code": "200000", "data": %s}' % (
+            with_field(spot, "vol", value))),
+    ]  # fmt: skip
+    with caplog.at_level(logging.WARNING, "kucoin_research.rest"):
+        contracts, pairs = rest.tickers("futures"), rest.tickers("spot")
+        their_stats, pair_stats = rest.stats(), rest.stats(market="spot")
+        (of_one,) = rest.stats("BTC-USDT")
+
+    assert [(row.price, row.size) for row in contracts] == [(1.0, 2.0), (1.0, None)]
+    assert contracts[1].timestamp == 1_700_000_000_000_000_000
+    assert [(row.price, row.best_bid_size) for row in pairs] == [(1.0, 3.0), (1.0, None)]
+    assert [(row.last_price, row.volume) for row in their_stats] == [(1.0, 2.0), (1.0, None)]
+    assert [(row.last_price, row.volume) for row in pair_stats] == [(1.0, 2.0), (1.0, None)]
+    assert (of_one.last_price, of_one.volume) == (1.0, None)
+    assert caplog.text.count("which makes no sense") == 5
+
+
+def test_one_time_that_is_none_costs_no_other_ticker(exchange, rest, caplog):
+    rows = [{"symbol": "A", "ts": -1}, {"symbol": "B", "ts": 1_700_000_000_000_000_000}]
+    exchange.answers = [ok(rows), ok({"ticker": rows, "time": -1}), ok({"symbol": "A", "time": -1})]
+
+    with caplog.at_level(logging.WARNING, "kucoin_research.rest"):
+        of_contracts, of_pairs = rest.tickers("futures"), rest.tickers("spot")
+        of_one = rest.stats("A-B", market="spot")
+
+    times = [row.timestamp for row in (*of_contracts, *of_pairs, *of_one)]
+    assert times == [None, 1_700_000_000_000_000_000, None, None, None]
+    assert caplog.text.count("1 times in ") == 3
+
+
+def test_rows_of_which_none_makes_sense_are_refused_with_the_reason(exchange, rest):
+    exchange.answers = [ok([{"symbol": "XBTUSDTM", "tickSize": "?"}])]
+
+    with pytest.raises(errors.BadReply, match=r"none of its 1 rows makes sense.*XBTUSDTM"):
+        rest.contracts()
+
+
+def test_many_odd_rows_are_told_in_a_few_lines(exchange, rest, caplog):
+    rows = [{"symbol": f"A{i}USDTM", "size": "n/a"} for i in range(500)]
+    exchange.answers = [ok(rows)]
+
+    with caplog.at_level(logging.WARNING, "kucoin_research.rest"):
+        assert len(rest.tickers()) == 500
+
+    assert len(caplog.records) == 21
+    assert "480 more rows" in caplog.text
+
+
+def test_what_is_not_sent_of_an_inverse_contract_is_told_by_its_multiplier(exchange, rest):
+    inverse = json.loads(payload("contracts_active"))["data"][1]
+    exchange.answers = [ok(inverse | {"isInverse": None, "settleCurrency": None})]
+
+    found = rest.contract("XBTMZ26")
+
+    assert (found.is_inverse, found.settle) == (True, "XBT")
+    assert found.notional(10, 50_000.0) == 0.0002
+
+
+@pytest.mark.parametrize("status", [["Paused"], 7, None, ""])
+def test_a_contract_whose_status_is_not_known_does_not_count_as_active(exchange, rest, status):
+    row = json.loads(payload("contracts_active"))["data"][0]
+    exchange.answers = [ok([row | {"status": status}]), ok(row | {"status": status})]
+
+    for found in (*rest.contracts(), rest.contract("XBTUSDTM")):
+        assert (found.status, found.is_open) == (None, False)
+        check_trading(found)  # its stream may bring something
+
+
+@pytest.mark.parametrize("enabled", ["perhaps", [False], None])
+def test_a_pair_of_which_is_not_known_whether_it_trades_is_not_active(exchange, rest, enabled):
+    (row,) = json.loads(payload("spot_symbols"))["data"]
+    exchange.answers = [ok([row | {"enableTrading": enabled}])]
+
+    (found,) = rest.spot_symbols()
+
+    assert (found.status, found.is_open) == (None, False)
+
+
+def test_an_odd_funding_interval_is_not_taken_from_elsewhere(exchange, rest):
+    row = json.loads(payload("contracts_active"))["data"][0]
+    exchange.answers = [ok([row | {"currentFundingRateGranularity": "soon"}])]
+
+    (found,) = rest.contracts()
+
+    assert found.funding_interval_ms is None
 
 
 def test_an_expiry_that_is_no_time_is_none(exchange, rest):
@@ -810,6 +972,57 @@ def test_a_pair_that_was_hardly_traded_costs_a_few_calls(exchange, rest, interva
     opened = sorted({t // length * length for t in minutes})
     assert [c.timestamp // SECOND for c in candles] == opened
     assert len(exchange.asked) <= 2 + 10 * (len(days) + 1)  # 351 pages of minutes
+
+
+DAY = 86_400
+# The minutes of a year in which a pair was traded, and the calls that it may cost: as many as page
+# by page, and where there is a long gap (449 page by page), fewer.
+RARELY = {
+    "each third day": ([3 * DAY * i for i in range(120)], 490),
+    "each fourth day": ([4 * DAY * i for i in range(90)], 460),
+    "each second day, then in autumn": (
+        [2 * DAY * i + 7 * 60 for i in range(60)] + [300 * DAY + 2 * DAY * i for i in range(30)],
+        300,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", RARELY)
+def test_a_pair_that_is_traded_every_few_pages_costs_no_more_for_the_search(exchange, rest, name):
+    offsets, most = RARELY[name]
+    start = START_S // WEEK * WEEK
+    end = start + 365 * DAY
+    minutes = [start + 5 * DAY + each for each in offsets]
+    exchange.answers = Pair(end, minutes)
+
+    candles = rest.candles("NEW-USDT", "1min", start * SECOND, end * SECOND)
+
+    assert [c.timestamp // SECOND for c in candles] == minutes
+    assert len(exchange.asked) <= most
+
+
+def test_leaps_never_cost_much_more_than_they_save():
+    rng = random.Random(7)
+    page, calls_of_a_leap = 100, 3
+    for _ in range(300):
+        longest = rng.choice([3, 5, 40])
+        rows = list(itertools.accumulate(rng.randrange(1, longest * page) for _ in range(400)))
+        asked = [0]
+
+        def find(low, high, rows=rows, asked=asked):
+            asked[0] += calls_of_a_leap
+            return next(each for each in rows if each >= low), calls_of_a_leap
+
+        leap, empty = _Leaps(page, find), 0
+        low, plain = 0, 0
+        for row in rows:
+            plain += (row - low) // page
+            while row - low > page:
+                empty += 1
+                low = leap(low + page, rows[-1])
+            low = row + 1
+
+        assert empty + asked[0] <= plain + calls_of_a_leap * 10
 
 
 @pytest.mark.parametrize("seed", range(20))

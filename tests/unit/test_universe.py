@@ -3,7 +3,7 @@
 import pytest
 
 import kucoin_research as kr
-from kucoin_research.errors import ExchangeUnavailable, Unreachable
+from kucoin_research.errors import BadReply, ExchangeUnavailable, UnknownSymbol, Unreachable
 from kucoin_research.listings import ListingFiles
 from kucoin_research.records import Market
 from kucoin_research.rest import Rest
@@ -192,6 +192,17 @@ def test_what_does_not_trade_still_has_history_and_an_instrument(near):
     assert kr.candles("SOLUSDTM", "1hour", venue=near.venue, progress=False).height > 190
     assert kr.instrument("ETHUSDTM", venue=near.venue).status == "Paused"
     assert not {"ETHUSDTM", "KCSUSDTM"} & set(kr.get_active_symbols(venue=near.venue))
+
+
+@pytest.mark.parametrize(("may_pass", "kind"), [(False, BadReply), (True, UnknownSymbol)])
+def test_a_contract_described_by_nonsense_is_told_for_what_it_is(begin, far, may_pass, kind):
+    universe = begin()
+    universe.instruments(far, Market.FUTURES)
+    far.failure = BadReply("its isInverse makes no sense")
+    far.failure.may_pass = may_pass  # as of a page of HTML
+
+    with pytest.raises(kind):
+        universe.find(far, "XBTUSDM2", Market.FUTURES)
 
 
 def test_a_contract_that_can_only_be_cancelled_still_streams(near):

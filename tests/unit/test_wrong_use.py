@@ -4,7 +4,9 @@ A sentence says what was wrong, with which subject, and what to do; it is one li
 written, replaced or left running by what it refuses.
 """
 
+import gc
 import math
+import sys
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,6 +19,8 @@ import pytest
 import kucoin_research as kr
 from kucoin_research import cli
 from kucoin_research.classic import KuCoinWebSocket
+from kucoin_research.dashboards import board
+from kucoin_research.errors import shown
 
 X = "XBTUSDTM"
 DAY = datetime(2026, 1, 4, tzinfo=UTC)
@@ -460,6 +464,122 @@ OTHERS = [
         ["'futures' or 'spot'"],
     ),
     ("a dashboard of 5", lambda w: kr.dashboard(5, venue=w.v), BAD, ["not int"]),
+    (
+        "a lag of words",
+        lambda w: kr.figures.lag(w.trades, X, offset_ms="x"),
+        BAD,
+        ["offset_ms", "'x'"],
+    ),
+    (
+        "a lag of a list",
+        lambda w: kr.figures.lag(w.trades, X, offset_ms=[]),
+        BAD,
+        ["offset_ms", "[]"],
+    ),
+    (
+        "a lag without end",
+        lambda w: kr.figures.lag(w.trades, X, offset_ms=math.inf),
+        BAD,
+        ["offset_ms", "inf"],
+    ),
+    ("lags of nothing", lambda w: w.s.lags(None), BAD, ["polars frame", "NoneType"]),
+    ("lags of a channel", lambda w: w.s.lags("trade"), BAD, ["polars frame", "str"]),
+    ("lags of pandas", lambda w: w.s.lags(w.of_pandas), BAD, ["pl.from_pandas(frame)"]),
+    (
+        "lags without stamps",
+        lambda w: w.s.lags(w.trades.drop("local_timestamp")),
+        kr.ColumnMissing,
+        ["local_timestamp"],
+    ),
+    (
+        "lags of texts",
+        lambda w: w.s.lags(w.trades.with_columns(pl.col("timestamp").cast(str))),
+        BAD,
+        ["'timestamp' must hold times"],
+    ),
+    *(
+        (
+            f"a turnover by {value!r}",
+            lambda w, i=value: kr.ohlcv(w.trades, instrument=i),
+            BAD,
+            ["kr.instrument()", repr(value)],
+        )
+        for value in (X, [X], {X: 5}, 5, b"x", [None])
+    ),
+    (
+        "a turnover by symbols()",
+        lambda w: kr.ohlcv(w.trades, instrument=kr.symbols(venue=w.v)),
+        BAD,
+        ["kr.instrument()", "a DataFrame of shape"],
+    ),
+    *(
+        (
+            f"a guide's channels {value!r}",
+            lambda w, c=value: KuCoinWebSocket(venue=w.v).connect(X, c),
+            BAD,
+            ["channels", repr(value).strip("[]")],
+        )
+        for value in (None, 5, True, [5])
+    ),
+    ("a guide's symbol", lambda w: KuCoinWebSocket(venue=w.v).connect(5), BAD, ["symbol", "5"]),
+    *(
+        (
+            f"a dashboard with {name}={value!r}",
+            lambda w, n=name, v=value: kr.dashboard(X, **{"venue": w.v, n: v}),
+            BAD,
+            [name, repr(value).strip("[]")],
+        )
+        for name, value in [
+            ("channels", None),
+            ("channels", 5),
+            ("channels", True),
+            ("channels", [5]),
+            ("window", ["5 min"]),
+            ("window", 5),
+            ("interval", []),
+            ("interval", {}),
+            ("root", 5),
+            ("root", None),
+            ("root", "afile"),
+            ("root", "afile/below"),
+            ("symbol", 5),
+            ("symbol", b"x"),
+            ("market", "margin"),
+            ("feed", "fast"),
+            ("feed", []),
+            ("capacity", "x"),
+            ("capacity", 0),
+            ("name", 5),
+            ("start", "yes"),
+            ("tz", []),
+        ]
+    ),
+    (
+        "a dashboard's channel",
+        lambda w: kr.dashboard(X, channels="tickr", venue=w.v),
+        CHANNEL,
+        ["'ticker'"],
+    ),
+    ("a dashboard's venue", lambda w: kr.dashboard(X, venue="dmo"), kr.UnknownVenue, ["'demo'"]),
+    (
+        "another book",
+        lambda w: kr.figures.depth(w.book, "ETHUSDTM"),
+        BAD,
+        ["of 'XBTUSDTM'", "'ETHUSDTM'"],
+    ),
+    ("another ladder", lambda w: kr.figures.ladder(w.book, "ETHUSDTM"), BAD, ["of 'XBTUSDTM'"]),
+    (
+        "levels of text",
+        lambda w: kr.figures.depth(w.book.depth().cast({"bid_price": str})),
+        BAD,
+        ["'bid_price' must hold numbers"],
+    ),
+    (
+        "a mark that is none",
+        lambda w: w.s.frame("trade", mark_filled="x"),
+        BAD,
+        ["mark_filled", "'x'"],
+    ),
     ("a dashboard's zone", lambda w: kr.dashboard(X, tz="Mars", venue=w.v), BAD, ["no time zone"]),
 ]
 
@@ -494,6 +614,168 @@ def test_it_gives_a_sentence(w, call, error, parts):
     assert "\n" not in said
     assert said.strip()
     assert kr.running() == running
+
+
+class _Wordy:
+    def __repr__(self):
+        return "several\n  lines\n" * 20
+
+
+class _Mute:
+    def __repr__(self):
+        raise RuntimeError("nothing to say")
+
+
+# Values whose own repr is no part of a sentence.
+FRAME = pl.DataFrame({"price": [1.0, 2.0], "size": [3.0, 4.0]})
+ODD = {
+    "a frame": FRAME,
+    "a lazy frame": FRAME.lazy(),
+    "a column": FRAME["price"],
+    "one of pandas": FRAME.to_pandas(),
+    "an array": np.arange(9.0).reshape(3, 3),
+    "a list of frames": [FRAME, FRAME],
+    "a long text": "XY" * 1_500,
+    "a long list": [["XY"] * 500] * 500,
+    "lines": "XY\n" * 500,
+    "bytes": b"XY" * 1_500,
+    "an endless number": 10**5_000,
+    "a wordy one": _Wordy(),
+    "a mute one": _Mute(),
+}
+PLACES = {
+    "symbols": lambda w, v: kr.stream(v, venue=w.v),
+    "channels": lambda w, v: kr.stream(X, v, venue=w.v),
+    "frame": lambda w, v: w.s.frame(v),
+    "frame of a symbol": lambda w, v: w.s.frame("trade", v),
+    "last": lambda w, v: w.s.frame("trade", last=v),
+    "mark_filled": lambda w, v: w.s.frame("trade", mark_filled=v),
+    "mark_filled of a replay": lambda w, v: w.replay.frame("trade", mark_filled=v),
+    "frame of a session": lambda w, v: w.session.frame(v),
+    "its symbol": lambda w, v: w.session.frame("trade", v),
+    "wait": lambda w, v: w.s.wait(v),
+    "bars": lambda w, v: w.s.bars(v),
+    "volume": lambda w, v: kr.ohlcv(w.trades, volume=v),
+    "ticks": lambda w, v: kr.ohlcv(w.trades, ticks=v),
+    "instrument": lambda w, v: kr.ohlcv(w.trades, instrument=v),
+    "attach": lambda w, v: w.s.attach(v),
+    "market": lambda w, v: kr.symbols(v, venue=w.v),
+    "venue": lambda _, v: kr.symbols(venue=v),
+    "start": candles,
+    "interval": lambda w, v: kr.candles(X, v, venue=w.v),
+    "a symbol of REST": lambda w, v: kr.instrument(v, venue=w.v),
+    "depth": lambda w, v: kr.order_book(X, v, venue=w.v),
+    "healing": lambda w, v: kr.stream(X, healing=v, venue=w.v),
+    "feed": lambda w, v: kr.stream(X, feed=v, venue=w.v),
+    "compression": lambda w, v: w.s.record("new", compression=v),
+    "speed": lambda w, v: kr.replay(w.session, v),
+    "timeout": lambda w, v: w.s.wait("trade", timeout=v),
+    "rows": lambda w, v: w.s.wait("bbo", rows=v),
+    "minutes": lambda w, v: kr.stream_to_frame(X, minutes=v, venue=w.v),
+    "seconds": lambda w, v: kr.record(X, seconds=v, root="new", venue=w.v),
+    "lifetime": lambda _, v: kr.Healing(lifetime=v),
+    "capacity": lambda w, v: kr.stream(X, capacity=v, venue=w.v),
+    "offset_ms": lambda w, v: kr.figures.lag(w.trades, X, offset_ms=v),
+    "height": lambda w, v: kr.figures.price(w.tickers, X, height=v),
+    "lags": lambda w, v: w.s.lags(v),
+    "vwap": lambda _, v: kr.vwap(v),
+    "a price": lambda w, v: w.instrument.round_price(v),
+    "on_error": lambda w, v: w.replay.wait_until_done(0.0, on_error=v),
+    "fsync": lambda w, v: w.s.record("new", fsync=v),
+    "speed of simulate": lambda _, v: kr.simulate(speed=v),
+    "a guide's symbol": lambda w, v: KuCoinWebSocket(venue=w.v).connect(v),
+    "a guide's channels": lambda w, v: KuCoinWebSocket(venue=w.v).connect(X, v),
+    "a folder": lambda _, v: kr.load(v),
+    "a seek": lambda w, v: w.replay.seek(v),
+    "theme": lambda w, v: kr.figures.price(w.tickers, X, theme=v),
+    "zone": lambda w, v: kr.figures.price(w.tickers, X, tz=v),
+    "window": lambda w, v: kr.figures.price(w.tickers, X, window=v),
+    "a figure's symbol": lambda w, v: kr.figures.price(w.tickers, v),
+    "a dashboard's window": lambda w, v: kr.dashboard(X, window=v, venue=w.v),
+    "a dashboard's channels": lambda w, v: kr.dashboard(X, channels=v, venue=w.v),
+    "report": lambda w, v: w.s.report().channel(v),
+    "fault": lambda w, v: w.x.inject(v),
+    "seed": lambda _, v: kr.simulate(seed=v),
+    "simulated symbols": lambda _, v: kr.simulate(symbols=v),
+    "start of simulate": lambda _, v: kr.simulate(start=v),
+}  # fmt: skip
+# A huge number is a right one here, or one of which all that is there is less.
+RIGHT = {(place, "an endless number") for place in ("seed", "last", "depth", "rows")}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_wrong_value_is_shown_on_one_line_and_in_short(w, place):
+    running = kr.running()
+    wrong = {}
+    for name, value in ODD.items():
+        if (place, name) in RIGHT:
+            continue
+        try:
+            PLACES[place](w, value)
+        except kr.KucoinResearchError as error:
+            said = str(error)
+            if "\n" in said or len(said) > 600 or "XY" * 40 in said:
+                wrong[name] = said[:200]
+        except Exception as error:  # noqa: BLE001  whatever it is, it is the wrong one
+            wrong[name] = error
+        else:
+            wrong[name] = "it was taken"
+
+    assert wrong == {}
+    assert kr.running() == running
+
+
+@pytest.mark.parametrize("value", ODD.values(), ids=ODD)
+def test_a_value_is_shown_by_what_it_is(value):
+    said = shown(value)
+
+    assert said.splitlines() == [said]
+    assert 0 < len(said) <= 70
+
+
+@pytest.mark.parametrize(
+    "value", ["trade", 5, 1.5, None, True, [], ["a"], b"x", DAY, math.nan], ids=repr
+)
+def test_a_value_that_is_short_is_shown_as_it_is(value):
+    assert shown(value) == repr(value)
+
+
+def test_a_frame_is_shown_by_its_shape():
+    assert shown(FRAME) == "a DataFrame of shape (2, 2)"
+    assert shown([FRAME["price"]]) == "[a Series of shape (2,)]"
+
+
+def test_a_guides_connection_outlives_a_call_that_cannot_be_meant(w):
+    client = KuCoinWebSocket(venue=w.v)
+    client.connect(X, "ticker, trade")
+    try:
+        with pytest.raises(BAD):
+            client.connect(X, None)
+        assert client.stream.state is not kr.State.STOPPED
+        assert sorted(client.stream.status.rows) == ["status", "ticker", "trade"]
+    finally:
+        client.close()
+
+
+def test_a_dashboard_takes_channels_with_commas_as_a_stream_does(w):
+    made = kr.dashboard(X, channels="ticker, trade,candle:5min", venue=w.v)
+    try:
+        assert made.controls.chosen == ["ticker", "trade", "candle"]
+    finally:
+        made.close()
+
+
+def test_a_dashboard_that_cannot_be_made_leaves_no_word_of_its_end(w, monkeypatch):
+    told = []
+    monkeypatch.setattr(sys, "unraisablehook", told.append)
+
+    # Whatever fails within, so that what is refused before is no help.
+    monkeypatch.setattr(board, "Controls", lambda *_, **__: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        kr.dashboard(X, venue=w.v)
+    gc.collect()
+
+    assert [str(each.exc_value) for each in told] == []
 
 
 COMMANDS = [

@@ -1,0 +1,144 @@
+"""JSON read piece by piece, so that what is odd in it costs no more than its own field.
+
+A decoder stops at the first number beyond a float, half a surrogate pair or nesting too deep, even
+in a field that nobody asked for. Here a list is taken apart into its rows and a row into its
+fields by their brackets and quotes alone; only then is each field decoded, by itself.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any, TypeVar, cast
+
+import msgspec
+
+from kucoin_research.typed_json import decoder
+
+__all__ = ["UNREADABLE", "elements", "members", "read_fields"]
+
+T = TypeVar("T")
+
+#: What is raised for JSON that makes no sense, or not the sense that was wanted.
+UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
+
+# A text, a bracket, a comma or colon, or what is between them: a number, a word, a space.
+_TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{},:]|[^"\[\]{},:]+', re.DOTALL)
+
+
+def elements(raw: bytes) -> list[bytes]:
+    """Take an array apart.
+
+    Raises
+    ------
+    ValueError
+        If it is none, or has no end.
+    """
+    pieces = [b"".join(piece).strip() for piece in _pieces(raw, b"[", b"]")]
+    if pieces == [b""]:
+        return []
+    if b"" in pieces:
+        raise ValueError("an array has nothing between two commas")
+    return pieces
+
+
+def members(raw: bytes) -> dict[str, bytes]:
+    """Take an object apart; of a name that comes twice the last value counts.
+
+    Raises
+    ------
+    ValueError
+        If it is none, or has no end.
+    """
+    found: dict[str, bytes] = {}
+    for piece in _pieces(raw, b"{", b"}"):
+        tokens = [token for token in piece if token.strip()]
+        if not tokens and not found:
+            continue
+        if len(tokens) < 3 or tokens[0][:1] != b'"' or tokens[1] != b":":
+            raise ValueError("an object has something else than names and values")
+        try:
+            name = decoder(str).decode(tokens[0])
+        except UNREADABLE:  # no field of ours has such a name
+            continue
+        found[name] = b"".join(tokens[2:]).strip()
+    return found
+
+
+def read_fields(raw: bytes, kind: type[T]) -> tuple[T, list[str]]:
+    """Read an object field by field where it makes no sense as a whole.
+
+    Parameters
+    ----------
+    raw
+        The object.
+    kind
+        A struct; numbers may be in strings.
+
+    Returns
+    -------
+    tuple
+        The struct, and the names of the optional fields that make no sense, which have their
+        defaults.
+
+    Raises
+    ------
+    msgspec.MsgspecError, ValueError, RecursionError
+        If a field makes no sense, or is missing, that is needed.
+    """
+    try:
+        return decoder(kind, strict=False).decode(raw), []
+    except UNREADABLE:
+        content = members(raw)
+    values: dict[str, Any] = {}
+    odd: list[str] = []
+    for field in msgspec.structs.fields(cast("Any", kind)):
+        name = field.encode_name
+        if name not in content:
+            if field.required:
+                raise ValueError(f"there is no {name}")
+            continue
+        try:
+            values[field.name] = _value(content[name], field.type)
+        except UNREADABLE as error:
+            if field.required:
+                raise ValueError(f"its {name} makes no sense: {error}") from error
+            odd.append(name)
+    return kind(**values), odd
+
+
+def _value(raw: bytes, kind: Any) -> Any:
+    # A decoder would look at what it gives raw, too.
+    return msgspec.Raw(raw) if kind is msgspec.Raw else decoder(kind, strict=False).decode(raw)
+
+
+def _pieces(raw: bytes, begin: bytes, end: bytes) -> Iterator[list[bytes]]:
+    """Give the tokens between the commas of the outermost bracket."""
+    depth, piece, is_over = 0, list[bytes](), False
+    for token in _tokens(raw.strip()):
+        if is_over or (not depth and token != begin):
+            raise ValueError("something stands where nothing should")
+        if token in (b"]", b"}"):
+            depth -= 1
+        if not depth and token == end:
+            is_over = True
+        elif depth == 1 and token == b",":
+            yield piece
+            piece = []
+        elif depth:
+            piece.append(token)
+        if token in (b"[", b"{"):
+            depth += 1
+    if not is_over:
+        raise ValueError("it is cut short")
+    yield piece
+
+
+def _tokens(raw: bytes) -> Iterator[bytes]:
+    at = 0
+    while at < len(raw):
+        found = _TOKEN.match(raw, at)
+        if found is None:
+            raise ValueError("it is cut short within a text")
+        yield found[0]
+        at = found.end()
