@@ -10,7 +10,6 @@ import warnings
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any, overload
-from urllib.parse import urlsplit
 from weakref import WeakValueDictionary
 
 import polars as pl
@@ -40,7 +39,7 @@ from kucoin_research.intake import Subscription
 from kucoin_research.integrity import Verdict
 from kucoin_research.interrupts import check, hold, passing
 from kucoin_research.progress import Download
-from kucoin_research.quotas import forget_host
+from kucoin_research.quotas import forget_host, share_host
 from kucoin_research.recorder import QUEUE_ROWS, check_options
 from kucoin_research.recordings import Recording
 from kucoin_research.records import (
@@ -120,9 +119,15 @@ class SimulatedExchange(sim.Exchange):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        # One that was closed may have had the same port, and another quota.
         for url in (self.futures_url, self.spot_url):
-            forget_host(urlsplit(url).netloc)
+            share_host(url)
+
+    def close(self, timeout: float = 5.0) -> None:
+        """End everything: connections without a close frame, ports, thread. Idempotent."""
+        if not self.is_closed:  # else the ports may be another's
+            for url in (self.futures_url, self.spot_url):
+                forget_host(url)
+        super().close(timeout)
 
     @property
     def venue(self) -> Venue:

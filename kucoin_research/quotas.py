@@ -6,22 +6,27 @@ the same window the lowest counts, in whatever order they come.
 
 A server counts what comes from this address, or from a key, whoever asks: so all who live in one
 time share what is known of it (`quotas_of`, `pace_of`), also with those who asked before them and
-are gone.
+are gone. Ports of this machine go from one server to another, so there only those share who ask a
+server of this very process (`share_host`).
 """
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import weakref
 from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import NamedTuple
+from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
 from kucoin_research.clocks import Clock
 
-__all__ = ["Pace", "Pool", "Quotas", "Told", "forget_host", "pace_of", "quotas_of"]
+__all__ = [
+    "Pace", "Pool", "Quotas", "Told", "forget_host", "pace_of", "quotas_of", "share_host",
+]  # fmt: skip
 
 # Left to others where the size of a quota is not known, and of one that is, a part: whoever
 # connects anew needs a token at once, whatever else is asked for.
@@ -34,12 +39,11 @@ _STEP = 0.05
 
 
 class Pool(NamedTuple):
-    """Whose quota a call takes from: this address's at a host, or that of a key.
+    """Whose quota a call takes from: this address's, or that of a key.
 
     ``key`` tells keys apart and shows none; None where the call is not signed.
     """
 
-    host: str
     market: str
     key: int | None = None
 
@@ -64,6 +68,7 @@ class _Window:
     remaining: int | None = None  # None: nobody knows
     ends_after: float = 0.0  # the end lies between the two, monotonic seconds
     ends_by: float | None = None  # None: the window begins with the next call
+    was_over_by: float = -math.inf  # the one before
     on_the_way: int = 0  # weight of the calls that were not answered yet
 
     @property
@@ -73,18 +78,29 @@ class _Window:
     def begin_again(self, now: float) -> None:
         """Forget a window that is over."""
         if self.ends_by is not None and now >= self.ends_by:
-            self.remaining, self.ends_by = self.limit, None
+            self.remaining, self.was_over_by, self.ends_by = self.limit, self.ends_by, None
 
-    def has_room(self, least: int) -> bool:
-        if self.remaining is None:
-            return True
-        is_whole = self.remaining == self.limit and not self.on_the_way
-        return is_whole or self.remaining - self.on_the_way >= least
+    def wait_for(self, weight: int, *, left: int, now: float) -> float:
+        """Give the seconds after which to ask again for a call that is to leave so much; or 0."""
+        if self.remaining is None or self.remaining - self.on_the_way >= weight + left:
+            return 0.0
+        # Of a quota as small as that a call may take all: it would wait for ever.
+        is_whole = self.remaining == self.limit
+        if is_whole and not self.on_the_way:
+            return 0.0
+        ends_in = math.inf if self.ends_by is None else self.ends_by - now
+        # A call that was counted in a reply to another is reckoned twice until its own one.
+        waits_for_replies = is_whole or self.remaining >= weight + left
+        return min(_STEP, ends_in) if waits_for_replies else ends_in
 
     def learn(self, told: Told) -> None:
         after, by = told.sent + told.reset, told.received + told.reset
-        if self.ends_by is not None and by < self.ends_after - _SAME:
-            return  # a late reply, about a window that is over
+        if self.ends_by is None:
+            is_late = after <= self.was_over_by + _SAME
+        else:
+            is_late = by < self.ends_after - _SAME
+        if is_late:
+            return  # about a window that is over
         self.limit = told.limit or self.limit
         if self.ends_by is not None and after <= self.ends_by + _SAME:
             assert self.remaining is not None  # known with the window
@@ -96,7 +112,7 @@ class _Window:
 
 
 class Quotas:
-    """Keeps calls within the quotas of a server; thread-safe.
+    """Keeps calls within the quotas of one host; thread-safe.
 
     Parameters
     ----------
@@ -130,10 +146,10 @@ class Quotas:
         with self._lock:
             window = self._windows.setdefault(pool, _Window())
             window.begin_again(now)
-            if window.has_room(weight if is_urgent else max(weight, window.reserve)):
+            wait = window.wait_for(weight, left=0 if is_urgent else window.reserve, now=now)
+            if wait <= 0.0:
                 window.on_the_way += weight
-                return 0.0
-            return _STEP if window.ends_by is None else window.ends_by - now
+            return wait
 
     def over(self, pool: Hashable, weight: int) -> None:
         """Note that a call is over, whatever came of it."""
@@ -151,12 +167,11 @@ class Quotas:
             elif window.remaining is not None:
                 window.remaining = max(0, window.remaining - weight)
 
-    def forget_host(self, host: str) -> None:
-        """Forget what is known of a host, but for the calls that are on their way to it."""
+    def forget(self) -> None:
+        """Forget what is known of the host, but for the calls that are on their way to it."""
         with self._lock:
             for pool, window in list(self._windows.items()):
-                if isinstance(pool, Pool) and pool.host == host:
-                    self._windows[pool] = _Window(on_the_way=window.on_the_way)
+                self._windows[pool] = _Window(on_the_way=window.on_the_way)
 
     def disown(self) -> None:
         """Forget in a forked child what the parent's threads have on their way, and its lock.
@@ -209,20 +224,33 @@ class Pace:
 # -- shared by all who ask -------------------------------------------------------------------------
 
 # Kept as long as the clocks, which they refer to weakly: most who ask, ask once and are gone.
-_quotas: WeakKeyDictionary[Clock, Quotas] = WeakKeyDictionary()
+_quotas: WeakKeyDictionary[Clock, dict[str, Quotas]] = WeakKeyDictionary()  # by host
 _paces: WeakKeyDictionary[Clock, dict[str, Pace]] = WeakKeyDictionary()
-_shared_lock = threading.Lock()  # guards the two
+_ours: set[str] = set()  # hosts of this machine where a server of this process listens
+_shared_lock = threading.Lock()  # guards the three
 
 
-def quotas_of(clock: Clock) -> Quotas:
-    """Give the quotas that all share who live by a clock, and keep a reference to it; thread-safe.
+def quotas_of(clock: Clock, url: str, *, is_loopback: bool) -> Quotas:
+    """Give a host's quotas, which all share who live by a clock; thread-safe.
 
-    Their pools are each a `Pool`.
+    Parameters
+    ----------
+    clock
+        The time that who asks lives in.
+    url
+        An address there.
+    is_loopback
+        Whether that is this machine: then they are shared only as long as `share_host` says so,
+        and otherwise new ones, of nobody else.
     """
+    host = _host_of(url)
     with _shared_lock:
-        if clock not in _quotas:
-            _quotas[clock] = Quotas(weakref.proxy(clock))
-        return _quotas[clock]
+        if is_loopback and host not in _ours:
+            return Quotas(clock)
+        quotas = _quotas.setdefault(clock, {})
+        if host not in quotas:
+            quotas[host] = Quotas(weakref.proxy(clock))
+        return quotas[host]
 
 
 def pace_of(clock: Clock, url: str, burst: int, per_second: float) -> Pace:
@@ -237,26 +265,44 @@ def pace_of(clock: Clock, url: str, burst: int, per_second: float) -> Pace:
         return paces[url]
 
 
-def forget_host(host: str) -> None:
-    """Forget the quotas of a host, name or number with the port: another server has opened there.
+def share_host(url: str) -> None:
+    """Let all who ask a port of this machine share its quotas: a server of this process is there.
 
-    The system gives a port that was closed to whoever asks for one next.
+    What was known of another one that had the port is forgotten.
     """
+    forget_host(url)
     with _shared_lock:
-        known = list(_quotas.values())
+        _ours.add(_host_of(url))
+
+
+def forget_host(url: str) -> None:
+    """Forget what is known of a port of this machine, and let nobody share it: it is closed.
+
+    The system gives it to whoever asks for one next, who may be no exchange, or one of another
+    process.
+    """
+    host = _host_of(url)
+    with _shared_lock:
+        _ours.discard(host)
+        known = [quotas[host] for quotas in _quotas.values() if host in quotas]
     for each in known:
-        each.forget_host(host)
+        each.forget()
+
+
+def _host_of(url: str) -> str:
+    return urlsplit(url).netloc.lower()
 
 
 def _disown() -> None:
     # In a forked child: threads of the parent may have held the locks.
     global _shared_lock
     _shared_lock = threading.Lock()
-    for quotas in list(_quotas.values()):
-        quotas.disown()
-    for paces in list(_paces.values()):
-        for each in list(paces.values()):
+    for quotas in _quotas.values():
+        for each in quotas.values():
             each.disown()
+    for paces in _paces.values():
+        for pace in paces.values():
+            pace.disown()
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows

@@ -769,7 +769,8 @@ class Rest:
 
     **Threads**: any number may call at once; each has its own connection. ``close`` may be called
     from any thread and ends all waits and requests at once. What is known of the exchange's quota
-    is shared by all of a process that ask the same host.
+    is shared by all of a process that ask the same host; on this machine, where a port goes from
+    one server to another, only that of a simulated exchange of the same process.
 
     Parameters
     ----------
@@ -815,7 +816,11 @@ class Rest:
         self._closed = self._clock.event()
         self._transport = Transport(self._clock, timeout=timeout, session=session)
         self._over_at: float | None = None  # monotonic seconds
-        self._quotas = quotas_of(self._clock)  # of this address, and of the account
+        urls = {market: venue.url(market) for market in Market}
+        self._quotas = {
+            market: quotas_of(self._clock, url, is_loopback=is_loopback(url))
+            for market, url in urls.items()
+        }
         self._pace = _pace_of(venue, self._clock)
         self._arrivals_lock = threading.Lock()  # guards _arrivals
         self._arrivals = ArrivalClock()
@@ -1711,7 +1716,7 @@ class Rest:
         key = None
         if call.is_signed and self._credentials is not None:
             key = hash(self._credentials.key)  # Python salts it: it leads back to no key
-        return Pool(self._host(call.market), call.market, key)
+        return Pool(call.market, key)
 
     def _fetch(self, call: _Call, *, patience: float = 0.0) -> _Reply:
         deadline = self._clock.monotonic() + max(patience, self._patience)
@@ -1724,7 +1729,7 @@ class Rest:
             try:
                 outcome = self._attempt(call)
             finally:
-                self._quotas.over(self._pool(call), call.weight)
+                self._quotas[call.market].over(self._pool(call), call.weight)
             if isinstance(outcome, _Reply):
                 return outcome
             if call.is_signed and _is_about_clock(outcome):
@@ -1785,10 +1790,8 @@ class Rest:
         """Wait until a call may be sent; its weight is taken from the quota then."""
         if self._pace is not None:
             self._await(self._pace.take, call, deadline)
-        pool = self._pool(call)
-        self._await(
-            lambda: self._quotas.take(pool, call.weight, is_urgent=call.is_urgent), call, deadline
-        )
+        take = partial(self._quotas[call.market].take, self._pool(call), call.weight)
+        self._await(partial(take, is_urgent=call.is_urgent), call, deadline)
 
     def _await(self, take: Callable[[], float], call: _Call, deadline: float) -> None:
         while wait := take():
@@ -1830,7 +1833,7 @@ class Rest:
             return _network_failure(call, url, error)
         received_at_ns, received_ns = self._clock.monotonic_ns(), self._clock.wall_ns()
         told = _told(reply.headers, sent, self._clock.monotonic())
-        self._quotas.learn(self._pool(call), call.weight, told)
+        self._quotas[call.market].learn(self._pool(call), call.weight, told)
         envelope = _parse_envelope(reply.body, is_read_by_field=call.is_read_by_field)
         if envelope is not None and envelope[0] == "200000":
             return _Reply(Hidden(envelope[2]), sent_at_ns, received_at_ns, received_ns)

@@ -35,12 +35,13 @@ def in_child(work):
 SHARED = """
 venue = Venue("https://exchange.test:1", "https://exchange.test:1")
 clock, rest = clocks.current(), Rest(venue)
-quotas, pace, pool = quotas_of(clock), pace_of(clock, venue.futures_url, 200, 20.0), Pool("h", "m")
+pace, pool = pace_of(clock, venue.futures_url, 200, 20.0), Pool("futures")
+quotas = quotas_of(clock, venue.futures_url, is_loopback=False)
 quotas.take(pool, 5)  # on its way, by a thread of the parent
 
 def ask():
-    assert quotas_of(clock) is quotas and pace_of(clock, venue.futures_url, 200, 20.0) is pace
-    assert rest._pace is pace and pace.take() == 0.0
+    assert quotas_of(clock, venue.futures_url, is_loopback=False) is quotas
+    assert rest._quotas["futures"] is quotas and rest._pace is pace and pace.take() == 0.0
     assert quotas.take(pool, 10) == 0.0
     quotas.over(pool, 10)
     with Rest(venue, patience=0.0) as other:
