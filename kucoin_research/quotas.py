@@ -36,6 +36,10 @@ _RESERVED_PART = 20
 _SAME = 0.05
 # Where calls on their way may take all there is, their replies are waited for in such steps.
 _STEP = 0.05
+# Seconds that are none but for the rounding of sums.
+_NO_TIME = 1e-9
+# No server is believed that wants to be left alone for longer: seconds.
+_LONGEST_REFUSAL = 300.0
 
 
 class Pool(NamedTuple):
@@ -122,8 +126,10 @@ class Quotas:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._lock = threading.Lock()  # guards the windows
+        self._lock = threading.Lock()  # guards the two below
         self._windows: dict[Hashable, _Window] = {}
+        # Until when a pool takes no calls, or under None the host; monotonic seconds.
+        self._refused_until: dict[Hashable | None, float] = {}
 
     def take(self, pool: Hashable, weight: int, *, is_urgent: bool = False) -> float:
         """Take what a call costs; whoever got it says when it is `over`.
@@ -135,7 +141,7 @@ class Quotas:
         weight
             What the call costs.
         is_urgent
-            Whether it may have what others leave for such calls.
+            Whether it may have what others leave for such calls; in a refusal it waits as they do.
 
         Returns
         -------
@@ -144,6 +150,9 @@ class Quotas:
         """
         now = self._clock.monotonic()
         with self._lock:
+            refused_until = max(self._refused_until.get(each, 0.0) for each in (pool, None))
+            if refused_until - now > _NO_TIME:
+                return refused_until - now
             window = self._windows.setdefault(pool, _Window())
             window.begin_again(now)
             wait = window.wait_for(weight, left=0 if is_urgent else window.reserve, now=now)
@@ -167,9 +176,20 @@ class Quotas:
             elif window.remaining is not None:
                 window.remaining = max(0, window.remaining - weight)
 
+    def refuse(self, pool: Hashable | None, seconds: float) -> None:
+        """Take no calls for so many seconds from now on, five minutes at most: a reply told so.
+
+        Asked on, a server goes on refusing for longer. ``pool`` is None where the host as a whole
+        refuses.
+        """
+        until = self._clock.monotonic() + min(seconds, _LONGEST_REFUSAL)
+        with self._lock:
+            self._refused_until[pool] = max(until, self._refused_until.get(pool, 0.0))
+
     def forget(self) -> None:
         """Forget what is known of the host, but for the calls that are on their way to it."""
         with self._lock:
+            self._refused_until.clear()
             for pool, window in list(self._windows.items()):
                 self._windows[pool] = _Window(on_the_way=window.on_the_way)
 
@@ -211,7 +231,7 @@ class Pace:
         with self._lock:
             free_at = max(self._free_at, now) + 1.0 / self._per_second
             wait = free_at - now - self._burst / self._per_second
-            if wait > 1e-9:
+            if wait > _NO_TIME:
                 return wait
             self._free_at = free_at
             return 0.0

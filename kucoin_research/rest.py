@@ -570,6 +570,7 @@ class _Failure(NamedTuple):
     may_pass: bool = False
     wait: float | None = None  # seconds the exchange asked for
     cause: BaseException | None = None
+    refuses: Literal["", "pool", "host"] = ""  # whose calls are not taken for a while
 
 
 def _version() -> str:
@@ -600,6 +601,10 @@ def _seconds(text: str | None, now_ns: int) -> float | None:
     except ValueError:
         return None
     return min(max(when.timestamp() - now_ns / 1e9, 0.0), _LONGEST_RESET)
+
+
+def _whole(seconds: float) -> int:
+    return max(1, round(seconds))
 
 
 def _milliseconds(text: str | None) -> float | None:
@@ -769,8 +774,9 @@ class Rest:
 
     **Threads**: any number may call at once; each has its own connection. ``close`` may be called
     from any thread and ends all waits and requests at once. What is known of the exchange's quota
-    is shared by all of a process that ask the same host; on this machine, where a port goes from
-    one server to another, only that of a simulated exchange of the same process.
+    is shared by all of a process that ask the same host: what one was refused for a while, no other
+    asks for meanwhile. On this machine, where a port goes from one server to another, those share
+    it that ask a simulated exchange of the same process.
 
     Parameters
     ----------
@@ -1739,17 +1745,27 @@ class Rest:
                     continue
                 self._clock_offsets.pop(call.market, None)  # it did not help: it may be wrong
             attempt += 1
+            delay = self._delay(call, outcome, attempt)
             if outcome.may_pass or isinstance(outcome.error, Unreachable):
                 outcome.error.may_pass = True
             if not outcome.may_pass or attempt == _TRIES:
                 raise outcome.error from outcome.cause
-            delay = outcome.wait
-            if delay is None:
-                delay = _FIRST_BACKOFF * 2 ** (attempt - 1) * (0.5 + self._clock.random.random())
             if self._clock.monotonic() + delay > deadline:
                 raise outcome.error from outcome.cause
             log.info("asks again in %.1f s: %s", delay, outcome.error)
             self._pause(delay)
+
+    def _delay(self, call: _Call, failure: _Failure, attempt: int) -> float:
+        """Give the seconds until the next try; others wait as well where they would be refused."""
+        delay = failure.wait
+        if delay is None and failure.may_pass and attempt < _TRIES:
+            delay = _FIRST_BACKOFF * 2 ** (attempt - 1) * (0.5 + self._clock.random.random())
+        elif delay is None:  # there is no next try; others wait as long as the caller is told to
+            delay = failure.error.retry_after if isinstance(failure.error, RateLimited) else 0.0
+        if failure.refuses:
+            pool = self._pool(call) if failure.refuses == "pool" else None
+            self._quotas[call.market].refuse(pool, delay)
+        return delay
 
     def _set_clock(self, market: Market) -> None:
         # The offset is zero until then, and stays so when it cannot be measured.
@@ -1797,8 +1813,8 @@ class Rest:
         while wait := take():
             if self._clock.monotonic() + wait > deadline:
                 refused = RateLimited(
-                    f"{self._host(call.market)} takes no more requests for {wait:.0f} s, "
-                    f"so {call.what} was not asked for; ask less often",
+                    f"{self._host(call.market)} takes no more requests for {_whole(wait)} s, "
+                    f"so {call.what} was not asked for; try again then, and ask less often",
                     retry_after=wait,
                 )
                 refused.may_pass = True
@@ -1843,36 +1859,47 @@ class Rest:
         self, call: _Call, reply: Reply, envelope: tuple[str, str, bytes] | None
     ) -> _Failure:
         status = reply.status
+        # KuCoin sends none of these; a proxy or Cloudflare may.
+        later = _seconds(reply.headers.get("Retry-After"), self._clock.wall_ns())
         reset = _milliseconds(reply.headers.get("gw-ratelimit-reset"))
-        if reset is None:  # KuCoin sends none of these; a proxy or Cloudflare may
-            reset = _seconds(reply.headers.get("Retry-After"), self._clock.wall_ns())
-        if envelope is None:
-            # Cloudflare's block (error 1015) is a page, not JSON.
-            is_block = status in (403, 429) and _BLOCK.search(reply.body[:16_384])
-            if status != 429 and not is_block:
-                text = _describe(status, reply.body, call.mask)
-                return _Failure(self._unreadable(call, text), may_pass=status >= 500)
-            envelope = ("1015" if is_block else "429", "", b"")
+        reset = later if reset is None else reset
+        if envelope is not None:
+            return self._refusal(call, envelope, status, reset)
+        # Cloudflare's block (error 1015) is a page, not JSON.
+        is_block = status in (403, 429) and _BLOCK.search(reply.body[:16_384])
+        if status == 429 or is_block:
+            code = "1015" if is_block else "429"
+            failure = self._refusal(call, (code, "", b""), status, reset)
+            return failure._replace(refuses="host")
+        text = _describe(status, reply.body, call.mask)
+        if status == 503 and later is not None:
+            error = self._unreadable(call, text, f" in {_whole(later)} s")
+            return _Failure(error, may_pass=True, wait=later, refuses="host")
+        return _Failure(self._unreadable(call, text), may_pass=status >= 500)
+
+    def _refusal(
+        self, call: _Call, envelope: tuple[str, str, bytes], status: int, reset: float | None
+    ) -> _Failure:
         code, message, _ = envelope
-        error = self._refused(call, code, message, status)
+        error = self._refused(call, code, message, status, wait=reset)
         if not isinstance(error, RateLimited):
             return _Failure(error, may_pass=code in _PASSING or status >= 500)
-        if reset is not None:
-            error.retry_after = reset
         wait = reset
         if wait is None and code not in _PASSING and code != "429":
             wait = error.retry_after
-        return _Failure(error, may_pass=True, wait=wait)
+        return _Failure(error, may_pass=True, wait=wait, refuses="pool")
 
-    def _unreadable(self, call: _Call, text: str) -> BadReply:
+    def _unreadable(self, call: _Call, text: str, when: str = "") -> BadReply:
         error = BadReply(
             f"{self._host(call.market)} answered {call.what} with {text} instead of KuCoin's JSON; "
-            "try again, and if it stays look for a proxy, a login portal or maintenance"
+            f"try again{when}, and if it stays look for a proxy, a login portal or maintenance"
         )
         error.may_pass = True
         return error
 
-    def _refused(self, call: _Call, code: str, message: str, status: int) -> ExchangeError:
+    def _refused(
+        self, call: _Call, code: str, message: str, status: int, *, wait: float | None = None
+    ) -> ExchangeError:
         # Without a code it is the success that holds nothing.
         if self._credentials is not None:
             message = self._credentials.mask(message)
@@ -1883,12 +1910,14 @@ class Rest:
         answer = f"code {code}{said}" if code else message
         clock = _tell_offset(self._clock_offsets.get(call.market))
         fix = meaning.fix.format(market=call.market, clock=f"{clock}; set it by a time server")
+        if wait is not None and issubclass(meaning.error, RateLimited):
+            fix = f"wait {_whole(wait)} s and {_SLOWER}"
         hint = spelling_hint(call.symbol, call.market) if call.symbol is not None else ""
         if hint and issubclass(meaning.error, NotFound | InvalidRequest):
             fix = f"{hint}, or {fix}"
         text = f"{self._host(call.market)} answered {call.what} with {answer}; {fix}"
         if issubclass(meaning.error, RateLimited):
-            retry_after = meaning.retry_after or 1.0
+            retry_after = (meaning.retry_after or 1.0) if wait is None else wait
             return meaning.error(text, code=code, http_status=status, retry_after=retry_after)
         if issubclass(meaning.error, AuthenticationFailed):
             return meaning.error(text, code=code, http_status=status, what=meaning.what)

@@ -16,9 +16,10 @@ import kucoin_research as kr
 from kucoin_research import errors
 from kucoin_research.clocks import Clock
 from kucoin_research.credentials import Credentials
-from kucoin_research.quotas import Pace, Quotas, Told, quotas_of
+from kucoin_research.quotas import Pace, Pool, Quotas, Told, quotas_of
 from kucoin_research.records import Market
 from kucoin_research.rest import Rest, _Call
+from kucoin_research.sim.server import RestHandler
 from kucoin_research.venues import Venue
 from tests.conftest import spawn, wait_until
 
@@ -234,6 +235,120 @@ def test_a_closed_client_waits_for_no_quota(held_time):
         wait_until(lambda: len(raised) == len(threads))
 
     assert {when for when, _ in raised} == {closed_at}
+
+
+# -- refused for a while ---------------------------------------------------------------------------
+
+KUCOINS = b'{"code": "429000", "msg": "Too many requests"}'
+SPENT = {"gw-ratelimit-limit": "2000", "gw-ratelimit-remaining": "0", "gw-ratelimit-reset": "20000"}
+# Status, body, headers, and the seconds for which nothing is taken then.
+REFUSALS = {
+    "a used-up quota": (429, KUCOINS, SPENT, 20.0),
+    "a quota with odd headers": (429, KUCOINS, SPENT | {"gw-ratelimit-remaining": "?"}, 20.0),
+    "KuCoin's word and a proxy's": (429, KUCOINS, {"Retry-After": "20"}, 20.0),
+    "a busy exchange": (429, KUCOINS, {}, 0.25),  # the least back-off
+    "a proxy": (429, b"<html>too many</html>", {"Retry-After": "20"}, 20.0),
+    "Cloudflare": (403, b"<html>error code: 1015</html>", {}, 30.0),
+    "Cloudflare with a time": (429, b"error code: 1015", {"Retry-After": "45"}, 45.0),
+    "maintenance": (503, b"<html>back soon</html>", {"Retry-After": "20"}, 20.0),
+}
+
+
+class Refusing:
+    """Stands before the simulated exchange, and refuses what comes too early after a refusal."""
+
+    def __init__(self, clock, monkeypatch, refusal):
+        self.clock, self.arrived, self.until = clock, [], None
+        self.status, self.body, self.headers, self.seconds = refusal
+        answer = RestHandler._answer
+
+        async def answered(handler):
+            self.arrived.append(clock.monotonic())
+            if self.until is None or self.arrived[-1] >= self.until:
+                await answer(handler)
+                return
+            for name, text in self.headers.items():
+                handler.set_header(name, text)
+            handler._send(self.status, self.body)
+
+        monkeypatch.setattr(RestHandler, "_answer", answered)
+
+    def begin(self):
+        self.arrived.clear()
+        self.until = self.clock.monotonic() + self.seconds
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_what_one_call_was_refused_no_other_asks_for(held_time, monkeypatch, name):
+    refusing, done = Refusing(held_time, monkeypatch, REFUSALS[name]), []
+    with (
+        kr.simulate(seed=7) as x,
+        Rest(x.venue, patience=100.0) as rest,
+        Rest(x.venue, patience=100.0) as other,
+        Rest(x.venue, patience=0.0) as hasty,
+    ):
+        rest.server_time()
+        refusing.begin()
+        began = held_time.monotonic()
+
+        def ask(call):
+            call()
+            done.append(held_time.monotonic())
+
+        calls = [rest.server_time, lambda: rest.token("futures"), lambda: other.token("futures")]
+        for call in (*calls, other.status):
+            spawn(ask, call)
+            held_time.pass_by(0.01)  # so that the first one's answer is there
+        with pytest.raises(
+            errors.RateLimited, match=r"takes no more requests for \d+ s, so "
+        ) as told:
+            hasty.server_time()
+        wait_until(lambda: len(done) == 4, timeout=100.0)
+
+    assert [when for when in refusing.arrived if when < refusing.until] == [began]
+    assert min(done) >= refusing.until
+    assert max(done) < refusing.until + 2.0
+    assert 0.2 < told.value.retry_after <= max(refusing.seconds, 0.75)
+
+
+@pytest.mark.parametrize("name", ["a used-up quota", "Cloudflare with a time", "maintenance"])
+def test_a_call_that_is_refused_for_too_long_says_for_how_long(held_time, monkeypatch, name):
+    refusing = Refusing(held_time, monkeypatch, REFUSALS[name])
+    with kr.simulate(seed=7) as x, Rest(x.venue) as rest:
+        refusing.begin()
+        said = []
+        for _ in range(2):
+            with pytest.raises(errors.KucoinResearchError, match=f" {refusing.seconds:.0f} s") as e:
+                rest.server_time()
+            said.append(e.value)
+
+    assert len(refusing.arrived) == 1
+    assert all(each.may_pass for each in said)
+    assert said[1].retry_after == pytest.approx(refusing.seconds, abs=0.1)
+
+
+def test_one_quota_refuses_for_itself_and_a_host_for_all():
+    clock = SimpleNamespace(monotonic=lambda: 100.0)
+    public, private = Pool("futures"), Pool("futures", 1)
+    for refused, waits in ((public, (20.0, 0.0)), (private, (0.0, 20.0)), (None, (20.0, 20.0))):
+        quotas = Quotas(clock)
+        quotas.refuse(refused, 20.0)
+        quotas.refuse(refused, 1.0)
+
+        assert tuple(quotas.take(pool, 1, is_urgent=True) for pool in (public, private)) == waits
+
+
+@pytest.mark.parametrize("seconds", [0.0, 3.0, 300.0, 1e9, float("inf")])
+def test_no_refusal_lasts_for_more_than_five_minutes(seconds):
+    clock = SimpleNamespace(now=100.0)
+    clock.monotonic = lambda: clock.now
+    quotas = Quotas(clock)
+    quotas.refuse(None, seconds)
+
+    wait = quotas.take("public", 1)
+    assert wait == min(seconds, 300.0)
+    clock.now += wait
+    assert quotas.take("public", 1) == 0.0
 
 
 # -- shared by all who ask -------------------------------------------------------------------------
