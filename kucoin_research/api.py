@@ -28,6 +28,7 @@ from kucoin_research.errors import (
     RecordingReplaced,
     shown,
 )
+from kucoin_research.forking import in_child
 from kucoin_research.given import MOST_ROWS, count, name_of, texts
 from kucoin_research.instruments import (
     Instrument,
@@ -819,8 +820,7 @@ def _forget_all() -> None:
     _running, _demo = WeakValueDictionary(), None
 
 
-if hasattr(os, "register_at_fork"):  # not on Windows
-    os.register_at_fork(after_in_child=_forget_all)
+in_child(_forget_all)
 
 
 def doctor(

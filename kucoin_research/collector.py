@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import os
 import threading
 from collections.abc import Iterator
+
+from kucoin_research.forking import in_child
 
 __all__ = ["eased"]
 
@@ -43,10 +44,9 @@ def eased() -> Iterator[None]:
 
 
 def _forget() -> None:
-    # In a forked child: a thread of the parent may have held the lock.
+    # A thread of the parent may have held the lock.
     global _lock
     _lock = threading.Lock()
 
 
-if hasattr(os, "register_at_fork"):  # not on Windows
-    os.register_at_fork(after_in_child=_forget)
+in_child(_forget)

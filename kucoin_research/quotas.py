@@ -13,7 +13,6 @@ server of this very process (`share_host`).
 from __future__ import annotations
 
 import math
-import os
 import threading
 import weakref
 from collections.abc import Hashable
@@ -23,6 +22,7 @@ from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
 from kucoin_research.clocks import Clock
+from kucoin_research.forking import in_child
 
 __all__ = [
     "Pace", "Pool", "Quotas", "Told", "forget_host", "pace_of", "quotas_of", "share_host",
@@ -314,7 +314,7 @@ def _host_of(url: str) -> str:
 
 
 def _disown() -> None:
-    # In a forked child: threads of the parent may have held the locks.
+    # Threads of the parent may have held the locks.
     global _shared_lock
     _shared_lock = threading.Lock()
     for quotas in _quotas.values():
@@ -325,5 +325,4 @@ def _disown() -> None:
             pace.disown()
 
 
-if hasattr(os, "register_at_fork"):  # not on Windows
-    os.register_at_fork(after_in_child=_disown)
+in_child(_disown)

@@ -32,6 +32,7 @@ from kucoin_research.errors import (
     StreamTimeout,
 )
 from kucoin_research.feeds import kit_of
+from kucoin_research.forking import in_child
 from kucoin_research.instruments import Instrument
 from kucoin_research.intake import Intake, Subscription
 from kucoin_research.integrity import Tally, Verdict
@@ -1077,10 +1078,9 @@ def _slow_down(stream: Stream) -> None:
 
 
 def _forget() -> None:
-    # In a forked child: a thread of the parent may have held the locks, or that of a budget.
+    # A thread of the parent may have held the locks, or that of a budget.
     global _budgets, _budgets_lock, _hurry_lock
     _budgets, _budgets_lock, _hurry_lock = {}, threading.Lock(), threading.Lock()
 
 
-if hasattr(os, "register_at_fork"):  # not on Windows
-    os.register_at_fork(after_in_child=_forget)
+in_child(_forget)

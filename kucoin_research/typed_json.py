@@ -7,11 +7,12 @@ for their tokens together do just that.
 
 from __future__ import annotations
 
-import os
 import threading
 from typing import Any
 
 import msgspec
+
+from kucoin_research.forking import in_child
 
 __all__ = ["decoder"]
 
@@ -38,10 +39,9 @@ def decoder(kind: Any, *, strict: bool = True) -> msgspec.json.Decoder[Any]:
 
 
 def _forget() -> None:
-    # In a forked child: a thread of the parent may have held the lock.
+    # A thread of the parent may have held the lock.
     global _lock
     _lock = threading.Lock()
 
 
-if hasattr(os, "register_at_fork"):  # not on Windows
-    os.register_at_fork(after_in_child=_forget)
+in_child(_forget)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import gzip
 import logging
-import os
 import threading
 import time
 import uuid
@@ -30,6 +29,7 @@ from kucoin_research.figures.picture import Picture
 from kucoin_research.figures.refresh import Ticket, refresher
 from kucoin_research.figures.static import Figure, still
 from kucoin_research.figures.theme import PALETTES, Spec, compacted
+from kucoin_research.forking import in_child
 
 __all__ = ["LiveFigure"]
 
@@ -234,6 +234,10 @@ class LiveFigure(anywidget.AnyWidget):
         """Write what is shown now to a PNG file; see ``Figure.to_png``."""
         return self.figure().to_png(path, **options)
 
+    def disown(self) -> None:
+        """Forget in a forked child the lock that a thread of the parent may have held."""
+        self._lock = threading.RLock()
+
     def close(self) -> None:
         """End the figure: it leaves the page, and is refreshed no more."""
         if hasattr(self, "_ticket"):
@@ -378,10 +382,13 @@ _update: Callable[..., Any] = update_display
 
 
 def _forget() -> None:
-    # In a forked child: a thread of the parent may have held the lock.
+    # A thread of the parent may have held the lock, or that of a figure.
     global _figures_lock
     _figures_lock = threading.Lock()
+    for each in _figures:
+        figure = each()
+        if figure is not None:
+            figure.disown()
 
 
-if hasattr(os, "register_at_fork"):  # not on Windows
-    os.register_at_fork(after_in_child=_forget)
+in_child(_forget)
