@@ -28,6 +28,7 @@ from kucoin_research.errors import (
     RecordingReplaced,
     shown,
 )
+from kucoin_research.forking import in_child
 from kucoin_research.given import MOST_ROWS, count, name_of, texts
 from kucoin_research.instruments import (
     Instrument,
@@ -39,6 +40,7 @@ from kucoin_research.intake import Subscription
 from kucoin_research.integrity import Verdict
 from kucoin_research.interrupts import check, hold, passing
 from kucoin_research.progress import Download
+from kucoin_research.quotas import forget_host, share_host
 from kucoin_research.recorder import QUEUE_ROWS, check_options
 from kucoin_research.recordings import Recording
 from kucoin_research.records import (
@@ -115,6 +117,18 @@ Channels = str | Iterable[str]
 
 class SimulatedExchange(sim.Exchange):
     """An exchange in a box; ``kucoin_research.simulate`` makes one."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        for url in (self.futures_url, self.spot_url):
+            share_host(url)
+
+    def close(self, timeout: float = 5.0) -> None:
+        """End everything: connections without a close frame, ports, thread. Idempotent."""
+        if not self.is_closed:  # else the ports may be another's
+            for url in (self.futures_url, self.spot_url):
+                forget_host(url)
+        super().close(timeout)
 
     @property
     def venue(self) -> Venue:
@@ -807,8 +821,7 @@ def _forget_all() -> None:
     _running, _demo = WeakValueDictionary(), None
 
 
-if hasattr(os, "register_at_fork"):  # not on Windows
-    os.register_at_fork(after_in_child=_forget_all)
+in_child(_forget_all)
 
 
 def doctor(

@@ -12,6 +12,8 @@ import gc
 import threading
 from collections.abc import Iterator
 
+from kucoin_research.forking import in_child
+
 __all__ = ["eased"]
 
 # More than the rows that a replay mostly has in hand, few enough for others' garbage.
@@ -39,3 +41,12 @@ def eased() -> Iterator[None]:
             if not _users and _usual is not None:
                 gc.set_threshold(*_usual)
                 _usual = None
+
+
+def _forget() -> None:
+    # A thread of the parent may have held the lock.
+    global _lock
+    _lock = threading.Lock()
+
+
+in_child(_forget)

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple, Self
 
 from kucoin_research.bounds import Bound, OutOfTime
 from kucoin_research.clocks import Clock
+from kucoin_research.forking import in_child
 
 __all__ = ["Address", "NoName", "addresses_of", "dial"]
 
@@ -312,5 +313,4 @@ def _forget() -> None:
     _lookups = _Lookups()
 
 
-if hasattr(os, "register_at_fork"):  # not on Windows
-    os.register_at_fork(after_in_child=_forget)
+in_child(_forget)

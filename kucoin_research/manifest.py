@@ -29,6 +29,7 @@ import numpy as np
 
 from kucoin_research.damage import Damage, Loss
 from kucoin_research.errors import InvalidInput, SessionNewer, UnknownChannel, shown
+from kucoin_research.forking import in_child
 from kucoin_research.instruments import Instrument
 from kucoin_research.records import CHANNELS, Market, parse_channel
 from kucoin_research.regular import (
@@ -715,8 +716,7 @@ def _drop_all() -> None:
         lock.drop()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_drop_all)
+in_child(_drop_all)
 
 if sys.platform == "win32":
     import msvcrt

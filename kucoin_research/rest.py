@@ -23,7 +23,6 @@ from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import Annotated, Any, Literal, NamedTuple, Self, TypeAlias, TypeVar, cast
 from urllib.parse import quote, urlencode, urlsplit
-from weakref import WeakValueDictionary
 
 import msgspec
 from msgspec import Meta, Struct
@@ -55,7 +54,7 @@ from kucoin_research.hidden import Hidden, bare, masked, sealed
 from kucoin_research.instruments import Instrument, spelling_hint
 from kucoin_research.loose_json import UNREADABLE, elements, members, read_fields
 from kucoin_research.orderbook import BookSnapshot
-from kucoin_research.quotas import Pace, Quotas, Told
+from kucoin_research.quotas import Pace, Pool, Told, pace_of, quotas_of
 from kucoin_research.records import (
     CANDLE_INTERVALS,
     ArrivalClock,
@@ -539,11 +538,6 @@ class _Call(NamedTuple):
         return self.is_signed or self.is_urgent
 
     @property
-    def pool(self) -> tuple[Market, bool]:
-        """Whose quota it takes from: that of this address, or of the account."""
-        return self.market, self.is_signed
-
-    @property
     def weight(self) -> int:
         """What it takes from the quota."""
         known = _WEIGHTS[self.market].items()
@@ -576,6 +570,7 @@ class _Failure(NamedTuple):
     may_pass: bool = False
     wait: float | None = None  # seconds the exchange asked for
     cause: BaseException | None = None
+    refuses: Literal["", "pool", "host"] = ""  # whose calls are not taken for a while
 
 
 def _version() -> str:
@@ -606,6 +601,10 @@ def _seconds(text: str | None, now_ns: int) -> float | None:
     except ValueError:
         return None
     return min(max(when.timestamp() - now_ns / 1e9, 0.0), _LONGEST_RESET)
+
+
+def _whole(seconds: float) -> int:
+    return max(1, round(seconds))
 
 
 def _milliseconds(text: str | None) -> float | None:
@@ -774,7 +773,10 @@ class Rest:
     request takes longer than ``total``, however slowly its reply drips in.
 
     **Threads**: any number may call at once; each has its own connection. ``close`` may be called
-    from any thread and ends all waits and requests at once.
+    from any thread and ends all waits and requests at once. What is known of the exchange's quota
+    is shared by all of a process that ask the same host: what one was refused for a while, no other
+    asks for meanwhile. On this machine, where a port goes from one server to another, those share
+    it that ask a simulated exchange of the same process.
 
     Parameters
     ----------
@@ -820,7 +822,11 @@ class Rest:
         self._closed = self._clock.event()
         self._transport = Transport(self._clock, timeout=timeout, session=session)
         self._over_at: float | None = None  # monotonic seconds
-        self._quotas = Quotas(self._clock)  # of this address, and of the account
+        urls = {market: venue.url(market) for market in Market}
+        self._quotas = {
+            market: quotas_of(self._clock, url, is_loopback=is_loopback(url))
+            for market, url in urls.items()
+        }
         self._pace = _pace_of(venue, self._clock)
         self._arrivals_lock = threading.Lock()  # guards _arrivals
         self._arrivals = ArrivalClock()
@@ -838,6 +844,11 @@ class Rest:
         """End every wait and every request at once. Calls then raise ``StreamStopped``."""
         self._closed.set()
         self._transport.close()
+
+    def disown(self) -> None:
+        """Forget in a forked child what the parent has on its way; calls open their own then."""
+        self._arrivals_lock = threading.Lock()  # may have been held when the process was forked
+        self._transport.disown()
 
     def end_by(self, moment: float | None) -> None:
         """Let no call go on beyond a moment, those under way excepted; from any thread.
@@ -1706,6 +1717,13 @@ class Rest:
     def _host(self, market: Market) -> str:
         return urlsplit(self.venue.url(market)).netloc
 
+    def _pool(self, call: _Call) -> Pool:
+        """Tell whose quota a call takes from: that of this address, or of the account."""
+        key = None
+        if call.is_signed and self._credentials is not None:
+            key = hash(self._credentials.key)  # Python salts it: it leads back to no key
+        return Pool(call.market, key)
+
     def _fetch(self, call: _Call, *, patience: float = 0.0) -> _Reply:
         deadline = self._clock.monotonic() + max(patience, self._patience)
         if self._over_at is not None:
@@ -1717,7 +1735,7 @@ class Rest:
             try:
                 outcome = self._attempt(call)
             finally:
-                self._quotas.over(call.pool, call.weight)
+                self._quotas[call.market].over(self._pool(call), call.weight)
             if isinstance(outcome, _Reply):
                 return outcome
             if call.is_signed and _is_about_clock(outcome):
@@ -1727,17 +1745,27 @@ class Rest:
                     continue
                 self._clock_offsets.pop(call.market, None)  # it did not help: it may be wrong
             attempt += 1
+            delay = self._delay(call, outcome, attempt)
             if outcome.may_pass or isinstance(outcome.error, Unreachable):
                 outcome.error.may_pass = True
             if not outcome.may_pass or attempt == _TRIES:
                 raise outcome.error from outcome.cause
-            delay = outcome.wait
-            if delay is None:
-                delay = _FIRST_BACKOFF * 2 ** (attempt - 1) * (0.5 + self._clock.random.random())
             if self._clock.monotonic() + delay > deadline:
                 raise outcome.error from outcome.cause
             log.info("asks again in %.1f s: %s", delay, outcome.error)
             self._pause(delay)
+
+    def _delay(self, call: _Call, failure: _Failure, attempt: int) -> float:
+        """Give the seconds until the next try; others wait as well where they would be refused."""
+        delay = failure.wait
+        if delay is None and failure.may_pass and attempt < _TRIES:
+            delay = _FIRST_BACKOFF * 2 ** (attempt - 1) * (0.5 + self._clock.random.random())
+        elif delay is None:  # there is no next try; others wait as long as the caller is told to
+            delay = failure.error.retry_after if isinstance(failure.error, RateLimited) else 0.0
+        if failure.refuses:
+            pool = self._pool(call) if failure.refuses == "pool" else None
+            self._quotas[call.market].refuse(pool, delay)
+        return delay
 
     def _set_clock(self, market: Market) -> None:
         # The offset is zero until then, and stays so when it cannot be measured.
@@ -1778,17 +1806,15 @@ class Rest:
         """Wait until a call may be sent; its weight is taken from the quota then."""
         if self._pace is not None:
             self._await(self._pace.take, call, deadline)
-        self._await(
-            lambda: self._quotas.take(call.pool, call.weight, is_urgent=call.is_urgent),
-            call, deadline,
-        )  # fmt: skip
+        take = partial(self._quotas[call.market].take, self._pool(call), call.weight)
+        self._await(partial(take, is_urgent=call.is_urgent), call, deadline)
 
     def _await(self, take: Callable[[], float], call: _Call, deadline: float) -> None:
         while wait := take():
             if self._clock.monotonic() + wait > deadline:
                 refused = RateLimited(
-                    f"{self._host(call.market)} takes no more requests for {wait:.0f} s, "
-                    f"so {call.what} was not asked for; ask less often",
+                    f"{self._host(call.market)} takes no more requests for {_whole(wait)} s, "
+                    f"so {call.what} was not asked for; try again then, and ask less often",
                     retry_after=wait,
                 )
                 refused.may_pass = True
@@ -1823,7 +1849,7 @@ class Rest:
             return _network_failure(call, url, error)
         received_at_ns, received_ns = self._clock.monotonic_ns(), self._clock.wall_ns()
         told = _told(reply.headers, sent, self._clock.monotonic())
-        self._quotas.learn(call.pool, call.weight, told)
+        self._quotas[call.market].learn(self._pool(call), call.weight, told)
         envelope = _parse_envelope(reply.body, is_read_by_field=call.is_read_by_field)
         if envelope is not None and envelope[0] == "200000":
             return _Reply(Hidden(envelope[2]), sent_at_ns, received_at_ns, received_ns)
@@ -1833,36 +1859,47 @@ class Rest:
         self, call: _Call, reply: Reply, envelope: tuple[str, str, bytes] | None
     ) -> _Failure:
         status = reply.status
+        # KuCoin sends none of these; a proxy or Cloudflare may.
+        later = _seconds(reply.headers.get("Retry-After"), self._clock.wall_ns())
         reset = _milliseconds(reply.headers.get("gw-ratelimit-reset"))
-        if reset is None:  # KuCoin sends none of these; a proxy or Cloudflare may
-            reset = _seconds(reply.headers.get("Retry-After"), self._clock.wall_ns())
-        if envelope is None:
-            # Cloudflare's block (error 1015) is a page, not JSON.
-            is_block = status in (403, 429) and _BLOCK.search(reply.body[:16_384])
-            if status != 429 and not is_block:
-                text = _describe(status, reply.body, call.mask)
-                return _Failure(self._unreadable(call, text), may_pass=status >= 500)
-            envelope = ("1015" if is_block else "429", "", b"")
+        reset = later if reset is None else reset
+        if envelope is not None:
+            return self._refusal(call, envelope, status, reset)
+        # Cloudflare's block (error 1015) is a page, not JSON.
+        is_block = status in (403, 429) and _BLOCK.search(reply.body[:16_384])
+        if status == 429 or is_block:
+            code = "1015" if is_block else "429"
+            failure = self._refusal(call, (code, "", b""), status, reset)
+            return failure._replace(refuses="host")
+        text = _describe(status, reply.body, call.mask)
+        if status == 503 and later is not None:
+            error = self._unreadable(call, text, f" in {_whole(later)} s")
+            return _Failure(error, may_pass=True, wait=later, refuses="host")
+        return _Failure(self._unreadable(call, text), may_pass=status >= 500)
+
+    def _refusal(
+        self, call: _Call, envelope: tuple[str, str, bytes], status: int, reset: float | None
+    ) -> _Failure:
         code, message, _ = envelope
-        error = self._refused(call, code, message, status)
+        error = self._refused(call, code, message, status, wait=reset)
         if not isinstance(error, RateLimited):
             return _Failure(error, may_pass=code in _PASSING or status >= 500)
-        if reset is not None:
-            error.retry_after = reset
         wait = reset
         if wait is None and code not in _PASSING and code != "429":
             wait = error.retry_after
-        return _Failure(error, may_pass=True, wait=wait)
+        return _Failure(error, may_pass=True, wait=wait, refuses="pool")
 
-    def _unreadable(self, call: _Call, text: str) -> BadReply:
+    def _unreadable(self, call: _Call, text: str, when: str = "") -> BadReply:
         error = BadReply(
             f"{self._host(call.market)} answered {call.what} with {text} instead of KuCoin's JSON; "
-            "try again, and if it stays look for a proxy, a login portal or maintenance"
+            f"try again{when}, and if it stays look for a proxy, a login portal or maintenance"
         )
         error.may_pass = True
         return error
 
-    def _refused(self, call: _Call, code: str, message: str, status: int) -> ExchangeError:
+    def _refused(
+        self, call: _Call, code: str, message: str, status: int, *, wait: float | None = None
+    ) -> ExchangeError:
         # Without a code it is the success that holds nothing.
         if self._credentials is not None:
             message = self._credentials.mask(message)
@@ -1873,12 +1910,14 @@ class Rest:
         answer = f"code {code}{said}" if code else message
         clock = _tell_offset(self._clock_offsets.get(call.market))
         fix = meaning.fix.format(market=call.market, clock=f"{clock}; set it by a time server")
+        if wait is not None and issubclass(meaning.error, RateLimited):
+            fix = f"wait {_whole(wait)} s and {_SLOWER}"
         hint = spelling_hint(call.symbol, call.market) if call.symbol is not None else ""
         if hint and issubclass(meaning.error, NotFound | InvalidRequest):
             fix = f"{hint}, or {fix}"
         text = f"{self._host(call.market)} answered {call.what} with {answer}; {fix}"
         if issubclass(meaning.error, RateLimited):
-            retry_after = meaning.retry_after or 1.0
+            retry_after = (meaning.retry_after or 1.0) if wait is None else wait
             return meaning.error(text, code=code, http_status=status, retry_after=retry_after)
         if issubclass(meaning.error, AuthenticationFailed):
             return meaning.error(text, code=code, http_status=status, what=meaning.what)
@@ -1994,17 +2033,11 @@ _HEADERS = {
 }
 
 
-# Of the addresses that are not this machine's: all that a process asks of one goes at one pace.
-_paces: WeakValueDictionary[tuple[str, clocks.Clock], Pace] = WeakValueDictionary()
-_paces_lock = threading.Lock()  # guards _paces
-
-
 def _pace_of(venue: Venue, clock: clocks.Clock) -> Pace | None:
     """Give the pace that all who ask a venue share; no Cloudflare is before this machine's."""
-    if is_loopback(venue.futures_url) and is_loopback(venue.spot_url):
+    if venue.is_loopback:
         return None
-    with _paces_lock:
-        return _paces.setdefault((venue.futures_url, clock), Pace(clock, _BURST, _PER_SECOND))
+    return pace_of(clock, venue.futures_url, _BURST, _PER_SECOND)
 
 
 def _as_it_is(row: T, _: Collection[str]) -> T:

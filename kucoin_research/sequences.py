@@ -7,7 +7,6 @@ the files alone prove what is whole, and show where a row was taken out.
 
 from __future__ import annotations
 
-import functools
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
@@ -18,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from kucoin_research.forking import cached_property
 from kucoin_research.records import number_in
 
 __all__ = ["BookCheck", "BookStory", "stories_of"]
@@ -73,11 +73,11 @@ class BookStory:
 
     # Asked for once all is told: there may be many thousands of each.
 
-    @functools.cached_property
+    @cached_property
     def _stamps(self) -> list[int]:
         return sorted(self.rebases)
 
-    @functools.cached_property
+    @cached_property
     def _counts(self) -> tuple[dict[int, _Coverage], dict[int, _Coverage]]:
         return self._by_numbering(self.gaps), self._by_numbering(self.late)
 

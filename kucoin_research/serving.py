@@ -12,6 +12,7 @@ from kucoin_research import clocks
 from kucoin_research.errors import InvalidInput
 from kucoin_research.given import texts
 from kucoin_research.instruments import Instrument
+from kucoin_research.quotas import forget_host, share_host
 from kucoin_research.records import (
     CHANNELS,
     PRIVATE_CHANNELS,
@@ -44,6 +45,15 @@ class ServedSession(ReplayExchange):
     def __init__(self, session: Session, **options: Any) -> None:
         self.session = session
         super().__init__(machine=clocks.current().machine, **options)
+        for url in (self.futures_url, self.spot_url):
+            share_host(url)
+
+    def close(self, timeout: float = 5.0) -> None:
+        """End everything: connections without a close frame, ports, thread. Idempotent."""
+        if not self.is_closed:  # else the ports may be another's
+            for url in (self.futures_url, self.spot_url):
+                forget_host(url)
+        super().close(timeout)
 
     @property
     def venue(self) -> Venue:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import functools
 import html
 import os
 import warnings
@@ -41,6 +40,7 @@ from kucoin_research.errors import (
     UnknownSymbol,
     shown,
 )
+from kucoin_research.forking import cached_property
 from kucoin_research.given import name_of
 from kucoin_research.instruments import Instrument
 from kucoin_research.lines import Lines, scan_lines
@@ -379,7 +379,7 @@ class Session(TradeBars):
         """As ``damage``, by what is known without reading rows."""
         return self._known_damage
 
-    @functools.cached_property
+    @cached_property
     def _counted_damage(self) -> tuple[Damage, ...]:
         told = {(each.file, table.folder) for table in self._tables for each in table.damages}
         found = []

@@ -32,6 +32,7 @@ from kucoin_research.errors import (
     StreamTimeout,
 )
 from kucoin_research.feeds import kit_of
+from kucoin_research.forking import in_child
 from kucoin_research.instruments import Instrument
 from kucoin_research.intake import Intake, Subscription
 from kucoin_research.integrity import Tally, Verdict
@@ -993,6 +994,7 @@ class Stream(TradeBars):
         for lane in self._lanes:
             lane.disown()
         self._errands.disown()
+        self._rest.disown()
         self._threads = []
         self._outlets = ()
         self._traffic_outlet = None
@@ -1080,3 +1082,12 @@ def _slow_down(stream: Stream) -> None:
         if not _hurried and _usual_interval is not None:
             sys.setswitchinterval(_usual_interval)
             _usual_interval = None
+
+
+def _forget() -> None:
+    # A thread of the parent may have held the locks, or that of a budget.
+    global _budgets, _budgets_lock, _hurry_lock
+    _budgets, _budgets_lock, _hurry_lock = {}, threading.Lock(), threading.Lock()
+
+
+in_child(_forget)

@@ -7,7 +7,6 @@ A session that is larger than memory is read as easily as a small one.
 
 from __future__ import annotations
 
-import functools
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import itemgetter
@@ -18,6 +17,7 @@ import numpy.typing as npt
 import polars as pl
 
 from kucoin_research.errors import SessionBroken, UnknownSymbol, shown
+from kucoin_research.forking import cached_property
 from kucoin_research.given import texts
 from kucoin_research.lines import Lines
 from kucoin_research.manifest import day_of, safe_name
@@ -92,13 +92,13 @@ class Timeline:
         chunk = min(max(memory // max(1, width), _SMALLEST_CHUNK), _LARGEST_CHUNK)
         self._files = [_file(table, chunk) for table in self._tables]
 
-    @functools.cached_property
+    @cached_property
     def start_ns(self) -> int | None:
         """Local time of the first row, ns UTC; None without any."""
         first = next(self.batches(), None)
         return None if first is None else first[0].local_timestamp
 
-    @functools.cached_property
+    @cached_property
     def end_ns(self) -> int | None:
         """Local time of the last row of the files, ns UTC; None without any.
 
@@ -222,7 +222,7 @@ class _Frame:
         self.name = table.origin
         self._table = table
 
-    @functools.cached_property
+    @cached_property
     def _rows(self) -> list[Record]:
         try:
             rows = self._table.scan().collect()
@@ -261,14 +261,14 @@ class _File:
             raise SessionBroken(f"{self.name} has no {_LOCAL}, so its rows have no order")
         self._place = lines.header.index(_LOCAL)
 
-    @functools.cached_property
+    @cached_property
     def first_ns(self) -> int | None:
         """Arrival of the first row."""
         for text in self._texts(0, _PEEK):
             return self._local(text[: text.find(b"\n") + 1 or None])
         return None
 
-    @functools.cached_property
+    @cached_property
     def last_ns(self) -> int | None:
         """Arrival of the last row."""
         newest = None
@@ -358,7 +358,7 @@ class _File:
                     high = middle
         return low
 
-    @functools.cached_property
+    @cached_property
     def _can_bisect(self) -> bool:
         # Within a quoted text there may be line breaks, so that no line's start can be told.
         is_plain = self._compression is None and not self._lines.is_damaged

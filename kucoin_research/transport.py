@@ -283,6 +283,15 @@ class Transport:
         for session in sessions:
             session.close()
 
+    def disown(self) -> None:
+        """Forget requests and connections in a forked child: their ends are shared with the parent.
+
+        Nothing of them is shut down. A session that was given stays.
+        """
+        self._local = threading.local()
+        self._lock = threading.Lock()  # may have been held when the process was forked
+        self._sessions, self._bounds = weakref.WeakSet(), set()
+
     def send(
         self,
         method: str,

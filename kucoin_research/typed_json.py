@@ -12,6 +12,8 @@ from typing import Any
 
 import msgspec
 
+from kucoin_research.forking import in_child
+
 __all__ = ["decoder"]
 
 _lock = threading.Lock()  # guards the making, not the decoding
@@ -34,3 +36,12 @@ def decoder(kind: Any, *, strict: bool = True) -> msgspec.json.Decoder[Any]:
             found = _decoders.get((kind, strict)) or msgspec.json.Decoder(kind, strict=strict)
             _decoders[kind, strict] = found
     return found
+
+
+def _forget() -> None:
+    # A thread of the parent may have held the lock.
+    global _lock
+    _lock = threading.Lock()
+
+
+in_child(_forget)

@@ -12,6 +12,8 @@ import threading
 import time
 from collections.abc import Callable
 
+from kucoin_research.forking import in_child
+
 __all__ = ["Refresher", "Ticket", "refresher"]
 
 log = logging.getLogger(__name__)
@@ -128,6 +130,16 @@ class Refresher:
     def __len__(self) -> int:
         return len(self._tickets)
 
+    def disown(self) -> None:
+        """Forget in a forked child the thread, which is the parent's alone, and what it has held.
+
+        Figures of the parent are refreshed there, not here.
+        """
+        self._lock = threading.Lock()
+        self._running = threading.RLock()
+        self._wake = threading.Event()
+        self._tickets, self._thread = [], None
+
     def _remove(self, ticket: Ticket) -> None:
         with self._lock:
             self._tickets = [each for each in self._tickets if each is not ticket]
@@ -159,6 +171,7 @@ class Refresher:
 
 
 _refresher = Refresher()
+in_child(_refresher.disown)
 
 
 def refresher() -> Refresher:

@@ -29,6 +29,7 @@ from kucoin_research.figures.picture import Picture
 from kucoin_research.figures.refresh import Ticket, refresher
 from kucoin_research.figures.static import Figure, still
 from kucoin_research.figures.theme import PALETTES, Spec, compacted
+from kucoin_research.forking import in_child
 
 __all__ = ["LiveFigure"]
 
@@ -233,6 +234,10 @@ class LiveFigure(anywidget.AnyWidget):
         """Write what is shown now to a PNG file; see ``Figure.to_png``."""
         return self.figure().to_png(path, **options)
 
+    def disown(self) -> None:
+        """Forget in a forked child the lock that a thread of the parent may have held."""
+        self._lock = threading.RLock()
+
     def close(self) -> None:
         """End the figure: it leaves the page, and is refreshed no more."""
         if hasattr(self, "_ticket"):
@@ -374,3 +379,16 @@ def _list(figure: LiveFigure, *, is_over: bool = False) -> None:
 # IPython's own are not annotated.
 _show: Callable[..., Any] = display
 _update: Callable[..., Any] = update_display
+
+
+def _forget() -> None:
+    # A thread of the parent may have held the lock, or that of a figure.
+    global _figures_lock
+    _figures_lock = threading.Lock()
+    for each in _figures:
+        figure = each()
+        if figure is not None:
+            figure.disown()
+
+
+in_child(_forget)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 from collections.abc import Callable, Generator, Iterable, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
@@ -38,6 +39,8 @@ _DAILY_TOPICS = frozenset({"/contractMarket/snapshot", "/market/snapshot"})
 
 # Of all exchanges of this process.
 _WARM = WarmMarkets()
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_WARM.disown)
 
 # Work that is cut into pieces.
 Work: TypeAlias = Generator[None, None, None]

@@ -49,6 +49,10 @@ class WarmMarkets:
         market.now_ns = start_ns
         return market
 
+    def disown(self) -> None:
+        """Forget all in a forked child: a thread of the parent may have held the lock."""
+        self._kept, self._lock = OrderedDict(), threading.Lock()
+
     def keep(self, market: Market, seed: int) -> None:
         """Keep a market as it is now; nobody may have traded in it."""
         key = market.listing, seed, market.start_ns, market.now_ns

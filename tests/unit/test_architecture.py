@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parents[2] / "kucoin_research"
 
 RANKS = {
-    "clocks": -2, "errors": -1, "bounds": -1,
+    "clocks": -2, "forking": -2, "errors": -1, "bounds": -1,
     "dialing": 0, "early": 0, "typed_json": 0, "intervals": 0, "hidden": 0,
     "records": 1, "units": 1, "credentials": 1, "sim": 1, "beats": 1, "outlets": 1,
     "interrupts": 1, "given": 1, "regular": 1, "network": 1, "loose_json": 1,
