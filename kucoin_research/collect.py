@@ -18,6 +18,7 @@ from kucoin_research.errors import (
     shown,
 )
 from kucoin_research.interrupts import check, hold
+from kucoin_research.network import Target, by_way_of
 from kucoin_research.progress import quiet_tqdm
 from kucoin_research.records import (
     Candle,
@@ -28,6 +29,7 @@ from kucoin_research.records import (
     parse_channel,
 )
 from kucoin_research.stream import State, Stream
+from kucoin_research.venues import is_loopback
 
 __all__ = ["End", "Limit", "collect", "wait_until_live"]
 
@@ -240,8 +242,8 @@ def wait_until_live(
         shorter = _PATIENCE_WITHOUT_NETWORK if isinstance(error, Unreachable) else patience
         if stream.clock.monotonic() - moved_at > min(patience, shorter):
             raise error or ConnectionLost(
-                f"{stream.name!r} was not live within {patience:.0f} s in which nothing moved; "
-                "check the network, or try venue='demo'"
+                f"{stream.name!r} was not live within {patience:.0f} s in which nothing "
+                f"moved{_way(stream)}; check the network, or try venue='demo'"
             )
         if on_wait is not None:
             on_wait()
@@ -251,6 +253,11 @@ def wait_until_live(
     if stream.state is State.STOPPED:
         raise StreamStopped(f"{stream.name!r} was stopped from elsewhere")
     _raise_if_failed(stream)
+
+
+def _way(stream: Stream) -> str:
+    url = stream.rest.venue.url(stream.subscriptions[0].market)
+    return by_way_of(Target.of(url, is_loopback=is_loopback(url))).rstrip(",")
 
 
 def _raise_if_failed(stream: Stream) -> None:

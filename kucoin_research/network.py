@@ -43,6 +43,7 @@ __all__ = [
     "Wire",
     "basic_login",
     "beneath",
+    "by_way_of",
     "certificate_failure",
     "described",
     "opened",
@@ -678,6 +679,18 @@ def certificate_failure(error: ssl.SSLCertVerificationError, text: str) -> Failu
 
 
 # -- what was decided ------------------------------------------------------------------------------
+
+
+def by_way_of(target: Target) -> str:
+    """Name the proxy that leads to a host, for what is told of a failure; empty without one.
+
+    Raises
+    ------
+    InvalidInput
+        As `proxy_for` raises it.
+    """
+    proxy = proxy_for(target)
+    return "" if proxy is None else f" by way of the proxy {proxy}, which {proxy.source} names,"
 
 
 def described(target: Target) -> str:

@@ -53,6 +53,7 @@ from kucoin_research.errors import (
 from kucoin_research.hidden import Hidden, bare, masked, sealed
 from kucoin_research.instruments import Instrument, spelling_hint
 from kucoin_research.loose_json import UNREADABLE, elements, members, read_fields
+from kucoin_research.network import Target, by_way_of
 from kucoin_research.orderbook import BookSnapshot
 from kucoin_research.quotas import Pace, Pool, Told, pace_of, quotas_of
 from kucoin_research.records import (
@@ -662,7 +663,13 @@ def _network_failure(call: _Call, url: str, error: TransportError) -> _Failure:
     trouble = trouble_of(error)
     verb = "read" if trouble.error is BadReply else "reach"
     hint = "" if is_loopback(url) else ", or work offline with venue='demo'"
-    text = f"cannot {verb} {urlsplit(url).netloc} for {call.what}: {trouble.why}{hint}"
+    # What a proxy itself is to blame for names it anyway.
+    way = (
+        ""
+        if "the proxy" in trouble.why
+        else by_way_of(Target.of(url, is_loopback=is_loopback(url)))
+    )
+    text = f"cannot {verb} {urlsplit(url).netloc}{way} for {call.what}: {trouble.why}{hint}"
     return _Failure(trouble.error(text), may_pass=trouble.may_pass, cause=error)
 
 

@@ -541,7 +541,7 @@ _TROUBLES: tuple[tuple[tuple[type[BaseException], ...], Trouble], ...] = (
     ),
     (
         (requests.Timeout, TimeoutError),
-        Trouble(Unreachable, "no answer in time; check the network, or give Rest a longer timeout"),
+        Trouble(Unreachable, "no answer in time; check the network"),
     ),
     (
         (http.client.IncompleteRead, requests.exceptions.ChunkedEncodingError),

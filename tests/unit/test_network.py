@@ -20,8 +20,11 @@ import trustme
 
 import kucoin_research as kr
 from kucoin_research import live, network
+from kucoin_research.collect import wait_until_live
 from kucoin_research.diagnosis import diagnose
+from kucoin_research.intake import Subscription
 from kucoin_research.live import Connection
+from kucoin_research.records import Market, parse_channel
 from kucoin_research.rest import Rest
 from kucoin_research.venues import Venue
 from tests.conftest import wait_until
@@ -232,7 +235,8 @@ def outcome(call, world, scheme="https"):
     except kr.KucoinResearchError as error:
         text = str(error).removesuffix(", or work offline with venue='demo'")
         text = re.sub(
-            rf"^(cannot reach {HOST}:\d+ for its status|{HOST}:\d+ could not be reached): ",
+            rf"^(cannot reach {HOST}:\d+(| by way of the proxy .*,) for its status"
+            rf"|{HOST}:\d+ could not be reached): ",
             "",
             text,
         )
@@ -397,6 +401,41 @@ def opening(reply, port):
                     (other if each is sock else sock).sendall(data)
 
     return script
+
+
+@pytest.fixture
+def silent_proxy(monkeypatch):
+    """A proxy that takes connections and says nothing, and how it is named in a sentence."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"http://127.0.0.1:{server.getsockname()[1]}"
+        monkeypatch.setenv("ALL_PROXY", address)
+        yield f"by way of the proxy {address}, which ALL_PROXY names"
+
+
+def test_who_does_not_answer_by_way_of_a_proxy_is_told_with_it(silent_proxy):
+    venue = Venue(f"http://{HOST}:8080", f"http://{HOST}:8080")
+    with (
+        Rest(venue, timeout=(0.2, 0.2), patience=0.0) as rest,
+        pytest.raises(kr.errors.Unreachable) as told,
+    ):
+        rest.server_time()
+
+    assert str(told.value).startswith(f"cannot reach {HOST}:8080 {silent_proxy}, for ")
+    assert "no answer in time" in str(told.value)
+
+
+def test_a_stream_that_gets_nowhere_names_the_proxy(silent_proxy):
+    venue = Venue(f"http://{HOST}:8080", f"http://{HOST}:8080")
+    subscription = Subscription(parse_channel("ticker"), "XBTUSDTM", Market.FUTURES)
+    stream = kr.Stream([subscription], Rest(venue))
+    stream.start()
+    try:
+        with pytest.raises(kr.errors.ConnectionLost) as told:
+            wait_until_live(stream, 0.2)
+    finally:
+        stream.stop()
+
+    assert f"in which nothing moved {silent_proxy}; check the network" in str(told.value)
 
 
 @pytest.mark.parametrize(
