@@ -664,11 +664,8 @@ def _network_failure(call: _Call, url: str, error: TransportError) -> _Failure:
     verb = "read" if trouble.error is BadReply else "reach"
     hint = "" if is_loopback(url) else ", or work offline with venue='demo'"
     # What a proxy itself is to blame for names it anyway.
-    way = (
-        ""
-        if "the proxy" in trouble.why
-        else by_way_of(Target.of(url, is_loopback=is_loopback(url)))
-    )
+    target = Target.of(url, is_loopback=is_loopback(url))
+    way = "" if "the proxy" in trouble.why else by_way_of(target)
     text = f"cannot {verb} {urlsplit(url).netloc}{way} for {call.what}: {trouble.why}{hint}"
     return _Failure(trouble.error(text), may_pass=trouble.may_pass, cause=error)
 
