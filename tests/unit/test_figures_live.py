@@ -51,6 +51,11 @@ class FakeStream:
             rows.append(MarkPrice(time, time + 1, "XBTUSDTM", 100.0 + self.second % 7, 100.0))
         self.rings["mark_price"].extend(rows)
 
+    def put_at(self, price):
+        self.second += 0.001
+        time = START + round(self.second * SECOND)
+        self.rings["mark_price"].extend([MarkPrice(time, time + 1, "XBTUSDTM", price, price)])
+
     def tell(self, event, begin, end):
         times = (START + round(each * SECOND) for each in (begin, end))
         self.rings["status"].extend([Status(*times, None, event, None, "why", None, None)])
@@ -406,6 +411,22 @@ def test_a_live_figure_can_be_had_as_a_still_one(live, stream, tmp_path):
     assert len(still.data[0].x) == 10
     figure.to_html(tmp_path / "live.html")
     assert (tmp_path / "live.html").exists()
+
+
+def test_an_axis_is_ranged_around_a_price_while_it_does_not_move_and_by_plotly_then(live, stream):
+    figure = live()
+    show(figure)
+    path, told = "yaxis.autorangeoptions", []
+
+    for second, price in enumerate((1.2e-8, 1.2e-8, 1.21e-8), 1):
+        stream.put_at(price)
+        figure.refresh(float(second))
+        told.append(frames(figure)[-1]["layout"])
+        tell(figure, kind="drawn", seq=second, ms=1.0)
+
+    assert told[0][path]["include"] == pytest.approx([1.18e-8, 1.22e-8])
+    assert path not in told[1]  # the page has it
+    assert told[2][path] == {}
 
 
 def test_a_stream_without_the_channel_is_refused_in_one_sentence(stream):
