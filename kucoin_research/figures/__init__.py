@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from kucoin_research.analytics import check_tickers, check_trades
 from kucoin_research.errors import InvalidInput, KucoinResearchError, UnknownChannel, shown
 from kucoin_research.figures.bars import CandleChart, interval_ns
 from kucoin_research.figures.books import DepthChart, HeatChart, LadderChart
@@ -167,7 +168,8 @@ def candles(
     ------
     ColumnMissing, InvalidInput
         As for ``price``; also if ``every`` is no interval, or if the rows are tickers, which skip
-        trades.
+        trades, or orders or changes of a book. A stream or session that has neither candles nor
+        trades raises ``UnknownChannel``.
     """
     options = {} if every is None else {"every": every}
     if every is not None:
@@ -349,15 +351,15 @@ def flow(
     Parameters
     ----------
     source
-        A running stream, a session, or a frame of ``trade`` rows (or ``ticker``, whose last trades
-        have a side on futures).
+        A running stream, a session, or a frame of ``trade`` rows.
     symbol, status, window, tz, theme, height
         As for ``price``.
 
     Raises
     ------
     ColumnMissing, InvalidInput
-        As for ``price``.
+        As for ``price``; also if the rows are tickers, which skip trades, or orders or changes of a
+        book. A stream or session without trades raises ``UnknownChannel``.
     """
     return _make(FlowChart, "flow", source, symbol, {}, status, window, tz, theme, height)
 
@@ -540,7 +542,7 @@ def _by_role(
     found = {}
     if any(set(names) <= there for names in _TOUCHES):
         found["quotes"] = frame
-    if set(_TRADE) <= there and "trades" not in extra and "is_snapshot" not in there:
+    if set(_TRADE) <= there and "trades" not in extra:
         found["trades"] = frame
     return found or {"quotes": frame}
 
@@ -552,15 +554,20 @@ def _check(kind: type[Chart], what: str, role: str, frame: pl.DataFrame) -> None
     if not choices:
         return
     there = set(frame.columns)
-    if kind in (CandleChart, FlowChart) and set(_TOUCHES[0]) <= there:
-        raise InvalidInput(
-            f"{what} of tickers would lack volume, since tickers skip trades; "
-            "take rows of 'trade', or bars of the mid: kr.mid_bars(frame)"
-        )
-    if not any(set(names) <= there for names in choices):
+    fitting = next((names for names in choices if set(names) <= there), None)
+    if fitting is None:
         require(frame, choices[0], what)
+    if fitting is not None and set(fitting) <= set(_TRADE):
+        _check_trades(kind, what, frame)
     if "timestamp" not in there:
         require(frame, _TIMES, what)
+
+
+def _check_trades(kind: type[Chart], what: str, frame: pl.DataFrame) -> None:
+    # The price figure shows a ticker's last trades, too: it makes no sums of them.
+    if kind is not PriceChart:
+        check_tickers(frame, what)
+    check_trades(frame, what)
 
 
 def _nanoseconds(window: float | str | None) -> int | None:

@@ -251,7 +251,7 @@ class MarkChart(TimeChart):
 class FlowChart(TimeChart):
     """Cumulative volume delta: what takers have bought less what they have sold."""
 
-    roles = (Role("trades", TRADES.channels),)
+    roles = (Role("trades", ("trade",)),)  # no tickers, which skip trades
     needs_past = True
 
     def __init__(self, view: View, sketch: Sketch) -> None:

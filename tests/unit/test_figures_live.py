@@ -13,7 +13,7 @@ from kucoin_research import figures
 from kucoin_research.figures.feed import Feed, Rewound
 from kucoin_research.figures.link import Link
 from kucoin_research.figures.refresh import Refresher
-from kucoin_research.records import Level2, MarkPrice, Status, parse_channel
+from kucoin_research.records import Level2, MarkPrice, Status, Ticker, parse_channel
 from kucoin_research.ring import Ring
 from tests.conftest import wait_until
 
@@ -432,6 +432,14 @@ def test_an_axis_is_ranged_around_a_price_while_it_does_not_move_and_by_plotly_t
 def test_a_stream_without_the_channel_is_refused_in_one_sentence(stream):
     with pytest.raises(kr.UnknownChannel, match="needs one of the channels trade"):
         figures.flow(stream)
+
+
+@pytest.mark.parametrize("make", [figures.flow, figures.candles])
+def test_a_stream_of_tickers_has_no_volumes_to_show(stream, make):
+    stream.rings["ticker"] = Ring(Ticker, capacity=10)
+
+    with pytest.raises(kr.UnknownChannel, match="needs one of the channels (candle, )?trade"):
+        make(stream)
 
 
 def test_the_window_can_be_changed(live, stream):
