@@ -12,7 +12,7 @@ what buyers do, orange what sellers do. Live figures of a kernel share one refre
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +21,8 @@ import polars as pl
 from kucoin_research.analytics import check_tickers, check_trades
 from kucoin_research.errors import InvalidInput, KucoinResearchError, UnknownChannel, shown
 from kucoin_research.figures.bars import CandleChart, interval_ns
-from kucoin_research.figures.books import DepthChart, HeatChart, LadderChart
-from kucoin_research.figures.chart import Chart, Sketch, View
+from kucoin_research.figures.books import BOOK_FORMS, DepthChart, HeatChart, LadderChart
+from kucoin_research.figures.chart import Chart, Sketch, TimeChart, View
 from kucoin_research.figures.feed import Fixed, is_running, pick_channel, pick_symbol
 from kucoin_research.figures.frames import one_symbol, require, timed
 from kucoin_research.figures.gaps import gaps_of, prompt
@@ -443,7 +443,9 @@ _COLUMNS: dict[tuple[type[Chart], str], tuple[tuple[str, ...], ...]] = {
     (MarkChart, "funding"): ((*_TIMES, "funding_rate"),),
     (FlowChart, "trades"): (_TRADE,),
     (LagChart, "rows"): ((*_TIMES, "local_timestamp"),),
-    (HeatChart, "book"): (_TOUCHES[2], _TOUCHES[1], ("is_snapshot", "side", "price", "size")),
+    (DepthChart, "book"): BOOK_FORMS,
+    (LadderChart, "book"): BOOK_FORMS,
+    (HeatChart, "book"): BOOK_FORMS[1:],  # the first has no time
 }
 
 
@@ -550,17 +552,19 @@ def _by_role(
 def _check(kind: type[Chart], what: str, role: str, frame: pl.DataFrame) -> None:
     require(frame, (), what)
     columns_hold(frame, times=(*_TIMES, "local_timestamp"), numbers=_NUMBERS)
-    choices = _COLUMNS.get((kind, role), ())
-    if not choices:
-        return
     there = set(frame.columns)
-    fitting = next((names for names in choices if set(names) <= there), None)
-    if fitting is None:
-        require(frame, choices[0], what)
-    if fitting is not None and set(fitting) <= set(_TRADE):
+    # The first that fits; else the one of which the least is missing.
+    form = min(_COLUMNS[kind, role], key=lambda names: len(set(names) - there))
+    needed = (*_TIMES, *form) if issubclass(kind, TimeChart) else form
+    channels = next(each.channels for each in kind.roles if each.name == role)
+    require(frame, tuple(dict.fromkeys(needed)), f"{what} (of rows of {_listed(channels)})")
+    if set(form) <= set(_TRADE):
         _check_trades(kind, what, frame)
-    if "timestamp" not in there:
-        require(frame, _TIMES, what)
+
+
+def _listed(names: Sequence[str]) -> str:
+    *others, last = map(repr, names)
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def _check_trades(kind: type[Chart], what: str, frame: pl.DataFrame) -> None:

@@ -18,11 +18,22 @@ from kucoin_research.figures.theme import Spec, layout, literal, price_axis, siz
 from kucoin_research.figures.thin import Extremes, broken, bucket_width
 from kucoin_research.figures.zone import Floats, Times
 
-__all__ = ["BookChart", "DepthChart", "HeatChart", "LadderChart", "Levels", "levels_of"]
+__all__ = [
+    "BOOK_FORMS",
+    "BookChart",
+    "DepthChart",
+    "HeatChart",
+    "LadderChart",
+    "Levels",
+    "levels_of",
+]
 
 _SIDE_BY_SIDE = ("bid_price", "bid_size", "ask_price", "ask_size")
 _LISTS = ("bid_prices", "bid_sizes", "ask_prices", "ask_sizes")
+_NUMBERED = tuple(f"{name}_{level}" for name in _SIDE_BY_SIDE for level in range(1, 6))
 _CHANGES = ("side", "price", "size", "is_snapshot")
+#: Columns of frames that have a book: ``OrderBook.depth()``, ``depth50``, ``depth5``, ``level2``.
+BOOK_FORMS = (_SIDE_BY_SIDE, _LISTS, _NUMBERED, _CHANGES)
 _NICE = (1.0, 2.0, 5.0, 10.0)
 
 Floats32 = npt.NDArray[np.float32]
@@ -69,7 +80,7 @@ def levels_of(frame: pl.DataFrame) -> Levels:
         return _clean(*parts)
     if set(_LISTS) <= columns:
         return _clean(*(_last_list(frame, name) for name in _LISTS))
-    if "bid_price_1" in columns:
+    if set(_NUMBERED) <= columns:
         return _clean(*(_numbered(frame, name) for name in _SIDE_BY_SIDE))
     if set(_CHANGES) <= columns:
         return _rebuilt(frame)
