@@ -25,7 +25,10 @@ from kucoin_research.records import (
     schema_of,
 )
 
-__all__ = ["TradeBars", "mark_filled", "mid_bars", "ohlcv", "spans_filled", "vwap"]
+__all__ = [
+    "TradeBars", "check_tickers", "check_trades", "mark_filled", "mid_bars", "ohlcv",
+    "spans_filled", "vwap",
+]  # fmt: skip
 
 _BAR_SCHEMA = pl.Schema(
     {name: kind for name, kind in schema_of(Candle).items() if name != "local_timestamp"}
@@ -292,18 +295,40 @@ def vwap(trades: pl.DataFrame, every: str | timedelta = "1m") -> pl.DataFrame:
 def _valid(trades: pl.DataFrame, what: str) -> pl.DataFrame:
     has_columns(trades, _NEEDED, f"{what} of trades cannot be made")
     columns_hold(trades, times=_NEEDED[:1], words=_NEEDED[1:2], numbers=_NEEDED[2:])
-    if not _TICKERS.isdisjoint(trades.columns):
+    check_tickers(trades, what)
+    check_trades(trades, what)
+    return _in_order(_whole(trades, _NEEDED).filter(pl.col("size") > 0))
+
+
+def check_tickers(rows: pl.DataFrame, what: str) -> None:
+    """Check that rows are no tickers, of which some columns are enough to tell.
+
+    Raises
+    ------
+    InvalidInput
+        If they are; ``what`` is the subject of the message.
+    """
+    if not _TICKERS.isdisjoint(rows.columns):
         raise InvalidInput(
             f"{what} of tickers would lack volume, since tickers skip trades; stream the channel "
             "'trade', or make bars of the mid with kr.mid_bars"
         )
+
+
+def check_trades(rows: pl.DataFrame, what: str) -> None:
+    """Check that rows with a price and a size are no changes of a book, and no orders.
+
+    Raises
+    ------
+    InvalidInput
+        If they are; ``what`` is the subject of the message.
+    """
     for sign, channel, are in _NO_TRADES:
-        if sign in trades.columns:
+        if sign in rows.columns:
             raise InvalidInput(
                 f"{what} cannot be made of rows of {channel!r}, which are {are} and no trades; "
                 "take rows of the channel 'trade'"
             )
-    return _in_order(_whole(trades, _NEEDED).filter(pl.col("size") > 0))
 
 
 def _whole(frame: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:

@@ -12,16 +12,17 @@ what buyers do, orange what sellers do. Live figures of a kernel share one refre
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from kucoin_research.analytics import check_tickers, check_trades
 from kucoin_research.errors import InvalidInput, KucoinResearchError, UnknownChannel, shown
 from kucoin_research.figures.bars import CandleChart, interval_ns
-from kucoin_research.figures.books import DepthChart, HeatChart, LadderChart
-from kucoin_research.figures.chart import Chart, Sketch, View
+from kucoin_research.figures.books import BOOK_FORMS, DepthChart, HeatChart, LadderChart
+from kucoin_research.figures.chart import Chart, Sketch, TimeChart, View
 from kucoin_research.figures.feed import Fixed, is_running, pick_channel, pick_symbol
 from kucoin_research.figures.frames import one_symbol, require, timed
 from kucoin_research.figures.gaps import gaps_of, prompt
@@ -167,7 +168,8 @@ def candles(
     ------
     ColumnMissing, InvalidInput
         As for ``price``; also if ``every`` is no interval, or if the rows are tickers, which skip
-        trades.
+        trades, or orders or changes of a book. A stream or session that has neither candles nor
+        trades raises ``UnknownChannel``.
     """
     options = {} if every is None else {"every": every}
     if every is not None:
@@ -349,15 +351,15 @@ def flow(
     Parameters
     ----------
     source
-        A running stream, a session, or a frame of ``trade`` rows (or ``ticker``, whose last trades
-        have a side on futures).
+        A running stream, a session, or a frame of ``trade`` rows.
     symbol, status, window, tz, theme, height
         As for ``price``.
 
     Raises
     ------
     ColumnMissing, InvalidInput
-        As for ``price``.
+        As for ``price``; also if the rows are tickers, which skip trades, or orders or changes of a
+        book. A stream or session without trades raises ``UnknownChannel``.
     """
     return _make(FlowChart, "flow", source, symbol, {}, status, window, tz, theme, height)
 
@@ -441,7 +443,9 @@ _COLUMNS: dict[tuple[type[Chart], str], tuple[tuple[str, ...], ...]] = {
     (MarkChart, "funding"): ((*_TIMES, "funding_rate"),),
     (FlowChart, "trades"): (_TRADE,),
     (LagChart, "rows"): ((*_TIMES, "local_timestamp"),),
-    (HeatChart, "book"): (_TOUCHES[2], _TOUCHES[1], ("is_snapshot", "side", "price", "size")),
+    (DepthChart, "book"): BOOK_FORMS,
+    (LadderChart, "book"): BOOK_FORMS,
+    (HeatChart, "book"): BOOK_FORMS[1:],  # the first has no time
 }
 
 
@@ -540,7 +544,7 @@ def _by_role(
     found = {}
     if any(set(names) <= there for names in _TOUCHES):
         found["quotes"] = frame
-    if set(_TRADE) <= there and "trades" not in extra and "is_snapshot" not in there:
+    if set(_TRADE) <= there and "trades" not in extra:
         found["trades"] = frame
     return found or {"quotes": frame}
 
@@ -548,19 +552,26 @@ def _by_role(
 def _check(kind: type[Chart], what: str, role: str, frame: pl.DataFrame) -> None:
     require(frame, (), what)
     columns_hold(frame, times=(*_TIMES, "local_timestamp"), numbers=_NUMBERS)
-    choices = _COLUMNS.get((kind, role), ())
-    if not choices:
-        return
     there = set(frame.columns)
-    if kind in (CandleChart, FlowChart) and set(_TOUCHES[0]) <= there:
-        raise InvalidInput(
-            f"{what} of tickers would lack volume, since tickers skip trades; "
-            "take rows of 'trade', or bars of the mid: kr.mid_bars(frame)"
-        )
-    if not any(set(names) <= there for names in choices):
-        require(frame, choices[0], what)
-    if "timestamp" not in there:
-        require(frame, _TIMES, what)
+    # The first that fits; else the one of which the least is missing.
+    form = min(_COLUMNS[kind, role], key=lambda names: len(set(names) - there))
+    needed = (*_TIMES, *form) if issubclass(kind, TimeChart) else form
+    channels = next(each.channels for each in kind.roles if each.name == role)
+    require(frame, tuple(dict.fromkeys(needed)), f"{what} (of rows of {_listed(channels)})")
+    if set(form) <= set(_TRADE):
+        _check_trades(kind, what, frame)
+
+
+def _listed(names: Sequence[str]) -> str:
+    *others, last = map(repr, names)
+    return f"{', '.join(others)} or {last}" if others else last
+
+
+def _check_trades(kind: type[Chart], what: str, frame: pl.DataFrame) -> None:
+    # The price figure shows a ticker's last trades, too: it makes no sums of them.
+    if kind is not PriceChart:
+        check_tickers(frame, what)
+    check_trades(frame, what)
 
 
 def _nanoseconds(window: float | str | None) -> int | None:

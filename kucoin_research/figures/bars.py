@@ -12,6 +12,7 @@ from kucoin_research.errors import InvalidInput, shown
 from kucoin_research.figures.chart import Arrays, Drawing, Role, Sketch, TimeChart, View
 from kucoin_research.figures.frames import arrivals, events, numbers
 from kucoin_research.figures.lines import line
+from kucoin_research.figures.scale import steady
 from kucoin_research.figures.theme import Spec, price_axis, size_axis
 from kucoin_research.figures.thin import broken
 from kucoin_research.figures.zone import Floats, Times
@@ -97,7 +98,9 @@ class CandleChart(TimeChart):
                 **self._time_layout(
                     "candles",
                     yaxis=price_axis("price", domain=[0.28, 1], side="right"),
-                    yaxis2=size_axis("volume", domain=[0, 0.22], side="right"),
+                    yaxis2=size_axis(
+                        "volume", domain=[0, 0.22], side="right", rangemode="tozero"
+                    ),
                     barmode="overlay",
                     bargap=0.2,
                 ),
@@ -158,7 +161,8 @@ class CandleChart(TimeChart):
             arrays[trace, "width"] = np.full(int(chosen.sum()), 0.8 * width / 1e6)
         what = "bars of the mid" if self._is_of_mids else "candles, volume and VWAP"
         title = self._title(f"{_name(width)} {what}" if times.size else "candles")
-        return self._drawing(arrays, **{"title.text": title})
+        prices = [*(arrays[0, name] for name in _COLUMNS[:4]), arrays[1, "y"]]
+        return self._drawing(arrays, **{"title.text": title}, **steady("yaxis", prices))
 
     def _visible(self) -> tuple[Times, Columns, Floats]:
         notional = np.cumsum(self._columns["notional"]) + self._passed[0]

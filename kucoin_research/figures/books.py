@@ -13,15 +13,27 @@ from kucoin_research.errors import ColumnMissing
 from kucoin_research.figures.chart import Arrays, Chart, Drawing, Role, Sketch, TimeChart, View
 from kucoin_research.figures.frames import best_quotes, events
 from kucoin_research.figures.lines import line
+from kucoin_research.figures.scale import last_place, spanning, steady
 from kucoin_research.figures.theme import Spec, layout, literal, price_axis, size_axis
 from kucoin_research.figures.thin import Extremes, broken, bucket_width
 from kucoin_research.figures.zone import Floats, Times
 
-__all__ = ["BookChart", "DepthChart", "HeatChart", "LadderChart", "Levels", "levels_of"]
+__all__ = [
+    "BOOK_FORMS",
+    "BookChart",
+    "DepthChart",
+    "HeatChart",
+    "LadderChart",
+    "Levels",
+    "levels_of",
+]
 
 _SIDE_BY_SIDE = ("bid_price", "bid_size", "ask_price", "ask_size")
 _LISTS = ("bid_prices", "bid_sizes", "ask_prices", "ask_sizes")
+_NUMBERED = tuple(f"{name}_{level}" for name in _SIDE_BY_SIDE for level in range(1, 6))
 _CHANGES = ("side", "price", "size", "is_snapshot")
+#: Columns of frames that have a book: ``OrderBook.depth()``, ``depth50``, ``depth5``, ``level2``.
+BOOK_FORMS = (_SIDE_BY_SIDE, _LISTS, _NUMBERED, _CHANGES)
 _NICE = (1.0, 2.0, 5.0, 10.0)
 
 Floats32 = npt.NDArray[np.float32]
@@ -68,7 +80,7 @@ def levels_of(frame: pl.DataFrame) -> Levels:
         return _clean(*parts)
     if set(_LISTS) <= columns:
         return _clean(*(_last_list(frame, name) for name in _LISTS))
-    if "bid_price_1" in columns:
+    if set(_NUMBERED) <= columns:
         return _clean(*(_numbered(frame, name) for name in _SIDE_BY_SIDE))
     if set(_CHANGES) <= columns:
         return _rebuilt(frame)
@@ -220,7 +232,8 @@ class DepthChart(BookChart):
             (1, "x"): levels.asks[:most],
             (1, "y"): np.cumsum(levels.ask_sizes[:most]),
         }
-        return Drawing(arrays, {"annotations": self._marks()}, None)
+        prices = steady("xaxis", (arrays[0, "x"], arrays[1, "x"]))
+        return Drawing(arrays, {"annotations": self._marks(), **prices}, None)
 
 
 class LadderChart(BookChart):
@@ -273,7 +286,8 @@ class LadderChart(BookChart):
             arrays[trace, "y"] = rungs[order] * step
             arrays[trace, "x"] = total[order]
             arrays[trace, "width"] = np.full(len(order), 0.86 * step)
-        return Drawing(arrays, {"annotations": self._marks()}, None)
+        bounds = _bounds(np.concatenate((arrays[0, "y"], arrays[1, "y"])), step)
+        return Drawing(arrays, {"annotations": self._marks(), **spanning("yaxis", bounds)}, None)
 
     def _step(self) -> float:
         # The tick, or so much more that the rungs are mostly filled.
@@ -283,7 +297,22 @@ class LadderChart(BookChart):
                 shown = prices[: self._most]
                 tick = float(np.abs(np.diff(shown)).min())
                 steps.append(max(tick, abs(float(shown[-1] - shown[0])) / self._most))
-        return _nice(max(steps)) if steps else 1.0
+        return _nice(max(steps, default=0.0) or self._finest())
+
+    def _finest(self) -> float:
+        # Of one level a side nobody knows the tick; the prices themselves have a last place.
+        best = [float(side[0]) for side in (self._levels.bids, self._levels.asks) if side.size]
+        apart = abs(best[-1] - best[0]) if best else 0.0
+        return max(apart / self._most, *map(last_place, best), 0.0) or 1.0
+
+
+def _bounds(rungs: Floats, step: float) -> tuple[float, float] | None:
+    # Told, since plotly makes room for a rung of height 1 where a side has no other.
+    if not rungs.size:
+        return None
+    low, high = float(rungs.min()), float(rungs.max())
+    room = step if high > low else 2 * step
+    return low - room, high + room
 
 
 def _nice(size: float) -> float:
@@ -423,6 +452,8 @@ class HeatChart(TimeChart):
         low, high = self._price_range()
         step = self._fitted_step(low, high)
         first, count = floor(low / step), int(floor(high / step) - floor(low / step)) + 1
+        if count == 1:  # which plotly would draw as high as 1, whatever the price
+            first, count = first - 1, 3
         sizes = np.full((keys.size, count), np.nan, np.float64)
         previous, quiet, stands = None, 0, self._stands
         for place, key in enumerate(keys.tolist()):
@@ -457,7 +488,9 @@ class HeatChart(TimeChart):
 
     def _fitted_step(self, low: float, high: float) -> float:
         # Kept while it fits roughly, so that old columns stay as they are.
-        wanted = max((high - low) / self._bins, 1e-12)
+        wanted = (high - low) / self._bins
+        if wanted <= 1e-12 * abs(high):  # one price
+            wanted = last_place(high)
         if not (self._step and wanted <= self._step <= 4 * wanted):
             self._step = _nice(wanted)
         return self._step

@@ -9,6 +9,7 @@ import polars as pl
 
 from kucoin_research.figures.chart import Arrays, Drawing, Role, Sketch, TimeChart, View
 from kucoin_research.figures.frames import best_quotes, lags_of, numbers, sides
+from kucoin_research.figures.scale import steady
 from kucoin_research.figures.theme import Spec, axis, price_axis, size_axis
 from kucoin_research.figures.thin import Bubbles, Extremes, Sums, broken
 from kucoin_research.figures.zone import Floats
@@ -22,6 +23,9 @@ TRADES = Role("trades", ("trade", "ticker"), is_needed=False)
 _LARGEST_BUBBLE = 26.0  # px across
 _SMALLEST_BUBBLE = 4.0
 _PRICE = "%{y:,.15~r}"
+_FEW_DIGITS = 3  # of labels for computed values, which have 15; the hover text shows more of them
+_PREMIUM_NOISE = 1e-9  # bps; two prices are each off by 1e-16 of themselves, which is 1e-12 bps
+_SUM_ROUNDING = 1e-10  # of the largest bar; a sum of many sizes has 12 exact digits or so
 
 
 def line(name: str, colour: str, hover: str, **options: Any) -> Spec:
@@ -134,7 +138,8 @@ class PriceChart(TimeChart):
             arrays[trace, "x"], arrays[trace, "y"] = self.on_axis(trades.times), trades.prices
             arrays[trace, "marker.size"] = _bubble_sizes(trades.sizes, largest)
             arrays[trace, "customdata"] = np.stack((trades.sizes, trades.counts), axis=1)
-        return self._drawing(arrays)
+        prices = [arrays[trace, "y"] for trace in range(1, 6)]
+        return self._drawing(arrays, **steady("yaxis", prices))
 
 
 def _bubble_sizes(sizes: Floats, largest: float) -> Floats:
@@ -237,13 +242,16 @@ class MarkChart(TimeChart):
 
     def draw(self) -> Drawing:
         """Picture what has been taken so far."""
-        return self._drawing(_line_arrays(self, self._series))
+        arrays = _line_arrays(self, self._series)
+        mark, index, *rates = (arrays[trace, "y"] for trace in range(4))
+        bps = steady("yaxis2", rates, digits=_FEW_DIGITS, noise=_PREMIUM_NOISE)
+        return self._drawing(arrays, **steady("yaxis", (mark, index)), **bps)
 
 
 class FlowChart(TimeChart):
     """Cumulative volume delta: what takers have bought less what they have sold."""
 
-    roles = (Role("trades", TRADES.channels),)
+    roles = (Role("trades", ("trade",)),)  # no tickers, which skip trades
     needs_past = True
 
     def __init__(self, view: View, sketch: Sketch) -> None:
@@ -297,7 +305,10 @@ class FlowChart(TimeChart):
         for trace in (1, 2):
             arrays[trace, "x"] = self.on_axis(self._bars.centers)
             arrays[trace, "y"] = self._bars.sums[trace - 1]
-        return self._drawing(arrays)
+        # What was bought and sold in equal parts leaves the rounding of both.
+        noise = _SUM_ROUNDING * float(np.abs(self._bars.sums).max(initial=0.0))
+        delta = steady("yaxis", [arrays[0, "y"]], digits=_FEW_DIGITS, noise=noise)
+        return self._drawing(arrays, **delta)
 
 
 def lag_options(source: Any) -> dict[str, Any]:

@@ -450,10 +450,38 @@ def quotes(*rows, symbol="XBTUSDTM"):
     return pl.DataFrame(listed, schema=schema_of(Ticker), orient="row")
 
 
+QUOTE = [f"best_{side}_{what}" for side in ("bid", "ask") for what in ("price", "size")]
+
+
+@pytest.mark.parametrize("kept", [QUOTE, *([name] for name in QUOTE), QUOTE[1:]])
 @pytest.mark.parametrize("make", [kr.ohlcv, kr.vwap, kr.figures.candles, kr.figures.flow])
-def test_tickers_are_refused_where_volume_is_wanted(make):
+def test_tickers_are_refused_where_volume_is_wanted_whichever_of_their_columns_are_left(make, kept):
+    rows = quotes((0, 1.0, 2.0)).drop([name for name in QUOTE if name not in kept])
+
     with pytest.raises(kr.InvalidInput, match=r"tickers skip trades; .*'trade'.*kr\.mid_bars"):
-        make(quotes((0, 1.0, 2.0)))
+        make(rows)
+
+
+@pytest.mark.parametrize("record", [Level2, Order])
+@pytest.mark.parametrize(
+    "make", [kr.ohlcv, kr.vwap, kr.figures.candles, kr.figures.flow, kr.figures.price]
+)
+def test_rows_with_a_price_and_a_size_that_are_no_trades_are_refused_in_figures_too(make, record):
+    rows = pl.DataFrame(schema=schema_of(record))
+
+    with pytest.raises(kr.InvalidInput, match="and no trades; take rows of the channel 'trade'"):
+        make(rows)
+
+
+def test_trades_beside_quotes_are_trades():
+    with pytest.raises(kr.InvalidInput, match="changes of a book and no trades"):
+        kr.figures.price(quotes((0, 1.0, 2.0)), trades=pl.DataFrame(schema=schema_of(Level2)))
+
+
+def test_bars_with_columns_of_quotes_are_drawn():
+    bars = kr.mid_bars(quotes((0, 1.0, 2.0))).with_columns(best_bid_price=1.0)
+
+    assert kr.figures.candles(bars).data[0].close.tolist() == [1.5]
 
 
 @pytest.mark.parametrize("make", [kr.ohlcv, kr.vwap, kr.mid_bars])

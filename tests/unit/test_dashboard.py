@@ -338,6 +338,18 @@ def test_a_chart_without_its_channel_says_which_one_it_needs(make):
     assert board.lower.figure is not None
 
 
+@pytest.mark.parametrize("chart", ["Candles", "Flow"])
+def test_a_chart_of_volumes_is_not_made_of_tickers(make, chart):
+    board = make(start=True, channels=["ticker"])
+
+    board.lower.switch.value = chart
+    assert "needs one of the channels" in board.lower._words.value
+    assert board.lower.figure is None
+
+    board.controls.channels["trade"].value = True
+    assert board.lower.figure is not None
+
+
 def test_without_any_channel_start_says_so(make):
     board = make(channels="ticker")
 

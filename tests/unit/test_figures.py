@@ -16,6 +16,7 @@ from kucoin_research.figures.zone import Zone
 from kucoin_research.records import (
     STAMPED_AS_READ,
     Candle,
+    Depth5,
     Depth50,
     FundingRate,
     Level2,
@@ -454,6 +455,42 @@ def test_a_frame_without_the_columns_is_refused_in_one_sentence(name):
         getattr(figures, name)(pl.DataFrame({"a": [1]}))
 
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("empty", [pl.DataFrame(), pl.DataFrame({"a": []})], ids=["bare", "a"])
+def test_a_frame_without_the_columns_is_refused_though_it_has_no_rows(name, empty):
+    with pytest.raises(kr.ColumnMissing, match=f"^{name} .*cannot be drawn without"):
+        getattr(figures, name)(empty)
+
+
+def outcome(name, rows):
+    """Return why a figure cannot be made, or nothing where it can."""
+    try:
+        getattr(figures, name)(rows)
+    except kr.KucoinResearchError as error:
+        return f"{type(error).__name__}: {error}"
+    return None
+
+
+@pytest.mark.parametrize("record", [Candle, Depth50, FundingRate, Level2, MarkPrice, Ticker, Trade])
+@pytest.mark.parametrize("name", EVERY)
+def test_columns_alone_decide_whether_a_frame_is_drawn(name, record):
+    schema = schema_of(record)
+    for gone in (None, *schema):
+        rows = pl.DataFrame([[None] * len(schema)], schema=schema, orient="row")
+        rows = rows if gone is None else rows.drop(gone)
+
+        assert outcome(name, rows) == outcome(name, rows.clear()), gone
+
+
+@pytest.mark.parametrize("name", ["depth", "ladder", "heatmap"])
+def test_a_book_that_lacks_a_column_is_refused_by_its_name(name):
+    for record, gone in ((Depth50, "ask_sizes"), (Depth5, "bid_price_3"), (Level2, "side")):
+        rows = pl.DataFrame(schema=schema_of(record)).drop(gone)
+
+        with pytest.raises(kr.ColumnMissing, match=f"cannot be drawn without '{gone}'; the frame"):
+            getattr(figures, name)(rows)
 
 
 @pytest.mark.parametrize("name", EVERY)

@@ -13,7 +13,7 @@ from kucoin_research import figures
 from kucoin_research.figures.feed import Feed, Rewound
 from kucoin_research.figures.link import Link
 from kucoin_research.figures.refresh import Refresher
-from kucoin_research.records import Level2, MarkPrice, Status, parse_channel
+from kucoin_research.records import Level2, MarkPrice, Status, Ticker, parse_channel
 from kucoin_research.ring import Ring
 from tests.conftest import wait_until
 
@@ -50,6 +50,11 @@ class FakeStream:
             time = START + round(self.second * SECOND)
             rows.append(MarkPrice(time, time + 1, "XBTUSDTM", 100.0 + self.second % 7, 100.0))
         self.rings["mark_price"].extend(rows)
+
+    def put_at(self, price):
+        self.second += 0.001
+        time = START + round(self.second * SECOND)
+        self.rings["mark_price"].extend([MarkPrice(time, time + 1, "XBTUSDTM", price, price)])
 
     def tell(self, event, begin, end):
         times = (START + round(each * SECOND) for each in (begin, end))
@@ -408,9 +413,33 @@ def test_a_live_figure_can_be_had_as_a_still_one(live, stream, tmp_path):
     assert (tmp_path / "live.html").exists()
 
 
+def test_an_axis_is_ranged_around_a_price_while_it_does_not_move_and_by_plotly_then(live, stream):
+    figure = live()
+    show(figure)
+    path, told = "yaxis.autorangeoptions", []
+
+    for second, price in enumerate((1.2e-8, 1.2e-8, 1.21e-8), 1):
+        stream.put_at(price)
+        figure.refresh(float(second))
+        told.append(frames(figure)[-1]["layout"])
+        tell(figure, kind="drawn", seq=second, ms=1.0)
+
+    assert told[0][path]["include"] == pytest.approx([1.18e-8, 1.22e-8])
+    assert path not in told[1]  # the page has it
+    assert told[2][path] == {}
+
+
 def test_a_stream_without_the_channel_is_refused_in_one_sentence(stream):
     with pytest.raises(kr.UnknownChannel, match="needs one of the channels trade"):
         figures.flow(stream)
+
+
+@pytest.mark.parametrize("make", [figures.flow, figures.candles])
+def test_a_stream_of_tickers_has_no_volumes_to_show(stream, make):
+    stream.rings["ticker"] = Ring(Ticker, capacity=10)
+
+    with pytest.raises(kr.UnknownChannel, match=r"one of the channels (candle, )?trade"):
+        make(stream)
 
 
 def test_the_window_can_be_changed(live, stream):

@@ -1,0 +1,88 @@
+"""Ranges of axes whose values do not move, which plotly would show from 1 below to 1 above."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from kucoin_research.figures.zone import Floats
+
+__all__ = ["last_place", "spanning", "steady"]
+
+# Prices have up to 8 digits, and a mid has one more. What differs behind them is rounding, as in a
+# VWAP of trades at one price: a sum of a million floats is exact to 12 digits or so.
+_DIGITS = 9
+_ROUNDING = 1e-10
+_LEAST = 2  # digits behind the first: of a value of 1 or 100 the last place would be all of it
+_STEPS_AROUND = 2
+
+
+def last_place(value: float, digits: int = _DIGITS) -> float:
+    """Return the step of a value's last decimal place: 0.1 for 65432.1, 1e-8 for 0.00001234.
+
+    Parameters
+    ----------
+    value
+        Any finite number.
+    digits
+        How many of its digits count.
+
+    Returns
+    -------
+    float
+        A power of ten, at most a hundredth of the value: 0.01 for 1. Of 0 it is 0.5.
+    """
+    if not value:
+        return 0.5
+    mantissa, exponent = f"{abs(value):.{digits - 1}e}".split("e")
+    places = max(len(mantissa.rstrip("0")) - len("1."), _LEAST)
+    return float(f"1e{int(exponent) - places}")
+
+
+def steady(
+    axis: str, values: Iterable[Floats], *, digits: int = _DIGITS, noise: float = 0.0
+) -> dict[str, Any]:
+    """Choose what a linear axis shows where all its values are one, up to rounding.
+
+    It shows two steps of the value's last place on either side. Values that move are left to
+    plotly; so is a zoom, since these are options of its automatic range.
+
+    Parameters
+    ----------
+    axis
+        ``"yaxis"``, ``"xaxis"``, ``"yaxis2"``, …
+    values
+        What the traces on it have; NaN where one is missing.
+    digits
+        How many of a value's digits are worth a label.
+    noise
+        How far apart values are that differ by rounding only, where they are what remains of a
+        difference of larger ones.
+
+    Returns
+    -------
+    dict
+        The part of the layout that says so, by its path.
+    """
+    ranges = [(np.fmin.reduce(each), np.fmax.reduce(each)) for each in values if each.size]
+    known = [pair for pair in ranges if np.isfinite(pair).all()]
+    if not known:
+        return spanning(axis, None)
+    low, high = min(float(pair[0]) for pair in known), max(float(pair[1]) for pair in known)
+    if high - low > max(noise, _ROUNDING * max(abs(low), abs(high))):
+        return spanning(axis, None)
+    value = low + (high - low) / 2
+    value = 0.0 if abs(value) <= noise else value
+    apart = _STEPS_AROUND * last_place(value, digits)
+    return spanning(axis, (value - apart, value + apart))
+
+
+def spanning(axis: str, bounds: tuple[float, float] | None) -> dict[str, Any]:
+    """Say what a linear axis shows while nobody has zoomed it; ``None``: what suits plotly."""
+    options: dict[str, Any] = {}
+    if bounds is not None:
+        # Plotly's own range may be wider, which is clipped, or narrower.
+        options = {"clipmin": bounds[0], "clipmax": bounds[1], "include": list(bounds)}
+    return {f"{axis}.autorangeoptions": options}
