@@ -1,6 +1,7 @@
 import hashlib
 import threading
 import tracemalloc
+import warnings
 from datetime import UTC, datetime, timedelta
 
 import hypothesis.strategies as st
@@ -797,6 +798,49 @@ def test_batches_are_all_rows_and_one_that_raises_is_detached(tmp_path, play):
 
     assert [row for row in got if getattr(row, "event", "") != "sink_failed"] == rows
     assert replay.frame("status").filter(event="sink_failed").height == 1
+
+
+async def co(_):
+    """Stand for a user's coroutine."""
+
+
+@pytest.mark.parametrize("attach", ["attach", "attach_batches"])
+@pytest.mark.parametrize("others", [0, 1])
+def test_a_function_whose_work_nobody_does_is_told_and_detached(tmp_path, play, attach, others):
+    rows = every(20)
+    replay = play(session_of(tmp_path, rows), None, paused=True)
+    got = []
+
+    def start(given):
+        return co(given)
+
+    getattr(replay, attach)(start)
+    if others:
+        replay.attach(got.append)
+    replay.resume()
+
+    with (
+        warnings.catch_warnings(action="error"),
+        pytest.raises(FunctionFailed, match="start returned a coroutine, of which nothing runs"),
+    ):
+        replay.wait_until_done(60)
+    assert replay.wait_until_done(60)
+    assert replay.frame("status").filter(event="sink_failed").height == 1
+    if others:
+        assert [row for row in got if getattr(row, "event", "") != "sink_failed"] == rows
+
+
+def test_a_function_of_batches_that_is_attached_twice_is_detached_once_at_a_time(tmp_path, play):
+    rows = every(20)
+    replay = play(session_of(tmp_path, rows), None, paused=True)
+    got = []
+    detach, _ = replay.attach_batches(got.extend), replay.attach_batches(got.extend)
+    detach()
+    detach()
+    replay.resume()
+
+    assert replay.wait_until_done(60)
+    assert got == rows
 
 
 def test_a_function_is_not_called_any_more_once_it_is_detached(tmp_path, play):
