@@ -66,7 +66,7 @@ from kucoin_research.stage import Stage
 from kucoin_research.stream import StreamStatus
 from kucoin_research.tape import Tape
 from kucoin_research.timeline import BATCH_ROWS, Timeline
-from kucoin_research.units import When, instant_ns
+from kucoin_research.units import When, instant_ns, told_apart
 
 __all__ = ["Replay"]
 
@@ -581,7 +581,14 @@ class Replay(TradeBars):
         self._cut()
 
     def pause(self) -> None:
-        """Stand still; when it returns, nothing more is given until ``resume`` or ``step``."""
+        """Stand still; when it returns, nothing more is given until ``resume`` or ``step``.
+
+        Raises
+        ------
+        StreamStopped
+            If the replay was stopped.
+        """
+        self._refuse_if_stopped()
         self._sync()
         with self._changed:
             if not self._is_paused:
@@ -592,7 +599,14 @@ class Replay(TradeBars):
         self._until(lambda: not self._is_busy, _DETACH_TIMEOUT)
 
     def resume(self) -> None:
-        """Go on from where it is; at the end there is nothing to go on to."""
+        """Go on from where it is; at the end there is nothing to go on to.
+
+        Raises
+        ------
+        StreamStopped
+            If the replay was stopped.
+        """
+        self._refuse_if_stopped()
         with self._changed:
             here = self._position()
             if self._is_paused and here is not None:
@@ -612,6 +626,8 @@ class Replay(TradeBars):
         ------
         InvalidInput
             If that is no number of rows.
+        StreamStopped
+            If the replay was stopped.
         """
         steps = _checked_steps(n)
         self.pause()
@@ -633,7 +649,9 @@ class Replay(TradeBars):
         ----------
         when
             When rows arrived (``local_timestamp``), from ``start`` to ``end``: a datetime (naive
-            means UTC), ISO text, or a Unix time in s, ms, µs or ns.
+            means UTC), ISO text, or a Unix time in s, ms, µs or ns. The time between the session's
+            own start and the first row means that row; that between the last row and the session's
+            end, the last one.
 
         Raises
         ------
@@ -650,17 +668,11 @@ class Replay(TradeBars):
             raise InvalidInput("seek wants a time")
         if self._start_ns is None or self._end_ns is None:
             return  # there are no rows, so all times are one
-        # (`start` and `end` are whole microseconds.)
-        if not self._start_ns - 999 <= to_ns <= self._end_ns + 999:
-            raise InvalidInput(
-                f"{_shown(_datetime(to_ns))} is not within {self.name!r}, whose rows arrived from "
-                f"{_shown(self.start)} to {_shown(self.end)}; seek by arrival (local_timestamp)"
-            )
+        self._refuse_beyond(to_ns, self._start_ns, self._end_ns)
         if self.recorders:
             raise InvalidInput(f"{self.name!r} is being recorded; close the recorder to seek")
         with self._changed:
-            if self._stopping.is_set():
-                raise StreamStopped(f"{self.name!r} was stopped")
+            self._refuse_if_stopped()
             self._tickets += 1
             ticket = self._tickets
             self._order = _Wind(min(max(to_ns, self._start_ns), self._end_ns), ticket)
@@ -672,6 +684,22 @@ class Replay(TradeBars):
         self._until(lambda: self._wound >= ticket or self.state in over)
         if self._error is not None:
             raise self._error
+
+    def _refuse_beyond(self, to_ns: int, first_ns: int, last_ns: int) -> None:
+        """Refuse a time that lies in neither the rows replayed nor the session they are from."""
+        if first_ns <= to_ns <= last_ns:
+            return
+        began_ns, ended_ns = self.session.start_ns, self.session.end_ns
+        # Those of a replay that was recorded are of another time than its rows.
+        if began_ns is not None and ended_ns is not None and began_ns <= first_ns:
+            first_ns, last_ns = began_ns, max(last_ns, ended_ns)
+        # (`start` and `end` are whole microseconds.)
+        if not first_ns - 999 <= to_ns <= last_ns + 999:
+            when, first, last = told_apart(to_ns, first_ns, last_ns)
+            raise InvalidInput(
+                f"{when} is not within {self.name!r}, whose rows arrived between {first} and "
+                f"{last}; seek by arrival (local_timestamp)"
+            )
 
     @property
     def recorders(self) -> list[Recorder]:
@@ -760,7 +788,9 @@ class Replay(TradeBars):
 
     def _refuse_if_stopped(self) -> None:
         if self._stopping.is_set():
-            raise StreamStopped(f"{self.name!r} was stopped, so nothing will come; start another")
+            raise StreamStopped(
+                f"{self.name!r} was stopped, so nothing will come; start another replay"
+            )
 
     def record(self, root: str | os.PathLike[str] = "data/sessions", **options: Any) -> Recorder:
         """Record everything from now on into a session's folder below ``root``.
@@ -778,14 +808,30 @@ class Replay(TradeBars):
         -------
         Recorder
             Ends with the replay, or when closed.
+
+        Raises
+        ------
+        InvalidInput
+            If an option means nothing.
+        OSError
+            If the folder cannot be made.
+        StreamStopped
+            If the replay was stopped, has failed or is at its end, so that nothing will come.
         """
+        self._refuse_if_stopped()
+        if self.state in (State.FAILED, State.ENDED):
+            raise StreamStopped(
+                f"{self.name!r} is {self.state}, so nothing will come that could be recorded; seek "
+                "back first"
+            )
         options.setdefault("instruments", self.session.instruments.values())
         options |= _known_faults(self.session, self.subscriptions, self._at_ns or 0)
         recorder = recorder_for(self, root, ends_itself=False, **options)
         recorder.before_close(self._attach_batches(_Patient(recorder, self._stopping).take))
         with self._changed:
             self._recorders = (*self._recorders, recorder)
-            is_over = self._is_done or self._stopping.is_set()
+            # As it may be since.
+            is_over = self.state in (State.STOPPED, State.FAILED, State.ENDED)
         if is_over:
             self._close_recorders()
         return recorder

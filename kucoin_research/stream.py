@@ -294,6 +294,9 @@ class Stream(TradeBars):
     def book(self, symbol: str | None = None) -> OrderBook:
         """Copy the order book of a symbol whose ``level2`` is streamed.
 
+        After ``stop`` it is the last book, as the frames are the last rows: it does not change any
+        more, and ``timestamp`` says of when it is.
+
         Parameters
         ----------
         symbol
@@ -931,7 +934,7 @@ class Stream(TradeBars):
 
     @interrupts.hold(passes_on=True)
     def stop(self, timeout: float = 5.0) -> None:
-        """End the stream: sockets closed, threads gone. Its frames stay readable.
+        """End the stream: sockets closed, threads gone. Its frames and last books stay readable.
 
         Before, REST is asked whether the last change of the books has come (of up to five, for up
         to a second), as nothing else would tell. Called by a sink, it does not wait: the feed

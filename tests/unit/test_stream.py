@@ -265,6 +265,16 @@ def test_stop_leaves_no_thread_and_keeps_the_frames(exchange):
     assert exchange.connections == 0 or wait_until(lambda: exchange.connections == 0) is None
 
 
+def test_after_the_end_the_book_is_the_last_one_of_the_rows(exchange):
+    with kr.stream("XBTUSDTM", "level2", venue=exchange.venue) as s:
+        s.wait("level2", rows=s.total("level2") + 50)
+    last = s.frame("level2", last=1).with_columns(pl.col("timestamp").to_physical())
+
+    book = s.book()
+    assert (book.sequence, book.timestamp) == last.select("sequence", "timestamp").row(0)
+    assert s.book().depth().equals(book.depth())
+
+
 def test_starting_under_the_same_name_replaces_the_stream(exchange):
     threads = None
     for _ in range(20):
