@@ -5,6 +5,7 @@ Each names the argument, what came, and what is wanted.
 
 from __future__ import annotations
 
+import difflib
 import inspect
 import math
 import os
@@ -26,6 +27,7 @@ __all__ = [
     "kind_of",
     "name_of",
     "number",
+    "only_known",
     "path_of",
     "patience",
     "plain_function",
@@ -218,6 +220,23 @@ def plain_function(value: object, caller: str, argument: str) -> None:
 
 def _is_any(value: Callable[..., object], test: Callable[[object], bool]) -> bool:
     return test(value) or test(type(value).__call__)
+
+
+def only_known(options: Iterable[str], known: Sequence[str], caller: str) -> None:
+    """Check the names of keyword arguments that are passed on.
+
+    Raises
+    ------
+    InvalidInput
+        If there is another; it lists those that there are.
+    """
+    unknown = next((name for name in options if name not in known), None)
+    if unknown is not None:
+        close = difflib.get_close_matches(unknown, known, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise InvalidInput(
+            f"{caller} has no option {shown(unknown)}{hint}; options: {', '.join(known)}"
+        )
 
 
 def path_of(value: object, name: str) -> Path:

@@ -812,7 +812,7 @@ class Replay(TradeBars):
         Raises
         ------
         InvalidInput
-            If an option means nothing.
+            If an option is unknown, or means nothing.
         OSError
             If the folder cannot be made.
         StreamStopped
@@ -825,8 +825,8 @@ class Replay(TradeBars):
                 "back first"
             )
         options.setdefault("instruments", self.session.instruments.values())
-        options |= _known_faults(self.session, self.subscriptions, self._at_ns or 0)
-        recorder = recorder_for(self, root, ends_itself=False, **options)
+        faults = _known_faults(self.session, self.subscriptions, self._at_ns or 0)
+        recorder = recorder_for(self, root, options, {"ends_itself": False, **faults})
         recorder.before_close(self._attach_batches(_Patient(recorder, self._stopping).take))
         with self._changed:
             self._recorders = (*self._recorders, recorder)

@@ -43,7 +43,7 @@ from kucoin_research.errors import (
     UnknownSymbol,
     shown,
 )
-from kucoin_research.given import name_of
+from kucoin_research.given import name_of, only_known
 from kucoin_research.instruments import Instrument
 from kucoin_research.lines import Lines, scan_lines
 from kucoin_research.manifest import (
@@ -437,7 +437,16 @@ class Session(TradeBars):
         return found
 
     def to_parquet(self, folder: Paths, **options: Any) -> list[str]:
-        """Write everything as Parquet; see ``kucoin_research.convert``."""
+        """Write everything as Parquet; see ``kucoin_research.convert``.
+
+        Raises
+        ------
+        InvalidInput
+            If an option is unknown, or as ``convert`` says.
+        SessionBroken, OSError
+            As ``convert`` says.
+        """
+        only_known(options, ("part", "storage_options"), "to_parquet")
         return convert(self, folder, **options)
 
     def __repr__(self) -> str:
@@ -750,6 +759,8 @@ def convert(
         If a file is there already, also at a URL: nothing is written over.
     SessionBroken
         If a line cannot be read.
+    OSError
+        If the folder cannot be made or written to, of the kind that the system gives.
     """
     if not isinstance(session, Session):
         session = load(session)

@@ -684,7 +684,7 @@ class Stream(TradeBars):
         Raises
         ------
         InvalidInput
-            If an option means nothing.
+            If an option is unknown, or means nothing.
         OSError
             If the folder cannot be made.
         StreamStopped
@@ -692,7 +692,7 @@ class Stream(TradeBars):
         """
         self._refuse_if_stopped("nothing will come that could be recorded")
         options.setdefault("instruments", self.instruments.values())
-        recorder = recorder_for(self, root, **options)
+        recorder = recorder_for(self, root, options, {"ends_itself": True})
         with self._delivery_lock:
             self._account()  # so that the recording's own accounts begin with it
             if gaps := self._intake.gaps_to_come():

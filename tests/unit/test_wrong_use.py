@@ -432,6 +432,39 @@ OTHERS = [
         ["did you mean 'demo'"],
     ),
     ("the venue 5", lambda w: kr.stream(X, venue=5), kr.UnknownVenue, ["int is no venue"]),
+    *[
+        (
+            f"the option {name} of {whose}",
+            lambda w, whose=whose, name=name: getattr(w, whose).record("new", **{name: 3}),
+            BAD,
+            ["record", repr(name), "options:", "compression, fsync, queue_rows"],
+        )
+        for whose in ("s", "replay")
+        for name in ("foo", "gzip", "name", "venue", "market", "on_trouble", "ends_itself")
+    ],
+    *[
+        (
+            f"a choice of {name} of {whose}",
+            lambda w, whose=whose, name=name: getattr(w, whose).record("new", **{name: [X]}),
+            BAD,
+            [f"no {name}=", "records all of a stream", "another stream"],
+        )
+        for whose in ("s", "replay")
+        for name in ("symbols", "channels")
+    ],
+    (
+        "a misspelt option",
+        lambda w: w.s.record("new", compresion="zstd"),
+        BAD,
+        ["'compresion'", "did you mean 'compression'?"],
+    ),
+    ("damage of one's own", lambda w: w.replay.record("new", damage=[]), BAD, ["'damage'"]),
+    (
+        "an option of Parquet",
+        lambda w: w.session.to_parquet("new", compression="x"),
+        BAD,
+        ["to_parquet has no option 'compression'", "options: part, storage_options"],
+    ),
     ("compression", lambda w: w.s.record("new", compression="rar"), BAD, ["compression", "'rar'"]),
     ("fsync", lambda w: w.s.record("new", fsync=5), BAD, ["fsync", "5"]),
     ("pandas to ohlcv", lambda w: kr.ohlcv(w.of_pandas), BAD, ["polars", "pl.from_pandas(frame)"]),
