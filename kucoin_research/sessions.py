@@ -502,8 +502,9 @@ def load(path: Paths | Iterable[Paths]) -> Session:
     SessionMissing
         If there is no recording.
     InvalidInput
-        If no path is given, if two of them lead to one folder, or if two folders hold copies of one
-        session: files of the same name that begin with the same row.
+        If no path is given, if two of them lead to one folder, or if two folders hold the same rows
+        from the first one on in all files that both have: copies of a session, or two recordings
+        of one stream that began together.
     """
     if isinstance(path, str | os.PathLike):
         path = [path]
@@ -555,9 +556,9 @@ def _refuse_copies(folders: Sequence[Path], opened: Sequence[_Opened]) -> None:
             for other in holders[name, row]:
                 if _are_alike(rows, beginnings[other], name):
                     raise InvalidInput(
-                        f"{folders[number]} and {folders[other]} are copies of one session ({name} "
-                        "begins with the same row in both), so its rows would be counted twice; "
-                        "name one of them"
+                        f"{folders[number]} and {folders[other]} hold the same rows, as copies do "
+                        f"({name} begins with the same one in both), and they would be counted "
+                        "twice; name one of them"
                     )
             holders[name, row].append(number)
 

@@ -195,7 +195,7 @@ def test_copies_of_a_session_in_two_folders_are_refused(tmp_path, change):
     other = recorded(tmp_path / "mine", [ticker(2)])
 
     for paths in ([path, other, copy], [copy, path]):
-        with pytest.raises(InvalidInput, match=f"{paths[-1].name} and .* copies of one session"):
+        with pytest.raises(InvalidInput, match=f"{paths[-1].name} and .* hold the same rows"):
             kr.load(paths)
 
 
