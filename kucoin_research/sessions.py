@@ -571,15 +571,18 @@ def _are_alike(one: _FirstRows, other: _FirstRows, name: str) -> bool:
 
 
 def _beginnings(opened: Sequence[_Opened]) -> list[_FirstRows]:
-    """Read the first rows of the files whose names several folders have."""
+    """Read the first rows of what several folders have; those of other days need no look."""
     files = [{str(base_of(part.path.name)): part for part in each.parts} for each in opened]
-    counts = Counter(name for each in files for name in each)
+    counts = Counter(name for each in files for name in each if name != "status")
+    shared = {name for name, count in counts.items() if count > 1}
     return [
         {
             name: row
             for name, part in each.items()
-            if counts[name] > 1 and (row := first_row_of(part)) is not None
+            if (name in shared or name == "status") and (row := first_row_of(part)) is not None
         }
+        if not shared.isdisjoint(each)
+        else {}
         for each in files
     ]
 
