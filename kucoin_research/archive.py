@@ -17,7 +17,7 @@ import polars as pl
 from kucoin_research.errors import InvalidInput, shown
 from kucoin_research.given import path_of
 from kucoin_research.records import file_mode
-from kucoin_research.regular import create
+from kucoin_research.regular import create, worded
 
 __all__ = ["Piece", "Target", "write"]
 
@@ -96,6 +96,8 @@ def write(pieces: Iterable[Piece], target: Target) -> list[str]:
     InvalidInput
         If one of the files is there already, or a store does not say whether it is; nothing is
         written over.
+    OSError
+        If a folder or a file cannot be made or written.
     """
     return [
         _write_remote(piece, target)
@@ -120,7 +122,15 @@ def _write_local(piece: Piece, target: Target, folder: Path) -> str:
     path = folder / target.place(piece)
     if os.path.lexists(path):
         raise _is_there(path)
-    _make_folders(folder, path.parent)
+    try:
+        _make_folders(folder, path.parent)
+        _write_file(piece, path)
+    except OSError as error:
+        raise worded(error, f"{folder} cannot be written to", "choose another folder") from error
+    return str(path)
+
+
+def _write_file(piece: Piece, path: Path) -> None:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
         with os.fdopen(create(temporary, mode=file_mode(piece.channel)), "wb") as file:
@@ -128,7 +138,6 @@ def _write_local(piece: Piece, target: Target, folder: Path) -> str:
         _put(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
-    return str(path)
 
 
 def _make_folders(folder: Path, inner: Path) -> None:

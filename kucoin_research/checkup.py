@@ -68,6 +68,7 @@ __all__ = [
     "altered",
     "columns_told",
     "find_session",
+    "first_row_of",
     "known_damage",
     "mend",
     "noted_in",
@@ -247,14 +248,15 @@ def _copies(folder: Path, files: Mapping[str, Any]) -> list[Unread]:
 def _base_by_rows(path: Path) -> str:
     """Name a file as a recorder would by its first row; by its own name where that tells less."""
     part = Part.of(path, {})
-    first = None if part.record is Status else _first_row(part)
+    first = None if part.record is Status else first_row_of(part)
     if first is None or first.local_timestamp is None:
         return str(base_of(path.name)).casefold()
     name = file_name(first.symbol, part.channel, day_of(first.local_timestamp))
     return str(base_of(name)).casefold()
 
 
-def _first_row(part: Part) -> Record | None:
+def first_row_of(part: Part) -> Record | None:
+    """Read the first row of a file; None where there is none that can be read."""
     path = part.path
     with open_whole(path, size_of(path), compression_of(path.name)) as file:
         first = file.readline(LONGEST_RECORD)

@@ -21,9 +21,10 @@ from kucoin_research.collect import wait_until_live
 from kucoin_research.credentials import Credentials, environment
 from kucoin_research.decode import Broken, Decoder
 from kucoin_research.errors import ConnectionLost, InvalidInput, MessageBroken, shown
-from kucoin_research.given import folder_to_write, texts
+from kucoin_research.given import folder_to_write, plain_function, texts
 from kucoin_research.hidden import Hidden
 from kucoin_research.interrupts import check, hold
+from kucoin_research.outlets import check_has_run, name_of_function
 from kucoin_research.records import Market, Record, Status, Ticker, market_of
 from kucoin_research.stream import State, Stream
 from kucoin_research.tables import append_lines, csv_name
@@ -155,6 +156,8 @@ class KuCoinWebSocket:
         parts = (api_key, api_secret, passphrase)
         given = [Hidden(each if isinstance(each, str) else "") for each in parts if each]
         del parts, api_key, api_secret, passphrase  # a traceback shows the variables of this frame
+        if on_message is not None:
+            plain_function(on_message, "on_message=", "message")
         self.market_type = str(market_of("", market_type))
         self.verbose = verbose
         self.on_message = on_message
@@ -288,7 +291,7 @@ class KuCoinWebSocket:
             self._call(self._on_message, payload.decode(errors="replace"))
         if self.on_message is not None and "topic" in message:
             try:
-                self.on_message(message)
+                check_has_run(self.on_message(message), "on_message")
             except (Exception, SystemExit):  # of a thread of ours: it would end the feed only
                 log.exception("on_message raised; the feed goes on")
 
@@ -306,7 +309,7 @@ class KuCoinWebSocket:
 
     def _call(self, function: Callable[..., object], *values: object) -> None:
         try:
-            function(self.ws, *values)
+            check_has_run(function(self.ws, *values), name_of_function(function))
         except (Exception, SystemExit) as error:
             if function == self._on_error:
                 log.exception("_on_error raised; the feed goes on")

@@ -5,10 +5,11 @@ Each names the argument, what came, and what is wanted.
 
 from __future__ import annotations
 
+import difflib
 import inspect
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from numbers import Integral, Real
 from pathlib import Path
 
@@ -22,13 +23,14 @@ __all__ = [
     "columns_hold",
     "count",
     "folder_to_write",
-    "function_of_a_record",
     "has_columns",
     "kind_of",
     "name_of",
     "number",
+    "only_known",
     "path_of",
     "patience",
+    "plain_function",
     "positive",
     "seconds",
     "texts",
@@ -183,21 +185,57 @@ def patience(value: object, name: str = "timeout") -> float:
         ) from None
 
 
-def function_of_a_record(sink: object) -> None:
-    """Check that something can be attached to a stream.
+def plain_function(value: object, caller: str, argument: str) -> None:
+    """Check that something can be called, and then does its work.
+
+    Parameters
+    ----------
+    value
+        What was given.
+    caller
+        The method that it was given to.
+    argument
+        What it will be called with: ``record``, ``rows``, ….
 
     Raises
     ------
     InvalidInput
-        If it cannot be called, or is ``async``: who attaches it has no event loop to run it in.
+        If it cannot be called, is ``async`` (there is no event loop to run it in) or a generator
+        function, of which a call runs nothing.
     """
-    if not callable(sink):
-        raise InvalidInput(f"attach wants a function of one record, not {shown(sink)}")
-    if inspect.iscoroutinefunction(sink) or inspect.iscoroutinefunction(type(sink).__call__):
-        name = getattr(sink, "__name__", type(sink).__name__)
+    if not callable(value):
+        raise InvalidInput(f"{caller} wants a function of {argument}, not {shown(value)}")
+    name = getattr(value, "__name__", type(value).__name__)
+    if _is_any(value, inspect.iscoroutinefunction):
         raise InvalidInput(
-            f"attach calls a plain function in a thread, and {name} is async: attach "
-            f"lambda record: asyncio.run_coroutine_threadsafe({name}(record), loop)"
+            f"{caller} calls a plain function in a thread, and {name} is async: give it "
+            f"lambda {argument}: asyncio.run_coroutine_threadsafe({name}({argument}), loop)"
+        )
+    if _is_any(value, inspect.isgeneratorfunction) or _is_any(value, inspect.isasyncgenfunction):
+        raise InvalidInput(
+            f"{caller} calls a plain function, and {name} has a yield in it, so that a call runs "
+            "none of its lines: take the yield out"
+        )
+
+
+def _is_any(value: Callable[..., object], test: Callable[[object], bool]) -> bool:
+    return test(value) or test(type(value).__call__)
+
+
+def only_known(options: Iterable[str], known: Sequence[str], caller: str) -> None:
+    """Check the names of keyword arguments that are passed on.
+
+    Raises
+    ------
+    InvalidInput
+        If there is another; it lists those that there are.
+    """
+    unknown = next((name for name in options if name not in known), None)
+    if unknown is not None:
+        close = difflib.get_close_matches(unknown, known, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise InvalidInput(
+            f"{caller} has no option {shown(unknown)}{hint}; options: {', '.join(known)}"
         )
 
 

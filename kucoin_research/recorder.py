@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import atexit
 import html
+import inspect
 import logging
 import os
 import shutil
@@ -26,7 +27,7 @@ from typing import Any, Protocol, Self
 from kucoin_research import clocks
 from kucoin_research.damage import Damage, Loss
 from kucoin_research.errors import InvalidInput, shown
-from kucoin_research.given import folder_to_write
+from kucoin_research.given import folder_to_write, only_known
 from kucoin_research.instruments import Instrument
 from kucoin_research.interrupts import arrived, hold, join
 from kucoin_research.manifest import (
@@ -40,6 +41,7 @@ from kucoin_research.manifest import (
     write_manifest,
 )
 from kucoin_research.records import CHANNELS, Record, Status
+from kucoin_research.regular import worded
 from kucoin_research.rowcsv import encode
 from kucoin_research.rowfiles import MOST_STUCK, FolderMoved, RowFile, RowFiles
 from kucoin_research.sessionfolder import SessionFolder
@@ -160,7 +162,7 @@ class Recorder:
     InvalidInput
         If compression, policy or bound are none of these.
     OSError
-        If the folder cannot be made.
+        If the folder cannot be made or written to, of the kind that the system gives.
 
     Notes
     -----
@@ -209,7 +211,7 @@ class Recorder:
         self._compression = compression
         self._bound = queue_rows
         self._on_cycle = on_cycle
-        self._folder = SessionFolder(
+        self._folder = _new_folder(
             folder_to_write(root, "root"), folder_name(self._start_ns, symbols)
         )
         self._files = RowFiles(self._folder.path, compression)
@@ -234,9 +236,9 @@ class Recorder:
         self._pid = os.getpid()
         try:
             write_manifest(self.path, self._manifest("recording", None))
-        except OSError:
+        except OSError as error:
             self._folder.release()
-            raise
+            raise _cannot_record(self.path, error) from error
         self._thread = self._clock.thread(self._run, f"kucoin-recorder-{self.path.name}")
         self._thread.start()
         atexit.register(self.close)
@@ -644,7 +646,10 @@ class Recordable(Protocol):
 
 
 def recorder_for(
-    stream: Recordable, root: str | os.PathLike[str] = "data/sessions", **options: Any
+    stream: Recordable,
+    root: str | os.PathLike[str],
+    options: Mapping[str, Any],
+    own: Mapping[str, Any],
 ) -> Recorder:
     """Make a recorder that knows what a stream is, but is not given its rows yet.
 
@@ -652,27 +657,52 @@ def recorder_for(
     ----------
     stream
         What befalls the recorder is told in its ``status`` channel.
-    root, **options
+    root
         See ``Recorder``.
+    options
+        Further ones of ``Recorder``, as the user gave them.
+    own
+        Those that are not the user's to give, besides what the stream is.
 
     Raises
     ------
     InvalidInput
-        If an option means nothing.
+        If an option is unknown, or means nothing.
     OSError
         If the folder cannot be made.
     """
     subscriptions = stream.subscriptions
     markets = dict.fromkeys(str(each.market) for each in subscriptions)
-    return Recorder(
-        root,
-        symbols=list(dict.fromkeys(each.symbol for each in subscriptions)),
-        channels=list(dict.fromkeys(str(each.channel) for each in subscriptions)),
-        venue=stream.origin,
-        market="+".join(markets),
-        on_trouble=stream.note,
-        **options,
-    )
+    told = {
+        "symbols": list(dict.fromkeys(each.symbol for each in subscriptions)),
+        "channels": list(dict.fromkeys(str(each.channel) for each in subscriptions)),
+        "venue": stream.origin,
+        "market": "+".join(markets),
+        "on_trouble": stream.note,
+        **own,
+    }
+    for name in ("symbols", "channels"):
+        if name in options:
+            raise InvalidInput(
+                f"record takes no {name}=: it records all of a stream; start another stream of "
+                "these alone"
+            )
+    only_known(options, [name for name in _OPTIONS if name not in told], "record")
+    return Recorder(root, **told, **options)
+
+
+_OPTIONS = [name for name in inspect.signature(Recorder).parameters if name != "root"]
+
+
+def _new_folder(root: Path, name: str) -> SessionFolder:
+    try:
+        return SessionFolder(root, name)
+    except OSError as error:
+        raise _cannot_record(root, error) from error
+
+
+def _cannot_record(path: Path, error: OSError) -> OSError:
+    return worded(error, f"{path} cannot be recorded to", "choose another folder with root=")
 
 
 _Groups = dict[tuple[type[Record], str | None, int], list[Record]]

@@ -30,6 +30,7 @@ __all__ = [
     "open_handle",
     "replace",
     "size_of",
+    "worded",
 ]
 
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
@@ -56,6 +57,22 @@ class Irregular(OSError):
     def __init__(self, path: Path, what: str) -> None:
         super().__init__(errno.EINVAL, f"it is {what}, not a file", str(path))
         self.what = what
+
+
+def worded(error: OSError, failed: str, cure: str) -> OSError:
+    """Make an error of the same kind and ``errno`` that says in a sentence what failed, and why.
+
+    Parameters
+    ----------
+    error
+        The system's.
+    failed, cure
+        What could not be done, with which folder; and what to do.
+    """
+    kind = type(error) if type(error).__module__ == "builtins" else OSError
+    made = kind(f"{failed}: {error.strerror or error}; {cure}")
+    made.errno = error.errno
+    return made
 
 
 def kind_of(path: Path) -> str | None:

@@ -41,7 +41,13 @@ from kucoin_research.integrity import Verdict
 from kucoin_research.interrupts import arrived, check, hold, join
 from kucoin_research.lanes import State
 from kucoin_research.orderbook import OrderBook
-from kucoin_research.outlets import Failure, without
+from kucoin_research.outlets import (
+    BatchSink,
+    Failure,
+    check_has_run,
+    name_of_function,
+    without,
+)
 from kucoin_research.pacing import MonotonicClock, Pace, ReplayClock
 from kucoin_research.recorder import Recorder, recorder_for
 from kucoin_research.records import (
@@ -60,7 +66,7 @@ from kucoin_research.stage import Stage
 from kucoin_research.stream import StreamStatus
 from kucoin_research.tape import Tape
 from kucoin_research.timeline import BATCH_ROWS, Timeline
-from kucoin_research.units import When, instant_ns
+from kucoin_research.units import When, instant_ns, told_apart
 
 __all__ = ["Replay"]
 
@@ -106,10 +112,23 @@ class _Attached:
         self.call = call
         self.wants = wants
         self.is_on = True
-        self.name = _name_of(call)
+        self.name = name_of_function(call)
 
     def of(self, rows: Iterator[Record]) -> Iterator[Record]:
         return rows if self.wants is None else filter(self.wants, rows)
+
+    def take(self, row: Record) -> BaseException | None:
+        """Call it, if it wants the row and is on still; returns what it raised."""
+        if not self.is_on or (self.wants is not None and not self.wants(row)):
+            return None
+        try:
+            result = self.call(row)
+            if result is not None:
+                check_has_run(result, self.name)
+        except (Exception, SystemExit) as error:  # the sink guard
+            log.exception("a sink raised and was detached")
+            return error
+        return None
 
 
 class Replay(TradeBars):
@@ -197,7 +216,7 @@ class Replay(TradeBars):
         self._is_done = False
         self._error: KucoinResearchError | None = None
         self._sinks: tuple[_Attached, ...] = ()
-        self._batch_sinks: tuple[Take, ...] = ()
+        self._batch_sinks: tuple[BatchSink[Record], ...] = ()
         self._recorders: tuple[Recorder, ...] = ()
         #: Functions that have raised and are called no more, until one of that name is attached.
         self.failures: tuple[Failure, ...] = ()
@@ -562,7 +581,14 @@ class Replay(TradeBars):
         self._cut()
 
     def pause(self) -> None:
-        """Stand still; when it returns, nothing more is given until ``resume`` or ``step``."""
+        """Stand still; when it returns, nothing more is given until ``resume`` or ``step``.
+
+        Raises
+        ------
+        StreamStopped
+            If the replay was stopped.
+        """
+        self._refuse_if_stopped()
         self._sync()
         with self._changed:
             if not self._is_paused:
@@ -573,7 +599,14 @@ class Replay(TradeBars):
         self._until(lambda: not self._is_busy, _DETACH_TIMEOUT)
 
     def resume(self) -> None:
-        """Go on from where it is; at the end there is nothing to go on to."""
+        """Go on from where it is; at the end there is nothing to go on to.
+
+        Raises
+        ------
+        StreamStopped
+            If the replay was stopped.
+        """
+        self._refuse_if_stopped()
         with self._changed:
             here = self._position()
             if self._is_paused and here is not None:
@@ -593,6 +626,8 @@ class Replay(TradeBars):
         ------
         InvalidInput
             If that is no number of rows.
+        StreamStopped
+            If the replay was stopped.
         """
         steps = _checked_steps(n)
         self.pause()
@@ -614,7 +649,9 @@ class Replay(TradeBars):
         ----------
         when
             When rows arrived (``local_timestamp``), from ``start`` to ``end``: a datetime (naive
-            means UTC), ISO text, or a Unix time in s, ms, µs or ns.
+            means UTC), ISO text, or a Unix time in s, ms, µs or ns. The time between the session's
+            own start and the first row means that row; that between the last row and the session's
+            end, the last one.
 
         Raises
         ------
@@ -631,17 +668,11 @@ class Replay(TradeBars):
             raise InvalidInput("seek wants a time")
         if self._start_ns is None or self._end_ns is None:
             return  # there are no rows, so all times are one
-        # (`start` and `end` are whole microseconds.)
-        if not self._start_ns - 999 <= to_ns <= self._end_ns + 999:
-            raise InvalidInput(
-                f"{_shown(_datetime(to_ns))} is not within {self.name!r}, whose rows arrived from "
-                f"{_shown(self.start)} to {_shown(self.end)}; seek by arrival (local_timestamp)"
-            )
+        self._refuse_beyond(to_ns, self._start_ns, self._end_ns)
         if self.recorders:
             raise InvalidInput(f"{self.name!r} is being recorded; close the recorder to seek")
         with self._changed:
-            if self._stopping.is_set():
-                raise StreamStopped(f"{self.name!r} was stopped")
+            self._refuse_if_stopped()
             self._tickets += 1
             ticket = self._tickets
             self._order = _Wind(min(max(to_ns, self._start_ns), self._end_ns), ticket)
@@ -653,6 +684,22 @@ class Replay(TradeBars):
         self._until(lambda: self._wound >= ticket or self.state in over)
         if self._error is not None:
             raise self._error
+
+    def _refuse_beyond(self, to_ns: int, first_ns: int, last_ns: int) -> None:
+        """Refuse a time that lies in neither the rows replayed nor the session they are from."""
+        if first_ns <= to_ns <= last_ns:
+            return
+        began_ns, ended_ns = self.session.start_ns, self.session.end_ns
+        # Those of a replay that was recorded are of another time than its rows.
+        if began_ns is not None and ended_ns is not None and began_ns <= first_ns:
+            first_ns, last_ns = began_ns, max(last_ns, ended_ns)
+        # (`start` and `end` are whole microseconds.)
+        if not first_ns - 999 <= to_ns <= last_ns + 999:
+            when, first, last = told_apart(to_ns, first_ns, last_ns)
+            raise InvalidInput(
+                f"{when} is not within {self.name!r}, whose rows arrived between {first} and "
+                f"{last}; seek by arrival (local_timestamp)"
+            )
 
     @property
     def recorders(self) -> list[Recorder]:
@@ -669,8 +716,9 @@ class Replay(TradeBars):
         sink
             The replay waits for it, so that it misses nothing, however slow it is. If it raises,
             it is detached; ``wait_until_done`` raises that, ``failures`` lists it, and it is told
-            in the ``status`` channel. What it reads of the
-            replay ends with the record it was called with.
+            in the ``status`` channel. If it returns a coroutine or a generator, of which nothing
+            runs, it is treated as if it had raised. What it reads of the replay ends with the
+            record it was called with.
         channel
             Which channels; all of them, ``status`` included, when left out.
 
@@ -683,13 +731,12 @@ class Replay(TradeBars):
         Raises
         ------
         InvalidInput
-            If it is no plain function.
+            If it is no plain function: neither async nor a generator.
         StreamStopped
             If the replay was stopped.
         """
-        given.function_of_a_record(sink)
-        if self._stopping.is_set():
-            raise StreamStopped(f"{self.name!r} was stopped, so nothing will come; start another")
+        given.plain_function(sink, "attach", "record")
+        self._refuse_if_stopped()
         chosen = self._stage.shelf.chosen(channel)
         attached = _Attached(sink, None if channel is None else wanting(chosen))
         with self._changed:
@@ -710,21 +757,40 @@ class Replay(TradeBars):
         """Call ``take(rows)`` with each batch of rows as it is stored, all channels in order.
 
         The replay waits for it; much faster than ``attach`` for what can do with many at once. It
-        must not change the batch. If it raises, it is detached, which is told.
+        must not change the batch. If it raises, it is detached, which is told as of ``attach``.
 
         Returns
         -------
         Callable[[], None]
             Detaches it; may be called twice.
+
+        Raises
+        ------
+        InvalidInput
+            If it is no plain function: neither async nor a generator.
+        StreamStopped
+            If the replay was stopped.
         """
+        given.plain_function(take, "attach_batches", "rows")
+        self._refuse_if_stopped()
+        return self._attach_batches(take)
 
-        def detach() -> None:
-            with self._changed:
-                self._batch_sinks = tuple(each for each in self._batch_sinks if each is not take)
-
+    def _attach_batches(self, take: Take) -> Callable[[], None]:
+        sink = BatchSink(take)
         with self._changed:
-            self._batch_sinks = (*self._batch_sinks, take)
-        return detach
+            self._batch_sinks = (*self._batch_sinks, sink)
+            self.failures = without(self.failures, sink.name)
+        return lambda: self._detach_batches(sink)
+
+    def _detach_batches(self, sink: BatchSink[Record]) -> None:
+        with self._changed:
+            self._batch_sinks = tuple(each for each in self._batch_sinks if each is not sink)
+
+    def _refuse_if_stopped(self) -> None:
+        if self._stopping.is_set():
+            raise StreamStopped(
+                f"{self.name!r} was stopped, so nothing will come; start another replay"
+            )
 
     def record(self, root: str | os.PathLike[str] = "data/sessions", **options: Any) -> Recorder:
         """Record everything from now on into a session's folder below ``root``.
@@ -742,14 +808,30 @@ class Replay(TradeBars):
         -------
         Recorder
             Ends with the replay, or when closed.
+
+        Raises
+        ------
+        InvalidInput
+            If an option is unknown, or means nothing.
+        OSError
+            If the folder cannot be made.
+        StreamStopped
+            If the replay was stopped, has failed or is at its end, so that nothing will come.
         """
+        self._refuse_if_stopped()
+        if self.state in (State.FAILED, State.ENDED):
+            raise StreamStopped(
+                f"{self.name!r} is {self.state}, so nothing will come that could be recorded; seek "
+                "back first"
+            )
         options.setdefault("instruments", self.session.instruments.values())
-        options |= _known_faults(self.session, self.subscriptions, self._at_ns or 0)
-        recorder = recorder_for(self, root, ends_itself=False, **options)
-        recorder.before_close(self.attach_batches(_Patient(recorder, self._stopping).take))
+        faults = _known_faults(self.session, self.subscriptions, self._at_ns or 0)
+        recorder = recorder_for(self, root, options, {"ends_itself": False, **faults})
+        recorder.before_close(self._attach_batches(_Patient(recorder, self._stopping).take))
         with self._changed:
             self._recorders = (*self._recorders, recorder)
-            is_over = self._is_done or self._stopping.is_set()
+            # As it may be since.
+            is_over = self.state in (State.STOPPED, State.FAILED, State.ENDED)
         if is_over:
             self._close_recorders()
         return recorder
@@ -921,14 +1003,11 @@ class Replay(TradeBars):
             if self._steps and not self._is_own:
                 self._steps = max(0, self._steps - len(rows))
         self._count(len(rows))
-        for take in self._batch_sinks:
-            try:
-                take(rows)
-            except (Exception, SystemExit) as error:  # the sink guard
-                log.exception("a batch sink raised and was detached")
-                with self._changed:
-                    self._batch_sinks = tuple(s for s in self._batch_sinks if s is not take)
-                self._take_failure(_name_of(take), error, rows[-1].local_timestamp)
+        for sink in self._batch_sinks:
+            error = sink.take(rows)
+            if error is not None:
+                self._detach_batches(sink)
+                self._take_failure(sink.name, error, rows[-1].local_timestamp)
 
     def _count(self, rows: int) -> None:
         now = self.clock.monotonic()
@@ -1038,7 +1117,9 @@ def _call(
             call = attached.call
             # Not map(): it would take a function's StopIteration for the end of the rows.
             for row in attached.of(rows):
-                call(row)
+                result = call(row)
+                if result is not None:
+                    check_has_run(result, attached.name)
         # SystemExit, too: threading would take it for the wish to end this thread, silently.
         except (Exception, SystemExit) as error:  # the sink guard
             log.exception("a sink raised and was detached")
@@ -1047,21 +1128,12 @@ def _call(
     failed: list[tuple[_Attached, BaseException]] = []
     for row in rows:
         for attached in sinks:
-            if not attached.is_on or (attached.wants is not None and not attached.wants(row)):
-                continue
-            try:
-                attached.call(row)
-            except (Exception, SystemExit) as error:  # the sink guard
-                log.exception("a sink raised and was detached")
-                failed.append((attached, error))
+            raised = attached.take(row)
+            if raised is not None:
+                failed.append((attached, raised))
         if failed:
             break
     return failed
-
-
-def _name_of(call: object) -> str:
-    name = getattr(call, "__name__", None)
-    return name if isinstance(name, str) else type(call).__name__
 
 
 def _known_faults(

@@ -6,6 +6,7 @@ import difflib
 import html
 import os
 import warnings
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -23,6 +24,7 @@ from kucoin_research.checkup import (
     altered,
     columns_told,
     find_session,
+    first_row_of,
     known_damage,
     mend,
     noted_in,
@@ -41,13 +43,15 @@ from kucoin_research.errors import (
     shown,
 )
 from kucoin_research.forking import cached_property
-from kucoin_research.given import name_of
+from kucoin_research.given import name_of, only_known
 from kucoin_research.instruments import Instrument
 from kucoin_research.lines import Lines, scan_lines
 from kucoin_research.manifest import (
     MANIFEST,
+    base_of,
     file_name,
     from_iso,
+    identity_of,
     instruments_from,
     is_being_recorded,
     losses_from,
@@ -433,7 +437,16 @@ class Session(TradeBars):
         return found
 
     def to_parquet(self, folder: Paths, **options: Any) -> list[str]:
-        """Write everything as Parquet; see ``kucoin_research.convert``."""
+        """Write everything as Parquet; see ``kucoin_research.convert``.
+
+        Raises
+        ------
+        InvalidInput
+            If an option is unknown, or as ``convert`` says.
+        SessionBroken, OSError
+            As ``convert`` says.
+        """
+        only_known(options, ("part", "storage_options"), "to_parquet")
         return convert(self, folder, **options)
 
     def __repr__(self) -> str:
@@ -471,7 +484,8 @@ def load(path: Paths | Iterable[Paths]) -> Session:
     ----------
     path
         Its folder, or several to be read as one: their rows are put together in order of arrival,
-        and those that two of them hold stay twice.
+        and those that two overlapping recordings hold stay twice. One session is named once: its
+        rows would be counted twice.
 
     Returns
     -------
@@ -488,7 +502,9 @@ def load(path: Paths | Iterable[Paths]) -> Session:
     SessionMissing
         If there is no recording.
     InvalidInput
-        If no path is given.
+        If no path is given, if two of them lead to one folder, or if two folders hold the same rows
+        from the first one on in all files that both have: copies of a session, or two recordings
+        of one stream that began together.
     """
     if isinstance(path, str | os.PathLike):
         path = [path]
@@ -496,7 +512,9 @@ def load(path: Paths | Iterable[Paths]) -> Session:
     if not given:
         raise InvalidInput(f"load needs the folder of a session, or several, not {shown(path)}")
     folders = [find_session(each) for each in given]
+    _refuse_repeats(folders)
     opened = [_open(each) for each in folders]
+    _refuse_copies(folders, opened)
     notes = [note for each in opened for note in each.notes]
     if any(each.is_to_warn for each in opened):
         warnings.warn("; ".join(notes), SessionUnfinished, stacklevel=2)
@@ -509,10 +527,71 @@ def load(path: Paths | Iterable[Paths]) -> Session:
     )
 
 
+def _refuse_repeats(folders: Sequence[Path]) -> None:
+    """Refuse a folder that was named twice, however it is spelled, also through a link."""
+    found: dict[tuple[int, int] | None, Path] = {}
+    for folder in folders:
+        first = found.setdefault(identity_of(folder), folder)
+        if first is not folder:
+            also = "" if str(first) == str(folder) else f", also as {folder}"
+            raise InvalidInput(
+                f"the session {first} was named twice{also}, and its rows would be counted twice; "
+                "name it once"
+            )
+
+
+_FirstRows = dict[str, Record]  # by the file's name without its ending
+
+
+def _refuse_copies(folders: Sequence[Path], opened: Sequence[_Opened]) -> None:
+    """Refuse two folders that hold the same session.
+
+    The rows show it, as they are stamped to the nanosecond: a copy may lack files or its
+    ``session.json``, be cut short, compressed or repaired.
+    """
+    beginnings = _beginnings(opened)
+    holders: defaultdict[tuple[str, Record], list[int]] = defaultdict(list)
+    for number, rows in enumerate(beginnings):
+        for name, row in rows.items():
+            for other in holders[name, row]:
+                if _are_alike(rows, beginnings[other], name):
+                    raise InvalidInput(
+                        f"{folders[number]} and {folders[other]} hold the same rows, as copies do "
+                        f"({name} begins with the same one in both), and they would be counted "
+                        "twice; name one of them"
+                    )
+            holders[name, row].append(number)
+
+
+def _are_alike(one: _FirstRows, other: _FirstRows, name: str) -> bool:
+    # All that both have, as two recordings of one stream may share the first row of a day, or of a
+    # slow channel; and other than status, which recordings of several parts of a session share.
+    is_data = not isinstance(one[name], Status)
+    return is_data and all(one[each] == other[each] for each in one.keys() & other.keys())
+
+
+def _beginnings(opened: Sequence[_Opened]) -> list[_FirstRows]:
+    """Read the first rows of what several folders have; those of other days need no look."""
+    files = [{str(base_of(part.path.name)): part for part in each.parts} for each in opened]
+    counts = Counter(name for each in files for name in each if name != "status")
+    shared = {name for name, count in counts.items() if count > 1}
+    return [
+        {
+            name: row
+            for name, part in each.items()
+            if (name in shared or name == "status") and (row := first_row_of(part)) is not None
+        }
+        if not shared.isdisjoint(each)
+        else {}
+        for each in files
+    ]
+
+
 class _Opened(NamedTuple):
     """A folder: its tables, and what is not as it should be there."""
 
     meta: dict[str, Any]
+    parts: list[Part]
     tables: list[Table]
     notes: list[str]
     damages: list[Damage]
@@ -530,7 +609,8 @@ def _open(folder: Path) -> _Opened:
     damages = [] if is_live else known_damage(folder, meta)
     is_final = meta is not None and meta.get("state") == "closed"
     noted = {each.file for each in noted_in(meta)}
-    for part in parts_of(folder, meta):
+    parts = parts_of(folder, meta)
+    for part in parts:
         table, told = _table(
             part,
             is_live=is_live,
@@ -544,7 +624,8 @@ def _open(folder: Path) -> _Opened:
         damages += table.damages
     unread = [f"{path.name}: {why}, so it is not read" for path, why in unread_beside(folder, meta)]
     notes += [*unread, *map(str, damages)]
-    return _Opened(meta or {}, tables, notes, damages, is_to_warn or bool(unread or damages))
+    is_to_warn |= bool(unread or damages)
+    return _Opened(meta or {}, parts, tables, notes, damages, is_to_warn)
 
 
 def _notes_of_state(folder: Path, meta: dict[str, Any] | None, *, is_live: bool) -> list[str]:
@@ -682,6 +763,8 @@ def convert(
         If a file is there already, also at a URL: nothing is written over.
     SessionBroken
         If a line cannot be read.
+    OSError
+        If the folder cannot be made or written to, of the kind that the system gives.
     """
     if not isinstance(session, Session):
         session = load(session)

@@ -38,7 +38,7 @@ from kucoin_research.intake import Intake, Subscription
 from kucoin_research.integrity import Tally, Verdict
 from kucoin_research.lanes import ConnectBudget, Healing, Lane, Silence, State
 from kucoin_research.orderbook import OrderBook
-from kucoin_research.outlets import Failure, Outlet, without
+from kucoin_research.outlets import BatchSink, Failure, Outlet, name_of_function, without
 from kucoin_research.overlap import Overlap
 from kucoin_research.recorder import Recorder, recorder_for
 from kucoin_research.records import (
@@ -196,7 +196,7 @@ class Stream(TradeBars):
         #: Functions that have raised and are called no more, until one of that name is attached.
         self.failures: tuple[Failure, ...] = ()
         self._recorders: list[Recorder] = []
-        self._batch_sinks: tuple[Callable[[Sequence[Record]], object], ...] = ()
+        self._batch_sinks: tuple[BatchSink[Record], ...] = ()
         self._delivery_lock = threading.RLock()  # guards intake, shelf's writers, sinks' tuples
         self._stopping = self.clock.event()
         self._is_disowned = False  # by a forked child
@@ -294,6 +294,9 @@ class Stream(TradeBars):
 
     def book(self, symbol: str | None = None) -> OrderBook:
         """Copy the order book of a symbol whose ``level2`` is streamed.
+
+        After ``stop`` it is the last book, as the frames are the last rows: it does not change any
+        more, and ``timestamp`` says of when it is.
 
         Parameters
         ----------
@@ -575,7 +578,8 @@ class Stream(TradeBars):
             what comes then it is not told, which is counted (``status.dropped``) and told in the
             ``status`` channel. If it raises, it is detached and that is told, too. Rows that
             waited for what REST brings come when that is there, and have the stamps of their
-            reading.
+            reading. If it returns a coroutine or a generator, of which nothing runs, it is treated
+            as if it had raised.
         channel
             Which channels; all of them, ``status`` included, when left out.
 
@@ -588,18 +592,14 @@ class Stream(TradeBars):
         Raises
         ------
         InvalidInput
-            If it is no plain function.
+            If it is no plain function: neither async nor a generator.
         StreamStopped
             If the stream was stopped.
         """
-        given.function_of_a_record(sink)
-        if self._stopping.is_set():
-            raise StreamStopped(
-                f"{self.name!r} was stopped, so nothing will come; start another stream"
-            )
+        given.plain_function(sink, "attach", "record")
+        self._refuse_if_stopped("nothing will come")
         channels = self._shelf.chosen(channel)
-        name = getattr(sink, "__name__", None)
-        named = name if isinstance(name, str) else type(sink).__name__
+        named = name_of_function(sink)
         outlet = self._outlet(sink, wanting(channels), named)
         with self._delivery_lock:
             self._outlets = (*self._outlets, outlet)
@@ -633,22 +633,43 @@ class Stream(TradeBars):
     def attach_batches(self, take: Callable[[Sequence[Record]], object]) -> Callable[[], None]:
         """Call ``take(rows)`` with each batch of rows as it is stored, all channels in order.
 
-        It runs on a feed thread, under the delivery lock: it must hand the rows on, and neither
-        wait nor raise. For recorders and their like; others want ``attach``.
+        It runs on a feed thread, under the delivery lock: it must hand the rows on, and not wait.
+        If it raises, it is detached, which ``failures`` and the ``status`` channel say. For
+        recorders and their like; others want ``attach``.
 
         Returns
         -------
         Callable[[], None]
             Detaches it; may be called twice.
+
+        Raises
+        ------
+        InvalidInput
+            If it is no plain function: neither async nor a generator.
+        StreamStopped
+            If the stream was stopped.
         """
+        given.plain_function(take, "attach_batches", "rows")
+        self._refuse_if_stopped("nothing will come")
+        return self._attach_batches(take)
+
+    def _attach_batches(self, take: Callable[[Sequence[Record]], object]) -> Callable[[], None]:
+        sink = BatchSink(take)
 
         def detach() -> None:
             with self._delivery_lock:
-                self._batch_sinks = tuple(each for each in self._batch_sinks if each is not take)
+                self._batch_sinks = tuple(each for each in self._batch_sinks if each is not sink)
 
         with self._delivery_lock:
-            self._batch_sinks = (*self._batch_sinks, take)
+            self._batch_sinks = (*self._batch_sinks, sink)
+            self.failures = without(self.failures, sink.name)
         return detach
+
+    def _refuse_if_stopped(self, consequence: str) -> None:
+        if self._stopping.is_set():
+            raise StreamStopped(
+                f"{self.name!r} was stopped, so {consequence}; start another stream"
+            )
 
     @interrupts.hold(passes_on=True)
     def record(self, root: str | os.PathLike[str] = "data/sessions", **options: Any) -> Recorder:
@@ -671,24 +692,20 @@ class Stream(TradeBars):
         Raises
         ------
         InvalidInput
-            If an option means nothing.
+            If an option is unknown, or means nothing.
         OSError
             If the folder cannot be made.
         StreamStopped
             If the stream was stopped.
         """
-        if self._stopping.is_set():
-            raise StreamStopped(
-                f"{self.name!r} was stopped, so nothing will come that could be recorded; start "
-                "another stream"
-            )
+        self._refuse_if_stopped("nothing will come that could be recorded")
         options.setdefault("instruments", self.instruments.values())
-        recorder = recorder_for(self, root, **options)
+        recorder = recorder_for(self, root, options, {"ends_itself": True})
         with self._delivery_lock:
             self._account()  # so that the recording's own accounts begin with it
             if gaps := self._intake.gaps_to_come():
                 recorder.take(gaps)
-            recorder.before_close(self._ending(self.attach_batches(recorder.take)))
+            recorder.before_close(self._ending(self._attach_batches(recorder.take)))
             self._recorders = [*self.recorders, recorder]
             self._errands.begin_books(
                 symbol
@@ -805,12 +822,21 @@ class Stream(TradeBars):
         if not rows:
             return
         self._shelf.extend(rows)
-        for take in self._batch_sinks:
-            take(rows)
+        sinks = self._batch_sinks
+        failed = [(sink, error) for sink in sinks if (error := sink.take(rows)) is not None]
         for outlet in self._outlets:
             outlet.put(rows)
         if self._traffic_outlet is not None:
             self._traffic_outlet.put(rows)
+        for sink, error in failed:  # last, as this puts rows of its own behind these
+            self._drop(sink, error)
+
+    def _drop(self, sink: BatchSink[Record], error: BaseException) -> None:
+        """Detach a function that has raised, and say so."""
+        failure = Failure.of(sink.name, error, self.clock.wall_ns())
+        self._batch_sinks = tuple(each for each in self._batch_sinks if each is not sink)
+        self.failures = (*self.failures, failure)
+        self.note("sink_failed", f"{failure}; it was detached")
 
     def connected(self, topics: Sequence[Topic], detail: str) -> None:
         """Tell that a connection is open and its subscriptions answered."""
@@ -916,7 +942,7 @@ class Stream(TradeBars):
 
     @interrupts.hold(passes_on=True)
     def stop(self, timeout: float = 5.0) -> None:
-        """End the stream: sockets closed, threads gone. Its frames stay readable.
+        """End the stream: sockets closed, threads gone. Its frames and last books stay readable.
 
         Before, REST is asked whether the last change of the books has come (of up to five, for up
         to a second), as nothing else would tell. Called by a sink, it does not wait: the feed

@@ -10,7 +10,7 @@ import numpy as np
 
 from kucoin_research.errors import InvalidInput, MessageBroken, shown
 
-__all__ = ["LARGEST_NS", "When", "instant_ns", "refuse_future", "to_ns"]
+__all__ = ["LARGEST_NS", "When", "instant_ns", "refuse_future", "to_ns", "told_apart"]
 
 #: How a user may write a point in time.
 When = str | int | float | date | datetime | np.datetime64 | None
@@ -131,8 +131,30 @@ def refuse_future(start: int | None, now: int) -> None:
         If it does not.
     """
     if start is not None and start > now:
-        begin, present = (datetime.fromtimestamp(each // 10**9, UTC) for each in (start, now))
+        begin, present = told_apart(start, now)
         raise InvalidInput(
-            f"start={begin:%Y-%m-%d %H:%M:%S} lies in the future: it is "
-            f"{present:%Y-%m-%d %H:%M:%S} at the exchange (UTC)"
+            f"start={begin} lies in the future: it is {present} at the exchange (UTC)"
         )
+
+
+def told_apart(*times_ns: int) -> list[str]:
+    """Write times (ns UTC) to the second, or with as many decimals as it takes to tell them apart.
+
+    Examples
+    --------
+    >>> told_apart(1_700_000_000_260_000_000, 1_700_000_000_294_000_000)
+    ['2023-11-14 22:13:20.260', '2023-11-14 22:13:20.294']
+    """
+    seconds = [
+        f"{datetime.fromtimestamp(each // 10**9, UTC):%Y-%m-%d %H:%M:%S}" for each in times_ns
+    ]
+    decimals = [f"{each % 10**9:09d}" for each in times_ns]
+    for digits in (0, 3, 6, 9):
+        point = "." if digits else ""
+        texts = [
+            f"{second}{point}{decimal[:digits]}"
+            for second, decimal in zip(seconds, decimals, strict=True)
+        ]
+        if len(set(texts)) == len(set(times_ns)):
+            break
+    return texts

@@ -1,11 +1,15 @@
+import errno
 import http.server
 import io
+import os
 import threading
+from pathlib import Path
 
 import polars as pl
 import pytest
 
 import kucoin_research as kr
+from kucoin_research import archive
 from kucoin_research.errors import InvalidInput
 from kucoin_research.records import Balance, Depth50
 from tests.unit.rows import DAY, NOON, ticker
@@ -218,3 +222,28 @@ def test_an_s3_url_is_written_by_polars(session, bucket):
     key = "/bucket/archive/channel=ticker/symbol=BTC-USDT/date=2024-02-26/part.parquet"
     stored = {name.replace("%3D", "="): data for name, data in bucket.stored.items()}
     assert pl.read_parquet(io.BytesIO(stored[key]))["price"].to_list() == [80005.5]
+
+
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EROFS, errno.ENOSPC, errno.ENOENT])
+@pytest.mark.parametrize("at", ["folder", "file"])
+def test_a_folder_that_cannot_be_written_to_is_named_with_the_reason(
+    tmp_path, monkeypatch, code, at
+):
+    session = kr.load(recorded(tmp_path, [ticker(0)]))
+
+    def refuse(*_, **__):
+        raise OSError(code, os.strerror(code), "somewhere")
+
+    if at == "folder":
+        monkeypatch.setattr(Path, "mkdir", refuse)
+    else:
+        monkeypatch.setattr(archive, "create", refuse)
+    folder = tmp_path / "archive"
+    with pytest.raises(OSError, match="cannot be written to") as told:
+        kr.convert(session, folder)
+
+    assert type(told.value) is type(OSError(code, ""))
+    assert told.value.errno == code
+    assert str(told.value) == (
+        f"{folder} cannot be written to: {os.strerror(code)}; choose another folder"
+    )

@@ -204,6 +204,24 @@ def test_verbose_prints_what_goes_on_and_no_token(exchange, capsys):
     assert "token" not in text
 
 
+def test_an_async_callback_is_told_of_as_one_that_raises(exchange):
+    class Async(KuCoinWebSocket):
+        errors = ()
+
+        async def _on_message(self, ws, message):
+            """Stand for a user's coroutine."""
+
+        def _on_error(self, ws, error):
+            self.errors = (*self.errors, str(error))
+
+    client = Async(venue=exchange.venue)
+    client.connect("XBTUSDTM")
+    wait_until(lambda: client.errors)
+    client.close()
+
+    assert client.errors[0].startswith("_on_message returned a coroutine, of which nothing runs")
+
+
 def test_nothing_else_is_sent_than_guides_send(exchange):
     client = KuCoinWebSocket(venue=exchange.venue)
     client.connect("XBTUSDTM")

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import warnings
+from concurrent.futures import Future
+
 import pytest
 
-from kucoin_research.outlets import Outlet
+from kucoin_research.outlets import BatchSink, NeverRun, Outlet
 from tests.conftest import spawn, wait_until
 
 
@@ -164,3 +168,64 @@ def test_a_function_may_detach_itself():
     outlet.thread.join(10)
 
     assert seen == [1]
+
+
+async def co(_):
+    """Stand for a user's coroutine."""
+
+
+def generate(item):
+    yield item
+
+
+async def generate_later(item):
+    yield item
+
+
+@pytest.mark.parametrize("kind", [co, generate, generate_later])
+@pytest.mark.parametrize("made", ["an outlet", "a batch sink"])
+def test_a_function_whose_work_nobody_does_is_told_and_called_no_more(made, kind):
+    told, calls = [], []
+
+    def call(item):
+        calls.append(item)
+        return kind(item)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # Python would warn of a coroutine that is let go
+        if made == "an outlet":
+            outlet = outlet_of(call, tell=lambda *what: told.append(what))
+            outlet.put([1, 2])
+            outlet.thread.join(10)
+            error, shown = outlet.failure.error, str(outlet.failure)
+            assert [event for event, _ in told] == ["sink_failed"]
+        else:
+            error = BatchSink(call).take(1)
+            shown = str(error)
+
+    assert calls == [1]
+    assert isinstance(error, NeverRun)
+    assert "returned a" in shown
+    assert "of which nothing runs" in shown
+    assert "raised" not in shown
+
+
+def test_a_function_may_return_what_runs_or_is_no_work_at_all():
+    loop = asyncio.new_event_loop()
+
+    async def make_task():
+        return asyncio.create_task(co(None))
+
+    async def again():
+        return 5
+
+    started = generate(1)
+    next(started)
+    results = [5, "text", [1], Future(), loop.create_future(), loop.run_until_complete(again())]
+    results += [started, loop.run_until_complete(make_task()), iter([1])]
+    try:
+        for result in results:
+            assert BatchSink(lambda _, result=result: result).take([1]) is None
+    finally:
+        loop.run_until_complete(asyncio.sleep(0))
+        loop.close()

@@ -436,3 +436,32 @@ def test_the_feed_never_waits_for_the_disk(tmp_path):
     assert not any(feed.is_alive() for feed in feeds)
     assert made.close()
     assert made.rows == 50
+
+
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EROFS, errno.ENOSPC, errno.ENOENT])
+@pytest.mark.parametrize("at", ["root", "session", "manifest"])
+def test_a_folder_that_cannot_be_recorded_to_is_named_with_the_reason(
+    tmp_path, monkeypatch, code, at
+):
+    root = tmp_path / "root"
+    make = Path.mkdir
+
+    def refuse(*_):
+        raise OSError(code, os.strerror(code))
+
+    def refuse_some(path, *arguments, **options):
+        if at != "manifest" and (path == root) == (at == "root"):
+            raise OSError(code, os.strerror(code), str(path))
+        make(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "mkdir", refuse_some)
+    if at == "manifest":
+        monkeypatch.setattr("kucoin_research.recorder.write_manifest", refuse)
+    with pytest.raises(OSError, match="cannot be recorded to") as told:
+        Recorder(root)
+
+    assert type(told.value) is type(OSError(code, ""))
+    assert told.value.errno == code
+    said = str(told.value)
+    assert said.startswith(str(root))
+    assert said.endswith(f": {os.strerror(code)}; choose another folder with root=")

@@ -1,6 +1,8 @@
 import hashlib
+import json
 import threading
 import tracemalloc
+import warnings
 from datetime import UTC, datetime, timedelta
 
 import hypothesis.strategies as st
@@ -23,6 +25,7 @@ from kucoin_research.errors import (
     UnknownSymbol,
 )
 from kucoin_research.lanes import State
+from kucoin_research.manifest import iso
 from kucoin_research.records import Candle, Status, Trade
 from kucoin_research.replay import Replay
 from tests.conftest import wait_until
@@ -581,6 +584,65 @@ def test_times_are_told_in_many_ways_and_beyond_the_ends_there_are_none(tmp_path
             replay.seek(wrong)
 
 
+def spanned(root, rows, start_ns, end_ns):
+    """Make a session that was recorded from before its first row until after its last one."""
+    path = recorded(root, rows, channels=["ticker"], start_ns=start_ns)
+    manifest = path / "session.json"
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"end": iso(end_ns)}))
+    return kr.load(path)
+
+
+def test_the_start_and_the_end_of_the_session_are_times_to_seek(tmp_path, play):
+    rows = [ticker(n)._replace(local_timestamp=NOON + n * SECOND + 321) for n in range(10)]
+    start_ns, end_ns = NOON - 34 * MILLISECOND - 5, NOON + 9 * SECOND + 40 * MILLISECOND
+    session = spanned(tmp_path, rows, start_ns, end_ns)
+    replay = play(session, paused=True)
+    last = rows[-1].local_timestamp
+
+    for when in (session.end, session.end_ns, replay.end, replay.end_ns, last + 5):
+        replay.seek(when)
+        assert replay.total("ticker") == 9
+        assert replay.position_ns <= last
+        for back in (session.start, session.start_ns, replay.start, replay.start_ns, NOON - 1_000):
+            replay.seek(back)
+            assert replay.total("ticker") == 0
+            assert replay.position_ns == replay.start_ns
+            replay.seek(when)
+    replay.step()
+    assert replay.total("ticker") == 10
+
+
+@pytest.mark.parametrize(
+    ("beyond", "told"),
+    [
+        (-MILLISECOND, "26.922 is not within .* between 2024-02-26 12:27:26.923 and"),
+        (-2_000, "26.923498 is not within .* between 2024-02-26 12:27:26.923500 and"),
+        (-90 * SECOND, "12:25:56 is not within .* between 2024-02-26 12:27:26 and .* 12:27:36;"),
+    ],
+)
+def test_a_time_beyond_the_session_is_told_apart_from_its_ends(tmp_path, play, beyond, told):
+    start_ns = NOON + 10 * SECOND - 34 * MILLISECOND + 500_000
+    rows = [ticker(n)._replace(local_timestamp=start_ns + 10 * MILLISECOND) for n in range(2)]
+    session = spanned(tmp_path, rows, start_ns, start_ns + 10 * SECOND - 500 * MILLISECOND)
+    replay = play(session, paused=True)
+
+    with pytest.raises(InvalidInput, match=told):
+        replay.seek(session.start_ns + beyond)
+    with pytest.raises(InvalidInput, match="is not within"):
+        replay.seek(session.end_ns - beyond)
+
+
+def test_the_times_at_which_a_replay_was_recorded_are_none_of_its_rows(tmp_path, play):
+    rows = [ticker(n)._replace(local_timestamp=NOON + n * SECOND) for n in range(10)]
+    session = session_of(tmp_path, rows, channels=["ticker"])  # recorded years after its rows
+    replay = play(session, paused=True)
+
+    assert session.start_ns > replay.end_ns
+    for when in (session.start, session.end, replay.end + timedelta(days=3)):
+        with pytest.raises(InvalidInput, match="12:27:16 and 2024-02-26 12:27:25; seek by arrival"):
+            replay.seek(when)
+
+
 def test_a_function_that_is_called_may_press_the_buttons(tmp_path, play):
     rows = every(100)
     replay = play(session_of(tmp_path, rows), None, paused=True)
@@ -799,6 +861,49 @@ def test_batches_are_all_rows_and_one_that_raises_is_detached(tmp_path, play):
     assert replay.frame("status").filter(event="sink_failed").height == 1
 
 
+async def co(_):
+    """Stand for a user's coroutine."""
+
+
+@pytest.mark.parametrize("attach", ["attach", "attach_batches"])
+@pytest.mark.parametrize("others", [0, 1])
+def test_a_function_whose_work_nobody_does_is_told_and_detached(tmp_path, play, attach, others):
+    rows = every(20)
+    replay = play(session_of(tmp_path, rows), None, paused=True)
+    got = []
+
+    def start(given):
+        return co(given)
+
+    getattr(replay, attach)(start)
+    if others:
+        replay.attach(got.append)
+    replay.resume()
+
+    with (
+        warnings.catch_warnings(action="error"),
+        pytest.raises(FunctionFailed, match="start returned a coroutine, of which nothing runs"),
+    ):
+        replay.wait_until_done(60)
+    assert replay.wait_until_done(60)
+    assert replay.frame("status").filter(event="sink_failed").height == 1
+    if others:
+        assert [row for row in got if getattr(row, "event", "") != "sink_failed"] == rows
+
+
+def test_a_function_of_batches_that_is_attached_twice_is_detached_once_at_a_time(tmp_path, play):
+    rows = every(20)
+    replay = play(session_of(tmp_path, rows), None, paused=True)
+    got = []
+    detach, _ = replay.attach_batches(got.extend), replay.attach_batches(got.extend)
+    detach()
+    detach()
+    replay.resume()
+
+    assert replay.wait_until_done(60)
+    assert got == rows
+
+
 def test_a_function_is_not_called_any_more_once_it_is_detached(tmp_path, play):
     rows = every(100)
     replay = play(session_of(tmp_path, rows), None, paused=True)
@@ -987,11 +1092,33 @@ def test_a_replay_stops_in_any_state(tmp_path, play, when):
         assert out.is_closed
     if when == "calling":
         assert sum(replay.status.rows.values()) == 1
-    with pytest.raises(StreamStopped):
-        replay.seek(replay.start)
-    replay.resume()
-    replay.step()
+    there = sorted(tmp_path.iterdir())
+    for press in (
+        lambda: replay.seek(replay.start), replay.pause, replay.resume, replay.step,
+        lambda: replay.record(tmp_path), lambda: replay.attach_batches(print),
+    ):  # fmt: skip
+        with pytest.raises(StreamStopped, match="was stopped, so nothing will come"):
+            press()
     assert not threads_of(replay)
+    assert sorted(tmp_path.iterdir()) == there  # no session without rows
+
+
+def test_a_replay_at_its_end_is_not_recorded_before_it_is_wound_back(tmp_path, play):
+    rows = every(20)
+    session = session_of(tmp_path, rows)
+    replay = play(session, None)
+    assert replay.wait_until_done(60)
+
+    with pytest.raises(StreamStopped, match=r"is ended, so nothing .* seek back first"):
+        replay.record(tmp_path / "again")
+    assert not (tmp_path / "again").exists()
+
+    replay.pause()
+    replay.seek(replay.start)
+    out = replay.record(tmp_path / "again")
+    replay.resume()
+    assert replay.wait_until_done(60)
+    assert kr.load(out.path).frame("ticker").equals(session.frame("ticker"))
 
 
 def test_replays_are_listed_and_one_of_the_same_name_replaces_another(tmp_path):

@@ -1,7 +1,9 @@
+import gzip
 import hashlib
 import json
 import os
 import re
+import shutil
 import warnings
 from pathlib import Path
 
@@ -132,6 +134,88 @@ def test_several_sessions_read_as_one_in_order_of_arrival(tmp_path):
     assert session.frame("ticker")["sequence"].to_list() == [1000, 1001, 1002, 1002, 1003]
     assert session.verify().ok
     assert session.paths == (first, second)
+
+
+READERS = [
+    kr.load,
+    lambda paths: kr.replay(paths, paused=True),
+    kr.serve,
+    lambda paths: kr.convert(paths, Path(paths[0]).parent / "archive"),
+]
+
+
+@pytest.mark.parametrize("read", READERS, ids=["load", "replay", "serve", "convert"])
+@pytest.mark.parametrize("spelled", ["", "/", "/../{}", "/session.json", "/{csv}", " linked"])
+def test_a_session_that_is_named_twice_is_refused_however_it_is_spelled(tmp_path, read, spelled):
+    path = recorded(tmp_path, [ticker(0)])
+    again = f"{path}{spelled.format(path.name, csv=csv(path).name)}"
+    if spelled == " linked":
+        Path(again).symlink_to(path, target_is_directory=True)
+    other = recorded(tmp_path, [ticker(1)])
+
+    with pytest.raises(InvalidInput, match=f"{re.escape(str(path))} was named twice"):
+        read([path, other, again])
+    assert not (tmp_path / "archive").exists()
+
+
+def as_it_is(path):
+    """Leave a copy as it is."""
+
+
+def without_manifest(path):
+    (path / "session.json").unlink()
+
+
+def compressed(path):
+    unclosed(path)  # whose session.json would list the file as it was
+    with csv(path).open("rb") as file, gzip.open(f"{csv(path)}.gz", "wb") as target:
+        target.write(file.read())
+    csv(path).unlink()
+
+
+def shortened(path):
+    lines = csv(path).read_bytes().splitlines(keepends=True)
+    csv(path).write_bytes(b"".join(lines[:-1]))
+
+
+def mended(path):
+    without_manifest(path)
+    kr.repair(path)
+
+
+@pytest.mark.filterwarnings("ignore::kucoin_research.errors.SessionUnfinished")
+@pytest.mark.parametrize(
+    "change",
+    [as_it_is, without_manifest, unclosed, shortened, mended, compressed],
+)
+def test_copies_of_a_session_in_two_folders_are_refused(tmp_path, change):
+    path = recorded(tmp_path / "mine", [ticker(0), ticker(1)])
+    copy = Path(shutil.copytree(path, tmp_path / "backup"))
+    change(copy)
+    other = recorded(tmp_path / "mine", [ticker(2)])
+
+    for paths in ([path, other, copy], [copy, path]):
+        with pytest.raises(InvalidInput, match=f"{paths[-1].name} and .* hold the same rows"):
+            kr.load(paths)
+
+
+def test_recordings_that_share_some_rows_are_no_copies(tmp_path):
+    midnight = NOON - NOON % DAY + DAY
+    both = [ticker(n, local_timestamp=midnight + n) for n in range(3)]
+    before = [ticker(5, local_timestamp=midnight - n) for n in (2, 1)]
+    longer = recorded(tmp_path, [*before, *both])
+    shorter = recorded(tmp_path, [before[1], *both])
+    # Two parts of one session, whose status rows are the same.
+    told = status(0, "connected")
+    parts = [
+        recorded(tmp_path, [told, row], channels=[channel])
+        for channel, row in [("ticker", ticker(0)), ("level2", level2(1, 5, is_snapshot=True))]
+    ]
+    empty = [recorded(tmp_path, []) for _ in range(2)]
+
+    assert kr.load([longer, shorter]).frame("ticker").height == 9
+    assert kr.load(parts).channels == ["ticker", "level2"]
+    assert kr.load(empty).frame("ticker").is_empty()
 
 
 def test_a_running_recording_can_be_read_without_a_warning_and_not_repaired(tmp_path):

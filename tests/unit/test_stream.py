@@ -170,7 +170,8 @@ def test_a_sink_that_raises_is_detached_and_told_while_the_feed_lives(exchange):
     assert 'raise RuntimeError("no disk")' in failure.trace
 
 
-def test_a_function_that_is_attached_again_has_failed_no_more(exchange):
+@pytest.mark.parametrize("attach", ["attach", "attach_batches"])
+def test_a_function_that_is_attached_again_has_failed_no_more(exchange, attach):
     errors = [RuntimeError("no disk")]
 
     def strategy(record):
@@ -178,11 +179,70 @@ def test_a_function_that_is_attached_again_has_failed_no_more(exchange):
             raise errors.pop()
 
     with kr.stream("XBTUSDTM", "bbo", venue=exchange.venue) as s:
-        s.attach(strategy, "bbo")
+        getattr(s, attach)(strategy)
         wait_until(lambda: s.failures)
-        s.attach(strategy, "bbo")
+        getattr(s, attach)(strategy)
 
         assert s.failures == ()
+
+
+async def co(_):
+    """Stand for a user's coroutine."""
+
+
+@pytest.mark.parametrize("error", [ValueError("no disk"), SystemExit(1), StopIteration(), co])
+def test_whatever_a_function_of_batches_does_the_stream_lives_and_says_so(
+    exchange, tmp_path, error
+):
+    calls, seen, rows = [], [], []
+
+    def broken(batch):
+        calls.append(batch)
+        if error is co:
+            return co(batch)
+        raise error
+
+    with kr.stream("XBTUSDTM", ["bbo", "level2"], venue=exchange.venue) as s:
+        recorder = s.record(tmp_path)
+        s.attach(seen.append)
+        s.attach_batches(broken)
+        s.attach_batches(rows.extend)
+        wait_until(lambda: s.failures)
+        s.wait("bbo", rows=s.total("bbo") + 50)
+        assert s.state is kr.State.LIVE
+    s.stop()
+    assert recorder.close()
+
+    assert len(calls) == 1
+    (failure,) = s.failures
+    assert failure.name == "broken"
+    told = s.frame("status").filter(pl.col("event") == "sink_failed")["detail"].to_list()
+    assert told == [f"{failure}; it was detached"]
+    # Whatever raised, all others have every row, in order, and the recording is whole.
+    for got in (seen, rows):
+        stamps = [row.local_timestamp for row in got]
+        assert stamps == sorted(set(stamps))
+        assert sum(getattr(row, "event", "") == "sink_failed" for row in got) == 1
+    session = kr.load(recorder.path)
+    assert session.frame("bbo").equals(s.frame("bbo"))
+    assert session.frame("status").filter(pl.col("event") == "sink_failed").height == 1
+    assert s.status.error is None
+
+
+def test_a_function_of_batches_that_is_attached_twice_is_detached_once_at_a_time(exchange):
+    got = []
+
+    with kr.stream("XBTUSDTM", "bbo", venue=exchange.venue) as s:
+        detach, detach_other = s.attach_batches(got.append), s.attach_batches(got.append)
+        detach()
+        detach()
+        count = len(got)
+        wait_until(lambda: len(got) > count + 5)
+        detach_other()
+        count = len(got)
+        s.wait("bbo", rows=s.total("bbo") + 50)
+
+    assert len(got) == count
 
 
 def test_stop_from_a_sink_does_not_hang(exchange):
@@ -203,6 +263,16 @@ def test_stop_leaves_no_thread_and_keeps_the_frames(exchange):
     assert {t.name for t in threading.enumerate()} <= before
     assert s.frame("level2").height >= 10
     assert exchange.connections == 0 or wait_until(lambda: exchange.connections == 0) is None
+
+
+def test_after_the_end_the_book_is_the_last_one_of_the_rows(exchange):
+    with kr.stream("XBTUSDTM", "level2", venue=exchange.venue) as s:
+        s.wait("level2", rows=s.total("level2") + 50)
+    last = s.frame("level2", last=1).with_columns(pl.col("timestamp").to_physical())
+
+    book = s.book()
+    assert (book.sequence, book.timestamp) == last.select("sequence", "timestamp").row(0)
+    assert s.book().depth().equals(book.depth())
 
 
 def test_starting_under_the_same_name_replaces_the_stream(exchange):

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kucoin_research.errors import MessageBroken
-from kucoin_research.units import LARGEST_NS, to_ns
+from kucoin_research.errors import InvalidInput, MessageBroken
+from kucoin_research.units import LARGEST_NS, refuse_future, to_ns, told_apart
 
 # 2001-09-09 to 2262-04-11: where each unit's numbers stay within its magnitude.
 SECONDS = st.integers(10**9, LARGEST_NS // 10**9 - 1)
@@ -55,3 +55,19 @@ def test_magnitude_tells_the_unit(value, ns):
 def test_a_time_outside_64_bits_of_nanoseconds_is_refused(value):
     with pytest.raises(MessageBroken, match=str(value)):
         to_ns(value)
+
+
+@given(st.lists(st.integers(0, 10**18), min_size=1, max_size=3), st.integers(0, 10**9))
+def test_times_are_told_apart_in_order_by_as_few_decimals_as_it_takes(times, more):
+    times = sorted({*times, times[0] + more})
+    texts = told_apart(*times)
+
+    assert texts == sorted(set(texts))
+    assert len({len(text) for text in texts}) == 1
+    if len({each // 10**9 for each in times}) == len(times):
+        assert "." not in texts[0]
+
+
+def test_a_future_of_less_than_a_second_is_told_from_the_present():
+    with pytest.raises(InvalidInput, match=r"start=.* 22:13:20.294 lies .* it is .* 22:13:20.260"):
+        refuse_future(1_700_000_000_294_000_000, 1_700_000_000_260_000_000)

@@ -8,6 +8,7 @@ import gc
 import math
 import sys
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -82,6 +83,23 @@ def _no_stream_left_running():
 
 async def co(record):
     """Stand for a user's coroutine."""
+
+
+def generate(record):
+    """Stand for a function in which somebody left a yield."""
+    yield record
+
+
+async def generate_later(record):
+    """Stand for one that is both."""
+    yield record
+
+
+class Generating:
+    """Stand for an object that is called."""
+
+    def __call__(self, record):
+        yield record
 
 
 def candles(w, start, **options):
@@ -346,13 +364,43 @@ OTHERS = [
         BAD,
         ["co is async", "run_coroutine_threadsafe"],
     ),
-    ("no function", lambda w: w.s.attach(5), BAD, ["function of one record", "5"]),
-    ("a replayed async one", lambda w: w.replay.attach(co), BAD, ["co is async"]),
+    *[
+        (
+            f"{method} of {whose} to {named}",
+            lambda w, whose=whose, method=method, value=value: getattr(getattr(w, whose), method)(
+                value
+            ),
+            BAD,
+            [method, *parts],
+        )
+        for whose in ("s", "replay", "over")
+        for method, of_what in (("attach", "record"), ("attach_batches", "rows"))
+        for named, value, parts in [
+            ("5", 5, [f"function of {of_what}", "5"]),
+            ("none", None, [f"function of {of_what}", "None"]),
+            ("a list", [print], [f"function of {of_what}"]),
+            ("co", co, ["co is async", f"run_coroutine_threadsafe(co({of_what}), loop)"]),
+            ("a partial co", partial(co), ["partial is async"]),
+            ("a generator", generate, ["generate has a yield in it"]),
+            ("a partial one", partial(generate), ["partial has a yield"]),
+            ("an async one", generate_later, ["generate_later has a yield"]),
+            ("an object", Generating(), ["Generating has a yield"]),
+            ("its method", Generating().__call__, ["__call__ has a yield"]),
+        ]
+    ],
+    ("a guide's callback", lambda w: KuCoinWebSocket(on_message=co), BAD, ["on_message", "async"]),
+    ("one that is none", lambda w: KuCoinWebSocket(on_message=5), BAD, ["on_message", "5"]),
     ("a second start", lambda w: w.s.start(), kr.StreamError, ["starts once", "start another"]),
     ("a start when stopped", lambda w: w.over.start(), kr.StreamError, ["start another"]),
     (
         "an attach when stopped",
         lambda w: w.over.attach(print),
+        kr.StreamStopped,
+        ["'over' was stopped", "start another stream"],
+    ),
+    (
+        "batches when stopped",
+        lambda w: w.over.attach_batches(print),
         kr.StreamStopped,
         ["'over' was stopped", "start another stream"],
     ),
@@ -384,6 +432,39 @@ OTHERS = [
         ["did you mean 'demo'"],
     ),
     ("the venue 5", lambda w: kr.stream(X, venue=5), kr.UnknownVenue, ["int is no venue"]),
+    *[
+        (
+            f"the option {name} of {whose}",
+            lambda w, whose=whose, name=name: getattr(w, whose).record("new", **{name: 3}),
+            BAD,
+            ["record", repr(name), "options:", "compression, fsync, queue_rows"],
+        )
+        for whose in ("s", "replay")
+        for name in ("foo", "gzip", "name", "venue", "market", "on_trouble", "ends_itself")
+    ],
+    *[
+        (
+            f"a choice of {name} of {whose}",
+            lambda w, whose=whose, name=name: getattr(w, whose).record("new", **{name: [X]}),
+            BAD,
+            [f"no {name}=", "records all of a stream", "another stream"],
+        )
+        for whose in ("s", "replay")
+        for name in ("symbols", "channels")
+    ],
+    (
+        "a misspelt option",
+        lambda w: w.s.record("new", compresion="zstd"),
+        BAD,
+        ["'compresion'", "did you mean 'compression'?"],
+    ),
+    ("damage of one's own", lambda w: w.replay.record("new", damage=[]), BAD, ["'damage'"]),
+    (
+        "an option of Parquet",
+        lambda w: w.session.to_parquet("new", compression="x"),
+        BAD,
+        ["to_parquet has no option 'compression'", "options: part, storage_options"],
+    ),
     ("compression", lambda w: w.s.record("new", compression="rar"), BAD, ["compression", "'rar'"]),
     ("fsync", lambda w: w.s.record("new", fsync=5), BAD, ["fsync", "5"]),
     ("pandas to ohlcv", lambda w: kr.ohlcv(w.of_pandas), BAD, ["polars", "pl.from_pandas(frame)"]),
