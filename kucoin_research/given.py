@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from kucoin_research.errors import ColumnMissing, InvalidInput, shown
+from kucoin_research.errors import ColumnMissing, InvalidInput, column_hint, shown
 
 __all__ = [
     "MOST_ROWS",
@@ -51,12 +51,16 @@ def texts(values: object, what: str) -> list[str]:
         If they are no texts, or there is none.
     """
     listed = [values] if isinstance(values, str) else values
-    if not isinstance(listed, Iterable) or isinstance(listed, bytes):
-        raise InvalidInput(f"{what} must be a string or a list of strings, not {shown(values)}")
+    # A frame is made of columns: of one of pandas their names would be taken.
+    hint = column_hint(values, what.removesuffix("s"))
+    if hint or not isinstance(listed, Iterable) or isinstance(listed, bytes):
+        raise InvalidInput(
+            f"{what} must be a string or a list of strings, not {shown(values)}{hint}"
+        )
     found = list(listed)
-    wrong = next((text for text in found if not isinstance(text, str)), None)
-    if wrong is not None:
-        raise InvalidInput(f"{what} must be strings, and {shown(wrong)} is none")
+    wrong = [text for text in found if not isinstance(text, str)]
+    if wrong:
+        raise InvalidInput(f"{what} must be strings, and {shown(wrong[0])} is none")
     if not found or not all(text.strip() for text in found):
         raise InvalidInput(f"{what} must not be empty")
     # "XBTUSDTM, ETHUSDTM" is a list, too; no name has a comma in it.

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from numbers import Real
 from typing import Any
 
-from kucoin_research.errors import InvalidInput, shown
+from kucoin_research.errors import InvalidInput, column_hint, shown
 from kucoin_research.sim.machine import Machine
 
 __all__ = ["DEFAULT_START", "SLICE_NS", "VirtualClock", "is_number", "named", "parse_start"]
@@ -88,12 +88,15 @@ def named(symbols: object) -> list[Any]:
     if symbols is None:
         return []
     listed = [symbols] if isinstance(symbols, str) else symbols
-    if not isinstance(listed, Iterable):
-        raise InvalidInput(f"symbols must be a string or a list of strings, not {shown(symbols)}")
+    hint = column_hint(symbols, "symbol")
+    if hint or not isinstance(listed, Iterable):
+        raise InvalidInput(
+            f"symbols must be a string or a list of strings, not {shown(symbols)}{hint}"
+        )
     found = list(listed)
-    wrong = next((each for each in found if not isinstance(each, str)), None)
-    if wrong is not None:
-        raise InvalidInput(f"symbols must be strings, and {shown(wrong)} is none")
+    wrong = [each for each in found if not isinstance(each, str)]
+    if wrong:
+        raise InvalidInput(f"symbols must be strings, and {shown(wrong[0])} is none")
     return found
 
 

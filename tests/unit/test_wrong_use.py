@@ -244,6 +244,37 @@ SYMBOLS = [
     ("a tape of a list", lambda w: w.x.tape([X]), SYMBOL, ["no symbol"]),
 ]
 
+# Wherever names are taken, in whatever holds them.
+LISTS = {
+    "symbols": lambda w, v: kr.stream(v, venue=w.v),
+    "channels": lambda w, v: kr.stream(X, v, venue=w.v),
+    "symbols of a frame": lambda w, v: kr.stream_to_frame(v, rows=1, venue=w.v),
+    "channels of a frame": lambda w, v: kr.stream_to_frame(X, v, rows=1, venue=w.v),
+    "symbols of a recording": lambda w, v: kr.record(v, root="new", venue=w.v),
+    "symbols of a replay": lambda w, v: kr.replay(w.session, symbols=v),
+    "channels of a replay": lambda w, v: kr.replay(w.session, channels=v),
+    "symbols of a serve": lambda w, v: kr.serve(w.session, symbols=v),
+    "channels of a serve": lambda w, v: kr.serve(w.session, channels=v),
+    "channel of an attach": lambda w, v: w.s.attach(print, v),
+    "channels of a dashboard": lambda w, v: kr.dashboard(X, channels=v, venue=w.v),
+    "channels of the guide": lambda w, v: KuCoinWebSocket(venue=w.v).connect(X, v),
+    "symbols of an exchange": lambda _, v: kr.simulate(symbols=v),
+    "symbols of a trader": lambda w, v: w.x.start_trader(v),
+}
+NAMES = [
+    (f"{place}, {what}", lambda w, p=place, v=value: LISTS[p](w, v), BAD, [place.split()[0], *said])
+    for place in LISTS
+    for what, value, said in [
+        ("with None", [X, None], ["must be strings, and None is none"]),
+        ("a column with null", pl.Series([X, None]), ["must be strings, and None is none"]),
+        ("only None", [None], ["must be strings, and None is none"]),
+        ("with 0", ["trade", 0], ["must be strings, and 0 is none"]),
+        ("a polars frame", pl.DataFrame({"symbol": [X]}), ["a DataFrame of", "frame["]),
+        ("a frame of pandas", pd.DataFrame({"symbol": [X]}), ["a DataFrame of", "frame["]),
+        ("a lazy frame", pl.LazyFrame({"symbol": [X]}), ["frame.collect()["]),
+    ]
+]
+
 CHANNELS = [
     (
         "a misspelt channel",
@@ -590,6 +621,7 @@ TABLE = [
         ("interval", INTERVALS),
         ("path", PATHS),
         ("symbol", SYMBOLS),
+        ("names", NAMES),
         ("channel", CHANNELS),
         ("number", NUMBERS),
         ("other", OTHERS),
@@ -835,6 +867,15 @@ def test_five_minutes_are_read_however_they_are_written(w, value):
 )
 def test_a_time_is_read_however_it_is_written(w, value):
     assert candles(w, value, end="2026-01-04T00:10")["timestamp"][0] == DAY
+
+
+@pytest.mark.parametrize(
+    "column",
+    [pl.Series, pd.Series, np.array, pd.Index, lambda n: pl.Series(n, dtype=pl.Categorical)],
+)
+def test_a_column_of_a_frame_names_symbols(w, column):
+    with kr.stream(column([X, "ETHUSDTM"]), "ticker", venue=w.v) as s:
+        assert set(s.instruments) == {X, "ETHUSDTM"}
 
 
 def test_commas_part_channels_and_symbols(w):
