@@ -1047,7 +1047,7 @@ def funding_rates(
         _contract(symbol, rest, "funding rates")
         now = rest.server_time(Market.FUTURES)
         refuse_future(since, now)
-        until = now if until is None else until
+        until = now if until is None else min(until, now)
         since = until - 7 * 86_400 * 1_000_000_000 if since is None else since
         return _downloaded(
             lambda: rest.funding_rates(

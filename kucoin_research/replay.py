@@ -60,7 +60,7 @@ from kucoin_research.stage import Stage
 from kucoin_research.stream import StreamStatus
 from kucoin_research.tape import Tape
 from kucoin_research.timeline import BATCH_ROWS, Timeline
-from kucoin_research.units import When, instant_ns
+from kucoin_research.units import When, instant_ns, written
 
 __all__ = ["Replay"]
 
@@ -634,7 +634,7 @@ class Replay(TradeBars):
         # (`start` and `end` are whole microseconds.)
         if not self._start_ns - 999 <= to_ns <= self._end_ns + 999:
             raise InvalidInput(
-                f"{_shown(_datetime(to_ns))} is not within {self.name!r}, whose rows arrived from "
+                f"{written(to_ns)} is not within {self.name!r}, whose rows arrived from "
                 f"{_shown(self.start)} to {_shown(self.end)}; seek by arrival (local_timestamp)"
             )
         if self.recorders:

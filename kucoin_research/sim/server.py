@@ -16,7 +16,6 @@ import threading
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
 from typing import Any, Self, TypeVar
 
 from tornado.httpserver import HTTPServer
@@ -28,7 +27,7 @@ from kucoin_research.errors import InvalidInput, UnknownSymbol, shown
 from kucoin_research.sim.accounts import DEMO_ACCOUNT, Account
 from kucoin_research.sim.board import Board, Settings, binary_frame, text_frame
 from kucoin_research.sim.chaos import Chaos, Planned
-from kucoin_research.sim.clock import SLICE_NS, VirtualClock, is_number, named, parse_start
+from kucoin_research.sim.clock import SLICE_NS, Start, VirtualClock, is_number, named, parse_start
 from kucoin_research.sim.delivery import Subscriber
 from kucoin_research.sim.faults import (
     KINDS,
@@ -1459,8 +1458,8 @@ class Exchange(Doors):
     symbols
         Symbols on offer; None for the whole catalog.
     start
-        First virtual instant: ISO text, datetime, integer ns, or ``"now"``; None for
-        2026-01-05T00:00:00Z. Rounded down to 10 ms.
+        First virtual instant: ISO text, a date, a datetime, one of numpy, integer ns, or ``"now"``;
+        None for 2026-01-05T00:00:00Z. Rounded down to 10 ms.
     host
         Address to listen on.
     futures_port, spot_port
@@ -1501,7 +1500,7 @@ class Exchange(Doors):
         speed: float = 1.0,
         *,
         symbols: Iterable[str] | str | None = None,
-        start: str | int | datetime | None = None,
+        start: Start = None,
         host: str = "127.0.0.1",
         futures_port: int = 0,
         spot_port: int = 0,

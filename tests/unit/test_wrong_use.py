@@ -7,7 +7,7 @@ written, replaced or left running by what it refuses.
 import gc
 import math
 import sys
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -24,6 +24,7 @@ from kucoin_research.errors import shown
 
 X = "XBTUSDTM"
 DAY = datetime(2026, 1, 4, tzinfo=UTC)
+LAST = datetime.max.replace(tzinfo=timezone(timedelta(hours=-5)))  # in the year 10000 of UTC
 BAD, SYMBOL, CHANNEL = kr.InvalidInput, kr.UnknownSymbol, kr.UnknownChannel
 # Of every kind what users hand over where something else is meant.
 WRONG_NUMBERS = ("5", None, math.nan, -1, True, [])
@@ -90,7 +91,15 @@ def candles(w, start, **options):
 
 TIMES = [
     ("NaT of pandas", lambda w: candles(w, pd.NaT), BAD, ["start", "NaT"]),
-    ("NaT of numpy", lambda w: candles(w, np.datetime64("NaT")), BAD, ["start must be a time"]),
+    ("NaT of numpy", lambda w: candles(w, np.datetime64("NaT")), BAD, ["start must be", "'NaT'"]),
+    ("numpy's year 3000", lambda w: candles(w, np.datetime64("3000-01-01")), BAD, ["=3000-01-01"]),
+    ("numpy's far years", lambda w: candles(w, np.datetime64(2**40, "Y")), BAD, ["1 to 9999"]),
+    ("pandas' far years", lambda w: candles(w, pd.Timestamp(2**40, unit="s")), BAD, ["1 to 9999"]),
+    ("the last hour", lambda w: candles(w, LAST), BAD, ["start=10000-01-01 04:59:59", "future"]),
+    ("its text", lambda w: candles(w, LAST.isoformat()), BAD, ["start=10000-01-01", "future"]),
+    ("a column", lambda w: candles(w, pl.Series([DAY])), BAD, ["a Series of shape", "column[0]"]),
+    ("one of pandas", lambda w: candles(w, pd.Series([DAY])), BAD, ["a Series of", "column[0]"]),
+    ("an array", lambda w: candles(w, np.array([1_767_484_800])), BAD, ["ndarray", "column[0]"]),
     ("no number", lambda w: candles(w, math.nan), BAD, ["start must be a time", "nan"]),
     ("a truth", lambda w: candles(w, True), BAD, ["start must be a time", "True"]),
     ("a list", lambda w: candles(w, [DAY]), BAD, ["start"]),
@@ -111,6 +120,13 @@ TIMES = [
     ("a seek to a clock", lambda w: w.replay.seek("12:00"), BAD, ["'12:00' is no time"]),
     ("a seek before 1970", lambda w: w.replay.seek(-5), BAD, ["when=-5"]),
     ("a seek beyond", lambda w: w.replay.seek("2035-01-01"), BAD, ["is not within", "arrived"]),
+    ("a seek to the last hour", lambda w: w.replay.seek(LAST), BAD, ["10000-01-01", "not within"]),
+    ("a seek of numpy", lambda w: w.replay.seek(np.datetime64("1500")), BAD, ["1500-01-01", "not"]),
+    ("a last hour's exchange", lambda _: kr.simulate(start=LAST), BAD, ["outside of the years"]),
+    ("an exchange of 1500", lambda _: kr.simulate(start="1500-01-01"), BAD, ["outside of the"]),
+    ("of numpy's 3000", lambda _: kr.simulate(start=np.datetime64("3000-01-01")), BAD, ["3000"]),
+    ("of numpy's NaT", lambda _: kr.simulate(start=np.datetime64("NaT")), BAD, ["NaT"]),
+    ("of pandas' NaT", lambda _: kr.simulate(start=pd.NaT), BAD, ["no start time NaT"]),
     ("a seek before", lambda w: w.replay.seek(DAY), BAD, ["not within", "local_timestamp"]),
 ]
 
@@ -867,6 +883,23 @@ def test_five_minutes_are_read_however_they_are_written(w, value):
 )
 def test_a_time_is_read_however_it_is_written(w, value):
     assert candles(w, value, end="2026-01-04T00:10")["timestamp"][0] == DAY
+
+
+@pytest.mark.parametrize(
+    "value",
+    [np.datetime64("2610-07-27"), np.datetime64("3000-01-01"), "3000-01-01", datetime.max, LAST],
+    ids=repr,
+)
+def test_an_end_to_come_is_now(w, value):
+    def rows(end):
+        return candles(w, "2026-01-04", end=end)["timestamp"]
+
+    until_now, until_then, until_later = rows(None), rows(value), rows(None)
+
+    # (numpy's 2610-07-27 in 64 bits of ns is 2026-01-05T00:25:26.)
+    assert until_now[-1] <= until_then[-1] <= until_later[-1]
+    settled = kr.funding_rates(X, "2026-01-01", value, venue=w.v, progress=False)
+    assert settled.equals(kr.funding_rates(X, "2026-01-01", venue=w.v, progress=False))
 
 
 @pytest.mark.parametrize(
