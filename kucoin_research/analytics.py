@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import timedelta
 from fractions import Fraction
 from math import fsum, log10
 from typing import Protocol, TypeAlias
@@ -13,7 +12,7 @@ import polars as pl
 from kucoin_research.errors import InvalidInput, shown
 from kucoin_research.given import columns_hold, has_columns, positive
 from kucoin_research.instruments import Instrument
-from kucoin_research.intervals import parse_interval
+from kucoin_research.intervals import Length, parse_interval
 from kucoin_research.records import (
     CANDLE_INTERVALS,
     ROWS_FILLED,
@@ -50,7 +49,7 @@ Instruments: TypeAlias = Instrument | Iterable[Instrument] | Mapping[str, Instru
 
 def ohlcv(
     trades: pl.DataFrame,
-    every: str | timedelta = "1m",
+    every: Length = "1m",
     *,
     volume: float | None = None,
     notional: float | None = None,
@@ -136,7 +135,7 @@ def ohlcv(
 
 def _cut(
     rows: pl.DataFrame,
-    every: str | timedelta,
+    every: Length,
     volume: float | None,
     notional: float | None,
     ticks: int | None,
@@ -186,7 +185,7 @@ def _check_worth(rows: pl.DataFrame) -> None:
         )
 
 
-def mid_bars(quotes: pl.DataFrame, every: str | timedelta = "1m") -> pl.DataFrame:
+def mid_bars(quotes: pl.DataFrame, every: Length = "1m") -> pl.DataFrame:
     """Make bars of the mid between best bid and best ask; each symbol gets its own.
 
     Parameters
@@ -245,7 +244,7 @@ def mid_bars(quotes: pl.DataFrame, every: str | timedelta = "1m") -> pl.DataFram
     )
 
 
-def vwap(trades: pl.DataFrame, every: str | timedelta = "1m") -> pl.DataFrame:
+def vwap(trades: pl.DataFrame, every: Length = "1m") -> pl.DataFrame:
     """Compute the volume-weighted average price per interval, each symbol for itself.
 
     Parameters
@@ -324,7 +323,7 @@ def _in_order(rows: pl.DataFrame) -> pl.DataFrame:
     return numbered.with_columns(first).sort("first", "timestamp", "row").drop("first", "row")
 
 
-def _interval(every: str | timedelta) -> tuple[str, str]:
+def _interval(every: Length) -> tuple[str, str]:
     # KuCoin's name where it has one, and polars' duration.
     interval = parse_interval(every)
     is_kucoins = interval.name in CANDLE_INTERVALS
@@ -533,7 +532,7 @@ class TradeBars:
 
     def bars(
         self: _Traded,
-        every: str | timedelta = "1m",
+        every: Length = "1m",
         symbol: str | None = None,
         *,
         volume: float | None = None,

@@ -38,6 +38,7 @@ from kucoin_research.instruments import (
 from kucoin_research.intake import Subscription
 from kucoin_research.integrity import Verdict
 from kucoin_research.interrupts import check, hold, passing
+from kucoin_research.intervals import Length
 from kucoin_research.progress import Download
 from kucoin_research.recorder import QUEUE_ROWS, check_options
 from kucoin_research.recordings import Recording
@@ -936,7 +937,7 @@ def _span(start: When, end: When) -> tuple[int | None, int | None]:
 
 def candles(
     symbol: str,
-    interval: str = "1min",
+    interval: Length = "1min",
     start: When = None,
     end: When = None,
     *,
@@ -955,8 +956,8 @@ def candles(
         As KuCoin spells it. On futures an index (``.KXBTUSDT``) or a contract's premium
         (``.XBTUSDTMPI``) has candles too; nothing is traded there, so their volume means nothing.
     interval
-        ``1min`` … ``1month``; futures have no ``3min``, ``6hour`` and ``1month`` here. What a
-        market lacks is refused, not made up.
+        ``1min`` … ``1month``, in any spelling (``"5m"``), or a ``timedelta``; futures have no
+        ``3min``, ``6hour`` and ``1month`` here. What a market lacks is refused, not made up.
     start, end
         ISO text, date, datetime (naive means UTC) or Unix time; both included. Without ``start``
         the exchange's most recent page comes.
@@ -982,16 +983,16 @@ def candles(
         Then the error's ``.frame`` holds what had come, whole from the start on, and its text says
         up to when and how to go on.
     """
-    interval = candle_interval(interval)
+    name = candle_interval(interval)
     since, until = _span(start, end)
     with (
         Rest(find_venue(venue)) as rest,
-        Download(f"{interval} candles of {symbol}", shown=progress) as report,
+        Download(f"{name} candles of {symbol}", shown=progress) as report,
     ):
         its_market = _candle_market(symbol, rest, market)
         return _downloaded(
             lambda: rest.candles(
-                symbol, interval, since, until, market=its_market,
+                symbol, name, since, until, market=its_market,
                 on_progress=report, on_wait=report.waits,
             ),
             Candle,

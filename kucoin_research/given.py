@@ -24,6 +24,7 @@ __all__ = [
     "folder_to_write",
     "function_of_a_record",
     "has_columns",
+    "is_number",
     "kind_of",
     "name_of",
     "number",
@@ -100,13 +101,21 @@ def count(value: object, name: str, what: str, *, least: int = 1, most: int | No
     InvalidInput
         If it is none, or beyond these.
     """
-    is_whole = isinstance(value, Integral) and not isinstance(value, bool)
+    is_whole = isinstance(value, Integral) and is_number(value)
     if not is_whole or int(value) < least:  # type: ignore[call-overload]
         from_ = "above 0" if least == 1 else f"from {least} on"
         raise InvalidInput(f"{name} must be a whole number of {what} {from_}, not {shown(value)}")
     if most is not None and int(value) > most:  # type: ignore[call-overload]
         raise InvalidInput(f"{name} must be {most:,} {what} at most, not {shown(value)}")
     return int(value)  # type: ignore[call-overload,no-any-return]
+
+
+def is_number(value: object) -> bool:
+    """Whether that is a number, of numpy also.
+
+    Truths are none, nor are numpy's spans of time, which call themselves whole numbers.
+    """
+    return isinstance(value, Real) and not isinstance(value, bool | np.timedelta64)
 
 
 def truth(value: object, name: str) -> bool:
@@ -130,9 +139,8 @@ def number(value: object, name: str, what: str) -> float:
     InvalidInput
         If it is none.
     """
-    is_number = isinstance(value, Real) and not isinstance(value, bool)
     try:
-        found = float(value) if is_number else math.nan  # type: ignore[arg-type]
+        found = float(value) if is_number(value) else math.nan  # type: ignore[arg-type]
     except OverflowError:  # an integer beyond all floats
         found = math.inf
     if not math.isfinite(found):

@@ -15,7 +15,7 @@ from typing import Annotated, NamedTuple, TypeAlias, get_args, get_origin, get_t
 import polars as pl
 
 from kucoin_research.errors import InvalidInput, UnknownChannel, shown
-from kucoin_research.intervals import parse_interval
+from kucoin_research.intervals import ambiguity, parse_interval
 
 __all__ = [
     "ACCOUNT_CHANNELS",
@@ -642,6 +642,9 @@ def candle_interval(written: object) -> str:
     UnknownChannel
         If KuCoin has no such candles.
     """
+    doubt = ambiguity(written, "interval")
+    if doubt is not None:
+        raise UnknownChannel(doubt)
     try:
         interval = parse_interval(written, "interval").name
     except InvalidInput:

@@ -84,8 +84,10 @@ def instant_ns(when: When, name: str) -> int | None:
         return _of_numpy(when, when.to_datetime64(), name)
     if isinstance(when, np.datetime64):
         return _of_numpy(when, when, name)
-    if isinstance(when, Integral | float) and not isinstance(when, bool) and when == when:
-        return _of_unix(when, name)
+    # (numpy's spans of time call themselves whole numbers.)
+    is_number = isinstance(when, Integral | float) and not isinstance(when, bool | np.timedelta64)
+    if is_number and when == when:
+        return _of_unix(when, name)  # type: ignore[arg-type]
     if isinstance(when, str):
         return _of_calendar(_of_text(when, name))
     if isinstance(when, date):

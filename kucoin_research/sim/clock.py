@@ -66,7 +66,7 @@ def parse_start(start: Start) -> int:
     when = _of_text(start) if isinstance(start, str | np.datetime64) else start
     if isinstance(when, date) and when == when:  # NaT of pandas is a date, too
         return _of_calendar(when, start)
-    if isinstance(when, bool) or not isinstance(when, int | np.integer):
+    if isinstance(when, bool | np.timedelta64) or not isinstance(when, int | np.integer):
         raise _no_start(start)
     if when >= 2**63:
         raise InvalidInput(f"start {shown(start)} lies beyond the year 2262, where ns end")
@@ -106,10 +106,10 @@ def _no_start(start: object) -> InvalidInput:
 
 
 def is_number(value: object) -> bool:
-    """Whether that is a number; true and false are none."""
+    """Whether that is a number; true and false are none, nor are numpy's spans of time."""
     if isinstance(value, int) and value.bit_length() > 1_000:
         return False  # no float holds it
-    return isinstance(value, Real) and not isinstance(value, bool)
+    return isinstance(value, Real) and not isinstance(value, bool | np.timedelta64)
 
 
 def named(symbols: object) -> list[Any]:

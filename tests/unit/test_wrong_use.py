@@ -17,7 +17,7 @@ import polars as pl
 import pytest
 
 import kucoin_research as kr
-from kucoin_research import cli
+from kucoin_research import cli, figures
 from kucoin_research.classic import KuCoinWebSocket
 from kucoin_research.dashboards import board
 from kucoin_research.errors import shown
@@ -130,28 +130,83 @@ TIMES = [
     ("a seek before", lambda w: w.replay.seek(DAY), BAD, ["not within", "local_timestamp"]),
 ]
 
-INTERVALS = [
-    (f"{what} of {value!r}", call, error, parts)
-    for value in ("300", "5", 5, "", "five minutes", "7 parsecs", None)
-    for what, call, error, parts in [
+INTERVALS = (
+    [
+        (f"{what} of {value!r}", call, error, parts)
+        for value in ("300", "5", 5, "", "five minutes", "7 parsecs", None, np.timedelta64("NaT"))
+        for what, call, error, parts in [
+            (
+                "candles",
+                lambda w, i=value: kr.candles(X, i, venue=w.v),
+                CHANNEL,
+                ["no candle interval", "5min"],
+            ),
+            (
+                "a stream",
+                lambda w, i=value: kr.stream(X, f"candle:{i}", venue=w.v),
+                CHANNEL,
+                ["no candle interval", "5min"],
+            ),
+            (
+                "bars",
+                lambda w, i=value: kr.ohlcv(w.trades, i),
+                BAD,
+                ["every", "is no interval", "'10s'"],
+            ),
+        ]
+    ]
+    + [
         (
-            "candles",
-            lambda w, i=value: kr.candles(X, i, venue=w.v),
-            CHANNEL,
-            ["no candle interval", "5min"],
-        ),
+            f"{place} of {value!r}",
+            call,
+            error,
+            ["may mean minutes or months; write 'min' or 'month'"],
+        )
+        for value in ("1M", "M", " 15M")
+        for place, call, error in [
+            ("candles", lambda w, i=value: kr.candles(X, i, venue=w.v), CHANNEL),
+            ("a stream", lambda w, i=value: kr.stream(X, f"candle:{i}", venue=w.v), CHANNEL),
+            ("bars", lambda w, i=value: kr.ohlcv(w.trades, i), BAD),
+            ("bars of mids", lambda w, i=value: kr.mid_bars(w.tickers, i), BAD),
+            ("bars of a stream", lambda w, i=value: w.s.bars(i), BAD),
+            ("a figure", lambda w, i=value: kr.figures.candles(w.trades, X, every=i), BAD),
+            ("a window", lambda w, i=value: kr.figures.price(w.trades, X, window=i), BAD),
+        ]
+    ]
+    + [
         (
-            "a stream",
-            lambda w, i=value: kr.stream(X, f"candle:{i}", venue=w.v),
-            CHANNEL,
-            ["no candle interval", "5min"],
-        ),
-        (
-            "bars",
-            lambda w, i=value: kr.ohlcv(w.trades, i),
+            "an endless figure",
+            lambda w: kr.figures.candles(w.trades, X, every="999999999d"),
             BAD,
-            ["every", "is no interval", "'10s'"],
+            ["every='999999999d' is longer than the 100 years"],
         ),
+    ]
+)
+# What calls itself a whole number of Python, and is none.
+SPAN = np.timedelta64(5, "m")
+SPANS = [
+    (f"a span as {name}", call, BAD, [name, "timedelta64(5,'m')"])
+    for name, call in [
+        ("start", lambda w: candles(w, SPAN)),
+        ("when", lambda w: w.replay.seek(SPAN)),
+        ("start", lambda _: kr.simulate(start=SPAN)),
+        ("speed", lambda _: kr.simulate(speed=SPAN)),
+        ("minutes", lambda w: kr.stream_to_frame(X, minutes=SPAN, venue=w.v)),
+        ("rows", lambda w: kr.stream_to_frame(X, rows=SPAN, venue=w.v)),
+        ("seconds", lambda w: kr.record(X, seconds=SPAN, root="new", venue=w.v)),
+        ("rows", lambda w: w.s.wait("trade", rows=SPAN)),
+        ("timeout", lambda w: w.s.wait("trade", timeout=SPAN)),
+        ("timeout", lambda w: w.over.stop(SPAN)),
+        ("last", lambda w: w.s.frame("trade", last=SPAN)),
+        ("capacity", lambda w: kr.stream(X, capacity=SPAN, venue=w.v)),
+        ("speed", lambda w: kr.replay(w.session, SPAN)),
+        ("volume", lambda w: kr.ohlcv(w.trades, volume=SPAN)),
+        ("ticks", lambda w: kr.ohlcv(w.trades, ticks=SPAN)),
+        ("lifetime", lambda _: kr.Healing(lifetime=SPAN)),
+        ("depth", lambda w: kr.order_book(X, SPAN, venue=w.v)),
+        ("height", lambda w: kr.figures.price(w.tickers, X, height=SPAN)),
+        ("price", lambda w: w.instrument.round_price(SPAN)),
+        ("offset_ms", lambda w: kr.figures.lag(w.trades, X, offset_ms=SPAN)),
     ]
 ]
 
@@ -635,6 +690,7 @@ TABLE = [
     for kind, rows in [
         ("time", TIMES),
         ("interval", INTERVALS),
+        ("span", SPANS),
         ("path", PATHS),
         ("symbol", SYMBOLS),
         ("names", NAMES),
@@ -858,12 +914,39 @@ def test_a_command_gives_one_line(w, monkeypatch, capsys, words, parts):
 
 
 @pytest.mark.parametrize(
-    "value", ["5 minutes", "5m", "5min", "5 min", "5MIN", timedelta(minutes=5)]
+    "value",
+    [
+        *("5 minutes", "5m", "5min", "5 min", "5MIN"),
+        *(timedelta(minutes=5), np.timedelta64(5, "m"), pd.Timedelta(minutes=5)),
+    ],
+    ids=repr,
 )
 def test_five_minutes_are_read_however_they_are_written(w, value):
     assert set(kr.candles(X, value, venue=w.v, progress=False)["interval"]) == {"5min"}
     assert kr.ohlcv(w.trades, value).height > 0
+    assert kr.vwap(w.trades, value).height > 0
+    assert kr.mid_bars(w.tickers, value).height > 0
     assert w.s.bars(value).height > 0
+    assert kr.figures.candles(w.trades, X, every=value).data
+    assert kr.figures.price(w.trades, X, window=value).data
+
+
+def test_a_hundred_years_are_one_bar(w):
+    assert kr.ohlcv(w.trades, timedelta(days=36_525)).height == w.trades["symbol"].n_unique()
+    assert kr.figures.candles(w.trades, X, every="36525d").data
+
+
+@pytest.mark.parametrize("every", ["5m", "5min", timedelta(minutes=5), np.timedelta64(5, "m")])
+def test_a_figure_finds_a_streams_candles_however_their_interval_is_written(w, monkeypatch, every):
+    asked = []
+    monkeypatch.setattr(
+        figures, "channels_for", lambda kind, source, every=None: asked.append(every) or 1 / 0
+    )
+
+    with pytest.raises(ZeroDivisionError):
+        kr.figures.candles(w.s, X, every=every)
+
+    assert asked == ["5min"]
 
 
 @pytest.mark.parametrize(
