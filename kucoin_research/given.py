@@ -5,12 +5,15 @@ Each names the argument, what came, and what is wanted.
 
 from __future__ import annotations
 
+import difflib
+import functools
 import inspect
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from numbers import Integral, Real
 from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 import polars as pl
@@ -21,6 +24,8 @@ __all__ = [
     "MOST_ROWS",
     "columns_hold",
     "count",
+    "explained",
+    "explains_itself",
     "folder_to_write",
     "function_of_a_record",
     "has_columns",
@@ -37,10 +42,81 @@ __all__ = [
 ]
 
 
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+
 #: More rows than any machine holds.
 MOST_ROWS = 10**15
 # What the names of files are limited to, in bytes, on all systems.
 _LONGEST_NAME = 255
+
+
+def explained(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Let a function answer arguments that it does not take in a sentence, not a ``TypeError``.
+
+    Not for what takes secrets: a traceback shows what the wrapper was called with.
+
+    Parameters
+    ----------
+    name
+        How users call the function.
+    """
+
+    def wrap(function: Callable[P, R]) -> Callable[P, R]:
+        signature = inspect.signature(function)
+
+        @functools.wraps(function)
+        def call(*args: P.args, **kwargs: P.kwargs) -> R:
+            try:
+                signature.bind(*args, **kwargs)
+            except TypeError:
+                raise InvalidInput(_misfit(name, signature, args, kwargs)) from None
+            return function(*args, **kwargs)
+
+        return call
+
+    return wrap
+
+
+def explains_itself(kind: type[T]) -> type[T]:
+    """Do for a class, such as a dataclass of settings, what ``explained`` does for a function."""
+    made: Any = kind
+    made.__init__ = explained(kind.__name__)(made.__init__)
+    return kind
+
+
+# What people call things that have another name here.
+_ALSO_CALLED = {"dollar": "notional", "dollars": "notional", "interval": "every", "trades": "ticks"}
+
+
+def _misfit(
+    name: str, signature: inspect.Signature, args: Sequence[object], kwargs: Iterable[str]
+) -> str:
+    """Say which of the arguments of a call is none that the function takes."""
+    known = [each for each in signature.parameters.values() if each.name != "self"]
+    names = [each.name for each in known]
+    listed = f"it takes {', '.join(names)}"
+    for wrong in kwargs:
+        if wrong not in names:
+            alias = _ALSO_CALLED.get(wrong)
+            near = [alias] if alias in names else difflib.get_close_matches(wrong, names, n=1)
+            hint = f"; did you mean {near[0]}=?" if near else ";"
+            return f"{name} takes no {shown(wrong)}{hint} {listed}"
+    by_place = [each for each in known if each.kind is not each.KEYWORD_ONLY]
+    mine = args[1:] if "self" in signature.parameters else args
+    if len(mine) > len(by_place):
+        extra = mine[len(by_place)]
+        return f"{name} does not know what {shown(extra)} is: write its name before it; {listed}"
+    twice = [each.name for each in by_place[: len(mine)] if each.name in kwargs]
+    if twice:
+        return f"{name} was given {twice[0]} twice"
+    missing = [
+        each.name
+        for each in by_place[len(mine) :] + [each for each in known if each not in by_place]
+        if each.default is each.empty and each.name not in kwargs
+    ]
+    return f"{name} lacks {', '.join(missing)}; {listed}"
 
 
 def texts(values: object, what: str) -> list[str]:

@@ -15,6 +15,7 @@ from typing import Literal, TypeAlias
 import polars as pl
 
 from kucoin_research.errors import InvalidInput, SymbolNotTrading, UnknownSymbol, shown
+from kucoin_research.given import explains_itself
 from kucoin_research.records import Market, market_of
 
 __all__ = [
@@ -35,6 +36,7 @@ _ROUNDINGS = {"nearest": ROUND_HALF_UP, "down": ROUND_FLOOR, "up": ROUND_CEILING
 _EXACT = Context(prec=60)
 
 
+@explains_itself
 @dataclass(frozen=True, kw_only=True)
 class Instrument:
     """A contract or a trading pair, as the exchange describes it.

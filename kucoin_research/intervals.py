@@ -13,10 +13,8 @@ import numpy as np
 
 from kucoin_research.errors import InvalidInput, shown
 
-__all__ = ["Interval", "Length", "ambiguity", "parse_interval"]
+__all__ = ["MINUTE", "Interval", "Length", "ambiguity", "parse_interval"]
 
-#: How a user may write an interval.
-Length: TypeAlias = str | timedelta | np.timedelta64
 
 _MS = 1_000_000
 # Largest last: an interval is told in the largest unit that it is a whole number of.
@@ -74,6 +72,13 @@ class Interval(NamedTuple):
         return None if self.unit == "month" else self.number * _NS[self.unit]
 
 
+#: How a user may write an interval.
+Length: TypeAlias = str | timedelta | np.timedelta64 | Interval
+
+#: What bars are made by where nothing is said, and no one has said it who gives another.
+MINUTE = Interval(1, "min")
+
+
 def parse_interval(value: object, name: str = "every") -> Interval:
     """Read an interval.
 
@@ -95,6 +100,8 @@ def parse_interval(value: object, name: str = "every") -> Interval:
     >>> parse_interval("60 minutes").name
     '1hour'
     """
+    if isinstance(value, Interval):
+        return value
     if isinstance(value, timedelta | np.timedelta64):
         return _of_span(value, name)
     found = _WRITTEN.fullmatch(value) if isinstance(value, str) else None

@@ -40,7 +40,7 @@ from kucoin_research.figures.static import ExportUnavailable, Figure, still
 from kucoin_research.figures.theme import resolve
 from kucoin_research.figures.zone import Zone
 from kucoin_research.given import columns_hold, count, is_number, kind_of, name_of, number
-from kucoin_research.intervals import Length, parse_interval
+from kucoin_research.intervals import Interval, Length, parse_interval
 
 if TYPE_CHECKING:
     from kucoin_research.figures.widget import LiveFigure
@@ -570,7 +570,7 @@ def _check(kind: type[Chart], what: str, role: str, frame: pl.DataFrame) -> None
 def _nanoseconds(window: float | Length | None) -> int | None:
     if window is None or (isinstance(window, str) and window == "all"):
         return None
-    if isinstance(window, str | timedelta | np.timedelta64):
+    if isinstance(window, str | timedelta | np.timedelta64 | Interval):
         return interval_ns(window, "window")
     if not is_number(window) or not 0 < window < _LONGEST_WINDOW:
         raise InvalidInput(f"window must be seconds, like '5m', or 'all', not {shown(window)}")

@@ -5,6 +5,7 @@ written, replaced or left running by what it refuses.
 """
 
 import gc
+import inspect
 import math
 import sys
 from datetime import UTC, date, datetime, timedelta, timezone
@@ -433,6 +434,41 @@ NUMBERS = [
     ]
 ]
 
+# What bars, and settings, are asked for by names that they do not take.
+BARS = {
+    "bars": lambda w, *args, **options: w.s.bars(*args, **options),
+    "ohlcv": lambda w, *args, **options: kr.ohlcv(w.trades, *args, **options),
+}
+NAMED = [
+    (f"{what} of {place}", lambda w, b=bars, c=call: c(w, b), BAD, parts)
+    for place, bars in BARS.items()
+    for what, call, parts in [
+        (
+            "two kinds",
+            lambda w, bars: bars(w, "10s", volume=100),
+            ["every='10s' and volume= make different bars"],
+        ),
+        ("a minute, said", lambda w, bars: bars(w, "1m", ticks=9), ["every='1m' and ticks="]),
+        ("a span", lambda w, bars: bars(w, timedelta(1), notional=9), ["every=", "notional="]),
+        ("three kinds", lambda w, bars: bars(w, volume=1, ticks=1), ["give one of volume"]),
+        ("dollars", lambda w, bars: bars(w, dollar=9), [place, "'dollar'", "mean notional=?"]),
+        ("a typo", lambda w, bars: bars(w, volum=9), ["'volum'", "mean volume=?", "ticks"]),
+        ("what there is not", lambda w, bars: bars(w, colour=9), [place, "'colour'", "volume"]),
+        ("too many", lambda w, bars: bars(w, "1m", X, 7), [place, "write its name before it"]),
+    ]
+] + [
+    ("ohlcv of nothing", lambda _: kr.ohlcv(), BAD, ["ohlcv lacks trades"]),
+    ("trades twice", lambda w: kr.ohlcv(w.trades, trades=w.trades), BAD, ["trades twice"]),
+    ("a vwap's interval", lambda w: kr.vwap(w.trades, interval="1m"), BAD, ["mean every=?"]),
+    ("healing's rollover", lambda _: kr.Healing(rollover="yes"), BAD, ["'rollover'", "lifetime"]),
+    ("healing's typo", lambda _: kr.Healing(overlp=1.0), BAD, ["did you mean overlap=?"]),
+    ("healing of 5", lambda _: kr.Healing(5), BAD, ["what 5 is: write its name before it"]),
+    ("a venue of nothing", lambda _: kr.Venue(), BAD, ["Venue lacks futures_url, spot_url"]),
+    ("a venue of one", lambda _: kr.Venue("http://x"), BAD, ["Venue lacks spot_url"]),
+    ("a venue's url", lambda _: kr.Venue("a", "b", url=1), BAD, ["Venue takes no 'url'"]),
+    ("an instrument", lambda _: kr.Instrument(symbol=X), BAD, ["Instrument lacks market, base"]),
+]
+
 OTHERS = [
     ("minutes of 0", lambda w: kr.stream_to_frame(X, minutes=0, venue=w.v), BAD, ["minutes", "0"]),
     (
@@ -696,6 +732,7 @@ TABLE = [
         ("names", NAMES),
         ("channel", CHANNELS),
         ("number", NUMBERS),
+        ("named", NAMED),
         ("other", OTHERS),
     ]
     for name, call, error, parts in rows
@@ -929,6 +966,19 @@ def test_five_minutes_are_read_however_they_are_written(w, value):
     assert w.s.bars(value).height > 0
     assert kr.figures.candles(w.trades, X, every=value).data
     assert kr.figures.price(w.trades, X, window=value).data
+
+
+def test_bars_of_volume_need_no_interval(w):
+    bars = kr.ohlcv(w.trades, volume=100)
+
+    assert bars["interval"][0] == "volume:100"
+    assert kr.ohlcv(w.trades, None, volume=100).equals(bars)
+
+
+def test_what_says_its_arguments_keeps_its_signature():
+    assert list(inspect.signature(kr.ohlcv).parameters)[:2] == ["trades", "every"]
+    assert list(inspect.signature(kr.Healing).parameters)[:2] == ["lifetime", "overlap"]
+    assert "Make candles of trades" in kr.ohlcv.__doc__
 
 
 def test_a_hundred_years_are_one_bar(w):
