@@ -6,7 +6,7 @@ import difflib
 import itertools
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, fields
 from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, ROUND_HALF_UP, Context, Decimal
 from operator import attrgetter
@@ -259,6 +259,10 @@ def resolve_symbol(symbol: str, known: Iterable[str], market: Market | str | Non
     if unified is not None:
         spelled = _of_unified(market, *unified.groups())
         raise UnknownSymbol(f"no {market} symbol {shown(symbol)}: {spelled}")
+    dated = _DATED.fullmatch(symbol.strip().upper())
+    if dated is not None:
+        spelled = _of_dated(known, *dated.groups())
+        raise UnknownSymbol(f"no {market} symbol {shown(symbol)}: {spelled}")
     guess, why = _guess(symbol, market)
     if guess in known:
         raise UnknownSymbol(_sentence(symbol, market, why, guess))
@@ -323,6 +327,9 @@ def spelling_hint(symbol: str, market: Market | str | None = None) -> str:
     unified = _UNIFIED.fullmatch(symbol)
     if unified is not None:
         return _of_unified(market, *unified.groups())
+    dated = _DATED.fullmatch(symbol)
+    if dated is not None:
+        return _of_dated((), *dated.groups())
     guess, why = _guess(symbol, market)
     return "" if guess == symbol else f"{why}use {shown(guess)}"
 
@@ -355,6 +362,27 @@ def _of_unified(market: Market, base: str, quote: str, settle: str | None) -> st
     here = names.pop(market, None)
     others = [f"{shown(name)} on {other}" for other, name in names.items()]
     return "use " + ", or ".join([*([shown(here)] if here else []), *others])
+
+
+# Of a contract that ends: BTC/USD:BTC-261225, of an option with its strike behind.
+_DATED = re.compile(r"([A-Z0-9]+)/([A-Z0-9]+):[A-Z0-9]+-(\d\d)(\d\d)\d\d(?:-.*)?")
+_MONTHS = "FGHJKMNQUVXZ"  # as exchanges of futures write January to December
+
+
+def _of_dated(known: Collection[str], base: str, quote: str, year: str, month: str) -> str:
+    """Name KuCoin's contract of that month, XBTMZ26 say, where it is known that there is one."""
+    name = "XBT" if base == "BTC" else base
+    code = _MONTHS[int(month) - 1] if 1 <= int(month) <= len(_MONTHS) else "?"
+    ends = f"M{code}{year}"
+    # One without a currency in its name is priced in USD.
+    likely = [f"{name}{quote}{ends}", *([f"{name}{ends}"] if quote == "USD" else [])]
+    here = [each for each in likely if each in known]
+    if here:
+        return f"use {shown(here[0])}"
+    return (
+        f"that is a contract of {base} in {quote} that ends in 20{year}-{month}; "
+        'kr.symbols(market="futures") lists those that KuCoin has'
+    )
 
 
 _WRONG_MARKET = {

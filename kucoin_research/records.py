@@ -571,7 +571,8 @@ def market_of(symbol: str, market: str | None = None) -> Market:
         If ``market`` is neither.
     """
     if market is None:
-        return Market.SPOT if "-" in symbol else Market.FUTURES
+        # (BTC/USD:BTC-261225, as others write what ends on a day, is no pair.)
+        return Market.SPOT if "-" in symbol and ":" not in symbol else Market.FUTURES
     name = market.lower() if isinstance(market, str) else ""
     if name not in list(Market):
         raise InvalidInput(f"market must be 'futures' or 'spot', not {shown(market)}")

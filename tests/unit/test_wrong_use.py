@@ -7,6 +7,7 @@ written, replaced or left running by what it refuses.
 import gc
 import inspect
 import math
+import shutil
 import sys
 from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
@@ -29,6 +30,10 @@ LAST = datetime.max.replace(tzinfo=timezone(timedelta(hours=-5)))  # in the year
 BAD, SYMBOL, CHANNEL = kr.InvalidInput, kr.UnknownSymbol, kr.UnknownChannel
 # Of every kind what users hand over where something else is meant.
 WRONG_NUMBERS = ("5", None, math.nan, -1, True, [])
+
+
+def copy_of(session, folder):
+    return Path(shutil.copytree(session, folder))
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +59,8 @@ def w(exchange, tmp_path_factory):
         over=over,
         own=own,
         session=session,
+        p=made.path,
+        other=copy_of(made.path, root / "other"),
         replay=replay,
         root=root,
         trades=s.frame("trade"),
@@ -241,6 +248,17 @@ PATHS = [
     ("a replay's root", lambda w: w.replay.record("afile"), BAD, ["root='afile'", "is a file"]),
     ("an archive", lambda w: w.session.to_parquet("afile"), BAD, ["cannot hold an archive"]),
     ("a convert", lambda w: kr.convert(w.session, "afile"), BAD, ["afile is a file"]),
+    (
+        "a convert onto itself",
+        lambda w: kr.convert(w.p, w.p),
+        BAD,
+        ["folder of a session", "beside"],
+    ),
+    ("a convert into", lambda w: kr.convert(w.session, w.p / "a/b"), BAD, ["folder of a session"]),
+    ("its URL", lambda w: kr.convert(w.p, f"file://{w.p}/new"), BAD, ["folder of a session"]),
+    ("an archive into", lambda w: w.session.to_parquet(w.p), BAD, ["folder of a session"]),
+    ("another's folder", lambda w: kr.convert(w.session, w.other), BAD, ["folder of a session"]),
+    ("a convert's typo", lambda w: kr.convert(w.p, "new", prt="a"), BAD, ["mean part=?"]),
     ("a convert to 5", lambda w: kr.convert(w.session, 5), BAD, ["folder", "path", "5"]),
     ("a convert to bytes", lambda w: kr.convert(w.session, b"x"), BAD, ["folder", "b'x'"]),
     ("a part of 5", lambda w: kr.convert(w.session, "new", part=5), BAD, ["part", "5"]),
@@ -272,6 +290,9 @@ SYMBOLS = [
         (" XBTUSDTM", SYMBOL, ["use 'XBTUSDTM'"]),
         ("BTCUSDT", SYMBOL, ["call Bitcoin XBT", "use 'XBTUSDTM'"]),
         ("BTC_USDT", SYMBOL, ["use 'XBTUSDTM'"]),
+        ("BTC/USDT:USDT-260327", SYMBOL, ["no futures symbol", 'kr.symbols(market="futures")']),
+        ("BTC/USD:BTC-261225", SYMBOL, ["of BTC in USD that ends in 2026-12"]),
+        ("btc/usdt:usdt-260327-50000-c", SYMBOL, ["no futures symbol", "ends in 2026-03"]),
         ("QQQ", SYMBOL, ["no futures symbol 'QQQ'", "kr.symbols"]),
         ("", BAD, ["symbols must not be empty"]),
         ([], BAD, ["symbols must not be empty"]),
