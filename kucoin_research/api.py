@@ -28,7 +28,7 @@ from kucoin_research.errors import (
     RecordingReplaced,
     shown,
 )
-from kucoin_research.given import MOST_ROWS, count, name_of, texts
+from kucoin_research.given import MOST_ROWS, count, explained, name_of, texts
 from kucoin_research.instruments import (
     Instrument,
     check_trading,
@@ -519,6 +519,7 @@ def record(
     return made[0]
 
 
+@explained("replay")
 def replay(
     session: Session | str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
     speed: float | None = 1.0,

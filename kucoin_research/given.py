@@ -31,6 +31,7 @@ __all__ = [
     "has_columns",
     "is_number",
     "kind_of",
+    "listed_texts",
     "name_of",
     "number",
     "path_of",
@@ -127,6 +128,22 @@ def texts(values: object, what: str) -> list[str]:
     InvalidInput
         If they are no texts, or there is none.
     """
+    found = listed_texts(values, what)
+    if not found or not all(text.strip() for text in found):
+        raise InvalidInput(f"{what} must not be empty")
+    # "XBTUSDTM, ETHUSDTM" is a list, too; no name has a comma in it.
+    split = [word.strip() if "," in text else word for text in found for word in text.split(",")]
+    return [word for word in dict.fromkeys(split) if word]
+
+
+def listed_texts(values: object, what: str) -> list[str]:
+    """Take one text or several, or none, as they are.
+
+    Raises
+    ------
+    InvalidInput
+        If they are no texts.
+    """
     listed = [values] if isinstance(values, str) else values
     # A frame is made of columns: of one of pandas their names would be taken.
     hint = column_hint(values, what.removesuffix("s"))
@@ -138,11 +155,7 @@ def texts(values: object, what: str) -> list[str]:
     wrong = [text for text in found if not isinstance(text, str)]
     if wrong:
         raise InvalidInput(f"{what} must be strings, and {shown(wrong[0])} is none")
-    if not found or not all(text.strip() for text in found):
-        raise InvalidInput(f"{what} must not be empty")
-    # "XBTUSDTM, ETHUSDTM" is a list, too; no name has a comma in it.
-    split = [word.strip() if "," in text else word for text in found for word in text.split(",")]
-    return [word for word in dict.fromkeys(split) if word]
+    return found
 
 
 def name_of(value: object, name: str = "name") -> str | None:

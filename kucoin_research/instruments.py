@@ -15,7 +15,7 @@ from typing import Literal, TypeAlias
 import polars as pl
 
 from kucoin_research.errors import InvalidInput, SymbolNotTrading, UnknownSymbol, shown
-from kucoin_research.given import explains_itself
+from kucoin_research.given import explains_itself, is_number
 from kucoin_research.records import Market, market_of
 
 __all__ = [
@@ -94,15 +94,15 @@ class Instrument:
     display_name: str | None = None
 
     def __post_init__(self) -> None:
+        _check_text(self.symbol)
         object.__setattr__(self, "market", market_of(self.symbol, self.market))
         for name in ("tick_size", "lot_size"):
             step = getattr(self, name)
-            if not (math.isfinite(step) and step > 0):
+            if not (is_number(step) and math.isfinite(step) and step > 0):
                 raise InvalidInput(f"{self.symbol}: {name} must be above 0, not {shown(step)}")
-        if not (math.isfinite(self.contract_multiplier) and self.contract_multiplier):
-            raise InvalidInput(
-                f"{self.symbol}: contract_multiplier cannot be {shown(self.contract_multiplier)}"
-            )
+        worth = self.contract_multiplier
+        if not (is_number(worth) and math.isfinite(worth) and worth):
+            raise InvalidInput(f"{self.symbol}: contract_multiplier cannot be {shown(worth)}")
 
     @property
     def is_open(self) -> bool:

@@ -1511,15 +1511,16 @@ class Exchange(Doors):
         if isinstance(seed, bool) or not isinstance(seed, int):
             raise InvalidInput(f"seed must be a whole number, not {shown(seed)}")
         start_ns = parse_start(start) // SLICE_NS * SLICE_NS
+        # Before anything runs that a wrong one would leave running.
+        if chaos is not None and not isinstance(chaos, Chaos):
+            chaos = Chaos(seed=chaos)
+        self._schedule = [] if chaos is None else chaos.schedule()
         made = make_settings(settings)
         listings = listings_for(symbols, made.quiet_contracts)
         self._hub: Hub = Hub(seed, VirtualClock(start_ns, speed, machine=machine), listings, made)
         sites = {market: Site(self._hub, market) for market in MARKETS}
         ports = {"futures": futures_port, "spot": spot_port}
         super().__init__(self._hub, sites, ROUTES, host=host, ports=ports)
-        if chaos is not None and not isinstance(chaos, Chaos):
-            chaos = Chaos(seed=chaos)
-        self._schedule = [] if chaos is None else chaos.schedule()
         for planned in self._schedule:
             self._call(functools.partial(self._plan, planned.after_ns, planned.fault))
 
@@ -1652,7 +1653,10 @@ def make_settings(chosen: dict[str, Any]) -> Settings:
     unknown = sorted(set(chosen) - set(known))
     if unknown:
         raise InvalidInput(f"no setting {shown(unknown[0])}; settings: {', '.join(known)}")
-    accounts = tuple(chosen.get("accounts", ()))
+    accounts = chosen.get("accounts", ())
+    if not isinstance(accounts, Iterable) or isinstance(accounts, str | bytes | Mapping):
+        raise InvalidInput(f"accounts takes a list of Account(…), not {type(accounts).__name__}")
+    accounts = tuple(accounts)
     for each in accounts:
         if not isinstance(each, Account):  # and may hold a secret, so it is not shown
             raise InvalidInput(f"accounts takes Account(…), not {type(each).__name__}")

@@ -9,6 +9,7 @@ import inspect
 import math
 import shutil
 import sys
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,6 +24,7 @@ from kucoin_research import cli, figures
 from kucoin_research.classic import KuCoinWebSocket
 from kucoin_research.dashboards import board
 from kucoin_research.errors import shown
+from kucoin_research.sim import Chaos
 
 X = "XBTUSDTM"
 DAY = datetime(2026, 1, 4, tzinfo=UTC)
@@ -487,6 +489,57 @@ NAMED = [
     ("a venue of nothing", lambda _: kr.Venue(), BAD, ["Venue lacks futures_url, spot_url"]),
     ("a venue of one", lambda _: kr.Venue("http://x"), BAD, ["Venue lacks spot_url"]),
     ("a venue's url", lambda _: kr.Venue("a", "b", url=1), BAD, ["Venue takes no 'url'"]),
+    ("a recorder", lambda w: w.s.record("new", compress="zstd"), BAD, ["mean compression=?"]),
+    ("a replay's", lambda w: w.replay.record("new", sync=1), BAD, ["mean fsync=?"]),
+    ("a recorder's", lambda _: kr.Recorder("new", symbol=X), BAD, ["mean symbols=?"]),
+    ("a recorder of 5", lambda _: kr.Recorder("new", symbols=5), BAD, ["symbols must be", "5"]),
+    ("a replay's typo", lambda w: kr.replay(w.session, sped=2), BAD, ["mean speed=?"]),
+    ("a replay that may be", lambda w: kr.replay(w.session, paused="x"), BAD, ["paused", "'x'"]),
+    ("a serve's setting", lambda w: kr.serve(w.session, port=1), BAD, ["no setting 'port'"]),
+    ("a serve that may be", lambda w: kr.serve(w.session, is_held=5), BAD, ["is_held", "5"]),
+    ("an exchange's setting", lambda _: kr.simulate(foo=1), BAD, ["no setting 'foo'"]),
+    *(
+        (f"{name} of {value!r}", lambda _, o={name: value}: kr.simulate(**o), BAD, [name])
+        for name, value in [
+            ("ping_interval_ms", "x"),
+            ("idle_timeout", "x"),
+            ("idle_timeout", math.nan),
+            ("rate_limit", -1),
+            ("max_topics", "x"),
+            ("compression", "x"),
+            ("quiet_contracts", "x"),
+            ("states", 5),
+            ("accounts", 5),
+            ("accounts", [5]),
+            ("chaos", "x"),
+        ]
+    ),
+    ("chaos' rate", lambda _: Chaos(seed=1, rate="x"), BAD, ["rate must be a number, not 'x'"]),
+    ("chaos' faults", lambda _: Chaos(seed=1, faults=5), BAD, ["faults", "5"]),
+    ("chaos' fault", lambda _: Chaos(seed=1, faults="drop"), BAD, ["faults must be a list"]),
+    *(
+        (f"keys of {value!r}", lambda _, v=value: kr.Credentials.from_env(v), BAD, parts)
+        for value, parts in [
+            (5, ["environ must hold texts by name", "not int", "path="]),
+            (".env", ["not str", "path="]),
+            (["KUCOIN_API_KEY"], ["not list"]),
+            ({"KUCOIN_API_KEY": 5}, ["KUCOIN_API_KEY must be text, not int"]),
+            ({"KUCOIN_API_KEY_VERSION": 3}, ["KUCOIN_API_KEY_VERSION must be text, not int"]),
+        ]
+    ),
+    ("no keys", lambda _: kr.Credentials.from_env({1: 2}), kr.CredentialsMissing, ["not set"]),
+    (
+        "null keys",
+        lambda _: kr.Credentials.from_env({"KUCOIN_API_KEY": None}),
+        kr.CredentialsMissing,
+        ["KUCOIN_API_KEY"],
+    ),
+    ("keys in 5", lambda _: kr.Credentials.from_env(path=5), BAD, ["path must be", "5"]),
+    ("keys at a zero", lambda _: kr.Credentials.from_env(path="a\0b"), BAD, ["path must be"]),
+    ("nobody's keys", lambda _: kr.Credentials.from_env(path="~nobody_here/x"), BAD, ["no path"]),
+    ("a step of text", lambda w: replace(w.instrument, tick_size="x"), BAD, ["tick_size", "'x'"]),
+    ("a worth", lambda w: replace(w.instrument, contract_multiplier="x"), BAD, ["cannot be 'x'"]),
+    ("a symbol of 5", lambda w: replace(w.instrument, symbol=5), SYMBOL, ["not int"]),
     ("an instrument", lambda _: kr.Instrument(symbol=X), BAD, ["Instrument lacks market, base"]),
 ]
 
