@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import timedelta
 from fractions import Fraction
 from math import fsum, log10
 from typing import Protocol, TypeAlias
@@ -11,9 +10,9 @@ from typing import Protocol, TypeAlias
 import polars as pl
 
 from kucoin_research.errors import InvalidInput, shown
-from kucoin_research.given import columns_hold, has_columns, positive
+from kucoin_research.given import columns_hold, explained, has_columns, positive
 from kucoin_research.instruments import Instrument
-from kucoin_research.intervals import parse_interval
+from kucoin_research.intervals import MINUTE, Length, parse_interval
 from kucoin_research.records import (
     CANDLE_INTERVALS,
     ROWS_FILLED,
@@ -51,9 +50,10 @@ _MOST_BARS = 1_000_000
 Instruments: TypeAlias = Instrument | Iterable[Instrument] | Mapping[str, Instrument] | None
 
 
+@explained("ohlcv")
 def ohlcv(
     trades: pl.DataFrame,
-    every: str | timedelta = "1m",
+    every: Length = MINUTE,
     *,
     volume: float | None = None,
     notional: float | None = None,
@@ -70,7 +70,8 @@ def ohlcv(
         number, are left out. Trades of one instant are taken in the order of the rows.
     every
         Interval, such as ``"10s"``, ``"5m"``, KuCoin's ``"5min"``, ``"1 hour"``, or a
-        ``timedelta``. Intervals start on round times in UTC, weeks on Monday, as KuCoin's do.
+        ``timedelta``; one minute when left out, and none where other bars are asked for. Intervals
+        start on round times in UTC, weeks on Monday, as KuCoin's do.
     volume
         Make volume bars instead: a bar closes when so much size has traded. A trade that does not
         fit is split, at its own price, over as many bars as it fills, so every bar holds exactly
@@ -101,10 +102,11 @@ def ohlcv(
     ColumnMissing
         If a needed column is absent; the message lists those present.
     InvalidInput
-        If ``every`` is no duration, if ``volume``, ``notional`` or ``ticks`` is not above 0 or so
-        small that it makes more bars than are made, or if ``instrument`` is none. If a column holds
-        texts where times or numbers belong, or sizes that add up to 1e37. If the rows are tickers,
-        which skip trades, so that their volume would be too small, or orders or changes of a book.
+        If ``every`` is no duration, or given beside ``volume``, ``notional`` or ``ticks``, or more
+        than one of these is; if one of them is not above 0, or so small that it makes more bars
+        than are made, or if ``instrument`` is none. If a column holds texts where times or numbers
+        belong, or sizes that add up to 1e37. If the rows are tickers, which skip trades, so that
+        their volume would be too small, or orders or changes of a book.
 
     Examples
     --------
@@ -139,15 +141,20 @@ def ohlcv(
 
 def _cut(
     rows: pl.DataFrame,
-    every: str | timedelta,
+    every: Length,
     volume: float | None,
     notional: float | None,
     ticks: int | None,
 ) -> tuple[str, pl.DataFrame, bool]:
     """Name the bars, number them in a column ``bar``, and say whether they are those of a clock."""
-    given = [each for each in (volume, notional, ticks) if each is not None]
+    others = {"volume": volume, "notional": notional, "ticks": ticks}
+    given = [name for name, value in others.items() if value is not None]
     if len(given) > 1:
         raise InvalidInput("give one of volume, notional and ticks; each makes bars of its own")
+    if given and every is not None and every is not MINUTE:
+        raise InvalidInput(
+            f"every={shown(every)} and {given[0]}= make different bars; give one of the two"
+        )
     if volume is not None:
         amount = positive(volume, "volume", "a size")
         return f"volume:{amount:.15g}", _split(rows, "size", amount, "volume"), False
@@ -189,7 +196,8 @@ def _check_worth(rows: pl.DataFrame) -> None:
         )
 
 
-def mid_bars(quotes: pl.DataFrame, every: str | timedelta = "1m") -> pl.DataFrame:
+@explained("mid_bars")
+def mid_bars(quotes: pl.DataFrame, every: Length = "1m") -> pl.DataFrame:
     """Make bars of the mid between best bid and best ask; each symbol gets its own.
 
     Parameters
@@ -248,7 +256,8 @@ def mid_bars(quotes: pl.DataFrame, every: str | timedelta = "1m") -> pl.DataFram
     )
 
 
-def vwap(trades: pl.DataFrame, every: str | timedelta = "1m") -> pl.DataFrame:
+@explained("vwap")
+def vwap(trades: pl.DataFrame, every: Length = "1m") -> pl.DataFrame:
     """Compute the volume-weighted average price per interval, each symbol for itself.
 
     Parameters
@@ -349,7 +358,7 @@ def _in_order(rows: pl.DataFrame) -> pl.DataFrame:
     return numbered.with_columns(first).sort("first", "timestamp", "row").drop("first", "row")
 
 
-def _interval(every: str | timedelta) -> tuple[str, str]:
+def _interval(every: Length) -> tuple[str, str]:
     # KuCoin's name where it has one, and polars' duration.
     interval = parse_interval(every)
     is_kucoins = interval.name in CANDLE_INTERVALS
@@ -484,6 +493,7 @@ def _sum(values: list[float | None]) -> float | None:
     return float(f"{fsum(present):.15g}") if len(present) == len(values) else None
 
 
+@explained("mark_filled")
 def mark_filled(rows: pl.DataFrame, status: pl.DataFrame) -> pl.DataFrame:
     """Mark the rows that did not come by the stream, but were fetched after an outage.
 
@@ -556,9 +566,10 @@ class _Traded(Protocol):
 class TradeBars:
     """Bars of the trades of what has frames and instruments: a stream, a session, a replay."""
 
+    @explained("bars")
     def bars(
         self: _Traded,
-        every: str | timedelta = "1m",
+        every: Length = MINUTE,
         symbol: str | None = None,
         *,
         volume: float | None = None,

@@ -29,7 +29,7 @@ from kucoin_research.errors import (
     shown,
 )
 from kucoin_research.forking import in_child
-from kucoin_research.given import MOST_ROWS, count, name_of, texts
+from kucoin_research.given import MOST_ROWS, count, explained, name_of, texts
 from kucoin_research.instruments import (
     Instrument,
     check_trading,
@@ -39,6 +39,7 @@ from kucoin_research.instruments import (
 from kucoin_research.intake import Subscription
 from kucoin_research.integrity import Verdict
 from kucoin_research.interrupts import check, hold, passing
+from kucoin_research.intervals import Length
 from kucoin_research.progress import Download
 from kucoin_research.quotas import forget_host, share_host
 from kucoin_research.recorder import QUEUE_ROWS, check_options
@@ -532,6 +533,7 @@ def record(
     return made[0]
 
 
+@explained("replay")
 def replay(
     session: Session | str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
     speed: float | None = 1.0,
@@ -950,7 +952,7 @@ def _span(start: When, end: When) -> tuple[int | None, int | None]:
 
 def candles(
     symbol: str,
-    interval: str = "1min",
+    interval: Length = "1min",
     start: When = None,
     end: When = None,
     *,
@@ -969,8 +971,8 @@ def candles(
         As KuCoin spells it. On futures an index (``.KXBTUSDT``) or a contract's premium
         (``.XBTUSDTMPI``) has candles too; nothing is traded there, so their volume means nothing.
     interval
-        ``1min`` … ``1month``; futures have no ``3min``, ``6hour`` and ``1month`` here. What a
-        market lacks is refused, not made up.
+        ``1min`` … ``1month``, in any spelling (``"5m"``), or a ``timedelta``; futures have no
+        ``3min``, ``6hour`` and ``1month`` here. What a market lacks is refused, not made up.
     start, end
         ISO text, date, datetime (naive means UTC) or Unix time; both included. Without ``start``
         the exchange's most recent page comes.
@@ -996,16 +998,16 @@ def candles(
         Then the error's ``.frame`` holds what had come, whole from the start on, and its text says
         up to when and how to go on.
     """
-    interval = candle_interval(interval)
+    name = candle_interval(interval)
     since, until = _span(start, end)
     with (
         Rest(find_venue(venue)) as rest,
-        Download(f"{interval} candles of {symbol}", shown=progress) as report,
+        Download(f"{name} candles of {symbol}", shown=progress) as report,
     ):
         its_market = _candle_market(symbol, rest, market)
         return _downloaded(
             lambda: rest.candles(
-                symbol, interval, since, until, market=its_market,
+                symbol, name, since, until, market=its_market,
                 on_progress=report, on_wait=report.waits,
             ),
             Candle,
@@ -1061,7 +1063,7 @@ def funding_rates(
         _contract(symbol, rest, "funding rates")
         now = rest.server_time(Market.FUTURES)
         refuse_future(since, now)
-        until = now if until is None else until
+        until = now if until is None else min(until, now)
         since = until - 7 * 86_400 * 1_000_000_000 if since is None else since
         return _downloaded(
             lambda: rest.funding_rates(

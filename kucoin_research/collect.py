@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any, Self
 
 import polars as pl
@@ -17,6 +16,7 @@ from kucoin_research.errors import (
     Unreachable,
     shown,
 )
+from kucoin_research.given import is_number
 from kucoin_research.interrupts import check, hold
 from kucoin_research.network import Target, by_way_of
 from kucoin_research.progress import quiet_tqdm
@@ -127,9 +127,7 @@ class End:
 
 
 def _is_positive(value: object) -> bool:
-    if isinstance(value, bool) or not isinstance(value, Real):  # numpy's numbers are Real, too
-        return False
-    return 0 < value < 1e12  # type: ignore[operator]
+    return is_number(value) and 0 < value < 1e12  # type: ignore[operator]
 
 
 @hold()

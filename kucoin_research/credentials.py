@@ -55,10 +55,19 @@ def environment(path: str | os.PathLike[str] | None = None) -> Settings:
         If there is a ``.env`` that cannot be read, or none at ``path``; a line in it that means
         nothing is logged and left out.
     """
-    found = _nearest() if path is None else Path(path).expanduser()
+    found = _nearest() if path is None else _named(path)
     values = Settings({}) if found is None else _from_file(found)
     own = surroundings(lambda name: name.startswith(_PREFIX))
     return Settings({**{name: values[name] for name in values if name.startswith(_PREFIX)}, **own})
+
+
+def _named(path: object) -> Path:
+    if not isinstance(path, str | os.PathLike) or "\0" in str(path):
+        raise InvalidInput(f"path must be that of a file of settings, not {shown(path)}")
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:  # there is no such user
+        raise InvalidInput(f"path={shown(path)} is no path: {error}") from None
 
 
 def _nearest() -> Path | None:
@@ -210,10 +219,18 @@ class Credentials:
         CredentialsMissing
             Naming the variables that are missing.
         InvalidInput
-            If one holds what cannot be right; its value is not repeated.
+            If one holds what cannot be right; its value is not repeated. If ``environ`` holds no
+            texts by name, or ``path`` names no file.
         """
-        found = environment(path) if environ is None else Settings(environ)
+        flaw = None if environ is None else _flaw_of(environ)
+        if environ is None:
+            found = environment(path)
+        elif flaw is None:
+            held = (name for name in (*_NAMES, _VERSION) if environ.get(name) is not None)
+            found = Settings({name: environ[name] for name in held})
         del environ  # see __init__
+        if flaw is not None:
+            raise InvalidInput(flaw)
         missing = [name for name in _NAMES if not found.get(name, "").strip()]
         if missing:
             raise CredentialsMissing(
@@ -276,6 +293,18 @@ def _flaw(*values: object) -> str | None:
     if isinstance(version, bool) or version not in (2, 3):
         told = f"not {shown(version)}" if isinstance(version, int | float) else "a number"
         return f"key_version must be 2 or 3, {told}"
+    return None
+
+
+def _flaw_of(environ: object) -> str | None:
+    # Shows types only: who gives something else may have given the secret.
+    if not isinstance(environ, Mapping):
+        kind = type(environ).__name__
+        return f"environ must hold texts by name, as os.environ does, not {kind}; a file is path="
+    for name in (*_NAMES, _VERSION):
+        value = environ.get(name)
+        if value is not None and not isinstance(value, str):
+            return f"{name} must be text, not {type(value).__name__}"
     return None
 
 

@@ -101,6 +101,7 @@ __all__ = [
     "UnknownVenue",
     "Unreachable",
     "UntrustedHost",
+    "column_hint",
     "shown",
 ]
 
@@ -143,6 +144,20 @@ def shown(value: object) -> str:
     if len(text.splitlines()) > 1:  # the repr of some object; texts have theirs escaped
         text = " ".join(text.split())
     return text if len(text) <= _MOST_SHOWN else f"{text[: _MOST_SHOWN - 1]}…"
+
+
+def column_hint(value: object, name: str) -> str:
+    """Say which part of a frame to give, where one came instead of texts.
+
+    Returns
+    -------
+    str
+        Half a sentence; ``""`` where the value is no frame, of polars, pandas or pyarrow.
+    """
+    if not hasattr(type(value), "columns"):
+        return ""
+    frame = "frame.collect()" if type(value).__name__ == "LazyFrame" else "frame"
+    return f'; take one column of it, such as {frame}["{name}"]'
 
 
 class KucoinResearchError(Exception):

@@ -53,6 +53,7 @@ from kucoin_research.packing import most_text
 from kucoin_research.records import CHANNELS, columns_of, schema_of
 from kucoin_research.rowcsv import chunks, end_of_lines, header_of, read_rows, shape_of
 from kucoin_research.sessions import Session, Table
+from kucoin_research.units import LARGEST_NS
 
 __all__ = ["KINDS", "load_csv"]
 
@@ -342,8 +343,15 @@ def _tardis_derivative(rows: pl.DataFrame) -> dict[str, pl.DataFrame]:
 
 
 def _micros(rows: pl.DataFrame) -> pl.DataFrame:
-    times = pl.col("timestamp", "local_timestamp").cast(pl.Int64)
-    return rows.with_columns((times * 1_000).cast(pl.Datetime("ns", "UTC")))
+    rows = rows.with_columns(pl.col("timestamp", "local_timestamp").cast(pl.Int64))
+    for name in ("timestamp", "local_timestamp"):
+        beyond = rows[name].filter(~rows[name].is_between(0, LARGEST_NS // 1_000))
+        if beyond.len():
+            raise SessionBroken(
+                f"{name}={beyond[0]} is no time between the years 1970 and 2262 in µs"
+            )
+    times = pl.col("timestamp", "local_timestamp") * 1_000
+    return rows.with_columns(times.cast(pl.Datetime("ns", "UTC")))
 
 
 def _fit(rows: pl.DataFrame, channel: str) -> pl.DataFrame:

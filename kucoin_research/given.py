@@ -6,25 +6,31 @@ Each names the argument, what came, and what is wanted.
 from __future__ import annotations
 
 import difflib
+import functools
 import inspect
 import math
 import os
 from collections.abc import Callable, Iterable, Sequence
 from numbers import Integral, Real
 from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 import polars as pl
 
-from kucoin_research.errors import ColumnMissing, InvalidInput, shown
+from kucoin_research.errors import ColumnMissing, InvalidInput, column_hint, shown
 
 __all__ = [
     "MOST_ROWS",
     "columns_hold",
     "count",
+    "explained",
+    "explains_itself",
     "folder_to_write",
     "has_columns",
+    "is_number",
     "kind_of",
+    "listed_texts",
     "name_of",
     "number",
     "only_known",
@@ -38,10 +44,81 @@ __all__ = [
 ]
 
 
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+
 #: More rows than any machine holds.
 MOST_ROWS = 10**15
 # What the names of files are limited to, in bytes, on all systems.
 _LONGEST_NAME = 255
+
+
+def explained(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Let a function answer arguments that it does not take in a sentence, not a ``TypeError``.
+
+    Not for what takes secrets: a traceback shows what the wrapper was called with.
+
+    Parameters
+    ----------
+    name
+        How users call the function.
+    """
+
+    def wrap(function: Callable[P, R]) -> Callable[P, R]:
+        signature = inspect.signature(function)
+
+        @functools.wraps(function)
+        def call(*args: P.args, **kwargs: P.kwargs) -> R:
+            try:
+                signature.bind(*args, **kwargs)
+            except TypeError:
+                raise InvalidInput(_misfit(name, signature, args, kwargs)) from None
+            return function(*args, **kwargs)
+
+        return call
+
+    return wrap
+
+
+def explains_itself(kind: type[T]) -> type[T]:
+    """Do for a class, such as a dataclass of settings, what ``explained`` does for a function."""
+    made: Any = kind
+    made.__init__ = explained(kind.__name__)(made.__init__)
+    return kind
+
+
+# What people call things that have another name here.
+_ALSO_CALLED = {"dollar": "notional", "dollars": "notional", "interval": "every", "trades": "ticks"}
+
+
+def _misfit(
+    name: str, signature: inspect.Signature, args: Sequence[object], kwargs: Iterable[str]
+) -> str:
+    """Say which of the arguments of a call is none that the function takes."""
+    known = [each for each in signature.parameters.values() if each.name != "self"]
+    names = [each.name for each in known]
+    listed = f"it takes {', '.join(names)}"
+    for wrong in kwargs:
+        if wrong not in names:
+            alias = _ALSO_CALLED.get(wrong)
+            near = [alias] if alias in names else difflib.get_close_matches(wrong, names, n=1)
+            hint = f"; did you mean {near[0]}=?" if near else ";"
+            return f"{name} takes no {shown(wrong)}{hint} {listed}"
+    by_place = [each for each in known if each.kind is not each.KEYWORD_ONLY]
+    mine = args[1:] if "self" in signature.parameters else args
+    if len(mine) > len(by_place):
+        extra = mine[len(by_place)]
+        return f"{name} does not know what {shown(extra)} is: write its name before it; {listed}"
+    twice = [each.name for each in by_place[: len(mine)] if each.name in kwargs]
+    if twice:
+        return f"{name} was given {twice[0]} twice"
+    missing = [
+        each.name
+        for each in by_place[len(mine) :] + [each for each in known if each not in by_place]
+        if each.default is each.empty and each.name not in kwargs
+    ]
+    return f"{name} lacks {', '.join(missing)}; {listed}"
 
 
 def texts(values: object, what: str) -> list[str]:
@@ -52,18 +129,34 @@ def texts(values: object, what: str) -> list[str]:
     InvalidInput
         If they are no texts, or there is none.
     """
-    listed = [values] if isinstance(values, str) else values
-    if not isinstance(listed, Iterable) or isinstance(listed, bytes):
-        raise InvalidInput(f"{what} must be a string or a list of strings, not {shown(values)}")
-    found = list(listed)
-    wrong = next((text for text in found if not isinstance(text, str)), None)
-    if wrong is not None:
-        raise InvalidInput(f"{what} must be strings, and {shown(wrong)} is none")
+    found = listed_texts(values, what)
     if not found or not all(text.strip() for text in found):
         raise InvalidInput(f"{what} must not be empty")
     # "XBTUSDTM, ETHUSDTM" is a list, too; no name has a comma in it.
     split = [word.strip() if "," in text else word for text in found for word in text.split(",")]
     return [word for word in dict.fromkeys(split) if word]
+
+
+def listed_texts(values: object, what: str) -> list[str]:
+    """Take one text or several, or none, as they are.
+
+    Raises
+    ------
+    InvalidInput
+        If they are no texts.
+    """
+    listed = [values] if isinstance(values, str) else values
+    # A frame is made of columns: of one of pandas their names would be taken.
+    hint = column_hint(values, what.removesuffix("s"))
+    if hint or not isinstance(listed, Iterable) or isinstance(listed, bytes):
+        raise InvalidInput(
+            f"{what} must be a string or a list of strings, not {shown(values)}{hint}"
+        )
+    found = list(listed)
+    wrong = [text for text in found if not isinstance(text, str)]
+    if wrong:
+        raise InvalidInput(f"{what} must be strings, and {shown(wrong[0])} is none")
+    return found
 
 
 def name_of(value: object, name: str = "name") -> str | None:
@@ -98,13 +191,21 @@ def count(value: object, name: str, what: str, *, least: int = 1, most: int | No
     InvalidInput
         If it is none, or beyond these.
     """
-    is_whole = isinstance(value, Integral) and not isinstance(value, bool)
+    is_whole = isinstance(value, Integral) and is_number(value)
     if not is_whole or int(value) < least:  # type: ignore[call-overload]
         from_ = "above 0" if least == 1 else f"from {least} on"
         raise InvalidInput(f"{name} must be a whole number of {what} {from_}, not {shown(value)}")
     if most is not None and int(value) > most:  # type: ignore[call-overload]
         raise InvalidInput(f"{name} must be {most:,} {what} at most, not {shown(value)}")
     return int(value)  # type: ignore[call-overload,no-any-return]
+
+
+def is_number(value: object) -> bool:
+    """Whether that is a number, of numpy also.
+
+    Truths are none, nor are numpy's spans of time, which call themselves whole numbers.
+    """
+    return isinstance(value, Real) and not isinstance(value, bool | np.timedelta64)
 
 
 def truth(value: object, name: str) -> bool:
@@ -128,9 +229,8 @@ def number(value: object, name: str, what: str) -> float:
     InvalidInput
         If it is none.
     """
-    is_number = isinstance(value, Real) and not isinstance(value, bool)
     try:
-        found = float(value) if is_number else math.nan  # type: ignore[arg-type]
+        found = float(value) if is_number(value) else math.nan  # type: ignore[arg-type]
     except OverflowError:  # an integer beyond all floats
         found = math.inf
     if not math.isfinite(found):

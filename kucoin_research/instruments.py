@@ -6,7 +6,7 @@ import difflib
 import itertools
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, fields
 from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, ROUND_HALF_UP, Context, Decimal
 from operator import attrgetter
@@ -15,6 +15,7 @@ from typing import Literal, TypeAlias
 import polars as pl
 
 from kucoin_research.errors import InvalidInput, SymbolNotTrading, UnknownSymbol, shown
+from kucoin_research.given import explains_itself, is_number
 from kucoin_research.records import Market, market_of
 
 __all__ = [
@@ -35,6 +36,7 @@ _ROUNDINGS = {"nearest": ROUND_HALF_UP, "down": ROUND_FLOOR, "up": ROUND_CEILING
 _EXACT = Context(prec=60)
 
 
+@explains_itself
 @dataclass(frozen=True, kw_only=True)
 class Instrument:
     """A contract or a trading pair, as the exchange describes it.
@@ -92,15 +94,15 @@ class Instrument:
     display_name: str | None = None
 
     def __post_init__(self) -> None:
+        _check_text(self.symbol)
         object.__setattr__(self, "market", market_of(self.symbol, self.market))
         for name in ("tick_size", "lot_size"):
             step = getattr(self, name)
-            if not (math.isfinite(step) and step > 0):
+            if not (is_number(step) and math.isfinite(step) and step > 0):
                 raise InvalidInput(f"{self.symbol}: {name} must be above 0, not {shown(step)}")
-        if not (math.isfinite(self.contract_multiplier) and self.contract_multiplier):
-            raise InvalidInput(
-                f"{self.symbol}: contract_multiplier cannot be {shown(self.contract_multiplier)}"
-            )
+        worth = self.contract_multiplier
+        if not (is_number(worth) and math.isfinite(worth) and worth):
+            raise InvalidInput(f"{self.symbol}: contract_multiplier cannot be {shown(worth)}")
 
     @property
     def is_open(self) -> bool:
@@ -257,6 +259,10 @@ def resolve_symbol(symbol: str, known: Iterable[str], market: Market | str | Non
     if unified is not None:
         spelled = _of_unified(market, *unified.groups())
         raise UnknownSymbol(f"no {market} symbol {shown(symbol)}: {spelled}")
+    dated = _DATED.fullmatch(symbol.strip().upper())
+    if dated is not None:
+        spelled = _of_dated(known, *dated.groups())
+        raise UnknownSymbol(f"no {market} symbol {shown(symbol)}: {spelled}")
     guess, why = _guess(symbol, market)
     if guess in known:
         raise UnknownSymbol(_sentence(symbol, market, why, guess))
@@ -321,6 +327,9 @@ def spelling_hint(symbol: str, market: Market | str | None = None) -> str:
     unified = _UNIFIED.fullmatch(symbol)
     if unified is not None:
         return _of_unified(market, *unified.groups())
+    dated = _DATED.fullmatch(symbol)
+    if dated is not None:
+        return _of_dated((), *dated.groups())
     guess, why = _guess(symbol, market)
     return "" if guess == symbol else f"{why}use {shown(guess)}"
 
@@ -353,6 +362,27 @@ def _of_unified(market: Market, base: str, quote: str, settle: str | None) -> st
     here = names.pop(market, None)
     others = [f"{shown(name)} on {other}" for other, name in names.items()]
     return "use " + ", or ".join([*([shown(here)] if here else []), *others])
+
+
+# Of a contract that ends: BTC/USD:BTC-261225, of an option with its strike behind.
+_DATED = re.compile(r"([A-Z0-9]+)/([A-Z0-9]+):[A-Z0-9]+-(\d\d)(\d\d)\d\d(?:-.*)?")
+_MONTHS = "FGHJKMNQUVXZ"  # as exchanges of futures write January to December
+
+
+def _of_dated(known: Collection[str], base: str, quote: str, year: str, month: str) -> str:
+    """Name KuCoin's contract of that month, XBTMZ26 say, where it is known that there is one."""
+    name = "XBT" if base == "BTC" else base
+    code = _MONTHS[int(month) - 1] if 1 <= int(month) <= len(_MONTHS) else "?"
+    ends = f"M{code}{year}"
+    # One without a currency in its name is priced in USD.
+    likely = [f"{name}{quote}{ends}", *([f"{name}{ends}"] if quote == "USD" else [])]
+    here = [each for each in likely if each in known]
+    if here:
+        return f"use {shown(here[0])}"
+    return (
+        f"that is a contract of {base} in {quote} that ends in 20{year}-{month}; "
+        'kr.symbols(market="futures") lists those that KuCoin has'
+    )
 
 
 _WRONG_MARKET = {

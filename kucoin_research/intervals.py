@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
 
 from kucoin_research.errors import InvalidInput, shown
 
-__all__ = ["Interval", "parse_interval"]
+__all__ = ["MINUTE", "Interval", "Length", "ambiguity", "parse_interval"]
+
 
 _MS = 1_000_000
 # Largest last: an interval is told in the largest unit that it is a whole number of.
@@ -23,6 +26,9 @@ _NS = {
     "day": 86_400_000 * _MS,
     "week": 604_800_000 * _MS,
 }
+# Nanoseconds of 64 bits span 584 years, half of them since 1970.
+_MOST_MONTHS = 100 * 12
+_MOST_NS = 36_525 * _NS["day"]
 _SPELLINGS = {
     "ms": "ms msec millisecond milliseconds",
     "s": "s sec secs second seconds",
@@ -66,6 +72,13 @@ class Interval(NamedTuple):
         return None if self.unit == "month" else self.number * _NS[self.unit]
 
 
+#: How a user may write an interval.
+Length: TypeAlias = str | timedelta | np.timedelta64 | Interval
+
+#: What bars are made by where nothing is said, and no one has said it who gives another.
+MINUTE = Interval(1, "min")
+
+
 def parse_interval(value: object, name: str = "every") -> Interval:
     """Read an interval.
 
@@ -73,46 +86,97 @@ def parse_interval(value: object, name: str = "every") -> Interval:
     ----------
     value
         A number and a unit, with or without a space between; a unit alone is one of it. Or a
-        ``timedelta``.
+        ``timedelta``, of numpy or pandas also.
     name
         The argument's, for what errors say.
 
     Raises
     ------
     InvalidInput
-        If it is none, or nothing at all.
+        If it is none, nothing at all, or longer than times reach.
 
     Examples
     --------
     >>> parse_interval("60 minutes").name
     '1hour'
     """
-    if isinstance(value, timedelta):
-        return _of_ns(value // timedelta(microseconds=1) * 1_000, value, name)
+    if isinstance(value, Interval):
+        return value
+    if isinstance(value, timedelta | np.timedelta64):
+        return _of_span(value, name)
     found = _WRITTEN.fullmatch(value) if isinstance(value, str) else None
     if found is None:
         raise _refusal(value, name)
     number, word = found.groups()
-    if word == "M":
-        raise InvalidInput(
-            f"{name}={shown(value)} may mean minutes or months; write 'min' or 'month'"
-        )
+    doubt = ambiguity(value, name)
+    if doubt is not None:
+        raise InvalidInput(doubt)
     unit = _UNITS.get(word.lower())
     if unit is None or (number is None and len(word) < len("day")):
         raise _refusal(value, name)
     count = 1 if number is None else int(number)
-    if unit == "month":
-        if not count:
-            raise _refusal(value, name)
-        return Interval(count, unit)
-    return _of_ns(count * _NS[unit], value, name)
+    return (
+        _of_months(count, value, name)
+        if unit == "month"
+        else _of_ns(count * _NS[unit], value, name)
+    )
+
+
+def ambiguity(value: object, name: str) -> str | None:
+    """Say between which meanings of an interval to choose; None where there is one at most."""
+    found = _WRITTEN.fullmatch(value) if isinstance(value, str) else None
+    if found is None or found[2] != "M":
+        return None
+    return f"{name}={shown(value)} may mean minutes or months; write 'min' or 'month'"
+
+
+# How numpy writes them.
+_OF_NUMPY = {
+    "W": _NS["week"], "D": _NS["day"], "h": _NS["hour"], "m": _NS["min"], "s": _NS["s"],
+    "ms": _MS, "us": 1_000, "ns": 1,
+}  # fmt: skip
+_MONTHS = {"Y": 12, "M": 1}
+_PER_NS = {"ps": 10**3, "fs": 10**6, "as": 10**9}
+
+
+def _of_span(value: timedelta | np.timedelta64, name: str) -> Interval:
+    # In Python's integers: numpy turns one unit into another in 64 bits, and wraps; a timedelta of
+    # pandas may have ns.
+    span = value.to_timedelta64() if hasattr(value, "to_timedelta64") else value
+    if isinstance(span, timedelta):
+        return _of_ns(span // timedelta(microseconds=1) * 1_000, value, name)
+    if np.isnat(span):
+        raise _refusal(value, name)
+    unit, step = np.datetime_data(span.dtype)
+    number = int(span.astype(np.int64)) * step
+    if unit in _MONTHS:
+        return _of_months(number * _MONTHS[unit], value, name)
+    if unit in _PER_NS and number % _PER_NS[unit] == 0:
+        return _of_ns(number // _PER_NS[unit], value, name)
+    if unit not in _OF_NUMPY:  # a plain number has no unit
+        raise _refusal(value, name)
+    return _of_ns(number * _OF_NUMPY[unit], value, name)
+
+
+def _of_months(count: int, value: object, name: str) -> Interval:
+    if count <= 0:
+        raise _refusal(value, name)
+    if count > _MOST_MONTHS:
+        raise _too_long(value, name)
+    return Interval(count, "month")
 
 
 def _of_ns(length: int, value: object, name: str) -> Interval:
     if length <= 0 or length % _MS:
         raise _refusal(value, name)
+    if length > _MOST_NS:
+        raise _too_long(value, name)
     unit = next(each for each in reversed(_NS) if length % _NS[each] == 0)
     return Interval(length // _NS[unit], unit)
+
+
+def _too_long(value: object, name: str) -> InvalidInput:
+    return InvalidInput(f"{name}={shown(value)} is longer than the 100 years that it may be")
 
 
 def _refusal(value: object, name: str) -> InvalidInput:

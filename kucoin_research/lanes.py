@@ -101,6 +101,7 @@ class State(StrEnum):
     ENDED = "ended"
 
 
+@given.explains_itself
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Healing:
     """How hard a stream tries to keep its data whole; the defaults are for KuCoin.

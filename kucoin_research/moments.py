@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import polars as pl
 
-from kucoin_research.errors import InvalidInput, SessionBroken
+from kucoin_research.errors import InvalidInput, SessionBroken, shown
+from kucoin_research.units import LARGEST_NS
 
 __all__ = ["DATES", "moments_of"]
 
@@ -12,6 +13,7 @@ __all__ = ["DATES", "moments_of"]
 DATES = ("day first", "month first")
 
 _NS = pl.Datetime("ns", "UTC")
+_YEARS = (1678, 2261)  # whole ones that ns of 64 bits reach
 _CLOCK = r"(?:[T ]+(\d{1,2}):(\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?)?"
 _ZONE = r" ?(Z|UTC|[+-]\d\d(?::?\d\d)?)?"
 _YEAR_FIRST = rf"^(\d{{4}})[-/](\d\d?)[-/](\d\d?){_CLOCK}{_ZONE}$"
@@ -40,7 +42,8 @@ def moments_of(texts: pl.Series, dates: str | None, name: str) -> pl.Series:
     texts = texts.str.strip_chars().alias("text")
     numbers = texts.cast(pl.Int64, strict=False)
     if numbers.null_count() == texts.null_count():
-        return pl.DataFrame({"time": numbers}).select(_to_ns(pl.col("time")))["time"]
+        found = pl.DataFrame({"time": numbers}).select(_to_ns(pl.col("time")))["time"]
+        return _checked(found, texts, name)
     if texts.str.contains(_YEAR_LAST).any():
         parts = _parts(texts, _YEAR_LAST)
         day, month, year = _order(texts, parts, dates, name)
@@ -48,8 +51,11 @@ def moments_of(texts: pl.Series, dates: str | None, name: str) -> pl.Series:
         parts = _parts(texts, _YEAR_FIRST)
         year, month, day = "1", "2", "3"
     frame = parts.with_columns(texts)
+    # polars ends the process where ns of a date are more than 64 bits hold.
+    its_year = pl.col(year).cast(pl.Int32)
     whole = pl.datetime(
-        *(pl.col(each).cast(pl.Int32) for each in (year, month, day)),
+        pl.when(its_year.is_between(*_YEARS)).then(its_year),
+        *(pl.col(each).cast(pl.Int32) for each in (month, day)),
         *(pl.col(each).cast(pl.Int32).fill_null(0) for each in ("4", "5", "6")),
         time_unit="ns",
         time_zone="UTC",
@@ -62,12 +68,17 @@ def moments_of(texts: pl.Series, dates: str | None, name: str) -> pl.Series:
             .alias("time")
         )["time"]
     except pl.exceptions.PolarsError as error:
-        raise SessionBroken(f"{name} has a date that there is not: {error}") from error
+        first = str(error).partition("\n")[0]
+        raise SessionBroken(f"{name} has a date that there is not: {first}") from error
+    return _checked(found, texts, name)
+
+
+def _checked(found: pl.Series, texts: pl.Series, name: str) -> pl.Series:
     wrong = texts.filter(found.is_null() & texts.is_not_null())
     if wrong.len():
         raise SessionBroken(
-            f"{name} has the time {wrong[0]!r}, which is none known: Unix times, ISO 8601, or "
-            "dates such as 25/12/2023 19:21:17"
+            f"{name} has the time {shown(wrong[0])}, which is none known until 2261: Unix times, "
+            "ISO 8601, or dates such as 25/12/2023 19:21:17"
         )
     return found
 
@@ -90,9 +101,9 @@ def _order(
     }
     possible = [each for each in DATES if not any(t for d, t in told.items() if d != each)]
     if not possible or (dates is not None and dates not in possible):
-        shown = " and ".join(repr(text) for text in told.values() if text is not None)
+        both = " and ".join(repr(text) for text in told.values() if text is not None)
         raise InvalidInput(
-            f"{name} has the dates {shown}, so it cannot be read {dates or 'in one way'}"
+            f"{name} has the dates {both}, so it cannot be read {dates or 'in one way'}"
         )
     if dates is None and len(possible) > 1:
         example = texts.filter(parts["1"].is_not_null())[0]
@@ -116,11 +127,12 @@ def _offset(zone: pl.Expr) -> pl.Expr:
 
 
 def _to_ns(time: pl.Expr) -> pl.Expr:
-    # As `units.to_ns`: the magnitude tells the unit.
+    # As `units.to_ns`: the magnitude tells the unit, and what 64 bits do not hold is no time.
     factor = (
         pl.when(time >= 10**17).then(1)
         .when(time >= 10**14).then(1_000)
         .when(time >= 10**11).then(1_000_000)
         .otherwise(1_000_000_000)
-    )  # fmt: skip
-    return (time * factor.cast(pl.Int64)).cast(_NS)
+    ).cast(pl.Int64)  # fmt: skip
+    is_held = time.is_between(0, LARGEST_NS // factor)
+    return pl.when(is_held).then(time * factor).cast(_NS).alias("time")

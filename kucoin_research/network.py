@@ -199,7 +199,13 @@ def _is_excepted(target: Target) -> bool:
 
 
 def _covers(entry: str, target: Target) -> bool:
-    """Tell whether an entry of ``NO_PROXY`` names a host: ``*``, a domain, a number, a network."""
+    """Tell whether an entry of ``NO_PROXY`` names a host.
+
+    It is ``*``, a domain, a number, a network, or the URL of one of them.
+    """
+    _, is_url, rest = entry.partition("://")
+    if is_url:  # curl takes no scheme here, but whoever writes one means its host
+        entry = rest.partition("/")[0].rpartition("@")[2]
     name, colon, port = entry.rpartition(":")
     if colon and port.isdigit() and (":" not in name or name.endswith("]")):
         if int(port) != target.port:

@@ -27,7 +27,7 @@ from typing import Any, Protocol, Self
 from kucoin_research import clocks
 from kucoin_research.damage import Damage, Loss
 from kucoin_research.errors import InvalidInput, shown
-from kucoin_research.given import folder_to_write, only_known
+from kucoin_research.given import explains_itself, folder_to_write, listed_texts, only_known
 from kucoin_research.instruments import Instrument
 from kucoin_research.interrupts import arrived, hold, join
 from kucoin_research.manifest import (
@@ -120,6 +120,7 @@ def _listed(names: Sequence[str]) -> str:
     return f"{', '.join(names[:_NAMED])} and {len(names) - _NAMED:,} more files"
 
 
+@explains_itself
 class Recorder:
     """Writes rows to a new session folder until it is closed.
 
@@ -199,11 +200,12 @@ class Recorder:
         self._ends_itself = ends_itself
         self._fsync = check_options(compression, fsync, queue_rows)
         self._start_ns = self._clock.wall_ns() if start_ns is None else start_ns
+        symbols, channels = listed_texts(symbols, "symbols"), listed_texts(channels, "channels")
         self._about = {
             "venue": venue,
             "market": market,
-            "symbols": list(symbols),
-            "channels": list(channels),
+            "symbols": symbols,
+            "channels": channels,
             "instruments": instruments_to(instruments),
         }
         self._damage = [each.to_manifest() for each in damage]

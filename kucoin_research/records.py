@@ -15,7 +15,7 @@ from typing import Annotated, NamedTuple, TypeAlias, get_args, get_origin, get_t
 import polars as pl
 
 from kucoin_research.errors import InvalidInput, UnknownChannel, shown
-from kucoin_research.intervals import parse_interval
+from kucoin_research.intervals import ambiguity, parse_interval
 
 __all__ = [
     "ACCOUNT_CHANNELS",
@@ -571,7 +571,8 @@ def market_of(symbol: str, market: str | None = None) -> Market:
         If ``market`` is neither.
     """
     if market is None:
-        return Market.SPOT if "-" in symbol else Market.FUTURES
+        # (BTC/USD:BTC-261225, as others write what ends on a day, is no pair.)
+        return Market.SPOT if "-" in symbol and ":" not in symbol else Market.FUTURES
     name = market.lower() if isinstance(market, str) else ""
     if name not in list(Market):
         raise InvalidInput(f"market must be 'futures' or 'spot', not {shown(market)}")
@@ -642,6 +643,9 @@ def candle_interval(written: object) -> str:
     UnknownChannel
         If KuCoin has no such candles.
     """
+    doubt = ambiguity(written, "interval")
+    if doubt is not None:
+        raise UnknownChannel(doubt)
     try:
         interval = parse_interval(written, "interval").name
     except InvalidInput:

@@ -205,7 +205,7 @@ class Replay(TradeBars):
         self._calling = self.clock.lock()  # held while functions are called
         self._changed = self.clock.condition()  # guards all below
         self._pace = Pace(_checked_speed(speed))
-        self._is_paused = paused
+        self._is_paused = given.truth(paused, "paused")
         self._at_ns = self._start_ns  # last given, or sought
         self._rest_ns = self._start_ns  # where it was paused, which may be later
         self._steps = 0

@@ -10,7 +10,7 @@ from typing import Any
 
 from kucoin_research import clocks
 from kucoin_research.errors import InvalidInput
-from kucoin_research.given import texts
+from kucoin_research.given import texts, truth
 from kucoin_research.instruments import Instrument
 from kucoin_research.quotas import forget_host, share_host
 from kucoin_research.records import (
@@ -134,7 +134,7 @@ def serve(
         speed=speed,
         start_ns=start_ns,
         has_fillers=any(_feed_of(meta) == "pro" for meta in found.metas),
-        is_held=is_held,
+        is_held=truth(is_held, "is_held"),
         grace=grace,
         **options,
     )

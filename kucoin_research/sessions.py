@@ -43,7 +43,7 @@ from kucoin_research.errors import (
     shown,
 )
 from kucoin_research.forking import cached_property
-from kucoin_research.given import name_of, only_known
+from kucoin_research.given import explained, name_of, only_known
 from kucoin_research.instruments import Instrument
 from kucoin_research.lines import Lines, scan_lines
 from kucoin_research.manifest import (
@@ -728,6 +728,19 @@ def _header(path: Path, record: type[Record], sound: int) -> tuple[list[str] | N
     return found, f"{path.name}: {'; '.join(told)}" if told else None
 
 
+def _refuse_sessions(folder: Path, session: Session) -> None:
+    """Refuse to write an archive into the folder of a session, this one's or another's."""
+    own = {each.resolve() for each in session.paths}
+    whole = folder.resolve()
+    for each in (whole, *whole.parents):
+        if each in own or (each / MANIFEST).is_file():
+            raise InvalidInput(
+                f"folder={shown(str(folder))} is in the folder of a session, {each}, which holds "
+                "what was recorded and nothing else; name one beside it"
+            )
+
+
+@explained("convert")
 def convert(
     session: Session | Paths | Iterable[Paths],
     folder: Paths,
@@ -760,7 +773,8 @@ def convert(
     Raises
     ------
     InvalidInput
-        If a file is there already, also at a URL: nothing is written over.
+        If a file is there already, also at a URL: nothing is written over. If the folder is that of
+        a session, or within it: what is there is what was recorded.
     SessionBroken
         If a line cannot be read.
     OSError
@@ -769,6 +783,8 @@ def convert(
     if not isinstance(session, Session):
         session = load(session)
     target = archive.Target.of(folder, part, storage_options)
+    if target.folder is not None:
+        _refuse_sessions(target.folder, session)
     return archive.write(session.pieces(), target)
 
 

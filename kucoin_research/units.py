@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from datetime import UTC, date, datetime
+from datetime import MAXYEAR, MINYEAR, UTC, date, datetime, timedelta
 from numbers import Integral
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from kucoin_research.errors import InvalidInput, MessageBroken, shown
 
-__all__ = ["LARGEST_NS", "When", "instant_ns", "refuse_future", "to_ns", "told_apart"]
+__all__ = ["LARGEST_NS", "When", "instant_ns", "refuse_future", "to_ns", "told_apart", "written"]
 
 #: How a user may write a point in time.
 When = str | int | float | date | datetime | np.datetime64 | None
@@ -70,7 +70,8 @@ def instant_ns(when: When, name: str) -> int | None:
     Returns
     -------
     int | None
-        Nanoseconds since 1970-01-01 UTC; None for None.
+        Nanoseconds since 1970-01-01 UTC; None for None. Of dates before 1678 or after 2261 they are
+        more than 64 bits hold.
 
     Raises
     ------
@@ -79,34 +80,80 @@ def instant_ns(when: When, name: str) -> int | None:
     """
     if when is None:
         return None
+    if isinstance(when, _OfPandas):  # its own arithmetic ends in 2262 and drops nanoseconds
+        return _of_numpy(when, when.to_datetime64(), name)
     if isinstance(when, np.datetime64):
-        when = _of_numpy(when)
-    is_of_kind = isinstance(when, Integral | float | str | date) and not isinstance(when, bool)
-    if not is_of_kind or when != when:
-        raise InvalidInput(f"{name} must be a time, not {shown(when)}")
-    if isinstance(when, Integral | float):
-        return _of_unix(when, name)
+        return _of_numpy(when, when, name)
+    # (numpy's spans of time call themselves whole numbers.)
+    is_number = isinstance(when, Integral | float) and not isinstance(when, bool | np.timedelta64)
+    if is_number and when == when:
+        return _of_unix(when, name)  # type: ignore[arg-type]
     if isinstance(when, str):
-        try:
-            when = datetime.fromisoformat(when)
-        except ValueError:
-            raise InvalidInput(
-                f"{name}={shown(when)} is no time; write it like '2026-11-24' or '2026-11-24T12:00'"
-            ) from None
+        return _of_calendar(_of_text(when, name))
+    if isinstance(when, date):
+        return _of_calendar(when)
+    hint = "; take one of it, such as column[0]" if len(getattr(when, "shape", ())) == 1 else ""
+    raise InvalidInput(f"{name} must be a time, not {shown(when)}{hint}")
+
+
+def _of_text(when: str, name: str) -> datetime:
+    try:
+        return datetime.fromisoformat(when)
+    except ValueError:
+        raise InvalidInput(
+            f"{name}={shown(when)} is no time; write it like '2026-11-24' or '2026-11-24T12:00'"
+        ) from None
+
+
+def _of_calendar(when: date) -> int:
     if not isinstance(when, datetime):
-        if not isinstance(when, date):
-            raise InvalidInput(f"{name} must be a time, not {shown(when)}")
         when = datetime(when.year, when.month, when.day, tzinfo=UTC)
     if when.tzinfo is None:
         when = when.replace(tzinfo=UTC)
-    since_epoch = when - datetime(1970, 1, 1, tzinfo=UTC)
-    return (since_epoch.days * 86_400 + since_epoch.seconds) * 1_000_000_000 + (
-        since_epoch.microseconds * 1_000
-    )
+    return (when - _EPOCH) // timedelta(microseconds=1) * 1_000
 
 
-def _of_numpy(when: np.datetime64) -> int | float:
-    return math.nan if np.isnat(when) else int(when.astype("datetime64[ns]").astype(np.int64))
+@runtime_checkable
+class _OfPandas(Protocol):
+    """A time of pandas, ``NaT`` also; pandas need not be there."""
+
+    def to_datetime64(self) -> np.datetime64: ...
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MONTHS = {"M": 1, "Y": 12}
+_PER_UNIT = {
+    "ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3_600 * 10**9,
+    "D": 86_400 * 10**9, "W": 604_800 * 10**9,
+}  # fmt: skip
+_PER_NS = {"ps": 10**3, "fs": 10**6, "as": 10**9}
+
+
+def _of_numpy(given: object, when: np.datetime64, name: str) -> int:
+    # In Python's integers: numpy turns one unit into another in 64 bits, and wraps.
+    if np.isnat(when):
+        raise InvalidInput(f"{name} must be a time, not {shown(given)}")
+    unit, step = np.datetime_data(when.dtype)
+    ns = _units_ns(int(when.astype(np.int64)) * step, unit)
+    if ns is None or not _FIRST_NS <= ns < _LAST_NS:
+        raise InvalidInput(f"{name}={shown(given)} lies outside of the years 1 to 9999")
+    return ns
+
+
+def _units_ns(number: int, unit: str) -> int | None:
+    """Count nanoseconds from 1970 on; None where that is no year of the calendar."""
+    if unit in _PER_NS:
+        return number // _PER_NS[unit]
+    if unit not in _MONTHS:
+        return number * _PER_UNIT[unit]
+    year, month = divmod(number * _MONTHS[unit] + 1970 * 12, 12)
+    if not MINYEAR <= year <= MAXYEAR:
+        return None
+    return (datetime(year, month + 1, 1, tzinfo=UTC) - _EPOCH).days * _PER_UNIT["D"]
+
+
+_FIRST_NS = (datetime.min.replace(tzinfo=UTC) - _EPOCH).days * _PER_UNIT["D"]
+_LAST_NS = ((datetime.max.replace(tzinfo=UTC) - _EPOCH).days + 1) * _PER_UNIT["D"]
 
 
 def _of_unix(when: Integral | float, name: str) -> int:
@@ -145,9 +192,7 @@ def told_apart(*times_ns: int) -> list[str]:
     >>> told_apart(1_700_000_000_260_000_000, 1_700_000_000_294_000_000)
     ['2023-11-14 22:13:20.260', '2023-11-14 22:13:20.294']
     """
-    seconds = [
-        f"{datetime.fromtimestamp(each // 10**9, UTC):%Y-%m-%d %H:%M:%S}" for each in times_ns
-    ]
+    seconds = [written(each) for each in times_ns]
     decimals = [f"{each % 10**9:09d}" for each in times_ns]
     for digits in (0, 3, 6, 9):
         point = "." if digits else ""
@@ -158,3 +203,9 @@ def told_apart(*times_ns: int) -> list[str]:
         if len(set(texts)) == len(set(times_ns)):
             break
     return texts
+
+
+def written(ns: int) -> str:
+    """Write an instant (ns UTC) to the second, as ``2026-11-24 12:00:00``."""
+    # The last hours of a datetime west of Greenwich lie in the year 10000, which numpy can write.
+    return str(np.datetime64(ns // 10**9, "s")).replace("T", " ")

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from kucoin_research.errors import UnknownVenue, UntrustedHost, shown
+from kucoin_research.given import explains_itself
 from kucoin_research.hidden import surroundings
 from kucoin_research.records import Market, market_of
 
@@ -36,6 +37,7 @@ _PLAIN_HOST = re.compile(r"(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]+)?")
 _FORMS = "a venue is 'live', 'demo' or Venue(futures_url=…, spot_url=…)"
 
 
+@explains_itself
 @dataclass(frozen=True)
 class Venue:
     """The REST addresses of an exchange's two markets; classic sockets are found through them.

@@ -13,9 +13,11 @@ what buyers do, orange what sellers do. Live figures of a kernel share one refre
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import polars as pl
 
 from kucoin_research.analytics import check_tickers, check_trades
@@ -38,7 +40,8 @@ from kucoin_research.figures.refresh import Refresher, Ticket, refresher
 from kucoin_research.figures.static import ExportUnavailable, Figure, still
 from kucoin_research.figures.theme import resolve
 from kucoin_research.figures.zone import Zone
-from kucoin_research.given import columns_hold, count, kind_of, name_of, number
+from kucoin_research.given import columns_hold, count, is_number, kind_of, name_of, number
+from kucoin_research.intervals import Interval, Length, parse_interval
 
 if TYPE_CHECKING:
     from kucoin_research.figures.widget import LiveFigure
@@ -87,7 +90,7 @@ def price(
     *,
     trades: pl.DataFrame | None = None,
     status: pl.DataFrame | None = None,
-    window: float | str | None = None,
+    window: float | Length | None = None,
     tz: str = "UTC",
     theme: str = "light",
     height: int = 420,
@@ -106,8 +109,8 @@ def price(
     status
         Rows of ``status`` beside a frame: their gaps are shaded. A stream's are known.
     window
-        How much of the newest data is followed: seconds, a duration such as ``"5m"``, or ``"all"``.
-        Left out: five minutes of a stream, all of a frame.
+        How much of the newest data is followed: seconds, a duration such as ``"5m"`` or a
+        ``timedelta``, or ``"all"``. Left out: five minutes of a stream, all of a frame.
     tz
         ``"UTC"``, ``"local"`` or an IANA name, for the time axis.
     theme
@@ -136,9 +139,9 @@ def candles(
     source: Any,
     symbol: str | None = None,
     *,
-    every: str | None = None,
+    every: Length | None = None,
     status: pl.DataFrame | None = None,
-    window: float | str | None = None,
+    window: float | Length | None = None,
     tz: str = "UTC",
     theme: str = "light",
     height: int = 420,
@@ -171,9 +174,10 @@ def candles(
         trades, or orders or changes of a book. A stream or session that has neither candles nor
         trades raises ``UnknownChannel``.
     """
-    options = {} if every is None else {"every": every}
+    options = {}
     if every is not None:
         interval_ns(every)
+        options = {"every": parse_interval(every).name}  # as streams call their candles
     return _make(
         CandleChart, "candles", source, symbol, {}, status, window, tz, theme, height, options
     )
@@ -245,7 +249,7 @@ def heatmap(
     *,
     bins: int = 80,
     status: pl.DataFrame | None = None,
-    window: float | str | None = None,
+    window: float | Length | None = None,
     tz: str = "UTC",
     theme: str = "light",
     height: int = 420,
@@ -278,7 +282,7 @@ def spread(
     symbol: str | None = None,
     *,
     status: pl.DataFrame | None = None,
-    window: float | str | None = None,
+    window: float | Length | None = None,
     tz: str = "UTC",
     theme: str = "light",
     height: int = 420,
@@ -311,7 +315,7 @@ def mark(
     *,
     funding: pl.DataFrame | None = None,
     status: pl.DataFrame | None = None,
-    window: float | str | None = None,
+    window: float | Length | None = None,
     tz: str = "UTC",
     theme: str = "light",
     height: int = 420,
@@ -341,7 +345,7 @@ def flow(
     symbol: str | None = None,
     *,
     status: pl.DataFrame | None = None,
-    window: float | str | None = None,
+    window: float | Length | None = None,
     tz: str = "UTC",
     theme: str = "light",
     height: int = 420,
@@ -370,7 +374,7 @@ def lag(
     *,
     offset_ms: float | None = None,
     status: pl.DataFrame | None = None,
-    window: float | str | None = None,
+    window: float | Length | None = None,
     tz: str = "UTC",
     theme: str = "light",
     height: int = 420,
@@ -456,7 +460,7 @@ def _make(
     symbol: str | None,
     extra: Mapping[str, pl.DataFrame],
     status: pl.DataFrame | None,
-    window: float | str | None,
+    window: float | Length | None,
     tz: str,
     theme: str,
     height: int,
@@ -574,13 +578,12 @@ def _check_trades(kind: type[Chart], what: str, frame: pl.DataFrame) -> None:
     check_trades(frame, what)
 
 
-def _nanoseconds(window: float | str | None) -> int | None:
+def _nanoseconds(window: float | Length | None) -> int | None:
     if window is None or (isinstance(window, str) and window == "all"):
         return None
-    if isinstance(window, str):
+    if isinstance(window, str | timedelta | np.timedelta64 | Interval):
         return interval_ns(window, "window")
-    is_number = isinstance(window, int | float) and not isinstance(window, bool)
-    if not is_number or not 0 < window < _LONGEST_WINDOW:
+    if not is_number(window) or not 0 < window < _LONGEST_WINDOW:
         raise InvalidInput(f"window must be seconds, like '5m', or 'all', not {shown(window)}")
     return round(window * 1e9)
 
@@ -590,7 +593,7 @@ def _live(
     source: Any,
     sketch: Sketch,
     channels: dict[str, str],
-    window: float | str | None,
+    window: float | Length | None,
 ) -> LiveFigure:
     window_ns = _nanoseconds(_LIVE_WINDOW if window is None else window)
     return _widget(kind, source, sketch, channels, window_ns)

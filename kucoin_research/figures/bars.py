@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
 
 import numpy as np
 import polars as pl
@@ -16,7 +15,7 @@ from kucoin_research.figures.scale import steady
 from kucoin_research.figures.theme import Spec, price_axis, size_axis
 from kucoin_research.figures.thin import broken
 from kucoin_research.figures.zone import Floats, Times
-from kucoin_research.intervals import parse_interval
+from kucoin_research.intervals import Length, parse_interval
 
 __all__ = ["CandleChart", "interval_ns"]
 
@@ -31,7 +30,7 @@ _MOST = 100_000  # candles held
 Columns = dict[str, Floats]
 
 
-def interval_ns(every: str | timedelta, name: str = "every") -> int:
+def interval_ns(every: Length, name: str = "every") -> int:
     """Read an interval such as ``"10s"``, ``"5m"`` or KuCoin's ``"5min"``.
 
     Raises

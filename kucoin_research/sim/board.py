@@ -152,6 +152,8 @@ class Settings:
     quiet_contracts: int = 0
 
     def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            _check(field.name, str(field.type), getattr(self, field.name))
         if self.signing_clock not in ("wall", "virtual"):
             raise InvalidInput(f"no clock {shown(self.signing_clock)}; clocks: wall, virtual")
         keys = [account.key for account in (DEMO_ACCOUNT, *self.accounts)]
@@ -160,6 +162,22 @@ class Settings:
         for name, most in (("dead_servers", 20), ("quiet_contracts", 999)):
             if not 0 <= getattr(self, name) <= most:
                 raise InvalidInput(f"{name} must be from 0 to {most}, not {getattr(self, name)}")
+
+
+def _check(name: str, kind: str, value: object) -> None:
+    """Refuse a setting that is of another kind than its field's."""
+    if kind.endswith(" | None") and value is None:
+        return
+    kind = kind.removesuffix(" | None")
+    if kind == "bool" and not isinstance(value, bool):
+        raise InvalidInput(f"{name} must be True or False, not {shown(value)}")
+    is_whole = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    if kind == "int" and not is_whole:
+        raise InvalidInput(f"{name} must be a whole number from 0 on, not {shown(value)}")
+    if kind == "float" and not (is_whole or (isinstance(value, float) and value >= 0)):
+        raise InvalidInput(f"{name} must be a number of seconds from 0 on, not {shown(value)}")
+    if kind.startswith("Mapping") and not isinstance(value, Mapping):
+        raise InvalidInput(f"{name} must be a dict, not {shown(value)}")
 
 
 def text_frame(payload: bytes) -> bytes:

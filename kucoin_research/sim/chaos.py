@@ -6,13 +6,14 @@ it, since nothing ends it but healing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from random import Random
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
 
 from kucoin_research.errors import InvalidInput, shown
+from kucoin_research.sim.clock import is_number
 from kucoin_research.sim.faults import FAULTS, Fault, make_fault
 
 __all__ = ["CHAOS_FAULTS", "Chaos", "Planned"]
@@ -128,10 +129,18 @@ class Chaos:
     def __post_init__(self) -> None:
         if not isinstance(self.seed, int) or isinstance(self.seed, bool):
             raise InvalidInput(f"chaos needs a whole number as its seed, not {shown(self.seed)}")
+        for name in ("rate", "quiet", "seconds"):
+            if not is_number(getattr(self, name)):
+                raise InvalidInput(f"{name} must be a number, not {shown(getattr(self, name))}")
         if not 0 < self.rate <= 6_000:
             raise InvalidInput(f"rate {self.rate} must be above 0, at most 6000 per minute")
         if self.quiet < 0 or not 0 < self.seconds <= 86_400 * 7:
             raise InvalidInput("quiet must be 0 or more, seconds above 0 and within a week")
+        self._check_faults()
+
+    def _check_faults(self) -> None:
+        if isinstance(self.faults, str) or not isinstance(self.faults, Iterable | None):
+            raise InvalidInput(f"faults must be a list of names, not {shown(self.faults)}")
         if self.faults is not None:
             object.__setattr__(self, "faults", tuple(self.faults))
         for name in self.faults or ():

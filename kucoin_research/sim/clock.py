@@ -9,14 +9,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from numbers import Real
-from typing import Any
+from typing import Any, TypeAlias
 
-from kucoin_research.errors import InvalidInput, shown
+import numpy as np
+
+from kucoin_research.errors import InvalidInput, column_hint, shown
 from kucoin_research.sim.machine import Machine
 
-__all__ = ["DEFAULT_START", "SLICE_NS", "VirtualClock", "is_number", "named", "parse_start"]
+__all__ = [
+    "DEFAULT_START",
+    "SLICE_NS",
+    "Start",
+    "VirtualClock",
+    "is_number",
+    "named",
+    "parse_start",
+]
 
 DEFAULT_START = "2026-01-05T00:00:00Z"
 SLICE_NS = 10_000_000
@@ -25,14 +35,18 @@ SLICE_NS = 10_000_000
 _PATIENCE_NS = 100_000_000
 
 
-def parse_start(start: str | int | datetime | None) -> int:
+#: How a user may write when virtual time begins.
+Start: TypeAlias = str | int | date | np.datetime64 | None
+
+
+def parse_start(start: Start) -> int:
     """Turn a start instant into integer ns UTC.
 
     Parameters
     ----------
     start
-        ISO 8601 text, ``"now"``, an aware datetime (a naive one is taken as UTC), integer ns, or
-        None for ``DEFAULT_START``.
+        ISO 8601 text, ``"now"``, a date, a datetime (a naive one is taken as UTC), one of numpy,
+        integer ns, or None for ``DEFAULT_START``.
 
     Returns
     -------
@@ -48,33 +62,54 @@ def parse_start(start: str | int | datetime | None) -> int:
         return time.time_ns()
     if start is None:
         start = DEFAULT_START
-    if isinstance(start, str):
-        try:
-            start = datetime.fromisoformat(start)
-        except ValueError as error:
-            raise InvalidInput(
-                f"no start time {shown(start)}; give ISO 8601 text, a datetime, integer ns or 'now'"
-            ) from error
-    if isinstance(start, datetime):
-        if start.tzinfo is None:
-            start = start.replace(tzinfo=UTC)
-        start = round(start.timestamp() * 1_000_000) * 1_000
-    if isinstance(start, bool) or not isinstance(start, int):
-        raise InvalidInput(
-            f"no start time {shown(start)}; give ISO 8601 text, a datetime, integer ns or 'now'"
-        )
-    if start >= 2**63:
+    # numpy turns its units into others in 64 bits and wraps; what it writes is right.
+    when = _of_text(start) if isinstance(start, str | np.datetime64) else start
+    if isinstance(when, date) and when == when:  # NaT of pandas is a date, too
+        return _of_calendar(when, start)
+    if isinstance(when, bool | np.timedelta64) or not isinstance(when, int | np.integer):
+        raise _no_start(start)
+    if when >= 2**63:
         raise InvalidInput(f"start {shown(start)} lies beyond the year 2262, where ns end")
-    if start < 10**17:
+    if when < _LEAST_NS:
         raise InvalidInput(f"start {shown(start)} is not in ns; multiply seconds by 10**9")
-    return start
+    return int(when)
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LEAST_NS = 10**17  # in 1973: what is less is of another unit
+
+
+def _of_text(start: str | np.datetime64) -> datetime:
+    try:
+        return datetime.fromisoformat(str(start))
+    except ValueError as error:
+        raise _no_start(start) from error
+
+
+def _of_calendar(when: date, start: object) -> int:
+    if not isinstance(when, datetime):
+        when = datetime(when.year, when.month, when.day, tzinfo=UTC)
+    if when.tzinfo is None:
+        when = when.replace(tzinfo=UTC)
+    if hasattr(when, "to_pydatetime"):  # of pandas, which counts in 64 bits
+        when = when.to_pydatetime(warn=False)
+    ns = (when - _EPOCH) // timedelta(microseconds=1) * 1_000
+    if not _LEAST_NS <= ns < 2**63:
+        raise InvalidInput(f"start {shown(start)} lies outside of the years 1974 to 2261")
+    return ns
+
+
+def _no_start(start: object) -> InvalidInput:
+    return InvalidInput(
+        f"no start time {shown(start)}; give ISO 8601 text, a datetime, integer ns or 'now'"
+    )
 
 
 def is_number(value: object) -> bool:
-    """Whether that is a number; true and false are none."""
+    """Whether that is a number; true and false are none, nor are numpy's spans of time."""
     if isinstance(value, int) and value.bit_length() > 1_000:
         return False  # no float holds it
-    return isinstance(value, Real) and not isinstance(value, bool)
+    return isinstance(value, Real) and not isinstance(value, bool | np.timedelta64)
 
 
 def named(symbols: object) -> list[Any]:
@@ -88,12 +123,15 @@ def named(symbols: object) -> list[Any]:
     if symbols is None:
         return []
     listed = [symbols] if isinstance(symbols, str) else symbols
-    if not isinstance(listed, Iterable):
-        raise InvalidInput(f"symbols must be a string or a list of strings, not {shown(symbols)}")
+    hint = column_hint(symbols, "symbol")
+    if hint or not isinstance(listed, Iterable):
+        raise InvalidInput(
+            f"symbols must be a string or a list of strings, not {shown(symbols)}{hint}"
+        )
     found = list(listed)
-    wrong = next((each for each in found if not isinstance(each, str)), None)
-    if wrong is not None:
-        raise InvalidInput(f"symbols must be strings, and {shown(wrong)} is none")
+    wrong = [each for each in found if not isinstance(each, str)]
+    if wrong:
+        raise InvalidInput(f"symbols must be strings, and {shown(wrong[0])} is none")
     return found
 
 

@@ -16,7 +16,6 @@ import threading
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
 from typing import Any, Self, TypeVar
 
 from tornado.httpserver import HTTPServer
@@ -28,7 +27,7 @@ from kucoin_research.errors import InvalidInput, UnknownSymbol, shown
 from kucoin_research.sim.accounts import DEMO_ACCOUNT, Account
 from kucoin_research.sim.board import Board, Settings, binary_frame, text_frame
 from kucoin_research.sim.chaos import Chaos, Planned
-from kucoin_research.sim.clock import SLICE_NS, VirtualClock, is_number, named, parse_start
+from kucoin_research.sim.clock import SLICE_NS, Start, VirtualClock, is_number, named, parse_start
 from kucoin_research.sim.delivery import Subscriber
 from kucoin_research.sim.faults import (
     KINDS,
@@ -1459,8 +1458,8 @@ class Exchange(Doors):
     symbols
         Symbols on offer; None for the whole catalog.
     start
-        First virtual instant: ISO text, datetime, integer ns, or ``"now"``; None for
-        2026-01-05T00:00:00Z. Rounded down to 10 ms.
+        First virtual instant: ISO text, a date, a datetime, one of numpy, integer ns, or ``"now"``;
+        None for 2026-01-05T00:00:00Z. Rounded down to 10 ms.
     host
         Address to listen on.
     futures_port, spot_port
@@ -1501,7 +1500,7 @@ class Exchange(Doors):
         speed: float = 1.0,
         *,
         symbols: Iterable[str] | str | None = None,
-        start: str | int | datetime | None = None,
+        start: Start = None,
         host: str = "127.0.0.1",
         futures_port: int = 0,
         spot_port: int = 0,
@@ -1512,15 +1511,16 @@ class Exchange(Doors):
         if isinstance(seed, bool) or not isinstance(seed, int):
             raise InvalidInput(f"seed must be a whole number, not {shown(seed)}")
         start_ns = parse_start(start) // SLICE_NS * SLICE_NS
+        # Before anything runs that a wrong one would leave running.
+        if chaos is not None and not isinstance(chaos, Chaos):
+            chaos = Chaos(seed=chaos)
+        self._schedule = [] if chaos is None else chaos.schedule()
         made = make_settings(settings)
         listings = listings_for(symbols, made.quiet_contracts)
         self._hub: Hub = Hub(seed, VirtualClock(start_ns, speed, machine=machine), listings, made)
         sites = {market: Site(self._hub, market) for market in MARKETS}
         ports = {"futures": futures_port, "spot": spot_port}
         super().__init__(self._hub, sites, ROUTES, host=host, ports=ports)
-        if chaos is not None and not isinstance(chaos, Chaos):
-            chaos = Chaos(seed=chaos)
-        self._schedule = [] if chaos is None else chaos.schedule()
         for planned in self._schedule:
             self._call(functools.partial(self._plan, planned.after_ns, planned.fault))
 
@@ -1653,7 +1653,10 @@ def make_settings(chosen: dict[str, Any]) -> Settings:
     unknown = sorted(set(chosen) - set(known))
     if unknown:
         raise InvalidInput(f"no setting {shown(unknown[0])}; settings: {', '.join(known)}")
-    accounts = tuple(chosen.get("accounts", ()))
+    accounts = chosen.get("accounts", ())
+    if not isinstance(accounts, Iterable) or isinstance(accounts, str | bytes | Mapping):
+        raise InvalidInput(f"accounts takes a list of Account(…), not {type(accounts).__name__}")
+    accounts = tuple(accounts)
     for each in accounts:
         if not isinstance(each, Account):  # and may hold a secret, so it is not shown
             raise InvalidInput(f"accounts takes Account(…), not {type(each).__name__}")

@@ -17,7 +17,7 @@ RANKS = {
     "instruments": 2, "topics": 2, "progress": 2, "ring": 2, "wire": 2, "venues": 2,
     "account": 2, "signing": 2, "orderbook": 2, "integrity": 2, "tables": 2, "backfill": 2,
     "rowcsv": 2, "packing": 2, "archive": 2, "bookrows": 3, "pacing": 1, "collector": 1,
-    "damage": 2, "moments": 1, "transport": 2, "quotas": 1,
+    "damage": 2, "moments": 2, "transport": 2, "quotas": 1,
     "decode": 3, "rest": 3, "report": 3, "analytics": 3, "listings": 3, "manifest": 3,
     "protocol": 4, "universe": 4, "decode_pro": 4, "overlap": 4, "checkup": 4,
     "reckoning": 4, "timekeeping": 4, "sequences": 2, "rowfiles": 4, "sessionfolder": 4,

@@ -333,3 +333,33 @@ def test_an_offset_is_taken_off(moment, minutes):
 
     utc = moment.replace(microsecond=0, tzinfo=UTC) - timedelta(minutes=minutes)
     assert found == (utc - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(seconds=1) * 10**9
+
+
+@pytest.mark.parametrize(
+    "time",
+    [
+        *("9999999999999999", "99999999999", "-5", "99999999999999999999", "3000-01-01 00:00:00"),
+        *("1500-01-01", "9999-12-31", "0000-01-01", "2262-04-12", "31/12/2600 10:00:00"),
+    ],
+)
+def test_a_time_that_64_bits_of_ns_do_not_hold_is_none(tmp_path, time):
+    with pytest.raises(kr.SessionBroken, match=f"has the time '{time}', which is none") as caught:
+        read(tmp_path, f"timestamp,price\n{time},80000.5\n", symbol="XBTUSDTM")
+
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("time", ["99999999999999999", "-5"])
+@pytest.mark.parametrize("text", [TRADES, BOOK, DERIVATIVE])
+@pytest.mark.parametrize("column", [1708950436958000, 1708950436961123])
+def test_a_time_of_tardis_that_does_not_fit_is_none(tmp_path, text, time, column):
+    with pytest.raises(kr.SessionBroken, match=f"timestamp={time} is no time"):
+        read(tmp_path, text.replace(str(column), time))
+
+
+def test_the_first_and_last_years_that_fit_are_read(tmp_path):
+    text = "timestamp,price\n1678-01-01,1\n2261-12-31 23:59:59.999999999,2\n"
+
+    times = read(tmp_path, text, symbol="XBTUSDTM").frame("ticker")["timestamp"]
+
+    assert times.dt.year().to_list() == [1678, 2261]

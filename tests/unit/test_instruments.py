@@ -234,3 +234,25 @@ def test_only_the_hint_needs_no_list():
     assert "use 'XBTUSDTM'" in spelling_hint("BTCUSDTM")
     assert spelling_hint("XBTUSDTM") == ""
     assert spelling_hint("BTC-USDT") == ""
+
+
+@pytest.mark.parametrize(
+    ("symbol", "told"),
+    [
+        ("BTC/USD:BTC-261225", "use 'XBTMZ26'"),
+        ("btc/usd:btc-261225", "use 'XBTMZ26'"),
+        ("BTC/USDT:USDT-261225", "of BTC in USDT that ends in 2026-12; kr.symbols"),
+        ("BTC/USD:BTC-260327", "of BTC in USD that ends in 2026-03; kr.symbols"),
+        ("BTC/USD:BTC-261399", "that ends in 2026-13; kr.symbols"),
+    ],
+)
+@pytest.mark.parametrize("market", [None, "futures"])
+def test_a_contract_that_ends_is_named_as_kucoin_does(symbol, told, market):
+    with pytest.raises(UnknownSymbol, match="no futures symbol") as caught:
+        resolve_symbol(symbol, FUTURES, market)
+
+    assert told in str(caught.value)
+
+
+def test_a_contract_that_ends_is_known_by_its_spelling_alone():
+    assert "kr.symbols" in spelling_hint("BTC/USDT:USDT-260327")

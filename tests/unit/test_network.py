@@ -329,6 +329,15 @@ def test_rest_and_sockets_take_the_same_way(name, world, monkeypatch):
         ("fd00::/8", "fd00::1", True),
         ("fd00::1", "fd00::2", False),
         ("fd00::/8", "10.0.0.1", False),
+        ("http://kucoin.com", "api.kucoin.com", True),
+        ("HTTPS://kucoin.com/", "api.kucoin.com", True),
+        ("http://kucoin.com:443/x", "kucoin.com", True),
+        ("http://kucoin.com:80", "kucoin.com", False),
+        ("http://me:it@kucoin.com", "kucoin.com", True),
+        ("http://10.0.0.1", "10.0.0.1", True),
+        ("http://[fd00::1]:443/", "fd00::1", True),
+        ("http://coin.com", "kucoin.com", False),
+        ("http://", "kucoin.com", False),
     ],
 )
 def test_no_proxy_names_hosts_as_elsewhere(entries, host, is_excepted, monkeypatch):
@@ -652,6 +661,16 @@ def test_the_doctor_tells_the_way_and_who_decided_it(world, monkeypatch):
     )
     assert PASSWORD not in str(found)
     assert "marker" not in str(found)
+
+
+def test_the_doctor_shows_a_host_that_is_excepted_by_its_url(monkeypatch):
+    venue = Venue(f"https://{HOST}:9", f"https://{HOST}:9")
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("NO_PROXY", f"http://{HOST}")
+
+    found = diagnose([venue])
+
+    assert found["custom network"].detail.startswith(f"proxy: none (NO_PROXY names {HOST})")
 
 
 def test_the_doctor_tells_what_is_wrong_with_a_variable(monkeypatch, tmp_path):

@@ -5,9 +5,12 @@ written, replaced or left running by what it refuses.
 """
 
 import gc
+import inspect
 import math
+import shutil
 import sys
-from datetime import UTC, date, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta, timezone
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,16 +21,22 @@ import polars as pl
 import pytest
 
 import kucoin_research as kr
-from kucoin_research import cli
+from kucoin_research import cli, figures
 from kucoin_research.classic import KuCoinWebSocket
 from kucoin_research.dashboards import board
 from kucoin_research.errors import shown
+from kucoin_research.sim import Chaos
 
 X = "XBTUSDTM"
 DAY = datetime(2026, 1, 4, tzinfo=UTC)
+LAST = datetime.max.replace(tzinfo=timezone(timedelta(hours=-5)))  # in the year 10000 of UTC
 BAD, SYMBOL, CHANNEL = kr.InvalidInput, kr.UnknownSymbol, kr.UnknownChannel
 # Of every kind what users hand over where something else is meant.
 WRONG_NUMBERS = ("5", None, math.nan, -1, True, [])
+
+
+def copy_of(session, folder):
+    return Path(shutil.copytree(session, folder))
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +62,8 @@ def w(exchange, tmp_path_factory):
         over=over,
         own=own,
         session=session,
+        p=made.path,
+        other=copy_of(made.path, root / "other"),
         replay=replay,
         root=root,
         trades=s.frame("trade"),
@@ -108,7 +119,15 @@ def candles(w, start, **options):
 
 TIMES = [
     ("NaT of pandas", lambda w: candles(w, pd.NaT), BAD, ["start", "NaT"]),
-    ("NaT of numpy", lambda w: candles(w, np.datetime64("NaT")), BAD, ["start must be a time"]),
+    ("NaT of numpy", lambda w: candles(w, np.datetime64("NaT")), BAD, ["start must be", "'NaT'"]),
+    ("numpy's year 3000", lambda w: candles(w, np.datetime64("3000-01-01")), BAD, ["=3000-01-01"]),
+    ("numpy's far years", lambda w: candles(w, np.datetime64(2**40, "Y")), BAD, ["1 to 9999"]),
+    ("pandas' far years", lambda w: candles(w, pd.Timestamp(2**40, unit="s")), BAD, ["1 to 9999"]),
+    ("the last hour", lambda w: candles(w, LAST), BAD, ["start=10000-01-01 04:59:59", "future"]),
+    ("its text", lambda w: candles(w, LAST.isoformat()), BAD, ["start=10000-01-01", "future"]),
+    ("a column", lambda w: candles(w, pl.Series([DAY])), BAD, ["a Series of shape", "column[0]"]),
+    ("one of pandas", lambda w: candles(w, pd.Series([DAY])), BAD, ["a Series of", "column[0]"]),
+    ("an array", lambda w: candles(w, np.array([1_767_484_800])), BAD, ["ndarray", "column[0]"]),
     ("no number", lambda w: candles(w, math.nan), BAD, ["start must be a time", "nan"]),
     ("a truth", lambda w: candles(w, True), BAD, ["start must be a time", "True"]),
     ("a list", lambda w: candles(w, [DAY]), BAD, ["start"]),
@@ -129,31 +148,93 @@ TIMES = [
     ("a seek to a clock", lambda w: w.replay.seek("12:00"), BAD, ["'12:00' is no time"]),
     ("a seek before 1970", lambda w: w.replay.seek(-5), BAD, ["when=-5"]),
     ("a seek beyond", lambda w: w.replay.seek("2035-01-01"), BAD, ["is not within", "arrived"]),
+    ("a seek to the last hour", lambda w: w.replay.seek(LAST), BAD, ["10000-01-01", "not within"]),
+    ("a seek of numpy", lambda w: w.replay.seek(np.datetime64("1500")), BAD, ["1500-01-01", "not"]),
+    ("a last hour's exchange", lambda _: kr.simulate(start=LAST), BAD, ["outside of the years"]),
+    ("an exchange of 1500", lambda _: kr.simulate(start="1500-01-01"), BAD, ["outside of the"]),
+    ("of numpy's 3000", lambda _: kr.simulate(start=np.datetime64("3000-01-01")), BAD, ["3000"]),
+    ("of numpy's NaT", lambda _: kr.simulate(start=np.datetime64("NaT")), BAD, ["NaT"]),
+    ("of pandas' NaT", lambda _: kr.simulate(start=pd.NaT), BAD, ["no start time NaT"]),
     ("a seek before", lambda w: w.replay.seek(DAY), BAD, ["not within", "local_timestamp"]),
 ]
 
-INTERVALS = [
-    (f"{what} of {value!r}", call, error, parts)
-    for value in ("300", "5", 5, "", "five minutes", "7 parsecs", None)
-    for what, call, error, parts in [
+INTERVALS = (
+    [
+        (f"{what} of {value!r}", call, error, parts)
+        for value in ("300", "5", 5, "", "five minutes", "7 parsecs", None, np.timedelta64("NaT"))
+        for what, call, error, parts in [
+            (
+                "candles",
+                lambda w, i=value: kr.candles(X, i, venue=w.v),
+                CHANNEL,
+                ["no candle interval", "5min"],
+            ),
+            (
+                "a stream",
+                lambda w, i=value: kr.stream(X, f"candle:{i}", venue=w.v),
+                CHANNEL,
+                ["no candle interval", "5min"],
+            ),
+            (
+                "bars",
+                lambda w, i=value: kr.ohlcv(w.trades, i),
+                BAD,
+                ["every", "is no interval", "'10s'"],
+            ),
+        ]
+    ]
+    + [
         (
-            "candles",
-            lambda w, i=value: kr.candles(X, i, venue=w.v),
-            CHANNEL,
-            ["no candle interval", "5min"],
-        ),
+            f"{place} of {value!r}",
+            call,
+            error,
+            ["may mean minutes or months; write 'min' or 'month'"],
+        )
+        for value in ("1M", "M", " 15M")
+        for place, call, error in [
+            ("candles", lambda w, i=value: kr.candles(X, i, venue=w.v), CHANNEL),
+            ("a stream", lambda w, i=value: kr.stream(X, f"candle:{i}", venue=w.v), CHANNEL),
+            ("bars", lambda w, i=value: kr.ohlcv(w.trades, i), BAD),
+            ("bars of mids", lambda w, i=value: kr.mid_bars(w.tickers, i), BAD),
+            ("bars of a stream", lambda w, i=value: w.s.bars(i), BAD),
+            ("a figure", lambda w, i=value: kr.figures.candles(w.trades, X, every=i), BAD),
+            ("a window", lambda w, i=value: kr.figures.price(w.trades, X, window=i), BAD),
+        ]
+    ]
+    + [
         (
-            "a stream",
-            lambda w, i=value: kr.stream(X, f"candle:{i}", venue=w.v),
-            CHANNEL,
-            ["no candle interval", "5min"],
-        ),
-        (
-            "bars",
-            lambda w, i=value: kr.ohlcv(w.trades, i),
+            "an endless figure",
+            lambda w: kr.figures.candles(w.trades, X, every="999999999d"),
             BAD,
-            ["every", "is no interval", "'10s'"],
+            ["every='999999999d' is longer than the 100 years"],
         ),
+    ]
+)
+# What calls itself a whole number of Python, and is none.
+SPAN = np.timedelta64(5, "m")
+SPANS = [
+    (f"a span as {name}", call, BAD, [name, "timedelta64(5,'m')"])
+    for name, call in [
+        ("start", lambda w: candles(w, SPAN)),
+        ("when", lambda w: w.replay.seek(SPAN)),
+        ("start", lambda _: kr.simulate(start=SPAN)),
+        ("speed", lambda _: kr.simulate(speed=SPAN)),
+        ("minutes", lambda w: kr.stream_to_frame(X, minutes=SPAN, venue=w.v)),
+        ("rows", lambda w: kr.stream_to_frame(X, rows=SPAN, venue=w.v)),
+        ("seconds", lambda w: kr.record(X, seconds=SPAN, root="new", venue=w.v)),
+        ("rows", lambda w: w.s.wait("trade", rows=SPAN)),
+        ("timeout", lambda w: w.s.wait("trade", timeout=SPAN)),
+        ("timeout", lambda w: w.over.stop(SPAN)),
+        ("last", lambda w: w.s.frame("trade", last=SPAN)),
+        ("capacity", lambda w: kr.stream(X, capacity=SPAN, venue=w.v)),
+        ("speed", lambda w: kr.replay(w.session, SPAN)),
+        ("volume", lambda w: kr.ohlcv(w.trades, volume=SPAN)),
+        ("ticks", lambda w: kr.ohlcv(w.trades, ticks=SPAN)),
+        ("lifetime", lambda _: kr.Healing(lifetime=SPAN)),
+        ("depth", lambda w: kr.order_book(X, SPAN, venue=w.v)),
+        ("height", lambda w: kr.figures.price(w.tickers, X, height=SPAN)),
+        ("price", lambda w: w.instrument.round_price(SPAN)),
+        ("offset_ms", lambda w: kr.figures.lag(w.trades, X, offset_ms=SPAN)),
     ]
 ]
 
@@ -187,6 +268,17 @@ PATHS = [
     ("a replay's root", lambda w: w.replay.record("afile"), BAD, ["root='afile'", "is a file"]),
     ("an archive", lambda w: w.session.to_parquet("afile"), BAD, ["cannot hold an archive"]),
     ("a convert", lambda w: kr.convert(w.session, "afile"), BAD, ["afile is a file"]),
+    (
+        "a convert onto itself",
+        lambda w: kr.convert(w.p, w.p),
+        BAD,
+        ["folder of a session", "beside"],
+    ),
+    ("a convert into", lambda w: kr.convert(w.session, w.p / "a/b"), BAD, ["folder of a session"]),
+    ("its URL", lambda w: kr.convert(w.p, f"file://{w.p}/new"), BAD, ["folder of a session"]),
+    ("an archive into", lambda w: w.session.to_parquet(w.p), BAD, ["folder of a session"]),
+    ("another's folder", lambda w: kr.convert(w.session, w.other), BAD, ["folder of a session"]),
+    ("a convert's typo", lambda w: kr.convert(w.p, "new", prt="a"), BAD, ["mean part=?"]),
     ("a convert to 5", lambda w: kr.convert(w.session, 5), BAD, ["folder", "path", "5"]),
     ("a convert to bytes", lambda w: kr.convert(w.session, b"x"), BAD, ["folder", "b'x'"]),
     ("a part of 5", lambda w: kr.convert(w.session, "new", part=5), BAD, ["part", "5"]),
@@ -218,6 +310,9 @@ SYMBOLS = [
         (" XBTUSDTM", SYMBOL, ["use 'XBTUSDTM'"]),
         ("BTCUSDT", SYMBOL, ["call Bitcoin XBT", "use 'XBTUSDTM'"]),
         ("BTC_USDT", SYMBOL, ["use 'XBTUSDTM'"]),
+        ("BTC/USDT:USDT-260327", SYMBOL, ["no futures symbol", 'kr.symbols(market="futures")']),
+        ("BTC/USD:BTC-261225", SYMBOL, ["of BTC in USD that ends in 2026-12"]),
+        ("btc/usdt:usdt-260327-50000-c", SYMBOL, ["no futures symbol", "ends in 2026-03"]),
         ("QQQ", SYMBOL, ["no futures symbol 'QQQ'", "kr.symbols"]),
         ("", BAD, ["symbols must not be empty"]),
         ([], BAD, ["symbols must not be empty"]),
@@ -260,6 +355,37 @@ SYMBOLS = [
     ("a serve of 5", lambda w: kr.serve(w.session, symbols=5), BAD, ["symbols must be", "5"]),
     ("an exchange of 5", lambda w: kr.simulate(symbols=5), BAD, ["symbols must be", "5"]),
     ("a tape of a list", lambda w: w.x.tape([X]), SYMBOL, ["no symbol"]),
+]
+
+# Wherever names are taken, in whatever holds them.
+LISTS = {
+    "symbols": lambda w, v: kr.stream(v, venue=w.v),
+    "channels": lambda w, v: kr.stream(X, v, venue=w.v),
+    "symbols of a frame": lambda w, v: kr.stream_to_frame(v, rows=1, venue=w.v),
+    "channels of a frame": lambda w, v: kr.stream_to_frame(X, v, rows=1, venue=w.v),
+    "symbols of a recording": lambda w, v: kr.record(v, root="new", venue=w.v),
+    "symbols of a replay": lambda w, v: kr.replay(w.session, symbols=v),
+    "channels of a replay": lambda w, v: kr.replay(w.session, channels=v),
+    "symbols of a serve": lambda w, v: kr.serve(w.session, symbols=v),
+    "channels of a serve": lambda w, v: kr.serve(w.session, channels=v),
+    "channel of an attach": lambda w, v: w.s.attach(print, v),
+    "channels of a dashboard": lambda w, v: kr.dashboard(X, channels=v, venue=w.v),
+    "channels of the guide": lambda w, v: KuCoinWebSocket(venue=w.v).connect(X, v),
+    "symbols of an exchange": lambda _, v: kr.simulate(symbols=v),
+    "symbols of a trader": lambda w, v: w.x.start_trader(v),
+}
+NAMES = [
+    (f"{place}, {what}", lambda w, p=place, v=value: LISTS[p](w, v), BAD, [place.split()[0], *said])
+    for place in LISTS
+    for what, value, said in [
+        ("with None", [X, None], ["must be strings, and None is none"]),
+        ("a column with null", pl.Series([X, None]), ["must be strings, and None is none"]),
+        ("only None", [None], ["must be strings, and None is none"]),
+        ("with 0", ["trade", 0], ["must be strings, and 0 is none"]),
+        ("a polars frame", pl.DataFrame({"symbol": [X]}), ["a DataFrame of", "frame["]),
+        ("a frame of pandas", pd.DataFrame({"symbol": [X]}), ["a DataFrame of", "frame["]),
+        ("a lazy frame", pl.LazyFrame({"symbol": [X]}), ["frame.collect()["]),
+    ]
 ]
 
 CHANNELS = [
@@ -347,6 +473,92 @@ NUMBERS = [
         ("seconds", lambda w, n=value: kr.record(X, seconds=n, venue=w.v), "seconds"),
         ("a replay's speed", lambda w, n=value: kr.replay(w.session, n), "speed"),
     ]
+]
+
+# What bars, and settings, are asked for by names that they do not take.
+BARS = {
+    "bars": lambda w, *args, **options: w.s.bars(*args, **options),
+    "ohlcv": lambda w, *args, **options: kr.ohlcv(w.trades, *args, **options),
+}
+NAMED = [
+    (f"{what} of {place}", lambda w, b=bars, c=call: c(w, b), BAD, parts)
+    for place, bars in BARS.items()
+    for what, call, parts in [
+        (
+            "two kinds",
+            lambda w, bars: bars(w, "10s", volume=100),
+            ["every='10s' and volume= make different bars"],
+        ),
+        ("a minute, said", lambda w, bars: bars(w, "1m", ticks=9), ["every='1m' and ticks="]),
+        ("a span", lambda w, bars: bars(w, timedelta(1), notional=9), ["every=", "notional="]),
+        ("three kinds", lambda w, bars: bars(w, volume=1, ticks=1), ["give one of volume"]),
+        ("dollars", lambda w, bars: bars(w, dollar=9), [place, "'dollar'", "mean notional=?"]),
+        ("a typo", lambda w, bars: bars(w, volum=9), ["'volum'", "mean volume=?", "ticks"]),
+        ("what there is not", lambda w, bars: bars(w, colour=9), [place, "'colour'", "volume"]),
+        ("too many", lambda w, bars: bars(w, "1m", X, 7), [place, "write its name before it"]),
+    ]
+] + [
+    ("ohlcv of nothing", lambda _: kr.ohlcv(), BAD, ["ohlcv lacks trades"]),
+    ("trades twice", lambda w: kr.ohlcv(w.trades, trades=w.trades), BAD, ["trades twice"]),
+    ("a vwap's interval", lambda w: kr.vwap(w.trades, interval="1m"), BAD, ["mean every=?"]),
+    ("healing's rollover", lambda _: kr.Healing(rollover="yes"), BAD, ["'rollover'", "lifetime"]),
+    ("healing's typo", lambda _: kr.Healing(overlp=1.0), BAD, ["did you mean overlap=?"]),
+    ("healing of 5", lambda _: kr.Healing(5), BAD, ["what 5 is: write its name before it"]),
+    ("a venue of nothing", lambda _: kr.Venue(), BAD, ["Venue lacks futures_url, spot_url"]),
+    ("a venue of one", lambda _: kr.Venue("http://x"), BAD, ["Venue lacks spot_url"]),
+    ("a venue's url", lambda _: kr.Venue("a", "b", url=1), BAD, ["Venue takes no 'url'"]),
+    ("a recorder", lambda w: w.s.record("new", compress="zstd"), BAD, ["mean compression=?"]),
+    ("a replay's", lambda w: w.replay.record("new", sync=1), BAD, ["mean fsync=?"]),
+    ("a recorder's", lambda _: kr.Recorder("new", symbol=X), BAD, ["mean symbols=?"]),
+    ("a recorder of 5", lambda _: kr.Recorder("new", symbols=5), BAD, ["symbols must be", "5"]),
+    ("a replay's typo", lambda w: kr.replay(w.session, sped=2), BAD, ["mean speed=?"]),
+    ("a replay that may be", lambda w: kr.replay(w.session, paused="x"), BAD, ["paused", "'x'"]),
+    ("a serve's setting", lambda w: kr.serve(w.session, port=1), BAD, ["no setting 'port'"]),
+    ("a serve that may be", lambda w: kr.serve(w.session, is_held=5), BAD, ["is_held", "5"]),
+    ("an exchange's setting", lambda _: kr.simulate(foo=1), BAD, ["no setting 'foo'"]),
+    *(
+        (f"{name} of {value!r}", lambda _, o={name: value}: kr.simulate(**o), BAD, [name])
+        for name, value in [
+            ("ping_interval_ms", "x"),
+            ("idle_timeout", "x"),
+            ("idle_timeout", math.nan),
+            ("rate_limit", -1),
+            ("max_topics", "x"),
+            ("compression", "x"),
+            ("quiet_contracts", "x"),
+            ("states", 5),
+            ("accounts", 5),
+            ("accounts", [5]),
+            ("chaos", "x"),
+        ]
+    ),
+    ("chaos' rate", lambda _: Chaos(seed=1, rate="x"), BAD, ["rate must be a number, not 'x'"]),
+    ("chaos' faults", lambda _: Chaos(seed=1, faults=5), BAD, ["faults", "5"]),
+    ("chaos' fault", lambda _: Chaos(seed=1, faults="drop"), BAD, ["faults must be a list"]),
+    *(
+        (f"keys of {value!r}", lambda _, v=value: kr.Credentials.from_env(v), BAD, parts)
+        for value, parts in [
+            (5, ["environ must hold texts by name", "not int", "path="]),
+            (".env", ["not str", "path="]),
+            (["KUCOIN_API_KEY"], ["not list"]),
+            ({"KUCOIN_API_KEY": 5}, ["KUCOIN_API_KEY must be text, not int"]),
+            ({"KUCOIN_API_KEY_VERSION": 3}, ["KUCOIN_API_KEY_VERSION must be text, not int"]),
+        ]
+    ),
+    ("no keys", lambda _: kr.Credentials.from_env({1: 2}), kr.CredentialsMissing, ["not set"]),
+    (
+        "null keys",
+        lambda _: kr.Credentials.from_env({"KUCOIN_API_KEY": None}),
+        kr.CredentialsMissing,
+        ["KUCOIN_API_KEY"],
+    ),
+    ("keys in 5", lambda _: kr.Credentials.from_env(path=5), BAD, ["path must be", "5"]),
+    ("keys at a zero", lambda _: kr.Credentials.from_env(path="a\0b"), BAD, ["path must be"]),
+    ("nobody's keys", lambda _: kr.Credentials.from_env(path="~nobody_here/x"), BAD, ["no path"]),
+    ("a step of text", lambda w: replace(w.instrument, tick_size="x"), BAD, ["tick_size", "'x'"]),
+    ("a worth", lambda w: replace(w.instrument, contract_multiplier="x"), BAD, ["cannot be 'x'"]),
+    ("a symbol of 5", lambda w: replace(w.instrument, symbol=5), SYMBOL, ["not int"]),
+    ("an instrument", lambda _: kr.Instrument(symbol=X), BAD, ["Instrument lacks market, base"]),
 ]
 
 OTHERS = [
@@ -669,10 +881,13 @@ TABLE = [
     for kind, rows in [
         ("time", TIMES),
         ("interval", INTERVALS),
+        ("span", SPANS),
         ("path", PATHS),
         ("symbol", SYMBOLS),
+        ("names", NAMES),
         ("channel", CHANNELS),
         ("number", NUMBERS),
+        ("named", NAMED),
         ("other", OTHERS),
     ]
     for name, call, error, parts in rows
@@ -891,12 +1106,52 @@ def test_a_command_gives_one_line(w, monkeypatch, capsys, words, parts):
 
 
 @pytest.mark.parametrize(
-    "value", ["5 minutes", "5m", "5min", "5 min", "5MIN", timedelta(minutes=5)]
+    "value",
+    [
+        *("5 minutes", "5m", "5min", "5 min", "5MIN"),
+        *(timedelta(minutes=5), np.timedelta64(5, "m"), pd.Timedelta(minutes=5)),
+    ],
+    ids=repr,
 )
 def test_five_minutes_are_read_however_they_are_written(w, value):
     assert set(kr.candles(X, value, venue=w.v, progress=False)["interval"]) == {"5min"}
     assert kr.ohlcv(w.trades, value).height > 0
+    assert kr.vwap(w.trades, value).height > 0
+    assert kr.mid_bars(w.tickers, value).height > 0
     assert w.s.bars(value).height > 0
+    assert kr.figures.candles(w.trades, X, every=value).data
+    assert kr.figures.price(w.trades, X, window=value).data
+
+
+def test_bars_of_volume_need_no_interval(w):
+    bars = kr.ohlcv(w.trades, volume=100)
+
+    assert bars["interval"][0] == "volume:100"
+    assert kr.ohlcv(w.trades, None, volume=100).equals(bars)
+
+
+def test_what_says_its_arguments_keeps_its_signature():
+    assert list(inspect.signature(kr.ohlcv).parameters)[:2] == ["trades", "every"]
+    assert list(inspect.signature(kr.Healing).parameters)[:2] == ["lifetime", "overlap"]
+    assert "Make candles of trades" in kr.ohlcv.__doc__
+
+
+def test_a_hundred_years_are_one_bar(w):
+    assert kr.ohlcv(w.trades, timedelta(days=36_525)).height == w.trades["symbol"].n_unique()
+    assert kr.figures.candles(w.trades, X, every="36525d").data
+
+
+@pytest.mark.parametrize("every", ["5m", "5min", timedelta(minutes=5), np.timedelta64(5, "m")])
+def test_a_figure_finds_a_streams_candles_however_their_interval_is_written(w, monkeypatch, every):
+    asked = []
+    monkeypatch.setattr(
+        figures, "channels_for", lambda kind, source, every=None: asked.append(every) or 1 / 0
+    )
+
+    with pytest.raises(ZeroDivisionError):
+        kr.figures.candles(w.s, X, every=every)
+
+    assert asked == ["5min"]
 
 
 @pytest.mark.parametrize(
@@ -916,6 +1171,32 @@ def test_five_minutes_are_read_however_they_are_written(w, value):
 )
 def test_a_time_is_read_however_it_is_written(w, value):
     assert candles(w, value, end="2026-01-04T00:10")["timestamp"][0] == DAY
+
+
+@pytest.mark.parametrize(
+    "value",
+    [np.datetime64("2610-07-27"), np.datetime64("3000-01-01"), "3000-01-01", datetime.max, LAST],
+    ids=repr,
+)
+def test_an_end_to_come_is_now(w, value):
+    def rows(end):
+        return candles(w, "2026-01-04", end=end)["timestamp"]
+
+    until_now, until_then, until_later = rows(None), rows(value), rows(None)
+
+    # (numpy's 2610-07-27 in 64 bits of ns is 2026-01-05T00:25:26.)
+    assert until_now[-1] <= until_then[-1] <= until_later[-1]
+    settled = kr.funding_rates(X, "2026-01-01", value, venue=w.v, progress=False)
+    assert settled.equals(kr.funding_rates(X, "2026-01-01", venue=w.v, progress=False))
+
+
+@pytest.mark.parametrize(
+    "column",
+    [pl.Series, pd.Series, np.array, pd.Index, lambda n: pl.Series(n, dtype=pl.Categorical)],
+)
+def test_a_column_of_a_frame_names_symbols(w, column):
+    with kr.stream(column([X, "ETHUSDTM"]), "ticker", venue=w.v) as s:
+        assert set(s.instruments) == {X, "ETHUSDTM"}
 
 
 def test_commas_part_channels_and_symbols(w):
