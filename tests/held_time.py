@@ -357,6 +357,8 @@ class HeldThread(threading.Thread):
             super().join()
 
     def is_alive(self) -> bool:
+        if self.is_over and self is not threading.current_thread():
+            super().join()  # it only leaves: who is told that it has ended finds it listed no more
         return super().is_alive() and not self.is_over
 
 
