@@ -98,10 +98,13 @@ class Instrument:
         object.__setattr__(self, "market", market_of(self.symbol, self.market))
         for name in ("tick_size", "lot_size"):
             step = getattr(self, name)
-            if not (is_number(step) and math.isfinite(step) and step > 0):
+            # Lists have 300,000 rows, whose numbers are of these two types.
+            is_one = type(step) in (float, int) or is_number(step)
+            if not (is_one and math.isfinite(step) and step > 0):
                 raise InvalidInput(f"{self.symbol}: {name} must be above 0, not {shown(step)}")
         worth = self.contract_multiplier
-        if not (is_number(worth) and math.isfinite(worth) and worth):
+        is_one = type(worth) in (float, int) or is_number(worth)
+        if not (is_one and math.isfinite(worth) and worth):
             raise InvalidInput(f"{self.symbol}: contract_multiplier cannot be {shown(worth)}")
 
     @property
