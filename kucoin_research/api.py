@@ -41,7 +41,6 @@ from kucoin_research.integrity import Verdict
 from kucoin_research.interrupts import check, hold, passing
 from kucoin_research.intervals import Length
 from kucoin_research.progress import Download
-from kucoin_research.quotas import forget_host, share_host
 from kucoin_research.recorder import QUEUE_ROWS, check_options
 from kucoin_research.recordings import Recording
 from kucoin_research.records import (
@@ -64,6 +63,7 @@ from kucoin_research.records import (
 )
 from kucoin_research.replay import Replay
 from kucoin_research.rest import ExchangeStatus, PremiumIndex, Rest
+from kucoin_research.serving import OwnServer
 from kucoin_research.sessions import Session, load
 from kucoin_research.stream import Healing, Stream
 from kucoin_research.topics import Feed, feed_of, is_offered, topics_for
@@ -116,20 +116,8 @@ Channels = str | Iterable[str]
 # -- venues ----------------------------------------------------------------------------------------
 
 
-class SimulatedExchange(sim.Exchange):
+class SimulatedExchange(OwnServer, sim.Exchange):
     """An exchange in a box; ``kucoin_research.simulate`` makes one."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        for url in (self.futures_url, self.spot_url):
-            share_host(url)
-
-    def close(self, timeout: float = 5.0) -> None:
-        """End everything: connections without a close frame, ports, thread. Idempotent."""
-        if not self.is_closed:  # else the ports may be another's
-            for url in (self.futures_url, self.spot_url):
-                forget_host(url)
-        super().close(timeout)
 
     @property
     def venue(self) -> Venue:

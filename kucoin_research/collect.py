@@ -18,7 +18,7 @@ from kucoin_research.errors import (
 )
 from kucoin_research.given import is_number
 from kucoin_research.interrupts import check, hold
-from kucoin_research.network import Target, by_way_of
+from kucoin_research.network import by_way_of
 from kucoin_research.progress import quiet_tqdm
 from kucoin_research.records import (
     Candle,
@@ -29,7 +29,7 @@ from kucoin_research.records import (
     parse_channel,
 )
 from kucoin_research.stream import State, Stream
-from kucoin_research.venues import is_loopback
+from kucoin_research.venues import target_of
 
 __all__ = ["End", "Limit", "collect", "wait_until_live"]
 
@@ -255,7 +255,7 @@ def wait_until_live(
 
 def _way(stream: Stream) -> str:
     url = stream.rest.venue.url(stream.subscriptions[0].market)
-    return by_way_of(Target.of(url, is_loopback=is_loopback(url))).rstrip(",")
+    return by_way_of(target_of(url))
 
 
 def _raise_if_failed(stream: Stream) -> None:

@@ -34,7 +34,7 @@ from kucoin_research.live import open_hidden
 from kucoin_research.records import Market
 from kucoin_research.rest import Rest
 from kucoin_research.topics import Feed
-from kucoin_research.venues import Venue, is_loopback, is_trusted
+from kucoin_research.venues import Venue, is_trusted, target_of
 
 __all__ = ["Check", "Diagnosis", "Health", "diagnose"]
 
@@ -299,8 +299,7 @@ def _ways(venue: Venue) -> Iterator[Check]:
 
 
 def _way(url: str) -> tuple[Health, str, str]:
-    target = network.Target.of(url, is_loopback=is_loopback(url))
-    return Health.OK, network.described(target), ""
+    return Health.OK, network.described(target_of(url)), ""
 
 
 def _tried(name: str, look: Callable[[], tuple[Health, str, str]]) -> Check:

@@ -40,7 +40,7 @@ from kucoin_research.errors import (
     UntrustedHost,
 )
 from kucoin_research.hidden import Hidden, masked, sealed
-from kucoin_research.venues import is_loopback
+from kucoin_research.venues import is_loopback, target_of
 from kucoin_research.wire import NO_STATUS, PING, Close, Control, FrameReader
 
 __all__ = ["Connection", "open_hidden", "query_of"]
@@ -429,7 +429,7 @@ def _opening_error(
 
 
 def _open_socket(url: str, bound: Bound, ssl_options: Mapping[str, Any]) -> network.Wire:
-    target = network.Target.of(url, is_loopback=is_loopback(url))
+    target = target_of(url)
     opened = network.opened(bound, target, network.proxy_for(target))
     if not target.is_secure:
         return opened

@@ -696,7 +696,7 @@ def by_way_of(target: Target) -> str:
         As `proxy_for` raises it.
     """
     proxy = proxy_for(target)
-    return "" if proxy is None else f" by way of the proxy {proxy}, which {proxy.source} names,"
+    return "" if proxy is None else f" by way of the proxy {proxy}, which {proxy.source} names"
 
 
 def described(target: Target) -> str:

@@ -53,7 +53,7 @@ from kucoin_research.errors import (
 from kucoin_research.hidden import Hidden, bare, masked, sealed
 from kucoin_research.instruments import Instrument, spelling_hint
 from kucoin_research.loose_json import UNREADABLE, elements, members, read_fields
-from kucoin_research.network import Target, by_way_of
+from kucoin_research.network import by_way_of
 from kucoin_research.orderbook import BookSnapshot
 from kucoin_research.quotas import Pace, Pool, Told, pace_of, quotas_of
 from kucoin_research.records import (
@@ -83,7 +83,13 @@ from kucoin_research.transport import (
 )
 from kucoin_research.typed_json import decoder
 from kucoin_research.units import refuse_future, to_ns
-from kucoin_research.venues import Venue, is_loopback, refuse_elsewhere, refuse_untrusted
+from kucoin_research.venues import (
+    Venue,
+    is_loopback,
+    refuse_elsewhere,
+    refuse_untrusted,
+    target_of,
+)
 
 __all__ = ["ClockOffset", "ExchangeStatus", "PremiumIndex", "Rest", "Server", "Token"]
 
@@ -664,8 +670,8 @@ def _network_failure(call: _Call, url: str, error: TransportError) -> _Failure:
     verb = "read" if trouble.error is BadReply else "reach"
     hint = "" if is_loopback(url) else ", or work offline with venue='demo'"
     # What a proxy itself is to blame for names it anyway.
-    target = Target.of(url, is_loopback=is_loopback(url))
-    way = "" if "the proxy" in trouble.why else by_way_of(target)
+    way = "" if "the proxy" in trouble.why else by_way_of(target_of(url))
+    way = way and f"{way},"
     text = f"cannot {verb} {urlsplit(url).netloc}{way} for {call.what}: {trouble.why}{hint}"
     return _Failure(trouble.error(text), may_pass=trouble.may_pass, cause=error)
 

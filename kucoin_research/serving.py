@@ -24,6 +24,7 @@ from kucoin_research.records import (
 )
 from kucoin_research.sessions import Session, load
 from kucoin_research.sim import Offer, ReplayExchange
+from kucoin_research.sim.server import Doors
 from kucoin_research.timeline import Timeline
 from kucoin_research.venues import Venue
 
@@ -33,7 +34,23 @@ _LOOKED_AT = 4  # batches, for the steps of instruments that the recording does 
 _NAMES = {record: name for name, record in CHANNELS.items()}
 
 
-class ServedSession(ReplayExchange):
+class OwnServer(Doors):
+    """A server of this process: all who ask it here share what is known of its quotas."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        for url in (self.futures_url, self.spot_url):
+            share_host(url)
+
+    def close(self, timeout: float = 5.0) -> None:
+        """End everything: connections without a close frame, ports, thread. Idempotent."""
+        if not self.is_closed:  # else the ports may be another's
+            for url in (self.futures_url, self.spot_url):
+                forget_host(url)
+        super().close(timeout)
+
+
+class ServedSession(OwnServer, ReplayExchange):
     """A recording that speaks KuCoin's protocol; ``kucoin_research.serve`` makes one.
 
     Attributes
@@ -45,15 +62,6 @@ class ServedSession(ReplayExchange):
     def __init__(self, session: Session, **options: Any) -> None:
         self.session = session
         super().__init__(machine=clocks.current().machine, **options)
-        for url in (self.futures_url, self.spot_url):
-            share_host(url)
-
-    def close(self, timeout: float = 5.0) -> None:
-        """End everything: connections without a close frame, ports, thread. Idempotent."""
-        if not self.is_closed:  # else the ports may be another's
-            for url in (self.futures_url, self.spot_url):
-                forget_host(url)
-        super().close(timeout)
 
     @property
     def venue(self) -> Venue:

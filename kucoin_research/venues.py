@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from kucoin_research.errors import UnknownVenue, UntrustedHost, shown
 from kucoin_research.given import explains_itself
 from kucoin_research.hidden import surroundings
+from kucoin_research.network import Target
 from kucoin_research.records import Market, market_of
 
 __all__ = [
@@ -123,6 +124,11 @@ def _checked_url(url: object, field: str, scheme: str = "http") -> str:
     if parts.query or parts.fragment:
         raise UnknownVenue(f"{field} must end before any '?' or '#', unlike {shown(url)}")
     return text
+
+
+def target_of(url: str) -> Target:
+    """Read an address, ``http(s)://…`` or ``ws(s)://…``, as the host that is to be reached."""
+    return Target.of(url, is_loopback=is_loopback(url))
 
 
 def is_loopback(url: str) -> bool:
