@@ -70,15 +70,6 @@ def own(path):
             yield module.split(".")[1]
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_imports_point_to_lower_ranks(path):
-    name = name_of(path)
-
-    for imported in own(path):
-        if not (name == imported and name in PACKAGES):
-            assert RANKS[imported] < RANKS[name], f"{name} imports {imported}"
-
-
 def test_the_simulated_exchange_shares_nothing_with_the_client_but_errors():
     for path in (PACKAGE / "sim").glob("*.py"):
         assert set(own(path)) <= {"errors", "sim"}, path
