@@ -10,7 +10,7 @@ from importlib.metadata import version as _version
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
 
-import kucoin_research.early  # noqa: F401  first, as the rest takes a second to import
+import kucoin_research.foundation.early_interrupt  # noqa: F401  first, as the rest takes a second to import
 
 # isort: split
 from kucoin_research.analytics import mark_filled, mid_bars, ohlcv, vwap

@@ -10,7 +10,7 @@ from typing import Protocol, TypeAlias
 import polars as pl
 
 from kucoin_research.errors import InvalidInput, shown
-from kucoin_research.given import columns_hold, explained, has_columns, positive
+from kucoin_research.foundation.arguments import columns_hold, explained, has_columns, positive
 from kucoin_research.instruments import Instrument
 from kucoin_research.intervals import MINUTE, Length, parse_interval
 from kucoin_research.records import (

@@ -14,7 +14,7 @@ from weakref import WeakValueDictionary
 
 import polars as pl
 
-from kucoin_research import clocks, sim
+from kucoin_research import sim
 from kucoin_research.collect import End, Limit, collect
 from kucoin_research.credentials import Credentials, environment, held, refuse_other
 from kucoin_research.diagnosis import Diagnosis, diagnose
@@ -28,8 +28,11 @@ from kucoin_research.errors import (
     RecordingReplaced,
     shown,
 )
-from kucoin_research.forking import in_child
-from kucoin_research.given import MOST_ROWS, count, explained, name_of, texts
+from kucoin_research.foundation import clocks
+from kucoin_research.foundation.arguments import MOST_ROWS, count, explained, name_of, texts
+from kucoin_research.foundation.forking import in_child
+from kucoin_research.foundation.interrupts import check, hold, passing
+from kucoin_research.foundation.progress import Download
 from kucoin_research.instruments import (
     Instrument,
     check_trading,
@@ -38,9 +41,7 @@ from kucoin_research.instruments import (
 )
 from kucoin_research.intake import Subscription
 from kucoin_research.integrity import Verdict
-from kucoin_research.interrupts import check, hold, passing
 from kucoin_research.intervals import Length
-from kucoin_research.progress import Download
 from kucoin_research.recorder import QUEUE_ROWS, check_options
 from kucoin_research.recordings import Recording
 from kucoin_research.records import (

@@ -15,9 +15,9 @@ from urllib.request import url2pathname
 import polars as pl
 
 from kucoin_research.errors import InvalidInput, shown
-from kucoin_research.given import path_of
+from kucoin_research.foundation.arguments import path_of
+from kucoin_research.foundation.regular_files import create, worded
 from kucoin_research.records import file_mode
-from kucoin_research.regular import create, worded
 
 __all__ = ["Piece", "Target", "write"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from kucoin_research.errors import BookNotReady, shown
-from kucoin_research.given import name_of
+from kucoin_research.foundation.arguments import name_of
 from kucoin_research.orderbook import OrderBook, uncrossed
 from kucoin_research.records import Level2, Market, Record, Status, market_of
 

@@ -18,7 +18,15 @@ import polars as pl
 
 from kucoin_research.damage import Damage, number_of
 from kucoin_research.errors import SessionBusy, SessionMissing
-from kucoin_research.given import path_of
+from kucoin_research.foundation.arguments import path_of
+from kucoin_research.foundation.regular_files import (
+    copy,
+    create_like,
+    cut,
+    is_regular,
+    open_file,
+    size_of,
+)
 from kucoin_research.manifest import (
     DAY_NS,
     FORMAT,
@@ -42,7 +50,6 @@ from kucoin_research.manifest import (
 )
 from kucoin_research.packing import compression_of, count_whole, open_whole
 from kucoin_research.records import CHANNELS, Column, Level2, Record, Status, columns_of
-from kucoin_research.regular import copy, create_like, cut, is_regular, open_file, size_of
 from kucoin_research.rowcsv import (
     LONGEST_RECORD,
     Counter,

@@ -16,14 +16,15 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kucoin_research import api, clocks
+from kucoin_research import api
 from kucoin_research.collect import wait_until_live
 from kucoin_research.credentials import Credentials, environment
 from kucoin_research.decode import Broken, Decoder
 from kucoin_research.errors import ConnectionLost, InvalidInput, MessageBroken, shown
-from kucoin_research.given import folder_to_write, plain_function, texts
-from kucoin_research.hidden import Hidden
-from kucoin_research.interrupts import check, hold
+from kucoin_research.foundation import clocks
+from kucoin_research.foundation.arguments import folder_to_write, plain_function, texts
+from kucoin_research.foundation.hidden import Hidden
+from kucoin_research.foundation.interrupts import check, hold
 from kucoin_research.outlets import check_has_run, name_of_function
 from kucoin_research.records import Market, Record, Status, Ticker, market_of
 from kucoin_research.stream import State, Stream

@@ -24,16 +24,17 @@ from typing import NoReturn
 
 import polars as pl
 
-from kucoin_research import api, interrupts
+from kucoin_research import api
 from kucoin_research.checkup import mend, verify
 from kucoin_research.collect import Limit, collect
 from kucoin_research.credentials import Credentials
 from kucoin_research.errors import InvalidInput, KucoinResearchError, StreamStopped, shown
-from kucoin_research.given import path_of
-from kucoin_research.progress import quiet_tqdm
+from kucoin_research.foundation import interrupts
+from kucoin_research.foundation.arguments import path_of
+from kucoin_research.foundation.progress import quiet_tqdm
+from kucoin_research.foundation.regular_files import create
 from kucoin_research.recorder import COMPRESSIONS, FSYNC_POLICIES
 from kucoin_research.records import Record, Status, parse_channel
-from kucoin_research.regular import create
 from kucoin_research.replay import Replay
 from kucoin_research.serving import serve
 from kucoin_research.sessions import Session, convert

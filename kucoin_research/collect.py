@@ -16,10 +16,10 @@ from kucoin_research.errors import (
     Unreachable,
     shown,
 )
-from kucoin_research.given import is_number
-from kucoin_research.interrupts import check, hold
+from kucoin_research.foundation.arguments import is_number
+from kucoin_research.foundation.interrupts import check, hold
+from kucoin_research.foundation.progress import quiet_tqdm
 from kucoin_research.network import by_way_of
-from kucoin_research.progress import quiet_tqdm
 from kucoin_research.records import (
     Candle,
     Channel,

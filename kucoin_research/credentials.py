@@ -14,7 +14,7 @@ from typing import NamedTuple, NoReturn, Self
 from dotenv import dotenv_values
 
 from kucoin_research.errors import CredentialsMissing, InvalidInput, shown
-from kucoin_research.hidden import Hidden, Settings, masked, sealed, surroundings
+from kucoin_research.foundation.hidden import Hidden, Settings, masked, sealed, surroundings
 
 __all__ = ["Credentials", "environment", "held", "refuse_other"]
 

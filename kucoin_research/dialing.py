@@ -20,9 +20,9 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Any, NamedTuple, Self
 
-from kucoin_research.bounds import Bound, OutOfTime
-from kucoin_research.clocks import Clock
-from kucoin_research.forking import in_child
+from kucoin_research.foundation.bounds import Bound, OutOfTime
+from kucoin_research.foundation.clocks import Clock
+from kucoin_research.foundation.forking import in_child
 
 __all__ = ["Address", "NoName", "addresses_of", "dial"]
 

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from enum import IntEnum, unique
 from typing import Any, NamedTuple, Protocol
 
-from kucoin_research import clocks
 from kucoin_research.errors import (
     ChannelNotOffered,
     ExchangeUnavailable,
@@ -24,6 +23,7 @@ from kucoin_research.errors import (
     NetworkError,
     RateLimited,
 )
+from kucoin_research.foundation import clocks
 from kucoin_research.intake import Hole, Intake
 from kucoin_research.records import Market, Record, Trade
 from kucoin_research.rest import Rest

@@ -22,7 +22,7 @@ from kucoin_research.errors import (
     StreamError,
     TopicInvalid,
 )
-from kucoin_research.hidden import Hidden
+from kucoin_research.foundation.hidden import Hidden
 from kucoin_research.protocol import CLASSIC, Dialect
 from kucoin_research.records import Market
 from kucoin_research.rest import Rest

@@ -47,7 +47,7 @@ from kucoin_research.errors import (
     SessionUnfinished,
     shown,
 )
-from kucoin_research.given import path_of
+from kucoin_research.foundation.arguments import path_of
 from kucoin_research.moments import DATES, moments_of
 from kucoin_research.packing import most_text
 from kucoin_research.records import CHANNELS, columns_of, schema_of

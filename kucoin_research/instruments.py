@@ -15,7 +15,7 @@ from typing import Literal, TypeAlias
 import polars as pl
 
 from kucoin_research.errors import InvalidInput, SymbolNotTrading, UnknownSymbol, shown
-from kucoin_research.given import explains_itself, is_number
+from kucoin_research.foundation.arguments import explains_itself, is_number
 from kucoin_research.records import Market, market_of
 
 __all__ = [

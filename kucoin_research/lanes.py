@@ -15,8 +15,6 @@ from dataclasses import dataclass
 from enum import StrEnum, unique
 from typing import NamedTuple, Protocol
 
-from kucoin_research import clocks, given
-from kucoin_research.bounds import Bound
 from kucoin_research.decode import Control, Decodes
 from kucoin_research.errors import (
     AuthenticationFailed,
@@ -37,7 +35,9 @@ from kucoin_research.errors import (
     TopicNotFound,
 )
 from kucoin_research.feeds import FeedKit
-from kucoin_research.hidden import Hidden, bare, masked
+from kucoin_research.foundation import arguments, clocks
+from kucoin_research.foundation.bounds import Bound
+from kucoin_research.foundation.hidden import Hidden, bare, masked
 from kucoin_research.live import Connection, open_hidden, query_of
 from kucoin_research.overlap import Overlap
 from kucoin_research.protocol import Acknowledged, Conversation, Event, ExchangeSpoke, Refused
@@ -101,7 +101,7 @@ class State(StrEnum):
     ENDED = "ended"
 
 
-@given.explains_itself
+@arguments.explains_itself
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Healing:
     """How hard a stream tries to keep its data whole; the defaults are for KuCoin.
@@ -134,9 +134,9 @@ class Healing:
 
     def __post_init__(self) -> None:
         """Refuse what is no number of seconds, or of connections."""
-        given.count(self.connects_per_minute, "connects_per_minute", "connections")
+        arguments.count(self.connects_per_minute, "connects_per_minute", "connections")
         for name in ("lifetime", "overlap", "most_backoff", "shortest_silence", "fill_timeout"):
-            given.seconds(getattr(self, name), name)
+            arguments.seconds(getattr(self, name), name)
 
     def reserve(self, lifetime: float) -> float:
         """Give the seconds before its end at which a connection should be replaced."""

@@ -14,11 +14,11 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from kucoin_research.hidden import surroundings
+from kucoin_research.foundation.hidden import surroundings
+from kucoin_research.foundation.regular_files import open_file
+from kucoin_research.foundation.typed_json import decoder
 from kucoin_research.instruments import Instrument
 from kucoin_research.records import Market
-from kucoin_research.regular import open_file
-from kucoin_research.typed_json import decoder
 
 __all__ = ["Listing", "ListingFiles", "cache_folder"]
 

@@ -27,9 +27,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import websocket
 
-from kucoin_research import clocks, network
-from kucoin_research.bounds import Bound
-from kucoin_research.clocks import Clock
+from kucoin_research import network
 from kucoin_research.errors import (
     ConnectionLost,
     HandshakeRefused,
@@ -39,7 +37,10 @@ from kucoin_research.errors import (
     Unreachable,
     UntrustedHost,
 )
-from kucoin_research.hidden import Hidden, masked, sealed
+from kucoin_research.foundation import clocks
+from kucoin_research.foundation.bounds import Bound
+from kucoin_research.foundation.clocks import Clock
+from kucoin_research.foundation.hidden import Hidden, masked, sealed
 from kucoin_research.venues import is_loopback, target_of
 from kucoin_research.wire import NO_STATUS, PING, Close, Control, FrameReader
 

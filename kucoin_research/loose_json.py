@@ -13,7 +13,7 @@ from typing import Any, TypeVar, cast
 
 import msgspec
 
-from kucoin_research.typed_json import decoder
+from kucoin_research.foundation.typed_json import decoder
 
 __all__ = ["UNREADABLE", "elements", "members", "read_fields"]
 

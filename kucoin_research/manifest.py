@@ -29,10 +29,8 @@ import numpy as np
 
 from kucoin_research.damage import Damage, Loss
 from kucoin_research.errors import InvalidInput, SessionNewer, UnknownChannel, shown
-from kucoin_research.forking import in_child
-from kucoin_research.instruments import Instrument
-from kucoin_research.records import CHANNELS, Market, parse_channel
-from kucoin_research.regular import (
+from kucoin_research.foundation.forking import in_child
+from kucoin_research.foundation.regular_files import (
     Irregular,
     create,
     is_regular,
@@ -42,6 +40,8 @@ from kucoin_research.regular import (
     replace,
     size_of,
 )
+from kucoin_research.instruments import Instrument
+from kucoin_research.records import CHANNELS, Market, parse_channel
 
 __all__ = [
     "DAY_NS",

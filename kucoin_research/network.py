@@ -28,10 +28,10 @@ from urllib.request import getproxies
 from requests.utils import DEFAULT_CA_BUNDLE_PATH, should_bypass_proxies
 from urllib3.util.ssltransport import SSLTransport
 
-from kucoin_research.bounds import Bound, Cut
 from kucoin_research.dialing import NoName, addresses_of, dial
 from kucoin_research.errors import CertificateRefused, InvalidInput, Unreachable
-from kucoin_research.hidden import Hidden, sealed, surroundings
+from kucoin_research.foundation.bounds import Bound, Cut
+from kucoin_research.foundation.hidden import Hidden, sealed, surroundings
 
 __all__ = [
     "MOST_HEADERS",

@@ -17,7 +17,7 @@ from typing import NamedTuple, Protocol
 import polars as pl
 
 from kucoin_research.errors import BookNotReady
-from kucoin_research.given import count
+from kucoin_research.foundation.arguments import count
 from kucoin_research.records import Level2
 
 __all__ = ["BookGap", "BookSnapshot", "BookSync", "OrderBook", "Received", "uncrossed"]

@@ -16,8 +16,8 @@ from collections.abc import Callable, Sequence
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import Generic, NamedTuple, Self, TypeVar
 
-from kucoin_research import clocks
 from kucoin_research.errors import InvalidInput
+from kucoin_research.foundation import clocks
 
 __all__ = [
     "MOST_WAITING",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Protocol
 
-from kucoin_research.clocks import Clock
+from kucoin_research.foundation.clocks import Clock
 
 __all__ = ["MonotonicClock", "Pace", "ReplayClock"]
 

@@ -19,7 +19,7 @@ from typing import IO, Any, BinaryIO, Generic, NamedTuple, Protocol, Self, TypeV
 
 import pyarrow as pa
 
-from kucoin_research.regular import open_file
+from kucoin_research.foundation.regular_files import open_file
 
 __all__ = [
     "Counted",

@@ -21,8 +21,8 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
-from kucoin_research.clocks import Clock
-from kucoin_research.forking import in_child
+from kucoin_research.foundation.clocks import Clock
+from kucoin_research.foundation.forking import in_child
 
 __all__ = [
     "Pace", "Pool", "Quotas", "Told", "forget_host", "pace_of", "quotas_of", "share_host",

@@ -24,12 +24,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from kucoin_research import clocks
 from kucoin_research.damage import Damage, Loss
 from kucoin_research.errors import InvalidInput, shown
-from kucoin_research.given import explains_itself, folder_to_write, listed_texts, only_known
+from kucoin_research.foundation import clocks
+from kucoin_research.foundation.arguments import (
+    explains_itself,
+    folder_to_write,
+    listed_texts,
+    only_known,
+)
+from kucoin_research.foundation.interrupts import arrived, hold, join
+from kucoin_research.foundation.regular_files import worded
 from kucoin_research.instruments import Instrument
-from kucoin_research.interrupts import arrived, hold, join
 from kucoin_research.manifest import (
     DAY_NS,
     FORMAT,
@@ -41,7 +47,6 @@ from kucoin_research.manifest import (
     write_manifest,
 )
 from kucoin_research.records import CHANNELS, Record, Status
-from kucoin_research.regular import worded
 from kucoin_research.rowcsv import encode
 from kucoin_research.rowfiles import MOST_STUCK, FolderMoved, RowFile, RowFiles
 from kucoin_research.sessionfolder import SessionFolder

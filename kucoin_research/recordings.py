@@ -9,9 +9,9 @@ from typing import Any, Self
 
 from kucoin_research.collect import Limit
 from kucoin_research.errors import ConnectionLost
-from kucoin_research.given import patience
-from kucoin_research.interrupts import check, hold
-from kucoin_research.progress import quiet_tqdm
+from kucoin_research.foundation.arguments import patience
+from kucoin_research.foundation.interrupts import check, hold
+from kucoin_research.foundation.progress import quiet_tqdm
 from kucoin_research.sessions import Session, load
 from kucoin_research.stream import State, Stream
 

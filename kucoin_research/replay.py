@@ -22,9 +22,7 @@ from typing import Any, NamedTuple, Self
 
 import polars as pl
 
-from kucoin_research import clocks, given
 from kucoin_research.analytics import TradeBars
-from kucoin_research.collector import eased
 from kucoin_research.damage import Damage, Loss
 from kucoin_research.errors import (
     FunctionFailed,
@@ -35,10 +33,12 @@ from kucoin_research.errors import (
     StreamTimeout,
     shown,
 )
+from kucoin_research.foundation import arguments, clocks
+from kucoin_research.foundation.interrupts import arrived, check, hold, join
+from kucoin_research.foundation.runtime import eased
 from kucoin_research.instruments import Instrument
 from kucoin_research.intake import Subscription
 from kucoin_research.integrity import Verdict
-from kucoin_research.interrupts import arrived, check, hold, join
 from kucoin_research.lanes import State
 from kucoin_research.orderbook import OrderBook
 from kucoin_research.outlets import (
@@ -178,8 +178,8 @@ class Replay(TradeBars):
     ) -> None:
         self.session = session
         self.name = session.name if name is None else name
-        channels = None if channels is None else given.texts(channels, "channels")
-        symbols = None if symbols is None else given.texts(symbols, "symbols")
+        channels = None if channels is None else arguments.texts(channels, "channels")
+        symbols = None if symbols is None else arguments.texts(symbols, "symbols")
         self._timeline = Timeline(session, channels=channels, symbols=symbols)
         self.subscriptions = tuple(_subscriptions(session, channels, symbols))
         self._capacity = capacity
@@ -205,7 +205,7 @@ class Replay(TradeBars):
         self._calling = self.clock.lock()  # held while functions are called
         self._changed = self.clock.condition()  # guards all below
         self._pace = Pace(_checked_speed(speed))
-        self._is_paused = given.truth(paused, "paused")
+        self._is_paused = arguments.truth(paused, "paused")
         self._at_ns = self._start_ns  # last given, or sought
         self._rest_ns = self._start_ns  # where it was paused, which may be later
         self._steps = 0
@@ -478,7 +478,7 @@ class Replay(TradeBars):
             If ``rows`` or ``timeout`` is no number.
         """
         wanted = self._stage.shelf.channel(channel)
-        rows, timeout = given.count(rows, "rows", "rows", least=0), given.patience(timeout)
+        rows, timeout = arguments.count(rows, "rows", "rows", least=0), arguments.patience(timeout)
         over = (State.STOPPED, State.FAILED, State.ENDED)
         self._until(lambda: self._total(wanted) >= rows or self.state in over, timeout)
         total = self._total(wanted)
@@ -526,7 +526,7 @@ class Replay(TradeBars):
         """
         if not isinstance(on_error, str) or on_error not in ("raise", "tell"):
             raise InvalidInput(f"on_error must be 'raise' or 'tell', not {shown(on_error)}")
-        raises, timeout = on_error == "raise", given.patience(timeout)
+        raises, timeout = on_error == "raise", arguments.patience(timeout)
         over = (State.STOPPED, State.FAILED, State.ENDED)
         self._until(lambda: self.state in over or (raises and bool(self._untold)), timeout)
         if raises:
@@ -735,7 +735,7 @@ class Replay(TradeBars):
         StreamStopped
             If the replay was stopped.
         """
-        given.plain_function(sink, "attach", "record")
+        arguments.plain_function(sink, "attach", "record")
         self._refuse_if_stopped()
         chosen = self._stage.shelf.chosen(channel)
         attached = _Attached(sink, None if channel is None else wanting(chosen))
@@ -771,7 +771,7 @@ class Replay(TradeBars):
         StreamStopped
             If the replay was stopped.
         """
-        given.plain_function(take, "attach_batches", "rows")
+        arguments.plain_function(take, "attach_batches", "rows")
         self._refuse_if_stopped()
         return self._attach_batches(take)
 
@@ -1155,14 +1155,14 @@ def _known_faults(
 
 
 def _checked_steps(steps: object) -> int:
-    return given.count(steps, "step", "rows")
+    return arguments.count(steps, "step", "rows")
 
 
 def _checked_speed(speed: object) -> float | None:
     if speed is None or (isinstance(speed, str) and speed == "max"):  # the command line's word
         return None
     try:
-        return given.positive(speed, "speed", "a number")
+        return arguments.positive(speed, "speed", "a number")
     except InvalidInput:
         raise InvalidInput(
             "speed must be a number above 0, or None for as fast as it can be read, not "

@@ -27,8 +27,6 @@ from urllib.parse import quote, urlencode, urlsplit
 import msgspec
 from msgspec import Meta, Struct
 
-from kucoin_research import clocks
-from kucoin_research.bounds import Bound
 from kucoin_research.credentials import Credentials
 from kucoin_research.errors import (
     AuthenticationFailed,
@@ -50,7 +48,10 @@ from kucoin_research.errors import (
     UntrustedHost,
     shown,
 )
-from kucoin_research.hidden import Hidden, bare, masked, sealed
+from kucoin_research.foundation import clocks
+from kucoin_research.foundation.bounds import Bound
+from kucoin_research.foundation.hidden import Hidden, bare, masked, sealed
+from kucoin_research.foundation.typed_json import decoder
 from kucoin_research.instruments import Instrument, spelling_hint
 from kucoin_research.loose_json import UNREADABLE, elements, members, read_fields
 from kucoin_research.network import by_way_of
@@ -81,7 +82,6 @@ from kucoin_research.transport import (
     TransportError,
     trouble_of,
 )
-from kucoin_research.typed_json import decoder
 from kucoin_research.units import refuse_future, to_ns
 from kucoin_research.venues import (
     Venue,

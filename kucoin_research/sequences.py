@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from kucoin_research.forking import cached_property
+from kucoin_research.foundation.forking import cached_property
 from kucoin_research.records import number_in
 
 __all__ = ["BookCheck", "BookStory", "stories_of"]

@@ -8,9 +8,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from kucoin_research import clocks
 from kucoin_research.errors import InvalidInput
-from kucoin_research.given import texts, truth
+from kucoin_research.foundation import clocks
+from kucoin_research.foundation.arguments import texts, truth
 from kucoin_research.instruments import Instrument
 from kucoin_research.quotas import forget_host, share_host
 from kucoin_research.records import (

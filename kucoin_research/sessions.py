@@ -42,8 +42,9 @@ from kucoin_research.errors import (
     UnknownSymbol,
     shown,
 )
-from kucoin_research.forking import cached_property
-from kucoin_research.given import explained, name_of, only_known
+from kucoin_research.foundation.arguments import explained, name_of, only_known
+from kucoin_research.foundation.forking import cached_property
+from kucoin_research.foundation.regular_files import open_file, size_of
 from kucoin_research.instruments import Instrument
 from kucoin_research.lines import Lines, scan_lines
 from kucoin_research.manifest import (
@@ -68,7 +69,6 @@ from kucoin_research.records import (
     parse_channel,
     schema_of,
 )
-from kucoin_research.regular import open_file, size_of
 from kucoin_research.report import Report
 from kucoin_research.rowcsv import LONGEST_RECORD, is_header, records_of, whole
 

@@ -20,7 +20,6 @@ from typing import Any, Self
 
 import polars as pl
 
-from kucoin_research import clocks, given, interrupts
 from kucoin_research.analytics import TradeBars
 from kucoin_research.decode import Control, Decodes
 from kucoin_research.errands import Errands
@@ -32,7 +31,8 @@ from kucoin_research.errors import (
     StreamTimeout,
 )
 from kucoin_research.feeds import kit_of
-from kucoin_research.forking import in_child
+from kucoin_research.foundation import arguments, clocks, interrupts
+from kucoin_research.foundation.forking import in_child
 from kucoin_research.instruments import Instrument
 from kucoin_research.intake import Intake, Subscription
 from kucoin_research.integrity import Tally, Verdict
@@ -308,7 +308,7 @@ class Stream(TradeBars):
         BookNotReady
             While the book is not in step with the exchange.
         """
-        symbol = given.name_of(symbol, "symbol")
+        symbol = arguments.name_of(symbol, "symbol")
         with self._delivery_lock:
             books = self._intake.books
             if symbol is None and not books:
@@ -347,7 +347,7 @@ class Stream(TradeBars):
             If ``rows`` or ``timeout`` is no number.
         """
         wanted = self._shelf.channel(channel)
-        rows, timeout = given.count(rows, "rows", "rows", least=0), given.patience(timeout)
+        rows, timeout = arguments.count(rows, "rows", "rows", least=0), arguments.patience(timeout)
         deadline = self.clock.monotonic() + timeout
         # Short slices: "Interrupt kernel" and Ctrl-C get through on every platform.
         while (total := self._shelf.total(wanted)) < rows:
@@ -374,7 +374,7 @@ class Stream(TradeBars):
     @interrupts.hold(passes_on=True)
     def wait_until_live(self, timeout: float | None = 30.0) -> bool:
         """Wait until every subscription was answered; ``False`` when the time passed first."""
-        deadline = self.clock.monotonic() + given.patience(timeout)
+        deadline = self.clock.monotonic() + arguments.patience(timeout)
         while self.state in (State.CONNECTING, State.RECONNECTING):
             if self.clock.monotonic() >= deadline:
                 return False
@@ -526,8 +526,8 @@ class Stream(TradeBars):
             If it is no polars frame, or its times are none.
         """
         times = ("timestamp", "local_timestamp")
-        given.has_columns(rows, (*times, "symbol"), "lags cannot be told")
-        given.columns_hold(rows, times=times)
+        arguments.has_columns(rows, (*times, "symbol"), "lags cannot be told")
+        arguments.columns_hold(rows, times=times)
         if self.simulation not in (None, 1.0):
             return pl.Series("lag_ms", [None] * rows.height, dtype=pl.Float64)
         return self._time.lags(rows, self._intake.not_read)
@@ -596,7 +596,7 @@ class Stream(TradeBars):
         StreamStopped
             If the stream was stopped.
         """
-        given.plain_function(sink, "attach", "record")
+        arguments.plain_function(sink, "attach", "record")
         self._refuse_if_stopped("nothing will come")
         channels = self._shelf.chosen(channel)
         named = name_of_function(sink)
@@ -649,7 +649,7 @@ class Stream(TradeBars):
         StreamStopped
             If the stream was stopped.
         """
-        given.plain_function(take, "attach_batches", "rows")
+        arguments.plain_function(take, "attach_batches", "rows")
         self._refuse_if_stopped("nothing will come")
         return self._attach_batches(take)
 
@@ -954,7 +954,7 @@ class Stream(TradeBars):
             Seconds to wait for the threads; they end on their own soon after in any case.
         """
         seen = interrupts.arrived()
-        timeout = given.seconds(timeout, "timeout")
+        timeout = arguments.seconds(timeout, "timeout")
         deadline = self.clock.monotonic() + timeout
         self._look_once_more(min(timeout, _LAST_LOOK), seen)
         # First, so that an interrupt from here on cannot leave the stream running.

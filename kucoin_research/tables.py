@@ -18,7 +18,14 @@ from pathlib import Path
 import polars as pl
 
 from kucoin_research.errors import InvalidInput, shown
-from kucoin_research.regular import Irregular, create, kind_of, open_file, open_handle, size_of
+from kucoin_research.foundation.regular_files import (
+    Irregular,
+    create,
+    kind_of,
+    open_file,
+    open_handle,
+    size_of,
+)
 
 __all__ = ["append_csv", "append_lines", "csv_name"]
 

@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from kucoin_research.clocks import Clock, Move
 from kucoin_research.errors import KucoinResearchError
+from kucoin_research.foundation.clocks import Clock, Move
 from kucoin_research.records import ALL_SYMBOLS, Market
 from kucoin_research.rest import ClockOffset, Rest
 

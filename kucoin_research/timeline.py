@@ -17,8 +17,8 @@ import numpy.typing as npt
 import polars as pl
 
 from kucoin_research.errors import SessionBroken, UnknownSymbol, shown
-from kucoin_research.forking import cached_property
-from kucoin_research.given import texts
+from kucoin_research.foundation.arguments import texts
+from kucoin_research.foundation.forking import cached_property
 from kucoin_research.lines import Lines
 from kucoin_research.manifest import day_of, safe_name
 from kucoin_research.packing import compression_of, open_text

@@ -29,10 +29,10 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from kucoin_research import network
-from kucoin_research.bounds import Bound, OutOfTime
-from kucoin_research.clocks import Clock
 from kucoin_research.errors import BadReply, Unreachable, UntrustedHost
-from kucoin_research.hidden import sealed
+from kucoin_research.foundation.bounds import Bound, OutOfTime
+from kucoin_research.foundation.clocks import Clock
+from kucoin_research.foundation.hidden import sealed
 
 __all__ = [
     "ENCODINGS",

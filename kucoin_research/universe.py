@@ -6,7 +6,6 @@ import threading
 import warnings
 from typing import NamedTuple
 
-from kucoin_research import clocks
 from kucoin_research.errors import (
     BadReply,
     ExchangeError,
@@ -17,6 +16,7 @@ from kucoin_research.errors import (
     StaleSymbols,
     UnknownSymbol,
 )
+from kucoin_research.foundation import clocks
 from kucoin_research.instruments import Instrument, resolve_symbol
 from kucoin_research.listings import Listing, ListingFiles
 from kucoin_research.records import Market

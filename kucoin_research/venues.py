@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from kucoin_research.errors import UnknownVenue, UntrustedHost, shown
-from kucoin_research.given import explains_itself
-from kucoin_research.hidden import surroundings
+from kucoin_research.foundation.arguments import explains_itself
+from kucoin_research.foundation.hidden import surroundings
 from kucoin_research.network import Target
 from kucoin_research.records import Market, market_of
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 import kucoin_research as kr
-from kucoin_research import api, clocks
+from kucoin_research import api
+from kucoin_research.foundation import clocks
 from tests import processes
 from tests.held_time import HeldTime
 

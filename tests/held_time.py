@@ -39,8 +39,8 @@ import requests
 from urllib3.connection import HTTPConnection
 from urllib3.connectionpool import HTTPConnectionPool
 
-from kucoin_research import clocks
-from kucoin_research.clocks import Clock
+from kucoin_research.foundation import clocks
+from kucoin_research.foundation.clocks import Clock
 from kucoin_research.sim.machine import Machine
 
 NS = 1_000_000_000

@@ -1,6 +1,6 @@
 """Clocks that a test sets by hand: a stream's, and an exchange's."""
 
-from kucoin_research.clocks import Clock
+from kucoin_research.foundation.clocks import Clock
 from kucoin_research.sim.machine import Machine
 
 

@@ -25,7 +25,14 @@ from kucoin_research.dashboards.health import Colour, Health, Vitals, judge
 from kucoin_research.errors import InvalidInput, shown
 from kucoin_research.figures.feed import is_running, pick_symbol
 from kucoin_research.figures.zone import Zone
-from kucoin_research.given import MOST_ROWS, count, folder_to_write, name_of, texts, truth
+from kucoin_research.foundation.arguments import (
+    MOST_ROWS,
+    count,
+    folder_to_write,
+    name_of,
+    texts,
+    truth,
+)
 from kucoin_research.records import market_of, parse_channel
 from kucoin_research.replay import Replay
 from kucoin_research.sessions import Session, load

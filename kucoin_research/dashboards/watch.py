@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from kucoin_research import clocks
 from kucoin_research.dashboards.health import Vitals
 from kucoin_research.dashboards.pulse import Pulse
 from kucoin_research.dashboards.texts import moment
@@ -17,6 +16,7 @@ from kucoin_research.errors import BookNotReady, UnknownChannel
 from kucoin_research.figures.frames import nanoseconds
 from kucoin_research.figures.gaps import Gap, gaps_of
 from kucoin_research.figures.zone import Floats, Zone
+from kucoin_research.foundation import clocks
 from kucoin_research.outlets import Failure
 from kucoin_research.recorder import Recorder
 

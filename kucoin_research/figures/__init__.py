@@ -40,7 +40,14 @@ from kucoin_research.figures.refresh import Refresher, Ticket, refresher
 from kucoin_research.figures.static import ExportUnavailable, Figure, still
 from kucoin_research.figures.theme import resolve
 from kucoin_research.figures.zone import Zone
-from kucoin_research.given import columns_hold, count, is_number, kind_of, name_of, number
+from kucoin_research.foundation.arguments import (
+    columns_hold,
+    count,
+    is_number,
+    kind_of,
+    name_of,
+    number,
+)
 from kucoin_research.intervals import Interval, Length, parse_interval
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import polars as pl
 
 from kucoin_research.errors import InvalidInput, shown
 from kucoin_research.figures.zone import Floats, Times
-from kucoin_research.given import has_columns, kind_of
+from kucoin_research.foundation.arguments import has_columns, kind_of
 
 __all__ = [
     "arrivals",

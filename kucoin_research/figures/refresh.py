@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from kucoin_research.forking import in_child
+from kucoin_research.foundation.forking import in_child
 
 __all__ = ["Refresher", "Ticket", "refresher"]
 

@@ -29,7 +29,7 @@ from kucoin_research.figures.picture import Picture
 from kucoin_research.figures.refresh import Ticket, refresher
 from kucoin_research.figures.static import Figure, still
 from kucoin_research.figures.theme import PALETTES, Spec, compacted
-from kucoin_research.forking import in_child
+from kucoin_research.foundation.forking import in_child
 
 __all__ = ["LiveFigure"]
 

@@ -4,9 +4,9 @@ from collections import deque
 
 import numpy as np
 
-from kucoin_research import clocks
 from kucoin_research.errors import UnknownChannel
 from kucoin_research.figures.delta import Part, patched
+from kucoin_research.foundation import clocks
 from kucoin_research.records import Status, Ticker, Trade
 from kucoin_research.ring import Ring
 from kucoin_research.stream import StreamStatus

@@ -7,7 +7,7 @@ took of its book is compared with the exchange's at the same sequence.
 import pytest
 
 import kucoin_research as kr
-from kucoin_research import clocks
+from kucoin_research.foundation import clocks
 from kucoin_research.sim.catalog import LISTINGS
 from kucoin_research.sim.pro import WINDOW
 

@@ -10,14 +10,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kucoin_research import dialing
-from kucoin_research.bounds import Bound, Cut, OutOfTime
 from kucoin_research.dialing import NoName, dial
 from kucoin_research.errors import ConnectionLost, StreamStopped, Unreachable
+from kucoin_research.foundation.bounds import Bound, Cut, OutOfTime
 from kucoin_research.live import Connection
 from kucoin_research.rest import Rest
 from kucoin_research.venues import Venue
 from tests.conftest import spawn, wait_until
-from tests.unit.test_bounds import full_port, seconds_of, stay_silent
+from tests.unit.foundation.test_bounds import full_port, seconds_of, stay_silent
 
 HOST = "exchange.test"
 FOREVER = 3_600.0
@@ -119,7 +119,7 @@ def test_rest_and_sockets_do_not_wait_for_a_silent_address(names, held_time):
 @pytest.mark.parametrize("how", ["rest", "socket"])
 def test_a_silent_address_costs_a_quarter_of_a_second(how, names, held_time):
     """The other one is reached, and does not answer either: of that each has its own time."""
-    from tests.unit.test_bounds import Server
+    from tests.unit.foundation.test_bounds import Server
 
     with Server(stay_silent) as server, full_port() as port:
         names[HOST] = [("127.0.0.1", port), ("127.0.0.1", server.port)]

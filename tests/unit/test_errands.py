@@ -7,8 +7,8 @@ import polars as pl
 import pytest
 
 import kucoin_research as kr
-from kucoin_research import clocks
 from kucoin_research.errands import _MOST, _MOST_THREADS, _Fill, _Job, _Kind, _Patience, _Pool
+from kucoin_research.foundation import clocks
 from kucoin_research.records import Trade
 from tests.conftest import wait_until
 

@@ -28,8 +28,8 @@ from kucoin_research.records import Market, parse_channel
 from kucoin_research.rest import Rest
 from kucoin_research.venues import Venue
 from tests.conftest import wait_until
+from tests.unit.foundation.test_bounds import Server, head_of
 from tests.unit.showing import leaks
-from tests.unit.test_bounds import Server, head_of
 
 REAL_TIME = True  # TLS and a proxy of somebody else's
 

@@ -6,9 +6,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import kucoin_research as kr
-from kucoin_research import clocks, figures
+from kucoin_research import figures
 from kucoin_research.figures.hearing import Hearing
 from kucoin_research.figures.link import FORGOTTEN_AFTER, Link
+from kucoin_research.foundation import clocks
 from tests.unit.browsers import START, Market, Page, VirtualClock
 
 # One thread of the process draws all figures, in the machine's time.

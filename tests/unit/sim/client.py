@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 import requests
 import websocket
 
-from kucoin_research import clocks
+from kucoin_research.foundation import clocks
 from kucoin_research.sim import Exchange
 from tests.conftest import wait_until
 from tests.held_time import adapt, dial

@@ -5,7 +5,7 @@ import hashlib
 import hmac
 import json
 
-from kucoin_research import clocks
+from kucoin_research.foundation import clocks
 from kucoin_research.sim.catalog import LISTINGS
 from kucoin_research.sim.clock import VirtualClock, parse_start
 from kucoin_research.sim.hub import Hub, Settings

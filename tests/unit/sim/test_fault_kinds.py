@@ -7,8 +7,8 @@ import pytest
 import requests
 import websocket
 
-from kucoin_research import clocks
 from kucoin_research.errors import InvalidInput, UnknownSymbol
+from kucoin_research.foundation import clocks
 from kucoin_research.sim import FAULTS, Exchange
 from kucoin_research.sim.faults import GARBAGE, KINDS, Message, parse_fault
 from kucoin_research.sim.garble import in_old_shape

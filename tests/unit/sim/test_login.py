@@ -2,8 +2,8 @@
 
 import pytest
 
-from kucoin_research import clocks
 from kucoin_research.errors import InvalidInput
+from kucoin_research.foundation import clocks
 from kucoin_research.sim import DEMO_ACCOUNT, Account
 from kucoin_research.sim.signing import SignedRequest, SigningRefused, digest, verify
 from tests.unit.sim.client import Client, open_exchange

@@ -9,8 +9,8 @@ import pytest
 import requests
 import websocket
 
-from kucoin_research import clocks
 from kucoin_research.errors import InvalidInput, UnknownSymbol
+from kucoin_research.foundation import clocks
 from kucoin_research.sim import Exchange
 from tests.conftest import spawn
 from tests.unit.sim.client import Client, ask, base_url, data_of, open_exchange, token_data

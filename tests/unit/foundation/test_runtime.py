@@ -2,7 +2,7 @@ import gc
 
 import pytest
 
-from kucoin_research.collector import eased
+from kucoin_research.foundation.runtime import eased
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ import threading
 from types import TracebackType
 from typing import Any, Self
 
-from kucoin_research.clocks import Clock
+from kucoin_research.foundation.clocks import Clock
 
 __all__ = ["Bound", "Cut", "OutOfTime"]
 

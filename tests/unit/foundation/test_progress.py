@@ -2,7 +2,7 @@
 
 import pytest
 
-from kucoin_research.progress import Download
+from kucoin_research.foundation.progress import Download
 
 
 def test_a_download_of_one_page_shows_nothing(capfd):

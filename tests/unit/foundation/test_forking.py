@@ -20,7 +20,7 @@ START = """
 import faulthandler, os, sys
 os.register_at_fork(after_in_child=lambda: faulthandler.dump_traceback_later(50, exit=True))
 import kucoin_research as kr
-from kucoin_research import clocks
+from kucoin_research.foundation import clocks
 from kucoin_research.quotas import Pool, pace_of, quotas_of
 from kucoin_research.rest import Rest
 from kucoin_research.venues import Venue

@@ -6,7 +6,7 @@ import threading
 import pytest
 
 import kucoin_research as kr
-from kucoin_research import clocks, interrupts
+from kucoin_research.foundation import clocks, interrupts
 from tests.conftest import wait_until
 from tests.unit.interrupting import interrupt_at
 

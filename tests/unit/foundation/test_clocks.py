@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kucoin_research.clocks import ArrivalTime
+from kucoin_research.foundation.clocks import ArrivalTime
 
 SECOND = 1_000_000_000
 

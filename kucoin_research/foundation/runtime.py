@@ -12,7 +12,7 @@ import gc
 import threading
 from collections.abc import Iterator
 
-from kucoin_research.forking import in_child
+from kucoin_research.foundation.forking import in_child
 
 __all__ = ["eased"]
 

@@ -5,14 +5,14 @@ import sys
 import msgspec
 import pytest
 
-from kucoin_research.typed_json import decoder
+from kucoin_research.foundation.typed_json import decoder
 from tests.processes import run
 
 # The process dies of this, sooner or later, when `decode` is msgspec.json.decode itself.
 CHILD = """
 import sys, threading
 import msgspec
-from kucoin_research.typed_json import decoder
+from kucoin_research.foundation.typed_json import decoder
 
 def decode(kind, start):
     start.wait()

@@ -19,8 +19,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import kucoin_research as kr
-from kucoin_research import clocks
-from kucoin_research.bounds import Bound, Cut, OutOfTime
 from kucoin_research.diagnosis import diagnose
 from kucoin_research.dialing import dial
 from kucoin_research.errors import (
@@ -32,6 +30,8 @@ from kucoin_research.errors import (
     Unreachable,
     UntrustedHost,
 )
+from kucoin_research.foundation import clocks
+from kucoin_research.foundation.bounds import Bound, Cut, OutOfTime
 from kucoin_research.live import Connection
 from kucoin_research.rest import Rest
 from kucoin_research.sim.machine import Machine

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from kucoin_research.clocks import Clock
+from kucoin_research.foundation.clocks import Clock
 
 __all__ = ["arrived", "as_program", "check", "hold", "is_pending", "join", "passing"]
 

@@ -1,7 +1,7 @@
 """Decoders of JSON into types, made by one thread at a time.
 
 msgspec learns a struct's fields when it is first decoded, and crashes the process when two threads
-come to that at once (0.22.0: ``tests/unit/test_typed_json.py`` does it). Two connections that ask
+come to that at once (0.22.0: ``tests/unit/foundation/test_typed_json.py`` does it). Two connections that ask
 for their tokens together do just that.
 """
 
@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from kucoin_research.forking import in_child
+from kucoin_research.foundation.forking import in_child
 
 __all__ = ["decoder"]
 
