@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from kucoin_research.decode import Broken, Decoder
-from kucoin_research.records import Market
+from kucoin_research.model.records import Market
 
 try:
     import orjson  # type: ignore[import-not-found,unused-ignore]  # optional, not installed here

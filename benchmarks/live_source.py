@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from kucoin_research.errors import UnknownChannel
-from kucoin_research.records import Ticker
+from kucoin_research.model.records import Ticker
 from kucoin_research.ring import Ring
 
 

@@ -22,7 +22,7 @@ from benchmarks.sender import sender
 from kucoin_research.decode import Decoder
 from kucoin_research.intake import Subscription
 from kucoin_research.live import Connection
-from kucoin_research.records import Market, parse_channel
+from kucoin_research.model.records import Market, parse_channel
 from kucoin_research.rest import Rest
 from kucoin_research.stream import Stream
 from kucoin_research.venues import Venue

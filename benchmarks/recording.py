@@ -15,8 +15,8 @@ from pathlib import Path
 import polars as pl
 
 from benchmarks.ring import MAKERS, spread
+from kucoin_research.model.records import CHANNELS, Record, Ticker
 from kucoin_research.recorder import Recorder
-from kucoin_research.records import CHANNELS, Record, Ticker
 from kucoin_research.rowcsv import encode
 from kucoin_research.sessions import load
 

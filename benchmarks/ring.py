@@ -17,7 +17,15 @@ from typing import Any
 import pandas as pd
 import polars as pl
 
-from kucoin_research.records import Column, Depth50, Record, Ticker, Trade, columns_of, schema_of
+from kucoin_research.model.records import (
+    Column,
+    Depth50,
+    Record,
+    Ticker,
+    Trade,
+    columns_of,
+    schema_of,
+)
 from kucoin_research.ring import Ring
 
 WIDTHS = {

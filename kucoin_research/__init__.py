@@ -91,14 +91,14 @@ from kucoin_research.errors import (
     UntrustedHost,
 )
 from kucoin_research.foreign import load_csv
-from kucoin_research.instruments import Instrument
-from kucoin_research.integrity import Gap, Verdict
-from kucoin_research.orderbook import OrderBook
+from kucoin_research.model.instruments import Instrument
+from kucoin_research.model.integrity import Gap, Verdict
+from kucoin_research.model.orderbook import OrderBook
+from kucoin_research.model.records import CHANNELS
+from kucoin_research.model.report import Report
 from kucoin_research.recorder import Recorder
 from kucoin_research.recordings import Recording
-from kucoin_research.records import CHANNELS
 from kucoin_research.replay import Replay
-from kucoin_research.report import Report
 from kucoin_research.rest import ExchangeStatus
 from kucoin_research.serving import ServedSession, serve
 from kucoin_research.sessions import Session, convert, load, repair

@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Meta
 
 from kucoin_research.errors import MessageBroken
-from kucoin_research.records import (
+from kucoin_research.model.records import (
     Balance,
     Column,
     Fill,
@@ -30,7 +30,7 @@ from kucoin_research.records import (
     StopOrder,
     columns_of,
 )
-from kucoin_research.units import to_ns
+from kucoin_research.model.units import to_ns
 
 __all__ = ["ACCOUNT_TOPICS", "AccountMessage", "AccountNews", "Positions"]
 

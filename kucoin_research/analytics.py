@@ -11,9 +11,9 @@ import polars as pl
 
 from kucoin_research.errors import InvalidInput, shown
 from kucoin_research.foundation.arguments import columns_hold, explained, has_columns, positive
-from kucoin_research.instruments import Instrument
-from kucoin_research.intervals import MINUTE, Length, parse_interval
-from kucoin_research.records import (
+from kucoin_research.model.instruments import Instrument
+from kucoin_research.model.intervals import MINUTE, Length, parse_interval
+from kucoin_research.model.records import (
     CANDLE_INTERVALS,
     ROWS_FILLED,
     Candle,

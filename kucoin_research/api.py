@@ -33,18 +33,16 @@ from kucoin_research.foundation.arguments import MOST_ROWS, count, explained, na
 from kucoin_research.foundation.forking import in_child
 from kucoin_research.foundation.interrupts import check, hold, passing
 from kucoin_research.foundation.progress import Download
-from kucoin_research.instruments import (
+from kucoin_research.intake import Subscription
+from kucoin_research.model.instruments import (
     Instrument,
     check_trading,
     resolve_symbol,
     symbol_frame,
 )
-from kucoin_research.intake import Subscription
-from kucoin_research.integrity import Verdict
-from kucoin_research.intervals import Length
-from kucoin_research.recorder import QUEUE_ROWS, check_options
-from kucoin_research.recordings import Recording
-from kucoin_research.records import (
+from kucoin_research.model.integrity import Verdict
+from kucoin_research.model.intervals import Length
+from kucoin_research.model.records import (
     ALL_SYMBOLS,
     Candle,
     Channel,
@@ -62,13 +60,15 @@ from kucoin_research.records import (
     parse_channel,
     schema_of,
 )
+from kucoin_research.model.units import When, instant_ns, refuse_future
+from kucoin_research.recorder import QUEUE_ROWS, check_options
+from kucoin_research.recordings import Recording
 from kucoin_research.replay import Replay
 from kucoin_research.rest import ExchangeStatus, PremiumIndex, Rest
 from kucoin_research.serving import OwnServer
 from kucoin_research.sessions import Session, load
 from kucoin_research.stream import Healing, Stream
 from kucoin_research.topics import Feed, feed_of, is_offered, topics_for
-from kucoin_research.units import When, instant_ns, refuse_future
 from kucoin_research.universe import Universe
 from kucoin_research.venues import Venue, refuse_untrusted, resolve_venue
 

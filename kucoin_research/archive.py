@@ -17,7 +17,7 @@ import polars as pl
 from kucoin_research.errors import InvalidInput, shown
 from kucoin_research.foundation.arguments import path_of
 from kucoin_research.foundation.regular_files import create, worded
-from kucoin_research.records import file_mode
+from kucoin_research.model.records import file_mode
 
 __all__ = ["Piece", "Target", "write"]
 

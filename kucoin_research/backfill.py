@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from kucoin_research.records import Candle, Trade
+from kucoin_research.model.records import Candle, Trade
 
 __all__ = [
     "Mended",

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 from kucoin_research.errors import BookNotReady, shown
 from kucoin_research.foundation.arguments import name_of
-from kucoin_research.orderbook import OrderBook, uncrossed
-from kucoin_research.records import Level2, Market, Record, Status, market_of
+from kucoin_research.model.orderbook import OrderBook, uncrossed
+from kucoin_research.model.records import Level2, Market, Record, Status, market_of
 
 __all__ = ["BookRows"]
 

@@ -16,7 +16,6 @@ from typing import IO, Any, BinaryIO, NamedTuple
 import numpy as np
 import polars as pl
 
-from kucoin_research.damage import Damage, number_of
 from kucoin_research.errors import SessionBusy, SessionMissing
 from kucoin_research.foundation.arguments import path_of
 from kucoin_research.foundation.regular_files import (
@@ -48,8 +47,9 @@ from kucoin_research.manifest import (
     symbol_in,
     write_manifest,
 )
+from kucoin_research.model.damage import Damage, number_of
+from kucoin_research.model.records import CHANNELS, Column, Level2, Record, Status, columns_of
 from kucoin_research.packing import compression_of, count_whole, open_whole
-from kucoin_research.records import CHANNELS, Column, Level2, Record, Status, columns_of
 from kucoin_research.rowcsv import (
     LONGEST_RECORD,
     Counter,

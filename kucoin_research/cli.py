@@ -33,8 +33,8 @@ from kucoin_research.foundation import interrupts
 from kucoin_research.foundation.arguments import path_of
 from kucoin_research.foundation.progress import quiet_tqdm
 from kucoin_research.foundation.regular_files import create
+from kucoin_research.model.records import Record, Status, parse_channel
 from kucoin_research.recorder import COMPRESSIONS, FSYNC_POLICIES
-from kucoin_research.records import Record, Status, parse_channel
 from kucoin_research.replay import Replay
 from kucoin_research.serving import serve
 from kucoin_research.sessions import Session, convert

@@ -19,8 +19,7 @@ from kucoin_research.errors import (
 from kucoin_research.foundation.arguments import is_number
 from kucoin_research.foundation.interrupts import check, hold
 from kucoin_research.foundation.progress import quiet_tqdm
-from kucoin_research.network import by_way_of
-from kucoin_research.records import (
+from kucoin_research.model.records import (
     Candle,
     Channel,
     FundingRate,
@@ -28,6 +27,7 @@ from kucoin_research.records import (
     Status,
     parse_channel,
 )
+from kucoin_research.network import by_way_of
 from kucoin_research.stream import State, Stream
 from kucoin_research.venues import target_of
 

@@ -30,8 +30,8 @@ from kucoin_research.decode import (
     told,
 )
 from kucoin_research.errors import MessageBroken
-from kucoin_research.orderbook import BookSnapshot
-from kucoin_research.records import (
+from kucoin_research.model.orderbook import BookSnapshot
+from kucoin_research.model.records import (
     BestBidOffer,
     Candle,
     Depth5,
@@ -42,7 +42,7 @@ from kucoin_research.records import (
     Ticker,
     Trade,
 )
-from kucoin_research.units import to_ns
+from kucoin_research.model.units import to_ns
 
 __all__ = ["ProDecoder"]
 

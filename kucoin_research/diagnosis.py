@@ -31,7 +31,7 @@ from kucoin_research.errors import (
 )
 from kucoin_research.feeds import kit_of
 from kucoin_research.live import open_hidden
-from kucoin_research.records import Market
+from kucoin_research.model.records import Market
 from kucoin_research.rest import Rest
 from kucoin_research.topics import Feed
 from kucoin_research.venues import Venue, is_trusted, target_of

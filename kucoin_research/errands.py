@@ -25,7 +25,7 @@ from kucoin_research.errors import (
 )
 from kucoin_research.foundation import clocks
 from kucoin_research.intake import Hole, Intake
-from kucoin_research.records import Market, Record, Trade
+from kucoin_research.model.records import Market, Record, Trade
 from kucoin_research.rest import Rest
 from kucoin_research.timekeeping import Timekeeper
 

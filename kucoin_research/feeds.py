@@ -23,8 +23,8 @@ from kucoin_research.errors import (
     TopicInvalid,
 )
 from kucoin_research.foundation.hidden import Hidden
+from kucoin_research.model.records import Market
 from kucoin_research.protocol import CLASSIC, Dialect
-from kucoin_research.records import Market
 from kucoin_research.rest import Rest
 from kucoin_research.topics import SYMBOLS_PER_MESSAGE, Feed, Topic, group_topics
 

@@ -38,7 +38,6 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from kucoin_research.damage import Damage
 from kucoin_research.errors import (
     ColumnMissing,
     InvalidInput,
@@ -48,12 +47,13 @@ from kucoin_research.errors import (
     shown,
 )
 from kucoin_research.foundation.arguments import path_of
+from kucoin_research.model.damage import Damage
+from kucoin_research.model.records import CHANNELS, columns_of, schema_of
+from kucoin_research.model.units import LARGEST_NS
 from kucoin_research.moments import DATES, moments_of
 from kucoin_research.packing import most_text
-from kucoin_research.records import CHANNELS, columns_of, schema_of
 from kucoin_research.rowcsv import chunks, end_of_lines, header_of, read_rows, shape_of
 from kucoin_research.sessions import Session, Table
-from kucoin_research.units import LARGEST_NS
 
 __all__ = ["KINDS", "load_csv"]
 

@@ -17,10 +17,9 @@ from kucoin_research.backfill import Mended, is_behind, mend_all_candles, mend_a
 from kucoin_research.beats import Wariness
 from kucoin_research.decode import BookDelta, Broken, Control, Decoded, Decodes, Ignored
 from kucoin_research.errors import BookNotReady, shown
-from kucoin_research.integrity import Gap, Ledger, Tally
-from kucoin_research.orderbook import BookGap, BookSnapshot, BookSync, OrderBook, Received
-from kucoin_research.overlap import Overlap
-from kucoin_research.records import (
+from kucoin_research.model.integrity import Gap, Ledger, Tally
+from kucoin_research.model.orderbook import BookGap, BookSnapshot, BookSync, OrderBook, Received
+from kucoin_research.model.records import (
     ACCOUNT_CHANNELS,
     ALL_SYMBOLS,
     CHANNELS,
@@ -36,6 +35,7 @@ from kucoin_research.records import (
     Status,
     Trade,
 )
+from kucoin_research.overlap import Overlap
 from kucoin_research.topics import Feed, Topic, subscribed_topic, topics_for
 
 __all__ = ["Batch", "Hole", "Intake", "Subscription", "Taken"]

@@ -39,9 +39,9 @@ from kucoin_research.foundation import arguments, clocks
 from kucoin_research.foundation.bounds import Bound
 from kucoin_research.foundation.hidden import Hidden, bare, masked
 from kucoin_research.live import Connection, open_hidden, query_of
+from kucoin_research.model.records import Channel, Market
 from kucoin_research.overlap import Overlap
 from kucoin_research.protocol import Acknowledged, Conversation, Event, ExchangeSpoke, Refused
-from kucoin_research.records import Channel, Market
 from kucoin_research.rest import Rest
 from kucoin_research.timekeeping import SLEPT_NS
 from kucoin_research.topics import Feed, Topic, topics_for

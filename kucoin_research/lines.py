@@ -11,8 +11,8 @@ from polars.io.plugins import register_io_source
 
 from kucoin_research.errors import InvalidInput, SessionBroken
 from kucoin_research.manifest import split_name
+from kucoin_research.model.records import CHANNELS, Record, schema_of
 from kucoin_research.packing import compression_of, open_whole
-from kucoin_research.records import CHANNELS, Record, schema_of
 from kucoin_research.rowcsv import (
     LONGEST_LINE,
     LONGEST_RECORD,

@@ -27,7 +27,6 @@ from urllib.parse import unquote
 
 import numpy as np
 
-from kucoin_research.damage import Damage, Loss
 from kucoin_research.errors import InvalidInput, SessionNewer, UnknownChannel, shown
 from kucoin_research.foundation.forking import in_child
 from kucoin_research.foundation.regular_files import (
@@ -40,8 +39,9 @@ from kucoin_research.foundation.regular_files import (
     replace,
     size_of,
 )
-from kucoin_research.instruments import Instrument
-from kucoin_research.records import CHANNELS, Market, parse_channel
+from kucoin_research.model.damage import Damage, Loss
+from kucoin_research.model.instruments import Instrument
+from kucoin_research.model.records import CHANNELS, Market, parse_channel
 
 __all__ = [
     "DAY_NS",

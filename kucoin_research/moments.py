@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from kucoin_research.errors import InvalidInput, SessionBroken, shown
-from kucoin_research.units import LARGEST_NS
+from kucoin_research.model.units import LARGEST_NS
 
 __all__ = ["DATES", "moments_of"]
 

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from kucoin_research.account import AccountNews
 from kucoin_research.decode import BookDelta, Broken, Decoded
-from kucoin_research.orderbook import BookSnapshot
+from kucoin_research.model.orderbook import BookSnapshot
 
 __all__ = ["Overlap"]
 

@@ -11,10 +11,10 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from kucoin_research.damage import Damage, Loss
-from kucoin_research.integrity import Gap, Tally
-from kucoin_research.records import ALL_SYMBOLS, Status, filled_until
-from kucoin_research.report import ChannelReport, Report
+from kucoin_research.model.damage import Damage, Loss
+from kucoin_research.model.integrity import Gap, Tally
+from kucoin_research.model.records import ALL_SYMBOLS, Status, filled_until
+from kucoin_research.model.report import ChannelReport, Report
 
 __all__ = ["CONCERNING", "Counted", "gaps_told", "reckon"]
 

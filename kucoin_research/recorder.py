@@ -24,7 +24,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from kucoin_research.damage import Damage, Loss
 from kucoin_research.errors import InvalidInput, shown
 from kucoin_research.foundation import clocks
 from kucoin_research.foundation.arguments import (
@@ -35,7 +34,6 @@ from kucoin_research.foundation.arguments import (
 )
 from kucoin_research.foundation.interrupts import arrived, hold, join
 from kucoin_research.foundation.regular_files import worded
-from kucoin_research.instruments import Instrument
 from kucoin_research.manifest import (
     DAY_NS,
     FORMAT,
@@ -46,7 +44,9 @@ from kucoin_research.manifest import (
     package_version,
     write_manifest,
 )
-from kucoin_research.records import CHANNELS, Record, Status
+from kucoin_research.model.damage import Damage, Loss
+from kucoin_research.model.instruments import Instrument
+from kucoin_research.model.records import CHANNELS, Record, Status
 from kucoin_research.rowcsv import encode
 from kucoin_research.rowfiles import MOST_STUCK, FolderMoved, RowFile, RowFiles
 from kucoin_research.sessionfolder import SessionFolder

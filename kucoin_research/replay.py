@@ -23,7 +23,6 @@ from typing import Any, NamedTuple, Self
 import polars as pl
 
 from kucoin_research.analytics import TradeBars
-from kucoin_research.damage import Damage, Loss
 from kucoin_research.errors import (
     FunctionFailed,
     InvalidInput,
@@ -36,11 +35,23 @@ from kucoin_research.errors import (
 from kucoin_research.foundation import arguments, clocks
 from kucoin_research.foundation.interrupts import arrived, check, hold, join
 from kucoin_research.foundation.runtime import eased
-from kucoin_research.instruments import Instrument
 from kucoin_research.intake import Subscription
-from kucoin_research.integrity import Verdict
 from kucoin_research.lanes import State
-from kucoin_research.orderbook import OrderBook
+from kucoin_research.model.damage import Damage, Loss
+from kucoin_research.model.instruments import Instrument
+from kucoin_research.model.integrity import Verdict
+from kucoin_research.model.orderbook import OrderBook
+from kucoin_research.model.records import (
+    ACCOUNT_CHANNELS,
+    ALL_SYMBOLS,
+    Channel,
+    Record,
+    Status,
+    market_of,
+    parse_channel,
+)
+from kucoin_research.model.report import Report
+from kucoin_research.model.units import When, instant_ns, told_apart
 from kucoin_research.outlets import (
     BatchSink,
     Failure,
@@ -50,23 +61,12 @@ from kucoin_research.outlets import (
 )
 from kucoin_research.pacing import MonotonicClock, Pace, ReplayClock
 from kucoin_research.recorder import Recorder, recorder_for
-from kucoin_research.records import (
-    ACCOUNT_CHANNELS,
-    ALL_SYMBOLS,
-    Channel,
-    Record,
-    Status,
-    market_of,
-    parse_channel,
-)
-from kucoin_research.report import Report
 from kucoin_research.sessions import Session
 from kucoin_research.shelf import wanting
 from kucoin_research.stage import Stage
 from kucoin_research.stream import StreamStatus
 from kucoin_research.tape import Tape
 from kucoin_research.timeline import BATCH_ROWS, Timeline
-from kucoin_research.units import When, instant_ns, told_apart
 
 __all__ = ["Replay"]
 

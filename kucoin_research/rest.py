@@ -52,12 +52,10 @@ from kucoin_research.foundation import clocks
 from kucoin_research.foundation.bounds import Bound
 from kucoin_research.foundation.hidden import Hidden, bare, masked, sealed
 from kucoin_research.foundation.typed_json import decoder
-from kucoin_research.instruments import Instrument, spelling_hint
 from kucoin_research.loose_json import UNREADABLE, elements, members, read_fields
-from kucoin_research.network import by_way_of
-from kucoin_research.orderbook import BookSnapshot
-from kucoin_research.quotas import Pace, Pool, Told, pace_of, quotas_of
-from kucoin_research.records import (
+from kucoin_research.model.instruments import Instrument, spelling_hint
+from kucoin_research.model.orderbook import BookSnapshot
+from kucoin_research.model.records import (
     CANDLE_INTERVALS,
     ArrivalClock,
     Candle,
@@ -72,6 +70,9 @@ from kucoin_research.records import (
     Trade,
     market_of,
 )
+from kucoin_research.model.units import refuse_future, to_ns
+from kucoin_research.network import by_way_of
+from kucoin_research.quotas import Pace, Pool, Told, pace_of, quotas_of
 from kucoin_research.signing import SECRET_HEADERS, signed_headers
 from kucoin_research.transport import (
     ENCODINGS,
@@ -82,7 +83,6 @@ from kucoin_research.transport import (
     TransportError,
     trouble_of,
 )
-from kucoin_research.units import refuse_future, to_ns
 from kucoin_research.venues import (
     Venue,
     is_loopback,

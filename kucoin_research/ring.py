@@ -31,7 +31,7 @@ import polars as pl
 import pyarrow as pa
 
 from kucoin_research.errors import InvalidInput
-from kucoin_research.records import Column, Record, columns_of, schema_of
+from kucoin_research.model.records import Column, Record, columns_of, schema_of
 
 __all__ = ["Ring"]
 
@@ -77,7 +77,7 @@ class Ring:
 
     Examples
     --------
-    >>> from kucoin_research.records import MarkPrice
+    >>> from kucoin_research.model.records import MarkPrice
     >>> ring = Ring(MarkPrice, capacity=1_000)
     >>> ring.append(MarkPrice(1, 2, "XBTUSDTM", 80_000.5, None))
     >>> ring.frame()["mark_price"].to_list()

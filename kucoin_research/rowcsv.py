@@ -19,7 +19,7 @@ import numpy as np
 import polars as pl
 
 from kucoin_research.errors import InvalidInput
-from kucoin_research.records import Column, Record, columns_of, schema_of
+from kucoin_research.model.records import Column, Record, columns_of, schema_of
 
 __all__ = [
     "LONGEST_LINE",

@@ -18,7 +18,7 @@ import numpy.typing as npt
 import polars as pl
 
 from kucoin_research.foundation.forking import cached_property
-from kucoin_research.records import number_in
+from kucoin_research.model.records import number_in
 
 __all__ = ["BookCheck", "BookStory", "stories_of"]
 

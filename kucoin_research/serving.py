@@ -11,9 +11,8 @@ from typing import Any
 from kucoin_research.errors import InvalidInput
 from kucoin_research.foundation import clocks
 from kucoin_research.foundation.arguments import texts, truth
-from kucoin_research.instruments import Instrument
-from kucoin_research.quotas import forget_host, share_host
-from kucoin_research.records import (
+from kucoin_research.model.instruments import Instrument
+from kucoin_research.model.records import (
     CHANNELS,
     PRIVATE_CHANNELS,
     Level2,
@@ -22,6 +21,7 @@ from kucoin_research.records import (
     Trade,
     market_of,
 )
+from kucoin_research.quotas import forget_host, share_host
 from kucoin_research.sessions import Session, load
 from kucoin_research.sim import Offer, ReplayExchange
 from kucoin_research.sim.server import Doors

@@ -33,7 +33,6 @@ from kucoin_research.checkup import (
     unread_beside,
     verify,
 )
-from kucoin_research.damage import Damage, Loss, number_of
 from kucoin_research.errors import (
     InvalidInput,
     SessionBroken,
@@ -45,7 +44,6 @@ from kucoin_research.errors import (
 from kucoin_research.foundation.arguments import explained, name_of, only_known
 from kucoin_research.foundation.forking import cached_property
 from kucoin_research.foundation.regular_files import open_file, size_of
-from kucoin_research.instruments import Instrument
 from kucoin_research.lines import Lines, scan_lines
 from kucoin_research.manifest import (
     MANIFEST,
@@ -58,9 +56,9 @@ from kucoin_research.manifest import (
     losses_from,
     read_manifest,
 )
-from kucoin_research.packing import compression_of, first_line, members
-from kucoin_research.reckoning import Counted, reckon
-from kucoin_research.records import (
+from kucoin_research.model.damage import Damage, Loss, number_of
+from kucoin_research.model.instruments import Instrument
+from kucoin_research.model.records import (
     ACCOUNT_CHANNELS,
     ALL_SYMBOLS,
     Channel,
@@ -69,7 +67,9 @@ from kucoin_research.records import (
     parse_channel,
     schema_of,
 )
-from kucoin_research.report import Report
+from kucoin_research.model.report import Report
+from kucoin_research.packing import compression_of, first_line, members
+from kucoin_research.reckoning import Counted, reckon
 from kucoin_research.rowcsv import LONGEST_RECORD, is_header, records_of, whole
 
 __all__ = ["Session", "Table", "convert", "load", "repair"]

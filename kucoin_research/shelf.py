@@ -10,9 +10,9 @@ import polars as pl
 from kucoin_research import analytics
 from kucoin_research.errors import UnknownChannel, UnknownSymbol, shown
 from kucoin_research.foundation.arguments import count, name_of, texts, truth
-from kucoin_research.instruments import spelling_hint
 from kucoin_research.intake import Subscription
-from kucoin_research.records import (
+from kucoin_research.model.instruments import spelling_hint
+from kucoin_research.model.records import (
     ALL_SYMBOLS,
     CHANNELS,
     Candle,

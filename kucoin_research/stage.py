@@ -11,10 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from kucoin_research.bookrows import BookRows
-from kucoin_research.damage import Damage, Loss
 from kucoin_research.intake import Subscription
-from kucoin_research.reckoning import CONCERNING, Counted, reckon
-from kucoin_research.records import (
+from kucoin_research.model.damage import Damage, Loss
+from kucoin_research.model.records import (
     ACCOUNT_CHANNELS,
     ALL_SYMBOLS,
     CHANNELS,
@@ -25,7 +24,8 @@ from kucoin_research.records import (
     Trade,
     filled_until,
 )
-from kucoin_research.report import Report
+from kucoin_research.model.report import Report
+from kucoin_research.reckoning import CONCERNING, Counted, reckon
 from kucoin_research.shelf import Shelf, by_kind
 
 __all__ = ["Stage", "Troubles"]

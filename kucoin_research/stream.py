@@ -33,21 +33,21 @@ from kucoin_research.errors import (
 from kucoin_research.feeds import kit_of
 from kucoin_research.foundation import arguments, clocks, interrupts
 from kucoin_research.foundation.forking import in_child
-from kucoin_research.instruments import Instrument
 from kucoin_research.intake import Intake, Subscription
-from kucoin_research.integrity import Tally, Verdict
 from kucoin_research.lanes import ConnectBudget, Healing, Lane, Silence, State
-from kucoin_research.orderbook import OrderBook
-from kucoin_research.outlets import BatchSink, Failure, Outlet, name_of_function, without
-from kucoin_research.overlap import Overlap
-from kucoin_research.recorder import Recorder, recorder_for
-from kucoin_research.records import (
+from kucoin_research.model.instruments import Instrument
+from kucoin_research.model.integrity import Tally, Verdict
+from kucoin_research.model.orderbook import OrderBook
+from kucoin_research.model.records import (
     ALL_SYMBOLS,
     CHANNELS,
     Market,
     Record,
 )
-from kucoin_research.report import ChannelReport, Lag, Report
+from kucoin_research.model.report import ChannelReport, Lag, Report
+from kucoin_research.outlets import BatchSink, Failure, Outlet, name_of_function, without
+from kucoin_research.overlap import Overlap
+from kucoin_research.recorder import Recorder, recorder_for
 from kucoin_research.rest import Rest
 from kucoin_research.shelf import Shelf, wanting
 from kucoin_research.timekeeping import Timekeeper

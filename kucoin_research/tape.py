@@ -7,7 +7,7 @@ from collections.abc import Callable
 from operator import itemgetter
 from typing import Any
 
-from kucoin_research.records import Record
+from kucoin_research.model.records import Record
 from kucoin_research.timeline import Timeline
 
 __all__ = ["Tape"]

@@ -19,7 +19,7 @@ import polars as pl
 
 from kucoin_research.errors import KucoinResearchError
 from kucoin_research.foundation.clocks import Clock, Move
-from kucoin_research.records import ALL_SYMBOLS, Market
+from kucoin_research.model.records import ALL_SYMBOLS, Market
 from kucoin_research.rest import ClockOffset, Rest
 
 __all__ = ["SLEPT_NS", "ClockOffsets", "Timekeeper"]

@@ -21,8 +21,8 @@ from kucoin_research.foundation.arguments import texts
 from kucoin_research.foundation.forking import cached_property
 from kucoin_research.lines import Lines
 from kucoin_research.manifest import day_of, safe_name
+from kucoin_research.model.records import Candle, Channel, Record, Status
 from kucoin_research.packing import compression_of, open_text
-from kucoin_research.records import Candle, Channel, Record, Status
 from kucoin_research.rowcsv import (
     LONGEST_RECORD,
     are_rows,

@@ -17,9 +17,9 @@ from kucoin_research.errors import (
     UnknownSymbol,
 )
 from kucoin_research.foundation import clocks
-from kucoin_research.instruments import Instrument, resolve_symbol
 from kucoin_research.listings import Listing, ListingFiles
-from kucoin_research.records import Market
+from kucoin_research.model.instruments import Instrument, resolve_symbol
+from kucoin_research.model.records import Market
 from kucoin_research.rest import Rest
 from kucoin_research.venues import Venue, is_loopback
 

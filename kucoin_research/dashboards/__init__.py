@@ -33,7 +33,7 @@ from kucoin_research.foundation.arguments import (
     texts,
     truth,
 )
-from kucoin_research.records import market_of, parse_channel
+from kucoin_research.model.records import market_of, parse_channel
 from kucoin_research.replay import Replay
 from kucoin_research.sessions import Session, load
 from kucoin_research.topics import feed_of

@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 
 from kucoin_research.errors import BookNotReady
-from kucoin_research.records import parse_channel, schema_of
+from kucoin_research.model.records import parse_channel, schema_of
 
 __all__ = ["Idle"]
 

@@ -48,7 +48,7 @@ from kucoin_research.foundation.arguments import (
     name_of,
     number,
 )
-from kucoin_research.intervals import Interval, Length, parse_interval
+from kucoin_research.model.intervals import Interval, Length, parse_interval
 
 if TYPE_CHECKING:
     from kucoin_research.figures.widget import LiveFigure

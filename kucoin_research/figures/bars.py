@@ -15,7 +15,7 @@ from kucoin_research.figures.scale import steady
 from kucoin_research.figures.theme import Spec, price_axis, size_axis
 from kucoin_research.figures.thin import broken
 from kucoin_research.figures.zone import Floats, Times
-from kucoin_research.intervals import Length, parse_interval
+from kucoin_research.model.intervals import Length, parse_interval
 
 __all__ = ["CandleChart", "interval_ns"]
 

@@ -13,8 +13,8 @@ from kucoin_research.errors import ColumnMissing
 from kucoin_research.figures.frames import nanoseconds
 from kucoin_research.figures.theme import Spec
 from kucoin_research.figures.zone import Times, Zone
+from kucoin_research.model.records import STAMPED_AS_READ, Status
 from kucoin_research.reckoning import gaps_told
-from kucoin_research.records import STAMPED_AS_READ, Status
 from kucoin_research.rowcsv import records_of
 
 __all__ = ["Gap", "GapMap", "Mapped", "breaks", "gaps_of", "prompt", "shapes"]

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import polars as pl
 
 from kucoin_research.decode import BookDelta
-from kucoin_research.orderbook import REBASE_DISTANCE
+from kucoin_research.model.orderbook import REBASE_DISTANCE
 from kucoin_research.sim.pro import WINDOW
 from kucoin_research.topics import Feed
 from tests.conftest import wait_until

@@ -15,7 +15,7 @@ import kucoin_research as kr
 from kucoin_research.decode import BookDelta
 from kucoin_research.errors import BookNotReady
 from kucoin_research.feeds import kit_of
-from kucoin_research.records import CHANNELS, Market, columns_of, parse_channel
+from kucoin_research.model.records import CHANNELS, Market, columns_of, parse_channel
 from kucoin_research.topics import Feed, topics_for
 from tests.conftest import wait_until
 

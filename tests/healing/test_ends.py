@@ -17,7 +17,7 @@ from jupyter_client import KernelManager
 
 import kucoin_research as kr
 from kucoin_research.intake import Subscription
-from kucoin_research.records import Market, parse_channel
+from kucoin_research.model.records import Market, parse_channel
 from kucoin_research.rest import Server, Token
 from tests.conftest import wait_until
 from tests.healing.rig import FAST, Rig

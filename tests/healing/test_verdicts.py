@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 import kucoin_research as kr
-from kucoin_research.records import Trade
+from kucoin_research.model.records import Trade
 from kucoin_research.sim import Chaos
 from tests.conftest import wait_until
 from tests.healing.rig import FAST, Rig

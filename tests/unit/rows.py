@@ -2,7 +2,7 @@
 
 from hypothesis import strategies as st
 
-from kucoin_research.records import CHANNELS, Column, Ticker, columns_of
+from kucoin_research.model.records import CHANNELS, Column, Ticker, columns_of
 
 DAY = 86_400 * 10**9
 NOON = 1_708_950_436_957_000_000  # 2024-02-26 12:27:16.957 UTC

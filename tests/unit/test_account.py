@@ -10,7 +10,7 @@ import pytest
 from kucoin_research.account import AccountNews, Positions
 from kucoin_research.decode import Broken, Decoder
 from kucoin_research.intake import Intake, Subscription
-from kucoin_research.records import (
+from kucoin_research.model.records import (
     Balance,
     Fill,
     Leverage,

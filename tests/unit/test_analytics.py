@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import kucoin_research as kr
 from kucoin_research import analytics
-from kucoin_research.records import Candle, Fill, Level2, Order, Ticker, Trade, schema_of
+from kucoin_research.model.records import Candle, Fill, Level2, Order, Ticker, Trade, schema_of
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 PERPETUAL = kr.Instrument(

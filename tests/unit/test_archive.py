@@ -11,7 +11,7 @@ import pytest
 import kucoin_research as kr
 from kucoin_research import archive
 from kucoin_research.errors import InvalidInput
-from kucoin_research.records import Balance, Depth50
+from kucoin_research.model.records import Balance, Depth50
 from tests.unit.rows import DAY, NOON, ticker
 from tests.unit.test_sessions import recorded
 

@@ -12,7 +12,7 @@ from kucoin_research.backfill import (
     mend_candles,
     mend_trades,
 )
-from kucoin_research.records import Candle, Trade
+from kucoin_research.model.records import Candle, Trade
 
 
 def trade(sequence):

@@ -17,7 +17,7 @@ import websocket
 
 import kucoin_research as kr
 from kucoin_research import cli
-from kucoin_research.records import Ticker
+from kucoin_research.model.records import Ticker
 from tests import processes
 from tests.conftest import wait_until
 from tests.processes import Process

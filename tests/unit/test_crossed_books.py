@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import kucoin_research as kr
 from kucoin_research.figures.books import levels_of
-from kucoin_research.orderbook import BookSnapshot, BookSync
+from kucoin_research.model.orderbook import BookSnapshot, BookSync
 from tests.conftest import wait_until
 
 

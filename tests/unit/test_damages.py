@@ -11,9 +11,9 @@ import pytest
 
 import kucoin_research as kr
 from kucoin_research.errors import SessionBroken, SessionUnfinished
+from kucoin_research.model.records import Level2, Status, Trade
 from kucoin_research.packing import pack
 from kucoin_research.recorder import Recorder
-from kucoin_research.records import Level2, Status, Trade
 from tests.unit.rows import NOON, ticker
 
 SYMBOLS = ["XBTUSDTM", "ETHUSDTM"]

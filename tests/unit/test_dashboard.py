@@ -21,7 +21,7 @@ from kucoin_research.dashboards.texts import compact, duration, fixed, size
 from kucoin_research.dashboards.transport import Transport
 from kucoin_research.dashboards.watch import histogram, trouble_of
 from kucoin_research.figures.zone import Zone
-from kucoin_research.records import Status, schema_of
+from kucoin_research.model.records import Status, schema_of
 from tests.conftest import wait_until
 from tests.processes import run
 

@@ -19,7 +19,7 @@ from kucoin_research.decode import (
     Decoder,
     Ignored,
 )
-from kucoin_research.records import (
+from kucoin_research.model.records import (
     BestBidOffer,
     Candle,
     Depth5,

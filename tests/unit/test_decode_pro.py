@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from kucoin_research.decode import BookChange, BookDelta, Broken, Control, Decoded, Ignored
 from kucoin_research.decode_pro import ProDecoder
-from kucoin_research.orderbook import BookSnapshot
-from kucoin_research.records import (
+from kucoin_research.model.orderbook import BookSnapshot
+from kucoin_research.model.records import (
     BestBidOffer,
     Candle,
     Depth5,

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from kucoin_research.account import AccountNews
 from kucoin_research.decode import BookChange, BookDelta, Broken, Control, Decoder, Ignored
-from kucoin_research.records import (
+from kucoin_research.model.records import (
     CANDLE_INTERVALS,
     BestBidOffer,
     Candle,

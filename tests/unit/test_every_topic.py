@@ -18,8 +18,8 @@ import kucoin_research as kr
 from kucoin_research.account import ACCOUNT_TOPICS, AccountNews
 from kucoin_research.decode import BookDelta
 from kucoin_research.feeds import kit_of
-from kucoin_research.orderbook import BookSnapshot
-from kucoin_research.records import (
+from kucoin_research.model.orderbook import BookSnapshot
+from kucoin_research.model.records import (
     CHANNELS,
     Level2,
     Market,

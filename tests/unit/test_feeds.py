@@ -12,6 +12,7 @@ from kucoin_research import errors
 from kucoin_research.decode import Control
 from kucoin_research.errors import ChannelNotOffered, InvalidInput, UnknownVenue
 from kucoin_research.feeds import kit_of, pro_dialect
+from kucoin_research.model.records import Market, parse_channel
 from kucoin_research.protocol import (
     ACK_TIMEOUT,
     Acknowledged,
@@ -21,7 +22,6 @@ from kucoin_research.protocol import (
     Refused,
     Welcomed,
 )
-from kucoin_research.records import Market, parse_channel
 from kucoin_research.topics import Feed, Topic, feed_of, topics_for
 from kucoin_research.venues import LIVE, Venue, resolve_venue
 

@@ -13,7 +13,7 @@ from kucoin_research.figures.chart import Sketch, View
 from kucoin_research.figures.gaps import Gap, GapMap, gaps_of
 from kucoin_research.figures.lines import LagChart, lag_options
 from kucoin_research.figures.zone import Zone
-from kucoin_research.records import (
+from kucoin_research.model.records import (
     STAMPED_AS_READ,
     Candle,
     Depth5,

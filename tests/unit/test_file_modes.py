@@ -8,8 +8,8 @@ import stat
 import pytest
 
 import kucoin_research as kr
+from kucoin_research.model.records import CHANNELS, PRIVATE_CHANNELS, columns_of, file_mode
 from kucoin_research.recorder import Recorder
-from kucoin_research.records import CHANNELS, PRIVATE_CHANNELS, columns_of, file_mode
 from tests.conftest import wait_until
 from tests.unit.rows import NOON, ticker
 

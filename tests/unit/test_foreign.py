@@ -16,8 +16,8 @@ from kucoin_research.errors import (
     SessionMissing,
     SessionUnfinished,
 )
+from kucoin_research.model.records import schema_of
 from kucoin_research.moments import moments_of
-from kucoin_research.records import schema_of
 from tests.unit.rows import plain, ticker
 from tests.unit.test_sessions import csv, recorded
 

@@ -8,7 +8,14 @@ import pytest
 import requests
 
 import kucoin_research as kr
-from kucoin_research.records import Candle, FundingRate, MarkPrice, Snapshot, Ticker, schema_of
+from kucoin_research.model.records import (
+    Candle,
+    FundingRate,
+    MarkPrice,
+    Snapshot,
+    Ticker,
+    schema_of,
+)
 from kucoin_research.rest import Rest
 from tests.held_time import adapt
 

@@ -14,10 +14,9 @@ import kucoin_research as kr
 from kucoin_research.decode import Control, Decoder
 from kucoin_research.errors import BookNotReady
 from kucoin_research.intake import Intake, Subscription
-from kucoin_research.integrity import Verdict
-from kucoin_research.orderbook import BookSnapshot
-from kucoin_research.overlap import Overlap
-from kucoin_research.records import (
+from kucoin_research.model.integrity import Verdict
+from kucoin_research.model.orderbook import BookSnapshot
+from kucoin_research.model.records import (
     Candle,
     FundingRate,
     Level2,
@@ -29,6 +28,7 @@ from kucoin_research.records import (
     parse_channel,
     schema_of,
 )
+from kucoin_research.overlap import Overlap
 from kucoin_research.topics import Topic
 
 SYMBOL = "XBTUSDTM"

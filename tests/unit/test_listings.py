@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from kucoin_research.instruments import Instrument
 from kucoin_research.listings import Listing, ListingFiles, cache_folder
-from kucoin_research.records import Market
+from kucoin_research.model.instruments import Instrument
+from kucoin_research.model.records import Market
 
 URL = "https://api-futures.kucoin.com"
 

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 import kucoin_research as kr
 from kucoin_research.errors import InvalidInput, SessionNewer
-from kucoin_research.instruments import Instrument
 from kucoin_research.manifest import (
     FolderLock,
     day_of,
@@ -28,7 +27,8 @@ from kucoin_research.manifest import (
     split_name,
     write_manifest,
 )
-from kucoin_research.records import CHANNELS
+from kucoin_research.model.instruments import Instrument
+from kucoin_research.model.records import CHANNELS
 from tests.processes import Process
 
 XBT = Instrument(

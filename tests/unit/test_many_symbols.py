@@ -7,8 +7,8 @@ import pytest
 
 import kucoin_research as kr
 from kucoin_research import checkup
+from kucoin_research.model.records import Trade
 from kucoin_research.recorder import Recorder
-from kucoin_research.records import Trade
 from tests.unit.rows import NOON
 
 MANY = 300

@@ -23,7 +23,7 @@ from kucoin_research.figures.books import DepthChart
 from kucoin_research.figures.chart import Sketch, View
 from kucoin_research.figures.lines import PriceChart
 from kucoin_research.figures.theme import literal
-from kucoin_research.records import (
+from kucoin_research.model.records import (
     Depth50,
     FundingRate,
     MarkPrice,

@@ -24,7 +24,7 @@ from kucoin_research.collect import wait_until_live
 from kucoin_research.diagnosis import diagnose
 from kucoin_research.intake import Subscription
 from kucoin_research.live import Connection
-from kucoin_research.records import Market, parse_channel
+from kucoin_research.model.records import Market, parse_channel
 from kucoin_research.rest import Rest
 from kucoin_research.venues import Venue
 from tests.conftest import wait_until

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kucoin_research.decode import BookDelta, Broken
+from kucoin_research.model.records import MarkPrice, Trade
 from kucoin_research.overlap import Overlap
-from kucoin_research.records import MarkPrice, Trade
 
 
 def mark(number, local=0, symbol="XBTUSDTM"):

@@ -16,8 +16,8 @@ import kucoin_research as kr
 from kucoin_research import errors
 from kucoin_research.credentials import Credentials
 from kucoin_research.foundation.clocks import Clock
+from kucoin_research.model.records import Market
 from kucoin_research.quotas import Pace, Pool, Quotas, Told, quotas_of
-from kucoin_research.records import Market
 from kucoin_research.rest import Rest, _Call
 from kucoin_research.sim.server import RestHandler
 from kucoin_research.venues import Venue

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from kucoin_research.damage import Damage
+from kucoin_research.model.damage import Damage
+from kucoin_research.model.records import Status
 from kucoin_research.reckoning import Counted, reckon
-from kucoin_research.records import Status
 
 SYMBOL = "XBTUSDTM"
 COUNTED = Counted("trade", SYMBOL, rows=500, first_sequence=1, last_sequence=900)

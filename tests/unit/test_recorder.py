@@ -14,8 +14,8 @@ import pytest
 from kucoin_research.checkup import verify
 from kucoin_research.errors import InvalidInput
 from kucoin_research.manifest import is_being_recorded
+from kucoin_research.model.records import Balance, Status, Trade
 from kucoin_research.recorder import Recorder
-from kucoin_research.records import Balance, Status, Trade
 from kucoin_research.sessions import load, repair
 from tests.conftest import wait_until
 from tests.processes import Process

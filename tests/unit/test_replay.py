@@ -26,7 +26,7 @@ from kucoin_research.errors import (
 )
 from kucoin_research.lanes import State
 from kucoin_research.manifest import iso
-from kucoin_research.records import Candle, Status, Trade
+from kucoin_research.model.records import Candle, Status, Trade
 from kucoin_research.replay import Replay
 from tests.conftest import wait_until
 from tests.unit.rows import DAY, NOON, ticker

@@ -25,8 +25,8 @@ import requests
 from kucoin_research import errors
 from kucoin_research.credentials import Credentials
 from kucoin_research.foundation.clocks import Clock
-from kucoin_research.instruments import check_trading
-from kucoin_research.records import CANDLE_INTERVALS, Market
+from kucoin_research.model.instruments import check_trading
+from kucoin_research.model.records import CANDLE_INTERVALS, Market
 from kucoin_research.rest import Rest, Server, Token, _Call, _Leaps
 from kucoin_research.venues import Venue
 

@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kucoin_research.errors import InvalidInput
-from kucoin_research.records import (
+from kucoin_research.model.records import (
     CHANNELS,
     BestBidOffer,
     Column,

@@ -7,7 +7,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kucoin_research import rowcsv
-from kucoin_research.records import CHANNELS, Balance, Depth50, Ticker, Trade, columns_of, schema_of
+from kucoin_research.model.records import (
+    CHANNELS,
+    Balance,
+    Depth50,
+    Ticker,
+    Trade,
+    columns_of,
+    schema_of,
+)
 from kucoin_research.rowcsv import (
     LONGEST_RECORD,
     chunks,

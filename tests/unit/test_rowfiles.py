@@ -14,8 +14,8 @@ from kucoin_research import recorder as recorder_module
 from kucoin_research import rowfiles
 from kucoin_research.errors import SessionBusy
 from kucoin_research.manifest import FolderLock, is_being_recorded, split_name
+from kucoin_research.model.records import Trade
 from kucoin_research.recorder import Recorder
-from kucoin_research.records import Trade
 from tests.conftest import wait_until
 from tests.unit.rows import NOON, ticker
 

@@ -20,10 +20,10 @@ from kucoin_research.errors import (
     UnknownChannel,
     UnknownSymbol,
 )
-from kucoin_research.instruments import Instrument
+from kucoin_research.model.instruments import Instrument
+from kucoin_research.model.records import CHANNELS, Candle, Level2, Status, Trade, columns_of
 from kucoin_research.packing import members, open_whole, pack
 from kucoin_research.recorder import Recorder
-from kucoin_research.records import CHANNELS, Candle, Level2, Status, Trade, columns_of
 from tests.conftest import wait_until
 from tests.unit.rows import DAY, NOON, plain, shown, ticker
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 import kucoin_research as kr
 from kucoin_research import shelf
 from kucoin_research.intake import Subscription
-from kucoin_research.records import Market, Trade, parse_channel
+from kucoin_research.model.records import Market, Trade, parse_channel
 from kucoin_research.shelf import Shelf
 
 SYMBOLS = ("A", "B", "C")

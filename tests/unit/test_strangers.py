@@ -18,9 +18,9 @@ import pytest
 import kucoin_research as kr
 from kucoin_research.errors import InvalidInput, SessionBroken, SessionUnfinished
 from kucoin_research.foundation.regular_files import size_of
+from kucoin_research.model.records import Status, Trade
 from kucoin_research.packing import members
 from kucoin_research.recorder import Recorder
-from kucoin_research.records import Status, Trade
 from kucoin_research.rowcsv import header_of
 from kucoin_research.tables import append_csv
 from tests.unit.rows import NOON, ticker

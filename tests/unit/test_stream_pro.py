@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 import kucoin_research as kr
-from kucoin_research.records import CHANNELS, schema_of
+from kucoin_research.model.records import CHANNELS, schema_of
 from tests.conftest import spawn, wait_until
 
 SPOT = ["ticker", "bbo", "trade", "candle", "level2", "depth5", "depth50"]

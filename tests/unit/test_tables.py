@@ -8,7 +8,7 @@ import pytest
 
 import kucoin_research as kr
 from kucoin_research import tables
-from kucoin_research.records import Depth50, Status, Trade, schema_of
+from kucoin_research.model.records import Depth50, Status, Trade, schema_of
 
 DAY = datetime(2026, 11, 24, 12, tzinfo=UTC)
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 import kucoin_research as kr
 from kucoin_research import timeline
 from kucoin_research.errors import SessionBroken, SessionUnfinished, UnknownChannel, UnknownSymbol
-from kucoin_research.records import Candle, Status, Trade
+from kucoin_research.model.records import Candle, Status, Trade
 from kucoin_research.timeline import Timeline
 from tests.unit.rows import DAY, NOON, records, shown, ticker
 from tests.unit.test_sessions import csv, level2, recorded, status, unclosed

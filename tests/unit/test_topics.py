@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from kucoin_research.decode import Broken, Decoder
 from kucoin_research.errors import ChannelNotOffered
-from kucoin_research.records import CANDLE_INTERVALS, CHANNELS, Channel, Market, parse_channel
+from kucoin_research.model.records import CANDLE_INTERVALS, CHANNELS, Channel, Market, parse_channel
 from kucoin_research.topics import (
     SYMBOLS_PER_MESSAGE,
     Topic,

@@ -25,7 +25,7 @@ from kucoin_research import live, signing, sim
 from kucoin_research import rest as rest_module
 from kucoin_research.foundation.hidden import Hidden, Settings, bare, masked, sealed
 from kucoin_research.intake import Subscription
-from kucoin_research.records import Market, parse_channel
+from kucoin_research.model.records import Market, parse_channel
 from kucoin_research.rest import Rest, Server, Token
 from kucoin_research.venues import Venue
 from tests.conftest import wait_until

@@ -5,7 +5,7 @@ import pytest
 import kucoin_research as kr
 from kucoin_research.errors import BadReply, ExchangeUnavailable, UnknownSymbol, Unreachable
 from kucoin_research.listings import ListingFiles
-from kucoin_research.records import Market
+from kucoin_research.model.records import Market
 from kucoin_research.rest import Rest
 from kucoin_research.universe import Universe
 from kucoin_research.venues import LIVE

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from kucoin_research.errors import InvalidInput, UnknownVenue, UntrustedHost
-from kucoin_research.records import Market
+from kucoin_research.model.records import Market
 from kucoin_research.venues import (
     LIVE,
     Venue,

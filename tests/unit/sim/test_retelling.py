@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from kucoin_research.records import CHANNELS, Column, columns_of
+from kucoin_research.model.records import CHANNELS, Column, columns_of
 from kucoin_research.sim.retelling import Change, book_frame, shapes_of
 from kucoin_research.sim.topics import Topic
 from tests.unit.rows import NOON

@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from kucoin_research.errors import InvalidInput, MessageBroken
-from kucoin_research.units import (
+from kucoin_research.model.units import (
     LARGEST_NS,
     instant_ns,
     refuse_future,

@@ -18,7 +18,7 @@ import polars as pl
 
 from kucoin_research.errors import BookNotReady
 from kucoin_research.foundation.arguments import count
-from kucoin_research.records import Level2
+from kucoin_research.model.records import Level2
 
 __all__ = ["BookGap", "BookSnapshot", "BookSync", "OrderBook", "Received", "uncrossed"]
 

@@ -15,7 +15,7 @@ from operator import itemgetter
 from typing import Any, NamedTuple
 
 from kucoin_research.beats import Beat
-from kucoin_research.records import (
+from kucoin_research.model.records import (
     ALL_SYMBOLS,
     PRIVATE_CHANNELS,
     Balance,

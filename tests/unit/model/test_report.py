@@ -6,8 +6,8 @@ import polars as pl
 import pytest
 
 from kucoin_research.errors import InvalidInput, UnknownChannel, UnknownSymbol
-from kucoin_research.integrity import Gap, Verdict
-from kucoin_research.report import ChannelReport, Lag, Report
+from kucoin_research.model.integrity import Gap, Verdict
+from kucoin_research.model.report import ChannelReport, Lag, Report
 
 
 def entry(channel="trade", symbol="XBTUSDTM", verdict=Verdict.NOT_PROVABLE, **values):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from kucoin_research import integrity
-from kucoin_research.integrity import Gap, Ledger, Tally, Verdict
-from kucoin_research.records import (
+from kucoin_research.model import integrity
+from kucoin_research.model.integrity import Gap, Ledger, Tally, Verdict
+from kucoin_research.model.records import (
     BestBidOffer,
     Candle,
     Depth5,

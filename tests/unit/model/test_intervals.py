@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kucoin_research.errors import InvalidInput
-from kucoin_research.intervals import parse_interval
+from kucoin_research.model.intervals import parse_interval
 
 
 @pytest.mark.parametrize(

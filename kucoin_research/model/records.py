@@ -15,7 +15,7 @@ from typing import Annotated, NamedTuple, TypeAlias, get_args, get_origin, get_t
 import polars as pl
 
 from kucoin_research.errors import InvalidInput, UnknownChannel, shown
-from kucoin_research.intervals import ambiguity, parse_interval
+from kucoin_research.model.intervals import ambiguity, parse_interval
 
 __all__ = [
     "ACCOUNT_CHANNELS",

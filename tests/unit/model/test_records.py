@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kucoin_research.errors import InvalidInput, UnknownChannel
-from kucoin_research.records import (
+from kucoin_research.model.records import (
     CANDLE_INTERVALS,
     CHANNELS,
     ArrivalClock,
