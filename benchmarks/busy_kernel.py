@@ -20,7 +20,7 @@ import websocket
 from benchmarks.pipeline import _row, _stream
 from benchmarks.sender import sender
 from kucoin_research.errors import NetworkError
-from kucoin_research.live import Connection
+from kucoin_research.exchange.websocket.connection import Connection
 
 RATE = 2_000
 

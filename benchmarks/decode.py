@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from kucoin_research.decode import Broken, Decoder
+from kucoin_research.exchange.websocket.decode_classic import Broken, Decoder
 from kucoin_research.model.records import Market
 
 try:

@@ -19,13 +19,13 @@ import pandas as pd
 import websocket
 
 from benchmarks.sender import sender
-from kucoin_research.decode import Decoder
+from kucoin_research.exchange.rest.client import Rest
+from kucoin_research.exchange.venues import Venue
+from kucoin_research.exchange.websocket.connection import Connection
+from kucoin_research.exchange.websocket.decode_classic import Decoder
 from kucoin_research.intake import Subscription
-from kucoin_research.live import Connection
 from kucoin_research.model.records import Market, parse_channel
-from kucoin_research.rest import Rest
 from kucoin_research.stream import Stream
-from kucoin_research.venues import Venue
 
 
 class Figure(NamedTuple):

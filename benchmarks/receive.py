@@ -27,7 +27,7 @@ import trustme
 import websocket
 
 from kucoin_research.errors import NetworkError
-from kucoin_research.live import Connection
+from kucoin_research.exchange.websocket.connection import Connection
 
 TICKER = (
     b'{"topic":"/contractMarket/tickerV2:XBTUSDTM","type":"message","subject":"tickerV2",'

@@ -41,7 +41,6 @@ from kucoin_research.api import (
 )
 from kucoin_research.checkup import verify
 from kucoin_research.classic import DataProcessor, KuCoinWebSocket
-from kucoin_research.credentials import Credentials
 from kucoin_research.errors import (
     AuthenticationFailed,
     BadReply,
@@ -90,6 +89,9 @@ from kucoin_research.errors import (
     Unreachable,
     UntrustedHost,
 )
+from kucoin_research.exchange.credentials import Credentials
+from kucoin_research.exchange.rest.client import ExchangeStatus
+from kucoin_research.exchange.venues import LIVE, Venue
 from kucoin_research.foreign import load_csv
 from kucoin_research.model.instruments import Instrument
 from kucoin_research.model.integrity import Gap, Verdict
@@ -99,11 +101,9 @@ from kucoin_research.model.report import Report
 from kucoin_research.recorder import Recorder
 from kucoin_research.recordings import Recording
 from kucoin_research.replay import Replay
-from kucoin_research.rest import ExchangeStatus
 from kucoin_research.serving import ServedSession, serve
 from kucoin_research.sessions import Session, convert, load, repair
 from kucoin_research.stream import Healing, State, Stream, StreamStatus
-from kucoin_research.venues import LIVE, Venue
 
 if _TYPE_CHECKING:  # for the type checker and the editor; see __getattr__
     from kucoin_research import figures as figures

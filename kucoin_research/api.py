@@ -16,7 +16,6 @@ import polars as pl
 
 from kucoin_research import sim
 from kucoin_research.collect import End, Limit, collect
-from kucoin_research.credentials import Credentials, environment, held, refuse_other
 from kucoin_research.diagnosis import Diagnosis, diagnose
 from kucoin_research.errors import (
     ChannelNotOffered,
@@ -28,6 +27,11 @@ from kucoin_research.errors import (
     RecordingReplaced,
     shown,
 )
+from kucoin_research.exchange.credentials import Credentials, environment, held, refuse_other
+from kucoin_research.exchange.rest.client import ExchangeStatus, PremiumIndex, Rest
+from kucoin_research.exchange.rest.universe import Universe
+from kucoin_research.exchange.topics import Feed, feed_of, is_offered, topics_for
+from kucoin_research.exchange.venues import Venue, refuse_untrusted, resolve_venue
 from kucoin_research.foundation import clocks
 from kucoin_research.foundation.arguments import MOST_ROWS, count, explained, name_of, texts
 from kucoin_research.foundation.forking import in_child
@@ -64,13 +68,9 @@ from kucoin_research.model.units import When, instant_ns, refuse_future
 from kucoin_research.recorder import QUEUE_ROWS, check_options
 from kucoin_research.recordings import Recording
 from kucoin_research.replay import Replay
-from kucoin_research.rest import ExchangeStatus, PremiumIndex, Rest
 from kucoin_research.serving import OwnServer
 from kucoin_research.sessions import Session, load
 from kucoin_research.stream import Healing, Stream
-from kucoin_research.topics import Feed, feed_of, is_offered, topics_for
-from kucoin_research.universe import Universe
-from kucoin_research.venues import Venue, refuse_untrusted, resolve_venue
 
 __all__ = [
     "SimulatedExchange",

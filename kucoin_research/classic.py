@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 from kucoin_research import api
 from kucoin_research.collect import wait_until_live
-from kucoin_research.credentials import Credentials, environment
-from kucoin_research.decode import Broken, Decoder
 from kucoin_research.errors import ConnectionLost, InvalidInput, MessageBroken, shown
+from kucoin_research.exchange.credentials import Credentials, environment
+from kucoin_research.exchange.venues import Venue
+from kucoin_research.exchange.websocket.decode_classic import Broken, Decoder
 from kucoin_research.foundation import clocks
 from kucoin_research.foundation.arguments import folder_to_write, plain_function, texts
 from kucoin_research.foundation.hidden import Hidden
@@ -29,7 +30,6 @@ from kucoin_research.model.records import Market, Record, Status, Ticker, market
 from kucoin_research.outlets import check_has_run, name_of_function
 from kucoin_research.stream import State, Stream
 from kucoin_research.tables import append_lines, csv_name
-from kucoin_research.venues import Venue
 
 if TYPE_CHECKING:
     import pandas as pd  # takes as long to import as all the rest

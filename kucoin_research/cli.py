@@ -27,8 +27,8 @@ import polars as pl
 from kucoin_research import api
 from kucoin_research.checkup import mend, verify
 from kucoin_research.collect import Limit, collect
-from kucoin_research.credentials import Credentials
 from kucoin_research.errors import InvalidInput, KucoinResearchError, StreamStopped, shown
+from kucoin_research.exchange.credentials import Credentials
 from kucoin_research.foundation import interrupts
 from kucoin_research.foundation.arguments import path_of
 from kucoin_research.foundation.progress import quiet_tqdm

@@ -16,6 +16,8 @@ from kucoin_research.errors import (
     Unreachable,
     shown,
 )
+from kucoin_research.exchange.network import by_way_of
+from kucoin_research.exchange.venues import target_of
 from kucoin_research.foundation.arguments import is_number
 from kucoin_research.foundation.interrupts import check, hold
 from kucoin_research.foundation.progress import quiet_tqdm
@@ -27,9 +29,7 @@ from kucoin_research.model.records import (
     Status,
     parse_channel,
 )
-from kucoin_research.network import by_way_of
 from kucoin_research.stream import State, Stream
-from kucoin_research.venues import target_of
 
 __all__ = ["End", "Limit", "collect", "wait_until_live"]
 

@@ -21,20 +21,20 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from kucoin_research import network
-from kucoin_research.credentials import Credentials
 from kucoin_research.errors import (
     CredentialsMissing,
     InvalidInput,
     KucoinResearchError,
     shown,
 )
-from kucoin_research.feeds import kit_of
-from kucoin_research.live import open_hidden
+from kucoin_research.exchange import network
+from kucoin_research.exchange.credentials import Credentials
+from kucoin_research.exchange.rest.client import Rest
+from kucoin_research.exchange.topics import Feed
+from kucoin_research.exchange.venues import Venue, is_trusted, target_of
+from kucoin_research.exchange.websocket.connection import open_hidden
+from kucoin_research.exchange.websocket.feeds import kit_of
 from kucoin_research.model.records import Market
-from kucoin_research.rest import Rest
-from kucoin_research.topics import Feed
-from kucoin_research.venues import Venue, is_trusted, target_of
 
 __all__ = ["Check", "Diagnosis", "Health", "diagnose"]
 

@@ -23,10 +23,10 @@ from kucoin_research.errors import (
     NetworkError,
     RateLimited,
 )
+from kucoin_research.exchange.rest.client import Rest
 from kucoin_research.foundation import clocks
 from kucoin_research.intake import Hole, Intake
 from kucoin_research.model.records import Market, Record, Trade
-from kucoin_research.rest import Rest
 from kucoin_research.timekeeping import Timekeeper
 
 __all__ = ["Errands"]

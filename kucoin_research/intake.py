@@ -12,11 +12,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
-from kucoin_research.account import AccountNews, Positions
 from kucoin_research.backfill import Mended, is_behind, mend_all_candles, mend_all_trades
 from kucoin_research.beats import Wariness
-from kucoin_research.decode import BookDelta, Broken, Control, Decoded, Decodes, Ignored
 from kucoin_research.errors import BookNotReady, shown
+from kucoin_research.exchange.topics import Feed, Topic, subscribed_topic, topics_for
+from kucoin_research.exchange.websocket.decode_classic import (
+    BookDelta,
+    Broken,
+    Control,
+    Decoded,
+    Decodes,
+    Ignored,
+)
+from kucoin_research.exchange.websocket.decode_private import AccountNews, Positions
 from kucoin_research.model.integrity import Gap, Ledger, Tally
 from kucoin_research.model.orderbook import BookGap, BookSnapshot, BookSync, OrderBook, Received
 from kucoin_research.model.records import (
@@ -36,7 +44,6 @@ from kucoin_research.model.records import (
     Trade,
 )
 from kucoin_research.overlap import Overlap
-from kucoin_research.topics import Feed, Topic, subscribed_topic, topics_for
 
 __all__ = ["Batch", "Hole", "Intake", "Subscription", "Taken"]
 

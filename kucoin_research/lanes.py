@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from enum import StrEnum, unique
 from typing import NamedTuple, Protocol
 
-from kucoin_research.decode import Control, Decodes
 from kucoin_research.errors import (
     AuthenticationFailed,
     CertificateRefused,
@@ -34,17 +33,24 @@ from kucoin_research.errors import (
     TopicInvalid,
     TopicNotFound,
 )
-from kucoin_research.feeds import FeedKit
+from kucoin_research.exchange.rest.client import Rest
+from kucoin_research.exchange.topics import Feed, Topic, topics_for
+from kucoin_research.exchange.websocket.connection import Connection, open_hidden, query_of
+from kucoin_research.exchange.websocket.conversation import (
+    Acknowledged,
+    Conversation,
+    Event,
+    ExchangeSpoke,
+    Refused,
+)
+from kucoin_research.exchange.websocket.decode_classic import Control, Decodes
+from kucoin_research.exchange.websocket.feeds import FeedKit
 from kucoin_research.foundation import arguments, clocks
 from kucoin_research.foundation.bounds import Bound
 from kucoin_research.foundation.hidden import Hidden, bare, masked
-from kucoin_research.live import Connection, open_hidden, query_of
 from kucoin_research.model.records import Channel, Market
 from kucoin_research.overlap import Overlap
-from kucoin_research.protocol import Acknowledged, Conversation, Event, ExchangeSpoke, Refused
-from kucoin_research.rest import Rest
 from kucoin_research.timekeeping import SLEPT_NS
-from kucoin_research.topics import Feed, Topic, topics_for
 
 __all__ = ["ConnectBudget", "Healing", "Lane", "Silence", "State"]
 

@@ -10,8 +10,8 @@ from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterator
 from typing import TypeAlias
 
-from kucoin_research.account import AccountNews
-from kucoin_research.decode import BookDelta, Broken, Decoded
+from kucoin_research.exchange.websocket.decode_classic import BookDelta, Broken, Decoded
+from kucoin_research.exchange.websocket.decode_private import AccountNews
 from kucoin_research.model.orderbook import BookSnapshot
 
 __all__ = ["Overlap"]

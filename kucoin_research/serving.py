@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from kucoin_research.errors import InvalidInput
+from kucoin_research.exchange.rest.quotas import forget_host, share_host
+from kucoin_research.exchange.venues import Venue
 from kucoin_research.foundation import clocks
 from kucoin_research.foundation.arguments import texts, truth
 from kucoin_research.model.instruments import Instrument
@@ -21,12 +23,10 @@ from kucoin_research.model.records import (
     Trade,
     market_of,
 )
-from kucoin_research.quotas import forget_host, share_host
 from kucoin_research.sessions import Session, load
 from kucoin_research.sim import Offer, ReplayExchange
 from kucoin_research.sim.server import Doors
 from kucoin_research.timeline import Timeline
-from kucoin_research.venues import Venue
 
 __all__ = ["ServedSession", "serve"]
 

@@ -21,7 +21,6 @@ from typing import Any, Self
 import polars as pl
 
 from kucoin_research.analytics import TradeBars
-from kucoin_research.decode import Control, Decodes
 from kucoin_research.errands import Errands
 from kucoin_research.errors import (
     BookNotReady,
@@ -30,7 +29,11 @@ from kucoin_research.errors import (
     StreamStopped,
     StreamTimeout,
 )
-from kucoin_research.feeds import kit_of
+from kucoin_research.exchange.rest.client import Rest
+from kucoin_research.exchange.topics import Feed, Topic, topics_for
+from kucoin_research.exchange.venues import is_loopback
+from kucoin_research.exchange.websocket.decode_classic import Control, Decodes
+from kucoin_research.exchange.websocket.feeds import kit_of
 from kucoin_research.foundation import arguments, clocks, interrupts
 from kucoin_research.foundation.forking import in_child
 from kucoin_research.intake import Intake, Subscription
@@ -48,11 +51,8 @@ from kucoin_research.model.report import ChannelReport, Lag, Report
 from kucoin_research.outlets import BatchSink, Failure, Outlet, name_of_function, without
 from kucoin_research.overlap import Overlap
 from kucoin_research.recorder import Recorder, recorder_for
-from kucoin_research.rest import Rest
 from kucoin_research.shelf import Shelf, wanting
 from kucoin_research.timekeeping import Timekeeper
-from kucoin_research.topics import Feed, Topic, topics_for
-from kucoin_research.venues import is_loopback
 
 __all__ = ["Healing", "State", "Stream", "StreamStatus"]
 

@@ -18,9 +18,9 @@ import numpy.typing as npt
 import polars as pl
 
 from kucoin_research.errors import KucoinResearchError
+from kucoin_research.exchange.rest.client import ClockOffset, Rest
 from kucoin_research.foundation.clocks import Clock, Move
 from kucoin_research.model.records import ALL_SYMBOLS, Market
-from kucoin_research.rest import ClockOffset, Rest
 
 __all__ = ["SLEPT_NS", "ClockOffsets", "Timekeeper"]
 

@@ -23,6 +23,7 @@ from kucoin_research.dashboards.board import (
 from kucoin_research.dashboards.controls import INTERVALS, WINDOWS
 from kucoin_research.dashboards.health import Colour, Health, Vitals, judge
 from kucoin_research.errors import InvalidInput, shown
+from kucoin_research.exchange.topics import feed_of
 from kucoin_research.figures.feed import is_running, pick_symbol
 from kucoin_research.figures.zone import Zone
 from kucoin_research.foundation.arguments import (
@@ -36,7 +37,6 @@ from kucoin_research.foundation.arguments import (
 from kucoin_research.model.records import market_of, parse_channel
 from kucoin_research.replay import Replay
 from kucoin_research.sessions import Session, load
-from kucoin_research.topics import feed_of
 
 __all__ = ["Colour", "Dashboard", "Health", "Vitals", "dashboard", "judge"]
 

@@ -14,10 +14,10 @@ from typing import NamedTuple
 
 import polars as pl
 
-from kucoin_research.decode import BookDelta
+from kucoin_research.exchange.topics import Feed
+from kucoin_research.exchange.websocket.decode_classic import BookDelta
 from kucoin_research.model.orderbook import REBASE_DISTANCE
 from kucoin_research.sim.pro import WINDOW
-from kucoin_research.topics import Feed
 from tests.conftest import wait_until
 from tests.healing.rig import common_columns, pick
 

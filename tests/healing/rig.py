@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 import polars as pl
 
 import kucoin_research as kr
-from kucoin_research.decode import BookDelta
 from kucoin_research.errors import BookNotReady
-from kucoin_research.feeds import kit_of
+from kucoin_research.exchange.topics import Feed, topics_for
+from kucoin_research.exchange.websocket.decode_classic import BookDelta
+from kucoin_research.exchange.websocket.feeds import kit_of
 from kucoin_research.model.records import CHANNELS, Market, columns_of, parse_channel
-from kucoin_research.topics import Feed, topics_for
 from tests.conftest import wait_until
 
 #: Impatient, so that a test sees in seconds what takes minutes with KuCoin.

@@ -16,9 +16,9 @@ import pytest
 from jupyter_client import KernelManager
 
 import kucoin_research as kr
+from kucoin_research.exchange.rest.client import Server, Token
 from kucoin_research.intake import Subscription
 from kucoin_research.model.records import Market, parse_channel
-from kucoin_research.rest import Server, Token
 from tests.conftest import wait_until
 from tests.healing.rig import FAST, Rig
 from tests.healing.test_rollover import UNHURRIED, begin_rollover

@@ -7,7 +7,7 @@ from __future__ import annotations
 import pytest
 
 import kucoin_research as kr
-from kucoin_research.live import Connection
+from kucoin_research.exchange.websocket.connection import Connection
 from tests.conftest import wait_until
 from tests.healing.audit import audit, settle
 from tests.healing.rig import Rig

@@ -12,9 +12,9 @@ from collections import defaultdict
 import pytest
 
 import kucoin_research as kr
-from kucoin_research.rest import Rest
+from kucoin_research.exchange.rest.client import Rest
+from kucoin_research.exchange.venues import Venue
 from kucoin_research.sim import DEMO_ACCOUNT
-from kucoin_research.venues import Venue
 from tests.conftest import wait_until
 from tests.interop import outages
 from tests.interop.processes import (

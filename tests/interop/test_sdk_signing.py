@@ -6,8 +6,8 @@ import string
 
 import pytest
 
-from kucoin_research.credentials import Credentials
-from kucoin_research.signing import signed_headers
+from kucoin_research.exchange.credentials import Credentials
+from kucoin_research.exchange.signing import signed_headers
 from tests.interop.processes import client_process, messages
 
 CASES = 200

@@ -71,7 +71,7 @@ def test_a_clock_that_is_off_is_told(offset, health):
         venue = kr.LIVE
 
         def clock_offset(self, _market):
-            from kucoin_research.rest import ClockOffset
+            from kucoin_research.exchange.rest.client import ClockOffset
 
             return ClockOffset(int(offset * 1e9), 1_000_000)
 

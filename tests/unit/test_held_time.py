@@ -6,7 +6,7 @@ import threading
 import pytest
 
 import kucoin_research as kr
-from kucoin_research.rest import Rest
+from kucoin_research.exchange.rest.client import Rest
 from tests.conftest import spawn, wait_until
 from tests.held_time import HeldTime, Stuck
 

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import kucoin_research as kr
-from kucoin_research.decode import Control, Decoder
 from kucoin_research.errors import BookNotReady
+from kucoin_research.exchange.topics import Topic
+from kucoin_research.exchange.websocket.decode_classic import Control, Decoder
 from kucoin_research.intake import Intake, Subscription
 from kucoin_research.model.integrity import Verdict
 from kucoin_research.model.orderbook import BookSnapshot
@@ -29,7 +30,6 @@ from kucoin_research.model.records import (
     schema_of,
 )
 from kucoin_research.overlap import Overlap
-from kucoin_research.topics import Topic
 
 SYMBOL = "XBTUSDTM"
 PAIR = ("XBTUSDTM", "ETHUSDTM")

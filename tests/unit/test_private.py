@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import kucoin_research as kr
+from kucoin_research.exchange.rest.client import Rest
 from kucoin_research.model.records import CHANNELS, PRIVATE_CHANNELS, schema_of
-from kucoin_research.rest import Rest
 from tests.conftest import wait_until
 from tests.held_time import SkewedTime
 

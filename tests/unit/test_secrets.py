@@ -15,9 +15,9 @@ import pytest
 import websocket
 
 import kucoin_research as kr
-from kucoin_research import rest as rest_module
 from kucoin_research import sim
-from kucoin_research.rest import Rest
+from kucoin_research.exchange.rest import client as rest_module
+from kucoin_research.exchange.rest.client import Rest
 from kucoin_research.tables import append_csv
 from tests.conftest import wait_until
 from tests.held_time import SkewedTime

@@ -8,7 +8,7 @@ import pytest
 
 import kucoin_research as kr
 from kucoin_research.errors import ExchangeError, InvalidInput, UnknownSymbol
-from kucoin_research.rest import Rest
+from kucoin_research.exchange.rest.client import Rest
 from kucoin_research.sim import DEMO_ACCOUNT
 from tests.conftest import wait_until
 from tests.healing.rig import FAST

@@ -13,9 +13,9 @@ import pytest
 
 import kucoin_research as kr
 from kucoin_research.errors import StreamStopped
+from kucoin_research.exchange.rest.client import Rest, Server, Token
 from kucoin_research.intake import Subscription
 from kucoin_research.model.records import CHANNELS, Channel, Market, schema_of
-from kucoin_research.rest import Rest, Server, Token
 from tests.conftest import spawn, wait_until
 from tests.processes import run
 

@@ -9,8 +9,8 @@ import polars as pl
 import pytest
 
 from kucoin_research.errors import Unreachable
+from kucoin_research.exchange.rest.client import ClockOffset
 from kucoin_research.model.records import Market
-from kucoin_research.rest import ClockOffset
 from kucoin_research.timekeeping import ClockOffsets, Timekeeper
 from tests.set_clock import SetClock
 

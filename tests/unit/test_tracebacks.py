@@ -21,19 +21,21 @@ import pytest
 import trustme
 
 import kucoin_research as kr
-from kucoin_research import live, signing, sim
-from kucoin_research import rest as rest_module
+from kucoin_research import sim
+from kucoin_research.exchange import signing
+from kucoin_research.exchange.rest import client as rest_module
+from kucoin_research.exchange.rest.client import Rest, Server, Token
+from kucoin_research.exchange.venues import Venue
+from kucoin_research.exchange.websocket import connection
 from kucoin_research.foundation.hidden import Hidden, Settings, bare, masked, sealed
 from kucoin_research.intake import Subscription
 from kucoin_research.model.records import Market, parse_channel
-from kucoin_research.rest import Rest, Server, Token
-from kucoin_research.venues import Venue
 from tests.conftest import wait_until
 from tests.unit import test_rest as rest_tests
+from tests.unit.exchange.rest.test_client import Answer, ok, refusal
+from tests.unit.exchange.websocket.test_connection import Server as SocketServer
+from tests.unit.exchange.websocket.test_connection import close_frame, frame
 from tests.unit.showing import dumps_of, leaks
-from tests.unit.test_live_connection import Server as SocketServer
-from tests.unit.test_live_connection import close_frame, frame
-from tests.unit.test_rest import Answer, ok, refusal
 
 # Against servers that live in real time.
 REAL_TIME = True
@@ -435,7 +437,7 @@ def test_no_socket_that_is_not_there_shows_its_token():
     for scheme in ("ws", "wss"):
         port = nobody().rpartition(":")[2]
         error = raised_by(
-            lambda port=port, scheme=scheme: live.open_hidden(
+            lambda port=port, scheme=scheme: connection.open_hidden(
                 Hidden(f"{scheme}://127.0.0.1:{port}/?token={TOKEN}&connectId={KEY}"), timeout=5.0
             )
         )

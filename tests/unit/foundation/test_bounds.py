@@ -20,7 +20,6 @@ from hypothesis import strategies as st
 
 import kucoin_research as kr
 from kucoin_research.diagnosis import diagnose
-from kucoin_research.dialing import dial
 from kucoin_research.errors import (
     BadReply,
     ConnectionLost,
@@ -30,13 +29,14 @@ from kucoin_research.errors import (
     Unreachable,
     UntrustedHost,
 )
+from kucoin_research.exchange.dialing import dial
+from kucoin_research.exchange.rest.client import Rest
+from kucoin_research.exchange.rest.transport import Reply, TooLarge, Transport, _inflate
+from kucoin_research.exchange.venues import Venue
+from kucoin_research.exchange.websocket.connection import Connection
 from kucoin_research.foundation import clocks
 from kucoin_research.foundation.bounds import Bound, Cut, OutOfTime
-from kucoin_research.live import Connection
-from kucoin_research.rest import Rest
 from kucoin_research.sim.machine import Machine
-from kucoin_research.transport import Reply, TooLarge, Transport, _inflate
-from kucoin_research.venues import Venue
 from tests.conftest import spawn, wait_until
 
 OK = b"HTTP/1.1 200 OK\r\n"

@@ -21,9 +21,9 @@ import faulthandler, os, sys
 os.register_at_fork(after_in_child=lambda: faulthandler.dump_traceback_later(50, exit=True))
 import kucoin_research as kr
 from kucoin_research.foundation import clocks
-from kucoin_research.quotas import Pool, pace_of, quotas_of
-from kucoin_research.rest import Rest
-from kucoin_research.venues import Venue
+from kucoin_research.exchange.rest.quotas import Pool, pace_of, quotas_of
+from kucoin_research.exchange.rest.client import Rest
+from kucoin_research.exchange.venues import Venue
 
 def in_child(work):
     child = os.fork()

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kucoin_research.decode import BookChange, BookDelta
 from kucoin_research.errors import BookNotReady
+from kucoin_research.exchange.websocket.decode_classic import BookChange, BookDelta
 from kucoin_research.model import orderbook
 from kucoin_research.model.orderbook import BookGap, BookSnapshot, BookSync, OrderBook, Received
 from kucoin_research.model.records import Level2

@@ -1,0 +1,552 @@
+"""One WebSocket connection: websocket-client shakes hands and sends, our `FrameReader` receives.
+
+websocket-client reads a message with several small ``recv`` calls; here one large ``recv`` brings
+as many as have arrived. That is 10 to 100 times cheaper (``benchmarks/receive.py``), and it lets
+the reading thread keep up while the kernel's main thread is busy: each call that gives up the GIL
+may wait a whole switch interval to get it back.
+
+The socket is opened here, and the reply to the handshake read here, within a `Bound`:
+websocket-client would wait anew for each byte of a server or proxy that drips, and take a body of
+any length. It is read byte by byte, so that frames that came in the same segment are still in the
+socket.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import re
+import socket
+import ssl
+import threading
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, Self, cast
+from urllib.parse import parse_qsl, urlsplit
+
+import websocket
+
+from kucoin_research.errors import (
+    ConnectionLost,
+    HandshakeRefused,
+    InvalidInput,
+    NetworkError,
+    ProtocolViolation,
+    Unreachable,
+    UntrustedHost,
+)
+from kucoin_research.exchange import network
+from kucoin_research.exchange.venues import is_loopback, target_of
+from kucoin_research.exchange.websocket.wire import NO_STATUS, PING, Close, Control, FrameReader
+from kucoin_research.foundation import clocks
+from kucoin_research.foundation.bounds import Bound
+from kucoin_research.foundation.clocks import Clock
+from kucoin_research.foundation.hidden import Hidden, masked, sealed
+
+__all__ = ["Connection", "open_hidden", "query_of"]
+
+# 256 KiB doubles the CPU time at low rates: the buffer is allocated whole for each call.
+_READ_SIZE = 65536
+
+# How long the last frame to a failing peer may hold up the reading thread, in seconds.
+_FAREWELL_TIMEOUT = 1.0
+
+
+class _TokenFilter(logging.Filter):
+    """Cuts tokens out of what websocket-client logs when it is told to trace."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        text = record.getMessage()
+        if "token=" in text:
+            text = re.sub(r"(token|connectId)=[^&\s'\"]*", r"\1=***", text)
+            record.msg, record.args = text, None
+        return True
+
+
+logging.getLogger("websocket").addFilter(_TokenFilter())
+
+
+class Connection:
+    """An open WebSocket connection; `open` makes one.
+
+    **Threads**: one thread owns the connection and calls `receive`, `send` and `close`. `abort` may
+    be called from any thread at any time; it wakes the owner, who then closes. The counters may be
+    read from any thread.
+
+    Attributes
+    ----------
+    bytes_received
+        Bytes read since the handshake, frame headers and control frames included.
+    messages_received
+        Data messages returned by `receive`.
+    """
+
+    def __init__(
+        self,
+        client: Any,
+        *,
+        timeout: float = 10.0,
+        max_message: int = 16 * 1024 * 1024,
+        clock: Clock | None = None,
+    ) -> None:
+        self._clock = clocks.current() if clock is None else clock
+        self.bytes_received = 0
+        self.messages_received = 0
+        self._client = client
+        self._socket: network.Wire = client.sock
+        self._socket_timeout: float | None = None
+        self._send_timeout = timeout
+        self._reader = FrameReader(max_message=max_message)
+        self._ending: NetworkError | None = None
+        # Why nothing can be sent any more, while what has arrived is still read.
+        self._mute: ConnectionLost | None = None
+        self._is_aborted = False
+        # Guards the descriptor: `abort` must not shut down a number that was closed and reused.
+        self._descriptor_lock = threading.Lock()
+
+    @classmethod
+    def open(
+        cls,
+        url: str,
+        *,
+        timeout: float = 10.0,
+        ssl_options: Mapping[str, Any] | None = None,
+        header: Mapping[str, str] | Sequence[str] | None = None,
+        max_message: int = 16 * 1024 * 1024,
+        clock: Clock | None = None,
+        bound: Bound | None = None,
+    ) -> Self:
+        """Connect, encrypt for ``wss``, and shake hands.
+
+        Compression is not offered, Nagle's delay is off, redirects are not followed: the token in
+        the URL is meant for one host. It goes through the proxy, and believes the certificates,
+        that `network` finds, as REST does.
+
+        Parameters
+        ----------
+        url
+            Address, ``ws://…`` or ``wss://…``. Its query holds a token and shows in no error.
+        timeout
+            Seconds that all of it may take together: looking up the name, connecting, a proxy, TLS
+            and the handshake. Later each send.
+        ssl_options
+            websocket-client's ``sslopt``, for example ``{"ca_certs": path}`` or ``{"context":
+            context}``, instead of the certificates that `network.trust` finds. Certificates are
+            always verified; only this machine's own addresses may go without.
+        header
+            Further HTTP headers, a mapping or lines such as ``"User-Agent: me"``.
+        max_message
+            Largest message taken, in bytes.
+        clock
+            What the waits go by; the machine's own when left out.
+        bound
+            By when it is open, instead of ``timeout``; ``bound.cut()`` ends the opening from any
+            thread.
+
+        Returns
+        -------
+        Connection
+            Open; close it.
+
+        Raises
+        ------
+        InvalidInput
+            If the URL is not a WebSocket address, or a variable names no proxy or certificate.
+        CertificateRefused
+            If nobody who is trusted vouches for the server.
+        UntrustedHost
+            If ``ssl_options`` would let any server pass for another machine's.
+        Unreachable
+            If there is no such name, no route, nobody listening, or no answer in time.
+        HandshakeRefused
+            If the answer was not an upgrade, or its headers have no end; ``status`` holds the HTTP
+            status.
+        ConnectionLost
+            If the bound was cut.
+        """
+        host = _host_of(url)
+        _refuse_unverified(host, url, ssl_options or {})
+        clock = clocks.current() if clock is None else clock
+        client: Any = websocket.WebSocket(enable_multithread=False, skip_utf8_validation=True)
+        client.settimeout(timeout)
+        opened: network.Wire | None = None
+        try:
+            with Bound(clock, timeout) if bound is None else bound as bound:
+                opened = _open_socket(url, bound, ssl_options or {})
+                reply = _Handshake(opened, bound)
+                client.connect(url, header=header, redirect_limit=0, socket=reply)
+                # websocket-client 1.8 takes a redirect that it may not follow for a success.
+                if client.getstatus() != HTTPStatus.SWITCHING_PROTOCOLS:
+                    raise _refusal(host, client.getstatus())
+            client.sock = opened
+        except BaseException as error:
+            if opened is not None:
+                opened.close()
+            if bound is not None and bound.is_cut:
+                raise ConnectionLost("the connection was aborted on this side") from None
+            raised = _opening_error(error, host, timeout, client.getstatus())
+            if raised is None:
+                raise
+            # What websocket-client says quotes the reply, which may repeat the URL and its token.
+            raise raised from (error if isinstance(error, OSError) else None)
+        return cls(client, timeout=timeout, max_message=max_message, clock=clock)
+
+    def receive(self, timeout: float) -> list[bytes]:
+        """Wait for bytes once, and return the messages they complete.
+
+        Pings are answered and a close frame is echoed on the way. What ends the connection is
+        raised after the messages before it were returned: at once if there are none, otherwise by
+        the next call. After a `send` that failed it does not wait: it returns what had arrived by
+        then, and raises at the end of that.
+
+        Parameters
+        ----------
+        timeout
+            Seconds to wait for the first byte; 0 takes only what is there.
+
+        Returns
+        -------
+        list[bytes]
+            Payloads of text and binary messages in order of arrival, their UTF-8 not checked. Empty
+            if the time passed, or if only control frames or pieces of messages came.
+
+        Raises
+        ------
+        ConnectionLost
+            If the peer closed (its code and reason are told), the connection broke (1006), or
+            `abort` or `close` was called.
+        ProtocolViolation
+            If the peer broke RFC 6455; a close frame with ``close_code`` was sent.
+        """
+        self._raise_if_ended()
+        messages: list[bytes] = []
+        try:
+            data = self._read(timeout if self._mute is None else 0.0)
+            if not data:
+                if self._mute is not None:
+                    raise self._mute
+                return messages
+            self.bytes_received += len(data)
+            messages, controls = self._reader.feed(data)
+            self.messages_received += len(messages)
+            if self._reader.ending is not None:
+                self._part(self._reader.ending)
+            elif controls:
+                self._answer_pings(controls)
+        except NetworkError as error:
+            self._end(self._mute or error)
+        if not messages:
+            self._raise_if_ended()
+        return messages
+
+    def send(self, text: str) -> None:
+        """Send one text message.
+
+        Parameters
+        ----------
+        text
+            The message; sent as UTF-8.
+
+        Raises
+        ------
+        ConnectionLost
+            If the connection has ended, or ends here; a peer that does not read ends it too. What
+            arrived before can still be had by `receive`.
+        """
+        self._raise_if_ended()
+        if self._mute is not None:
+            raise self._mute.with_traceback(None)
+        self._speak(text.encode(), websocket.ABNF.OPCODE_TEXT)
+
+    def close(self, code: int = 1000, *, timeout: float = 1.0) -> None:
+        """Send a close frame, wait for the peer's, and free the socket; idempotent.
+
+        Messages that arrive meanwhile are dropped.
+
+        Parameters
+        ----------
+        code
+            Close code to send.
+        timeout
+            Seconds that sending and waiting may take, each.
+        """
+        self._ending = self._ending or self._mute
+        if self._ending is None:
+            self._ending = ConnectionLost("the connection was closed on this side", close_code=code)
+            # However it ends, it ends: a peer that is gone or broken cannot answer.
+            with contextlib.suppress(NetworkError):
+                self._send_close(code, timeout=timeout)
+                self._wait_for_close(timeout)
+        self._release()
+
+    def abort(self) -> None:
+        """End the connection now, from any thread; idempotent, does not wait.
+
+        A `receive` or `send` that is waiting wakes and raises `ConnectionLost`, and so does every
+        later one. The owner still calls `close`, or the failing `receive` frees the socket.
+        """
+        self._is_aborted = True
+        # OSError: the peer was faster, or the socket is closed already.
+        with self._descriptor_lock, contextlib.suppress(OSError):
+            # Not SSLSocket.shutdown: it drops the TLS state under a concurrent recv or send, which
+            # would then fail with a ValueError, or handle bytes that are not encrypted.
+            socket.socket.shutdown(network.beneath(self._socket), socket.SHUT_RDWR)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _read(self, timeout: float) -> bytes:
+        # Returns nothing where the time passed; the end of the stream is an error.
+        self._set_timeout(timeout)
+        try:
+            # Over TLS this is one record, 16 KiB at most, so no decrypted byte stays behind.
+            data = cast("bytes", self._socket.recv(_READ_SIZE))
+        except (TimeoutError, BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return b""
+        except OSError as error:
+            self._raise_if_aborted()
+            raise ConnectionLost(f"the connection broke: {_reason_of(error)}") from error
+        self._raise_if_aborted()
+        if not data:
+            raise ConnectionLost("the peer ended the connection without a close frame")
+        return data
+
+    def _send(self, payload: bytes, opcode: int, *, timeout: float) -> None:
+        self._set_timeout(timeout)
+        try:
+            self._client.send(payload, opcode)
+        except (websocket.WebSocketException, OSError) as error:
+            self._raise_if_aborted()
+            # Part of the frame may be on its way, so nothing can follow it.
+            raise ConnectionLost(f"a message could not be sent: {_reason_of(error)}") from error
+
+    def _send_close(self, code: int, *, timeout: float) -> None:
+        payload = b"" if code == NO_STATUS else code.to_bytes(2, "big")
+        self._send(payload, websocket.ABNF.OPCODE_CLOSE, timeout=timeout)
+
+    def _set_timeout(self, timeout: float) -> None:
+        # Each settimeout is a system call.
+        if timeout != self._socket_timeout:
+            self._socket.settimeout(timeout)
+            self._socket_timeout = timeout
+
+    def _answer_pings(self, controls: Sequence[Control]) -> None:
+        for control in controls:
+            if control.opcode == PING and self._mute is None:
+                with contextlib.suppress(ConnectionLost):  # raised behind what has arrived
+                    self._speak(control.payload, websocket.ABNF.OPCODE_PONG)
+
+    def _speak(self, payload: bytes, opcode: int) -> None:
+        try:
+            self._send(payload, opcode, timeout=self._send_timeout)
+        except ConnectionLost as error:
+            # What the peer sent before it went is in the socket still: no row is lost for a ping.
+            if self._is_aborted:
+                self._end(error)
+            else:
+                self._mute = error
+            raise
+
+    def _part(self, ending: Close | ProtocolViolation) -> None:
+        error = _closed_by_peer(ending) if isinstance(ending, Close) else ending
+        # The peer may be gone already; how it left is then the better news.
+        with contextlib.suppress(ConnectionLost):
+            self._send_close(error.close_code, timeout=_FAREWELL_TIMEOUT)
+        self._end(error)
+
+    def _wait_for_close(self, timeout: float) -> None:
+        deadline = self._clock.monotonic() + timeout
+        while self._reader.ending is None and (remaining := deadline - self._clock.monotonic()) > 0:
+            self._reader.feed(self._read(remaining))
+
+    def _end(self, error: NetworkError) -> None:
+        self._ending = error
+        self._release()
+
+    def _release(self) -> None:
+        with self._descriptor_lock:
+            self._client.shutdown()
+            self._socket.close()  # TLS within TLS is no socket that websocket-client would close
+
+    def _raise_if_ended(self) -> None:
+        if self._ending is not None:
+            raise self._ending.with_traceback(None)
+
+    def _raise_if_aborted(self) -> None:
+        if self._is_aborted:
+            raise ConnectionLost("the connection was aborted on this side")
+
+
+def open_hidden(url: Hidden[str], **options: Any) -> Connection:
+    """Open a connection to an address that shows in no error, nor in the frames of one.
+
+    Parameters
+    ----------
+    url, **options
+        As for ``Connection.open``.
+    """
+    secrets = query_of(url)
+    return sealed(
+        lambda: Connection.open(url.reveal(), **options), lambda text: masked(text, secrets)
+    )
+
+
+def query_of(url: Hidden[str]) -> list[Hidden[str]]:
+    """Give the values in an address's query: a token is one."""
+    return [Hidden(value) for _, value in parse_qsl(url.reveal().partition("?")[2])]
+
+
+def _opening_error(
+    error: BaseException, host: str, timeout: float, status: int | None
+) -> NetworkError | None:
+    """Say why there is no connection; None where the error says it itself."""
+    if isinstance(error, NetworkError | InvalidInput):  # ours; an OSError or ValueError, too
+        return None
+    if isinstance(error, network.Endless):
+        return HandshakeRefused(f"{host} did not answer as a WebSocket server: {error}")
+    # (1.8 meets a malformed reply with ValueError or IndexError, 1.9 with its own errors.)
+    if isinstance(error, websocket.WebSocketBadStatusException):
+        return _refusal(host, error.status_code)
+    if isinstance(error, network.Failure):
+        return error.kind(f"{host} could not be reached: {error.why}")
+    if isinstance(error, TimeoutError | websocket.WebSocketTimeoutException):
+        return Unreachable(f"{host} did not answer within {timeout:g} s")
+    if isinstance(error, socket.gaierror):
+        return Unreachable(f"no address was found for {host}; check the name and the network")
+    if isinstance(error, websocket.WebSocketConnectionClosedException | EOFError):
+        return Unreachable(f"{host} closed the connection during the handshake")
+    if isinstance(error, OSError):
+        return Unreachable(f"{host} could not be reached: {_reason_of(error)}")
+    if isinstance(error, websocket.WebSocketException | ValueError | IndexError):
+        return _refusal(host, status)
+    return None
+
+
+# -- opening ---------------------------------------------------------------------------------------
+
+
+def _open_socket(url: str, bound: Bound, ssl_options: Mapping[str, Any]) -> network.Wire:
+    target = target_of(url)
+    opened = network.opened(bound, target, network.proxy_for(target))
+    if not target.is_secure:
+        return opened
+    if not ssl_options:
+        return network.secured(bound, opened, target.host)
+    try:
+        if isinstance(opened, ssl.SSLSocket):
+            raise InvalidInput("ssl_options do not go with a proxy that speaks TLS itself")
+        return _encrypt(cast("socket.socket", opened), bound, target.host, ssl_options)
+    except BaseException:
+        opened.close()
+        raise
+
+
+def _encrypt(
+    opened: socket.socket, bound: Bound, host: str, options: Mapping[str, Any]
+) -> ssl.SSLSocket:
+    # websocket-client knows its own options. It does not shake hands: the time for that is ours.
+    given = {**options, "do_handshake_on_connect": False}
+    secured: ssl.SSLSocket = websocket._http._ssl_socket(opened, given, host)  # noqa: SLF001
+    try:
+        secured.settimeout(bound.left())
+        secured.do_handshake()
+    except ssl.SSLCertVerificationError as error:
+        secured.close()
+        raise network.certificate_failure(error, "ssl_options") from error
+    except BaseException:
+        secured.close()
+        raise
+    return secured
+
+
+class _Handshake:
+    """Stands for the socket while websocket-client shakes hands.
+
+    The reply is read here, and handed on without its cookies, which websocket-client would keep
+    for all of the process, and without the length of its body, which it would read.
+    """
+
+    def __init__(self, opened: network.Wire, bound: Bound) -> None:
+        self._socket = opened
+        self._bound = bound
+        self._reply: io.BytesIO | None = None
+
+    def send(self, data: bytes) -> int:
+        self._socket.settimeout(self._bound.left())
+        return self._socket.send(data)
+
+    def recv(self, size: int) -> bytes:
+        if self._reply is None:  # websocket-client asks for a byte at a time
+            lines = network.read_head(self._bound, self._socket)
+            kept = [each for each in lines if not each.lower().startswith(_LEFT_OUT)]
+            self._reply = io.BytesIO(b"".join(each + b"\r\n" for each in kept))
+        return self._reply.read(size)
+
+    def gettimeout(self) -> float | None:
+        return self._socket.gettimeout()
+
+    def settimeout(self, timeout: float | None) -> None:
+        """Leave the timeout to the bound."""
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def shutdown(self, how: int) -> None:
+        network.beneath(self._socket).shutdown(how)
+
+
+_LEFT_OUT = (b"set-cookie", b"content-length")
+
+
+def _host_of(url: str) -> str:
+    # Raises without quoting the URL, whose query holds a token.
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+        (host or "").encode("idna")
+    except ValueError:
+        raise InvalidInput("a WebSocket address with an impossible host or port") from None
+    if parts.scheme not in ("ws", "wss") or not host:
+        raise InvalidInput("a WebSocket address looks like ws://host/path or wss://host/path")
+    return host if port is None else f"{host}:{port}"
+
+
+def _refuse_unverified(host: str, url: str, options: Mapping[str, Any]) -> None:
+    context = options.get("context")
+    if context is not None:
+        is_verified = context.verify_mode == ssl.CERT_REQUIRED and context.check_hostname
+    else:
+        mode = options.get("cert_reqs", ssl.CERT_REQUIRED)
+        is_verified = mode == ssl.CERT_REQUIRED and bool(options.get("check_hostname", True))
+    if not is_verified and not is_loopback(url):
+        raise UntrustedHost(
+            f"certificates are always verified, and ssl_options would not verify that of {host}; "
+            'name the one to trust with {"ca_certs": path}'
+        )
+
+
+def _reason_of(error: Exception) -> str:
+    # The certificate's fault is the useful part of a long OpenSSL text.
+    text = getattr(error, "verify_message", None) or getattr(error, "strerror", None) or error
+    return str(text) or type(error).__name__
+
+
+def _refusal(host: str, status: int | None) -> HandshakeRefused:
+    if status is None:
+        return HandshakeRefused(f"{host} did not answer as a WebSocket server")
+    return HandshakeRefused(
+        f"{host} refused the WebSocket upgrade with HTTP status {status}", status=status
+    )
+
+
+def _closed_by_peer(close: Close) -> ConnectionLost:
+    said = f"code {close.code}" if close.code != NO_STATUS else "no code"
+    reason = f": {close.reason}" if close.reason else ""
+    return ConnectionLost(f"the peer closed with {said}{reason}", close_code=close.code)

@@ -1,0 +1,146 @@
+"""What differs between KuCoin's two feeds: where to connect, how to talk, how to read.
+
+Everything else, from the pacing of commands to the book's rules, is the same code for both.
+
+Source for the pro feed: KuCoin's documentation (https://www.kucoin.com/docs-new, read 2026-11) and
+captures of 2026-09: no token, commands with ``action`` and ``channel``, refusals with ``message``
+or ``reason``, at most one ping a second, 600 topics per connection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from kucoin_research.errors import (
+    CommandInvalid,
+    LimitExceeded,
+    StreamError,
+    TopicInvalid,
+)
+from kucoin_research.exchange.rest.client import Rest
+from kucoin_research.exchange.topics import SYMBOLS_PER_MESSAGE, Feed, Topic, group_topics
+from kucoin_research.exchange.websocket.conversation import CLASSIC, Dialect
+from kucoin_research.exchange.websocket.decode_classic import Control, Decoder, Decodes
+from kucoin_research.exchange.websocket.decode_pro import ProDecoder
+from kucoin_research.foundation.hidden import Hidden
+from kucoin_research.model.records import Market
+
+__all__ = ["Doorway", "FeedKit", "kit_of", "pro_dialect"]
+
+# KuCoin drops a client that pings more often than once a second; the network may press together
+# what was sent apart.
+_PING_SPACING = 1.5
+
+
+class Doorway(NamedTuple):
+    """Where to open a connection, and how often it wants a ping (seconds).
+
+    ``speed`` is that of the venue's virtual clock, and ``lifetime`` the seconds for which it keeps
+    a connection; ``None`` where it does not say, or the welcome will tell.
+    """
+
+    url: Hidden[str]  # its query may hold a token
+    ping_interval: float = 18.0
+    ping_timeout: float = 10.0
+    speed: float | None = None
+    lifetime: float | None = None
+
+
+class FeedKit(NamedTuple):
+    """What a connection of one feed is made of."""
+
+    # Told whether it is private, and how many tries have failed: another server may do better.
+    doorway: Callable[[Rest, Market, bool, int], Doorway]
+    dialect: Callable[[Market], Dialect]
+    decoder: Callable[[Market], Decodes]
+    topics_per_connection: int
+
+
+def kit_of(feed: Feed) -> FeedKit:
+    """Give the parts of a feed."""
+    return _KITS[feed]
+
+
+def _classic_doorway(rest: Rest, market: Market, is_private: bool, tries: int) -> Doorway:
+    token = rest.token(market, private=is_private)
+    server = token.servers[tries % len(token.servers)]
+    return Doorway(
+        Hidden(token.url(server)),
+        server.ping_interval,
+        server.ping_timeout,
+        token.simulation,
+        token.lifetime,
+    )
+
+
+def _pro_doorway(rest: Rest, market: Market, _is_private: bool, _tries: int) -> Doorway:
+    return Doorway(Hidden(rest.venue.push_url(market)))
+
+
+def _group_pro(topics: Iterable[Topic]) -> list[list[Topic]]:
+    # Only the ticker takes a list of symbols.
+    return [
+        part
+        for group in group_topics(topics, SYMBOLS_PER_MESSAGE)
+        for part in ([group] if group[0].prefix == "ticker" else [[topic] for topic in group])
+    ]
+
+
+def pro_dialect(market: Market) -> Dialect:
+    """Give the pro feed's way to talk on a market's socket."""
+
+    def command(identity: str, kind: str, topics: Sequence[Topic]) -> str:
+        channel, _, depth = topics[0].prefix.partition("/")
+        fields: dict[str, object] = {
+            "id": identity,
+            "action": kind.upper(),
+            "channel": channel,
+            "tradeType": market.upper(),
+        }
+        symbols = [topic.key for topic in topics]
+        if channel == "kline":
+            symbols[0], _, fields["interval"] = symbols[0].rpartition("_")
+        fields |= {"symbol": symbols[0]} if len(symbols) == 1 else {"symbols": symbols}
+        if depth:
+            fields["depth"] = depth
+        return msgspec.json.encode(fields).decode()
+
+    return Dialect(_group_pro, command, pro_error, _PING_SPACING)
+
+
+_REFUSALS: tuple[tuple[str, type[StreamError], str], ...] = (
+    ("not supported", TopicInvalid, "check the symbol's spelling"),
+    ("not allowed", TopicInvalid, "that channel is not served on this market's socket"),
+    ("exceed", LimitExceeded, "stream fewer symbols on one connection"),
+    ("invalid request", CommandInvalid, "the exchange does not know this command"),
+)
+
+
+def pro_error(message: Control, topics: Sequence[Topic] = ()) -> StreamError:
+    """Turn a refusal into the exception that says what was wrong and what to do.
+
+    Parameters
+    ----------
+    message
+        The answer, its text the exchange's ``message`` or ``reason``.
+    topics
+        What had been asked for, where it answers a request.
+    """
+    kind, fix = next(
+        ((kind, fix) for words, kind, fix in _REFUSALS if words in message.text),
+        (StreamError, "see KuCoin's documentation"),
+    )
+    more = f" and {len(topics) - 1} more" if len(topics) > 1 else ""
+    subject = f" for {topics[0]}{more}" if topics else ""
+    return kind(f"KuCoin answered {message.text!r}{subject}: {fix}", code=message.code or 0)
+
+
+_KITS: dict[Feed, FeedKit] = {
+    # KuCoin allows 400 topics on a spot connection and documents no limit on futures, where 300 has
+    # been seen; below both, with room for more subscriptions later.
+    Feed.CLASSIC: FeedKit(_classic_doorway, lambda _: CLASSIC, Decoder, 280),
+    Feed.PRO: FeedKit(_pro_doorway, pro_dialect, ProDecoder, 560),
+}
