@@ -12,8 +12,8 @@ import numpy as np
 import polars as pl
 
 from kucoin_research.errors import UnknownChannel
+from kucoin_research.frames.ring import Ring
 from kucoin_research.model.records import Ticker
-from kucoin_research.ring import Ring
 
 
 class Feed:

@@ -17,6 +17,7 @@ from typing import Any
 import pandas as pd
 import polars as pl
 
+from kucoin_research.frames.ring import Ring
 from kucoin_research.model.records import (
     Column,
     Depth50,
@@ -26,7 +27,6 @@ from kucoin_research.model.records import (
     columns_of,
     schema_of,
 )
-from kucoin_research.ring import Ring
 
 WIDTHS = {
     Column.TIME: 8,

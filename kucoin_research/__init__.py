@@ -13,7 +13,6 @@ from typing import Any as _Any
 import kucoin_research.foundation.early_interrupt  # noqa: F401  first, as the rest takes a second to import
 
 # isort: split
-from kucoin_research.analytics import mark_filled, mid_bars, ohlcv, vwap
 from kucoin_research.api import (
     SimulatedExchange,
     candles,
@@ -93,6 +92,7 @@ from kucoin_research.exchange.credentials import Credentials
 from kucoin_research.exchange.rest.client import ExchangeStatus
 from kucoin_research.exchange.venues import LIVE, Venue
 from kucoin_research.foreign import load_csv
+from kucoin_research.frames.analytics import mark_filled, mid_bars, ohlcv, vwap
 from kucoin_research.model.instruments import Instrument
 from kucoin_research.model.integrity import Gap, Verdict
 from kucoin_research.model.orderbook import OrderBook

@@ -22,7 +22,6 @@ from typing import Any, NamedTuple, Self
 
 import polars as pl
 
-from kucoin_research.analytics import TradeBars
 from kucoin_research.errors import (
     FunctionFailed,
     InvalidInput,
@@ -35,6 +34,8 @@ from kucoin_research.errors import (
 from kucoin_research.foundation import arguments, clocks
 from kucoin_research.foundation.interrupts import arrived, check, hold, join
 from kucoin_research.foundation.runtime import eased
+from kucoin_research.frames.analytics import TradeBars
+from kucoin_research.frames.store import wanting
 from kucoin_research.intake import Subscription
 from kucoin_research.lanes import State
 from kucoin_research.model.damage import Damage, Loss
@@ -62,7 +63,6 @@ from kucoin_research.outlets import (
 from kucoin_research.pacing import MonotonicClock, Pace, ReplayClock
 from kucoin_research.recorder import Recorder, recorder_for
 from kucoin_research.sessions import Session
-from kucoin_research.shelf import wanting
 from kucoin_research.stage import Stage
 from kucoin_research.stream import StreamStatus
 from kucoin_research.tape import Tape

@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from kucoin_research import archive
-from kucoin_research.analytics import TradeBars
 from kucoin_research.checkup import (
     Part,
     Repair,
@@ -44,6 +43,7 @@ from kucoin_research.errors import (
 from kucoin_research.foundation.arguments import explained, name_of, only_known
 from kucoin_research.foundation.forking import cached_property
 from kucoin_research.foundation.regular_files import open_file, size_of
+from kucoin_research.frames.analytics import TradeBars
 from kucoin_research.lines import Lines, scan_lines
 from kucoin_research.manifest import (
     MANIFEST,

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kucoin_research.bookrows import BookRows
+from kucoin_research.frames.store import Shelf, by_kind
 from kucoin_research.intake import Subscription
 from kucoin_research.model.damage import Damage, Loss
 from kucoin_research.model.records import (
@@ -26,7 +27,6 @@ from kucoin_research.model.records import (
 )
 from kucoin_research.model.report import Report
 from kucoin_research.reckoning import CONCERNING, Counted, reckon
-from kucoin_research.shelf import Shelf, by_kind
 
 __all__ = ["Stage", "Troubles"]
 

@@ -20,7 +20,6 @@ from typing import Any, Self
 
 import polars as pl
 
-from kucoin_research.analytics import TradeBars
 from kucoin_research.errands import Errands
 from kucoin_research.errors import (
     BookNotReady,
@@ -36,6 +35,8 @@ from kucoin_research.exchange.websocket.decode_classic import Control, Decodes
 from kucoin_research.exchange.websocket.feeds import kit_of
 from kucoin_research.foundation import arguments, clocks, interrupts
 from kucoin_research.foundation.forking import in_child
+from kucoin_research.frames.analytics import TradeBars
+from kucoin_research.frames.store import Shelf, wanting
 from kucoin_research.intake import Intake, Subscription
 from kucoin_research.lanes import ConnectBudget, Healing, Lane, Silence, State
 from kucoin_research.model.instruments import Instrument
@@ -51,7 +52,6 @@ from kucoin_research.model.report import ChannelReport, Lag, Report
 from kucoin_research.outlets import BatchSink, Failure, Outlet, name_of_function, without
 from kucoin_research.overlap import Overlap
 from kucoin_research.recorder import Recorder, recorder_for
-from kucoin_research.shelf import Shelf, wanting
 from kucoin_research.timekeeping import Timekeeper
 
 __all__ = ["Healing", "State", "Stream", "StreamStatus"]

@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from kucoin_research.analytics import check_tickers, check_trades
 from kucoin_research.errors import InvalidInput, KucoinResearchError, UnknownChannel, shown
 from kucoin_research.figures.bars import CandleChart, interval_ns
 from kucoin_research.figures.books import BOOK_FORMS, DepthChart, HeatChart, LadderChart
@@ -48,6 +47,7 @@ from kucoin_research.foundation.arguments import (
     name_of,
     number,
 )
+from kucoin_research.frames.analytics import check_tickers, check_trades
 from kucoin_research.model.intervals import Interval, Length, parse_interval
 
 if TYPE_CHECKING:

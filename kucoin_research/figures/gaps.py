@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
-from kucoin_research.analytics import spans_filled
 from kucoin_research.errors import ColumnMissing
 from kucoin_research.figures.frames import nanoseconds
 from kucoin_research.figures.theme import Spec
 from kucoin_research.figures.zone import Times, Zone
+from kucoin_research.frames.analytics import spans_filled
 from kucoin_research.model.records import STAMPED_AS_READ, Status
 from kucoin_research.reckoning import gaps_told
 from kucoin_research.rowcsv import records_of

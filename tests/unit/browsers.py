@@ -7,8 +7,8 @@ import numpy as np
 from kucoin_research.errors import UnknownChannel
 from kucoin_research.figures.delta import Part, patched
 from kucoin_research.foundation import clocks
+from kucoin_research.frames.ring import Ring
 from kucoin_research.model.records import Status, Ticker, Trade
-from kucoin_research.ring import Ring
 from kucoin_research.stream import StreamStatus
 
 SECOND = 1_000_000_000

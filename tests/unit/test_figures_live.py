@@ -13,8 +13,8 @@ from kucoin_research import figures
 from kucoin_research.figures.feed import Feed, Rewound
 from kucoin_research.figures.link import Link
 from kucoin_research.figures.refresh import Refresher
+from kucoin_research.frames.ring import Ring
 from kucoin_research.model.records import Level2, MarkPrice, Status, Ticker, parse_channel
-from kucoin_research.ring import Ring
 from tests.conftest import wait_until
 
 # One thread of the process draws all figures, in the machine's time.

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import kucoin_research as kr
-from kucoin_research import analytics
+from kucoin_research.frames import analytics
 from kucoin_research.model.records import Candle, Fill, Level2, Order, Ticker, Trade, schema_of
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
@@ -176,7 +176,7 @@ def test_a_bar_too_small_is_refused_before_any_is_made(tmp_path):
     script.write_text(
         "import resource, sys\n"
         "import kucoin_research as kr\n"
-        "from tests.unit.test_analytics import PERPETUAL, trades\n"
+        "from tests.unit.frames.test_analytics import PERPETUAL, trades\n"
         "shib = trades(*[(n, 1e-5, 1.17e8) for n in range(40)], symbol='SHIB-USDT')\n"
         "xbt = trades(*[(n, 9e4, 30) for n in range(40)])\n"
         "kr.ohlcv(xbt, volume=100)\n"

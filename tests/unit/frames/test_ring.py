@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kucoin_research.errors import InvalidInput
+from kucoin_research.frames.ring import Ring
 from kucoin_research.model.records import (
     CHANNELS,
     BestBidOffer,
@@ -31,7 +32,6 @@ from kucoin_research.model.records import (
     columns_of,
     schema_of,
 )
-from kucoin_research.ring import Ring
 
 DEFAULTS: dict[Column, Any] = {
     Column.TIME: 1_700_000_000_000_000_000,

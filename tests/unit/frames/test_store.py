@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import kucoin_research as kr
-from kucoin_research import shelf
+from kucoin_research.frames import store
+from kucoin_research.frames.store import Shelf
 from kucoin_research.intake import Subscription
 from kucoin_research.model.records import Market, Trade, parse_channel
-from kucoin_research.shelf import Shelf
 
 SYMBOLS = ("A", "B", "C")
 
@@ -31,12 +31,12 @@ def filled(symbols, capacity):
 )
 @settings(max_examples=150, deadline=None)
 def test_the_newest_rows_of_a_symbol_are_the_last_of_all_its_rows(symbols, capacity, symbol, last):
-    first_look, shelf._FIRST_LOOK = shelf._FIRST_LOOK, 2  # so that it looks further back, too
+    first_look, store._FIRST_LOOK = store._FIRST_LOOK, 2  # so that it looks further back, too
     try:
         made = filled(symbols, capacity)
         rows = made.frame("trade", symbol, last)
     finally:
-        shelf._FIRST_LOOK = first_look
+        store._FIRST_LOOK = first_look
 
     assert rows.equals(made.frame("trade").filter(pl.col("symbol") == symbol).tail(last))
 
