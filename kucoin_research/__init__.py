@@ -38,7 +38,6 @@ from kucoin_research.api import (
     symbols,
     tickers,
 )
-from kucoin_research.checkup import verify
 from kucoin_research.classic import DataProcessor, KuCoinWebSocket
 from kucoin_research.errors import (
     AuthenticationFailed,
@@ -91,18 +90,19 @@ from kucoin_research.errors import (
 from kucoin_research.exchange.credentials import Credentials
 from kucoin_research.exchange.rest.client import ExchangeStatus
 from kucoin_research.exchange.venues import LIVE, Venue
-from kucoin_research.foreign import load_csv
 from kucoin_research.frames.analytics import mark_filled, mid_bars, ohlcv, vwap
 from kucoin_research.model.instruments import Instrument
 from kucoin_research.model.integrity import Gap, Verdict
 from kucoin_research.model.orderbook import OrderBook
 from kucoin_research.model.records import CHANNELS
 from kucoin_research.model.report import Report
-from kucoin_research.recorder import Recorder
 from kucoin_research.recordings import Recording
 from kucoin_research.replay import Replay
 from kucoin_research.serving import ServedSession, serve
-from kucoin_research.sessions import Session, convert, load, repair
+from kucoin_research.sessions.import_csv import load_csv
+from kucoin_research.sessions.recorder import Recorder
+from kucoin_research.sessions.session import Session, convert, load, repair
+from kucoin_research.sessions.verification import verify
 from kucoin_research.stream import Healing, State, Stream, StreamStatus
 
 if _TYPE_CHECKING:  # for the type checker and the editor; see __getattr__

@@ -28,8 +28,8 @@ from kucoin_research.foundation.hidden import Hidden
 from kucoin_research.foundation.interrupts import check, hold
 from kucoin_research.model.records import Market, Record, Status, Ticker, market_of
 from kucoin_research.outlets import check_has_run, name_of_function
+from kucoin_research.sessions.frame_csv import append_lines, csv_name
 from kucoin_research.stream import State, Stream
-from kucoin_research.tables import append_lines, csv_name
 
 if TYPE_CHECKING:
     import pandas as pd  # takes as long to import as all the rest

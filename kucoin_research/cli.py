@@ -25,7 +25,6 @@ from typing import NoReturn
 import polars as pl
 
 from kucoin_research import api
-from kucoin_research.checkup import mend, verify
 from kucoin_research.collect import Limit, collect
 from kucoin_research.errors import InvalidInput, KucoinResearchError, StreamStopped, shown
 from kucoin_research.exchange.credentials import Credentials
@@ -34,14 +33,15 @@ from kucoin_research.foundation.arguments import path_of
 from kucoin_research.foundation.progress import quiet_tqdm
 from kucoin_research.foundation.regular_files import create
 from kucoin_research.model.records import Record, Status, parse_channel
-from kucoin_research.recorder import COMPRESSIONS, FSYNC_POLICIES
 from kucoin_research.replay import Replay
 from kucoin_research.serving import serve
-from kucoin_research.sessions import Session, convert
+from kucoin_research.sessions.frame_csv import append_csv, csv_name
+from kucoin_research.sessions.recorder import COMPRESSIONS, FSYNC_POLICIES
+from kucoin_research.sessions.session import Session, convert
+from kucoin_research.sessions.verification import mend, verify
 from kucoin_research.sim.faults import Fault, parse_fault
 from kucoin_research.sim.server import Doors
 from kucoin_research.stream import Stream
-from kucoin_research.tables import append_csv, csv_name
 
 __all__ = ["main"]
 

@@ -12,7 +12,7 @@ from kucoin_research.errors import ConnectionLost
 from kucoin_research.foundation.arguments import patience
 from kucoin_research.foundation.interrupts import check, hold
 from kucoin_research.foundation.progress import quiet_tqdm
-from kucoin_research.sessions import Session, load
+from kucoin_research.sessions.session import Session, load
 from kucoin_research.stream import State, Stream
 
 __all__ = ["Recording"]

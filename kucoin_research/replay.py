@@ -61,8 +61,8 @@ from kucoin_research.outlets import (
     without,
 )
 from kucoin_research.pacing import MonotonicClock, Pace, ReplayClock
-from kucoin_research.recorder import Recorder, recorder_for
-from kucoin_research.sessions import Session
+from kucoin_research.sessions.recorder import Recorder, recorder_for
+from kucoin_research.sessions.session import Session
 from kucoin_research.stage import Stage
 from kucoin_research.stream import StreamStatus
 from kucoin_research.tape import Tape
@@ -802,7 +802,7 @@ class Replay(TradeBars):
         Parameters
         ----------
         root, **options
-            See ``kucoin_research.recorder.Recorder``: ``compression``, ``fsync``, ….
+            See ``kucoin_research.sessions.recorder.Recorder``: ``compression``, ``fsync``, ….
 
         Returns
         -------

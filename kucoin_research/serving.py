@@ -23,7 +23,7 @@ from kucoin_research.model.records import (
     Trade,
     market_of,
 )
-from kucoin_research.sessions import Session, load
+from kucoin_research.sessions.session import Session, load
 from kucoin_research.sim import Offer, ReplayExchange
 from kucoin_research.sim.server import Doors
 from kucoin_research.timeline import Timeline

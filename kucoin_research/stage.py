@@ -26,7 +26,7 @@ from kucoin_research.model.records import (
     filled_until,
 )
 from kucoin_research.model.report import Report
-from kucoin_research.reckoning import CONCERNING, Counted, reckon
+from kucoin_research.sessions.session_report import CONCERNING, Counted, reckon
 
 __all__ = ["Stage", "Troubles"]
 

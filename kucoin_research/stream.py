@@ -51,7 +51,7 @@ from kucoin_research.model.records import (
 from kucoin_research.model.report import ChannelReport, Lag, Report
 from kucoin_research.outlets import BatchSink, Failure, Outlet, name_of_function, without
 from kucoin_research.overlap import Overlap
-from kucoin_research.recorder import Recorder, recorder_for
+from kucoin_research.sessions.recorder import Recorder, recorder_for
 from kucoin_research.timekeeping import Timekeeper
 
 __all__ = ["Healing", "State", "Stream", "StreamStatus"]
@@ -682,7 +682,7 @@ class Stream(TradeBars):
         Parameters
         ----------
         root, **options
-            See ``kucoin_research.recorder.Recorder``: ``compression``, ``fsync``, ….
+            See ``kucoin_research.sessions.recorder.Recorder``: ``compression``, ``fsync``, ….
 
         Returns
         -------

@@ -19,11 +19,9 @@ import polars as pl
 from kucoin_research.errors import SessionBroken, UnknownSymbol, shown
 from kucoin_research.foundation.arguments import texts
 from kucoin_research.foundation.forking import cached_property
-from kucoin_research.lines import Lines
-from kucoin_research.manifest import day_of, safe_name
 from kucoin_research.model.records import Candle, Channel, Record, Status
-from kucoin_research.packing import compression_of, open_text
-from kucoin_research.rowcsv import (
+from kucoin_research.sessions.compression import compression_of, open_text
+from kucoin_research.sessions.csv_codec import (
     LONGEST_RECORD,
     are_rows,
     end_of_lines,
@@ -32,7 +30,9 @@ from kucoin_research.rowcsv import (
     read_records,
     records_of,
 )
-from kucoin_research.sessions import Session, Table
+from kucoin_research.sessions.lazy_rows import Lines
+from kucoin_research.sessions.manifest import day_of, safe_name
+from kucoin_research.sessions.session import Session, Table
 
 __all__ = ["BATCH_ROWS", "Timeline"]
 

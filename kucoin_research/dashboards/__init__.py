@@ -36,7 +36,7 @@ from kucoin_research.foundation.arguments import (
 )
 from kucoin_research.model.records import market_of, parse_channel
 from kucoin_research.replay import Replay
-from kucoin_research.sessions import Session, load
+from kucoin_research.sessions.session import Session, load
 
 __all__ = ["Colour", "Dashboard", "Health", "Vitals", "dashboard", "judge"]
 

@@ -14,8 +14,8 @@ from kucoin_research.figures.theme import Spec
 from kucoin_research.figures.zone import Times, Zone
 from kucoin_research.frames.analytics import spans_filled
 from kucoin_research.model.records import STAMPED_AS_READ, Status
-from kucoin_research.reckoning import gaps_told
-from kucoin_research.rowcsv import records_of
+from kucoin_research.sessions.csv_codec import records_of
+from kucoin_research.sessions.session_report import gaps_told
 
 __all__ = ["Gap", "GapMap", "Mapped", "breaks", "gaps_of", "prompt", "shapes"]
 

@@ -23,7 +23,7 @@ from tests.conftest import wait_until
 from tests.processes import Process
 from tests.unit.interrupting import interrupt_when
 from tests.unit.rows import NOON, ticker
-from tests.unit.test_sessions import recorded
+from tests.unit.sessions.test_session import recorded
 
 # The command line runs in processes of its own.
 REAL_TIME = True

@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 
 import kucoin_research as kr
 from kucoin_research import figures
-from kucoin_research.checkup import Flaw, Repair, Verification
 from kucoin_research.dashboards.slots import Scene, Slot
 from kucoin_research.diagnosis import Check, Diagnosis, Health
 from kucoin_research.figures.books import DepthChart
@@ -31,10 +30,11 @@ from kucoin_research.model.records import (
     Ticker,
     Trade,
 )
+from kucoin_research.sessions.verification import Flaw, Repair, Verification
 from tests.unit.rows import NOON
 from tests.unit.rows import ticker as ticker_row
+from tests.unit.sessions.test_session import recorded
 from tests.unit.test_figures import at, frame, ticker, trade
-from tests.unit.test_sessions import recorded
 
 _PACKAGE = Path(kr.__file__).parent
 

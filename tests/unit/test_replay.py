@@ -25,12 +25,12 @@ from kucoin_research.errors import (
     UnknownSymbol,
 )
 from kucoin_research.lanes import State
-from kucoin_research.manifest import iso
 from kucoin_research.model.records import Candle, Status, Trade
 from kucoin_research.replay import Replay
+from kucoin_research.sessions.manifest import iso
 from tests.conftest import wait_until
 from tests.unit.rows import DAY, NOON, ticker
-from tests.unit.test_sessions import csv, level2, recorded, status
+from tests.unit.sessions.test_session import csv, level2, recorded, status
 from tests.unit.test_timeline import MIXED, candle, many, sessions, trade
 
 # Its clocks are set by hand, and tell the test what is waited for.

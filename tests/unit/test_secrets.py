@@ -18,7 +18,7 @@ import kucoin_research as kr
 from kucoin_research import sim
 from kucoin_research.exchange.rest import client as rest_module
 from kucoin_research.exchange.rest.client import Rest
-from kucoin_research.tables import append_csv
+from kucoin_research.sessions.frame_csv import append_csv
 from tests.conftest import wait_until
 from tests.held_time import SkewedTime
 

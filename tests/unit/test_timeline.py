@@ -13,7 +13,7 @@ from kucoin_research.errors import SessionBroken, SessionUnfinished, UnknownChan
 from kucoin_research.model.records import Candle, Status, Trade
 from kucoin_research.timeline import Timeline
 from tests.unit.rows import DAY, NOON, records, shown, ticker
-from tests.unit.test_sessions import csv, level2, recorded, status, unclosed
+from tests.unit.sessions.test_session import csv, level2, recorded, status, unclosed
 
 COMPRESSIONS = [None, "gzip", "zstd"]
 MIXED = ("ticker", "trade", "candle", "level2", "depth50", "balance", "status")

@@ -50,10 +50,10 @@ from kucoin_research.foundation.arguments import path_of
 from kucoin_research.model.damage import Damage
 from kucoin_research.model.records import CHANNELS, columns_of, schema_of
 from kucoin_research.model.units import LARGEST_NS
-from kucoin_research.moments import DATES, moments_of
-from kucoin_research.packing import most_text
-from kucoin_research.rowcsv import chunks, end_of_lines, header_of, read_rows, shape_of
-from kucoin_research.sessions import Session, Table
+from kucoin_research.sessions.compression import most_text
+from kucoin_research.sessions.csv_codec import chunks, end_of_lines, header_of, read_rows, shape_of
+from kucoin_research.sessions.foreign_times import DATES, moments_of
+from kucoin_research.sessions.session import Session, Table
 
 __all__ = ["KINDS", "load_csv"]
 
@@ -79,7 +79,7 @@ def load_csv(
     kind
         ``"guide"``, ``"tardis_trades"``, ``"tardis_book"`` (``incremental_book_L2``),
         ``"tardis_derivative"`` (``derivative_ticker``), or a channel of ours for a single file of a
-        session. Told by the columns when left out; ``kucoin_research.foreign`` shows what becomes
+        session. Told by the columns when left out; ``kucoin_research.sessions.import_csv`` shows what becomes
         of each.
     symbol
         Where the file does not name it; of the guide's file, else the first part of its name.

@@ -6,9 +6,9 @@ import polars as pl
 import pytest
 
 import kucoin_research as kr
-from kucoin_research import checkup
 from kucoin_research.model.records import Trade
-from kucoin_research.recorder import Recorder
+from kucoin_research.sessions import verification
+from kucoin_research.sessions.recorder import Recorder
 from tests.unit.rows import NOON
 
 MANY = 300
@@ -52,10 +52,10 @@ def test_a_report_takes_the_rows_of_all_symbols_at_once(session, monkeypatch):
 
 def test_a_check_looks_once_for_rows_of_other_symbols(session, monkeypatch):
     looked = []
-    made = checkup._where
+    made = verification._where
     monkeypatch.setattr(checkup, "_where", lambda mask: looked.append(1) or made(mask))
 
-    verification = checkup.verify(session)
+    verification = verification.verify(session)
 
     assert len(looked) < 20
     wrong = [flaw for flaw in verification.flaws if flaw.kind == "symbol"]

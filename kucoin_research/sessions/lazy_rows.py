@@ -10,10 +10,9 @@ import polars as pl
 from polars.io.plugins import register_io_source
 
 from kucoin_research.errors import InvalidInput, SessionBroken
-from kucoin_research.manifest import split_name
 from kucoin_research.model.records import CHANNELS, Record, schema_of
-from kucoin_research.packing import compression_of, open_whole
-from kucoin_research.rowcsv import (
+from kucoin_research.sessions.compression import compression_of, open_whole
+from kucoin_research.sessions.csv_codec import (
     LONGEST_LINE,
     LONGEST_RECORD,
     are_rows,
@@ -21,6 +20,7 @@ from kucoin_research.rowcsv import (
     read_rows,
     readable,
 )
+from kucoin_research.sessions.manifest import split_name
 
 __all__ = ["Lines", "scan_lines"]
 

@@ -19,12 +19,12 @@ import kucoin_research as kr
 from kucoin_research.errors import InvalidInput, SessionBroken, SessionUnfinished
 from kucoin_research.foundation.regular_files import size_of
 from kucoin_research.model.records import Status, Trade
-from kucoin_research.packing import members
-from kucoin_research.recorder import Recorder
-from kucoin_research.rowcsv import header_of
-from kucoin_research.tables import append_csv
+from kucoin_research.sessions.compression import members
+from kucoin_research.sessions.csv_codec import header_of
+from kucoin_research.sessions.frame_csv import append_csv
+from kucoin_research.sessions.recorder import Recorder
 from tests.unit.rows import NOON, ticker
-from tests.unit.strange_folders import DEEDS, attempt
+from tests.unit.sessions.strange_folders import DEEDS, attempt
 
 linux_only = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="a process looks at its memory in /proc"

@@ -9,11 +9,11 @@ import polars as pl
 import pytest
 
 import kucoin_research as kr
-from kucoin_research import archive
 from kucoin_research.errors import InvalidInput
 from kucoin_research.model.records import Balance, Depth50
+from kucoin_research.sessions import parquet
 from tests.unit.rows import DAY, NOON, ticker
-from tests.unit.test_sessions import recorded
+from tests.unit.sessions.test_session import recorded
 
 
 @pytest.fixture
@@ -198,9 +198,9 @@ def test_a_file_in_the_place_of_the_folder_is_refused(session, tmp_path):
 
 
 def test_what_comes_while_writing_is_not_written_over(session, tmp_path, monkeypatch):
-    from kucoin_research import archive
+    from kucoin_research.sessions import parquet
 
-    portable = archive._portable
+    portable = parquet._portable
 
     def late(rows):
         place = "channel=ticker/symbol=BTC-USDT/date=2024-02-26"

@@ -17,9 +17,9 @@ from kucoin_research.errors import (
     SessionUnfinished,
 )
 from kucoin_research.model.records import schema_of
-from kucoin_research.moments import moments_of
+from kucoin_research.sessions.foreign_times import moments_of
 from tests.unit.rows import plain, ticker
-from tests.unit.test_sessions import csv, recorded
+from tests.unit.sessions.test_session import csv, recorded
 
 TRADES = """exchange,symbol,timestamp,local_timestamp,id,side,price,amount
 kucoin-futures,XBTUSDTM,1708950436957000,1708950436960123,65dc,sell,51000.1,3

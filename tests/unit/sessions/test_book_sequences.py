@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from kucoin_research.sequences import BookCheck, BookStory, stories_of
+from kucoin_research.sessions.book_sequences import BookCheck, BookStory, stories_of
 
 UTC = pl.Datetime("ns", "UTC")
 

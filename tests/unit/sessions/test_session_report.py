@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kucoin_research.model.damage import Damage
 from kucoin_research.model.records import Status
-from kucoin_research.reckoning import Counted, reckon
+from kucoin_research.sessions.session_report import Counted, reckon
 
 SYMBOL = "XBTUSDTM"
 COUNTED = Counted("trade", SYMBOL, rows=500, first_sequence=1, last_sequence=900)

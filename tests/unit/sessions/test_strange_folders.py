@@ -33,7 +33,7 @@ def test_strange_folders_end_in_a_result_or_an_error_of_ours(first, tmp_path):
 def outcomes(first, end, root):
     """Give for each seed how its folder was spoiled, and what is wrong with what came of it."""
     while first < end:
-        command = (sys.executable, "-m", "tests.unit.strange_folders", first, end, root)
+        command = (sys.executable, "-m", "tests.unit.sessions.strange_folders", first, end, root)
         with Process(*command) as process:
             ways = None
             while (line := process.line()) is not None:

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 import kucoin_research as kr
 from kucoin_research.errors import InvalidInput, SessionNewer
-from kucoin_research.manifest import (
+from kucoin_research.model.instruments import Instrument
+from kucoin_research.model.records import CHANNELS
+from kucoin_research.sessions.manifest import (
     FolderLock,
     day_of,
     file_name,
@@ -27,8 +29,6 @@ from kucoin_research.manifest import (
     split_name,
     write_manifest,
 )
-from kucoin_research.model.instruments import Instrument
-from kucoin_research.model.records import CHANNELS
 from tests.processes import Process
 
 XBT = Instrument(
@@ -184,7 +184,7 @@ def test_a_forked_child_does_not_hold_the_lock_of_a_parent_that_is_gone(tmp_path
     script = """
 import os, sys
 from pathlib import Path
-from kucoin_research.manifest import FolderLock
+from kucoin_research.sessions.manifest import FolderLock
 lock = FolderLock(Path(sys.argv[1]))
 if os.fork() == 0:
     lock.release()  # which is none of its business

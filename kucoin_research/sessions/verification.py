@@ -26,7 +26,26 @@ from kucoin_research.foundation.regular_files import (
     open_file,
     size_of,
 )
-from kucoin_research.manifest import (
+from kucoin_research.model.damage import Damage, number_of
+from kucoin_research.model.records import CHANNELS, Column, Level2, Record, Status, columns_of
+from kucoin_research.sessions.book_sequences import BookCheck, BookStory, stories_of
+from kucoin_research.sessions.compression import compression_of, count_whole, open_whole
+from kucoin_research.sessions.csv_codec import (
+    LONGEST_RECORD,
+    Counter,
+    Piece,
+    can_be_read,
+    header_of,
+    is_header,
+    pieces,
+    read_records,
+    read_rows,
+    readable,
+    shape_of,
+    unreadable,
+    whole,
+)
+from kucoin_research.sessions.manifest import (
     DAY_NS,
     FORMAT,
     MANIFEST,
@@ -47,25 +66,6 @@ from kucoin_research.manifest import (
     symbol_in,
     write_manifest,
 )
-from kucoin_research.model.damage import Damage, number_of
-from kucoin_research.model.records import CHANNELS, Column, Level2, Record, Status, columns_of
-from kucoin_research.packing import compression_of, count_whole, open_whole
-from kucoin_research.rowcsv import (
-    LONGEST_RECORD,
-    Counter,
-    Piece,
-    can_be_read,
-    header_of,
-    is_header,
-    pieces,
-    read_records,
-    read_rows,
-    readable,
-    shape_of,
-    unreadable,
-    whole,
-)
-from kucoin_research.sequences import BookCheck, BookStory, stories_of
 
 __all__ = [
     "Flaw",

@@ -34,7 +34,12 @@ from kucoin_research.foundation.arguments import (
 )
 from kucoin_research.foundation.interrupts import arrived, hold, join
 from kucoin_research.foundation.regular_files import worded
-from kucoin_research.manifest import (
+from kucoin_research.model.damage import Damage, Loss
+from kucoin_research.model.instruments import Instrument
+from kucoin_research.model.records import CHANNELS, Record, Status
+from kucoin_research.sessions.csv_codec import encode
+from kucoin_research.sessions.csv_writer import MOST_STUCK, FolderMoved, RowFile, RowFiles
+from kucoin_research.sessions.manifest import (
     DAY_NS,
     FORMAT,
     folder_name,
@@ -44,12 +49,7 @@ from kucoin_research.manifest import (
     package_version,
     write_manifest,
 )
-from kucoin_research.model.damage import Damage, Loss
-from kucoin_research.model.instruments import Instrument
-from kucoin_research.model.records import CHANNELS, Record, Status
-from kucoin_research.rowcsv import encode
-from kucoin_research.rowfiles import MOST_STUCK, FolderMoved, RowFile, RowFiles
-from kucoin_research.sessionfolder import SessionFolder
+from kucoin_research.sessions.session_folder import SessionFolder
 
 __all__ = [
     "COMPRESSIONS",

@@ -10,12 +10,12 @@ from functools import partial
 import pytest
 
 import kucoin_research as kr
-from kucoin_research import recorder as recorder_module
-from kucoin_research import rowfiles
 from kucoin_research.errors import SessionBusy
-from kucoin_research.manifest import FolderLock, is_being_recorded, split_name
 from kucoin_research.model.records import Trade
-from kucoin_research.recorder import Recorder
+from kucoin_research.sessions import csv_writer
+from kucoin_research.sessions import recorder as recorder_module
+from kucoin_research.sessions.manifest import FolderLock, is_being_recorded, split_name
+from kucoin_research.sessions.recorder import Recorder
 from tests.conftest import wait_until
 from tests.unit.rows import NOON, ticker
 
@@ -331,7 +331,7 @@ def test_a_file_that_was_there_before_is_not_written_over(tmp_path):
 @pytest.mark.parametrize("is_linux", [True, False], ids=["told by the system", "looked for"])
 def test_a_folder_that_is_renamed_is_written_on_where_it_is(tmp_path, monkeypatch, is_linux):
     if not is_linux:
-        monkeypatch.setattr("kucoin_research.manifest.FolderLock.place", None)
+        monkeypatch.setattr("kucoin_research.sessions.manifest.FolderLock.place", None)
     elif sys.platform != "linux":
         pytest.skip("only Linux tells")
     made = recorder(tmp_path)

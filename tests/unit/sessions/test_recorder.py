@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from kucoin_research.checkup import verify
 from kucoin_research.errors import InvalidInput
-from kucoin_research.manifest import is_being_recorded
 from kucoin_research.model.records import Balance, Status, Trade
-from kucoin_research.recorder import Recorder
-from kucoin_research.sessions import load, repair
+from kucoin_research.sessions.manifest import is_being_recorded
+from kucoin_research.sessions.recorder import Recorder
+from kucoin_research.sessions.session import load, repair
+from kucoin_research.sessions.verification import verify
 from tests.conftest import wait_until
 from tests.processes import Process
 from tests.unit.rows import DAY, NOON, plain, shown, ticker
@@ -372,7 +372,7 @@ def test_options_that_mean_nothing_are_refused_before_a_folder_is_made(tmp_path,
 # It needs a line of input for each, so that it does not run far ahead of whoever kills it.
 VICTIM = """
 import sys
-from kucoin_research.recorder import Recorder
+from kucoin_research.sessions.recorder import Recorder
 from tests.held_time import HeldTime
 from tests.unit.rows import ticker
 with HeldTime() as time:
@@ -398,7 +398,7 @@ def test_a_killed_recorder_leaves_all_but_the_last_second(tmp_path, compression)
     kills = 200 if os.environ.get("SOAK") == "1" else 12
     for round_ in range(kills // 2):
         words = ["-c", VICTIM, tmp_path, compression]
-        with Process(sys.executable, *words, cwd=Path(__file__).parents[2]) as victim:
+        with Process(sys.executable, *words, cwd=Path(__file__).parents[3]) as victim:
             ticks = 1 + 13 * round_ % 29
             victim.tell("\n" * (ticks + AHEAD))
             for _ in range(ticks):
@@ -456,7 +456,7 @@ def test_a_folder_that_cannot_be_recorded_to_is_named_with_the_reason(
 
     monkeypatch.setattr(Path, "mkdir", refuse_some)
     if at == "manifest":
-        monkeypatch.setattr("kucoin_research.recorder.write_manifest", refuse)
+        monkeypatch.setattr("kucoin_research.sessions.recorder.write_manifest", refuse)
     with pytest.raises(OSError, match="cannot be recorded to") as told:
         Recorder(root)
 

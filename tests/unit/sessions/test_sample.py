@@ -7,7 +7,7 @@ import pytest
 
 import kucoin_research as kr
 
-SAMPLE = Path(__file__).parents[2] / "data" / "sample"
+SAMPLE = Path(__file__).parents[3] / "data" / "sample"
 
 
 def test_the_sample_is_small_sound_and_explained():

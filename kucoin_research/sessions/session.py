@@ -15,8 +15,47 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from kucoin_research import archive
-from kucoin_research.checkup import (
+from kucoin_research.errors import (
+    InvalidInput,
+    SessionBroken,
+    SessionUnfinished,
+    UnknownChannel,
+    UnknownSymbol,
+    shown,
+)
+from kucoin_research.foundation.arguments import explained, name_of, only_known
+from kucoin_research.foundation.forking import cached_property
+from kucoin_research.foundation.regular_files import open_file, size_of
+from kucoin_research.frames.analytics import TradeBars
+from kucoin_research.model.damage import Damage, Loss, number_of
+from kucoin_research.model.instruments import Instrument
+from kucoin_research.model.records import (
+    ACCOUNT_CHANNELS,
+    ALL_SYMBOLS,
+    Channel,
+    Record,
+    Status,
+    parse_channel,
+    schema_of,
+)
+from kucoin_research.model.report import Report
+from kucoin_research.sessions import parquet
+from kucoin_research.sessions.compression import compression_of, first_line, members
+from kucoin_research.sessions.csv_codec import LONGEST_RECORD, is_header, records_of, whole
+from kucoin_research.sessions.lazy_rows import Lines, scan_lines
+from kucoin_research.sessions.manifest import (
+    MANIFEST,
+    base_of,
+    file_name,
+    from_iso,
+    identity_of,
+    instruments_from,
+    is_being_recorded,
+    losses_from,
+    read_manifest,
+)
+from kucoin_research.sessions.session_report import Counted, reckon
+from kucoin_research.sessions.verification import (
     Part,
     Repair,
     Verification,
@@ -32,45 +71,6 @@ from kucoin_research.checkup import (
     unread_beside,
     verify,
 )
-from kucoin_research.errors import (
-    InvalidInput,
-    SessionBroken,
-    SessionUnfinished,
-    UnknownChannel,
-    UnknownSymbol,
-    shown,
-)
-from kucoin_research.foundation.arguments import explained, name_of, only_known
-from kucoin_research.foundation.forking import cached_property
-from kucoin_research.foundation.regular_files import open_file, size_of
-from kucoin_research.frames.analytics import TradeBars
-from kucoin_research.lines import Lines, scan_lines
-from kucoin_research.manifest import (
-    MANIFEST,
-    base_of,
-    file_name,
-    from_iso,
-    identity_of,
-    instruments_from,
-    is_being_recorded,
-    losses_from,
-    read_manifest,
-)
-from kucoin_research.model.damage import Damage, Loss, number_of
-from kucoin_research.model.instruments import Instrument
-from kucoin_research.model.records import (
-    ACCOUNT_CHANNELS,
-    ALL_SYMBOLS,
-    Channel,
-    Record,
-    Status,
-    parse_channel,
-    schema_of,
-)
-from kucoin_research.model.report import Report
-from kucoin_research.packing import compression_of, first_line, members
-from kucoin_research.reckoning import Counted, reckon
-from kucoin_research.rowcsv import LONGEST_RECORD, is_header, records_of, whole
 
 __all__ = ["Session", "Table", "convert", "load", "repair"]
 
@@ -282,7 +282,7 @@ class Session(TradeBars):
         """List what lies together on the disk: a symbol's day of a channel."""
         return [each for each in self._tables if channel in (None, each.channel)]
 
-    def pieces(self) -> Iterator[archive.Piece]:
+    def pieces(self) -> Iterator[parquet.Piece]:
         """Give everything, one channel, symbol and UTC day of arrival at a time."""
         groups: dict[tuple[str, str | None, str | None], list[Table]] = {}
         for table in self._tables:
@@ -296,7 +296,7 @@ class Session(TradeBars):
             keys = ["symbol", "__day"]
             for part in order.partition_by(keys, maintain_order=True):
                 symbol, its_day = part.select(pl.col(keys).cast(pl.String)).row(0)
-                yield archive.Piece(channel, symbol, its_day, part.drop("__day"))
+                yield parquet.Piece(channel, symbol, its_day, part.drop("__day"))
 
     def channel(self, name: str) -> Channel:
         """Find a recorded channel by its name, alias, or ``candle:<interval>``.
@@ -782,14 +782,14 @@ def convert(
     """
     if not isinstance(session, Session):
         session = load(session)
-    target = archive.Target.of(folder, part, storage_options)
+    target = parquet.Target.of(folder, part, storage_options)
     if target.folder is not None:
         _refuse_sessions(target.folder, session)
-    return archive.write(session.pieces(), target)
+    return parquet.write(session.pieces(), target)
 
 
 def repair(path: Paths) -> Repair:
-    """Mend what can be mended in a session's folder; see ``kucoin_research.checkup.mend``.
+    """Mend what can be mended in a session's folder; see ``kucoin_research.sessions.verification.mend``.
 
     Torn tails are cut, a missing ``session.json`` is made anew, and a session that was not closed
     is closed. The original bytes stay beside, as ``<file>.orig``.

@@ -12,8 +12,8 @@ import pytest
 import kucoin_research as kr
 from kucoin_research.errors import SessionBroken, SessionUnfinished
 from kucoin_research.model.records import Level2, Status, Trade
-from kucoin_research.packing import pack
-from kucoin_research.recorder import Recorder
+from kucoin_research.sessions.compression import pack
+from kucoin_research.sessions.recorder import Recorder
 from tests.unit.rows import NOON, ticker
 
 SYMBOLS = ["XBTUSDTM", "ETHUSDTM"]

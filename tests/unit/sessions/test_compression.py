@@ -5,8 +5,8 @@ import random
 import polars as pl
 import pytest
 
-from kucoin_research import packing
-from kucoin_research.packing import compression_of, open_whole, pack, walk
+from kucoin_research.sessions import compression
+from kucoin_research.sessions.compression import compression_of, open_whole, pack, walk
 
 PIECES = [b"a,b\n" * 50, b"1,2\n", bytes(range(256)) * 700]
 
@@ -108,9 +108,9 @@ def test_frames_that_share_their_blocks_are_not_followed_without_end():
 
 def test_small_frames_are_decompressed_together(monkeypatch):
     opened = []
-    made = packing.pa.CompressedInputStream
+    made = compression.pa.CompressedInputStream
     monkeypatch.setattr(
-        packing.pa, "CompressedInputStream", lambda *args: opened.append(1) or made(*args)
+        compression.pa, "CompressedInputStream", lambda *args: opened.append(1) or made(*args)
     )
     data = pack(b"a,1\n", "zstd") * 1_000
 

@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from kucoin_research.foundation.regular_files import create, create_like, open_file, open_handle
-from kucoin_research.manifest import DAY_NS, SUFFIXES, day_of, file_name
 from kucoin_research.model.damage import Loss
 from kucoin_research.model.records import Record, Status, columns_of, file_mode
-from kucoin_research.packing import count_whole, pack
-from kucoin_research.rowcsv import Counter, header_of
+from kucoin_research.sessions.compression import count_whole, pack
+from kucoin_research.sessions.csv_codec import Counter, header_of
+from kucoin_research.sessions.manifest import DAY_NS, SUFFIXES, day_of, file_name
 
 __all__ = ["MOST_STUCK", "FolderMoved", "Found", "RowFile", "RowFiles"]
 

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kucoin_research import rowcsv
 from kucoin_research.model.records import (
     CHANNELS,
     Balance,
@@ -16,7 +15,8 @@ from kucoin_research.model.records import (
     columns_of,
     schema_of,
 )
-from kucoin_research.rowcsv import (
+from kucoin_research.sessions import csv_codec
+from kucoin_research.sessions.csv_codec import (
     LONGEST_RECORD,
     chunks,
     encode,

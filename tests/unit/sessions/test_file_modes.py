@@ -9,7 +9,7 @@ import pytest
 
 import kucoin_research as kr
 from kucoin_research.model.records import CHANNELS, PRIVATE_CHANNELS, columns_of, file_mode
-from kucoin_research.recorder import Recorder
+from kucoin_research.sessions.recorder import Recorder
 from tests.conftest import wait_until
 from tests.unit.rows import NOON, ticker
 

@@ -1,6 +1,6 @@
 """Make folders of sessions that mean harm, or are merely broken, and do everything with each.
 
-``python -m tests.unit.strange_folders FIRST END ROOT`` prints a line of JSON for each seed: what it
+``python -m tests.unit.sessions.strange_folders FIRST END ROOT`` prints a line of JSON for each seed: what it
 cost, and what went wrong. Linux only, since it looks at its own memory.
 """
 
@@ -24,7 +24,7 @@ import kucoin_research as kr
 from kucoin_research.errors import KucoinResearchError
 from kucoin_research.foundation.regular_files import open_file
 from kucoin_research.model.records import Level2, Status, Trade
-from kucoin_research.recorder import Recorder
+from kucoin_research.sessions.recorder import Recorder
 from tests.unit.rows import NOON, ticker
 
 SYMBOL = "XBTUSDTM"
