@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 
 import kucoin_research as kr
-from kucoin_research.stream import Stream
+from kucoin_research.streaming.stream import Stream
 from tests.held_time import HeldTime
 
 _CALLS = ("/api/v1/level2/snapshot", "/api/v1/trade/history")

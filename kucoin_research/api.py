@@ -15,7 +15,6 @@ from weakref import WeakValueDictionary
 import polars as pl
 
 from kucoin_research import sim
-from kucoin_research.collect import End, Limit, collect
 from kucoin_research.diagnosis import Diagnosis, diagnose
 from kucoin_research.errors import (
     ChannelNotOffered,
@@ -37,7 +36,6 @@ from kucoin_research.foundation.arguments import MOST_ROWS, count, explained, na
 from kucoin_research.foundation.forking import in_child
 from kucoin_research.foundation.interrupts import check, hold, passing
 from kucoin_research.foundation.progress import Download
-from kucoin_research.intake import Subscription
 from kucoin_research.model.instruments import (
     Instrument,
     check_trading,
@@ -65,12 +63,14 @@ from kucoin_research.model.records import (
     schema_of,
 )
 from kucoin_research.model.units import When, instant_ns, refuse_future
-from kucoin_research.recordings import Recording
 from kucoin_research.replay import Replay
 from kucoin_research.serving import OwnServer
 from kucoin_research.sessions.recorder import QUEUE_ROWS, check_options
 from kucoin_research.sessions.session import Session, load
-from kucoin_research.stream import Healing, Stream
+from kucoin_research.streaming.collect import End, Limit, collect
+from kucoin_research.streaming.feed_handler import Subscription
+from kucoin_research.streaming.recording import Recording
+from kucoin_research.streaming.stream import Healing, Stream
 
 __all__ = [
     "SimulatedExchange",

@@ -2,7 +2,7 @@
 
 ``KuCoinWebSocket`` and ``DataProcessor`` keep scripts written after such guides working with only
 the import line changed. There is no second client behind them: the socket, the pings, the token and
-the reconnects are those of ``kucoin_research.stream``.
+the reconnects are those of ``kucoin_research.streaming.stream``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kucoin_research import api
-from kucoin_research.collect import wait_until_live
 from kucoin_research.errors import ConnectionLost, InvalidInput, MessageBroken, shown
 from kucoin_research.exchange.credentials import Credentials, environment
 from kucoin_research.exchange.venues import Venue
@@ -27,9 +26,10 @@ from kucoin_research.foundation.arguments import folder_to_write, plain_function
 from kucoin_research.foundation.hidden import Hidden
 from kucoin_research.foundation.interrupts import check, hold
 from kucoin_research.model.records import Market, Record, Status, Ticker, market_of
-from kucoin_research.outlets import check_has_run, name_of_function
 from kucoin_research.sessions.frame_csv import append_lines, csv_name
-from kucoin_research.stream import State, Stream
+from kucoin_research.streaming.collect import wait_until_live
+from kucoin_research.streaming.sinks import check_has_run, name_of_function
+from kucoin_research.streaming.stream import State, Stream
 
 if TYPE_CHECKING:
     import pandas as pd  # takes as long to import as all the rest
@@ -178,7 +178,7 @@ class KuCoinWebSocket:
         symbol
             As KuCoin spells it; futures call Bitcoin ``XBT``.
         channels
-            ``ticker candle trade depth`` and all others of ``kucoin_research.stream``.
+            ``ticker candle trade depth`` and all others of ``kucoin_research.streaming.stream``.
 
         Returns
         -------

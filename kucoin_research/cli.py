@@ -25,7 +25,6 @@ from typing import NoReturn
 import polars as pl
 
 from kucoin_research import api
-from kucoin_research.collect import Limit, collect
 from kucoin_research.errors import InvalidInput, KucoinResearchError, StreamStopped, shown
 from kucoin_research.exchange.credentials import Credentials
 from kucoin_research.foundation import interrupts
@@ -41,7 +40,8 @@ from kucoin_research.sessions.session import Session, convert
 from kucoin_research.sessions.verification import mend, verify
 from kucoin_research.sim.faults import Fault, parse_fault
 from kucoin_research.sim.server import Doors
-from kucoin_research.stream import Stream
+from kucoin_research.streaming.collect import Limit, collect
+from kucoin_research.streaming.stream import Stream
 
 __all__ = ["main"]
 

@@ -36,8 +36,6 @@ from kucoin_research.foundation.interrupts import arrived, check, hold, join
 from kucoin_research.foundation.runtime import eased
 from kucoin_research.frames.analytics import TradeBars
 from kucoin_research.frames.store import wanting
-from kucoin_research.intake import Subscription
-from kucoin_research.lanes import State
 from kucoin_research.model.damage import Damage, Loss
 from kucoin_research.model.instruments import Instrument
 from kucoin_research.model.integrity import Verdict
@@ -53,18 +51,20 @@ from kucoin_research.model.records import (
 )
 from kucoin_research.model.report import Report
 from kucoin_research.model.units import When, instant_ns, told_apart
-from kucoin_research.outlets import (
+from kucoin_research.pacing import MonotonicClock, Pace, ReplayClock
+from kucoin_research.sessions.recorder import Recorder, recorder_for
+from kucoin_research.sessions.session import Session
+from kucoin_research.stage import Stage
+from kucoin_research.streaming.feed_handler import Subscription
+from kucoin_research.streaming.sinks import (
     BatchSink,
     Failure,
     check_has_run,
     name_of_function,
     without,
 )
-from kucoin_research.pacing import MonotonicClock, Pace, ReplayClock
-from kucoin_research.sessions.recorder import Recorder, recorder_for
-from kucoin_research.sessions.session import Session
-from kucoin_research.stage import Stage
-from kucoin_research.stream import StreamStatus
+from kucoin_research.streaming.stream import StreamStatus
+from kucoin_research.streaming.supervisor import State
 from kucoin_research.tape import Tape
 from kucoin_research.timeline import BATCH_ROWS, Timeline
 

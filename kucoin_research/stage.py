@@ -12,7 +12,6 @@ import numpy.typing as npt
 
 from kucoin_research.bookrows import BookRows
 from kucoin_research.frames.store import Shelf, by_kind
-from kucoin_research.intake import Subscription
 from kucoin_research.model.damage import Damage, Loss
 from kucoin_research.model.records import (
     ACCOUNT_CHANNELS,
@@ -27,6 +26,7 @@ from kucoin_research.model.records import (
 )
 from kucoin_research.model.report import Report
 from kucoin_research.sessions.session_report import CONCERNING, Counted, reckon
+from kucoin_research.streaming.feed_handler import Subscription
 
 __all__ = ["Stage", "Troubles"]
 

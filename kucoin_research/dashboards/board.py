@@ -37,7 +37,7 @@ from kucoin_research.model.records import CANDLE_INTERVALS, Market, market_of
 from kucoin_research.replay import Replay
 from kucoin_research.sessions.recorder import Recorder
 from kucoin_research.sessions.session import Session
-from kucoin_research.stream import Stream
+from kucoin_research.streaming.stream import Stream
 
 __all__ = ["DEFAULT_SYMBOLS", "Dashboard", "channels_of", "opened", "symbols_of"]
 

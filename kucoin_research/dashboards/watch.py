@@ -17,8 +17,8 @@ from kucoin_research.figures.frames import nanoseconds
 from kucoin_research.figures.gaps import Gap, gaps_of
 from kucoin_research.figures.zone import Floats, Zone
 from kucoin_research.foundation import clocks
-from kucoin_research.outlets import Failure
 from kucoin_research.sessions.recorder import Recorder
+from kucoin_research.streaming.sinks import Failure
 
 __all__ = ["Watch", "histogram", "trouble_of"]
 

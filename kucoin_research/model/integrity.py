@@ -14,7 +14,6 @@ from enum import StrEnum, unique
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from kucoin_research.beats import Beat
 from kucoin_research.model.records import (
     ALL_SYMBOLS,
     PRIVATE_CHANNELS,
@@ -31,6 +30,7 @@ from kucoin_research.model.records import (
     Ticker,
     Trade,
 )
+from kucoin_research.streaming.staleness import Beat
 
 __all__ = ["Crossing", "Gap", "Ledger", "Tally", "Verdict"]
 

@@ -76,7 +76,7 @@ def received(stream):
 
 
 def test_a_blocked_callback_does_not_hold_back_the_crowd(crowd, monkeypatch, held_time):
-    monkeypatch.setattr("kucoin_research.outlets.MOST_WAITING", 200)
+    monkeypatch.setattr("kucoin_research.streaming.sinks.MOST_WAITING", 200)
     exchange, symbols = crowd
     exchange.resume()
     seen, told, release = [], [], held_time.event()

@@ -11,9 +11,9 @@ import polars as pl
 import pytest
 
 import kucoin_research as kr
-from kucoin_research import collect
-from kucoin_research.lanes import ConnectBudget
 from kucoin_research.model.records import Candle, Level2, Ticker, Trade, schema_of
+from kucoin_research.streaming import collect
+from kucoin_research.streaming.supervisor import ConnectBudget
 from tests.conftest import spawn, wait_until
 from tests.processes import run
 

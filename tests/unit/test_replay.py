@@ -24,10 +24,10 @@ from kucoin_research.errors import (
     UnknownChannel,
     UnknownSymbol,
 )
-from kucoin_research.lanes import State
 from kucoin_research.model.records import Candle, Status, Trade
 from kucoin_research.replay import Replay
 from kucoin_research.sessions.manifest import iso
+from kucoin_research.streaming.supervisor import State
 from tests.conftest import wait_until
 from tests.unit.rows import DAY, NOON, ticker
 from tests.unit.sessions.test_session import csv, level2, recorded, status

@@ -19,15 +19,15 @@ import pytest
 import trustme
 
 import kucoin_research as kr
-from kucoin_research.collect import wait_until_live
 from kucoin_research.diagnosis import diagnose
 from kucoin_research.exchange import network
 from kucoin_research.exchange.rest.client import Rest
 from kucoin_research.exchange.venues import Venue
 from kucoin_research.exchange.websocket import connection
 from kucoin_research.exchange.websocket.connection import Connection
-from kucoin_research.intake import Subscription
 from kucoin_research.model.records import Market, parse_channel
+from kucoin_research.streaming.collect import wait_until_live
+from kucoin_research.streaming.feed_handler import Subscription
 from tests.conftest import wait_until
 from tests.unit.foundation.test_bounds import Server, head_of
 from tests.unit.showing import leaks

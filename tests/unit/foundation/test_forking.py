@@ -95,8 +95,8 @@ def test_a_child_that_stops_its_parents_stream_leaves_the_calls_on_their_way(tmp
 LOCKS = """
 import functools, importlib, pkgutil, threading
 from collections.abc import Mapping
-from kucoin_research.lanes import Healing
-from kucoin_research.stream import _budget_of
+from kucoin_research.streaming.supervisor import Healing
+from kucoin_research.streaming.stream import _budget_of
 
 KINDS = (type(threading.Lock()), type(threading.RLock()), threading.Condition)
 

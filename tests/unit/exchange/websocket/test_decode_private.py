@@ -10,7 +10,6 @@ import pytest
 from kucoin_research.exchange.topics import Topic
 from kucoin_research.exchange.websocket.decode_classic import Broken, Decoder
 from kucoin_research.exchange.websocket.decode_private import AccountNews, Positions
-from kucoin_research.intake import Intake, Subscription
 from kucoin_research.model.records import (
     Balance,
     Fill,
@@ -22,6 +21,7 @@ from kucoin_research.model.records import (
     StopOrder,
     parse_channel,
 )
+from kucoin_research.streaming.feed_handler import Intake, Subscription
 
 PAYLOADS = Path(__file__).parents[3] / "payloads" / "ws"
 LOCAL = 1_790_000_000_000_000_001

@@ -246,7 +246,9 @@ def test_a_lost_connection_is_healed_and_told():
 
 
 def test_a_lost_first_snapshot_is_asked_for_again(monkeypatch):
-    module = sys.modules["kucoin_research.stream"]  # the package's `stream` is the function
+    module = sys.modules[
+        "kucoin_research.streaming.stream"
+    ]  # the package's `stream` is the function
     monkeypatch.setattr(module, "_SEED_PATIENCE", 0.1)
     with kr.simulate(seed=5, speed=10.0) as x:
         x.inject("drop", topic=BOOK.format("XBTUSDTM"), count=1)

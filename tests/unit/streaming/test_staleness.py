@@ -8,7 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kucoin_research.beats import ENOUGH_INTERVALS, FEWEST_INTERVALS, SUSPICION, Beat, Wariness
+from kucoin_research.streaming.staleness import (
+    ENOUGH_INTERVALS,
+    FEWEST_INTERVALS,
+    SUSPICION,
+    Beat,
+    Wariness,
+)
 
 SECOND = 1_000_000_000
 

@@ -29,7 +29,7 @@ from kucoin_research.model.records import (
     Status,
     parse_channel,
 )
-from kucoin_research.stream import State, Stream
+from kucoin_research.streaming.stream import State, Stream
 
 __all__ = ["End", "Limit", "collect", "wait_until_live"]
 

@@ -11,7 +11,7 @@ import pytest
 from kucoin_research.errors import Unreachable
 from kucoin_research.exchange.rest.client import ClockOffset
 from kucoin_research.model.records import Market
-from kucoin_research.timekeeping import ClockOffsets, Timekeeper
+from kucoin_research.streaming.timekeeping import ClockOffsets, Timekeeper
 from tests.set_clock import SetClock
 
 MS = 1_000_000

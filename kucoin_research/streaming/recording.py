@@ -7,13 +7,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from kucoin_research.collect import Limit
 from kucoin_research.errors import ConnectionLost
 from kucoin_research.foundation.arguments import patience
 from kucoin_research.foundation.interrupts import check, hold
 from kucoin_research.foundation.progress import quiet_tqdm
 from kucoin_research.sessions.session import Session, load
-from kucoin_research.stream import State, Stream
+from kucoin_research.streaming.collect import Limit
+from kucoin_research.streaming.stream import State, Stream
 
 __all__ = ["Recording"]
 

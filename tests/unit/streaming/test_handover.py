@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from kucoin_research.exchange.websocket.decode_classic import BookDelta, Broken
 from kucoin_research.model.records import MarkPrice, Trade
-from kucoin_research.overlap import Overlap
+from kucoin_research.streaming.handover import Overlap
 
 
 def mark(number, local=0, symbol="XBTUSDTM"):

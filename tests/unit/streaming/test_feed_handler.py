@@ -14,7 +14,6 @@ import kucoin_research as kr
 from kucoin_research.errors import BookNotReady
 from kucoin_research.exchange.topics import Topic
 from kucoin_research.exchange.websocket.decode_classic import Control, Decoder
-from kucoin_research.intake import Intake, Subscription
 from kucoin_research.model.integrity import Verdict
 from kucoin_research.model.orderbook import BookSnapshot
 from kucoin_research.model.records import (
@@ -29,7 +28,8 @@ from kucoin_research.model.records import (
     parse_channel,
     schema_of,
 )
-from kucoin_research.overlap import Overlap
+from kucoin_research.streaming.feed_handler import Intake, Subscription
+from kucoin_research.streaming.handover import Overlap
 
 SYMBOL = "XBTUSDTM"
 PAIR = ("XBTUSDTM", "ETHUSDTM")

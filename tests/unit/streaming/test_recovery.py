@@ -7,9 +7,17 @@ import polars as pl
 import pytest
 
 import kucoin_research as kr
-from kucoin_research.errands import _MOST, _MOST_THREADS, _Fill, _Job, _Kind, _Patience, _Pool
 from kucoin_research.foundation import clocks
 from kucoin_research.model.records import Trade
+from kucoin_research.streaming.recovery import (
+    _MOST,
+    _MOST_THREADS,
+    _Fill,
+    _Job,
+    _Kind,
+    _Patience,
+    _Pool,
+)
 from tests.conftest import wait_until
 
 SNAPSHOT, TRADES = "/api/v1/level2/snapshot", "/api/v1/trade/history"

@@ -49,8 +49,8 @@ from kucoin_research.foundation import arguments, clocks
 from kucoin_research.foundation.bounds import Bound
 from kucoin_research.foundation.hidden import Hidden, bare, masked
 from kucoin_research.model.records import Channel, Market
-from kucoin_research.overlap import Overlap
-from kucoin_research.timekeeping import SLEPT_NS
+from kucoin_research.streaming.handover import Overlap
+from kucoin_research.streaming.timekeeping import SLEPT_NS
 
 __all__ = ["ConnectBudget", "Healing", "Lane", "Silence", "State"]
 

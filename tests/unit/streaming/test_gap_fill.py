@@ -5,14 +5,14 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kucoin_research.backfill import (
+from kucoin_research.model.records import Candle, Trade
+from kucoin_research.streaming.gap_fill import (
     is_behind,
     mend_all_candles,
     mend_all_trades,
     mend_candles,
     mend_trades,
 )
-from kucoin_research.model.records import Candle, Trade
 
 
 def trade(sequence):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from kucoin_research.lanes import ConnectBudget, Healing, _Successor, _Watch
 from kucoin_research.model.records import Trade
+from kucoin_research.streaming.supervisor import ConnectBudget, Healing, _Successor, _Watch
 from tests.set_clock import SetClock
 
 SECOND = 1_000_000_000

@@ -8,8 +8,9 @@ import polars as pl
 import pytest
 
 import kucoin_research as kr
-from kucoin_research import cli, recordings
+from kucoin_research import cli
 from kucoin_research.errors import InvalidInput, NetworkError
+from kucoin_research.streaming import recording
 from tests.conftest import wait_until
 from tests.healing.rig import FAST
 from tests.processes import Process

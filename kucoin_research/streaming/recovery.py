@@ -25,9 +25,9 @@ from kucoin_research.errors import (
 )
 from kucoin_research.exchange.rest.client import Rest
 from kucoin_research.foundation import clocks
-from kucoin_research.intake import Hole, Intake
 from kucoin_research.model.records import Market, Record, Trade
-from kucoin_research.timekeeping import Timekeeper
+from kucoin_research.streaming.feed_handler import Hole, Intake
+from kucoin_research.streaming.timekeeping import Timekeeper
 
 __all__ = ["Errands"]
 

@@ -8,7 +8,7 @@ from concurrent.futures import Future
 
 import pytest
 
-from kucoin_research.outlets import BatchSink, NeverRun, Outlet
+from kucoin_research.streaming.sinks import BatchSink, NeverRun, Outlet
 from tests.conftest import spawn, wait_until
 
 

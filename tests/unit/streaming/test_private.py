@@ -14,7 +14,7 @@ from kucoin_research.model.records import CHANNELS, PRIVATE_CHANNELS, schema_of
 from tests.conftest import wait_until
 from tests.held_time import SkewedTime
 
-PACKAGE = Path(__file__).parents[2] / "kucoin_research"
+PACKAGE = Path(__file__).parents[3] / "kucoin_research"
 OTHER = kr.Credentials("marker-key", "marker-secret", "marker-passphrase")
 
 

@@ -12,8 +12,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
-from kucoin_research.backfill import Mended, is_behind, mend_all_candles, mend_all_trades
-from kucoin_research.beats import Wariness
 from kucoin_research.errors import BookNotReady, shown
 from kucoin_research.exchange.topics import Feed, Topic, subscribed_topic, topics_for
 from kucoin_research.exchange.websocket.decode_classic import (
@@ -43,7 +41,9 @@ from kucoin_research.model.records import (
     Status,
     Trade,
 )
-from kucoin_research.overlap import Overlap
+from kucoin_research.streaming.gap_fill import Mended, is_behind, mend_all_candles, mend_all_trades
+from kucoin_research.streaming.handover import Overlap
+from kucoin_research.streaming.staleness import Wariness
 
 __all__ = ["Batch", "Hole", "Intake", "Subscription", "Taken"]
 

@@ -20,7 +20,6 @@ from typing import Any, Self
 
 import polars as pl
 
-from kucoin_research.errands import Errands
 from kucoin_research.errors import (
     BookNotReady,
     KucoinResearchError,
@@ -37,8 +36,6 @@ from kucoin_research.foundation import arguments, clocks, interrupts
 from kucoin_research.foundation.forking import in_child
 from kucoin_research.frames.analytics import TradeBars
 from kucoin_research.frames.store import Shelf, wanting
-from kucoin_research.intake import Intake, Subscription
-from kucoin_research.lanes import ConnectBudget, Healing, Lane, Silence, State
 from kucoin_research.model.instruments import Instrument
 from kucoin_research.model.integrity import Tally, Verdict
 from kucoin_research.model.orderbook import OrderBook
@@ -49,10 +46,13 @@ from kucoin_research.model.records import (
     Record,
 )
 from kucoin_research.model.report import ChannelReport, Lag, Report
-from kucoin_research.outlets import BatchSink, Failure, Outlet, name_of_function, without
-from kucoin_research.overlap import Overlap
 from kucoin_research.sessions.recorder import Recorder, recorder_for
-from kucoin_research.timekeeping import Timekeeper
+from kucoin_research.streaming.feed_handler import Intake, Subscription
+from kucoin_research.streaming.handover import Overlap
+from kucoin_research.streaming.recovery import Errands
+from kucoin_research.streaming.sinks import BatchSink, Failure, Outlet, name_of_function, without
+from kucoin_research.streaming.supervisor import ConnectBudget, Healing, Lane, Silence, State
+from kucoin_research.streaming.timekeeping import Timekeeper
 
 __all__ = ["Healing", "State", "Stream", "StreamStatus"]
 
@@ -133,7 +133,7 @@ class StreamStatus:
 
 
 class Stream(TradeBars):
-    """A live stream; ``kucoin_research.stream`` makes and starts one.
+    """A live stream; ``kucoin_research.streaming.stream`` makes and starts one.
 
     Parameters
     ----------

@@ -14,8 +14,8 @@ import pytest
 import kucoin_research as kr
 from kucoin_research.errors import StreamStopped
 from kucoin_research.exchange.rest.client import Rest, Server, Token
-from kucoin_research.intake import Subscription
 from kucoin_research.model.records import CHANNELS, Channel, Market, schema_of
+from kucoin_research.streaming.feed_handler import Subscription
 from tests.conftest import spawn, wait_until
 from tests.processes import run
 
@@ -621,7 +621,7 @@ def test_a_function_that_hangs_is_told_while_it_hangs(exchange, held_time):
 def test_a_slow_sink_holds_up_nothing_and_what_it_misses_is_counted(
     exchange, monkeypatch, held_time
 ):
-    monkeypatch.setattr("kucoin_research.outlets.MOST_WAITING", 100)
+    monkeypatch.setattr("kucoin_research.streaming.sinks.MOST_WAITING", 100)
     seen, release = [], held_time.event()
 
     def block(record):
