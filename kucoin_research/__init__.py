@@ -96,7 +96,7 @@ from kucoin_research.model.integrity import Gap, Verdict
 from kucoin_research.model.orderbook import OrderBook
 from kucoin_research.model.records import CHANNELS
 from kucoin_research.model.report import Report
-from kucoin_research.replay import Replay
+from kucoin_research.playback.replay import Replay
 from kucoin_research.serving import ServedSession, serve
 from kucoin_research.sessions.import_csv import load_csv
 from kucoin_research.sessions.recorder import Recorder

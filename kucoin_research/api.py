@@ -63,7 +63,7 @@ from kucoin_research.model.records import (
     schema_of,
 )
 from kucoin_research.model.units import When, instant_ns, refuse_future
-from kucoin_research.replay import Replay
+from kucoin_research.playback.replay import Replay
 from kucoin_research.serving import OwnServer
 from kucoin_research.sessions.recorder import QUEUE_ROWS, check_options
 from kucoin_research.sessions.session import Session, load

@@ -23,10 +23,10 @@ from kucoin_research.model.records import (
     Trade,
     market_of,
 )
+from kucoin_research.playback.timeline import Timeline
 from kucoin_research.sessions.session import Session, load
 from kucoin_research.sim import Offer, ReplayExchange
 from kucoin_research.sim.server import Doors
-from kucoin_research.timeline import Timeline
 
 __all__ = ["ServedSession", "serve"]
 

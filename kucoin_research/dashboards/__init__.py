@@ -35,7 +35,7 @@ from kucoin_research.foundation.arguments import (
     truth,
 )
 from kucoin_research.model.records import market_of, parse_channel
-from kucoin_research.replay import Replay
+from kucoin_research.playback.replay import Replay
 from kucoin_research.sessions.session import Session, load
 
 __all__ = ["Colour", "Dashboard", "Health", "Vitals", "dashboard", "judge"]

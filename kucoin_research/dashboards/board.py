@@ -34,7 +34,7 @@ from kucoin_research.figures.cells import cell_of, replace_in_cell
 from kucoin_research.figures.refresh import Ticket, refresher
 from kucoin_research.figures.zone import Zone
 from kucoin_research.model.records import CANDLE_INTERVALS, Market, market_of
-from kucoin_research.replay import Replay
+from kucoin_research.playback.replay import Replay
 from kucoin_research.sessions.recorder import Recorder
 from kucoin_research.sessions.session import Session
 from kucoin_research.streaming.stream import Stream

@@ -51,10 +51,12 @@ from kucoin_research.model.records import (
 )
 from kucoin_research.model.report import Report
 from kucoin_research.model.units import When, instant_ns, told_apart
-from kucoin_research.pacing import MonotonicClock, Pace, ReplayClock
+from kucoin_research.playback.cursor import Tape
+from kucoin_research.playback.replay_clock import MonotonicClock, Pace, ReplayClock
+from kucoin_research.playback.replay_state import Stage
+from kucoin_research.playback.timeline import BATCH_ROWS, Timeline
 from kucoin_research.sessions.recorder import Recorder, recorder_for
 from kucoin_research.sessions.session import Session
-from kucoin_research.stage import Stage
 from kucoin_research.streaming.feed_handler import Subscription
 from kucoin_research.streaming.sinks import (
     BatchSink,
@@ -65,8 +67,6 @@ from kucoin_research.streaming.sinks import (
 )
 from kucoin_research.streaming.stream import StreamStatus
 from kucoin_research.streaming.supervisor import State
-from kucoin_research.tape import Tape
-from kucoin_research.timeline import BATCH_ROWS, Timeline
 
 __all__ = ["Replay"]
 
@@ -132,7 +132,7 @@ class _Attached:
 
 
 class Replay(TradeBars):
-    """A recorded session, played; ``kucoin_research.replay`` makes and starts one.
+    """A recorded session, played; ``kucoin_research.playback.replay`` makes and starts one.
 
     Parameters
     ----------

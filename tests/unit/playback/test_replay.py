@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given, settings
 
 import kucoin_research as kr
-from kucoin_research import stage, timeline
 from kucoin_research.errors import (
     BookNotReady,
     FunctionFailed,
@@ -25,13 +24,14 @@ from kucoin_research.errors import (
     UnknownSymbol,
 )
 from kucoin_research.model.records import Candle, Status, Trade
-from kucoin_research.replay import Replay
+from kucoin_research.playback import replay_state, timeline
+from kucoin_research.playback.replay import Replay
 from kucoin_research.sessions.manifest import iso
 from kucoin_research.streaming.supervisor import State
 from tests.conftest import wait_until
+from tests.unit.playback.test_timeline import MIXED, candle, many, sessions, trade
 from tests.unit.rows import DAY, NOON, ticker
 from tests.unit.sessions.test_session import csv, level2, recorded, status
-from tests.unit.test_timeline import MIXED, candle, many, sessions, trade
 
 # Its clocks are set by hand, and tell the test what is waited for.
 REAL_TIME = True
@@ -328,7 +328,7 @@ def test_rows_that_rest_brought_are_counted_though_the_ring_is_small(tmp_path, p
 
 def test_memory_of_what_rest_brought_has_a_bound(monkeypatch):
     monkeypatch.setattr(stage, "_MOST_FILLED", 100)
-    recent = stage._Recent()
+    recent = replay_state._Recent()
     for n in range(0, 1_000, 10):
         recent.take([trade(n + i) for i in range(10)])
 

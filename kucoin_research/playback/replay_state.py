@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from kucoin_research.bookrows import BookRows
 from kucoin_research.frames.store import Shelf, by_kind
 from kucoin_research.model.damage import Damage, Loss
 from kucoin_research.model.records import (
@@ -25,6 +24,7 @@ from kucoin_research.model.records import (
     filled_until,
 )
 from kucoin_research.model.report import Report
+from kucoin_research.playback.book_rebuild import BookRows
 from kucoin_research.sessions.session_report import CONCERNING, Counted, reckon
 from kucoin_research.streaming.feed_handler import Subscription
 

@@ -8,7 +8,7 @@ from operator import itemgetter
 from typing import Any
 
 from kucoin_research.model.records import Record
-from kucoin_research.timeline import Timeline
+from kucoin_research.playback.timeline import Timeline
 
 __all__ = ["Tape"]
 
