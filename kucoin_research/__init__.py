@@ -13,7 +13,8 @@ from typing import Any as _Any
 import kucoin_research.foundation.early_interrupt  # noqa: F401  first, as the rest takes a second to import
 
 # isort: split
-from kucoin_research.api import (
+from kucoin_research.api.serve import ServedSession, serve
+from kucoin_research.api.streams import (
     SimulatedExchange,
     candles,
     doctor,
@@ -97,7 +98,6 @@ from kucoin_research.model.orderbook import OrderBook
 from kucoin_research.model.records import CHANNELS
 from kucoin_research.model.report import Report
 from kucoin_research.playback.replay import Replay
-from kucoin_research.serving import ServedSession, serve
 from kucoin_research.sessions.import_csv import load_csv
 from kucoin_research.sessions.recorder import Recorder
 from kucoin_research.sessions.session import Session, convert, load, repair

@@ -16,7 +16,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kucoin_research import api
+from kucoin_research.api import streams
 from kucoin_research.errors import ConnectionLost, InvalidInput, MessageBroken, shown
 from kucoin_research.exchange.credentials import Credentials, environment
 from kucoin_research.exchange.venues import Venue
@@ -119,7 +119,7 @@ class KuCoinWebSocket:
     on_message
         Called with each data message as the exchange sends it, as a ``dict``.
     venue
-        See ``kucoin_research.api.find_venue``.
+        See ``kucoin_research.api.streams.find_venue``.
 
     Attributes
     ----------
@@ -195,9 +195,9 @@ class KuCoinWebSocket:
             raise InvalidInput(f"symbol must be a string, not {shown(symbol)}")
         self.close()
         self._asked = (symbol, wanted)
-        venue = api.find_venue(self._venue)
+        venue = streams.find_venue(self._venue)
         self._print(f"Connecting to the {self.market_type} WebSocket of {_host(venue, self)}")
-        stream = api._start(  # noqa: SLF001  the front door has no tap for traffic
+        stream = streams._start(  # noqa: SLF001  the front door has no tap for traffic
             symbol,
             wanted,
             market=self.market_type,

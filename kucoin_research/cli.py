@@ -24,7 +24,8 @@ from typing import NoReturn
 
 import polars as pl
 
-from kucoin_research import api
+from kucoin_research.api import streams
+from kucoin_research.api.serve import serve
 from kucoin_research.errors import InvalidInput, KucoinResearchError, StreamStopped, shown
 from kucoin_research.exchange.credentials import Credentials
 from kucoin_research.foundation import interrupts
@@ -33,7 +34,6 @@ from kucoin_research.foundation.progress import quiet_tqdm
 from kucoin_research.foundation.regular_files import create
 from kucoin_research.model.records import Record, Status, parse_channel
 from kucoin_research.playback.replay import Replay
-from kucoin_research.serving import serve
 from kucoin_research.sessions.frame_csv import append_csv, csv_name
 from kucoin_research.sessions.recorder import COMPRESSIONS, FSYNC_POLICIES
 from kucoin_research.sessions.session import Session, convert
@@ -218,7 +218,7 @@ def _stream(arguments: argparse.Namespace) -> int:
     _log_to_stderr(verbose=arguments.verbose)
     symbols, channels = _words(arguments.symbols), _words(arguments.channels)
     saver = _Saver(symbols, channels) if arguments.save_data else None
-    handle = api._start(  # noqa: SLF001  stream() with everything kept
+    handle = streams._start(  # noqa: SLF001  stream() with everything kept
         symbols,
         channels,
         market=arguments.market,
@@ -377,10 +377,10 @@ def _describe_symbols(parser: argparse.ArgumentParser) -> None:
 @interrupts.passing()
 def _symbols(arguments: argparse.Namespace) -> int:
     if arguments.active:
-        print("\n".join(api.get_active_symbols(arguments.market, venue=arguments.venue)))
+        print("\n".join(streams.get_active_symbols(arguments.market, venue=arguments.venue)))
         return DONE
     with pl.Config(tbl_rows=-1):
-        print(api.symbols(arguments.market, venue=arguments.venue))
+        print(streams.symbols(arguments.market, venue=arguments.venue))
     return DONE
 
 
@@ -431,7 +431,7 @@ def _simulate(arguments: argparse.Namespace) -> int:
         "connection_lifetime": arguments.connection_lifetime,
         "ping_interval_ms": arguments.ping_interval,
     }
-    with api.simulate(
+    with streams.simulate(
         seed=arguments.seed,
         speed=arguments.speed,
         start=arguments.start,
@@ -517,7 +517,7 @@ def _minutes(text: str) -> float:
 
 def _record(arguments: argparse.Namespace) -> int:
     _log_to_stderr(verbose=False)
-    recording = api.record(
+    recording = streams.record(
         arguments.symbols,
         arguments.channels,
         market=arguments.market,
@@ -566,7 +566,7 @@ def _speed(text: str) -> float | None:
 
 def _replay(arguments: argparse.Namespace) -> int:
     _log_to_stderr(verbose=arguments.verbose)
-    handle = api.replay(
+    handle = streams.replay(
         arguments.paths,
         arguments.speed,
         channels=arguments.channels,
@@ -651,7 +651,7 @@ def _describe_doctor(parser: argparse.ArgumentParser) -> None:
 
 @interrupts.passing()
 def _doctor(arguments: argparse.Namespace) -> int:
-    diagnosis = api.doctor(arguments.venue)
+    diagnosis = streams.doctor(arguments.venue)
     print(diagnosis)
     return DONE if diagnosis.is_ok else FAILED
 
@@ -693,10 +693,10 @@ def _describe_demo(parser: argparse.ArgumentParser) -> None:
 
 def _demo(arguments: argparse.Namespace) -> int:  # noqa: ARG001  every command takes them
     print("Starting the simulated exchange on this machine; nothing leaves it.")
-    with api.simulate(speed=30.0) as exchange, tempfile.TemporaryDirectory() as root:
+    with streams.simulate(speed=30.0) as exchange, tempfile.TemporaryDirectory() as root:
         print(f"futures {exchange.futures_url} · spot {exchange.spot_url} · 30 x real time\n")
         channels = ["ticker", "level2", "trade"]
-        recording = api.record(
+        recording = streams.record(
             "XBTUSDTM", channels, venue=exchange.venue, root=root, progress=False
         )  # fmt: skip
         handle = recording.stream
@@ -719,7 +719,7 @@ def _demo(arguments: argparse.Namespace) -> int:  # noqa: ARG001  every command 
 def _replay_demo(handle: Stream, session: Session) -> bool:
     """Play what was recorded, and say whether it is what the stream held."""
     print(f"\nRecorded as {session.name}; {session.verify()}")
-    with api.replay(session, speed=None) as replay:
+    with streams.replay(session, speed=None) as replay:
         replay.wait_until_done()
     is_equal = True
     for channel in [*session.channels, "status"]:

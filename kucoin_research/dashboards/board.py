@@ -18,7 +18,7 @@ from typing import Any
 import ipywidgets as widgets
 from IPython.display import display, update_display
 
-from kucoin_research import api
+from kucoin_research.api import streams
 from kucoin_research.dashboards.controls import WINDOWS, Controls
 from kucoin_research.dashboards.health import Health, Screen, Vitals, judge
 from kucoin_research.dashboards.idle import Idle
@@ -236,7 +236,7 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
             symbol, market = self.controls.symbol.value.strip(), self.controls.market.value
             was_recording = self._is_recording  # which ends with the stream that is replaced
             try:
-                made = api.stream(
+                made = streams.stream(
                     symbol, self._channels(), market=market, venue=self._venue,
                     capacity=self._capacity, feed=self._feed, name=self._name,
                 )  # fmt: skip
@@ -377,7 +377,7 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
         if market not in self._lists:
             with warnings.catch_warnings(record=True) as told:
                 warnings.simplefilter("always")
-                self._lists[market] = api.get_active_symbols(market, venue=self._venue)
+                self._lists[market] = streams.get_active_symbols(market, venue=self._venue)
             for warning in told:
                 self._say(str(warning.message))
         return self._lists[market]
@@ -415,7 +415,9 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
     def _prepare(self, symbol: str) -> None:
         market = self.controls.market.value
         self.controls.mark_wrong(is_wrong=True)
-        api.instrument(symbol, market=market, venue=self._venue)  # or the sentence what is wrong
+        streams.instrument(
+            symbol, market=market, venue=self._venue
+        )  # or the sentence what is wrong
         self.controls.mark_wrong(is_wrong=False)
         self._show(replace(self._scene, source=Idle(symbol), symbol=symbol))
         self._say(f"press Start to stream {symbol}")
@@ -652,7 +654,7 @@ def channels_of(source: Any) -> list[str]:
 def opened(session: Session, name: str | None) -> Replay:
     """Open a session as a replay that stands still, with something to see."""
     name = name or f"{_name_for_cell()} {session.name}"
-    replay = api.replay(session, name=name, paused=True)
+    replay = streams.replay(session, name=name, paused=True)
     try:
         if replay.start_ns is not None and replay.end_ns is not None:
             replay.seek(min(replay.start_ns + _OPENED_NS, replay.end_ns))

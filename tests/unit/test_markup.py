@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 import kucoin_research as kr
 from kucoin_research import figures
+from kucoin_research.api.doctor import Check, Diagnosis, Health
 from kucoin_research.dashboards.slots import Scene, Slot
-from kucoin_research.diagnosis import Check, Diagnosis, Health
 from kucoin_research.figures.books import DepthChart
 from kucoin_research.figures.chart import Sketch, View
 from kucoin_research.figures.lines import PriceChart

@@ -19,7 +19,7 @@ import pytest
 import trustme
 
 import kucoin_research as kr
-from kucoin_research.diagnosis import diagnose
+from kucoin_research.api.doctor import diagnose
 from kucoin_research.exchange import network
 from kucoin_research.exchange.rest.client import Rest
 from kucoin_research.exchange.venues import Venue

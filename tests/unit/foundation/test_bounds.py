@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import kucoin_research as kr
-from kucoin_research.diagnosis import diagnose
+from kucoin_research.api.doctor import diagnose
 from kucoin_research.errors import (
     BadReply,
     ConnectionLost,

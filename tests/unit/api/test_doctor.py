@@ -9,8 +9,8 @@ import pytest
 
 import kucoin_research as kr
 from kucoin_research import cli
-from kucoin_research import diagnosis as doctor
-from kucoin_research.diagnosis import Check, Diagnosis, Health
+from kucoin_research.api import doctor as doctor
+from kucoin_research.api.doctor import Check, Diagnosis, Health
 
 
 def names(diagnosis, health):

@@ -15,7 +15,8 @@ from weakref import WeakValueDictionary
 import polars as pl
 
 from kucoin_research import sim
-from kucoin_research.diagnosis import Diagnosis, diagnose
+from kucoin_research.api.doctor import Diagnosis, diagnose
+from kucoin_research.api.serve import OwnServer
 from kucoin_research.errors import (
     ChannelNotOffered,
     CredentialsMissing,
@@ -64,7 +65,6 @@ from kucoin_research.model.records import (
 )
 from kucoin_research.model.units import When, instant_ns, refuse_future
 from kucoin_research.playback.replay import Replay
-from kucoin_research.serving import OwnServer
 from kucoin_research.sessions.recorder import QUEUE_ROWS, check_options
 from kucoin_research.sessions.session import Session, load
 from kucoin_research.streaming.collect import End, Limit, collect
