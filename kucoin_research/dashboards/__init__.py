@@ -24,8 +24,8 @@ from kucoin_research.dashboards.controls import INTERVALS, WINDOWS
 from kucoin_research.dashboards.health import Colour, Health, Vitals, judge
 from kucoin_research.errors import InvalidInput, shown
 from kucoin_research.exchange.topics import feed_of
-from kucoin_research.figures.feed import is_running, pick_symbol
-from kucoin_research.figures.zone import Zone
+from kucoin_research.figures.tail import is_running, pick_symbol
+from kucoin_research.figures.time_axis import Zone
 from kucoin_research.foundation.arguments import (
     MOST_ROWS,
     count,

@@ -30,9 +30,9 @@ from kucoin_research.dashboards.texts import DASH, compact, duration, size
 from kucoin_research.dashboards.transport import Transport, is_replay
 from kucoin_research.dashboards.watch import Watch, histogram
 from kucoin_research.errors import InvalidInput, KucoinResearchError, shown
-from kucoin_research.figures.cells import cell_of, replace_in_cell
+from kucoin_research.figures.notebook_cells import cell_of, replace_in_cell
 from kucoin_research.figures.refresh import Ticket, refresher
-from kucoin_research.figures.zone import Zone
+from kucoin_research.figures.time_axis import Zone
 from kucoin_research.model.records import CANDLE_INTERVALS, Market, market_of
 from kucoin_research.playback.replay import Replay
 from kucoin_research.sessions.recorder import Recorder

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import anywidget
 import traitlets
 
-from kucoin_research.figures.link import KERNEL_JS, Link, Pages
+from kucoin_research.figures.browser_link import KERNEL_JS, Link, Pages
 
 __all__ = ["Panel", "Tape"]
 

@@ -10,10 +10,10 @@ import polars as pl
 
 from kucoin_research.dashboards.texts import DASH, Decimals, clock, compact, fixed
 from kucoin_research.figures.chart import Role
-from kucoin_research.figures.feed import Feed, Rewound, Source, pick_channel
-from kucoin_research.figures.frames import best_quotes, events, numbers, sides
-from kucoin_research.figures.lines import QUOTES
-from kucoin_research.figures.zone import Floats, Times, Zone
+from kucoin_research.figures.columns import best_quotes, events, numbers, sides
+from kucoin_research.figures.line_charts import QUOTES
+from kucoin_research.figures.tail import Feed, Rewound, Source, pick_channel
+from kucoin_research.figures.time_axis import Floats, Times, Zone
 
 __all__ = ["TAPE_ROWS", "Readings"]
 

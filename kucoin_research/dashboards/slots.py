@@ -11,10 +11,10 @@ import ipywidgets as widgets
 
 from kucoin_research.errors import InvalidInput, UnknownChannel
 from kucoin_research.figures import channels_for
-from kucoin_research.figures.bars import CandleChart
-from kucoin_research.figures.books import DepthChart, HeatChart, LadderChart
+from kucoin_research.figures.book_charts import DepthChart, HeatChart, LadderChart
+from kucoin_research.figures.candle_chart import CandleChart
 from kucoin_research.figures.chart import Chart, Sketch
-from kucoin_research.figures.lines import (
+from kucoin_research.figures.line_charts import (
     FlowChart,
     LagChart,
     MarkChart,
@@ -22,8 +22,8 @@ from kucoin_research.figures.lines import (
     SpreadChart,
     lag_options,
 )
+from kucoin_research.figures.time_axis import Zone
 from kucoin_research.figures.widget import LiveFigure
-from kucoin_research.figures.zone import Zone
 
 __all__ = ["BOOKS", "LOWER", "MAIN", "Scene", "Slot"]
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import numpy as np
 
-from kucoin_research.figures.zone import Floats, Times, Zone
+from kucoin_research.figures.time_axis import Floats, Times, Zone
 
 __all__ = ["Decimals", "clock", "compact", "duration", "fixed", "moment", "size"]
 

@@ -7,7 +7,7 @@ from typing import Any
 from kucoin_research.dashboards.texts import duration, moment
 from kucoin_research.errors import InvalidInput, UnknownChannel, shown
 from kucoin_research.figures.gaps import gaps_of
-from kucoin_research.figures.zone import Zone
+from kucoin_research.figures.time_axis import Zone
 
 __all__ = ["Transport", "is_replay"]
 

@@ -13,9 +13,9 @@ from kucoin_research.dashboards.health import Vitals
 from kucoin_research.dashboards.pulse import Pulse
 from kucoin_research.dashboards.texts import moment
 from kucoin_research.errors import BookNotReady, UnknownChannel
-from kucoin_research.figures.frames import nanoseconds
+from kucoin_research.figures.columns import nanoseconds
 from kucoin_research.figures.gaps import Gap, gaps_of
-from kucoin_research.figures.zone import Floats, Zone
+from kucoin_research.figures.time_axis import Floats, Zone
 from kucoin_research.foundation import clocks
 from kucoin_research.sessions.recorder import Recorder
 from kucoin_research.streaming.sinks import Failure

@@ -21,13 +21,12 @@ import numpy as np
 import polars as pl
 
 from kucoin_research.errors import InvalidInput, KucoinResearchError, UnknownChannel, shown
-from kucoin_research.figures.bars import CandleChart, interval_ns
-from kucoin_research.figures.books import BOOK_FORMS, DepthChart, HeatChart, LadderChart
+from kucoin_research.figures.book_charts import BOOK_FORMS, DepthChart, HeatChart, LadderChart
+from kucoin_research.figures.candle_chart import CandleChart, interval_ns
 from kucoin_research.figures.chart import Chart, Sketch, TimeChart, View
-from kucoin_research.figures.feed import Fixed, is_running, pick_channel, pick_symbol
-from kucoin_research.figures.frames import one_symbol, require, timed
+from kucoin_research.figures.columns import one_symbol, require, timed
 from kucoin_research.figures.gaps import gaps_of, prompt
-from kucoin_research.figures.lines import (
+from kucoin_research.figures.line_charts import (
     FlowChart,
     LagChart,
     MarkChart,
@@ -37,8 +36,9 @@ from kucoin_research.figures.lines import (
 )
 from kucoin_research.figures.refresh import Refresher, Ticket, refresher
 from kucoin_research.figures.static import ExportUnavailable, Figure, still
+from kucoin_research.figures.tail import Fixed, is_running, pick_channel, pick_symbol
 from kucoin_research.figures.theme import resolve
-from kucoin_research.figures.zone import Zone
+from kucoin_research.figures.time_axis import Zone
 from kucoin_research.foundation.arguments import (
     columns_hold,
     count,

@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from kucoin_research.figures.frames import arrivals, events
+from kucoin_research.figures.columns import arrivals, events
 from kucoin_research.figures.gaps import Gap, GapMap, breaks, shapes
 from kucoin_research.figures.theme import Spec, axis, layout, literal
-from kucoin_research.figures.zone import Floats, Times, Zone
+from kucoin_research.figures.time_axis import Floats, Times, Zone
 
 __all__ = ["Arrays", "Chart", "Drawing", "Role", "Sketch", "TimeChart", "View"]
 

@@ -9,9 +9,9 @@ import numpy as np
 import polars as pl
 
 from kucoin_research.errors import ColumnMissing
-from kucoin_research.figures.frames import nanoseconds
+from kucoin_research.figures.columns import nanoseconds
 from kucoin_research.figures.theme import Spec
-from kucoin_research.figures.zone import Times, Zone
+from kucoin_research.figures.time_axis import Times, Zone
 from kucoin_research.frames.analytics import spans_filled
 from kucoin_research.model.records import STAMPED_AS_READ, Status
 from kucoin_research.sessions.csv_codec import records_of

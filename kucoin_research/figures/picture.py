@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
+from kucoin_research.figures.browser_link import Link
 from kucoin_research.figures.chart import Chart, Drawing, Sketch, View
 from kucoin_research.figures.delta import Array, Part, difference
-from kucoin_research.figures.feed import Rewound, Rows
-from kucoin_research.figures.link import Link
+from kucoin_research.figures.tail import Rewound, Rows
 
 __all__ = ["Frame", "Picture"]
 

@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 from kucoin_research.errors import InvalidInput, KucoinResearchError
 from kucoin_research.figures.chart import Chart, Drawing
 from kucoin_research.figures.theme import Spec, resolve
-from kucoin_research.figures.zone import Floats
+from kucoin_research.figures.time_axis import Floats
 from kucoin_research.foundation.arguments import path_of
 
 __all__ = ["ExportUnavailable", "Figure", "band_between", "still"]

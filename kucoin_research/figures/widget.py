@@ -21,13 +21,13 @@ import traitlets
 from IPython.display import display, update_display
 
 from kucoin_research.errors import InvalidInput, shown
-from kucoin_research.figures.cells import replace_in_cell
+from kucoin_research.figures.browser_link import KERNEL_JS, Link, Pages, Totals
 from kucoin_research.figures.chart import Chart, Sketch, View
-from kucoin_research.figures.feed import Feed, Rows, Source
-from kucoin_research.figures.link import KERNEL_JS, Link, Pages, Totals
+from kucoin_research.figures.notebook_cells import replace_in_cell
 from kucoin_research.figures.picture import Picture
 from kucoin_research.figures.refresh import Ticket, refresher
 from kucoin_research.figures.static import Figure, still
+from kucoin_research.figures.tail import Feed, Rows, Source
 from kucoin_research.figures.theme import PALETTES, Spec, compacted
 from kucoin_research.foundation.forking import in_child
 

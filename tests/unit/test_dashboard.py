@@ -20,7 +20,7 @@ from kucoin_research.dashboards.pulse import Pulse
 from kucoin_research.dashboards.texts import compact, duration, fixed, size
 from kucoin_research.dashboards.transport import Transport
 from kucoin_research.dashboards.watch import histogram, trouble_of
-from kucoin_research.figures.zone import Zone
+from kucoin_research.figures.time_axis import Zone
 from kucoin_research.model.records import Status, schema_of
 from tests.conftest import wait_until
 from tests.processes import run
@@ -904,7 +904,9 @@ def test_a_replay_has_nothing_to_start_or_record(session, make):
 def test_twenty_runs_of_a_cell_leave_one_stream_and_as_many_threads_as_one(make, monkeypatch):
     run = iter(range(1_000))
     monkeypatch.setattr(board_module, "cell_of", lambda: ("cell", "name"))
-    monkeypatch.setattr("kucoin_research.figures.cells.cell_of", lambda: ("cell", str(here[0])))
+    monkeypatch.setattr(
+        "kucoin_research.figures.notebook_cells.cell_of", lambda: ("cell", str(here[0]))
+    )
     here, before = [next(run)], len(figures.refresher())
     make(start=True)
     wait_until(lambda: kr.running()[0].state == "live")

@@ -35,7 +35,7 @@ from tests.unit import test_rest as rest_tests
 from tests.unit.exchange.rest.test_client import Answer, ok, refusal
 from tests.unit.exchange.websocket.test_connection import Server as SocketServer
 from tests.unit.exchange.websocket.test_connection import close_frame, frame
-from tests.unit.showing import dumps_of, leaks
+from tests.unit.figures.showing import dumps_of, leaks
 
 # Against servers that live in real time.
 REAL_TIME = True

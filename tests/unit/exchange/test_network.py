@@ -29,8 +29,8 @@ from kucoin_research.model.records import Market, parse_channel
 from kucoin_research.streaming.collect import wait_until_live
 from kucoin_research.streaming.feed_handler import Subscription
 from tests.conftest import wait_until
+from tests.unit.figures.showing import leaks
 from tests.unit.foundation.test_bounds import Server, head_of
-from tests.unit.showing import leaks
 
 REAL_TIME = True  # TLS and a proxy of somebody else's
 

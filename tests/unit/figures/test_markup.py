@@ -18,9 +18,9 @@ import kucoin_research as kr
 from kucoin_research import figures
 from kucoin_research.api.doctor import Check, Diagnosis, Health
 from kucoin_research.dashboards.slots import Scene, Slot
-from kucoin_research.figures.books import DepthChart
+from kucoin_research.figures.book_charts import DepthChart
 from kucoin_research.figures.chart import Sketch, View
-from kucoin_research.figures.lines import PriceChart
+from kucoin_research.figures.line_charts import PriceChart
 from kucoin_research.figures.theme import literal
 from kucoin_research.model.records import (
     Depth50,
@@ -31,10 +31,10 @@ from kucoin_research.model.records import (
     Trade,
 )
 from kucoin_research.sessions.verification import Flaw, Repair, Verification
+from tests.unit.figures.test_figures import at, frame, ticker, trade
 from tests.unit.rows import NOON
 from tests.unit.rows import ticker as ticker_row
 from tests.unit.sessions.test_session import recorded
-from tests.unit.test_figures import at, frame, ticker, trade
 
 _PACKAGE = Path(kr.__file__).parent
 

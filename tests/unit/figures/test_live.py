@@ -10,9 +10,9 @@ import pytest
 
 import kucoin_research as kr
 from kucoin_research import figures
-from kucoin_research.figures.feed import Feed, Rewound
-from kucoin_research.figures.link import Link
+from kucoin_research.figures.browser_link import Link
 from kucoin_research.figures.refresh import Refresher
+from kucoin_research.figures.tail import Feed, Rewound
 from kucoin_research.frames.ring import Ring
 from kucoin_research.model.records import Level2, MarkPrice, Status, Ticker, parse_channel
 from tests.conftest import wait_until

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from kucoin_research.figures.zone import Floats
+from kucoin_research.figures.time_axis import Floats
 
 __all__ = ["last_place", "spanning", "steady"]
 

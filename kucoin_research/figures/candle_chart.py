@@ -9,12 +9,12 @@ import polars as pl
 
 from kucoin_research.errors import InvalidInput, shown
 from kucoin_research.figures.chart import Arrays, Drawing, Role, Sketch, TimeChart, View
-from kucoin_research.figures.frames import arrivals, events, numbers
-from kucoin_research.figures.lines import line
-from kucoin_research.figures.scale import steady
+from kucoin_research.figures.columns import arrivals, events, numbers
+from kucoin_research.figures.downsample import broken
+from kucoin_research.figures.line_charts import line
 from kucoin_research.figures.theme import Spec, price_axis, size_axis
-from kucoin_research.figures.thin import broken
-from kucoin_research.figures.zone import Floats, Times
+from kucoin_research.figures.time_axis import Floats, Times
+from kucoin_research.figures.value_axis import steady
 from kucoin_research.model.intervals import Length, parse_interval
 
 __all__ = ["CandleChart", "interval_ns"]

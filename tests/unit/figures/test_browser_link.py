@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 import kucoin_research as kr
 from kucoin_research import figures
+from kucoin_research.figures.browser_link import FORGOTTEN_AFTER, Link
 from kucoin_research.figures.hearing import Hearing
-from kucoin_research.figures.link import FORGOTTEN_AFTER, Link
 from kucoin_research.foundation import clocks
 from tests.unit.browsers import START, Market, Page, VirtualClock
 

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from kucoin_research.errors import InvalidInput, shown
-from kucoin_research.figures.zone import Floats, Times
+from kucoin_research.figures.time_axis import Floats, Times
 from kucoin_research.foundation.arguments import has_columns, kind_of
 
 __all__ = [

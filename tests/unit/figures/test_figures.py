@@ -11,8 +11,8 @@ import kucoin_research as kr
 from kucoin_research import figures
 from kucoin_research.figures.chart import Sketch, View
 from kucoin_research.figures.gaps import Gap, GapMap, gaps_of
-from kucoin_research.figures.lines import LagChart, lag_options
-from kucoin_research.figures.zone import Zone
+from kucoin_research.figures.line_charts import LagChart, lag_options
+from kucoin_research.figures.time_axis import Zone
 from kucoin_research.model.records import (
     STAMPED_AS_READ,
     Candle,

@@ -8,11 +8,11 @@ import numpy as np
 import polars as pl
 
 from kucoin_research.figures.chart import Arrays, Drawing, Role, Sketch, TimeChart, View
-from kucoin_research.figures.frames import best_quotes, lags_of, numbers, sides
-from kucoin_research.figures.scale import steady
+from kucoin_research.figures.columns import best_quotes, lags_of, numbers, sides
+from kucoin_research.figures.downsample import Bubbles, Extremes, Sums, broken
 from kucoin_research.figures.theme import Spec, axis, price_axis, size_axis
-from kucoin_research.figures.thin import Bubbles, Extremes, Sums, broken
-from kucoin_research.figures.zone import Floats
+from kucoin_research.figures.time_axis import Floats
+from kucoin_research.figures.value_axis import steady
 
 __all__ = ["FlowChart", "LagChart", "MarkChart", "PriceChart", "SpreadChart"]
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import kucoin_research as kr
 from kucoin_research import figures
-from kucoin_research.figures.scale import last_place, steady
+from kucoin_research.figures.value_axis import last_place, steady
 from kucoin_research.model.records import Depth50, MarkPrice, Ticker, Trade, schema_of
 
 SECOND = 1_000_000_000

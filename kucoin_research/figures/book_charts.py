@@ -11,12 +11,12 @@ import polars as pl
 
 from kucoin_research.errors import ColumnMissing
 from kucoin_research.figures.chart import Arrays, Chart, Drawing, Role, Sketch, TimeChart, View
-from kucoin_research.figures.frames import best_quotes, events
-from kucoin_research.figures.lines import line
-from kucoin_research.figures.scale import last_place, spanning, steady
+from kucoin_research.figures.columns import best_quotes, events
+from kucoin_research.figures.downsample import Extremes, broken, bucket_width
+from kucoin_research.figures.line_charts import line
 from kucoin_research.figures.theme import Spec, layout, literal, price_axis, size_axis
-from kucoin_research.figures.thin import Extremes, broken, bucket_width
-from kucoin_research.figures.zone import Floats, Times
+from kucoin_research.figures.time_axis import Floats, Times
+from kucoin_research.figures.value_axis import last_place, spanning, steady
 
 __all__ = [
     "BOOK_FORMS",

@@ -17,7 +17,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from kucoin_research.figures.zone import Floats, Times
+from kucoin_research.figures.time_axis import Floats, Times
 
 __all__ = ["Bubbles", "Extremes", "Sums", "broken", "bucket_width", "thin"]
 

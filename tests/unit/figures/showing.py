@@ -19,7 +19,7 @@ from IPython.lib.pretty import pretty
 NO_COLOURS = (
     {"theme_name": "nocolor"} if IPython.version_info[0] >= 9 else {"color_scheme": "NoColor"}
 )
-TESTS = str(Path(__file__).parents[1])
+TESTS = str(Path(__file__).parents[2])
 
 
 def from_ours(error):

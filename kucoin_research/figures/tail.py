@@ -10,7 +10,7 @@ import polars as pl
 
 from kucoin_research.errors import BookNotReady, InvalidInput, UnknownChannel, shown
 from kucoin_research.figures.chart import Role
-from kucoin_research.figures.frames import nanoseconds
+from kucoin_research.figures.columns import nanoseconds
 from kucoin_research.figures.gaps import Gap, gaps_of
 
 __all__ = [
