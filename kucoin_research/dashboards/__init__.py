@@ -13,14 +13,14 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from kucoin_research.api.streams import find_venue
-from kucoin_research.dashboards.board import (
+from kucoin_research.dashboards.controls import INTERVALS, WINDOWS
+from kucoin_research.dashboards.dashboard import (
     DEFAULT_SYMBOLS,
     Dashboard,
     channels_of,
     opened,
     symbols_of,
 )
-from kucoin_research.dashboards.controls import INTERVALS, WINDOWS
 from kucoin_research.dashboards.health import Colour, Health, Vitals, judge
 from kucoin_research.errors import InvalidInput, shown
 from kucoin_research.exchange.topics import feed_of

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
-from kucoin_research.dashboards.texts import duration, size
+from kucoin_research.dashboards.formatting import duration, size
 
 __all__ = ["Colour", "Health", "Screen", "Vitals", "judge"]
 

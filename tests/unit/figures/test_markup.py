@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import kucoin_research as kr
 from kucoin_research import figures
 from kucoin_research.api.doctor import Check, Diagnosis, Health
-from kucoin_research.dashboards.slots import Scene, Slot
+from kucoin_research.dashboards.chart_slots import Scene, Slot
 from kucoin_research.figures.book_charts import DepthChart
 from kucoin_research.figures.chart import Sketch, View
 from kucoin_research.figures.line_charts import PriceChart

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from kucoin_research.dashboards.formatting import moment
 from kucoin_research.dashboards.health import Vitals
-from kucoin_research.dashboards.pulse import Pulse
-from kucoin_research.dashboards.texts import moment
+from kucoin_research.dashboards.kernel_busy import Pulse
 from kucoin_research.errors import BookNotReady, UnknownChannel
 from kucoin_research.figures.columns import nanoseconds
 from kucoin_research.figures.gaps import Gap, gaps_of

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from kucoin_research.dashboards.texts import DASH, Decimals, clock, compact, fixed
+from kucoin_research.dashboards.formatting import DASH, Decimals, clock, compact, fixed
 from kucoin_research.figures.chart import Role
 from kucoin_research.figures.columns import best_quotes, events, numbers, sides
 from kucoin_research.figures.line_charts import QUOTES

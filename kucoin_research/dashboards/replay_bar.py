@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kucoin_research.dashboards.texts import duration, moment
+from kucoin_research.dashboards.formatting import duration, moment
 from kucoin_research.errors import InvalidInput, UnknownChannel, shown
 from kucoin_research.figures.gaps import gaps_of
 from kucoin_research.figures.time_axis import Zone

@@ -13,13 +13,13 @@ import pytest
 import kucoin_research as kr
 from kucoin_research import figures
 from kucoin_research.dashboards import Colour, Dashboard, Vitals, judge
-from kucoin_research.dashboards import board as board_module
+from kucoin_research.dashboards import dashboard as board_module
+from kucoin_research.dashboards.formatting import compact, duration, fixed, size
 from kucoin_research.dashboards.health import Screen
+from kucoin_research.dashboards.kernel_busy import Pulse
 from kucoin_research.dashboards.panel import Panel, Tape
-from kucoin_research.dashboards.pulse import Pulse
-from kucoin_research.dashboards.texts import compact, duration, fixed, size
-from kucoin_research.dashboards.transport import Transport
-from kucoin_research.dashboards.watch import histogram, trouble_of
+from kucoin_research.dashboards.replay_bar import Transport
+from kucoin_research.dashboards.vitals import histogram, trouble_of
 from kucoin_research.figures.time_axis import Zone
 from kucoin_research.model.records import Status, schema_of
 from tests.conftest import wait_until

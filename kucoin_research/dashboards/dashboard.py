@@ -19,16 +19,16 @@ import ipywidgets as widgets
 from IPython.display import display, update_display
 
 from kucoin_research.api import streams
+from kucoin_research.dashboards.chart_slots import BOOKS, LOWER, MAIN, Scene, Slot
 from kucoin_research.dashboards.controls import WINDOWS, Controls
+from kucoin_research.dashboards.formatting import DASH, compact, duration, size
 from kucoin_research.dashboards.health import Health, Screen, Vitals, judge
 from kucoin_research.dashboards.idle import Idle
+from kucoin_research.dashboards.kernel_busy import Pulse
 from kucoin_research.dashboards.panel import Panel, Tape
-from kucoin_research.dashboards.pulse import Pulse
-from kucoin_research.dashboards.readings import Readings
-from kucoin_research.dashboards.slots import BOOKS, LOWER, MAIN, Scene, Slot
-from kucoin_research.dashboards.texts import DASH, compact, duration, size
-from kucoin_research.dashboards.transport import Transport, is_replay
-from kucoin_research.dashboards.watch import Watch, histogram
+from kucoin_research.dashboards.replay_bar import Transport, is_replay
+from kucoin_research.dashboards.tiles import Readings
+from kucoin_research.dashboards.vitals import Watch, histogram
 from kucoin_research.errors import InvalidInput, KucoinResearchError, shown
 from kucoin_research.figures.notebook_cells import cell_of, replace_in_cell
 from kucoin_research.figures.refresh import Ticket, refresher
