@@ -38,8 +38,8 @@ from kucoin_research.sessions.frame_csv import append_csv, csv_name
 from kucoin_research.sessions.recorder import COMPRESSIONS, FSYNC_POLICIES
 from kucoin_research.sessions.session import Session, convert
 from kucoin_research.sessions.verification import mend, verify
-from kucoin_research.sim.faults import Fault, parse_fault
-from kucoin_research.sim.server import Doors
+from kucoin_research.sim.faults.kinds import Fault, parse_fault
+from kucoin_research.sim.server.doors import Doors
 from kucoin_research.streaming.collect import Limit, collect
 from kucoin_research.streaming.stream import Stream
 

@@ -41,7 +41,7 @@ from urllib3.connectionpool import HTTPConnectionPool
 
 from kucoin_research.foundation import clocks
 from kucoin_research.foundation.clocks import Clock
-from kucoin_research.sim.machine import Machine
+from kucoin_research.sim.engine.machine import Machine
 
 NS = 1_000_000_000
 #: What the wall clock says at the start: 2027-01-15 08:00 UTC, which is not the exchange's time.

@@ -1,7 +1,7 @@
 """Clocks that a test sets by hand: a stream's, and an exchange's."""
 
 from kucoin_research.foundation.clocks import Clock
-from kucoin_research.sim.machine import Machine
+from kucoin_research.sim.engine.machine import Machine
 
 
 class SetClock(Clock):

@@ -26,7 +26,7 @@ from kucoin_research.model.records import (
 from kucoin_research.playback.timeline import Timeline
 from kucoin_research.sessions.session import Session, load
 from kucoin_research.sim import Offer, ReplayExchange
-from kucoin_research.sim.server import Doors
+from kucoin_research.sim.server.doors import Doors
 
 __all__ = ["ServedSession", "serve"]
 

@@ -10,15 +10,15 @@ Examples
 'http://127.0.0.1:...'
 """
 
-from kucoin_research.sim.accounts import DEMO_ACCOUNT, Account
-from kucoin_research.sim.chaos import CHAOS_FAULTS, Chaos, Planned
-from kucoin_research.sim.faults import FAULTS, Applied, Fault, Published, Withheld
-from kucoin_research.sim.hub import Settings, Tape
-from kucoin_research.sim.orders import Fill, OrderRefused
-from kucoin_research.sim.recall import Offer
-from kucoin_research.sim.replay import ReplayExchange
-from kucoin_research.sim.server import Exchange
-from kucoin_research.sim.trading import Balance, TradingAccount
+from kucoin_research.sim.accounts.keys import DEMO_ACCOUNT, Account
+from kucoin_research.sim.accounts.orders import Fill, OrderRefused
+from kucoin_research.sim.accounts.trading_account import Balance, TradingAccount
+from kucoin_research.sim.faults.chaos import CHAOS_FAULTS, Chaos, Planned
+from kucoin_research.sim.faults.kinds import FAULTS, Applied, Fault, Published, Withheld
+from kucoin_research.sim.recorded.exchange import ReplayExchange
+from kucoin_research.sim.recorded.state import Offer
+from kucoin_research.sim.server.doors import Exchange
+from kucoin_research.sim.server.market_core import Settings, Tape
 
 __all__ = [
     "CHAOS_FAULTS",

@@ -17,7 +17,7 @@ import polars as pl
 from kucoin_research.exchange.topics import Feed
 from kucoin_research.exchange.websocket.decode_classic import BookDelta
 from kucoin_research.model.orderbook import REBASE_DISTANCE
-from kucoin_research.sim.pro import WINDOW
+from kucoin_research.sim.messages.pro import WINDOW
 from tests.conftest import wait_until
 from tests.healing.rig import common_columns, pick
 

@@ -36,7 +36,7 @@ from kucoin_research.exchange.venues import Venue
 from kucoin_research.exchange.websocket.connection import Connection
 from kucoin_research.foundation import clocks
 from kucoin_research.foundation.bounds import Bound, Cut, OutOfTime
-from kucoin_research.sim.machine import Machine
+from kucoin_research.sim.engine.machine import Machine
 from tests.conftest import spawn, wait_until
 
 OK = b"HTTP/1.1 200 OK\r\n"

@@ -6,11 +6,11 @@ import hmac
 import json
 
 from kucoin_research.foundation import clocks
-from kucoin_research.sim.catalog import LISTINGS
-from kucoin_research.sim.clock import VirtualClock, parse_start
-from kucoin_research.sim.hub import Hub, Settings
-from kucoin_research.sim.topics import parse_topics
-from kucoin_research.sim.trading import TradingAccount
+from kucoin_research.sim.accounts.trading_account import TradingAccount
+from kucoin_research.sim.engine.catalog import LISTINGS
+from kucoin_research.sim.engine.clock import VirtualClock, parse_start
+from kucoin_research.sim.messages.topics import parse_topics
+from kucoin_research.sim.server.market_core import Hub, Settings
 from tests.set_clock import SetMachine
 from tests.unit.sim.client import Client, ask, base_url, drain
 

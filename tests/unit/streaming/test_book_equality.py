@@ -8,8 +8,8 @@ import pytest
 
 import kucoin_research as kr
 from kucoin_research.foundation import clocks
-from kucoin_research.sim.catalog import LISTINGS
-from kucoin_research.sim.pro import WINDOW
+from kucoin_research.sim.engine.catalog import LISTINGS
+from kucoin_research.sim.messages.pro import WINDOW
 
 SYMBOLS = {
     market: [symbol for symbol, row in LISTINGS.items() if row.market == market]

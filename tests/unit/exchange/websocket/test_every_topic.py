@@ -30,8 +30,8 @@ from kucoin_research.model.records import (
     parse_channel,
     schema_of,
 )
-from kucoin_research.sim.pro import PRO_TOPICS
-from kucoin_research.sim.topics import PRIVATE_TOPICS, PUBLIC_TOPICS
+from kucoin_research.sim.messages.pro import PRO_TOPICS
+from kucoin_research.sim.messages.topics import PRIVATE_TOPICS, PUBLIC_TOPICS
 from tests.unit.sim.client import drain
 from tests.unit.sim.signed import private_client, subscribe_private
 

@@ -1,0 +1,210 @@
+"""What an account owns: coins on spot, and contracts with their margin on futures.
+
+All amounts are `Decimal`, added exactly, so that balances add up to the last digit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import NamedTuple
+
+from kucoin_research.sim.engine.catalog import Listing
+from kucoin_research.sim.engine.matching import Side
+
+__all__ = [
+    "ZERO",
+    "BalanceChange",
+    "CoinWallet",
+    "MarginUse",
+    "Position",
+    "account_number",
+    "contract_value",
+    "decimal_text",
+    "fraction",
+]
+
+ZERO = Decimal(0)
+_FINENESS = Decimal("1e-12")
+
+
+def decimal_text(amount: Decimal) -> str:
+    """Spell an amount without exponent and trailing zeros."""
+    text = f"{amount:f}"
+    return (text.rstrip("0").rstrip(".") if "." in text else text) or "0"
+
+
+def fraction(value: float) -> Decimal:
+    """Turn a rate or price into the decimal that it prints as."""
+    return Decimal(repr(value))
+
+
+def account_number(user_id: str, kind: str, currency: str) -> int:
+    """Give the number of a user's account of one coin: about 12 digits, the same in every run."""
+    name = f"{user_id} {kind} {currency}"
+    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=5).digest(), "big")
+
+
+class BalanceChange(NamedTuple):
+    """One change of one coin's balance, and what it came to."""
+
+    currency: str
+    available: Decimal
+    hold: Decimal
+    available_change: Decimal
+    hold_change: Decimal
+
+
+class CoinWallet:
+    """Coins, each partly available and partly on hold for open orders.
+
+    Parameters
+    ----------
+    amounts
+        Currency to decimal text.
+    """
+
+    def __init__(self, amounts: Mapping[str, str]) -> None:
+        self._available = defaultdict(Decimal, {c: Decimal(text) for c, text in amounts.items()})
+        self._hold: defaultdict[str, Decimal] = defaultdict(Decimal)
+
+    @property
+    def currencies(self) -> list[str]:
+        """The coins ever held."""
+        return list(dict.fromkeys((*self._available, *self._hold)))
+
+    def available(self, currency: str) -> Decimal:
+        """Tell what can be spent."""
+        return self._available[currency]
+
+    def hold(self, currency: str) -> Decimal:
+        """Tell what open orders have set aside."""
+        return self._hold[currency]
+
+    def total(self, currency: str) -> Decimal:
+        """Tell what is owned."""
+        return self._available[currency] + self._hold[currency]
+
+    def change(self, currency: str, available: Decimal, hold: Decimal = ZERO) -> BalanceChange:
+        """Add to both parts; neither may become negative."""
+        self._available[currency] += available
+        self._hold[currency] += hold
+        left, held = self._available[currency], self._hold[currency]
+        assert left >= 0, f"{currency}: {left} available"
+        assert held >= 0, f"{currency}: {held} on hold"
+        return BalanceChange(currency, left, held, available, hold)
+
+
+def contract_value(listing: Listing, price: Decimal, quantity: int) -> Decimal:
+    """Give the value of signed lots in the settlement currency; negative for inverse longs.
+
+    With this sign (reference, section 1.3: multiplier -1) the profit of a position is its value
+    now minus its value then, on both kinds of contract.
+    """
+    if not quantity:
+        return ZERO
+    multiplier = fraction(listing.multiplier)
+    if listing.is_inverse:
+        return (quantity * multiplier / price).quantize(_FINENESS)
+    return quantity * multiplier * price
+
+
+class MarginUse(NamedTuple):
+    """What a position or an order binds."""
+
+    initial: Decimal
+    commission: Decimal
+
+    @property
+    def total(self) -> Decimal:
+        """Both together."""
+        return self.initial + self.commission
+
+
+@dataclass(slots=True)
+class Position:
+    """Contracts of one symbol, from flat to flat.
+
+    ``cost`` is the signed value of the open lots at their average entry; ``gross_pnl``, ``fees``
+    and ``funding`` are sums since the position was last opened, ``funding`` as received.
+    """
+
+    listing: Listing
+    quantity: int = 0
+    cost: Decimal = ZERO
+    gross_pnl: Decimal = ZERO
+    fees: Decimal = ZERO
+    funding: Decimal = ZERO
+    opened_ms: int = 0
+    is_cross: bool = False
+    leverage: Decimal = Decimal(1)
+
+    def fill(self, side: Side, price: Decimal, size: int, fee: Decimal, time_ms: int) -> Decimal:
+        """Take one fill; give the realised profit before the fee."""
+        signed = size if side == "buy" else -size
+        if not self.quantity:
+            self._open(time_ms)
+        closing = 0
+        if self.quantity and (self.quantity > 0) != (signed > 0):
+            closing = min(size, abs(self.quantity)) * (1 if signed > 0 else -1)
+        profit = self._close(closing, price) if closing else ZERO
+        opening = signed - closing
+        if opening:
+            if closing:
+                # Turned around: a new position, which begins with this fill's fee.
+                self._open(time_ms)
+            self.quantity += opening
+            self.cost += contract_value(self.listing, price, opening)
+        self.fees += fee
+        return profit
+
+    def value(self, price: Decimal) -> Decimal:
+        """Give the signed value of the open lots at a price."""
+        return contract_value(self.listing, price, self.quantity)
+
+    def unrealised(self, price: Decimal) -> Decimal:
+        """Give the profit that closing at a price would realise."""
+        return self.value(price) - self.cost
+
+    @property
+    def margin(self) -> MarginUse:
+        """What the position binds: initial margin, and the fee of closing it."""
+        size = abs(self.cost)
+        initial = (size / self.leverage).quantize(_FINENESS)
+        # The fee is that of closing at the bankruptcy price, as in the sample of section 8.1.
+        fee = size * fraction(self.listing.taker_fee) * (1 + 1 / self.leverage)
+        return MarginUse(initial, fee.quantize(_FINENESS))
+
+    @property
+    def maintenance(self) -> Decimal:
+        """The margin below which it is liquidated."""
+        rate = fraction(self.listing.taker_fee) + Decimal(1) / (2 * self.listing.max_leverage)
+        return abs(self.cost) * rate
+
+    @property
+    def entry_price(self) -> Decimal:
+        """Average entry price of the open lots; zero when flat."""
+        if not self.quantity:
+            return ZERO
+        multiplier = fraction(self.listing.multiplier)
+        if self.listing.is_inverse:
+            return self.quantity * multiplier / self.cost
+        return self.cost / (self.quantity * multiplier)
+
+    def _open(self, time_ms: int) -> None:
+        self.gross_pnl = self.fees = self.funding = ZERO
+        self.opened_ms = time_ms
+
+    def _close(self, closing: int, price: Decimal) -> Decimal:
+        # The cost of what is closed: all of it when nothing is left, so that nothing is lost.
+        cost = self.cost
+        if closing != -self.quantity:
+            cost = (self.cost * closing / -self.quantity).quantize(_FINENESS)
+        profit = contract_value(self.listing, price, -closing) - cost
+        self.quantity += closing
+        self.cost -= cost
+        self.gross_pnl += profit
+        return profit

@@ -1,0 +1,148 @@
+"""Margin accounts on spot: borrowing, repaying, and what their streams tell.
+
+Shapes from the protocol reference, section 8.2. No interest accrues, and margin accounts do not
+trade here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+from kucoin_research.sim.accounts.ledger import ZERO, CoinWallet, decimal_text
+from kucoin_research.sim.accounts.members import Debtor, Member
+from kucoin_research.sim.accounts.orders import OrderRefused
+from kucoin_research.sim.engine.fundamental_value import BASES, FundamentalValue
+
+__all__ = ["Lender"]
+
+_MS = 1_000_000
+_PERIOD_NS = 4_000_000_000
+_LIMIT = Decimal("0.97")
+_ALIASES = {"BTC": "XBT"}
+
+
+class Lender:
+    """Lends coins to margin accounts.
+
+    Parameters
+    ----------
+    tell
+        Sends a private frame: `Desk.tell`.
+    tell_balance
+        Sends a change of balance.
+    seed
+        The exchange's seed: coins are worth what they are on its markets.
+    """
+
+    def __init__(
+        self, tell: Callable[..., None], tell_balance: Callable[..., None], seed: int
+    ) -> None:
+        self._tell = tell
+        self._tell_balance = tell_balance
+        self._values = {coin: FundamentalValue(seed, coin) for coin in BASES}
+
+    @staticmethod
+    def is_in_debt(member: Member) -> bool:
+        """Tell whether cross margin owes anything: only that is told again and again."""
+        return member.margin.is_in_debt
+
+    def borrow(
+        self, member: Member, currency: str, amount: Decimal, symbol: str, now_ns: int
+    ) -> None:
+        """Lend coins: to cross margin, or to the isolated margin of a symbol."""
+        if amount <= 0:
+            raise OrderRefused("400100", f"amount {amount} must be above zero")
+        self._move(member, currency, amount, symbol, now_ns)
+
+    def repay(
+        self, member: Member, currency: str, amount: Decimal, symbol: str, now_ns: int
+    ) -> None:
+        """Take coins back, at most what is owed."""
+        debtor = self._debtor(member, symbol)
+        owed = debtor.debts[currency]
+        if not 0 < amount <= min(owed, debtor.wallet.available(currency)):
+            raise OrderRefused("400100", f"{amount} {currency} cannot be repaid: {owed} are owed")
+        self._move(member, currency, -amount, symbol, now_ns)
+
+    def on_grid(self, member: Member, now_ns: int) -> None:
+        """Tell the debt ratio about every 4 s while there is debt."""
+        if not now_ns % _PERIOD_NS and member.margin.is_in_debt:
+            self._tell_ratio(member, now_ns)
+
+    def _move(
+        self, member: Member, currency: str, amount: Decimal, symbol: str, now_ns: int
+    ) -> None:
+        debtor = self._debtor(member, symbol)
+        debtor.debts[currency] += amount
+        change = debtor.wallet.change(currency, amount)
+        event = f"isolated_{symbol}.other" if symbol else "margin.other"
+        self._tell_balance(member, debtor.wallet, change, event, {}, now_ns)
+        if symbol:
+            self._tell_isolated(member, symbol, debtor, now_ns)
+        else:
+            self._tell_ratio(member, now_ns)
+
+    @staticmethod
+    def _debtor(member: Member, symbol: str) -> Debtor:
+        if not symbol:
+            return member.margin
+        return member.isolated.setdefault(symbol, Debtor(CoinWallet({})))
+
+    def _tell_ratio(self, member: Member, now_ns: int) -> None:
+        debtor, topic = member.margin, "/margin/position"
+
+        def value(coin: str) -> Decimal:
+            found = self._values.get(_ALIASES.get(coin, coin))
+            return Decimal(1) if found is None else Decimal(repr(round(found.at(now_ns), 8)))
+
+        assets, debts = (worth / value("BTC") for worth in debtor.worth(value))
+        ratio = debts / assets if assets else ZERO
+        assets_btc = decimal_text(round(assets, 16))
+        wallet = debtor.wallet
+        data: dict[str, Any] = {
+            "debtRatio": round(float(ratio), 8),
+            # In BTC, as KuCoin counts.
+            "totalAsset": float(assets_btc),
+            "marginCoefficientTotalAsset": assets_btc,
+            "totalDebt": decimal_text(round(debts, 16)),
+            "assetList": {
+                coin: {
+                    "total": decimal_text(wallet.total(coin)),
+                    "available": decimal_text(wallet.available(coin)),
+                    "hold": decimal_text(wallet.hold(coin)),
+                }
+                for coin in wallet.currencies
+            },
+            "debtList": {coin: decimal_text(owed) for coin, owed in debtor.debts.items()},
+            "timestamp": now_ns // _MS,
+        }
+        self._tell(member, "spot", topic, "debt.ratio", data, now_ns)
+        if (ratio >= _LIMIT) != debtor.is_frozen:
+            debtor.is_frozen = not debtor.is_frozen
+            kind = "FROZEN_FL" if debtor.is_frozen else "UNFROZEN_FL"
+            status = {"type": kind, "timestamp": now_ns // _MS}
+            self._tell(member, "spot", topic, "position.status", status, now_ns)
+
+    def _tell_isolated(self, member: Member, symbol: str, debtor: Debtor, now_ns: int) -> None:
+        wallet = debtor.wallet
+        status = "DEBT" if debtor.is_in_debt else "CLEAR"
+        data = {
+            "tag": symbol,
+            "status": status,
+            "statusBizType": "DEFAULT_DEBT" if debtor.is_in_debt else "DEFAULT_CLEAR",
+            "accumulatedPrincipal": decimal_text(sum(debtor.debts.values(), ZERO)),
+            "changeAssets": {
+                coin: {
+                    "total": decimal_text(wallet.total(coin)),
+                    "hold": decimal_text(wallet.hold(coin)),
+                    "liabilityPrincipal": decimal_text(debtor.debts[coin]),
+                    "liabilityInterest": "0",
+                }
+                for coin in symbol.split("-")
+            },
+            "timestamp": now_ns // _MS,
+        }
+        topic = f"/margin/isolatedPosition:{symbol}"
+        self._tell(member, "spot", topic, "positionChange", data, now_ns)

@@ -1,0 +1,337 @@
+"""One account at work: its wallets, positions and orders, and the figures that follow from them.
+
+Shapes from the protocol reference, sections 8.1 and 8.2.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from kucoin_research.sim.accounts.keys import Account
+from kucoin_research.sim.accounts.ledger import (
+    ZERO,
+    CoinWallet,
+    Position,
+    contract_value,
+    decimal_text,
+)
+from kucoin_research.sim.accounts.orders import Fill, Ticket
+from kucoin_research.sim.engine.market import Market
+from kucoin_research.sim.messages.classic import number
+
+__all__ = [
+    "Debtor",
+    "FuturesWallet",
+    "LiveOrder",
+    "Member",
+    "StopOrder",
+    "position_data",
+    "position_mark_data",
+]
+
+_FILLS_KEPT = 100_000
+_DEFAULT_LEVERAGE = Decimal(10)
+_RISK_LIMIT = 100_000
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class LiveOrder:
+    """One order in the engine; ``hold`` is what it sets aside on spot, in its currency."""
+
+    member: Member
+    engine: Market
+    ticket: Ticket
+    order_id: str
+    price_ticks: int | None
+    size: int
+    time_ns: int
+    filled: int = 0
+    canceled: int = 0
+    spent: Decimal = ZERO
+    hold: Decimal = ZERO
+    is_cross: bool = False
+    leverage: Decimal = Decimal(1)
+
+    @property
+    def symbol(self) -> str:
+        """The symbol."""
+        return self.ticket.symbol
+
+    @property
+    def remaining(self) -> int:
+        """What is neither filled nor canceled, in units."""
+        return self.size - self.filled - self.canceled
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class StopOrder:
+    """One order that waits for a price."""
+
+    member: Member
+    engine: Market
+    ticket: Ticket
+    order_id: str
+    size: int
+    time_ns: int
+
+    def is_reached(self, price: float) -> bool:
+        """Tell whether a price triggers it."""
+        assert self.ticket.stop_price is not None, "a stop has a stop price"
+        stop_price = float(self.ticket.stop_price)
+        rises = self.ticket.stop in ("up", "entry")
+        return price >= stop_price if rises else price <= stop_price
+
+
+class FuturesWallet(NamedTuple):
+    """What one settlement currency's balance is bound for; sums as in the sample of section 8.1."""
+
+    balance: Decimal
+    isolated_position: Decimal
+    isolated_order: Decimal
+    cross_position: Decimal
+    cross_order: Decimal
+    isolated_pnl: Decimal
+    cross_pnl: Decimal
+
+    @property
+    def total_cross(self) -> Decimal:
+        """What cross margin may draw on."""
+        return self.balance - self.isolated_position - self.isolated_order + self.cross_pnl
+
+    @property
+    def available(self) -> Decimal:
+        """What new orders may bind."""
+        return self.total_cross - self.cross_position - self.cross_order
+
+    @property
+    def equity(self) -> Decimal:
+        """What would be left if everything were closed."""
+        return self.balance + self.isolated_pnl + self.cross_pnl
+
+    def data(self, currency: str, version: int, now_ms: int) -> dict[str, str]:
+        """Build the data of ``walletBalance.change``: text throughout."""
+        amounts = {
+            "crossPosMargin": self.cross_position,
+            "isolatedOrderMargin": self.isolated_order,
+            "holdBalance": ZERO,
+            "equity": self.equity,
+            "availableBalance": self.available,
+            "isolatedPosMargin": self.isolated_position,
+            "walletBalance": self.balance,
+            "isolatedFundingFeeMargin": ZERO,
+            "crossUnPnl": self.cross_pnl,
+            "totalCrossMargin": self.total_cross,
+            "isolatedUnPnl": self.isolated_pnl,
+            "crossOrderMargin": self.cross_order,
+        }
+        texts = {name: decimal_text(amount) for name, amount in amounts.items()}
+        return texts | {"version": str(version), "currency": currency, "timestamp": str(now_ms)}
+
+
+class Debtor:
+    """A margin account: coins, and what was borrowed of them."""
+
+    def __init__(self, wallet: CoinWallet) -> None:
+        self.wallet = wallet
+        self.debts: defaultdict[str, Decimal] = defaultdict(Decimal)
+        self.is_frozen = False
+
+    @property
+    def is_in_debt(self) -> bool:
+        """Whether anything is owed."""
+        return any(self.debts.values())
+
+    def worth(self, value: Callable[[str], Decimal]) -> tuple[Decimal, Decimal]:
+        """Give assets and debts in USDT."""
+        wallet = self.wallet
+        assets = sum((wallet.total(coin) * value(coin) for coin in wallet.currencies), ZERO)
+        debts = sum((owed * value(coin) for coin, owed in self.debts.items()), ZERO)
+        return assets, debts
+
+
+class Member:
+    """One account's state.
+
+    Parameters
+    ----------
+    account
+        Its key and opening balances.
+    """
+
+    def __init__(self, account: Account) -> None:
+        self.account = account
+        self.user_id = account.user_id
+        self.spot = CoinWallet(account.spot)
+        self.futures = defaultdict(Decimal, {c: Decimal(t) for c, t in account.futures.items()})
+        self.versions: defaultdict[str, int] = defaultdict(int)
+        self.told: dict[str, FuturesWallet] = {}
+        self.margin = Debtor(CoinWallet(account.margin))
+        self.isolated: dict[str, Debtor] = {}
+        self.orders: dict[str, LiveOrder] = {}
+        self.stops: dict[str, StopOrder] = {}
+        self.positions: dict[str, Position] = {}
+        self.fills: deque[Fill] = deque(maxlen=_FILLS_KEPT)
+        self._cross: set[str] = set()
+        self._leverages: dict[str, Decimal] = {}
+
+    def margin_mode(self, symbol: str) -> str:
+        """Give ``"ISOLATED"`` or ``"CROSS"``."""
+        return "CROSS" if symbol in self._cross else "ISOLATED"
+
+    def set_margin_mode(self, symbol: str, mode: str) -> None:
+        """Choose the mode of the next position."""
+        (self._cross.add if mode == "CROSS" else self._cross.discard)(symbol)
+
+    def leverage(self, symbol: str) -> Decimal:
+        """Give the leverage of the next order."""
+        return self._leverages.get(symbol, _DEFAULT_LEVERAGE)
+
+    def set_leverage(self, symbol: str, leverage: Decimal) -> None:
+        """Choose the leverage of the next order; a cross position takes it at once."""
+        self._leverages[symbol] = leverage
+        position = self.positions.get(symbol)
+        if position is not None and position.is_cross:
+            position.leverage = leverage
+
+    def orders_of(self, symbol: str) -> list[LiveOrder]:
+        """List the open orders of a symbol, oldest first."""
+        return [order for order in self.orders.values() if order.symbol == symbol]
+
+    def closable(self, symbol: str, side: str) -> int:
+        """Tell how many lots an order of that side could close."""
+        position = self.positions.get(symbol)
+        quantity = position.quantity if position is not None else 0
+        return max(0, -quantity if side == "buy" else quantity)
+
+    def futures_wallet(self, currency: str, mark: Callable[[str], Decimal]) -> FuturesWallet:
+        """Add up one settlement currency at the mark prices of the moment."""
+        margins = {False: ZERO, True: ZERO}
+        profits = {False: ZERO, True: ZERO}
+        closable: dict[tuple[str, str], int] = {}
+        for symbol, position in self.positions.items():
+            if position.quantity and position.listing.settle == currency:
+                margins[position.is_cross] += position.margin.total
+                profits[position.is_cross] += position.unrealised(mark(symbol))
+                side = "sell" if position.quantity > 0 else "buy"
+                closable[symbol, side] = abs(position.quantity)
+        orders = {False: ZERO, True: ZERO}
+        for order in self.orders.values():
+            listing = order.engine.listing
+            if listing.market != "futures" or listing.settle != currency:
+                continue
+            key = order.symbol, order.ticket.side
+            closing = min(closable.get(key, 0), order.remaining)
+            if closing:
+                # Orders that can only close bind nothing.
+                closable[key] -= closing
+            orders[order.is_cross] += self._order_margin(order, order.remaining - closing)
+        return FuturesWallet(
+            self.futures[currency],
+            margins[False],
+            orders[False],
+            margins[True],
+            orders[True],
+            profits[False],
+            profits[True],
+        )
+
+    @staticmethod
+    def _order_margin(order: LiveOrder, size: int) -> Decimal:
+        assert order.price_ticks is not None, "only limit orders rest"
+        price = Decimal(order.engine.price_text(order.price_ticks))
+        value = abs(contract_value(order.engine.listing, price, size))
+        return (value / order.leverage).quantize(Decimal("1e-12"))
+
+
+def _figure(amount: Decimal, digits: int = 10) -> Any:
+    # A JSON number as KuCoin spells it: 0, not 0.0.
+    text = number(round(float(amount), digits))
+    return float(text) if "." in text or "e" in text else int(text)
+
+
+def _moving_fields(position: Position, mark: Decimal, now_ms: int) -> dict[str, Any]:
+    # What changes with the mark price alone.
+    value, profit = position.value(mark), position.unrealised(mark)
+    cost, margin = abs(position.cost), position.margin
+    return_on_equity = profit / margin.initial if margin.initial else ZERO
+    fields = {
+        "markPrice": _figure(mark),
+        "markValue": _figure(value),
+        "unrealisedPnl": _figure(profit),
+        "unrealisedPnlPcnt": _figure(profit / cost if cost else ZERO, 4),
+        "unrealisedRoePcnt": _figure(return_on_equity, 4),
+        # How near the front of the queue for auto-deleveraging: the more profit, the nearer.
+        "delevPercentage": _figure(max(ZERO, min(Decimal(1), (1 + return_on_equity) / 2)), 2),
+        "currentTimestamp": now_ms,
+        "settleCurrency": position.listing.settle,
+    }
+    if not position.is_cross:
+        left = margin.initial + profit
+        fields["maintMargin"] = _figure(margin.total + profit)
+        fields["realLeverage"] = _figure(abs(value) / left if left > 0 else position.leverage)
+    return fields
+
+
+def position_mark_data(position: Position, mark: Decimal, now_ms: int) -> dict[str, Any]:
+    """Build the partial data of a ``markPriceChange`` frame: it has no quantity."""
+    return {
+        "symbol": position.listing.symbol,
+        **_moving_fields(position, mark, now_ms),
+        "changeReason": "markPriceChange",
+    }
+
+
+def position_data(
+    position: Position, mark: Decimal, now_ms: int, reason: str = "positionChange"
+) -> dict[str, Any]:
+    """Build the full data of a ``position.change`` frame."""
+    cost, margin = position.cost, position.margin
+    gross_cost = -position.gross_pnl
+    realised_cost = gross_cost + position.fees - position.funding
+    entry = position.entry_price
+    direction = 1 if position.quantity >= 0 else -1
+    bankrupt = entry * (1 - direction / position.leverage)
+    rate = Decimal(1) / (2 * position.listing.max_leverage)
+    moving = _moving_fields(position, mark, now_ms)
+    data = {
+        "symbol": position.listing.symbol,
+        "maintMarginReq": _figure(rate),
+        "crossMode": position.is_cross,
+        "openingTimestamp": position.opened_ms,
+        "currentQty": position.quantity,
+        "currentCost": _figure(cost + gross_cost),
+        "currentComm": _figure(position.fees),
+        "unrealisedCost": _figure(cost),
+        "realisedCost": _figure(realised_cost),
+        "isOpen": bool(position.quantity),
+        "posCost": _figure(cost),
+        "posInit": _figure(margin.initial),
+        "posMargin": _figure(margin.total),
+        "posMaint": _figure(position.maintenance),
+        "avgEntryPrice": _figure(entry),
+        "liquidationPrice": _figure(bankrupt + entry * rate * direction),
+        "bankruptPrice": _figure(bankrupt),
+        "changeReason": reason,
+        "realisedGrossCost": _figure(gross_cost),
+        "realisedGrossPnl": _figure(position.gross_pnl),
+        "realisedPnl": _figure(-realised_cost),
+        "leverage": moving.get("realLeverage", _figure(position.leverage)),
+        "marginMode": "CROSS" if position.is_cross else "ISOLATED",
+        "positionSide": "BOTH",
+        **moving,
+    }
+    if not position.is_cross:
+        data |= {
+            "autoDeposit": False,
+            "riskLimit": _RISK_LIMIT,
+            "riskLimitLevel": 1,
+            "posCross": 0,
+            "posComm": _figure(margin.commission),
+            "posLoss": 0,
+            "posFunding": _figure(position.funding),
+        }
+    return data

@@ -1,0 +1,149 @@
+"""How the private streams spell orders.
+
+Shapes from the protocol reference, sections 8.1 (futures) and 8.2 (spot).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypeAlias
+
+from kucoin_research.sim.accounts.ledger import ZERO, decimal_text
+from kucoin_research.sim.accounts.members import LiveOrder, StopOrder
+from kucoin_research.sim.engine.market import Trade
+
+__all__ = ["OrderEvent", "futures_order_data", "spot_order_data", "stop_order_data"]
+
+_MS = 1_000_000
+
+OrderEvent: TypeAlias = Literal["received", "open", "match", "update", "filled", "canceled"]
+
+
+def _match_fields(order: LiveOrder, trade: Trade, *, is_taker: bool) -> dict[str, Any]:
+    engine = order.engine
+    return {
+        "matchPrice": engine.price_text(trade.price_ticks),
+        "matchSize": engine.size_text(trade.size),
+        "tradeId": trade.trade_id,
+        "feeType": "takerFee" if is_taker else "makerFee",
+    }
+
+
+def futures_order_data(
+    order: LiveOrder,
+    event: OrderEvent,
+    time_ns: int,
+    *,
+    trade: Trade | None = None,
+    is_taker: bool = False,
+    old_size: int | None = None,
+) -> dict[str, Any]:
+    """Build the data of one order event on futures (reference, section 8.1)."""
+    engine, ticket = order.engine, order.ticket
+    data: dict[str, Any] = {
+        "symbol": order.symbol,
+        "orderType": ticket.order_type,
+        "side": ticket.side,
+        "canceledSize": engine.size_text(order.canceled),
+        "orderId": order.order_id,
+        "liquidity": "taker" if is_taker else "maker",
+        "marginMode": "CROSS" if order.is_cross else "ISOLATED",
+        "positionSide": "BOTH",
+        "type": event,
+        "orderTime": order.time_ns,
+        "size": engine.size_text(order.size),
+        "filledSize": engine.size_text(order.filled),
+        "price": "0" if order.price_ticks is None else engine.price_text(order.price_ticks),
+        "remainSize": engine.size_text(order.remaining),
+        "status": event if event in ("open", "match") else "done",
+        "tradeType": ticket.trade_type,
+        "ts": time_ns,
+    }
+    if ticket.client_oid:
+        data["clientOid"] = ticket.client_oid
+    if event == "update":
+        data["status"] = "open"
+        data["oldSize"] = engine.size_text(old_size or 0)
+    if trade is not None:
+        data |= _match_fields(order, trade, is_taker=is_taker)
+    return data
+
+
+def spot_order_data(
+    order: LiveOrder,
+    event: OrderEvent,
+    time_ns: int,
+    *,
+    trade: Trade | None = None,
+    is_taker: bool = False,
+    old_size: int | None = None,
+) -> dict[str, Any]:
+    """Build the data of one order event on spot, V2 (reference, section 8.2)."""
+    engine, ticket = order.engine, order.ticket
+    funds = ticket.funds
+    data: dict[str, Any] = {
+        "clientOid": ticket.client_oid or order.order_id,
+        "orderId": order.order_id,
+        "orderTime": order.time_ns // _MS,
+        "orderType": ticket.order_type,
+        "side": ticket.side,
+        "status": "new",
+        "symbol": order.symbol,
+        "ts": time_ns,
+        "type": event,
+    }
+    if funds is None:
+        data["originSize"] = engine.size_text(order.size)
+    else:
+        data["originFunds"] = decimal_text(funds)
+    if order.price_ticks is not None:
+        data["price"] = engine.price_text(order.price_ticks)
+    if event == "received":
+        return data
+    # A maker's match shows the order as still open.
+    done = event in ("filled", "canceled")
+    data["status"] = "done" if done else "match" if is_taker and trade is not None else "open"
+    data["size"] = engine.size_text(order.size)
+    data["filledSize"] = engine.size_text(order.filled)
+    data["canceledSize"] = engine.size_text(order.canceled)
+    data["remainSize"] = engine.size_text(order.remaining)
+    if funds is not None:
+        left = decimal_text(funds - order.spent)
+        data["remainFunds"] = "0" if done else left
+        data["canceledFunds"] = left if done else "0"
+    if event == "update":
+        data["oldSize"] = engine.size_text(old_size or 0)
+    if trade is not None:
+        data["liquidity"] = "taker" if is_taker else "maker"
+        data |= _match_fields(order, trade, is_taker=is_taker)
+    return data
+
+
+def stop_order_data(stop: StopOrder, event: str, time_ns: int, error: str = "") -> dict[str, Any]:
+    """Build the data of one stop order event of either market; `event` is KuCoin's ``type``."""
+    ticket, engine = stop.ticket, stop.engine
+    is_futures = engine.listing.market == "futures"
+    assert ticket.stop_price is not None, "a stop has a stop price"
+    data: dict[str, Any] = {
+        "createdAt": stop.time_ns // _MS,
+        "orderId": stop.order_id,
+        "orderPrice": decimal_text(ticket.price or ZERO),
+        "orderType": "stop",
+        "side": ticket.side,
+        # An integer on futures, text on spot.
+        "size": stop.size if is_futures else engine.size_text(stop.size),
+        "stop": ticket.stop,
+        "stopPrice": decimal_text(ticket.stop_price),
+        "symbol": ticket.symbol,
+        "ts": time_ns,
+        "type": event,
+    }
+    if is_futures:
+        data["marginMode"] = stop.member.margin_mode(ticket.symbol)
+        data["stopPriceType"] = ticket.stop_price_type
+    else:
+        data["tradeType"] = "TRADE"
+    if event == "triggered":
+        data["triggerSuccess"] = not error
+        if error:
+            data["error"] = error
+    return data

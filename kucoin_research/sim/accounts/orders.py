@@ -1,0 +1,86 @@
+"""What accounts ask for, what they get, and how they are refused."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import NamedTuple
+
+from kucoin_research.errors import InvalidInput
+from kucoin_research.sim.engine.market import Side, TimeInForce
+
+__all__ = ["Fill", "OrderRefused", "Ticket"]
+
+
+class OrderRefused(InvalidInput):
+    """An order or account request that KuCoin would refuse.
+
+    Attributes
+    ----------
+    code
+        KuCoin's error code.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ticket:
+    """What an account asks for; sizes in lots on futures, in base coins on spot.
+
+    Attributes
+    ----------
+    symbol, side
+        What to trade; the side is ``"buy"`` or ``"sell"``.
+    size
+        How much; None with `funds`.
+    price
+        Limit price; None for a market order.
+    funds
+        Spot market buys only: what to spend, fee included.
+    time_in_force
+        ``"GTC"``, ``"IOC"``, ``"FOK"`` or ``"PO"`` (post only).
+    reduce_only
+        Futures only: may close, never open.
+    client_oid
+        The client's own id.
+    stop, stop_price, stop_price_type
+        ``"up"`` or ``"down"`` on futures, ``"entry"`` or ``"loss"`` on spot: the order waits until
+        the price has risen or fallen that far. ``"TP"`` last trade, ``"MP"`` mark, ``"IP"`` index.
+    trade_type
+        ``"trade"``, or ``"liquid"`` for liquidations.
+    """
+
+    symbol: str
+    side: Side
+    size: Decimal | None = None
+    price: Decimal | None = None
+    funds: Decimal | None = None
+    time_in_force: TimeInForce = "GTC"
+    reduce_only: bool = False
+    client_oid: str = ""
+    stop: str = ""
+    stop_price: Decimal | None = None
+    stop_price_type: str = "TP"
+    trade_type: str = "trade"
+
+    @property
+    def order_type(self) -> str:
+        """``"limit"`` or ``"market"``."""
+        return "market" if self.price is None else "limit"
+
+
+class Fill(NamedTuple):
+    """One fill of an account's order; ``size`` in units: lots, or multiples of ``lot_size``."""
+
+    time_ns: int
+    symbol: str
+    order_id: str
+    trade_id: str
+    side: Side
+    price: Decimal
+    size: int
+    fee: Decimal
+    is_taker: bool

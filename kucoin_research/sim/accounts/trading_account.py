@@ -1,0 +1,235 @@
+"""The handle by which Python code trades on the simulated exchange."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal, InvalidOperation
+from typing import Any, NamedTuple, TypeAlias, TypeVar
+
+from kucoin_research.errors import InvalidInput, shown
+from kucoin_research.sim.accounts.ledger import CoinWallet
+from kucoin_research.sim.accounts.members import FuturesWallet, Member
+from kucoin_research.sim.accounts.order_entry import Desk
+from kucoin_research.sim.accounts.orders import Fill, Ticket
+from kucoin_research.sim.engine.market import Side, TimeInForce
+
+__all__ = ["Amount", "Balance", "TradingAccount"]
+
+_T = TypeVar("_T")
+Amount: TypeAlias = Decimal | float | str
+Perform: TypeAlias = Callable[[Callable[[], Any]], Any]
+
+
+class Balance(NamedTuple):
+    """One coin's balance: ``total == available + hold``, exactly."""
+
+    total: Decimal
+    available: Decimal
+    hold: Decimal
+
+
+class TradingAccount:
+    """One account of a running exchange: its API key, and what it can do.
+
+    Everything happens at the current virtual time, on the exchange's thread; all methods may be
+    called from any thread. None of them starts a virtual clock that stands still. Amounts and
+    prices may be text, `Decimal`, int or float (taken as it prints).
+
+    Attributes
+    ----------
+    key, secret, passphrase
+        The API key. ``secret`` and ``passphrase`` are not shown in the repr.
+    user_id
+        The ``userId`` of its private frames.
+    """
+
+    def __init__(self, member: Member, desk: Desk, perform: Perform) -> None:
+        self.key = member.account.key
+        self.secret = member.account.secret
+        self.passphrase = member.account.passphrase
+        self.user_id = member.user_id
+        self._member = member
+        self._desk = desk
+        self._perform = perform
+
+    def __repr__(self) -> str:
+        return f"<TradingAccount key={self.key!r} secret='***' passphrase='***'>"
+
+    # Orders
+
+    def place(
+        self,
+        symbol: str,
+        side: Side,
+        size: Amount | None = None,
+        *,
+        price: Amount | None = None,
+        funds: Amount | None = None,
+        time_in_force: TimeInForce = "GTC",
+        reduce_only: bool = False,
+        stop: str = "",
+        stop_price: Amount | None = None,
+        stop_price_type: str = "TP",
+        client_oid: str = "",
+    ) -> str:
+        """Place an order.
+
+        Parameters
+        ----------
+        symbol, side
+            What to trade, and ``"buy"`` or ``"sell"``.
+        size
+            Lots on futures, base coins on spot.
+        price
+            Limit price; None for a market order.
+        funds
+            On spot market buys, what to spend in place of a size.
+        time_in_force
+            ``"GTC"``, ``"IOC"``, ``"FOK"`` or ``"PO"`` (post only). An order that cannot be
+            executed so is canceled at once.
+        reduce_only
+            On futures: close, never open.
+        stop, stop_price, stop_price_type
+            ``"up"`` or ``"down"`` (futures), ``"entry"`` or ``"loss"`` (spot): wait for the price;
+            by ``"TP"`` last trade, ``"MP"`` mark or ``"IP"`` index. Looked at every 10 ms.
+        client_oid
+            The caller's own id.
+
+        Returns
+        -------
+        str
+            The order's id. A stop order that is triggered becomes an order with another id.
+
+        Raises
+        ------
+        OrderRefused
+            Where KuCoin would refuse it; ``code`` is KuCoin's.
+        UnknownSymbol
+            If the symbol is not on offer.
+        """
+        ticket = Ticket(
+            symbol=symbol,
+            side=side,
+            size=_optional(size),
+            price=_optional(price),
+            funds=_optional(funds),
+            time_in_force=time_in_force,
+            reduce_only=reduce_only,
+            client_oid=client_oid,
+            stop=stop,
+            stop_price=_optional(stop_price),
+            stop_price_type=stop_price_type,
+        )
+        return self._do(lambda: self._desk.place(self._member, ticket))
+
+    def cancel(self, order_id: str) -> None:
+        """Cancel an open order or stop order; raises `OrderRefused` if it is neither."""
+        self._do(lambda: self._desk.cancel(self._member, order_id))
+
+    def cancel_all(self, symbol: str | None = None) -> list[str]:
+        """Cancel all open orders and stop orders, of one symbol or of all; give their ids."""
+
+        def cancel() -> list[str]:
+            member = self._member
+            ids = [o.order_id for o in member.orders.values() if symbol in (None, o.symbol)]
+            ids += [s.order_id for s in member.stops.values() if symbol in (None, s.ticket.symbol)]
+            for order_id in ids:
+                self._desk.cancel(member, order_id)
+            return ids
+
+        return self._do(cancel)
+
+    def amend(self, order_id: str, size: Amount) -> None:
+        """Make an open order smaller; raises `OrderRefused` if that cannot be."""
+        self._do(lambda: self._desk.amend(self._member, order_id, _decimal(size)))
+
+    @property
+    def open_orders(self) -> list[str]:
+        """The ids of the open orders and of the waiting stop orders."""
+        return self._do(lambda: [*self._member.orders, *self._member.stops])
+
+    @property
+    def fills(self) -> list[Fill]:
+        """The newest 100 000 fills, oldest first."""
+        return self._do(lambda: list(self._member.fills))
+
+    # Money
+
+    def balances(self, wallet: str = "spot") -> dict[str, Balance]:
+        """Give the coins of the ``"spot"`` or the ``"margin"`` account."""
+        if wallet not in ("spot", "margin"):
+            raise InvalidInput(
+                f"no wallet {shown(wallet)}; wallets: spot, margin (see futures_wallet)"
+            )
+        coins = self._member.spot if wallet == "spot" else self._member.margin.wallet
+        return self._do(lambda: _balances(coins))
+
+    def futures_wallet(self, currency: str = "USDT") -> FuturesWallet:
+        """Give one settlement currency of the futures account."""
+        return self._do(lambda: self._desk.futures_wallet(self._member, currency))
+
+    @property
+    def positions(self) -> dict[str, int]:
+        """Open futures positions: symbol to signed lots."""
+        return self._do(
+            lambda: {s: p.quantity for s, p in self._member.positions.items() if p.quantity}
+        )
+
+    def deposit(self, wallet: str, currency: str, amount: Amount) -> None:
+        """Add coins to ``"spot"``, ``"futures"`` or ``"margin"``; a negative amount takes away."""
+        value = _decimal(amount)
+        self._do(lambda: self._desk.deposit(self._member, wallet, currency, value))
+
+    def borrow(self, currency: str, amount: Amount, *, symbol: str = "") -> None:
+        """Borrow on cross margin, or on the isolated margin of a spot symbol."""
+        desk, value = self._desk, _decimal(amount)
+        self._do(
+            lambda: desk.lender.borrow(
+                self._member, currency, value, symbol, desk.hub.clock.reached_ns
+            )
+        )
+
+    def repay(self, currency: str, amount: Amount, *, symbol: str = "") -> None:
+        """Repay what was borrowed."""
+        desk, value = self._desk, _decimal(amount)
+        self._do(
+            lambda: desk.lender.repay(
+                self._member, currency, value, symbol, desk.hub.clock.reached_ns
+            )
+        )
+
+    # Settings
+
+    def set_leverage(self, symbol: str, leverage: Amount) -> None:
+        """Choose the leverage of the symbol's next orders (10 at first)."""
+        value = _decimal(leverage)
+        self._do(lambda: self._desk.set_leverage(self._member, symbol, value))
+
+    def set_margin_mode(self, symbol: str, mode: str) -> None:
+        """Choose ``"ISOLATED"`` (at first) or ``"CROSS"`` for a symbol."""
+        self._do(lambda: self._desk.set_margin_mode(self._member, symbol, mode))
+
+    def _do(self, function: Callable[[], _T]) -> _T:
+        result: _T = self._perform(function)
+        return result
+
+
+def _balances(coins: CoinWallet) -> dict[str, Balance]:
+    return {
+        coin: Balance(coins.total(coin), coins.available(coin), coins.hold(coin))
+        for coin in coins.currencies
+    }
+
+
+def _decimal(amount: Amount) -> Decimal:
+    try:
+        value = Decimal(str(amount))
+    except InvalidOperation as error:
+        raise InvalidInput(f"{shown(amount)} is no number") from error
+    if not value.is_finite():
+        raise InvalidInput(f"{shown(amount)} is no finite number")
+    return value
+
+
+def _optional(amount: Amount | None) -> Decimal | None:
+    return None if amount is None else _decimal(amount)

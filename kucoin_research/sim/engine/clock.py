@@ -1,0 +1,230 @@
+"""The simulated exchange's own time.
+
+Virtual time stands still until it is started, then runs at ``speed`` times wall time. It moves in
+slices of 10 ms on the absolute grid, so that everything that happens on a grid (depth frames,
+candles, marks) happens at exact virtual instants.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, timedelta
+from numbers import Real
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from kucoin_research.errors import InvalidInput, column_hint, shown
+from kucoin_research.sim.engine.machine import Machine
+
+__all__ = [
+    "DEFAULT_START",
+    "SLICE_NS",
+    "Start",
+    "VirtualClock",
+    "is_number",
+    "named",
+    "parse_start",
+]
+
+DEFAULT_START = "2026-01-05T00:00:00Z"
+SLICE_NS = 10_000_000
+
+# Virtual time that the venue may owe to the wall before the debt is written off, in wall ns.
+_PATIENCE_NS = 100_000_000
+
+
+#: How a user may write when virtual time begins.
+Start: TypeAlias = str | int | date | np.datetime64 | None
+
+
+def parse_start(start: Start) -> int:
+    """Turn a start instant into integer ns UTC.
+
+    Parameters
+    ----------
+    start
+        ISO 8601 text, ``"now"``, a date, a datetime (a naive one is taken as UTC), one of numpy,
+        integer ns, or None for ``DEFAULT_START``.
+
+    Returns
+    -------
+    int
+        Unix time in ns.
+
+    Raises
+    ------
+    InvalidInput
+        If the text is not a time, or the number cannot be ns.
+    """
+    if isinstance(start, str) and start == "now":
+        return time.time_ns()
+    if start is None:
+        start = DEFAULT_START
+    # numpy turns its units into others in 64 bits and wraps; what it writes is right.
+    when = _of_text(start) if isinstance(start, str | np.datetime64) else start
+    if isinstance(when, date) and when == when:  # NaT of pandas is a date, too
+        return _of_calendar(when, start)
+    if isinstance(when, bool | np.timedelta64) or not isinstance(when, int | np.integer):
+        raise _no_start(start)
+    if when >= 2**63:
+        raise InvalidInput(f"start {shown(start)} lies beyond the year 2262, where ns end")
+    if when < _LEAST_NS:
+        raise InvalidInput(f"start {shown(start)} is not in ns; multiply seconds by 10**9")
+    return int(when)
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LEAST_NS = 10**17  # in 1973: what is less is of another unit
+
+
+def _of_text(start: str | np.datetime64) -> datetime:
+    try:
+        return datetime.fromisoformat(str(start))
+    except ValueError as error:
+        raise _no_start(start) from error
+
+
+def _of_calendar(when: date, start: object) -> int:
+    if not isinstance(when, datetime):
+        when = datetime(when.year, when.month, when.day, tzinfo=UTC)
+    if when.tzinfo is None:
+        when = when.replace(tzinfo=UTC)
+    if hasattr(when, "to_pydatetime"):  # of pandas, which counts in 64 bits
+        when = when.to_pydatetime(warn=False)
+    ns = (when - _EPOCH) // timedelta(microseconds=1) * 1_000
+    if not _LEAST_NS <= ns < 2**63:
+        raise InvalidInput(f"start {shown(start)} lies outside of the years 1974 to 2261")
+    return ns
+
+
+def _no_start(start: object) -> InvalidInput:
+    return InvalidInput(
+        f"no start time {shown(start)}; give ISO 8601 text, a datetime, integer ns or 'now'"
+    )
+
+
+def is_number(value: object) -> bool:
+    """Whether that is a number; true and false are none, nor are numpy's spans of time."""
+    if isinstance(value, int) and value.bit_length() > 1_000:
+        return False  # no float holds it
+    return isinstance(value, Real) and not isinstance(value, bool | np.timedelta64)
+
+
+def named(symbols: object) -> list[Any]:
+    """Take one symbol or several; none where they are left out.
+
+    Raises
+    ------
+    InvalidInput
+        If it is neither. Whether there is such a symbol is for the caller to say.
+    """
+    if symbols is None:
+        return []
+    listed = [symbols] if isinstance(symbols, str) else symbols
+    hint = column_hint(symbols, "symbol")
+    if hint or not isinstance(listed, Iterable):
+        raise InvalidInput(
+            f"symbols must be a string or a list of strings, not {shown(symbols)}{hint}"
+        )
+    found = list(listed)
+    wrong = [each for each in found if not isinstance(each, str)]
+    if wrong:
+        raise InvalidInput(f"symbols must be strings, and {shown(wrong[0])} is none")
+    return found
+
+
+class VirtualClock:
+    """Virtual time, anchored to a monotonic clock.
+
+    The exchange asks for ``target_ns``, works until there, and says so with ``reach``. Where the
+    machine is too slow, the difference is written off (virtual time slips behind the wall), so
+    nothing is ever skipped.
+
+    Parameters
+    ----------
+    start_ns
+        Virtual time at the start, ns UTC.
+    speed
+        Virtual seconds per wall second, above zero.
+    machine
+        Where wall time comes from; the real one when left out.
+
+    Attributes
+    ----------
+    reached_ns
+        Virtual time up to which everything has happened.
+    slipped_ns
+        Virtual time written off so far because the machine (or a reader) was too slow.
+    slips
+        How often that happened.
+    """
+
+    def __init__(
+        self,
+        start_ns: int,
+        speed: float = 1.0,
+        *,
+        machine: Machine | None = None,
+    ) -> None:
+        if not is_number(speed) or not 0 < speed < float("inf"):
+            raise InvalidInput(
+                f"speed must be a number above 0, such as 1 or 60, not {shown(speed)}"
+            )
+        self.start_ns = start_ns
+        self.speed = float(speed)
+        self.reached_ns = start_ns
+        self.slipped_ns = 0
+        self.slips = 0
+        self.machine = Machine() if machine is None else machine
+        self._anchor_ns: int | None = None  # wall time at which virtual time was `_origin_ns`
+        self._origin_ns = start_ns
+
+    @property
+    def is_running(self) -> bool:
+        """Whether virtual time passes."""
+        return self._anchor_ns is not None
+
+    @property
+    def target_ns(self) -> int:
+        """Virtual time at which the exchange should be now, ns UTC."""
+        anchor = self._anchor_ns
+        if anchor is None:
+            return self._origin_ns
+        return self._origin_ns + int((self.machine.monotonic_ns() - anchor) * self.speed)
+
+    @property
+    def now_ns(self) -> int:
+        """Virtual time, ns UTC: never backwards, at most a slice ahead of what has happened."""
+        return max(self.reached_ns, min(self.target_ns, self.reached_ns + SLICE_NS - 1))
+
+    @property
+    def lag(self) -> float:
+        """Virtual seconds by which the exchange is behind its target at this moment."""
+        return max(0, self.target_ns - self.reached_ns) / 1e9
+
+    def start(self) -> None:
+        """Let virtual time pass, from where it stands."""
+        if self._anchor_ns is None:
+            self._anchor_ns = self.machine.monotonic_ns()
+
+    def stop(self) -> None:
+        """Make virtual time stand still."""
+        self._origin_ns = self.now_ns
+        self._anchor_ns = None
+
+    def reach(self, time_ns: int) -> None:
+        """Note that everything up to `time_ns` has happened."""
+        self.reached_ns = time_ns
+
+    def slip(self, *, tolerance_ns: int = _PATIENCE_NS) -> None:
+        """Write off the distance to the target if it exceeds `tolerance_ns` of wall time."""
+        behind = self.target_ns - self.reached_ns - SLICE_NS
+        if self._anchor_ns is None or behind <= tolerance_ns * self.speed:
+            return
+        self.slips += 1
+        self.slipped_ns += behind
+        # One slice past what was reached is the most that `now_ns` can have shown.
+        self._origin_ns = self.reached_ns + SLICE_NS
+        self._anchor_ns = self.machine.monotonic_ns()

@@ -1,0 +1,326 @@
+"""The crowd: random orders that keep a market near a fair price.
+
+Every action is decided by one seeded generator and the state of the book, so the flow depends on
+virtual time only. Market makers follow the fair price in small jumps; in between, people add,
+cancel, replace and take. Taking begets taking (a self-exciting rate), and the rate follows
+volatility, so quiet and hectic minutes alternate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache, lru_cache
+from math import exp, floor, log
+from random import Random
+from statistics import NormalDist
+from typing import Any, NamedTuple
+
+from kucoin_research.sim.engine.catalog import Flow
+from kucoin_research.sim.engine.matching import BookSide, MatchingBook
+
+__all__ = ["OrderFlow", "Tables", "shared_tables"]
+
+_TABLE = 4_096  # power of two: picks from a table of quantiles replace costly distributions
+_SIZE_SPREAD = 1.5  # standard deviation of the logarithm of sizes
+_DIGITS = (1, 1, 2, 2, 3, 12)  # significant digits of sizes, as often as they stand here
+_DIGITS_FORMAT = {digits: f"{{:.{digits - 1}e}}".format for digits in set(_DIGITS)}
+_REACH = 0.9  # tail exponent of how far from the best price orders are placed
+
+_HEAT_DECAY_MS = 1_500.0
+_HEAT_BRANCHING = 0.5
+_HEAT_LIMIT = 8.0
+_SAME_SIDE = 0.65  # chance that the next taker is on the side of the one before
+_INFORMED = 0.35  # chance that a stale quote is traded against rather than withdrawn
+_WALL = 0.02
+_FEWEST_LEVELS = 12
+
+
+class Tables(NamedTuple):
+    """What sizes of orders, sizes of trades and distances are picked from."""
+
+    sizes: list[int]
+    trade_sizes: list[int]
+    distances: list[int]
+
+
+class OrderFlow:
+    """Random order flow into one book.
+
+    Parameters
+    ----------
+    book
+        Where the orders go.
+    flow
+        Rates, sizes and distances.
+    rng
+        The flow's own seeded generator.
+    fair_ticks
+        Fair price in ticks at a time in ms.
+    tables
+        What sizes and distances are picked from; None for tables of its own.
+    """
+
+    def __init__(
+        self,
+        book: MatchingBook,
+        flow: Flow,
+        rng: Random,
+        fair_ticks: Callable[[int], float],
+        tables: Tables | None = None,
+    ) -> None:
+        self._book = book
+        self._flow = flow
+        self._random = rng.random
+        self._fair_ticks = fair_ticks
+        self._fair = 0.0
+        if tables is None:
+            tables = _make_tables(flow, rng)
+        self._sizes, self._trade_sizes, self._distances = tables
+        self._fewest_levels = min(_FEWEST_LEVELS, flow.levels // 2)
+        self._orders = int(flow.levels * 1.6)
+        self._reach = _reach(flow)
+        self._heat = 0.0
+        self._heat_time = 0
+        self._buying = True
+
+    def open(self, now_ms: int) -> None:
+        """Fill an empty book around the fair price."""
+        self._fair = fair = self._fair_ticks(now_ms)
+        self._heat_time = now_ms
+        bid = max(1, floor(fair))
+        self._fill(self._book.bids, bid)
+        self._fill(self._book.asks, -(bid + self._flow.spread_ticks))
+
+    def delay_ms(self, now_ms: int, activity: float) -> float:
+        """Draw the time to the next action; ``activity`` is relative volatility."""
+        heat = self._cooled(now_ms)
+        rate = self._flow.actions_per_second * activity * (1.0 + heat) / (1.0 + _HEAT_BRANCHING)
+        return -log(1.0 - self._random()) * 1_000.0 / rate
+
+    def act(self, now_ms: int) -> None:
+        """Let someone do something."""
+        flow, book = self._flow, self._book
+        fair = self._fair_ticks(now_ms)
+        if abs(fair - self._fair) > flow.band_ticks:
+            self._fair = fair
+        self.keep_alive()
+        slack = flow.spread_ticks
+        if self._fair > slack - book.asks.keys[-1]:
+            self._follow(book.asks, book.bids, now_ms)
+        elif self._fair < book.bids.keys[-1] - slack:
+            self._follow(book.bids, book.asks, now_ms)
+        elif self._random() < flow.trade_share:
+            self._trade(now_ms)
+        else:
+            self._provide()
+        self.keep_alive()
+        if -book.asks.keys[-1] - book.bids.keys[-1] > slack and self._random() < 0.8:
+            self._tighten()
+
+    def keep_alive(self) -> None:
+        """Add levels to a side that is about to run out of them."""
+        for side in (self._book.bids, self._book.asks):
+            while len(side.keys) < self._fewest_levels:
+                self._extend(side)
+
+    def _trade(self, now_ms: int) -> None:
+        random = self._random
+        bids, asks = self._book.bids, self._book.asks
+        pull = (self._fair - (bids.keys[-1] - asks.keys[-1]) / 2) / self._flow.band_ticks
+        if random() > _SAME_SIDE:
+            self._buying = random() < 0.5 + max(-0.4, min(0.4, pull * 0.4))
+        side = asks if self._buying else bids
+        size = self._trade_sizes[int(random() * _TABLE)]
+        if random() < 0.04:
+            size *= 12
+        patience = int(self._flow.gap_ticks * 4) + 1
+        self._hit(side, side.keys[-1] - patience, size, now_ms)
+
+    def _follow(self, stale: BookSide, other: BookSide, now_ms: int) -> None:
+        # The fair price has moved through the best of `stale`: take it or withdraw it.
+        random = self._random
+        limit = floor(self._fair) * stale.sign
+        if random() < _INFORMED:
+            self._hit(stale, limit, self._trade_sizes[int(random() * _TABLE)] * 2, now_ms)
+        room = 1 + int(random() * 6)
+        while room and len(stale.keys) > self._fewest_levels and stale.keys[-1] > limit:
+            room -= 1
+            key = stale.keys[-1]
+            if not self._book.cancel_level(stale, key):
+                self._hit(stale, key, stale.sizes[key], now_ms)
+        if random() < 0.5 and stale.keys[-1] <= limit:
+            self._place_near(other)
+
+    def _hit(self, side: BookSide, limit: int, size: int, now_ms: int) -> None:
+        # Take from `side` down to the key `limit`; what is left over is dropped.
+        book = self._book
+        taker_side = book.asks if side is book.bids else book.bids
+        book.take(book.make_order(taker_side, -limit, size))
+        self._buying = side is book.asks
+        heat = self._cooled(now_ms)
+        flow = self._flow
+        per_second = flow.actions_per_second * flow.trade_share * 2
+        step = _HEAT_BRANCHING * 1_000.0 / (_HEAT_DECAY_MS * per_second)
+        self._heat = min(_HEAT_LIMIT, heat + step)
+
+    def _provide(self) -> None:
+        random = self._random
+        side = self._book.bids if random() < 0.5 else self._book.asks
+        wanted = self._flow.levels
+        levels = len(side.keys)
+        choice = random()
+        if choice < 0.3 and side.keys[-1] - side.keys[0] > self._reach:
+            self._withdraw(side, side.keys[0])
+        elif choice < 0.3 and levels < wanted * 0.85:
+            self._place_far(side)
+        elif choice < 0.3 and levels > wanted * 1.2:
+            self._withdraw(side, side.keys[0])
+        elif choice < 0.5:
+            self._cancel_near(side)
+            self._place_near(side)
+        elif random() < self._adding(side):
+            self._place_near(side)
+        else:
+            self._cancel_near(side)
+
+    def _adding(self, side: BookSide) -> float:
+        # Chance of an order coming rather than going: pulls the number of orders to its target.
+        return 0.5 + max(-0.45, min(0.45, 2.0 * (self._orders - side.orders) / self._orders))
+
+    def _place_near(self, side: BookSide) -> None:
+        random = self._random
+        distance = self._distances[int(random() * _TABLE)]
+        key = side.keys[-1] - distance
+        size = self._sizes[int(random() * _TABLE)]
+        if distance and random() < 0.12:
+            key -= key % self._flow.round_ticks
+            size *= 2
+            if random() < _WALL * 5:
+                size *= 10
+        elif random() < _WALL:
+            size *= 6
+        if side.sign > 0 and key < 1:
+            return
+        self._book.add(side, key, size)
+
+    def _place_far(self, side: BookSide) -> None:
+        random = self._random
+        key = side.keys[-1] - 1 - int(self._reach * random() ** 1.5)
+        if side.sign < 0 or key >= 1:
+            self._book.add(side, key, self._sizes[int(random() * _TABLE)])
+
+    def _cancel_near(self, side: BookSide) -> None:
+        random = self._random
+        rank = int(len(side.keys) * random() ** 3)
+        if len(side.keys) > self._fewest_levels:
+            self._withdraw(side, side.keys[-1 - rank])
+
+    def _withdraw(self, side: BookSide, key: int) -> None:
+        queue = side.queues[key]
+        order = queue[int(self._random() * len(queue))]
+        if order.owner is None:
+            self._book.cancel(side, order)
+
+    def _tighten(self) -> None:
+        # Market makers narrow the spread around the fair price.
+        book, random = self._book, self._random
+        bid, ask = book.bids.keys[-1], -book.asks.keys[-1]
+        new_bid = max(bid, min(ask - 1, floor(self._fair)))
+        new_ask = new_bid + 1
+        if self._flow.spread_ticks > 1:
+            new_ask += int(random() * self._flow.spread_ticks)
+        if new_bid > bid:
+            book.add(book.bids, new_bid, self._sizes[int(random() * _TABLE)])
+        if new_ask < ask:
+            book.add(book.asks, -new_ask, self._sizes[int(random() * _TABLE)])
+
+    def _extend(self, side: BookSide) -> None:
+        # Around the fair price, not behind the worst level: that may be an account's, anywhere.
+        random = self._random
+        key = self._edge(side) - 1 - int(self._reach * random())
+        if side.sign > 0:
+            key = max(1, key)
+        self._book.add(side, key, self._sizes[int(random() * _TABLE)] * 2)
+
+    def _edge(self, side: BookSide) -> int:
+        # Where a side can start again: at the fair price, but behind the other side's best.
+        book = self._book
+        other = book.asks if side is book.bids else book.bids
+        key = floor(self._fair) * side.sign
+        return min(key, -other.keys[-1]) if other.keys else key
+
+    def _fill(self, side: BookSide, best: int) -> None:
+        random = self._random
+        key = best
+        for rank in range(self._flow.levels):
+            if side.sign > 0 and key < 1:
+                return
+            for _ in range(1 + int(random() * 2.2)):
+                size = self._sizes[int(random() * _TABLE)]
+                self._book.add(side, key, size * 12 if random() < _WALL else size)
+            gap = self._flow.gap_ticks * (0.6 + 2.0 * rank / self._flow.levels)
+            key -= 1 + int(-log(1.0 - random()) * gap)
+
+    def _cooled(self, now_ms: int) -> float:
+        elapsed = now_ms - self._heat_time
+        if elapsed and self._heat:
+            self._heat *= exp(-elapsed / _HEAT_DECAY_MS)
+        self._heat_time = now_ms
+        return self._heat
+
+
+def _make_tables(flow: Flow, rng: Random) -> Tables:
+    tables, state = _drawn_tables(flow, rng.getstate())
+    rng.setstate(state)
+    return tables
+
+
+# Half the work of opening a market. Another exchange of the same seed, and tapes, find it done.
+@lru_cache(maxsize=16)
+def _drawn_tables(flow: Flow, state: tuple[Any, ...]) -> tuple[Tables, tuple[Any, ...]]:
+    rng = Random()
+    rng.setstate(state)
+    sizes = _size_table(flow.order_size, rng)
+    tables = Tables(sizes, _size_table(flow.trade_size, rng), _distance_table(flow))
+    return tables, rng.getstate()
+
+
+@lru_cache(maxsize=1)
+def shared_tables(flow: Flow) -> Tables:
+    """Make the tables of a flow that many markets have in common, once."""
+    return _make_tables(flow, Random("shared tables"))
+
+
+def _size_table(median: int, rng: Random) -> list[int]:
+    # Quantiles of a log-normal law, most of them rounded as people round.
+    choice = rng.choice
+    texts = [_DIGITS_FORMAT[choice(_DIGITS)](median * factor) for factor in _size_factors()]
+    return [max(1, int(float(text))) for text in texts]
+
+
+@cache
+def _size_factors() -> list[float]:
+    # The same for every market, and costly.
+    quantile = NormalDist(0.0, _SIZE_SPREAD).inv_cdf
+    return [exp(quantile((index + 0.5) / _TABLE)) for index in range(_TABLE)]
+
+
+@cache
+def _tails() -> list[float]:
+    return [((index + 0.5) / _TABLE) ** (-1.0 / _REACH) - 1.0 for index in range(_TABLE)]
+
+
+def _reach(flow: Flow) -> int:
+    # How deep the book is in ticks when its gaps are as `OrderFlow.open` makes them.
+    return int(flow.levels * (flow.gap_ticks * 1.6 + 1))
+
+
+def _distance_table(flow: Flow) -> list[int]:
+    # Quantiles of a power law in ticks behind the best price, cut where the book ends.
+    longest = _reach(flow) // 2
+    distances = []
+    for index, tail in enumerate(_tails()):
+        distance = int(flow.gap_ticks * 2 * tail)
+        # Beyond the book's end the law is replaced by an even spread over its far half.
+        distances.append(distance if distance < longest else longest - index % (longest // 2 + 1))
+    return distances

@@ -1,0 +1,183 @@
+"""Listings as KuCoin's REST replies spell them."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any, TypeAlias
+
+from kucoin_research.sim.engine.catalog import HOUR_MS, Listing
+from kucoin_research.sim.engine.market import Market
+
+__all__ = ["contract_row", "symbol_row"]
+
+Row: TypeAlias = dict[str, Any]
+
+_FIRST_OPEN_MS = 1_585_555_200_000
+_NS_PER_MS = 1_000_000
+
+
+def contract_row(listing: Listing, market: Market | None, now_ns: int) -> Row:
+    """Return a futures listing as ``GET /api/v1/contracts/{symbol}`` does (P3.1).
+
+    Parameters
+    ----------
+    listing
+        A futures listing.
+    market
+        Its market, for the live fields; None gives an instrument without trading yet.
+    now_ns
+        Virtual time, ns since 1970.
+    """
+    return (
+        _contract_facts(listing)
+        | _funding_facts(listing, market, now_ns)
+        | _live_facts(listing, market, now_ns)
+    )
+
+
+def symbol_row(listing: Listing) -> Row:
+    """Return a spot listing as ``GET /api/v2/symbols/{symbol}`` does (P4.1)."""
+    return {
+        "symbol": listing.symbol,
+        "name": listing.symbol,
+        "baseCurrency": listing.base,
+        "quoteCurrency": listing.quote,
+        "feeCurrency": listing.quote,
+        "market": listing.zone,
+        "baseMinSize": _plain(Decimal(listing.lot_size) * 1_000),
+        "quoteMinSize": "0.00001" if listing.quote == "BTC" else "0.1",
+        "baseMaxSize": "10000000000",
+        "quoteMaxSize": "99999999",
+        "baseIncrement": listing.lot_size,
+        "quoteIncrement": "0.00000001" if listing.quote == "BTC" else "0.000001",
+        "priceIncrement": listing.tick_size,
+        "priceLimitRate": "0.1",
+        "minFunds": "0.00001" if listing.quote == "BTC" else "0.1",
+        "isMarginEnabled": True,
+        "enableTrading": True,
+        "feeCategory": 1,
+        "makerFeeCoefficient": "1.00",
+        "takerFeeCoefficient": "1.00",
+        "st": False,
+        "callauctionIsEnabled": False,
+        "callauctionPriceFloor": None,
+        "callauctionPriceCeiling": None,
+        "callauctionFirstStageStartTime": None,
+        "callauctionSecondStageStartTime": None,
+        "callauctionThirdStageStartTime": None,
+        "tradingStartTime": None,
+    }
+
+
+def _contract_facts(listing: Listing) -> Row:
+    symbol, base, quote = listing.symbol, listing.base, listing.quote
+    hours = listing.funding_interval_ms // HOUR_MS
+    human = "BTC" if base == "XBT" else base
+    return {
+        "symbol": symbol,
+        "displaySymbol": f"{human}{quote}",
+        "displayBaseCurrency": human,
+        "rootSymbol": listing.settle if listing.is_inverse else quote,
+        "type": "FFWCSX",
+        "firstOpenDate": _FIRST_OPEN_MS,
+        "expireDate": None,
+        "settleDate": None,
+        "baseCurrency": base,
+        "quoteCurrency": quote,
+        "settleCurrency": listing.settle,
+        "maxOrderQty": 1_000_000,
+        "marketMaxOrderQty": 1_000_000,
+        "maxPrice": 1_000_000.0,
+        "lotSize": int(listing.lot_size),
+        "tickSize": float(listing.tick_size),
+        "indexPriceTickSize": 10.0**-listing.index_decimals,
+        "multiplier": listing.multiplier,
+        "initialMargin": 1 / listing.max_leverage,
+        "maintainMargin": 0.5 / listing.max_leverage,
+        "maxRiskLimit": 100_000,
+        "minRiskLimit": 100_000,
+        "riskStep": 50_000,
+        "makerFeeRate": listing.maker_fee,
+        "takerFeeRate": listing.taker_fee,
+        "makerFixFee": 0.0,
+        "takerFixFee": 0.0,
+        "isQuanto": False,
+        "settlementFee": None,
+        "isDeleverage": True,
+        "isInverse": listing.is_inverse,
+        "markMethod": "FairPrice",
+        "fairMethod": "FundingRate",
+        "fundingBaseSymbol": f".{base}INT8H",
+        "fundingQuoteSymbol": f".{quote}INT8H",
+        "fundingRateSymbol": f".{symbol}FPI{hours}H",
+        "fundingBaseSymbol1M": f".{base}INT",
+        "fundingQuoteSymbol1M": f".{quote}INT",
+        "premiumsSymbol1M": f".{symbol}PI",
+        "premiumsSymbol8H": f".{symbol}PI{hours}H",
+        "indexSymbol": listing.index_symbol,
+        "settlementSymbol": "",
+        "status": "Open",
+        "maxLeverage": listing.max_leverage,
+        "sourceExchanges": ["okex", "binance", "kucoin", "bybit", "bitget"],
+        "k": 490.0,
+        "m": 300.0,
+        "f": 1.3,
+        "mmrLimit": 0.3,
+        "mmrLevConstant": float(listing.max_leverage),
+        "supportCross": True,
+        "marketStage": "NORMAL",
+        "marketType": "CRYPTO",
+        "assetClass": "CRYPTO",
+        "subMarketType": None,
+    }
+
+
+def _funding_facts(listing: Listing, market: Market | None, now_ns: int) -> Row:
+    interval = listing.funding_interval_ms
+    now_ms = now_ns // _NS_PER_MS
+    start = now_ms - now_ms % interval
+    return {
+        "fundingFeeRate": market.funding_rate(now_ns) if market else 0.0,
+        "predictedFundingFeeRate": None,
+        "lastTimeFundingRate": market.settled_funding(start * _NS_PER_MS) if market else 0.0,
+        "fundingRateGranularity": interval,
+        "effectiveFundingRateCycleStartTime": start,
+        "currentFundingRateGranularity": interval,
+        "fundingRateCap": 0.003,
+        "fundingRateFloor": -0.003,
+        "dailyInterestRate": 0.0003,
+        "nextFundingRateTime": start + interval - now_ms,
+        "nextFundingRateDateTime": start + interval,
+    }
+
+
+def _live_facts(listing: Listing, market: Market | None, now_ns: int) -> Row:
+    price = listing.start_price
+    if market is None:
+        prices = dict.fromkeys(("markPrice", "indexPrice", "lastTradePrice"), price)
+        day = dict.fromkeys(("lowPrice", "highPrice"), price)
+        zeros = dict.fromkeys(("turnoverOf24h", "volumeOf24h", "priceChg", "priceChgPct"), 0.0)
+        return {"openInterest": "0"} | prices | day | zeros | _price_band(price)
+    stats = market.stats_24h(now_ns)
+    mark = market.mark_price(now_ns)
+    return {
+        "openInterest": str(market.open_interest(now_ns)),
+        "turnoverOf24h": stats.turnover,
+        "volumeOf24h": stats.volume,
+        "markPrice": mark,
+        "indexPrice": market.index_price(now_ns),
+        "lastTradePrice": stats.last,
+        "lowPrice": stats.low,
+        "highPrice": stats.high,
+        "priceChg": stats.change,
+        "priceChgPct": stats.change_pct,
+    } | _price_band(mark)
+
+
+def _price_band(price: float) -> Row:
+    return {"buyLimit": round(price * 1.05, 8), "sellLimit": round(price * 0.95, 8)}
+
+
+def _plain(number: Decimal) -> str:
+    text = f"{number:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text

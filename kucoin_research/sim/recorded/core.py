@@ -1,0 +1,367 @@
+"""The board of a recording: its rows in their time, and the topics on which they go out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain
+from typing import TypeAlias
+
+from kucoin_research.errors import InvalidInput
+from kucoin_research.sim.accounts.keys import DEMO_ACCOUNT
+from kucoin_research.sim.accounts.members import Member
+from kucoin_research.sim.engine.clock import SLICE_NS, VirtualClock
+from kucoin_research.sim.faults.kinds import Fault, Message
+from kucoin_research.sim.messages.topics import Topic
+from kucoin_research.sim.recorded.messages import Row, Shape, book_frame, key_of, shapes_of
+from kucoin_research.sim.recorded.state import Book, Offer, Recall
+from kucoin_research.sim.server.core import Board, Channel, Settings, Subscriber, text_frame
+
+__all__ = ["Batches", "Playback"]
+
+#: Rows in order of arrival, each with the name of its channel.
+Batches: TypeAlias = Iterable[list[tuple[str, Row]]]
+
+# What has not been told yet is looked for in this much of the recording, ns.
+_LOOK_AHEAD_NS = 10_000_000_000
+_BOOK_TOPICS = {"/contractMarket/level2": "futures", "/market/level2": "spot"}
+_IMPOSSIBLE = frozenset({"rebase", "crossed_book"})
+# These say nothing about what time it was when they arrived.
+_TIMELESS = frozenset({"candle", "status"})
+
+
+class _Channel(Channel):
+    """A channel with how it spells rows."""
+
+    def __init__(self, topic: Topic, market: str) -> None:
+        super().__init__(topic, market)
+        self.prefix = topic.prefix
+        self.shapes = shapes_of(topic)
+        self.interval = topic.candle_type
+        self.symbols: list[str] = []
+
+
+class Playback(Board[_Channel]):
+    """Plays recorded rows to whoever listens, and remembers what they said.
+
+    Virtual time is that of arrival, ``local_timestamp``. The time that the exchange tells is the
+    recorded exchange's own, as well as the rows show it: see ``told_ns``.
+
+    Parameters
+    ----------
+    batches
+        The rows, in order of arrival.
+    ahead
+        The same rows again, of which the beginning is read: REST answers with what comes first
+        until there is anything else.
+    offers
+        The symbols recorded.
+    clock
+        Virtual time, just before the first row to be sent.
+    settings
+        The rest.
+    has_fillers
+        Whether numbers without a row are fillers on futures, too: of recordings of the pro feed.
+    grace
+        Seconds (wall) from the first subscription until time starts.
+    wake
+        Called when it has started late.
+    """
+
+    has_accounts = False
+
+    def __init__(
+        self,
+        batches: Batches,
+        ahead: Batches,
+        offers: Mapping[str, Offer],
+        clock: VirtualClock,
+        settings: Settings,
+        *,
+        has_fillers: bool = False,
+        grace: float = 0.0,
+        wake: Callable[[], None] = lambda: None,
+    ) -> None:
+        super().__init__(0, clock, settings)
+        self._grace = grace
+        self._awaited: dict[str, Book] = {}  # as they were before their first change was sent
+        self._asked: set[str] = set()
+        self._wake = wake
+        self.listings: Mapping[str, Offer] = offers
+        self.recalls = {symbol: _recall(offer, has_fillers) for symbol, offer in offers.items()}
+        self._members = {
+            account.key: Member(account) for account in (DEMO_ACCOUNT, *settings.accounts)
+        }
+        self._offset_ns: int | None = None
+        self._wants: dict[tuple[str, str, str], list[tuple[_Channel, Shape]]] = {}
+        self._books: dict[str, list[_Channel]] = {}
+        self.rows_played = 0
+        self._rows = _Rows(batches)
+        self._play(clock.reached_ns)
+        self._foresee(ahead)
+
+    # Time
+
+    @property
+    def told_ns(self) -> int:
+        """The time that the exchange tells, ns UTC.
+
+        It is ahead of virtual time by the most that a row's ``timestamp`` was ahead of its arrival:
+        so it never runs backwards and never lies before what has been told.
+        """
+        return self.clock.now_ns + (self._offset_ns or 0)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all rows have been played."""
+        return self._rows.next is None
+
+    def _begin(self) -> None:
+        is_first = self.first_subscription_ns is None
+        if not self._grace:
+            super()._begin()
+        elif is_first:
+            # Others that come meanwhile, and further topics, begin with the same row.
+            asyncio.get_running_loop().call_later(self._grace, self._begin_late)
+
+    def _begin_late(self) -> None:
+        self._grace = 0.0
+        self._begin()
+        self._wake()
+
+    def _step(self, target_ns: int) -> int:
+        following = self._rows.next
+        if following is None or following[1][1] > target_ns:
+            return target_ns
+        due_ns: int = following[1][1]
+        until_ns = -(-due_ns // SLICE_NS) * SLICE_NS
+        self._play(until_ns)
+        return until_ns
+
+    def _play(self, until_ns: int) -> None:
+        rows = self._rows
+        while (following := rows.next) is not None and following[1][1] <= until_ns:
+            channel, row = following
+            rows.step()
+            if channel == "level2":
+                self._play_book(row)
+            elif channel == "status":
+                self._note_status(row)
+            else:
+                self._play_row(channel, row)
+            self.rows_played += 1
+
+    def _play_row(self, channel: str, row: Row) -> None:
+        recall = self.recalls.get(row[2])
+        if recall is None:
+            return
+        recall.note(channel, row)
+        if channel not in _TIMELESS:
+            self._note_time(row)
+        for listener, shape in self._wants.get(key_of(channel, row), ()):
+            if shape.fits(row):
+                text = shape.spell(listener.topic, row)
+                self.delivery.emit(listener.readers, _message(listener, row, text), text_frame)
+
+    def _play_book(self, row: Row) -> None:
+        recall = self.recalls.get(row[2])
+        if recall is None:
+            return
+        self._note_time(row)
+        rows = [row, *self._rows.take_like(row)]
+        self.rows_played += len(rows) - 1
+        book = recall.book
+        if row[4]:
+            book.load(rows)
+            return
+        listeners = self._books.get(row[2], ())
+        is_first = bool(listeners) and book.is_whole and row[2] not in self._asked
+        before = book.copy() if is_first else None
+        runs = book.apply(rows)
+        if before is not None and runs:  # else nobody hears of it, and nobody would ask
+            self._await(row[2], before)
+        for listener in listeners:
+            for first, last, changes in runs:
+                for number, text in book_frame(
+                    listener.topic, listener.market, row[2], (first, last), changes, row[0]
+                ):
+                    message = Message(listener.topic, number, text.encode(), row[2])
+                    self.delivery.emit(listener.readers, message, text_frame)
+
+    # The first snapshot
+
+    def _await(self, symbol: str, book: Book) -> None:
+        # Clients buffer changes and ask for the book then; at a high speed it would be far ahead.
+        self._asked.add(symbol)
+        if not self._awaited:
+            asyncio.get_running_loop().call_later(self.settings.patience, self._await_no_more)
+        self._awaited[symbol] = book
+        self.clock.stop()
+
+    def book(self, symbol: str) -> Book:
+        """Give the book that REST tells; time goes on when the awaited ones have been told."""
+        self._asked.add(symbol)
+        awaited = self._awaited.pop(symbol, None)
+        if awaited is None:
+            return self.recalls[symbol].book
+        if not self._awaited:
+            self._go_on()
+        return awaited
+
+    def _await_no_more(self) -> None:
+        if self._awaited:
+            self._awaited.clear()
+            self._go_on()
+
+    def _go_on(self) -> None:
+        if not self.is_held:
+            self.clock.start()
+            self._wake()
+
+    def _note_time(self, row: Row) -> None:
+        time, local = row[0], row[1]
+        if time is not None and (self._offset_ns is None or time - local > self._offset_ns):
+            self._offset_ns = time - local
+
+    def _note_status(self, row: Row) -> None:
+        _, _, symbol, event, channel, _, first, last = row
+        recall = self.recalls.get(symbol)
+        if event != "gap" or channel != "level2" or recall is None:
+            return
+        if first is not None and last is not None:
+            recall.book.note_gap(first, last)
+
+    def _foresee(self, ahead: Batches) -> None:
+        rows = _Rows(ahead)
+        found: defaultdict[str, set[str]] = defaultdict(set)
+        until_ns = self.clock.reached_ns + _LOOK_AHEAD_NS
+        while (following := rows.next) is not None and following[1][1] <= until_ns:
+            channel, row = following
+            rows.step()
+            recall = self.recalls.get(row[2])
+            if recall is None or channel in ("status", "trade", "candle"):
+                continue
+            if self._offset_ns is None:
+                self._note_time(row)
+            if channel != "level2":
+                is_new = channel not in recall.last and channel not in found[row[2]]
+                if is_new:
+                    found[row[2]].add(channel)
+                    recall.note(channel, row)
+            elif row[4] and not recall.book.is_whole:
+                recall.book.load([row, *rows.take_like(row)])
+
+    # Topics
+
+    @property
+    def members(self) -> Mapping[str, Member]:
+        """The accounts that may log in, by key; of them nothing was recorded."""
+        return self._members
+
+    def symbols_of(self, market: str, topic: Topic) -> list[str]:
+        """List the symbols that feed a topic; none if its symbol was not recorded."""
+        of_market = [name for name, offer in self.listings.items() if offer.market == market]
+        if (topic.prefix, topic.suffix) in (
+            ("/contract/announcement", ""),
+            ("/market/ticker", "all"),
+        ):
+            return of_market
+        return [topic.suffix] if topic.suffix in of_market else []
+
+    def streamed(self, market: str | None = None) -> list[str]:
+        """List the symbols that somebody listens to, in alphabetical order."""
+        return sorted(
+            {
+                symbol
+                for channel in self._channels.values()
+                if market in (None, channel.market)
+                for symbol in channel.symbols
+            }
+        )
+
+    def state(self, symbol: str) -> str | None:
+        """Tell whether a symbol trades, in the recording's words; None if it does not say."""
+        return "Closed" if symbol in self.delivery.delisted() else self.listings[symbol].status
+
+    async def catch_up(self, symbols: Iterable[str], patience: float | None = None) -> None:
+        """Do nothing: all symbols are where the time is."""
+
+    async def prepare(self, market: str, topic: Topic) -> None:
+        """Do nothing: rows are sent as they stand."""
+
+    def _open(self, market: str, topic: Topic) -> _Channel:
+        channel = _Channel(topic, market)
+        channel.symbols = self.symbols_of(market, topic)
+        return channel
+
+    def _note_channels(self) -> None:
+        wants: dict[tuple[str, str, str], list[tuple[_Channel, Shape]]] = {}
+        books: dict[str, list[_Channel]] = {}
+        for channel in sorted(self._channels.values(), key=lambda one: one.order):
+            for symbol in channel.symbols:
+                for shape in channel.shapes:
+                    key = shape.channel, symbol, channel.interval
+                    wants.setdefault(key, []).append((channel, shape))
+                if channel.prefix in _BOOK_TOPICS:
+                    books.setdefault(symbol, []).append(channel)
+        self._wants, self._books = wants, books
+
+    def _greet(self, channel: _Channel, subscriber: Subscriber) -> None:
+        """Nobody gets anything by itself on these topics."""
+
+    def _latest(self, channel: _Channel, count: int) -> Iterable[Message]:
+        for symbol in channel.symbols:
+            for row in list(self.recalls[symbol].trades)[-count:]:
+                for shape in channel.shapes:
+                    yield _message(channel, row, shape.spell(channel.topic, row))
+
+    # Faults
+
+    def check(self, fault: Fault) -> None:
+        """Refuse what would need another book than the recorded one."""
+        if fault.name in _IMPOSSIBLE:
+            raise InvalidInput(
+                f"{fault.name} changes a book, and a recording's stays as it was: "
+                "inject it into kr.simulate()"
+            )
+
+    def strike(self, symbol: str, fault: Fault) -> None:  # noqa: ARG002
+        """Refuse it; see ``check``."""
+        self.check(fault)
+
+
+class _Rows:
+    """Rows one by one, with a look at the next."""
+
+    def __init__(self, batches: Batches) -> None:
+        self._rows: Iterator[tuple[str, Row]] = chain.from_iterable(batches)
+        self.next = next(self._rows, None)
+
+    def step(self) -> None:
+        """Go on to the next."""
+        self.next = next(self._rows, None)
+
+    def take_like(self, row: Row) -> list[Row]:
+        """Take the rows that follow and belong to the same book message."""
+        taken: list[Row] = []
+        is_one_message = row[3] is not None or row[4]
+        while self.next is not None and self.next[0] == "level2" and is_one_message:
+            following = self.next[1]
+            if following[2:5] != row[2:5] or following[0] != row[0]:
+                break
+            taken.append(following)
+            self.next = next(self._rows, None)
+        return taken
+
+
+def _recall(offer: Offer, has_fillers: bool) -> Recall:
+    is_spot = offer.market == "spot"
+    book = Book(has_fillers=is_spot or has_fillers, has_single_changes=not is_spot)
+    return Recall(offer, book)
+
+
+def _message(channel: _Channel, row: Row, text: str) -> Message:
+    # Every sequence stands in the fourth column; rows without one are known by their arrival.
+    number = row[3] if isinstance(row[3], int) else row[1]
+    return Message(channel.topic, number, text.encode(), row[2])

@@ -1,0 +1,120 @@
+"""A recording as an exchange: the doors of the simulated one, with recorded data behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from kucoin_research.errors import InvalidInput, shown
+from kucoin_research.sim.engine.clock import SLICE_NS, VirtualClock, is_number
+from kucoin_research.sim.engine.machine import Machine
+from kucoin_research.sim.recorded.core import Batches, Playback
+from kucoin_research.sim.recorded.rest import RECORDED_ROUTES, Shelf
+from kucoin_research.sim.recorded.state import Offer
+from kucoin_research.sim.server.doors import MARKETS, Doors, make_settings
+
+__all__ = ["ReplayExchange"]
+
+# Faster than any reader: an hour in 4 ms. Time waits for the sockets, so that they set the pace.
+_AT_ONCE = 1e6
+
+
+class ReplayExchange(Doors):
+    """KuCoin's REST and WebSocket protocol over recorded rows; see `Doors`.
+
+    Virtual time is the recording's ``local_timestamp``. It stands still until the first
+    subscription and for `grace` seconds after it, then runs at `speed`; where the machine or a
+    reader is too slow it slips, and nothing is left out. It also waits, for `patience` at most,
+    until the book is asked for over REST of which the first change was just sent, so that who
+    begins with the recording gets the recorded snapshot. After the last row the streams are silent
+    and stay open.
+
+    Parameters
+    ----------
+    batches, ahead
+        The rows from the beginning, and once more from `start_ns` on; see `Playback`.
+    offers
+        The symbols recorded, with what is known of them.
+    speed
+        Virtual seconds per second; None for as fast as the slowest reader takes it.
+    start_ns
+        When to begin, ns UTC: everything before has happened.
+    host, futures_port, spot_port
+        Where to listen; port 0 for any free one.
+    has_fillers
+        Whether the recording is of the pro feed.
+    grace
+        Seconds (wall) from the first subscription to the first row, for clients that subscribe to
+        one topic after the other.
+    is_held
+        Whether time stands still until ``resume``, whoever subscribes.
+    **settings
+        Fields of `Settings`; those of order flow and accounts' trading mean nothing here.
+
+    Raises
+    ------
+    InvalidInput
+        If an argument makes no sense.
+    OSError
+        If a port is taken.
+    """
+
+    def __init__(
+        self,
+        batches: Batches,
+        ahead: Batches,
+        offers: Mapping[str, Offer],
+        *,
+        speed: float | None,
+        start_ns: int,
+        host: str = "127.0.0.1",
+        futures_port: int = 0,
+        spot_port: int = 0,
+        has_fillers: bool = False,
+        grace: float = 0.0,
+        is_held: bool = False,
+        machine: Machine | None = None,
+        **settings: Any,
+    ) -> None:
+        if not is_number(grace) or not 0 <= grace < float("inf"):
+            raise InvalidInput(f"grace must be a number of seconds, not {shown(grace)}")
+        # The grid point before, so that a row at the very instant is still to come.
+        clock = VirtualClock(
+            (start_ns - 1) // SLICE_NS * SLICE_NS,
+            _AT_ONCE if speed is None else speed,
+            machine=machine,
+        )
+        board = Playback(
+            batches,
+            ahead,
+            offers,
+            clock,
+            make_settings(settings),
+            has_fillers=has_fillers,
+            grace=grace,
+            wake=self._wake,
+        )
+        board.is_held = is_held
+        self._board = board
+        super().__init__(
+            board,
+            {market: Shelf(board, market) for market in MARKETS},
+            RECORDED_ROUTES,
+            host=host,
+            ports={"futures": futures_port, "spot": spot_port},
+            has_pro=False,
+        )
+
+    def __repr__(self) -> str:
+        state = "closed" if self.is_closed else f"{self.futures_url} {self.spot_url}"
+        return f"<{type(self).__name__} {state} speed={self.clock.speed}>"
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the last row has been played."""
+        return self._board.is_over
+
+    @property
+    def rows_played(self) -> int:
+        """How many rows have been played, those before the start among them."""
+        return self._board.rows_played

@@ -1,0 +1,594 @@
+"""The REST calls of a recording: what its rows have said up to now, in KuCoin's shapes.
+
+Shapes from the protocol reference, sections 3 (futures) and 4 (spot). What was not recorded is
+answered as KuCoin answers what it does not have, with null where a whole row has other values, and
+never made up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from kucoin_research.sim.engine.candles import INTERVALS
+from kucoin_research.sim.recorded.core import Playback
+from kucoin_research.sim.recorded.messages import Row, digits
+from kucoin_research.sim.recorded.state import Bar, Offer, Recall
+from kucoin_research.sim.server.rest import (
+    Answer,
+    Counter,
+    Reply,
+    Route,
+    RouteTable,
+    Values,
+    error,
+    route_table,
+)
+
+__all__ = ["RECORDED_ROUTES", "Shelf"]
+
+_MS = 1_000_000
+_HOUR_MS = 3_600_000
+_TRADES = 100
+_FULL_FUTURES = 1_000
+_FUNDING_ROWS = 100
+_SPOT_CANDLES = 1_500
+_SPOT_FEE = 0.001  # of KuCoin's first class of pairs, at the lowest level
+_GRANULARITIES = {
+    ms // 60_000: name
+    for name, ms in INTERVALS.items()
+    if ms // 60_000 in (1, 5, 15, 30, 60, 120, 240, 480, 720, 1440, 10080)
+}
+
+
+class Shelf(Counter):
+    """One market of a recording, as REST sees it."""
+
+    def __init__(self, board: Playback, market: str) -> None:
+        super().__init__(market)
+        self.board = board
+        self.recalls = {
+            symbol: recall
+            for symbol, recall in board.recalls.items()
+            if recall.offer.market == market
+        }
+
+    @property
+    def now_ns(self) -> int:
+        """The recorded exchange's time, ns UTC."""
+        return self.board.told_ns
+
+
+def _touches_none(_shelf: Shelf, _values: Values) -> Iterable[str]:
+    return ()
+
+
+def _ok(data: Any) -> Reply:
+    return Reply(200, {"code": "200000", "data": data})
+
+
+_INVALID_SYMBOL = error(200, "200003", "Invalid symbol.")
+_INVALID_PARAMETER = error(200, "400100", "Parameter Error")
+_NO_DATA = _ok(None)
+_BUSY = error(503, "503000", "Service is busy, please try again later.")
+
+
+def _of_symbol(answer: Callable[[Shelf, Recall], Reply | Any], unknown: Reply) -> Answer:
+    # An answer of None: the recording does not say.
+    def look_up(shelf: Shelf, values: Values) -> Reply:
+        recall = shelf.recalls.get(values.get("symbol", ""))
+        found = None if recall is None else answer(shelf, recall)
+        if found is None:
+            return unknown
+        return found if isinstance(found, Reply) else _ok(found)
+
+    return look_up
+
+
+def _number(value: float | None) -> float | int | None:
+    # As KuCoin spells them: 66968, not 66968.0.
+    return int(value) if value is not None and value == int(value) else value
+
+
+def _text(value: float | None) -> str | None:
+    return None if value is None else digits(value)
+
+
+def _ms(time_ns: int | None) -> int | None:
+    return None if time_ns is None else time_ns // _MS
+
+
+def _whole(values: Values, name: str) -> int | None:
+    text = values.get(name, "")
+    return int(text) if text.isdecimal() and len(text) < 20 else None
+
+
+def _timestamp(shelf: Shelf, _values: Values) -> Reply:
+    return _ok(shelf.now_ms)
+
+
+def _status(shelf: Shelf, _values: Values) -> Reply:
+    return _ok({"status": shelf.status, "msg": ""})
+
+
+def _refused(_shelf: Shelf, _values: Values) -> Reply:
+    # The server answers token calls before it gets here.
+    return error(404, "404", "Not Found")
+
+
+# -- futures ---------------------------------------------------------------------------------------
+
+
+def _contracts(shelf: Shelf, _values: Values) -> Reply:
+    rows = [_contract(shelf, recall) for recall in shelf.recalls.values()]
+    return _ok([row for row in rows if row is not None and row["status"] not in _ENDED])
+
+
+_ENDED = ("Settled", "Closed")
+
+
+def _contract(shelf: Shelf, recall: Recall) -> dict[str, Any] | None:
+    offer = recall.offer
+    if not offer.is_described:
+        return None
+    return _facts(offer) | _funding_facts(shelf, recall) | _figures(shelf, recall)
+
+
+def _facts(offer: Offer) -> dict[str, Any]:
+    expires_ms = _ms(offer.expires)
+    return {
+        "symbol": offer.symbol,
+        "displaySymbol": offer.display_name,
+        "rootSymbol": offer.settle if offer.is_inverse else offer.quote,
+        "type": "FFWCSX" if expires_ms is None else "FFICSX",
+        "expireDate": expires_ms,
+        "settleDate": expires_ms,
+        "baseCurrency": offer.base,
+        "quoteCurrency": offer.quote,
+        "settleCurrency": offer.settle,
+        "maxOrderQty": _number(offer.max_size),
+        "lotSize": _number(offer.lot_size),
+        "tickSize": offer.tick_size,
+        "multiplier": offer.multiplier,
+        "makerFeeRate": offer.maker_fee,
+        "takerFeeRate": offer.taker_fee,
+        "isQuanto": False,
+        "isInverse": offer.is_inverse,
+        "indexSymbol": offer.index_symbol,
+        "maxLeverage": _number(offer.max_leverage),
+    }
+
+
+def _funding_facts(shelf: Shelf, recall: Recall) -> dict[str, Any]:
+    interval = recall.offer.funding_interval_ms
+    if interval is None:
+        return {}
+    row = recall.last.get("funding_rate")
+    following = (shelf.now_ms // interval + 1) * interval
+    return {
+        "fundingRateSymbol": _funding_symbol(recall.offer),
+        "fundingFeeRate": None if row is None else row[3],
+        "predictedFundingFeeRate": None,
+        "fundingRateGranularity": interval,
+        "currentFundingRateGranularity": interval,
+        "nextFundingRateTime": following - shelf.now_ms,
+        "nextFundingRateDateTime": following,
+    }
+
+
+def _funding_symbol(offer: Offer) -> str | None:
+    if offer.funding_interval_ms is None:
+        return None
+    return f".{offer.symbol}FPI{offer.funding_interval_ms // _HOUR_MS}H"
+
+
+def _figures(shelf: Shelf, recall: Recall) -> dict[str, Any]:
+    last, trade = recall.last, recall.last_trade()
+    mark, index, day = last.get("mark"), last.get("index"), last.get("snapshot")
+    price = trade[4] if trade is not None else None
+    return {
+        "status": shelf.board.state(recall.offer.symbol),
+        "markPrice": None if mark is None else mark[3],
+        "indexPrice": None if index is None else index[4],
+        "lastTradePrice": price if price is not None or day is None else day[3],
+        "highPrice": None if day is None else day[4],
+        "lowPrice": None if day is None else day[5],
+        "volumeOf24h": None if day is None else day[6],
+        "turnoverOf24h": None if day is None else day[7],
+        "priceChg": None if day is None else day[8],
+        "priceChgPct": None if day is None else day[9],
+    }
+
+
+def _futures_ticker(_shelf: Shelf, recall: Recall) -> dict[str, Any] | None:
+    trade, top = recall.last_trade(), recall.top()
+    if trade is None or top is None:
+        return None
+    time, sequence, trade_id, side, price, size = trade
+    bid, bid_size, ask, ask_size = top
+    return {
+        "sequence": sequence,
+        "symbol": recall.offer.symbol,
+        "side": side,
+        "size": _number(size),
+        "tradeId": trade_id,
+        "price": _text(price),
+        "bestBidPrice": _text(bid),
+        "bestBidSize": _number(bid_size),
+        "bestAskPrice": _text(ask),
+        "bestAskSize": _number(ask_size),
+        "ts": time,
+    }
+
+
+def _futures_tickers(shelf: Shelf, _values: Values) -> Reply:
+    rows = [_futures_ticker(shelf, recall) for recall in shelf.recalls.values()]
+    return _ok([row for row in rows if row is not None])
+
+
+def _futures_book(depth: int) -> Callable[[Shelf, Recall], Any]:
+    def book(shelf: Shelf, recall: Recall) -> Any:
+        kept = shelf.board.book(recall.offer.symbol)
+        if not kept.is_whole:
+            return _no_book(recall)
+        bids, asks = kept.top(depth)
+        return {
+            "sequence": kept.sequence,
+            "symbol": recall.offer.symbol,
+            "bids": [[_number(price), _number(size)] for price, size in bids],
+            "asks": [[_number(price), _number(size)] for price, size in asks],
+            "ts": kept.time_ns,
+        }
+
+    return book
+
+
+def _no_book(recall: Recall) -> Reply | None:
+    # Between a recorded gap and the snapshot that mended it nobody knew the book: KuCoin would
+    # have, so a client is to ask again.
+    return _BUSY if recall.book.sequence >= 0 else None
+
+
+def _no_such_depth(_shelf: Shelf, _values: Values) -> Reply:
+    return Reply(404, {"code": "404", "msg": "not exist"})
+
+
+def _futures_trades(_shelf: Shelf, recall: Recall) -> list[dict[str, Any]]:
+    return [
+        {
+            "sequence": sequence,
+            "contractId": 1,
+            "tradeId": trade_id,
+            "makerOrderId": "",
+            "takerOrderId": "",
+            "ts": time,
+            "size": _number(size),
+            "price": _text(price),
+            "side": side,
+        }
+        for time, _, _, sequence, trade_id, side, price, size in _newest_trades(recall)
+    ]
+
+
+def _newest_trades(recall: Recall) -> list[Row]:
+    return list(recall.trades)[: -_TRADES - 1 : -1]
+
+
+def _kline(shelf: Shelf, values: Values) -> Reply:
+    recall = shelf.recalls.get(values.get("symbol", ""))
+    if recall is None:
+        return _INVALID_SYMBOL
+    interval = _GRANULARITIES.get(_whole(values, "granularity") or 0)
+    bars = None if interval is None else recall.bars(interval, INTERVALS[interval])
+    if bars is None:
+        return error(200, "100001", "Invalid parameters: granularity")
+    first, last = _whole(values, "from"), _whole(values, "to")
+    chosen = _between(bars, first, last)
+    page = shelf.board.settings.kline_page
+    return _ok([_kline_row(bar) for bar in (chosen[:page] if first else chosen[-page:])])
+
+
+def _between(bars: list[Bar], first: int | None, last: int | None) -> list[Bar]:
+    return [
+        bar
+        for bar in bars
+        if (first is None or bar.open_ms >= first) and (last is None or bar.open_ms <= last)
+    ]
+
+
+def _kline_row(bar: Bar) -> list[Any]:
+    # Rows of before September 2025 have no turnover, like those of the stream.
+    turnover = [] if bar.turnover is None else [_number(bar.turnover)]
+    return [bar.open_ms, *map(_number, bar[1:6]), *turnover]
+
+
+def _mark_price(_shelf: Shelf, recall: Recall) -> dict[str, Any] | None:
+    row = recall.last.get("mark_price")
+    if row is None:
+        return None
+    return {
+        "symbol": recall.offer.symbol,
+        "granularity": 1000,
+        "timePoint": _ms(row[0]),
+        "value": row[3],
+        "indexPrice": row[4],
+    }
+
+
+def _no_series(_shelf: Shelf, _values: Values) -> Reply:
+    return _ok({"dataList": [], "hasMore": False})
+
+
+def _funding_rate(shelf: Shelf, recall: Recall) -> dict[str, Any] | None:
+    row, interval = recall.last.get("funding_rate"), recall.offer.funding_interval_ms
+    if row is None or interval is None:
+        return None
+    began = shelf.now_ms // interval * interval
+    return {
+        "symbol": _funding_symbol(recall.offer),
+        "granularity": interval,
+        "timePoint": began,
+        "value": row[3],
+        "predictedValue": None,
+        "period": 1,
+        "fundingTime": began + interval,
+    }
+
+
+def _funding_rates(shelf: Shelf, values: Values) -> Reply:
+    first, last = _whole(values, "from"), _whole(values, "to")
+    symbol = values.get("symbol", "")
+    if first is None or last is None or not symbol:
+        return _INVALID_PARAMETER
+    recall = shelf.recalls.get(symbol)
+    if recall is None or "funding_rate" not in recall.last:
+        return error(200, "415000", "funding rate is not supported")
+    rates = {row[0] // _MS // _HOUR_MS * _HOUR_MS: row[3] for row in recall.settlements if row[0]}
+    newest_first = sorted((at for at in rates if first <= at <= last), reverse=True)
+    return _ok(
+        [
+            {"symbol": symbol, "fundingRate": rates[at], "timepoint": at}
+            for at in newest_first[:_FUNDING_ROWS]
+        ]
+    )
+
+
+# -- spot ------------------------------------------------------------------------------------------
+
+
+def _symbols(shelf: Shelf, values: Values) -> Reply:
+    zone = values.get("market")
+    rows = [_pair(shelf, recall) for recall in shelf.recalls.values()]
+    return _ok([row for row in rows if row is not None and zone in (None, "", row["market"])])
+
+
+def _pair(shelf: Shelf, recall: Recall) -> dict[str, Any] | None:
+    offer = recall.offer
+    if not offer.is_described:
+        return None
+    state = shelf.board.state(offer.symbol)
+    return {
+        "symbol": offer.symbol,
+        "name": offer.display_name or offer.symbol,
+        "baseCurrency": offer.base,
+        "quoteCurrency": offer.quote,
+        "feeCurrency": offer.quote,
+        "market": offer.quote,
+        "baseMinSize": _text(offer.min_size),
+        "baseMaxSize": _text(offer.max_size),
+        "baseIncrement": _text(offer.lot_size),
+        "priceIncrement": _text(offer.tick_size),
+        "enableTrading": None if state is None else state == "Open",
+        "feeCategory": 1,
+        "makerFeeCoefficient": _coefficient(offer.maker_fee),
+        "takerFeeCoefficient": _coefficient(offer.taker_fee),
+        "st": False,
+    }
+
+
+def _coefficient(fee: float | None) -> str | None:
+    return None if fee is None else digits(round(fee / _SPOT_FEE, 10))
+
+
+def _currencies(shelf: Shelf, _values: Values) -> Reply:
+    return _ok([_currency_row(coin) for coin in _coins(shelf)])
+
+
+def _currency(shelf: Shelf, values: Values) -> Reply:
+    if values["currency"] not in _coins(shelf):
+        return error(200, "400100", "The currency does not exist.")
+    return _ok(_currency_row(values["currency"]))
+
+
+def _coins(shelf: Shelf) -> list[str]:
+    offers = [recall.offer for recall in shelf.recalls.values()]
+    return list(dict.fromkeys(coin for one in offers for coin in (one.base, one.quote) if coin))
+
+
+def _currency_row(coin: str) -> dict[str, Any]:
+    return {"currency": coin, "name": coin, "fullName": coin, "precision": 8, "chains": []}
+
+
+def _zones(shelf: Shelf, _values: Values) -> Reply:
+    return _ok(sorted({recall.offer.quote for recall in shelf.recalls.values()} - {""}))
+
+
+def _level1(shelf: Shelf, recall: Recall) -> dict[str, Any] | None:
+    trade, top = recall.last_trade(), recall.top()
+    if top is None:
+        return None
+    _, sequence, _, _, price, size = trade or (None,) * 6
+    if recall.book.is_whole:
+        sequence = recall.book.sequence
+    bid, bid_size, ask, ask_size = top
+    return {
+        "time": shelf.now_ms,
+        "sequence": None if sequence is None else str(sequence),
+        "price": _text(price),
+        "size": _text(size),
+        "bestBid": _text(bid),
+        "bestBidSize": _text(bid_size),
+        "bestAsk": _text(ask),
+        "bestAskSize": _text(ask_size),
+    }
+
+
+def _spot_book(depth: int | None) -> Callable[[Shelf, Recall], Any]:
+    def book(shelf: Shelf, recall: Recall) -> Any:
+        kept = shelf.board.book(recall.offer.symbol)
+        if not kept.is_whole:
+            return _no_book(recall)
+        bids, asks = kept.top(depth)
+        return {
+            "time": _ms(kept.time_ns),
+            "sequence": str(kept.sequence),
+            "bids": [[digits(price), digits(size)] for price, size in bids],
+            "asks": [[digits(price), digits(size)] for price, size in asks],
+        }
+
+    return book
+
+
+def _stats(_shelf: Shelf, recall: Recall) -> dict[str, Any] | None:
+    row = recall.last.get("snapshot")
+    return None if row is None else {"time": _ms(row[0]), **_day(recall)}
+
+
+def _day(recall: Recall) -> dict[str, Any]:
+    offer, top, trade = recall.offer, recall.top(), recall.last_trade()
+    row = recall.last.get("snapshot") or (None,) * 10
+    _, _, _, last, high, low, volume, turnover, change, change_pct = row
+    if trade is not None and trade[4] is not None:
+        last = trade[4]
+    bid, _, ask, _ = top or (None,) * 4
+    return {
+        "symbol": offer.symbol,
+        "buy": _text(bid),
+        "sell": _text(ask),
+        "changeRate": _text(change_pct),
+        "changePrice": _text(change),
+        "high": _text(high),
+        "low": _text(low),
+        "vol": _text(volume),
+        "volValue": _text(turnover),
+        "last": _text(last),
+        "averagePrice": None,
+        "takerFeeRate": _text(offer.taker_fee),
+        "makerFeeRate": _text(offer.maker_fee),
+        "takerCoefficient": "1",
+        "makerCoefficient": "1",
+    }
+
+
+def _spot_tickers(shelf: Shelf, _values: Values) -> Reply:
+    rows = []
+    for recall in shelf.recalls.values():
+        _, bid_size, _, ask_size = recall.top() or (None,) * 4
+        sizes = {"bestBidSize": _text(bid_size), "bestAskSize": _text(ask_size)}
+        rows.append(_day(recall) | {"symbolName": recall.offer.symbol} | sizes)
+    return _ok({"time": shelf.now_ms, "ticker": rows})
+
+
+def _histories(_shelf: Shelf, recall: Recall) -> list[dict[str, Any]]:
+    return [
+        {
+            "sequence": None if sequence is None else str(sequence),
+            "price": _text(price),
+            "size": _text(size),
+            "side": side,
+            "time": time,
+        }
+        for time, _, _, sequence, _, side, price, size in reversed(_newest_trades(recall))
+    ]
+
+
+def _spot_candles(shelf: Shelf, values: Values) -> Reply:
+    recall, interval = shelf.recalls.get(values.get("symbol", "")), values.get("type", "")
+    if recall is None:
+        return error(200, "400100", "Unsupported trading pair.")
+    bars = recall.bars(interval, INTERVALS[interval]) if interval in INTERVALS else None
+    if bars is None:
+        return error(200, "400100", "Incorrect candlestick type.")
+    # 0 counts as open. Of more candles than fit, the newest are given.
+    first = (_whole(values, "startAt") or 0) * 1_000
+    last = (_whole(values, "endAt") or 0) * 1_000 or None
+    chosen = _between(bars, first, last)[-_SPOT_CANDLES:]
+    return _ok([_spot_candle_row(bar) for bar in reversed(chosen)])
+
+
+def _spot_candle_row(bar: Bar) -> list[str | None]:
+    opened, high, low, close, volume, turnover = map(_text, bar[1:])
+    return [str(bar.open_ms // 1_000), opened, close, high, low, volume, turnover]
+
+
+# -- tables ----------------------------------------------------------------------------------------
+
+
+def _route(path: str, weight: int, answer: Answer, **facts: Any) -> Route:
+    return Route(path, weight, answer, _touches_none, **facts)
+
+
+_BULLETS = (
+    _route("/api/v1/bullet-public", 10, _refused, method="POST"),
+    _route("/api/v1/bullet-private", 10, _refused, method="POST", is_private=True),
+    _route("/api/v1/status", 4, _status),
+    _route("/api/v1/timestamp", 2, _timestamp, shows_quota=False),
+)
+_NO_CONTRACT = error(200, "404000", "The contract information you requested does not exist.")
+_NO_MARK = error(200, "415000", "mark price is not supported")
+_NO_FUNDING = error(200, "415000", "funding rate is not supported")
+_NO_SYMBOL = error(200, "900001", "The symbol does not exist.")
+
+RECORDED_ROUTES: dict[str, RouteTable] = {
+    "futures": route_table(
+        (
+            *_BULLETS,
+            _route("/api/v1/contracts/active", 3, _contracts),
+            _route("/api/v1/contracts/{symbol}", 3, _of_symbol(_contract, _NO_CONTRACT)),
+            _route("/api/v1/ticker", 2, _of_symbol(_futures_ticker, _INVALID_SYMBOL)),
+            _route("/api/v1/allTickers", 5, _futures_tickers),
+            _route(
+                "/api/v1/level2/snapshot",
+                3,
+                _of_symbol(_futures_book(_FULL_FUTURES), _INVALID_SYMBOL),
+            ),
+            _route("/api/v1/level2/depth20", 5, _of_symbol(_futures_book(20), _INVALID_SYMBOL)),
+            _route("/api/v1/level2/depth100", 5, _of_symbol(_futures_book(100), _INVALID_SYMBOL)),
+            _route("/api/v1/level2/{depth}", 5, _no_such_depth),
+            _route("/api/v1/trade/history", 5, _of_symbol(_futures_trades, _INVALID_SYMBOL)),
+            _route("/api/v1/kline/query", 3, _kline),
+            _route("/api/v1/mark-price/{symbol}/current", 3, _of_symbol(_mark_price, _NO_MARK)),
+            _route("/api/v1/index/query", 2, _no_series),
+            _route("/api/v1/premium/query", 3, _no_series),
+            _route("/api/v1/interest/query", 5, _no_series),
+            _route(
+                "/api/v1/funding-rate/{symbol}/current", 2, _of_symbol(_funding_rate, _NO_FUNDING)
+            ),
+            _route("/api/v1/contract/funding-rates", 5, _funding_rates),
+        )
+    ),
+    "spot": route_table(
+        (
+            *_BULLETS,
+            _route("/api/v2/symbols", 4, _symbols),
+            _route("/api/v2/symbols/{symbol}", 4, _of_symbol(_pair, _NO_SYMBOL)),
+            _route("/api/v1/symbols", 4, _symbols),
+            _route("/api/v3/currencies", 3, _currencies),
+            _route("/api/v3/currencies/{currency}", 3, _currency),
+            _route("/api/v1/markets", 3, _zones),
+            _route("/api/v1/market/orderbook/level1", 2, _of_symbol(_level1, _NO_DATA)),
+            _route("/api/v1/market/allTickers", 15, _spot_tickers),
+            _route("/api/v1/market/stats", 15, _of_symbol(_stats, _NO_DATA)),
+            _route("/api/v1/market/orderbook/level2_20", 2, _of_symbol(_spot_book(20), _NO_DATA)),
+            _route("/api/v1/market/orderbook/level2_100", 2, _of_symbol(_spot_book(100), _NO_DATA)),
+            _route(
+                "/api/v3/market/orderbook/level2",
+                3,
+                _of_symbol(_spot_book(None), _NO_DATA),
+                is_private=True,
+            ),
+            _route("/api/v1/market/histories", 3, _of_symbol(_histories, _NO_DATA)),
+            _route("/api/v1/market/candles", 3, _spot_candles),
+        )
+    ),
+}

@@ -1,0 +1,475 @@
+"""The middle of an exchange, whatever its data come from: topics, subscribers, faults, time.
+
+No sockets and no threads here: the server drives `Board.tick` on its loop, and connections hang on
+as `Subscriber`. `Hub` makes the data of an order flow, `Playback` reads them from a recording.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import heapq
+import random
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Generic, Literal, Protocol, TypeVar
+
+from kucoin_research.errors import InvalidInput, shown
+from kucoin_research.sim.accounts.keys import DEMO_ACCOUNT, Account
+from kucoin_research.sim.accounts.members import Member
+from kucoin_research.sim.engine.clock import SLICE_NS, VirtualClock
+from kucoin_research.sim.faults.delivery import Delivery, Readers, Subscriber
+from kucoin_research.sim.faults.kinds import Fault, Message
+from kucoin_research.sim.messages.pro import PRO_TOPICS
+from kucoin_research.sim.messages.topics import PUBLIC_TOPICS, Topic
+
+__all__ = [
+    "TURN",
+    "Board",
+    "Channel",
+    "Listed",
+    "Settings",
+    "Subscriber",
+    "binary_frame",
+    "text_frame",
+]
+
+TURN = 0.01  # seconds that one piece of work may keep the loop from its sockets
+_LOG_LENGTH = 100_000
+_TRADE_TOPICS = frozenset({"/contractMarket/execution", "/market/match", "trade"})
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    r"""What can be set about the simulated exchange, beyond its seed, speed and addresses.
+
+    Attributes
+    ----------
+    ping_interval_ms, ping_timeout_ms
+        What the token reply tells clients.
+    idle_timeout
+        Seconds (wall) of client silence before the exchange closes a connection.
+    rate_limit, rate_window
+        Quota of the public pool per market, and its window in seconds (wall).
+    max_topics
+        Topics per connection; None for KuCoin's own: 400 on spot, unlimited on futures.
+    max_connections
+        Connections per market.
+    max_messages, message_window
+        Client messages allowed in so many seconds (wall); one more closes the connection.
+    token_lifetime, connection_lifetime
+        Seconds (wall). They belong to the connection, so they do not run with the market's virtual
+        clock.
+    ack_delay_ms
+        Longest delay of an ack (wall); each is drawn at random up to it, so data can come first.
+    compression
+        Whether permessage-deflate is accepted when the client offers it.
+    patience
+        Seconds (wall) for which virtual time waits for a reader that takes nothing, before that
+        reader's data is dropped as KuCoin does.
+    buffer_bytes
+        Unsent bytes per connection from which its reader counts as slow.
+    spot_fillers
+        Whether every third spot book sequence is a price-0 filler, as in the 2021 captures.
+    spot_changes_per_frame
+        Changes in one spot level 2 frame at most; above 1 they are unordered and overwritten ones
+        have no entry.
+    spot_resend_depth
+        Whether spot depth frames are sent although nothing changed (futures always does).
+    candle_add
+        Whether a spot candle begins with the undocumented subject ``trade.candles.add``.
+    bare_announcements
+        Whether funding announcements carry the topic without a symbol even when one was named, as
+        in the documents' samples; KuCoin's own SDK does not find such frames.
+    kline_page
+        Rows in one futures kline reply; sources say 500 or 200.
+    pro_idle_timeout
+        Seconds (wall) of client silence before a connection of the pro feed without a subscription
+        is closed.
+    max_pro_topics, max_pro_messages
+        Channels per connection of the pro feed, and client messages in ``message_window``.
+    states
+        What has stopped trading, by symbol: ``{"SOLUSDTM": "Paused"}``. Such a symbol is silent on
+        the stream; on futures the word is one of KuCoin's, on spot any but ``Open`` closes a pair.
+    warm_up
+        Virtual seconds for which a symbol has traded, unseen, when it is first touched; so there
+        are recent trades.
+    accounts
+        The accounts (`Account`) beside the demo account, which is always there.
+    private_rate_limit
+        Quota of signed calls per market and account; None for KuCoin's own: 4000 on spot, 2000 on
+        futures.
+    signing_clock
+        The clock that signed timestamps are compared with: ``"wall"``, since clients sign with
+        their own, or ``"virtual"``.
+    journal
+        Whether every message that is published is kept, for ``Exchange.journal``; it takes memory
+        without bound.
+    dead_servers
+        How many servers the token reply names, ahead of the one that works, that refuse every
+        connection.
+    quiet_contracts
+        How many synthetic contracts are on offer beside the catalog: ``SIM001USDTM`` and so on,
+        USDT-margined perpetuals in which little happens, so that hundreds can be streamed.
+    """
+
+    ping_interval_ms: int = 18_000
+    ping_timeout_ms: int = 10_000
+    idle_timeout: float = 60.0
+    rate_limit: int = 2_000
+    rate_window: float = 30.0
+    max_topics: int | None = None
+    max_connections: int = 800
+    max_messages: int = 100
+    message_window: float = 10.0
+    token_lifetime: float = 86_400.0
+    connection_lifetime: float = 86_400.0
+    ack_delay_ms: int = 0
+    compression: bool = True
+    patience: float = 1.0
+    buffer_bytes: int = 1 << 20
+    spot_fillers: bool = True
+    spot_changes_per_frame: int = 1
+    spot_resend_depth: bool = False
+    candle_add: bool = False
+    bare_announcements: bool = False
+    kline_page: int = 500
+    pro_idle_timeout: float = 60.3
+    max_pro_topics: int = 600
+    max_pro_messages: int = 300
+    states: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    warm_up: float = 60.0
+    accounts: tuple[Account, ...] = ()
+    private_rate_limit: int | None = None
+    signing_clock: Literal["wall", "virtual"] = "wall"
+    journal: bool = False
+    dead_servers: int = 0
+    quiet_contracts: int = 0
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            _check(field.name, str(field.type), getattr(self, field.name))
+        if self.signing_clock not in ("wall", "virtual"):
+            raise InvalidInput(f"no clock {shown(self.signing_clock)}; clocks: wall, virtual")
+        keys = [account.key for account in (DEMO_ACCOUNT, *self.accounts)]
+        if len(set(keys)) < len(keys):
+            raise InvalidInput("two accounts have the same key, or that of the demo account")
+        for name, most in (("dead_servers", 20), ("quiet_contracts", 999)):
+            if not 0 <= getattr(self, name) <= most:
+                raise InvalidInput(f"{name} must be from 0 to {most}, not {getattr(self, name)}")
+
+
+def _check(name: str, kind: str, value: object) -> None:
+    """Refuse a setting that is of another kind than its field's."""
+    if kind.endswith(" | None") and value is None:
+        return
+    kind = kind.removesuffix(" | None")
+    if kind == "bool" and not isinstance(value, bool):
+        raise InvalidInput(f"{name} must be True or False, not {shown(value)}")
+    is_whole = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    if kind == "int" and not is_whole:
+        raise InvalidInput(f"{name} must be a whole number from 0 on, not {shown(value)}")
+    if kind == "float" and not (is_whole or (isinstance(value, float) and value >= 0)):
+        raise InvalidInput(f"{name} must be a number of seconds from 0 on, not {shown(value)}")
+    if kind.startswith("Mapping") and not isinstance(value, Mapping):
+        raise InvalidInput(f"{name} must be a dict, not {shown(value)}")
+
+
+def text_frame(payload: bytes) -> bytes:
+    """Build the WebSocket text frame of a payload, unmasked as servers send it (RFC 6455, 5.2)."""
+    return _frame(0x81, payload)
+
+
+def binary_frame(payload: bytes) -> bytes:
+    """Build the binary frame of a payload, as the pro feed sends its JSON."""
+    return _frame(0x82, payload)
+
+
+def _frame(first: int, payload: bytes) -> bytes:
+    size = len(payload)
+    if size < 126:
+        return bytes((first, size)) + payload
+    if size < 65_536:
+        return bytes((first, 126)) + size.to_bytes(2, "big") + payload
+    return bytes((first, 127)) + size.to_bytes(8, "big") + payload
+
+
+class Listed(Protocol):
+    """What everybody needs to know of a symbol on offer."""
+
+    @property
+    def market(self) -> Literal["futures", "spot"]:
+        """Where it is traded."""
+
+
+class Channel:
+    """One public topic that somebody listens to, or was made to stop listening to."""
+
+    def __init__(self, topic: Topic, market: str) -> None:
+        self.topic = topic.text
+        self.market = market
+        self.is_pro = topic.prefix in PRO_TOPICS
+        self.frame = binary_frame if self.is_pro else text_frame
+        order = PRO_TOPICS if self.is_pro else PUBLIC_TOPICS[market]
+        self.order = (self.is_pro, order.index(topic.prefix), self.topic)
+        self.is_of_trades = topic.prefix in _TRADE_TOPICS
+        self.readers = Readers(market, self.topic)
+
+
+ChannelT = TypeVar("ChannelT", bound=Channel)
+
+
+class Board(ABC, Generic[ChannelT]):
+    """Topics, faults and logs of one exchange; runs on one thread.
+
+    Parameters
+    ----------
+    seed
+        Seed of all that is random.
+    clock
+        Virtual time.
+    settings
+        The rest.
+
+    Attributes
+    ----------
+    turn
+        Seconds after which work leaves a turn to the sockets; the step at hand is finished first.
+    """
+
+    listings: Mapping[str, Listed]
+    #: Whether there is anything to tell on private topics.
+    has_accounts = True
+
+    def __init__(self, seed: int, clock: VirtualClock, settings: Settings) -> None:
+        self.seed = seed
+        self.clock = clock
+        self.settings = settings
+        self.random = random.Random(seed)
+        self.turn = TURN
+        self.is_held = False  # paused by hand: a subscription does not start the clock
+        self.requests: deque[tuple[str, str]] = deque(maxlen=_LOG_LENGTH)
+        self.delivery = Delivery(clock, seed, has_journal=settings.journal)
+        self._listeners: dict[tuple[str, str, str], Readers] = {}
+        self._channels: dict[tuple[str, str], ChannelT] = {}
+        self._connections = 0
+        # What is to be done at a virtual time, and what so long after the first subscription.
+        self._jobs: list[tuple[int, int, Callable[[], None]]] = []
+        self._plans: list[tuple[int, Callable[[], None]]] = []
+        self._job_number = 0
+        self._holds = 0  # how much is being done for which virtual time stands still
+        self.first_subscription_ns: int | None = None
+
+    # What the data's source has to say
+
+    @property
+    @abstractmethod
+    def members(self) -> Mapping[str, Member]:
+        """The accounts that may log in, by key."""
+
+    @abstractmethod
+    def symbols_of(self, market: str, topic: Topic) -> list[str]:
+        """List the symbols that feed a topic; none if its symbol is unknown: it stays silent."""
+
+    @abstractmethod
+    def streamed(self, market: str | None = None) -> list[str]:
+        """List the symbols that somebody listens to, in alphabetical order."""
+
+    @abstractmethod
+    async def catch_up(self, symbols: Iterable[str], patience: float | None = None) -> None:
+        """Bring symbols to the current virtual time, leaving turns to the sockets meanwhile.
+
+        With `patience`, those that are not there yet after so many seconds stay where they are.
+        """
+
+    @abstractmethod
+    async def prepare(self, market: str, topic: Topic) -> None:
+        """Do ahead, leaving turns to the sockets, what takes long in beginning with a topic."""
+
+    @abstractmethod
+    def check(self, fault: Fault) -> None:
+        """Refuse a fault that cannot be done to these data, with `InvalidInput`."""
+
+    @abstractmethod
+    def strike(self, symbol: str, fault: Fault) -> None:
+        """Do a fault of a symbol's book."""
+
+    @abstractmethod
+    def _open(self, market: str, topic: Topic) -> ChannelT:
+        """Begin a channel."""
+
+    @abstractmethod
+    def _note_channels(self) -> None:
+        """Take note that a channel has begun or ended."""
+
+    @abstractmethod
+    def _greet(self, channel: ChannelT, subscriber: Subscriber) -> None:
+        """Send what a new subscriber gets by itself, ahead of all others."""
+
+    @abstractmethod
+    def _latest(self, channel: ChannelT, count: int) -> Iterable[Message]:
+        """Give the last so many messages of a channel of trades, again."""
+
+    @abstractmethod
+    def _step(self, target_ns: int) -> int:
+        """Let happen what comes next, up to the target at most; give the time until which it has.
+
+        Both are on the grid of slices.
+        """
+
+    # Topics
+
+    def next_connection(self) -> int:
+        """Count a new connection; give its number."""
+        self._connections += 1
+        return self._connections
+
+    def subscribe(self, market: str, topic: Topic, subscriber: Subscriber) -> None:
+        """Add a subscriber to a topic; the first one of all starts the clock."""
+        key = market, topic.text
+        channel = self._channels.get(key)
+        if channel is None:
+            channel = self._channels[key] = self._open(market, topic)
+            self._note_channels()
+        self._greet(channel, subscriber)
+        if channel.is_of_trades:
+            self._repeat_executions(channel, subscriber)
+        self.delivery.come(channel.readers, subscriber)
+        self._begin()
+
+    def renew(self, market: str, topic: Topic, subscriber: Subscriber) -> None:
+        """Take note that a subscriber has subscribed to a topic again."""
+        channel = self._channels.get((market, topic.text))
+        if channel is not None:
+            self.delivery.come(channel.readers, subscriber)
+
+    def _begin(self) -> None:
+        if self.first_subscription_ns is None:
+            self.first_subscription_ns = self.clock.reached_ns
+            plans, self._plans = self._plans, []
+            for after_ns, call in plans:
+                self.at(self.first_subscription_ns + after_ns, call)
+        if not self.is_held:
+            self.clock.start()
+
+    def _repeat_executions(self, channel: ChannelT, subscriber: Subscriber) -> None:
+        count, left_out = self.delivery.repeats(channel.market, channel.topic)
+        if not count:
+            return
+        latest = list(self._latest(channel, count + left_out))
+        repeated = latest[: len(latest) - left_out]
+        missed = self.delivery.take_back(channel.topic, {one.sequence for one in repeated})
+        for one in repeated:
+            message = one._replace(state="" if one.sequence in missed else "again")
+            self.delivery.emit(channel.readers, message, channel.frame, subscriber)
+
+    def unsubscribe(
+        self, market: str, topic: Topic, subscriber: Subscriber, reason: str = ""
+    ) -> None:
+        """Take a subscriber from a topic, by its own will or for a `reason`.
+
+        The last one ends its formatting, unless there is a reason: then what is published further
+        is told as withheld, until somebody subscribes again.
+        """
+        channel = self._channels.get((market, topic.text))
+        if channel is None:
+            return
+        self.delivery.go(channel.readers, subscriber, reason)
+        if not channel.readers.is_wanted:
+            del self._channels[market, topic.text]
+            self._note_channels()
+
+    def listen(self, user_id: str, market: str, topic: Topic, subscriber: Subscriber) -> None:
+        """Add a subscriber to a private topic of an account."""
+        key = user_id, market, topic.text
+        readers = self._listeners.setdefault(key, Readers(market, topic.text))
+        self.delivery.come(readers, subscriber)
+        self._begin()
+
+    def unlisten(
+        self, user_id: str, market: str, topic: Topic, subscriber: Subscriber, reason: str = ""
+    ) -> None:
+        """Take a subscriber from a private topic; see `unsubscribe`."""
+        readers = self._listeners.get((user_id, market, topic.text))
+        if readers is not None:
+            self.delivery.go(readers, subscriber, reason)
+
+    def lose(self, market: str, messages: Iterable[Message], reason: str, number: int) -> None:
+        """Tell of messages that a connection, gone from its topics, had been sent in vain."""
+        for message in messages:
+            channel = self._channels.get((market, message.topic))
+            others = channel.readers.subscribers if channel is not None else {}
+            self.delivery.note_withheld(
+                reason, message, connection=number, reached_others=bool(others)
+            )
+
+    def topics(self, market: str | None = None) -> list[str]:
+        """List the public topics that are subscribed to, in alphabetical order."""
+        return sorted(
+            topic
+            for (where, topic), channel in self._channels.items()
+            if market in (None, where) and channel.readers.subscribers
+        )
+
+    async def in_turns(self, work: Generator[None, None, _T]) -> _T:
+        """Finish work that is cut into steps, leaving turns to the sockets between them."""
+        with contextlib.closing(work):  # at once, also where it is left amid
+            deadline = self.clock.machine.worked() + self.turn
+            while True:
+                try:
+                    next(work)
+                except StopIteration as done:
+                    result: _T = done.value
+                    return result
+                if self.clock.machine.worked() >= deadline:
+                    await asyncio.sleep(0)
+                    deadline = self.clock.machine.worked() + self.turn
+
+    def holding_time(self, work: Generator[None, None, _T]) -> Generator[None, None, _T]:
+        """Do work during which virtual time stands still: what it brings to the present is there.
+
+        Otherwise the present may run away from it, and the rest is a long piece at the end.
+        """
+        self._holds += 1
+        try:
+            return (yield from work)
+        finally:
+            self._holds -= 1
+
+    # Time
+
+    def at(self, time_ns: int, call: Callable[[], None]) -> None:
+        """Have something done when everything up to a virtual time has happened."""
+        self._job_number += 1
+        heapq.heappush(self._jobs, (-(-time_ns // SLICE_NS) * SLICE_NS, self._job_number, call))
+
+    def plan(self, after_ns: int, call: Callable[[], None]) -> None:
+        """Have something done so long after the first subscription."""
+        if self.first_subscription_ns is None:
+            self._plans.append((after_ns, call))
+        else:
+            self.at(self.first_subscription_ns + after_ns, call)
+
+    def tick(self) -> bool:
+        """Let happen what is due, for one turn at most; True if more is due."""
+        if self._holds:
+            return False
+        clock = self.clock
+        target = clock.target_ns // SLICE_NS * SLICE_NS
+        deadline = self.clock.machine.worked() + self.turn
+        while clock.reached_ns < target and clock.is_running:
+            self._run_jobs()
+            clock.reach(self._step(min([target, *(time_ns for time_ns, _, _ in self._jobs[:1])])))
+            if self.clock.machine.worked() >= deadline:
+                return clock.reached_ns < target
+        return False
+
+    def _run_jobs(self) -> None:
+        while self._jobs and self._jobs[0][0] <= self.clock.reached_ns:
+            _, _, call = heapq.heappop(self._jobs)
+            call()

@@ -1,0 +1,548 @@
+"""The simulated exchange's board: engines on one side, topics and subscribers on the other."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+from collections.abc import Callable, Generator, Iterable, Mapping
+from typing import Any, NamedTuple, TypeAlias
+
+from kucoin_research.errors import InvalidInput, UnknownSymbol, shown
+from kucoin_research.sim.accounts.keys import DEMO_ACCOUNT
+from kucoin_research.sim.accounts.members import Member
+from kucoin_research.sim.accounts.order_entry import Desk
+from kucoin_research.sim.engine.catalog import LISTINGS, Listing
+from kucoin_research.sim.engine.clock import SLICE_NS, VirtualClock, named
+from kucoin_research.sim.engine.market import BookChange, Event, Market, Submission, Trade
+from kucoin_research.sim.engine.quiet_contracts import quiet_listings
+from kucoin_research.sim.engine.warm_markets import WarmMarkets
+from kucoin_research.sim.faults.kinds import Fault, Message
+from kucoin_research.sim.messages.classic import Feed, Wire, feed_of
+from kucoin_research.sim.messages.pro import pro_feed_of
+from kucoin_research.sim.messages.topics import Topic
+from kucoin_research.sim.server.core import (
+    Board,
+    Channel,
+    Settings,
+    Subscriber,
+    binary_frame,
+    text_frame,
+)
+
+__all__ = ["Hub", "Settings", "Subscriber", "Tape", "binary_frame", "listings_for", "text_frame"]
+
+# Virtual time that an engine is advanced by in one piece: some milliseconds of work.
+_CATCH_UP_NS = 1_000_000_000
+# Their frames tell of the last 24 hours.
+_DAILY_TOPICS = frozenset({"/contractMarket/snapshot", "/market/snapshot"})
+
+# Of all exchanges of this process.
+_WARM = WarmMarkets()
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_WARM.disown)
+
+# Work that is cut into pieces.
+Work: TypeAlias = Generator[None, None, None]
+# When something was done to an engine, and what.
+_Deed: TypeAlias = tuple[int, Callable[[Market], Submission]]
+
+
+class Tape(NamedTuple):
+    """What truly happened to one symbol; for comparing with what a client saw.
+
+    Attributes
+    ----------
+    listing
+        The symbol's row of the catalog.
+    bids, asks
+        The whole book at the start: price in ticks to size in lots.
+    first_sequence
+        The book sequence at the start.
+    changes, trades
+        Everything since, in order. Sequences are those on the wire when it was published, spot
+        fillers left out.
+    rebases
+        Where the book's sequence jumped backwards: how many of ``changes`` came before, and the
+        book's sequence right after the jump.
+    """
+
+    listing: Listing
+    bids: dict[int, int]
+    asks: dict[int, int]
+    first_sequence: int
+    changes: list[BookChange]
+    trades: list[Trade]
+    rebases: tuple[tuple[int, int], ...] = ()
+
+    def book(self, sequence: int) -> tuple[dict[int, int], dict[int, int]]:
+        """Rebuild bids and asks, ticks to size, after the change numbered `sequence`.
+
+        A number that was given out twice, before and after a rebase, means the later change.
+        """
+        sides = {"buy": dict(self.bids), "sell": dict(self.asks)}
+        start, end = self._numbering_of(sequence)
+        for index, change in enumerate(self.changes[:end]):
+            if index >= start and change.sequence > sequence:
+                break
+            if change.size:
+                sides[change.side][change.price_ticks] = change.size
+            else:
+                sides[change.side].pop(change.price_ticks, None)
+        return sides["buy"], sides["sell"]
+
+    def _numbering_of(self, sequence: int) -> tuple[int, int]:
+        # Which of `changes` count in the numbering that holds a sequence: the newest that does.
+        starts = [(0, self.first_sequence), *self.rebases]
+        ends = [*(index for index, _ in self.rebases), len(self.changes)]
+        for (start, first), end in reversed(list(zip(starts, ends, strict=True))):
+            # A filler may follow the last change.
+            last = self.changes[end - 1].sequence + 1 if end > start else first
+            if first <= sequence <= last:
+                return start, end
+        return starts[-1][0], ends[-1]
+
+
+class _Channel(Channel):
+    """A channel with what formats it, by symbol."""
+
+    def __init__(self, topic: Topic, market: str) -> None:
+        super().__init__(topic, market)
+        self.feeds: dict[str, Feed] = {}
+
+
+class _Watch:
+    """One engine that moves, who listens to it, and when it next has something to do."""
+
+    def __init__(self, engine: Market, *, is_lively: bool) -> None:
+        self.engine = engine
+        self.is_lively = is_lively  # an account is engaged in it: something may happen at any time
+        self.feeds: list[tuple[_Channel, Feed]] = []
+        self.hearing: list[tuple[_Channel, Feed]] = []  # those of `feeds` that look at events
+        self.needs_instants = False
+        self.wake_ns = 0
+        self._periods: set[int] = set()
+
+    def add(self, channel: _Channel, feed: Feed) -> None:
+        self.feeds.append((channel, feed))
+        if type(feed).on_events is not Feed.on_events:
+            self.hearing.append((channel, feed))
+        self.needs_instants = self.needs_instants or feed.needs_instants
+        self._periods.add(feed.period_ns)
+
+    def rest(self, now_ns: int) -> None:
+        """Sleep until the next action or grid point; nothing is missed before."""
+        if not self.is_lively:
+            grids = [now_ns - now_ns % period + period for period in self._periods]
+            self.wake_ns = min([self.engine.next_action_ns, *grids])
+
+
+class Hub(Board[_Channel]):
+    """Engines, topics, faults and logs of one exchange.
+
+    Runs on one thread. An engine starts at the virtual time at which its symbol is first touched,
+    and moves only while somebody listens to it or asks for it, so unwatched symbols cost nothing.
+
+    Parameters
+    ----------
+    seed
+        Seed of all order flow.
+    clock
+        Virtual time.
+    listings
+        The symbols on offer.
+    settings
+        The rest.
+    make_engine
+        Makes the engine of a listing, of a seed, that starts at a virtual time in ns.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        clock: VirtualClock,
+        listings: dict[str, Listing],
+        settings: Settings,
+        make_engine: Callable[[Listing, int, int], Market] = Market,
+    ) -> None:
+        super().__init__(seed, clock, settings)
+        self._make_engine = make_engine
+        self.listings: Mapping[str, Listing] = listings
+        for symbol in settings.states:
+            if symbol not in listings:
+                raise UnknownSymbol(
+                    f"states: no symbol {shown(symbol)}; symbols: {', '.join(listings)}"
+                )
+        self._wire = Wire(
+            seed=seed,
+            spot_fillers=settings.spot_fillers,
+            spot_changes_per_frame=settings.spot_changes_per_frame,
+            spot_resend_depth=settings.spot_resend_depth,
+            candle_add=settings.candle_add,
+            bare_announcements=settings.bare_announcements,
+        )
+        self._engines: dict[str, Market] = {}
+        self._engine_starts: dict[str, tuple[int, int]] = {}
+        # What accounts and faults did to an engine and when: `tape` does it again.
+        self._deeds: dict[str, list[_Deed]] = {}
+        self._interests: set[str] = set()
+        self._watches: dict[str, _Watch] = {}
+        self._is_stale = False  # `_watches` no longer fits the channels
+        self.desk = Desk(self, (DEMO_ACCOUNT, *settings.accounts))
+
+    @property
+    def members(self) -> Mapping[str, Member]:
+        """The accounts, by key."""
+        return self.desk.members
+
+    # Engines
+
+    def engine(self, symbol: str) -> Market:
+        """Give the symbol's engine, which starts now if this is the first touch."""
+        engine = self._begun(symbol)
+        _, touched_ns = self._engine_starts[symbol]
+        if engine.now_ns < touched_ns:
+            engine.advance(touched_ns)
+            self._keep_if_warm(symbol)
+        return engine
+
+    def caught_up(self, symbol: str) -> Market:
+        """Give the symbol's engine, advanced to the current virtual time."""
+        engine = self.engine(symbol)
+        if engine.now_ns < self.clock.reached_ns:
+            engine.advance(self.clock.reached_ns)
+        return engine
+
+    async def catch_up(self, symbols: Iterable[str], patience: float | None = None) -> None:
+        """Bring engines to the current virtual time, leaving turns to the sockets meanwhile.
+
+        Virtual time waits for it. With `patience` it does not, and those that are not there yet
+        after so many seconds stay where they are, though no earlier than at their first touch.
+        """
+        work = self.catching_up(symbols, patience)
+        await self.in_turns(self.holding_time(work) if patience is None else work)
+
+    def catching_up(self, symbols: Iterable[str], patience: float | None = None) -> Work:
+        """Cut `catch_up` into pieces: a new engine, or a virtual second of one."""
+        began = self.clock.machine.worked()
+        target_ns = self.clock.reached_ns
+        names = list(symbols)
+        for symbol in names:
+            self._touch(symbol)
+        for symbol in names:
+            yield from self._advance(symbol, self._engine_starts[symbol][1])
+        for symbol in names:
+            for _ in self._advance(symbol, target_ns):
+                yield
+                if patience is not None and self.clock.machine.worked() > began + patience:
+                    return
+
+    async def prepare(self, market: str, topic: Topic) -> None:
+        """Catch up with the symbols of a topic, and build the history that its frames will want."""
+        symbols = self.symbols_of(market, topic)
+        await self.catch_up(symbols)
+        if topic.prefix in _DAILY_TOPICS:
+            await self.in_turns(self.holding_time(self._warm_days(symbols)))
+
+    def _touch(self, symbol: str) -> None:
+        # The engine of a symbol starts at its first touch, whenever it is built.
+        if symbol not in self._engine_starts:
+            touched_ns = self.clock.reached_ns
+            self._engine_starts[symbol] = touched_ns - int(self.settings.warm_up * 1e9), touched_ns
+
+    def _begun(self, symbol: str) -> Market:
+        # The engine wherever it is, perhaps in the time for which it trades unseen.
+        engine = self._engines.get(symbol)
+        if engine is None:
+            self._touch(symbol)
+            engine = self._engines[symbol] = self._make(symbol)
+        return engine
+
+    def _make(self, symbol: str) -> Market:
+        # An engine that has still to be advanced to the symbol's first touch. On any thread.
+        start_ns, touched_ns = self._engine_starts[symbol]
+        listing = self.listings[symbol]
+        kept = None
+        if self._make_engine is Market:
+            kept = _WARM.take(listing, self.seed, start_ns, touched_ns)
+        return kept or self._make_engine(listing, self.seed, start_ns)
+
+    def _keep_if_warm(self, symbol: str) -> None:
+        # Another exchange will want what is touched at the start; later touches are chance.
+        engine, (_, touched_ns) = self._engines[symbol], self._engine_starts[symbol]
+        is_warm = engine.now_ns == touched_ns == self.clock.start_ns
+        if is_warm and self._make_engine is Market:
+            _WARM.keep(engine, self.seed)
+
+    def _advance(self, symbol: str, target_ns: int) -> Work:
+        if symbol not in self._engines:
+            self._begun(symbol)
+            yield
+        engine = self._engines[symbol]
+        while engine.now_ns < target_ns:
+            engine.advance(min(target_ns, engine.now_ns + _CATCH_UP_NS))
+            self._keep_if_warm(symbol)
+            yield
+
+    def _warm_days(self, symbols: list[str]) -> Work:
+        for symbol in symbols:
+            yield from self.engine(symbol).warm_day()
+
+    def state(self, symbol: str) -> str:
+        """Tell whether a symbol trades: ``Open``, or the word that was set for it."""
+        if symbol in self.delivery.delisted():
+            return "Closed"
+        return self.settings.states.get(symbol, "Open")
+
+    def book_sequence(self, engine: Market) -> int:
+        """Give the wire's number of the engine's current book."""
+        return self._wire.book_sequence(engine)
+
+    def order(self, symbol: str, action: Callable[[Market], Submission]) -> Submission:
+        """Do something to an engine's book for an account: streams, tape and REST will show it.
+
+        The action is done again on the tape's own engine, so it must depend on nothing else.
+        """
+        engine = self.caught_up(symbol)
+        done = action(engine)
+        self._deeds.setdefault(symbol, []).append((engine.now_ns, action))
+        watch = self._watched().get(symbol)
+        if watch is not None:
+            self._publish(done.events, watch.hearing)
+            watch.wake_ns = 0
+        return done
+
+    def frame_id(self, name: str, time_ns: int) -> str:
+        """Make the 24-hex id of a frame, the same in every run."""
+        return self._wire.frame_id(name, time_ns)
+
+    def tape(self, symbol: str) -> Callable[[], Tape]:
+        """Note what happened to the symbol from its first touch to now.
+
+        What is returned makes the tape, on a second engine of its own: it takes long, and may be
+        called on any thread.
+        """
+        if not isinstance(symbol, str) or symbol not in self.listings:
+            raise UnknownSymbol(f"no symbol {shown(symbol)}; symbols: {', '.join(self.listings)}")
+        until_ns = self.caught_up(symbol).now_ns
+        _, touched_ns = self._engine_starts[symbol]
+        engine = functools.partial(self._make, symbol)
+        deeds = list(self._deeds.get(symbol, ()))
+        return functools.partial(_make_tape, engine, self._wire, deeds, touched_ns, until_ns)
+
+    # Topics
+
+    def symbols_of(self, market: str, topic: Topic) -> list[str]:
+        """List the symbols that feed a topic; none if its symbol is unknown: it stays silent."""
+        if topic.prefix == "/contract/announcement" and not topic.suffix:
+            return self._on_stream(market)
+        if topic.prefix == "/market/ticker" and topic.suffix == "all":
+            return self._on_stream(market)
+        if topic.prefix == "/market/snapshot" and "-" not in topic.suffix:
+            return [s for s in self._on_stream(market) if self.listings[s].zone == topic.suffix]
+        return [topic.suffix] if self._is_on_stream(market, topic.suffix) else []
+
+    def _on_stream(self, market: str) -> list[str]:
+        return [symbol for symbol in self.listings if self._is_on_stream(market, symbol)]
+
+    def _is_on_stream(self, market: str, symbol: str) -> bool:
+        # What a fault has delisted is still made, and withheld: it may come back.
+        row = self.listings.get(symbol)
+        state = self.settings.states.get(symbol, "Open")
+        return row is not None and row.market == market and state in ("Open", "CancelOnly")
+
+    def _open(self, market: str, topic: Topic) -> _Channel:
+        channel = _Channel(topic, market)
+        make = pro_feed_of if channel.is_pro else feed_of
+        for symbol in self.symbols_of(market, topic):
+            feed = make(topic, self.caught_up(symbol), self._wire)
+            if feed is not None:
+                channel.feeds[symbol] = feed
+        return channel
+
+    def _note_channels(self) -> None:
+        self._is_stale = True
+
+    def _greet(self, channel: _Channel, subscriber: Subscriber) -> None:
+        for symbol, feed in channel.feeds.items():
+            for sequence, text in feed.on_subscribe(self.clock.reached_ns):
+                message = Message(channel.topic, sequence, text.encode(), symbol)
+                self.delivery.emit(channel.readers, message, channel.frame, subscriber)
+
+    def _latest(self, channel: _Channel, count: int) -> Iterable[Message]:
+        for symbol, feed in channel.feeds.items():
+            for sequence, text in feed.on_events(list(feed.engine.trades)[-count:]):
+                yield Message(channel.topic, sequence, text.encode(), symbol)
+
+    def streamed(self, market: str | None = None) -> list[str]:
+        """List the symbols that somebody listens to, in alphabetical order."""
+        return sorted(
+            symbol
+            for symbol, watch in self._watched().items()
+            if watch.feeds and market in (None, self.listings[symbol].market)
+        )
+
+    def watch(self) -> None:
+        """Look again at which engines have to move."""
+        interests = self.desk.interests()
+        if interests != self._interests:
+            self._interests = interests
+            self._is_stale = True
+
+    def _watched(self) -> dict[str, _Watch]:
+        # The catalog's order, then the order of PUBLIC_TOPICS: frames leave in the same order
+        # whoever subscribed first.
+        if self._is_stale:
+            self._is_stale = False
+            symbols = {symbol for channel in self._channels.values() for symbol in channel.feeds}
+            self._watches = {
+                symbol: _Watch(self.caught_up(symbol), is_lively=symbol in self._interests)
+                for symbol in self.listings
+                if symbol in symbols or symbol in self._interests
+            }
+            for channel in sorted(self._channels.values(), key=lambda one: one.order):
+                for symbol, feed in channel.feeds.items():
+                    self._watches[symbol].add(channel, feed)
+        return self._watches
+
+    # Time
+
+    def _step(self, target_ns: int) -> int:
+        if not self._watched() and not self.desk.has_debts:
+            return target_ns
+        until_ns = (self.clock.reached_ns // SLICE_NS + 1) * SLICE_NS
+        self._slice(until_ns)
+        return until_ns
+
+    def _slice(self, until_ns: int) -> None:
+        for watch in list(self._watched().values()):
+            if watch.wake_ns <= until_ns:
+                self._move(watch, until_ns)
+                watch.rest(until_ns)
+        self.desk.on_grid(until_ns)
+
+    def _move(self, watch: _Watch, until_ns: int) -> None:
+        engine, hearing = watch.engine, watch.hearing
+        if watch.needs_instants:
+            # Everything happens on whole milliseconds, so each step shows the state of one instant.
+            while (action_ns := engine.next_action_ns) <= until_ns:
+                self._pass_on(engine.advance(action_ns), hearing)
+        self._pass_on(engine.advance(until_ns), hearing)
+        if watch.is_lively:
+            self.desk.act(engine.listing.symbol, engine, until_ns)
+        for channel, feed in watch.feeds:
+            if not until_ns % feed.period_ns:
+                for sequence, text in feed.on_grid(until_ns):
+                    message = Message(channel.topic, sequence, text.encode(), feed.symbol)
+                    self.delivery.emit(channel.readers, message, channel.frame)
+
+    def _pass_on(self, events: list[Event], feeds: list[tuple[_Channel, Feed]]) -> None:
+        if events:
+            self._publish(events, feeds)
+            self.desk.on_events(events)
+
+    def _publish(self, events: list[Event], feeds: list[tuple[_Channel, Feed]]) -> None:
+        if not events:
+            return
+        for channel, feed in feeds:
+            for sequence, text in feed.on_events(events):
+                message = Message(channel.topic, sequence, text.encode(), feed.symbol)
+                self.delivery.emit(channel.readers, message, channel.frame)
+
+    def emit_private(
+        self, user_id: str, market: str, listened: str, frame: dict[str, Any], time_ns: int
+    ) -> None:
+        """Send a frame to the listeners of an account's topic; `listened` is what they asked for.
+
+        Faults know it by the topic it carries, and by its time.
+        """
+        readers = self._listeners.get((user_id, market, listened))
+        if readers is not None and readers.is_wanted:
+            payload = json.dumps(frame, separators=(",", ":"), ensure_ascii=False).encode()
+            self.delivery.emit(readers, Message(frame["topic"], time_ns, payload), text_frame)
+
+    # Faults of books and contracts
+
+    def check(self, fault: Fault) -> None:
+        """Refuse nothing: a simulated market takes every fault."""
+
+    def strike(self, symbol: str, fault: Fault) -> None:
+        """Renumber or cross a book."""
+        if fault.name == "rebase":
+            self.rebase(symbol, fault.by)
+        else:
+            self.cross(symbol, fault.delay)
+
+    def rebase(self, symbol: str, by: int) -> None:
+        """Let a book's sequence jump backwards, on the wire by `by`.
+
+        On spot with fillers by the next multiple of three below, so that those keep their places.
+        """
+        engine = self.caught_up(symbol)
+        has_fillers = engine.listing.market == "spot" and self.settings.spot_fillers
+        step = by // 3 * 2 if has_fillers else by
+        before = self.book_sequence(engine)
+        self.order(symbol, lambda one: one.rebase(step))
+        shift = before - self.book_sequence(engine)
+        watch = self._watched().get(symbol)
+        for _, feed in watch.feeds if watch is not None else ():
+            feed.on_rebase(shift)
+
+    def cross(self, symbol: str, seconds: float) -> None:
+        """Let a bid stand above the best ask, on the wire, for so many virtual seconds."""
+        self.order(symbol, lambda engine: engine.cross())
+        until_ns = self.clock.reached_ns + int(seconds * 1e9)
+        self.at(until_ns, lambda: self._uncross(symbol))
+
+    def _uncross(self, symbol: str) -> None:
+        self.order(symbol, lambda engine: engine.uncross())
+
+
+def _make_tape(
+    begin: Callable[[], Market],
+    wire: Wire,
+    deeds: list[_Deed],
+    touched_ns: int,
+    until_ns: int,
+) -> Tape:
+    engine = begin()
+    engine.advance(touched_ns)
+    bids, asks = dict(engine.levels("buy", None)), dict(engine.levels("sell", None))
+    first_sequence = wire.book_sequence(engine)
+    events: list[Event] = []
+    rebases: list[tuple[int, int]] = []
+    for time_ns, action in deeds:
+        events += engine.advance(time_ns)
+        before = engine.sequence
+        events += action(engine).events
+        if engine.sequence < before:
+            changes = sum(isinstance(event, BookChange) for event in events)
+            rebases.append((changes, wire.book_sequence(engine)))
+    events += engine.advance(until_ns)
+    changes_on_wire = [
+        event._replace(sequence=wire.change_sequence(engine, event.sequence))
+        for event in events
+        if isinstance(event, BookChange)
+    ]
+    trades = [event for event in events if isinstance(event, Trade)]
+    return Tape(engine.listing, bids, asks, first_sequence, changes_on_wire, trades, tuple(rebases))
+
+
+def listings_for(symbols: Iterable[str] | str | None, quiet: int = 0) -> dict[str, Listing]:
+    """Choose rows of the catalog, and add `quiet` synthetic contracts.
+
+    Raises
+    ------
+    UnknownSymbol
+        If a symbol is not in the catalog.
+    """
+    added = quiet_listings(quiet)
+    if symbols is None:
+        return LISTINGS | added
+    wanted = named(symbols)
+    for symbol in wanted:
+        if symbol not in LISTINGS and symbol not in added:
+            raise UnknownSymbol(f"no symbol {shown(symbol)}; symbols: {', '.join(LISTINGS)}")
+    if not wanted:
+        raise InvalidInput("no symbols: leave `symbols` out to offer the whole catalog")
+    return {symbol: LISTINGS[symbol] for symbol in wanted if symbol in LISTINGS} | added

@@ -1,0 +1,97 @@
+import json
+from decimal import Decimal
+
+import pytest
+
+from kucoin_research.sim.engine.catalog import LISTINGS
+from kucoin_research.sim.engine.fundamental_value import BASES
+from kucoin_research.sim.engine.market import Market
+from kucoin_research.sim.messages.instrument_rows import contract_row, symbol_row
+
+START = 1_767_571_200 * 10**9
+FUTURES = [listing for listing in LISTINGS.values() if listing.market == "futures"]
+SPOT = [listing for listing in LISTINGS.values() if listing.market == "spot"]
+
+# P3.1, without the fields that it marks as optional
+CONTRACT_FIELDS = """
+symbol displaySymbol displayBaseCurrency rootSymbol type firstOpenDate expireDate settleDate
+baseCurrency quoteCurrency settleCurrency maxOrderQty marketMaxOrderQty maxPrice lotSize tickSize
+indexPriceTickSize multiplier initialMargin maintainMargin maxRiskLimit minRiskLimit riskStep
+makerFeeRate takerFeeRate makerFixFee takerFixFee isQuanto settlementFee isDeleverage isInverse
+markMethod fairMethod fundingBaseSymbol fundingQuoteSymbol fundingRateSymbol fundingBaseSymbol1M
+fundingQuoteSymbol1M premiumsSymbol1M premiumsSymbol8H indexSymbol settlementSymbol status
+fundingFeeRate predictedFundingFeeRate lastTimeFundingRate fundingRateGranularity
+effectiveFundingRateCycleStartTime currentFundingRateGranularity fundingRateCap fundingRateFloor
+dailyInterestRate nextFundingRateTime nextFundingRateDateTime openInterest turnoverOf24h
+volumeOf24h markPrice indexPrice lastTradePrice lowPrice highPrice priceChg priceChgPct maxLeverage
+sourceExchanges k m f mmrLimit mmrLevConstant supportCross buyLimit sellLimit marketStage
+marketType assetClass subMarketType
+"""
+# P4.1
+SYMBOL_FIELDS = """
+symbol name baseCurrency quoteCurrency feeCurrency market baseMinSize baseMaxSize quoteMinSize
+quoteMaxSize baseIncrement quoteIncrement priceIncrement priceLimitRate minFunds isMarginEnabled
+enableTrading st feeCategory makerFeeCoefficient takerFeeCoefficient callauctionIsEnabled
+callauctionPriceFloor callauctionPriceCeiling callauctionFirstStageStartTime
+callauctionSecondStageStartTime callauctionThirdStageStartTime tradingStartTime
+"""
+
+
+def test_contract_row_has_every_field_with_and_without_a_market():
+    listing = LISTINGS["XBTUSDTM"]
+    market = Market(listing, 7, START)
+
+    for row in (contract_row(listing, None, START), contract_row(listing, market, START)):
+        assert sorted(row) == sorted(CONTRACT_FIELDS.split())
+        json.dumps(row, allow_nan=False)
+
+
+def test_contract_row_has_kucoins_types():
+    listing = LISTINGS["XBTUSDTM"]
+
+    row = contract_row(listing, Market(listing, 7, START), START)
+
+    assert row["openInterest"].isdigit()
+    assert isinstance(row["lotSize"], int)
+    assert row["tickSize"] == 0.1
+    assert row["multiplier"] == 0.001
+    assert row["displayBaseCurrency"] == "BTC"
+    assert isinstance(row["markPrice"], float)
+
+
+def test_next_funding_time_is_a_countdown():
+    now = START + 3_600 * 10**9
+
+    row = contract_row(LISTINGS["XBTUSDTM"], None, now)
+
+    assert row["nextFundingRateTime"] == 7 * 3_600_000
+    assert row["nextFundingRateDateTime"] == now // 10**6 + 7 * 3_600_000
+
+
+def test_inverse_contract_counts_dollars():
+    row = contract_row(LISTINGS["XBTUSDM"], None, START)
+
+    assert row["isInverse"] is True
+    assert row["multiplier"] == -1
+    assert row["settleCurrency"] == "XBT"
+
+
+@pytest.mark.parametrize("listing", SPOT, ids=lambda listing: listing.symbol)
+def test_symbol_row_has_every_field_as_text(listing):
+    row = symbol_row(listing)
+
+    assert sorted(row) == sorted(SYMBOL_FIELDS.split())
+    assert row["baseIncrement"] == listing.lot_size
+    assert Decimal(row["baseMinSize"]) >= Decimal(row["baseIncrement"])
+
+
+@pytest.mark.parametrize("listing", LISTINGS.values(), ids=lambda listing: listing.symbol)
+def test_listing_is_consistent(listing):
+    is_spot = "-" in listing.symbol
+
+    assert listing.market == ("spot" if is_spot else "futures")
+    assert Decimal(listing.tick_size) == Decimal(listing.tick_units).scaleb(-listing.price_decimals)
+    assert is_spot or listing.lot_size == "1"
+    assert is_spot or listing.index_symbol.startswith(".")
+    if listing.quote != "BTC":
+        assert listing.start_price == BASES[listing.base.replace("BTC", "XBT")].start_price

@@ -1,0 +1,657 @@
+import hashlib
+from collections import Counter, defaultdict
+from datetime import UTC, datetime
+from functools import cache
+from itertools import groupby, pairwise
+from random import Random
+from statistics import fmean
+
+import pytest
+
+from kucoin_research.errors import InvalidInput
+from kucoin_research.sim.engine import market as market_module
+from kucoin_research.sim.engine.candles import INTERVALS, MONTH_MS, WEEK_MS, candle_end, candle_open
+from kucoin_research.sim.engine.catalog import LISTINGS
+from kucoin_research.sim.engine.market import BookChange, Market, Trade
+
+SECOND = 10**9
+MINUTE = 60 * SECOND
+DAY = 1_440 * MINUTE
+START = 1_767_571_200 * SECOND  # 2026-01-05, a Monday
+MID_MINUTE = START + 37_123_456_789
+
+
+def market(symbol="XBTUSDTM", seed=7, start=START):
+    return Market(LISTINGS[symbol], seed, start)
+
+
+def digest(events):
+    return hashlib.sha256(repr(events).encode()).hexdigest()
+
+
+def book_of(a_market):
+    return {side: dict(a_market.levels(side)) for side in ("buy", "sell")}
+
+
+def apply(book, change):
+    levels = book[change.side]
+    if change.size:
+        levels[change.price_ticks] = change.size
+    else:
+        del levels[change.price_ticks]
+
+
+@pytest.fixture(scope="module")
+def busy():
+    """Fifteen minutes of the busiest market: snapshot at the start, events, market at the end."""
+    a_market = market()
+    snapshot, sequence = book_of(a_market), a_market.sequence
+    events = a_market.advance(START + 15 * MINUTE)
+    return snapshot, sequence, events, a_market
+
+
+# --- determinism ---
+
+
+@pytest.mark.parametrize("symbol", ["XBTUSDTM", "KCS-USDT"])
+def test_steps_of_any_length_give_the_same_events(symbol):
+    whole, stepped = market(symbol, start=MID_MINUTE), market(symbol, start=MID_MINUTE)
+    steps = [1, 999_999, 10_000_000, 333_333_333, 7, SECOND, 2_500_000_001] * 12
+
+    pieces, now = [], MID_MINUTE
+    for step in steps:
+        now += step
+        pieces += stepped.advance(now)
+
+    assert pieces == whole.advance(now)
+    assert stepped.levels("buy") == whole.levels("buy")
+    assert stepped.mark_price(now) == whole.mark_price(now)
+    assert stepped.stats_24h(now) == whole.stats_24h(now)
+
+
+def test_advance_returns_events_up_to_and_including_its_time():
+    a_market = market()
+    until = START
+
+    for _ in range(300):
+        since, until = until, until + 3_700_000
+        assert all(
+            since < event.time_ns + 10**6 <= until + 10**6 for event in a_market.advance(until)
+        )
+
+
+def test_same_seed_gives_same_bytes_and_another_seed_does_not():
+    hashes = [digest(market(seed=seed).advance(START + 10 * SECOND)) for seed in (7, 7, 8)]
+
+    assert hashes[0] == hashes[1]
+    assert hashes[0] != hashes[2]
+
+
+def test_events_are_the_same_on_every_machine_and_python():
+    events = market("SOLUSDTM", seed=1).advance(START + 30 * SECOND)
+
+    assert digest(events) == "9922a9bf86bb243a3bad1a678190bffb3b80b6e09af3f176f2111de00dd980d7"
+
+
+def test_a_time_that_has_passed_gives_no_events():
+    a_market = market()
+    a_market.advance(START + SECOND)
+
+    assert a_market.advance(START) == []
+    assert a_market.now_ns == START + SECOND
+
+
+# --- events and book ---
+
+
+def test_book_sequences_are_contiguous_and_times_never_fall(busy):
+    _, sequence, events, a_market = busy
+
+    sequences = [event.sequence for event in events if isinstance(event, BookChange)]
+
+    assert sequences == list(range(sequence + 1, sequence + 1 + len(sequences)))
+    assert sequences[-1] == a_market.sequence
+    assert all(left.time_ns <= right.time_ns for left, right in pairwise(events))
+    assert all(event.time_ns % 10**6 == 0 for event in events)
+
+
+def test_snapshot_and_changes_rebuild_the_book(busy):
+    snapshot, _, events, a_market = busy
+    book = {side: dict(levels) for side, levels in snapshot.items()}
+    changes = [event for event in events if isinstance(event, BookChange)]
+
+    for change in changes:
+        apply(book, change)
+
+    assert len(changes) >= 50_000
+    assert book == book_of(a_market)
+
+
+def test_every_trade_is_at_the_best_price_and_shows_in_its_book_change(busy):
+    snapshot, _, events, _ = busy
+    book = {side: dict(levels) for side, levels in snapshot.items()}
+    taken = Counter()
+
+    for event in events:
+        if isinstance(event, Trade):
+            makers = book["sell"] if event.side == "buy" else book["buy"]
+            best = min(makers) if event.side == "buy" else max(makers)
+            assert event.price_ticks == best
+            assert event.size > 0
+            taken[event.book_sequence] += event.size
+            continue
+        if event.sequence in taken:
+            before = book[event.side][event.price_ticks]
+            assert before - event.size == taken[event.sequence]
+        apply(book, event)
+
+
+def test_book_is_never_crossed_nor_empty_and_sizes_are_positive():
+    a_market = market("ETH-BTC")
+    book = book_of(a_market)
+
+    events = a_market.advance(START + 40 * MINUTE)
+
+    for _, group in groupby(events, key=lambda event: event.time_ns):
+        for change in group:
+            if isinstance(change, BookChange):
+                apply(book, change)
+                assert change.size >= 0
+        assert max(book["buy"]) < min(book["sell"])
+        assert min(len(book["buy"]), len(book["sell"])) >= 10
+
+
+def test_a_sweep_shares_time_and_taker_and_follows_the_price(busy):
+    _, _, events, _ = busy
+    trades = [event for event in events if isinstance(event, Trade)]
+
+    sweeps = [list(group) for _, group in groupby(trades, key=lambda trade: trade.taker_order_id)]
+
+    assert max(map(len, sweeps)) > 3
+    for sweep in sweeps:
+        assert len({trade.time_ns for trade in sweep}) == 1
+        assert len({trade.side for trade in sweep}) == 1
+        prices = [trade.price_ticks for trade in sweep]
+        assert prices == sorted(prices, reverse=sweep[0].side == "sell")
+
+
+def test_trade_sequences_grow_by_1_to_200(busy):
+    _, _, events, a_market = busy
+    trades = [event for event in events if isinstance(event, Trade)]
+
+    steps = [right.sequence - left.sequence for left, right in pairwise(trades)]
+
+    assert min(steps) >= 1
+    assert max(steps) <= 200
+    assert all(trade.trade_id == str(trade.sequence) for trade in trades)
+    assert list(a_market.trades)[-100:] == trades[-100:]
+    assert a_market.last_trade == trades[-1]
+
+
+@pytest.mark.parametrize(
+    ("symbol", "book_range", "trade_range", "order_digits"),
+    [
+        ("XBTUSDTM", (1.6e12, 1.8e12), (1.78e12, 1.8e12), "0123456789"),
+        ("BTC-USDT", (1.3e10, 1.6e10), (1.1e16, 2.1e16), "0123456789abcdef"),
+    ],
+)
+def test_ids_look_like_kucoins(symbol, book_range, trade_range, order_digits):
+    a_market = market(symbol)
+    trades = [event for event in a_market.advance(START + MINUTE) if isinstance(event, Trade)]
+
+    assert book_range[0] < a_market.sequence < book_range[1]
+    assert all(trade_range[0] < trade.sequence < trade_range[1] for trade in trades)
+    for trade in trades:
+        assert len(trade.maker_order_id) == (24 if "-" in symbol else 18)
+        assert set(trade.maker_order_id) <= set(order_digits)
+
+
+# --- believable ---
+
+
+def test_busy_market_has_believable_rates_and_spread(busy):
+    _, _, events, a_market = busy
+    per_second = Counter(event.time_ns // SECOND for event in events)
+    trades = sum(isinstance(event, Trade) for event in events)
+
+    assert 60 < len(events) / 900 < 250
+    assert 1 < trades / 900 < 15
+    assert max(per_second.values()) > 2 * len(events) / 900
+    assert len(a_market.levels("buy")) >= 500
+    assert len(a_market.levels("sell", 50)) == 50
+
+
+def test_spread_is_mostly_one_tick_and_mid_follows_the_fundamental_value():
+    a_market = market(seed=3)
+    spreads, premiums = Counter(), []
+
+    for second in range(1, 301):
+        now = START + second * SECOND
+        a_market.advance(now)
+        spreads[a_market.best_ask - a_market.best_bid] += 1
+        mid = a_market.price(a_market.best_bid + a_market.best_ask) / 2
+        premiums.append(mid / a_market.index_price(now) - 1)
+
+    assert spreads[1] > 240
+    assert max(spreads) < 200
+    assert max(premiums) - min(premiums) < 0.0006
+    assert abs(fmean(premiums)) < 0.002
+
+
+def test_thin_market_has_wider_spread_and_fewer_events():
+    a_market = market("KCS-USDT")
+    spreads, count = [], 0
+
+    for second in range(1, 3_601):
+        count += len(a_market.advance(START + second * SECOND))
+        spreads.append(a_market.best_ask - a_market.best_bid)
+
+    assert 1 < count / 3_600 < 8
+    assert 1.5 < fmean(spreads) < 8
+
+
+def test_absolute_returns_of_the_mid_cluster():
+    a_market = market("BTC-USDT", seed=5)
+    mids = []
+    for step in range(1, 361):
+        a_market.advance(START + step * 5 * SECOND)
+        mids.append(a_market.best_bid + a_market.best_ask)
+
+    moves = [abs(right / left - 1) for left, right in pairwise(mids)]
+    mean = fmean(moves)
+    lags = [
+        fmean((x - mean) * (y - mean) for x, y in zip(moves, moves[lag:], strict=False))
+        for lag in range(1, 7)
+    ]
+
+    assert fmean(lags) > 0
+
+
+def test_level_sizes_are_heavy_tailed(busy):
+    sizes = sorted(size for side in ("buy", "sell") for _, size in busy[3].levels(side))
+
+    assert sizes[-1] > 20 * sizes[len(sizes) // 2]
+    assert sizes[len(sizes) // 10] * 3 < sizes[len(sizes) // 2]
+
+
+def test_futures_and_spot_of_a_coin_agree():
+    futures, spot = market("XBTUSDTM"), market("BTC-USDT")
+    for a_market in (futures, spot):
+        a_market.advance(START + MINUTE)
+
+    prices = [a_market.price(a_market.best_bid) for a_market in (futures, spot)]
+
+    assert prices[0] == pytest.approx(prices[1], rel=0.002)
+
+
+# --- candles ---
+
+
+def brute_force(a_market, trades, interval_ms):
+    candles = defaultdict(list)
+    for trade in trades:
+        candles[candle_open(interval_ms, trade.time_ns // 10**6)].append(trade)
+    return [
+        (
+            opened,
+            a_market.price(group[0].price_ticks),
+            a_market.price(max(trade.price_ticks for trade in group)),
+            a_market.price(min(trade.price_ticks for trade in group)),
+            a_market.price(group[-1].price_ticks),
+            sum(trade.size for trade in group),
+        )
+        for opened, group in sorted(candles.items())
+    ]
+
+
+def turnover_of(a_market, trades):
+    listing = a_market.listing
+    if listing.is_inverse:
+        return sum(trade.size / a_market.price(trade.price_ticks) for trade in trades)
+    sizes = [a_market.size_number(trade.size) * listing.multiplier for trade in trades]
+    prices = [a_market.price(trade.price_ticks) for trade in trades]
+    return sum(price * size for price, size in zip(prices, sizes, strict=True))
+
+
+@cache
+def traded(symbol):
+    """Give a market that has traded for a while, and all its trades; to be read only."""
+    a_market = market(symbol)
+    events = a_market.advance(START + 35 * MINUTE)
+    return a_market, [event for event in events if isinstance(event, Trade)]
+
+
+@pytest.mark.parametrize("symbol", ["XBTUSDM", "KCS-USDT", "ETHUSDTM"])
+@pytest.mark.parametrize("interval", ["1min", "3min", "15min", "1hour"])
+def test_candles_equal_brute_force_over_all_trades(symbol, interval):
+    a_market, trades = traded(symbol)
+    interval_ms = INTERVALS[interval]
+
+    candles = a_market.candles(interval_ms, START // 10**6, START // 10**6 + 3_600_000)
+
+    assert [candle[:6] for candle in candles] == brute_force(a_market, trades, interval_ms)
+    assert sum(c.turnover for c in candles) == pytest.approx(turnover_of(a_market, trades), 1e-6)
+
+
+@pytest.mark.parametrize("symbol", ["XBTUSDTM", "ETH-BTC"])
+@pytest.mark.parametrize("interval", ["5min", "30min", "4hour", "1day", "1week"])
+def test_longer_candles_equal_their_minutes_across_the_start(symbol, interval):
+    a_market = market(symbol, start=MID_MINUTE + 5 * 3_600 * SECOND)
+    a_market.advance(a_market.now_ns + 7 * MINUTE)
+    interval_ms = INTERVALS[interval]
+    first = candle_open(interval_ms, START // 10**6 - 1)
+    now = a_market.now_ns // 10**6
+
+    minutes = a_market.candles(60_000, first, now)
+    longer = a_market.candles(interval_ms, first, now)
+
+    groups = groupby(minutes, key=lambda candle: candle_open(interval_ms, candle.open_ms))
+    for candle, (opened, group) in zip(longer, groups, strict=True):
+        parts = list(group)
+        assert candle.open_ms == opened
+        assert candle.open == parts[0].open
+        assert candle.high == max(part.high for part in parts)
+        assert candle.low == min(part.low for part in parts)
+        assert candle.close == parts[-1].close
+        assert candle.volume_units == sum(part.volume_units for part in parts)
+        assert candle.turnover == pytest.approx(sum(part.turnover for part in parts))
+
+
+def test_running_candle_equals_the_listed_one_at_every_moment():
+    a_market = market("SOLUSDTM", start=MID_MINUTE)
+
+    for step in range(1, 200):
+        now = MID_MINUTE + step * 3 * SECOND
+        a_market.advance(now)
+        for interval in ("1min", "5min", "1hour", "1day", "1month"):
+            opened = candle_open(INTERVALS[interval], now // 10**6)
+            listed = a_market.candles(INTERVALS[interval], opened, opened)
+            running = a_market.candle(INTERVALS[interval], opened)
+            assert [running] == (listed or [None])
+
+
+def test_history_reaches_back_and_joins_the_live_price_without_a_jump():
+    a_market = market(start=MID_MINUTE)
+    a_market.advance(MID_MINUTE + 10 * MINUTE)
+    now = a_market.now_ns // 10**6
+
+    minutes = a_market.candles(60_000, now - 35 * DAY // 10**6, now)
+
+    assert len(minutes) > 35 * 1_400
+    jumps = [abs(right.open / left.close - 1) for left, right in pairwise(minutes)]
+    assert max(jumps) < 0.001
+    assert all(c.low <= min(c.open, c.close) <= max(c.open, c.close) <= c.high for c in minutes)
+
+
+def test_history_and_live_trading_have_volumes_of_one_size():
+    history, live = market(start=START + DAY), market()
+    live.advance(START + 30 * MINUTE)
+    first, last = START // 10**6, START // 10**6 + 30 * 60_000 - 1
+
+    volumes = [
+        fmean(candle.volume_units for candle in a_market.candles(60_000, first, last))
+        for a_market in (history, live)
+    ]
+
+    assert 0.2 < volumes[0] / volumes[1] < 5
+
+
+def test_thin_history_has_minutes_without_trades():
+    a_market = market("ETH-BTC")
+    first = (START - DAY) // 10**6
+
+    minutes = a_market.candles(60_000, first, START // 10**6 - 1)
+
+    assert 700 < len(minutes) < 1_440
+
+
+def test_weeks_open_on_monday_and_months_on_their_first_day():
+    moment = int(datetime(2026, 2, 11, 13, tzinfo=UTC).timestamp()) * 1_000
+
+    week, month = candle_open(WEEK_MS, moment), candle_open(MONTH_MS, moment)
+
+    assert datetime.fromtimestamp(week / 1_000, UTC) == datetime(2026, 2, 9, tzinfo=UTC)
+    assert datetime.fromtimestamp(month / 1_000, UTC) == datetime(2026, 2, 1, tzinfo=UTC)
+    assert candle_end(MONTH_MS, month) - month == 28 * 86_400_000
+
+
+def test_unknown_interval_is_refused():
+    with pytest.raises(InvalidInput, match="interval"):
+        market("ETH-BTC").candles(61_000, 0, START // 10**6)
+
+
+def test_stats_24h_equal_the_minutes_of_the_day():
+    a_market = market("KCSUSDTM", start=MID_MINUTE)
+    now = MID_MINUTE + 90 * MINUTE
+    a_market.advance(now)
+
+    stats = a_market.stats_24h(now)
+
+    minute = now // MINUTE * 60_000
+    day = a_market.candles(60_000, minute + 60_000 - 86_400_000, minute)
+    assert stats.open == day[0].open
+    assert stats.high == max(candle.high for candle in day)
+    assert stats.low == min(candle.low for candle in day)
+    assert stats.last == a_market.price(a_market.last_trade.price_ticks)
+    assert stats.volume == pytest.approx(sum(candle.volume_units for candle in day) * 0.1)
+    assert stats.turnover == pytest.approx(sum(candle.turnover for candle in day))
+    assert stats.change == pytest.approx(stats.last - stats.open)
+
+
+# --- mark, funding ---
+
+
+def test_mark_price_does_not_depend_on_when_it_is_asked():
+    a_market = market("SOLUSDTM")
+    asked = {}
+    for step in range(1, 40):
+        now = START + step * 500_000_000
+        a_market.advance(now)
+        asked[now] = a_market.mark_price(now)
+
+    assert [a_market.mark_price(time) for time in asked] == list(asked.values())
+    assert a_market.mark_price(START - DAY) == pytest.approx(
+        a_market.index_price(START - DAY), rel=0.002
+    )
+
+
+def test_mark_lies_between_index_and_book(busy):
+    a_market = busy[3]
+
+    mark, index = (
+        a_market.mark_price(a_market.now_ns),
+        a_market.index_price(a_market.now_ns),
+    )
+
+    assert mark == pytest.approx(index, rel=0.002)
+    assert mark == pytest.approx(a_market.price(a_market.best_bid), rel=0.002)
+
+
+def test_funding_follows_the_premium():
+    a_market = market("KCSUSDTM", start=START - 2 * MINUTE)
+    a_market.advance(START + 4 * 60 * MINUTE + 30 * SECOND)
+    settlement = START + 4 * 60 * MINUTE
+
+    premiums = [a_market.premium(START + minute * MINUTE) for minute in range(240)]
+    premium = fmean(premiums)
+    expected = premium + max(-0.0005, min(0.0005, 0.00005 - premium))
+
+    assert a_market.settled_funding(settlement) == round(expected, 6)
+    assert a_market.funding_rate(settlement + 30 * SECOND) == a_market.settled_funding(settlement)
+    assert a_market.funding_times(START, settlement) == [START, settlement]
+
+
+def test_funding_rates_vary():
+    a_market = market()
+
+    rates = [
+        a_market.settled_funding(time) for time in a_market.funding_times(START - 30 * DAY, START)
+    ]
+
+    assert len(rates) == 91
+    assert len(set(rates)) > 10
+    assert max(map(abs, rates)) < 0.003
+
+
+def test_spot_has_no_funding():
+    with pytest.raises(InvalidInput, match="spot"):
+        market("KCS-USDT").funding_rate(START)
+
+
+# --- texts ---
+
+
+@pytest.mark.parametrize(
+    ("symbol", "ticks", "text"),
+    [
+        ("XBTUSDTM", 862_000, "86200"),
+        ("XBTUSDTM", 862_001, "86200.1"),
+        ("DOGEUSDTM", 7, "0.00007"),
+        ("DOGEUSDTM", 21_000, "0.21"),
+        ("ETH-BTC", 3_190, "0.0319"),
+    ],
+)
+def test_prices_print_without_trailing_zeros(symbol, ticks, text):
+    a_market = market(symbol)
+
+    assert a_market.price_text(ticks) == text
+    assert a_market.price(ticks) == float(text)
+
+
+def test_sizes_are_lots_on_futures_and_coins_on_spot():
+    futures, spot = market("XBTUSDTM"), market("BTC-USDT")
+
+    assert (futures.size_text(12), futures.size_number(12)) == ("12", 12)
+    assert isinstance(futures.size_number(12), int)
+    assert (spot.size_text(2_500), spot.size_number(2_500)) == ("0.000025", 0.000025)
+    assert spot.size_text(0) == "0"
+
+
+# --- orders of accounts ---
+
+
+def test_limit_order_rests_and_is_filled_by_the_crowd():
+    a_market = market()
+    price = a_market.best_bid
+    placed = a_market.submit("buy", 5, price_ticks=price, owner="me")
+
+    events = a_market.advance(START + 5 * MINUTE)
+
+    assert (placed.status, placed.resting, len(placed.events)) == ("open", 5, 1)
+    fills = [
+        event.size
+        for event in events
+        if isinstance(event, Trade) and event.maker_order_id == placed.order_id
+    ]
+    assert sum(fills) + a_market.resting(placed.order_id) == 5
+    assert fills
+
+
+def test_market_order_takes_the_best_levels():
+    a_market = market()
+    levels = a_market.levels("sell", 3)
+    size = levels[0][1] + levels[1][1]
+
+    done = a_market.submit("buy", size)
+
+    trades = [event for event in done.events if isinstance(event, Trade)]
+    assert (done.status, done.filled) == ("filled", size)
+    assert {trade.price_ticks for trade in trades} == {levels[0][0], levels[1][0]}
+    assert a_market.best_ask == levels[2][0]
+
+
+@pytest.mark.parametrize(
+    ("time_in_force", "size", "status"),
+    [("PO", 1, "rejected"), ("FOK", 10**12, "rejected"), ("IOC", 10**12, "canceled")],
+)
+def test_time_in_force_decides_what_happens_to_the_rest(time_in_force, size, status):
+    a_market = market()
+
+    done = a_market.submit("buy", size, price_ticks=a_market.best_ask, time_in_force=time_in_force)
+
+    assert done.status == status
+    assert done.resting == 0
+    assert bool(done.events) == (status == "canceled")
+
+
+def test_cancel_takes_a_resting_order_out_once():
+    a_market = market()
+    placed = a_market.submit("sell", 9, price_ticks=a_market.best_ask + 50_000)
+
+    first, second = a_market.cancel(placed.order_id), a_market.cancel(placed.order_id)
+
+    assert len(first) == 1
+    assert second == []
+    assert a_market.resting(placed.order_id) == 0
+
+
+def test_book_recovers_when_a_side_is_swept():
+    a_market = market("ETH-BTC")
+
+    swept = a_market.submit("sell", 10**15, price_ticks=a_market.best_bid * 19 // 20)
+    a_market.advance(START + MINUTE)
+
+    assert swept.filled > 0
+
+    assert a_market.best_bid < a_market.best_ask
+    assert len(a_market.levels("buy")) >= 10
+
+
+@pytest.mark.parametrize(("side", "share"), [("buy", 1.2), ("sell", 0.8)])
+def test_limit_price_far_through_the_market_is_rejected(side, share):
+    a_market = market("ETH-BTC")
+
+    done = a_market.submit(side, 1, price_ticks=int(a_market.best_bid * share))
+
+    assert (done.status, done.events) == ("rejected", [])
+
+
+def test_accounts_may_do_anything_without_breaking_the_book():
+    a_market, rng = market("DOGEUSDTM"), Random(1)
+    sequence, ids = a_market.sequence, []
+
+    for _ in range(600):
+        events = a_market.advance(a_market.now_ns + rng.randrange(1, 400_000_000))
+        price = rng.choice([None, a_market.best_bid + rng.randrange(-200, 200), 1, 21_500])
+        in_force = rng.choice(["GTC", "IOC", "FOK", "PO"])
+        size = int(10 ** rng.uniform(0, 9))
+        side = rng.choice(["buy", "sell"])
+        done = a_market.submit(side, size, price_ticks=price, time_in_force=in_force, owner="me")
+        ids.append(done.order_id)
+        events += done.events + a_market.cancel(rng.choice(ids))
+
+        changes = [event for event in events if isinstance(event, BookChange)]
+        assert [change.sequence for change in changes] == [
+            sequence + step for step in range(1, len(changes) + 1)
+        ]
+        sequence = a_market.sequence
+        assert a_market.best_bid < a_market.best_ask
+
+
+def test_order_needs_a_positive_size():
+    with pytest.raises(InvalidInput, match="positive"):
+        market("ETH-BTC").submit("buy", 0)
+
+
+def test_history_is_built_once_for_all_markets_of_a_seed_and_start(monkeypatch):
+    monkeypatch.setattr(market_module, "_DAYS", {})
+    built = []
+    build = Market._build_history_day
+
+    def noted(market, day):
+        built.append((market.listing.symbol, day))
+        return build(market, day)
+
+    monkeypatch.setattr(Market, "_build_history_day", noted)
+    days = [
+        Market(LISTINGS[symbol], seed, start).stats_24h(start)
+        for symbol, seed, start in [
+            ("KCSUSDTM", 7, START), ("KCSUSDTM", 7, START), ("KCSUSDTM", 8, START),
+            ("KCSUSDTM", 7, START + MINUTE), ("KCS-USDT", 7, START),
+        ]
+    ]  # fmt: skip
+
+    assert days[0] == days[1]
+    assert len(set(days)) == 4
+    assert Counter(symbol for symbol, _ in built) == {"KCSUSDTM": 6, "KCS-USDT": 2}
+    assert len(built) == len(market_module._DAYS) == 8
