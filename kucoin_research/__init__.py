@@ -39,7 +39,7 @@ from kucoin_research.api.streams import (
     symbols,
     tickers,
 )
-from kucoin_research.classic import DataProcessor, KuCoinWebSocket
+from kucoin_research.compat import DataProcessor, KuCoinWebSocket
 from kucoin_research.errors import (
     AuthenticationFailed,
     BadReply,

@@ -22,7 +22,7 @@ import pytest
 
 import kucoin_research as kr
 from kucoin_research import cli, figures
-from kucoin_research.classic import KuCoinWebSocket
+from kucoin_research.compat import KuCoinWebSocket
 from kucoin_research.dashboards import dashboard
 from kucoin_research.errors import shown
 from kucoin_research.sim import Chaos

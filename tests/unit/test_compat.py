@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 import kucoin_research as kr
-from kucoin_research import DataProcessor, KuCoinWebSocket, classic
+from kucoin_research import DataProcessor, KuCoinWebSocket, compat
 from tests.conftest import wait_until
 from tests.processes import run
 
@@ -351,7 +351,7 @@ def test_two_threads_that_save_at_once_save_each_row_once(tmp_path, monkeypatch)
 
     give(0, 99)
     feed = threading.Thread(target=give, args=(99, 200))
-    write = classic.append_lines
+    write = compat.append_lines
 
     def slow(*args):
         if threading.current_thread() is not feed:
