@@ -2,7 +2,7 @@
 
 ``KuCoinWebSocket`` and ``DataProcessor`` keep scripts written after such guides working with only
 the import line changed. There is no second client behind them: the socket, the pings, the token and
-the reconnects are those of ``kucoin_research.streaming.stream``.
+the reconnects are those of ``kucoin_research.stream``.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ class KuCoinWebSocket:
     on_message
         Called with each data message as the exchange sends it, as a ``dict``.
     venue
-        See ``kucoin_research.api.streams.find_venue``.
+        See ``kucoin_research.find_venue``.
 
     Attributes
     ----------
@@ -178,7 +178,7 @@ class KuCoinWebSocket:
         symbol
             As KuCoin spells it; futures call Bitcoin ``XBT``.
         channels
-            ``ticker candle trade depth`` and all others of ``kucoin_research.streaming.stream``.
+            ``ticker candle trade depth`` and all others of ``kucoin_research.stream``.
 
         Returns
         -------

@@ -1,8 +1,8 @@
 """Decoders of JSON into types, made by one thread at a time.
 
 msgspec learns a struct's fields when it is first decoded, and crashes the process when two threads
-come to that at once (0.22.0: ``tests/unit/foundation/test_typed_json.py`` does it). Two connections that ask
-for their tokens together do just that.
+come to that at once (0.22.0: ``tests/unit/foundation/test_typed_json.py`` does it). Two
+connections that ask for their tokens together do just that.
 """
 
 from __future__ import annotations

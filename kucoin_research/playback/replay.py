@@ -132,7 +132,7 @@ class _Attached:
 
 
 class Replay(TradeBars):
-    """A recorded session, played; ``kucoin_research.playback.replay`` makes and starts one.
+    """A recorded session, played; ``kucoin_research.replay`` makes and starts one.
 
     Parameters
     ----------

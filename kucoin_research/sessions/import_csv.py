@@ -79,8 +79,8 @@ def load_csv(
     kind
         ``"guide"``, ``"tardis_trades"``, ``"tardis_book"`` (``incremental_book_L2``),
         ``"tardis_derivative"`` (``derivative_ticker``), or a channel of ours for a single file of a
-        session. Told by the columns when left out; ``kucoin_research.sessions.import_csv`` shows what becomes
-        of each.
+        session. Told by the columns when left out; the module's docstring shows what
+        becomes of each.
     symbol
         Where the file does not name it; of the guide's file, else the first part of its name.
     dates

@@ -789,7 +789,7 @@ def convert(
 
 
 def repair(path: Paths) -> Repair:
-    """Mend what can be mended in a session's folder; see ``kucoin_research.sessions.verification.mend``.
+    """Mend what can be mended in a session's folder; see ``sessions.verification.mend``.
 
     Torn tails are cut, a missing ``session.json`` is made anew, and a session that was not closed
     is closed. The original bytes stay beside, as ``<file>.orig``.

@@ -133,7 +133,7 @@ class StreamStatus:
 
 
 class Stream(TradeBars):
-    """A live stream; ``kucoin_research.streaming.stream`` makes and starts one.
+    """A live stream; ``kucoin_research.stream`` makes and starts one.
 
     Parameters
     ----------

@@ -359,7 +359,7 @@ def test_two_threads_that_save_at_once_save_each_row_once(tmp_path, monkeypatch)
             feed.join(0.2)  # it has to wait; if it had not, it would have saved by then
         return write(*args)
 
-    monkeypatch.setattr(classic, "append_lines", slow)
+    monkeypatch.setattr(compat, "append_lines", slow)
     path = processor.save_to_csv()
     feed.join()
     monkeypatch.undo()
@@ -445,7 +445,7 @@ def test_on_message_that_raises_does_not_end_the_feed(exchange):
 
 
 def test_a_failed_connect_leaves_nothing_running(monkeypatch):
-    monkeypatch.setattr(classic, "_CONNECT_TIMEOUT", 0.5)  # instead of half a minute
+    monkeypatch.setattr(compat, "_CONNECT_TIMEOUT", 0.5)  # instead of half a minute
     x = kr.simulate()
     client = KuCoinWebSocket(venue=x.venue)
     client.connect("XBTUSDTM")  # reads the symbols
@@ -459,7 +459,7 @@ def test_a_failed_connect_leaves_nothing_running(monkeypatch):
 
 
 def test_a_connect_that_is_never_answered_is_an_error(monkeypatch):
-    monkeypatch.setattr(classic, "_CONNECT_TIMEOUT", 0.2)  # instead of half a minute
+    monkeypatch.setattr(compat, "_CONNECT_TIMEOUT", 0.2)  # instead of half a minute
 
     with kr.simulate() as x:
         x.inject("slow_reply", path="/api/v1/bullet", delay=5.0)  # no token, no connection

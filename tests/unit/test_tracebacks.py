@@ -31,7 +31,7 @@ from kucoin_research.foundation.hidden import Hidden, Settings, bare, masked, se
 from kucoin_research.model.records import Market, parse_channel
 from kucoin_research.streaming.feed_handler import Subscription
 from tests.conftest import wait_until
-from tests.unit import test_rest as rest_tests
+from tests.unit.exchange.rest import test_client as rest_tests
 from tests.unit.exchange.rest.test_client import Answer, ok, refusal
 from tests.unit.exchange.websocket.test_connection import Server as SocketServer
 from tests.unit.exchange.websocket.test_connection import close_frame, frame

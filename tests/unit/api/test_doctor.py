@@ -9,7 +9,7 @@ import pytest
 
 import kucoin_research as kr
 from kucoin_research import cli
-from kucoin_research.api import doctor as doctor
+from kucoin_research.api import doctor
 from kucoin_research.api.doctor import Check, Diagnosis, Health
 
 
@@ -116,7 +116,9 @@ def test_an_absent_package_is_told_with_how_to_get_it(monkeypatch):
 
 def test_the_command_line_says_by_its_exit_code_whether_all_is_well(exchange, capsys, monkeypatch):
     monkeypatch.setattr(
-        cli.api, "doctor", lambda _venue: Diagnosis((Check("disk", Health.BAD, "full", "free it"),))
+        cli.streams,
+        "doctor",
+        lambda _venue: Diagnosis((Check("disk", Health.BAD, "full", "free it"),)),
     )
 
     assert cli.main(["doctor"]) == 1

@@ -23,7 +23,7 @@ from kucoin_research.api.doctor import diagnose
 from kucoin_research.exchange import network
 from kucoin_research.exchange.rest.client import Rest
 from kucoin_research.exchange.venues import Venue
-from kucoin_research.exchange.websocket import connection
+from kucoin_research.exchange.websocket import connection as connection_module
 from kucoin_research.exchange.websocket.connection import Connection
 from kucoin_research.model.records import Market, parse_channel
 from kucoin_research.streaming.collect import wait_until_live
@@ -576,7 +576,7 @@ def test_a_certificate_that_nobody_vouches_for_is_told_alike(name, world, monkey
 
 def test_the_certificate_of_another_host_is_refused_by_both(world, monkeypatch):
     put(monkeypatch, world, OURS)
-    monkeypatch.setattr(live, "is_loopback", lambda _: True)
+    monkeypatch.setattr(connection_module, "is_loopback", lambda _: True)
     venue = Venue(f"https://localhost:{world.secure}", f"https://localhost:{world.secure}")
 
     with Rest(venue) as rest, pytest.raises(kr.CertificateRefused, match="Hostname mismatch"):

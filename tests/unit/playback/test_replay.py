@@ -327,7 +327,7 @@ def test_rows_that_rest_brought_are_counted_though_the_ring_is_small(tmp_path, p
 
 
 def test_memory_of_what_rest_brought_has_a_bound(monkeypatch):
-    monkeypatch.setattr(stage, "_MOST_FILLED", 100)
+    monkeypatch.setattr(replay_state, "_MOST_FILLED", 100)
     recent = replay_state._Recent()
     for n in range(0, 1_000, 10):
         recent.take([trade(n + i) for i in range(10)])

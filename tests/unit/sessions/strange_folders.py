@@ -1,7 +1,7 @@
 """Make folders of sessions that mean harm, or are merely broken, and do everything with each.
 
-``python -m tests.unit.sessions.strange_folders FIRST END ROOT`` prints a line of JSON for each seed: what it
-cost, and what went wrong. Linux only, since it looks at its own memory.
+``python -m tests.unit.sessions.strange_folders FIRST END ROOT`` prints a line of JSON for each
+seed: what it cost, and what went wrong. Linux only, since it looks at its own memory.
 """
 
 import gzip

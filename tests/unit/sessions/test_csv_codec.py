@@ -38,8 +38,8 @@ def back(record, lines):
 @pytest.mark.parametrize("channel", CHANNELS)
 @pytest.mark.parametrize("few", [True, False], ids=["by column", "by polars"])
 def test_records_come_back_from_csv_to_the_bit(channel, few, monkeypatch):
-    monkeypatch.setattr(rowcsv, "_POLARS_ROWS", 10**6 if few else 1)
-    monkeypatch.setattr(rowcsv, "_POLARS_ROWS_OF_LISTS", 10**6 if few else 1)
+    monkeypatch.setattr(csv_codec, "_POLARS_ROWS", 10**6 if few else 1)
+    monkeypatch.setattr(csv_codec, "_POLARS_ROWS_OF_LISTS", 10**6 if few else 1)
 
     @settings(max_examples=25, deadline=None)
     @given(records(channel))
@@ -111,7 +111,7 @@ def test_a_list_with_a_number_that_is_none_is_refused(bad, count):
 def test_both_ways_of_formatting_write_the_same_numbers(monkeypatch):
     rows = [ticker(n, price=p) for n, p in enumerate([0.1, 1e-5, 1e-7, 1e22, -0.0, 1e15, 1e17])]
     by_column = encode(Ticker, rows).lines
-    monkeypatch.setattr(rowcsv, "_POLARS_ROWS", 1)
+    monkeypatch.setattr(csv_codec, "_POLARS_ROWS", 1)
 
     # 1e-5 and 0.00001 are the same number, and both as short as can be.
     assert plain(back(Ticker, encode(Ticker, rows).lines)) == plain(back(Ticker, by_column))

@@ -173,7 +173,7 @@ def test_a_manifest_that_cannot_be_written_does_not_stop_the_rows(tmp_path):
 @pytest.fixture(params=["open", "closed"])
 def handles(request, monkeypatch):
     """Files stay open between two appends, or are closed since there are too many of them."""
-    monkeypatch.setattr(rowfiles, "_OPEN_FILES", 200 if request.param == "open" else 0)
+    monkeypatch.setattr(csv_writer, "_OPEN_FILES", 200 if request.param == "open" else 0)
     return request.param
 
 

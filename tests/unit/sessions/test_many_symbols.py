@@ -53,11 +53,11 @@ def test_a_report_takes_the_rows_of_all_symbols_at_once(session, monkeypatch):
 def test_a_check_looks_once_for_rows_of_other_symbols(session, monkeypatch):
     looked = []
     made = verification._where
-    monkeypatch.setattr(checkup, "_where", lambda mask: looked.append(1) or made(mask))
+    monkeypatch.setattr(verification, "_where", lambda mask: looked.append(1) or made(mask))
 
-    verification = verification.verify(session)
+    found = verification.verify(session)
 
     assert len(looked) < 20
-    wrong = [flaw for flaw in verification.flaws if flaw.kind == "symbol"]
+    wrong = [flaw for flaw in found.flaws if flaw.kind == "symbol"]
     assert (wrong[0].line, wrong[0].detail) == (2, "S0 is in another symbol's file")
     assert len(wrong) >= 20

@@ -198,8 +198,6 @@ def test_a_file_in_the_place_of_the_folder_is_refused(session, tmp_path):
 
 
 def test_what_comes_while_writing_is_not_written_over(session, tmp_path, monkeypatch):
-    from kucoin_research.sessions import parquet
-
     portable = parquet._portable
 
     def late(rows):
@@ -208,7 +206,7 @@ def test_what_comes_while_writing_is_not_written_over(session, tmp_path, monkeyp
         (tmp_path / "archive" / place / "part.parquet").write_text("mine")
         return portable(rows)
 
-    monkeypatch.setattr(archive, "_portable", late)
+    monkeypatch.setattr(parquet, "_portable", late)
     with pytest.raises(InvalidInput, match="there already"):
         kr.convert(session, tmp_path / "archive")
 
@@ -237,7 +235,7 @@ def test_a_folder_that_cannot_be_written_to_is_named_with_the_reason(
     if at == "folder":
         monkeypatch.setattr(Path, "mkdir", refuse)
     else:
-        monkeypatch.setattr(archive, "create", refuse)
+        monkeypatch.setattr(parquet, "create", refuse)
     folder = tmp_path / "archive"
     with pytest.raises(OSError, match="cannot be written to") as told:
         kr.convert(session, folder)

@@ -10,7 +10,7 @@ import pytest
 import kucoin_research as kr
 from kucoin_research import cli
 from kucoin_research.errors import InvalidInput, NetworkError
-from kucoin_research.streaming import recording
+from kucoin_research.streaming import recording as recording_module
 from tests.conftest import wait_until
 from tests.healing.rig import FAST
 from tests.processes import Process
@@ -265,7 +265,7 @@ def test_a_recording_that_runs_for_ever_ends_in_order_when_interrupted(real_exch
 
 
 def test_a_stream_that_cannot_live_is_an_error_and_leaves_a_closed_session(tmp_path, monkeypatch):
-    monkeypatch.setattr(recordings, "_PATIENCE", 0.2)
+    monkeypatch.setattr(recording_module, "_PATIENCE", 0.2)
     with kr.simulate(seed=7) as exchange:
         venue = exchange.venue
         kr.instrument("XBTUSDTM", venue=venue)

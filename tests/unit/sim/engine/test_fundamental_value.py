@@ -72,9 +72,7 @@ def test_seeds_give_different_paths():
 def test_value_has_no_jump_at_boundaries(boundary):
     value = FundamentalValue(5, "SOL")
 
-    before, at, after = (
-        fundamental_value.at(boundary + shift) for shift in (-1_000_000, 0, 1_000_000)
-    )
+    before, at, after = (value.at(boundary + shift) for shift in (-1_000_000, 0, 1_000_000))
 
     assert before == pytest.approx(at, rel=1e-5)
     assert after == pytest.approx(at, rel=1e-5)
@@ -83,20 +81,16 @@ def test_value_has_no_jump_at_boundaries(boundary):
 def test_minutes_are_nodes_of_the_finer_path():
     value = FundamentalValue(5, "XBT")
 
-    minutes = fundamental_value.minutes(ANCHOR_DAY + 2)
+    minutes = value.minutes(ANCHOR_DAY + 2)
 
     assert len(minutes) == 1_441
     for minute in (0, 1, 700, 1_440):
-        assert fundamental_value.at(ANCHOR + 2 * DAY + minute * MINUTE) == pytest.approx(
-            minutes[minute]
-        )
+        assert value.at(ANCHOR + 2 * DAY + minute * MINUTE) == pytest.approx(minutes[minute])
 
 
 def test_absolute_returns_are_correlated_and_returns_are_not():
     value = FundamentalValue(11, "XBT")
-    prices = [
-        price for day in range(5) for price in fundamental_value.minutes(ANCHOR_DAY + day)[:-1]
-    ]
+    prices = [price for day in range(5) for price in value.minutes(ANCHOR_DAY + day)[:-1]]
 
     returns = [right / left - 1 for left, right in pairwise(prices)]
     sizes = [abs(move) for move in returns]
@@ -118,7 +112,7 @@ def test_coins_move_together():
 def test_prices_stay_in_sight_of_the_start_price_for_decades():
     value = FundamentalValue(9, "DOGE")
 
-    prices = [fundamental_value.at(year * 365 * DAY) for year in range(10, 100, 5)]
+    prices = [value.at(year * 365 * DAY) for year in range(10, 100, 5)]
 
     assert all(0.2 < price / BASES["DOGE"].start_price < 5 for price in prices)
 
@@ -126,7 +120,7 @@ def test_prices_stay_in_sight_of_the_start_price_for_decades():
 def test_activity_is_about_one_on_average():
     value = FundamentalValue(4, "XBT")
 
-    levels = [fundamental_value.activity(ANCHOR + hour * 3_600 * SECOND) for hour in range(24 * 60)]
+    levels = [value.activity(ANCHOR + hour * 3_600 * SECOND) for hour in range(24 * 60)]
 
     assert 0.8 < fmean(levels) < 1.25
     assert max(levels) > 2 * min(levels)

@@ -120,7 +120,7 @@ def test_a_later_touch_is_not_kept(kept):
 
 
 def test_no_more_are_kept_than_there_is_room_for(kept, monkeypatch):
-    monkeypatch.setattr(warm, "_KEPT", 2)
+    monkeypatch.setattr(warm_markets, "_KEPT", 2)
     listing = LISTINGS["KCSUSDTM"]
     for seed in (1, 2, 3):
         kept.keep(warmed(listing, seed=seed, seconds=1), seed)
