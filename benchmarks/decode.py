@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from kucoin_research.exchange.websocket.decode_classic import Broken, Decoder
-from kucoin_research.model.records import Market
+from kucoin_research.model.channels import Market
 
 try:
     import orjson  # type: ignore[import-not-found,unused-ignore]  # optional, not installed here

@@ -23,8 +23,7 @@ from kucoin_research.exchange.rest.client import Rest
 from kucoin_research.exchange.venues import Venue
 from kucoin_research.exchange.websocket.connection import Connection
 from kucoin_research.exchange.websocket.decode_classic import Decoder
-from kucoin_research.model.records import Market, parse_channel
-from kucoin_research.streaming.feed_handler import Subscription
+from kucoin_research.model.channels import Market, Subscription, parse_channel
 from kucoin_research.streaming.stream import Stream
 
 

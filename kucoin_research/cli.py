@@ -32,7 +32,8 @@ from kucoin_research.foundation import interrupts
 from kucoin_research.foundation.arguments import path_of
 from kucoin_research.foundation.progress import quiet_tqdm
 from kucoin_research.foundation.regular_files import create
-from kucoin_research.model.records import Record, Status, parse_channel
+from kucoin_research.model.channels import parse_channel
+from kucoin_research.model.records import Record, Status
 from kucoin_research.playback.replay import Replay
 from kucoin_research.sessions.frame_csv import append_csv, csv_name
 from kucoin_research.sessions.recorder import COMPRESSIONS, FSYNC_POLICIES

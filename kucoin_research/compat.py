@@ -23,12 +23,13 @@ from kucoin_research.exchange.venues import Venue
 from kucoin_research.exchange.websocket.decode_classic import Broken, Decoder
 from kucoin_research.foundation import clocks
 from kucoin_research.foundation.arguments import folder_to_write, plain_function, texts
+from kucoin_research.foundation.callbacks import check_has_run, name_of_function
 from kucoin_research.foundation.hidden import Hidden
 from kucoin_research.foundation.interrupts import check, hold
-from kucoin_research.model.records import Market, Record, Status, Ticker, market_of
+from kucoin_research.model.channels import Market, market_of
+from kucoin_research.model.records import Record, Status, Ticker
 from kucoin_research.sessions.frame_csv import append_lines, csv_name
 from kucoin_research.streaming.collect import wait_until_live
-from kucoin_research.streaming.sinks import check_has_run, name_of_function
 from kucoin_research.streaming.stream import State, Stream
 
 if TYPE_CHECKING:

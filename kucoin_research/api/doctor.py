@@ -34,7 +34,7 @@ from kucoin_research.exchange.topics import Feed
 from kucoin_research.exchange.venues import Venue, is_trusted, target_of
 from kucoin_research.exchange.websocket.connection import open_hidden
 from kucoin_research.exchange.websocket.feeds import kit_of
-from kucoin_research.model.records import Market
+from kucoin_research.model.channels import Market
 
 __all__ = ["Check", "Diagnosis", "Health", "diagnose"]
 

@@ -13,16 +13,9 @@ from kucoin_research.exchange.rest.quotas import forget_host, share_host
 from kucoin_research.exchange.venues import Venue
 from kucoin_research.foundation import clocks
 from kucoin_research.foundation.arguments import texts, truth
+from kucoin_research.model.channels import market_of
 from kucoin_research.model.instruments import Instrument
-from kucoin_research.model.records import (
-    CHANNELS,
-    PRIVATE_CHANNELS,
-    Level2,
-    Record,
-    Ticker,
-    Trade,
-    market_of,
-)
+from kucoin_research.model.records import CHANNELS, PRIVATE_CHANNELS, Level2, Record, Ticker, Trade
 from kucoin_research.playback.timeline import Timeline
 from kucoin_research.sessions.session import Session, load
 from kucoin_research.sim import Offer, ReplayExchange

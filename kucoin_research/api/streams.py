@@ -37,6 +37,14 @@ from kucoin_research.foundation.arguments import MOST_ROWS, count, explained, na
 from kucoin_research.foundation.forking import in_child
 from kucoin_research.foundation.interrupts import check, hold, passing
 from kucoin_research.foundation.progress import Download
+from kucoin_research.model.channels import (
+    Channel,
+    Market,
+    Subscription,
+    candle_interval,
+    market_of,
+    parse_channel,
+)
 from kucoin_research.model.instruments import (
     Instrument,
     check_trading,
@@ -48,19 +56,14 @@ from kucoin_research.model.intervals import Length
 from kucoin_research.model.records import (
     ALL_SYMBOLS,
     Candle,
-    Channel,
     FundingRate,
     Level2,
-    Market,
     MarkPrice,
     Record,
     Snapshot,
     Status,
     Ticker,
     Trade,
-    candle_interval,
-    market_of,
-    parse_channel,
     schema_of,
 )
 from kucoin_research.model.units import When, instant_ns, refuse_future
@@ -68,7 +71,6 @@ from kucoin_research.playback.replay import Replay
 from kucoin_research.sessions.recorder import QUEUE_ROWS, check_options
 from kucoin_research.sessions.session import Session, load
 from kucoin_research.streaming.collect import End, Limit, collect
-from kucoin_research.streaming.feed_handler import Subscription
 from kucoin_research.streaming.recording import Recording
 from kucoin_research.streaming.stream import Healing, Stream
 

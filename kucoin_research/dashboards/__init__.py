@@ -34,7 +34,7 @@ from kucoin_research.foundation.arguments import (
     texts,
     truth,
 )
-from kucoin_research.model.records import market_of, parse_channel
+from kucoin_research.model.channels import market_of, parse_channel
 from kucoin_research.playback.replay import Replay
 from kucoin_research.sessions.session import Session, load
 

@@ -33,7 +33,7 @@ from kucoin_research.errors import InvalidInput, KucoinResearchError, shown
 from kucoin_research.figures.notebook_cells import cell_of, replace_in_cell
 from kucoin_research.figures.refresh import Ticket, refresher
 from kucoin_research.figures.time_axis import Zone
-from kucoin_research.model.records import CANDLE_INTERVALS, Market, market_of
+from kucoin_research.model.channels import CANDLE_INTERVALS, Market, market_of
 from kucoin_research.playback.replay import Replay
 from kucoin_research.sessions.recorder import Recorder
 from kucoin_research.sessions.session import Session

@@ -7,7 +7,8 @@ from typing import Any
 import polars as pl
 
 from kucoin_research.errors import BookNotReady
-from kucoin_research.model.records import parse_channel, schema_of
+from kucoin_research.model.channels import parse_channel
+from kucoin_research.model.records import schema_of
 
 __all__ = ["Idle"]
 

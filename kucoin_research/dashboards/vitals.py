@@ -17,8 +17,8 @@ from kucoin_research.figures.columns import nanoseconds
 from kucoin_research.figures.gaps import Gap, gaps_of
 from kucoin_research.figures.time_axis import Floats, Zone
 from kucoin_research.foundation import clocks
+from kucoin_research.foundation.callbacks import Failure
 from kucoin_research.sessions.recorder import Recorder
-from kucoin_research.streaming.sinks import Failure
 
 __all__ = ["Watch", "histogram", "trouble_of"]
 

@@ -16,7 +16,8 @@ from enum import StrEnum, unique
 from typing import NamedTuple
 
 from kucoin_research.errors import ChannelNotOffered, InvalidInput, shown
-from kucoin_research.model.records import ALL_SYMBOLS, Channel, Market
+from kucoin_research.model.channels import Channel, Market
+from kucoin_research.model.records import ALL_SYMBOLS
 
 __all__ = [
     "SYMBOLS_PER_MESSAGE",

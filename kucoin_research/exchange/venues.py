@@ -13,7 +13,7 @@ from kucoin_research.errors import UnknownVenue, UntrustedHost, shown
 from kucoin_research.exchange.network import Target
 from kucoin_research.foundation.arguments import explains_itself
 from kucoin_research.foundation.hidden import surroundings
-from kucoin_research.model.records import Market, market_of
+from kucoin_research.model.channels import Market, market_of
 
 __all__ = [
     "LIVE",

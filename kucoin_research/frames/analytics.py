@@ -11,18 +11,10 @@ import polars as pl
 
 from kucoin_research.errors import InvalidInput, shown
 from kucoin_research.foundation.arguments import columns_hold, explained, has_columns, positive
+from kucoin_research.model.channels import CANDLE_INTERVALS, Market, market_of
 from kucoin_research.model.instruments import Instrument
 from kucoin_research.model.intervals import MINUTE, Length, parse_interval
-from kucoin_research.model.records import (
-    CANDLE_INTERVALS,
-    ROWS_FILLED,
-    Candle,
-    Market,
-    Ticker,
-    Trade,
-    market_of,
-    schema_of,
-)
+from kucoin_research.model.records import ROWS_FILLED, Candle, Ticker, Trade, schema_of
 
 __all__ = [
     "TradeBars", "check_tickers", "check_trades", "mark_filled", "mid_bars", "ohlcv",

@@ -11,17 +11,9 @@ from kucoin_research.errors import UnknownChannel, UnknownSymbol, shown
 from kucoin_research.foundation.arguments import count, name_of, texts, truth
 from kucoin_research.frames import analytics
 from kucoin_research.frames.ring import Ring
+from kucoin_research.model.channels import Channel, Subscription, parse_channel
 from kucoin_research.model.instruments import spelling_hint
-from kucoin_research.model.records import (
-    ALL_SYMBOLS,
-    CHANNELS,
-    Candle,
-    Channel,
-    Record,
-    Status,
-    parse_channel,
-)
-from kucoin_research.streaming.feed_handler import Subscription
+from kucoin_research.model.records import ALL_SYMBOLS, CHANNELS, Candle, Record, Status
 
 __all__ = ["Shelf", "by_kind", "wanting"]
 

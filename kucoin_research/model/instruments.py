@@ -16,7 +16,7 @@ import polars as pl
 
 from kucoin_research.errors import InvalidInput, SymbolNotTrading, UnknownSymbol, shown
 from kucoin_research.foundation.arguments import explains_itself, is_number
-from kucoin_research.model.records import Market, market_of
+from kucoin_research.model.channels import Market, market_of
 
 __all__ = [
     "Direction",

@@ -6,30 +6,22 @@ nanoseconds since 1970-01-01 UTC; missing values are ``None``.
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Iterable
-from enum import Enum, StrEnum, unique
+from enum import Enum, unique
 from typing import Annotated, NamedTuple, TypeAlias, get_args, get_origin, get_type_hints
 
 import polars as pl
 
-from kucoin_research.errors import InvalidInput, UnknownChannel, shown
-from kucoin_research.model.intervals import ambiguity, parse_interval
-
 __all__ = [
     "ACCOUNT_CHANNELS",
     "ALL_SYMBOLS",
-    "CANDLE_INTERVALS",
     "CHANNELS",
     "PRIVATE_CHANNELS",
     "ROWS_FILLED",
     "STAMPED_AS_READ",
-    "ArrivalClock",
     "Balance",
     "BestBidOffer",
     "Candle",
-    "Channel",
     "Column",
     "Depth5",
     "Depth50",
@@ -39,7 +31,6 @@ __all__ = [
     "Leverage",
     "Margin",
     "MarkPrice",
-    "Market",
     "Order",
     "Position",
     "Record",
@@ -48,13 +39,10 @@ __all__ = [
     "StopOrder",
     "Ticker",
     "Trade",
-    "candle_interval",
     "columns_of",
     "file_mode",
     "filled_until",
-    "market_of",
     "number_in",
-    "parse_channel",
     "schema_of",
 ]
 
@@ -526,13 +514,6 @@ ROWS_FILLED = r"^([\d,]+) rows came by REST"
 #: How the detail of a ``released`` status row ends, where the rows' stamps are right all the same.
 STAMPED_AS_READ = "their local timestamps are of when they were read"
 
-# The guide says "depth" for the incremental book.
-_ALIASES = {"depth": "level2", "level1": "bbo", "trades": "trade", "candles": "candle"}
-
-CANDLE_INTERVALS: tuple[str, ...] = (
-    "1min", "3min", "5min", "15min", "30min", "1hour", "2hour", "4hour", "6hour", "8hour",
-    "12hour", "1day", "1week", "1month",
-)  # fmt: skip
 
 _SIDES = pl.Enum(["buy", "sell"])
 _DTYPES: dict[Column, pl.DataType] = {
@@ -547,121 +528,9 @@ _DTYPES: dict[Column, pl.DataType] = {
 }
 
 
-@unique
-class Market(StrEnum):
-    """One of KuCoin's two classic products."""
-
-    FUTURES = "futures"
-    SPOT = "spot"
-
-
-def market_of(symbol: str, market: str | None = None) -> Market:
-    """Tell a symbol's market: a hyphen means spot, none means futures.
-
-    Parameters
-    ----------
-    symbol
-        As the exchange spells it, for example ``XBTUSDTM`` or ``BTC-USDT``.
-    market
-        ``"futures"`` or ``"spot"`` to override.
-
-    Raises
-    ------
-    InvalidInput
-        If ``market`` is neither.
-    """
-    if market is None:
-        # (BTC/USD:BTC-261225, as others write what ends on a day, is no pair.)
-        return Market.SPOT if "-" in symbol and ":" not in symbol else Market.FUTURES
-    name = market.lower() if isinstance(market, str) else ""
-    if name not in list(Market):
-        raise InvalidInput(f"market must be 'futures' or 'spot', not {shown(market)}")
-    return Market(name)
-
-
-class Channel(NamedTuple):
-    """A channel as asked for: its record's name, and the interval where it is a candle."""
-
-    name: str
-    interval: str | None = None
-
-    @property
-    def record(self) -> type[Record]:
-        """The record type that flows on this channel."""
-        return CHANNELS[self.name]
-
-    @property
-    def is_private(self) -> bool:
-        """Whether it tells of the account itself, and so needs credentials."""
-        return self.name in PRIVATE_CHANNELS
-
-    def __str__(self) -> str:
-        return f"{self.name}:{self.interval}" if self.interval else self.name
-
-
 def file_mode(channel: str) -> int:
     """Give the permissions of a file with rows of a channel: a private one's are its owner's."""
     return 0o600 if channel.partition(":")[0] in PRIVATE_CHANNELS else 0o644
-
-
-def parse_channel(text: str) -> Channel:
-    """Read a channel's name, alias, or ``candle:<interval>``.
-
-    Parameters
-    ----------
-    text
-        For example ``"ticker"``, ``"depth"`` or ``"candle:5min"``; plain ``"candle"`` is 1 min.
-
-    Raises
-    ------
-    UnknownChannel
-        With the near matches and the list of names.
-    """
-    if not isinstance(text, str):
-        raise UnknownChannel(
-            f"a channel is named by a string, not by {type(text).__name__} {shown(text)}"
-        )
-    name, colon, interval = text.strip().partition(":")
-    name = _ALIASES.get(name.lower(), name.lower())
-    if name not in CHANNELS:
-        hint = _suggest(name, [*CHANNELS, *_ALIASES])
-        raise UnknownChannel(f"no channel {shown(text)}{hint} channels: {', '.join(CHANNELS)}")
-    if name != "candle":
-        if colon:
-            raise UnknownChannel(
-                f"channel {name!r} takes no interval, so {shown(text)} means nothing"
-            )
-        return Channel(name)
-    return Channel(name, candle_interval(interval) if colon else "1min")
-
-
-def candle_interval(written: object) -> str:
-    """Give KuCoin's name of a candle's interval, in whatever way it is written.
-
-    Raises
-    ------
-    UnknownChannel
-        If KuCoin has no such candles.
-    """
-    doubt = ambiguity(written, "interval")
-    if doubt is not None:
-        raise UnknownChannel(doubt)
-    try:
-        interval = parse_interval(written, "interval").name
-    except InvalidInput:
-        interval = ""
-    if interval in CANDLE_INTERVALS:
-        return interval
-    word = written.lower() if isinstance(written, str) else shown(written)
-    hint = _suggest(word, CANDLE_INTERVALS) if not interval else ";"
-    raise UnknownChannel(
-        f"no candle interval {shown(written)}{hint} intervals: {', '.join(CANDLE_INTERVALS)}"
-    )
-
-
-def _suggest(word: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else ";"
 
 
 def columns_of(record: type[tuple[object, ...]]) -> dict[str, Column]:
@@ -700,25 +569,3 @@ def number_in(text: str) -> int:
     """
     digits = text.replace(",", "")
     return int(digits) if 0 < len(digits) < 19 else 0
-
-
-class ArrivalClock:
-    """Stamps arrivals: strictly increasing, whatever the machine's clock does.
-
-    One clock serves one stream, so that its rows have one order. Not thread-safe: the stream's
-    delivery lock covers the stamping of a batch together with its delivery.
-    """
-
-    def __init__(self) -> None:
-        self._next = 0
-
-    def begin(self, now_ns: int) -> int:
-        """Give the stamp of the first record of a batch that arrived at ``now_ns`` (ns UTC).
-
-        The following records of the batch take the following integers, 1 ns apart.
-        """
-        return now_ns if now_ns > self._next else self._next
-
-    def end(self, following: int) -> None:
-        """Close the batch; ``following`` is one past the last stamp used."""
-        self._next = following

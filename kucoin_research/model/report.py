@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 import polars as pl
 
 from kucoin_research.errors import InvalidInput, UnknownChannel, UnknownSymbol, shown
+from kucoin_research.model.channels import parse_channel
 from kucoin_research.model.integrity import Crossing, Gap, Tally, Verdict
-from kucoin_research.model.records import parse_channel
 
 __all__ = ["ChannelReport", "Lag", "Report"]
 

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 
 from kucoin_research.errors import BookNotReady, shown
 from kucoin_research.foundation.arguments import name_of
+from kucoin_research.model.channels import Market, market_of
 from kucoin_research.model.orderbook import OrderBook, uncrossed
-from kucoin_research.model.records import Level2, Market, Record, Status, market_of
+from kucoin_research.model.records import Level2, Record, Status
 
 __all__ = ["BookRows"]
 

@@ -32,24 +32,25 @@ from kucoin_research.errors import (
     shown,
 )
 from kucoin_research.foundation import arguments, clocks
+from kucoin_research.foundation.callbacks import (
+    BatchSink,
+    Failure,
+    check_has_run,
+    name_of_function,
+    without,
+)
 from kucoin_research.foundation.interrupts import arrived, check, hold, join
 from kucoin_research.foundation.runtime import eased
 from kucoin_research.frames.analytics import TradeBars
 from kucoin_research.frames.store import wanting
+from kucoin_research.model.channels import Channel, Subscription, market_of, parse_channel
 from kucoin_research.model.damage import Damage, Loss
 from kucoin_research.model.instruments import Instrument
 from kucoin_research.model.integrity import Verdict
 from kucoin_research.model.orderbook import OrderBook
-from kucoin_research.model.records import (
-    ACCOUNT_CHANNELS,
-    ALL_SYMBOLS,
-    Channel,
-    Record,
-    Status,
-    market_of,
-    parse_channel,
-)
+from kucoin_research.model.records import ACCOUNT_CHANNELS, ALL_SYMBOLS, Record, Status
 from kucoin_research.model.report import Report
+from kucoin_research.model.status import State, StreamStatus
 from kucoin_research.model.units import When, instant_ns, told_apart
 from kucoin_research.playback.cursor import Tape
 from kucoin_research.playback.replay_clock import MonotonicClock, Pace, ReplayClock
@@ -57,16 +58,6 @@ from kucoin_research.playback.replay_state import Stage
 from kucoin_research.playback.timeline import BATCH_ROWS, Timeline
 from kucoin_research.sessions.recorder import Recorder, recorder_for
 from kucoin_research.sessions.session import Session
-from kucoin_research.streaming.feed_handler import Subscription
-from kucoin_research.streaming.sinks import (
-    BatchSink,
-    Failure,
-    check_has_run,
-    name_of_function,
-    without,
-)
-from kucoin_research.streaming.stream import StreamStatus
-from kucoin_research.streaming.supervisor import State
 
 __all__ = ["Replay"]
 

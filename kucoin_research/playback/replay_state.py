@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kucoin_research.frames.store import Shelf, by_kind
+from kucoin_research.model.channels import Subscription
 from kucoin_research.model.damage import Damage, Loss
 from kucoin_research.model.records import (
     ACCOUNT_CHANNELS,
@@ -26,7 +27,6 @@ from kucoin_research.model.records import (
 from kucoin_research.model.report import Report
 from kucoin_research.playback.book_rebuild import BookRows
 from kucoin_research.sessions.session_report import CONCERNING, Counted, reckon
-from kucoin_research.streaming.feed_handler import Subscription
 
 __all__ = ["Stage", "Troubles"]
 

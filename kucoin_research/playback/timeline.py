@@ -19,7 +19,8 @@ import polars as pl
 from kucoin_research.errors import SessionBroken, UnknownSymbol, shown
 from kucoin_research.foundation.arguments import texts
 from kucoin_research.foundation.forking import cached_property
-from kucoin_research.model.records import Candle, Channel, Record, Status
+from kucoin_research.model.channels import Channel
+from kucoin_research.model.records import Candle, Record, Status
 from kucoin_research.sessions.compression import compression_of, open_text
 from kucoin_research.sessions.csv_codec import (
     LONGEST_RECORD,

@@ -39,9 +39,10 @@ from kucoin_research.foundation.regular_files import (
     replace,
     size_of,
 )
+from kucoin_research.model.channels import Market, parse_channel
 from kucoin_research.model.damage import Damage, Loss
 from kucoin_research.model.instruments import Instrument
-from kucoin_research.model.records import CHANNELS, Market, parse_channel
+from kucoin_research.model.records import CHANNELS
 
 __all__ = [
     "DAY_NS",

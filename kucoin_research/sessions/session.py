@@ -27,17 +27,10 @@ from kucoin_research.foundation.arguments import explained, name_of, only_known
 from kucoin_research.foundation.forking import cached_property
 from kucoin_research.foundation.regular_files import open_file, size_of
 from kucoin_research.frames.analytics import TradeBars
+from kucoin_research.model.channels import Channel, parse_channel
 from kucoin_research.model.damage import Damage, Loss, number_of
 from kucoin_research.model.instruments import Instrument
-from kucoin_research.model.records import (
-    ACCOUNT_CHANNELS,
-    ALL_SYMBOLS,
-    Channel,
-    Record,
-    Status,
-    parse_channel,
-    schema_of,
-)
+from kucoin_research.model.records import ACCOUNT_CHANNELS, ALL_SYMBOLS, Record, Status, schema_of
 from kucoin_research.model.report import Report
 from kucoin_research.sessions import parquet
 from kucoin_research.sessions.compression import compression_of, first_line, members

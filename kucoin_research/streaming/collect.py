@@ -21,14 +21,8 @@ from kucoin_research.exchange.venues import target_of
 from kucoin_research.foundation.arguments import is_number
 from kucoin_research.foundation.interrupts import check, hold
 from kucoin_research.foundation.progress import quiet_tqdm
-from kucoin_research.model.records import (
-    Candle,
-    Channel,
-    FundingRate,
-    Record,
-    Status,
-    parse_channel,
-)
+from kucoin_research.model.channels import Channel, parse_channel
+from kucoin_research.model.records import Candle, FundingRate, Record, Status
 from kucoin_research.streaming.stream import State, Stream
 
 __all__ = ["End", "Limit", "collect", "wait_until_live"]

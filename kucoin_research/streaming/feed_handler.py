@@ -15,7 +15,6 @@ from typing import NamedTuple, TypeAlias
 from kucoin_research.errors import BookNotReady, shown
 from kucoin_research.exchange.topics import Feed, Topic, subscribed_topic, topics_for
 from kucoin_research.exchange.websocket.decode_classic import (
-    BookDelta,
     Broken,
     Control,
     Decoded,
@@ -23,29 +22,30 @@ from kucoin_research.exchange.websocket.decode_classic import (
     Ignored,
 )
 from kucoin_research.exchange.websocket.decode_private import AccountNews, Positions
-from kucoin_research.model.integrity import Gap, Ledger, Tally
-from kucoin_research.model.orderbook import BookGap, BookSnapshot, BookSync, OrderBook, Received
+from kucoin_research.model.arrival_clock import ArrivalClock
+from kucoin_research.model.channels import Market, Subscription
+from kucoin_research.model.integrity import Gap, Tally
+from kucoin_research.model.orderbook import BookDelta, BookSnapshot, OrderBook
 from kucoin_research.model.records import (
     ACCOUNT_CHANNELS,
     ALL_SYMBOLS,
     CHANNELS,
     PRIVATE_CHANNELS,
     STAMPED_AS_READ,
-    ArrivalClock,
     Candle,
-    Channel,
     Level2,
-    Market,
     Position,
     Record,
     Status,
     Trade,
 )
+from kucoin_research.streaming.book_sync import BookGap, BookSync, Received
 from kucoin_research.streaming.gap_fill import Mended, is_behind, mend_all_candles, mend_all_trades
 from kucoin_research.streaming.handover import Overlap
+from kucoin_research.streaming.ledger import Ledger
 from kucoin_research.streaming.staleness import Wariness
 
-__all__ = ["Batch", "Hole", "Intake", "Subscription", "Taken"]
+__all__ = ["Batch", "Hole", "Intake", "Taken"]
 
 _NO_RECORDS = (BookDelta, BookSnapshot, AccountNews, Control, Broken, Ignored)
 
@@ -81,14 +81,6 @@ _FIRST_WHILE_NS = 1_000_000_000
 _LONGEST_WHILE_NS = 60_000_000_000
 
 _Key: TypeAlias = tuple[type[Record], str]
-
-
-class Subscription(NamedTuple):
-    """One channel of one symbol; of all symbols (``*``) where the channel is private."""
-
-    channel: Channel
-    symbol: str
-    market: Market
 
 
 class Batch(NamedTuple):

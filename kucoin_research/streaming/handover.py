@@ -10,9 +10,9 @@ from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterator
 from typing import TypeAlias
 
-from kucoin_research.exchange.websocket.decode_classic import BookDelta, Broken, Decoded
+from kucoin_research.exchange.websocket.decode_classic import Broken, Decoded
 from kucoin_research.exchange.websocket.decode_private import AccountNews
-from kucoin_research.model.orderbook import BookSnapshot
+from kucoin_research.model.orderbook import BookDelta, BookSnapshot
 
 __all__ = ["Overlap"]
 

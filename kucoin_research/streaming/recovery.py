@@ -25,7 +25,8 @@ from kucoin_research.errors import (
 )
 from kucoin_research.exchange.rest.client import Rest
 from kucoin_research.foundation import clocks
-from kucoin_research.model.records import Market, Record, Trade
+from kucoin_research.model.channels import Market
+from kucoin_research.model.records import Record, Trade
 from kucoin_research.streaming.feed_handler import Hole, Intake
 from kucoin_research.streaming.timekeeping import Timekeeper
 

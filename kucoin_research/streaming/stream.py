@@ -14,7 +14,6 @@ import sys
 import threading
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
@@ -33,28 +32,26 @@ from kucoin_research.exchange.venues import is_loopback
 from kucoin_research.exchange.websocket.decode_classic import Control, Decodes
 from kucoin_research.exchange.websocket.feeds import kit_of
 from kucoin_research.foundation import arguments, clocks, interrupts
+from kucoin_research.foundation.callbacks import BatchSink, Failure, name_of_function, without
 from kucoin_research.foundation.forking import in_child
 from kucoin_research.frames.analytics import TradeBars
 from kucoin_research.frames.store import Shelf, wanting
+from kucoin_research.model.channels import Market, Subscription
 from kucoin_research.model.instruments import Instrument
 from kucoin_research.model.integrity import Tally, Verdict
 from kucoin_research.model.orderbook import OrderBook
-from kucoin_research.model.records import (
-    ALL_SYMBOLS,
-    CHANNELS,
-    Market,
-    Record,
-)
+from kucoin_research.model.records import ALL_SYMBOLS, CHANNELS, Record
 from kucoin_research.model.report import ChannelReport, Lag, Report
+from kucoin_research.model.status import State, StreamStatus
 from kucoin_research.sessions.recorder import Recorder, recorder_for
-from kucoin_research.streaming.feed_handler import Intake, Subscription
+from kucoin_research.streaming.feed_handler import Intake
 from kucoin_research.streaming.handover import Overlap
 from kucoin_research.streaming.recovery import Errands
-from kucoin_research.streaming.sinks import BatchSink, Failure, Outlet, name_of_function, without
-from kucoin_research.streaming.supervisor import ConnectBudget, Healing, Lane, Silence, State
+from kucoin_research.streaming.sinks import Outlet
+from kucoin_research.streaming.supervisor import ConnectBudget, Healing, Lane, Silence
 from kucoin_research.streaming.timekeeping import Timekeeper
 
-__all__ = ["Healing", "State", "Stream", "StreamStatus"]
+__all__ = ["Healing", "State", "Stream"]
 
 log = logging.getLogger(__name__)
 
@@ -81,55 +78,6 @@ _LAG = [pl.col("lag_ms").quantile(part).alias(f"p{part:.0%}") for part in (0.5, 
 
 _budgets: dict[str, ConnectBudget] = {}  # of the hosts that are not this machine
 _budgets_lock = threading.Lock()  # guards _budgets
-
-
-@dataclass(frozen=True, slots=True)
-class StreamStatus:
-    """How a stream is doing right now.
-
-    Attributes
-    ----------
-    state
-        ``connecting``, ``live``, ``reconnecting``, ``failed`` or ``stopped``; of a replay,
-        ``playing``, ``paused`` or ``ended`` instead of the first three.
-    rows
-        Rows received per channel since the start.
-    messages_per_second
-        Over the last five seconds.
-    lag_p50_ms, lag_p95_ms
-        Arrival minus exchange time over the newest rows, clock offset taken out; ``None`` before
-        there are any.
-    reconnects, rollovers, gaps, duplicates, broken
-        Counters since the start. A roll-over is a connection replaced before it was lost, ``gaps``
-        are all, filled or not.
-    dropped
-        Records that attached functions were not called with, since they could not keep up.
-    error
-        The last error, ``None`` when there was none or it has healed.
-    """
-
-    state: State
-    rows: dict[str, int]
-    messages_per_second: float
-    lag_p50_ms: float | None
-    lag_p95_ms: float | None
-    reconnects: int
-    gaps: int
-    duplicates: int
-    broken: int
-    error: KucoinResearchError | None
-    rollovers: int = 0
-    dropped: int = 0
-
-    def __str__(self) -> str:
-        rows = ", ".join(f"{channel} {count:,}" for channel, count in self.rows.items())
-        lag = "" if self.lag_p50_ms is None else f" · lag {self.lag_p50_ms:.0f} ms"
-        error = "" if self.error is None else f" · {self.error}"
-        dropped = f" · not handed on {self.dropped:,}" if self.dropped else ""
-        return (
-            f"{self.state} · {rows} · {self.messages_per_second:,.0f} messages/s{lag} · "
-            f"reconnects {self.reconnects} · gaps {self.gaps}{dropped}{error}"
-        )
 
 
 class Stream(TradeBars):

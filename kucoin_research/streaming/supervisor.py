@@ -12,7 +12,6 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from enum import StrEnum, unique
 from typing import NamedTuple, Protocol
 
 from kucoin_research.errors import (
@@ -48,11 +47,12 @@ from kucoin_research.exchange.websocket.feeds import FeedKit
 from kucoin_research.foundation import arguments, clocks
 from kucoin_research.foundation.bounds import Bound
 from kucoin_research.foundation.hidden import Hidden, bare, masked
-from kucoin_research.model.records import Channel, Market
+from kucoin_research.model.channels import Channel, Market
+from kucoin_research.model.status import State
 from kucoin_research.streaming.handover import Overlap
 from kucoin_research.streaming.timekeeping import SLEPT_NS
 
-__all__ = ["ConnectBudget", "Healing", "Lane", "Silence", "State"]
+__all__ = ["ConnectBudget", "Healing", "Lane", "Silence"]
 
 log = logging.getLogger(__name__)
 
@@ -91,20 +91,6 @@ _FATAL = (
     TopicInvalid,
     TopicNotFound,
 )
-
-
-@unique
-class State(StrEnum):
-    """What a stream is doing; a replay is playing, paused or ended instead of live."""
-
-    CONNECTING = "connecting"
-    LIVE = "live"
-    RECONNECTING = "reconnecting"
-    FAILED = "failed"
-    STOPPED = "stopped"
-    PLAYING = "playing"
-    PAUSED = "paused"
-    ENDED = "ended"
 
 
 @arguments.explains_itself

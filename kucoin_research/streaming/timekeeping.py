@@ -20,7 +20,8 @@ import polars as pl
 from kucoin_research.errors import KucoinResearchError
 from kucoin_research.exchange.rest.client import ClockOffset, Rest
 from kucoin_research.foundation.clocks import Clock, Move
-from kucoin_research.model.records import ALL_SYMBOLS, Market
+from kucoin_research.model.channels import Market
+from kucoin_research.model.records import ALL_SYMBOLS
 
 __all__ = ["SLEPT_NS", "ClockOffsets", "Timekeeper"]
 

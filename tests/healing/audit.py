@@ -15,9 +15,9 @@ from typing import NamedTuple
 import polars as pl
 
 from kucoin_research.exchange.topics import Feed
-from kucoin_research.exchange.websocket.decode_classic import BookDelta
-from kucoin_research.model.orderbook import REBASE_DISTANCE
+from kucoin_research.model.orderbook import BookDelta
 from kucoin_research.sim.messages.pro import WINDOW
+from kucoin_research.streaming.book_sync import REBASE_DISTANCE
 from tests.conftest import wait_until
 from tests.healing.rig import common_columns, pick
 

@@ -14,9 +14,10 @@ import polars as pl
 import kucoin_research as kr
 from kucoin_research.errors import BookNotReady
 from kucoin_research.exchange.topics import Feed, topics_for
-from kucoin_research.exchange.websocket.decode_classic import BookDelta
 from kucoin_research.exchange.websocket.feeds import kit_of
-from kucoin_research.model.records import CHANNELS, Market, columns_of, parse_channel
+from kucoin_research.model.channels import Market, parse_channel
+from kucoin_research.model.orderbook import BookDelta
+from kucoin_research.model.records import CHANNELS, columns_of
 from tests.conftest import wait_until
 
 #: Impatient, so that a test sees in seconds what takes minutes with KuCoin.

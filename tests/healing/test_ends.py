@@ -17,8 +17,7 @@ from jupyter_client import KernelManager
 
 import kucoin_research as kr
 from kucoin_research.exchange.rest.client import Server, Token
-from kucoin_research.model.records import Market, parse_channel
-from kucoin_research.streaming.feed_handler import Subscription
+from kucoin_research.model.channels import Market, Subscription, parse_channel
 from tests.conftest import wait_until
 from tests.healing.rig import FAST, Rig
 from tests.healing.test_rollover import UNHURRIED, begin_rollover

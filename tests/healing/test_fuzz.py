@@ -19,8 +19,8 @@ import kucoin_research as kr
 from kucoin_research.exchange.topics import Feed
 from kucoin_research.exchange.websocket.decode_classic import Broken, Control, Ignored
 from kucoin_research.exchange.websocket.feeds import kit_of
-from kucoin_research.model.records import CHANNELS, Market, parse_channel, schema_of
-from kucoin_research.streaming.feed_handler import Subscription
+from kucoin_research.model.channels import Market, Subscription, parse_channel
+from kucoin_research.model.records import CHANNELS, schema_of
 from tests.conftest import wait_until
 from tests.healing.rig import Rig
 

@@ -9,7 +9,7 @@ from kucoin_research.figures.delta import Part, patched
 from kucoin_research.foundation import clocks
 from kucoin_research.frames.ring import Ring
 from kucoin_research.model.records import Status, Ticker, Trade
-from kucoin_research.streaming.stream import StreamStatus
+from kucoin_research.model.status import StreamStatus
 
 SECOND = 1_000_000_000
 START = 1_767_571_200 * SECOND  # 2026-01-05 00:00 UTC

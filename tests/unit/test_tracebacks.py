@@ -28,8 +28,7 @@ from kucoin_research.exchange.rest.client import Rest, Server, Token
 from kucoin_research.exchange.venues import Venue
 from kucoin_research.exchange.websocket import connection
 from kucoin_research.foundation.hidden import Hidden, Settings, bare, masked, sealed
-from kucoin_research.model.records import Market, parse_channel
-from kucoin_research.streaming.feed_handler import Subscription
+from kucoin_research.model.channels import Market, Subscription, parse_channel
 from tests.conftest import wait_until
 from tests.unit.exchange.rest import test_client as rest_tests
 from tests.unit.exchange.rest.test_client import Answer, ok, refusal

@@ -72,22 +72,20 @@ from kucoin_research.foundation import clocks
 from kucoin_research.foundation.bounds import Bound
 from kucoin_research.foundation.hidden import Hidden, bare, masked, sealed
 from kucoin_research.foundation.typed_json import decoder
+from kucoin_research.model.arrival_clock import ArrivalClock
+from kucoin_research.model.channels import CANDLE_INTERVALS, Market, market_of
 from kucoin_research.model.instruments import Instrument, spelling_hint
 from kucoin_research.model.orderbook import BookSnapshot
 from kucoin_research.model.records import (
-    CANDLE_INTERVALS,
-    ArrivalClock,
     Candle,
     FundingRate,
     Label,
-    Market,
     MarkPrice,
     Number,
     Snapshot,
     Ticker,
     Time,
     Trade,
-    market_of,
 )
 from kucoin_research.model.units import refuse_future, to_ns
 

@@ -17,8 +17,8 @@ import msgspec
 from kucoin_research.foundation.hidden import surroundings
 from kucoin_research.foundation.regular_files import open_file
 from kucoin_research.foundation.typed_json import decoder
+from kucoin_research.model.channels import Market
 from kucoin_research.model.instruments import Instrument
-from kucoin_research.model.records import Market
 
 __all__ = ["Listing", "ListingFiles", "cache_folder"]
 

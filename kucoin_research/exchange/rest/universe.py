@@ -20,8 +20,8 @@ from kucoin_research.exchange.rest.client import Rest
 from kucoin_research.exchange.rest.symbol_cache import Listing, ListingFiles
 from kucoin_research.exchange.venues import Venue, is_loopback
 from kucoin_research.foundation import clocks
+from kucoin_research.model.channels import Market
 from kucoin_research.model.instruments import Instrument, resolve_symbol
-from kucoin_research.model.records import Market
 
 __all__ = ["Universe"]
 

@@ -26,14 +26,14 @@ from kucoin_research.exchange.websocket.decode_private import (
     AccountMessage,
     AccountNews,
 )
-from kucoin_research.model.orderbook import BookSnapshot
+from kucoin_research.model.channels import Market
+from kucoin_research.model.orderbook import BookChange, BookDelta, BookSnapshot
 from kucoin_research.model.records import (
     BestBidOffer,
     Candle,
     Depth5,
     Depth50,
     FundingRate,
-    Market,
     MarkPrice,
     Record,
     Snapshot,
@@ -43,8 +43,6 @@ from kucoin_research.model.records import (
 from kucoin_research.model.units import to_ns
 
 __all__ = [
-    "BookChange",
-    "BookDelta",
     "Broken",
     "Control",
     "Decoded",
@@ -66,29 +64,6 @@ _Levels: TypeAlias = tuple[tuple[_Number, _Resting], ...] | None
 
 # Routes are cached by topic. A peer that invents topics must not grow memory without end.
 _MOST_ROUTES = 20_000
-
-
-class BookChange(NamedTuple):
-    """One level of a delta: the size now resting at a price. ``sequence`` is its own."""
-
-    sequence: int
-    side: str
-    price: float
-    size: float
-
-
-class BookDelta(NamedTuple):
-    """One incremental book message; it covers ``first_sequence`` to ``last_sequence`` inclusive.
-
-    ``changes`` are in sequence order. Price-0 fillers, which only advance the sequence, are left
-    out, so it can be empty.
-    """
-
-    timestamp: int | None
-    symbol: str
-    first_sequence: int
-    last_sequence: int
-    changes: tuple[BookChange, ...]
 
 
 class Control(NamedTuple):

@@ -17,13 +17,13 @@ import msgspec
 from msgspec import Meta
 
 from kucoin_research.errors import MessageBroken
+from kucoin_research.model.channels import Market
 from kucoin_research.model.records import (
     Balance,
     Column,
     Fill,
     Leverage,
     Margin,
-    Market,
     Order,
     Position,
     Record,

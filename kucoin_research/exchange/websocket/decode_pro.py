@@ -19,8 +19,6 @@ from msgspec import Meta, Struct
 
 from kucoin_research.errors import MessageBroken
 from kucoin_research.exchange.websocket.decode_classic import (
-    BookChange,
-    BookDelta,
     Broken,
     Control,
     Decoded,
@@ -30,14 +28,14 @@ from kucoin_research.exchange.websocket.decode_classic import (
     level_columns,
     told,
 )
-from kucoin_research.model.orderbook import BookSnapshot
+from kucoin_research.model.channels import Market
+from kucoin_research.model.orderbook import BookChange, BookDelta, BookSnapshot
 from kucoin_research.model.records import (
     BestBidOffer,
     Candle,
     Depth5,
     Depth50,
     FundingRate,
-    Market,
     MarkPrice,
     Ticker,
     Trade,

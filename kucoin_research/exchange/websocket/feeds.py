@@ -26,7 +26,7 @@ from kucoin_research.exchange.websocket.conversation import CLASSIC, Dialect
 from kucoin_research.exchange.websocket.decode_classic import Control, Decoder, Decodes
 from kucoin_research.exchange.websocket.decode_pro import ProDecoder
 from kucoin_research.foundation.hidden import Hidden
-from kucoin_research.model.records import Market
+from kucoin_research.model.channels import Market
 
 __all__ = ["Doorway", "FeedKit", "kit_of", "pro_dialect"]
 

@@ -25,9 +25,8 @@ from kucoin_research.exchange.rest.client import Rest
 from kucoin_research.exchange.venues import Venue
 from kucoin_research.exchange.websocket import connection as connection_module
 from kucoin_research.exchange.websocket.connection import Connection
-from kucoin_research.model.records import Market, parse_channel
+from kucoin_research.model.channels import Market, Subscription, parse_channel
 from kucoin_research.streaming.collect import wait_until_live
-from kucoin_research.streaming.feed_handler import Subscription
 from tests.conftest import wait_until
 from tests.unit.figures.showing import leaks
 from tests.unit.foundation.test_bounds import Server, head_of

@@ -17,7 +17,8 @@ from kucoin_research.exchange.topics import (
     topics_for,
 )
 from kucoin_research.exchange.websocket.decode_classic import Broken, Decoder
-from kucoin_research.model.records import CANDLE_INTERVALS, CHANNELS, Channel, Market, parse_channel
+from kucoin_research.model.channels import CANDLE_INTERVALS, Channel, Market, parse_channel
+from kucoin_research.model.records import CHANNELS
 
 FUTURES, SPOT = Market.FUTURES, Market.SPOT
 

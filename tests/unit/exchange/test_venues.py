@@ -13,7 +13,7 @@ from kucoin_research.exchange.venues import (
     refuse_untrusted,
     resolve_venue,
 )
-from kucoin_research.model.records import Market
+from kucoin_research.model.channels import Market
 
 DEMO = Venue("http://127.0.0.1:1", "http://127.0.0.1:2", "demo")
 BOTH = {"KUCOIN_FUTURES_URL": "http://f:1/", "KUCOIN_SPOT_URL": "http://s:2"}

@@ -14,7 +14,8 @@ from kucoin_research.figures.browser_link import Link
 from kucoin_research.figures.refresh import Refresher
 from kucoin_research.figures.tail import Feed, Rewound
 from kucoin_research.frames.ring import Ring
-from kucoin_research.model.records import Level2, MarkPrice, Status, Ticker, parse_channel
+from kucoin_research.model.channels import parse_channel
+from kucoin_research.model.records import Level2, MarkPrice, Status, Ticker
 from tests.conftest import wait_until
 
 # One thread of the process draws all figures, in the machine's time.

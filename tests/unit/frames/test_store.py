@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 import kucoin_research as kr
 from kucoin_research.frames import store
 from kucoin_research.frames.store import Shelf
-from kucoin_research.model.records import Market, Trade, parse_channel
-from kucoin_research.streaming.feed_handler import Subscription
+from kucoin_research.model.channels import Market, Subscription, parse_channel
+from kucoin_research.model.records import Trade
 
 SYMBOLS = ("A", "B", "C")
 

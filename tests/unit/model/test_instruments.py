@@ -10,13 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kucoin_research.errors import InvalidInput, UnknownSymbol
+from kucoin_research.model.channels import Market
 from kucoin_research.model.instruments import (
     Instrument,
     resolve_symbol,
     spelling_hint,
     symbol_frame,
 )
-from kucoin_research.model.records import Market, Trade, schema_of
+from kucoin_research.model.records import Trade, schema_of
 
 FUTURES = ["XBTUSDTM", "XBTUSDM", "ETHUSDTM", "SOLUSDTM", "XBTMZ26"]
 SPOT = ["BTC-USDT", "ETH-USDT", "KCS-BTC", "SOL-USDT"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kucoin_research.model import integrity
-from kucoin_research.model.integrity import Gap, Ledger, Tally, Verdict
+from kucoin_research.model.integrity import Gap, Tally, Verdict
 from kucoin_research.model.records import (
     BestBidOffer,
     Candle,
@@ -18,6 +18,7 @@ from kucoin_research.model.records import (
     Ticker,
     Trade,
 )
+from kucoin_research.streaming.ledger import Ledger
 
 SYMBOL = "XBTUSDTM"
 SECOND = 1_000_000_000

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kucoin_research.errors import BookNotReady
-from kucoin_research.exchange.websocket.decode_classic import BookChange, BookDelta
 from kucoin_research.model import orderbook
-from kucoin_research.model.orderbook import BookGap, BookSnapshot, BookSync, OrderBook, Received
+from kucoin_research.model.orderbook import BookChange, BookDelta, BookSnapshot, OrderBook
 from kucoin_research.model.records import Level2
+from kucoin_research.streaming.book_sync import BookGap, BookSync, Received
 
 SYMBOL = "XBTUSDTM"
 ASKS = [(3988.59, 3.0), (3988.60, 47.0), (3988.61, 32.0), (3988.62, 8.0)]

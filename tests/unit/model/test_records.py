@@ -10,20 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kucoin_research.errors import InvalidInput, UnknownChannel
-from kucoin_research.model.records import (
+from kucoin_research.model.arrival_clock import ArrivalClock
+from kucoin_research.model.channels import (
     CANDLE_INTERVALS,
-    CHANNELS,
-    ArrivalClock,
     Channel,
-    Column,
-    Depth50,
     Market,
-    Ticker,
-    columns_of,
     market_of,
     parse_channel,
-    schema_of,
 )
+from kucoin_research.model.records import CHANNELS, Column, Depth50, Ticker, columns_of, schema_of
 
 # The contract of design.md, section 4, after timestamp, local_timestamp and symbol.
 COLUMNS = {

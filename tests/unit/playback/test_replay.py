@@ -24,10 +24,10 @@ from kucoin_research.errors import (
     UnknownSymbol,
 )
 from kucoin_research.model.records import Candle, Status, Trade
+from kucoin_research.model.status import State
 from kucoin_research.playback import replay_state, timeline
 from kucoin_research.playback.replay import Replay
 from kucoin_research.sessions.manifest import iso
-from kucoin_research.streaming.supervisor import State
 from tests.conftest import wait_until
 from tests.unit.playback.test_timeline import MIXED, candle, many, sessions, trade
 from tests.unit.rows import DAY, NOON, ticker

@@ -14,21 +14,20 @@ import kucoin_research as kr
 from kucoin_research.errors import BookNotReady
 from kucoin_research.exchange.topics import Topic
 from kucoin_research.exchange.websocket.decode_classic import Control, Decoder
+from kucoin_research.model.channels import Market, Subscription, parse_channel
 from kucoin_research.model.integrity import Verdict
 from kucoin_research.model.orderbook import BookSnapshot
 from kucoin_research.model.records import (
     Candle,
     FundingRate,
     Level2,
-    Market,
     MarkPrice,
     Status,
     Ticker,
     Trade,
-    parse_channel,
     schema_of,
 )
-from kucoin_research.streaming.feed_handler import Intake, Subscription
+from kucoin_research.streaming.feed_handler import Intake
 from kucoin_research.streaming.handover import Overlap
 
 SYMBOL = "XBTUSDTM"

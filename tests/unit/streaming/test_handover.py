@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kucoin_research.exchange.websocket.decode_classic import BookDelta, Broken
+from kucoin_research.exchange.websocket.decode_classic import Broken
+from kucoin_research.model.orderbook import BookDelta
 from kucoin_research.model.records import MarkPrice, Trade
 from kucoin_research.streaming.handover import Overlap
 

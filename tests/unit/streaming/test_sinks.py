@@ -8,7 +8,8 @@ from concurrent.futures import Future
 
 import pytest
 
-from kucoin_research.streaming.sinks import BatchSink, NeverRun, Outlet
+from kucoin_research.foundation.callbacks import BatchSink, NeverRun
+from kucoin_research.streaming.sinks import Outlet
 from tests.conftest import spawn, wait_until
 
 

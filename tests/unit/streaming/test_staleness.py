@@ -8,13 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kucoin_research.streaming.staleness import (
-    ENOUGH_INTERVALS,
-    FEWEST_INTERVALS,
-    SUSPICION,
-    Beat,
-    Wariness,
-)
+from kucoin_research.model.arrival_stats import ENOUGH_INTERVALS, FEWEST_INTERVALS, SUSPICION, Beat
+from kucoin_research.streaming.staleness import Wariness
 
 SECOND = 1_000_000_000
 

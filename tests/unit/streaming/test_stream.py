@@ -14,8 +14,8 @@ import pytest
 import kucoin_research as kr
 from kucoin_research.errors import StreamStopped
 from kucoin_research.exchange.rest.client import Rest, Server, Token
-from kucoin_research.model.records import CHANNELS, Channel, Market, schema_of
-from kucoin_research.streaming.feed_handler import Subscription
+from kucoin_research.model.channels import Channel, Market, Subscription
+from kucoin_research.model.records import CHANNELS, schema_of
 from tests.conftest import spawn, wait_until
 from tests.processes import run
 

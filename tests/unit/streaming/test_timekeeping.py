@@ -10,7 +10,7 @@ import pytest
 
 from kucoin_research.errors import Unreachable
 from kucoin_research.exchange.rest.client import ClockOffset
-from kucoin_research.model.records import Market
+from kucoin_research.model.channels import Market
 from kucoin_research.streaming.timekeeping import ClockOffsets, Timekeeper
 from tests.set_clock import SetClock
 

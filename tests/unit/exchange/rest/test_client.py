@@ -27,8 +27,8 @@ from kucoin_research.exchange.credentials import Credentials
 from kucoin_research.exchange.rest.client import Rest, Server, Token, _Call, _Leaps
 from kucoin_research.exchange.venues import Venue
 from kucoin_research.foundation.clocks import Clock
+from kucoin_research.model.channels import CANDLE_INTERVALS, Market
 from kucoin_research.model.instruments import check_trading
-from kucoin_research.model.records import CANDLE_INTERVALS, Market
 
 # Against servers that live in real time: what is tested is how their answers are read.
 REAL_TIME = True

@@ -19,7 +19,7 @@ from kucoin_research.exchange.rest.client import Rest, _Call
 from kucoin_research.exchange.rest.quotas import Pace, Pool, Quotas, Told, quotas_of
 from kucoin_research.exchange.venues import Venue
 from kucoin_research.foundation.clocks import Clock
-from kucoin_research.model.records import Market
+from kucoin_research.model.channels import Market
 from kucoin_research.sim.server.doors import RestHandler
 from tests.conftest import spawn, wait_until
 

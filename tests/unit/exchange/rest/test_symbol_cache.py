@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from kucoin_research.exchange.rest.symbol_cache import Listing, ListingFiles, cache_folder
+from kucoin_research.model.channels import Market
 from kucoin_research.model.instruments import Instrument
-from kucoin_research.model.records import Market
 
 URL = "https://api-futures.kucoin.com"
 

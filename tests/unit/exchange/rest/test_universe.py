@@ -8,7 +8,7 @@ from kucoin_research.exchange.rest.client import Rest
 from kucoin_research.exchange.rest.symbol_cache import ListingFiles
 from kucoin_research.exchange.rest.universe import Universe
 from kucoin_research.exchange.venues import LIVE
-from kucoin_research.model.records import Market
+from kucoin_research.model.channels import Market
 from tests.set_clock import SetClock
 
 HOUR = 3_600

@@ -12,20 +12,19 @@ import pytest
 
 from kucoin_research.exchange.websocket.decode_classic import (
     _MOST_ROUTES,
-    BookChange,
-    BookDelta,
     Broken,
     Control,
     Decoder,
     Ignored,
 )
+from kucoin_research.model.channels import Market
+from kucoin_research.model.orderbook import BookChange, BookDelta
 from kucoin_research.model.records import (
     BestBidOffer,
     Candle,
     Depth5,
     Depth50,
     FundingRate,
-    Market,
     MarkPrice,
     Snapshot,
     Ticker,

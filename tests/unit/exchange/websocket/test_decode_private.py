@@ -10,18 +10,17 @@ import pytest
 from kucoin_research.exchange.topics import Topic
 from kucoin_research.exchange.websocket.decode_classic import Broken, Decoder
 from kucoin_research.exchange.websocket.decode_private import AccountNews, Positions
+from kucoin_research.model.channels import Market, Subscription, parse_channel
 from kucoin_research.model.records import (
     Balance,
     Fill,
     Leverage,
     Margin,
-    Market,
     Order,
     Position,
     StopOrder,
-    parse_channel,
 )
-from kucoin_research.streaming.feed_handler import Intake, Subscription
+from kucoin_research.streaming.feed_handler import Intake
 
 PAYLOADS = Path(__file__).parents[3] / "payloads" / "ws"
 LOCAL = 1_790_000_000_000_000_001

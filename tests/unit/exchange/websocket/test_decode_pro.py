@@ -10,23 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kucoin_research.exchange.websocket.decode_classic import (
-    BookChange,
-    BookDelta,
-    Broken,
-    Control,
-    Decoded,
-    Ignored,
-)
+from kucoin_research.exchange.websocket.decode_classic import Broken, Control, Decoded, Ignored
 from kucoin_research.exchange.websocket.decode_pro import ProDecoder
-from kucoin_research.model.orderbook import BookSnapshot
+from kucoin_research.model.channels import Market
+from kucoin_research.model.orderbook import BookChange, BookDelta, BookSnapshot
 from kucoin_research.model.records import (
     BestBidOffer,
     Candle,
     Depth5,
     Depth50,
     FundingRate,
-    Market,
     MarkPrice,
     Ticker,
     Trade,

@@ -11,24 +11,17 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from kucoin_research.exchange.websocket.decode_classic import (
-    BookChange,
-    BookDelta,
-    Broken,
-    Control,
-    Decoder,
-    Ignored,
-)
+from kucoin_research.exchange.websocket.decode_classic import Broken, Control, Decoder, Ignored
 from kucoin_research.exchange.websocket.decode_private import AccountNews
+from kucoin_research.model.channels import CANDLE_INTERVALS, Market
+from kucoin_research.model.orderbook import BookChange, BookDelta
 from kucoin_research.model.records import (
-    CANDLE_INTERVALS,
     BestBidOffer,
     Candle,
     Column,
     Depth5,
     Depth50,
     FundingRate,
-    Market,
     MarkPrice,
     Record,
     Snapshot,

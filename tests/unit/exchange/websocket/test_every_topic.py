@@ -16,20 +16,11 @@ import pytest
 
 import kucoin_research as kr
 from kucoin_research.exchange.topics import Feed, subscribed_topic, topics_for
-from kucoin_research.exchange.websocket.decode_classic import BookDelta
 from kucoin_research.exchange.websocket.decode_private import ACCOUNT_TOPICS, AccountNews
 from kucoin_research.exchange.websocket.feeds import kit_of
-from kucoin_research.model.orderbook import BookSnapshot
-from kucoin_research.model.records import (
-    CHANNELS,
-    Level2,
-    Market,
-    Order,
-    Position,
-    Ticker,
-    parse_channel,
-    schema_of,
-)
+from kucoin_research.model.channels import Market, parse_channel
+from kucoin_research.model.orderbook import BookDelta, BookSnapshot
+from kucoin_research.model.records import CHANNELS, Level2, Order, Position, Ticker, schema_of
 from kucoin_research.sim.messages.pro import PRO_TOPICS
 from kucoin_research.sim.messages.topics import PRIVATE_TOPICS, PUBLIC_TOPICS
 from tests.unit.sim.client import drain

@@ -23,7 +23,7 @@ from kucoin_research.exchange.websocket.conversation import (
 )
 from kucoin_research.exchange.websocket.decode_classic import Control
 from kucoin_research.exchange.websocket.feeds import kit_of, pro_dialect
-from kucoin_research.model.records import Market, parse_channel
+from kucoin_research.model.channels import Market, parse_channel
 
 BOOK = Topic("obu/increment@10ms", "XBTUSDTM")
 

@@ -1,0 +1,238 @@
+"""Which rows are kept, and what is known to be missing, per channel and symbol."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from operator import itemgetter
+
+from kucoin_research.model.integrity import Gap, Tally
+from kucoin_research.model.records import (
+    ALL_SYMBOLS,
+    PRIVATE_CHANNELS,
+    Balance,
+    BestBidOffer,
+    Candle,
+    Depth5,
+    Depth50,
+    Fill,
+    Level2,
+    Order,
+    Record,
+    StopOrder,
+    Ticker,
+    Trade,
+)
+
+__all__ = ["Ledger"]
+
+# Trades whose ids were seen this recently are dropped when they come again. After a reconnect
+# KuCoin repeats the last executions, far fewer than these.
+REMEMBERED_TRADES = 1_024
+
+
+REMEMBERED_EVENTS = 4_096  # of each private channel and symbol
+
+
+class Ledger:
+    """The account of a stream, one tally per channel and symbol.
+
+    Written under the stream's delivery lock; ``tallies`` may be read from any thread.
+    """
+
+    def __init__(self) -> None:
+        self._tallies: dict[tuple[type[Record], str], Tally] = {}
+        self._checks: dict[tuple[type[Record], str | None], _Check] = {}
+
+    def open(self, record: type[Record], channel: str, symbol: str) -> Tally:
+        """Start the account of a channel and symbol; it exists even when nothing ever comes."""
+        key = (record, symbol)
+        if key not in self._tallies:
+            tally = self._tallies[key] = Tally(channel, symbol)
+            self._checks[key] = _CHECKS.get(record, _Check)(tally)
+        return self._tallies[key]
+
+    @property
+    def tallies(self) -> list[Tally]:
+        """All accounts, in the order in which they were opened."""
+        return list(self._tallies.values())
+
+    def tally(self, record: type[Record], symbol: str) -> Tally | None:
+        """Find one account."""
+        return self._tallies.get((record, symbol))
+
+    def accepts(self, record: Record) -> bool:
+        """Count a record; ``False`` when it is a repeat, or nobody asked for it."""
+        check = self._checks.get((record.__class__, record[2]))
+        if check is None:
+            check = self._checks.get((record.__class__, ALL_SYMBOLS))
+        return check is not None and check.accepts(record)
+
+    def last_local(self, kind: type[Record], symbol: str | None) -> int:
+        """Give the newest stamp of the rows that such a record goes behind; 0 without any."""
+        tally = self._tallies.get((kind, symbol or ""))
+        if tally is None:
+            tally = self._tallies.get((kind, ALL_SYMBOLS))
+        return 0 if tally is None else tally.last_local or 0
+
+    @staticmethod
+    def outage(
+        tallies: Iterable[Tally], began: int, ended: int, cause: str, *, is_over: bool = True
+    ) -> list[tuple[Tally, Gap]]:
+        """Note that nothing could arrive between two local times (ns UTC) for these accounts.
+
+        Returns the gaps noted.
+
+        Level 2 is left to its sequences, which say exactly what is missing, unless the outage is
+        not over: then no later one will tell. A channel that has had no row yet has not begun, but
+        for private ones: there a single event may be all there is.
+        """
+        noted = []
+        for tally in tallies:
+            has_begun = tally.rows or tally.channel in PRIVATE_CHANNELS
+            tells_itself = tally.channel == "level2" and is_over
+            if has_begun and not tells_itself:
+                gap = Gap(cause, None, None, began, ended)
+                tally.gaps.append(gap)
+                noted.append((tally, gap))
+        return noted
+
+
+# Of the records that have one; by position, as that is what their types share.
+_sequence_of: Callable[[Record], int | None] = itemgetter(3)
+
+
+_trade_id_of: Callable[[Record], str | None] = itemgetter(4)
+
+
+_interval_of: Callable[[Record], str | None] = itemgetter(3)
+
+
+class _Check:
+    """Drops exact repeats of the newest record: in every column but the arrival.
+
+    Where a row has neither a time nor a sequence, nothing can be told apart from a repeat.
+    """
+
+    __slots__ = ("_last", "tally")
+
+    def __init__(self, tally: Tally) -> None:
+        self.tally = tally
+        self._last: Record | None = None
+
+    def accepts(self, record: Record) -> bool:
+        if self._is_repeat(record):
+            self.tally.duplicates += 1
+            return False
+        self.tally.count(record[1], self._sequence(record))
+        return True
+
+    def _is_repeat(self, record: Record) -> bool:
+        last, self._last = self._last, record
+        return (
+            last is not None
+            and record[0] == last[0]
+            and record[3:] == last[3:]
+            and not (record[0] is None and self._sequence(record) is None)
+        )
+
+    def _sequence(self, _record: Record) -> int | None:
+        return None
+
+
+class _SequenceCheck(_Check):
+    """Does so on channels with a sequence; it may jump, and may be missing."""
+
+    __slots__ = ()
+
+    def _sequence(self, record: Record) -> int | None:
+        return _sequence_of(record)
+
+
+class _TradeCheck(_Check):
+    """Drops trades whose id was seen before, wherever in the recent past that was."""
+
+    __slots__ = ("_order", "_seen")
+
+    def __init__(self, tally: Tally) -> None:
+        super().__init__(tally)
+        self._seen: set[object] = set()
+        self._order: deque[object] = deque()
+
+    def accepts(self, record: Record) -> bool:
+        sequence, identity = _sequence_of(record), _trade_id_of(record)
+        if not self._is_new(sequence if identity is None else identity):
+            self.tally.duplicates += 1
+            return False
+        self.tally.count(record[1], sequence)
+        return True
+
+    def _is_new(self, identity: object) -> bool:
+        if identity is None:
+            return True
+        if identity in self._seen:
+            return False
+        self._seen.add(identity)
+        self._order.append(identity)
+        if len(self._order) > REMEMBERED_TRADES:
+            self._seen.discard(self._order.popleft())
+        return True
+
+
+class _EventCheck(_Check):
+    """Drops events of the account that were told before, in every column but the arrival."""
+
+    __slots__ = ("_seen",)
+
+    def __init__(self, tally: Tally) -> None:
+        super().__init__(tally)
+        self._seen: dict[tuple[object, ...], None] = {}
+
+    def accepts(self, record: Record) -> bool:
+        identity = (record[0], *record[2:])
+        if identity in self._seen:
+            self.tally.duplicates += 1
+            return False
+        self._seen[identity] = None
+        if len(self._seen) > REMEMBERED_EVENTS:
+            del self._seen[next(iter(self._seen))]
+        self.tally.count(record[1], None)
+        return True
+
+
+class _CandleCheck(_Check):
+    """Counts candles, and remembers which one is open; their time is not that of the push."""
+
+    __slots__ = ()
+
+    def accepts(self, record: Record) -> bool:
+        opened, interval = record[0], _interval_of(record)
+        if opened is not None:
+            self.tally.last_opens[interval] = opened
+        self.tally.count(record[1], None)
+        return True
+
+
+class _BookCheck(_Check):
+    """Counts level-2 rows; repeats and gaps are found by the book itself."""
+
+    __slots__ = ()
+
+    def accepts(self, record: Record) -> bool:
+        self.tally.count(record[1], _sequence_of(record))
+        return True
+
+
+_CHECKS: dict[type[Record], type[_Check]] = {
+    Ticker: _SequenceCheck,
+    BestBidOffer: _SequenceCheck,
+    Depth5: _SequenceCheck,
+    Depth50: _SequenceCheck,
+    Trade: _TradeCheck,
+    Candle: _CandleCheck,
+    Level2: _BookCheck,
+    Order: _EventCheck,
+    Fill: _EventCheck,
+    Balance: _EventCheck,
+    StopOrder: _EventCheck,
+}
