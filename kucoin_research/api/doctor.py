@@ -33,7 +33,7 @@ from kucoin_research.exchange.rest.client import Rest
 from kucoin_research.exchange.topics import Feed
 from kucoin_research.exchange.venues import Venue, is_trusted, target_of
 from kucoin_research.exchange.websocket.connection import open_hidden
-from kucoin_research.exchange.websocket.feeds import kit_of
+from kucoin_research.exchange.websocket.feeds import spec_of
 from kucoin_research.model.channels import Market
 
 __all__ = ["Check", "Diagnosis", "Health", "diagnose"]
@@ -329,7 +329,7 @@ def _clock(rest: Rest, market: Market) -> tuple[Health, str, str]:
 
 def _welcome(rest: Rest, market: Market) -> tuple[Health, str, str]:
     began = time.monotonic()
-    doorway = kit_of(Feed.CLASSIC).doorway(rest, market, False, 0)
+    doorway = spec_of(Feed.CLASSIC).doorway(rest, market, False, 0)
     with open_hidden(doorway.url, timeout=_OPEN_TIMEOUT) as connection:
         deadline = time.monotonic() + _WELCOME_TIMEOUT
         while time.monotonic() < deadline:

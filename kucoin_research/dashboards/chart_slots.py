@@ -25,7 +25,7 @@ from kucoin_research.figures.line_charts import (
 from kucoin_research.figures.time_axis import Zone
 from kucoin_research.figures.widget import LiveFigure
 
-__all__ = ["BOOKS", "LOWER", "MAIN", "Scene", "Slot"]
+__all__ = ["BOOKS", "LOWER", "MAIN", "ChartSlot", "Scene"]
 
 MAIN: dict[str, type[Chart]] = {"Price": PriceChart}
 LOWER: dict[str, type[Chart]] = {
@@ -72,7 +72,7 @@ def _channels(kind: type[Chart], scene: Scene) -> dict[str, str]:
     return channels_for(kind, scene.source, scene.every)
 
 
-class Slot:
+class ChartSlot:
     """Shows one chart of a choice, in place.
 
     Parameters

@@ -19,19 +19,19 @@ import ipywidgets as widgets
 from IPython.display import display, update_display
 
 from kucoin_research.api import streams
-from kucoin_research.dashboards.chart_slots import BOOKS, LOWER, MAIN, Scene, Slot
+from kucoin_research.dashboards.chart_slots import BOOKS, LOWER, MAIN, ChartSlot, Scene
 from kucoin_research.dashboards.controls import WINDOWS, Controls
 from kucoin_research.dashboards.formatting import DASH, compact, duration, size
 from kucoin_research.dashboards.health import Health, Screen, Vitals, judge
 from kucoin_research.dashboards.idle import Idle
-from kucoin_research.dashboards.kernel_busy import Pulse
-from kucoin_research.dashboards.panel import Panel, Tape
-from kucoin_research.dashboards.replay_bar import Transport, is_replay
-from kucoin_research.dashboards.tiles import Readings
-from kucoin_research.dashboards.vitals import Watch, histogram
+from kucoin_research.dashboards.kernel_busy import KernelBusy
+from kucoin_research.dashboards.panel import Panel, TradeTape
+from kucoin_research.dashboards.replay_bar import ReplayBar, is_replay
+from kucoin_research.dashboards.tiles import Tiles
+from kucoin_research.dashboards.vitals import VitalsMonitor, histogram
 from kucoin_research.errors import InvalidInput, KucoinResearchError, shown
 from kucoin_research.figures.notebook_cells import cell_of, replace_in_cell
-from kucoin_research.figures.refresh import Ticket, refresher
+from kucoin_research.figures.refresh import RefreshTicket, refresher
 from kucoin_research.figures.time_axis import Zone
 from kucoin_research.model.channels import CANDLE_INTERVALS, Market, market_of
 from kucoin_research.playback.replay import Replay
@@ -106,8 +106,8 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
         self._vitals = Vitals()
         self._vitals_at = 0.0
         self._lists: dict[str, list[str]] = {}
-        self._pulse = Pulse()
-        self._ticket: Ticket | None = None
+        self._pulse = KernelBusy()
+        self._ticket: RefreshTicket | None = None
         market = market or str(market_of(symbol, None))
         self.controls = Controls(
             channels, market=market, symbol=symbol, interval=interval, window=window,
@@ -119,9 +119,9 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
             None if interval == "auto" else interval,
         )  # fmt: skip
         self.panel = Panel(self._on_panel)
-        self.price = Slot(MAIN, self._scene, "main")
-        self.lower = Slot(LOWER, self._scene, "lower")
-        self.book = Slot(BOOKS, self._scene, "book", 660)
+        self.price = ChartSlot(MAIN, self._scene, "main")
+        self.lower = ChartSlot(LOWER, self._scene, "lower")
+        self.book = ChartSlot(BOOKS, self._scene, "book", 660)
         self._slots = (self.price, self.lower, self.book)
         self._is_closed = False
         grid = widgets.Box([self.panel, self.controls.box, *(slot.box for slot in self._slots)])
@@ -151,7 +151,7 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
         for slot in self._slots:
             self._on(slot.switch, partial(self._choose_chart, slot))
 
-    def _choose_chart(self, slot: Slot, _: object) -> None:
+    def _choose_chart(self, slot: ChartSlot, _: object) -> None:
         slot.show(self._scene)
 
     def _on(self, widget: Any, act: Callable[[Any], object]) -> None:
@@ -454,10 +454,10 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
         self._scene = scene
         window_ns = None if scene.window_s is None else round(scene.window_s * 1e9)
         # Both are replaced whole: a refresh that runs meanwhile goes on with the old ones.
-        self._watch = Watch(scene.source, scene.symbol, self._pulse)
-        self.transport = Transport(scene.source, scene.zone) if is_replay(scene.source) else None
+        self._watch = VitalsMonitor(scene.source, scene.symbol, self._pulse)
+        self.transport = ReplayBar(scene.source, scene.zone) if is_replay(scene.source) else None
         self._marks = [] if self.transport is None else self.transport.gaps()
-        self._readings = Readings(scene.source, scene.symbol, window_ns, scene.zone)
+        self._readings = Tiles(scene.source, scene.symbol, window_ns, scene.zone)
         self._vitals_at = 0.0
         for slot in self._slots:
             slot.show(scene)
@@ -570,7 +570,7 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
         }
         return {
             **{f"tile:{name}": list(value) for name, value in tiles.items()},
-            "tape": Tape(readings.trades, readings.tape),
+            "tape": TradeTape(readings.trades, readings.tape),
         }
 
     # -- what the browser asks for ---------------------------------------------------------------

@@ -7,12 +7,12 @@ from collections.abc import Callable
 
 from kucoin_research.figures.hearing import Post, post_to_loop
 
-__all__ = ["Pulse"]
+__all__ = ["KernelBusy"]
 
 _KEPT = 10.0  # s that the last busy time is told
 
 
-class Pulse:
+class KernelBusy:
     """Asks the kernel's loop for a sign of life, one at a time.
 
     Made in a cell, it knows the loop that runs it; where none runs, nothing is ever busy.

@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 import anywidget
 import traitlets
 
-from kucoin_research.figures.browser_link import KERNEL_JS, Link, Pages
+from kucoin_research.figures.browser_link import KERNEL_JS, BrowserLink, Pages
 
-__all__ = ["Panel", "Tape"]
+__all__ = ["Panel", "TradeTape"]
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ _NOTHING = object()
 Ask = Callable[[dict[str, Any], list[Any]], None]
 
 
-class Tape(NamedTuple):
+class TradeTape(NamedTuple):
     """The newest of a growing list of rows; ``total`` counts all there ever were."""
 
     total: int
@@ -41,7 +41,7 @@ class _Reader:
     """A page that shows the panel."""
 
     def __init__(self) -> None:
-        self.link = Link()
+        self.link = BrowserLink()
         self.is_open = False  # its drawer
         self.sent: dict[str, Any] = {}
         self.lock = threading.Lock()  # guards what was sent
@@ -143,9 +143,9 @@ class Panel(anywidget.AnyWidget):
 
 
 def _part(before: Any, value: Any) -> Any:
-    if not isinstance(value, Tape):
+    if not isinstance(value, TradeTape):
         return value
-    new = value.total - before.total if isinstance(before, Tape) else -1
+    new = value.total - before.total if isinstance(before, TradeTape) else -1
     if 0 <= new < len(value.rows):
         return {"add": value.rows[len(value.rows) - new :]}
     return {"all": value.rows}

@@ -9,7 +9,7 @@ from kucoin_research.errors import InvalidInput, UnknownChannel, shown
 from kucoin_research.figures.gaps import gaps_of
 from kucoin_research.figures.time_axis import Zone
 
-__all__ = ["Transport", "is_replay"]
+__all__ = ["ReplayBar", "is_replay"]
 
 
 def is_replay(source: Any) -> bool:
@@ -17,7 +17,7 @@ def is_replay(source: Any) -> bool:
     return all(callable(getattr(source, name, None)) for name in ("seek", "pause", "resume"))
 
 
-class Transport:
+class ReplayBar:
     """Drives a replay.
 
     Parameters

@@ -12,10 +12,10 @@ from kucoin_research.dashboards.formatting import DASH, Decimals, clock, compact
 from kucoin_research.figures.chart import Role
 from kucoin_research.figures.columns import best_quotes, events, numbers, sides
 from kucoin_research.figures.line_charts import QUOTES
-from kucoin_research.figures.tail import Feed, Rewound, Source, pick_channel
+from kucoin_research.figures.tail import Rewound, Source, Tail, pick_channel
 from kucoin_research.figures.time_axis import Floats, Times, Zone
 
-__all__ = ["TAPE_ROWS", "Readings"]
+__all__ = ["TAPE_ROWS", "Tiles"]
 
 TAPE_ROWS = 40
 
@@ -33,7 +33,7 @@ class _Chunk(NamedTuple):
     sizes: Floats
 
 
-class Readings:
+class Tiles:
     """Reads a source for one symbol.
 
     Parameters
@@ -62,7 +62,7 @@ class Readings:
         self._has_trades = "trades" in channels
         self._window_ns = window_ns
         self._zone = zone
-        self._feed = Feed(source, symbol, channels, ["book"])
+        self._feed = Tail(source, symbol, channels, ["book"])
         self._decimals = Decimals()
         self._restart()
 

@@ -11,16 +11,16 @@ import numpy.typing as npt
 
 from kucoin_research.dashboards.formatting import moment
 from kucoin_research.dashboards.health import Vitals
-from kucoin_research.dashboards.kernel_busy import Pulse
+from kucoin_research.dashboards.kernel_busy import KernelBusy
 from kucoin_research.errors import BookNotReady, UnknownChannel
 from kucoin_research.figures.columns import nanoseconds
-from kucoin_research.figures.gaps import Gap, gaps_of
+from kucoin_research.figures.gaps import GapMark, gaps_of
 from kucoin_research.figures.time_axis import Floats, Zone
 from kucoin_research.foundation import clocks
 from kucoin_research.foundation.callbacks import Failure
 from kucoin_research.sessions.recorder import Recorder
 
-__all__ = ["Watch", "histogram", "trouble_of"]
+__all__ = ["VitalsMonitor", "histogram", "trouble_of"]
 
 _RECENT = 60.0
 _STATUS_ROWS = 2_000
@@ -38,7 +38,7 @@ class _Sample(NamedTuple):
     dropped: int
 
 
-class Watch:
+class VitalsMonitor:
     """Watches one source.
 
     Parameters
@@ -55,13 +55,13 @@ class Watch:
     Not thread-safe: one refresh looks.
     """
 
-    def __init__(self, source: Any, symbol: str, pulse: Pulse) -> None:
+    def __init__(self, source: Any, symbol: str, pulse: KernelBusy) -> None:
         self.source = source
         self._symbol = symbol
         self._pulse = pulse
         self._samples: deque[_Sample] = deque()
         self._status_seen = -1
-        self._gaps: list[Gap] = []
+        self._gaps: list[GapMark] = []
         self._state = ""
         self._state_at = 0.0
         subscriptions = getattr(source, "subscriptions", ())

@@ -34,7 +34,7 @@ from kucoin_research.figures.line_charts import (
     SpreadChart,
     lag_options,
 )
-from kucoin_research.figures.refresh import Refresher, Ticket, refresher
+from kucoin_research.figures.refresh import Refresher, RefreshTicket, refresher
 from kucoin_research.figures.static import ExportUnavailable, Figure, still
 from kucoin_research.figures.tail import Fixed, is_running, pick_channel, pick_symbol
 from kucoin_research.figures.theme import resolve
@@ -57,8 +57,8 @@ __all__ = [
     "ExportUnavailable",
     "Figure",
     "LiveFigure",
+    "RefreshTicket",
     "Refresher",
-    "Ticket",
     "candles",
     "channels_for",
     "depth",

@@ -1,7 +1,7 @@
 """The conversation with each page that shows something, without the browser.
 
 A page is a tab of a browser: what is shown may be open in several at once, on several machines.
-Each of them looks, zooms, draws and closes by itself, so each has a ``Link`` of its own.
+Each of them looks, zooms, draws and closes by itself, so each has a ``BrowserLink`` of its own.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from kucoin_research.figures.hearing import Hearing
 
-__all__ = ["FORGOTTEN_AFTER", "KERNEL_JS", "Link", "Linked", "Pages", "Totals"]
+__all__ = ["FORGOTTEN_AFTER", "KERNEL_JS", "BrowserLink", "Linked", "Pages", "Totals"]
 
 #: The browser's side of it, which goes before a widget's own code.
 KERNEL_JS = (Path(__file__).parent / "kernel.js").read_text(encoding="utf-8")
@@ -34,7 +34,7 @@ _BEAT = 2.0  # s; the browser believes in the kernel for five of these
 
 
 @dataclass
-class Link:
+class BrowserLink:
     """Counts frames sent to a page and drawn there, and tells when the next one may be sent.
 
     All times are monotonic seconds of the kernel.
@@ -183,7 +183,7 @@ class Linked(Protocol):
     """What is kept of a page."""
 
     @property
-    def link(self) -> Link:
+    def link(self) -> BrowserLink:
         """The conversation with it."""
 
 
@@ -193,7 +193,7 @@ class Totals(NamedTuple):
     Attributes
     ----------
     sent, drawn, skipped, bytes_sent
-        Sums of those of each page's ``Link``.
+        Sums of those of each page's ``BrowserLink``.
     draw_ms
         Of the page that takes longest, among those that are looked at.
     is_visible
@@ -287,7 +287,7 @@ class Pages(Generic[P]):
         return total._replace(draw_ms=max(shown, default=0.0), is_visible=bool(shown))
 
 
-def _total(before: Totals, links: list[Link]) -> Totals:
+def _total(before: Totals, links: list[BrowserLink]) -> Totals:
     return Totals(
         before.sent + sum(link.sent for link in links),
         before.drawn + sum(link.drawn for link in links),

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import polars as pl
 
 from kucoin_research.figures.columns import arrivals, events
-from kucoin_research.figures.gaps import Gap, GapMap, breaks, shapes
+from kucoin_research.figures.gaps import GapMap, GapMark, breaks, shapes
 from kucoin_research.figures.theme import Spec, axis, layout, literal
 from kucoin_research.figures.time_axis import Floats, Times, Zone
 
@@ -142,7 +142,7 @@ class Chart(ABC):
     def draw(self) -> Drawing:
         """Picture what has been taken so far."""
 
-    def mark(self, gaps: Sequence[Gap]) -> None:  # noqa: B027  most charts have no place for them
+    def mark(self, gaps: Sequence[GapMark]) -> None:  # noqa: B027  most charts have no place for them
         """Tell all gaps known by now, on the clock of arrival, before any rows."""
 
     @property
@@ -191,7 +191,7 @@ class TimeChart(Chart):
         """Whether no row has come yet."""
         return self._newest == 0
 
-    def mark(self, gaps: Sequence[Gap]) -> None:
+    def mark(self, gaps: Sequence[GapMark]) -> None:
         """Tell all gaps known by now; before the rows, or the rows have to be taken again."""
         self._gap_map = GapMap(gaps)
 

@@ -10,14 +10,14 @@ import numpy.typing as npt
 
 from kucoin_research.figures.chart import Arrays
 
-__all__ = ["Part", "difference", "patched"]
+__all__ = ["ArrayChange", "difference", "patched"]
 
 _DTYPES = {"float64": "f8", "float32": "f4", "int32": "i4", "uint8": "u1"}
 
 Array = npt.NDArray[Any]
 
 
-class Part(NamedTuple):
+class ArrayChange(NamedTuple):
     """A change of one attribute: leave out the first ``drop`` rows, keep ``keep``, add ``tail``."""
 
     trace: int
@@ -38,7 +38,7 @@ class Part(NamedTuple):
         return self.tail.data.cast("B") if self.tail.size else b""
 
 
-def difference(old: Mapping[tuple[int, str], Array], new: Arrays) -> list[Part]:
+def difference(old: Mapping[tuple[int, str], Array], new: Arrays) -> list[ArrayChange]:
     """List what turns the arrays that were sent last into new ones.
 
     A followed line loses points on the left and gains some on the right; the points between are
@@ -51,18 +51,18 @@ def difference(old: Mapping[tuple[int, str], Array], new: Arrays) -> list[Part]:
         array = _sendable(new[key])
         before = old.get(key)
         if before is None or before.shape[1:] != array.shape[1:] or before.dtype != array.dtype:
-            parts.append(Part(*key, 0, 0, array))
+            parts.append(ArrayChange(*key, 0, 0, array))
             continue
         drop = _drop(before, array) if key[1] == "x" else drops.get(key[0], 0)
         drops.setdefault(key[0], drop)
         drop = min(drop, len(before))
         keep = _common(before[drop:], array)
         if drop or keep < len(array) or keep < len(before):
-            parts.append(Part(*key, drop, keep, array[keep:]))
+            parts.append(ArrayChange(*key, drop, keep, array[keep:]))
     return parts
 
 
-def patched(old: Array | None, part: Part) -> Array:
+def patched(old: Array | None, part: ArrayChange) -> Array:
     """Apply a part, as the browser does."""
     kept = part.tail[:0] if old is None else old[part.drop : part.drop + part.keep]
     return np.concatenate((kept, part.tail))

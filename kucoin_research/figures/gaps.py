@@ -17,7 +17,7 @@ from kucoin_research.model.records import STAMPED_AS_READ, Status
 from kucoin_research.sessions.csv_codec import records_of
 from kucoin_research.sessions.session_report import gaps_told
 
-__all__ = ["Gap", "GapMap", "Mapped", "breaks", "gaps_of", "prompt", "shapes"]
+__all__ = ["GapMap", "GapMark", "Mapped", "breaks", "gaps_of", "prompt", "shapes"]
 
 _NEEDED = ("timestamp", "local_timestamp", "symbol", "event", "channel", "detail")
 _OF_A_CHANNEL = frozenset({"gap", "filled", "not_filled"})
@@ -25,7 +25,7 @@ _LASTING = "it is not over"
 _MOST = 60  # shapes drawn; more are merged where they touch, then the shortest left out
 
 
-class Gap(NamedTuple):
+class GapMark(NamedTuple):
     """Something missing, between two instants of the local clock (ns); ``end`` None: still is."""
 
     kind: str
@@ -45,7 +45,7 @@ class Mapped(NamedTuple):
 
 def gaps_of(
     status: pl.DataFrame, channels: Iterable[str] = (), symbol: str | None = None
-) -> list[Gap]:
+) -> list[GapMark]:
     """Read what a ``status`` frame tells of missing data.
 
     Parameters
@@ -77,7 +77,7 @@ def gaps_of(
     names = {name.partition(":")[0] for name in channels}
     rows = status.filter(_is_outage() | (_is_of(names) & _concerns(symbol)))
     lost: dict[tuple[str | None, str | None], list[Status]] = {}
-    found: list[Gap] = []
+    found: list[GapMark] = []
     for row in records_of(Status, rows):
         assert isinstance(row, Status)
         if row.event in _OF_A_CHANNEL:
@@ -89,7 +89,7 @@ def gaps_of(
         for gap in gaps_told(channel, statuses):
             kind = "gap" if gap.filled_by is None else "filled"
             detail = None if gap.filled_by else details.get((gap.began, gap.ended))
-            found.append(Gap(kind, gap.began, gap.ended, detail or gap.reason))
+            found.append(GapMark(kind, gap.began, gap.ended, detail or gap.reason))
     return sorted((_mended(gap, found) for gap in found), key=lambda gap: gap.begin)
 
 
@@ -130,7 +130,7 @@ def _concerns(symbol: str | None) -> pl.Expr:
     return pl.lit(True) if symbol is None else (pl.col("symbol") == symbol).fill_null(True)
 
 
-def _mended(gap: Gap, all_gaps: Sequence[Gap]) -> Gap:
+def _mended(gap: GapMark, all_gaps: Sequence[GapMark]) -> GapMark:
     # An outage is no gap for a channel whose every row of it came by REST.
     if gap.kind != "outage" or gap.end is None:
         return gap
@@ -149,17 +149,17 @@ def _span(row: Status) -> tuple[int, int]:
     return (end if row.timestamp is None else row.timestamp), end
 
 
-def _take(found: list[Gap], row: Status) -> None:
+def _take(found: list[GapMark], row: Status) -> None:
     (begin, end), detail = _span(row), row.detail or ""
     if row.event == "disconnected":
-        found.append(Gap("outage", begin, None, detail))
+        found.append(GapMark("outage", begin, None, detail))
     elif row.event == "connected":
         _close(found, end)
     elif row.event == "silent_topic":
-        found.append(Gap("silent", begin, end, detail))
+        found.append(GapMark("silent", begin, end, detail))
 
 
-def _close(found: list[Gap], end: int) -> None:
+def _close(found: list[GapMark], end: int) -> None:
     for place, gap in enumerate(found):
         if gap.kind == "outage" and gap.end is None:
             found[place] = gap._replace(end=end)
@@ -177,9 +177,9 @@ class GapMap:
         On the local clock.
     """
 
-    def __init__(self, gaps: Sequence[Gap] = ()) -> None:
+    def __init__(self, gaps: Sequence[GapMark] = ()) -> None:
         self._gaps = tuple(gaps)
-        self._found: dict[Gap, Mapped] = {}
+        self._found: dict[GapMark, Mapped] = {}
         self._anchor: tuple[Times, Times] | None = None
 
     @property
@@ -198,7 +198,7 @@ class GapMap:
             self._place(gap, local, times)
         self._anchor = (local[-1:], times[-1:])
 
-    def _place(self, gap: Gap, local: Times, times: Times) -> None:
+    def _place(self, gap: GapMark, local: Times, times: Times) -> None:
         known = self._found.get(gap)
         if known is not None and known.end is not None:
             return

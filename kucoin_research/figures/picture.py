@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
-from kucoin_research.figures.browser_link import Link
+from kucoin_research.figures.browser_link import BrowserLink
 from kucoin_research.figures.chart import Chart, Drawing, Sketch, View
-from kucoin_research.figures.delta import Array, Part, difference
+from kucoin_research.figures.delta import Array, ArrayChange, difference
 from kucoin_research.figures.tail import Rewound, Rows
 
 __all__ = ["Frame", "Picture"]
@@ -55,7 +55,7 @@ class Picture:
     """
 
     def __init__(self, kind: type[Chart], sketch: Sketch, feed: Rows, view: View) -> None:
-        self.link = Link()
+        self.link = BrowserLink()
         self.due = 0.0
         self.view = view
         self.chart = kind(view, sketch)
@@ -174,7 +174,7 @@ class Picture:
         }
         return Frame(content, buffers)
 
-    def _remember(self, drawing: Drawing, parts: list[Part]) -> None:
+    def _remember(self, drawing: Drawing, parts: list[ArrayChange]) -> None:
         for part in parts:
             array = np.ascontiguousarray(drawing.arrays[part.trace, part.path])
             self._sent[part.trace, part.path] = array.astype(part.tail.dtype, copy=False)

@@ -11,10 +11,17 @@ import polars as pl
 from kucoin_research.errors import BookNotReady, InvalidInput, UnknownChannel, shown
 from kucoin_research.figures.chart import Role
 from kucoin_research.figures.columns import nanoseconds
-from kucoin_research.figures.gaps import Gap, gaps_of
+from kucoin_research.figures.gaps import GapMark, gaps_of
 
 __all__ = [
-    "Feed", "Fixed", "Rewound", "Rows", "Source", "is_running", "pick_channel", "pick_symbol",
+    "Fixed",
+    "Rewound",
+    "Rows",
+    "Source",
+    "Tail",
+    "is_running",
+    "pick_channel",
+    "pick_symbol",
 ]  # fmt: skip
 
 _SPARE = 64
@@ -49,7 +56,7 @@ class Rows(Protocol):
     def rows(self) -> Iterator[tuple[str, pl.DataFrame]]:
         """Give the rows of each role that came since the last call, all of them the first time."""
 
-    def gaps(self) -> tuple[list[Gap], bool]:
+    def gaps(self) -> tuple[list[GapMark], bool]:
         """Give all gaps known, and whether they are others than the last time."""
 
 
@@ -115,7 +122,7 @@ def pick_channel(source: Any, role: Role, every: str | None = None) -> str | Non
     return None
 
 
-class Feed:
+class Tail:
     """Reads what has come since it was last asked, for each role of a chart.
 
     Parameters
@@ -146,7 +153,7 @@ class Feed:
         self._newest: dict[str, int] = {}  # stamp of the newest row of all symbols
         self._cursor: dict[str, int] = {}  # and of this one
         self._status_seen = 0
-        self._gaps: list[Gap] = []
+        self._gaps: list[GapMark] = []
 
     def restart(self) -> None:
         """Begin again with all rows."""
@@ -239,7 +246,7 @@ class Feed:
         except (UnknownChannel, KeyError):
             return 0
 
-    def gaps(self) -> tuple[list[Gap], bool]:
+    def gaps(self) -> tuple[list[GapMark], bool]:
         """Give all gaps known, and whether they are others than the last time."""
         total = self._status_total()
         if total == self._status_seen:
@@ -265,7 +272,7 @@ class Fixed:
         What is missing from them.
     """
 
-    def __init__(self, frames: Mapping[str, pl.DataFrame], gaps: Sequence[Gap] = ()) -> None:
+    def __init__(self, frames: Mapping[str, pl.DataFrame], gaps: Sequence[GapMark] = ()) -> None:
         self._frames, self._gaps = frames, list(gaps)
         self._is_taken = False
 
@@ -283,7 +290,7 @@ class Fixed:
             self._is_taken = True
             yield from self._frames.items()
 
-    def gaps(self) -> tuple[list[Gap], bool]:
+    def gaps(self) -> tuple[list[GapMark], bool]:
         """Give the gaps, which never change."""
         return self._gaps, False
 

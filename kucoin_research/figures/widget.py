@@ -21,13 +21,13 @@ import traitlets
 from IPython.display import display, update_display
 
 from kucoin_research.errors import InvalidInput, shown
-from kucoin_research.figures.browser_link import KERNEL_JS, Link, Pages, Totals
+from kucoin_research.figures.browser_link import KERNEL_JS, BrowserLink, Pages, Totals
 from kucoin_research.figures.chart import Chart, Sketch, View
 from kucoin_research.figures.notebook_cells import replace_in_cell
 from kucoin_research.figures.picture import Picture
-from kucoin_research.figures.refresh import Ticket, refresher
+from kucoin_research.figures.refresh import RefreshTicket, refresher
 from kucoin_research.figures.static import Figure, still
-from kucoin_research.figures.tail import Feed, Rows, Source
+from kucoin_research.figures.tail import Rows, Source, Tail
 from kucoin_research.figures.theme import PALETTES, Spec, compacted
 from kucoin_research.foundation.forking import in_child
 
@@ -120,7 +120,7 @@ class LiveFigure(anywidget.AnyWidget):
         _list(self)
         replace_in_cell(self)
 
-    def _start(self) -> Ticket:
+    def _start(self) -> RefreshTicket:
         # The refresher must not keep alive a figure that nobody has any more.
         weak = weakref.ref(self)
 
@@ -142,7 +142,7 @@ class LiveFigure(anywidget.AnyWidget):
         source = self._source
         if callable(source):
             return source()
-        return Feed(source, self._sketch.symbol, self._channels, self._books)
+        return Tail(source, self._sketch.symbol, self._channels, self._books)
 
     def _spec(self) -> Spec:
         spec = self._kind(View(window_ns=self._window_ns), self._sketch).spec()
@@ -181,7 +181,7 @@ class LiveFigure(anywidget.AnyWidget):
         """Counters of all pages on which it is shown."""
         return self._pages.totals
 
-    def link_to(self, page: str) -> Link | None:
+    def link_to(self, page: str) -> BrowserLink | None:
         """Give the conversation with one page; ``None`` where the page is not known."""
         picture = self._pages.get(page)
         return None if picture is None else picture.link

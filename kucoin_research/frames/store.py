@@ -15,7 +15,7 @@ from kucoin_research.model.channels import Channel, Subscription, parse_channel
 from kucoin_research.model.instruments import spelling_hint
 from kucoin_research.model.records import ALL_SYMBOLS, CHANNELS, Candle, Record, Status
 
-__all__ = ["Shelf", "by_kind", "wanting"]
+__all__ = ["FrameStore", "by_kind", "wanting"]
 
 _STATUS_CAPACITY = 100_000
 # How far back the newest rows of one symbol are looked for, at first and then each time.
@@ -23,7 +23,7 @@ _FIRST_LOOK = 10_000
 _FURTHER = 64
 
 
-class Shelf:
+class FrameStore:
     """Keeps the newest rows of each channel of a stream or a replay.
 
     Parameters

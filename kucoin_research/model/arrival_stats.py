@@ -6,7 +6,7 @@ seconds separates a stalled topic from a quiet one. The topic's own past interva
 
 from __future__ import annotations
 
-__all__ = ["ENOUGH_INTERVALS", "FEWEST_INTERVALS", "SUSPICION", "Beat"]
+__all__ = ["ENOUGH_INTERVALS", "FEWEST_INTERVALS", "SUSPICION", "ArrivalStats"]
 
 #: Silence is suspicious beyond this many times the 99th percentile of the intervals. A bucket's
 #: upper edge is at most 1/8 above what fell into it, so that it stays below 3 times the true one.
@@ -56,7 +56,7 @@ _MOST_COUNTED = 4_096
 _STALE_AFTER = 32
 
 
-class Beat:
+class ArrivalStats:
     """The rhythm of one topic's arrivals.
 
     ``heard`` is for one thread at a time; ``p99_ns`` and ``suspicious_after_ns`` may be asked from

@@ -1,6 +1,6 @@
 """What is known of the data's truth: duplicates, gaps, and the verdict.
 
-A ``Ledger`` counts, per channel and symbol, what went into the frames and what is known to be
+A ``Tally`` counts what went into the frame of one channel and symbol, and lists what is known to be
 missing. Sequences prove completeness only where KuCoin numbers without holes, which is level 2 on
 both markets; everywhere else the verdict is never better than ``NOT PROVABLE``.
 """
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum, unique
 from typing import Any, NamedTuple
 
-from kucoin_research.model.arrival_stats import Beat
+from kucoin_research.model.arrival_stats import ArrivalStats
 
 __all__ = ["Crossing", "Gap", "Tally", "Verdict"]
 
@@ -110,7 +110,7 @@ class Tally:
     last_opens: dict[str | None, int] = field(default_factory=dict)  # candles only, by interval
     gaps: list[Gap] = field(default_factory=list)
     crossed: list[Crossing] = field(default_factory=list)  # level 2 only
-    beat: Beat = field(default_factory=Beat)
+    beat: ArrivalStats = field(default_factory=ArrivalStats)
 
     def count(self, local: int | None, sequence: int | None) -> None:
         """Count a row that is kept."""

@@ -10,7 +10,7 @@ from kucoin_research.model.channels import Market, market_of
 from kucoin_research.model.orderbook import OrderBook, uncrossed
 from kucoin_research.model.records import Level2, Record, Status
 
-__all__ = ["BookRows"]
+__all__ = ["BookRebuild"]
 
 _INFINITY = float("inf")
 # Without a key KuCoin's REST cuts a spot book off at this depth; all other snapshots are whole.
@@ -18,7 +18,7 @@ _CUT_AT = 100
 _UNNUMBERED = -1
 
 
-class BookRows:
+class BookRebuild:
     """The books of some symbols, fed with ``level2`` and ``status`` rows in order of arrival.
 
     A book answers from the moment on at which the recording stream said that it was in step

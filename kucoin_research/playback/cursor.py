@@ -10,12 +10,12 @@ from typing import Any
 from kucoin_research.model.records import Record
 from kucoin_research.playback.timeline import Timeline
 
-__all__ = ["Tape"]
+__all__ = ["Cursor"]
 
 _local_of: Callable[[Any], int] = itemgetter(1)
 
 
-class Tape:
+class Cursor:
     """Gives a timeline's rows in order, once. Not thread-safe.
 
     Parameters

@@ -52,9 +52,9 @@ from kucoin_research.model.records import ACCOUNT_CHANNELS, ALL_SYMBOLS, Record,
 from kucoin_research.model.report import Report
 from kucoin_research.model.status import State, StreamStatus
 from kucoin_research.model.units import When, instant_ns, told_apart
-from kucoin_research.playback.cursor import Tape
+from kucoin_research.playback.cursor import Cursor
 from kucoin_research.playback.replay_clock import MonotonicClock, Pace, ReplayClock
-from kucoin_research.playback.replay_state import Stage
+from kucoin_research.playback.replay_state import ReplayState
 from kucoin_research.playback.timeline import BATCH_ROWS, Timeline
 from kucoin_research.sessions.recorder import Recorder, recorder_for
 from kucoin_research.sessions.session import Session
@@ -180,7 +180,7 @@ class Replay(TradeBars):
 
         # Written by the replay's thread alone.
         self._stage = self._new_stage()
-        self._tape = Tape(self._timeline)
+        self._cursor = Cursor(self._timeline)
         self._is_torn = False  # the tape: what cannot be read cannot be read on
         self._next_ns: int | None = None  # of the row that waits
         self._last_ns: int | None = None  # of the newest row given
@@ -216,8 +216,8 @@ class Replay(TradeBars):
         self._thread: threading.Thread | None = None
         self._stopping = self.clock.event()
 
-    def _new_stage(self) -> Stage:
-        return Stage(self.subscriptions, self._capacity, self.name)
+    def _new_stage(self) -> ReplayState:
+        return ReplayState(self.subscriptions, self._capacity, self.name)
 
     @hold(passes_on=True)
     def launch(self) -> Self:
@@ -862,7 +862,7 @@ class Replay(TradeBars):
             elif isinstance(order, _Tell):
                 self._give([order.row], is_own=True)
             else:
-                self._give(self._tape.take(*order))
+                self._give(self._cursor.take(*order))
 
     def _fail(self, error: KucoinResearchError) -> None:
         self._close_recorders()
@@ -878,7 +878,7 @@ class Replay(TradeBars):
 
     def _next_order(self) -> _Play | _Wind | _Tell | None:
         """Wait for what is to be done next; None: nothing more, and the thread ends."""
-        self._next_ns = None if self._stopping.is_set() else self._tape.peek()
+        self._next_ns = None if self._stopping.is_set() else self._cursor.peek()
         while True:
             with self._changed:
                 self._is_busy = False
@@ -977,7 +977,7 @@ class Replay(TradeBars):
         assert self._turn is not None  # by what was just asked
         given = len(self._turn) - length_hint(self._turn_rows)
         if given < len(self._turn):
-            self._tape.back(len(self._turn) - given)
+            self._cursor.back(len(self._turn) - given)
             self._next_ns = self._turn[given].local_timestamp
             del self._turn[given:]  # which ends the iterator, too
 
@@ -1007,18 +1007,23 @@ class Replay(TradeBars):
         self._given += rows
 
     def _go_to(self, wind: _Wind) -> None:
-        stage, tape, last_ns = self._stage, self._tape, self._last_ns
+        stage, cursor, last_ns = self._stage, self._cursor, self._last_ns
         if self._is_torn or (last_ns is not None and wind.to_ns <= last_ns):
-            stage, tape, last_ns = self._new_stage(), Tape(self._timeline), None
-        while (next_ns := tape.peek()) is not None and next_ns < wind.to_ns:
+            stage, cursor, last_ns = self._new_stage(), Cursor(self._timeline), None
+        while (next_ns := cursor.peek()) is not None and next_ns < wind.to_ns:
             if self._stopping.is_set() or self._order is not wind:
                 break  # the rows wound so far stay, if they go on from those given
-            rows = tape.take(wind.to_ns - 1, BATCH_ROWS)
+            rows = cursor.take(wind.to_ns - 1, BATCH_ROWS)
             with self._stage_lock:
                 stage.take(rows)
             last_ns = rows[-1].local_timestamp
         with self._changed:
-            self._stage, self._tape, self._last_ns, self._next_ns = stage, tape, last_ns, next_ns
+            self._stage, self._cursor, self._last_ns, self._next_ns = (
+                stage,
+                cursor,
+                last_ns,
+                next_ns,
+            )
             self._is_torn = False
             if self._order is wind:
                 self._order = None

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from kucoin_research.frames.store import Shelf, by_kind
+from kucoin_research.frames.store import FrameStore, by_kind
 from kucoin_research.model.channels import Subscription
 from kucoin_research.model.damage import Damage, Loss
 from kucoin_research.model.records import (
@@ -25,10 +25,10 @@ from kucoin_research.model.records import (
     filled_until,
 )
 from kucoin_research.model.report import Report
-from kucoin_research.playback.book_rebuild import BookRows
+from kucoin_research.playback.book_rebuild import BookRebuild
 from kucoin_research.sessions.session_report import CONCERNING, Counted, reckon
 
-__all__ = ["Stage", "Troubles"]
+__all__ = ["ReplayState", "Troubles"]
 
 # Rows that one outage is filled with at most, as far as the report counts them.
 _MOST_FILLED = 1 << 17
@@ -50,7 +50,7 @@ class Troubles(NamedTuple):
     broken: int
 
 
-class Stage:
+class ReplayState:
     """Takes a session's rows in order.
 
     Parameters
@@ -69,8 +69,8 @@ class Stage:
     """
 
     def __init__(self, subscriptions: Sequence[Subscription], capacity: int, name: str) -> None:
-        self.shelf = Shelf(subscriptions, capacity, name)
-        self.books = BookRows(s.symbol for s in subscriptions if s.channel.name == "level2")
+        self.shelf = FrameStore(subscriptions, capacity, name)
+        self.books = BookRebuild(s.symbol for s in subscriptions if s.channel.name == "level2")
         self._has_books = any(s.channel.name == "level2" for s in subscriptions)
         self._account = _Account(self.shelf)
 
@@ -96,7 +96,7 @@ class Stage:
 class _Account:
     """Counts rows, and remembers the few ``status`` rows that a report is made of."""
 
-    def __init__(self, shelf: Shelf) -> None:
+    def __init__(self, shelf: FrameStore) -> None:
         self._channels = list(dict.fromkeys(channel.name for channel in shelf.channels))
         self._symbols = [each for each in shelf.symbols if each != ALL_SYMBOLS]
         self._counted: dict[tuple[str, str | None], Counted] = {}

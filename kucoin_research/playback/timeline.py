@@ -31,7 +31,7 @@ from kucoin_research.sessions.csv_codec import (
     read_records,
     records_of,
 )
-from kucoin_research.sessions.lazy_rows import Lines
+from kucoin_research.sessions.lazy_rows import LazyRows
 from kucoin_research.sessions.manifest import day_of, safe_name
 from kucoin_research.sessions.session import Session, Table
 
@@ -252,7 +252,7 @@ class _Frame:
 class _File:
     """A recording's file, read in chunks of whole lines."""
 
-    def __init__(self, table: Table, lines: Lines, chunk: int) -> None:
+    def __init__(self, table: Table, lines: LazyRows, chunk: int) -> None:
         self.name = table.origin
         self._table = table
         self._lines = lines

@@ -25,7 +25,7 @@ from kucoin_research.sessions.compression import count_whole, pack
 from kucoin_research.sessions.csv_codec import Counter, header_of
 from kucoin_research.sessions.manifest import DAY_NS, SUFFIXES, day_of, file_name
 
-__all__ = ["MOST_STUCK", "FolderMoved", "Found", "RowFile", "RowFiles"]
+__all__ = ["MOST_STUCK", "CsvFile", "CsvWriter", "FolderMoved", "Found"]
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ class Found(NamedTuple):
     lost: int = 0
 
 
-class RowFiles:
+class CsvWriter:
     """All files of a session. For one thread; the counts may be read from any.
 
     Attributes
@@ -65,15 +65,15 @@ class RowFiles:
     def __init__(self, folder: Path, compression: str | None) -> None:
         self._folder = folder
         self._compression = compression
-        self._by_key: dict[tuple[type[Record], str | None, int], RowFile] = {}
-        self._by_name: dict[str, RowFile] = {}
-        self._open: OrderedDict[str, RowFile] = OrderedDict()
+        self._by_key: dict[tuple[type[Record], str | None, int], CsvFile] = {}
+        self._by_name: dict[str, CsvFile] = {}
+        self._open: OrderedDict[str, CsvFile] = OrderedDict()
         self._news: list[Found] = []
-        self._failed: dict[RowFile, OSError] = {}
-        self._resumed: list[RowFile] = []
+        self._failed: dict[CsvFile, OSError] = {}
+        self._resumed: list[CsvFile] = []
         self.days: frozenset[int] = frozenset()
 
-    def __iter__(self) -> Iterator[RowFile]:
+    def __iter__(self) -> Iterator[CsvFile]:
         return iter(tuple(self._by_name.values()))
 
     @property
@@ -120,7 +120,7 @@ class RowFiles:
         """What is known to be missing from the files; what waits for stuck ones included."""
         return [loss for file in self for loss in file.losses]
 
-    def file(self, record: type[Record], channel: str, symbol: str | None, day: int) -> RowFile:
+    def file(self, record: type[Record], channel: str, symbol: str | None, day: int) -> CsvFile:
         """Find or make the file of a channel, symbol and day."""
         key = (record, symbol, day)
         file = self._by_key.get(key)
@@ -133,7 +133,7 @@ class RowFiles:
                 about = {"channel": channel, "symbol": symbol}
                 if record is not Status:
                     about["day"] = its_day
-                file = RowFile(self._folder / name, record, self._compression, about)
+                file = CsvFile(self._folder / name, record, self._compression, about)
                 self._by_name[name.casefold()] = file
             self._by_key[key] = file
             self.days |= {day}
@@ -179,11 +179,11 @@ class RowFiles:
                 if file.resume():
                     self._resumed.append(file)
 
-    def _fail(self, file: RowFile, error: OSError, now: float) -> None:
+    def _fail(self, file: CsvFile, error: OSError, now: float) -> None:
         if file.fail(error, now):
             self._failed[file] = error
 
-    def _make_room(self, name: str, file: RowFile) -> None:
+    def _make_room(self, name: str, file: CsvFile) -> None:
         self._open[name] = file
         self._open.move_to_end(name)
         while len(self._open) > _OPEN_FILES:
@@ -223,12 +223,12 @@ class RowFiles:
         news, self._news = self._news, []
         return news
 
-    def take_failed(self) -> dict[RowFile, OSError]:
+    def take_failed(self) -> dict[CsvFile, OSError]:
         """Give the files that have become stuck, once."""
         failed, self._failed = self._failed, {}
         return failed
 
-    def take_resumed(self) -> list[RowFile]:
+    def take_resumed(self) -> list[CsvFile]:
         """Give the files that are written again, once."""
         resumed, self._resumed = self._resumed, []
         return resumed
@@ -270,7 +270,7 @@ class RowFiles:
         }
 
 
-class RowFile:
+class CsvFile:
     """One append-only file: ``size`` bytes of whole lines are ours, and nothing is behind them.
 
     Attributes

@@ -22,7 +22,7 @@ from kucoin_research.sessions.csv_codec import (
 )
 from kucoin_research.sessions.manifest import split_name
 
-__all__ = ["Lines", "scan_lines"]
+__all__ = ["LazyRows", "scan_lines"]
 
 _PIECE = 1 << 24
 _DAMAGED_PIECE = 1 << 20  # of which each line is looked at
@@ -31,7 +31,7 @@ _ROWS = 250_000
 _BYTES_OF_ROW = 2
 
 
-class Lines(NamedTuple):
+class LazyRows(NamedTuple):
     """Where a table's rows lie: the file, its bytes that count, its columns, and its rows.
 
     ``rows`` is None where nobody has counted them. Of a file that a repair has noted as damaged,
@@ -58,7 +58,7 @@ class Lines(NamedTuple):
         return ",".join(self.header).encode() + b"\n"
 
 
-def scan_lines(record: type[Record], lines: Lines) -> pl.LazyFrame:
+def scan_lines(record: type[Record], lines: LazyRows) -> pl.LazyFrame:
     """Read a file's rows lazily, with ``schema_of(record)``; nothing is opened before.
 
     Some 16 MB of text are held at a time.
@@ -84,13 +84,13 @@ def scan_lines(record: type[Record], lines: Lines) -> pl.LazyFrame:
     return register_io_source(read, schema=schema_of(record))
 
 
-def _texts(lines: Lines) -> Iterator[bytes]:
+def _texts(lines: LazyRows) -> Iterator[bytes]:
     """Read the file's whole lines, without the header, piece by piece."""
     yield b""  # so that there is a frame
     yield from lines.texts(_DAMAGED_PIECE) if lines.is_damaged else _whole_texts(lines)
 
 
-def _whole_texts(lines: Lines) -> Iterator[bytes]:
+def _whole_texts(lines: LazyRows) -> Iterator[bytes]:
     compression = compression_of(lines.path.name)
     left = None if compression is None else _ROWS + lines.size // _BYTES_OF_ROW
     with open_whole(lines.path, lines.size, compression) as file:
@@ -115,12 +115,12 @@ def _whole_texts(lines: Lines) -> Iterator[bytes]:
             raise _no_rows(lines) from error
 
 
-def _behind_header(text: bytes, lines: Lines) -> bytes:
+def _behind_header(text: bytes, lines: LazyRows) -> bytes:
     line, _, rest = text.partition(b"\n")
     return rest if line.rstrip(b"\r") == lines.first[:-1] else text
 
 
-def _no_rows(lines: Lines) -> SessionBroken:
+def _no_rows(lines: LazyRows) -> SessionBroken:
     return SessionBroken(
         f"{lines.path.name} has blank or cut lines, or one of more than {LONGEST_LINE:,} bytes; "
         "verify names them"

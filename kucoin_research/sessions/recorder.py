@@ -38,7 +38,7 @@ from kucoin_research.model.damage import Damage, Loss
 from kucoin_research.model.instruments import Instrument
 from kucoin_research.model.records import CHANNELS, Record, Status
 from kucoin_research.sessions.csv_codec import encode
-from kucoin_research.sessions.csv_writer import MOST_STUCK, FolderMoved, RowFile, RowFiles
+from kucoin_research.sessions.csv_writer import MOST_STUCK, CsvFile, CsvWriter, FolderMoved
 from kucoin_research.sessions.manifest import (
     DAY_NS,
     FORMAT,
@@ -221,7 +221,7 @@ class Recorder:
         self._folder = _new_folder(
             folder_to_write(root, "root"), folder_name(self._start_ns, symbols)
         )
-        self._files = RowFiles(self._folder.path, compression)
+        self._files = CsvWriter(self._folder.path, compression)
         self._teller = _Teller(self._folder, queue_rows, on_trouble)
         self._sorter = _Sorter(self._files, queue_rows, self._refuse)
         self._queue: deque[Sequence[Record]] = deque()
@@ -760,7 +760,7 @@ class _Teller:
             log.warning("recording to %s failed: %s", path, error)
             self.tell("recording_failed", f"{source} of {path}: {_reason(error)}")
 
-    def tell_files(self, files: RowFiles) -> bool:
+    def tell_files(self, files: CsvWriter) -> bool:
         """Tell what others did to files, which are stuck and which go on; whether any goes on."""
         path = self._folder.path
         for text, lost in files.take_news():
@@ -796,7 +796,7 @@ class _Teller:
             f"{rows:,} rows are not in the recording: more than {self._bound:,} had to wait",
         )
 
-    def tell_dropped_of(self, files: RowFiles, now: float) -> None:
+    def tell_dropped_of(self, files: CsvWriter, now: float) -> None:
         """Tell of rows that stuck files had no room for, from time to time."""
         if now >= self._next_dropped_of_files and (untold := files.take_untold()):
             self._next_dropped_of_files = now + _TELL_INTERVAL
@@ -810,7 +810,7 @@ class _Teller:
 class _Sorter:
     """Sorts rows by file and formats them."""
 
-    def __init__(self, files: RowFiles, bound: int, refuse: Callable[[Loss], object]) -> None:
+    def __init__(self, files: CsvWriter, bound: int, refuse: Callable[[Loss], object]) -> None:
         self._files = files
         self._bound = bound
         self._refuse = refuse
@@ -835,8 +835,8 @@ class _Sorter:
             self._format(file, rows)
         return _has_last(groups)
 
-    def _by_file(self, groups: _Groups) -> dict[RowFile, list[list[Record]]]:
-        by_file: dict[RowFile, list[list[Record]]] = {}
+    def _by_file(self, groups: _Groups) -> dict[CsvFile, list[list[Record]]]:
+        by_file: dict[CsvFile, list[list[Record]]] = {}
         for (record, symbol, day), group in groups.items():
             channel = _NAMES.get(record)
             if channel is None or not isinstance(symbol, str | None):
@@ -847,7 +847,7 @@ class _Sorter:
             by_file.setdefault(file, []).append(group)
         return by_file
 
-    def _format(self, file: RowFile, rows: list[Record]) -> None:
+    def _format(self, file: CsvFile, rows: list[Record]) -> None:
         if file.error is not None:
             rows = self._cut_to_room(file, rows)
         for start in range(0, len(rows), _FORMATTED_ROWS):
@@ -858,7 +858,7 @@ class _Sorter:
             if encoded.rows:
                 file.add(encoded.lines, encoded.rows, _span_of(some))
 
-    def _cut_to_room(self, file: RowFile, rows: list[Record]) -> list[Record]:
+    def _cut_to_room(self, file: CsvFile, rows: list[Record]) -> list[Record]:
         """Leave out what a stuck file has no room for, so that it takes none from the others."""
         room = min(MOST_STUCK - file.pending_rows, self._room_for_stuck)
         if file.record is Status:

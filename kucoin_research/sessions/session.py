@@ -35,7 +35,7 @@ from kucoin_research.model.report import Report
 from kucoin_research.sessions import parquet
 from kucoin_research.sessions.compression import compression_of, first_line, members
 from kucoin_research.sessions.csv_codec import LONGEST_RECORD, is_header, records_of, whole
-from kucoin_research.sessions.lazy_rows import Lines, scan_lines
+from kucoin_research.sessions.lazy_rows import LazyRows, scan_lines
 from kucoin_research.sessions.manifest import (
     MANIFEST,
     base_of,
@@ -49,7 +49,7 @@ from kucoin_research.sessions.manifest import (
 )
 from kucoin_research.sessions.session_report import Counted, reckon
 from kucoin_research.sessions.verification import (
-    Part,
+    FilePart,
     Repair,
     Verification,
     altered,
@@ -75,7 +75,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 class Promise(NamedTuple):
     """How many rows ``session.json`` tells of a table; at least, where it is not final."""
 
-    part: Part
+    part: FilePart
     rows: int
     is_final: bool
 
@@ -91,7 +91,7 @@ class Table:
     scan: Callable[[], pl.LazyFrame]
     folder: Path | None = None
     day: str | None = None
-    lines: Lines | None = None
+    lines: LazyRows | None = None
     damages: tuple[Damage, ...] = ()
     promise: Promise | None = None
 
@@ -584,7 +584,7 @@ class _Opened(NamedTuple):
     """A folder: its tables, and what is not as it should be there."""
 
     meta: dict[str, Any]
-    parts: list[Part]
+    parts: list[FilePart]
     tables: list[Table]
     notes: list[str]
     damages: list[Damage]
@@ -631,7 +631,7 @@ def _notes_of_state(folder: Path, meta: dict[str, Any] | None, *, is_live: bool)
 
 
 def _table(
-    part: Part, *, is_live: bool, is_final: bool, columns: list[str], is_noted: bool
+    part: FilePart, *, is_live: bool, is_final: bool, columns: list[str], is_noted: bool
 ) -> tuple[Table, list[str]]:
     path, record = part.path, part.record
     size = size_of(path)
@@ -660,7 +660,7 @@ def _table(
     if header is not None:
         is_counted = promised == sound == size
         rows = recorded if is_counted else None
-        lines = Lines(path, sound, tuple(header), rows, is_noted)
+        lines = LazyRows(path, sound, tuple(header), rows, is_noted)
     promise = None if is_live or recorded is None else Promise(part, recorded, is_final)
     table = Table(
         record, part.channel, part.symbol, path.name, _scanning(record, lines),
@@ -669,7 +669,7 @@ def _table(
     return table, notes
 
 
-def _compared(part: Part, sound: int, *, is_final: bool) -> list[Damage]:
+def _compared(part: FilePart, sound: int, *, is_final: bool) -> list[Damage]:
     """Compare a file with what was recorded: its size, and of ``status`` each byte.
 
     All verdicts are made of its few rows: one other letter hides a gap.
@@ -680,7 +680,7 @@ def _compared(part: Part, sound: int, *, is_final: bool) -> list[Damage]:
     return [] if harm is None else [harm]
 
 
-def _scanning(record: type[Record], lines: Lines | None) -> Callable[[], pl.LazyFrame]:
+def _scanning(record: type[Record], lines: LazyRows | None) -> Callable[[], pl.LazyFrame]:
     """Make the function that reads a table."""
 
     def scan() -> pl.LazyFrame:

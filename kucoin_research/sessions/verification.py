@@ -68,8 +68,8 @@ from kucoin_research.sessions.manifest import (
 )
 
 __all__ = [
+    "FilePart",
     "Flaw",
-    "Part",
     "Repair",
     "Verification",
     "altered",
@@ -162,7 +162,7 @@ def _count(number: int, noun: str) -> str:
 
 
 @dataclass(slots=True)
-class Part:
+class FilePart:
     """A file of a session: what it holds, and how its manifest describes it."""
 
     path: Path
@@ -173,7 +173,7 @@ class Part:
     entry: dict[str, Any] | None
 
     @classmethod
-    def of(cls, path: Path, files: dict[str, Any]) -> Part:
+    def of(cls, path: Path, files: dict[str, Any]) -> FilePart:
         """Describe a file by its manifest's entry, or else by its name."""
         named = split_name(path.name)
         assert named is not None  # csv_files lists no others
@@ -205,11 +205,11 @@ def _damage(
     )
 
 
-def parts_of(folder: Path, content: Manifest | None) -> list[Part]:
+def parts_of(folder: Path, content: Manifest | None) -> list[FilePart]:
     """List the files of a session: those that are listed, or all but copies where not all are."""
     files = {} if content is None else content["files"]
     left_out = {each.path for each in unread_beside(folder, content)}
-    return [Part.of(path, files) for path in csv_files(folder) if path not in left_out]
+    return [FilePart.of(path, files) for path in csv_files(folder) if path not in left_out]
 
 
 class Unread(NamedTuple):
@@ -254,7 +254,7 @@ def _copies(folder: Path, files: Mapping[str, Any]) -> list[Unread]:
 
 def _base_by_rows(path: Path) -> str:
     """Name a file as a recorder would by its first row; by its own name where that tells less."""
-    part = Part.of(path, {})
+    part = FilePart.of(path, {})
     first = None if part.record is Status else first_row_of(part)
     if first is None or first.local_timestamp is None:
         return str(base_of(path.name)).casefold()
@@ -262,7 +262,7 @@ def _base_by_rows(path: Path) -> str:
     return str(base_of(name)).casefold()
 
 
-def first_row_of(part: Part) -> Record | None:
+def first_row_of(part: FilePart) -> Record | None:
     """Read the first row of a file; None where there is none that can be read."""
     path = part.path
     with open_whole(path, size_of(path), compression_of(path.name)) as file:
@@ -361,7 +361,7 @@ def known_damage(folder: Path, content: Manifest | None) -> list[Damage]:
     return [*noted, *(each for each in found if (each.file, each.what) not in told)]
 
 
-def shortfall(part: Part, size: int, *, is_final: bool) -> Damage | None:
+def shortfall(part: FilePart, size: int, *, is_final: bool) -> Damage | None:
     """Compare the bytes of a file's whole lines with what was recorded; None if they agree.
 
     Before a recording was closed there may be more of them than its ``session.json`` knows.
@@ -372,7 +372,7 @@ def shortfall(part: Part, size: int, *, is_final: bool) -> Damage | None:
     return part.damage("lost" if size < promised else "added", bytes=size)
 
 
-def altered(part: Part) -> Damage | None:
+def altered(part: FilePart) -> Damage | None:
     """Compare the bytes of a file with those that were recorded; None if they are all there."""
     promised = number_of(part.entry, "bytes")
     if part.entry is None or promised is None or size_of(part.path) < promised:
@@ -418,7 +418,7 @@ def _rows_of(path: Path, size: int) -> IO[bytes]:
 
 
 def _whole_of(path: Path) -> int:
-    part = Part.of(path, {})
+    part = FilePart.of(path, {})
     return _extent(part).size
 
 
@@ -484,7 +484,7 @@ class _Found:
 
 
 def _check_files(
-    parts: Sequence[Part], content: Manifest | None, found: _Found, *, is_live: bool
+    parts: Sequence[FilePart], content: Manifest | None, found: _Found, *, is_live: bool
 ) -> int:
     """Check all files, and what those of each book prove together; gives their rows."""
     books = _checks_of_books(parts)
@@ -498,7 +498,7 @@ def _check_files(
     return rows
 
 
-def _checks_of_books(parts: Sequence[Part]) -> dict[str, BookCheck]:
+def _checks_of_books(parts: Sequence[FilePart]) -> dict[str, BookCheck]:
     """Make the checks of all books, from what the status rows tell of them."""
     stories = {part.symbol or "": BookStory() for part in parts if part.record is Level2}
     for path in (part.path for part in parts):
@@ -518,7 +518,7 @@ class _FileCheck:
 
     def __init__(
         self,
-        part: Part,
+        part: FilePart,
         content: Manifest | None,
         book: BookCheck | None,
         found: _Found,
@@ -796,7 +796,7 @@ def _is_restored(folder: Path, damage: Damage) -> bool:
     return _sha256(path, damage.bytes) == damage.sha256
 
 
-def _recall(part: Part, restored: Sequence[Damage]) -> None:
+def _recall(part: FilePart, restored: Sequence[Damage]) -> None:
     """Compare a file that is restored with what was recorded, not with what it was since."""
     for damage in restored:
         if damage.file == part.path.name and part.entry is not None:
@@ -804,7 +804,7 @@ def _recall(part: Part, restored: Sequence[Damage]) -> None:
             part.entry |= {key: value for key, value in told.items() if value is not None}
 
 
-def _harm(part: Part, extent: _Extent, *, is_final: bool) -> Damage | None:
+def _harm(part: FilePart, extent: _Extent, *, is_final: bool) -> Damage | None:
     """Compare a file with what its manifest's entry says was recorded."""
     promised = number_of(part.entry, "bytes")
     sound = extent.size
@@ -826,7 +826,7 @@ def _harm(part: Part, extent: _Extent, *, is_final: bool) -> Damage | None:
     return part.damage("miscounted", **found)
 
 
-def _is_broken(part: Part, extent: _Extent) -> bool:
+def _is_broken(part: FilePart, extent: _Extent) -> bool:
     """Whether lines cannot be read, of a file of which nobody knows what was recorded."""
     if extent.broken:
         return True
@@ -852,7 +852,7 @@ class _Extent(NamedTuple):
     broken: int = 0
 
 
-def _extent(part: Part) -> _Extent:
+def _extent(part: FilePart) -> _Extent:
     path = part.path
     compression = compression_of(path.name)
     if compression is not None:
@@ -892,7 +892,7 @@ def _feeds(file: BinaryIO, start: int, end: int) -> Iterator[int]:
         yield block.count(b"\n")
 
 
-def _add_span(content: dict[str, Any], parts: Sequence[Part]) -> None:
+def _add_span(content: dict[str, Any], parts: Sequence[FilePart]) -> None:
     first, last = _span(parts)
     for key, local_ns in (("start", first), ("end", last)):
         if content[key] is None and local_ns is not None:
@@ -936,7 +936,7 @@ def _new_copy(path: Path, source: int) -> int:
     raise AssertionError("there is always a further number")
 
 
-def _entry(part: Part, rows: int) -> dict[str, Any]:
+def _entry(part: FilePart, rows: int) -> dict[str, Any]:
     size = size_of(part.path)
     about = {"channel": part.channel, "symbol": part.symbol, "day": part.day}
     return {
@@ -947,7 +947,7 @@ def _entry(part: Part, rows: int) -> dict[str, Any]:
     }
 
 
-def _span(parts: Sequence[Part]) -> tuple[int | None, int | None]:
+def _span(parts: Sequence[FilePart]) -> tuple[int | None, int | None]:
     # The first and last arrival, ns UTC.
     times: list[int] = []
     for part in parts:

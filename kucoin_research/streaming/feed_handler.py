@@ -16,7 +16,7 @@ from kucoin_research.errors import BookNotReady, shown
 from kucoin_research.exchange.topics import Feed, Topic, subscribed_topic, topics_for
 from kucoin_research.exchange.websocket.decode_classic import (
     Broken,
-    Control,
+    ControlMessage,
     Decoded,
     Decodes,
     Ignored,
@@ -41,13 +41,13 @@ from kucoin_research.model.records import (
 )
 from kucoin_research.streaming.book_sync import BookGap, BookSync, Received
 from kucoin_research.streaming.gap_fill import Mended, is_behind, mend_all_candles, mend_all_trades
-from kucoin_research.streaming.handover import Overlap
-from kucoin_research.streaming.ledger import Ledger
-from kucoin_research.streaming.staleness import Wariness
+from kucoin_research.streaming.handover import Handover
+from kucoin_research.streaming.ledger import SequenceLedger
+from kucoin_research.streaming.staleness import FalseAlarms
 
-__all__ = ["Batch", "Hole", "Intake", "Taken"]
+__all__ = ["Batch", "FeedHandler", "FillableGap", "Taken"]
 
-_NO_RECORDS = (BookDelta, BookSnapshot, AccountNews, Control, Broken, Ignored)
+_NO_RECORDS = (BookDelta, BookSnapshot, AccountNews, ControlMessage, Broken, Ignored)
 
 _BLIND = (
     "the mark price moved before the position was told in full, so the columns that such a "
@@ -87,10 +87,10 @@ class Batch(NamedTuple):
     """What a read brought: rows in arrival order, and messages for the conversation."""
 
     rows: list[Record]
-    controls: list[Control]
+    controls: list[ControlMessage]
 
 
-class Hole(NamedTuple):
+class FillableGap(NamedTuple):
     """An outage of one channel and symbol that REST may fill.
 
     ``last_sequence`` is that of the last trade before it, ``last_opens`` the open times (ns UTC) of
@@ -200,7 +200,7 @@ class _Flood:
         return untold
 
 
-class Intake:
+class FeedHandler:
     """Decides what becomes of each message of a stream.
 
     Parameters
@@ -230,13 +230,13 @@ class Intake:
     """
 
     def __init__(self, subscriptions: Iterable[Subscription], feed: Feed = Feed.CLASSIC) -> None:
-        self.ledger = Ledger()
+        self.ledger = SequenceLedger()
         self.broken = 0
         self.books: dict[str, BookSync] = {}
         self.seeking: set[str] = set()
         self.not_read: list[tuple[int, int]] = []
         self._clock = ArrivalClock()
-        self._wariness = Wariness()
+        self._wariness = FalseAlarms()
         self._flood = _Flood()
         self._received_at = 0  # when it is told next what came without a row, ns
         self._unsure: set[str] = set()  # books that may have become crossed, or be so no more
@@ -264,7 +264,7 @@ class Intake:
         payloads: Sequence[bytes],
         decoder: Decodes,
         now_ns: int,
-        overlap: Overlap | None = None,
+        overlap: Handover | None = None,
     ) -> Batch:
         """Turn the messages of one read into rows.
 
@@ -281,12 +281,12 @@ class Intake:
             one has just taken over, it tells which are repeats.
         """
         rows: list[Record] = []
-        controls: list[Control] = []
+        controls: list[ControlMessage] = []
         decode, accepts, gates = decoder.decode, self.ledger.accepts, self._gates
         local = self._clock.begin(now_ns)
         for payload in payloads:
             item = decode(payload, local)
-            if overlap is not None and not isinstance(item, Control | Ignored):
+            if overlap is not None and not isinstance(item, ControlMessage | Ignored):
                 if not overlap.is_over:
                     overlap.saw(item)
                 elif overlap.repeats(item):
@@ -297,7 +297,7 @@ class Intake:
                 elif accepts(item):
                     rows.append(item)
                     local += 1
-            elif isinstance(item, Control):
+            elif isinstance(item, ControlMessage):
                 controls.append(item)
             else:
                 local = self._take_other(item, local, rows)
@@ -385,14 +385,14 @@ class Intake:
         return local
 
     def hold(
-        self, payloads: Sequence[bytes], decoder: Decodes, now_ns: int, overlap: Overlap
-    ) -> list[Control]:
+        self, payloads: Sequence[bytes], decoder: Decodes, now_ns: int, overlap: Handover
+    ) -> list[ControlMessage]:
         """Keep the messages of a connection that is to take over; gives those of its talk."""
-        controls: list[Control] = []
+        controls: list[ControlMessage] = []
         local = self._clock.begin(now_ns)
         for payload in payloads:
             item = decoder.decode(payload, local)
-            if isinstance(item, Control):
+            if isinstance(item, ControlMessage):
                 controls.append(item)
             elif not isinstance(item, Ignored):
                 if isinstance(item, Trade | Candle):
@@ -404,7 +404,7 @@ class Intake:
         return controls
 
     def take_over(
-        self, overlap: Overlap, topics: Iterable[Topic], drained_ns: int, now_ns: int
+        self, overlap: Handover, topics: Iterable[Topic], drained_ns: int, now_ns: int
     ) -> Taken:
         """Go on with the connection whose messages were held.
 
@@ -431,7 +431,7 @@ class Intake:
         return Taken(_in_order(rows), [(tally.channel, tally.symbol) for tally in stalled])
 
     @staticmethod
-    def _has_stalled(tally: Tally, overlap: Overlap, drained_ns: int) -> bool:
+    def _has_stalled(tally: Tally, overlap: Handover, drained_ns: int) -> bool:
         if tally.last_local is None:
             return False
         kind = BookDelta if tally.channel == "level2" else CHANNELS[tally.channel]
@@ -737,18 +737,18 @@ class Intake:
         return bool(self.seeking or self._gates)
 
     @property
-    def holes(self) -> list[Hole]:
+    def holes(self) -> list[FillableGap]:
         """What waits to be filled."""
         found = (self.hole(*key) for key in self._gates)
         return [hole for hole in found if hole is not None]
 
-    def hole(self, record: type[Record], symbol: str) -> Hole | None:
+    def hole(self, record: type[Record], symbol: str) -> FillableGap | None:
         """Give what waits to be filled of a channel and symbol; None where nothing does."""
         gate = self._gates.get((record, symbol))
         if gate is None or not gate.can_be_filled:
             return None
         tally = gate.tally
-        return Hole(
+        return FillableGap(
             record,
             symbol,
             gate.market,
@@ -811,7 +811,7 @@ class Intake:
             return self.books[tally.symbol].is_ready
         return (CHANNELS[tally.channel], tally.symbol) not in self._gates
 
-    def fill(self, hole: Hole, fetched: Sequence[Record], now_ns: int) -> list[Record]:
+    def fill(self, hole: FillableGap, fetched: Sequence[Record], now_ns: int) -> list[Record]:
         """Put what REST brought before the rows that were kept back for it.
 
         What was asked for before another outage was over tells nothing of that one, so it is not
@@ -953,7 +953,7 @@ class Intake:
         rows.append(told._replace(timestamp=local - count if is_book else since))
         return local + 1
 
-    def give_up(self, hole: Hole, reason: str, now_ns: int) -> list[Record]:
+    def give_up(self, hole: FillableGap, reason: str, now_ns: int) -> list[Record]:
         """Let the rows that were kept back go: what belongs before them cannot be had."""
         if (hole.record, hole.symbol) not in self._gates:
             return []
@@ -1135,7 +1135,7 @@ def _account(gate: _Gate, part: _Part, mended: Mended, rows: int, ended: int) ->
     part.gap = tally.retell(gap, filled_by=filled_by, filled=gap.filled + rows)
 
 
-def _mend(hole: Hole, fetched: Sequence[Record], gate: _Gate) -> list[Mended]:
+def _mend(hole: FillableGap, fetched: Sequence[Record], gate: _Gate) -> list[Mended]:
     """Choose what belongs before each part's rows."""
     held = [part.held for part in gate.parts]
     if hole.record is Trade:

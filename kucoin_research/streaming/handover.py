@@ -14,7 +14,7 @@ from kucoin_research.exchange.websocket.decode_classic import Broken, Decoded
 from kucoin_research.exchange.websocket.decode_private import AccountNews
 from kucoin_research.model.orderbook import BookDelta, BookSnapshot
 
-__all__ = ["Overlap"]
+__all__ = ["Handover"]
 
 _Line: TypeAlias = tuple[type, object]  # whose messages have an order: a record type and a symbol
 
@@ -33,7 +33,7 @@ def _identify(item: Decoded) -> tuple[_Line, Hashable]:
     return (item.__class__, row[2]), (row[0], *row[3:])  # all but the arrival
 
 
-class Overlap:
+class Handover:
     """Holds what the successor brings, and knows what the predecessor brought meanwhile.
 
     Once it has taken over (``fresh``), it still repeats what the predecessor was the faster to

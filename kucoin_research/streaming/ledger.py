@@ -24,7 +24,7 @@ from kucoin_research.model.records import (
     Trade,
 )
 
-__all__ = ["Ledger"]
+__all__ = ["SequenceLedger"]
 
 # Trades whose ids were seen this recently are dropped when they come again. After a reconnect
 # KuCoin repeats the last executions, far fewer than these.
@@ -34,7 +34,7 @@ REMEMBERED_TRADES = 1_024
 REMEMBERED_EVENTS = 4_096  # of each private channel and symbol
 
 
-class Ledger:
+class SequenceLedger:
     """The account of a stream, one tally per channel and symbol.
 
     Written under the stream's delivery lock; ``tallies`` may be read from any thread.

@@ -1,7 +1,7 @@
 """What a stream asks of REST: snapshots of books, what an outage has cost, clocks, last changes.
 
-`Errands.look` is called again and again; it finds out what is wanted now, and a few threads ask for
-it, books before trades of the past. Each looks once more before it asks whether that is wanted
+`Recovery.look` is called again and again; it finds out what is wanted now, and a few threads ask
+for it, books before trades of the past. Each looks once more before it asks whether that is wanted
 still. So no slow call holds up another, and no kind of calls takes all the threads. Of one book,
 and of the past of one channel and symbol, one thing is asked at a time.
 """
@@ -27,10 +27,10 @@ from kucoin_research.exchange.rest.client import Rest
 from kucoin_research.foundation import clocks
 from kucoin_research.model.channels import Market
 from kucoin_research.model.records import Record, Trade
-from kucoin_research.streaming.feed_handler import Hole, Intake
+from kucoin_research.streaming.feed_handler import FeedHandler, FillableGap
 from kucoin_research.streaming.timekeeping import Timekeeper
 
-__all__ = ["Errands"]
+__all__ = ["Recovery"]
 
 log = logging.getLogger(__name__)
 
@@ -275,7 +275,7 @@ class _Lane(Protocol):
     def resubscribe(self, symbol: str) -> None: ...
 
 
-class Errands:
+class Recovery:
     """Finds out what a stream needs of REST, and has it asked for.
 
     Parameters
@@ -305,7 +305,7 @@ class Errands:
     def __init__(
         self,
         keeper: _Keeper,
-        intake: Intake,
+        intake: FeedHandler,
         lock: Any,
         time: Timekeeper,
         *,
@@ -399,7 +399,7 @@ class Errands:
                 wanted.append(_Job(_Kind.BOOK, symbol))
         return wanted
 
-    def _past_to_fetch(self, holes: Sequence[Hole], now: float) -> list[_Job]:
+    def _past_to_fetch(self, holes: Sequence[FillableGap], now: float) -> list[_Job]:
         wanted = []
         fills = {}
         for hole in holes:
@@ -560,14 +560,14 @@ class Errands:
             fill.not_before = now + _NEXT_PAGE
 
     @staticmethod
-    def _note_question(fill: _Fill, hole: Hole, now: float) -> None:
+    def _note_question(fill: _Fill, hole: FillableGap, now: float) -> None:
         """Have a silence asked about ever less often, unless it turns out an outage."""
         goes_on = not fill.pause or fill.last_sequence != hole.last_sequence
         fill.pause = _FIRST_POLL if goes_on else min(2.0 * fill.pause, _LONGEST_POLL)
         fill.not_before = now + fill.pause
         fill.last_sequence = hole.last_sequence
 
-    def _not_fetched(self, hole: Hole, fill: _Fill, error: KucoinResearchError) -> None:
+    def _not_fetched(self, hole: FillableGap, fill: _Fill, error: KucoinResearchError) -> None:
         now = self._clock.monotonic()
         patience = self._patiences[hole.market]
         wait = _FILL_INTERVAL
@@ -584,11 +584,11 @@ class Errands:
         else:
             self._give_up(hole, str(error))
 
-    def _give_up(self, hole: Hole, reason: str) -> None:
+    def _give_up(self, hole: FillableGap, reason: str) -> None:
         told = f"REST could not fill the outage: {reason}"
         self._keeper.take_in(lambda: self._intake.give_up(hole, told, self._keeper.now_ns()))
 
-    def _fetch_past(self, hole: Hole) -> list[Record]:
+    def _fetch_past(self, hole: FillableGap) -> list[Record]:
         rest = self._keeper.rest
         if hole.record is Trade:
             return [*rest.trades(hole.symbol, market=hole.market)]

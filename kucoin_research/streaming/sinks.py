@@ -1,9 +1,9 @@
 """Handing records to functions that may be slow, without ever waiting for them.
 
-An ``Outlet`` stands between a stream and one function: a bounded queue, and a thread that calls the
-function once per record. The feed only puts batches into the queue. When the function cannot keep
-up, the newest records are not handed to it: they are counted and told, and they are in the frames
-all the same.
+A ``SinkWorker`` stands between a stream and one function: a bounded queue, and a thread that calls
+the function once per record. The feed only puts batches into the queue. If the function cannot keep
+up, the newest records are not passed to it: they are counted and reported, and they are in the
+frames all the same.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Generic, TypeVar
 from kucoin_research.foundation import clocks
 from kucoin_research.foundation.callbacks import Failure, check_has_run
 
-__all__ = ["MOST_WAITING", "Outlet"]
+__all__ = ["MOST_WAITING", "SinkWorker"]
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ _SLOW = 1.0
 _SLOW_INTERVAL = 60.0
 
 
-class Outlet(Generic[T]):
+class SinkWorker(Generic[T]):
     """Calls a function once per item, on a thread of its own.
 
     Parameters
@@ -72,7 +72,7 @@ class Outlet(Generic[T]):
         name: str,
         thread_name: str,
         tell: Callable[[str, str], None],
-        on_failure: Callable[[Outlet[T]], None] = lambda _: None,
+        on_failure: Callable[[SinkWorker[T]], None] = lambda _: None,
         most_waiting: int | None = None,
         clock: clocks.Clock | None = None,
     ) -> None:

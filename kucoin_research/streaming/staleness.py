@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Wariness"]
+__all__ = ["FalseAlarms"]
 
 
 # Of suspicions that prove wrong so many are forgiven; each further one has all topics waited for
@@ -13,7 +13,7 @@ _MOST = 8.0
 _HALF_LIFE_NS = 600_000_000_000
 
 
-class Wariness:
+class FalseAlarms:
     """What a whole stream learns from suspicions that prove wrong.
 
     Among a thousand topics some are silent for longer than ever at any time, however well each

@@ -29,13 +29,13 @@ from kucoin_research.errors import (
 from kucoin_research.exchange.rest.client import Rest
 from kucoin_research.exchange.topics import Feed, Topic, topics_for
 from kucoin_research.exchange.venues import is_loopback
-from kucoin_research.exchange.websocket.decode_classic import Control, Decodes
-from kucoin_research.exchange.websocket.feeds import kit_of
+from kucoin_research.exchange.websocket.decode_classic import ControlMessage, Decodes
+from kucoin_research.exchange.websocket.feeds import spec_of
 from kucoin_research.foundation import arguments, clocks, interrupts
 from kucoin_research.foundation.callbacks import BatchSink, Failure, name_of_function, without
 from kucoin_research.foundation.forking import in_child
 from kucoin_research.frames.analytics import TradeBars
-from kucoin_research.frames.store import Shelf, wanting
+from kucoin_research.frames.store import FrameStore, wanting
 from kucoin_research.model.channels import Market, Subscription
 from kucoin_research.model.instruments import Instrument
 from kucoin_research.model.integrity import Tally, Verdict
@@ -44,11 +44,16 @@ from kucoin_research.model.records import ALL_SYMBOLS, CHANNELS, Record
 from kucoin_research.model.report import ChannelReport, Lag, Report
 from kucoin_research.model.status import State, StreamStatus
 from kucoin_research.sessions.recorder import Recorder, recorder_for
-from kucoin_research.streaming.feed_handler import Intake
-from kucoin_research.streaming.handover import Overlap
-from kucoin_research.streaming.recovery import Errands
-from kucoin_research.streaming.sinks import Outlet
-from kucoin_research.streaming.supervisor import ConnectBudget, Healing, Lane, Silence
+from kucoin_research.streaming.feed_handler import FeedHandler
+from kucoin_research.streaming.handover import Handover
+from kucoin_research.streaming.recovery import Recovery
+from kucoin_research.streaming.sinks import SinkWorker
+from kucoin_research.streaming.supervisor import (
+    ConnectBudget,
+    ConnectionSupervisor,
+    Healing,
+    Silence,
+)
 from kucoin_research.streaming.timekeeping import Timekeeper
 
 __all__ = ["Healing", "State", "Stream"]
@@ -136,11 +141,11 @@ class Stream(TradeBars):
         self.started_ns = self._time.started_ns
         self.is_replaceable = False  # without a warning while it is recorded
         self._rest = rest
-        self._intake = Intake(subscriptions, feed)
-        self._shelf = Shelf(subscriptions, capacity, name)
+        self._intake = FeedHandler(subscriptions, feed)
+        self._shelf = FrameStore(subscriptions, capacity, name)
         self._dropped = 0  # by outlets that are detached
         self._healing = Healing() if healing is None else healing
-        self._outlets: tuple[Outlet[Record], ...] = ()
+        self._outlets: tuple[SinkWorker[Record], ...] = ()
         #: Functions that have raised and are called no more, until one of that name is attached.
         self.failures: tuple[Failure, ...] = ()
         self._recorders: list[Recorder] = []
@@ -154,18 +159,18 @@ class Stream(TradeBars):
         self._rate_samples: deque[tuple[float, int]] = deque(maxlen=64)
         self._threads_lock = threading.Lock()  # guards _threads
         self._threads: list[threading.Thread] = []
-        self._traffic_outlet: Outlet[bytes | Record] | None = None
+        self._traffic_outlet: SinkWorker[bytes | Record] | None = None
         if on_traffic is not None:
             self._traffic_outlet = self._outlet(on_traffic, lambda _: True, "on_traffic")
         budget = _budget_of(rest, self._healing)
         self._lanes = [
-            Lane(
-                self, market, topics, kit_of(feed), number,
+            ConnectionSupervisor(
+                self, market, topics, spec_of(feed), number,
                 healing=self._healing, budget=budget, start_thread=self._start_thread,
             )
             for number, (market, topics) in enumerate(_shards(subscriptions, feed))
         ]  # fmt: skip
-        self._errands = Errands(
+        self._errands = Recovery(
             self, self._intake, self._delivery_lock, self._time,
             markets={each.symbol: each.market for each in self.subscriptions}, lanes=self._lanes,
             fill_timeout=self._healing.fill_timeout, start_thread=self._start_thread,
@@ -557,20 +562,20 @@ class Stream(TradeBars):
 
     def _outlet(
         self, call: Callable[[Any], object], wants: Callable[[Any], bool], name: str
-    ) -> Outlet[Any]:
-        return Outlet(
+    ) -> SinkWorker[Any]:
+        return SinkWorker(
             call, wants, name=name, thread_name=f"kucoin-{self.name}-sink", tell=self.note,
             on_failure=self._forget, clock=self.clock,
         )  # fmt: skip
 
-    def _start_outlet(self, outlet: Outlet[Any]) -> None:
+    def _start_outlet(self, outlet: SinkWorker[Any]) -> None:
         self._keep_thread(outlet.thread)
 
-    def _detach(self, outlet: Outlet[Record]) -> None:
+    def _detach(self, outlet: SinkWorker[Record]) -> None:
         self._forget(outlet)
         outlet.detach()
 
-    def _forget(self, outlet: Outlet[Any]) -> None:
+    def _forget(self, outlet: SinkWorker[Any]) -> None:
         with self._delivery_lock:
             if outlet in self._outlets:
                 self._dropped += outlet.dropped
@@ -685,8 +690,8 @@ class Stream(TradeBars):
     # -- delivery, on the feed threads -----------------------------------------------------------
 
     def deliver(
-        self, payloads: Sequence[bytes], decoder: Decodes, overlap: Overlap | None = None
-    ) -> list[Control]:
+        self, payloads: Sequence[bytes], decoder: Decodes, overlap: Handover | None = None
+    ) -> list[ControlMessage]:
         """Take the messages of one read; returns those meant for the conversation."""
         now_ns = self.now_ns()
         with self._delivery_lock:
@@ -699,7 +704,9 @@ class Stream(TradeBars):
             self._traffic_outlet.put(payloads)
         return controls
 
-    def hold(self, payloads: Sequence[bytes], decoder: Decodes, overlap: Overlap) -> list[Control]:
+    def hold(
+        self, payloads: Sequence[bytes], decoder: Decodes, overlap: Handover
+    ) -> list[ControlMessage]:
         """Keep the messages of a connection that is to take over; returns those of its talk."""
         if not payloads:
             return []
@@ -708,7 +715,7 @@ class Stream(TradeBars):
             return self._intake.hold(payloads, decoder, now_ns, overlap)
 
     def take_over(
-        self, overlap: Overlap, topics: Sequence[Topic], drained_ns: int
+        self, overlap: Handover, topics: Sequence[Topic], drained_ns: int
     ) -> list[tuple[str, str]]:
         """Go on with that connection; returns the channels and symbols the other had stalled."""
         with self._delivery_lock:
@@ -882,7 +889,7 @@ class Stream(TradeBars):
         for outlet in self._all_outlets():
             outlet.close()
 
-    def _all_outlets(self) -> list[Outlet[Any]]:
+    def _all_outlets(self) -> list[SinkWorker[Any]]:
         traffic = [] if self._traffic_outlet is None else [self._traffic_outlet]
         return [*self._outlets, *traffic]
 
@@ -1010,7 +1017,7 @@ class Stream(TradeBars):
 
 
 def _shards(subscriptions: Sequence[Subscription], feed: Feed) -> list[tuple[Market, list[Topic]]]:
-    most = kit_of(feed).topics_per_connection
+    most = spec_of(feed).topics_per_connection
     by_market: defaultdict[Market, dict[Topic, None]] = defaultdict(dict)
     for channel, symbol, market in subscriptions:
         by_market[market].update(dict.fromkeys(topics_for(channel, symbol, market, feed)))

@@ -42,17 +42,17 @@ from kucoin_research.exchange.websocket.conversation import (
     ExchangeSpoke,
     Refused,
 )
-from kucoin_research.exchange.websocket.decode_classic import Control, Decodes
-from kucoin_research.exchange.websocket.feeds import FeedKit
+from kucoin_research.exchange.websocket.decode_classic import ControlMessage, Decodes
+from kucoin_research.exchange.websocket.feeds import FeedSpec
 from kucoin_research.foundation import arguments, clocks
 from kucoin_research.foundation.bounds import Bound
 from kucoin_research.foundation.hidden import Hidden, bare, masked
 from kucoin_research.model.channels import Channel, Market
 from kucoin_research.model.status import State
-from kucoin_research.streaming.handover import Overlap
+from kucoin_research.streaming.handover import Handover
 from kucoin_research.streaming.timekeeping import SLEPT_NS
 
-__all__ = ["ConnectBudget", "Healing", "Lane", "Silence"]
+__all__ = ["ConnectBudget", "ConnectionSupervisor", "Healing", "Silence"]
 
 log = logging.getLogger(__name__)
 
@@ -181,13 +181,13 @@ class _Keeper(Protocol):
     def now_ns(self) -> int: ...
     def clock_moved(self) -> None: ...
     def deliver(
-        self, payloads: Sequence[bytes], decoder: Decodes, overlap: Overlap | None = None
-    ) -> list[Control]: ...
+        self, payloads: Sequence[bytes], decoder: Decodes, overlap: Handover | None = None
+    ) -> list[ControlMessage]: ...
     def hold(
-        self, payloads: Sequence[bytes], decoder: Decodes, overlap: Overlap
-    ) -> list[Control]: ...
+        self, payloads: Sequence[bytes], decoder: Decodes, overlap: Handover
+    ) -> list[ControlMessage]: ...
     def take_over(
-        self, overlap: Overlap, topics: Sequence[Topic], drained_ns: int
+        self, overlap: Handover, topics: Sequence[Topic], drained_ns: int
     ) -> list[tuple[str, str]]: ...
     def connected(self, topics: Sequence[Topic], detail: str) -> None: ...
     def lost(self, topics: Sequence[Topic], reason: str, began_ns: int | None) -> None: ...
@@ -245,7 +245,7 @@ class _Link:
             self._mask(error)
             raise
 
-    def hear(self, control: Control, now: float) -> list[Event]:
+    def hear(self, control: ControlMessage, now: float) -> list[Event]:
         """Take a message of the conversation; gives what follows from it."""
         if control.text:
             control = control._replace(text=masked(control.text, self._secrets))
@@ -272,7 +272,7 @@ class _Link:
             self.connection.close(timeout=0.0)
 
 
-class Lane:
+class ConnectionSupervisor:
     """Keeps some topics of a market coming.
 
     Parameters
@@ -299,7 +299,7 @@ class Lane:
         keeper: _Keeper,
         market: Market,
         topics: Sequence[Topic],
-        kit: FeedKit,
+        kit: FeedSpec,
         number: int,
         *,
         healing: Healing,
@@ -345,7 +345,7 @@ class Lane:
         self._replace_at: float | None = None  # when the link is due for its successor
         self._no_successor_before = 0.0
         self._watch = _Watch(self._clock)
-        self._tail: Overlap | None = None  # of the last change of connections, until _tail_until
+        self._tail: Handover | None = None  # of the last change of connections, until _tail_until
         self._tail_until = 0.0
 
     @property
@@ -533,7 +533,7 @@ class Lane:
             events = link.hear(control, self._clock.monotonic())
             self._handle(link.conversation, events)
 
-    def _overlap(self, now: float) -> Overlap | None:
+    def _overlap(self, now: float) -> Handover | None:
         """Give what is to be told of messages, or tells of them, while two connections overlap."""
         if self._successor is not None:
             return self._successor.overlap
@@ -863,7 +863,7 @@ class _Successor:
     ) -> None:
         self.reason = reason
         self.silences = tuple(silences)
-        self.overlap = Overlap()
+        self.overlap = Handover()
         self.is_settled = clock.event()  # or has failed
         self.is_wanted = clock.event()  # its thread is to hand it over
         self.is_done = clock.event()  # link or error stand

@@ -14,7 +14,7 @@ import polars as pl
 import kucoin_research as kr
 from kucoin_research.errors import BookNotReady
 from kucoin_research.exchange.topics import Feed, topics_for
-from kucoin_research.exchange.websocket.feeds import kit_of
+from kucoin_research.exchange.websocket.feeds import spec_of
 from kucoin_research.model.channels import Market, parse_channel
 from kucoin_research.model.orderbook import BookDelta
 from kucoin_research.model.records import CHANNELS, columns_of
@@ -163,7 +163,7 @@ class Rig:
     # -- the account -----------------------------------------------------------------------------
 
     def decoder(self):
-        return kit_of(self.feed).decoder(self.market)
+        return spec_of(self.feed).decoder(self.market)
 
     def _topics(self, channel):
         topics = topics_for(parse_channel(channel), self.symbol, self.market, self.feed)

@@ -17,8 +17,8 @@ import pytest
 
 import kucoin_research as kr
 from kucoin_research.exchange.topics import Feed
-from kucoin_research.exchange.websocket.decode_classic import Broken, Control, Ignored
-from kucoin_research.exchange.websocket.feeds import kit_of
+from kucoin_research.exchange.websocket.decode_classic import Broken, ControlMessage, Ignored
+from kucoin_research.exchange.websocket.feeds import spec_of
 from kucoin_research.model.channels import Market, Subscription, parse_channel
 from kucoin_research.model.records import CHANNELS, schema_of
 from tests.conftest import wait_until
@@ -219,14 +219,14 @@ def _refuse(name):
 @pytest.mark.parametrize(("market", "feed"), KINDS, ids=str)
 def test_fuzzed_frames_are_counted_and_do_not_enter(market, feed):
     stream = make_stream(market, feed)
-    decoder, judge = (kit_of(feed).decoder(market) for _ in range(2))
+    decoder, judge = (spec_of(feed).decoder(market) for _ in range(2))
     broken = told = entered = 0
     batch = []
     for number, payload in enumerate(frames(market, feed, EACH, seed=1), 1):
         item = judge.decode(payload, 0)
         broken += isinstance(item, Broken)
-        told += isinstance(item, Control | Ignored)
-        if not isinstance(item, Broken | Control | Ignored):
+        told += isinstance(item, ControlMessage | Ignored)
+        if not isinstance(item, Broken | ControlMessage | Ignored):
             entered += 1
             assert is_legitimate(payload), payload[:300]
         batch.append(payload)
@@ -258,7 +258,7 @@ def test_fuzzed_frames_are_counted_and_do_not_enter(market, feed):
 
 def test_a_flood_of_garbage_floods_neither_status_nor_memory():
     stream = make_stream(FUTURES, CLASSIC)
-    decoder = kit_of(CLASSIC).decoder(FUTURES)
+    decoder = spec_of(CLASSIC).decoder(FUTURES)
     garbage = [b'{"topic":"/contractMarket/ticker:XBTUSDTM","data":{"price":[%d]}}' % n
                for n in range(BATCH)]  # fmt: skip
     stream.deliver(garbage, decoder)

@@ -139,7 +139,7 @@ def sides_of(bids, asks):
     }
 
 
-class Stage:
+class ReplayState:
     """One outage's exchange and our stream from it; closed by its stack."""
 
     def __init__(self, stack, name, seed):
@@ -255,7 +255,7 @@ def _told_by(report):
 def suffer(python, seed=SEED, bound=BOUND):
     """Put all clients through all outages; give a `Result` per outage."""
     with contextlib.ExitStack() as stack:
-        stages = [Stage(stack, name, seed) for name in FAULTS]
+        stages = [ReplayState(stack, name, seed) for name in FAULTS]
         plan = {
             "sessions": {stage.name: stage.urls for stage in stages},
             "symbol": SYMBOL, "unified": UNIFIED, "warm": WARM,

@@ -38,7 +38,13 @@ from kucoin_research.errors import (
 )
 from kucoin_research.exchange import network
 from kucoin_research.exchange.venues import is_loopback, target_of
-from kucoin_research.exchange.websocket.wire import NO_STATUS, PING, Close, Control, FrameReader
+from kucoin_research.exchange.websocket.wire import (
+    NO_STATUS,
+    PING,
+    Close,
+    ControlFrame,
+    FrameReader,
+)
 from kucoin_research.foundation import clocks
 from kucoin_research.foundation.bounds import Bound
 from kucoin_research.foundation.clocks import Clock
@@ -334,7 +340,7 @@ class Connection:
             self._socket.settimeout(timeout)
             self._socket_timeout = timeout
 
-    def _answer_pings(self, controls: Sequence[Control]) -> None:
+    def _answer_pings(self, controls: Sequence[ControlFrame]) -> None:
         for control in controls:
             if control.opcode == PING and self._mute is None:
                 with contextlib.suppress(ConnectionLost):  # raised behind what has arrived

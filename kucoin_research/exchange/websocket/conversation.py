@@ -31,7 +31,7 @@ from kucoin_research.errors import (
     TopicNotFound,
 )
 from kucoin_research.exchange.topics import Topic, group_topics
-from kucoin_research.exchange.websocket.decode_classic import Control
+from kucoin_research.exchange.websocket.decode_classic import ControlMessage
 
 __all__ = [
     "CLASSIC",
@@ -115,7 +115,7 @@ class Dialect(NamedTuple):
 
     group: Callable[[Iterable[Topic]], list[list[Topic]]]
     command: Callable[[str, str, Sequence[Topic]], str]
-    error: Callable[[Control, Sequence[Topic]], StreamError]
+    error: Callable[[ControlMessage, Sequence[Topic]], StreamError]
     ping_spacing: float = 0.0
 
 
@@ -306,7 +306,7 @@ class Conversation:
                 events.append(self._fail(request, error))
         return events
 
-    def receive(self, message: Control, now: float) -> list[Event]:
+    def receive(self, message: ControlMessage, now: float) -> list[Event]:
         """Take a message of the conversation.
 
         Parameters
@@ -331,7 +331,7 @@ class Conversation:
             return self._on_error(message)
         return []  # notice and command are declared by KuCoin, with no known meaning
 
-    def _on_welcome(self, message: Control, now: float) -> list[Event]:
+    def _on_welcome(self, message: ControlMessage, now: float) -> list[Event]:
         self._is_open = True
         self.speed = message.speed
         self.lifetime = message.lifetime
@@ -340,7 +340,7 @@ class Conversation:
         self._next_ping = now + self._ping_interval
         return [Welcomed()]
 
-    def _on_ack(self, message: Control) -> list[Event]:
+    def _on_ack(self, message: ControlMessage) -> list[Event]:
         request = self._waiting.pop(message.id or "", None)
         if request is None:
             return []  # late: the request was sent again under the same id and answered already
@@ -352,7 +352,7 @@ class Conversation:
         self._subscribed.update(request.topics)
         return [Acknowledged(request.topics)]
 
-    def _on_pong(self, message: Control, now: float) -> list[Event]:
+    def _on_pong(self, message: ControlMessage, now: float) -> list[Event]:
         if message.id not in self._pings:
             return []
         sent = self._pings.pop(message.id)
@@ -360,7 +360,7 @@ class Conversation:
         self._pings = {other: at for other, at in self._pings.items() if at > sent}
         return [Pong(now - sent, message.timestamp)]
 
-    def _on_error(self, message: Control) -> list[Event]:
+    def _on_error(self, message: ControlMessage) -> list[Event]:
         request = self._waiting.pop(message.id or "", None)
         error = self._dialect.error(message, request.topics if request else ())
         if isinstance(error, TokenRejected):
@@ -394,7 +394,7 @@ _ERRORS: dict[int, tuple[type[StreamError], str]] = {
 }
 
 
-def stream_error(message: Control, topics: Sequence[Topic] = ()) -> StreamError:
+def stream_error(message: ControlMessage, topics: Sequence[Topic] = ()) -> StreamError:
     """Turn an error frame into the exception that says what was wrong and what to do.
 
     Parameters

@@ -1,7 +1,7 @@
 """KuCoin's JSON into records: one table, topic → function.
 
 Every message becomes one value: a record, a ``BookDelta`` (which the book turns into ``Level2``
-records), ``AccountNews`` (the records of a private message), a ``Control`` message of the
+records), ``AccountNews`` (the records of a private message), a ``ControlMessage`` message of the
 conversation, ``Ignored``, or ``Broken``. Nothing here raises on bad input, reads a clock, or does
 I/O.
 
@@ -44,7 +44,7 @@ from kucoin_research.model.units import to_ns
 
 __all__ = [
     "Broken",
-    "Control",
+    "ControlMessage",
     "Decoded",
     "Decoder",
     "Decodes",
@@ -66,7 +66,7 @@ _Levels: TypeAlias = tuple[tuple[_Number, _Resting], ...] | None
 _MOST_ROUTES = 20_000
 
 
-class Control(NamedTuple):
+class ControlMessage(NamedTuple):
     """A message of the conversation itself: welcome, ack, pong, error and their like."""
 
     type: str
@@ -94,7 +94,9 @@ class Ignored(NamedTuple):
     topic: str
 
 
-Decoded: TypeAlias = Record | BookDelta | BookSnapshot | AccountNews | Control | Broken | Ignored
+Decoded: TypeAlias = (
+    Record | BookDelta | BookSnapshot | AccountNews | ControlMessage | Broken | Ignored
+)
 
 
 class Decodes(Protocol):
@@ -232,7 +234,7 @@ class _Envelope(Struct, gc=False):
     type: str | None = None
 
 
-class _Control(Struct, gc=False):
+class _ControlFields(Struct, gc=False):
     type: str
     id: str | int | None = None
     code: _Integer | None = None
@@ -562,7 +564,7 @@ _DECODERS: dict[type[Any], Callable[[bytes], Any]] = {
     data: _message_decoder(data) for table in _TABLE.values() for data, _ in table.values()
 }
 _decode_envelope = msgspec.json.Decoder(_Envelope, strict=False).decode
-_decode_control = msgspec.json.Decoder(_Control, strict=False).decode
+_decode_control = msgspec.json.Decoder(_ControlFields, strict=False).decode
 
 # Everything that a hostile payload can make msgspec, the converters or the integer checks raise.
 _BAD = (msgspec.MsgspecError, ValueError, TypeError, OverflowError, RecursionError)
@@ -647,13 +649,13 @@ def _make_route(topic: str, table: dict[str, tuple[type[Any], _Convert]]) -> _Ro
     return _Route(_DECODERS[data], convert, topic, key, interval)
 
 
-def _control(payload: bytes, envelope: _Envelope) -> Control:
+def _control(payload: bytes, envelope: _Envelope) -> ControlMessage:
     if envelope.type is None:
         raise MessageBroken("the message has neither a topic nor a type")
     message = _decode_control(payload)
     identity = None if message.id is None else str(message.id)
     timestamp = _time(message.timestamp)
-    return Control(message.type, identity, message.code, _text(message.data), timestamp)
+    return ControlMessage(message.type, identity, message.code, _text(message.data), timestamp)
 
 
 def _text(data: msgspec.Raw) -> str:

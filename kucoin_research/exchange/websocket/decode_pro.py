@@ -20,7 +20,7 @@ from msgspec import Meta, Struct
 from kucoin_research.errors import MessageBroken
 from kucoin_research.exchange.websocket.decode_classic import (
     Broken,
-    Control,
+    ControlMessage,
     Decoded,
     Ignored,
     check_utf8,
@@ -115,7 +115,7 @@ class _Simulation(Struct):
     lifetime: Annotated[float, Meta(gt=0, le=1e300)] | None = None
 
 
-class _Control(Struct, gc=False):
+class _ControlFields(Struct, gc=False):
     id: str | int | None = None
     type: str | None = None
     result: bool | None = None  # documented as text
@@ -308,7 +308,7 @@ _DECODERS: dict[type[_Data], Callable[[bytes], Any]] = {
 }
 _decode_head = msgspec.json.Decoder(_Head, strict=False).decode
 _decode_names = msgspec.json.Decoder(_HeadWithNames, strict=False).decode
-_decode_control = msgspec.json.Decoder(_Control, strict=False).decode
+_decode_control = msgspec.json.Decoder(_ControlFields, strict=False).decode
 
 # Everything that a hostile payload can make msgspec, the converters or the integer checks raise.
 _BAD = (msgspec.MsgspecError, ValueError, TypeError, OverflowError, RecursionError)
@@ -375,17 +375,17 @@ class ProDecoder:
             return Broken(_reason(error), None if channel is None else _topic(payload, channel))
 
 
-def _control(payload: bytes) -> Control:
+def _control(payload: bytes) -> ControlMessage:
     message = _decode_control(payload)
     identity = None if message.id is None else str(message.id)
     if message.type is not None:  # pong, and whatever else names its type
-        return Control(message.type, identity, message.code, "", _time(message.ts, None))
+        return ControlMessage(message.type, identity, message.code, "", _time(message.ts, None))
     if message.result is True:
-        return Control("ack", identity)
+        return ControlMessage("ack", identity)
     said = message.message or message.reason or _text(message.data)
     if said == "welcome" and message.result is None:
         simulation = message.simulation or _Simulation()
-        return Control(
+        return ControlMessage(
             "welcome",
             message.session or identity,
             ping_interval_ms=message.ping_interval,
@@ -393,7 +393,7 @@ def _control(payload: bytes) -> Control:
             lifetime=simulation.lifetime,
         )
     if message.result is False or said:
-        return Control("error", identity, message.code, said)
+        return ControlMessage("error", identity, message.code, said)
     raise MessageBroken("the message has neither a channel nor an answer in it")
 
 

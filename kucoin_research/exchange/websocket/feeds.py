@@ -23,19 +23,19 @@ from kucoin_research.errors import (
 from kucoin_research.exchange.rest.client import Rest
 from kucoin_research.exchange.topics import SYMBOLS_PER_MESSAGE, Feed, Topic, group_topics
 from kucoin_research.exchange.websocket.conversation import CLASSIC, Dialect
-from kucoin_research.exchange.websocket.decode_classic import Control, Decoder, Decodes
+from kucoin_research.exchange.websocket.decode_classic import ControlMessage, Decoder, Decodes
 from kucoin_research.exchange.websocket.decode_pro import ProDecoder
 from kucoin_research.foundation.hidden import Hidden
 from kucoin_research.model.channels import Market
 
-__all__ = ["Doorway", "FeedKit", "kit_of", "pro_dialect"]
+__all__ = ["Endpoint", "FeedSpec", "pro_dialect", "spec_of"]
 
 # KuCoin drops a client that pings more often than once a second; the network may press together
 # what was sent apart.
 _PING_SPACING = 1.5
 
 
-class Doorway(NamedTuple):
+class Endpoint(NamedTuple):
     """Where to open a connection, and how often it wants a ping (seconds).
 
     ``speed`` is that of the venue's virtual clock, and ``lifetime`` the seconds for which it keeps
@@ -49,25 +49,25 @@ class Doorway(NamedTuple):
     lifetime: float | None = None
 
 
-class FeedKit(NamedTuple):
+class FeedSpec(NamedTuple):
     """What a connection of one feed is made of."""
 
     # Told whether it is private, and how many tries have failed: another server may do better.
-    doorway: Callable[[Rest, Market, bool, int], Doorway]
+    doorway: Callable[[Rest, Market, bool, int], Endpoint]
     dialect: Callable[[Market], Dialect]
     decoder: Callable[[Market], Decodes]
     topics_per_connection: int
 
 
-def kit_of(feed: Feed) -> FeedKit:
+def spec_of(feed: Feed) -> FeedSpec:
     """Give the parts of a feed."""
     return _KITS[feed]
 
 
-def _classic_doorway(rest: Rest, market: Market, is_private: bool, tries: int) -> Doorway:
+def _classic_doorway(rest: Rest, market: Market, is_private: bool, tries: int) -> Endpoint:
     token = rest.token(market, private=is_private)
     server = token.servers[tries % len(token.servers)]
-    return Doorway(
+    return Endpoint(
         Hidden(token.url(server)),
         server.ping_interval,
         server.ping_timeout,
@@ -76,8 +76,8 @@ def _classic_doorway(rest: Rest, market: Market, is_private: bool, tries: int) -
     )
 
 
-def _pro_doorway(rest: Rest, market: Market, _is_private: bool, _tries: int) -> Doorway:
-    return Doorway(Hidden(rest.venue.push_url(market)))
+def _pro_doorway(rest: Rest, market: Market, _is_private: bool, _tries: int) -> Endpoint:
+    return Endpoint(Hidden(rest.venue.push_url(market)))
 
 
 def _group_pro(topics: Iterable[Topic]) -> list[list[Topic]]:
@@ -119,7 +119,7 @@ _REFUSALS: tuple[tuple[str, type[StreamError], str], ...] = (
 )
 
 
-def pro_error(message: Control, topics: Sequence[Topic] = ()) -> StreamError:
+def pro_error(message: ControlMessage, topics: Sequence[Topic] = ()) -> StreamError:
     """Turn a refusal into the exception that says what was wrong and what to do.
 
     Parameters
@@ -138,9 +138,9 @@ def pro_error(message: Control, topics: Sequence[Topic] = ()) -> StreamError:
     return kind(f"KuCoin answered {message.text!r}{subject}: {fix}", code=message.code or 0)
 
 
-_KITS: dict[Feed, FeedKit] = {
+_KITS: dict[Feed, FeedSpec] = {
     # KuCoin allows 400 topics on a spot connection and documents no limit on futures, where 300 has
     # been seen; below both, with room for more subscriptions later.
-    Feed.CLASSIC: FeedKit(_classic_doorway, lambda _: CLASSIC, Decoder, 280),
-    Feed.PRO: FeedKit(_pro_doorway, pro_dialect, ProDecoder, 560),
+    Feed.CLASSIC: FeedSpec(_classic_doorway, lambda _: CLASSIC, Decoder, 280),
+    Feed.PRO: FeedSpec(_pro_doorway, pro_dialect, ProDecoder, 560),
 }

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from kucoin_research.errors import ProtocolViolation
 
-__all__ = ["NO_STATUS", "PING", "PONG", "Close", "Control", "FrameReader"]
+__all__ = ["NO_STATUS", "PING", "PONG", "Close", "ControlFrame", "FrameReader"]
 
 PING = 0x9
 PONG = 0xA
@@ -40,7 +40,7 @@ _read_two_shorts = struct.Struct(">HH").unpack_from
 _CLOSE_CODES = frozenset({1000, 1001, 1002, 1003, *range(1007, 1015), *range(3000, 5000)})
 
 
-class Control(NamedTuple):
+class ControlFrame(NamedTuple):
     """A ping or pong.
 
     Attributes
@@ -103,7 +103,7 @@ class FrameReader:
         self._needed = 2  # how long `_held` must grow before it can tell us more
         self._fragments: bytearray | None = None  # of the message that is not yet whole
 
-    def feed(self, data: bytes) -> tuple[list[bytes], Sequence[Control]]:
+    def feed(self, data: bytes) -> tuple[list[bytes], Sequence[ControlFrame]]:
         """Take received bytes and return what they complete.
 
         Parameters
@@ -113,12 +113,12 @@ class FrameReader:
 
         Returns
         -------
-        tuple[list[bytes], Sequence[Control]]
+        tuple[list[bytes], Sequence[ControlFrame]]
             Payloads of data messages, and pings and pongs, each in order of arrival. Look at
             `ending` afterwards: it came after all of them.
         """
         messages: list[bytes] = []
-        controls: list[Control] = []
+        controls: list[ControlFrame] = []
         if self.ending is not None:
             return messages, controls
         if self._held:
@@ -173,7 +173,7 @@ class FrameReader:
         return position
 
     def _read_frame(
-        self, data: bytes, position: int, messages: list[bytes], controls: list[Control]
+        self, data: bytes, position: int, messages: list[bytes], controls: list[ControlFrame]
     ) -> int:
         # Reads one frame of any kind; returns where it ends, or `position` if it is not whole.
         available = len(data) - position
@@ -203,7 +203,7 @@ class FrameReader:
         if opcode == _CLOSE:
             self.ending = _parse_close(payload)
         elif opcode > _CLOSE:
-            controls.append(Control(opcode, payload, len(messages)))
+            controls.append(ControlFrame(opcode, payload, len(messages)))
         else:
             self._add_data(payload, messages, is_final=first >= 0x80)
         self._needed = 2

@@ -15,7 +15,7 @@ from kucoin_research.sim.accounts.members import Debtor, Member
 from kucoin_research.sim.accounts.orders import OrderRefused
 from kucoin_research.sim.engine.fundamental_value import BASES, FundamentalValue
 
-__all__ = ["Lender"]
+__all__ = ["MarginLender"]
 
 _MS = 1_000_000
 _PERIOD_NS = 4_000_000_000
@@ -23,13 +23,13 @@ _LIMIT = Decimal("0.97")
 _ALIASES = {"BTC": "XBT"}
 
 
-class Lender:
+class MarginLender:
     """Lends coins to margin accounts.
 
     Parameters
     ----------
     tell
-        Sends a private frame: `Desk.tell`.
+        Sends a private frame: `OrderEntry.tell`.
     tell_balance
         Sends a change of balance.
     seed

@@ -19,7 +19,7 @@ from kucoin_research.sim.accounts.ledger import (
     contract_value,
     decimal_text,
 )
-from kucoin_research.sim.accounts.orders import Fill, Ticket
+from kucoin_research.sim.accounts.orders import Fill, OrderRequest
 from kucoin_research.sim.engine.market import Market
 from kucoin_research.sim.messages.classic import number
 
@@ -44,7 +44,7 @@ class LiveOrder:
 
     member: Member
     engine: Market
-    ticket: Ticket
+    ticket: OrderRequest
     order_id: str
     price_ticks: int | None
     size: int
@@ -73,7 +73,7 @@ class StopOrder:
 
     member: Member
     engine: Market
-    ticket: Ticket
+    ticket: OrderRequest
     order_id: str
     size: int
     time_ns: int

@@ -23,7 +23,7 @@ from kucoin_research.sim.accounts.ledger import (
     decimal_text,
     fraction,
 )
-from kucoin_research.sim.accounts.margin import Lender
+from kucoin_research.sim.accounts.margin import MarginLender
 from kucoin_research.sim.accounts.members import (
     FuturesWallet,
     LiveOrder,
@@ -38,13 +38,13 @@ from kucoin_research.sim.accounts.order_messages import (
     spot_order_data,
     stop_order_data,
 )
-from kucoin_research.sim.accounts.orders import Fill, OrderRefused, Ticket
+from kucoin_research.sim.accounts.orders import Fill, OrderRefused, OrderRequest
 from kucoin_research.sim.accounts.trader import RandomTrader
 from kucoin_research.sim.engine.catalog import Listing
 from kucoin_research.sim.engine.clock import VirtualClock
 from kucoin_research.sim.engine.market import Event, Market, Submission, Trade
 
-__all__ = ["Desk"]
+__all__ = ["OrderEntry"]
 
 _MS = 1_000_000
 _SECOND = 1_000_000_000
@@ -85,7 +85,7 @@ class Floor(Protocol):
         """Send a frame to the listeners of an account's topic."""
 
 
-class Desk:
+class OrderEntry:
     """The accounts of one exchange.
 
     Parameters
@@ -99,7 +99,7 @@ class Desk:
     def __init__(self, hub: Floor, accounts: Iterable[Account]) -> None:
         self.hub = hub
         self.members = {account.key: Member(account) for account in accounts}
-        self.lender = Lender(self.tell, self._tell_balance, hub.seed)
+        self.lender = MarginLender(self.tell, self._tell_balance, hub.seed)
         self._orders: dict[str, LiveOrder] = {}
         self._stops: dict[str, dict[str, StopOrder]] = {}
         self._traders: dict[str, list[RandomTrader]] = {}
@@ -152,7 +152,7 @@ class Desk:
 
     # Orders
 
-    def place(self, member: Member, ticket: Ticket) -> str:
+    def place(self, member: Member, ticket: OrderRequest) -> str:
         """Enter an order; give its id.
 
         Raises
@@ -305,7 +305,7 @@ class Desk:
             raise OrderRefused("200003", f"{symbol} is a spot market: it has no margin settings")
         return engine
 
-    def _check(self, ticket: Ticket, engine: Market) -> tuple[int, int | None]:
+    def _check(self, ticket: OrderRequest, engine: Market) -> tuple[int, int | None]:
         # Size in units (0 with funds) and price in ticks.
         listing = engine.listing
         for value, known, name in (
@@ -336,7 +336,12 @@ class Desk:
         return size, price_ticks
 
     def _spot_hold(
-        self, member: Member, ticket: Ticket, engine: Market, size: int, price_ticks: int | None
+        self,
+        member: Member,
+        ticket: OrderRequest,
+        engine: Market,
+        size: int,
+        price_ticks: int | None,
     ) -> tuple[int, Decimal]:
         listing, wallet = engine.listing, member.spot
         if ticket.side == "sell":
@@ -358,7 +363,12 @@ class Desk:
         return size, hold
 
     def _futures_size(
-        self, member: Member, ticket: Ticket, engine: Market, size: int, price_ticks: int | None
+        self,
+        member: Member,
+        ticket: OrderRequest,
+        engine: Market,
+        size: int,
+        price_ticks: int | None,
     ) -> int:
         listing = engine.listing
         closable = member.closable(ticket.symbol, ticket.side)
@@ -386,7 +396,7 @@ class Desk:
     def _submit(
         self,
         member: Member,
-        ticket: Ticket,
+        ticket: OrderRequest,
         engine: Market,
         size: int,
         price_ticks: int | None,
@@ -528,7 +538,7 @@ class Desk:
 
     # Stop orders
 
-    def _place_stop(self, member: Member, ticket: Ticket, engine: Market, size: int) -> str:
+    def _place_stop(self, member: Member, ticket: OrderRequest, engine: Market, size: int) -> str:
         bits = self._random.getrandbits(110)
         is_futures = engine.listing.market == "futures"
         order_id = f"2406{bits % 10**14:014d}" if is_futures else f"vs{_base36(bits):0>22}"
@@ -569,7 +579,7 @@ class Desk:
         if not error:
             self.place(stop.member, ticket)
 
-    def _rehearse(self, member: Member, ticket: Ticket, engine: Market) -> None:
+    def _rehearse(self, member: Member, ticket: OrderRequest, engine: Market) -> None:
         size, price_ticks = self._check(ticket, engine)
         if engine.listing.market == "spot":
             self._spot_hold(member, ticket, engine, size, price_ticks)
@@ -636,7 +646,7 @@ class Desk:
         symbol = engine.listing.symbol
         for order in member.orders_of(symbol):
             self.cancel(member, order.order_id)
-        ticket = Ticket(
+        ticket = OrderRequest(
             symbol=symbol,
             side="sell" if position.quantity > 0 else "buy",
             size=Decimal(abs(position.quantity)),
@@ -763,8 +773,8 @@ def _as_submission(events: list[Event]) -> Submission:
     return Submission("", "canceled", 0, 0, events)
 
 
-def _without_stop(ticket: Ticket) -> Ticket:
-    return Ticket(
+def _without_stop(ticket: OrderRequest) -> OrderRequest:
+    return OrderRequest(
         symbol=ticket.symbol,
         side=ticket.side,
         size=ticket.size,

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from kucoin_research.errors import InvalidInput
 from kucoin_research.sim.engine.market import Side, TimeInForce
 
-__all__ = ["Fill", "OrderRefused", "Ticket"]
+__all__ = ["Fill", "OrderRefused", "OrderRequest"]
 
 
 class OrderRefused(InvalidInput):
@@ -27,7 +27,7 @@ class OrderRefused(InvalidInput):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ticket:
+class OrderRequest:
     """What an account asks for; sizes in lots on futures, in base coins on spot.
 
     Attributes

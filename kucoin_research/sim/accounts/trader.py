@@ -8,7 +8,7 @@ from random import Random
 from typing import Protocol
 
 from kucoin_research.sim.accounts.members import Member
-from kucoin_research.sim.accounts.orders import OrderRefused, Ticket
+from kucoin_research.sim.accounts.orders import OrderRefused, OrderRequest
 from kucoin_research.sim.engine.catalog import Listing
 from kucoin_research.sim.engine.fundamental_value import BASES
 from kucoin_research.sim.engine.market import Market, Side
@@ -24,7 +24,7 @@ _MOST_INVENTORY = 8  # in orders of the median size
 class Counter(Protocol):
     """What a trader needs of the desk."""
 
-    def place(self, member: Member, ticket: Ticket) -> str:
+    def place(self, member: Member, ticket: OrderRequest) -> str:
         """Enter an order; give its id."""
 
     def cancel(self, member: Member, order_id: str) -> None:
@@ -108,7 +108,9 @@ class RandomTrader:
             price = Decimal(self._engine.price_text(max(1, price_ticks)))
         self._desk.place(
             self._member,
-            Ticket(symbol=self._symbol, side=side or self._side(), size=self._size(), price=price),
+            OrderRequest(
+                symbol=self._symbol, side=side or self._side(), size=self._size(), price=price
+            ),
         )
 
     def _place_stop(self) -> None:
@@ -128,7 +130,7 @@ class RandomTrader:
             stop = "entry" if rises else "loss"
         self._desk.place(
             self._member,
-            Ticket(
+            OrderRequest(
                 symbol=self._symbol,
                 side=self._side(),
                 size=self._size(),

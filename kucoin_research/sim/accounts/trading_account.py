@@ -9,8 +9,8 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 from kucoin_research.errors import InvalidInput, shown
 from kucoin_research.sim.accounts.ledger import CoinWallet
 from kucoin_research.sim.accounts.members import FuturesWallet, Member
-from kucoin_research.sim.accounts.order_entry import Desk
-from kucoin_research.sim.accounts.orders import Fill, Ticket
+from kucoin_research.sim.accounts.order_entry import OrderEntry
+from kucoin_research.sim.accounts.orders import Fill, OrderRequest
 from kucoin_research.sim.engine.market import Side, TimeInForce
 
 __all__ = ["Amount", "Balance", "TradingAccount"]
@@ -43,7 +43,7 @@ class TradingAccount:
         The ``userId`` of its private frames.
     """
 
-    def __init__(self, member: Member, desk: Desk, perform: Perform) -> None:
+    def __init__(self, member: Member, desk: OrderEntry, perform: Perform) -> None:
         self.key = member.account.key
         self.secret = member.account.secret
         self.passphrase = member.account.passphrase
@@ -107,7 +107,7 @@ class TradingAccount:
         UnknownSymbol
             If the symbol is not on offer.
         """
-        ticket = Ticket(
+        ticket = OrderRequest(
             symbol=symbol,
             side=side,
             size=_optional(size),

@@ -15,10 +15,10 @@ from kucoin_research.sim.engine.clock import SLICE_NS, VirtualClock
 from kucoin_research.sim.faults.kinds import Fault, Message
 from kucoin_research.sim.messages.topics import Topic
 from kucoin_research.sim.recorded.messages import Row, Shape, book_frame, key_of, shapes_of
-from kucoin_research.sim.recorded.state import Book, Offer, Recall
-from kucoin_research.sim.server.core import Board, Channel, Settings, Subscriber, text_frame
+from kucoin_research.sim.recorded.state import Book, Offer, RecordedState
+from kucoin_research.sim.server.core import Channel, ExchangeCore, Settings, Subscriber, text_frame
 
-__all__ = ["Batches", "Playback"]
+__all__ = ["Batches", "RecordedCore"]
 
 #: Rows in order of arrival, each with the name of its channel.
 Batches: TypeAlias = Iterable[list[tuple[str, Row]]]
@@ -42,7 +42,7 @@ class _Channel(Channel):
         self.symbols: list[str] = []
 
 
-class Playback(Board[_Channel]):
+class RecordedCore(ExchangeCore[_Channel]):
     """Plays recorded rows to whoever listens, and remembers what they said.
 
     Virtual time is that of arrival, ``local_timestamp``. The time that the exchange tells is the
@@ -355,10 +355,10 @@ class _Rows:
         return taken
 
 
-def _recall(offer: Offer, has_fillers: bool) -> Recall:
+def _recall(offer: Offer, has_fillers: bool) -> RecordedState:
     is_spot = offer.market == "spot"
     book = Book(has_fillers=is_spot or has_fillers, has_single_changes=not is_spot)
-    return Recall(offer, book)
+    return RecordedState(offer, book)
 
 
 def _message(channel: _Channel, row: Row, text: str) -> Message:

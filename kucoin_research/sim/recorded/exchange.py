@@ -8,8 +8,8 @@ from typing import Any
 from kucoin_research.errors import InvalidInput, shown
 from kucoin_research.sim.engine.clock import SLICE_NS, VirtualClock, is_number
 from kucoin_research.sim.engine.machine import Machine
-from kucoin_research.sim.recorded.core import Batches, Playback
-from kucoin_research.sim.recorded.rest import RECORDED_ROUTES, Shelf
+from kucoin_research.sim.recorded.core import Batches, RecordedCore
+from kucoin_research.sim.recorded.rest import RECORDED_ROUTES, RecordedRows
 from kucoin_research.sim.recorded.state import Offer
 from kucoin_research.sim.server.doors import MARKETS, Doors, make_settings
 
@@ -32,7 +32,7 @@ class ReplayExchange(Doors):
     Parameters
     ----------
     batches, ahead
-        The rows from the beginning, and once more from `start_ns` on; see `Playback`.
+        The rows from the beginning, and once more from `start_ns` on; see `RecordedCore`.
     offers
         The symbols recorded, with what is known of them.
     speed
@@ -84,7 +84,7 @@ class ReplayExchange(Doors):
             _AT_ONCE if speed is None else speed,
             machine=machine,
         )
-        board = Playback(
+        board = RecordedCore(
             batches,
             ahead,
             offers,
@@ -98,7 +98,7 @@ class ReplayExchange(Doors):
         self._board = board
         super().__init__(
             board,
-            {market: Shelf(board, market) for market in MARKETS},
+            {market: RecordedRows(board, market) for market in MARKETS},
             RECORDED_ROUTES,
             host=host,
             ports={"futures": futures_port, "spot": spot_port},

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from kucoin_research.sim.engine.candles import INTERVALS
-from kucoin_research.sim.recorded.core import Playback
+from kucoin_research.sim.recorded.core import RecordedCore
 from kucoin_research.sim.recorded.messages import Row, digits
-from kucoin_research.sim.recorded.state import Bar, Offer, Recall
+from kucoin_research.sim.recorded.state import Bar, Offer, RecordedState
 from kucoin_research.sim.server.rest import (
     Answer,
     Counter,
@@ -25,7 +25,7 @@ from kucoin_research.sim.server.rest import (
     route_table,
 )
 
-__all__ = ["RECORDED_ROUTES", "Shelf"]
+__all__ = ["RECORDED_ROUTES", "RecordedRows"]
 
 _MS = 1_000_000
 _HOUR_MS = 3_600_000
@@ -41,10 +41,10 @@ _GRANULARITIES = {
 }
 
 
-class Shelf(Counter):
+class RecordedRows(Counter):
     """One market of a recording, as REST sees it."""
 
-    def __init__(self, board: Playback, market: str) -> None:
+    def __init__(self, board: RecordedCore, market: str) -> None:
         super().__init__(market)
         self.board = board
         self.recalls = {
@@ -59,7 +59,7 @@ class Shelf(Counter):
         return self.board.told_ns
 
 
-def _touches_none(_shelf: Shelf, _values: Values) -> Iterable[str]:
+def _touches_none(_shelf: RecordedRows, _values: Values) -> Iterable[str]:
     return ()
 
 
@@ -73,9 +73,11 @@ _NO_DATA = _ok(None)
 _BUSY = error(503, "503000", "Service is busy, please try again later.")
 
 
-def _of_symbol(answer: Callable[[Shelf, Recall], Reply | Any], unknown: Reply) -> Answer:
+def _of_symbol(
+    answer: Callable[[RecordedRows, RecordedState], Reply | Any], unknown: Reply
+) -> Answer:
     # An answer of None: the recording does not say.
-    def look_up(shelf: Shelf, values: Values) -> Reply:
+    def look_up(shelf: RecordedRows, values: Values) -> Reply:
         recall = shelf.recalls.get(values.get("symbol", ""))
         found = None if recall is None else answer(shelf, recall)
         if found is None:
@@ -103,15 +105,15 @@ def _whole(values: Values, name: str) -> int | None:
     return int(text) if text.isdecimal() and len(text) < 20 else None
 
 
-def _timestamp(shelf: Shelf, _values: Values) -> Reply:
+def _timestamp(shelf: RecordedRows, _values: Values) -> Reply:
     return _ok(shelf.now_ms)
 
 
-def _status(shelf: Shelf, _values: Values) -> Reply:
+def _status(shelf: RecordedRows, _values: Values) -> Reply:
     return _ok({"status": shelf.status, "msg": ""})
 
 
-def _refused(_shelf: Shelf, _values: Values) -> Reply:
+def _refused(_shelf: RecordedRows, _values: Values) -> Reply:
     # The server answers token calls before it gets here.
     return error(404, "404", "Not Found")
 
@@ -119,7 +121,7 @@ def _refused(_shelf: Shelf, _values: Values) -> Reply:
 # -- futures ---------------------------------------------------------------------------------------
 
 
-def _contracts(shelf: Shelf, _values: Values) -> Reply:
+def _contracts(shelf: RecordedRows, _values: Values) -> Reply:
     rows = [_contract(shelf, recall) for recall in shelf.recalls.values()]
     return _ok([row for row in rows if row is not None and row["status"] not in _ENDED])
 
@@ -127,7 +129,7 @@ def _contracts(shelf: Shelf, _values: Values) -> Reply:
 _ENDED = ("Settled", "Closed")
 
 
-def _contract(shelf: Shelf, recall: Recall) -> dict[str, Any] | None:
+def _contract(shelf: RecordedRows, recall: RecordedState) -> dict[str, Any] | None:
     offer = recall.offer
     if not offer.is_described:
         return None
@@ -159,7 +161,7 @@ def _facts(offer: Offer) -> dict[str, Any]:
     }
 
 
-def _funding_facts(shelf: Shelf, recall: Recall) -> dict[str, Any]:
+def _funding_facts(shelf: RecordedRows, recall: RecordedState) -> dict[str, Any]:
     interval = recall.offer.funding_interval_ms
     if interval is None:
         return {}
@@ -182,7 +184,7 @@ def _funding_symbol(offer: Offer) -> str | None:
     return f".{offer.symbol}FPI{offer.funding_interval_ms // _HOUR_MS}H"
 
 
-def _figures(shelf: Shelf, recall: Recall) -> dict[str, Any]:
+def _figures(shelf: RecordedRows, recall: RecordedState) -> dict[str, Any]:
     last, trade = recall.last, recall.last_trade()
     mark, index, day = last.get("mark"), last.get("index"), last.get("snapshot")
     price = trade[4] if trade is not None else None
@@ -200,7 +202,7 @@ def _figures(shelf: Shelf, recall: Recall) -> dict[str, Any]:
     }
 
 
-def _futures_ticker(_shelf: Shelf, recall: Recall) -> dict[str, Any] | None:
+def _futures_ticker(_shelf: RecordedRows, recall: RecordedState) -> dict[str, Any] | None:
     trade, top = recall.last_trade(), recall.top()
     if trade is None or top is None:
         return None
@@ -221,13 +223,13 @@ def _futures_ticker(_shelf: Shelf, recall: Recall) -> dict[str, Any] | None:
     }
 
 
-def _futures_tickers(shelf: Shelf, _values: Values) -> Reply:
+def _futures_tickers(shelf: RecordedRows, _values: Values) -> Reply:
     rows = [_futures_ticker(shelf, recall) for recall in shelf.recalls.values()]
     return _ok([row for row in rows if row is not None])
 
 
-def _futures_book(depth: int) -> Callable[[Shelf, Recall], Any]:
-    def book(shelf: Shelf, recall: Recall) -> Any:
+def _futures_book(depth: int) -> Callable[[RecordedRows, RecordedState], Any]:
+    def book(shelf: RecordedRows, recall: RecordedState) -> Any:
         kept = shelf.board.book(recall.offer.symbol)
         if not kept.is_whole:
             return _no_book(recall)
@@ -243,17 +245,17 @@ def _futures_book(depth: int) -> Callable[[Shelf, Recall], Any]:
     return book
 
 
-def _no_book(recall: Recall) -> Reply | None:
+def _no_book(recall: RecordedState) -> Reply | None:
     # Between a recorded gap and the snapshot that mended it nobody knew the book: KuCoin would
     # have, so a client is to ask again.
     return _BUSY if recall.book.sequence >= 0 else None
 
 
-def _no_such_depth(_shelf: Shelf, _values: Values) -> Reply:
+def _no_such_depth(_shelf: RecordedRows, _values: Values) -> Reply:
     return Reply(404, {"code": "404", "msg": "not exist"})
 
 
-def _futures_trades(_shelf: Shelf, recall: Recall) -> list[dict[str, Any]]:
+def _futures_trades(_shelf: RecordedRows, recall: RecordedState) -> list[dict[str, Any]]:
     return [
         {
             "sequence": sequence,
@@ -270,11 +272,11 @@ def _futures_trades(_shelf: Shelf, recall: Recall) -> list[dict[str, Any]]:
     ]
 
 
-def _newest_trades(recall: Recall) -> list[Row]:
+def _newest_trades(recall: RecordedState) -> list[Row]:
     return list(recall.trades)[: -_TRADES - 1 : -1]
 
 
-def _kline(shelf: Shelf, values: Values) -> Reply:
+def _kline(shelf: RecordedRows, values: Values) -> Reply:
     recall = shelf.recalls.get(values.get("symbol", ""))
     if recall is None:
         return _INVALID_SYMBOL
@@ -302,7 +304,7 @@ def _kline_row(bar: Bar) -> list[Any]:
     return [bar.open_ms, *map(_number, bar[1:6]), *turnover]
 
 
-def _mark_price(_shelf: Shelf, recall: Recall) -> dict[str, Any] | None:
+def _mark_price(_shelf: RecordedRows, recall: RecordedState) -> dict[str, Any] | None:
     row = recall.last.get("mark_price")
     if row is None:
         return None
@@ -315,11 +317,11 @@ def _mark_price(_shelf: Shelf, recall: Recall) -> dict[str, Any] | None:
     }
 
 
-def _no_series(_shelf: Shelf, _values: Values) -> Reply:
+def _no_series(_shelf: RecordedRows, _values: Values) -> Reply:
     return _ok({"dataList": [], "hasMore": False})
 
 
-def _funding_rate(shelf: Shelf, recall: Recall) -> dict[str, Any] | None:
+def _funding_rate(shelf: RecordedRows, recall: RecordedState) -> dict[str, Any] | None:
     row, interval = recall.last.get("funding_rate"), recall.offer.funding_interval_ms
     if row is None or interval is None:
         return None
@@ -335,7 +337,7 @@ def _funding_rate(shelf: Shelf, recall: Recall) -> dict[str, Any] | None:
     }
 
 
-def _funding_rates(shelf: Shelf, values: Values) -> Reply:
+def _funding_rates(shelf: RecordedRows, values: Values) -> Reply:
     first, last = _whole(values, "from"), _whole(values, "to")
     symbol = values.get("symbol", "")
     if first is None or last is None or not symbol:
@@ -356,13 +358,13 @@ def _funding_rates(shelf: Shelf, values: Values) -> Reply:
 # -- spot ------------------------------------------------------------------------------------------
 
 
-def _symbols(shelf: Shelf, values: Values) -> Reply:
+def _symbols(shelf: RecordedRows, values: Values) -> Reply:
     zone = values.get("market")
     rows = [_pair(shelf, recall) for recall in shelf.recalls.values()]
     return _ok([row for row in rows if row is not None and zone in (None, "", row["market"])])
 
 
-def _pair(shelf: Shelf, recall: Recall) -> dict[str, Any] | None:
+def _pair(shelf: RecordedRows, recall: RecordedState) -> dict[str, Any] | None:
     offer = recall.offer
     if not offer.is_described:
         return None
@@ -390,17 +392,17 @@ def _coefficient(fee: float | None) -> str | None:
     return None if fee is None else digits(round(fee / _SPOT_FEE, 10))
 
 
-def _currencies(shelf: Shelf, _values: Values) -> Reply:
+def _currencies(shelf: RecordedRows, _values: Values) -> Reply:
     return _ok([_currency_row(coin) for coin in _coins(shelf)])
 
 
-def _currency(shelf: Shelf, values: Values) -> Reply:
+def _currency(shelf: RecordedRows, values: Values) -> Reply:
     if values["currency"] not in _coins(shelf):
         return error(200, "400100", "The currency does not exist.")
     return _ok(_currency_row(values["currency"]))
 
 
-def _coins(shelf: Shelf) -> list[str]:
+def _coins(shelf: RecordedRows) -> list[str]:
     offers = [recall.offer for recall in shelf.recalls.values()]
     return list(dict.fromkeys(coin for one in offers for coin in (one.base, one.quote) if coin))
 
@@ -409,11 +411,11 @@ def _currency_row(coin: str) -> dict[str, Any]:
     return {"currency": coin, "name": coin, "fullName": coin, "precision": 8, "chains": []}
 
 
-def _zones(shelf: Shelf, _values: Values) -> Reply:
+def _zones(shelf: RecordedRows, _values: Values) -> Reply:
     return _ok(sorted({recall.offer.quote for recall in shelf.recalls.values()} - {""}))
 
 
-def _level1(shelf: Shelf, recall: Recall) -> dict[str, Any] | None:
+def _level1(shelf: RecordedRows, recall: RecordedState) -> dict[str, Any] | None:
     trade, top = recall.last_trade(), recall.top()
     if top is None:
         return None
@@ -433,8 +435,8 @@ def _level1(shelf: Shelf, recall: Recall) -> dict[str, Any] | None:
     }
 
 
-def _spot_book(depth: int | None) -> Callable[[Shelf, Recall], Any]:
-    def book(shelf: Shelf, recall: Recall) -> Any:
+def _spot_book(depth: int | None) -> Callable[[RecordedRows, RecordedState], Any]:
+    def book(shelf: RecordedRows, recall: RecordedState) -> Any:
         kept = shelf.board.book(recall.offer.symbol)
         if not kept.is_whole:
             return _no_book(recall)
@@ -449,12 +451,12 @@ def _spot_book(depth: int | None) -> Callable[[Shelf, Recall], Any]:
     return book
 
 
-def _stats(_shelf: Shelf, recall: Recall) -> dict[str, Any] | None:
+def _stats(_shelf: RecordedRows, recall: RecordedState) -> dict[str, Any] | None:
     row = recall.last.get("snapshot")
     return None if row is None else {"time": _ms(row[0]), **_day(recall)}
 
 
-def _day(recall: Recall) -> dict[str, Any]:
+def _day(recall: RecordedState) -> dict[str, Any]:
     offer, top, trade = recall.offer, recall.top(), recall.last_trade()
     row = recall.last.get("snapshot") or (None,) * 10
     _, _, _, last, high, low, volume, turnover, change, change_pct = row
@@ -480,7 +482,7 @@ def _day(recall: Recall) -> dict[str, Any]:
     }
 
 
-def _spot_tickers(shelf: Shelf, _values: Values) -> Reply:
+def _spot_tickers(shelf: RecordedRows, _values: Values) -> Reply:
     rows = []
     for recall in shelf.recalls.values():
         _, bid_size, _, ask_size = recall.top() or (None,) * 4
@@ -489,7 +491,7 @@ def _spot_tickers(shelf: Shelf, _values: Values) -> Reply:
     return _ok({"time": shelf.now_ms, "ticker": rows})
 
 
-def _histories(_shelf: Shelf, recall: Recall) -> list[dict[str, Any]]:
+def _histories(_shelf: RecordedRows, recall: RecordedState) -> list[dict[str, Any]]:
     return [
         {
             "sequence": None if sequence is None else str(sequence),
@@ -502,7 +504,7 @@ def _histories(_shelf: Shelf, recall: Recall) -> list[dict[str, Any]]:
     ]
 
 
-def _spot_candles(shelf: Shelf, values: Values) -> Reply:
+def _spot_candles(shelf: RecordedRows, values: Values) -> Reply:
     recall, interval = shelf.recalls.get(values.get("symbol", "")), values.get("type", "")
     if recall is None:
         return error(200, "400100", "Unsupported trading pair.")

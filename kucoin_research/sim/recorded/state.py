@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 from kucoin_research.sim.engine.candles import candle_open
 from kucoin_research.sim.recorded.messages import Change, Row
 
-__all__ = ["Bar", "Book", "Offer", "Recall", "Run"]
+__all__ = ["Bar", "Book", "Offer", "RecordedState", "Run"]
 
 _MS = 1_000_000
 _MINUTE_MS = 60_000
@@ -226,7 +226,7 @@ class Book:
         return sorted(bids, reverse=True)[:depth], sorted(asks)[:depth]
 
 
-class Recall:
+class RecordedState:
     """The last of everything about one symbol.
 
     Attributes

@@ -1,7 +1,8 @@
 """The middle of an exchange, whatever its data come from: topics, subscribers, faults, time.
 
-No sockets and no threads here: the server drives `Board.tick` on its loop, and connections hang on
-as `Subscriber`. `Hub` makes the data of an order flow, `Playback` reads them from a recording.
+No sockets and no threads here: the server drives `ExchangeCore.tick` on its loop, and connections
+are its `Subscriber`. `MarketCore` makes the data from an order flow, `RecordedCore` reads them from
+a recording.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ from kucoin_research.sim.messages.topics import PUBLIC_TOPICS, Topic
 
 __all__ = [
     "TURN",
-    "Board",
     "Channel",
+    "ExchangeCore",
     "Listed",
     "Settings",
     "Subscriber",
@@ -224,7 +225,7 @@ class Channel:
 ChannelT = TypeVar("ChannelT", bound=Channel)
 
 
-class Board(ABC, Generic[ChannelT]):
+class ExchangeCore(ABC, Generic[ChannelT]):
     """Topics, faults and logs of one exchange; runs on one thread.
 
     Parameters

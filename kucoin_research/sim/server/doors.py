@@ -50,8 +50,8 @@ from kucoin_research.sim.faults.kinds import (
 )
 from kucoin_research.sim.messages.pro import ProRefused, parse_command
 from kucoin_research.sim.messages.topics import Topic, TopicRefused, parse_topics
-from kucoin_research.sim.server.core import Board, Settings, binary_frame, text_frame
-from kucoin_research.sim.server.market_core import Hub, Tape, listings_for
+from kucoin_research.sim.server.core import ExchangeCore, Settings, binary_frame, text_frame
+from kucoin_research.sim.server.market_core import MarketCore, Tape, listings_for
 from kucoin_research.sim.server.rest import (
     ROUTES,
     Counter,
@@ -102,7 +102,7 @@ class _Door:
     """One market's tokens, quota and connections."""
 
     def __init__(
-        self, hub: Board[Any], site: Counter, table: RouteTable, wake: Callable[[], None]
+        self, hub: ExchangeCore[Any], site: Counter, table: RouteTable, wake: Callable[[], None]
     ) -> None:
         self.hub = hub
         self.machine = hub.clock.machine
@@ -979,7 +979,7 @@ class Doors:
 
     def __init__(
         self,
-        hub: Board[Any],
+        hub: ExchangeCore[Any],
         sites: Mapping[str, Counter],
         tables: Mapping[str, RouteTable],
         *,
@@ -1524,7 +1524,9 @@ class Exchange(Doors):
         self._schedule = [] if chaos is None else chaos.schedule()
         made = make_settings(settings)
         listings = listings_for(symbols, made.quiet_contracts)
-        self._hub: Hub = Hub(seed, VirtualClock(start_ns, speed, machine=machine), listings, made)
+        self._hub: MarketCore = MarketCore(
+            seed, VirtualClock(start_ns, speed, machine=machine), listings, made
+        )
         sites = {market: Site(self._hub, market) for market in MARKETS}
         ports = {"futures": futures_port, "spot": spot_port}
         super().__init__(self._hub, sites, ROUTES, host=host, ports=ports)

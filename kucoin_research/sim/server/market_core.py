@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeAlias
 from kucoin_research.errors import InvalidInput, UnknownSymbol, shown
 from kucoin_research.sim.accounts.keys import DEMO_ACCOUNT
 from kucoin_research.sim.accounts.members import Member
-from kucoin_research.sim.accounts.order_entry import Desk
+from kucoin_research.sim.accounts.order_entry import OrderEntry
 from kucoin_research.sim.engine.catalog import LISTINGS, Listing
 from kucoin_research.sim.engine.clock import SLICE_NS, VirtualClock, named
 from kucoin_research.sim.engine.market import BookChange, Event, Market, Submission, Trade
@@ -22,15 +22,23 @@ from kucoin_research.sim.messages.classic import Feed, Wire, feed_of
 from kucoin_research.sim.messages.pro import pro_feed_of
 from kucoin_research.sim.messages.topics import Topic
 from kucoin_research.sim.server.core import (
-    Board,
     Channel,
+    ExchangeCore,
     Settings,
     Subscriber,
     binary_frame,
     text_frame,
 )
 
-__all__ = ["Hub", "Settings", "Subscriber", "Tape", "binary_frame", "listings_for", "text_frame"]
+__all__ = [
+    "MarketCore",
+    "Settings",
+    "Subscriber",
+    "Tape",
+    "binary_frame",
+    "listings_for",
+    "text_frame",
+]
 
 # Virtual time that an engine is advanced by in one piece: some milliseconds of work.
 _CATCH_UP_NS = 1_000_000_000
@@ -137,7 +145,7 @@ class _Watch:
             self.wake_ns = min([self.engine.next_action_ns, *grids])
 
 
-class Hub(Board[_Channel]):
+class MarketCore(ExchangeCore[_Channel]):
     """Engines, topics, faults and logs of one exchange.
 
     Runs on one thread. An engine starts at the virtual time at which its symbol is first touched,
@@ -188,7 +196,7 @@ class Hub(Board[_Channel]):
         self._interests: set[str] = set()
         self._watches: dict[str, _Watch] = {}
         self._is_stale = False  # `_watches` no longer fits the channels
-        self.desk = Desk(self, (DEMO_ACCOUNT, *settings.accounts))
+        self.desk = OrderEntry(self, (DEMO_ACCOUNT, *settings.accounts))
 
     @property
     def members(self) -> Mapping[str, Member]:

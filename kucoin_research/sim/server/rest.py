@@ -27,7 +27,7 @@ from kucoin_research.sim.messages.instrument_rows import contract_row, symbol_ro
 
 if TYPE_CHECKING:
     from kucoin_research.sim.accounts.members import Member
-    from kucoin_research.sim.server.market_core import Hub
+    from kucoin_research.sim.server.market_core import MarketCore
 
 __all__ = [
     "ROUTES",
@@ -84,7 +84,7 @@ class Counter(ABC):
 class Site(Counter):
     """One simulated market: listings, engines at the current virtual time, and the time."""
 
-    def __init__(self, hub: Hub, market: str) -> None:
+    def __init__(self, hub: MarketCore, market: str) -> None:
         super().__init__(market)
         self.hub = hub
         self.listings: dict[str, Listing] = {

@@ -16,9 +16,9 @@ from kucoin_research.dashboards import Colour, Dashboard, Vitals, judge
 from kucoin_research.dashboards import dashboard as board_module
 from kucoin_research.dashboards.formatting import compact, duration, fixed, size
 from kucoin_research.dashboards.health import Screen
-from kucoin_research.dashboards.kernel_busy import Pulse
-from kucoin_research.dashboards.panel import Panel, Tape
-from kucoin_research.dashboards.replay_bar import Transport
+from kucoin_research.dashboards.kernel_busy import KernelBusy
+from kucoin_research.dashboards.panel import Panel, TradeTape
+from kucoin_research.dashboards.replay_bar import ReplayBar
 from kucoin_research.dashboards.vitals import histogram, trouble_of
 from kucoin_research.figures.time_axis import Zone
 from kucoin_research.model.records import Status, schema_of
@@ -193,7 +193,7 @@ def test_the_badge_turns_amber_when_rows_are_lost_and_when_a_topic_falls_silent(
 
 def test_a_busy_kernel_is_noticed_and_told_for_a_while():
     asked, now = [], [1_000.0]
-    pulse = Pulse(asked.append, lambda: now[0])
+    pulse = KernelBusy(asked.append, lambda: now[0])
     for _ in range(29):
         pulse.look(now[0])
         now[0] += 0.2
@@ -208,7 +208,7 @@ def test_a_busy_kernel_is_noticed_and_told_for_a_while():
 
 
 def test_a_refresh_that_stood_still_itself_is_a_busy_kernel_too():
-    pulse = Pulse(lambda call: call(), lambda: 1_000.0)
+    pulse = KernelBusy(lambda call: call(), lambda: 1_000.0)
     pulse.look(1_000.0)
     pulse.look(1_004.0)
 
@@ -216,7 +216,7 @@ def test_a_refresh_that_stood_still_itself_is_a_busy_kernel_too():
 
 
 def test_outside_a_notebook_nothing_is_ever_busy():
-    pulse = Pulse()
+    pulse = KernelBusy()
     pulse.look(1.0)
 
     assert pulse.busy(100.0) == 0
@@ -515,7 +515,12 @@ def test_of_the_tape_only_new_rows_are_sent():
     rows = [[str(each)] for each in range(10)]
 
     for number, tape in enumerate(
-        (Tape(3, rows[:3]), Tape(5, rows[:5]), Tape(90, rows), Tape(2, rows[:2]))
+        (
+            TradeTape(3, rows[:3]),
+            TradeTape(5, rows[:5]),
+            TradeTape(90, rows),
+            TradeTape(2, rows[:2]),
+        )
     ):
         panel.tell({"tape": tape}, number)
         drawn(panel, number + 1)
@@ -767,7 +772,7 @@ def fake():
 
 def test_the_bar_says_where_a_replay_is(fake):
     fake.position_ns = START + 15 * SECOND
-    transport = Transport(fake, Zone())
+    transport = ReplayBar(fake, Zone())
 
     assert transport.bar() == {
         "state": "paused", "at": 0.25, "here": "00:00:15.000", "speed": "1",
@@ -776,11 +781,11 @@ def test_the_bar_says_where_a_replay_is(fake):
 
 
 def test_the_slider_marks_gaps(fake):
-    assert Transport(fake, Zone()).gaps() == [[0.25, 0.5, "gap of 15.0 s: lost"]]
+    assert ReplayBar(fake, Zone()).gaps() == [[0.25, 0.5, "gap of 15.0 s: lost"]]
 
 
 def test_the_bar_drives_the_replay(fake):
-    transport = Transport(fake, Zone())
+    transport = ReplayBar(fake, Zone())
 
     transport.do("play", {})
     assert fake.state == "playing"
@@ -800,14 +805,14 @@ def test_the_bar_drives_the_replay(fake):
 def test_play_at_the_end_begins_anew(fake):
     fake.state, fake.position_ns = "ended", fake.end_ns
 
-    Transport(fake, Zone()).do("play", {})
+    ReplayBar(fake, Zone()).do("play", {})
 
     assert (fake.state, fake.position_ns) == ("playing", START)
 
 
 def test_a_place_outside_is_refused(fake):
     with pytest.raises(kr.InvalidInput, match="between 0 and 1"):
-        Transport(fake, Zone()).seek(1.5)
+        ReplayBar(fake, Zone()).seek(1.5)
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import kucoin_research as kr
 from kucoin_research import figures
-from kucoin_research.figures.browser_link import FORGOTTEN_AFTER, Link
+from kucoin_research.figures.browser_link import FORGOTTEN_AFTER, BrowserLink
 from kucoin_research.figures.hearing import Hearing
 from kucoin_research.foundation import clocks
 from tests.unit.browsers import START, Market, Page, VirtualClock
@@ -168,7 +168,7 @@ def test_a_page_that_closes_without_a_word_stops_no_other_and_is_forgotten(scree
 
 
 def test_a_slow_browser_is_not_taken_for_a_lost_answer():
-    link = Link(is_visible=True)
+    link = BrowserLink(is_visible=True)
     now, due = 0.0, []
     while now < 100:
         now += 0.1

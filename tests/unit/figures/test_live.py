@@ -10,9 +10,9 @@ import pytest
 
 import kucoin_research as kr
 from kucoin_research import figures
-from kucoin_research.figures.browser_link import Link
+from kucoin_research.figures.browser_link import BrowserLink
 from kucoin_research.figures.refresh import Refresher
-from kucoin_research.figures.tail import Feed, Rewound
+from kucoin_research.figures.tail import Rewound, Tail
 from kucoin_research.frames.ring import Ring
 from kucoin_research.model.channels import parse_channel
 from kucoin_research.model.records import Level2, MarkPrice, Status, Ticker
@@ -459,7 +459,7 @@ def test_the_window_can_be_changed(live, stream):
 
 
 def test_a_feed_gives_each_row_once_however_they_come(stream):
-    feed = Feed(stream, "", {"mark": "mark_price"})
+    feed = Tail(stream, "", {"mark": "mark_price"})
     seen = []
     for count in (0, 5, 0, 1_000, 3):
         stream.put(count)
@@ -475,7 +475,7 @@ def test_a_feed_gives_rows_once_though_they_are_given_late_among_those_of_others
     stream = FakeStream()
     stream.symbols = ["XBTUSDTM", "ETHUSDTM"]
     ring = stream.rings["mark_price"]
-    feeds = {symbol: Feed(stream, symbol, {"mark": "mark_price"}) for symbol in stream.symbols}
+    feeds = {symbol: Tail(stream, symbol, {"mark": "mark_price"}) for symbol in stream.symbols}
     put, seen, held = ({symbol: [] for symbol in stream.symbols} for _ in range(3))
     for stamp in range(1, 1_200):
         symbol = random.choice(stream.symbols)
@@ -505,7 +505,7 @@ def stamps_of(rows):
 
 def test_a_feed_that_fell_behind_a_full_ring_goes_on_with_what_is_left():
     stream = FakeStream(capacity=100)
-    feed = Feed(stream, "", {"mark": "mark_price"})
+    feed = Tail(stream, "", {"mark": "mark_price"})
     stream.put(10)
     list(feed.rows())
 
@@ -517,7 +517,7 @@ def test_a_feed_that_fell_behind_a_full_ring_goes_on_with_what_is_left():
 
 
 def test_going_back_in_time_is_noticed(stream):
-    feed = Feed(stream, "", {"mark": "mark_price"})
+    feed = Tail(stream, "", {"mark": "mark_price"})
     stream.put(10)
     list(feed.rows())
 
@@ -543,12 +543,12 @@ def test_a_figure_starts_over_when_its_source_went_back(live, stream):
 
 
 def test_a_slow_browser_or_kernel_slows_the_frames():
-    quick, slow, costly = Link(), Link(draw_ms=200.0), Link(cost=0.05)
+    quick, slow, costly = BrowserLink(), BrowserLink(draw_ms=200.0), BrowserLink(cost=0.05)
 
     assert quick.interval(20) == 0.05
     assert slow.interval(20) == 0.4
     assert costly.interval(20) == 0.25
-    assert Link(draw_ms=50.0).interval(20, others_ms=70.0) == 0.24  # they share a browser
+    assert BrowserLink(draw_ms=50.0).interval(20, others_ms=70.0) == 0.24  # they share a browser
 
 
 def test_a_refresher_survives_what_raises_and_calls_the_others():

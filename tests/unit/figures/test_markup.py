@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import kucoin_research as kr
 from kucoin_research import figures
 from kucoin_research.api.doctor import Check, Diagnosis, Health
-from kucoin_research.dashboards.chart_slots import Scene, Slot
+from kucoin_research.dashboards.chart_slots import ChartSlot, Scene
 from kucoin_research.figures.book_charts import DepthChart
 from kucoin_research.figures.chart import Sketch, View
 from kucoin_research.figures.line_charts import PriceChart
@@ -103,7 +103,7 @@ def drawn(symbol):
         "no book": figures.depth(book(symbol)[:0], symbol),
     }
     assert set(figures.__all__) - set(made) == {
-        "ExportUnavailable", "Figure", "LiveFigure", "Refresher", "Ticket", "channels_for",
+        "ExportUnavailable", "Figure", "LiveFigure", "Refresher", "RefreshTicket", "channels_for",
         "refresher",
     }  # fmt: skip
     return made
@@ -290,7 +290,7 @@ def test_no_widget_of_a_dashboard_has_markup_of_a_symbol(symbol):
 @given(names)
 @quickly
 def test_a_place_for_a_chart_says_a_name_as_it_is(name):
-    slot = Slot({name: PriceChart}, Scene(None, name), "main")
+    slot = ChartSlot({name: PriceChart}, Scene(None, name), "main")
 
     slot.show(Scene(_Nameless(), name))
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import kucoin_research as kr
 from kucoin_research.frames import store
-from kucoin_research.frames.store import Shelf
+from kucoin_research.frames.store import FrameStore
 from kucoin_research.model.channels import Market, Subscription, parse_channel
 from kucoin_research.model.records import Trade
 
@@ -17,7 +17,7 @@ SYMBOLS = ("A", "B", "C")
 def filled(symbols, capacity):
     """Make a shelf of trades, and give them one by one."""
     wanted = [Subscription(parse_channel("trade"), each, Market.FUTURES) for each in SYMBOLS]
-    made = Shelf(wanted, capacity, "a stream")
+    made = FrameStore(wanted, capacity, "a stream")
     for number, symbol in enumerate(symbols):
         made.extend([Trade(number, number, symbol, number, str(number), "buy", 1.0, 1.0)])
     return made

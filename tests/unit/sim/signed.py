@@ -10,7 +10,7 @@ from kucoin_research.sim.accounts.trading_account import TradingAccount
 from kucoin_research.sim.engine.catalog import LISTINGS
 from kucoin_research.sim.engine.clock import VirtualClock, parse_start
 from kucoin_research.sim.messages.topics import parse_topics
-from kucoin_research.sim.server.market_core import Hub, Settings
+from kucoin_research.sim.server.market_core import MarketCore, Settings
 from tests.set_clock import SetMachine
 from tests.unit.sim.client import Client, ask, base_url, drain
 
@@ -80,7 +80,9 @@ class Floor:
         self.machine = SetMachine()
         clock = VirtualClock(parse_start(start), machine=self.machine)
         listings = {symbol: LISTINGS[symbol] for symbol in symbols}
-        self.hub = Hub(seed, clock, listings, Settings(accounts=tuple(accounts), warm_up=5.0))
+        self.hub = MarketCore(
+            seed, clock, listings, Settings(accounts=tuple(accounts), warm_up=5.0)
+        )
         self.desk = self.hub.desk
         self.me = self.desk.members[KEY]
         self.frames = []

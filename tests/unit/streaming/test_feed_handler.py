@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import kucoin_research as kr
 from kucoin_research.errors import BookNotReady
 from kucoin_research.exchange.topics import Topic
-from kucoin_research.exchange.websocket.decode_classic import Control, Decoder
+from kucoin_research.exchange.websocket.decode_classic import ControlMessage, Decoder
 from kucoin_research.model.channels import Market, Subscription, parse_channel
 from kucoin_research.model.integrity import Verdict
 from kucoin_research.model.orderbook import BookSnapshot
@@ -27,8 +27,8 @@ from kucoin_research.model.records import (
     Trade,
     schema_of,
 )
-from kucoin_research.streaming.feed_handler import Intake
-from kucoin_research.streaming.handover import Overlap
+from kucoin_research.streaming.feed_handler import FeedHandler
+from kucoin_research.streaming.handover import Handover
 
 SYMBOL = "XBTUSDTM"
 PAIR = ("XBTUSDTM", "ETHUSDTM")
@@ -39,7 +39,7 @@ NOW = 1_790_000_000_000_000_000
 
 
 def make_intake(*channels, symbol=SYMBOL):
-    return Intake(
+    return FeedHandler(
         Subscription(parse_channel(channel), symbol, Market.FUTURES) for channel in channels
     )
 
@@ -133,7 +133,7 @@ def test_messages_of_the_conversation_are_handed_on():
 
     batch = take(intake, b'{"id":"s1","type":"ack"}', ticker(), b'{"id":"1","type":"welcome"}')
 
-    assert batch.controls == [Control("ack", "s1"), Control("welcome", "1")]
+    assert batch.controls == [ControlMessage("ack", "s1"), ControlMessage("welcome", "1")]
     assert kinds(batch.rows) == [Ticker]
 
 
@@ -486,7 +486,7 @@ def test_two_outages_with_nothing_between_them_leave_the_rows_behind_as_they_wer
 
 
 def test_what_rest_brings_for_two_that_were_read_together_shares_no_stamp():
-    intake = Intake(
+    intake = FeedHandler(
         Subscription(parse_channel("candle"), symbol, Market.FUTURES) for symbol in PAIR
     )
     topics = [Topic("/contractMarket/limitCandle", f"{symbol}_1min") for symbol in PAIR]
@@ -515,7 +515,7 @@ def test_what_a_successor_brought_is_stamped_as_it_was_read():
     intake = make_intake("trade", "ticker", "level2")
     take(intake, level2(17))
     intake.take_snapshot(snapshot(16), NOW, 0.0)
-    overlap = Overlap()
+    overlap = Handover()
     brought = [trade(1), trade(2), ticker(1), level2(18), level2(19)]
     intake.hold(brought, Decoder(Market.FUTURES), NOW + SECOND, overlap)
     intake.take(
@@ -536,7 +536,7 @@ def test_what_a_successor_brought_is_stamped_as_it_was_read():
 def test_changes_of_a_successor_stand_behind_the_account_of_those_before():
     intake = in_step(16)
     take(intake, level2(17))
-    overlap = Overlap()
+    overlap = Handover()
     intake.hold([level2(18)], Decoder(Market.FUTURES), NOW + SECOND, overlap)
     (account,) = intake.account(NOW + SECOND + SECOND // 2)
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from kucoin_research.exchange.websocket.decode_classic import Broken
 from kucoin_research.model.orderbook import BookDelta
 from kucoin_research.model.records import MarkPrice, Trade
-from kucoin_research.streaming.handover import Overlap
+from kucoin_research.streaming.handover import Handover
 
 
 def mark(number, local=0, symbol="XBTUSDTM"):
@@ -29,7 +29,7 @@ def through(source, *, opened, taken_over, first_at, second_at):
     The first is watched from ``opened`` on and brings all before ``first_at``; the second begins at
     ``opened`` too, has brought all before ``second_at`` when it takes over, and the rest then.
     """
-    overlap, kept = Overlap(), list(source[:first_at])
+    overlap, kept = Handover(), list(source[:first_at])
     for item in source[opened:first_at]:
         overlap.saw(item)
     for local, item in enumerate(source[taken_over:second_at]):
@@ -58,7 +58,7 @@ def test_every_message_comes_once_and_in_order(data):
 
 
 def test_who_was_ahead_is_known_until_the_other_has_brought_the_like():
-    overlap = Overlap()
+    overlap = Handover()
     assert not overlap.is_ahead(0)
     overlap.hold(trade(1), 100)
     overlap.hold(trade(2), 200)
@@ -72,7 +72,7 @@ def test_who_was_ahead_is_known_until_the_other_has_brought_the_like():
 
 
 def test_what_the_first_has_lost_comes_from_the_second():
-    overlap = Overlap()
+    overlap = Handover()
     for number in (1, 2, 4):
         overlap.saw(trade(number))
     for number in (1, 2, 3, 4, 5):
@@ -82,7 +82,7 @@ def test_what_the_first_has_lost_comes_from_the_second():
 
 
 def test_arrivals_and_local_stamps_do_not_matter():
-    overlap = Overlap()
+    overlap = Handover()
     overlap.saw(mark(1, local=100))
     overlap.hold(mark(1, local=200), 7)
     overlap.hold(mark(2, local=201), 8)
@@ -91,7 +91,7 @@ def test_arrivals_and_local_stamps_do_not_matter():
 
 
 def test_a_line_that_only_the_second_brings_has_stalled():
-    overlap = Overlap()
+    overlap = Handover()
     overlap.saw(mark(1))
     overlap.hold(mark(1), 5)
     overlap.hold(trade(1), 6)
@@ -103,7 +103,7 @@ def test_a_line_that_only_the_second_brings_has_stalled():
 
 
 def test_the_same_message_may_come_twice_if_it_came_twice_before():
-    overlap = Overlap()
+    overlap = Handover()
     overlap.saw(mark(1))
     overlap.hold(mark(1), 1)
     overlap.hold(mark(1), 2)
@@ -114,7 +114,7 @@ def test_the_same_message_may_come_twice_if_it_came_twice_before():
 
 
 def test_broken_messages_are_told_apart_too():
-    overlap = Overlap()
+    overlap = Handover()
     overlap.saw(Broken("no JSON", None))
     overlap.hold(Broken("no JSON", None), 1)
     overlap.hold(Broken("no number", "/a"), 2)

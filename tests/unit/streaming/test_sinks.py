@@ -9,12 +9,14 @@ from concurrent.futures import Future
 import pytest
 
 from kucoin_research.foundation.callbacks import BatchSink, NeverRun
-from kucoin_research.streaming.sinks import Outlet
+from kucoin_research.streaming.sinks import SinkWorker
 from tests.conftest import spawn, wait_until
 
 
 def outlet_of(call, *, wants=lambda _: True, tell=lambda *_: None, most=1_000):
-    outlet = Outlet(call, wants, name="sink", thread_name="test-sink", tell=tell, most_waiting=most)
+    outlet = SinkWorker(
+        call, wants, name="sink", thread_name="test-sink", tell=tell, most_waiting=most
+    )
     outlet.thread.start()
     return outlet
 

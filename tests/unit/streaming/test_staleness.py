@@ -8,14 +8,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kucoin_research.model.arrival_stats import ENOUGH_INTERVALS, FEWEST_INTERVALS, SUSPICION, Beat
-from kucoin_research.streaming.staleness import Wariness
+from kucoin_research.model.arrival_stats import (
+    ENOUGH_INTERVALS,
+    FEWEST_INTERVALS,
+    SUSPICION,
+    ArrivalStats,
+)
+from kucoin_research.streaming.staleness import FalseAlarms
 
 SECOND = 1_000_000_000
 
 
 def beat_of(intervals):
-    beat = Beat()
+    beat = ArrivalStats()
     for interval in intervals:
         beat.heard(interval)
     return beat
@@ -72,7 +77,7 @@ def test_a_quiet_market_is_hardly_ever_suspected(mean):
     # Poisson arrivals: 10,000 intervals after the first 1,000, at any pace.
     draw = random.Random(4)
     intervals = [int(draw.expovariate(1 / mean) * SECOND) for _ in range(11_000)]
-    beat, suspected = Beat(), 0
+    beat, suspected = ArrivalStats(), 0
     for number, interval in enumerate(intervals):
         if number > 1_000 and interval > beat.suspicious_after_ns:
             suspected += 1
@@ -109,7 +114,7 @@ def test_patience_grows_with_each_suspicion_that_proved_wrong():
 
 
 def test_a_stream_that_errs_often_grows_wary_and_forgets_it_in_time():
-    wariness = Wariness()
+    wariness = FalseAlarms()
     assert wariness.factor(0) == 1.0
 
     for second in range(3):

@@ -24,11 +24,11 @@ from kucoin_research.exchange.websocket.conversation import (
     Welcomed,
     stream_error,
 )
-from kucoin_research.exchange.websocket.decode_classic import Control
+from kucoin_research.exchange.websocket.decode_classic import ControlMessage
 
 LEVEL2 = "/contractMarket/level2"
 CANDLE = "/contractMarket/limitCandle"
-WELCOME = Control("welcome", "c1")
+WELCOME = ControlMessage("welcome", "c1")
 
 
 def topics(count, prefix=LEVEL2):
@@ -46,11 +46,11 @@ def sent(talk, now):
 
 
 def ack(message):
-    return Control("ack", message["id"])
+    return ControlMessage("ack", message["id"])
 
 
 def refusal(message, code=404, text="topic does not exist"):
-    return Control("error", message["id"], code, text)
+    return ControlMessage("error", message["id"], code, text)
 
 
 # -- welcome -------------------------------------------------------------------------------------
@@ -111,7 +111,7 @@ def test_unsubscribing_is_told_and_acknowledged():
         )
     ]
     assert talk.subscribed == {topic}
-    assert talk.receive(Control("ack", "u2"), 1.0) == []
+    assert talk.receive(ControlMessage("ack", "u2"), 1.0) == []
     assert talk.subscribed == set()
     assert talk.is_settled
 
@@ -151,9 +151,9 @@ def test_answers_nobody_waits_for_mean_nothing():
     talk.receive(ack(message), 0.1)
 
     assert talk.receive(ack(message), 0.2) == []
-    assert talk.receive(Control("ack"), 0.2) == []
-    assert talk.receive(Control("pong", "p9"), 0.2) == []
-    assert talk.receive(Control("notice", text="hello"), 0.2) == []
+    assert talk.receive(ControlMessage("ack"), 0.2) == []
+    assert talk.receive(ControlMessage("pong", "p9"), 0.2) == []
+    assert talk.receive(ControlMessage("notice", text="hello"), 0.2) == []
 
 
 def test_a_subscription_without_an_answer_is_sent_again_and_then_given_up():
@@ -210,7 +210,7 @@ def test_the_answer_to_the_second_try_is_taken():
     ],
 )  # fmt: skip
 def test_an_error_frame_becomes_an_exception_that_helps(code, text, kind, fix):
-    error = stream_error(Control("error", "x", code, text), topics(3))
+    error = stream_error(ControlMessage("error", "x", code, text), topics(3))
 
     assert type(error) is kind
     assert error.code == (code or 0)
@@ -236,7 +236,7 @@ def test_an_error_that_answers_nothing_is_told(identity):
     talk = greeted(topics(1))
     talk.due(0.0)
 
-    (event,) = talk.receive(Control("error", identity, 500, "system error"), 0.1)
+    (event,) = talk.receive(ControlMessage("error", identity, 500, "system error"), 0.1)
 
     assert isinstance(event, ExchangeSpoke)
     assert not talk.is_settled
@@ -256,7 +256,7 @@ def test_a_rejected_token_raises():
     talk = Conversation(topics(1), 0.0)
 
     with pytest.raises(errors.TokenRejected, match="token is expired") as caught:
-        talk.receive(Control("error", "660fd6c8", 401, "token is expired"), 0.1)
+        talk.receive(ControlMessage("error", "660fd6c8", 401, "token is expired"), 0.1)
 
     assert caught.value.code == 401
 
@@ -268,7 +268,7 @@ def test_pings_keep_their_cadence_and_have_ids_of_their_own():
     talk = greeted(ping_interval=18.0)
 
     pings = [(now, message) for now in range(60) for message in sent(talk, float(now))
-             if talk.receive(Control("pong", message["id"]), float(now))]  # fmt: skip
+             if talk.receive(ControlMessage("pong", message["id"]), float(now))]  # fmt: skip
 
     assert [now for now, _ in pings] == [18, 36, 54]
     assert {message["type"] for _, message in pings} == {"ping"}
@@ -280,7 +280,7 @@ def test_a_pong_tells_the_round_trip_and_the_servers_time():
     talk = greeted()
     (ping,) = sent(talk, 18.0)
 
-    assert talk.receive(Control("pong", ping["id"], timestamp=7), 18.5) == [Pong(0.5, 7)]
+    assert talk.receive(ControlMessage("pong", ping["id"], timestamp=7), 18.5) == [Pong(0.5, 7)]
     assert talk.due(35.0) == []
 
 
@@ -299,7 +299,7 @@ def test_a_later_pong_answers_for_a_lost_one():
     talk.due(4.0)
     (second,) = sent(talk, 8.0)
 
-    talk.receive(Control("pong", second["id"]), 8.1)
+    talk.receive(ControlMessage("pong", second["id"]), 8.1)
 
     (third,) = sent(talk, 14.5)
     assert third["type"] == "ping"
@@ -331,7 +331,7 @@ def test_five_thousand_candles_are_asked_for_within_the_limits():
         for message in sent(talk, now):
             times.append(now)
             if message["type"] == "ping":
-                talk.receive(Control("pong", message["id"]), now)
+                talk.receive(ControlMessage("pong", message["id"]), now)
             else:
                 asked += len(talk.receive(ack(message), now)[0].topics)
         now = max(now, talk.next_deadline(now))
@@ -361,7 +361,7 @@ def test_never_more_than_a_hundred_messages_in_ten_seconds(symbols, kinds, ping_
         for message in sent(talk, now):
             times.append(now)
             if message["type"] == "ping":
-                talk.receive(Control("pong", message["id"]), now)
+                talk.receive(ControlMessage("pong", message["id"]), now)
             elif answers:
                 talk.receive(ack(message), now)
 
@@ -385,7 +385,7 @@ def test_pings_asked_for_in_a_loop_stay_within_the_limit():
         talk.request_ping()
         for message in sent(talk, step / 100):
             times.append(step / 100)
-            talk.receive(Control("pong", message["id"]), step / 100)
+            talk.receive(ControlMessage("pong", message["id"]), step / 100)
 
     assert len(times) > 300
     assert most_in_any_window(times) <= 100
@@ -414,7 +414,7 @@ def run_at_deadlines(talk, exchange, until, now=0.0):
 
 
 def answer_everything(message):
-    return Control("pong" if message["type"] == "ping" else "ack", message["id"])
+    return ControlMessage("pong" if message["type"] == "ping" else "ack", message["id"])
 
 
 @settings(max_examples=60, deadline=None)

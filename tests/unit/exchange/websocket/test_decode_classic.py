@@ -13,7 +13,7 @@ import pytest
 from kucoin_research.exchange.websocket.decode_classic import (
     _MOST_ROUTES,
     Broken,
-    Control,
+    ControlMessage,
     Decoder,
     Ignored,
 )
@@ -177,12 +177,12 @@ GOLDEN = {
         "topic '/callauction/callauctionData:BTC-USDT' is none of those we subscribe to",
         "/callauction/callauctionData:BTC-USDT",
     ),
-    "session/welcome": Control("welcome", "<connectId>"),
-    "session/ack": Control("ack", "s1"),
-    "session/pong": Control("pong", "1545910590801", timestamp=1790113097236506000),
-    "session/error_ping_timeout": Control("error", None, 400, "ping timeout"),
-    "session/error_topic_does_not_exist": Control("error", "…", 404, "topic does not exist"),
-    "session/error_token_is_expired": Control(
+    "session/welcome": ControlMessage("welcome", "<connectId>"),
+    "session/ack": ControlMessage("ack", "s1"),
+    "session/pong": ControlMessage("pong", "1545910590801", timestamp=1790113097236506000),
+    "session/error_ping_timeout": ControlMessage("error", None, 400, "ping timeout"),
+    "session/error_topic_does_not_exist": ControlMessage("error", "…", 404, "topic does not exist"),
+    "session/error_token_is_expired": ControlMessage(
         "error", "660fd6c84d0eab582c237b51", 401, "token is expired"
     ),
 }  # fmt: skip
@@ -727,14 +727,17 @@ def test_announcement_on_the_topic_of_one_symbol_takes_it_from_there():
 @pytest.mark.parametrize(
     ("payload", "control"),
     [
-        ({"id": 1, "type": "ack"}, Control("ack", "1")),
-        ({"id": None, "type": "welcome"}, Control("welcome")),
-        ({"type": "error", "code": "509", "data": "busy"}, Control("error", None, 509, "busy")),
-        ({"type": "error", "code": 500, "data": None}, Control("error", None, 500, "")),
-        ({"type": "error", "data": {"a": 1}}, Control("error", None, None, '{"a":1}')),
-        ({"id": "1", "type": "pong"}, Control("pong", "1")),
-        ({"type": "notice", "data": "maintenance"}, Control("notice", text="maintenance")),
-        ({"id": "7", "type": "never seen"}, Control("never seen", "7")),
+        ({"id": 1, "type": "ack"}, ControlMessage("ack", "1")),
+        ({"id": None, "type": "welcome"}, ControlMessage("welcome")),
+        (
+            {"type": "error", "code": "509", "data": "busy"},
+            ControlMessage("error", None, 509, "busy"),
+        ),
+        ({"type": "error", "code": 500, "data": None}, ControlMessage("error", None, 500, "")),
+        ({"type": "error", "data": {"a": 1}}, ControlMessage("error", None, None, '{"a":1}')),
+        ({"id": "1", "type": "pong"}, ControlMessage("pong", "1")),
+        ({"type": "notice", "data": "maintenance"}, ControlMessage("notice", text="maintenance")),
+        ({"id": "7", "type": "never seen"}, ControlMessage("never seen", "7")),
     ],
 )
 def test_messages_of_the_conversation_are_controls(payload, control):
@@ -758,7 +761,7 @@ def test_ack_that_quotes_a_known_topic_inside_is_still_an_ack():
 
     item = decode({"data": {"topic": "/market/ticker:BTC-USDT"}, "type": "ack"}, decoder=decoder)
 
-    assert isinstance(item, Control)
+    assert isinstance(item, ControlMessage)
 
 
 def test_topic_inside_the_data_does_not_mislead():

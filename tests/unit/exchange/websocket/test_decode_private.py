@@ -20,7 +20,7 @@ from kucoin_research.model.records import (
     Position,
     StopOrder,
 )
-from kucoin_research.streaming.feed_handler import Intake
+from kucoin_research.streaming.feed_handler import FeedHandler
 
 PAYLOADS = Path(__file__).parents[3] / "payloads" / "ws"
 LOCAL = 1_790_000_000_000_000_001
@@ -405,7 +405,7 @@ def test_nothing_is_known_any_more_after_an_outage():
 
 
 def intake(*channels, symbol="XBTUSDTM", market=FUTURES):
-    return Intake(Subscription(parse_channel(name), symbol, market) for name in channels)
+    return FeedHandler(Subscription(parse_channel(name), symbol, market) for name in channels)
 
 
 def take(into, *names, market=FUTURES):

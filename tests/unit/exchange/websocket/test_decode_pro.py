@@ -10,7 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kucoin_research.exchange.websocket.decode_classic import Broken, Control, Decoded, Ignored
+from kucoin_research.exchange.websocket.decode_classic import (
+    Broken,
+    ControlMessage,
+    Decoded,
+    Ignored,
+)
 from kucoin_research.exchange.websocket.decode_pro import ProDecoder
 from kucoin_research.model.channels import Market
 from kucoin_research.model.orderbook import BookChange, BookDelta, BookSnapshot
@@ -35,13 +40,15 @@ ETH, XBT, BTC = "ETHUSDTM", "XBTUSDTM", "BTC-USDT"
 MATCHED, PUSHED = 1790114460661000000, 1790114460671676191
 
 GOLDEN = {
-    "welcome": Control("welcome", SESSION, ping_interval_ms=18_000),
-    "welcome_data": Control("welcome", SESSION, ping_interval_ms=18_000),
-    "ack": Control("ack", "p1"),
-    "pong": Control("pong", "p32", timestamp=1790113111261396000),
-    "refused_message": Control("error", "p1", None, "invalid request data"),
-    "refused_reason": Control("error", "p1", None, "symbols are not supported for topic obu"),
-    "refused_product": Control(
+    "welcome": ControlMessage("welcome", SESSION, ping_interval_ms=18_000),
+    "welcome_data": ControlMessage("welcome", SESSION, ping_interval_ms=18_000),
+    "ack": ControlMessage("ack", "p1"),
+    "pong": ControlMessage("pong", "p32", timestamp=1790113111261396000),
+    "refused_message": ControlMessage("error", "p1", None, "invalid request data"),
+    "refused_reason": ControlMessage(
+        "error", "p1", None, "symbols are not supported for topic obu"
+    ),
+    "refused_product": ControlMessage(
         "error", "p1", None, 'topic Obu type = "public_spot" not allowed in current environment'
     ),
     "obu_snapshot": BookSnapshot(
@@ -128,13 +135,13 @@ def test_sides_come_in_any_case(said, side):
 
 @pytest.mark.parametrize("result", ["true", True])
 def test_an_answer_may_be_text(result):
-    assert decode({"id": 7, "result": result}, FUTURES) == Control("ack", "7")
+    assert decode({"id": 7, "result": result}, FUTURES) == ControlMessage("ack", "7")
 
 
 def test_a_refusal_needs_no_result():
     refused = {"id": "p1", "reason": "symbols are not supported for topic obu"}
 
-    assert decode(refused, SPOT) == Control("error", "p1", None, refused["reason"])
+    assert decode(refused, SPOT) == ControlMessage("error", "p1", None, refused["reason"])
 
 
 def test_the_simulated_exchange_tells_its_speed():

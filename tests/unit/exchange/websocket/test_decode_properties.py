@@ -11,7 +11,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from kucoin_research.exchange.websocket.decode_classic import Broken, Control, Decoder, Ignored
+from kucoin_research.exchange.websocket.decode_classic import (
+    Broken,
+    ControlMessage,
+    Decoder,
+    Ignored,
+)
 from kucoin_research.exchange.websocket.decode_private import AccountNews
 from kucoin_research.model.channels import CANDLE_INTERVALS, Market
 from kucoin_research.model.orderbook import BookChange, BookDelta
@@ -68,7 +73,7 @@ def check(item):
     """Assert that an item is of a declared type and its fields of their declared kinds."""
     if isinstance(item, BookDelta):
         check_delta(item)
-    elif isinstance(item, Control):
+    elif isinstance(item, ControlMessage):
         assert type(item.type) is str
         assert item.id is None or type(item.id) is str
         assert item.code is None or is_integer(item.code)

@@ -17,7 +17,7 @@ import pytest
 import kucoin_research as kr
 from kucoin_research.exchange.topics import Feed, subscribed_topic, topics_for
 from kucoin_research.exchange.websocket.decode_private import ACCOUNT_TOPICS, AccountNews
-from kucoin_research.exchange.websocket.feeds import kit_of
+from kucoin_research.exchange.websocket.feeds import spec_of
 from kucoin_research.model.channels import Market, parse_channel
 from kucoin_research.model.orderbook import BookDelta, BookSnapshot
 from kucoin_research.model.records import CHANNELS, Level2, Order, Position, Ticker, schema_of
@@ -239,7 +239,7 @@ def received(held_time):
 @pytest.mark.parametrize("row", TABLE, ids=str)
 def test_topic_is_decoded_served_and_received(row, received):
     payload = golden(row)
-    item = kit_of(row.feed).decoder(row.market).decode(payload, LOCAL)
+    item = spec_of(row.feed).decoder(row.market).decode(payload, LOCAL)
     frame = received[str(row)]
 
     assert topic_of(row.feed, payload) == row.topic
@@ -347,7 +347,7 @@ def pushed():
 
 @pytest.mark.parametrize("row", OTHERS, ids=str)
 def test_topic_that_no_channel_asks_for_is_served_and_decoded_all_the_same(row, pushed):
-    decoder = kit_of(CLASSIC).decoder(row.market)
+    decoder = spec_of(CLASSIC).decoder(row.market)
 
     for payload in (row.sample, *pushed[row]):
         assert row.record in records_of(decoder.decode(payload, LOCAL)), payload

@@ -21,8 +21,8 @@ from kucoin_research.exchange.websocket.conversation import (
     Refused,
     Welcomed,
 )
-from kucoin_research.exchange.websocket.decode_classic import Control
-from kucoin_research.exchange.websocket.feeds import kit_of, pro_dialect
+from kucoin_research.exchange.websocket.decode_classic import ControlMessage
+from kucoin_research.exchange.websocket.feeds import pro_dialect, spec_of
 from kucoin_research.model.channels import Market, parse_channel
 
 BOOK = Topic("obu/increment@10ms", "XBTUSDTM")
@@ -30,7 +30,7 @@ BOOK = Topic("obu/increment@10ms", "XBTUSDTM")
 
 def greeted(wanted=(), market=Market.FUTURES, **welcome):
     talk = Conversation(wanted, 0.0, dialect=pro_dialect(market))
-    assert talk.receive(Control("welcome", "s", **welcome), 0.0) == [Welcomed()]
+    assert talk.receive(ControlMessage("welcome", "s", **welcome), 0.0) == [Welcomed()]
     return talk
 
 
@@ -95,7 +95,7 @@ def test_an_acknowledgement_settles():
     talk = greeted([BOOK])
     (message,) = sent(talk)
 
-    assert talk.receive(Control("ack", message["id"]), 0.1) == [Acknowledged((BOOK,))]
+    assert talk.receive(ControlMessage("ack", message["id"]), 0.1) == [Acknowledged((BOOK,))]
     assert talk.is_settled
 
 
@@ -113,7 +113,7 @@ def test_a_refusal_says_what_was_wrong(text, error):
     talk = greeted([BOOK])
     (message,) = sent(talk)
 
-    (event,) = talk.receive(Control("error", message["id"], None, text), 0.1)
+    (event,) = talk.receive(ControlMessage("error", message["id"], None, text), 0.1)
 
     assert isinstance(event, Refused)
     assert type(event.error) is error
@@ -137,7 +137,9 @@ def test_pings_asked_for_by_hand_keep_a_distance():
         now = tenth / 10
         for message in sent(talk, now):
             times.append(now)
-            assert talk.receive(Control("pong", message["id"], timestamp=1), now) == [Pong(0.0, 1)]
+            assert talk.receive(ControlMessage("pong", message["id"], timestamp=1), now) == [
+                Pong(0.0, 1)
+            ]
 
     assert times
     assert all(later - earlier > 1.0 for earlier, later in pairwise(times))
@@ -146,17 +148,17 @@ def test_pings_asked_for_by_hand_keep_a_distance():
 
 def test_a_topic_is_subscribed_to_afresh_once_it_is_given_up():
     talk = greeted([BOOK])
-    talk.receive(Control("ack", sent(talk)[0]["id"]), 0.0)
+    talk.receive(ControlMessage("ack", sent(talk)[0]["id"]), 0.0)
 
     talk.resubscribe([BOOK])
     (given_up,) = sent(talk, 1.0)
     assert given_up["action"] == "UNSUBSCRIBE"
     assert sent(talk, 1.0) == []
-    assert talk.receive(Control("ack", given_up["id"]), 1.1) == []
+    assert talk.receive(ControlMessage("ack", given_up["id"]), 1.1) == []
     (again,) = sent(talk, 1.2)
 
     assert again["action"] == "SUBSCRIBE"
-    assert talk.receive(Control("ack", again["id"]), 1.3) == [Acknowledged((BOOK,))]
+    assert talk.receive(ControlMessage("ack", again["id"]), 1.3) == [Acknowledged((BOOK,))]
 
 
 def test_a_topic_that_could_not_be_given_up_is_subscribed_to_all_the_same():
@@ -192,7 +194,7 @@ def test_what_the_pro_feed_lacks_is_told(channel, market):
 
 
 def doorway(venue, market=Market.FUTURES):
-    return kit_of(Feed.PRO).doorway(SimpleNamespace(venue=venue), market, False, 0).url.reveal()
+    return spec_of(Feed.PRO).doorway(SimpleNamespace(venue=venue), market, False, 0).url.reveal()
 
 
 def test_kucoins_own_addresses():

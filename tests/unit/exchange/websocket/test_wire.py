@@ -18,7 +18,7 @@ from kucoin_research.exchange.websocket.wire import (
     PING,
     PONG,
     Close,
-    Control,
+    ControlFrame,
     FrameReader,
 )
 
@@ -135,7 +135,7 @@ def test_ping_and_pong_tell_how_many_messages_came_before():
     messages, controls, _ = read(stream)
 
     assert messages == [b"a", b"b"]
-    assert controls == [Control(PING, b"hi", 1), Control(PONG, b"", 2)]
+    assert controls == [ControlFrame(PING, b"hi", 1), ControlFrame(PONG, b"", 2)]
 
 
 def test_ping_between_fragments_does_not_disturb_them():
@@ -143,7 +143,7 @@ def test_ping_between_fragments_does_not_disturb_them():
         frame(b"one ", final=False) + frame(b"p", opcode=PING) + frame(b"two", opcode=CONTINUATION)
     )
 
-    assert read(stream) == ([b"one two"], [Control(PING, b"p", 0)], None)
+    assert read(stream) == ([b"one two"], [ControlFrame(PING, b"p", 0)], None)
 
 
 def test_close_frame_tells_code_and_reason():

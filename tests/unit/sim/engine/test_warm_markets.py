@@ -13,7 +13,7 @@ from kucoin_research.sim.engine.quiet_contracts import quiet_listings
 from kucoin_research.sim.engine.warm_markets import WarmMarkets
 from kucoin_research.sim.server import market_core as hub_module
 from kucoin_research.sim.server.core import Settings
-from kucoin_research.sim.server.market_core import Hub, listings_for
+from kucoin_research.sim.server.market_core import MarketCore, listings_for
 from tests.set_clock import SetMachine
 
 SECOND = 10**9
@@ -44,7 +44,7 @@ def acts(monkeypatch):
 
 def open_hub(symbols, *, seed=7, **settings):
     clock = VirtualClock(START, machine=SetMachine())
-    return Hub(seed, clock, listings_for(symbols), Settings(**settings))
+    return MarketCore(seed, clock, listings_for(symbols), Settings(**settings))
 
 
 def warmed(listing, *, seed=7, seconds=60):

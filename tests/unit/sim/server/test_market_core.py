@@ -9,7 +9,7 @@ from kucoin_research.sim.engine.clock import VirtualClock, parse_start
 from kucoin_research.sim.engine.market import Market
 from kucoin_research.sim.messages.topics import parse_topics
 from kucoin_research.sim.server.core import Settings
-from kucoin_research.sim.server.market_core import Hub, listings_for
+from kucoin_research.sim.server.market_core import MarketCore, listings_for
 from kucoin_research.sim.server.rest import ROUTES, Reply, Site, find_route
 from tests.conftest import spawn
 from tests.set_clock import SetMachine
@@ -65,7 +65,7 @@ class Rig:
         self.machine = SetMachine()
         self.meter = Meter()
         clock = VirtualClock(parse_start(None), machine=self.machine)
-        self.hub = Hub(7, clock, listings_for(SYMBOLS), Settings(), self.meter.make_engine)
+        self.hub = MarketCore(7, clock, listings_for(SYMBOLS), Settings(), self.meter.make_engine)
         self.hub.turn = 0.0
 
     def pieces(self, work, meanwhile=lambda: None):
@@ -209,14 +209,14 @@ def test_work_that_is_left_amid_lets_time_pass_again():
 
 def test_short_call_is_answered_while_a_long_list_is_made(held_time, monkeypatch):
     answered = []
-    catch_up = Hub.catching_up
+    catch_up = MarketCore.catching_up
 
     def catching_up(hub, symbols, patience=None):
         yield from catch_up(hub, symbols, patience)
         while patience is not None and not answered:  # a list as long as it takes
             yield
 
-    monkeypatch.setattr(Hub, "catching_up", catching_up)
+    monkeypatch.setattr(MarketCore, "catching_up", catching_up)
     with open_exchange() as exchange:
         url = base_url(exchange) + "/api/v1/allTickers"
 

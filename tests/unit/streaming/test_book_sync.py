@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kucoin_research.errors import BookNotReady
-from kucoin_research.model import orderbook
 from kucoin_research.model.orderbook import BookChange, BookDelta, BookSnapshot, OrderBook
 from kucoin_research.model.records import Level2
+from kucoin_research.streaming import book_sync
 from kucoin_research.streaming.book_sync import BookGap, BookSync, Received
 
 SYMBOL = "XBTUSDTM"
@@ -322,8 +322,8 @@ def test_the_wait_for_deltas_that_are_lost_in_a_quiet_market_ends():
     feed(book, 20)
     book.on_snapshot(snapshot(23), local=0, now=0.0)
 
-    assert book.wants_snapshot(orderbook.PATIENCE)
-    rows, gaps = book.on_snapshot(snapshot(23), local=0, now=orderbook.PATIENCE)
+    assert book.wants_snapshot(book_sync.PATIENCE)
+    rows, gaps = book.on_snapshot(snapshot(23), local=0, now=book_sync.PATIENCE)
 
     assert sequences(rows) == [20, "snapshot 23"]
     assert gaps == [BookGap(SYMBOL, 21, 23, "missing")]
@@ -331,7 +331,7 @@ def test_the_wait_for_deltas_that_are_lost_in_a_quiet_market_ends():
 
 
 def test_too_many_held_deltas_are_released_and_nothing_is_lost(monkeypatch):
-    monkeypatch.setattr(orderbook, "MOST_HELD", 3)
+    monkeypatch.setattr(book_sync, "MOST_HELD", 3)
     book = live_book(16)
 
     rows, gaps = feed(book, 20, 21, 22, 23, 24)
@@ -538,7 +538,7 @@ def test_a_renewal_ahead_of_the_socket_waits_for_the_deltas_up_to_it():
 
 
 def test_what_waits_for_a_renewal_is_bounded(monkeypatch):
-    monkeypatch.setattr(orderbook, "MOST_HELD", 3)
+    monkeypatch.setattr(book_sync, "MOST_HELD", 3)
     book = live_book(16)
     book.renew()
     book.snapshot_requested()
@@ -575,7 +575,7 @@ def test_without_any_snapshot_the_history_is_that_of_the_deltas():
 
 
 def test_too_many_deltas_without_any_snapshot_are_released_too(monkeypatch):
-    monkeypatch.setattr(orderbook, "MOST_HELD", 3)
+    monkeypatch.setattr(book_sync, "MOST_HELD", 3)
     book = BookSync(SYMBOL)
 
     rows, gaps = feed(book, 17, 19, 20, 21, 23)
@@ -644,8 +644,8 @@ def test_a_quiet_book_learns_from_a_snapshot_what_an_outage_cost():
     book.subscribed(5.0)
 
     assert book.on_snapshot(snapshot(19), local=0, now=6.0) == ([], [])
-    assert book.wants_snapshot(6.0 + orderbook.PATIENCE)
-    rows, gaps = book.on_snapshot(snapshot(19), local=0, now=6.0 + orderbook.PATIENCE)
+    assert book.wants_snapshot(6.0 + book_sync.PATIENCE)
+    rows, gaps = book.on_snapshot(snapshot(19), local=0, now=6.0 + book_sync.PATIENCE)
 
     assert sequences(rows) == ["snapshot 19"]
     assert gaps == [BookGap(SYMBOL, 17, 19, "disconnected")]
@@ -683,7 +683,7 @@ def test_numbers_that_a_snapshot_stood_for_are_renumbered_when_they_are_much_you
     book = live_book(1_016)
     book.renew()
     book.on_snapshot(snapshot(1_020)._replace(timestamp=delta(1_017).timestamp), 0, 0.0)
-    book.on_snapshot(snapshot(1_020), 0, orderbook.PATIENCE)  # 1,017 to 1,020 have not come
+    book.on_snapshot(snapshot(1_020), 0, book_sync.PATIENCE)  # 1,017 to 1,020 have not come
 
     taken = [book.on_delta(late_delta(n, 0.6 * (n - 1_016)), 0) for n in (1_017, 1_018)]
 
@@ -696,7 +696,7 @@ def test_a_little_younger_than_the_snapshot_that_stood_for_them_they_are_repeats
     book = live_book(1_016)
     book.renew()
     book.on_snapshot(snapshot(1_020)._replace(timestamp=delta(1_017).timestamp), 0, 0.0)
-    book.on_snapshot(snapshot(1_020), 0, orderbook.PATIENCE)
+    book.on_snapshot(snapshot(1_020), 0, book_sync.PATIENCE)
 
     book.on_delta(late_delta(1_018, 0.3), 0)
     assert book.duplicates == 0  # nobody can tell yet
@@ -1044,7 +1044,7 @@ def test_a_long_search_costs_time_in_proportion_to_the_deltas():
     for sequence in range(19, 60_019):
         book.on_delta(delta(sequence), 0)
 
-    assert len(book._held) <= orderbook.MOST_HELD
+    assert len(book._held) <= book_sync.MOST_HELD
     book.on_snapshot(snapshot(60_018), local=0, now=0.0)
 
     assert book.is_ready

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from kucoin_research.model import integrity
 from kucoin_research.model.integrity import Gap, Tally, Verdict
 from kucoin_research.model.records import (
     BestBidOffer,
@@ -18,7 +17,8 @@ from kucoin_research.model.records import (
     Ticker,
     Trade,
 )
-from kucoin_research.streaming.ledger import Ledger
+from kucoin_research.streaming import ledger as ledger_module
+from kucoin_research.streaming.ledger import SequenceLedger
 
 SYMBOL = "XBTUSDTM"
 SECOND = 1_000_000_000
@@ -49,7 +49,7 @@ def level2(sequence=1, local=1):
 
 
 def opened(record, channel="ticker"):
-    ledger = Ledger()
+    ledger = SequenceLedger()
     return ledger, ledger.open(record, channel, SYMBOL)
 
 
@@ -153,7 +153,7 @@ def test_trades_without_an_id_are_told_by_their_sequence():
 
 
 def test_the_memory_for_trades_is_bounded(monkeypatch):
-    monkeypatch.setattr(integrity, "REMEMBERED_TRADES", 10)
+    monkeypatch.setattr(ledger_module, "REMEMBERED_TRADES", 10)
     ledger, _ = opened(Trade, "trade")
     for number in range(11):
         ledger.accepts(trade(number, str(number)))
@@ -190,7 +190,7 @@ def test_an_account_is_opened_once_and_exists_without_rows():
 
 
 def test_an_outage_is_a_gap_of_every_channel_that_had_begun_but_level_2():
-    ledger = Ledger()
+    ledger = SequenceLedger()
     tallies = {
         record: ledger.open(record, channel, SYMBOL)
         for record, channel in ((Ticker, "ticker"), (Trade, "trade"), (Level2, "level2"))
