@@ -36,11 +36,11 @@ def measure(held: HeldTime, symbols: int, delay: float, quota: int) -> dict[str,
             held.wait_until(lambda: s.state is not kr.State.LIVE)
             began = held.monotonic()
             held.wait_until(lambda: s.state is kr.State.LIVE, _PATIENCE)
-            waiting = [hole.symbol for hole in s._intake.holes]
+            waiting = [hole.symbol for hole in s._handler.holes]
             marks: dict[str, float] = {}
 
             def look() -> bool:
-                left = {hole.symbol for hole in s._intake.holes}
+                left = {hole.symbol for hole in s._handler.holes}
                 since = held.monotonic() - began
                 if waiting and waiting[0] not in left:
                     marks.setdefault("first trades back", since)
@@ -61,7 +61,7 @@ def measure(held: HeldTime, symbols: int, delay: float, quota: int) -> dict[str,
 
 
 def _are_ready(stream: Stream) -> bool:
-    return all(book.is_settled for book in stream._intake.books.values())
+    return all(book.is_settled for book in stream._handler.books.values())
 
 
 def _until(held: HeldTime, condition: Callable[[], bool]) -> float:

@@ -329,8 +329,8 @@ def _clock(rest: Rest, market: Market) -> tuple[Health, str, str]:
 
 def _welcome(rest: Rest, market: Market) -> tuple[Health, str, str]:
     began = time.monotonic()
-    doorway = spec_of(Feed.CLASSIC).doorway(rest, market, False, 0)
-    with open_hidden(doorway.url, timeout=_OPEN_TIMEOUT) as connection:
+    endpoint = spec_of(Feed.CLASSIC).endpoint(rest, market, False, 0)
+    with open_hidden(endpoint.url, timeout=_OPEN_TIMEOUT) as connection:
         deadline = time.monotonic() + _WELCOME_TIMEOUT
         while time.monotonic() < deadline:
             if connection.receive(0.2):

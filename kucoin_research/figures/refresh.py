@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from kucoin_research.foundation.forking import in_child
 
-__all__ = ["RefreshTicket", "Refresher", "refresher"]
+__all__ = ["Refresher", "Ticket", "refresher"]
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ _IDLE_SHARE = 0.5  # of the time, at least, the thread leaves to others
 Tick = Callable[[float], float | None]
 
 
-class RefreshTicket:
+class Ticket:
     """A function's place among those that are refreshed.
 
     Attributes
@@ -90,13 +90,13 @@ class Refresher:
 
     def __init__(self, name: str = "kucoin-figures") -> None:
         self._name = name
-        self._tickets: list[RefreshTicket] = []
+        self._tickets: list[Ticket] = []
         self._lock = threading.Lock()  # guards _tickets and _thread
         self._running = threading.RLock()  # held while functions run
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def add(self, tick: Tick, *, every: float = 0.1) -> RefreshTicket:
+    def add(self, tick: Tick, *, every: float = 0.1) -> Ticket:
         """Call a function again and again, until its ticket is cancelled.
 
         Parameters
@@ -107,7 +107,7 @@ class Refresher:
         every
             Seconds between calls, 0.05 at least.
         """
-        ticket = RefreshTicket(tick, every, lambda: self._remove(ticket))
+        ticket = Ticket(tick, every, lambda: self._remove(ticket))
         with self._lock:
             self._tickets = [*self._tickets, ticket]
             if self._thread is None:
@@ -116,14 +116,14 @@ class Refresher:
         self._wake.set()
         return ticket
 
-    def wake(self, ticket: RefreshTicket | None = None) -> None:
+    def wake(self, ticket: Ticket | None = None) -> None:
         """Look at once whether something is due; a ticket given is."""
         if ticket is not None:
             ticket.hurry()
         self._wake.set()
 
     @property
-    def wanted(self) -> list[RefreshTicket]:
+    def wanted(self) -> list[Ticket]:
         """The places of those that are still to be refreshed."""
         return [each for each in self._tickets if not each.is_abandoned]
 
@@ -140,7 +140,7 @@ class Refresher:
         self._wake = threading.Event()
         self._tickets, self._thread = [], None
 
-    def _remove(self, ticket: RefreshTicket) -> None:
+    def _remove(self, ticket: Ticket) -> None:
         with self._lock:
             self._tickets = [each for each in self._tickets if each is not ticket]
         self._wake.set()
@@ -162,7 +162,7 @@ class Refresher:
             self._wake.wait(max(rest, min(busy, 1.0), 0.001))
             self._wake.clear()
 
-    def _run_due(self, tickets: list[RefreshTicket], now: float) -> None:
+    def _run_due(self, tickets: list[Ticket], now: float) -> None:
         for ticket in tickets:
             with self._running:
                 is_wanted = ticket in self._tickets and not ticket.is_abandoned

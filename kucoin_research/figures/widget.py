@@ -25,7 +25,7 @@ from kucoin_research.figures.browser_link import KERNEL_JS, BrowserLink, Pages, 
 from kucoin_research.figures.chart import Chart, Sketch, View
 from kucoin_research.figures.notebook_cells import replace_in_cell
 from kucoin_research.figures.picture import Picture
-from kucoin_research.figures.refresh import RefreshTicket, refresher
+from kucoin_research.figures.refresh import Ticket, refresher
 from kucoin_research.figures.static import Figure, still
 from kucoin_research.figures.tail import Rows, Source, Tail
 from kucoin_research.figures.theme import PALETTES, Spec, compacted
@@ -120,7 +120,7 @@ class LiveFigure(anywidget.AnyWidget):
         _list(self)
         replace_in_cell(self)
 
-    def _start(self) -> RefreshTicket:
+    def _start(self) -> Ticket:
         # The refresher must not keep alive a figure that nobody has any more.
         weak = weakref.ref(self)
 

@@ -110,13 +110,13 @@ class Tally:
     last_opens: dict[str | None, int] = field(default_factory=dict)  # candles only, by interval
     gaps: list[Gap] = field(default_factory=list)
     crossed: list[Crossing] = field(default_factory=list)  # level 2 only
-    beat: ArrivalStats = field(default_factory=ArrivalStats)
+    arrivals: ArrivalStats = field(default_factory=ArrivalStats)
 
     def count(self, local: int | None, sequence: int | None) -> None:
         """Count a row that is kept."""
         self.rows += 1
         if self.last_local is not None and local is not None:
-            self.beat.heard(local - self.last_local)
+            self.arrivals.heard(local - self.last_local)
         self.last_local = local
         if sequence is not None:
             if self.first_sequence is None:

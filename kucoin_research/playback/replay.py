@@ -179,7 +179,7 @@ class Replay(TradeBars):
         self._start_ns, self._end_ns = self._timeline.start_ns, self._timeline.end_ns
 
         # Written by the replay's thread alone.
-        self._stage = self._new_stage()
+        self._state = self._new_stage()
         self._cursor = Cursor(self._timeline)
         self._is_torn = False  # the tape: what cannot be read cannot be read on
         self._next_ns: int | None = None  # of the row that waits
@@ -238,12 +238,12 @@ class Replay(TradeBars):
     @property
     def symbols(self) -> list[str]:
         """The symbols that are replayed."""
-        return list(self._stage.shelf.symbols)
+        return list(self._state.store.symbols)
 
     @property
     def channels(self) -> list[str]:
         """The channels that are replayed; ``status`` besides."""
-        return [str(channel) for channel in self._stage.shelf.channels]
+        return [str(channel) for channel in self._state.store.channels]
 
     @property
     def instruments(self) -> dict[str, Instrument]:
@@ -337,7 +337,7 @@ class Replay(TradeBars):
 
     def _repr_html_(self) -> str:
         error = "" if self._error is None else f"<br><i>{html.escape(str(self._error))}</i>"
-        rows = ", ".join(f"{name} {count:,}" for name, count in self._stage.shelf.totals.items())
+        rows = ", ".join(f"{name} {count:,}" for name, count in self._state.store.totals.items())
         return (
             f"<div><b>{html.escape(self.name)}</b><br>{html.escape(self._told())}"
             f"<br>{html.escape(rows)}{error}</div>"
@@ -358,7 +358,7 @@ class Replay(TradeBars):
         Called by an attached function, it ends with the record that this was called with.
         """
         self._sync()
-        return self._stage.shelf.frame(channel, symbol, last, mark_filled=mark_filled)
+        return self._state.store.frame(channel, symbol, last, mark_filled=mark_filled)
 
     def book(self, symbol: str | None = None) -> OrderBook:
         """Copy the order book of a symbol whose ``level2`` was recorded, as it stood then.
@@ -375,13 +375,13 @@ class Replay(TradeBars):
         """
         self._sync()
         with self._stage_lock:
-            return self._stage.books.copy(symbol, self.name)
+            return self._state.books.copy(symbol, self.name)
 
     def total(self, channel: str | None = None) -> int:
         """Count the rows given on a channel, from the session's start to here."""
         self._sync()
-        shelf = self._stage.shelf
-        return shelf.total(shelf.channel(channel))
+        store = self._state.store
+        return store.total(store.channel(channel))
 
     def report(self) -> Report:
         """Give the account of the data up to here; at the end it is that of the session.
@@ -394,7 +394,7 @@ class Replay(TradeBars):
         # Rows are counted once all of them were read.
         damages = self.session.damage if self._is_done else self.session.known_damage
         with self._stage_lock:
-            return self._stage.report(
+            return self._state.report(
                 self.session.name,
                 [loss for loss in losses if self._is_done or loss.began <= (reached or 0)],
                 damages,
@@ -425,10 +425,10 @@ class Replay(TradeBars):
         """How it is doing right now; the counters are those of the recorded stream up to here."""
         self._sync()
         with self._stage_lock:
-            troubles = self._stage.troubles()
+            troubles = self._state.troubles()
         return StreamStatus(
             state=self.state,
-            rows=self._stage.shelf.totals,
+            rows=self._state.store.totals,
             messages_per_second=self.rows_per_second,
             lag_p50_ms=None,
             lag_p95_ms=None,
@@ -468,7 +468,7 @@ class Replay(TradeBars):
         InvalidInput
             If ``rows`` or ``timeout`` is no number.
         """
-        wanted = self._stage.shelf.channel(channel)
+        wanted = self._state.store.channel(channel)
         rows, timeout = arguments.count(rows, "rows", "rows", least=0), arguments.patience(timeout)
         over = (State.STOPPED, State.FAILED, State.ENDED)
         self._until(lambda: self._total(wanted) >= rows or self.state in over, timeout)
@@ -483,7 +483,7 @@ class Replay(TradeBars):
         return self.frame(channel)
 
     def _total(self, channel: Channel) -> int:
-        return self._stage.shelf.total(channel)
+        return self._state.store.total(channel)
 
     def wait_until_live(self, timeout: float | None = 30.0) -> bool:  # noqa: ARG002  as a stream has it
         """Tell whether rows come, or can; a replay has nothing to connect to."""
@@ -728,7 +728,7 @@ class Replay(TradeBars):
         """
         arguments.plain_function(sink, "attach", "record")
         self._refuse_if_stopped()
-        chosen = self._stage.shelf.chosen(channel)
+        chosen = self._state.store.chosen(channel)
         attached = _Attached(sink, None if channel is None else wanting(chosen))
         with self._changed:
             self._sinks = (*self._sinks, attached)
@@ -841,7 +841,7 @@ class Replay(TradeBars):
                 self._changed.notify_all()
                 return
         with self._stage_lock:
-            self._stage.take([row])
+            self._state.take([row])
 
     # -- its thread ------------------------------------------------------------------------------
 
@@ -899,7 +899,7 @@ class Replay(TradeBars):
                 self._changed.notify_all()
             if notes:  # nobody is called with them any more, but they can be read
                 with self._stage_lock:
-                    self._stage.take(notes)
+                    self._state.take(notes)
             return None
 
     def _await_order(self) -> _Play | _Wind | _Tell | None:
@@ -988,7 +988,7 @@ class Replay(TradeBars):
             return
         self._committed = stop
         with self._stage_lock:
-            self._stage.take(rows)
+            self._state.take(rows)
         with self._changed:
             self._last_ns = self._at_ns = rows[-1].local_timestamp
             if self._steps and not self._is_own:
@@ -1007,19 +1007,19 @@ class Replay(TradeBars):
         self._given += rows
 
     def _go_to(self, wind: _Wind) -> None:
-        stage, cursor, last_ns = self._stage, self._cursor, self._last_ns
+        state, cursor, last_ns = self._state, self._cursor, self._last_ns
         if self._is_torn or (last_ns is not None and wind.to_ns <= last_ns):
-            stage, cursor, last_ns = self._new_stage(), Cursor(self._timeline), None
+            state, cursor, last_ns = self._new_stage(), Cursor(self._timeline), None
         while (next_ns := cursor.peek()) is not None and next_ns < wind.to_ns:
             if self._stopping.is_set() or self._order is not wind:
                 break  # the rows wound so far stay, if they go on from those given
             rows = cursor.take(wind.to_ns - 1, BATCH_ROWS)
             with self._stage_lock:
-                stage.take(rows)
+                state.take(rows)
             last_ns = rows[-1].local_timestamp
         with self._changed:
-            self._stage, self._cursor, self._last_ns, self._next_ns = (
-                stage,
+            self._state, self._cursor, self._last_ns, self._next_ns = (
+                state,
                 cursor,
                 last_ns,
                 next_ns,

@@ -69,15 +69,15 @@ class ReplayState:
     """
 
     def __init__(self, subscriptions: Sequence[Subscription], capacity: int, name: str) -> None:
-        self.shelf = FrameStore(subscriptions, capacity, name)
+        self.store = FrameStore(subscriptions, capacity, name)
         self.books = BookRebuild(s.symbol for s in subscriptions if s.channel.name == "level2")
         self._has_books = any(s.channel.name == "level2" for s in subscriptions)
-        self._account = _Account(self.shelf)
+        self._account = _Account(self.store)
 
     def take(self, rows: Sequence[Record]) -> None:
         """Take rows in order of arrival, of all channels."""
         groups = by_kind(rows)
-        self.shelf.extend_groups(groups)
+        self.store.extend_groups(groups)
         if self._has_books and (Level2 in groups or Status in groups):
             self.books.take(rows)
         self._account.take(groups)
@@ -96,9 +96,9 @@ class ReplayState:
 class _Account:
     """Counts rows, and remembers the few ``status`` rows that a report is made of."""
 
-    def __init__(self, shelf: FrameStore) -> None:
-        self._channels = list(dict.fromkeys(channel.name for channel in shelf.channels))
-        self._symbols = [each for each in shelf.symbols if each != ALL_SYMBOLS]
+    def __init__(self, store: FrameStore) -> None:
+        self._channels = list(dict.fromkeys(channel.name for channel in store.channels))
+        self._symbols = [each for each in store.symbols if each != ALL_SYMBOLS]
         self._counted: dict[tuple[str, str | None], Counted] = {}
         self._statuses: list[Status] = []
         self._fills: dict[tuple[str, str, int, int], int] = {}

@@ -236,7 +236,7 @@ class FeedHandler:
         self.seeking: set[str] = set()
         self.not_read: list[tuple[int, int]] = []
         self._clock = ArrivalClock()
-        self._wariness = FalseAlarms()
+        self._false_alarms = FalseAlarms()
         self._flood = _Flood()
         self._received_at = 0  # when it is told next what came without a row, ns
         self._unsure: set[str] = set()  # books that may have become crossed, or be so no more
@@ -440,7 +440,7 @@ class FeedHandler:
 
     def _begin_stall(self, tally: Tally, local: int, rows: list[Record]) -> int:
         began = local if tally.last_local is None else tally.last_local
-        tally.beat.pause()
+        tally.arrivals.pause()
         if tally.channel == "level2":
             self.books[tally.symbol].note_cause("stalled")  # its sequences tell what is missing
             return local
@@ -654,7 +654,7 @@ class FeedHandler:
         rows: list[Record] = []
         local = self._clock.begin(now_ns)
         for tally in self._fed_by(topics):
-            tally.beat.pause()
+            tally.arrivals.pause()
             if tally.channel == "level2":
                 book = self.books[tally.symbol]
                 had_doubt = tally.doubt is not None
@@ -732,7 +732,7 @@ class FeedHandler:
         return told
 
     @property
-    def has_errands(self) -> bool:
+    def has_open_requests(self) -> bool:
         """Whether REST is to be asked for something."""
         return bool(self.seeking or self._gates)
 
@@ -767,22 +767,22 @@ class FeedHandler:
         tally = self.ledger.tally(*key)
         if tally is None:
             return
-        tally.beat.was_quiet()
-        self._wariness.was_wrong(now_ns)
+        tally.arrivals.was_quiet()
+        self._false_alarms.was_wrong(now_ns)
         if channel in _FILLABLE and tally.last_local is not None and key not in self._gates:
             self._open_gate(tally, tally.last_local).is_armed = True
 
     def silent(self, topics: Iterable[Topic], now_ns: int, shortest_ns: int) -> list[Tally]:
         """List the accounts of which nothing was heard for suspiciously long."""
         found = []
-        wariness = self._wariness.factor(now_ns)
+        false_alarms = self._false_alarms.factor(now_ns)
         for tally in self._fed_by(topics):
-            suspicious_ns = tally.beat.suspicious_after_ns
+            suspicious_ns = tally.arrivals.suspicious_after_ns
             if suspicious_ns is None or tally.last_local is None:
                 continue
             if tally.channel in PRIVATE_CHANNELS:
                 continue
-            after_ns = suspicious_ns * wariness
+            after_ns = suspicious_ns * false_alarms
             silence_ns = now_ns - tally.last_local
             if silence_ns <= max(after_ns, shortest_ns) or not self._speaks(tally):
                 continue
@@ -847,7 +847,7 @@ class FeedHandler:
             room = None if is_last else ended
         self._clock.end(local)
         if not goes_on:
-            gate.tally.beat.pause()
+            gate.tally.arrivals.pause()
             del self._gates[hole.record, hole.symbol]
         return _in_order(rows)
 
@@ -1010,7 +1010,7 @@ class FeedHandler:
 
     def _open(self, record: type[Record], symbol: str, now_ns: int) -> list[Record]:
         gate = self._gates.pop((record, symbol))
-        gate.tally.beat.pause()
+        gate.tally.arrivals.pause()
         rows: list[Record] = []
         local = self._clock.begin(now_ns)
         for part in gate.parts:

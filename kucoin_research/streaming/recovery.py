@@ -268,7 +268,7 @@ class _Keeper(Protocol):
     def take_in(self, rows: Callable[[], Sequence[Record]]) -> Sequence[Record] | None: ...
 
 
-class _Lane(Protocol):
+class _Supervisor(Protocol):
     """What errands need of a connection."""
 
     def may_mend(self, symbol: str) -> bool: ...
@@ -290,7 +290,7 @@ class Recovery:
         Whose clocks are to be measured.
     markets
         The market of each symbol.
-    lanes
+    supervisors
         The connections.
     fill_timeout
         Seconds for which the past is asked for while none of it comes.
@@ -305,23 +305,23 @@ class Recovery:
     def __init__(
         self,
         keeper: _Keeper,
-        intake: FeedHandler,
+        handler: FeedHandler,
         lock: Any,
         time: Timekeeper,
         *,
         markets: Mapping[str, Market],
-        lanes: Sequence[_Lane],
+        supervisors: Sequence[_Supervisor],
         fill_timeout: float,
         start_thread: Callable[[Callable[[], None], str], None],
     ) -> None:
         self._keeper = keeper
         self._clock = keeper.clock
         self._stopping = keeper.stopping
-        self._intake = intake
+        self._handler = handler
         self._lock = lock
         self._time = time
         self._markets = markets
-        self._lanes = lanes
+        self._supervisors = supervisors
         self._fills: dict[Hashable, _Fill] = {}
         self._patiences = {market: _Patience(fill_timeout) for market in Market}
         self._failures: dict[str, int] = {}  # of snapshots, in a row, by symbol
@@ -371,29 +371,29 @@ class Recovery:
     def look(self) -> None:
         """Find out what is wanted now, and have it asked for."""
         now = self._clock.monotonic()
-        self._keeper.take_in(lambda: self._intake.release_full(self._keeper.now_ns()))
+        self._keeper.take_in(lambda: self._handler.release_full(self._keeper.now_ns()))
         with self._lock:
             ends = list(self._ends)
-            self._begin_books(_MOST_BEGUN - len(self._intake.seeking))
-            seeking = self._intake.seeking.copy()
-            holes = self._intake.holes
+            self._begin_books(_MOST_BEGUN - len(self._handler.seeking))
+            seeking = self._handler.seeking.copy()
+            holes = self._handler.holes
         wanted = [_Job(_Kind.END, symbol) for symbol in ends]
         if self._time.look():
             wanted.append(_Job(_Kind.CLOCK))
         wanted += self._books_to_fetch(seeking, now)
         wanted += self._past_to_fetch(holes, now)
         self._pool.offer(wanted)
-        if self._intake.books and now >= self._next_check:
+        if self._handler.books and now >= self._next_check:
             self._next_check = now + _FLAW_INTERVAL
             self._flaws = self._mend_flaws(self._flaws)
 
     def _books_to_fetch(self, seeking: set[str], now: float) -> list[_Job]:
         wanted = []
         # In the order of the subscriptions, that of a set changes from run to run.
-        for symbol in self._intake.books if seeking else ():
-            if symbol not in seeking or not self._intake.books[symbol].wants_snapshot(now):
+        for symbol in self._handler.books if seeking else ():
+            if symbol not in seeking or not self._handler.books[symbol].wants_snapshot(now):
                 continue
-            if self._intake.books[symbol].seeds_itself:
+            if self._handler.books[symbol].seeds_itself:
                 self._subscribe_afresh(symbol)
             elif now >= self._patiences[self._markets[symbol]].pauses_until:
                 wanted.append(_Job(_Kind.BOOK, symbol))
@@ -422,13 +422,13 @@ class Recovery:
             if room <= 0:
                 return
             del self._to_begin[symbol]
-            if self._intake.books[symbol].is_ready:  # else its snapshot is to come anyway
+            if self._handler.books[symbol].is_ready:  # else its snapshot is to come anyway
                 self._fetch_afresh(symbol, "a recording has begun", is_flawed=False)
                 room -= 1
 
     def _fetch_afresh(self, symbol: str, why: str, *, is_flawed: bool) -> None:
         # Under the delivery lock, so that no row comes between the two.
-        self._intake.renew_book(symbol, is_flawed=is_flawed)
+        self._handler.renew_book(symbol, is_flawed=is_flawed)
         # A book that is not wrong goes on answering, here and where it is rebuilt from the rows.
         event = "resync" if is_flawed else "renew"
         self._keeper.note(event, f"{symbol}: {why}", channel="level2")
@@ -436,7 +436,7 @@ class Recovery:
     def _mend_flaws(self, before: dict[str, str]) -> dict[str, str]:
         # A flaw must stand for two checks: a book may be crossed for a moment within one match.
         found: dict[str, str] = {}
-        for symbol, book in self._intake.books.items():
+        for symbol, book in self._handler.books.items():
             with self._lock:
                 flaw = book.flaw()
                 if flaw is None:
@@ -466,7 +466,7 @@ class Recovery:
             market = self._markets[symbol]
             known = rest.order_book(symbol, _FEWEST_LEVELS, market=market).sequence
             with self._lock:
-                self._intake.note_known(symbol, known)
+                self._handler.note_known(symbol, known)
         except KucoinResearchError as error:
             log.info("the last sequence of %s is not known: %s", symbol, error)
         finally:
@@ -475,11 +475,13 @@ class Recovery:
 
     def _requests_snapshot(self, symbol: str) -> bool:
         """Tell whether a book's snapshot is asked for now; it knows of it then."""
-        book = self._intake.books[symbol]
+        book = self._handler.books[symbol]
         with self._lock:
             if not book.wants_snapshot(self._clock.monotonic()):
                 return False
-            if book.has_holes and any(lane.may_mend(symbol) for lane in self._lanes):
+            if book.has_holes and any(
+                supervisor.may_mend(symbol) for supervisor in self._supervisors
+            ):
                 return False  # a snapshot would stand for rows that are about to come
             book.snapshot_requested()
         return True
@@ -488,8 +490,8 @@ class Recovery:
         # The snapshot comes with a subscription, so a new one is made.
         if self._requests_snapshot(symbol):
             self._keeper.note("resubscribed", f"{symbol}: for a new snapshot", channel="level2")
-            for lane in self._lanes:
-                lane.resubscribe(symbol)
+            for supervisor in self._supervisors:
+                supervisor.resubscribe(symbol)
 
     def _fetch_book(self, symbol: str) -> None:
         market = self._markets[symbol]
@@ -500,7 +502,7 @@ class Recovery:
             snapshot = self._keeper.rest.level2_snapshot(symbol, market)
             patience.answered(self._clock.monotonic())
             taken = self._keeper.take_in(
-                lambda: self._intake.take_snapshot(
+                lambda: self._handler.take_snapshot(
                     snapshot, self._keeper.now_ns(), self._clock.monotonic()
                 )
             )
@@ -525,7 +527,7 @@ class Recovery:
 
     def _snapshot_failed(self, symbol: str, wait: float, reason: str) -> None:
         self._keeper.take_in(
-            lambda: self._intake.snapshot_failed(
+            lambda: self._handler.snapshot_failed(
                 symbol, wait, self._keeper.now_ns(), self._clock.monotonic()
             )
         )
@@ -535,7 +537,7 @@ class Recovery:
     def _fill(self, job: _Job) -> None:
         assert job.record is not None  # that is what it fills
         with self._lock:
-            hole = self._intake.hole(job.record, job.symbol)
+            hole = self._handler.hole(job.record, job.symbol)
         fill = self._fills.get(job.key)
         if hole is None or fill is None:
             return  # it was filled, or given up
@@ -554,7 +556,7 @@ class Recovery:
         self._patiences[hole.market].answered(now, is_past=True)
         fill.failing = None
         rows = self._keeper.take_in(
-            lambda: self._intake.fill(hole, fetched, self._keeper.now_ns())
+            lambda: self._handler.fill(hole, fetched, self._keeper.now_ns())
         )  # fmt: skip
         if not rows and not hole.is_silent:
             fill.not_before = now + _NEXT_PAGE
@@ -586,7 +588,7 @@ class Recovery:
 
     def _give_up(self, hole: FillableGap, reason: str) -> None:
         told = f"REST could not fill the outage: {reason}"
-        self._keeper.take_in(lambda: self._intake.give_up(hole, told, self._keeper.now_ns()))
+        self._keeper.take_in(lambda: self._handler.give_up(hole, told, self._keeper.now_ns()))
 
     def _fetch_past(self, hole: FillableGap) -> list[Record]:
         rest = self._keeper.rest

@@ -141,11 +141,11 @@ class Stream(TradeBars):
         self.started_ns = self._time.started_ns
         self.is_replaceable = False  # without a warning while it is recorded
         self._rest = rest
-        self._intake = FeedHandler(subscriptions, feed)
-        self._shelf = FrameStore(subscriptions, capacity, name)
+        self._handler = FeedHandler(subscriptions, feed)
+        self._store = FrameStore(subscriptions, capacity, name)
         self._dropped = 0  # by outlets that are detached
         self._healing = Healing() if healing is None else healing
-        self._outlets: tuple[SinkWorker[Record], ...] = ()
+        self._workers: tuple[SinkWorker[Record], ...] = ()
         #: Functions that have raised and are called no more, until one of that name is attached.
         self.failures: tuple[Failure, ...] = ()
         self._recorders: list[Recorder] = []
@@ -161,20 +161,25 @@ class Stream(TradeBars):
         self._threads: list[threading.Thread] = []
         self._traffic_outlet: SinkWorker[bytes | Record] | None = None
         if on_traffic is not None:
-            self._traffic_outlet = self._outlet(on_traffic, lambda _: True, "on_traffic")
+            self._traffic_outlet = self._worker(on_traffic, lambda _: True, "on_traffic")
         budget = _budget_of(rest, self._healing)
-        self._lanes = [
+        self._supervisors = [
             ConnectionSupervisor(
                 self, market, topics, spec_of(feed), number,
                 healing=self._healing, budget=budget, start_thread=self._start_thread,
             )
             for number, (market, topics) in enumerate(_shards(subscriptions, feed))
         ]  # fmt: skip
-        self._errands = Recovery(
-            self, self._intake, self._delivery_lock, self._time,
-            markets={each.symbol: each.market for each in self.subscriptions}, lanes=self._lanes,
-            fill_timeout=self._healing.fill_timeout, start_thread=self._start_thread,
-        )  # fmt: skip
+        self._recovery = Recovery(
+            self,
+            self._handler,
+            self._delivery_lock,
+            self._time,
+            markets={each.symbol: each.market for each in self.subscriptions},
+            supervisors=self._supervisors,
+            fill_timeout=self._healing.fill_timeout,
+            start_thread=self._start_thread,
+        )
 
     @interrupts.hold(passes_on=True)
     def start(self) -> Self:
@@ -187,8 +192,8 @@ class Stream(TradeBars):
             _hurry(self)
             if self._traffic_outlet is not None:
                 self._start_outlet(self._traffic_outlet)
-            for lane in self._lanes:
-                self._start_thread(lane.run, f"pump-{lane.number}")
+            for supervisor in self._supervisors:
+                self._start_thread(supervisor.run, f"pump-{supervisor.number}")
             self._start_thread(self._run_errands, _ERRANDS.removeprefix("-"))
         except BaseException:
             self.stop(timeout=0.0)
@@ -243,7 +248,7 @@ class Stream(TradeBars):
         InvalidInput
             If ``last`` is no number of rows.
         """
-        return self._shelf.frame(channel, symbol, last, mark_filled=mark_filled)
+        return self._store.frame(channel, symbol, last, mark_filled=mark_filled)
 
     def book(self, symbol: str | None = None) -> OrderBook:
         """Copy the order book of a symbol whose ``level2`` is streamed.
@@ -263,12 +268,12 @@ class Stream(TradeBars):
         """
         symbol = arguments.name_of(symbol, "symbol")
         with self._delivery_lock:
-            books = self._intake.books
+            books = self._handler.books
             if symbol is None and not books:
                 raise BookNotReady(f"{self.name!r} keeps no book; add 'level2' to channels=")
             if symbol is None and len(books) > 1:
                 raise BookNotReady(f"name one of the books: {', '.join(books)}")
-            return self._intake.book(symbol if symbol is not None else next(iter(books)))
+            return self._handler.book(symbol if symbol is not None else next(iter(books)))
 
     @interrupts.hold(passes_on=True)
     def wait(
@@ -299,11 +304,11 @@ class Stream(TradeBars):
         InvalidInput
             If ``rows`` or ``timeout`` is no number.
         """
-        wanted = self._shelf.channel(channel)
+        wanted = self._store.channel(channel)
         rows, timeout = arguments.count(rows, "rows", "rows", least=0), arguments.patience(timeout)
         deadline = self.clock.monotonic() + timeout
         # Short slices: "Interrupt kernel" and Ctrl-C get through on every platform.
-        while (total := self._shelf.total(wanted)) < rows:
+        while (total := self._store.total(wanted)) < rows:
             if self.state in (State.STOPPED, State.FAILED):
                 raise StreamStopped(
                     f"{self.name!r} is {self.state} after {total} of {rows} rows of "
@@ -340,7 +345,7 @@ class Stream(TradeBars):
         """What the stream is doing: the least healthy of its connections says."""
         if self._stopping.is_set():
             return State.STOPPED
-        states = {lane.state for lane in self._lanes}
+        states = {supervisor.state for supervisor in self._supervisors}
         for state in (State.FAILED, State.RECONNECTING, State.CONNECTING):
             if state in states:
                 return state
@@ -353,50 +358,69 @@ class Stream(TradeBars):
         It grows with each connection that opens and each subscription that is answered, both for
         the first time: so it ends growing, whatever the exchange does.
         """
-        return sum(lane.progress for lane in self._lanes)
+        return sum(supervisor.progress for supervisor in self._supervisors)
 
     @property
     def held_until(self) -> float | None:
         """Monotonic seconds until which no further connection may be made; None where one may."""
         return max(
-            (at for lane in self._lanes if (at := lane.held_until) is not None), default=None
+            (at for supervisor in self._supervisors if (at := supervisor.held_until) is not None),
+            default=None,
         )
 
     @property
     def error(self) -> KucoinResearchError | None:
         """The error that a connection is suffering from, or a refused subscription."""
-        return next((lane.error for lane in self._lanes if lane.error is not None), None)
+        return next(
+            (supervisor.error for supervisor in self._supervisors if supervisor.error is not None),
+            None,
+        )
 
     @property
     def simulation(self) -> float | None:
         """The speed of the venue's virtual clock, ``None`` on a venue that runs in real time."""
-        return next((lane.simulation for lane in self._lanes if lane.simulation is not None), None)
+        return next(
+            (
+                supervisor.simulation
+                for supervisor in self._supervisors
+                if supervisor.simulation is not None
+            ),
+            None,
+        )
 
     @property
     def live_since(self) -> float | None:
         """Monotonic seconds of its clock at which it was first live; ``None`` before."""
-        times = [lane.live_since for lane in self._lanes if lane.live_since is not None]
-        return max(times) if len(times) == len(self._lanes) else None
+        times = [
+            supervisor.live_since
+            for supervisor in self._supervisors
+            if supervisor.live_since is not None
+        ]
+        return max(times) if len(times) == len(self._supervisors) else None
 
     @property
     def last_ping(self) -> float | None:
         """Unix seconds of the newest ping sent, over all connections."""
-        pings = [lane.last_ping for lane in self._lanes if lane.last_ping is not None]
+        pings = [
+            supervisor.last_ping
+            for supervisor in self._supervisors
+            if supervisor.last_ping is not None
+        ]
         return max(pings, default=None)
 
     def ping(self) -> None:
         """Send a ping on every connection at the next chance; the stream sends its own anyway."""
-        for lane in self._lanes:
-            lane.request_ping()
+        for supervisor in self._supervisors:
+            supervisor.request_ping()
 
     def total(self, channel: str | None = None) -> int:
         """Count the rows received on a channel since the start."""
-        return self._shelf.total(self._shelf.channel(channel))
+        return self._store.total(self._store.channel(channel))
 
     @property
     def rows_kept(self) -> int:
         """Rows in memory now, of all channels; their frames hold no more."""
-        return self._shelf.kept
+        return self._store.kept
 
     @property
     def clock_offset_ms(self) -> float | None:
@@ -428,27 +452,27 @@ class Stream(TradeBars):
     @property
     def status(self) -> StreamStatus:
         """How the stream is doing right now."""
-        tallies = self._intake.ledger.tallies
+        tallies = self._handler.ledger.tallies
         lag = self._lag_of_newest()
         return StreamStatus(
             state=self.state,
-            rows=self._shelf.totals,
+            rows=self._store.totals,
             messages_per_second=self.messages_per_second,
             lag_p50_ms=lag.p50_ms if lag else None,
             lag_p95_ms=lag.p95_ms if lag else None,
-            reconnects=sum(lane.reconnects for lane in self._lanes),
+            reconnects=sum(supervisor.reconnects for supervisor in self._supervisors),
             gaps=sum(len(tally.gaps) for tally in tallies),
             duplicates=sum(tally.duplicates for tally in tallies),
-            broken=self._intake.broken,
+            broken=self._handler.broken,
             error=self.error,
-            rollovers=sum(lane.rollovers for lane in self._lanes),
-            dropped=self._dropped + sum(outlet.dropped for outlet in self._outlets),
+            rollovers=sum(supervisor.rollovers for supervisor in self._supervisors),
+            dropped=self._dropped + sum(worker.dropped for worker in self._workers),
         )
 
     def _lag_of_newest(self) -> Lag | None:
-        for name in self._shelf.totals:
+        for name in self._store.totals:
             if name not in _WITHOUT_LAG:
-                lag = self._lag(self._shelf.rings[CHANNELS[name]].frame(_LAG_ROWS))
+                lag = self._lag(self._store.rings[CHANNELS[name]].frame(_LAG_ROWS))
                 if lag is not None:
                     return lag
         return None
@@ -483,7 +507,7 @@ class Stream(TradeBars):
         arguments.columns_hold(rows, times=times)
         if self.simulation not in (None, 1.0):
             return pl.Series("lag_ms", [None] * rows.height, dtype=pl.Float64)
-        return self._time.lags(rows, self._intake.not_read)
+        return self._time.lags(rows, self._handler.not_read)
 
     def _lag(self, rows: pl.DataFrame) -> Lag | None:
         lags = self.lags(rows).drop_nulls()
@@ -494,16 +518,16 @@ class Stream(TradeBars):
         return self._report(with_lag=True)
 
     def _report(self, *, with_lag: bool) -> Report:
-        tallies = self._intake.ledger.tallies
+        tallies = self._handler.ledger.tallies
         lags = self._lags_of(tallies) if with_lag else {}
         return Report(
             name=self.name,
             channels=tuple(ChannelReport.of(t, lags.get((t.channel, t.symbol))) for t in tallies),
-            reconnects=sum(lane.reconnects for lane in self._lanes),
+            reconnects=sum(supervisor.reconnects for supervisor in self._supervisors),
             clock_offset_ms=self.clock_offset_ms,
             clock_uncertainty_ms=self.clock_uncertainty_ms,
             simulation=self.simulation,
-            rollovers=sum(lane.rollovers for lane in self._lanes),
+            rollovers=sum(supervisor.rollovers for supervisor in self._supervisors),
         )
 
     def _lags_of(self, tallies: Sequence[Tally]) -> dict[tuple[str, str], Lag]:
@@ -511,7 +535,7 @@ class Stream(TradeBars):
         found: dict[tuple[str, str], Lag] = {}
         channels = {tally.channel for tally in tallies if tally.rows}
         for channel in channels - _WITHOUT_LAG:
-            rows = self._shelf.rings[CHANNELS[channel]].frame()
+            rows = self._store.rings[CHANNELS[channel]].frame()
             lags = rows.select("symbol", self.lags(rows)).drop_nulls("lag_ms")
             each = lags.group_by(pl.col("symbol").cast(pl.String)).agg(_LAG)
             found |= {(channel, symbol): Lag(*lag) for symbol, *lag in each.drop_nulls().rows()}
@@ -551,16 +575,16 @@ class Stream(TradeBars):
         """
         arguments.plain_function(sink, "attach", "record")
         self._refuse_if_stopped("nothing will come")
-        channels = self._shelf.chosen(channel)
+        channels = self._store.chosen(channel)
         named = name_of_function(sink)
-        outlet = self._outlet(sink, wanting(channels), named)
+        worker = self._worker(sink, wanting(channels), named)
         with self._delivery_lock:
-            self._outlets = (*self._outlets, outlet)
+            self._workers = (*self._workers, worker)
             self.failures = without(self.failures, named)
-        self._start_outlet(outlet)
-        return lambda: self._detach(outlet)
+        self._start_outlet(worker)
+        return lambda: self._detach(worker)
 
-    def _outlet(
+    def _worker(
         self, call: Callable[[Any], object], wants: Callable[[Any], bool], name: str
     ) -> SinkWorker[Any]:
         return SinkWorker(
@@ -568,20 +592,20 @@ class Stream(TradeBars):
             on_failure=self._forget, clock=self.clock,
         )  # fmt: skip
 
-    def _start_outlet(self, outlet: SinkWorker[Any]) -> None:
-        self._keep_thread(outlet.thread)
+    def _start_outlet(self, worker: SinkWorker[Any]) -> None:
+        self._keep_thread(worker.thread)
 
-    def _detach(self, outlet: SinkWorker[Record]) -> None:
-        self._forget(outlet)
-        outlet.detach()
+    def _detach(self, worker: SinkWorker[Record]) -> None:
+        self._forget(worker)
+        worker.detach()
 
-    def _forget(self, outlet: SinkWorker[Any]) -> None:
+    def _forget(self, worker: SinkWorker[Any]) -> None:
         with self._delivery_lock:
-            if outlet in self._outlets:
-                self._dropped += outlet.dropped
-                if outlet.failure is not None:
-                    self.failures = (*self.failures, outlet.failure)
-            self._outlets = tuple(each for each in self._outlets if each is not outlet)
+            if worker in self._workers:
+                self._dropped += worker.dropped
+                if worker.failure is not None:
+                    self.failures = (*self.failures, worker.failure)
+            self._workers = tuple(each for each in self._workers if each is not worker)
 
     def attach_batches(self, take: Callable[[Sequence[Record]], object]) -> Callable[[], None]:
         """Call ``take(rows)`` with each batch of rows as it is stored, all channels in order.
@@ -656,13 +680,13 @@ class Stream(TradeBars):
         recorder = recorder_for(self, root, options, {"ends_itself": True})
         with self._delivery_lock:
             self._account()  # so that the recording's own accounts begin with it
-            if gaps := self._intake.gaps_to_come():
+            if gaps := self._handler.gaps_to_come():
                 recorder.take(gaps)
             recorder.before_close(self._ending(self._attach_batches(recorder.take)))
             self._recorders = [*self.recorders, recorder]
-            self._errands.begin_books(
+            self._recovery.begin_books(
                 symbol
-                for symbol, book in self._intake.books.items()
+                for symbol, book in self._handler.books.items()
                 if book.is_ready and not book.seeds_itself
             )
         self._errand.set()
@@ -680,7 +704,7 @@ class Stream(TradeBars):
 
     def _account(self) -> None:
         if not self._is_finished:
-            self._commit(self._intake.account(self.now_ns()))
+            self._commit(self._handler.account(self.now_ns()))
 
     @property
     def recorders(self) -> list[Recorder]:
@@ -695,10 +719,10 @@ class Stream(TradeBars):
         """Take the messages of one read; returns those meant for the conversation."""
         now_ns = self.now_ns()
         with self._delivery_lock:
-            rows, controls = self._intake.take(payloads, decoder, now_ns, overlap)
+            rows, controls = self._handler.take(payloads, decoder, now_ns, overlap)
             self._count(len(payloads))
             self._commit(rows)
-        if self._intake.has_errands:
+        if self._handler.has_open_requests:
             self._errand.set()
         if self._traffic_outlet is not None:
             self._traffic_outlet.put(payloads)
@@ -712,7 +736,7 @@ class Stream(TradeBars):
             return []
         now_ns = self.now_ns()
         with self._delivery_lock:
-            return self._intake.hold(payloads, decoder, now_ns, overlap)
+            return self._handler.hold(payloads, decoder, now_ns, overlap)
 
     def take_over(
         self, overlap: Handover, topics: Sequence[Topic], drained_ns: int
@@ -721,9 +745,9 @@ class Stream(TradeBars):
         with self._delivery_lock:
             if self._is_finished:
                 return []
-            rows, stalled = self._intake.take_over(overlap, topics, drained_ns, self.now_ns())
+            rows, stalled = self._handler.take_over(overlap, topics, drained_ns, self.now_ns())
             self._commit(rows)
-        if self._intake.has_errands:
+        if self._handler.has_open_requests:
             self._errand.set()
         return stalled
 
@@ -731,13 +755,13 @@ class Stream(TradeBars):
         """List what has been silent for suspiciously long."""
         shortest_ns = int(self._healing.shortest_silence * 1e9)
         with self._delivery_lock:
-            silent = self._intake.silent(topics, now_ns, shortest_ns)
+            silent = self._handler.silent(topics, now_ns, shortest_ns)
         return [
             Silence(
                 tally.channel,
                 tally.symbol,
                 (now_ns - (tally.last_local or now_ns)) / 1e9,
-                (tally.beat.p99_ns or 0) / 1e9,
+                (tally.arrivals.p99_ns or 0) / 1e9,
             )
             for tally in silent
         ]
@@ -746,7 +770,7 @@ class Stream(TradeBars):
         """Take note that another connection was silent, too: the market was, most likely."""
         with self._delivery_lock:
             for silence in silences:
-                self._intake.doubt(silence.channel, silence.symbol, self.now_ns())
+                self._handler.doubt(silence.channel, silence.symbol, self.now_ns())
 
     def _count(self, messages: int) -> None:
         now = self.clock.monotonic()
@@ -761,7 +785,7 @@ class Stream(TradeBars):
         """Put a status row into the flow."""
         detail = detail.encode(errors="replace").decode()  # a foreign error's text may be odd
         with self._delivery_lock:
-            row = self._intake.note(event, detail, self.now_ns(), channel=channel, symbol=symbol)
+            row = self._handler.note(event, detail, self.now_ns(), channel=channel, symbol=symbol)
             self._commit([row])
 
     def take_in(self, rows: Callable[[], Sequence[Record]]) -> Sequence[Record] | None:
@@ -776,11 +800,11 @@ class Stream(TradeBars):
     def _commit(self, rows: Sequence[Record]) -> None:
         if not rows:
             return
-        self._shelf.extend(rows)
+        self._store.extend(rows)
         sinks = self._batch_sinks
         failed = [(sink, error) for sink in sinks if (error := sink.take(rows)) is not None]
-        for outlet in self._outlets:
-            outlet.put(rows)
+        for worker in self._workers:
+            worker.put(rows)
         if self._traffic_outlet is not None:
             self._traffic_outlet.put(rows)
         for sink, error in failed:  # last, as this puts rows of its own behind these
@@ -801,14 +825,14 @@ class Stream(TradeBars):
         """Tell that a connection ended; its books start over."""
         if began_ns is not None:
             with self._delivery_lock:
-                self._commit(self._intake.begin_outage(topics, began_ns, self.now_ns()))
+                self._commit(self._handler.begin_outage(topics, began_ns, self.now_ns()))
         self.note("disconnected", reason)
 
     def outage(self, topics: Sequence[Topic], began_ns: int, *, is_over: bool) -> None:
         """Account for the time from a lost connection to its successor, or to the end."""
         with self._delivery_lock:
             now_ns = self.now_ns()
-            rows = self._intake.end_outage(
+            rows = self._handler.end_outage(
                 topics, began_ns, now_ns, "disconnected", is_over=is_over
             )
             self._commit(rows)
@@ -816,9 +840,9 @@ class Stream(TradeBars):
 
     def acknowledged(self, topics: Sequence[Topic]) -> None:
         """Take note of subscriptions that the exchange has accepted."""
-        self._errands.forget_failures()
+        self._recovery.forget_failures()
         with self._delivery_lock:
-            self._intake.subscribed(topics, self.clock.monotonic(), _SEED_PATIENCE)
+            self._handler.subscribed(topics, self.clock.monotonic(), _SEED_PATIENCE)
         self._errand.set()
 
     # -- this machine's clock, and the exchange's --------------------------------------------------
@@ -852,18 +876,18 @@ class Stream(TradeBars):
         self._errand.set()
 
     def _run_errands(self) -> None:
-        books = self._intake.books
+        books = self._handler.books
         while not self._stopping.is_set():
-            is_soon = books or self._intake.has_errands
+            is_soon = books or self._handler.has_open_requests
             pause = _ERRAND_INTERVAL if is_soon else self._time.interval
             self._errand.wait(min(pause, _LOOK_INTERVAL) if self._all_outlets() else pause)
             self._errand.clear()
             try:
-                self._errands.look()
-                for outlet in self._all_outlets():
-                    outlet.look()
+                self._recovery.look()
+                for worker in self._all_outlets():
+                    worker.look()
             except Exception as error:  # noqa: BLE001  this thread's guard
-                self._errands.survive(error)
+                self._recovery.survive(error)
         deadline = self.clock.monotonic() + _LAST_ROWS
         for thread in self._feed_threads():
             thread.join(max(0.0, deadline - self.clock.monotonic()))
@@ -871,7 +895,7 @@ class Stream(TradeBars):
 
     def _feed_threads(self) -> list[threading.Thread]:
         """List those that bring rows, but for the one that asks."""
-        others = {outlet.thread for outlet in self._all_outlets()} | {threading.current_thread()}
+        others = {worker.thread for worker in self._all_outlets()} | {threading.current_thread()}
         return [
             thread
             for thread in self._threads
@@ -883,15 +907,15 @@ class Stream(TradeBars):
         with self._delivery_lock:
             if self._is_finished:
                 return
-            self._commit(self._intake.finish(self.now_ns()))
+            self._commit(self._handler.finish(self.now_ns()))
             self.note("stopped", "stop() was called")
             self._is_finished = True
-        for outlet in self._all_outlets():
-            outlet.close()
+        for worker in self._all_outlets():
+            worker.close()
 
     def _all_outlets(self) -> list[SinkWorker[Any]]:
         traffic = [] if self._traffic_outlet is None else [self._traffic_outlet]
-        return [*self._outlets, *traffic]
+        return [*self._workers, *traffic]
 
     # -- the end ---------------------------------------------------------------------------------
 
@@ -915,16 +939,16 @@ class Stream(TradeBars):
         # First, so that an interrupt from here on cannot leave the stream running.
         self._stopping.set()
         self._errand.set()
-        for lane in self._lanes:
-            lane.abort()
+        for supervisor in self._supervisors:
+            supervisor.abort()
         self._rest.close()
-        self._errands.close()
+        self._recovery.close()
         _slow_down(self)
         if not self._has_errand_thread:
-            for outlet in self._all_outlets():
-                outlet.close()
+            for worker in self._all_outlets():
+                worker.close()
         here = threading.current_thread()
-        if here in {outlet.thread for outlet in self._all_outlets()}:
+        if here in {worker.thread for worker in self._all_outlets()}:
             return
         # The threads that ask may wait for a slow answer of REST; the rows need not.
         feed = self._feed_threads()
@@ -944,20 +968,20 @@ class Stream(TradeBars):
         deadline = self.clock.monotonic() + seconds
         with self._delivery_lock:
             # Those in step, that is; connections of others may be lost.
-            names = self._intake.books_to_ask_about(_MOST_LOOKED_AT)
-            self._errands.ask_about_ends(names)
+            names = self._handler.books_to_ask_about(_MOST_LOOKED_AT)
+            self._recovery.ask_about_ends(names)
         if not names:
             return
-        books = [self._intake.books[name] for name in names]
+        books = [self._handler.books[name] for name in names]
         self._errand.set()
         while self.clock.monotonic() < deadline and interrupts.arrived() == seen:
-            if self._errands.are_ends_known and not any(book.doubt for book in books):
+            if self._recovery.are_ends_known and not any(book.doubt for book in books):
                 break
             self._stopping.wait(0.02)
 
     def _is_called_by_own_thread(self) -> bool:
         here = threading.current_thread()
-        return here in self._threads or here in {outlet.thread for outlet in self._all_outlets()}
+        return here in self._threads or here in {worker.thread for worker in self._all_outlets()}
 
     def _until(self, deadline: float) -> float:
         return max(0.0, deadline - self.clock.monotonic())
@@ -972,12 +996,12 @@ class Stream(TradeBars):
         self._stopping = threading.Event()
         self._stopping.set()
         self._delivery_lock = threading.RLock()  # may have been held when the process was forked
-        for lane in self._lanes:
-            lane.disown()
-        self._errands.disown()
+        for supervisor in self._supervisors:
+            supervisor.disown()
+        self._recovery.disown()
         self._rest.disown()
         self._threads = []
-        self._outlets = ()
+        self._workers = ()
         self._traffic_outlet = None
 
     @property

@@ -299,7 +299,7 @@ class ConnectionSupervisor:
         keeper: _Keeper,
         market: Market,
         topics: Sequence[Topic],
-        kit: FeedSpec,
+        spec: FeedSpec,
         number: int,
         *,
         healing: Healing,
@@ -315,10 +315,10 @@ class ConnectionSupervisor:
         self.simulation: float | None = None
         self.last_ping: float | None = None
         self.live_since: float | None = None  # of the first connection, monotonic seconds
-        self._keeper = keeper
+        self._owner = keeper
         self._market = market
         self._topics = list(topics)
-        self._kit = kit
+        self._spec = spec
         self._healing = healing
         self._budget = budget
         self._start_thread = start_thread
@@ -361,12 +361,12 @@ class ConnectionSupervisor:
             self._keep_connected()
         finally:
             self._give_up_successor()
-            if not self._keeper.stopping.is_set() and self.state is not State.FAILED:
+            if not self._owner.stopping.is_set() and self.state is not State.FAILED:
                 # Whatever ended this thread, the stream must not go on saying that it is live.
                 self._trouble = self._trouble or ConnectionLost("the feed's thread has ended")
                 self.state = State.FAILED
             if self._lost_at_ns is not None:
-                self._keeper.outage(self._topics, self._lost_at_ns, is_over=False)
+                self._owner.outage(self._topics, self._lost_at_ns, is_over=False)
 
     def _give_up_successor(self) -> None:
         successor, self._successor = self._successor, None
@@ -377,11 +377,11 @@ class ConnectionSupervisor:
                 self._close_link(successor.link)
             # What it has brought was received, and may be all there is of a topic that had stalled.
             drained_ns = successor.drained_ns or 0
-            self._keeper.take_over(successor.overlap, self._topics, drained_ns)
+            self._owner.take_over(successor.overlap, self._topics, drained_ns)
 
     def _keep_connected(self) -> None:
         failures = 0
-        stopping = self._keeper.stopping
+        stopping = self._owner.stopping
         while not stopping.is_set():
             wait = 0.0 if self._link is not None else self._budget.take(self._clock.monotonic())
             if wait:
@@ -393,7 +393,7 @@ class ConnectionSupervisor:
             except KucoinResearchError as failure:
                 error = bare(failure)  # its frames hold what the server has sent
             except Exception as failure:  # the pump's guard; its text may hold a secret
-                log.exception("the feed of %s met an unexpected error", self._keeper.name)
+                log.exception("the feed of %s met an unexpected error", self._owner.name)
                 error = ConnectionLost(f"unexpected {type(failure).__name__} in the feed")
             if stopping.is_set() or error is None:
                 return
@@ -416,9 +416,9 @@ class ConnectionSupervisor:
             f"KuCoin allows: the next one comes in {seconds:.0f} s (one stream of several symbols "
             "is one connection)"
         )
-        log.info("%s waits %.0f s for its turn to connect", self._keeper.name, seconds)
+        log.info("%s waits %.0f s for its turn to connect", self._owner.name, seconds)
         try:
-            self._keeper.stopping.wait(seconds)
+            self._owner.stopping.wait(seconds)
         finally:
             self._held_until, self._trouble = None, before
 
@@ -438,27 +438,27 @@ class ConnectionSupervisor:
             self.state = State.RECONNECTING
         elif isinstance(error, _FATAL):
             self.state = State.FAILED
-        log.info("%s lost a connection: %s", self._keeper.name, error)
-        self._keeper.lost(self._topics, str(error), self._lost_at_ns)
+        log.info("%s lost a connection: %s", self._owner.name, error)
+        self._owner.lost(self._topics, str(error), self._lost_at_ns)
 
     def _open_link(self) -> _Link:
         """Take a token, connect, and begin to talk."""
         is_private = any(topic.is_private for topic in self._topics)
-        doorway = self._kit.doorway(self._keeper.rest, self._market, is_private, self._tries)
+        endpoint = self._spec.endpoint(self._owner.rest, self._market, is_private, self._tries)
         self._tries += 1
-        self.simulation = doorway.speed or self.simulation
-        connection = self._open_connection(doorway.url)
+        self.simulation = endpoint.speed or self.simulation
+        connection = self._open_connection(endpoint.url)
         self._has_opened = True
         conversation = Conversation(
             self._topics,
             self._clock.monotonic(),
-            ping_interval=doorway.ping_interval,
-            ping_timeout=doorway.ping_timeout,
-            dialect=self._kit.dialect(self._market),
+            ping_interval=endpoint.ping_interval,
+            ping_timeout=endpoint.ping_timeout,
+            dialect=self._spec.dialect(self._market),
         )
-        decoder, now = self._kit.decoder(self._market), self._clock.monotonic()
-        secrets = query_of(doorway.url)
-        return _Link(connection, conversation, decoder, doorway.lifetime, now, secrets)
+        decoder, now = self._spec.decoder(self._market), self._clock.monotonic()
+        secrets = query_of(endpoint.url)
+        return _Link(connection, conversation, decoder, endpoint.lifetime, now, secrets)
 
     def _open_connection(self, url: Hidden[str]) -> Connection:
         bound = Bound(self._clock, _OPEN_TIMEOUT)
@@ -466,7 +466,7 @@ class ConnectionSupervisor:
             self._opening.add(bound)
         try:
             # Asked after the bound was registered: stop() finds it there, or this finds stop.
-            if self._keeper.stopping.is_set():
+            if self._owner.stopping.is_set():
                 raise ConnectionLost("the stream was stopped")
             connection = open_hidden(url, timeout=_OPEN_TIMEOUT, clock=self._clock, bound=bound)
             with self._abort_lock:
@@ -490,7 +490,7 @@ class ConnectionSupervisor:
             link = self._link = self._open_link()
         try:
             # Asked after the connection was registered: stop() finds it there, or this finds stop.
-            while not self._keeper.stopping.is_set():
+            while not self._owner.stopping.is_set():
                 link = self._turn(link)
         finally:
             self._link = None
@@ -529,7 +529,7 @@ class ConnectionSupervisor:
         if not payloads:
             return
         self._last_heard_ns = self._now_ns()
-        for control in self._keeper.deliver(payloads, link.decoder, self._overlap(now)):
+        for control in self._owner.deliver(payloads, link.decoder, self._overlap(now)):
             events = link.hear(control, self._clock.monotonic())
             self._handle(link.conversation, events)
 
@@ -547,9 +547,7 @@ class ConnectionSupervisor:
         speaks = self._now_ns() - heard_ns < _SPEAKS_NS
         if speaks and link.settled_ns is not None and link.conversation.is_pong_overdue(now):
             link.conversation.forgive_pings()
-            self._keeper.note(
-                "pong_missing", "a ping was not answered; another connection is tried"
-            )
+            self._owner.note("pong_missing", "a ping was not answered; another connection is tried")
             self._begin_succession(now, "missing pong", ())
 
     def _slice(self, conversation: Conversation, now: float) -> float:
@@ -571,9 +569,9 @@ class ConnectionSupervisor:
         if self._connects:
             self.reconnects += 1
         if self._lost_at_ns is not None:
-            self._keeper.outage(self._topics, self._lost_at_ns, is_over=True)
+            self._owner.outage(self._topics, self._lost_at_ns, is_over=True)
         self._lost_at_ns = None
-        self._keeper.connected(self._topics, f" of {self._market}")
+        self._owner.connected(self._topics, f" of {self._market}")
         self._go_live(link)
 
     def _go_live(self, link: _Link) -> None:
@@ -585,12 +583,12 @@ class ConnectionSupervisor:
         self._trouble = None
         self.simulation = link.conversation.speed or self.simulation
         self.state = State.LIVE
-        self._keeper.request_clock(self._market)
+        self._owner.request_clock(self._market)
         lifetime = link.lifetime or self._healing.lifetime
         # A little earlier each time by chance, so that many lanes do not change all at once.
         reserve = self._healing.reserve(lifetime) * self._random.uniform(1.0, 1.25)
         self._replace_at = link.opened_at + lifetime - reserve
-        self._keeper.request_errand()
+        self._owner.request_errand()
 
     # -- what the exchange says ------------------------------------------------------------------
 
@@ -601,10 +599,10 @@ class ConnectionSupervisor:
                 self._on_refused(conversation, event)
             elif isinstance(event, ExchangeSpoke):
                 # Told, but nothing suffers from it: if a disconnection follows, that is the error.
-                self._keeper.note("error", str(event.error))
+                self._owner.note("error", str(event.error))
             elif isinstance(event, Acknowledged):
                 self._answered.update(event.topics)
-                self._keeper.acknowledged(event.topics)
+                self._owner.acknowledged(event.topics)
                 self._accept(event.topics)
 
     def _on_refused(self, conversation: Conversation, event: Refused) -> None:
@@ -617,7 +615,7 @@ class ConnectionSupervisor:
         if isinstance(event.error, ServiceBusy | LimitExceeded):
             self._busy.update(event.topics)
             self._retry_busy_at = self._clock.monotonic() + _BUSY_INTERVAL
-        self._keeper.note("refused", str(event.error))
+        self._owner.note("refused", str(event.error))
 
     def _accept(self, topics: Iterable[Topic]) -> None:
         if self._busy:
@@ -629,7 +627,7 @@ class ConnectionSupervisor:
 
     def _look_after(self, link: _Link, *, is_drained: bool) -> None:
         """Notice silence, age and sleep; each is answered by a successor."""
-        now, keeper = self._clock.monotonic(), self._keeper
+        now, keeper = self._clock.monotonic(), self._owner
         if len(keeper.moves) > self._moves_seen:
             self._on_moves(link)
         if self._successor is None and self._replace_at is not None and now >= self._replace_at:
@@ -646,17 +644,15 @@ class ConnectionSupervisor:
                 f"silent for {silence.seconds:.2f} s, while 99 of 100 intervals are below "
                 f"{silence.usual:.2f} s; another connection is tried"
             )
-            self._keeper.note(
-                "silent_topic", detail, channel=silence.channel, symbol=silence.symbol
-            )
+            self._owner.note("silent_topic", detail, channel=silence.channel, symbol=silence.symbol)
         link.conversation.request_ping()  # a socket that is dead altogether will not answer
         self._begin_succession(now, "silent topic", silences)
 
     def _on_moves(self, link: _Link) -> None:
         """Tell that this machine's clock was set; where it may have slept, the peer may be gone."""
-        moves = self._keeper.moves[self._moves_seen :]
+        moves = self._owner.moves[self._moves_seen :]
         self._moves_seen += len(moves)
-        self._keeper.clock_moved()
+        self._owner.clock_moved()
         if any(move.by_ns >= SLEPT_NS for move in moves):
             link.conversation.request_ping()
             self._begin_succession(self._clock.monotonic(), "sleep", ())
@@ -676,7 +672,7 @@ class ConnectionSupervisor:
     def _open_successor(self, successor: _Successor) -> None:
         """Open another connection and hold what it brings, on a thread of its own."""
         link = None
-        keeper = self._keeper
+        keeper = self._owner
         try:
             link = self._open_link()
             while not successor.is_wanted.is_set() and not keeper.stopping.is_set():
@@ -737,7 +733,7 @@ class ConnectionSupervisor:
         wait = self._random.uniform(1.0, 5.0)
         self._no_successor_before = self._clock.monotonic() + wait
         self._replace_at = max(self._replace_at or 0.0, self._no_successor_before)
-        self._keeper.note("rollover_failed", f"{successor.error}; the old connection goes on")
+        self._owner.note("rollover_failed", f"{successor.error}; the old connection goes on")
 
     def _take_over(self, successor: _Successor) -> None:
         link = successor.link
@@ -746,14 +742,14 @@ class ConnectionSupervisor:
         self.rollovers += 1
         self._link = link
         drained_ns = successor.drained_ns or 0
-        stalled = self._keeper.take_over(successor.overlap, self._topics, drained_ns)
+        stalled = self._owner.take_over(successor.overlap, self._topics, drained_ns)
         self._tail, self._tail_until = successor.overlap, self._clock.monotonic() + _TAIL
-        self._keeper.acknowledged(list(link.conversation.subscribed))
+        self._owner.acknowledged(list(link.conversation.subscribed))
         quiet = [s for s in successor.silences if (s.channel, s.symbol) not in stalled]
         if quiet:
-            self._keeper.was_quiet(quiet)
+            self._owner.was_quiet(quiet)
         why = f" after {successor.reason}" if successor.reason else ""
-        self._keeper.note("rollover", f"{len(self._topics)} topics of {self._market}{why}")
+        self._owner.note("rollover", f"{len(self._topics)} topics of {self._market}{why}")
         self._go_live(link)
 
     def _has_taken_over(self, error: KucoinResearchError) -> bool:
@@ -761,7 +757,7 @@ class ConnectionSupervisor:
         successor = self._successor
         if successor is None:
             return False
-        heard_ns, keeper = self._last_heard_ns or self._now_ns(), self._keeper
+        heard_ns, keeper = self._last_heard_ns or self._now_ns(), self._owner
         while not successor.is_settled.wait(_SLICE) and not keeper.stopping.is_set():
             pass
         successor.is_wanted.set()
@@ -792,9 +788,9 @@ class ConnectionSupervisor:
         last_ns = successor.overlap.last_held_ns
         if last_ns is None:
             return
-        self._keeper.lost(self._topics, str(error), heard_ns)
-        self._keeper.take_over(successor.overlap, self._topics, 0)
-        self._keeper.outage(self._topics, heard_ns, is_over=True)
+        self._owner.lost(self._topics, str(error), heard_ns)
+        self._owner.take_over(successor.overlap, self._topics, 0)
+        self._owner.outage(self._topics, heard_ns, is_over=True)
         self._last_heard_ns = max(heard_ns, last_ns)
 
     # -- asked from elsewhere --------------------------------------------------------------------
@@ -805,7 +801,7 @@ class ConnectionSupervisor:
             self._afresh.append(symbol)
 
     def _book_topics(self, symbol: str) -> list[Topic]:
-        wanted = topics_for(Channel("level2"), symbol, self._market, self._keeper.feed)
+        wanted = topics_for(Channel("level2"), symbol, self._market, self._owner.feed)
         return [topic for topic in wanted if topic in self._topics]
 
     def may_mend(self, symbol: str) -> bool:

@@ -54,7 +54,9 @@ def settle(rig, timeout: float = 60.0) -> None:
     def is_still() -> bool:
         nonlocal seen, since
         total = sum(rig.s.total(channel) for channel in rig.channels)
-        if total != seen or any(lane._successor is not None for lane in rig.s._lanes):
+        if total != seen or any(
+            supervisor._successor is not None for supervisor in rig.s._supervisors
+        ):
             seen, since = total, clock.monotonic()
         return clock.monotonic() - since > _STILL
 
@@ -230,7 +232,7 @@ def _knowable(rig, name: str, mine: dict[int, int], theirs: dict[int, int]) -> d
 
 def book_is_whole(rig) -> bool:
     """Whether the client's book has no edge beyond which it knows nothing."""
-    book = rig.s._intake.books[rig.symbol]
+    book = rig.s._handler.books[rig.symbol]
     return not book._floor and book._ceiling == float("inf")
 
 

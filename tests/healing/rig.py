@@ -125,10 +125,10 @@ class Rig:
     @property
     def is_whole(self):
         """Whether nothing is being mended."""
-        lanes, intake = self.s._lanes, self.s._intake
-        if self.s.state is not kr.State.LIVE or intake.has_errands:
+        supervisors, handler = self.s._supervisors, self.s._handler
+        if self.s.state is not kr.State.LIVE or handler.has_open_requests:
             return False
-        if any(lane._successor is not None for lane in lanes):
+        if any(supervisor._successor is not None for supervisor in supervisors):
             return False
         try:
             return "level2" not in self.channels or self.s.book() is not None

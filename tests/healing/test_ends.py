@@ -16,7 +16,7 @@ import pytest
 from jupyter_client import KernelManager
 
 import kucoin_research as kr
-from kucoin_research.exchange.rest.client import Server, Token
+from kucoin_research.exchange.token import Server, Token
 from kucoin_research.model.channels import Market, Subscription, parse_channel
 from tests.conftest import wait_until
 from tests.healing.rig import FAST, Rig
@@ -79,7 +79,7 @@ def test_while_rest_is_asked_to_fill_an_outage():
         rig.x.inject("abort")
         rig.happens("connected", 2)
         wait_until(lambda: any("trade/history" in path for _, path in rig.x.requests))
-        assert rig.s._intake.has_errands
+        assert rig.s._handler.has_open_requests
         ends(rig.s)
         leaves_no_connection(rig.x)
 

@@ -35,9 +35,11 @@ def crowd():
         yield running, patient_symbols(running.venue)
 
 
-def symbols_of(lane):
+def symbols_of(supervisor):
     """Name what a connection streams."""
-    return {symbol for topic in lane._topics for symbol in str(topic).partition(":")[2].split(",")}
+    return {
+        symbol for topic in supervisor._topics for symbol in str(topic).partition(":")[2].split(",")
+    }
 
 
 def sequences(exchange, symbol):
@@ -63,7 +65,7 @@ def test_seven_hundred_contracts_are_one_stream_that_loses_no_trade(crowd):
     assert got == {symbol: numbers for symbol, numbers in published.items() if numbers}
     assert (status.reconnects, status.gaps, status.duplicates, status.broken) == (0, 0, 0, 0)
     # Over several connections, each of which brought what it was asked for.
-    shards = [symbols_of(lane) for lane in s._lanes]
+    shards = [symbols_of(supervisor) for supervisor in s._supervisors]
     assert len(shards) > 1
     assert set.union(*shards) == set(symbols)
     for symbols_here in shards:

@@ -131,7 +131,7 @@ def test_a_recording_is_told_of_outages_whose_trades_are_still_to_come(tmp_path)
             rig.x.inject("maintenance", delay=4.0)
             rig.happens("connected", count)
             pass_seconds(rig, 5)
-        assert rig.s._intake.has_errands
+        assert rig.s._handler.has_open_requests
         recorder = rig.s.record(tmp_path)
         rig.heal()
         rig.s.stop()
@@ -167,9 +167,11 @@ def test_what_the_next_connection_has_brought_is_kept_when_the_stream_stops_befo
 
 def next_connection(rig):
     """Wait until another connection is tried and brings what the present one does."""
-    (lane,) = rig.s._lanes
-    wait_until(lambda: lane._successor is not None and lane._successor.is_settled.is_set())
-    return lane._successor
+    (supervisor,) = rig.s._supervisors
+    wait_until(
+        lambda: supervisor._successor is not None and supervisor._successor.is_settled.is_set()
+    )
+    return supervisor._successor
 
 
 @pytest.mark.parametrize("market", MARKETS)
@@ -204,7 +206,7 @@ def test_what_is_held_is_there_when_stop_returns_though_rest_has_not_answered(pa
         pass_seconds(rig, 20)
         rig.x.pause()
         rig.s.clock.event().wait(0.2)  # what was sent is read
-        assert rig.s._intake.has_errands
+        assert rig.s._handler.has_open_requests
         before = rig.s.total(channel)
 
         rig.s.stop()

@@ -125,8 +125,8 @@ def test_no_secret_is_in_anything_emitted(emitted, mine, tmp_path):
             x.inject("abort")
             wait_until(lambda: s.status.reconnects > 0, timeout=30)
             emitted.show("stream", s)
-            for lane in s._lanes:
-                emitted.show("lane", lane)
+            for supervisor in s._supervisors:
+                emitted.show("lane", supervisor)
             emitted.show("stream's state", vars(s))
             emitted.show("recorder", recorder)
         assert recorder.close()

@@ -24,7 +24,8 @@ import kucoin_research as kr
 from kucoin_research import sim
 from kucoin_research.exchange import signing
 from kucoin_research.exchange.rest import client as rest_module
-from kucoin_research.exchange.rest.client import Rest, Server, Token
+from kucoin_research.exchange.rest.client import Rest
+from kucoin_research.exchange.token import Server, Token
 from kucoin_research.exchange.venues import Venue
 from kucoin_research.exchange.websocket import connection
 from kucoin_research.foundation.hidden import Hidden, Settings, bare, masked, sealed

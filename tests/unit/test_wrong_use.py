@@ -23,7 +23,7 @@ import pytest
 import kucoin_research as kr
 from kucoin_research import cli, figures
 from kucoin_research.compat import KuCoinWebSocket
-from kucoin_research.dashboards import dashboard
+from kucoin_research.dashboards import notebook_dashboard
 from kucoin_research.errors import shown
 from kucoin_research.sim import Chaos
 
@@ -1066,7 +1066,7 @@ def test_a_dashboard_that_cannot_be_made_leaves_no_word_of_its_end(w, monkeypatc
     monkeypatch.setattr(sys, "unraisablehook", told.append)
 
     # Whatever fails within, so that what is refused before is no help.
-    monkeypatch.setattr(dashboard, "Controls", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr(notebook_dashboard, "Controls", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         kr.dashboard(X, venue=w.v)
     gc.collect()

@@ -10,7 +10,7 @@ or ``reason``, at most one ping a second, 600 topics per connection.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -20,8 +20,9 @@ from kucoin_research.errors import (
     StreamError,
     TopicInvalid,
 )
-from kucoin_research.exchange.rest.client import Rest
+from kucoin_research.exchange.token import Token
 from kucoin_research.exchange.topics import SYMBOLS_PER_MESSAGE, Feed, Topic, group_topics
+from kucoin_research.exchange.venues import Venue
 from kucoin_research.exchange.websocket.conversation import CLASSIC, Dialect
 from kucoin_research.exchange.websocket.decode_classic import ControlMessage, Decoder, Decodes
 from kucoin_research.exchange.websocket.decode_pro import ProDecoder
@@ -49,11 +50,23 @@ class Endpoint(NamedTuple):
     lifetime: float | None = None
 
 
+class TokenSource(Protocol):
+    """Gives leave to connect: the REST client of a venue."""
+
+    @property
+    def venue(self) -> Venue:
+        """Where to connect."""
+
+    def token(self, market: Market, *, private: bool = False) -> Token:
+        """Take a token for one connection."""
+
+
 class FeedSpec(NamedTuple):
     """What a connection of one feed is made of."""
 
-    # Told whether it is private, and how many tries have failed: another server may do better.
-    doorway: Callable[[Rest, Market, bool, int], Endpoint]
+    # Called with whether it is private, and the number of failed tries: another server may do
+    # better.
+    endpoint: Callable[[TokenSource, Market, bool, int], Endpoint]
     dialect: Callable[[Market], Dialect]
     decoder: Callable[[Market], Decodes]
     topics_per_connection: int
@@ -61,10 +74,10 @@ class FeedSpec(NamedTuple):
 
 def spec_of(feed: Feed) -> FeedSpec:
     """Give the parts of a feed."""
-    return _KITS[feed]
+    return _SPECS[feed]
 
 
-def _classic_doorway(rest: Rest, market: Market, is_private: bool, tries: int) -> Endpoint:
+def _classic_endpoint(rest: TokenSource, market: Market, is_private: bool, tries: int) -> Endpoint:
     token = rest.token(market, private=is_private)
     server = token.servers[tries % len(token.servers)]
     return Endpoint(
@@ -76,7 +89,7 @@ def _classic_doorway(rest: Rest, market: Market, is_private: bool, tries: int) -
     )
 
 
-def _pro_doorway(rest: Rest, market: Market, _is_private: bool, _tries: int) -> Endpoint:
+def _pro_endpoint(rest: TokenSource, market: Market, _is_private: bool, _tries: int) -> Endpoint:
     return Endpoint(Hidden(rest.venue.push_url(market)))
 
 
@@ -138,9 +151,9 @@ def pro_error(message: ControlMessage, topics: Sequence[Topic] = ()) -> StreamEr
     return kind(f"KuCoin answered {message.text!r}{subject}: {fix}", code=message.code or 0)
 
 
-_KITS: dict[Feed, FeedSpec] = {
+_SPECS: dict[Feed, FeedSpec] = {
     # KuCoin allows 400 topics on a spot connection and documents no limit on futures, where 300 has
     # been seen; below both, with room for more subscriptions later.
-    Feed.CLASSIC: FeedSpec(_classic_doorway, lambda _: CLASSIC, Decoder, 280),
-    Feed.PRO: FeedSpec(_pro_doorway, pro_dialect, ProDecoder, 560),
+    Feed.CLASSIC: FeedSpec(_classic_endpoint, lambda _: CLASSIC, Decoder, 280),
+    Feed.PRO: FeedSpec(_pro_endpoint, pro_dialect, ProDecoder, 560),
 }

@@ -65,7 +65,7 @@ def _record_broken(market, root):
         wait_until(lambda: _sequence(s, SYMBOLS[market]), timeout=60)
         s.wait("level2", rows=s.total("level2") + 20, timeout=60)
         x.inject("drop", topic=BOOKS[market], count=3, after=20)
-        wait_until(lambda: s.report().gaps and not s._intake.has_errands, timeout=60)
+        wait_until(lambda: s.report().gaps and not s._handler.has_open_requests, timeout=60)
         s.wait("level2", rows=s.total("level2") + 50, timeout=60)
         s.stop()
     recorder.close(20)

@@ -103,7 +103,7 @@ def drawn(symbol):
         "no book": figures.depth(book(symbol)[:0], symbol),
     }
     assert set(figures.__all__) - set(made) == {
-        "ExportUnavailable", "Figure", "LiveFigure", "Refresher", "RefreshTicket", "channels_for",
+        "ExportUnavailable", "Figure", "LiveFigure", "Refresher", "Ticket", "channels_for",
         "refresher",
     }  # fmt: skip
     return made

@@ -19,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import kucoin_research as kr
+from kucoin_research.api import streams
 from kucoin_research.api.doctor import diagnose
 from kucoin_research.errors import (
     BadReply,
@@ -29,13 +30,16 @@ from kucoin_research.errors import (
     Unreachable,
     UntrustedHost,
 )
+from kucoin_research.exchange import venues
 from kucoin_research.exchange.dialing import dial
 from kucoin_research.exchange.rest.client import Rest
 from kucoin_research.exchange.rest.transport import Reply, TooLarge, Transport, _inflate
+from kucoin_research.exchange.rest.universe import Universe
 from kucoin_research.exchange.venues import Venue
 from kucoin_research.exchange.websocket.connection import Connection
 from kucoin_research.foundation import clocks
 from kucoin_research.foundation.bounds import Bound, Cut, OutOfTime
+from kucoin_research.model import instruments
 from kucoin_research.sim.engine.machine import Machine
 from tests.conftest import spawn, wait_until
 
@@ -273,7 +277,7 @@ def answers(path, port, *, drips=()):
 
 @pytest.fixture
 def _fresh_lists(monkeypatch):
-    monkeypatch.setattr(kr.api, "_universe", kr.universe.Universe())
+    monkeypatch.setattr(streams, "_universe", Universe())
 
 
 @pytest.mark.parametrize(
@@ -841,7 +845,7 @@ def test_a_server_may_send_us_to_kucoin_or_to_itself(asked, endpoint, is_taken):
     expected = contextlib.nullcontext() if is_taken else pytest.raises(UntrustedHost)
 
     with expected:
-        kr.venues.refuse_elsewhere(endpoint, asked)
+        venues.refuse_elsewhere(endpoint, asked)
 
 
 @pytest.mark.parametrize("private", [False, True])
@@ -936,8 +940,8 @@ def test_a_misspelt_symbol_of_very_many_is_answered_at_once():
     known = {f"XBT{number}USDTM" for number in range(20_000)}
 
     with pytest.raises(kr.UnknownSymbol, match="lists them all"):
-        kr.instruments.resolve_symbol("QQQ", known)
-    assert len(list(kr.instruments._comparable("XBTUSDTM", known))) <= 5_000
+        instruments.resolve_symbol("QQQ", known)
+    assert len(list(instruments._comparable("XBTUSDTM", known))) <= 5_000
 
 
 def test_the_urls_of_servers_that_cannot_be_addresses_are_a_bad_reply(real_time):

@@ -713,7 +713,7 @@ def test_a_slow_function_holds_the_replay_up_and_misses_nothing(tmp_path, play):
     replay.attach(slow)
     replay.resume()
     assert is_in.wait(60)
-    assert sum(replay._stage.shelf.totals.values()) <= 70
+    assert sum(replay._state.store.totals.values()) <= 70
     may_go.set()
     assert replay.wait_until_done(60)
     assert got == rows

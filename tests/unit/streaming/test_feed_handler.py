@@ -99,8 +99,8 @@ def snapshot(sequence, symbol=SYMBOL):
     return BookSnapshot(symbol, sequence, NOW, [(80_000.0, 1.0)], [(80_001.0, 2.0)])
 
 
-def take(intake, *payloads, now_ns=NOW):
-    return intake.take(payloads, Decoder(Market.FUTURES), now_ns)
+def take(handler, *payloads, now_ns=NOW):
+    return handler.take(payloads, Decoder(Market.FUTURES), now_ns)
 
 
 def kinds(rows):
@@ -119,9 +119,9 @@ def events(rows):
 
 
 def test_bytes_become_rows_in_order_of_arrival():
-    intake = make_intake("ticker", "trade")
+    handler = make_intake("ticker", "trade")
 
-    batch = take(intake, ticker(), trade(), ticker(2))
+    batch = take(handler, ticker(), trade(), ticker(2))
 
     assert kinds(batch.rows) == [Ticker, Trade, Ticker]
     assert [row.local_timestamp for row in batch.rows] == [NOW, NOW + 1, NOW + 2]
@@ -129,48 +129,48 @@ def test_bytes_become_rows_in_order_of_arrival():
 
 
 def test_messages_of_the_conversation_are_handed_on():
-    intake = make_intake("ticker")
+    handler = make_intake("ticker")
 
-    batch = take(intake, b'{"id":"s1","type":"ack"}', ticker(), b'{"id":"1","type":"welcome"}')
+    batch = take(handler, b'{"id":"s1","type":"ack"}', ticker(), b'{"id":"1","type":"welcome"}')
 
     assert batch.controls == [ControlMessage("ack", "s1"), ControlMessage("welcome", "1")]
     assert kinds(batch.rows) == [Ticker]
 
 
 def test_repeats_are_left_out_and_counted():
-    intake = make_intake("ticker", "trade")
+    handler = make_intake("ticker", "trade")
 
-    rows = take(intake, ticker(), ticker(), trade(), trade(), trade(2)).rows
+    rows = take(handler, ticker(), ticker(), trade(), trade(), trade(2)).rows
 
     assert kinds(rows) == [Ticker, Trade, Trade]
-    assert [tally.duplicates for tally in intake.ledger.tallies] == [1, 1]
+    assert [tally.duplicates for tally in handler.ledger.tallies] == [1, 1]
 
 
 @pytest.mark.parametrize(
     ("channel", "kept"), [("mark_price", [MarkPrice]), ("funding_rate", [FundingRate])]
 )
 def test_of_a_shared_topic_only_the_wanted_records_are_kept(channel, kept):
-    intake = make_intake(channel)
+    handler = make_intake(channel)
 
-    assert kinds(take(intake, mark(), funding()).rows) == kept
+    assert kinds(take(handler, mark(), funding()).rows) == kept
 
 
 def test_symbols_nobody_asked_for_are_left_out():
-    intake = make_intake("ticker", "level2")
+    handler = make_intake("ticker", "level2")
 
-    batch = take(intake, ticker(symbol="ETHUSDTM"), level2(1, symbol="ETHUSDTM"))
+    batch = take(handler, ticker(symbol="ETHUSDTM"), level2(1, symbol="ETHUSDTM"))
 
     assert batch.rows == []
 
 
 def test_two_candle_intervals_are_kept_and_share_one_account():
-    intake = make_intake("candle:1min", "candle:5min")
+    handler = make_intake("candle:1min", "candle:5min")
 
-    rows = take(intake, candle("1min"), candle("5min"), candle("1min")).rows
+    rows = take(handler, candle("1min"), candle("5min"), candle("1min")).rows
 
     assert kinds(rows) == [Candle] * 3
     assert [row.interval for row in rows] == ["1min", "5min", "1min"]
-    (tally,) = intake.ledger.tallies
+    (tally,) = handler.ledger.tallies
     assert (tally.channel, tally.rows) == ("candle", 3)
 
 
@@ -178,52 +178,52 @@ def test_two_candle_intervals_are_kept_and_share_one_account():
 
 
 def test_a_broken_message_is_counted_on_its_channel_and_told():
-    intake = make_intake("ticker", "level2")
+    handler = make_intake("ticker", "level2")
 
-    rows = take(intake, level2(1, "80000,buy"), ticker()).rows
+    rows = take(handler, level2(1, "80000,buy"), ticker()).rows
 
     assert kinds(rows) == [Status, Ticker]
     told = rows[0]
     assert (told.event, told.symbol, told.channel) == ("broken", SYMBOL, "level2")
     assert "/contractMarket/level2:XBTUSDTM" in told.detail
     assert told.timestamp == told.local_timestamp == NOW
-    assert [tally.broken for tally in intake.ledger.tallies] == [0, 1]
-    assert intake.broken == 1
+    assert [tally.broken for tally in handler.ledger.tallies] == [0, 1]
+    assert handler.broken == 1
 
 
 def test_a_broken_message_of_a_shared_topic_counts_for_both_channels():
-    intake = make_intake("mark_price", "funding_rate")
+    handler = make_intake("mark_price", "funding_rate")
 
-    (told,) = take(intake, message("/contract/instrument", {"markPrice": "no number"})).rows
+    (told,) = take(handler, message("/contract/instrument", {"markPrice": "no number"})).rows
 
     assert (told.symbol, told.channel) == (SYMBOL, None)
-    assert [tally.broken for tally in intake.ledger.tallies] == [1, 1]
-    assert intake.broken == 1
+    assert [tally.broken for tally in handler.ledger.tallies] == [1, 1]
+    assert handler.broken == 1
 
 
 def test_of_a_flood_of_broken_messages_the_first_are_told_and_the_rest_counted():
-    intake = make_intake("ticker")
+    handler = make_intake("ticker")
     second = 1_000_000_000
 
-    first = take(intake, *[b"garbage"] * 1_000).rows
-    later = take(intake, b"garbage", now_ns=NOW + 2 * second).rows
-    take(intake, *[b"garbage"] * 1_000, now_ns=NOW + 3 * second)
-    end = intake.finish(NOW + 4 * second)
+    first = take(handler, *[b"garbage"] * 1_000).rows
+    later = take(handler, b"garbage", now_ns=NOW + 2 * second).rows
+    take(handler, *[b"garbage"] * 1_000, now_ns=NOW + 3 * second)
+    end = handler.finish(NOW + 4 * second)
 
     assert len(first) == 20
     assert "; 980 more before it" in later[0].detail
     assert end[-1].detail == "980 more messages did not decode"
-    assert intake.broken == 2_001
+    assert handler.broken == 2_001
 
 
 @pytest.mark.parametrize("payload", [b"", b"\xff\xfe", b"{", b"[]", b'{"type":7}'])
 def test_what_cannot_be_read_at_all_is_counted_and_told(payload):
-    intake = make_intake("ticker")
+    handler = make_intake("ticker")
 
-    (told,) = take(intake, payload).rows
+    (told,) = take(handler, payload).rows
 
     assert (told.event, told.symbol, told.channel) == ("broken", None, None)
-    assert intake.broken == 1
+    assert handler.broken == 1
 
 
 # -- stamps --------------------------------------------------------------------------------------
@@ -232,31 +232,31 @@ def test_what_cannot_be_read_at_all_is_counted_and_told(payload):
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(st.integers(-5_000, 5_000), st.integers(0, 6)), max_size=40))
 def test_stamps_increase_strictly_whatever_the_clock_does(steps):
-    intake = make_intake("ticker", "trade", "level2")
+    handler = make_intake("ticker", "trade", "level2")
     rows, now_ns = [], NOW
     for sequence, (move, action) in enumerate(steps):
         now_ns += move
         if action == 0:
-            rows.append(intake.note("hello", "there", now_ns))
+            rows.append(handler.note("hello", "there", now_ns))
         elif action == 1:
-            rows += intake.take_snapshot(snapshot(sequence), now_ns, float(sequence))
+            rows += handler.take_snapshot(snapshot(sequence), now_ns, float(sequence))
         elif action == 2:
-            rows += take(intake, now_ns=now_ns).rows
+            rows += take(handler, now_ns=now_ns).rows
         elif action == 3:
-            rows += take(intake, b"broken", now_ns=now_ns).rows
+            rows += take(handler, b"broken", now_ns=now_ns).rows
         else:
             batch = [ticker(sequence), level2(sequence), trade(sequence), level2(sequence)]
-            rows += take(intake, *batch, now_ns=now_ns).rows
+            rows += take(handler, *batch, now_ns=now_ns).rows
 
     stamps = [row.local_timestamp for row in rows]
     assert all(a < b for a, b in pairwise(stamps))
 
 
 def test_a_note_is_a_status_row_stamped_like_any_other():
-    intake = make_intake("ticker")
-    take(intake, ticker(), ticker(2))
+    handler = make_intake("ticker")
+    take(handler, ticker(), ticker(2))
 
-    told = intake.note("resync", "why", NOW, symbol=SYMBOL, channel="level2")
+    told = handler.note("resync", "why", NOW, symbol=SYMBOL, channel="level2")
 
     assert told == Status(NOW + 2, NOW + 2, SYMBOL, "resync", "level2", "why", None, None)
 
@@ -265,127 +265,127 @@ def test_a_note_is_a_status_row_stamped_like_any_other():
 
 
 def test_a_book_is_built_from_deltas_and_a_snapshot():
-    intake = make_intake("level2")
-    assert take(intake, level2(16), level2(17)).rows == []
-    assert intake.seeking == {SYMBOL}
+    handler = make_intake("level2")
+    assert take(handler, level2(16), level2(17)).rows == []
+    assert handler.seeking == {SYMBOL}
 
-    rows = intake.take_snapshot(snapshot(16), NOW + 10, 0.0)
+    rows = handler.take_snapshot(snapshot(16), NOW + 10, 0.0)
 
     assert kinds(rows) == [Level2, Level2, Level2, Status]
     assert (rows[-1].event, rows[-1].detail) == ("book_ready", "in step at sequence 17")
-    assert intake.seeking == set()
-    assert intake.book(SYMBOL).best_bid_size == 12.0
-    (tally,) = intake.ledger.tallies
+    assert handler.seeking == set()
+    assert handler.book(SYMBOL).best_bid_size == 12.0
+    (tally,) = handler.ledger.tallies
     assert (tally.rows, tally.first_sequence, tally.last_sequence) == (3, 16, 17)
     assert tally.verdict is Verdict.COMPLETE
 
 
 def in_step(sequence=16):
-    intake = make_intake("level2")
-    take(intake, level2(sequence))
-    intake.take_snapshot(snapshot(sequence), NOW, 0.0)
-    return intake
+    handler = make_intake("level2")
+    take(handler, level2(sequence))
+    handler.take_snapshot(snapshot(sequence), NOW, 0.0)
+    return handler
 
 
 def test_a_gap_is_told_with_its_bounds_and_its_times():
-    intake = in_step()
-    heard = intake.take([level2(17)], Decoder(Market.FUTURES), NOW + 1_000).rows[-1]
+    handler = in_step()
+    heard = handler.take([level2(17)], Decoder(Market.FUTURES), NOW + 1_000).rows[-1]
 
-    (told,) = take(intake, level2(21), now_ns=NOW + 5_000).rows
+    (told,) = take(handler, level2(21), now_ns=NOW + 5_000).rows
 
     assert told[1:] == (
         NOW + 5_000, SYMBOL, "gap", "level2", "3 missing sequence numbers, 18 to 20", 18, 20,
     )  # fmt: skip
-    (gap,) = intake.ledger.tallies[0].gaps
+    (gap,) = handler.ledger.tallies[0].gaps
     assert gap[:5] == ("missing", 18, 20, heard.local_timestamp, NOW + 5_000)
-    assert intake.ledger.tallies[0].verdict is Verdict.INCOMPLETE
-    assert intake.seeking == {SYMBOL}
-    rows = intake.take_snapshot(snapshot(20), NOW + 9_000, 1.0)
+    assert handler.ledger.tallies[0].verdict is Verdict.INCOMPLETE
+    assert handler.seeking == {SYMBOL}
+    rows = handler.take_snapshot(snapshot(20), NOW + 9_000, 1.0)
     assert events(rows) == ["book_ready"]
 
 
 def test_a_snapshot_that_does_not_fit_tells_nothing():
-    intake = make_intake("level2")
-    take(intake, level2(20))
+    handler = make_intake("level2")
+    take(handler, level2(20))
 
-    assert intake.take_snapshot(snapshot(16), NOW, 0.0) == []
-    assert intake.seeking == {SYMBOL}
-    assert intake.ledger.tallies[0].verdict is Verdict.NOT_PROVABLE
+    assert handler.take_snapshot(snapshot(16), NOW, 0.0) == []
+    assert handler.seeking == {SYMBOL}
+    assert handler.ledger.tallies[0].verdict is Verdict.NOT_PROVABLE
 
 
 def test_a_snapshot_nobody_waits_for_tells_nothing():
-    intake = in_step()
+    handler = in_step()
 
-    assert intake.take_snapshot(snapshot(16), NOW, 0.0) == []
+    assert handler.take_snapshot(snapshot(16), NOW, 0.0) == []
 
 
 def test_a_book_that_joins_an_awaited_snapshot_tells_that_it_is_ready():
-    intake = in_step()
-    take(intake, level2(20))
-    assert intake.take_snapshot(snapshot(22), NOW, 0.0) == []
+    handler = in_step()
+    take(handler, level2(20))
+    assert handler.take_snapshot(snapshot(22), NOW, 0.0) == []
 
-    rows = take(intake, level2(21), level2(22)).rows
+    rows = take(handler, level2(21), level2(22)).rows
 
     assert [row.sequence for row in rows if isinstance(row, Level2)] == [20, 21, 22, 22, 22]
     assert events(rows) == ["book_ready"]
-    assert intake.seeking == set()
+    assert handler.seeking == set()
 
 
 def test_repeated_deltas_are_counted():
-    intake = in_step()
+    handler = in_step()
 
-    assert kinds(take(intake, level2(17), level2(17), level2(18)).rows) == [Level2, Level2]
-    assert intake.ledger.tallies[0].duplicates == 1
+    assert kinds(take(handler, level2(17), level2(17), level2(18)).rows) == [Level2, Level2]
+    assert handler.ledger.tallies[0].duplicates == 1
 
 
 def test_a_lost_connection_starts_its_books_over_and_tells_the_hole():
-    intake = in_step()
+    handler = in_step()
 
-    intake.begin_outage([LEVEL2, OTHER], NOW, NOW)
+    handler.begin_outage([LEVEL2, OTHER], NOW, NOW)
 
     with pytest.raises(BookNotReady, match="waits for the first delta"):
-        intake.book(SYMBOL)
-    (told,) = take(intake, level2(30), now_ns=NOW + 2_000_000_000).rows
+        handler.book(SYMBOL)
+    (told,) = take(handler, level2(30), now_ns=NOW + 2_000_000_000).rows
     assert (told.first_sequence, told.last_sequence) == (17, 29)
     assert told.detail == "13 missing sequence numbers, 17 to 29 (disconnected for 2.0 s)"
 
 
 def test_a_flawed_book_is_sought_again():
-    intake = in_step()
+    handler = in_step()
 
-    intake.renew_book(SYMBOL, is_flawed=True)
+    handler.renew_book(SYMBOL, is_flawed=True)
 
-    assert intake.seeking == {SYMBOL}
-    assert events(intake.take_snapshot(snapshot(16), NOW, 0.0)) == ["book_ready"]
-    assert intake.ledger.tallies[0].gaps == []
+    assert handler.seeking == {SYMBOL}
+    assert events(handler.take_snapshot(snapshot(16), NOW, 0.0)) == ["book_ready"]
+    assert handler.ledger.tallies[0].gaps == []
 
 
 def test_renumbering_is_told():
-    intake = in_step(1_600_000_000_000)
+    handler = in_step(1_600_000_000_000)
 
-    (told,) = take(intake, level2(14)).rows
+    (told,) = take(handler, level2(14)).rows
 
     assert told.event == "gap"
     assert told.detail.startswith("the exchange renumbered the book")
-    assert intake.ledger.tallies[0].gaps[0].missing is None
+    assert handler.ledger.tallies[0].gaps[0].missing is None
 
 
 def test_an_outage_is_accounted_for():
-    intake = make_intake("ticker", "level2")
-    take(intake, ticker())
+    handler = make_intake("ticker", "level2")
+    take(handler, ticker())
 
-    (told,) = intake.end_outage([TICKER, LEVEL2], NOW, NOW + 1, "disconnected")
+    (told,) = handler.end_outage([TICKER, LEVEL2], NOW, NOW + 1, "disconnected")
 
     assert (told.event, told.channel, told.timestamp) == ("gap", "ticker", NOW)
-    assert [len(tally.gaps) for tally in intake.ledger.tallies] == [1, 0]
+    assert [len(tally.gaps) for tally in handler.ledger.tallies] == [1, 0]
 
 
 TRADES = Topic("/contractMarket/execution", SYMBOL)
 
 
-def lose_and_find(intake, began, ended):
-    intake.begin_outage([TRADES], NOW + began, NOW + began)
-    return intake.end_outage([TRADES], NOW + began, NOW + ended, "disconnected")
+def lose_and_find(handler, began, ended):
+    handler.begin_outage([TRADES], NOW + began, NOW + began)
+    return handler.end_outage([TRADES], NOW + began, NOW + ended, "disconnected")
 
 
 def row_of(sequence):
@@ -393,59 +393,59 @@ def row_of(sequence):
 
 
 def test_an_outage_before_another_one_was_filled_is_filled_by_itself():
-    intake = make_intake("trade")
-    take(intake, trade(10))
-    lose_and_find(intake, 1, 2)
-    assert take(intake, trade(20)).rows == []  # kept back
-    lose_and_find(intake, 3, 4)
-    take(intake, trade(30))
+    handler = make_intake("trade")
+    take(handler, trade(10))
+    lose_and_find(handler, 1, 2)
+    assert take(handler, trade(20)).rows == []  # kept back
+    lose_and_find(handler, 3, 4)
+    take(handler, trade(30))
 
-    (hole,) = intake.holes
-    rows = intake.fill(hole, [row_of(n) for n in (10, 15, 20, 25, 30)], NOW + 5)
+    (hole,) = handler.holes
+    rows = handler.fill(hole, [row_of(n) for n in (10, 15, 20, 25, 30)], NOW + 5)
 
     assert [row.sequence for row in rows if isinstance(row, Trade)] == [15, 20, 25, 30]
-    (tally,) = intake.ledger.tallies
+    (tally,) = handler.ledger.tallies
     assert [(gap.filled_by, gap.filled) for gap in tally.gaps] == [("REST", 1), ("REST", 1)]
     assert [row[1] for row in rows] == sorted({row[1] for row in rows})
-    assert not intake.has_errands
+    assert not handler.has_open_requests
 
 
 @pytest.mark.parametrize("is_over", [False, True])
 def test_a_page_asked_for_before_another_outage_is_not_taken_for_it(is_over):
-    intake = make_intake("trade")
-    take(intake, trade(10))
-    lose_and_find(intake, 1, 2)
-    (hole,) = intake.holes
+    handler = make_intake("trade")
+    take(handler, trade(10))
+    lose_and_find(handler, 1, 2)
+    (hole,) = handler.holes
     page = [row_of(n) for n in (10, 15)]
-    take(intake, trade(20))
+    take(handler, trade(20))
     topics = [Topic("/contractMarket/execution", SYMBOL)]
-    intake.begin_outage(topics, NOW + 3, NOW + 3)
+    handler.begin_outage(topics, NOW + 3, NOW + 3)
     if is_over:
-        intake.end_outage(topics, NOW + 3, NOW + 4, "disconnected")
+        handler.end_outage(topics, NOW + 3, NOW + 4, "disconnected")
 
-    assert intake.fill(hole, page, NOW + 5) == []
-    assert len(intake.holes) == is_over
+    assert handler.fill(hole, page, NOW + 5) == []
+    assert len(handler.holes) == is_over
 
     if not is_over:
-        intake.end_outage(topics, NOW + 3, NOW + 4, "disconnected")
-    rows = intake.fill(intake.holes[0], [row_of(n) for n in (10, 15, 20, 25)], NOW + 6)
+        handler.end_outage(topics, NOW + 3, NOW + 4, "disconnected")
+    rows = handler.fill(handler.holes[0], [row_of(n) for n in (10, 15, 20, 25)], NOW + 6)
     assert [row.sequence for row in rows if isinstance(row, Trade)] == [15, 20, 25]
-    (tally,) = intake.ledger.tallies
+    (tally,) = handler.ledger.tallies
     assert [(gap.filled_by, gap.filled) for gap in tally.gaps] == [("REST", 1), ("REST", 1)]
 
 
-def are_not_read(intake, rows):
-    return [any(first <= row[1] < end for first, end in intake.not_read) for row in rows]
+def are_not_read(handler, rows):
+    return [any(first <= row[1] < end for first, end in handler.not_read) for row in rows]
 
 
 def test_rows_that_waited_for_what_rest_brought_are_stamped_as_they_were_read():
-    intake = make_intake("trade", "ticker")
-    take(intake, trade(10))
-    lose_and_find(intake, 1, 2)
-    between = take(intake, ticker(), trade(20), ticker(2), now_ns=NOW + SECOND).rows
-    (hole,) = intake.holes
-    rows = intake.fill(hole, [row_of(n) for n in (10, 14, 15, 20)], NOW + 48 * SECOND)
-    later = take(intake, trade(21), now_ns=NOW + 49 * SECOND).rows
+    handler = make_intake("trade", "ticker")
+    take(handler, trade(10))
+    lose_and_find(handler, 1, 2)
+    between = take(handler, ticker(), trade(20), ticker(2), now_ns=NOW + SECOND).rows
+    (hole,) = handler.holes
+    rows = handler.fill(hole, [row_of(n) for n in (10, 14, 15, 20)], NOW + 48 * SECOND)
+    later = take(handler, trade(21), now_ns=NOW + 49 * SECOND).rows
 
     filled, told = ([row for row in rows if row[3] == name] for name in ("filled", "released"))
     trades = [row for row in rows if isinstance(row, Trade)]
@@ -453,7 +453,7 @@ def test_rows_that_waited_for_what_rest_brought_are_stamped_as_they_were_read():
     assert 0 < trades[2].local_timestamp - (NOW + SECOND) < 10_000
     assert between[0].local_timestamp < trades[0].local_timestamp
     assert trades[2].local_timestamp < between[1].local_timestamp
-    assert are_not_read(intake, [*trades, *between, *later]) == [True] * 2 + [False] * 4
+    assert are_not_read(handler, [*trades, *between, *later]) == [True] * 2 + [False] * 4
     assert [row.local_timestamp // SECOND for row in filled] == [NOW // SECOND + 48]
     assert told[0].detail == (
         "1 row waited for what belongs before them, up to 47.0 s: their local timestamps are of "
@@ -466,39 +466,39 @@ def test_rows_that_waited_for_what_rest_brought_are_stamped_as_they_were_read():
 
 
 def test_two_outages_with_nothing_between_them_leave_the_rows_behind_as_they_were_read():
-    intake = make_intake("trade")
-    take(intake, trade(10))
-    lose_and_find(intake, 1, 2)
-    lose_and_find(intake, SECOND, 2 * SECOND)
+    handler = make_intake("trade")
+    take(handler, trade(10))
+    lose_and_find(handler, 1, 2)
+    lose_and_find(handler, SECOND, 2 * SECOND)
     for second, sequence in ((5, 20), (6, 21)):
-        take(intake, trade(sequence), now_ns=NOW + second * SECOND)
-    (hole,) = intake.holes
+        take(handler, trade(sequence), now_ns=NOW + second * SECOND)
+    (hole,) = handler.holes
     page = [row_of(n)._replace(timestamp=NOW + n) for n in (10, 14, 15, 20, 21)]
-    rows = intake.fill(hole, page, NOW + 48 * SECOND)
+    rows = handler.fill(hole, page, NOW + 48 * SECOND)
 
     trades = [row for row in rows if isinstance(row, Trade)]
     assert [row.sequence for row in trades] == [14, 15, 20, 21]
     assert [(row.local_timestamp - NOW) // SECOND for row in trades] in ([4, 4, 5, 6], [5, 5, 5, 6])
     assert trades[2].local_timestamp - (NOW + 5 * SECOND) < 10_000
-    assert are_not_read(intake, trades) == [True, True, False, False]
+    assert are_not_read(handler, trades) == [True, True, False, False]
     stamps = [row.local_timestamp for row in rows]
     assert stamps == sorted(set(stamps))
 
 
 def test_what_rest_brings_for_two_that_were_read_together_shares_no_stamp():
-    intake = FeedHandler(
+    handler = FeedHandler(
         Subscription(parse_channel("candle"), symbol, Market.FUTURES) for symbol in PAIR
     )
     topics = [Topic("/contractMarket/limitCandle", f"{symbol}_1min") for symbol in PAIR]
-    take(intake, *(candle_of(symbol, 0) for symbol in PAIR))
-    intake.begin_outage(topics, NOW + 1, NOW + 1)
-    intake.end_outage(topics, NOW + 1, NOW + 2, "disconnected")
-    take(intake, *(candle_of(symbol, 900) for symbol in PAIR), now_ns=NOW + SECOND)
+    take(handler, *(candle_of(symbol, 0) for symbol in PAIR))
+    handler.begin_outage(topics, NOW + 1, NOW + 1)
+    handler.end_outage(topics, NOW + 1, NOW + 2, "disconnected")
+    take(handler, *(candle_of(symbol, 900) for symbol in PAIR), now_ns=NOW + SECOND)
 
     rows = [
         row
-        for hole in intake.holes
-        for row in intake.fill(hole, fetched_candles(hole.symbol, 900), NOW + 3 * SECOND)
+        for hole in handler.holes
+        for row in handler.fill(hole, fetched_candles(hole.symbol, 900), NOW + 3 * SECOND)
         if isinstance(row, Candle)
     ]
 
@@ -512,18 +512,18 @@ def test_what_rest_brings_for_two_that_were_read_together_shares_no_stamp():
 
 
 def test_what_a_successor_brought_is_stamped_as_it_was_read():
-    intake = make_intake("trade", "ticker", "level2")
-    take(intake, level2(17))
-    intake.take_snapshot(snapshot(16), NOW, 0.0)
+    handler = make_intake("trade", "ticker", "level2")
+    take(handler, level2(17))
+    handler.take_snapshot(snapshot(16), NOW, 0.0)
     overlap = Handover()
     brought = [trade(1), trade(2), ticker(1), level2(18), level2(19)]
-    intake.hold(brought, Decoder(Market.FUTURES), NOW + SECOND, overlap)
-    intake.take(
+    handler.hold(brought, Decoder(Market.FUTURES), NOW + SECOND, overlap)
+    handler.take(
         [trade(1), level2(18)], Decoder(Market.FUTURES), NOW + SECOND + SECOND // 2, overlap
     )
 
     topics = [TRADES, TICKER, LEVEL2]
-    rows = intake.take_over(overlap, topics, NOW + SECOND, NOW + 2 * SECOND).rows
+    rows = handler.take_over(overlap, topics, NOW + SECOND, NOW + 2 * SECOND).rows
 
     read = {type(row): row.local_timestamp - NOW for row in rows}
     # The predecessor's rows were read later: what follows them cannot be stamped as before.
@@ -534,26 +534,26 @@ def test_what_a_successor_brought_is_stamped_as_it_was_read():
 
 
 def test_changes_of_a_successor_stand_behind_the_account_of_those_before():
-    intake = in_step(16)
-    take(intake, level2(17))
+    handler = in_step(16)
+    take(handler, level2(17))
     overlap = Handover()
-    intake.hold([level2(18)], Decoder(Market.FUTURES), NOW + SECOND, overlap)
-    (account,) = intake.account(NOW + SECOND + SECOND // 2)
+    handler.hold([level2(18)], Decoder(Market.FUTURES), NOW + SECOND, overlap)
+    (account,) = handler.account(NOW + SECOND + SECOND // 2)
 
-    taken = intake.take_over(overlap, [LEVEL2], NOW + SECOND, NOW + 2 * SECOND).rows
+    taken = handler.take_over(overlap, [LEVEL2], NOW + SECOND, NOW + 2 * SECOND).rows
 
     (change,) = [row for row in taken if isinstance(row, Level2)]
     assert change.local_timestamp > account.local_timestamp
 
 
 def test_a_fill_of_more_rows_than_there_is_room_for_stays_in_order():
-    intake = make_intake("trade")
-    take(intake, trade(1))
-    lose_and_find(intake, 1, 2)
-    take(intake, trade(50_000), now_ns=NOW + SECOND)
-    (hole,) = intake.holes
+    handler = make_intake("trade")
+    take(handler, trade(1))
+    lose_and_find(handler, 1, 2)
+    take(handler, trade(50_000), now_ns=NOW + SECOND)
+    (hole,) = handler.holes
 
-    rows = intake.fill(hole, [row_of(n) for n in range(1, 50_001)], NOW + 2 * SECOND)
+    rows = handler.fill(hole, [row_of(n) for n in range(1, 50_001)], NOW + 2 * SECOND)
 
     stamps = [row.local_timestamp for row in rows if isinstance(row, Trade)]
     assert len(stamps) == 49_999
@@ -561,39 +561,39 @@ def test_a_fill_of_more_rows_than_there_is_room_for_stays_in_order():
 
 
 def test_changes_of_a_book_that_waited_for_its_snapshot_are_told_with_how_long():
-    intake = in_step(16)
-    take(intake, level2(18), now_ns=NOW + SECOND)
-    take(intake, level2(19), now_ns=NOW + 2 * SECOND)
-    rows = intake.take_snapshot(snapshot(19), NOW + 6 * SECOND, 6.0)
-    later = take(intake, level2(20), now_ns=NOW + 7 * SECOND).rows
+    handler = in_step(16)
+    take(handler, level2(18), now_ns=NOW + SECOND)
+    take(handler, level2(19), now_ns=NOW + 2 * SECOND)
+    rows = handler.take_snapshot(snapshot(19), NOW + 6 * SECOND, 6.0)
+    later = take(handler, level2(20), now_ns=NOW + 7 * SECOND).rows
 
     (told,) = [row.detail for row in rows if row[3] == "released"]
     assert "up to 5.0 s" in told
     changes = [row for row in [*rows, *later] if isinstance(row, Level2) and not row.is_snapshot]
     assert [row.sequence for row in changes] == [18, 19, 20]
-    assert are_not_read(intake, changes) == [True, True, False]
+    assert are_not_read(handler, changes) == [True, True, False]
 
 
 def test_what_waited_for_a_moment_only_is_not_told_but_has_no_lag():
-    intake = in_step(16)
-    take(intake, level2(18), now_ns=NOW + SECOND)
-    rows = intake.take_snapshot(snapshot(18), NOW + SECOND + 300_000_000, 1.3)
+    handler = in_step(16)
+    take(handler, level2(18), now_ns=NOW + SECOND)
+    rows = handler.take_snapshot(snapshot(18), NOW + SECOND + 300_000_000, 1.3)
 
     assert "released" not in events(rows)
-    assert are_not_read(intake, rows[:1]) == [True]
+    assert are_not_read(handler, rows[:1]) == [True]
 
 
 def test_an_outage_that_begins_before_the_last_was_over_is_told_too():
-    intake = make_intake("trade")
-    take(intake, trade(10))
-    intake.begin_outage([TRADES], NOW + 1, NOW + 1)
-    take(intake, trade(20))  # came, but the connection was never settled
-    lose_and_find(intake, 1, 4)
+    handler = make_intake("trade")
+    take(handler, trade(10))
+    handler.begin_outage([TRADES], NOW + 1, NOW + 1)
+    take(handler, trade(20))  # came, but the connection was never settled
+    lose_and_find(handler, 1, 4)
 
-    (hole,) = intake.holes
-    intake.fill(hole, [row_of(n) for n in (9, 10, 15, 20, 25)], NOW + 5)
+    (hole,) = handler.holes
+    handler.fill(hole, [row_of(n) for n in (9, 10, 15, 20, 25)], NOW + 5)
 
-    (tally,) = intake.ledger.tallies
+    (tally,) = handler.ledger.tallies
     assert [gap.filled_by for gap in tally.gaps] == ["REST", "REST"]
     assert tally.rows == 4
 

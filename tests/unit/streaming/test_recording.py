@@ -72,7 +72,7 @@ def test_a_recording_gives_the_same_account_as_the_stream(tmp_path):
 
 
 def _is_whole(stream):
-    return stream.state is kr.State.LIVE and not stream._intake.has_errands
+    return stream.state is kr.State.LIVE and not stream._handler.has_open_requests
 
 
 def test_a_time_to_record_is_waited_for_at_the_end_of_the_block(exchange, tmp_path):
@@ -132,7 +132,7 @@ def test_a_running_stream_is_recorded_with_its_books_and_instruments(exchange, t
     with kr.stream(symbols, ["level2"], venue=exchange.venue) as stream:
         wait_until(lambda: _books_ready(stream) == symbols)
         recorders = [stream.record(tmp_path / name) for name in ("first", "second")]
-        wait_until(lambda: not stream._errands._to_begin and _books_ready(stream) == symbols)
+        wait_until(lambda: not stream._recovery._to_begin and _books_ready(stream) == symbols)
         stream.wait("level2", rows=stream.total("level2") + 500)
         stream.stop()
         books = {symbol: stream.book(symbol) for symbol in symbols}
@@ -162,7 +162,7 @@ def test_a_recording_costs_a_running_stream_of_the_pro_feed_nothing(exchange, tm
 
 
 def _books_ready(stream):
-    return [symbol for symbol, book in stream._intake.books.items() if book.is_ready]
+    return [symbol for symbol, book in stream._handler.books.items() if book.is_ready]
 
 
 def test_a_running_stream_can_be_recorded_for_a_while(exchange, tmp_path):

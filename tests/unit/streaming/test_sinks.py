@@ -14,35 +14,35 @@ from tests.conftest import spawn, wait_until
 
 
 def outlet_of(call, *, wants=lambda _: True, tell=lambda *_: None, most=1_000):
-    outlet = SinkWorker(
+    worker = SinkWorker(
         call, wants, name="sink", thread_name="test-sink", tell=tell, most_waiting=most
     )
-    outlet.thread.start()
-    return outlet
+    worker.thread.start()
+    return worker
 
 
-def ended(outlet):
-    outlet.close()
-    outlet.thread.join(10)
-    return not outlet.thread.is_alive()
+def ended(worker):
+    worker.close()
+    worker.thread.join(10)
+    return not worker.thread.is_alive()
 
 
 def test_items_come_once_and_in_order():
     seen = []
-    outlet = outlet_of(seen.append)
+    worker = outlet_of(seen.append)
     for start in range(0, 1_000, 10):
-        outlet.put(range(start, start + 10))
+        worker.put(range(start, start + 10))
 
-    assert ended(outlet)
+    assert ended(worker)
     assert seen == list(range(1_000))
 
 
 def test_only_what_is_wanted_comes():
     seen = []
-    outlet = outlet_of(seen.append, wants=lambda item: item % 2 == 0)
-    outlet.put(range(10))
+    worker = outlet_of(seen.append, wants=lambda item: item % 2 == 0)
+    worker.put(range(10))
 
-    assert ended(outlet)
+    assert ended(worker)
     assert seen == [0, 2, 4, 6, 8]
 
 
@@ -53,18 +53,18 @@ def test_what_there_is_no_room_for_is_counted_and_told(held_time):
         seen.append(item)
         release.wait(10)
 
-    outlet = outlet_of(
+    worker = outlet_of(
         slow, wants=lambda item: item != 13, tell=lambda *what: told.append(what), most=4
     )
-    outlet.put([0])
+    worker.put([0])
     wait_until(lambda: seen)
-    outlet.put([1, 2, 3])
-    outlet.put([11, 13, 12, 14])  # three of which it wants, and there is room for one
+    worker.put([1, 2, 3])
+    worker.put([11, 13, 12, 14])  # three of which it wants, and there is room for one
     release.set()
 
-    assert ended(outlet)
+    assert ended(worker)
     assert seen == [0, 1, 2, 3, 11]
-    assert outlet.dropped == 2
+    assert worker.dropped == 2
     assert told[0][0] == "sink_slow"
     assert "2 records were not handed to it" in told[0][1]
 
@@ -76,26 +76,26 @@ def test_a_call_that_does_not_return_is_told_while_it_lasts(held_time):
         seen.append(item)
         release.wait(1_000)
 
-    outlet = outlet_of(hang, tell=lambda *what: told.append(what), most=4)
-    outlet.put([0])
+    worker = outlet_of(hang, tell=lambda *what: told.append(what), most=4)
+    worker.put([0])
     wait_until(lambda: seen)
-    outlet.look()
+    worker.look()
     assert told == []
     held_time.pass_by(1.5)
-    outlet.look()
-    outlet.look()
+    worker.look()
+    worker.look()
     assert [text for _, text in told] == ["sink is 1.5 s behind; the feed goes on without it"]
-    outlet.put(range(1, 8))
-    outlet.look()
-    outlet.look()
+    worker.put(range(1, 8))
+    worker.look()
+    worker.look()
     assert len(told) == 2
     assert "and 3 records were not handed to it" in told[1][1]
     held_time.pass_by(60.0)
-    outlet.look()
+    worker.look()
     assert len(told) == 3
     release.set()
-    assert ended(outlet)
-    outlet.look()
+    assert ended(worker)
+    worker.look()
     assert len(told) == 3
 
 
@@ -106,17 +106,17 @@ def test_what_is_not_wanted_takes_no_room(held_time):
         seen.append(item)
         release.wait(10)
 
-    outlet = outlet_of(slow, wants=lambda item: item > 0, most=3)
-    outlet.put([1])
+    worker = outlet_of(slow, wants=lambda item: item > 0, most=3)
+    worker.put([1])
     wait_until(lambda: seen)
     for item in (2, 3):
-        outlet.put([0] * 100)
-        outlet.put([item])
+        worker.put([0] * 100)
+        worker.put([item])
     release.set()
 
-    assert ended(outlet)
+    assert ended(worker)
     assert seen == [1, 2, 3]
-    assert outlet.dropped == 0
+    assert worker.dropped == 0
 
 
 @pytest.mark.parametrize("error", [RuntimeError("no disk"), SystemExit(1), StopIteration()])
@@ -127,17 +127,17 @@ def test_a_function_that_raises_is_called_no_more(error):
         calls.append(item)
         raise error
 
-    outlet = outlet_of(broken, tell=lambda *what: told.append(what))
-    outlet.put([1, 2])
-    outlet.thread.join(10)
-    outlet.put([3])
+    worker = outlet_of(broken, tell=lambda *what: told.append(what))
+    worker.put([1, 2])
+    worker.thread.join(10)
+    worker.put([3])
 
     assert calls == [1]
     assert [event for event, _ in told] == ["sink_failed"]
     assert "sink raised" in told[0][1]
-    assert outlet.failure.error is error
-    assert "raise error" in outlet.failure.trace
-    assert not outlet.is_open
+    assert worker.failure.error is error
+    assert "raise error" in worker.failure.trace
+    assert not worker.is_open
 
 
 def test_detaching_waits_for_the_call_under_way(held_time):
@@ -148,14 +148,14 @@ def test_detaching_waits_for_the_call_under_way(held_time):
         release.wait(10)
         done.append(True)
 
-    outlet = outlet_of(slow)
-    outlet.put([1, 2, 3])
+    worker = outlet_of(slow)
+    worker.put([1, 2, 3])
     entered.wait(10)
     spawn(lambda: (held_time.pass_by(0.05), release.set()))
-    outlet.detach()
+    worker.detach()
 
     assert done == [True]
-    outlet.thread.join(10)
+    worker.thread.join(10)
     assert done == [True]
 
 
@@ -164,11 +164,11 @@ def test_a_function_may_detach_itself():
 
     def once(item):
         seen.append(item)
-        outlet.detach()
+        worker.detach()
 
-    outlet = outlet_of(once)
-    outlet.put([1, 2])
-    outlet.thread.join(10)
+    worker = outlet_of(once)
+    worker.put([1, 2])
+    worker.thread.join(10)
 
     assert seen == [1]
 
@@ -197,10 +197,10 @@ def test_a_function_whose_work_nobody_does_is_told_and_called_no_more(made, kind
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # Python would warn of a coroutine that is let go
         if made == "an outlet":
-            outlet = outlet_of(call, tell=lambda *what: told.append(what))
-            outlet.put([1, 2])
-            outlet.thread.join(10)
-            error, shown = outlet.failure.error, str(outlet.failure)
+            worker = outlet_of(call, tell=lambda *what: told.append(what))
+            worker.put([1, 2])
+            worker.thread.join(10)
+            error, shown = worker.failure.error, str(worker.failure)
             assert [event for event, _ in told] == ["sink_failed"]
         else:
             error = BatchSink(call).take(1)

@@ -20,56 +20,56 @@ SECOND = 1_000_000_000
 
 
 def beat_of(intervals):
-    beat = ArrivalStats()
+    arrivals = ArrivalStats()
     for interval in intervals:
-        beat.heard(interval)
-    return beat
+        arrivals.heard(interval)
+    return arrivals
 
 
 def test_nothing_is_said_of_a_topic_that_is_hardly_known():
-    beat = beat_of([SECOND] * 4)
+    arrivals = beat_of([SECOND] * 4)
 
-    assert beat.p99_ns is None
-    assert beat.suspicious_after_ns is None
+    assert arrivals.p99_ns is None
+    assert arrivals.suspicious_after_ns is None
 
 
 def test_of_a_topic_that_is_little_known_only_a_long_silence_is_suspicious():
     assert beat_of([SECOND // 10] * 20).suspicious_after_ns == 10 * SECOND
 
-    beat = beat_of([SECOND] * 10 + [30 * SECOND])
-    assert beat.p99_ns is None
-    assert 180 * SECOND <= beat.suspicious_after_ns <= 180 * SECOND * 9 / 8
+    arrivals = beat_of([SECOND] * 10 + [30 * SECOND])
+    assert arrivals.p99_ns is None
+    assert 180 * SECOND <= arrivals.suspicious_after_ns <= 180 * SECOND * 9 / 8
 
 
 def test_patience_fades_as_the_topic_goes_on():
-    beat = beat_of([SECOND] * 100)
-    beat.was_quiet()
-    beat.was_quiet()
-    assert beat.patience == 4.0
+    arrivals = beat_of([SECOND] * 100)
+    arrivals.was_quiet()
+    arrivals.was_quiet()
+    assert arrivals.patience == 4.0
 
     for _ in range(1_000):
-        beat.heard(SECOND)
-        _ = beat.p99_ns
+        arrivals.heard(SECOND)
+        _ = arrivals.p99_ns
 
-    assert beat.patience == 1.0
+    assert arrivals.patience == 1.0
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.integers(1_000_000, 10**14), min_size=FEWEST_INTERVALS, max_size=2_000))
 def test_the_percentile_is_at_most_an_eighth_above_the_true_one(intervals):
-    beat = beat_of(intervals)
+    arrivals = beat_of(intervals)
 
     ordered = sorted(intervals)
     true = ordered[len(ordered) - int(len(ordered) * 0.01) - 1]
-    assert true <= beat.p99_ns <= true * 9 / 8 + 1
+    assert true <= arrivals.p99_ns <= true * 9 / 8 + 1
     doubt = max(1.0, ENOUGH_INTERVALS / len(intervals))
-    assert beat.suspicious_after_ns < 3 * true * doubt
+    assert arrivals.suspicious_after_ns < 3 * true * doubt
 
 
 def test_rows_that_came_together_are_one_arrival():
-    beat = beat_of([1, 2, 999_999] * 1_000 + [SECOND] * FEWEST_INTERVALS)
+    arrivals = beat_of([1, 2, 999_999] * 1_000 + [SECOND] * FEWEST_INTERVALS)
 
-    assert beat.p99_ns >= SECOND
+    assert arrivals.p99_ns >= SECOND
 
 
 @pytest.mark.parametrize("mean", [0.05, 1.0, 60.0])
@@ -77,56 +77,56 @@ def test_a_quiet_market_is_hardly_ever_suspected(mean):
     # Poisson arrivals: 10,000 intervals after the first 1,000, at any pace.
     draw = random.Random(4)
     intervals = [int(draw.expovariate(1 / mean) * SECOND) for _ in range(11_000)]
-    beat, suspected = ArrivalStats(), 0
+    arrivals, suspected = ArrivalStats(), 0
     for number, interval in enumerate(intervals):
-        if number > 1_000 and interval > beat.suspicious_after_ns:
+        if number > 1_000 and interval > arrivals.suspicious_after_ns:
             suspected += 1
-        beat.heard(interval)
+        arrivals.heard(interval)
 
     assert suspected <= 1
 
 
 def test_an_old_beat_fades():
-    beat = beat_of([60 * SECOND] * 1_000)
+    arrivals = beat_of([60 * SECOND] * 1_000)
     for _ in range(20_000):
-        beat.heard(SECOND)
+        arrivals.heard(SECOND)
 
-    assert beat.p99_ns < 2 * SECOND
+    assert arrivals.p99_ns < 2 * SECOND
 
 
 def test_a_pause_is_not_counted():
-    beat = beat_of([SECOND] * 100)
+    arrivals = beat_of([SECOND] * 100)
 
-    beat.pause()
-    beat.heard(3_600 * SECOND)
+    arrivals.pause()
+    arrivals.heard(3_600 * SECOND)
 
-    assert beat_of([SECOND] * 100).p99_ns == beat.p99_ns
+    assert beat_of([SECOND] * 100).p99_ns == arrivals.p99_ns
 
 
 def test_patience_grows_with_each_suspicion_that_proved_wrong():
-    beat = beat_of([SECOND] * 100)
-    before = beat.suspicious_after_ns
+    arrivals = beat_of([SECOND] * 100)
+    before = arrivals.suspicious_after_ns
 
-    beat.was_quiet()
+    arrivals.was_quiet()
 
-    assert beat.suspicious_after_ns == 2 * before
-    assert before == int(SUSPICION * beat.p99_ns)
+    assert arrivals.suspicious_after_ns == 2 * before
+    assert before == int(SUSPICION * arrivals.p99_ns)
 
 
 def test_a_stream_that_errs_often_grows_wary_and_forgets_it_in_time():
-    wariness = FalseAlarms()
-    assert wariness.factor(0) == 1.0
+    false_alarms = FalseAlarms()
+    assert false_alarms.factor(0) == 1.0
 
     for second in range(3):
-        wariness.was_wrong(second * SECOND)
-    assert wariness.factor(3 * SECOND) == 1.0  # some are forgiven
+        false_alarms.was_wrong(second * SECOND)
+    assert false_alarms.factor(3 * SECOND) == 1.0  # some are forgiven
 
     for second in range(3, 15):
-        wariness.was_wrong(second * SECOND)
-    assert 3.5 < wariness.factor(15 * SECOND) < 4.0
-    assert 1.0 < wariness.factor(600 * SECOND) < 2.5
-    assert wariness.factor(7_200 * SECOND) == 1.0
+        false_alarms.was_wrong(second * SECOND)
+    assert 3.5 < false_alarms.factor(15 * SECOND) < 4.0
+    assert 1.0 < false_alarms.factor(600 * SECOND) < 2.5
+    assert false_alarms.factor(7_200 * SECOND) == 1.0
 
     for second in range(100):
-        wariness.was_wrong(second * SECOND)
-    assert wariness.factor(100 * SECOND) == 8.0
+        false_alarms.was_wrong(second * SECOND)
+    assert false_alarms.factor(100 * SECOND) == 8.0

@@ -13,7 +13,8 @@ import pytest
 
 import kucoin_research as kr
 from kucoin_research.errors import StreamStopped
-from kucoin_research.exchange.rest.client import Rest, Server, Token
+from kucoin_research.exchange.rest.client import Rest
+from kucoin_research.exchange.token import Server, Token
 from kucoin_research.model.channels import Channel, Market, Subscription
 from kucoin_research.model.records import CHANNELS, schema_of
 from tests.conftest import spawn, wait_until
@@ -344,7 +345,7 @@ def test_a_function_that_raised_is_listed_no_more(exchange):
         s.attach(lambda _: 1 / 0)
         wait_until(lambda: "sink_failed" in s.frame("status")["event"].cast(pl.String).to_list())
 
-        assert s._outlets == ()
+        assert s._workers == ()
 
 
 def test_a_lost_connection_is_healed_and_told():
@@ -788,7 +789,7 @@ with kr.stream("XBTUSDTM", "bbo", venue="demo") as s:
     child = os.fork()
     if not child:
         s.stop()
-        kr.api._close_all()
+        kr.api.streams._close_all()
         os._exit(0 if kr.running() == [] and s.state == "stopped" else 1)
     _, code = os.waitpid(child, 0)
     s.wait(rows=s.total() + 20, timeout=30)

@@ -24,7 +24,8 @@ import requests
 
 from kucoin_research import errors
 from kucoin_research.exchange.credentials import Credentials
-from kucoin_research.exchange.rest.client import Rest, Server, Token, _Call, _Leaps
+from kucoin_research.exchange.rest.client import Rest, _Call, _Leaps
+from kucoin_research.exchange.token import Server, Token
 from kucoin_research.exchange.venues import Venue
 from kucoin_research.foundation.clocks import Clock
 from kucoin_research.model.channels import CANDLE_INTERVALS, Market

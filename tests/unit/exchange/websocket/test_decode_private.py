@@ -404,7 +404,7 @@ def test_nothing_is_known_any_more_after_an_outage():
 # -- from messages to rows -------------------------------------------------------------------------
 
 
-def intake(*channels, symbol="XBTUSDTM", market=FUTURES):
+def handler(*channels, symbol="XBTUSDTM", market=FUTURES):
     return FeedHandler(Subscription(parse_channel(name), symbol, market) for name in channels)
 
 
@@ -416,7 +416,7 @@ def test_blind_partial_frame_is_told_in_the_status_channel_once():
     first = payload("private_futures/position_mark_price")
     moved = json.loads(first)
     moved["data"]["markValue"] += 1.0
-    into = intake("position")
+    into = handler("position")
 
     rows = into.take([first, json.dumps(moved).encode()], Decoder(FUTURES), LOCAL).rows
 
@@ -426,7 +426,7 @@ def test_blind_partial_frame_is_told_in_the_status_channel_once():
 
 
 def test_a_lost_connection_forgets_positions():
-    into = intake("position")
+    into = handler("position")
     take(into, "private_futures/position_change")
     into.begin_outage([Topic("/contract/positionAll", "")], 1, 1)
 
@@ -439,26 +439,26 @@ def test_a_lost_connection_forgets_positions():
 def test_match_gives_an_order_and_a_fill_where_both_are_asked_for():
     name = "private_futures/order_match"
 
-    assert [type(r) for r in take(intake("order", "fill"), name)] == [Order, Fill]
-    assert [type(r) for r in take(intake("order"), name)] == [Order]
-    assert [type(r) for r in take(intake("fill"), name)] == [Fill]
+    assert [type(r) for r in take(handler("order", "fill"), name)] == [Order, Fill]
+    assert [type(r) for r in take(handler("order"), name)] == [Order]
+    assert [type(r) for r in take(handler("fill"), name)] == [Fill]
 
 
 def test_symbols_not_asked_for_are_left_out_and_a_star_asks_for_all():
     name = "private_futures/order_match"
 
-    assert take(intake("order", symbol="ETHUSDTM"), name) == []
-    assert len(take(intake("order", symbol="*"), name)) == 1
+    assert take(handler("order", symbol="ETHUSDTM"), name) == []
+    assert len(take(handler("order", symbol="*"), name)) == 1
 
 
 def test_balance_belongs_to_no_symbol_and_is_kept_whatever_was_asked_for():
-    (row,) = take(intake("balance", symbol="ETHUSDTM"), "private_futures/wallet")
+    (row,) = take(handler("balance", symbol="ETHUSDTM"), "private_futures/wallet")
 
     assert row.symbol is None
 
 
 def test_repeated_events_are_dropped_and_counted():
-    into = intake("order", "fill")
+    into = handler("order", "fill")
     rows = take(into, *["private_futures/order_match"] * 3)
 
     assert len(rows) == 2
@@ -466,7 +466,7 @@ def test_repeated_events_are_dropped_and_counted():
 
 
 def test_equal_wallets_of_other_times_are_no_repeats():
-    into = intake("balance")
+    into = handler("balance")
     other = variation("private_futures/wallet", timestamp="1731916996765")
 
     rows = into.take([payload("private_futures/wallet"), other], Decoder(FUTURES), LOCAL).rows
@@ -475,20 +475,20 @@ def test_equal_wallets_of_other_times_are_no_repeats():
 
 
 def test_one_message_of_two_settings_gives_rows_with_their_own_stamps():
-    rows = take(intake("leverage", symbol="*"), "private_futures/margin_mode")
+    rows = take(handler("leverage", symbol="*"), "private_futures/margin_mode")
 
     assert [row.local_timestamp for row in rows] == [LOCAL, LOCAL + 1]
 
 
 def test_broken_private_message_is_laid_to_its_channels():
-    into = intake("order", "fill")
+    into = handler("order", "fill")
     into.take([variation("private_futures/order_open", side="?")], Decoder(FUTURES), LOCAL)
 
     assert [tally.broken for tally in into.ledger.tallies] == [1, 1]
 
 
 def test_an_outage_counts_though_no_event_had_come():
-    into = intake("order")
+    into = handler("order")
     into.end_outage([Topic("/contractMarket/tradeOrders", "")], 1, 2, "disconnected")
 
     assert len(into.ledger.tallies[0].gaps) == 1

@@ -193,32 +193,32 @@ def test_what_the_pro_feed_lacks_is_told(channel, market):
         topics_for(parse_channel(channel), "S", market, Feed.PRO)
 
 
-def doorway(venue, market=Market.FUTURES):
-    return spec_of(Feed.PRO).doorway(SimpleNamespace(venue=venue), market, False, 0).url.reveal()
+def endpoint(venue, market=Market.FUTURES):
+    return spec_of(Feed.PRO).endpoint(SimpleNamespace(venue=venue), market, False, 0).url.reveal()
 
 
 def test_kucoins_own_addresses():
-    assert doorway(LIVE) == "wss://x-push-futures.kucoin.com"
-    assert doorway(LIVE, Market.SPOT) == "wss://x-push-spot.kucoin.com"
+    assert endpoint(LIVE) == "wss://x-push-futures.kucoin.com"
+    assert endpoint(LIVE, Market.SPOT) == "wss://x-push-spot.kucoin.com"
 
 
 def test_a_market_on_this_machine_serves_the_feed_under_pro():
     venue = Venue("http://127.0.0.1:5", "https://localhost:6/base/")
 
-    assert doorway(venue) == "ws://127.0.0.1:5/pro"
-    assert doorway(venue, Market.SPOT) == "wss://localhost:6/base/pro"
+    assert endpoint(venue) == "ws://127.0.0.1:5/pro"
+    assert endpoint(venue, Market.SPOT) == "wss://localhost:6/base/pro"
 
 
 def test_given_addresses_win():
     venue = Venue("http://127.0.0.1:5", "http://127.0.0.1:6", futures_push_url="ws://h:7/")
 
-    assert doorway(venue) == "ws://h:7"
-    assert doorway(venue, Market.SPOT) == "ws://127.0.0.1:6/pro"
+    assert endpoint(venue) == "ws://h:7"
+    assert endpoint(venue, Market.SPOT) == "ws://127.0.0.1:6/pro"
 
 
 def test_a_remote_venue_without_addresses_says_what_to_do():
     with pytest.raises(UnknownVenue, match=r"futures_push_url=….*feed='classic'"):
-        doorway(Venue("https://f", "https://s"))
+        endpoint(Venue("https://f", "https://s"))
 
 
 def test_an_address_that_is_no_socket_is_refused():
@@ -236,4 +236,4 @@ def test_the_environment_may_name_the_addresses():
 
     venue = resolve_venue(start_demo=lambda: LIVE, environ=environ)
 
-    assert (doorway(venue), doorway(venue, Market.SPOT)) == ("wss://pf", "wss://ps")
+    assert (endpoint(venue), endpoint(venue, Market.SPOT)) == ("wss://pf", "wss://ps")

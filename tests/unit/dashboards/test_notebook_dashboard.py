@@ -13,7 +13,7 @@ import pytest
 import kucoin_research as kr
 from kucoin_research import figures
 from kucoin_research.dashboards import Colour, Dashboard, Vitals, judge
-from kucoin_research.dashboards import dashboard as board_module
+from kucoin_research.dashboards import notebook_dashboard as board_module
 from kucoin_research.dashboards.formatting import compact, duration, fixed, size
 from kucoin_research.dashboards.health import Screen
 from kucoin_research.dashboards.kernel_busy import KernelBusy
@@ -428,7 +428,7 @@ def test_it_goes_on_also_where_the_old_recording_has_ended_by_then(make, tmp_pat
         wait_until(lambda: first.is_closed)
         return made
 
-    monkeypatch.setattr(board_module.api, "stream", slow)
+    monkeypatch.setattr(board_module.streams, "stream", slow)
     board.controls.symbol.value = "ETHUSDTM"
 
     assert not board.recorder.is_closed
@@ -444,7 +444,7 @@ def test_record_without_a_stream_says_what_to_do(make):
 
 def test_an_unexpected_error_of_a_button_is_told_in_the_page(make, monkeypatch):
     board = make()
-    monkeypatch.setattr(board_module.api, "stream", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr(board_module.streams, "stream", lambda *_, **__: 1 / 0)
 
     board.controls.start.click()
 

@@ -31,7 +31,7 @@ from kucoin_research.dashboards.tiles import Tiles
 from kucoin_research.dashboards.vitals import VitalsMonitor, histogram
 from kucoin_research.errors import InvalidInput, KucoinResearchError, shown
 from kucoin_research.figures.notebook_cells import cell_of, replace_in_cell
-from kucoin_research.figures.refresh import RefreshTicket, refresher
+from kucoin_research.figures.refresh import Ticket, refresher
 from kucoin_research.figures.time_axis import Zone
 from kucoin_research.model.channels import CANDLE_INTERVALS, Market, market_of
 from kucoin_research.playback.replay import Replay
@@ -107,7 +107,7 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
         self._vitals_at = 0.0
         self._lists: dict[str, list[str]] = {}
         self._pulse = KernelBusy()
-        self._ticket: RefreshTicket | None = None
+        self._ticket: Ticket | None = None
         market = market or str(market_of(symbol, None))
         self.controls = Controls(
             channels, market=market, symbol=symbol, interval=interval, window=window,

@@ -1,0 +1,181 @@
+"""Makes a dashboard of a symbol, a running stream, a replay or a recorded session.
+
+>>> import kucoin_research as kr
+>>> kr.dashboard("XBTUSDTM")                # press Start
+>>> kr.dashboard(stream)                    # of a stream that runs
+>>> kr.dashboard(kr.load("data/sessions/…"))   # with a replay bar
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from kucoin_research.api.streams import find_venue
+from kucoin_research.dashboards.controls import INTERVALS, WINDOWS
+from kucoin_research.dashboards.notebook_dashboard import (
+    DEFAULT_SYMBOLS,
+    Dashboard,
+    channels_of,
+    opened,
+    symbols_of,
+)
+from kucoin_research.errors import InvalidInput, shown
+from kucoin_research.exchange.topics import feed_of
+from kucoin_research.figures.tail import is_running, pick_symbol
+from kucoin_research.figures.time_axis import Zone
+from kucoin_research.foundation.arguments import (
+    MOST_ROWS,
+    count,
+    folder_to_write,
+    name_of,
+    texts,
+    truth,
+)
+from kucoin_research.model.channels import market_of, parse_channel
+from kucoin_research.playback.replay import Replay
+from kucoin_research.sessions.session import Session, load
+
+__all__ = ["dashboard"]
+
+_CHANNELS = ("ticker", "trade", "depth50")
+
+
+def dashboard(
+    source: Any = None,
+    *,
+    venue: Any = None,
+    market: str | None = None,
+    channels: str | Sequence[str] = _CHANNELS,
+    symbol: str | None = None,
+    interval: str = "auto",
+    window: str = "5 min",
+    root: str | os.PathLike[str] = "data/sessions",
+    tz: str = "UTC",
+    start: bool = False,
+    capacity: int = 1_000_000,
+    feed: str = "classic",
+    name: str | None = None,
+) -> Dashboard:
+    """Show a market live: controls, health, price, candles, order book and tape.
+
+    Parameters
+    ----------
+    source
+        What is shown: a symbol (``"XBTUSDTM"``, and Start streams it), a running stream, a recorded
+        session (or its folder as a ``Path``), or a replay. Left out: XBTUSDTM, or BTC-USDT with
+        ``market="spot"``. A session is opened as a replay, at the end of its first five minutes.
+    venue, capacity, feed
+        As for ``stream``, of what Start starts.
+    market
+        ``"futures"`` or ``"spot"``; told by the symbol's spelling when left out.
+    channels
+        Which are switched on in the beginning; also one text with commas between.
+    symbol
+        Which one of a stream or session with several; the first when left out.
+    interval
+        Of the candles: ``"auto"`` (what suits the window), ``"1s"`` … ``"1hour"``.
+    window
+        How much of the newest data is followed: ``"1 min"``, ``"5 min"``, ``"15 min"``,
+        ``"1 hour"``, ``"4 hours"`` or ``"all"``.
+    root
+        The folder that Record records to.
+    tz
+        ``"UTC"``, ``"local"`` or an IANA name, for all times shown.
+    start
+        Start at once.
+    name
+        Of the stream that Start starts; by default it is the cell's, so that the streams of two
+        cells do not replace one another.
+
+    Returns
+    -------
+    Dashboard
+        An ipywidget; a cell that ends with it shows it. ``close()`` ends it and what it has
+        started, and running its cell again does that, too.
+
+    Raises
+    ------
+    InvalidInput
+        If an argument means nothing.
+    UnknownSymbol, UnknownChannel, ChannelNotOffered, SymbolNotTrading, Unreachable
+        With ``start=True``, as ``stream`` does.
+    """
+    # All of it before anything is opened, and not when Start or Record is pressed.
+    _check_one_of(INTERVALS, interval, "interval")
+    _check_one_of(WINDOWS, window, "window")
+    Zone(tz)
+    folder_to_write(root, "root")
+    channels = _names(texts(channels, "channels"))
+    market_of("", market)
+    feed_of(feed)
+    capacity = count(capacity, "capacity", "rows", most=MOST_ROWS)
+    name_of(name)
+    symbol, start = name_of(symbol, "symbol"), truth(start, "start")
+    if venue is not None:
+        find_venue(venue)
+    subject = _subject(source, symbol, market, channels, name)
+    try:
+        made = Dashboard(
+            subject.symbol, source=subject.given, own=subject.own, venue=venue, market=market,
+            channels=subject.channels, interval=interval, window=window, root=root, tz=tz,
+            capacity=capacity, feed=feed, name=name,
+        )  # fmt: skip
+    except BaseException:
+        if subject.own is not None:
+            subject.own.stop()
+        raise
+    if start:
+        try:
+            made.start()
+        except BaseException:
+            made.close()
+            raise
+    return made
+
+
+def _check_one_of(known: Iterable[str], value: object, name: str) -> None:
+    there = list(known)
+    if not isinstance(value, str) or value not in there:
+        raise InvalidInput(f"{name} must be one of {', '.join(there)}, not {shown(value)}")
+
+
+class _Subject(NamedTuple):
+    """What is shown: a symbol, of something handed in, or of a replay that we opened."""
+
+    symbol: str
+    channels: list[str]
+    given: Any = None
+    own: Replay | None = None
+
+
+def _subject(
+    source: Any, symbol: str | None, market: str | None, channels: list[str], name: str | None
+) -> _Subject:
+    if source is None or isinstance(source, str):
+        its_symbol = source or symbol or DEFAULT_SYMBOLS[market_of("", market)]
+        return _Subject(its_symbol, channels)
+    if is_running(source):
+        return _Subject(_chosen(source, symbol), _names(channels_of(source)), given=source)
+    if not isinstance(source, Session | os.PathLike):
+        raise InvalidInput(
+            "a dashboard shows a symbol, a stream, a session or a replay, "
+            f"not {type(source).__name__}"
+        )
+    own = opened(source if isinstance(source, Session) else load(source), name)
+    try:
+        return _Subject(_chosen(own, symbol), _names(channels_of(own)), own=own)
+    except BaseException:
+        own.stop()
+        raise
+
+
+def _chosen(source: Any, symbol: str | None) -> str:
+    there = symbols_of(source)
+    first = there[0] if there else None
+    return pick_symbol(source, first if symbol is None else symbol, "a dashboard")
+
+
+def _names(channels: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(parse_channel(each).name for each in channels))

@@ -1,0 +1,611 @@
+"""What ``kucoin_research.figures`` offers: one function per kind of figure.
+
+Every function takes a polars frame, a recorded session, or a running stream, and shows one symbol.
+What is missing (``status`` rows tell of gaps and outages) is shaded, and lines break there. Blue is
+what buyers do, orange what sellers do. Live figures of a kernel share one refresh thread,
+``refresher()``, which also calls functions of yours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from kucoin_research.errors import InvalidInput, KucoinResearchError, UnknownChannel, shown
+from kucoin_research.figures.book_charts import BOOK_FORMS, DepthChart, HeatChart, LadderChart
+from kucoin_research.figures.candle_chart import CandleChart, interval_ns
+from kucoin_research.figures.chart import Chart, Sketch, TimeChart, View
+from kucoin_research.figures.columns import one_symbol, require, timed
+from kucoin_research.figures.gaps import gaps_of, prompt
+from kucoin_research.figures.line_charts import (
+    FlowChart,
+    LagChart,
+    MarkChart,
+    PriceChart,
+    SpreadChart,
+    lag_options,
+)
+from kucoin_research.figures.static import Figure, still
+from kucoin_research.figures.tail import Fixed, is_running, pick_channel, pick_symbol
+from kucoin_research.figures.theme import resolve
+from kucoin_research.figures.time_axis import Zone
+from kucoin_research.foundation.arguments import (
+    columns_hold,
+    count,
+    is_number,
+    kind_of,
+    name_of,
+    number,
+)
+from kucoin_research.frames.analytics import check_tickers, check_trades
+from kucoin_research.model.intervals import Interval, Length, parse_interval
+
+if TYPE_CHECKING:
+    from kucoin_research.figures.widget import LiveFigure
+
+__all__ = [
+    "candles",
+    "channels_for",
+    "depth",
+    "flow",
+    "heatmap",
+    "ladder",
+    "lag",
+    "mark",
+    "price",
+    "spread",
+]
+
+_LIVE_WINDOW = "5m"
+_STATIC_PX = 2_000
+_TOUCHES = (
+    ("best_bid_price", "best_bid_size", "best_ask_price", "best_ask_size"),
+    ("bid_price_1", "bid_size_1", "ask_price_1", "ask_size_1"),
+    ("bid_prices", "bid_sizes", "ask_prices", "ask_sizes"),
+)
+_TIMES = ("timestamp",)
+_TRADE = (*_TIMES, "price", "size", "side")
+_OHLC = (*_TIMES, "open", "high", "low", "close")  # and the volume, but for bars of the mid
+_FIVE = range(1, 6)
+_NUMBERS = (
+    *("price", "size", "open", "high", "low", "close", "volume", "turnover"),
+    *("mark_price", "index_price", "funding_rate", *_TOUCHES[0]),
+    *("bid_price", "bid_size", "ask_price", "ask_size"),
+    *(f"{side}_{what}_{n}" for side in ("bid", "ask") for what in ("price", "size") for n in _FIVE),
+)
+
+
+def price(
+    source: Any,
+    symbol: str | None = None,
+    *,
+    trades: pl.DataFrame | None = None,
+    status: pl.DataFrame | None = None,
+    window: float | Length | None = None,
+    tz: str = "UTC",
+    theme: str = "light",
+    height: int = 420,
+) -> Figure | LiveFigure:
+    """Show best bid and ask as a band, their middle, and trades as bubbles by size and side.
+
+    Parameters
+    ----------
+    source
+        A running stream, a session, or a frame of ``ticker``, ``bbo``, ``depth5``, ``depth50`` or
+        ``trade`` rows (ns UTC). A ticker's last trades are shown where there are no trades.
+    symbol
+        Which one; may be left out where there is only one.
+    trades
+        Rows of ``trade`` beside a frame of quotes.
+    status
+        Rows of ``status`` beside a frame: their gaps are shaded. A stream's are known.
+    window
+        How much of the newest data is followed: seconds, a duration such as ``"5m"`` or a
+        ``timedelta``, or ``"all"``. Left out: five minutes of a stream, all of a frame.
+    tz
+        ``"UTC"``, ``"local"`` or an IANA name, for the time axis.
+    theme
+        ``"light"`` or ``"dark"``, for a static figure; a live one has its page's.
+    height
+        Pixels.
+
+    Returns
+    -------
+    Figure or LiveFigure
+        A plotly figure of a frame or session, a widget of a stream. Prices are in quote currency,
+        sizes in lots on futures and base coins on spot.
+
+    Raises
+    ------
+    ColumnMissing
+        If the frame lacks a column; the message lists those it has.
+    InvalidInput
+        If several symbols are there and none is named, or an argument means nothing.
+    """
+    extra = {} if trades is None else {"trades": trades}
+    return _make(PriceChart, "price", source, symbol, extra, status, window, tz, theme, height)
+
+
+def candles(
+    source: Any,
+    symbol: str | None = None,
+    *,
+    every: Length | None = None,
+    status: pl.DataFrame | None = None,
+    window: float | Length | None = None,
+    tz: str = "UTC",
+    theme: str = "light",
+    height: int = 420,
+) -> Figure | LiveFigure:
+    """Show candlesticks with the volume-weighted average price and volume.
+
+    Parameters
+    ----------
+    source
+        A running stream, a session, or a frame of ``candle`` or ``trade`` rows, or of bars:
+        ``ohlcv``, ``mid_bars``. Those of the mid have no volume and no VWAP.
+    symbol
+        Which one; may be left out where there is only one.
+    every
+        The interval, such as ``"10s"`` or ``"5min"``: of a stream, its candles of this interval, or
+        else ones made of its trades. Left out: the candles there are, or what suits the view.
+    status, window, tz, theme, height
+        As for ``price``.
+
+    Returns
+    -------
+    Figure or LiveFigure
+        The average price (VWAP) is cumulative since the first candle. Where candles have no
+        turnover (futures) it is that of their typical prices.
+
+    Raises
+    ------
+    ColumnMissing, InvalidInput
+        As for ``price``; also if ``every`` is no interval, or if the rows are tickers, which skip
+        trades, or orders or changes of a book. A stream or session that has neither candles nor
+        trades raises ``UnknownChannel``.
+    """
+    options = {}
+    if every is not None:
+        interval_ns(every)
+        options = {"every": parse_interval(every).name}  # as streams call their candles
+    return _make(
+        CandleChart, "candles", source, symbol, {}, status, window, tz, theme, height, options
+    )
+
+
+def depth(
+    source: Any,
+    symbol: str | None = None,
+    *,
+    levels: int = 200,
+    theme: str = "light",
+    height: int = 420,
+) -> Figure | LiveFigure:
+    """Show the cumulative size of the order book on both sides.
+
+    Parameters
+    ----------
+    source
+        A running stream of ``level2``, ``depth50`` or ``depth5``, a session, an ``OrderBook``, or a
+        frame: ``OrderBook.depth()``, ``order_book(...)`` or rows of those channels, of which the
+        newest state is shown.
+    symbol, theme, height
+        As for ``price``.
+    levels
+        How many are shown per side.
+
+    Raises
+    ------
+    ColumnMissing, InvalidInput
+        As for ``price``.
+    """
+    options = {"levels": levels}
+    return _make(DepthChart, "depth", source, symbol, {}, None, None, "UTC", theme, height, options)
+
+
+def ladder(
+    source: Any,
+    symbol: str | None = None,
+    *,
+    levels: int = 20,
+    theme: str = "light",
+    height: int = 420,
+) -> Figure | LiveFigure:
+    """Show the order book as a price ladder: the size at each step of price.
+
+    Parameters
+    ----------
+    source
+        As for ``depth``.
+    symbol, theme, height
+        As for ``price``.
+    levels
+        How many steps of price are shown per side.
+
+    Raises
+    ------
+    ColumnMissing, InvalidInput
+        As for ``price``.
+    """
+    options = {"levels": levels}
+    return _make(
+        LadderChart, "ladder", source, symbol, {}, None, None, "UTC", theme, height, options
+    )
+
+
+def heatmap(
+    source: Any,
+    symbol: str | None = None,
+    *,
+    bins: int = 80,
+    status: pl.DataFrame | None = None,
+    window: float | Length | None = None,
+    tz: str = "UTC",
+    theme: str = "light",
+    height: int = 420,
+) -> Figure | LiveFigure:
+    """Show the order book over time; colour tells the size at each price, on a log scale.
+
+    Parameters
+    ----------
+    source
+        A running stream, a session, or a frame of ``depth50``, ``depth5`` or ``level2`` rows;
+        ``level2`` has to begin with a snapshot, and takes a second per million rows.
+    bins
+        About how many steps of price there are.
+    symbol, status, window, tz, theme, height
+        As for ``price``.
+
+    Raises
+    ------
+    ColumnMissing, InvalidInput
+        As for ``price``.
+    """
+    options = {"bins": bins}
+    return _make(
+        HeatChart, "heatmap", source, symbol, {}, status, window, tz, theme, height, options
+    )
+
+
+def spread(
+    source: Any,
+    symbol: str | None = None,
+    *,
+    status: pl.DataFrame | None = None,
+    window: float | Length | None = None,
+    tz: str = "UTC",
+    theme: str = "light",
+    height: int = 420,
+) -> Figure | LiveFigure:
+    """Show the spread in basis points of the mid, and the imbalance of the best sizes.
+
+    Parameters
+    ----------
+    source
+        A running stream, a session, or a frame of ``ticker``, ``bbo``, ``depth5`` or ``depth50``.
+    symbol, status, window, tz, theme, height
+        As for ``price``.
+
+    Returns
+    -------
+    Figure or LiveFigure
+        Imbalance is ``(bid size - ask size) / (bid size + ask size)``, from -1 to 1.
+
+    Raises
+    ------
+    ColumnMissing, InvalidInput
+        As for ``price``.
+    """
+    return _make(SpreadChart, "spread", source, symbol, {}, status, window, tz, theme, height)
+
+
+def mark(
+    source: Any,
+    symbol: str | None = None,
+    *,
+    funding: pl.DataFrame | None = None,
+    status: pl.DataFrame | None = None,
+    window: float | Length | None = None,
+    tz: str = "UTC",
+    theme: str = "light",
+    height: int = 420,
+) -> Figure | LiveFigure:
+    """Show mark and index price, and below their distance and the funding rate in 1e-4.
+
+    Parameters
+    ----------
+    source
+        A running stream, a session, or a frame of ``mark_price`` rows.
+    funding
+        Rows of ``funding_rate`` beside a frame.
+    symbol, status, window, tz, theme, height
+        As for ``price``.
+
+    Raises
+    ------
+    ColumnMissing, InvalidInput
+        As for ``price``.
+    """
+    extra = {} if funding is None else {"funding": funding}
+    return _make(MarkChart, "mark", source, symbol, extra, status, window, tz, theme, height)
+
+
+def flow(
+    source: Any,
+    symbol: str | None = None,
+    *,
+    status: pl.DataFrame | None = None,
+    window: float | Length | None = None,
+    tz: str = "UTC",
+    theme: str = "light",
+    height: int = 420,
+) -> Figure | LiveFigure:
+    """Show order flow: what takers bought less what they sold, cumulative and per bar.
+
+    Parameters
+    ----------
+    source
+        A running stream, a session, or a frame of ``trade`` rows.
+    symbol, status, window, tz, theme, height
+        As for ``price``.
+
+    Raises
+    ------
+    ColumnMissing, InvalidInput
+        As for ``price``; also if the rows are tickers, which skip trades, or orders or changes of a
+        book. A stream or session without trades raises ``UnknownChannel``.
+    """
+    return _make(FlowChart, "flow", source, symbol, {}, status, window, tz, theme, height)
+
+
+def lag(
+    source: Any,
+    symbol: str | None = None,
+    *,
+    offset_ms: float | None = None,
+    status: pl.DataFrame | None = None,
+    window: float | Length | None = None,
+    tz: str = "UTC",
+    theme: str = "light",
+    height: int = 420,
+) -> Figure | LiveFigure:
+    """Show how long after the event each row arrived, over time and as a histogram.
+
+    Parameters
+    ----------
+    source
+        A running stream, a session, or a frame with ``timestamp`` and ``local_timestamp``; not of
+        candles, whose timestamp is no event's.
+    offset_ms
+        The exchange's clock less this machine's, which is added. Left out: as a stream has
+        measured it for each row (rows of which it does not know their lag are left out), 0 for a
+        frame.
+    symbol, status, window, tz, theme, height
+        As for ``price``.
+
+    Returns
+    -------
+    Figure or LiveFigure
+        Milliseconds. Rows that REST brought, or that waited for what belongs before them, are left
+        out as far as a stream, a session or ``status`` tells of them. On a simulated exchange whose
+        virtual clock does not run at speed 1 the lag means nothing.
+
+    Raises
+    ------
+    ColumnMissing, InvalidInput
+        As for ``price``.
+    """
+    if offset_ms is None:
+        options = lag_options(source)
+    else:
+        options = {"offset_ms": number(offset_ms, "offset_ms", "milliseconds, or None")}
+    return _make(LagChart, "lag", source, symbol, {}, status, window, tz, theme, height, options)
+
+
+def channels_for(kind: type[Chart], source: Any, every: str | None = None) -> dict[str, str]:
+    """Find which of a source's channels serve the roles of a chart.
+
+    Raises
+    ------
+    UnknownChannel
+        If it has none that the chart needs; the message names those that would do.
+    """
+    found = {role.name: pick_channel(source, role, every) for role in kind.roles}
+    there = {role: channel for role, channel in found.items() if channel is not None}
+    lacking = next((r for r in kind.roles if r.is_needed and r.name not in there), None)
+    if lacking is not None or not there:
+        role = lacking or kind.roles[0]
+        raise UnknownChannel(
+            f"this figure needs one of the channels {', '.join(role.channels)}, "
+            "and the source has none of them"
+        )
+    return there
+
+
+# Pixels that plotly takes and a page holds, levels or bins that a chart can show, and the seconds
+# that fit a 64-bit time.
+_LOWEST, _HIGHEST = 10, 20_000
+_FINEST = 100_000
+_LONGEST_WINDOW = 9.0e9
+# What rows may look like, by role: the first set of columns that fits is taken.
+_COLUMNS: dict[tuple[type[Chart], str], tuple[tuple[str, ...], ...]] = {
+    (PriceChart, "quotes"): _TOUCHES,
+    (PriceChart, "trades"): (_TRADE,),
+    (SpreadChart, "quotes"): _TOUCHES,
+    (CandleChart, "candles"): (_OHLC, _TRADE[:3]),
+    (MarkChart, "mark"): ((*_TIMES, "mark_price", "index_price"),),
+    (MarkChart, "funding"): ((*_TIMES, "funding_rate"),),
+    (FlowChart, "trades"): (_TRADE,),
+    (LagChart, "rows"): ((*_TIMES, "local_timestamp"),),
+    (DepthChart, "book"): BOOK_FORMS,
+    (LadderChart, "book"): BOOK_FORMS,
+    (HeatChart, "book"): BOOK_FORMS[1:],  # the first has no time
+}
+
+
+def _make(
+    kind: type[Chart],
+    what: str,
+    source: Any,
+    symbol: str | None,
+    extra: Mapping[str, pl.DataFrame],
+    status: pl.DataFrame | None,
+    window: float | Length | None,
+    tz: str,
+    theme: str,
+    height: int,
+    options: dict[str, Any] | None = None,
+) -> Figure | LiveFigure:
+    zone, options = Zone(tz), options or {}
+    height = count(height, "height", "pixels", least=_LOWEST, most=_HIGHEST)
+    symbol = name_of(symbol, "symbol")
+    for name in ("levels", "bins"):
+        if name in options:
+            options[name] = count(options[name], name, name, most=_FINEST)
+    resolve("", theme)  # a theme that there is not is refused at once, of a live figure too
+    if status is not None and not isinstance(status, pl.DataFrame):
+        raise InvalidInput(
+            f"status takes a polars frame of the 'status' channel, not {kind_of(status)}"
+        )
+    if is_running(source):
+        symbol = pick_symbol(source, symbol, what)
+        sketch = Sketch(symbol, zone, height, options)
+        channels = channels_for(kind, source, options.get("every"))
+        return _live(kind, source, sketch, channels, window)
+    frames, status = _frames_of(kind, what, source, symbol, extra, status)
+    chosen = {}
+    symbol = symbol or getattr(source, "symbol", None)  # a book has one
+    for role, frame in frames.items():
+        chosen[role], symbol = one_symbol(timed(frame), symbol, what)
+    sketch, window_ns = Sketch(symbol or "", zone, height, options), _nanoseconds(window)
+    gaps = [] if status is None else gaps_of(status, _channels_of(kind), symbol)
+    if kind is LagChart and status is not None:
+        chosen = {role: prompt(frame, status) for role, frame in chosen.items()}
+    chart = kind(View(_STATIC_PX, None, window_ns), sketch)
+    chart.mark(gaps)
+    for role, frame in chosen.items():
+        chart.take(role, frame)
+    rows = partial(Fixed, chosen, gaps)
+    return still(chart, theme, lambda: _widget(kind, rows, sketch, {}, window_ns))
+
+
+def _channels_of(kind: type[Chart]) -> list[str]:
+    return [channel for role in kind.roles for channel in role.channels]
+
+
+def _frames_of(
+    kind: type[Chart],
+    what: str,
+    source: Any,
+    symbol: str | None,
+    extra: Mapping[str, pl.DataFrame],
+    status: pl.DataFrame | None,
+) -> tuple[dict[str, pl.DataFrame], pl.DataFrame | None]:
+    if isinstance(source, pl.DataFrame):
+        frames = {**_by_role(kind, source, extra), **extra}
+    elif callable(getattr(source, "frame", None)):  # a session
+        channels = channels_for(kind, source)
+        frames = {role: source.frame(channel, symbol) for role, channel in channels.items()}
+        status = status if status is not None else _status_of(source)
+    elif callable(getattr(source, "depth", None)):  # a book
+        if symbol not in (None, source.symbol):
+            raise InvalidInput(
+                f"this is the book of {shown(source.symbol)}, and not of {shown(symbol)}"
+            )
+        frames = {"book": source.depth()}
+    else:
+        raise InvalidInput(f"{what} takes a polars frame or a stream, not {kind_of(source)}")
+    for role, frame in frames.items():
+        _check(kind, what, role, frame)
+    return frames, status
+
+
+def _status_of(session: Any) -> pl.DataFrame | None:
+    try:
+        status: pl.DataFrame = session.frame("status")
+    except (KucoinResearchError, KeyError):
+        return None
+    return status
+
+
+def _by_role(
+    kind: type[Chart], frame: pl.DataFrame, extra: Mapping[str, pl.DataFrame]
+) -> dict[str, pl.DataFrame]:
+    # Of a ticker the price figure takes both, quotes and trades.
+    if kind is not PriceChart:
+        return {kind.roles[0].name: frame}
+    there = set(frame.columns)
+    found = {}
+    if any(set(names) <= there for names in _TOUCHES):
+        found["quotes"] = frame
+    if set(_TRADE) <= there and "trades" not in extra:
+        found["trades"] = frame
+    return found or {"quotes": frame}
+
+
+def _check(kind: type[Chart], what: str, role: str, frame: pl.DataFrame) -> None:
+    require(frame, (), what)
+    columns_hold(frame, times=(*_TIMES, "local_timestamp"), numbers=_NUMBERS)
+    there = set(frame.columns)
+    # The first that fits; else the one of which the least is missing.
+    form = min(_COLUMNS[kind, role], key=lambda names: len(set(names) - there))
+    needed = (*_TIMES, *form) if issubclass(kind, TimeChart) else form
+    channels = next(each.channels for each in kind.roles if each.name == role)
+    require(frame, tuple(dict.fromkeys(needed)), f"{what} (of rows of {_listed(channels)})")
+    if set(form) <= set(_TRADE):
+        _check_trades(kind, what, frame)
+
+
+def _listed(names: Sequence[str]) -> str:
+    *others, last = map(repr, names)
+    return f"{', '.join(others)} or {last}" if others else last
+
+
+def _check_trades(kind: type[Chart], what: str, frame: pl.DataFrame) -> None:
+    # The price figure shows a ticker's last trades, too: it makes no sums of them.
+    if kind is not PriceChart:
+        check_tickers(frame, what)
+    check_trades(frame, what)
+
+
+def _nanoseconds(window: float | Length | None) -> int | None:
+    if window is None or (isinstance(window, str) and window == "all"):
+        return None
+    if isinstance(window, str | timedelta | np.timedelta64 | Interval):
+        return interval_ns(window, "window")
+    if not is_number(window) or not 0 < window < _LONGEST_WINDOW:
+        raise InvalidInput(f"window must be seconds, like '5m', or 'all', not {shown(window)}")
+    return round(window * 1e9)
+
+
+def _live(
+    kind: type[Chart],
+    source: Any,
+    sketch: Sketch,
+    channels: dict[str, str],
+    window: float | Length | None,
+) -> LiveFigure:
+    window_ns = _nanoseconds(_LIVE_WINDOW if window is None else window)
+    return _widget(kind, source, sketch, channels, window_ns)
+
+
+def _widget(
+    kind: type[Chart],
+    source: Any,
+    sketch: Sketch,
+    channels: dict[str, str],
+    window_ns: int | None,
+) -> LiveFigure:
+    try:
+        from kucoin_research.figures.widget import LiveFigure
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"live figures need {error.name}: pip install {error.name}", name=error.name
+        ) from error
+    return LiveFigure(kind, source, sketch, channels, window_ns=window_ns)
