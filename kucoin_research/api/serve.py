@@ -15,7 +15,14 @@ from kucoin_research.foundation import clocks
 from kucoin_research.foundation.arguments import texts, truth
 from kucoin_research.model.channels import market_of
 from kucoin_research.model.instruments import Instrument
-from kucoin_research.model.records import CHANNELS, PRIVATE_CHANNELS, Level2, Record, Ticker, Trade
+from kucoin_research.model.records import (
+    CHANNEL_OF,
+    PRIVATE_CHANNELS,
+    Level2,
+    Record,
+    Ticker,
+    Trade,
+)
 from kucoin_research.playback.timeline import Timeline
 from kucoin_research.sessions.session import Session, load
 from kucoin_research.sim import Offer, ReplayExchange
@@ -24,7 +31,6 @@ from kucoin_research.sim.server.doors import Doors
 __all__ = ["ServedSession", "serve"]
 
 _LOOKED_AT = 4  # batches, for the steps of instruments that the recording does not describe
-_NAMES = {record: name for name, record in CHANNELS.items()}
 
 
 class OwnServer(Doors):
@@ -152,7 +158,7 @@ def _public(session: Session, channels: str | Iterable[str] | None) -> list[str]
 
 def _named(timeline: Timeline) -> Iterator[list[tuple[str, Record]]]:
     for rows in timeline.batches():
-        yield [(_NAMES[type(row)], row) for row in rows]
+        yield [(CHANNEL_OF[type(row)], row) for row in rows]
 
 
 def _feed_of(meta: dict[str, Any]) -> str | None:

@@ -7,7 +7,9 @@ nanoseconds since 1970-01-01 UTC; missing values are ``None``.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from enum import Enum, unique
+from operator import itemgetter
 from typing import Annotated, NamedTuple, TypeAlias, get_args, get_origin, get_type_hints
 
 import polars as pl
@@ -16,6 +18,7 @@ __all__ = [
     "ACCOUNT_CHANNELS",
     "ALL_SYMBOLS",
     "CHANNELS",
+    "CHANNEL_OF",
     "PRIVATE_CHANNELS",
     "ROWS_FILLED",
     "STAMPED_AS_READ",
@@ -42,8 +45,14 @@ __all__ = [
     "columns_of",
     "file_mode",
     "filled_until",
+    "interval_of",
+    "local_timestamp_of",
     "number_in",
     "schema_of",
+    "sequence_of",
+    "symbol_of",
+    "timestamp_of",
+    "trade_id_of",
 ]
 
 
@@ -500,6 +509,18 @@ CHANNELS: dict[str, type[Record]] = {
 }
 
 #: Of the account itself: these need credentials.
+#: The name of the channel that a record flows on.
+CHANNEL_OF: dict[type[Record], str] = {record: name for name, record in CHANNELS.items()}
+
+# Columns of a record whose type is not known, as in sort keys and hot loops. The first three are
+# the same in all records; the others belong to those that have them.
+timestamp_of: Callable[[Record], int | None] = itemgetter(0)
+local_timestamp_of: Callable[[Record], int] = itemgetter(1)  # of a row that has been stamped
+symbol_of: Callable[[Record], str] = itemgetter(2)
+sequence_of: Callable[[Record], int | None] = itemgetter(3)  # where the type has a sequence
+interval_of: Callable[[Record], str | None] = itemgetter(3)  # of a candle
+trade_id_of: Callable[[Record], str | None] = itemgetter(4)  # of a trade
+
 PRIVATE_CHANNELS = frozenset(
     {"order", "fill", "balance", "position", "stop_order", "margin", "leverage"}
 )

@@ -10,13 +10,26 @@ import numpy as np
 
 from kucoin_research.errors import InvalidInput, MessageBroken, shown
 
-__all__ = ["LARGEST_NS", "When", "instant_ns", "refuse_future", "to_ns", "told_apart", "written"]
+__all__ = [
+    "EPOCH",
+    "LARGEST_NS",
+    "When",
+    "datetime_of",
+    "instant_ns",
+    "refuse_future",
+    "to_ns",
+    "told_apart",
+    "written",
+]
 
 #: How a user may write a point in time.
 When = str | int | float | date | datetime | np.datetime64 | None
 
 #: The last instant of a signed 64-bit nanosecond clock, in April 2262.
 LARGEST_NS = 2**63 - 1
+
+#: Where Unix time begins.
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def to_ns(value: int) -> int:
@@ -54,6 +67,14 @@ def to_ns(value: int) -> int:
     if 0 <= nanoseconds <= LARGEST_NS:
         return nanoseconds
     raise MessageBroken(f"{value} is no time between the years 1970 and 2262, in s, ms, µs or ns")
+
+
+def datetime_of(ns: int) -> datetime:
+    """Return a time in ns since 1970 as a ``datetime`` in UTC, cut to microseconds.
+
+    Any signed 64-bit number of nanoseconds lies between the years 1677 and 2262.
+    """
+    return EPOCH + timedelta(microseconds=ns // 1_000)
 
 
 def instant_ns(when: When, name: str) -> int | None:
@@ -110,7 +131,7 @@ def _of_calendar(when: date) -> int:
         when = datetime(when.year, when.month, when.day, tzinfo=UTC)
     if when.tzinfo is None:
         when = when.replace(tzinfo=UTC)
-    return (when - _EPOCH) // timedelta(microseconds=1) * 1_000
+    return (when - EPOCH) // timedelta(microseconds=1) * 1_000
 
 
 @runtime_checkable
@@ -120,7 +141,6 @@ class _OfPandas(Protocol):
     def to_datetime64(self) -> np.datetime64: ...
 
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MONTHS = {"M": 1, "Y": 12}
 _PER_UNIT = {
     "ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3_600 * 10**9,
@@ -149,11 +169,11 @@ def _units_ns(number: int, unit: str) -> int | None:
     year, month = divmod(number * _MONTHS[unit] + 1970 * 12, 12)
     if not MINYEAR <= year <= MAXYEAR:
         return None
-    return (datetime(year, month + 1, 1, tzinfo=UTC) - _EPOCH).days * _PER_UNIT["D"]
+    return (datetime(year, month + 1, 1, tzinfo=UTC) - EPOCH).days * _PER_UNIT["D"]
 
 
-_FIRST_NS = (datetime.min.replace(tzinfo=UTC) - _EPOCH).days * _PER_UNIT["D"]
-_LAST_NS = ((datetime.max.replace(tzinfo=UTC) - _EPOCH).days + 1) * _PER_UNIT["D"]
+_FIRST_NS = (datetime.min.replace(tzinfo=UTC) - EPOCH).days * _PER_UNIT["D"]
+_LAST_NS = ((datetime.max.replace(tzinfo=UTC) - EPOCH).days + 1) * _PER_UNIT["D"]
 
 
 def _of_unix(when: Integral | float, name: str) -> int:

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable
-from operator import itemgetter
-from typing import Any
 
-from kucoin_research.model.records import Record
+from kucoin_research.model.records import Record, local_timestamp_of
 from kucoin_research.playback.timeline import Timeline
 
 __all__ = ["Cursor"]
-
-_local_of: Callable[[Any], int] = itemgetter(1)
 
 
 class Cursor:
@@ -42,7 +37,7 @@ class Cursor:
             if batch is None:
                 return None
             self._batch, self._at = batch, 0
-        return _local_of(self._batch[self._at])
+        return local_timestamp_of(self._batch[self._at])
 
     def take(self, until_ns: int | None, most: int) -> list[Record]:
         """Give the next rows: those up to a time (ns UTC, all if None), but not more than so many.
@@ -51,7 +46,7 @@ class Cursor:
         """
         start, stop = self._at, min(self._at + most, len(self._batch))
         if until_ns is not None:
-            stop = bisect_right(self._batch, until_ns, start, stop, key=_local_of)
+            stop = bisect_right(self._batch, until_ns, start, stop, key=local_timestamp_of)
         self._at = stop
         return self._batch[start:stop]
 

@@ -15,7 +15,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from operator import length_hint
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -48,10 +48,11 @@ from kucoin_research.model.damage import Damage, Loss
 from kucoin_research.model.instruments import Instrument
 from kucoin_research.model.integrity import Verdict
 from kucoin_research.model.orderbook import OrderBook
+from kucoin_research.model.rate import RateMeter
 from kucoin_research.model.records import ACCOUNT_CHANNELS, ALL_SYMBOLS, Record, Status
 from kucoin_research.model.report import Report
 from kucoin_research.model.status import State, StreamStatus
-from kucoin_research.model.units import When, instant_ns, told_apart
+from kucoin_research.model.units import When, datetime_of, instant_ns, told_apart
 from kucoin_research.playback.cursor import Cursor
 from kucoin_research.playback.replay_clock import MonotonicClock, Pace, ReplayClock
 from kucoin_research.playback.replay_state import ReplayState
@@ -66,8 +67,6 @@ log = logging.getLogger(__name__)
 Sink = Callable[[Record], object]
 Take = Callable[[Sequence[Record]], object]
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_RATE_WINDOW = 5.0
 # Waits are cut into slices: an interrupt gets through on every platform.
 _SLICE = 0.05
 # So long the functions are called before the buttons are looked at again.
@@ -190,7 +189,7 @@ class Replay(TradeBars):
         self._is_own = False  # what the turn gives: a row that is not the session's
         self._most = _FIRST_TURN_ROWS
         self._given = 0
-        self._samples: deque[tuple[float, int]] = deque(maxlen=64)
+        self._meter = RateMeter()
 
         self._stage_lock = threading.Lock()  # guards the stage's books and account
         self._calling = self.clock.lock()  # held while functions are called
@@ -408,12 +407,7 @@ class Replay(TradeBars):
     @property
     def rows_per_second(self) -> float:
         """Rows given, over the last five seconds."""
-        now = self.clock.monotonic()
-        samples = [each for each in self._samples.copy() if each[0] >= now - _RATE_WINDOW]
-        if not samples:
-            return 0.0
-        since, count = samples[0]
-        return max(0, self._given - count) / max(now - since, 0.25)
+        return self._meter.rate(self.clock.monotonic(), self._given)
 
     @property
     def messages_per_second(self) -> float:
@@ -1001,9 +995,7 @@ class Replay(TradeBars):
                 self._take_failure(sink.name, error, rows[-1].local_timestamp)
 
     def _count(self, rows: int) -> None:
-        now = self.clock.monotonic()
-        if not self._samples or now - self._samples[-1][0] >= 0.25:
-            self._samples.append((now, self._given))
+        self._meter.sample(self.clock.monotonic(), self._given)
         self._given += rows
 
     def _go_to(self, wind: _Wind) -> None:
@@ -1188,4 +1180,4 @@ def _shown(when: datetime | None) -> str:
 
 
 def _datetime(ns: int | None) -> datetime | None:
-    return None if ns is None else _EPOCH + timedelta(microseconds=ns // 1_000)
+    return None if ns is None else datetime_of(ns)

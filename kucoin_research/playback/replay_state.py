@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping, Sequence
-from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,13 +15,16 @@ from kucoin_research.model.damage import Damage, Loss
 from kucoin_research.model.records import (
     ACCOUNT_CHANNELS,
     ALL_SYMBOLS,
-    CHANNELS,
+    CHANNEL_OF,
     Candle,
     Level2,
     Record,
     Status,
     Trade,
     filled_until,
+    local_timestamp_of,
+    sequence_of,
+    symbol_of,
 )
 from kucoin_research.model.report import Report
 from kucoin_research.playback.book_rebuild import BookRebuild
@@ -33,10 +35,6 @@ __all__ = ["ReplayState", "Troubles"]
 # Rows that one outage is filled with at most, as far as the report counts them.
 _MOST_FILLED = 1 << 17
 
-_NAMES = {record: name for name, record in CHANNELS.items()}
-_symbol_of = itemgetter(2)
-_local_of = itemgetter(1)
-_sequence_of = itemgetter(3)
 
 _Times = npt.NDArray[np.int64]
 
@@ -115,7 +113,7 @@ class _Account:
                 self._hear(row)
 
     def _count(self, kind: type[Record], rows: Sequence[Record]) -> None:
-        symbols = set(map(_symbol_of, rows))
+        symbols = set(map(symbol_of, rows))
         if len(symbols) == 1:
             self._count_of(kind, symbols.pop(), rows)
             return
@@ -126,7 +124,7 @@ class _Account:
             self._count_of(kind, symbol, group)
 
     def _count_of(self, kind: type[Record], symbol: str | None, rows: Sequence[Record]) -> None:
-        channel = _NAMES[kind]
+        channel = CHANNEL_OF[kind]
         counted = self._counted.get((channel, symbol))
         if counted is None:
             counted = self._counted[channel, symbol] = Counted(channel, symbol or ALL_SYMBOLS)
@@ -203,7 +201,7 @@ class _Recent:
         self._rows = 0
 
     def take(self, rows: Sequence[Record]) -> None:
-        self._parts.append(np.fromiter(map(_local_of, rows), np.int64, len(rows)))
+        self._parts.append(np.fromiter(map(local_timestamp_of, rows), np.int64, len(rows)))
         self._rows += len(rows)
         while self._rows - len(self._parts[0]) >= _MOST_FILLED:
             self._rows -= len(self._parts.popleft())
@@ -216,4 +214,4 @@ class _Recent:
 
 
 def _first_of(rows: Any) -> int | None:
-    return next((sequence for sequence in map(_sequence_of, rows) if sequence is not None), None)
+    return next((sequence for sequence in map(sequence_of, rows) if sequence is not None), None)

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +19,7 @@ from kucoin_research.errors import SessionBroken, UnknownSymbol, shown
 from kucoin_research.foundation.arguments import texts
 from kucoin_research.foundation.forking import cached_property
 from kucoin_research.model.channels import Channel
-from kucoin_research.model.records import Candle, Record, Status
+from kucoin_research.model.records import Candle, Record, Status, local_timestamp_of
 from kucoin_research.sessions.compression import compression_of, open_text
 from kucoin_research.sessions.csv_codec import (
     LONGEST_RECORD,
@@ -381,7 +380,6 @@ def _unreadable(name: str, error: Exception) -> SessionBroken:
 # -- all of them -----------------------------------------------------------------------------------
 
 _MOST_AT_ONCE = 200_000
-_local_of: Callable[[Any], int] = itemgetter(1)
 
 
 class _Cursor:
@@ -433,7 +431,7 @@ class _Cursor:
 
     def _times_of(self, rows: Sequence[Record]) -> _Times:
         try:
-            times = np.fromiter(map(_local_of, rows), dtype=np.int64, count=len(rows))
+            times = np.fromiter(map(local_timestamp_of, rows), dtype=np.int64, count=len(rows))
         except TypeError:
             raise SessionBroken(f"{self._name} has a row without {_LOCAL}") from None
         if times[0] < self.last or np.any(times[1:] < times[:-1]):

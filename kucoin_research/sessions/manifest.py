@@ -43,6 +43,7 @@ from kucoin_research.model.channels import Market, parse_channel
 from kucoin_research.model.damage import Damage, Loss
 from kucoin_research.model.instruments import Instrument
 from kucoin_research.model.records import CHANNELS
+from kucoin_research.model.units import EPOCH, datetime_of
 
 __all__ = [
     "DAY_NS",
@@ -97,7 +98,6 @@ _LONGEST = 80  # characters of one part of a name; file systems take 255 bytes
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 60
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LEADS_OUT = re.compile(r"[/\\\0]")  # of the folder: no name of a file has such
 _NAME = re.compile(r"(?P<rest>.+)_(?P<day>\d{4}-\d\d-\d\d)")
 # What Windows keeps for devices, with any ending.
@@ -208,23 +208,18 @@ def folder_name(start_ns: int, symbols: Iterable[str]) -> str:
     """Name a session's folder: its start in UTC and its symbols, the first three of them."""
     names = [NO_SYMBOL if symbol == "*" else safe_name(symbol) for symbol in symbols]
     shown = names if len(names) <= 3 else [*names[:2], f"{len(names) - 2}-more"]
-    start = f"{_datetime(start_ns):%Y-%m-%dT%H-%M-%SZ}"
+    start = f"{datetime_of(start_ns):%Y-%m-%dT%H-%M-%SZ}"
     return "_".join([start, *shown])
 
 
 def day_of(local_ns: int) -> str:
     """Give the UTC day of a time, ``YYYY-MM-DD``."""
-    return f"{_datetime(local_ns):%Y-%m-%d}"
-
-
-def _datetime(ns: int) -> datetime:
-    # Any 64-bit time lies between the years 1677 and 2262.
-    return _EPOCH + timedelta(microseconds=ns // 1_000)
+    return f"{datetime_of(local_ns):%Y-%m-%d}"
 
 
 def iso(ns: int) -> str:
     """Write a time, ns UTC, as ISO 8601 text with all nine digits."""
-    return f"{_datetime(ns):%Y-%m-%dT%H:%M:%S}.{ns % 10**9:09d}Z"
+    return f"{datetime_of(ns):%Y-%m-%dT%H:%M:%S}.{ns % 10**9:09d}Z"
 
 
 def from_iso(text: str) -> int:
@@ -238,7 +233,7 @@ def from_iso(text: str) -> int:
     whole, _, digits = text.removesuffix("Z").partition(".")
     try:
         moment = datetime.fromisoformat(whole).replace(tzinfo=UTC)
-        return (moment - _EPOCH) // timedelta(seconds=1) * 10**9 + int(digits[:9].ljust(9, "0"))
+        return (moment - EPOCH) // timedelta(seconds=1) * 10**9 + int(digits[:9].ljust(9, "0"))
     except ValueError:
         raise InvalidInput(
             f"{shown(text)} is no time such as 2026-11-25T19:21:17.000000000Z"

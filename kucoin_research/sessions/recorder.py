@@ -19,7 +19,6 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
-from operator import itemgetter
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -36,7 +35,14 @@ from kucoin_research.foundation.interrupts import arrived, hold, join
 from kucoin_research.foundation.regular_files import worded
 from kucoin_research.model.damage import Damage, Loss
 from kucoin_research.model.instruments import Instrument
-from kucoin_research.model.records import CHANNELS, Record, Status
+from kucoin_research.model.rate import RateMeter
+from kucoin_research.model.records import (
+    CHANNEL_OF,
+    Record,
+    Status,
+    local_timestamp_of,
+    symbol_of,
+)
 from kucoin_research.sessions.csv_codec import encode
 from kucoin_research.sessions.csv_writer import MOST_STUCK, CsvFile, CsvWriter, FolderMoved
 from kucoin_research.sessions.manifest import (
@@ -71,14 +77,12 @@ _CYCLE = 0.25
 _RETRY = 1.0
 _MANIFEST_INTERVAL = 2.0
 _SYNC_INTERVAL = 1.0
-_RATE_WINDOW = 5.0
 _DRAINED_ROWS = 65_536  # at a time, so that little is held as text
 _FORMATTED_ROWS = 4_096  # at a time: measured, more do not fit the processor's cache
 _TELL_INTERVAL = 10.0
 _ONE_REFUSAL_NS = 10 * 10**9  # rows that are refused within it are one loss
 _STATUS_ROOM = 1_000
 _NAMED = 3  # files in a sentence; further ones are counted
-_NAMES = {record: name for name, record in CHANNELS.items()}
 _LAST_EVENT = "stopped"
 _UNEXPECTED = "an unexpected error"
 
@@ -234,7 +238,7 @@ class Recorder:
         self._refused = 0
         self._refusals: list[Loss] = []
         self._is_last = False
-        self._samples: deque[tuple[float, int]] = deque(maxlen=64)
+        self._meter = RateMeter()
         self._next_manifest = self._next_sync = 0.0
         self._closing = self._clock.event()
         self._closed = self._clock.event()
@@ -333,12 +337,7 @@ class Recorder:
     @property
     def rate(self) -> float:
         """Rows written per second, over the last five seconds."""
-        samples = list(self._samples)
-        now = self._clock.monotonic()
-        recent = [each for each in samples if each[0] >= now - _RATE_WINDOW]
-        if not recent:
-            return 0.0
-        return max(0, self.rows - recent[0][1]) / max(now - recent[0][0], _CYCLE)
+        return self._meter.rate(self._clock.monotonic(), self.rows)
 
     @property
     def error(self) -> OSError | None:
@@ -487,7 +486,7 @@ class Recorder:
 
     def _cycle(self) -> None:
         now = self._clock.monotonic()
-        self._samples.append((now, self.rows))
+        self._meter.sample(now, self.rows)
         batches = self._drain()
         try:
             days = self._files.days
@@ -713,8 +712,6 @@ def _cannot_record(path: Path, error: OSError) -> OSError:
 
 
 _Groups = dict[tuple[type[Record], str | None, int], list[Record]]
-_times_of: Callable[[Record], Any] = itemgetter(1)
-_symbol_of: Callable[[Record], Any] = itemgetter(2)
 
 
 class _Teller:
@@ -831,14 +828,14 @@ class _Sorter:
         self._room_for_stuck = self._bound - self._files.stuck_rows
         for file, found in self._by_file(groups).items():
             # Rows of several symbols share `status`: there they are put in order again.
-            rows = found[0] if len(found) == 1 else sorted(chain(*found), key=_times_of)
+            rows = found[0] if len(found) == 1 else sorted(chain(*found), key=local_timestamp_of)
             self._format(file, rows)
         return _has_last(groups)
 
     def _by_file(self, groups: _Groups) -> dict[CsvFile, list[list[Record]]]:
         by_file: dict[CsvFile, list[list[Record]]] = {}
         for (record, symbol, day), group in groups.items():
-            channel = _NAMES.get(record)
+            channel = CHANNEL_OF.get(record)
             if channel is None or not isinstance(symbol, str | None):
                 reason = f"{record.__name__} of {shown(symbol)} is no record"
                 self._refuse(Loss(*_span_of(group), len(group), reason=reason))
@@ -882,11 +879,11 @@ def _has_last(groups: _Groups) -> bool:
 
 def _add_alike(groups: _Groups, rows: Sequence[Record]) -> bool:
     # Most reads bring one channel of one symbol, and no midnight.
-    kinds, symbols = set(map(type, rows)), set(map(_symbol_of, rows))
+    kinds, symbols = set(map(type, rows)), set(map(symbol_of, rows))
     if len(kinds) > 1 or len(symbols) > 1:
         return False
-    day = min(map(_times_of, rows)) // DAY_NS
-    if max(map(_times_of, rows)) // DAY_NS != day:
+    day = min(map(local_timestamp_of, rows)) // DAY_NS
+    if max(map(local_timestamp_of, rows)) // DAY_NS != day:
         return False
     groups.setdefault((kinds.pop(), symbols.pop(), day), []).extend(rows)
     return True
@@ -895,7 +892,7 @@ def _add_alike(groups: _Groups, rows: Sequence[Record]) -> bool:
 def _add_each(groups: _Groups, rows: Sequence[Record]) -> None:
     found: _Groups = {}
     for row in rows:
-        found.setdefault((row.__class__, row[2], _times_of(row) // DAY_NS), []).append(row)
+        found.setdefault((row.__class__, row[2], local_timestamp_of(row) // DAY_NS), []).append(row)
     for key, group in found.items():
         groups.setdefault(key, []).extend(group)
 

@@ -9,7 +9,7 @@ import warnings
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,6 +32,7 @@ from kucoin_research.model.damage import Damage, Loss, number_of
 from kucoin_research.model.instruments import Instrument
 from kucoin_research.model.records import ACCOUNT_CHANNELS, ALL_SYMBOLS, Record, Status, schema_of
 from kucoin_research.model.report import Report
+from kucoin_research.model.units import datetime_of
 from kucoin_research.sessions import parquet
 from kucoin_research.sessions.compression import compression_of, first_line, members
 from kucoin_research.sessions.csv_codec import LONGEST_RECORD, is_header, records_of, whole
@@ -68,8 +69,6 @@ from kucoin_research.sessions.verification import (
 __all__ = ["Session", "Table", "convert", "load", "repair"]
 
 Paths = str | os.PathLike[str]
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Promise(NamedTuple):
@@ -464,7 +463,7 @@ def _folded(symbol: str | None, table: Table) -> str:
 
 
 def _datetime(ns: int | None) -> datetime | None:
-    return None if ns is None else _EPOCH + timedelta(microseconds=ns // 1_000)
+    return None if ns is None else datetime_of(ns)
 
 
 # -- loading ---------------------------------------------------------------------------------------

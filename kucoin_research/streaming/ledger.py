@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
-from operator import itemgetter
+from collections.abc import Iterable
 
 from kucoin_research.model.integrity import Gap, Tally
 from kucoin_research.model.records import (
@@ -22,6 +21,9 @@ from kucoin_research.model.records import (
     StopOrder,
     Ticker,
     Trade,
+    interval_of,
+    sequence_of,
+    trade_id_of,
 )
 
 __all__ = ["SequenceLedger"]
@@ -98,16 +100,6 @@ class SequenceLedger:
         return noted
 
 
-# Of the records that have one; by position, as that is what their types share.
-_sequence_of: Callable[[Record], int | None] = itemgetter(3)
-
-
-_trade_id_of: Callable[[Record], str | None] = itemgetter(4)
-
-
-_interval_of: Callable[[Record], str | None] = itemgetter(3)
-
-
 class _Check:
     """Drops exact repeats of the newest record: in every column but the arrival.
 
@@ -146,7 +138,7 @@ class _SequenceCheck(_Check):
     __slots__ = ()
 
     def _sequence(self, record: Record) -> int | None:
-        return _sequence_of(record)
+        return sequence_of(record)
 
 
 class _TradeCheck(_Check):
@@ -160,7 +152,7 @@ class _TradeCheck(_Check):
         self._order: deque[object] = deque()
 
     def accepts(self, record: Record) -> bool:
-        sequence, identity = _sequence_of(record), _trade_id_of(record)
+        sequence, identity = sequence_of(record), trade_id_of(record)
         if not self._is_new(sequence if identity is None else identity):
             self.tally.duplicates += 1
             return False
@@ -206,7 +198,7 @@ class _CandleCheck(_Check):
     __slots__ = ()
 
     def accepts(self, record: Record) -> bool:
-        opened, interval = record[0], _interval_of(record)
+        opened, interval = record[0], interval_of(record)
         if opened is not None:
             self.tally.last_opens[interval] = opened
         self.tally.count(record[1], None)
@@ -219,7 +211,7 @@ class _BookCheck(_Check):
     __slots__ = ()
 
     def accepts(self, record: Record) -> bool:
-        self.tally.count(record[1], _sequence_of(record))
+        self.tally.count(record[1], sequence_of(record))
         return True
 
 

@@ -12,7 +12,7 @@ import logging
 import os
 import sys
 import threading
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Any, Self
@@ -40,6 +40,7 @@ from kucoin_research.model.channels import Market, Subscription
 from kucoin_research.model.instruments import Instrument
 from kucoin_research.model.integrity import Tally, Verdict
 from kucoin_research.model.orderbook import OrderBook
+from kucoin_research.model.rate import RateMeter
 from kucoin_research.model.records import ALL_SYMBOLS, CHANNELS, Record
 from kucoin_research.model.report import ChannelReport, Lag, Report
 from kucoin_research.model.status import State, StreamStatus
@@ -62,7 +63,6 @@ log = logging.getLogger(__name__)
 
 Sink = Callable[[Record], object]
 
-_RATE_WINDOW = 5.0
 _LAG_ROWS = 10_000
 _ERRAND_INTERVAL = 0.05
 # Between looks at functions that may not return.
@@ -156,7 +156,7 @@ class Stream(TradeBars):
         self._is_finished = False  # all rows are there that there will be
         self._errand = self.clock.event()
         self._messages = 0
-        self._rate_samples: deque[tuple[float, int]] = deque(maxlen=64)
+        self._meter = RateMeter()
         self._threads_lock = threading.Lock()  # guards _threads
         self._threads: list[threading.Thread] = []
         self._traffic_outlet: SinkWorker[bytes | Record] | None = None
@@ -442,12 +442,7 @@ class Stream(TradeBars):
     @property
     def messages_per_second(self) -> float:
         """Messages of all kinds, over the last five seconds."""
-        now = self.clock.monotonic()
-        samples = [s for s in self._rate_samples.copy() if s[0] >= now - _RATE_WINDOW]
-        if not samples:
-            return 0.0
-        since, count = samples[0]
-        return (self._messages - count) / max(now - since, 0.25)
+        return self._meter.rate(self.clock.monotonic(), self._messages)
 
     @property
     def status(self) -> StreamStatus:
@@ -773,10 +768,7 @@ class Stream(TradeBars):
                 self._handler.doubt(silence.channel, silence.symbol, self.now_ns())
 
     def _count(self, messages: int) -> None:
-        now = self.clock.monotonic()
-        samples = self._rate_samples
-        if not samples or now - samples[-1][0] >= 0.25:
-            samples.append((now, self._messages))
+        self._meter.sample(self.clock.monotonic(), self._messages)
         self._messages += messages
 
     def note(

@@ -1,0 +1,36 @@
+"""How fast something is counted: events per second over the last seconds."""
+
+from __future__ import annotations
+
+from collections import deque
+
+__all__ = ["RateMeter"]
+
+_WINDOW = 5.0  # s
+# Samples closer together than this bring no better rate, and a shorter time would exaggerate it.
+_SPACING = 0.25  # s
+_SAMPLES = 64
+
+
+class RateMeter:
+    """Turns a growing count into a rate over the last five seconds.
+
+    **Threads**: one thread calls ``sample``; any may call ``rate``.
+    """
+
+    __slots__ = ("_samples",)
+
+    def __init__(self) -> None:
+        self._samples: deque[tuple[float, int]] = deque(maxlen=_SAMPLES)
+
+    def sample(self, now: float, count: int) -> None:
+        """Remember the count at a time, in monotonic seconds; up to four times a second."""
+        if not self._samples or now - self._samples[-1][0] >= _SPACING:
+            self._samples.append((now, count))
+
+    def rate(self, now: float, count: int) -> float:
+        """Return the events per second up to now; 0 without samples of the last five seconds."""
+        for since, before in self._samples.copy():
+            if since >= now - _WINDOW:
+                return max(0, count - before) / max(now - since, _SPACING)
+        return 0.0

@@ -1,0 +1,124 @@
+"""Draw how the package is laid out: its rooms, the floor each is on, and what each imports.
+
+``python scripts/house.py`` prints the drawing and a line of figures, and fails where an import goes
+up or in a circle. A room is what a reader sees at once: a file or a folder of ``kucoin_research/``.
+A room's floor is one above the highest of those that it imports; imports for the type checker
+count.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+from typing import NamedTuple
+
+PACKAGE = Path(__file__).parents[1] / "kucoin_research"
+_FRONT = "__init__"
+
+
+class House(NamedTuple):
+    """The rooms, the arrows between them (who imports whom), and each one's floor."""
+
+    rooms: list[str]
+    arrows: dict[str, set[str]]
+    floors: dict[str, int]
+
+
+def modules() -> list[Path]:
+    """List the files of the package."""
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def room_of(path: Path) -> str:
+    """Return the room that a file is in: itself, or its folder within the package."""
+    return path.relative_to(PACKAGE).with_suffix("").parts[0]
+
+
+@cache
+def imports(path: Path) -> frozenset[str]:
+    """Return every module of an import in a file, also inside functions."""
+    return frozenset(_imports(path))
+
+
+def _imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            module = node.module or ""
+            yield module
+            # `from kucoin_research.foundation import clocks` imports a module, too.
+            yield from (name for alias in node.names if _is_ours(name := f"{module}.{alias.name}"))
+
+
+def _is_ours(module: str) -> bool:
+    path = PACKAGE.parent.joinpath(*module.split("."))
+    return module.startswith("kucoin_research.") and (
+        path.is_dir() or path.with_suffix(".py").is_file()
+    )
+
+
+def own(path: Path) -> set[str]:
+    """Return the rooms that a file imports, other than its own."""
+    found = {each.split(".")[1] for each in imports(path) if each.startswith("kucoin_research.")}
+    return found - {room_of(path)}
+
+
+def house() -> House:
+    """Read the layout from the imports.
+
+    Raises
+    ------
+    graphlib.CycleError
+        If rooms import each other in a circle.
+    """
+    arrows: dict[str, set[str]] = {}
+    for path in modules():
+        arrows.setdefault(room_of(path), set()).update(own(path))
+    floors: dict[str, int] = {}
+    for room in TopologicalSorter(arrows).static_order():
+        floors[room] = 1 + max((floors[each] for each in arrows[room]), default=0)
+    return House(sorted(arrows), arrows, floors)
+
+
+def drawing(made: House) -> str:
+    """Draw the floors, the highest first, with the lines of each room."""
+    lines = dict.fromkeys(made.rooms, 0)
+    for path in modules():
+        lines[room_of(path)] += len(path.read_text().splitlines())
+    top = max(made.floors.values())
+    text = []
+    for floor in range(top, 0, -1):
+        rooms = [room for room in made.rooms if made.floors[room] == floor]
+        text.append(f"{floor}  " + "   ".join(f"{room} {_short(lines[room])}" for room in rooms))
+    return "\n".join(text)
+
+
+def _short(lines: int) -> str:
+    return str(lines) if lines < 1_000 else f"{lines / 1_000:.1f}k"
+
+
+def figures(made: House) -> str:
+    """Count rooms, floors and arrows."""
+    arrows = sum(len(each) for each in made.arrows.values())
+    return f"{len(made.rooms)} rooms on {max(made.floors.values())} floors, {arrows} arrows"
+
+
+def main() -> int:
+    """Print the drawing; returns 1 where rooms import each other in a circle."""
+    try:
+        made = house()
+    except CycleError as error:
+        print("in a circle:", " -> ".join(error.args[1]))
+        return 1
+    print(drawing(made))
+    print(f"{figures(made)}; none goes up, none in a circle")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
