@@ -53,10 +53,9 @@ from kucoin_research.model.records import ACCOUNT_CHANNELS, ALL_SYMBOLS, Record,
 from kucoin_research.model.report import Report
 from kucoin_research.model.status import State, StreamStatus
 from kucoin_research.model.units import When, datetime_of, instant_ns, told_apart
-from kucoin_research.playback.cursor import Cursor
 from kucoin_research.playback.replay_clock import MonotonicClock, Pace, ReplayClock
 from kucoin_research.playback.replay_state import ReplayState
-from kucoin_research.playback.timeline import BATCH_ROWS, Timeline
+from kucoin_research.playback.timeline import BATCH_ROWS, Cursor, Timeline
 from kucoin_research.sessions.recorder import Recorder, recorder_for
 from kucoin_research.sessions.session import Session
 
