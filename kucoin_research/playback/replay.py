@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from operator import length_hint
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import polars as pl
 
@@ -35,8 +35,6 @@ from kucoin_research.foundation import arguments, clocks
 from kucoin_research.foundation.callbacks import (
     BatchSink,
     Failure,
-    check_has_run,
-    name_of_function,
     without,
 )
 from kucoin_research.foundation.interrupts import arrived, check, hold, join
@@ -53,6 +51,17 @@ from kucoin_research.model.records import ACCOUNT_CHANNELS, ALL_SYMBOLS, Record,
 from kucoin_research.model.report import Report
 from kucoin_research.model.status import State, StreamStatus
 from kucoin_research.model.units import When, datetime_of, instant_ns, told_apart
+from kucoin_research.playback.attached import Sink, Take, _Attached, _call
+from kucoin_research.playback.player import (
+    _DETACH_TIMEOUT,
+    _FIRST_TURN_ROWS,
+    _SLICE,
+    _TURN_NS,
+    _Patient,
+    _Play,
+    _Tell,
+    _Wind,
+)
 from kucoin_research.playback.replay_clock import MonotonicClock, Pace, ReplayClock
 from kucoin_research.playback.replay_state import ReplayState
 from kucoin_research.playback.timeline import BATCH_ROWS, Cursor, Timeline
@@ -62,62 +71,6 @@ from kucoin_research.sessions.session import Session
 __all__ = ["Replay"]
 
 log = logging.getLogger(__name__)
-
-Sink = Callable[[Record], object]
-Take = Callable[[Sequence[Record]], object]
-
-# Waits are cut into slices: an interrupt gets through on every platform.
-_SLICE = 0.05
-# So long the functions are called before the buttons are looked at again.
-_TURN_NS = 10_000_000
-_FIRST_TURN_ROWS = 64
-_DETACH_TIMEOUT = 5.0
-
-
-class _Play(NamedTuple):
-    """Rows are due: up to a time (ns UTC; None: any), and not more than so many."""
-
-    until_ns: int | None
-    most: int
-
-
-class _Wind(NamedTuple):
-    """Go to a time, ns UTC."""
-
-    to_ns: int
-    ticket: int
-
-
-class _Tell(NamedTuple):
-    """Put a status row of the replay's own into the flow."""
-
-    row: Status
-
-
-class _Attached:
-    """A function that is called with records."""
-
-    def __init__(self, call: Sink, wants: Callable[[Record], bool] | None) -> None:
-        self.call = call
-        self.wants = wants
-        self.is_on = True
-        self.name = name_of_function(call)
-
-    def of(self, rows: Iterator[Record]) -> Iterator[Record]:
-        return rows if self.wants is None else filter(self.wants, rows)
-
-    def take(self, row: Record) -> BaseException | None:
-        """Call it, if it wants the row and is on still; returns what it raised."""
-        if not self.is_on or (self.wants is not None and not self.wants(row)):
-            return None
-        try:
-            result = self.call(row)
-            if result is not None:
-                check_has_run(result, self.name)
-        except (Exception, SystemExit) as error:  # the sink guard
-            log.exception("a sink raised and was detached")
-            return error
-        return None
 
 
 class Replay(TradeBars):
@@ -1072,55 +1025,6 @@ class Replay(TradeBars):
         traceback: TracebackType | None,
     ) -> None:
         self.stop()
-
-
-class _Patient:
-    """Gives a recorder rows when it has room for them, so that it drops none."""
-
-    def __init__(self, recorder: Recorder, stopping: threading.Event) -> None:
-        self._recorder = recorder
-        self._stopping = stopping
-
-    def take(self, rows: Sequence[Record]) -> None:
-        recorder = self._recorder
-        while rows and not recorder.is_closed:
-            room = recorder.room
-            is_worth_it = room >= len(rows) or not recorder.waiting
-            if is_worth_it or self._stopping.is_set():
-                part = rows[:room] if is_worth_it else rows
-                recorder.take(part)
-                rows = rows[len(part) :]
-            else:
-                self._stopping.wait(0.01)
-
-
-def _call(
-    sinks: Sequence[_Attached], rows: Iterator[Record]
-) -> list[tuple[_Attached, BaseException]]:
-    """Call functions with rows, in order, until one raises; which ones did, and what."""
-    if len(sinks) == 1:
-        (attached,) = sinks
-        try:
-            call = attached.call
-            # Not map(): it would take a function's StopIteration for the end of the rows.
-            for row in attached.of(rows):
-                result = call(row)
-                if result is not None:
-                    check_has_run(result, attached.name)
-        # SystemExit, too: threading would take it for the wish to end this thread, silently.
-        except (Exception, SystemExit) as error:  # the sink guard
-            log.exception("a sink raised and was detached")
-            return [(attached, error)]
-        return []
-    failed: list[tuple[_Attached, BaseException]] = []
-    for row in rows:
-        for attached in sinks:
-            raised = attached.take(row)
-            if raised is not None:
-                failed.append((attached, raised))
-        if failed:
-            break
-    return failed
 
 
 def _known_faults(
