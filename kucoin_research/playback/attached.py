@@ -11,7 +11,7 @@ from kucoin_research.foundation.callbacks import (
 )
 from kucoin_research.model.records import Record
 
-__all__ = ["Sink", "Take"]
+__all__ = ["AttachedSink", "Sink", "Take", "call_each"]
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +19,7 @@ Sink = Callable[[Record], object]
 Take = Callable[[Sequence[Record]], object]
 
 
-class _Attached:
+class AttachedSink:
     """A function that is called with records."""
 
     def __init__(self, call: Sink, wants: Callable[[Record], bool] | None) -> None:
@@ -45,9 +45,9 @@ class _Attached:
         return None
 
 
-def _call(
-    sinks: Sequence[_Attached], rows: Iterator[Record]
-) -> list[tuple[_Attached, BaseException]]:
+def call_each(
+    sinks: Sequence[AttachedSink], rows: Iterator[Record]
+) -> list[tuple[AttachedSink, BaseException]]:
     """Call functions with rows, in order, until one raises; which ones did, and what."""
     if len(sinks) == 1:
         (attached,) = sinks
@@ -63,7 +63,7 @@ def _call(
             log.exception("a sink raised and was detached")
             return [(attached, error)]
         return []
-    failed: list[tuple[_Attached, BaseException]] = []
+    failed: list[tuple[AttachedSink, BaseException]] = []
     for row in rows:
         for attached in sinks:
             raised = attached.take(row)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from kucoin_research.model.records import Record, Status
 from kucoin_research.sessions.recorder import Recorder
 
-__all__: list[str] = []
+__all__ = ["Note", "PatientRecording", "Play", "Seek"]
 
 # Waits are cut into slices: an interrupt gets through on every platform.
 _SLICE = 0.05
@@ -19,27 +19,27 @@ _FIRST_TURN_ROWS = 64
 _DETACH_TIMEOUT = 5.0
 
 
-class _Play(NamedTuple):
+class Play(NamedTuple):
     """Rows are due: up to a time (ns UTC; None: any), and not more than so many."""
 
     until_ns: int | None
     most: int
 
 
-class _Wind(NamedTuple):
+class Seek(NamedTuple):
     """Go to a time, ns UTC."""
 
     to_ns: int
     ticket: int
 
 
-class _Tell(NamedTuple):
+class Note(NamedTuple):
     """Put a status row of the replay's own into the flow."""
 
     row: Status
 
 
-class _Patient:
+class PatientRecording:
     """Gives a recorder rows when it has room for them, so that it drops none."""
 
     def __init__(self, recorder: Recorder, stopping: threading.Event) -> None:

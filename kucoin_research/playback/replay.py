@@ -51,18 +51,18 @@ from kucoin_research.model.records import ACCOUNT_CHANNELS, ALL_SYMBOLS, Record,
 from kucoin_research.model.report import Report
 from kucoin_research.model.status import State, StreamStatus
 from kucoin_research.model.units import When, datetime_of, instant_ns, told_apart
-from kucoin_research.playback.attached import Sink, Take, _Attached, _call
+from kucoin_research.playback.attached import AttachedSink, Sink, Take, call_each
 from kucoin_research.playback.player import (
     _DETACH_TIMEOUT,
     _FIRST_TURN_ROWS,
     _SLICE,
     _TURN_NS,
-    _Patient,
-    _Play,
-    _Tell,
-    _Wind,
+    Note,
+    PatientRecording,
+    Play,
+    Seek,
 )
-from kucoin_research.playback.replay_clock import MonotonicClock, Pace, ReplayClock
+from kucoin_research.playback.replay_clock import MonotonicClock, ReplayClock, ReplaySpeed
 from kucoin_research.playback.replay_state import ReplayState
 from kucoin_research.playback.timeline import BATCH_ROWS, Cursor, Timeline
 from kucoin_research.sessions.recorder import Recorder, recorder_for
@@ -130,7 +130,7 @@ class Replay(TradeBars):
         self._start_ns, self._end_ns = self._timeline.start_ns, self._timeline.end_ns
 
         # Written by the replay's thread alone.
-        self._state = self._new_stage()
+        self._state = self._new_state()
         self._cursor = Cursor(self._timeline)
         self._is_torn = False  # the tape: what cannot be read cannot be read on
         self._next_ns: int | None = None  # of the row that waits
@@ -143,21 +143,21 @@ class Replay(TradeBars):
         self._given = 0
         self._meter = RateMeter()
 
-        self._stage_lock = threading.Lock()  # guards the stage's books and account
+        self._state_lock = threading.Lock()  # guards the stage's books and account
         self._calling = self.clock.lock()  # held while functions are called
         self._changed = self.clock.condition()  # guards all below
-        self._pace = Pace(_checked_speed(speed))
+        self._pace = ReplaySpeed(_checked_speed(speed))
         self._is_paused = arguments.truth(paused, "paused")
         self._at_ns = self._start_ns  # last given, or sought
         self._rest_ns = self._start_ns  # where it was paused, which may be later
         self._steps = 0
-        self._order: _Wind | None = None
+        self._order: Seek | None = None
         self._tickets = self._wound = 0
         self._notes: deque[Status] = deque()
         self._is_busy = False
         self._is_done = False
         self._error: KucoinResearchError | None = None
-        self._sinks: tuple[_Attached, ...] = ()
+        self._sinks: tuple[AttachedSink, ...] = ()
         self._batch_sinks: tuple[BatchSink[Record], ...] = ()
         self._recorders: tuple[Recorder, ...] = ()
         #: Functions that have raised and are called no more, until one of that name is attached.
@@ -167,7 +167,7 @@ class Replay(TradeBars):
         self._thread: threading.Thread | None = None
         self._stopping = self.clock.event()
 
-    def _new_stage(self) -> ReplayState:
+    def _new_state(self) -> ReplayState:
         return ReplayState(self.subscriptions, self._capacity, self.name)
 
     @hold(passes_on=True)
@@ -325,7 +325,7 @@ class Replay(TradeBars):
             Where the recording stream's book was not in step either.
         """
         self._sync()
-        with self._stage_lock:
+        with self._state_lock:
             return self._state.books.copy(symbol, self.name)
 
     def total(self, channel: str | None = None) -> int:
@@ -344,7 +344,7 @@ class Replay(TradeBars):
         losses = [] if reached is None else self.session.losses
         # Rows are counted once all of them were read.
         damages = self.session.damage if self._is_done else self.session.known_damage
-        with self._stage_lock:
+        with self._state_lock:
             return self._state.report(
                 self.session.name,
                 [loss for loss in losses if self._is_done or loss.began <= (reached or 0)],
@@ -370,7 +370,7 @@ class Replay(TradeBars):
     def status(self) -> StreamStatus:
         """How it is doing right now; the counters are those of the recorded stream up to here."""
         self._sync()
-        with self._stage_lock:
+        with self._state_lock:
             troubles = self._state.troubles()
         return StreamStatus(
             state=self.state,
@@ -507,7 +507,7 @@ class Replay(TradeBars):
 
     @speed.setter
     def speed(self, speed: float | None) -> None:
-        pace = Pace(_checked_speed(speed))
+        pace = ReplaySpeed(_checked_speed(speed))
         self._sync()
         with self._changed:
             here = self._position()
@@ -612,7 +612,7 @@ class Replay(TradeBars):
             self._refuse_if_stopped()
             self._tickets += 1
             ticket = self._tickets
-            self._order = _Wind(min(max(to_ns, self._start_ns), self._end_ns), ticket)
+            self._order = Seek(min(max(to_ns, self._start_ns), self._end_ns), ticket)
             self._steps = 0
             self._is_done, self._error = False, None
             self._wake()
@@ -675,14 +675,14 @@ class Replay(TradeBars):
         arguments.plain_function(sink, "attach", "record")
         self._refuse_if_stopped()
         chosen = self._state.store.chosen(channel)
-        attached = _Attached(sink, None if channel is None else wanting(chosen))
+        attached = AttachedSink(sink, None if channel is None else wanting(chosen))
         with self._changed:
             self._sinks = (*self._sinks, attached)
             self.failures = without(self.failures, attached.name)
         self._cut()
         return lambda: self._detach(attached)
 
-    def _detach(self, attached: _Attached) -> None:
+    def _detach(self, attached: AttachedSink) -> None:
         attached.is_on = False
         with self._changed:
             self._sinks = tuple(each for each in self._sinks if each is not attached)
@@ -764,7 +764,7 @@ class Replay(TradeBars):
         options.setdefault("instruments", self.session.instruments.values())
         faults = _known_faults(self.session, self.subscriptions, self._at_ns or 0)
         recorder = recorder_for(self, root, options, {"ends_itself": False, **faults})
-        recorder.before_close(self._attach_batches(_Patient(recorder, self._stopping).take))
+        recorder.before_close(self._attach_batches(PatientRecording(recorder, self._stopping).take))
         with self._changed:
             self._recorders = (*self._recorders, recorder)
             # As it may be since.
@@ -786,7 +786,7 @@ class Replay(TradeBars):
                 self._notes.append(row)
                 self._changed.notify_all()
                 return
-        with self._stage_lock:
+        with self._state_lock:
             self._state.take([row])
 
     # -- its thread ------------------------------------------------------------------------------
@@ -803,9 +803,9 @@ class Replay(TradeBars):
 
     def _play(self) -> None:
         while (order := self._next_order()) is not None:
-            if isinstance(order, _Wind):
+            if isinstance(order, Seek):
                 self._go_to(order)
-            elif isinstance(order, _Tell):
+            elif isinstance(order, Note):
                 self._give([order.row], is_own=True)
             else:
                 self._give(self._cursor.take(*order))
@@ -822,7 +822,7 @@ class Replay(TradeBars):
         for recorder in self._recorders:
             recorder.close()
 
-    def _next_order(self) -> _Play | _Wind | _Tell | None:
+    def _next_order(self) -> Play | Seek | Note | None:
         """Wait for what is to be done next; None: nothing more, and the thread ends."""
         self._next_ns = None if self._stopping.is_set() else self._cursor.peek()
         while True:
@@ -844,26 +844,26 @@ class Replay(TradeBars):
                 self._thread = None
                 self._changed.notify_all()
             if notes:  # nobody is called with them any more, but they can be read
-                with self._stage_lock:
+                with self._state_lock:
                     self._state.take(notes)
             return None
 
-    def _await_order(self) -> _Play | _Wind | _Tell | None:
+    def _await_order(self) -> Play | Seek | Note | None:
         while not self._stopping.is_set():
             if self._notes:
-                return _Tell(self._notes.popleft())
+                return Note(self._notes.popleft())
             if self._order is not None:
                 return self._order
             if self._next_ns is None:
                 return None
             if self._steps:
-                return _Play(None, min(self._steps, self._most))
+                return Play(None, min(self._steps, self._most))
             seconds = None
             if not self._is_paused:
                 now_ns = self._clock.now_ns()
                 due_ns = self._pace.due_ns(now_ns, self._next_ns)
                 if due_ns is None or due_ns >= self._next_ns:
-                    return _Play(due_ns, self._most)
+                    return Play(due_ns, self._most)
                 seconds = self._pace.seconds_until(self._next_ns, due_ns)
             self._clock.wait(self._changed, seconds)
         return None
@@ -877,7 +877,7 @@ class Replay(TradeBars):
         if sinks:
             with self._calling:
                 self._turn_rows = iter(rows)
-                failed = _call(sinks, self._turn_rows)
+                failed = call_each(sinks, self._turn_rows)
                 if failed:
                     self._cut()  # the row of the replay's own comes right behind this one
             for attached, error in failed:
@@ -890,7 +890,7 @@ class Replay(TradeBars):
         elif took_ns > _TURN_NS:
             self._most = max(self._most // 2, 1)
 
-    def _drop(self, attached: _Attached, error: BaseException) -> None:
+    def _drop(self, attached: AttachedSink, error: BaseException) -> None:
         attached.is_on = False
         with self._changed:
             self._sinks = tuple(each for each in self._sinks if each is not attached)
@@ -933,7 +933,7 @@ class Replay(TradeBars):
         if not rows:
             return
         self._committed = stop
-        with self._stage_lock:
+        with self._state_lock:
             self._state.take(rows)
         with self._changed:
             self._last_ns = self._at_ns = rows[-1].local_timestamp
@@ -950,15 +950,15 @@ class Replay(TradeBars):
         self._meter.sample(self.clock.monotonic(), self._given)
         self._given += rows
 
-    def _go_to(self, wind: _Wind) -> None:
+    def _go_to(self, wind: Seek) -> None:
         state, cursor, last_ns = self._state, self._cursor, self._last_ns
         if self._is_torn or (last_ns is not None and wind.to_ns <= last_ns):
-            state, cursor, last_ns = self._new_stage(), Cursor(self._timeline), None
+            state, cursor, last_ns = self._new_state(), Cursor(self._timeline), None
         while (next_ns := cursor.peek()) is not None and next_ns < wind.to_ns:
             if self._stopping.is_set() or self._order is not wind:
                 break  # the rows wound so far stay, if they go on from those given
             rows = cursor.take(wind.to_ns - 1, BATCH_ROWS)
-            with self._stage_lock:
+            with self._state_lock:
                 state.take(rows)
             last_ns = rows[-1].local_timestamp
         with self._changed:
@@ -1005,7 +1005,7 @@ class Replay(TradeBars):
         self._stopping = threading.Event()
         self._stopping.set()
         self._changed = threading.Condition(threading.RLock())  # may have been held
-        self._stage_lock = threading.Lock()
+        self._state_lock = threading.Lock()
         self._calling = threading.RLock()
         self._thread = None
         self._sinks, self._batch_sinks, self._recorders = (), (), ()

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from kucoin_research.foundation.clocks import Clock
 
-__all__ = ["MonotonicClock", "Pace", "ReplayClock"]
+__all__ = ["MonotonicClock", "ReplayClock", "ReplaySpeed"]
 
 # A replay that is held up longer than this goes on from where it is, instead of hurrying after.
 _MOST_BEHIND_NS = 1_000_000_000
@@ -38,7 +38,7 @@ class MonotonicClock:
         changed.wait(seconds)
 
 
-class Pace:
+class ReplaySpeed:
     """Maps the clock to the time of the data (both ns), from an anchor on.
 
     Parameters
@@ -55,10 +55,6 @@ class Pace:
     def anchor(self, now_ns: int, data_ns: int) -> None:
         """Let that moment of the data be now."""
         self._now_ns, self._data_ns = now_ns, data_ns
-
-    def loosen(self) -> None:
-        """Forget the anchor; the next time that is asked about is now."""
-        self._data_ns = None
 
     def due_ns(self, now_ns: int, next_ns: int) -> int | None:
         """Tell up to which time the data is due, given that of its next row; None: all of it."""

@@ -137,14 +137,14 @@ class Timeline:
             for start in range(0, len(rows), BATCH_ROWS):
                 yield rows[start : start + BATCH_ROWS]
 
-    def _cursors(self, since: int) -> list[_Cursor]:
+    def _cursors(self, since: int) -> list[_FileCursor]:
         found = []
         for number, (table, file) in enumerate(zip(self._tables, self._files, strict=True)):
             first = file.first_ns
             if first is None or file.is_before(since):
                 continue
             wants = self._choice.wants if self._choice.picks_from(table) else None
-            found.append(_Cursor(number, first, file, since, wants))
+            found.append(_FileCursor(number, first, file, since, wants))
         return found
 
 
@@ -428,7 +428,7 @@ def _unreadable(name: str, error: Exception) -> SessionBroken:
 _MOST_AT_ONCE = 200_000
 
 
-class _Cursor:
+class _FileCursor:
     """How far a file has been read; holds the rows that were read and not handed on."""
 
     def __init__(
@@ -494,9 +494,9 @@ class _Cursor:
         return taken
 
 
-def _merge(cursors: list[_Cursor]) -> Iterator[list[Record]]:
+def _merge(cursors: list[_FileCursor]) -> Iterator[list[Record]]:
     waiting = sorted(cursors, key=lambda cursor: cursor.first, reverse=True)
-    active: list[_Cursor] = []
+    active: list[_FileCursor] = []
     horizon = _FIRST
     while active or waiting:
         for cursor in active:
@@ -515,7 +515,7 @@ def _merge(cursors: list[_Cursor]) -> Iterator[list[Record]]:
             yield rows
 
 
-def _horizon(active: Sequence[_Cursor]) -> int:
+def _horizon(active: Sequence[_FileCursor]) -> int:
     return min((cursor.last for cursor in active), default=_LAST)
 
 
