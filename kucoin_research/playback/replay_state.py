@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -12,6 +13,7 @@ import numpy.typing as npt
 from kucoin_research.frames.store import FrameStore, by_kind
 from kucoin_research.model.channels import Subscription
 from kucoin_research.model.damage import Damage, Loss
+from kucoin_research.model.orderbook import OrderBook
 from kucoin_research.model.records import (
     ACCOUNT_CHANNELS,
     ALL_SYMBOLS,
@@ -49,46 +51,60 @@ class Troubles(NamedTuple):
 
 
 class ReplayState:
-    """Takes a session's rows in order.
+    """Keeps what a stream would have kept: frames, books, and counts for the report.
 
     Parameters
     ----------
     subscriptions
-        What is replayed.
+        The channels and symbols that are replayed.
     capacity
         Rows kept per channel.
     name
-        Of the replay, for what errors say.
+        The replay's, for error texts.
 
     Notes
     -----
-    ``take`` is for one thread at a time, and so are ``books`` and ``report``; the shelf may be read
-    from any thread meanwhile.
+    Only one thread may call ``take``. Everything else may be called from any thread meanwhile;
+    ``store`` is read without waiting.
     """
 
     def __init__(self, subscriptions: Sequence[Subscription], capacity: int, name: str) -> None:
         self.store = FrameStore(subscriptions, capacity, name)
-        self.books = BookRebuild(s.symbol for s in subscriptions if s.channel.name == "level2")
+        self._name = name
+        self._lock = threading.Lock()  # guards the books and the account
+        self._books = BookRebuild(s.symbol for s in subscriptions if s.channel.name == "level2")
         self._has_books = any(s.channel.name == "level2" for s in subscriptions)
         self._account = _Account(self.store)
 
     def take(self, rows: Sequence[Record]) -> None:
         """Take rows in order of arrival, of all channels."""
-        groups = by_kind(rows)
-        self.store.extend_groups(groups)
-        if self._has_books and (Level2 in groups or Status in groups):
-            self.books.take(rows)
-        self._account.take(groups)
+        with self._lock:
+            groups = by_kind(rows)
+            self.store.extend_groups(groups)
+            if self._has_books and (Level2 in groups or Status in groups):
+                self._books.take(rows)
+            self._account.take(groups)
+
+    def book(self, symbol: str | None) -> OrderBook:
+        """Copy the order book of a symbol; see ``BookRebuild.copy``."""
+        with self._lock:
+            return self._books.copy(symbol, self._name)
 
     def report(
         self, name: str, losses: Sequence[Loss] = (), damages: Iterable[Damage] = ()
     ) -> Report:
-        """Give the account of what was taken, from files with some damage."""
-        return self._account.report(name, losses, damages)
+        """Make the report of a session's rows taken so far, of which some were lost or damaged."""
+        with self._lock:
+            return self._account.report(name, losses, damages)
 
     def troubles(self) -> Troubles:
-        """Count what went wrong by now; made anew only when there is news."""
-        return self._account.troubles()
+        """Count the faults so far; counted anew only after further status rows."""
+        with self._lock:
+            return self._account.troubles()
+
+    def disown(self) -> None:
+        """Replace the lock in a forked child: the parent's thread may have held it."""
+        self._lock = threading.Lock()
 
 
 class _Account:

@@ -659,12 +659,12 @@ def test_a_function_that_is_called_may_press_the_buttons(tmp_path, play):
 
     replay.attach(press)
     replay.resume()
-    replay._until(lambda: replay.is_paused, 10)
+    replay._player.wait_until(lambda: replay.is_paused, 10)
     replay.pause()
     assert got == rows[:10]
     assert replay.total("ticker") == sum(hasattr(row, "best_bid_price") for row in rows[:10])
     replay.resume()
-    replay._until(lambda: len(got) == 28 and not replay._is_busy, 10)
+    replay._player.wait_until(lambda: len(got) == 28 and not replay._player.is_busy, 10)
     assert got == rows[:20] + rows[50:58]
     assert replay.is_paused
     assert replay.position_ns == rows[57].local_timestamp
@@ -713,7 +713,7 @@ def test_a_slow_function_holds_the_replay_up_and_misses_nothing(tmp_path, play):
     replay.attach(slow)
     replay.resume()
     assert is_in.wait(60)
-    assert sum(replay._state.store.totals.values()) <= 70
+    assert sum(replay._player.replay_state.store.totals.values()) <= 70
     may_go.set()
     assert replay.wait_until_done(60)
     assert got == rows
