@@ -1,15 +1,14 @@
-"""Recorded sessions played again: everything a live stream has, and a tape recorder's buttons.
+"""Recorded sessions played again: the methods of a live stream, and pause, step, seek and speed.
 
-One thread reads the session in order of arrival, waits until the next rows are due, calls the
-attached functions, and keeps the rows as a stream does. It waits for whoever takes the rows:
-nothing is ever left out, and a function that is called sees frames and books exactly as they stood
-at its record, at any speed.
+A thread (``player.py``) reads the session in order of arrival, waits until the next rows are due,
+calls the attached functions, and keeps the rows as a stream does. It waits for every function and
+recorder, so no row is left out. At any speed, a function that is called sees frames and books
+exactly as they stood at its record.
 """
 
 from __future__ import annotations
 
 import html
-import logging
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -28,9 +27,7 @@ from kucoin_research.errors import (
     shown,
 )
 from kucoin_research.foundation import arguments, clocks
-from kucoin_research.foundation.callbacks import (
-    Failure,
-)
+from kucoin_research.foundation.callbacks import Failure
 from kucoin_research.frames.analytics import TradeBars
 from kucoin_research.frames.store import FrameStore, wanting
 from kucoin_research.model.channels import Subscription, market_of, parse_channel
@@ -51,20 +48,20 @@ from kucoin_research.sessions.session import Session
 
 __all__ = ["Replay"]
 
-log = logging.getLogger(__name__)
-
 
 class Replay(TradeBars):
-    """A recorded session, played; ``kucoin_research.replay`` makes and starts one.
+    """Plays a recorded session as if it were a live stream; ``kucoin_research.replay`` starts one.
+
+    It has more than 40 methods because it offers all of a stream's public API and the buttons.
 
     Parameters
     ----------
     session
-        What is played.
+        The session to play.
     speed
         Seconds of the recording per second; None: as fast as it can be read.
     channels, symbols
-        Only these.
+        Play only these.
     capacity
         Rows kept per channel.
     name
@@ -72,19 +69,19 @@ class Replay(TradeBars):
     paused
         Whether it waits for ``resume``, ``step`` or ``seek``.
     clock
-        What the pace is kept by; for tests.
+        Decides how long to wait for a row; for tests.
 
     Raises
     ------
     UnknownChannel, UnknownSymbol
         If it was not recorded.
     InvalidInput
-        If the speed is none.
+        If ``speed`` is not a number above 0 (or None).
 
     Notes
     -----
-    Every method may be called from any thread, also by an attached function: then ``pause``,
-    ``step``, ``seek`` and ``stop`` take effect right behind the record it was called with.
+    Every method may be called from any thread. Where an attached function calls ``pause``,
+    ``step``, ``seek`` or ``stop``, this takes effect right behind the record it was called with.
     """
 
     def __init__(
@@ -107,7 +104,8 @@ class Replay(TradeBars):
         self._start_ns, self._end_ns = timeline.start_ns, timeline.end_ns
         self.subscriptions = tuple(_subscriptions(session, channels, symbols))
         self.clock = clocks.current()
-        self.is_replaceable = False  # without a warning while it is recorded
+        #: Whether another of this name may replace it without a warning while it is recorded.
+        self.is_replaceable = False
         self._player = Player(
             timeline,
             self.subscriptions,
@@ -120,11 +118,11 @@ class Replay(TradeBars):
         )
 
     def launch(self) -> Self:
-        """Start its thread, once everything is attached that wants the first row."""
+        """Start its thread; attach first whatever is to get the first row."""
         self._player.launch()
         return self
 
-    # -- what it is ------------------------------------------------------------------------------
+    # -- session and state -----------------------------------------------------------------------
 
     @property
     def symbols(self) -> list[str]:
@@ -133,7 +131,7 @@ class Replay(TradeBars):
 
     @property
     def channels(self) -> list[str]:
-        """The channels that are replayed; ``status`` besides."""
+        """The channels that are replayed; ``status`` comes besides and is not listed."""
         return [str(channel) for channel in self._store.channels]
 
     @property
@@ -143,12 +141,12 @@ class Replay(TradeBars):
 
     @property
     def start_ns(self) -> int | None:
-        """Local time of the first row, ns UTC; None without any."""
+        """Arrival of the first row, ns UTC; None without rows."""
         return self._start_ns
 
     @property
     def end_ns(self) -> int | None:
-        """Local time of the last row, ns UTC; None without any."""
+        """Arrival of the last row, ns UTC; None without rows."""
         return self._end_ns
 
     @property
@@ -163,7 +161,7 @@ class Replay(TradeBars):
 
     @property
     def position_ns(self) -> int | None:
-        """Where it is, ns UTC: it goes on between two rows, as time does; None without rows."""
+        """The position, ns UTC: between two rows it goes on as time does; None without rows."""
         return self._player.position_ns
 
     @property
@@ -178,7 +176,7 @@ class Replay(TradeBars):
 
     @property
     def is_done(self) -> bool:
-        """Whether the last row was given; ``seek`` goes back."""
+        """Whether the last row was given; ``seek`` can still go back."""
         return self._player.is_done
 
     @property
@@ -188,7 +186,7 @@ class Replay(TradeBars):
 
     @property
     def error(self) -> KucoinResearchError | None:
-        """Why it has failed: mostly a line that cannot be read."""
+        """Why it failed, mostly a line that cannot be read; None if it did not."""
         return self._player.error
 
     @property
@@ -198,7 +196,7 @@ class Replay(TradeBars):
 
     @property
     def origin(self) -> Any:
-        """Where the rows came from, as ``session.json`` tells."""
+        """Where the rows came from, according to ``session.json``."""
         return self.session.meta.get("venue")
 
     def __str__(self) -> str:
@@ -236,13 +234,13 @@ class Replay(TradeBars):
     ) -> pl.DataFrame:
         """Take an immutable snapshot of the rows given so far; see ``Stream.frame``.
 
-        Called by an attached function, it ends with the record that this was called with.
+        If an attached function calls this, the frame ends with the record of that call.
         """
         self._player.sync()
         return self._store.frame(channel, symbol, last, mark_filled=mark_filled)
 
     def book(self, symbol: str | None = None) -> OrderBook:
-        """Copy the order book of a symbol whose ``level2`` was recorded, as it stood then.
+        """Copy the order book of a symbol, as it stood at the position; needs ``level2``.
 
         Parameters
         ----------
@@ -252,27 +250,27 @@ class Replay(TradeBars):
         Raises
         ------
         BookNotReady
-            Where the recording stream's book was not in step either.
+            If the recording stream's book was not in step at that time either.
         """
         self._player.sync()
         return self._player.replay_state.book(symbol)
 
     def total(self, channel: str | None = None) -> int:
-        """Count the rows given on a channel, from the session's start to here."""
+        """Count the rows given on a channel, from the session's start to the position."""
         self._player.sync()
         store = self._store
         return store.total(store.channel(channel))
 
     def report(self) -> Report:
-        """Give the account of the data up to here; at the end it is that of the session.
+        """Report on the data up to the position; at the end this is the session's report.
 
-        Where ``channels`` or ``symbols`` were chosen, it is of these.
+        If ``channels`` or ``symbols`` were chosen, it covers only these.
         """
         self._player.sync()
         is_done = self.is_done
         reached = self._end_ns if is_done else self._player.at_ns
         losses = [] if reached is None else self.session.losses
-        # Rows are counted once all of them were read.
+        # `damage` reads all rows to count them, so it is asked only at the end.
         damages = self.session.damage if is_done else self.session.known_damage
         return self._player.replay_state.report(
             self.session.name,
@@ -282,7 +280,7 @@ class Replay(TradeBars):
 
     @property
     def verdict(self) -> Verdict:
-        """What can be said of the data up to here; ``report()`` says why."""
+        """The verdict on the data up to the position; ``report()`` says why."""
         return self.report().verdict
 
     @property
@@ -292,12 +290,12 @@ class Replay(TradeBars):
 
     @property
     def messages_per_second(self) -> float:
-        """As ``rows_per_second``: a recording does not tell which rows one message brought."""
+        """The same as ``rows_per_second``: a recording does not keep rows by message."""
         return self.rows_per_second
 
     @property
     def status(self) -> StreamStatus:
-        """How it is doing right now; the counters are those of the recorded stream up to here."""
+        """The status now; the counters are the recorded stream's, up to the position."""
         self._player.sync()
         troubles = self._player.replay_state.troubles()
         return StreamStatus(
@@ -317,14 +315,14 @@ class Replay(TradeBars):
     def wait(
         self, channel: str | None = None, rows: int = 1, timeout: float | None = 10.0
     ) -> pl.DataFrame:
-        """Wait until a channel has given that many rows, counted from the session's start.
+        """Wait until a channel has given a number of rows, counted from the session's start.
 
         Parameters
         ----------
         channel
             May be left out when there is only one.
         rows
-            How many.
+            The number of rows.
         timeout
             Seconds; None waits for ever.
 
@@ -336,11 +334,11 @@ class Replay(TradeBars):
         Raises
         ------
         StreamTimeout
-            If they have not come by then.
+            If the time is over before they came.
         StreamStopped
-            If the replay ends before.
+            If the replay ends before they came.
         InvalidInput
-            If ``rows`` or ``timeout`` is no number.
+            If ``rows`` or ``timeout`` is not a number.
         """
         wanted = self._store.channel(channel)
         rows, timeout = arguments.count(rows, "rows", "rows", least=0), arguments.patience(timeout)
@@ -358,34 +356,34 @@ class Replay(TradeBars):
         return self.frame(channel)
 
     def wait_until_live(self, timeout: float | None = 30.0) -> bool:  # noqa: ARG002  as a stream has it
-        """Tell whether rows come, or can; a replay has nothing to connect to."""
+        """Return whether rows can come; it does not wait, as a replay has nothing to connect to."""
         return self.state not in (State.STOPPED, State.FAILED)
 
     def wait_until_done(self, timeout: float | None = None, *, on_error: str = "raise") -> bool:
-        """Wait until the last row was given, and what was recorded is on the disk.
+        """Wait until the last row was given and all recorded rows are on the disk.
 
         Parameters
         ----------
         timeout
-            Seconds; while it is paused, it waits, too.
+            Seconds; a pause does not end the waiting.
         on_error
-            ``"raise"``: if an attached function raises, or has raised, raise that here and at once,
-            each time once. The replay goes on without the function, and so may the waiting.
-            ``"tell"``: leave it to ``failures`` and the ``status`` channel.
+            ``"raise"``: if an attached function raises, or has raised, raise that here at once.
+            Each failure is raised once. The replay goes on without the function, and you may call
+            this again. ``"tell"``: report failures only in ``failures`` and the ``status`` channel.
 
         Returns
         -------
         bool
-            ``False`` if the time passed or it was stopped before.
+            ``False`` if the time was over, or the replay was stopped, before the last row.
 
         Raises
         ------
         FunctionFailed
-            If an attached function has raised; ``__cause__`` is what it raised.
+            If an attached function has raised; ``__cause__`` is its error.
         SessionError
-            If the session cannot be read on.
+            If the rest of the session cannot be read.
         InvalidInput
-            If ``on_error`` is neither.
+            If ``on_error`` is neither of the two.
         """
         if not isinstance(on_error, str) or on_error not in ("raise", "tell"):
             raise InvalidInput(f"on_error must be 'raise' or 'tell', not {shown(on_error)}")
@@ -404,7 +402,7 @@ class Replay(TradeBars):
 
     @property
     def speed(self) -> float | None:
-        """Seconds of the recording per second; None: as fast as it can be read. May be set."""
+        """Seconds of the recording per second; None: as fast as it can be read. Can be set."""
         return self._player.speed
 
     @speed.setter
@@ -422,7 +420,7 @@ class Replay(TradeBars):
         self._player.pause()
 
     def resume(self) -> None:
-        """Go on from where it is; at the end there is nothing to go on to.
+        """Go on from the position; at the end this has no effect.
 
         Raises
         ------
@@ -432,17 +430,17 @@ class Replay(TradeBars):
         self._player.resume()
 
     def step(self, n: int = 1) -> None:
-        """Give the next rows at once, whenever they are due, and pause behind them.
+        """Give the next rows at once, without waiting until they are due, and pause behind them.
 
         Parameters
         ----------
         n
-            How many rows, of all channels.
+            Number of rows, over all channels.
 
         Raises
         ------
         InvalidInput
-            If that is no number of rows.
+            If ``n`` is not a number of rows.
         StreamStopped
             If the replay was stopped.
         """
@@ -451,23 +449,24 @@ class Replay(TradeBars):
     def seek(self, when: When) -> None:
         """Go to a time; the next row given is the first that arrived then or later.
 
-        What readers get is what they would have got, had it been played to there; attached
-        functions are not called with what lies between. It takes the time of reading that at full
-        speed: from here on, or from the beginning where it goes back. Paused, it stays paused.
+        Frames, books and counts are afterwards as if it had been played up to there. Attached
+        functions are not called with the rows in between. These rows are read at full speed, which
+        takes its time: from the position on or, to go back, from the beginning. A paused replay
+        stays paused.
 
         Parameters
         ----------
         when
-            When rows arrived (``local_timestamp``), from ``start`` to ``end``: a datetime (naive
-            means UTC), ISO text, or a Unix time in s, ms, µs or ns. The time between the session's
-            own start and the first row means that row; that between the last row and the session's
-            end, the last one.
+            An arrival time (``local_timestamp``) from ``start`` to ``end``: a datetime (naive
+            means UTC), ISO text, or a Unix time in s, ms, µs or ns. A time between the session's
+            own start and the first row means the first row; a time between the last row and the
+            session's end means the last row.
 
         Raises
         ------
         InvalidInput
-            If it is no time, or none within the session, or while the replay is being recorded,
-            whose rows would be in no order.
+            If ``when`` is not a time, or lies beyond the session. If the replay is being recorded:
+            the recording's rows would be out of order.
         StreamStopped
             If the replay was stopped.
         SessionError
@@ -485,7 +484,7 @@ class Replay(TradeBars):
 
     @property
     def recorders(self) -> list[Recorder]:
-        """What records it now."""
+        """The recorders that record it now."""
         return self._player.recorders
 
     # -- sinks -----------------------------------------------------------------------------------
@@ -496,24 +495,24 @@ class Replay(TradeBars):
         Parameters
         ----------
         sink
-            The replay waits for it, so that it misses nothing, however slow it is. If it raises,
-            it is detached; ``wait_until_done`` raises that, ``failures`` lists it, and it is told
-            in the ``status`` channel. If it returns a coroutine or a generator, of which nothing
-            runs, it is treated as if it had raised. What it reads of the replay ends with the
-            record it was called with.
+            The replay waits for it, so it misses nothing, however slow it is. Frames and books that
+            it reads end with the record it was called with. If it raises, it is detached:
+            ``wait_until_done`` raises its error, ``failures`` lists it, and a ``status`` row says
+            so. Returning a coroutine or a generator counts as raising, because nobody runs it.
         channel
             Which channels; all of them, ``status`` included, when left out.
 
         Returns
         -------
         Callable[[], None]
-            Detaches the sink; may be called twice. The sink is not called any more when it returns
-            (but for a call under way that takes longer than 5 s, or that makes this one).
+            Detaches the sink; may be called twice. Once it has returned, the sink is not called any
+            more. Two exceptions: a call under way that takes longer than 5 s goes on, and so does
+            the call that detaches its own sink.
 
         Raises
         ------
         InvalidInput
-            If it is no plain function: neither async nor a generator.
+            If ``sink`` is async, a generator, or not a function at all.
         StreamStopped
             If the replay was stopped.
         """
@@ -525,8 +524,9 @@ class Replay(TradeBars):
     def attach_batches(self, take: Take) -> Callable[[], None]:
         """Call ``take(rows)`` with each batch of rows as it is stored, all channels in order.
 
-        The replay waits for it; much faster than ``attach`` for what can do with many at once. It
-        must not change the batch. If it raises, it is detached, which is told as of ``attach``.
+        The replay waits for it. This is much faster than ``attach`` where many rows can be handled
+        at once. The function must not change the batch. If it raises, it is detached, and this is
+        reported as for ``attach``.
 
         Returns
         -------
@@ -536,7 +536,7 @@ class Replay(TradeBars):
         Raises
         ------
         InvalidInput
-            If it is no plain function: neither async nor a generator.
+            If ``take`` is async, a generator, or not a function at all.
         StreamStopped
             If the replay was stopped.
         """
@@ -547,9 +547,9 @@ class Replay(TradeBars):
     def record(self, root: str | os.PathLike[str] = "data/sessions", **options: Any) -> Recorder:
         """Record everything from now on into a session's folder below ``root``.
 
-        The rows are the same to the bit, so what begins amid a replay has a book from its next
-        snapshot on. The replay waits where the disk is slower. What the session is known to lack,
-        the new recording lacks, too, and says so.
+        The rows are the same to the bit. A recording that begins within the replay therefore has a
+        book only from the next snapshot on. The replay waits for a slow disk. Losses and damage
+        that are known of the session are listed in the new recording, too.
 
         Parameters
         ----------
@@ -564,11 +564,11 @@ class Replay(TradeBars):
         Raises
         ------
         InvalidInput
-            If an option is unknown, or means nothing.
+            If an option is unknown or has a wrong value.
         OSError
             If the folder cannot be made.
         StreamStopped
-            If the replay was stopped, has failed or is at its end, so that nothing will come.
+            If no further row comes: the replay was stopped, has failed, or is at its end.
         """
         self._player.refuse_if_stopped()
         if self.state in (State.FAILED, State.ENDED):
@@ -585,7 +585,7 @@ class Replay(TradeBars):
     def note(
         self, event: str, detail: str, *, channel: str | None = None, symbol: str | None = None
     ) -> None:
-        """Put a status row into the flow, as of the newest row given."""
+        """Put a row of the ``status`` channel behind the newest row given, with its time."""
         self._player.note(event, detail, channel, symbol)
 
     # -- the end ---------------------------------------------------------------------------------
@@ -593,12 +593,12 @@ class Replay(TradeBars):
     def stop(self, timeout: float = 5.0) -> None:
         """End the replay, its recorders and its thread. Its frames stay readable.
 
-        Called by an attached function, it does not wait: the thread ends when that returns.
+        If an attached function calls this, it does not wait: the thread ends when that returns.
 
         Parameters
         ----------
         timeout
-            Seconds to wait for the thread; it ends on its own soon after in any case.
+            Seconds to wait for the thread. If it takes longer, it still ends on its own.
         """
         self._player.stop(timeout)
 
@@ -626,7 +626,7 @@ class Replay(TradeBars):
 def _known_faults(
     session: Session, subscriptions: Iterable[Subscription], since_ns: int
 ) -> dict[str, Any]:
-    """List what a session lacks of what is replayed, for the recorder that writes it anew."""
+    """List the replayed rows that a session lost, for the recorder that writes them anew."""
     replayed = [(each.channel.name, each.symbol) for each in subscriptions]
 
     def concerns(harm: Damage | Loss) -> bool:
@@ -635,7 +635,7 @@ def _known_faults(
     damages = filter(concerns, session.known_damage)
     losses = filter(concerns, session.losses)
     return {
-        # By the session's name, too, as the new one may have a file of that name.
+        # With the session's name: the new recording may have a file of the same name.
         "damage": [each._replace(file=f"{session.name}/{each.file}") for each in damages],
         "losses": [each for each in losses if each.ended >= since_ns],
     }
@@ -646,10 +646,10 @@ def _refuse_beyond(to_ns: int, first_ns: int, last_ns: int, name: str, session: 
     if first_ns <= to_ns <= last_ns:
         return
     began_ns, ended_ns = session.start_ns, session.end_ns
-    # Those of a replay that was recorded are of another time than its rows.
+    # A recorded replay was recorded at another time than its rows arrived: then only these count.
     if began_ns is not None and ended_ns is not None and began_ns <= first_ns:
         first_ns, last_ns = began_ns, max(last_ns, ended_ns)
-    # (`start` and `end` are whole microseconds.)
+    # `start` and `end` are rounded to microseconds, and they must be accepted.
     if not first_ns - 999 <= to_ns <= last_ns + 999:
         when, first, last = told_apart(to_ns, first_ns, last_ns)
         raise InvalidInput(
@@ -672,7 +672,9 @@ def _checked_steps(steps: object) -> int:
 
 
 def _checked_speed(speed: object) -> float | None:
-    if speed is None or (isinstance(speed, str) and speed == "max"):  # the command line's word
+    if speed is None or (
+        isinstance(speed, str) and speed == "max"
+    ):  # as the command line spells it
         return None
     try:
         return arguments.positive(speed, "speed", "a number")

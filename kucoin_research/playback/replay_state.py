@@ -1,4 +1,4 @@
-"""What a replay has given so far: rings, books and the account, as a stream would have them."""
+"""The state of a replay after the rows given so far: frames, books, and counts for the report."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from kucoin_research.sessions.session_report import CONCERNING, Counted, reckon
 
 __all__ = ["ReplayState", "Troubles"]
 
-# Rows that one outage is filled with at most, as far as the report counts them.
+# The report counts at most this many rows that REST brought after one outage.
 _MOST_FILLED = 1 << 17
 
 
@@ -42,7 +42,7 @@ _Times = npt.NDArray[np.int64]
 
 
 class Troubles(NamedTuple):
-    """What befell the recorded stream."""
+    """Counts of the faults that the recorded stream had."""
 
     gaps: int
     reconnects: int
@@ -108,7 +108,7 @@ class ReplayState:
 
 
 class _Account:
-    """Counts rows, and remembers the few ``status`` rows that a report is made of."""
+    """Counts rows, and remembers the few ``status`` rows that the report needs."""
 
     def __init__(self, store: FrameStore) -> None:
         self._channels = list(dict.fromkeys(channel.name for channel in store.channels))
@@ -126,7 +126,7 @@ class _Account:
                 self._count(kind, rows)
         for row in groups.get(Status, ()):
             if isinstance(row, Status) and row.event in CONCERNING:
-                self._hear(row)
+                self._take_status(row)
 
     def _count(self, kind: type[Record], rows: Sequence[Record]) -> None:
         symbols = set(map(symbol_of, rows))
@@ -135,7 +135,7 @@ class _Account:
             return
         by_symbol: defaultdict[Any, list[Record]] = defaultdict(list)
         for row in rows:
-            by_symbol[row[2]].append(row)
+            by_symbol[symbol_of(row)].append(row)
         for symbol, group in by_symbol.items():
             self._count_of(kind, symbol, group)
 
@@ -155,7 +155,7 @@ class _Account:
         if kind in (Trade, Candle):
             self._recent[channel, counted.symbol].take(rows)
 
-    def _hear(self, status: Status) -> None:
+    def _take_status(self, status: Status) -> None:
         self._statuses.append(status)
         self._broken += status.event == "broken"
         if status.event == "filled" and status.timestamp is not None:
@@ -186,23 +186,23 @@ class _Account:
         seen = (len(self._statuses), len(self._counted))
         if self._troubles is None or self._troubles[0] != seen:
             report = self.report("")
-            told = Troubles(report.gaps, report.reconnects, report.rollovers, self._broken)
-            self._troubles = (seen, told)
+            counted = Troubles(report.gaps, report.reconnects, report.rollovers, self._broken)
+            self._troubles = (seen, counted)
         return self._troubles[1]
 
     def _between(self, channel: str, symbol: str, begin: int, end: int) -> int:
         return self._fills.get((channel, symbol, begin, end), 0)
 
     def _entries(self) -> list[Counted]:
-        # As a session lists them: by channel, the symbols that spoke in the order of their first
-        # rows, then the others.
+        # In the order of a session's report: by channel; within one, first the symbols with rows in
+        # the order of their first row, then the others.
         entries: list[Counted] = []
         for channel in self._channels:
-            spoke = [key for key in list(self._counted) if key[0] == channel]
-            silent: list[str | None] = [] if spoke else [None]
+            heard = [key for key in list(self._counted) if key[0] == channel]
+            silent: list[str | None] = [] if heard else [None]
             if channel not in ACCOUNT_CHANNELS:
                 silent = [*self._symbols]
-            keys = dict.fromkeys([*spoke, *((channel, symbol) for symbol in silent)])
+            keys = dict.fromkeys([*heard, *((channel, symbol) for symbol in silent)])
             entries += [
                 self._counted.get(key) or Counted(channel, key[1] or ALL_SYMBOLS) for key in keys
             ]
@@ -210,7 +210,11 @@ class _Account:
 
 
 class _Recent:
-    """When the newest rows of a channel and symbol arrived: REST's are among them."""
+    """Arrival times of the newest rows of a channel and symbol.
+
+    Rows that REST brought after an outage are counted by their times once the ``filled`` row
+    comes, which is right behind them.
+    """
 
     def __init__(self) -> None:
         self._parts: deque[_Times] = deque()

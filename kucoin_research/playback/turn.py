@@ -31,7 +31,7 @@ class Turn:
         self._kept = 0
 
     def begin(self) -> Iterator[Record]:
-        """Return the rows to call functions with; what was drawn from here counts as given."""
+        """Return the rows to call functions with; those drawn from it count as given."""
         self._coming = iter(self.rows)
         return self._coming
 
