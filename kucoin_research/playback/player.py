@@ -40,15 +40,14 @@ _CALL_TIMEOUT = 5.0
 
 
 class Player:
-    """Plays a timeline on a thread of its own: waits for each row, gives it out, and keeps it.
+    """Plays a timeline on a thread: waits until rows are due, calls functions, and keeps the rows.
 
-    The thread gives rows in turns. Within a turn it calls the functions with one row after the
-    other, and keeps the rows at the end, or as soon as a function asks for them (``sync``). What
-    others ask of it (notes, seeks) takes effect between two turns; a function that is called ends
-    the turn behind its own row (``cut``).
+    The thread delivers rows in turns of about 10 ms. Within a turn it calls the functions with one
+    row after the other. It keeps the rows at the turn's end, or earlier if a function reads them
+    (``sync``). Notes and seeks take effect between two turns. A function that is called and presses
+    a button ends the turn behind its own row (``cut``), so that the button takes effect there.
 
-    The thread ends with the data, and is started anew to go back. All methods may be called from
-    any thread.
+    The thread ends with the data; a seek starts another. All methods may be called from any thread.
 
     Parameters
     ----------
@@ -232,7 +231,7 @@ class Player:
             self._changed.notify_all()
 
     def step(self, rows: int) -> None:
-        """Give this many rows at once, and pause behind them."""
+        """Deliver this many rows at once, and pause behind them."""
         self.pause()
         with self._changed:
             self._playhead.step(rows)
@@ -276,7 +275,7 @@ class Player:
         self.functions.wait_for_call(_CALL_TIMEOUT)
 
     def add_recorder(self, recorder: Recorder) -> None:
-        """Give a recorder all rows from now on, and close it at the end."""
+        """Pass all rows from now on to a recorder, and close it at the end."""
         recording = _PatientRecording(recorder, self.stopping)
         recorder.before_close(self.functions.add_batches(recording.take))
         with self._changed:
@@ -315,9 +314,9 @@ class Player:
             if isinstance(order, Seek):
                 self._go_to(order)
             elif isinstance(order, Note):
-                self._give([order.row], is_own=True)
+                self._deliver([order.row], is_own=True)
             else:
-                self._give(self._cursor.take(*order))
+                self._deliver(self._cursor.take(*order))
 
     def _fail(self, error: KucoinResearchError) -> None:
         self._close_recorders()
@@ -342,7 +341,7 @@ class Player:
                 if order is not None:
                     self.is_busy = True
                     return order
-            self._close_recorders()  # without the lock: they take it themselves
+            self._close_recorders()  # without the lock: a recorder's thread may be adding a note
             with self._changed:
                 is_stopped = self.stopping.is_set()
                 if not is_stopped and not self._orders.is_empty:
@@ -367,7 +366,7 @@ class Player:
             self._replay_clock.wait(self._changed, move.seconds)
         return None
 
-    def _give(self, rows: list[Record], *, is_own: bool = False) -> None:
+    def _deliver(self, rows: list[Record], *, is_own: bool = False) -> None:
         """Call the functions with rows, then keep these."""
         began_ns = self._clock.monotonic_ns()
         turn = self._turn = Turn(rows, is_own=is_own)
@@ -480,7 +479,7 @@ class Player:
 
 
 class _PatientRecording:
-    """Gives a recorder rows when it has room for them, so that it drops none."""
+    """Passes rows to a recorder when it has room for them, so that it drops none."""
 
     def __init__(self, recorder: Recorder, stopping: threading.Event) -> None:
         self._recorder = recorder
@@ -490,6 +489,8 @@ class _PatientRecording:
         recorder = self._recorder
         while rows and not recorder.is_closed:
             room = recorder.room
+            # Small parts cost more than they save: a recorder that still writes is left alone until
+            # there is room for all rows.
             is_worth_it = room >= len(rows) or not recorder.waiting
             if is_worth_it or self._stopping.is_set():
                 part = rows[:room] if is_worth_it else rows

@@ -108,7 +108,7 @@ class Playhead:
         self._paused_ns = self.at_ns
 
     def drop_steps(self) -> None:
-        """Give no more rows of ``step``."""
+        """Forget the rows left of ``step``."""
         self._steps = 0
 
     def pass_rows(self, local_ns: int, rows: int) -> None:

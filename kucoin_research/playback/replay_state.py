@@ -135,7 +135,7 @@ class _Account:
             return
         by_symbol: defaultdict[Any, list[Record]] = defaultdict(list)
         for row in rows:
-            by_symbol[symbol_of(row)].append(row)
+            by_symbol[row[2]].append(row)  # row[2] is the symbol; a call per row would cost
         for symbol, group in by_symbol.items():
             self._count_of(kind, symbol, group)
 
