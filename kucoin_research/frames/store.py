@@ -25,7 +25,8 @@ from kucoin_research.model.records import (
 __all__ = ["FrameStore", "by_kind", "wanting"]
 
 _STATUS_CAPACITY = 100_000
-# Look this many rows back for the newest rows of one symbol; then up to this many times further.
+# The newest rows of one symbol are searched in this many rows at first; each further search goes
+# up to 64 times deeper.
 _FIRST_LOOK = 10_000
 _FURTHER = 64
 
