@@ -1,9 +1,10 @@
-"""Two settings of Python itself that a replay or a stream changes while it runs.
+"""Two settings of Python itself that are changed while a replay or a stream runs.
 
-The garbage collector looks through all young objects whenever 700 more were made than freed, and
-rows are made a chunk at a time: measured, a replay at full speed spends nearly half its time there,
-and finds nothing, since rows are in no cycle. So ``eased`` lets it look less often. A stream's
-threads wait for the GIL, and ``hurry`` shortens that wait.
+``eased`` lets the garbage collector run less often. By default it scans all young objects whenever
+700 more were made than freed, and rows are made by the thousand. Measured, a replay at full speed
+spends nearly half its time there, and nothing is found, since rows are in no cycle.
+
+``hurry`` shortens the time that a stream's threads wait for the GIL.
 """
 
 from __future__ import annotations
@@ -18,17 +19,18 @@ from kucoin_research.foundation.forking import in_child
 
 __all__ = ["eased", "hurry", "slow_down"]
 
-# More than the rows that a replay mostly has in hand, few enough for others' garbage.
+# More than the rows that a replay usually holds at a time, and few enough that the garbage of other
+# code is still collected.
 _YOUNG = 50_000
 
-_lock = threading.Lock()  # guards what follows
+_lock = threading.Lock()  # guards _users and _usual
 _users = 0
 _usual: tuple[int, int, int] | None = None
 
 
 @contextlib.contextmanager
 def eased() -> Iterator[None]:
-    """Have the collector look less often, in the whole process, until all who asked are done."""
+    """Let the garbage collector of the process run less often, until the last user has left."""
     global _users, _usual
     with _lock:
         if not _users and 0 < gc.get_threshold()[0] < _YOUNG:
@@ -45,9 +47,9 @@ def eased() -> Iterator[None]:
                 _usual = None
 
 
-# A thread that wants to run waits this long for the one that holds the GIL. Python's own 5 ms are
-# paid by the feed once per read while the notebook's main thread computes: see
-# benchmarks/busy_kernel.py. Shorter ones slow the main thread down.
+# Seconds that a thread waits before it asks for the GIL. With Python's own 5 ms, the feed waits so
+# long at each read while the notebook's main thread computes: see benchmarks/busy_kernel.py. A
+# shorter interval than this slows down the main thread.
 _SWITCH_INTERVAL = 0.001
 _hurried: set[int] = set()
 _hurry_lock = threading.Lock()  # guards _hurried and _usual_interval
@@ -55,7 +57,7 @@ _usual_interval: float | None = None
 
 
 def hurry(stream: object) -> None:
-    """Have threads switch sooner, while a stream runs."""
+    """Let threads switch sooner while a stream runs; every stream needs its own ``slow_down``."""
     global _usual_interval
     with _hurry_lock:
         if not _hurried and sys.getswitchinterval() > _SWITCH_INTERVAL:
@@ -65,7 +67,7 @@ def hurry(stream: object) -> None:
 
 
 def slow_down(stream: object) -> None:
-    """Let threads switch as before, once the last such stream has stopped."""
+    """Restore the usual switch interval once the last stream has stopped; idempotent."""
     global _usual_interval
     with _hurry_lock:
         _hurried.discard(id(stream))
