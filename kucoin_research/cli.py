@@ -167,54 +167,6 @@ def _describe_stream(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_stream)
 
 
-def _add_venue(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--venue", metavar="live|demo", help="demo is the simulated exchange that ships inside"
-    )
-
-
-def _seconds(text: str) -> float:
-    with contextlib.suppress(ValueError):
-        if 0 < float(text) < math.inf:
-            return float(text)
-    raise argparse.ArgumentTypeError(f"must be a positive number of seconds, not {shown(text)}")
-
-
-def _patience(text: str) -> float | None:
-    with contextlib.suppress(ValueError):
-        if float(text) == 0:
-            return None
-    return _seconds(text)
-
-
-def _rate(text: str) -> float:
-    with contextlib.suppress(ValueError):
-        if 0 < float(text) < math.inf:
-            return float(text)
-    raise argparse.ArgumentTypeError(f"must be a positive number of orders, not {shown(text)}")
-
-
-def _port(text: str) -> int:
-    if text.isdecimal() and int(text) < 65_536:
-        return int(text)
-    raise argparse.ArgumentTypeError(f"must be from 0 (any free one) to 65535, not {shown(text)}")
-
-
-def _milliseconds(text: str) -> int:
-    if text.isdecimal() and int(text) > 0:
-        return int(text)
-    raise argparse.ArgumentTypeError(
-        f"must be a positive number of milliseconds, not {shown(text)}"
-    )
-
-
-def _fault(text: str) -> tuple[Fault, float]:
-    try:
-        return parse_fault(text)
-    except KucoinResearchError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-
-
 def _stream(arguments: argparse.Namespace) -> int:
     _log_to_stderr(verbose=arguments.verbose)
     symbols, channels = _words(arguments.symbols), _words(arguments.channels)
@@ -253,17 +205,6 @@ def _stream(arguments: argparse.Namespace) -> int:
         print(handle.frame(_name(channel)))
     print(handle.report())
     return DONE if is_saved else FAILED
-
-
-def _words(given: Iterable[str]) -> list[str]:
-    """Take names one by one, each once, also where commas are between."""
-    return [each for each in dict.fromkeys(",".join(given).split(",")) if each]
-
-
-def _key_for(channels: Iterable[str]) -> Credentials | None:
-    """Take the key from the environment or ``.env`` where a channel is of one's own account."""
-    is_private = any(parse_channel(channel).is_private for channel in channels)
-    return Credentials.from_env() if is_private else None
 
 
 def _stop(handle: Stream) -> None:
@@ -361,11 +302,138 @@ class _Saver:
             self._seen[channel, symbol] = arrived.height
 
 
-def _log_to_stderr(*, verbose: bool) -> None:
-    logging.basicConfig(
-        level=logging.INFO if verbose else logging.WARNING,
-        format="%(asctime)s %(levelname)s %(message)s",
+def _describe_record(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("symbols", nargs="+", metavar="SYMBOL", help="XBTUSDTM, BTC-USDT, …")
+    parser.add_argument("--channels", nargs="+", default=["ticker"], metavar="CHANNEL")
+    parser.add_argument("--market", choices=["futures", "spot"], help="override the spelling's")
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--minutes", type=_minutes, metavar="N", help="how long to record")
+    length.add_argument("--forever", action="store_true", help="until Ctrl-C, which is the default")
+    parser.add_argument("--root", default="data/sessions", metavar="DIR", help="data/sessions")
+    parser.add_argument("--compression", choices=[each for each in COMPRESSIONS if each])
+    parser.add_argument("--fsync", choices=FSYNC_POLICIES, default="never")
+    _add_venue(parser)
+    parser.set_defaults(run=_record)
+
+
+def _record(arguments: argparse.Namespace) -> int:
+    _log_to_stderr(verbose=False)
+    recording = streams.record(
+        arguments.symbols,
+        arguments.channels,
+        market=arguments.market,
+        venue=arguments.venue,
+        root=arguments.root,
+        minutes=arguments.minutes,
+        compression=arguments.compression,
+        fsync=arguments.fsync,
+        capacity=_KEPT_WHILE_RECORDING,
+        credentials=_key_for(_words(arguments.channels)),
     )
+    try:
+        recording.wait()
+    finally:
+        is_saved = recording.stop()
+    print(recording.stream.report())
+    print(f"{recording.recorder.rows:,} rows in {recording.path}")
+    if not is_saved:
+        return _complain(f"not everything is on the disk: {recording.recorder.error}", FAILED)
+    return DONE
+
+
+def _describe_replay(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("paths", nargs="+", metavar="SESSION", help="a session's folder")
+    parser.add_argument(
+        "--speed",
+        type=_speed,
+        default=1.0,
+        metavar="N",
+        help="seconds of the recording per second (1), or max: as fast as it can be read",
+    )
+    parser.add_argument("--channels", nargs="+", metavar="CHANNEL", help="only these")
+    parser.add_argument("--symbols", nargs="+", metavar="SYMBOL", help="only these")
+    parser.add_argument("--verbose", action="store_true", help="print every record")
+    parser.set_defaults(run=_replay)
+
+
+def _replay(arguments: argparse.Namespace) -> int:
+    _log_to_stderr(verbose=arguments.verbose)
+    handle = streams.replay(
+        arguments.paths,
+        arguments.speed,
+        channels=arguments.channels,
+        symbols=arguments.symbols,
+        paused=True,
+    )
+    with handle:
+        detach = handle.attach(_Printer(handle)) if arguments.verbose else None
+        handle.resume()
+        is_whole = _follow(handle, shown=not arguments.verbose)
+    if detach is not None:
+        detach()
+    for channel in handle.channels:
+        print(handle.frame(channel))
+    print(handle.report())
+    return DONE if is_whole else FAILED
+
+
+def _follow(handle: Replay, *, shown: bool) -> bool:
+    """Wait for the end of a replay, with a line that tells where it is; an interrupt ends it."""
+    bar = quiet_tqdm(bar_format="{desc}", mininterval=0.0) if shown else None
+    try:
+        while not handle.wait_until_done(_REDRAW_INTERVAL, on_error="tell"):
+            if handle.stopping.is_set():
+                return False
+            if bar is not None:
+                bar.set_description_str(str(handle))
+    except KeyboardInterrupt:
+        return False
+    finally:
+        if bar is not None:
+            bar.set_description_str(str(handle))
+            bar.close()
+    return True
+
+
+def _describe_verify(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("paths", nargs="+", metavar="PATH", help="a session's folder")
+    parser.set_defaults(run=_verify)
+
+
+@interrupts.passing()
+def _verify(arguments: argparse.Namespace) -> int:
+    found = [verify(path) for path in arguments.paths]
+    print("\n".join(map(str, found)))
+    return DONE if all(each.ok for each in found) else FAILED
+
+
+def _describe_repair(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("paths", nargs="+", metavar="PATH", help="a session's folder")
+    parser.set_defaults(run=_repair)
+
+
+@interrupts.passing()
+def _repair(arguments: argparse.Namespace) -> int:
+    for path in arguments.paths:
+        print(mend(path))
+    found = [verify(path) for path in arguments.paths]
+    for each in found:
+        if not each.ok:
+            print(each)
+    return DONE if all(each.ok for each in found) else FAILED
+
+
+def _describe_convert(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("path", metavar="PATH", help="a session's folder")
+    parser.add_argument("folder", metavar="FOLDER", help="or a URL, such as s3://bucket/folder")
+    parser.set_defaults(run=_convert)
+
+
+@interrupts.passing()
+def _convert(arguments: argparse.Namespace) -> int:
+    for path in convert(arguments.path, arguments.folder):
+        print(path)
+    return DONE
 
 
 def _describe_symbols(parser: argparse.ArgumentParser) -> None:
@@ -451,16 +519,6 @@ def _simulate(arguments: argparse.Namespace) -> int:
     return DONE
 
 
-def _tell_addresses(exchange: Doors) -> None:
-    print(json.dumps({"futures": exchange.futures_url, "spot": exchange.spot_url}), flush=True)
-
-
-def _wait_for_interrupt() -> None:
-    never = threading.Event()
-    while not interrupts.is_pending():
-        never.wait(_SLICE)  # an event that a signal's handler sets could lock the main thread out
-
-
 def _describe_serve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("paths", nargs="+", metavar="SESSION", help="a session's folder")
     parser.add_argument(
@@ -495,154 +553,14 @@ def _serve(arguments: argparse.Namespace) -> int:
     return DONE
 
 
-def _describe_record(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("symbols", nargs="+", metavar="SYMBOL", help="XBTUSDTM, BTC-USDT, …")
-    parser.add_argument("--channels", nargs="+", default=["ticker"], metavar="CHANNEL")
-    parser.add_argument("--market", choices=["futures", "spot"], help="override the spelling's")
-    length = parser.add_mutually_exclusive_group()
-    length.add_argument("--minutes", type=_minutes, metavar="N", help="how long to record")
-    length.add_argument("--forever", action="store_true", help="until Ctrl-C, which is the default")
-    parser.add_argument("--root", default="data/sessions", metavar="DIR", help="data/sessions")
-    parser.add_argument("--compression", choices=[each for each in COMPRESSIONS if each])
-    parser.add_argument("--fsync", choices=FSYNC_POLICIES, default="never")
-    _add_venue(parser)
-    parser.set_defaults(run=_record)
+def _tell_addresses(exchange: Doors) -> None:
+    print(json.dumps({"futures": exchange.futures_url, "spot": exchange.spot_url}), flush=True)
 
 
-def _minutes(text: str) -> float:
-    with contextlib.suppress(ValueError):
-        if 0 < float(text) < math.inf:
-            return float(text)
-    raise argparse.ArgumentTypeError(f"must be a positive number of minutes, not {shown(text)}")
-
-
-def _record(arguments: argparse.Namespace) -> int:
-    _log_to_stderr(verbose=False)
-    recording = streams.record(
-        arguments.symbols,
-        arguments.channels,
-        market=arguments.market,
-        venue=arguments.venue,
-        root=arguments.root,
-        minutes=arguments.minutes,
-        compression=arguments.compression,
-        fsync=arguments.fsync,
-        capacity=_KEPT_WHILE_RECORDING,
-        credentials=_key_for(_words(arguments.channels)),
-    )
-    try:
-        recording.wait()
-    finally:
-        is_saved = recording.stop()
-    print(recording.stream.report())
-    print(f"{recording.recorder.rows:,} rows in {recording.path}")
-    if not is_saved:
-        return _complain(f"not everything is on the disk: {recording.recorder.error}", FAILED)
-    return DONE
-
-
-def _describe_replay(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("paths", nargs="+", metavar="SESSION", help="a session's folder")
-    parser.add_argument(
-        "--speed",
-        type=_speed,
-        default=1.0,
-        metavar="N",
-        help="seconds of the recording per second (1), or max: as fast as it can be read",
-    )
-    parser.add_argument("--channels", nargs="+", metavar="CHANNEL", help="only these")
-    parser.add_argument("--symbols", nargs="+", metavar="SYMBOL", help="only these")
-    parser.add_argument("--verbose", action="store_true", help="print every record")
-    parser.set_defaults(run=_replay)
-
-
-def _speed(text: str) -> float | None:
-    if text == "max":
-        return None
-    with contextlib.suppress(ValueError):
-        if 0 < float(text) < math.inf:
-            return float(text)
-    raise argparse.ArgumentTypeError(f"must be a number above 0, or max, not {shown(text)}")
-
-
-def _replay(arguments: argparse.Namespace) -> int:
-    _log_to_stderr(verbose=arguments.verbose)
-    handle = streams.replay(
-        arguments.paths,
-        arguments.speed,
-        channels=arguments.channels,
-        symbols=arguments.symbols,
-        paused=True,
-    )
-    with handle:
-        detach = handle.attach(_Printer(handle)) if arguments.verbose else None
-        handle.resume()
-        is_whole = _follow(handle, shown=not arguments.verbose)
-    if detach is not None:
-        detach()
-    for channel in handle.channels:
-        print(handle.frame(channel))
-    print(handle.report())
-    return DONE if is_whole else FAILED
-
-
-def _follow(handle: Replay, *, shown: bool) -> bool:
-    """Wait for the end of a replay, with a line that tells where it is; an interrupt ends it."""
-    bar = quiet_tqdm(bar_format="{desc}", mininterval=0.0) if shown else None
-    try:
-        while not handle.wait_until_done(_REDRAW_INTERVAL, on_error="tell"):
-            if handle.stopping.is_set():
-                return False
-            if bar is not None:
-                bar.set_description_str(str(handle))
-    except KeyboardInterrupt:
-        return False
-    finally:
-        if bar is not None:
-            bar.set_description_str(str(handle))
-            bar.close()
-    return True
-
-
-def _describe_verify(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("paths", nargs="+", metavar="PATH", help="a session's folder")
-    parser.set_defaults(run=_verify)
-
-
-@interrupts.passing()
-def _verify(arguments: argparse.Namespace) -> int:
-    found = [verify(path) for path in arguments.paths]
-    print("\n".join(map(str, found)))
-    return DONE if all(each.ok for each in found) else FAILED
-
-
-def _describe_repair(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("paths", nargs="+", metavar="PATH", help="a session's folder")
-    parser.set_defaults(run=_repair)
-
-
-@interrupts.passing()
-def _repair(arguments: argparse.Namespace) -> int:
-    for path in arguments.paths:
-        print(mend(path))
-    found = [verify(path) for path in arguments.paths]
-    for each in found:
-        if not each.ok:
-            print(each)
-    return DONE if all(each.ok for each in found) else FAILED
-
-
-def _describe_convert(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("path", metavar="PATH", help="a session's folder")
-    parser.add_argument("folder", metavar="FOLDER", help="or a URL, such as s3://bucket/folder")
-    parser.set_defaults(run=_convert)
-
-
-@interrupts.passing()
-def _convert(arguments: argparse.Namespace) -> int:
-    for path in convert(arguments.path, arguments.folder):
-        print(path)
-    return DONE
+def _wait_for_interrupt() -> None:
+    never = threading.Event()
+    while not interrupts.is_pending():
+        never.wait(_SLICE)  # an event that a signal's handler sets could lock the main thread out
 
 
 def _describe_doctor(parser: argparse.ArgumentParser) -> None:
@@ -731,6 +649,88 @@ def _replay_demo(handle: Stream, session: Session) -> bool:
     is_same_book = handle.book().depth().equals(replay.book().depth())
     print(f"the book at the end: {'equal' if is_same_book else 'NOT the live one'}")
     return is_equal and is_same_book
+
+
+def _add_venue(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--venue", metavar="live|demo", help="demo is the simulated exchange that ships inside"
+    )
+
+
+def _words(given: Iterable[str]) -> list[str]:
+    """Take names one by one, each once, also where commas are between."""
+    return [each for each in dict.fromkeys(",".join(given).split(",")) if each]
+
+
+def _key_for(channels: Iterable[str]) -> Credentials | None:
+    """Take the key from the environment or ``.env`` where a channel is of one's own account."""
+    is_private = any(parse_channel(channel).is_private for channel in channels)
+    return Credentials.from_env() if is_private else None
+
+
+def _log_to_stderr(*, verbose: bool) -> None:
+    logging.basicConfig(
+        level=logging.INFO if verbose else logging.WARNING,
+        format="%(asctime)s %(levelname)s %(message)s",
+    )
+
+
+def _seconds(text: str) -> float:
+    with contextlib.suppress(ValueError):
+        if 0 < float(text) < math.inf:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"must be a positive number of seconds, not {shown(text)}")
+
+
+def _patience(text: str) -> float | None:
+    with contextlib.suppress(ValueError):
+        if float(text) == 0:
+            return None
+    return _seconds(text)
+
+
+def _minutes(text: str) -> float:
+    with contextlib.suppress(ValueError):
+        if 0 < float(text) < math.inf:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"must be a positive number of minutes, not {shown(text)}")
+
+
+def _rate(text: str) -> float:
+    with contextlib.suppress(ValueError):
+        if 0 < float(text) < math.inf:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"must be a positive number of orders, not {shown(text)}")
+
+
+def _speed(text: str) -> float | None:
+    if text == "max":
+        return None
+    with contextlib.suppress(ValueError):
+        if 0 < float(text) < math.inf:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"must be a number above 0, or max, not {shown(text)}")
+
+
+def _port(text: str) -> int:
+    if text.isdecimal() and int(text) < 65_536:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"must be from 0 (any free one) to 65535, not {shown(text)}")
+
+
+def _milliseconds(text: str) -> int:
+    if text.isdecimal() and int(text) > 0:
+        return int(text)
+    raise argparse.ArgumentTypeError(
+        f"must be a positive number of milliseconds, not {shown(text)}"
+    )
+
+
+def _fault(text: str) -> tuple[Fault, float]:
+    try:
+        return parse_fault(text)
+    except KucoinResearchError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 _COMMANDS = {
