@@ -9,7 +9,7 @@ from functools import cache
 import pytest
 
 import kucoin_research as kr
-from scripts.house import PACKAGE, house, imports, modules, own, room_of
+from scripts.house import PACKAGE, contributing, house, imports, modules, own, room_of
 
 ROOT = PACKAGE.parent
 MODULES = modules()
@@ -223,24 +223,11 @@ def test_a_folder_says_what_lives_there(folder):
     assert len(text) > 60, "the docstring of a wing says what lives there, and what it may import"
 
 
-def test_the_map_in_contributing_names_every_module():
+def test_contributing_shows_the_drawing_and_the_map_of_now():
     text = (ROOT / "CONTRIBUTING.md").read_text()
-    listed = set(re.findall(r"`([a-z_]+)`", text[text.index("## The map") :]))
 
-    for path in MODULES:
-        name = path.stem if path.stem != "__init__" else path.parent.name
-        if path.parent != PACKAGE or path.stem != "__init__":
-            assert name in listed, f"{path} is missing in the map"
-
-
-def test_the_drawing_in_contributing_is_that_of_the_house():
-    text = (ROOT / "CONTRIBUTING.md").read_text()
-    made = house()
-
-    for floor in range(1, max(made.floors.values()) + 1):
-        rooms = [room for room in made.rooms if made.floors[room] == floor]
-        line = rf"^{floor}  +" + r"  +".join(map(re.escape, rooms)) + r" *(?:#.*)?$"
-        assert re.search(line, text, re.MULTILINE), f"floor {floor}: {'   '.join(rooms)}"
+    assert text == contributing(text, house()), "run: python scripts/house.py --write"
+    assert all(f"`{path.stem}`" in text for path in MODULES if path.stem != "__init__")
 
 
 def test_the_library_never_prints_and_never_sleeps():
