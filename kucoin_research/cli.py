@@ -24,12 +24,11 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import polars as pl
 
-from kucoin_research.api import streams
-from kucoin_research.api.serve import serve
+from kucoin_research.api import doctor, market, streams
 from kucoin_research.errors import InvalidInput, KucoinResearchError, StreamStopped, shown
 from kucoin_research.exchange.credentials import Credentials
 from kucoin_research.foundation import interrupts
@@ -43,10 +42,12 @@ from kucoin_research.sessions.frame_csv import append_csv, csv_name
 from kucoin_research.sessions.recorder import COMPRESSIONS, FSYNC_POLICIES
 from kucoin_research.sessions.session import Session, convert
 from kucoin_research.sessions.verification import mend, verify
-from kucoin_research.sim.faults.kinds import Fault, parse_fault
-from kucoin_research.sim.server.doors import Doors
 from kucoin_research.streaming.collect import Limit, collect
 from kucoin_research.streaming.stream import Stream
+
+if TYPE_CHECKING:  # the simulated exchange takes long to import, and few commands need it
+    from kucoin_research.sim.faults.kinds import Fault
+    from kucoin_research.sim.server.doors import Doors
 
 __all__ = ["main"]
 
@@ -178,7 +179,7 @@ def _stream(arguments: argparse.Namespace) -> int:
     _log_to_stderr(verbose=arguments.verbose)
     symbols, channels = _words(arguments.symbols), _words(arguments.channels)
     saver = _Saver(symbols, channels) if arguments.save_data else None
-    handle = streams._start(  # noqa: SLF001  stream() with everything kept
+    handle = streams.open_stream(  # as stream(), but keeps every row
         symbols,
         channels,
         market=arguments.market,
@@ -456,10 +457,10 @@ def _describe_symbols(parser: argparse.ArgumentParser) -> None:
 @interrupts.passing()
 def _symbols(arguments: argparse.Namespace) -> int:
     if arguments.active:
-        print("\n".join(streams.get_active_symbols(arguments.market, venue=arguments.venue)))
+        print("\n".join(market.get_active_symbols(arguments.market, venue=arguments.venue)))
         return DONE
     with pl.Config(tbl_rows=-1):
-        print(streams.symbols(arguments.market, venue=arguments.venue))
+        print(market.symbols(arguments.market, venue=arguments.venue))
     return DONE
 
 
@@ -510,7 +511,9 @@ def _simulate(arguments: argparse.Namespace) -> int:
         "connection_lifetime": arguments.connection_lifetime,
         "ping_interval_ms": arguments.ping_interval,
     }
-    with streams.simulate(
+    from kucoin_research.api.simulated import simulate
+
+    with simulate(
         seed=arguments.seed,
         speed=arguments.speed,
         start=arguments.start,
@@ -549,6 +552,8 @@ def _describe_serve(parser: argparse.ArgumentParser) -> None:
 
 
 def _serve(arguments: argparse.Namespace) -> int:
+    from kucoin_research.api.serve import serve
+
     with serve(
         arguments.paths,
         arguments.speed,
@@ -581,7 +586,7 @@ def _describe_doctor(parser: argparse.ArgumentParser) -> None:
 
 @interrupts.passing()
 def _doctor(arguments: argparse.Namespace) -> int:
-    diagnosis = streams.doctor(arguments.venue)
+    diagnosis = doctor.doctor(arguments.venue)
     print(diagnosis)
     return DONE if diagnosis.is_ok else FAILED
 
@@ -622,8 +627,10 @@ def _describe_demo(parser: argparse.ArgumentParser) -> None:
 
 
 def _demo(arguments: argparse.Namespace) -> int:  # noqa: ARG001  every command takes them
+    from kucoin_research.api.simulated import simulate
+
     print("Starting the simulated exchange on this machine; nothing leaves it.")
-    with streams.simulate(speed=30.0) as exchange, tempfile.TemporaryDirectory() as root:
+    with simulate(speed=30.0) as exchange, tempfile.TemporaryDirectory() as root:
         print(f"futures {exchange.futures_url} · spot {exchange.spot_url} · 30 x real time\n")
         channels = ["ticker", "level2", "trade"]
         recording = streams.record(
@@ -738,6 +745,8 @@ def _milliseconds(text: str) -> int:
 
 
 def _fault(text: str) -> tuple[Fault, float]:
+    from kucoin_research.sim.faults.kinds import parse_fault
+
     try:
         return parse_fault(text)
     except KucoinResearchError as error:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kucoin_research.api import streams
+from kucoin_research.api.checks import find_venue
 from kucoin_research.errors import ConnectionLost, InvalidInput, MessageBroken, shown
 from kucoin_research.exchange.credentials import Credentials, environment
 from kucoin_research.exchange.venues import Venue
@@ -195,9 +196,9 @@ class KuCoinWebSocket:
             raise InvalidInput(f"symbol must be a string, not {shown(symbol)}")
         self.close()
         self._asked = (symbol, wanted)
-        venue = streams.find_venue(self._venue)
+        venue = find_venue(self._venue)
         self._print(f"Connecting to the {self.market_type} WebSocket of {_host(venue, self)}")
-        stream = streams._start(  # noqa: SLF001  the public stream() has no on_traffic=
+        stream = streams.open_stream(  # stream() has no on_traffic=
             symbol,
             wanted,
             market=self.market_type,

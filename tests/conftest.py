@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import kucoin_research as kr
-from kucoin_research.api import streams
+from kucoin_research.api import checks, registry, simulated
 from kucoin_research.foundation import clocks
 from tests import processes
 from tests.held_time import HeldTime
@@ -123,8 +123,9 @@ def held_time(request):
         return
     with HeldTime() as time_of_module:
         yield time_of_module
-        streams._close_all()  # the demo exchange lives as long as the process, which time does not
-        streams._forget_all()
+        registry.close_all()  # the demo exchange lives as long as the process, which time does not
+        for each in (registry, checks, simulated):
+            each.forget()
 
 
 @pytest.fixture(autouse=True)

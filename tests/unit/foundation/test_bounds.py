@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import kucoin_research as kr
-from kucoin_research.api import streams
+from kucoin_research.api import checks
 from kucoin_research.api.doctor import diagnose
 from kucoin_research.errors import (
     BadReply,
@@ -277,7 +277,7 @@ def answers(path, port, *, drips=()):
 
 @pytest.fixture
 def _fresh_lists(monkeypatch):
-    monkeypatch.setattr(streams, "_universe", Universe())
+    monkeypatch.setattr(checks, "_universe", Universe())
 
 
 @pytest.mark.parametrize(

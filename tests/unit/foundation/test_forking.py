@@ -170,7 +170,7 @@ def test_a_child_can_take_every_lock_of_the_package_that_its_parent_held(tmp_pat
     # Those that were found, in whichever way they are reached.
     assert len(held) >= 15
     for part in (
-        "api.streams", "exchange.dialing", "exchange.rest.quotas", "figures.refresh",
+        "api.registry", "exchange.dialing", "exchange.rest.quotas", "figures.refresh",
         "foundation.runtime", "sim", "streaming.stream",
     ):  # fmt: skip
         assert any(path.startswith(f"kucoin_research.{part}") for path in held), part
