@@ -1,10 +1,10 @@
-"""Draw how the package is laid out: its rooms, the floor each is on, and what each imports.
+"""Draw the layout of the package as a house: its rooms, and the floor of each by its imports.
 
-``python scripts/house.py`` prints the drawing and a line of figures, and fails where imports go in
-a circle; ``--map`` prints what each module is for, ``--write`` puts both into CONTRIBUTING.md.
+``python scripts/house.py`` prints the drawing and a line of figures, and fails if imports go in a
+circle; ``--map`` prints the purpose of each module, ``--write`` puts both into CONTRIBUTING.md.
 
-A room is what a reader sees at once: a file or a folder of ``kucoin_research/``. A room's floor is
-one above the highest of those that it imports; imports for the type checker count.
+A room is a file or a folder directly in ``kucoin_research/``. Its floor is one above the highest
+room that it imports; imports for the type checker count.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ def figures(made: House) -> str:
 
 
 def contributing(text: str, made: House) -> str:
-    """Return the text of CONTRIBUTING.md with the drawing and the map of now."""
+    """Return the text of CONTRIBUTING.md with the current drawing and map."""
     text = _between(text, "drawing", f"```\n{drawing(made)}\n```")
     return _between(text, "map", code_map(made))
 
@@ -144,7 +144,7 @@ def _between(text: str, mark: str, content: str) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Print the drawing; returns 1 where rooms import each other in a circle."""
+    """Print the drawing; returns 1 if rooms import each other in a circle."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--map", action="store_true", help="print what each module is for")
     parser.add_argument("--write", action="store_true", help="put both into CONTRIBUTING.md")
