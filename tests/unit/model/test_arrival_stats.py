@@ -1,4 +1,4 @@
-"""The beat of a topic: how long a silence is put up with."""
+"""Arrival statistics of a topic: the percentile, and the silence that is tolerated."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from kucoin_research.model.arrival_stats import (
 SECOND = 1_000_000_000
 
 
-def beat_of(intervals):
+def stats_of(intervals):
     arrivals = ArrivalStats()
     for interval in intervals:
         arrivals.heard(interval)
@@ -26,22 +26,22 @@ def beat_of(intervals):
 
 
 def test_nothing_is_said_of_a_topic_that_is_hardly_known():
-    arrivals = beat_of([SECOND] * 4)
+    arrivals = stats_of([SECOND] * 4)
 
     assert arrivals.p99_ns is None
     assert arrivals.suspicious_after_ns is None
 
 
 def test_of_a_topic_that_is_little_known_only_a_long_silence_is_suspicious():
-    assert beat_of([SECOND // 10] * 20).suspicious_after_ns == 10 * SECOND
+    assert stats_of([SECOND // 10] * 20).suspicious_after_ns == 10 * SECOND
 
-    arrivals = beat_of([SECOND] * 10 + [30 * SECOND])
+    arrivals = stats_of([SECOND] * 10 + [30 * SECOND])
     assert arrivals.p99_ns is None
     assert 180 * SECOND <= arrivals.suspicious_after_ns <= 180 * SECOND * 9 / 8
 
 
 def test_patience_fades_as_the_topic_goes_on():
-    arrivals = beat_of([SECOND] * 100)
+    arrivals = stats_of([SECOND] * 100)
     arrivals.was_quiet()
     arrivals.was_quiet()
     assert arrivals.patience == 4.0
@@ -56,7 +56,7 @@ def test_patience_fades_as_the_topic_goes_on():
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.integers(1_000_000, 10**14), min_size=FEWEST_INTERVALS, max_size=2_000))
 def test_the_percentile_is_at_most_an_eighth_above_the_true_one(intervals):
-    arrivals = beat_of(intervals)
+    arrivals = stats_of(intervals)
 
     ordered = sorted(intervals)
     true = ordered[len(ordered) - int(len(ordered) * 0.01) - 1]
@@ -66,7 +66,7 @@ def test_the_percentile_is_at_most_an_eighth_above_the_true_one(intervals):
 
 
 def test_rows_that_came_together_are_one_arrival():
-    arrivals = beat_of([1, 2, 999_999] * 1_000 + [SECOND] * FEWEST_INTERVALS)
+    arrivals = stats_of([1, 2, 999_999] * 1_000 + [SECOND] * FEWEST_INTERVALS)
 
     assert arrivals.p99_ns >= SECOND
 
@@ -85,8 +85,8 @@ def test_a_quiet_market_is_hardly_ever_suspected(mean):
     assert suspected <= 1
 
 
-def test_an_old_beat_fades():
-    arrivals = beat_of([60 * SECOND] * 1_000)
+def test_an_old_rhythm_fades():
+    arrivals = stats_of([60 * SECOND] * 1_000)
     for _ in range(20_000):
         arrivals.heard(SECOND)
 
@@ -94,16 +94,16 @@ def test_an_old_beat_fades():
 
 
 def test_a_pause_is_not_counted():
-    arrivals = beat_of([SECOND] * 100)
+    arrivals = stats_of([SECOND] * 100)
 
     arrivals.pause()
     arrivals.heard(3_600 * SECOND)
 
-    assert beat_of([SECOND] * 100).p99_ns == arrivals.p99_ns
+    assert stats_of([SECOND] * 100).p99_ns == arrivals.p99_ns
 
 
 def test_patience_grows_with_each_suspicion_that_proved_wrong():
-    arrivals = beat_of([SECOND] * 100)
+    arrivals = stats_of([SECOND] * 100)
     before = arrivals.suspicious_after_ns
 
     arrivals.was_quiet()

@@ -30,7 +30,7 @@ from kucoin_research.model.records import CHANNELS
         ("XBTUSDTM", Market.SPOT, Market.SPOT),
     ],
 )
-def test_hyphen_tells_the_market_unless_told_otherwise(symbol, market, expected):
+def test_a_hyphen_means_spot_unless_a_market_is_named(symbol, market, expected):
     assert market_of(symbol, market) is expected
 
 

@@ -146,6 +146,6 @@ def test_columns_are_the_records_fields(channel):
     assert tuple(columns_of(record)) == record._fields
 
 
-def test_columns_tell_what_they_hold():
+def test_columns_know_the_kind_of_their_values():
     assert columns_of(Ticker)["side"] is Column.SIDE
     assert columns_of(Depth50)["ask_sizes"] is Column.NUMBERS

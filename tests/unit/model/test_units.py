@@ -61,7 +61,7 @@ def test_every_value_gives_a_time_within_range_or_is_refused(value):
         (LARGEST_NS, LARGEST_NS),
     ],
 )
-def test_magnitude_tells_the_unit(value, ns):
+def test_the_magnitude_decides_the_unit(value, ns):
     assert to_ns(value) == ns
 
 
@@ -82,7 +82,7 @@ def test_times_are_told_apart_in_order_by_as_few_decimals_as_it_takes(times, mor
         assert "." not in texts[0]
 
 
-def test_a_future_of_less_than_a_second_is_told_from_the_present():
+def test_a_future_of_less_than_a_second_is_written_with_decimals():
     with pytest.raises(InvalidInput, match=r"start=.* 22:13:20.294 lies .* it is .* 22:13:20.260"):
         refuse_future(1_700_000_000_294_000_000, 1_700_000_000_260_000_000)
 
