@@ -60,8 +60,8 @@ _SLICE = 0.05  # seconds
 _KEPT_WHILE_RECORDING = 10_000  # rows in memory; a recording's rows are on the disk
 _ALL = "all"  # in place of a symbol, for the status channel: its rows mostly have no symbol
 _WORDS_OF_ITS_OWN = ("-h", "--help", "--version")
-# They run until interrupted. A script that starts them with `&` has SIGINT ignored, and still ends
-# them by it.
+# They run until interrupted. A script that starts them with `&` has them ignore SIGINT, but they
+# heed it all the same.
 _SERVERS = ("simulate", "serve")
 
 
