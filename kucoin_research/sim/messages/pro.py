@@ -13,7 +13,7 @@ from typing import Any, ClassVar, TypeAlias
 from kucoin_research.sim.engine.book_window import Window
 from kucoin_research.sim.engine.candles import INTERVALS, candle_open
 from kucoin_research.sim.engine.market import BookChange, Event, Market, Side, Trade
-from kucoin_research.sim.messages.classic import (
+from kucoin_research.sim.messages.feed import (
     Feed,
     Numbered,
     Wire,

@@ -16,7 +16,9 @@ from kucoin_research.sim.faults.kinds import Fault, Message
 from kucoin_research.sim.messages.topics import Topic
 from kucoin_research.sim.recorded.messages import Row, Shape, book_frame, key_of, shapes_of
 from kucoin_research.sim.recorded.state import Book, Offer, RecordedState
-from kucoin_research.sim.server.core import Channel, ExchangeCore, Settings, Subscriber, text_frame
+from kucoin_research.sim.server.core import Channel, ExchangeCore, Subscriber
+from kucoin_research.sim.server.settings import Settings
+from kucoin_research.sim.server.wire_frames import text_frame
 
 __all__ = ["Batches", "RecordedCore"]
 

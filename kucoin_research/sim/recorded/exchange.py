@@ -11,7 +11,8 @@ from kucoin_research.sim.engine.machine import Machine
 from kucoin_research.sim.recorded.core import Batches, RecordedCore
 from kucoin_research.sim.recorded.rest import RECORDED_ROUTES, RecordedRows
 from kucoin_research.sim.recorded.state import Offer
-from kucoin_research.sim.server.doors import MARKETS, Doors, make_settings
+from kucoin_research.sim.server.doors import MARKETS, Doors
+from kucoin_research.sim.server.settings import make_settings
 
 __all__ = ["ReplayExchange"]
 

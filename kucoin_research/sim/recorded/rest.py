@@ -14,7 +14,7 @@ from kucoin_research.sim.engine.candles import INTERVALS
 from kucoin_research.sim.recorded.core import RecordedCore
 from kucoin_research.sim.recorded.messages import Row, digits
 from kucoin_research.sim.recorded.state import Bar, Offer, RecordedState
-from kucoin_research.sim.server.rest import (
+from kucoin_research.sim.server.routes import (
     Answer,
     Counter,
     Reply,

@@ -20,7 +20,7 @@ from kucoin_research.exchange.rest.quotas import Pace, Pool, Quotas, Told, quota
 from kucoin_research.exchange.venues import Venue
 from kucoin_research.foundation.clocks import Clock
 from kucoin_research.model.channels import Market
-from kucoin_research.sim.server.doors import RestHandler
+from kucoin_research.sim.server.http import RestHandler
 from tests.conftest import spawn, wait_until
 
 WEIGHTS = (2, 3, 5, 10, 15)

@@ -11,7 +11,7 @@ import pytest
 import websocket
 
 from kucoin_research.errors import InvalidInput
-from kucoin_research.sim.server.doors import _unsent
+from kucoin_research.sim.server.frame_writer import _unsent
 from tests.unit.sim.client import Client, drain, open_exchange, record, wait_until
 from tests.unit.sim.signed import private_client, subscribe_private
 

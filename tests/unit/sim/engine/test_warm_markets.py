@@ -12,8 +12,8 @@ from kucoin_research.sim.engine.order_flow import OrderFlow
 from kucoin_research.sim.engine.quiet_contracts import quiet_listings
 from kucoin_research.sim.engine.warm_markets import WarmMarkets
 from kucoin_research.sim.server import market_core as hub_module
-from kucoin_research.sim.server.core import Settings
 from kucoin_research.sim.server.market_core import MarketCore, listings_for
+from kucoin_research.sim.server.settings import Settings
 from tests.set_clock import SetMachine
 
 SECOND = 10**9

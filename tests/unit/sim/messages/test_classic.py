@@ -7,7 +7,7 @@ import pytest
 
 from kucoin_research.sim.engine.catalog import LISTINGS
 from kucoin_research.sim.engine.market import Market
-from kucoin_research.sim.messages.classic import Wire, number, plain
+from kucoin_research.sim.messages.feed import Wire, number, plain
 from kucoin_research.sim.server.market_core import text_frame
 from tests.unit.sim.client import TOPICS, open_exchange, record
 

@@ -8,9 +8,10 @@ from kucoin_research.sim.engine.catalog import LISTINGS
 from kucoin_research.sim.engine.clock import VirtualClock, parse_start
 from kucoin_research.sim.engine.market import Market
 from kucoin_research.sim.messages.topics import parse_topics
-from kucoin_research.sim.server.core import Settings
 from kucoin_research.sim.server.market_core import MarketCore, listings_for
-from kucoin_research.sim.server.rest import ROUTES, Reply, Site, find_route
+from kucoin_research.sim.server.rest import ROUTES
+from kucoin_research.sim.server.routes import Reply, Site, find_route
+from kucoin_research.sim.server.settings import Settings
 from tests.conftest import spawn
 from tests.set_clock import SetMachine
 from tests.unit.sim.client import Client, ask, base_url, data_of, open_exchange
