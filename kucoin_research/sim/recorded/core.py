@@ -91,7 +91,7 @@ class RecordedCore(ExchangeCore[_Channel]):
         self._asked: set[str] = set()
         self._wake = wake
         self.listings: Mapping[str, Offer] = offers
-        self.recalls = {symbol: _recall(offer, has_fillers) for symbol, offer in offers.items()}
+        self.states = {symbol: _new_state(offer, has_fillers) for symbol, offer in offers.items()}
         self._members = {
             account.key: Member(account) for account in (DEMO_ACCOUNT, *settings.accounts)
         }
@@ -106,7 +106,7 @@ class RecordedCore(ExchangeCore[_Channel]):
     # Time
 
     @property
-    def told_ns(self) -> int:
+    def exchange_ns(self) -> int:
         """The time that the exchange tells, ns UTC.
 
         It is ahead of virtual time by the most that a row's ``timestamp`` was ahead of its arrival:
@@ -155,10 +155,10 @@ class RecordedCore(ExchangeCore[_Channel]):
             self.rows_played += 1
 
     def _play_row(self, channel: str, row: Row) -> None:
-        recall = self.recalls.get(row[2])
-        if recall is None:
+        state = self.states.get(row[2])
+        if state is None:
             return
-        recall.note(channel, row)
+        state.note(channel, row)
         if channel not in _TIMELESS:
             self._note_time(row)
         for listener, shape in self._wants.get(key_of(channel, row), ()):
@@ -167,13 +167,13 @@ class RecordedCore(ExchangeCore[_Channel]):
                 self.delivery.emit(listener.readers, _message(listener, row, text), text_frame)
 
     def _play_book(self, row: Row) -> None:
-        recall = self.recalls.get(row[2])
-        if recall is None:
+        state = self.states.get(row[2])
+        if state is None:
             return
         self._note_time(row)
         rows = [row, *self._rows.take_like(row)]
         self.rows_played += len(rows) - 1
-        book = recall.book
+        book = state.book
         if row[4]:
             book.load(rows)
             return
@@ -206,7 +206,7 @@ class RecordedCore(ExchangeCore[_Channel]):
         self._asked.add(symbol)
         awaited = self._awaited.pop(symbol, None)
         if awaited is None:
-            return self.recalls[symbol].book
+            return self.states[symbol].book
         if not self._awaited:
             self._go_on()
         return awaited
@@ -228,11 +228,11 @@ class RecordedCore(ExchangeCore[_Channel]):
 
     def _note_status(self, row: Row) -> None:
         _, _, symbol, event, channel, _, first, last = row
-        recall = self.recalls.get(symbol)
-        if event != "gap" or channel != "level2" or recall is None:
+        state = self.states.get(symbol)
+        if event != "gap" or channel != "level2" or state is None:
             return
         if first is not None and last is not None:
-            recall.book.note_gap(first, last)
+            state.book.note_gap(first, last)
 
     def _foresee(self, ahead: Batches) -> None:
         rows = _Rows(ahead)
@@ -241,18 +241,18 @@ class RecordedCore(ExchangeCore[_Channel]):
         while (following := rows.next) is not None and following[1][1] <= until_ns:
             channel, row = following
             rows.step()
-            recall = self.recalls.get(row[2])
-            if recall is None or channel in ("status", "trade", "candle"):
+            state = self.states.get(row[2])
+            if state is None or channel in ("status", "trade", "candle"):
                 continue
             if self._offset_ns is None:
                 self._note_time(row)
             if channel != "level2":
-                is_new = channel not in recall.last and channel not in found[row[2]]
+                is_new = channel not in state.last and channel not in found[row[2]]
                 if is_new:
                     found[row[2]].add(channel)
-                    recall.note(channel, row)
-            elif row[4] and not recall.book.is_whole:
-                recall.book.load([row, *rows.take_like(row)])
+                    state.note(channel, row)
+            elif row[4] and not state.book.is_whole:
+                state.book.load([row, *rows.take_like(row)])
 
     # Topics
 
@@ -282,7 +282,7 @@ class RecordedCore(ExchangeCore[_Channel]):
             }
         )
 
-    def state(self, symbol: str) -> str | None:
+    def trading_status(self, symbol: str) -> str | None:
         """Tell whether a symbol trades, in the recording's words; None if it does not say."""
         return "Closed" if symbol in self.delivery.delisted() else self.listings[symbol].status
 
@@ -314,7 +314,7 @@ class RecordedCore(ExchangeCore[_Channel]):
 
     def _latest(self, channel: _Channel, count: int) -> Iterable[Message]:
         for symbol in channel.symbols:
-            for row in list(self.recalls[symbol].trades)[-count:]:
+            for row in list(self.states[symbol].trades)[-count:]:
                 for shape in channel.shapes:
                     yield _message(channel, row, shape.spell(channel.topic, row))
 
@@ -357,7 +357,7 @@ class _Rows:
         return taken
 
 
-def _recall(offer: Offer, has_fillers: bool) -> RecordedState:
+def _new_state(offer: Offer, has_fillers: bool) -> RecordedState:
     is_spot = offer.market == "spot"
     book = Book(has_fillers=is_spot or has_fillers, has_single_changes=not is_spot)
     return RecordedState(offer, book)

@@ -85,7 +85,7 @@ class ReplayExchange(Doors):
             _AT_ONCE if speed is None else speed,
             machine=machine,
         )
-        board = RecordedCore(
+        core = RecordedCore(
             batches,
             ahead,
             offers,
@@ -95,11 +95,11 @@ class ReplayExchange(Doors):
             grace=grace,
             wake=self._wake,
         )
-        board.is_held = is_held
-        self._board = board
+        core.is_held = is_held
+        self._core: RecordedCore = core
         super().__init__(
-            board,
-            {market: RecordedRows(board, market) for market in MARKETS},
+            core,
+            {market: RecordedRows(core, market) for market in MARKETS},
             RECORDED_ROUTES,
             host=host,
             ports={"futures": futures_port, "spot": spot_port},
@@ -113,9 +113,9 @@ class ReplayExchange(Doors):
     @property
     def is_over(self) -> bool:
         """Whether the last row has been played."""
-        return self._board.is_over
+        return self._core.is_over
 
     @property
     def rows_played(self) -> int:
         """How many rows have been played, those before the start among them."""
-        return self._board.rows_played
+        return self._core.rows_played

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import dataclasses
 import logging
 import socket
 import threading
@@ -19,9 +18,7 @@ from kucoin_research.sim.engine.clock import (
     is_number,
     named,
 )
-from kucoin_research.sim.faults.delivery import Subscriber
 from kucoin_research.sim.faults.kinds import (
-    KINDS,
     Applied,
     Fault,
     Published,
@@ -29,10 +26,11 @@ from kucoin_research.sim.faults.kinds import (
     make_fault,
 )
 from kucoin_research.sim.server.core import ExchangeCore
-from kucoin_research.sim.server.door import _Door
-from kucoin_research.sim.server.frame_writer import _PACE
+from kucoin_research.sim.server.door import Connection, Door
+from kucoin_research.sim.server.fault_injector import FaultInjector
+from kucoin_research.sim.server.frame_writer import PACE
 from kucoin_research.sim.server.http import RestHandler
-from kucoin_research.sim.server.routes import Counter, RouteTable
+from kucoin_research.sim.server.routes import BaseSite, RouteTable
 from kucoin_research.sim.server.websocket import ProSocketHandler, SocketHandler
 
 __all__ = ["MARKETS", "Doors"]
@@ -77,8 +75,8 @@ class Doors:
 
     def __init__(
         self,
-        hub: ExchangeCore[Any],
-        sites: Mapping[str, Counter],
+        core: ExchangeCore[Any],
+        sites: Mapping[str, BaseSite],
         tables: Mapping[str, RouteTable],
         *,
         host: str,
@@ -93,17 +91,17 @@ class Doors:
                     f"{market}_port must be from 0 (any free one) to 65535, not {shown(port)}"
                 )
         self.host = host
-        self.clock = hub.clock
-        self._hub = hub
+        self.clock = core.clock
+        self._core = core
         self._has_pro = has_pro
-        self._calms = 0  # how often all that was planned was called off
         self._doors = {
-            market: _Door(hub, sites[market], tables[market], self._wake) for market in MARKETS
+            market: Door(core, sites[market], tables[market], self._wake) for market in MARKETS
         }
+        self._faults = FaultInjector(core, self._doors)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closing = asyncio.Event()
         self._moving = asyncio.Event()
-        self._machine = hub.clock.machine
+        self._machine = core.clock.machine
         self._close_lock = threading.Lock()
         sockets: dict[str, socket.socket] = {}
         try:
@@ -115,7 +113,7 @@ class Doors:
                 door.bound = host
                 door.port = sockets[market].getsockname()[1]
             # Bound and never listened on: whoever connects is refused.
-            for number in range(hub.settings.dead_servers):
+            for number in range(core.settings.dead_servers):
                 dead = sockets[f"dead {number}"] = socket.socket(sockets["futures"].family)
                 dead.bind((host, 0))
                 endpoint = f"ws://{host}:{dead.getsockname()[1]}/"
@@ -161,7 +159,7 @@ class Doors:
     @property
     def symbols(self) -> list[str]:
         """The symbols on offer."""
-        return list(self._hub.listings)
+        return list(self._core.listings)
 
     @property
     def connections(self) -> int:
@@ -171,7 +169,7 @@ class Doors:
     @property
     def requests(self) -> list[tuple[str, str]]:
         """Method and path of the newest 100 000 HTTP requests, WebSocket upgrades among them."""
-        return self._call(lambda: list(self._hub.requests))
+        return self._call(lambda: list(self._core.requests))
 
     @property
     def withheld(self) -> list[Withheld]:
@@ -184,12 +182,12 @@ class Doors:
         a connection or topic that a fault keeps silent. Filter on ``not reached_others`` for what
         reached nobody.
         """
-        return self._call(lambda: list(self._hub.delivery.withheld))
+        return self._call(lambda: list(self._core.delivery.withheld))
 
     @property
     def fault_log(self) -> list[Applied]:
         """Each application of a fault; the newest million."""
-        return self._call(lambda: list(self._hub.delivery.fault_log))
+        return self._call(lambda: list(self._core.delivery.fault_log))
 
     def journal(self, topic: str) -> list[Published]:
         """List every message published on a topic since it was first subscribed to.
@@ -207,9 +205,9 @@ class Doors:
         InvalidInput
             If the exchange keeps no journal.
         """
-        if not self._hub.settings.journal:
+        if not self._core.settings.journal:
             raise InvalidInput("this exchange keeps no journal: give it journal=True")
-        return self._call(lambda: self._hub.delivery.journal(topic))
+        return self._call(lambda: self._core.delivery.journal(topic))
 
     # What it can be made to do
 
@@ -220,7 +218,7 @@ class Doors:
         """
 
         def pause() -> None:
-            self._hub.is_held = True
+            self._core.is_held = True
             self.clock.stop()
             self._flush()
 
@@ -230,7 +228,7 @@ class Doors:
         """Let virtual time pass, from where it stands."""
 
         def resume() -> None:
-            self._hub.is_held = False
+            self._core.is_held = False
             self.clock.start()
             self._wake()
 
@@ -296,17 +294,17 @@ class Doors:
         """
         made = make_fault(fault, **options)
         named(made.symbol)
-        if made.symbol is not None and made.symbol not in self._hub.listings:
+        if made.symbol is not None and made.symbol not in self._core.listings:
             raise UnknownSymbol(
                 f"no symbol {shown(made.symbol)}; symbols: {', '.join(self.symbols)}"
             )
-        self._hub.check(made)
+        self._core.check(made)
         if at is None:
-            self._perform(lambda: self._inject(made))
+            self._perform(lambda: self._faults.inject(made))
             return made
         if not is_number(at) or not 0 <= at < float("inf"):
             raise InvalidInput(f"at {shown(at)} must be 0 or more seconds")
-        self._call(lambda: self._plan(int(at * 1e9), made))
+        self._call(lambda: self._faults.plan(int(at * 1e9), made))
         return made
 
     def heal(self) -> None:
@@ -314,16 +312,11 @@ class Doors:
 
         What is planned for later still comes; see `calm`.
         """
-        self._perform(self._heal)
+        self._perform(self._faults.heal)
 
     def calm(self) -> None:
         """End the chaos, and all else that is planned, and heal everything."""
-
-        def calm() -> None:
-            self._calms += 1
-            self._heal()
-
-        self._perform(calm)
+        self._perform(self._faults.calm)
 
     def close(self, timeout: float = 5.0) -> None:
         """End everything: connections without a close frame, ports, thread. Idempotent."""
@@ -382,12 +375,12 @@ class Doors:
         driver.cancel()
 
     async def _drive(self) -> None:
-        hub = self._hub
+        core = self._core
         while True:
             if not self.clock.is_running:
                 self._moving.clear()
                 await self._moving.wait()
-            is_more_due = hub.tick()
+            is_more_due = core.tick()
             self._flush()
             await self._wait_for_readers()
             self.clock.slip()
@@ -397,10 +390,10 @@ class Doors:
                 await asyncio.sleep(_TICK)
 
     async def _wait_for_readers(self) -> None:
-        while any(connection.is_behind for connection in self._connections()):
+        while any(connection.writer.is_behind for connection in self._connections()):
             for connection in self._connections():
-                connection.give_up_if_stuck()
-            await asyncio.sleep(_PACE)
+                connection.writer.give_up_if_stuck()
+            await asyncio.sleep(PACE)
 
     def _wake(self) -> None:
         if self.clock.is_running:
@@ -408,9 +401,9 @@ class Doors:
 
     def _flush(self) -> None:
         for connection in self._connections():
-            connection.flush_outbox()
+            connection.writer.flush()
 
-    def _connections(self) -> list[SocketHandler]:
+    def _connections(self) -> list[Connection]:
         return [one for door in self._doors.values() for one in door.connections]
 
     def _perform(self, function: Callable[[], _T]) -> _T:
@@ -428,89 +421,7 @@ class Doors:
         """Bring symbols to the present, for what is then done to all of them at once."""
         if self._loop is None or self.is_closed or threading.current_thread() is self._thread:
             return
-        self._await(asyncio.run_coroutine_threadsafe(self._hub.catch_up(symbols), self._loop))
-
-    # Faults
-
-    def _plan(self, after_ns: int, fault: Fault) -> None:
-        calms = self._calms
-
-        def strike() -> None:
-            if self._calms == calms:
-                self._inject(fault)
-
-        self._hub.plan(after_ns, strike)
-
-    def _inject(self, fault: Fault) -> None:
-        place = KINDS[fault.name].place
-        if place == "connection":
-            for door in self._doors_of(fault):
-                self._break_connections(fault, door)
-        elif place == "symbol":
-            for symbol in self._symbols_of(fault):
-                self._strike_symbol(dataclasses.replace(fault, symbol=symbol, pick=None))
-        elif fault.pick is not None and fault.topic is None:
-            topics = self._hub.topics(fault.market)
-            if topics:
-                topic = topics[fault.pick % len(topics)]
-                self._arm(dataclasses.replace(fault, topic=topic, pick=None))
-        else:
-            self._arm(fault)
-
-    def _arm(self, fault: Fault) -> None:
-        connections = [one for door in self._doors_of(fault) for one in door.connections]
-        if fault.name == "slow_reader":
-            connections = [one for one in connections if one.is_subscribed(fault.topic)][:1]
-        elif fault.name == "stall_socket":
-            for connection in connections:
-                connection.silence()
-                self._hub.delivery.note_fault(
-                    fault, connection.market, connection=connection.number
-                )
-        self._hub.delivery.arm(fault, list[Subscriber](connections))
-
-    def _doors_of(self, fault: Fault) -> list[_Door]:
-        return [door for market, door in self._doors.items() if fault.market in (None, market)]
-
-    def _symbols_of(self, fault: Fault) -> list[str]:
-        if fault.symbol is not None:
-            return [fault.symbol]
-        symbols = self._hub.streamed(fault.market)
-        if fault.pick is None or not symbols:
-            return symbols
-        return [symbols[fault.pick % len(symbols)]]
-
-    def _strike_symbol(self, fault: Fault) -> None:
-        symbol, hub = str(fault.symbol), self._hub
-        hub.delivery.note_fault(fault, hub.listings[symbol].market)
-        if fault.name == "delist":
-            hub.delivery.arm(fault)
-        else:
-            hub.strike(symbol, fault)
-
-    def _break_connections(self, fault: Fault, door: _Door) -> None:
-        name = fault.name
-        self._hub.delivery.note_fault(fault, door.market)
-        if name in ("expire_token", "end_of_day"):
-            door.expire_tokens()
-        if name == "maintenance":
-            door.shut(fault.delay)
-        for connection in list(door.connections):
-            if fault.topic is None or connection.is_subscribed(fault.topic):
-                connection.end(
-                    name,
-                    is_closed=name == "bye",
-                    reset=name == "abort",
-                    torn=name == "half_frame",
-                    told="token is expired" if name == "expire_token" else "",
-                )
-
-    def _heal(self) -> None:
-        self._hub.delivery.heal()
-        for door in self._doors.values():
-            door.reopen()
-            for connection in door.connections:
-                connection.forgive()
+        self._await(asyncio.run_coroutine_threadsafe(self._core.catch_up(symbols), self._loop))
 
     def _call(self, function: Callable[[], _T]) -> _T:
         """Run a function on the exchange's thread, or here once that has ended; give its result."""

@@ -110,14 +110,14 @@ class Exchange(Doors):
         self._schedule = [] if chaos is None else chaos.schedule()
         made = make_settings(settings)
         listings = listings_for(symbols, made.quiet_contracts)
-        self._hub: MarketCore = MarketCore(
+        self._core: MarketCore = MarketCore(
             seed, VirtualClock(start_ns, speed, machine=machine), listings, made
         )
-        sites = {market: Site(self._hub, market) for market in MARKETS}
+        sites = {market: Site(self._core, market) for market in MARKETS}
         ports = {"futures": futures_port, "spot": spot_port}
-        super().__init__(self._hub, sites, ROUTES, host=host, ports=ports)
+        super().__init__(self._core, sites, ROUTES, host=host, ports=ports)
         for planned in self._schedule:
-            self._call(functools.partial(self._plan, planned.after_ns, planned.fault))
+            self._call(functools.partial(self._faults.plan, planned.after_ns, planned.fault))
 
     def __repr__(self) -> str:
         state = "closed" if self.is_closed else f"{self.futures_url} {self.spot_url}"
@@ -126,7 +126,7 @@ class Exchange(Doors):
     @property
     def seed(self) -> int:
         """The seed of all order flow."""
-        return self._hub.seed
+        return self._core.seed
 
     @property
     def futures_push_url(self) -> str:
@@ -151,7 +151,7 @@ class Exchange(Doors):
     @property
     def accounts(self) -> list[TradingAccount]:
         """All accounts, the demo account first."""
-        return [self.account(key) for key in self._hub.desk.members]
+        return [self.account(key) for key in self._core.order_entry.members]
 
     def account(self, key: str | Account) -> TradingAccount:
         """Give the account of an API key.
@@ -162,10 +162,10 @@ class Exchange(Doors):
             If there is none.
         """
         text = key.key if isinstance(key, Account) else key
-        member = self._hub.desk.members.get(text)
+        member = self._core.order_entry.members.get(text)
         if member is None:
             raise InvalidInput(f"no account has the key {shown(text)}")
-        return TradingAccount(member, self._hub.desk, self._perform)
+        return TradingAccount(member, self._core.order_entry, self._perform)
 
     def tape(self, symbol: str) -> Tape:
         """Tell what truly happened to a symbol, from its first touch to now.
@@ -175,7 +175,7 @@ class Exchange(Doors):
         UnknownSymbol
             If it is not on offer.
         """
-        return self._call(lambda: self._hub.tape(symbol))()
+        return self._call(lambda: self._core.tape(symbol))()
 
     def start_trader(
         self,
@@ -212,25 +212,28 @@ class Exchange(Doors):
             raise InvalidInput(f"orders_per_minute {shown(orders_per_minute)} must be above 0")
         names = named(symbols) or list(self.symbols)
         for name in names:
-            if name not in self._hub.listings:
+            if name not in self._core.listings:
                 raise UnknownSymbol(f"no symbol {shown(name)}; symbols: {', '.join(self.symbols)}")
         who = self.demo_account if account is None else account
-        if not isinstance(who, Account | TradingAccount) or who.key not in self._hub.desk.members:
+        if (
+            not isinstance(who, Account | TradingAccount)
+            or who.key not in self._core.order_entry.members
+        ):
             raise InvalidInput(
                 f"account must be one of this exchange's accounts, not {shown(account)}"
             )
-        member = self._hub.desk.members[who.key]
+        member = self._core.order_entry.members[who.key]
         chosen = self.seed if seed is None else seed
 
         def start() -> None:
             # In the catalog's order, so that the order of `symbols` does not matter.
             for name in self.symbols:
                 if name in names:
-                    self._hub.desk.start_trader(member, name, orders_per_minute, chosen)
+                    self._core.order_entry.start_trader(member, name, orders_per_minute, chosen)
 
         self._catch_up(names)
         self._perform(start)
 
     def stop_traders(self) -> None:
         """End all random traders; their orders and positions stay."""
-        self._perform(self._hub.desk.stop_traders)
+        self._perform(self._core.order_entry.stop_traders)

@@ -53,14 +53,17 @@ _INVALID_PARAMETER = error(200, "400100", "Parameter Error")
 
 
 def _contract(site: Site, engine: Market, _values: Values) -> dict[str, Any]:
-    state = site.hub.state(engine.listing.symbol)
+    state = site.core.trading_status(engine.listing.symbol)
     return contract_row(engine.listing, engine, site.now_ns) | {"status": state}
 
 
 def _contracts(site: Site, values: Values) -> Work:
     rows = []
     for symbol in site.listings:
-        if site.hub.state(symbol) not in ("Settled", "Closed"):  # those are active no more
+        if site.core.trading_status(symbol) not in (
+            "Settled",
+            "Closed",
+        ):  # those are active no more
             yield from site.listed(symbol).warm_day()
             rows.append(_contract(site, site.listed(symbol), values))
             yield
@@ -136,7 +139,7 @@ def _kline(site: Site, values: Values) -> Work:
         return error(200, "100001", "Invalid parameters: granularity")
     interval_ms = granularity * 60_000
     first, last = _integer(values, "from"), _integer(values, "to")
-    page = site.hub.settings.kline_page
+    page = site.core.settings.kline_page
     symbol = values.get("symbol", "")
     if symbol in site.listings:
         candles = yield from _candle_page(site.engine(symbol), interval_ms, first, last, page)
@@ -173,7 +176,7 @@ class _Series(NamedTuple):
 
 
 def _series(site: Site, name: str) -> _Series | None:
-    oldest_ms = site.hub.clock.start_ns // _MS // _DAY_MS * _DAY_MS - HISTORY_DAYS * _DAY_MS
+    oldest_ms = site.core.clock.start_ns // _MS // _DAY_MS * _DAY_MS - HISTORY_DAYS * _DAY_MS
     for symbol, listing in site.listings.items():
         if name == listing.index_symbol:
             return _Series(1_000, site.engine(symbol).index_price, oldest_ms)
@@ -302,7 +305,7 @@ def _trade_statistics(site: Site, _values: Values) -> Work:
 
 def _account_overview(site: Site, values: Values, member: Member) -> Reply:
     currency = values.get("currency", "XBT")
-    wallet = site.hub.desk.futures_wallet(member, currency)
+    wallet = site.core.order_entry.futures_wallet(member, currency)
     return _ok(
         {
             "accountEquity": float(wallet.equity),

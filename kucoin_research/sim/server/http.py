@@ -11,10 +11,10 @@ from kucoin_research.sim.accounts.signing import SignedRequest, SigningRefused
 from kucoin_research.sim.faults.kinds import (
     Fault,
 )
-from kucoin_research.sim.server.door import _Door
+from kucoin_research.sim.server.door import Door
 from kucoin_research.sim.server.routes import Reply, Route, Values, error, find_route
 from kucoin_research.sim.server.visitors import refusal
-from kucoin_research.sim.server.wire_frames import _json
+from kucoin_research.sim.server.wire_frames import json_bytes
 
 __all__ = ["RestHandler"]
 
@@ -33,7 +33,7 @@ _HTML_ERROR = (
 class RestHandler(RequestHandler):
     """Every HTTP path: KuCoin's envelope, quota headers and error bodies."""
 
-    def initialize(self, door: _Door) -> None:
+    def initialize(self, door: Door) -> None:
         """Take the market this port serves."""
         self._door = door
 
@@ -41,7 +41,7 @@ class RestHandler(RequestHandler):
         """Turn away what a web page of elsewhere sends, before anything is looked at."""
         why = refusal(self.request.headers, self._door.bound)
         if why is not None:
-            self._door.hub.requests.append((self.request.method or "", self.request.path))
+            self._door.core.requests.append((self.request.method or "", self.request.path))
             self._send_reply(error(403, "403000", why))
 
     def set_default_headers(self) -> None:
@@ -72,7 +72,7 @@ class RestHandler(RequestHandler):
     async def _answer(self) -> None:
         door, path = self._door, self.request.path
         method = self.request.method or ""
-        door.hub.requests.append((method, path))
+        door.core.requests.append((method, path))
         slow = self._fault("slow_reply")
         if slow is not None:
             await asyncio.sleep(slow.delay)
@@ -85,12 +85,12 @@ class RestHandler(RequestHandler):
         else:
             # Overload uses the quota's code without the quota's headers. (reference, section 2.4)
             if fault.name == "rate_limit":
-                self._show_quota(door.spent_quota(fault.delay))
+                self._show_quota(door.quota.spent(fault.delay))
             self._send_reply(error(fault.status, "429000", "Too many requests"))
 
     def _fault(self, *names: str) -> Fault | None:
         door = self._door
-        return door.hub.delivery.http_fault(door.market, self.request.path, frozenset(names))
+        return door.core.delivery.http_fault(door.market, self.request.path, frozenset(names))
 
     def _show_quota(self, headers: dict[str, str]) -> None:
         for name, text in headers.items():
@@ -117,12 +117,12 @@ class RestHandler(RequestHandler):
             except SigningRefused as refused:
                 return error(refused.status, refused.code, refused.message)
         user_id = member.user_id if member is not None else ""
-        is_allowed, headers = door.spend(route.weight, user_id)
+        is_allowed, headers = door.quota.spend(route.weight, user_id)
         if route.shows_quota:
             self._show_quota(headers)
         if not is_allowed:
             return error(429, "429000", "Too many requests in a short period of time.")
-        if route.name == "bullet-private" and not door.hub.has_accounts:
+        if route.name == "bullet-private" and not door.core.has_accounts:
             return error(403, "400007", "A recording has no private channels.")
         if route.name in _TOKEN_CALLS:
             data = door.token_reply(self.request.host, user_id)
@@ -133,14 +133,14 @@ class RestHandler(RequestHandler):
     async def _look_up(self, route: Route, parameters: Values, member: Member | None) -> Reply:
         door = self._door
         patience = _LIST_PATIENCE if route.is_list else None
-        await door.hub.catch_up(route.touches(door.site, parameters), patience)
+        await door.core.catch_up(route.touches(door.site, parameters), patience)
         if member is not None and route.account_answer is not None:
             return route.account_answer(door.site, parameters, member)
         answer = route.answer(door.site, parameters)
-        return answer if isinstance(answer, Reply) else await door.hub.in_turns(answer)
+        return answer if isinstance(answer, Reply) else await door.core.in_turns(answer)
 
     def _send_reply(self, reply: Reply) -> None:
-        self._send(reply.status, _json(reply.body))
+        self._send(reply.status, json_bytes(reply.body))
 
     def _send(self, status: int, body: bytes) -> None:
         if self._fault("truncate"):

@@ -24,7 +24,7 @@ from kucoin_research.sim.messages.pro import pro_feed_of
 from kucoin_research.sim.messages.topics import Topic
 from kucoin_research.sim.server.core import Channel, ExchangeCore, Subscriber
 from kucoin_research.sim.server.settings import Settings
-from kucoin_research.sim.server.tape import Tape, _Deed, _make_tape
+from kucoin_research.sim.server.tape import Tape, TimedAction, make_tape
 from kucoin_research.sim.server.wire_frames import binary_frame, text_frame
 
 __all__ = ["MarketCore", "Settings", "Subscriber", "binary_frame", "listings_for", "text_frame"]
@@ -124,16 +124,16 @@ class MarketCore(ExchangeCore[_Channel]):
         self._engines: dict[str, Market] = {}
         self._engine_starts: dict[str, tuple[int, int]] = {}
         # What accounts and faults did to an engine and when: `tape` does it again.
-        self._deeds: dict[str, list[_Deed]] = {}
+        self._actions: dict[str, list[TimedAction]] = {}
         self._interests: set[str] = set()
         self._watches: dict[str, _Watch] = {}
         self._is_stale = False  # `_watches` no longer fits the channels
-        self.desk = OrderEntry(self, (DEMO_ACCOUNT, *settings.accounts))
+        self.order_entry = OrderEntry(self, (DEMO_ACCOUNT, *settings.accounts))
 
     @property
     def members(self) -> Mapping[str, Member]:
         """The accounts, by key."""
-        return self.desk.members
+        return self.order_entry.members
 
     # Engines
 
@@ -228,7 +228,7 @@ class MarketCore(ExchangeCore[_Channel]):
         for symbol in symbols:
             yield from self.engine(symbol).warm_day()
 
-    def state(self, symbol: str) -> str:
+    def trading_status(self, symbol: str) -> str:
         """Tell whether a symbol trades: ``Open``, or the word that was set for it."""
         if symbol in self.delivery.delisted():
             return "Closed"
@@ -245,7 +245,7 @@ class MarketCore(ExchangeCore[_Channel]):
         """
         engine = self.caught_up(symbol)
         done = action(engine)
-        self._deeds.setdefault(symbol, []).append((engine.now_ns, action))
+        self._actions.setdefault(symbol, []).append((engine.now_ns, action))
         watch = self._watched().get(symbol)
         if watch is not None:
             self._publish(done.events, watch.hearing)
@@ -267,8 +267,8 @@ class MarketCore(ExchangeCore[_Channel]):
         until_ns = self.caught_up(symbol).now_ns
         _, touched_ns = self._engine_starts[symbol]
         engine = functools.partial(self._make, symbol)
-        deeds = list(self._deeds.get(symbol, ()))
-        return functools.partial(_make_tape, engine, self._wire, deeds, touched_ns, until_ns)
+        actions = list(self._actions.get(symbol, ()))
+        return functools.partial(make_tape, engine, self._wire, actions, touched_ns, until_ns)
 
     # Topics
 
@@ -324,7 +324,7 @@ class MarketCore(ExchangeCore[_Channel]):
 
     def watch(self) -> None:
         """Look again at which engines have to move."""
-        interests = self.desk.interests()
+        interests = self.order_entry.interests()
         if interests != self._interests:
             self._interests = interests
             self._is_stale = True
@@ -348,7 +348,7 @@ class MarketCore(ExchangeCore[_Channel]):
     # Time
 
     def _step(self, target_ns: int) -> int:
-        if not self._watched() and not self.desk.has_debts:
+        if not self._watched() and not self.order_entry.has_debts:
             return target_ns
         until_ns = (self.clock.reached_ns // SLICE_NS + 1) * SLICE_NS
         self._slice(until_ns)
@@ -359,7 +359,7 @@ class MarketCore(ExchangeCore[_Channel]):
             if watch.wake_ns <= until_ns:
                 self._move(watch, until_ns)
                 watch.rest(until_ns)
-        self.desk.on_grid(until_ns)
+        self.order_entry.on_grid(until_ns)
 
     def _move(self, watch: _Watch, until_ns: int) -> None:
         engine, hearing = watch.engine, watch.hearing
@@ -369,7 +369,7 @@ class MarketCore(ExchangeCore[_Channel]):
                 self._pass_on(engine.advance(action_ns), hearing)
         self._pass_on(engine.advance(until_ns), hearing)
         if watch.is_lively:
-            self.desk.act(engine.listing.symbol, engine, until_ns)
+            self.order_entry.act(engine.listing.symbol, engine, until_ns)
         for channel, feed in watch.feeds:
             if not until_ns % feed.period_ns:
                 for sequence, text in feed.on_grid(until_ns):
@@ -379,7 +379,7 @@ class MarketCore(ExchangeCore[_Channel]):
     def _pass_on(self, events: list[Event], feeds: list[tuple[_Channel, Feed]]) -> None:
         if events:
             self._publish(events, feeds)
-            self.desk.on_events(events)
+            self.order_entry.on_events(events)
 
     def _publish(self, events: list[Event], feeds: list[tuple[_Channel, Feed]]) -> None:
         if not events:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Answer",
-    "Counter",
+    "BaseSite",
     "Reply",
     "Route",
     "RouteTable",
@@ -42,7 +42,7 @@ class Reply(NamedTuple):
     body: dict[str, Any]
 
 
-class Counter(ABC):
+class BaseSite(ABC):
     """What REST knows of one market, whatever its data come from."""
 
     def __init__(self, market: str) -> None:
@@ -60,24 +60,24 @@ class Counter(ABC):
         return self.now_ns // _MS
 
 
-class Site(Counter):
+class Site(BaseSite):
     """One simulated market: listings, engines at the current virtual time, and the time."""
 
-    def __init__(self, hub: MarketCore, market: str) -> None:
+    def __init__(self, core: MarketCore, market: str) -> None:
         super().__init__(market)
-        self.hub = hub
+        self.core = core
         self.listings: dict[str, Listing] = {
-            symbol: row for symbol, row in hub.listings.items() if row.market == market
+            symbol: row for symbol, row in core.listings.items() if row.market == market
         }
 
     @property
     def now_ns(self) -> int:
         """Virtual time, ns UTC."""
-        return self.hub.clock.now_ns
+        return self.core.clock.now_ns
 
     def engine(self, symbol: str) -> Market:
         """Give a listed symbol's engine at the current virtual time."""
-        return self.hub.caught_up(symbol)
+        return self.core.caught_up(symbol)
 
     def listed(self, symbol: str) -> Market:
         """Give a listed symbol's engine as it last moved, for lists of all of them.
@@ -85,18 +85,18 @@ class Site(Counter):
         One that nobody listens to may stand still in the past: at a high speed there would be no
         end to bringing them all to the present.
         """
-        return self.hub.engine(symbol)
+        return self.core.engine(symbol)
 
     def sequence(self, engine: Market) -> int:
         """Give the wire's number of the engine's book, the one that the stream uses."""
-        return self.hub.book_sequence(engine)
+        return self.core.book_sequence(engine)
 
 
 # Work that takes longer than a moment is cut into steps, so that the sockets get their turns.
 Work: TypeAlias = Generator[None, None, Reply]
 
 
-# Each table of routes has its own kind of `Counter`.
+# Each table of routes has its own kind of `BaseSite`.
 Answer: TypeAlias = Callable[[Any, Values], Reply | Work]
 
 

@@ -76,7 +76,9 @@ def _symbol(site: Site, values: Values) -> Reply:
 
 
 def _pair(site: Site, listing: Listing) -> dict[str, Any]:
-    return symbol_row(listing) | {"enableTrading": site.hub.state(listing.symbol) == "Open"}
+    return symbol_row(listing) | {
+        "enableTrading": site.core.trading_status(listing.symbol) == "Open"
+    }
 
 
 def _currencies(site: Site, _values: Values) -> Reply:

@@ -12,7 +12,7 @@ from kucoin_research.sim.messages.feed import Wire
 __all__ = ["Tape"]
 
 # When something was done to an engine, and what.
-_Deed: TypeAlias = tuple[int, Callable[[Market], Submission]]
+TimedAction: TypeAlias = tuple[int, Callable[[Market], Submission]]
 
 
 class Tape(NamedTuple):
@@ -70,10 +70,10 @@ class Tape(NamedTuple):
         return starts[-1][0], ends[-1]
 
 
-def _make_tape(
+def make_tape(
     begin: Callable[[], Market],
     wire: Wire,
-    deeds: list[_Deed],
+    actions: list[TimedAction],
     touched_ns: int,
     until_ns: int,
 ) -> Tape:
@@ -83,7 +83,7 @@ def _make_tape(
     first_sequence = wire.book_sequence(engine)
     events: list[Event] = []
     rebases: list[tuple[int, int]] = []
-    for time_ns, action in deeds:
+    for time_ns, action in actions:
         events += engine.advance(time_ns)
         before = engine.sequence
         events += action(engine).events

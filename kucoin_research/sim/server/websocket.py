@@ -5,15 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import socket
-import struct
 import uuid
 from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from tornado.iostream import IOStream, StreamClosedError
-from tornado.websocket import WebSocketClosedError, WebSocketHandler
+from tornado.websocket import WebSocketHandler
 
 from kucoin_research.sim.faults.kinds import (
     Fault,
@@ -21,45 +18,74 @@ from kucoin_research.sim.faults.kinds import (
 )
 from kucoin_research.sim.messages.pro import ProRefused, parse_command
 from kucoin_research.sim.messages.topics import Topic, TopicRefused, parse_topics
-from kucoin_research.sim.server.door import _Door
-from kucoin_research.sim.server.frame_writer import _PACE, _arrived, _handed_over, _unread, _unsent
+from kucoin_research.sim.server.door import Door
+from kucoin_research.sim.server.frame_writer import FrameWriter
 from kucoin_research.sim.server.visitors import refusal
-from kucoin_research.sim.server.wire_frames import _json, binary_frame, text_frame
+from kucoin_research.sim.server.wire_frames import binary_frame, json_bytes, text_frame
 
 __all__ = ["ProSocketHandler", "SocketHandler"]
-
-_RESET_PATIENCE = 0.2  # seconds without taking anything of what was sent, then comes a reset
-
 
 _PRO_PING_SPACING = 1.0  # seconds; the pro feed drops a client whose pings are closer
 
 
-class SocketHandler(WebSocketHandler):
-    """One client's WebSocket session (reference, section 5)."""
+class _Timers:
+    """The calls that one connection still waits for; they end with it."""
 
-    def initialize(self, door: _Door) -> None:
-        """Take the market this port serves."""
+    def __init__(self) -> None:
+        self._timers: list[asyncio.TimerHandle] = []
+
+    def start(self, seconds: float, call: Callable[..., None], *args: Any) -> None:
+        """Call a function after this many seconds (wall), unless the connection ends first."""
+        loop = asyncio.get_running_loop()
+        self._timers = [timer for timer in self._timers if timer.when() > loop.time()]
+        self._timers.append(loop.call_later(seconds, call, *args))
+
+    def cancel(self) -> None:
+        """Call none of them any more."""
+        for timer in self._timers:
+            timer.cancel()
+        self._timers.clear()
+
+
+class _MessageLimit:
+    """How many messages a client may send within a window of seconds (wall)."""
+
+    def __init__(self, most: int, window: float) -> None:
+        self._most = most
+        self._window = window
+        self._recent: deque[float] = deque()
+
+    def is_exceeded(self, now: float) -> bool:
+        """Count one message; return whether it is one too many."""
+        recent = self._recent
+        recent.append(now)
+        while recent[0] <= now - self._window:
+            recent.popleft()
+        return len(recent) > self._most
+
+
+class SocketHandler(WebSocketHandler):
+    """One client's session with the classic feed (reference, section 5).
+
+    It answers the client's messages and is the `Subscriber` of its topics. Its `FrameWriter` does
+    the sending.
+    """
+
+    def initialize(self, door: Door) -> None:
+        """Take the door of the market that this port serves."""
         self._door = door
-        self._hub = door.hub
+        self._core = door.core
         self._machine = door.machine
         self._user_id = ""
         self.number = 0
+        self.writer = FrameWriter(self, door.machine, door.settings)
         self._topics: dict[Topic, None] = {}
-        self._outbox: list[tuple[Message, bytes]] = []
-        # What was written, with where each ends in the stream, until the client's side has it.
-        self._in_flight: deque[tuple[int, Message]] = deque()
-        self._is_silent = False
         self._has_left = False
         self._is_answering = False
         self._affliction = ("", 0.0)  # a fault that may make the client leave, and until when
-        self._pending_bytes = 0
-        self._is_slow = False
-        self._is_deflated = False
-        self._last_drain = 0.0
         self._last_message = 0.0
-        self._recent: deque[float] = deque()
-        self._max_messages = door.settings.max_messages
-        self._timers: list[asyncio.TimerHandle] = []
+        self._limit = _MessageLimit(door.settings.max_messages, door.settings.message_window)
+        self._timers = _Timers()
 
     # Opening
 
@@ -73,7 +99,7 @@ class SocketHandler(WebSocketHandler):
 
     async def get(self, *args: Any, **kwargs: Any) -> None:
         """Answer the upgrade request."""
-        self._hub.requests.append(("GET", self.request.path))
+        self._core.requests.append(("GET", self.request.path))
         upgrade = self.request.headers.get("Upgrade", "").lower()
         if upgrade != "websocket":
             self.set_status(404)
@@ -92,7 +118,7 @@ class SocketHandler(WebSocketHandler):
         await super().get(*args, **kwargs)
 
     def _fault(self, name: str) -> Fault | None:
-        delivery = self._hub.delivery
+        delivery = self._core.delivery
         return delivery.http_fault(self._door.market, self.request.path, frozenset({name}))
 
     def open(self, *_args: str, **_kwargs: str) -> None:
@@ -100,11 +126,11 @@ class SocketHandler(WebSocketHandler):
         self.set_nodelay(True)
         settings = self._door.settings
         offered = self.request.headers.get("Sec-WebSocket-Extensions", "")
-        self._is_deflated = settings.compression and "permessage-deflate" in offered
+        self.writer.is_deflated = settings.compression and "permessage-deflate" in offered
         self._last_message = self._machine.monotonic()
         token = self.get_query_argument("token", "")
-        self._user_id = self._door.user_of(token)
-        refusal = self._door.refusal(token)
+        self._user_id = self._door.tokens.user_of(token)
+        refusal = self._door.tokens.refusal(token)
         if refusal is None and self._fault("reject_token"):
             refusal = "token is expired"
         if refusal is not None:
@@ -120,13 +146,13 @@ class SocketHandler(WebSocketHandler):
         self._join()
         connect_id = self.get_query_argument("connectId", "") or self._random_id()
         self._send({"id": connect_id, "type": "welcome"})
-        self._later(settings.idle_timeout, self._check_idle)
+        self._timers.start(settings.idle_timeout, self._check_idle)
 
     def _join(self) -> None:
-        self.number = self._hub.next_connection()
+        self.number = self._core.next_connection()
         self._door.connections[self] = None
         lifetime = self._door.settings.connection_lifetime
-        self._later(lifetime, self.end, "connection_lifetime")
+        self._timers.start(lifetime, self.end, "connection_lifetime")
 
     def on_close(self) -> None:
         """Forget the client."""
@@ -138,15 +164,13 @@ class SocketHandler(WebSocketHandler):
             return
         self._has_left = True
         self._door.connections.pop(self, None)
-        for timer in self._timers:
-            timer.cancel()
-        self._timers.clear()
+        self._timers.cancel()
         topics = list(self._topics)
         self._topics.clear()
         for topic in topics:
             self._unsubscribe(topic, reason)
-        self._hub.delivery.forget(self)
-        self._outbox.clear()
+        self._core.delivery.forget(self)
+        self.writer.queue.clear()
 
     # The client's messages
 
@@ -163,7 +187,7 @@ class SocketHandler(WebSocketHandler):
         if self._has_left:
             return
         now = self._last_message = self._machine.monotonic()
-        if self._is_flooding(now):
+        if self._limit.is_exceeded(now):
             self._end_flood()
             return
         self._is_answering = True
@@ -191,18 +215,11 @@ class SocketHandler(WebSocketHandler):
             return
         await self._answer(request)
 
-    def _is_flooding(self, now: float) -> bool:
-        recent, settings = self._recent, self._door.settings
-        recent.append(now)
-        while recent[0] <= now - settings.message_window:
-            recent.popleft()
-        return len(recent) > self._max_messages
-
     async def _answer(self, request: dict[str, Any]) -> None:
         kind = request.get("type")
         reply_id = _id_text(request.get("id"))
         if kind == "ping":
-            stamp = self._hub.clock.now_ns // 1_000
+            stamp = self._core.clock.now_ns // 1_000
             self._send_pong({"id": reply_id, "type": "pong", "timestamp": stamp})
         elif kind in ("subscribe", "unsubscribe"):
             try:
@@ -238,31 +255,31 @@ class SocketHandler(WebSocketHandler):
         await self._begin(new)
         for topic in topics:
             if topic not in new and not topic.is_private and topic in self._topics:
-                self._hub.renew(market, topic, self)
+                self._core.renew(market, topic, self)
 
     async def _begin(self, new: list[Topic]) -> None:
-        market, hub = self._door.market, self._hub
+        market, core = self._door.market, self._core
         self._topics.update(dict.fromkeys(new))
         for topic in new:
             if not topic.is_private:
-                await hub.prepare(market, topic)
+                await core.prepare(market, topic)
         # All at once, so that they begin at the same virtual instant; none of those that it has
         # lost meanwhile, by leaving or by unsubscribing.
         for topic in new:
             if topic in self._topics and topic.is_private:
-                hub.listen(self._user_id, market, topic, self)
+                core.listen(self._user_id, market, topic, self)
             elif topic in self._topics:
-                hub.subscribe(market, topic, self)
+                core.subscribe(market, topic, self)
         self._door.wake()
 
     def _unsubscribe(self, topic: Topic, reason: str = "") -> None:
         if topic.is_private:
-            self._hub.unlisten(self._user_id, self._door.market, topic, self, reason)
+            self._core.unlisten(self._user_id, self._door.market, topic, self, reason)
         else:
-            self._hub.unsubscribe(self._door.market, topic, self, reason)
+            self._core.unsubscribe(self._door.market, topic, self, reason)
 
     def _send_pong(self, pong: dict[str, Any]) -> None:
-        fault = self._hub.delivery.ping_fault(self._door.market)
+        fault = self._core.delivery.ping_fault(self._door.market)
         if fault is None:
             self._send(pong)
             return
@@ -270,13 +287,13 @@ class SocketHandler(WebSocketHandler):
         seconds = (settings.ping_interval_ms + settings.ping_timeout_ms) / 1_000
         self._affliction = (fault.name, self._machine.monotonic() + 2 * seconds)
         if fault.name == "late_pong":
-            self._later(fault.delay, self._send, pong)
+            self._timers.start(fault.delay, self._send, pong)
 
     def _acknowledge(self, reply_id: str) -> None:
         ack = self._ack_of(reply_id)
         longest = self._door.settings.ack_delay_ms
         if longest:
-            self._later(self._hub.random.uniform(0, longest) / 1_000, self._send, ack)
+            self._timers.start(self._core.random.uniform(0, longest) / 1_000, self._send, ack)
         else:
             self._send(ack)
 
@@ -292,7 +309,7 @@ class SocketHandler(WebSocketHandler):
     def _check_idle(self) -> None:
         left = self._left_to_idle(self._door.settings.idle_timeout)
         if left > 0:
-            self._later(left, self._check_idle)
+            self._timers.start(left, self._check_idle)
             return
         if not self._topics:
             # Seen on sockets without a subscription only; the others just say Bye. (reference,
@@ -307,53 +324,14 @@ class SocketHandler(WebSocketHandler):
         """The market whose port it came to."""
         return self._door.market
 
-    @property
-    def is_behind(self) -> bool:
-        """Whether more is unsent than the buffer holds, from a reader not yet given up."""
-        return not self._is_slow and self._pending_bytes > self._door.settings.buffer_bytes
-
     def push(self, message: Message, frame: bytes) -> bool:
         """Queue one data frame; False if the reader is too slow to get it."""
-        if self._is_slow:
+        # Runs once per message and reader, so it reaches into the writer instead of calling it.
+        writer = self.writer
+        if writer.is_slow:
             return False
-        self._outbox.append((message, message.payload if self._is_deflated else frame))
+        writer.queue.append((message, message.payload if writer.is_deflated else frame))
         return True
-
-    def flush_outbox(self) -> None:
-        """Write what is queued, in one piece where it is plain text."""
-        outbox = self._outbox
-        stream = self._open_stream()
-        if not outbox or stream is None:
-            outbox.clear()
-            return
-        in_flight = self._in_flight
-        # tornado counts what it was given to write and what the kernel took, and shows neither.
-        end = stream._total_write_index  # noqa: SLF001
-        if self._is_deflated:
-            for message, payload in outbox:
-                self._write_message(payload)
-                in_flight.append((stream._total_write_index, message))  # noqa: SLF001
-        else:
-            self._write(b"".join([frame for _, frame in outbox]))
-            for message, frame in outbox:
-                end += len(frame)
-                in_flight.append((end, message))
-        outbox.clear()
-        if not stream.closed():  # by the writing itself, when the client has just gone
-            self._forget_arrived(stream)
-
-    def _forget_arrived(self, stream: IOStream) -> None:
-        arrived, in_flight = _arrived(stream), self._in_flight
-        while in_flight and in_flight[0][0] <= arrived:
-            in_flight.popleft()
-
-    def give_up_if_stuck(self) -> None:
-        """Call the reader slow if it took nothing for longer than the exchange's patience."""
-        if (
-            self.is_behind
-            and self._machine.monotonic() - self._last_drain >= self._door.settings.patience
-        ):
-            self._is_slow = True
 
     def end(
         self,
@@ -362,72 +340,40 @@ class SocketHandler(WebSocketHandler):
         is_closed: bool = False,
         reset: bool = False,
         torn: bool = False,
-        told: str = "",
+        error_text: str = "",
     ) -> None:
-        """End the session by the exchange's will; what the client misses is told as withheld.
+        """End the session by the exchange's will; what the client misses is logged as withheld.
 
-        With a close frame if `is_closed`, and with a 401 before it if it is `told` something.
+        Sends an error frame with code 401 first if there is an `error_text`, then a close frame if
+        `is_closed`.
         """
         if self._has_left:
             return
-        self.flush_outbox()
-        stream = self._open_stream()
+        writer = self.writer
+        writer.flush()
+        stream = writer.open_stream()
         self._leave(reason)
-        if told:
-            self.send_error_frame(401, told)
+        if error_text:
+            self.send_error_frame(401, error_text)
         if is_closed:
             self.close(1000, "Bye")
         elif reset and stream is not None:
-            # From here on the kernel is handed nothing more, so that what is lost stays the same.
-            stream.io_loop.remove_handler(stream.fileno())
-            self._reset_when_taken(
-                stream, reason, _unsent(stream.socket), self._machine.monotonic()
-            )
+            writer.reset(stream, lambda lost: self._lose(lost, reason))
         else:
-            stream = self._open_stream()  # what it was told last may have ended it
-            self._lose([] if stream is None else self._never_to_arrive(stream), reason)
+            self._lose(writer.lost_by_closing(), reason)
             self.drop(torn=torn)
 
-    def _reset_when_taken(self, stream: IOStream, reason: str, unsent: int, since: float) -> None:
-        # A reset takes along what the kernel has not sent yet, and that changes at any moment as
-        # long as the client reads.
-        if stream.closed():
-            return
-        left, now = _unsent(stream.socket), self._machine.monotonic()
-        if left < unsent:
-            since = now
-        if left and now - since < _RESET_PATIENCE:
-            loop = asyncio.get_running_loop()
-            loop.call_later(_PACE, self._reset_when_taken, stream, reason, left, since)
-            return
-        self._lose(self._reset(stream), reason)
-
-    def _reset(self, stream: IOStream) -> list[Message]:
-        """Reset the connection; give what it takes along. Nothing stands between the two."""
-        stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        arrived = _arrived(stream)
-        stream.close()
-        return self._in_flight_behind(arrived)
-
-    def _never_to_arrive(self, stream: IOStream) -> list[Message]:
-        # Closing on unread input resets the connection: that takes along what the kernel holds.
-        takes_along = _unread(stream.socket)
-        return self._in_flight_behind(_arrived(stream) if takes_along else _handed_over(stream))
-
-    def _in_flight_behind(self, index: int) -> list[Message]:
-        return [message for end, message in self._in_flight if end > index]
-
     def _lose(self, lost: list[Message], reason: str) -> None:
-        self._hub.lose(self._door.market, lost, reason, self.number)
+        self._core.lose(self._door.market, lost, reason, self.number)
 
     def silence(self) -> None:
         """Say nothing more, whatever comes, until it is forgiven."""
-        self.flush_outbox()  # what was published before has been said
-        self._is_silent = True
+        self.writer.flush()  # what was published before still goes out
+        self.writer.is_silent = True
 
     def forgive(self) -> None:
         """Forget the faults that this connection suffers from."""
-        self._is_silent = False
+        self.writer.is_silent = False
         self._affliction = ("", 0.0)
 
     def is_subscribed(self, topic: str | None) -> bool:
@@ -436,83 +382,36 @@ class SocketHandler(WebSocketHandler):
 
     def drop(self, *, torn: bool = False) -> None:
         """End the connection without a close frame; amid a frame if `torn`."""
-        stream = self._open_stream()
+        stream = self.writer.open_stream()
         if stream is None:
             return
         if torn:
-            self._write(text_frame(b'{"topic":"' + b" " * 200)[:60])
+            self.writer.write_frames(text_frame(b'{"topic":"' + b" " * 200)[:60])
         stream.close()
 
     def _send(self, message: dict[str, Any]) -> None:
-        payload = _json(message)
-        if self._is_deflated:
-            self._write_message(payload)
+        payload = json_bytes(message)
+        if self.writer.is_deflated:
+            self.writer.write_payload(payload)
         else:
-            self._write(text_frame(payload))
+            self.writer.write_frames(text_frame(payload))
 
     def send_error_frame(self, code: int, data: str, reply_id: str | None = None) -> None:
         """Send an error; under a random id where it answers no request."""
         error_id = self._random_id() if reply_id is None else reply_id
         self._send({"id": error_id, "type": "error", "code": code, "data": data})
 
-    def _write(self, frames: bytes) -> None:
-        stream = self._open_stream()
-        if stream is None or self._is_silent:
-            return
-        try:
-            written = stream.write(frames)
-        except StreamClosedError:
-            return
-        self._count_unsent(len(frames), written)
-
-    def _open_stream(self) -> IOStream | None:
-        connection = self.ws_connection
-        if connection is None or connection.is_closing():
-            return None
-        stream = connection.stream
-        return None if stream is None or stream.closed() else stream
-
-    def _write_message(self, payload: bytes) -> None:
-        if self._is_silent:
-            return
-        try:
-            written = self.write_message(payload)
-        except WebSocketClosedError:
-            return
-        self._count_unsent(len(payload), written)
-
-    def _count_unsent(self, size: int, written: asyncio.Future[None]) -> None:
-        if not self._pending_bytes:
-            self._last_drain = self._machine.monotonic()
-        self._pending_bytes += size
-
-        def on_written(future: asyncio.Future[None]) -> None:
-            if not future.cancelled():
-                # Looked at, so that asyncio does not complain of a client that left.
-                future.exception()
-            self._pending_bytes -= size
-            self._last_drain = self._machine.monotonic()
-            if self._pending_bytes < self._door.settings.buffer_bytes // 2:
-                self._is_slow = False
-
-        written.add_done_callback(on_written)
-
-    def _later(self, seconds: float, call: Callable[..., None], *args: Any) -> None:
-        loop = asyncio.get_running_loop()
-        self._timers = [timer for timer in self._timers if timer.when() > loop.time()]
-        self._timers.append(loop.call_later(seconds, call, *args))
-
     def _random_id(self) -> str:
-        return f"{self._hub.random.getrandbits(96):024x}"
+        return f"{self._core.random.getrandbits(96):024x}"
 
 
 class ProSocketHandler(SocketHandler):
     """One client's session with the pro feed (reference, section 10): no token, binary frames."""
 
-    def initialize(self, door: _Door) -> None:
+    def initialize(self, door: Door) -> None:
         """Take the market this port serves."""
         super().initialize(door)
-        self._max_messages = door.settings.max_pro_messages
+        self._limit = _MessageLimit(door.settings.max_pro_messages, door.settings.message_window)
         self._last_ping: float | None = None
 
     def get_compression_options(self) -> dict[str, Any] | None:
@@ -522,7 +421,7 @@ class ProSocketHandler(SocketHandler):
     def open(self, *_args: str, **_kwargs: str) -> None:
         """Welcome the client."""
         self.set_nodelay(True)
-        settings, hub = self._door.settings, self._hub
+        settings, core = self._door.settings, self._core
         self._last_message = self._machine.monotonic()
         if len(self._door.connections) >= settings.max_connections:
             self.drop()
@@ -530,13 +429,13 @@ class ProSocketHandler(SocketHandler):
         self._join()
         self._send(
             {
-                "sessionId": str(uuid.UUID(int=hub.random.getrandbits(128), version=4)),
+                "sessionId": str(uuid.UUID(int=core.random.getrandbits(128), version=4)),
                 "message": "welcome",
                 "pingInterval": settings.ping_interval_ms,
                 "simulation": self._door.simulation,
             }
         )
-        self._later(settings.pro_idle_timeout, self._check_idle)
+        self._timers.start(settings.pro_idle_timeout, self._check_idle)
 
     def _end_flood(self) -> None:
         self.end("flood")
@@ -570,14 +469,14 @@ class ProSocketHandler(SocketHandler):
         if before is not None and self._last_message - before < _PRO_PING_SPACING:
             self._end_flood()
             return
-        self._send_pong({"type": "pong", "id": reply_id, "ts": self._hub.clock.now_ns})
+        self._send_pong({"type": "pong", "id": reply_id, "ts": self._core.clock.now_ns})
 
     async def _apply(self, action: str, topics: list[Topic]) -> None:
-        market, hub = self._door.market, self._hub
+        market, core = self._door.market, self._core
         if action == "UNSUBSCRIBE":
             for topic in topics:
                 self._topics.pop(topic, None)
-                hub.unsubscribe(market, topic, self)
+                core.unsubscribe(market, topic, self)
             return
         limit = self._door.settings.max_pro_topics
         if len({*self._topics, *topics}) > limit:
@@ -588,7 +487,7 @@ class ProSocketHandler(SocketHandler):
         await self._begin(new)
         for topic in topics:
             if topic not in new and topic in self._topics:
-                hub.renew(market, topic, self)
+                core.renew(market, topic, self)
 
     def _ack_of(self, reply_id: str) -> dict[str, Any]:
         return {"id": reply_id, "result": True}
@@ -597,12 +496,12 @@ class ProSocketHandler(SocketHandler):
         # Only a client without a subscription is sent away. (reference, section 10)
         left = self._left_to_idle(self._door.settings.pro_idle_timeout)
         if self._topics or left > 0:
-            self._later(max(left, 0.1), self._check_idle)
+            self._timers.start(max(left, 0.1), self._check_idle)
         else:
             self.end("idle_timeout", is_closed=True)
 
     def _send(self, message: dict[str, Any]) -> None:
-        self._write(binary_frame(_json(message)))
+        self.writer.write_frames(binary_frame(json_bytes(message)))
 
     def send_error_frame(self, code: int, data: str, reply_id: str | None = None) -> None:
         """Send nothing: this feed has no error frames beside its answers."""

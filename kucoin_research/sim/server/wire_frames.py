@@ -27,7 +27,7 @@ def _frame(first: int, payload: bytes) -> bytes:
     return bytes((first, 127)) + size.to_bytes(8, "big") + payload
 
 
-def _json(message: Any) -> bytes:
+def json_bytes(message: Any) -> bytes:
     # Half of a surrogate pair, which JSON can spell and nobody can send, comes back as "?".
     text = json.dumps(message, separators=(",", ":"), ensure_ascii=False)
     return text.encode("utf-8", "replace")

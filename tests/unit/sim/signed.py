@@ -83,7 +83,7 @@ class Floor:
         self.hub = MarketCore(
             seed, clock, listings, Settings(accounts=tuple(accounts), warm_up=5.0)
         )
-        self.desk = self.hub.desk
+        self.desk = self.hub.order_entry
         self.me = self.desk.members[KEY]
         self.frames = []
         clock.start()

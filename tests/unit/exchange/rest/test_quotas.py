@@ -212,7 +212,7 @@ def test_threads_of_one_client_are_not_refused():
         for _ in range(8):
             spawn(ask)
         wait_until(lambda: len(pages) == 40, timeout=60)
-        made = [path for _, path in x._hub.requests if path.endswith("history")]
+        made = [path for _, path in x._core.requests if path.endswith("history")]
 
     assert len(made) == 40  # none was asked for again
 

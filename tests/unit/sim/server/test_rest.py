@@ -367,8 +367,8 @@ def steps_and_rows(site, path, **values):
     ],
 )
 def test_long_history_is_built_in_steps_that_leave_turns_to_others(market, path, values):
-    hub = MarketCore(7, VirtualClock(parse_start(None)), listings_for(None), Settings())
-    site = Site(hub, market)
+    core = MarketCore(7, VirtualClock(parse_start(None)), listings_for(None), Settings())
+    site = Site(core, market)
 
     steps, rows = steps_and_rows(site, path, **values)
     again, same_rows = steps_and_rows(site, path, **values)
