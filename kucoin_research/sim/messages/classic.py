@@ -35,7 +35,7 @@ from kucoin_research.sim.messages.spot_feeds import (
     SpotMatch,
     SpotSnapshot,
     SpotTicker,
-    _ticker_subject,
+    ticker_subject,
 )
 from kucoin_research.sim.messages.topics import Topic
 
@@ -57,7 +57,7 @@ _FEEDS: dict[str, _Maker] = {
     "/market/match": lambda t, e, w: SpotMatch(t.text, e, w),
     "/market/level2": lambda t, e, w: SpotLevel2(t.text, e, w),
     "/spotMarket/level1": lambda t, e, w: SpotLevel1(t.text, e, w),
-    "/market/ticker": lambda t, e, w: SpotTicker(t.text, e, w, _ticker_subject(t, e)),
+    "/market/ticker": lambda t, e, w: SpotTicker(t.text, e, w, ticker_subject(t, e)),
     "/spotMarket/level2Depth5": lambda t, e, w: SpotDepth(t.text, e, w, 5),
     "/spotMarket/level2Depth50": lambda t, e, w: SpotDepth(t.text, e, w, 50),
     "/market/candles": lambda t, e, w: SpotCandle(t.text, e, w, t.candle_type),

@@ -10,18 +10,24 @@ from typing import ClassVar, TypeAlias
 from kucoin_research.sim.engine.candles import INTERVALS, candle_open
 from kucoin_research.sim.engine.market import Event, Market, Trade
 
-__all__ = ["Feed", "Numbered", "Wire", "last_price_and_size", "number", "plain"]
+__all__ = [
+    "MS",
+    "SECOND",
+    "CandleFeed",
+    "Feed",
+    "Numbered",
+    "Wire",
+    "last_price_and_size",
+    "number",
+    "plain",
+]
 
 # The number by which a reader would miss the frame, and its text.
 Numbered: TypeAlias = tuple[int, str]
 
 
-_MS = 1_000_000
-
-
-_SECOND = 1_000_000_000
-
-
+MS = 1_000_000  # ns
+SECOND = 1_000_000_000  # ns
 _NEVER = 1 << 62
 
 
@@ -63,7 +69,7 @@ class Wire:
         """Make the 24-hex id of a frame: random to look at, the same in every run."""
         text = f"{self.seed} {topic} {time_ns}"
         tail = hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
-        return f"{time_ns // _SECOND:08x}{tail}"
+        return f"{time_ns // SECOND:08x}{tail}"
 
 
 class Feed:
@@ -108,7 +114,7 @@ class Feed:
         return engine.price_text(bid), bid_size, engine.price_text(ask), ask_size
 
 
-class _Candles(Feed):
+class CandleFeed(Feed):
     """What both candle feeds share: which bars the trades fell into."""
 
     def __init__(self, topic: str, engine: Market, wire: Wire, candle_type: str) -> None:
@@ -118,7 +124,7 @@ class _Candles(Feed):
     def _opens(self, events: Sequence[Event]) -> dict[int, None]:
         # Ordered and without repetitions; an open in ms each.
         return dict.fromkeys(
-            candle_open(self._interval_ms, event.time_ns // _MS)
+            candle_open(self._interval_ms, event.time_ns // MS)
             for event in events
             if isinstance(event, Trade)
         )

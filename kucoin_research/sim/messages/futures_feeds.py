@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 
 from kucoin_research.sim.engine.market import BookChange, Event, Market, Trade
 from kucoin_research.sim.messages.feed import (
-    _MS,
-    _SECOND,
+    MS,
+    SECOND,
+    CandleFeed,
     Feed,
     Numbered,
     Wire,
-    _Candles,
     number,
 )
 
@@ -119,7 +119,7 @@ class FuturesLevel2(Feed):
                     (
                         f'{head}{sequence},"data":{{"sequence":{sequence},'
                         f'"change":"{price_text(ticks)},{side},{size}",'
-                        f'"timestamp":{time_ns // _MS}}}}}'
+                        f'"timestamp":{time_ns // MS}}}}}'
                     ),
                 )
 
@@ -127,7 +127,7 @@ class FuturesLevel2(Feed):
 class FuturesDepth(Feed):
     """The top of the book on a 100 ms grid, resent unchanged (reference, section 6.4)."""
 
-    period_ns = 100 * _MS
+    period_ns = 100 * MS
 
     def __init__(self, topic: str, engine: Market, wire: Wire, depth: int) -> None:
         super().__init__(topic, engine, wire)
@@ -143,7 +143,7 @@ class FuturesDepth(Feed):
             asks = self._side(engine.levels("sell", self._depth))
             bids = self._side(engine.levels("buy", self._depth))
             self._levels = f'"asks":[{asks}],"bids":[{bids}]'
-        stamp = now_ns // _MS
+        stamp = now_ns // MS
         yield (
             self._sequence,
             (
@@ -158,10 +158,10 @@ class FuturesDepth(Feed):
         return ",".join([f'["{price_text(ticks)}",{size}]' for ticks, size in levels])
 
 
-class FuturesCandle(_Candles):
+class FuturesCandle(CandleFeed):
     """Bars, once per second while they change (reference, section 6.6)."""
 
-    period_ns = _SECOND
+    period_ns = SECOND
 
     def __init__(self, topic: str, engine: Market, wire: Wire, candle_type: str) -> None:
         super().__init__(topic, engine, wire, candle_type)
@@ -189,7 +189,7 @@ class FuturesCandle(_Candles):
                     f'{{"topic":"{self.topic}","type":"message","subject":"candle.stick",'
                     f'"data":{{"symbol":"{self.symbol}","candles":["{open_ms // 1_000}","{first}",'
                     f'"{close}","{high}","{low}","{self._last_size}.0","{volume}"],'
-                    f'"time":{now_ns // _MS}}}}}'
+                    f'"time":{now_ns // MS}}}}}'
                 ),
             )
 
@@ -197,11 +197,11 @@ class FuturesCandle(_Candles):
 class Instrument(Feed):
     """Mark and index price each second, funding rate each minute (reference, section 6.7)."""
 
-    period_ns = _SECOND
+    period_ns = SECOND
 
     def on_grid(self, now_ns: int) -> Iterable[Numbered]:
         """Give the frames of this second."""
-        engine, stamp = self.engine, now_ns // _MS
+        engine, stamp = self.engine, now_ns // MS
         head = f'{{"topic":"{self.topic}","type":"message","subject":'
         yield (
             now_ns,
@@ -211,7 +211,7 @@ class Instrument(Feed):
                 f'"timestamp":{stamp}}}}}'
             ),
         )
-        if now_ns % (60 * _SECOND) == 0:
+        if now_ns % (60 * SECOND) == 0:
             yield (
                 now_ns,
                 (
@@ -229,22 +229,22 @@ class Announcement(Feed):
     of 2019 show that; which of the two the wire does was never seen.
     """
 
-    period_ns = _SECOND
+    period_ns = SECOND
 
     def on_grid(self, now_ns: int) -> Iterable[Numbered]:
         """Give the announcement that is due in this second."""
         topic = "/contract/announcement" if self.wire.bare_announcements else self.topic
         for subject, delay_ms in (("begin", 0), ("end", _FUNDING_END_DELAY_MS)):
-            end = now_ns - delay_ms * _MS
-            for time_ns in self.engine.funding_times(end - _SECOND + 1, end):
+            end = now_ns - delay_ms * MS
+            for time_ns in self.engine.funding_times(end - SECOND + 1, end):
                 yield (
                     now_ns,
                     (
                         f'{{"topic":"{topic}","type":"message",'
                         f'"subject":"funding.{subject}",'
-                        f'"data":{{"symbol":"{self.symbol}","fundingTime":{time_ns // _MS},'
+                        f'"data":{{"symbol":"{self.symbol}","fundingTime":{time_ns // MS},'
                         f'"fundingRate":{number(self.engine.settled_funding(time_ns))},'
-                        f'"timestamp":{now_ns // _MS}}}}}'
+                        f'"timestamp":{now_ns // MS}}}}}'
                     ),
                 )
 
@@ -252,7 +252,7 @@ class Announcement(Feed):
 class FuturesSnapshot(Feed):
     """24 h figures every 5 s (reference, section 6.9)."""
 
-    period_ns = 5 * _SECOND
+    period_ns = 5 * SECOND
 
     def on_grid(self, now_ns: int) -> Iterable[Numbered]:
         """Give the figures of now."""

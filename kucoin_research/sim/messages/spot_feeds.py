@@ -9,12 +9,12 @@ from typing import Any
 from kucoin_research.sim.engine.candles import candle_open
 from kucoin_research.sim.engine.market import BookChange, Event, Market, Trade
 from kucoin_research.sim.messages.feed import (
-    _MS,
-    _SECOND,
+    MS,
+    SECOND,
+    CandleFeed,
     Feed,
     Numbered,
     Wire,
-    _Candles,
     last_price_and_size,
     number,
 )
@@ -104,7 +104,7 @@ class SpotLevel2(Feed):
             (
                 f'{{"topic":"{self.topic}","type":"message","subject":"trade.l2update",'
                 f'"data":{{"changes":{{"asks":[{sell}],"bids":[{buy}]}},"sequenceEnd":{end},'
-                f'"sequenceStart":{start},"symbol":"{self.symbol}","time":{time_ns // _MS}}}}}'
+                f'"sequenceStart":{start},"symbol":"{self.symbol}","time":{time_ns // MS}}}}}'
             ),
         )
 
@@ -112,7 +112,7 @@ class SpotLevel2(Feed):
 class SpotLevel1(Feed):
     """Best bid and ask on a 10 ms grid, when changed (reference, section 7.2)."""
 
-    period_ns = 10 * _MS
+    period_ns = 10 * MS
 
     def __init__(self, topic: str, engine: Market, wire: Wire) -> None:
         super().__init__(topic, engine, wire)
@@ -135,7 +135,7 @@ class SpotLevel1(Feed):
             (
                 f'{{"topic":"{self.topic}","type":"message","subject":"level1",'
                 f'"data":{{"asks":["{ask}","{engine.size_text(ask_size)}"],'
-                f'"bids":["{bid}","{engine.size_text(bid_size)}"],"timestamp":{now_ns // _MS}}}}}'
+                f'"bids":["{bid}","{engine.size_text(bid_size)}"],"timestamp":{now_ns // MS}}}}}'
             ),
         )
 
@@ -143,7 +143,7 @@ class SpotLevel1(Feed):
 class SpotTicker(Feed):
     """Top of the book and last trade on a 100 ms grid, when changed (reference, section 7.1)."""
 
-    period_ns = 100 * _MS
+    period_ns = 100 * MS
 
     def __init__(self, topic: str, engine: Market, wire: Wire, subject: str) -> None:
         super().__init__(topic, engine, wire)
@@ -167,7 +167,7 @@ class SpotTicker(Feed):
             "bestAskSize": f'"{engine.size_text(ask_size)}"',
             "bestBid": f'"{bid}"',
             "bestBidSize": f'"{engine.size_text(bid_size)}"',
-            "time": f"{now_ns // _MS}",
+            "time": f"{now_ns // MS}",
         }
         # The two samples of the reference have their keys in different orders.
         keys = body if self._subject == "trade.ticker" else sorted(body)
@@ -184,7 +184,7 @@ class SpotTicker(Feed):
 class SpotDepth(Feed):
     """The top of the book on a 100 ms grid, when changed (reference, section 7.3)."""
 
-    period_ns = 100 * _MS
+    period_ns = 100 * MS
 
     def __init__(self, topic: str, engine: Market, wire: Wire, depth: int) -> None:
         super().__init__(topic, engine, wire)
@@ -206,7 +206,7 @@ class SpotDepth(Feed):
             now_ns,
             (
                 f'{{"topic":"{self.topic}","type":"message","subject":"level2",'
-                f'"data":{{{self._levels},"timestamp":{now_ns // _MS}}}}}'
+                f'"data":{{{self._levels},"timestamp":{now_ns // MS}}}}}'
             ),
         )
 
@@ -217,14 +217,14 @@ class SpotDepth(Feed):
         )
 
 
-class SpotCandle(_Candles):
+class SpotCandle(CandleFeed):
     """Bars, on every trade (reference, section 7.6)."""
 
     needs_instants = True
 
     def __init__(self, topic: str, engine: Market, wire: Wire, candle_type: str) -> None:
         super().__init__(topic, engine, wire, candle_type)
-        self._open_ms = candle_open(self._interval_ms, engine.now_ns // _MS)
+        self._open_ms = candle_open(self._interval_ms, engine.now_ns // MS)
 
     def on_events(self, events: Sequence[Event]) -> Iterable[Numbered]:
         """Give the bar of this instant if it traded."""
@@ -248,7 +248,7 @@ class SpotCandle(_Candles):
 class SpotSnapshot(Feed):
     """Figures of 1, 4 and 24 h every 2 s (reference, section 7.7)."""
 
-    period_ns = 2 * _SECOND
+    period_ns = 2 * SECOND
 
     def on_grid(self, now_ns: int) -> Iterable[Numbered]:
         """Give the figures of now."""
@@ -267,7 +267,7 @@ class SpotSnapshot(Feed):
 class Indicator(Feed):
     """Index or mark price of a margin pair each second (reference, section 7.8)."""
 
-    period_ns = _SECOND
+    period_ns = SECOND
 
     def __init__(
         self, topic: str, engine: Market, wire: Wire, value: Callable[[Market, int], float]
@@ -282,13 +282,13 @@ class Indicator(Feed):
             (
                 f'{{"id":"{self.wire.frame_id(self.topic, now_ns)}","type":"message",'
                 f'"topic":"{self.topic}","subject":"tick","data":{{"symbol":"{self.symbol}",'
-                f'"granularity":1000,"timestamp":{now_ns // _MS},'
+                f'"granularity":1000,"timestamp":{now_ns // MS},'
                 f'"value":{number(self._value(self.engine, now_ns))}}}}}'
             ),
         )
 
 
-def _ticker_subject(topic: Topic, engine: Market) -> str:
+def ticker_subject(topic: Topic, engine: Market) -> str:
     # On `:all` the symbol stands in the subject and nowhere else.
     return engine.listing.symbol if topic.suffix == "all" else "trade.ticker"
 
@@ -309,7 +309,7 @@ def spot_snapshot(engine: Market, now_ns: int) -> dict[str, Any]:
         "changePrice": day["changePrice"],
         "changeRate": day["changeRate"],
         "close": last,
-        "datetime": now_ns // _MS,
+        "datetime": now_ns // MS,
         "high": day["high"],
         "lastTradedPrice": last,
         "low": day["low"],
@@ -343,7 +343,7 @@ def _market_change(engine: Market, now_ns: int, hours: int) -> dict[str, float]:
         opened, high, low, last = stats.open, stats.high, stats.low, stats.last
         volume, turnover = stats.volume, stats.turnover
     else:
-        now_ms = now_ns // _MS
+        now_ms = now_ns // MS
         rows = engine.candles(60_000, now_ms - hours * 3_600_000, now_ms)
         if not rows:
             return _market_change(engine, now_ns, 24) | {"vol": 0.0, "volValue": 0.0}

@@ -7,7 +7,7 @@ never made up.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from kucoin_research.sim.engine.candles import INTERVALS
@@ -15,6 +15,9 @@ from kucoin_research.sim.recorded.core import RecordedCore
 from kucoin_research.sim.recorded.messages import Row, digits
 from kucoin_research.sim.recorded.state import Bar, Offer, RecordedState
 from kucoin_research.sim.server.routes import (
+    BULLETS,
+    INVALID_SYMBOL,
+    TRADES_PER_REPLY,
     Answer,
     BaseSite,
     Reply,
@@ -22,14 +25,17 @@ from kucoin_research.sim.server.routes import (
     RouteTable,
     Values,
     error,
+    ok,
     route_table,
+    status,
+    timestamp,
+    touches_none,
 )
 
 __all__ = ["RECORDED_ROUTES", "RecordedRows"]
 
 _MS = 1_000_000
 _HOUR_MS = 3_600_000
-_TRADES = 100
 _FULL_FUTURES = 1_000
 _FUNDING_ROWS = 100
 _SPOT_CANDLES = 1_500
@@ -57,17 +63,8 @@ class RecordedRows(BaseSite):
         return self.core.exchange_ns
 
 
-def _touches_none(_recorded: RecordedRows, _values: Values) -> Iterable[str]:
-    return ()
-
-
-def _ok(data: Any) -> Reply:
-    return Reply(200, {"code": "200000", "data": data})
-
-
-_INVALID_SYMBOL = error(200, "200003", "Invalid symbol.")
 _INVALID_PARAMETER = error(200, "400100", "Parameter Error")
-_NO_DATA = _ok(None)
+_NO_DATA = ok(None)
 _BUSY = error(503, "503000", "Service is busy, please try again later.")
 
 
@@ -80,7 +77,7 @@ def _of_symbol(
         found = None if state is None else answer(recorded, state)
         if found is None:
             return unknown
-        return found if isinstance(found, Reply) else _ok(found)
+        return found if isinstance(found, Reply) else ok(found)
 
     return look_up
 
@@ -103,25 +100,12 @@ def _whole(values: Values, name: str) -> int | None:
     return int(text) if text.isdecimal() and len(text) < 20 else None
 
 
-def _timestamp(recorded: RecordedRows, _values: Values) -> Reply:
-    return _ok(recorded.now_ms)
-
-
-def _status(recorded: RecordedRows, _values: Values) -> Reply:
-    return _ok({"status": recorded.status, "msg": ""})
-
-
-def _refused(_recorded: RecordedRows, _values: Values) -> Reply:
-    # The server answers token calls before it gets here.
-    return error(404, "404", "Not Found")
-
-
 # -- futures ---------------------------------------------------------------------------------------
 
 
 def _contracts(recorded: RecordedRows, _values: Values) -> Reply:
     rows = [_contract(recorded, state) for state in recorded.states.values()]
-    return _ok([row for row in rows if row is not None and row["status"] not in _ENDED])
+    return ok([row for row in rows if row is not None and row["status"] not in _ENDED])
 
 
 _ENDED = ("Settled", "Closed")
@@ -223,7 +207,7 @@ def _futures_ticker(_recorded: RecordedRows, state: RecordedState) -> dict[str, 
 
 def _futures_tickers(recorded: RecordedRows, _values: Values) -> Reply:
     rows = [_futures_ticker(recorded, state) for state in recorded.states.values()]
-    return _ok([row for row in rows if row is not None])
+    return ok([row for row in rows if row is not None])
 
 
 def _futures_book(depth: int) -> Callable[[RecordedRows, RecordedState], Any]:
@@ -271,13 +255,13 @@ def _futures_trades(_recorded: RecordedRows, state: RecordedState) -> list[dict[
 
 
 def _newest_trades(state: RecordedState) -> list[Row]:
-    return list(state.trades)[: -_TRADES - 1 : -1]
+    return list(state.trades)[: -TRADES_PER_REPLY - 1 : -1]
 
 
 def _kline(recorded: RecordedRows, values: Values) -> Reply:
     state = recorded.states.get(values.get("symbol", ""))
     if state is None:
-        return _INVALID_SYMBOL
+        return INVALID_SYMBOL
     interval = _GRANULARITIES.get(_whole(values, "granularity") or 0)
     bars = None if interval is None else state.bars(interval, INTERVALS[interval])
     if bars is None:
@@ -285,7 +269,7 @@ def _kline(recorded: RecordedRows, values: Values) -> Reply:
     first, last = _whole(values, "from"), _whole(values, "to")
     chosen = _between(bars, first, last)
     page = recorded.core.settings.kline_page
-    return _ok([_kline_row(bar) for bar in (chosen[:page] if first else chosen[-page:])])
+    return ok([_kline_row(bar) for bar in (chosen[:page] if first else chosen[-page:])])
 
 
 def _between(bars: list[Bar], first: int | None, last: int | None) -> list[Bar]:
@@ -316,7 +300,7 @@ def _mark_price(_recorded: RecordedRows, state: RecordedState) -> dict[str, Any]
 
 
 def _no_series(_recorded: RecordedRows, _values: Values) -> Reply:
-    return _ok({"dataList": [], "hasMore": False})
+    return ok({"dataList": [], "hasMore": False})
 
 
 def _funding_rate(recorded: RecordedRows, state: RecordedState) -> dict[str, Any] | None:
@@ -345,7 +329,7 @@ def _funding_rates(recorded: RecordedRows, values: Values) -> Reply:
         return error(200, "415000", "funding rate is not supported")
     rates = {row[0] // _MS // _HOUR_MS * _HOUR_MS: row[3] for row in state.settlements if row[0]}
     newest_first = sorted((at for at in rates if first <= at <= last), reverse=True)
-    return _ok(
+    return ok(
         [
             {"symbol": symbol, "fundingRate": rates[at], "timepoint": at}
             for at in newest_first[:_FUNDING_ROWS]
@@ -359,14 +343,14 @@ def _funding_rates(recorded: RecordedRows, values: Values) -> Reply:
 def _symbols(recorded: RecordedRows, values: Values) -> Reply:
     zone = values.get("market")
     rows = [_pair(recorded, state) for state in recorded.states.values()]
-    return _ok([row for row in rows if row is not None and zone in (None, "", row["market"])])
+    return ok([row for row in rows if row is not None and zone in (None, "", row["market"])])
 
 
 def _pair(recorded: RecordedRows, state: RecordedState) -> dict[str, Any] | None:
     offer = state.offer
     if not offer.is_described:
         return None
-    status = recorded.core.trading_status(offer.symbol)
+    trading = recorded.core.trading_status(offer.symbol)
     return {
         "symbol": offer.symbol,
         "name": offer.display_name or offer.symbol,
@@ -378,7 +362,7 @@ def _pair(recorded: RecordedRows, state: RecordedState) -> dict[str, Any] | None
         "baseMaxSize": _text(offer.max_size),
         "baseIncrement": _text(offer.lot_size),
         "priceIncrement": _text(offer.tick_size),
-        "enableTrading": None if status is None else status == "Open",
+        "enableTrading": None if trading is None else trading == "Open",
         "feeCategory": 1,
         "makerFeeCoefficient": _coefficient(offer.maker_fee),
         "takerFeeCoefficient": _coefficient(offer.taker_fee),
@@ -391,13 +375,13 @@ def _coefficient(fee: float | None) -> str | None:
 
 
 def _currencies(recorded: RecordedRows, _values: Values) -> Reply:
-    return _ok([_currency_row(coin) for coin in _coins(recorded)])
+    return ok([_currency_row(coin) for coin in _coins(recorded)])
 
 
 def _currency(recorded: RecordedRows, values: Values) -> Reply:
     if values["currency"] not in _coins(recorded):
         return error(200, "400100", "The currency does not exist.")
-    return _ok(_currency_row(values["currency"]))
+    return ok(_currency_row(values["currency"]))
 
 
 def _coins(recorded: RecordedRows) -> list[str]:
@@ -410,7 +394,7 @@ def _currency_row(coin: str) -> dict[str, Any]:
 
 
 def _zones(recorded: RecordedRows, _values: Values) -> Reply:
-    return _ok(sorted({state.offer.quote for state in recorded.states.values()} - {""}))
+    return ok(sorted({state.offer.quote for state in recorded.states.values()} - {""}))
 
 
 def _level1(recorded: RecordedRows, state: RecordedState) -> dict[str, Any] | None:
@@ -486,7 +470,7 @@ def _spot_tickers(recorded: RecordedRows, _values: Values) -> Reply:
         _, bid_size, _, ask_size = state.top() or (None,) * 4
         sizes = {"bestBidSize": _text(bid_size), "bestAskSize": _text(ask_size)}
         rows.append(_day(state) | {"symbolName": state.offer.symbol} | sizes)
-    return _ok({"time": recorded.now_ms, "ticker": rows})
+    return ok({"time": recorded.now_ms, "ticker": rows})
 
 
 def _histories(_recorded: RecordedRows, state: RecordedState) -> list[dict[str, Any]]:
@@ -513,7 +497,7 @@ def _spot_candles(recorded: RecordedRows, values: Values) -> Reply:
     first = (_whole(values, "startAt") or 0) * 1_000
     last = (_whole(values, "endAt") or 0) * 1_000 or None
     chosen = _between(bars, first, last)[-_SPOT_CANDLES:]
-    return _ok([_spot_candle_row(bar) for bar in reversed(chosen)])
+    return ok([_spot_candle_row(bar) for bar in reversed(chosen)])
 
 
 def _spot_candle_row(bar: Bar) -> list[str | None]:
@@ -525,14 +509,13 @@ def _spot_candle_row(bar: Bar) -> list[str | None]:
 
 
 def _route(path: str, weight: int, answer: Answer, **facts: Any) -> Route:
-    return Route(path, weight, answer, _touches_none, **facts)
+    return Route(path, weight, answer, touches_none, **facts)
 
 
-_BULLETS = (
-    _route("/api/v1/bullet-public", 10, _refused, method="POST"),
-    _route("/api/v1/bullet-private", 10, _refused, method="POST", is_private=True),
-    _route("/api/v1/status", 4, _status),
-    _route("/api/v1/timestamp", 2, _timestamp, shows_quota=False),
+_COMMON = (
+    *BULLETS,
+    _route("/api/v1/status", 4, status),
+    _route("/api/v1/timestamp", 2, timestamp, shows_quota=False),
 )
 _NO_CONTRACT = error(200, "404000", "The contract information you requested does not exist.")
 _NO_MARK = error(200, "415000", "mark price is not supported")
@@ -542,20 +525,20 @@ _NO_SYMBOL = error(200, "900001", "The symbol does not exist.")
 RECORDED_ROUTES: dict[str, RouteTable] = {
     "futures": route_table(
         (
-            *_BULLETS,
+            *_COMMON,
             _route("/api/v1/contracts/active", 3, _contracts),
             _route("/api/v1/contracts/{symbol}", 3, _of_symbol(_contract, _NO_CONTRACT)),
-            _route("/api/v1/ticker", 2, _of_symbol(_futures_ticker, _INVALID_SYMBOL)),
+            _route("/api/v1/ticker", 2, _of_symbol(_futures_ticker, INVALID_SYMBOL)),
             _route("/api/v1/allTickers", 5, _futures_tickers),
             _route(
                 "/api/v1/level2/snapshot",
                 3,
-                _of_symbol(_futures_book(_FULL_FUTURES), _INVALID_SYMBOL),
+                _of_symbol(_futures_book(_FULL_FUTURES), INVALID_SYMBOL),
             ),
-            _route("/api/v1/level2/depth20", 5, _of_symbol(_futures_book(20), _INVALID_SYMBOL)),
-            _route("/api/v1/level2/depth100", 5, _of_symbol(_futures_book(100), _INVALID_SYMBOL)),
+            _route("/api/v1/level2/depth20", 5, _of_symbol(_futures_book(20), INVALID_SYMBOL)),
+            _route("/api/v1/level2/depth100", 5, _of_symbol(_futures_book(100), INVALID_SYMBOL)),
             _route("/api/v1/level2/{depth}", 5, _no_such_depth),
-            _route("/api/v1/trade/history", 5, _of_symbol(_futures_trades, _INVALID_SYMBOL)),
+            _route("/api/v1/trade/history", 5, _of_symbol(_futures_trades, INVALID_SYMBOL)),
             _route("/api/v1/kline/query", 3, _kline),
             _route("/api/v1/mark-price/{symbol}/current", 3, _of_symbol(_mark_price, _NO_MARK)),
             _route("/api/v1/index/query", 2, _no_series),
@@ -569,7 +552,7 @@ RECORDED_ROUTES: dict[str, RouteTable] = {
     ),
     "spot": route_table(
         (
-            *_BULLETS,
+            *_COMMON,
             _route("/api/v2/symbols", 4, _symbols),
             _route("/api/v2/symbols/{symbol}", 4, _of_symbol(_pair, _NO_SYMBOL)),
             _route("/api/v1/symbols", 4, _symbols),

@@ -7,20 +7,20 @@ from collections.abc import Generator
 from kucoin_research.sim.engine.candles import HISTORY_DAYS
 from kucoin_research.sim.engine.market import Candle, Market
 from kucoin_research.sim.server.routes import (
-    _MS,
+    MS,
 )
 
-__all__ = []
+__all__ = ["DAY_MS", "candle_page"]
 
-_DAY_MS = 86_400_000
+DAY_MS = 86_400_000
 
 
-def _candle_page(
+def candle_page(
     engine: Market, interval_ms: int, first: int | None, last: int | None, limit: int
 ) -> Generator[None, None, list[Candle]]:
     """Give one page: from the beginning where that is given, else back from the end."""
-    now_ms = engine.now_ns // _MS
-    oldest = engine.start_ns // _MS - HISTORY_DAYS * _DAY_MS
+    now_ms = engine.now_ns // MS
+    oldest = engine.start_ns // MS - HISTORY_DAYS * DAY_MS
     end = now_ms if last is None else min(last, now_ms)
     begin = oldest if first is None else max(first, oldest)
     step = limit * interval_ms

@@ -15,40 +15,38 @@ from kucoin_research.sim.engine.candles import HISTORY_DAYS, candle_open
 from kucoin_research.sim.engine.market import Market
 from kucoin_research.sim.messages.feed import last_price_and_size
 from kucoin_research.sim.messages.instrument_rows import contract_row
-from kucoin_research.sim.server.candle_pages import _DAY_MS, _candle_page
+from kucoin_research.sim.server.candle_pages import DAY_MS, candle_page
 from kucoin_research.sim.server.routes import (
-    _INVALID_SYMBOL,
-    _MS,
+    BULLETS,
+    INVALID_SYMBOL,
+    MS,
+    TRADES_PER_REPLY,
     Reply,
+    Route,
     Site,
     Values,
     Work,
-    _integer,
-    _number,
-    _ok,
     error,
+    for_symbol,
+    integer,
+    not_found,
+    ok,
+    spelled_number,
+    status,
+    timestamp,
+    touches_all,
+    touches_none,
 )
 
 if TYPE_CHECKING:
     from kucoin_research.sim.accounts.members import Member
 
-__all__ = []
-
-_TRADES = 100
-
+__all__ = ["FUTURES_ROUTES"]
 
 _QUERY_ROWS = 100
-
-
 _FUNDING_ROWS = 100
-
-
 _GRANULARITIES = (1, 5, 15, 30, 60, 120, 240, 480, 720, 1440, 10080)
-
-
 _SAMPLES_PER_BAR = 5
-
-
 _INVALID_PARAMETER = error(200, "400100", "Parameter Error")
 
 
@@ -67,7 +65,7 @@ def _contracts(site: Site, values: Values) -> Work:
             yield from site.listed(symbol).warm_day()
             rows.append(_contract(site, site.listed(symbol), values))
             yield
-    return _ok(rows)
+    return ok(rows)
 
 
 def _futures_ticker(site: Site, engine: Market, _values: Values) -> dict[str, Any]:
@@ -94,7 +92,7 @@ def _futures_tickers(site: Site, values: Values) -> Work:
     for symbol in site.listings:
         rows.append(_futures_ticker(site, site.listed(symbol), values))
         yield
-    return _ok(rows)
+    return ok(rows)
 
 
 def _futures_book(depth: int) -> Callable[[Site, Market, Values], dict[str, Any]]:
@@ -103,9 +101,9 @@ def _futures_book(depth: int) -> Callable[[Site, Market, Values], dict[str, Any]
         return {
             "sequence": site.sequence(engine),
             "symbol": engine.listing.symbol,
-            "bids": [[_number(price(t)), size] for t, size in engine.levels("buy", depth)],
-            "asks": [[_number(price(t)), size] for t, size in engine.levels("sell", depth)],
-            "ts": engine.now_ns // _MS * _MS,
+            "bids": [[spelled_number(price(t)), size] for t, size in engine.levels("buy", depth)],
+            "asks": [[spelled_number(price(t)), size] for t, size in engine.levels("sell", depth)],
+            "ts": engine.now_ns // MS * MS,
         }
 
     return book
@@ -116,7 +114,7 @@ def _no_such_depth(_site: Site, _values: Values) -> Reply:
 
 
 def _futures_trades(_site: Site, engine: Market, _values: Values) -> list[dict[str, Any]]:
-    newest_first = list(engine.trades)[: -_TRADES - 1 : -1]
+    newest_first = list(engine.trades)[: -TRADES_PER_REPLY - 1 : -1]
     return [
         {
             "sequence": trade.sequence,
@@ -134,26 +132,31 @@ def _futures_trades(_site: Site, engine: Market, _values: Values) -> list[dict[s
 
 
 def _kline(site: Site, values: Values) -> Work:
-    granularity = _integer(values, "granularity")
+    granularity = integer(values, "granularity")
     if granularity not in _GRANULARITIES:
         return error(200, "100001", "Invalid parameters: granularity")
     interval_ms = granularity * 60_000
-    first, last = _integer(values, "from"), _integer(values, "to")
+    first, last = integer(values, "from"), integer(values, "to")
     page = site.core.settings.kline_page
     symbol = values.get("symbol", "")
     if symbol in site.listings:
-        candles = yield from _candle_page(site.engine(symbol), interval_ms, first, last, page)
-        return _ok(
+        candles = yield from candle_page(site.engine(symbol), interval_ms, first, last, page)
+        return ok(
             [
-                [c.open_ms, *map(_number, c[1:5]), c.volume_units, _number(c.turnover)]
+                [
+                    c.open_ms,
+                    *map(spelled_number, c[1:5]),
+                    c.volume_units,
+                    spelled_number(c.turnover),
+                ]
                 for c in candles
             ]
         )
     series = _series(site, symbol)
     if series is None:
-        return _INVALID_SYMBOL
+        return INVALID_SYMBOL
     rows = yield from _series_bars(series, interval_ms, first, last, page, site.now_ms)
-    return _ok(rows)
+    return ok(rows)
 
 
 def _mark_price(site: Site, engine: Market, _values: Values) -> dict[str, Any]:
@@ -162,8 +165,8 @@ def _mark_price(site: Site, engine: Market, _values: Values) -> dict[str, Any]:
         "symbol": engine.listing.symbol,
         "granularity": 1000,
         "timePoint": second_ms,
-        "value": engine.mark_price(second_ms * _MS),
-        "indexPrice": engine.index_price(second_ms * _MS),
+        "value": engine.mark_price(second_ms * MS),
+        "indexPrice": engine.index_price(second_ms * MS),
     }
 
 
@@ -176,7 +179,7 @@ class _Series(NamedTuple):
 
 
 def _series(site: Site, name: str) -> _Series | None:
-    oldest_ms = site.core.clock.start_ns // _MS // _DAY_MS * _DAY_MS - HISTORY_DAYS * _DAY_MS
+    oldest_ms = site.core.clock.start_ns // MS // DAY_MS * DAY_MS - HISTORY_DAYS * DAY_MS
     for symbol, listing in site.listings.items():
         if name == listing.index_symbol:
             return _Series(1_000, site.engine(symbol).index_price, oldest_ms)
@@ -211,7 +214,7 @@ def _series_bars(
     rows: list[list[float]] = []
     for open_ms in range(begin, end + 1, interval_ms):
         close_ms = min(open_ms + interval_ms, now_ms)
-        samples = [round(series.value(t * _MS), 8) for t in range(open_ms, close_ms + 1, step)]
+        samples = [round(series.value(t * MS), 8) for t in range(open_ms, close_ms + 1, step)]
         opened, close = samples[0], samples[-1]
         rows.append([open_ms, opened, max(samples), min(samples), close, 0, 0])
         yield
@@ -224,24 +227,24 @@ def _query(site: Site, values: Values) -> Reply:
     name = values.get("symbol", "")
     series = _series(site, name)
     if series is None:
-        return _ok({"dataList": [], "hasMore": False})
+        return ok({"dataList": [], "hasMore": False})
     step = series.granularity_ms
-    start, end = _integer(values, "startAt"), _integer(values, "endAt")
+    start, end = integer(values, "startAt"), integer(values, "endAt")
     newest = (site.now_ms if end is None else min(end, site.now_ms)) // step * step
     oldest = -(-max(series.oldest_ms, start or 0) // step) * step
-    count = min(_integer(values, "maxCount") or 10, _QUERY_ROWS)
+    count = min(integer(values, "maxCount") or 10, _QUERY_ROWS)
     points = range(newest, oldest - 1, -step)
     if values.get("reverse", "true") == "false" and start is not None:
         points = range(oldest, newest + 1, step)
-    offset = _integer(values, "offset")
+    offset = integer(values, "offset")
     if offset is not None:
         points = points[offset:]
     rows = [_query_row(name, series, point) for point in points[:count]]
-    return _ok({"dataList": rows, "hasMore": len(points) > count})
+    return ok({"dataList": rows, "hasMore": len(points) > count})
 
 
 def _query_row(name: str, series: _Series, point_ms: int) -> dict[str, Any]:
-    value = round(series.value(point_ms * _MS), 8)
+    value = round(series.value(point_ms * MS), 8)
     row: dict[str, Any] = {
         "symbol": name,
         "granularity": series.granularity_ms,
@@ -278,20 +281,20 @@ def _funding_rate(site: Site, engine: Market, _values: Values) -> dict[str, Any]
 
 def _funding_rates(site: Site, values: Values) -> Work:
     symbol = values.get("symbol", "")
-    first, last = _integer(values, "from"), _integer(values, "to")
+    first, last = integer(values, "from"), integer(values, "to")
     if first is None or last is None or not symbol:
         return _INVALID_PARAMETER
     if symbol not in site.listings:
         return error(200, "415000", "funding rate is not supported")
     engine = site.engine(symbol)
-    oldest = engine.start_ns // _MS - HISTORY_DAYS * _DAY_MS
-    times = engine.funding_times(max(first, oldest) * _MS, min(last, site.now_ms) * _MS)
+    oldest = engine.start_ns // MS - HISTORY_DAYS * DAY_MS
+    times = engine.funding_times(max(first, oldest) * MS, min(last, site.now_ms) * MS)
     rows = []
     for time_ns in times[: -_FUNDING_ROWS - 1 : -1]:
         rate = engine.settled_funding(time_ns)
-        rows.append({"symbol": symbol, "fundingRate": rate, "timepoint": time_ns // _MS})
+        rows.append({"symbol": symbol, "fundingRate": rate, "timepoint": time_ns // MS})
         yield
-    return _ok(rows)
+    return ok(rows)
 
 
 def _trade_statistics(site: Site, _values: Values) -> Work:
@@ -300,13 +303,13 @@ def _trade_statistics(site: Site, _values: Values) -> Work:
         yield from site.listed(symbol).warm_day()
         turnover += site.listed(symbol).stats_24h(site.now_ns).turnover
         yield
-    return _ok({"turnoverOf24h": round(turnover, 10)})
+    return ok({"turnoverOf24h": round(turnover, 10)})
 
 
 def _account_overview(site: Site, values: Values, member: Member) -> Reply:
     currency = values.get("currency", "XBT")
     wallet = site.core.order_entry.futures_wallet(member, currency)
-    return _ok(
+    return ok(
         {
             "accountEquity": float(wallet.equity),
             "unrealisedPNL": float(wallet.isolated_pnl + wallet.cross_pnl),
@@ -332,12 +335,69 @@ def _position_row(site: Site, position: Position) -> dict[str, Any]:
 
 def _positions(site: Site, _values: Values, member: Member) -> Reply:
     open_ones = [one for one in member.positions.values() if one.quantity]
-    return _ok([_position_row(site, one) for one in open_ones])
+    return ok([_position_row(site, one) for one in open_ones])
 
 
 def _position(site: Site, values: Values, member: Member) -> Reply:
     symbol = values.get("symbol", "")
     if symbol not in site.listings:
-        return _INVALID_SYMBOL
+        return INVALID_SYMBOL
     flat = Position(site.listings[symbol])
-    return _ok(_position_row(site, member.positions.get(symbol, flat)))
+    return ok(_position_row(site, member.positions.get(symbol, flat)))
+
+
+FUTURES_ROUTES: tuple[Route, ...] = (
+    *BULLETS,
+    # Its replies were seen without the quota headers. (reference, section 2.4)
+    Route("/api/v1/timestamp", 2, timestamp, touches_none, shows_quota=False),
+    Route("/api/v1/status", 4, status, touches_none),
+    Route("/api/v1/contracts/active", 3, _contracts, touches_all),
+    Route(
+        "/api/v1/contracts/{symbol}",
+        3,
+        for_symbol(
+            _contract,
+            error(200, "404000", "The contract information you requested does not exist."),
+        ),
+    ),
+    Route("/api/v1/ticker", 2, for_symbol(_futures_ticker, INVALID_SYMBOL)),
+    Route("/api/v1/allTickers", 5, _futures_tickers, touches_all),
+    Route("/api/v1/level2/snapshot", 3, for_symbol(_futures_book(1_000), INVALID_SYMBOL)),
+    Route("/api/v1/level2/depth20", 5, for_symbol(_futures_book(20), INVALID_SYMBOL)),
+    Route("/api/v1/level2/depth100", 5, for_symbol(_futures_book(100), INVALID_SYMBOL)),
+    Route("/api/v1/level2/{depth}", 5, _no_such_depth, touches_none),
+    Route("/api/v1/trade/history", 5, for_symbol(_futures_trades, INVALID_SYMBOL)),
+    Route("/api/v1/kline/query", 3, _kline, _touches_series),
+    Route(
+        "/api/v1/mark-price/{symbol}/current",
+        3,
+        for_symbol(_mark_price, error(200, "415000", "mark price is not supported")),
+    ),
+    Route("/api/v1/index/query", 2, _query, _touches_series),
+    Route("/api/v1/premium/query", 3, _query, _touches_series),
+    Route("/api/v1/interest/query", 5, _query, _touches_series),
+    Route(
+        "/api/v1/funding-rate/{symbol}/current",
+        2,
+        for_symbol(_funding_rate, error(200, "415000", "funding rate is not supported")),
+    ),
+    Route("/api/v1/contract/funding-rates", 5, _funding_rates),
+    Route("/api/v1/trade-statistics", 3, _trade_statistics, touches_all, is_private=True),
+    Route(
+        "/api/v1/account-overview",
+        5,
+        not_found,
+        touches_none,
+        is_private=True,
+        account_answer=_account_overview,
+    ),
+    Route(
+        "/api/v1/positions",
+        2,
+        not_found,
+        touches_none,
+        is_private=True,
+        account_answer=_positions,
+    ),
+    Route("/api/v1/position", 2, not_found, is_private=True, account_answer=_position),
+)

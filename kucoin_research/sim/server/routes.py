@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from kucoin_research.sim.server.market_core import MarketCore
 
 __all__ = [
+    "BULLETS",
+    "INVALID_SYMBOL",
+    "MS",
+    "TRADES_PER_REPLY",
     "Answer",
     "BaseSite",
     "Reply",
@@ -26,11 +30,20 @@ __all__ = [
     "Work",
     "error",
     "find_route",
+    "for_symbol",
+    "integer",
+    "not_found",
+    "ok",
     "route_table",
+    "spelled_number",
+    "status",
+    "timestamp",
+    "touches_all",
+    "touches_none",
 ]
 
-_MS = 1_000_000
-
+MS = 1_000_000  # ns
+TRADES_PER_REPLY = 100
 
 Values: TypeAlias = Mapping[str, str]
 
@@ -57,7 +70,7 @@ class BaseSite(ABC):
     @property
     def now_ms(self) -> int:
         """The time that the exchange tells, ms UTC."""
-        return self.now_ns // _MS
+        return self.now_ns // MS
 
 
 class Site(BaseSite):
@@ -94,28 +107,25 @@ class Site(BaseSite):
 
 # Work that takes longer than a moment is cut into steps, so that the sockets get their turns.
 Work: TypeAlias = Generator[None, None, Reply]
-
-
 # Each table of routes has its own kind of `BaseSite`.
 Answer: TypeAlias = Callable[[Any, Values], Reply | Work]
-
-
 AccountAnswer: TypeAlias = "Callable[[Any, Values, Member], Reply]"
-
-
 Touch: TypeAlias = Callable[[Any, Values], Iterable[str]]
 
 
-def _touches_symbol(site: Site, values: Values) -> Iterable[str]:
+def touches_symbol(site: Site, values: Values) -> Iterable[str]:
+    """Name the symbol that the call asks about, if it is on offer."""
     symbol = values.get("symbol", "")
     return [symbol] if symbol in site.listings else []
 
 
-def _touches_all(site: Site, _values: Values) -> Iterable[str]:
+def touches_all(site: Site, _values: Values) -> Iterable[str]:
+    """Name all symbols of the market."""
     return site.listings
 
 
-def _touches_none(_site: Site, _values: Values) -> Iterable[str]:
+def touches_none(_site: BaseSite, _values: Values) -> Iterable[str]:
+    """Name no symbol: the call needs no engine."""
     return ()
 
 
@@ -146,7 +156,7 @@ class Route:
     path: str
     weight: int
     answer: Answer
-    touches: Touch = _touches_symbol
+    touches: Touch = touches_symbol
     method: str = "GET"
     is_private: bool = False
     shows_quota: bool = True
@@ -155,7 +165,7 @@ class Route:
     @property
     def is_list(self) -> bool:
         """Whether it tells of all symbols, which need not be at the very same instant then."""
-        return self.touches is _touches_all
+        return self.touches is touches_all
 
     @property
     def name(self) -> str:
@@ -180,34 +190,38 @@ def error(status: int, code: str, message: str) -> Reply:
     return Reply(status, {"msg": message, "code": code})
 
 
-def _ok(data: Any) -> Reply:
+def ok(data: Any) -> Reply:
+    """Build a reply with data, in KuCoin's envelope."""
     return Reply(200, {"code": "200000", "data": data})
 
 
-def _number(value: float) -> float | int:
-    # As KuCoin spells them: 66968, not 66968.0.
+def spelled_number(value: float) -> float | int:
+    """Return a number as KuCoin spells it: 66968, not 66968.0."""
     return int(value) if value == int(value) else value
 
 
-def _integer(values: Values, name: str) -> int | None:
+def integer(values: Values, name: str) -> int | None:
+    """Read a whole number of up to 19 digits from a call's values; None if it is no such number."""
     text = values.get(name, "")
     return int(text) if re.fullmatch(r"\d{1,19}", text) else None
 
 
-_INVALID_SYMBOL = error(200, "200003", "Invalid symbol.")
+INVALID_SYMBOL = error(200, "200003", "Invalid symbol.")
 
 
-def _refused(_site: Site, _values: Values) -> Reply:
-    # The server answers token calls before it gets here, and accounts have answers of their own.
+def not_found(_site: BaseSite, _values: Values) -> Reply:
+    """Answer 404: the server answers such a call itself, or by its `account_answer`."""
     return error(404, "404", "Not Found")
 
 
-def _for_symbol(answer: Callable[[Site, Market, Values], Any], unknown: Reply) -> Answer:
+def for_symbol(answer: Callable[[Site, Market, Values], Any], unknown: Reply) -> Answer:
+    """Make the answer of a call about one symbol; `unknown` is the reply for all others."""
+
     def look_up(site: Site, values: Values) -> Reply:
         symbol = values.get("symbol", "")
         if symbol not in site.listings:
             return unknown
-        return _ok(answer(site, site.engine(symbol), values))
+        return ok(answer(site, site.engine(symbol), values))
 
     return look_up
 
@@ -215,3 +229,20 @@ def _for_symbol(answer: Callable[[Site, Market, Values], Any], unknown: Reply) -
 def route_table(routes: Iterable[Route]) -> RouteTable:
     """Prepare routes for `find_route`, which takes the first that fits."""
     return [(re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", one.path)), one) for one in routes]
+
+
+def timestamp(site: BaseSite, _values: Values) -> Reply:
+    """Answer with the exchange's time."""
+    return ok(site.now_ms)
+
+
+def status(site: BaseSite, _values: Values) -> Reply:
+    """Answer whether the market is open."""
+    return ok({"status": site.status, "msg": ""})
+
+
+#: The token calls of both markets.
+BULLETS = (
+    Route("/api/v1/bullet-public", 10, not_found, touches_none, method="POST"),
+    Route("/api/v1/bullet-private", 10, not_found, touches_none, method="POST", is_private=True),
+)

@@ -14,31 +14,37 @@ from kucoin_research.sim.engine.catalog import Listing
 from kucoin_research.sim.engine.market import Market
 from kucoin_research.sim.messages.feed import last_price_and_size, plain
 from kucoin_research.sim.messages.instrument_rows import symbol_row
-from kucoin_research.sim.server.candle_pages import _candle_page
-from kucoin_research.sim.server.futures_rest import (
-    _TRADES,
-)
+from kucoin_research.sim.server.candle_pages import candle_page
 from kucoin_research.sim.server.routes import (
+    BULLETS,
+    TRADES_PER_REPLY,
     Reply,
+    Route,
     Site,
     Values,
     Work,
-    _integer,
-    _ok,
     error,
+    for_symbol,
+    integer,
+    not_found,
+    ok,
+    status,
+    timestamp,
+    touches_all,
+    touches_none,
 )
 
 if TYPE_CHECKING:
     from kucoin_research.sim.accounts.members import Member
 
-__all__ = []
+__all__ = ["SPOT_ROUTES"]
 
 _SPOT_CANDLES = 1_500
 
 
 def _coin_accounts(_site: Site, values: Values, member: Member) -> Reply:
     wallets = {"trade": member.spot, "margin": member.margin.wallet}
-    return _ok(
+    return ok(
         [
             {
                 "id": str(account_number(member.user_id, kind, coin)),
@@ -56,7 +62,7 @@ def _coin_accounts(_site: Site, values: Values, member: Member) -> Reply:
     )
 
 
-_NO_DATA = _ok(None)
+_NO_DATA = ok(None)
 
 
 _NO_PAIR = error(200, "400100", "Unsupported trading pair.")
@@ -65,14 +71,14 @@ _NO_PAIR = error(200, "400100", "Unsupported trading pair.")
 def _symbols(site: Site, values: Values) -> Reply:
     zone = values.get("market")
     rows = [_pair(site, listing) for listing in site.listings.values()]
-    return _ok([row for row in rows if zone in (None, "", row["market"])])
+    return ok([row for row in rows if zone in (None, "", row["market"])])
 
 
 def _symbol(site: Site, values: Values) -> Reply:
     listing = site.listings.get(values["symbol"])
     if listing is None:
         return error(200, "900001", "The symbol does not exist.")
-    return _ok(_pair(site, listing))
+    return ok(_pair(site, listing))
 
 
 def _pair(site: Site, listing: Listing) -> dict[str, Any]:
@@ -83,14 +89,14 @@ def _pair(site: Site, listing: Listing) -> dict[str, Any]:
 
 def _currencies(site: Site, _values: Values) -> Reply:
     coins = {coin: None for row in site.listings.values() for coin in (row.base, row.quote)}
-    return _ok([_currency_row(coin) for coin in coins])
+    return ok([_currency_row(coin) for coin in coins])
 
 
 def _currency(site: Site, values: Values) -> Reply:
     coin = values["currency"]
     if all(coin not in (row.base, row.quote) for row in site.listings.values()):
         return error(200, "400100", "The currency does not exist.")
-    return _ok(_currency_row(coin))
+    return ok(_currency_row(coin))
 
 
 def _currency_row(coin: str) -> dict[str, Any]:
@@ -126,7 +132,7 @@ def _currency_row(coin: str) -> dict[str, Any]:
 
 
 def _zones(site: Site, _values: Values) -> Reply:
-    return _ok(sorted({row.zone for row in site.listings.values()}))
+    return ok(sorted({row.zone for row in site.listings.values()}))
 
 
 def _level1(site: Site, engine: Market, _values: Values) -> dict[str, Any]:
@@ -204,7 +210,7 @@ def _spot_tickers(site: Site, _values: Values) -> Work:
             }
         )
         yield
-    return _ok({"time": site.now_ms, "ticker": rows})
+    return ok({"time": site.now_ms, "ticker": rows})
 
 
 def _histories(_site: Site, engine: Market, _values: Values) -> list[dict[str, Any]]:
@@ -216,7 +222,7 @@ def _histories(_site: Site, engine: Market, _values: Values) -> list[dict[str, A
             "side": trade.side,
             "time": trade.time_ns,
         }
-        for trade in list(engine.trades)[-_TRADES:]
+        for trade in list(engine.trades)[-TRADES_PER_REPLY:]
     ]
 
 
@@ -228,12 +234,12 @@ def _spot_candles(site: Site, values: Values) -> Work:
     if interval_ms is None:
         return error(200, "400100", "Incorrect candlestick type.")
     # 0 counts as open. Of more candles than fit, the newest are given.
-    first = (_integer(values, "startAt") or 0) * 1_000
-    last = (_integer(values, "endAt") or 0) * 1_000 or None
+    first = (integer(values, "startAt") or 0) * 1_000
+    last = (integer(values, "endAt") or 0) * 1_000 or None
     engine = site.engine(symbol)
-    page = yield from _candle_page(engine, interval_ms, None, last, _SPOT_CANDLES)
+    page = yield from candle_page(engine, interval_ms, None, last, _SPOT_CANDLES)
     rows = [candle for candle in page if candle.open_ms >= first]
-    return _ok(
+    return ok(
         [
             [
                 str(c.open_ms // 1_000),
@@ -247,3 +253,37 @@ def _spot_candles(site: Site, values: Values) -> Work:
             for c in reversed(rows)
         ]
     )
+
+
+SPOT_ROUTES: tuple[Route, ...] = (
+    *BULLETS,
+    Route("/api/v1/timestamp", 3, timestamp, touches_none, shows_quota=False),
+    Route("/api/v1/status", 3, status, touches_none),
+    Route("/api/v2/symbols", 4, _symbols, touches_none),
+    Route("/api/v2/symbols/{symbol}", 4, _symbol, touches_none),
+    Route("/api/v1/symbols", 4, _symbols, touches_none),
+    Route("/api/v3/currencies", 3, _currencies, touches_none),
+    Route("/api/v3/currencies/{currency}", 3, _currency, touches_none),
+    Route("/api/v1/markets", 3, _zones, touches_none),
+    Route("/api/v1/market/orderbook/level1", 2, for_symbol(_level1, _NO_DATA)),
+    Route("/api/v1/market/allTickers", 15, _spot_tickers, touches_all),
+    Route("/api/v1/market/stats", 15, for_symbol(_stats, _NO_DATA)),
+    Route("/api/v1/market/orderbook/level2_20", 2, for_symbol(_spot_book(20), _NO_DATA)),
+    Route("/api/v1/market/orderbook/level2_100", 2, for_symbol(_spot_book(100), _NO_DATA)),
+    Route(
+        "/api/v3/market/orderbook/level2",
+        3,
+        for_symbol(_spot_book(None), _NO_DATA),
+        is_private=True,
+    ),
+    Route(
+        "/api/v1/accounts",
+        5,
+        not_found,
+        touches_none,
+        is_private=True,
+        account_answer=_coin_accounts,
+    ),
+    Route("/api/v1/market/histories", 3, for_symbol(_histories, _NO_DATA)),
+    Route("/api/v1/market/candles", 3, _spot_candles),
+)
