@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import functools
 import json
-import os
-from collections.abc import Callable, Generator, Iterable, Mapping
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from kucoin_research.errors import InvalidInput, UnknownSymbol, shown
 from kucoin_research.sim.accounts.keys import DEMO_ACCOUNT
@@ -16,31 +15,21 @@ from kucoin_research.sim.engine.catalog import LISTINGS, Listing
 from kucoin_research.sim.engine.clock import SLICE_NS, VirtualClock, named
 from kucoin_research.sim.engine.market import Event, Market, Submission
 from kucoin_research.sim.engine.quiet_contracts import quiet_listings
-from kucoin_research.sim.engine.warm_markets import WarmMarkets
 from kucoin_research.sim.faults.kinds import Fault, Message
 from kucoin_research.sim.messages.classic import feed_of
 from kucoin_research.sim.messages.feed import Feed, Wire
 from kucoin_research.sim.messages.pro import pro_feed_of
 from kucoin_research.sim.messages.topics import Topic
 from kucoin_research.sim.server.core import Channel, ExchangeCore, Subscriber
+from kucoin_research.sim.server.engine_pool import EnginePool, Work
 from kucoin_research.sim.server.settings import Settings
 from kucoin_research.sim.server.tape import Tape, TimedAction, make_tape
 from kucoin_research.sim.server.wire_frames import binary_frame, text_frame
 
 __all__ = ["MarketCore", "Settings", "Subscriber", "binary_frame", "listings_for", "text_frame"]
 
-# Virtual time that an engine is advanced by in one piece: some milliseconds of work.
-_CATCH_UP_NS = 1_000_000_000
 # Their frames tell of the last 24 hours.
 _DAILY_TOPICS = frozenset({"/contractMarket/snapshot", "/market/snapshot"})
-
-# Of all exchanges of this process.
-_WARM = WarmMarkets()
-if hasattr(os, "register_at_fork"):  # not on Windows
-    os.register_at_fork(after_in_child=_WARM.disown)
-
-# Work that is cut into pieces.
-Work: TypeAlias = Generator[None, None, None]
 
 
 class _Channel(Channel):
@@ -106,7 +95,6 @@ class MarketCore(ExchangeCore[_Channel]):
         make_engine: Callable[[Listing, int, int], Market] = Market,
     ) -> None:
         super().__init__(seed, clock, settings)
-        self._make_engine = make_engine
         self.listings: Mapping[str, Listing] = listings
         for symbol in settings.states:
             if symbol not in listings:
@@ -121,8 +109,7 @@ class MarketCore(ExchangeCore[_Channel]):
             candle_add=settings.candle_add,
             bare_announcements=settings.bare_announcements,
         )
-        self._engines: dict[str, Market] = {}
-        self._engine_starts: dict[str, tuple[int, int]] = {}
+        self._engines = EnginePool(seed, clock, listings, int(settings.warm_up * 1e9), make_engine)
         # What accounts and faults did to an engine and when: `tape` does it again.
         self._actions: dict[str, list[TimedAction]] = {}
         self._interests: set[str] = set()
@@ -138,20 +125,12 @@ class MarketCore(ExchangeCore[_Channel]):
     # Engines
 
     def engine(self, symbol: str) -> Market:
-        """Give the symbol's engine, which starts now if this is the first touch."""
-        engine = self._begun(symbol)
-        _, touched_ns = self._engine_starts[symbol]
-        if engine.now_ns < touched_ns:
-            engine.advance(touched_ns)
-            self._keep_if_warm(symbol)
-        return engine
+        """Return the symbol's engine, which starts now if this is the first touch."""
+        return self._engines.engine(symbol)
 
     def caught_up(self, symbol: str) -> Market:
-        """Give the symbol's engine, advanced to the current virtual time."""
-        engine = self.engine(symbol)
-        if engine.now_ns < self.clock.reached_ns:
-            engine.advance(self.clock.reached_ns)
-        return engine
+        """Return the symbol's engine, advanced to the current virtual time."""
+        return self._engines.caught_up(symbol)
 
     async def catch_up(self, symbols: Iterable[str], patience: float | None = None) -> None:
         """Bring engines to the current virtual time, leaving turns to the sockets meanwhile.
@@ -166,13 +145,13 @@ class MarketCore(ExchangeCore[_Channel]):
         """Cut `catch_up` into pieces: a new engine, or a virtual second of one."""
         began = self.clock.machine.worked()
         target_ns = self.clock.reached_ns
-        names = list(symbols)
+        engines, names = self._engines, list(symbols)
         for symbol in names:
-            self._touch(symbol)
+            engines.touch(symbol)
         for symbol in names:
-            yield from self._advance(symbol, self._engine_starts[symbol][1])
+            yield from engines.advance(symbol, engines.touched_ns(symbol))
         for symbol in names:
-            for _ in self._advance(symbol, target_ns):
+            for _ in engines.advance(symbol, target_ns):
                 yield
                 if patience is not None and self.clock.machine.worked() > began + patience:
                     return
@@ -182,51 +161,7 @@ class MarketCore(ExchangeCore[_Channel]):
         symbols = self.symbols_of(market, topic)
         await self.catch_up(symbols)
         if topic.prefix in _DAILY_TOPICS:
-            await self.in_turns(self.holding_time(self._warm_days(symbols)))
-
-    def _touch(self, symbol: str) -> None:
-        # The engine of a symbol starts at its first touch, whenever it is built.
-        if symbol not in self._engine_starts:
-            touched_ns = self.clock.reached_ns
-            self._engine_starts[symbol] = touched_ns - int(self.settings.warm_up * 1e9), touched_ns
-
-    def _begun(self, symbol: str) -> Market:
-        # The engine wherever it is, perhaps in the time for which it trades unseen.
-        engine = self._engines.get(symbol)
-        if engine is None:
-            self._touch(symbol)
-            engine = self._engines[symbol] = self._make(symbol)
-        return engine
-
-    def _make(self, symbol: str) -> Market:
-        # An engine that has still to be advanced to the symbol's first touch. On any thread.
-        start_ns, touched_ns = self._engine_starts[symbol]
-        listing = self.listings[symbol]
-        kept = None
-        if self._make_engine is Market:
-            kept = _WARM.take(listing, self.seed, start_ns, touched_ns)
-        return kept or self._make_engine(listing, self.seed, start_ns)
-
-    def _keep_if_warm(self, symbol: str) -> None:
-        # Another exchange will want what is touched at the start; later touches are chance.
-        engine, (_, touched_ns) = self._engines[symbol], self._engine_starts[symbol]
-        is_warm = engine.now_ns == touched_ns == self.clock.start_ns
-        if is_warm and self._make_engine is Market:
-            _WARM.keep(engine, self.seed)
-
-    def _advance(self, symbol: str, target_ns: int) -> Work:
-        if symbol not in self._engines:
-            self._begun(symbol)
-            yield
-        engine = self._engines[symbol]
-        while engine.now_ns < target_ns:
-            engine.advance(min(target_ns, engine.now_ns + _CATCH_UP_NS))
-            self._keep_if_warm(symbol)
-            yield
-
-    def _warm_days(self, symbols: list[str]) -> Work:
-        for symbol in symbols:
-            yield from self.engine(symbol).warm_day()
+            await self.in_turns(self.holding_time(self._engines.warm_days(symbols)))
 
     def trading_status(self, symbol: str) -> str:
         """Tell whether a symbol trades: ``Open``, or the word that was set for it."""
@@ -265,10 +200,9 @@ class MarketCore(ExchangeCore[_Channel]):
         if not isinstance(symbol, str) or symbol not in self.listings:
             raise UnknownSymbol(f"no symbol {shown(symbol)}; symbols: {', '.join(self.listings)}")
         until_ns = self.caught_up(symbol).now_ns
-        _, touched_ns = self._engine_starts[symbol]
-        engine = functools.partial(self._make, symbol)
+        touched_ns, begin = self._engines.touched_ns(symbol), self._engines.maker_of(symbol)
         actions = list(self._actions.get(symbol, ()))
-        return functools.partial(make_tape, engine, self._wire, actions, touched_ns, until_ns)
+        return functools.partial(make_tape, begin, self._wire, actions, touched_ns, until_ns)
 
     # Topics
 
