@@ -18,7 +18,7 @@ from kucoin_research.sim.faults.kinds import FAULTS, Applied, Fault, Published, 
 from kucoin_research.sim.recorded.exchange import ReplayExchange
 from kucoin_research.sim.recorded.state import Offer
 from kucoin_research.sim.server.exchange import Exchange
-from kucoin_research.sim.server.market_core import Settings
+from kucoin_research.sim.server.settings import Settings
 from kucoin_research.sim.server.tape import Tape
 
 __all__ = [

@@ -25,7 +25,7 @@ from kucoin_research.sim.messages.topics import PUBLIC_TOPICS, Topic
 from kucoin_research.sim.server.settings import Settings
 from kucoin_research.sim.server.wire_frames import binary_frame, text_frame
 
-__all__ = ["TURN", "Channel", "ExchangeCore", "Listed", "Subscriber"]
+__all__ = ["TURN", "Channel", "ExchangeCore", "Listed"]
 
 TURN = 0.01  # seconds that one piece of work may keep the loop from its sockets
 _LOG_LENGTH = 100_000

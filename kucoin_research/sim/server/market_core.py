@@ -15,18 +15,19 @@ from kucoin_research.sim.engine.catalog import LISTINGS, Listing
 from kucoin_research.sim.engine.clock import SLICE_NS, VirtualClock, named
 from kucoin_research.sim.engine.market import Event, Market, Submission
 from kucoin_research.sim.engine.quiet_contracts import quiet_listings
+from kucoin_research.sim.faults.delivery import Subscriber
 from kucoin_research.sim.faults.kinds import Fault, Message
 from kucoin_research.sim.messages.classic import feed_of
 from kucoin_research.sim.messages.feed import Feed, Wire
 from kucoin_research.sim.messages.pro import pro_feed_of
 from kucoin_research.sim.messages.topics import Topic
-from kucoin_research.sim.server.core import Channel, ExchangeCore, Subscriber
+from kucoin_research.sim.server.core import Channel, ExchangeCore
 from kucoin_research.sim.server.engine_pool import EnginePool, Work
 from kucoin_research.sim.server.settings import Settings
 from kucoin_research.sim.server.tape import Tape, TimedAction, make_tape
-from kucoin_research.sim.server.wire_frames import binary_frame, text_frame
+from kucoin_research.sim.server.wire_frames import text_frame
 
-__all__ = ["MarketCore", "Settings", "Subscriber", "binary_frame", "listings_for", "text_frame"]
+__all__ = ["MarketCore", "listings_for"]
 
 # Their frames tell of the last 24 hours.
 _DAILY_TOPICS = frozenset({"/contractMarket/snapshot", "/market/snapshot"})
