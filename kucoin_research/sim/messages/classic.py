@@ -1,8 +1,6 @@
-"""KuCoin's data frames, made from the engine's events; one feed per topic and symbol.
+"""The classic feed: which topic is made by which feed.
 
-Shapes from the protocol reference, sections 6 (futures) and 7 (spot). Frames are put together as
-text: every value in them is a number or a name of ours, so nothing needs escaping, and this is the
-hot path of the whole exchange.
+Shapes from the protocol reference, sections 6 (futures) and 7 (spot).
 """
 
 from __future__ import annotations
@@ -68,6 +66,6 @@ _FEEDS: dict[str, _Maker] = {
 
 
 def feed_of(topic: Topic, engine: Market, wire: Wire) -> Feed | None:
-    """Make the feed of a topic for one symbol; None for topics that are valid and silent."""
+    """Make the feed of a topic for one symbol; None if the topic is valid but silent."""
     make = _FEEDS.get(topic.prefix)
     return None if make is None else make(topic, engine, wire)

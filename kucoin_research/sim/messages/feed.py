@@ -1,4 +1,8 @@
-"""What every feed of frames is made of."""
+"""The base of all feeds: frames from engine events, one feed per topic and symbol.
+
+Feeds put frames together as text: this is the hot path of the whole exchange, and every value is a
+number or a name of ours, so nothing needs escaping.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +26,7 @@ __all__ = [
     "plain",
 ]
 
-# The number by which a reader would miss the frame, and its text.
+# A frame's number, by which a reader would notice its loss, and its text.
 Numbered: TypeAlias = tuple[int, str]
 
 
@@ -33,9 +37,9 @@ _NEVER = 1 << 62
 
 @dataclass(frozen=True, kw_only=True)
 class Wire:
-    """How the engine's events are spelled on the wire, where KuCoin's own habits vary.
+    """Spells the engine's events as the wire does, with the choices where KuCoin's own habits vary.
 
-    Attributes are those of the same names in `Settings`.
+    The attributes are those of the same names in `Settings`.
     """
 
     seed: int = 7
@@ -46,38 +50,39 @@ class Wire:
     bare_announcements: bool = False
 
     def change_sequence(self, engine: Market, sequence: int) -> int:
-        """Give the wire's number of one change of the engine's book.
+        """Return the sequence on the wire of one change of the engine's book.
 
-        Spot fillers take every third number: right behind each change that the engine numbers odd.
+        Spot fillers take every third number: the one after each change with an odd number of the
+        engine.
         """
         if engine.listing.market == "futures" or not self.spot_fillers:
             return sequence
         return sequence + sequence // 2
 
     def has_filler(self, sequence: int) -> bool:
-        """Tell whether a filler follows the spot change that the engine numbers so."""
+        """Return whether a filler follows the spot change with this number of the engine."""
         return self.spot_fillers and sequence % 2 == 1
 
     def book_sequence(self, engine: Market) -> int:
-        """Give the wire's number of the current book, its fillers included."""
+        """Return the sequence of the current book on the wire, its fillers included."""
         number = self.change_sequence(engine, engine.sequence)
         if engine.listing.market == "spot" and self.has_filler(engine.sequence):
             return number + 1
         return number
 
     def frame_id(self, topic: str, time_ns: int) -> str:
-        """Make the 24-hex id of a frame: random to look at, the same in every run."""
+        """Make the 24-hex id of a frame: it looks random and is the same in every run."""
         text = f"{self.seed} {topic} {time_ns}"
         tail = hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
         return f"{time_ns // SECOND:08x}{tail}"
 
 
 class Feed:
-    """Frames of one topic and symbol.
+    """Makes the frames of one topic and symbol.
 
-    `on_events` sees what happened in one slice of virtual time, or, where `needs_instants` says so,
-    at one instant, with the engine's state right after it. `on_grid` is called when everything up
-    to a multiple of `period_ns` has happened.
+    `on_events` gets the events of one slice of virtual time, or of one instant if `needs_instants`;
+    the engine's state is the one right after them. `on_grid` is called when everything up to a
+    multiple of `period_ns` has happened.
     """
 
     period_ns: ClassVar[int] = _NEVER
@@ -90,23 +95,23 @@ class Feed:
         self.symbol = engine.listing.symbol
 
     def on_subscribe(self, now_ns: int) -> Iterable[Numbered]:  # noqa: ARG002
-        """Give the frames that a new subscriber gets by itself, ahead of all others."""
+        """Yield the first frames of a new subscriber, which nobody else gets."""
         return ()
 
     def on_events(self, events: Sequence[Event]) -> Iterable[Numbered]:  # noqa: ARG002
-        """Give the frames that these events cause."""
+        """Yield the frames that these events cause."""
         return ()
 
     def on_grid(self, now_ns: int) -> Iterable[Numbered]:  # noqa: ARG002
-        """Give the frames that are due at this instant."""
+        """Yield the frames that are due at this instant."""
         return ()
 
     def on_rebase(self, shift: int) -> None:
-        """Take note that the book's wire sequence has just become lower by `shift`."""
+        """Take note that the book's sequence on the wire has just fallen by `shift`."""
 
     def _best(self) -> tuple[str, int, str, int]:
-        # Best bid and ask: price text and size in units each; empty sides show zero, as KuCoin
-        # never explains them.
+        # Price text and size in units of the best bid, then of the best ask. An empty side shows
+        # zero: KuCoin does not document it.
         engine = self.engine
         bids, asks = engine.levels("buy", 1), engine.levels("sell", 1)
         bid, bid_size = bids[0] if bids else (0, 0)
@@ -115,14 +120,14 @@ class Feed:
 
 
 class CandleFeed(Feed):
-    """What both candle feeds share: which bars the trades fell into."""
+    """The base of both candle feeds: finds the bars that trades fall into."""
 
     def __init__(self, topic: str, engine: Market, wire: Wire, candle_type: str) -> None:
         super().__init__(topic, engine, wire)
         self._interval_ms = INTERVALS[candle_type]
 
     def _opens(self, events: Sequence[Event]) -> dict[int, None]:
-        # Ordered and without repetitions; an open in ms each.
+        # The open times in ms, ordered and without repetitions.
         return dict.fromkeys(
             candle_open(self._interval_ms, event.time_ns // MS)
             for event in events
@@ -130,8 +135,8 @@ class CandleFeed(Feed):
         )
 
     def _texts(self, open_ms: int) -> tuple[str, str, str, str, str, str]:
-        # In the order of the wire: open, close, high, low, volume, turnover.
-        # A bar is asked for only after a trade in it, so there is exactly one.
+        # In the order of the wire: open, close, high, low, volume, turnover. There is exactly one
+        # bar, because this is called only after a trade in it.
         [candle] = self.engine.candles(self._interval_ms, open_ms, open_ms)
         return (
             plain(candle.open),
@@ -144,7 +149,7 @@ class CandleFeed(Feed):
 
 
 def last_price_and_size(engine: Market) -> tuple[str, str]:
-    """Spell the last trade; before the first one, the last price of the day with size zero."""
+    """Spell the last trade, or before the first one the day's last price with size zero."""
     last = engine.last_trade
     if last is None:
         return plain(engine.stats_24h(engine.now_ns).last), "0"
@@ -152,12 +157,12 @@ def last_price_and_size(engine: Market) -> tuple[str, str]:
 
 
 def number(value: float) -> str:
-    """Spell a JSON number: no digits that float arithmetic made up, whole ones without a point."""
+    """Spell a JSON number without digits of float error, and whole numbers without a point."""
     rounded = round(value, 10)
     return str(int(rounded)) if rounded == int(rounded) else repr(rounded)
 
 
 def plain(value: float) -> str:
-    """Spell a number inside a text: like `number`, never with an exponent."""
+    """Spell a number inside a text: like `number`, but never with an exponent."""
     text = f"{value:.10f}".rstrip("0")
     return text.removesuffix(".")

@@ -1,4 +1,4 @@
-"""The futures market's data frames."""
+"""The feeds of the futures market's classic topics (reference, section 6)."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class FuturesExecution(Feed):
     """Every fill (reference, section 6.5)."""
 
     def on_events(self, events: Sequence[Event]) -> Iterable[Numbered]:
-        """Give one frame per trade."""
+        """Yield one frame per trade."""
         price_text = self.engine.price_text
         for event in events:
             if isinstance(event, Trade):
@@ -58,7 +58,7 @@ class FuturesTicker(Feed):
     needs_instants = True
 
     def on_events(self, events: Sequence[Event]) -> Iterable[Numbered]:
-        """Give one frame if there was a trade."""
+        """Yield one frame if there was a trade."""
         trades = [event for event in events if isinstance(event, Trade)]
         if not trades:
             return
@@ -86,7 +86,7 @@ class FuturesTickerV2(Feed):
         self._last = self._best()
 
     def on_events(self, events: Sequence[Event]) -> Iterable[Numbered]:
-        """Give one frame if the top of the book is another than before."""
+        """Yield one frame if the top of the book has changed."""
         best = self._best()
         if best == self._last:
             return
@@ -108,7 +108,7 @@ class FuturesLevel2(Feed):
     """One level per frame (reference, section 6.3)."""
 
     def on_events(self, events: Sequence[Event]) -> Iterable[Numbered]:
-        """Give one frame per change of the book."""
+        """Yield one frame per change of the book."""
         head = f'{{"topic":"{self.topic}","type":"message","subject":"level2","sn":'
         price_text = self.engine.price_text
         for event in events:
@@ -136,7 +136,7 @@ class FuturesDepth(Feed):
         self._levels = ""
 
     def on_grid(self, now_ns: int) -> Iterable[Numbered]:
-        """Give the frame of this grid point."""
+        """Yield the frame of this grid point."""
         engine = self.engine
         if engine.sequence != self._sequence:
             self._sequence = engine.sequence
@@ -177,12 +177,12 @@ class FuturesCandle(CandleFeed):
         return ()
 
     def on_grid(self, now_ns: int) -> Iterable[Numbered]:
-        """Give the bars that changed within the last second."""
+        """Yield the bars that changed within the last second."""
         changed, self._changed = self._changed, {}
         for open_ms in changed:
             first, close, high, low, volume, _ = self._texts(open_ms)
-            # Index 5 is wrong on KuCoin too, and documented as to be ignored: here the size of the
-            # last trade.
+            # Index 5 is wrong on KuCoin too, and the documents say to ignore it. Here it is the
+            # size of the last trade.
             yield (
                 now_ns,
                 (
@@ -200,7 +200,7 @@ class Instrument(Feed):
     period_ns = SECOND
 
     def on_grid(self, now_ns: int) -> Iterable[Numbered]:
-        """Give the frames of this second."""
+        """Yield the frames of this second."""
         engine, stamp = self.engine, now_ns // MS
         head = f'{{"topic":"{self.topic}","type":"message","subject":'
         yield (
@@ -225,14 +225,14 @@ class Announcement(Feed):
     """Begin and end of each funding settlement (reference, section 6.8).
 
     The frames carry the topic as subscribed, like all others: KuCoin's own SDK (1.3) finds its
-    callback by the pushed topic, so it would lose frames on the bare one. The documents' samples
-    of 2019 show that; which of the two the wire does was never seen.
+    callback by the pushed topic, so it would lose frames on the bare topic. The documents' samples
+    of 2019 show the bare topic. Nobody has seen which of the two KuCoin sends.
     """
 
     period_ns = SECOND
 
     def on_grid(self, now_ns: int) -> Iterable[Numbered]:
-        """Give the announcement that is due in this second."""
+        """Yield the announcement that is due in this second."""
         topic = "/contract/announcement" if self.wire.bare_announcements else self.topic
         for subject, delay_ms in (("begin", 0), ("end", _FUNDING_END_DELAY_MS)):
             end = now_ns - delay_ms * MS
@@ -255,7 +255,7 @@ class FuturesSnapshot(Feed):
     period_ns = 5 * SECOND
 
     def on_grid(self, now_ns: int) -> Iterable[Numbered]:
-        """Give the figures of now."""
+        """Yield the figures of now."""
         stats = self.engine.stats_24h(now_ns)
         frame_id = self.wire.frame_id(self.topic, now_ns)
         yield (

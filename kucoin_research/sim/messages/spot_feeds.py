@@ -1,4 +1,4 @@
-"""The spot market's data frames."""
+"""The feeds of the spot market's classic topics (reference, section 7)."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class SpotMatch(Feed):
     """Every fill, all values text (reference, section 7.5)."""
 
     def on_events(self, events: Sequence[Event]) -> Iterable[Numbered]:
-        """Give one frame per trade."""
+        """Yield one frame per trade."""
         engine = self.engine
         for event in events:
             if isinstance(event, Trade):
@@ -61,7 +61,7 @@ class SpotLevel2(Feed):
     needs_instants = True
 
     def on_events(self, events: Sequence[Event]) -> Iterable[Numbered]:
-        """Give one frame per change and filler, or per group of changes where that is set."""
+        """Yield one frame per change and filler, or per group of changes if so set."""
         changes = [event for event in events if isinstance(event, BookChange)]
         group = self.wire.spot_changes_per_frame
         if group > 1:
@@ -79,8 +79,8 @@ class SpotLevel2(Feed):
                 yield self._frame(filler, filler, change.time_ns, **entry)
 
     def _grouped(self, changes: list[BookChange]) -> Numbered:
-        # Each price once with its final size, newest first; overwritten changes and fillers leave
-        # no entry.
+        # Each price appears once with its final size, newest first. Overwritten changes and fillers
+        # have no entry.
         final = {(change.side, change.price_ticks): change for change in changes}
         newest_first = sorted(final.values(), key=lambda change: -change.sequence)
         sides = {
@@ -120,7 +120,7 @@ class SpotLevel1(Feed):
         self._sequence = engine.sequence
 
     def on_grid(self, now_ns: int) -> Iterable[Numbered]:
-        """Give the top of the book if it is another than before."""
+        """Yield the top of the book if it has changed."""
         engine = self.engine
         if engine.sequence == self._sequence:
             return
@@ -151,7 +151,7 @@ class SpotTicker(Feed):
         self._sequence = engine.sequence
 
     def on_grid(self, now_ns: int) -> Iterable[Numbered]:
-        """Give the ticker if the book changed."""
+        """Yield the ticker if the book changed."""
         engine = self.engine
         if engine.sequence == self._sequence:
             return
@@ -169,7 +169,7 @@ class SpotTicker(Feed):
             "bestBidSize": f'"{engine.size_text(bid_size)}"',
             "time": f"{now_ns // MS}",
         }
-        # The two samples of the reference have their keys in different orders.
+        # The reference has two samples, with the keys in different orders.
         keys = body if self._subject == "trade.ticker" else sorted(body)
         fields = ",".join([f'"{key}":{body[key]}' for key in keys])
         yield (
@@ -193,7 +193,7 @@ class SpotDepth(Feed):
         self._levels = ""
 
     def on_grid(self, now_ns: int) -> Iterable[Numbered]:
-        """Give the frame of this grid point."""
+        """Yield the frame of this grid point."""
         engine, before = self.engine, self._levels
         if engine.sequence != self._sequence:
             self._sequence = engine.sequence
@@ -227,7 +227,7 @@ class SpotCandle(CandleFeed):
         self._open_ms = candle_open(self._interval_ms, engine.now_ns // MS)
 
     def on_events(self, events: Sequence[Event]) -> Iterable[Numbered]:
-        """Give the bar of this instant if it traded."""
+        """Yield the bar of this instant if it traded."""
         for open_ms in self._opens(events):
             subject = "trade.candles.update"
             if open_ms > self._open_ms and self.wire.candle_add:
@@ -251,7 +251,7 @@ class SpotSnapshot(Feed):
     period_ns = 2 * SECOND
 
     def on_grid(self, now_ns: int) -> Iterable[Numbered]:
-        """Give the figures of now."""
+        """Yield the figures of now."""
         data = spot_snapshot(self.engine, now_ns)
         sequence = self.wire.book_sequence(self.engine)
         text = json.dumps(data, separators=(",", ":"))
@@ -276,7 +276,7 @@ class Indicator(Feed):
         self._value = value
 
     def on_grid(self, now_ns: int) -> Iterable[Numbered]:
-        """Give the value of now."""
+        """Yield the value of now."""
         yield (
             now_ns,
             (
@@ -289,7 +289,7 @@ class Indicator(Feed):
 
 
 def ticker_subject(topic: Topic, engine: Market) -> str:
-    # On `:all` the symbol stands in the subject and nowhere else.
+    """Return a ticker's subject: on `:all` it is the symbol, which stands nowhere else."""
     return engine.listing.symbol if topic.suffix == "all" else "trade.ticker"
 
 

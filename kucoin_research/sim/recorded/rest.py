@@ -1,8 +1,8 @@
-"""The REST calls of a recording: what its rows have said up to now, in KuCoin's shapes.
+"""The REST calls of a recording: the state of its rows up to now, in KuCoin's shapes.
 
-Shapes from the protocol reference, sections 3 (futures) and 4 (spot). What was not recorded is
-answered as KuCoin answers what it does not have, with null where a whole row has other values, and
-never made up.
+Shapes from the protocol reference, sections 3 (futures) and 4 (spot). A call about something that
+was not recorded gets KuCoin's answer for unknown things. A single value that was not recorded is
+null, never made up.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _HOUR_MS = 3_600_000
 _FULL_FUTURES = 1_000
 _FUNDING_ROWS = 100
 _SPOT_CANDLES = 1_500
-_SPOT_FEE = 0.001  # of KuCoin's first class of pairs, at the lowest level
+_SPOT_FEE = 0.001  # fraction; KuCoin's first class of pairs, at the lowest account level
 _GRANULARITIES = {
     ms // 60_000: name
     for name, ms in INTERVALS.items()
@@ -65,13 +65,14 @@ class RecordedRows(BaseSite):
 
 _INVALID_PARAMETER = error(200, "400100", "Parameter Error")
 _NO_DATA = ok(None)
+_NO_SNAPSHOT: Row = (None,) * 10  # a row of 24-hour figures without any
 _BUSY = error(503, "503000", "Service is busy, please try again later.")
 
 
 def _of_symbol(
     answer: Callable[[RecordedRows, RecordedState], Reply | Any], unknown: Reply
 ) -> Answer:
-    # An answer of None: the recording does not say.
+    # An answer of None means that the recording does not know.
     def look_up(recorded: RecordedRows, values: Values) -> Reply:
         state = recorded.states.get(values.get("symbol", ""))
         found = None if state is None else answer(recorded, state)
@@ -83,7 +84,7 @@ def _of_symbol(
 
 
 def _number(value: float | None) -> float | int | None:
-    # As KuCoin spells them: 66968, not 66968.0.
+    # As KuCoin spells numbers: 66968, not 66968.0.
     return int(value) if value is not None and value == int(value) else value
 
 
@@ -168,19 +169,21 @@ def _funding_symbol(offer: Offer) -> str | None:
 
 def _figures(recorded: RecordedRows, state: RecordedState) -> dict[str, Any]:
     last, trade = state.last, state.last_trade()
-    mark, index, day = last.get("mark"), last.get("index"), last.get("snapshot")
+    mark, index = last.get("mark"), last.get("index")
+    day = last.get("snapshot") or _NO_SNAPSHOT
+    _, _, _, day_last, high, low, volume, turnover, change, change_pct = day
     price = trade[4] if trade is not None else None
     return {
         "status": recorded.core.trading_status(state.offer.symbol),
         "markPrice": None if mark is None else mark[3],
         "indexPrice": None if index is None else index[4],
-        "lastTradePrice": price if price is not None or day is None else day[3],
-        "highPrice": None if day is None else day[4],
-        "lowPrice": None if day is None else day[5],
-        "volumeOf24h": None if day is None else day[6],
-        "turnoverOf24h": None if day is None else day[7],
-        "priceChg": None if day is None else day[8],
-        "priceChgPct": None if day is None else day[9],
+        "lastTradePrice": day_last if price is None else price,
+        "highPrice": high,
+        "lowPrice": low,
+        "volumeOf24h": volume,
+        "turnoverOf24h": turnover,
+        "priceChg": change,
+        "priceChgPct": change_pct,
     }
 
 
@@ -228,8 +231,8 @@ def _futures_book(depth: int) -> Callable[[RecordedRows, RecordedState], Any]:
 
 
 def _no_book(state: RecordedState) -> Reply | None:
-    # Between a recorded gap and the snapshot that mended it nobody knew the book: KuCoin would
-    # have, so a client is to ask again.
+    # Between a recorded gap and the next snapshot the recording does not know the book. KuCoin
+    # itself would know it, so the answer makes a client ask again.
     return _BUSY if state.book.sequence >= 0 else None
 
 
@@ -281,7 +284,7 @@ def _between(bars: list[Bar], first: int | None, last: int | None) -> list[Bar]:
 
 
 def _kline_row(bar: Bar) -> list[Any]:
-    # Rows of before September 2025 have no turnover, like those of the stream.
+    # Rows from before September 2025 have no turnover, like those of the stream.
     turnover = [] if bar.turnover is None else [_number(bar.turnover)]
     return [bar.open_ms, *map(_number, bar[1:6]), *turnover]
 
@@ -440,7 +443,7 @@ def _stats(_recorded: RecordedRows, state: RecordedState) -> dict[str, Any] | No
 
 def _day(state: RecordedState) -> dict[str, Any]:
     offer, top, trade = state.offer, state.top(), state.last_trade()
-    row = state.last.get("snapshot") or (None,) * 10
+    row = state.last.get("snapshot") or _NO_SNAPSHOT
     _, _, _, last, high, low, volume, turnover, change, change_pct = row
     if trade is not None and trade[4] is not None:
         last = trade[4]
@@ -493,7 +496,7 @@ def _spot_candles(recorded: RecordedRows, values: Values) -> Reply:
     bars = state.bars(interval, INTERVALS[interval]) if interval in INTERVALS else None
     if bars is None:
         return error(200, "400100", "Incorrect candlestick type.")
-    # 0 counts as open. Of more candles than fit, the newest are given.
+    # 0 counts as no bound. If more candles match than fit, the reply has the newest ones.
     first = (_whole(values, "startAt") or 0) * 1_000
     last = (_whole(values, "endAt") or 0) * 1_000 or None
     chosen = _between(bars, first, last)[-_SPOT_CANDLES:]

@@ -1,8 +1,8 @@
-"""The middle of an exchange, whatever its data come from: topics, subscribers, faults, time.
+"""The middle of an exchange: topics, subscribers, faults and time, whatever the data's source.
 
-No sockets and no threads here: the server drives `ExchangeCore.tick` on its loop, and connections
-are its `Subscriber`. `MarketCore` makes the data from an order flow, `RecordedCore` reads them from
-a recording.
+This module has no sockets and no threads: the server drives `ExchangeCore.tick` on its loop, and
+connections are its `Subscriber`. `MarketCore` makes the data from an order flow, `RecordedCore`
+reads them from a recording.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ _T = TypeVar("_T")
 
 
 class Listed(Protocol):
-    """What everybody needs to know of a symbol on offer."""
+    """A symbol on offer, as far as every exchange knows it."""
 
     @property
     def market(self) -> Literal["futures", "spot"]:
-        """Where it is traded."""
+        """The market on which it is traded."""
 
 
 class Channel:
-    """One public topic that somebody listens to, or was made to stop listening to."""
+    """One public topic that somebody listens to, or that a fault took its last listener from."""
 
     def __init__(self, topic: Topic, market: str) -> None:
         self.topic = topic.text
@@ -60,25 +60,28 @@ ChannelT = TypeVar("ChannelT", bound=Channel)
 
 
 class ExchangeCore(ABC, Generic[ChannelT]):
-    """Topics, faults and logs of one exchange; runs on one thread.
+    """Runs one exchange's topics, faults and logs, on one thread.
+
+    A subclass supplies the data: it lets virtual time advance and sends each message through
+    `delivery` to the subscribers of its topic.
 
     Parameters
     ----------
     seed
-        Seed of all that is random.
+        Seed of everything random.
     clock
         Virtual time.
     settings
-        The rest.
+        All other choices.
 
     Attributes
     ----------
     turn
-        Seconds after which work leaves a turn to the sockets; the step at hand is finished first.
+        Seconds after which work leaves a turn to the sockets; the current step is finished first.
     """
 
     listings: Mapping[str, Listed]
-    #: Whether there is anything to tell on private topics.
+    #: Whether private topics can carry anything.
     has_accounts = True
 
     def __init__(self, seed: int, clock: VirtualClock, settings: Settings) -> None:
@@ -93,14 +96,15 @@ class ExchangeCore(ABC, Generic[ChannelT]):
         self._listeners: dict[tuple[str, str, str], Readers] = {}
         self._channels: dict[tuple[str, str], ChannelT] = {}
         self._connections = 0
-        # What is to be done at a virtual time, and what so long after the first subscription.
+        # Calls due at a virtual time, numbered so that equal times keep their order; and calls due
+        # a while after the first subscription, which is still to come.
         self._jobs: list[tuple[int, int, Callable[[], None]]] = []
         self._plans: list[tuple[int, Callable[[], None]]] = []
         self._job_number = 0
-        self._holds = 0  # how much is being done for which virtual time stands still
+        self._holds = 0  # pieces of work at hand for which virtual time stands still
         self.first_subscription_ns: int | None = None
 
-    # What the data's source has to say
+    # For the subclass that supplies the data
 
     @property
     @abstractmethod
@@ -119,24 +123,24 @@ class ExchangeCore(ABC, Generic[ChannelT]):
     async def catch_up(self, symbols: Iterable[str], patience: float | None = None) -> None:
         """Bring symbols to the current virtual time, leaving turns to the sockets meanwhile.
 
-        With `patience`, those that are not there yet after so many seconds stay where they are.
+        With `patience`, symbols that are still behind after this many seconds stay behind.
         """
 
     @abstractmethod
     async def prepare(self, market: str, topic: Topic) -> None:
-        """Do ahead, leaving turns to the sockets, what takes long in beginning with a topic."""
+        """Do the slow part of beginning a topic ahead of time, leaving turns to the sockets."""
 
     @abstractmethod
     def check(self, fault: Fault) -> None:
-        """Refuse a fault that cannot be done to these data, with `InvalidInput`."""
+        """Raise `InvalidInput` for a fault that these data cannot have."""
 
     @abstractmethod
     def strike(self, symbol: str, fault: Fault) -> None:
-        """Do a fault of a symbol's book."""
+        """Apply a fault to a symbol's book."""
 
     @abstractmethod
     def _open(self, market: str, topic: Topic) -> ChannelT:
-        """Begin a channel."""
+        """Make the channel of a topic."""
 
     @abstractmethod
     def _note_channels(self) -> None:
@@ -144,23 +148,23 @@ class ExchangeCore(ABC, Generic[ChannelT]):
 
     @abstractmethod
     def _greet(self, channel: ChannelT, subscriber: Subscriber) -> None:
-        """Send what a new subscriber gets by itself, ahead of all others."""
+        """Send the first messages of a new subscriber, which nobody else gets."""
 
     @abstractmethod
     def _latest(self, channel: ChannelT, count: int) -> Iterable[Message]:
-        """Give the last so many messages of a channel of trades, again."""
+        """Make the last `count` messages of a channel of trades again."""
 
     @abstractmethod
     def _step(self, target_ns: int) -> int:
-        """Let happen what comes next, up to the target at most; give the time until which it has.
+        """Advance to the next event, at most to the target; return the time reached.
 
-        Both are on the grid of slices.
+        Both times are on the grid of slices.
         """
 
     # Topics
 
     def next_connection(self) -> int:
-        """Count a new connection; give its number."""
+        """Count a new connection; return its number."""
         self._connections += 1
         return self._connections
 
@@ -208,8 +212,8 @@ class ExchangeCore(ABC, Generic[ChannelT]):
     ) -> None:
         """Take a subscriber from a topic, by its own will or for a `reason`.
 
-        The last one ends its formatting, unless there is a reason: then what is published further
-        is told as withheld, until somebody subscribes again.
+        When the last one leaves, no more messages are made. If it left for a `reason`, they still
+        are, and each is logged as withheld until somebody subscribes again.
         """
         channel = self._channels.get((market, topic.text))
         if channel is None:
@@ -235,7 +239,7 @@ class ExchangeCore(ABC, Generic[ChannelT]):
             self.delivery.go(readers, subscriber, reason)
 
     def lose(self, market: str, messages: Iterable[Message], reason: str, number: int) -> None:
-        """Tell of messages that a connection, gone from its topics, had been sent in vain."""
+        """Log messages that were sent in vain to a connection which has left its topics."""
         for message in messages:
             channel = self._channels.get((market, message.topic))
             others = channel.readers.subscribers if channel is not None else {}
@@ -253,7 +257,7 @@ class ExchangeCore(ABC, Generic[ChannelT]):
 
     async def in_turns(self, work: Generator[None, None, _T]) -> _T:
         """Finish work that is cut into steps, leaving turns to the sockets between them."""
-        with contextlib.closing(work):  # at once, also where it is left amid
+        with contextlib.closing(work):  # at once, also if the caller is cancelled halfway
             deadline = self.clock.machine.worked() + self.turn
             while True:
                 try:
@@ -266,9 +270,10 @@ class ExchangeCore(ABC, Generic[ChannelT]):
                     deadline = self.clock.machine.worked() + self.turn
 
     def holding_time(self, work: Generator[None, None, _T]) -> Generator[None, None, _T]:
-        """Do work during which virtual time stands still: what it brings to the present is there.
+        """Do work while virtual time stands still, so that it reaches the present.
 
-        Otherwise the present may run away from it, and the rest is a long piece at the end.
+        Otherwise the present could run ahead of the work, and the rest would be done in one long
+        piece at the end.
         """
         self._holds += 1
         try:
@@ -279,19 +284,19 @@ class ExchangeCore(ABC, Generic[ChannelT]):
     # Time
 
     def at(self, time_ns: int, call: Callable[[], None]) -> None:
-        """Have something done when everything up to a virtual time has happened."""
+        """Call a function when everything up to a virtual time has happened."""
         self._job_number += 1
         heapq.heappush(self._jobs, (-(-time_ns // SLICE_NS) * SLICE_NS, self._job_number, call))
 
     def plan(self, after_ns: int, call: Callable[[], None]) -> None:
-        """Have something done so long after the first subscription."""
+        """Call a function at a virtual time after the first subscription."""
         if self.first_subscription_ns is None:
             self._plans.append((after_ns, call))
         else:
             self.at(self.first_subscription_ns + after_ns, call)
 
     def tick(self) -> bool:
-        """Let happen what is due, for one turn at most; True if more is due."""
+        """Advance towards the clock's target for one turn at most; return whether more is due."""
         if self._holds:
             return False
         clock = self.clock

@@ -33,16 +33,16 @@ class Connection(Subscriber, Protocol):
 
     @property
     def market(self) -> str:
-        """The market whose port it came to."""
+        """The market whose port the client called."""
 
     def is_subscribed(self, topic: str | None) -> bool:
-        """Return whether it has a topic, or any."""
+        """Return whether the client has this topic; with None, whether it has any."""
 
     def silence(self) -> None:
-        """Send nothing more, whatever comes, until it is forgiven."""
+        """Send nothing more, whatever comes, until `forgive`."""
 
     def forgive(self) -> None:
-        """Forget the faults that this connection suffers from."""
+        """End the faults of this connection."""
 
     def end(
         self,
@@ -53,10 +53,10 @@ class Connection(Subscriber, Protocol):
         torn: bool = False,
         error_text: str = "",
     ) -> None:
-        """End the session by the exchange's will; what the client misses is logged as withheld."""
+        """End the session by the exchange's will; log the messages lost with it as withheld."""
 
     def drop(self, *, torn: bool = False) -> None:
-        """End the connection without a close frame; amid a frame if `torn`."""
+        """End the connection without a close frame, amid a frame if `torn`."""
 
 
 class Tokens:
@@ -212,11 +212,11 @@ class Door:
 
     @property
     def is_shut(self) -> bool:
-        """Whether maintenance is going on."""
+        """Whether the market is under maintenance."""
         return self.site.status == "close"
 
     def shut(self, seconds: float) -> None:
-        """Begin maintenance, which ends by itself."""
+        """Begin maintenance, which ends by itself after this many seconds (wall)."""
         self.reopen()
         self.site.status = "close"
         self._reopening = asyncio.get_running_loop().call_later(seconds, self.reopen)
@@ -230,10 +230,10 @@ class Door:
 
     @property
     def simulation(self) -> dict[str, Any]:
-        """A key of the token reply that KuCoin never sends: our own client learns from it.
+        """The key of the token reply that KuCoin never sends, for our own client.
 
         It says that this venue's clock is virtual. Other clients ignore unknown keys. ``lifetime``
-        is how long a connection lives, in wall seconds.
+        is the life of a connection in wall seconds.
         """
         settings = self.settings
         return {

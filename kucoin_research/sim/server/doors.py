@@ -1,4 +1,4 @@
-"""The simulated exchange's doors: tornado HTTP and WebSocket, one port per market, one thread."""
+"""The doors of an exchange: tornado HTTP and WebSocket, one port per market, one thread."""
 
 from __future__ import annotations
 
@@ -48,22 +48,22 @@ _T = TypeVar("_T")
 
 
 class Doors:
-    """An exchange on this machine, whatever its data come from: its ports, thread and faults.
+    """Serves an exchange on this machine, whatever the data's source: its ports, thread and faults.
 
-    Started on construction; a context manager. Everything runs on one daemon thread with a loop of
-    its own, so it works the same in scripts and in notebooks, whose loop it leaves alone. All
-    methods may be called from any thread.
+    It starts on construction and is a context manager. Everything runs on one daemon thread with a
+    loop of its own, so it works the same in scripts and in notebooks, whose loop it leaves alone.
+    All methods may be called from any thread.
 
     Parameters
     ----------
-    hub
-        Where the data come from.
+    core
+        The source of the data.
     sites, tables
-        What REST knows of each market, and its calls.
+        By market: the market as REST sees it, and its calls.
     host
         Address to listen on.
     ports
-        By market; 0 for any free one.
+        By market: the port; 0 for any free one.
     has_pro
         Whether the pro feed is served, under ``/pro``.
 
@@ -105,14 +105,14 @@ class Doors:
         self._close_lock = threading.Lock()
         sockets: dict[str, socket.socket] = {}
         try:
-            # Bound here, so that a taken port is the caller's exception.
+            # Bound before the thread starts, so that the caller gets the exception of a taken port.
             for market in MARKETS:
                 sockets[market] = self._machine.listen(host, ports[market])
                 sockets[market].setblocking(False)
                 door = self._doors[market]
                 door.bound = host
                 door.port = sockets[market].getsockname()[1]
-            # Bound and never listened on: whoever connects is refused.
+            # Bound and never listened on, so that every connection is refused.
             for number in range(core.settings.dead_servers):
                 dead = sockets[f"dead {number}"] = socket.socket(sockets["futures"].family)
                 dead.bind((host, 0))
@@ -134,7 +134,7 @@ class Doors:
     def __exit__(self, *_exc: object) -> None:
         self.close()
 
-    # What it is
+    # Its state
 
     @property
     def futures_url(self) -> str:
@@ -163,7 +163,7 @@ class Doors:
 
     @property
     def connections(self) -> int:
-        """How many clients are welcome and connected now."""
+        """Number of clients that are connected and welcomed now."""
         return sum(len(door.connections) for door in self._doors.values())
 
     @property
@@ -173,14 +173,14 @@ class Doors:
 
     @property
     def withheld(self) -> list[Withheld]:
-        """The messages that did not reach somebody, and why; the newest million.
+        """The messages that did not reach a reader, and why; the newest million.
 
-        Each message that a connection was to get and did not is here, with the connection's number
-        (`Withheld`). When the exchange ends a connection, by a fault or at the end of its life, its
-        topics go on being made, and what is published on them until somebody subscribes again is
-        here too; so is what was sent and can no longer arrive. The same holds when a client leaves
-        a connection or topic that a fault keeps silent. Filter on ``not reached_others`` for what
-        reached nobody.
+        Each message that a connection should have got and did not is here, with the connection's
+        number (`Withheld`). When the exchange ends a connection, by a fault or at the end of its
+        life, messages are still made for its topics. Those published until somebody subscribes
+        again are here, and so are messages that were sent but can no longer arrive. The same holds
+        when a client leaves a connection or topic that a fault keeps silent. Filter on
+        ``not reached_others`` for the messages that reached nobody.
         """
         return self._call(lambda: list(self._core.delivery.withheld))
 
@@ -192,13 +192,13 @@ class Doors:
     def journal(self, topic: str) -> list[Published]:
         """List every message published on a topic since it was first subscribed to.
 
-        Also what was published while nobody could receive it. Not in it are frames made for one
-        subscriber: the first of a pro book, and repeated executions.
+        It includes messages that were published while nobody could receive them. It leaves out
+        frames made for one subscriber: the first of a pro book, and repeated executions.
 
         Parameters
         ----------
         topic
-            As it stands in the frames: ``"/contractMarket/execution:XBTUSDTM"``.
+            The topic as the frames spell it: ``"/contractMarket/execution:XBTUSDTM"``.
 
         Raises
         ------
@@ -209,12 +209,12 @@ class Doors:
             raise InvalidInput("this exchange keeps no journal: give it journal=True")
         return self._call(lambda: self._core.delivery.journal(topic))
 
-    # What it can be made to do
+    # Control
 
     def pause(self) -> None:
-        """Make virtual time stand still; before the first subscription, it then does not start it.
+        """Make virtual time stand still; a first subscription does not start it then.
 
-        When this returns, everything that has happened is on its way to the clients.
+        When this returns, all events so far are on their way to the clients.
         """
 
         def pause() -> None:
@@ -225,7 +225,7 @@ class Doors:
         self._call(pause)
 
     def resume(self) -> None:
-        """Let virtual time pass, from where it stands."""
+        """Let virtual time pass again, from its present value."""
 
         def resume() -> None:
             self._core.is_held = False
@@ -235,41 +235,45 @@ class Doors:
         self._call(resume)
 
     def inject(self, fault: str | Fault, *, at: float | None = None, **options: Any) -> Fault:
-        """Make something go wrong.
+        """Inject a fault, now or at a virtual time.
 
-        On messages, by ``topic symbol market count after pick``: ``drop`` (left out), ``duplicate``
-        (sent twice), ``reorder`` (sent behind the next of the topic), ``malformed`` (garbage comes
-        instead; ``garbage`` chooses ``not_json wrong_types missing_fields nan nested``),
-        ``old_shape`` (spelled as in older years; nothing is lost), ``stall`` (silence, ``until``
-        ``"heal"``; ``"resubscribe"``: for each connection open now, until it subscribes to the
-        topic again; ``"reconnect"``: for connections open now).
+        On messages, chosen by ``topic symbol market count after pick``: ``drop`` (not sent),
+        ``duplicate`` (sent twice), ``reorder`` (sent after the next message of the topic),
+        ``malformed`` (replaced by garbage; ``garbage`` is one of ``not_json wrong_types
+        missing_fields nan nested``), ``old_shape`` (spelled as in earlier years; nothing is lost),
+        ``stall`` (not sent). A stall lasts ``until`` ``"heal"``; with ``"resubscribe"`` it concerns
+        the connections open now, each until it subscribes to the topic again; with ``"reconnect"``
+        it concerns the connections open now.
 
-        On one connection's messages: ``slow_reader`` (the oldest one's are dropped, 100 unless
-        ``count`` says otherwise). On connections open now: ``stall_socket`` (wholly silent, but
-        open).
+        On one connection's messages: ``slow_reader`` (messages to the oldest connection are
+        dropped, 100 unless ``count`` says otherwise). On the connections open now:
+        ``stall_socket`` (they get nothing, but stay open).
 
-        On pings, by ``market count after``: ``mute_pong`` (no answer), ``late_pong`` (an answer
-        ``delay`` seconds late).
+        On pings, chosen by ``market count after``: ``mute_pong`` (no answer), ``late_pong`` (an
+        answer ``delay`` seconds late).
 
         On all connections of a ``market``, at once: ``abort`` (TCP reset), ``bye`` (closed with
-        code 1000), ``half_frame`` (torn amid a frame), ``expire_token`` (told 401 and dropped; all
-        tokens expire), ``end_of_day`` (dropped, and all tokens expire), ``maintenance`` (dropped;
-        for ``delay`` seconds the status is ``close``, and tokens and upgrades are refused).
+        code 1000), ``half_frame`` (dropped amid a frame), ``expire_token`` (dropped after a 401;
+        all tokens expire), ``end_of_day`` (dropped, and all tokens expire), ``maintenance``
+        (dropped; for ``delay`` seconds the status is ``close``, and tokens and upgrades are
+        refused).
         With a ``topic``, the first four end only the connections that have it.
 
-        On upgrades, by ``market count after``: ``reject_token`` (a fresh token is told expired),
-        ``refuse_upgrade`` (HTTP ``status`` 403, or 401, 429).
+        On upgrades, chosen by ``market count after``: ``reject_token`` (a fresh token is refused as
+        expired), ``refuse_upgrade`` (HTTP ``status`` 403, or 401, 429).
 
-        On REST calls, by ``market path count after``: ``rate_limit`` (429 with the quota's headers;
-        it resets after ``delay`` seconds), ``overload`` (429 without), ``html_error`` (502 and
-        HTML), ``truncate`` (half a reply), ``slow_reply`` (``delay`` seconds late).
+        On REST calls, chosen by ``market path count after``: ``rate_limit`` (429 with the quota's
+        headers, which reset after ``delay`` seconds), ``overload`` (429 without the headers),
+        ``html_error`` (502 and HTML), ``truncate`` (half a reply), ``slow_reply`` (``delay``
+        seconds late).
 
-        On books and contracts, by ``symbol market pick``, else on all that are streamed: ``rebase``
-        (the book's sequence falls by ``by``, everywhere), ``crossed_book`` (for ``delay`` virtual
-        seconds, below 0.1, a bid stands above the best ask), ``delist`` (``Closed``, and silent).
+        On books and contracts, chosen by ``symbol market pick``, otherwise on all streamed ones:
+        ``rebase`` (the book's sequence falls by ``by``, everywhere), ``crossed_book`` (for
+        ``delay`` virtual seconds, below 0.1, a bid is above the best ask), ``delist`` (``Closed``,
+        and silent).
 
         ``repeat_executions``: the next subscription to a trade topic (``topic``, ``market``) begins
-        with the last ``count`` executions, but for the newest ``after``.
+        with the last ``count`` executions, except for the newest ``after``.
 
         Parameters
         ----------
@@ -283,7 +287,7 @@ class Doors:
         Returns
         -------
         Fault
-            What was injected, defaults filled in.
+            The injected fault, with defaults filled in.
 
         Raises
         ------
@@ -308,14 +312,14 @@ class Doors:
         return made
 
     def heal(self) -> None:
-        """Take away every fault that still waits for something to strike, or lasts.
+        """Take away every fault that lasts or still waits for something to strike.
 
-        What is planned for later still comes; see `calm`.
+        Faults planned for later still come; see `calm`.
         """
         self._perform(self._faults.heal)
 
     def calm(self) -> None:
-        """End the chaos, and all else that is planned, and heal everything."""
+        """End the chaos, call off all planned faults, and heal the rest."""
         self._perform(self._faults.calm)
 
     def close(self, timeout: float = 5.0) -> None:
@@ -325,7 +329,7 @@ class Doors:
             if self._thread.is_alive() and loop is not None:
                 try:
                     loop.call_soon_threadsafe(self._closing.set)
-                except RuntimeError:  # the loop ended between the question and the call
+                except RuntimeError:  # the loop ended after `is_alive` was asked
                     _log.debug("simulated exchange had already ended")
         if threading.current_thread() is not self._thread:
             self._thread.join(timeout)
@@ -370,7 +374,7 @@ class Doors:
             for dead in sockets.values():
                 dead.close()
         if driver.done():
-            # It never ends by itself: this raises what went wrong, for the thread's excepthook.
+            # It never ends by itself: this raises its exception for the thread's excepthook.
             driver.result()
         driver.cancel()
 
@@ -407,7 +411,7 @@ class Doors:
         return [one for door in self._doors.values() for one in door.connections]
 
     def _perform(self, function: Callable[[], _T]) -> _T:
-        """Do something for an account on the exchange's thread, and send what follows from it."""
+        """Call a function on the exchange's thread, and send the messages that it causes."""
 
         def perform() -> _T:
             try:
@@ -418,13 +422,13 @@ class Doors:
         return self._call(perform)
 
     def _catch_up(self, symbols: Iterable[str]) -> None:
-        """Bring symbols to the present, for what is then done to all of them at once."""
+        """Bring symbols to the present, before something is done to all of them at once."""
         if self._loop is None or self.is_closed or threading.current_thread() is self._thread:
             return
         self._await(asyncio.run_coroutine_threadsafe(self._core.catch_up(symbols), self._loop))
 
     def _call(self, function: Callable[[], _T]) -> _T:
-        """Run a function on the exchange's thread, or here once that has ended; give its result."""
+        """Call a function on the exchange's thread, or here once that has ended."""
         loop = self._loop
         if threading.current_thread() is self._thread or self.is_closed or loop is None:
             return function()
@@ -443,14 +447,14 @@ class Doors:
         return result.result() if self._await(result) else function()
 
     def _await(self, result: concurrent.futures.Future[Any]) -> bool:
-        """Wait for what the exchange's thread was asked for; False if that has ended before."""
+        """Wait for a result of the exchange's thread; return False if the thread ends before it."""
         is_done = self._machine.event()
         result.add_done_callback(lambda _: is_done.set())
-        while not is_done.wait(0.2):  # in steps: the loop may end before it comes to it
+        while not is_done.wait(0.2):  # in steps: the loop may end before it gets to the call
             if not self._thread.is_alive():
                 return False
         return True
 
 
 def _log_nothing(_handler: RequestHandler) -> None:
-    """Keep tornado from logging every 404: `Exchange.requests` is the log."""
+    """Keep tornado from logging every 404: `Doors.requests` is the log."""

@@ -17,7 +17,7 @@ __all__ = ["EnginePool", "Work"]
 # Virtual time that an engine is advanced by in one piece: some milliseconds of work.
 _CATCH_UP_NS = 1_000_000_000
 
-# Of all exchanges of this process.
+# Shared by all exchanges of this process.
 _WARM = WarmMarkets()
 if hasattr(os, "register_at_fork"):  # not on Windows
     os.register_at_fork(after_in_child=_WARM.disown)
@@ -27,7 +27,7 @@ Work: TypeAlias = Generator[None, None, None]
 
 
 class EnginePool:
-    """Builds the engines of one exchange and advances them; each trades unseen for a while first.
+    """Builds and advances the engines of one exchange; each first trades unseen for a while.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ class EnginePool:
         self._touches: dict[str, int] = {}  # virtual time of each symbol's first touch
 
     def touch(self, symbol: str) -> None:
-        """Note the first touch: the symbol's engine starts then, whenever it is built."""
+        """Note a symbol's first touch: its engine starts then, whenever it is built."""
         self._touches.setdefault(symbol, self._clock.reached_ns)
 
     def touched_ns(self, symbol: str) -> int:
@@ -122,7 +122,7 @@ class EnginePool:
         return kept or self._make_engine(listing, self._seed, start_ns)
 
     def _keep_if_warm(self, symbol: str) -> None:
-        # Another exchange will want the symbols touched at the start; later touches are chance.
+        # Another exchange will need the symbols touched at the start; later touches are chance.
         engine = self._engines[symbol]
         is_warm = engine.now_ns == self._touches[symbol] == self._clock.start_ns
         if is_warm and self._make_engine is Market:

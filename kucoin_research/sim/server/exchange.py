@@ -1,4 +1,4 @@
-"""The simulated exchange."""
+"""The simulated exchange: doors in front of a core that makes its data from an order flow."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ __all__ = ["Exchange"]
 class Exchange(Doors):
     """A simulated KuCoin on this machine: REST and WebSocket, one loopback port per market.
 
-    Started on construction; a context manager. Everything runs on one daemon thread with a loop of
-    its own, so it works the same in scripts and in notebooks, whose loop it leaves alone. All
-    methods may be called from any thread.
+    It starts on construction and is a context manager. Everything runs on one daemon thread with a
+    loop of its own, so it works the same in scripts and in notebooks, whose loop it leaves alone.
+    All methods may be called from any thread.
 
-    Virtual time stands still until the first subscription, so that the first rows are reproducible,
-    then runs at `speed`. A symbol's order flow starts when the symbol is first touched (by a
+    Virtual time stands still until the first subscription, so that the first rows are reproducible.
+    Then it runs at `speed`. A symbol's order flow starts when the symbol is first touched (by a
     subscription or a REST call) and costs nothing before. The same seed, start and subscriptions at
-    virtual time zero give the same bytes on every topic. Where the machine or a reader is too slow,
+    virtual time zero produce the same bytes on every topic. If the machine or a reader is too slow,
     virtual time slips behind; nothing is left out.
 
     Parameters
@@ -58,18 +58,18 @@ class Exchange(Doors):
     futures_port, spot_port
         Ports; 0 for any free one.
     chaos
-        Trouble by seed: a whole number for the usual mix (``CHAOS_FAULTS``), or a `Chaos`; see
-        ``schedule``.
+        Random faults: a whole number as the seed of the usual mix (``CHAOS_FAULTS``), or a
+        `Chaos`; see ``schedule``.
     machine
-        Its time, threads and sockets; the real ones when left out.
+        Its time, threads and sockets; None for the real ones.
     **settings
         Fields of `Settings`; ``accounts=[Account(key=…, secret=…, passphrase=…)]`` adds accounts
-        to the demo account, which is always there.
+        to the demo account, which always exists.
 
     Raises
     ------
     InvalidInput
-        If an argument makes no sense.
+        If an argument is invalid.
     OSError
         If a port is taken.
 
@@ -104,7 +104,7 @@ class Exchange(Doors):
         if isinstance(seed, bool) or not isinstance(seed, int):
             raise InvalidInput(f"seed must be a whole number, not {shown(seed)}")
         start_ns = parse_start(start) // SLICE_NS * SLICE_NS
-        # Before anything runs that a wrong one would leave running.
+        # Checked before anything runs, so that a wrong value leaves nothing running.
         if chaos is not None and not isinstance(chaos, Chaos):
             chaos = Chaos(seed=chaos)
         self._schedule = [] if chaos is None else chaos.schedule()
@@ -140,7 +140,7 @@ class Exchange(Doors):
 
     @property
     def schedule(self) -> list[Planned]:
-        """The faults that `chaos` has in store, in virtual time since the first subscription."""
+        """The faults that `chaos` has planned, in virtual time since the first subscription."""
         return list(self._schedule)
 
     @property
@@ -154,12 +154,12 @@ class Exchange(Doors):
         return [self.account(key) for key in self._core.order_entry.members]
 
     def account(self, key: str | Account) -> TradingAccount:
-        """Give the account of an API key.
+        """Return the account of an API key.
 
         Raises
         ------
         InvalidInput
-            If there is none.
+            If no account has this key.
         """
         text = key.key if isinstance(key, Account) else key
         member = self._core.order_entry.members.get(text)
@@ -168,7 +168,7 @@ class Exchange(Doors):
         return TradingAccount(member, self._core.order_entry, self._perform)
 
     def tape(self, symbol: str) -> Tape:
-        """Tell what truly happened to a symbol, from its first touch to now.
+        """Return the true history of a symbol, from its first touch to now.
 
         Raises
         ------
@@ -187,17 +187,18 @@ class Exchange(Doors):
     ) -> None:
         """Let an account trade at random, from now on, in virtual time.
 
-        It places limit, market and stop orders, amends and cancels. Started at the same virtual
-        time (before the first subscription, or while paused) with the same seed, it does the same.
+        It places limit, market and stop orders, amends and cancels. With the same seed and the same
+        virtual time of its start (before the first subscription, or while paused), it does the
+        same.
 
         Parameters
         ----------
         symbols
-            Where; None for all on offer. Each has its own trader.
+            The symbols to trade; None for all on offer. Each gets a trader of its own.
         orders_per_minute
-            How often each acts, on average, per virtual minute.
+            Average number of actions of each trader per virtual minute.
         account
-            Who; None for the demo account.
+            The account that trades; None for the demo account.
         seed
             Seed of its choices; None for the exchange's.
 

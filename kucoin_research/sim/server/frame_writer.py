@@ -1,7 +1,7 @@
-"""The sending side of one WebSocket connection: what is queued, written, and known to have arrived.
+"""The sending side of one WebSocket connection: messages queued, written, and arrived.
 
-Over loopback the kernel can be asked how much of what was written has reached the client's side.
-So the exchange can log exactly which messages a broken connection has lost.
+Over loopback the kernel can report how many of the written bytes have reached the client's side. So
+the exchange can log exactly which messages a broken connection has lost.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _RESET_PATIENCE = 0.2  # seconds in which the reader takes nothing, after which 
 
 
 class FrameWriter:
-    """Writes one connection's frames, and counts what its reader has not taken yet.
+    """Writes one connection's frames, and counts the bytes that its reader has not taken yet.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ class FrameWriter:
                 end += len(frame)
                 in_flight.append((end, message))
         queue.clear()
-        if not stream.closed():  # by the writing itself, when the client has just gone
+        if not stream.closed():  # the writing itself closes it when the client has just gone
             arrived = _arrived_bytes(stream)
             while in_flight and in_flight[0][0] <= arrived:
                 in_flight.popleft()
@@ -127,7 +127,7 @@ class FrameWriter:
 
         def on_written(future: asyncio.Future[None]) -> None:
             if not future.cancelled():
-                # Looked at, so that asyncio does not complain of a client that left.
+                # An exception that nobody reads would be logged by asyncio: the client has left.
                 future.exception()
             self._pending_bytes -= size
             self._last_drain = self._machine.monotonic()
@@ -155,16 +155,16 @@ class FrameWriter:
         stream = self.open_stream()
         if stream is None:
             return []
-        # Closing on unread input resets the connection: that takes along what the kernel holds.
+        # Closing with unread input resets the connection: that destroys the bytes the kernel holds.
         is_reset = _unread_bytes(stream.socket)
         return self._beyond(_arrived_bytes(stream) if is_reset else _written_bytes(stream))
 
     def reset(self, stream: IOStream, on_reset: Callable[[list[Message]], None]) -> None:
-        """Reset the connection (TCP RST) when its reader takes no more of what was written.
+        """Reset the connection (TCP RST) once its reader has stopped taking written bytes.
 
         Calls `on_reset` with the written messages that were lost.
         """
-        # From here on the kernel is handed nothing more, so that what is lost stays the same.
+        # From here on the kernel gets nothing more to send, so that the losses stay the same.
         stream.io_loop.remove_handler(stream.fileno())
         unsent = unsent_bytes(stream.socket)
         self._reset_when_taken(stream, on_reset, unsent, self._machine.monotonic())
@@ -176,8 +176,8 @@ class FrameWriter:
         unsent: int,
         since: float,
     ) -> None:
-        # A reset takes along what the kernel has not sent yet, and that changes at any moment as
-        # long as the client reads.
+        # A reset destroys the bytes that the kernel has not sent yet, and their number changes at
+        # any moment while the client reads.
         if stream.closed():
             return
         left, now = unsent_bytes(stream.socket), self._machine.monotonic()
@@ -197,13 +197,13 @@ class FrameWriter:
         return [message for end, message in self._in_flight if end > index]
 
 
-# linux/sockios.h: the bytes that have not left for the other side. Over loopback the other side can
-# read the rest, acknowledged or not, even behind a reset.
+# linux/sockios.h: the number of bytes that have not been sent. Over loopback the other side can
+# read all sent bytes, acknowledged or not, even after a reset.
 _SIOCOUTQNSD = 0x894B
 
 
 def unsent_bytes(sock: socket.socket) -> int:
-    """Count the bytes that the kernel has not sent yet; 0 elsewhere than on Linux."""
+    """Return the number of bytes that the kernel has not sent yet; only Linux says, else 0."""
     return _ask_kernel(sock, _SIOCOUTQNSD)
 
 

@@ -1,4 +1,7 @@
-"""The REST answers of the futures market."""
+"""The REST answers and routes of the simulated futures market.
+
+Shapes from the protocol reference, section 3.
+"""
 
 from __future__ import annotations
 
@@ -47,6 +50,7 @@ _QUERY_ROWS = 100
 _FUNDING_ROWS = 100
 _GRANULARITIES = (1, 5, 15, 30, 60, 120, 240, 480, 720, 1440, 10080)
 _SAMPLES_PER_BAR = 5
+_ENDED = ("Settled", "Closed")
 _INVALID_PARAMETER = error(200, "400100", "Parameter Error")
 
 
@@ -58,10 +62,7 @@ def _contract(site: Site, engine: Market, _values: Values) -> dict[str, Any]:
 def _contracts(site: Site, values: Values) -> Work:
     rows = []
     for symbol in site.listings:
-        if site.core.trading_status(symbol) not in (
-            "Settled",
-            "Closed",
-        ):  # those are active no more
+        if site.core.trading_status(symbol) not in _ENDED:
             yield from site.listed(symbol).warm_day()
             rows.append(_contract(site, site.listed(symbol), values))
             yield
@@ -252,7 +253,7 @@ def _query_row(name: str, series: _Series, point_ms: int) -> dict[str, Any]:
         "value": value,
     }
     if series.granularity_ms == 1_000:
-        # Misspelt on the wire.
+        # KuCoin misspells this key on the wire.
         row["decomposionList"] = [
             {"exchange": "binance", "price": value, "weight": 0.6},
             {"exchange": "okex", "price": value, "weight": 0.4},
@@ -348,7 +349,7 @@ def _position(site: Site, values: Values, member: Member) -> Reply:
 
 FUTURES_ROUTES: tuple[Route, ...] = (
     *BULLETS,
-    # Its replies were seen without the quota headers. (reference, section 2.4)
+    # The replies of this call were seen without the quota headers. (reference, section 2.4)
     Route("/api/v1/timestamp", 2, timestamp, touches_none, shows_quota=False),
     Route("/api/v1/status", 4, status, touches_none),
     Route("/api/v1/contracts/active", 3, _contracts, touches_all),

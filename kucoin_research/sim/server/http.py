@@ -1,4 +1,4 @@
-"""Every HTTP request to a simulated exchange."""
+"""HTTP requests to an exchange: token calls, signatures, quotas, faults, and answers of routes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from kucoin_research.sim.server.wire_frames import json_bytes
 
 __all__ = ["RestHandler"]
 
-_LIST_PATIENCE = 0.5  # seconds for bringing all symbols to the present, for a list of them
+_LIST_PATIENCE = 0.5  # seconds (wall) for bringing all symbols to the present, for a list of them
 
 
 _TOKEN_CALLS = frozenset({"bullet-public", "bullet-private"})
@@ -31,26 +31,26 @@ _HTML_ERROR = (
 
 
 class RestHandler(RequestHandler):
-    """Every HTTP path: KuCoin's envelope, quota headers and error bodies."""
+    """Answers every HTTP request, with KuCoin's envelope, quota headers and error bodies."""
 
     def initialize(self, door: Door) -> None:
-        """Take the market this port serves."""
+        """Take the door of the market that this port serves."""
         self._door = door
 
     def prepare(self) -> None:
-        """Turn away what a web page of elsewhere sends, before anything is looked at."""
+        """Refuse requests of other sites' web pages before anything else is read."""
         why = refusal(self.request.headers, self._door.bound)
         if why is not None:
             self._door.core.requests.append((self.request.method or "", self.request.path))
             self._send_reply(error(403, "403000", why))
 
     def set_default_headers(self) -> None:
-        """Answer as a JSON service that does not name its software."""
+        """Set the headers of a JSON service that does not name its software."""
         self.set_header("Content-Type", "application/json;charset=UTF-8")
         self.clear_header("Server")
 
     def compute_etag(self) -> str | None:
-        """Give no ETag: KuCoin never answers 304 here."""
+        """Return no ETag: KuCoin never answers 304 here."""
         return None
 
     async def get(self) -> None:

@@ -1,4 +1,4 @@
-"""The simulated exchange's board: engines on one side, topics and subscribers on the other."""
+"""The core of a simulated exchange: engines on one side, topics and subscribers on the other."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from kucoin_research.sim.server.wire_frames import text_frame
 
 __all__ = ["MarketCore", "listings_for"]
 
-# Their frames tell of the last 24 hours.
+# The frames of these topics describe the last 24 hours.
 _DAILY_TOPICS = frozenset({"/contractMarket/snapshot", "/market/snapshot"})
 
 
 class _Channel(Channel):
-    """A channel with what formats it, by symbol."""
+    """A channel with the feeds that make its frames, by symbol."""
 
     def __init__(self, topic: Topic, market: str) -> None:
         super().__init__(topic, market)
@@ -42,13 +42,13 @@ class _Channel(Channel):
 
 
 class _Watch:
-    """One engine that moves, who listens to it, and when it next has something to do."""
+    """One engine that advances with virtual time: its feeds, and the time of its next action."""
 
     def __init__(self, engine: Market, *, is_lively: bool) -> None:
         self.engine = engine
-        self.is_lively = is_lively  # an account is engaged in it: something may happen at any time
+        self.is_lively = is_lively  # an account trades in it: something may happen at any time
         self.feeds: list[tuple[_Channel, Feed]] = []
-        self.hearing: list[tuple[_Channel, Feed]] = []  # those of `feeds` that look at events
+        self.hearing: list[tuple[_Channel, Feed]] = []  # the `feeds` that use events
         self.needs_instants = False
         self.wake_ns = 0
         self._periods: set[int] = set()
@@ -61,17 +61,17 @@ class _Watch:
         self._periods.add(feed.period_ns)
 
     def rest(self, now_ns: int) -> None:
-        """Sleep until the next action or grid point; nothing is missed before."""
+        """Sleep until the engine's next action or a feed's next grid point."""
         if not self.is_lively:
             grids = [now_ns - now_ns % period + period for period in self._periods]
             self.wake_ns = min([self.engine.next_action_ns, *grids])
 
 
 class MarketCore(ExchangeCore[_Channel]):
-    """Engines, topics, faults and logs of one exchange.
+    """Makes one exchange's data from simulated order flow, one engine per symbol.
 
-    Runs on one thread. An engine starts at the virtual time at which its symbol is first touched,
-    and moves only while somebody listens to it or asks for it, so unwatched symbols cost nothing.
+    It runs on one thread. An engine starts at the virtual time of its symbol's first touch. It
+    advances only while somebody listens to it or asks for it, so unwatched symbols cost nothing.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ class MarketCore(ExchangeCore[_Channel]):
     listings
         The symbols on offer.
     settings
-        The rest.
+        All other choices.
     make_engine
         Makes the engine of a listing, of a seed, that starts at a virtual time in ns.
     """
@@ -111,7 +111,7 @@ class MarketCore(ExchangeCore[_Channel]):
             bare_announcements=settings.bare_announcements,
         )
         self._engines = EnginePool(seed, clock, listings, int(settings.warm_up * 1e9), make_engine)
-        # What accounts and faults did to an engine and when: `tape` does it again.
+        # The actions of accounts and faults on each engine: a tape's own engine repeats them.
         self._actions: dict[str, list[TimedAction]] = {}
         self._interests: set[str] = set()
         self._watches: dict[str, _Watch] = {}
@@ -136,8 +136,8 @@ class MarketCore(ExchangeCore[_Channel]):
     async def catch_up(self, symbols: Iterable[str], patience: float | None = None) -> None:
         """Bring engines to the current virtual time, leaving turns to the sockets meanwhile.
 
-        Virtual time waits for it. With `patience` it does not, and those that are not there yet
-        after so many seconds stay where they are, though no earlier than at their first touch.
+        Virtual time waits for it. With `patience` it does not wait, and symbols that are still
+        behind after this many seconds stay behind, though not before their first touch.
         """
         work = self.catching_up(symbols, patience)
         await self.in_turns(self.holding_time(work) if patience is None else work)
@@ -158,26 +158,26 @@ class MarketCore(ExchangeCore[_Channel]):
                     return
 
     async def prepare(self, market: str, topic: Topic) -> None:
-        """Catch up with the symbols of a topic, and build the history that its frames will want."""
+        """Bring a topic's symbols to the present, and build the history that its frames need."""
         symbols = self.symbols_of(market, topic)
         await self.catch_up(symbols)
         if topic.prefix in _DAILY_TOPICS:
             await self.in_turns(self.holding_time(self._engines.warm_days(symbols)))
 
     def trading_status(self, symbol: str) -> str:
-        """Tell whether a symbol trades: ``Open``, or the word that was set for it."""
+        """Return a symbol's trading status: ``Open``, ``Closed``, or the word set for it."""
         if symbol in self.delivery.delisted():
             return "Closed"
         return self.settings.states.get(symbol, "Open")
 
     def book_sequence(self, engine: Market) -> int:
-        """Give the wire's number of the engine's current book."""
+        """Return the sequence of the engine's current book on the wire."""
         return self._wire.book_sequence(engine)
 
     def order(self, symbol: str, action: Callable[[Market], Submission]) -> Submission:
-        """Do something to an engine's book for an account: streams, tape and REST will show it.
+        """Do an account's action on an engine's book, so that streams, tape and REST show it.
 
-        The action is done again on the tape's own engine, so it must depend on nothing else.
+        The tape's own engine repeats the action, so it must depend on the engine alone.
         """
         engine = self.caught_up(symbol)
         done = action(engine)
@@ -193,10 +193,9 @@ class MarketCore(ExchangeCore[_Channel]):
         return self._wire.frame_id(name, time_ns)
 
     def tape(self, symbol: str) -> Callable[[], Tape]:
-        """Note what happened to the symbol from its first touch to now.
+        """Return a function that makes the symbol's tape, from its first touch to now.
 
-        What is returned makes the tape, on a second engine of its own: it takes long, and may be
-        called on any thread.
+        The function works on a second engine of its own. It takes long, and any thread may call it.
         """
         if not isinstance(symbol, str) or symbol not in self.listings:
             raise UnknownSymbol(f"no symbol {shown(symbol)}; symbols: {', '.join(self.listings)}")
@@ -221,7 +220,7 @@ class MarketCore(ExchangeCore[_Channel]):
         return [symbol for symbol in self.listings if self._is_on_stream(market, symbol)]
 
     def _is_on_stream(self, market: str, symbol: str) -> bool:
-        # What a fault has delisted is still made, and withheld: it may come back.
+        # Messages of a symbol delisted by a fault are still made, and withheld: it may come back.
         row = self.listings.get(symbol)
         state = self.settings.states.get(symbol, "Open")
         return row is not None and row.market == market and state in ("Open", "CancelOnly")
@@ -258,15 +257,15 @@ class MarketCore(ExchangeCore[_Channel]):
         )
 
     def watch(self) -> None:
-        """Look again at which engines have to move."""
+        """Take note that the accounts may now need other engines to advance."""
         interests = self.order_entry.interests()
         if interests != self._interests:
             self._interests = interests
             self._is_stale = True
 
     def _watched(self) -> dict[str, _Watch]:
-        # The catalog's order, then the order of PUBLIC_TOPICS: frames leave in the same order
-        # whoever subscribed first.
+        # In the catalog's order, then in that of PUBLIC_TOPICS: so the order of frames does not
+        # depend on who subscribed first.
         if self._is_stale:
             self._is_stale = False
             symbols = {symbol for channel in self._channels.values() for symbol in channel.feeds}
@@ -299,7 +298,7 @@ class MarketCore(ExchangeCore[_Channel]):
     def _move(self, watch: _Watch, until_ns: int) -> None:
         engine, hearing = watch.engine, watch.hearing
         if watch.needs_instants:
-            # Everything happens on whole milliseconds, so each step shows the state of one instant.
+            # All actions are on whole milliseconds, so each step shows the state of one instant.
             while (action_ns := engine.next_action_ns) <= until_ns:
                 self._pass_on(engine.advance(action_ns), hearing)
         self._pass_on(engine.advance(until_ns), hearing)
@@ -327,9 +326,9 @@ class MarketCore(ExchangeCore[_Channel]):
     def emit_private(
         self, user_id: str, market: str, listened: str, frame: dict[str, Any], time_ns: int
     ) -> None:
-        """Send a frame to the listeners of an account's topic; `listened` is what they asked for.
+        """Send a frame to the listeners of an account's topic, `listened`.
 
-        Faults know it by the topic it carries, and by its time.
+        Faults know the frame by the topic that it carries, and by its time.
         """
         readers = self._listeners.get((user_id, market, listened))
         if readers is not None and readers.is_wanted:
@@ -339,7 +338,7 @@ class MarketCore(ExchangeCore[_Channel]):
     # Faults of books and contracts
 
     def check(self, fault: Fault) -> None:
-        """Refuse nothing: a simulated market takes every fault."""
+        """Accept every fault: a simulated market can have all of them."""
 
     def strike(self, symbol: str, fault: Fault) -> None:
         """Renumber or cross a book."""
@@ -349,9 +348,10 @@ class MarketCore(ExchangeCore[_Channel]):
             self.cross(symbol, fault.delay)
 
     def rebase(self, symbol: str, by: int) -> None:
-        """Let a book's sequence jump backwards, on the wire by `by`.
+        """Make a book's sequence jump backwards, on the wire by `by`.
 
-        On spot with fillers by the next multiple of three below, so that those keep their places.
+        On spot with fillers it is rounded down to a multiple of three, so that the fillers keep
+        their places.
         """
         engine = self.caught_up(symbol)
         has_fillers = engine.listing.market == "spot" and self.settings.spot_fillers
@@ -364,7 +364,7 @@ class MarketCore(ExchangeCore[_Channel]):
             feed.on_rebase(shift)
 
     def cross(self, symbol: str, seconds: float) -> None:
-        """Let a bid stand above the best ask, on the wire, for so many virtual seconds."""
+        """Keep a bid above the best ask, on the wire, for this many virtual seconds."""
         self.order(symbol, lambda engine: engine.cross())
         until_ns = self.clock.reached_ns + int(seconds * 1e9)
         self.at(until_ns, lambda: self._uncross(symbol))
@@ -374,7 +374,7 @@ class MarketCore(ExchangeCore[_Channel]):
 
 
 def listings_for(symbols: Iterable[str] | str | None, quiet: int = 0) -> dict[str, Listing]:
-    """Choose rows of the catalog, and add `quiet` synthetic contracts.
+    """Select listings from the catalog, and add `quiet` synthetic contracts.
 
     Raises
     ------

@@ -1,4 +1,7 @@
-"""What a REST call is: its route, its weight, its reply, and the market that it asks about."""
+"""Routes of REST calls: paths, weights, replies, and the market that answers.
+
+Shapes from the protocol reference, section 2.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +59,7 @@ class Reply(NamedTuple):
 
 
 class BaseSite(ABC):
-    """What REST knows of one market, whatever its data come from."""
+    """One market as REST sees it, whatever the data's source."""
 
     def __init__(self, market: str) -> None:
         self.market = market
@@ -65,16 +68,16 @@ class BaseSite(ABC):
     @property
     @abstractmethod
     def now_ns(self) -> int:
-        """The time that the exchange tells, ns UTC."""
+        """The exchange's own time, ns UTC."""
 
     @property
     def now_ms(self) -> int:
-        """The time that the exchange tells, ms UTC."""
+        """The exchange's own time, ms UTC."""
         return self.now_ns // MS
 
 
 class Site(BaseSite):
-    """One simulated market: listings, engines at the current virtual time, and the time."""
+    """One simulated market as REST sees it: listings, engines, and virtual time."""
 
     def __init__(self, core: MarketCore, market: str) -> None:
         super().__init__(market)
@@ -89,23 +92,23 @@ class Site(BaseSite):
         return self.core.clock.now_ns
 
     def engine(self, symbol: str) -> Market:
-        """Give a listed symbol's engine at the current virtual time."""
+        """Return a listed symbol's engine at the current virtual time."""
         return self.core.caught_up(symbol)
 
     def listed(self, symbol: str) -> Market:
-        """Give a listed symbol's engine as it last moved, for lists of all of them.
+        """Return a listed symbol's engine as it last moved, for lists of all symbols.
 
-        One that nobody listens to may stand still in the past: at a high speed there would be no
-        end to bringing them all to the present.
+        An engine without listeners may be behind: at a high speed, bringing all of them to the
+        present would never end.
         """
         return self.core.engine(symbol)
 
     def sequence(self, engine: Market) -> int:
-        """Give the wire's number of the engine's book, the one that the stream uses."""
+        """Return the sequence of the engine's book on the wire, as the stream numbers it."""
         return self.core.book_sequence(engine)
 
 
-# Work that takes longer than a moment is cut into steps, so that the sockets get their turns.
+# Longer work is cut into steps, so that the sockets get their turns.
 Work: TypeAlias = Generator[None, None, Reply]
 # Each table of routes has its own kind of `BaseSite`.
 Answer: TypeAlias = Callable[[Any, Values], Reply | Work]
@@ -131,26 +134,26 @@ def touches_none(_site: BaseSite, _values: Values) -> Iterable[str]:
 
 @dataclass(frozen=True)
 class Route:
-    """One call.
+    """One REST call: its path, its price in quota, and the function that answers it.
 
     Attributes
     ----------
     path
-        With ``{names}`` for the parts that are values.
+        The path, with ``{names}`` for the parts that are values.
     weight
-        What it takes from the quota (reference, section 2.4).
+        Weight taken from the quota (reference, section 2.4).
     answer
         Makes the reply.
     touches
-        Names the symbols whose engines it needs.
+        Names the symbols whose engines the answer needs.
     method
-        The only one allowed.
+        The only HTTP method allowed.
     is_private
         Whether it needs a key.
     shows_quota
         Whether its replies carry the quota headers.
     account_answer
-        Makes the reply where that depends on who asks.
+        Makes the reply if that depends on the account that asks.
     """
 
     path: str
@@ -164,7 +167,7 @@ class Route:
 
     @property
     def is_list(self) -> bool:
-        """Whether it tells of all symbols, which need not be at the very same instant then."""
+        """Whether it lists all symbols; those need not be at the same instant."""
         return self.touches is touches_all
 
     @property
@@ -186,7 +189,7 @@ def find_route(table: RouteTable, path: str) -> tuple[Route | None, dict[str, st
 
 
 def error(status: int, code: str, message: str) -> Reply:
-    """Build an error reply; ``msg`` first, as the futures gateway writes it."""
+    """Build an error reply, with ``msg`` first as the futures gateway writes it."""
     return Reply(status, {"msg": message, "code": code})
 
 
@@ -210,12 +213,12 @@ INVALID_SYMBOL = error(200, "200003", "Invalid symbol.")
 
 
 def not_found(_site: BaseSite, _values: Values) -> Reply:
-    """Answer 404: the server answers such a call itself, or by its `account_answer`."""
+    """Answer 404: never seen, since the server answers such calls itself or by `account_answer`."""
     return error(404, "404", "Not Found")
 
 
 def for_symbol(answer: Callable[[Site, Market, Values], Any], unknown: Reply) -> Answer:
-    """Make the answer of a call about one symbol; `unknown` is the reply for all others."""
+    """Make the answer of a call about one symbol; other symbols get the reply `unknown`."""
 
     def look_up(site: Site, values: Values) -> Reply:
         symbol = values.get("symbol", "")
@@ -227,7 +230,7 @@ def for_symbol(answer: Callable[[Site, Market, Values], Any], unknown: Reply) ->
 
 
 def route_table(routes: Iterable[Route]) -> RouteTable:
-    """Prepare routes for `find_route`, which takes the first that fits."""
+    """Prepare routes for `find_route`, which takes the first match."""
     return [(re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", one.path)), one) for one in routes]
 
 

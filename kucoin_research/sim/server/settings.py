@@ -15,12 +15,15 @@ __all__ = ["Settings", "make_settings"]
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    r"""What can be set about the simulated exchange, beyond its seed, speed and addresses.
+    r"""The choices a user has about the simulated exchange, beyond its seed, speed and addresses.
+
+    It has one field per option that ``Exchange`` takes by name, and so more fields than a class of
+    ours should have.
 
     Attributes
     ----------
     ping_interval_ms, ping_timeout_ms
-        What the token reply tells clients.
+        The token reply's two fields for clients, which decide when they send pings.
     idle_timeout
         Seconds (wall) of client silence before the exchange closes a connection.
     rate_limit, rate_window
@@ -30,31 +33,32 @@ class Settings:
     max_connections
         Connections per market.
     max_messages, message_window
-        Client messages allowed in so many seconds (wall); one more closes the connection.
+        Client messages allowed per window, and the window in seconds (wall); one more message
+        closes the connection.
     token_lifetime, connection_lifetime
         Seconds (wall). They belong to the connection, so they do not run with the market's virtual
         clock.
     ack_delay_ms
-        Longest delay of an ack (wall); each is drawn at random up to it, so data can come first.
+        Longest delay of an ack (wall). Each delay is drawn at random, so data can come first.
     compression
         Whether permessage-deflate is accepted when the client offers it.
     patience
-        Seconds (wall) for which virtual time waits for a reader that takes nothing, before that
-        reader's data is dropped as KuCoin does.
+        Seconds (wall) for which virtual time waits for a reader that takes nothing. Then that
+        reader's data is dropped, as KuCoin does.
     buffer_bytes
         Unsent bytes per connection from which its reader counts as slow.
     spot_fillers
         Whether every third spot book sequence is a price-0 filler, as in the 2021 captures.
     spot_changes_per_frame
-        Changes in one spot level 2 frame at most; above 1 they are unordered and overwritten ones
-        have no entry.
+        Most changes in one spot level 2 frame. Above 1 they are unordered, and a change that a
+        later one overwrites has no entry.
     spot_resend_depth
         Whether spot depth frames are sent although nothing changed (futures always does).
     candle_add
         Whether a spot candle begins with the undocumented subject ``trade.candles.add``.
     bare_announcements
-        Whether funding announcements carry the topic without a symbol even when one was named, as
-        in the documents' samples; KuCoin's own SDK does not find such frames.
+        Whether funding announcements carry the topic without a symbol even if the client named
+        one, as in the documents' samples. KuCoin's own SDK does not find such frames.
     kline_page
         Rows in one futures kline reply; sources say 500 or 200.
     pro_idle_timeout
@@ -63,28 +67,29 @@ class Settings:
     max_pro_topics, max_pro_messages
         Channels per connection of the pro feed, and client messages in ``message_window``.
     states
-        What has stopped trading, by symbol: ``{"SOLUSDTM": "Paused"}``. Such a symbol is silent on
-        the stream; on futures the word is one of KuCoin's, on spot any but ``Open`` closes a pair.
+        The symbols that do not trade, each with its state: ``{"SOLUSDTM": "Paused"}``. Such a
+        symbol is silent on the stream. On futures the state is one of KuCoin's words; on spot any
+        word but ``Open`` closes a pair.
     warm_up
-        Virtual seconds for which a symbol has traded, unseen, when it is first touched; so there
-        are recent trades.
+        Virtual seconds for which a symbol has traded, unseen, when it is first touched, so that
+        there are recent trades.
     accounts
         The accounts (`Account`) beside the demo account, which is always there.
     private_rate_limit
         Quota of signed calls per market and account; None for KuCoin's own: 4000 on spot, 2000 on
         futures.
     signing_clock
-        The clock that signed timestamps are compared with: ``"wall"``, since clients sign with
-        their own, or ``"virtual"``.
+        The clock that signed timestamps are compared with: ``"wall"``, by which clients sign, or
+        ``"virtual"``.
     journal
-        Whether every message that is published is kept, for ``Exchange.journal``; it takes memory
-        without bound.
+        Whether every published message is kept, for ``Exchange.journal``; memory grows without
+        bound.
     dead_servers
-        How many servers the token reply names, ahead of the one that works, that refuse every
-        connection.
+        Number of servers that refuse every connection; the token reply names them ahead of the one
+        that works.
     quiet_contracts
-        How many synthetic contracts are on offer beside the catalog: ``SIM001USDTM`` and so on,
-        USDT-margined perpetuals in which little happens, so that hundreds can be streamed.
+        Number of synthetic contracts on offer beside the catalog: ``SIM001USDTM`` and so on. They
+        are USDT-margined perpetuals with little activity, so that hundreds can be streamed.
     """
 
     ping_interval_ms: int = 18_000
@@ -134,7 +139,7 @@ class Settings:
 
 
 def _check(name: str, kind: str, value: object) -> None:
-    """Refuse a setting that is of another kind than its field's."""
+    """Raise `InvalidInput` for a setting of another kind than its field's."""
     if kind.endswith(" | None") and value is None:
         return
     kind = kind.removesuffix(" | None")
@@ -155,7 +160,7 @@ def make_settings(chosen: dict[str, Any]) -> Settings:
     Raises
     ------
     InvalidInput
-        If there is no such setting, or an account is none.
+        If there is no such setting, or an account is no `Account`.
     """
     known = [one.name for one in dataclasses.fields(Settings)]
     unknown = sorted(set(chosen) - set(known))

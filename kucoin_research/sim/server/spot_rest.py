@@ -1,4 +1,7 @@
-"""The REST answers of the spot market."""
+"""The REST answers and routes of the simulated spot market.
+
+Shapes from the protocol reference, section 4.
+"""
 
 from __future__ import annotations
 
@@ -233,7 +236,7 @@ def _spot_candles(site: Site, values: Values) -> Work:
         return _NO_PAIR
     if interval_ms is None:
         return error(200, "400100", "Incorrect candlestick type.")
-    # 0 counts as open. Of more candles than fit, the newest are given.
+    # 0 counts as no bound. If more candles match than fit, the reply has the newest ones.
     first = (integer(values, "startAt") or 0) * 1_000
     last = (integer(values, "endAt") or 0) * 1_000 or None
     engine = site.engine(symbol)

@@ -1,4 +1,4 @@
-"""The true history of one simulated symbol."""
+"""The true history of one simulated symbol, remade on an engine of its own."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from kucoin_research.sim.engine.catalog import Listing
 from kucoin_research.sim.engine.market import BookChange, Event, Market, Submission, Trade
 from kucoin_research.sim.messages.feed import Wire
 
-__all__ = ["Tape"]
+__all__ = ["Tape", "TimedAction", "make_tape"]
 
-# When something was done to an engine, and what.
+# The virtual time of an action on an engine, and the action.
 TimedAction: TypeAlias = tuple[int, Callable[[Market], Submission]]
 
 
 class Tape(NamedTuple):
-    """What truly happened to one symbol; for comparing with what a client saw.
+    """The true history of one symbol, for comparing with the data that a client received.
 
     Attributes
     ----------
@@ -27,11 +27,11 @@ class Tape(NamedTuple):
     first_sequence
         The book sequence at the start.
     changes, trades
-        Everything since, in order. Sequences are those on the wire when it was published, spot
-        fillers left out.
+        Everything since, in order. Sequences are those on the wire at the time; spot fillers are
+        left out.
     rebases
-        Where the book's sequence jumped backwards: how many of ``changes`` came before, and the
-        book's sequence right after the jump.
+        Each backward jump of the book's sequence: the number of ``changes`` before it, and the
+        book's sequence right after it.
     """
 
     listing: Listing
@@ -45,7 +45,7 @@ class Tape(NamedTuple):
     def book(self, sequence: int) -> tuple[dict[int, int], dict[int, int]]:
         """Rebuild bids and asks, ticks to size, after the change numbered `sequence`.
 
-        A number that was given out twice, before and after a rebase, means the later change.
+        A number that was used twice, before and after a rebase, means the later change.
         """
         sides = {"buy": dict(self.bids), "sell": dict(self.asks)}
         start, end = self._numbering_of(sequence)
@@ -59,7 +59,7 @@ class Tape(NamedTuple):
         return sides["buy"], sides["sell"]
 
     def _numbering_of(self, sequence: int) -> tuple[int, int]:
-        # Which of `changes` count in the numbering that holds a sequence: the newest that does.
+        # Start and end in `changes` of the newest numbering that holds the sequence.
         starts = [(0, self.first_sequence), *self.rebases]
         ends = [*(index for index, _ in self.rebases), len(self.changes)]
         for (start, first), end in reversed(list(zip(starts, ends, strict=True))):
@@ -77,6 +77,19 @@ def make_tape(
     touched_ns: int,
     until_ns: int,
 ) -> Tape:
+    """Make the tape of a symbol, on a second engine that goes through the same actions.
+
+    Parameters
+    ----------
+    begin
+        Makes that engine.
+    wire
+        Numbers the changes.
+    actions
+        The actions of accounts and faults, in order of time.
+    touched_ns, until_ns
+        Virtual times of the tape's start and end.
+    """
     engine = begin()
     engine.advance(touched_ns)
     bids, asks = dict(engine.levels("buy", None)), dict(engine.levels("sell", None))

@@ -1,4 +1,7 @@
-"""One client's WebSocket session, on the classic feed and on the pro feed."""
+"""One client's WebSocket session, on the classic feed or on the pro feed.
+
+From the protocol reference, sections 5 (classic) and 10 (pro).
+"""
 
 from __future__ import annotations
 
@@ -90,11 +93,11 @@ class SocketHandler(WebSocketHandler):
     # Opening
 
     def check_origin(self, origin: str) -> bool:  # noqa: ARG002
-        """Find nothing more to check: `get` has turned foreign pages away."""
+        """Accept every origin: `get` has already refused the pages of other sites."""
         return True
 
     def get_compression_options(self) -> dict[str, Any] | None:
-        """Accept permessage-deflate when it is offered."""
+        """Accept permessage-deflate if it is offered."""
         return {} if self._door.settings.compression else None
 
     async def get(self, *args: Any, **kwargs: Any) -> None:
@@ -175,9 +178,9 @@ class SocketHandler(WebSocketHandler):
     # The client's messages
 
     def on_message(self, message: str | bytes) -> asyncio.Future[None]:
-        """Answer one client message; none that crosses the exchange's own farewell."""
+        """Answer one client message, unless the exchange has already ended the session."""
         # When the exchange ends, its tasks are cancelled, some before their first step. tornado
-        # would log that, with the token in the address: it is given a future that just ends.
+        # would log that, with the token in the address. So it gets a future that just ends.
         ending: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         task = asyncio.ensure_future(self._on_message(message))
         task.add_done_callback(lambda done: _pass_on(done, ending))
@@ -193,7 +196,7 @@ class SocketHandler(WebSocketHandler):
         self._is_answering = True
         try:
             await self._take(message)
-        except RecursionError:  # reading it, or writing a part of it back
+        except RecursionError:  # while reading the message, or while writing a part of it back
             self.end("too deeply nested", is_closed=True)
         self._is_answering = False
 
@@ -237,7 +240,7 @@ class SocketHandler(WebSocketHandler):
         text = request.get("topic")
         if not isinstance(text, str) or not text:
             raise TopicRefused(406, "topic is required")
-        # Also as text, as some documents show it. (reference, section 5.3)
+        # Some documents show the flag as text. (reference, section 5.3)
         asks_for_private = request.get("privateChannel") in (True, "true")
         is_logged_in = bool(self._user_id) and (asks_for_private or kind == "unsubscribe")
         topics = parse_topics(market, text, is_logged_in=is_logged_in)
@@ -263,8 +266,8 @@ class SocketHandler(WebSocketHandler):
         for topic in new:
             if not topic.is_private:
                 await core.prepare(market, topic)
-        # All at once, so that they begin at the same virtual instant; none of those that it has
-        # lost meanwhile, by leaving or by unsubscribing.
+        # All subscriptions begin at the same virtual instant, so they wait for the last `prepare`.
+        # A topic that the client has left or unsubscribed meanwhile is no longer in `_topics`.
         for topic in new:
             if topic in self._topics and topic.is_private:
                 core.listen(self._user_id, market, topic, self)
@@ -301,7 +304,7 @@ class SocketHandler(WebSocketHandler):
         return {"id": reply_id, "type": "ack"}
 
     def _left_to_idle(self, limit: float) -> float:
-        # A client is not silent while it waits for an answer.
+        # A client that waits for an answer does not count as silent.
         return (
             limit if self._is_answering else self._last_message + limit - self._machine.monotonic()
         )
@@ -312,8 +315,8 @@ class SocketHandler(WebSocketHandler):
             self._timers.start(left, self._check_idle)
             return
         if not self._topics:
-            # Seen on sockets without a subscription only; the others just say Bye. (reference,
-            # section 5.2)
+            # Only sockets without a subscription were seen to get this error; the others get just
+            # the close frame. (reference, section 5.2)
             self.send_error_frame(400, "ping timeout")
         self.end("idle_timeout", is_closed=True)
 
@@ -321,12 +324,12 @@ class SocketHandler(WebSocketHandler):
 
     @property
     def market(self) -> str:
-        """The market whose port it came to."""
+        """The market whose port the client called."""
         return self._door.market
 
     def push(self, message: Message, frame: bytes) -> bool:
-        """Queue one data frame; False if the reader is too slow to get it."""
-        # Runs once per message and reader, so it reaches into the writer instead of calling it.
+        """Queue one data frame; return False if the reader is too slow to get it."""
+        # This runs once per message and reader, so it uses the writer's queue without a call.
         writer = self.writer
         if writer.is_slow:
             return False
@@ -342,10 +345,11 @@ class SocketHandler(WebSocketHandler):
         torn: bool = False,
         error_text: str = "",
     ) -> None:
-        """End the session by the exchange's will; what the client misses is logged as withheld.
+        """End the session by the exchange's will; log the messages lost with it as withheld.
 
-        Sends an error frame with code 401 first if there is an `error_text`, then a close frame if
-        `is_closed`.
+        It first sends an error frame with code 401 if there is an `error_text`. Then it sends a
+        close frame (`is_closed`), resets the connection (`reset`), or drops it (amid a frame if
+        `torn`).
         """
         if self._has_left:
             return
@@ -360,6 +364,7 @@ class SocketHandler(WebSocketHandler):
         elif reset and stream is not None:
             writer.reset(stream, lambda lost: self._lose(lost, reason))
         else:
+            # The error frame may have ended the connection: then nothing is left to lose.
             self._lose(writer.lost_by_closing(), reason)
             self.drop(torn=torn)
 
@@ -367,21 +372,21 @@ class SocketHandler(WebSocketHandler):
         self._core.lose(self._door.market, lost, reason, self.number)
 
     def silence(self) -> None:
-        """Say nothing more, whatever comes, until it is forgiven."""
-        self.writer.flush()  # what was published before still goes out
+        """Send nothing more, whatever comes, until `forgive`."""
+        self.writer.flush()  # messages published before still go out
         self.writer.is_silent = True
 
     def forgive(self) -> None:
-        """Forget the faults that this connection suffers from."""
+        """End the faults of this connection."""
         self.writer.is_silent = False
         self._affliction = ("", 0.0)
 
     def is_subscribed(self, topic: str | None) -> bool:
-        """Tell whether it has a topic, or any."""
+        """Return whether the client has this topic; with None, whether it has any."""
         return any(topic in (None, one.text) for one in self._topics)
 
     def drop(self, *, torn: bool = False) -> None:
-        """End the connection without a close frame; amid a frame if `torn`."""
+        """End the connection without a close frame, amid a frame if `torn`."""
         stream = self.writer.open_stream()
         if stream is None:
             return
@@ -397,7 +402,7 @@ class SocketHandler(WebSocketHandler):
             self.writer.write_frames(text_frame(payload))
 
     def send_error_frame(self, code: int, data: str, reply_id: str | None = None) -> None:
-        """Send an error; under a random id where it answers no request."""
+        """Send an error, under a random id if it answers no request."""
         error_id = self._random_id() if reply_id is None else reply_id
         self._send({"id": error_id, "type": "error", "code": code, "data": data})
 
@@ -409,13 +414,13 @@ class ProSocketHandler(SocketHandler):
     """One client's session with the pro feed (reference, section 10): no token, binary frames."""
 
     def initialize(self, door: Door) -> None:
-        """Take the market this port serves."""
+        """Take the door of the market that this port serves."""
         super().initialize(door)
         self._limit = _MessageLimit(door.settings.max_pro_messages, door.settings.message_window)
         self._last_ping: float | None = None
 
     def get_compression_options(self) -> dict[str, Any] | None:
-        """Take no permessage-deflate, whatever is offered."""
+        """Refuse permessage-deflate, whatever is offered."""
         return None
 
     def open(self, *_args: str, **_kwargs: str) -> None:
@@ -441,7 +446,7 @@ class ProSocketHandler(SocketHandler):
         self.end("flood")
 
     async def _take(self, message: str | bytes) -> None:
-        # What is no JSON object gets no answer.
+        # A message that is not a JSON object gets no answer.
         try:
             request = json.loads(message)
         except ValueError:
@@ -493,7 +498,7 @@ class ProSocketHandler(SocketHandler):
         return {"id": reply_id, "result": True}
 
     def _check_idle(self) -> None:
-        # Only a client without a subscription is sent away. (reference, section 10)
+        # Only a client without a subscription is disconnected. (reference, section 10)
         left = self._left_to_idle(self._door.settings.pro_idle_timeout)
         if self._topics or left > 0:
             self._timers.start(max(left, 0.1), self._check_idle)
@@ -504,7 +509,7 @@ class ProSocketHandler(SocketHandler):
         self.writer.write_frames(binary_frame(json_bytes(message)))
 
     def send_error_frame(self, code: int, data: str, reply_id: str | None = None) -> None:
-        """Send nothing: this feed has no error frames beside its answers."""
+        """Send nothing: on this feed, only answers carry errors."""
 
 
 def _pass_on(done: asyncio.Task[None], ending: asyncio.Future[None]) -> None:
@@ -516,7 +521,7 @@ def _pass_on(done: asyncio.Task[None], ending: asyncio.Future[None]) -> None:
 
 
 def _id_text(request_id: Any) -> str:
-    # Ids come back as strings whatever they were. (reference, section 5.3)
+    # Ids come back as strings, whatever their type was. (reference, section 5.3)
     if request_id is None:
         return ""
     return request_id if isinstance(request_id, str) else json.dumps(request_id)

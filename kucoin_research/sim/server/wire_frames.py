@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-__all__ = ["binary_frame", "text_frame"]
+__all__ = ["binary_frame", "json_bytes", "text_frame"]
 
 
 def text_frame(payload: bytes) -> bytes:
@@ -28,6 +28,7 @@ def _frame(first: int, payload: bytes) -> bytes:
 
 
 def json_bytes(message: Any) -> bytes:
-    # Half of a surrogate pair, which JSON can spell and nobody can send, comes back as "?".
+    """Spell a message as compact JSON in UTF-8."""
+    # Half of a surrogate pair can be spelled in JSON but not sent: it comes back as "?".
     text = json.dumps(message, separators=(",", ":"), ensure_ascii=False)
     return text.encode("utf-8", "replace")
