@@ -56,7 +56,7 @@ class Connection(Subscriber, Protocol):
         """End the session by the exchange's will; log the messages lost with it as withheld."""
 
     def drop(self, *, torn: bool = False) -> None:
-        """End the connection without a close frame, amid a frame if `torn`."""
+        """End the connection without a close frame, halfway through a frame if `torn`."""
 
 
 class Tokens:

@@ -253,11 +253,11 @@ class Doors:
         answer ``delay`` seconds late).
 
         On all connections of a ``market``, at once: ``abort`` (TCP reset), ``bye`` (closed with
-        code 1000), ``half_frame`` (dropped amid a frame), ``expire_token`` (dropped after a 401;
-        all tokens expire), ``end_of_day`` (dropped, and all tokens expire), ``maintenance``
-        (dropped; for ``delay`` seconds the status is ``close``, and tokens and upgrades are
-        refused).
-        With a ``topic``, the first four end only the connections that have it.
+        code 1000), ``half_frame`` (dropped halfway through a frame), ``expire_token`` (dropped
+        after a 401; all tokens expire), ``end_of_day`` (dropped, and all tokens expire),
+        ``maintenance`` (dropped; for ``delay`` seconds the status is ``close``, and tokens and
+        upgrades are refused). With a ``topic``, the first four end only the connections that have
+        it.
 
         On upgrades, chosen by ``market count after``: ``reject_token`` (a fresh token is refused as
         expired), ``refuse_upgrade`` (HTTP ``status`` 403, or 401, 429).

@@ -348,8 +348,8 @@ class SocketHandler(WebSocketHandler):
         """End the session by the exchange's will; log the messages lost with it as withheld.
 
         It first sends an error frame with code 401 if there is an `error_text`. Then it sends a
-        close frame (`is_closed`), resets the connection (`reset`), or drops it (amid a frame if
-        `torn`).
+        close frame (`is_closed`), resets the connection (`reset`), or drops it, halfway through a
+        frame if `torn`.
         """
         if self._has_left:
             return
@@ -386,7 +386,7 @@ class SocketHandler(WebSocketHandler):
         return any(topic in (None, one.text) for one in self._topics)
 
     def drop(self, *, torn: bool = False) -> None:
-        """End the connection without a close frame, amid a frame if `torn`."""
+        """End the connection without a close frame, halfway through a frame if `torn`."""
         stream = self.writer.open_stream()
         if stream is None:
             return

@@ -1,4 +1,4 @@
-"""The hub leaves turns to the sockets: how much it does at a time, counted in virtual time."""
+"""The core leaves turns to the sockets: how much it does at a time, counted in virtual time."""
 
 import asyncio
 
@@ -60,7 +60,7 @@ class Reader:
 
 
 class Rig:
-    """A hub whose wall clock is set by hand, and which leaves a turn after each step."""
+    """A core whose wall clock is set by hand, and which leaves a turn after each step."""
 
     def __init__(self):
         self.machine = SetMachine()
