@@ -5,7 +5,7 @@ from collections import deque
 import numpy as np
 
 from kucoin_research.errors import UnknownChannel
-from kucoin_research.figures.delta import Part, patched
+from kucoin_research.figures.delta import ArrayChange, patched
 from kucoin_research.foundation import clocks
 from kucoin_research.frames.ring import Ring
 from kucoin_research.model.records import Status, Ticker, Trade
@@ -133,7 +133,7 @@ class Page:
             ):
                 tail = np.frombuffer(bytes(buffer), kind)
                 tail = tail.reshape(-1, wide) if wide else tail
-                part = Part(trace, path, drop, keep, tail)
+                part = ArrayChange(trace, path, drop, keep, tail)
                 self.arrays[trace, path] = patched(self.arrays.get((trace, path)), part)
         else:
             return

@@ -21,10 +21,11 @@ import polars as pl
 import pytest
 
 import kucoin_research as kr
-from kucoin_research import cli, figures
+from kucoin_research import cli
 from kucoin_research.compat import KuCoinWebSocket
 from kucoin_research.dashboards import notebook_dashboard
 from kucoin_research.errors import shown
+from kucoin_research.figures import front as figures_front
 from kucoin_research.sim import Chaos
 
 X = "XBTUSDTM"
@@ -1145,7 +1146,7 @@ def test_a_hundred_years_are_one_bar(w):
 def test_a_figure_finds_a_streams_candles_however_their_interval_is_written(w, monkeypatch, every):
     asked = []
     monkeypatch.setattr(
-        figures, "channels_for", lambda kind, source, every=None: asked.append(every) or 1 / 0
+        figures_front, "channels_for", lambda kind, source, every=None: asked.append(every) or 1 / 0
     )
 
     with pytest.raises(ZeroDivisionError):
