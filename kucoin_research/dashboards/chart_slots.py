@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,10 +19,12 @@ from kucoin_research.figures.line_charts import (
     MarkChart,
     PriceChart,
     SpreadChart,
+    has_virtual_clock,
     lag_options,
 )
 from kucoin_research.figures.time_axis import Zone
 from kucoin_research.figures.widget import LiveFigure
+from kucoin_research.model.source import LiveSource
 
 __all__ = ["BOOKS", "LOWER", "MAIN", "ChartSlot", "Scene"]
 
@@ -51,7 +52,7 @@ class Scene:
         Interval of candles; ``None``: what suits.
     """
 
-    source: Any
+    source: LiveSource
     symbol: str
     zone: Zone = field(default_factory=Zone)
     window_s: float | None = 300.0
@@ -67,7 +68,7 @@ class Scene:
 
 
 def _channels(kind: type[Chart], scene: Scene) -> dict[str, str]:
-    if kind is LagChart and getattr(scene.source, "simulation", None) not in (None, 1.0):
+    if kind is LagChart and has_virtual_clock(scene.source):
         raise InvalidInput("the exchange's clock is virtual here, so that arrivals have no lag")
     return channels_for(kind, scene.source, scene.every)
 
@@ -115,10 +116,6 @@ class ChartSlot:
     def chosen(self) -> str:
         """The name of the chart that is chosen."""
         return str(self.switch.value)
-
-    def on_choice(self, call: Callable[[Any], None]) -> None:
-        """Have something called when another chart is chosen."""
-        self.switch.observe(call, "value")
 
     def show(self, scene: Scene) -> None:
         """Show a scene; where the source lacks what the chart needs, say so in its place."""

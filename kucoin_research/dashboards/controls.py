@@ -78,9 +78,13 @@ class Controls:
         views.add_class("kr-views")
         self.box = widgets.Box([self.market, self.symbol, buttons, views, chips])
         self.box.add_class("kr-controls")
-        for name in ("market", "symbol", "interval", "window", "start", "stop", "record", "folder",
-                     "freeze"):  # fmt: skip
-            getattr(self, name).add_class(f"kr-{name}")
+        named = {
+            "market": self.market, "symbol": self.symbol, "interval": self.interval,
+            "window": self.window, "start": self.start, "stop": self.stop, "record": self.record,
+            "folder": self.folder, "freeze": self.freeze,
+        }  # fmt: skip
+        for name, widget in named.items():
+            widget.add_class(f"kr-{name}")
         for name, chip in self.channels.items():
             chip.add_class(f"kr-channel-{name}")
 

@@ -10,20 +10,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from kucoin_research.api.streams import find_venue
 from kucoin_research.dashboards.controls import INTERVALS, WINDOWS
 from kucoin_research.dashboards.notebook_dashboard import (
     DEFAULT_SYMBOLS,
     Dashboard,
-    channels_of,
     opened,
-    symbols_of,
 )
 from kucoin_research.errors import InvalidInput, shown
 from kucoin_research.exchange.topics import feed_of
-from kucoin_research.figures.tail import is_running, pick_symbol
+from kucoin_research.exchange.venues import Venue
+from kucoin_research.figures.tail import pick_symbol
 from kucoin_research.figures.time_axis import Zone
 from kucoin_research.foundation.arguments import (
     MOST_ROWS,
@@ -34,6 +33,7 @@ from kucoin_research.foundation.arguments import (
     truth,
 )
 from kucoin_research.model.channels import market_of, parse_channel
+from kucoin_research.model.source import LiveSource, Source, is_live
 from kucoin_research.playback.replay import Replay
 from kucoin_research.sessions.session import Session, load
 
@@ -43,9 +43,9 @@ _CHANNELS = ("ticker", "trade", "depth50")
 
 
 def dashboard(
-    source: Any = None,
+    source: str | os.PathLike[str] | Source | None = None,
     *,
-    venue: Any = None,
+    venue: Venue | str | None = None,
     market: str | None = None,
     channels: str | Sequence[str] = _CHANNELS,
     symbol: str | None = None,
@@ -146,18 +146,18 @@ class _Subject(NamedTuple):
 
     symbol: str
     channels: list[str]
-    given: Any = None
+    given: LiveSource | None = None
     own: Replay | None = None
 
 
 def _subject(
-    source: Any, symbol: str | None, market: str | None, channels: list[str], name: str | None
+    source: object, symbol: str | None, market: str | None, channels: list[str], name: str | None
 ) -> _Subject:
     if source is None or isinstance(source, str):
         its_symbol = source or symbol or DEFAULT_SYMBOLS[market_of("", market)]
         return _Subject(its_symbol, channels)
-    if is_running(source):
-        return _Subject(_chosen(source, symbol), _names(channels_of(source)), given=source)
+    if is_live(source):
+        return _Subject(_chosen(source, symbol), _names(source.channels), given=source)
     if not isinstance(source, Session | os.PathLike):
         raise InvalidInput(
             "a dashboard shows a symbol, a stream, a session or a replay, "
@@ -165,15 +165,14 @@ def _subject(
         )
     own = opened(source if isinstance(source, Session) else load(source), name)
     try:
-        return _Subject(_chosen(own, symbol), _names(channels_of(own)), own=own)
+        return _Subject(_chosen(own, symbol), _names(own.channels), own=own)
     except BaseException:
         own.stop()
         raise
 
 
-def _chosen(source: Any, symbol: str | None) -> str:
-    there = symbols_of(source)
-    first = there[0] if there else None
+def _chosen(source: LiveSource, symbol: str | None) -> str:
+    first = next(iter(source.symbols), None)
     return pick_symbol(source, first if symbol is None else symbol, "a dashboard")
 
 

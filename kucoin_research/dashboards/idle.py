@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import polars as pl
 
 from kucoin_research.errors import BookNotReady
 from kucoin_research.model.channels import parse_channel
+from kucoin_research.model.orderbook import OrderBook
 from kucoin_research.model.records import schema_of
 
 __all__ = ["Idle"]
@@ -21,6 +20,12 @@ class Idle:
     symbol
         Whose charts wait.
     """
+
+    name = "idle"
+    state = "idle"
+    status = None
+    channels = ()
+    failures = ()
 
     def __init__(self, symbol: str) -> None:
         self.symbols = (symbol,)
@@ -38,6 +43,6 @@ class Idle:
         """Count none."""
         return 0
 
-    def book(self, symbol: str | None = None) -> Any:
+    def book(self, symbol: str | None = None) -> OrderBook:
         """Have none."""
         raise BookNotReady(f"nothing streams {symbol or self.symbols[0]} yet")

@@ -26,20 +26,22 @@ from kucoin_research.dashboards.health import Health, Screen, Vitals, judge
 from kucoin_research.dashboards.idle import Idle
 from kucoin_research.dashboards.kernel_busy import KernelBusy
 from kucoin_research.dashboards.panel import Panel, TradeTape
-from kucoin_research.dashboards.replay_bar import ReplayBar, is_replay
+from kucoin_research.dashboards.replay_bar import ReplayBar
 from kucoin_research.dashboards.tiles import Tiles
 from kucoin_research.dashboards.vitals import VitalsMonitor, histogram
 from kucoin_research.errors import InvalidInput, KucoinResearchError, shown
+from kucoin_research.exchange.venues import Venue
 from kucoin_research.figures.notebook_cells import cell_of, replace_in_cell
 from kucoin_research.figures.refresh import Ticket, refresher
 from kucoin_research.figures.time_axis import Zone
 from kucoin_research.model.channels import CANDLE_INTERVALS, Market, market_of
+from kucoin_research.model.source import LiveSource, is_replay
 from kucoin_research.playback.replay import Replay
 from kucoin_research.sessions.recorder import Recorder
 from kucoin_research.sessions.session import Session
 from kucoin_research.streaming.stream import Stream
 
-__all__ = ["DEFAULT_SYMBOLS", "Dashboard", "channels_of", "opened", "symbols_of"]
+__all__ = ["DEFAULT_SYMBOLS", "Dashboard", "opened"]
 
 log = logging.getLogger(__name__)
 
@@ -72,13 +74,15 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
     the status line; the same call from a cell raises it.
     """
 
+    _is_closed = True  # until there is something that close() could end
+
     def __init__(
         self,
         symbol: str,
         *,
-        source: Any = None,
-        own: Any = None,
-        venue: Any = None,
+        source: LiveSource | None = None,
+        own: Replay | None = None,
+        venue: Venue | str | None = None,
         market: str | None = None,
         channels: Sequence[str] = ("ticker", "trade", "depth50"),
         interval: str = "auto",
@@ -96,11 +100,10 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
         self._venue, self._capacity, self._feed = venue, capacity, feed
         self._name = name or _name_for_cell()
         self._given = source  # handed in, so not ours to stop, ...
-        self._own = own  # ... and what is
+        self._own: Stream | Replay | None = own  # ... and what is
         self._recorder: Recorder | None = None
         self._line = ("", "")
         self._is_frozen = False
-        self._is_closed = True  # until there is something that close() could end
         self._still_id = ""
         self._clock: Callable[[], float] = time.monotonic
         self._vitals = Vitals()
@@ -187,7 +190,7 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
     # -- for users -------------------------------------------------------------------------------
 
     @property
-    def source(self) -> Any:
+    def source(self) -> LiveSource:
         """What is shown: a stream, a replay, or something idle."""
         return self._scene.source
 
@@ -257,7 +260,7 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
     def stop(self, timeout: float = 5.0) -> None:
         """Stop the stream that ``start`` has started; its charts stay."""
         with self._acting:
-            if self.is_running:
+            if isinstance(self._own, Stream) and self.is_running:
                 self._end_recording()
                 self._own.stop(timeout)
                 if self._recorder is None:
@@ -316,7 +319,7 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
 
     def close(self) -> None:
         """End the dashboard, and what it has started; a stream handed in goes on."""
-        if getattr(self, "_is_closed", True):
+        if self._is_closed:
             super().close()
             return
         self._is_closed = True
@@ -384,7 +387,7 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
 
     def _offer_symbols(self) -> None:
         if self._given is not None or self._is_replay:
-            self.controls.symbol.options = tuple(symbols_of(self.source))
+            self.controls.symbol.options = tuple(self.source.symbols)
             return
         try:
             self.controls.symbol.options = tuple(self._listed(self.controls.market.value))
@@ -393,7 +396,7 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
 
     def _choose_symbol(self) -> None:
         symbol = self.controls.symbol.value.strip()
-        if symbol == self.symbol and self.source is not None:
+        if symbol == self.symbol:
             self.controls.mark_wrong(is_wrong=False)
             return
         if self._given is not None or self._is_replay:
@@ -404,7 +407,7 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
             self._prepare(symbol)
 
     def _look_at(self, symbol: str) -> None:
-        there = symbols_of(self.source)
+        there = self.source.symbols
         self.controls.mark_wrong(is_wrong=symbol not in there)
         if symbol not in there:
             raise InvalidInput(
@@ -536,10 +539,10 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
 
     def _place(self) -> str:
         if self.transport is not None:
-            session = getattr(self.source, "session", None)
-            return f"replay of {session.name}" if session is not None else "replay"
-        venue = getattr(getattr(self.source, "rest", None), "venue", None)
-        parts = [str(self.controls.market.value), "" if venue is None else str(venue.name)]
+            return f"replay of {self.transport.session.name}"
+        source = self.source
+        venue = source.rest.venue.name if isinstance(source, Stream) else ""
+        parts = [str(self.controls.market.value), venue]
         return " · ".join(filter(None, parts))
 
     def _numbers(self) -> str:
@@ -631,24 +634,8 @@ def _facts(vitals: Vitals) -> list[list[str]]:
     return facts
 
 
-def symbols_of(source: Any) -> list[str]:
-    """Name the symbols that a stream or a replay has."""
-    subscriptions = getattr(source, "subscriptions", None)
-    if subscriptions:
-        return list(dict.fromkeys(each.symbol for each in subscriptions))
-    return [str(each) for each in getattr(source, "symbols", ())]
-
-
 def _ago(seconds: float) -> str:
     return f"{seconds:.1f} s ago" if seconds < 100 else f"{duration(seconds)} ago"
-
-
-def channels_of(source: Any) -> list[str]:
-    """Name the channels that a stream or a replay has."""
-    subscriptions = getattr(source, "subscriptions", None)
-    if subscriptions:
-        return list(dict.fromkeys(str(each.channel) for each in subscriptions))
-    return [str(each) for each in getattr(source, "channels", ())]
 
 
 def opened(session: Session, name: str | None) -> Replay:

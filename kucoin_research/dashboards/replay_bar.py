@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from kucoin_research.dashboards.formatting import duration, moment
 from kucoin_research.errors import InvalidInput, UnknownChannel, shown
 from kucoin_research.figures.gaps import gaps_of
 from kucoin_research.figures.time_axis import Zone
+from kucoin_research.model.source import ReplaySource, Source
 
-__all__ = ["ReplayBar", "is_replay"]
-
-
-def is_replay(source: Any) -> bool:
-    """Whether it is something that can be wound."""
-    return all(callable(getattr(source, name, None)) for name in ("seek", "pause", "resume"))
+__all__ = ["ReplayBar"]
 
 
 class ReplayBar:
@@ -23,22 +20,26 @@ class ReplayBar:
     Parameters
     ----------
     replay
-        With ``pause``, ``resume``, ``step``, ``seek``, ``speed``, ``state``, ``position_ns``,
-        ``start_ns``, ``end_ns`` and ``session``.
+        The replay.
     zone
         Of the labels.
     """
 
-    def __init__(self, replay: Any, zone: Zone) -> None:
+    def __init__(self, replay: ReplaySource, zone: Zone) -> None:
         self._replay = replay
         self._zone = zone
         # A session without rows has neither.
         self._start, self._end = replay.start_ns or 0, replay.end_ns or 0
 
     @property
+    def session(self) -> Source:
+        """The session that is played."""
+        return self._replay.session
+
+    @property
     def position_ns(self) -> int:
         """Where it is, ns UTC."""
-        position: int | None = self._replay.position_ns
+        position = self._replay.position_ns
         return self._start if position is None else position
 
     @property
@@ -89,7 +90,7 @@ class ReplayBar:
         InvalidInput
             If a speed or a place means nothing.
         """
-        actions = {
+        actions: dict[str, Callable[[], None]] = {
             "play": self.play,
             "pause": self._replay.pause,
             "step": lambda: self.step(int(message.get("count", 1))),

@@ -12,8 +12,9 @@ from kucoin_research.dashboards.formatting import DASH, Decimals, clock, compact
 from kucoin_research.figures.chart import Role
 from kucoin_research.figures.columns import best_quotes, events, numbers, sides
 from kucoin_research.figures.line_charts import QUOTES
-from kucoin_research.figures.tail import Rewound, Source, Tail, pick_channel
+from kucoin_research.figures.tail import Rewound, Tail, pick_channel
 from kucoin_research.figures.time_axis import Floats, Times, Zone
+from kucoin_research.model.source import LiveSource
 
 __all__ = ["TAPE_ROWS", "Tiles"]
 
@@ -52,7 +53,7 @@ class Tiles:
     Not thread-safe: one refresh reads.
     """
 
-    def __init__(self, source: Source, symbol: str, window_ns: int | None, zone: Zone) -> None:
+    def __init__(self, source: LiveSource, symbol: str, window_ns: int | None, zone: Zone) -> None:
         found = {role.name: pick_channel(source, role) for role in _ROLES}
         channels = {role: channel for role, channel in found.items() if channel is not None}
         if channels.get("lasts") == channels.get("quotes"):

@@ -8,7 +8,7 @@ what buyers do, orange what sellers do. Live figures of a kernel share one refre
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -31,7 +31,7 @@ from kucoin_research.figures.line_charts import (
     lag_options,
 )
 from kucoin_research.figures.static import Figure, still
-from kucoin_research.figures.tail import Fixed, is_running, pick_channel, pick_symbol
+from kucoin_research.figures.tail import Fixed, Rows, pick_channel, pick_symbol
 from kucoin_research.figures.theme import resolve
 from kucoin_research.figures.time_axis import Zone
 from kucoin_research.foundation.arguments import (
@@ -44,6 +44,8 @@ from kucoin_research.foundation.arguments import (
 )
 from kucoin_research.frames.analytics import check_tickers, check_trades
 from kucoin_research.model.intervals import Interval, Length, parse_interval
+from kucoin_research.model.orderbook import OrderBook
+from kucoin_research.model.source import LiveSource, Source, is_live, is_source
 
 if TYPE_CHECKING:
     from kucoin_research.figures.widget import LiveFigure
@@ -60,6 +62,9 @@ __all__ = [
     "price",
     "spread",
 ]
+
+#: The data that a figure takes: a stream, a replay, a session, an order book or a frame of rows.
+Drawable = Source | OrderBook | pl.DataFrame
 
 _LIVE_WINDOW = "5m"
 _STATIC_PX = 2_000
@@ -81,7 +86,7 @@ _NUMBERS = (
 
 
 def price(
-    source: Any,
+    source: Drawable,
     symbol: str | None = None,
     *,
     trades: pl.DataFrame | None = None,
@@ -132,7 +137,7 @@ def price(
 
 
 def candles(
-    source: Any,
+    source: Drawable,
     symbol: str | None = None,
     *,
     every: Length | None = None,
@@ -180,7 +185,7 @@ def candles(
 
 
 def depth(
-    source: Any,
+    source: Drawable,
     symbol: str | None = None,
     *,
     levels: int = 200,
@@ -210,7 +215,7 @@ def depth(
 
 
 def ladder(
-    source: Any,
+    source: Drawable,
     symbol: str | None = None,
     *,
     levels: int = 20,
@@ -240,7 +245,7 @@ def ladder(
 
 
 def heatmap(
-    source: Any,
+    source: Drawable,
     symbol: str | None = None,
     *,
     bins: int = 80,
@@ -274,7 +279,7 @@ def heatmap(
 
 
 def spread(
-    source: Any,
+    source: Drawable,
     symbol: str | None = None,
     *,
     status: pl.DataFrame | None = None,
@@ -306,7 +311,7 @@ def spread(
 
 
 def mark(
-    source: Any,
+    source: Drawable,
     symbol: str | None = None,
     *,
     funding: pl.DataFrame | None = None,
@@ -337,7 +342,7 @@ def mark(
 
 
 def flow(
-    source: Any,
+    source: Drawable,
     symbol: str | None = None,
     *,
     status: pl.DataFrame | None = None,
@@ -365,7 +370,7 @@ def flow(
 
 
 def lag(
-    source: Any,
+    source: Drawable,
     symbol: str | None = None,
     *,
     offset_ms: float | None = None,
@@ -408,7 +413,7 @@ def lag(
     return _make(LagChart, "lag", source, symbol, {}, status, window, tz, theme, height, options)
 
 
-def channels_for(kind: type[Chart], source: Any, every: str | None = None) -> dict[str, str]:
+def channels_for(kind: type[Chart], source: Source, every: str | None = None) -> dict[str, str]:
     """Find which of a source's channels serve the roles of a chart.
 
     Raises
@@ -452,7 +457,7 @@ _COLUMNS: dict[tuple[type[Chart], str], tuple[tuple[str, ...], ...]] = {
 def _make(
     kind: type[Chart],
     what: str,
-    source: Any,
+    source: Drawable,
     symbol: str | None,
     extra: Mapping[str, pl.DataFrame],
     status: pl.DataFrame | None,
@@ -473,14 +478,15 @@ def _make(
         raise InvalidInput(
             f"status takes a polars frame of the 'status' channel, not {kind_of(status)}"
         )
-    if is_running(source):
+    if is_live(source):
         symbol = pick_symbol(source, symbol, what)
         sketch = Sketch(symbol, zone, height, options)
         channels = channels_for(kind, source, options.get("every"))
         return _live(kind, source, sketch, channels, window)
     frames, status = _frames_of(kind, what, source, symbol, extra, status)
     chosen = {}
-    symbol = symbol or getattr(source, "symbol", None)  # a book has one
+    if isinstance(source, OrderBook):
+        symbol = source.symbol
     for role, frame in frames.items():
         chosen[role], symbol = one_symbol(timed(frame), symbol, what)
     sketch, window_ns = Sketch(symbol or "", zone, height, options), _nanoseconds(window)
@@ -502,18 +508,18 @@ def _channels_of(kind: type[Chart]) -> list[str]:
 def _frames_of(
     kind: type[Chart],
     what: str,
-    source: Any,
+    source: Drawable,
     symbol: str | None,
     extra: Mapping[str, pl.DataFrame],
     status: pl.DataFrame | None,
 ) -> tuple[dict[str, pl.DataFrame], pl.DataFrame | None]:
     if isinstance(source, pl.DataFrame):
         frames = {**_by_role(kind, source, extra), **extra}
-    elif callable(getattr(source, "frame", None)):  # a session
+    elif is_source(source):  # a session
         channels = channels_for(kind, source)
         frames = {role: source.frame(channel, symbol) for role, channel in channels.items()}
         status = status if status is not None else _status_of(source)
-    elif callable(getattr(source, "depth", None)):  # a book
+    elif isinstance(source, OrderBook):
         if symbol not in (None, source.symbol):
             raise InvalidInput(
                 f"this is the book of {shown(source.symbol)}, and not of {shown(symbol)}"
@@ -526,12 +532,11 @@ def _frames_of(
     return frames, status
 
 
-def _status_of(session: Any) -> pl.DataFrame | None:
+def _status_of(session: Source) -> pl.DataFrame | None:
     try:
-        status: pl.DataFrame = session.frame("status")
+        return session.frame("status")
     except (KucoinResearchError, KeyError):
         return None
-    return status
 
 
 def _by_role(
@@ -586,7 +591,7 @@ def _nanoseconds(window: float | Length | None) -> int | None:
 
 def _live(
     kind: type[Chart],
-    source: Any,
+    source: LiveSource,
     sketch: Sketch,
     channels: dict[str, str],
     window: float | Length | None,
@@ -597,7 +602,7 @@ def _live(
 
 def _widget(
     kind: type[Chart],
-    source: Any,
+    source: LiveSource | Callable[[], Rows],
     sketch: Sketch,
     channels: dict[str, str],
     window_ns: int | None,

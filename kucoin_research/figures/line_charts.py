@@ -13,8 +13,19 @@ from kucoin_research.figures.downsample import Bubbles, Extremes, Sums, broken
 from kucoin_research.figures.theme import Spec, axis, price_axis, size_axis
 from kucoin_research.figures.time_axis import Floats
 from kucoin_research.figures.value_axis import steady
+from kucoin_research.model.source import is_stream
 
-__all__ = ["FlowChart", "LagChart", "MarkChart", "PriceChart", "SpreadChart"]
+__all__ = [
+    "QUOTES",
+    "FlowChart",
+    "LagChart",
+    "MarkChart",
+    "PriceChart",
+    "SpreadChart",
+    "has_virtual_clock",
+    "lag_options",
+    "line",
+]
 
 # A futures ticker comes with a trade, the others whenever the best prices move.
 QUOTES = Role("quotes", ("bbo", "depth5", "depth50", "ticker"), is_needed=False)
@@ -311,11 +322,14 @@ class FlowChart(TimeChart):
         return self._drawing(arrays, **delta)
 
 
-def lag_options(source: Any) -> dict[str, Any]:
-    """Tell a chart of lags whom to ask for them: a stream that knows the exchange's clock."""
-    lags = getattr(source, "lags", None)
-    is_virtual = getattr(source, "simulation", None) not in (None, 1.0)
-    return {"lags": lags} if callable(lags) and not is_virtual else {}
+def has_virtual_clock(source: object) -> bool:
+    """Whether the clock of a source's exchange runs at another speed than this machine's."""
+    return is_stream(source) and source.simulation not in (None, 1.0)
+
+
+def lag_options(source: object) -> dict[str, Any]:
+    """Return the options of a chart of lags: the stream's own ``lags``, if its clock is real."""
+    return {"lags": source.lags} if is_stream(source) and not has_virtual_clock(source) else {}
 
 
 class LagChart(TimeChart):

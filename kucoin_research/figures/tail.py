@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import polars as pl
@@ -12,36 +12,13 @@ from kucoin_research.errors import BookNotReady, InvalidInput, UnknownChannel, s
 from kucoin_research.figures.chart import Role
 from kucoin_research.figures.columns import nanoseconds
 from kucoin_research.figures.gaps import GapMark, gaps_of
+from kucoin_research.model.source import LiveSource, Source, is_live
 
-__all__ = [
-    "Fixed",
-    "Rewound",
-    "Rows",
-    "Source",
-    "Tail",
-    "is_running",
-    "pick_channel",
-    "pick_symbol",
-]  # fmt: skip
+__all__ = ["Fixed", "Rewound", "Rows", "Tail", "pick_channel", "pick_symbol"]
 
 _SPARE = 64
 _STATUS_ROWS = 5_000
 _BOOK_LEVELS = 1_000
-
-
-class Source(Protocol):
-    """What a live figure reads: a stream, or anything with the same methods."""
-
-    def frame(
-        self, channel: str | None = None, symbol: str | None = None, last: int | None = None
-    ) -> pl.DataFrame:
-        """Take a snapshot of a channel's rows."""
-
-    def total(self, channel: str | None = None) -> int:
-        """Count the rows received on a channel since the start."""
-
-    def book(self, symbol: str | None = None) -> Any:
-        """Copy the order book of a symbol."""
 
 
 class Rows(Protocol):
@@ -64,14 +41,7 @@ class Rewound(Exception):
     """The source went back in time, or was emptied: what was taken from it is void."""
 
 
-def is_running(source: object) -> bool:
-    """Whether it is a stream, and not a frame or a recorded session."""
-    return not isinstance(source, pl.DataFrame) and all(
-        callable(getattr(source, name, None)) for name in ("frame", "total")
-    )
-
-
-def pick_symbol(source: Source, symbol: str | None, what: str) -> str:
+def pick_symbol(source: LiveSource, symbol: str | None, what: str) -> str:
     """Find the symbol that is meant where none is named.
 
     Raises
@@ -79,7 +49,7 @@ def pick_symbol(source: Source, symbol: str | None, what: str) -> str:
     InvalidInput
         If there are several.
     """
-    there = _symbols_of(source)
+    there = source.symbols
     if symbol is not None:
         if there and symbol not in there:
             raise InvalidInput(
@@ -93,21 +63,9 @@ def pick_symbol(source: Source, symbol: str | None, what: str) -> str:
     return there[0] if there else ""
 
 
-def _symbols_of(source: Source) -> list[str]:
-    subscriptions = getattr(source, "subscriptions", None)
-    if subscriptions is not None:
-        return list(dict.fromkeys(each.symbol for each in subscriptions))
-    named = getattr(source, "symbols", ())  # of a replay
-    return [] if callable(named) else [str(each) for each in named]
-
-
-def pick_channel(source: Any, role: Role, every: str | None = None) -> str | None:
+def pick_channel(source: Source, role: Role, every: str | None = None) -> str | None:
     """Find the best channel for a role among those that a source has; ``None``: it has none."""
-    intervals = [
-        each.channel.interval
-        for each in getattr(source, "subscriptions", ())
-        if each.channel.name == "candle"
-    ]
+    intervals = _candle_intervals(source) if is_live(source) else []
     for channel in role.channels:
         name = channel
         if channel == "candle" and intervals:
@@ -115,11 +73,16 @@ def pick_channel(source: Any, role: Role, every: str | None = None) -> str | Non
             if every is not None and every not in intervals:
                 continue  # made of trades instead
         try:
-            source.frame(name, last=1) if is_running(source) else source.frame(name)
+            source.frame(name, last=1) if is_live(source) else source.frame(name)
         except (UnknownChannel, KeyError):
             continue
         return name
     return None
+
+
+def _candle_intervals(source: LiveSource) -> list[str]:
+    parts = (channel.partition(":") for channel in source.channels)
+    return [interval for name, _, interval in parts if name == "candle"]
 
 
 class Tail:
@@ -142,13 +105,13 @@ class Tail:
     """
 
     def __init__(
-        self, source: Source, symbol: str, channels: dict[str, str], books: Sequence[str] = ()
+        self, source: LiveSource, symbol: str, channels: dict[str, str], books: Sequence[str] = ()
     ) -> None:
         self.source = source
         self.symbol = symbol
         self.channels = channels
         self._books = frozenset(books)
-        self._has_others = bool(symbol) and _symbols_of(source) != [symbol]
+        self._has_others = bool(symbol) and list(source.symbols) != [symbol]
         self._seen: dict[str, int] = {}
         self._newest: dict[str, int] = {}  # stamp of the newest row of all symbols
         self._cursor: dict[str, int] = {}  # and of this one
@@ -237,8 +200,7 @@ class Tail:
             book = self.source.book(self.symbol or None)
         except BookNotReady:
             return pl.DataFrame(schema=dict.fromkeys(_BOOK_COLUMNS, pl.Float64))
-        depth: pl.DataFrame = book.depth(_BOOK_LEVELS)
-        return depth
+        return book.depth(_BOOK_LEVELS)
 
     def _status_total(self) -> int:
         try:

@@ -27,9 +27,10 @@ from kucoin_research.figures.notebook_cells import replace_in_cell
 from kucoin_research.figures.picture import Picture
 from kucoin_research.figures.refresh import Ticket, refresher
 from kucoin_research.figures.static import Figure, still
-from kucoin_research.figures.tail import Rows, Source, Tail
+from kucoin_research.figures.tail import Rows, Tail
 from kucoin_research.figures.theme import PALETTES, Spec, compacted
 from kucoin_research.foundation.forking import in_child
+from kucoin_research.model.source import LiveSource
 
 __all__ = ["LiveFigure"]
 
@@ -95,10 +96,12 @@ class LiveFigure(anywidget.AnyWidget):
     uid = traitlets.Unicode().tag(sync=True)
     keeps_still = traitlets.Bool(default_value=True).tag(sync=True)  # one in a dashboard need not
 
+    _ticket: Ticket | None = None  # until all else is made
+
     def __init__(
         self,
         kind: type[Chart],
-        source: Source | Callable[[], Rows],
+        source: LiveSource | Callable[[], Rows],
         sketch: Sketch,
         channels: dict[str, str],
         *,
@@ -153,7 +156,7 @@ class LiveFigure(anywidget.AnyWidget):
     @property
     def error(self) -> Exception | None:
         """What the last refresh raised; ``None`` while all is well."""
-        return self._ticket.error
+        return None if self._ticket is None else self._ticket.error
 
     @property
     def symbol(self) -> str:
@@ -194,7 +197,7 @@ class LiveFigure(anywidget.AnyWidget):
 
     def attach(
         self,
-        source: Source,
+        source: LiveSource,
         symbol: str,
         channels: dict[str, str],
         options: dict[str, Any] | None = None,
@@ -240,14 +243,14 @@ class LiveFigure(anywidget.AnyWidget):
 
     def close(self) -> None:
         """End the figure: it leaves the page, and is refreshed no more."""
-        if hasattr(self, "_ticket"):
+        if self._ticket is not None:
             self._ticket.cancel()
             _list(self, is_over=True)
         super().close()
 
     def __del__(self) -> None:
         # The collector comes in the middle of anything, even of the refresher's own locks.
-        if hasattr(self, "_ticket"):
+        if self._ticket is not None:
             self._ticket.abandon()
         super().close()
 
