@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import ipywidgets as widgets
 
-__all__ = ["CHANNELS", "INTERVALS", "WINDOWS", "Controls"]
+from kucoin_research.errors import InvalidInput
+from kucoin_research.model.channels import CANDLE_INTERVALS, Market
+
+__all__ = ["CHANNELS", "DEFAULT_SYMBOLS", "INTERVALS", "WINDOWS", "Controls"]
+
+#: The symbol of each market that is shown where none is named.
+DEFAULT_SYMBOLS = {Market.FUTURES: "XBTUSDTM", Market.SPOT: "BTC-USDT"}
 
 #: Channels that can be switched on, with what the chip says.
 CHANNELS: dict[str, str] = {
@@ -43,6 +51,7 @@ class Controls:
         window: str,
         folder: str,
     ) -> None:
+        self._is_quiet = False  # a control is set by the program, not by the user
         self.market = widgets.ToggleButtons(
             options=[("Futures", "futures"), ("Spot", "spot")], value=market
         )
@@ -88,10 +97,54 @@ class Controls:
         for name, chip in self.channels.items():
             chip.add_class(f"kr-channel-{name}")
 
+    def on_change(self, widget: widgets.Widget, act: Callable[[Any], object]) -> None:
+        """Have ``act`` called with the new value when the user has changed a widget's."""
+
+        def changed(change: dict[str, Any]) -> None:
+            if not self._is_quiet:
+                act(change["new"])
+
+        widget.observe(changed, "value")
+
+    @contextmanager
+    def quietly(self) -> Iterator[None]:
+        """Set values within this block without having them taken for the user's."""
+        before, self._is_quiet = self._is_quiet, True
+        try:
+            yield
+        finally:
+            self._is_quiet = before
+
     @property
     def chosen(self) -> list[str]:
         """The channels that are switched on."""
         return [name for name, chip in self.channels.items() if chip.value]
+
+    def channels_to_stream(self) -> list[str]:
+        """Name the channels that are switched on, candles with their interval.
+
+        Raises
+        ------
+        InvalidInput
+            If none is.
+        """
+        names = self.chosen
+        interval = self.interval.value
+        if "candle" in names and interval in CANDLE_INTERVALS:
+            names[names.index("candle")] = f"candle:{interval}"
+        if not names:
+            raise InvalidInput("no channel is switched on")
+        return names
+
+    @property
+    def every(self) -> str | None:
+        """The interval of candles; ``None``: what suits the view."""
+        return None if self.interval.value == "auto" else str(self.interval.value)
+
+    @property
+    def window_s(self) -> float | None:
+        """Seconds that charts follow the newest data back; ``None``: all."""
+        return WINDOWS[self.window.value]
 
     def allow(self, *, choosing: bool, starting: bool, stopping: bool, recording: bool) -> None:
         """Say which controls can be used now."""

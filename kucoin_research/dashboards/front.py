@@ -13,12 +13,9 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from kucoin_research.api.streams import find_venue
-from kucoin_research.dashboards.controls import INTERVALS, WINDOWS
-from kucoin_research.dashboards.notebook_dashboard import (
-    DEFAULT_SYMBOLS,
-    Dashboard,
-    opened,
-)
+from kucoin_research.dashboards.controls import DEFAULT_SYMBOLS, INTERVALS, WINDOWS
+from kucoin_research.dashboards.notebook_dashboard import Dashboard
+from kucoin_research.dashboards.stream_starter import opened
 from kucoin_research.errors import InvalidInput, shown
 from kucoin_research.exchange.topics import feed_of
 from kucoin_research.exchange.venues import Venue

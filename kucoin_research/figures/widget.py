@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import gzip
 import logging
 import threading
@@ -18,7 +17,6 @@ from typing import Any
 import anywidget
 import plotly
 import traitlets
-from IPython.display import display, update_display
 
 from kucoin_research.errors import InvalidInput, shown
 from kucoin_research.figures.browser_link import KERNEL_JS, BrowserLink, Pages, Totals
@@ -26,6 +24,7 @@ from kucoin_research.figures.chart import Chart, Sketch, View
 from kucoin_research.figures.notebook_cells import replace_in_cell
 from kucoin_research.figures.picture import Picture
 from kucoin_research.figures.refresh import Ticket, refresher
+from kucoin_research.figures.saved_picture import SavedPicture, show_widget
 from kucoin_research.figures.static import Figure, still
 from kucoin_research.figures.tail import Rows, Tail
 from kucoin_research.figures.theme import PALETTES, Spec, compacted
@@ -115,7 +114,7 @@ class LiveFigure(anywidget.AnyWidget):
         self._window_ns = window_ns
         self._books = [role.name for role in kind.roles if role.channels[0] == "level2"]
         self._pages = Pages(self._picture)
-        self._still_id = ""
+        self._still = SavedPicture()
         self._lock = threading.RLock()  # guards the pictures, and what they are made of
         super().__init__(spec=self._spec(), uid=uuid.uuid4().hex)
         self.on_msg(self._on_message)
@@ -318,7 +317,7 @@ class LiveFigure(anywidget.AnyWidget):
         elif kind == "lib":
             self.send({"kind": "lib", "to": page}, buffers=[_plotly_js()])
         elif kind == "still" and buffers:
-            self._keep_still(bytes(buffers[0]))
+            self._still.keep(bytes(buffers[0]), self._name)
         elif kind == "error":
             log.error("the browser could not draw: %s", message.get("text"))
         refresher().wake(self._ticket if kind in ("view", "hello") else None)
@@ -339,9 +338,7 @@ class LiveFigure(anywidget.AnyWidget):
     # -- in the notebook -------------------------------------------------------------------------
 
     def _ipython_display_(self) -> None:
-        bundle = self._repr_mimebundle_()
-        data = bundle[0] if isinstance(bundle, tuple) else bundle
-        _show(data, raw=True)
+        show_widget(self)
         self.place_still()
 
     def place_still(self) -> None:
@@ -350,21 +347,11 @@ class LiveFigure(anywidget.AnyWidget):
         The browser makes it, and again each minute; it is hidden while the widget above it is
         alive. A figure shown by itself does this; one inside other widgets can be told to.
         """
-        self._still_id = uuid.uuid4().hex
-        place = {"text/plain": self._name, "text/html": '<div class="kr-still"></div>'}
-        _show(place, raw=True, display_id=self._still_id)
+        self._still.place(self._name)
 
     @property
     def _name(self) -> str:
         return f"{self._kind.__name__} of {self._sketch.symbol or 'a stream'}"
-
-    def _keep_still(self, png: bytes) -> None:
-        if self._still_id:
-            picture = {
-                "image/png": base64.b64encode(png).decode(),
-                "text/plain": self._name,
-            }
-            _update(picture, raw=True, display_id=self._still_id)
 
     def __repr__(self) -> str:
         link = self.link
@@ -377,11 +364,6 @@ def _list(figure: LiveFigure, *, is_over: bool = False) -> None:
     with _figures_lock:
         kept = [ref for ref in _figures if ref() is not None and ref() is not figure]
         _figures = (*kept,) if is_over else (*kept, weakref.ref(figure))
-
-
-# IPython's own are not annotated.
-_show: Callable[..., Any] = display
-_update: Callable[..., Any] = update_display
 
 
 def _forget() -> None:

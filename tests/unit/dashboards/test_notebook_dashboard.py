@@ -12,8 +12,7 @@ import pytest
 
 import kucoin_research as kr
 from kucoin_research import figures
-from kucoin_research.dashboards import Colour, Dashboard, Vitals, judge
-from kucoin_research.dashboards import notebook_dashboard as board_module
+from kucoin_research.dashboards import Colour, Dashboard, Vitals, judge, stream_starter
 from kucoin_research.dashboards.formatting import compact, duration, fixed, size
 from kucoin_research.dashboards.health import Screen
 from kucoin_research.dashboards.kernel_busy import KernelBusy
@@ -75,6 +74,11 @@ def texts(board):
     for message in list(board.sent):
         told.update(message["texts"])
     return told
+
+
+def tiles(board):
+    """Give what has read the market for the tiles."""
+    return board._refresh.readers.tiles
 
 
 def told(board, name, condition=bool):
@@ -384,7 +388,7 @@ def test_recording_goes_to_the_folder_shown_and_ends_with_stop(make, tmp_path):
     board.controls.record.value = True
     recorder = board.recorder
     wait_until(lambda: recorder.rows > 10)
-    assert board._look().recorded > 0
+    assert board._refresh.look().recorded > 0
 
     board.controls.stop.click()
 
@@ -428,7 +432,7 @@ def test_it_goes_on_also_where_the_old_recording_has_ended_by_then(make, tmp_pat
         wait_until(lambda: first.is_closed)
         return made
 
-    monkeypatch.setattr(board_module.streams, "stream", slow)
+    monkeypatch.setattr(stream_starter.streams, "stream", slow)
     board.controls.symbol.value = "ETHUSDTM"
 
     assert not board.recorder.is_closed
@@ -444,7 +448,7 @@ def test_record_without_a_stream_says_what_to_do(make):
 
 def test_an_unexpected_error_of_a_button_is_told_in_the_page(make, monkeypatch):
     board = make()
-    monkeypatch.setattr(board_module.streams, "stream", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr(stream_starter.streams, "stream", lambda *_, **__: 1 / 0)
 
     board.controls.start.click()
 
@@ -463,8 +467,8 @@ def test_a_list_that_cannot_be_read_is_told_and_the_dashboard_is_there(make):
 def test_nothing_is_sent_before_anybody_looks(make):
     board = make(start=True)
     board.source.wait("trade", rows=5)
-    calls = board._ticket.calls
-    wait_until(lambda: board._ticket.calls > calls + 1)
+    calls = board._refresh.ticket.calls
+    wait_until(lambda: board._refresh.ticket.calls > calls + 1)
 
     assert not board.sent
 
@@ -561,13 +565,13 @@ def test_nothing_is_sent_while_it_is_hidden(make):
     show(board)
     told(board, "tape")
     board.panel._on_message(None, {"kind": "view", "visible": False}, [])
-    wait_until(lambda: not board._ticket.error)
+    wait_until(lambda: not board._refresh.ticket.error)
     board.sent.clear()
 
     seen = board.source.total("trade")
     board.source.wait("trade", rows=seen + 10)
-    calls = board._ticket.calls
-    wait_until(lambda: board._ticket.calls > calls + 1)
+    calls = board._refresh.ticket.calls
+    wait_until(lambda: board._refresh.ticket.calls > calls + 1)
 
     assert not board.sent
 
@@ -580,25 +584,25 @@ def test_a_frozen_dashboard_stands_still_and_its_badge_says_so(make):
     board.controls.freeze.value = True
     assert told(board, "badge", lambda v: v and v[1] == "frozen")
     assert all(slot.figure.is_frozen for slot in board._slots)
-    calls, last = board._readings.trades, board.source.total("trade")
+    calls, last = tiles(board).trades, board.source.total("trade")
     board.source.wait("trade", rows=last + 10, timeout=60)
-    assert board._readings.trades == calls
+    assert tiles(board).trades == calls
 
     board.controls.freeze.value = False
-    wait_until(lambda: answer(board) or board._readings.trades > calls)
+    wait_until(lambda: answer(board) or tiles(board).trades > calls)
 
 
 def test_a_failing_refresh_is_told_in_the_badge_and_the_next_one_is_tried(make):
     board = make(start=True)
     show(board)
     told(board, "tile:last")
-    update = board._readings.update
-    board._readings.update = lambda: 1 / 0
+    update = tiles(board).update
+    tiles(board).update = lambda: 1 / 0
 
     badge = told(board, "badge", lambda v: v and "ZeroDivisionError" in v[2])
     assert badge[0] == "amber"
 
-    board._readings.update = update
+    tiles(board).update = update
     assert told(board, "badge", lambda v: v and "ZeroDivisionError" not in v[2])
 
 
@@ -859,7 +863,7 @@ def test_a_replay_handed_in_is_drawn_by_the_same_charts_and_goes_on_after_close(
         assert replay.wait_until_done(20)
         told(board, "bar", lambda bar: bar and bar["state"] == "ended")
 
-        wait_until(lambda: answer(board) or board._readings.trades == replay.total("trade"))
+        wait_until(lambda: answer(board) or tiles(board).trades == replay.total("trade"))
         assert len(called) == session.frame("trade").height  # the strategy had every row
         assert board.price.figure._source is replay
 
@@ -880,8 +884,8 @@ def test_winding_back_and_forth_keeps_tiles_tape_and_health_in_step(session, mak
     press_bar(board, kind="step")
     press_bar(board, kind="seek", at=0.3)
 
-    wait_until(lambda: answer(board) or board._readings.trades == board.source.total("trade") > 0)
-    assert 0 < board._readings.trades < session.frame("trade").height
+    wait_until(lambda: answer(board) or tiles(board).trades == board.source.total("trade") > 0)
+    assert 0 < tiles(board).trades < session.frame("trade").height
     assert board.health.vitals.gaps == 0
 
 
@@ -908,7 +912,7 @@ def test_a_replay_has_nothing_to_start_or_record(session, make):
 
 def test_twenty_runs_of_a_cell_leave_one_stream_and_as_many_threads_as_one(make, monkeypatch):
     run = iter(range(1_000))
-    monkeypatch.setattr(board_module, "cell_of", lambda: ("cell", "name"))
+    monkeypatch.setattr(stream_starter, "cell_of", lambda: ("cell", "name"))
     monkeypatch.setattr(
         "kucoin_research.figures.notebook_cells.cell_of", lambda: ("cell", str(here[0]))
     )
