@@ -28,12 +28,12 @@ __all__ = [
     "levels_of",
 ]
 
-_SIDE_BY_SIDE = ("bid_price", "bid_size", "ask_price", "ask_size")
+SIDE_BY_SIDE = ("bid_price", "bid_size", "ask_price", "ask_size")
 _LISTS = ("bid_prices", "bid_sizes", "ask_prices", "ask_sizes")
-_NUMBERED = tuple(f"{name}_{level}" for name in _SIDE_BY_SIDE for level in range(1, 6))
-_CHANGES = ("side", "price", "size", "is_snapshot")
+_NUMBERED = tuple(f"{name}_{level}" for name in SIDE_BY_SIDE for level in range(1, 6))
+CHANGES = ("side", "price", "size", "is_snapshot")
 #: Columns of frames that have a book: ``OrderBook.depth()``, ``depth50``, ``depth5``, ``level2``.
-BOOK_FORMS = (_SIDE_BY_SIDE, _LISTS, _NUMBERED, _CHANGES)
+BOOK_FORMS = (SIDE_BY_SIDE, _LISTS, _NUMBERED, CHANGES)
 _NICE = (1.0, 2.0, 5.0, 10.0)
 
 Floats32 = npt.NDArray[np.float32]
@@ -75,14 +75,14 @@ def levels_of(frame: pl.DataFrame) -> Levels:
         If it is none of these.
     """
     columns = set(frame.columns)
-    if set(_SIDE_BY_SIDE) <= columns:
-        parts = [frame[name].cast(pl.Float64).to_numpy() for name in _SIDE_BY_SIDE]
+    if set(SIDE_BY_SIDE) <= columns:
+        parts = [frame[name].cast(pl.Float64).to_numpy() for name in SIDE_BY_SIDE]
         return _clean(*parts)
     if set(_LISTS) <= columns:
         return _clean(*(_last_list(frame, name) for name in _LISTS))
     if set(_NUMBERED) <= columns:
-        return _clean(*(_numbered(frame, name) for name in _SIDE_BY_SIDE))
-    if set(_CHANGES) <= columns:
+        return _clean(*(_numbered(frame, name) for name in SIDE_BY_SIDE))
+    if set(CHANGES) <= columns:
         return _rebuilt(frame)
     raise ColumnMissing(
         "a book cannot be drawn of this frame; it takes rows of 'depth50', 'depth5' or 'level2', "
@@ -106,7 +106,7 @@ def _numbered(frame: pl.DataFrame, name: str) -> Floats:
     return np.array([np.nan if value is None else value for value in row], float)
 
 
-def _sound(changes: pl.DataFrame) -> pl.DataFrame:
+def sound_changes(changes: pl.DataFrame) -> pl.DataFrame:
     """Leave out changes that say no side, price or size: nobody knows what they did."""
     is_known = changes["price"].is_finite() & changes["size"].is_finite()
     is_known = is_known.fill_null(value=False) & changes["side"].is_not_null()
@@ -116,7 +116,7 @@ def _sound(changes: pl.DataFrame) -> pl.DataFrame:
 
 
 def _rebuilt(frame: pl.DataFrame) -> Levels:
-    frame = _sound(frame)
+    frame = sound_changes(frame)
     if frame.height and frame["is_snapshot"].any():
         flags = frame["is_snapshot"].to_numpy()
         last = int(np.flatnonzero(flags)[-1])
@@ -135,8 +135,8 @@ def _rebuilt(frame: pl.DataFrame) -> Levels:
     )  # fmt: skip
 
 
-def _nothing() -> Levels:
-    return levels_of(pl.DataFrame(schema=dict.fromkeys(_SIDE_BY_SIDE, pl.Float64)))
+def no_levels() -> Levels:
+    return levels_of(pl.DataFrame(schema=dict.fromkeys(SIDE_BY_SIDE, pl.Float64)))
 
 
 class BookChart(Chart):
@@ -150,7 +150,7 @@ class BookChart(Chart):
 
     def __init__(self, view: View, sketch: Sketch) -> None:
         super().__init__(view, sketch)
-        self._levels = _nothing()
+        self._levels = no_levels()
         self._most = int(sketch.options.get("levels") or self._LEVELS)
 
     @property
@@ -164,9 +164,9 @@ class BookChart(Chart):
         A book without levels is one that is out of step: nothing of it may be shown any more. Nor
         is one that is crossed.
         """
-        if rows.height or set(_SIDE_BY_SIDE) <= set(rows.columns):
+        if rows.height or set(SIDE_BY_SIDE) <= set(rows.columns):
             levels = levels_of(rows)
-            self._levels = _nothing() if levels.is_crossed else levels
+            self._levels = no_levels() if levels.is_crossed else levels
 
     def waiting(self) -> list[Spec]:
         """Say that there is no book that could be trusted."""
@@ -297,7 +297,7 @@ class LadderChart(BookChart):
                 shown = prices[: self._most]
                 tick = float(np.abs(np.diff(shown)).min())
                 steps.append(max(tick, abs(float(shown[-1] - shown[0])) / self._most))
-        return _nice(max(steps, default=0.0) or self._finest())
+        return nice_step(max(steps, default=0.0) or self._finest())
 
     def _finest(self) -> float:
         # Of one level a side nobody knows the tick; the prices themselves have a last place.
@@ -315,7 +315,7 @@ def _bounds(rungs: Floats, step: float) -> tuple[float, float] | None:
     return low - room, high + room
 
 
-def _nice(size: float) -> float:
+def nice_step(size: float) -> float:
     power = 10.0 ** floor(log10(size) + 1e-9)
     return next(nice for nice in _NICE if nice * power >= size * (1 - 1e-9)) * power
 
@@ -338,7 +338,7 @@ class HeatChart(TimeChart):
         self._step = 0.0
         self._columns: dict[int, Levels] = {}  # by bucket of time
         self._touch = [Extremes(view.points) for _ in range(2)]
-        self._walk: _Walk | None = None
+        self._walk: BookWalk | None = None
 
     def spec(self) -> Spec:
         """Describe the traces: heat map, best bid, best ask."""
@@ -381,7 +381,7 @@ class HeatChart(TimeChart):
         """Add books, or changes of one."""
         if not rows.height:
             return
-        if set(_CHANGES) <= set(rows.columns):
+        if set(CHANGES) <= set(rows.columns):
             self._take_changes(role, rows)
             return
         rows, times = self._clip(role, rows)
@@ -398,8 +398,8 @@ class HeatChart(TimeChart):
 
     def _take_changes(self, role: str, rows: pl.DataFrame) -> None:
         # A walk has to begin at a snapshot, so it takes all rows; what it gives is clipped.
-        self._walk = self._walk or _Walk()
-        rows = _sound(rows)
+        self._walk = self._walk or BookWalk()
+        rows = sound_changes(rows)
         _, times = self._clip(role, rows)
         if times.size:
             self._fit()
@@ -492,7 +492,7 @@ class HeatChart(TimeChart):
         if wanted <= 1e-12 * abs(high):  # one price
             wanted = last_place(high)
         if not (self._step and wanted <= self._step <= 4 * wanted):
-            self._step = _nice(wanted)
+            self._step = nice_step(wanted)
         return self._step
 
 
@@ -528,7 +528,7 @@ def _power_of_ten(exponent: int) -> str:
     return f"{10 ** (exponent % 3)}{_PREFIXES[exponent // 3]}"
 
 
-class _Walk:
+class BookWalk:
     """The states of a book that changes lead through."""
 
     def __init__(self) -> None:

@@ -483,14 +483,14 @@ def _make(
         sketch = Sketch(symbol, zone, height, options)
         channels = channels_for(kind, source, options.get("every"))
         return _live(kind, source, sketch, channels, window)
-    frames, status = _frames_of(kind, what, source, symbol, extra, status)
+    frames, status = frames_of(kind, what, source, symbol, extra, status)
     chosen = {}
     if isinstance(source, OrderBook):
         symbol = source.symbol
     for role, frame in frames.items():
         chosen[role], symbol = one_symbol(timed(frame), symbol, what)
     sketch, window_ns = Sketch(symbol or "", zone, height, options), _nanoseconds(window)
-    gaps = [] if status is None else gaps_of(status, _channels_of(kind), symbol)
+    gaps = [] if status is None else gaps_of(status, channels_of_kind(kind), symbol)
     if kind is LagChart and status is not None:
         chosen = {role: prompt(frame, status) for role, frame in chosen.items()}
     chart = kind(View(_STATIC_PX, None, window_ns), sketch)
@@ -501,11 +501,11 @@ def _make(
     return still(chart, theme, lambda: _widget(kind, rows, sketch, {}, window_ns))
 
 
-def _channels_of(kind: type[Chart]) -> list[str]:
+def channels_of_kind(kind: type[Chart]) -> list[str]:
     return [channel for role in kind.roles for channel in role.channels]
 
 
-def _frames_of(
+def frames_of(
     kind: type[Chart],
     what: str,
     source: Drawable,

@@ -206,7 +206,7 @@ class SpreadChart(TimeChart):
 
     def draw(self) -> Drawing:
         """Picture what has been taken so far."""
-        return self._drawing(_line_arrays(self, self._series))
+        return self._drawing(line_arrays(self, self._series))
 
 
 class MarkChart(TimeChart):
@@ -253,7 +253,7 @@ class MarkChart(TimeChart):
 
     def draw(self) -> Drawing:
         """Picture what has been taken so far."""
-        arrays = _line_arrays(self, self._series)
+        arrays = line_arrays(self, self._series)
         mark, index, *rates = (arrays[trace, "y"] for trace in range(4))
         bps = steady("yaxis2", rates, digits=_FEW_DIGITS, noise=_PREMIUM_NOISE)
         return self._drawing(arrays, **steady("yaxis", (mark, index)), **bps)
@@ -312,7 +312,7 @@ class FlowChart(TimeChart):
         """Picture what has been taken so far."""
         if self.horizon is not None:
             self._bars.drop_before(self.horizon)
-        arrays = _line_arrays(self, self._delta)
+        arrays = line_arrays(self, self._delta)
         for trace in (1, 2):
             arrays[trace, "x"] = self.on_axis(self._bars.centers)
             arrays[trace, "y"] = self._bars.sums[trace - 1]
@@ -389,7 +389,7 @@ class LagChart(TimeChart):
     def draw(self) -> Drawing:
         """Picture what has been taken so far."""
         apart = self._hours_apart()
-        arrays = _line_arrays(self, [] if apart else self._series)
+        arrays = line_arrays(self, [] if apart else self._series)
         values = np.empty(0) if apart else self._values
         if apart:
             arrays[0, "x"] = arrays[0, "y"] = values
@@ -443,7 +443,7 @@ def _histogram(values: Floats) -> tuple[Floats, Floats, Floats]:
     return edges[:-1] + width / 2, counts / values.size * 100, width
 
 
-def _line_arrays(chart: TimeChart, series: list[Extremes]) -> Arrays:
+def line_arrays(chart: TimeChart, series: list[Extremes]) -> Arrays:
     arrays: Arrays = {}
     gaps, horizon = chart.gap_breaks, chart.horizon
     for trace, each in enumerate(series):
