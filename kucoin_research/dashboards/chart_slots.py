@@ -10,18 +10,12 @@ import ipywidgets as widgets
 
 from kucoin_research.errors import InvalidInput, UnknownChannel
 from kucoin_research.figures import channels_for
-from kucoin_research.figures.book_charts import DepthChart, HeatChart, LadderChart
+from kucoin_research.figures.book_charts import DepthChart, LadderChart
 from kucoin_research.figures.candle_chart import CandleChart
 from kucoin_research.figures.chart import Chart, Sketch
-from kucoin_research.figures.line_charts import (
-    FlowChart,
-    LagChart,
-    MarkChart,
-    PriceChart,
-    SpreadChart,
-    has_virtual_clock,
-    lag_options,
-)
+from kucoin_research.figures.heat_chart import HeatChart
+from kucoin_research.figures.lag_chart import LagChart, has_virtual_clock, lag_options
+from kucoin_research.figures.line_charts import FlowChart, MarkChart, PriceChart, SpreadChart
 from kucoin_research.figures.time_axis import Zone
 from kucoin_research.figures.widget import LiveFigure
 from kucoin_research.model.source import LiveSource

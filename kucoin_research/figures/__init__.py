@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from kucoin_research.figures.front import (
     candles,
-    channels_for,
     depth,
     flow,
     heatmap,
@@ -22,6 +21,7 @@ from kucoin_research.figures.front import (
     price,
     spread,
 )
+from kucoin_research.figures.inputs import channels_for
 from kucoin_research.figures.refresh import Refresher, Ticket, refresher
 from kucoin_research.figures.static import ExportUnavailable, Figure
 

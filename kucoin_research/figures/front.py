@@ -8,7 +8,7 @@ what buyers do, orange what sellers do. Live figures of a kernel share one refre
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -16,73 +16,39 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from kucoin_research.errors import InvalidInput, KucoinResearchError, UnknownChannel, shown
-from kucoin_research.figures.book_charts import BOOK_FORMS, DepthChart, HeatChart, LadderChart
+from kucoin_research.errors import InvalidInput, shown
+from kucoin_research.figures.book_charts import DepthChart, LadderChart
 from kucoin_research.figures.candle_chart import CandleChart, interval_ns
-from kucoin_research.figures.chart import Chart, Sketch, TimeChart, View
-from kucoin_research.figures.columns import one_symbol, require, timed
+from kucoin_research.figures.chart import Chart, Sketch, View
+from kucoin_research.figures.columns import one_symbol, timed
 from kucoin_research.figures.gaps import gaps_of, prompt
-from kucoin_research.figures.line_charts import (
-    FlowChart,
-    LagChart,
-    MarkChart,
-    PriceChart,
-    SpreadChart,
-    lag_options,
-)
+from kucoin_research.figures.heat_chart import HeatChart
+from kucoin_research.figures.inputs import Drawable, channels_for, channels_of_kind, frames_of
+from kucoin_research.figures.lag_chart import LagChart, lag_options
+from kucoin_research.figures.line_charts import FlowChart, MarkChart, PriceChart, SpreadChart
 from kucoin_research.figures.static import Figure, still
-from kucoin_research.figures.tail import Fixed, Rows, pick_channel, pick_symbol
+from kucoin_research.figures.tail import Fixed, Rows, pick_symbol
 from kucoin_research.figures.theme import resolve
 from kucoin_research.figures.time_axis import Zone
 from kucoin_research.foundation.arguments import (
-    columns_hold,
     count,
     is_number,
     kind_of,
     name_of,
     number,
 )
-from kucoin_research.frames.analytics import check_tickers, check_trades
 from kucoin_research.model.intervals import Interval, Length, parse_interval
 from kucoin_research.model.orderbook import OrderBook
-from kucoin_research.model.source import LiveSource, Source, is_live, is_source
+from kucoin_research.model.source import LiveSource, is_live
 
 if TYPE_CHECKING:
     from kucoin_research.figures.widget import LiveFigure
 
-__all__ = [
-    "candles",
-    "channels_for",
-    "depth",
-    "flow",
-    "heatmap",
-    "ladder",
-    "lag",
-    "mark",
-    "price",
-    "spread",
-]
+__all__ = ["candles", "depth", "flow", "heatmap", "ladder", "lag", "mark", "price", "spread"]
 
-#: The data that a figure takes: a stream, a replay, a session, an order book or a frame of rows.
-Drawable = Source | OrderBook | pl.DataFrame
 
 _LIVE_WINDOW = "5m"
 _STATIC_PX = 2_000
-_TOUCHES = (
-    ("best_bid_price", "best_bid_size", "best_ask_price", "best_ask_size"),
-    ("bid_price_1", "bid_size_1", "ask_price_1", "ask_size_1"),
-    ("bid_prices", "bid_sizes", "ask_prices", "ask_sizes"),
-)
-_TIMES = ("timestamp",)
-_TRADE = (*_TIMES, "price", "size", "side")
-_OHLC = (*_TIMES, "open", "high", "low", "close")  # and the volume, but for bars of the mid
-_FIVE = range(1, 6)
-_NUMBERS = (
-    *("price", "size", "open", "high", "low", "close", "volume", "turnover"),
-    *("mark_price", "index_price", "funding_rate", *_TOUCHES[0]),
-    *("bid_price", "bid_size", "ask_price", "ask_size"),
-    *(f"{side}_{what}_{n}" for side in ("bid", "ask") for what in ("price", "size") for n in _FIVE),
-)
 
 
 def price(
@@ -413,45 +379,11 @@ def lag(
     return _make(LagChart, "lag", source, symbol, {}, status, window, tz, theme, height, options)
 
 
-def channels_for(kind: type[Chart], source: Source, every: str | None = None) -> dict[str, str]:
-    """Find which of a source's channels serve the roles of a chart.
-
-    Raises
-    ------
-    UnknownChannel
-        If it has none that the chart needs; the message names those that would do.
-    """
-    found = {role.name: pick_channel(source, role, every) for role in kind.roles}
-    there = {role: channel for role, channel in found.items() if channel is not None}
-    lacking = next((r for r in kind.roles if r.is_needed and r.name not in there), None)
-    if lacking is not None or not there:
-        role = lacking or kind.roles[0]
-        raise UnknownChannel(
-            f"this figure needs one of the channels {', '.join(role.channels)}, "
-            "and the source has none of them"
-        )
-    return there
-
-
 # Pixels that plotly takes and a page holds, levels or bins that a chart can show, and the seconds
 # that fit a 64-bit time.
 _LOWEST, _HIGHEST = 10, 20_000
 _FINEST = 100_000
 _LONGEST_WINDOW = 9.0e9
-# What rows may look like, by role: the first set of columns that fits is taken.
-_COLUMNS: dict[tuple[type[Chart], str], tuple[tuple[str, ...], ...]] = {
-    (PriceChart, "quotes"): _TOUCHES,
-    (PriceChart, "trades"): (_TRADE,),
-    (SpreadChart, "quotes"): _TOUCHES,
-    (CandleChart, "candles"): (_OHLC, _TRADE[:3]),
-    (MarkChart, "mark"): ((*_TIMES, "mark_price", "index_price"),),
-    (MarkChart, "funding"): ((*_TIMES, "funding_rate"),),
-    (FlowChart, "trades"): (_TRADE,),
-    (LagChart, "rows"): ((*_TIMES, "local_timestamp"),),
-    (DepthChart, "book"): BOOK_FORMS,
-    (LadderChart, "book"): BOOK_FORMS,
-    (HeatChart, "book"): BOOK_FORMS[1:],  # the first has no time
-}
 
 
 def _make(
@@ -499,84 +431,6 @@ def _make(
         chart.take(role, frame)
     rows = partial(Fixed, chosen, gaps)
     return still(chart, theme, lambda: _widget(kind, rows, sketch, {}, window_ns))
-
-
-def channels_of_kind(kind: type[Chart]) -> list[str]:
-    return [channel for role in kind.roles for channel in role.channels]
-
-
-def frames_of(
-    kind: type[Chart],
-    what: str,
-    source: Drawable,
-    symbol: str | None,
-    extra: Mapping[str, pl.DataFrame],
-    status: pl.DataFrame | None,
-) -> tuple[dict[str, pl.DataFrame], pl.DataFrame | None]:
-    if isinstance(source, pl.DataFrame):
-        frames = {**_by_role(kind, source, extra), **extra}
-    elif is_source(source):  # a session
-        channels = channels_for(kind, source)
-        frames = {role: source.frame(channel, symbol) for role, channel in channels.items()}
-        status = status if status is not None else _status_of(source)
-    elif isinstance(source, OrderBook):
-        if symbol not in (None, source.symbol):
-            raise InvalidInput(
-                f"this is the book of {shown(source.symbol)}, and not of {shown(symbol)}"
-            )
-        frames = {"book": source.depth()}
-    else:
-        raise InvalidInput(f"{what} takes a polars frame or a stream, not {kind_of(source)}")
-    for role, frame in frames.items():
-        _check(kind, what, role, frame)
-    return frames, status
-
-
-def _status_of(session: Source) -> pl.DataFrame | None:
-    try:
-        return session.frame("status")
-    except (KucoinResearchError, KeyError):
-        return None
-
-
-def _by_role(
-    kind: type[Chart], frame: pl.DataFrame, extra: Mapping[str, pl.DataFrame]
-) -> dict[str, pl.DataFrame]:
-    # Of a ticker the price figure takes both, quotes and trades.
-    if kind is not PriceChart:
-        return {kind.roles[0].name: frame}
-    there = set(frame.columns)
-    found = {}
-    if any(set(names) <= there for names in _TOUCHES):
-        found["quotes"] = frame
-    if set(_TRADE) <= there and "trades" not in extra:
-        found["trades"] = frame
-    return found or {"quotes": frame}
-
-
-def _check(kind: type[Chart], what: str, role: str, frame: pl.DataFrame) -> None:
-    require(frame, (), what)
-    columns_hold(frame, times=(*_TIMES, "local_timestamp"), numbers=_NUMBERS)
-    there = set(frame.columns)
-    # The first that fits; else the one of which the least is missing.
-    form = min(_COLUMNS[kind, role], key=lambda names: len(set(names) - there))
-    needed = (*_TIMES, *form) if issubclass(kind, TimeChart) else form
-    channels = next(each.channels for each in kind.roles if each.name == role)
-    require(frame, tuple(dict.fromkeys(needed)), f"{what} (of rows of {_listed(channels)})")
-    if set(form) <= set(_TRADE):
-        _check_trades(kind, what, frame)
-
-
-def _listed(names: Sequence[str]) -> str:
-    *others, last = map(repr, names)
-    return f"{', '.join(others)} or {last}" if others else last
-
-
-def _check_trades(kind: type[Chart], what: str, frame: pl.DataFrame) -> None:
-    # The price figure shows a ticker's last trades, too: it makes no sums of them.
-    if kind is not PriceChart:
-        check_tickers(frame, what)
-    check_trades(frame, what)
 
 
 def _nanoseconds(window: float | Length | None) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import floor, log10
 from typing import Any
 
 import numpy as np
@@ -86,3 +87,11 @@ def spanning(axis: str, bounds: tuple[float, float] | None) -> dict[str, Any]:
         # Plotly's own range may be wider, which is clipped, or narrower.
         options = {"clipmin": bounds[0], "clipmax": bounds[1], "include": list(bounds)}
     return {f"{axis}.autorangeoptions": options}
+
+
+_NICE = (1.0, 2.0, 5.0, 10.0)
+
+
+def nice_step(size: float) -> float:
+    power = 10.0 ** floor(log10(size) + 1e-9)
+    return next(nice for nice in _NICE if nice * power >= size * (1 - 1e-9)) * power

@@ -11,7 +11,7 @@ import kucoin_research as kr
 from kucoin_research import figures
 from kucoin_research.figures.chart import Sketch, View
 from kucoin_research.figures.gaps import GapMap, GapMark, gaps_of
-from kucoin_research.figures.line_charts import LagChart, lag_options
+from kucoin_research.figures.lag_chart import LagChart, lag_options
 from kucoin_research.figures.time_axis import Zone
 from kucoin_research.model.records import (
     STAMPED_AS_READ,
