@@ -1,4 +1,4 @@
-"""Charts of the order book: cumulative depth, a price ladder, and a heat map over time."""
+"""Charts of the newest order book: cumulative depth and a price ladder."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["BookChart", "DepthChart", "LadderChart"]
 
 
 class BookChart(Chart):
-    """A chart of the newest book. Option: ``levels``, how many are shown per side."""
+    """A chart of the newest book. Option: ``levels``, the number of levels shown per side."""
 
     roles = (Role("book", ("level2", "depth50", "depth5")),)
     time_axis = None
@@ -37,21 +37,21 @@ class BookChart(Chart):
 
     @property
     def is_empty(self) -> bool:
-        """Whether no book has come yet."""
+        """Whether there is no book to show."""
         return not self._levels.bids.size and not self._levels.asks.size
 
     def take(self, role: str, rows: pl.DataFrame) -> None:  # noqa: ARG002
-        """Take the newest book from the rows; those before are forgotten.
+        """Replace the book by the newest one in the rows.
 
-        A book without levels is one that is out of step: nothing of it may be shown any more. Nor
-        is one that is crossed.
+        A book without levels is out of step with the exchange, and a crossed one is wrong: then
+        none is shown.
         """
         if rows.height or set(SIDE_BY_SIDE) <= set(rows.columns):
             levels = levels_of(rows)
             self._levels = no_levels() if levels.is_crossed else levels
 
     def waiting(self) -> list[Spec]:
-        """Say that there is no book that could be trusted."""
+        """Describe the note that there is no reliable book yet."""
         notes = super().waiting()
         for note in notes:
             of = f" of {literal(self.sketch.symbol)}" if self.sketch.symbol else ""
@@ -82,7 +82,7 @@ class BookChart(Chart):
 
 
 class DepthChart(BookChart):
-    """Cumulative size of the book on both sides of the mid."""
+    """Shows the cumulative size of the book on both sides of the mid."""
 
     _LEVELS = 200
 
@@ -106,7 +106,7 @@ class DepthChart(BookChart):
         }
 
     def draw(self) -> Drawing:
-        """Picture the newest book."""
+        """Draw the newest book."""
         levels, most = self._levels, self._most
         arrays: Arrays = {
             (0, "x"): levels.bids[:most],
@@ -119,7 +119,7 @@ class DepthChart(BookChart):
 
 
 class LadderChart(BookChart):
-    """The book as a ladder: size at each step of price around the mid."""
+    """Shows the size at each step of price around the mid."""
 
     _LEVELS = 20
 
@@ -145,12 +145,12 @@ class LadderChart(BookChart):
                 yaxis=price_axis("price", side="right"),
                 barmode="overlay",
                 hovermode="closest",
-                showlegend=not self.sketch.is_compact,  # there the line above takes its place
+                showlegend=not self.sketch.is_compact,  # a compact one has the note there
             ),
         }
 
     def draw(self) -> Drawing:
-        """Picture the newest book."""
+        """Draw the newest book."""
         step = self._step()
         arrays: Arrays = {}
         sides = (
@@ -158,7 +158,8 @@ class LadderChart(BookChart):
             (1, self._levels.bids, self._levels.bid_sizes, np.floor),
         )
         for trace, prices, sizes, towards in sides:
-            # Rounded away from the mid; the small addend takes the noise of binary fractions.
+            # Rounded away from the mid. The slack keeps a price that is a whole number of steps,
+            # but for the error of binary fractions, on its own step.
             slack = -1e-6 if trace == 0 else 1e-6
             steps = towards(prices / step + slack)
             rungs, where = np.unique(steps, return_inverse=True)
@@ -172,7 +173,7 @@ class LadderChart(BookChart):
         return Drawing(arrays, {"annotations": self._marks(), **spanning("yaxis", bounds)}, None)
 
     def _step(self) -> float:
-        # The tick, or so much more that the rungs are mostly filled.
+        # The tick, or a wider step where the levels are sparse, so that most rungs have a size.
         steps = []
         for prices in (self._levels.bids, self._levels.asks):
             if prices.size > 1:
@@ -182,14 +183,14 @@ class LadderChart(BookChart):
         return nice_step(max(steps, default=0.0) or self._finest())
 
     def _finest(self) -> float:
-        # Of one level a side nobody knows the tick; the prices themselves have a last place.
+        # With one level a side the tick is unknown: the last decimal place of the prices stands in.
         best = [float(side[0]) for side in (self._levels.bids, self._levels.asks) if side.size]
         apart = abs(best[-1] - best[0]) if best else 0.0
         return max(apart / self._most, *map(last_place, best), 0.0) or 1.0
 
 
 def _bounds(rungs: Floats, step: float) -> tuple[float, float] | None:
-    # Told, since plotly makes room for a rung of height 1 where a side has no other.
+    # Set explicitly: where a side has one rung, plotly would make room for a bar of height 1.
     if not rungs.size:
         return None
     low, high = float(rungs.min()), float(rungs.max())

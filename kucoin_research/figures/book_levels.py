@@ -10,7 +10,16 @@ import polars as pl
 from kucoin_research.errors import ColumnMissing
 from kucoin_research.figures.time_axis import Floats, Times
 
-__all__ = ["BOOK_FORMS", "Levels", "levels_of"]
+__all__ = [
+    "BOOK_FORMS",
+    "CHANGES",
+    "SIDE_BY_SIDE",
+    "BookWalk",
+    "Levels",
+    "levels_of",
+    "no_levels",
+    "sound_changes",
+]
 
 SIDE_BY_SIDE = ("bid_price", "bid_size", "ask_price", "ask_size")
 
@@ -29,7 +38,7 @@ BOOK_FORMS = (SIDE_BY_SIDE, _LISTS, _NUMBERED, CHANGES)
 
 
 class Levels(NamedTuple):
-    """A book: prices and sizes of both sides, best first."""
+    """An order book as arrays: prices and sizes of both sides, best first."""
 
     bids: Floats
     bid_sizes: Floats
@@ -38,30 +47,30 @@ class Levels(NamedTuple):
 
     @property
     def mid(self) -> float | None:
-        """Between the best two; ``None`` when a side is empty."""
+        """The middle of best bid and best ask; ``None`` when a side is empty."""
         if not self.bids.size or not self.asks.size:
             return None
         return float((self.bids[0] + self.asks[0]) / 2)
 
     @property
     def is_crossed(self) -> bool:
-        """Whether the best bid is at the best ask or above it, which no market's book is."""
+        """Whether the best bid is at or above the best ask; a real market's never is."""
         return bool(self.bids.size and self.asks.size and self.bids[0] >= self.asks[0])
 
 
 def levels_of(frame: pl.DataFrame) -> Levels:
-    """Read the newest book from a frame of any kind that has one.
+    """Read the newest book from a frame.
 
     Parameters
     ----------
     frame
-        ``OrderBook.depth()``, or rows of ``depth50``, ``depth5`` or ``level2`` (which must hold a
-        snapshot to begin with; without one the changes alone are shown).
+        ``OrderBook.depth()``, or rows of ``depth50``, ``depth5`` or ``level2``. Rows of ``level2``
+        should hold a snapshot; without one the book consists of the changes alone.
 
     Raises
     ------
     ColumnMissing
-        If it is none of these.
+        If the frame has the columns of none of these.
     """
     columns = set(frame.columns)
     if set(SIDE_BY_SIDE) <= columns:
@@ -96,7 +105,7 @@ def _numbered(frame: pl.DataFrame, name: str) -> Floats:
 
 
 def sound_changes(changes: pl.DataFrame) -> pl.DataFrame:
-    """Leave out changes that say no side, price or size: nobody knows what they did."""
+    """Leave out changes without a side, price or size: their effect on the book is unknown."""
     is_known = changes["price"].is_finite() & changes["size"].is_finite()
     is_known = is_known.fill_null(value=False) & changes["side"].is_not_null()
     if changes["is_snapshot"].null_count():
@@ -125,18 +134,19 @@ def _rebuilt(frame: pl.DataFrame) -> Levels:
 
 
 def no_levels() -> Levels:
+    """Make a book without levels."""
     return levels_of(pl.DataFrame(schema=dict.fromkeys(SIDE_BY_SIDE, pl.Float64)))
 
 
 class BookWalk:
-    """The states of a book that changes lead through."""
+    """Applies the changes of an order book, one batch after the other, and samples its states."""
 
     def __init__(self) -> None:
         self._sides: dict[str, dict[float, float]] = {"buy": {}, "sell": {}}
         self._was_snapshot = False
 
     def states(self, rows: pl.DataFrame, times: Times, width: int) -> list[tuple[int, Levels]]:
-        """Apply changes of these times (ns); give the last state in each bucket of time."""
+        """Apply changes of these times (ns); returns the last state in each bucket of time."""
         parts = [rows[name].to_list() for name in ("is_snapshot", "side", "price", "size")]
         found: list[tuple[int, Levels]] = []
         last_time = 0

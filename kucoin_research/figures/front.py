@@ -1,9 +1,9 @@
-"""What ``kucoin_research.figures`` offers: one function per kind of figure.
+"""The public functions of ``kucoin_research.figures``: one per kind of figure.
 
 Every function takes a polars frame, a recorded session, or a running stream, and shows one symbol.
-What is missing (``status`` rows tell of gaps and outages) is shaded, and lines break there. Blue is
-what buyers do, orange what sellers do. Live figures of a kernel share one refresh thread,
-``refresher()``, which also calls functions of yours.
+Gaps and outages, which ``status`` rows report, are shaded, and lines break there. Blue stands for
+buyers, orange for sellers. Live figures of a kernel share one refresh thread, ``refresher()``,
+which also calls functions of yours.
 """
 
 from __future__ import annotations
@@ -70,25 +70,26 @@ def price(
         A running stream, a session, or a frame of ``ticker``, ``bbo``, ``depth5``, ``depth50`` or
         ``trade`` rows (ns UTC). A ticker's last trades are shown where there are no trades.
     symbol
-        Which one; may be left out where there is only one.
+        The symbol to show; may be left out where there is only one.
     trades
         Rows of ``trade`` beside a frame of quotes.
     status
-        Rows of ``status`` beside a frame: their gaps are shaded. A stream's are known.
+        Rows of ``status`` beside a frame: their gaps are shaded. Streams and sessions have their
+        own.
     window
-        How much of the newest data is followed: seconds, a duration such as ``"5m"`` or a
+        Length of the newest data to follow: seconds, a duration such as ``"5m"`` or a
         ``timedelta``, or ``"all"``. Left out: five minutes of a stream, all of a frame.
     tz
         ``"UTC"``, ``"local"`` or an IANA name, for the time axis.
     theme
-        ``"light"`` or ``"dark"``, for a static figure; a live one has its page's.
+        ``"light"`` or ``"dark"``, for a static figure; a live one takes its page's.
     height
         Pixels.
 
     Returns
     -------
     Figure or LiveFigure
-        A plotly figure of a frame or session, a widget of a stream. Prices are in quote currency,
+        A plotly figure of a frame or session, a widget for a stream. Prices are in quote currency,
         sizes in lots on futures and base coins on spot.
 
     Raises
@@ -96,10 +97,21 @@ def price(
     ColumnMissing
         If the frame lacks a column; the message lists those it has.
     InvalidInput
-        If several symbols are there and none is named, or an argument means nothing.
+        If there are several symbols and none is named, or an argument is invalid.
     """
     extra = {} if trades is None else {"trades": trades}
-    return _make(PriceChart, "price", source, symbol, extra, status, window, tz, theme, height)
+    return _make(
+        PriceChart,
+        "price",
+        source,
+        symbol=symbol,
+        extra=extra,
+        status=status,
+        window=window,
+        tz=tz,
+        theme=theme,
+        height=height,
+    )
 
 
 def candles(
@@ -119,12 +131,13 @@ def candles(
     ----------
     source
         A running stream, a session, or a frame of ``candle`` or ``trade`` rows, or of bars:
-        ``ohlcv``, ``mid_bars``. Those of the mid have no volume and no VWAP.
+        ``ohlcv``, ``mid_bars``. Bars of the mid have no volume and no VWAP.
     symbol
-        Which one; may be left out where there is only one.
+        The symbol to show; may be left out where there is only one.
     every
-        The interval, such as ``"10s"`` or ``"5min"``: of a stream, its candles of this interval, or
-        else ones made of its trades. Left out: the candles there are, or what suits the view.
+        The interval, such as ``"10s"`` or ``"5min"``. A stream's candles of this interval are
+        shown, or else candles made of its trades. Left out: the source's own candles, or an
+        interval that suits the view.
     status, window, tz, theme, height
         As for ``price``.
 
@@ -132,21 +145,31 @@ def candles(
     -------
     Figure or LiveFigure
         The average price (VWAP) is cumulative since the first candle. Where candles have no
-        turnover (futures) it is that of their typical prices.
+        turnover (futures), it is the average of their typical prices.
 
     Raises
     ------
     ColumnMissing, InvalidInput
-        As for ``price``; also if ``every`` is no interval, or if the rows are tickers, which skip
-        trades, or orders or changes of a book. A stream or session that has neither candles nor
-        trades raises ``UnknownChannel``.
+        As for ``price``; also if ``every`` is no interval, or if the rows are no trades: tickers,
+        which skip some, or orders or changes of a book.
+    UnknownChannel
+        If a stream or session has neither candles nor trades.
     """
     options = {}
     if every is not None:
         interval_ns(every)
-        options = {"every": parse_interval(every).name}  # as streams call their candles
+        options = {"every": parse_interval(every).name}  # as in a stream's names of channels
     return _make(
-        CandleChart, "candles", source, symbol, {}, status, window, tz, theme, height, options
+        CandleChart,
+        "candles",
+        source,
+        symbol=symbol,
+        status=status,
+        window=window,
+        tz=tz,
+        theme=theme,
+        height=height,
+        options=options,
     )
 
 
@@ -164,12 +187,12 @@ def depth(
     ----------
     source
         A running stream of ``level2``, ``depth50`` or ``depth5``, a session, an ``OrderBook``, or a
-        frame: ``OrderBook.depth()``, ``order_book(...)`` or rows of those channels, of which the
-        newest state is shown.
+        frame: ``OrderBook.depth()``, ``order_book(...)`` or rows of those channels. The newest
+        state is shown.
     symbol, theme, height
         As for ``price``.
     levels
-        How many are shown per side.
+        Number of levels shown per side.
 
     Raises
     ------
@@ -177,7 +200,9 @@ def depth(
         As for ``price``.
     """
     options = {"levels": levels}
-    return _make(DepthChart, "depth", source, symbol, {}, None, None, "UTC", theme, height, options)
+    return _make(
+        DepthChart, "depth", source, symbol=symbol, theme=theme, height=height, options=options
+    )
 
 
 def ladder(
@@ -197,7 +222,7 @@ def ladder(
     symbol, theme, height
         As for ``price``.
     levels
-        How many steps of price are shown per side.
+        Number of price steps shown per side.
 
     Raises
     ------
@@ -206,7 +231,7 @@ def ladder(
     """
     options = {"levels": levels}
     return _make(
-        LadderChart, "ladder", source, symbol, {}, None, None, "UTC", theme, height, options
+        LadderChart, "ladder", source, symbol=symbol, theme=theme, height=height, options=options
     )
 
 
@@ -221,7 +246,7 @@ def heatmap(
     theme: str = "light",
     height: int = 420,
 ) -> Figure | LiveFigure:
-    """Show the order book over time; colour tells the size at each price, on a log scale.
+    """Show the order book over time; the colour is the size at each price, on a log scale.
 
     Parameters
     ----------
@@ -229,7 +254,7 @@ def heatmap(
         A running stream, a session, or a frame of ``depth50``, ``depth5`` or ``level2`` rows;
         ``level2`` has to begin with a snapshot, and takes a second per million rows.
     bins
-        About how many steps of price there are.
+        Approximate number of price steps.
     symbol, status, window, tz, theme, height
         As for ``price``.
 
@@ -240,7 +265,16 @@ def heatmap(
     """
     options = {"bins": bins}
     return _make(
-        HeatChart, "heatmap", source, symbol, {}, status, window, tz, theme, height, options
+        HeatChart,
+        "heatmap",
+        source,
+        symbol=symbol,
+        status=status,
+        window=window,
+        tz=tz,
+        theme=theme,
+        height=height,
+        options=options,
     )
 
 
@@ -273,7 +307,17 @@ def spread(
     ColumnMissing, InvalidInput
         As for ``price``.
     """
-    return _make(SpreadChart, "spread", source, symbol, {}, status, window, tz, theme, height)
+    return _make(
+        SpreadChart,
+        "spread",
+        source,
+        symbol=symbol,
+        status=status,
+        window=window,
+        tz=tz,
+        theme=theme,
+        height=height,
+    )
 
 
 def mark(
@@ -304,7 +348,18 @@ def mark(
         As for ``price``.
     """
     extra = {} if funding is None else {"funding": funding}
-    return _make(MarkChart, "mark", source, symbol, extra, status, window, tz, theme, height)
+    return _make(
+        MarkChart,
+        "mark",
+        source,
+        symbol=symbol,
+        extra=extra,
+        status=status,
+        window=window,
+        tz=tz,
+        theme=theme,
+        height=height,
+    )
 
 
 def flow(
@@ -317,7 +372,7 @@ def flow(
     theme: str = "light",
     height: int = 420,
 ) -> Figure | LiveFigure:
-    """Show order flow: what takers bought less what they sold, cumulative and per bar.
+    """Show order flow: size bought by takers less size sold by them, cumulative and per bar.
 
     Parameters
     ----------
@@ -329,10 +384,22 @@ def flow(
     Raises
     ------
     ColumnMissing, InvalidInput
-        As for ``price``; also if the rows are tickers, which skip trades, or orders or changes of a
-        book. A stream or session without trades raises ``UnknownChannel``.
+        As for ``price``; also if the rows are no trades: tickers, which skip some, or orders or
+        changes of a book.
+    UnknownChannel
+        If a stream or session has no trades.
     """
-    return _make(FlowChart, "flow", source, symbol, {}, status, window, tz, theme, height)
+    return _make(
+        FlowChart,
+        "flow",
+        source,
+        symbol=symbol,
+        status=status,
+        window=window,
+        tz=tz,
+        theme=theme,
+        height=height,
+    )
 
 
 def lag(
@@ -346,26 +413,25 @@ def lag(
     theme: str = "light",
     height: int = 420,
 ) -> Figure | LiveFigure:
-    """Show how long after the event each row arrived, over time and as a histogram.
+    """Show the time from event to arrival of each row, over time and as a histogram.
 
     Parameters
     ----------
     source
         A running stream, a session, or a frame with ``timestamp`` and ``local_timestamp``; not of
-        candles, whose timestamp is no event's.
+        candles, whose timestamp is the open time.
     offset_ms
-        The exchange's clock less this machine's, which is added. Left out: as a stream has
-        measured it for each row (rows of which it does not know their lag are left out), 0 for a
-        frame.
+        The exchange's clock less this machine's, which is added. Left out: a stream's own
+        measurement for each row (rows without one are left out), 0 for a frame.
     symbol, status, window, tz, theme, height
         As for ``price``.
 
     Returns
     -------
     Figure or LiveFigure
-        Milliseconds. Rows that REST brought, or that waited for what belongs before them, are left
-        out as far as a stream, a session or ``status`` tells of them. On a simulated exchange whose
-        virtual clock does not run at speed 1 the lag means nothing.
+        Milliseconds. Rows that REST brought, or that waited for earlier ones, are left out where a
+        stream, a session or ``status`` marks them. On a simulated exchange whose virtual clock does
+        not run at speed 1 the lag means nothing.
 
     Raises
     ------
@@ -376,11 +442,21 @@ def lag(
         options = lag_options(source)
     else:
         options = {"offset_ms": number(offset_ms, "offset_ms", "milliseconds, or None")}
-    return _make(LagChart, "lag", source, symbol, {}, status, window, tz, theme, height, options)
+    return _make(
+        LagChart,
+        "lag",
+        source,
+        symbol=symbol,
+        status=status,
+        window=window,
+        tz=tz,
+        theme=theme,
+        height=height,
+        options=options,
+    )
 
 
-# Pixels that plotly takes and a page holds, levels or bins that a chart can show, and the seconds
-# that fit a 64-bit time.
+# Bounds of the height in pixels, the most levels or bins, and the seconds that fit a 64-bit time.
 _LOWEST, _HIGHEST = 10, 20_000
 _FINEST = 100_000
 _LONGEST_WINDOW = 9.0e9
@@ -390,13 +466,14 @@ def _make(
     kind: type[Chart],
     what: str,
     source: Drawable,
+    *,
     symbol: str | None,
-    extra: Mapping[str, pl.DataFrame],
-    status: pl.DataFrame | None,
-    window: float | Length | None,
-    tz: str,
     theme: str,
     height: int,
+    extra: Mapping[str, pl.DataFrame] | None = None,
+    status: pl.DataFrame | None = None,
+    window: float | Length | None = None,
+    tz: str = "UTC",
     options: dict[str, Any] | None = None,
 ) -> Figure | LiveFigure:
     zone, options = Zone(tz), options or {}
@@ -405,7 +482,7 @@ def _make(
     for name in ("levels", "bins"):
         if name in options:
             options[name] = count(options[name], name, name, most=_FINEST)
-    resolve("", theme)  # a theme that there is not is refused at once, of a live figure too
+    resolve("", theme)  # refuse an unknown theme at once, for a live figure too
     if status is not None and not isinstance(status, pl.DataFrame):
         raise InvalidInput(
             f"status takes a polars frame of the 'status' channel, not {kind_of(status)}"
@@ -415,7 +492,7 @@ def _make(
         sketch = Sketch(symbol, zone, height, options)
         channels = channels_for(kind, source, options.get("every"))
         return _live(kind, source, sketch, channels, window)
-    frames, status = frames_of(kind, what, source, symbol, extra, status)
+    frames, status = frames_of(kind, what, source, symbol=symbol, extra=extra or {}, status=status)
     chosen = {}
     if isinstance(source, OrderBook):
         symbol = source.symbol

@@ -1,4 +1,4 @@
-"""The order book over time, as a heat map."""
+"""The heat map of an order book over time."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ Floats32 = npt.NDArray[np.float32]
 
 
 class HeatChart(TimeChart):
-    """The book over time: colour tells the size that rested at each price.
+    """Shows the book over time: the colour is the size that rested at each price.
 
-    Options: ``bins``, how many steps of price the height is divided into.
+    Option: ``bins``, the number of price steps on the height.
     """
 
     roles = (Role("book", ("depth50", "depth5", "level2")),)
     fastest = 5.0
-    needs_past = True  # a walk through changes begins at a snapshot
+    needs_past = True  # changes are applied from a snapshot on
 
     def __init__(self, view: View, sketch: Sketch) -> None:
         super().__init__(view, sketch)
@@ -105,7 +105,7 @@ class HeatChart(TimeChart):
             self._columns[int(keys[place])] = levels_of(rows[int(place) : int(place) + 1])
 
     def _take_changes(self, role: str, rows: pl.DataFrame) -> None:
-        # A walk has to begin at a snapshot, so it takes all rows; what it gives is clipped.
+        # The changes since the snapshot are all needed, so the span is cut out of the result.
         self._walk = self._walk or BookWalk()
         rows = sound_changes(rows)
         _, times = self._clip(role, rows)
@@ -120,7 +120,7 @@ class HeatChart(TimeChart):
                 self._touch[1].add(at, levels.asks[:1])
 
     def _fit(self) -> None:
-        # The columns grow wider as what is shown grows longer.
+        # Columns grow wider as the time shown grows longer, to keep their number bounded.
         begin, end = self._in_view()
         shown = end - max(begin, self._oldest) + 1
         length = self.view.length_ns
@@ -131,7 +131,7 @@ class HeatChart(TimeChart):
             self._width = width
 
     def draw(self) -> Drawing:
-        """Picture what has been taken so far."""
+        """Draw the rows taken so far."""
         self._drop_old()
         arrays: Arrays = {}
         x, y, z = self._matrix()
@@ -160,13 +160,13 @@ class HeatChart(TimeChart):
         low, high = self._price_range()
         step = self._fitted_step(low, high)
         first, count = floor(low / step), int(floor(high / step) - floor(low / step)) + 1
-        if count == 1:  # which plotly would draw as high as 1, whatever the price
+        if count == 1:  # plotly would draw a single row with height 1, whatever the price
             first, count = first - 1, 3
         sizes = np.full((keys.size, count), np.nan, np.float64)
         previous, quiet, stands = None, 0, self._stands
         for place, key in enumerate(keys.tolist()):
             levels = self._columns.get(key)
-            # A book stands until it changes; a long silence is none that we know of.
+            # A book stays as it is until it changes; after a long silence it is unknown.
             quiet = 0 if levels is not None else quiet + 1
             levels = previous if levels is None and quiet <= stands else levels
             previous = levels
@@ -180,7 +180,7 @@ class HeatChart(TimeChart):
 
     @property
     def _stands(self) -> int:
-        # As long a time, however narrow the columns still are.
+        # The same length of time, however narrow the columns are while the window fills.
         length = self.view.length_ns
         full = self._width if length is None else bucket_width(length, self._most)
         return _STANDS * max(full // self._width, 1)
@@ -204,7 +204,7 @@ class HeatChart(TimeChart):
         return self._step
 
 
-_STANDS = 8  # empty columns of a full window that the last book is drawn on for
+_STANDS = 8  # empty columns of a full window across which the last book is drawn on
 
 
 def _colour_range(z: Floats32) -> tuple[float, float]:
@@ -214,7 +214,7 @@ def _colour_range(z: Floats32) -> tuple[float, float]:
         return 0.0, 4.0
     low, high = np.percentile(present, (2, 99.8))
     bottom, top = float(np.floor(low * 2) / 2), float(np.ceil(high * 2) / 2)
-    return bottom, max(top, bottom + 0.5)  # sizes that are all alike have a colour, too
+    return bottom, max(top, bottom + 0.5)  # equal sizes need a range, too
 
 
 def _binned(levels: Levels, step: float, first: int, count: int) -> Floats:
@@ -225,11 +225,11 @@ def _binned(levels: Levels, step: float, first: int, count: int) -> Floats:
     return np.bincount(places[inside], sizes[inside], count).astype(np.float64)
 
 
-# Of sizes on the colour bar; plotly shows those that are in its range.
+# Labels of the colour bar; plotly shows those in its range.
 _DECADES = range(-9, 21)
 
 
-_PREFIXES = ("", "k", "M", "G", "T", "P", "E")  # as plotly's own axes of sizes have them
+_PREFIXES = ("", "k", "M", "G", "T", "P", "E")  # the ones that plotly puts on axes of sizes
 
 
 def _power_of_ten(exponent: int) -> str:

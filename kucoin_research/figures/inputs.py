@@ -24,31 +24,20 @@ from kucoin_research.frames.analytics import check_tickers, check_trades
 from kucoin_research.model.orderbook import OrderBook
 from kucoin_research.model.source import Source, is_source
 
-__all__ = ["channels_for"]
+__all__ = ["Drawable", "channels_for", "channels_of_kind", "frames_of"]
 
 #: The data that a figure takes: a stream, a replay, a session, an order book or a frame of rows.
 Drawable = Source | OrderBook | pl.DataFrame
-
 
 _TOUCHES = (
     ("best_bid_price", "best_bid_size", "best_ask_price", "best_ask_size"),
     ("bid_price_1", "bid_size_1", "ask_price_1", "ask_size_1"),
     ("bid_prices", "bid_sizes", "ask_prices", "ask_sizes"),
 )
-
-
 _TIMES = ("timestamp",)
-
-
 _TRADE = (*_TIMES, "price", "size", "side")
-
-
-_OHLC = (*_TIMES, "open", "high", "low", "close")  # and the volume, but for bars of the mid
-
-
+_OHLC = (*_TIMES, "open", "high", "low", "close")  # no volume: bars of the mid have none
 _FIVE = range(1, 6)
-
-
 _NUMBERS = (
     *("price", "size", "open", "high", "low", "close", "volume", "turnover"),
     *("mark_price", "index_price", "funding_rate", *_TOUCHES[0]),
@@ -58,12 +47,13 @@ _NUMBERS = (
 
 
 def channels_for(kind: type[Chart], source: Source, every: str | None = None) -> dict[str, str]:
-    """Find which of a source's channels serve the roles of a chart.
+    """Choose the channel of a source for each role of a chart.
 
     Raises
     ------
     UnknownChannel
-        If it has none that the chart needs; the message names those that would do.
+        If the source has no channel for a role that the chart needs; the message names those that
+        would do.
     """
     found = {role.name: pick_channel(source, role, every) for role in kind.roles}
     there = {role: channel for role, channel in found.items() if channel is not None}
@@ -77,7 +67,7 @@ def channels_for(kind: type[Chart], source: Source, every: str | None = None) ->
     return there
 
 
-# What rows may look like, by role: the first set of columns that fits is taken.
+# The columns that rows may have, by role: the first set that fits is taken.
 _COLUMNS: dict[tuple[type[Chart], str], tuple[tuple[str, ...], ...]] = {
     (PriceChart, "quotes"): _TOUCHES,
     (PriceChart, "trades"): (_TRADE,),
@@ -94,6 +84,7 @@ _COLUMNS: dict[tuple[type[Chart], str], tuple[tuple[str, ...], ...]] = {
 
 
 def channels_of_kind(kind: type[Chart]) -> list[str]:
+    """List the channels of all roles of a chart."""
     return [channel for role in kind.roles for channel in role.channels]
 
 
@@ -101,10 +92,32 @@ def frames_of(
     kind: type[Chart],
     what: str,
     source: Drawable,
+    *,
     symbol: str | None,
     extra: Mapping[str, pl.DataFrame],
     status: pl.DataFrame | None,
 ) -> tuple[dict[str, pl.DataFrame], pl.DataFrame | None]:
+    """Take the rows of a static figure from a frame, a session or a book, and check their columns.
+
+    Parameters
+    ----------
+    kind, what
+        The chart, and its name in errors.
+    source, symbol, status
+        As the user has passed them.
+    extra
+        Further frames that the user has passed, by role.
+
+    Returns
+    -------
+    dict, pl.DataFrame or None
+        The rows by role, and the rows of the ``status`` channel where there are any.
+
+    Raises
+    ------
+    ColumnMissing, InvalidInput, UnknownChannel
+        If the figure cannot be drawn of them.
+    """
     if isinstance(source, pl.DataFrame):
         frames = {**_by_role(kind, source, extra), **extra}
     elif is_source(source):  # a session
@@ -134,7 +147,7 @@ def _status_of(session: Source) -> pl.DataFrame | None:
 def _by_role(
     kind: type[Chart], frame: pl.DataFrame, extra: Mapping[str, pl.DataFrame]
 ) -> dict[str, pl.DataFrame]:
-    # Of a ticker the price figure takes both, quotes and trades.
+    # The price figure takes both quotes and trades from tickers.
     if kind is not PriceChart:
         return {kind.roles[0].name: frame}
     there = set(frame.columns)
@@ -150,7 +163,7 @@ def _check(kind: type[Chart], what: str, role: str, frame: pl.DataFrame) -> None
     require(frame, (), what)
     columns_hold(frame, times=(*_TIMES, "local_timestamp"), numbers=_NUMBERS)
     there = set(frame.columns)
-    # The first that fits; else the one of which the least is missing.
+    # The first form that fits; else the one that lacks the fewest columns, for the message.
     form = min(_COLUMNS[kind, role], key=lambda names: len(set(names) - there))
     needed = (*_TIMES, *form) if issubclass(kind, TimeChart) else form
     channels = next(each.channels for each in kind.roles if each.name == role)
@@ -165,7 +178,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _check_trades(kind: type[Chart], what: str, frame: pl.DataFrame) -> None:
-    # The price figure shows a ticker's last trades, too: it makes no sums of them.
+    # The price figure may show the last trades of tickers, since it does not add them up.
     if kind is not PriceChart:
         check_tickers(frame, what)
     check_trades(frame, what)

@@ -29,15 +29,18 @@ def lag_options(source: object) -> dict[str, Any]:
 
 
 class LagChart(TimeChart):
-    """Arrival minus event time, over time and as a histogram.
+    """Shows arrival minus event time, over time and as a histogram.
 
     Where the two clocks are hours apart, as with an exchange on a virtual clock, the difference is
-    no lag: none is drawn, and the figure says why.
+    no lag. Then none is drawn, and the figure says why.
+
+    Options: ``lags``, a function that computes the lag of each row; or ``offset_ms``, the
+    exchange's clock less this machine's.
     """
 
     roles = (Role("rows", ("ticker", "trade", "bbo", "depth5", "depth50", "level2", "mark_price")),)
 
-    _NEWEST = 20_000  # values the histogram is made of
+    _NEWEST = 20_000  # values in the histogram
     _OTHER_CLOCK = 3_600_000.0  # ms; no message is an hour under way
 
     def __init__(self, view: View, sketch: Sketch) -> None:
@@ -83,7 +86,7 @@ class LagChart(TimeChart):
         self._values = np.concatenate((self._values, lags))[-self._NEWEST :]
 
     def draw(self) -> Drawing:
-        """Picture what has been taken so far."""
+        """Draw the rows taken so far."""
         apart = self._hours_apart()
         arrays = line_arrays(self, [] if apart else self._series)
         values = np.empty(0) if apart else self._values
@@ -95,15 +98,15 @@ class LagChart(TimeChart):
         return drawing
 
     def _lags(self, rows: pl.DataFrame) -> Floats:
-        """Give the lag of each row in ms, NaN where it is not known."""
-        told = self.sketch.options.get("lags")
-        if told is not None:
-            found: Floats = told(rows).to_numpy()
+        """Compute the lag of each row in ms, NaN where it is not known."""
+        measured = self.sketch.options.get("lags")
+        if measured is not None:
+            found: Floats = measured(rows).to_numpy()
             return found
         return lags_of(rows) + float(self.sketch.options.get("offset_ms", 0.0))
 
     def _hours_apart(self) -> float:
-        """Give the hours between the two clocks; 0 where they agree well enough."""
+        """Compute the hours between the two clocks; 0 where they agree well enough."""
         middle = abs(float(np.median(self._values))) if self._values.size else 0.0
         return middle / 3_600_000.0 if middle >= self._OTHER_CLOCK else 0.0
 
@@ -131,7 +134,7 @@ class LagChart(TimeChart):
 def _histogram(values: Floats) -> tuple[Floats, Floats, Floats]:
     if not values.size:
         return np.empty(0), np.empty(0), np.empty(0)
-    # The few slowest would squeeze all others into one bar; they are counted in the last one.
+    # The few slowest would squeeze all others into one bar, so the last bar counts them.
     low, high = np.percentile(values, (0.1, 99.5))
     high = high if high > low else low + 1.0
     counts, edges = np.histogram(np.clip(values, low, high), bins=60, range=(low, high))

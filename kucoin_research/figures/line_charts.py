@@ -14,18 +14,26 @@ from kucoin_research.figures.theme import Spec, axis, price_axis, size_axis
 from kucoin_research.figures.time_axis import Floats
 from kucoin_research.figures.value_axis import steady
 
-__all__ = ["QUOTES", "FlowChart", "MarkChart", "PriceChart", "SpreadChart", "line"]
+__all__ = [
+    "QUOTES",
+    "FlowChart",
+    "MarkChart",
+    "PriceChart",
+    "SpreadChart",
+    "line",
+    "line_arrays",
+]
 
-# A futures ticker comes with a trade, the others whenever the best prices move.
+# The ticker comes last: on futures it is sent with each trade, not when the best prices move.
 QUOTES = Role("quotes", ("bbo", "depth5", "depth50", "ticker"), is_needed=False)
 TRADES = Role("trades", ("trade", "ticker"), is_needed=False)
 
 _LARGEST_BUBBLE = 26.0  # px across
 _SMALLEST_BUBBLE = 4.0
 _PRICE = "%{y:,.15~r}"
-_FEW_DIGITS = 3  # of labels for computed values, which have 15; the hover text shows more of them
-_PREMIUM_NOISE = 1e-9  # bps; two prices are each off by 1e-16 of themselves, which is 1e-12 bps
-_SUM_ROUNDING = 1e-10  # of the largest bar; a sum of many sizes has 12 exact digits or so
+_FEW_DIGITS = 3  # of labels for computed values; the hover text shows up to 15
+_PREMIUM_NOISE = 1e-9  # bps; the rounding of two prices, 1e-16 of each, makes 1e-12 bps
+_SUM_ROUNDING = 1e-10  # of the largest bar; a sum of many sizes is exact to 12 digits or so
 
 
 def line(name: str, colour: str, hover: str, **options: Any) -> Spec:
@@ -47,7 +55,7 @@ def line(name: str, colour: str, hover: str, **options: Any) -> Spec:
 
 
 class PriceChart(TimeChart):
-    """Best bid and ask, their middle, and trades as bubbles by size and taker's side."""
+    """Shows best bid and ask, their middle, and trades as bubbles by size and taker's side."""
 
     roles = (QUOTES, TRADES)
 
@@ -84,7 +92,7 @@ class PriceChart(TimeChart):
                 "best bid and ask, trades by size",
                 yaxis=price_axis("price", side="right"),
             ),
-            # The band is made of what is there already, so it costs no bytes.
+            # The browser makes the band of the bid and ask lines, so it costs no bytes.
             "bands": [{"trace": 0, "low": 1, "high": 2}],
         }
 
@@ -121,7 +129,7 @@ class PriceChart(TimeChart):
             trades.add(times[chosen], price[chosen], size[chosen], self.horizon)
 
     def draw(self) -> Drawing:
-        """Picture what has been taken so far."""
+        """Draw the rows taken so far."""
         horizon = self.horizon
         arrays: Arrays = {}
         gaps = self.gap_breaks
@@ -143,7 +151,8 @@ class PriceChart(TimeChart):
 
 
 def _bubble_sizes(sizes: Floats, largest: float) -> Floats:
-    # The area tells the size. Steps of half a pixel, so that a new largest changes little.
+    # The area of a bubble is proportional to the size. Steps of half a pixel and a scale of powers
+    # of two: a new largest trade changes few of the widths that the browser has already.
     if largest <= 0:
         return np.full(sizes.size, _SMALLEST_BUBBLE)
     scale = 2.0 ** np.ceil(np.log2(largest))
@@ -152,7 +161,7 @@ def _bubble_sizes(sizes: Floats, largest: float) -> Floats:
 
 
 class SpreadChart(TimeChart):
-    """Spread in basis points of the mid, and how one-sided the best sizes are."""
+    """Shows the spread in basis points of the mid, and the imbalance of the best sizes."""
 
     roles = (Role("quotes", QUOTES.channels),)
 
@@ -194,12 +203,12 @@ class SpreadChart(TimeChart):
             series.add(times, each, self.horizon)
 
     def draw(self) -> Drawing:
-        """Picture what has been taken so far."""
+        """Draw the rows taken so far."""
         return self._drawing(line_arrays(self, self._series))
 
 
 class MarkChart(TimeChart):
-    """Mark and index price, and the funding rate below."""
+    """Shows mark and index price, and below their distance and the funding rate."""
 
     roles = (
         Role("mark", ("mark_price",)),
@@ -241,7 +250,7 @@ class MarkChart(TimeChart):
             series.add(times, values, self.horizon)
 
     def draw(self) -> Drawing:
-        """Picture what has been taken so far."""
+        """Draw the rows taken so far."""
         arrays = line_arrays(self, self._series)
         mark, index, *rates = (arrays[trace, "y"] for trace in range(4))
         bps = steady("yaxis2", rates, digits=_FEW_DIGITS, noise=_PREMIUM_NOISE)
@@ -249,7 +258,7 @@ class MarkChart(TimeChart):
 
 
 class FlowChart(TimeChart):
-    """Cumulative volume delta: what takers have bought less what they have sold."""
+    """Shows the cumulative volume delta: size bought by takers less size sold by them."""
 
     roles = (Role("trades", ("trade",)),)  # no tickers, which skip trades
     needs_past = True
@@ -282,7 +291,7 @@ class FlowChart(TimeChart):
         }  # fmt: skip
 
     def take(self, role: str, rows: pl.DataFrame) -> None:
-        """Add trades; those without a side do not count."""
+        """Add trades; those without a side count as 0."""
         if not rows.height:
             return
         signed = np.nan_to_num(sides(rows) * numbers(rows, "size"))
@@ -298,20 +307,21 @@ class FlowChart(TimeChart):
         self._bars.add(times, halves, self.horizon)
 
     def draw(self) -> Drawing:
-        """Picture what has been taken so far."""
+        """Draw the rows taken so far."""
         if self.horizon is not None:
             self._bars.drop_before(self.horizon)
         arrays = line_arrays(self, self._delta)
         for trace in (1, 2):
             arrays[trace, "x"] = self.on_axis(self._bars.centers)
             arrays[trace, "y"] = self._bars.sums[trace - 1]
-        # What was bought and sold in equal parts leaves the rounding of both.
+        # Where as much was bought as sold, the difference is the rounding of both sums.
         noise = _SUM_ROUNDING * float(np.abs(self._bars.sums).max(initial=0.0))
         delta = steady("yaxis", [arrays[0, "y"]], digits=_FEW_DIGITS, noise=noise)
         return self._drawing(arrays, **delta)
 
 
 def line_arrays(chart: TimeChart, series: list[Extremes]) -> Arrays:
+    """Collect the points of a chart's lines, broken at its gaps; forgets those out of view."""
     arrays: Arrays = {}
     gaps, horizon = chart.gap_breaks, chart.horizon
     for trace, each in enumerate(series):

@@ -1,4 +1,4 @@
-"""A figure that moves: plotly.js in the browser, fed with the few values that changed."""
+"""Live figures: plotly.js in the browser, fed with the few values that have changed."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 _HERE = Path(__file__).parent
 _PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 _PX = (100, 4_000)
-# Those that may share a page. Replaced whole, since refreshes read it while others are made.
+# All live figures. Replaced whole, since refreshes read it while figures are made.
 _figures: tuple[weakref.ref[LiveFigure], ...] = ()
 _figures_lock = threading.Lock()  # guards the replacing
 _HIDDEN_INTERVAL = 0.5
@@ -47,35 +47,35 @@ _QUIET_INTERVAL = 0.05
 
 @cache
 def _plotly_js() -> bytes:
-    # Packed, it is 1.4 MB and stays below a server's limit on output; browsers unpack it.
+    # Compressed to 1.4 MB, it stays below a server's limit on output; the browser unpacks it.
     return gzip.compress(_PLOTLY.read_bytes(), 6)
 
 
 class LiveFigure(anywidget.AnyWidget):
     """A live figure of a stream; ``kucoin_research.figures`` makes it.
 
-    It draws while it is visible and something has changed, up to twenty times a second, slower
-    where the browser or the kernel is busy. Zooming in shows every row of the range, a double click
-    follows the newest data again. It may be open on several pages (tabs, browsers, machines): each
-    has its own zoom and pace, and one that is hidden, slow or closed costs the others nothing.
+    While visible, it draws each change, up to twenty times a second, slower where the browser or
+    the kernel is busy. Zooming in shows every row of the range, a double click follows the newest
+    data again. It may be open on several pages (tabs, browsers, machines). Each page has its own
+    zoom and pace, and one that is hidden, slow or closed costs the others nothing.
 
     Parameters
     ----------
     kind
         The chart's class.
     source
-        A running stream, or what gives the rows, for each page anew.
+        A stream or a replay; or a function that makes the supply of rows for a page.
     sketch
         Symbol, time zone, height and options.
     channels
-        Which channel of the stream serves which role of the chart.
+        The channel of the source for each role of the chart.
     window_ns
-        How far back the newest data are followed; ``None``: all there are.
+        Length of the newest data to follow; ``None``: all data.
 
     Attributes
     ----------
     error
-        What the last refresh raised, ``None`` while all is well. The next refresh is tried anyway.
+        The exception of the last refresh, ``None`` if it succeeded. The next one is tried anyway.
     link
         Counters of all pages: frames sent and drawn, bytes, milliseconds per draw.
     is_frozen
@@ -93,9 +93,9 @@ class LiveFigure(anywidget.AnyWidget):
     spec = traitlets.Dict().tag(sync=True)
     palettes = traitlets.Dict(PALETTES).tag(sync=True)
     uid = traitlets.Unicode().tag(sync=True)
-    keeps_still = traitlets.Bool(default_value=True).tag(sync=True)  # one in a dashboard need not
+    keeps_still = traitlets.Bool(default_value=True).tag(sync=True)  # False within a dashboard
 
-    _ticket: Ticket | None = None  # until all else is made
+    _ticket: Ticket | None = None  # until everything else is made
 
     def __init__(
         self,
@@ -115,7 +115,7 @@ class LiveFigure(anywidget.AnyWidget):
         self._books = [role.name for role in kind.roles if role.channels[0] == "level2"]
         self._pages = Pages(self._picture)
         self._still = SavedPicture()
-        self._lock = threading.RLock()  # guards the pictures, and what they are made of
+        self._lock = threading.RLock()  # guards the pictures, their settings and their source
         super().__init__(spec=self._spec(), uid=uuid.uuid4().hex)
         self.on_msg(self._on_message)
         self._ticket = self._start()
@@ -123,7 +123,7 @@ class LiveFigure(anywidget.AnyWidget):
         replace_in_cell(self)
 
     def _start(self) -> Ticket:
-        # The refresher must not keep alive a figure that nobody has any more.
+        # A weak reference: the refresher must not keep alive a figure that nobody has any more.
         weak = weakref.ref(self)
 
         def tick(now: float) -> float | None:
@@ -154,17 +154,17 @@ class LiveFigure(anywidget.AnyWidget):
 
     @property
     def error(self) -> Exception | None:
-        """What the last refresh raised; ``None`` while all is well."""
+        """The exception of the last refresh; ``None`` if it succeeded."""
         return None if self._ticket is None else self._ticket.error
 
     @property
     def symbol(self) -> str:
-        """Whose data are shown; empty where the stream's only ones are."""
+        """The symbol that is shown; empty for a stream that names none."""
         return self._sketch.symbol
 
     @property
     def window(self) -> float | None:
-        """Seconds that the newest data are followed back; ``None``: all there are."""
+        """Seconds of the newest data that are followed; ``None``: all data."""
         return None if self._window_ns is None else self._window_ns / 1e9
 
     @window.setter
@@ -180,16 +180,16 @@ class LiveFigure(anywidget.AnyWidget):
 
     @property
     def link(self) -> Totals:
-        """Counters of all pages on which it is shown."""
+        """Counters of all pages that show it."""
         return self._pages.totals
 
     def link_to(self, page: str) -> BrowserLink | None:
-        """Give the conversation with one page; ``None`` where the page is not known."""
+        """Return the conversation with one page; ``None`` if the page is not known."""
         picture = self._pages.get(page)
         return None if picture is None else picture.link
 
     def reset(self) -> None:
-        """Read everything anew, for example after the stream was wound back."""
+        """Read all rows again, for example after the source was wound back."""
         for picture in self._pages.all:
             picture.reset()
         refresher().wake(self._ticket)
@@ -208,7 +208,7 @@ class LiveFigure(anywidget.AnyWidget):
         source, symbol, channels
             As for a new figure; ``kucoin_research.figures.channels_for`` finds the channels.
         options
-            Of the chart's kind; as they are when left out.
+            Of the chart's kind; left out: as they are.
         """
         with self._lock:
             sketch = self._sketch
@@ -222,33 +222,33 @@ class LiveFigure(anywidget.AnyWidget):
         refresher().wake(self._ticket)
 
     def figure(self, theme: str = "light") -> Figure:
-        """Make a static figure of what is shown now; of several pages, on the one heard last."""
+        """Make a static figure of the present view; of several pages, the one heard last."""
         with self._lock:
             picture = next(iter(self._pages.all[::-1]), None) or self._picture()
             picture.update()
             return still(picture.chart, theme)
 
     def to_html(self, path: str | Path | None = None, **options: Any) -> str:
-        """Write what is shown now to an HTML file that needs no network; see ``Figure.to_html``."""
+        """Write the present view to an HTML file that needs no network; see ``Figure.to_html``."""
         return self.figure().to_html(path, **options)
 
     def to_png(self, path: str | Path, **options: Any) -> Path:
-        """Write what is shown now to a PNG file; see ``Figure.to_png``."""
+        """Write the present view to a PNG file; see ``Figure.to_png``."""
         return self.figure().to_png(path, **options)
 
     def disown(self) -> None:
-        """Forget in a forked child the lock that a thread of the parent may have held."""
+        """Replace the lock in a forked child: a thread of the parent may have held it."""
         self._lock = threading.RLock()
 
     def close(self) -> None:
-        """End the figure: it leaves the page, and is refreshed no more."""
+        """End the figure: it leaves the page, and its refreshes end."""
         if self._ticket is not None:
             self._ticket.cancel()
             _list(self, is_over=True)
         super().close()
 
     def __del__(self) -> None:
-        # The collector comes in the middle of anything, even of the refresher's own locks.
+        # The garbage collector may run anywhere, even while the refresher holds its own locks.
         if self._ticket is not None:
             self._ticket.abandon()
         super().close()
@@ -256,19 +256,19 @@ class LiveFigure(anywidget.AnyWidget):
     # -- the refresh thread ----------------------------------------------------------------------
 
     def refresh(self, now: float) -> float | None:
-        """Send what is new to each page that looks; returns the seconds until the next look."""
+        """Send new values to each page that looks; returns the seconds until the next refresh."""
         self._pages.look(now)
         looking = self._pages.visible
         if not looking:
             return _HIDDEN_INTERVAL
         failed: Exception | None = None
         for name, picture in looking:
-            # With one page, whoever calls keeps its pace.
+            # A single page sets the pace of the calls themselves.
             if len(looking) > 1 and now < picture.due:
                 continue
             try:
                 picture.due = now + self._refresh(name, picture, now, len(looking))
-            except Exception as error:  # noqa: BLE001  raised below: other pages are served first
+            except Exception as error:  # noqa: BLE001  raised below, after the other pages
                 self._beat(name, picture, now, f"{type(error).__name__}: {error}")
                 failed = failed or error
         if failed is not None:
@@ -302,7 +302,7 @@ class LiveFigure(anywidget.AnyWidget):
         links = [link for each in figures if (link := each.link_to(page)) is not None]
         return sum(link.draw_ms for link in links if link.is_visible)
 
-    # -- what the browser tells ------------------------------------------------------------------
+    # -- messages of the browser -----------------------------------------------------------------
 
     def _on_message(self, _: Any, message: dict[str, Any], buffers: list[Any]) -> None:
         kind, page, now = message.get("kind"), str(message.get("page", "")), self._clock()
@@ -326,7 +326,7 @@ class LiveFigure(anywidget.AnyWidget):
         picture.link.on_view(is_visible=bool(message.get("visible")), now=now)
         low, high = _PX
         px = int(min(max(float(message.get("px") or picture.view.px), low), high))
-        # A few pixels more or less do not matter.
+        # A small change of the width is not worth a new drawing of all rows.
         px = picture.view.px if abs(px - picture.view.px) < 0.05 * px else px
         span = None
         bounds = message.get("range")
@@ -342,10 +342,10 @@ class LiveFigure(anywidget.AnyWidget):
         self.place_still()
 
     def place_still(self) -> None:
-        """Make room below, in the cell that runs, for the picture that a saved notebook keeps.
+        """Make room in the running cell for the picture that a saved notebook keeps.
 
-        The browser makes it, and again each minute; it is hidden while the widget above it is
-        alive. A figure shown by itself does this; one inside other widgets can be told to.
+        The browser makes the picture, and again each minute. It is hidden while the widget above it
+        is alive. A figure that is shown by itself calls this; call it for one inside other widgets.
         """
         self._still.place(self._name)
 
@@ -359,7 +359,7 @@ class LiveFigure(anywidget.AnyWidget):
 
 
 def _list(figure: LiveFigure, *, is_over: bool = False) -> None:
-    """Add a figure to those that may share a page, or take it off."""
+    """Add a figure to the list of all live ones, or remove it."""
     global _figures
     with _figures_lock:
         kept = [ref for ref in _figures if ref() is not None and ref() is not figure]
@@ -367,7 +367,7 @@ def _list(figure: LiveFigure, *, is_over: bool = False) -> None:
 
 
 def _forget() -> None:
-    # A thread of the parent may have held the lock, or that of a figure.
+    # In a forked child: a thread of the parent may have held this lock, or that of a figure.
     global _figures_lock
     _figures_lock = threading.Lock()
     for each in _figures:
