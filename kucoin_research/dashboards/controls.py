@@ -1,4 +1,4 @@
-"""The controls of a dashboard, as ipywidgets; what they mean is the dashboard's business."""
+"""The controls of a dashboard, as ipywidgets; the dashboard decides what they do."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ __all__ = ["CHANNELS", "DEFAULT_SYMBOLS", "INTERVALS", "WINDOWS", "Controls"]
 #: The symbol of each market that is shown where none is named.
 DEFAULT_SYMBOLS = {Market.FUTURES: "XBTUSDTM", Market.SPOT: "BTC-USDT"}
 
-#: Channels that can be switched on, with what the chip says.
+#: Channels that can be switched on, with the label of the chip.
 CHANNELS: dict[str, str] = {
     "ticker": "ticker", "trade": "trades", "depth50": "depth 50", "level2": "level 2",
     "candle": "candles", "mark_price": "mark", "funding_rate": "funding",
 }  # fmt: skip
-#: Label and value of the candle intervals; ``auto`` suits the view.
+#: The candle intervals; ``auto`` suits the view.
 INTERVALS = ("auto", "1s", "5s", "15s", "1min", "5min", "15min", "1hour")
-#: Label and seconds of the windows.
+#: Label and seconds of each window.
 WINDOWS: dict[str, float | None] = {
     "1 min": 60.0, "5 min": 300.0, "15 min": 900.0, "1 hour": 3_600.0, "4 hours": 14_400.0,
     "all": None,
@@ -31,12 +31,12 @@ WINDOWS: dict[str, float | None] = {
 
 
 class Controls:
-    """Makes the widgets; each has a class of its own in the page, such as ``kr-start``.
+    """The widgets that control a dashboard; each has a CSS class of its own, such as ``kr-start``.
 
     Parameters
     ----------
     channels
-        Which are on.
+        The channels that are switched on.
     market, symbol, interval, window, folder
         Initial values.
     """
@@ -98,7 +98,7 @@ class Controls:
             chip.add_class(f"kr-channel-{name}")
 
     def on_change(self, widget: widgets.Widget, act: Callable[[Any], object]) -> None:
-        """Have ``act`` called with the new value when the user has changed a widget's."""
+        """Call ``act`` with the new value each time the user changes a widget."""
 
         def changed(change: dict[str, Any]) -> None:
             if not self._is_quiet:
@@ -108,7 +108,7 @@ class Controls:
 
     @contextmanager
     def quietly(self) -> Iterator[None]:
-        """Set values within this block without having them taken for the user's."""
+        """Set values within this block without calling the functions of ``on_change``."""
         before, self._is_quiet = self._is_quiet, True
         try:
             yield
@@ -138,16 +138,16 @@ class Controls:
 
     @property
     def every(self) -> str | None:
-        """The interval of candles; ``None``: what suits the view."""
+        """The interval of candles; ``None``: one that suits the view."""
         return None if self.interval.value == "auto" else str(self.interval.value)
 
     @property
     def window_s(self) -> float | None:
-        """Seconds that charts follow the newest data back; ``None``: all."""
+        """Seconds of the newest data that charts follow; ``None``: all data."""
         return WINDOWS[self.window.value]
 
     def allow(self, *, choosing: bool, starting: bool, stopping: bool, recording: bool) -> None:
-        """Say which controls can be used now."""
+        """Enable the controls that can be used now."""
         for each in (self.market, *self.channels.values()):
             each.disabled = not choosing
         self.start.disabled = not starting
@@ -155,5 +155,5 @@ class Controls:
         self.record.disabled = self.folder.disabled = not recording
 
     def mark_wrong(self, *, is_wrong: bool) -> None:
-        """Show that the symbol is none."""
+        """Mark the text in the symbol control as unknown, or as good."""
         (self.symbol.add_class if is_wrong else self.symbol.remove_class)("kr-wrong")

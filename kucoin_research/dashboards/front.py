@@ -1,4 +1,4 @@
-"""Makes a dashboard of a symbol, a running stream, a replay or a recorded session.
+"""``kr.dashboard``: a dashboard of a symbol, a running stream, a replay or a recorded session.
 
 >>> import kucoin_research as kr
 >>> kr.dashboard("XBTUSDTM")                # press Start
@@ -60,22 +60,22 @@ def dashboard(
     Parameters
     ----------
     source
-        What is shown: a symbol (``"XBTUSDTM"``, and Start streams it), a running stream, a recorded
-        session (or its folder as a ``Path``), or a replay. Left out: XBTUSDTM, or BTC-USDT with
-        ``market="spot"``. A session is opened as a replay, at the end of its first five minutes.
+        A symbol (``"XBTUSDTM"``; Start streams it), a running stream, a recorded session (or its
+        folder as a ``Path``), or a replay. Left out: XBTUSDTM, or BTC-USDT with ``market="spot"``.
+        A session is opened as a replay, at the end of its first five minutes.
     venue, capacity, feed
-        As for ``stream``, of what Start starts.
+        As for ``stream``, for the streams that Start starts.
     market
-        ``"futures"`` or ``"spot"``; told by the symbol's spelling when left out.
+        ``"futures"`` or ``"spot"``; left out: derived from the symbol's spelling.
     channels
-        Which are switched on in the beginning; also one text with commas between.
+        The channels that are switched on in the beginning; also one text with commas.
     symbol
-        Which one of a stream or session with several; the first when left out.
+        One of the symbols of a stream or session; left out: the first.
     interval
-        Of the candles: ``"auto"`` (what suits the window), ``"1s"`` … ``"1hour"``.
+        Of the candles: ``"auto"`` (one that suits the window), ``"1s"`` … ``"1hour"``.
     window
-        How much of the newest data is followed: ``"1 min"``, ``"5 min"``, ``"15 min"``,
-        ``"1 hour"``, ``"4 hours"`` or ``"all"``.
+        Length of the newest data to follow: ``"1 min"``, ``"5 min"``, ``"15 min"``, ``"1 hour"``,
+        ``"4 hours"`` or ``"all"``.
     root
         The folder that Record records to.
     tz
@@ -83,23 +83,23 @@ def dashboard(
     start
         Start at once.
     name
-        Of the stream that Start starts; by default it is the cell's, so that the streams of two
-        cells do not replace one another.
+        Name of the stream that Start starts. By default it contains the cell's id, so that the
+        streams of two cells do not replace one another.
 
     Returns
     -------
     Dashboard
-        An ipywidget; a cell that ends with it shows it. ``close()`` ends it and what it has
-        started, and running its cell again does that, too.
+        An ipywidget; a cell that ends with it shows it. ``close()`` ends it and the stream it has
+        started. Running its cell again does the same.
 
     Raises
     ------
     InvalidInput
-        If an argument means nothing.
+        If an argument is invalid.
     UnknownSymbol, UnknownChannel, ChannelNotOffered, SymbolNotTrading, Unreachable
         With ``start=True``, as ``stream`` does.
     """
-    # All of it before anything is opened, and not when Start or Record is pressed.
+    # Everything is checked before anything is opened, and not only when Start or Record is pressed.
     _check_one_of(INTERVALS, interval, "interval")
     _check_one_of(WINDOWS, window, "window")
     Zone(tz)
@@ -139,7 +139,7 @@ def _check_one_of(known: Iterable[str], value: object, name: str) -> None:
 
 
 class _Subject(NamedTuple):
-    """What is shown: a symbol, of something handed in, or of a replay that we opened."""
+    """The symbol and channels to show, and the source: handed in, our own, or none yet."""
 
     symbol: str
     channels: list[str]

@@ -1,4 +1,4 @@
-"""The dashboard: controls, health, charts and tape of one source, kept in step by one ticket."""
+"""The dashboard widget: controls, health, charts and tape of one source."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
 
     Notes
     -----
-    Methods may be called from any thread, one at a time. What a press of a button raises is told in
-    the status line; the same call from a cell raises it.
+    Methods may be called from any thread, one at a time. An error after the press of a button is
+    shown in the status line; the same call from a cell raises it.
     """
 
     _is_closed = True  # until there is something that close() could end
@@ -80,10 +80,10 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
         name: str | None = None,
     ) -> None:
         super().__init__()
-        replace_in_cell(self)  # first, so that the one before has ended
+        replace_in_cell(self)  # first, so that the dashboard of the last run has ended
         self._acting = threading.RLock()  # held by what buttons and callers do
-        self._given = source  # handed in, so not ours to stop, ...
-        self._own: Stream | Replay | None = own  # ... and what is
+        self._given = source  # the user stops this one, ...
+        self._own: Stream | Replay | None = own  # ... and the dashboard this one
         self._starter = StreamStarter(
             venue, capacity=capacity, feed=feed, name=name, warn=self._say
         )
@@ -147,7 +147,7 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
         self.controls.on_change(widget, lambda value: self._press(partial(act, value)))
 
     def _press(self, act: Callable[[], object]) -> None:
-        # The guard of what is pressed: an exception would end unseen in a log of JupyterLab.
+        # Every exception is caught: one of a button would end unseen in a log of JupyterLab.
         with self._acting:
             try:
                 act()
@@ -165,12 +165,12 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
 
     @property
     def source(self) -> LiveSource:
-        """What is shown: a stream, a replay, or something idle."""
+        """The source that is shown: a stream, a replay, or an idle one."""
         return self._scene.source
 
     @property
     def symbol(self) -> str:
-        """Whose data are shown."""
+        """The symbol that is shown."""
         return self._scene.symbol
 
     @property
@@ -180,43 +180,43 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
 
     @property
     def recorder(self) -> Recorder | None:
-        """What records now, or recorded last."""
+        """The recorder of the present recording, or of the last one."""
         return self._recording.recorder
 
     @property
     def line(self) -> str:
-        """What the status line says."""
+        """The text of the status line."""
         return self._refresh.line[0]
 
     @property
     def is_running(self) -> bool:
-        """Whether a stream of its own runs."""
+        """Whether a stream runs that the dashboard has started."""
         return isinstance(self._own, Stream) and not self._own.stopping.is_set()
 
     @property
     def health(self) -> Health:
-        """What the badges say, as of now.
+        """The judgement that the badge shows, as of now.
 
-        But for what concerns who looks and not the data: a busy kernel, which who asks may be, and
-        a page that is slow to draw.
+        It concerns the data alone. The badge adds a busy kernel, which the asking cell would cause
+        itself, and a page that is slow to draw.
         """
         return self._refresh.health()
 
     def start(self) -> Stream:
-        """Start streaming what the controls say; a stream of its own that runs is replaced.
+        """Start a stream as set in the controls; the stream started before is replaced.
 
         Raises
         ------
         InvalidInput
             If the dashboard shows something that was handed in.
         UnknownSymbol, UnknownChannel, ChannelNotOffered, SymbolNotTrading, Unreachable
-            As ``stream`` does; what runs then goes on.
+            As ``stream`` does; the stream started before then goes on.
         """
         with self._acting:
             if not self._is_own:
                 raise InvalidInput("this dashboard shows what was handed in; start that elsewhere")
             symbol, market = self.controls.symbol.value.strip(), self.controls.market.value
-            was_recording = self._recording.is_on  # which ends with the stream that is replaced
+            was_recording = self._recording.is_on  # it ends with the stream that is replaced
             try:
                 made = self._starter.start(symbol, self.controls.channels_to_stream(), market)
             except KucoinResearchError:
@@ -251,7 +251,7 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
         Parameters
         ----------
         root
-            Where the session's folder is made; what the control says when left out.
+            Folder in which the session's folder is made; left out: the one in the control.
 
         Raises
         ------
@@ -279,7 +279,7 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
             self._allow()
 
     def freeze(self, *, is_frozen: bool = True) -> None:
-        """Let charts, tiles and tape stand still, or go on; the stream is not touched."""
+        """Freeze charts, tiles and tape, or let them go on; the stream is not touched."""
         with self._acting:
             self._refresh.is_frozen = is_frozen
             for slot in self._slots:
@@ -288,7 +288,7 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
                 self.controls.freeze.value = is_frozen
 
     def close(self) -> None:
-        """End the dashboard, and what it has started; a stream handed in goes on."""
+        """End the dashboard and its own stream or replay; a source handed in goes on."""
         if self._is_closed:
             super().close()
             return
@@ -307,7 +307,7 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
 
     @property
     def _is_own(self) -> bool:
-        """Whether it streams by itself, rather than show what was handed in."""
+        """Whether it starts streams by itself, rather than show a source or a session."""
         return self._given is None and self.transport is None
 
     def _allow(self) -> None:

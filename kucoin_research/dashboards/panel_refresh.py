@@ -1,4 +1,4 @@
-"""The refresh of a dashboard's panel: reads the source and sends each page what has changed."""
+"""The refresh of a dashboard's panel: it reads the source and sends each page the changes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _VITALS_EVERY = 0.5
 
 
 class Readers(NamedTuple):
-    """Everything that reads the source of one scene for the panel.
+    """All readers of the source of one scene, for the panel.
 
     Attributes
     ----------
@@ -113,18 +113,18 @@ class PanelRefresh:
         self.show(scene)
 
     def start(self) -> None:
-        """Have ``tick`` called from now on."""
+        """Begin to call ``tick``."""
         self.ticket = refresher().add(self.tick, every=_EVERY)
 
     def stop(self) -> None:
-        """Have it called no more."""
+        """End the calls of ``tick``."""
         if self.ticket is not None:
             self.ticket.cancel()
 
     def show(self, scene: Scene) -> None:
         """Read another scene from now on."""
         self._scene = scene
-        # They are replaced together: a refresh that runs meanwhile goes on with the old ones.
+        # Replaced all at once: a refresh that runs meanwhile goes on with the old ones.
         self.readers = Readers.of(scene, self._kernel)
         self._vitals_at = 0.0
 
@@ -133,7 +133,7 @@ class PanelRefresh:
         self.line = (text, tone)
 
     def health(self) -> Health:
-        """Judge the data as of now, whoever looks: without a busy kernel and without a page."""
+        """Judge the data as of now, regardless of a busy kernel and of the pages."""
         return judge(replace(self.look(), busy=0.0, was_busy=0.0))
 
     def look(self, now: float | None = None) -> Vitals:
@@ -152,7 +152,7 @@ class PanelRefresh:
         return None if error is None else f"{type(error).__name__}: {error}"
 
     def tick(self, now: float) -> float:
-        """Send what is new, if a page looks; returns the seconds until the next call."""
+        """Send the changes, if a page looks; returns the seconds until the next call."""
         self._kernel.look(now)
         self._panel.pages.look(now)
         if not self._panel.pages.is_visible:
@@ -169,7 +169,7 @@ class PanelRefresh:
             # The next refresh reports the error in the badge, whether or not it fails again here.
             self._panel.tell(self._health_texts(), now, badge)
             raise
-        # One message of all: a badge must not be newer on the screen than the data it judges.
+        # All in one message: a badge must not be newer on the screen than the data it judges.
         self._panel.tell({**self._health_texts(), **market}, now, badge)
         return max(_EVERY, self._panel.interval(1 / _EVERY))
 

@@ -13,12 +13,12 @@ __all__ = ["RecordingControl"]
 
 
 class RecordingControl:
-    """Starts and ends recordings, and shows on the Record button whether one runs.
+    """Starts and ends recordings, and sets the Record button accordingly.
 
     Attributes
     ----------
     recorder
-        Of the recording that runs, or that ran last.
+        The recorder of the present recording, or of the last one.
     """
 
     def __init__(self, controls: Controls) -> None:
@@ -31,7 +31,7 @@ class RecordingControl:
         return self.recorder is not None and not self.recorder.is_closed
 
     def start(self, stream: Stream, root: str | os.PathLike[str] | None) -> Recorder:
-        """Record a stream to a folder; to the one in the control when left out."""
+        """Record a stream to a folder; without one, to the folder in the control."""
         try:
             folder = self._controls.folder.value if root is None else root
             recorder = self.recorder = stream.record(folder)
@@ -51,14 +51,14 @@ class RecordingControl:
             self._controls.record.value = is_on
 
     def summary(self) -> str:
-        """Say in words what was recorded."""
+        """Describe the recording that has ended."""
         recorder = self.recorder
         if recorder is None:
             return "nothing was recorded"
         return f"recorded {recorder.rows:,} rows ({size(recorder.bytes)}) in {recorder.path}"
 
     def progress(self) -> str:
-        """Say in words what is recorded so far."""
+        """Describe the recording that runs."""
         if not self.is_on or self.recorder is None:
             return "recording off"
         return f"recording {self.recorder.rows:,} rows"

@@ -1,4 +1,4 @@
-"""The replay bar: what it shows of a replay, and what its buttons do to it."""
+"""The replay bar: its texts, and the actions of its buttons."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ __all__ = ["ReplayBar"]
 
 
 class ReplayBar:
-    """Drives a replay.
+    """Drives a replay, and describes its place.
 
     Parameters
     ----------
     replay
         The replay.
     zone
-        Of the labels.
+        Time zone of the labels.
     """
 
     def __init__(self, replay: ReplaySource, zone: Zone) -> None:
         self._replay = replay
         self._zone = zone
-        # A session without rows has neither.
+        # A session without rows has neither begin nor end.
         self._start, self._end = replay.start_ns or 0, replay.end_ns or 0
 
     @property
@@ -38,7 +38,7 @@ class ReplayBar:
 
     @property
     def position_ns(self) -> int:
-        """Where it is, ns UTC."""
+        """The place that has been reached, ns UTC."""
         position = self._replay.position_ns
         return self._start if position is None else position
 
@@ -49,10 +49,10 @@ class ReplayBar:
     def _share(self, time_ns: int) -> float:
         return min(max((time_ns - self._start) / self._length, 0.0), 1.0)
 
-    # -- what is shown ---------------------------------------------------------------------------
+    # -- texts -----------------------------------------------------------------------------------
 
     def bar(self) -> dict[str, Any]:
-        """Tell the state, the place between start and end, the time there, and the speed."""
+        """Return the state, the place between start and end, the time there, and the speed."""
         position = self.position_ns
         return {
             "state": str(self._replay.state),
@@ -62,16 +62,16 @@ class ReplayBar:
         }
 
     def span(self) -> list[str]:
-        """Give the labels of both ends; the last one without its date, if that is the same."""
+        """Return the labels of both ends; the last one without its date, if that is the same."""
         first, last = (moment(each, self._zone)[:19] for each in (self._start, self._end))
         return [f"{first} {self._zone.name}", last[11:] if first[:10] == last[:10] else last]
 
     def gaps(self) -> list[list[Any]]:
-        """Give the marks on the slider: begin and end as shares of the whole, and in words."""
+        """Return the marks on the slider: begin and end as shares of the whole, and a text."""
         session = self._replay.session
         try:
             status = session.frame("status")
-        except UnknownChannel:  # nothing was told
+        except UnknownChannel:  # no status was recorded
             return []
         found = []
         for gap in gaps_of(status, session.channels):
@@ -80,15 +80,15 @@ class ReplayBar:
             found.append([round(self._share(gap.begin), 4), round(self._share(end), 4), words])
         return found
 
-    # -- what is pressed -------------------------------------------------------------------------
+    # -- actions ---------------------------------------------------------------------------------
 
     def do(self, kind: str, message: dict[str, Any]) -> None:
-        """Do what a button asks for.
+        """Do the action of a button.
 
         Raises
         ------
         InvalidInput
-            If a speed or a place means nothing.
+            If a speed or a place is invalid.
         """
         actions: dict[str, Callable[[], None]] = {
             "play": self.play,
@@ -101,13 +101,13 @@ class ReplayBar:
         actions[kind]()
 
     def play(self) -> None:
-        """Go on; from the beginning, where the end is reached."""
+        """Go on; at the end, from the beginning."""
         if str(self._replay.state) == "ended":
             self.seek(0.0)
         self._replay.resume()
 
     def step(self, count: int = 1) -> None:
-        """Go on by some records, and stand still."""
+        """Pause, and go on by ``count`` records."""
         self._replay.pause()
         self._replay.step(count)
 
@@ -118,7 +118,7 @@ class ReplayBar:
         self._replay.seek(self._start + round(share * self._length))
 
     def set_speed(self, text: str) -> None:
-        """Play at that many times real time; ``max``: as fast as it parses."""
+        """Play at a multiple of real time; ``max``: as fast as possible."""
         self._replay.speed = None if text == "max" else float(text)
 
 

@@ -1,4 +1,4 @@
-"""What a dashboard starts by itself: streams, and replays of recorded sessions."""
+"""The streams and replays that a dashboard starts by itself."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kucoin_research.streaming.stream import Stream
 
 __all__ = ["StreamStarter", "opened"]
 
-_OPENED_NS = 300 * 1_000_000_000  # of a session are shown when it is opened
+_OPENED_NS = 300 * 1_000_000_000  # shown of a session when it is opened
 
 
 class StreamStarter:
@@ -25,7 +25,7 @@ class StreamStarter:
     venue, capacity, feed
         As for ``kucoin_research.stream``.
     name
-        Of the streams; the cell's own name when left out.
+        Name of the streams; left out: one that contains the cell's id.
     warn
         Called with the text of each warning that comes with a list of symbols.
     """
@@ -56,7 +56,7 @@ class StreamStarter:
             symbol, channels, market=market, venue=self._venue,
             capacity=self._capacity, feed=self._feed, name=self._name,
         )  # fmt: skip
-        made.is_replaceable = True  # by another of this dashboard, which goes on recording
+        made.is_replaceable = True  # by the dashboard's next one, which resumes the recording
         return made
 
     def check(self, symbol: str, market: str) -> None:
@@ -64,7 +64,7 @@ class StreamStarter:
         streams.instrument(symbol, market=market, venue=self._venue)
 
     def listed(self, market: str) -> list[str]:
-        """Return the symbols that trade on a market; they are asked for once."""
+        """Return the symbols that trade on a market; the exchange is asked once."""
         if market not in self._lists:
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")

@@ -1,4 +1,4 @@
-"""Takes the pulse of what a dashboard shows: a stream, a replay, or nothing yet."""
+"""The vitals of a dashboard's source: a stream, a replay, or an idle one."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _RECENT = 60.0
 _STATUS_ROWS = 2_000
 _LAG_ROWS = 5_000
 _EVENTS = 80
-_LINE, _TRACE = 200, 4_000  # characters of an error that are shown, in the badge and in the drawer
+_LINE, _TRACE = 200, 4_000  # most characters of an error, in the badge and in the drawer
 _TIMELESS = ("candle", "status")
 # Edges of the latency histogram, ms.
 _EDGES = np.array([0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000], float)
@@ -38,28 +38,28 @@ class _Sample(NamedTuple):
 
 
 class VitalsMonitor:
-    """Watches one source.
+    """Measures one source, for the badge and its drawer.
 
     Parameters
     ----------
     source
         A stream, a replay, or an idle one.
     symbol
-        Whose book is looked at.
-    pulse
-        Of the kernel.
+        The symbol whose book is checked.
+    kernel
+        Measures how busy the kernel is.
 
     Notes
     -----
-    Not thread-safe: one refresh looks.
+    Not thread-safe: the refresh thread calls it.
     """
 
-    def __init__(self, source: LiveSource, symbol: str, pulse: KernelBusy) -> None:
+    def __init__(self, source: LiveSource, symbol: str, kernel: KernelBusy) -> None:
         self.source = source
         self._stream = source if is_stream(source) else None
         self._replay = source if is_replay(source) else None
         self._symbol = symbol
-        self._pulse = pulse
+        self._kernel = kernel
         self._samples: deque[_Sample] = deque()
         self._status_seen = -1
         self._gaps: list[GapMark] = []
@@ -73,7 +73,7 @@ class VitalsMonitor:
     ) -> Vitals:
         """Take the vitals at a monotonic time; costs a few milliseconds."""
         status = self.source.status
-        busy, was_busy = self._pulse.busy(now), self._pulse.was_busy(now)
+        busy, was_busy = self._kernel.busy(now), self._kernel.was_busy(now)
         if status is None:
             return Vitals(refresh_error=refresh_error, busy=busy, was_busy=was_busy)
         state = self._note_state(now)
@@ -137,7 +137,7 @@ class VitalsMonitor:
         return (self._arrival_ns() - self._stream.started_ns) / 1e9 / counted
 
     def _recent_of(self, kind: str) -> list[str]:
-        """Give in words the gaps of a kind that ended within the last minute."""
+        """Describe the gaps of a kind that ended within the last minute."""
         total = self._total("status")
         if total != self._status_seen:
             self._status_seen = total
@@ -154,7 +154,7 @@ class VitalsMonitor:
         return clocks.current().wall_ns() if self._stream is None else self._stream.now_ns()
 
     def _now_ns(self) -> int:
-        # The past's own time, where that is what flows.
+        # The time of a replay is the place that it has reached.
         position = None if self._replay is None else self._replay.position_ns
         return self._arrival_ns() if position is None else position
 
@@ -173,10 +173,10 @@ class VitalsMonitor:
             return str(error)
         return None
 
-    # -- what the badge opens --------------------------------------------------------------------
+    # -- the drawer ------------------------------------------------------------------------------
 
     def lags(self) -> Floats:
-        """Give the newest arrivals' lag in ms; none where the clocks cannot be compared."""
+        """Return the newest rows' lag in ms; none where the clocks cannot be compared."""
         if self._stream is None:
             return np.empty(0)
         for channel in self._timed:
@@ -187,14 +187,14 @@ class VitalsMonitor:
         return np.empty(0)
 
     def traces(self, zone: Zone) -> list[list[str]]:
-        """Give the functions that have raised, the newest first: time, name, traceback."""
+        """List the functions that have raised, the newest first: time, name, traceback."""
         return [
             [moment(each.time_ns, zone), each.name, each.trace[-_TRACE:]]
             for each in reversed(self.source.failures)
         ]
 
     def events(self, zone: Zone) -> list[list[str]]:
-        """Give the newest status rows, the newest first: time, event, of what, in words."""
+        """List the newest status rows, the newest first: time, event, subject, detail."""
         if not self._total("status"):
             return []
         rows = self.source.frame("status", last=_EVENTS)[::-1]
@@ -229,7 +229,7 @@ def _line(text: str) -> str:
 
 
 def trouble_of(recorder: Recorder) -> str | None:
-    """Say what cannot be written now: some files, or nothing at all."""
+    """Describe which files cannot be written now, and why; ``None`` if all can."""
     error, stuck = recorder.error, recorder.stuck
     if error is None:
         return None

@@ -15,7 +15,7 @@ _EVERY = 1.0  # s between two questions; without an answer for longer, the kerne
 
 
 class Hearing:
-    """Counts the seconds in which the kernel could hear, to distinguish silent pages from a busy kernel.
+    """Counts the seconds in which the kernel could hear: silence may be its own.
 
     Some front ends deliver messages of pages on the main thread. While a cell keeps that busy,
     messages wait, and their pages must be neither forgotten nor taken for slow.
