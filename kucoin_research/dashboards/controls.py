@@ -88,10 +88,16 @@ class Controls:
         self.box = widgets.Box([self.market, self.symbol, buttons, views, chips])
         self.box.add_class("kr-controls")
         named = {
-            "market": self.market, "symbol": self.symbol, "interval": self.interval,
-            "window": self.window, "start": self.start, "stop": self.stop, "record": self.record,
-            "folder": self.folder, "freeze": self.freeze,
-        }  # fmt: skip
+            "market": self.market,
+            "symbol": self.symbol,
+            "interval": self.interval,
+            "window": self.window,
+            "start": self.start,
+            "stop": self.stop,
+            "record": self.record,
+            "folder": self.folder,
+            "freeze": self.freeze,
+        }
         for name, widget in named.items():
             widget.add_class(f"kr-{name}")
         for name, chip in self.channels.items():

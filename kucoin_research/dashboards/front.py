@@ -115,10 +115,20 @@ def dashboard(
     subject = _subject(source, symbol, market, channels, name)
     try:
         made = Dashboard(
-            subject.symbol, source=subject.given, own=subject.own, venue=venue, market=market,
-            channels=subject.channels, interval=interval, window=window, root=root, tz=tz,
-            capacity=capacity, feed=feed, name=name,
-        )  # fmt: skip
+            subject.symbol,
+            source=subject.given,
+            own=subject.own,
+            venue=venue,
+            market=market,
+            channels=subject.channels,
+            interval=interval,
+            window=window,
+            root=root,
+            tz=tz,
+            capacity=capacity,
+            feed=feed,
+            name=name,
+        )
     except BaseException:
         if subject.own is not None:
             subject.own.stop()

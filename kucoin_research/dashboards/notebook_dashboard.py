@@ -90,24 +90,35 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
         self._still = SavedPicture()
         market = market or str(market_of(symbol, None))
         self.controls = Controls(
-            channels, market=market, symbol=symbol, interval=interval, window=window,
+            channels,
+            market=market,
+            symbol=symbol,
+            interval=interval,
+            window=window,
             folder=os.fspath(root),
-        )  # fmt: skip
+        )
         self._recording = RecordingControl(self.controls)
         shown = source if source is not None else own
         self._scene = Scene(
-            Idle(symbol) if shown is None else shown, symbol, Zone(tz), self.controls.window_s,
+            Idle(symbol) if shown is None else shown,
+            symbol,
+            Zone(tz),
+            self.controls.window_s,
             self.controls.every,
-        )  # fmt: skip
+        )
         self.panel = Panel(self._on_panel)
         self.price = ChartSlot(MAIN, self._scene, "main")
         self.lower = ChartSlot(LOWER, self._scene, "lower")
         self.book = ChartSlot(BOOKS, self._scene, "book", 660)
         self._slots = (self.price, self.lower, self.book)
         self._refresh = PanelRefresh(
-            self._scene, self.panel, self.controls, recording=self._recording, slots=self._slots,
+            self._scene,
+            self.panel,
+            self.controls,
+            recording=self._recording,
+            slots=self._slots,
             on_state=self._allow,
-        )  # fmt: skip
+        )
         self._is_closed = False
         self._arrange()
         for slot in self._slots:

@@ -222,9 +222,11 @@ class PanelRefresh:
         drawn, skipped = sum(each.drawn for each in links), sum(each.skipped for each in links)
         draw_ms = max((each.draw_ms for each in links), default=0.0)
         parts = [
-            f"{drawn:,} redraws", f"{skipped:,} skipped", f"{draw_ms:.0f} ms each",
+            f"{drawn:,} redraws",
+            f"{skipped:,} skipped",
+            f"{draw_ms:.0f} ms each",
             self._recording.progress(),
-        ]  # fmt: skip
+        ]
         return " · ".join(parts)
 
     def _market_texts(self) -> dict[str, Any]:

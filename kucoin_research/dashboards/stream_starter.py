@@ -53,9 +53,14 @@ class StreamStarter:
             As ``kucoin_research.stream`` does; the stream before goes on.
         """
         made = streams.stream(
-            symbol, channels, market=market, venue=self._venue,
-            capacity=self._capacity, feed=self._feed, name=self._name,
-        )  # fmt: skip
+            symbol,
+            channels,
+            market=market,
+            venue=self._venue,
+            capacity=self._capacity,
+            feed=self._feed,
+            name=self._name,
+        )
         made.is_replaceable = True  # by the dashboard's next one, which resumes the recording
         return made
 

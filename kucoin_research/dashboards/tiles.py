@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from kucoin_research.dashboards.formatting import DASH, Decimals, clock, compact, fixed
+from kucoin_research.figures.book_levels import SIDE_BY_SIDE
 from kucoin_research.figures.chart import Role
 from kucoin_research.figures.columns import best_quotes, events, numbers, sides
 from kucoin_research.figures.line_charts import QUOTES
@@ -103,7 +104,7 @@ class Tiles:
     def _take_quotes(self, rows: pl.DataFrame) -> None:
         newest = rows[-1:] if "bid_price" not in rows.columns else rows[:1]
         if "bid_price" in newest.columns:
-            parts = [numbers(newest, f"{name}") for name in _BOOK]
+            parts = [numbers(newest, name) for name in SIDE_BY_SIDE]
         else:
             parts = list(best_quotes(newest))
         bid, bid_size, ask, ask_size = (float(part[0]) for part in parts)
@@ -192,9 +193,6 @@ class Tiles:
         if self.last is None or not self._first:
             return None
         return (self.last / self._first - 1) * 100
-
-
-_BOOK = ("bid_price", "bid_size", "ask_price", "ask_size")
 
 
 def _spread(bid: float | None, ask: float | None) -> float | None:

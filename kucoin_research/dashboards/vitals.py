@@ -145,9 +145,8 @@ class VitalsMonitor:
             self._gaps = gaps_of(rows, self._channels, self._symbol)
         since = self._now_ns() - int(_RECENT * 1e9)
         return [
-            gap.what for gap in self._gaps
-            if gap.kind == kind and (gap.end or gap.begin) >= since
-        ]  # fmt: skip
+            gap.what for gap in self._gaps if gap.kind == kind and (gap.end or gap.begin) >= since
+        ]
 
     def _arrival_ns(self) -> int:
         """Read the clock that stamps the rows."""

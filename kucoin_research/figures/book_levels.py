@@ -128,9 +128,11 @@ def _rebuilt(frame: pl.DataFrame) -> Levels:
     bids = newest.filter(pl.col("side") == "buy").sort("price", descending=True)
     asks = newest.filter(pl.col("side") == "sell").sort("price")
     return Levels(
-        bids["price"].to_numpy(), bids["size"].to_numpy(),
-        asks["price"].to_numpy(), asks["size"].to_numpy(),
-    )  # fmt: skip
+        bids["price"].to_numpy(),
+        bids["size"].to_numpy(),
+        asks["price"].to_numpy(),
+        asks["size"].to_numpy(),
+    )
 
 
 def no_levels() -> Levels:
@@ -172,6 +174,9 @@ class BookWalk:
         bids = sorted(self._sides["buy"].items(), reverse=True)[:200]
         asks = sorted(self._sides["sell"].items())[:200]
         return Levels(
-            *(np.array([each[part] for each in side], float) for side in (bids, asks)
-              for part in (0, 1))
-        )  # fmt: skip
+            *(
+                np.array([each[part] for each in side], float)
+                for side in (bids, asks)
+                for part in (0, 1)
+            )
+        )

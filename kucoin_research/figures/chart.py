@@ -266,9 +266,10 @@ class TimeChart(Chart):
         begin, end = self._in_view()
         edge = end if window is None else self.sketch.zone.to_ns(window[1])
         inside = [
-            gap for gap in self._gap_map.found
+            gap
+            for gap in self._gap_map.found
             if gap.begin <= end and (gap.end is None or gap.end >= begin)
-        ]  # fmt: skip
+        ]
         patch = {
             "shapes": shapes(inside, edge, self.sketch.zone, shortest_ns=shortest),
             "annotations": self.waiting(),

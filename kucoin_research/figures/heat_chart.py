@@ -186,10 +186,9 @@ class HeatChart(TimeChart):
         return _STANDS * max(full // self._width, 1)
 
     def _price_range(self) -> tuple[float, float]:
-        lows = [levels.bids[min(levels.bids.size, 50) - 1] for levels in self._columns.values()
-                if levels.bids.size]  # fmt: skip
-        highs = [levels.asks[min(levels.asks.size, 50) - 1] for levels in self._columns.values()
-                 if levels.asks.size]  # fmt: skip
+        books = self._columns.values()
+        lows = [book.bids[:_PRICED][-1] for book in books if book.bids.size]
+        highs = [book.asks[:_PRICED][-1] for book in books if book.asks.size]
         low = min(lows) if lows else min(highs)
         high = max(highs) if highs else max(lows)
         return float(low), float(high)
@@ -204,6 +203,7 @@ class HeatChart(TimeChart):
         return self._step
 
 
+_PRICED = 50  # levels of a side that the range of prices covers
 _STANDS = 8  # empty columns of a full window across which the last book is drawn on
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from kucoin_research.errors import BookNotReady, InvalidInput, UnknownChannel, shown
+from kucoin_research.figures.book_levels import SIDE_BY_SIDE
 from kucoin_research.figures.chart import Role
 from kucoin_research.figures.columns import nanoseconds
 from kucoin_research.figures.gaps import GapMark, gaps_of
@@ -200,7 +201,7 @@ class Tail:
         try:
             book = self.source.book(self.symbol or None)
         except BookNotReady:
-            return pl.DataFrame(schema=dict.fromkeys(_BOOK_COLUMNS, pl.Float64))
+            return pl.DataFrame(schema=dict.fromkeys(SIDE_BY_SIDE, pl.Float64))
         return book.depth(_BOOK_LEVELS)
 
     def _status_total(self) -> int:
@@ -256,6 +257,3 @@ class Fixed:
     def gaps(self) -> tuple[list[GapMark], bool]:
         """Return the gaps, which never change."""
         return self._gaps, False
-
-
-_BOOK_COLUMNS = ("bid_price", "bid_size", "ask_price", "ask_size")

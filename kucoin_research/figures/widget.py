@@ -22,13 +22,13 @@ from kucoin_research.errors import InvalidInput, shown
 from kucoin_research.figures.browser_link import KERNEL_JS, BrowserLink, Pages, Totals
 from kucoin_research.figures.chart import Chart, Sketch, View
 from kucoin_research.figures.notebook_cells import replace_in_cell
+from kucoin_research.figures.open_figures import open_figures
 from kucoin_research.figures.picture import Picture
 from kucoin_research.figures.refresh import Ticket, refresher
 from kucoin_research.figures.saved_picture import SavedPicture, show_widget
 from kucoin_research.figures.static import Figure, still
 from kucoin_research.figures.tail import Rows, Tail
 from kucoin_research.figures.theme import PALETTES, Spec, compacted
-from kucoin_research.foundation.forking import in_child
 from kucoin_research.model.source import LiveSource
 
 __all__ = ["LiveFigure"]
@@ -38,9 +38,6 @@ log = logging.getLogger(__name__)
 _HERE = Path(__file__).parent
 _PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 _PX = (100, 4_000)
-# All live figures. Replaced whole, since refreshes read it while figures are made.
-_figures: tuple[weakref.ref[LiveFigure], ...] = ()
-_figures_lock = threading.Lock()  # guards the replacing
 _HIDDEN_INTERVAL = 0.5
 _QUIET_INTERVAL = 0.05
 
@@ -119,7 +116,7 @@ class LiveFigure(anywidget.AnyWidget):
         super().__init__(spec=self._spec(), uid=uuid.uuid4().hex)
         self.on_msg(self._on_message)
         self._ticket = self._start()
-        _list(self)
+        open_figures.add(self)
         replace_in_cell(self)
 
     def _start(self) -> Ticket:
@@ -244,7 +241,7 @@ class LiveFigure(anywidget.AnyWidget):
         """End the figure: it leaves the page, and its refreshes end."""
         if self._ticket is not None:
             self._ticket.cancel()
-            _list(self, is_over=True)
+            open_figures.remove(self)
         super().close()
 
     def __del__(self) -> None:
@@ -291,16 +288,11 @@ class LiveFigure(anywidget.AnyWidget):
             link.on_quiet(now)
         if frame is None or not frame.size:
             self._beat(name, picture, now)
-        return link.interval(self._kind.fastest, self._others_ms(name), pages)
+        return link.interval(self._kind.fastest, open_figures.draw_ms_beside(self, name), pages)
 
     def _beat(self, name: str, picture: Picture, now: float, trouble: str = "") -> None:
         if picture.link.owes_beat(now):
             self.send({"kind": "beat", "trouble": trouble, "to": name})
-
-    def _others_ms(self, page: str) -> float:
-        figures = [each for ref in _figures if (each := ref()) is not None and each is not self]
-        links = [link for each in figures if (link := each.link_to(page)) is not None]
-        return sum(link.draw_ms for link in links if link.is_visible)
 
     # -- messages of the browser -----------------------------------------------------------------
 
@@ -356,24 +348,3 @@ class LiveFigure(anywidget.AnyWidget):
     def __repr__(self) -> str:
         link = self.link
         return f"<live {self._name}, {link.drawn} of {link.sent} frames drawn>"
-
-
-def _list(figure: LiveFigure, *, is_over: bool = False) -> None:
-    """Add a figure to the list of all live ones, or remove it."""
-    global _figures
-    with _figures_lock:
-        kept = [ref for ref in _figures if ref() is not None and ref() is not figure]
-        _figures = (*kept,) if is_over else (*kept, weakref.ref(figure))
-
-
-def _forget() -> None:
-    # In a forked child: a thread of the parent may have held this lock, or that of a figure.
-    global _figures_lock
-    _figures_lock = threading.Lock()
-    for each in _figures:
-        figure = each()
-        if figure is not None:
-            figure.disown()
-
-
-in_child(_forget)
