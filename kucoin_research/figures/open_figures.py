@@ -61,6 +61,6 @@ class OpenFigures:
                 figure.disown()
 
 
-#: Those of this process.
+#: The live figures of this process.
 open_figures = OpenFigures()
 in_child(open_figures.disown)
