@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from kucoin_research.api.streams import find_venue
+from kucoin_research.api.checks import find_venue
 from kucoin_research.dashboards.controls import DEFAULT_SYMBOLS, INTERVALS, WINDOWS
 from kucoin_research.dashboards.notebook_dashboard import Dashboard
 from kucoin_research.dashboards.stream_starter import opened

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 
+from kucoin_research.api import market as market_data
 from kucoin_research.api import streams
 from kucoin_research.exchange.venues import Venue
 from kucoin_research.figures.notebook_cells import cell_of
@@ -66,14 +67,14 @@ class StreamStarter:
 
     def check(self, symbol: str, market: str) -> None:
         """Look a symbol up; the error of one that is unknown names the near ones."""
-        streams.instrument(symbol, market=market, venue=self._venue)
+        market_data.instrument(symbol, market=market, venue=self._venue)
 
     def listed(self, market: str) -> list[str]:
         """Return the symbols that trade on a market; the exchange is asked once."""
         if market not in self._lists:
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
-                self._lists[market] = streams.get_active_symbols(market, venue=self._venue)
+                self._lists[market] = market_data.get_active_symbols(market, venue=self._venue)
             for warning in caught:
                 self._warn(str(warning.message))
         return self._lists[market]
