@@ -486,7 +486,7 @@ def test_no_printer_shows_what_is_hidden():
     token = Token(TOKEN, (Server("ws://h/", 1.0, 1.0),))
     values = [
         Hidden(SECRET), Hidden(SECRET.encode()), Settings(ENVIRON), CREDENTIALS, token,
-        rest_module._Proof(CREDENTIALS, dict),
+        rest_module.RequestSigner(CREDENTIALS, dict),
     ]  # fmt: skip
     for value in values:
         text = "".join(dumps_of(value))

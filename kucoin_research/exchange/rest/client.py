@@ -49,7 +49,7 @@ from kucoin_research.errors import (
 from kucoin_research.exchange.credentials import Credentials
 from kucoin_research.exchange.network import by_way_of
 from kucoin_research.exchange.rest.loose_json import UNREADABLE, elements, members, read_fields
-from kucoin_research.exchange.rest.quotas import Pace, Pool, Told, pace_of, quotas_of
+from kucoin_research.exchange.rest.quotas import Pace, Pool, QuotaReport, pace_of, quotas_of
 from kucoin_research.exchange.rest.transport import (
     ENCODINGS,
     Reply,
@@ -103,39 +103,39 @@ _Number: TypeAlias = Annotated[float, Meta(ge=-1e300, le=1e300)]
 _Above0: TypeAlias = Annotated[float, Meta(gt=0, le=1e300)]
 _Price: TypeAlias = Annotated[float, Meta(ge=0, le=1e300)]
 _Size: TypeAlias = _Price
-_Integer: TypeAlias = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+Integer: TypeAlias = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 _Levels: TypeAlias = list[tuple[_Price, _Size]] | None
 
 
-class _Envelope(Struct):
+class Envelope(Struct):
     code: str | int | None = None
     msg: msgspec.Raw = msgspec.Raw(b"null")  # not decoded unless it is text
     data: msgspec.Raw = msgspec.Raw(b"null")
 
 
-class _InstanceServer(Struct, rename="camel"):
+class InstanceServer(Struct, rename="camel"):
     endpoint: str
     ping_interval: _Above0 = 18_000
     ping_timeout: _Above0 = 10_000
 
 
-class _Simulation(Struct):
+class Simulation(Struct):
     speed: _Above0 | None = None
     lifetime: _Above0 | None = None
 
 
-class _TokenData(Struct, rename="camel"):
+class TokenData(Struct, rename="camel"):
     token: msgspec.Raw  # which no dump shows
-    instance_servers: list[_InstanceServer]
-    simulation: _Simulation | None = None  # sent by the simulated exchange only
+    instance_servers: list[InstanceServer]
+    simulation: Simulation | None = None  # sent by the simulated exchange only
 
 
-class _StatusData(Struct):
+class StatusData(Struct):
     status: str
     msg: str | None = None
 
 
-class _Contract(Struct, rename="camel"):
+class ContractRow(Struct, rename="camel"):
     symbol: str
     base_currency: str
     quote_currency: str
@@ -149,14 +149,14 @@ class _Contract(Struct, rename="camel"):
     status: str | None = None
     max_leverage: _Number | None = None
     max_order_qty: _Number | None = None
-    current_funding_rate_granularity: _Integer | None = None
-    funding_rate_granularity: _Integer | None = None
+    current_funding_rate_granularity: Integer | None = None
+    funding_rate_granularity: Integer | None = None
     index_symbol: str | None = None
-    expire_date: _Integer | None = None
+    expire_date: Integer | None = None
     display_symbol: str | None = None
 
 
-class _Pair(Struct, rename="camel"):
+class PairRow(Struct, rename="camel"):
     symbol: str
     base_currency: str
     quote_currency: str
@@ -165,32 +165,32 @@ class _Pair(Struct, rename="camel"):
     base_min_size: _Number | None = None
     base_max_size: _Number | None = None
     enable_trading: bool | None = None
-    fee_category: _Integer | None = None
+    fee_category: Integer | None = None
     maker_fee_coefficient: _Number | None = None
     taker_fee_coefficient: _Number | None = None
     name: str | None = None
 
 
-class _Book(Struct):
-    sequence: _Integer
+class BookData(Struct):
+    sequence: Integer
     bids: _Levels = None
     asks: _Levels = None
-    ts: _Integer | None = None  # futures
-    time: _Integer | None = None  # spot
+    ts: Integer | None = None  # futures
+    time: Integer | None = None  # spot
 
 
-class _TradeRow(Struct, rename="camel"):
+class TradeRow(Struct, rename="camel"):
     price: _Price
     size: _Size
     side: Literal["buy", "sell"]
-    sequence: _Integer | None = None
+    sequence: Integer | None = None
     trade_id: str | int | None = None
-    ts: _Integer | None = None  # futures
-    time: _Integer | None = None  # spot
+    ts: Integer | None = None  # futures
+    time: Integer | None = None  # spot
 
 
-class _FuturesCandle(Struct, array_like=True):
-    start: _Integer
+class FuturesCandle(Struct, array_like=True):
+    start: Integer
     open: _Number
     high: _Number
     low: _Number
@@ -199,8 +199,8 @@ class _FuturesCandle(Struct, array_like=True):
     turnover: _Number | None = None  # sent since 2025-09-12
 
 
-class _SpotCandle(Struct, array_like=True):
-    start: _Integer
+class SpotCandle(Struct, array_like=True):
+    start: Integer
     open: _Number
     close: _Number  # before high and low, unlike on futures
     high: _Number
@@ -209,24 +209,24 @@ class _SpotCandle(Struct, array_like=True):
     turnover: _Number | None = None
 
 
-class _FundingRow(Struct):
-    timepoint: _Integer
+class FundingRow(Struct):
+    timepoint: Integer
     funding_rate: _Number = msgspec.field(name="fundingRate")
 
 
-class _Point(Struct, rename="camel"):
-    time_point: _Integer
+class Point(Struct, rename="camel"):
+    time_point: Integer
     value: _Number
     index_price: _Number | None = None
 
 
-class _Points(Struct, rename="camel"):
-    data_list: list[_Point]  # what else is there shows in the rows; hasMore is not relied upon
+class Points(Struct, rename="camel"):
+    data_list: list[Point]  # what else is there shows in the rows; hasMore is not relied upon
 
 
-class _FuturesTicker(Struct, rename="camel"):
+class FuturesTicker(Struct, rename="camel"):
     symbol: str
-    sequence: _Integer | None = None
+    sequence: Integer | None = None
     price: _Number | None = None
     size: _Number | None = None
     side: Literal["buy", "sell"] | None = None
@@ -234,10 +234,10 @@ class _FuturesTicker(Struct, rename="camel"):
     best_bid_size: _Number | None = None
     best_ask_price: _Number | None = None
     best_ask_size: _Number | None = None
-    ts: _Integer | None = None
+    ts: Integer | None = None
 
 
-class _ContractStats(Struct, rename="camel"):
+class ContractStats(Struct, rename="camel"):
     symbol: str
     last_trade_price: _Number | None = None
     high_price: _Number | None = None
@@ -248,7 +248,7 @@ class _ContractStats(Struct, rename="camel"):
     price_chg_pct: _Number | None = None
 
 
-class _SpotTicker(Struct, rename="camel"):
+class SpotTicker(Struct, rename="camel"):
     symbol: str
     buy: _Number | None = None
     best_bid_size: _Number | None = None
@@ -261,12 +261,12 @@ class _SpotTicker(Struct, rename="camel"):
     vol_value: _Number | None = None
     change_price: _Number | None = None
     change_rate: _Number | None = None
-    time: _Integer | None = None  # of one pair; a list of all has its own
+    time: Integer | None = None  # of one pair; a list of all has its own
 
 
-class _SpotTickers(Struct):
-    ticker: msgspec.Raw  # rows of _SpotTicker, of which one may be odd
-    time: _Integer | None = None
+class SpotTickers(Struct):
+    ticker: msgspec.Raw  # rows of SpotTicker, of which one may be odd
+    time: Integer | None = None
 
 
 # -- what is given ---------------------------------------------------------------------------------
@@ -315,7 +315,7 @@ _SYMBOL_FIX = 'check its spelling, kr.symbols(market="{market}") lists what exis
 _PARAMETERS = "check symbol, interval and times"
 _ACCOUNT = "the account's region or identity check does not allow it"
 _LATER = "the exchange is busy or restarting, try again in a minute"
-_SLOWER = "ask less often"
+SLOWER = "ask less often"
 
 # The secret signs the passphrase too, so a wrong secret is met by this refusal or by that of the
 # signature, whichever the exchange looks at first.
@@ -363,7 +363,7 @@ _MEANINGS: dict[str, _Meaning] = {
     **{code: _Meaning(InvalidRequest, fix) for code, fix in _REQUEST.items()},
     **{code: _Meaning(NotFound, _SYMBOL_FIX) for code in _ABSENT},
     **{code: _Meaning(ExchangeUnavailable, _LATER) for code in _UNAVAILABLE},
-    **{code: _Meaning(RateLimited, _SLOWER) for code in ("429000", "429001", "429002")},
+    **{code: _Meaning(RateLimited, SLOWER) for code in ("429000", "429001", "429002")},
     # Cloudflare's block by IP address, after about 500 requests in 10 s.
     "1015": _Meaning(RateLimited, "wait half a minute and ask less often", 30.0),
 }
@@ -373,14 +373,14 @@ _FUTURES_MEANINGS = {
     "200002": _Meaning(RateLimited, "wait ten seconds and ask less often", 10.0),
     "200003": _Meaning(NotFound, _SYMBOL_FIX),
 }
-_BY_STATUS = {
+BY_STATUS = {
     401: _Meaning(AuthenticationFailed, "check the key, its secret and its passphrase"),
     403: _Meaning(AuthenticationFailed, "the exchange does not let this machine in"),
     404: _Meaning(NotFound, _SYMBOL_FIX),
 }
 # Codes that nobody has listed yet still say by their first digits what kind they are.
 _FAMILIES = (
-    (re.compile(r"429\d{3}"), _Meaning(RateLimited, _SLOWER)),
+    (re.compile(r"429\d{3}"), _Meaning(RateLimited, SLOWER)),
     (re.compile(r"404\d{3}"), _Meaning(NotFound, _SYMBOL_FIX)),
     (re.compile(r"50[0-5]\d{3}"), _Meaning(ExchangeUnavailable, _LATER)),
     (re.compile(r"4\d{5}|[239]\d{5}|1\d{5}"), _Meaning(InvalidRequest, _PARAMETERS)),
@@ -388,21 +388,21 @@ _FAMILIES = (
 _UNKNOWN = _Meaning(ExchangeError, "this code is new to kucoin_research, please report it")
 
 # Codes that another try can get past, beside any HTTP 5xx.
-_PASSING = frozenset({"429000", "429001", "429002", "503000", "504000", "230005"})
+PASSING = frozenset({"429000", "429001", "429002", "503000", "504000", "230005"})
 
 
-def _meaning(code: str, market: Market, status: int) -> _Meaning:
+def meaning_of(code: str, market: Market, status: int) -> _Meaning:
     if market is Market.FUTURES and code in _FUTURES_MEANINGS:
         return _FUTURES_MEANINGS[code]
     known = _MEANINGS.get(code)
     if known is not None:
         return known
     if status == 429:
-        return _Meaning(RateLimited, _SLOWER)
+        return _Meaning(RateLimited, SLOWER)
     if status >= 500:
         return _Meaning(ExchangeUnavailable, _LATER)
-    if status in _BY_STATUS:
-        return _BY_STATUS[status]
+    if status in BY_STATUS:
+        return BY_STATUS[status]
     return next((each for family, each in _FAMILIES if family.fullmatch(code)), _UNKNOWN)
 
 
@@ -419,9 +419,9 @@ _LONGEST_PAUSE = 30.0
 _LONGEST_RESET = 300.0  # a header that says more is wrong
 # Bytes of a reply, unpacked. The futures list has 2 MB; read as rows, JSON takes twenty times that.
 _MOST = 16_000_000
-_MOST_OF_A_LIST = 64_000_000
+MOST_OF_A_LIST = 64_000_000
 # A list of instruments up to this size is read row by row where one makes no sense.
-_MOST_BY_ROW = 8_000_000
+MOST_BY_ROW = 8_000_000
 # What a call takes from the quota, by the beginning of its path; a token is dearest but for two.
 _FUTURES_WEIGHTS = {
     "/api/v1/bullet-": 10, "/api/v1/contracts/": 3, "/api/v1/allTickers": 5,
@@ -444,7 +444,7 @@ _BURST = 200
 _PER_SECOND = 20.0
 
 
-class _Proof:
+class RequestSigner:
     """Signs a request as ``requests`` sends it, so that no variable of ours holds its headers."""
 
     __slots__ = ("_credentials", "_secrets", "_sign")
@@ -464,7 +464,7 @@ class _Proof:
         return masked(self._credentials.mask(text), self._secrets)
 
 
-class _Call(NamedTuple):
+class Call(NamedTuple):
     market: Market
     path: str
     what: str  # the subject of an error's sentence
@@ -474,7 +474,7 @@ class _Call(NamedTuple):
     is_signed: bool = False
     most: int = _MOST
     is_read_by_field: bool = False  # so a reply that is odd somewhere is of use
-    proof: _Proof | None = None  # of this try, where it is signed
+    proof: RequestSigner | None = None  # of this try, where it is signed
 
     @property
     def holds_secrets(self) -> bool:
@@ -502,14 +502,14 @@ class _Call(NamedTuple):
         return text if self.proof is None else self.proof.mask(text)
 
 
-class _Reply(NamedTuple):
+class CallReply(NamedTuple):
     data: Hidden[bytes]  # that of a token call opens a connection
     sent_at_ns: int  # on the steady clock
     received_at_ns: int
     received_ns: int  # UTC
 
 
-class _Failure(NamedTuple):
+class CallFailure(NamedTuple):
     error: KucoinResearchError
     may_pass: bool = False
     wait: float | None = None  # seconds the exchange asked for
@@ -524,17 +524,17 @@ def _version() -> str:
         return "0"
 
 
-def _told(headers: Mapping[str, str], sent: float, received: float) -> Told | None:
-    reset = _milliseconds(headers.get("gw-ratelimit-reset"))
+def quota_report_of(headers: Mapping[str, str], sent: float, received: float) -> QuotaReport | None:
+    reset = read_milliseconds(headers.get("gw-ratelimit-reset"))
     remaining = headers.get("gw-ratelimit-remaining", "")
     if reset is None or not re.fullmatch(r"-?\d{1,9}", remaining):
         return None
     limit = headers.get("gw-ratelimit-limit", "")
     size = int(limit) if re.fullmatch(r"[1-9]\d{0,8}", limit) else None
-    return Told(size, int(remaining), reset, sent, received)
+    return QuotaReport(size, int(remaining), reset, sent, received)
 
 
-def _seconds(text: str | None, now_ns: int) -> float | None:
+def read_retry_after(text: str | None, now_ns: int) -> float | None:
     """Read ``Retry-After``: seconds, or a date (RFC 9110, section 10.2.3)."""
     if text is None:
         return None
@@ -547,11 +547,11 @@ def _seconds(text: str | None, now_ns: int) -> float | None:
     return min(max(when.timestamp() - now_ns / 1e9, 0.0), _LONGEST_RESET)
 
 
-def _whole(seconds: float) -> int:
+def whole_seconds(seconds: float) -> int:
     return max(1, round(seconds))
 
 
-def _milliseconds(text: str | None) -> float | None:
+def read_milliseconds(text: str | None) -> float | None:
     # Into seconds.
     if text is None or not re.fullmatch(r"\d{1,12}", text):
         return None
@@ -559,16 +559,16 @@ def _milliseconds(text: str | None) -> float | None:
 
 
 _LONGEST_MESSAGE = 65_536
-_BLOCK = re.compile(rb"error(?: code)?:? ?1015", re.IGNORECASE)
+BLOCK = re.compile(rb"error(?: code)?:? ?1015", re.IGNORECASE)
 
 
-def _parse_envelope(body: bytes, *, is_read_by_field: bool) -> tuple[str, str, bytes] | None:
+def parse_envelope(body: bytes, *, is_read_by_field: bool) -> tuple[str, str, bytes] | None:
     # Code, message and data; None where it is not KuCoin's JSON.
     try:
-        if is_read_by_field and len(body) <= _MOST_BY_ROW:
-            envelope, _ = read_fields(body, _Envelope)
+        if is_read_by_field and len(body) <= MOST_BY_ROW:
+            envelope, _ = read_fields(body, Envelope)
         else:
-            envelope = decoder(_Envelope).decode(body)
+            envelope = decoder(Envelope).decode(body)
     except UNREADABLE:
         return None
     if envelope.code is None:
@@ -587,7 +587,7 @@ def _message(raw: bytes) -> str:
     return " ".join(text.split())
 
 
-def _describe(status: int, body: bytes, mask: Callable[[str], str]) -> str:
+def describe_body(status: int, body: bytes, mask: Callable[[str], str]) -> str:
     # The body itself is not shown: it may hold a token. Of a page the title is.
     head = body[:4096].decode("utf-8", "replace").lstrip("\ufeff \t\r\n")
     if not head:
@@ -602,7 +602,7 @@ def _describe(status: int, body: bytes, mask: Callable[[str], str]) -> str:
     return f"something that is not JSON ({len(body)} bytes, HTTP {status})"
 
 
-def _network_failure(call: _Call, url: str, error: TransportError) -> _Failure:
+def network_failure(call: Call, url: str, error: TransportError) -> CallFailure:
     trouble = trouble_of(error)
     verb = "read" if trouble.error is BadReply else "reach"
     hint = "" if is_loopback(url) else ", or work offline with venue='demo'"
@@ -610,12 +610,12 @@ def _network_failure(call: _Call, url: str, error: TransportError) -> _Failure:
     way = "" if "the proxy" in trouble.why else by_way_of(target_of(url))
     way = way and f"{way},"
     text = f"cannot {verb} {urlsplit(url).netloc}{way} for {call.what}: {trouble.why}{hint}"
-    return _Failure(trouble.error(text), may_pass=trouble.may_pass, cause=error)
+    return CallFailure(trouble.error(text), may_pass=trouble.may_pass, cause=error)
 
 
 # -- candles ---------------------------------------------------------------------------------------
 
-_NS_PER_MS = 1_000_000
+NS_PER_MS = 1_000_000
 _NS_PER_S = 1_000_000_000
 _MINUTES = {
     "1min": 1, "3min": 3, "5min": 5, "15min": 15, "30min": 30, "1hour": 60, "2hour": 120,
@@ -650,7 +650,7 @@ class _Series(NamedTuple):
     step: int
 
 
-class _Span(NamedTuple):
+class Span(NamedTuple):
     """What is asked for page by page: its bounds, whole ms in ns, both included.
 
     ``step`` is the least distance of two rows, ``reach`` the longest part asked for at once.
@@ -664,14 +664,14 @@ class _Span(NamedTuple):
     @classmethod
     def of(cls, start: int, end: int, step: int, reach: int | None = None) -> Self:
         """Round the bounds inwards to the milliseconds that KuCoin is asked for."""
-        first, last = -(-start // _NS_PER_MS) * _NS_PER_MS, end // _NS_PER_MS * _NS_PER_MS
+        first, last = -(-start // NS_PER_MS) * NS_PER_MS, end // NS_PER_MS * NS_PER_MS
         return cls(first, last, step, last - first if reach is None else reach)
 
 
 _FIRST_LEAP = 2  # pages without rows in a row; a single one costs less than to ask
 
 
-class _Leaps:
+class Leaps:
     """Leaps over what has no rows, as long as that saves more calls than it costs.
 
     Where leaps have cost more than they saved, each time twice as many pages without rows must
@@ -831,11 +831,11 @@ class Rest:
             Saying which part of the credentials is refused.
         """
         market = market_of("", market)
-        call = _Call(market, "/api/v1/bullet-public", f"a {market} stream token", method="POST")
+        call = Call(market, "/api/v1/bullet-public", f"a {market} stream token", method="POST")
         if private:
             call = call._replace(path="/api/v1/bullet-private", is_signed=True)
             call = call._replace(what=f"a private {market} stream token")
-        data = self._get(call, _TokenData)
+        data = self._get(call, TokenData)
         token = Hidden(self._checked(call, lambda: decoder(str).decode(data.token)))
         servers = tuple(
             Server(each.endpoint, each.ping_interval / 1000, each.ping_timeout / 1000)
@@ -851,13 +851,13 @@ class Rest:
                 refuse_untrusted(server.endpoint, "a private token")
             refuse_elsewhere(server.endpoint, asked)
         # No other machine's clock is virtual, whatever its reply says.
-        simulation = (data.simulation if is_loopback(asked) else None) or _Simulation()
+        simulation = (data.simulation if is_loopback(asked) else None) or Simulation()
         return Token(token.reveal(), servers, simulation.speed, simulation.lifetime)
 
     def server_time(self, market: Market | str = Market.FUTURES) -> int:
         """Read the exchange's clock, ns UTC; it counts whole milliseconds."""
         market = market_of("", market)
-        call = _Call(market, "/api/v1/timestamp", "its time")
+        call = Call(market, "/api/v1/timestamp", "its time")
         return self._time(call, self._fetch(call))
 
     def clock_offset(
@@ -878,19 +878,19 @@ class Rest:
             Our clock, ns UTC; the machine's wall clock when left out.
         """
         market = market_of("", market)
-        call = _Call(market, "/api/v1/timestamp", "its time")
+        call = Call(market, "/api/v1/timestamp", "its time")
         reply = self._fetch(call)
-        theirs = self._time(call, reply) + _NS_PER_MS // 2
+        theirs = self._time(call, reply) + NS_PER_MS // 2
         half_ns = (reply.received_at_ns - reply.sent_at_ns) // 2
         # Reckoned on the steady clock: ours may have been set meanwhile.
         since_ns = self._clock.monotonic_ns() - reply.sent_at_ns - half_ns
         ours = (self._clock.wall_ns if now_ns is None else now_ns)() - since_ns
-        return ClockOffset(theirs - ours, half_ns + _NS_PER_MS // 2)
+        return ClockOffset(theirs - ours, half_ns + NS_PER_MS // 2)
 
     def status(self, market: Market | str = Market.FUTURES) -> ExchangeStatus:
         """Ask whether a market is open; nothing else tells of maintenance."""
         market = market_of("", market)
-        data = self._get(_Call(market, "/api/v1/status", "its status"), _StatusData)
+        data = self._get(Call(market, "/api/v1/status", "its status"), StatusData)
         return ExchangeStatus(data.status, data.msg or "")
 
     # -- instruments ---------------------------------------------------------------------------
@@ -906,14 +906,14 @@ class Rest:
         BadReply
             If no row makes sense.
         """
-        call = _Call(
+        call = Call(
             Market.FUTURES,
             "/api/v1/contracts/active",
             "the list of contracts",
-            most=_MOST_OF_A_LIST,
+            most=MOST_OF_A_LIST,
             is_read_by_field=True,
         )
-        return self._instruments(call, _Contract, _contract_of)
+        return self._instruments(call, ContractRow, contract_of)
 
     def contract(self, symbol: str) -> Instrument:
         """Describe one futures contract.
@@ -925,8 +925,8 @@ class Rest:
         BadReply
             If what its sizes mean, or another field that is needed, makes no sense.
         """
-        path = f"/api/v1/contracts/{_path_part(symbol)}"
-        return self._instrument(symbol, Market.FUTURES, path, _Contract, _contract_of)
+        path = f"/api/v1/contracts/{path_part(symbol)}"
+        return self._instrument(symbol, Market.FUTURES, path, ContractRow, contract_of)
 
     def spot_symbols(self) -> list[Instrument]:
         """List the spot pairs, in the exchange's order.
@@ -938,14 +938,14 @@ class Rest:
         BadReply
             If no row makes sense.
         """
-        call = _Call(
+        call = Call(
             Market.SPOT,
             "/api/v2/symbols",
             "the list of spot symbols",
-            most=_MOST_OF_A_LIST,
+            most=MOST_OF_A_LIST,
             is_read_by_field=True,
         )
-        return self._instruments(call, _Pair, _pair_of)
+        return self._instruments(call, PairRow, pair_of)
 
     def spot_symbol(self, symbol: str) -> Instrument:
         """Describe one spot pair.
@@ -955,8 +955,8 @@ class Rest:
         NotFound
             If there is none of that name.
         """
-        path = f"/api/v2/symbols/{_path_part(symbol)}"
-        return self._instrument(symbol, Market.SPOT, path, _Pair, _pair_of)
+        path = f"/api/v2/symbols/{path_part(symbol)}"
+        return self._instrument(symbol, Market.SPOT, path, PairRow, pair_of)
 
     def _instrument(
         self,
@@ -967,11 +967,11 @@ class Rest:
         parse: Callable[[T, Collection[str]], Instrument],
     ) -> Instrument:
         name = "contract" if market is Market.FUTURES else "spot symbol"
-        call = _Call(market, path, f"the {name} {symbol}", symbol=symbol, is_read_by_field=True)
+        call = Call(market, path, f"the {name} {symbol}", symbol=symbol, is_read_by_field=True)
         return self._row(call, self._fetch(call), kind, parse)
 
     def _instruments(
-        self, call: _Call, kind: type[T], parse: Callable[[T, Collection[str]], Instrument]
+        self, call: Call, kind: type[T], parse: Callable[[T, Collection[str]], Instrument]
     ) -> list[Instrument]:
         return self._rows(call, self._fetch(call).data.reveal(), kind, parse)
 
@@ -983,7 +983,7 @@ class Rest:
         Futures give up to 1000 levels per side. Spot gives 100, and all of them where there are
         credentials that it accepts.
         """
-        if self._credentials is not None and _market_of(symbol, market) is Market.SPOT:
+        if self._credentials is not None and market_of_symbol(symbol, market) is Market.SPOT:
             try:
                 return self.order_book(symbol, _ALL_LEVELS, market=market)
             except (AuthenticationFailed, UntrustedHost) as error:
@@ -1014,7 +1014,7 @@ class Rest:
         UntrustedHost, AuthenticationFailed
             As for ``token``, for a book that wants a key.
         """
-        market = _market_of(symbol, market)
+        market = market_of_symbol(symbol, market)
         if depth is not None and (isinstance(depth, bool) or depth < 1):
             raise InvalidInput(
                 f"depth must be a whole number of levels above 0, not {shown(depth)}"
@@ -1026,8 +1026,8 @@ class Rest:
                 f"spot shows 100 levels per side without a key, so depth={depth} of {symbol} needs "
                 "credentials=kr.Credentials.from_env()"
             )
-        call = _Call(market, path, what, {"symbol": symbol}, symbol=symbol, is_signed=is_signed)
-        book = self._get(call, _Book)
+        call = Call(market, path, what, {"symbol": symbol}, symbol=symbol, is_signed=is_signed)
+        book = self._get(call, BookData)
         sides = (book.bids or [], book.asks or [])
         bids, asks = ([level for level in side if level[0] and level[1]] for side in sides)
         deepest = max(len(bids), len(asks))
@@ -1050,11 +1050,11 @@ class Rest:
         list[Trade]
             Each sequence once; sizes in contracts on futures, base coins on spot.
         """
-        market = _market_of(symbol, market)
+        market = market_of_symbol(symbol, market)
         path = "/api/v1/trade/history" if market is Market.FUTURES else "/api/v1/market/histories"
-        call = _Call(market, path, f"the trades of {symbol}", {"symbol": symbol}, symbol=symbol)
+        call = Call(market, path, f"the trades of {symbol}", {"symbol": symbol}, symbol=symbol)
         reply = self._fetch(call)
-        rows = self._decode(call, reply, list[_TradeRow])
+        rows = self._decode(call, reply, list[TradeRow])
         times = self._checked(call, lambda: [_trade_time(row) for row in rows])
         # Markets list them in opposite orders. Times alone would not do: a sweep's are equal.
         listed = sorted(zip(times, rows, strict=True), key=lambda each: each[1].sequence or each[0])
@@ -1113,8 +1113,8 @@ class Rest:
             If a page could not be had: the first one at once, a later one after two minutes. The
             error's ``rows`` are those before it then.
         """
-        market = _market_of(symbol, market)
-        step = _step_ns(interval, market)
+        market = market_of_symbol(symbol, market)
+        step = step_ns(interval, market)
         end = self._last_instant(start, end, market)
         page = (_PAGE_ROWS[market] - 1) * step
         start = end - page if start is None else max(start, _OPENED_NS)
@@ -1125,9 +1125,9 @@ class Rest:
         def leap(low: int, high: int) -> int:
             return self._next_candle(symbol, interval, low, high)
 
-        pair_leap = _Leaps(page, partial(self._next_pair_candle, symbol, interval))
+        pair_leap = Leaps(page, partial(self._next_pair_candle, symbol, interval))
         return self._walk(
-            _Span.of(start, end, step, page),
+            Span.of(start, end, step, page),
             ask,
             lambda _, candle: candle,
             leap=leap if market is Market.FUTURES else pair_leap,
@@ -1146,10 +1146,10 @@ class Rest:
         tuple
             Where to go on, and how many calls it took.
         """
-        step, begin, end = _step_ns(interval, Market.SPOT), low, high
+        step, begin, end = step_ns(interval, Market.SPOT), low, high
         calls = 0
         for coarse in _COARSE:
-            length = _step_ns(coarse, Market.SPOT)
+            length = step_ns(coarse, Market.SPOT)
             if length <= step:
                 break
             if end - begin > (_PAGE_ROWS[Market.SPOT] - 2) * length:
@@ -1180,7 +1180,7 @@ class Rest:
 
     def _walk(
         self,
-        span: _Span,
+        span: Span,
         ask: Callable[[int, int], dict[int, T]],
         make: Callable[[int, T], R],
         *,
@@ -1231,7 +1231,7 @@ class Rest:
 
     def _walk_on(
         self,
-        span: _Span,
+        span: Span,
         left: list[tuple[int, int]],
         found: dict[int, T],
         ask: Callable[[int, int], dict[int, T]],
@@ -1292,14 +1292,14 @@ class Rest:
         BadReply
             If candles come, but none of the time that both bounds ask for.
         """
-        market = _market_of(symbol, market)
-        step = _step_ns(interval, market)
+        market = market_of_symbol(symbol, market)
+        step = step_ns(interval, market)
         convert = _futures_candles if market is Market.FUTURES else _spot_candles
         path, params = convert(symbol, interval, start, end)
-        call = _Call(market, path, f"{interval} candles of {symbol}", params, symbol=symbol)
+        call = Call(market, path, f"{interval} candles of {symbol}", params, symbol=symbol)
         reply = self._fetch(call, patience=_ONE_WINDOW)
-        row_type = _FuturesCandle if market is Market.FUTURES else _SpotCandle
-        rows: list[_FuturesCandle | _SpotCandle] = self._decode(call, reply, list[row_type])  # type: ignore[valid-type]
+        row_type = FuturesCandle if market is Market.FUTURES else SpotCandle
+        rows: list[FuturesCandle | SpotCandle] = self._decode(call, reply, list[row_type])  # type: ignore[valid-type]
         by_time = self._checked(call, lambda: {to_ns(row.start): row for row in rows})
         if start is not None and end is not None:
             self._refuse_elsewhere(call, by_time, start, end, step)
@@ -1348,9 +1348,9 @@ class Rest:
         ChannelNotOffered
             For a spot symbol.
         """
-        if _market_of(symbol, None) is Market.SPOT:
+        if market_of_symbol(symbol, None) is Market.SPOT:
             raise ChannelNotOffered(f"{symbol} is a spot pair; only perpetual futures have funding")
-        span = _Span.of(max(start, _OPENED_NS), end, _FUNDING_STEP)
+        span = Span.of(max(start, _OPENED_NS), end, _FUNDING_STEP)
 
         def ask(low: int, high: int) -> dict[int, FundingRate]:
             return self._funding_page(symbol, low, high)
@@ -1362,11 +1362,11 @@ class Rest:
     def _funding_page(self, symbol: str, first: int, last: int) -> dict[int, FundingRate]:
         path = "/api/v1/contract/funding-rates"
         params: dict[str, str | int] = {
-            "symbol": symbol, "from": first // _NS_PER_MS, "to": last // _NS_PER_MS,
+            "symbol": symbol, "from": first // NS_PER_MS, "to": last // NS_PER_MS,
         }  # fmt: skip
-        call = _Call(Market.FUTURES, path, f"funding rates of {symbol}", params, symbol=symbol)
+        call = Call(Market.FUTURES, path, f"funding rates of {symbol}", params, symbol=symbol)
         reply = self._fetch(call, patience=_ONE_WINDOW)
-        rows = self._decode(call, reply, list[_FundingRow] | None) or []
+        rows = self._decode(call, reply, list[FundingRow] | None) or []
         times = self._checked(call, lambda: [to_ns(row.timepoint) for row in rows])
         self._refuse_elsewhere(call, times, first, last, _FUNDING_STEP)
         return {
@@ -1433,10 +1433,10 @@ class Rest:
 
     def mark_price(self, symbol: str) -> MarkPrice:
         """Fetch a futures contract's mark and index price of this second."""
-        path = f"/api/v1/mark-price/{_path_part(symbol)}/current"
-        call = _Call(Market.FUTURES, path, f"the mark price of {symbol}", symbol=symbol)
+        path = f"/api/v1/mark-price/{path_part(symbol)}/current"
+        call = Call(Market.FUTURES, path, f"the mark price of {symbol}", symbol=symbol)
         reply = self._fetch(call)
-        row: _Point = self._decode(call, reply, _Point)
+        row: Point = self._decode(call, reply, Point)
         when = self._checked(call, lambda: to_ns(row.time_point))
         stamp = self._stamps(reply, 1)[0]
         return MarkPrice(when, stamp, symbol, row.value or None, row.index_price or None)
@@ -1449,9 +1449,9 @@ class Rest:
         market = market_of("", market)
         if market is Market.SPOT:
             return self._spot_tickers()
-        call = _Call(market, "/api/v1/allTickers", "all futures tickers", is_read_by_field=True)
+        call = Call(market, "/api/v1/allTickers", "all futures tickers", is_read_by_field=True)
         reply = self._fetch(call)
-        rows = self._rows(call, reply.data.reveal(), _FuturesTicker, _as_it_is)
+        rows = self._rows(call, reply.data.reveal(), FuturesTicker, _as_it_is)
         times = _instants(call, [row.ts for row in rows])
         return [
             Ticker(
@@ -1463,12 +1463,12 @@ class Rest:
         ]  # fmt: skip
 
     def _spot_tickers(self) -> list[Ticker]:
-        call = _Call(
+        call = Call(
             Market.SPOT, "/api/v1/market/allTickers", "all spot tickers", is_read_by_field=True
         )
         reply = self._fetch(call)
-        data = self._row(call, reply, _SpotTickers, _as_it_is)
-        rows = self._rows(call, bytes(data.ticker), _SpotTicker, _as_it_is)
+        data = self._row(call, reply, SpotTickers, _as_it_is)
+        rows = self._rows(call, bytes(data.ticker), SpotTicker, _as_it_is)
         (when,) = _instants(call, [data.time])
         return [
             Ticker(
@@ -1485,14 +1485,14 @@ class Rest:
 
         Futures do not date them, so ``timestamp`` is None there.
         """
-        market = market_of("", market) if symbol is None else _market_of(symbol, market)
+        market = market_of("", market) if symbol is None else market_of_symbol(symbol, market)
         fetch = self._contract_stats if market is Market.FUTURES else self._pair_stats
         return fetch(symbol)
 
     def _contract_stats(self, symbol: str | None) -> list[Snapshot]:
-        path = "active" if symbol is None else _path_part(symbol)
+        path = "active" if symbol is None else path_part(symbol)
         what = f"the statistics of {symbol or 'all contracts'}"
-        call = _Call(
+        call = Call(
             Market.FUTURES,
             f"/api/v1/contracts/{path}",
             what,
@@ -1501,9 +1501,9 @@ class Rest:
         )
         reply = self._fetch(call)
         if symbol:
-            rows = [self._row(call, reply, _ContractStats, _as_it_is)]
+            rows = [self._row(call, reply, ContractStats, _as_it_is)]
         else:
-            rows = self._rows(call, reply.data.reveal(), _ContractStats, _as_it_is)
+            rows = self._rows(call, reply.data.reveal(), ContractStats, _as_it_is)
         return [
             Snapshot(
                 None, stamp, row.symbol, row.last_trade_price or None, row.high_price or None,
@@ -1516,14 +1516,14 @@ class Rest:
         path = "/api/v1/market/allTickers" if symbol is None else "/api/v1/market/stats"
         params: dict[str, str | int] = {} if symbol is None else {"symbol": symbol}
         what = f"the statistics of {symbol or 'all pairs'}"
-        call = _Call(Market.SPOT, path, what, params, symbol=symbol, is_read_by_field=True)
+        call = Call(Market.SPOT, path, what, params, symbol=symbol, is_read_by_field=True)
         reply = self._fetch(call)
         if symbol:
-            rows = [self._row(call, reply, _SpotTicker, _as_it_is)]
+            rows = [self._row(call, reply, SpotTicker, _as_it_is)]
             (when,) = _instants(call, [rows[0].time])
         else:
-            data = self._row(call, reply, _SpotTickers, _as_it_is)
-            rows = self._rows(call, bytes(data.ticker), _SpotTicker, _as_it_is)
+            data = self._row(call, reply, SpotTickers, _as_it_is)
+            rows = self._rows(call, bytes(data.ticker), SpotTicker, _as_it_is)
             (when,) = _instants(call, [data.time])
         return [
             Snapshot(
@@ -1535,7 +1535,7 @@ class Rest:
 
     def _last_instant(self, start: int | None, end: int | None, market: Market) -> int:
         # A download may begin when the last one has just used up the quota.
-        call = _Call(market, "/api/v1/timestamp", "its time")
+        call = Call(market, "/api/v1/timestamp", "its time")
         now = self._time(call, self._fetch(call, patience=_ONE_WINDOW))
         refuse_future(start, now)
         return now if end is None else min(end, now)
@@ -1551,25 +1551,25 @@ class Rest:
     ) -> list[R]:
         # Arrival and value by time. Each call asks for no more points than a page holds.
         end = self._last_instant(start, end, Market.FUTURES)
-        page = _QUERY_ROWS * series.step - _NS_PER_MS
+        page = _QUERY_ROWS * series.step - NS_PER_MS
         start = end - page if start is None else max(start, _OPENED_NS)
 
         def ask(low: int, high: int) -> dict[int, tuple[int, float]]:
             return self._points_page(series, low, high)
 
         return self._walk(
-            _Span.of(start, end, series.step, page), ask, make,
+            Span.of(start, end, series.step, page), ask, make,
             on_progress=on_progress, on_wait=on_wait,
         )  # fmt: skip
 
     def _points_page(self, series: _Series, low: int, high: int) -> dict[int, tuple[int, float]]:
         params: dict[str, str | int] = {
-            "symbol": series.symbol, "startAt": low // _NS_PER_MS, "endAt": high // _NS_PER_MS,
+            "symbol": series.symbol, "startAt": low // NS_PER_MS, "endAt": high // NS_PER_MS,
             "maxCount": _QUERY_ROWS,
         }  # fmt: skip
-        call = _Call(Market.FUTURES, series.path, f"the history of {series.symbol}", params)
+        call = Call(Market.FUTURES, series.path, f"the history of {series.symbol}", params)
         reply = self._fetch(call, patience=_ONE_WINDOW)
-        data: _Points = self._decode(call, reply, _Points)
+        data: Points = self._decode(call, reply, Points)
         rows = sorted(data.data_list, key=lambda row: row.time_point)
         times = self._checked(call, lambda: [to_ns(row.time_point) for row in rows])
         self._refuse_elsewhere(call, times, low, high, series.step)
@@ -1577,7 +1577,7 @@ class Rest:
         return {when: (stamp, row.value) for when, stamp, row in stamped if low <= when <= high}
 
     def _refuse_elsewhere(
-        self, call: _Call, times: Collection[int], low: int, high: int, step: int
+        self, call: Call, times: Collection[int], low: int, high: int, step: int
     ) -> None:
         # A server that goes on giving the same rows must not pass for one that has no more. Less
         # than a step beside what was asked for is another reading of the bounds.
@@ -1586,11 +1586,11 @@ class Rest:
 
     # -- one call ------------------------------------------------------------------------------
 
-    def _get(self, call: _Call, kind: type[T]) -> T:
+    def _get(self, call: Call, kind: type[T]) -> T:
         return cast("T", self._decode(call, self._fetch(call), kind))
 
     def _row(
-        self, call: _Call, reply: _Reply, kind: type[T], parse: Callable[[T, Collection[str]], R]
+        self, call: Call, reply: CallReply, kind: type[T], parse: Callable[[T, Collection[str]], R]
     ) -> R:
         """Read one object; an odd field that is not needed is null, and told."""
         self._refuse_nothing(call, reply, kind)
@@ -1601,14 +1601,14 @@ class Rest:
         return made
 
     def _rows(
-        self, call: _Call, raw: bytes, kind: type[T], parse: Callable[[T, Collection[str]], R]
+        self, call: Call, raw: bytes, kind: type[T], parse: Callable[[T, Collection[str]], R]
     ) -> list[R]:
         """Read a list, row by row where one makes no sense; what is left out is told."""
         try:
             rows = decoder(list[kind], strict=False).decode(raw)  # type: ignore[valid-type]
             return [parse(row, ()) for row in rows]
         except UNREADABLE as error:
-            if len(raw) > _MOST_BY_ROW:
+            if len(raw) > MOST_BY_ROW:
                 raise self._bad(call, str(error)[:200]) from error
         found: list[R] = []
         told: list[str] = []
@@ -1626,7 +1626,7 @@ class Rest:
         _tell_odd(call, told)
         return found
 
-    def _refuse_nothing(self, call: _Call, reply: _Reply, kind: Any) -> None:
+    def _refuse_nothing(self, call: Call, reply: CallReply, kind: Any) -> None:
         if (
             reply.data.reveal() == b"null"
             and call.symbol is not None
@@ -1635,11 +1635,11 @@ class Rest:
             # So spot answers, with a code of success, when it does not know a symbol.
             raise self._refused(call, "", "nothing", 200)
 
-    def _decode(self, call: _Call, reply: _Reply, kind: Any) -> Any:
+    def _decode(self, call: Call, reply: CallReply, kind: Any) -> Any:
         self._refuse_nothing(call, reply, kind)
         return self._checked(call, lambda: decoder(kind, strict=False).decode(reply.data.reveal()))
 
-    def _checked(self, call: _Call, read: Callable[[], T]) -> T:
+    def _checked(self, call: Call, read: Callable[[], T]) -> T:
         try:
             return read()
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
@@ -1648,14 +1648,14 @@ class Rest:
             why = str(error)[:200]
         raise self._bad(call, why)
 
-    def _bad(self, call: _Call, why: str) -> BadReply:
+    def _bad(self, call: Call, why: str) -> BadReply:
         host = self._host(call.market)
         return BadReply(f"the reply of {host} to {call.what} is not as documented: {why}")
 
-    def _time(self, call: _Call, reply: _Reply) -> int:
-        return self._checked(call, lambda: to_ns(self._decode(call, reply, _Integer)))
+    def _time(self, call: Call, reply: CallReply) -> int:
+        return self._checked(call, lambda: to_ns(self._decode(call, reply, Integer)))
 
-    def _stamps(self, reply: _Reply, count: int) -> range:
+    def _stamps(self, reply: CallReply, count: int) -> range:
         with self._arrivals_lock:
             first = self._arrivals.begin(reply.received_ns)
             self._arrivals.end(first + count)
@@ -1664,14 +1664,14 @@ class Rest:
     def _host(self, market: Market) -> str:
         return urlsplit(self.venue.url(market)).netloc
 
-    def _pool(self, call: _Call) -> Pool:
+    def _pool(self, call: Call) -> Pool:
         """Tell whose quota a call takes from: that of this address, or of the account."""
         key = None
         if call.is_signed and self._credentials is not None:
             key = hash(self._credentials.key)  # Python salts it: it leads back to no key
         return Pool(call.market, key)
 
-    def _fetch(self, call: _Call, *, patience: float = 0.0) -> _Reply:
+    def _fetch(self, call: Call, *, patience: float = 0.0) -> CallReply:
         deadline = self._clock.monotonic() + max(patience, self._patience)
         if self._over_at is not None:
             deadline = min(deadline, self._over_at)
@@ -1683,9 +1683,9 @@ class Rest:
                 outcome = self._attempt(call)
             finally:
                 self._quotas[call.market].over(self._pool(call), call.weight)
-            if isinstance(outcome, _Reply):
+            if isinstance(outcome, CallReply):
                 return outcome
-            if call.is_signed and _is_about_clock(outcome):
+            if call.is_signed and is_about_clock(outcome):
                 if not has_set_clock:
                     has_set_clock = True
                     self._set_clock(call.market)
@@ -1702,7 +1702,7 @@ class Rest:
             log.info("asks again in %.1f s: %s", delay, outcome.error)
             self._pause(delay)
 
-    def _delay(self, call: _Call, failure: _Failure, attempt: int) -> float:
+    def _delay(self, call: Call, failure: CallFailure, attempt: int) -> float:
         """Give the seconds until the next try; others wait as well where they would be refused."""
         delay = failure.wait
         if delay is None and failure.may_pass and attempt < _TRIES:
@@ -1722,16 +1722,16 @@ class Rest:
             log.info("the exchange's clock could not be read: %s", error)
             return
         self._clock_offsets[market] = offset
-        log.warning("%s; calls are signed by the exchange's", _tell_offset(offset))
+        log.warning("%s; calls are signed by the exchange's", describe_offset(offset))
 
-    def _attempt(self, call: _Call) -> _Reply | _Failure:
+    def _attempt(self, call: Call) -> CallReply | CallFailure:
         """Try once; what fails leaves without the frames that hold a signature or a token."""
         if not call.holds_secrets:
             return self._try(call)
         call = call._replace(proof=self._proof(call) if call.is_signed else None)
         return sealed(lambda: _without_frames(self._try(call), call.mask), call.mask)
 
-    def _proof(self, call: _Call) -> _Proof:
+    def _proof(self, call: Call) -> RequestSigner:
         credentials = self._credentials
         if credentials is None:
             raise CredentialsMissing(
@@ -1739,29 +1739,29 @@ class Rest:
             )
         refuse_untrusted(self.venue.url(call.market), "an API key")
         now_ns = self._clock.wall_ns() + self._clock_offsets.get(call.market, 0)
-        return _Proof(
+        return RequestSigner(
             credentials,
             lambda: signed_headers(
                 credentials,
                 method=call.method,
                 path=call.target,
-                timestamp_ms=now_ns // _NS_PER_MS,
+                timestamp_ms=now_ns // NS_PER_MS,
             ),
         )
 
-    def _await_turn(self, call: _Call, deadline: float) -> None:
+    def _await_turn(self, call: Call, deadline: float) -> None:
         """Wait until a call may be sent; its weight is taken from the quota then."""
         if self._pace is not None:
             self._await(self._pace.take, call, deadline)
         take = partial(self._quotas[call.market].take, self._pool(call), call.weight)
         self._await(partial(take, is_urgent=call.is_urgent), call, deadline)
 
-    def _await(self, take: Callable[[], float], call: _Call, deadline: float) -> None:
+    def _await(self, take: Callable[[], float], call: Call, deadline: float) -> None:
         while wait := take():
             if self._clock.monotonic() + wait > deadline:
                 refused = RateLimited(
-                    f"{self._host(call.market)} takes no more requests for {_whole(wait)} s, "
-                    f"so {call.what} was not asked for; try again then, and ask less often",
+                    f"{self._host(call.market)} takes no more requests for "
+                    f"{whole_seconds(wait)} s, so {call.what} was not asked for; try again then, and ask less often",
                     retry_after=wait,
                 )
                 refused.may_pass = True
@@ -1775,7 +1775,7 @@ class Rest:
     def _stopped(self) -> StreamStopped:
         return StreamStopped(f"the REST side of {self.venue.name!r} was closed; open a new one")
 
-    def _try(self, call: _Call) -> _Reply | _Failure:
+    def _try(self, call: Call) -> CallReply | CallFailure:
         if self._closed.is_set():
             raise self._stopped()
         url = self.venue.url(call.market)
@@ -1784,7 +1784,7 @@ class Rest:
             reply = self._transport.send(
                 call.method,
                 url + call.target,
-                headers=_HEADERS,
+                headers=HEADERS,
                 auth=call.proof,
                 bound=Bound(self._clock, self._total, until=self._over_at),
                 most=call.most,
@@ -1793,50 +1793,50 @@ class Rest:
         except TransportError as error:
             if self._closed.is_set():
                 raise self._stopped() from error
-            return _network_failure(call, url, error)
+            return network_failure(call, url, error)
         received_at_ns, received_ns = self._clock.monotonic_ns(), self._clock.wall_ns()
-        told = _told(reply.headers, sent, self._clock.monotonic())
+        told = quota_report_of(reply.headers, sent, self._clock.monotonic())
         self._quotas[call.market].learn(self._pool(call), call.weight, told)
-        envelope = _parse_envelope(reply.body, is_read_by_field=call.is_read_by_field)
+        envelope = parse_envelope(reply.body, is_read_by_field=call.is_read_by_field)
         if envelope is not None and envelope[0] == "200000":
-            return _Reply(Hidden(envelope[2]), sent_at_ns, received_at_ns, received_ns)
+            return CallReply(Hidden(envelope[2]), sent_at_ns, received_at_ns, received_ns)
         return self._failure(call, reply, envelope)
 
     def _failure(
-        self, call: _Call, reply: Reply, envelope: tuple[str, str, bytes] | None
-    ) -> _Failure:
+        self, call: Call, reply: Reply, envelope: tuple[str, str, bytes] | None
+    ) -> CallFailure:
         status = reply.status
         # KuCoin sends none of these; a proxy or Cloudflare may.
-        later = _seconds(reply.headers.get("Retry-After"), self._clock.wall_ns())
-        reset = _milliseconds(reply.headers.get("gw-ratelimit-reset"))
+        later = read_retry_after(reply.headers.get("Retry-After"), self._clock.wall_ns())
+        reset = read_milliseconds(reply.headers.get("gw-ratelimit-reset"))
         reset = later if reset is None else reset
         if envelope is not None:
             return self._refusal(call, envelope, status, reset)
         # Cloudflare's block (error 1015) is a page, not JSON.
-        is_block = status in (403, 429) and _BLOCK.search(reply.body[:16_384])
+        is_block = status in (403, 429) and BLOCK.search(reply.body[:16_384])
         if status == 429 or is_block:
             code = "1015" if is_block else "429"
             failure = self._refusal(call, (code, "", b""), status, reset)
             return failure._replace(refuses="host")
-        text = _describe(status, reply.body, call.mask)
+        text = describe_body(status, reply.body, call.mask)
         if status == 503 and later is not None:
-            error = self._unreadable(call, text, f" in {_whole(later)} s")
-            return _Failure(error, may_pass=True, wait=later, refuses="host")
-        return _Failure(self._unreadable(call, text), may_pass=status >= 500)
+            error = self._unreadable(call, text, f" in {whole_seconds(later)} s")
+            return CallFailure(error, may_pass=True, wait=later, refuses="host")
+        return CallFailure(self._unreadable(call, text), may_pass=status >= 500)
 
     def _refusal(
-        self, call: _Call, envelope: tuple[str, str, bytes], status: int, reset: float | None
-    ) -> _Failure:
+        self, call: Call, envelope: tuple[str, str, bytes], status: int, reset: float | None
+    ) -> CallFailure:
         code, message, _ = envelope
         error = self._refused(call, code, message, status, wait=reset)
         if not isinstance(error, RateLimited):
-            return _Failure(error, may_pass=code in _PASSING or status >= 500)
+            return CallFailure(error, may_pass=code in PASSING or status >= 500)
         wait = reset
-        if wait is None and code not in _PASSING and code != "429":
+        if wait is None and code not in PASSING and code != "429":
             wait = error.retry_after
-        return _Failure(error, may_pass=True, wait=wait, refuses="pool")
+        return CallFailure(error, may_pass=True, wait=wait, refuses="pool")
 
-    def _unreadable(self, call: _Call, text: str, when: str = "") -> BadReply:
+    def _unreadable(self, call: Call, text: str, when: str = "") -> BadReply:
         error = BadReply(
             f"{self._host(call.market)} answered {call.what} with {text} instead of KuCoin's JSON; "
             f"try again{when}, and if it stays look for a proxy, a login portal or maintenance"
@@ -1845,20 +1845,20 @@ class Rest:
         return error
 
     def _refused(
-        self, call: _Call, code: str, message: str, status: int, *, wait: float | None = None
+        self, call: Call, code: str, message: str, status: int, *, wait: float | None = None
     ) -> ExchangeError:
         # Without a code it is the success that holds nothing.
         if self._credentials is not None:
             message = self._credentials.mask(message)
         # Cut last: half a secret would not be found.
         code, message = call.mask(code)[:40], call.mask(message)[:200]
-        meaning = _meaning(code, call.market, status) if code else _BY_STATUS[404]
+        meaning = meaning_of(code, call.market, status) if code else BY_STATUS[404]
         said = f" ({message!r})" if message and code else ""
         answer = f"code {code}{said}" if code else message
-        clock = _tell_offset(self._clock_offsets.get(call.market))
+        clock = describe_offset(self._clock_offsets.get(call.market))
         fix = meaning.fix.format(market=call.market, clock=f"{clock}; set it by a time server")
         if wait is not None and issubclass(meaning.error, RateLimited):
-            fix = f"wait {_whole(wait)} s and {_SLOWER}"
+            fix = f"wait {whole_seconds(wait)} s and {SLOWER}"
         hint = spelling_hint(call.symbol, call.market) if call.symbol is not None else ""
         if hint and issubclass(meaning.error, NotFound | InvalidRequest):
             fix = f"{hint}, or {fix}"
@@ -1874,14 +1874,14 @@ class Rest:
 _MOST_TOLD = 20  # rows of a reply, a line each
 
 
-def _tell_odd(call: _Call, told: list[str]) -> None:
+def _tell_odd(call: Call, told: list[str]) -> None:
     for text in told[:_MOST_TOLD]:
         log.warning("%s", text)
     if len(told) > _MOST_TOLD:
         log.warning("in %s, %d more rows are odd", call.what, len(told) - _MOST_TOLD)
 
 
-def _without(call: _Call, name: str, odd: list[str]) -> str:
+def _without(call: Call, name: str, odd: list[str]) -> str:
     return f"{name} in {call.what} is without its {', '.join(odd)}, which makes no sense"
 
 
@@ -1896,7 +1896,7 @@ def _name_of(row: bytes) -> str:
 _NEVER_GUESSED = ("isInverse", "settleCurrency")
 
 
-def _contract_of(facts: _Contract, odd: Collection[str]) -> Instrument:
+def contract_of(facts: ContractRow, odd: Collection[str]) -> Instrument:
     for name in _NEVER_GUESSED:
         if name in odd:
             raise ValueError(f"its {name} makes no sense, and what its sizes are worth rests on it")
@@ -1925,7 +1925,7 @@ def _contract_of(facts: _Contract, odd: Collection[str]) -> Instrument:
         max_leverage=facts.max_leverage,
         funding_interval_ms=interval or None,
         index_symbol=facts.index_symbol or None,
-        expires=_instant(facts.expire_date),
+        expires=optional_ns(facts.expire_date),
         display_name=facts.display_symbol or None,
     )
 
@@ -1933,7 +1933,7 @@ def _contract_of(facts: _Contract, odd: Collection[str]) -> Instrument:
 _SPOT_STATUS = {True: "Open", False: "Closed", None: None}
 
 
-def _pair_of(facts: _Pair, _: Collection[str]) -> Instrument:
+def pair_of(facts: PairRow, _: Collection[str]) -> Instrument:
     fee = _SPOT_FEES.get(facts.fee_category or 0)
     maker, taker = (
         None if fee is None or coefficient is None else fee * coefficient
@@ -1956,24 +1956,26 @@ def _pair_of(facts: _Pair, _: Collection[str]) -> Instrument:
     )
 
 
-def _without_frames(outcome: _Reply | _Failure, mask: Callable[[str], str]) -> _Reply | _Failure:
-    if isinstance(outcome, _Reply):
+def _without_frames(
+    outcome: CallReply | CallFailure, mask: Callable[[str], str]
+) -> CallReply | CallFailure:
+    if isinstance(outcome, CallReply):
         return outcome
     return outcome._replace(error=bare(outcome.error, mask), cause=None)
 
 
-def _is_about_clock(failure: _Failure) -> bool:
+def is_about_clock(failure: CallFailure) -> bool:
     return isinstance(failure.error, AuthenticationFailed) and failure.error.what == "clock"
 
 
-def _tell_offset(offset_ns: int | None) -> str:
+def describe_offset(offset_ns: int | None) -> str:
     if offset_ns is None:
         return "this machine's clock is more than 5 s off"
     side = "behind" if offset_ns > 0 else "ahead of"
     return f"this machine's clock is {abs(offset_ns) / 1e9:.1f} s {side} the exchange's"
 
 
-_HEADERS = {
+HEADERS = {
     "User-Agent": f"kucoin-research/{_version()}",
     "Accept": "application/json",
     "Accept-Encoding": ENCODINGS,
@@ -2002,7 +2004,7 @@ def _is_address(url: str) -> bool:
         return False
 
 
-def _market_of(symbol: object, market: Market | str | None) -> Market:
+def market_of_symbol(symbol: object, market: Market | str | None) -> Market:
     if not isinstance(symbol, str) or not symbol.strip():
         raise UnknownSymbol(
             f"a symbol is text such as 'XBTUSDTM' or 'BTC-USDT', not {shown(symbol)}"
@@ -2010,7 +2012,7 @@ def _market_of(symbol: object, market: Market | str | None) -> Market:
     return market_of(symbol, market)
 
 
-def _instant(value: int | None) -> int | None:
+def optional_ns(value: int | None) -> int | None:
     """Read an optional time; one before 1970 or beyond 2262 is none."""
     try:
         return None if value is None else to_ns(value)
@@ -2018,17 +2020,17 @@ def _instant(value: int | None) -> int | None:
         return None
 
 
-def _instants(call: _Call, values: list[int | None]) -> list[int | None]:
+def _instants(call: Call, values: list[int | None]) -> list[int | None]:
     """Read the times of rows; those that are none are told."""
-    times = [_instant(value) for value in values]
+    times = [optional_ns(value) for value in values]
     lost = sum(value is not None for value in values) - sum(when is not None for when in times)
     if lost:
         log.warning("%d times in %s make no sense, and are left out", lost, call.what)
     return times
 
 
-def _path_part(symbol: str) -> str:
-    _market_of(symbol, None)
+def path_part(symbol: str) -> str:
+    market_of_symbol(symbol, None)
     # A dot or two would climb the path instead of naming a symbol.
     return quote(symbol, safe="") if symbol.strip(".") else "%2E" * len(symbol)
 
@@ -2047,20 +2049,20 @@ def _book_call(market: Market, depth: int | None) -> tuple[str, int, bool]:
     return f"/api/v1/market/orderbook/level2_{limit}", limit, False
 
 
-def _trade_time(row: _TradeRow) -> int:
+def _trade_time(row: TradeRow) -> int:
     value = row.ts if row.ts is not None else row.time
     if value is None:
         raise ValueError("a trade without a time")
     return to_ns(value)
 
 
-def _trade_id(row: _TradeRow) -> str | None:
+def _trade_id(row: TradeRow) -> str | None:
     # Spot sends none here; on the stream its trade id is the sequence.
     identity = row.trade_id if row.trade_id is not None else row.sequence
     return None if identity is None else str(identity)
 
 
-def _step_ns(interval: str, market: Market) -> int:
+def step_ns(interval: str, market: Market) -> int:
     minutes = _MINUTES.get(interval)
     if minutes is None:
         raise UnknownChannel(
@@ -2084,9 +2086,9 @@ _Request: TypeAlias = tuple[str, dict[str, str | int]]
 def _futures_candles(symbol: str, interval: str, start: int | None, end: int | None) -> _Request:
     params: dict[str, str | int] = {"symbol": symbol, "granularity": _MINUTES[interval]}
     if start is not None:
-        params["from"] = -(-start // _NS_PER_MS)
+        params["from"] = -(-start // NS_PER_MS)
     if end is not None:
-        params["to"] = end // _NS_PER_MS
+        params["to"] = end // NS_PER_MS
     return "/api/v1/kline/query", params
 
 

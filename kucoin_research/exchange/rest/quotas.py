@@ -25,7 +25,7 @@ from kucoin_research.foundation.clocks import Clock
 from kucoin_research.foundation.forking import in_child
 
 __all__ = [
-    "Pace", "Pool", "Quotas", "Told", "forget_host", "pace_of", "quotas_of", "share_host",
+    "Pace", "Pool", "QuotaReport", "Quotas", "forget_host", "pace_of", "quotas_of", "share_host",
 ]  # fmt: skip
 
 # Left to others where the size of a quota is not known, and of one that is, a part: whoever
@@ -52,7 +52,7 @@ class Pool(NamedTuple):
     key: int | None = None
 
 
-class Told(NamedTuple):
+class QuotaReport(NamedTuple):
     """What a reply tells of a quota.
 
     ``limit`` is its size where that is told. The window ends so many seconds (``reset``) after some
@@ -97,7 +97,7 @@ class _Window:
         waits_for_replies = is_whole or self.remaining >= weight + left
         return min(_STEP, ends_in) if waits_for_replies else ends_in
 
-    def learn(self, told: Told) -> None:
+    def learn(self, told: QuotaReport) -> None:
         after, by = told.sent + told.reset, told.received + told.reset
         if self.ends_by is None:
             is_late = after <= self.was_over_by + _SAME
@@ -167,7 +167,7 @@ class Quotas:
             if window is not None:  # else the process was forked meanwhile
                 window.on_the_way -= weight
 
-    def learn(self, pool: Hashable, weight: int, told: Told | None) -> None:
+    def learn(self, pool: Hashable, weight: int, told: QuotaReport | None) -> None:
         """Take note of what a reply told; where that is nothing, of what its call cost."""
         with self._lock:
             window = self._windows.setdefault(pool, _Window())

@@ -24,7 +24,7 @@ import requests
 
 from kucoin_research import errors
 from kucoin_research.exchange.credentials import Credentials
-from kucoin_research.exchange.rest.client import Rest, _Call, _Leaps
+from kucoin_research.exchange.rest.client import Call, Leaps, Rest
 from kucoin_research.exchange.token import Server, Token
 from kucoin_research.exchange.venues import Venue
 from kucoin_research.foundation.clocks import Clock
@@ -1014,7 +1014,7 @@ def test_leaps_never_cost_much_more_than_they_save():
             asked[0] += calls_of_a_leap
             return next(each for each in rows if each >= low), calls_of_a_leap
 
-        leap, empty = _Leaps(page, find), 0
+        leap, empty = Leaps(page, find), 0
         low, plain = 0, 0
         for row in rows:
             plain += (row - low) // page
@@ -1929,7 +1929,7 @@ def test_a_clock_that_cannot_be_measured_is_told_too(exchange, signer):
 
 def test_what_is_signed_is_what_is_sent(exchange, signer):
     exchange.answers = [ok([])]
-    call = _Call(Market.SPOT, "/api/v1/x", "a test", {"symbol": "A B/ü", "n": 1}, is_signed=True)
+    call = Call(Market.SPOT, "/api/v1/x", "a test", {"symbol": "A B/ü", "n": 1}, is_signed=True)
 
     signer._fetch(call)
 

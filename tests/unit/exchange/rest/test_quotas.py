@@ -15,8 +15,8 @@ import pytest
 import kucoin_research as kr
 from kucoin_research import errors
 from kucoin_research.exchange.credentials import Credentials
-from kucoin_research.exchange.rest.client import Rest, _Call
-from kucoin_research.exchange.rest.quotas import Pace, Pool, Quotas, Told, quotas_of
+from kucoin_research.exchange.rest.client import Call, Rest
+from kucoin_research.exchange.rest.quotas import Pace, Pool, QuotaReport, Quotas, quotas_of
 from kucoin_research.exchange.venues import Venue
 from kucoin_research.foundation.clocks import Clock
 from kucoin_research.model.channels import Market
@@ -98,7 +98,7 @@ class Askers:
         self._at(self.now + back, self._answer, sent, remaining, reset, weight, left, threads)
 
     def _answer(self, sent, remaining, reset, weight, left, threads):
-        told = Told(self.server.limit, remaining, reset, sent, self.now)
+        told = QuotaReport(self.server.limit, remaining, reset, sent, self.now)
         self.quotas.learn("public", weight, told)
         self.quotas.over("public", weight)
         for _ in range(threads if left else 0):
@@ -137,7 +137,7 @@ def test_a_call_may_take_what_is_beyond_the_reserve_and_all_of_a_fresh_window(re
     clock = SimpleNamespace(now=100.0)
     clock.monotonic = lambda: clock.now
     quotas = Quotas(clock)
-    quotas.learn("public", 1, Told(2_000, remaining, 20.0, 100.0, 100.0))
+    quotas.learn("public", 1, QuotaReport(2_000, remaining, 20.0, 100.0, 100.0))
     is_free = remaining == 2_000 or remaining - weight >= 100
 
     assert quotas.take("public", weight) == (0.0 if is_free else 20.0)
@@ -155,7 +155,9 @@ def test_a_window_holds_nobody_beyond_the_end_that_was_told_last(seed):
     for _ in range(rng.randint(1, 30)):
         sent, clock.now = clock.now, clock.now + rng.random()
         limit, reset = rng.choice((None, 30, 2_000)), rng.choice((0.0, 2.0, 30.0, 300.0))
-        quotas.learn("public", 5, Told(limit, rng.randint(-5, 2_500), reset, sent, clock.now))
+        quotas.learn(
+            "public", 5, QuotaReport(limit, rng.randint(-5, 2_500), reset, sent, clock.now)
+        )
         ends.append(clock.now + reset)
 
     assert quotas.take("public", 2_000) <= max(ends) - clock.now
@@ -167,15 +169,15 @@ def test_a_window_holds_nobody_beyond_the_end_that_was_told_last(seed):
 def test_a_late_reply_about_a_window_that_is_over_says_nothing():
     clock = SimpleNamespace(monotonic=lambda: 100.0)
     quotas = Quotas(clock)
-    quotas.learn("public", 1, Told(2_000, 1_900, 29.0, 99.0, 99.1))
-    quotas.learn("public", 1, Told(2_000, 0, 1.0, 90.0, 99.9))
+    quotas.learn("public", 1, QuotaReport(2_000, 1_900, 29.0, 99.0, 99.1))
+    quotas.learn("public", 1, QuotaReport(2_000, 0, 1.0, 90.0, 99.9))
 
     assert quotas.take("public", 5) == 0.0
 
 
 def test_a_token_may_have_what_others_leave():
     quotas = Quotas(SimpleNamespace(monotonic=lambda: 100.0))
-    quotas.learn("public", 1, Told(2_000, 60, 20.0, 100.0, 100.0))
+    quotas.learn("public", 1, QuotaReport(2_000, 60, 20.0, 100.0, 100.0))
 
     assert quotas.take("public", 5) == 20.0
     assert quotas.take("public", 10, is_urgent=True) == 0.0
@@ -463,7 +465,7 @@ def test_each_clock_host_market_and_key_has_quotas_of_its_own():
     keys = [Credentials(key, "s" * 36, "p") for key in ("a" * 24, "b" * 24)]
     venues = [Venue(f"https://{host}", f"https://{host}") for host in ("x.test", "y.test")]
     calls = [
-        _Call(market, "/", "it", is_signed=is_signed)
+        Call(market, "/", "it", is_signed=is_signed)
         for market in Market for is_signed in (False, True)
     ]  # fmt: skip
     clients = [
