@@ -20,11 +20,10 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import partial
-from typing import Annotated, Any, Literal, NamedTuple, Self, TypeAlias, TypeVar, cast
+from typing import Any, Literal, NamedTuple, Self, TypeAlias, TypeVar, cast
 from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
-from msgspec import Meta, Struct
 
 from kucoin_research.errors import (
     AuthenticationFailed,
@@ -50,6 +49,26 @@ from kucoin_research.exchange.credentials import Credentials
 from kucoin_research.exchange.network import by_way_of
 from kucoin_research.exchange.rest.loose_json import UNREADABLE, elements, members, read_fields
 from kucoin_research.exchange.rest.quotas import Pace, Pool, QuotaReport, pace_of, quotas_of
+from kucoin_research.exchange.rest.schemas import (
+    BookData,
+    ContractRow,
+    ContractStats,
+    Envelope,
+    FundingRow,
+    FuturesCandle,
+    FuturesTicker,
+    Integer,
+    PairRow,
+    Point,
+    Points,
+    Simulation,
+    SpotCandle,
+    SpotTicker,
+    SpotTickers,
+    StatusData,
+    TokenData,
+    TradeRow,
+)
 from kucoin_research.exchange.rest.transport import (
     ENCODINGS,
     Reply,
@@ -97,176 +116,6 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 # -- what KuCoin sends -----------------------------------------------------------------------------
-
-# The bounds keep nan, infinities and integers beyond 64 bits out: msgspec then refuses them.
-_Number: TypeAlias = Annotated[float, Meta(ge=-1e300, le=1e300)]
-_Above0: TypeAlias = Annotated[float, Meta(gt=0, le=1e300)]
-_Price: TypeAlias = Annotated[float, Meta(ge=0, le=1e300)]
-_Size: TypeAlias = _Price
-Integer: TypeAlias = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
-_Levels: TypeAlias = list[tuple[_Price, _Size]] | None
-
-
-class Envelope(Struct):
-    code: str | int | None = None
-    msg: msgspec.Raw = msgspec.Raw(b"null")  # not decoded unless it is text
-    data: msgspec.Raw = msgspec.Raw(b"null")
-
-
-class InstanceServer(Struct, rename="camel"):
-    endpoint: str
-    ping_interval: _Above0 = 18_000
-    ping_timeout: _Above0 = 10_000
-
-
-class Simulation(Struct):
-    speed: _Above0 | None = None
-    lifetime: _Above0 | None = None
-
-
-class TokenData(Struct, rename="camel"):
-    token: msgspec.Raw  # which no dump shows
-    instance_servers: list[InstanceServer]
-    simulation: Simulation | None = None  # sent by the simulated exchange only
-
-
-class StatusData(Struct):
-    status: str
-    msg: str | None = None
-
-
-class ContractRow(Struct, rename="camel"):
-    symbol: str
-    base_currency: str
-    quote_currency: str
-    tick_size: _Above0
-    lot_size: _Above0
-    multiplier: _Number
-    settle_currency: str | None = None
-    is_inverse: bool | None = None
-    maker_fee_rate: _Number | None = None
-    taker_fee_rate: _Number | None = None
-    status: str | None = None
-    max_leverage: _Number | None = None
-    max_order_qty: _Number | None = None
-    current_funding_rate_granularity: Integer | None = None
-    funding_rate_granularity: Integer | None = None
-    index_symbol: str | None = None
-    expire_date: Integer | None = None
-    display_symbol: str | None = None
-
-
-class PairRow(Struct, rename="camel"):
-    symbol: str
-    base_currency: str
-    quote_currency: str
-    base_increment: _Above0
-    price_increment: _Above0
-    base_min_size: _Number | None = None
-    base_max_size: _Number | None = None
-    enable_trading: bool | None = None
-    fee_category: Integer | None = None
-    maker_fee_coefficient: _Number | None = None
-    taker_fee_coefficient: _Number | None = None
-    name: str | None = None
-
-
-class BookData(Struct):
-    sequence: Integer
-    bids: _Levels = None
-    asks: _Levels = None
-    ts: Integer | None = None  # futures
-    time: Integer | None = None  # spot
-
-
-class TradeRow(Struct, rename="camel"):
-    price: _Price
-    size: _Size
-    side: Literal["buy", "sell"]
-    sequence: Integer | None = None
-    trade_id: str | int | None = None
-    ts: Integer | None = None  # futures
-    time: Integer | None = None  # spot
-
-
-class FuturesCandle(Struct, array_like=True):
-    start: Integer
-    open: _Number
-    high: _Number
-    low: _Number
-    close: _Number
-    volume: _Number
-    turnover: _Number | None = None  # sent since 2025-09-12
-
-
-class SpotCandle(Struct, array_like=True):
-    start: Integer
-    open: _Number
-    close: _Number  # before high and low, unlike on futures
-    high: _Number
-    low: _Number
-    volume: _Number
-    turnover: _Number | None = None
-
-
-class FundingRow(Struct):
-    timepoint: Integer
-    funding_rate: _Number = msgspec.field(name="fundingRate")
-
-
-class Point(Struct, rename="camel"):
-    time_point: Integer
-    value: _Number
-    index_price: _Number | None = None
-
-
-class Points(Struct, rename="camel"):
-    data_list: list[Point]  # what else is there shows in the rows; hasMore is not relied upon
-
-
-class FuturesTicker(Struct, rename="camel"):
-    symbol: str
-    sequence: Integer | None = None
-    price: _Number | None = None
-    size: _Number | None = None
-    side: Literal["buy", "sell"] | None = None
-    best_bid_price: _Number | None = None
-    best_bid_size: _Number | None = None
-    best_ask_price: _Number | None = None
-    best_ask_size: _Number | None = None
-    ts: Integer | None = None
-
-
-class ContractStats(Struct, rename="camel"):
-    symbol: str
-    last_trade_price: _Number | None = None
-    high_price: _Number | None = None
-    low_price: _Number | None = None
-    volume: _Number | None = msgspec.field(name="volumeOf24h", default=None)
-    turnover: _Number | None = msgspec.field(name="turnoverOf24h", default=None)
-    price_chg: _Number | None = None
-    price_chg_pct: _Number | None = None
-
-
-class SpotTicker(Struct, rename="camel"):
-    symbol: str
-    buy: _Number | None = None
-    best_bid_size: _Number | None = None
-    sell: _Number | None = None
-    best_ask_size: _Number | None = None
-    last: _Number | None = None
-    high: _Number | None = None
-    low: _Number | None = None
-    vol: _Number | None = None
-    vol_value: _Number | None = None
-    change_price: _Number | None = None
-    change_rate: _Number | None = None
-    time: Integer | None = None  # of one pair; a list of all has its own
-
-
-class SpotTickers(Struct):
-    ticker: msgspec.Raw  # rows of SpotTicker, of which one may be odd
-    time: Integer | None = None
 
 
 # -- what is given ---------------------------------------------------------------------------------
@@ -1761,7 +1610,8 @@ class Rest:
             if self._clock.monotonic() + wait > deadline:
                 refused = RateLimited(
                     f"{self._host(call.market)} takes no more requests for "
-                    f"{whole_seconds(wait)} s, so {call.what} was not asked for; try again then, and ask less often",
+                    f"{whole_seconds(wait)} s, so {call.what} was not asked for; "
+                    "try again then, and ask less often",
                     retry_after=wait,
                 )
                 refused.may_pass = True
