@@ -10,18 +10,15 @@ Source: KuCoin's classic futures and spot REST documentation (https://www.kucoin
 
 from __future__ import annotations
 
-import html
-import importlib.metadata
 import logging
 import re
 import sys
 import threading
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from functools import partial
-from typing import Any, Literal, NamedTuple, Self, TypeAlias, TypeVar, cast
-from urllib.parse import quote, urlencode, urlsplit
+from typing import Any, NamedTuple, Self, TypeAlias, TypeVar, cast
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -31,29 +28,55 @@ from kucoin_research.errors import (
     ChannelNotOffered,
     CredentialsMissing,
     ExchangeError,
-    ExchangeUnavailable,
     InvalidInput,
     InvalidRequest,
     KucoinResearchError,
-    MessageBroken,
     NotFound,
     RateLimited,
     StreamStopped,
     UnknownChannel,
-    UnknownSymbol,
     Unreachable,
     UntrustedHost,
     shown,
 )
 from kucoin_research.exchange.credentials import Credentials
-from kucoin_research.exchange.network import by_way_of
+from kucoin_research.exchange.rest.calls import (
+    MOST_OF_A_LIST,
+    Call,
+    CallFailure,
+    CallReply,
+    RequestSigner,
+    market_of_symbol,
+    path_part,
+)
+from kucoin_research.exchange.rest.envelope import (
+    HEADERS,
+    MOST_BY_ROW,
+    parse_envelope,
+    quota_report_of,
+    read_milliseconds,
+    read_retry_after,
+)
+from kucoin_research.exchange.rest.failures import (
+    BLOCK,
+    BY_STATUS,
+    PASSING,
+    SLOWER,
+    describe_body,
+    describe_offset,
+    is_about_clock,
+    meaning_of,
+    network_failure,
+    whole_seconds,
+)
+from kucoin_research.exchange.rest.instrument_rows import contract_of, optional_ns, pair_of
 from kucoin_research.exchange.rest.loose_json import UNREADABLE, elements, members, read_fields
-from kucoin_research.exchange.rest.quotas import Pace, Pool, QuotaReport, pace_of, quotas_of
+from kucoin_research.exchange.rest.paging import NS_PER_MS, Leaps, Span
+from kucoin_research.exchange.rest.quotas import Pace, Pool, pace_of, quotas_of
 from kucoin_research.exchange.rest.schemas import (
     BookData,
     ContractRow,
     ContractStats,
-    Envelope,
     FundingRow,
     FuturesCandle,
     FuturesTicker,
@@ -70,26 +93,22 @@ from kucoin_research.exchange.rest.schemas import (
     TradeRow,
 )
 from kucoin_research.exchange.rest.transport import (
-    ENCODINGS,
     Reply,
-    Request,
     Session,
     Transport,
     TransportError,
-    trouble_of,
 )
-from kucoin_research.exchange.signing import SECRET_HEADERS, signed_headers
+from kucoin_research.exchange.signing import signed_headers
 from kucoin_research.exchange.token import Server, Token
 from kucoin_research.exchange.venues import (
     Venue,
     is_loopback,
     refuse_elsewhere,
     refuse_untrusted,
-    target_of,
 )
 from kucoin_research.foundation import clocks
 from kucoin_research.foundation.bounds import Bound
-from kucoin_research.foundation.hidden import Hidden, bare, masked, sealed
+from kucoin_research.foundation.hidden import Hidden, bare, sealed
 from kucoin_research.foundation.typed_json import decoder
 from kucoin_research.model.arrival_clock import ArrivalClock
 from kucoin_research.model.channels import CANDLE_INTERVALS, Market, market_of
@@ -153,108 +172,6 @@ OnWait: TypeAlias = Callable[[float, KucoinResearchError], object]
 # -- KuCoin's error codes --------------------------------------------------------------------------
 
 
-class _Meaning(NamedTuple):
-    error: type[ExchangeError]
-    fix: str
-    retry_after: float | None = None
-    what: str = ""  # which part of a login is refused
-
-
-_SYMBOL_FIX = 'check its spelling, kr.symbols(market="{market}") lists what exists'
-_PARAMETERS = "check symbol, interval and times"
-_ACCOUNT = "the account's region or identity check does not allow it"
-_LATER = "the exchange is busy or restarting, try again in a minute"
-SLOWER = "ask less often"
-
-# The secret signs the passphrase too, so a wrong secret is met by this refusal or by that of the
-# signature, whichever the exchange looks at first.
-_SECOND_PROOF = (
-    "the passphrase is wrong, or the secret that signs it; check KUCOIN_PASSPHRASE (the one chosen "
-    "for this key) and KUCOIN_API_SECRET"
-)
-# What was refused, and what to do.
-_AUTHENTICATION = {
-    "400001": ("key", "no key was sent, pass credentials=kr.Credentials.from_env()"),
-    "400002": ("clock", "the clock is refused, {clock}"),
-    "400003": ("key", "the key is unknown there, check KUCOIN_API_KEY"),
-    "400004": ("passphrase", _SECOND_PROOF),
-    "400005": ("secret", "the secret is wrong, check KUCOIN_API_SECRET"),
-    "400006": ("ip", "add this machine's IP address to the key's whitelist"),
-    "400007": ("permission", "give the key the permission on KuCoin's website"),
-    "400008": ("key version", "this key's version is no longer taken, make a new key"),
-    "400009": ("key version", "check KUCOIN_API_KEY_VERSION or key_version=, or make a new key"),
-    "400010": ("account", "ask KuCoin's support, the account is not let in"),
-    "400011": ("key", "log in again, the session was not verified"),
-    "400012": ("key", "log in again, the session was not verified in time"),
-    **dict.fromkeys(("400201", "400202"), ("", "check the partner's settings")),
-    **dict.fromkeys(("400301", "400302", "400303", "400304", "400500"), ("account", _ACCOUNT)),
-    **dict.fromkeys(("400400", "400401"), ("", "take a new token")),
-    "411100": ("account", "ask KuCoin's support, the account is frozen"),
-    "411200": ("account", "ask KuCoin's support, the account is blocked"),
-}
-_REQUEST = {
-    **dict.fromkeys(("100001", "400100", "400101", "400102"), _PARAMETERS),
-    **dict.fromkeys(("100004", "400200", "400413", "260210", "330005", "330008", "330011"),
-                    "KuCoin does not allow it"),
-    "405": "KuCoin does not take this method there, please report it to kucoin_research",
-    "415000": "KuCoin does not offer it for this symbol",
-    "420001": "stop and look at the earlier errors",
-    "420002": "check what was sent",
-}  # fmt: skip
-_ABSENT = ("404", "404000", "400600", "600203", "900001")
-_UNAVAILABLE = ("230005", "500000", "501000", "503000", "504000", "505000")
-
-_MEANINGS: dict[str, _Meaning] = {
-    **{
-        code: _Meaning(AuthenticationFailed, fix, what=what)
-        for code, (what, fix) in _AUTHENTICATION.items()
-    },
-    **{code: _Meaning(InvalidRequest, fix) for code, fix in _REQUEST.items()},
-    **{code: _Meaning(NotFound, _SYMBOL_FIX) for code in _ABSENT},
-    **{code: _Meaning(ExchangeUnavailable, _LATER) for code in _UNAVAILABLE},
-    **{code: _Meaning(RateLimited, SLOWER) for code in ("429000", "429001", "429002")},
-    # Cloudflare's block by IP address, after about 500 requests in 10 s.
-    "1015": _Meaning(RateLimited, "wait half a minute and ask less often", 30.0),
-}
-# Some codes mean one thing on futures and another, about orders, on spot.
-_FUTURES_MEANINGS = {
-    "200001": _Meaning(InvalidRequest, _PARAMETERS),
-    "200002": _Meaning(RateLimited, "wait ten seconds and ask less often", 10.0),
-    "200003": _Meaning(NotFound, _SYMBOL_FIX),
-}
-BY_STATUS = {
-    401: _Meaning(AuthenticationFailed, "check the key, its secret and its passphrase"),
-    403: _Meaning(AuthenticationFailed, "the exchange does not let this machine in"),
-    404: _Meaning(NotFound, _SYMBOL_FIX),
-}
-# Codes that nobody has listed yet still say by their first digits what kind they are.
-_FAMILIES = (
-    (re.compile(r"429\d{3}"), _Meaning(RateLimited, SLOWER)),
-    (re.compile(r"404\d{3}"), _Meaning(NotFound, _SYMBOL_FIX)),
-    (re.compile(r"50[0-5]\d{3}"), _Meaning(ExchangeUnavailable, _LATER)),
-    (re.compile(r"4\d{5}|[239]\d{5}|1\d{5}"), _Meaning(InvalidRequest, _PARAMETERS)),
-)
-_UNKNOWN = _Meaning(ExchangeError, "this code is new to kucoin_research, please report it")
-
-# Codes that another try can get past, beside any HTTP 5xx.
-PASSING = frozenset({"429000", "429001", "429002", "503000", "504000", "230005"})
-
-
-def meaning_of(code: str, market: Market, status: int) -> _Meaning:
-    if market is Market.FUTURES and code in _FUTURES_MEANINGS:
-        return _FUTURES_MEANINGS[code]
-    known = _MEANINGS.get(code)
-    if known is not None:
-        return known
-    if status == 429:
-        return _Meaning(RateLimited, SLOWER)
-    if status >= 500:
-        return _Meaning(ExchangeUnavailable, _LATER)
-    if status in BY_STATUS:
-        return BY_STATUS[status]
-    return next((each for family, each in _FAMILIES if family.fullmatch(code)), _UNKNOWN)
-
-
 # -- one call --------------------------------------------------------------------------------------
 
 _TRIES = 3
@@ -265,206 +182,14 @@ _ONE_WINDOW = 31.0
 _LASTING = 120.0
 _FIRST_PAUSE = 1.0
 _LONGEST_PAUSE = 30.0
-_LONGEST_RESET = 300.0  # a header that says more is wrong
-# Bytes of a reply, unpacked. The futures list has 2 MB; read as rows, JSON takes twenty times that.
-_MOST = 16_000_000
-MOST_OF_A_LIST = 64_000_000
-# A list of instruments up to this size is read row by row where one makes no sense.
-MOST_BY_ROW = 8_000_000
-# What a call takes from the quota, by the beginning of its path; a token is dearest but for two.
-_FUTURES_WEIGHTS = {
-    "/api/v1/bullet-": 10, "/api/v1/contracts/": 3, "/api/v1/allTickers": 5,
-    "/api/v1/level2/snapshot": 3, "/api/v1/level2/depth": 5, "/api/v1/trade/history": 5,
-    "/api/v1/kline/query": 3, "/api/v1/mark-price/": 3, "/api/v1/index/query": 2,
-    "/api/v1/premium/query": 3, "/api/v1/contract/funding-rates": 5, "/api/v1/timestamp": 2,
-    "/api/v1/status": 4,
-}  # fmt: skip
-_SPOT_WEIGHTS = {
-    "/api/v1/bullet-": 10, "/api/v2/symbols": 4, "/api/v1/market/allTickers": 15,
-    "/api/v1/market/stats": 15, "/api/v1/market/orderbook/": 2, "/api/v1/market/histories": 3,
-    "/api/v1/market/candles": 3, "/api/v3/market/orderbook/level2": 3, "/api/v1/timestamp": 3,
-    "/api/v1/status": 3,
-}  # fmt: skip
-_WEIGHTS = {Market.FUTURES: _FUTURES_WEIGHTS, Market.SPOT: _SPOT_WEIGHTS}
-_USUAL_WEIGHT = 5
 # Cloudflare, before KuCoin, blocks an address after about 500 requests in 10 s. At most 400 of
 # them may be ours, so that a few for tokens, or of another process, do no harm.
 _BURST = 200
 _PER_SECOND = 20.0
 
 
-class RequestSigner:
-    """Signs a request as ``requests`` sends it, so that no variable of ours holds its headers."""
-
-    __slots__ = ("_credentials", "_secrets", "_sign")
-
-    def __init__(self, credentials: Credentials, sign: Callable[[], dict[str, str]]) -> None:
-        self._credentials = credentials
-        self._sign = sign
-        self._secrets: tuple[Hidden[str], ...] = ()
-
-    def __call__(self, request: Request) -> Request:
-        request.headers.update(self._sign())
-        self._secrets = tuple(Hidden(request.headers[name]) for name in SECRET_HEADERS)
-        return request
-
-    def mask(self, text: str) -> str:
-        """Replace by ``***`` what a server may have sent back: the key, and what was made of it."""
-        return masked(self._credentials.mask(text), self._secrets)
-
-
-class Call(NamedTuple):
-    market: Market
-    path: str
-    what: str  # the subject of an error's sentence
-    params: Mapping[str, str | int] = {}
-    method: str = "GET"
-    symbol: str | None = None
-    is_signed: bool = False
-    most: int = _MOST
-    is_read_by_field: bool = False  # so a reply that is odd somewhere is of use
-    proof: RequestSigner | None = None  # of this try, where it is signed
-
-    @property
-    def holds_secrets(self) -> bool:
-        """Whether its request or its reply does: frames that have either leave with no error."""
-        return self.is_signed or self.is_urgent
-
-    @property
-    def weight(self) -> int:
-        """What it takes from the quota."""
-        known = _WEIGHTS[self.market].items()
-        return next((each for path, each in known if self.path.startswith(path)), _USUAL_WEIGHT)
-
-    @property
-    def is_urgent(self) -> bool:
-        """Whether a connection waits for it."""
-        return "/bullet-" in self.path
-
-    @property
-    def target(self) -> str:
-        """The path with its query, as it is sent and signed."""
-        return f"{self.path}?{urlencode(self.params)}" if self.params else self.path
-
-    def mask(self, text: str) -> str:
-        """Replace by ``***`` what it has sent of a key."""
-        return text if self.proof is None else self.proof.mask(text)
-
-
-class CallReply(NamedTuple):
-    data: Hidden[bytes]  # that of a token call opens a connection
-    sent_at_ns: int  # on the steady clock
-    received_at_ns: int
-    received_ns: int  # UTC
-
-
-class CallFailure(NamedTuple):
-    error: KucoinResearchError
-    may_pass: bool = False
-    wait: float | None = None  # seconds the exchange asked for
-    cause: BaseException | None = None
-    refuses: Literal["", "pool", "host"] = ""  # whose calls are not taken for a while
-
-
-def _version() -> str:
-    try:
-        return importlib.metadata.version("kucoin-research")
-    except importlib.metadata.PackageNotFoundError:  # a checkout that was never installed
-        return "0"
-
-
-def quota_report_of(headers: Mapping[str, str], sent: float, received: float) -> QuotaReport | None:
-    reset = read_milliseconds(headers.get("gw-ratelimit-reset"))
-    remaining = headers.get("gw-ratelimit-remaining", "")
-    if reset is None or not re.fullmatch(r"-?\d{1,9}", remaining):
-        return None
-    limit = headers.get("gw-ratelimit-limit", "")
-    size = int(limit) if re.fullmatch(r"[1-9]\d{0,8}", limit) else None
-    return QuotaReport(size, int(remaining), reset, sent, received)
-
-
-def read_retry_after(text: str | None, now_ns: int) -> float | None:
-    """Read ``Retry-After``: seconds, or a date (RFC 9110, section 10.2.3)."""
-    if text is None:
-        return None
-    if re.fullmatch(r"\d{1,9}", text):
-        return min(float(text), _LONGEST_RESET)
-    try:
-        when = parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    return min(max(when.timestamp() - now_ns / 1e9, 0.0), _LONGEST_RESET)
-
-
-def whole_seconds(seconds: float) -> int:
-    return max(1, round(seconds))
-
-
-def read_milliseconds(text: str | None) -> float | None:
-    # Into seconds.
-    if text is None or not re.fullmatch(r"\d{1,12}", text):
-        return None
-    return min(int(text) / 1000, _LONGEST_RESET)
-
-
-_LONGEST_MESSAGE = 65_536
-BLOCK = re.compile(rb"error(?: code)?:? ?1015", re.IGNORECASE)
-
-
-def parse_envelope(body: bytes, *, is_read_by_field: bool) -> tuple[str, str, bytes] | None:
-    # Code, message and data; None where it is not KuCoin's JSON.
-    try:
-        if is_read_by_field and len(body) <= MOST_BY_ROW:
-            envelope, _ = read_fields(body, Envelope)
-        else:
-            envelope = decoder(Envelope).decode(body)
-    except UNREADABLE:
-        return None
-    if envelope.code is None:
-        return None
-    return str(envelope.code), _message(bytes(envelope.msg)), bytes(envelope.data)
-
-
-def _message(raw: bytes) -> str:
-    if not raw.startswith(b'"') or len(raw) > _LONGEST_MESSAGE:
-        return ""
-    # What is skipped as raw JSON was not looked at: it may be no UTF-8.
-    try:
-        text = decoder(str).decode(raw.decode("utf-8", "replace"))
-    except msgspec.MsgspecError:  # half a surrogate pair
-        return ""
-    return " ".join(text.split())
-
-
-def describe_body(status: int, body: bytes, mask: Callable[[str], str]) -> str:
-    # The body itself is not shown: it may hold a token. Of a page the title is.
-    head = body[:4096].decode("utf-8", "replace").lstrip("\ufeff \t\r\n")
-    if not head:
-        return f"an empty reply (HTTP {status})"
-    if head.startswith("<"):
-        title = re.search(r"<title[^>]*>([^<]+)", head, re.IGNORECASE)
-        # Masked before it is cut: half a secret would not be found.
-        titled = f", {mask(html.unescape(' '.join(title[1].split())))[:80]!r}" if title else ""
-        return f"an HTML page (HTTP {status}{titled})"
-    if head[0] in "{[":
-        return f"JSON that is cut short or not KuCoin's ({len(body)} bytes, HTTP {status})"
-    return f"something that is not JSON ({len(body)} bytes, HTTP {status})"
-
-
-def network_failure(call: Call, url: str, error: TransportError) -> CallFailure:
-    trouble = trouble_of(error)
-    verb = "read" if trouble.error is BadReply else "reach"
-    hint = "" if is_loopback(url) else ", or work offline with venue='demo'"
-    # What a proxy itself is to blame for names it anyway.
-    way = "" if "the proxy" in trouble.why else by_way_of(target_of(url))
-    way = way and f"{way},"
-    text = f"cannot {verb} {urlsplit(url).netloc}{way} for {call.what}: {trouble.why}{hint}"
-    return CallFailure(trouble.error(text), may_pass=trouble.may_pass, cause=error)
-
-
 # -- candles ---------------------------------------------------------------------------------------
 
-NS_PER_MS = 1_000_000
 _NS_PER_S = 1_000_000_000
 _MINUTES = {
     "1min": 1, "3min": 3, "5min": 5, "15min": 15, "30min": 30, "1hour": 60, "2hour": 120,
@@ -486,10 +211,6 @@ _ALL_LEVELS = 10**9
 # KuCoin opened in September 2017: nothing lies before, so nothing is asked for.
 _OPENED_NS = 1_504_224_000 * _NS_PER_S
 
-# Fees at the lowest level by class A, B, C (https://www.kucoin.com/vip/privilege/fee, read
-# 2026-11); a symbol's coefficient multiplies them.
-_SPOT_FEES = {1: 0.001, 2: 0.002, 3: 0.003}
-
 
 class _Series(NamedTuple):
     """A published series of values: where to ask, its own symbol, and the ns between values."""
@@ -497,65 +218,6 @@ class _Series(NamedTuple):
     path: str
     symbol: str
     step: int
-
-
-class Span(NamedTuple):
-    """What is asked for page by page: its bounds, whole ms in ns, both included.
-
-    ``step`` is the least distance of two rows, ``reach`` the longest part asked for at once.
-    """
-
-    first: int
-    last: int
-    step: int
-    reach: int
-
-    @classmethod
-    def of(cls, start: int, end: int, step: int, reach: int | None = None) -> Self:
-        """Round the bounds inwards to the milliseconds that KuCoin is asked for."""
-        first, last = -(-start // NS_PER_MS) * NS_PER_MS, end // NS_PER_MS * NS_PER_MS
-        return cls(first, last, step, last - first if reach is None else reach)
-
-
-_FIRST_LEAP = 2  # pages without rows in a row; a single one costs less than to ask
-
-
-class Leaps:
-    """Leaps over what has no rows, as long as that saves more calls than it costs.
-
-    Where leaps have cost more than they saved, each time twice as many pages without rows must
-    come in a row before the next one. So a series with a row every few pages costs hardly more
-    than by going through it page by page, and a long gap in it is still crossed by a leap.
-
-    Parameters
-    ----------
-    page
-        The length of a page, ns.
-    find
-        Tells where to go on between two times, and how many calls that took.
-    """
-
-    def __init__(self, page: int, find: Callable[[int, int], tuple[int, int]]) -> None:
-        self._page = page
-        self._find = find
-        self._since: int | None = None  # where the last page without rows ended, or a leap
-        self._empty = 0  # pages in a row
-        self._needed = _FIRST_LEAP
-        self._saved = 0  # calls, so far
-
-    def __call__(self, low: int, high: int) -> int:
-        """Tell where to go on after a page without rows, which ended at ``low``."""
-        if self._since != low:  # else it is asked again after an error
-            is_next = self._since is not None and low - self._since <= self._page
-            self._empty = self._empty + 1 if is_next else 1
-            self._since = low
-        if self._empty < self._needed:
-            return low
-        found, calls = self._find(low, high)
-        self._saved += (min(found, high) - low) // self._page - calls
-        self._needed = _FIRST_LEAP if self._saved >= 0 else 2 * self._needed
-        self._empty, self._since = 0, found
-        return found
 
 
 class Rest:
@@ -1742,94 +1404,12 @@ def _name_of(row: bytes) -> str:
         return "a row without a symbol"
 
 
-# What the sizes of a contract mean, and in what they are paid, is not guessed.
-_NEVER_GUESSED = ("isInverse", "settleCurrency")
-
-
-def contract_of(facts: ContractRow, odd: Collection[str]) -> Instrument:
-    for name in _NEVER_GUESSED:
-        if name in odd:
-            raise ValueError(f"its {name} makes no sense, and what its sizes are worth rests on it")
-    is_inverse = facts.multiplier < 0 if facts.is_inverse is None else facts.is_inverse
-    if not is_inverse and facts.multiplier < 0:
-        raise ValueError("its multiplier is that of an inverse contract, its isInverse is not")
-    interval = facts.current_funding_rate_granularity
-    if not interval and "currentFundingRateGranularity" not in odd:
-        interval = facts.funding_rate_granularity
-    return Instrument(
-        symbol=facts.symbol,
-        market=Market.FUTURES,
-        base=facts.base_currency,
-        quote=facts.quote_currency,
-        settle=facts.settle_currency
-        or (facts.base_currency if is_inverse else facts.quote_currency),
-        tick_size=facts.tick_size,
-        lot_size=facts.lot_size,
-        min_size=facts.lot_size,
-        max_size=facts.max_order_qty,
-        contract_multiplier=facts.multiplier,
-        is_inverse=is_inverse,
-        maker_fee=facts.maker_fee_rate,
-        taker_fee=facts.taker_fee_rate,
-        status=facts.status or None,
-        max_leverage=facts.max_leverage,
-        funding_interval_ms=interval or None,
-        index_symbol=facts.index_symbol or None,
-        expires=optional_ns(facts.expire_date),
-        display_name=facts.display_symbol or None,
-    )
-
-
-_SPOT_STATUS = {True: "Open", False: "Closed", None: None}
-
-
-def pair_of(facts: PairRow, _: Collection[str]) -> Instrument:
-    fee = _SPOT_FEES.get(facts.fee_category or 0)
-    maker, taker = (
-        None if fee is None or coefficient is None else fee * coefficient
-        for coefficient in (facts.maker_fee_coefficient, facts.taker_fee_coefficient)
-    )
-    return Instrument(
-        symbol=facts.symbol,
-        market=Market.SPOT,
-        base=facts.base_currency,
-        quote=facts.quote_currency,
-        settle=facts.quote_currency,
-        tick_size=facts.price_increment,
-        lot_size=facts.base_increment,
-        min_size=facts.base_min_size,
-        max_size=facts.base_max_size,
-        maker_fee=maker,
-        taker_fee=taker,
-        status=_SPOT_STATUS[facts.enable_trading],
-        display_name=facts.name,
-    )
-
-
 def _without_frames(
     outcome: CallReply | CallFailure, mask: Callable[[str], str]
 ) -> CallReply | CallFailure:
     if isinstance(outcome, CallReply):
         return outcome
     return outcome._replace(error=bare(outcome.error, mask), cause=None)
-
-
-def is_about_clock(failure: CallFailure) -> bool:
-    return isinstance(failure.error, AuthenticationFailed) and failure.error.what == "clock"
-
-
-def describe_offset(offset_ns: int | None) -> str:
-    if offset_ns is None:
-        return "this machine's clock is more than 5 s off"
-    side = "behind" if offset_ns > 0 else "ahead of"
-    return f"this machine's clock is {abs(offset_ns) / 1e9:.1f} s {side} the exchange's"
-
-
-HEADERS = {
-    "User-Agent": f"kucoin-research/{_version()}",
-    "Accept": "application/json",
-    "Accept-Encoding": ENCODINGS,
-}
 
 
 def _pace_of(venue: Venue, clock: clocks.Clock) -> Pace | None:
@@ -1854,22 +1434,6 @@ def _is_address(url: str) -> bool:
         return False
 
 
-def market_of_symbol(symbol: object, market: Market | str | None) -> Market:
-    if not isinstance(symbol, str) or not symbol.strip():
-        raise UnknownSymbol(
-            f"a symbol is text such as 'XBTUSDTM' or 'BTC-USDT', not {shown(symbol)}"
-        )
-    return market_of(symbol, market)
-
-
-def optional_ns(value: int | None) -> int | None:
-    """Read an optional time; one before 1970 or beyond 2262 is none."""
-    try:
-        return None if value is None else to_ns(value)
-    except MessageBroken:
-        return None
-
-
 def _instants(call: Call, values: list[int | None]) -> list[int | None]:
     """Read the times of rows; those that are none are told."""
     times = [optional_ns(value) for value in values]
@@ -1877,12 +1441,6 @@ def _instants(call: Call, values: list[int | None]) -> list[int | None]:
     if lost:
         log.warning("%d times in %s make no sense, and are left out", lost, call.what)
     return times
-
-
-def path_part(symbol: str) -> str:
-    market_of_symbol(symbol, None)
-    # A dot or two would climb the path instead of naming a symbol.
-    return quote(symbol, safe="") if symbol.strip(".") else "%2E" * len(symbol)
 
 
 def _book_call(market: Market, depth: int | None) -> tuple[str, int, bool]:

@@ -24,7 +24,9 @@ import requests
 
 from kucoin_research import errors
 from kucoin_research.exchange.credentials import Credentials
-from kucoin_research.exchange.rest.client import Call, Leaps, Rest
+from kucoin_research.exchange.rest.calls import Call
+from kucoin_research.exchange.rest.client import Rest
+from kucoin_research.exchange.rest.paging import Leaps
 from kucoin_research.exchange.token import Server, Token
 from kucoin_research.exchange.venues import Venue
 from kucoin_research.foundation.clocks import Clock

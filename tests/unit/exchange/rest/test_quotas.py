@@ -15,7 +15,8 @@ import pytest
 import kucoin_research as kr
 from kucoin_research import errors
 from kucoin_research.exchange.credentials import Credentials
-from kucoin_research.exchange.rest.client import Call, Rest
+from kucoin_research.exchange.rest.calls import Call
+from kucoin_research.exchange.rest.client import Rest
 from kucoin_research.exchange.rest.quotas import Pace, Pool, QuotaReport, Quotas, quotas_of
 from kucoin_research.exchange.venues import Venue
 from kucoin_research.foundation.clocks import Clock

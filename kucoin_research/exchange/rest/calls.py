@@ -1,0 +1,147 @@
+"""One REST call: what is asked for, what it costs, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Literal, NamedTuple
+from urllib.parse import quote, urlencode
+
+from kucoin_research.errors import (
+    KucoinResearchError,
+    UnknownSymbol,
+    shown,
+)
+from kucoin_research.exchange.credentials import Credentials
+from kucoin_research.exchange.rest.transport import (
+    Request,
+)
+from kucoin_research.exchange.signing import SECRET_HEADERS
+from kucoin_research.foundation.hidden import Hidden, masked
+from kucoin_research.model.channels import Market, market_of
+
+__all__ = [
+    "Call",
+    "CallFailure",
+    "CallReply",
+    "MOST_OF_A_LIST",
+    "RequestSigner",
+    "market_of_symbol",
+    "path_part",
+]
+
+# Bytes of a reply, unpacked. The futures list has 2 MB; read as rows, JSON takes twenty times that.
+_MOST = 16_000_000
+
+
+MOST_OF_A_LIST = 64_000_000
+
+
+# What a call takes from the quota, by the beginning of its path; a token is dearest but for two.
+_FUTURES_WEIGHTS = {
+    "/api/v1/bullet-": 10, "/api/v1/contracts/": 3, "/api/v1/allTickers": 5,
+    "/api/v1/level2/snapshot": 3, "/api/v1/level2/depth": 5, "/api/v1/trade/history": 5,
+    "/api/v1/kline/query": 3, "/api/v1/mark-price/": 3, "/api/v1/index/query": 2,
+    "/api/v1/premium/query": 3, "/api/v1/contract/funding-rates": 5, "/api/v1/timestamp": 2,
+    "/api/v1/status": 4,
+}  # fmt: skip
+
+
+_SPOT_WEIGHTS = {
+    "/api/v1/bullet-": 10, "/api/v2/symbols": 4, "/api/v1/market/allTickers": 15,
+    "/api/v1/market/stats": 15, "/api/v1/market/orderbook/": 2, "/api/v1/market/histories": 3,
+    "/api/v1/market/candles": 3, "/api/v3/market/orderbook/level2": 3, "/api/v1/timestamp": 3,
+    "/api/v1/status": 3,
+}  # fmt: skip
+
+
+_WEIGHTS = {Market.FUTURES: _FUTURES_WEIGHTS, Market.SPOT: _SPOT_WEIGHTS}
+
+
+_USUAL_WEIGHT = 5
+
+
+class RequestSigner:
+    """Signs a request as ``requests`` sends it, so that no variable of ours holds its headers."""
+
+    __slots__ = ("_credentials", "_secrets", "_sign")
+
+    def __init__(self, credentials: Credentials, sign: Callable[[], dict[str, str]]) -> None:
+        self._credentials = credentials
+        self._sign = sign
+        self._secrets: tuple[Hidden[str], ...] = ()
+
+    def __call__(self, request: Request) -> Request:
+        request.headers.update(self._sign())
+        self._secrets = tuple(Hidden(request.headers[name]) for name in SECRET_HEADERS)
+        return request
+
+    def mask(self, text: str) -> str:
+        """Replace by ``***`` what a server may have sent back: the key, and what was made of it."""
+        return masked(self._credentials.mask(text), self._secrets)
+
+
+class Call(NamedTuple):
+    market: Market
+    path: str
+    what: str  # the subject of an error's sentence
+    params: Mapping[str, str | int] = {}
+    method: str = "GET"
+    symbol: str | None = None
+    is_signed: bool = False
+    most: int = _MOST
+    is_read_by_field: bool = False  # so a reply that is odd somewhere is of use
+    proof: RequestSigner | None = None  # of this try, where it is signed
+
+    @property
+    def holds_secrets(self) -> bool:
+        """Whether its request or its reply does: frames that have either leave with no error."""
+        return self.is_signed or self.is_urgent
+
+    @property
+    def weight(self) -> int:
+        """What it takes from the quota."""
+        known = _WEIGHTS[self.market].items()
+        return next((each for path, each in known if self.path.startswith(path)), _USUAL_WEIGHT)
+
+    @property
+    def is_urgent(self) -> bool:
+        """Whether a connection waits for it."""
+        return "/bullet-" in self.path
+
+    @property
+    def target(self) -> str:
+        """The path with its query, as it is sent and signed."""
+        return f"{self.path}?{urlencode(self.params)}" if self.params else self.path
+
+    def mask(self, text: str) -> str:
+        """Replace by ``***`` what it has sent of a key."""
+        return text if self.proof is None else self.proof.mask(text)
+
+
+class CallReply(NamedTuple):
+    data: Hidden[bytes]  # that of a token call opens a connection
+    sent_at_ns: int  # on the steady clock
+    received_at_ns: int
+    received_ns: int  # UTC
+
+
+class CallFailure(NamedTuple):
+    error: KucoinResearchError
+    may_pass: bool = False
+    wait: float | None = None  # seconds the exchange asked for
+    cause: BaseException | None = None
+    refuses: Literal["", "pool", "host"] = ""  # whose calls are not taken for a while
+
+
+def market_of_symbol(symbol: object, market: Market | str | None) -> Market:
+    if not isinstance(symbol, str) or not symbol.strip():
+        raise UnknownSymbol(
+            f"a symbol is text such as 'XBTUSDTM' or 'BTC-USDT', not {shown(symbol)}"
+        )
+    return market_of(symbol, market)
+
+
+def path_part(symbol: str) -> str:
+    market_of_symbol(symbol, None)
+    # A dot or two would climb the path instead of naming a symbol.
+    return quote(symbol, safe="") if symbol.strip(".") else "%2E" * len(symbol)
