@@ -23,7 +23,8 @@ import trustme
 import kucoin_research as kr
 from kucoin_research import sim
 from kucoin_research.exchange import signing
-from kucoin_research.exchange.rest import client as rest_module
+from kucoin_research.exchange.rest import signer
+from kucoin_research.exchange.rest.calls import RequestSigner
 from kucoin_research.exchange.rest.client import Rest
 from kucoin_research.exchange.token import Server, Token
 from kucoin_research.exchange.venues import Venue
@@ -66,7 +67,7 @@ def secrets(monkeypatch):
         found[f"signature {len(found)}"] = headers["KC-API-SIGN"]
         return headers
 
-    monkeypatch.setattr(rest_module, "signed_headers", signed_headers)
+    monkeypatch.setattr(signer, "signed_headers", signed_headers)
     return found
 
 
@@ -486,7 +487,7 @@ def test_no_printer_shows_what_is_hidden():
     token = Token(TOKEN, (Server("ws://h/", 1.0, 1.0),))
     values = [
         Hidden(SECRET), Hidden(SECRET.encode()), Settings(ENVIRON), CREDENTIALS, token,
-        rest_module.RequestSigner(CREDENTIALS, dict),
+        RequestSigner(CREDENTIALS, dict),
     ]  # fmt: skip
     for value in values:
         text = "".join(dumps_of(value))

@@ -9,7 +9,7 @@ from email.utils import parsedate_to_datetime
 
 import msgspec
 
-from kucoin_research.exchange.rest.loose_json import UNREADABLE, read_fields
+from kucoin_research.exchange.rest.loose_json import MOST_BY_ROW, UNREADABLE, read_fields
 from kucoin_research.exchange.rest.quotas import QuotaReport
 from kucoin_research.exchange.rest.schemas import (
     Envelope,
@@ -21,18 +21,14 @@ from kucoin_research.foundation.typed_json import decoder
 
 __all__ = [
     "HEADERS",
-    "MOST_BY_ROW",
     "parse_envelope",
     "quota_report_of",
     "read_milliseconds",
     "read_retry_after",
 ]
 
-_LONGEST_RESET = 300.0  # a header that says more is wrong
-
-
-# A list of instruments up to this size is read row by row where one makes no sense.
-MOST_BY_ROW = 8_000_000
+_LONGEST_RESET = 300.0  # seconds; a header that says more is wrong
+_LONGEST_MESSAGE = 65_536
 
 
 def _version() -> str:
@@ -43,6 +39,10 @@ def _version() -> str:
 
 
 def quota_report_of(headers: Mapping[str, str], sent: float, received: float) -> QuotaReport | None:
+    """Read a reply's rate-limit headers; None if they say nothing of use.
+
+    ``sent`` and ``received`` are when the request went and the reply came, in monotonic seconds.
+    """
     reset = read_milliseconds(headers.get("gw-ratelimit-reset"))
     remaining = headers.get("gw-ratelimit-remaining", "")
     if reset is None or not re.fullmatch(r"-?\d{1,9}", remaining):
@@ -53,7 +53,7 @@ def quota_report_of(headers: Mapping[str, str], sent: float, received: float) ->
 
 
 def read_retry_after(text: str | None, now_ns: int) -> float | None:
-    """Read ``Retry-After``: seconds, or a date (RFC 9110, section 10.2.3)."""
+    """Read ``Retry-After``, seconds or a date (RFC 9110, section 10.2.3); returns seconds."""
     if text is None:
         return None
     if re.fullmatch(r"\d{1,9}", text):
@@ -66,17 +66,14 @@ def read_retry_after(text: str | None, now_ns: int) -> float | None:
 
 
 def read_milliseconds(text: str | None) -> float | None:
-    # Into seconds.
+    """Read a header in milliseconds; returns seconds, or None if it makes no sense."""
     if text is None or not re.fullmatch(r"\d{1,12}", text):
         return None
     return min(int(text) / 1000, _LONGEST_RESET)
 
 
-_LONGEST_MESSAGE = 65_536
-
-
 def parse_envelope(body: bytes, *, is_read_by_field: bool) -> tuple[str, str, bytes] | None:
-    # Code, message and data; None where it is not KuCoin's JSON.
+    """Return the code, the message and the data; None if the body is not KuCoin's JSON."""
     try:
         if is_read_by_field and len(body) <= MOST_BY_ROW:
             envelope, _ = read_fields(body, Envelope)
@@ -92,7 +89,7 @@ def parse_envelope(body: bytes, *, is_read_by_field: bool) -> tuple[str, str, by
 def _message(raw: bytes) -> str:
     if not raw.startswith(b'"') or len(raw) > _LONGEST_MESSAGE:
         return ""
-    # What is skipped as raw JSON was not looked at: it may be no UTF-8.
+    # msgspec does not look at JSON that it keeps raw: this may be no UTF-8.
     try:
         text = decoder(str).decode(raw.decode("utf-8", "replace"))
     except msgspec.MsgspecError:  # half a surrogate pair
@@ -100,6 +97,7 @@ def _message(raw: bytes) -> str:
     return " ".join(text.split())
 
 
+#: Sent with every request.
 HEADERS = {
     "User-Agent": f"kucoin-research/{_version()}",
     "Accept": "application/json",

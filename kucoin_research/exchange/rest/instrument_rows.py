@@ -22,11 +22,25 @@ __all__ = ["contract_of", "optional_ns", "pair_of"]
 _SPOT_FEES = {1: 0.001, 2: 0.002, 3: 0.003}
 
 
-# What the sizes of a contract mean, and in what they are paid, is not guessed.
+# The meaning of a contract's sizes, and the coin it settles in, are never guessed.
 _NEVER_GUESSED = ("isInverse", "settleCurrency")
 
 
 def contract_of(facts: ContractRow, odd: Collection[str]) -> Instrument:
+    """Make the instrument of a contract.
+
+    Parameters
+    ----------
+    facts
+        The row.
+    odd
+        Names of fields that made no sense in it, and have their defaults.
+
+    Raises
+    ------
+    ValueError
+        If a field makes no sense that the worth of its sizes depends on.
+    """
     for name in _NEVER_GUESSED:
         if name in odd:
             raise ValueError(f"its {name} makes no sense, and what its sizes are worth rests on it")
@@ -64,6 +78,7 @@ _SPOT_STATUS = {True: "Open", False: "Closed", None: None}
 
 
 def pair_of(facts: PairRow, _: Collection[str]) -> Instrument:
+    """Make the instrument of a spot pair."""
     fee = _SPOT_FEES.get(facts.fee_category or 0)
     maker, taker = (
         None if fee is None or coefficient is None else fee * coefficient
@@ -87,7 +102,7 @@ def pair_of(facts: PairRow, _: Collection[str]) -> Instrument:
 
 
 def optional_ns(value: int | None) -> int | None:
-    """Read an optional time; one before 1970 or beyond 2262 is none."""
+    """Return an optional time in ns UTC; None also for one before 1970 or beyond 2262."""
     try:
         return None if value is None else to_ns(value)
     except MessageBroken:

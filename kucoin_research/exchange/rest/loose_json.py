@@ -15,11 +15,13 @@ import msgspec
 
 from kucoin_research.foundation.typed_json import decoder
 
-__all__ = ["UNREADABLE", "elements", "members", "read_fields"]
+__all__ = ["MOST_BY_ROW", "UNREADABLE", "elements", "members", "read_fields"]
 
 T = TypeVar("T")
 
-#: What is raised for JSON that makes no sense, or not the sense that was wanted.
+#: Bytes of JSON that are taken apart at most: as Python objects they need twenty times that.
+MOST_BY_ROW = 8_000_000
+#: Raised for JSON that makes no sense, or has another shape than the one asked for.
 UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
 
 # A text, a bracket, a comma or colon, or what is between them: a number, a word, a space.

@@ -1,4 +1,7 @@
-"""The shapes of KuCoin's REST replies."""
+"""The shapes of KuCoin's REST replies, with its own field names.
+
+Fields that we can do without are optional: KuCoin adds and drops fields without notice.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,7 @@ __all__ = [
     "TradeRow",
 ]
 
-# The bounds keep nan, infinities and integers beyond 64 bits out: msgspec then refuses them.
+# The bounds keep nan, infinities and integers beyond 64 bits out: msgspec refuses these.
 _Number: TypeAlias = Annotated[float, Meta(ge=-1e300, le=1e300)]
 _Above0: TypeAlias = Annotated[float, Meta(gt=0, le=1e300)]
 _Price: TypeAlias = Annotated[float, Meta(ge=0, le=1e300)]
@@ -39,34 +42,46 @@ _Levels: TypeAlias = list[tuple[_Price, _Size]] | None
 
 
 class Envelope(Struct):
+    """What every reply is wrapped in."""
+
     code: str | int | None = None
     msg: msgspec.Raw = msgspec.Raw(b"null")  # not decoded unless it is text
     data: msgspec.Raw = msgspec.Raw(b"null")
 
 
 class InstanceServer(Struct, rename="camel"):
+    """A WebSocket server of a token; intervals in ms."""
+
     endpoint: str
     ping_interval: _Above0 = 18_000
     ping_timeout: _Above0 = 10_000
 
 
 class Simulation(Struct):
+    """The virtual clock of a simulated exchange, and how long its tokens last."""
+
     speed: _Above0 | None = None
     lifetime: _Above0 | None = None
 
 
 class TokenData(Struct, rename="camel"):
-    token: msgspec.Raw  # which no dump shows
+    """A token for one WebSocket connection."""
+
+    token: msgspec.Raw  # raw, so that no dump of this struct shows it
     instance_servers: list[InstanceServer]
     simulation: Simulation | None = None  # sent by the simulated exchange only
 
 
 class StatusData(Struct):
+    """Whether a market trades."""
+
     status: str
     msg: str | None = None
 
 
 class ContractRow(Struct, rename="camel"):
+    """A futures contract."""
+
     symbol: str
     base_currency: str
     quote_currency: str
@@ -88,6 +103,8 @@ class ContractRow(Struct, rename="camel"):
 
 
 class PairRow(Struct, rename="camel"):
+    """A spot pair."""
+
     symbol: str
     base_currency: str
     quote_currency: str
@@ -103,6 +120,8 @@ class PairRow(Struct, rename="camel"):
 
 
 class BookData(Struct):
+    """An order book."""
+
     sequence: Integer
     bids: _Levels = None
     asks: _Levels = None
@@ -111,6 +130,8 @@ class BookData(Struct):
 
 
 class TradeRow(Struct, rename="camel"):
+    """A public trade."""
+
     price: _Price
     size: _Size
     side: Literal["buy", "sell"]
@@ -121,6 +142,8 @@ class TradeRow(Struct, rename="camel"):
 
 
 class FuturesCandle(Struct, array_like=True):
+    """A candle of futures; the start in ms."""
+
     start: Integer
     open: _Number
     high: _Number
@@ -131,6 +154,8 @@ class FuturesCandle(Struct, array_like=True):
 
 
 class SpotCandle(Struct, array_like=True):
+    """A candle of spot; the start in s."""
+
     start: Integer
     open: _Number
     close: _Number  # before high and low, unlike on futures
@@ -141,21 +166,29 @@ class SpotCandle(Struct, array_like=True):
 
 
 class FundingRow(Struct):
+    """A settled funding rate."""
+
     timepoint: Integer
     funding_rate: _Number = msgspec.field(name="fundingRate")
 
 
 class Point(Struct, rename="camel"):
+    """A mark price, or a value of an index or a premium."""
+
     time_point: Integer
     value: _Number
     index_price: _Number | None = None
 
 
 class Points(Struct, rename="camel"):
-    data_list: list[Point]  # what else is there shows in the rows; hasMore is not relied upon
+    """A page of an index or a premium."""
+
+    data_list: list[Point]  # paging looks at the rows alone, not at hasMore
 
 
 class FuturesTicker(Struct, rename="camel"):
+    """Best bid, best ask and last trade of a contract."""
+
     symbol: str
     sequence: Integer | None = None
     price: _Number | None = None
@@ -169,6 +202,8 @@ class FuturesTicker(Struct, rename="camel"):
 
 
 class ContractStats(Struct, rename="camel"):
+    """The last 24 hours of a contract."""
+
     symbol: str
     last_trade_price: _Number | None = None
     high_price: _Number | None = None
@@ -180,6 +215,8 @@ class ContractStats(Struct, rename="camel"):
 
 
 class SpotTicker(Struct, rename="camel"):
+    """Best bid, best ask, last trade and the last 24 hours of a pair."""
+
     symbol: str
     buy: _Number | None = None
     best_bid_size: _Number | None = None
@@ -192,9 +229,11 @@ class SpotTicker(Struct, rename="camel"):
     vol_value: _Number | None = None
     change_price: _Number | None = None
     change_rate: _Number | None = None
-    time: Integer | None = None  # of one pair; a list of all has its own
+    time: Integer | None = None  # of a single pair; a list of all pairs has one time for all
 
 
 class SpotTickers(Struct):
-    ticker: msgspec.Raw  # rows of SpotTicker, of which one may be odd
+    """The tickers of all pairs."""
+
+    ticker: msgspec.Raw  # rows of SpotTicker, kept raw: one may be malformed
     time: Integer | None = None

@@ -331,7 +331,7 @@ def test_a_broken_row_is_told_and_left_out(exchange, rest, caplog, broken):
     rows = json.loads(payload("contracts_active"))["data"]
     exchange.answers = [ok([rows[0] | broken, rows[1]])]
 
-    with caplog.at_level(logging.WARNING, "kucoin_research.exchange.rest.client"):
+    with caplog.at_level(logging.WARNING, "kucoin_research.exchange.rest.replies"):
         found = rest.contracts()
 
     assert [each.symbol for each in found] == ["XBTMZ26"]
@@ -353,7 +353,7 @@ def test_a_contract_with_an_odd_optional_field_is_listed_without_it(
     rows = json.loads(payload("contracts_active"))["data"]
     exchange.answers = [ok([rows[0] | odd, rows[1]])]
 
-    with caplog.at_level(logging.WARNING, "kucoin_research.exchange.rest.client"):
+    with caplog.at_level(logging.WARNING, "kucoin_research.exchange.rest.replies"):
         found = rest.contracts()
 
     assert [each.symbol for each in found] == [row["symbol"] for row in rows[:2]]
@@ -374,7 +374,7 @@ def test_what_sizes_mean_is_never_made_up(exchange, rest, caplog, odd):
     linear, inverse = json.loads(payload("contracts_active"))["data"]
     exchange.answers = [ok([linear, inverse | odd]), ok(inverse | odd)]
 
-    with caplog.at_level(logging.WARNING, "kucoin_research.exchange.rest.client"):
+    with caplog.at_level(logging.WARNING, "kucoin_research.exchange.rest.replies"):
         found = rest.contracts()
     with pytest.raises(errors.BadReply, match=next(iter(odd))):
         rest.contract("XBTMZ26")
@@ -414,7 +414,7 @@ def test_an_odd_field_of_a_contract_costs_no_more_than_itself(exchange, rest, ca
     rows = json.loads(payload("contracts_active"))["data"]
     exchange.answers = [replying([with_field(rows[0], name, value), json.dumps(rows[1]).encode()])]
 
-    with caplog.at_level(logging.WARNING, "kucoin_research.exchange.rest.client"):
+    with caplog.at_level(logging.WARNING, "kucoin_research.exchange.rest.replies"):
         found = {each.symbol: each for each in rest.contracts()}
 
     is_text = value == ODD["a word"] and name in ("status", "settleCurrency")
@@ -441,7 +441,7 @@ def test_an_odd_field_of_one_ticker_costs_no_more_than_itself(exchange, rest, ca
         odd(spot, "vol", every_pair), Answer(b'{"code": "200000", "data": %s}' % (
             with_field(spot, "vol", value))),
     ]  # fmt: skip
-    with caplog.at_level(logging.WARNING, "kucoin_research.exchange.rest.client"):
+    with caplog.at_level(logging.WARNING, "kucoin_research.exchange.rest.replies"):
         contracts, pairs = rest.tickers("futures"), rest.tickers("spot")
         their_stats, pair_stats = rest.stats(), rest.stats(market="spot")
         (of_one,) = rest.stats("BTC-USDT")
@@ -459,7 +459,7 @@ def test_one_time_that_is_none_costs_no_other_ticker(exchange, rest, caplog):
     rows = [{"symbol": "A", "ts": -1}, {"symbol": "B", "ts": 1_700_000_000_000_000_000}]
     exchange.answers = [ok(rows), ok({"ticker": rows, "time": -1}), ok({"symbol": "A", "time": -1})]
 
-    with caplog.at_level(logging.WARNING, "kucoin_research.exchange.rest.client"):
+    with caplog.at_level(logging.WARNING, "kucoin_research.exchange.rest.replies"):
         of_contracts, of_pairs = rest.tickers("futures"), rest.tickers("spot")
         of_one = rest.stats("A-B", market="spot")
 
@@ -479,7 +479,7 @@ def test_many_odd_rows_are_told_in_a_few_lines(exchange, rest, caplog):
     rows = [{"symbol": f"A{i}USDTM", "size": "n/a"} for i in range(500)]
     exchange.answers = [ok(rows)]
 
-    with caplog.at_level(logging.WARNING, "kucoin_research.exchange.rest.client"):
+    with caplog.at_level(logging.WARNING, "kucoin_research.exchange.rest.replies"):
         assert len(rest.tickers()) == 500
 
     assert len(caplog.records) == 21
@@ -1726,8 +1726,8 @@ def test_closing_ends_a_wait_from_another_thread(exchange):
     exchange.answers = [limited]
     rest = Rest(Venue(exchange.url, exchange.url), patience=100.0)
     waits, ended = threading.Event(), []
-    wait = rest._closed.wait
-    rest._closed.wait = lambda seconds: waits.set() or wait(seconds)
+    wait = rest._caller._closed.wait
+    rest._caller._closed.wait = lambda seconds: waits.set() or wait(seconds)
 
     def call():
         try:
@@ -1919,7 +1919,7 @@ def test_a_clock_that_is_refused_again_is_told_with_its_offset(exchange, signer)
     assert caught.value.what == "clock"
     assert "this machine's clock is 9.0 s ahead of the exchange's; set it" in str(caught.value)
     assert len(exchange.asked) == 3
-    assert signer._clock_offsets == {}  # the next call begins anew
+    assert signer._caller._signer._clock_offsets == {}  # the next call begins anew
 
 
 def test_a_clock_that_cannot_be_measured_is_told_too(exchange, signer):
@@ -1933,7 +1933,7 @@ def test_what_is_signed_is_what_is_sent(exchange, signer):
     exchange.answers = [ok([])]
     call = Call(Market.SPOT, "/api/v1/x", "a test", {"symbol": "A B/ü", "n": 1}, is_signed=True)
 
-    signer._fetch(call)
+    signer._caller.fetch(call)
 
     asked = exchange.asked[0]
     assert asked.query == {"symbol": "A B/ü", "n": "1"}

@@ -452,11 +452,11 @@ def test_an_exchange_that_is_closed_twice_lets_the_next_one_at_its_port_share():
     with kr.simulate(seed=7) as x:
         ports = {f"{name}_port": int(url.rpartition(":")[2])
                  for name, url in (("futures", x.futures_url), ("spot", x.spot_url))}  # fmt: skip
-        before = Rest(x.venue)._quotas
-    closed = Rest(x.venue)._quotas
+        before = Rest(x.venue)._caller._quotas
+    closed = Rest(x.venue)._caller._quotas
     with kr.simulate(seed=7, **ports) as y:
         x.close()
-        after = Rest(y.venue)._quotas
+        after = Rest(y.venue)._caller._quotas
 
     assert before == after != closed
 
@@ -474,7 +474,9 @@ def test_each_clock_host_market_and_key_has_quotas_of_its_own():
         for venue in venues for key in keys for clock in (one, other)
     ]  # fmt: skip
     pools = {
-        (id(rest._quotas[call.market]), rest._pool(call)) for rest in clients for call in calls
+        (id(rest._caller._quotas[call.market]), rest._caller._signer.pool(call))
+        for rest in clients
+        for call in calls
     }
 
     # By clock, host and market: one pool that is not signed, and one for each key.
@@ -482,7 +484,7 @@ def test_each_clock_host_market_and_key_has_quotas_of_its_own():
     assert not any(key.key in str(pools) for key in keys)
     of_one, of_other = (quotas_of(clock, "https://x.test", is_loopback=False)
                         for clock in (one, other))  # fmt: skip
-    assert clients[0]._quotas[Market.SPOT] is of_one is not of_other
+    assert clients[0]._caller._quotas[Market.SPOT] is of_one is not of_other
 
 
 def test_what_is_shared_stays_while_its_clock_lives_and_goes_with_it():
@@ -490,14 +492,14 @@ def test_what_is_shared_stays_while_its_clock_lives_and_goes_with_it():
     venue = Venue("https://x.test", "https://x.test")
     for _ in range(150):
         with Rest(venue, clock=clock) as rest:
-            rest._pace.take()
+            rest._caller._pace.take()
         del rest
     gc.collect()
     rest = Rest(venue, clock=clock)
     taken = 0
-    while rest._pace.take() == 0.0:
+    while rest._caller._pace.take() == 0.0:
         taken += 1
-    gone = [weakref.ref(each) for each in (clock, rest._pace, rest._quotas["spot"])]
+    gone = [weakref.ref(each) for each in (clock, rest._caller._pace, rest._caller._quotas["spot"])]
     del clock, rest
     gc.collect()
 
