@@ -37,7 +37,7 @@ __all__ = [
     "MOST_HEADERS",
     "WANTS_LOGIN",
     "Endless",
-    "Failure",
+    "ConnectFailure",
     "Proxy",
     "Target",
     "Wire",
@@ -81,7 +81,7 @@ class Target(NamedTuple):
         return cls(parts.hostname or "", port, is_secure, is_loopback)
 
 
-class Failure(OSError):
+class ConnectFailure(OSError):
     """The way to a host is barred.
 
     Attributes
@@ -288,14 +288,14 @@ def opened(
     Raises
     ------
     OSError
-        As `dial` raises them, or `Failure` if it is about the proxy.
+        As `dial` raises them, or `ConnectFailure` if it is about the proxy.
     """
     if proxy is None:
         is_plain = not target.is_secure
         try:
             return dial(bound, target.host, target.port, timeout=timeout, is_plain=is_plain)
         except NoName:
-            raise Failure(f"{_NO_NAME}; check the network and its name server") from None
+            raise ConnectFailure(f"{_NO_NAME}; check the network and its name server") from None
     wire: Wire | None = None
     try:
         is_plain = not target.is_secure and proxy.scheme != "https"
@@ -311,16 +311,16 @@ def opened(
         if isinstance(error, Cut) or not isinstance(error, OSError | EOFError | Endless):
             raise
         reason, kind = _reason_of(error), getattr(error, "kind", Unreachable)
-        cause = None if isinstance(error, Failure) else error
+        cause = None if isinstance(error, ConnectFailure) else error
         raise proxy_failure(proxy, target, reason, kind) from cause
     return wire
 
 
 def proxy_failure(
     proxy: Proxy, target: Target, reason: str, kind: type[Unreachable] = Unreachable
-) -> Failure:
+) -> ConnectFailure:
     """Say that a proxy did not connect to a host, and why."""
-    return Failure(
+    return ConnectFailure(
         f"the proxy did not connect to {target.host}: {reason}; check {proxy.source}, which names "
         f"{proxy}, and NO_PROXY",
         kind,
@@ -328,7 +328,7 @@ def proxy_failure(
 
 
 def _reason_of(error: Exception) -> str:
-    if isinstance(error, Failure):
+    if isinstance(error, ConnectFailure):
         return error.why.partition(";")[0]
     if isinstance(error, NoName):
         return _NO_NAME
@@ -358,10 +358,10 @@ def _ask_http(bound: Bound, wire: Wire, proxy: Proxy, target: Target) -> None:
     wire.sendall(_connect_request(_joined(target), login).reveal())
     status = _status_of(read_head(bound, wire))
     if status == 407:
-        raise Failure(WANTS_LOGIN)
+        raise ConnectFailure(WANTS_LOGIN)
     # RFC 9110, section 9.3.6: any 2xx opens the tunnel, and nothing but the tunnel follows it.
     if status is None or not 200 <= status < 300:
-        raise Failure(f"it answered {status or 'nothing of HTTP'}")
+        raise ConnectFailure(f"it answered {status or 'nothing of HTTP'}")
 
 
 def _connect_request(where: str, login: Hidden[str] | None) -> Hidden[bytes]:
@@ -393,17 +393,17 @@ def _ask_socks5(
     wire.sendall(bytes([5, len(methods)]) + methods)
     version, method = _read(bound, wire, 2)
     if version != 5:
-        raise Failure("it speaks no SOCKS5")
+        raise ConnectFailure("it speaks no SOCKS5")
     if method == _BY_PASSWORD and proxy.login is not None:
         wire.sendall(_socks5_login(*proxy.login).reveal())
         if _read(bound, wire, 2)[1]:
-            raise Failure("it does not accept the login")
+            raise ConnectFailure("it does not accept the login")
     elif method != _NO_LOGIN:
-        raise Failure("it wants a login, as in socks5h://user:password@host:1080")
+        raise ConnectFailure("it wants a login, as in socks5h://user:password@host:1080")
     wire.sendall(b"\x05\x01\x00" + where + target.port.to_bytes(2, "big"))
     answer, _, kind = _read(bound, wire, 4)[1:]
     if answer:
-        raise Failure(_SOCKS5_SAYS.get(answer, f"it answered {answer}"))
+        raise ConnectFailure(_SOCKS5_SAYS.get(answer, f"it answered {answer}"))
     size = {1: 4, 4: 16}.get(kind) or _read(bound, wire, 1)[0]
     _read(bound, wire, size + 2)  # the address it connects from
 
@@ -419,7 +419,7 @@ def _socks5_address(bound: Bound, proxy: Proxy, target: Target, timeout: float |
 
 def _socks5_login(user: Hidden[str], password: Hidden[str]) -> Hidden[bytes]:
     if max(len(user.reveal().encode()), len(password.reveal().encode())) > 255:
-        raise Failure("its user or password is longer than SOCKS5 allows")
+        raise ConnectFailure("its user or password is longer than SOCKS5 allows")
     return Hidden(
         b"\x01"
         + bytes([len(user.reveal().encode())]) + user.reveal().encode()
@@ -434,7 +434,7 @@ def _ask_socks4(
     if proxy.scheme == "socks4" or _is_number(host):
         packed = _looked_up(bound, target, timeout)
         if len(packed) != 4:
-            raise Failure("SOCKS4 knows no IPv6; take socks5h://")
+            raise ConnectFailure("SOCKS4 knows no IPv6; take socks5h://")
     else:
         packed, name = b"\x00\x00\x00\x01", _encoded(host) + b"\x00"
     user = Hidden("") if proxy.login is None else proxy.login[0]
@@ -445,7 +445,7 @@ def _ask_socks4(
     )  # fmt: skip
     answer = _read(bound, wire, 8)[1]
     if answer != 0x5A:
-        raise Failure(f"it answered {answer}")
+        raise ConnectFailure(f"it answered {answer}")
 
 
 def _encoded(host: str) -> bytes:
@@ -454,7 +454,7 @@ def _encoded(host: str) -> bytes:
     except UnicodeError:  # a label is empty or too long
         name = b""
     if not 0 < len(name) < 256:
-        raise Failure(f"{host[:40]} is no name of a host")
+        raise ConnectFailure(f"{host[:40]} is no name of a host")
     return name
 
 
@@ -471,7 +471,7 @@ def _looked_up(bound: Bound, target: Target, timeout: float | None) -> bytes:
     try:
         found = addresses_of(bound, target.host, target.port, timeout=timeout)
     except socket.gaierror:
-        raise Failure(
+        raise ConnectFailure(
             f"no address was found for {target.host} here (socks5h:// lets the proxy look it up)"
         ) from None
     numbers = [each.address[0].partition("%")[0] for each in found]
@@ -637,7 +637,7 @@ def secured(bound: Bound, wire: Wire, host: str, *, timeout: float | None = None
     Raises
     ------
     OSError
-        If that fails; `Failure` where the certificate is refused.
+        If that fails; `ConnectFailure` where the certificate is refused.
     InvalidInput
         As `trust` raises it.
     """
@@ -666,7 +666,7 @@ def beneath(wire: Wire) -> socket.socket:
     return wire.socket if isinstance(wire, SSLTransport) else wire
 
 
-def certificate_failure(error: ssl.SSLCertVerificationError, text: str) -> Failure:
+def certificate_failure(error: ssl.SSLCertVerificationError, text: str) -> ConnectFailure:
     """Say why a certificate was refused.
 
     Parameters
@@ -676,7 +676,7 @@ def certificate_failure(error: ssl.SSLCertVerificationError, text: str) -> Failu
     text
         The certificates that it was verified by.
     """
-    return Failure(
+    return ConnectFailure(
         f"its certificate is not accepted ({error.verify_message.rstrip('.')}, by the "
         f"certificates of {text}); set this machine's clock, and REQUESTS_CA_BUNDLE if a proxy "
         "signs traffic anew",

@@ -561,7 +561,7 @@ _TROUBLES: tuple[tuple[tuple[type[BaseException], ...], Trouble], ...] = (
 def trouble_of(error: TransportError) -> Trouble:
     """Tell what was wrong."""
     causes = list(_chain(error))
-    failures = [each for each in causes if isinstance(each, network.Failure)]
+    failures = [each for each in causes if isinstance(each, network.ConnectFailure)]
     failures += [  # of a session that was given
         network.certificate_failure(each, "its session")
         for each in causes

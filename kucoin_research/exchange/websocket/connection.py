@@ -417,7 +417,7 @@ def _opening_error(
     # (1.8 meets a malformed reply with ValueError or IndexError, 1.9 with its own errors.)
     if isinstance(error, websocket.WebSocketBadStatusException):
         return _refusal(host, error.status_code)
-    if isinstance(error, network.Failure):
+    if isinstance(error, network.ConnectFailure):
         return error.kind(f"{host} could not be reached: {error.why}")
     if isinstance(error, TimeoutError | websocket.WebSocketTimeoutException):
         return Unreachable(f"{host} did not answer within {timeout:g} s")
