@@ -152,10 +152,10 @@ def proxy_for(target: Target) -> Proxy | None:
     InvalidInput
         If what is set is no address of a proxy.
     """
-    return _decided(target)[0]
+    return decided(target)[0]
 
 
-def _decided(target: Target) -> tuple[Proxy | None, str]:
+def decided(target: Target) -> tuple[Proxy | None, str]:
     """Give the proxy, and where there is none, the reason if there is one."""
     if target.is_loopback:
         return None, " (no proxy reaches this very machine)"
@@ -172,7 +172,7 @@ def _scheme_of(target: Target) -> str:
     return "https" if target.is_secure else "http"
 
 
-def _joined(target: Target) -> str:
+def joined(target: Target) -> str:
     host = f"[{target.host}]" if ":" in target.host else target.host
     return f"{host}:{target.port}"
 
@@ -194,7 +194,7 @@ def _is_excepted(target: Target) -> bool:
     entries = _variable("no_proxy")[1].reveal()
     if not entries:
         # Up to 2.33, requests takes "test" for a part of "mytest": it is asked for settings only.
-        return should_bypass_proxies(f"{_scheme_of(target)}://{_joined(target)}", no_proxy=None)
+        return should_bypass_proxies(f"{_scheme_of(target)}://{joined(target)}", no_proxy=None)
     return any(_covers(each, target) for each in re.split(r"[\s,]+", entries.lower()) if each)
 
 
@@ -212,7 +212,7 @@ def _covers(entry: str, target: Target) -> bool:
             return False
         entry = name
     entry, host = entry.strip("[]"), target.host.rstrip(".").lower()
-    if _is_number(host):
+    if is_number(host):
         try:
             return ipaddress.ip_address(host) in ipaddress.ip_network(entry, strict=False)
         except ValueError:
@@ -263,7 +263,7 @@ def basic_login(proxy: Proxy) -> Hidden[str] | None:
 
 #: Why a proxy that speaks HTTP answers 407.
 WANTS_LOGIN = "it wants a login, or another one, as in http://user:password@host:3128"
-_NO_NAME = "its name was not found in time"
+NO_NAME = "its name was not found in time"
 
 
 def opened(
@@ -295,7 +295,7 @@ def opened(
         try:
             return dial(bound, target.host, target.port, timeout=timeout, is_plain=is_plain)
         except NoName:
-            raise ConnectFailure(f"{_NO_NAME}; check the network and its name server") from None
+            raise ConnectFailure(f"{NO_NAME}; check the network and its name server") from None
     wire: Wire | None = None
     try:
         is_plain = not target.is_secure and proxy.scheme != "https"
@@ -303,7 +303,7 @@ def opened(
         if proxy.scheme == "https":
             wire = secured(bound, wire, proxy.host, timeout=timeout)
         if has_tunnel:
-            _ask(bound, wire, proxy, target, timeout)
+            ask_proxy(bound, wire, proxy, target, timeout)
             wire.settimeout(bound.left(timeout))
     except BaseException as error:
         if wire is not None:
@@ -331,7 +331,7 @@ def _reason_of(error: Exception) -> str:
     if isinstance(error, ConnectFailure):
         return error.why.partition(";")[0]
     if isinstance(error, NoName):
-        return _NO_NAME
+        return NO_NAME
     if isinstance(error, TimeoutError):
         return "it gave no answer in time"
     if isinstance(error, socket.gaierror):
@@ -343,7 +343,7 @@ def _reason_of(error: Exception) -> str:
     return str(getattr(error, "strerror", None) or error)
 
 
-def _ask(bound: Bound, wire: Wire, proxy: Proxy, target: Target, timeout: float | None) -> None:
+def ask_proxy(bound: Bound, wire: Wire, proxy: Proxy, target: Target, timeout: float | None) -> None:
     if proxy.scheme in ("http", "https"):
         _ask_http(bound, wire, proxy, target)
     elif proxy.scheme in ("socks4", "socks4a"):
@@ -355,7 +355,7 @@ def _ask(bound: Bound, wire: Wire, proxy: Proxy, target: Target, timeout: float 
 def _ask_http(bound: Bound, wire: Wire, proxy: Proxy, target: Target) -> None:
     login = basic_login(proxy)
     wire.settimeout(bound.left())
-    wire.sendall(_connect_request(_joined(target), login).reveal())
+    wire.sendall(_connect_request(joined(target), login).reveal())
     status = _status_of(read_head(bound, wire))
     if status == 407:
         raise ConnectFailure(WANTS_LOGIN)
@@ -410,7 +410,7 @@ def _ask_socks5(
 
 def _socks5_address(bound: Bound, proxy: Proxy, target: Target, timeout: float | None) -> bytes:
     host = target.host
-    if proxy.scheme == "socks5" or _is_number(host):  # socks5h: the proxy looks the name up
+    if proxy.scheme == "socks5" or is_number(host):  # socks5h: the proxy looks the name up
         packed = _looked_up(bound, target, timeout)
         return bytes([1 if len(packed) == 4 else 4]) + packed
     name = _encoded(host)
@@ -431,7 +431,7 @@ def _ask_socks4(
     bound: Bound, wire: Wire, proxy: Proxy, target: Target, timeout: float | None
 ) -> None:
     host, name = target.host, b""
-    if proxy.scheme == "socks4" or _is_number(host):
+    if proxy.scheme == "socks4" or is_number(host):
         packed = _looked_up(bound, target, timeout)
         if len(packed) != 4:
             raise ConnectFailure("SOCKS4 knows no IPv6; take socks5h://")
@@ -458,7 +458,7 @@ def _encoded(host: str) -> bytes:
     return name
 
 
-def _is_number(host: str) -> bool:
+def is_number(host: str) -> bool:
     try:
         ipaddress.ip_address(host)
     except ValueError:
@@ -707,6 +707,6 @@ def described(target: Target) -> str:
     InvalidInput
         As `proxy_for` and `trust` raise it.
     """
-    proxy, reason = _decided(target)
+    proxy, reason = decided(target)
     told = f"none{reason}" if proxy is None else f"{proxy} (from {proxy.source})"
     return f"proxy: {told}; certificates: {trust().text}"
