@@ -20,11 +20,12 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Any, NamedTuple, Self
 
+from kucoin_research.errors import Unreachable
 from kucoin_research.foundation.bounds import Bound, OutOfTime
 from kucoin_research.foundation.clocks import Clock
 from kucoin_research.foundation.forking import in_child
 
-__all__ = ["Address", "NoName", "addresses_of", "dial"]
+__all__ = ["Address", "ConnectFailure", "NoName", "addresses_of", "dial"]
 
 # Where shutting down a socket that is still connecting does not wake it, this does.
 _SLICE = 0.1
@@ -314,3 +315,20 @@ def _forget() -> None:
 
 
 in_child(_forget)
+
+
+class ConnectFailure(OSError):
+    """The way to a host is barred.
+
+    Attributes
+    ----------
+    kind
+        The error of this package that it is.
+    why
+        Half a sentence, and what to do, behind a semicolon.
+    """
+
+    def __init__(self, why: str, kind: type[Unreachable] = Unreachable) -> None:
+        super().__init__(why)
+        self.why = why
+        self.kind = kind

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from kucoin_research.errors import UnknownVenue, UntrustedHost, shown
-from kucoin_research.exchange.network import Target
+from kucoin_research.exchange.proxies import Target
 from kucoin_research.foundation.arguments import explains_itself
 from kucoin_research.foundation.hidden import surroundings
 from kucoin_research.model.channels import Market, market_of

@@ -30,6 +30,10 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from kucoin_research.errors import BadReply, Unreachable, UntrustedHost
 from kucoin_research.exchange import network
+from kucoin_research.exchange.certificates import certificate_failure
+from kucoin_research.exchange.dialing import ConnectFailure
+from kucoin_research.exchange.proxies import Proxy, Target, basic_login, proxy_for
+from kucoin_research.exchange.tunnels import MOST_HEADERS, WANTS_LOGIN
 from kucoin_research.foundation.bounds import Bound, OutOfTime
 from kucoin_research.foundation.clocks import Clock
 from kucoin_research.foundation.hidden import sealed
@@ -89,7 +93,7 @@ class _Raw(io.RawIOBase):
         self._file = sock.makefile("rb", buffering=0)  # the socket stays open as long as this
         self._bound = bound
         self._timeout = sock.gettimeout()
-        self._room = network.MOST_HEADERS  # of 1xx replies, too
+        self._room = MOST_HEADERS  # of 1xx replies, too
 
     def readable(self) -> bool:
         return True
@@ -142,9 +146,9 @@ class _Response(http.client.HTTPResponse):
         self._raw.allow(_under_way.most)
 
 
-def _target_of(connection: Any, *, is_secure: bool) -> network.Target:
+def _target_of(connection: Any, *, is_secure: bool) -> Target:
     host = connection.host.strip("[]")
-    return network.Target(host, connection.port, is_secure, _under_way.is_loopback)
+    return Target(host, connection.port, is_secure, _under_way.is_loopback)
 
 
 class _Plain(HTTPConnection):
@@ -153,12 +157,12 @@ class _Plain(HTTPConnection):
     response_class: Any = _Response
     # Set on http.client's class, it would print signatures.
     debuglevel = 0
-    _forwarder: network.Proxy | None = None  # a proxy that is sent the request itself
+    _forwarder: Proxy | None = None  # a proxy that is sent the request itself
 
     def _new_conn(self) -> Any:
         mine, bound = cast("Any", self), _under_way.bound
         target = _target_of(self, is_secure=False)
-        proxy = network.proxy_for(target)
+        proxy = proxy_for(target)
         # Few proxies let anybody tunnel to a port that is not that of TLS.
         forwards = proxy is not None and proxy.scheme in ("http", "https")
         self._forwarder = proxy if forwards else None
@@ -171,7 +175,7 @@ class _Plain(HTTPConnection):
             super().putrequest(method, url, *args, **options)
             return
         super().putrequest(method, f"http://{_netloc_of(self)}{url}", *args, **options)
-        login = network.basic_login(self._forwarder)
+        login = basic_login(self._forwarder)
         if login is not None:
             self.putheader("Proxy-Authorization", login.reveal())
 
@@ -187,7 +191,7 @@ class _Plain(HTTPConnection):
         if self._forwarder is not None and response.status == _PROXY_WANTS_LOGIN:
             target = _target_of(self, is_secure=False)
             response.close()
-            raise network.proxy_failure(self._forwarder, target, network.WANTS_LOGIN)
+            raise network.proxy_failure(self._forwarder, target, WANTS_LOGIN)
         return response
 
 
@@ -206,7 +210,7 @@ class _Secure(HTTPSConnection):
     def connect(self) -> None:
         mine, bound = cast("Any", self), _under_way.bound
         target = _target_of(self, is_secure=True)
-        wire = network.opened(bound, target, network.proxy_for(target), timeout=mine.timeout)
+        wire = network.opened(bound, target, proxy_for(target), timeout=mine.timeout)
         mine.sock = network.secured(bound, wire, target.host, timeout=mine.timeout)
         self.is_verified = True
 
@@ -561,9 +565,9 @@ _TROUBLES: tuple[tuple[tuple[type[BaseException], ...], Trouble], ...] = (
 def trouble_of(error: TransportError) -> Trouble:
     """Tell what was wrong."""
     causes = list(_chain(error))
-    failures = [each for each in causes if isinstance(each, network.ConnectFailure)]
+    failures = [each for each in causes if isinstance(each, ConnectFailure)]
     failures += [  # of a session that was given
-        network.certificate_failure(each, "its session")
+        certificate_failure(each, "its session")
         for each in causes
         if isinstance(each, ssl.SSLCertVerificationError)
     ]

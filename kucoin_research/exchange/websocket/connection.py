@@ -37,6 +37,10 @@ from kucoin_research.errors import (
     UntrustedHost,
 )
 from kucoin_research.exchange import network
+from kucoin_research.exchange.certificates import certificate_failure
+from kucoin_research.exchange.dialing import ConnectFailure
+from kucoin_research.exchange.proxies import proxy_for
+from kucoin_research.exchange.tunnels import Endless, Wire, read_head
 from kucoin_research.exchange.venues import is_loopback, target_of
 from kucoin_research.exchange.websocket.wire import (
     NO_STATUS,
@@ -100,7 +104,7 @@ class Connection:
         self.bytes_received = 0
         self.messages_received = 0
         self._client = client
-        self._socket: network.Wire = client.sock
+        self._socket: Wire = client.sock
         self._socket_timeout: float | None = None
         self._send_timeout = timeout
         self._reader = FrameReader(max_message=max_message)
@@ -138,7 +142,7 @@ class Connection:
             and the handshake. Later each send.
         ssl_options
             websocket-client's ``sslopt``, for example ``{"ca_certs": path}`` or ``{"context":
-            context}``, instead of the certificates that `network.trust` finds. Certificates are
+            context}``, instead of the certificates that `trust` finds. Certificates are
             always verified; only this machine's own addresses may go without.
         header
             Further HTTP headers, a mapping or lines such as ``"User-Agent: me"``.
@@ -176,7 +180,7 @@ class Connection:
         clock = clocks.current() if clock is None else clock
         client: Any = websocket.WebSocket(enable_multithread=False, skip_utf8_validation=True)
         client.settimeout(timeout)
-        opened: network.Wire | None = None
+        opened: Wire | None = None
         try:
             with Bound(clock, timeout) if bound is None else bound as bound:
                 opened = _open_socket(url, bound, ssl_options or {})
@@ -412,12 +416,12 @@ def _opening_error(
     """Say why there is no connection; None where the error says it itself."""
     if isinstance(error, NetworkError | InvalidInput):  # ours; an OSError or ValueError, too
         return None
-    if isinstance(error, network.Endless):
+    if isinstance(error, Endless):
         return HandshakeRefused(f"{host} did not answer as a WebSocket server: {error}")
     # (1.8 meets a malformed reply with ValueError or IndexError, 1.9 with its own errors.)
     if isinstance(error, websocket.WebSocketBadStatusException):
         return _refusal(host, error.status_code)
-    if isinstance(error, network.ConnectFailure):
+    if isinstance(error, ConnectFailure):
         return error.kind(f"{host} could not be reached: {error.why}")
     if isinstance(error, TimeoutError | websocket.WebSocketTimeoutException):
         return Unreachable(f"{host} did not answer within {timeout:g} s")
@@ -435,9 +439,9 @@ def _opening_error(
 # -- opening ---------------------------------------------------------------------------------------
 
 
-def _open_socket(url: str, bound: Bound, ssl_options: Mapping[str, Any]) -> network.Wire:
+def _open_socket(url: str, bound: Bound, ssl_options: Mapping[str, Any]) -> Wire:
     target = target_of(url)
-    opened = network.opened(bound, target, network.proxy_for(target))
+    opened = network.opened(bound, target, proxy_for(target))
     if not target.is_secure:
         return opened
     if not ssl_options:
@@ -462,7 +466,7 @@ def _encrypt(
         secured.do_handshake()
     except ssl.SSLCertVerificationError as error:
         secured.close()
-        raise network.certificate_failure(error, "ssl_options") from error
+        raise certificate_failure(error, "ssl_options") from error
     except BaseException:
         secured.close()
         raise
@@ -476,7 +480,7 @@ class _Handshake:
     for all of the process, and without the length of its body, which it would read.
     """
 
-    def __init__(self, opened: network.Wire, bound: Bound) -> None:
+    def __init__(self, opened: Wire, bound: Bound) -> None:
         self._socket = opened
         self._bound = bound
         self._reply: io.BytesIO | None = None
@@ -487,7 +491,7 @@ class _Handshake:
 
     def recv(self, size: int) -> bytes:
         if self._reply is None:  # websocket-client asks for a byte at a time
-            lines = network.read_head(self._bound, self._socket)
+            lines = read_head(self._bound, self._socket)
             kept = [each for each in lines if not each.lower().startswith(_LEFT_OUT)]
             self._reply = io.BytesIO(b"".join(each + b"\r\n" for each in kept))
         return self._reply.read(size)

@@ -21,6 +21,7 @@ import trustme
 import kucoin_research as kr
 from kucoin_research.api.doctor import diagnose
 from kucoin_research.exchange import network
+from kucoin_research.exchange.proxies import Target, proxy_for
 from kucoin_research.exchange.rest.client import Rest
 from kucoin_research.exchange.venues import Venue
 from kucoin_research.exchange.websocket import connection as connection_module
@@ -344,7 +345,7 @@ def test_no_proxy_names_hosts_as_elsewhere(entries, host, is_excepted, monkeypat
     monkeypatch.setenv("ALL_PROXY", "http://proxy.test:3128")
     monkeypatch.setenv("NO_PROXY", entries)
 
-    proxy = network.proxy_for(network.Target(host, 443, is_secure=True, is_loopback=False))
+    proxy = proxy_for(Target(host, 443, is_secure=True, is_loopback=False))
 
     assert (proxy is None) == is_excepted
 
