@@ -15,12 +15,30 @@ read 2026-11), and the older frame shapes still found in recordings.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Annotated, Any, Literal, NamedTuple, Protocol, TypeAlias
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
 import msgspec
-from msgspec import Meta, Struct
 
 from kucoin_research.errors import MessageBroken
+from kucoin_research.exchange.websocket.classic_schemas import (
+    Announcement,
+    Candles,
+    ControlFields,
+    Depth,
+    Envelope,
+    Execution,
+    FuturesLevel2,
+    FuturesSnapshot,
+    FuturesTicker,
+    Indicator,
+    Instrument,
+    Integer,
+    Level1,
+    Number,
+    SpotLevel2,
+    SpotSnapshot,
+    SpotTicker,
+)
 from kucoin_research.exchange.websocket.decode_private import (
     ACCOUNT_TOPICS,
     AccountMessage,
@@ -52,15 +70,9 @@ __all__ = [
     "check_utf8",
     "five_levels",
     "level_columns",
-    "told",
+    "nonempty",
 ]
 
-# The bounds keep nan, infinities and integers beyond 64 bits out: msgspec then refuses them.
-_Number: TypeAlias = Annotated[float, Meta(ge=-1e300, le=1e300)]
-_Resting: TypeAlias = Annotated[float, Meta(ge=0.0, le=1e300)]  # a size in a book
-_Integer: TypeAlias = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
-_Side: TypeAlias = Literal["buy", "sell"]
-_Levels: TypeAlias = tuple[tuple[_Number, _Resting], ...] | None
 
 # Routes are cached by topic. A peer that invents topics must not grow memory without end.
 _MOST_ROUTES = 20_000
@@ -106,142 +118,6 @@ class Decodes(Protocol):
         """Turn one message, which arrived at ``local`` (ns UTC), into one value."""
 
 
-class _Data(Struct, gc=False):
-    """Base of the typed messages; unknown keys are ignored by msgspec."""
-
-
-class _FuturesTicker(_Data):
-    sequence: _Integer | None = None
-    side: _Side | None = None
-    size: _Number | None = None
-    price: _Number | None = None
-    bestBidSize: _Number | None = None  # noqa: N815  KuCoin's spelling, here and below
-    bestBidPrice: _Number | None = None  # noqa: N815
-    bestAskPrice: _Number | None = None  # noqa: N815
-    bestAskSize: _Number | None = None  # noqa: N815
-    ts: _Integer | None = None
-
-
-class _SpotTicker(_Data):
-    sequence: _Integer | None = None
-    price: _Number | None = None
-    size: _Number | None = None
-    bestAsk: _Number | None = None  # noqa: N815
-    bestAskSize: _Number | None = None  # noqa: N815
-    bestBid: _Number | None = None  # noqa: N815
-    bestBidSize: _Number | None = None  # noqa: N815
-    time: _Integer | None = None
-    Time: _Integer | None = None  # one documented sample spells it so
-
-
-class _Level1(_Data):
-    asks: tuple[_Number | None, ...] | None = None
-    bids: tuple[_Number | None, ...] | None = None
-    timestamp: _Integer | None = None
-
-
-class _Execution(_Data):
-    sequence: _Integer | None = None
-    side: _Side | None = None
-    size: _Number | None = None
-    matchSize: _Number | None = None  # noqa: N815  frames of 2019-2020
-    price: _Number | None = None
-    tradeId: str | int | None = None  # noqa: N815
-    ts: _Integer | None = None
-    time: _Integer | None = None
-
-
-class _Candles(_Data):
-    candles: tuple[Any, ...]  # not all of them are numbers to rely on, so they are read one by one
-
-
-class _FuturesLevel2(_Data):
-    sequence: _Integer
-    change: str
-    timestamp: _Integer | None = None
-    ts: _Integer | None = None
-
-
-class _SpotChanges(_Data):
-    asks: tuple[tuple[_Number, _Resting, _Integer], ...] | None = None
-    bids: tuple[tuple[_Number, _Resting, _Integer], ...] | None = None
-
-
-class _SpotLevel2(_Data):
-    changes: _SpotChanges
-    sequenceStart: _Integer  # noqa: N815
-    sequenceEnd: _Integer  # noqa: N815
-    time: _Integer | None = None
-
-
-class _Depth(_Data):
-    asks: _Levels = None
-    bids: _Levels = None
-    sequence: _Integer | None = None
-    ts: _Integer | None = None
-    timestamp: _Integer | None = None
-
-
-class _Instrument(_Data):
-    markPrice: _Number | None = None  # noqa: N815
-    indexPrice: _Number | None = None  # noqa: N815
-    fundingRate: _Number | None = None  # noqa: N815
-    granularity: _Integer | None = None
-    timestamp: _Integer | None = None
-
-
-class _Announcement(_Data):
-    symbol: str | None = None
-    fundingRate: _Number | None = None  # noqa: N815
-    timestamp: _Integer | None = None
-
-
-class _FuturesSnapshot(_Data):
-    lastPrice: _Number | None = None  # noqa: N815
-    highPrice: _Number | None = None  # noqa: N815
-    lowPrice: _Number | None = None  # noqa: N815
-    volume: _Number | None = None
-    turnover: _Number | None = None
-    priceChg: _Number | None = None  # noqa: N815
-    priceChgPct: _Number | None = None  # noqa: N815
-    ts: _Integer | None = None
-
-
-class _SpotStatistics(_Data):
-    symbol: str | None = None
-    lastTradedPrice: _Number | None = None  # noqa: N815
-    high: _Number | None = None
-    low: _Number | None = None
-    vol: _Number | None = None
-    volValue: _Number | None = None  # noqa: N815
-    changePrice: _Number | None = None  # noqa: N815
-    changeRate: _Number | None = None  # noqa: N815
-    datetime: _Integer | None = None
-
-
-class _SpotSnapshot(_Data):
-    data: _SpotStatistics
-
-
-class _Indicator(_Data):
-    symbol: str | None = None
-    value: _Number | None = None
-    timestamp: _Integer | None = None
-
-
-class _Envelope(Struct, gc=False):
-    topic: str | None = None
-    type: str | None = None
-
-
-class _ControlFields(Struct, gc=False):
-    type: str
-    id: str | int | None = None
-    code: _Integer | None = None
-    data: msgspec.Raw = msgspec.Raw(b"null")
-    timestamp: _Integer | None = None
-
-
 class _Route(NamedTuple):
     """What to do with one topic: decode the whole message, then convert its data."""
 
@@ -273,7 +149,7 @@ def check_utf8(payload: bytes) -> None:
         payload.decode()
 
 
-def told(record: Record) -> Record:
+def nonempty(record: Record) -> Record:
     """Refuse a record that tells nothing at all of its symbol.
 
     Raises
@@ -288,7 +164,7 @@ def told(record: Record) -> Record:
 
 def _futures_ticker(route: _Route, message: Any, local: int) -> Decoded:
     d = message.data
-    return told(_new(
+    return nonempty(_new(
         Ticker,
         (
             _time(d.ts), local, route.key, d.sequence, d.price or None, d.size, d.side,
@@ -303,7 +179,7 @@ def _spot_ticker(route: _Route, message: Any, local: int) -> Decoded:
     symbol = message.subject if route.key == "all" else route.key
     if not symbol:
         raise MessageBroken("a ticker of topic 'all' without a subject names no symbol")
-    return told(_new(
+    return nonempty(_new(
         Ticker,
         (
             _time(d.time if d.time is not None else d.Time), local, symbol, d.sequence,
@@ -315,7 +191,7 @@ def _spot_ticker(route: _Route, message: Any, local: int) -> Decoded:
 
 def _futures_bbo(route: _Route, message: Any, local: int) -> Decoded:
     d = message.data
-    return told(_new(
+    return nonempty(_new(
         BestBidOffer,
         (
             _time(d.ts), local, route.key, d.sequence,
@@ -328,7 +204,7 @@ def _spot_bbo(route: _Route, message: Any, local: int) -> Decoded:
     d = message.data
     bid = (*(d.bids or ()), None, None)
     ask = (*(d.asks or ()), None, None)
-    return told(BestBidOffer(
+    return nonempty(BestBidOffer(
         _time(d.timestamp), local, route.key, None,
         bid[0] or None, bid[1], ask[0] or None, ask[1],
     ))  # fmt: skip
@@ -340,12 +216,14 @@ def _trade(route: _Route, message: Any, local: int) -> Decoded:
     size = d.size if d.size is not None else d.matchSize
     time = _time(d.ts if d.ts is not None else d.time)
     price = d.price or None
-    return told(_new(Trade, (time, local, route.key, d.sequence, trade_id, d.side, price, size)))
+    return nonempty(
+        _new(Trade, (time, local, route.key, d.sequence, trade_id, d.side, price, size))
+    )
 
 
 # A candle on the wire: its start in seconds, then open, CLOSE, high, low.
-_Maybe: TypeAlias = _Number | None
-_CandleHead: TypeAlias = tuple[_Integer, _Maybe, _Maybe, _Maybe, _Maybe]
+_Maybe: TypeAlias = Number | None
+_CandleHead: TypeAlias = tuple[Integer, _Maybe, _Maybe, _Maybe, _Maybe]
 
 
 def _candle(
@@ -440,14 +318,14 @@ def _depth5(route: _Route, message: Any, local: int) -> Decoded:
     d = message.data
     time = _time(d.ts if d.ts is not None else d.timestamp)
     levels = (*five_levels(d.bids), *five_levels(d.asks))
-    return told(_new(Depth5, (time, local, route.key, d.sequence, *levels)))
+    return nonempty(_new(Depth5, (time, local, route.key, d.sequence, *levels)))
 
 
 def _depth50(route: _Route, message: Any, local: int) -> Decoded:
     d = message.data
     time = _time(d.ts if d.ts is not None else d.timestamp)
     levels = (*level_columns(d.bids), *level_columns(d.asks))
-    return told(_new(Depth50, (time, local, route.key, d.sequence, *levels)))
+    return nonempty(_new(Depth50, (time, local, route.key, d.sequence, *levels)))
 
 
 def _instrument(route: _Route, message: Any, local: int) -> Decoded:
@@ -457,9 +335,11 @@ def _instrument(route: _Route, message: Any, local: int) -> Decoded:
         subject = "mark.index.price" if d.fundingRate is None else "funding.rate"
     if subject == "mark.index.price":
         mark, index = d.markPrice or None, d.indexPrice or None
-        return told(MarkPrice(_time(d.timestamp), local, route.key, mark, index))
+        return nonempty(MarkPrice(_time(d.timestamp), local, route.key, mark, index))
     if subject == "funding.rate":
-        return told(FundingRate(_time(d.timestamp), local, route.key, d.fundingRate, d.granularity))
+        return nonempty(
+            FundingRate(_time(d.timestamp), local, route.key, d.fundingRate, d.granularity)
+        )
     return Ignored(route.topic)
 
 
@@ -471,12 +351,12 @@ def _announcement(route: _Route, message: Any, local: int) -> Decoded:
     symbol = d.symbol or route.key
     if not symbol:
         raise MessageBroken("a funding announcement without a symbol")
-    return told(FundingRate(_time(d.timestamp), local, symbol, d.fundingRate, None))
+    return nonempty(FundingRate(_time(d.timestamp), local, symbol, d.fundingRate, None))
 
 
 def _futures_snapshot(route: _Route, message: Any, local: int) -> Decoded:
     d = message.data
-    return told(Snapshot(
+    return nonempty(Snapshot(
         _time(d.ts), local, route.key,
         d.lastPrice or None, d.highPrice or None, d.lowPrice or None,
         d.volume, d.turnover, d.priceChg, d.priceChgPct,
@@ -485,7 +365,7 @@ def _futures_snapshot(route: _Route, message: Any, local: int) -> Decoded:
 
 def _spot_snapshot(route: _Route, message: Any, local: int) -> Decoded:
     d = message.data.data  # the documented double nesting
-    return told(Snapshot(
+    return nonempty(Snapshot(
         _time(d.datetime), local, d.symbol or route.key,
         d.lastTradedPrice or None, d.high or None, d.low or None,
         d.vol, d.volValue, d.changePrice, d.changeRate,
@@ -494,12 +374,12 @@ def _spot_snapshot(route: _Route, message: Any, local: int) -> Decoded:
 
 def _spot_mark(route: _Route, message: Any, local: int) -> Decoded:
     d = message.data
-    return told(MarkPrice(_time(d.timestamp), local, route.key, d.value or None, None))
+    return nonempty(MarkPrice(_time(d.timestamp), local, route.key, d.value or None, None))
 
 
 def _spot_index(route: _Route, message: Any, local: int) -> Decoded:
     d = message.data
-    return told(MarkPrice(_time(d.timestamp), local, route.key, None, d.value or None))
+    return nonempty(MarkPrice(_time(d.timestamp), local, route.key, None, d.value or None))
 
 
 def _account(read: Callable[[AccountMessage], Iterable[Record]]) -> _Convert:
@@ -514,28 +394,28 @@ _Convert: TypeAlias = Callable[[_Route, Any, int], Decoded]
 
 _TABLE: dict[Market, dict[str, tuple[type[Any], _Convert]]] = {
     Market.FUTURES: {
-        "/contractMarket/ticker": (_FuturesTicker, _futures_ticker),
-        "/contractMarket/tickerV2": (_FuturesTicker, _futures_bbo),
-        "/contractMarket/execution": (_Execution, _trade),
-        "/contractMarket/limitCandle": (_Candles, _futures_candle),
-        "/contractMarket/level2": (_FuturesLevel2, _futures_level2),
-        "/contractMarket/level2Depth5": (_Depth, _depth5),
-        "/contractMarket/level2Depth50": (_Depth, _depth50),
-        "/contract/instrument": (_Instrument, _instrument),
-        "/contract/announcement": (_Announcement, _announcement),
-        "/contractMarket/snapshot": (_FuturesSnapshot, _futures_snapshot),
+        "/contractMarket/ticker": (FuturesTicker, _futures_ticker),
+        "/contractMarket/tickerV2": (FuturesTicker, _futures_bbo),
+        "/contractMarket/execution": (Execution, _trade),
+        "/contractMarket/limitCandle": (Candles, _futures_candle),
+        "/contractMarket/level2": (FuturesLevel2, _futures_level2),
+        "/contractMarket/level2Depth5": (Depth, _depth5),
+        "/contractMarket/level2Depth50": (Depth, _depth50),
+        "/contract/instrument": (Instrument, _instrument),
+        "/contract/announcement": (Announcement, _announcement),
+        "/contractMarket/snapshot": (FuturesSnapshot, _futures_snapshot),
     },
     Market.SPOT: {
-        "/market/ticker": (_SpotTicker, _spot_ticker),
-        "/spotMarket/level1": (_Level1, _spot_bbo),
-        "/market/match": (_Execution, _trade),
-        "/market/candles": (_Candles, _spot_candle),
-        "/market/level2": (_SpotLevel2, _spot_level2),
-        "/spotMarket/level2Depth5": (_Depth, _depth5),
-        "/spotMarket/level2Depth50": (_Depth, _depth50),
-        "/market/snapshot": (_SpotSnapshot, _spot_snapshot),
-        "/indicator/markPrice": (_Indicator, _spot_mark),
-        "/indicator/index": (_Indicator, _spot_index),
+        "/market/ticker": (SpotTicker, _spot_ticker),
+        "/spotMarket/level1": (Level1, _spot_bbo),
+        "/market/match": (Execution, _trade),
+        "/market/candles": (Candles, _spot_candle),
+        "/market/level2": (SpotLevel2, _spot_level2),
+        "/spotMarket/level2Depth5": (Depth, _depth5),
+        "/spotMarket/level2Depth50": (Depth, _depth50),
+        "/market/snapshot": (SpotSnapshot, _spot_snapshot),
+        "/indicator/markPrice": (Indicator, _spot_mark),
+        "/indicator/index": (Indicator, _spot_index),
     },
 }
 for _market, _readers in ACCOUNT_TOPICS.items():
@@ -563,11 +443,11 @@ def _message_decoder(data: type[Any]) -> Callable[[bytes], Any]:
 _DECODERS: dict[type[Any], Callable[[bytes], Any]] = {
     data: _message_decoder(data) for table in _TABLE.values() for data, _ in table.values()
 }
-_decode_envelope = msgspec.json.Decoder(_Envelope, strict=False).decode
-_decode_control = msgspec.json.Decoder(_ControlFields, strict=False).decode
+_decode_envelope = msgspec.json.Decoder(Envelope, strict=False).decode
+_decode_control = msgspec.json.Decoder(ControlFields, strict=False).decode
 
 # Everything that a hostile payload can make msgspec, the converters or the integer checks raise.
-_BAD = (msgspec.MsgspecError, ValueError, TypeError, OverflowError, RecursionError)
+UNDECODABLE = (msgspec.MsgspecError, ValueError, TypeError, OverflowError, RecursionError)
 
 
 class Decoder:
@@ -607,7 +487,7 @@ class Decoder:
             message = route[0](payload)
             if message.topic == route[2]:
                 return route[1](route, message, local)
-        except _BAD:
+        except UNDECODABLE:
             # Broken, or not what its bytes looked like, say an ack that quotes a topic.
             return self._decode_plainly(payload, local)
         return self._decode_plainly(payload, local)
@@ -623,8 +503,8 @@ class Decoder:
                 return _control(payload, envelope)
             route = self._route(topic)
             return route.convert(route, route.decode(payload), local)
-        except _BAD as error:
-            return Broken(_reason(error), topic)
+        except UNDECODABLE as error:
+            return Broken(reason_of(error), topic)
 
     def _route(self, topic: str) -> _Route:
         encoded = topic.encode()
@@ -642,29 +522,29 @@ def _make_route(topic: str, table: dict[str, tuple[type[Any], _Convert]]) -> _Ro
         raise MessageBroken(f"topic {topic!r} is none of those we subscribe to")
     data, convert = table[prefix]
     interval = None
-    if data is _Candles:
+    if data is Candles:
         key, _, interval = key.rpartition("_")
-    if not key and data not in (_Announcement, dict):  # some come for a whole account
+    if not key and data not in (Announcement, dict):  # some come for a whole account
         raise MessageBroken(f"topic {topic!r} names no symbol")
     return _Route(_DECODERS[data], convert, topic, key, interval)
 
 
-def _control(payload: bytes, envelope: _Envelope) -> ControlMessage:
+def _control(payload: bytes, envelope: Envelope) -> ControlMessage:
     if envelope.type is None:
         raise MessageBroken("the message has neither a topic nor a type")
     message = _decode_control(payload)
     identity = None if message.id is None else str(message.id)
     timestamp = _time(message.timestamp)
-    return ControlMessage(message.type, identity, message.code, _text(message.data), timestamp)
+    return ControlMessage(message.type, identity, message.code, text_of(message.data), timestamp)
 
 
-def _text(data: msgspec.Raw) -> str:
+def text_of(data: msgspec.Raw) -> str:
     value = msgspec.json.decode(data)
     if value is None:
         return ""
     return value if isinstance(value, str) else bytes(data).decode()
 
 
-def _reason(error: BaseException) -> str:
+def reason_of(error: BaseException) -> str:
     text = str(error) or type(error).__name__
     return text if len(text) <= 200 else text[:200] + "…"

@@ -26,7 +26,7 @@ from kucoin_research.exchange.websocket.decode_classic import (
     check_utf8,
     five_levels,
     level_columns,
-    told,
+    nonempty,
 )
 from kucoin_research.model.channels import Market
 from kucoin_research.model.orderbook import BookChange, BookDelta, BookSnapshot
@@ -170,7 +170,7 @@ def _side(text: str | None) -> str | None:
 
 def _ticker(message: Any, local: int) -> Decoded:
     d = message.data
-    return told(_new(
+    return nonempty(_new(
         Ticker,
         (
             _time(d.matched, message.pushed), local, d.symbol, d.sequence, d.price or None, d.size,
@@ -184,7 +184,7 @@ def _trade(message: Any, local: int) -> Decoded:
     trade_id = None if d.trade_id is None else str(d.trade_id)
     time = _time(d.matched, message.pushed)
     side, price = _side(d.side), d.price or None
-    return told(_new(Trade, (time, local, d.symbol, d.sequence, trade_id, side, price, d.size)))
+    return nonempty(_new(Trade, (time, local, d.symbol, d.sequence, trade_id, side, price, d.size)))
 
 
 def _kline(message: Any, local: int) -> Decoded:
@@ -263,7 +263,7 @@ _DEPTHS: dict[str, Callable[[Any, int], Decoded]] = {"1": _bbo, "5": _depth5, "5
 
 def _mark(message: Any, local: int) -> Decoded:
     d = message.data
-    return told(
+    return nonempty(
         MarkPrice(_time(d.time, message.pushed), local, d.symbol, d.mark or None, d.index or None)
     )
 
@@ -271,7 +271,7 @@ def _mark(message: Any, local: int) -> Decoded:
 def _funding(message: Any, local: int) -> Decoded:
     d = message.data
     time = _time(message.pushed, None)
-    return told(FundingRate(time, local, d.symbol, d.rate, d.granularity))
+    return nonempty(FundingRate(time, local, d.symbol, d.rate, d.granularity))
 
 
 _BY_PRODUCT: dict[str, tuple[type[_Data], Callable[[Any, int], Decoded]]] = {
@@ -311,7 +311,7 @@ _decode_names = msgspec.json.Decoder(_HeadWithNames, strict=False).decode
 _decode_control = msgspec.json.Decoder(_ControlFields, strict=False).decode
 
 # Everything that a hostile payload can make msgspec, the converters or the integer checks raise.
-_BAD = (msgspec.MsgspecError, ValueError, TypeError, OverflowError, RecursionError)
+UNDECODABLE = (msgspec.MsgspecError, ValueError, TypeError, OverflowError, RecursionError)
 
 
 class ProDecoder:
@@ -355,7 +355,7 @@ class ProDecoder:
             message = route.decode(payload)
             if message.channel == route.channel:
                 return route.convert(message, local)
-        except _BAD:
+        except UNDECODABLE:
             return self._decode_plainly(payload, local)
         return self._decode_plainly(payload, local)
 
@@ -371,8 +371,8 @@ class ProDecoder:
             if route is None:
                 raise MessageBroken(f"channel {channel!r:.100} is none of those we subscribe to")
             return route.convert(route.decode(payload), local)
-        except _BAD as error:
-            return Broken(_reason(error), None if channel is None else _topic(payload, channel))
+        except UNDECODABLE as error:
+            return Broken(reason_of(error), None if channel is None else _topic(payload, channel))
 
 
 def _control(payload: bytes) -> ControlMessage:
@@ -382,7 +382,7 @@ def _control(payload: bytes) -> ControlMessage:
         return ControlMessage(message.type, identity, message.code, "", _time(message.ts, None))
     if message.result is True:
         return ControlMessage("ack", identity)
-    said = message.message or message.reason or _text(message.data)
+    said = message.message or message.reason or text_of(message.data)
     if said == "welcome" and message.result is None:
         simulation = message.simulation or _Simulation()
         return ControlMessage(
@@ -397,7 +397,7 @@ def _control(payload: bytes) -> ControlMessage:
     raise MessageBroken("the message has neither a channel nor an answer in it")
 
 
-def _text(data: msgspec.Raw) -> str:
+def text_of(data: msgspec.Raw) -> str:
     value = msgspec.json.decode(data)
     if value is None:
         return ""
@@ -408,7 +408,7 @@ def _topic(payload: bytes, channel: str) -> str:
     """Spell the topic that a broken message came on, as far as it can be read."""
     try:
         head = _decode_names(payload)
-    except _BAD:
+    except UNDECODABLE:
         return channel
     if head.data is None or head.data.symbol is None:
         return channel
@@ -417,6 +417,6 @@ def _topic(payload: bytes, channel: str) -> str:
     return f"{channel.partition('.')[0]}{depth}:{head.data.symbol}{interval}"
 
 
-def _reason(error: BaseException) -> str:
+def reason_of(error: BaseException) -> str:
     text = str(error) or type(error).__name__
     return text if len(text) <= 200 else text[:200] + "…"
