@@ -1,4 +1,4 @@
-"""The certificates that servers are verified by."""
+"""Finds the certificates that servers are verified by, as OpenSSL and requests do."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ _OPENSSL = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 
 
 class Trust(NamedTuple):
-    """By what a server is believed."""
+    """The certificates that servers are verified by."""
 
-    context: ssl.SSLContext  # shared; nobody is to change it
-    text: str  # what the certificates are, and what named them
+    context: ssl.SSLContext  # shared by all connections, so it must not be changed
+    text: str  # names the certificates, and the variables that named them
 
 
 def trust() -> Trust:
     """Find the certificates that servers are verified by.
 
-    ``REQUESTS_CA_BUNDLE``, or else ``CURL_CA_BUNDLE``, names a file, or a folder as OpenSSL wants
-    it, which takes the place of all others. Without them, ``SSL_CERT_FILE`` and ``SSL_CERT_DIR``
-    each take the place of the system's own, as OpenSSL has it. Without any, the system's and
-    certifi's are accepted: Python of python.org finds none of the system's on macOS, and certifi
-    does not know those of a company.
+    ``REQUESTS_CA_BUNDLE``, or else ``CURL_CA_BUNDLE``, names a file, or a folder in OpenSSL's form;
+    it replaces all other certificates. Without them, ``SSL_CERT_FILE`` and ``SSL_CERT_DIR`` each
+    replace the system's own, as in OpenSSL. Without any variable, the system's and certifi's are
+    both accepted: on macOS, Python from python.org finds none of the system's, and certifi lacks
+    those of a company.
 
     Raises
     ------
     InvalidInput
-        If what a variable names is not there, or holds no certificate.
+        If a variable names a file or folder that is not there, or holds no certificate.
     """
-    # An empty variable is none.
+    # An empty variable counts as not set.
     given = surroundings(lambda name: name in (*_BUNDLES, *_OPENSSL))
     named = [(name, given[name]) for name in (*_BUNDLES, *_OPENSSL) if given.get(name)]
     if named and named[0][0] in _BUNDLES:
@@ -60,11 +60,11 @@ def _state_of(path: str) -> tuple[int, ...]:
     return found.st_mtime_ns, found.st_size, found.st_ino
 
 
-@lru_cache(maxsize=8)  # to load them takes tens of milliseconds
+@lru_cache(maxsize=8)  # loading them takes tens of milliseconds
 def _trust(named: tuple[tuple[str, str], ...], _: object) -> Trust:
-    # Not ssl.create_default_context: from Python 3.13 on it is stricter than many a company's CA.
+    # Not ssl.create_default_context: since Python 3.13 it refuses many a company's certificates.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # one that is named is trusted, as it is
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # a named certificate needs no root
     context.set_alpn_protocols(["http/1.1"])
     for name, path in named:
         _check(name, path)
@@ -73,7 +73,7 @@ def _trust(named: tuple[tuple[str, str], ...], _: object) -> Trust:
         is_folder = Path(path).is_dir()
         context.load_verify_locations(path if not is_folder else None, path if is_folder else None)
     else:
-        context.load_default_certs(ssl.Purpose.SERVER_AUTH)  # OpenSSL heeds its variables itself
+        context.load_default_certs(ssl.Purpose.SERVER_AUTH)  # OpenSSL reads its variables itself
         if not named:
             context.load_verify_locations(DEFAULT_CA_BUNDLE_PATH)
     text = " and ".join(f"{path} (from {name})" for name, path in named)
@@ -115,12 +115,12 @@ def _holds_hashes(folder: str) -> bool:
 
 
 def certificate_failure(error: ssl.SSLCertVerificationError, text: str) -> ConnectFailure:
-    """Say why a certificate was refused.
+    """Return the failure for a refused certificate, with the reason.
 
     Parameters
     ----------
     error
-        What OpenSSL said.
+        OpenSSL's error.
     text
         The certificates that it was verified by.
     """

@@ -1,12 +1,9 @@
-"""Which way a host is reached: through which proxy, and by whose certificates it is believed.
+"""Opens connections: through the proxy that is set, and with TLS by the certificates that are set.
 
-Both REST and sockets ask here, so that they go the same way and fail with the same words. What
-decides are the variables that other programs heed, too: ``HTTPS_PROXY``, ``HTTP_PROXY``,
-``ALL_PROXY`` and ``NO_PROXY`` (or the settings of macOS and Windows), and for certificates
-``REQUESTS_CA_BUNDLE``, ``CURL_CA_BUNDLE``, ``SSL_CERT_FILE`` and ``SSL_CERT_DIR``.
-
-A proxy is spoken to here, not by a library: the time for that is bounded, another thread can end
-it, and no frame holds its password.
+REST and WebSockets both connect by this module, so they use the same proxy and certificates and
+fail with the same texts. The variables that decide are those of other programs: ``HTTPS_PROXY``,
+``HTTP_PROXY``, ``ALL_PROXY`` and ``NO_PROXY`` (or the settings of macOS and Windows), and for
+certificates ``REQUESTS_CA_BUNDLE``, ``CURL_CA_BUNDLE``, ``SSL_CERT_FILE`` and ``SSL_CERT_DIR``.
 """
 
 from __future__ import annotations
@@ -32,11 +29,6 @@ from kucoin_research.foundation.bounds import Bound, Cut
 __all__ = ["beneath", "by_way_of", "described", "opened", "proxy_failure", "secured"]
 
 
-# -- proxies ---------------------------------------------------------------------------------------
-
-
-# -- connecting ------------------------------------------------------------------------------------
-
 _NO_NAME = "its name was not found in time"
 
 
@@ -49,20 +41,20 @@ def opened(
     Parameters
     ----------
     bound
-        Of the conversation that begins with it; it holds the socket.
+        The bound of the conversation that begins with it; it holds the socket.
     target
-        Where to.
+        The host.
     proxy
-        As `proxy_for` found it.
+        The proxy that `proxy_for` found.
     timeout
         Seconds that one address may take, beside the bound.
     has_tunnel
-        Whether a proxy is asked to connect to the host. Otherwise what is sent is for the proxy.
+        Whether to ask the proxy to connect to the host. Otherwise the requests are for the proxy.
 
     Raises
     ------
     OSError
-        As `dial` raises them, or `ConnectFailure` if it is about the proxy.
+        As `dial` raises them; `ConnectFailure` if the proxy is at fault.
     """
     if proxy is None:
         is_plain = not target.is_secure
@@ -93,7 +85,7 @@ def opened(
 def proxy_failure(
     proxy: Proxy, target: Target, reason: str, kind: type[Unreachable] = Unreachable
 ) -> ConnectFailure:
-    """Say that a proxy did not connect to a host, and why."""
+    """Return the failure of a proxy that did not connect to a host, with the reason."""
     return ConnectFailure(
         f"the proxy did not connect to {target.host}: {reason}; check {proxy.source}, which names "
         f"{proxy}, and NO_PROXY",
@@ -117,16 +109,13 @@ def _reason_of(error: Exception) -> str:
     return str(getattr(error, "strerror", None) or error)
 
 
-# -- certificates ----------------------------------------------------------------------------------
-
-
 def secured(bound: Bound, wire: Wire, host: str, *, timeout: float | None = None) -> Wire:
-    """Shake hands for TLS, and verify the certificate; the socket given is used up.
+    """Shake hands for TLS, and verify the certificate; the given socket must not be used again.
 
     Raises
     ------
     OSError
-        If that fails; `ConnectFailure` where the certificate is refused.
+        If that fails; `ConnectFailure` if the certificate is refused.
     InvalidInput
         As `trust` raises it.
     """
@@ -151,15 +140,12 @@ def secured(bound: Bound, wire: Wire, host: str, *, timeout: float | None = None
 
 
 def beneath(wire: Wire) -> socket.socket:
-    """Give the socket that carries it."""
+    """Return the socket below TLS."""
     return wire.socket if isinstance(wire, SSLTransport) else wire
 
 
-# -- what was decided ------------------------------------------------------------------------------
-
-
 def by_way_of(target: Target) -> str:
-    """Name the proxy that leads to a host, for what is told of a failure; empty without one.
+    """Return half a sentence that names the proxy to a host, for errors; empty without a proxy.
 
     Raises
     ------
@@ -171,7 +157,7 @@ def by_way_of(target: Target) -> str:
 
 
 def described(target: Target) -> str:
-    """Say which way a host is reached, in one line without a password.
+    """Describe the proxy and the certificates for a host, in one line without a password.
 
     Raises
     ------
@@ -179,5 +165,5 @@ def described(target: Target) -> str:
         As `proxy_for` and `trust` raise it.
     """
     proxy, reason = decided(target)
-    told = f"none{reason}" if proxy is None else f"{proxy} (from {proxy.source})"
-    return f"proxy: {told}; certificates: {trust().text}"
+    way = f"none{reason}" if proxy is None else f"{proxy} (from {proxy.source})"
+    return f"proxy: {way}; certificates: {trust().text}"

@@ -1,4 +1,4 @@
-"""The proxy that leads to a host, as the usual variables name it."""
+"""Finds the proxy for a host, by the variables that other programs use too."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from requests.utils import should_bypass_proxies
 from kucoin_research.errors import InvalidInput
 from kucoin_research.foundation.hidden import Hidden, sealed, surroundings
 
-__all__ = ["Proxy", "Target", "basic_login", "proxy_for"]
+__all__ = ["Proxy", "Target", "basic_login", "decided", "is_number", "joined", "proxy_for"]
 
 
 class Target(NamedTuple):
-    """A host that is to be reached."""
+    """A host to connect to."""
 
     host: str
     port: int
@@ -50,18 +50,18 @@ _LIKE = "it should look like http://host:3128 or socks5h://host:1080"
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """A proxy; its text shows no login.
+    """A proxy to connect through; its text shows no login.
 
     Attributes
     ----------
     scheme
         ``http``, ``https``, ``socks4``, ``socks4a``, ``socks5`` or ``socks5h``.
     host, port
-        Where it is.
+        Its address.
     login
-        User and password, if it has them.
+        User and password, if there are any.
     source
-        What named it: a variable, or the system's settings.
+        The variable that names it, or the system's settings.
     """
 
     scheme: str
@@ -76,24 +76,24 @@ class Proxy:
 
 
 def proxy_for(target: Target) -> Proxy | None:
-    """Find the proxy that leads to a host.
+    """Find the proxy for a host.
 
     Returns
     -------
     Proxy or None
-        None for this machine's own addresses, which no proxy reaches, for what ``NO_PROXY`` names,
-        and where no proxy is set.
+        None for this machine's own addresses, which no proxy reaches, for hosts that ``NO_PROXY``
+        names, and if no proxy is set.
 
     Raises
     ------
     InvalidInput
-        If what is set is no address of a proxy.
+        If the setting is no address of a proxy.
     """
     return decided(target)[0]
 
 
 def decided(target: Target) -> tuple[Proxy | None, str]:
-    """Give the proxy, and where there is none, the reason if there is one."""
+    """Return the proxy for a host; if it is None, also the reason, or an empty text."""
     if target.is_loopback:
         return None, " (no proxy reaches this very machine)"
     for scheme in (_scheme_of(target), "all"):
@@ -110,6 +110,7 @@ def _scheme_of(target: Target) -> str:
 
 
 def joined(target: Target) -> str:
+    """Return a host with its port, as a URL and CONNECT spell it."""
     host = f"[{target.host}]" if ":" in target.host else target.host
     return f"{host}:{target.port}"
 
@@ -119,7 +120,7 @@ def _source_of(scheme: str) -> str:
 
 
 def _variable(name: str) -> tuple[str, Hidden[str]]:
-    """Find a variable in small letters, in capitals or mixed: its name, and what it says."""
+    """Return the name and the value of a variable, in small letters, in capitals or mixed."""
     found = surroundings(lambda each: each.lower() == name)
     for each in (name, name.upper(), *found):
         if each in found and found[each].strip():
@@ -130,18 +131,19 @@ def _variable(name: str) -> tuple[str, Hidden[str]]:
 def _is_excepted(target: Target) -> bool:
     entries = _variable("no_proxy")[1].reveal()
     if not entries:
-        # Up to 2.33, requests takes "test" for a part of "mytest": it is asked for settings only.
+        # Up to 2.33, requests takes "test" for a part of "mytest". So we use it only for the
+        # system's settings, not for the variable.
         return should_bypass_proxies(f"{_scheme_of(target)}://{joined(target)}", no_proxy=None)
     return any(_covers(each, target) for each in re.split(r"[\s,]+", entries.lower()) if each)
 
 
 def _covers(entry: str, target: Target) -> bool:
-    """Tell whether an entry of ``NO_PROXY`` names a host.
+    """Return whether an entry of ``NO_PROXY`` names a host.
 
-    It is ``*``, a domain, a number, a network, or the URL of one of them.
+    An entry is ``*``, a domain, an IP address, a network, or the URL of one of them.
     """
     _, is_url, rest = entry.partition("://")
-    if is_url:  # curl takes no scheme here, but whoever writes one means its host
+    if is_url:  # curl accepts no scheme here, but whoever writes one means its host
         entry = rest.partition("/")[0].rpartition("@")[2]
     name, colon, port = entry.rpartition(":")
     if colon and port.isdigit() and (":" not in name or name.endswith("]")):
@@ -164,7 +166,7 @@ def _parsed(address: Hidden[str], source: str) -> Proxy:
     except ValueError:
         proxy = None
     if proxy is None:
-        # Without repeating it: a password may be anywhere in it.
+        # The text does not repeat the address: a password may be anywhere in it.
         raise InvalidInput(
             f"{source} names no proxy; {_LIKE}, and signs of a login like / and # as %2F and %23"
         )
@@ -176,7 +178,7 @@ def _parsed(address: Hidden[str], source: str) -> Proxy:
 def _split(address: Hidden[str], source: str) -> Proxy | None:
     has_scheme = "://" in address.reveal()
     parts = urlsplit(address.reveal() if has_scheme else f"http://{address.reveal()}")
-    # An @ behind the host: a sign of the password that must be quoted has ended the login early.
+    # An @ after the host: a character of the password, not quoted, has ended the login early.
     if not parts.hostname or "@" in f"{parts.path}{parts.query}{parts.fragment}":
         return None
     login = None
@@ -187,7 +189,7 @@ def _split(address: Hidden[str], source: str) -> Proxy | None:
 
 
 def basic_login(proxy: Proxy) -> Hidden[str] | None:
-    """Give the value of ``Proxy-Authorization``; None if the proxy has no login."""
+    """Return the value of ``Proxy-Authorization``; None if the proxy has no login."""
     if proxy.login is None:
         return None
     user, password = proxy.login
@@ -197,6 +199,7 @@ def basic_login(proxy: Proxy) -> Hidden[str] | None:
 
 
 def is_number(host: str) -> bool:
+    """Return whether a host is an IP address, not a name."""
     try:
         ipaddress.ip_address(host)
     except ValueError:

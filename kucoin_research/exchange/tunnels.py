@@ -1,4 +1,8 @@
-"""How a proxy is asked to connect to a host: HTTP, SOCKS4 and SOCKS5."""
+"""Asks a proxy to connect to a host, by HTTP, SOCKS4 or SOCKS5.
+
+We do this ourselves, without a library: so the time for it is bounded, another thread can end it,
+and no frame holds the proxy's password.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +24,7 @@ from kucoin_research.exchange.proxies import (
 from kucoin_research.foundation.bounds import Bound
 from kucoin_research.foundation.hidden import Hidden
 
-__all__ = ["MOST_HEADERS", "WANTS_LOGIN", "Endless", "Wire", "read_head"]
+__all__ = ["MOST_HEADERS", "WANTS_LOGIN", "Endless", "Wire", "ask_proxy", "read_head"]
 
 #: A socket, with TLS or without, or TLS within the TLS of a proxy.
 Wire: TypeAlias = socket.socket | SSLTransport
@@ -30,13 +34,22 @@ Wire: TypeAlias = socket.socket | SSLTransport
 MOST_HEADERS = 65_536
 
 
-#: Why a proxy that speaks HTTP answers 407.
+#: The reason why an HTTP proxy answers 407.
 WANTS_LOGIN = "it wants a login, or another one, as in http://user:password@host:3128"
 
 
 def ask_proxy(
     bound: Bound, wire: Wire, proxy: Proxy, target: Target, timeout: float | None
 ) -> None:
+    """Ask a proxy to connect to a host; after that the wire leads to the host.
+
+    Raises
+    ------
+    ConnectFailure
+        If the proxy refuses, or cannot reach the host.
+    EOFError, Endless, OSError
+        If its answer breaks off, or has no end.
+    """
     if proxy.scheme in ("http", "https"):
         _ask_http(bound, wire, proxy, target)
     elif proxy.scheme in ("socks4", "socks4a"):
@@ -52,7 +65,7 @@ def _ask_http(bound: Bound, wire: Wire, proxy: Proxy, target: Target) -> None:
     status = _status_of(read_head(bound, wire))
     if status == 407:
         raise ConnectFailure(WANTS_LOGIN)
-    # RFC 9110, section 9.3.6: any 2xx opens the tunnel, and nothing but the tunnel follows it.
+    # RFC 9110, section 9.3.6: any 2xx opens the tunnel, and no body follows it.
     if status is None or not 200 <= status < 300:
         raise ConnectFailure(f"it answered {status or 'nothing of HTTP'}")
 
@@ -103,7 +116,7 @@ def _ask_socks5(
     if answer:
         raise ConnectFailure(_SOCKS5_SAYS.get(answer, f"it answered {answer}"))
     size = {1: 4, 4: 16}.get(kind) or _read(bound, wire, 1)[0]
-    _read(bound, wire, size + 2)  # the address it connects from
+    _read(bound, wire, size + 2)  # the address that the proxy connects from
 
 
 def _socks5_address(bound: Bound, proxy: Proxy, target: Target, timeout: float | None) -> bytes:
@@ -157,7 +170,7 @@ def _encoded(host: str) -> bytes:
 
 
 def _looked_up(bound: Bound, target: Target, timeout: float | None) -> bytes:
-    """Look a name up, for a proxy that is not to do it: IPv4 first, which every proxy has."""
+    """Look a name up for a proxy that takes addresses only: IPv4 first, which every proxy has."""
     try:
         found = addresses_of(bound, target.host, target.port, timeout=timeout)
     except socket.gaierror:
@@ -170,7 +183,7 @@ def _looked_up(bound: Bound, target: Target, timeout: float | None) -> bytes:
 
 
 class Endless(Exception):
-    """A reply whose headers have no end."""
+    """The headers of a reply have no end."""
 
     def __init__(self) -> None:
         super().__init__("the headers of its answer have no end")
@@ -185,20 +198,20 @@ def _status_of(lines: list[bytes]) -> int | None:
 
 
 def _is_interim(lines: list[bytes]) -> bool:
-    # RFC 9110, section 15.2: the reply follows; 101 is one, as the protocol changes after it.
+    # RFC 9110, section 15.2: the real reply follows. Not after 101: there the protocol changes.
     status = _status_of(lines)
     return status is not None and 100 <= status < 200 and status != 101
 
 
 def read_head(bound: Bound, wire: Wire) -> list[bytes]:
-    """Read the lines of a reply up to the empty one, and nothing behind it.
+    """Read the lines of a reply up to the empty one, and no byte after it.
 
-    Interim replies (1xx) before it are passed over.
+    Interim replies (1xx) before it are skipped.
 
     Raises
     ------
     EOFError, Endless, OSError
-        If there is no end of it, or of them.
+        If the lines have no end, or the interim replies.
     """
     lines: list[bytes] = []
     line, room = bytearray(), MOST_HEADERS
@@ -216,7 +229,7 @@ def read_head(bound: Bound, wire: Wire) -> list[bytes]:
 
 
 def _read(bound: Bound, wire: Wire, size: int) -> bytes:
-    """Read so many bytes, and none behind them."""
+    """Read exactly ``size`` bytes."""
     came = bytearray()
     while len(came) < size:
         wire.settimeout(bound.left())

@@ -12,6 +12,7 @@ import msgspec
 from kucoin_research.errors import (
     BadReply,
 )
+from kucoin_research.exchange.json_numbers import Integer
 from kucoin_research.exchange.rest.calls import (
     Call,
     CallReply,
@@ -27,9 +28,6 @@ from kucoin_research.exchange.rest.loose_json import (
     elements,
     members,
     read_fields,
-)
-from kucoin_research.exchange.rest.schemas import (
-    Integer,
 )
 from kucoin_research.exchange.venues import (
     Venue,

@@ -5,10 +5,12 @@ Fields that we can do without are optional: KuCoin adds and drops fields without
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Struct
+
+from kucoin_research.exchange.json_numbers import AboveZero, Integer, NotNegative, Number
 
 __all__ = [
     "BookData",
@@ -19,7 +21,6 @@ __all__ = [
     "FuturesCandle",
     "FuturesTicker",
     "InstanceServer",
-    "Integer",
     "PairRow",
     "Point",
     "Points",
@@ -32,13 +33,7 @@ __all__ = [
     "TradeRow",
 ]
 
-# The bounds keep nan, infinities and integers beyond 64 bits out: msgspec refuses these.
-_Number: TypeAlias = Annotated[float, Meta(ge=-1e300, le=1e300)]
-_Above0: TypeAlias = Annotated[float, Meta(gt=0, le=1e300)]
-_Price: TypeAlias = Annotated[float, Meta(ge=0, le=1e300)]
-_Size: TypeAlias = _Price
-Integer: TypeAlias = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
-_Levels: TypeAlias = list[tuple[_Price, _Size]] | None
+_Levels: TypeAlias = list[tuple[NotNegative, NotNegative]] | None
 
 
 class Envelope(Struct):
@@ -53,15 +48,15 @@ class InstanceServer(Struct, rename="camel"):
     """A WebSocket server of a token; intervals in ms."""
 
     endpoint: str
-    ping_interval: _Above0 = 18_000
-    ping_timeout: _Above0 = 10_000
+    ping_interval: AboveZero = 18_000
+    ping_timeout: AboveZero = 10_000
 
 
 class Simulation(Struct):
     """The virtual clock of a simulated exchange, and how long its tokens last."""
 
-    speed: _Above0 | None = None
-    lifetime: _Above0 | None = None
+    speed: AboveZero | None = None
+    lifetime: AboveZero | None = None
 
 
 class TokenData(Struct, rename="camel"):
@@ -85,16 +80,16 @@ class ContractRow(Struct, rename="camel"):
     symbol: str
     base_currency: str
     quote_currency: str
-    tick_size: _Above0
-    lot_size: _Above0
-    multiplier: _Number
+    tick_size: AboveZero
+    lot_size: AboveZero
+    multiplier: Number
     settle_currency: str | None = None
     is_inverse: bool | None = None
-    maker_fee_rate: _Number | None = None
-    taker_fee_rate: _Number | None = None
+    maker_fee_rate: Number | None = None
+    taker_fee_rate: Number | None = None
     status: str | None = None
-    max_leverage: _Number | None = None
-    max_order_qty: _Number | None = None
+    max_leverage: Number | None = None
+    max_order_qty: Number | None = None
     current_funding_rate_granularity: Integer | None = None
     funding_rate_granularity: Integer | None = None
     index_symbol: str | None = None
@@ -108,14 +103,14 @@ class PairRow(Struct, rename="camel"):
     symbol: str
     base_currency: str
     quote_currency: str
-    base_increment: _Above0
-    price_increment: _Above0
-    base_min_size: _Number | None = None
-    base_max_size: _Number | None = None
+    base_increment: AboveZero
+    price_increment: AboveZero
+    base_min_size: Number | None = None
+    base_max_size: Number | None = None
     enable_trading: bool | None = None
     fee_category: Integer | None = None
-    maker_fee_coefficient: _Number | None = None
-    taker_fee_coefficient: _Number | None = None
+    maker_fee_coefficient: Number | None = None
+    taker_fee_coefficient: Number | None = None
     name: str | None = None
 
 
@@ -132,8 +127,8 @@ class BookData(Struct):
 class TradeRow(Struct, rename="camel"):
     """A public trade."""
 
-    price: _Price
-    size: _Size
+    price: NotNegative
+    size: NotNegative
     side: Literal["buy", "sell"]
     sequence: Integer | None = None
     trade_id: str | int | None = None
@@ -145,39 +140,39 @@ class FuturesCandle(Struct, array_like=True):
     """A candle of futures; the start in ms."""
 
     start: Integer
-    open: _Number
-    high: _Number
-    low: _Number
-    close: _Number
-    volume: _Number
-    turnover: _Number | None = None  # sent since 2025-09-12
+    open: Number
+    high: Number
+    low: Number
+    close: Number
+    volume: Number
+    turnover: Number | None = None  # sent since 2025-09-12
 
 
 class SpotCandle(Struct, array_like=True):
     """A candle of spot; the start in s."""
 
     start: Integer
-    open: _Number
-    close: _Number  # before high and low, unlike on futures
-    high: _Number
-    low: _Number
-    volume: _Number
-    turnover: _Number | None = None
+    open: Number
+    close: Number  # before high and low, unlike on futures
+    high: Number
+    low: Number
+    volume: Number
+    turnover: Number | None = None
 
 
 class FundingRow(Struct):
     """A settled funding rate."""
 
     timepoint: Integer
-    funding_rate: _Number = msgspec.field(name="fundingRate")
+    funding_rate: Number = msgspec.field(name="fundingRate")
 
 
 class Point(Struct, rename="camel"):
     """A mark price, or a value of an index or a premium."""
 
     time_point: Integer
-    value: _Number
-    index_price: _Number | None = None
+    value: Number
+    index_price: Number | None = None
 
 
 class Points(Struct, rename="camel"):
@@ -191,13 +186,13 @@ class FuturesTicker(Struct, rename="camel"):
 
     symbol: str
     sequence: Integer | None = None
-    price: _Number | None = None
-    size: _Number | None = None
+    price: Number | None = None
+    size: Number | None = None
     side: Literal["buy", "sell"] | None = None
-    best_bid_price: _Number | None = None
-    best_bid_size: _Number | None = None
-    best_ask_price: _Number | None = None
-    best_ask_size: _Number | None = None
+    best_bid_price: Number | None = None
+    best_bid_size: Number | None = None
+    best_ask_price: Number | None = None
+    best_ask_size: Number | None = None
     ts: Integer | None = None
 
 
@@ -205,30 +200,30 @@ class ContractStats(Struct, rename="camel"):
     """The last 24 hours of a contract."""
 
     symbol: str
-    last_trade_price: _Number | None = None
-    high_price: _Number | None = None
-    low_price: _Number | None = None
-    volume: _Number | None = msgspec.field(name="volumeOf24h", default=None)
-    turnover: _Number | None = msgspec.field(name="turnoverOf24h", default=None)
-    price_chg: _Number | None = None
-    price_chg_pct: _Number | None = None
+    last_trade_price: Number | None = None
+    high_price: Number | None = None
+    low_price: Number | None = None
+    volume: Number | None = msgspec.field(name="volumeOf24h", default=None)
+    turnover: Number | None = msgspec.field(name="turnoverOf24h", default=None)
+    price_chg: Number | None = None
+    price_chg_pct: Number | None = None
 
 
 class SpotTicker(Struct, rename="camel"):
     """Best bid, best ask, last trade and the last 24 hours of a pair."""
 
     symbol: str
-    buy: _Number | None = None
-    best_bid_size: _Number | None = None
-    sell: _Number | None = None
-    best_ask_size: _Number | None = None
-    last: _Number | None = None
-    high: _Number | None = None
-    low: _Number | None = None
-    vol: _Number | None = None
-    vol_value: _Number | None = None
-    change_price: _Number | None = None
-    change_rate: _Number | None = None
+    buy: Number | None = None
+    best_bid_size: Number | None = None
+    sell: Number | None = None
+    best_ask_size: Number | None = None
+    last: Number | None = None
+    high: Number | None = None
+    low: Number | None = None
+    vol: Number | None = None
+    vol_value: Number | None = None
+    change_price: Number | None = None
+    change_rate: Number | None = None
     time: Integer | None = None  # of a single pair; a list of all pairs has one time for all
 
 

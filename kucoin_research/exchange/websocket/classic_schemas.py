@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Struct
+
+from kucoin_research.exchange.json_numbers import Integer, NotNegative, Number
 
 __all__ = [
     "Announcement",
@@ -20,9 +22,7 @@ __all__ = [
     "FuturesTicker",
     "Indicator",
     "Instrument",
-    "Integer",
     "Level1",
-    "Number",
     "SpotChanges",
     "SpotLevel2",
     "SpotSnapshot",
@@ -30,12 +30,8 @@ __all__ = [
     "SpotTicker",
 ]
 
-# The bounds keep nan, infinities and integers beyond 64 bits out: msgspec then refuses them.
-Number: TypeAlias = Annotated[float, Meta(ge=-1e300, le=1e300)]
-_Resting: TypeAlias = Annotated[float, Meta(ge=0.0, le=1e300)]  # a size in a book
-Integer: TypeAlias = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 _Side: TypeAlias = Literal["buy", "sell"]
-_Levels: TypeAlias = tuple[tuple[Number, _Resting], ...] | None
+_Levels: TypeAlias = tuple[tuple[Number, NotNegative], ...] | None
 
 
 class ClassicData(Struct, gc=False):
@@ -94,7 +90,7 @@ class Execution(ClassicData):
 class Candles(ClassicData):
     """A candle, as a list of values."""
 
-    candles: tuple[Any, ...]  # not all of them are numbers to rely on, so they are read one by one
+    candles: tuple[Any, ...]  # some are unreliable, so the converter reads them one by one
 
 
 class FuturesLevel2(ClassicData):
@@ -109,8 +105,8 @@ class FuturesLevel2(ClassicData):
 class SpotChanges(ClassicData):
     """The changed levels of a spot book, each with its own sequence."""
 
-    asks: tuple[tuple[Number, _Resting, Integer], ...] | None = None
-    bids: tuple[tuple[Number, _Resting, Integer], ...] | None = None
+    asks: tuple[tuple[Number, NotNegative, Integer], ...] | None = None
+    bids: tuple[tuple[Number, NotNegative, Integer], ...] | None = None
 
 
 class SpotLevel2(ClassicData):

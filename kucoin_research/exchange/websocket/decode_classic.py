@@ -1,12 +1,12 @@
-"""KuCoin's JSON into records: one table, topic → function.
+"""Turns the classic feed's JSON into records, by one table from topic to function.
 
 Every message becomes one value: a record, a ``BookDelta`` (which the book turns into ``Level2``
-records), ``AccountNews`` (the records of a private message), a ``ControlMessage`` message of the
+records), ``AccountNews`` (the records of a private message), a ``ControlMessage`` of the
 conversation, ``Ignored``, or ``Broken``. Nothing here raises on bad input, reads a clock, or does
 I/O.
 
-A price, bid or ask of 0 means that there is none, so it becomes None; a size of 0 is one, and
-stays. A side of a book that is null is empty.
+A price, bid or ask of 0 means that there is none, so it becomes None; a size of 0 stays. A side of
+a book that is null is empty.
 
 Sources: KuCoin's classic futures and spot WebSocket documentation (https://www.kucoin.com/docs-new,
 read 2026-11), and the older frame shapes still found in recordings.
@@ -20,6 +20,7 @@ from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 import msgspec
 
 from kucoin_research.errors import MessageBroken
+from kucoin_research.exchange.json_numbers import Integer, Number
 from kucoin_research.exchange.websocket.classic_schemas import (
     Announcement,
     Candles,
@@ -32,9 +33,7 @@ from kucoin_research.exchange.websocket.classic_schemas import (
     FuturesTicker,
     Indicator,
     Instrument,
-    Integer,
     Level1,
-    Number,
     SpotLevel2,
     SpotSnapshot,
     SpotTicker,
@@ -61,6 +60,7 @@ from kucoin_research.model.records import (
 from kucoin_research.model.units import to_ns
 
 __all__ = [
+    "UNDECODABLE",
     "Broken",
     "ControlMessage",
     "Decoded",
@@ -71,6 +71,8 @@ __all__ = [
     "five_levels",
     "level_columns",
     "nonempty",
+    "reason_of",
+    "text_of",
 ]
 
 
@@ -79,29 +81,29 @@ _MOST_ROUTES = 20_000
 
 
 class ControlMessage(NamedTuple):
-    """A message of the conversation itself: welcome, ack, pong, error and their like."""
+    """A message of the conversation itself, such as a welcome, an ack, a pong or an error."""
 
     type: str
     id: str | None = None
     code: int | None = None
     text: str = ""
     timestamp: int | None = None  # ns
-    # Of a welcome, where it says so: ms between pings, the speed of a virtual clock, and seconds
-    # for which the connection is kept.
+    # A welcome may set these: ms between pings, the speed of a virtual clock, and the seconds after
+    # which the exchange ends the connection.
     ping_interval_ms: int | None = None
     speed: float | None = None
     lifetime: float | None = None
 
 
 class Broken(NamedTuple):
-    """A message that does not decode: why, and its topic where that could be read."""
+    """A message that does not decode: the reason, and its topic if that could be read."""
 
     reason: str
     topic: str | None
 
 
 class Ignored(NamedTuple):
-    """A sound message that carries nothing we keep."""
+    """A valid message with nothing in it that we keep."""
 
     topic: str
 
@@ -112,7 +114,7 @@ Decoded: TypeAlias = (
 
 
 class Decodes(Protocol):
-    """Turns the messages of one connection into values, whatever its feed; never raises."""
+    """Turns the messages of one connection into values, on either feed; never raises."""
 
     def decode(self, payload: bytes, local: int) -> Decoded:
         """Turn one message, which arrived at ``local`` (ns UTC), into one value."""
@@ -128,8 +130,8 @@ class _Route(NamedTuple):
     interval: str | None
 
 
-# A record is built by the hundred thousand: going round NamedTuple's Python-level __new__ takes
-# 0.11 instead of 0.29 µs.
+# We build records by the hundred thousand: this takes 0.11 µs, NamedTuple's own __new__, which is
+# written in Python, 0.29 µs.
 _new = tuple.__new__
 
 
@@ -138,7 +140,7 @@ def _time(value: int | None) -> int | None:
 
 
 def check_utf8(payload: bytes) -> None:
-    """Refuse what is not UTF-8: msgspec does not look at what it skips.
+    """Refuse bytes that are not UTF-8; msgspec does not check the parts that it skips.
 
     Raises
     ------
@@ -150,7 +152,7 @@ def check_utf8(payload: bytes) -> None:
 
 
 def nonempty(record: Record) -> Record:
-    """Refuse a record that tells nothing at all of its symbol.
+    """Return a record, unless it has no value at all for its symbol.
 
     Raises
     ------
@@ -175,7 +177,7 @@ def _futures_ticker(route: _Route, message: Any, local: int) -> Decoded:
 
 def _spot_ticker(route: _Route, message: Any, local: int) -> Decoded:
     d = message.data
-    # "/market/ticker:all" names the symbol only in the subject.
+    # On "/market/ticker:all" only the subject names the symbol.
     symbol = message.subject if route.key == "all" else route.key
     if not symbol:
         raise MessageBroken("a ticker of topic 'all' without a subject names no symbol")
@@ -284,7 +286,7 @@ def _spot_level2(route: _Route, message: Any, local: int) -> Decoded:
 
 
 def five_levels(levels: Sequence[tuple[float, float]] | None) -> list[float | None]:
-    """Spread one side of a book over five prices, then five sizes, None where it has no more.
+    """Spread one side of a book over five prices, then five sizes; None where there are fewer.
 
     Parameters
     ----------
@@ -329,7 +331,7 @@ def _depth50(route: _Route, message: Any, local: int) -> Decoded:
 
 
 def _instrument(route: _Route, message: Any, local: int) -> Decoded:
-    # One topic carries two subjects; a frame without a subject tells itself by its fields.
+    # One topic carries two subjects; the fields of a frame without a subject show which one it is.
     d, subject = message.data, message.subject
     if subject is None:
         subject = "mark.index.price" if d.fundingRate is None else "funding.rate"
@@ -347,7 +349,7 @@ def _announcement(route: _Route, message: Any, local: int) -> Decoded:
     if message.subject not in ("funding.begin", "funding.end", None):
         return Ignored(route.topic)
     d = message.data
-    # The documented samples come on the bare topic, with the symbol inside.
+    # In the documented samples the topic names no symbol; the data does.
     symbol = d.symbol or route.key
     if not symbol:
         raise MessageBroken("a funding announcement without a symbol")
@@ -422,7 +424,7 @@ for _market, _readers in ACCOUNT_TOPICS.items():
     _TABLE[_market].update((prefix, (dict, _account(read))) for prefix, read in _readers.items())
 
 
-# Whatever else calls itself by a type is a message of the conversation, even with a topic in it.
+# A message of any other type belongs to the conversation, even if it has a topic.
 _MessageType: TypeAlias = Literal["message"] | None
 
 
@@ -446,7 +448,7 @@ _DECODERS: dict[type[Any], Callable[[bytes], Any]] = {
 _decode_envelope = msgspec.json.Decoder(Envelope, strict=False).decode
 _decode_control = msgspec.json.Decoder(ControlFields, strict=False).decode
 
-# Everything that a hostile payload can make msgspec, the converters or the integer checks raise.
+#: All errors that msgspec, the converters and the integer checks raise for a hostile payload.
 UNDECODABLE = (msgspec.MsgspecError, ValueError, TypeError, OverflowError, RecursionError)
 
 
@@ -456,12 +458,12 @@ class Decoder:
     Parameters
     ----------
     market
-        The product whose topics arrive.
+        The market whose topics arrive.
 
     Notes
     -----
-    Not thread-safe; each connection's pump owns one. The topic is found by a byte search and its
-    route looked up, so a hot message is parsed once, straight into typed values.
+    Not thread-safe; each connection's pump owns one. It finds the topic by a search in the bytes,
+    and looks its route up. So the usual message is parsed once, straight into typed values.
     """
 
     def __init__(self, market: Market) -> None:
@@ -488,12 +490,12 @@ class Decoder:
             if message.topic == route[2]:
                 return route[1](route, message, local)
         except UNDECODABLE:
-            # Broken, or not what its bytes looked like, say an ack that quotes a topic.
+            # Broken, or another message than its bytes suggested: an ack may quote a topic.
             return self._decode_plainly(payload, local)
         return self._decode_plainly(payload, local)
 
     def _decode_plainly(self, payload: bytes, local: int) -> Decoded:
-        """Take the slow path: read the envelope first, then what it says is in it."""
+        """Take the slow path: read the envelope first, then the message that it announces."""
         topic = None
         try:
             envelope = _decode_envelope(payload)
@@ -524,7 +526,7 @@ def _make_route(topic: str, table: dict[str, tuple[type[Any], _Convert]]) -> _Ro
     interval = None
     if data is Candles:
         key, _, interval = key.rpartition("_")
-    if not key and data not in (Announcement, dict):  # some come for a whole account
+    if not key and data not in (Announcement, dict):  # a topic of a whole account has no symbol
         raise MessageBroken(f"topic {topic!r} names no symbol")
     return _Route(_DECODERS[data], convert, topic, key, interval)
 
@@ -539,6 +541,7 @@ def _control(payload: bytes, envelope: Envelope) -> ControlMessage:
 
 
 def text_of(data: msgspec.Raw) -> str:
+    """Return a JSON value as text: a string itself, anything else as it was spelled."""
     value = msgspec.json.decode(data)
     if value is None:
         return ""
@@ -546,5 +549,6 @@ def text_of(data: msgspec.Raw) -> str:
 
 
 def reason_of(error: BaseException) -> str:
+    """Return an error's text for `Broken`, cut to 200 characters."""
     text = str(error) or type(error).__name__
     return text if len(text) <= 200 else text[:200] + "…"
