@@ -55,7 +55,7 @@ Request: TypeAlias = requests.PreparedRequest
 #: What `Transport.send` raises.
 TransportError: TypeAlias = requests.RequestException
 
-_PIECE = 65_536
+PIECE = 65_536
 _PROXY_WANTS_LOGIN = HTTPStatus.PROXY_AUTHENTICATION_REQUIRED
 # What a reply without success may say; the rest of it is left unread.
 _MOST_OF_AN_ERROR = 262_144
@@ -82,7 +82,7 @@ class Reply(NamedTuple):
 
 # -- below requests --------------------------------------------------------------------------------
 
-_under_way = threading.local()  # `bound`, of the call that this thread makes
+under_way = threading.local()  # `bound`, of the call that this thread makes
 
 
 class _Raw(io.RawIOBase):
@@ -129,26 +129,26 @@ class _Source:
         self._raw = raw
 
     def makefile(self, *_: object) -> io.BufferedReader:
-        return io.BufferedReader(self._raw, _PIECE)
+        return io.BufferedReader(self._raw, PIECE)
 
 
 class _Response(http.client.HTTPResponse):
     """A reply that is read within the bound of the call."""
 
     def __init__(self, sock: Any, *args: Any, **options: Any) -> None:
-        bound: Bound = _under_way.bound
+        bound: Bound = under_way.bound
         bound.hold(network.beneath(sock))
         self._raw = _Raw(sock, bound)
         super().__init__(cast("Any", _Source(self._raw)), *args, **options)
 
     def begin(self) -> None:
         super().begin()
-        self._raw.allow(_under_way.most)
+        self._raw.allow(under_way.most)
 
 
 def _target_of(connection: Any, *, is_secure: bool) -> Target:
     host = connection.host.strip("[]")
-    return Target(host, connection.port, is_secure, _under_way.is_loopback)
+    return Target(host, connection.port, is_secure, under_way.is_loopback)
 
 
 class _Plain(HTTPConnection):
@@ -160,7 +160,7 @@ class _Plain(HTTPConnection):
     _forwarder: Proxy | None = None  # a proxy that is sent the request itself
 
     def _new_conn(self) -> Any:
-        mine, bound = cast("Any", self), _under_way.bound
+        mine, bound = cast("Any", self), under_way.bound
         target = _target_of(self, is_secure=False)
         proxy = proxy_for(target)
         # Few proxies let anybody tunnel to a port that is not that of TLS.
@@ -208,7 +208,7 @@ class _Secure(HTTPSConnection):
     debuglevel = 0
 
     def connect(self) -> None:
-        mine, bound = cast("Any", self), _under_way.bound
+        mine, bound = cast("Any", self), under_way.bound
         target = _target_of(self, is_secure=True)
         wire = network.opened(bound, target, proxy_for(target), timeout=mine.timeout)
         mine.sock = network.secured(bound, wire, target.host, timeout=mine.timeout)
@@ -226,7 +226,7 @@ class _SecurePool(HTTPSConnectionPool):
 _POOLS = {"http": _PlainPool, "https": _SecurePool}
 
 
-class _Adapter(HTTPAdapter):
+class BoundedAdapter(HTTPAdapter):
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
         super().init_poolmanager(*args, **options)
         self.poolmanager.pool_classes_by_scheme = _POOLS
@@ -235,7 +235,7 @@ class _Adapter(HTTPAdapter):
         """Leave that to the connection, which verifies by what `network` finds."""
 
 
-class _NoCookies(RequestsCookieJar):
+class NoCookies(RequestsCookieJar):
     """Keeps nothing: no server is to know us again."""
 
     def set_cookie(self, cookie: Any, *args: Any, **options: Any) -> None:
@@ -339,7 +339,7 @@ class Transport:
             if self._is_closed:
                 bound.cut()
         try:
-            _under_way.is_loopback = is_loopback
+            under_way.is_loopback = is_loopback
             with bound:
                 return self._send(session, method, url, headers, auth, bound, most)
         finally:
@@ -356,7 +356,7 @@ class Transport:
         bound: Bound,
         most: int,
     ) -> Reply:
-        _under_way.bound, _under_way.most = bound, most + _PIECE
+        under_way.bound, under_way.most = bound, most + PIECE
         try:
             connect, wait = self._timeout
             with session.request(
@@ -375,7 +375,7 @@ class Transport:
                 raise
             raise requests.ConnectionError(error) from error
         finally:
-            _under_way.bound = None
+            under_way.bound = None
 
     def _session(self) -> Session:
         if self._given_session is not None:
@@ -383,9 +383,9 @@ class Transport:
         if not hasattr(self._local, "session"):
             session = requests.Session()
             session.trust_env = False  # the connections decide that
-            session.cookies = _NoCookies()
+            session.cookies = NoCookies()
             for scheme in ("http://", "https://"):
-                session.mount(scheme, _Adapter())
+                session.mount(scheme, BoundedAdapter())
             with self._lock:
                 self._sessions.add(session)
             self._local.session = session
@@ -433,9 +433,9 @@ def _unpacked(response: requests.Response, bound: Bound, most: int) -> Iterator[
     encodings = [text for each in named if (text := each.strip()) not in ("", "identity")]
     if len(encodings) > _MOST_ENCODINGS or not all(each in _WINDOWS for each in encodings):
         raise requests.exceptions.ContentDecodingError("packed as was not asked for")
-    pieces: Iterable[bytes] = response.raw.stream(_PIECE, decode_content=False)
+    pieces: Iterable[bytes] = response.raw.stream(PIECE, decode_content=False)
     for encoding in reversed(encodings):
-        pieces = _inflate(pieces, encoding, most)
+        pieces = inflate(pieces, encoding, most)
     for piece in pieces:
         yield piece
         bound.left()
@@ -446,7 +446,7 @@ _WINDOWS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 _HEADERLESS = -15
 
 
-def _inflate(pieces: Iterable[bytes], encoding: str, most: int) -> Iterator[bytes]:
+def inflate(pieces: Iterable[bytes], encoding: str, most: int) -> Iterator[bytes]:
     """Unpack in pieces, and no more than a reply may have: also of what is packed again inside."""
     pieces = iter(pieces)
     head = b""
@@ -476,7 +476,7 @@ class _Unpacking:
     def feed(self, packed: bytes) -> Iterator[bytes]:
         while not self._is_over:
             try:
-                piece = self._unpack.decompress(packed, _PIECE)
+                piece = self._unpack.decompress(packed, PIECE)
             except zlib.error:
                 if self._parts == 1:
                     raise
@@ -489,7 +489,7 @@ class _Unpacking:
                 packed = self._unpack.unused_data
                 if packed:
                     self._begin_next()
-            if not packed and len(piece) < _PIECE:
+            if not packed and len(piece) < PIECE:
                 return
 
     def _begin_next(self) -> None:
