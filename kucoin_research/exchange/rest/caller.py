@@ -33,10 +33,8 @@ from kucoin_research.exchange.rest.failures import (
 from kucoin_research.exchange.rest.quotas import Pace, pace_of, quotas_of
 from kucoin_research.exchange.rest.replies import ReplyReader
 from kucoin_research.exchange.rest.signer import Signer
-from kucoin_research.exchange.rest.transport import (
-    Transport,
-    TransportError,
-)
+from kucoin_research.exchange.rest.transport import Transport
+from kucoin_research.exchange.rest.troubles import TransportError
 from kucoin_research.exchange.venues import (
     Venue,
     is_loopback,

@@ -27,11 +27,8 @@ from kucoin_research.exchange.rest.envelope import (
     read_retry_after,
 )
 from kucoin_research.exchange.rest.signer import Signer
-from kucoin_research.exchange.rest.transport import (
-    Reply,
-    TransportError,
-    trouble_of,
-)
+from kucoin_research.exchange.rest.transport import Reply
+from kucoin_research.exchange.rest.troubles import TransportError, trouble_of
 from kucoin_research.exchange.venues import (
     Venue,
     is_loopback,

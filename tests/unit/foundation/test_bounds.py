@@ -33,8 +33,9 @@ from kucoin_research.errors import (
 from kucoin_research.exchange import venues
 from kucoin_research.exchange.dialing import dial
 from kucoin_research.exchange.rest.client import Rest
-from kucoin_research.exchange.rest.transport import Reply, TooLarge, Transport, inflate
+from kucoin_research.exchange.rest.transport import Reply, Transport
 from kucoin_research.exchange.rest.universe import Universe
+from kucoin_research.exchange.rest.unpacking import TooLarge, inflate
 from kucoin_research.exchange.venues import Venue
 from kucoin_research.exchange.websocket.connection import Connection
 from kucoin_research.foundation import clocks
