@@ -1,4 +1,8 @@
-"""Connections and pools for requests that read within the bound of a call."""
+"""HTTP connections for requests that connect and read within the bound of a call.
+
+The bound reaches below requests: these classes open the socket by `network`, and read from it. So
+it holds for a proxy's answer, for TLS, for headers and for chunks, too.
+"""
 
 from __future__ import annotations
 
@@ -25,18 +29,20 @@ __all__ = ["BoundedAdapter", "NoCookies", "under_way"]
 _PROXY_WANTS_LOGIN = HTTPStatus.PROXY_AUTHENTICATION_REQUIRED
 
 
-under_way = threading.local()  # `bound`, of the call that this thread makes
+#: The call that this thread makes: ``bound``, ``most`` bytes of a reply, and ``is_loopback``.
+#: requests has no way to pass them through to a connection.
+under_way = threading.local()
 
 
 class _Raw(io.RawIOBase):
-    """The bytes of a reply as they come, each read waiting within the bound of the call."""
+    """Reads the bytes of a reply from the socket; each read waits within the bound of the call."""
 
     def __init__(self, sock: Any, bound: Bound) -> None:
         self._sock = sock
-        self._file = sock.makefile("rb", buffering=0)  # the socket stays open as long as this
+        self._file = sock.makefile("rb", buffering=0)  # keeps the socket open
         self._bound = bound
         self._timeout = sock.gettimeout()
-        self._room = MOST_HEADERS  # of 1xx replies, too
+        self._room = MOST_HEADERS  # bytes that may still come; 1xx replies count, too
 
     def readable(self) -> bool:
         return True
@@ -45,7 +51,7 @@ class _Raw(io.RawIOBase):
         return cast("int", self._file.fileno())
 
     def allow(self, most: int) -> None:
-        """Take so many bytes from now on."""
+        """Allow ``most`` more bytes from now on."""
         self._room = most
 
     def readinto(self, buffer: Any) -> int:
@@ -55,7 +61,7 @@ class _Raw(io.RawIOBase):
         try:
             count: int = self._file.readinto(buffer)
         except TimeoutError:
-            self._bound.left()  # tells which of the two it was
+            self._bound.left()  # raises if the bound is over; else it was the timeout
             raise
         self._room -= count
         return count
@@ -66,7 +72,7 @@ class _Raw(io.RawIOBase):
 
 
 class _Source:
-    """Stands for the socket where http.client makes a file of it."""
+    """Stands for the socket when http.client makes a file of it."""
 
     def __init__(self, raw: _Raw) -> None:
         self._raw = raw
@@ -76,7 +82,7 @@ class _Source:
 
 
 class _Response(http.client.HTTPResponse):
-    """A reply that is read within the bound of the call."""
+    """Reads a reply within the bound of the call."""
 
     def __init__(self, sock: Any, *args: Any, **options: Any) -> None:
         bound: Bound = under_way.bound
@@ -98,22 +104,22 @@ class _Plain(HTTPConnection):
     """A connection without TLS, opened and read from within the bound of the call."""
 
     response_class: Any = _Response
-    # Set on http.client's class, it would print signatures.
+    # Set here, as a level on http.client's own class would make it print signatures.
     debuglevel = 0
-    _forwarder: Proxy | None = None  # a proxy that is sent the request itself
+    _forwarder: Proxy | None = None  # a proxy that gets the request itself, without a tunnel
 
     def _new_conn(self) -> Any:
         mine, bound = cast("Any", self), under_way.bound
         target = _target_of(self, is_secure=False)
         proxy = proxy_for(target)
-        # Few proxies let anybody tunnel to a port that is not that of TLS.
+        # Few proxies allow a tunnel to another port than that of TLS.
         forwards = proxy is not None and proxy.scheme in ("http", "https")
         self._forwarder = proxy if forwards else None
         return network.opened(bound, target, proxy, timeout=mine.timeout, has_tunnel=not forwards)
 
     def putrequest(self, method: str, url: str, *args: Any, **options: Any) -> None:
         if self.sock is None:
-            self.connect()  # it decides what is to be sent
+            self.connect()  # it decides whether the request goes to a proxy
         if self._forwarder is None:
             super().putrequest(method, url, *args, **options)
             return
@@ -125,7 +131,7 @@ class _Plain(HTTPConnection):
     def endheaders(self, *args: Any, **options: Any) -> None:
         end = super().endheaders
         if self._forwarder is not None:
-            sealed(lambda: end(*args, **options))  # its frames hold the login
+            sealed(lambda: end(*args, **options))  # its frames hold the proxy's login
         else:
             end(*args, **options)
 
@@ -178,14 +184,14 @@ class BoundedAdapter(HTTPAdapter):
         self.poolmanager.pool_classes_by_scheme = _POOLS
 
     def cert_verify(self, *_: Any) -> None:
-        """Leave that to the connection, which verifies by what `network` finds."""
+        """Leave verification to the connection, which uses the certificates of `network`."""
 
 
 class NoCookies(RequestsCookieJar):
-    """Keeps nothing: no server is to know us again."""
+    """Keeps no cookies, so that no server recognizes us."""
 
     def set_cookie(self, cookie: Any, *args: Any, **options: Any) -> None:
-        """Forget it."""
+        """Drop the cookie."""
 
     def extract_cookies(self, response: Any, request: Any) -> None:
-        """Leave them where they are."""
+        """Leave a reply's cookies where they are."""

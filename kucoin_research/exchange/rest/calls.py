@@ -1,4 +1,4 @@
-"""One REST call: what is asked for, what it costs, and what came of it."""
+"""One REST call: its request, its weight in the quota, its reply or its failure."""
 
 from __future__ import annotations
 

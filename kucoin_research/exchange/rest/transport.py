@@ -1,10 +1,8 @@
-"""One HTTP request and its whole reply, bounded in size and in time; the only user of a session.
+"""Sends one HTTP request and reads its whole reply, bounded in size and in time.
 
 A server, or a proxy on the way, may send without end, a byte a second, or a megabyte of gzip that
-unpacks to gigabytes. So a reply is read in pieces, each waited for within the `Bound` of its call,
-and unpacked in pieces up to a cap. The bound reaches below requests: our connection classes open
-the socket, as `network` does it for all, and read from it, so that it holds for a proxy's answer,
-for TLS, for headers and for chunks, too.
+unpacks to gigabytes. So a reply is read in pieces, each within the `Bound` of its call, and is
+unpacked in pieces up to a cap. Only this module uses a session of requests.
 """
 
 from __future__ import annotations
@@ -32,18 +30,15 @@ Session: TypeAlias = requests.Session
 #: A request as it is about to be sent.
 Request: TypeAlias = requests.PreparedRequest
 
-# What a reply without success may say; the rest of it is left unread.
+# Bytes of a reply without success; the rest of it is not read.
 _MOST_OF_AN_ERROR = 262_144
 _MOST_ENCODINGS = 3
-#: What to ask for: no more than can be unpacked here, in pieces.
+#: The encodings to ask for: those that we can unpack in pieces.
 ENCODINGS = "gzip, deflate"
 
 
 class Reply(NamedTuple):
-    """A reply, unpacked.
-
-    Where it is no success, ``body`` may be the beginning only.
-    """
+    """A reply, unpacked; without success its ``body`` may be cut short."""
 
     status: int
     headers: Mapping[str, str]
@@ -54,17 +49,17 @@ class Transport:
     """Sends requests; each thread has connections of its own.
 
     **Threads**: any number may call `send` at once. `close` may be called from any thread; it ends
-    what is on its way.
+    all requests that are under way.
 
     Parameters
     ----------
     clock
-        What the waits go by.
+        Times the waits.
     timeout
         Seconds to connect, and to wait for each piece of a reply.
     session
-        A session to use for every request instead of our own; it stays open. Its connections are
-        its own: of these the bound is looked at between two pieces of a body only.
+        A session for every request instead of our own; it stays open. We do not control its
+        connections: there the bound is checked only between two pieces of a body.
     """
 
     def __init__(
@@ -80,7 +75,7 @@ class Transport:
         self._bounds: set[Bound] = set()
 
     def close(self) -> None:
-        """Close the connections, and end every request that is on its way."""
+        """Close the connections, and end every request that is under way."""
         with self._lock:
             self._is_closed = True
             sessions, bounds = list(self._sessions), list(self._bounds)
@@ -90,9 +85,9 @@ class Transport:
             session.close()
 
     def disown(self) -> None:
-        """Forget requests and connections in a forked child: their ends are shared with the parent.
+        """Forget requests and connections in a forked child, which shares them with the parent.
 
-        Nothing of them is shut down. A session that was given stays.
+        None of them is shut down. A given session stays.
         """
         self._local = threading.local()
         self._lock = threading.Lock()  # may have been held when the process was forked
@@ -114,24 +109,24 @@ class Transport:
         Parameters
         ----------
         method, url, headers
-            Of the request; ``Accept-Encoding`` is to be ``ENCODINGS``.
+            The request; its ``Accept-Encoding`` must be ``ENCODINGS``.
         auth
-            Adds to the request, as it is sent, what proves a key.
+            Adds the signed headers to the request when it is sent.
         bound
-            By when the reply is there.
+            Limits the request and its reply in time.
         most
-            Bytes of it, packed as well as unpacked.
+            The most bytes of the reply, packed as well as unpacked.
         is_loopback
             Whether the address is this machine's own, which no proxy reaches.
 
         Raises
         ------
         TransportError
-            Whatever came between; `trouble_of` tells what.
+            If there is no reply; `trouble_of` returns the reason.
         InvalidInput
             If a variable names no proxy, or no certificate.
         UntrustedHost
-            If the given session would take any server's word.
+            If the given session does not verify certificates.
         """
         if not is_loopback and self._given_session is not None:
             _refuse_unverified(self._given_session)
@@ -184,7 +179,7 @@ class Transport:
             return self._given_session
         if not hasattr(self._local, "session"):
             session = requests.Session()
-            session.trust_env = False  # the connections decide that
+            session.trust_env = False  # our connections choose proxy and certificates
             session.cookies = NoCookies()
             for scheme in ("http://", "https://"):
                 session.mount(scheme, BoundedAdapter())
@@ -205,7 +200,8 @@ def _hooks_of(session: Session) -> list[Any]:
 
 
 def _stay(response: requests.Response, *_: object, **__: object) -> None:
-    # requests reads the whole body of a redirect, also of one that it is not to follow.
+    # requests reads the whole body of a redirect, even of one that it must not follow. Without the
+    # Location it takes the reply for an ordinary one.
     response.headers.pop("Location", None)
 
 

@@ -1,4 +1,4 @@
-"""Why a request got no reply."""
+"""Names the reason why a request got no reply, by the errors of requests and urllib3."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from kucoin_research.foundation.bounds import OutOfTime
 
 __all__ = ["TransportError", "Trouble", "trouble_of"]
 
-#: What `Transport.send` raises.
+#: The errors of `Transport.send`.
 TransportError: TypeAlias = requests.RequestException
 
 
 class Trouble(NamedTuple):
-    """Why there is no reply: the error it is, half a sentence, and whether it may pass."""
+    """The reason why there is no reply: our error, half a sentence, and whether it may pass."""
 
     error: type[Unreachable | BadReply]
     why: str
     may_pass: bool = False
 
 
-# The first that fits counts. No call here changes anything at the exchange (the token's POST
-# neither), so each may be repeated after a break.
+# The first match counts. A call may be repeated after its connection broke, as no call changes
+# anything at the exchange, not even the token's POST.
 _TROUBLES: tuple[tuple[tuple[type[BaseException], ...], Trouble], ...] = (
     (
         (TooLarge,),
@@ -78,7 +78,7 @@ _TROUBLES: tuple[tuple[tuple[type[BaseException], ...], Trouble], ...] = (
 
 
 def trouble_of(error: TransportError) -> Trouble:
-    """Tell what was wrong."""
+    """Return the reason for an error."""
     causes = list(_chain(error))
     failures = [each for each in causes if isinstance(each, ConnectFailure)]
     failures += [  # of a session that was given
@@ -95,7 +95,7 @@ def trouble_of(error: TransportError) -> Trouble:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    # requests and urllib3 wrap the true cause, several deep and in different places.
+    # requests and urllib3 wrap the true cause, several levels deep and in different places.
     found: list[BaseException] = [error]
     for each in found:
         yield each

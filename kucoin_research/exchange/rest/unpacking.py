@@ -1,4 +1,4 @@
-"""Unpacks replies in pieces, up to a cap."""
+"""Unpacks gzip and deflate in pieces, up to a cap: a megabyte of gzip may unpack to gigabytes."""
 
 from __future__ import annotations
 
@@ -9,32 +9,44 @@ from collections.abc import Iterable, Iterator
 
 __all__ = ["PIECE", "TooLarge", "inflate"]
 
+#: Bytes that are read and unpacked at once.
 PIECE = 65_536
-
-
-_MOST_PARTS = 1_000  # of gzip; empty ones would cost time, and no bytes
+_MOST_PARTS = 1_000  # of gzip: the cap on bytes does not stop endless empty parts
 
 
 class TooLarge(http.client.HTTPException):
-    """The reply goes on beyond what is taken of one."""
+    """A reply is longer than the cap."""
 
 
-# Bits of zlib's window, which also tell the format.
+#: By encoding: the ``wbits`` of zlib, which select the format, too.
 WINDOWS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
-
-
 _HEADERLESS = -15
 
 
 def inflate(pieces: Iterable[bytes], encoding: str, most: int) -> Iterator[bytes]:
-    """Unpack in pieces, and no more than a reply may have: also of what is packed again inside."""
+    """Unpack in pieces, up to ``most`` bytes; for a body packed twice, each layer has that cap.
+
+    Parameters
+    ----------
+    pieces
+        The packed bytes.
+    encoding
+        A key of ``WINDOWS``.
+    most
+        The most bytes, unpacked.
+
+    Raises
+    ------
+    TooLarge
+        If there are more.
+    """
     pieces = iter(pieces)
     head = b""
     while len(head) < 2 and (piece := next(pieces, b"")):
         head += piece
     window = WINDOWS[encoding]
     if encoding == "deflate" and not _has_zlib_header(head):
-        window = _HEADERLESS  # some leave it out
+        window = _HEADERLESS  # some servers leave the header of zlib out
     unpacking, room = _Unpacking(window), most
     for packed in itertools.chain([head], pieces):
         for piece in unpacking.feed(packed):
@@ -45,7 +57,7 @@ def inflate(pieces: Iterable[bytes], encoding: str, most: int) -> Iterator[bytes
 
 
 class _Unpacking:
-    """Unpacks one part, or several in a row, in pieces of a bounded size."""
+    """Unpacks one part, or several in a row, into pieces of a bounded size."""
 
     def __init__(self, window: int) -> None:
         self._window = window
@@ -60,7 +72,7 @@ class _Unpacking:
             except zlib.error:
                 if self._parts == 1:
                     raise
-                self._is_over = True  # padding behind the last part is no data
+                self._is_over = True  # bytes after the last part are padding
                 return
             if piece:
                 yield piece
