@@ -17,7 +17,7 @@ from kucoin_research.foundation.hidden import surroundings
 
 __all__ = ["certificate_failure", "trust"]
 
-_BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")  # in this order, as requests heeds them
+_BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")  # in the order of requests
 
 
 _OPENSSL = ("SSL_CERT_FILE", "SSL_CERT_DIR")

@@ -1,4 +1,4 @@
-"""API keys, held so that they cannot be shown by accident, and settings from ``.env``."""
+"""API keys that cannot be shown by accident, and settings from ``.env``."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ class RestCaller:
     patience
         Seconds that the waits before retries may add up to.
     clock
-        The time it lives in.
+        Times the waits and the deadlines.
     """
 
     def __init__(

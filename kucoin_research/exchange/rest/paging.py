@@ -143,7 +143,7 @@ class PageWalk(Generic[T]):
     ask
         Returns rows between two times, both included, by their time: all of them, or some.
     patience
-        Repeats a page that could not be had.
+        Repeats a page that failed.
     leap
         Returns the time to go on from, after a part without rows.
     on_progress
@@ -180,7 +180,7 @@ class PageWalk(Generic[T]):
         Raises
         ------
         KucoinResearchError
-            If a page could not be had. If others came before, the error's ``rows`` are the
+            If a page could not be fetched. If others came before, the error's ``rows`` are the
             complete ones from the begin on, and its text says how to go on.
         """
         try:

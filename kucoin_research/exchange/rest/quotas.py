@@ -72,7 +72,7 @@ class _Window:
     remaining: int | None = None  # None: unknown
     ends_after: float = 0.0  # the end lies between the two, monotonic seconds
     ends_by: float | None = None  # None: the window begins with the next call
-    was_over_by: float = -math.inf  # the one before
+    was_over_by: float = -math.inf  # the end of the window before
     on_the_way: int = 0  # weight of the calls without an answer yet
 
     @property
@@ -238,7 +238,7 @@ class Pace:
         self._lock = threading.Lock()
 
 
-# -- shared by all who ask -------------------------------------------------------------------------
+# -- shared by all clients -------------------------------------------------------------------------
 
 # Kept as long as their clocks, which they refer to weakly: most clients make one call and are gone.
 _quotas: WeakKeyDictionary[Clock, dict[str, Quotas]] = WeakKeyDictionary()  # by host

@@ -54,9 +54,8 @@ class Signer:
         """Return the pool that a call takes its quota from: this address's, or the account's."""
         key = None
         if call.is_signed and self._credentials is not None:
-            key = hash(
-                self._credentials.key
-            )  # Python salts the hash: nobody can find the key by it
+            # Python salts the hash, so nobody can find the key by it.
+            key = hash(self._credentials.key)
         return Pool(call.market, key)
 
     def set_offset(self, market: Market, offset_ns: int) -> None:

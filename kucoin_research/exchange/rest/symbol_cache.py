@@ -1,4 +1,4 @@
-"""The last symbol list of each exchange on this disk, so that its symbols are known offline."""
+"""Keeps the last symbol list of each exchange on disk, so that its symbols are known offline."""
 
 from __future__ import annotations
 

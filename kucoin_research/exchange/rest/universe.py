@@ -1,4 +1,4 @@
-"""The symbols of a venue, read once and kept for a while, also on disk."""
+"""The instruments of each venue: fetched once, and kept for a while in memory and on disk."""
 
 from __future__ import annotations
 
