@@ -32,8 +32,8 @@ from kucoin_research.exchange.websocket import connection
 from kucoin_research.foundation.hidden import Hidden, Settings, bare, masked, sealed
 from kucoin_research.model.channels import Market, Subscription, parse_channel
 from tests.conftest import wait_until
-from tests.unit.exchange.rest import test_client as rest_tests
-from tests.unit.exchange.rest.test_client import Answer, ok, refusal
+from tests.unit.exchange.rest import answering
+from tests.unit.exchange.rest.answering import Answer, ok, refusal
 from tests.unit.exchange.websocket.test_connection import Server as SocketServer
 from tests.unit.exchange.websocket.test_connection import close_frame, frame
 from tests.unit.figures.showing import dumps_of, leaks
@@ -41,8 +41,8 @@ from tests.unit.figures.showing import dumps_of, leaks
 # Against servers that live in real time.
 REAL_TIME = True
 
-exchange = rest_tests.exchange
-waiter = rest_tests.waiter
+exchange = answering.exchange
+waiter = answering.waiter
 
 KEY, SECRET, PASSPHRASE = "markerkey0001", "marker/secret=0002", "marker  phrase<3>"
 TOKEN = "markertoken/0004=="
