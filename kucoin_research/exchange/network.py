@@ -33,9 +33,13 @@ _NO_NAME = "its name was not found in time"
 
 
 def opened(
-    bound: Bound, target: Target, proxy: Proxy | None, *, timeout: float | None = None,
+    bound: Bound,
+    target: Target,
+    proxy: Proxy | None,
+    *,
+    timeout: float | None = None,
     has_tunnel: bool = True,
-) -> Wire:  # fmt: skip
+) -> Wire:
     """Connect to a host, or to the proxy that leads there; TLS with the host comes next.
 
     Parameters

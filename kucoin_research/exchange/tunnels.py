@@ -133,9 +133,11 @@ def _socks5_login(user: Hidden[str], password: Hidden[str]) -> Hidden[bytes]:
         raise ConnectFailure("its user or password is longer than SOCKS5 allows")
     return Hidden(
         b"\x01"
-        + bytes([len(user.reveal().encode())]) + user.reveal().encode()
-        + bytes([len(password.reveal().encode())]) + password.reveal().encode()
-    )  # fmt: skip
+        + bytes([len(user.reveal().encode())])
+        + user.reveal().encode()
+        + bytes([len(password.reveal().encode())])
+        + password.reveal().encode()
+    )
 
 
 def _ask_socks4(
@@ -151,9 +153,13 @@ def _ask_socks4(
     user = Hidden("") if proxy.login is None else proxy.login[0]
     wire.settimeout(bound.left())
     wire.sendall(
-        b"\x04\x01" + target.port.to_bytes(2, "big") + packed
-        + user.reveal().encode() + b"\x00" + name
-    )  # fmt: skip
+        b"\x04\x01"
+        + target.port.to_bytes(2, "big")
+        + packed
+        + user.reveal().encode()
+        + b"\x00"
+        + name
+    )
     answer = _read(bound, wire, 8)[1]
     if answer != 0x5A:
         raise ConnectFailure(f"it answered {answer}")

@@ -89,13 +89,15 @@ _AUTHENTICATION = {
 }
 _REQUEST = {
     **dict.fromkeys(("100001", "400100", "400101", "400102"), _PARAMETERS),
-    **dict.fromkeys(("100004", "400200", "400413", "260210", "330005", "330008", "330011"),
-                    "KuCoin does not allow it"),
+    **dict.fromkeys(
+        ("100004", "400200", "400413", "260210", "330005", "330008", "330011"),
+        "KuCoin does not allow it",
+    ),
     "405": "KuCoin does not take this method there, please report it to kucoin_research",
     "415000": "KuCoin does not offer it for this symbol",
     "420001": "stop and look at the earlier errors",
     "420002": "check what was sent",
-}  # fmt: skip
+}
 _ABSENT = ("404", "404000", "400600", "600203", "900001")
 _UNAVAILABLE = ("230005", "500000", "501000", "503000", "504000", "505000")
 _MEANINGS: dict[str, _Meaning] = {

@@ -238,8 +238,10 @@ class History:
     def _funding_page(self, symbol: str, first: int, last: int) -> dict[int, FundingRate]:
         path = "/api/v1/contract/funding-rates"
         params: dict[str, str | int] = {
-            "symbol": symbol, "from": first // _NS_PER_MS, "to": last // _NS_PER_MS,
-        }  # fmt: skip
+            "symbol": symbol,
+            "from": first // _NS_PER_MS,
+            "to": last // _NS_PER_MS,
+        }
         call = Call(Market.FUTURES, path, f"funding rates of {symbol}", params, symbol=symbol)
         reply = self._caller.fetch(call, patience=_ONE_WINDOW)
         rows = self._reader.decode(call, reply, list[FundingRow] | None) or []
@@ -334,9 +336,11 @@ class History:
 
     def _points_page(self, series: _Series, low: int, high: int) -> dict[int, tuple[int, float]]:
         params: dict[str, str | int] = {
-            "symbol": series.symbol, "startAt": low // _NS_PER_MS, "endAt": high // _NS_PER_MS,
+            "symbol": series.symbol,
+            "startAt": low // _NS_PER_MS,
+            "endAt": high // _NS_PER_MS,
             "maxCount": _QUERY_ROWS,
-        }  # fmt: skip
+        }
         call = Call(Market.FUTURES, series.path, f"the history of {series.symbol}", params)
         reply = self._caller.fetch(call, patience=_ONE_WINDOW)
         data: Points = self._reader.decode(call, reply, Points)

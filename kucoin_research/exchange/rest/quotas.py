@@ -25,8 +25,15 @@ from kucoin_research.foundation.clocks import Clock
 from kucoin_research.foundation.forking import in_child
 
 __all__ = [
-    "Pace", "Pool", "QuotaReport", "Quotas", "forget_host", "pace_of", "quotas_of", "share_host",
-]  # fmt: skip
+    "Pace",
+    "Pool",
+    "QuotaReport",
+    "Quotas",
+    "forget_host",
+    "pace_of",
+    "quotas_of",
+    "share_host",
+]
 
 # The reserve for urgent calls, which other calls leave: a new connection needs its token at once.
 # A fixed weight if the size of the quota is unknown, else this part of it.
