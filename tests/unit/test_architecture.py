@@ -118,8 +118,25 @@ def test_a_folder_of_a_wing_imports_only_what_it_may(path):
     ("library", "allowed"),
     [
         ("websocket", {"exchange.websocket.connection"}),
-        ("requests", {"exchange.network", "exchange.rest.transport"}),
-        ("urllib3", {"exchange.network", "exchange.rest.transport"}),
+        (
+            "requests",
+            {
+                "exchange.certificates",
+                "exchange.proxies",
+                "exchange.rest.bounded_connections",
+                "exchange.rest.transport",
+                "exchange.rest.troubles",
+            },
+        ),
+        (
+            "urllib3",
+            {
+                "exchange.network",
+                "exchange.rest.bounded_connections",
+                "exchange.rest.transport",
+                "exchange.tunnels",
+            },
+        ),
         ("tornado", {"sim"}),
         ("dotenv", {"exchange.credentials"}),
     ],

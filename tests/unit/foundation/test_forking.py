@@ -42,7 +42,8 @@ quotas.take(pool, 5)  # on its way, by a thread of the parent
 
 def ask():
     assert quotas_of(clock, venue.futures_url, is_loopback=False) is quotas
-    assert rest._quotas["futures"] is quotas and rest._pace is pace and pace.take() == 0.0
+    caller = rest._caller
+    assert caller._quotas["futures"] is quotas and caller._pace is pace and pace.take() == 0.0
     assert quotas.take(pool, 10) == 0.0
     quotas.over(pool, 10)
     with Rest(venue, patience=0.0) as other:
