@@ -22,8 +22,8 @@ import pyarrow as pa
 from kucoin_research.foundation.regular_files import open_file
 
 __all__ = [
-    "Counted",
     "Member",
+    "WholeMembers",
     "compression_of",
     "count_whole",
     "first_line",
@@ -59,7 +59,7 @@ _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _BEGINNINGS = {"gzip": b"\x1f\x8b\x08\0\0\0\0\0", "zstd": _ZSTD_MAGIC}
 
 
-_Kind = TypeVar("_Kind", bound="_Counter")
+_Kind = TypeVar("_Kind", bound="_TextCounter")
 
 
 def compression_of(name: str) -> str | None:
@@ -83,13 +83,13 @@ def open_text(path: Path, size: int, compression: str | None) -> IO[bytes]:
     No file stays open between two reads, so any number of these may be held. Plain ones can seek.
     Reading a damaged one raises an ``OSError``, ``EOFError`` or ``zlib.error``.
     """
-    raw = _Part(path, size)
+    raw = _FileHead(path, size)
     if compression is None:
         return io.BufferedReader(raw, _SLICE)
     return io.BufferedReader(_Text(_texts(raw, compression)), _SLICE)
 
 
-def _texts(raw: _Part, compression: str) -> Iterator[bytes]:
+def _texts(raw: _FileHead, compression: str) -> Iterator[bytes]:
     if compression == "gzip":
         stream: Any = gzip.GzipFile(fileobj=io.BufferedReader(raw, _SLICE))
     else:
@@ -156,7 +156,7 @@ class _Text(io.RawIOBase):
         super().close()
 
 
-class _Part(io.RawIOBase):
+class _FileHead(io.RawIOBase):
     """The beginning of a file, opened for each read only."""
 
     def __init__(self, path: Path, size: int) -> None:
@@ -313,13 +313,13 @@ def members(file: BinaryIO, compression: str | None, size: int) -> Iterator[Memb
     return (each for _, each in walk(file, compression, size) if each is not None and each.is_whole)
 
 
-class _Counter(Protocol):
+class _TextCounter(Protocol):
     def take(self, text: bytes, /) -> None: ...
 
     def copy(self) -> Self: ...
 
 
-class Counted(NamedTuple, Generic[_Kind]):
+class WholeMembers(NamedTuple, Generic[_Kind]):
     """What has counted the whole members, how far they reach, and the bytes amid them of none."""
 
     counter: _Kind
@@ -329,7 +329,7 @@ class Counted(NamedTuple, Generic[_Kind]):
 
 def count_whole(
     file: BinaryIO, compression: str | None, size: int, counter: _Kind
-) -> Counted[_Kind]:
+) -> WholeMembers[_Kind]:
     """Have the text of the whole members or frames counted, as ``walk`` reads them."""
     kept = broken = 0
     before = counter.copy()
@@ -343,7 +343,7 @@ def count_whole(
         else:
             counter = before
         before = counter.copy()
-    return Counted(counter, kept, broken)
+    return WholeMembers(counter, kept, broken)
 
 
 def most_text(size: int, compression: str) -> int:

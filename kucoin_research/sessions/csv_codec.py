@@ -24,8 +24,8 @@ from kucoin_research.model.records import Column, Record, columns_of, schema_of
 __all__ = [
     "LONGEST_LINE",
     "LONGEST_RECORD",
-    "Counter",
     "Encoded",
+    "LineCounter",
     "Piece",
     "Shape",
     "Whole",
@@ -38,15 +38,20 @@ __all__ = [
     "header_of",
     "integer_of",
     "is_header",
+    "kinds_of",
     "last_line",
+    "parsed_csv",
     "pieces",
+    "read_column",
     "read_records",
     "read_rows",
     "readable",
     "records_of",
     "shape_of",
+    "stored_types",
     "unreadable",
     "whole",
+    "without_records",
 ]
 
 #: Bytes of a record at most; the longest of a recorder are some 5,000.
@@ -110,7 +115,7 @@ def encode(record: type[Record], rows: Sequence[Record]) -> Encoded:
     Encoded
         ``reason`` names the first refused value.
     """
-    kinds = _kinds(record)
+    kinds = kinds_of(record)
     enough = _POLARS_ROWS_OF_LISTS if Column.NUMBERS in kinds.values() else _POLARS_ROWS
     way = _by_polars if len(rows) >= enough else _by_column
     try:
@@ -119,7 +124,7 @@ def encode(record: type[Record], rows: Sequence[Record]) -> Encoded:
         return _one_by_one(record, kinds, rows)
 
 
-def _kinds(record: type[Record]) -> dict[str, Column]:
+def kinds_of(record: type[Record]) -> dict[str, Column]:
     kinds = _KINDS.get(record)
     if kinds is None:
         kinds = _KINDS[record] = columns_of(record)
@@ -309,20 +314,20 @@ def read_rows(
     polars.exceptions.PolarsError
         If a value cannot be read.
     """
-    kinds = _kinds(record)
-    stored, types = _stored(kinds, header), schema_of(record)
+    kinds = kinds_of(record)
+    stored, types = stored_types(kinds, header), schema_of(record)
     wanted = list(kinds) if columns is None else list(columns)
     there = [name for name in wanted if name in stored] or list(stored)[:1]
     rows = pl.read_csv(text, schema=stored, columns=there, glob=False)
     return rows.with_columns(
-        _read(name, kinds[name], types[name])
+        read_column(name, kinds[name], types[name])
         if name in stored
         else pl.lit(None, dtype=types[name]).alias(name)
         for name in wanted
     ).select(wanted)
 
 
-def _stored(kinds: dict[str, Column], header: Sequence[str] | None) -> dict[str, pl.DataType]:
+def stored_types(kinds: dict[str, Column], header: Sequence[str] | None) -> dict[str, pl.DataType]:
     there = list(kinds) if header is None else list(header)
     return {name: _STORED[kinds[name]] if name in kinds else pl.String() for name in there}
 
@@ -346,16 +351,18 @@ def read_records(
     polars.exceptions.PolarsError
         Where a value cannot be read.
     """
-    kinds = _kinds(record)
-    stored = _stored(kinds, header)
-    rows = _parsed(text, stored)
+    kinds = kinds_of(record)
+    stored = stored_types(kinds, header)
+    rows = parsed_csv(text, stored)
     lists = [name for name, kind in kinds.items() if kind is Column.NUMBERS and name in stored]
     if lists:
-        rows = rows.with_columns(_read(name, Column.NUMBERS, _LIST) for name in lists)
+        rows = rows.with_columns(read_column(name, Column.NUMBERS, _LIST) for name in lists)
     return records_of(record, rows)
 
 
-def _parsed(text: bytes, stored: dict[str, pl.DataType], *, is_strict: bool = True) -> pl.DataFrame:
+def parsed_csv(
+    text: bytes, stored: dict[str, pl.DataType], *, is_strict: bool = True
+) -> pl.DataFrame:
     # Behind a header, as polars decompresses whatever begins as gzip, zlib or zstd does.
     first = ",".join(stored).encode() + b"\n"
     return pl.read_csv(first + text, schema=stored, ignore_errors=not is_strict, glob=False)
@@ -371,7 +378,7 @@ def records_of(record: type[Record], rows: pl.DataFrame) -> list[Record]:
     there = set(rows.columns)
     columns = [
         _values(kind, rows[name]) if name in there else repeat(None, rows.height)
-        for name, kind in _kinds(record).items()
+        for name, kind in kinds_of(record).items()
     ]
     # As `record._make`, which costs twice that.
     made: Any = map(tuple.__new__, repeat(record), zip(*columns, strict=True))
@@ -396,7 +403,7 @@ def _texts(column: pl.Series) -> list[Any]:
     return column.to_list()
 
 
-def _read(name: str, kind: Column, dtype: pl.DataType, *, is_strict: bool = True) -> pl.Expr:
+def read_column(name: str, kind: Column, dtype: pl.DataType, *, is_strict: bool = True) -> pl.Expr:
     column = pl.col(name)
     if kind is not Column.NUMBERS:
         return column if dtype == _STORED[kind] else column.cast(dtype, strict=is_strict)
@@ -419,14 +426,14 @@ def whole(file: BinaryIO, size: int) -> Whole:
     A line ends at an LF outside quotes, so neither a number that was cut nor a text that was cut
     behind its own line break passes for one.
     """
-    counter = Counter()
+    counter = LineCounter()
     while size > 0 and (block := file.read(min(_BLOCK, size))):
         size -= len(block)
         counter.take(block)
     return Whole(counter.size, counter.records)
 
 
-class Counter:
+class LineCounter:
     """Measures whole lines as ``whole`` does, of a text that comes in pieces.
 
     Attributes
@@ -728,10 +735,10 @@ def _piece(text: bytes, shape: Shape, columns: int, line: int) -> Piece:
     wrong = [
         Wrong(int(lines[at]), int(shape.fields[at]) or None) for at in bad[:_MOST_WRONG].tolist()
     ]
-    return Piece(_without(text, shape.offsets, bad), lines[is_right], wrong, len(bad))
+    return Piece(without_records(text, shape.offsets, bad), lines[is_right], wrong, len(bad))
 
 
-def _without(text: bytes, offsets: Any, bad: Any) -> bytes:
+def without_records(text: bytes, offsets: Any, bad: Any) -> bytes:
     """Leave records out of a text."""
     if len(bad) == len(offsets):
         return b""
@@ -760,14 +767,14 @@ def unreadable(
 
 def _misread(record: type[Record], text: bytes, header: Sequence[str] | None) -> Any:
     """Find the records of which a cell is not empty, and yet nothing is read of it."""
-    kinds = _kinds(record)
-    stored = _stored(kinds, header)
-    texts = _parsed(text, dict.fromkeys(stored, pl.String()))
-    loose = _parsed(text, stored, is_strict=False)
+    kinds = kinds_of(record)
+    stored = stored_types(kinds, header)
+    texts = parsed_csv(text, dict.fromkeys(stored, pl.String()))
+    loose = parsed_csv(text, stored, is_strict=False)
     bad = np.zeros(texts.height, dtype=bool)
     types = schema_of(record)
     for name in stored.keys() & kinds.keys():
-        cells = loose.select(_read(name, kinds[name], types[name], is_strict=False))[name]
+        cells = loose.select(read_column(name, kinds[name], types[name], is_strict=False))[name]
         is_lost = cells.is_null()
         if kinds[name] is Column.NUMBERS:
             is_lost |= cells.list.eval(pl.element().is_null()).list.any().fill_null(value=False)
@@ -803,7 +810,7 @@ def _only(text: bytes, bounds: Any, places: Any) -> bytes:
     others = np.setdiff1d(np.arange(first, behind), places, assume_unique=True)
     if not len(others):
         return part
-    return _without(part, bounds[first:behind] - bounds[first], others - first)
+    return without_records(part, bounds[first:behind] - bounds[first], others - first)
 
 
 def can_be_read(record: type[Record], text: bytes, header: Sequence[str] | None) -> bool:
@@ -811,7 +818,7 @@ def can_be_read(record: type[Record], text: bytes, header: Sequence[str] | None)
     if not text:
         return True
     try:
-        first = ",".join(_stored(_kinds(record), header)).encode() + b"\n"
+        first = ",".join(stored_types(kinds_of(record), header)).encode() + b"\n"
         read_rows(record, first + text, header)
     except pl.exceptions.PolarsError:
         return False
@@ -836,11 +843,11 @@ def readable(
     most
         Bytes of a piece.
     """
-    columns = len(_kinds(record) if header is None else header)
+    columns = len(kinds_of(record) if header is None else header)
     for piece in pieces(file, columns, most=most):
         text = piece.text
         if not can_be_read(record, text, header):
             bad = list(unreadable(record, text, header))
-            text = _without(text, shape_of(text).offsets, bad)
+            text = without_records(text, shape_of(text).offsets, bad)
         if text:
             yield text

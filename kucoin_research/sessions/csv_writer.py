@@ -22,7 +22,7 @@ from kucoin_research.foundation.regular_files import create, create_like, open_f
 from kucoin_research.model.damage import Loss
 from kucoin_research.model.records import Record, Status, columns_of, file_mode
 from kucoin_research.sessions.compression import count_whole, pack
-from kucoin_research.sessions.csv_codec import Counter, header_of
+from kucoin_research.sessions.csv_codec import LineCounter, header_of
 from kucoin_research.sessions.manifest import DAY_NS, SUFFIXES, day_of, file_name
 
 __all__ = ["MOST_STUCK", "CsvFile", "CsvWriter", "FolderMoved", "Found"]
@@ -46,7 +46,7 @@ class FolderMoved(OSError):
     """The session's folder is not where it was: nothing may be made in its place unasked."""
 
 
-class Found(NamedTuple):
+class Intervention(NamedTuple):
     """What others have done to a file, in a sentence, and how many rows are lost by it."""
 
     text: str
@@ -68,7 +68,7 @@ class CsvWriter:
         self._by_key: dict[tuple[type[Record], str | None, int], CsvFile] = {}
         self._by_name: dict[str, CsvFile] = {}
         self._open: OrderedDict[str, CsvFile] = OrderedDict()
-        self._news: list[Found] = []
+        self._news: list[Intervention] = []
         self._failed: dict[CsvFile, OSError] = {}
         self._resumed: list[CsvFile] = []
         self.days: frozenset[int] = frozenset()
@@ -218,7 +218,7 @@ class CsvWriter:
         """Give the rows that no longer wait, written or lost, since it was last asked."""
         return sum(file.settle() for file in self)
 
-    def take_news(self) -> list[Found]:
+    def take_news(self) -> list[Intervention]:
         """Give what was noticed and mended, once."""
         news, self._news = self._news, []
         return news
@@ -415,7 +415,7 @@ class CsvFile:
 
     # -- writing ---------------------------------------------------------------------------------
 
-    def flush(self, is_in_place: Callable[[], bool]) -> list[Found]:
+    def flush(self, is_in_place: Callable[[], bool]) -> list[Intervention]:
         """Append what waits, all or nothing; gives what was found amiss and mended.
 
         Raises
@@ -480,11 +480,11 @@ class CsvFile:
 
     # -- what others did to it -------------------------------------------------------------------
 
-    def look(self, is_in_place: Callable[[], bool]) -> list[Found]:
+    def look(self, is_in_place: Callable[[], bool]) -> list[Intervention]:
         """Compare the file with what was written; gives what was found amiss and mended."""
         return self._prepare(is_in_place) if self._identity is not None else []
 
-    def _prepare(self, is_in_place: Callable[[], bool]) -> list[Found]:
+    def _prepare(self, is_in_place: Callable[[], bool]) -> list[Intervention]:
         if self._identity is None:
             if not is_in_place():
                 raise FolderMoved(errno.ENOENT, "the folder is not in its place")
@@ -509,7 +509,7 @@ class CsvFile:
         is_elsewhere = self._handle is not None and os.fstat(self._handle).st_nlink
         return "was renamed or moved" if is_elsewhere else "was removed"
 
-    def _start_over(self, what: str) -> Found:
+    def _start_over(self, what: str) -> Intervention:
         lost = self.rows
         if self._span is not None and lost:
             self._losses.append(self.loss(lost, self._span, f"the file {what}"))
@@ -517,9 +517,9 @@ class CsvFile:
         self.rows = self.size = 0
         self._span = self._identity = self._packed = None
         self._digest = hashlib.sha256()
-        return Found(f"{self.path.name} {what}, with {lost:,} rows; it is made anew", lost)
+        return Intervention(f"{self.path.name} {what}, with {lost:,} rows; it is made anew", lost)
 
-    def _take_back(self, found: os.stat_result) -> Found:
+    def _take_back(self, found: os.stat_result) -> Intervention:
         """Answer another file at the path: it may be a copy, else ours is put back."""
         if not stat.S_ISREG(found.st_mode):
             # What it is, is not ours to change: stuck, until it is gone.
@@ -530,7 +530,7 @@ class CsvFile:
             if found.st_size > self.size:
                 self._trim(found.st_size)
             told = f"{self.path.name} was replaced by a copy while recording; that is written on"
-            return Found(told)
+            return Intervention(told)
         aside = _free_name(self.path)
         old, self._handle = self._handle, None
         try:
@@ -541,7 +541,7 @@ class CsvFile:
         finally:
             if old is not None:
                 os.close(old)
-        return Found(f"{self.path.name} {was}; what was recorded was put back")
+        return Intervention(f"{self.path.name} {was}; what was recorded was put back")
 
     def _begins_as_ours(self, path: Path) -> bool:
         with open_file(path) as file:
@@ -562,7 +562,7 @@ class CsvFile:
             raise
         return True
 
-    def _cut_or_trim(self, size: int) -> Found:
+    def _cut_or_trim(self, size: int) -> Intervention:
         if size > self.size:
             return self._trim(size)
         lost, span = self.rows, self._span
@@ -576,7 +576,7 @@ class CsvFile:
             self._span = None if last is None else (span[0], last)
             why = "the file was cut while recording"
             self._losses.append(self.loss(lost - rows, (began, span[1]), why))
-        return Found(
+        return Intervention(
             f"{self.path.name} was cut to {size:,} bytes while recording: "
             f"{lost - rows:,} of {lost:,} rows are lost",
             lost - rows,
@@ -586,7 +586,7 @@ class CsvFile:
         self._digest = hashlib.sha256()
         return self._digest
 
-    def _trim(self, size: int) -> Found:
+    def _trim(self, size: int) -> Intervention:
         """Take what is behind our lines out of the file, and keep what is somebody else's."""
         handle = self._opened()
         told = f"{self.path.name}: half a line of a failed write was cut off"
@@ -602,7 +602,7 @@ class CsvFile:
             )
         os.ftruncate(handle, self.size)
         self._has_leftover = False
-        return Found(told)
+        return Intervention(told)
 
     # -- the rest --------------------------------------------------------------------------------
 
@@ -679,7 +679,7 @@ def _recount(
 
     The digest is given these bytes.
     """
-    counter, kept, _ = count_whole(file, compression, size, Counter())
+    counter, kept, _ = count_whole(file, compression, size, LineCounter())
     if compression is None:
         kept = counter.size
     file.seek(0)

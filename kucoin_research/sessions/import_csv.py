@@ -108,7 +108,7 @@ def load_csv(
         raise SessionMissing(f"no file {source}")
     if dates is not None and dates not in DATES:
         raise InvalidInput(f"dates must be {' or '.join(map(repr, DATES))}, not {shown(dates)}")
-    found = _Found(source)
+    found = _SourceText(source)
     try:
         text = found.even(found.whole(found.text()))
         frames = _frames(text, kind, source, symbol, dates)
@@ -135,7 +135,7 @@ def _frames(
     return _READERS[its_kind](rows)
 
 
-class _Found:
+class _SourceText:
     """Reads a file's text as far as it is of use, and notes what is left out."""
 
     def __init__(self, source: Path) -> None:
@@ -244,7 +244,7 @@ def _unzstd(data: bytes) -> Iterator[bytes]:
         yield block
 
 
-def _session(source: Path, frames: dict[str, pl.DataFrame], found: _Found) -> Session:
+def _session(source: Path, frames: dict[str, pl.DataFrame], found: _SourceText) -> Session:
     symbols = {
         symbol: None
         for rows in frames.values()

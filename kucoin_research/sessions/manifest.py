@@ -48,6 +48,7 @@ from kucoin_research.model.units import EPOCH, datetime_of
 __all__ = [
     "DAY_NS",
     "FORMAT",
+    "LOSS_FIELDS",
     "MANIFEST",
     "NO_SYMBOL",
     "SUFFIXES",
@@ -60,11 +61,13 @@ __all__ = [
     "folder_name",
     "from_iso",
     "identity_of",
+    "instrument_of",
     "instruments_from",
     "instruments_to",
     "irregular_files",
     "is_being_recorded",
     "is_listed",
+    "is_text",
     "iso",
     "losses_from",
     "losses_to",
@@ -85,7 +88,7 @@ DAY_NS = 86_400 * 10**9
 SUFFIXES: dict[str | None, str] = {None: ".csv", "gzip": ".csv.gz", "zstd": ".csv.zst"}
 
 _LOCK = ".recording"
-_ABOUT = ("file", "channel", "symbol", "reason")  # of what is lost
+LOSS_FIELDS = ("file", "channel", "symbol", "reason")  # of what is lost
 # Of a session.json; that of 100,000 files has 30 MB, and 900,000 values four deep.
 _LARGEST = 64 << 20
 _MOST_VALUES = 1_500_000
@@ -146,7 +149,7 @@ def file_name(symbol: str | None, channel: str, day: str, suffix: str = ".csv") 
 
 def split_name(name: str) -> tuple[str | None, str, str | None] | None:
     """Tell the symbol (as the name spells it), channel and day of a file; None if it is none."""
-    base = base_of(name) if _is_text(name) and not _LEADS_OUT.search(name) else None
+    base = base_of(name) if is_text(name) and not _LEADS_OUT.search(name) else None
     if base == "status":
         return None, "status", None
     found = _NAME.fullmatch(base or "")
@@ -401,7 +404,7 @@ def _checked(content: Mapping[str, Any], faults: _Faults) -> dict[str, Any]:
 def _checked_entry(name: str, entry: object, faults: _Faults) -> dict[str, Any]:
     _, channel, day = split_name(name) or (None, None, None)
     given = entry if isinstance(entry, dict) else {}
-    symbol = given["symbol"] if _is_text(given.get("symbol")) else symbol_in(name)
+    symbol = given["symbol"] if is_text(given.get("symbol")) else symbol_in(name)
 
     def fault(text: str) -> None:
         faults.add(Damage(name, text, channel, symbol))
@@ -435,7 +438,7 @@ def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 63
 
 
-def _is_text(value: object) -> bool:
+def is_text(value: object) -> bool:
     if not isinstance(value, str):
         return False
     try:
@@ -446,7 +449,7 @@ def _is_text(value: object) -> bool:
 
 
 def _is_text_or_null(value: object) -> bool:
-    return value is None or _is_text(value)
+    return value is None or is_text(value)
 
 
 def _is_time_or_null(value: object) -> bool:
@@ -481,7 +484,7 @@ def _is_channel(value: object) -> bool:
 
 def _is_names_by_channel(value: object) -> bool:
     return isinstance(value, dict) and all(
-        isinstance(names, list) and names and all(map(_is_text, names)) for names in value.values()
+        isinstance(names, list) and names and all(map(is_text, names)) for names in value.values()
     )
 
 
@@ -491,7 +494,7 @@ def _is_loss(value: object) -> bool:
         and _is_time(value.get("began"))
         and _is_time(value.get("ended"))
         and _is_count(value.get("rows"))
-        and all(_is_text_or_null(value.get(key)) for key in _ABOUT)
+        and all(_is_text_or_null(value.get(key)) for key in LOSS_FIELDS)
     )
 
 
@@ -500,7 +503,7 @@ def _is_instrument(value: object) -> bool:
         return False
     kinds = get_type_hints(Instrument)
     try:
-        _instrument_of(value)
+        instrument_of(value)
     except (TypeError, ValueError):
         return False
     return all(_fits(each, kinds[key]) for key, each in value.items() if key in kinds)
@@ -515,7 +518,7 @@ def _fits(value: object, kind: Any) -> bool:
     return isinstance(value, str if kind is Market else kinds)
 
 
-_TEXT = (_is_text, "a text")
+_TEXT = (is_text, "a text")
 _TEXT_OR_NULL = (_is_text_or_null, "a text or null")
 _COUNT = (_is_count, "a whole number")
 _LIST = (_is_list, "a list")
@@ -538,7 +541,7 @@ _FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "columns": (_is_names_by_channel, "the columns of each channel"),
 }
 _LISTS: dict[str, Callable[[object], bool]] = {
-    "symbols": _is_text,
+    "symbols": is_text,
     "channels": _is_channel,
     "instruments": _is_instrument,
     "dropped": _is_loss,
@@ -562,11 +565,11 @@ def instruments_to(instruments: Iterable[Instrument]) -> list[dict[str, Any]]:
 
 def instruments_from(content: Mapping[str, Any]) -> dict[str, Instrument]:
     """Read the instruments of a ``session.json``, by symbol; fields of a newer version are left."""
-    found = map(_instrument_of, content.get("instruments") or ())
+    found = map(instrument_of, content.get("instruments") or ())
     return {instrument.symbol: instrument for instrument in found}
 
 
-def _instrument_of(listed: Mapping[str, Any]) -> Instrument:
+def instrument_of(listed: Mapping[str, Any]) -> Instrument:
     known = {field.name for field in fields(Instrument)}
     return Instrument(**{key: value for key, value in listed.items() if key in known})
 
@@ -575,7 +578,7 @@ def losses_to(losses: Iterable[Loss]) -> list[dict[str, Any]]:
     """Lay out for ``session.json`` what is lost, as its ``dropped``."""
     return [
         {"began": iso(loss.began), "ended": iso(loss.ended), "rows": loss.rows}
-        | {key: value for key, value in loss._asdict().items() if key in _ABOUT and value}
+        | {key: value for key, value in loss._asdict().items() if key in LOSS_FIELDS and value}
         for loss in losses
     ]
 
@@ -587,7 +590,7 @@ def losses_from(content: Mapping[str, Any]) -> list[Loss]:
             from_iso(each["began"]),
             from_iso(each["ended"]),
             each["rows"],
-            **{key: each.get(key) for key in _ABOUT},
+            **{key: each.get(key) for key in LOSS_FIELDS},
         )
         for each in content.get("dropped") or ()
     ]

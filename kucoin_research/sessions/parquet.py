@@ -27,7 +27,7 @@ _URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class Partition:
     """The rows of one file."""
 
     channel: str
@@ -74,7 +74,7 @@ class Target:
             raise InvalidInput(f"{shown(text)} names no bucket; one is s3://bucket/folder")
         return cls(None, text.rstrip("/"), name, storage_options)
 
-    def place(self, piece: Piece) -> str:
+    def place(self, piece: Partition) -> str:
         """Give the path of a piece below the folder.
 
         Raises
@@ -88,7 +88,7 @@ class Target:
         return f"channel={piece.channel}/symbol={symbol}/date={piece.day}/{self.name}"
 
 
-def write(pieces: Iterable[Piece], target: Target) -> list[str]:
+def write(pieces: Iterable[Partition], target: Target) -> list[str]:
     """Write pieces; a file is there as a whole or not at all.
 
     Raises
@@ -118,7 +118,7 @@ def _portable(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.drop("symbol").cast(types)  # type: ignore[arg-type]
 
 
-def _write_local(piece: Piece, target: Target, folder: Path) -> str:
+def _write_local(piece: Partition, target: Target, folder: Path) -> str:
     path = folder / target.place(piece)
     if os.path.lexists(path):
         raise _is_there(path)
@@ -130,7 +130,7 @@ def _write_local(piece: Piece, target: Target, folder: Path) -> str:
     return str(path)
 
 
-def _write_file(piece: Piece, path: Path) -> None:
+def _write_file(piece: Partition, path: Path) -> None:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
         with os.fdopen(create(temporary, mode=file_mode(piece.channel)), "wb") as file:
@@ -174,7 +174,7 @@ def _is_there(place: Path | str) -> InvalidInput:
     )
 
 
-def _write_remote(piece: Piece, target: Target) -> str:
+def _write_remote(piece: Partition, target: Target) -> str:
     url = f"{target.url}/{target.place(piece)}"
     _refuse_if_there(url, target)
     _portable(piece.rows).write_parquet(

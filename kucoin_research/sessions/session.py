@@ -54,13 +54,13 @@ from kucoin_research.sessions.verification import (
     Repair,
     Verification,
     altered,
-    columns_told,
     find_session,
     first_row_of,
     known_damage,
     mend,
     noted_in,
     parts_of,
+    recorded_columns,
     shortfall,
     unread_beside,
     verify,
@@ -274,7 +274,7 @@ class Session(TradeBars):
         """List what lies together on the disk: a symbol's day of a channel."""
         return [each for each in self._tables if channel in (None, each.channel)]
 
-    def pieces(self) -> Iterator[parquet.Piece]:
+    def pieces(self) -> Iterator[parquet.Partition]:
         """Give everything, one channel, symbol and UTC day of arrival at a time."""
         groups: dict[tuple[str, str | None, str | None], list[Table]] = {}
         for table in self._tables:
@@ -288,7 +288,7 @@ class Session(TradeBars):
             keys = ["symbol", "__day"]
             for part in order.partition_by(keys, maintain_order=True):
                 symbol, its_day = part.select(pl.col(keys).cast(pl.String)).row(0)
-                yield parquet.Piece(channel, symbol, its_day, part.drop("__day"))
+                yield parquet.Partition(channel, symbol, its_day, part.drop("__day"))
 
     def channel(self, name: str) -> Channel:
         """Find a recorded channel by its name, alias, or ``candle:<interval>``.
@@ -607,7 +607,7 @@ def _open(folder: Path) -> _Opened:
             part,
             is_live=is_live,
             is_final=is_final,
-            columns=columns_told(meta, part.channel),
+            columns=recorded_columns(meta, part.channel),
             is_noted=part.path.name in noted,
         )
         tables.append(table)

@@ -16,7 +16,7 @@ from kucoin_research.model.integrity import Gap, Tally
 from kucoin_research.model.records import ALL_SYMBOLS, Status, filled_until
 from kucoin_research.model.report import ChannelReport, Report
 
-__all__ = ["CONCERNING", "Counted", "gaps_told", "reckon"]
+__all__ = ["CONCERNING", "Counted", "reckon", "reported_gaps"]
 
 _SECONDS = re.compile(r"(?<![a-z])(?P<cause>[a-z]+) for [\d.]+ s")
 _UNNUMBERED = "its rows carry no sequence, so nothing tells whether some are missing"
@@ -96,7 +96,7 @@ def reckon(
     )
 
 
-def gaps_told(channel: str | None, statuses: Iterable[Status]) -> list[Gap]:
+def reported_gaps(channel: str | None, statuses: Iterable[Status]) -> list[Gap]:
     """List the gaps of one channel and symbol, each with what became of it.
 
     Parameters

@@ -32,7 +32,7 @@ from kucoin_research.sessions.book_sequences import BookCheck, BookStory, storie
 from kucoin_research.sessions.compression import compression_of, count_whole, open_whole
 from kucoin_research.sessions.csv_codec import (
     LONGEST_RECORD,
-    Counter,
+    LineCounter,
     Piece,
     can_be_read,
     header_of,
@@ -68,19 +68,27 @@ from kucoin_research.sessions.manifest import (
 )
 
 __all__ = [
+    "Extent",
     "FilePart",
     "Flaw",
     "Repair",
     "Verification",
     "altered",
-    "columns_told",
+    "counted",
+    "damage_of",
+    "extent_of",
     "find_session",
     "first_row_of",
+    "is_restored",
     "known_damage",
     "mend",
     "noted_in",
+    "open_rows",
     "parts_of",
+    "recorded_columns",
+    "sha256_of",
     "shortfall",
+    "sound_size",
     "unread_beside",
     "verify",
 ]
@@ -147,8 +155,8 @@ class Verification:
         return self.ok
 
     def __str__(self) -> str:
-        verdict = "sound" if self.ok else _count(len(self.flaws), "flaw")
-        lines = [f"{self.path}: {verdict}, {self.rows:,} rows in {_count(self.files, 'file')}"]
+        verdict = "sound" if self.ok else counted(len(self.flaws), "flaw")
+        lines = [f"{self.path}: {verdict}, {self.rows:,} rows in {counted(self.files, 'file')}"]
         lines += [f"  {flaw}" for flaw in self.flaws]
         lines += [f"  remark: {remark}" for remark in self.remarks]
         return "\n".join(lines)
@@ -157,7 +165,7 @@ class Verification:
         return f"<pre>{html.escape(str(self))}</pre>"
 
 
-def _count(number: int, noun: str) -> str:
+def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
@@ -184,10 +192,10 @@ class FilePart:
 
     def damage(self, what: str, **found: int | None) -> Damage:
         """Say that the file is not what its entry tells."""
-        return _damage(self.path.name, what, self.channel, self.symbol, self.entry, **found)
+        return damage_of(self.path.name, what, self.channel, self.symbol, self.entry, **found)
 
 
-def _damage(
+def damage_of(
     name: str, what: str, channel: str | None, symbol: str | None, entry: dict[str, Any] | None,
     **found: int | None,
 ) -> Damage:  # fmt: skip
@@ -289,7 +297,7 @@ def unread_in(folder: Path, content: Manifest | None) -> list[Damage]:
         what = odd.pop(name, "unknown" if is_regular(folder / name) else "missing")
         told = entry if isinstance(entry, dict) else {}
         _, channel, _ = split_name(name) or (None, told.get("channel"), None)
-        found.append(_damage(name, what, channel, told.get("symbol"), told))
+        found.append(damage_of(name, what, channel, told.get("symbol"), told))
     if nobodys > _MOST_UNKNOWN:
         further = f"it lists {nobodys - _MOST_UNKNOWN:,} further files that are none of a session"
         found.append(Damage(MANIFEST, further))
@@ -377,9 +385,9 @@ def altered(part: FilePart) -> Damage | None:
     promised = number_of(part.entry, "bytes")
     if part.entry is None or promised is None or size_of(part.path) < promised:
         return None
-    if _sha256(part.path, promised) == part.entry.get("sha256", ""):
+    if sha256_of(part.path, promised) == part.entry.get("sha256", ""):
         return None
-    return part.damage("changed", rows=_extent(part).rows)
+    return part.damage("changed", rows=extent_of(part).rows)
 
 
 def find_session(path: str | os.PathLike[str]) -> Path:
@@ -404,22 +412,22 @@ def find_session(path: str | os.PathLike[str]) -> Path:
     return folder
 
 
-def columns_told(content: Manifest | None, channel: str) -> list[str]:
+def recorded_columns(content: Manifest | None, channel: str) -> list[str]:
     """List the columns with which a channel was recorded; today's where nobody tells."""
     told = None if content is None else content.get("columns")
     return list((told or {}).get(channel) or columns_of(CHANNELS[channel]))
 
 
-def _rows_of(path: Path, size: int) -> IO[bytes]:
+def open_rows(path: Path, size: int) -> IO[bytes]:
     """Open the first bytes of a file, decompressed, behind its header."""
     file = open_whole(path, size, compression_of(path.name))
     file.readline(LONGEST_RECORD)
     return file
 
 
-def _whole_of(path: Path) -> int:
+def sound_size(path: Path) -> int:
     part = FilePart.of(path, {})
-    return _extent(part).size
+    return extent_of(part).size
 
 
 # -- verify ----------------------------------------------------------------------------------------
@@ -447,7 +455,7 @@ def verify(path: str | os.PathLike[str]) -> Verification:
     # Before anything is read: it may be closed meanwhile, which is no flaw.
     is_live = is_being_recorded(folder)
     content = read_manifest(folder)
-    found = _Found()
+    found = _Findings()
     if content is None:
         found.flaw(MANIFEST, None, "manifest", "it is missing or unreadable; repair makes it anew")
     elif content.get("state") != "closed" and not is_live:
@@ -456,7 +464,7 @@ def verify(path: str | os.PathLike[str]) -> Verification:
         found.flaw(fault.file, None, "manifest", fault.detail)
     for damage in noted_in(content):
         detail = f"{damage.detail}, as {MANIFEST} notes"
-        if _is_restored(folder, damage):
+        if is_restored(folder, damage):
             detail += "; it is again as it was recorded, so that another repair withdraws the note"
         found.flaw(damage.file, None, "damage", detail)
     for damage in unread_in(folder, content):
@@ -469,7 +477,7 @@ def verify(path: str | os.PathLike[str]) -> Verification:
 
 
 @dataclass(slots=True)
-class _Found:
+class _Findings:
     flaws: list[Flaw] = field(default_factory=list)
     remarks: list[Flaw] = field(default_factory=list)
     told: Counts[tuple[str, str]] = field(default_factory=Counts)
@@ -484,7 +492,7 @@ class _Found:
 
 
 def _check_files(
-    parts: Sequence[FilePart], content: Manifest | None, found: _Found, *, is_live: bool
+    parts: Sequence[FilePart], content: Manifest | None, found: _Findings, *, is_live: bool
 ) -> int:
     """Check all files, and what those of each book prove together; gives their rows."""
     books = _checks_of_books(parts)
@@ -504,7 +512,7 @@ def _checks_of_books(parts: Sequence[FilePart]) -> dict[str, BookCheck]:
     for path in (part.path for part in parts):
         if not stories or base_of(path.name) != "status":
             continue
-        with _rows_of(path, _whole_of(path)) as file:
+        with open_rows(path, sound_size(path)) as file:
             for text in readable(Status, file):
                 told = read_rows(Status, header_of(Status) + text)
                 for symbol, event, stamp, first, last, detail in stories_of(told):
@@ -521,7 +529,7 @@ class _FileCheck:
         part: FilePart,
         content: Manifest | None,
         book: BookCheck | None,
-        found: _Found,
+        found: _Findings,
         *,
         is_live: bool,
     ) -> None:
@@ -531,10 +539,10 @@ class _FileCheck:
         self._is_live = is_live
         self._found = found
         self._book = book
-        self._names = columns_told(content, part.channel)
+        self._names = recorded_columns(content, part.channel)
         self._header = ",".join(self._names).encode() + b"\n"
         self._compression = compression_of(part.path.name)
-        self._extent = _extent(part)
+        self._extent = extent_of(part)
         self._records = 0
         self._last_local: int | None = None
 
@@ -554,7 +562,7 @@ class _FileCheck:
 
     def _remark_holes(self, book: BookCheck) -> None:
         detail = (
-            f"{book.unseen:,} sequence numbers in {_count(book.holes, 'place')}, the first of them "
+            f"{book.unseen:,} sequence numbers in {counted(book.holes, 'place')}, the first of them "
             "before this line, are in no row and no gap"
         )
         self._found.remarks.append(Flaw(self._name, book.first_hole, "sequence", detail))
@@ -571,7 +579,7 @@ class _FileCheck:
             self._flaw(None, "size", f"{promised - size:,} of {promised:,} bytes are missing")
         elif self._is_closed and size > promised:
             self._flaw(None, "size", f"{size - promised:,} bytes were added after it was closed")
-        elif _sha256(self._part.path, promised) != entry.get("sha256"):
+        elif sha256_of(self._part.path, promised) != entry.get("sha256"):
             self._flaw(None, "hash", "its bytes are not those that were recorded (sha256)")
 
     def _check_tail(self) -> None:
@@ -579,7 +587,7 @@ class _FileCheck:
         if sound < size and not self._is_live:
             self._flaw(None, "torn", f"the last {size - sound:,} bytes are no whole line")
         if self._extent.broken:
-            detail = f"{_count(self._extent.broken, 'byte')} amid it cannot be decompressed"
+            detail = f"{counted(self._extent.broken, 'byte')} amid it cannot be decompressed"
             self._flaw(None, "broken", detail)
 
     def _check_header(self, line: bytes) -> bool:
@@ -679,7 +687,7 @@ def _where(mask: pl.Series) -> Any:
     return np.flatnonzero(mask.to_numpy())[: _MOST_FLAWS + 1]
 
 
-def _sha256(path: Path, size: int) -> str:
+def sha256_of(path: Path, size: int) -> str:
     digest = hashlib.sha256()
     with open_file(path) as file:
         while size and (block := file.read(min(_BLOCK, size))):
@@ -741,7 +749,7 @@ def _mend(folder: Path) -> Iterator[str]:
     content = read_manifest(folder)
     is_closed = content is not None and content.get("state") == "closed"
     faults, noted = faults_in(content), noted_in(content)
-    restored = [each for each in noted if _is_restored(folder, each)]
+    restored = [each for each in noted if is_restored(folder, each)]
     noted = [each for each in noted if each not in restored]
     damages = noted + known_damage(folder, content)[len(noted) + len(restored) :]
     parts = parts_of(folder, content)
@@ -754,13 +762,13 @@ def _mend(folder: Path) -> Iterator[str]:
     for part in parts:
         _recall(part, restored)
         # Before a byte is cut or hashed anew: afterwards nobody could tell what was recorded.
-        extent = _extent(part)
+        extent = extent_of(part)
         harm = _harm(part, extent, is_final=is_closed)
         damages += [] if harm is None else [harm]
         cut = _cut_tail(part.path, extent.size)
         if cut:
             name = part.path.name
-            yield f"{name}: cut {_count(cut, 'torn byte')}; the original is {name}.orig"
+            yield f"{name}: cut {counted(cut, 'torn byte')}; the original is {name}.orig"
         is_told = not any(fault.file == part.path.name for fault in faults)
         is_back = any(damage.file == part.path.name for damage in restored)
         is_new = cut or harm is not None or part.entry is None or is_back
@@ -784,7 +792,7 @@ def _mend(folder: Path) -> Iterator[str]:
     yield f"{MANIFEST}: {done}, with {rebuilt['rows']:,} rows"
 
 
-def _is_restored(folder: Path, damage: Damage) -> bool:
+def is_restored(folder: Path, damage: Damage) -> bool:
     """Whether a file that a repair has noted is there again, byte by byte as it was recorded."""
     path = folder / damage.file
     if damage.what in ("miscounted", "broken") or damage.bytes is None or damage.sha256 is None:
@@ -793,7 +801,7 @@ def _is_restored(folder: Path, damage: Damage) -> bool:
         return False
     if not is_regular(path) or size_of(path) != damage.bytes:
         return False
-    return _sha256(path, damage.bytes) == damage.sha256
+    return sha256_of(path, damage.bytes) == damage.sha256
 
 
 def _recall(part: FilePart, restored: Sequence[Damage]) -> None:
@@ -804,7 +812,7 @@ def _recall(part: FilePart, restored: Sequence[Damage]) -> None:
             part.entry |= {key: value for key, value in told.items() if value is not None}
 
 
-def _harm(part: FilePart, extent: _Extent, *, is_final: bool) -> Damage | None:
+def _harm(part: FilePart, extent: Extent, *, is_final: bool) -> Damage | None:
     """Compare a file with what its manifest's entry says was recorded."""
     promised = number_of(part.entry, "bytes")
     sound = extent.size
@@ -814,7 +822,7 @@ def _harm(part: FilePart, extent: _Extent, *, is_final: bool) -> Damage | None:
     size = size_of(part.path)
     if size < promised:
         return part.damage("lost", **found)
-    if _sha256(part.path, promised) != part.entry.get("sha256"):
+    if sha256_of(part.path, promised) != part.entry.get("sha256"):
         return part.damage("changed", **found)
     if is_final and sound > promised:
         return part.damage("added", **found)
@@ -826,7 +834,7 @@ def _harm(part: FilePart, extent: _Extent, *, is_final: bool) -> Damage | None:
     return part.damage("miscounted", **found)
 
 
-def _is_broken(part: FilePart, extent: _Extent) -> bool:
+def _is_broken(part: FilePart, extent: Extent) -> bool:
     """Whether lines cannot be read, of a file of which nobody knows what was recorded."""
     if extent.broken:
         return True
@@ -841,7 +849,7 @@ def _is_broken(part: FilePart, extent: _Extent) -> bool:
         )
 
 
-class _Extent(NamedTuple):
+class Extent(NamedTuple):
     """How far a file reaches without a torn line at its end, and its rows, without the header.
 
     ``broken`` are the bytes before its end that cannot be decompressed.
@@ -852,13 +860,13 @@ class _Extent(NamedTuple):
     broken: int = 0
 
 
-def _extent(part: FilePart) -> _Extent:
+def extent_of(part: FilePart) -> Extent:
     path = part.path
     compression = compression_of(path.name)
     if compression is not None:
         with open_file(path) as file:
-            counter, size, broken = count_whole(file, compression, size_of(path), Counter())
-        return _Extent(size, max(0, counter.records - 1), broken)
+            counter, size, broken = count_whole(file, compression, size_of(path), LineCounter())
+        return Extent(size, max(0, counter.records - 1), broken)
     end, recorded = size_of(path), number_of(part.entry, "bytes") or 0
     with open_file(path) as file:
         size, records = whole(file, end)
@@ -867,9 +875,9 @@ def _extent(part: FilePart) -> _Extent:
         # stray quote has made one record of all lines behind it, which are not to be thrown away.
         is_one_record = end - size <= LONGEST_RECORD and not size < recorded <= end
         if last == size or is_one_record:
-            return _Extent(size, max(0, records - 1))
+            return Extent(size, max(0, records - 1))
         rows = records - 1 + sum(_feeds(file, size, last))
-        return _Extent(last, max(0, rows))
+        return Extent(last, max(0, rows))
 
 
 def _last_line_end(file: BinaryIO, start: int, end: int) -> int:
@@ -943,7 +951,7 @@ def _entry(part: FilePart, rows: int) -> dict[str, Any]:
         **{key: value for key, value in about.items() if key != "day" or value is not None},
         "rows": rows,
         "bytes": size,
-        "sha256": _sha256(part.path, size),
+        "sha256": sha256_of(part.path, size),
     }
 
 
@@ -951,7 +959,7 @@ def _span(parts: Sequence[FilePart]) -> tuple[int | None, int | None]:
     # The first and last arrival, ns UTC.
     times: list[int] = []
     for part in parts:
-        with _rows_of(part.path, _extent(part).size) as file:
+        with open_rows(part.path, extent_of(part).size) as file:
             for text in readable(part.record, file):
                 lines = header_of(part.record) + text
                 local = read_rows(part.record, lines, columns=["local_timestamp"]).to_series()
