@@ -18,8 +18,9 @@ from kucoin_research.errors import InvalidInput, shown
 from kucoin_research.foundation.arguments import path_of
 from kucoin_research.foundation.regular_files import create, worded
 from kucoin_research.model.records import file_mode
+from kucoin_research.sessions.file_names import MANIFEST
 
-__all__ = ["Piece", "Target", "write"]
+__all__ = ["Partition", "Target", "write", "write_archive"]
 
 _NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 _LONGEST = 200  # characters of a symbol; file systems take names of 255 bytes
@@ -86,6 +87,48 @@ class Target:
         if len(symbol) > _LONGEST:
             raise InvalidInput(f"the symbol {shown(symbol)} is too long to name a folder")
         return f"channel={piece.channel}/symbol={symbol}/date={piece.day}/{self.name}"
+
+
+def write_archive(
+    pieces: Iterable[Partition],
+    folder: str | os.PathLike[str],
+    *,
+    own: Iterable[Path],
+    part: str = "part",
+    storage_options: dict[str, str] | None = None,
+) -> list[str]:
+    """Write a session's rows below a folder or URL, which may not be that of a session.
+
+    Parameters
+    ----------
+    pieces
+        The rows.
+    folder, part, storage_options
+        See ``convert``.
+    own
+        The folders of the session itself.
+
+    Raises
+    ------
+    InvalidInput, OSError
+        See ``convert``.
+    """
+    target = Target.of(folder, part, storage_options)
+    if target.folder is not None:
+        _refuse_sessions(target.folder, own)
+    return write(pieces, target)
+
+
+def _refuse_sessions(folder: Path, own: Iterable[Path]) -> None:
+    """Refuse to write an archive into the folder of a session, this one's or another's."""
+    refused = {each.resolve() for each in own}
+    whole = folder.resolve()
+    for each in (whole, *whole.parents):
+        if each in refused or (each / MANIFEST).is_file():
+            raise InvalidInput(
+                f"folder={shown(str(folder))} is in the folder of a session, {each}, which holds "
+                "what was recorded and nothing else; name one beside it"
+            )
 
 
 def write(pieces: Iterable[Partition], target: Target) -> list[str]:

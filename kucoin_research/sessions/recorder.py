@@ -37,25 +37,17 @@ from kucoin_research.model.damage import Damage, Loss
 from kucoin_research.model.instruments import Instrument
 from kucoin_research.model.rate import RateMeter
 from kucoin_research.model.records import (
-    CHANNEL_OF,
     Record,
     Status,
-    local_timestamp_of,
-    symbol_of,
 )
-from kucoin_research.sessions.csv_codec import encode
-from kucoin_research.sessions.csv_writer import MOST_STUCK, CsvFile, CsvWriter, FolderMoved
-from kucoin_research.sessions.manifest import (
-    DAY_NS,
-    FORMAT,
-    folder_name,
-    instruments_to,
-    iso,
-    losses_to,
-    package_version,
-    write_manifest,
-)
+from kucoin_research.sessions.csv_file import FolderMoved
+from kucoin_research.sessions.csv_writer import CsvWriter
+from kucoin_research.sessions.file_names import folder_name
+from kucoin_research.sessions.manifest import FORMAT, package_version, write_manifest
+from kucoin_research.sessions.manifest_values import instruments_to, iso, losses_to
+from kucoin_research.sessions.row_groups import STATUS_ROOM, RowSorter, arrival_of, span_of
 from kucoin_research.sessions.session_folder import SessionFolder
+from kucoin_research.sessions.trouble_reporter import OnTrouble, TroubleReporter, name_files
 
 __all__ = [
     "COMPRESSIONS",
@@ -78,32 +70,8 @@ _RETRY = 1.0
 _MANIFEST_INTERVAL = 2.0
 _SYNC_INTERVAL = 1.0
 _DRAINED_ROWS = 65_536  # at a time, so that little is held as text
-_FORMATTED_ROWS = 4_096  # at a time: measured, more do not fit the processor's cache
-_TELL_INTERVAL = 10.0
 _ONE_REFUSAL_NS = 10 * 10**9  # rows that are refused within it are one loss
-_STATUS_ROOM = 1_000
-_NAMED = 3  # files in a sentence; further ones are counted
-_LAST_EVENT = "stopped"
 _UNEXPECTED = "an unexpected error"
-
-OnTrouble = Callable[[str, str], object]
-
-
-def _local_of(row: Record) -> int:
-    """Give when a row arrived; 0 of one that does not tell, which is refused later."""
-    try:
-        local: Any = row[1]
-    except (TypeError, IndexError):
-        return 0
-    return local if isinstance(local, int) and -(2**63) <= local < 2**63 else 0
-
-
-def _span_of(rows: Sequence[Record]) -> tuple[int, int]:
-    first, last = _local_of(rows[0]), _local_of(rows[-1])
-    if first and last:
-        return first, last
-    known = [local for local in map(_local_of, rows) if local] or [0]
-    return known[0], known[-1]
 
 
 def _add_refusal(losses: list[Loss], loss: Loss) -> None:
@@ -117,16 +85,6 @@ def _add_refusal(losses: list[Loss], loss: Loss) -> None:
                 return
             break
     losses.append(loss)
-
-
-def _reason(error: OSError) -> str:
-    return error.strerror or str(error)
-
-
-def _listed(names: Sequence[str]) -> str:
-    if len(names) <= _NAMED:
-        return ", ".join(names)
-    return f"{', '.join(names[:_NAMED])} and {len(names) - _NAMED:,} more files"
 
 
 @explains_itself
@@ -226,8 +184,8 @@ class Recorder:
             folder_to_write(root, "root"), folder_name(self._start_ns, symbols)
         )
         self._files = CsvWriter(self._folder.path, compression)
-        self._teller = _Teller(self._folder, queue_rows, on_trouble)
-        self._sorter = _Sorter(self._files, queue_rows, self._refuse)
+        self._teller = TroubleReporter(self._folder, queue_rows, on_trouble)
+        self._sorter = RowSorter(self._files, queue_rows, self._refuse)
         self._queue: deque[Sequence[Record]] = deque()
         self._queue_lock = threading.Lock()  # guards the queue, _waiting and what is dropped
         self._waiting = 0
@@ -269,7 +227,7 @@ class Recorder:
         with self._queue_lock:
             room = self._bound - self._waiting + self._apart
             if rows[0].__class__ is Status:
-                room += _STATUS_ROOM  # so that the recording holds what befell it
+                room += STATUS_ROOM  # so that the recording holds what befell it
             if self._closed.is_set():
                 room = 0
             if len(rows) > room:
@@ -285,9 +243,9 @@ class Recorder:
         lost = rows[room:]
         if not self._is_dropping:
             self._is_dropping = True
-            self._drops.append(Loss(*_span_of(lost), 0))
+            self._drops.append(Loss(*span_of(lost), 0))
         drop = self._drops[-1]
-        self._drops[-1] = drop._replace(rows=drop.rows + len(lost), ended=_local_of(lost[-1]))
+        self._drops[-1] = drop._replace(rows=drop.rows + len(lost), ended=arrival_of(lost[-1]))
         self._untold += len(lost)
         return rows[:room]
 
@@ -371,7 +329,7 @@ class Recorder:
             *([f"{dropped:,} dropped"] if dropped else []),
             *([f"{self._refused:,} refused"] if self._refused else []),
             *([f"{_size(free)} free"] if free is not None else []),
-            *([f"{_listed(stuck)} stuck"] if stuck else []),
+            *([f"{name_files(stuck)} stuck"] if stuck else []),
             *([str(error)] if error is not None else []),
         ]
         return " · ".join(told)
@@ -494,7 +452,7 @@ class Recorder:
         except Exception:
             # Formatting is our own work: if it fails, these rows cannot be written ever.
             rows = list(chain(*batches))
-            self._refuse(Loss(*_span_of(rows), len(rows), reason="they could not be formatted"))
+            self._refuse(Loss(*span_of(rows), len(rows), reason="they could not be formatted"))
             raise
         self._is_last = self._is_last or (self._ends_itself and is_last)
         if self._fsync == "rotate" and days and self._files.days - days:
@@ -593,7 +551,7 @@ class Recorder:
         log.error("%d rows of %s could not be written", lost, self.path)
         self._teller.tell(
             "recording_failed",
-            f"{lost:,} rows could not be written to {_listed(names)} in {self.path} and are lost",
+            f"{lost:,} rows could not be written to {name_files(names)} in {self.path} and are lost",
         )
 
     def _save(self, state: str, end_ns: int | None) -> OSError | None:
@@ -709,203 +667,6 @@ def _new_folder(root: Path, name: str) -> SessionFolder:
 
 def _cannot_record(path: Path, error: OSError) -> OSError:
     return worded(error, f"{path} cannot be recorded to", "choose another folder with root=")
-
-
-_Groups = dict[tuple[type[Record], str | None, int], list[Record]]
-
-
-class _Teller:
-    """Tells what befalls a recording, each trouble once when it begins and once when it ends.
-
-    Attributes
-    ----------
-    troubles
-        What concerns the recording as a whole and goes on now, by what failed.
-    """
-
-    def __init__(self, folder: SessionFolder, bound: int, on_trouble: OnTrouble | None) -> None:
-        self._folder = folder
-        self._bound = bound
-        self._on_trouble = on_trouble
-        self._next_dropped = self._next_dropped_of_files = 0.0
-        self.troubles: dict[str, OSError] = {}
-
-    def tell(self, event: str, detail: str) -> None:
-        """Tell it now."""
-        if self._on_trouble is not None:
-            on_trouble = self._on_trouble
-            self.guard(lambda: on_trouble(event, detail))
-
-    def guard(self, action: Callable[[], object]) -> None:
-        """Call what others have given."""
-        try:
-            action()
-        except Exception:  # the sink guard: what others do must not end the recording
-            log.exception("a callback of the recorder of %s raised", self._folder.path)
-
-    def judge(self, source: str, error: OSError | None) -> None:
-        """Note whether something that concerns all files works; tell it when that changes."""
-        before = self.troubles.get(source)
-        path = self._folder.path
-        if error is None:
-            if before is not None:
-                del self.troubles[source]
-                self.tell("recording_resumed", f"the recording in {path} is in order again")
-            return
-        self.troubles[source] = error
-        if before is None or before.errno != error.errno:
-            log.warning("recording to %s failed: %s", path, error)
-            self.tell("recording_failed", f"{source} of {path}: {_reason(error)}")
-
-    def tell_files(self, files: CsvWriter) -> bool:
-        """Tell what others did to files, which are stuck and which go on; whether any goes on."""
-        path = self._folder.path
-        for text, lost in files.take_news():
-            log.warning("%s: %s", path, text)
-            self.tell("recording_failed" if lost else "recording_changed", text)
-        by_reason: dict[str, list[str]] = {}
-        for file, error in files.take_failed().items():
-            by_reason.setdefault(_reason(error), []).append(file.path.name)
-        for reason, names in by_reason.items():
-            log.warning("%s cannot be written in %s: %s", ", ".join(names), path, reason)
-            self.tell(
-                "recording_failed",
-                f"cannot write {_listed(names)} in {path}: {reason}; up to "
-                f"{min(MOST_STUCK, self._bound):,} rows of each file are kept and tried again each "
-                "second, and all other files go on",
-            )
-        resumed = [file.path.name for file in files.take_resumed()]
-        if resumed:
-            self.tell("recording_resumed", f"{_listed(resumed)} in {path} is written again")
-        return bool(resumed)
-
-    def is_due(self, now: float, *, is_over: bool) -> bool:
-        """Whether to tell of rows that had no room: when it is over, or from time to time."""
-        is_due = is_over or now >= self._next_dropped
-        if is_due:
-            self._next_dropped = now + _TELL_INTERVAL
-        return is_due
-
-    def tell_dropped(self, rows: int) -> None:
-        """Tell of rows that had no room in the queue."""
-        self.tell(
-            "recording_dropped",
-            f"{rows:,} rows are not in the recording: more than {self._bound:,} had to wait",
-        )
-
-    def tell_dropped_of(self, files: CsvWriter, now: float) -> None:
-        """Tell of rows that stuck files had no room for, from time to time."""
-        if now >= self._next_dropped_of_files and (untold := files.take_untold()):
-            self._next_dropped_of_files = now + _TELL_INTERVAL
-            self.tell(
-                "recording_dropped",
-                f"{sum(untold.values()):,} rows of {_listed(list(untold))} are not in the "
-                "recording: too many had to wait for a file that cannot be written",
-            )
-
-
-class _Sorter:
-    """Sorts rows by file and formats them."""
-
-    def __init__(self, files: CsvWriter, bound: int, refuse: Callable[[Loss], object]) -> None:
-        self._files = files
-        self._bound = bound
-        self._refuse = refuse
-        self._room_for_stuck = bound
-
-    def sort(self, batches: Sequence[Sequence[Record]]) -> bool:
-        """Give rows to their files; tells whether the stream's last one is among them."""
-        groups: _Groups = {}
-        for rows in batches:
-            try:
-                if not _add_alike(groups, rows):
-                    _add_each(groups, rows)
-            except (TypeError, IndexError):
-                astray = len(rows) - _add_sound(groups, rows)
-                if astray:
-                    reason = "a row has no local_timestamp"
-                    self._refuse(Loss(*_span_of(rows), astray, reason=reason))
-        self._room_for_stuck = self._bound - self._files.stuck_rows
-        for file, found in self._by_file(groups).items():
-            # Rows of several symbols share `status`: there they are put in order again.
-            rows = found[0] if len(found) == 1 else sorted(chain(*found), key=local_timestamp_of)
-            self._format(file, rows)
-        return _has_last(groups)
-
-    def _by_file(self, groups: _Groups) -> dict[CsvFile, list[list[Record]]]:
-        by_file: dict[CsvFile, list[list[Record]]] = {}
-        for (record, symbol, day), group in groups.items():
-            channel = CHANNEL_OF.get(record)
-            if channel is None or not isinstance(symbol, str | None):
-                reason = f"{record.__name__} of {shown(symbol)} is no record"
-                self._refuse(Loss(*_span_of(group), len(group), reason=reason))
-                continue
-            file = self._files.file(record, channel, symbol, day)
-            by_file.setdefault(file, []).append(group)
-        return by_file
-
-    def _format(self, file: CsvFile, rows: list[Record]) -> None:
-        if file.error is not None:
-            rows = self._cut_to_room(file, rows)
-        for start in range(0, len(rows), _FORMATTED_ROWS):
-            some = rows[start : start + _FORMATTED_ROWS]
-            encoded = encode(file.record, some)
-            if encoded.refused:
-                self._refuse(file.loss(encoded.refused, _span_of(some), encoded.reason))
-            if encoded.rows:
-                file.add(encoded.lines, encoded.rows, _span_of(some))
-
-    def _cut_to_room(self, file: CsvFile, rows: list[Record]) -> list[Record]:
-        """Leave out what a stuck file has no room for, so that it takes none from the others."""
-        room = min(MOST_STUCK - file.pending_rows, self._room_for_stuck)
-        if file.record is Status:
-            room += _STATUS_ROOM
-        room = max(0, room)
-        if len(rows) > room:
-            lost = rows[room:]
-            file.drop(len(lost), _span_of(lost))
-        self._room_for_stuck -= min(len(rows), room)
-        return rows[:room]
-
-
-def _has_last(groups: _Groups) -> bool:
-    return any(
-        isinstance(row, Status) and row.event == _LAST_EVENT
-        for group in groups.values()
-        if isinstance(group[0], Status)
-        for row in group
-    )
-
-
-def _add_alike(groups: _Groups, rows: Sequence[Record]) -> bool:
-    # Most reads bring one channel of one symbol, and no midnight.
-    kinds, symbols = set(map(type, rows)), set(map(symbol_of, rows))
-    if len(kinds) > 1 or len(symbols) > 1:
-        return False
-    day = min(map(local_timestamp_of, rows)) // DAY_NS
-    if max(map(local_timestamp_of, rows)) // DAY_NS != day:
-        return False
-    groups.setdefault((kinds.pop(), symbols.pop(), day), []).extend(rows)
-    return True
-
-
-def _add_each(groups: _Groups, rows: Sequence[Record]) -> None:
-    found: _Groups = {}
-    for row in rows:
-        found.setdefault((row.__class__, row[2], local_timestamp_of(row) // DAY_NS), []).append(row)
-    for key, group in found.items():
-        groups.setdefault(key, []).extend(group)
-
-
-def _add_sound(groups: _Groups, rows: Sequence[Record]) -> int:
-    added = 0
-    for row in rows:
-        try:
-            _add_each(groups, (row,))
-        except (TypeError, IndexError):
-            continue
-        added += 1
-    return added
 
 
 def check_options(compression: str | None, fsync: str, queue_rows: int) -> str:

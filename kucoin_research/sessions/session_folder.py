@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from kucoin_research.sessions.manifest import FolderLock, identity_of
+from kucoin_research.sessions.folder_lock import FolderLock, identity_of
 
 __all__ = ["SessionFolder"]
 

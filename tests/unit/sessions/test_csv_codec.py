@@ -16,18 +16,9 @@ from kucoin_research.model.records import (
     schema_of,
 )
 from kucoin_research.sessions import csv_codec
-from kucoin_research.sessions.csv_codec import (
-    LONGEST_RECORD,
-    chunks,
-    encode,
-    header_of,
-    pieces,
-    read_rows,
-    readable,
-    shape_of,
-    unreadable,
-    whole,
-)
+from kucoin_research.sessions.csv_codec import encode, header_of, read_rows
+from kucoin_research.sessions.csv_lines import LONGEST_RECORD, chunks, shape_of, whole
+from kucoin_research.sessions.damaged_csv import pieces, readable, unreadable
 from tests.unit.rows import NOON, TEXTS, plain, records, shown, ticker
 
 

@@ -13,21 +13,21 @@ import kucoin_research as kr
 from kucoin_research.errors import InvalidInput, SessionNewer
 from kucoin_research.model.instruments import Instrument
 from kucoin_research.model.records import CHANNELS
-from kucoin_research.sessions.manifest import (
-    FolderLock,
+from kucoin_research.sessions.file_names import (
     day_of,
     file_name,
     folder_name,
+    safe_name,
+    split_name,
+)
+from kucoin_research.sessions.folder_lock import FolderLock, is_being_recorded
+from kucoin_research.sessions.manifest import read_manifest, write_manifest
+from kucoin_research.sessions.manifest_values import (
     from_iso,
     instruments_from,
     instruments_to,
-    is_being_recorded,
     iso,
     losses_from,
-    read_manifest,
-    safe_name,
-    split_name,
-    write_manifest,
 )
 from tests.processes import Process
 
@@ -184,7 +184,7 @@ def test_a_forked_child_does_not_hold_the_lock_of_a_parent_that_is_gone(tmp_path
     script = """
 import os, sys
 from pathlib import Path
-from kucoin_research.sessions.manifest import FolderLock
+from kucoin_research.sessions.folder_lock import (FolderLock)
 lock = FolderLock(Path(sys.argv[1]))
 if os.fork() == 0:
     lock.release()  # which is none of its business

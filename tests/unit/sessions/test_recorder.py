@@ -13,9 +13,10 @@ import pytest
 
 from kucoin_research.errors import InvalidInput
 from kucoin_research.model.records import Balance, Status, Trade
-from kucoin_research.sessions.manifest import is_being_recorded
+from kucoin_research.sessions.folder_lock import is_being_recorded
+from kucoin_research.sessions.loading import load
 from kucoin_research.sessions.recorder import Recorder
-from kucoin_research.sessions.session import load, repair
+from kucoin_research.sessions.repair import repair
 from kucoin_research.sessions.verification import verify
 from tests.conftest import wait_until
 from tests.processes import Process

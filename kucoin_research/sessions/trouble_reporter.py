@@ -1,0 +1,122 @@
+"""Reporting what happens to a recording, each trouble once."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+
+from kucoin_research.sessions.csv_file import MOST_STUCK
+from kucoin_research.sessions.csv_writer import CsvWriter
+from kucoin_research.sessions.session_folder import SessionFolder
+
+__all__ = ["OnTrouble", "TroubleReporter", "name_files", "reason_of"]
+
+log = logging.getLogger(__name__)
+
+_REPORT_INTERVAL = 10.0
+
+
+_NAMED = 3  # files in a sentence; further ones are counted
+
+
+OnTrouble = Callable[[str, str], object]
+
+
+def reason_of(error: OSError) -> str:
+    return error.strerror or str(error)
+
+
+def name_files(names: Sequence[str]) -> str:
+    if len(names) <= _NAMED:
+        return ", ".join(names)
+    return f"{', '.join(names[:_NAMED])} and {len(names) - _NAMED:,} more files"
+
+
+class TroubleReporter:
+    """Tells what befalls a recording, each trouble once when it begins and once when it ends.
+
+    Attributes
+    ----------
+    troubles
+        What concerns the recording as a whole and goes on now, by what failed.
+    """
+
+    def __init__(self, folder: SessionFolder, bound: int, on_trouble: OnTrouble | None) -> None:
+        self._folder = folder
+        self._bound = bound
+        self._on_trouble = on_trouble
+        self._next_dropped = self._next_dropped_of_files = 0.0
+        self.troubles: dict[str, OSError] = {}
+
+    def tell(self, event: str, detail: str) -> None:
+        """Tell it now."""
+        if self._on_trouble is not None:
+            on_trouble = self._on_trouble
+            self.guard(lambda: on_trouble(event, detail))
+
+    def guard(self, action: Callable[[], object]) -> None:
+        """Call what others have given."""
+        try:
+            action()
+        except Exception:  # the sink guard: what others do must not end the recording
+            log.exception("a callback of the recorder of %s raised", self._folder.path)
+
+    def judge(self, source: str, error: OSError | None) -> None:
+        """Note whether something that concerns all files works; tell it when that changes."""
+        before = self.troubles.get(source)
+        path = self._folder.path
+        if error is None:
+            if before is not None:
+                del self.troubles[source]
+                self.tell("recording_resumed", f"the recording in {path} is in order again")
+            return
+        self.troubles[source] = error
+        if before is None or before.errno != error.errno:
+            log.warning("recording to %s failed: %s", path, error)
+            self.tell("recording_failed", f"{source} of {path}: {reason_of(error)}")
+
+    def tell_files(self, files: CsvWriter) -> bool:
+        """Tell what others did to files, which are stuck and which go on; whether any goes on."""
+        path = self._folder.path
+        for text, lost in files.take_news():
+            log.warning("%s: %s", path, text)
+            self.tell("recording_failed" if lost else "recording_changed", text)
+        by_reason: dict[str, list[str]] = {}
+        for file, error in files.take_failed().items():
+            by_reason.setdefault(reason_of(error), []).append(file.path.name)
+        for reason, names in by_reason.items():
+            log.warning("%s cannot be written in %s: %s", ", ".join(names), path, reason)
+            self.tell(
+                "recording_failed",
+                f"cannot write {name_files(names)} in {path}: {reason}; up to "
+                f"{min(MOST_STUCK, self._bound):,} rows of each file are kept and tried again each "
+                "second, and all other files go on",
+            )
+        resumed = [file.path.name for file in files.take_resumed()]
+        if resumed:
+            self.tell("recording_resumed", f"{name_files(resumed)} in {path} is written again")
+        return bool(resumed)
+
+    def is_due(self, now: float, *, is_over: bool) -> bool:
+        """Whether to tell of rows that had no room: when it is over, or from time to time."""
+        is_due = is_over or now >= self._next_dropped
+        if is_due:
+            self._next_dropped = now + _REPORT_INTERVAL
+        return is_due
+
+    def tell_dropped(self, rows: int) -> None:
+        """Tell of rows that had no room in the queue."""
+        self.tell(
+            "recording_dropped",
+            f"{rows:,} rows are not in the recording: more than {self._bound:,} had to wait",
+        )
+
+    def tell_dropped_of(self, files: CsvWriter, now: float) -> None:
+        """Tell of rows that stuck files had no room for, from time to time."""
+        if now >= self._next_dropped_of_files and (untold := files.take_untold()):
+            self._next_dropped_of_files = now + _REPORT_INTERVAL
+            self.tell(
+                "recording_dropped",
+                f"{sum(untold.values()):,} rows of {name_files(list(untold))} are not in the "
+                "recording: too many had to wait for a file that cannot be written",
+            )
