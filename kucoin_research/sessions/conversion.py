@@ -8,9 +8,7 @@ from kucoin_research.foundation.arguments import explained
 from kucoin_research.sessions import parquet
 from kucoin_research.sessions.loading import load
 from kucoin_research.sessions.session import Session
-from kucoin_research.sessions.session_files import (
-    Paths,
-)
+from kucoin_research.sessions.session_files import Paths
 
 __all__ = ["convert"]
 

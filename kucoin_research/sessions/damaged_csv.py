@@ -16,12 +16,7 @@ from kucoin_research.sessions.csv_codec import (
     read_rows,
     stored_types,
 )
-from kucoin_research.sessions.csv_lines import (
-    LONGEST_RECORD,
-    Shape,
-    end_of_lines,
-    shape_of,
-)
+from kucoin_research.sessions.csv_lines import LONGEST_RECORD, Shape, end_of_lines, shape_of
 
 __all__ = ["Piece", "Wrong", "can_be_read", "pieces", "readable", "unreadable", "without_records"]
 

@@ -8,10 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import unquote
 
-from kucoin_research.foundation.regular_files import (
-    is_regular,
-    kind_of,
-)
+from kucoin_research.foundation.regular_files import is_regular, kind_of
 from kucoin_research.model.records import CHANNELS
 from kucoin_research.model.units import datetime_of
 

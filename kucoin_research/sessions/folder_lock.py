@@ -13,11 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from kucoin_research.foundation.forking import in_child
-from kucoin_research.foundation.regular_files import (
-    Irregular,
-    create,
-    open_handle,
-)
+from kucoin_research.foundation.regular_files import Irregular, create, open_handle
 
 __all__ = ["FolderLock", "identity_of", "is_being_recorded"]
 

@@ -11,11 +11,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from kucoin_research.errors import (
-    InvalidInput,
-    SessionUnfinished,
-    shown,
-)
+from kucoin_research.errors import InvalidInput, SessionUnfinished, shown
 from kucoin_research.foundation.regular_files import open_file, size_of
 from kucoin_research.model.damage import Damage, number_of
 from kucoin_research.model.records import Record, Status, schema_of

@@ -15,12 +15,7 @@ from typing import Any
 import numpy as np
 
 from kucoin_research.errors import SessionNewer
-from kucoin_research.foundation.regular_files import (
-    is_regular,
-    open_file,
-    replace,
-    size_of,
-)
+from kucoin_research.foundation.regular_files import is_regular, open_file, replace, size_of
 from kucoin_research.model.damage import Damage
 from kucoin_research.sessions.file_names import MANIFEST, base_of
 from kucoin_research.sessions.manifest_checks import Faults, checked, shortened

@@ -36,10 +36,7 @@ from kucoin_research.foundation.regular_files import worded
 from kucoin_research.model.damage import Damage, Loss
 from kucoin_research.model.instruments import Instrument
 from kucoin_research.model.rate import RateMeter
-from kucoin_research.model.records import (
-    Record,
-    Status,
-)
+from kucoin_research.model.records import Record, Status
 from kucoin_research.sessions.csv_file import FolderMoved
 from kucoin_research.sessions.csv_writer import CsvWriter
 from kucoin_research.sessions.file_names import folder_name

@@ -11,9 +11,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from kucoin_research.errors import (
-    SessionBusy,
-)
+from kucoin_research.errors import SessionBusy
 from kucoin_research.foundation.regular_files import (
     copy,
     create_like,
@@ -28,10 +26,7 @@ from kucoin_research.sessions.compression import compression_of, open_whole
 from kucoin_research.sessions.csv_codec import header_of, is_header, read_rows
 from kucoin_research.sessions.csv_lines import LONGEST_RECORD
 from kucoin_research.sessions.damaged_csv import can_be_read, pieces, readable
-from kucoin_research.sessions.file_names import (
-    MANIFEST,
-    csv_files,
-)
+from kucoin_research.sessions.file_names import MANIFEST, csv_files
 from kucoin_research.sessions.folder_lock import FolderLock
 from kucoin_research.sessions.manifest import (
     FORMAT,
@@ -41,12 +36,7 @@ from kucoin_research.sessions.manifest import (
     write_manifest,
 )
 from kucoin_research.sessions.manifest_values import iso
-from kucoin_research.sessions.session_damage import (
-    faults_in,
-    is_restored,
-    known_damage,
-    noted_in,
-)
+from kucoin_research.sessions.session_damage import faults_in, is_restored, known_damage, noted_in
 from kucoin_research.sessions.session_files import (
     Extent,
     FilePart,

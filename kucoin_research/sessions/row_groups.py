@@ -8,13 +8,7 @@ from typing import Any
 
 from kucoin_research.errors import shown
 from kucoin_research.model.damage import Loss
-from kucoin_research.model.records import (
-    CHANNEL_OF,
-    Record,
-    Status,
-    local_timestamp_of,
-    symbol_of,
-)
+from kucoin_research.model.records import CHANNEL_OF, Record, Status, local_timestamp_of, symbol_of
 from kucoin_research.sessions.csv_codec import encode
 from kucoin_research.sessions.csv_file import MOST_STUCK, CsvFile
 from kucoin_research.sessions.csv_writer import CsvWriter

@@ -33,9 +33,7 @@ from kucoin_research.sessions import parquet
 from kucoin_research.sessions.csv_codec import records_of
 from kucoin_research.sessions.file_names import file_name
 from kucoin_research.sessions.manifest_values import from_iso, instruments_from, losses_from
-from kucoin_research.sessions.session_files import (
-    Paths,
-)
+from kucoin_research.sessions.session_files import Paths
 from kucoin_research.sessions.session_report import Counted, reckon
 from kucoin_research.sessions.table import Promise, Table
 from kucoin_research.sessions.verification import Verification, verify

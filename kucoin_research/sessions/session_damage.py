@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kucoin_research.foundation.regular_files import (
-    is_regular,
-    size_of,
-)
+from kucoin_research.foundation.regular_files import is_regular, size_of
 from kucoin_research.model.damage import Damage, number_of
 from kucoin_research.sessions.file_names import (
     MANIFEST,
@@ -18,17 +15,8 @@ from kucoin_research.sessions.file_names import (
     split_name,
     symbol_in,
 )
-from kucoin_research.sessions.manifest import (
-    Manifest,
-    is_listed,
-    strangers,
-)
-from kucoin_research.sessions.session_files import (
-    FilePart,
-    damage_of,
-    extent_of,
-    sha256_of,
-)
+from kucoin_research.sessions.manifest import Manifest, is_listed, strangers
+from kucoin_research.sessions.session_files import FilePart, damage_of, extent_of, sha256_of
 
 __all__ = ["altered", "is_restored", "known_damage", "noted_in", "shortfall"]
 

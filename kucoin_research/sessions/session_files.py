@@ -9,27 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, BinaryIO, NamedTuple
 
-from kucoin_research.errors import (
-    SessionMissing,
-)
+from kucoin_research.errors import SessionMissing
 from kucoin_research.foundation.arguments import path_of
-from kucoin_research.foundation.regular_files import (
-    is_regular,
-    open_file,
-    size_of,
-)
+from kucoin_research.foundation.regular_files import is_regular, open_file, size_of
 from kucoin_research.model.damage import Damage, number_of
-from kucoin_research.model.records import (
-    CHANNELS,
-    Record,
-    Status,
-    columns_of,
-)
-from kucoin_research.sessions.compression import (
-    compression_of,
-    count_whole,
-    open_whole,
-)
+from kucoin_research.model.records import CHANNELS, Record, Status, columns_of
+from kucoin_research.sessions.compression import compression_of, count_whole, open_whole
 from kucoin_research.sessions.csv_codec import is_header, read_records
 from kucoin_research.sessions.csv_lines import LONGEST_RECORD, LineCounter, whole
 from kucoin_research.sessions.damaged_csv import readable
@@ -43,11 +28,7 @@ from kucoin_research.sessions.file_names import (
     split_name,
     symbol_in,
 )
-from kucoin_research.sessions.manifest import (
-    Manifest,
-    is_listed,
-    strangers,
-)
+from kucoin_research.sessions.manifest import Manifest, is_listed, strangers
 
 __all__ = [
     "Extent",

@@ -13,32 +13,17 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
-from kucoin_research.foundation.regular_files import (
-    size_of,
-)
+from kucoin_research.foundation.regular_files import size_of
 from kucoin_research.model.records import Column, Level2, Status, columns_of
 from kucoin_research.sessions.book_sequences import BookCheck, BookStory, stories_of
 from kucoin_research.sessions.compression import compression_of, open_whole
 from kucoin_research.sessions.csv_codec import header_of, is_header, read_rows
 from kucoin_research.sessions.csv_lines import LONGEST_RECORD, shape_of
 from kucoin_research.sessions.damaged_csv import Piece, pieces, readable, unreadable
-from kucoin_research.sessions.file_names import (
-    DAY_NS,
-    MANIFEST,
-    base_of,
-    file_name,
-)
+from kucoin_research.sessions.file_names import DAY_NS, MANIFEST, base_of, file_name
 from kucoin_research.sessions.folder_lock import is_being_recorded
-from kucoin_research.sessions.manifest import (
-    Manifest,
-    read_manifest,
-)
-from kucoin_research.sessions.session_damage import (
-    faults_in,
-    is_restored,
-    noted_in,
-    unread_in,
-)
+from kucoin_research.sessions.manifest import Manifest, read_manifest
+from kucoin_research.sessions.session_damage import faults_in, is_restored, noted_in, unread_in
 from kucoin_research.sessions.session_files import (
     FilePart,
     counted,
