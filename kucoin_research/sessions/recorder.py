@@ -16,9 +16,7 @@ import logging
 import os
 import shutil
 import threading
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -35,14 +33,14 @@ from kucoin_research.foundation.interrupts import arrived, hold, join
 from kucoin_research.foundation.regular_files import worded
 from kucoin_research.model.damage import Damage, Loss
 from kucoin_research.model.instruments import Instrument
-from kucoin_research.model.rate import RateMeter
-from kucoin_research.model.records import Record, Status
-from kucoin_research.sessions.csv_file import FolderMoved
+from kucoin_research.model.records import Record
 from kucoin_research.sessions.csv_writer import CsvWriter
 from kucoin_research.sessions.file_names import folder_name
-from kucoin_research.sessions.manifest import FORMAT, package_version, write_manifest
-from kucoin_research.sessions.manifest_values import instruments_to, iso, losses_to
-from kucoin_research.sessions.row_groups import STATUS_ROOM, RowSorter, arrival_of, span_of
+from kucoin_research.sessions.loss_log import RefusalLog
+from kucoin_research.sessions.manifest_values import instruments_to
+from kucoin_research.sessions.manifest_writer import ManifestWriter, RecordingFacts
+from kucoin_research.sessions.recording_loop import RETRY, RecordingLoop
+from kucoin_research.sessions.row_queue import RowQueue
 from kucoin_research.sessions.session_folder import SessionFolder
 from kucoin_research.sessions.trouble_reporter import OnTrouble, TroubleReporter, name_files
 
@@ -61,27 +59,6 @@ COMPRESSIONS = (None, "zstd", "gzip")
 FSYNC_POLICIES = ("never", "rotate", "second")
 #: Rows that wait at most; with the bytes of a ticker some 300 MB.
 QUEUE_ROWS = 1_000_000
-
-_CYCLE = 0.25
-_RETRY = 1.0
-_MANIFEST_INTERVAL = 2.0
-_SYNC_INTERVAL = 1.0
-_DRAINED_ROWS = 65_536  # at a time, so that little is held as text
-_ONE_REFUSAL_NS = 10 * 10**9  # rows that are refused within it are one loss
-_UNEXPECTED = "an unexpected error"
-
-
-def _add_refusal(losses: list[Loss], loss: Loss) -> None:
-    """Note rows that are refused; those that follow each other of one file are one loss."""
-    for place in range(len(losses) - 1, -1, -1):
-        last = losses[place]
-        if last.file == loss.file:
-            if loss.began - last.ended <= _ONE_REFUSAL_NS:
-                rows, ended = last.rows + loss.rows, max(last.ended, loss.ended)
-                losses[place] = last._replace(rows=rows, ended=ended)
-                return
-            break
-    losses.append(loss)
 
 
 @explains_itself
@@ -161,51 +138,47 @@ class Recorder:
         clock: clocks.Clock | None = None,
     ) -> None:
         self._clock = clocks.current() if clock is None else clock
-        self._ends_itself = ends_itself
-        self._fsync = check_options(compression, fsync, queue_rows)
-        self._start_ns = self._clock.wall_ns() if start_ns is None else start_ns
+        policy = check_options(compression, fsync, queue_rows)
+        start_ns = self._clock.wall_ns() if start_ns is None else start_ns
         symbols, channels = listed_texts(symbols, "symbols"), listed_texts(channels, "channels")
-        self._about = {
+        about = {
             "venue": venue,
             "market": market,
             "symbols": symbols,
             "channels": channels,
             "instruments": instruments_to(instruments),
         }
-        self._damage = [each.to_manifest() for each in damage]
-        self._known_losses = list(losses)
-        self._compression = compression
-        self._bound = queue_rows
-        self._on_cycle = on_cycle
-        self._folder = _new_folder(
-            folder_to_write(root, "root"), folder_name(self._start_ns, symbols)
-        )
+        noted = [each.to_manifest() for each in damage]
+        facts = RecordingFacts(about, start_ns, compression, noted, list(losses))
+        self._folder = _new_folder(folder_to_write(root, "root"), folder_name(start_ns, symbols))
         self._files = CsvWriter(self._folder.path, compression)
-        self._teller = TroubleReporter(self._folder, queue_rows, on_trouble)
-        self._sorter = RowSorter(self._files, queue_rows, self._refuse)
-        self._queue: deque[Sequence[Record]] = deque()
-        self._queue_lock = threading.Lock()  # guards the queue, _waiting and what is dropped
-        self._waiting = 0
-        self._apart = 0  # of the waiting: they wait for stuck files, and take no room from others
-        self._drops: list[Loss] = []
-        self._is_dropping = False
-        self._untold = 0
-        self._refused = 0
-        self._refusals: list[Loss] = []
-        self._is_last = False
-        self._meter = RateMeter()
-        self._next_manifest = self._next_sync = 0.0
-        self._closing = self._clock.event()
         self._closed = self._clock.event()
-        self._deadline: float | None = None
+        self._queue = RowQueue(queue_rows, self._closed.is_set)
+        self._refusals = RefusalLog()
+        manifest = ManifestWriter(facts, self._folder, self._files, self._queue, self._refusals)
+        self._loop = RecordingLoop(
+            self._folder,
+            self._files,
+            self._queue,
+            refusals=self._refusals,
+            manifest=manifest,
+            reporter=TroubleReporter(self._folder, queue_rows, on_trouble),
+            bound=queue_rows,
+            fsync=policy,
+            ends_itself=ends_itself,
+            on_cycle=on_cycle,
+            detach=self._detach,
+            closed=self._closed,
+            clock=self._clock,
+        )
         self._before_close: list[Callable[[], object]] = []
         self._pid = os.getpid()
         try:
-            write_manifest(self.path, self._manifest("recording", None))
+            manifest.write("recording", None)
         except OSError as error:
             self._folder.release()
             raise _cannot_record(self.path, error) from error
-        self._thread = self._clock.thread(self._run, f"kucoin-recorder-{self.path.name}")
+        self._thread = self._clock.thread(self._loop.run, f"kucoin-recorder-{self.path.name}")
         self._thread.start()
         atexit.register(self.close)
 
@@ -219,32 +192,8 @@ class Recorder:
         rows
             Of all channels, in order; must not change afterwards.
         """
-        if not rows:
-            return
-        with self._queue_lock:
-            room = self._bound - self._waiting + self._apart
-            if rows[0].__class__ is Status:
-                room += STATUS_ROOM  # so that the recording holds what befell it
-            if self._closed.is_set():
-                room = 0
-            if len(rows) > room:
-                rows = self._drop(rows, max(0, room))
-                if not rows:
-                    return
-            else:
-                self._is_dropping = False
-            self._waiting += len(rows)
-            self._queue.append(rows)
-
-    def _drop(self, rows: Sequence[Record], room: int) -> Sequence[Record]:
-        lost = rows[room:]
-        if not self._is_dropping:
-            self._is_dropping = True
-            self._drops.append(Loss(*span_of(lost), 0))
-        drop = self._drops[-1]
-        self._drops[-1] = drop._replace(rows=drop.rows + len(lost), ended=arrival_of(lost[-1]))
-        self._untold += len(lost)
-        return rows[:room]
+        if rows:
+            self._queue.put(rows)
 
     # -- readers ---------------------------------------------------------------------------------
 
@@ -266,12 +215,12 @@ class Recorder:
     @property
     def waiting(self) -> int:
         """Rows in memory, to be written."""
-        return self._waiting
+        return self._queue.waiting
 
     @property
     def room(self) -> int:
         """How many rows may wait besides those in memory."""
-        return max(0, self._bound - self._waiting + self._apart)
+        return self._queue.room
 
     @property
     def dropped(self) -> int:
@@ -279,7 +228,7 @@ class Recorder:
 
         When and why is in ``session.json``, and so in the session's report.
         """
-        return sum(drop.rows for drop in tuple(self._drops)) + self._files.lost
+        return self._queue.dropped + self._files.lost
 
     @property
     def refused(self) -> int:
@@ -287,17 +236,17 @@ class Recorder:
 
         When and why is in ``session.json``, too, and so in the session's report.
         """
-        return self._refused
+        return self._refusals.rows
 
     @property
     def rate(self) -> float:
         """Rows written per second, over the last five seconds."""
-        return self._meter.rate(self._clock.monotonic(), self.rows)
+        return self._loop.rate
 
     @property
     def error(self) -> OSError | None:
         """What keeps rows from being written now, of any file; None when all is well."""
-        return next(iter([*self._teller.troubles.copy().values(), *self.stuck.values()]), None)
+        return self._loop.error
 
     @property
     def stuck(self) -> dict[str, OSError]:
@@ -319,17 +268,17 @@ class Recorder:
 
     def __str__(self) -> str:
         free, dropped, stuck, error = self.free, self.dropped, list(self.stuck), self.error
-        told = [
+        parts = [
             f"{self.rows:,} rows",
             _size(self.bytes),
             f"{self.rate:,.0f} rows/s",
             *([f"{dropped:,} dropped"] if dropped else []),
-            *([f"{self._refused:,} refused"] if self._refused else []),
+            *([f"{self.refused:,} refused"] if self.refused else []),
             *([f"{_size(free)} free"] if free is not None else []),
             *([f"{name_files(stuck)} stuck"] if stuck else []),
             *([str(error)] if error is not None else []),
         ]
-        return " · ".join(told)
+        return " · ".join(parts)
 
     def __repr__(self) -> str:
         state = "closed" if self.is_closed else "recording"
@@ -373,13 +322,12 @@ class Recorder:
         if self._pid != os.getpid():  # a forked child has neither the thread nor the duty
             return False
         seen = arrived()
-        if not self._closing.is_set():
+        if not self._loop.is_closing:
             self._detach()
-            self._deadline = self._clock.monotonic() + timeout
-            self._closing.set()
+            self._loop.begin_close(timeout)
         atexit.unregister(self.close)
         if self._thread is not threading.current_thread():
-            join([self._thread], timeout + _RETRY, seen=seen, clock=self._clock)
+            join([self._thread], timeout + RETRY, seen=seen, clock=self._clock)
         return self._closed.is_set() and self.error is None
 
     def _detach(self) -> None:
@@ -396,199 +344,6 @@ class Recorder:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
-
-    # -- the recorder's thread -------------------------------------------------------------------
-
-    def _run(self) -> None:
-        try:
-            while not self._is_over():
-                self._closing.wait(self._pause())
-                error: OSError | None = None
-                try:
-                    self._cycle()
-                except Exception as unexpected:  # the pump's guard: recording must go on
-                    log.exception("the recorder of %s met an unexpected error", self.path)
-                    error = OSError(f"unexpected {type(unexpected).__name__}: {unexpected}")
-                self._teller.judge(_UNEXPECTED, error)
-            self._finish()
-        finally:
-            self._files.close()
-            self._folder.release()
-            self._closed.set()
-
-    def _pause(self) -> float:
-        is_confused = _UNEXPECTED in self._teller.troubles
-        if self._queue and not is_confused:
-            return 0.0
-        # While closing, the event is set and does not pause: then the deadline does.
-        if self._closing.is_set() and self.error is not None:
-            self._closed.wait(min(_RETRY, max(0.0, self._seconds_left())))
-        return _RETRY if is_confused else _CYCLE
-
-    def _seconds_left(self) -> float:
-        return 0.0 if self._deadline is None else self._deadline - self._clock.monotonic()
-
-    def _is_over(self) -> bool:
-        if not self._is_ending:
-            return False
-        is_empty = not self._waiting and not self._files.are_waiting
-        is_late = self._closing.is_set() and self._seconds_left() <= 0
-        return is_empty or (is_late and self.error is not None)
-
-    @property
-    def _is_ending(self) -> bool:
-        return self._closing.is_set() or self._is_last
-
-    def _cycle(self) -> None:
-        now = self._clock.monotonic()
-        self._meter.sample(now, self.rows)
-        batches = self._drain()
-        try:
-            days = self._files.days
-            is_last = self._sorter.sort(batches)
-        except Exception:
-            # Formatting is our own work: if it fails, these rows cannot be written ever.
-            rows = list(chain(*batches))
-            self._refuse(Loss(*span_of(rows), len(rows), reason="they could not be formatted"))
-            raise
-        self._is_last = self._is_last or (self._ends_itself and is_last)
-        if self._fsync == "rotate" and days and self._files.days - days:
-            # A new day has begun: the files before are complete.
-            self._teller.judge("fsync", self._files.sync())
-        obstacle = self._look_after_folder()
-        self._files.flush(
-            now,
-            is_final=self._is_ending,
-            is_in_place=lambda: self._folder.is_in_place,
-            obstacle=obstacle,
-        )
-        self._settle()
-        if self._teller.tell_files(self._files):
-            self._next_manifest = now  # what waited is no longer missing
-        if obstacle is None and now >= self._next_manifest:
-            error = self._save("recording", None)
-            self._teller.judge("session.json", error)
-            self._next_manifest = now + (_MANIFEST_INTERVAL if error is None else _RETRY)
-        if self._fsync == "second" and now >= self._next_sync:
-            self._next_sync = now + _SYNC_INTERVAL
-            self._teller.judge("fsync", self._files.sync())
-        self._tell_lost()
-        if self._on_cycle is not None:
-            self._teller.guard(self._on_cycle)
-
-    def _look_after_folder(self) -> OSError | None:
-        try:
-            told = self._folder.look_after()
-        except OSError as error:
-            return error
-        if told is not None:
-            self._files.move_to(self._folder.path)
-            self._next_manifest = self._clock.monotonic()
-            log.warning("%s", told)
-            self._teller.tell("recording_changed", told)
-        return None
-
-    def _settle(self) -> None:
-        settled = self._files.settle()
-        with self._queue_lock:
-            self._waiting -= settled
-            self._apart = self._files.rows_apart
-
-    def _drain(self) -> list[Sequence[Record]]:
-        batches: list[Sequence[Record]] = []
-        rows = 0
-        while self._queue and rows < _DRAINED_ROWS:
-            batches.append(self._queue.popleft())
-            rows += len(batches[-1])
-        return batches
-
-    def _tell_lost(self) -> None:
-        now = self._clock.monotonic()
-        if self._untold and self._teller.is_due(now, is_over=not self._is_dropping):
-            with self._queue_lock:
-                lost, self._untold = self._untold, 0
-            self._teller.tell_dropped(lost)
-        self._teller.tell_dropped_of(self._files, now)
-
-    def _refuse(self, loss: Loss) -> None:
-        """Leave out rows that cannot be written: they are lost as those that find no room are."""
-        with self._queue_lock:
-            self._waiting -= loss.rows
-        self._refused += loss.rows
-        _add_refusal(self._refusals, loss)
-        self._teller.tell(
-            "recording_refused",
-            f"{loss.rows:,} rows are left out of the recording: {loss.reason}",
-        )
-
-    def _finish(self) -> None:
-        self._detach()
-        if self._files.are_waiting or self._waiting:
-            self._give_up()
-            return
-        self._tell_lost()
-        if self._fsync != "never":
-            self._teller.judge("fsync", self._files.sync())
-        while (error := self._save("closed", self._clock.wall_ns())) is not None:
-            self._teller.judge("session.json", error)
-            if self._closing.is_set() and self._seconds_left() <= 0:
-                return
-            self._closed.wait(_RETRY)
-        self._teller.judge("session.json", None)
-        self._teller.tell_files(self._files)
-
-    def _give_up(self) -> None:
-        names = [file.path.name for file in self._files if file.pending_rows]
-        lost = self._waiting
-        if self._fsync != "never":
-            self._teller.judge("fsync", self._files.sync())
-        # What waits is listed there as lost, if only for as long as it waits.
-        self._teller.judge("session.json", self._save("recording", None))
-        self._files.give_up()
-        log.error("%d rows of %s could not be written", lost, self.path)
-        self._teller.tell(
-            "recording_failed",
-            f"{lost:,} rows could not be written to {name_files(names)} in {self.path} and are lost",
-        )
-
-    def _save(self, state: str, end_ns: int | None) -> OSError | None:
-        try:
-            self._look_at_files()
-            write_manifest(self.path, self._manifest(state, end_ns))
-        except OSError as error:
-            return error
-        return None
-
-    def _look_at_files(self) -> None:
-        now = self._clock.monotonic()
-        try:
-            self._files.look(now, lambda: self._folder.is_in_place)
-        except FolderMoved:
-            obstacle = self._look_after_folder()
-            if obstacle is not None:
-                raise obstacle from None
-            self._files.look(now, lambda: self._folder.is_in_place)
-
-    def _manifest(self, state: str, end_ns: int | None) -> dict[str, Any]:
-        with self._queue_lock:
-            losses = [*self._known_losses, *self._drops]
-        losses += self._refusals
-        losses += self._files.losses
-        return {
-            "format": FORMAT,
-            "package": package_version(),
-            **self._about,
-            "start": iso(self._start_ns),
-            "end": None if end_ns is None else iso(end_ns),
-            "state": state,
-            "compression": self._compression,
-            "rows": self._files.rows,
-            "refused": self._refused,
-            "dropped": losses_to(losses),
-            **({"damage": self._damage} if self._damage else {}),
-            "columns": self._files.columns,
-            "files": self._files.manifest(),
-        }
 
 
 class Recordable(Protocol):

@@ -457,7 +457,7 @@ def test_a_folder_that_cannot_be_recorded_to_is_named_with_the_reason(
 
     monkeypatch.setattr(Path, "mkdir", refuse_some)
     if at == "manifest":
-        monkeypatch.setattr("kucoin_research.sessions.recorder.write_manifest", refuse)
+        monkeypatch.setattr("kucoin_research.sessions.manifest_writer.write_manifest", refuse)
     with pytest.raises(OSError, match="cannot be recorded to") as told:
         Recorder(root)
 
