@@ -17,6 +17,7 @@ from kucoin_research.model.records import Record, file_mode
 from kucoin_research.sessions.compression import count_whole, pack
 from kucoin_research.sessions.csv_codec import header_of
 from kucoin_research.sessions.csv_lines import LineCounter
+from kucoin_research.sessions.loss_log import LossLog
 
 __all__ = ["MOST_STUCK", "CsvFile", "FolderMoved", "Intervention"]
 
@@ -54,6 +55,65 @@ class Intervention(NamedTuple):
     lost: int = 0
 
 
+class PendingLines:
+    """Lines that wait to be written to one file.
+
+    Attributes
+    ----------
+    rows
+        How many.
+    span
+        The first and last arrival of them, ns UTC; None without any.
+    """
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self.span: tuple[int, int] | None = None
+        self._lines: list[bytes] = []
+        self._bytes = 0
+        self._since: float | None = None  # set by the first call of is_ripe after they came
+        self._packed: bytes | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self._lines)
+
+    def add(self, lines: bytes, rows: int, span: tuple[int, int]) -> None:
+        """Add lines behind the others."""
+        if not self._lines:
+            self._since = None
+        self._lines.append(lines)
+        self._bytes += len(lines)
+        self.rows += rows
+        self.span = _joined(self.span, span)
+        self._packed = None
+
+    def is_ripe(self, now: float) -> bool:
+        """Whether they are old or large enough to be compressed together."""
+        if self._since is None:
+            self._since = now
+        return now - self._since >= _GATHER_SECONDS or self._bytes >= _GATHER_BYTES
+
+    def packed(self, beginning: bytes, compression: str | None) -> bytes:
+        """Return the bytes to append: a beginning and the lines, compressed.
+
+        They are kept for the next attempt, since a file that is stuck is tried each second.
+        """
+        if self._packed is None:
+            self._packed = pack(beginning + b"".join(self._lines), compression)
+        return self._packed
+
+    def repack(self) -> None:
+        """Pack anew at the next attempt, because the file needs another beginning."""
+        self._packed = None
+
+    def clear(self) -> int:
+        """Remove all lines; return how many rows they were."""
+        rows, self.rows = self.rows, 0
+        self._lines, self._bytes = [], 0
+        self.span = self._packed = None
+        return rows
+
+
 class CsvFile:
     """One append-only file: ``size`` bytes of whole lines are ours, and nothing is behind them.
 
@@ -61,8 +121,6 @@ class CsvFile:
     ----------
     rows, size
         What was written.
-    pending_rows
-        What is to be written.
     error
         Why it cannot be written now; None when it can.
     """
@@ -74,7 +132,6 @@ class CsvFile:
         self.record = record
         self.rows = 0
         self.size = 0
-        self.pending_rows = 0
         self.error: OSError | None = None
         self._about = about
         self._header = header_of(record)
@@ -84,15 +141,9 @@ class CsvFile:
         self._identity: tuple[int, int] | None = None  # device and inode; None before the first row
         self._has_leftover = False  # of a failed write that could not be cut back
         self._span: tuple[int, int] | None = None  # of what was written, ns UTC
-        self._pending: list[bytes] = []
-        self._pending_bytes = 0
-        self._pending_span: tuple[int, int] | None = None
-        self._pending_since: float | None = None  # as the first question after it has it
-        self._packed: bytes | None = None
+        self._pending = PendingLines()
         self._retry_at = 0.0
-        self._losses: list[Loss] = []
-        self._is_dropping = False  # so that the last loss goes on
-        self._untold = 0
+        self._losses = LossLog()
         self._unsettled = 0
         self._is_synced = True
 
@@ -100,23 +151,11 @@ class CsvFile:
 
     def add(self, lines: bytes, rows: int, span: tuple[int, int]) -> None:
         """Have lines written; ``span`` is their first and last arrival, ns UTC."""
-        if not self._pending:
-            self._pending_since = None
-        self._pending.append(lines)
-        self._pending_bytes += len(lines)
-        self.pending_rows += rows
-        self._pending_span = _joined(self._pending_span, span)
-        self._packed = None
+        self._pending.add(lines, rows, span)
 
     def drop(self, rows: int, span: tuple[int, int]) -> None:
         """Count rows that found no room as lost."""
-        if self._is_dropping:
-            last = self._losses[-1]
-            self._losses[-1] = last._replace(rows=last.rows + rows, ended=span[1])
-        else:
-            self._is_dropping = True
-            self._losses.append(self.loss(rows, span, _why(self.error)))
-        self._untold += rows
+        self._losses.drop(self.loss(rows, span, _why(self.error)))
         self._unsettled += rows
 
     def loss(self, rows: int, span: tuple[int, int], reason: str | None) -> Loss:
@@ -127,10 +166,15 @@ class CsvFile:
     @property
     def losses(self) -> list[Loss]:
         """What is known to be missing; what waits while it is stuck is missing until then."""
-        if self.error is None or self._pending_span is None:
-            return list(self._losses)
-        waiting = self.loss(self.pending_rows, self._pending_span, _why(self.error))
-        return [*self._losses, waiting]
+        if self.error is None or self._pending.span is None:
+            return list(self._losses.losses)
+        waiting = self.loss(self._pending.rows, self._pending.span, _why(self.error))
+        return [*self._losses.losses, waiting]
+
+    @property
+    def pending_rows(self) -> int:
+        """Rows that wait to be written."""
+        return self._pending.rows
 
     @property
     def channel(self) -> str:
@@ -145,12 +189,11 @@ class CsvFile:
     @property
     def lost(self) -> int:
         """Rows that are lost, but for those that still wait."""
-        return sum(loss.rows for loss in self._losses)
+        return self._losses.rows
 
-    def take_untold(self) -> int:
-        """Give the rows that found no room since it was last asked."""
-        rows, self._untold = self._untold, 0
-        return rows
+    def take_unreported(self) -> int:
+        """Return the rows that found no room since the last call."""
+        return self._losses.take_unreported()
 
     def settle(self) -> int:
         """Give the rows that no longer wait since it was last asked."""
@@ -159,17 +202,11 @@ class CsvFile:
 
     def give_up(self) -> int:
         """Count what waits as lost; gives the rows."""
-        rows = self.pending_rows
-        if self._pending_span is not None:
-            self._losses.append(self.loss(rows, self._pending_span, _why(self.error)))
-        self._forget_pending()
+        rows = self._pending.rows
+        if self._pending.span is not None:
+            self._losses.add(self.loss(rows, self._pending.span, _why(self.error)))
+        self._unsettled += self._pending.clear()
         return rows
-
-    def _forget_pending(self) -> None:
-        self._unsettled += self.pending_rows
-        self._pending, self._pending_bytes, self.pending_rows = [], 0, 0
-        self._pending_span = None
-        self._packed = None
 
     def is_due(self, now: float, *, is_final: bool) -> bool:
         """Whether it is time to write."""
@@ -177,12 +214,8 @@ class CsvFile:
             return False
         if self.error is not None:
             return now >= self._retry_at
-        if self._pending_since is None:
-            self._pending_since = now
-        is_ripe = now - self._pending_since >= _GATHER_SECONDS
-        return (
-            self._compression is None or is_final or is_ripe or self._pending_bytes >= _GATHER_BYTES
-        )
+        is_ripe = self._pending.is_ripe(now)
+        return self._compression is None or is_final or is_ripe
 
     def fail(self, error: OSError, now: float) -> bool:
         """Note that it cannot be written; tells whether that is new, or for another reason."""
@@ -194,7 +227,7 @@ class CsvFile:
     def resume(self) -> bool:
         """Note that it was written; tells whether it could not be before."""
         was_stuck, self.error = self.error is not None, None
-        self._is_dropping = False
+        self._losses.end_drop()
         return was_stuck
 
     # -- writing ---------------------------------------------------------------------------------
@@ -209,25 +242,22 @@ class CsvFile:
         OSError
             If it cannot be written.
         """
-        told = self._prepare(is_in_place)
+        found = self._prepare(is_in_place)
         self._append()
         assert self._handle is not None  # appending opens it
         if os.fstat(self._handle).st_nlink == 0:  # removed just now: the rows are still at hand
-            told.append(self._start_over("was removed while recording"))
+            found.append(self._start_over("was removed while recording"))
             self._append()
-        self.rows += self.pending_rows
-        if self._pending_span is not None:
-            self._span = _joined(self._span, self._pending_span)
-        self._forget_pending()
+        self.rows += self._pending.rows
+        if self._pending.span is not None:
+            self._span = _joined(self._span, self._pending.span)
+        self._unsettled += self._pending.clear()
         self._is_synced = False
-        return told
+        return found
 
     def _append(self) -> None:
         handle = self._opened()
-        if self._packed is None:
-            text = b"".join(self._pending)
-            self._packed = pack(text if self.size else self._header + text, self._compression)
-        data = self._packed
+        data = self._pending.packed(b"" if self.size else self._header, self._compression)
         try:
             _write(handle, data)
         except BaseException:
@@ -296,10 +326,11 @@ class CsvFile:
     def _start_over(self, what: str) -> Intervention:
         lost = self.rows
         if self._span is not None and lost:
-            self._losses.append(self.loss(lost, self._span, f"the file {what}"))
+            self._losses.add(self.loss(lost, self._span, f"the file {what}"))
         self.close()
         self.rows = self.size = 0
-        self._span = self._identity = self._packed = None
+        self._span = self._identity = None
+        self._pending.repack()
         self._digest = hashlib.sha256()
         return Intervention(f"{self.path.name} {what}, with {lost:,} rows; it is made anew", lost)
 
@@ -354,12 +385,13 @@ class CsvFile:
             kept, rows, last = _recount(file, size, self._compression, self._digest_anew())
         handle = self._opened()
         os.ftruncate(handle, kept)
-        self.rows, self.size, self._packed = rows, kept, None
+        self.rows, self.size = rows, kept
+        self._pending.repack()
         if span is not None:
             began = span[0] if last is None else last
             self._span = None if last is None else (span[0], last)
             why = "the file was cut while recording"
-            self._losses.append(self.loss(lost - rows, (began, span[1]), why))
+            self._losses.add(self.loss(lost - rows, (began, span[1]), why))
         return Intervention(
             f"{self.path.name} was cut to {size:,} bytes while recording: "
             f"{lost - rows:,} of {lost:,} rows are lost",

@@ -206,9 +206,9 @@ class CsvWriter:
         resumed, self._resumed = self._resumed, []
         return resumed
 
-    def take_untold(self) -> dict[str, int]:
+    def take_unreported(self) -> dict[str, int]:
         """Give the rows that found no room, by file, since it was last asked."""
-        return {file.path.name: rows for file in self if (rows := file.take_untold())}
+        return {file.path.name: rows for file in self if (rows := file.take_unreported())}
 
     def give_up(self) -> int:
         """Count what waits as lost; gives the rows."""

@@ -113,10 +113,10 @@ class TroubleReporter:
 
     def tell_dropped_of(self, files: CsvWriter, now: float) -> None:
         """Tell of rows that stuck files had no room for, from time to time."""
-        if now >= self._next_dropped_of_files and (untold := files.take_untold()):
+        if now >= self._next_dropped_of_files and (unreported := files.take_unreported()):
             self._next_dropped_of_files = now + _REPORT_INTERVAL
             self.tell(
                 "recording_dropped",
-                f"{sum(untold.values()):,} rows of {name_files(list(untold))} are not in the "
+                f"{sum(unreported.values()):,} rows of {name_files(list(unreported))} are not in the "
                 "recording: too many had to wait for a file that cannot be written",
             )
