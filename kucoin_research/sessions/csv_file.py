@@ -14,10 +14,11 @@ from typing import Any, NamedTuple
 from kucoin_research.foundation.regular_files import create, create_like, open_file, open_handle
 from kucoin_research.model.damage import Loss
 from kucoin_research.model.records import Record, file_mode
-from kucoin_research.sessions.compression import count_whole, pack
+from kucoin_research.sessions.compression import count_whole
 from kucoin_research.sessions.csv_codec import header_of
 from kucoin_research.sessions.csv_lines import LineCounter
 from kucoin_research.sessions.loss_log import LossLog
+from kucoin_research.sessions.pending_lines import PendingLines, joined_span
 
 __all__ = ["MOST_STUCK", "CsvFile", "FolderMoved", "Intervention"]
 
@@ -26,13 +27,6 @@ MOST_STUCK = 100_000
 
 
 _RETRY = 1.0
-
-
-# Compressed text is gathered, as small pieces compress badly; "flushed each second" with reserve.
-_GATHER_SECONDS = 0.4
-
-
-_GATHER_BYTES = 1 << 20
 
 
 _BLOCK = 1 << 20
@@ -53,65 +47,6 @@ class Intervention(NamedTuple):
 
     text: str
     lost: int = 0
-
-
-class PendingLines:
-    """Lines that wait to be written to one file.
-
-    Attributes
-    ----------
-    rows
-        How many.
-    span
-        The first and last arrival of them, ns UTC; None without any.
-    """
-
-    def __init__(self) -> None:
-        self.rows = 0
-        self.span: tuple[int, int] | None = None
-        self._lines: list[bytes] = []
-        self._bytes = 0
-        self._since: float | None = None  # set by the first call of is_ripe after they came
-        self._packed: bytes | None = None
-
-    def __bool__(self) -> bool:
-        return bool(self._lines)
-
-    def add(self, lines: bytes, rows: int, span: tuple[int, int]) -> None:
-        """Add lines behind the others."""
-        if not self._lines:
-            self._since = None
-        self._lines.append(lines)
-        self._bytes += len(lines)
-        self.rows += rows
-        self.span = _joined(self.span, span)
-        self._packed = None
-
-    def is_ripe(self, now: float) -> bool:
-        """Whether they are old or large enough to be compressed together."""
-        if self._since is None:
-            self._since = now
-        return now - self._since >= _GATHER_SECONDS or self._bytes >= _GATHER_BYTES
-
-    def packed(self, beginning: bytes, compression: str | None) -> bytes:
-        """Return the bytes to append: a beginning and the lines, compressed.
-
-        They are kept for the next attempt, since a file that is stuck is tried each second.
-        """
-        if self._packed is None:
-            self._packed = pack(beginning + b"".join(self._lines), compression)
-        return self._packed
-
-    def repack(self) -> None:
-        """Pack anew at the next attempt, because the file needs another beginning."""
-        self._packed = None
-
-    def clear(self) -> int:
-        """Remove all lines; return how many rows they were."""
-        rows, self.rows = self.rows, 0
-        self._lines, self._bytes = [], 0
-        self.span = self._packed = None
-        return rows
 
 
 class CsvFile:
@@ -250,7 +185,7 @@ class CsvFile:
             self._append()
         self.rows += self._pending.rows
         if self._pending.span is not None:
-            self._span = _joined(self._span, self._pending.span)
+            self._span = joined_span(self._span, self._pending.span)
         self._unsettled += self._pending.clear()
         self._is_synced = False
         return found
@@ -442,10 +377,6 @@ class CsvFile:
             "bytes": self.size,
             "sha256": self._digest.hexdigest(),
         }
-
-
-def _joined(first: tuple[int, int] | None, then: tuple[int, int]) -> tuple[int, int]:
-    return then if first is None else (min(first[0], then[0]), max(first[1], then[1]))
 
 
 def _why(error: OSError | None) -> str | None:

@@ -26,15 +26,16 @@ from kucoin_research.frames.analytics import TradeBars
 from kucoin_research.model.channels import Channel, parse_channel
 from kucoin_research.model.damage import Damage, Loss
 from kucoin_research.model.instruments import Instrument
-from kucoin_research.model.records import ACCOUNT_CHANNELS, ALL_SYMBOLS, Status, schema_of
+from kucoin_research.model.records import Status, schema_of
 from kucoin_research.model.report import Report
 from kucoin_research.model.units import datetime_of
 from kucoin_research.sessions import parquet
 from kucoin_research.sessions.csv_codec import records_of
 from kucoin_research.sessions.file_names import file_name
 from kucoin_research.sessions.manifest_values import from_iso, instruments_from, losses_from
+from kucoin_research.sessions.row_counts import COUNTED_COLUMNS, RowCounts
 from kucoin_research.sessions.session_files import Paths
-from kucoin_research.sessions.session_report import Counted, reckon
+from kucoin_research.sessions.session_report import reckon
 from kucoin_research.sessions.table import Promise, Table
 from kucoin_research.sessions.verification import Verification, verify
 
@@ -363,7 +364,20 @@ class Session(TradeBars):
         Repeats that the stream dropped are not on the disk, so they are not counted here; nor is
         the clock's offset, so there is no lag.
         """
-        return _Reckoning(self).report()
+        counts = RowCounts()
+        for channel in dict.fromkeys(parse_channel(name).name for name in self.channels):
+            rows = self.scan(channel)
+            needed = [name for name in rows.collect_schema().names() if name in COUNTED_COLUMNS]
+            counts.add(channel, self.collect(rows.select(needed)), self.symbols)
+        statuses = records_of(Status, self.frame("status"))
+        return reckon(
+            self.name,
+            counts.counted,
+            [row for row in statuses if isinstance(row, Status)],
+            counts.between,
+            self.losses,
+            self.damage,
+        )
 
     def verify(self) -> Verification:
         """Check the files: hashes, headers, columns, values, order, sequences and counts."""
@@ -410,69 +424,3 @@ def _folded(symbol: str | None, table: Table) -> str:
 
 def _datetime(ns: int | None) -> datetime | None:
     return None if ns is None else datetime_of(ns)
-
-
-# More columns of a large session than these are not to be held at once.
-_COUNTED = ("local_timestamp", "symbol", "sequence", "is_snapshot")
-
-
-class _Reckoning:
-    """Rebuilds a report from a session's rows."""
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
-        self._counted: list[Counted] = []
-        self._locals: dict[tuple[str, str], pl.Series] = {}
-
-    def report(self) -> Report:
-        for channel in dict.fromkeys(parse_channel(name).name for name in self._session.channels):
-            self._count(channel)
-        statuses = records_of(Status, self._session.frame("status"))
-        return reckon(
-            self._session.name,
-            self._counted,
-            [row for row in statuses if isinstance(row, Status)],
-            self._between,
-            self._session.losses,
-            self._session.damage,
-        )
-
-    def _count(self, channel: str) -> None:
-        scanned = self._session.scan("candle" if channel == "candle" else channel)
-        needed = [name for name in scanned.collect_schema().names() if name in _COUNTED]
-        rows = self._session.collect(scanned.select(needed))
-        # All at once: there may be as many symbols as rows.
-        facts = [pl.len().alias("rows"), pl.col("local_timestamp").to_physical()]
-        if "sequence" in rows.columns:
-            numbered = pl.col("sequence").drop_nulls()
-            facts += [numbered.first().alias("first"), numbered.last().alias("last")]
-        if channel == "level2":
-            facts.append(pl.col("is_snapshot").any())
-        its_symbol = pl.col("symbol").cast(pl.String)
-        found = rows.group_by(its_symbol, maintain_order=True).agg(facts)
-        for row in found.drop("local_timestamp").iter_rows(named=True):
-            self._counted.append(
-                Counted(
-                    channel,
-                    row["symbol"] or ALL_SYMBOLS,
-                    row["rows"],
-                    row.get("first"),
-                    row.get("last"),
-                    bool(row.get("is_snapshot")),
-                )
-            )
-        for symbol, local in zip(found["symbol"], found["local_timestamp"], strict=True):
-            self._locals[channel, symbol or ALL_SYMBOLS] = local
-        # An account's events are of all symbols; where none has come, its outages are told still.
-        others = [] if found.height else [ALL_SYMBOLS]
-        if channel not in ACCOUNT_CHANNELS:
-            others = self._session.symbols
-        for symbol in dict.fromkeys(others):
-            if (channel, symbol) not in self._locals:
-                self._counted.append(Counted(channel, symbol))
-                self._locals[channel, symbol] = pl.Series(dtype=pl.Int64)
-
-    def _between(self, channel: str, symbol: str, begin: int, end: int) -> int:
-        local = self._locals[channel, symbol]
-        first, last = (int(local.search_sorted(bound, side="left")) for bound in (begin, end))
-        return last - first
