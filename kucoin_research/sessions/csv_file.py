@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from kucoin_research.foundation.regular_files import create, create_like, open_file, open_handle
 from kucoin_research.model.damage import Loss
 from kucoin_research.model.records import Record, file_mode
-from kucoin_research.sessions.compression import count_whole
+from kucoin_research.sessions.compressed_members import count_whole
 from kucoin_research.sessions.csv_codec import header_of
 from kucoin_research.sessions.csv_lines import LineCounter
 from kucoin_research.sessions.loss_log import LossLog
@@ -24,17 +24,9 @@ __all__ = ["MOST_STUCK", "CsvFile", "FolderMoved", "Intervention"]
 
 #: Rows that wait for one file that cannot be written, at most.
 MOST_STUCK = 100_000
-
-
 _RETRY = 1.0
-
-
 _BLOCK = 1 << 20
-
-
 _BINARY = getattr(os, "O_BINARY", 0)
-
-
 _APPEND = os.O_RDWR | os.O_APPEND | _BINARY
 
 
@@ -81,8 +73,6 @@ class CsvFile:
         self._losses = LossLog()
         self._unsettled = 0
         self._is_synced = True
-
-    # -- what waits ------------------------------------------------------------------------------
 
     def add(self, lines: bytes, rows: int, span: tuple[int, int]) -> None:
         """Have lines written; ``span`` is their first and last arrival, ns UTC."""
@@ -165,8 +155,6 @@ class CsvFile:
         self._losses.end_drop()
         return was_stuck
 
-    # -- writing ---------------------------------------------------------------------------------
-
     def flush(self, is_in_place: Callable[[], bool]) -> list[Intervention]:
         """Append what waits, all or nothing; gives what was found amiss and mended.
 
@@ -226,8 +214,6 @@ class CsvFile:
                 ) from None
         self.path.rename(_free_name(self.path))  # somebody's, and not to be written over
         return create(self.path, flags=_APPEND, mode=mode)
-
-    # -- what others did to it -------------------------------------------------------------------
 
     def look(self, is_in_place: Callable[[], bool]) -> list[Intervention]:
         """Compare the file with what was written; gives what was found amiss and mended."""
@@ -354,8 +340,6 @@ class CsvFile:
         os.ftruncate(handle, self.size)
         self._has_leftover = False
         return Intervention(told)
-
-    # -- the rest --------------------------------------------------------------------------------
 
     def sync(self) -> None:
         """Have it on the disk itself."""

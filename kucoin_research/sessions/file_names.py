@@ -33,11 +33,7 @@ MANIFEST = "session.json"
 #: Names the file of rows that belong to no symbol, as those of ``balance``.
 NO_SYMBOL = "account"
 DAY_NS = 86_400 * 10**9
-
-
 SUFFIXES: dict[str | None, str] = {None: ".csv", "gzip": ".csv.gz", "zstd": ".csv.zst"}
-
-
 _LONGEST = 80  # characters of one part of a name; file systems take 255 bytes
 _LEADS_OUT = re.compile(r"[/\\\0]")  # of the folder: no name of a file has such
 _NAME = re.compile(r"(?P<rest>.+)_(?P<day>\d{4}-\d\d-\d\d)")

@@ -15,7 +15,8 @@ from kucoin_research.errors import InvalidInput, SessionUnfinished, shown
 from kucoin_research.foundation.regular_files import open_file, size_of
 from kucoin_research.model.damage import Damage, number_of
 from kucoin_research.model.records import Record, Status, schema_of
-from kucoin_research.sessions.compression import compression_of, first_line, members
+from kucoin_research.sessions.compressed_members import members
+from kucoin_research.sessions.compression import compression_of, first_line
 from kucoin_research.sessions.csv_codec import is_header
 from kucoin_research.sessions.csv_lines import LONGEST_RECORD, whole
 from kucoin_research.sessions.file_names import MANIFEST, base_of

@@ -8,8 +8,6 @@ __all__ = ["PendingLines", "joined_span"]
 
 # Compressed text is gathered, as small pieces compress badly; "flushed each second" with reserve.
 _GATHER_SECONDS = 0.4
-
-
 _GATHER_BYTES = 1 << 20
 
 

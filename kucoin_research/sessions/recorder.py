@@ -182,8 +182,6 @@ class Recorder:
         self._thread.start()
         atexit.register(self.close)
 
-    # -- the feed's side -------------------------------------------------------------------------
-
     def take(self, rows: Sequence[Record]) -> None:
         """Put rows into the queue: never blocks, never raises.
 
@@ -194,8 +192,6 @@ class Recorder:
         """
         if rows:
             self._queue.put(rows)
-
-    # -- readers ---------------------------------------------------------------------------------
 
     @property
     def path(self) -> Path:
@@ -290,8 +286,6 @@ class Recorder:
             f"<div><b>{html.escape(self.path.name)}</b> ({state})<br>{html.escape(str(self))}"
             f"<br><small>{html.escape(str(self.path))}</small></div>"
         )
-
-    # -- the end ---------------------------------------------------------------------------------
 
     def before_close(self, action: Callable[[], object]) -> None:
         """Have something called when closing begins, such as the detaching from a stream."""

@@ -17,11 +17,7 @@ from kucoin_research.sessions.file_names import DAY_NS
 __all__ = ["STATUS_ROOM", "RowSorter", "arrival_of", "span_of"]
 
 _FORMATTED_ROWS = 4_096  # at a time: measured, more do not fit the processor's cache
-
-
 STATUS_ROOM = 1_000
-
-
 _LAST_EVENT = "stopped"
 
 

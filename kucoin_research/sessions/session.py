@@ -58,8 +58,6 @@ class Session(TradeBars):
         self._notes = tuple(notes)
         self._known_damage = tuple(damages)
 
-    # -- what it is ------------------------------------------------------------------------------
-
     @property
     def path(self) -> Path:
         """The folder; the first one, where several were loaded together."""
@@ -171,8 +169,6 @@ class Session(TradeBars):
             count = self.collect(table.scan().select(pl.len())).item()
             found[table.channel] = found.get(table.channel, 0) + count
         return found
-
-    # -- its rows --------------------------------------------------------------------------------
 
     def frame(self, channel: str | None = None, symbol: str | None = None) -> pl.DataFrame:
         """Read a channel's rows: those the live stream held, to the bit.
@@ -304,8 +300,6 @@ class Session(TradeBars):
             raise SessionBroken(f"a file of {self.path} is gone: {error}") from error
         except OSError as error:
             raise SessionBroken(f"a file of {self.path} cannot be read: {error}") from error
-
-    # -- its truth -------------------------------------------------------------------------------
 
     @property
     def damage(self) -> tuple[Damage, ...]:

@@ -21,8 +21,6 @@ from kucoin_research.sessions.session_files import FilePart, damage_of, extent_o
 __all__ = ["altered", "is_restored", "known_damage", "noted_in", "shortfall"]
 
 _MOST_UNKNOWN = 100  # files of names that are nobody's, which are told one by one
-
-
 _NO_MANIFEST = "it was lost, so nothing tells whether all that was recorded is here"
 
 

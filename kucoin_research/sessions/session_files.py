@@ -14,7 +14,8 @@ from kucoin_research.foundation.arguments import path_of
 from kucoin_research.foundation.regular_files import is_regular, open_file, size_of
 from kucoin_research.model.damage import Damage, number_of
 from kucoin_research.model.records import CHANNELS, Record, Status, columns_of
-from kucoin_research.sessions.compression import compression_of, count_whole, open_whole
+from kucoin_research.sessions.compressed_members import count_whole
+from kucoin_research.sessions.compression import compression_of, open_whole
 from kucoin_research.sessions.csv_codec import is_header, read_records
 from kucoin_research.sessions.csv_lines import LONGEST_RECORD, LineCounter, whole
 from kucoin_research.sessions.damaged_csv import readable
@@ -47,8 +48,6 @@ __all__ = [
 ]
 
 _BLOCK = 1 << 20
-
-
 _PEEK = 1 << 13
 
 

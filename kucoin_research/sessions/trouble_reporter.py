@@ -14,11 +14,7 @@ __all__ = ["OnTrouble", "TroubleReporter", "name_files", "reason_of"]
 log = logging.getLogger(__name__)
 
 _REPORT_INTERVAL = 10.0
-
-
 _NAMED = 3  # files in a sentence; further ones are counted
-
-
 OnTrouble = Callable[[str, str], object]
 
 

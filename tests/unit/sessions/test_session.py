@@ -22,7 +22,8 @@ from kucoin_research.errors import (
 )
 from kucoin_research.model.instruments import Instrument
 from kucoin_research.model.records import CHANNELS, Candle, Level2, Status, Trade, columns_of
-from kucoin_research.sessions.compression import members, open_whole, pack
+from kucoin_research.sessions.compressed_members import members
+from kucoin_research.sessions.compression import open_whole, pack
 from kucoin_research.sessions.recorder import Recorder
 from tests.conftest import wait_until
 from tests.unit.rows import DAY, NOON, plain, shown, ticker

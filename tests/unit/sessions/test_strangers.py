@@ -19,7 +19,7 @@ import kucoin_research as kr
 from kucoin_research.errors import InvalidInput, SessionBroken, SessionUnfinished
 from kucoin_research.foundation.regular_files import size_of
 from kucoin_research.model.records import Status, Trade
-from kucoin_research.sessions.compression import members
+from kucoin_research.sessions.compressed_members import members
 from kucoin_research.sessions.csv_codec import header_of
 from kucoin_research.sessions.frame_csv import append_csv
 from kucoin_research.sessions.recorder import Recorder
