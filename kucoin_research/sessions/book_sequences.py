@@ -64,10 +64,10 @@ class BookStory:
     def missing_within(self, account: _Span) -> int:
         """Count the numbers of an account that are told missing, and did not come late."""
         numbering = self.numbering(account.stamp)
-        told, late = (spans.get(numbering) for spans in self._counts)
+        missing, late = (spans.get(numbering) for spans in self._counts)
         return sum(
             sign * count.within(account.first, account.last)
-            for sign, count in ((1, told), (-1, late))
+            for sign, count in ((1, missing), (-1, late))
             if count is not None
         )
 
@@ -110,7 +110,7 @@ class _Coverage:
 
 def stories_of(rows: pl.DataFrame) -> Iterator[tuple[str, str, int, int, int, str]]:
     """Pick what tells of books out of status rows: symbol, event, stamp, bounds and detail."""
-    telling = rows.filter(
+    relevant = rows.filter(
         pl.col("event").cast(pl.String).is_in(_EVENTS),
         pl.col("channel").cast(pl.String) == "level2",
         *(pl.col(name).is_not_null() for name in ("symbol", "first_sequence", "last_sequence")),
@@ -122,7 +122,7 @@ def stories_of(rows: pl.DataFrame) -> Iterator[tuple[str, str, int, int, int, st
         "last_sequence",
         pl.col("detail").fill_null(""),
     )
-    yield from telling.iter_rows()
+    yield from relevant.iter_rows()
 
 
 class BookCheck:
@@ -150,14 +150,14 @@ class BookCheck:
         self._begun: int | None = None  # the first account that is one of these rows'
         self._slack = 0
         self._level: tuple[object, ...] | None = None  # of the last row
-        self.unseen = 0  # numbers of the file of which nothing tells
-        self.holes = 0
-        self.first_hole: int | None = None  # line behind it
+        self.unexplained = 0  # numbers of the file of which nothing tells
+        self.jumps = 0
+        self.first_jump: int | None = None  # line behind it
 
     def begin_file(self) -> None:
         """Begin with another file."""
-        self.unseen = self.holes = 0
-        self.first_hole = self._last = self._level = None
+        self.unexplained = self.jumps = 0
+        self.first_jump = self._last = self._level = None
 
     def take(self, file: str, rows: pl.DataFrame, lines: _Integers) -> Iterator[tuple[int, str]]:
         """Check the next rows of a file; gives what is out of order, with its line.
@@ -188,8 +188,8 @@ class BookCheck:
         is_new = ~is_snapshot & (sequences > before)
         is_new[0] &= not goes_on
         self._count(file, accounts[is_new], sequences[is_new])
-        holes = np.flatnonzero(~is_snapshot & (sequences > before + 1))
-        self._note_holes(before[holes] + 1, sequences[holes] - 1, accounts[holes], lines[holes])
+        jumps = np.flatnonzero(~is_snapshot & (sequences > before + 1))
+        self._note_jumps(before[jumps] + 1, sequences[jumps] - 1, accounts[jumps], lines[jumps])
 
     def _before(self, sequences: _Integers, stamps: _Integers) -> _Integers:
         """Give the sequence before each; where the numbering begins, the one that fits."""
@@ -224,25 +224,26 @@ class BookCheck:
             self._slack = max(0, following - account.first)
 
     def _count(self, file: str, accounts: _Integers, sequences: _Integers) -> None:
-        told = accounts < len(self._accounts)
-        accounts, sequences = accounts[told], sequences[told]
+        is_accounted = accounts < len(self._accounts)
+        accounts, sequences = accounts[is_accounted], sequences[is_accounted]
         within = (self._firsts[accounts] <= sequences) & (sequences <= self._lasts[accounts])
         accounts = accounts[within]
         self._rowed += np.bincount(accounts, minlength=len(self._accounts))
         for account in np.unique(accounts):
             self._files[account] = file
 
-    def _note_holes(
+    def _note_jumps(
         self, first: _Integers, last: _Integers, accounts: _Integers, lines: _Integers
     ) -> None:
         """Note the holes that neither a gap nor an account explains."""
-        unseen = last - first + 1 - (_covered(self._gaps, last) - _covered(self._gaps, first - 1))
-        is_open = (unseen > 0) & (accounts >= len(self._accounts))
+        in_gaps = _covered(self._gaps, last) - _covered(self._gaps, first - 1)
+        unexplained = last - first + 1 - in_gaps
+        is_open = (unexplained > 0) & (accounts >= len(self._accounts))
         if is_open.any():
-            self.unseen += int(unseen[is_open].sum())
-            self.holes += int(is_open.sum())
-            if self.first_hole is None:
-                self.first_hole = int(lines[is_open][0])
+            self.unexplained += int(unexplained[is_open].sum())
+            self.jumps += int(is_open.sum())
+            if self.first_jump is None:
+                self.first_jump = int(lines[is_open][0])
 
     def finish(self) -> Iterator[tuple[str | None, str]]:
         """Compare the rows with the accounts; gives the file and what is wrong, once."""

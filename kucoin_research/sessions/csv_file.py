@@ -265,8 +265,8 @@ class CsvFile:
             self._identity = (found.st_dev, found.st_ino)
             if found.st_size > self.size:
                 self._trim(found.st_size)
-            told = f"{self.path.name} was replaced by a copy while recording; that is written on"
-            return Intervention(told)
+            text = f"{self.path.name} was replaced by a copy while recording; that is written on"
+            return Intervention(text)
         aside = _free_name(self.path)
         old, self._handle = self._handle, None
         try:
@@ -326,20 +326,20 @@ class CsvFile:
     def _trim(self, size: int) -> Intervention:
         """Take what is behind our lines out of the file, and keep what is somebody else's."""
         handle = self._opened()
-        told = f"{self.path.name}: half a line of a failed write was cut off"
+        text = f"{self.path.name}: half a line of a failed write was cut off"
         if not self._has_leftover:
             aside = _free_name(self.path)
             with os.fdopen(create_like(aside, handle), "wb") as file:
                 for block in _blocks(handle, self.size, size):
                     file.write(block)
             extra = size - self.size
-            told = (
+            text = (
                 f"{self.path.name}: others appended {extra:,} bytes while recording, which are in "
                 f"{aside.name} now"
             )
         os.ftruncate(handle, self.size)
         self._has_leftover = False
-        return Intervention(told)
+        return Intervention(text)
 
     def sync(self) -> None:
         """Have it on the disk itself."""

@@ -115,8 +115,8 @@ def _sift(text: bytes, columns: int, line: int, *, is_last: bool) -> tuple[Piece
         stop = _first_of_many(shape, text[:size], columns)
         if stop is not None:
             start = int(shape.offsets[stop])
-            its = Wrong(line + int(shape.lines[stop]) - 1, int(shape.fields[stop]))
-            piece = _with(_piece(text[:start], _upto(shape, stop), columns, line), its)
+            spoiled = Wrong(line + int(shape.lines[stop]) - 1, int(shape.fields[stop]))
+            piece = _with(_piece(text[:start], _upto(shape, stop), columns, line), spoiled)
             return piece, text.find(b"\n", start) + 1
     piece = _piece(text[:size], shape, columns, line)
     rest = len(text) - size
@@ -166,8 +166,8 @@ def _upto(shape: Shape, stop: int) -> Shape:
 
 
 def _with(piece: Piece, wrong: Wrong) -> Piece:
-    told = [*piece.wrong, wrong] if piece.wrongs < _MOST_WRONG else piece.wrong
-    return piece._replace(wrong=told, wrongs=piece.wrongs + 1)
+    listed = [*piece.wrong, wrong] if piece.wrongs < _MOST_WRONG else piece.wrong
+    return piece._replace(wrong=listed, wrongs=piece.wrongs + 1)
 
 
 def _piece(text: bytes, shape: Shape, columns: int, line: int) -> Piece:
@@ -224,11 +224,11 @@ def _misread(record: type[Record], text: bytes, header: Sequence[str] | None) ->
         is_lost = cells.is_null()
         if kinds[name] is Column.NUMBERS:
             is_lost |= cells.list.eval(pl.element().is_null()).list.any().fill_null(value=False)
-        given = texts[name].is_not_null()
+        is_given = texts[name].is_not_null()
         if stored[name] != pl.String():  # of blanks no number is read, and that is not wrong
             blanks = " \t" if stored[name].is_numeric() else ""
-            given &= texts[name].str.strip_chars(blanks) != ""
-        bad |= (is_lost & given.fill_null(value=False)).to_numpy()
+            is_given &= texts[name].str.strip_chars(blanks) != ""
+        bad |= (is_lost & is_given.fill_null(value=False)).to_numpy()
     return bad
 
 

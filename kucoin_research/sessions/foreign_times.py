@@ -95,13 +95,13 @@ def _order(
 ) -> tuple[str, str, str]:
     """Tell which column is the day, the month and the year."""
     first, second = (parts[each].cast(pl.Int32) > 12 for each in ("1", "2"))
-    told = {
+    proof = {
         "day first": texts.filter(first.fill_null(value=False)).first(),
         "month first": texts.filter(second.fill_null(value=False)).first(),
     }
-    possible = [each for each in DATES if not any(t for d, t in told.items() if d != each)]
+    possible = [each for each in DATES if not any(t for d, t in proof.items() if d != each)]
     if not possible or (dates is not None and dates not in possible):
-        both = " and ".join(repr(text) for text in told.values() if text is not None)
+        both = " and ".join(repr(text) for text in proof.values() if text is not None)
         raise InvalidInput(
             f"{name} has the dates {both}, so it cannot be read {dates or 'in one way'}"
         )

@@ -119,8 +119,7 @@ def load_csv(
         raise SessionBroken(f"{source} has a line that cannot be read: {first}") from error
     timed = {name: found.timed(name, rows) for name, rows in frames.items()}
     if found.damages:
-        told = "; ".join(map(str, found.damages))
-        warnings.warn(told, SessionUnfinished, stacklevel=2)
+        warnings.warn("; ".join(map(str, found.damages)), SessionUnfinished, stacklevel=2)
     return _session(source, {name: rows for name, rows in timed.items() if rows.height}, found)
 
 

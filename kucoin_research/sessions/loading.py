@@ -173,7 +173,7 @@ def _open(folder: Path) -> _Opened:
     noted = {each.file for each in noted_in(meta)}
     parts = parts_of(folder, meta)
     for part in parts:
-        table, told = _table(
+        table, remarks = _table(
             part,
             is_live=is_live,
             is_final=is_final,
@@ -181,8 +181,8 @@ def _open(folder: Path) -> _Opened:
             is_noted=part.path.name in noted,
         )
         tables.append(table)
-        notes += told
-        is_to_warn |= any("torn" in note for note in told) and not is_live
+        notes += remarks
+        is_to_warn |= any("torn" in note for note in remarks) and not is_live
         damages += table.damages
     unread = [f"{path.name}: {why}, so it is not read" for path, why in unread_beside(folder, meta)]
     notes += [*unread, *map(str, damages)]
@@ -195,8 +195,8 @@ def _notes_of_state(folder: Path, meta: dict[str, Any] | None, *, is_live: bool)
         return [f"{folder.name}: {MANIFEST} is missing or unreadable; repair makes it anew"]
     if meta.get("state") == "closed":
         return []
-    told = "it is being recorded" if is_live else "it was not closed; repair closes it"
-    return [f"{folder.name}: {told}"]
+    remarks = "it is being recorded" if is_live else "it was not closed; repair closes it"
+    return [f"{folder.name}: {remarks}"]
 
 
 def _table(
@@ -232,9 +232,17 @@ def _table(
         lines = LazyRows(path, sound, tuple(header), rows, is_noted)
     promise = None if is_live or recorded is None else Promise(part, recorded, is_final)
     table = Table(
-        record, part.channel, part.symbol, path.name, _scanning(record, lines),
-        path.parent, part.day, lines, tuple(damages), promise,
-    )  # fmt: skip
+        record,
+        part.channel,
+        part.symbol,
+        path.name,
+        _scanning(record, lines),
+        path.parent,
+        part.day,
+        lines,
+        tuple(damages),
+        promise,
+    )
     return table, notes
 
 
@@ -285,6 +293,6 @@ def _header(path: Path, record: type[Record], sound: int) -> tuple[list[str] | N
     if len(set(found)) < len(found) or len(missing) == len(expected):
         return None, None
     further = [name for name in found if name not in expected]
-    told = [f"null for lack of a column: {', '.join(missing)}"] if missing else []
-    told += [f"left out: {', '.join(further)}"] if further else []
-    return found, f"{path.name}: {'; '.join(told)}" if told else None
+    remarks = [f"null for lack of a column: {', '.join(missing)}"] if missing else []
+    remarks += [f"left out: {', '.join(further)}"] if further else []
+    return found, f"{path.name}: {'; '.join(remarks)}" if remarks else None

@@ -67,8 +67,8 @@ def _checked_entry(name: str, entry: object, faults: Faults) -> dict[str, Any]:
     kept = _of_kind(given, _ENTRY_FIELDS, _ENTRY_ALWAYS, fault)
     for key, named in (("channel", channel), ("day", day)):
         if channel is not None and kept.get(key, named) != named:
-            told = shortened(kept.pop(key))
-            fault(f"{MANIFEST} says that it is of {told}, which its name does not")
+            other = shortened(kept.pop(key))
+            fault(f"{MANIFEST} says that it is of {other}, which its name does not")
     return kept
 
 

@@ -383,7 +383,7 @@ def recorder_for(
     """
     subscriptions = stream.subscriptions
     markets = dict.fromkeys(str(each.market) for each in subscriptions)
-    told = {
+    about = {
         "symbols": list(dict.fromkeys(each.symbol for each in subscriptions)),
         "channels": list(dict.fromkeys(str(each.channel) for each in subscriptions)),
         "venue": stream.origin,
@@ -397,8 +397,8 @@ def recorder_for(
                 f"record takes no {name}=: it records all of a stream; start another stream of "
                 "these alone"
             )
-    only_known(options, [name for name in _OPTIONS if name not in told], "record")
-    return Recorder(root, **told, **options)
+    only_known(options, [name for name in _OPTIONS if name not in about], "record")
+    return Recorder(root, **about, **options)
 
 
 _OPTIONS = [name for name in inspect.signature(Recorder).parameters if name != "root"]

@@ -124,7 +124,7 @@ class RecordingLoop:
                 except Exception as unexpected:  # the pump's guard: recording must go on
                     log.exception("the recorder of %s met an unexpected error", self._folder.path)
                     error = OSError(f"unexpected {type(unexpected).__name__}: {unexpected}")
-                self._reporter.judge(_UNEXPECTED, error)
+                self._reporter.set_trouble(_UNEXPECTED, error)
             self._finish()
         finally:
             self._files.close()
@@ -166,11 +166,11 @@ class RecordingLoop:
             obstacle=obstacle,
         )
         self._queue.settle(self._files.settle(), self._files.rows_apart)
-        if self._reporter.tell_files(self._files):
+        if self._reporter.report_files(self._files):
             self._next_manifest = now  # what waited is no longer missing
         if obstacle is None and now >= self._next_manifest:
             error = self._save("recording", None)
-            self._reporter.judge("session.json", error)
+            self._reporter.set_trouble("session.json", error)
             self._next_manifest = now + (_MANIFEST_INTERVAL if error is None else RETRY)
         if self._fsync == "second" and now >= self._next_sync:
             self._next_sync = now + _SYNC_INTERVAL
@@ -195,7 +195,7 @@ class RecordingLoop:
             self._sync()
 
     def _sync(self) -> None:
-        self._reporter.judge("fsync", self._files.sync())
+        self._reporter.set_trouble("fsync", self._files.sync())
 
     def _look_after_folder(self) -> OSError | None:
         try:
@@ -206,20 +206,20 @@ class RecordingLoop:
             self._files.move_to(self._folder.path)
             self._next_manifest = self._clock.monotonic()
             log.warning("%s", change)
-            self._reporter.tell("recording_changed", change)
+            self._reporter.report("recording_changed", change)
         return None
 
     def _report_dropped(self) -> None:
         now, queue = self._clock.monotonic(), self._queue
         if queue.unreported and self._reporter.is_due(now, is_over=not queue.is_dropping):
-            self._reporter.tell_dropped(queue.take_unreported())
-        self._reporter.tell_dropped_of(self._files, now)
+            self._reporter.report_dropped(queue.take_unreported())
+        self._reporter.report_dropped_of(self._files, now)
 
     def _refuse(self, loss: Loss) -> None:
         """Leave out rows that cannot be written; they no longer wait, and count as lost."""
         self._queue.settle(loss.rows)
         self._refusals.add(loss)
-        self._reporter.tell(
+        self._reporter.report(
             "recording_refused",
             f"{loss.rows:,} rows are left out of the recording: {loss.reason}",
         )
@@ -233,23 +233,23 @@ class RecordingLoop:
         if self._fsync != "never":
             self._sync()
         while (error := self._save("closed", self._clock.wall_ns())) is not None:
-            self._reporter.judge("session.json", error)
+            self._reporter.set_trouble("session.json", error)
             if self._closing.is_set() and self._seconds_left() <= 0:
                 return
             self._closed.wait(RETRY)
-        self._reporter.judge("session.json", None)
-        self._reporter.tell_files(self._files)
+        self._reporter.set_trouble("session.json", None)
+        self._reporter.report_files(self._files)
 
     def _give_up(self) -> None:
         names = [file.path.name for file in self._files if file.pending_rows]
         lost = self._queue.waiting
         if self._fsync != "never":
             self._sync()
-        # The rows that wait are listed there as lost only while they wait, so save before that ends.
-        self._reporter.judge("session.json", self._save("recording", None))
+        # session.json lists waiting rows as lost, but only while they wait: so it is saved first.
+        self._reporter.set_trouble("session.json", self._save("recording", None))
         self._files.give_up()
         log.error("%d rows of %s could not be written", lost, self._folder.path)
-        self._reporter.tell(
+        self._reporter.report(
             "recording_failed",
             f"{lost:,} rows could not be written to {name_files(names)} in {self._folder.path} "
             "and are lost",

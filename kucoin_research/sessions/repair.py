@@ -122,10 +122,10 @@ def _mend(folder: Path) -> Iterator[str]:
         if cut:
             name = part.path.name
             yield f"{name}: cut {counted(cut, 'torn byte')}; the original is {name}.orig"
-        is_told = not any(fault.file == part.path.name for fault in faults)
+        is_complete = not any(fault.file == part.path.name for fault in faults)
         is_back = any(damage.file == part.path.name for damage in restored)
         is_new = cut or harm is not None or part.entry is None or is_back
-        if is_new or not is_closed or not is_told:
+        if is_new or not is_closed or not is_complete:
             entries[part.path.name] = _entry(part, extent.rows)
     new = damages[len(noted) :]
     yield from (f"{each}; {MANIFEST} tells it from now on" for each in new)
@@ -149,8 +149,8 @@ def _recall(part: FilePart, restored: Sequence[Damage]) -> None:
     """Compare a file that is restored with what was recorded, not with what it was since."""
     for damage in restored:
         if damage.file == part.path.name and part.entry is not None:
-            told = {"rows": damage.rows, "bytes": damage.bytes, "sha256": damage.sha256}
-            part.entry |= {key: value for key, value in told.items() if value is not None}
+            recorded = {"rows": damage.rows, "bytes": damage.bytes, "sha256": damage.sha256}
+            part.entry |= {key: value for key, value in recorded.items() if value is not None}
 
 
 def _harm(part: FilePart, extent: Extent, *, is_final: bool) -> Damage | None:

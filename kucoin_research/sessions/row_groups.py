@@ -24,7 +24,7 @@ _LAST_EVENT = "stopped"
 def arrival_of(row: Record) -> int:
     """Give when a row arrived; 0 of one that does not tell, which is refused later."""
     try:
-        local: Any = row[1]
+        local: Any = local_timestamp_of(row)
     except (TypeError, IndexError):
         return 0
     return local if isinstance(local, int) and -(2**63) <= local < 2**63 else 0
@@ -128,7 +128,7 @@ def _add_alike(groups: _Groups, rows: Sequence[Record]) -> bool:
 
 def _add_each(groups: _Groups, rows: Sequence[Record]) -> None:
     found: _Groups = {}
-    for row in rows:
+    for row in rows:  # row[2] is the symbol
         found.setdefault((row.__class__, row[2], local_timestamp_of(row) // DAY_NS), []).append(row)
     for key, group in found.items():
         groups.setdefault(key, []).extend(group)

@@ -49,9 +49,13 @@ class Session(TradeBars):
     """
 
     def __init__(
-        self, tables: Sequence[Table], metas: Sequence[dict[str, Any]], paths: Sequence[Path],
-        notes: Sequence[str] = (), damages: Sequence[Damage] = (),
-    ) -> None:  # fmt: skip
+        self,
+        tables: Sequence[Table],
+        metas: Sequence[dict[str, Any]],
+        paths: Sequence[Path],
+        notes: Sequence[str] = (),
+        damages: Sequence[Damage] = (),
+    ) -> None:
         self._tables = tuple(tables)
         self._metas = tuple(metas)
         self._paths = tuple(paths)
@@ -318,10 +322,10 @@ class Session(TradeBars):
 
     @cached_property
     def _counted_damage(self) -> tuple[Damage, ...]:
-        told = {(each.file, table.folder) for table in self._tables for each in table.damages}
+        known = {(each.file, table.folder) for table in self._tables for each in table.damages}
         found = []
         for table in self._tables:
-            if table.promise is not None and (table.origin, table.folder) not in told:
+            if table.promise is not None and (table.origin, table.folder) not in known:
                 found += self._miscount(table, table.promise)
         if found:
             warnings.warn("; ".join(map(str, found)), SessionUnfinished, stacklevel=4)

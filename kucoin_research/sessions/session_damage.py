@@ -37,9 +37,9 @@ def unread_in(folder: Path, content: Manifest | None) -> list[Damage]:
         if split_name(name) is None and nobodys > _MOST_UNKNOWN:
             continue
         what = odd.pop(name, "unknown" if is_regular(folder / name) else "missing")
-        told = entry if isinstance(entry, dict) else {}
-        _, channel, _ = split_name(name) or (None, told.get("channel"), None)
-        found.append(damage_of(name, what, channel, told.get("symbol"), told))
+        described = entry if isinstance(entry, dict) else {}
+        _, channel, _ = split_name(name) or (None, described.get("channel"), None)
+        found.append(damage_of(name, what, channel, described.get("symbol"), described))
     if nobodys > _MOST_UNKNOWN:
         further = f"it lists {nobodys - _MOST_UNKNOWN:,} further files that are none of a session"
         found.append(Damage(MANIFEST, further))
@@ -61,8 +61,8 @@ def faults_in(content: Manifest | None) -> list[Damage]:
     """List the fields of ``session.json`` that cannot be used, and counts that do not add up."""
     if content is None:
         return []
-    told = _compared_rows(content) if content.get("state") == "closed" else None
-    return [*content.faults, *([] if told is None else [Damage(MANIFEST, told)])]
+    mismatch = _compared_rows(content) if content.get("state") == "closed" else None
+    return [*content.faults, *([] if mismatch is None else [Damage(MANIFEST, mismatch)])]
 
 
 def _compared_rows(content: Manifest) -> str | None:
@@ -106,9 +106,9 @@ def known_damage(folder: Path, content: Manifest | None) -> list[Damage]:
     if content is None:
         return [Damage(MANIFEST, _NO_MANIFEST)]
     noted = noted_in(content)
-    told = {(each.file, each.what) for each in noted}
+    known = {(each.file, each.what) for each in noted}
     found = [*faults_in(content), *unread_in(folder, content), *_left_out(folder, content)]
-    return [*noted, *(each for each in found if (each.file, each.what) not in told)]
+    return [*noted, *(each for each in found if (each.file, each.what) not in known)]
 
 
 def shortfall(part: FilePart, size: int, *, is_final: bool) -> Damage | None:

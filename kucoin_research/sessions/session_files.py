@@ -82,9 +82,13 @@ class FilePart:
 
 
 def damage_of(
-    name: str, what: str, channel: str | None, symbol: str | None, entry: dict[str, Any] | None,
+    name: str,
+    what: str,
+    channel: str | None,
+    symbol: str | None,
+    entry: dict[str, Any] | None,
     **found: int | None,
-) -> Damage:  # fmt: skip
+) -> Damage:
     digest = (entry or {}).get("sha256")
     return Damage(
         name,
@@ -192,8 +196,8 @@ def find_session(path: str | os.PathLike[str]) -> Path:
 
 def recorded_columns(content: Manifest | None, channel: str) -> list[str]:
     """List the columns with which a channel was recorded; today's where nobody tells."""
-    told = None if content is None else content.get("columns")
-    return list((told or {}).get(channel) or columns_of(CHANNELS[channel]))
+    columns = None if content is None else content.get("columns")
+    return list((columns or {}).get(channel) or columns_of(CHANNELS[channel]))
 
 
 def open_rows(path: Path, size: int) -> IO[bytes]:

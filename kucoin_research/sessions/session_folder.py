@@ -60,15 +60,15 @@ class SessionFolder:
             If neither is possible now; ``BlockingIOError`` if another process has taken the folder
             for abandoned and works on it.
         """
-        told = None if self.is_in_place else self._find_or_make()
+        change = None if self.is_in_place else self._find_or_make()
         if not self._lock.is_in_place:
             self._lock.drop()
             self._lock = FolderLock(self.path)
-            told = told or (
+            change = change or (
                 f"the mark by which others see that {self.path} is being recorded was removed; "
                 "it is there again"
             )
-        return told
+        return change
 
     def _find_or_make(self) -> str:
         old = self.path
@@ -90,9 +90,9 @@ class SessionFolder:
 
     def _candidates(self) -> Iterable[Path]:
         # Linux tells where an open file is now; elsewhere a new name in the same place is found.
-        told = self._lock.place
-        if told is not None:
-            yield Path(str(told).removesuffix(_DELETED)).parent
+        place = self._lock.place
+        if place is not None:
+            yield Path(str(place).removesuffix(_DELETED)).parent
         try:
             yield from self.path.parent.iterdir()
         except OSError:

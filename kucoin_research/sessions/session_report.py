@@ -83,9 +83,9 @@ def reckon(
         for tally in tallies.concerned(loss):
             tally.gaps.append(Gap(_why_not(loss), None, None, loss.began, loss.ended))
     for damage in damages:
-        told = str(damage)
+        reported = str(damage)
         for tally in tallies.concerned(damage):
-            tally.damage.append(told)
+            tally.damage.append(reported)
     events = Counter(status.event for status in statuses)
     return Report(
         name=name,
@@ -173,13 +173,13 @@ class _Account:
         self.tally.gaps.append(gap)
         self.waiting.append(gap)
 
-    def fill(self, count: int, ended: int, told: int) -> None:
+    def fill(self, count: int, ended: int, reported: int) -> None:
         """Note that so many rows came by REST, the last of them before ``ended``."""
         self.tally.filled += count
         gap = self._next()
         if gap is None:
             return
-        self.filled_at = told
+        self.filled_at = reported
         self.last = self.tally.retell(
             gap,
             filled=gap.filled + count,
@@ -279,9 +279,7 @@ def _reconnects(statuses: Iterable[Status]) -> int:
 
 def _gap(status: Status) -> Gap:
     began, ended = _bounds(status)
-    return Gap(
-        _cause(status.detail), status.first_sequence, status.last_sequence, began, ended
-    )  # fmt: skip
+    return Gap(_cause(status.detail), status.first_sequence, status.last_sequence, began, ended)
 
 
 def _bounds(status: Status) -> tuple[int, int]:

@@ -44,7 +44,7 @@ class TroubleReporter:
         self._next_dropped = self._next_dropped_of_files = 0.0
         self.troubles: dict[str, OSError] = {}
 
-    def tell(self, event: str, detail: str) -> None:
+    def report(self, event: str, detail: str) -> None:
         """Tell it now."""
         if self._on_trouble is not None:
             on_trouble = self._on_trouble
@@ -57,32 +57,32 @@ class TroubleReporter:
         except Exception:  # the sink guard: what others do must not end the recording
             log.exception("a callback of the recorder of %s raised", self._folder.path)
 
-    def judge(self, source: str, error: OSError | None) -> None:
+    def set_trouble(self, source: str, error: OSError | None) -> None:
         """Note whether something that concerns all files works; tell it when that changes."""
         before = self.troubles.get(source)
         path = self._folder.path
         if error is None:
             if before is not None:
                 del self.troubles[source]
-                self.tell("recording_resumed", f"the recording in {path} is in order again")
+                self.report("recording_resumed", f"the recording in {path} is in order again")
             return
         self.troubles[source] = error
         if before is None or before.errno != error.errno:
             log.warning("recording to %s failed: %s", path, error)
-            self.tell("recording_failed", f"{source} of {path}: {reason_of(error)}")
+            self.report("recording_failed", f"{source} of {path}: {reason_of(error)}")
 
-    def tell_files(self, files: CsvWriter) -> bool:
+    def report_files(self, files: CsvWriter) -> bool:
         """Tell what others did to files, which are stuck and which go on; whether any goes on."""
         path = self._folder.path
         for text, lost in files.take_news():
             log.warning("%s: %s", path, text)
-            self.tell("recording_failed" if lost else "recording_changed", text)
+            self.report("recording_failed" if lost else "recording_changed", text)
         by_reason: dict[str, list[str]] = {}
         for file, error in files.take_failed().items():
             by_reason.setdefault(reason_of(error), []).append(file.path.name)
         for reason, names in by_reason.items():
             log.warning("%s cannot be written in %s: %s", ", ".join(names), path, reason)
-            self.tell(
+            self.report(
                 "recording_failed",
                 f"cannot write {name_files(names)} in {path}: {reason}; up to "
                 f"{min(MOST_STUCK, self._bound):,} rows of each file are kept and tried again each "
@@ -90,7 +90,7 @@ class TroubleReporter:
             )
         resumed = [file.path.name for file in files.take_resumed()]
         if resumed:
-            self.tell("recording_resumed", f"{name_files(resumed)} in {path} is written again")
+            self.report("recording_resumed", f"{name_files(resumed)} in {path} is written again")
         return bool(resumed)
 
     def is_due(self, now: float, *, is_over: bool) -> bool:
@@ -100,19 +100,19 @@ class TroubleReporter:
             self._next_dropped = now + _REPORT_INTERVAL
         return is_due
 
-    def tell_dropped(self, rows: int) -> None:
+    def report_dropped(self, rows: int) -> None:
         """Tell of rows that had no room in the queue."""
-        self.tell(
+        self.report(
             "recording_dropped",
             f"{rows:,} rows are not in the recording: more than {self._bound:,} had to wait",
         )
 
-    def tell_dropped_of(self, files: CsvWriter, now: float) -> None:
+    def report_dropped_of(self, files: CsvWriter, now: float) -> None:
         """Tell of rows that stuck files had no room for, from time to time."""
-        if now >= self._next_dropped_of_files and (unreported := files.take_unreported()):
+        if now >= self._next_dropped_of_files and (dropped := files.take_unreported()):
             self._next_dropped_of_files = now + _REPORT_INTERVAL
-            self.tell(
+            self.report(
                 "recording_dropped",
-                f"{sum(unreported.values()):,} rows of {name_files(list(unreported))} are not in the "
+                f"{sum(dropped.values()):,} rows of {name_files(list(dropped))} are not in the "
                 "recording: too many had to wait for a file that cannot be written",
             )

@@ -154,14 +154,14 @@ def verify(path: str | os.PathLike[str]) -> Verification:
 class _Findings:
     flaws: list[Flaw] = field(default_factory=list)
     remarks: list[Flaw] = field(default_factory=list)
-    told: Counts[tuple[str, str]] = field(default_factory=Counts)
+    counts: Counts[tuple[str, str]] = field(default_factory=Counts)
 
     def flaw(self, file: str, line: int | None, kind: str, detail: str) -> None:
-        told = self.told[file, kind]
-        self.told[file, kind] += 1
-        if told < _MOST_FLAWS:
+        before = self.counts[file, kind]
+        self.counts[file, kind] += 1
+        if before < _MOST_FLAWS:
             self.flaws.append(Flaw(file, line, kind, detail))
-        elif told == _MOST_FLAWS:
+        elif before == _MOST_FLAWS:
             self.flaws.append(Flaw(file, line, kind, "and further ones from here on"))
 
 
@@ -188,8 +188,8 @@ def _checks_of_books(parts: Sequence[FilePart]) -> dict[str, BookCheck]:
             continue
         with open_rows(path, sound_size(path)) as file:
             for text in readable(Status, file):
-                told = read_rows(Status, header_of(Status) + text)
-                for symbol, event, stamp, first, last, detail in stories_of(told):
+                rows = read_rows(Status, header_of(Status) + text)
+                for symbol, event, stamp, first, last, detail in stories_of(rows):
                     if symbol in stories:
                         stories[symbol].add(event, stamp, first, last, detail)
     return {symbol: BookCheck(story) for symbol, story in stories.items()}
@@ -230,16 +230,16 @@ class _FileCheck:
                 for piece in pieces(file, len(self._names), line=2):
                     self._check_piece(piece)
         self._check_count()
-        if self._book is not None and self._book.holes:
-            self._remark_holes(self._book)
+        if self._book is not None and self._book.jumps:
+            self._remark_jumps(self._book)
         return self._records
 
-    def _remark_holes(self, book: BookCheck) -> None:
+    def _remark_jumps(self, book: BookCheck) -> None:
         detail = (
-            f"{book.unseen:,} sequence numbers in {counted(book.holes, 'place')}, the first of them "
-            "before this line, are in no row and no gap"
+            f"{book.unexplained:,} sequence numbers in {counted(book.jumps, 'place')}, the first "
+            "of them before this line, are in no row and no gap"
         )
-        self._found.remarks.append(Flaw(self._name, book.first_hole, "sequence", detail))
+        self._found.remarks.append(Flaw(self._name, book.first_jump, "sequence", detail))
 
     def _flaw(self, line: int | None, kind: str, detail: str) -> None:
         self._found.flaw(self._name, line, kind, detail)
@@ -340,11 +340,11 @@ class _FileCheck:
 
     def _check_sequences(self, frame: pl.DataFrame, lines: Any) -> None:
         assert self._book is not None  # of level 2 there is one
-        is_told = frame.select(
+        is_known = frame.select(
             pl.col("sequence").is_not_null() & pl.col("local_timestamp").is_not_null()
         ).to_series()
-        rows = frame.filter(is_told).with_columns(pl.col("is_snapshot").fill_null(value=False))
-        for line, detail in self._book.take(self._name, rows, lines[is_told.to_numpy()]):
+        rows = frame.filter(is_known).with_columns(pl.col("is_snapshot").fill_null(value=False))
+        for line, detail in self._book.take(self._name, rows, lines[is_known.to_numpy()]):
             self._flaw(line, "sequence", detail)
 
     def _check_count(self) -> None:

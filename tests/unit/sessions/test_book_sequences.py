@@ -26,7 +26,7 @@ def rows_of(entries):
 
 def check(story, *files):
     """Give what is wrong, and how many numbers nothing tells of, of each file."""
-    checked, flaws, unseen = BookCheck(story), [], []
+    checked, flaws, unexplained = BookCheck(story), [], []
     for number, pieces in enumerate(files):
         checked.begin_file()
         line = 2
@@ -34,8 +34,8 @@ def check(story, *files):
             lines = np.arange(line, line + len(piece))
             flaws += [detail for _, detail in checked.take(f"{number}.csv", rows_of(piece), lines)]
             line += len(piece)
-        unseen.append(checked.unseen)
-    return flaws + [detail for _, detail in checked.finish()], unseen
+        unexplained.append(checked.unexplained)
+    return flaws + [detail for _, detail in checked.finish()], unexplained
 
 
 class Made:
