@@ -1,4 +1,9 @@
-"""The whole gzip members and zstd frames of a compressed file."""
+"""The whole gzip members and zstd frames of a compressed file.
+
+A file may come from anybody, so it is decompressed piece by piece, and the search for the next
+whole member is bounded. A text that is hundreds of times as large as its file counts as damaged,
+because no recording compresses that well.
+"""
 
 from __future__ import annotations
 
@@ -11,30 +16,31 @@ import pyarrow as pa
 
 __all__ = ["FileWindow", "Member", "WholeMembers", "count_whole", "members", "most_text", "walk"]
 
-_FIRST = 1 << 10  # of a member, which may be small: what is behind its end is copied
+# bytes read first of a member, which may be small: bytes behind its end are copied
+_FIRST = 1 << 10
 _SLICE = 1 << 16
 _BLOCK = 1 << 20
-# Text of a file, by its size: that of identical books of 50 levels is 76 (gzip) or 137 times (zstd
-# at level 19) as large, while one of nothing but zeros is 1,000 or 20,000 times.
+# The largest text, relative to its file. Identical books of 50 levels are 76 times (gzip) or 137
+# times (zstd at level 19) as large as their file; a text of zeros 1,000 or 20,000 times.
 _RATIOS = {"gzip": 250, "zstd": 400}
 _ALWAYS = 1 << 20
 _LONGEST_LINE = 16 << 20
-# Bytes that the search for whole members may cost: what looks like one can begin anywhere in a
-# file, and each may reach to its end.
+# Bytes that the search for whole members may read. A false beginning can be anywhere in a file, and
+# each may seem to reach to the file's end.
 _SEARCHED = 64 << 20
 _SEARCHED_RATIO = 16
 _ATTEMPT = 1 << 14
-_STEP = 1 << 8  # for each block of a frame that is none in the end: of three bytes or more
-_HEADERS = 1 << 12  # bytes read at once: many blocks may be small
-_TOGETHER = 64  # small frames that are decompressed at once, as each has its price
+_STEP = 1 << 8  # the cost of each block, of three bytes or more, of a frame that proves to be none
+_HEADERS = 1 << 12  # bytes read at once, since many blocks may be small
+_TOGETHER = 64  # small frames decompressed at once, because each call has a fixed cost
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
-# What a member or frame of ours begins with: of gzip without a name and a time.
+# The first bytes of our members and frames; our gzip members have no name and no time.
 _BEGINNINGS = {"gzip": b"\x1f\x8b\x08\0\0\0\0\0", "zstd": _ZSTD_MAGIC}
 _Kind = TypeVar("_Kind", bound="_TextCounter")
 
 
 class FileWindow(io.RawIOBase):
-    """A part of a file that is open, and is read by others as well."""
+    """A part of an open file that others read as well; each read seeks first."""
 
     def __init__(self, file: BinaryIO, start: int, end: int) -> None:
         self._file = file
@@ -43,20 +49,25 @@ class FileWindow(io.RawIOBase):
         self._position = start
 
     def readable(self) -> bool:
+        """Return True."""
         return True
 
     def seekable(self) -> bool:
+        """Return True."""
         return True
 
     def tell(self) -> int:
+        """Return the position within the part."""
         return self._position - self._start
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Move to a position within the part."""
         bases = {io.SEEK_SET: self._start, io.SEEK_CUR: self._position, io.SEEK_END: self._end}
         self._position = bases[whence] + offset
         return self.tell()
 
     def readinto(self, buffer: Any) -> int:
+        """Read into a buffer; return how many bytes."""
         self._file.seek(self._position)
         block = self._file.read(max(0, min(len(buffer), self._end - self._position)))
         buffer[: len(block)] = block
@@ -65,7 +76,7 @@ class FileWindow(io.RawIOBase):
 
 
 class Member(NamedTuple):
-    """The bytes of a file that are a member or frame, and whether it is whole."""
+    """The bytes of a file that are one member or frame, and whether it is whole."""
 
     start: int
     end: int
@@ -73,25 +84,27 @@ class Member(NamedTuple):
 
 
 class Step(NamedTuple):
-    """A piece of text, and behind the last one of a member or frame, which that is."""
+    """A piece of text; the last piece of a member or frame carries that member."""
 
     text: bytes
     member: Member | None
 
 
 def walk(file: BinaryIO, compression: str | None, size: int) -> Iterator[Step]:
-    """Decompress the first ``size`` bytes of a file, some 1 MB of text at a time.
+    """Decompress the first ``size`` bytes of a file, about 1 MB of text at a time.
 
-    The text of a member or frame counts once its last step says that it is whole; else it is
-    damaged, or torn, and is to be forgotten. Then the next one is looked for. So what is behind the
-    end of the last whole one is torn, or no such data. Plain text is cut into pieces, all whole.
+    The text of a member or frame counts only once its last step says that it is whole. Otherwise
+    the
+    member is damaged or torn: forget its text. Then the search for the next one begins. Bytes
+    behind
+    the last whole member are torn, or no compressed data. Plain text is cut into pieces, all whole.
 
     Parameters
     ----------
     file
-        At its beginning; one that can seek. Between two steps it may be read elsewhere.
+        At its beginning; must be seekable. Between two steps, others may read elsewhere in it.
     compression, size
-        How it is compressed, and how far it is read.
+        How it is compressed, and how many bytes of it are read.
     """
     if compression is None:
         yield from _plain(file, size)
@@ -101,7 +114,7 @@ def walk(file: BinaryIO, compression: str | None, size: int) -> Iterator[Step]:
     start: int | None = 0
     while start is not None and start < size and budget.left > 0:
         length, reached, is_whole = 0, start, False
-        line = 0  # bytes, at least, since a line has ended
+        line = 0  # bytes since the last line end, at least
         for text, reached, is_whole in read(file, start, size, budget):
             length += len(text)
             line = 0 if b"\n" in text else line + len(text)
@@ -119,7 +132,7 @@ def walk(file: BinaryIO, compression: str | None, size: int) -> Iterator[Step]:
 
 
 class _Budget:
-    """What the search for whole members may still cost, in bytes read."""
+    """The bytes that the search for whole members may still read."""
 
     def __init__(self, left: int) -> None:
         self.left = left
@@ -140,7 +153,10 @@ class _TextCounter(Protocol):
 
 
 class WholeMembers(NamedTuple, Generic[_Kind]):
-    """What has counted the whole members, how far they reach, and the bytes amid them of none."""
+    """The counter of the whole members, and their extent in the file.
+
+    ``size`` is the end of the last one; ``broken`` counts the damaged bytes before it.
+    """
 
     counter: _Kind
     size: int
@@ -150,7 +166,7 @@ class WholeMembers(NamedTuple, Generic[_Kind]):
 def count_whole(
     file: BinaryIO, compression: str | None, size: int, counter: _Kind
 ) -> WholeMembers[_Kind]:
-    """Have the text of the whole members or frames counted, as ``walk`` reads them."""
+    """Feed the text of the whole members or frames, as ``walk`` reads them, to a counter."""
     kept = broken = 0
     before = counter.copy()
     for text, member in walk(file, compression, size):
@@ -167,7 +183,7 @@ def count_whole(
 
 
 def most_text(size: int, compression: str) -> int:
-    """Give the bytes of text beyond which a compressed file of some size is none of rows."""
+    """Return the largest text, in bytes, that a compressed file of rows of this size can hold."""
     return _ALWAYS + _RATIOS[compression] * size
 
 
@@ -193,9 +209,9 @@ def _plain(file: BinaryIO, size: int) -> Iterator[Step]:
 
 
 class _Reader(Protocol):
-    """Reads members or frames: text, how far the file was read for it, and if one ends there.
+    """Reads members or frames: yields text, the position reached, and whether a member ends there.
 
-    What comes behind the last end is of one that is damaged, or torn.
+    Text behind the last end belongs to a member that is damaged or torn.
     """
 
     def __call__(
@@ -227,7 +243,7 @@ def _gunzip(
 def _unzstd(
     file: BinaryIO, start: int, size: int, budget: _Budget
 ) -> Iterator[tuple[bytes, int, bool]]:
-    """Read one frame, or several small ones in a row; the text of all of them is the first's."""
+    """Read one frame, or several small ones at once; all their text is yielded with the first."""
     ends, blocks = _frame_ends(file, start, size)
     while len(ends) > 1:
         text = _unzstd_small(file, start, ends[-1])
@@ -252,7 +268,7 @@ def _unzstd(
 
 
 def _unzstd_small(file: BinaryIO, start: int, end: int) -> bytes | None:
-    """Decompress small frames; None if one of them is damaged, or none of rows."""
+    """Decompress small frames; None if one is damaged, or their text is too large for rows."""
     file.seek(start)
     try:
         stream = pa.CompressedInputStream(pa.BufferReader(file.read(end - start)), "zstd")
@@ -265,7 +281,7 @@ def _unzstd_small(file: BinaryIO, start: int, end: int) -> bytes | None:
 def _frame_ends(file: BinaryIO, start: int, size: int) -> tuple[list[int], int]:
     """Find the ends of a frame and of the small ones behind it, and count the first one's blocks.
 
-    Without any if the first one has no end.
+    The list is empty if the first frame has no end.
     """
     end, blocks = _frame_end(file, start, size)
     ends: list[int] = []
@@ -279,7 +295,7 @@ def _frame_ends(file: BinaryIO, start: int, size: int) -> tuple[list[int], int]:
 
 
 def _frame_end(file: BinaryIO, start: int, size: int) -> tuple[int | None, int]:
-    """Find where a frame ends, if it does, and count its blocks."""
+    """Find where a frame ends, None if it does not, and count its blocks."""
     # RFC 8878, 3.1.1: magic, descriptor, window, dictionary, content size; then blocks of three
     # bytes of header (last flag, type, size) and their content; then a checksum if announced.
     file.seek(start)

@@ -1,11 +1,11 @@
-"""Compressed CSV: a file is a row of whole gzip members or zstd frames, one for each flush.
+"""Compressed CSV: a file is a sequence of whole gzip members or zstd frames, one for each flush.
 
-Each can be read by itself, so a file that was cut reads up to its last whole one, and one that is
-damaged within lacks only those that are hit; and any program that reads `.gz` or `.zst` takes a row
-of them for one text. zstd comes with pyarrow, so nothing more needs to be installed for it.
+Each member can be read alone. So a file that was cut can be read up to its last whole member, and
+damage inside a file costs only the members that it hits. Any program that reads `.gz` or `.zst`
+takes the sequence for one text. zstd comes with pyarrow, so nothing else needs to be installed.
 
-A file may come from anybody, so it is decompressed piece by piece. One whose text is hundreds of
-times as large as itself is none that was recorded, and counts as damaged.
+A file may come from anybody, so it is decompressed piece by piece. A file whose text is hundreds of
+times as large as itself was never recorded, and counts as damaged.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ __all__ = ["compression_of", "first_line", "open_text", "open_whole", "pack"]
 _GZIP_LEVEL = 6
 _ZSTD_LEVEL = 3
 _SLICE = 1 << 16
-_HELD = 4 << 20  # text of a member that is held until its end says that it is whole
+_HELD = 4 << 20  # bytes of a member's text that are held until its end proves that it is whole
 
 
 def compression_of(name: str) -> str | None:
-    """Tell by its name how a file is compressed: ``gzip``, ``zstd`` or None."""
+    """Return how a file of this name is compressed: ``gzip``, ``zstd`` or None."""
     return "gzip" if name.endswith(".gz") else "zstd" if name.endswith(".zst") else None
 
 
 def pack(text: bytes, compression: str | None) -> bytes:
-    """Compress a text into one member or frame; None leaves it as it is."""
+    """Compress a text into one member or frame; without a compression, return it unchanged."""
     if compression is None:
         return text
     if compression == "gzip":
@@ -47,7 +47,7 @@ def pack(text: bytes, compression: str | None) -> bytes:
 def open_text(path: Path, size: int, compression: str | None) -> IO[bytes]:
     """Open the first ``size`` bytes of a file to be read piece by piece, decompressed.
 
-    No file stays open between two reads, so any number of these may be held. Plain ones can seek.
+    No file stays open between two reads, so any number of these may exist. Plain ones can seek.
     Reading a damaged one raises an ``OSError``, ``EOFError`` or ``zlib.error``.
     """
     raw = _FileHead(path, size)
@@ -70,7 +70,7 @@ def _texts(raw: _FileHead, compression: str) -> Iterator[bytes]:
 
 
 def open_whole(path: Path, size: int, compression: str | None) -> IO[bytes]:
-    """Open the first ``size`` bytes of a file as ``open_text`` does, without what is damaged."""
+    """Open the first ``size`` bytes of a file as ``open_text`` does, without the damaged parts."""
     if compression is None:
         return open_text(path, size, None)
     file = open_file(path)
@@ -78,9 +78,9 @@ def open_whole(path: Path, size: int, compression: str | None) -> IO[bytes]:
 
 
 def first_line(path: Path, size: int, compression: str | None, most: int) -> bytes:
-    """Read the first line of what ``open_whole`` opens, or ``most`` bytes of a longer one.
+    """Read the first line of the text that ``open_whole`` opens, or ``most`` bytes of a longer one.
 
-    No more than the beginning of a large member or frame is decompressed.
+    Only the beginning of a large member or frame is decompressed.
     """
     with open_file(path) as file:
         held = b""
@@ -96,7 +96,7 @@ def first_line(path: Path, size: int, compression: str | None, most: int) -> byt
 
 
 class _Text(io.RawIOBase):
-    """Pieces of text as a file to be read."""
+    """A readable file made of pieces of text."""
 
     def __init__(self, texts: Iterator[bytes], file: BinaryIO | None = None) -> None:
         self._texts = texts
@@ -124,7 +124,7 @@ class _Text(io.RawIOBase):
 
 
 class _FileHead(io.RawIOBase):
-    """The beginning of a file, opened for each read only."""
+    """The beginning of a file, opened only during each read."""
 
     def __init__(self, path: Path, size: int) -> None:
         self._path = path
@@ -155,7 +155,7 @@ class _FileHead(io.RawIOBase):
 
 
 def _whole_texts(file: BinaryIO, compression: str | None, size: int) -> Iterator[bytes]:
-    """Read the text of whole members; a large one is decompressed twice rather than held."""
+    """Read the text of whole members; a large one is decompressed twice, to save memory."""
     file.seek(0)
     held: list[bytes] = []
     length = 0

@@ -1,4 +1,4 @@
-"""Converting sessions to Parquet."""
+"""Converting recorded sessions to Parquet."""
 
 from __future__ import annotations
 
@@ -26,15 +26,16 @@ def convert(
     Parameters
     ----------
     session
-        A session, or what ``load`` takes.
+        A session, or a path as for ``load``.
     folder
-        A folder, or a URL: ``file://…``, ``s3://bucket/…`` and whatever else polars can write to.
+        A folder, or a URL: ``file://…``, ``s3://bucket/…`` or any other that polars can write to.
         In it: ``channel=…/symbol=…/date=…/part.parquet``; ``date`` is the UTC day of arrival. The
-        files hold all columns but ``symbol``, which the folder's name tells; rows without a symbol
+        files hold all columns except ``symbol``, which is in the folder's name. Rows without a
+        symbol
         are under hive's ``__HIVE_DEFAULT_PARTITION__``, which reads as null.
     part
-        The files' name. Give each session its own to gather several in one archive, where they
-        share a day.
+        The files' name. To collect several sessions that share a day in one archive, name each
+        session's files differently.
     storage_options
         Passed on to polars, for URLs.
 
@@ -46,12 +47,13 @@ def convert(
     Raises
     ------
     InvalidInput
-        If a file is there already, also at a URL: nothing is written over. If the folder is that of
-        a session, or within it: what is there is what was recorded.
+        If a file exists already, also at a URL: nothing is overwritten. If the folder is a
+        session's
+        folder or inside one: only recorded files belong there.
     SessionBroken
         If a line cannot be read.
     OSError
-        If the folder cannot be made or written to, of the kind that the system gives.
+        If the folder cannot be made or written to; of the kind that the system raises.
     """
     if not isinstance(session, Session):
         session = load(session)

@@ -1,9 +1,9 @@
 """Records as lines of CSV and back, to the bit.
 
-Comma, LF, UTF-8; the header is the record's columns. Times are integer ns UTC, floats the shortest
-text that reads back equal, flags ``true`` and ``false``; a list is its numbers with a space between
-them. Missing is empty, while an empty text, and a list without numbers, is ``""``. Text that holds
-a comma, a quote or a line break is quoted, with inner quotes doubled.
+Comma, LF, UTF-8; the header is the record's columns. Times are integer ns UTC. A float is the
+shortest text that reads back equal. Flags are ``true`` and ``false``. A list is its numbers with a
+space between them. A missing value is empty; an empty text, and a list without numbers, is ``""``.
+Text with a comma, a quote or a line break is quoted, and quotes inside it are doubled.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ __all__ = [
 ]
 
 
-# polars formats large batches faster and without the GIL, but each call has its price; a row of
-# lists is worth some hundred cells.
+# polars formats large batches faster and without the GIL, but each call has a fixed cost. A row of
+# lists costs as much as about a hundred cells.
 _POLARS_ROWS = 128
 _POLARS_ROWS_OF_LISTS = 16
 
@@ -55,7 +55,7 @@ _BAD_VALUE = (TypeError, ValueError, OverflowError, AttributeError, pl.exception
 
 
 class Encoded(NamedTuple):
-    """Lines, how many rows they are, and why others were refused."""
+    """Lines, the number of their rows, and why other rows were refused."""
 
     lines: bytes
     rows: int
@@ -64,7 +64,7 @@ class Encoded(NamedTuple):
 
 
 def header_of(record: type[Record]) -> bytes:
-    """Give the first line of a record's file, with its newline."""
+    """Return the first line of a record's file, with its newline."""
     return ",".join(columns_of(record)).encode() + b"\n"
 
 
@@ -76,8 +76,9 @@ def encode(record: type[Record], rows: Sequence[Record]) -> Encoded:
     record
         Their type.
     rows
-        In order. One with a number that is not finite, a half surrogate pair, or a value that does
-        not fit its column is refused; the others are kept.
+        In order. A row is refused if it holds a number that is not finite, half a surrogate pair,
+        or a
+        value that does not fit its column; the others are kept.
 
     Returns
     -------
@@ -94,6 +95,7 @@ def encode(record: type[Record], rows: Sequence[Record]) -> Encoded:
 
 
 def kinds_of(record: type[Record]) -> dict[str, Column]:
+    """Return the kind of each column of a record; computed once per record."""
     kinds = _KINDS.get(record)
     if kinds is None:
         kinds = _KINDS[record] = columns_of(record)
@@ -123,7 +125,8 @@ def _series(name: str, kind: Column, values: Sequence[Any]) -> pl.Series:
 
 
 def _joined(lists: pl.Series) -> pl.Series:
-    # A sum is finite only if all its numbers are; one that overflows is looked at more closely.
+    # A sum is finite only if all its numbers are. A sum that overflows is refused here, and then
+    # each row is checked by itself.
     if not lists.list.sum().is_finite().all():
         raise ValueError("a number of a list is not finite")
     joined = lists.cast(pl.List(pl.String)).list.join(" ", ignore_nulls=False)
@@ -255,20 +258,21 @@ def read_rows(
 ) -> pl.DataFrame:
     """Read lines back.
 
-    At once, and not by a lazy scan: a source of rows that polars calls must not collect a scan of
-    its own. Polars 1.35 waits for ever where it calls two of them side by side.
+    They are read at once, not by a lazy scan: a source of rows that polars calls must not collect a
+    scan of its own. Polars 1.35 hangs forever when it calls two of them side by side.
 
     Parameters
     ----------
     record
-        What they are.
+        Their type.
     text
         Whole lines, the header first.
     header
-        The file's columns where they differ from the record's: further ones are left out, and
-        missing ones null.
+        The file's columns where they differ from the record's: extra ones are left out, missing
+        ones
+        are null.
     columns
-        Only these of the record's; all of them when left out.
+        Only these columns of the record; all when left out.
 
     Returns
     -------
@@ -294,6 +298,7 @@ def read_rows(
 
 
 def stored_types(kinds: dict[str, Column], header: Sequence[str] | None) -> dict[str, pl.DataType]:
+    """Return the type in which each column of a file is parsed."""
     there = list(kinds) if header is None else list(header)
     return {name: _STORED[kinds[name]] if name in kinds else pl.String() for name in there}
 
@@ -306,7 +311,7 @@ def read_records(
     Parameters
     ----------
     record
-        What they are.
+        Their type.
     text
         The lines, without the header.
     header
@@ -315,7 +320,7 @@ def read_records(
     Raises
     ------
     polars.exceptions.PolarsError
-        Where a value cannot be read.
+        If a value cannot be read.
     """
     kinds = kinds_of(record)
     stored = stored_types(kinds, header)
@@ -329,24 +334,26 @@ def read_records(
 def parsed_csv(
     text: bytes, stored: dict[str, pl.DataType], *, is_strict: bool = True
 ) -> pl.DataFrame:
-    # Behind a header, as polars decompresses whatever begins as gzip, zlib or zstd does.
+    """Parse lines without a header; where it is not strict, an unreadable cell is null."""
+    # With a header before it, because polars decompresses any text that begins like gzip, zlib or
+    # zstd.
     first = ",".join(stored).encode() + b"\n"
     return pl.read_csv(first + text, schema=stored, ignore_errors=not is_strict, glob=False)
 
 
 def is_header(line: bytes) -> bool:
-    """Tell whether a line can be a header: one that polars takes for text, too."""
+    """Return whether a line can be a header, that is one that polars takes for text, too."""
     return line.endswith(b"\n") and line[:2].isalnum() and line.isascii() and b'"' not in line
 
 
 def records_of(record: type[Record], rows: pl.DataFrame) -> list[Record]:
-    """Turn a frame into records; a column that it lacks is None in all of them."""
+    """Turn a frame into records; a column that the frame lacks is None in all of them."""
     there = set(rows.columns)
     columns = [
         _values(kind, rows[name]) if name in there else repeat(None, rows.height)
         for name, kind in kinds_of(record).items()
     ]
-    # As `record._make`, which costs twice that.
+    # The same as `record._make`, at half its cost.
     made: Any = map(tuple.__new__, repeat(record), zip(*columns, strict=True))
     return list(made)
 
@@ -362,7 +369,7 @@ def _values(kind: Column, column: pl.Series) -> list[Any]:
 
 
 def _texts(column: pl.Series) -> list[Any]:
-    # Mostly one symbol throughout: then there is one text for all.
+    # Most columns hold one symbol throughout; then all rows share one text.
     first = column.first()
     if first is not None and (column == first).all(ignore_nulls=False):
         return [first] * len(column)
@@ -370,10 +377,11 @@ def _texts(column: pl.Series) -> list[Any]:
 
 
 def read_column(name: str, kind: Column, dtype: pl.DataType, *, is_strict: bool = True) -> pl.Expr:
+    """Return the expression that turns a parsed column into the record's type."""
     column = pl.col(name)
     if kind is not Column.NUMBERS:
         return column if dtype == _STORED[kind] else column.cast(dtype, strict=is_strict)
-    # A list without numbers must not reach the cast, which would not take "" for a number.
+    # A list without numbers must not reach the cast, which refuses "" as a number.
     texts = pl.when(column != "").then(column).otherwise(None).str.split(" ")
     numbers = texts.cast(_LIST, strict=is_strict)
     return pl.when(column == "").then(pl.lit([], dtype=_LIST)).otherwise(numbers).alias(name)

@@ -1,4 +1,9 @@
-"""One file of a session while it is recorded."""
+"""One file of a session while it is recorded: it appends whole lines and notices interference.
+
+A file that cannot be written holds up no other one: its rows wait, up to a bound, and are tried
+again each second. Others can rename, replace or cut the file at any time. So before each append,
+the file at the path is compared with the one that was written, by device, inode and size.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +27,7 @@ from kucoin_research.sessions.pending_lines import PendingLines, joined_span
 
 __all__ = ["MOST_STUCK", "CsvFile", "FolderMoved", "Intervention"]
 
-#: Rows that wait for one file that cannot be written, at most.
+#: The most rows that wait for one file that cannot be written.
 MOST_STUCK = 100_000
 _RETRY = 1.0
 _BLOCK = 1 << 20
@@ -35,19 +40,19 @@ class FolderMoved(OSError):
 
 
 class Intervention(NamedTuple):
-    """What others have done to a file, in a sentence, and how many rows are lost by it."""
+    """A change that others made to a file, as a sentence, and the rows lost by it."""
 
     text: str
     lost: int = 0
 
 
 class CsvFile:
-    """One append-only file: ``size`` bytes of whole lines are ours, and nothing is behind them.
+    """Appends rows to one file: the first ``size`` bytes are ours, and nothing is behind them.
 
     Attributes
     ----------
     rows, size
-        What was written.
+        Rows and bytes written.
     error
         Why it cannot be written now; None when it can.
     """
@@ -66,8 +71,9 @@ class CsvFile:
         self._digest = hashlib.sha256()
         self._handle: int | None = None
         self._identity: tuple[int, int] | None = None  # device and inode; None before the first row
-        self._has_leftover = False  # of a failed write that could not be cut back
-        self._span: tuple[int, int] | None = None  # of what was written, ns UTC
+        self._has_leftover = False  # half a line of a failed write is still there
+        # first and last arrival of the written rows, ns UTC
+        self._span: tuple[int, int] | None = None
         self._pending = PendingLines()
         self._retry_at = 0.0
         self._losses = LossLog()
@@ -75,7 +81,7 @@ class CsvFile:
         self._is_synced = True
 
     def add(self, lines: bytes, rows: int, span: tuple[int, int]) -> None:
-        """Have lines written; ``span`` is their first and last arrival, ns UTC."""
+        """Add lines to be written; ``span`` is their first and last arrival, ns UTC."""
         self._pending.add(lines, rows, span)
 
     def drop(self, rows: int, span: tuple[int, int]) -> None:
@@ -90,7 +96,7 @@ class CsvFile:
 
     @property
     def losses(self) -> list[Loss]:
-        """What is known to be missing; what waits while it is stuck is missing until then."""
+        """Rows known to be missing; rows that wait while it is stuck are missing until written."""
         if self.error is None or self._pending.span is None:
             return list(self._losses.losses)
         waiting = self.loss(self._pending.rows, self._pending.span, _why(self.error))
@@ -103,7 +109,7 @@ class CsvFile:
 
     @property
     def channel(self) -> str:
-        """Whose rows it holds."""
+        """The channel of its rows."""
         return str(self._about["channel"])
 
     @property
@@ -113,7 +119,7 @@ class CsvFile:
 
     @property
     def lost(self) -> int:
-        """Rows that are lost, but for those that still wait."""
+        """Rows that are lost, without those that still wait."""
         return self._losses.rows
 
     def take_unreported(self) -> int:
@@ -121,12 +127,12 @@ class CsvFile:
         return self._losses.take_unreported()
 
     def settle(self) -> int:
-        """Give the rows that no longer wait since it was last asked."""
+        """Return the rows that stopped waiting since the last call."""
         rows, self._unsettled = self._unsettled, 0
         return rows
 
     def give_up(self) -> int:
-        """Count what waits as lost; gives the rows."""
+        """Count all waiting rows as lost, and return their number."""
         rows = self._pending.rows
         if self._pending.span is not None:
             self._losses.add(self.loss(rows, self._pending.span, _why(self.error)))
@@ -134,7 +140,7 @@ class CsvFile:
         return rows
 
     def is_due(self, now: float, *, is_final: bool) -> bool:
-        """Whether it is time to write."""
+        """Return whether it is time to write."""
         if not self._pending:
             return False
         if self.error is not None:
@@ -143,20 +149,20 @@ class CsvFile:
         return self._compression is None or is_final or is_ripe
 
     def fail(self, error: OSError, now: float) -> bool:
-        """Note that it cannot be written; tells whether that is new, or for another reason."""
+        """Note that it cannot be written; return whether that is new, or for another reason."""
         is_new = self.error is None or self.error.errno != error.errno
         self.error = error
         self._retry_at = now + _RETRY
         return is_new
 
     def resume(self) -> bool:
-        """Note that it was written; tells whether it could not be before."""
+        """Note that it was written; return whether it was stuck before."""
         was_stuck, self.error = self.error is not None, None
         self._losses.end_drop()
         return was_stuck
 
     def flush(self, is_in_place: Callable[[], bool]) -> list[Intervention]:
-        """Append what waits, all or nothing; gives what was found amiss and mended.
+        """Append all waiting rows or none; return the interventions found and repaired.
 
         Raises
         ------
@@ -168,7 +174,7 @@ class CsvFile:
         found = self._prepare(is_in_place)
         self._append()
         assert self._handle is not None  # appending opens it
-        if os.fstat(self._handle).st_nlink == 0:  # removed just now: the rows are still at hand
+        if os.fstat(self._handle).st_nlink == 0:  # removed just now; the rows are still in memory
             found.append(self._start_over("was removed while recording"))
             self._append()
         self.rows += self._pending.rows
@@ -184,7 +190,8 @@ class CsvFile:
         try:
             _write(handle, data)
         except BaseException:
-            # Half a line would swallow the next one. If this fails, too, the next append cuts it.
+            # Half a line would become one with the next line. If this cut fails too, the next
+            # append makes it.
             self._has_leftover = True
             with contextlib.suppress(OSError):
                 os.ftruncate(handle, self.size)
@@ -212,11 +219,12 @@ class CsvFile:
                 raise IsADirectoryError(
                     errno.EISDIR, os.strerror(errno.EISDIR), str(self.path)
                 ) from None
-        self.path.rename(_free_name(self.path))  # somebody's, and not to be written over
+        # somebody else's file, which must not be overwritten
+        self.path.rename(_free_name(self.path))
         return create(self.path, flags=_APPEND, mode=mode)
 
     def look(self, is_in_place: Callable[[], bool]) -> list[Intervention]:
-        """Compare the file with what was written; gives what was found amiss and mended."""
+        """Compare the file with what was written; return the interventions found and repaired."""
         return self._prepare(is_in_place) if self._identity is not None else []
 
     def _prepare(self, is_in_place: Callable[[], bool]) -> list[Intervention]:
@@ -256,9 +264,9 @@ class CsvFile:
         return Intervention(f"{self.path.name} {what}, with {lost:,} rows; it is made anew", lost)
 
     def _take_back(self, found: os.stat_result) -> Intervention:
-        """Answer another file at the path: it may be a copy, else ours is put back."""
+        """Handle another file at the path: continue with a copy of ours, else put ours back."""
         if not stat.S_ISREG(found.st_mode):
-            # What it is, is not ours to change: stuck, until it is gone.
+            # A link, pipe or folder is not ours to change, so the file is stuck until it is gone.
             raise OSError(errno.EEXIST, "something else was put in its place", str(self.path))
         if self._begins_as_ours(self.path):
             self.close()
@@ -284,7 +292,7 @@ class CsvFile:
             return _digest_of(file.fileno(), self.size) == self._digest.hexdigest()
 
     def _put_back(self, old: int) -> bool:
-        """Copy what was recorded from the file that is still open; False where it is not that."""
+        """Copy our bytes from the file that is still open; False if it holds others."""
         if _digest_of(old, self.size) != self._digest.hexdigest():
             return False
         self._identity = None
@@ -324,7 +332,7 @@ class CsvFile:
         return self._digest
 
     def _trim(self, size: int) -> Intervention:
-        """Take what is behind our lines out of the file, and keep what is somebody else's."""
+        """Remove the bytes behind our lines, and keep those that somebody else wrote."""
         handle = self._opened()
         text = f"{self.path.name}: half a line of a failed write was cut off"
         if not self._has_leftover:
@@ -342,7 +350,7 @@ class CsvFile:
         return Intervention(text)
 
     def sync(self) -> None:
-        """Have it on the disk itself."""
+        """Make sure that its bytes are on the disk itself."""
         if not self._is_synced:
             os.fsync(self._opened())
             self._is_synced = True
@@ -354,7 +362,7 @@ class CsvFile:
             os.close(handle)
 
     def manifest(self) -> dict[str, Any]:
-        """Lay it out for ``session.json``."""
+        """Return its entry for ``session.json``."""
         return {
             **self._about,
             "rows": self.rows,
@@ -368,7 +376,7 @@ def _why(error: OSError | None) -> str | None:
 
 
 def _free_name(path: Path) -> Path:
-    """Name what is set aside; the ending is none of a session's files."""
+    """Return an unused name for a file that is set aside; no session's file has its ending."""
     number = 1
     while True:
         name = path.with_name(f"{path.name}.foreign{'' if number == 1 else number}")
@@ -387,7 +395,7 @@ def _write(handle: int, data: bytes) -> None:
 
 
 def _blocks(handle: int, start: int, end: int) -> Iterator[bytes]:
-    # Appending goes to the end whatever the position, so that may be moved.
+    # Appending always goes to the end, so the position may be moved.
     os.lseek(handle, start, os.SEEK_SET)
     while start < end and (block := os.read(handle, min(_BLOCK, end - start))):
         start += len(block)
@@ -395,7 +403,7 @@ def _blocks(handle: int, start: int, end: int) -> Iterator[bytes]:
 
 
 def _digest_of(handle: int, size: int) -> str | None:
-    """Hash the first bytes of an open file; None where it is shorter."""
+    """Hash the first bytes of an open file; None if it is shorter."""
     digest, found = hashlib.sha256(), 0
     for block in _blocks(handle, 0, size):
         digest.update(block)
@@ -406,9 +414,9 @@ def _digest_of(handle: int, size: int) -> str | None:
 def _recount(
     file: Any, size: int, compression: str | None, digest: Any
 ) -> tuple[int, int, int | None]:
-    """Measure what is whole of a file that was cut: bytes, rows, and the last arrival.
+    """Measure the whole lines of a file that was cut: bytes, rows, and the last arrival.
 
-    The digest is given these bytes.
+    These bytes are added to the digest.
     """
     counter, kept, _ = count_whole(file, compression, size, LineCounter())
     if compression is None:

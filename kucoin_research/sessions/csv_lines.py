@@ -25,26 +25,26 @@ __all__ = [
     "whole",
 ]
 
-#: Bytes of a record at most; the longest of a recorder are some 5,000.
+#: The most bytes of a record; the longest that a recorder writes have about 5,000.
 LONGEST_RECORD = 1 << 16
-#: Bytes of a line beyond which none is read, whatever it is.
+#: The most bytes of a line; no longer one is read.
 LONGEST_LINE = 16 << 20
 _BLOCK = 1 << 20
 _DIGITS = 20  # of a number of 64 bits, with its sign
 
 
 class Whole(NamedTuple):
-    """How much of a file is whole lines: bytes, and records, the header's included."""
+    """The whole lines of a file: their bytes, and their records, the header included."""
 
     size: int
     records: int
 
 
 def whole(file: BinaryIO, size: int) -> Whole:
-    """Measure the whole lines of a file's first bytes; what follows them is torn.
+    """Measure the whole lines of a file's first bytes; the rest behind them is torn.
 
-    A line ends at an LF outside quotes, so neither a number that was cut nor a text that was cut
-    behind its own line break passes for one.
+    A line ends at an LF outside quotes. So a number that was cut is no whole line, and neither is a
+    text that was cut behind a line break of its own.
     """
     counter = LineCounter()
     while size > 0 and (block := file.read(min(_BLOCK, size))):
@@ -59,18 +59,18 @@ class LineCounter:
     Attributes
     ----------
     size, records
-        Of what was taken; what follows the last line is left out.
+        Bytes and records of the whole lines taken so far.
     """
 
     def __init__(self) -> None:
         self.size = self.records = 0
         self._position = 0
         self._is_quoted = False
-        self._rest = b""  # of the last line, while that is not whole
+        self._rest = b""  # the beginning of a line that is not whole yet
         self._last = b""
 
     def take(self, text: bytes) -> None:
-        """Go on with the next piece."""
+        """Count the next piece."""
         ends, self._is_quoted = _ends(text, self._is_quoted)
         start = 0
         if len(ends):
@@ -85,17 +85,20 @@ class LineCounter:
             self._rest += text[start:]
 
     def copy(self) -> Self:
-        """Give one that goes on by itself, to come back to."""
+        """Return a copy that counts on independently, to return to later."""
         return copy.copy(self)
 
     def last_integer(self, column: int) -> int | None:
-        """Read a column of the last whole line, which no text stands before; None if it is none."""
+        """Read a column of the last whole line; None if it is no integer.
+
+        No text column may stand before it.
+        """
         cells = self._last.split(b",", column + 1)
         return integer_of(cells[column]) if column < len(cells) else None
 
 
 def integer_of(cell: bytes) -> int | None:
-    """Read a cell that is a whole number; None if it is none of 64 bits."""
+    """Read a cell as an integer of 64 bits; None if it is none."""
     digits = cell.strip()
     if len(digits) > _DIGITS or not digits.removeprefix(b"-").isdigit():
         return None
@@ -103,7 +106,10 @@ def integer_of(cell: bytes) -> int | None:
 
 
 def end_of_lines(text: bytes) -> int:
-    """Tell where the last whole line of a text ends that begins with a line; 0 without any."""
+    """Return where the last whole line of a text ends, 0 without any.
+
+    The text must begin with a line.
+    """
     if b'"' not in text:
         return text.rfind(b"\n") + 1
     ends, _ = _ends(text, is_quoted=False)
@@ -111,7 +117,7 @@ def end_of_lines(text: bytes) -> int:
 
 
 def last_line(text: bytes) -> bytes:
-    """Give the last line of a text of lines; the last newline may be missing."""
+    """Return the last line of a text; its newline may be missing."""
     body = text.removesuffix(b"\n")
     return body[end_of_lines(body) :]
 
@@ -121,14 +127,14 @@ def _ends(block: bytes, is_quoted: bool) -> tuple[Any, bool]:
     feeds = values == 10
     quotes = block.count(b'"')
     if quotes:
-        # Only whether there are odd many matters, so the sums may run over.
+        # Only whether the count is odd matters, so the sums may overflow.
         inside = (np.cumsum(values == 34, dtype=np.uint8) + is_quoted) & 1
         return np.flatnonzero(feeds & (inside == 0)), bool((quotes + is_quoted) & 1)
     return np.flatnonzero(feeds) if not is_quoted else [], is_quoted
 
 
 class Shape(NamedTuple):
-    """Of a text of whole lines, per record: the line it starts on, its offset, its fields."""
+    """The first line, the offset and the number of fields of each record of a text."""
 
     lines: Any
     offsets: Any
@@ -147,7 +153,7 @@ def shape_of(text: bytes) -> Shape:
     Raises
     ------
     InvalidInput
-        If it ends within a line.
+        If the text ends within a line.
     """
     if not text:
         return Shape([], [], [])
@@ -170,12 +176,12 @@ def shape_of(text: bytes) -> Shape:
 
 
 def chunks(file: IO[bytes], size: int = 1 << 22) -> Iterator[bytes]:
-    """Read whole lines, some 4 MB at a time; a torn rest is left out.
+    """Read whole lines, about 4 MB at a time; a torn rest is left out.
 
     Raises
     ------
     InvalidInput
-        If one is longer than ``LONGEST_LINE``.
+        If a line is longer than ``LONGEST_LINE``.
     """
     rest = b""
     while block := file.read(size):
@@ -189,8 +195,8 @@ def chunks(file: IO[bytes], size: int = 1 << 22) -> Iterator[bytes]:
 
 
 def are_rows(text: bytes, columns: int) -> bool:
-    """Tell whether a text has no more lines than there can be rows of some columns in it.
+    """Return whether a text has no more lines than rows with this many columns can fill.
 
-    Of blank lines polars makes rows without any value, which take far more memory than the text.
+    polars makes rows without any value of blank lines, which take far more memory than the text.
     """
     return text.count(b"\n") * columns <= len(text) + columns

@@ -1,8 +1,6 @@
-"""The files of a session while it is recorded: each appends whole lines, and stands for itself.
+"""All files of a session while it is recorded.
 
-A file that cannot be written holds up no other: what is meant for it waits, up to a bound, and is
-tried again each second. Before each append the file at the path is compared with the one that was
-written, by device, inode and size, since others can rename, replace or cut it at any time.
+A file that cannot be written holds up no other one; see ``csv_file``.
 """
 
 from __future__ import annotations
@@ -27,12 +25,12 @@ _OPEN_FILES = 200  # a process may often have no more than 256 or 1,024
 
 
 class CsvWriter:
-    """All files of a session. For one thread; the counts may be read from any.
+    """Makes and writes all files of a session. For one thread; any thread may read the counts.
 
     Attributes
     ----------
     days
-        The days of arrival that there are files of, counted from 1970.
+        The days of arrival that have files, counted from 1970.
     """
 
     def __init__(self, folder: Path, compression: str | None) -> None:
@@ -71,9 +69,9 @@ class CsvWriter:
 
     @property
     def rows_apart(self) -> int:
-        """Rows that wait for stuck files, and are to take no room from others.
+        """Rows that wait for stuck files and take no room from other files.
 
-        0 where all are stuck: then there are no others.
+        0 if all files are stuck: then there are no others.
         """
         are_all = all(file.error is not None for file in self)
         return 0 if are_all else self.stuck_rows
@@ -85,12 +83,12 @@ class CsvWriter:
 
     @property
     def lost(self) -> int:
-        """Rows that are lost, but for those that still wait."""
+        """Rows that are lost, without those that still wait."""
         return sum(file.lost for file in self)
 
     @property
     def losses(self) -> list[Loss]:
-        """What is known to be missing from the files; what waits for stuck ones included."""
+        """Rows known to be missing from the files, including those that wait for stuck ones."""
         return [loss for file in self for loss in file.losses]
 
     def file(self, record: type[Record], channel: str, symbol: str | None, day: int) -> CsvFile:
@@ -100,7 +98,8 @@ class CsvWriter:
         if file is None:
             its_day = day_of(day * DAY_NS)
             name = file_name(symbol, channel, its_day, SUFFIXES[self._compression])
-            # Folders that do not tell case apart would give two symbols one file: so do we.
+            # Where a folder ignores case, two symbols would share one file, so they share one
+            # everywhere.
             file = self._by_name.get(name.casefold())
             if file is None:
                 about = {"channel": channel, "symbol": symbol}
@@ -120,18 +119,18 @@ class CsvWriter:
         is_in_place: Callable[[], bool],
         obstacle: OSError | None = None,
     ) -> None:
-        """Write what is due to every file that takes it; see ``take_failed``.
+        """Write the rows that are due, to every file that accepts them; see ``take_failed``.
 
         Parameters
         ----------
         now
             Monotonic seconds.
         is_final
-            Whether compressed text is no longer gathered.
+            Whether compressed text is written at once rather than collected.
         is_in_place
-            Tells whether the folder is still where it was.
+            Returns whether the folder is still where it was.
         obstacle
-            Why none may be written now.
+            Why no file may be written now.
         """
         for name, file in list(self._by_name.items()):
             if not file.is_due(now, is_final=is_final):
@@ -142,7 +141,7 @@ class CsvWriter:
                 self._make_room(name, file)
                 self._news += file.flush(is_in_place)
             except FolderMoved:
-                return  # before anything else the folder is looked for
+                return  # the caller must first find the folder again
             except OSError as error:
                 self._fail(file, error, now)
             except Exception as error:  # the pump's guard, for each file: others must go on
@@ -163,7 +162,7 @@ class CsvWriter:
             self._open.popitem(last=False)[1].close()
 
     def look(self, now: float, is_in_place: Callable[[], bool]) -> None:
-        """Notice what was removed, replaced or cut although no rows came for it.
+        """Notice files that were removed, replaced or cut although no rows came for them.
 
         Raises
         ------
@@ -188,34 +187,34 @@ class CsvWriter:
             file.path = folder / file.path.name
 
     def settle(self) -> int:
-        """Give the rows that no longer wait, written or lost, since it was last asked."""
+        """Return the rows that stopped waiting, written or lost, since the last call."""
         return sum(file.settle() for file in self)
 
     def take_news(self) -> list[Intervention]:
-        """Give what was noticed and mended, once."""
+        """Return the interventions that were noticed and repaired, once."""
         news, self._news = self._news, []
         return news
 
     def take_failed(self) -> dict[CsvFile, OSError]:
-        """Give the files that have become stuck, once."""
+        """Return the files that have become stuck, once."""
         failed, self._failed = self._failed, {}
         return failed
 
     def take_resumed(self) -> list[CsvFile]:
-        """Give the files that are written again, once."""
+        """Return the files that are written again, once."""
         resumed, self._resumed = self._resumed, []
         return resumed
 
     def take_unreported(self) -> dict[str, int]:
-        """Give the rows that found no room, by file, since it was last asked."""
+        """Return the rows that found no room, by file, since the last call."""
         return {file.path.name: rows for file in self if (rows := file.take_unreported())}
 
     def give_up(self) -> int:
-        """Count what waits as lost; gives the rows."""
+        """Count all waiting rows as lost, and return their number."""
         return sum(file.give_up() for file in self)
 
     def sync(self) -> OSError | None:
-        """Have everything on the disk itself; the first error is returned."""
+        """Make sure that all bytes are on the disk itself; return the first error."""
         first: OSError | None = None
         for file in self:
             try:
@@ -225,17 +224,17 @@ class CsvWriter:
         return first
 
     def close(self) -> None:
-        """Close what is open; may be called twice."""
+        """Close the open files; may be called twice."""
         for file in self:
             file.close()
 
     @property
     def columns(self) -> dict[str, list[str]]:
-        """The columns of each channel that there are files of."""
+        """The columns of each channel that has a file."""
         return {file.channel: list(columns_of(file.record)) for file in self}
 
     def manifest(self) -> dict[str, dict[str, Any]]:
-        """Lay the files out for ``session.json``."""
+        """Return the ``files`` of ``session.json``."""
         return {
             file.path.name: file.manifest()
             for _, file in sorted(self._by_name.items())

@@ -1,4 +1,4 @@
-"""Reading CSV files that are damaged: the records that can be read, and the lines that cannot."""
+"""Reading damaged CSV files: the records that can be read, and the lines that cannot."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from kucoin_research.sessions.csv_lines import LONGEST_RECORD, Shape, end_of_lin
 
 __all__ = ["Piece", "Wrong", "can_be_read", "pieces", "readable", "unreadable", "without_records"]
 
-_RESUMED = 1 << 12  # bytes that are looked at behind a stray quote
-_STRAYS = 200  # quotes behind which this is done, each time for one line
-_MOST_WRONG = 64  # lines of a piece that are told; the others are counted
+_RESUMED = 1 << 12  # bytes examined behind a stray quote
+_STRAYS = 200  # stray quotes after which each line is read by itself
+_MOST_WRONG = 64  # wrong lines of a piece that are listed; the others are counted
 
 
 class Wrong(NamedTuple):
-    """A line that is no record: which one, from 1, and how many fields it has.
+    """A line that is no record: its number, from 1, and how many fields it has.
 
-    None where a quote on it is never closed, or where it is too long to be looked at.
+    ``fields`` is None if a quote on it is never closed, or if it is too long to be examined.
     """
 
     line: int
@@ -37,10 +37,11 @@ class Wrong(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """Some records of a file, the line that each begins on, and what lies between them.
+    """Some records of a file, the line that each begins on, and the wrong lines between them.
 
-    ``text`` holds the records only. Of the ``wrongs`` lines that are none, the first are in
-    ``wrong``.
+    ``text`` holds the records only. ``wrongs`` counts the lines that are no record; ``wrong`` holds
+    the
+    first of them.
     """
 
     text: bytes
@@ -53,23 +54,26 @@ _NO_LINES = np.empty(0, dtype=np.int64)
 
 
 def pieces(file: IO[bytes], columns: int, *, line: int = 1, most: int = 1 << 20) -> Iterator[Piece]:
-    """Read records piece by piece, whatever is in the file.
+    """Read records piece by piece, from any file whatsoever.
 
-    A line of another number of fields is left out, and so is one with a quote that is never closed:
-    of the lines that a stray quote has made one record, the first one is left out and the next ones
-    are looked at by themselves. So no more than ``most`` bytes are held, and no damage reaches
-    further than it must. Behind many stray quotes each line is taken by itself.
+    A line with another number of fields is left out, and so is one with a quote that is never
+    closed. A
+    stray quote can join several lines to one record: then the first line is left out, and the next
+    ones
+    are examined by themselves. So at most ``most`` bytes are held, and damage costs no more lines
+    than
+    it must. After many stray quotes, each line is read by itself.
 
     Parameters
     ----------
     file
-        Consists of lines; behind the last line break there is nothing of use.
+        Consists of lines; bytes behind the last line break are ignored.
     columns
         Fields of a record.
     line
         The number of its first line.
     most
-        Bytes of a piece, at most; a record may have 64 kB all the same.
+        Bytes of a piece, at most; a record may still have 64 kB.
     """
     text, at, window, is_end = b"", 0, most, False
     largest = max(most, LONGEST_RECORD + _RESUMED)
@@ -92,7 +96,7 @@ def pieces(file: IO[bytes], columns: int, *, line: int = 1, most: int = 1 << 20)
             text = _behind_line(file, text[at:], most)
             at, line = 0, line + 1
             continue
-        # Behind a stray quote only a little is looked at, as there may be another one soon.
+        # Behind a stray quote only a little is examined, since there may be another one soon.
         is_resumed = bool(piece.wrong) and size < len(view) and not is_strewn
         strays += is_resumed
         window = min(_RESUMED if is_resumed else 2 * window, largest)
@@ -101,14 +105,17 @@ def pieces(file: IO[bytes], columns: int, *, line: int = 1, most: int = 1 << 20)
 
 
 def _behind_line(file: IO[bytes], text: bytes, most: int) -> bytes:
-    """Skip the rest of a line; gives what is read already of those behind it."""
+    """Skip the rest of a line; return the bytes already read behind it."""
     while text and b"\n" not in text:
         text = file.read(most)
     return text[text.find(b"\n") + 1 :]
 
 
 def _sift(text: bytes, columns: int, line: int, *, is_last: bool) -> tuple[Piece, int]:
-    """Take records off the beginning of a text, as far as they can be told; gives their bytes."""
+    """Take records off the beginning of a text, as far as they are certain.
+
+    The second value is the bytes of the text that this has used up.
+    """
     size = end_of_lines(text)
     shape = shape_of(text[:size])
     if size:
@@ -127,7 +134,7 @@ def _sift(text: bytes, columns: int, line: int, *, is_last: bool) -> tuple[Piece
 
 
 def _sift_lines(text: bytes, columns: int, line: int, *, is_last: bool) -> tuple[Piece, int]:
-    """Do as ``_sift``, but end each record with its line: a quote left open costs that alone."""
+    """Like ``_sift``, but end each record with its line: an open quote costs that line alone."""
     del is_last
     size = text.rfind(b"\n") + 1
     if not size:
@@ -135,7 +142,7 @@ def _sift_lines(text: bytes, columns: int, line: int, *, is_last: bool) -> tuple
     values = np.frombuffer(text, dtype=np.uint8, count=size)
     ends = np.flatnonzero(values == 10)
     offsets = np.concatenate(([0], ends[:-1] + 1))
-    # Only whether there are odd many matters, so the sums may run over.
+    # Only whether the count is odd matters, so the sums may overflow.
     is_odd = (np.cumsum(values == 34, dtype=np.uint8) & 1).view(bool)
     began_odd = np.concatenate(([False], is_odd[ends[:-1]]))
     commas = values == 44
@@ -150,7 +157,7 @@ def _sift_lines(text: bytes, columns: int, line: int, *, is_last: bool) -> tuple
 
 
 def _first_of_many(shape: Shape, text: bytes, columns: int) -> int | None:
-    """Find the first record that is none and has several lines: a stray quote may have made it."""
+    """Find the first wrong record that has several lines: a stray quote may have joined them."""
     if b'"' not in text:
         return None
     bad = np.flatnonzero(np.asarray(shape.fields) != columns)
@@ -185,7 +192,7 @@ def _piece(text: bytes, shape: Shape, columns: int, line: int) -> Piece:
 
 
 def without_records(text: bytes, offsets: Any, bad: Any) -> bytes:
-    """Leave records out of a text."""
+    """Leave the records at these places out of a text."""
     if len(bad) == len(offsets):
         return b""
     is_kept = np.ones(len(offsets), dtype=bool)
@@ -198,7 +205,7 @@ def without_records(text: bytes, offsets: Any, bad: Any) -> bytes:
 def unreadable(
     record: type[Record], text: bytes, header: Sequence[str] | None = None
 ) -> Iterator[int]:
-    """Find the records of a text of which a value cannot be read; gives their places, from 0."""
+    """Find the records of a text that hold an unreadable value; yield their places, from 0."""
     bounds = np.append(shape_of(text).offsets, len(text)).astype(np.int64)
     try:
         found = _misread(record, text, header)
@@ -212,7 +219,7 @@ def unreadable(
 
 
 def _misread(record: type[Record], text: bytes, header: Sequence[str] | None) -> Any:
-    """Find the records of which a cell is not empty, and yet nothing is read of it."""
+    """Find the records with a cell that is not empty, and yet is read as nothing."""
     kinds = kinds_of(record)
     stored = stored_types(kinds, header)
     texts = parsed_csv(text, dict.fromkeys(stored, pl.String()))
@@ -225,7 +232,7 @@ def _misread(record: type[Record], text: bytes, header: Sequence[str] | None) ->
         if kinds[name] is Column.NUMBERS:
             is_lost |= cells.list.eval(pl.element().is_null()).list.any().fill_null(value=False)
         is_given = texts[name].is_not_null()
-        if stored[name] != pl.String():  # of blanks no number is read, and that is not wrong
+        if stored[name] != pl.String():  # blanks are read as null, which is not wrong
             blanks = " \t" if stored[name].is_numeric() else ""
             is_given &= texts[name].str.strip_chars(blanks) != ""
         bad |= (is_lost & is_given.fill_null(value=False)).to_numpy()
@@ -248,7 +255,7 @@ def _by_halves(
 
 
 def _only(text: bytes, bounds: Any, places: Any) -> bytes:
-    """Take records out of a text; ``bounds`` is where each begins, and the end of the last."""
+    """Take records out of a text; ``bounds`` holds where each begins, and the end of the last."""
     if not len(places):
         return b""
     first, behind = int(places[0]), int(places[-1]) + 1
@@ -260,7 +267,7 @@ def _only(text: bytes, bounds: Any, places: Any) -> bytes:
 
 
 def can_be_read(record: type[Record], text: bytes, header: Sequence[str] | None) -> bool:
-    """Tell whether every value of a text of records can be read."""
+    """Return whether every value of a text of records can be read."""
     if not text:
         return True
     try:
@@ -278,14 +285,14 @@ def readable(
     *,
     most: int = 1 << 20,
 ) -> Iterator[bytes]:
-    """Give the records of a damaged file that can be read, as text, piece by piece.
+    """Yield the records of a damaged file that can be read, as text, piece by piece.
 
     Parameters
     ----------
     record, header
         As in ``read_rows``.
     file
-        Stands behind its header; see ``pieces``.
+        At the first byte behind its header; see ``pieces``.
     most
         Bytes of a piece.
     """

@@ -1,4 +1,4 @@
-"""The names of a session's folder and files."""
+"""The names of a session's folder and files, and the files that have them."""
 
 from __future__ import annotations
 
@@ -30,23 +30,25 @@ __all__ = [
 ]
 
 MANIFEST = "session.json"
-#: Names the file of rows that belong to no symbol, as those of ``balance``.
+#: Names the file of rows that belong to no symbol, such as those of ``balance``.
 NO_SYMBOL = "account"
 DAY_NS = 86_400 * 10**9
 SUFFIXES: dict[str | None, str] = {None: ".csv", "gzip": ".csv.gz", "zstd": ".csv.zst"}
-_LONGEST = 80  # characters of one part of a name; file systems take 255 bytes
-_LEADS_OUT = re.compile(r"[/\\\0]")  # of the folder: no name of a file has such
+_LONGEST = 80  # bytes of one part of a name; file systems allow 255 for all of it
+_LEADS_OUT = re.compile(r"[/\\\0]")  # no file in the folder has such a character in its name
 _NAME = re.compile(r"(?P<rest>.+)_(?P<day>\d{4}-\d\d-\d\d)")
-# What Windows keeps for devices, with any ending.
+# Names that Windows reserves for devices, with any ending.
 _RESERVED = re.compile(r"(?i)(?:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(?:\.|$)")
 
 
 def safe_name(text: str) -> str:
-    """Make a text fit to be part of a file name on every system; most stay as they are.
+    """Turn a text into a part of a file name that is valid on every system; most stay unchanged.
 
-    Letters and digits of any script, ``-``, ``+`` and inner dots stay. All else, the underscore
-    that separates the parts included, becomes ``%`` and the hexadecimal of its UTF-8 bytes, so no
-    text can lead out of the folder. A very long one is cut and told apart by a hash.
+    Letters and digits of any script, ``-``, ``+`` and inner dots stay. Every other character,
+    including
+    the underscore that separates the parts, becomes ``%`` and the hexadecimal of its UTF-8 bytes.
+    So no
+    text can lead out of the folder. A very long text is cut, and a hash keeps it distinct.
     """
     kept = "".join(sign if sign.isalnum() or sign in "-+." else _percent(sign) for sign in text)
     if kept.startswith("."):
@@ -66,10 +68,10 @@ def _percent(sign: str) -> str:
 
 
 def file_name(symbol: str | None, channel: str, day: str, suffix: str = ".csv") -> str:
-    """Name the file of a symbol, channel and UTC day; ``status`` has a single one.
+    """Return the file name of a symbol, channel and UTC day; ``status`` has a single file.
 
-    Candles of all intervals share a file, as they have a column ``interval``. Rows without a symbol
-    are named ``account``.
+    Candles of all intervals share a file, since they have a column ``interval``. The file of rows
+    without a symbol is named ``account``.
     """
     if channel == "status":
         return f"status{suffix}"
@@ -77,7 +79,7 @@ def file_name(symbol: str | None, channel: str, day: str, suffix: str = ".csv") 
 
 
 def split_name(name: str) -> tuple[str | None, str, str | None] | None:
-    """Tell the symbol (as the name spells it), channel and day of a file; None if it is none."""
+    """Read the symbol (as spelled in the name), channel and day of a file; None if it is none."""
     base = base_of(name) if is_text(name) and not _LEADS_OUT.search(name) else None
     if base == "status":
         return None, "status", None
@@ -92,13 +94,13 @@ def split_name(name: str) -> tuple[str | None, str, str | None] | None:
 
 
 def symbol_in(name: str) -> str | None:
-    """Tell whose file it is by its name; None for no symbol's. A long one was cut in its name."""
+    """Read the symbol from a file's name; None for rows without one. A long one was cut."""
     spelled, _, _ = split_name(name) or (None, None, None)
     return None if spelled in (None, NO_SYMBOL) else unquote(str(spelled))
 
 
 def base_of(name: str) -> str | None:
-    """Take the ending off the name of a CSV file, compressed or not; None for any other."""
+    """Remove the ending of a CSV file's name, compressed or not; None for any other name."""
     for suffix in SUFFIXES.values():
         if name.endswith(suffix):
             return name.removesuffix(suffix)
@@ -111,13 +113,13 @@ def csv_files(folder: Path) -> list[Path]:
 
 
 def irregular_files(folder: Path) -> dict[str, str]:
-    """List what has the name of a file of rows, and is none: a link, a pipe, …; say what it is."""
+    """List entries that are named like a file of rows but are a link, a pipe, …, and their kind."""
     found = {path.name: kind_of(path) for path in sorted(folder.iterdir()) if split_name(path.name)}
     return {name: what for name, what in found.items() if what is not None}
 
 
 def folder_name(start_ns: int, symbols: Iterable[str]) -> str:
-    """Name a session's folder: its start in UTC and its symbols, the first three of them."""
+    """Name a session's folder: its start in UTC and its symbols, at most three of them."""
     names = [NO_SYMBOL if symbol == "*" else safe_name(symbol) for symbol in symbols]
     shown = names if len(names) <= 3 else [*names[:2], f"{len(names) - 2}-more"]
     start = f"{datetime_of(start_ns):%Y-%m-%dT%H-%M-%SZ}"
@@ -125,15 +127,16 @@ def folder_name(start_ns: int, symbols: Iterable[str]) -> str:
 
 
 def day_of(local_ns: int) -> str:
-    """Give the UTC day of a time, ``YYYY-MM-DD``."""
+    """Return the UTC day of a time, ``YYYY-MM-DD``."""
     return f"{datetime_of(local_ns):%Y-%m-%d}"
 
 
 def is_text(value: object) -> bool:
+    """Return whether a value is a text that UTF-8 can hold."""
     if not isinstance(value, str):
         return False
     try:
         value.encode()
-    except UnicodeEncodeError:  # half a surrogate pair, which no row holds
+    except UnicodeEncodeError:  # half a surrogate pair, which no row can hold
         return False
     return True

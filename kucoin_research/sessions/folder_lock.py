@@ -1,4 +1,4 @@
-"""Whether a session's folder is being recorded: the lock on its mark."""
+"""Whether a session's folder is being recorded: a lock on a mark in the folder."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from kucoin_research.foundation.regular_files import Irregular, create, open_han
 __all__ = ["FolderLock", "identity_of", "is_being_recorded"]
 
 _LOCK = ".recording"
-_ATTEMPTS = 1_000  # to lock a folder at which others look
+_ATTEMPTS = 1_000  # to lock a folder while others look at it
 
 
 def identity_of(path: Path) -> tuple[int, int] | None:
-    """Tell a file or folder from any other that has its name, by device and inode.
+    """Return the device and inode of a file or folder, which tell it from others of its name.
 
     None where there is none.
 
     Raises
     ------
     OSError
-        If it cannot be looked at.
+        If it cannot be read.
     """
     try:
         return _identity(path.stat())
@@ -44,8 +44,9 @@ def _identity(found: os.stat_result) -> tuple[int, int]:
 class FolderLock:
     """Marks a folder as being recorded, for as long as this process lives.
 
-    The system lets go of it when the process ends, however it ends. A forked child does not share
-    it, or it would hold the folder of a parent that is gone.
+    The system releases the lock when the process ends, however it ends. A forked child does not
+    share
+    it; otherwise the child would hold the folder of a parent that is gone.
 
     Raises
     ------
@@ -71,7 +72,7 @@ class FolderLock:
 
     @property
     def place(self) -> Path | None:
-        """Where the mark is now, by what the system says of open files; None where it does not."""
+        """Where the mark is now, as the system reports of open files; None where it does not."""
         try:
             return Path(f"/proc/self/fd/{self._handle}").readlink()
         except OSError:
@@ -82,14 +83,14 @@ class FolderLock:
         self._path = folder / _LOCK
 
     def release(self) -> None:
-        """Let go, and remove the mark; may be called twice."""
+        """Release the lock and remove the mark; may be called twice."""
         with contextlib.suppress(OSError):
             if self._handle >= 0 and self.is_in_place:
                 self._path.unlink(missing_ok=True)
         self.drop()
 
     def drop(self) -> None:
-        """Let go, and leave what is in the folder; may be called twice."""
+        """Release the lock and leave the mark in the folder; may be called twice."""
         _HELD.discard(self)
         if self._handle >= 0:
             handle, self._handle = self._handle, -1
@@ -109,7 +110,7 @@ class FolderLock:
 
 
 def _open_mark(path: Path) -> int:
-    """Open the mark, or make it; one that is no file is nobody's, and goes."""
+    """Open the mark, or make it; an entry that is no file belongs to nobody and is removed."""
     for _ in range(_ATTEMPTS):
         with contextlib.suppress(FileNotFoundError):
             try:
@@ -132,7 +133,7 @@ _HELD: weakref.WeakSet[FolderLock] = weakref.WeakSet()
 
 
 def _drop_all() -> None:
-    # Closing a copy of the handle leaves the parent's lock as it is.
+    # Closing the child's copy of the handle does not release the parent's lock.
     for lock in list(_HELD):
         lock.drop()
 
@@ -145,7 +146,7 @@ if sys.platform == "win32":
     def _lock(handle: int) -> None:
         msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
 
-    _share = _take = _lock  # there is no other kind
+    _share = _take = _lock  # Windows has no shared locks
 else:
     import fcntl
 
@@ -156,23 +157,24 @@ else:
         fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
 
     def _take(handle: int) -> None:
-        # Who only looks whether the folder is being recorded shares the lock for a moment.
+        # A process that only looks whether the folder is being recorded shares the lock for a
+        # moment.
         for _ in range(_ATTEMPTS):
             with contextlib.suppress(OSError):
                 _lock(handle)
                 return
-            _share(handle)  # fails where it is no mere look
+            _share(handle)  # fails if the other process is a recorder
         _lock(handle)
 
 
 def is_being_recorded(folder: Path) -> bool:
-    """Tell whether a living process is writing a session's folder."""
+    """Return whether a living process is writing a session's folder."""
     try:
         handle = open_handle(folder / _LOCK, os.O_RDWR)
     except OSError:
         return False
     try:
-        # Shared, or two who look at the same time would take each other for a recorder.
+        # Shared, since otherwise two that look at the same time would see each other as a recorder.
         _share(handle)
     except OSError:
         return True

@@ -1,28 +1,30 @@
-"""CSV files of others, read into our channels.
+"""CSV files of other programs, read into our channels.
 
 ===================== ================================ =============================================
 kind                  columns                          becomes
 ===================== ================================ =============================================
-``guide``             timestamp price size side        ``ticker``. The symbol is the file name's
-                      bestBidPrice bestBidSize         first part, the arrival is taken to be the
-                      bestAskPrice bestAskSize         event. Without ``bestBid…``: see below.
+``guide``             timestamp price size side        ``ticker``. The symbol is the first part of
+                      bestBidPrice bestBidSize         the file's name; the arrival time is taken
+                      bestAskPrice bestAskSize         as the event time. Without ``bestBid…``: see
+                                                       below.
 ``tardis_trades``     exchange symbol timestamp        ``trade``: id → trade_id, amount → size;
-                      local_timestamp id side          a side that is unknown is null
+                      local_timestamp id side          an unknown side is null
                       price amount
 ``tardis_book``       … is_snapshot side price         ``level2``: bid → buy, ask → sell,
-(incremental_book_L2) amount                           amount → size, 0 takes a level away
+(incremental_book_L2) amount                           amount → size, 0 removes a level
 ``tardis_derivative`` … funding_rate open_interest     ``mark_price``, ``funding_rate`` and
 (derivative_ticker)   last_price index_price           ``snapshot`` (its last_price); rows that
                       mark_price …                     lack the value are left out
 ===================== ================================ =============================================
 
-Times of tardis.dev are µs and become ns; symbols stay as they spell them. What a file does not have
-is null: sequences, for one, so that a book is in step from its first change behind a snapshot on,
-and nothing proves that no row is missing. Columns of the guide's file may be missing but for
+Times of tardis.dev are µs and become ns; symbols keep their spelling. Values that a file does not
+have are null. Sequences are among them: so a book is in step from its first change behind a
+snapshot on, and nothing proves that no row is missing. The guide's file may lack all columns except
 timestamp and price.
 
-Rows without a time, lines of another number of fields and a last line without a line break, which
-may be cut, are left out, with a ``SessionUnfinished`` warning and an ``INCOMPLETE`` report.
+Three kinds of lines are left out: rows without a time, lines with another number of fields, and a
+last line without a line break, which may be cut. Then a ``SessionUnfinished`` warning is issued and
+the report is ``INCOMPLETE``.
 """
 
 from __future__ import annotations
@@ -80,14 +82,18 @@ def load_csv(
         The file; ``.gz`` and ``.zst`` are read, too.
     kind
         ``"guide"``, ``"tardis_trades"``, ``"tardis_book"`` (``incremental_book_L2``),
-        ``"tardis_derivative"`` (``derivative_ticker``), or a channel of ours for a single file of a
-        session. Told by the columns when left out; the module's docstring shows what
-        becomes of each.
+        ``"tardis_derivative"`` (``derivative_ticker``), or one of our channels for a single file of
+        a
+        session. Found from the columns when left out; the module's docstring shows the channels
+        that each kind becomes.
     symbol
-        Where the file does not name it; of the guide's file, else the first part of its name.
+        The symbol where the file does not name it; for the guide's file, otherwise the first part
+        of
+        its name.
     dates
-        ``"day first"`` or ``"month first"``, of dates such as 04/09/2023, where no date of the file
-        tells by a number above 12.
+        ``"day first"`` or ``"month first"``, for dates such as 04/09/2023, if no date of the file
+        has a
+        number above 12.
 
     Returns
     -------
@@ -99,7 +105,7 @@ def load_csv(
     SessionMissing
         If there is no such file.
     ColumnMissing
-        If its columns are not those of the kind, or of any kind known.
+        If its columns are not those of the kind, or of any known kind.
     SessionBroken
         If a line cannot be read.
     InvalidInput
@@ -137,7 +143,7 @@ def _frames(
 
 
 class _SourceText:
-    """Reads a file's text as far as it is of use, and notes what is left out."""
+    """Reads a file's text as far as it is usable, and notes what it leaves out."""
 
     def __init__(self, source: Path) -> None:
         self._source = source
@@ -179,7 +185,7 @@ class _SourceText:
         return b"".join(parts)
 
     def whole(self, text: bytes) -> bytes:
-        """Leave out what follows the last line break."""
+        """Leave out the bytes behind the last line break."""
         size = end_of_lines(text)
         if size < len(text):
             self._note(
@@ -189,7 +195,7 @@ class _SourceText:
         return text[:size]
 
     def even(self, text: bytes) -> bytes:
-        """Leave out lines of another number of fields than the first one."""
+        """Leave out lines that have another number of fields than the first one."""
         columns: int | None = None
         kept, uneven, first = [], 0, 0
         line = 0
@@ -220,7 +226,7 @@ class _SourceText:
             raise SessionBroken(f"{self._source}: {error}") from error
 
     def timed(self, channel: str, rows: pl.DataFrame) -> pl.DataFrame:
-        """Leave out rows that nobody knows the arrival of: they have no place among the others."""
+        """Leave out rows without an arrival time: they have no place among the others."""
         untimed = rows["local_timestamp"].null_count()
         if untimed:
             self._note(f"{untimed:,} rows have no time and are left out of {channel}")
@@ -288,7 +294,7 @@ def _kind_of(header: list[str], kind: str | None, source: Path) -> str:
     for name, record in CHANNELS.items():
         if header_of(record) == first:
             return name
-    for name, columns in _NEEDED.items():  # the more particular ones first
+    for name, columns in _NEEDED.items():  # the more specific kinds first
         if set(columns) <= set(header):
             return name
     raise ColumnMissing(
@@ -356,14 +362,14 @@ def _micros(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _fit(rows: pl.DataFrame, channel: str) -> pl.DataFrame:
-    """Select a channel's columns in its types; what is not there is null."""
+    """Select a channel's columns in its types; a missing column is null."""
     return rows.select(
         pl.col(name).cast(dtype) if name in rows.columns else pl.lit(None, dtype).alias(name)
         for name, dtype in schema_of(CHANNELS[channel]).items()
     )
 
 
-# What a file of a kind must have, the more particular kinds first.
+# The columns that a file of each kind must have, the more specific kinds first.
 _NEEDED: dict[str, list[str]] = {
     "tardis_book": [*_TARDIS, "is_snapshot", "side", "price", "amount"],
     "tardis_derivative": [

@@ -1,4 +1,4 @@
-"""Opening recorded sessions: which files are read, and a note of what is wrong with them."""
+"""Opening recorded sessions: which files are read, and notes of what is wrong with them."""
 
 from __future__ import annotations
 
@@ -45,19 +45,24 @@ def load(path: Paths | Iterable[Paths]) -> Session:
     Parameters
     ----------
     path
-        Its folder, or several to be read as one: their rows are put together in order of arrival,
-        and those that two overlapping recordings hold stay twice. One session is named once: its
-        rows would be counted twice.
+        Its folder, or several to be read as one: their rows are merged in order of arrival, and
+        rows
+        that two overlapping recordings hold appear twice. Name each session once: its rows would be
+        counted twice.
 
     Returns
     -------
     Session
-        Of a session that was not closed, what is whole: a torn last line is left out, told in
-        ``notes`` and warned of with ``SessionUnfinished``. So are files that are gone, shorter than
-        recorded or unreadable, whose channels ``report`` calls ``INCOMPLETE``, and files that a
-        closed session does not list, or that begin as another one does, which are not read. Without
-        its ``session.json`` all of it is ``INCOMPLETE``, as nothing tells what was recorded. One
-        that is being recorded can be read, too, as far as it has come.
+        Of a session that was not closed, the whole lines: a torn last line is left out, listed in
+        ``notes`` and reported with a ``SessionUnfinished`` warning. The same holds for files that
+        are
+        gone, shorter than recorded or unreadable; ``report`` calls their channels ``INCOMPLETE``.
+        And
+        it holds for files that a closed session does not list, or that begin as another one does:
+        they
+        are not read. A session without its ``session.json`` is ``INCOMPLETE`` throughout, since
+        nothing
+        shows what was recorded. A session can be read while it is recorded, as far as it has come.
 
     Raises
     ------
@@ -108,8 +113,8 @@ _FirstRows = dict[str, Record]  # by the file's name without its ending
 def _refuse_copies(folders: Sequence[Path], opened: Sequence[_Opened]) -> None:
     """Refuse two folders that hold the same session.
 
-    The rows show it, as they are stamped to the nanosecond: a copy may lack files or its
-    ``session.json``, be cut short, compressed or repaired.
+    The rows prove it, since they are stamped to the nanosecond: a copy may lack files or its
+    ``session.json``, and may be cut short, compressed or repaired.
     """
     beginnings = _beginnings(opened)
     holders: defaultdict[tuple[str, Record], list[int]] = defaultdict(list)
@@ -126,14 +131,15 @@ def _refuse_copies(folders: Sequence[Path], opened: Sequence[_Opened]) -> None:
 
 
 def _are_alike(one: _FirstRows, other: _FirstRows, name: str) -> bool:
-    # All that both have, as two recordings of one stream may share the first row of a day, or of a
-    # slow channel; and other than status, which recordings of several parts of a session share.
+    # All files that both have must agree, since two recordings of one stream may share the first
+    # row of a day, or of a slow channel. Status rows prove nothing: recordings of several parts of
+    # a session share them.
     is_data = not isinstance(one[name], Status)
     return is_data and all(one[each] == other[each] for each in one.keys() & other.keys())
 
 
 def _beginnings(opened: Sequence[_Opened]) -> list[_FirstRows]:
-    """Read the first rows of what several folders have; those of other days need no look."""
+    """Read the first rows of files that several folders have; the others need no look."""
     files = [{str(base_of(part.path.name)): part for part in each.parts} for each in opened]
     counts = Counter(name for each in files for name in each if name != "status")
     shared = {name for name, count in counts.items() if count > 1}
@@ -150,7 +156,7 @@ def _beginnings(opened: Sequence[_Opened]) -> list[_FirstRows]:
 
 
 class _Opened(NamedTuple):
-    """A folder: its tables, and what is not as it should be there."""
+    """A folder that was opened: its tables, and what is wrong with it."""
 
     meta: dict[str, Any]
     parts: list[FilePart]
@@ -161,13 +167,13 @@ class _Opened(NamedTuple):
 
 
 def _open(folder: Path) -> _Opened:
-    # Before anything is read: it may be closed meanwhile.
+    # Asked before anything is read, because the recording may be closed meanwhile.
     is_live = is_being_recorded(folder)
     meta = read_manifest(folder)
     notes = _notes_of_state(folder, meta, is_live=is_live)
     is_to_warn = bool(notes) and not (is_live and meta is not None)
     tables: list[Table] = []
-    # What is being recorded changes while it is looked at.
+    # Files that are being recorded change while they are read, so nothing is compared.
     damages = [] if is_live else known_damage(folder, meta)
     is_final = meta is not None and meta.get("state") == "closed"
     noted = {each.file for each in noted_in(meta)}
@@ -247,9 +253,9 @@ def _table(
 
 
 def _compared(part: FilePart, sound: int, *, is_final: bool) -> list[Damage]:
-    """Compare a file with what was recorded: its size, and of ``status`` each byte.
+    """Compare a file with what was recorded: its size, and for ``status`` each byte.
 
-    All verdicts are made of its few rows: one other letter hides a gap.
+    All verdicts rest on its few rows: one other letter hides a gap.
     """
     harm = shortfall(part, sound, is_final=is_final)
     if harm is None and part.channel == "status":
@@ -269,7 +275,7 @@ def _scanning(record: type[Record], lines: LazyRows | None) -> Callable[[], pl.L
 
 
 def _sound(path: Path, compression: str | None) -> tuple[int, bool]:
-    """Measure how far a file is whole, and tell whether anything before that is damaged."""
+    """Measure how much of a file is whole, and find whether anything before that is damaged."""
     with open_file(path) as file:
         if compression is None:
             return whole(file, size_of(path)).size, False
@@ -281,7 +287,7 @@ def _sound(path: Path, compression: str | None) -> tuple[int, bool]:
 
 
 def _header(path: Path, record: type[Record], sound: int) -> tuple[list[str] | None, str | None]:
-    # None where not even the header is whole, or it is not one of this record.
+    # The header is None if it is not whole, or not one of this record.
     line = first_line(path, sound, compression_of(path.name), LONGEST_RECORD)
     if not is_header(line):
         return None, None

@@ -1,4 +1,4 @@
-"""A session's folder: its names, its ``session.json``, and who is writing it."""
+"""A session's ``session.json``: writing and reading it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ __all__ = [
 
 FORMAT = 1
 
-# Of a session.json; that of 100,000 files has 30 MB, and 900,000 values four deep.
+# Bounds of a session.json. One of 100,000 files has 30 MB, and 900,000 values nested four deep.
 _LARGEST = 64 << 20
 _MOST_VALUES = 1_500_000
 _MOST_FILES = 200_000
@@ -41,20 +41,21 @@ _BLOCK = 1 << 20
 
 
 def package_version() -> str:
-    """Give the version of this package."""
+    """Return the version of this package."""
     return version("kucoin-research")
 
 
 def is_listed(content: Mapping[str, Any] | None) -> bool:
-    """Tell whether a ``session.json`` names every file of its session."""
+    """Return whether a ``session.json`` names every file of its session."""
     return content is not None and content.get("state") == "closed"
 
 
 def strangers(folder: Path, content: Mapping[str, Any] | None) -> list[Path]:
     """List the CSV files that a closed session does not list.
 
-    They are not read: a copy beside its original would double the rows, and no one can tell what
-    else holds.
+    They are not read: a copy beside its original would double the rows, and nothing shows what
+    other
+    files hold.
     """
     if content is None or not is_listed(content):
         return []
@@ -79,7 +80,7 @@ def write_manifest(folder: Path, content: Mapping[str, Any]) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    if sys.platform == "win32":  # which cannot open folders, and renames durably by itself
+    if sys.platform == "win32":  # Windows cannot open folders, and makes renames durable by itself
         return
     handle = os.open(folder, os.O_RDONLY)
     try:
@@ -89,15 +90,15 @@ def _sync_folder(folder: Path) -> None:
 
 
 class Manifest(dict[str, Any]):
-    """What a ``session.json`` says, as far as it is of the kinds that a recorder writes.
+    """The content of a ``session.json``, without fields that no recorder writes so.
 
-    Fields of another kind are left out.
+    A field of another type than a recorder's is left out.
 
     Attributes
     ----------
     faults
-        What was left out, or is missing though every recorder writes it: whatever is compared with
-        it cannot be.
+        Fields that were left out, or are missing though every recorder writes them. Nothing can be
+        compared with those.
     """
 
     def __init__(self, content: Mapping[str, Any], faults: Iterable[Damage] = ()) -> None:
@@ -106,7 +107,7 @@ class Manifest(dict[str, Any]):
 
 
 def read_manifest(folder: Path) -> Manifest | None:
-    """Read ``session.json``; None where there is none, or it is not one.
+    """Read ``session.json``; None if there is none, or it is not one.
 
     Raises
     ------
@@ -142,7 +143,7 @@ def _decoded(text: bytes, twice: list[str]) -> Any:
     Raises
     ------
     ValueError, RecursionError
-        If it is none, or one that would take far more memory or depth than any of ours.
+        If it is none, or would take far more memory or depth than any of ours.
     """
     if text.count(b",") + text.count(b"{") + text.count(b"[") > _MOST_VALUES:
         raise ValueError("it holds more than any of ours")
@@ -163,7 +164,8 @@ def _depth(text: bytes) -> int:
     """Measure how deep a JSON text is nested; brackets in its texts count, too."""
     depth = deepest = 0
     for start in range(0, len(text), _BLOCK):
-        signs = np.frombuffer(text[start : start + _BLOCK], dtype=np.uint8) | 0x20  # as [ ] are { }
+        # makes [ ] equal to { }
+        signs = np.frombuffer(text[start : start + _BLOCK], dtype=np.uint8) | 0x20
         steps = (signs == 0x7B).astype(np.int32) - (signs == 0x7D)
         depths = depth + np.cumsum(steps)
         deepest = max(deepest, int(depths.max()))
@@ -172,7 +174,7 @@ def _depth(text: bytes) -> int:
 
 
 def _finite(text: str) -> float:
-    # Which neither JSON nor ours have, and which could not be written again.
+    # JSON has no such number, ours neither, and it could not be written again.
     if not math.isfinite(number := float(text)):
         raise ValueError(f"{text} is no number of JSON")
     return number

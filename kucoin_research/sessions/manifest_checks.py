@@ -1,4 +1,4 @@
-"""Whether the fields of a session.json are as a recorder writes them."""
+"""Checks whether the fields of a ``session.json`` are of the types that a recorder writes."""
 
 from __future__ import annotations
 
@@ -25,12 +25,13 @@ _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 60
 
 
 class Faults:
-    """What is wrong in a manifest; beyond some, that there is more."""
+    """Collects the faults of a manifest; beyond a bound, one says that there are more."""
 
     def __init__(self) -> None:
         self.found: list[Damage] = []
 
     def add(self, damage: Damage) -> None:
+        """Add a fault, if there is room."""
         if len(self.found) < _MOST_FAULTS:
             self.found.append(damage)
         elif len(self.found) == _MOST_FAULTS:
@@ -38,11 +39,12 @@ class Faults:
 
 
 def shortened(value: object) -> str:
-    """Show a value in a sentence, however large it is."""
+    """Return a value as text for a sentence, however large it is."""
     return _SHORT.repr(value)
 
 
 def checked(content: Mapping[str, Any], faults: Faults) -> dict[str, Any]:
+    """Return the fields that are right, and add the others to the faults."""
     kept = _of_kind(content, _FIELDS, _ALWAYS, lambda text: faults.add(Damage(MANIFEST, text)))
     for key, check in _LISTS.items():
         if key in kept:

@@ -1,4 +1,4 @@
-"""Values of a session.json: times, instruments and losses."""
+"""The form of times, instruments and losses in a ``session.json``."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = [
     "losses_to",
 ]
 
-LOSS_FIELDS = ("file", "channel", "symbol", "reason")  # of what is lost
+LOSS_FIELDS = ("file", "channel", "symbol", "reason")  # the optional fields of a loss
 
 
 def iso(ns: int) -> str:
@@ -32,7 +32,7 @@ def iso(ns: int) -> str:
 
 
 def from_iso(text: str) -> int:
-    """Read what ``iso`` wrote, ns UTC.
+    """Read a text that ``iso`` wrote, as ns UTC.
 
     Raises
     ------
@@ -50,23 +50,24 @@ def from_iso(text: str) -> int:
 
 
 def instruments_to(instruments: Iterable[Instrument]) -> list[dict[str, Any]]:
-    """Lay instruments out for ``session.json``."""
+    """Turn instruments into their form in ``session.json``."""
     return [asdict(each) | {"market": str(each.market)} for each in instruments]
 
 
 def instruments_from(content: Mapping[str, Any]) -> dict[str, Instrument]:
-    """Read the instruments of a ``session.json``, by symbol; fields of a newer version are left."""
+    """Read the instruments of a ``session.json``, by symbol; ignore fields of newer versions."""
     found = map(instrument_of, content.get("instruments") or ())
     return {instrument.symbol: instrument for instrument in found}
 
 
 def instrument_of(listed: Mapping[str, Any]) -> Instrument:
+    """Make an instrument of its form in ``session.json``."""
     known = {field.name for field in fields(Instrument)}
     return Instrument(**{key: value for key, value in listed.items() if key in known})
 
 
 def losses_to(losses: Iterable[Loss]) -> list[dict[str, Any]]:
-    """Lay out for ``session.json`` what is lost, as its ``dropped``."""
+    """Turn losses into their form in ``session.json``, its ``dropped``."""
     return [
         {"began": iso(loss.began), "ended": iso(loss.ended), "rows": loss.rows}
         | {key: value for key, value in loss._asdict().items() if key in LOSS_FIELDS and value}
@@ -75,7 +76,7 @@ def losses_to(losses: Iterable[Loss]) -> list[dict[str, Any]]:
 
 
 def losses_from(content: Mapping[str, Any]) -> list[Loss]:
-    """Read what is lost from a ``session.json``."""
+    """Read the losses from a ``session.json``."""
     return [
         Loss(
             from_iso(each["began"]),

@@ -1,4 +1,4 @@
-"""Parquet in the hive layout, which polars, DuckDB and Dask read in place."""
+"""Writing Parquet in the hive layout, which polars, DuckDB and Dask read in place."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from kucoin_research.sessions.file_names import MANIFEST
 __all__ = ["Partition", "Target", "write", "write_archive"]
 
 _NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
-_LONGEST = 200  # characters of a symbol; file systems take names of 255 bytes
+_LONGEST = 200  # characters of a symbol; file systems allow names of 255 bytes
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """The rows of one file."""
+    """The rows of one Parquet file."""
 
     channel: str
     symbol: str | None
@@ -39,7 +39,7 @@ class Partition:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where to write: a folder on this machine, or a URL for polars."""
+    """The place to write to: a folder on this machine, or a URL for polars."""
 
     folder: Path | None
     url: str
@@ -76,12 +76,12 @@ class Target:
         return cls(None, text.rstrip("/"), name, storage_options)
 
     def place(self, piece: Partition) -> str:
-        """Give the path of a piece below the folder.
+        """Return the path of a partition below the folder.
 
         Raises
         ------
         InvalidInput
-            If its symbol is too long for that.
+            If its symbol is too long for a folder's name.
         """
         symbol = _NO_VALUE if piece.symbol is None else quote(piece.symbol, safe="")
         if len(symbol) > _LONGEST:
@@ -132,13 +132,13 @@ def _refuse_sessions(folder: Path, own: Iterable[Path]) -> None:
 
 
 def write(pieces: Iterable[Partition], target: Target) -> list[str]:
-    """Write pieces; a file is there as a whole or not at all.
+    """Write partitions; each file exists as a whole or not at all.
 
     Raises
     ------
     InvalidInput
-        If one of the files is there already, or a store does not say whether it is; nothing is
-        written over.
+        If one of the files exists already, or a store does not say whether it does; nothing is
+        overwritten.
     OSError
         If a folder or a file cannot be made or written.
     """
@@ -184,7 +184,7 @@ def _write_file(piece: Partition, path: Path) -> None:
 
 
 def _make_folders(folder: Path, inner: Path) -> None:
-    """Make the folders of a piece; none of them may be a link out of the archive."""
+    """Make the folders of a partition; none of them may be a link out of the archive."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         step = folder
@@ -202,12 +202,12 @@ def _make_folders(folder: Path, inner: Path) -> None:
 
 
 def _put(temporary: Path, path: Path) -> None:
-    # A link, other than a rename, does not replace what has come there meanwhile.
+    # Unlike a rename, a link does not replace a file that has come there meanwhile.
     try:
         path.hardlink_to(temporary)
     except FileExistsError:
         raise _is_there(path) from None
-    except OSError:  # where there are no links
+    except OSError:  # on file systems without links
         temporary.replace(path)
 
 
@@ -227,7 +227,7 @@ def _write_remote(piece: Partition, target: Target) -> str:
 
 
 def _refuse_if_there(url: str, target: Target) -> None:
-    # Polars has no question for it but to read the file; one of another kind is there, too.
+    # polars can find out only by reading the file; a file of another kind exists, too.
     try:
         pl.scan_parquet(
             url, storage_options=target.storage_options, glob=False, hive_partitioning=False

@@ -6,7 +6,8 @@ from kucoin_research.sessions.compression import pack
 
 __all__ = ["PendingLines", "joined_span"]
 
-# Compressed text is gathered, as small pieces compress badly; "flushed each second" with reserve.
+# Small pieces compress badly, so compressed text is collected for a while: less than a second,
+# because the documented flush is each second.
 _GATHER_SECONDS = 0.4
 _GATHER_BYTES = 1 << 20
 
@@ -17,7 +18,7 @@ class PendingLines:
     Attributes
     ----------
     rows
-        How many.
+        Their number.
     span
         The first and last arrival of them, ns UTC; None without any.
     """
@@ -71,4 +72,5 @@ class PendingLines:
 
 
 def joined_span(first: tuple[int, int] | None, then: tuple[int, int]) -> tuple[int, int]:
+    """Return the span that covers both; the first may be None."""
     return then if first is None else (min(first[0], then[0]), max(first[1], then[1]))

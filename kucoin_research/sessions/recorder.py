@@ -1,10 +1,10 @@
-"""Recording: what a stream delivers goes to CSV files, on a thread of its own.
+"""Recording: a stream's rows go to CSV files, on a thread of its own.
 
-The feed only puts its rows into a queue. The recorder's thread empties it four times a second,
-sorts rows by file, formats them and appends whole lines. A file is never left with half a line: a
-write that fails is cut back at once or, where even that fails, before the next one. A file that
-cannot be written is stuck by itself: its rows are kept, up to a bound, and tried again each second,
-while all others go on. What is lost is in ``session.json``, with its time and the reason.
+The feed only puts its rows into a queue. Four times a second, the recorder's thread empties it,
+sorts the rows by file, formats them and appends whole lines. A file never keeps half a line: a
+write that fails is cut back at once or, if even that fails, before the next one. A file that cannot
+be written is stuck by itself: its rows are kept, up to a bound, and tried again each second, while
+all others go on. ``session.json`` lists the rows that are lost, with their time and the reason.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ log = logging.getLogger(__name__)
 
 COMPRESSIONS = (None, "zstd", "gzip")
 FSYNC_POLICIES = ("never", "rotate", "second")
-#: Rows that wait at most; with the bytes of a ticker some 300 MB.
+#: The most rows that wait; about 300 MB of tickers.
 QUEUE_ROWS = 1_000_000
 
 
@@ -68,10 +68,11 @@ class Recorder:
     Parameters
     ----------
     root
-        Where sessions live. The folder is named by the start in UTC and the symbols; if there is
-        one of that name, a number is added, so that nothing is ever written over.
+        The folder of all sessions. The new folder is named by the start in UTC and the symbols. If
+        the
+        name is taken, a number is added, so that nothing is ever overwritten.
     symbols, channels
-        What is recorded, for the name and ``session.json``.
+        The recorded ones, for the name and ``session.json``.
     venue, market, instruments
         Likewise for ``session.json``.
     compression
@@ -81,8 +82,8 @@ class Recorder:
         nothing, one of the machine may cost its last seconds), ``"rotate"`` makes sure of each
         day's files and of the end, ``"second"`` of everything, each second.
     queue_rows
-        Rows kept in memory at most, while they cannot be written; for one file that is stuck while
-        others are written, at most 100,000. Further ones are dropped, counted and told.
+        The most rows kept in memory while they cannot be written; for one file that is stuck while
+        others are written, 100,000. Further rows are dropped, counted and reported.
     on_trouble
         Called with an event's name and one sentence, on the recorder's thread:
         ``recording_failed``, ``recording_resumed``, ``recording_dropped``, ``recording_refused``,
@@ -90,31 +91,34 @@ class Recorder:
     on_cycle
         Called four times a second, on the recorder's thread.
     damage, losses
-        What the rows are known to lack from the start on, where they are those of another
-        recording; ``session.json`` tells it, and so does the session's report.
+        The rows known to be missing from the start, if the rows are those of another recording;
+        ``session.json`` lists them, and so does the session's report.
     start_ns
         Now when left out, ns UTC.
     ends_itself
-        Whether the ``stopped`` row that a stream's rows end with ends the recording.
+        Whether the ``stopped`` row at the end of a stream's rows ends the recording.
     clock
-        The time it lives in; the machine's own when left out.
+        The clock that it lives by; the machine's own when left out.
 
     Raises
     ------
     InvalidInput
         If compression, policy or bound are none of these.
     OSError
-        If the folder cannot be made or written to, of the kind that the system gives.
+        If the folder cannot be made or written to; of the kind that the system raises.
 
     Notes
     -----
     ``take`` is for one thread at a time, in order, as under a stream's delivery lock; everything
     else may be called from any thread. A ``stopped`` row of the stream ends the recording.
 
-    Others may rename, replace, cut or delete files and the folder meanwhile. That is noticed before
-    anything is appended and told (``recording_changed``, or ``recording_failed`` where rows are
-    lost); what is lost is noted in ``session.json``. A folder that was renamed is written on where
-    it is now, see ``path``.
+    Others may rename, replace, cut or delete files and the folder meanwhile. The recorder notices
+    that
+    before it appends anything, and reports it (``recording_changed``, or ``recording_failed`` if
+    rows
+    are lost); ``session.json`` lists the lost rows. A folder that was renamed is written to in its
+    new
+    place, see ``path``.
     """
 
     def __init__(
@@ -183,7 +187,7 @@ class Recorder:
         atexit.register(self.close)
 
     def take(self, rows: Sequence[Record]) -> None:
-        """Put rows into the queue: never blocks, never raises.
+        """Put rows into the queue; never blocks and never raises.
 
         Parameters
         ----------
@@ -195,7 +199,7 @@ class Recorder:
 
     @property
     def path(self) -> Path:
-        """The session's folder; where it is now, if it was renamed."""
+        """The session's folder; its present place, if it was renamed."""
         return self._folder.path
 
     @property
@@ -210,19 +214,19 @@ class Recorder:
 
     @property
     def waiting(self) -> int:
-        """Rows in memory, to be written."""
+        """Rows in memory that are not written yet."""
         return self._queue.waiting
 
     @property
     def room(self) -> int:
-        """How many rows may wait besides those in memory."""
+        """Rows that may wait besides those in memory."""
         return self._queue.room
 
     @property
     def dropped(self) -> int:
         """Rows that are lost: they found no room while they could not be written, or were removed.
 
-        When and why is in ``session.json``, and so in the session's report.
+        ``session.json`` says when and why, and so does the session's report.
         """
         return self._queue.dropped + self._files.lost
 
@@ -230,7 +234,7 @@ class Recorder:
     def refused(self) -> int:
         """Rows that cannot be written, such as those with a number that is not finite.
 
-        When and why is in ``session.json``, too, and so in the session's report.
+        ``session.json`` says when and why, and so does the session's report.
         """
         return self._refusals.rows
 
@@ -241,7 +245,7 @@ class Recorder:
 
     @property
     def error(self) -> OSError | None:
-        """What keeps rows from being written now, of any file; None when all is well."""
+        """The error that keeps rows from being written now, of any file; None when all is well."""
         return self._loop.error
 
     @property
@@ -288,32 +292,33 @@ class Recorder:
         )
 
     def before_close(self, action: Callable[[], object]) -> None:
-        """Have something called when closing begins, such as the detaching from a stream."""
+        """Add a function to be called when closing begins, such as the detaching from a stream."""
         self._before_close.append(action)
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until the recording has ended; False when the time passed first."""
+        """Wait until the recording has ended; return False if the time passed first."""
         return self._closed.wait(timeout)
 
     @hold(passes_on=True)
     def close(self, timeout: float = 10.0) -> bool:
-        """Write what waits, and the final ``session.json``; may be called twice.
+        """Write the waiting rows and the final ``session.json``; may be called twice.
 
-        Not for a thread that holds the stream's delivery lock: what has to be told needs it.
+        Not for a thread that holds the stream's delivery lock: the final reports need it.
 
         Parameters
         ----------
         timeout
-            Seconds. While the disk takes nothing, it is tried each second until then.
+            Seconds. While the disk accepts nothing, each second brings another attempt until then.
 
         Returns
         -------
         bool
             Whether everything is on the disk. If not, ``error`` says why, and the rows are lost:
-            ``session.json`` lists them as ``dropped``, if it can be written, and goes on saying
+            ``session.json`` lists them as ``dropped``, if it can be written, and its state stays
             ``recording``.
         """
-        if self._pid != os.getpid():  # a forked child has neither the thread nor the duty
+        # a forked child has no recorder thread, and must not end its parent's recording
+        if self._pid != os.getpid():
             return False
         seen = arrived()
         if not self._loop.is_closing:
@@ -341,15 +346,15 @@ class Recorder:
 
 
 class Recordable(Protocol):
-    """What a recorder needs of a stream."""
+    """A stream, as far as a recorder needs it."""
 
     @property
     def subscriptions(self) -> Sequence[Any]:
-        """What is streamed: each with ``symbol``, ``channel`` and ``market``."""
+        """The streamed channels: each with ``symbol``, ``channel`` and ``market``."""
 
     @property
     def origin(self) -> Mapping[str, str | None] | str | None:
-        """Where the data comes from, for ``session.json``."""
+        """The origin of the data, for ``session.json``."""
 
     def note(self, event: str, detail: str) -> None:
         """Put a status row into the flow."""
@@ -361,23 +366,23 @@ def recorder_for(
     options: Mapping[str, Any],
     own: Mapping[str, Any],
 ) -> Recorder:
-    """Make a recorder that knows what a stream is, but is not given its rows yet.
+    """Make a recorder that knows about a stream, but does not receive its rows yet.
 
     Parameters
     ----------
     stream
-        What befalls the recorder is told in its ``status`` channel.
+        The recorder reports its troubles in the stream's ``status`` channel.
     root
         See ``Recorder``.
     options
-        Further ones of ``Recorder``, as the user gave them.
+        Further ones of ``Recorder``, as passed by the user.
     own
-        Those that are not the user's to give, besides what the stream is.
+        Options that the user may not pass, besides those that follow from the stream.
 
     Raises
     ------
     InvalidInput
-        If an option is unknown, or means nothing.
+        If an option is unknown, or has no valid value.
     OSError
         If the folder cannot be made.
     """
@@ -416,12 +421,12 @@ def _cannot_record(path: Path, error: OSError) -> OSError:
 
 
 def check_options(compression: str | None, fsync: str, queue_rows: int) -> str:
-    """Check a recorder's options; gives the policy's name.
+    """Check a recorder's options; return the policy's name.
 
     Raises
     ------
     InvalidInput
-        Naming what can be had.
+        Naming the valid values.
     """
     if not isinstance(compression, str | None) or compression not in COMPRESSIONS:
         raise InvalidInput(f"compression must be None, 'zstd' or 'gzip', not {shown(compression)}")

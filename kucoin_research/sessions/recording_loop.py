@@ -33,7 +33,7 @@ _UNEXPECTED = "an unexpected error"
 
 
 class RecordingLoop:
-    """Writes what waits four times a second until the recording is over.
+    """Writes waiting rows four times a second until the recording is over.
 
     ``run`` is the thread; the properties and ``begin_close`` are for any thread.
 
@@ -42,7 +42,7 @@ class RecordingLoop:
     folder, files, queue, refusals, manifest, reporter
         The parts of the recording.
     bound
-        Rows that may wait.
+        The most rows that may wait.
     fsync
         The policy's name; see ``Recorder``.
     ends_itself, on_cycle
@@ -108,7 +108,7 @@ class RecordingLoop:
         return self._closing.is_set()
 
     def begin_close(self, timeout: float) -> None:
-        """Let the thread write what waits and end; it retries for ``timeout`` seconds."""
+        """Make the thread write the waiting rows and end; it retries for ``timeout`` seconds."""
         # The deadline first: the thread reads it as soon as the event is set.
         self._deadline = self._clock.monotonic() + timeout
         self._closing.set()
@@ -135,7 +135,7 @@ class RecordingLoop:
         is_confused = _UNEXPECTED in self._reporter.troubles
         if self._queue and not is_confused:
             return 0.0
-        # While closing, the event is set and does not pause: then the deadline does.
+        # While closing, the event is set and its wait returns at once; so this wait pauses instead.
         if self._closing.is_set() and self.error is not None:
             self._closed.wait(min(RETRY, max(0.0, self._seconds_left())))
         return RETRY if is_confused else _CYCLE
@@ -167,7 +167,7 @@ class RecordingLoop:
         )
         self._queue.settle(self._files.settle(), self._files.rows_apart)
         if self._reporter.report_files(self._files):
-            self._next_manifest = now  # what waited is no longer missing
+            self._next_manifest = now  # rows that waited are no longer missing
         if obstacle is None and now >= self._next_manifest:
             error = self._save("recording", None)
             self._reporter.set_trouble("session.json", error)
@@ -185,7 +185,7 @@ class RecordingLoop:
             days = self._files.days
             is_last = self._sorter.sort(batches)
         except Exception:
-            # Formatting is our own work: if it fails, these rows cannot be written ever.
+            # Formatting is our own work: if it fails, these rows can never be written.
             rows = list(chain(*batches))
             self._refuse(Loss(*span_of(rows), len(rows), reason="they could not be formatted"))
             raise

@@ -1,4 +1,4 @@
-"""Mending a recorded session: what can be mended, and a note of what cannot."""
+"""Repairing a recorded session, and noting the damage that cannot be repaired."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ __all__ = ["Repair", "mend", "repair"]
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """What was done to a session: printable, one line each."""
+    """What a repair did to a session: printable, one action a line."""
 
     path: str
     actions: tuple[str, ...]
@@ -69,13 +69,15 @@ class Repair:
 
 
 def mend(path: str | os.PathLike[str]) -> Repair:
-    """Mend what can be mended in a session, and keep the original bytes beside it.
+    """Repair a session as far as possible, and keep the original bytes beside it.
 
-    Torn tails are cut, a missing ``session.json`` is made of what the files tell, and a session
-    that was not closed is closed. What a file held before is in ``<file>.orig``. Rows that are
-    wrong or gone cannot be mended: what a file lacks of what was recorded, or holds otherwise, is
-    noted as ``damage`` in ``session.json``, and told by ``verify``, ``load`` and the report. So is
-    a ``session.json`` that was lost, as nothing else tells what was recorded.
+    Torn tails are cut, a missing ``session.json`` is made from the files, and a session that was
+    not
+    closed is closed. A file's former content is in ``<file>.orig``. Rows that are wrong or gone
+    cannot
+    be repaired: if a file lacks recorded rows, or holds other ones, that is noted as ``damage`` in
+    ``session.json``, and ``verify``, ``load`` and the report show it. The same holds for a lost
+    ``session.json``, since nothing else shows what was recorded.
 
     Parameters
     ----------
@@ -114,7 +116,7 @@ def _mend(folder: Path) -> Iterator[str]:
         )
     for part in parts:
         _recall(part, restored)
-        # Before a byte is cut or hashed anew: afterwards nobody could tell what was recorded.
+        # Compared before a byte is cut or hashed anew: afterwards nothing shows what was recorded.
         extent = extent_of(part)
         harm = _harm(part, extent, is_final=is_closed)
         damages += [] if harm is None else [harm]
@@ -146,7 +148,7 @@ def _mend(folder: Path) -> Iterator[str]:
 
 
 def _recall(part: FilePart, restored: Sequence[Damage]) -> None:
-    """Compare a file that is restored with what was recorded, not with what it was since."""
+    """Describe a restored file as it was recorded, not as it was in between."""
     for damage in restored:
         if damage.file == part.path.name and part.entry is not None:
             recorded = {"rows": damage.rows, "bytes": damage.bytes, "sha256": damage.sha256}
@@ -154,7 +156,7 @@ def _recall(part: FilePart, restored: Sequence[Damage]) -> None:
 
 
 def _harm(part: FilePart, extent: Extent, *, is_final: bool) -> Damage | None:
-    """Compare a file with what its manifest's entry says was recorded."""
+    """Compare a file with its manifest's entry of what was recorded."""
     promised = number_of(part.entry, "bytes")
     sound = extent.size
     found = {"rows": extent.rows, "bytes": sound}
@@ -176,7 +178,7 @@ def _harm(part: FilePart, extent: Extent, *, is_final: bool) -> Damage | None:
 
 
 def _is_broken(part: FilePart, extent: Extent) -> bool:
-    """Whether lines cannot be read, of a file of which nobody knows what was recorded."""
+    """Return whether lines cannot be read, for a file without an entry of what was recorded."""
     if extent.broken:
         return True
     with open_whole(part.path, extent.size, compression_of(part.path.name)) as file:
@@ -198,7 +200,7 @@ def _add_span(content: dict[str, Any], parts: Sequence[FilePart]) -> None:
 
 
 def _cut_tail(path: Path, sound: int) -> int:
-    size = path.lstat().st_size  # also what comes behind a hole
+    size = path.lstat().st_size  # also counts the bytes behind a sparse stretch
     if sound == size:
         return 0
     _keep(path)
@@ -207,7 +209,7 @@ def _cut_tail(path: Path, sound: int) -> int:
 
 
 def _keep(path: Path) -> None:
-    """Keep what a file holds as ``<file>.orig``; what is no file is kept itself."""
+    """Keep the content of a file as ``<file>.orig``; an entry that is no file is renamed."""
     if not is_regular(path):
         free = (name for name in _originals(path) if not os.path.lexists(name))
         path.rename(next(free))
@@ -227,7 +229,7 @@ def _originals(path: Path) -> Iterator[Path]:
 
 
 def _new_copy(path: Path, source: int) -> int:
-    """Make the file that keeps what another one held; whatever has such a name stays."""
+    """Make the file that keeps another one's content; nothing of such a name is overwritten."""
     for name in _originals(path):
         with contextlib.suppress(FileExistsError):
             return create_like(name, source)
@@ -246,7 +248,7 @@ def _entry(part: FilePart, rows: int) -> dict[str, Any]:
 
 
 def _span(parts: Sequence[FilePart]) -> tuple[int | None, int | None]:
-    # The first and last arrival, ns UTC.
+    # The first and last arrival, ns UTC, None without rows.
     times: list[int] = []
     for part in parts:
         with open_rows(part.path, extent_of(part).size) as file:
@@ -259,7 +261,7 @@ def _span(parts: Sequence[FilePart]) -> tuple[int | None, int | None]:
 
 
 def _rebuilt(folder: Path, content: Manifest | None, anew: dict[str, Any]) -> dict[str, Any]:
-    # What it says of a file that is gone stays, for when the file is found again.
+    # The entry of a file that is gone stays, in case the file is found again.
     entries = ({} if content is None else content["files"]) | anew
     there = {path.name for path in csv_files(folder)}
     rows = sum(number_of(entries[name], "rows") or 0 for name in entries.keys() & there)
@@ -290,7 +292,7 @@ def _rebuilt(folder: Path, content: Manifest | None, anew: dict[str, Any]) -> di
 
 
 def repair(path: Paths) -> Repair:
-    """Mend what can be mended in a session's folder; see ``sessions.verification.mend``.
+    """Repair a session's folder as far as possible; see ``sessions.repair.mend``.
 
     Torn tails are cut, a missing ``session.json`` is made anew, and a session that was not closed
     is closed. The original bytes stay beside, as ``<file>.orig``.

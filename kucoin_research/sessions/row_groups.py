@@ -16,13 +16,13 @@ from kucoin_research.sessions.file_names import DAY_NS
 
 __all__ = ["STATUS_ROOM", "RowSorter", "arrival_of", "span_of"]
 
-_FORMATTED_ROWS = 4_096  # at a time: measured, more do not fit the processor's cache
+_FORMATTED_ROWS = 4_096  # at a time: measurements show that more do not fit the processor's cache
 STATUS_ROOM = 1_000
 _LAST_EVENT = "stopped"
 
 
 def arrival_of(row: Record) -> int:
-    """Give when a row arrived; 0 of one that does not tell, which is refused later."""
+    """Return when a row arrived; 0 if it does not say, in which case it is refused later."""
     try:
         local: Any = local_timestamp_of(row)
     except (TypeError, IndexError):
@@ -31,6 +31,7 @@ def arrival_of(row: Record) -> int:
 
 
 def span_of(rows: Sequence[Record]) -> tuple[int, int]:
+    """Return the first and last known arrival of rows, ns UTC."""
     first, last = arrival_of(rows[0]), arrival_of(rows[-1])
     if first and last:
         return first, last
@@ -42,7 +43,17 @@ _Groups = dict[tuple[type[Record], str | None, int], list[Record]]
 
 
 class RowSorter:
-    """Sorts rows by file and formats them."""
+    """Sorts rows by file, formats them, and adds them to the files.
+
+    Parameters
+    ----------
+    files
+        The session's files.
+    bound
+        The most rows that wait for all stuck files together.
+    refuse
+        Called with the rows that cannot be written.
+    """
 
     def __init__(self, files: CsvWriter, bound: int, refuse: Callable[[Loss], object]) -> None:
         self._files = files
@@ -51,7 +62,7 @@ class RowSorter:
         self._room_for_stuck = bound
 
     def sort(self, batches: Sequence[Sequence[Record]]) -> bool:
-        """Give rows to their files; tells whether the stream's last one is among them."""
+        """Pass rows to their files; return whether the stream's last one is among them."""
         groups: _Groups = {}
         for rows in batches:
             try:
@@ -64,7 +75,7 @@ class RowSorter:
                     self._refuse(Loss(*span_of(rows), astray, reason=reason))
         self._room_for_stuck = self._bound - self._files.stuck_rows
         for file, found in self._by_file(groups).items():
-            # Rows of several symbols share `status`: there they are put in order again.
+            # Rows of several symbols share `status`, so they are put in order again.
             rows = found[0] if len(found) == 1 else sorted(chain(*found), key=local_timestamp_of)
             self._format(file, rows)
         return _has_last(groups)
@@ -93,7 +104,7 @@ class RowSorter:
                 file.add(encoded.lines, encoded.rows, span_of(some))
 
     def _cut_to_room(self, file: CsvFile, rows: list[Record]) -> list[Record]:
-        """Leave out what a stuck file has no room for, so that it takes none from the others."""
+        """Drop the rows that a stuck file has no room for, so that the others keep theirs."""
         room = min(MOST_STUCK - file.pending_rows, self._room_for_stuck)
         if file.record is Status:
             room += STATUS_ROOM
@@ -115,7 +126,7 @@ def _has_last(groups: _Groups) -> bool:
 
 
 def _add_alike(groups: _Groups, rows: Sequence[Record]) -> bool:
-    # Most reads bring one channel of one symbol, and no midnight.
+    # Most reads bring one channel of one symbol, on one day.
     kinds, symbols = set(map(type, rows)), set(map(symbol_of, rows))
     if len(kinds) > 1 or len(symbols) > 1:
         return False

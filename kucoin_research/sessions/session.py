@@ -1,4 +1,4 @@
-"""Recorded sessions: loading them, and what can be read from them."""
+"""Recorded sessions, and the rows and facts that can be read from them."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ __all__ = ["Session"]
 
 
 class Session(TradeBars):
-    """Recorded rows; ``kucoin_research.load`` makes one. Nothing in it changes the files.
+    """Recorded rows; ``kucoin_research.load`` makes one. None of its methods changes the files.
 
     Every method may be called from any thread.
     """
@@ -64,7 +64,7 @@ class Session(TradeBars):
 
     @property
     def path(self) -> Path:
-        """The folder; the first one, where several were loaded together."""
+        """The folder; the first one, if several were loaded together."""
         return self._paths[0]
 
     @property
@@ -79,32 +79,33 @@ class Session(TradeBars):
 
     @property
     def meta(self) -> dict[str, Any]:
-        """What ``session.json`` says; of the first folder, where several were loaded together."""
+        """The content of ``session.json``; of the first folder, if several were loaded together."""
         return self._metas[0]
 
     @property
     def metas(self) -> tuple[dict[str, Any], ...]:
-        """What each folder's ``session.json`` says."""
+        """The content of each folder's ``session.json``."""
         return self._metas
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What is not as it should be: torn ends, lost files or rows, sessions not closed.
+        """The faults of the recording: torn ends, lost files or rows, sessions not closed.
 
-        What takes reading the rows, such as their number, is here once ``damage`` was asked for,
-        as ``report`` does.
+        Faults that are found only by reading rows, such as a wrong number of them, are included
+        once
+        ``damage`` was read, as ``report`` does.
         """
         counted = self.__dict__.get("_counted_damage", ())
         return (*self._notes, *map(str, counted))
 
     @property
     def is_closed(self) -> bool:
-        """Whether the recording came to its end in order."""
+        """Whether the recording ended in order."""
         return all(meta.get("state") == "closed" for meta in self._metas)
 
     @property
     def channels(self) -> list[str]:
-        """The channels recorded, candles with their interval; ``status`` is there besides."""
+        """The channels recorded, candles with their interval; ``status`` always exists besides."""
         asked = [name for meta in self._metas for name in meta.get("channels") or ()]
         named = [str(parse_channel(name)) for name in asked]
         covered = {parse_channel(name).name for name in named} | {"status"}
@@ -123,7 +124,7 @@ class Session(TradeBars):
 
     @property
     def symbols(self) -> list[str]:
-        """The symbols recorded, in the order in which they were asked for."""
+        """The symbols recorded, in the order in which they were requested."""
         asked = [name for meta in self._metas for name in meta.get("symbols") or ()]
         found = [table.symbol for table in self._tables if table.channel != "status"]
         return list(dict.fromkeys(each for each in [*asked, *found] if each not in (None, "*")))
@@ -138,13 +139,13 @@ class Session(TradeBars):
 
     @property
     def start_ns(self) -> int | None:
-        """When the recording began, ns UTC."""
+        """The beginning of the recording, ns UTC."""
         starts = [meta["start"] for meta in self._metas if meta.get("start")]
         return min(map(from_iso, starts)) if starts else None
 
     @property
     def end_ns(self) -> int | None:
-        """When it ended, ns UTC; the last arrival where it was not closed; None without rows."""
+        """The end, ns UTC; the last arrival if it was not closed; None without rows."""
         ends = [meta.get("end") for meta in self._metas]
         if all(ends):
             return max(from_iso(end) for end in ends if end)
@@ -175,7 +176,7 @@ class Session(TradeBars):
         return found
 
     def frame(self, channel: str | None = None, symbol: str | None = None) -> pl.DataFrame:
-        """Read a channel's rows: those the live stream held, to the bit.
+        """Read a channel's rows: those that the live stream held, to the bit.
 
         Parameters
         ----------
@@ -218,11 +219,11 @@ class Session(TradeBars):
         return rows
 
     def tables(self, channel: str | None = None) -> list[Table]:
-        """List what lies together on the disk: a symbol's day of a channel."""
+        """List the tables: each holds one symbol's day of a channel."""
         return [each for each in self._tables if channel in (None, each.channel)]
 
     def pieces(self) -> Iterator[parquet.Partition]:
-        """Give everything, one channel, symbol and UTC day of arrival at a time."""
+        """Yield all rows, one channel, symbol and UTC day of arrival at a time."""
         groups: dict[tuple[str, str | None, str | None], list[Table]] = {}
         for table in self._tables:
             groups.setdefault((table.channel, table.symbol, table.day), []).append(table)
@@ -250,7 +251,7 @@ class Session(TradeBars):
         return self._channel(name)
 
     def _scan(self, channel: Channel, symbol: str | None) -> pl.LazyFrame:
-        # Two symbols that differ in case share a file where folders do not tell them apart.
+        # Two symbols that differ only in case share a file.
         folded = None if symbol is None else symbol.casefold()
         tables = [
             table
@@ -284,7 +285,7 @@ class Session(TradeBars):
         return wanted
 
     def collect(self, rows: pl.LazyFrame) -> pl.DataFrame:
-        """Read what ``scan`` has described.
+        """Read the rows that ``scan`` has described.
 
         Raises
         ------
@@ -307,17 +308,18 @@ class Session(TradeBars):
 
     @property
     def damage(self) -> tuple[Damage, ...]:
-        """What is lost or was changed since it was recorded, as far as the sizes and counts tell.
+        """Data that was lost or changed since it was recorded, as far as sizes and counts show.
 
-        Of ``status`` each byte is compared, as what is told of gaps rests on it.
-        Reads all rows, once, to count them, and warns with ``SessionUnfinished`` where they are
-        not as many as recorded. ``verify`` looks at each byte.
+        Each byte of ``status`` is compared, since the account of gaps rests on it. Reads all rows,
+        once, to
+        count them, and warns with ``SessionUnfinished`` if there are not as many as were recorded.
+        ``verify`` examines each byte.
         """
         return (*self._known_damage, *self._counted_damage)
 
     @property
     def known_damage(self) -> tuple[Damage, ...]:
-        """As ``damage``, by what is known without reading rows."""
+        """Like ``damage``, but only what is known without reading rows."""
         return self._known_damage
 
     @cached_property
@@ -342,7 +344,7 @@ class Session(TradeBars):
         return [promise.part.damage(what, rows=count)]
 
     def _count_own(self, table: Table) -> int:
-        """Count the rows that are of the table's own symbol; those of none, of ``status``."""
+        """Count the rows of the table's own symbol; of ``status``, all rows."""
         if table.channel == "status":
             count: int = self.collect(table.scan().select(pl.len())).item()
             return count
@@ -353,14 +355,15 @@ class Session(TradeBars):
 
     @property
     def losses(self) -> list[Loss]:
-        """What the recorder could not write, or lost to others while it was writing."""
+        """Rows that the recorder could not write, or lost to others while it was writing."""
         return [loss for meta in self._metas for loss in losses_from(meta)]
 
     def report(self) -> Report:
-        """Give the account of the data, rebuilt from the rows and the ``status`` rows among them.
+        """Return the account of the data, rebuilt from the rows and the ``status`` rows among them.
 
-        Repeats that the stream dropped are not on the disk, so they are not counted here; nor is
-        the clock's offset, so there is no lag.
+        Repeats that the stream dropped are not on the disk, so they are not counted here. Neither
+        is the
+        clock's offset, so there is no lag.
         """
         counts = RowCounts()
         for channel in dict.fromkeys(parse_channel(name).name for name in self.channels):
@@ -416,7 +419,7 @@ class Session(TradeBars):
 
 
 def _folded(symbol: str | None, table: Table) -> str:
-    # Symbols whose files' names differ in case only share a file.
+    # Symbols whose files' names differ only in case share a file.
     return file_name(symbol, table.channel, "").casefold()
 
 

@@ -1,4 +1,4 @@
-"""What a session's files lack of what was recorded."""
+"""Recorded data that is missing from a session's files, or differs in them."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from kucoin_research.sessions.session_files import FilePart, damage_of, extent_o
 
 __all__ = ["altered", "is_restored", "known_damage", "noted_in", "shortfall"]
 
-_MOST_UNKNOWN = 100  # files of names that are nobody's, which are told one by one
+_MOST_UNKNOWN = 100  # files with names of no session that are listed one by one
 _NO_MANIFEST = "it was lost, so nothing tells whether all that was recorded is here"
 
 
 def unread_in(folder: Path, content: Manifest | None) -> list[Damage]:
-    """List the files of ``session.json`` that are not there, or not named as ours are."""
+    """List the files in ``session.json`` that do not exist, or are not named like ours."""
     there = {path.name for path in csv_files(folder)}
     odd = {name: f"it is {what}, not a file" for name, what in irregular_files(folder).items()}
     found = []
@@ -66,12 +66,12 @@ def faults_in(content: Manifest | None) -> list[Damage]:
 
 
 def _compared_rows(content: Manifest) -> str | None:
-    """Compare the rows in all with those of the files: an entry may have been taken out."""
+    """Compare the total of rows with the files' rows: an entry may have been removed."""
     total = number_of(content, "rows")
     rows = {name: number_of(entry, "rows") for name, entry in content["files"].items()}
     if None in rows.values():
         return "it does not tell the rows of all files, so those in all cannot be compared"
-    # A repair leaves out the rows of files that are gone; their entries stay.
+    # A repair does not count the rows of files that are gone; their entries stay.
     gone = {each.file for each in noted_in(content) if each.what in ("missing", "unknown")}
     listed = sum(filter(None, rows.values()))
     there = sum(filter(None, (count for name, count in rows.items() if name not in gone)))
@@ -81,9 +81,9 @@ def _compared_rows(content: Manifest) -> str | None:
 
 
 def _left_out(folder: Path, content: Manifest | None) -> list[Damage]:
-    """List files that are not listed, and yet named as those of this very session are.
+    """List files that are not listed although they are named like this session's own.
 
-    A copy is not: it has the name of a listed one, or one of nobody's.
+    A copy is not: it has the name of a listed file, or a name of no session.
     """
     if content is None:
         return []
@@ -102,7 +102,7 @@ def _left_out(folder: Path, content: Manifest | None) -> list[Damage]:
 
 
 def known_damage(folder: Path, content: Manifest | None) -> list[Damage]:
-    """List what repairs have noted, and then what is gone or wrongly told besides."""
+    """List the damage that repairs have noted, and then what else is gone or contradictory."""
     if content is None:
         return [Damage(MANIFEST, _NO_MANIFEST)]
     noted = noted_in(content)
@@ -112,9 +112,9 @@ def known_damage(folder: Path, content: Manifest | None) -> list[Damage]:
 
 
 def shortfall(part: FilePart, size: int, *, is_final: bool) -> Damage | None:
-    """Compare the bytes of a file's whole lines with what was recorded; None if they agree.
+    """Compare the bytes of a file's whole lines with those recorded; None if they agree.
 
-    Before a recording was closed there may be more of them than its ``session.json`` knows.
+    Before a recording was closed, there may be more of them than its ``session.json`` lists.
     """
     promised = number_of(part.entry, "bytes")
     if promised is None or size == promised or (size > promised and not is_final):
@@ -123,7 +123,7 @@ def shortfall(part: FilePart, size: int, *, is_final: bool) -> Damage | None:
 
 
 def altered(part: FilePart) -> Damage | None:
-    """Compare the bytes of a file with those that were recorded; None if they are all there."""
+    """Compare the bytes of a file with those recorded; None if all of them are there."""
     promised = number_of(part.entry, "bytes")
     if part.entry is None or promised is None or size_of(part.path) < promised:
         return None
@@ -133,11 +133,11 @@ def altered(part: FilePart) -> Damage | None:
 
 
 def is_restored(folder: Path, damage: Damage) -> bool:
-    """Whether a file that a repair has noted is there again, byte by byte as it was recorded."""
+    """Return whether a file with noted damage is again as it was recorded, byte by byte."""
     path = folder / damage.file
     if damage.what in ("miscounted", "broken") or damage.bytes is None or damage.sha256 is None:
         return False
-    if split_name(damage.file) is None:  # it may name a file elsewhere
+    if split_name(damage.file) is None:  # the name may lead out of the folder
         return False
     if not is_regular(path) or size_of(path) != damage.bytes:
         return False

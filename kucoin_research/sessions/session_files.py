@@ -1,4 +1,4 @@
-"""The files of a session: which are read, and how far each is whole."""
+"""The files of a session: which ones are read, and how far each is whole."""
 
 from __future__ import annotations
 
@@ -52,12 +52,13 @@ _PEEK = 1 << 13
 
 
 def counted(number: int, noun: str) -> str:
+    """Return a number and its noun, in the singular for one."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 @dataclass(slots=True)
 class FilePart:
-    """A file of a session: what it holds, and how its manifest describes it."""
+    """A file of a session: the kind of its rows, and its manifest's entry."""
 
     path: Path
     record: type[Record]
@@ -70,14 +71,14 @@ class FilePart:
     def of(cls, path: Path, files: dict[str, Any]) -> FilePart:
         """Describe a file by its manifest's entry, or else by its name."""
         named = split_name(path.name)
-        assert named is not None  # csv_files lists no others
+        assert named is not None  # csv_files lists only files with such names
         _, channel, day = named
         entry = files.get(path.name)
         symbol = (entry or {}).get("symbol", symbol_in(path.name))
         return cls(path, CHANNELS[channel], channel, symbol, day, entry)
 
     def damage(self, what: str, **found: int | None) -> Damage:
-        """Say that the file is not what its entry tells."""
+        """Describe how the file differs from its entry."""
         return damage_of(self.path.name, what, self.channel, self.symbol, self.entry, **found)
 
 
@@ -89,6 +90,7 @@ def damage_of(
     entry: dict[str, Any] | None,
     **found: int | None,
 ) -> Damage:
+    """Describe how a file differs from its manifest's entry."""
     digest = (entry or {}).get("sha256")
     return Damage(
         name,
@@ -104,14 +106,14 @@ def damage_of(
 
 
 def parts_of(folder: Path, content: Manifest | None) -> list[FilePart]:
-    """List the files of a session: those that are listed, or all but copies where not all are."""
+    """List the files that are read: the listed ones; without a final list, all but copies."""
     files = {} if content is None else content["files"]
     left_out = {each.path for each in unread_beside(folder, content)}
     return [FilePart.of(path, files) for path in csv_files(folder) if path not in left_out]
 
 
 class Unread(NamedTuple):
-    """A CSV file in the folder that is none of the session's, and why."""
+    """A CSV file in the folder that does not belong to the session, and why."""
 
     path: Path
     why: str
@@ -131,9 +133,9 @@ def unread_beside(folder: Path, content: Manifest | None) -> list[Unread]:
 
 
 def _copies(folder: Path, files: Mapping[str, Any]) -> list[Unread]:
-    """List the copies in a session of which not all files are known: they begin as another does.
+    """List the copies in a session without a final list of files: they begin as another file does.
 
-    A recorder names each file by its rows, so one that is not so named is the copy.
+    A recorder names each file after its rows, so a file that is named differently is the copy.
     """
     originals = {str(base_of(name)).casefold(): name for name in files}
     others = [(path, _base_by_rows(path)) for path in csv_files(folder) if path.name not in files]
@@ -151,7 +153,10 @@ def _copies(folder: Path, files: Mapping[str, Any]) -> list[Unread]:
 
 
 def _base_by_rows(path: Path) -> str:
-    """Name a file as a recorder would by its first row; by its own name where that tells less."""
+    """Return the name that a recorder would give a file by its first row.
+
+    Without a readable row, it is the file's own name.
+    """
     part = FilePart.of(path, {})
     first = None if part.record is Status else first_row_of(part)
     if first is None or first.local_timestamp is None:
@@ -161,7 +166,7 @@ def _base_by_rows(path: Path) -> str:
 
 
 def first_row_of(part: FilePart) -> Record | None:
-    """Read the first row of a file; None where there is none that can be read."""
+    """Read the first row of a file; None if there is none that can be read."""
     path = part.path
     with open_whole(path, size_of(path), compression_of(path.name)) as file:
         first = file.readline(LONGEST_RECORD)
@@ -195,24 +200,26 @@ def find_session(path: str | os.PathLike[str]) -> Path:
 
 
 def recorded_columns(content: Manifest | None, channel: str) -> list[str]:
-    """List the columns with which a channel was recorded; today's where nobody tells."""
+    """List a channel's recorded columns; today's columns if they are not listed."""
     columns = None if content is None else content.get("columns")
     return list((columns or {}).get(channel) or columns_of(CHANNELS[channel]))
 
 
 def open_rows(path: Path, size: int) -> IO[bytes]:
-    """Open the first bytes of a file, decompressed, behind its header."""
+    """Open the first bytes of a file, decompressed, at the first byte behind its header."""
     file = open_whole(path, size, compression_of(path.name))
     file.readline(LONGEST_RECORD)
     return file
 
 
 def sound_size(path: Path) -> int:
+    """Return how many bytes of a file are whole lines."""
     part = FilePart.of(path, {})
     return extent_of(part).size
 
 
 def sha256_of(path: Path, size: int) -> str:
+    """Hash the first bytes of a file, as hexadecimal."""
     digest = hashlib.sha256()
     with open_file(path) as file:
         while size and (block := file.read(min(_BLOCK, size))):
@@ -222,9 +229,9 @@ def sha256_of(path: Path, size: int) -> str:
 
 
 class Extent(NamedTuple):
-    """How far a file reaches without a torn line at its end, and its rows, without the header.
+    """The size of a file without a torn line at its end, and its rows, without the header.
 
-    ``broken`` are the bytes before its end that cannot be decompressed.
+    ``broken`` counts the bytes before its end that cannot be decompressed.
     """
 
     size: int
@@ -233,6 +240,7 @@ class Extent(NamedTuple):
 
 
 def extent_of(part: FilePart) -> Extent:
+    """Measure a file; see ``Extent``."""
     path = part.path
     compression = compression_of(path.name)
     if compression is not None:
@@ -243,8 +251,9 @@ def extent_of(part: FilePart) -> Extent:
     with open_file(path) as file:
         size, records = whole(file, end)
         last = _last_line_end(file, size, end)
-        # What was recorded was whole, so it has no torn line; nor is one ever this long. Then a
-        # stray quote has made one record of all lines behind it, which are not to be thrown away.
+        # Recorded bytes consist of whole lines, and no torn line is ever this long. So beyond these
+        # bounds, a stray quote has joined all lines behind it to one record, and they must not be
+        # cut.
         is_one_record = end - size <= LONGEST_RECORD and not size < recorded <= end
         if last == size or is_one_record:
             return Extent(size, max(0, records - 1))

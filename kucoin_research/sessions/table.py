@@ -1,4 +1,4 @@
-"""A table of a session: rows of one channel that lie together."""
+"""A table of a session: the rows of one file, or of one channel of a foreign file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["Table"]
 
 
 class Promise(NamedTuple):
-    """How many rows ``session.json`` tells of a table; at least, where it is not final."""
+    """The number of rows that ``session.json`` lists for a table; a minimum, if it is not final."""
 
     part: FilePart
     rows: int
@@ -27,7 +27,7 @@ class Promise(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows of one channel that lie together, in order of arrival; read when asked for."""
+    """Rows of one channel that are stored together, in order of arrival; read on demand."""
 
     record: type[Record]
     channel: str

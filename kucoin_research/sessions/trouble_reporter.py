@@ -14,27 +14,29 @@ __all__ = ["OnTrouble", "TroubleReporter", "name_files", "reason_of"]
 log = logging.getLogger(__name__)
 
 _REPORT_INTERVAL = 10.0
-_NAMED = 3  # files in a sentence; further ones are counted
+_NAMED = 3  # files named in a sentence; further ones are counted
 OnTrouble = Callable[[str, str], object]
 
 
 def reason_of(error: OSError) -> str:
+    """Return the system's text of an error."""
     return error.strerror or str(error)
 
 
 def name_files(names: Sequence[str]) -> str:
+    """Name the first few files, and count the others."""
     if len(names) <= _NAMED:
         return ", ".join(names)
     return f"{', '.join(names[:_NAMED])} and {len(names) - _NAMED:,} more files"
 
 
 class TroubleReporter:
-    """Tells what befalls a recording, each trouble once when it begins and once when it ends.
+    """Reports the troubles of a recording, once when each begins and once when it ends.
 
     Attributes
     ----------
     troubles
-        What concerns the recording as a whole and goes on now, by what failed.
+        The troubles of the recording as a whole that go on now, by what failed.
     """
 
     def __init__(self, folder: SessionFolder, bound: int, on_trouble: OnTrouble | None) -> None:
@@ -45,20 +47,20 @@ class TroubleReporter:
         self.troubles: dict[str, OSError] = {}
 
     def report(self, event: str, detail: str) -> None:
-        """Tell it now."""
+        """Report an event now."""
         if self._on_trouble is not None:
             on_trouble = self._on_trouble
             self.guard(lambda: on_trouble(event, detail))
 
     def guard(self, action: Callable[[], object]) -> None:
-        """Call what others have given."""
+        """Call a function of the user, and log any exception."""
         try:
             action()
-        except Exception:  # the sink guard: what others do must not end the recording
+        except Exception:  # the sink guard: an error of the user's code must not end the recording
             log.exception("a callback of the recorder of %s raised", self._folder.path)
 
     def set_trouble(self, source: str, error: OSError | None) -> None:
-        """Note whether something that concerns all files works; tell it when that changes."""
+        """Note whether something that concerns all files works; report it when that changes."""
         before = self.troubles.get(source)
         path = self._folder.path
         if error is None:
@@ -72,7 +74,13 @@ class TroubleReporter:
             self.report("recording_failed", f"{source} of {path}: {reason_of(error)}")
 
     def report_files(self, files: CsvWriter) -> bool:
-        """Tell what others did to files, which are stuck and which go on; whether any goes on."""
+        """Report interventions, and files that became stuck or go on.
+
+        Returns
+        -------
+        bool
+            Whether any file goes on again.
+        """
         path = self._folder.path
         for text, lost in files.take_news():
             log.warning("%s: %s", path, text)
@@ -94,21 +102,21 @@ class TroubleReporter:
         return bool(resumed)
 
     def is_due(self, now: float, *, is_over: bool) -> bool:
-        """Whether to tell of rows that had no room: when it is over, or from time to time."""
+        """Return whether to report rows without room: when it is over, or from time to time."""
         is_due = is_over or now >= self._next_dropped
         if is_due:
             self._next_dropped = now + _REPORT_INTERVAL
         return is_due
 
     def report_dropped(self, rows: int) -> None:
-        """Tell of rows that had no room in the queue."""
+        """Report rows that had no room in the queue."""
         self.report(
             "recording_dropped",
             f"{rows:,} rows are not in the recording: more than {self._bound:,} had to wait",
         )
 
     def report_dropped_of(self, files: CsvWriter, now: float) -> None:
-        """Tell of rows that stuck files had no room for, from time to time."""
+        """Report rows that stuck files had no room for, from time to time."""
         if now >= self._next_dropped_of_files and (dropped := files.take_unreported()):
             self._next_dropped_of_files = now + _REPORT_INTERVAL
             self.report(

@@ -1,4 +1,4 @@
-"""Whether a recorded session is sound, line by line, and mending it where it is not."""
+"""Checking a recorded session: whether it is sound, line by line."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ from kucoin_research.sessions.session_files import (
 
 __all__ = ["Flaw", "Verification", "verify"]
 
-_MOST_FLAWS = 20  # of one kind in one file; further ones are counted
+_MOST_FLAWS = 20  # flaws of one kind in one file; for further ones there is one line
 
 
 class Flaw(NamedTuple):
-    """One thing that is wrong: in which file, on which line (from 1, the header's), and what."""
+    """One flaw of a session: its file, its line (from 1, the header's), its kind and its detail."""
 
     file: str
     line: int | None
@@ -57,20 +57,20 @@ class Flaw(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What a check of a session has found.
+    """The result of a check of a session.
 
     Attributes
     ----------
     path
         The session's folder, or several.
     flaws
-        What is wrong.
+        The faults.
     remarks
-        What is odd, but can be right: for one, sequence numbers of level 2 that are in no row and
-        no gap. KuCoin's fillers, which carry no level, leave such holes; where ``received`` rows
-        of the ``status`` channel tell how many, a row that is missing is a flaw.
+        Oddities that can be right: for one, sequences of level 2 that are in no row and no gap.
+        KuCoin's fillers, which carry no level, leave such jumps. Where ``received`` rows of the
+        ``status`` channel count the fillers, a missing row is a flaw.
     files, rows
-        How much was looked at.
+        How many were checked.
     """
 
     path: str
@@ -81,7 +81,7 @@ class Verification:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is wrong."""
+        """Whether there is no flaw."""
         return not self.flaws
 
     def __add__(self, other: Verification) -> Verification:
@@ -126,7 +126,7 @@ def verify(path: str | os.PathLike[str]) -> Verification:
         If there is no recording.
     """
     folder = find_session(path)
-    # Before anything is read: it may be closed meanwhile, which is no flaw.
+    # Asked before anything is read: the recording may be closed meanwhile, which is no flaw.
     is_live = is_being_recorded(folder)
     content = read_manifest(folder)
     found = _Findings()
@@ -168,7 +168,7 @@ class _Findings:
 def _check_files(
     parts: Sequence[FilePart], content: Manifest | None, found: _Findings, *, is_live: bool
 ) -> int:
-    """Check all files, and what those of each book prove together; gives their rows."""
+    """Check all files, and what the files of each book prove together; return their rows."""
     books = _checks_of_books(parts)
     rows = 0
     for part in parts:
@@ -181,7 +181,7 @@ def _check_files(
 
 
 def _checks_of_books(parts: Sequence[FilePart]) -> dict[str, BookCheck]:
-    """Make the checks of all books, from what the status rows tell of them."""
+    """Make the checks of all books from the status rows about them."""
     stories = {part.symbol or "": BookStory() for part in parts if part.record is Level2}
     for path in (part.path for part in parts):
         if not stories or base_of(path.name) != "status":
@@ -265,7 +265,7 @@ class _FileCheck:
             self._flaw(None, "broken", detail)
 
     def _check_header(self, line: bytes) -> bool:
-        """Check the first line; tells whether there are others."""
+        """Check the first line; return whether others follow."""
         if line and line != self._header:
             found = line.decode(errors="replace").strip()
             expected = self._header.decode().strip()
@@ -326,7 +326,7 @@ class _FileCheck:
             return
         local = column.to_physical().to_numpy()
         before = np.concatenate(([self._last_local or np.iinfo(np.int64).min], local[:-1]))
-        # Equal ones are sound: a recorded replay of several sessions has them.
+        # Equal times are sound: a recorded replay of several sessions has them.
         for at in np.flatnonzero(local < before)[: _MOST_FLAWS + 1]:
             detail = "local_timestamp is earlier than that of the row before"
             self._flaw(int(lines[at]), "order", detail)
@@ -339,7 +339,7 @@ class _FileCheck:
             self._flaw(int(lines[at]), "day", detail)
 
     def _check_sequences(self, frame: pl.DataFrame, lines: Any) -> None:
-        assert self._book is not None  # of level 2 there is one
+        assert self._book is not None  # level 2 always has one
         is_known = frame.select(
             pl.col("sequence").is_not_null() & pl.col("local_timestamp").is_not_null()
         ).to_series()
