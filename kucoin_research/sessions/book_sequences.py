@@ -44,7 +44,7 @@ class BookStory:
         self.gaps: list[_Span] = []
         self.late: list[_Span] = []
         self.received: list[_Span] = []
-        self.rebases: list[int] = []  # the time stamps
+        self.rebases: list[int] = []  # time stamps
 
     def add(self, event: str, stamp: int, first: int, last: int, detail: str) -> None:
         """Add one status row that has bounds."""

@@ -94,10 +94,9 @@ def walk(file: BinaryIO, compression: str | None, size: int) -> Iterator[Step]:
     """Decompress the first ``size`` bytes of a file, about 1 MB of text at a time.
 
     The text of a member or frame counts only once its last step says that it is whole. Otherwise
-    the
-    member is damaged or torn: forget its text. Then the search for the next one begins. Bytes
-    behind
-    the last whole member are torn, or no compressed data. Plain text is cut into pieces, all whole.
+    the member is damaged or torn: forget its text. Then the search for the next one begins. Bytes
+    behind the last whole member are torn, or no compressed data. Plain text is cut into pieces, all
+    whole.
 
     Parameters
     ----------

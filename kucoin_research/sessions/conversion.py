@@ -31,8 +31,7 @@ def convert(
         A folder, or a URL: ``file://…``, ``s3://bucket/…`` or any other that polars can write to.
         In it: ``channel=…/symbol=…/date=…/part.parquet``; ``date`` is the UTC day of arrival. The
         files hold all columns except ``symbol``, which is in the folder's name. Rows without a
-        symbol
-        are under hive's ``__HIVE_DEFAULT_PARTITION__``, which reads as null.
+        symbol are under hive's ``__HIVE_DEFAULT_PARTITION__``, which reads as null.
     part
         The files' name. To collect several sessions that share a day in one archive, name each
         session's files differently.
@@ -48,8 +47,7 @@ def convert(
     ------
     InvalidInput
         If a file exists already, also at a URL: nothing is overwritten. If the folder is a
-        session's
-        folder or inside one: only recorded files belong there.
+        session's folder or inside one: only recorded files belong there.
     SessionBroken
         If a line cannot be read.
     OSError

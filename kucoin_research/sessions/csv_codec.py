@@ -77,8 +77,7 @@ def encode(record: type[Record], rows: Sequence[Record]) -> Encoded:
         Their type.
     rows
         In order. A row is refused if it holds a number that is not finite, half a surrogate pair,
-        or a
-        value that does not fit its column; the others are kept.
+        or a value that does not fit its column; the others are kept.
 
     Returns
     -------
@@ -269,8 +268,7 @@ def read_rows(
         Whole lines, the header first.
     header
         The file's columns where they differ from the record's: extra ones are left out, missing
-        ones
-        are null.
+        ones are null.
     columns
         Only these columns of the record; all when left out.
 

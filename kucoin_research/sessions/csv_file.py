@@ -224,7 +224,7 @@ class CsvFile:
         return create(self.path, flags=_APPEND, mode=mode)
 
     def look(self, is_in_place: Callable[[], bool]) -> list[Intervention]:
-        """Compare the file with what was written; return the interventions found and repaired."""
+        """Compare the file with its recorded bytes; return the interventions found and repaired."""
         return self._prepare(is_in_place) if self._identity is not None else []
 
     def _prepare(self, is_in_place: Callable[[], bool]) -> list[Intervention]:

@@ -40,8 +40,7 @@ class Piece(NamedTuple):
     """Some records of a file, the line that each begins on, and the wrong lines between them.
 
     ``text`` holds the records only. ``wrongs`` counts the lines that are no record; ``wrong`` holds
-    the
-    first of them.
+    the first of them.
     """
 
     text: bytes
@@ -57,12 +56,9 @@ def pieces(file: IO[bytes], columns: int, *, line: int = 1, most: int = 1 << 20)
     """Read records piece by piece, from any file whatsoever.
 
     A line with another number of fields is left out, and so is one with a quote that is never
-    closed. A
-    stray quote can join several lines to one record: then the first line is left out, and the next
-    ones
-    are examined by themselves. So at most ``most`` bytes are held, and damage costs no more lines
-    than
-    it must. After many stray quotes, each line is read by itself.
+    closed. A stray quote can join several lines to one record: then the first line is left out, and
+    the next ones are examined by themselves. So at most ``most`` bytes are held, and damage costs
+    no more lines than it must. After many stray quotes, each line is read by itself.
 
     Parameters
     ----------
@@ -214,7 +210,7 @@ def unreadable(
     if len(found) != len(bounds) - 1:
         found = np.zeros(len(bounds) - 1, dtype=bool)
     yield from np.flatnonzero(found).tolist()
-    # What is left can be read, or else is looked at record by record.
+    # The other records are tried in halves, until each unreadable one is found.
     yield from _by_halves(record, text, bounds, header, np.flatnonzero(~found))
 
 

@@ -45,10 +45,9 @@ def safe_name(text: str) -> str:
     """Turn a text into a part of a file name that is valid on every system; most stay unchanged.
 
     Letters and digits of any script, ``-``, ``+`` and inner dots stay. Every other character,
-    including
-    the underscore that separates the parts, becomes ``%`` and the hexadecimal of its UTF-8 bytes.
-    So no
-    text can lead out of the folder. A very long text is cut, and a hash keeps it distinct.
+    including the underscore that separates the parts, becomes ``%`` and the hexadecimal of its
+    UTF-8 bytes. So no text can lead out of the folder. A very long text is cut, and a hash keeps it
+    distinct.
     """
     kept = "".join(sign if sign.isalnum() or sign in "-+." else _percent(sign) for sign in text)
     if kept.startswith("."):

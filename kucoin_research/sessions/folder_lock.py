@@ -22,7 +22,7 @@ _ATTEMPTS = 1_000  # to lock a folder while others look at it
 
 
 def identity_of(path: Path) -> tuple[int, int] | None:
-    """Return the device and inode of a file or folder, which tell it from others of its name.
+    """Return the device and inode of a file or folder, which no other one shares.
 
     None where there is none.
 
@@ -45,8 +45,7 @@ class FolderLock:
     """Marks a folder as being recorded, for as long as this process lives.
 
     The system releases the lock when the process ends, however it ends. A forked child does not
-    share
-    it; otherwise the child would hold the folder of a parent that is gone.
+    share it; otherwise the child would hold the folder of a parent that is gone.
 
     Raises
     ------

@@ -42,8 +42,7 @@ def csv_name(symbol: str, channel: str, when: datetime | None = None) -> str:
     ----------
     symbol, channel
         The symbol and channel of its rows. A colon, as in ``candle:5min``, becomes a hyphen.
-        Letters of
-        any script may occur: KuCoin lists coins that have no Latin name.
+        Letters of any script may occur: KuCoin lists coins that have no Latin name.
     when
         Now when left out; naive means UTC.
 
@@ -70,8 +69,7 @@ def append_csv(frame: pl.DataFrame, path: Path) -> Path:
         Rows of one channel.
     path
         The file. The rows of an existing file stay. If it has other columns or a torn last line,
-        the
-        new rows go to another file beside it, with a number behind its name.
+        the new rows go to another file beside it, with a number behind its name.
 
     Returns
     -------
@@ -139,7 +137,7 @@ def _takes(path: Path, header: bytes) -> bool:
     if what == "a folder":
         raise Irregular(path, what)  # somebody made that folder, and should see this error
     if what is not None:
-        return False
+        return False  # a link may lead anywhere
     if size_of(path) == 0:
         return True
     with open_file(path) as file:

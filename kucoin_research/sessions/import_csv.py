@@ -83,17 +83,14 @@ def load_csv(
     kind
         ``"guide"``, ``"tardis_trades"``, ``"tardis_book"`` (``incremental_book_L2``),
         ``"tardis_derivative"`` (``derivative_ticker``), or one of our channels for a single file of
-        a
-        session. Found from the columns when left out; the module's docstring shows the channels
+        a session. Found from the columns when left out; the module's docstring shows the channels
         that each kind becomes.
     symbol
         The symbol where the file does not name it; for the guide's file, otherwise the first part
-        of
-        its name.
+        of its name.
     dates
         ``"day first"`` or ``"month first"``, for dates such as 04/09/2023, if no date of the file
-        has a
-        number above 12.
+        has a number above 12.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Opening recorded sessions: which files are read, and notes of what is wrong with them."""
+"""Opening recorded sessions: which files are read, and notes of their faults."""
 
 from __future__ import annotations
 
@@ -46,23 +46,19 @@ def load(path: Paths | Iterable[Paths]) -> Session:
     ----------
     path
         Its folder, or several to be read as one: their rows are merged in order of arrival, and
-        rows
-        that two overlapping recordings hold appear twice. Name each session once: its rows would be
-        counted twice.
+        rows that two overlapping recordings hold appear twice. Name each session once: its rows
+        would be counted twice.
 
     Returns
     -------
     Session
         Of a session that was not closed, the whole lines: a torn last line is left out, listed in
         ``notes`` and reported with a ``SessionUnfinished`` warning. The same holds for files that
-        are
-        gone, shorter than recorded or unreadable; ``report`` calls their channels ``INCOMPLETE``.
-        And
-        it holds for files that a closed session does not list, or that begin as another one does:
-        they
-        are not read. A session without its ``session.json`` is ``INCOMPLETE`` throughout, since
-        nothing
-        shows what was recorded. A session can be read while it is recorded, as far as it has come.
+        are gone, shorter than recorded or unreadable; ``report`` calls their channels
+        ``INCOMPLETE``. And it holds for files that a closed session does not list, or that begin as
+        another one does: they are not read. A session without its ``session.json`` is
+        ``INCOMPLETE`` throughout, since nothing shows what was recorded. A session can be read
+        while it is recorded, as far as it has come.
 
     Raises
     ------
@@ -70,8 +66,8 @@ def load(path: Paths | Iterable[Paths]) -> Session:
         If there is no recording.
     InvalidInput
         If no path is given, if two of them lead to one folder, or if two folders hold the same rows
-        from the first one on in all files that both have: copies of a session, or two recordings
-        of one stream that began together.
+        from the first one on in all files that both have: copies of a session, or two recordings of
+        one stream that began together.
     """
     if isinstance(path, str | os.PathLike):
         path = [path]
@@ -156,7 +152,7 @@ def _beginnings(opened: Sequence[_Opened]) -> list[_FirstRows]:
 
 
 class _Opened(NamedTuple):
-    """A folder that was opened: its tables, and what is wrong with it."""
+    """A folder that was opened: its tables and its faults."""
 
     meta: dict[str, Any]
     parts: list[FilePart]
@@ -253,7 +249,7 @@ def _table(
 
 
 def _compared(part: FilePart, sound: int, *, is_final: bool) -> list[Damage]:
-    """Compare a file with what was recorded: its size, and for ``status`` each byte.
+    """Compare a file with the recording: its size, and for ``status`` each byte.
 
     All verdicts rest on its few rows: one other letter hides a gap.
     """

@@ -54,8 +54,7 @@ def strangers(folder: Path, content: Mapping[str, Any] | None) -> list[Path]:
     """List the CSV files that a closed session does not list.
 
     They are not read: a copy beside its original would double the rows, and nothing shows what
-    other
-    files hold.
+    other files hold.
     """
     if content is None or not is_listed(content):
         return []

@@ -97,7 +97,7 @@ def write_archive(
     part: str = "part",
     storage_options: dict[str, str] | None = None,
 ) -> list[str]:
-    """Write a session's rows below a folder or URL, which may not be that of a session.
+    """Write a session's rows below a folder or URL, which may not belong to a session.
 
     Parameters
     ----------

@@ -69,8 +69,7 @@ class Recorder:
     ----------
     root
         The folder of all sessions. The new folder is named by the start in UTC and the symbols. If
-        the
-        name is taken, a number is added, so that nothing is ever overwritten.
+        the name is taken, a number is added, so that nothing is ever overwritten.
     symbols, channels
         The recorded ones, for the name and ``session.json``.
     venue, market, instruments
@@ -113,12 +112,9 @@ class Recorder:
     else may be called from any thread. A ``stopped`` row of the stream ends the recording.
 
     Others may rename, replace, cut or delete files and the folder meanwhile. The recorder notices
-    that
-    before it appends anything, and reports it (``recording_changed``, or ``recording_failed`` if
-    rows
-    are lost); ``session.json`` lists the lost rows. A folder that was renamed is written to in its
-    new
-    place, see ``path``.
+    that before it appends anything, and reports it (``recording_changed``, or ``recording_failed``
+    if rows are lost); ``session.json`` lists the lost rows. A folder that was renamed is written to
+    in its new place, see ``path``.
     """
 
     def __init__(

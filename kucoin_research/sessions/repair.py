@@ -72,12 +72,10 @@ def mend(path: str | os.PathLike[str]) -> Repair:
     """Repair a session as far as possible, and keep the original bytes beside it.
 
     Torn tails are cut, a missing ``session.json`` is made from the files, and a session that was
-    not
-    closed is closed. A file's former content is in ``<file>.orig``. Rows that are wrong or gone
-    cannot
-    be repaired: if a file lacks recorded rows, or holds other ones, that is noted as ``damage`` in
-    ``session.json``, and ``verify``, ``load`` and the report show it. The same holds for a lost
-    ``session.json``, since nothing else shows what was recorded.
+    not closed is closed. A file's former content is in ``<file>.orig``. Rows that are wrong or gone
+    cannot be repaired: if a file lacks recorded rows, or holds other ones, that is noted as
+    ``damage`` in ``session.json``, and ``verify``, ``load`` and the report show it. The same holds
+    for a lost ``session.json``, since nothing else shows the recorded state.
 
     Parameters
     ----------
@@ -116,7 +114,7 @@ def _mend(folder: Path) -> Iterator[str]:
         )
     for part in parts:
         _recall(part, restored)
-        # Compared before a byte is cut or hashed anew: afterwards nothing shows what was recorded.
+        # Compared before a byte is cut or hashed anew: afterwards nothing shows the recorded state.
         extent = extent_of(part)
         harm = _harm(part, extent, is_final=is_closed)
         damages += [] if harm is None else [harm]
@@ -156,7 +154,7 @@ def _recall(part: FilePart, restored: Sequence[Damage]) -> None:
 
 
 def _harm(part: FilePart, extent: Extent, *, is_final: bool) -> Damage | None:
-    """Compare a file with its manifest's entry of what was recorded."""
+    """Compare a file with its manifest's entry."""
     promised = number_of(part.entry, "bytes")
     sound = extent.size
     found = {"rows": extent.rows, "bytes": sound}
@@ -178,7 +176,7 @@ def _harm(part: FilePart, extent: Extent, *, is_final: bool) -> Damage | None:
 
 
 def _is_broken(part: FilePart, extent: Extent) -> bool:
-    """Return whether lines cannot be read, for a file without an entry of what was recorded."""
+    """Return whether lines cannot be read, for a file whose recorded bytes are not known."""
     if extent.broken:
         return True
     with open_whole(part.path, extent.size, compression_of(part.path.name)) as file:

@@ -92,8 +92,7 @@ class Session(TradeBars):
         """The faults of the recording: torn ends, lost files or rows, sessions not closed.
 
         Faults that are found only by reading rows, such as a wrong number of them, are included
-        once
-        ``damage`` was read, as ``report`` does.
+        once ``damage`` was read, as ``report`` does.
         """
         counted = self.__dict__.get("_counted_damage", ())
         return (*self._notes, *map(str, counted))
@@ -203,8 +202,9 @@ class Session(TradeBars):
     def scan(self, channel: str | None = None, symbol: str | None = None) -> pl.LazyFrame:
         """Read a channel lazily, over all days; see ``frame``.
 
-        Plain files are read from the disk when the frame is collected; compressed ones, and those
-        with a torn end, are held in memory. For more than that ``convert`` to Parquet.
+        Plain files are read from the disk when the frame is collected. Compressed ones, and those
+        with a torn end, are held in memory; ``convert`` them to Parquet if they are too large for
+        that.
         """
         wanted = self._channel(channel)
         if name_of(symbol, "symbol") is not None and symbol not in self.symbols:
@@ -241,7 +241,7 @@ class Session(TradeBars):
     def channel(self, name: str) -> Channel:
         """Find a recorded channel by its name, alias, or ``candle:<interval>``.
 
-        Plain ``candle`` is all intervals, where several were recorded.
+        Plain ``candle`` means all intervals, if several were recorded.
 
         Raises
         ------
@@ -311,15 +311,14 @@ class Session(TradeBars):
         """Data that was lost or changed since it was recorded, as far as sizes and counts show.
 
         Each byte of ``status`` is compared, since the account of gaps rests on it. Reads all rows,
-        once, to
-        count them, and warns with ``SessionUnfinished`` if there are not as many as were recorded.
-        ``verify`` examines each byte.
+        once, to count them, and warns with ``SessionUnfinished`` if there are not as many as were
+        recorded. ``verify`` examines each byte.
         """
         return (*self._known_damage, *self._counted_damage)
 
     @property
     def known_damage(self) -> tuple[Damage, ...]:
-        """Like ``damage``, but only what is known without reading rows."""
+        """Like ``damage``, but only the part that is known without reading rows."""
         return self._known_damage
 
     @cached_property
@@ -362,8 +361,7 @@ class Session(TradeBars):
         """Return the account of the data, rebuilt from the rows and the ``status`` rows among them.
 
         Repeats that the stream dropped are not on the disk, so they are not counted here. Neither
-        is the
-        clock's offset, so there is no lag.
+        is the clock's offset, so there is no lag.
         """
         counts = RowCounts()
         for channel in dict.fromkeys(parse_channel(name).name for name in self.channels):

@@ -1,7 +1,7 @@
 """The report of recorded rows: their counts, and the account that the ``status`` rows hold.
 
-A session counts its frames, a replay counts as it goes. Both read from the same ``status`` rows
-what was missing and what was filled, so they arrive at the same report.
+A session counts its frames, a replay counts as it goes. Both read gaps and fills from the same
+``status`` rows, so they arrive at the same report.
 """
 
 from __future__ import annotations
@@ -243,7 +243,7 @@ def _take(concerned: Sequence[_Account], status: Status, between: Between) -> No
 
 
 def _doubt(concerned: Sequence[_Account], status: Status) -> None:
-    """Note for books whether, from then on, anyone could know what is missing."""
+    """Note for books whether, from then on, missing rows could be noticed."""
     doubt = None if status.event == "book_ready" else status.detail
     symbol = status.symbol
     if status.event == "resync":  # from a book that was wrong; the detail names its symbol
