@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -34,6 +33,7 @@ from kucoin_research.exchange.websocket.feeds import spec_of
 from kucoin_research.foundation import arguments, clocks, interrupts
 from kucoin_research.foundation.callbacks import BatchSink, Failure, name_of_function, without
 from kucoin_research.foundation.forking import in_child
+from kucoin_research.foundation.runtime import hurry, slow_down
 from kucoin_research.frames.analytics import TradeBars
 from kucoin_research.frames.store import FrameStore, wanting
 from kucoin_research.model.channels import Market, Subscription
@@ -189,7 +189,7 @@ class Stream(TradeBars):
                 f"{self.name!r} was started before, and a stream starts once: start another"
             )
         try:
-            _hurry(self)
+            hurry(self)
             if self._traffic_outlet is not None:
                 self._start_outlet(self._traffic_outlet)
             for supervisor in self._supervisors:
@@ -935,7 +935,7 @@ class Stream(TradeBars):
             supervisor.abort()
         self._rest.close()
         self._recovery.close()
-        _slow_down(self)
+        slow_down(self)
         if not self._has_errand_thread:
             for worker in self._all_outlets():
                 worker.close()
@@ -1053,38 +1053,10 @@ def _budget_of(rest: Rest, healing: Healing) -> ConnectBudget:
         return _budgets.setdefault(url, ConnectBudget(healing.connects_per_minute))
 
 
-# A thread that wants to run waits this long for the one that holds the GIL. Python's own 5 ms are
-# paid by the feed once per read while the notebook's main thread computes: see
-# benchmarks/busy_kernel.py. Shorter ones slow the main thread down.
-_SWITCH_INTERVAL = 0.001
-_hurried: set[int] = set()
-_hurry_lock = threading.Lock()  # guards _hurried and _usual_interval
-_usual_interval: float | None = None
-
-
-def _hurry(stream: Stream) -> None:
-    """Have threads switch sooner, while a stream runs."""
-    global _usual_interval
-    with _hurry_lock:
-        if not _hurried and sys.getswitchinterval() > _SWITCH_INTERVAL:
-            _usual_interval = sys.getswitchinterval()
-            sys.setswitchinterval(_SWITCH_INTERVAL)
-        _hurried.add(id(stream))
-
-
-def _slow_down(stream: Stream) -> None:
-    global _usual_interval
-    with _hurry_lock:
-        _hurried.discard(id(stream))
-        if not _hurried and _usual_interval is not None:
-            sys.setswitchinterval(_usual_interval)
-            _usual_interval = None
-
-
 def _forget() -> None:
-    # A thread of the parent may have held the locks, or that of a budget.
-    global _budgets, _budgets_lock, _hurry_lock
-    _budgets, _budgets_lock, _hurry_lock = {}, threading.Lock(), threading.Lock()
+    # A thread of the parent may have held the lock, or that of a budget.
+    global _budgets, _budgets_lock
+    _budgets, _budgets_lock = {}, threading.Lock()
 
 
 in_child(_forget)
