@@ -25,7 +25,7 @@ def rows_of(entries):
 
 
 def check(story, *files):
-    """Give what is wrong, and how many numbers nothing tells of, of each file."""
+    """Return the flaws, and for each file the number of unexplained sequences."""
     checked, flaws, unexplained = BookCheck(story), [], []
     for number, pieces in enumerate(files):
         checked.begin_file()
@@ -39,7 +39,7 @@ def check(story, *files):
 
 
 class Made:
-    """A history with fillers, gaps, late changes and renumberings, as a stream tells it."""
+    """A history with fillers, gaps, late changes and renumberings, as a stream reports it."""
 
     def __init__(self, seed, *, starts_amid=False):
         rng = random.Random(seed)

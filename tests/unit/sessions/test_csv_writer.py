@@ -53,9 +53,6 @@ def entry(path, symbol="XBTUSDTM"):
     return kr.load(path).report().channel("ticker", symbol)
 
 
-# -- one file that cannot be written ---------------------------------------------------------------
-
-
 def test_a_file_that_cannot_be_written_holds_up_no_other(tmp_path):
     made = recorder(tmp_path)
     (made.path / ETH).mkdir()
@@ -165,9 +162,6 @@ def test_a_manifest_that_cannot_be_written_does_not_stop_the_rows(tmp_path):
     wait_until(lambda: made.error is None)
     assert made.close()
     assert sequences(made.path) == list(range(1000, 1009))
-
-
-# -- what others do to the files -------------------------------------------------------------------
 
 
 @pytest.fixture(params=["open", "closed"])
@@ -325,9 +319,6 @@ def test_a_file_that_was_there_before_is_not_written_over(tmp_path):
     assert kr.verify(made.path).ok
 
 
-# -- what others do to the folder ------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("is_linux", [True, False], ids=["told by the system", "looked for"])
 def test_a_folder_that_is_renamed_is_written_on_where_it_is(tmp_path, monkeypatch, is_linux):
     if not is_linux:
@@ -399,9 +390,6 @@ def test_nothing_is_written_while_another_process_works_on_the_folder(tmp_path):
 
     assert made.close()
     assert sequences(made.path) == [1000, 1001]
-
-
-# -- all of it, at random --------------------------------------------------------------------------
 
 
 def unlink(draw, folder, file):

@@ -32,7 +32,7 @@ def test_who_only_looks_is_not_taken_for_a_recorder_by_another_who_looks(tmp_pat
 
 
 def test_a_forked_child_does_not_hold_the_lock_of_a_parent_that_is_gone(tmp_path):
-    # The child outlives the parent, as a worker of a pool may, until it is told to end.
+    # The child outlives the parent, as a worker of a pool may, until it is ended.
     script = """
 import os, sys
 from pathlib import Path

@@ -219,7 +219,7 @@ def test_a_last_row_of_the_stream_ends_the_recording(tmp_path):
 
 
 class Disk:
-    """Stands in for os.write: takes so many bytes, then fails."""
+    """Stands in for os.write: accepts this many bytes, then fails."""
 
     def __init__(self, monkeypatch, folder):
         self.room = None
@@ -315,7 +315,7 @@ def test_a_folder_that_is_removed_is_made_anew(tmp_path):
     assert made.close()
     assert load(made.path).frame("ticker")["sequence"].to_list() == [1002]
     assert verify(made.path).ok
-    # A flush in the middle of the removal may have told of a folder that is not there before.
+    # A flush in the middle of the removal may have reported a missing folder before that.
     assert any("removed while recording, with 2 rows" in text for _, text in made.told)
 
 

@@ -283,8 +283,6 @@ def test_a_folder_that_has_the_name_of_the_mark_is_set_aside(tmp_path):
     assert kr.load(session).is_closed
 
 
-# -- what is far too large -------------------------------------------------------------------------
-
 LINE = b"1708948800000000000,1708948800000000001,XBTUSDTM,1,1,buy,1.0,1.0\n"
 MOST_SECONDS, MOST_MEGABYTES = 1.0, 200
 LONG = 600 if os.environ.get("SOAK") else 250
