@@ -300,6 +300,8 @@ def test_a_place_for_a_chart_says_a_name_as_it_is(name):
 
 
 class _Nameless:
+    symbols = channels = ()
+
     def frame(self, channel, **_):
         raise kr.UnknownChannel(f"no {channel}")
 

@@ -71,7 +71,7 @@ x.inject("slow_reply", path="/api/v1/level2/snapshot", delay=1.0, count=1)
 s = kr.stream("XBTUSDTM", ["trade", "level2"], venue=x.venue)
 
 def times_asked():
-    return [path for _, path in x._hub.requests].count("/api/v1/level2/snapshot")
+    return [path for _, path in x._core.requests].count("/api/v1/level2/snapshot")
 
 while not times_asked():
     threading.Event().wait(0.01)

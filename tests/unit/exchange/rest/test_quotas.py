@@ -20,7 +20,7 @@ from kucoin_research.exchange.rest.quotas import Pace, Pool, Quotas, Told, quota
 from kucoin_research.exchange.venues import Venue
 from kucoin_research.foundation.clocks import Clock
 from kucoin_research.model.channels import Market
-from kucoin_research.sim.server.doors import RestHandler
+from kucoin_research.sim.server.http import RestHandler
 from tests.conftest import spawn, wait_until
 
 WEIGHTS = (2, 3, 5, 10, 15)
@@ -212,7 +212,7 @@ def test_threads_of_one_client_are_not_refused():
         for _ in range(8):
             spawn(ask)
         wait_until(lambda: len(pages) == 40, timeout=60)
-        made = [path for _, path in x._hub.requests if path.endswith("history")]
+        made = [path for _, path in x._core.requests if path.endswith("history")]
 
     assert len(made) == 40  # none was asked for again
 
