@@ -32,7 +32,8 @@ from kucoin_research.foundation.arguments import (
 from kucoin_research.model.channels import market_of, parse_channel
 from kucoin_research.model.source import LiveSource, Source, is_live
 from kucoin_research.playback.replay import Replay
-from kucoin_research.sessions.session import Session, load
+from kucoin_research.sessions.loading import load
+from kucoin_research.sessions.session import Session
 
 __all__ = ["dashboard"]
 

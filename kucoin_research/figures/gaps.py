@@ -15,7 +15,7 @@ from kucoin_research.figures.time_axis import Times, Zone
 from kucoin_research.frames.analytics import spans_filled
 from kucoin_research.model.records import STAMPED_AS_READ, Status
 from kucoin_research.sessions.csv_codec import records_of
-from kucoin_research.sessions.session_report import gaps_told
+from kucoin_research.sessions.session_report import reported_gaps
 
 __all__ = ["GapMap", "GapMark", "Mapped", "breaks", "gaps_of", "prompt", "shapes"]
 
@@ -86,7 +86,7 @@ def gaps_of(
             _take(found, row)
     for (channel, _), statuses in lost.items():
         details = {_span(row): row.detail for row in statuses if row.event == "gap"}
-        for gap in gaps_told(channel, statuses):
+        for gap in reported_gaps(channel, statuses):
             kind = "gap" if gap.filled_by is None else "filled"
             detail = None if gap.filled_by else details.get((gap.began, gap.ended))
             found.append(GapMark(kind, gap.began, gap.ended, detail or gap.reason))
