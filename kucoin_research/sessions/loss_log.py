@@ -36,8 +36,9 @@ class LossLog:
         return sum(loss.rows for loss in tuple(self.losses))
 
     def add(self, loss: Loss) -> None:
-        """Add a loss of its own."""
+        """Add a loss of its own; rows dropped later begin another one, as they have another reason."""
         self.losses.append(loss)
+        self.is_dropping = False
 
     def drop(self, loss: Loss) -> None:
         """Add rows that found no room to the loss that grows, or begin one."""

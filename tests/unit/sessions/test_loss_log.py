@@ -30,3 +30,13 @@ def test_refusals_of_one_file_within_ten_seconds_are_one_loss():
         ("a.csv", 4),
     ]
     assert log.rows == 8
+
+
+def test_rows_that_are_dropped_after_another_loss_are_not_counted_into_it():
+    log = LossLog()
+
+    log.drop(Loss(1, 2, 3))
+    log.add(Loss(3, 3, 7, "a.csv"))
+    log.drop(Loss(4, 5, 2))
+
+    assert log.losses == [Loss(1, 2, 3), Loss(3, 3, 7, "a.csv"), Loss(4, 5, 2)]
