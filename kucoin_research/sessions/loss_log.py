@@ -36,7 +36,7 @@ class LossLog:
         return sum(loss.rows for loss in tuple(self.losses))
 
     def add(self, loss: Loss) -> None:
-        """Add a loss of its own; rows dropped later begin another one, as they have another reason."""
+        """Add a loss of its own; rows that are dropped later begin another one."""
         self.losses.append(loss)
         self.is_dropping = False
 
