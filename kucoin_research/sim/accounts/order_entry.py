@@ -7,10 +7,10 @@ the end of a slice, so that it does not depend on who is listening.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from decimal import ROUND_DOWN, Decimal
+from collections.abc import Iterable
+from decimal import Decimal
 from random import Random
-from typing import Any, Protocol
+from typing import Any
 
 from kucoin_research.errors import InvalidInput, UnknownSymbol, shown
 from kucoin_research.sim.accounts.keys import Account
@@ -32,6 +32,19 @@ from kucoin_research.sim.accounts.members import (
     position_data,
     position_mark_data,
 )
+from kucoin_research.sim.accounts.order_checks import (
+    _NO_FUNDS,
+    _PRICE_TYPES,
+    _SIDES,
+    _STOPS,
+    _TIMES_IN_FORCE,
+    _affordable,
+    _cost_of_taking,
+    _price,
+    _size,
+    _ticks,
+    _units,
+)
 from kucoin_research.sim.accounts.order_messages import (
     OrderEvent,
     futures_order_data,
@@ -39,50 +52,18 @@ from kucoin_research.sim.accounts.order_messages import (
     stop_order_data,
 )
 from kucoin_research.sim.accounts.orders import Fill, OrderRefused, OrderRequest
+from kucoin_research.sim.accounts.stop_orders import _base36, _without_stop
 from kucoin_research.sim.accounts.trader import RandomTrader
-from kucoin_research.sim.engine.catalog import Listing
-from kucoin_research.sim.engine.clock import VirtualClock
-from kucoin_research.sim.engine.market import Event, Market, Submission, Trade
+from kucoin_research.sim.accounts.venue import Floor
+from kucoin_research.sim.engine.account_orders import Submission
+from kucoin_research.sim.engine.market import Event, Market, Trade
 
 __all__ = ["OrderEntry"]
 
 _MS = 1_000_000
 _SECOND = 1_000_000_000
 _FIRST_EVENT_ID = 354_689_988_084_000
-_SIDES = ("buy", "sell")
-_STOPS = {"futures": ("up", "down"), "spot": ("entry", "loss")}
-_PRICE_TYPES = ("TP", "MP", "IP")
-_TIMES_IN_FORCE = ("GTC", "IOC", "FOK", "PO")
-_NO_FUNDS = {"futures": "300003", "spot": "200004"}
 _NOT_CANCELABLE = {"futures": "100004", "spot": "400100"}
-
-
-class Floor(Protocol):
-    """What a desk needs of the exchange around it."""
-
-    clock: VirtualClock
-    seed: int
-    listings: Mapping[str, Listing]
-
-    def engine(self, symbol: str) -> Market:
-        """Give a symbol's engine."""
-
-    def caught_up(self, symbol: str) -> Market:
-        """Give it, advanced to the current virtual time."""
-
-    def order(self, symbol: str, action: Callable[[Market], Submission]) -> Submission:
-        """Do something to an engine's book, so that streams, tape and REST show it."""
-
-    def watch(self) -> None:
-        """Look again at which engines have to move."""
-
-    def frame_id(self, name: str, time_ns: int) -> str:
-        """Make the 24-hex id of a frame."""
-
-    def emit_private(
-        self, user_id: str, market: str, listened: str, frame: dict[str, Any], time_ns: int
-    ) -> None:
-        """Send a frame to the listeners of an account's topic."""
 
 
 class OrderEntry:
@@ -773,75 +754,5 @@ def _as_submission(events: list[Event]) -> Submission:
     return Submission("", "canceled", 0, 0, events)
 
 
-def _without_stop(ticket: OrderRequest) -> OrderRequest:
-    return OrderRequest(
-        symbol=ticket.symbol,
-        side=ticket.side,
-        size=ticket.size,
-        price=ticket.price,
-        time_in_force=ticket.time_in_force,
-        reduce_only=ticket.reduce_only,
-        client_oid=ticket.client_oid,
-    )
-
-
 def _context(order: LiveOrder) -> dict[str, str]:
     return {"symbol": order.symbol, "orderId": order.order_id}
-
-
-def _units(listing: Listing, size: Decimal) -> int:
-    units = size / Decimal(listing.lot_size)
-    if units != units.to_integral_value() or units < 1:
-        raise OrderRefused("400100", f"size {size} is no positive multiple of {listing.lot_size}")
-    return int(units)
-
-
-def _ticks(listing: Listing, price: Decimal) -> int:
-    ticks = price / Decimal(listing.tick_size)
-    if ticks != ticks.to_integral_value() or ticks < 1:
-        raise OrderRefused(
-            "400100", f"price {price} is no positive multiple of {listing.tick_size}"
-        )
-    return int(ticks)
-
-
-def _price(engine: Market, ticks: int) -> Decimal:
-    return Decimal(engine.price_text(ticks))
-
-
-def _size(engine: Market, units: int) -> Decimal:
-    return Decimal(engine.size_text(units))
-
-
-def _cost_of_taking(engine: Market, size: int) -> Decimal:
-    # What the asks cost, best first, fee left out.
-    cost = ZERO
-    for ticks, units in engine.levels("sell"):
-        taken = min(units, size)
-        cost += _price(engine, ticks) * _size(engine, taken)
-        size -= taken
-        if not size:
-            break
-    return cost
-
-
-def _affordable(engine: Market, funds: Decimal) -> int:
-    # How many units of the asks these funds buy, fee left out.
-    bought = 0
-    for ticks, units in engine.levels("sell"):
-        unit_cost = _price(engine, ticks) * Decimal(engine.listing.lot_size)
-        taken = min(units, int((funds / unit_cost).to_integral_value(rounding=ROUND_DOWN)))
-        bought += taken
-        funds -= taken * unit_cost
-        if taken < units:
-            break
-    return bought
-
-
-def _base36(value: int) -> str:
-    digits = "0123456789abcdefghijklmnopqrstuvwxyz"
-    text = ""
-    while value:
-        value, rest = divmod(value, 36)
-        text = digits[rest] + text
-    return text or "0"

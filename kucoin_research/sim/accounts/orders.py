@@ -7,7 +7,8 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from kucoin_research.errors import InvalidInput
-from kucoin_research.sim.engine.market import Side, TimeInForce
+from kucoin_research.sim.engine.account_orders import TimeInForce
+from kucoin_research.sim.engine.market import Side
 
 __all__ = ["Fill", "OrderRefused", "OrderRequest"]
 

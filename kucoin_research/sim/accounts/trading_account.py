@@ -11,7 +11,8 @@ from kucoin_research.sim.accounts.ledger import CoinWallet
 from kucoin_research.sim.accounts.members import FuturesWallet, Member
 from kucoin_research.sim.accounts.order_entry import OrderEntry
 from kucoin_research.sim.accounts.orders import Fill, OrderRequest
-from kucoin_research.sim.engine.market import Side, TimeInForce
+from kucoin_research.sim.engine.account_orders import TimeInForce
+from kucoin_research.sim.engine.market import Side
 
 __all__ = ["Amount", "Balance", "TradingAccount"]
 

@@ -8,15 +8,23 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from fractions import Fraction
 from functools import partial
 from math import exp
 from random import Random
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Literal
 
 from kucoin_research.errors import InvalidInput
+from kucoin_research.sim.engine.account_orders import (
+    _MARKET_REACH,
+    _PRICE_BAND,
+    Submission,
+    TimeInForce,
+    _reachable,
+)
+from kucoin_research.sim.engine.candle_history import _DAYS, _DAYS_KEPT, _QUIET_STEP
 from kucoin_research.sim.engine.candles import INTERVALS, CandleRow, CandleStore, candle_open
 from kucoin_research.sim.engine.catalog import Listing
+from kucoin_research.sim.engine.fair_price import _ACTIVITY_RANGE, _BASIS_SCALES, _INDEX_NOISE
 from kucoin_research.sim.engine.fundamental_value import (
     MINUTES_PER_DAY,
     FundamentalValue,
@@ -24,6 +32,8 @@ from kucoin_research.sim.engine.fundamental_value import (
     shared_noise,
 )
 from kucoin_research.sim.engine.funding import FundingClock
+from kucoin_research.sim.engine.listing_units import _INVERSE_SCALE, _Texts, _turnover_ratio
+from kucoin_research.sim.engine.market_candles import Candle, Stats24h
 from kucoin_research.sim.engine.matching import (
     MS_NS,
     BookChange,
@@ -52,68 +62,13 @@ __all__ = [
     "candle_open",
 ]
 
-TimeInForce: TypeAlias = Literal["GTC", "IOC", "FOK", "PO"]
 
 _SECOND_MS = 1_000
 _MINUTE_MS = 60_000
 _DAY_MS = 86_400_000
 _MINUTE_NS = 60_000 * MS_NS
 _TRADES_KEPT = 500
-_TEXTS_KEPT = 5_000
 _LONGEST_TRADE_STEP = 200
-_ACTIVITY_RANGE = (0.25, 6.0)
-# Coins per inverse lot are tiny fractions: they are summed in integers of this fineness.
-_INVERSE_SCALE = 10**14
-# Market orders reach this far past the best price, as a fraction of it.
-_MARKET_REACH = 0.05
-# A limit price further than this through the fair price is refused, as KuCoin's price bands do.
-_PRICE_BAND = 0.1
-_BASIS_SCALES = ((480, 0.9), (60, 0.6), (5, 0.4))
-_INDEX_NOISE = 5e-6
-_QUIET_STEP = 30  # minutes between the trades in the history of a quiet contract
-_DAYS_KEPT = 32  # for all markets of this process; half a megabyte each
-
-# What market, its start in ms, and the day since 1970.
-_DAYS: dict[tuple[str, Listing, int, int], list[CandleRow]] = {}
-
-
-class Candle(NamedTuple):
-    """One candle; ``open_ms`` is its opening time, ``volume_units`` in lots or ``lot_size``."""
-
-    open_ms: int
-    open: float
-    high: float
-    low: float
-    close: float
-    volume_units: int
-    turnover: float
-
-
-class Stats24h(NamedTuple):
-    """Statistics of the last 24 hours; volume in base coins, turnover in quote (or coins)."""
-
-    open: float
-    high: float
-    low: float
-    last: float
-    volume: float
-    turnover: float
-    change: float
-    change_pct: float
-
-
-class Submission(NamedTuple):
-    """What became of a submitted order, and the events it caused.
-
-    ``status`` is ``"open"`` (rests, perhaps partly filled), ``"filled"``, ``"canceled"`` (what was
-    not filled has been dropped) or ``"rejected"`` (nothing happened).
-    """
-
-    order_id: str
-    status: Literal["open", "filled", "canceled", "rejected"]
-    filled: int
-    resting: int
-    events: list[Event]
 
 
 class Market:
@@ -684,48 +639,5 @@ class Market:
         return round(notional * numerator / denominator, 10)
 
 
-class _Texts(dict[int, str]):
-    # Decimal texts by number of steps. The same few prices and sizes are spelled again and again.
-
-    def __init__(self, step: int, decimals: int) -> None:
-        super().__init__()
-        self._step, self._scale, self._decimals = step, int(10**decimals), decimals
-
-    def __missing__(self, count: int) -> str:
-        if len(self) >= _TEXTS_KEPT:
-            self.clear()
-        text = self[count] = _decimal_text(count * self._step, self._scale, self._decimals)
-        return text
-
-
 def _trade_step(random: Callable[[], float]) -> int:
     return 1 + int(random() ** 2 * _LONGEST_TRADE_STEP)
-
-
-def _turnover_ratio(listing: Listing) -> tuple[int, int]:
-    # What one of `Market._notional` is worth.
-    scale: int = 10**listing.price_decimals
-    if listing.is_inverse:
-        return scale, listing.tick_units * _INVERSE_SCALE
-    multiplier = Fraction(str(listing.multiplier))
-    size_scale: int = 10**listing.size_decimals
-    worth = multiplier * listing.tick_units * listing.lot_units / (scale * size_scale)
-    return worth.numerator, worth.denominator
-
-
-def _reachable(side: BookSide, limit: int) -> int:
-    total = 0
-    for key in reversed(side.keys):
-        if key < limit:
-            break
-        total += side.sizes[key]
-    return total
-
-
-def _decimal_text(units: int, scale: int, decimals: int) -> str:
-    if not decimals:
-        return str(units)
-    whole, part = divmod(units, scale)
-    if not part:
-        return str(whole)
-    return f"{whole}.{part:0{decimals}d}".rstrip("0")

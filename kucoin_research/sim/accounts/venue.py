@@ -1,0 +1,41 @@
+"""The exchange as its accounts see it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from kucoin_research.sim.engine.account_orders import Submission
+from kucoin_research.sim.engine.catalog import Listing
+from kucoin_research.sim.engine.clock import VirtualClock
+from kucoin_research.sim.engine.market import Market
+
+__all__ = ["Floor"]
+
+
+class Floor(Protocol):
+    """What a desk needs of the exchange around it."""
+
+    clock: VirtualClock
+    seed: int
+    listings: Mapping[str, Listing]
+
+    def engine(self, symbol: str) -> Market:
+        """Give a symbol's engine."""
+
+    def caught_up(self, symbol: str) -> Market:
+        """Give it, advanced to the current virtual time."""
+
+    def order(self, symbol: str, action: Callable[[Market], Submission]) -> Submission:
+        """Do something to an engine's book, so that streams, tape and REST show it."""
+
+    def watch(self) -> None:
+        """Look again at which engines have to move."""
+
+    def frame_id(self, name: str, time_ns: int) -> str:
+        """Make the 24-hex id of a frame."""
+
+    def emit_private(
+        self, user_id: str, market: str, listened: str, frame: dict[str, Any], time_ns: int
+    ) -> None:
+        """Send a frame to the listeners of an account's topic."""
