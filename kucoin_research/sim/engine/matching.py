@@ -134,6 +134,11 @@ class MatchingBook:
         Draws by how much the trade sequence grows, 1 or more.
     on_trade
         Called with each trade as it happens.
+
+    Attributes
+    ----------
+    order_text
+        As passed.
     """
 
     def __init__(
@@ -151,11 +156,15 @@ class MatchingBook:
         self.sequence = sequence
         self.time_ns = 0
         self._trade_sequence = trade_sequence
-        self._order_text = order_text
+        self.order_text = order_text
         self._trade_step = trade_step
         self._on_trade = on_trade
         self._id_base = 0
         self._counter = 0
+
+    def side(self, name: Side) -> BookSide:
+        """Return the bids ("buy") or the asks ("sell")."""
+        return self.bids if name == "buy" else self.asks
 
     def set_time(self, time_ms: int) -> None:
         """Stamp what follows with this virtual time."""
@@ -268,8 +277,8 @@ class MatchingBook:
             taker.side,
             maker.price_ticks,
             size,
-            self._order_text(maker.number),
-            self._order_text(taker.number),
+            self.order_text(maker.number),
+            self.order_text(taker.number),
             self.sequence + 1,
         )
         self.events.append(trade)

@@ -9,7 +9,6 @@ from statistics import fmean
 import pytest
 
 from kucoin_research.errors import InvalidInput
-from kucoin_research.sim.engine import market as market_module
 from kucoin_research.sim.engine.candles import INTERVALS, MONTH_MS, WEEK_MS, candle_end, candle_open
 from kucoin_research.sim.engine.catalog import LISTINGS
 from kucoin_research.sim.engine.market import BookChange, Market, Trade
@@ -631,27 +630,3 @@ def test_accounts_may_do_anything_without_breaking_the_book():
 def test_order_needs_a_positive_size():
     with pytest.raises(InvalidInput, match="positive"):
         market("ETH-BTC").submit("buy", 0)
-
-
-def test_history_is_built_once_for_all_markets_of_a_seed_and_start(monkeypatch):
-    monkeypatch.setattr(market_module, "_DAYS", {})
-    built = []
-    build = Market._build_history_day
-
-    def noted(market, day):
-        built.append((market.listing.symbol, day))
-        return build(market, day)
-
-    monkeypatch.setattr(Market, "_build_history_day", noted)
-    days = [
-        Market(LISTINGS[symbol], seed, start).stats_24h(start)
-        for symbol, seed, start in [
-            ("KCSUSDTM", 7, START), ("KCSUSDTM", 7, START), ("KCSUSDTM", 8, START),
-            ("KCSUSDTM", 7, START + MINUTE), ("KCS-USDT", 7, START),
-        ]
-    ]  # fmt: skip
-
-    assert days[0] == days[1]
-    assert len(set(days)) == 4
-    assert Counter(symbol for symbol, _ in built) == {"KCSUSDTM": 6, "KCS-USDT": 2}
-    assert len(built) == len(market_module._DAYS) == 8
