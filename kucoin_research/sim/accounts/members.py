@@ -44,7 +44,7 @@ class LiveOrder:
 
     member: Member
     engine: Market
-    ticket: OrderRequest
+    request: OrderRequest
     order_id: str
     price_ticks: int | None
     size: int
@@ -59,7 +59,7 @@ class LiveOrder:
     @property
     def symbol(self) -> str:
         """The symbol."""
-        return self.ticket.symbol
+        return self.request.symbol
 
     @property
     def remaining(self) -> int:
@@ -73,16 +73,16 @@ class StopOrder:
 
     member: Member
     engine: Market
-    ticket: OrderRequest
+    request: OrderRequest
     order_id: str
     size: int
     time_ns: int
 
     def is_reached(self, price: float) -> bool:
         """Tell whether a price triggers it."""
-        assert self.ticket.stop_price is not None, "a stop has a stop price"
-        stop_price = float(self.ticket.stop_price)
-        rises = self.ticket.stop in ("up", "entry")
+        assert self.request.stop_price is not None, "a stop has a stop price"
+        stop_price = float(self.request.stop_price)
+        rises = self.request.stop in ("up", "entry")
         return price >= stop_price if rises else price <= stop_price
 
 
@@ -168,7 +168,7 @@ class Member:
         self.spot = CoinWallet(account.spot)
         self.futures = defaultdict(Decimal, {c: Decimal(t) for c, t in account.futures.items()})
         self.versions: defaultdict[str, int] = defaultdict(int)
-        self.told: dict[str, FuturesWallet] = {}
+        self.reported: dict[str, FuturesWallet] = {}
         self.margin = Debtor(CoinWallet(account.margin))
         self.isolated: dict[str, Debtor] = {}
         self.orders: dict[str, LiveOrder] = {}
@@ -223,7 +223,7 @@ class Member:
             listing = order.engine.listing
             if listing.market != "futures" or listing.settle != currency:
                 continue
-            key = order.symbol, order.ticket.side
+            key = order.symbol, order.request.side
             closing = min(closable.get(key, 0), order.remaining)
             if closing:
                 # Orders that can only close bind nothing.

@@ -54,7 +54,7 @@ from kucoin_research.sim.accounts.order_messages import (
 from kucoin_research.sim.accounts.orders import Fill, OrderRefused, OrderRequest
 from kucoin_research.sim.accounts.stop_orders import _base36, _without_stop
 from kucoin_research.sim.accounts.trader import RandomTrader
-from kucoin_research.sim.accounts.venue import Floor
+from kucoin_research.sim.accounts.venue import Venue
 from kucoin_research.sim.engine.account_orders import Submission
 from kucoin_research.sim.engine.market import Event, Market, Trade
 
@@ -63,7 +63,6 @@ __all__ = ["OrderEntry"]
 _MS = 1_000_000
 _SECOND = 1_000_000_000
 _FIRST_EVENT_ID = 354_689_988_084_000
-_NOT_CANCELABLE = {"futures": "100004", "spot": "400100"}
 
 
 class OrderEntry:
@@ -71,20 +70,20 @@ class OrderEntry:
 
     Parameters
     ----------
-    hub
+    venue
         Gives engines, takes orders and frames.
     accounts
         Who may trade.
     """
 
-    def __init__(self, hub: Floor, accounts: Iterable[Account]) -> None:
-        self.hub = hub
+    def __init__(self, venue: Venue, accounts: Iterable[Account]) -> None:
+        self.venue = venue
         self.members = {account.key: Member(account) for account in accounts}
-        self.lender = MarginLender(self.tell, self._tell_balance, hub.seed)
+        self.lender = MarginLender(self.tell, self._tell_balance, venue.seed)
         self._orders: dict[str, LiveOrder] = {}
         self._stops: dict[str, dict[str, StopOrder]] = {}
         self._traders: dict[str, list[RandomTrader]] = {}
-        self._random = Random(f"{hub.seed}:desk")
+        self._random = Random(f"{venue.seed}:desk")
         self._event_id = _FIRST_EVENT_ID
 
     # What it needs of the exchange
@@ -133,7 +132,7 @@ class OrderEntry:
 
     # Orders
 
-    def place(self, member: Member, ticket: OrderRequest) -> str:
+    def place(self, member: Member, request: OrderRequest) -> str:
         """Enter an order; give its id.
 
         Raises
@@ -141,15 +140,15 @@ class OrderEntry:
         OrderRefused
             Where KuCoin would refuse it; ``code`` is KuCoin's.
         """
-        engine = self._engine(ticket.symbol)
-        size, price_ticks = self._check(ticket, engine)
-        if ticket.stop:
-            return self._place_stop(member, ticket, engine, size)
+        engine = self._engine(request.symbol)
+        size, price_ticks = self._check(request, engine)
+        if request.stop:
+            return self._place_stop(member, request, engine, size)
         if engine.listing.market == "spot":
-            size, hold = self._spot_hold(member, ticket, engine, size, price_ticks)
+            size, hold = self._spot_hold(member, request, engine, size, price_ticks)
         else:
-            size, hold = self._futures_size(member, ticket, engine, size, price_ticks), ZERO
-        return self._submit(member, ticket, engine, size, price_ticks, hold)
+            size, hold = self._futures_size(member, request, engine, size, price_ticks), ZERO
+        return self._submit(member, request, engine, size, price_ticks, hold)
 
     def cancel(self, member: Member, order_id: str) -> None:
         """Cancel an order or a stop order.
@@ -168,7 +167,7 @@ class OrderEntry:
         order = member.orders.get(order_id)
         if order is None:
             raise OrderRefused("100004", f"order {order_id} is not open: it cannot be canceled")
-        self.hub.order(order.symbol, lambda engine: _as_submission(engine.cancel(order_id)))
+        self.venue.order(order.symbol, lambda engine: _as_submission(engine.cancel(order_id)))
         self._finish(order, order.engine.now_ns, is_canceled=True)
 
     def amend(self, member: Member, order_id: str, size: Decimal) -> None:
@@ -186,7 +185,7 @@ class OrderEntry:
         if not order.filled < units < old_size:
             raise OrderRefused("400100", f"size {size} must be below the old and above the filled")
         less = old_size - units
-        self.hub.order(order.symbol, lambda engine: _as_submission(engine.reduce(order_id, less)))
+        self.venue.order(order.symbol, lambda engine: _as_submission(engine.reduce(order_id, less)))
         released = order.hold * less / order.remaining if order.remaining else ZERO
         order.size = units
         now_ns = order.engine.now_ns
@@ -204,12 +203,12 @@ class OrderEntry:
         engine = self._engine(symbol)
         trader = RandomTrader(self, member, engine, orders_per_minute, seed)
         self._traders.setdefault(symbol, []).append(trader)
-        self.hub.watch()
+        self.venue.watch()
 
     def stop_traders(self) -> None:
         """End all random traders; their orders stay."""
         self._traders.clear()
-        self.hub.watch()
+        self.venue.watch()
 
     # Settings of futures accounts
 
@@ -245,7 +244,7 @@ class OrderEntry:
 
     def deposit(self, member: Member, wallet: str, currency: str, amount: Decimal) -> None:
         """Add coins to a wallet, or take them away: ``futures``, ``spot`` or ``margin``."""
-        now_ns = self.hub.clock.reached_ns
+        now_ns = self.venue.clock.reached_ns
         if wallet == "futures":
             if self.futures_wallet(member, currency).available + amount < 0:
                 raise OrderRefused("200004", f"not enough {currency} in the futures account")
@@ -264,21 +263,21 @@ class OrderEntry:
         self, member: Member, currency: str, now_ns: int | None = None
     ) -> FuturesWallet:
         """Add up a futures currency at the marks of a time; None for now."""
-        time_ns = self.hub.clock.reached_ns if now_ns is None else now_ns
+        time_ns = self.venue.clock.reached_ns if now_ns is None else now_ns
 
         def mark(symbol: str) -> Decimal:
-            return fraction(self.hub.engine(symbol).mark_price(time_ns))
+            return fraction(self.venue.engine(symbol).mark_price(time_ns))
 
         return member.futures_wallet(currency, mark)
 
     # Checks
 
     def _engine(self, symbol: str) -> Market:
-        if not isinstance(symbol, str) or symbol not in self.hub.listings:
+        if not isinstance(symbol, str) or symbol not in self.venue.listings:
             raise UnknownSymbol(
-                f"no symbol {shown(symbol)}; symbols: {', '.join(self.hub.listings)}"
+                f"no symbol {shown(symbol)}; symbols: {', '.join(self.venue.listings)}"
             )
-        return self.hub.caught_up(symbol)
+        return self.venue.caught_up(symbol)
 
     def _futures_engine(self, symbol: str) -> Market:
         engine = self._engine(symbol)
@@ -286,52 +285,52 @@ class OrderEntry:
             raise OrderRefused("200003", f"{symbol} is a spot market: it has no margin settings")
         return engine
 
-    def _check(self, ticket: OrderRequest, engine: Market) -> tuple[int, int | None]:
+    def _check(self, request: OrderRequest, engine: Market) -> tuple[int, int | None]:
         # Size in units (0 with funds) and price in ticks.
         listing = engine.listing
         for value, known, name in (
-            (ticket.side, _SIDES, "side"),
-            (ticket.time_in_force, _TIMES_IN_FORCE, "time in force"),
-            (ticket.stop_price_type, _PRICE_TYPES, "stop price type"),
-            (ticket.stop, ("", *_STOPS[listing.market]), "stop"),
+            (request.side, _SIDES, "side"),
+            (request.time_in_force, _TIMES_IN_FORCE, "time in force"),
+            (request.stop_price_type, _PRICE_TYPES, "stop price type"),
+            (request.stop, ("", *_STOPS[listing.market]), "stop"),
         ):
             if value not in known:
                 raise OrderRefused("400100", f"no {name} {shown(value)} here; known: {known}")
-        if bool(ticket.stop) != (ticket.stop_price is not None):
+        if bool(request.stop) != (request.stop_price is not None):
             raise OrderRefused("400100", "a stop order needs both stop and stop_price")
-        if ticket.funds is None and ticket.size is None:
+        if request.funds is None and request.size is None:
             raise OrderRefused("400100", "an order needs a size")
-        if ticket.funds is not None and (
+        if request.funds is not None and (
             listing.market == "futures"
-            or ticket.side == "sell"
-            or ticket.price is not None
-            or ticket.size is not None
-            or ticket.stop
-            or ticket.funds <= 0
+            or request.side == "sell"
+            or request.price is not None
+            or request.size is not None
+            or request.stop
+            or request.funds <= 0
         ):
             raise OrderRefused("400100", "funds are for spot market buys, in place of a size")
-        if ticket.reduce_only and listing.market == "spot":
+        if request.reduce_only and listing.market == "spot":
             raise OrderRefused("400100", "reduce_only is for futures")
-        size = 0 if ticket.size is None else _units(listing, ticket.size)
-        price_ticks = None if ticket.price is None else _ticks(listing, ticket.price)
+        size = 0 if request.size is None else _units(listing, request.size)
+        price_ticks = None if request.price is None else _ticks(listing, request.price)
         return size, price_ticks
 
     def _spot_hold(
         self,
         member: Member,
-        ticket: OrderRequest,
+        request: OrderRequest,
         engine: Market,
         size: int,
         price_ticks: int | None,
     ) -> tuple[int, Decimal]:
         listing, wallet = engine.listing, member.spot
-        if ticket.side == "sell":
+        if request.side == "sell":
             hold, currency = _size(engine, size), listing.base
         else:
             currency = listing.quote
             with_fee = 1 + fraction(listing.taker_fee)
-            if ticket.funds is not None:
-                hold = ticket.funds
+            if request.funds is not None:
+                hold = request.funds
                 size = _affordable(engine, hold / with_fee)
                 if not size:
                     raise OrderRefused("400100", f"funds {hold} buy less than the smallest size")
@@ -346,24 +345,24 @@ class OrderEntry:
     def _futures_size(
         self,
         member: Member,
-        ticket: OrderRequest,
+        request: OrderRequest,
         engine: Market,
         size: int,
         price_ticks: int | None,
     ) -> int:
         listing = engine.listing
-        closable = member.closable(ticket.symbol, ticket.side)
-        if ticket.reduce_only:
+        closable = member.closable(request.symbol, request.side)
+        if request.reduce_only:
             if not closable:
                 raise OrderRefused("300009", "No open positions to close.")
             return min(size, closable)
         opening = max(0, size - closable)
         if price_ticks is None:
-            best = engine.best_ask if ticket.side == "buy" else engine.best_bid
+            best = engine.best_ask if request.side == "buy" else engine.best_bid
             price_ticks = best or 1
         value = abs(contract_value(listing, _price(engine, price_ticks), opening))
         # Room for both fees, and for a fill or a mark that is a little off.
-        rate = 1 / member.leverage(ticket.symbol) + 3 * fraction(listing.taker_fee)
+        rate = 1 / member.leverage(request.symbol) + 3 * fraction(listing.taker_fee)
         wallet = self.futures_wallet(member, listing.settle, engine.now_ns)
         if value * rate > wallet.available:
             raise OrderRefused(
@@ -377,19 +376,19 @@ class OrderEntry:
     def _submit(
         self,
         member: Member,
-        ticket: OrderRequest,
+        request: OrderRequest,
         engine: Market,
         size: int,
         price_ticks: int | None,
         hold: Decimal,
     ) -> str:
-        done = self.hub.order(
-            ticket.symbol,
+        done = self.venue.order(
+            request.symbol,
             lambda engine: engine.submit(
-                ticket.side,
+                request.side,
                 size,
                 price_ticks=price_ticks,
-                time_in_force=ticket.time_in_force,
+                time_in_force=request.time_in_force,
                 owner=member.user_id,
             ),
         )
@@ -397,17 +396,17 @@ class OrderEntry:
         order = LiveOrder(
             member=member,
             engine=engine,
-            ticket=ticket,
+            request=request,
             order_id=done.order_id,
             price_ticks=price_ticks,
             size=size,
             time_ns=now_ns,
             hold=hold,
-            is_cross=member.margin_mode(ticket.symbol) == "CROSS",
-            leverage=member.leverage(ticket.symbol),
+            is_cross=member.margin_mode(request.symbol) == "CROSS",
+            leverage=member.leverage(request.symbol),
         )
         if engine.listing.market == "spot":
-            currency = engine.listing.quote if ticket.side == "buy" else engine.listing.base
+            currency = engine.listing.quote if request.side == "buy" else engine.listing.base
             change = member.spot.change(currency, -hold, hold)
             context = _context(order)
             self._tell_balance(member, member.spot, change, "trade.hold", context, now_ns)
@@ -424,7 +423,7 @@ class OrderEntry:
                 self._tell_wallet(member, engine.listing.settle, now_ns)
         else:
             self._finish(order, now_ns, is_canceled=done.status != "filled")
-        self.hub.watch()
+        self.venue.watch()
         return order.order_id
 
     def _fill_maker(self, trade: Trade) -> None:
@@ -448,7 +447,7 @@ class OrderEntry:
                 order.symbol,
                 order.order_id,
                 trade.trade_id,
-                order.ticket.side,
+                order.request.side,
                 price,
                 trade.size,
                 fee,
@@ -465,7 +464,7 @@ class OrderEntry:
         self, order: LiveOrder, trade: Trade, value: Decimal, size: Decimal, fee: Decimal
     ) -> None:
         wallet, listing = order.member.spot, order.engine.listing
-        if order.ticket.side == "sell":
+        if order.request.side == "sell":
             held = size
             changes = [wallet.change(listing.base, ZERO, -size)]
             changes.append(wallet.change(listing.quote, value - fee))
@@ -490,9 +489,9 @@ class OrderEntry:
         if not position.quantity:
             position.is_cross, position.leverage = order.is_cross, order.leverage
         time_ms = trade.time_ns // _MS
-        profit = position.fill(order.ticket.side, price, trade.size, fee, time_ms)
+        profit = position.fill(order.request.side, price, trade.size, fee, time_ms)
         member.futures[listing.settle] += profit - fee
-        reason = "liquidation" if order.ticket.trade_type == "liquid" else "positionChange"
+        reason = "liquidation" if order.request.trade_type == "liquid" else "positionChange"
         mark = fraction(order.engine.mark_price(trade.time_ns))
         data = position_data(position, mark, time_ms, reason)
         self._tell_position(member, order.symbol, "position.change", data, trade.time_ns)
@@ -509,36 +508,36 @@ class OrderEntry:
         elif order.hold:
             released, order.hold = order.hold, ZERO
             self._release(order, released, now_ns)
-        self.hub.watch()
+        self.venue.watch()
 
     def _release(self, order: LiveOrder, amount: Decimal, now_ns: int) -> None:
         listing, wallet = order.engine.listing, order.member.spot
-        currency = listing.quote if order.ticket.side == "buy" else listing.base
+        currency = listing.quote if order.request.side == "buy" else listing.base
         change = wallet.change(currency, amount, -amount)
         self._tell_balance(order.member, wallet, change, "trade.hold", _context(order), now_ns)
 
     # Stop orders
 
-    def _place_stop(self, member: Member, ticket: OrderRequest, engine: Market, size: int) -> str:
+    def _place_stop(self, member: Member, request: OrderRequest, engine: Market, size: int) -> str:
         bits = self._random.getrandbits(110)
         is_futures = engine.listing.market == "futures"
         order_id = f"2406{bits % 10**14:014d}" if is_futures else f"vs{_base36(bits):0>22}"
         stop = StopOrder(
             member=member,
             engine=engine,
-            ticket=ticket,
+            request=request,
             order_id=order_id,
             size=size,
             time_ns=engine.now_ns // _MS * _MS,
         )
         member.stops[order_id] = stop
-        self._stops.setdefault(ticket.symbol, {})[order_id] = stop
+        self._stops.setdefault(request.symbol, {})[order_id] = stop
         self._tell_stop(stop, "open", stop.time_ns)
-        self.hub.watch()
+        self.venue.watch()
         return order_id
 
     def _look_at_stop(self, stop: StopOrder, now_ns: int) -> None:
-        engine, kind = stop.engine, stop.ticket.stop_price_type
+        engine, kind = stop.engine, stop.request.stop_price_type
         if kind == "MP":
             price = engine.mark_price(now_ns)
         elif kind == "IP":
@@ -550,28 +549,28 @@ class OrderEntry:
         if not stop.is_reached(price):
             return
         error = ""
-        ticket = _without_stop(stop.ticket)
+        request = _without_stop(stop.request)
         # Told before the order that it becomes; whether that can be placed has to be known first.
         try:
-            self._rehearse(stop.member, ticket, engine)
+            self._rehearse(stop.member, request, engine)
         except OrderRefused as refused:
             error = str(refused)
         self._drop_stop(stop, "triggered", error)
         if not error:
-            self.place(stop.member, ticket)
+            self.place(stop.member, request)
 
-    def _rehearse(self, member: Member, ticket: OrderRequest, engine: Market) -> None:
-        size, price_ticks = self._check(ticket, engine)
+    def _rehearse(self, member: Member, request: OrderRequest, engine: Market) -> None:
+        size, price_ticks = self._check(request, engine)
         if engine.listing.market == "spot":
-            self._spot_hold(member, ticket, engine, size, price_ticks)
+            self._spot_hold(member, request, engine, size, price_ticks)
         else:
-            self._futures_size(member, ticket, engine, size, price_ticks)
+            self._futures_size(member, request, engine, size, price_ticks)
 
     def _drop_stop(self, stop: StopOrder, event: str, error: str = "") -> None:
         del stop.member.stops[stop.order_id]
-        del self._stops[stop.ticket.symbol][stop.order_id]
+        del self._stops[stop.request.symbol][stop.order_id]
         self._tell_stop(stop, event, stop.engine.now_ns // _MS * _MS, error)
-        self.hub.watch()
+        self.venue.watch()
 
     # Positions as time goes by
 
@@ -627,14 +626,14 @@ class OrderEntry:
         symbol = engine.listing.symbol
         for order in member.orders_of(symbol):
             self.cancel(member, order.order_id)
-        ticket = OrderRequest(
+        request = OrderRequest(
             symbol=symbol,
             side="sell" if position.quantity > 0 else "buy",
             size=Decimal(abs(position.quantity)),
             reduce_only=True,
             trade_type="liquid",
         )
-        self.place(member, ticket)
+        self.place(member, request)
 
     # Telling
 
@@ -654,7 +653,7 @@ class OrderEntry:
         if frame_id:
             frame["id"] = frame_id
         whole = frame | {"userId": member.user_id, "channelType": "private", "data": data}
-        self.hub.emit_private(member.user_id, market, topic, whole, now_ns)
+        self.venue.emit_private(member.user_id, market, topic, whole, now_ns)
 
     def _tell_order(
         self,
@@ -692,7 +691,7 @@ class OrderEntry:
             "stopOrder",
             stop_order_data(stop, event, now_ns, error),
             now_ns,
-            frame_id=self.hub.frame_id(f"{stop.order_id} {event}", now_ns),
+            frame_id=self.venue.frame_id(f"{stop.order_id} {event}", now_ns),
         )
 
     def _tell_position(
@@ -705,9 +704,9 @@ class OrderEntry:
         self, member: Member, currency: str, now_ns: int, *, is_new_version: bool = True
     ) -> None:
         wallet = self.futures_wallet(member, currency, now_ns)
-        if member.told.get(currency) == wallet:
+        if member.reported.get(currency) == wallet:
             return
-        member.told[currency] = wallet
+        member.reported[currency] = wallet
         member.versions[currency] += is_new_version
         version = member.versions[currency]
         self.tell(
@@ -717,7 +716,7 @@ class OrderEntry:
             "walletBalance.change",
             wallet.data(currency, version, now_ns // _MS),
             now_ns,
-            frame_id=self.hub.frame_id(f"{member.user_id} {currency} {version}", now_ns),
+            frame_id=self.venue.frame_id(f"{member.user_id} {currency} {version}", now_ns),
         )
 
     def _tell_balance(

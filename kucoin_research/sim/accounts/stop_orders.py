@@ -7,15 +7,15 @@ from kucoin_research.sim.accounts.orders import OrderRequest
 __all__: list[str] = []
 
 
-def _without_stop(ticket: OrderRequest) -> OrderRequest:
+def _without_stop(request: OrderRequest) -> OrderRequest:
     return OrderRequest(
-        symbol=ticket.symbol,
-        side=ticket.side,
-        size=ticket.size,
-        price=ticket.price,
-        time_in_force=ticket.time_in_force,
-        reduce_only=ticket.reduce_only,
-        client_oid=ticket.client_oid,
+        symbol=request.symbol,
+        side=request.side,
+        size=request.size,
+        price=request.price,
+        time_in_force=request.time_in_force,
+        reduce_only=request.reduce_only,
+        client_oid=request.client_oid,
     )
 
 

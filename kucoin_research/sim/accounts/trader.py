@@ -21,10 +21,10 @@ _MOST_ORDERS = 12
 _MOST_INVENTORY = 8  # in orders of the median size
 
 
-class Counter(Protocol):
-    """What a trader needs of the desk."""
+class OrderPlacer(Protocol):
+    """The orders that a trader can place, cancel and amend."""
 
-    def place(self, member: Member, ticket: OrderRequest) -> str:
+    def place(self, member: Member, request: OrderRequest) -> str:
         """Enter an order; give its id."""
 
     def cancel(self, member: Member, order_id: str) -> None:
@@ -42,7 +42,7 @@ class RandomTrader:
 
     Parameters
     ----------
-    desk
+    order_entry
         Where it trades.
     member
         For whom.
@@ -55,9 +55,14 @@ class RandomTrader:
     """
 
     def __init__(
-        self, desk: Counter, member: Member, engine: Market, orders_per_minute: float, seed: int
+        self,
+        order_entry: OrderPlacer,
+        member: Member,
+        engine: Market,
+        orders_per_minute: float,
+        seed: int,
     ) -> None:
-        self._desk = desk
+        self._order_entry = order_entry
         self._member = member
         self._engine = engine
         self._symbol = engine.listing.symbol
@@ -106,7 +111,7 @@ class RandomTrader:
         price = None
         if price_ticks is not None:
             price = Decimal(self._engine.price_text(max(1, price_ticks)))
-        self._desk.place(
+        self._order_entry.place(
             self._member,
             OrderRequest(
                 symbol=self._symbol, side=side or self._side(), size=self._size(), price=price
@@ -114,9 +119,9 @@ class RandomTrader:
         )
 
     def _place_stop(self) -> None:
-        stops = [s for s in self._member.stops.values() if s.ticket.symbol == self._symbol]
+        stops = [s for s in self._member.stops.values() if s.request.symbol == self._symbol]
         if len(stops) >= 3:
-            self._desk.cancel(self._member, stops[0].order_id)
+            self._order_entry.cancel(self._member, stops[0].order_id)
             return
         engine, last = self._engine, self._engine.last_trade
         if last is None:
@@ -128,7 +133,7 @@ class RandomTrader:
             stop = "up" if rises else "down"
         else:
             stop = "entry" if rises else "loss"
-        self._desk.place(
+        self._order_entry.place(
             self._member,
             OrderRequest(
                 symbol=self._symbol,
@@ -144,12 +149,12 @@ class RandomTrader:
         size = order.filled + order.remaining // 2
         if size > order.filled:
             text = self._engine.size_text(size)
-            self._desk.amend(self._member, order.order_id, Decimal(text))
+            self._order_entry.amend(self._member, order.order_id, Decimal(text))
 
     def _cancel_oldest(self) -> None:
         orders = self._member.orders_of(self._symbol)
         if orders:
-            self._desk.cancel(self._member, orders[0].order_id)
+            self._order_entry.cancel(self._member, orders[0].order_id)
 
     def _side(self) -> Side:
         # The further its inventory is from nothing, the rarer it adds to it.

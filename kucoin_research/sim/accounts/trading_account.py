@@ -44,13 +44,13 @@ class TradingAccount:
         The ``userId`` of its private frames.
     """
 
-    def __init__(self, member: Member, desk: OrderEntry, perform: Perform) -> None:
+    def __init__(self, member: Member, order_entry: OrderEntry, perform: Perform) -> None:
         self.key = member.account.key
         self.secret = member.account.secret
         self.passphrase = member.account.passphrase
         self.user_id = member.user_id
         self._member = member
-        self._desk = desk
+        self._order_entry = order_entry
         self._perform = perform
 
     def __repr__(self) -> str:
@@ -108,7 +108,7 @@ class TradingAccount:
         UnknownSymbol
             If the symbol is not on offer.
         """
-        ticket = OrderRequest(
+        request = OrderRequest(
             symbol=symbol,
             side=side,
             size=_optional(size),
@@ -121,11 +121,11 @@ class TradingAccount:
             stop_price=_optional(stop_price),
             stop_price_type=stop_price_type,
         )
-        return self._do(lambda: self._desk.place(self._member, ticket))
+        return self._do(lambda: self._order_entry.place(self._member, request))
 
     def cancel(self, order_id: str) -> None:
         """Cancel an open order or stop order; raises `OrderRefused` if it is neither."""
-        self._do(lambda: self._desk.cancel(self._member, order_id))
+        self._do(lambda: self._order_entry.cancel(self._member, order_id))
 
     def cancel_all(self, symbol: str | None = None) -> list[str]:
         """Cancel all open orders and stop orders, of one symbol or of all; give their ids."""
@@ -133,16 +133,16 @@ class TradingAccount:
         def cancel() -> list[str]:
             member = self._member
             ids = [o.order_id for o in member.orders.values() if symbol in (None, o.symbol)]
-            ids += [s.order_id for s in member.stops.values() if symbol in (None, s.ticket.symbol)]
+            ids += [s.order_id for s in member.stops.values() if symbol in (None, s.request.symbol)]
             for order_id in ids:
-                self._desk.cancel(member, order_id)
+                self._order_entry.cancel(member, order_id)
             return ids
 
         return self._do(cancel)
 
     def amend(self, order_id: str, size: Amount) -> None:
         """Make an open order smaller; raises `OrderRefused` if that cannot be."""
-        self._do(lambda: self._desk.amend(self._member, order_id, _decimal(size)))
+        self._do(lambda: self._order_entry.amend(self._member, order_id, _decimal(size)))
 
     @property
     def open_orders(self) -> list[str]:
@@ -167,7 +167,7 @@ class TradingAccount:
 
     def futures_wallet(self, currency: str = "USDT") -> FuturesWallet:
         """Give one settlement currency of the futures account."""
-        return self._do(lambda: self._desk.futures_wallet(self._member, currency))
+        return self._do(lambda: self._order_entry.futures_wallet(self._member, currency))
 
     @property
     def positions(self) -> dict[str, int]:
@@ -179,23 +179,23 @@ class TradingAccount:
     def deposit(self, wallet: str, currency: str, amount: Amount) -> None:
         """Add coins to ``"spot"``, ``"futures"`` or ``"margin"``; a negative amount takes away."""
         value = _decimal(amount)
-        self._do(lambda: self._desk.deposit(self._member, wallet, currency, value))
+        self._do(lambda: self._order_entry.deposit(self._member, wallet, currency, value))
 
     def borrow(self, currency: str, amount: Amount, *, symbol: str = "") -> None:
         """Borrow on cross margin, or on the isolated margin of a spot symbol."""
-        desk, value = self._desk, _decimal(amount)
+        order_entry, value = self._order_entry, _decimal(amount)
         self._do(
-            lambda: desk.lender.borrow(
-                self._member, currency, value, symbol, desk.hub.clock.reached_ns
+            lambda: order_entry.lender.borrow(
+                self._member, currency, value, symbol, order_entry.venue.clock.reached_ns
             )
         )
 
     def repay(self, currency: str, amount: Amount, *, symbol: str = "") -> None:
         """Repay what was borrowed."""
-        desk, value = self._desk, _decimal(amount)
+        order_entry, value = self._order_entry, _decimal(amount)
         self._do(
-            lambda: desk.lender.repay(
-                self._member, currency, value, symbol, desk.hub.clock.reached_ns
+            lambda: order_entry.lender.repay(
+                self._member, currency, value, symbol, order_entry.venue.clock.reached_ns
             )
         )
 
@@ -204,11 +204,11 @@ class TradingAccount:
     def set_leverage(self, symbol: str, leverage: Amount) -> None:
         """Choose the leverage of the symbol's next orders (10 at first)."""
         value = _decimal(leverage)
-        self._do(lambda: self._desk.set_leverage(self._member, symbol, value))
+        self._do(lambda: self._order_entry.set_leverage(self._member, symbol, value))
 
     def set_margin_mode(self, symbol: str, mode: str) -> None:
         """Choose ``"ISOLATED"`` (at first) or ``"CROSS"`` for a symbol."""
-        self._do(lambda: self._desk.set_margin_mode(self._member, symbol, mode))
+        self._do(lambda: self._order_entry.set_margin_mode(self._member, symbol, mode))
 
     def _do(self, function: Callable[[], _T]) -> _T:
         result: _T = self._perform(function)

@@ -10,11 +10,11 @@ from kucoin_research.sim.engine.catalog import Listing
 from kucoin_research.sim.engine.clock import VirtualClock
 from kucoin_research.sim.engine.market import Market
 
-__all__ = ["Floor"]
+__all__ = ["Venue"]
 
 
-class Floor(Protocol):
-    """What a desk needs of the exchange around it."""
+class Venue(Protocol):
+    """The parts of the exchange that its accounts use."""
 
     clock: VirtualClock
     seed: int
