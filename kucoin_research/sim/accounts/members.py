@@ -62,6 +62,11 @@ class LiveOrder:
         return self.request.symbol
 
     @property
+    def context(self) -> dict[str, str]:
+        """The ``relationContext`` of the balance changes that it causes."""
+        return {"symbol": self.symbol, "orderId": self.order_id}
+
+    @property
     def remaining(self) -> int:
         """What is neither filled nor canceled, in units."""
         return self.size - self.filled - self.canceled

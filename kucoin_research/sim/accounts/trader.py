@@ -5,10 +5,10 @@ from __future__ import annotations
 from decimal import Decimal
 from math import log
 from random import Random
-from typing import Protocol
 
 from kucoin_research.sim.accounts.members import Member
 from kucoin_research.sim.accounts.orders import OrderRefused, OrderRequest
+from kucoin_research.sim.accounts.venue import OrderPlacer
 from kucoin_research.sim.engine.catalog import Listing
 from kucoin_research.sim.engine.fundamental_value import BASES
 from kucoin_research.sim.engine.market import Market, Side
@@ -19,19 +19,6 @@ _MINUTE_NS = 60_000_000_000
 _ORDER_VALUE = 400.0  # USDT, about: the median of its orders
 _MOST_ORDERS = 12
 _MOST_INVENTORY = 8  # in orders of the median size
-
-
-class OrderPlacer(Protocol):
-    """The orders that a trader can place, cancel and amend."""
-
-    def place(self, member: Member, request: OrderRequest) -> str:
-        """Enter an order; give its id."""
-
-    def cancel(self, member: Member, order_id: str) -> None:
-        """Cancel an order or a stop order."""
-
-    def amend(self, member: Member, order_id: str, size: Decimal) -> None:
-        """Make an open order smaller."""
 
 
 class RandomTrader:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from typing import Any, Protocol
 
+from kucoin_research.sim.accounts.members import Member
+from kucoin_research.sim.accounts.orders import OrderRequest
 from kucoin_research.sim.engine.account_orders import Submission
 from kucoin_research.sim.engine.catalog import Listing
 from kucoin_research.sim.engine.clock import VirtualClock
 from kucoin_research.sim.engine.market import Market
 
-__all__ = ["Venue"]
+__all__ = ["OrderPlacer", "Venue"]
 
 
 class Venue(Protocol):
@@ -39,3 +42,16 @@ class Venue(Protocol):
         self, user_id: str, market: str, listened: str, frame: dict[str, Any], time_ns: int
     ) -> None:
         """Send a frame to the listeners of an account's topic."""
+
+
+class OrderPlacer(Protocol):
+    """The orders of accounts, for those who trade by themselves."""
+
+    def place(self, member: Member, request: OrderRequest) -> str:
+        """Enter an order; return its id."""
+
+    def cancel(self, member: Member, order_id: str) -> None:
+        """Cancel an order or a stop order."""
+
+    def amend(self, member: Member, order_id: str, size: Decimal) -> None:
+        """Make an open order smaller."""
