@@ -1,4 +1,4 @@
-"""Margin accounts on spot: borrowing, repaying, and what their streams tell.
+"""Margin accounts on spot: borrowing, repaying, and the reports on their streams.
 
 Shapes from the protocol reference, section 8.2. No interest accrues, and margin accounts do not
 trade here.
@@ -31,7 +31,7 @@ class MarginLender:
     reports
         Sends the private frames.
     seed
-        The exchange's seed: coins are worth what they are on its markets.
+        The exchange's seed: coins have the values of its markets.
     """
 
     def __init__(self, reports: PrivateReports, seed: int) -> None:
@@ -40,7 +40,7 @@ class MarginLender:
 
     @staticmethod
     def is_in_debt(member: Member) -> bool:
-        """Tell whether cross margin owes anything: only that is told again and again."""
+        """Return whether cross margin owes anything: only its ratio is reported again and again."""
         return member.margin.is_in_debt
 
     def borrow(
@@ -54,7 +54,7 @@ class MarginLender:
     def repay(
         self, member: Member, currency: str, amount: Decimal, symbol: str, now_ns: int
     ) -> None:
-        """Take coins back, at most what is owed."""
+        """Take back borrowed coins, at most the debt."""
         debtor = self._debtor(member, symbol)
         owed = debtor.debts[currency]
         if not 0 < amount <= min(owed, debtor.wallet.available(currency)):
@@ -62,7 +62,7 @@ class MarginLender:
         self._move(member, currency, -amount, symbol, now_ns)
 
     def on_grid(self, member: Member, now_ns: int) -> None:
-        """Tell the debt ratio about every 4 s while there is debt."""
+        """Report the debt ratio about every 4 s while there is debt."""
         if not now_ns % _PERIOD_NS and member.margin.is_in_debt:
             self._report_ratio(member, now_ns)
 
@@ -98,7 +98,7 @@ class MarginLender:
         wallet = debtor.wallet
         data: dict[str, Any] = {
             "debtRatio": round(float(ratio), 8),
-            # In BTC, as KuCoin counts.
+            # In BTC, as on KuCoin.
             "totalAsset": float(assets_btc),
             "marginCoefficientTotalAsset": assets_btc,
             "totalDebt": decimal_text(round(debts, 16)),

@@ -193,7 +193,7 @@ def _futures_size(
         best = engine.best_ask if request.side == "buy" else engine.best_bid
         price_ticks = best or 1
     value = abs(contract_value(listing, price_of(engine, price_ticks), opening))
-    # Room for both fees, and for a fill or a mark that is a little off.
+    # Three fees: for opening, for closing, and room for a fill or mark a little off this price.
     rate = 1 / member.leverage(request.symbol) + 3 * fraction(listing.taker_fee)
     wallet = wallet_at_marks(venue, member, listing.settle, engine.now_ns)
     if value * rate > wallet.available:
@@ -205,7 +205,7 @@ def _futures_size(
 
 
 def _cost_of_taking(engine: Market, size: int) -> Decimal:
-    # What the asks cost, best first, fee left out.
+    # Cost of buying a size from the asks, best first, without the fee.
     cost = ZERO
     for ticks, units in engine.levels("sell"):
         taken = min(units, size)
@@ -217,7 +217,7 @@ def _cost_of_taking(engine: Market, size: int) -> Decimal:
 
 
 def _affordable(engine: Market, funds: Decimal) -> int:
-    # How many units of the asks these funds buy, fee left out.
+    # Number of units that the funds buy from the asks, best first, without the fee.
     bought = 0
     for ticks, units in engine.levels("sell"):
         unit_cost = price_of(engine, ticks) * Decimal(engine.listing.lot_size)

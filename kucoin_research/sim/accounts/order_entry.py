@@ -1,8 +1,7 @@
-"""Where accounts trade: their orders go through the same book as the crowd's.
+"""Order entry for the accounts of one exchange: their orders join the crowd's in one book.
 
-The desk decides who may place what, settles fills, and tells the private streams. It runs on the
-exchange's thread and on virtual time: what it does by itself (stops, funding, traders) happens at
-the end of a slice, so that it does not depend on who is listening.
+Runs on the exchange's thread and on virtual time. Stop orders, funding and random traders act at
+the end of a time slice, so that their results do not depend on the listeners.
 """
 
 from __future__ import annotations
@@ -39,14 +38,14 @@ _SECOND = 1_000_000_000
 
 
 class OrderEntry:
-    """The accounts of one exchange.
+    """Takes the orders and settings of all accounts of one exchange.
 
     Parameters
     ----------
     venue
-        Gives engines, takes orders and frames.
+        The exchange.
     accounts
-        Who may trade.
+        The accounts that may trade.
     """
 
     def __init__(self, venue: Venue, accounts: Iterable[Account]) -> None:
@@ -60,10 +59,8 @@ class OrderEntry:
         self._positions = PositionMarks(venue, self._reports, self)
         self._traders: dict[str, list[RandomTrader]] = {}
 
-    # What it needs of the exchange
-
     def interests(self) -> set[str]:
-        """Name the symbols that must move although nobody may be listening to them."""
+        """Return the symbols whose engines must run even without listeners."""
         symbols = {order.symbol for order in self._orders.values()}
         symbols |= self._stops.symbols | self._traders.keys()
         for member in self.members.values():
@@ -72,7 +69,7 @@ class OrderEntry:
 
     @property
     def has_debts(self) -> bool:
-        """Whether somebody owes coins."""
+        """Whether any account owes coins on cross margin."""
         return any(self.lender.is_in_debt(member) for member in self.members.values())
 
     def on_events(self, events: list[Event]) -> None:
@@ -84,7 +81,7 @@ class OrderEntry:
                 self._fill_maker(event)
 
     def act(self, symbol: str, engine: Market, now_ns: int) -> None:
-        """Do what is due for a symbol at the end of a slice."""
+        """Run the stop orders, traders and positions of a symbol, at the end of a slice."""
         self._stops.act(symbol, now_ns)
         for trader in self._traders.get(symbol, ()):
             trader.act(now_ns)
@@ -92,14 +89,12 @@ class OrderEntry:
             self._positions.act(self.members.values(), engine, now_ns)
 
     def on_grid(self, now_ns: int) -> None:
-        """Do what is due for no symbol in particular."""
+        """Report debt ratios, at the end of a slice."""
         for member in self.members.values():
             self.lender.on_grid(member, now_ns)
 
-    # Orders
-
     def place(self, member: Member, request: OrderRequest) -> str:
-        """Enter an order; give its id.
+        """Enter an order or a stop order; return its id.
 
         Raises
         ------
@@ -138,7 +133,7 @@ class OrderEntry:
         Raises
         ------
         OrderRefused
-            If it is not open, or the size is not between what is filled and what it was.
+            If it is not open, or the size is not between the filled and the old size.
         """
         order = member.orders.get(order_id)
         if order is None:
@@ -168,14 +163,12 @@ class OrderEntry:
         self.venue.watch()
 
     def stop_traders(self) -> None:
-        """End all random traders; their orders stay."""
+        """End all random traders; their orders stay open."""
         self._traders.clear()
         self.venue.watch()
 
-    # Settings of futures accounts
-
     def set_margin_mode(self, member: Member, symbol: str, mode: str) -> None:
-        """Choose isolated or cross margin for a symbol without position and orders."""
+        """Set isolated or cross margin for a symbol that has no position and no orders."""
         engine = self._futures_engine(symbol)
         if mode not in ("ISOLATED", "CROSS"):
             raise OrderRefused("100001", f"no margin mode {shown(mode)}; modes: ISOLATED, CROSS")
@@ -187,7 +180,7 @@ class OrderEntry:
         self._reports.send(member, "futures", topic, "user.config", {symbol: mode}, engine.now_ns)
 
     def set_leverage(self, member: Member, symbol: str, leverage: Decimal) -> None:
-        """Choose the leverage of a symbol's next orders."""
+        """Set the leverage of a symbol's next orders."""
         engine = self._futures_engine(symbol)
         if not 1 <= leverage <= engine.listing.max_leverage:
             raise OrderRefused(
@@ -202,10 +195,8 @@ class OrderEntry:
             self._reports.send(member, "futures", topic, "user.config", data, engine.now_ns)
             self._reports.report_wallet(member, engine.listing.settle, engine.now_ns)
 
-    # Money in and out
-
     def deposit(self, member: Member, wallet: str, currency: str, amount: Decimal) -> None:
-        """Add coins to a wallet, or take them away: ``futures``, ``spot`` or ``margin``."""
+        """Add coins to the futures, spot or margin wallet; a negative amount takes them away."""
         now_ns = self.venue.clock.reached_ns
         if wallet == "futures":
             if self.futures_wallet(member, currency).available + amount < 0:
@@ -224,11 +215,9 @@ class OrderEntry:
     def futures_wallet(
         self, member: Member, currency: str, now_ns: int | None = None
     ) -> FuturesWallet:
-        """Add up a futures currency at the marks of a time; None for now."""
+        """Add up a futures currency at the mark prices of a time; None for now."""
         time_ns = self.venue.clock.reached_ns if now_ns is None else now_ns
         return wallet_at_marks(self.venue, member, currency, time_ns)
-
-    # Checks
 
     def _engine(self, symbol: str) -> Market:
         if not isinstance(symbol, str) or symbol not in self.venue.listings:
@@ -242,8 +231,6 @@ class OrderEntry:
         if engine.listing.market != "futures":
             raise OrderRefused("200003", f"{symbol} is a spot market: it has no margin settings")
         return engine
-
-    # The life of an order
 
     def _submit(self, checked: CheckedOrder) -> str:
         member, request, engine = checked.member, checked.request, checked.engine

@@ -1,4 +1,4 @@
-"""How the private streams spell orders.
+"""The data of order events on the private streams.
 
 Shapes from the protocol reference, sections 8.1 (futures) and 8.2 (spot).
 """
@@ -129,7 +129,7 @@ def stop_order_data(stop: StopOrder, event: str, time_ns: int, error: str = "") 
         "orderPrice": decimal_text(request.price or ZERO),
         "orderType": "stop",
         "side": request.side,
-        # An integer on futures, text on spot.
+        # A number on futures, text on spot.
         "size": stop.size if is_futures else engine.size_text(stop.size),
         "stop": request.stop,
         "stopPrice": decimal_text(request.stop_price),

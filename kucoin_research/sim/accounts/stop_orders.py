@@ -50,7 +50,7 @@ class StopOrders:
     def act(self, symbol: str, now_ns: int) -> None:
         """Trigger the stop orders of a symbol whose price is reached."""
         for stop in list(self._stops.get(symbol, {}).values()):
-            self._look(stop, now_ns)
+            self._trigger_if_reached(stop, now_ns)
 
     def place(self, member: Member, request: OrderRequest, engine: Market, size: int) -> str:
         """Let an order of this many units wait for its price; return the stop order's id."""
@@ -78,7 +78,7 @@ class StopOrders:
         self._reports.report_stop(stop, event, stop.engine.now_ns // _MS * _MS, error)
         self._venue.watch()
 
-    def _look(self, stop: StopOrder, now_ns: int) -> None:
+    def _trigger_if_reached(self, stop: StopOrder, now_ns: int) -> None:
         engine, kind = stop.engine, stop.request.stop_price_type
         if kind == "MP":
             price = engine.mark_price(now_ns)
@@ -92,7 +92,8 @@ class StopOrders:
             return
         error = ""
         request = _without_stop(stop.request)
-        # Told before the order that it becomes; whether that can be placed has to be known first.
+        # The trigger is reported before the new order, and says whether that can be placed. So the
+        # request is checked first, and once more when it is placed.
         try:
             check_order(self._venue, stop.member, request, engine)
         except OrderRefused as refused:

@@ -1,4 +1,4 @@
-"""A random trader: an account that keeps its private streams alive."""
+"""A random trader: it gives an account's private streams something to report."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ from kucoin_research.sim.engine.market import Market, Side
 __all__ = ["RandomTrader"]
 
 _MINUTE_NS = 60_000_000_000
-_ORDER_VALUE = 400.0  # USDT, about: the median of its orders
+_ORDER_VALUE = 400.0  # USDT: about the median of its orders
 _MOST_ORDERS = 12
 _MOST_INVENTORY = 8  # in orders of the median size
 
 
 class RandomTrader:
-    """Places, amends and cancels at random on one symbol.
+    """Places, amends and cancels orders at random on one symbol.
 
-    Its randomness is its own (seed, account, symbol), and it acts at instants of virtual time: the
+    It draws from a generator of its own (seed, account, symbol) and acts at virtual times, so the
     same seed and start give the same orders.
 
     Parameters
     ----------
     order_entry
-        Where it trades.
+        Takes its orders.
     member
-        For whom.
+        The account that trades.
     engine
-        On which market.
+        The market.
     orders_per_minute
-        How often it does something, on average, per virtual minute.
+        Average number of actions per virtual minute.
     seed
-        Its own seed.
+        Seed of the trader.
     """
 
     def __init__(
@@ -60,19 +60,19 @@ class RandomTrader:
         self._wait()
 
     def act(self, now_ns: int) -> None:
-        """Do what is due."""
+        """Take all actions that are due up to a time."""
         while self._next_ns <= now_ns:
             self._wait()
             try:
-                self._do_something()
+                self._act_once()
             except OrderRefused:
-                # Its funds are bound: it makes room, as a person would.
+                # Its funds are bound by open orders: cancel one, as a person would.
                 self._cancel_oldest()
 
     def _wait(self) -> None:
         self._next_ns -= log(1.0 - self._random.random()) * self._mean_ns
 
-    def _do_something(self) -> None:
+    def _act_once(self) -> None:
         choice = self._random.random()
         orders = self._member.orders_of(self._symbol)
         if len(orders) >= _MOST_ORDERS or (orders and choice < 0.12):
@@ -144,7 +144,7 @@ class RandomTrader:
             self._order_entry.cancel(self._member, orders[0].order_id)
 
     def _side(self) -> Side:
-        # The further its inventory is from nothing, the rarer it adds to it.
+        # The larger its inventory, the less often it adds to it.
         pull = max(-0.45, min(0.45, self._inventory() / (_MOST_INVENTORY * 2)))
         return "buy" if self._random.random() < 0.5 - pull else "sell"
 

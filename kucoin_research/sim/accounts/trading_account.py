@@ -30,11 +30,11 @@ class Balance(NamedTuple):
 
 
 class TradingAccount:
-    """One account of a running exchange: its API key, and what it can do.
+    """Trades for one account of a running exchange, and holds its API key.
 
-    Everything happens at the current virtual time, on the exchange's thread; all methods may be
-    called from any thread. None of them starts a virtual clock that stands still. Amounts and
-    prices may be text, `Decimal`, int or float (taken as it prints).
+    All methods may be called from any thread; they run on the exchange's thread, at the current
+    virtual time. None of them starts a virtual clock that stands still. Amounts and prices may be
+    text, `Decimal`, int or float (taken as it prints).
 
     Attributes
     ----------
@@ -56,8 +56,6 @@ class TradingAccount:
     def __repr__(self) -> str:
         return f"<TradingAccount key={self.key!r} secret='***' passphrase='***'>"
 
-    # Orders
-
     def place(
         self,
         symbol: str,
@@ -78,28 +76,29 @@ class TradingAccount:
         Parameters
         ----------
         symbol, side
-            What to trade, and ``"buy"`` or ``"sell"``.
+            Instrument, and ``"buy"`` or ``"sell"``.
         size
             Lots on futures, base coins on spot.
         price
             Limit price; None for a market order.
         funds
-            On spot market buys, what to spend in place of a size.
+            On spot market buys, the amount to spend, in place of a size.
         time_in_force
             ``"GTC"``, ``"IOC"``, ``"FOK"`` or ``"PO"`` (post only). An order that cannot be
-            executed so is canceled at once.
+            executed this way is canceled at once.
         reduce_only
-            On futures: close, never open.
+            On futures: may close a position, never open one.
         stop, stop_price, stop_price_type
-            ``"up"`` or ``"down"`` (futures), ``"entry"`` or ``"loss"`` (spot): wait for the price;
-            by ``"TP"`` last trade, ``"MP"`` mark or ``"IP"`` index. Looked at every 10 ms.
+            ``"up"`` or ``"down"`` (futures), ``"entry"`` or ``"loss"`` (spot): the order waits for
+            the stop price of the last trade (``"TP"``), the mark (``"MP"``) or the index
+            (``"IP"``). Checked every 10 ms.
         client_oid
             The caller's own id.
 
         Returns
         -------
         str
-            The order's id. A stop order that is triggered becomes an order with another id.
+            The order's id. A triggered stop order becomes an order with another id.
 
         Raises
         ------
@@ -128,7 +127,7 @@ class TradingAccount:
         self._do(lambda: self._order_entry.cancel(self._member, order_id))
 
     def cancel_all(self, symbol: str | None = None) -> list[str]:
-        """Cancel all open orders and stop orders, of one symbol or of all; give their ids."""
+        """Cancel all open orders and stop orders, of one symbol or of all; return their ids."""
 
         def cancel() -> list[str]:
             member = self._member
@@ -141,7 +140,7 @@ class TradingAccount:
         return self._do(cancel)
 
     def amend(self, order_id: str, size: Amount) -> None:
-        """Make an open order smaller; raises `OrderRefused` if that cannot be."""
+        """Make an open order smaller; raises `OrderRefused` if KuCoin would refuse it."""
         self._do(lambda: self._order_entry.amend(self._member, order_id, _decimal(size)))
 
     @property
@@ -154,10 +153,8 @@ class TradingAccount:
         """The newest 100 000 fills, oldest first."""
         return self._do(lambda: list(self._member.fills))
 
-    # Money
-
     def balances(self, wallet: str = "spot") -> dict[str, Balance]:
-        """Give the coins of the ``"spot"`` or the ``"margin"`` account."""
+        """Return the coins of the ``"spot"`` or the ``"margin"`` account."""
         if wallet not in ("spot", "margin"):
             raise InvalidInput(
                 f"no wallet {shown(wallet)}; wallets: spot, margin (see futures_wallet)"
@@ -166,7 +163,7 @@ class TradingAccount:
         return self._do(lambda: _balances(coins))
 
     def futures_wallet(self, currency: str = "USDT") -> FuturesWallet:
-        """Give one settlement currency of the futures account."""
+        """Return one settlement currency of the futures account."""
         return self._do(lambda: self._order_entry.futures_wallet(self._member, currency))
 
     @property
@@ -191,7 +188,7 @@ class TradingAccount:
         )
 
     def repay(self, currency: str, amount: Amount, *, symbol: str = "") -> None:
-        """Repay what was borrowed."""
+        """Repay borrowed coins."""
         order_entry, value = self._order_entry, _decimal(amount)
         self._do(
             lambda: order_entry.lender.repay(
@@ -199,15 +196,13 @@ class TradingAccount:
             )
         )
 
-    # Settings
-
     def set_leverage(self, symbol: str, leverage: Amount) -> None:
-        """Choose the leverage of the symbol's next orders (10 at first)."""
+        """Set the leverage of the symbol's next orders (10 at first)."""
         value = _decimal(leverage)
         self._do(lambda: self._order_entry.set_leverage(self._member, symbol, value))
 
     def set_margin_mode(self, symbol: str, mode: str) -> None:
-        """Choose ``"ISOLATED"`` (at first) or ``"CROSS"`` for a symbol."""
+        """Set the margin mode of a symbol: ``"ISOLATED"`` (at first) or ``"CROSS"``."""
         self._do(lambda: self._order_entry.set_margin_mode(self._member, symbol, mode))
 
     def _do(self, function: Callable[[], _T]) -> _T:

@@ -24,16 +24,16 @@ class Venue(Protocol):
     listings: Mapping[str, Listing]
 
     def engine(self, symbol: str) -> Market:
-        """Give a symbol's engine."""
+        """Return a symbol's engine."""
 
     def caught_up(self, symbol: str) -> Market:
-        """Give it, advanced to the current virtual time."""
+        """Return a symbol's engine, advanced to the current virtual time."""
 
     def order(self, symbol: str, action: Callable[[Market], Submission]) -> Submission:
-        """Do something to an engine's book, so that streams, tape and REST show it."""
+        """Apply an action to an engine's book; streams, tape and REST then show it."""
 
     def watch(self) -> None:
-        """Look again at which engines have to move."""
+        """Find again the engines that must be advanced."""
 
     def frame_id(self, name: str, time_ns: int) -> str:
         """Make the 24-hex id of a frame."""
@@ -45,7 +45,7 @@ class Venue(Protocol):
 
 
 class OrderPlacer(Protocol):
-    """The orders of accounts, for those who trade by themselves."""
+    """Places, cancels and amends orders of accounts."""
 
     def place(self, member: Member, request: OrderRequest) -> str:
         """Enter an order; return its id."""

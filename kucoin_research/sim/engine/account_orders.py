@@ -21,7 +21,7 @@ _PRICE_BAND = 0.1
 class Submission(NamedTuple):
     """The outcome of a submitted order, and the events it caused.
 
-    ``status`` is ``"open"`` (rests, perhaps partly filled), ``"filled"``, ``"canceled"`` (what was
+    ``status`` is ``"open"`` (rests, perhaps partly filled), ``"filled"``, ``"canceled"`` (the part
     not filled has been dropped) or ``"rejected"`` (nothing happened).
     """
 
@@ -68,7 +68,7 @@ class AccountOrders:
         owner: str,
         now_ms: int,
     ) -> Submission:
-        """Match an order at a time, and let the rest wait in the book if it may.
+        """Match an order, and rest the remainder in the book if its time in force allows.
 
         The arguments are those of `Market.submit`. The events of the result are left empty.
         """

@@ -23,6 +23,8 @@ class ListingUnits:
 
     Attributes
     ----------
+    scale, tick_units
+        Price units in a price of 1, and in one tick; a price unit is one of the last decimal.
     ticks_per_price
         Ticks in a price of 1.
     price_texts, size_texts
@@ -32,23 +34,23 @@ class ListingUnits:
 
     def __init__(self, listing: Listing) -> None:
         self._listing = listing
-        self._scale: int = 10**listing.price_decimals
-        self._tick_units = listing.tick_units
+        self.scale: int = 10**listing.price_decimals
+        self.tick_units = listing.tick_units
         self._lot_units = listing.lot_units
         self._size_scale: int = 10**listing.size_decimals
         self._turnover_ratio = _turnover_ratio(listing)
-        self.ticks_per_price = self._scale / self._tick_units
+        self.ticks_per_price = self.scale / self.tick_units
         self.price_texts = DecimalTexts(listing.tick_units, listing.price_decimals)
         self.size_texts = DecimalTexts(listing.lot_units, listing.size_decimals)
 
     def price(self, ticks: int) -> float:
         """Convert ticks to a price, as a float that prints as the decimal text."""
-        return ticks * self._tick_units / self._scale
+        return ticks * self.tick_units / self.scale
 
     def in_ticks(self, price: float) -> float:
         """Convert a price to ticks, unrounded."""
         # Not by `ticks_per_price`, which rounds once more: a seed's history must stay as it is.
-        return price * self._scale / self._tick_units
+        return price * self.scale / self.tick_units
 
     def size_number(self, units: int) -> int | float:
         """Convert units to a size: integer lots on futures, base coins on spot."""

@@ -62,6 +62,9 @@ _LONGEST_TRADE_STEP = 200
 class Market:
     """A limit-order-book market with its random crowd.
 
+    It is the front of the engine: its methods are the API that the exchange around it uses, hence
+    their number. Each part of the work is a class of its own.
+
     Parameters
     ----------
     listing
@@ -107,36 +110,35 @@ class Market:
         self._orders = AccountOrders(self._book, self._flow, fair)
         self._next_ms = self._open_book(start_ms)
 
-    # --- running ---
-
     def advance(self, until_ns: int) -> list[Event]:
         """Run the order flow up to and including a virtual time.
 
         Parameters
         ----------
         until_ns
-            Virtual time, ns since 1970. A time that has passed already gives no events.
+            Virtual time, ns since 1970. A time that has already passed causes no events.
 
         Returns
         -------
         list[Event]
-            `BookChange` and `Trade` in the order they happened, times non-decreasing. The events
-            do not depend on how the time is cut into calls.
+            `BookChange` and `Trade` in the order in which they happened. The events are the same
+            whether a time is reached in one call or in many.
         """
         until_ms = until_ns // MS_NS
         book, flow, marks, fair = self._book, self._flow, self._marks, self._fair
         next_ms = self._next_ms
-        # An action falls on the millisecond in which its time lies.
+        # An action is stamped with the whole millisecond below its time, so all of the last
+        # millisecond belongs to this call.
         while next_ms < until_ms + 1:
             now_ms = int(next_ms)
             if marks is not None and marks.next_ms <= now_ms:
-                self._look(marks, now_ms)
+                self._sample_marks(marks, now_ms)
             book.set_time(now_ms)
             flow.act(now_ms)
             next_ms += flow.delay_ms(now_ms, fair.activity)
         self._next_ms = next_ms
         if marks is not None and marks.next_ms <= until_ms:
-            self._look(marks, until_ms)
+            self._sample_marks(marks, until_ms)
         self.now_ns = max(self.now_ns, until_ns)
         return self._drain()
 
@@ -149,7 +151,7 @@ class Market:
         time_in_force: TimeInForce = "GTC",
         owner: str = "",
     ) -> Submission:
-        """Enter an account's order at ``now_ns``, through the matching that the crowd uses.
+        """Enter an account's order at ``now_ns``, in the book in which the crowd trades.
 
         Parameters
         ----------
@@ -158,11 +160,11 @@ class Market:
         size
             In units: lots on futures, multiples of ``lot_size`` on spot; positive.
         price_ticks
-            Limit price in ticks; None for a market order, which takes what there is within 5 %.
+            Limit price in ticks; None for a market order, which takes all levels within 5 %.
             A price more than 10 % through the fair price is rejected.
         time_in_force
-            ``"GTC"`` rests, ``"IOC"`` drops what is not filled at once, ``"FOK"`` fills all or
-            nothing, ``"PO"`` (post only) is rejected if it would take.
+            ``"GTC"`` rests, ``"IOC"`` drops the part that is not filled at once, ``"FOK"`` fills
+            all or nothing, ``"PO"`` (post only) is rejected if it would take.
         owner
             Account; the crowd never cancels an owned order.
 
@@ -205,10 +207,8 @@ class Market:
         """Return the size of a submitted order that still rests in the book, in units."""
         return self._orders.resting(order_id)
 
-    # --- faults ---
-
     def rebase(self, by: int) -> Submission:
-        """Count the book's changes from a number lower by `by`; no events."""
+        """Lower the book's sequence by `by`: its next changes count on from there. No events."""
         self._book.sequence -= by
         return Submission("", "canceled", 0, 0, [])
 
@@ -223,11 +223,9 @@ class Market:
         """Take the bid of `cross` back, if it still stands."""
         return self._phantom.withdraw(self.now_ns // MS_NS)
 
-    # --- the book ---
-
     @property
     def next_action_ns(self) -> int:
-        """Virtual time of the next action of the crowd: before, `advance` gives no events."""
+        """Virtual time of the crowd's next action; until then `advance` returns no events."""
         return int(self._next_ms) * MS_NS
 
     @property
@@ -248,7 +246,9 @@ class Market:
     def levels(self, side: Side, depth: int | None = None) -> list[tuple[int, int]]:
         """Return ``(price_ticks, size)`` of the bids ("buy") or asks ("sell"), best first."""
         levels = self._book.side(side).levels(depth)
-        return self._phantom.among(levels, depth) if side == "buy" else levels
+        if side == "sell" or self._phantom.level is None:
+            return levels
+        return self._phantom.among(levels, depth)
 
     def book_side(self, side: Side) -> BookSide | None:
         """Return a side of the book, to be read only; None while `levels` differs from it."""
@@ -256,11 +256,11 @@ class Market:
             return None
         return self._book.side(side)
 
-    # --- numbers and texts ---
-
     def price(self, ticks: int) -> float:
         """Convert ticks to a price, as a float that prints as the decimal text."""
-        return self._units.price(ticks)
+        # As `ListingUnits.price`, with one call less: each slice asks for each waiting stop order.
+        units = self._units
+        return ticks * units.tick_units / units.scale
 
     def price_text(self, ticks: int) -> str:
         """Spell a price as KuCoin does, without trailing zeros."""
@@ -278,8 +278,6 @@ class Market:
         """Convert units to base coins; a unit of an inverse contract is one dollar and stays so."""
         return self._units.base_volume(units)
 
-    # --- mark, index, funding ---
-
     def index_price(self, time_ns: int) -> float:
         """Return the index price at the second that holds a time, rounded to its tick."""
         return round(self._fair.index(time_ns // MS_NS), self.listing.index_decimals)
@@ -287,7 +285,7 @@ class Market:
     def mark_price(self, time_ns: int) -> float:
         """Return the mark price of the second that holds a time (P3.6).
 
-        Times before the last hour give the mark of their minute; on spot it is the index.
+        For times before the last hour it is the mark of their minute; on spot it is the index.
         """
         if self._marks is None:
             return self.index_price(time_ns)
@@ -311,11 +309,9 @@ class Market:
         return [time_ms * MS_NS for time_ms in self._funding_clock().times(first, last)]
 
     def open_interest(self, time_ns: int) -> int:
-        """Return open interest in lots: it wanders by some per cent around the listing's."""
+        """Return open interest in lots, which wanders by a few per cent around the listing's."""
         wave = self._fair.basis_noise.at(time_ns // _MINUTE_NS - 37 * MINUTES_PER_DAY)
         return int(self.listing.open_interest * (1.0 + 0.03 * wave))
-
-    # --- candles and statistics ---
 
     def candle(self, interval_ms: int, open_ms: int) -> Candle | None:
         """Return the candle that opens at a time as it stands; None without trades."""
@@ -349,10 +345,8 @@ class Market:
         return self.warm_candles(MINUTE_MS, now_ms - DAY_MS, now_ms)
 
     def stats_24h(self, time_ns: int) -> Stats24h:
-        """Return statistics of the 24 hours to a time, to the minute at their far end."""
+        """Return statistics of the 24 hours to a time; their start is rounded to the minute."""
         return self._candles.stats_24h(time_ns // MS_NS, self.now_ns // MS_NS)
-
-    # --- helpers ---
 
     def _open_book(self, start_ms: int) -> float:
         # Returns the time of the crowd's first action, in ms.
@@ -383,12 +377,12 @@ class Market:
         notional = self._units.notional(ticks, size)
         self._rows.add(trade.time_ns // MS_NS, ticks, size, notional)
 
-    def _look(self, marks: FundingClock, now_ms: int) -> None:
+    def _sample_marks(self, marks: FundingClock, now_ms: int) -> None:
         book = self._book
         mid = self.price(book.bids.keys[-1] - book.asks.keys[-1]) / 2
         last = mid if self.last_trade is None else self.price(self.last_trade.price_ticks)
         while marks.next_ms <= now_ms:
-            marks.look(mid, last)
+            marks.sample(mid, last)
 
     def _funding_clock(self) -> FundingClock:
         if self._marks is None:

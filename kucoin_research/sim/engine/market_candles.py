@@ -61,7 +61,7 @@ class MarketCandles:
         self._store = store
         self._units = units
         self._fair_ticks = fair_ticks
-        # Start of the running minute, and the merged minutes before it of the 24 hours to its end.
+        # The running minute's start, and the minutes before it, merged, of the 24 hours to its end.
         self._day_cache: tuple[int, CandleRow | None] = (-1, None)
 
     def candle(self, interval_ms: int, open_ms: int) -> Candle | None:
@@ -80,9 +80,9 @@ class MarketCandles:
         return self._store.warm(interval_ms, from_ms, to_ms)
 
     def stats_24h(self, time_ms: int, now_ms: int) -> Stats24h:
-        """Return statistics of the 24 hours to a time, to the minute at their far end.
+        """Return statistics of the 24 hours to a time; their start is rounded to the minute.
 
-        A time after ``now_ms`` counts as ``now_ms``, but for the price of a day without trades.
+        A time after ``now_ms`` counts as ``now_ms``, except for the price of a day without trades.
         """
         until_ms = min(time_ms, now_ms)
         minute = until_ms - until_ms % MINUTE_MS

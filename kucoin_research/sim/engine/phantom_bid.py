@@ -54,7 +54,8 @@ class PhantomBid:
 
     def among(self, bids: list[tuple[int, int]], depth: int | None) -> list[tuple[int, int]]:
         """Insert the phantom in its place among bids, best first; return at most ``depth``."""
-        return bids if self.level is None else sorted([*bids, self.level], reverse=True)[:depth]
+        levels = bids if self.level is None else [*bids, self.level]
+        return sorted(levels, reverse=True)[:depth]
 
     def on_events(self, events: list[Event]) -> None:
         """End if one of the events changed the bid at its price."""
