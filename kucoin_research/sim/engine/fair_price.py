@@ -40,6 +40,21 @@ class FairPrice:
         Standard deviation of the logarithm of the price over one minute, in the long run.
     """
 
+    # Slots keep attributes fast after pickling (see `WarmMarkets`).
+    __slots__ = (
+        "_from",
+        "_index_noise",
+        "_listing",
+        "_quote_value",
+        "_second",
+        "_step",
+        "_ticks_per_price",
+        "_value",
+        "activity",
+        "basis_noise",
+        "minute_volatility",
+    )
+
     def __init__(self, listing: Listing, seed: int) -> None:
         self._listing = listing
         self._value: FundamentalValue | QuietValue = (

@@ -83,6 +83,27 @@ class Market:
     True
     """
 
+    # Slots keep attributes fast after pickling (see `WarmMarkets`).
+    __slots__ = (
+        "_book",
+        "_candles",
+        "_fair",
+        "_flow",
+        "_marks",
+        "_next_ms",
+        "_orders",
+        "_phantom",
+        "_price_texts",
+        "_rows",
+        "_size_texts",
+        "_units",
+        "last_trade",
+        "listing",
+        "now_ns",
+        "start_ns",
+        "trades",
+    )
+
     def __init__(self, listing: Listing, seed: int, start_ns: int) -> None:
         self.listing = listing
         self.now_ns = start_ns

@@ -141,6 +141,21 @@ class MatchingBook:
         As passed.
     """
 
+    # Slots keep attributes fast after pickling (see `WarmMarkets`).
+    __slots__ = (
+        "_counter",
+        "_id_base",
+        "_on_trade",
+        "_trade_sequence",
+        "_trade_step",
+        "asks",
+        "bids",
+        "events",
+        "order_text",
+        "sequence",
+        "time_ns",
+    )
+
     def __init__(
         self,
         sequence: int,

@@ -60,6 +60,24 @@ class OrderFlow:
         Tables of sizes and distances; None to draw its own.
     """
 
+    # Slots keep attributes fast after pickling (see `WarmMarkets`).
+    __slots__ = (
+        "_book",
+        "_buying",
+        "_distances",
+        "_fair",
+        "_fair_ticks",
+        "_fewest_levels",
+        "_flow",
+        "_heat",
+        "_heat_time",
+        "_orders",
+        "_random",
+        "_reach",
+        "_sizes",
+        "_trade_sizes",
+    )
+
     def __init__(
         self,
         book: MatchingBook,

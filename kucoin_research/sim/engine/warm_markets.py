@@ -29,6 +29,9 @@ class WarmMarkets:
     Quiet contracts are not kept: making one anew is as cheap.
     """
 
+    # Pickling creates the `__dict__` of a plain instance, and CPython 3.11 reads attributes of such
+    # instances slowly, of the original as well as of the copy. So the busiest classes have slots.
+
     def __init__(self) -> None:
         self._kept: OrderedDict[_Key, bytes] = OrderedDict()
         self._lock = threading.Lock()  # guards `_kept`
