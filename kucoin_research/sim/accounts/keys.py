@@ -1,4 +1,4 @@
-"""Who may log in: API keys, and what their accounts hold at the beginning."""
+"""The accounts that may log in: API keys and opening balances."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _demo_margin() -> dict[str, str]:
 
 @dataclass(frozen=True, kw_only=True)
 class Account:
-    """One user of the simulated exchange: an API key, and opening balances.
+    """One user of the simulated exchange: an API key and opening balances.
 
     Attributes
     ----------
@@ -57,7 +57,7 @@ class Account:
         return hashlib.blake2b(self.key.encode(), digest_size=12).hexdigest()
 
 
-# Obviously nobody's: these open the simulated exchange only.
+# Not a secret: these are valid on the simulated exchange only.
 DEMO_ACCOUNT = Account(
     key="demo00000000000000000000",
     secret="demo-secret-for-the-simulated-exchange",  # noqa: S106

@@ -1,6 +1,6 @@
-"""What an account owns: coins on spot, and contracts with their margin on futures.
+"""The assets of an account: coins on spot, contracts and their margin on futures.
 
-All amounts are `Decimal`, added exactly, so that balances add up to the last digit.
+All amounts are `Decimal` and are added exactly, so that balances add up to the last digit.
 """
 
 from __future__ import annotations
@@ -38,18 +38,18 @@ def decimal_text(amount: Decimal) -> str:
 
 
 def fraction(value: float) -> Decimal:
-    """Turn a rate or price into the decimal that it prints as."""
+    """Convert a rate or price to the decimal that it prints as."""
     return Decimal(repr(value))
 
 
 def account_number(user_id: str, kind: str, currency: str) -> int:
-    """Give the number of a user's account of one coin: about 12 digits, the same in every run."""
+    """Return the number of a user's account of one coin: about 12 digits, the same in every run."""
     name = f"{user_id} {kind} {currency}"
     return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=5).digest(), "big")
 
 
 class BalanceChange(NamedTuple):
-    """One change of one coin's balance, and what it came to."""
+    """One change of one coin's balance, and the balance after it."""
 
     currency: str
     available: Decimal
@@ -59,7 +59,7 @@ class BalanceChange(NamedTuple):
 
 
 class CoinWallet:
-    """Coins, each partly available and partly on hold for open orders.
+    """Holds coins, each partly available and partly on hold for open orders.
 
     Parameters
     ----------
@@ -73,19 +73,19 @@ class CoinWallet:
 
     @property
     def currencies(self) -> list[str]:
-        """The coins ever held."""
+        """All coins that were ever in the wallet."""
         return list(dict.fromkeys((*self._available, *self._hold)))
 
     def available(self, currency: str) -> Decimal:
-        """Tell what can be spent."""
+        """Return the amount that can be spent."""
         return self._available[currency]
 
     def hold(self, currency: str) -> Decimal:
-        """Tell what open orders have set aside."""
+        """Return the amount that open orders have set aside."""
         return self._hold[currency]
 
     def total(self, currency: str) -> Decimal:
-        """Tell what is owned."""
+        """Return the amount owned: available and on hold."""
         return self._available[currency] + self._hold[currency]
 
     def change(self, currency: str, available: Decimal, hold: Decimal = ZERO) -> BalanceChange:
@@ -99,10 +99,10 @@ class CoinWallet:
 
 
 def contract_value(listing: Listing, price: Decimal, quantity: int) -> Decimal:
-    """Give the value of signed lots in the settlement currency; negative for inverse longs.
+    """Return the value of signed lots in the settlement currency; negative for inverse longs.
 
-    With this sign (reference, section 1.3: multiplier -1) the profit of a position is its value
-    now minus its value then, on both kinds of contract.
+    With this sign (reference, section 1.3: multiplier -1) the profit of a position is its present
+    value minus its value at entry, on both kinds of contract.
     """
     if not quantity:
         return ZERO
@@ -113,20 +113,20 @@ def contract_value(listing: Listing, price: Decimal, quantity: int) -> Decimal:
 
 
 class MarginUse(NamedTuple):
-    """What a position or an order binds."""
+    """The margin that a position or an order binds."""
 
     initial: Decimal
     commission: Decimal
 
     @property
     def total(self) -> Decimal:
-        """Both together."""
+        """Initial margin and commission."""
         return self.initial + self.commission
 
 
 @dataclass(slots=True)
 class Position:
-    """Contracts of one symbol, from flat to flat.
+    """The contracts of one symbol that an account holds.
 
     ``cost`` is the signed value of the open lots at their average entry; ``gross_pnl``, ``fees``
     and ``funding`` are sums since the position was last opened, ``funding`` as received.
@@ -143,7 +143,7 @@ class Position:
     leverage: Decimal = Decimal(1)
 
     def fill(self, side: Side, price: Decimal, size: int, fee: Decimal, time_ms: int) -> Decimal:
-        """Take one fill; give the realised profit before the fee."""
+        """Book one fill; return the realised profit before the fee."""
         signed = size if side == "buy" else -size
         if not self.quantity:
             self._open(time_ms)
@@ -154,7 +154,7 @@ class Position:
         opening = signed - closing
         if opening:
             if closing:
-                # Turned around: a new position, which begins with this fill's fee.
+                # The fill closed the position and opened the opposite one, whose sums start here.
                 self._open(time_ms)
             self.quantity += opening
             self.cost += contract_value(self.listing, price, opening)
@@ -162,25 +162,25 @@ class Position:
         return profit
 
     def value(self, price: Decimal) -> Decimal:
-        """Give the signed value of the open lots at a price."""
+        """Return the signed value of the open lots at a price."""
         return contract_value(self.listing, price, self.quantity)
 
     def unrealised(self, price: Decimal) -> Decimal:
-        """Give the profit that closing at a price would realise."""
+        """Return the profit that closing at a price would realise."""
         return self.value(price) - self.cost
 
     @property
     def margin(self) -> MarginUse:
-        """What the position binds: initial margin, and the fee of closing it."""
+        """The margin that the position binds: initial margin, and the fee of closing it."""
         size = abs(self.cost)
         initial = (size / self.leverage).quantize(_FINENESS)
-        # The fee is that of closing at the bankruptcy price, as in the sample of section 8.1.
+        # The fee of closing at the bankruptcy price, as in the sample of section 8.1.
         fee = size * fraction(self.listing.taker_fee) * (1 + 1 / self.leverage)
         return MarginUse(initial, fee.quantize(_FINENESS))
 
     @property
     def maintenance(self) -> Decimal:
-        """The margin below which it is liquidated."""
+        """The margin below which the position is liquidated."""
         rate = fraction(self.listing.taker_fee) + Decimal(1) / (2 * self.listing.max_leverage)
         return abs(self.cost) * rate
 
@@ -199,7 +199,7 @@ class Position:
         self.opened_ms = time_ms
 
     def _close(self, closing: int, price: Decimal) -> Decimal:
-        # The cost of what is closed: all of it when nothing is left, so that nothing is lost.
+        # The cost of the closed lots. Closing all takes the whole cost: rounding loses nothing.
         cost = self.cost
         if closing != -self.quantity:
             cost = (self.cost * closing / -self.quantity).quantize(_FINENESS)

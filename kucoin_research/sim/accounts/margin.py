@@ -1,4 +1,4 @@
-"""Margin accounts on spot: borrowing, repaying, and what their streams tell.
+"""Margin accounts on spot: borrowing, repaying, and the reports on their streams.
 
 Shapes from the protocol reference, section 8.2. No interest accrues, and margin accounts do not
 trade here.
@@ -6,13 +6,13 @@ trade here.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
 from kucoin_research.sim.accounts.ledger import ZERO, CoinWallet, decimal_text
 from kucoin_research.sim.accounts.members import Debtor, Member
 from kucoin_research.sim.accounts.orders import OrderRefused
+from kucoin_research.sim.accounts.private_reports import PrivateReports
 from kucoin_research.sim.engine.fundamental_value import BASES, FundamentalValue
 
 __all__ = ["MarginLender"]
@@ -28,24 +28,19 @@ class MarginLender:
 
     Parameters
     ----------
-    tell
-        Sends a private frame: `OrderEntry.tell`.
-    tell_balance
-        Sends a change of balance.
+    reports
+        Sends the private frames.
     seed
-        The exchange's seed: coins are worth what they are on its markets.
+        The exchange's seed: coins have the values of its markets.
     """
 
-    def __init__(
-        self, tell: Callable[..., None], tell_balance: Callable[..., None], seed: int
-    ) -> None:
-        self._tell = tell
-        self._tell_balance = tell_balance
+    def __init__(self, reports: PrivateReports, seed: int) -> None:
+        self._reports = reports
         self._values = {coin: FundamentalValue(seed, coin) for coin in BASES}
 
     @staticmethod
     def is_in_debt(member: Member) -> bool:
-        """Tell whether cross margin owes anything: only that is told again and again."""
+        """Return whether cross margin owes anything: only its ratio is reported again and again."""
         return member.margin.is_in_debt
 
     def borrow(
@@ -59,7 +54,7 @@ class MarginLender:
     def repay(
         self, member: Member, currency: str, amount: Decimal, symbol: str, now_ns: int
     ) -> None:
-        """Take coins back, at most what is owed."""
+        """Take back borrowed coins, at most the debt."""
         debtor = self._debtor(member, symbol)
         owed = debtor.debts[currency]
         if not 0 < amount <= min(owed, debtor.wallet.available(currency)):
@@ -67,9 +62,9 @@ class MarginLender:
         self._move(member, currency, -amount, symbol, now_ns)
 
     def on_grid(self, member: Member, now_ns: int) -> None:
-        """Tell the debt ratio about every 4 s while there is debt."""
+        """Report the debt ratio about every 4 s while there is debt."""
         if not now_ns % _PERIOD_NS and member.margin.is_in_debt:
-            self._tell_ratio(member, now_ns)
+            self._report_ratio(member, now_ns)
 
     def _move(
         self, member: Member, currency: str, amount: Decimal, symbol: str, now_ns: int
@@ -78,11 +73,11 @@ class MarginLender:
         debtor.debts[currency] += amount
         change = debtor.wallet.change(currency, amount)
         event = f"isolated_{symbol}.other" if symbol else "margin.other"
-        self._tell_balance(member, debtor.wallet, change, event, {}, now_ns)
+        self._reports.report_balance(member, change, event, {}, now_ns)
         if symbol:
-            self._tell_isolated(member, symbol, debtor, now_ns)
+            self._report_isolated(member, symbol, debtor, now_ns)
         else:
-            self._tell_ratio(member, now_ns)
+            self._report_ratio(member, now_ns)
 
     @staticmethod
     def _debtor(member: Member, symbol: str) -> Debtor:
@@ -90,7 +85,7 @@ class MarginLender:
             return member.margin
         return member.isolated.setdefault(symbol, Debtor(CoinWallet({})))
 
-    def _tell_ratio(self, member: Member, now_ns: int) -> None:
+    def _report_ratio(self, member: Member, now_ns: int) -> None:
         debtor, topic = member.margin, "/margin/position"
 
         def value(coin: str) -> Decimal:
@@ -103,7 +98,7 @@ class MarginLender:
         wallet = debtor.wallet
         data: dict[str, Any] = {
             "debtRatio": round(float(ratio), 8),
-            # In BTC, as KuCoin counts.
+            # In BTC, as on KuCoin.
             "totalAsset": float(assets_btc),
             "marginCoefficientTotalAsset": assets_btc,
             "totalDebt": decimal_text(round(debts, 16)),
@@ -118,14 +113,14 @@ class MarginLender:
             "debtList": {coin: decimal_text(owed) for coin, owed in debtor.debts.items()},
             "timestamp": now_ns // _MS,
         }
-        self._tell(member, "spot", topic, "debt.ratio", data, now_ns)
+        self._reports.send(member, "spot", topic, "debt.ratio", data, now_ns)
         if (ratio >= _LIMIT) != debtor.is_frozen:
             debtor.is_frozen = not debtor.is_frozen
             kind = "FROZEN_FL" if debtor.is_frozen else "UNFROZEN_FL"
             status = {"type": kind, "timestamp": now_ns // _MS}
-            self._tell(member, "spot", topic, "position.status", status, now_ns)
+            self._reports.send(member, "spot", topic, "position.status", status, now_ns)
 
-    def _tell_isolated(self, member: Member, symbol: str, debtor: Debtor, now_ns: int) -> None:
+    def _report_isolated(self, member: Member, symbol: str, debtor: Debtor, now_ns: int) -> None:
         wallet = debtor.wallet
         status = "DEBT" if debtor.is_in_debt else "CLEAR"
         data = {
@@ -145,4 +140,4 @@ class MarginLender:
             "timestamp": now_ns // _MS,
         }
         topic = f"/margin/isolatedPosition:{symbol}"
-        self._tell(member, "spot", topic, "positionChange", data, now_ns)
+        self._reports.send(member, "spot", topic, "positionChange", data, now_ns)

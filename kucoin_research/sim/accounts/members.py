@@ -1,4 +1,4 @@
-"""One account at work: its wallets, positions and orders, and the figures that follow from them.
+"""One account at work: its wallets, positions and orders, and the figures derived from them.
 
 Shapes from the protocol reference, sections 8.1 and 8.2.
 """
@@ -40,11 +40,11 @@ _RISK_LIMIT = 100_000
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class LiveOrder:
-    """One order in the engine; ``hold`` is what it sets aside on spot, in its currency."""
+    """One order in the engine; ``hold`` is the amount that it sets aside on spot."""
 
     member: Member
     engine: Market
-    ticket: OrderRequest
+    request: OrderRequest
     order_id: str
     price_ticks: int | None
     size: int
@@ -59,11 +59,16 @@ class LiveOrder:
     @property
     def symbol(self) -> str:
         """The symbol."""
-        return self.ticket.symbol
+        return self.request.symbol
+
+    @property
+    def context(self) -> dict[str, str]:
+        """The ``relationContext`` of the balance changes that it causes."""
+        return {"symbol": self.symbol, "orderId": self.order_id}
 
     @property
     def remaining(self) -> int:
-        """What is neither filled nor canceled, in units."""
+        """The size that is neither filled nor canceled, in units."""
         return self.size - self.filled - self.canceled
 
 
@@ -73,21 +78,21 @@ class StopOrder:
 
     member: Member
     engine: Market
-    ticket: OrderRequest
+    request: OrderRequest
     order_id: str
     size: int
     time_ns: int
 
     def is_reached(self, price: float) -> bool:
-        """Tell whether a price triggers it."""
-        assert self.ticket.stop_price is not None, "a stop has a stop price"
-        stop_price = float(self.ticket.stop_price)
-        rises = self.ticket.stop in ("up", "entry")
+        """Return whether a price triggers the order."""
+        assert self.request.stop_price is not None, "a stop has a stop price"
+        stop_price = float(self.request.stop_price)
+        rises = self.request.stop in ("up", "entry")
         return price >= stop_price if rises else price <= stop_price
 
 
 class FuturesWallet(NamedTuple):
-    """What one settlement currency's balance is bound for; sums as in the sample of section 8.1."""
+    """A futures balance and the margins it is bound by; sums as in the sample of section 8.1."""
 
     balance: Decimal
     isolated_position: Decimal
@@ -99,21 +104,21 @@ class FuturesWallet(NamedTuple):
 
     @property
     def total_cross(self) -> Decimal:
-        """What cross margin may draw on."""
+        """The amount that cross margin can use."""
         return self.balance - self.isolated_position - self.isolated_order + self.cross_pnl
 
     @property
     def available(self) -> Decimal:
-        """What new orders may bind."""
+        """The amount that new orders can bind."""
         return self.total_cross - self.cross_position - self.cross_order
 
     @property
     def equity(self) -> Decimal:
-        """What would be left if everything were closed."""
+        """The balance after closing all positions at the mark prices."""
         return self.balance + self.isolated_pnl + self.cross_pnl
 
     def data(self, currency: str, version: int, now_ms: int) -> dict[str, str]:
-        """Build the data of ``walletBalance.change``: text throughout."""
+        """Build the data of ``walletBalance.change``: all values are text."""
         amounts = {
             "crossPosMargin": self.cross_position,
             "isolatedOrderMargin": self.isolated_order,
@@ -133,7 +138,7 @@ class FuturesWallet(NamedTuple):
 
 
 class Debtor:
-    """A margin account: coins, and what was borrowed of them."""
+    """A margin account: its coins and its debts."""
 
     def __init__(self, wallet: CoinWallet) -> None:
         self.wallet = wallet
@@ -146,7 +151,7 @@ class Debtor:
         return any(self.debts.values())
 
     def worth(self, value: Callable[[str], Decimal]) -> tuple[Decimal, Decimal]:
-        """Give assets and debts in USDT."""
+        """Return assets and debts in USDT, by the USDT value of each coin."""
         wallet = self.wallet
         assets = sum((wallet.total(coin) * value(coin) for coin in wallet.currencies), ZERO)
         debts = sum((owed * value(coin) for coin, owed in self.debts.items()), ZERO)
@@ -154,12 +159,12 @@ class Debtor:
 
 
 class Member:
-    """One account's state.
+    """Holds the state of one account.
 
     Parameters
     ----------
     account
-        Its key and opening balances.
+        Key and opening balances.
     """
 
     def __init__(self, account: Account) -> None:
@@ -168,7 +173,7 @@ class Member:
         self.spot = CoinWallet(account.spot)
         self.futures = defaultdict(Decimal, {c: Decimal(t) for c, t in account.futures.items()})
         self.versions: defaultdict[str, int] = defaultdict(int)
-        self.told: dict[str, FuturesWallet] = {}
+        self.reported: dict[str, FuturesWallet] = {}
         self.margin = Debtor(CoinWallet(account.margin))
         self.isolated: dict[str, Debtor] = {}
         self.orders: dict[str, LiveOrder] = {}
@@ -179,7 +184,7 @@ class Member:
         self._leverages: dict[str, Decimal] = {}
 
     def margin_mode(self, symbol: str) -> str:
-        """Give ``"ISOLATED"`` or ``"CROSS"``."""
+        """Return the margin mode of a symbol: ``"ISOLATED"`` or ``"CROSS"``."""
         return "CROSS" if symbol in self._cross else "ISOLATED"
 
     def set_margin_mode(self, symbol: str, mode: str) -> None:
@@ -187,7 +192,7 @@ class Member:
         (self._cross.add if mode == "CROSS" else self._cross.discard)(symbol)
 
     def leverage(self, symbol: str) -> Decimal:
-        """Give the leverage of the next order."""
+        """Return the leverage of the next order."""
         return self._leverages.get(symbol, _DEFAULT_LEVERAGE)
 
     def set_leverage(self, symbol: str, leverage: Decimal) -> None:
@@ -202,13 +207,13 @@ class Member:
         return [order for order in self.orders.values() if order.symbol == symbol]
 
     def closable(self, symbol: str, side: str) -> int:
-        """Tell how many lots an order of that side could close."""
+        """Return the number of lots that an order of that side could close."""
         position = self.positions.get(symbol)
         quantity = position.quantity if position is not None else 0
         return max(0, -quantity if side == "buy" else quantity)
 
     def futures_wallet(self, currency: str, mark: Callable[[str], Decimal]) -> FuturesWallet:
-        """Add up one settlement currency at the mark prices of the moment."""
+        """Add up one settlement currency; ``mark`` returns the mark price of a symbol."""
         margins = {False: ZERO, True: ZERO}
         profits = {False: ZERO, True: ZERO}
         closable: dict[tuple[str, str], int] = {}
@@ -223,10 +228,10 @@ class Member:
             listing = order.engine.listing
             if listing.market != "futures" or listing.settle != currency:
                 continue
-            key = order.symbol, order.ticket.side
+            key = order.symbol, order.request.side
             closing = min(closable.get(key, 0), order.remaining)
             if closing:
-                # Orders that can only close bind nothing.
+                # The part of an order that only closes a position binds no margin.
                 closable[key] -= closing
             orders[order.is_cross] += self._order_margin(order, order.remaining - closing)
         return FuturesWallet(
@@ -248,13 +253,13 @@ class Member:
 
 
 def _figure(amount: Decimal, digits: int = 10) -> Any:
-    # A JSON number as KuCoin spells it: 0, not 0.0.
+    # A number that JSON spells as KuCoin does: 0, not 0.0.
     text = number(round(float(amount), digits))
     return float(text) if "." in text or "e" in text else int(text)
 
 
 def _moving_fields(position: Position, mark: Decimal, now_ms: int) -> dict[str, Any]:
-    # What changes with the mark price alone.
+    # The fields that change with the mark price alone.
     value, profit = position.value(mark), position.unrealised(mark)
     cost, margin = abs(position.cost), position.margin
     return_on_equity = profit / margin.initial if margin.initial else ZERO
@@ -264,7 +269,7 @@ def _moving_fields(position: Position, mark: Decimal, now_ms: int) -> dict[str, 
         "unrealisedPnl": _figure(profit),
         "unrealisedPnlPcnt": _figure(profit / cost if cost else ZERO, 4),
         "unrealisedRoePcnt": _figure(return_on_equity, 4),
-        # How near the front of the queue for auto-deleveraging: the more profit, the nearer.
+        # Rank in the queue for auto-deleveraging: more profit ranks nearer to the front.
         "delevPercentage": _figure(max(ZERO, min(Decimal(1), (1 + return_on_equity) / 2)), 2),
         "currentTimestamp": now_ms,
         "settleCurrency": position.listing.settle,

@@ -1,4 +1,4 @@
-"""How the private streams spell orders.
+"""The data of order events on the private streams.
 
 Shapes from the protocol reference, sections 8.1 (futures) and 8.2 (spot).
 """
@@ -38,11 +38,11 @@ def futures_order_data(
     old_size: int | None = None,
 ) -> dict[str, Any]:
     """Build the data of one order event on futures (reference, section 8.1)."""
-    engine, ticket = order.engine, order.ticket
+    engine, request = order.engine, order.request
     data: dict[str, Any] = {
         "symbol": order.symbol,
-        "orderType": ticket.order_type,
-        "side": ticket.side,
+        "orderType": request.order_type,
+        "side": request.side,
         "canceledSize": engine.size_text(order.canceled),
         "orderId": order.order_id,
         "liquidity": "taker" if is_taker else "maker",
@@ -55,11 +55,11 @@ def futures_order_data(
         "price": "0" if order.price_ticks is None else engine.price_text(order.price_ticks),
         "remainSize": engine.size_text(order.remaining),
         "status": event if event in ("open", "match") else "done",
-        "tradeType": ticket.trade_type,
+        "tradeType": request.trade_type,
         "ts": time_ns,
     }
-    if ticket.client_oid:
-        data["clientOid"] = ticket.client_oid
+    if request.client_oid:
+        data["clientOid"] = request.client_oid
     if event == "update":
         data["status"] = "open"
         data["oldSize"] = engine.size_text(old_size or 0)
@@ -78,14 +78,14 @@ def spot_order_data(
     old_size: int | None = None,
 ) -> dict[str, Any]:
     """Build the data of one order event on spot, V2 (reference, section 8.2)."""
-    engine, ticket = order.engine, order.ticket
-    funds = ticket.funds
+    engine, request = order.engine, order.request
+    funds = request.funds
     data: dict[str, Any] = {
-        "clientOid": ticket.client_oid or order.order_id,
+        "clientOid": request.client_oid or order.order_id,
         "orderId": order.order_id,
         "orderTime": order.time_ns // _MS,
-        "orderType": ticket.order_type,
-        "side": ticket.side,
+        "orderType": request.order_type,
+        "side": request.side,
         "status": "new",
         "symbol": order.symbol,
         "ts": time_ns,
@@ -120,26 +120,26 @@ def spot_order_data(
 
 def stop_order_data(stop: StopOrder, event: str, time_ns: int, error: str = "") -> dict[str, Any]:
     """Build the data of one stop order event of either market; `event` is KuCoin's ``type``."""
-    ticket, engine = stop.ticket, stop.engine
+    request, engine = stop.request, stop.engine
     is_futures = engine.listing.market == "futures"
-    assert ticket.stop_price is not None, "a stop has a stop price"
+    assert request.stop_price is not None, "a stop has a stop price"
     data: dict[str, Any] = {
         "createdAt": stop.time_ns // _MS,
         "orderId": stop.order_id,
-        "orderPrice": decimal_text(ticket.price or ZERO),
+        "orderPrice": decimal_text(request.price or ZERO),
         "orderType": "stop",
-        "side": ticket.side,
-        # An integer on futures, text on spot.
+        "side": request.side,
+        # A number on futures, text on spot.
         "size": stop.size if is_futures else engine.size_text(stop.size),
-        "stop": ticket.stop,
-        "stopPrice": decimal_text(ticket.stop_price),
-        "symbol": ticket.symbol,
+        "stop": request.stop,
+        "stopPrice": decimal_text(request.stop_price),
+        "symbol": request.symbol,
         "ts": time_ns,
         "type": event,
     }
     if is_futures:
-        data["marginMode"] = stop.member.margin_mode(ticket.symbol)
-        data["stopPriceType"] = ticket.stop_price_type
+        data["marginMode"] = stop.member.margin_mode(request.symbol)
+        data["stopPriceType"] = request.stop_price_type
     else:
         data["tradeType"] = "TRADE"
     if event == "triggered":

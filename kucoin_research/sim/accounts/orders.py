@@ -1,4 +1,4 @@
-"""What accounts ask for, what they get, and how they are refused."""
+"""The order requests of accounts, their fills, and their refusals."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from kucoin_research.errors import InvalidInput
-from kucoin_research.sim.engine.market import Side, TimeInForce
+from kucoin_research.sim.engine.account_orders import TimeInForce
+from kucoin_research.sim.engine.market import Side
 
 __all__ = ["Fill", "OrderRefused", "OrderRequest"]
 
@@ -28,27 +29,30 @@ class OrderRefused(InvalidInput):
 
 @dataclass(frozen=True, kw_only=True)
 class OrderRequest:
-    """What an account asks for; sizes in lots on futures, in base coins on spot.
+    """An order as an account asks for it; sizes in lots on futures, in base coins on spot.
+
+    Its fields are the options of KuCoin's order endpoints.
 
     Attributes
     ----------
     symbol, side
-        What to trade; the side is ``"buy"`` or ``"sell"``.
+        Instrument, and ``"buy"`` or ``"sell"``.
     size
-        How much; None with `funds`.
+        Quantity; None with `funds`.
     price
         Limit price; None for a market order.
     funds
-        Spot market buys only: what to spend, fee included.
+        Spot market buys only: the amount to spend, fee included.
     time_in_force
         ``"GTC"``, ``"IOC"``, ``"FOK"`` or ``"PO"`` (post only).
     reduce_only
-        Futures only: may close, never open.
+        Futures only: may close a position, never open one.
     client_oid
         The client's own id.
     stop, stop_price, stop_price_type
         ``"up"`` or ``"down"`` on futures, ``"entry"`` or ``"loss"`` on spot: the order waits until
-        the price has risen or fallen that far. ``"TP"`` last trade, ``"MP"`` mark, ``"IP"`` index.
+        the price has risen or fallen to the stop price. The price is the last trade (``"TP"``), the
+        mark (``"MP"``) or the index (``"IP"``).
     trade_type
         ``"trade"``, or ``"liquid"`` for liquidations.
     """

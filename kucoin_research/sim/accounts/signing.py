@@ -1,8 +1,8 @@
-"""Signed requests: the headers that prove a key, and how KuCoin refuses the others.
+"""Signed requests: the headers that prove a key, and KuCoin's refusals.
 
-Facts from the protocol reference, sections 2.1 to 2.3. Statuses and words of refusals: 400001 as
+Facts from the protocol reference, sections 2.1 to 2.3. Statuses and texts of refusals: 400001 as
 captured there; 400002 with HTTP 400 (Kucoin/kucoin-python-sdk#82); 400003 (kucoin-api-docs#337);
-400004 with HTTP 401 (JKorf/Kucoin.Net#61); 400005 (kucoin-api-docs#466). The words of 400008 and
+400004 with HTTP 401 (JKorf/Kucoin.Net#61); 400005 (kucoin-api-docs#466). The texts of 400008 and
 400009 are ours.
 """
 
@@ -34,7 +34,7 @@ class SigningRefused(Exception):
 
 
 class SignedRequest(NamedTuple):
-    """What is signed of a request, and the headers; ``target`` is the path with its query."""
+    """The signed parts of a request, and its headers; ``target`` is the path with its query."""
 
     method: str
     target: str
@@ -43,7 +43,7 @@ class SignedRequest(NamedTuple):
 
 
 def digest(secret: str, text: bytes) -> str:
-    """Sign: base64 of HMAC-SHA256 under the secret's UTF-8 text."""
+    """Return base64 of the HMAC-SHA256 of a text, with the secret's UTF-8 text as the key."""
     return base64.b64encode(hmac.new(secret.encode(), text, hashlib.sha256).digest()).decode()
 
 
@@ -57,7 +57,7 @@ def verify(request: SignedRequest, accounts: Mapping[str, Account], now_ms: int)
     accounts
         Accounts by key.
     now_ms
-        The clock that the timestamp is compared with, ms.
+        Time to compare the timestamp with, ms.
 
     Raises
     ------

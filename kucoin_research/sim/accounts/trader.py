@@ -1,14 +1,14 @@
-"""A random trader: an account that keeps its private streams alive."""
+"""A random trader: it gives an account's private streams something to report."""
 
 from __future__ import annotations
 
 from decimal import Decimal
 from math import log
 from random import Random
-from typing import Protocol
 
 from kucoin_research.sim.accounts.members import Member
 from kucoin_research.sim.accounts.orders import OrderRefused, OrderRequest
+from kucoin_research.sim.accounts.venue import OrderPlacer
 from kucoin_research.sim.engine.catalog import Listing
 from kucoin_research.sim.engine.fundamental_value import BASES
 from kucoin_research.sim.engine.market import Market, Side
@@ -16,48 +16,40 @@ from kucoin_research.sim.engine.market import Market, Side
 __all__ = ["RandomTrader"]
 
 _MINUTE_NS = 60_000_000_000
-_ORDER_VALUE = 400.0  # USDT, about: the median of its orders
+_ORDER_VALUE = 400.0  # USDT: about the median of its orders
 _MOST_ORDERS = 12
 _MOST_INVENTORY = 8  # in orders of the median size
 
 
-class Counter(Protocol):
-    """What a trader needs of the desk."""
-
-    def place(self, member: Member, ticket: OrderRequest) -> str:
-        """Enter an order; give its id."""
-
-    def cancel(self, member: Member, order_id: str) -> None:
-        """Cancel an order or a stop order."""
-
-    def amend(self, member: Member, order_id: str, size: Decimal) -> None:
-        """Make an open order smaller."""
-
-
 class RandomTrader:
-    """Places, amends and cancels at random on one symbol.
+    """Places, amends and cancels orders at random on one symbol.
 
-    Its randomness is its own (seed, account, symbol), and it acts at instants of virtual time: the
+    It draws from a generator of its own (seed, account, symbol) and acts at virtual times, so the
     same seed and start give the same orders.
 
     Parameters
     ----------
-    desk
-        Where it trades.
+    order_entry
+        Takes its orders.
     member
-        For whom.
+        The account that trades.
     engine
-        On which market.
+        The market.
     orders_per_minute
-        How often it does something, on average, per virtual minute.
+        Average number of actions per virtual minute.
     seed
-        Its own seed.
+        Seed of the trader.
     """
 
     def __init__(
-        self, desk: Counter, member: Member, engine: Market, orders_per_minute: float, seed: int
+        self,
+        order_entry: OrderPlacer,
+        member: Member,
+        engine: Market,
+        orders_per_minute: float,
+        seed: int,
     ) -> None:
-        self._desk = desk
+        self._order_entry = order_entry
         self._member = member
         self._engine = engine
         self._symbol = engine.listing.symbol
@@ -68,19 +60,19 @@ class RandomTrader:
         self._wait()
 
     def act(self, now_ns: int) -> None:
-        """Do what is due."""
+        """Take all actions that are due up to a time."""
         while self._next_ns <= now_ns:
             self._wait()
             try:
-                self._do_something()
+                self._act_once()
             except OrderRefused:
-                # Its funds are bound: it makes room, as a person would.
+                # Its funds are bound by open orders: cancel one, as a person would.
                 self._cancel_oldest()
 
     def _wait(self) -> None:
         self._next_ns -= log(1.0 - self._random.random()) * self._mean_ns
 
-    def _do_something(self) -> None:
+    def _act_once(self) -> None:
         choice = self._random.random()
         orders = self._member.orders_of(self._symbol)
         if len(orders) >= _MOST_ORDERS or (orders and choice < 0.12):
@@ -106,7 +98,7 @@ class RandomTrader:
         price = None
         if price_ticks is not None:
             price = Decimal(self._engine.price_text(max(1, price_ticks)))
-        self._desk.place(
+        self._order_entry.place(
             self._member,
             OrderRequest(
                 symbol=self._symbol, side=side or self._side(), size=self._size(), price=price
@@ -114,9 +106,9 @@ class RandomTrader:
         )
 
     def _place_stop(self) -> None:
-        stops = [s for s in self._member.stops.values() if s.ticket.symbol == self._symbol]
+        stops = [s for s in self._member.stops.values() if s.request.symbol == self._symbol]
         if len(stops) >= 3:
-            self._desk.cancel(self._member, stops[0].order_id)
+            self._order_entry.cancel(self._member, stops[0].order_id)
             return
         engine, last = self._engine, self._engine.last_trade
         if last is None:
@@ -128,7 +120,7 @@ class RandomTrader:
             stop = "up" if rises else "down"
         else:
             stop = "entry" if rises else "loss"
-        self._desk.place(
+        self._order_entry.place(
             self._member,
             OrderRequest(
                 symbol=self._symbol,
@@ -144,15 +136,15 @@ class RandomTrader:
         size = order.filled + order.remaining // 2
         if size > order.filled:
             text = self._engine.size_text(size)
-            self._desk.amend(self._member, order.order_id, Decimal(text))
+            self._order_entry.amend(self._member, order.order_id, Decimal(text))
 
     def _cancel_oldest(self) -> None:
         orders = self._member.orders_of(self._symbol)
         if orders:
-            self._desk.cancel(self._member, orders[0].order_id)
+            self._order_entry.cancel(self._member, orders[0].order_id)
 
     def _side(self) -> Side:
-        # The further its inventory is from nothing, the rarer it adds to it.
+        # The larger its inventory, the less often it adds to it.
         pull = max(-0.45, min(0.45, self._inventory() / (_MOST_INVENTORY * 2)))
         return "buy" if self._random.random() < 0.5 - pull else "sell"
 

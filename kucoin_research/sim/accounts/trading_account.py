@@ -11,7 +11,8 @@ from kucoin_research.sim.accounts.ledger import CoinWallet
 from kucoin_research.sim.accounts.members import FuturesWallet, Member
 from kucoin_research.sim.accounts.order_entry import OrderEntry
 from kucoin_research.sim.accounts.orders import Fill, OrderRequest
-from kucoin_research.sim.engine.market import Side, TimeInForce
+from kucoin_research.sim.engine.account_orders import TimeInForce
+from kucoin_research.sim.engine.market import Side
 
 __all__ = ["Amount", "Balance", "TradingAccount"]
 
@@ -29,11 +30,11 @@ class Balance(NamedTuple):
 
 
 class TradingAccount:
-    """One account of a running exchange: its API key, and what it can do.
+    """Trades for one account of a running exchange, and holds its API key.
 
-    Everything happens at the current virtual time, on the exchange's thread; all methods may be
-    called from any thread. None of them starts a virtual clock that stands still. Amounts and
-    prices may be text, `Decimal`, int or float (taken as it prints).
+    All methods may be called from any thread; they run on the exchange's thread, at the current
+    virtual time. None of them starts a virtual clock that stands still. Amounts and prices may be
+    text, `Decimal`, int or float (taken as it prints).
 
     Attributes
     ----------
@@ -43,19 +44,17 @@ class TradingAccount:
         The ``userId`` of its private frames.
     """
 
-    def __init__(self, member: Member, desk: OrderEntry, perform: Perform) -> None:
+    def __init__(self, member: Member, order_entry: OrderEntry, perform: Perform) -> None:
         self.key = member.account.key
         self.secret = member.account.secret
         self.passphrase = member.account.passphrase
         self.user_id = member.user_id
         self._member = member
-        self._desk = desk
+        self._order_entry = order_entry
         self._perform = perform
 
     def __repr__(self) -> str:
         return f"<TradingAccount key={self.key!r} secret='***' passphrase='***'>"
-
-    # Orders
 
     def place(
         self,
@@ -77,28 +76,29 @@ class TradingAccount:
         Parameters
         ----------
         symbol, side
-            What to trade, and ``"buy"`` or ``"sell"``.
+            Instrument, and ``"buy"`` or ``"sell"``.
         size
             Lots on futures, base coins on spot.
         price
             Limit price; None for a market order.
         funds
-            On spot market buys, what to spend in place of a size.
+            On spot market buys, the amount to spend, in place of a size.
         time_in_force
             ``"GTC"``, ``"IOC"``, ``"FOK"`` or ``"PO"`` (post only). An order that cannot be
-            executed so is canceled at once.
+            executed this way is canceled at once.
         reduce_only
-            On futures: close, never open.
+            On futures: may close a position, never open one.
         stop, stop_price, stop_price_type
-            ``"up"`` or ``"down"`` (futures), ``"entry"`` or ``"loss"`` (spot): wait for the price;
-            by ``"TP"`` last trade, ``"MP"`` mark or ``"IP"`` index. Looked at every 10 ms.
+            ``"up"`` or ``"down"`` (futures), ``"entry"`` or ``"loss"`` (spot): the order waits for
+            the stop price of the last trade (``"TP"``), the mark (``"MP"``) or the index
+            (``"IP"``). Checked every 10 ms.
         client_oid
             The caller's own id.
 
         Returns
         -------
         str
-            The order's id. A stop order that is triggered becomes an order with another id.
+            The order's id. A triggered stop order becomes an order with another id.
 
         Raises
         ------
@@ -107,7 +107,7 @@ class TradingAccount:
         UnknownSymbol
             If the symbol is not on offer.
         """
-        ticket = OrderRequest(
+        request = OrderRequest(
             symbol=symbol,
             side=side,
             size=_optional(size),
@@ -120,28 +120,28 @@ class TradingAccount:
             stop_price=_optional(stop_price),
             stop_price_type=stop_price_type,
         )
-        return self._do(lambda: self._desk.place(self._member, ticket))
+        return self._do(lambda: self._order_entry.place(self._member, request))
 
     def cancel(self, order_id: str) -> None:
         """Cancel an open order or stop order; raises `OrderRefused` if it is neither."""
-        self._do(lambda: self._desk.cancel(self._member, order_id))
+        self._do(lambda: self._order_entry.cancel(self._member, order_id))
 
     def cancel_all(self, symbol: str | None = None) -> list[str]:
-        """Cancel all open orders and stop orders, of one symbol or of all; give their ids."""
+        """Cancel all open orders and stop orders, of one symbol or of all; return their ids."""
 
         def cancel() -> list[str]:
             member = self._member
             ids = [o.order_id for o in member.orders.values() if symbol in (None, o.symbol)]
-            ids += [s.order_id for s in member.stops.values() if symbol in (None, s.ticket.symbol)]
+            ids += [s.order_id for s in member.stops.values() if symbol in (None, s.request.symbol)]
             for order_id in ids:
-                self._desk.cancel(member, order_id)
+                self._order_entry.cancel(member, order_id)
             return ids
 
         return self._do(cancel)
 
     def amend(self, order_id: str, size: Amount) -> None:
-        """Make an open order smaller; raises `OrderRefused` if that cannot be."""
-        self._do(lambda: self._desk.amend(self._member, order_id, _decimal(size)))
+        """Make an open order smaller; raises `OrderRefused` if KuCoin would refuse it."""
+        self._do(lambda: self._order_entry.amend(self._member, order_id, _decimal(size)))
 
     @property
     def open_orders(self) -> list[str]:
@@ -153,10 +153,8 @@ class TradingAccount:
         """The newest 100 000 fills, oldest first."""
         return self._do(lambda: list(self._member.fills))
 
-    # Money
-
     def balances(self, wallet: str = "spot") -> dict[str, Balance]:
-        """Give the coins of the ``"spot"`` or the ``"margin"`` account."""
+        """Return the coins of the ``"spot"`` or the ``"margin"`` account."""
         if wallet not in ("spot", "margin"):
             raise InvalidInput(
                 f"no wallet {shown(wallet)}; wallets: spot, margin (see futures_wallet)"
@@ -165,8 +163,8 @@ class TradingAccount:
         return self._do(lambda: _balances(coins))
 
     def futures_wallet(self, currency: str = "USDT") -> FuturesWallet:
-        """Give one settlement currency of the futures account."""
-        return self._do(lambda: self._desk.futures_wallet(self._member, currency))
+        """Return one settlement currency of the futures account."""
+        return self._do(lambda: self._order_entry.futures_wallet(self._member, currency))
 
     @property
     def positions(self) -> dict[str, int]:
@@ -178,36 +176,34 @@ class TradingAccount:
     def deposit(self, wallet: str, currency: str, amount: Amount) -> None:
         """Add coins to ``"spot"``, ``"futures"`` or ``"margin"``; a negative amount takes away."""
         value = _decimal(amount)
-        self._do(lambda: self._desk.deposit(self._member, wallet, currency, value))
+        self._do(lambda: self._order_entry.deposit(self._member, wallet, currency, value))
 
     def borrow(self, currency: str, amount: Amount, *, symbol: str = "") -> None:
         """Borrow on cross margin, or on the isolated margin of a spot symbol."""
-        desk, value = self._desk, _decimal(amount)
+        order_entry, value = self._order_entry, _decimal(amount)
         self._do(
-            lambda: desk.lender.borrow(
-                self._member, currency, value, symbol, desk.hub.clock.reached_ns
+            lambda: order_entry.lender.borrow(
+                self._member, currency, value, symbol, order_entry.venue.clock.reached_ns
             )
         )
 
     def repay(self, currency: str, amount: Amount, *, symbol: str = "") -> None:
-        """Repay what was borrowed."""
-        desk, value = self._desk, _decimal(amount)
+        """Repay borrowed coins."""
+        order_entry, value = self._order_entry, _decimal(amount)
         self._do(
-            lambda: desk.lender.repay(
-                self._member, currency, value, symbol, desk.hub.clock.reached_ns
+            lambda: order_entry.lender.repay(
+                self._member, currency, value, symbol, order_entry.venue.clock.reached_ns
             )
         )
 
-    # Settings
-
     def set_leverage(self, symbol: str, leverage: Amount) -> None:
-        """Choose the leverage of the symbol's next orders (10 at first)."""
+        """Set the leverage of the symbol's next orders (10 at first)."""
         value = _decimal(leverage)
-        self._do(lambda: self._desk.set_leverage(self._member, symbol, value))
+        self._do(lambda: self._order_entry.set_leverage(self._member, symbol, value))
 
     def set_margin_mode(self, symbol: str, mode: str) -> None:
-        """Choose ``"ISOLATED"`` (at first) or ``"CROSS"`` for a symbol."""
-        self._do(lambda: self._desk.set_margin_mode(self._member, symbol, mode))
+        """Set the margin mode of a symbol: ``"ISOLATED"`` (at first) or ``"CROSS"``."""
+        self._do(lambda: self._order_entry.set_margin_mode(self._member, symbol, mode))
 
     def _do(self, function: Callable[[], _T]) -> _T:
         result: _T = self._perform(function)

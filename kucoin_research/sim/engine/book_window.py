@@ -11,18 +11,19 @@ __all__ = ["Window"]
 
 
 class Window:
-    """The best levels of a side as its readers know them, and what has changed since.
+    """Follows the best levels of one side of a book, and lists the levels that changed.
 
-    A window costs time in proportion to what changed, not to its depth.
+    Readers know the levels as of the last `changes`. The work grows with the number of changes,
+    not with the depth.
 
     Parameters
     ----------
     engine
-        Whose book it is.
+        The market of the book.
     side
         ``"buy"`` for the bids, ``"sell"`` for the asks.
     depth
-        The most levels in it.
+        Greatest number of levels.
     """
 
     def __init__(self, engine: Market, side: Side, depth: int) -> None:
@@ -31,28 +32,28 @@ class Window:
         self._sign = 1 if side == "buy" else -1
         self._depth = depth
         self._touched: set[int] = set()
-        # Sizes by key, as in `BookSide`: the better a level, the greater its key. All levels of
-        # the book from the floor on are in here; without a floor all of them.
+        # Sizes by key, as in `BookSide`: the better a level, the greater its key. Holds all levels
+        # of the book from the floor up; all of them while there is no floor.
         self._sizes: dict[int, int] = {}
         self._floor: int | None = None
         self._compare()
 
     def levels(self) -> list[tuple[int, int]]:
-        """Return ``(price_ticks, size)`` of the levels in it, best first."""
+        """Return ``(price_ticks, size)`` of the levels in the window, best first."""
         return [(key * self._sign, size) for key, size in sorted(self._sizes.items(), reverse=True)]
 
     def touch(self, price_ticks: int) -> None:
-        """Take note that something happened at a price; nothing else is looked at."""
+        """Note that a level may have changed: `changes` looks at no others."""
         self._touched.add(price_ticks * self._sign)
 
     def changes(self) -> list[tuple[int, int]]:
-        """Move on to the book of now.
+        """Move the window to the current book.
 
         Returns
         -------
         list[tuple[int, int]]
-            ``(price_ticks, size)`` of the levels that changed or came in, best first, then those
-            that went out, with size 0, best first.
+            ``(price_ticks, size)`` of the levels that changed or entered, best first; then the
+            levels that left, with size 0, best first.
         """
         if not self._touched:
             return []
@@ -64,7 +65,7 @@ class Window:
         return [(key * self._sign, size) for key, size in came + gone]
 
     def _compare(self) -> dict[int, int]:
-        # All levels, before and after.
+        # Compares all levels, before and after.
         before = self._sizes
         levels = self._engine.levels(self._side, self._depth)
         after = self._sizes = {ticks * self._sign: size for ticks, size in levels}
@@ -74,7 +75,7 @@ class Window:
         return changed
 
     def _follow(self, book: BookSide) -> dict[int, int]:
-        # Only what was touched, and what the floor's move lets in or leaves out.
+        # Compares only the touched levels, and those that enter or leave because the floor moved.
         keys, sizes, known = book.keys, book.sizes, self._sizes
         before = self._floor
         floor = self._floor = keys[-self._depth] if len(keys) >= self._depth else None
@@ -93,7 +94,7 @@ class Window:
 
 
 def _between(keys: list[int], low: int | None, high: int | None) -> list[int]:
-    # Those from `low` on and below `high`; None is below all.
+    # The keys from `low` up to, not including, `high`; None is below all keys.
     if high is None or (low is not None and low >= high):
         return []
     return keys[0 if low is None else bisect_left(keys, low) : bisect_left(keys, high)]

@@ -1,7 +1,7 @@
-"""Candles of one market: exact ones since its start, synthetic ones before.
+"""Candles of one market: exact since its start, synthetic before.
 
-Everything is built on one-minute rows of integers (prices in ticks, volume in units, notional in
-the smallest unit), so that every longer candle is exactly the sum of its minutes.
+All candles are merged from one-minute rows of integers (prices in ticks, volume in units, notional
+in the smallest unit), so that a longer candle is exactly the sum of its minutes.
 """
 
 from __future__ import annotations
@@ -52,6 +52,8 @@ _MINUTE_DAYS = 8  # days whose minutes are kept
 class CandleRow(NamedTuple):
     """One candle in integers: prices in ticks, volume in units, ``notional`` exact."""
 
+    # Loops over thousands of rows read the fields by index, for speed: ``row[0]`` is ``open_ms``.
+
     open_ms: int
     open: int
     high: int
@@ -62,7 +64,7 @@ class CandleRow(NamedTuple):
 
 
 def candle_open(interval_ms: int, time_ms: int) -> int:
-    """Return when the candle that holds a time opens, in ms since 1970.
+    """Return the opening time of the candle that holds a time, in ms since 1970.
 
     Parameters
     ----------
@@ -86,7 +88,7 @@ def candle_open(interval_ms: int, time_ms: int) -> int:
 
 
 def candle_end(interval_ms: int, open_ms: int) -> int:
-    """Return when the candle that opens at ``open_ms`` ends (exclusive), in ms since 1970."""
+    """Return the end (exclusive) of the candle that opens at ``open_ms``, in ms since 1970."""
     if interval_ms == MONTH_MS:
         return candle_open(MONTH_MS, open_ms + 31 * DAY_MS)
     return open_ms + interval_ms
@@ -109,14 +111,14 @@ def merge_rows(open_ms: int, rows: Iterable[CandleRow]) -> CandleRow | None:
 
 
 class CandleStore:
-    """One-minute rows of a market, and everything that is made of them.
+    """Keeps the one-minute rows of a market, and merges them to candles of any interval.
 
     Parameters
     ----------
     start_ms
         When the market opened; earlier candles come from ``history``.
     history
-        Gives the rows of one day (days since 1970), each minute at most once, up to ``start_ms``.
+        Returns the rows of one day (days since 1970), each minute at most once, up to ``start_ms``.
     """
 
     def __init__(self, start_ms: int, history: Callable[[int], list[CandleRow]]) -> None:
@@ -131,7 +133,7 @@ class CandleStore:
         self._running: dict[int, tuple[int, int, CandleRow | None]] = {}
 
     def add(self, time_ms: int, ticks: int, size: int, notional: int) -> None:
-        """Count one trade; times never go back."""
+        """Count one trade; its time must not be before that of the trade before."""
         if time_ms >= self._minute_end or not self._times:
             self._open_minute(time_ms, ticks)
         _, high, low, close, volume, notionals = self._columns
@@ -144,9 +146,9 @@ class CandleStore:
         notionals[-1] += notional
 
     def warm(self, interval_ms: int, from_ms: int, to_ms: int) -> Iterator[None]:
-        """Build the history that ``rows`` will want, a day at a step; what is there costs none.
+        """Build the history that ``rows`` will need, one day at each step; days built are skipped.
 
-        A day takes some milliseconds, so that whoever steps through can do other things between.
+        A day takes some milliseconds, so that the caller can do other work between the steps.
         """
         step = _base_step(interval_ms)
         first = max(self._first_day, candle_open(interval_ms, from_ms) // DAY_MS)
@@ -156,7 +158,7 @@ class CandleStore:
                 if (step, day) not in self._merged:
                     self._merged_day(step, day)
                     yield
-        elif len(days) <= _MINUTE_DAYS:  # more would push each other out
+        elif len(days) <= _MINUTE_DAYS:  # more would evict each other
             for day in days:
                 if day not in self._days:
                     self._day(day)
@@ -182,7 +184,7 @@ class CandleStore:
         if not open_ms <= minute < end:
             base = self._base_rows(open_ms, end, step=_base_step(interval_ms))
             return merge_rows(open_ms, base)
-        # All minutes before the running one are final: they are merged once and kept.
+        # All minutes before the running one are final, so they are merged once and kept.
         opened, until, closed = self._running.get(interval_ms, (None, 0, None))
         if opened != open_ms:
             base = self._base_rows(open_ms, minute, step=_base_step(interval_ms))
@@ -256,7 +258,8 @@ class CandleStore:
 
 
 def _base_step(interval_ms: int) -> int:
-    # The coarsest rows that an interval can be made of; kept for every day, unlike minutes.
+    # The coarsest rows that add up to an interval. Hours and quarters are kept for every day read;
+    # minutes only for some.
     if interval_ms >= HOUR_MS:
         return HOUR_MS
     return MINUTE_MS if interval_ms % QUARTER_MS else QUARTER_MS

@@ -1,4 +1,4 @@
-"""The instruments of the simulated exchange: their facts, and how lively each one is."""
+"""The instruments of the simulated exchange: their facts, and the order flow of each."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ HOUR_MS = 3_600_000
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """How orders arrive at one market; prices in ticks, sizes in units of the lot size.
+    """The order flow of one market: prices in ticks, sizes in units of the lot size.
 
     Parameters
     ----------
     actions_per_second
-        Average rate at which someone does something; most actions change one or two levels.
+        Average number of actions per second; most change one or two levels.
     trade_share
-        Fraction of actions in quiet times that take liquidity.
+        Fraction of actions that take liquidity, in quiet times.
     levels
-        Price levels that the market tends to hold on each side.
+        Number of price levels that each side tends to hold.
     gap_ticks
         Average distance between neighbouring levels near the touch.
     spread_ticks
-        Widest spread that market makers leave alone.
+        Widest spread that market makers do not narrow.
     band_ticks
-        How far the fundamental value moves before market makers follow it.
+        Distance that the fair price moves before market makers follow it.
     order_size, trade_size
         Medians of the heavy-tailed sizes of resting and of taking orders.
     round_ticks
-        Prices that people like are multiples of this; the walls stand there.
+        People prefer prices that are multiples of this; large orders stand there.
     """
 
     actions_per_second: float
@@ -48,14 +48,16 @@ class Flow:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """One instrument: what KuCoin says about it, and the flow that the simulation gives it.
+    """One instrument: the facts that KuCoin publishes, and the order flow of its simulation.
+
+    Its fields are those of the exchange's instrument lists, hence their number.
 
     ``tick_size`` and ``lot_size`` are decimal text. A unit of size is one lot on futures and one
     ``lot_size`` of base coins on spot. ``multiplier`` is in base coins per lot: -1 on inverse
-    contracts, 1 on spot. ``volume_per_minute`` is what this flow trades on average, in units, as
-    measured: synthetic history copies it. ``basis`` and ``basis_noise`` are the mean and spread of
-    the distance of fair price from index, as fractions of the index. ``is_quiet`` marks the
-    synthetic contracts, which share what others have of their own.
+    contracts, 1 on spot. ``volume_per_minute`` is the average volume of this flow in units, as
+    measured: synthetic history uses it. ``basis`` and ``basis_noise`` are the mean and the spread
+    of the distance of fair price from index, as fractions of the index. ``is_quiet`` marks the
+    synthetic contracts, which share their noises and their tables.
     """
 
     symbol: str

@@ -1,8 +1,8 @@
 """The simulated exchange's own time.
 
 Virtual time stands still until it is started, then runs at ``speed`` times wall time. It moves in
-slices of 10 ms on the absolute grid, so that everything that happens on a grid (depth frames,
-candles, marks) happens at exact virtual instants.
+slices of 10 ms on the absolute grid, so that depth frames, candles and marks happen at exact
+virtual times.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ __all__ = [
 DEFAULT_START = "2026-01-05T00:00:00Z"
 SLICE_NS = 10_000_000
 
-# Virtual time that the venue may owe to the wall before the debt is written off, in wall ns.
+# The exchange may be this far behind the wall before `slip` writes the lag off, in wall ns.
 _PATIENCE_NS = 100_000_000
 
 
-#: How a user may write when virtual time begins.
+#: The forms in which a user may write the start of virtual time.
 Start: TypeAlias = str | int | date | np.datetime64 | None
 
 
@@ -45,8 +45,8 @@ def parse_start(start: Start) -> int:
     Parameters
     ----------
     start
-        ISO 8601 text, ``"now"``, a date, a datetime (a naive one is taken as UTC), one of numpy,
-        integer ns, or None for ``DEFAULT_START``.
+        ISO 8601 text, ``"now"``, a date, a datetime (a naive one is taken as UTC), a numpy
+        ``datetime64``, integer ns, or None for ``DEFAULT_START``.
 
     Returns
     -------
@@ -62,9 +62,9 @@ def parse_start(start: Start) -> int:
         return time.time_ns()
     if start is None:
         start = DEFAULT_START
-    # numpy turns its units into others in 64 bits and wraps; what it writes is right.
+    # numpy converts its units in 64 bits and wraps silently; its text is right.
     when = _of_text(start) if isinstance(start, str | np.datetime64) else start
-    if isinstance(when, date) and when == when:  # NaT of pandas is a date, too
+    if isinstance(when, date) and when == when:  # false for pandas' NaT
         return _of_calendar(when, start)
     if isinstance(when, bool | np.timedelta64) or not isinstance(when, int | np.integer):
         raise _no_start(start)
@@ -76,7 +76,7 @@ def parse_start(start: Start) -> int:
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_LEAST_NS = 10**17  # in 1973: what is less is of another unit
+_LEAST_NS = 10**17  # in 1973: a smaller number is in another unit
 
 
 def _of_text(start: str | np.datetime64) -> datetime:
@@ -91,7 +91,7 @@ def _of_calendar(when: date, start: object) -> int:
         when = datetime(when.year, when.month, when.day, tzinfo=UTC)
     if when.tzinfo is None:
         when = when.replace(tzinfo=UTC)
-    if hasattr(when, "to_pydatetime"):  # of pandas, which counts in 64 bits
+    if hasattr(when, "to_pydatetime"):  # a pandas Timestamp, whose arithmetic overflows at 64 bits
         when = when.to_pydatetime(warn=False)
     ns = (when - _EPOCH) // timedelta(microseconds=1) * 1_000
     if not _LEAST_NS <= ns < 2**63:
@@ -106,19 +106,19 @@ def _no_start(start: object) -> InvalidInput:
 
 
 def is_number(value: object) -> bool:
-    """Whether that is a number; true and false are none, nor are numpy's spans of time."""
+    """Return whether a value is a number; booleans and numpy's time spans are not."""
     if isinstance(value, int) and value.bit_length() > 1_000:
-        return False  # no float holds it
+        return False  # too large for a float
     return isinstance(value, Real) and not isinstance(value, bool | np.timedelta64)
 
 
 def named(symbols: object) -> list[Any]:
-    """Take one symbol or several; none where they are left out.
+    """Return one symbol or several as a list; an empty one for None.
 
     Raises
     ------
     InvalidInput
-        If it is neither. Whether there is such a symbol is for the caller to say.
+        If it is neither a string nor strings. Whether a symbol exists is not checked.
     """
     if symbols is None:
         return []
@@ -138,9 +138,9 @@ def named(symbols: object) -> list[Any]:
 class VirtualClock:
     """Virtual time, anchored to a monotonic clock.
 
-    The exchange asks for ``target_ns``, works until there, and says so with ``reach``. Where the
-    machine is too slow, the difference is written off (virtual time slips behind the wall), so
-    nothing is ever skipped.
+    The exchange reads ``target_ns``, works up to that time, and reports it with ``reach``. If the
+    machine is too slow, ``slip`` writes the difference off: virtual time falls behind the wall,
+    and nothing is skipped.
 
     Parameters
     ----------
@@ -154,11 +154,11 @@ class VirtualClock:
     Attributes
     ----------
     reached_ns
-        Virtual time up to which everything has happened.
+        Virtual time up to which all work is done.
     slipped_ns
-        Virtual time written off so far because the machine (or a reader) was too slow.
+        Virtual time written off so far, because the machine or a reader was too slow.
     slips
-        How often that happened.
+        Number of times that virtual time was written off.
     """
 
     def __init__(
@@ -196,26 +196,26 @@ class VirtualClock:
 
     @property
     def now_ns(self) -> int:
-        """Virtual time, ns UTC: never backwards, at most a slice ahead of what has happened."""
+        """Virtual time, ns UTC: never goes back, and is at most one slice ahead of `reached_ns`."""
         return max(self.reached_ns, min(self.target_ns, self.reached_ns + SLICE_NS - 1))
 
     @property
     def lag(self) -> float:
-        """Virtual seconds by which the exchange is behind its target at this moment."""
+        """Virtual seconds by which the exchange is behind its target."""
         return max(0, self.target_ns - self.reached_ns) / 1e9
 
     def start(self) -> None:
-        """Let virtual time pass, from where it stands."""
+        """Let virtual time run on from where it stands."""
         if self._anchor_ns is None:
             self._anchor_ns = self.machine.monotonic_ns()
 
     def stop(self) -> None:
-        """Make virtual time stand still."""
+        """Stop virtual time where it is."""
         self._origin_ns = self.now_ns
         self._anchor_ns = None
 
     def reach(self, time_ns: int) -> None:
-        """Note that everything up to `time_ns` has happened."""
+        """Note that all work up to `time_ns` is done."""
         self.reached_ns = time_ns
 
     def slip(self, *, tolerance_ns: int = _PATIENCE_NS) -> None:
@@ -225,6 +225,7 @@ class VirtualClock:
             return
         self.slips += 1
         self.slipped_ns += behind
-        # One slice past what was reached is the most that `now_ns` can have shown.
+        # `now_ns` can have shown one slice past `reached_ns`; going back further would show time
+        # running backwards.
         self._origin_ns = self.reached_ns + SLICE_NS
         self._anchor_ns = self.machine.monotonic_ns()

@@ -1,7 +1,7 @@
-"""What a coin is worth at any instant, before the exchange opened as well as after.
+"""The value of a coin at any time, before the exchange opened as well as after.
 
-Everything here is a pure function of a seed and a time. Nothing has to be generated in order, so a
-candle of last month and the live price come from one path and meet without a jump.
+The value is a pure function of a seed and a time, and can be computed in any order. So a candle of
+last month and the live price come from one path and meet without a jump.
 
 The path is refined from coarse to fine: days (a mean-reverting walk away from an anchor day),
 minutes bridged between days, seconds bridged between minutes, straight lines between seconds.
@@ -28,8 +28,8 @@ SECONDS_PER_DAY = 86_400
 MINUTES_PER_YEAR = 525_600
 ANCHOR_DAY = 20_454  # 2026-01-01, in days since 1970: the day that opens at the base's start price
 
-# Share of yesterday's deviation that is left today. Prices then stay within a factor of two or so
-# of the start price for ever, whatever year the virtual clock shows.
+# Share of yesterday's deviation that remains today. It keeps prices within a factor of about two
+# of the start price in every year that the virtual clock may show.
 _DAILY_MEMORY = 0.996
 
 _VOLATILITY_SCALES = ((1_440, 0.30), (240, 0.35), (30, 0.35), (5, 0.35))
@@ -41,7 +41,7 @@ _V = TypeVar("_V")
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """How the price of one coin behaves; volatilities are per square root of a year."""
+    """The price model of one coin; volatilities are per square root of a year."""
 
     start_price: float
     market_beta: float
@@ -79,7 +79,7 @@ class Noise:
         self._days: dict[int, list[float]] = {}
 
     def __reduce__(self) -> tuple[object, ...]:
-        # It is its name and scales; days are found again where they are shared.
+        # Name and scales determine it; the copy is the shared noise, whose days are built already.
         return shared_noise, (self._name, self._scales)
 
     def day(self, day: int) -> list[float]:
@@ -118,14 +118,14 @@ class Noise:
 
 @lru_cache(maxsize=64)
 def shared_noise(name: str, scales: tuple[tuple[int, float], ...]) -> Noise:
-    """Give the one noise of a name, for all who want it, on whatever thread."""
+    """Return the one noise of a name, shared by all markets and threads."""
     return Noise(name, scales)
 
 
 class _Path:
-    # A walk of logarithms, zero at the anchor day. All coins share the market's and all markets of
-    # a coin the coin's, those of other exchanges with the same seed too, each in its thread: what
-    # two threads are at, both compute, to the same end.
+    # A walk of logarithms, zero at the anchor day. All coins share the path of the market, and all
+    # markets of a coin the path of the coin, also across exchanges of the same seed, which run in
+    # threads of their own. Two threads that need the same part both compute it, with equal results.
 
     def __init__(self, name: str, yearly_volatility: float) -> None:
         self._name = name
@@ -150,7 +150,7 @@ class _Path:
         return exp(self._noise.at(minute) - _VOLATILITY_VARIANCE / 2)
 
     def _day_open(self, day: int) -> float:
-        # A stationary Gaussian walk looks the same in both directions, so one recipe serves both.
+        # A stationary Gaussian walk has the same law in both directions, so one method serves both.
         distance = day - ANCHOR_DAY
         if distance >= 0:
             days = self._later = self._walked(self._later, "+", distance)
@@ -262,15 +262,15 @@ class FundamentalValue:
 
 
 def cached(cache: dict[_K, _V], key: _K, build: Callable[[_K], _V], *, capacity: int) -> _V:
-    """Find what a key stands for, and build it where it is not known; for any threads.
+    """Return the cached value of a key, or build it; may be called from any thread.
 
-    Oldest out: callers walk through time, so the oldest entry is the one least wanted.
+    The oldest entry is evicted: callers walk through time, so it is the one least needed.
     """
     found = cache.get(key)
     if found is None:
         found = build(key)
         if len(cache) >= capacity:
-            # Two exchanges may be at it, each in its thread.
+            # Another exchange may evict the same entry at the same time, in its own thread.
             [oldest, *_] = list(cache)
             cache.pop(oldest, None)
         cache[key] = found
@@ -278,8 +278,8 @@ def cached(cache: dict[_K, _V], key: _K, build: Callable[[_K], _V], *, capacity:
 
 
 def _normal_draws(name: str, count: int) -> list[float]:
-    # The first draws that `Random(name).gauss(0.0, 1.0)` gives; a day wants thousands at once, and
-    # one by one they are half of the work. (Box and Muller's pairs, as in CPython's random.py)
+    # The first draws of `Random(name).gauss(0.0, 1.0)`. A day needs thousands; drawn one by one,
+    # they would be half of the work. (Box and Muller's pairs, as in CPython's random.py)
     random = Random(name).random
     draws: list[float] = []
     for _ in range(-(-count // 2)):
@@ -291,7 +291,7 @@ def _normal_draws(name: str, count: int) -> list[float]:
 
 
 def _add_lines(values: list[float], nodes: Sequence[float], spacing: int, weight: float) -> None:
-    # Adds straight lines between nodes to `values`, whose last entry is the last node itself.
+    # Add straight lines between nodes to `values`, whose last entry is the last node itself.
     index = 0
     for left, right in pairwise(nodes):
         level, step = left * weight, (right - left) * weight / spacing
@@ -304,8 +304,8 @@ def _add_lines(values: list[float], nodes: Sequence[float], spacing: int, weight
 def _bridge(
     start: float, end: float, steps: Sequence[float], scales: Sequence[float]
 ) -> list[float]:
-    # The walk of `steps` bent to arrive at `end`; lively steps take most of the bend, quiet ones
-    # stay quiet.
+    # The walk of `steps`, bent so that it arrives at `end`. Large steps take most of the bend, so
+    # that quiet minutes stay quiet.
     # fsum, because the rounding of sum() changed in Python 3.12.
     missing = (end - start - fsum(steps)) / fsum(scale * scale for scale in scales)
     level = start

@@ -1,7 +1,7 @@
 """Mark price, premium and funding of one perpetual contract.
 
-The book is looked at once per second. From its distance to the index follow the mark price (P3.6),
-the premium of each minute, and from those the funding rate.
+The book is sampled once per second. Its distance to the index determines the mark price (P3.6) and
+the premium of each minute; the premiums determine the funding rate.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ _RATE_DECIMALS = 6
 
 
 class FundingClock:
-    """Per-second marks and per-minute premiums since a market's start.
+    """Keeps per-second marks and per-minute premiums since a market's start.
 
     Parameters
     ----------
     start_ms
-        When the market opened; before, premiums come from ``designed_premium``.
+        Opening time of the market; earlier premiums come from ``designed_premium``.
     interval_ms
         Time between settlements.
     index
         Index price at a time in ms.
     designed_premium
-        Premium that the simulation aims at, by time in ms, for times that were never looked at.
+        Premium that the simulation aims at, by time in ms: for times without a sample.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class FundingClock:
         self._estimate = 0.0
         self._estimate_end = 0
 
-    def look(self, mid: float, last: float) -> None:
+    def sample(self, mid: float, last: float) -> None:
         """Take the next second's sample of mid and last traded price."""
         now = self.next_ms
         self.next_ms = now + SECOND_MS
@@ -83,7 +83,7 @@ class FundingClock:
             self._minute_marks.append(mark)
 
     def mark(self, time_ms: int) -> float:
-        """Return the mark price of the second (long ago: the minute) that holds a time."""
+        """Return the mark price of the second that holds a time (of its minute, if long ago)."""
         newest = self.next_ms - SECOND_MS
         back = max(0, -(-(newest - time_ms) // SECOND_MS))
         if back < len(self._marks):
@@ -112,7 +112,7 @@ class FundingClock:
         return self._rate_between(start, time_ms)
 
     def settled(self, settlement_ms: int) -> float:
-        """Return the rate charged at a settlement: from the premiums of the interval before it."""
+        """Return the rate charged at a settlement, by the premiums of the interval before it."""
         known = self._settled.get(settlement_ms)
         if known is None:
             known = self._rate_between(settlement_ms - self._interval_ms, settlement_ms)

@@ -1,4 +1,4 @@
-"""What the simulated exchange uses of the machine it runs on: time, a loop, threads, sockets."""
+"""The machine under the simulated exchange: its clocks, event loop, threads and sockets."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Machine"]
 
 
 class Machine:
-    """The real one. A subclass may keep another time, in which all of these then wait."""
+    """The real machine. A subclass may have clocks of its own; all waits then follow those."""
 
     def monotonic_ns(self) -> int:
         """Read the steady clock, ns from an arbitrary origin."""
@@ -27,7 +27,7 @@ class Machine:
         return time.time_ns()
 
     def worked(self) -> float:
-        """Read the seconds that work has taken so far; what it is measured by may stand still."""
+        """Read the clock that measures work, in seconds; a subclass may let it stand still."""
         return time.perf_counter()
 
     def loop(self) -> asyncio.AbstractEventLoop:

@@ -1,7 +1,7 @@
-"""The matching engine: one limit-order book by price and time, and the events it tells.
+"""The matching engine: one limit-order book by price and time, and the events it records.
 
-The two sides of the book are one class. Prices are kept as *keys*, the price in ticks for bids and
-minus the price in ticks for asks, so that the best level always has the greatest key.
+Both sides of the book are one class. A price is kept as a *key*: the price in ticks for bids, minus
+the price in ticks for asks. The best level of either side then has the greatest key.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ __all__ = [
 Side: TypeAlias = Literal["buy", "sell"]
 
 MS_NS = 1_000_000
-# KuCoin's futures order ids carry the milliseconds since about this instant above 22 bits of
-# counter (read off the sample in P6.5).
+# KuCoin's futures order ids hold the milliseconds since about this instant, above 22 bits of
+# counter (measured on the sample in P6.5).
 _ORDER_EPOCH_MS = 1_672_813_200_000
 _COUNTER_BITS = 22
 _COUNTER_MASK = (1 << _COUNTER_BITS) - 1
 
 
 class BookChange(NamedTuple):
-    """One level of the book now rests this size (0: the level is gone)."""
+    """The new size of one level of the book; 0 if the level is gone."""
 
     time_ns: int
     sequence: int
@@ -44,8 +44,8 @@ class BookChange(NamedTuple):
 class Trade(NamedTuple):
     """One fill of one maker order; ``side`` is the taker's.
 
-    ``book_sequence`` is the sequence of the `BookChange` in which the fill shows. Fills at one
-    level share it, and it follows them directly.
+    ``book_sequence`` is the sequence of the `BookChange` that shows the fill. Fills at one level
+    share that change, which directly follows them.
     """
 
     time_ns: int
@@ -63,7 +63,7 @@ Event: TypeAlias = BookChange | Trade
 
 
 class Order:
-    """One order; ``remaining`` falls as it is filled, ``owner`` is None for the random flow."""
+    """One order; ``remaining`` falls with each fill, ``owner`` is None for the random flow."""
 
     __slots__ = ("key", "number", "owner", "remaining", "side")
 
@@ -75,7 +75,7 @@ class Order:
         self.owner = owner
 
     def __reduce__(self) -> tuple[object, ...]:
-        # A third of the time that the state of slots would take; there are thousands.
+        # A third of the time that pickling the slots would take; a book holds thousands of orders.
         return Order, (self.number, self.side, self.key, self.remaining, self.owner)
 
     @property
@@ -120,7 +120,7 @@ class BookSide:
 
 
 class MatchingBook:
-    """Price-time priority matching; every change is appended to ``events``.
+    """Matches orders by price, then time, and appends every change to ``events``.
 
     Parameters
     ----------
@@ -131,10 +131,30 @@ class MatchingBook:
     order_text
         Turns an order number into the id that KuCoin would print.
     trade_step
-        Draws by how much the trade sequence grows, 1 or more.
+        Draws the next step of the trade sequence, 1 or more.
     on_trade
         Called with each trade as it happens.
+
+    Attributes
+    ----------
+    order_text
+        As passed.
     """
+
+    # Slots keep attributes fast after pickling (see `WarmMarkets`).
+    __slots__ = (
+        "_counter",
+        "_id_base",
+        "_on_trade",
+        "_trade_sequence",
+        "_trade_step",
+        "asks",
+        "bids",
+        "events",
+        "order_text",
+        "sequence",
+        "time_ns",
+    )
 
     def __init__(
         self,
@@ -151,19 +171,23 @@ class MatchingBook:
         self.sequence = sequence
         self.time_ns = 0
         self._trade_sequence = trade_sequence
-        self._order_text = order_text
+        self.order_text = order_text
         self._trade_step = trade_step
         self._on_trade = on_trade
         self._id_base = 0
         self._counter = 0
 
+    def side(self, name: Side) -> BookSide:
+        """Return the bids ("buy") or the asks ("sell")."""
+        return self.bids if name == "buy" else self.asks
+
     def set_time(self, time_ms: int) -> None:
-        """Stamp what follows with this virtual time."""
+        """Set the virtual time of the events and orders that follow."""
         self.time_ns = time_ms * MS_NS
         self._id_base = abs(time_ms - _ORDER_EPOCH_MS) << _COUNTER_BITS
 
     def make_order(self, side: BookSide, key: int, size: int, owner: str | None = None) -> Order:
-        """Give a new order its number without entering it."""
+        """Make an order with the next number, without entering it."""
         self._counter = (self._counter + 1) & _COUNTER_MASK
         return Order(self._id_base | self._counter, side.name, key, size, owner)
 
@@ -172,7 +196,7 @@ class MatchingBook:
         self.rest(side, self.make_order(side, key, size))
 
     def rest(self, side: BookSide, order: Order) -> None:
-        """Queue an order at its price; the caller has made sure that it does not cross."""
+        """Queue an order at its price; the caller must make sure that it does not cross."""
         key = order.key
         queue = side.queues.get(key)
         total = order.remaining
@@ -188,7 +212,7 @@ class MatchingBook:
             total += side.sizes[key]
         side.sizes[key] = total
         side.orders += 1
-        self._tell(side, key, total)
+        self._record_change(side, key, total)
 
     def take(self, order: Order) -> None:
         """Match an order against the other side as far as its price allows."""
@@ -198,7 +222,7 @@ class MatchingBook:
             self._take_level(order, side, side.keys[-1])
 
     def cancel(self, side: BookSide, order: Order) -> None:
-        """Take a resting order out of the book."""
+        """Remove a resting order from the book."""
         key = order.key
         queue = side.queues[key]
         queue.remove(order)
@@ -208,16 +232,16 @@ class MatchingBook:
             side.sizes[key] = total
         else:
             side.remove_key(key)
-        self._tell(side, key, total)
+        self._record_change(side, key, total)
 
     def reduce(self, side: BookSide, order: Order, size: int) -> None:
-        """Take a part of a resting order out of the book."""
+        """Remove a part of a resting order from the book."""
         order.remaining -= size
         side.sizes[order.key] = total = side.sizes[order.key] - size
-        self._tell(side, order.key, total)
+        self._record_change(side, order.key, total)
 
     def cancel_level(self, side: BookSide, key: int) -> bool:
-        """Take the flow's orders out of one level at once; False if accounts' orders remain."""
+        """Remove the flow's orders from one level; return False if accounts' orders remain."""
         queue = side.queues[key]
         kept = [order for order in queue if order.owner is not None]
         if len(kept) == len(queue):
@@ -229,12 +253,12 @@ class MatchingBook:
             side.sizes[key] = total
         else:
             side.remove_key(key)
-        self._tell(side, key, total)
+        self._record_change(side, key, total)
         return not kept
 
     def announce(self, side: BookSide, key: int, total: int) -> None:
-        """Tell of a level that is not so in this book; for faults."""
-        self._tell(side, key, total)
+        """Record a change that this book has not made; for faults."""
+        self._record_change(side, key, total)
 
     def _take_level(self, taker: Order, side: BookSide, key: int) -> None:
         queue = side.queues[key]
@@ -245,7 +269,7 @@ class MatchingBook:
             maker.remaining -= size
             taker.remaining -= size
             total -= size
-            self._tell_trade(taker, maker, size)
+            self._record_trade(taker, maker, size)
             if not maker.remaining:
                 del queue[0]
                 side.orders -= 1
@@ -253,13 +277,13 @@ class MatchingBook:
             side.sizes[key] = total
         else:
             side.remove_key(key)
-        self._tell(side, key, total)
+        self._record_change(side, key, total)
 
-    def _tell(self, side: BookSide, key: int, total: int) -> None:
+    def _record_change(self, side: BookSide, key: int, total: int) -> None:
         self.sequence = sequence = self.sequence + 1
         self.events.append(BookChange(self.time_ns, sequence, side.name, key * side.sign, total))
 
-    def _tell_trade(self, taker: Order, maker: Order, size: int) -> None:
+    def _record_trade(self, taker: Order, maker: Order, size: int) -> None:
         self._trade_sequence += self._trade_step()
         trade = Trade(
             self.time_ns,
@@ -268,8 +292,8 @@ class MatchingBook:
             taker.side,
             maker.price_ticks,
             size,
-            self._order_text(maker.number),
-            self._order_text(taker.number),
+            self.order_text(maker.number),
+            self.order_text(taker.number),
             self.sequence + 1,
         )
         self.events.append(trade)

@@ -1,9 +1,9 @@
 """The crowd: random orders that keep a market near a fair price.
 
-Every action is decided by one seeded generator and the state of the book, so the flow depends on
-virtual time only. Market makers follow the fair price in small jumps; in between, people add,
-cancel, replace and take. Taking begets taking (a self-exciting rate), and the rate follows
-volatility, so quiet and hectic minutes alternate.
+One seeded generator and the state of the book decide every action, so the flow depends on virtual
+time only. Market makers follow the fair price in small jumps; in between, people add, cancel,
+replace and take. Each taking order raises the rate of the next ones (a self-exciting rate), and the
+rate follows volatility, so quiet and hectic minutes alternate.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from kucoin_research.sim.engine.matching import BookSide, MatchingBook
 
 __all__ = ["OrderFlow", "Tables", "shared_tables"]
 
-_TABLE = 4_096  # power of two: picks from a table of quantiles replace costly distributions
+_TABLE = 4_096  # power of two: picks from a table of quantiles are cheaper than draws
 _SIZE_SPREAD = 1.5  # standard deviation of the logarithm of sizes
-_DIGITS = (1, 1, 2, 2, 3, 12)  # significant digits of sizes, as often as they stand here
+_DIGITS = (1, 1, 2, 2, 3, 12)  # significant digits of sizes, by frequency
 _DIGITS_FORMAT = {digits: f"{{:.{digits - 1}e}}".format for digits in set(_DIGITS)}
-_REACH = 0.9  # tail exponent of how far from the best price orders are placed
+_REACH = 0.9  # tail exponent of the distances of orders from the best price
 
 _HEAT_DECAY_MS = 1_500.0
 _HEAT_BRANCHING = 0.5
@@ -36,7 +36,7 @@ _FEWEST_LEVELS = 12
 
 
 class Tables(NamedTuple):
-    """What sizes of orders, sizes of trades and distances are picked from."""
+    """Tables from which order sizes, trade sizes and distances are picked."""
 
     sizes: list[int]
     trade_sizes: list[int]
@@ -44,12 +44,12 @@ class Tables(NamedTuple):
 
 
 class OrderFlow:
-    """Random order flow into one book.
+    """Sends random orders into one book.
 
     Parameters
     ----------
     book
-        Where the orders go.
+        The book that receives the orders.
     flow
         Rates, sizes and distances.
     rng
@@ -57,8 +57,26 @@ class OrderFlow:
     fair_ticks
         Fair price in ticks at a time in ms.
     tables
-        What sizes and distances are picked from; None for tables of its own.
+        Tables of sizes and distances; None to draw its own.
     """
+
+    # Slots keep attributes fast after pickling (see `WarmMarkets`).
+    __slots__ = (
+        "_book",
+        "_buying",
+        "_distances",
+        "_fair",
+        "_fair_ticks",
+        "_fewest_levels",
+        "_flow",
+        "_heat",
+        "_heat_time",
+        "_orders",
+        "_random",
+        "_reach",
+        "_sizes",
+        "_trade_sizes",
+    )
 
     def __init__(
         self,
@@ -98,7 +116,7 @@ class OrderFlow:
         return -log(1.0 - self._random()) * 1_000.0 / rate
 
     def act(self, now_ms: int) -> None:
-        """Let someone do something."""
+        """Take one action: follow the fair price, trade, or add or cancel orders."""
         flow, book = self._flow, self._book
         fair = self._fair_ticks(now_ms)
         if abs(fair - self._fair) > flow.band_ticks:
@@ -137,7 +155,7 @@ class OrderFlow:
         self._hit(side, side.keys[-1] - patience, size, now_ms)
 
     def _follow(self, stale: BookSide, other: BookSide, now_ms: int) -> None:
-        # The fair price has moved through the best of `stale`: take it or withdraw it.
+        # The fair price has moved through the best of `stale`: take those orders or cancel them.
         random = self._random
         limit = floor(self._fair) * stale.sign
         if random() < _INFORMED:
@@ -152,7 +170,7 @@ class OrderFlow:
             self._place_near(other)
 
     def _hit(self, side: BookSide, limit: int, size: int, now_ms: int) -> None:
-        # Take from `side` down to the key `limit`; what is left over is dropped.
+        # Take from `side` down to the key `limit`, and drop the rest of the order.
         book = self._book
         taker_side = book.asks if side is book.bids else book.bids
         book.take(book.make_order(taker_side, -limit, size))
@@ -184,7 +202,7 @@ class OrderFlow:
             self._cancel_near(side)
 
     def _adding(self, side: BookSide) -> float:
-        # Chance of an order coming rather than going: pulls the number of orders to its target.
+        # Probability of adding rather than cancelling: it pulls the number of orders to its target.
         return 0.5 + max(-0.45, min(0.45, 2.0 * (self._orders - side.orders) / self._orders))
 
     def _place_near(self, side: BookSide) -> None:
@@ -235,7 +253,7 @@ class OrderFlow:
             book.add(book.asks, -new_ask, self._sizes[int(random() * _TABLE)])
 
     def _extend(self, side: BookSide) -> None:
-        # Around the fair price, not behind the worst level: that may be an account's, anywhere.
+        # Near the fair price, not behind the worst level: an account's order may stand anywhere.
         random = self._random
         key = self._edge(side) - 1 - int(self._reach * random())
         if side.sign > 0:
@@ -243,7 +261,7 @@ class OrderFlow:
         self._book.add(side, key, self._sizes[int(random() * _TABLE)] * 2)
 
     def _edge(self, side: BookSide) -> int:
-        # Where a side can start again: at the fair price, but behind the other side's best.
+        # The key from which to refill a side: the fair price, or behind the other side's best.
         book = self._book
         other = book.asks if side is book.bids else book.bids
         key = floor(self._fair) * side.sign
@@ -275,7 +293,7 @@ def _make_tables(flow: Flow, rng: Random) -> Tables:
     return tables
 
 
-# Half the work of opening a market. Another exchange of the same seed, and tapes, find it done.
+# Half the work of opening a market. Cached for tapes and for other exchanges of the same seed.
 @lru_cache(maxsize=16)
 def _drawn_tables(flow: Flow, state: tuple[Any, ...]) -> tuple[Tables, tuple[Any, ...]]:
     rng = Random()
@@ -287,12 +305,12 @@ def _drawn_tables(flow: Flow, state: tuple[Any, ...]) -> tuple[Tables, tuple[Any
 
 @lru_cache(maxsize=1)
 def shared_tables(flow: Flow) -> Tables:
-    """Make the tables of a flow that many markets have in common, once."""
+    """Return the tables of a flow that many markets share; made once."""
     return _make_tables(flow, Random("shared tables"))
 
 
 def _size_table(median: int, rng: Random) -> list[int]:
-    # Quantiles of a log-normal law, most of them rounded as people round.
+    # Quantiles of a log-normal law, most of them rounded to few digits, as people do.
     choice = rng.choice
     texts = [_DIGITS_FORMAT[choice(_DIGITS)](median * factor) for factor in _size_factors()]
     return [max(1, int(float(text))) for text in texts]
@@ -300,7 +318,7 @@ def _size_table(median: int, rng: Random) -> list[int]:
 
 @cache
 def _size_factors() -> list[float]:
-    # The same for every market, and costly.
+    # The same for every market, and costly: cached.
     quantile = NormalDist(0.0, _SIZE_SPREAD).inv_cdf
     return [exp(quantile((index + 0.5) / _TABLE)) for index in range(_TABLE)]
 
@@ -311,12 +329,12 @@ def _tails() -> list[float]:
 
 
 def _reach(flow: Flow) -> int:
-    # How deep the book is in ticks when its gaps are as `OrderFlow.open` makes them.
+    # Depth of the book in ticks, with gaps like those of `OrderFlow.open`.
     return int(flow.levels * (flow.gap_ticks * 1.6 + 1))
 
 
 def _distance_table(flow: Flow) -> list[int]:
-    # Quantiles of a power law in ticks behind the best price, cut where the book ends.
+    # Quantiles of a power law in ticks behind the best price, cut at the end of the book.
     longest = _reach(flow) // 2
     distances = []
     for index, tail in enumerate(_tails()):

@@ -1,4 +1,4 @@
-"""Synthetic contracts in which little happens, cheap enough to stream by the hundred."""
+"""Synthetic contracts with little trading, cheap enough to stream by the hundred."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kucoin_research.sim.engine.fundamental_value import MINUTES_PER_DAY
 __all__ = ["QuietValue", "quiet_listings"]
 
 _FLOW = Flow(0.8, 0.12, 24, 2.5, 4, 3.0, 100, 15, 100)
-# Period in seconds, and how far the wave takes the logarithm of the price.
+# Period in seconds, and amplitude in the logarithm of the price.
 _WAVES = ((10_800.0, 0.01), (1_020.0, 0.002), (97.0, 0.0003))
 _STEP = 30  # minutes between the points of a day's line
 
@@ -20,7 +20,7 @@ _STEP = 30  # minutes between the points of a day's line
 class QuietValue:
     """The price of a synthetic coin as a pure function of time: a few waves around its start.
 
-    Does what `FundamentalValue` does, without days of draws behind it.
+    A cheap stand-in for `FundamentalValue`, with the same methods, that costs no random draws.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ class QuietValue:
     base
         The coin.
     start_price
-        What it waves around.
+        Middle of the waves.
     """
 
     minute_volatility = 0.0005
@@ -58,13 +58,13 @@ class QuietValue:
         ]
         return [*values, points[-1]]
 
-    def activity(self, time_ns: int) -> float:  # noqa: ARG002  the same at all times
+    def activity(self, time_ns: int) -> float:  # noqa: ARG002  constant
         """Return volatility relative to its long-run level."""
         return 1.0
 
 
 def quiet_listings(count: int) -> dict[str, Listing]:
-    """Make the first so many: ``SIM001USDTM`` and so on, the same in every run."""
+    """Make ``count`` listings, from ``SIM001USDTM`` on; the same in every run."""
     return {listing.symbol: listing for listing in map(_listing, range(1, count + 1))}
 
 

@@ -1,8 +1,8 @@
-"""Markets that have traded unseen, kept for the next exchange of this process.
+"""Markets after their warm-up, kept for the next exchange of this process.
 
-An exchange lets each symbol trade for a while before anybody looks, and that costs more than all
-else it does at its start. It is the same work each time: a market is a function of listing, seed
-and start. So the first exchange keeps it, as bytes, and the next ones, and tapes, get copies.
+An exchange lets each symbol trade for a while before its first reader. This warm-up is the most
+expensive part of its start, and the same each time: a market is a function of listing, seed and
+start. So the first exchange keeps the market as bytes, and later exchanges and tapes get copies.
 """
 
 from __future__ import annotations
@@ -17,27 +17,30 @@ from kucoin_research.sim.engine.market import Market
 
 __all__ = ["WarmMarkets"]
 
-_KEPT = 64  # markets; a lively one has some 200 kB
+_KEPT = 64  # markets; a busy one has about 200 kB
 
 # Listing, seed, start and the time up to which it has traded, ns since 1970.
 _Key: TypeAlias = tuple[Listing, int, int, int]
 
 
 class WarmMarkets:
-    """Copies of markets to which nothing but time has happened. Thread-safe.
+    """Keeps copies of markets in which no account has traded yet. Thread-safe.
 
-    Quiet contracts are not kept: to make one anew is as cheap.
+    Quiet contracts are not kept: making one anew is as cheap.
     """
+
+    # Pickling creates the `__dict__` of a plain instance, and CPython 3.11 reads attributes of such
+    # instances slowly, of the original as well as of the copy. So the busiest classes have slots.
 
     def __init__(self) -> None:
         self._kept: OrderedDict[_Key, bytes] = OrderedDict()
         self._lock = threading.Lock()  # guards `_kept`
 
     def take(self, listing: Listing, seed: int, start_ns: int, until_ns: int) -> Market | None:
-        """Give a copy of a market that has traded until then; None if there is none.
+        """Return a copy of a market that has traded until a time; None if none is kept.
 
-        Its ``now_ns`` is the start all the same: it is advanced as one made anew would be, in as
-        many steps, which then cost nothing. So nobody can tell the two apart.
+        Its ``now_ns`` is set back to the start. The caller advances it like a new market, in the
+        same steps, which then cost nothing. So it behaves exactly like a new one.
         """
         key = listing, seed, start_ns, until_ns
         with self._lock:
@@ -50,11 +53,11 @@ class WarmMarkets:
         return market
 
     def disown(self) -> None:
-        """Forget all in a forked child: a thread of the parent may have held the lock."""
+        """Start empty in a forked child: a thread of the parent may have held the lock."""
         self._kept, self._lock = OrderedDict(), threading.Lock()
 
     def keep(self, market: Market, seed: int) -> None:
-        """Keep a market as it is now; nobody may have traded in it."""
+        """Keep a market as it is now; no account may have traded in it."""
         key = market.listing, seed, market.start_ns, market.now_ns
         if market.listing.is_quiet or key in self._kept:
             return

@@ -1,6 +1,5 @@
 """Accounts add up at every moment, and what they do is one truth for tape, REST and streams."""
 
-import json
 from decimal import Decimal
 from random import Random
 
@@ -172,66 +171,6 @@ def test_position_figures_hang_together():
     assert row["posCost"] == pytest.approx(row["avgEntryPrice"] * 6 * 0.001)
 
 
-def test_funding_moves_the_wallet_and_is_told():
-    floor = Floor("XBTUSDTM", start="2026-01-05T07:59:59Z")
-    floor.listen("futures", "/contract/positionAll", "/contractAccount/wallet")
-    me = floor.account()
-    me.place("XBTUSDTM", "buy", 100)
-    before = floor.me.futures["USDT"]
-    floor.run(2)
-
-    [row] = floor.data("position.settlement")
-    paid = 100 * 0.001 * row["markPrice"] * row["fundingRate"]
-    assert row["fundingFee"] == pytest.approx(-paid)
-    assert floor.me.futures["USDT"] - before == Decimal(repr(row["fundingFee"]))
-    assert row["fundingTime"] % (8 * 3_600_000) == 0
-
-
-def test_position_that_is_broke_is_liquidated():
-    floor = Floor("KCSUSDTM", accounts=[RICH])
-    floor.listen("futures", "/contract/positionAll", "/contractMarket/tradeOrders")
-    me = floor.account()
-    me.set_leverage("KCSUSDTM", 20)
-    me.place("KCSUSDTM", "buy", 2_000)
-    lots = floor.me.positions["KCSUSDTM"].quantity
-    floor.me.positions["KCSUSDTM"].cost *= Decimal("1.05")  # bought dearly
-    floor.run(2)
-
-    assert lots > 0
-    assert floor.me.positions["KCSUSDTM"].quantity == 0
-    assert floor.data("symbolOrderChange", tradeType="liquid")
-    assert floor.data("position.change", changeReason="liquidation")
-
-
-REFUSED = [
-    ("XBTUSDTM", "buy", {"size": "1.5"}, "400100"),
-    ("XBTUSDTM", "hold", {"size": 1}, "400100"),
-    ("XBTUSDTM", "buy", {}, "400100"),
-    ("XBTUSDTM", "buy", {"size": 1, "price": "80000.05"}, "400100"),
-    ("XBTUSDTM", "buy", {"size": 1, "stop": "loss", "stop_price": 1}, "400100"),
-    ("XBTUSDTM", "buy", {"size": 1, "stop": "up"}, "400100"),
-    ("XBTUSDTM", "buy", {"funds": 1}, "400100"),
-    ("XBTUSDTM", "buy", {"size": 10**6}, "300003"),
-    ("XBTUSDTM", "sell", {"size": 1, "reduce_only": True}, "300009"),
-    ("BTC-USDT", "buy", {"size": 5}, "200004"),
-    ("BTC-USDT", "sell", {"size": 5, "price": 80_000}, "200004"),
-    ("BTC-USDT", "buy", {"funds": "0.0000001"}, "400100"),
-]
-
-
-@pytest.mark.parametrize(("symbol", "side", "order", "code"), REFUSED)
-def test_order_that_cannot_be_is_refused_and_changes_nothing(symbol, side, order, code):
-    floor = Floor("XBTUSDTM", "BTC-USDT")
-    sequence = floor.hub.caught_up(symbol).sequence
-
-    with pytest.raises(OrderRefused) as refused:
-        floor.account().place(symbol, side, **order)
-
-    assert refused.value.code == code
-    assert floor.hub.caught_up(symbol).sequence == sequence
-    assert floor.me.orders == {}
-
-
 def test_unknown_things_are_refused():
     me = Floor("XBTUSDTM").account()
 
@@ -317,29 +256,6 @@ def test_orders_do_not_start_a_clock_that_stands_still():
         assert exchange.now_ns == exchange.clock.start_ns
         assert exchange.demo_account.key == KEY
         assert exchange.demo_account.positions == {"XBTUSDTM": 1}
-
-
-def test_trader_arguments_are_checked():
-    with open_exchange() as exchange:
-        with pytest.raises(InvalidInput, match="above 0"):
-            exchange.start_trader(orders_per_minute=0)
-        with pytest.raises(UnknownSymbol):
-            exchange.start_trader("NOPE")
-        exchange.start_trader("XBTUSDTM")
-        exchange.stop_traders()
-
-
-def test_same_seed_gives_the_trader_the_same_orders():
-    fills = []
-    for _ in range(2):
-        floor = Floor("XBTUSDTM", "ETH-BTC")
-        for symbol in ("XBTUSDTM", "ETH-BTC"):
-            floor.desk.start_trader(floor.me, symbol, 300.0, 7)
-        floor.run(30)
-        fills.append(json.dumps([*floor.me.fills], default=str))
-
-    assert fills[0] == fills[1]
-    assert len(floor.me.fills) > 50
 
 
 def test_private_frames_do_not_depend_on_what_else_is_listened_to():

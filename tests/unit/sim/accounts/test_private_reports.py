@@ -247,33 +247,6 @@ def test_spot_order_lives_as_documented():
     ]
 
 
-@pytest.mark.parametrize("kind", ["TP", "MP", "IP"])
-def test_stop_waits_for_its_price_and_becomes_an_order(kind):
-    floor = Floor("XBTUSDTM")
-    floor.listen("futures", "/contractMarket/advancedOrders", "/contractMarket/tradeOrders")
-    me, engine = floor.account(), floor.hub.caught_up("XBTUSDTM")
-    low = round(engine.best_bid / 10 * 0.5)
-    waits = me.place("XBTUSDTM", "buy", 1, stop="down", stop_price=low, stop_price_type=kind)
-    fires = me.place("XBTUSDTM", "buy", 1, stop="up", stop_price=low, stop_price_type=kind)
-    floor.run(1)
-
-    assert types_of(floor, "stopOrder", waits) == ["open"]
-    assert types_of(floor, "stopOrder", fires) == ["open", "triggered"]
-    assert me.open_orders == [waits]
-    assert me.positions == {"XBTUSDTM": 1}
-
-
-def test_stop_without_funds_fails_when_triggered():
-    floor = Floor("BTC-USDT")
-    floor.listen("spot", "/spotMarket/advancedOrders")
-    floor.account().place("BTC-USDT", "sell", 50, stop="entry", stop_price=1)
-    floor.run(1)
-
-    [row] = floor.data("stopOrder", type="triggered")
-    assert row["triggerSuccess"] is False
-    assert "insufficient" in row["error"]
-
-
 @pytest.mark.parametrize(
     ("market", "topics"), [("futures", FUTURES), ("spot", SPOT)], ids=["futures", "spot"]
 )

@@ -1,0 +1,111 @@
+"""Settlement of orders: coins set aside and returned, fills, fees and positions."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from kucoin_research.sim.accounts.ledger import ZERO, Position, contract_value, fraction
+from kucoin_research.sim.accounts.members import LiveOrder, position_data
+from kucoin_research.sim.accounts.order_checks import price_of, size_of
+from kucoin_research.sim.accounts.orders import Fill
+from kucoin_research.sim.accounts.private_reports import PrivateReports
+from kucoin_research.sim.engine.market import Trade
+
+__all__ = ["Settlement"]
+
+_MS = 1_000_000
+
+
+class Settlement:
+    """Moves the coins and contracts of accounts as their orders rest, fill and end.
+
+    Parameters
+    ----------
+    reports
+        Sends each change to the account's listeners.
+    """
+
+    def __init__(self, reports: PrivateReports) -> None:
+        self._reports = reports
+
+    def hold(self, order: LiveOrder, now_ns: int) -> None:
+        """Set aside the coins of a new spot order."""
+        listing, wallet = order.engine.listing, order.member.spot
+        currency = listing.quote if order.request.side == "buy" else listing.base
+        change = wallet.change(currency, -order.hold, order.hold)
+        self._reports.report_balance(order.member, change, "trade.hold", order.context, now_ns)
+
+    def release(self, order: LiveOrder, amount: Decimal, now_ns: int) -> None:
+        """Return coins that a spot order had set aside to the available balance."""
+        listing, wallet = order.engine.listing, order.member.spot
+        currency = listing.quote if order.request.side == "buy" else listing.base
+        change = wallet.change(currency, amount, -amount)
+        self._reports.report_balance(order.member, change, "trade.hold", order.context, now_ns)
+
+    def fill(self, order: LiveOrder, trade: Trade, *, is_taker: bool) -> None:
+        """Book one fill of an order: its fee, and the coins or contracts that change hands."""
+        engine, listing = order.engine, order.engine.listing
+        rate = fraction(listing.taker_fee if is_taker else listing.maker_fee)
+        price = price_of(engine, trade.price_ticks)
+        is_spot = listing.market == "spot"
+        size = size_of(engine, trade.size)
+        value = price * size if is_spot else abs(contract_value(listing, price, trade.size))
+        fee = value * rate if is_spot else (value * rate).quantize(Decimal("1e-12"))
+        order.filled += trade.size
+        order.member.fills.append(
+            Fill(
+                trade.time_ns,
+                order.symbol,
+                order.order_id,
+                trade.trade_id,
+                order.request.side,
+                price,
+                trade.size,
+                fee,
+                is_taker,
+            )
+        )
+        self._reports.report_order(order, "match", trade.time_ns, trade=trade, is_taker=is_taker)
+        if is_spot:
+            self._settle_coins(order, trade, value, size, fee)
+        else:
+            self._settle_contracts(order, trade, price, fee)
+
+    def _settle_coins(
+        self, order: LiveOrder, trade: Trade, value: Decimal, size: Decimal, fee: Decimal
+    ) -> None:
+        wallet, listing = order.member.spot, order.engine.listing
+        if order.request.side == "sell":
+            held = size
+            changes = [wallet.change(listing.base, ZERO, -size)]
+            changes.append(wallet.change(listing.quote, value - fee))
+        else:
+            order.spent += value + fee
+            held = value + fee
+            if order.price_ticks is not None:
+                with_fee = 1 + fraction(listing.taker_fee)
+                held = price_of(order.engine, order.price_ticks) * size * with_fee
+            changes = [wallet.change(listing.quote, held - value - fee, -held)]
+            changes.append(wallet.change(listing.base, size))
+        order.hold -= held
+        context = order.context | {"tradeId": trade.trade_id}
+        for change in changes:
+            self._reports.report_balance(
+                order.member, change, "trade.setted", context, trade.time_ns
+            )
+
+    def _settle_contracts(
+        self, order: LiveOrder, trade: Trade, price: Decimal, fee: Decimal
+    ) -> None:
+        member, listing = order.member, order.engine.listing
+        position = member.positions.setdefault(order.symbol, Position(listing))
+        if not position.quantity:
+            position.is_cross, position.leverage = order.is_cross, order.leverage
+        time_ms = trade.time_ns // _MS
+        profit = position.fill(order.request.side, price, trade.size, fee, time_ms)
+        member.futures[listing.settle] += profit - fee
+        reason = "liquidation" if order.request.trade_type == "liquid" else "positionChange"
+        mark = fraction(order.engine.mark_price(trade.time_ns))
+        data = position_data(position, mark, time_ms, reason)
+        self._reports.report_position(member, order.symbol, "position.change", data, trade.time_ns)
+        self._reports.report_wallet(member, listing.settle, trade.time_ns)

@@ -1,0 +1,145 @@
+"""Orders that accounts enter into one market's book."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple, TypeAlias
+
+from kucoin_research.sim.engine.fair_price import FairPrice
+from kucoin_research.sim.engine.matching import BookSide, Event, MatchingBook, Order, Side, Trade
+from kucoin_research.sim.engine.order_flow import OrderFlow
+
+__all__ = ["AccountOrders", "Submission", "TimeInForce"]
+
+TimeInForce: TypeAlias = Literal["GTC", "IOC", "FOK", "PO"]
+
+# Market orders reach this far past the best price, as a fraction of it.
+_MARKET_REACH = 0.05
+# A limit price further than this through the fair price is refused, as KuCoin's price bands do.
+_PRICE_BAND = 0.1
+
+
+class Submission(NamedTuple):
+    """The outcome of a submitted order, and the events it caused.
+
+    ``status`` is ``"open"`` (rests, perhaps partly filled), ``"filled"``, ``"canceled"`` (the part
+    not filled has been dropped) or ``"rejected"`` (nothing happened).
+    """
+
+    order_id: str
+    status: Literal["open", "filled", "canceled", "rejected"]
+    filled: int
+    resting: int
+    events: list[Event]
+
+
+class AccountOrders:
+    """Enters, cancels and reduces the orders of accounts in the book that the crowd uses.
+
+    Events stay in the book: the market collects them.
+
+    Parameters
+    ----------
+    book
+        The market's book.
+    flow
+        The crowd, which refills a side that an account has swept.
+    fair
+        The market's fair price: limit prices far through it are rejected.
+
+    Attributes
+    ----------
+    open_orders
+        Orders that rest in the book, by id.
+    """
+
+    def __init__(self, book: MatchingBook, flow: OrderFlow, fair: FairPrice) -> None:
+        self._book = book
+        self._flow = flow
+        self._fair = fair
+        self.open_orders: dict[str, Order] = {}
+
+    def submit(
+        self,
+        side: Side,
+        size: int,
+        *,
+        price_ticks: int | None,
+        time_in_force: TimeInForce,
+        owner: str,
+        now_ms: int,
+    ) -> Submission:
+        """Match an order, and rest the remainder in the book if its time in force allows.
+
+        The arguments are those of `Market.submit`. The events of the result are left empty.
+        """
+        book = self._book
+        own, other = (book.bids, book.asks) if side == "buy" else (book.asks, book.bids)
+        key = _market_key(own, other) if price_ticks is None else price_ticks * own.sign
+        book.set_time(now_ms)
+        order = book.make_order(own, key, size, owner)
+        order_id = book.order_text(order.number)
+        crosses = bool(other.keys) and other.keys[-1] >= -key
+        if self._is_out_of_band(own, key, now_ms):
+            return Submission(order_id, "rejected", 0, 0, [])
+        if (time_in_force == "PO" and crosses) or (
+            time_in_force == "FOK" and _reachable(other, -key) < size
+        ):
+            return Submission(order_id, "rejected", 0, 0, [])
+        book.take(order)
+        filled = size - order.remaining
+        resting = 0
+        status: Literal["open", "filled", "canceled"] = "filled"
+        if order.remaining:
+            status = "canceled"
+            if price_ticks is not None and time_in_force in ("GTC", "PO"):
+                status, resting = "open", order.remaining
+                book.rest(own, order)
+                self.open_orders[order_id] = order
+        self._flow.keep_alive()
+        return Submission(order_id, status, filled, resting, [])
+
+    def cancel(self, order_id: str, now_ms: int) -> None:
+        """Cancel the resting part of an order; does nothing if none rests."""
+        order = self.open_orders.pop(order_id, None)
+        if order is None or not order.remaining:
+            return
+        self._book.set_time(now_ms)
+        self._book.cancel(self._book.side(order.side), order)
+        self._flow.keep_alive()
+
+    def reduce(self, order_id: str, size: int, now_ms: int) -> None:
+        """Make the resting part of an order smaller, by less than all; it keeps its place."""
+        order = self.open_orders.get(order_id)
+        if order is None or not 0 < size < order.remaining:
+            return
+        self._book.set_time(now_ms)
+        self._book.reduce(self._book.side(order.side), order, size)
+
+    def resting(self, order_id: str) -> int:
+        """Return the size of an order that still rests in the book, in units."""
+        order = self.open_orders.get(order_id)
+        return order.remaining if order is not None else 0
+
+    def on_trade(self, trade: Trade) -> None:
+        """Forget the maker's order of a trade if this trade has filled it."""
+        if not self.resting(trade.maker_order_id):
+            self.open_orders.pop(trade.maker_order_id, None)
+
+    def _is_out_of_band(self, own: BookSide, key: int, now_ms: int) -> bool:
+        return key > self._fair.ticks(now_ms) * (own.sign + _PRICE_BAND)
+
+
+def _market_key(own: BookSide, other: BookSide) -> int:
+    if not other.keys:
+        return own.keys[-1] if own.keys else own.sign
+    best = -other.keys[-1]
+    return best + int(abs(best) * _MARKET_REACH)
+
+
+def _reachable(side: BookSide, limit: int) -> int:
+    total = 0
+    for key in reversed(side.keys):
+        if key < limit:
+            break
+        total += side.sizes[key]
+    return total

@@ -1,0 +1,36 @@
+from decimal import Decimal
+
+import pytest
+
+from tests.unit.sim.signed import Floor
+
+
+def test_funding_moves_the_wallet_and_is_told():
+    floor = Floor("XBTUSDTM", start="2026-01-05T07:59:59Z")
+    floor.listen("futures", "/contract/positionAll", "/contractAccount/wallet")
+    me = floor.account()
+    me.place("XBTUSDTM", "buy", 100)
+    before = floor.me.futures["USDT"]
+    floor.run(2)
+
+    [row] = floor.data("position.settlement")
+    paid = 100 * 0.001 * row["markPrice"] * row["fundingRate"]
+    assert row["fundingFee"] == pytest.approx(-paid)
+    assert floor.me.futures["USDT"] - before == Decimal(repr(row["fundingFee"]))
+    assert row["fundingTime"] % (8 * 3_600_000) == 0
+
+
+def test_position_that_is_broke_is_liquidated():
+    floor = Floor("KCSUSDTM")
+    floor.listen("futures", "/contract/positionAll", "/contractMarket/tradeOrders")
+    me = floor.account()
+    me.set_leverage("KCSUSDTM", 20)
+    me.place("KCSUSDTM", "buy", 2_000)
+    lots = floor.me.positions["KCSUSDTM"].quantity
+    floor.me.positions["KCSUSDTM"].cost *= Decimal("1.05")  # bought dearly
+    floor.run(2)
+
+    assert lots > 0
+    assert floor.me.positions["KCSUSDTM"].quantity == 0
+    assert floor.data("symbolOrderChange", tradeType="liquid")
+    assert floor.data("position.change", changeReason="liquidation")
