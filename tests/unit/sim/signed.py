@@ -72,7 +72,7 @@ def life(exchange, client, seconds):
     drain(client)
 
 
-class Floor:
+class MarketFloor:
     """An exchange without sockets and threads, whose time the test moves; frames are kept."""
 
     number = 0
@@ -84,8 +84,8 @@ class Floor:
         self.hub = MarketCore(
             seed, clock, listings, Settings(accounts=tuple(accounts), warm_up=5.0)
         )
-        self.desk = self.hub.order_entry
-        self.me = self.desk.members[KEY]
+        self.order_entry = self.hub.order_entry
+        self.me = self.order_entry.members[KEY]
         self.frames = []
         clock.start()
 
@@ -113,4 +113,4 @@ class Floor:
         return [row for row in rows if wanted.items() <= row.items()]
 
     def account(self, member=None):
-        return TradingAccount(member or self.me, self.desk, lambda function: function())
+        return TradingAccount(member or self.me, self.order_entry, lambda function: function())

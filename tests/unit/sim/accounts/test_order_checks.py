@@ -1,7 +1,7 @@
 import pytest
 
 from kucoin_research.sim import OrderRefused
-from tests.unit.sim.signed import Floor
+from tests.unit.sim.signed import MarketFloor
 
 REFUSED = [
     ("XBTUSDTM", "buy", {"size": "1.5"}, "400100"),
@@ -21,7 +21,7 @@ REFUSED = [
 
 @pytest.mark.parametrize(("symbol", "side", "order", "code"), REFUSED)
 def test_order_that_cannot_be_is_refused_and_changes_nothing(symbol, side, order, code):
-    floor = Floor("XBTUSDTM", "BTC-USDT")
+    floor = MarketFloor("XBTUSDTM", "BTC-USDT")
     sequence = floor.hub.caught_up(symbol).sequence
 
     with pytest.raises(OrderRefused) as refused:

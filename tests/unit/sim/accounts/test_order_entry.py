@@ -10,7 +10,7 @@ from kucoin_research.sim import Account, OrderRefused
 from tests.unit.sim.client import TOPICS, data_of, open_exchange, record
 from tests.unit.sim.server.test_exchange import FUTURES as LEVEL2
 from tests.unit.sim.server.test_exchange import by_topic, futures_book
-from tests.unit.sim.signed import KEY, Floor
+from tests.unit.sim.signed import KEY, MarketFloor
 
 RICH = Account(
     key="rich",
@@ -27,7 +27,7 @@ def signed_lots(fills, symbol):
 
 def stormy(floor, member, symbols, orders, check):
     """Place, cancel and amend at random; check after each step."""
-    rng, desk, ids = Random(3), floor.desk, []
+    rng, order_entry, ids = Random(3), floor.order_entry, []
     account = floor.account(member)
     for step in range(orders):
         symbol = rng.choice(symbols)
@@ -58,13 +58,13 @@ def stormy(floor, member, symbols, orders, check):
         if step % 5 == 0:
             floor.run(rng.choice([0.01, 0.05, 0.4]))
         check()
-    assert desk.interests() <= set(symbols)
+    assert order_entry.interests() <= set(symbols)
 
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_spot_balances_add_up_to_the_last_digit(seed):
-    floor = Floor("BTC-USDT", "ETH-BTC", seed=seed, accounts=[RICH])
-    member = floor.desk.members["rich"]
+    floor = MarketFloor("BTC-USDT", "ETH-BTC", seed=seed, accounts=[RICH])
+    member = floor.order_entry.members["rich"]
     floor.listen("spot", "/account/balance", member=member)
     coins = ("USDT", "BTC", "ETH")
     opening = {coin: member.spot.total(coin) for coin in coins}
@@ -101,8 +101,8 @@ def test_spot_balances_add_up_to_the_last_digit(seed):
 @pytest.mark.parametrize("seed", [1, 2])
 def test_futures_wallets_and_positions_add_up(seed):
     symbols = ["XBTUSDTM", "DOGEUSDTM", "XBTUSDM"]
-    floor = Floor(*symbols, seed=seed, start="2026-01-05T07:59:30Z", accounts=[RICH])
-    member = floor.desk.members["rich"]
+    floor = MarketFloor(*symbols, seed=seed, start="2026-01-05T07:59:30Z", accounts=[RICH])
+    member = floor.order_entry.members["rich"]
     floor.listen("futures", "/contractAccount/wallet", "/contract/positionAll", member=member)
     floor.account(member).set_margin_mode("DOGEUSDTM", "CROSS")
     funding = {"USDT": Decimal(0), "XBT": Decimal(0)}
@@ -150,7 +150,7 @@ def test_futures_wallets_and_positions_add_up(seed):
 
 
 def test_position_figures_hang_together():
-    floor = Floor("XBTUSDTM")
+    floor = MarketFloor("XBTUSDTM")
     floor.listen("futures", "/contract/position:XBTUSDTM")
     me = floor.account()
     me.set_leverage("XBTUSDTM", 5)
@@ -172,7 +172,7 @@ def test_position_figures_hang_together():
 
 
 def test_unknown_things_are_refused():
-    me = Floor("XBTUSDTM").account()
+    me = MarketFloor("XBTUSDTM").account()
 
     with pytest.raises(UnknownSymbol):
         me.place("NOPE", "buy", 1)
@@ -185,7 +185,7 @@ def test_unknown_things_are_refused():
 
 
 def test_margin_mode_is_fixed_while_there_is_a_position():
-    me = Floor("XBTUSDTM").account()
+    me = MarketFloor("XBTUSDTM").account()
     me.place("XBTUSDTM", "buy", 1)
 
     with pytest.raises(OrderRefused) as refused:
@@ -262,10 +262,10 @@ def test_private_frames_do_not_depend_on_what_else_is_listened_to():
     runs = []
     # The old ticker needs the book of every instant, so that slices are cut finer.
     for public in ((), ("/contractMarket/ticker:XBTUSDTM", "/contractMarket/ticker:SOLUSDTM")):
-        floor = Floor("XBTUSDTM", "SOLUSDTM")
+        floor = MarketFloor("XBTUSDTM", "SOLUSDTM")
         for symbol in ("XBTUSDTM", "SOLUSDTM"):
             floor.account().set_margin_mode(symbol, "CROSS")
-            floor.desk.start_trader(floor.me, symbol, 1500.0, 7)
+            floor.order_entry.start_trader(floor.me, symbol, 1500.0, 7)
         private = (
             "/contractAccount/wallet",
             "/contract/positionAll",

@@ -2,11 +2,11 @@ from decimal import Decimal
 
 import pytest
 
-from tests.unit.sim.signed import Floor
+from tests.unit.sim.signed import MarketFloor
 
 
 def test_funding_moves_the_wallet_and_is_told():
-    floor = Floor("XBTUSDTM", start="2026-01-05T07:59:59Z")
+    floor = MarketFloor("XBTUSDTM", start="2026-01-05T07:59:59Z")
     floor.listen("futures", "/contract/positionAll", "/contractAccount/wallet")
     me = floor.account()
     me.place("XBTUSDTM", "buy", 100)
@@ -21,7 +21,7 @@ def test_funding_moves_the_wallet_and_is_told():
 
 
 def test_position_that_is_broke_is_liquidated():
-    floor = Floor("KCSUSDTM")
+    floor = MarketFloor("KCSUSDTM")
     floor.listen("futures", "/contract/positionAll", "/contractMarket/tradeOrders")
     me = floor.account()
     me.set_leverage("KCSUSDTM", 20)

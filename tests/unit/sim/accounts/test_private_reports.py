@@ -7,7 +7,7 @@ import pytest
 
 from tests.unit.sim.client import drain, open_exchange
 from tests.unit.sim.messages.test_classic import shape
-from tests.unit.sim.signed import Floor, life, private_client, subscribe_private
+from tests.unit.sim.signed import MarketFloor, life, private_client, subscribe_private
 
 FUTURES = (
     "/contractMarket/tradeOrders",
@@ -60,7 +60,7 @@ SAMPLES = {
 
 @pytest.fixture(scope="module")
 def futures():
-    floor = Floor("XBTUSDTM", start=BEFORE_FUNDING)
+    floor = MarketFloor("XBTUSDTM", start=BEFORE_FUNDING)
     floor.listen("futures", *FUTURES)
     me, best = floor.account(), lambda: floor.hub.engine("XBTUSDTM").best_bid / 10
     me.place("XBTUSDTM", "buy", 5)
@@ -78,7 +78,7 @@ def futures():
 
 @pytest.fixture(scope="module")
 def spot():
-    floor = Floor("BTC-USDT", start=BEFORE_FUNDING)
+    floor = MarketFloor("BTC-USDT", start=BEFORE_FUNDING)
     floor.listen("spot", *SPOT)
     me, best = floor.account(), lambda: floor.hub.engine("BTC-USDT").best_bid / 10
     me.place("BTC-USDT", "buy", "0.01")
@@ -159,7 +159,7 @@ def test_settings_are_told_as_user_config(futures):
 
 
 def test_cross_position_omits_the_isolated_fields():
-    floor = Floor("XBTUSDTM")
+    floor = MarketFloor("XBTUSDTM")
     floor.listen("futures", "/contract/positionAll")
     me = floor.account()
     me.set_margin_mode("XBTUSDTM", "CROSS")
@@ -206,7 +206,7 @@ def types_of(floor, subject, order_id):
 
 
 def test_futures_order_lives_as_documented():
-    floor = Floor("XBTUSDTM")
+    floor = MarketFloor("XBTUSDTM")
     floor.listen("futures", "/contractMarket/tradeOrders")
     me, engine = floor.account(), floor.hub.caught_up("XBTUSDTM")
     taker = me.place("XBTUSDTM", "buy", 2)
@@ -225,7 +225,7 @@ def test_futures_order_lives_as_documented():
 
 
 def test_spot_order_lives_as_documented():
-    floor = Floor("BTC-USDT")
+    floor = MarketFloor("BTC-USDT")
     floor.listen("spot", "/spotMarket/tradeOrdersV2")
     me, engine = floor.account(), floor.hub.caught_up("BTC-USDT")
     taker = me.place("BTC-USDT", "buy", "0.00001")

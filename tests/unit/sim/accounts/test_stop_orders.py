@@ -1,6 +1,6 @@
 import pytest
 
-from tests.unit.sim.signed import Floor
+from tests.unit.sim.signed import MarketFloor
 
 
 def types_of(floor, subject, order_id):
@@ -9,7 +9,7 @@ def types_of(floor, subject, order_id):
 
 @pytest.mark.parametrize("kind", ["TP", "MP", "IP"])
 def test_stop_waits_for_its_price_and_becomes_an_order(kind):
-    floor = Floor("XBTUSDTM")
+    floor = MarketFloor("XBTUSDTM")
     floor.listen("futures", "/contractMarket/advancedOrders", "/contractMarket/tradeOrders")
     me, engine = floor.account(), floor.hub.caught_up("XBTUSDTM")
     low = round(engine.best_bid / 10 * 0.5)
@@ -24,7 +24,7 @@ def test_stop_waits_for_its_price_and_becomes_an_order(kind):
 
 
 def test_stop_without_funds_fails_when_triggered():
-    floor = Floor("BTC-USDT")
+    floor = MarketFloor("BTC-USDT")
     floor.listen("spot", "/spotMarket/advancedOrders")
     floor.account().place("BTC-USDT", "sell", 50, stop="entry", stop_price=1)
     floor.run(1)

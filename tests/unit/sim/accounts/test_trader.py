@@ -4,7 +4,7 @@ import pytest
 
 from kucoin_research.errors import InvalidInput, UnknownSymbol
 from tests.unit.sim.client import open_exchange
-from tests.unit.sim.signed import Floor
+from tests.unit.sim.signed import MarketFloor
 
 
 def test_trader_arguments_are_checked():
@@ -20,9 +20,9 @@ def test_trader_arguments_are_checked():
 def test_same_seed_gives_the_trader_the_same_orders():
     fills = []
     for _ in range(2):
-        floor = Floor("XBTUSDTM", "ETH-BTC")
+        floor = MarketFloor("XBTUSDTM", "ETH-BTC")
         for symbol in ("XBTUSDTM", "ETH-BTC"):
-            floor.desk.start_trader(floor.me, symbol, 300.0, 7)
+            floor.order_entry.start_trader(floor.me, symbol, 300.0, 7)
         floor.run(30)
         fills.append(json.dumps([*floor.me.fills], default=str))
 
