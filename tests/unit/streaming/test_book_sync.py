@@ -6,13 +6,12 @@ from collections.abc import Iterable
 from itertools import pairwise
 from typing import NamedTuple
 
-import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kucoin_research.errors import BookNotReady
-from kucoin_research.model.orderbook import BookChange, BookDelta, BookSnapshot, OrderBook
+from kucoin_research.model.orderbook import BookChange, BookDelta, BookSnapshot
 from kucoin_research.model.records import Level2
 from kucoin_research.streaming import book_sync
 from kucoin_research.streaming.book_sync import BookGap, BookSync, Received
@@ -802,24 +801,6 @@ def test_a_copy_knows_mid_and_spread():
     assert copy.spread == pytest.approx(0.08)
     assert copy.timestamp == 999
     assert repr(copy).startswith("OrderBook(XBTUSDTM, sequence=16, best_bid=3988.51")
-
-
-def test_an_empty_side_has_no_mid():
-    copy = OrderBook(SYMBOL, 1, None, {1.0: 1.0}, {})
-
-    assert (copy.best_ask, copy.best_ask_size, copy.mid, copy.spread) == (None,) * 4
-
-
-def test_depth_lists_the_best_levels_side_by_side():
-    copy = OrderBook(SYMBOL, 1, None, {1.0: 10.0, 2.0: 20.0}, {3.0: 30.0})
-
-    frame = copy.depth(2)
-
-    assert frame.rows() == [(2.0, 20.0, 3.0, 30.0), (1.0, 10.0, None, None)]
-    assert set(frame.dtypes) == {pl.Float64}
-    assert copy.depth(1).height == 1
-    assert copy.depth().height == 2
-    assert OrderBook(SYMBOL, 1, None, {}, {}).depth().schema == frame.schema
 
 
 # -- the promise ---------------------------------------------------------------------------------
