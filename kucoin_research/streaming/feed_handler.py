@@ -49,20 +49,20 @@ __all__ = ["Batch", "FeedHandler", "FillableGap", "Taken"]
 
 _NO_RECORDS = (BookDelta, BookSnapshot, AccountNews, ControlMessage, Broken, Ignored)
 
-_BLIND = (
+_BLIND_POSITION = (
     "the mark price moved before the position was told in full, so the columns that such a "
     "message leaves out are null until the position next changes"
 )
 
 
 # Of these REST knows the past, so an outage can be filled.
-_FILLABLE = frozenset({"trade", "candle"})
+FILLABLE = frozenset({"trade", "candle"})
 # What trades and orders cause, and nothing else.
 _OF_THE_MARKET = frozenset({"ticker", "bbo", "trade", "candle", "level2", "depth5", "depth50"})
 # Where all of them are silent, so many times the usual suspicious silence is put up with.
 _QUIET_TOGETHER = 3
 # Rows that may wait for what belongs before them.
-_MOST_GATED = 100_000
+MOST_GATED = 100_000
 # So many pages are asked for until the newest trade of one has come over the connection as well.
 # Where it never does, it fell into the outage.
 _MOST_PAGES = 4
@@ -74,7 +74,7 @@ _RECEIVED_NS_PER_BOOK = 3_000_000_000
 _TOLD_WAIT_NS = 1_000_000_000
 # Before the first of the rows that wait so many stamps are left free, 1 ns each, for what REST will
 # bring. A day of candles of 1 min is less; of more, some share their stamps with other rows.
-_ROOM = 2_000
+STAMP_ROOM = 2_000
 # A flood of garbage must not wash all else out of the status channel.
 _TOLD_AT_ONCE = 20
 _FIRST_WHILE_NS = 1_000_000_000
@@ -118,7 +118,7 @@ class Taken(NamedTuple):
 
 
 @dataclass(slots=True)
-class _Part:
+class OutagePart:
     """One outage, and the rows that came behind it."""
 
     began: int
@@ -127,7 +127,7 @@ class _Part:
 
 
 @dataclass(slots=True)
-class _Gate:
+class Gate:
     """Keeps the rows of a channel and symbol back until what belongs before them has come.
 
     Before REST has filled one outage, the next may come: each is a part.
@@ -135,7 +135,7 @@ class _Gate:
 
     tally: Tally
     market: Market
-    parts: list[_Part]
+    parts: list[OutagePart]
     is_armed: bool = False  # after a silence of which nobody knows whether it was an outage
     tries: int = 0  # pages of which the newest trade had not come over the connection
     number: int = 0  # another one whenever a page that was asked for before may be too old
@@ -152,7 +152,7 @@ class _Gate:
     def hold(self, row: Record, local: int) -> int:
         """Keep a row back that was read now, with a stamp of its own; gives the next one's."""
         if not self.held:
-            local += _ROOM
+            local += STAMP_ROOM
         self.held.append(row._replace(local_timestamp=local))
         return local + 1
 
@@ -161,16 +161,16 @@ class _Gate:
         """How many rows are kept back."""
         return sum(len(part.held) for part in self.parts)
 
-    def part(self, began: int) -> _Part:
+    def part(self, began: int) -> OutagePart:
         """Give the part of an outage that began then, or still lasts."""
         last = self.parts[-1]
         if last.gap is not None or last.held:
-            last = _Part(began)
+            last = OutagePart(began)
             self.parts.append(last)
         return last
 
 
-class _Flood:
+class FloodControl:
     """Has the first of many troubles told one by one, and then how many there were.
 
     So many are told at once, and as many again after a while, which doubles as long as it goes on.
@@ -237,12 +237,12 @@ class FeedHandler:
         self.not_read: list[tuple[int, int]] = []
         self._clock = ArrivalClock()
         self._false_alarms = FalseAlarms()
-        self._flood = _Flood()
+        self._flood = FloodControl()
         self._received_at = 0  # when it is told next what came without a row, ns
         self._unsure: set[str] = set()  # books that may have become crossed, or be so no more
         self._accounted: dict[str, int] = {}  # stamp of the last account of each book
         self._positions = Positions()
-        self._gates: dict[_Key, _Gate] = {}
+        self._gates: dict[_Key, Gate] = {}
         self._numbers = itertools.count(1)  # of outages
         self._markets: dict[str, Market] = {}
         # A topic may feed two channels: when its message breaks, both are short of it.
@@ -329,7 +329,7 @@ class FeedHandler:
             event, detail = "crossed", "a bid is at the best ask or above it: not served meanwhile"
             if not is_crossed:
                 event, detail = "uncrossed", f"after {tally.crossed[-1].seconds or 0.0:.3f} s"
-            rows.append(_status(local, event, symbol, "level2", detail))
+            rows.append(status_row(local, event, symbol, "level2", detail))
             local += 1
         self._unsure.clear()
         return local
@@ -358,13 +358,13 @@ class FeedHandler:
         for book in self.books.values():
             tally = self._book_tally(book.symbol)
             waiting += [(tally, gap) for gap in _gaps_behind(book.waits_from, tally)]
-        rows = [_tell_hole(gap, tally, gap.ended) for tally, gap in waiting]
+        rows = [gap_row(gap, tally, gap.ended) for tally, gap in waiting]
         return sorted(rows, key=lambda row: row.local_timestamp or 0)
 
     def _tell_of(self, book: BookSync, local: int, rows: list[Record]) -> int:
         received = book.take_received()
         if received is not None:
-            rows.append(_received(received, book.symbol, local))
+            rows.append(received_row(received, book.symbol, local))
             self._accounted[book.symbol] = local
             local += 1
         return local
@@ -396,7 +396,7 @@ class FeedHandler:
                 controls.append(item)
             elif not isinstance(item, Ignored):
                 if isinstance(item, Trade | Candle):
-                    local += _ROOM  # REST may have to bring what belongs before it
+                    local += STAMP_ROOM  # REST may have to bring what belongs before it
                     item = item._replace(local_timestamp=local)
                 overlap.hold(item, now_ns, local)
                 local += _rows_of(item)
@@ -446,8 +446,8 @@ class FeedHandler:
             return local
         gap = Gap("stalled", None, None, began, local)
         tally.gaps.append(gap)
-        rows.append(_tell_hole(gap, tally, local))
-        if tally.channel in _FILLABLE:
+        rows.append(gap_row(gap, tally, local))
+        if tally.channel in FILLABLE:
             self._begin_part(tally, began).gap = gap
         return local + 1
 
@@ -507,7 +507,7 @@ class FeedHandler:
         for first, last in book.late:
             tally.mend(first, last)
             detail = f"{last - first + 1} sequences came late, out of order"
-            rows.append(_status(local, "filled", book.symbol, "level2", detail, first, last))
+            rows.append(status_row(local, "filled", book.symbol, "level2", detail, first, last))
             local += 1
         book.late.clear()
         return local
@@ -525,7 +525,7 @@ class FeedHandler:
             rows.append(row._replace(local_timestamp=stamp))
             local = max(local, stamp + 1)
             if is_blind:
-                rows.append(_status(local, "partial", row[2], "position", _BLIND))
+                rows.append(status_row(local, "partial", row[2], "position", _BLIND_POSITION))
                 local += 1
         return local
 
@@ -560,7 +560,7 @@ class FeedHandler:
             gaps = [*book.found, *gaps]
             book.found = []
         for received in book.received:
-            rows.append(_received(received, book.symbol, local))
+            rows.append(received_row(received, book.symbol, local))
             local += 1
         book.received.clear()
         for gap in gaps:
@@ -575,7 +575,7 @@ class FeedHandler:
             tally.is_synced = True
             detail = f"in step at sequence {book.sequence}"
             rows.append(
-                _status(local, "book_ready", book.symbol, "level2", detail, book.sequence,
+                status_row(local, "book_ready", book.symbol, "level2", detail, book.sequence,
                         book.sequence)
             )  # fmt: skip
             local += 1
@@ -642,7 +642,7 @@ class FeedHandler:
         """Make a status row, stamped like any other."""
         local = self._clock.begin(now_ns)
         self._clock.end(local + 1)
-        return _status(local, event, symbol, channel, detail)
+        return status_row(local, event, symbol, channel, detail)
 
     def begin_outage(self, topics: Iterable[Topic], began_ns: int, now_ns: int) -> list[Record]:
         """Prepare for what a lost connection did not bring; ``began_ns`` is a local time.
@@ -663,17 +663,17 @@ class FeedHandler:
                 if book.seeds_itself:
                     self.seeking.add(tally.symbol)  # until the seed of the next connection
                 if tally.doubt is not None and not had_doubt:
-                    rows.append(_status(local, "unproven", tally.symbol, "level2", tally.doubt))
+                    rows.append(status_row(local, "unproven", tally.symbol, "level2", tally.doubt))
                     local += 1
                 self._unsure.add(tally.symbol)  # it answers no more, for another reason
             elif tally.channel == "position":
                 self._positions.forget()
-            elif tally.channel in _FILLABLE and tally.rows:
+            elif tally.channel in FILLABLE and tally.rows:
                 self._begin_part(tally, began_ns)
         self._clock.end(self._tell_crossings(local, rows))
         return rows
 
-    def _begin_part(self, tally: Tally, began_ns: int) -> _Part:
+    def _begin_part(self, tally: Tally, began_ns: int) -> OutagePart:
         """Keep rows back from now on; an outage amid the mending of another is one more part."""
         gate = self._gates.get((CHANNELS[tally.channel], tally.symbol))
         if gate is None:
@@ -682,8 +682,8 @@ class FeedHandler:
         gate.number = next(self._numbers)
         return gate.part(began_ns)
 
-    def _open_gate(self, tally: Tally, began_ns: int) -> _Gate:
-        gate = _Gate(tally, self._markets[tally.symbol], [_Part(began_ns)])
+    def _open_gate(self, tally: Tally, began_ns: int) -> Gate:
+        gate = Gate(tally, self._markets[tally.symbol], [OutagePart(began_ns)])
         gate.number = next(self._numbers)
         self._gates[CHANNELS[tally.channel], tally.symbol] = gate
         return gate
@@ -707,7 +707,7 @@ class FeedHandler:
         local = self._clock.begin(now_ns)
         for tally, gap in self.ledger.outage(tallies, began_ns, now_ns, cause, is_over=is_over):
             gap = tally.retell(gap, ended=local)  # as the row says, so that a recording agrees
-            rows.append(_tell_hole(gap, tally, local))
+            rows.append(gap_row(gap, tally, local))
             local += 1
             gate = self._gates.get((CHANNELS[tally.channel], tally.symbol))
             if gate is not None:
@@ -720,7 +720,7 @@ class FeedHandler:
         return rows
 
     @staticmethod
-    def _end_parts(gate: _Gate, cause: str, local: int) -> list[Status]:
+    def _end_parts(gate: Gate, cause: str, local: int) -> list[Status]:
         """Tell of outages that were over for so short that no connection was settled meanwhile."""
         told: list[Status] = []
         for part in gate.parts:
@@ -728,7 +728,7 @@ class FeedHandler:
                 ended = part.held[0][1] or local  # its arrival
                 part.gap = Gap(cause, None, None, part.began, ended)
                 gate.tally.gaps.append(part.gap)
-                told.append(_tell_hole(part.gap, gate.tally, local + len(told)))
+                told.append(gap_row(part.gap, gate.tally, local + len(told)))
         return told
 
     @property
@@ -769,7 +769,7 @@ class FeedHandler:
             return
         tally.arrivals.was_quiet()
         self._false_alarms.was_wrong(now_ns)
-        if channel in _FILLABLE and tally.last_local is not None and key not in self._gates:
+        if channel in FILLABLE and tally.last_local is not None and key not in self._gates:
             self._open_gate(tally, tally.last_local).is_armed = True
 
     def silent(self, topics: Iterable[Topic], now_ns: int, shortest_ns: int) -> list[Tally]:
@@ -852,7 +852,7 @@ class FeedHandler:
         return _in_order(rows)
 
     @staticmethod
-    def _may_ask_again(gate: _Gate, fetched: Sequence[Record]) -> bool:
+    def _may_ask_again(gate: Gate, fetched: Sequence[Record]) -> bool:
         """Whether another page will show better what came over the connection, and what did not."""
         page = [row for row in fetched if isinstance(row, Trade)]
         if gate.is_armed or not is_behind(page, [r for r in gate.held if isinstance(r, Trade)]):
@@ -861,17 +861,23 @@ class FeedHandler:
         return gate.tries < _MOST_PAGES
 
     @staticmethod
-    def _tell_stall(gate: _Gate, part: _Part, local: int, rows: list[Record]) -> int:
+    def _tell_stall(gate: Gate, part: OutagePart, local: int, rows: list[Record]) -> int:
         """Tell of an outage that was taken for a silence until now."""
         if part.gap is not None:
             return local
         part.gap = Gap("stalled", None, None, part.began, local)
         gate.tally.gaps.append(part.gap)
-        rows.append(_tell_hole(part.gap, gate.tally, local))
+        rows.append(gap_row(part.gap, gate.tally, local))
         return local + 1
 
     def _fill_part(
-        self, gate: _Gate, part: _Part, mended: Mended, first: int, local: int, rows: list[Record]
+        self,
+        gate: Gate,
+        part: OutagePart,
+        mended: Mended,
+        first: int,
+        local: int,
+        rows: list[Record],
     ) -> tuple[int, int]:
         """Release what REST brought, stamped from ``first`` on, and the rows behind it.
 
@@ -883,13 +889,13 @@ class FeedHandler:
         local = max(local, ended)
         _account(gate, part, mended, count, ended)
         if count or not gate.is_armed or part.held:
-            told = _tell_filled(tally, first, count, mended, local)
+            told = filled_rows(tally, first, count, mended, local)
             rows += told
             local += len(told)
         return self._release(tally, part.held, local, rows), ended
 
     def _room_before(
-        self, parts: Sequence[_Part], mended: Sequence[Mended], tally: Tally, local: int
+        self, parts: Sequence[OutagePart], mended: Sequence[Mended], tally: Tally, local: int
     ) -> int:
         """Find the first of the stamps for what REST brought before the next row that waits.
 
@@ -949,7 +955,7 @@ class FeedHandler:
             f"{what} waited for what belongs before them, up to {(local - since) / 1e9:.1f} s: "
             f"{stamped if is_book else STAMPED_AS_READ}"
         )
-        told = _status(local, "released", tally.symbol, tally.channel, detail)
+        told = status_row(local, "released", tally.symbol, tally.channel, detail)
         rows.append(told._replace(timestamp=local - count if is_book else since))
         return local + 1
 
@@ -959,7 +965,7 @@ class FeedHandler:
             return []
         local = self._clock.begin(now_ns)
         channel = self._gates[hole.record, hole.symbol].tally.channel
-        told = _status(local, "not_filled", hole.symbol, channel, reason)
+        told = status_row(local, "not_filled", hole.symbol, channel, reason)
         self._clock.end(local + 1)
         return _in_order([told, *self._open(hole.record, hole.symbol, now_ns)])
 
@@ -980,7 +986,7 @@ class FeedHandler:
         local = self._tell_of(book, local, rows)
         doubt = self._book_tally(book.symbol).doubt
         if doubt is not None:
-            rows.append(_status(local, "unproven", book.symbol, "level2", doubt))
+            rows.append(status_row(local, "unproven", book.symbol, "level2", doubt))
             local += 1
         self._clock.end(local)
         return rows
@@ -1005,7 +1011,7 @@ class FeedHandler:
 
     def release_full(self, now_ns: int) -> list[Record]:
         """Let rows go of which too many wait."""
-        full = [key for key, gate in self._gates.items() if gate.waiting > _MOST_GATED]
+        full = [key for key, gate in self._gates.items() if gate.waiting > MOST_GATED]
         return _in_order(row for key in full for row in self._open(*key, now_ns))
 
     def _open(self, record: type[Record], symbol: str, now_ns: int) -> list[Record]:
@@ -1072,7 +1078,7 @@ class FeedHandler:
         began = local if heard_before is None else heard_before
         told = Gap(gap.cause, gap.first_missing, gap.last_missing, began, local)
         tally.gaps.append(told)
-        return _tell_hole(told, tally, local)
+        return gap_row(told, tally, local)
 
     def _tell_broken(self, item: Broken, local: int) -> list[Status]:
         self.broken += 1
@@ -1086,7 +1092,7 @@ class FeedHandler:
         where = f" (topic {item.topic[:100]!r})" if item.topic else ""
         untold = self._flood.take_untold()
         also = f"; {untold:,} more before it" if untold else ""
-        return [_status(local, "broken", symbol, channel, f"{item.reason}{where}{also}")]
+        return [status_row(local, "broken", symbol, channel, f"{item.reason}{where}{also}")]
 
 
 def _gaps_behind(first: int | None, tally: Tally) -> list[Gap]:
@@ -1118,7 +1124,7 @@ def _rows_of(item: Decoded) -> int:
     return len(item.records) if isinstance(item, AccountNews) else 1
 
 
-def _account(gate: _Gate, part: _Part, mended: Mended, rows: int, ended: int) -> None:
+def _account(gate: Gate, part: OutagePart, mended: Mended, rows: int, ended: int) -> None:
     """Write down what was filled, up to that stamp, and what was not."""
     gap, tally = part.gap, gate.tally
     assert gap is not None  # made when it was not
@@ -1135,7 +1141,7 @@ def _account(gate: _Gate, part: _Part, mended: Mended, rows: int, ended: int) ->
     part.gap = tally.retell(gap, filled_by=filled_by, filled=gap.filled + rows)
 
 
-def _mend(hole: FillableGap, fetched: Sequence[Record], gate: _Gate) -> list[Mended]:
+def _mend(hole: FillableGap, fetched: Sequence[Record], gate: Gate) -> list[Mended]:
     """Choose what belongs before each part's rows."""
     held = [part.held for part in gate.parts]
     if hole.record is Trade:
@@ -1152,15 +1158,15 @@ def _mend(hole: FillableGap, fetched: Sequence[Record], gate: _Gate) -> list[Men
     )
 
 
-def _tell_hole(gap: Gap, tally: Tally, local: int) -> Status:
+def gap_row(gap: Gap, tally: Tally, local: int) -> Status:
     """Make the row of a gap; its ``timestamp`` is when it began."""
-    told = _status(
+    told = status_row(
         local, "gap", tally.symbol, tally.channel, gap.reason, gap.first_sequence, gap.last_sequence
     )
     return told._replace(timestamp=gap.began)
 
 
-def _tell_filled(tally: Tally, first: int, count: int, mended: Mended, local: int) -> list[Status]:
+def filled_rows(tally: Tally, first: int, count: int, mended: Mended, local: int) -> list[Status]:
     """Make the row that tells of filled ones; see ``records.filled_until``.
 
     Another one bounds what is missing all the same.
@@ -1168,23 +1174,23 @@ def _tell_filled(tally: Tally, first: int, count: int, mended: Mended, local: in
     sequences = [row[3] for row in mended.rows if isinstance(row, Trade)]
     ends = (sequences[0], sequences[-1]) if sequences else (None, None)
     symbol, channel = tally.symbol, tally.channel
-    told = _status(local, "filled", symbol, channel, f"{count:,} rows came by REST", *ends)
+    told = status_row(local, "filled", symbol, channel, f"{count:,} rows came by REST", *ends)
     rows = [told._replace(timestamp=first)]
     if not mended.is_whole:
         why = "REST does not reach back to the last row before the outage"
         bounds = (mended.first_missing, mended.last_missing)
-        rows.append(_status(local + 1, "not_filled", symbol, channel, why, *bounds))
+        rows.append(status_row(local + 1, "not_filled", symbol, channel, why, *bounds))
     return rows
 
 
-def _received(received: Received, symbol: str, local: int) -> Status:
+def received_row(received: Received, symbol: str, local: int) -> Status:
     """Make the row that accounts for the sequences of a book."""
     first, last, unrowed = received
     detail = f"{unrowed:,} of {last - first + 1:,} sequences came without a row"
-    return _status(local, "received", symbol, "level2", detail, first, last)
+    return status_row(local, "received", symbol, "level2", detail, first, last)
 
 
-def _status(
+def status_row(
     local: int,
     event: str,
     symbol: str | None,

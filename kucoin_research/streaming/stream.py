@@ -162,13 +162,13 @@ class Stream(TradeBars):
         self._traffic_outlet: SinkWorker[bytes | Record] | None = None
         if on_traffic is not None:
             self._traffic_outlet = self._worker(on_traffic, lambda _: True, "on_traffic")
-        budget = _budget_of(rest, self._healing)
+        budget = budget_of(rest, self._healing)
         self._supervisors = [
             ConnectionSupervisor(
                 self, market, topics, spec_of(feed), number,
                 healing=self._healing, budget=budget, start_thread=self._start_thread,
             )
-            for number, (market, topics) in enumerate(_shards(subscriptions, feed))
+            for number, (market, topics) in enumerate(shards_of(subscriptions, feed))
         ]  # fmt: skip
         self._recovery = Recovery(
             self,
@@ -189,7 +189,7 @@ class Stream(TradeBars):
                 f"{self.name!r} was started before, and a stream starts once: start another"
             )
         try:
-            _hurry(self)
+            switch_sooner(self)
             if self._traffic_outlet is not None:
                 self._start_outlet(self._traffic_outlet)
             for supervisor in self._supervisors:
@@ -935,7 +935,7 @@ class Stream(TradeBars):
             supervisor.abort()
         self._rest.close()
         self._recovery.close()
-        _slow_down(self)
+        switch_as_usual(self)
         if not self._has_errand_thread:
             for worker in self._all_outlets():
                 worker.close()
@@ -1032,7 +1032,9 @@ class Stream(TradeBars):
         return f"<Stream {self.name}: {self.status}>"
 
 
-def _shards(subscriptions: Sequence[Subscription], feed: Feed) -> list[tuple[Market, list[Topic]]]:
+def shards_of(
+    subscriptions: Sequence[Subscription], feed: Feed
+) -> list[tuple[Market, list[Topic]]]:
     most = spec_of(feed).topics_per_connection
     by_market: defaultdict[Market, dict[Topic, None]] = defaultdict(dict)
     for channel, symbol, market in subscriptions:
@@ -1044,7 +1046,7 @@ def _shards(subscriptions: Sequence[Subscription], feed: Feed) -> list[tuple[Mar
     ]
 
 
-def _budget_of(rest: Rest, healing: Healing) -> ConnectBudget:
+def budget_of(rest: Rest, healing: Healing) -> ConnectBudget:
     """Give the budget that all streams from an address share; on this machine each has its own."""
     url = rest.venue.futures_url if hasattr(rest, "venue") else ""
     if not url or is_loopback(url):
@@ -1062,7 +1064,7 @@ _hurry_lock = threading.Lock()  # guards _hurried and _usual_interval
 _usual_interval: float | None = None
 
 
-def _hurry(stream: Stream) -> None:
+def switch_sooner(stream: Stream) -> None:
     """Have threads switch sooner, while a stream runs."""
     global _usual_interval
     with _hurry_lock:
@@ -1072,7 +1074,7 @@ def _hurry(stream: Stream) -> None:
         _hurried.add(id(stream))
 
 
-def _slow_down(stream: Stream) -> None:
+def switch_as_usual(stream: Stream) -> None:
     global _usual_interval
     with _hurry_lock:
         _hurried.discard(id(stream))

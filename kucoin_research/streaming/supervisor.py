@@ -163,7 +163,7 @@ class Silence(NamedTuple):
     usual: float  # the 99th percentile of its intervals, in seconds
 
 
-class _Keeper(Protocol):
+class Keeper(Protocol):
     """What a lane needs of the stream it works for. Every method may be called from any thread."""
 
     @property
@@ -202,7 +202,7 @@ class _Keeper(Protocol):
     def request_clock(self, market: Market) -> None: ...
 
 
-class _Link:
+class Link:
     """An open connection with its conversation."""
 
     def __init__(
@@ -296,7 +296,7 @@ class ConnectionSupervisor:
 
     def __init__(
         self,
-        keeper: _Keeper,
+        keeper: Keeper,
         market: Market,
         topics: Sequence[Topic],
         spec: FeedSpec,
@@ -323,8 +323,8 @@ class ConnectionSupervisor:
         self._budget = budget
         self._start_thread = start_thread
         self._afresh: deque[str] = deque()  # symbols whose book is to be subscribed to again
-        self._link: _Link | None = None
-        self._successor: _Successor | None = None
+        self._link: Link | None = None
+        self._successor: Successor | None = None
         self._abort_lock = threading.Lock()  # guards the two below against abort
         self._opening: set[Bound] = set()
         self._opened: set[Connection] = set()
@@ -344,7 +344,7 @@ class ConnectionSupervisor:
         self._random = self._clock.random
         self._replace_at: float | None = None  # when the link is due for its successor
         self._no_successor_before = 0.0
-        self._watch = _Watch(self._clock)
+        self._watch = TurnWatch(self._clock)
         self._tail: Handover | None = None  # of the last change of connections, until _tail_until
         self._tail_until = 0.0
 
@@ -441,7 +441,7 @@ class ConnectionSupervisor:
         log.info("%s lost a connection: %s", self._owner.name, error)
         self._owner.lost(self._topics, str(error), self._lost_at_ns)
 
-    def _open_link(self) -> _Link:
+    def _open_link(self) -> Link:
         """Take a token, connect, and begin to talk."""
         is_private = any(topic.is_private for topic in self._topics)
         endpoint = self._spec.endpoint(self._owner.rest, self._market, is_private, self._tries)
@@ -458,7 +458,7 @@ class ConnectionSupervisor:
         )
         decoder, now = self._spec.decoder(self._market), self._clock.monotonic()
         secrets = query_of(endpoint.url)
-        return _Link(connection, conversation, decoder, endpoint.lifetime, now, secrets)
+        return Link(connection, conversation, decoder, endpoint.lifetime, now, secrets)
 
     def _open_connection(self, url: Hidden[str]) -> Connection:
         bound = Bound(self._clock, _OPEN_TIMEOUT)
@@ -476,7 +476,7 @@ class ConnectionSupervisor:
                 self._opening.discard(bound)
         return connection
 
-    def _close_link(self, link: _Link, *, is_polite: bool = True) -> None:
+    def _close_link(self, link: Link, *, is_polite: bool = True) -> None:
         with self._abort_lock:
             self._opened.discard(link.connection)
         link.close(is_polite=is_polite)
@@ -496,7 +496,7 @@ class ConnectionSupervisor:
             self._link = None
             self._close_link(link)
 
-    def _turn(self, link: _Link) -> _Link:
+    def _turn(self, link: Link) -> Link:
         """Send, receive, and look after things once; gives the link to go on with."""
         conversation = link.conversation
         now = self._clock.monotonic()
@@ -519,13 +519,13 @@ class ConnectionSupervisor:
         if link.settled_ns is None and conversation.is_settled:
             self._settle(link)
         if link.settled_ns is not None:
-            is_drained = len(payloads) < _MANY
+            is_drained = len(payloads) < MANY_MESSAGES
             self._look_after(link, is_drained=is_drained)
             # What has come since the read began may lie there unread, however few it brought.
             return self._change_over(link, began_ns if is_drained else None)
         return link
 
-    def _take(self, link: _Link, payloads: list[bytes], now: float) -> None:
+    def _take(self, link: Link, payloads: list[bytes], now: float) -> None:
         if not payloads:
             return
         self._last_heard_ns = self._now_ns()
@@ -541,7 +541,7 @@ class ConnectionSupervisor:
             self._tail = None
         return self._tail
 
-    def _bear_with_pongs(self, link: _Link, now: float) -> None:
+    def _bear_with_pongs(self, link: Link, now: float) -> None:
         """Let a connection that owes a pong, but speaks, go on until there is another."""
         heard_ns = self._last_heard_ns or 0
         speaks = self._now_ns() - heard_ns < _SPEAKS_NS
@@ -562,7 +562,7 @@ class ConnectionSupervisor:
         while self._afresh:
             conversation.resubscribe(self._book_topics(self._afresh.popleft()))
 
-    def _settle(self, link: _Link) -> None:
+    def _settle(self, link: Link) -> None:
         """Every subscription is answered: the stream is live, and any outage is over."""
         if self._refusal is not None and not link.conversation.subscribed:
             raise self._refusal  # nothing at all can come over this connection
@@ -574,7 +574,7 @@ class ConnectionSupervisor:
         self._owner.connected(self._topics, f" of {self._market}")
         self._go_live(link)
 
-    def _go_live(self, link: _Link) -> None:
+    def _go_live(self, link: Link) -> None:
         link.settled_ns = link.settled_ns or self._now_ns()
         self._live_at = self._clock.monotonic()
         self.live_since = self._live_at if self.live_since is None else self.live_since
@@ -625,7 +625,7 @@ class ConnectionSupervisor:
 
     # -- watching, and changing over -------------------------------------------------------------
 
-    def _look_after(self, link: _Link, *, is_drained: bool) -> None:
+    def _look_after(self, link: Link, *, is_drained: bool) -> None:
         """Notice silence, age and sleep; each is answered by a successor."""
         now, keeper = self._clock.monotonic(), self._owner
         if len(keeper.moves) > self._moves_seen:
@@ -638,7 +638,7 @@ class ConnectionSupervisor:
         if silences and self._successor is None and now >= self._no_successor_before:
             self._tell_silences(link, silences, now)
 
-    def _tell_silences(self, link: _Link, silences: Sequence[Silence], now: float) -> None:
+    def _tell_silences(self, link: Link, silences: Sequence[Silence], now: float) -> None:
         for silence in silences:
             detail = (
                 f"silent for {silence.seconds:.2f} s, while 99 of 100 intervals are below "
@@ -648,7 +648,7 @@ class ConnectionSupervisor:
         link.conversation.request_ping()  # a socket that is dead altogether will not answer
         self._begin_succession(now, "silent topic", silences)
 
-    def _on_moves(self, link: _Link) -> None:
+    def _on_moves(self, link: Link) -> None:
         """Tell that this machine's clock was set; where it may have slept, the peer may be gone."""
         moves = self._owner.moves[self._moves_seen :]
         self._moves_seen += len(moves)
@@ -665,11 +665,11 @@ class ConnectionSupervisor:
             self._no_successor_before = now + wait
             self._replace_at = now + wait
             return
-        successor = _Successor(reason, silences, self._clock, self._now_ns)
+        successor = Successor(reason, silences, self._clock, self._now_ns)
         self._successor = successor
         self._start_thread(lambda: self._open_successor(successor), f"next-{self.number}")
 
-    def _open_successor(self, successor: _Successor) -> None:
+    def _open_successor(self, successor: Successor) -> None:
         """Open another connection and hold what it brings, on a thread of its own."""
         link = None
         keeper = self._owner
@@ -706,7 +706,7 @@ class ConnectionSupervisor:
                 if had.intersection(event.topics):
                     raise event.error
 
-    def _change_over(self, link: _Link, drained_ns: int | None) -> _Link:
+    def _change_over(self, link: Link, drained_ns: int | None) -> Link:
         """Go over to the successor once both have brought the same for a while.
 
         ``drained_ns`` is a time before which all that was sent has been read; None if not known.
@@ -727,7 +727,7 @@ class ConnectionSupervisor:
         self._close_link(link, is_polite=False)
         return successor.link
 
-    def _drop_successor(self, successor: _Successor) -> None:
+    def _drop_successor(self, successor: Successor) -> None:
         # The connection that is there goes on; after a while another is tried.
         self._successor = None
         wait = self._random.uniform(1.0, 5.0)
@@ -735,7 +735,7 @@ class ConnectionSupervisor:
         self._replace_at = max(self._replace_at or 0.0, self._no_successor_before)
         self._owner.note("rollover_failed", f"{successor.error}; the old connection goes on")
 
-    def _take_over(self, successor: _Successor) -> None:
+    def _take_over(self, successor: Successor) -> None:
         link = successor.link
         assert link is not None  # it is done, and without an error
         self._successor = None
@@ -780,7 +780,7 @@ class ConnectionSupervisor:
             self.reconnects += 1
         return True
 
-    def _salvage(self, successor: _Successor, error: KucoinResearchError, heard_ns: int) -> None:
+    def _salvage(self, successor: Successor, error: KucoinResearchError, heard_ns: int) -> None:
         """Keep what a successor has brought that was lost as well: one outage more."""
         self._successor = None
         if successor.link is not None:
@@ -844,10 +844,10 @@ class ConnectionSupervisor:
 
 
 # A read that brought fewer messages has most likely emptied the socket.
-_MANY = 100
+MANY_MESSAGES = 100
 
 
-class _Successor:
+class Successor:
     """A connection on its way to replace another."""
 
     def __init__(
@@ -864,7 +864,7 @@ class _Successor:
         self.is_wanted = clock.event()  # its thread is to hand it over
         self.is_done = clock.event()  # link or error stand
         self._now_ns = now_ns
-        self.link: _Link | None = None
+        self.link: Link | None = None
         self.error: KucoinResearchError | None = None
         self.drained_ns: int | None = None
         self._settled_ns: int | None = None
@@ -893,7 +893,7 @@ class _Successor:
         return is_clear or known_ns - settled_ns > overlap * 1e9 + _LONGEST_OVERLAP_NS
 
 
-class _Watch:
+class TurnWatch:
     """What a lane knows of its own time: whether it is held up."""
 
     def __init__(self, clock: clocks.Clock) -> None:

@@ -96,7 +96,7 @@ LOCKS = """
 import functools, importlib, pkgutil, threading
 from collections.abc import Mapping
 from kucoin_research.streaming.supervisor import Healing
-from kucoin_research.streaming.stream import _budget_of
+from kucoin_research.streaming.stream import budget_of
 
 KINDS = (type(threading.Lock()), type(threading.RLock()), threading.Condition)
 
@@ -135,7 +135,7 @@ for module in pkgutil.walk_packages(kr.__path__, "kucoin_research."):
         importlib.import_module(module.name)
 venue = Venue("https://exchange.test:1", "https://exchange.test:1")
 rest = Rest(venue)  # so that there is a quota, and a pace
-_budget_of(rest, Healing())
+budget_of(rest, Healing())
 held, are_held, is_over = locks(), threading.Event(), threading.Event()
 
 def hold():
