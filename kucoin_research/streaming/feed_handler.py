@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 from bisect import insort
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
 from kucoin_research.errors import BookNotReady, shown
@@ -39,13 +38,30 @@ from kucoin_research.model.records import (
     Status,
     Trade,
 )
-from kucoin_research.streaming.book_sync import BookGap, BookSync, Received
-from kucoin_research.streaming.gap_fill import Mended, is_behind, mend_all_candles, mend_all_trades
+from kucoin_research.streaming.book_sync import BookGap, BookSync
+from kucoin_research.streaming.gap_fill import (
+    FILLABLE,
+    STAMP_ROOM,
+    FillableGap,
+    Gate,
+    Mended,
+    OutagePart,
+    _account,
+    _mend,
+    is_behind,
+)
 from kucoin_research.streaming.handover import Handover
 from kucoin_research.streaming.ledger import SequenceLedger
 from kucoin_research.streaming.staleness import FalseAlarms
+from kucoin_research.streaming.status_rows import (
+    FloodControl,
+    filled_rows,
+    gap_row,
+    received_row,
+    status_row,
+)
 
-__all__ = ["Batch", "FeedHandler", "FillableGap", "Taken"]
+__all__ = ["Batch", "FeedHandler", "Taken"]
 
 _NO_RECORDS = (BookDelta, BookSnapshot, AccountNews, ControlMessage, Broken, Ignored)
 
@@ -55,8 +71,6 @@ _BLIND_POSITION = (
 )
 
 
-# Of these REST knows the past, so an outage can be filled.
-FILLABLE = frozenset({"trade", "candle"})
 # What trades and orders cause, and nothing else.
 _OF_THE_MARKET = frozenset({"ticker", "bbo", "trade", "candle", "level2", "depth5", "depth50"})
 # Where all of them are silent, so many times the usual suspicious silence is put up with.
@@ -72,13 +86,6 @@ _RECEIVED_NS = 60_000_000_000
 _RECEIVED_NS_PER_BOOK = 3_000_000_000
 # Rows that had to wait for longer, for what belongs before them, are told.
 _TOLD_WAIT_NS = 1_000_000_000
-# Before the first of the rows that wait so many stamps are left free, 1 ns each, for what REST will
-# bring. A day of candles of 1 min is less; of more, some share their stamps with other rows.
-STAMP_ROOM = 2_000
-# A flood of garbage must not wash all else out of the status channel.
-_TOLD_AT_ONCE = 20
-_FIRST_WHILE_NS = 1_000_000_000
-_LONGEST_WHILE_NS = 60_000_000_000
 
 _Key: TypeAlias = tuple[type[Record], str]
 
@@ -90,23 +97,6 @@ class Batch(NamedTuple):
     controls: list[ControlMessage]
 
 
-class FillableGap(NamedTuple):
-    """An outage of one channel and symbol that REST may fill.
-
-    ``last_sequence`` is that of the last trade before it, ``last_opens`` the open times (ns UTC) of
-    the last candles, by interval. ``is_silent`` says that it may be no outage, but a quiet market,
-    and that it goes on. ``number`` is another one after each further outage.
-    """
-
-    record: type[Record]
-    symbol: str
-    market: Market
-    last_sequence: int | None
-    last_opens: dict[str | None, int]
-    is_silent: bool = False
-    number: int = 0
-
-
 class Taken(NamedTuple):
     """What taking over from another connection brought.
 
@@ -115,89 +105,6 @@ class Taken(NamedTuple):
 
     rows: list[Record]
     stalled: list[tuple[str, str]]
-
-
-@dataclass(slots=True)
-class OutagePart:
-    """One outage, and the rows that came behind it."""
-
-    began: int
-    gap: Gap | None = None  # once the outage is over
-    held: list[Record] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class Gate:
-    """Keeps the rows of a channel and symbol back until what belongs before them has come.
-
-    Before REST has filled one outage, the next may come: each is a part.
-    """
-
-    tally: Tally
-    market: Market
-    parts: list[OutagePart]
-    is_armed: bool = False  # after a silence of which nobody knows whether it was an outage
-    tries: int = 0  # pages of which the newest trade had not come over the connection
-    number: int = 0  # another one whenever a page that was asked for before may be too old
-
-    @property
-    def can_be_filled(self) -> bool:
-        return self.is_armed or self.parts[-1].gap is not None
-
-    @property
-    def held(self) -> list[Record]:
-        """The rows that come behind all outages so far."""
-        return self.parts[-1].held
-
-    def hold(self, row: Record, local: int) -> int:
-        """Keep a row back that was read now, with a stamp of its own; gives the next one's."""
-        if not self.held:
-            local += STAMP_ROOM
-        self.held.append(row._replace(local_timestamp=local))
-        return local + 1
-
-    @property
-    def waiting(self) -> int:
-        """How many rows are kept back."""
-        return sum(len(part.held) for part in self.parts)
-
-    def part(self, began: int) -> OutagePart:
-        """Give the part of an outage that began then, or still lasts."""
-        last = self.parts[-1]
-        if last.gap is not None or last.held:
-            last = OutagePart(began)
-            self.parts.append(last)
-        return last
-
-
-class FloodControl:
-    """Has the first of many troubles told one by one, and then how many there were.
-
-    So many are told at once, and as many again after a while, which doubles as long as it goes on.
-    """
-
-    def __init__(self) -> None:
-        self.untold = 0
-        self._told = 0
-        self._ends = 0  # of the while, ns
-        self._while = _FIRST_WHILE_NS
-
-    def may_tell(self, now_ns: int) -> bool:
-        """Tell whether this one is told; else it is counted."""
-        if now_ns >= self._ends:
-            goes_on = self._told >= _TOLD_AT_ONCE and now_ns < self._ends + self._while
-            self._while = min(2 * self._while, _LONGEST_WHILE_NS) if goes_on else _FIRST_WHILE_NS
-            self._ends, self._told = now_ns + self._while, 0
-        if self._told >= _TOLD_AT_ONCE:
-            self.untold += 1
-            return False
-        self._told += 1
-        return True
-
-    def take_untold(self) -> int:
-        """Give how many were not told, once."""
-        untold, self.untold = self.untold, 0
-        return untold
 
 
 class FeedHandler:
@@ -1122,81 +1029,3 @@ def _rows_of(item: Decoded) -> int:
     if isinstance(item, BookDelta):
         return len(item.changes)
     return len(item.records) if isinstance(item, AccountNews) else 1
-
-
-def _account(gate: Gate, part: OutagePart, mended: Mended, rows: int, ended: int) -> None:
-    """Write down what was filled, up to that stamp, and what was not."""
-    gap, tally = part.gap, gate.tally
-    assert gap is not None  # made when it was not
-    tally.filled += rows
-    if gap.cause == "stalled":
-        gap = tally.retell(gap, ended=ended)  # it may go on
-    if not mended.is_whole and mended.first_missing is not None:
-        first = mended.first_missing if gap.first_sequence is None else gap.first_sequence
-        gap = tally.retell(
-            gap, first_sequence=first, last_sequence=mended.last_missing, is_counted=False
-        )
-    is_whole = mended.is_whole and gap.first_sequence is None
-    filled_by = "REST" if is_whole else None
-    part.gap = tally.retell(gap, filled_by=filled_by, filled=gap.filled + rows)
-
-
-def _mend(hole: FillableGap, fetched: Sequence[Record], gate: Gate) -> list[Mended]:
-    """Choose what belongs before each part's rows."""
-    held = [part.held for part in gate.parts]
-    if hole.record is Trade:
-        return mend_all_trades(
-            hole.last_sequence,
-            [row for row in fetched if isinstance(row, Trade)],
-            [[row for row in part if isinstance(row, Trade)] for part in held],
-        )
-    return mend_all_candles(
-        # An open candle that differs proves no outage; another one does.
-        {key: each + 1 if gate.is_armed else each for key, each in hole.last_opens.items()},
-        [row for row in fetched if isinstance(row, Candle)],
-        [[row for row in part if isinstance(row, Candle)] for part in held],
-    )
-
-
-def gap_row(gap: Gap, tally: Tally, local: int) -> Status:
-    """Make the row of a gap; its ``timestamp`` is when it began."""
-    told = status_row(
-        local, "gap", tally.symbol, tally.channel, gap.reason, gap.first_sequence, gap.last_sequence
-    )
-    return told._replace(timestamp=gap.began)
-
-
-def filled_rows(tally: Tally, first: int, count: int, mended: Mended, local: int) -> list[Status]:
-    """Make the row that tells of filled ones; see ``records.filled_until``.
-
-    Another one bounds what is missing all the same.
-    """
-    sequences = [row[3] for row in mended.rows if isinstance(row, Trade)]
-    ends = (sequences[0], sequences[-1]) if sequences else (None, None)
-    symbol, channel = tally.symbol, tally.channel
-    told = status_row(local, "filled", symbol, channel, f"{count:,} rows came by REST", *ends)
-    rows = [told._replace(timestamp=first)]
-    if not mended.is_whole:
-        why = "REST does not reach back to the last row before the outage"
-        bounds = (mended.first_missing, mended.last_missing)
-        rows.append(status_row(local + 1, "not_filled", symbol, channel, why, *bounds))
-    return rows
-
-
-def received_row(received: Received, symbol: str, local: int) -> Status:
-    """Make the row that accounts for the sequences of a book."""
-    first, last, unrowed = received
-    detail = f"{unrowed:,} of {last - first + 1:,} sequences came without a row"
-    return status_row(local, "received", symbol, "level2", detail, first, last)
-
-
-def status_row(
-    local: int,
-    event: str,
-    symbol: str | None,
-    channel: str | None,
-    detail: str,
-    first_sequence: int | None = None,
-    last_sequence: int | None = None,
-) -> Status:
-    return Status(local, local, symbol, event, channel, detail, first_sequence, last_sequence)

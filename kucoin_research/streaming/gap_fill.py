@@ -8,11 +8,19 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from kucoin_research.model.records import Candle, Trade
+from kucoin_research.model.channels import Market
+from kucoin_research.model.integrity import Gap, Tally
+from kucoin_research.model.records import (
+    Candle,
+    Record,
+    Trade,
+)
 
 __all__ = [
+    "FillableGap",
     "Mended",
     "is_behind",
     "mend_all_candles",
@@ -191,3 +199,116 @@ def mend_all_candles(
             if row.timestamp is not None:
                 opens[row.interval] = row.timestamp
     return found
+
+
+# Of these REST knows the past, so an outage can be filled.
+FILLABLE = frozenset({"trade", "candle"})
+
+
+# Before the first of the rows that wait so many stamps are left free, 1 ns each, for what REST will
+# bring. A day of candles of 1 min is less; of more, some share their stamps with other rows.
+STAMP_ROOM = 2_000
+
+
+class FillableGap(NamedTuple):
+    """An outage of one channel and symbol that REST may fill.
+
+    ``last_sequence`` is that of the last trade before it, ``last_opens`` the open times (ns UTC) of
+    the last candles, by interval. ``is_silent`` says that it may be no outage, but a quiet market,
+    and that it goes on. ``number`` is another one after each further outage.
+    """
+
+    record: type[Record]
+    symbol: str
+    market: Market
+    last_sequence: int | None
+    last_opens: dict[str | None, int]
+    is_silent: bool = False
+    number: int = 0
+
+
+@dataclass(slots=True)
+class OutagePart:
+    """One outage, and the rows that came behind it."""
+
+    began: int
+    gap: Gap | None = None  # once the outage is over
+    held: list[Record] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Gate:
+    """Keeps the rows of a channel and symbol back until what belongs before them has come.
+
+    Before REST has filled one outage, the next may come: each is a part.
+    """
+
+    tally: Tally
+    market: Market
+    parts: list[OutagePart]
+    is_armed: bool = False  # after a silence of which nobody knows whether it was an outage
+    tries: int = 0  # pages of which the newest trade had not come over the connection
+    number: int = 0  # another one whenever a page that was asked for before may be too old
+
+    @property
+    def can_be_filled(self) -> bool:
+        return self.is_armed or self.parts[-1].gap is not None
+
+    @property
+    def held(self) -> list[Record]:
+        """The rows that come behind all outages so far."""
+        return self.parts[-1].held
+
+    def hold(self, row: Record, local: int) -> int:
+        """Keep a row back that was read now, with a stamp of its own; gives the next one's."""
+        if not self.held:
+            local += STAMP_ROOM
+        self.held.append(row._replace(local_timestamp=local))
+        return local + 1
+
+    @property
+    def waiting(self) -> int:
+        """How many rows are kept back."""
+        return sum(len(part.held) for part in self.parts)
+
+    def part(self, began: int) -> OutagePart:
+        """Give the part of an outage that began then, or still lasts."""
+        last = self.parts[-1]
+        if last.gap is not None or last.held:
+            last = OutagePart(began)
+            self.parts.append(last)
+        return last
+
+
+def _account(gate: Gate, part: OutagePart, mended: Mended, rows: int, ended: int) -> None:
+    """Write down what was filled, up to that stamp, and what was not."""
+    gap, tally = part.gap, gate.tally
+    assert gap is not None  # made when it was not
+    tally.filled += rows
+    if gap.cause == "stalled":
+        gap = tally.retell(gap, ended=ended)  # it may go on
+    if not mended.is_whole and mended.first_missing is not None:
+        first = mended.first_missing if gap.first_sequence is None else gap.first_sequence
+        gap = tally.retell(
+            gap, first_sequence=first, last_sequence=mended.last_missing, is_counted=False
+        )
+    is_whole = mended.is_whole and gap.first_sequence is None
+    filled_by = "REST" if is_whole else None
+    part.gap = tally.retell(gap, filled_by=filled_by, filled=gap.filled + rows)
+
+
+def _mend(hole: FillableGap, fetched: Sequence[Record], gate: Gate) -> list[Mended]:
+    """Choose what belongs before each part's rows."""
+    held = [part.held for part in gate.parts]
+    if hole.record is Trade:
+        return mend_all_trades(
+            hole.last_sequence,
+            [row for row in fetched if isinstance(row, Trade)],
+            [[row for row in part if isinstance(row, Trade)] for part in held],
+        )
+    return mend_all_candles(
+        # An open candle that differs proves no outage; another one does.
+        {key: each + 1 if gate.is_armed else each for key, each in hole.last_opens.items()},
+        [row for row in fetched if isinstance(row, Candle)],
+        [[row for row in part if isinstance(row, Candle)] for part in held],
+    )

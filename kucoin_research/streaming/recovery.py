@@ -27,7 +27,8 @@ from kucoin_research.exchange.rest.client import Rest
 from kucoin_research.foundation import clocks
 from kucoin_research.model.channels import Market
 from kucoin_research.model.records import Record, Trade
-from kucoin_research.streaming.feed_handler import FeedHandler, FillableGap
+from kucoin_research.streaming.feed_handler import FeedHandler
+from kucoin_research.streaming.gap_fill import FillableGap
 from kucoin_research.streaming.timekeeping import Timekeeper
 
 __all__ = ["Recovery"]

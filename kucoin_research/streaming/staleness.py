@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["FalseAlarms"]
+from typing import NamedTuple
+
+__all__ = ["FalseAlarms", "Silence"]
 
 
 # Of suspicions that prove wrong so many are forgiven; each further one has all topics waited for
@@ -37,3 +39,12 @@ class FalseAlarms:
 
     def _of_late(self, now_ns: int) -> float:
         return float(self._wrong * 0.5 ** (max(now_ns - self._at_ns, 0) / _HALF_LIFE_NS))
+
+
+class Silence(NamedTuple):
+    """A channel of a symbol that has been silent for suspiciously long."""
+
+    channel: str
+    symbol: str
+    seconds: float
+    usual: float  # the 99th percentile of its intervals, in seconds

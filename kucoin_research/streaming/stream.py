@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -28,12 +27,10 @@ from kucoin_research.errors import (
 )
 from kucoin_research.exchange.rest.client import Rest
 from kucoin_research.exchange.topics import Feed, Topic, topics_for
-from kucoin_research.exchange.venues import is_loopback
 from kucoin_research.exchange.websocket.decode_classic import ControlMessage, Decodes
 from kucoin_research.exchange.websocket.feeds import spec_of
 from kucoin_research.foundation import arguments, clocks, interrupts
 from kucoin_research.foundation.callbacks import BatchSink, Failure, name_of_function, without
-from kucoin_research.foundation.forking import in_child
 from kucoin_research.frames.analytics import TradeBars
 from kucoin_research.frames.store import FrameStore, wanting
 from kucoin_research.model.channels import Market, Subscription
@@ -47,14 +44,12 @@ from kucoin_research.model.status import State, StreamStatus
 from kucoin_research.sessions.recorder import Recorder, recorder_for
 from kucoin_research.streaming.feed_handler import FeedHandler
 from kucoin_research.streaming.handover import Handover
+from kucoin_research.streaming.limits import Healing, budget_of
 from kucoin_research.streaming.recovery import Recovery
 from kucoin_research.streaming.sinks import SinkWorker
-from kucoin_research.streaming.supervisor import (
-    ConnectBudget,
-    ConnectionSupervisor,
-    Healing,
-    Silence,
-)
+from kucoin_research.streaming.staleness import Silence
+from kucoin_research.streaming.supervisor import ConnectionSupervisor
+from kucoin_research.streaming.switch_interval import switch_as_usual, switch_sooner
 from kucoin_research.streaming.timekeeping import Timekeeper
 
 __all__ = ["Healing", "State", "Stream"]
@@ -80,9 +75,6 @@ _SEED_PATIENCE = 10.0
 # Their timestamps are not the time of an event that has just happened.
 _WITHOUT_LAG = frozenset({"candle", "status"})
 _LAG = [pl.col("lag_ms").quantile(part).alias(f"p{part:.0%}") for part in (0.5, 0.95, 0.99)]
-
-_budgets: dict[str, ConnectBudget] = {}  # of the hosts that are not this machine
-_budgets_lock = threading.Lock()  # guards _budgets
 
 
 class Stream(TradeBars):
@@ -1044,49 +1036,3 @@ def shards_of(
         for market, topics in by_market.items()
         for start in range(0, len(topics), most)
     ]
-
-
-def budget_of(rest: Rest, healing: Healing) -> ConnectBudget:
-    """Give the budget that all streams from an address share; on this machine each has its own."""
-    url = rest.venue.futures_url if hasattr(rest, "venue") else ""
-    if not url or is_loopback(url):
-        return ConnectBudget(healing.connects_per_minute)
-    with _budgets_lock:
-        return _budgets.setdefault(url, ConnectBudget(healing.connects_per_minute))
-
-
-# A thread that wants to run waits this long for the one that holds the GIL. Python's own 5 ms are
-# paid by the feed once per read while the notebook's main thread computes: see
-# benchmarks/busy_kernel.py. Shorter ones slow the main thread down.
-_SWITCH_INTERVAL = 0.001
-_hurried: set[int] = set()
-_hurry_lock = threading.Lock()  # guards _hurried and _usual_interval
-_usual_interval: float | None = None
-
-
-def switch_sooner(stream: Stream) -> None:
-    """Have threads switch sooner, while a stream runs."""
-    global _usual_interval
-    with _hurry_lock:
-        if not _hurried and sys.getswitchinterval() > _SWITCH_INTERVAL:
-            _usual_interval = sys.getswitchinterval()
-            sys.setswitchinterval(_SWITCH_INTERVAL)
-        _hurried.add(id(stream))
-
-
-def switch_as_usual(stream: Stream) -> None:
-    global _usual_interval
-    with _hurry_lock:
-        _hurried.discard(id(stream))
-        if not _hurried and _usual_interval is not None:
-            sys.setswitchinterval(_usual_interval)
-            _usual_interval = None
-
-
-def _forget() -> None:
-    # A thread of the parent may have held the locks, or that of a budget.
-    global _budgets, _budgets_lock, _hurry_lock
-    _budgets, _budgets_lock, _hurry_lock = {}, threading.Lock(), threading.Lock()
-
-
-in_child(_forget)

@@ -10,9 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Iterable, Sequence
 
 from kucoin_research.errors import (
     AuthenticationFailed,
@@ -24,7 +22,6 @@ from kucoin_research.errors import (
     KucoinResearchError,
     LimitExceeded,
     LoginRequired,
-    NetworkError,
     NotFound,
     RateLimited,
     ServiceBusy,
@@ -32,8 +29,7 @@ from kucoin_research.errors import (
     TopicInvalid,
     TopicNotFound,
 )
-from kucoin_research.exchange.rest.client import Rest
-from kucoin_research.exchange.topics import Feed, Topic, topics_for
+from kucoin_research.exchange.topics import Topic, topics_for
 from kucoin_research.exchange.websocket.connection import Connection, open_hidden, query_of
 from kucoin_research.exchange.websocket.conversation import (
     Acknowledged,
@@ -42,17 +38,20 @@ from kucoin_research.exchange.websocket.conversation import (
     ExchangeSpoke,
     Refused,
 )
-from kucoin_research.exchange.websocket.decode_classic import ControlMessage, Decodes
 from kucoin_research.exchange.websocket.feeds import FeedSpec
-from kucoin_research.foundation import arguments, clocks
 from kucoin_research.foundation.bounds import Bound
-from kucoin_research.foundation.hidden import Hidden, bare, masked
+from kucoin_research.foundation.hidden import Hidden, bare
 from kucoin_research.model.channels import Channel, Market
 from kucoin_research.model.status import State
 from kucoin_research.streaming.handover import Handover
+from kucoin_research.streaming.keeper import Keeper
+from kucoin_research.streaming.limits import ConnectBudget, Healing
+from kucoin_research.streaming.link import Link
+from kucoin_research.streaming.rollover import MANY_MESSAGES, Successor, TurnWatch
+from kucoin_research.streaming.staleness import Silence
 from kucoin_research.streaming.timekeeping import SLEPT_NS
 
-__all__ = ["ConnectBudget", "ConnectionSupervisor", "Healing", "Silence"]
+__all__ = ["ConnectionSupervisor"]
 
 log = logging.getLogger(__name__)
 
@@ -67,16 +66,8 @@ _GOOD_LIFE = 5.0
 _AT_ONCE = 0.05
 # A subscription that the exchange was too busy for is asked for again this much later.
 _BUSY_INTERVAL = 60.0
-# How often a lane looks for topics that have gone silent.
-_LOOK_INTERVAL = 0.05
-# A loop that comes this much late was held up itself, and has no say about silence.
-_HELD_UP = 0.2
 # A connection that brought something so recently is not dead, whatever it owes.
 _SPEAKS_NS = 1_000_000_000
-# Two connections bring the same for no longer than about this.
-_LONGEST_OVERLAP_NS = 10_000_000_000
-# Of two connections one may bring the same this much later than the other.
-_SKEW_NS = 250_000_000
 # For so long a connection that took over may repeat what its predecessor was faster to bring.
 _TAIL = 3.0
 # Trying again cannot mend these, unless it has worked before: then it is the exchange that fails.
@@ -91,185 +82,6 @@ _FATAL = (
     TopicInvalid,
     TopicNotFound,
 )
-
-
-@arguments.explains_itself
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Healing:
-    """How hard a stream tries to keep its data whole; the defaults are for KuCoin.
-
-    Attributes
-    ----------
-    lifetime
-        Seconds after which the exchange ends a connection, where it does not say: KuCoin's 24 h.
-    overlap
-        Seconds for which two connections bring the same before the older one is given up.
-    connects_per_minute
-        New connections; KuCoin allows 30.
-    most_backoff
-        Longest pause between two tries, in seconds. The first comes at once where a connection had
-        held for a while; each later one is drawn between zero and a bound that doubles up to this
-        (full jitter).
-    shortest_silence
-        Seconds below which no silence is suspicious, however fast a topic usually beats.
-    fill_timeout
-        Seconds for which REST is asked to fill an outage, from the last time on that it brought
-        anything; where the quota is used up, until a while behind the next window.
-    """
-
-    lifetime: float = 86_400.0
-    overlap: float = 1.0
-    connects_per_minute: int = 25
-    most_backoff: float = 60.0
-    shortest_silence: float = 0.5
-    fill_timeout: float = 10.0
-
-    def __post_init__(self) -> None:
-        """Refuse what is no number of seconds, or of connections."""
-        arguments.count(self.connects_per_minute, "connects_per_minute", "connections")
-        for name in ("lifetime", "overlap", "most_backoff", "shortest_silence", "fill_timeout"):
-            arguments.seconds(getattr(self, name), name)
-
-    def reserve(self, lifetime: float) -> float:
-        """Give the seconds before its end at which a connection should be replaced."""
-        return max(lifetime / 24.0, min(lifetime / 2.0, 5.0))
-
-
-class ConnectBudget:
-    """Keeps new connections to an exchange below its limit; thread-safe."""
-
-    def __init__(self, per_minute: int) -> None:
-        self.per_minute = per_minute
-        self._times: deque[float] = deque()
-        self._lock = threading.Lock()  # guards _times
-
-    def take(self, now: float) -> float:
-        """Take a place for a connection; gives the seconds to wait where there is none (else 0)."""
-        with self._lock:
-            while self._times and self._times[0] + 60.0 - now <= 0.0:  # the very term given below
-                self._times.popleft()
-            if len(self._times) >= self.per_minute:
-                return self._times[0] + 60.0 - now
-            self._times.append(now)
-            return 0.0
-
-
-class Silence(NamedTuple):
-    """A channel of a symbol that has been silent for suspiciously long."""
-
-    channel: str
-    symbol: str
-    seconds: float
-    usual: float  # the 99th percentile of its intervals, in seconds
-
-
-class Keeper(Protocol):
-    """What a lane needs of the stream it works for. Every method may be called from any thread."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def rest(self) -> Rest: ...
-    @property
-    def feed(self) -> Feed: ...
-    @property
-    def stopping(self) -> threading.Event: ...
-    @property
-    def clock(self) -> clocks.Clock: ...
-    @property
-    def moves(self) -> Sequence[clocks.Move]: ...
-    def now_ns(self) -> int: ...
-    def clock_moved(self) -> None: ...
-    def deliver(
-        self, payloads: Sequence[bytes], decoder: Decodes, overlap: Handover | None = None
-    ) -> list[ControlMessage]: ...
-    def hold(
-        self, payloads: Sequence[bytes], decoder: Decodes, overlap: Handover
-    ) -> list[ControlMessage]: ...
-    def take_over(
-        self, overlap: Handover, topics: Sequence[Topic], drained_ns: int
-    ) -> list[tuple[str, str]]: ...
-    def connected(self, topics: Sequence[Topic], detail: str) -> None: ...
-    def lost(self, topics: Sequence[Topic], reason: str, began_ns: int | None) -> None: ...
-    def outage(self, topics: Sequence[Topic], began_ns: int, *, is_over: bool) -> None: ...
-    def acknowledged(self, topics: Sequence[Topic]) -> None: ...
-    def silences(self, topics: Sequence[Topic], now_ns: int) -> list[Silence]: ...
-    def was_quiet(self, silences: Sequence[Silence]) -> None: ...
-    def note(
-        self, event: str, detail: str, *, channel: str | None = None, symbol: str | None = None
-    ) -> None: ...
-    def request_errand(self) -> None: ...
-    def request_clock(self, market: Market) -> None: ...
-
-
-class Link:
-    """An open connection with its conversation."""
-
-    def __init__(
-        self,
-        connection: Connection,
-        conversation: Conversation,
-        decoder: Decodes,
-        lifetime: float | None,
-        opened_at: float,
-        secrets: Sequence[Hidden[str]] = (),
-    ) -> None:
-        self.connection = connection
-        self.conversation = conversation
-        self.decoder = decoder
-        self._lifetime = lifetime  # as the token reply told
-        self.opened_at = opened_at  # monotonic seconds
-        self.settled_ns: int | None = None
-        self._secrets = secrets  # of its address, which a server may repeat
-
-    @property
-    def lifetime(self) -> float | None:
-        """Seconds for which the venue keeps it, where that was told."""
-        return self._lifetime or self.conversation.lifetime
-
-    def speak(self, now: float) -> list[Event]:
-        """Send what is due; gives what was not answered in time."""
-        try:
-            for text in self.conversation.due(now):
-                self.connection.send(text)
-        except NetworkError as error:
-            self._mask(error)
-            raise
-        return self.conversation.overdue(now)
-
-    def listen(self, slice_: float) -> list[bytes]:
-        """Wait for messages, at most that many seconds."""
-        try:
-            return self.connection.receive(slice_)
-        except NetworkError as error:  # it quotes why the peer has closed
-            self._mask(error)
-            raise
-
-    def hear(self, control: ControlMessage, now: float) -> list[Event]:
-        """Take a message of the conversation; gives what follows from it."""
-        if control.text:
-            control = control._replace(text=masked(control.text, self._secrets))
-        return self.conversation.receive(control, now)
-
-    def _mask(self, error: NetworkError) -> None:
-        error.args = tuple(masked(str(each), self._secrets) for each in error.args)
-
-    def rest(self) -> Iterator[list[bytes]]:
-        """Give what has arrived and was not read yet."""
-        read = -1
-        while read != self.connection.bytes_received:
-            read = self.connection.bytes_received
-            try:
-                yield self.listen(0.0)
-            except NetworkError:
-                return
-
-    def close(self, *, is_polite: bool = True) -> None:
-        """Close it; a polite one waits a second for the peer to answer."""
-        if is_polite:
-            self.connection.close()
-        else:
-            self.connection.close(timeout=0.0)
 
 
 class ConnectionSupervisor:
@@ -841,78 +653,3 @@ class ConnectionSupervisor:
         """Forget connections and locks in a forked child."""
         self._abort_lock = threading.Lock()
         self._opening, self._opened = set(), set()
-
-
-# A read that brought fewer messages has most likely emptied the socket.
-MANY_MESSAGES = 100
-
-
-class Successor:
-    """A connection on its way to replace another."""
-
-    def __init__(
-        self,
-        reason: str,
-        silences: Sequence[Silence],
-        clock: clocks.Clock,
-        now_ns: Callable[[], int],
-    ) -> None:
-        self.reason = reason
-        self.silences = tuple(silences)
-        self.overlap = Handover()
-        self.is_settled = clock.event()  # or has failed
-        self.is_wanted = clock.event()  # its thread is to hand it over
-        self.is_done = clock.event()  # link or error stand
-        self._now_ns = now_ns
-        self.link: Link | None = None
-        self.error: KucoinResearchError | None = None
-        self.drained_ns: int | None = None
-        self._settled_ns: int | None = None
-
-    @property
-    def settled_ns(self) -> int | None:
-        """When it was settled, ns UTC, as far as the lane has noticed."""
-        if self._settled_ns is None and self.is_settled.is_set() and self.error is None:
-            self._settled_ns = self._now_ns()
-        return self._settled_ns
-
-    def may_take_over(self, overlap: float) -> bool:
-        """Whether the two have overlapped for so many seconds, and have brought the same.
-
-        What one of them was the first to bring by a moment is awaited: it is no loss of the other.
-        """
-        settled_ns = self.settled_ns
-        if settled_ns is None:
-            return False
-        # A socket that is never empty cannot prove it, and what is held must not grow for ever.
-        now_ns = self._now_ns()
-        known_ns = max(self.drained_ns or 0, now_ns - _LONGEST_OVERLAP_NS)
-        if known_ns - settled_ns < overlap * 1e9:
-            return False
-        is_clear = not self.overlap.is_ahead(known_ns - _SKEW_NS)
-        return is_clear or known_ns - settled_ns > overlap * 1e9 + _LONGEST_OVERLAP_NS
-
-
-class TurnWatch:
-    """What a lane knows of its own time: whether it is held up."""
-
-    def __init__(self, clock: clocks.Clock) -> None:
-        self._clock = clock
-        self._next_look = 0.0
-        self._turned_at = clock.monotonic()
-
-    def turned(self, slice_: float) -> None:
-        """Note that a turn of the loop is over, which should have taken no longer than that."""
-        now = self._clock.monotonic()
-        late = now - self._turned_at - slice_
-        self._turned_at = now
-        if late > _HELD_UP:
-            # Whatever piled up meanwhile has to be read first.
-            self._next_look = now + late
-
-    def may_look(self, now: float, *, is_drained: bool) -> bool:
-        """Tell whether silence may be judged now."""
-        if now < self._next_look or not is_drained:
-            return False
-        self._next_look = now + _LOOK_INTERVAL
-        return True

@@ -13,7 +13,7 @@ import pytest
 import kucoin_research as kr
 from kucoin_research.model.records import Candle, Level2, Ticker, Trade, schema_of
 from kucoin_research.streaming import collect
-from kucoin_research.streaming.supervisor import ConnectBudget
+from kucoin_research.streaming.limits import ConnectBudget
 from tests.conftest import spawn, wait_until
 from tests.processes import run
 

@@ -95,8 +95,8 @@ def test_a_child_that_stops_its_parents_stream_leaves_the_calls_on_their_way(tmp
 LOCKS = """
 import functools, importlib, pkgutil, threading
 from collections.abc import Mapping
-from kucoin_research.streaming.supervisor import Healing
-from kucoin_research.streaming.stream import budget_of
+from kucoin_research.streaming.limits import Healing
+from kucoin_research.streaming.limits import budget_of
 
 KINDS = (type(threading.Lock()), type(threading.RLock()), threading.Condition)
 
@@ -171,6 +171,6 @@ def test_a_child_can_take_every_lock_of_the_package_that_its_parent_held(tmp_pat
     assert len(held) >= 15
     for part in (
         "api.streams", "exchange.dialing", "exchange.rest.quotas", "figures.refresh",
-        "foundation.runtime", "sim", "streaming.stream",
+        "foundation.runtime", "sim", "streaming.limits", "streaming.switch_interval",
     ):  # fmt: skip
         assert any(path.startswith(f"kucoin_research.{part}") for path in held), part
