@@ -480,7 +480,7 @@ class Recovery:
         with self._lock:
             if not book.wants_snapshot(self._clock.monotonic()):
                 return False
-            if book.has_holes and any(
+            if book.awaits_late_deltas and any(
                 supervisor.may_mend(symbol) for supervisor in self._supervisors
             ):
                 return False  # a snapshot would stand for rows that are about to come

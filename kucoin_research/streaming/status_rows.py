@@ -7,7 +7,7 @@ from kucoin_research.model.records import (
     Status,
     Trade,
 )
-from kucoin_research.streaming.book_sync import Received
+from kucoin_research.streaming.book_history import Received
 from kucoin_research.streaming.gap_fill import Mended
 
 __all__ = ["FloodControl", "filled_rows", "gap_row", "received_row", "status_row"]

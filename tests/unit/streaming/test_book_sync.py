@@ -14,7 +14,8 @@ from kucoin_research.errors import BookNotReady
 from kucoin_research.model.orderbook import BookChange, BookDelta, BookSnapshot
 from kucoin_research.model.records import Level2
 from kucoin_research.streaming import book_sync
-from kucoin_research.streaming.book_sync import BookGap, BookSync, Received
+from kucoin_research.streaming.book_history import Received
+from kucoin_research.streaming.book_sync import BookGap, BookSync
 
 SYMBOL = "XBTUSDTM"
 ASKS = [(3988.59, 3.0), (3988.60, 47.0), (3988.61, 32.0), (3988.62, 8.0)]
@@ -893,7 +894,7 @@ class Play:
     def finish(self):
         self.rows += self.book.finish(len(self.rows))
         self.gaps += self.book.found
-        began = self.book._began
+        began = self.book._history.began
         if began is None:
             return
         heard = [c for d in self.history.deltas[: self.position] for c in d.changes]
@@ -904,7 +905,7 @@ class Play:
         assert self.book.doubt or self.book.is_ready
         self.account()
         check_accounts(self.received, kept, bridged)
-        assert self.received or self.book._given == began
+        assert self.received or self.book._history.last == began
 
     def account(self, _data=None):
         told = self.book.take_received()
@@ -990,7 +991,7 @@ class Play:
         self.now += 10.0
 
     def check(self):
-        began = self.book._began
+        began = self.book._history.began
         assert [row.local_timestamp for row in self.rows] == list(range(len(self.rows)))
         if began is None:
             assert self.rows == self.gaps == []
