@@ -334,7 +334,7 @@ class Recovery:
             self._clock, self._do, self.survive, start_thread, self._stopping
         )  # fmt: skip
 
-    # -- what others want ------------------------------------------------------------------------
+    # -- what others want --------------------------------------------------------------------------
 
     def ask_about_ends(self, symbols: Iterable[str]) -> None:
         """Have it found out to where the exchange's books have come. Under the delivery lock."""
@@ -367,17 +367,17 @@ class Recovery:
         self._keeper.note("error", f"unexpected {type(error).__name__} while REST was asked")
         self._stopping.wait(_RECOVERY)
 
-    # -- what is wanted --------------------------------------------------------------------------
+    # -- what is wanted ----------------------------------------------------------------------------
 
     def look(self) -> None:
         """Find out what is wanted now, and have it asked for."""
         now = self._clock.monotonic()
-        self._keeper.take_in(lambda: self._handler.release_full(self._keeper.now_ns()))
+        self._keeper.take_in(lambda: self._handler.gap_filler.release_full(self._keeper.now_ns()))
         with self._lock:
             ends = list(self._ends)
             self._begin_books(_MOST_BEGUN - len(self._handler.seeking))
             seeking = self._handler.seeking.copy()
-            holes = self._handler.holes
+            holes = self._handler.gap_filler.gaps
         wanted = [_Job(_Kind.END, symbol) for symbol in ends]
         if self._time.look():
             wanted.append(_Job(_Kind.CLOCK))
@@ -429,7 +429,7 @@ class Recovery:
 
     def _fetch_afresh(self, symbol: str, why: str, *, is_flawed: bool) -> None:
         # Under the delivery lock, so that no row comes between the two.
-        self._handler.renew_book(symbol, is_flawed=is_flawed)
+        self._handler.order_books.renew(symbol, is_flawed=is_flawed)
         # A book that is not wrong goes on answering, here and where it is rebuilt from the rows.
         event = "resync" if is_flawed else "renew"
         self._keeper.note(event, f"{symbol}: {why}", channel="level2")
@@ -448,7 +448,7 @@ class Recovery:
                 self._fetch_afresh(symbol, f"the book was {flaw}", is_flawed=flaw == "crossed")
         return found
 
-    # -- asking, on one of the threads -----------------------------------------------------------
+    # -- asking, on one of the threads -------------------------------------------------------------
 
     def _do(self, job: _Job) -> None:
         if job.kind is _Kind.END:
@@ -467,7 +467,7 @@ class Recovery:
             market = self._markets[symbol]
             known = rest.order_book(symbol, _FEWEST_LEVELS, market=market).sequence
             with self._lock:
-                self._handler.note_known(symbol, known)
+                self._handler.order_books.note_known(symbol, known)
         except KucoinResearchError as error:
             log.info("the last sequence of %s is not known: %s", symbol, error)
         finally:
@@ -503,7 +503,7 @@ class Recovery:
             snapshot = self._keeper.rest.level2_snapshot(symbol, market)
             patience.answered(self._clock.monotonic())
             taken = self._keeper.take_in(
-                lambda: self._handler.take_snapshot(
+                lambda: self._handler.order_books.take_snapshot(
                     snapshot, self._keeper.now_ns(), self._clock.monotonic()
                 )
             )
@@ -528,7 +528,7 @@ class Recovery:
 
     def _snapshot_failed(self, symbol: str, wait: float, reason: str) -> None:
         self._keeper.take_in(
-            lambda: self._handler.snapshot_failed(
+            lambda: self._handler.order_books.snapshot_failed(
                 symbol, wait, self._keeper.now_ns(), self._clock.monotonic()
             )
         )
@@ -538,7 +538,7 @@ class Recovery:
     def _fill(self, job: _Job) -> None:
         assert job.record is not None  # that is what it fills
         with self._lock:
-            hole = self._handler.hole(job.record, job.symbol)
+            hole = self._handler.gap_filler.find(job.record, job.symbol)
         fill = self._fills.get(job.key)
         if hole is None or fill is None:
             return  # it was filled, or given up
@@ -557,7 +557,7 @@ class Recovery:
         self._patiences[hole.market].answered(now, is_past=True)
         fill.failing = None
         rows = self._keeper.take_in(
-            lambda: self._handler.fill(hole, fetched, self._keeper.now_ns())
+            lambda: self._handler.gap_filler.fill(hole, fetched, self._keeper.now_ns())
         )  # fmt: skip
         if not rows and not hole.is_silent:
             fill.not_before = now + _NEXT_PAGE
@@ -589,7 +589,9 @@ class Recovery:
 
     def _give_up(self, hole: FillableGap, reason: str) -> None:
         told = f"REST could not fill the outage: {reason}"
-        self._keeper.take_in(lambda: self._handler.give_up(hole, told, self._keeper.now_ns()))
+        self._keeper.take_in(
+            lambda: self._handler.gap_filler.give_up(hole, told, self._keeper.now_ns())
+        )
 
     def _fetch_past(self, hole: FillableGap) -> list[Record]:
         rest = self._keeper.rest

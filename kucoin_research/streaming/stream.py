@@ -202,7 +202,7 @@ class Stream(TradeBars):
         with self._threads_lock:
             self._threads = [each for each in self._threads if each.is_alive()] + [thread]
 
-    # -- readers ---------------------------------------------------------------------------------
+    # -- readers -----------------------------------------------------------------------------------
 
     def frame(
         self,
@@ -265,7 +265,9 @@ class Stream(TradeBars):
                 raise BookNotReady(f"{self.name!r} keeps no book; add 'level2' to channels=")
             if symbol is None and len(books) > 1:
                 raise BookNotReady(f"name one of the books: {', '.join(books)}")
-            return self._handler.book(symbol if symbol is not None else next(iter(books)))
+            return self._handler.order_books.copy(
+                symbol if symbol is not None else next(iter(books))
+            )
 
     @interrupts.hold(passes_on=True)
     def wait(
@@ -530,7 +532,7 @@ class Stream(TradeBars):
                 found[channel, ALL_SYMBOLS] = Lag(*lags.select(_LAG).row(0))
         return found
 
-    # -- sinks -----------------------------------------------------------------------------------
+    # -- sinks -------------------------------------------------------------------------------------
 
     def attach(self, sink: Sink, channel: str | Iterable[str] | None = None) -> Callable[[], None]:
         """Call ``sink(record)`` once for each record from now on, on a feed thread of its own.
@@ -691,20 +693,24 @@ class Stream(TradeBars):
 
     def _account(self) -> None:
         if not self._is_finished:
-            self._commit(self._handler.account(self.now_ns()))
+            self._commit(self._handler.order_books.account(self.now_ns()))
 
     @property
     def recorders(self) -> list[Recorder]:
         """What records it now."""
         return [each for each in self._recorders if not each.is_closed]
 
-    # -- delivery, on the feed threads -----------------------------------------------------------
+    # -- delivery, on the feed threads -------------------------------------------------------------
 
     def deliver(
-        self, payloads: Sequence[bytes], decoder: Decodes, overlap: Handover | None = None
+        self,
+        payloads: Sequence[bytes],
+        decoder: Decodes,
+        overlap: Handover | None = None,
+        now_ns: int | None = None,
     ) -> list[ControlMessage]:
         """Take the messages of one read; returns those meant for the conversation."""
-        now_ns = self.now_ns()
+        now_ns = self.now_ns() if now_ns is None else now_ns
         with self._delivery_lock:
             rows, controls = self._handler.take(payloads, decoder, now_ns, overlap)
             self._count(len(payloads))
@@ -757,7 +763,7 @@ class Stream(TradeBars):
         """Take note that another connection was silent, too: the market was, most likely."""
         with self._delivery_lock:
             for silence in silences:
-                self._handler.doubt(silence.channel, silence.symbol, self.now_ns())
+                self._handler.was_quiet(silence.channel, silence.symbol, self.now_ns())
 
     def _count(self, messages: int) -> None:
         self._meter.sample(self.clock.monotonic(), self._messages)
@@ -901,7 +907,7 @@ class Stream(TradeBars):
         traffic = [] if self._traffic_outlet is None else [self._traffic_outlet]
         return [*self._workers, *traffic]
 
-    # -- the end ---------------------------------------------------------------------------------
+    # -- the end -----------------------------------------------------------------------------------
 
     @interrupts.hold(passes_on=True)
     def stop(self, timeout: float = 5.0) -> None:
@@ -952,7 +958,7 @@ class Stream(TradeBars):
         deadline = self.clock.monotonic() + seconds
         with self._delivery_lock:
             # Those in step, that is; connections of others may be lost.
-            names = self._handler.books_to_ask_about(_MOST_LOOKED_AT)
+            names = self._handler.order_books.to_ask_about(_MOST_LOOKED_AT)
             self._recovery.ask_about_ends(names)
         if not names:
             return

@@ -58,9 +58,9 @@ def test_books_and_trades_of_many_symbols_come_side_by_side(exchange, held_time)
         wait_until(lambda: s.state is not kr.State.LIVE)
         began = held_time.monotonic()
         wait_until(lambda: s.state is kr.State.LIVE)
-        assert len(s._handler.holes) > 10
+        assert len(s._handler.gap_filler.gaps) > 10
 
-        assert seconds_until(held_time, lambda: not s._handler.holes, began) < 6.0
+        assert seconds_until(held_time, lambda: not s._handler.gap_filler.gaps, began) < 6.0
         assert seconds_until(held_time, lambda: are_ready(s), began) < 8.0
         found = [entry for entry in s.report().channels if entry.channel == "trade"]
         gaps = [gap for entry in found for gap in entry.gaps]
@@ -100,10 +100,10 @@ def test_pages_of_the_past_that_hang_hold_up_no_book(exchange, held_time):
         wait_until(lambda: not are_ready(s))
 
         assert seconds_until(held_time, lambda: are_ready(s)) < 5.0
-        waiting = len(s._handler.holes)
+        waiting = len(s._handler.gap_filler.gaps)
         assert waiting > 10
         # Each page has the ten seconds that a reply may take, and so have all of them together.
-        assert seconds_until(held_time, lambda: not s._handler.holes) < 30.0
+        assert seconds_until(held_time, lambda: not s._handler.gap_filler.gaps) < 30.0
         assert events(s, "not_filled").height == waiting
 
 
@@ -130,7 +130,7 @@ def test_more_books_than_the_quota_has_room_for_come_with_the_next_windows(held_
         x.inject("abort")
         wait_until(lambda: not are_ready(s))
         wait_until(lambda: s.state is kr.State.LIVE, timeout=100)
-        wait_until(lambda: are_ready(s) and not s._handler.holes, timeout=100)
+        wait_until(lambda: are_ready(s) and not s._handler.gap_filler.gaps, timeout=100)
 
         assert events(s, "not_filled").is_empty()
         unsent = pl.col("detail").str.contains("was not asked for")
@@ -143,8 +143,10 @@ def test_threads_that_have_nothing_to_do_end(exchange, held_time):
         wait_until(lambda: are_ready(s))
         held_time.pass_by(22.0)
 
-        assert not [each for each in s._threads if each.is_alive() and "-asks" in each.name]
-        s._handler.renew_book(s.subscriptions[0].symbol, is_flawed=False)
+        assert not [
+            each for each in s._threads if each.is_alive() and "-asks" in each.name
+        ]
+        s._handler.order_books.renew(s.subscriptions[0].symbol, is_flawed=False)
         wait_until(lambda: not are_ready(s))
         wait_until(lambda: are_ready(s))
 
