@@ -29,6 +29,7 @@ def switch_sooner(stream: object) -> None:
 
 
 def switch_as_usual(stream: object) -> None:
+    """Have threads switch as before, once no stream runs any more."""
     global _usual_interval
     with _hurry_lock:
         _hurried.discard(id(stream))

@@ -55,7 +55,7 @@ def settle(rig, timeout: float = 60.0) -> None:
         nonlocal seen, since
         total = sum(rig.s.total(channel) for channel in rig.channels)
         if total != seen or any(
-            supervisor._successor is not None for supervisor in rig.s._supervisors
+            supervisor._rollover.successor is not None for supervisor in rig.s._supervisors
         ):
             seen, since = total, clock.monotonic()
         return clock.monotonic() - since > _STILL
