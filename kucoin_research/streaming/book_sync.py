@@ -116,7 +116,7 @@ class BookSync:
         self._ahead: BookSnapshot | None = None  # waits for the deltas up to it
         self._gap_cause = "missing"
 
-    # -- its state -------------------------------------------------------------------------------
+    # -- its state ---------------------------------------------------------------------------------
 
     @property
     def is_ready(self) -> bool:
@@ -193,7 +193,7 @@ class BookSync:
             return "crossed"
         return "thin" if self._levels.is_thin else None
 
-    # -- its account -----------------------------------------------------------------------------
+    # -- its account -------------------------------------------------------------------------------
 
     def note_known(self, sequence: int) -> None:
         """Note that the exchange's own book has come to that sequence."""
@@ -212,7 +212,7 @@ class BookSync:
         """Say why the sequences that are found missing next did not come."""
         self._gap_cause = cause
 
-    # -- asking for a snapshot -------------------------------------------------------------------
+    # -- asking for a snapshot ---------------------------------------------------------------------
 
     def wants_snapshot(self, now: float) -> bool:
         """Return whether a snapshot should be asked for now."""
@@ -279,7 +279,7 @@ class BookSync:
         self._ahead = None
         return rows
 
-    # -- deltas ----------------------------------------------------------------------------------
+    # -- deltas ------------------------------------------------------------------------------------
 
     def on_delta(self, delta: BookDelta, local: int) -> tuple[list[Level2], BookGap | None]:
         """Take one delta.
@@ -415,7 +415,7 @@ class BookSync:
         self._heard = self._needed = self._known = self._levels.sequence = -1
         return rows, gap
 
-    # -- snapshots -------------------------------------------------------------------------------
+    # -- snapshots ---------------------------------------------------------------------------------
 
     def on_seed(self, snapshot: BookSnapshot, local: int) -> tuple[list[Level2], list[BookGap]]:
         """Take a snapshot that came in the stream, in its place among the deltas.
@@ -539,7 +539,7 @@ class BookSync:
         self._renumbering.note_time(snapshot.timestamp)
         self._state = _State.LIVE
 
-    # -- held deltas -----------------------------------------------------------------------------
+    # -- held deltas -------------------------------------------------------------------------------
 
     def _take_held(self) -> list[BookDelta]:
         held = self._held.take()

@@ -223,7 +223,7 @@ def test_what_is_held_is_there_when_stop_returns_though_rest_has_not_answered(pa
             rows = set(rig.s.frame("level2")["sequence"])
             assert not {s for s in received if s > began} - rows
         wait_until(
-            lambda: not any(thread.is_alive() for thread in rig.s._threads),
+            lambda: not any(thread.is_alive() for thread in rig.s._engine.threads.all),
             timeout=2_000,
         )
         assert rig.s.total(channel) == total

@@ -115,7 +115,7 @@ def test_the_end_ends_what_is_under_way(exchange, held_time):
     s.stop()
 
     assert held_time.monotonic() == began
-    assert not any(thread.is_alive() for thread in s._threads)
+    assert not any(thread.is_alive() for thread in s._engine.threads.all)
 
 
 def test_more_books_than_the_quota_has_room_for_come_with_the_next_windows(held_time):
@@ -144,7 +144,7 @@ def test_threads_that_have_nothing_to_do_end(exchange, held_time):
         held_time.pass_by(22.0)
 
         assert not [
-            each for each in s._threads if each.is_alive() and "-asks" in each.name
+            each for each in s._engine.threads.all if each.is_alive() and "-asks" in each.name
         ]
         s._handler.order_books.renew(s.subscriptions[0].symbol, is_flawed=False)
         wait_until(lambda: not are_ready(s))
