@@ -35,10 +35,10 @@ class Healing:
         held for a while; each later one is drawn between zero and a bound that doubles up to this
         (full jitter).
     shortest_silence
-        Seconds below which no silence is suspicious, however fast a topic usually beats.
+        Seconds below which no silence is suspicious, however often a topic usually sends.
     fill_timeout
         Seconds for which REST is asked to fill an outage, from the last time on that it brought
-        anything; where the quota is used up, until a while behind the next window.
+        anything; if the quota is used up, until a while after the next window.
     """
 
     lifetime: float = 86_400.0
@@ -49,13 +49,13 @@ class Healing:
     fill_timeout: float = 10.0
 
     def __post_init__(self) -> None:
-        """Refuse what is no number of seconds, or of connections."""
+        """Refuse values that are no number of seconds, or of connections."""
         arguments.count(self.connects_per_minute, "connects_per_minute", "connections")
         for name in ("lifetime", "overlap", "most_backoff", "shortest_silence", "fill_timeout"):
             arguments.seconds(getattr(self, name), name)
 
     def reserve(self, lifetime: float) -> float:
-        """Give the seconds before its end at which a connection should be replaced."""
+        """Return how many seconds before its end a connection should be replaced."""
         return max(lifetime / 24.0, min(lifetime / 2.0, 5.0))
 
 
@@ -68,9 +68,12 @@ class ConnectBudget:
         self._lock = threading.Lock()  # guards _times
 
     def take(self, now: float) -> float:
-        """Take a place for a connection; gives the seconds to wait where there is none (else 0)."""
+        """Take a place for a connection.
+
+        Returns 0, or the seconds to wait if there is none: then no place was taken.
+        """
         with self._lock:
-            while self._times and self._times[0] + 60.0 - now <= 0.0:  # the very term given below
+            while self._times and self._times[0] + 60.0 - now <= 0.0:  # the same term as below
                 self._times.popleft()
             if len(self._times) >= self.per_minute:
                 return self._times[0] + 60.0 - now
@@ -79,7 +82,10 @@ class ConnectBudget:
 
 
 def budget_of(rest: Rest, healing: Healing) -> ConnectBudget:
-    """Give the budget that all streams from an address share; on this machine each has its own."""
+    """Return the budget of a venue: all streams from one address share it.
+
+    On this machine each stream has its own.
+    """
     url = rest.venue.futures_url if hasattr(rest, "venue") else ""
     if not url or is_loopback(url):
         return ConnectBudget(healing.connects_per_minute)

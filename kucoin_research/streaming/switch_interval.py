@@ -19,7 +19,7 @@ _usual_interval: float | None = None
 
 
 def switch_sooner(stream: object) -> None:
-    """Have threads switch sooner, while a stream runs."""
+    """Have threads switch sooner, while this stream runs."""
     global _usual_interval
     with _hurry_lock:
         if not _hurried and sys.getswitchinterval() > _SWITCH_INTERVAL:
