@@ -53,13 +53,13 @@ _RECOVERY = 1.0
 _FEWEST_LEVELS = 20  # of a book that REST gives
 # A thread that has had nothing to do for so many seconds ends.
 _IDLE = 20.0
-_MOST_THREADS = 20
+MOST_THREADS = 20
 # Books that are fetched at once because a recording has begun.
 _MOST_BEGUN = 8
 
 
 @unique
-class _Kind(IntEnum):
+class Kind(IntEnum):
     """What is asked for, in the order in which it is."""
 
     END = 0  # to where a book has come, before the stream ends
@@ -70,11 +70,11 @@ class _Kind(IntEnum):
 
 
 # So many at once: the threads that are left are for the other kinds.
-_MOST = {_Kind.END: 5, _Kind.CLOCK: 1, _Kind.BOOK: 16, _Kind.PAST: 16, _Kind.SILENCE: 4}
+MOST_AT_ONCE = {Kind.END: 5, Kind.CLOCK: 1, Kind.BOOK: 16, Kind.PAST: 16, Kind.SILENCE: 4}
 
 
-class _Job(NamedTuple):
-    kind: _Kind
+class Job(NamedTuple):
+    kind: Kind
     symbol: str = ""
     record: type[Record] | None = None  # whose past
 
@@ -84,7 +84,7 @@ class _Job(NamedTuple):
         return self.record or self.kind, self.symbol
 
 
-class _Pool:
+class JobPool:
     """Does jobs on a few threads, the first kinds first; thread-safe.
 
     Parameters
@@ -100,7 +100,7 @@ class _Pool:
     def __init__(
         self,
         clock: clocks.Clock,
-        do: Callable[[_Job], None],
+        do: Callable[[Job], None],
         survive: Callable[[Exception], None],
         start_thread: Callable[[Callable[[], None], str], None],
         stopping: threading.Event,
@@ -110,12 +110,12 @@ class _Pool:
         self._start_thread = start_thread
         self._stopping = stopping
         self._changed = clock.condition()  # guards what follows
-        self._waiting: dict[_Kind, deque[_Job]] = {kind: deque() for kind in _Kind}
+        self._waiting: dict[Kind, deque[Job]] = {kind: deque() for kind in Kind}
         self._running: set[Hashable] = set()
-        self._at_work: Counter[_Kind] = Counter()
+        self._at_work: Counter[Kind] = Counter()
         self._threads = 0
 
-    def offer(self, jobs: Iterable[_Job]) -> None:
+    def offer(self, jobs: Iterable[Job]) -> None:
         """Have these done, and nothing else that still waits; those under way go on."""
         with self._changed:
             for queue in self._waiting.values():
@@ -124,10 +124,10 @@ class _Pool:
                 if job.key not in self._running:
                     self._waiting[job.kind].append(job)
             waiting = sum(
-                min(len(queue), _MOST[kind] - self._at_work[kind])
+                min(len(queue), MOST_AT_ONCE[kind] - self._at_work[kind])
                 for kind, queue in self._waiting.items()
             )
-            wanted = min(_MOST_THREADS, len(self._running) + waiting)
+            wanted = min(MOST_THREADS, len(self._running) + waiting)
             missing, self._threads = max(0, wanted - self._threads), max(wanted, self._threads)
             if waiting:
                 self._changed.notify_all()
@@ -139,7 +139,7 @@ class _Pool:
                     self._threads -= 1
                 raise
 
-    def is_running(self, job: _Job) -> bool:
+    def is_running(self, job: Job) -> bool:
         """Whether it is being done."""
         with self._changed:
             return job.key in self._running
@@ -163,7 +163,7 @@ class _Pool:
                 self._running.discard(job.key)
                 self._at_work[job.kind] -= 1
 
-    def _begin(self) -> _Job | None:
+    def _begin(self) -> Job | None:
         """Wait for a job; None where the thread is to end."""
         with self._changed:
             while not self._stopping.is_set():
@@ -177,19 +177,19 @@ class _Pool:
             self._threads -= 1
             return None
 
-    def _next(self) -> _Job | None:
+    def _next(self) -> Job | None:
         kind = self._next_kind()
         return None if kind is None else self._waiting[kind].popleft()
 
-    def _next_kind(self) -> _Kind | None:
+    def _next_kind(self) -> Kind | None:
         for kind, queue in self._waiting.items():
-            if queue and self._at_work[kind] < _MOST[kind]:
+            if queue and self._at_work[kind] < MOST_AT_ONCE[kind]:
                 return kind
         return None
 
 
 @dataclass(slots=True)
-class _Fill:
+class FillProgress:
     """How far the filling of an outage is; times are monotonic seconds.
 
     One thread at a time works on it.
@@ -202,7 +202,7 @@ class _Fill:
     last_sequence: int | None = None  # when it was asked about last
 
 
-class _Patience:
+class Patience:
     """Until when the past of a market is asked for: as long as something comes, and a while more.
 
     Several threads tell it at once; each value is a moment of theirs, whichever was last.
@@ -241,7 +241,7 @@ class _Patience:
         self._moved = max(self._moved, min(now + wait, self._refused + _ONE_WINDOW))
         return is_news
 
-    def until(self, fill: _Fill) -> float:
+    def until(self, fill: FillProgress) -> float:
         """Give the moment at which that is given up."""
         since = [max(fill.seen, self._moved)]
         if self._failing is not None:
@@ -323,14 +323,14 @@ class Recovery:
         self._time = time
         self._markets = markets
         self._supervisors = supervisors
-        self._fills: dict[Hashable, _Fill] = {}
-        self._patiences = {market: _Patience(fill_timeout) for market in Market}
+        self._fills: dict[Hashable, FillProgress] = {}
+        self._patiences = {market: Patience(fill_timeout) for market in Market}
         self._failures: dict[str, int] = {}  # of snapshots, in a row, by symbol
         self._ends: dict[str, None] = {}  # books to ask about, before the end
         self._to_begin: dict[str, None] = {}  # books of which a recording has no snapshot yet
         self._flaws: dict[str, str] = {}
         self._next_check = self._clock.monotonic() + _FLAW_INTERVAL
-        self._pool = _Pool(
+        self._pool = JobPool(
             self._clock, self._do, self.survive, start_thread, self._stopping
         )  # fmt: skip
 
@@ -378,9 +378,9 @@ class Recovery:
             self._begin_books(_MOST_BEGUN - len(self._handler.seeking))
             seeking = self._handler.seeking.copy()
             holes = self._handler.gap_filler.gaps
-        wanted = [_Job(_Kind.END, symbol) for symbol in ends]
+        wanted = [Job(Kind.END, symbol) for symbol in ends]
         if self._time.look():
-            wanted.append(_Job(_Kind.CLOCK))
+            wanted.append(Job(Kind.CLOCK))
         wanted += self._books_to_fetch(seeking, now)
         wanted += self._past_to_fetch(holes, now)
         self._pool.offer(wanted)
@@ -388,7 +388,7 @@ class Recovery:
             self._next_check = now + _FLAW_INTERVAL
             self._flaws = self._mend_flaws(self._flaws)
 
-    def _books_to_fetch(self, seeking: set[str], now: float) -> list[_Job]:
+    def _books_to_fetch(self, seeking: set[str], now: float) -> list[Job]:
         wanted = []
         # In the order of the subscriptions, that of a set changes from run to run.
         for symbol in self._handler.books if seeking else ():
@@ -397,16 +397,16 @@ class Recovery:
             if self._handler.books[symbol].seeds_itself:
                 self._subscribe_afresh(symbol)
             elif now >= self._patiences[self._markets[symbol]].pauses_until:
-                wanted.append(_Job(_Kind.BOOK, symbol))
+                wanted.append(Job(Kind.BOOK, symbol))
         return wanted
 
-    def _past_to_fetch(self, holes: Sequence[FillableGap], now: float) -> list[_Job]:
+    def _past_to_fetch(self, holes: Sequence[FillableGap], now: float) -> list[Job]:
         wanted = []
         fills = {}
         for hole in holes:
-            kind = _Kind.SILENCE if hole.is_silent else _Kind.PAST
-            job = _Job(kind, hole.symbol, hole.record)
-            fill = fills[job.key] = self._fills.get(job.key) or _Fill(now)
+            kind = Kind.SILENCE if hole.is_silent else Kind.PAST
+            job = Job(kind, hole.symbol, hole.record)
+            fill = fills[job.key] = self._fills.get(job.key) or FillProgress(now)
             patience = self._patiences[hole.market]
             if now < max(fill.not_before, patience.pauses_until):
                 continue
@@ -450,13 +450,13 @@ class Recovery:
 
     # -- asking, on one of the threads -------------------------------------------------------------
 
-    def _do(self, job: _Job) -> None:
-        if job.kind is _Kind.END:
+    def _do(self, job: Job) -> None:
+        if job.kind is Kind.END:
             self._ask_about_end(job.symbol)
-        elif job.kind is _Kind.CLOCK:
+        elif job.kind is Kind.CLOCK:
             while not self._stopping.is_set() and self._time.measure():
                 pass  # several answers in a row, over one connection
-        elif job.kind is _Kind.BOOK:
+        elif job.kind is Kind.BOOK:
             self._fetch_book(job.symbol)
         else:
             self._fill(job)
@@ -535,7 +535,7 @@ class Recovery:
         if reason:
             self._keeper.note("snapshot_failed", f"{symbol}: {reason}", channel="level2")
 
-    def _fill(self, job: _Job) -> None:
+    def _fill(self, job: Job) -> None:
         assert job.record is not None  # that is what it fills
         with self._lock:
             hole = self._handler.gap_filler.find(job.record, job.symbol)
@@ -563,14 +563,16 @@ class Recovery:
             fill.not_before = now + _NEXT_PAGE
 
     @staticmethod
-    def _note_question(fill: _Fill, hole: FillableGap, now: float) -> None:
+    def _note_question(fill: FillProgress, hole: FillableGap, now: float) -> None:
         """Have a silence asked about ever less often, unless it turns out an outage."""
         goes_on = not fill.pause or fill.last_sequence != hole.last_sequence
         fill.pause = _FIRST_POLL if goes_on else min(2.0 * fill.pause, _LONGEST_POLL)
         fill.not_before = now + fill.pause
         fill.last_sequence = hole.last_sequence
 
-    def _not_fetched(self, hole: FillableGap, fill: _Fill, error: KucoinResearchError) -> None:
+    def _not_fetched(
+        self, hole: FillableGap, fill: FillProgress, error: KucoinResearchError
+    ) -> None:
         now = self._clock.monotonic()
         patience = self._patiences[hole.market]
         wait = _FILL_INTERVAL

@@ -10,13 +10,13 @@ import kucoin_research as kr
 from kucoin_research.foundation import clocks
 from kucoin_research.model.records import Trade
 from kucoin_research.streaming.recovery import (
-    _MOST,
-    _MOST_THREADS,
-    _Fill,
-    _Job,
-    _Kind,
-    _Patience,
-    _Pool,
+    MOST_AT_ONCE,
+    MOST_THREADS,
+    FillProgress,
+    Job,
+    Kind,
+    Patience,
+    JobPool,
 )
 from tests.conftest import wait_until
 
@@ -162,7 +162,7 @@ class Work:
         self.stopping = held_time.event()
         self.at_once, self.kinds, self.done = Counter(), Counter(), Counter()
         self.most, self.errors, self.threads = 0, [], []
-        self.pool = _Pool(held_time, self.do, self.errors.append, self.start, self.stopping)
+        self.pool = JobPool(held_time, self.do, self.errors.append, self.start, self.stopping)
 
     def start(self, target, role):
         self.threads.append(clocks.current().thread(target, role))
@@ -172,7 +172,7 @@ class Work:
         self.at_once[job.key] += 1
         self.kinds[job.kind] += 1
         assert self.at_once[job.key] == 1, job
-        assert self.kinds[job.kind] <= _MOST[job.kind]
+        assert self.kinds[job.kind] <= MOST_AT_ONCE[job.kind]
         self.most = max(self.most, self.kinds.total())
         self.clock.pass_by(self.random.random())
         self.at_once[job.key] -= 1
@@ -190,30 +190,30 @@ class Work:
 @pytest.mark.parametrize("seed", range(5))
 def test_nothing_is_done_twice_at_once_and_no_kind_takes_all_threads(held_time, seed):
     work = Work(held_time, seed)
-    kinds = [_Kind.BOOK, _Kind.PAST, _Kind.SILENCE, _Kind.CLOCK]
+    kinds = [Kind.BOOK, Kind.PAST, Kind.SILENCE, Kind.CLOCK]
     for _ in range(80):
-        offered = [_Job(work.random.choice(kinds), str(n), None) for n in range(60)]
-        offered += [_Job(_Kind.PAST, str(n), Trade) for n in range(60)]
+        offered = [Job(work.random.choice(kinds), str(n), None) for n in range(60)]
+        offered += [Job(Kind.PAST, str(n), Trade) for n in range(60)]
         work.pool.offer(offered)
         held_time.pass_by(0.05)
     work.end()
 
-    assert work.most == _MOST_THREADS
-    assert work.done[_Kind.BOOK]
-    assert work.done[_Kind.PAST]
-    assert work.done[_Kind.CLOCK]
+    assert work.most == MOST_THREADS
+    assert work.done[Kind.BOOK]
+    assert work.done[Kind.PAST]
+    assert work.done[Kind.CLOCK]
     assert all(isinstance(error, ValueError) for error in work.errors)
     assert work.errors
 
 
 def test_books_are_asked_for_before_the_past(held_time):
     work = Work(held_time, 1)
-    work.pool.offer([_Job(_Kind.PAST, str(n), Trade) for n in range(60)])
+    work.pool.offer([Job(Kind.PAST, str(n), Trade) for n in range(60)])
     held_time.pass_by(0.01)
-    past = [_Job(_Kind.PAST, str(n), Trade) for n in range(60)]
-    work.pool.offer([*past, *(_Job(_Kind.BOOK, str(n)) for n in range(20))])
-    wait_until(lambda: work.done[_Kind.BOOK] == 20)
-    assert work.done[_Kind.PAST] < 40
+    past = [Job(Kind.PAST, str(n), Trade) for n in range(60)]
+    work.pool.offer([*past, *(Job(Kind.BOOK, str(n)) for n in range(20))])
+    wait_until(lambda: work.done[Kind.BOOK] == 20)
+    assert work.done[Kind.PAST] < 40
     work.end()
 
 
@@ -221,7 +221,7 @@ def test_books_are_asked_for_before_the_past(held_time):
 
 
 def test_the_past_is_given_up_when_nothing_comes_for_a_while():
-    patience, waits, asked = _Patience(10.0), _Fill(seen=100.0), _Fill(seen=100.0)
+    patience, waits, asked = Patience(10.0), FillProgress(seen=100.0), FillProgress(seen=100.0)
     assert patience.until(waits) == 110.0
     patience.answered(109.0)  # a book: the exchange is there, and others have their turn
     assert patience.until(waits) == 119.0
@@ -235,7 +235,7 @@ def test_the_past_is_given_up_when_nothing_comes_for_a_while():
 
 
 def test_a_window_of_the_quota_is_waited_for_but_not_without_end():
-    patience, waits = _Patience(10.0), _Fill(seen=100.0)
+    patience, waits = Patience(10.0), FillProgress(seen=100.0)
     assert patience.refused(101.0, 28.0)
     assert not patience.refused(102.0, 27.0)  # the next thread is refused for the same reason
     assert patience.until(waits) == 139.0
