@@ -10,11 +10,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import Counter, deque
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from enum import IntEnum, unique
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from kucoin_research.errors import (
     ChannelNotOffered,
@@ -29,6 +26,8 @@ from kucoin_research.model.channels import Market
 from kucoin_research.model.records import Record, Trade
 from kucoin_research.streaming.feed_handler import FeedHandler
 from kucoin_research.streaming.gap_fill import FillableGap
+from kucoin_research.streaming.patience import FillProgress, Patience
+from kucoin_research.streaming.rest_jobs import Job, JobPool, Kind
 from kucoin_research.streaming.timekeeping import Timekeeper
 
 __all__ = ["Recovery"]
@@ -41,8 +40,6 @@ _FLAW_INTERVAL = 0.5
 _FILL_INTERVAL = 1.0
 # Where a page leaves open what is missing, the next one is asked for so much later.
 _NEXT_PAGE = 0.25
-# Where the quota is used up, the past is not given up before the next window can have brought it.
-_ONE_WINDOW = 31.0
 # The pause before a snapshot is asked for again doubles from a second up to this.
 _LONGEST_SNAPSHOT_PAUSE = 15.0
 # How often REST is asked about a silence, seconds: KuCoin keeps a hundred trades.
@@ -51,204 +48,8 @@ _LONGEST_POLL = 60.0
 # After an unexpected error.
 _RECOVERY = 1.0
 _FEWEST_LEVELS = 20  # of a book that REST gives
-# A thread that has had nothing to do for so many seconds ends.
-_IDLE = 20.0
-MOST_THREADS = 20
 # Books that are fetched at once because a recording has begun.
 _MOST_BEGUN = 8
-
-
-@unique
-class Kind(IntEnum):
-    """What is asked for, in the order in which it is."""
-
-    END = 0  # to where a book has come, before the stream ends
-    CLOCK = 1
-    BOOK = 2
-    PAST = 3  # what an outage has cost
-    SILENCE = 4  # whether it is one
-
-
-# So many at once: the threads that are left are for the other kinds.
-MOST_AT_ONCE = {Kind.END: 5, Kind.CLOCK: 1, Kind.BOOK: 16, Kind.PAST: 16, Kind.SILENCE: 4}
-
-
-class Job(NamedTuple):
-    kind: Kind
-    symbol: str = ""
-    record: type[Record] | None = None  # whose past
-
-    @property
-    def key(self) -> Hashable:
-        """What is never asked for twice at the same time."""
-        return self.record or self.kind, self.symbol
-
-
-class JobPool:
-    """Does jobs on a few threads, the first kinds first; thread-safe.
-
-    Parameters
-    ----------
-    do
-        Does one. What it raises is told to ``survive``.
-    start_thread
-        Starts a thread with that target and role.
-    stopping
-        Once it is set, and the pool was woken, the threads end.
-    """
-
-    def __init__(
-        self,
-        clock: clocks.Clock,
-        do: Callable[[Job], None],
-        survive: Callable[[Exception], None],
-        start_thread: Callable[[Callable[[], None], str], None],
-        stopping: threading.Event,
-    ) -> None:
-        self._do = do
-        self._survive = survive
-        self._start_thread = start_thread
-        self._stopping = stopping
-        self._changed = clock.condition()  # guards what follows
-        self._waiting: dict[Kind, deque[Job]] = {kind: deque() for kind in Kind}
-        self._running: set[Hashable] = set()
-        self._at_work: Counter[Kind] = Counter()
-        self._threads = 0
-
-    def offer(self, jobs: Iterable[Job]) -> None:
-        """Have these done, and nothing else that still waits; those under way go on."""
-        with self._changed:
-            for queue in self._waiting.values():
-                queue.clear()
-            for job in jobs:
-                if job.key not in self._running:
-                    self._waiting[job.kind].append(job)
-            waiting = sum(
-                min(len(queue), MOST_AT_ONCE[kind] - self._at_work[kind])
-                for kind, queue in self._waiting.items()
-            )
-            wanted = min(MOST_THREADS, len(self._running) + waiting)
-            missing, self._threads = max(0, wanted - self._threads), max(wanted, self._threads)
-            if waiting:
-                self._changed.notify_all()
-        for _ in range(missing):
-            try:
-                self._start_thread(self._work, "asks")
-            except BaseException:
-                with self._changed:
-                    self._threads -= 1
-                raise
-
-    def is_running(self, job: Job) -> bool:
-        """Whether it is being done."""
-        with self._changed:
-            return job.key in self._running
-
-    def wake(self) -> None:
-        """Have the threads look whether they are to end."""
-        with self._changed:
-            self._changed.notify_all()
-
-    def disown(self) -> None:
-        """Forget what the parent of a forked process may have held."""
-        self._changed = threading.Condition()
-
-    def _work(self) -> None:
-        while (job := self._begin()) is not None:
-            try:
-                self._do(job)
-            except Exception as error:  # noqa: BLE001  this thread's guard
-                self._survive(error)
-            with self._changed:
-                self._running.discard(job.key)
-                self._at_work[job.kind] -= 1
-
-    def _begin(self) -> Job | None:
-        """Wait for a job; None where the thread is to end."""
-        with self._changed:
-            while not self._stopping.is_set():
-                job = self._next()
-                if job is not None:
-                    self._running.add(job.key)
-                    self._at_work[job.kind] += 1
-                    return job
-                if not self._changed.wait(_IDLE) and self._next_kind() is None:
-                    break
-            self._threads -= 1
-            return None
-
-    def _next(self) -> Job | None:
-        kind = self._next_kind()
-        return None if kind is None else self._waiting[kind].popleft()
-
-    def _next_kind(self) -> Kind | None:
-        for kind, queue in self._waiting.items():
-            if queue and self._at_work[kind] < MOST_AT_ONCE[kind]:
-                return kind
-        return None
-
-
-@dataclass(slots=True)
-class FillProgress:
-    """How far the filling of an outage is; times are monotonic seconds.
-
-    One thread at a time works on it.
-    """
-
-    seen: float
-    failing: float | None = None  # since when
-    not_before: float = 0.0
-    pause: float = 0.0  # between two questions about a silence
-    last_sequence: int | None = None  # when it was asked about last
-
-
-class Patience:
-    """Until when the past of a market is asked for: as long as something comes, and a while more.
-
-    Several threads tell it at once; each value is a moment of theirs, whichever was last.
-
-    Parameters
-    ----------
-    timeout
-        The seconds of that while.
-    """
-
-    def __init__(self, timeout: float) -> None:
-        self._timeout = timeout
-        self._moved = 0.0  # when something came last
-        self._failing: float | None = None  # since when no past came, though asked for
-        self._refused: float | None = None  # since when there is no quota
-        self.pauses_until = 0.0  # as the exchange takes no requests
-
-    def answered(self, now: float, *, is_past: bool = False) -> None:
-        """Note that something came."""
-        self._moved = max(self._moved, now)
-        self._refused = None
-        if is_past:
-            self._failing = None
-
-    def failed(self, now: float) -> None:
-        """Note that a page of the past did not come."""
-        if self._failing is None:
-            self._failing = now
-
-    def refused(self, now: float, wait: float) -> bool:
-        """Note that the exchange takes nothing for so many seconds; tells whether that is news."""
-        is_news = now >= self.pauses_until
-        self.pauses_until = max(self.pauses_until, now + wait)
-        if self._refused is None:
-            self._refused = now
-        self._moved = max(self._moved, min(now + wait, self._refused + _ONE_WINDOW))
-        return is_news
-
-    def until(self, fill: FillProgress) -> float:
-        """Give the moment at which that is given up."""
-        since = [max(fill.seen, self._moved)]
-        if self._failing is not None:
-            since.append(max(fill.seen, self._failing))
-        if fill.failing is not None:
-            since.append(fill.failing)
-        return min(since) + self._timeout
 
 
 class _Keeper(Protocol):

@@ -1,0 +1,150 @@
+"""Doing what is to be asked of REST on a few threads."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Hashable, Iterable
+from enum import IntEnum, unique
+from typing import NamedTuple
+
+from kucoin_research.foundation import clocks
+from kucoin_research.model.records import Record
+
+__all__ = ["Job", "JobPool", "Kind", "MOST_AT_ONCE", "MOST_THREADS"]
+
+# A thread that has had nothing to do for so many seconds ends.
+_IDLE = 20.0
+
+
+MOST_THREADS = 20
+
+
+@unique
+class Kind(IntEnum):
+    """What is asked for, in the order in which it is."""
+
+    END = 0  # to where a book has come, before the stream ends
+    CLOCK = 1
+    BOOK = 2
+    PAST = 3  # what an outage has cost
+    SILENCE = 4  # whether it is one
+
+
+# So many at once: the threads that are left are for the other kinds.
+MOST_AT_ONCE = {Kind.END: 5, Kind.CLOCK: 1, Kind.BOOK: 16, Kind.PAST: 16, Kind.SILENCE: 4}
+
+
+class Job(NamedTuple):
+    kind: Kind
+    symbol: str = ""
+    record: type[Record] | None = None  # whose past
+
+    @property
+    def key(self) -> Hashable:
+        """What is never asked for twice at the same time."""
+        return self.record or self.kind, self.symbol
+
+
+class JobPool:
+    """Does jobs on a few threads, the first kinds first; thread-safe.
+
+    Parameters
+    ----------
+    do
+        Does one. What it raises is told to ``survive``.
+    start_thread
+        Starts a thread with that target and role.
+    stopping
+        Once it is set, and the pool was woken, the threads end.
+    """
+
+    def __init__(
+        self,
+        clock: clocks.Clock,
+        do: Callable[[Job], None],
+        survive: Callable[[Exception], None],
+        start_thread: Callable[[Callable[[], None], str], None],
+        stopping: threading.Event,
+    ) -> None:
+        self._do = do
+        self._survive = survive
+        self._start_thread = start_thread
+        self._stopping = stopping
+        self._changed = clock.condition()  # guards what follows
+        self._waiting: dict[Kind, deque[Job]] = {kind: deque() for kind in Kind}
+        self._running: set[Hashable] = set()
+        self._at_work: Counter[Kind] = Counter()
+        self._threads = 0
+
+    def offer(self, jobs: Iterable[Job]) -> None:
+        """Have these done, and nothing else that still waits; those under way go on."""
+        with self._changed:
+            for queue in self._waiting.values():
+                queue.clear()
+            for job in jobs:
+                if job.key not in self._running:
+                    self._waiting[job.kind].append(job)
+            waiting = sum(
+                min(len(queue), MOST_AT_ONCE[kind] - self._at_work[kind])
+                for kind, queue in self._waiting.items()
+            )
+            wanted = min(MOST_THREADS, len(self._running) + waiting)
+            missing, self._threads = max(0, wanted - self._threads), max(wanted, self._threads)
+            if waiting:
+                self._changed.notify_all()
+        for _ in range(missing):
+            try:
+                self._start_thread(self._work, "asks")
+            except BaseException:
+                with self._changed:
+                    self._threads -= 1
+                raise
+
+    def is_running(self, job: Job) -> bool:
+        """Whether it is being done."""
+        with self._changed:
+            return job.key in self._running
+
+    def wake(self) -> None:
+        """Have the threads look whether they are to end."""
+        with self._changed:
+            self._changed.notify_all()
+
+    def disown(self) -> None:
+        """Forget what the parent of a forked process may have held."""
+        self._changed = threading.Condition()
+
+    def _work(self) -> None:
+        while (job := self._begin()) is not None:
+            try:
+                self._do(job)
+            except Exception as error:  # noqa: BLE001  this thread's guard
+                self._survive(error)
+            with self._changed:
+                self._running.discard(job.key)
+                self._at_work[job.kind] -= 1
+
+    def _begin(self) -> Job | None:
+        """Wait for a job; None where the thread is to end."""
+        with self._changed:
+            while not self._stopping.is_set():
+                job = self._next()
+                if job is not None:
+                    self._running.add(job.key)
+                    self._at_work[job.kind] += 1
+                    return job
+                if not self._changed.wait(_IDLE) and self._next_kind() is None:
+                    break
+            self._threads -= 1
+            return None
+
+    def _next(self) -> Job | None:
+        kind = self._next_kind()
+        return None if kind is None else self._waiting[kind].popleft()
+
+    def _next_kind(self) -> Kind | None:
+        for kind, queue in self._waiting.items():
+            if queue and self._at_work[kind] < MOST_AT_ONCE[kind]:
+                return kind
+        return None
