@@ -112,7 +112,7 @@ class BookSync:
         self._known = -1  # sequence that the exchange's book had when it was last asked for it
         self._is_renewing = False  # in step, and wants another snapshot
         self._is_flawed = False  # renewing because the book is wrong
-        self._needed = -1  # an older snapshot cannot be joined with what is held
+        self._needed = -1  # an older snapshot cannot be joined with the held deltas
         self._ahead: BookSnapshot | None = None  # waits for the deltas up to it
         self._gap_cause = "missing"
 

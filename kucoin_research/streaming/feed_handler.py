@@ -296,7 +296,7 @@ class FeedHandler:
         began = local if tally.last_local is None else tally.last_local
         tally.arrivals.pause()
         if tally.channel == "level2":
-            self.books[tally.symbol].note_cause("stalled")  # its sequences show what is missing
+            self.books[tally.symbol].note_cause("stalled")  # its sequences show which are missing
             return local
         gap = Gap("stalled", None, None, began, local)
         tally.gaps.append(gap)

@@ -1,9 +1,9 @@
-"""The stream, as its connections see it."""
+"""The stream, as its connections and its questions to REST see it."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from kucoin_research.exchange.rest.client import Rest
@@ -11,6 +11,7 @@ from kucoin_research.exchange.topics import Feed, Topic
 from kucoin_research.exchange.websocket.decode_classic import ControlMessage, Decodes
 from kucoin_research.foundation import clocks
 from kucoin_research.model.channels import Market
+from kucoin_research.model.records import Record
 from kucoin_research.streaming.handover import Handover
 from kucoin_research.streaming.staleness import Silence
 
@@ -18,7 +19,7 @@ __all__ = ["Keeper"]
 
 
 class Keeper(Protocol):
-    """Takes messages and news from connections. Every method may be called from any thread."""
+    """Takes messages and rows into a stream. Every method may be called from any thread."""
 
     @property
     def name(self) -> str:
@@ -78,6 +79,10 @@ class Keeper(Protocol):
         self, overlap: Handover, topics: Sequence[Topic], drained_ns: int
     ) -> list[tuple[str, str]]:
         """Go on with the successor; return the channels and symbols that had stalled before."""
+        ...
+
+    def take_in(self, rows: Callable[[], Sequence[Record]]) -> Sequence[Record] | None:
+        """Make rows and put them into the flow, under the delivery lock; None at the end."""
         ...
 
     def connected(self, topics: Sequence[Topic], detail: str) -> None:

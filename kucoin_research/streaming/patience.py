@@ -1,4 +1,4 @@
-"""Until when an outage is tried to be filled."""
+"""When the filling of an outage is given up."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 __all__ = ["FillProgress", "Patience"]
 
-# Where the quota is used up, the past is not given up before the next window can have brought it.
+# If the quota is used up, the past is not given up before the next window could bring it: KuCoin's
+# windows are 30 s.
 _ONE_WINDOW = 31.0
 
 
@@ -17,33 +18,38 @@ class FillProgress:
     One thread at a time works on it.
     """
 
-    seen: float
-    failing: float | None = None  # since when
-    not_before: float = 0.0
+    seen: float  # when it was noticed
+    failing: float | None = None  # since when REST has failed to bring it
+    not_before: float = 0.0  # when to ask next
     pause: float = 0.0  # between two questions about a silence
-    last_sequence: int | None = None  # when it was asked about last
+    last_sequence: int | None = None  # of the channel, when REST was asked last
 
 
 class Patience:
-    """Until when the past of a market is asked for: as long as something comes, and a while more.
+    """Decides how long REST is asked for the past of a market: while anything comes, and longer.
 
-    Several threads tell it at once; each value is a moment of theirs, whichever was last.
+    Several threads write it without a lock: each value is one moment, and any thread's will do.
 
     Parameters
     ----------
     timeout
-        The seconds of that while.
+        How much longer, in seconds.
+
+    Attributes
+    ----------
+    pauses_until
+        Until then the exchange takes no requests, monotonic seconds.
     """
 
     def __init__(self, timeout: float) -> None:
         self._timeout = timeout
-        self._moved = 0.0  # when something came last
+        self._moved = 0.0  # when anything came last
         self._failing: float | None = None  # since when no past came, though asked for
         self._refused: float | None = None  # since when there is no quota
-        self.pauses_until = 0.0  # as the exchange takes no requests
+        self.pauses_until = 0.0
 
     def answered(self, now: float, *, is_past: bool = False) -> None:
-        """Note that something came."""
+        """Note that REST has answered; ``is_past`` if with rows of an outage."""
         self._moved = max(self._moved, now)
         self._refused = None
         if is_past:
@@ -55,7 +61,7 @@ class Patience:
             self._failing = now
 
     def refused(self, now: float, wait: float) -> bool:
-        """Note that the exchange takes nothing for so many seconds; tells whether that is news."""
+        """Note that the exchange takes no requests for a while; return whether that is news."""
         is_news = now >= self.pauses_until
         self.pauses_until = max(self.pauses_until, now + wait)
         if self._refused is None:
@@ -64,7 +70,7 @@ class Patience:
         return is_news
 
     def until(self, fill: FillProgress) -> float:
-        """Give the moment at which that is given up."""
+        """Return the moment at which an outage is given up, monotonic seconds."""
         since = [max(fill.seen, self._moved)]
         if self._failing is not None:
             since.append(max(fill.seen, self._failing))

@@ -1,4 +1,4 @@
-"""Doing what is to be asked of REST on a few threads."""
+"""Asking REST on a few threads: jobs of several kinds, each done once at a time."""
 
 from __future__ import annotations
 
@@ -11,38 +11,39 @@ from typing import NamedTuple
 from kucoin_research.foundation import clocks
 from kucoin_research.model.records import Record
 
-__all__ = ["Job", "JobPool", "Kind", "MOST_AT_ONCE", "MOST_THREADS"]
+__all__ = ["MOST_AT_ONCE", "MOST_THREADS", "Job", "JobPool", "Kind"]
 
-# A thread that has had nothing to do for so many seconds ends.
+# A thread that has had nothing to do for this many seconds ends.
 _IDLE = 20.0
-
 
 MOST_THREADS = 20
 
 
 @unique
 class Kind(IntEnum):
-    """What is asked for, in the order in which it is."""
+    """The kinds of jobs; those with a lower number are done first."""
 
     END = 0  # to where a book has come, before the stream ends
     CLOCK = 1
-    BOOK = 2
-    PAST = 3  # what an outage has cost
-    SILENCE = 4  # whether it is one
+    BOOK = 2  # a snapshot
+    PAST = 3  # the rows of an outage
+    SILENCE = 4  # whether a silence is an outage
 
 
-# So many at once: the threads that are left are for the other kinds.
+# At most this many of a kind at once, so that some threads are left for the other kinds.
 MOST_AT_ONCE = {Kind.END: 5, Kind.CLOCK: 1, Kind.BOOK: 16, Kind.PAST: 16, Kind.SILENCE: 4}
 
 
 class Job(NamedTuple):
+    """Something to ask REST for; ``record`` is the row type whose past is wanted."""
+
     kind: Kind
     symbol: str = ""
-    record: type[Record] | None = None  # whose past
+    record: type[Record] | None = None
 
     @property
     def key(self) -> Hashable:
-        """What is never asked for twice at the same time."""
+        """Of jobs with equal keys one is done at a time."""
         return self.record or self.kind, self.symbol
 
 
@@ -51,8 +52,12 @@ class JobPool:
 
     Parameters
     ----------
+    clock
+        The time that it lives in.
     do
-        Does one. What it raises is told to ``survive``.
+        Does a job.
+    survive
+        Called with an error that ``do`` raised.
     start_thread
         Starts a thread with that target and role.
     stopping
@@ -71,14 +76,14 @@ class JobPool:
         self._survive = survive
         self._start_thread = start_thread
         self._stopping = stopping
-        self._changed = clock.condition()  # guards what follows
+        self._changed = clock.condition()  # guards the four below
         self._waiting: dict[Kind, deque[Job]] = {kind: deque() for kind in Kind}
         self._running: set[Hashable] = set()
         self._at_work: Counter[Kind] = Counter()
         self._threads = 0
 
     def offer(self, jobs: Iterable[Job]) -> None:
-        """Have these done, and nothing else that still waits; those under way go on."""
+        """Replace the waiting jobs by these; jobs under way go on."""
         with self._changed:
             for queue in self._waiting.values():
                 queue.clear()
@@ -107,12 +112,12 @@ class JobPool:
             return job.key in self._running
 
     def wake(self) -> None:
-        """Have the threads look whether they are to end."""
+        """Have the threads check whether they are to end."""
         with self._changed:
             self._changed.notify_all()
 
     def disown(self) -> None:
-        """Forget what the parent of a forked process may have held."""
+        """Forget a lock that the parent of a forked process may have held."""
         self._changed = threading.Condition()
 
     def _work(self) -> None:
@@ -126,7 +131,7 @@ class JobPool:
                 self._at_work[job.kind] -= 1
 
     def _begin(self) -> Job | None:
-        """Wait for a job; None where the thread is to end."""
+        """Wait for a job; None if the thread is to end."""
         with self._changed:
             while not self._stopping.is_set():
                 job = self._next()

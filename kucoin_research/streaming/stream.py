@@ -172,8 +172,8 @@ class Stream(TradeBars):
         -------
         pl.DataFrame
             Columns of the channel; times are ``Datetime("ns", "UTC")``. In order of
-            ``local_timestamp``, the stamp of the reading; rows that REST has brought after an
-            outage are stamped just before the first one behind it.
+            ``local_timestamp``, the stamp of the reading. Rows that REST has brought after an
+            outage are stamped just before the first row behind it.
 
         Raises
         ------
@@ -187,8 +187,8 @@ class Stream(TradeBars):
     def book(self, symbol: str | None = None) -> OrderBook:
         """Copy the order book of a symbol whose ``level2`` is streamed.
 
-        After ``stop`` it is the last book, as the frames are the last rows: it does not change any
-        more, and ``timestamp`` says of when it is.
+        After ``stop`` it is the last book, as the frames are the last rows. It does not change any
+        more, and ``timestamp`` is its time.
 
         Parameters
         ----------
@@ -222,7 +222,7 @@ class Stream(TradeBars):
         channel
             May be left out when only one streams.
         rows
-            How many.
+            The number of rows.
         timeout
             Seconds; None waits for ever.
 
@@ -236,7 +236,7 @@ class Stream(TradeBars):
         StreamTimeout
             If they have not come by then.
         StreamStopped
-            If the stream ends before.
+            If the stream ends before that.
         InvalidInput
             If ``rows`` or ``timeout`` is no number.
         """
@@ -278,7 +278,7 @@ class Stream(TradeBars):
 
     @property
     def state(self) -> State:
-        """What the stream is doing: the least healthy of its connections says."""
+        """The state of the least healthy of its connections."""
         if self.stopping.is_set():
             return State.STOPPED
         states = {supervisor.state for supervisor in self._supervisors}
@@ -292,7 +292,7 @@ class Stream(TradeBars):
         """How far the stream is with becoming live.
 
         It grows with each connection that opens and each subscription that is answered, both for
-        the first time: so it ends growing, whatever the exchange does.
+        the first time only. So it does not grow for ever, whatever the exchange does.
         """
         return sum(supervisor.progress for supervisor in self._supervisors)
 
@@ -306,7 +306,7 @@ class Stream(TradeBars):
 
     @property
     def error(self) -> KucoinResearchError | None:
-        """The error that a connection is suffering from, or a refused subscription."""
+        """The error of a connection, or of a refused subscription; ``None`` without any."""
         return next(
             (supervisor.error for supervisor in self._supervisors if supervisor.error is not None),
             None,
@@ -326,7 +326,7 @@ class Stream(TradeBars):
 
     @property
     def live_since(self) -> float | None:
-        """Monotonic seconds of its clock at which it was first live; ``None`` before."""
+        """When it was first live, in monotonic seconds of its clock; ``None`` before."""
         times = [
             supervisor.live_since
             for supervisor in self._supervisors
@@ -372,7 +372,7 @@ class Stream(TradeBars):
 
     @property
     def verdict(self) -> Verdict:
-        """What can be said of the data by now; ``report()`` says why."""
+        """The verdict on the data by now; ``report()`` gives the reasons."""
         return self._report(with_lag=False).verdict
 
     @property
@@ -401,10 +401,10 @@ class Stream(TradeBars):
         )
 
     def lags(self, rows: pl.DataFrame) -> pl.Series:
-        """Give how late each of some rows arrived, in milliseconds.
+        """Return how late each of some rows arrived, in milliseconds.
 
-        Arrival less the exchange's time, the difference of the two clocks taken out as it was
-        measured when the row came.
+        The arrival less the exchange's time, with the difference of the two clocks taken out as it
+        was measured when the row came.
 
         Parameters
         ----------
@@ -414,16 +414,16 @@ class Stream(TradeBars):
         Returns
         -------
         pl.Series
-            ``Float64``; null for rows of snapshots, for those that REST brought or that waited for
-            a snapshot, and where the clocks cannot be compared: before that was measured, after
-            this machine's clock was set, and where the venue's clock runs at another speed.
+            ``Float64``. Null for rows of snapshots, for rows that REST brought or that waited for a
+            snapshot, and where the clocks cannot be compared: before the first measurement, after
+            this machine's clock was set, and if the venue's clock runs at another speed.
 
         Raises
         ------
         ColumnMissing
             If a needed column is absent; the message lists those present.
         InvalidInput
-            If it is no polars frame, or its times are none.
+            If it is no polars frame, or its times are not times.
         """
         times = ("timestamp", "local_timestamp")
         arguments.has_columns(rows, (*times, "symbol"), "lags cannot be told")
@@ -433,7 +433,7 @@ class Stream(TradeBars):
         return self._delivery.time.lags(rows, self._handler.not_read)
 
     def report(self) -> Report:
-        """Give the account of the stream's data, per channel and symbol."""
+        """Return the account of the stream's data, per channel and symbol."""
         return self._report(with_lag=True)
 
     def _report(self, *, with_lag: bool) -> Report:
@@ -462,10 +462,10 @@ class Stream(TradeBars):
         Parameters
         ----------
         sink
-            It may be slow: the feed does not wait for it. Up to 100,000 records wait for it; of
-            what comes then it is not told, which is counted (``status.dropped``) and told in the
-            ``status`` channel. If it raises, it is detached and that is told, too. Rows that
-            waited for what REST brings come when that is there, and have the stamps of their
+            It may be slow: the feed does not wait for it. Up to 100,000 records wait for it.
+            Records beyond these are dropped, counted (``status.dropped``) and reported in the
+            ``status`` channel. If it raises, it is detached, which is reported, too. Rows that
+            waited for rows from REST come once these are there, and have the stamps of their
             reading. If it returns a coroutine or a generator, of which nothing runs, it is treated
             as if it had raised.
         channel
@@ -474,8 +474,8 @@ class Stream(TradeBars):
         Returns
         -------
         Callable[[], None]
-            Detaches the sink; may be called twice. The sink is not called any more when it returns
-            (but for a call under way that takes longer than 5 s, or that makes this one).
+            Detaches the sink; may be called twice. Once it returns, the sink is not called any more
+            (except that a call under way may take longer than 5 s, or may itself be detaching).
 
         Raises
         ------
@@ -497,8 +497,8 @@ class Stream(TradeBars):
         """Call ``take(rows)`` with each batch of rows as it is stored, all channels in order.
 
         It runs on a feed thread, under the delivery lock: it must hand the rows on, and not wait.
-        If it raises, it is detached, which ``failures`` and the ``status`` channel say. For
-        recorders and their like; others want ``attach``.
+        If it raises, it is detached, which ``failures`` and the ``status`` channel say. It is for
+        recorders and their like; use ``attach`` otherwise.
 
         Returns
         -------
@@ -527,7 +527,7 @@ class Stream(TradeBars):
         """Record everything from now on into a session's folder below ``root``.
 
         Books that are in step already are fetched afresh, a few at a time and without a loss, so
-        that the recording has their snapshots, too. Those of the pro feed are left alone: a new
+        that the recording has their snapshots, too. Books of the pro feed are left alone: a new
         snapshot would cost rows there, so the recording has none before the next connection.
 
         Parameters
@@ -608,8 +608,8 @@ class Stream(TradeBars):
     def stop(self, timeout: float = 5.0) -> None:
         """End the stream: sockets closed, threads gone. Its frames and last books stay readable.
 
-        Before, REST is asked whether the last change of the books has come (of up to five, for up
-        to a second), as nothing else would tell. Called by a sink, it does not wait: the feed
+        Before that, REST is asked whether the last change of the books has come (of up to five, for
+        up to a second), as nothing else could show it. Called by a sink, it does not wait: the feed
         cannot end before the sink returns.
 
         Parameters

@@ -232,8 +232,8 @@ def _knowable(rig, name: str, mine: dict[int, int], theirs: dict[int, int]) -> d
 
 def book_is_whole(rig) -> bool:
     """Whether the client's book has no edge beyond which it knows nothing."""
-    book = rig.s._handler.books[rig.symbol]
-    return not book._floor and book._ceiling == float("inf")
+    levels = rig.s._handler.books[rig.symbol]._levels
+    return not levels._floor and levels._ceiling == float("inf")
 
 
 # -- everything else -----------------------------------------------------------------------------
