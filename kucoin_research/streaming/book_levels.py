@@ -26,8 +26,15 @@ class BookLevels:
     """
 
     __slots__ = (
-        "_asks", "_bids", "_ceiling", "_floor", "_high_bid", "_low_ask", "_timestamp", "sequence",
-    )  # fmt: skip
+        "_asks",
+        "_bids",
+        "_ceiling",
+        "_floor",
+        "_high_bid",
+        "_low_ask",
+        "_timestamp",
+        "sequence",
+    )
 
     def __init__(self) -> None:
         self.sequence = -1

@@ -9,7 +9,7 @@ from kucoin_research.model.orderbook import BookDelta
 __all__ = ["HeldDeltas", "Renumbering", "SnapshotRequest"]
 
 # A subscribed book that has been silent for this many seconds is fetched without waiting for its
-# first delta: a quiet one would never answer, and after an outage nobody would know what it cost.
+# first delta: a quiet one would never answer, and its cost of an outage would stay unknown.
 QUIET_PATIENCE = 1.0
 
 # A delta younger than all others is no repeat, however low its sequence: the exchange has then used
@@ -18,7 +18,7 @@ QUIET_PATIENCE = 1.0
 FRESH_NS = 1_000_000_000
 
 # Once more deltas than this are old by their sequence and new by their time, the book has been
-# renumbered, whatever their times are.
+# renumbered, even if their times prove nothing.
 _MOST_FRESH = 10_000
 
 
@@ -30,8 +30,8 @@ class SnapshotRequest:
     Attributes
     ----------
     is_pending
-        A snapshot was asked for and has not come. Where the snapshot comes with the subscription
-        (``seeds_itself``), that is so from the beginning.
+        A snapshot was asked for and has not come. True from the beginning if it comes with the
+        subscription (``seeds_itself``).
     was_resubscribed
         It was asked for by subscribing again, so that messages in between were not sent.
     not_before
@@ -39,9 +39,13 @@ class SnapshotRequest:
     """
 
     __slots__ = (
-        "_retry_after", "_seeds_itself", "_subscribed_at", "is_pending", "not_before",
+        "_retry_after",
+        "_seeds_itself",
+        "_subscribed_at",
+        "is_pending",
+        "not_before",
         "was_resubscribed",
-    )  # fmt: skip
+    )
 
     def __init__(self, retry_after: float, *, seeds_itself: bool) -> None:
         self.is_pending = seeds_itself
@@ -53,7 +57,7 @@ class SnapshotRequest:
 
     @property
     def is_subscribed(self) -> bool:
-        """Whether the subscription was acknowledged, where it brings no snapshot itself."""
+        """Whether a subscription was acknowledged that brings no snapshot itself."""
         return self._subscribed_at is not None
 
     def may_be_made(self, now: float) -> bool:
@@ -89,7 +93,7 @@ class SnapshotRequest:
     def disconnected(self) -> None:
         """Note that the connection was lost."""
         self._subscribed_at = None
-        # On the pro feed the next subscription brings a snapshot, so none is to be asked for.
+        # On the pro feed the next subscription brings a snapshot, so there is nothing to ask for.
         self.is_pending = self.is_pending or self._seeds_itself
         self.was_resubscribed = False
 

@@ -37,8 +37,8 @@ class BookGap(NamedTuple):
     """Sequences of a book that did not arrive, both ends included.
 
     ``cause`` is ``"missing"``, ``"disconnected"``, ``"resubscribed"`` (not sent while a snapshot
-    was asked for by subscribing afresh), or ``"rebase"``: the exchange renumbered the book, nobody
-    can say how much is missing, and ``last_missing`` is one below ``first_missing``.
+    was asked for by subscribing afresh), or ``"rebase"``: the exchange renumbered the book, so it
+    is unknown how much is missing, and ``last_missing`` is one below ``first_missing``.
     """
 
     symbol: str
@@ -88,7 +88,7 @@ class BookSync:
     received
         The accounts of numberings that are over.
     released_since
-        Stamp of the read that brought the rows released last, where these had been held.
+        Stamp of the read that brought the rows released last, if they had been held.
     """
 
     def __init__(
@@ -140,7 +140,7 @@ class BookSync:
 
     @property
     def doubt(self) -> str | None:
-        """Say why nobody can know whether something is missing; ``None`` while the book can."""
+        """Say why it is unknown whether something is missing; ``None`` while it is known."""
         if self._history.began is None:
             return None  # without a history there is nothing to doubt
         if self.is_ready:

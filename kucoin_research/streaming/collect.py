@@ -90,12 +90,12 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """Where a collection ends; later rows do not belong to it.
+    """The end of a collection; later rows do not belong to it.
 
     Attributes
     ----------
     arrival_ns
-        By the clock that stamps the rows, ns UTC; ``None`` where no time was set.
+        By the clock that stamps the rows, ns UTC; ``None`` if no time was set.
     venue_ns
         By the venue's clock, if that is a virtual one and could be read. Rows that say when they
         happened are cut by it, since a moment of this machine's clock is long there.
@@ -145,7 +145,7 @@ def collect(
     stream
         Running.
     channels
-        Their rows count, except those of ``status``, as nobody knows how many of these will come.
+        Their rows count, except those of ``status``, as it is unknown how many of these will come.
     limit
         When to stop.
     progress
@@ -177,9 +177,11 @@ def collect(
         bar = _Bar(stream, counted, limit, shown=progress)
         look = _Look(bar, on_look)
         wait_until_live(
-            stream, limit.patience if patience is None else patience, renewed=limit.patience,
+            stream,
+            limit.patience if patience is None else patience,
+            renewed=limit.patience,
             on_wait=lambda: look(0.0),
-        )  # fmt: skip
+        )
         end, remark = _wait_until_done(stream, counted, limit, look), ""
     except KeyboardInterrupt:
         end, remark = End(rows=limit.rows), "interrupted"
@@ -371,7 +373,7 @@ class _VenueClock:
             self._is_settled = True
 
     def _read(self) -> int | None:
-        """Ask the venue; ``None`` where it does not answer, which must not end a collection."""
+        """Ask the venue; ``None`` if it does not answer, which must not end a collection."""
         market = self._stream.subscriptions[0].market
         try:
             return self._stream.rest.server_time(market)

@@ -364,7 +364,7 @@ class FeedHandler:
         Returns
         -------
         list[Record]
-            A status row for each book of which nobody knows any more whether something is missing.
+            A status row for each book that may from now on lack something unseen.
         """
         rows: list[Record] = []
         local = self._clock.begin(now_ns)
@@ -441,7 +441,7 @@ class FeedHandler:
     # -- open requests, and the end ----------------------------------------------------------------
     @property
     def has_open_requests(self) -> bool:
-        """Whether REST is to be asked for something."""
+        """Whether there is something to ask REST for."""
         return bool(self.seeking or self._gates)
 
     def gaps_to_come(self) -> list[Status]:

@@ -363,7 +363,7 @@ class GapFiller:
         gate = self.gate_of(tally)
         if gate is None:
             gate = self._open_gate(tally, began_ns)
-        gate.is_armed = False  # it is an outage now, whatever the silence before was
+        gate.is_armed = False  # it is an outage now, even if it began as a silence
         gate.number = next(self._numbers)
         return gate.part(began_ns)
 
@@ -440,7 +440,7 @@ class GapFiller:
         """Put the rows from REST before the rows that were held back for them.
 
         A page that was asked for before another outage was over says nothing of that one, so it is
-        not taken: REST is to be asked again.
+        not taken: REST must be asked again.
 
         Parameters
         ----------

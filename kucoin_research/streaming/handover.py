@@ -26,12 +26,14 @@ def _identify(item: Decoded) -> tuple[_Line, Hashable]:
         return (BookDelta, item.symbol), (item.first_sequence, item.last_sequence)
     if isinstance(item, BookSnapshot):
         return (BookSnapshot, item.symbol), item.sequence
+    # Two connections bring the same row at different times, so its second column, the arrival, is
+    # left out. The third is the symbol.
     if isinstance(item, AccountNews):
         return (AccountNews, None), tuple((row[0], *row[2:]) for row in item.records)
     if isinstance(item, Broken):
         return (Broken, item.topic), item.reason
     row: tuple[object, ...] = item
-    return (item.__class__, row[2]), (row[0], *row[3:])  # all but the arrival
+    return (item.__class__, row[2]), (row[0], *row[3:])
 
 
 class Handover:

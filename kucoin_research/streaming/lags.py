@@ -28,7 +28,7 @@ def lag_of_newest(store: FrameStore, lags: Callable[[pl.DataFrame], pl.Series]) 
     store
         The rows.
     lags
-        Returns how late each row arrived, in milliseconds; null where that is not known.
+        Returns how late each row arrived, in milliseconds; null if that is not known.
     """
     for name in store.totals:
         if name not in _WITHOUT_LAG:

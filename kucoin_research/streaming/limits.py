@@ -25,14 +25,14 @@ class Healing:
     Attributes
     ----------
     lifetime
-        Seconds after which the exchange ends a connection, where it does not say: KuCoin's 24 h.
+        Seconds after which the exchange ends a connection, if it does not say: KuCoin's 24 h.
     overlap
         Seconds for which two connections bring the same before the older one is given up.
     connects_per_minute
         New connections; KuCoin allows 30.
     most_backoff
-        Longest pause between two tries, in seconds. The first comes at once where a connection had
-        held for a while; each later one is drawn between zero and a bound that doubles up to this
+        Longest pause between two tries, in seconds. The first comes at once if a connection had
+        held for a while. Each later one is drawn between zero and a bound that doubles up to this
         (full jitter).
     shortest_silence
         Seconds below which no silence is suspicious, however often a topic usually sends.

@@ -53,7 +53,7 @@ class Link:
 
     @property
     def lifetime(self) -> float | None:
-        """Seconds for which the venue keeps it, where the venue says so."""
+        """Seconds for which the venue keeps it, if the venue says so."""
         return self._lifetime or self.conversation.lifetime
 
     def speak(self, now: float) -> list[Event]:
@@ -116,7 +116,7 @@ class LinkOpener:
     has_opened
         Whether any connection has ever been open.
     simulation
-        The speed of the venue's virtual clock; ``None`` where it runs in real time.
+        The speed of the venue's virtual clock; ``None`` if it runs in real time.
     tries
         Connections tried since the last one came into force; each try takes the next of the
         exchange's servers.

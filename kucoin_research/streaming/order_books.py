@@ -241,7 +241,7 @@ class OrderBooks:
     def restart(self, symbol: str, local: int, rows: list[Record]) -> int:
         """Start a book over whose connection was lost.
 
-        A status row reports if nobody knows any more whether something is missing.
+        A status row reports it if something may be missing unseen from now on.
         """
         book, tally = self.books[symbol], self._tallies[symbol]
         had_doubt = tally.doubt is not None
@@ -331,7 +331,7 @@ class OrderBooks:
         return book.copy()
 
     def to_ask_about(self, most: int) -> list[str]:
-        """Name books in step of which nobody knows whether their last change has come.
+        """Name books in step whose last change may not have come.
 
         Those that have been silent for longest come first.
         """
@@ -343,7 +343,7 @@ class OrderBooks:
         return [symbol for _, symbol in sorted(in_step)[:most]]
 
     def note_known(self, symbol: str, sequence: int) -> None:
-        """Note to where the exchange's book has come; a book that is behind is in doubt."""
+        """Note the sequence of the exchange's book; a book that is behind is in doubt."""
         book = self.books[symbol]
         book.note_known(sequence)
         _update(self._tallies[symbol], book)

@@ -72,7 +72,7 @@ class Recovery:
     lock
         The delivery lock.
     time
-        Knows which clocks are to be measured.
+        Knows which clocks to measure.
     markets
         The market of each symbol.
     supervisors
@@ -111,7 +111,7 @@ class Recovery:
         self._patiences = {market: Patience(fill_timeout) for market in Market}
         self._failures: dict[str, int] = {}  # of snapshots, in a row, by symbol
         self._ends: dict[str, None] = {}  # books to ask about, before the end
-        self._to_begin: dict[str, None] = {}  # books of which a recording has no snapshot yet
+        self._to_begin: dict[str, None] = {}  # books that a recording has no snapshot of yet
         self._flaws: dict[str, str] = {}
         self._next_check = self._clock.monotonic() + _FLAW_INTERVAL
         self._pool = JobPool(self._clock, self._do, self.survive, start_thread, self._stopping)
@@ -119,7 +119,7 @@ class Recovery:
     # -- wishes from elsewhere ---------------------------------------------------------------------
 
     def ask_about_ends(self, symbols: Iterable[str]) -> None:
-        """Ask to where the exchange's books have come. Under the delivery lock."""
+        """Ask for the last sequence of the exchange's books. Under the delivery lock."""
         self._ends |= dict.fromkeys(symbols)
 
     @property
@@ -344,7 +344,7 @@ class Recovery:
         fill.failing = None
         rows = self._keeper.take_in(
             lambda: self._handler.gap_filler.fill(gap, fetched, self._keeper.now_ns())
-        )  # fmt: skip
+        )
         if not rows and not gap.is_silent:
             fill.not_before = now + _NEXT_PAGE
 

@@ -23,7 +23,7 @@ MOST_THREADS = 20
 class Kind(IntEnum):
     """The kinds of jobs; those with a lower number are done first."""
 
-    END = 0  # to where a book has come, before the stream ends
+    END = 0  # the last sequence of a book, before the stream ends
     CLOCK = 1
     BOOK = 2  # a snapshot
     PAST = 3  # the rows of an outage

@@ -344,6 +344,6 @@ class Sinks:
             worker.close()
 
     def disown(self, lock: AbstractContextManager[Any]) -> None:
-        """Forget all threads, in a forked child, where that is the delivery lock."""
+        """Forget all threads, in a forked child; that is its delivery lock."""
         self._lock = lock
         self.workers, self.traffic = (), None

@@ -292,13 +292,13 @@ class Stream(TradeBars):
         """How far the stream is with becoming live.
 
         It grows with each connection that opens and each subscription that is answered, both for
-        the first time only. So it does not grow for ever, whatever the exchange does.
+        the first time only. So it does not grow for ever, even if the exchange keeps failing.
         """
         return sum(supervisor.progress for supervisor in self._supervisors)
 
     @property
     def held_until(self) -> float | None:
-        """Monotonic seconds until which no further connection may be made; None where one may."""
+        """Monotonic seconds until which no further connection may be made; None if one may."""
         return max(
             (at for supervisor in self._supervisors if (at := supervisor.held_until) is not None),
             default=None,
@@ -366,7 +366,7 @@ class Stream(TradeBars):
 
     @property
     def clock_uncertainty_ms(self) -> float | None:
-        """By how much ``clock_offset_ms`` may be wrong; ``None`` where it is not known."""
+        """By how much ``clock_offset_ms`` may be wrong; ``None`` if that is not known."""
         offset = self._delivery.time.offset
         return None if offset is None else offset.uncertainty_ns / 1e6
 
@@ -466,7 +466,7 @@ class Stream(TradeBars):
             Records beyond these are dropped, counted (``status.dropped``) and reported in the
             ``status`` channel. If it raises, it is detached, which is reported, too. Rows that
             waited for rows from REST come once these are there, and have the stamps of their
-            reading. If it returns a coroutine or a generator, of which nothing runs, it is treated
+            reading. If it returns a coroutine or a generator, which nothing runs, it is treated
             as if it had raised.
         channel
             Which channels; all of them, ``status`` included, when left out.
@@ -632,7 +632,7 @@ class Stream(TradeBars):
 
     @property
     def origin(self) -> dict[str, str | None]:
-        """Where the data comes from, for ``session.json``."""
+        """The source of the data, for ``session.json``."""
         venue = self._rest.venue
         return {
             "name": venue.name,

@@ -1,4 +1,4 @@
-"""Keeps some topics of one market coming, whatever happens to connections.
+"""Keeps some topics of one market coming, across lost and replaced connections.
 
 One thread per supervisor owns a connection and converses on it. When the connection is lost, the
 thread makes another. When it grows old, or something on it has gone silent, a second thread opens
@@ -156,7 +156,7 @@ class ConnectionSupervisor:
 
     @property
     def simulation(self) -> float | None:
-        """The speed of the venue's virtual clock; ``None`` where it runs in real time."""
+        """The speed of the venue's virtual clock; ``None`` if it runs in real time."""
         return self._opener.simulation
 
     @property
@@ -166,7 +166,7 @@ class ConnectionSupervisor:
 
     @property
     def held_until(self) -> float | None:
-        """Monotonic seconds until which no connection may be made; None where one may."""
+        """Monotonic seconds until which no connection may be made; None if one may."""
         return self._held_until
 
     # -- the thread ------------------------------------------------------------------------------
@@ -178,7 +178,7 @@ class ConnectionSupervisor:
         finally:
             self._rollover.give_up()
             if not self._keeper.stopping.is_set() and self.state is not State.FAILED:
-                # Whatever ended this thread, the stream must not go on saying that it is live.
+                # This thread ends unexpectedly: the stream must not go on saying that it is live.
                 self._trouble = self._trouble or ConnectionLost("the feed's thread has ended")
                 self.state = State.FAILED
             # After the successor's messages were delivered: these came before the outage.
@@ -352,7 +352,7 @@ class ConnectionSupervisor:
     def _change_over(self, link: Link, successor: Successor) -> Link:
         """Go over to a successor that is ready; return its link."""
         following = self._take_over(successor)
-        # A peer that is given up need not answer, and its successor is to be read at once.
+        # Without waiting for the peer's answer: meanwhile nobody would read the successor.
         self._opener.close(link, is_polite=False)
         return following
 

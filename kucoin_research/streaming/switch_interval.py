@@ -13,35 +13,35 @@ __all__ = ["switch_as_usual", "switch_sooner"]
 # paid by the feed once per read while the notebook's main thread computes: see
 # benchmarks/busy_kernel.py. Shorter ones slow the main thread down.
 _SWITCH_INTERVAL = 0.001
-_hurried: set[int] = set()
-_hurry_lock = threading.Lock()  # guards _hurried and _usual_interval
+_running: set[int] = set()
+_running_lock = threading.Lock()  # guards _running and _usual_interval
 _usual_interval: float | None = None
 
 
 def switch_sooner(stream: object) -> None:
     """Have threads switch sooner, while this stream runs."""
     global _usual_interval
-    with _hurry_lock:
-        if not _hurried and sys.getswitchinterval() > _SWITCH_INTERVAL:
+    with _running_lock:
+        if not _running and sys.getswitchinterval() > _SWITCH_INTERVAL:
             _usual_interval = sys.getswitchinterval()
             sys.setswitchinterval(_SWITCH_INTERVAL)
-        _hurried.add(id(stream))
+        _running.add(id(stream))
 
 
 def switch_as_usual(stream: object) -> None:
     """Have threads switch as before, once no stream runs any more."""
     global _usual_interval
-    with _hurry_lock:
-        _hurried.discard(id(stream))
-        if not _hurried and _usual_interval is not None:
+    with _running_lock:
+        _running.discard(id(stream))
+        if not _running and _usual_interval is not None:
             sys.setswitchinterval(_usual_interval)
             _usual_interval = None
 
 
 def _forget() -> None:
     # A thread of the parent may have held the lock.
-    global _hurry_lock
-    _hurry_lock = threading.Lock()
+    global _running_lock
+    _running_lock = threading.Lock()
 
 
 in_child(_forget)

@@ -46,7 +46,7 @@ class StreamThreads:
 
     @property
     def all(self) -> list[threading.Thread]:
-        """All that were started, but for some that have ended."""
+        """All that were started, except some that have ended."""
         return self._threads
 
     @property

@@ -42,12 +42,12 @@ _RETRY = 60.0
 # Seconds between two looks for a measurement that is due, and while stamps are wrong.
 _INTERVAL = 60.0
 _WRONG_INTERVAL = 1.0
-# Two clocks part by less than this while nobody sets them.
+# Two clocks drift apart by less than this while neither is set.
 _DRIFT = 1e-4
 
 
 class _Step(NamedTuple):
-    """From that stamp on, ns; ``offset`` is None where it is not known."""
+    """From that stamp on, ns; ``offset`` is None if it is not known."""
 
     since_ns: int
     offset: ClockOffset | None
@@ -88,7 +88,7 @@ class ClockOffsets:
         self._due = now
 
     def wants(self, now: float) -> bool:
-        """Whether the exchange is to be asked now."""
+        """Whether to ask the exchange now."""
         return now >= self._due
 
     def take(self, offset: ClockOffset, stamp_ns: int, now: float) -> None:
@@ -134,12 +134,12 @@ class ClockOffsets:
 
     @property
     def newest(self) -> ClockOffset | None:
-        """The newest measurement; None where the difference is not known."""
+        """The newest measurement; None if the difference is not known."""
         steps = self._steps
         return steps[-1].offset if steps else None
 
     def at(self, stamps: _Times) -> _Floats:
-        """Return the offset at each of those stamps (ns UTC), in ns; NaN where it is not known."""
+        """Return the offset at each of those stamps (ns UTC), in ns; NaN if it is not known."""
         steps = self._steps
         known = [
             np.nan,
@@ -245,7 +245,7 @@ class Timekeeper:
         return any(offsets.wants(self._now()) for offsets in self._offsets.values())
 
     def measure(self) -> bool:
-        """Ask each market whose clock is to be measured for its time, once.
+        """Ask each market whose clock should be measured for its time, once.
 
         Returns whether there is more to ask at once.
         """
@@ -289,7 +289,7 @@ class Timekeeper:
         return next((offset for offset in known if offset is not None), None)
 
     def lags(self, rows: pl.DataFrame, not_read: Sequence[tuple[int, int]] = ()) -> pl.Series:
-        """Return how late each of these rows arrived, ms; null where that is not known.
+        """Return how late each of these rows arrived, ms; null if that is not known.
 
         ``not_read`` are spans of stamps of rows that were not read then, ascending.
         """

@@ -59,7 +59,7 @@ class TopicAnswers:
         self._clock = keeper.clock
         self._market = market
         self._topics = topics
-        self._afresh: deque[str] = deque()  # symbols whose book is to be subscribed to again
+        self._afresh: deque[str] = deque()  # symbols whose book must be subscribed to again
         self._busy: set[Topic] = set()  # refused, but may be had later
         self._retry_busy_at = 0.0  # monotonic seconds
 

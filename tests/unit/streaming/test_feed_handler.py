@@ -38,7 +38,7 @@ OTHER = Topic("/contractMarket/level2", "ETHUSDTM")
 NOW = 1_790_000_000_000_000_000
 
 
-def make_intake(*channels, symbol=SYMBOL):
+def make_handler(*channels, symbol=SYMBOL):
     return FeedHandler(
         Subscription(parse_channel(channel), symbol, Market.FUTURES) for channel in channels
     )
@@ -119,7 +119,7 @@ def events(rows):
 
 
 def test_bytes_become_rows_in_order_of_arrival():
-    handler = make_intake("ticker", "trade")
+    handler = make_handler("ticker", "trade")
 
     batch = take(handler, ticker(), trade(), ticker(2))
 
@@ -129,7 +129,7 @@ def test_bytes_become_rows_in_order_of_arrival():
 
 
 def test_messages_of_the_conversation_are_handed_on():
-    handler = make_intake("ticker")
+    handler = make_handler("ticker")
 
     batch = take(handler, b'{"id":"s1","type":"ack"}', ticker(), b'{"id":"1","type":"welcome"}')
 
@@ -138,7 +138,7 @@ def test_messages_of_the_conversation_are_handed_on():
 
 
 def test_repeats_are_left_out_and_counted():
-    handler = make_intake("ticker", "trade")
+    handler = make_handler("ticker", "trade")
 
     rows = take(handler, ticker(), ticker(), trade(), trade(), trade(2)).rows
 
@@ -150,13 +150,13 @@ def test_repeats_are_left_out_and_counted():
     ("channel", "kept"), [("mark_price", [MarkPrice]), ("funding_rate", [FundingRate])]
 )
 def test_of_a_shared_topic_only_the_wanted_records_are_kept(channel, kept):
-    handler = make_intake(channel)
+    handler = make_handler(channel)
 
     assert kinds(take(handler, mark(), funding()).rows) == kept
 
 
 def test_symbols_nobody_asked_for_are_left_out():
-    handler = make_intake("ticker", "level2")
+    handler = make_handler("ticker", "level2")
 
     batch = take(handler, ticker(symbol="ETHUSDTM"), level2(1, symbol="ETHUSDTM"))
 
@@ -164,7 +164,7 @@ def test_symbols_nobody_asked_for_are_left_out():
 
 
 def test_two_candle_intervals_are_kept_and_share_one_account():
-    handler = make_intake("candle:1min", "candle:5min")
+    handler = make_handler("candle:1min", "candle:5min")
 
     rows = take(handler, candle("1min"), candle("5min"), candle("1min")).rows
 
@@ -178,7 +178,7 @@ def test_two_candle_intervals_are_kept_and_share_one_account():
 
 
 def test_a_broken_message_is_counted_on_its_channel_and_told():
-    handler = make_intake("ticker", "level2")
+    handler = make_handler("ticker", "level2")
 
     rows = take(handler, level2(1, "80000,buy"), ticker()).rows
 
@@ -192,7 +192,7 @@ def test_a_broken_message_is_counted_on_its_channel_and_told():
 
 
 def test_a_broken_message_of_a_shared_topic_counts_for_both_channels():
-    handler = make_intake("mark_price", "funding_rate")
+    handler = make_handler("mark_price", "funding_rate")
 
     (told,) = take(handler, message("/contract/instrument", {"markPrice": "no number"})).rows
 
@@ -202,7 +202,7 @@ def test_a_broken_message_of_a_shared_topic_counts_for_both_channels():
 
 
 def test_of_a_flood_of_broken_messages_the_first_are_told_and_the_rest_counted():
-    handler = make_intake("ticker")
+    handler = make_handler("ticker")
     second = 1_000_000_000
 
     first = take(handler, *[b"garbage"] * 1_000).rows
@@ -218,7 +218,7 @@ def test_of_a_flood_of_broken_messages_the_first_are_told_and_the_rest_counted()
 
 @pytest.mark.parametrize("payload", [b"", b"\xff\xfe", b"{", b"[]", b'{"type":7}'])
 def test_what_cannot_be_read_at_all_is_counted_and_told(payload):
-    handler = make_intake("ticker")
+    handler = make_handler("ticker")
 
     (told,) = take(handler, payload).rows
 
@@ -232,7 +232,7 @@ def test_what_cannot_be_read_at_all_is_counted_and_told(payload):
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(st.integers(-5_000, 5_000), st.integers(0, 6)), max_size=40))
 def test_stamps_increase_strictly_whatever_the_clock_does(steps):
-    handler = make_intake("ticker", "trade", "level2")
+    handler = make_handler("ticker", "trade", "level2")
     rows, now_ns = [], NOW
     for sequence, (move, action) in enumerate(steps):
         now_ns += move
@@ -253,7 +253,7 @@ def test_stamps_increase_strictly_whatever_the_clock_does(steps):
 
 
 def test_a_note_is_a_status_row_stamped_like_any_other():
-    handler = make_intake("ticker")
+    handler = make_handler("ticker")
     take(handler, ticker(), ticker(2))
 
     told = handler.note("resync", "why", NOW, symbol=SYMBOL, channel="level2")
@@ -265,7 +265,7 @@ def test_a_note_is_a_status_row_stamped_like_any_other():
 
 
 def test_a_book_is_built_from_deltas_and_a_snapshot():
-    handler = make_intake("level2")
+    handler = make_handler("level2")
     assert take(handler, level2(16), level2(17)).rows == []
     assert handler.seeking == {SYMBOL}
 
@@ -281,7 +281,7 @@ def test_a_book_is_built_from_deltas_and_a_snapshot():
 
 
 def in_step(sequence=16):
-    handler = make_intake("level2")
+    handler = make_handler("level2")
     take(handler, level2(sequence))
     handler.order_books.take_snapshot(snapshot(sequence), NOW, 0.0)
     return handler
@@ -305,7 +305,7 @@ def test_a_gap_is_told_with_its_bounds_and_its_times():
 
 
 def test_a_snapshot_that_does_not_fit_tells_nothing():
-    handler = make_intake("level2")
+    handler = make_handler("level2")
     take(handler, level2(20))
 
     assert handler.order_books.take_snapshot(snapshot(16), NOW, 0.0) == []
@@ -371,7 +371,7 @@ def test_renumbering_is_told():
 
 
 def test_an_outage_is_accounted_for():
-    handler = make_intake("ticker", "level2")
+    handler = make_handler("ticker", "level2")
     take(handler, ticker())
 
     (told,) = handler.end_outage([TICKER, LEVEL2], NOW, NOW + 1, "disconnected")
@@ -393,7 +393,7 @@ def row_of(sequence):
 
 
 def test_an_outage_before_another_one_was_filled_is_filled_by_itself():
-    handler = make_intake("trade")
+    handler = make_handler("trade")
     take(handler, trade(10))
     lose_and_find(handler, 1, 2)
     assert take(handler, trade(20)).rows == []  # kept back
@@ -412,7 +412,7 @@ def test_an_outage_before_another_one_was_filled_is_filled_by_itself():
 
 @pytest.mark.parametrize("is_over", [False, True])
 def test_a_page_asked_for_before_another_outage_is_not_taken_for_it(is_over):
-    handler = make_intake("trade")
+    handler = make_handler("trade")
     take(handler, trade(10))
     lose_and_find(handler, 1, 2)
     (hole,) = handler.gap_filler.gaps
@@ -441,7 +441,7 @@ def are_not_read(handler, rows):
 
 
 def test_rows_that_waited_for_what_rest_brought_are_stamped_as_they_were_read():
-    handler = make_intake("trade", "ticker")
+    handler = make_handler("trade", "ticker")
     take(handler, trade(10))
     lose_and_find(handler, 1, 2)
     between = take(handler, ticker(), trade(20), ticker(2), now_ns=NOW + SECOND).rows
@@ -468,7 +468,7 @@ def test_rows_that_waited_for_what_rest_brought_are_stamped_as_they_were_read():
 
 
 def test_two_outages_with_nothing_between_them_leave_the_rows_behind_as_they_were_read():
-    handler = make_intake("trade")
+    handler = make_handler("trade")
     take(handler, trade(10))
     lose_and_find(handler, 1, 2)
     lose_and_find(handler, SECOND, 2 * SECOND)
@@ -516,7 +516,7 @@ def test_what_rest_brings_for_two_that_were_read_together_shares_no_stamp():
 
 
 def test_what_a_successor_brought_is_stamped_as_it_was_read():
-    handler = make_intake("trade", "ticker", "level2")
+    handler = make_handler("trade", "ticker", "level2")
     take(handler, level2(17))
     handler.order_books.take_snapshot(snapshot(16), NOW, 0.0)
     overlap = Handover()
@@ -551,7 +551,7 @@ def test_changes_of_a_successor_stand_behind_the_account_of_those_before():
 
 
 def test_a_fill_of_more_rows_than_there_is_room_for_stays_in_order():
-    handler = make_intake("trade")
+    handler = make_handler("trade")
     take(handler, trade(1))
     lose_and_find(handler, 1, 2)
     take(handler, trade(50_000), now_ns=NOW + SECOND)
@@ -588,7 +588,7 @@ def test_what_waited_for_a_moment_only_is_not_told_but_has_no_lag():
 
 
 def test_an_outage_that_begins_before_the_last_was_over_is_told_too():
-    handler = make_intake("trade")
+    handler = make_handler("trade")
     take(handler, trade(10))
     handler.begin_outage([TRADES], NOW + 1, NOW + 1)
     take(handler, trade(20))  # came, but the connection was never settled
@@ -608,7 +608,7 @@ def test_a_book_that_is_not_streamed_says_which_are():
     ):
         in_step().order_books.copy("ETHUSDTM")
     with pytest.raises(BookNotReady, match=r"books here: none\); add 'level2' to channels="):
-        make_intake("ticker").order_books.copy(SYMBOL)
+        make_handler("ticker").order_books.copy(SYMBOL)
 
 
 EXECUTION = Topic("/contractMarket/execution", "XBTUSDTM")
@@ -617,7 +617,7 @@ SECOND = 1_000_000_000
 
 def beating():
     """Tickers and trades each second, long enough to know both beats."""
-    into = make_intake("ticker", "trade")
+    into = make_handler("ticker", "trade")
     for second in range(120):
         into.take(
             [ticker(second + 1), trade(second + 1)], Decoder(Market.FUTURES), NOW + second * SECOND
