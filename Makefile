@@ -109,10 +109,10 @@ test-lowest:  ## run the tests with the oldest dependencies that pyproject.toml 
 
 soak: $(READY)  ## the long tests: 300 schedules of faults, 200 kills, 30 roll-overs, every book, 10,000 damages, 10,000 strange folders: four hours
 	$(BIN)/python -m pytest -m soak
-	SOAK=1 $(BIN)/python -m pytest --timeout 1800 tests/unit/test_recorder.py -k killed
-	SOAK=1 $(BIN)/python -m pytest --timeout 1800 tests/unit/test_damages.py tests/healing/test_verdicts.py
-	SOAK=1 $(BIN)/python -m pytest --timeout 1800 tests/unit/test_strange_folders.py
-	SOAK=1 $(BIN)/python -m pytest --timeout 1800 tests/unit/test_sessions.py -k cut_anywhere
+	SOAK=1 $(BIN)/python -m pytest --timeout 1800 tests/unit/sessions/test_recorder.py -k killed
+	SOAK=1 $(BIN)/python -m pytest --timeout 1800 tests/unit/sessions/test_damages.py tests/healing/test_verdicts.py
+	SOAK=1 $(BIN)/python -m pytest --timeout 1800 tests/unit/sessions/test_strange_folders.py
+	SOAK=1 $(BIN)/python -m pytest --timeout 1800 tests/unit/sessions/test_session.py -k cut_anywhere
 
 lock:  ## write both constraints files anew from pyproject.toml (needs uv)
 	uv pip compile --quiet --universal --upgrade --extra lab --extra test --extra dev --no-header --no-annotate pyproject.toml --output-file constraints.txt

@@ -1,1 +1,1 @@
-"""Measurements behind the published figures. They print; they judge nothing."""
+"""Measurements behind the published figures. They print figures and check nothing."""

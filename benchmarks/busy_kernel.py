@@ -1,9 +1,9 @@
-"""2,000 messages/s while the notebook's main thread is busy: how late does each row arrive?
+"""The lag of 2,000 messages/s while the notebook's main thread is busy.
 
 The sender stamps each message when it sends it; the lag is the ring's ``local_timestamp`` minus
-that stamp, on one machine's clock. The last column shows whether a receiver falls behind. A stream
-has Python switch threads each millisecond while it runs; beside it, the same with Python's own
-5 ms. Run with ``python -m benchmarks.busy_kernel``.
+that stamp, both by the same machine's clock. The last column shows whether a receiver falls behind.
+While a stream runs, Python switches threads every millisecond; the same is measured with Python's
+own 5 ms. Run with ``python -m benchmarks.busy_kernel``.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Measure how long one message takes to decode, beside simpler ways of doing it.
+"""Measure the time to decode one message, and compare it with simpler decoders.
 
 Run it with ``python benchmarks/decode.py [--messages 20000] [--rounds 7]``; the best round counts.
-The others do less: ``json.loads`` (and orjson where it is installed) with ``float()`` around each
-price and size, but no record, no range checks and no exact units of time. Trust the ratios.
+The simpler ones do less: ``json.loads`` (and orjson if it is installed) with ``float()`` around
+each price and size, but no record, no range checks and no exact units of time. Trust the ratios.
 """
 
 from __future__ import annotations

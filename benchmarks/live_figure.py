@@ -1,10 +1,10 @@
-"""Live figures in a real JupyterLab: from an event in the kernel to pixels in the browser.
+"""Latency of live figures in a real JupyterLab, from an event in the kernel to the pixels.
 
-2,000 tickers/s flow into the ring; the page looks at each animation frame which row it shows last.
-Latency is the page's clock minus the stamp of that row, both on this machine, so it leaves out the
-network from the exchange. Beside ours run a FigureWidget that is given all points, and
-``clear_output`` with a new figure. Needs a Chromium. ``python -m benchmarks.live_figure
---seconds 600 --design ours`` measures for ten minutes.
+2,000 tickers/s flow into the ring. At each animation frame, the page reads the last row that it
+shows. The latency is the page's clock minus the stamp of that row, both on this machine, so the
+network to the exchange is left out. For comparison, a FigureWidget that receives all points and
+``clear_output`` with a new figure are measured. Needs a Chromium.
+``python -m benchmarks.live_figure --seconds 600 --design ours`` measures for ten minutes.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ RATE = 2_000
 SETTLE = 3.0
 
 SETUP = """
-from benchmarks.live_source import Feed, LoopTicks, tell_cpu
+from benchmarks.live_source import Feed, LoopTicks, report_cpu
 feed = Feed({buffered}, {rate})
-tell_cpu({path!r})
+report_cpu({path!r})
 """
 OURS = """
 import kucoin_research as kr
@@ -153,7 +153,7 @@ def _wait(page: Page, condition: Callable[[], bool], timeout: float = 120) -> No
 
 
 def _load(page: Page, path: Path, seconds: float) -> float:
-    """Share of one core that the kernel used meanwhile."""
+    """Return the share of one core that the kernel uses for some seconds."""
     first = json.loads(path.read_text())
     page.wait_for_timeout(seconds * 1e3)
     last = json.loads(path.read_text())
@@ -198,7 +198,7 @@ def main() -> None:
         for design in options.design or DESIGNS:
             for buffered in options.buffered or (1_000, 1_000_000):
                 if design == "clear_output" and buffered > 10_000:
-                    buffered = 10_000  # more would choke the browser
+                    buffered = 10_000  # with more, the browser does not keep up
                 with sync_playwright() as playwright:
                     browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
                     page = browser.new_page(viewport={"width": 1500, "height": 1000})

@@ -17,7 +17,7 @@ from kucoin_research.model.records import Ticker
 
 
 class Feed:
-    """As much of a stream as figures read; rows are stamped when they are made."""
+    """The part of a stream that figures read; rows are stamped when they are made."""
 
     def __init__(self, buffered: int, rate: int) -> None:
         self._ring = Ring(Ticker, capacity=max(buffered, 10_000) + 500_000)
@@ -64,13 +64,13 @@ class Feed:
             raise UnknownChannel(f"no {channel} here")
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
-        """The buffered rows, as the other designs send them all: epoch milliseconds, mid."""
+        """Return all buffered rows, which the other designs send: epoch milliseconds, mid."""
         frame = self._ring.frame(self._buffered)
         mid = (frame["best_bid_price"] + frame["best_ask_price"]) / 2
         return frame["timestamp"].to_physical().to_numpy() / 1e6, mid.to_numpy()
 
 
-def tell_cpu(path: str) -> None:
+def report_cpu(path: str) -> None:
     """Write the process's CPU seconds twice a second, for the driver to read."""
     timer = threading.Event()
 
@@ -85,7 +85,7 @@ def tell_cpu(path: str) -> None:
 
 
 class LoopTicks:
-    """Counts the turns of an asyncio task on the kernel's loop, twenty a second at most."""
+    """Counts the runs of an asyncio task on the kernel's loop, at most twenty a second."""
 
     def __init__(self) -> None:
         self.count = 0

@@ -1,10 +1,10 @@
-"""How long the books and trades of many symbols take, where each REST call takes its time.
+"""The time until the books and trades of many symbols are ready, with slow REST replies.
 
-A stream of ``level2`` and ``trade`` from the simulated exchange, whose REST replies come late. Told
-is when every book is ready after the start, and what an outage of a tenth of a second costs: when
-every book is ready again, and when the trades that it cost are back, of the first symbol and of all
-of them. Quiet contracts make the number. It runs in held time, so that the seconds are those of
-the calls and the waits, whatever this machine has to do. Run with
+A stream of ``level2`` and ``trade`` runs against the simulated exchange, whose REST replies are
+delayed. Printed are the seconds until every book is ready after the start, and after an outage of a
+tenth of a second: until every book is ready again, and until the lost trades are back, of the first
+symbol and of all. Most symbols are quiet contracts. It runs in held time, so that the seconds are
+those of calls and waits, whatever else this machine does. Run with
 ``python -m benchmarks.many_symbols --symbols 97 --delay 0.2``.
 """
 
@@ -24,14 +24,14 @@ _ALL = 10**9
 
 
 def measure(held: HeldTime, symbols: int, delay: float, quota: int) -> dict[str, float]:
-    """Give the held seconds of each thing, by what it is."""
+    """Return the held seconds of each measured event, by its name."""
     with kr.simulate(seed=7, quiet_contracts=symbols, rate_limit=quota) as exchange:
         names = kr.get_active_symbols(venue=exchange.venue)[:symbols]
         for path in _CALLS:
             exchange.inject("slow_reply", path=path, delay=delay, count=None)
         with kr.stream(names, ["level2", "trade"], venue=exchange.venue, capacity=10_000_000) as s:
             found = {"books ready": _until(held, lambda: _are_ready(s))}
-            held.pass_by(30.0)  # so that there are trades before the outage
+            held.pass_by(30.0)  # to have trades before the outage
             exchange.inject("abort")
             held.wait_until(lambda: s.state is not kr.State.LIVE)
             began = held.monotonic()

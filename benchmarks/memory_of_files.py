@@ -1,10 +1,10 @@
-"""What it takes to check, read, mend and play a large file, sound and damaged: memory and time.
+"""Memory and time to check, read, mend and replay a large file, intact and damaged.
 
-Run ``python -m benchmarks.memory_of_files [--megabytes N ...] [--channel ticker]``. Each figure is
-of a process of its own: the most memory it ever held (``ru_maxrss``) beyond that of one that only
-imported the package, also as a multiple of the file, and its seconds of CPU. The damaged files have
-one byte in the middle flipped into a quote, which makes one record of all that follows up to the
-next quote: in files of trades, whose ids are quoted here, that is a line; in tickers the end.
+Run ``python -m benchmarks.memory_of_files [--megabytes N ...] [--channel ticker]``. Each figure
+comes from its own process: its peak memory (``ru_maxrss``) above that of a process that only
+imports the package, also as a multiple of the file's size, and its CPU seconds. In the damaged
+files, one byte in the middle is changed to a quote. So everything up to the next quote becomes one
+record: in files of trades, whose ids are quoted here, up to the next id; in tickers, up to the end.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ MAKERS = {"ticker": ticker, "trade": trade}
 
 
 def make(root: Path, channel: str, megabytes: int, compression: str | None) -> Path:
-    """Record a session whose one file is of about that size, when it is not compressed."""
+    """Record a session whose only file has about this size before compression."""
     recorder = Recorder(
         root, symbols=["XBTUSDTM"], channels=[channel], queue_rows=10**8, compression=compression
     )  # fmt: skip
@@ -65,7 +65,7 @@ def make(root: Path, channel: str, megabytes: int, compression: str | None) -> P
 
 
 def spoil(path: Path) -> None:
-    """Flip a byte in the middle into a quote."""
+    """Change a byte in the middle to a quote."""
     (file,) = path.glob("XBT*")
     with file.open("r+b") as opened:
         opened.seek(file.stat().st_size // 2)
@@ -73,17 +73,17 @@ def spoil(path: Path) -> None:
 
 
 def verify(path: Path) -> object:
-    """Check it."""
+    """Verify the session."""
     return len(kr.verify(path).flaws)
 
 
 def report(path: Path) -> object:
-    """Load it and make its report."""
+    """Load the session and make its report."""
     return kr.load(path).report().verdict
 
 
 def repair(path: Path) -> object:
-    """Mend it."""
+    """Mend the session."""
     return len(kr.repair(path).actions)
 
 
@@ -94,7 +94,7 @@ def read(path: Path) -> object:
 
 
 def replay(path: Path) -> object:
-    """Play it; the rows kept are bounded."""
+    """Replay the session; the number of rows in memory is limited."""
     with kr.replay(path, speed=None, capacity=10_000) as played:
         played.wait_until_done(3_600)
         return played.total(played.channels[0])
@@ -111,7 +111,7 @@ WAYS: dict[str, Callable[[Path], object]] = {
 
 
 def child(way: str, path: Path) -> None:
-    """Do one thing and print what it took."""
+    """Do one task and print its memory and time."""
     warnings.simplefilter("ignore")
     try:
         told = WAYS[way](path)
@@ -122,16 +122,16 @@ def child(way: str, path: Path) -> None:
 
 
 def started(*words: str) -> str:
-    """Run this file in a process of its own, and give what it prints.
+    """Run this file in its own process, and return its output.
 
-    A process begins with the peak of the one that starts it, so this one must stay small.
+    A child begins with the peak memory of its parent, so this process must stay small.
     """
     line = [sys.executable, "-m", "benchmarks.memory_of_files", *words]
     return subprocess.run(line, check=True, capture_output=True, text=True).stdout
 
 
 def measured(way: str, path: Path) -> tuple[int, float, str]:
-    """Run one way in a process of its own."""
+    """Run one task in its own process."""
     memory, seconds, told = json.loads(started("--child", way, str(path)))
     return int(memory), float(seconds), str(told)
 

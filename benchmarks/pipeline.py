@@ -1,7 +1,7 @@
-"""From socket to stored rows, messages/s and CPU µs per message, side by side in one run.
+"""From the socket to stored rows: messages/s and CPU µs per message of several designs, in one run.
 
-A sender in another process sends as fast as it can. The guide's way is ``WebSocketApp`` with
-``json`` and one ``pandas.concat`` per row; it is measured over its first 1,000 rows, since it slows
+A sender in another process sends as fast as it can. The guides' way is ``WebSocketApp`` with
+``json`` and one ``pandas.concat`` per row; only its first 1,000 rows are measured, since it slows
 down as it grows. Run with ``python -m benchmarks.pipeline``. Trust the ratios: machines are noisy.
 """
 
@@ -132,7 +132,7 @@ def library_recv(url: str, kind: str, seconds: float) -> Figure:
 
 
 def ours(url: str, kind: str, seconds: float) -> Figure:
-    """Our frame reader, decoder, integrity checks and ring: what a pump does."""
+    """Our frame reader, decoder, integrity checks and ring, as in a stream's thread."""
     stream, decoder = _stream(kind)
     deliver = stream._delivery.deliver  # as a pump does
     connection = Connection.open(url)

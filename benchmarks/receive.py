@@ -1,9 +1,10 @@
 """Measure how fast WebSocket messages are received, without decoding them.
 
-A sender in another process blasts frames that were made beforehand over loopback; each receiver
-takes the same stream, one after the other. Run it with ``python benchmarks/receive.py [--seconds
-2] [--rounds 3]``; the best round counts. Machines are noisy: trust the ratios. The sender shares
-the machine, so the fastest receivers are limited by it; CPU time per message is theirs alone.
+A sender in another process sends prepared frames over loopback as fast as it can; the receivers
+take the same stream, one after the other. Run it with ``python benchmarks/receive.py
+[--seconds 2] [--rounds 3]``; the best round counts. Machines are noisy: trust the ratios. The
+sender runs on the same machine and limits the fastest receivers; the CPU time per message is the
+receiver's alone.
 """
 
 from __future__ import annotations
@@ -156,7 +157,7 @@ RECEIVERS: dict[str, Callable[[str, dict[str, str], float], Figure]] = {
 
 def report(url: str, ssl_options: dict[str, str], *, seconds: float, rounds: int) -> None:
     for title, size in SIZES.items():
-        # Rounds outside, receivers inside: a noisy moment of the machine hits all of them.
+        # Rounds outside, receivers inside, so that a noisy moment of the machine affects them all.
         best: dict[str, Figure] = {}
         for _ in range(rounds):
             for name, receiver in RECEIVERS.items():

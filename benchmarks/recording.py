@@ -1,4 +1,4 @@
-"""What recording costs: rows/s through the writer, CPU at a calm rate, and reading back.
+"""The cost of recording: rows/s through the writer, CPU at a low rate, and reading back.
 
 Run ``python -m benchmarks.recording [--rows N] [--repeats N]``. Figures are medians
 (least-most over the repeats), since machines are noisy.
@@ -25,7 +25,7 @@ NAMES = {record: name for name, record in CHANNELS.items()}
 
 
 def written(rows: list[Record], root: Path, compression: str | None) -> tuple[float, float, Path]:
-    """Put everything through a recorder; gives rows/s, bytes per row and the folder."""
+    """Record all rows; returns rows/s, bytes per row and the folder."""
     channel = NAMES[type(rows[0])]
     began = time.perf_counter()
     recorder = Recorder(
@@ -41,7 +41,7 @@ def written(rows: list[Record], root: Path, compression: str | None) -> tuple[fl
 
 
 def calm_cpu(root: Path, *, recorded: bool) -> float:
-    """CPU seconds per second while rows trickle in, some at a time."""
+    """Return CPU seconds per second while rows arrive slowly, a few at a time."""
     rows = [MAKERS[Ticker](row) for row in range(CALM_RATE // READS_PER_SECOND)]
     recorder = Recorder(root, symbols=["XBTUSDTM"]) if recorded else None
     pause = threading.Event()

@@ -1,12 +1,12 @@
-"""What a replay gives: records/s to a callback, beside a bare loop, other readers and engines.
+"""Records/s of a replay to a callback, compared with a bare loop, other readers and engines.
 
 Run ``python -m benchmarks.replay [--rows N] [--repeats N] [--peers PYTHON]``. Figures are medians
-(least-most over the repeats), in thousands of rows a second of wall time. The next column compares
-with the bare loop, which calls the same function with rows that lie in memory already; the last one
-is CPU time per row (all threads), which a busy machine disturbs less.
+(least-most over the repeats), in thousands of rows per second of wall time. The next column
+compares with the bare loop, which calls the same function with rows that are in memory already. The
+last column is the CPU time per row (all threads), which a busy machine disturbs less.
 
-Other engines are run by an interpreter of their own, as they want other versions of pandas and
-numpy: ``python -m venv peers; peers/bin/pip install nautilus_trader hftbacktest backtesting``.
+Other engines need other versions of pandas and numpy, so they run by their own interpreter:
+``python -m venv peers; peers/bin/pip install nautilus_trader hftbacktest backtesting``.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ PEERS = Path(__file__).with_name("replay_peers.py")
 
 
 def called(_: object) -> None:
-    """Do what a strategy does at least: be called."""
+    """Do nothing, as the smallest strategy."""
 
 
 def recorded(rows: list[Record], root: Path) -> kr.Session:
@@ -79,7 +79,7 @@ def by_csv(path: Path) -> None:
 
 
 class Rates(NamedTuple):
-    """Thousands of rows a second, and CPU µs per row, of each repeat."""
+    """Thousands of rows per second, and CPU µs per row, of each repeat."""
 
     wall: list[float]
     cpu: list[float]

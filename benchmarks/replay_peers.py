@@ -1,9 +1,8 @@
 """Other engines over the same rows; run by ``benchmarks.replay`` with their own interpreter.
 
-``python replay_peers.py ENGINE CSV REPEATS`` prints thousands of rows a second and CPU µs per
-row, a line per repeat. Reading the file is outside the clock, which is in their favour: what is
-timed is the engine
-handing each row to a strategy that does nothing.
+``python replay_peers.py ENGINE CSV REPEATS`` prints thousands of rows per second and CPU µs per
+row, a line per repeat. Only the engine is timed, as it passes each row to a strategy that does
+nothing. Reading the file is not timed, which is in the engines' favour.
 """
 
 from __future__ import annotations
@@ -83,7 +82,7 @@ def hftbacktest(path: str) -> object:
         assert count > len(rows) * 0.99, count
         return count
 
-    run()  # compiled outside the clock
+    run()  # compiles, which is not timed
     return len(rows), run
 
 

@@ -1,9 +1,9 @@
-"""How long a REST call to the simulated exchange takes, whatever else it has to do.
+"""The time of a REST call to the simulated exchange while the exchange is busy.
 
-A process of its own asks for the time, call after call, each on a new connection. Meanwhile the
-exchange is idle; or a list is asked for that touches every symbol for the first time; or it streams
-at a speed that it cannot keep; or the main thread of its process, a notebook's kernel, computes.
-Run with ``python -m benchmarks.rest_answers``.
+Another process requests the time, call after call, each on a new connection. Meanwhile the exchange
+is idle, or answers a list that touches every symbol for the first time, or streams at a speed that
+it cannot keep, or the main thread of its process, a notebook's kernel, computes. Run with
+``python -m benchmarks.rest_answers``.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ STREAMED = "XBTUSDTM,ETHUSDTM,SOLUSDTM"
 
 
 class Probe:
-    """The process that asks."""
+    """The process that sends the requests."""
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
@@ -49,7 +49,7 @@ class Probe:
     def times(
         self, exchange: Exchange, seconds: float, meanwhile: Callable[[], None]
     ) -> list[float]:
-        """Give the answer times in seconds, of calls made while something else is done."""
+        """Return the seconds of each call that was made while ``meanwhile`` ran."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(f"{exchange.futures_url} {seconds}\n")

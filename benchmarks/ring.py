@@ -1,4 +1,4 @@
-"""What the ring costs: appending, snapshots under load, memory; beside the obvious alternatives.
+"""The cost of the ring (appending, snapshots under load, memory), and of the alternatives.
 
 Run ``python benchmarks/ring.py [--rows N] [--repeats N]``. Every figure is a median
 (least-most over the repeats), since machines are noisy.
@@ -35,7 +35,7 @@ WIDTHS = {
     Column.SIDE: 1,
     Column.FLAG: 0.125,
     Column.LABEL: 4,
-    Column.TEXT: 16 + 19,  # polars' reference, and the text of a trade id
+    Column.TEXT: 16 + 19,  # a reference of polars, and the text of a trade id
     Column.NUMBERS: 8 + 50 * 8,
 }
 CAPACITY = {Ticker: 1_000_000, Trade: 1_000_000, Depth50: 100_000}
@@ -109,7 +109,7 @@ def frame_ms(ring: Ring, make: Callable[[int], Record], count: int) -> list[floa
     writer.start()
     times = []
     for _ in range(count):
-        stop.wait(0.005)  # a figure pulls now and then
+        stop.wait(0.005)  # a figure takes a snapshot now and then
         started = time.perf_counter_ns()
         ring.frame()
         times.append((time.perf_counter_ns() - started) / 1e6)

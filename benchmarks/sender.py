@@ -77,7 +77,7 @@ def _blast(sock: socket.socket, kind: str) -> None:
 
 
 def _pace(sock: socket.socket, kind: str, rate: int) -> None:
-    """Send one message at a time, each stamped with the moment it is sent."""
+    """Send one message at a time, each stamped with its time of sending."""
     make = MESSAGES[kind]
     timer = threading.Event()
     started = time.perf_counter()
@@ -94,7 +94,7 @@ def _serve(listener: socket.socket) -> None:
     while True:
         accepted, _ = listener.accept()
         accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        with contextlib.suppress(OSError), accepted:  # the receiver hangs up in mid-stream
+        with contextlib.suppress(OSError), accepted:  # the receiver hangs up in the middle
             kind, rate = _upgrade(accepted)
             if int(rate):
                 _pace(accepted, kind, int(rate))
@@ -104,7 +104,10 @@ def _serve(listener: socket.socket) -> None:
 
 @contextlib.contextmanager
 def sender() -> Iterator[str]:
-    """Run the sender; give its address. ``/ticker/0`` blasts, ``/ticker/2000`` paces."""
+    """Run the sender and yield its address.
+
+    The path ``/ticker/0`` sends as fast as possible, ``/ticker/2000`` sends 2,000 messages/s.
+    """
     with socket.create_server(("127.0.0.1", 0)) as listener:
         process: BaseProcess = multiprocessing.get_context("fork").Process(
             target=_serve, args=(listener,), daemon=True

@@ -1,7 +1,7 @@
 """Frames per second that the simulated exchange delivers to one client.
 
-Run with ``python benchmarks/simulator.py``. The client is a bare frame counter in a process of its
-own, so that the exchange is what is measured; virtual time runs as fast as the machine allows.
+Run with ``python benchmarks/simulator.py``. The client only counts frames, in its own process, so
+that only the exchange is measured; virtual time runs as fast as the machine allows.
 """
 
 import subprocess

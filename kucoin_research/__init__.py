@@ -10,16 +10,14 @@ from importlib.metadata import version as _version
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
 
-import kucoin_research.foundation.early_interrupt  # noqa: F401  first, as the rest takes a second to import
+import kucoin_research.foundation.early_interrupt  # noqa: F401  first: the rest takes a while
 
 # isort: split
-from kucoin_research.api.serve import ServedSession, serve
-from kucoin_research.api.streams import (
-    SimulatedExchange,
+from kucoin_research.api.checks import find_venue
+from kucoin_research.api.doctor import doctor
+from kucoin_research.api.market import (
     candles,
-    doctor,
     exchange_status,
-    find_venue,
     funding_rates,
     get_active_symbols,
     index_prices,
@@ -28,17 +26,13 @@ from kucoin_research.api.streams import (
     order_book,
     premium_index,
     recent_trades,
-    record,
-    replay,
-    running,
     server_time,
-    simulate,
     stats,
-    stream,
-    stream_to_frame,
     symbols,
     tickers,
 )
+from kucoin_research.api.registry import running
+from kucoin_research.api.streams import record, replay, stream, stream_to_frame
 from kucoin_research.compat import DataProcessor, KuCoinWebSocket
 from kucoin_research.errors import (
     AuthenticationFailed,
@@ -109,29 +103,40 @@ from kucoin_research.streaming.stream import Stream
 
 if _TYPE_CHECKING:  # for the type checker and the editor; see __getattr__
     from kucoin_research import figures as figures
+    from kucoin_research.api.serve import ServedSession, serve
+    from kucoin_research.api.simulated import SimulatedExchange, simulate
     from kucoin_research.dashboards import dashboard as dashboard
 
 __version__ = _version("kucoin-research")
 
-
+# Imported when they are first used: plotly takes longer to import than all the rest, and the
+# simulated exchange a quarter of it.
 _LAZY = {
-    "figures": ("kucoin_research.figures", None),
+    "ServedSession": ("kucoin_research.api.serve", "ServedSession"),
+    "SimulatedExchange": ("kucoin_research.api.simulated", "SimulatedExchange"),
     "dashboard": ("kucoin_research.dashboards", "dashboard"),
+    "figures": ("kucoin_research.figures", None),
+    "sim": ("kucoin_research.sim", None),
+    "serve": ("kucoin_research.api.serve", "serve"),
+    "simulate": ("kucoin_research.api.simulated", "simulate"),
 }
 
 
 def __getattr__(name: str) -> _Any:
-    # Figures bring plotly, which takes longer to import than all the rest; so do dashboards.
-    if name in _LAZY:
-        module, attribute = _LAZY[name]
-        try:
-            found = _import_module(module)
-        except ModuleNotFoundError as error:
-            raise ModuleNotFoundError(
-                f"{name} needs {error.name}: pip install {error.name}", name=error.name
-            ) from error
-        return getattr(found, attribute) if attribute else found
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, attribute = _LAZY[name]
+    try:
+        found = _import_module(module)
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"{name} needs {error.name}: pip install {error.name}", name=error.name
+        ) from error
+    return getattr(found, attribute) if attribute else found
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "dashboard", "figures"])
 
 
 __all__ = [

@@ -1,4 +1,8 @@
-"""The command line: ``kucoin-research SYMBOL …`` and its subcommands."""
+"""The command line: ``kucoin-research SYMBOL …`` and its subcommands.
+
+For each command, ``_describe_<name>`` adds its options to a parser, and ``_<name>`` runs it and
+returns the exit status. The table ``_COMMANDS`` at the end lists them.
+"""
 
 from __future__ import annotations
 
@@ -20,12 +24,11 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import polars as pl
 
-from kucoin_research.api import streams
-from kucoin_research.api.serve import serve
+from kucoin_research.api import doctor, market, streams
 from kucoin_research.errors import InvalidInput, KucoinResearchError, StreamStopped, shown
 from kucoin_research.exchange.credentials import Credentials
 from kucoin_research.foundation import interrupts
@@ -39,23 +42,27 @@ from kucoin_research.sessions.frame_csv import append_csv, csv_name
 from kucoin_research.sessions.recorder import COMPRESSIONS, FSYNC_POLICIES
 from kucoin_research.sessions.session import Session, convert
 from kucoin_research.sessions.verification import mend, verify
-from kucoin_research.sim.faults.kinds import Fault, parse_fault
-from kucoin_research.sim.server.doors import Doors
 from kucoin_research.streaming.collect import Limit, collect
 from kucoin_research.streaming.stream import Stream
 
+if TYPE_CHECKING:  # the simulated exchange takes long to import, and few commands need it
+    from kucoin_research.sim.faults.kinds import Fault
+    from kucoin_research.sim.server.doors import Doors
+
 __all__ = ["main"]
 
-DONE, FAILED, WRONG_USE = 0, 1, 2
+DONE, FAILED, WRONG_USE = 0, 1, 2  # exit statuses
 
 _DEMO_ROWS = 1_000
-_SAVE_INTERVAL = 1.0
-_REDRAW_INTERVAL = 0.5
-_SLICE = 0.05
-_KEPT_WHILE_RECORDING = 10_000  # rows in memory; those on the disk are what is wanted
-_ALL = "all"  # of the status channel, whose rows mostly belong to no symbol
+_SAVE_INTERVAL = 1.0  # seconds
+_REDRAW_INTERVAL = 0.5  # seconds
+_SLICE = 0.05  # seconds
+_KEPT_WHILE_RECORDING = 10_000  # rows in memory; a recording's rows are on the disk
+_ALL = "all"  # in place of a symbol, for the status channel: its rows mostly have no symbol
 _WORDS_OF_ITS_OWN = ("-h", "--help", "--version")
-_SERVERS = ("simulate", "serve")  # they run until interrupted, also where a script starts them
+# They run until interrupted. A script that starts them with `&` has them ignore SIGINT, but they
+# heed it all the same.
+_SERVERS = ("simulate", "serve")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -64,13 +71,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     Parameters
     ----------
     argv
-        Without the program's name. When left out, ``sys.argv``, and the process is the command
-        line's own: once it is done, an interrupt does not disturb its end.
+        The words without the program's name. If left out, ``sys.argv``; then the process ends
+        after this call, and an interrupt does not disturb that.
 
     Returns
     -------
     int
-        0 done, 2 wrong use, 1 anything else. Every failure is told in one line on stderr.
+        0 done, 2 wrong use, 1 any other failure. Every failure prints one line on stderr.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     heeded = ("SIGINT", "SIGTERM") if words[:1] and words[0] in _SERVERS else ("SIGTERM",)
@@ -83,16 +90,17 @@ def _main(words: list[str]) -> int:
         near = _command_near(words[0])
         if near is not None:
             return _complain(f"no command {shown(words[0])}; did you mean {near!r}?", WRONG_USE)
-        words.insert(0, "stream")  # the short form: a symbol or an option of it comes first
+        words.insert(0, "stream")  # the short form begins with a symbol or an option
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # a console that lacks "·" shows "?" instead of dying
+        if hasattr(stream, "reconfigure"):  # a console that lacks "·" shows "?", without an error
             stream.reconfigure(errors="replace")
     try:
         status = _do(words)
-        sys.stdout.flush()  # here, as Python at its exit says much of a pipe that nobody reads
+        # Flushed here, since Python prints an error if it finds a broken pipe at its exit.
+        sys.stdout.flush()
     except InvalidInput as error:
         return _complain(error, WRONG_USE)
-    except BrokenPipeError:  # `| head`: nobody reads on, and nobody is to be told
+    except BrokenPipeError:  # `| head` has stopped reading: end without a message
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
@@ -107,14 +115,14 @@ def _do(words: list[str]) -> int:
     try:
         with interrupts.passing():
             arguments = _parser().parse_args(words)
-    except SystemExit as error:  # argparse: help is 0, wrong use 2
+    except SystemExit as error:  # argparse exits with 0 after help, and with 2 after wrong use
         return error.code if isinstance(error.code, int) else WRONG_USE
     status: int = arguments.run(arguments)
     return status
 
 
 def _command_near(word: str) -> str | None:
-    """Find the command that a word is misspelt for; symbols are no small letters alone."""
+    """Return the command that a word is probably a misspelling of; symbols have capital letters."""
     if not re.fullmatch("[a-z]{4,}", word):
         return None
     return next(iter(difflib.get_close_matches(word, _COMMANDS, n=1, cutoff=0.75)), None)
@@ -126,7 +134,7 @@ def _complain(error: object, status: int) -> int:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Argparse, with one line instead of usage and a line."""
+    """An argparse parser whose errors are one line, without the usage."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(WRONG_USE, f"{self.prog}: {message}; see {self.prog} --help\n")
@@ -167,59 +175,11 @@ def _describe_stream(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_stream)
 
 
-def _add_venue(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--venue", metavar="live|demo", help="demo is the simulated exchange that ships inside"
-    )
-
-
-def _seconds(text: str) -> float:
-    with contextlib.suppress(ValueError):
-        if 0 < float(text) < math.inf:
-            return float(text)
-    raise argparse.ArgumentTypeError(f"must be a positive number of seconds, not {shown(text)}")
-
-
-def _patience(text: str) -> float | None:
-    with contextlib.suppress(ValueError):
-        if float(text) == 0:
-            return None
-    return _seconds(text)
-
-
-def _rate(text: str) -> float:
-    with contextlib.suppress(ValueError):
-        if 0 < float(text) < math.inf:
-            return float(text)
-    raise argparse.ArgumentTypeError(f"must be a positive number of orders, not {shown(text)}")
-
-
-def _port(text: str) -> int:
-    if text.isdecimal() and int(text) < 65_536:
-        return int(text)
-    raise argparse.ArgumentTypeError(f"must be from 0 (any free one) to 65535, not {shown(text)}")
-
-
-def _milliseconds(text: str) -> int:
-    if text.isdecimal() and int(text) > 0:
-        return int(text)
-    raise argparse.ArgumentTypeError(
-        f"must be a positive number of milliseconds, not {shown(text)}"
-    )
-
-
-def _fault(text: str) -> tuple[Fault, float]:
-    try:
-        return parse_fault(text)
-    except KucoinResearchError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-
-
 def _stream(arguments: argparse.Namespace) -> int:
     _log_to_stderr(verbose=arguments.verbose)
     symbols, channels = _words(arguments.symbols), _words(arguments.channels)
     saver = _Saver(symbols, channels) if arguments.save_data else None
-    handle = streams._start(  # noqa: SLF001  stream() with everything kept
+    handle = streams.open_stream(  # as stream(), but keeps every row
         symbols,
         channels,
         market=arguments.market,
@@ -238,16 +198,16 @@ def _stream(arguments: argparse.Namespace) -> int:
             Limit.of(None, arguments.timeout, None),
             progress=not arguments.verbose,
             on_look=None if saver is None else lambda: saver.save(handle),
-            on_end=lambda _: _stop(handle),  # so that the bar ends with the rows that are shown
+            on_end=lambda _: _stop(handle),  # first, so that the bar counts the rows that are shown
         )
-    except StreamStopped as error:  # before it was live
+    except StreamStopped as error:  # stopped before it was live, perhaps by the printer
         raise error if printer.is_read else BrokenPipeError() from error
     except BaseException:
         _stop(handle)
         raise
     finally:
         if detach is not None:
-            detach()  # a thread that goes on printing would have Python abort at its exit
+            detach()  # Python aborts at its exit if a thread is still printing
         is_saved = saver is None or saver.finish(handle)
     for channel in channels:
         print(handle.frame(_name(channel)))
@@ -255,31 +215,20 @@ def _stream(arguments: argparse.Namespace) -> int:
     return DONE if is_saved else FAILED
 
 
-def _words(given: Iterable[str]) -> list[str]:
-    """Take names one by one, each once, also where commas are between."""
-    return [each for each in dict.fromkeys(",".join(given).split(",")) if each]
-
-
-def _key_for(channels: Iterable[str]) -> Credentials | None:
-    """Take the key from the environment or ``.env`` where a channel is of one's own account."""
-    is_private = any(parse_channel(channel).is_private for channel in channels)
-    return Credentials.from_env() if is_private else None
-
-
 def _stop(handle: Stream) -> None:
     try:
         handle.stop()
     except KeyboardInterrupt:
-        handle.stop(timeout=0.0)  # the interrupt is for the waiting; the rows are still saved
+        handle.stop(timeout=0.0)  # the interrupt ends only the waiting; the rows are still saved
 
 
 def _name(channel: str) -> str:
-    # Plain "candle" means 1min here, also where other intervals are streamed.
+    # Plain "candle" means 1min here, even if other intervals are streamed too.
     return str(parse_channel(channel))
 
 
 class _Printer:
-    """Prints records until nobody reads them any more."""
+    """Prints records, and stops the stream once nobody reads them."""
 
     def __init__(self, handle: Stream | Replay) -> None:
         self._handle = handle
@@ -290,16 +239,16 @@ class _Printer:
             return
         try:
             print(record)
-        except BrokenPipeError:  # for the main thread, too, which prints the report
+        except BrokenPipeError:  # stop, so that the main thread ends, too
             self.is_read = False
             self._handle.stop()
 
 
 class _Saver:
-    """Writes rows to CSV files as they come, so that a crash costs a second at most.
+    """Writes rows to CSV files once a second, so that a crash loses the last second at most.
 
-    Rows that cannot be written are kept, and tried again; at the end they go to the folder for
-    temporary files, if there is no other way.
+    Rows that cannot be written are kept and tried again. If that fails at the end, too, they are
+    written to the folder for temporary files.
     """
 
     def __init__(self, symbols: Sequence[str], channels: Sequence[str]) -> None:
@@ -308,12 +257,12 @@ class _Saver:
             for channel in channels
             for symbol in (symbols if parse_channel(channel).record is not Status else [_ALL])
         ]
-        self._seen: Counter[tuple[str, str]] = Counter()  # rows of the channel looked through
+        self._seen: Counter[tuple[str, str]] = Counter()  # rows of the channel's frame handled
         self._written: Counter[Path] = Counter()
         self._next = 0.0
         self._has_complained = False
         for channel, symbol in self._files:
-            csv_name(symbol, channel)  # refused before anything is streamed
+            csv_name(symbol, channel)  # raises before anything is streamed
         self._try_folder()
 
     @staticmethod
@@ -322,7 +271,7 @@ class _Saver:
             pass
 
     def save(self, handle: Stream) -> None:
-        """Write what is new, at most once a second."""
+        """Write the new rows, at most once a second."""
         now = time.monotonic()
         if now < self._next:
             return
@@ -335,7 +284,7 @@ class _Saver:
             self._has_complained = True
 
     def finish(self, handle: Stream) -> bool:
-        """Write the rest and say where; ``False`` if it did not go where it belongs."""
+        """Write the rest and print the files; return whether all are in the working directory."""
         is_in_place = True
         try:
             self._write_all(handle, Path())
@@ -361,140 +310,6 @@ class _Saver:
             self._seen[channel, symbol] = arrived.height
 
 
-def _log_to_stderr(*, verbose: bool) -> None:
-    logging.basicConfig(
-        level=logging.INFO if verbose else logging.WARNING,
-        format="%(asctime)s %(levelname)s %(message)s",
-    )
-
-
-def _describe_symbols(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--market", choices=["futures", "spot"], default="futures")
-    parser.add_argument("--active", action="store_true", help="only the names that trade now")
-    _add_venue(parser)
-    parser.set_defaults(run=_symbols)
-
-
-@interrupts.passing()
-def _symbols(arguments: argparse.Namespace) -> int:
-    if arguments.active:
-        print("\n".join(streams.get_active_symbols(arguments.market, venue=arguments.venue)))
-        return DONE
-    with pl.Config(tbl_rows=-1):
-        print(streams.symbols(arguments.market, venue=arguments.venue))
-    return DONE
-
-
-def _describe_simulate(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--seed", type=int, default=7, help="the same seed gives the same market")
-    parser.add_argument("--speed", type=float, default=1.0, help="virtual seconds per second")
-    parser.add_argument("--start", help="ISO time, or 'now'; the default is always the same")
-    parser.add_argument(
-        "--trader",
-        type=_rate,
-        metavar="N",
-        help="let the demo account trade every symbol, N orders per virtual minute each",
-    )
-    parser.add_argument(
-        "--chaos",
-        type=int,
-        metavar="SEED",
-        help="let things go wrong; the same seed gives the same trouble",
-    )
-    parser.add_argument(
-        "--inject",
-        type=_fault,
-        action="append",
-        default=[],
-        metavar="NAME[:key=value,...]",
-        help="let one thing go wrong once the first client has subscribed, or with at=SECONDS "
-        "virtual seconds after that; repeatable",
-    )
-    parser.add_argument(
-        "--connection-lifetime",
-        type=_seconds,
-        metavar="SECONDS",
-        help="how long connections live; KuCoin's live a day",
-    )
-    parser.add_argument(
-        "--ping-interval", type=_milliseconds, metavar="MS", help="what clients are told"
-    )
-    parser.add_argument(
-        "--journal", action="store_true", help="keep every message that is published"
-    )
-    parser.add_argument("--futures-port", type=_port, default=0, metavar="PORT")
-    parser.add_argument("--spot-port", type=_port, default=0, metavar="PORT")
-    parser.set_defaults(run=_simulate)
-
-
-def _simulate(arguments: argparse.Namespace) -> int:
-    chosen = {
-        "connection_lifetime": arguments.connection_lifetime,
-        "ping_interval_ms": arguments.ping_interval,
-    }
-    with streams.simulate(
-        seed=arguments.seed,
-        speed=arguments.speed,
-        start=arguments.start,
-        futures_port=arguments.futures_port,
-        spot_port=arguments.spot_port,
-        chaos=arguments.chaos,
-        journal=arguments.journal,
-        **{name: value for name, value in chosen.items() if value is not None},
-    ) as exchange:
-        for fault, at in arguments.inject:
-            exchange.inject(fault, at=at)
-        if arguments.trader is not None:
-            exchange.start_trader(orders_per_minute=arguments.trader)
-        _tell_addresses(exchange)
-        _wait_for_interrupt()
-    return DONE
-
-
-def _tell_addresses(exchange: Doors) -> None:
-    print(json.dumps({"futures": exchange.futures_url, "spot": exchange.spot_url}), flush=True)
-
-
-def _wait_for_interrupt() -> None:
-    never = threading.Event()
-    while not interrupts.is_pending():
-        never.wait(_SLICE)  # an event that a signal's handler sets could lock the main thread out
-
-
-def _describe_serve(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("paths", nargs="+", metavar="SESSION", help="a session's folder")
-    parser.add_argument(
-        "--speed", type=_speed, default=1.0, metavar="N|max", help="recorded seconds per second"
-    )
-    parser.add_argument("--channels", nargs="+", metavar="CHANNEL", help="serve only these")
-    parser.add_argument("--symbols", nargs="+", metavar="SYMBOL", help="serve only these")
-    parser.add_argument(
-        "--grace",
-        type=float,
-        default=1.0,
-        metavar="SECONDS",
-        help="from the first subscription to the first row, to subscribe to the rest",
-    )
-    parser.add_argument("--futures-port", type=_port, default=0, metavar="PORT")
-    parser.add_argument("--spot-port", type=_port, default=0, metavar="PORT")
-    parser.set_defaults(run=_serve)
-
-
-def _serve(arguments: argparse.Namespace) -> int:
-    with serve(
-        arguments.paths,
-        arguments.speed,
-        channels=arguments.channels,
-        symbols=arguments.symbols,
-        grace=arguments.grace,
-        futures_port=arguments.futures_port,
-        spot_port=arguments.spot_port,
-    ) as exchange:
-        _tell_addresses(exchange)
-        _wait_for_interrupt()
-    return DONE
-
-
 def _describe_record(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("symbols", nargs="+", metavar="SYMBOL", help="XBTUSDTM, BTC-USDT, …")
     parser.add_argument("--channels", nargs="+", default=["ticker"], metavar="CHANNEL")
@@ -507,13 +322,6 @@ def _describe_record(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fsync", choices=FSYNC_POLICIES, default="never")
     _add_venue(parser)
     parser.set_defaults(run=_record)
-
-
-def _minutes(text: str) -> float:
-    with contextlib.suppress(ValueError):
-        if 0 < float(text) < math.inf:
-            return float(text)
-    raise argparse.ArgumentTypeError(f"must be a positive number of minutes, not {shown(text)}")
 
 
 def _record(arguments: argparse.Namespace) -> int:
@@ -556,15 +364,6 @@ def _describe_replay(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_replay)
 
 
-def _speed(text: str) -> float | None:
-    if text == "max":
-        return None
-    with contextlib.suppress(ValueError):
-        if 0 < float(text) < math.inf:
-            return float(text)
-    raise argparse.ArgumentTypeError(f"must be a number above 0, or max, not {shown(text)}")
-
-
 def _replay(arguments: argparse.Namespace) -> int:
     _log_to_stderr(verbose=arguments.verbose)
     handle = streams.replay(
@@ -587,7 +386,10 @@ def _replay(arguments: argparse.Namespace) -> int:
 
 
 def _follow(handle: Replay, *, shown: bool) -> bool:
-    """Wait for the end of a replay, with a line that tells where it is; an interrupt ends it."""
+    """Wait for the end of a replay and show its position in a line; an interrupt ends it.
+
+    Returns whether the replay has reached its end.
+    """
     bar = quiet_tqdm(bar_format="{desc}", mininterval=0.0) if shown else None
     try:
         while not handle.wait_until_done(_REDRAW_INTERVAL, on_error="tell"):
@@ -645,6 +447,138 @@ def _convert(arguments: argparse.Namespace) -> int:
     return DONE
 
 
+def _describe_symbols(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--market", choices=["futures", "spot"], default="futures")
+    parser.add_argument("--active", action="store_true", help="only the names that trade now")
+    _add_venue(parser)
+    parser.set_defaults(run=_symbols)
+
+
+@interrupts.passing()
+def _symbols(arguments: argparse.Namespace) -> int:
+    if arguments.active:
+        print("\n".join(market.get_active_symbols(arguments.market, venue=arguments.venue)))
+        return DONE
+    with pl.Config(tbl_rows=-1):
+        print(market.symbols(arguments.market, venue=arguments.venue))
+    return DONE
+
+
+def _describe_simulate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--seed", type=int, default=7, help="the same seed gives the same market")
+    parser.add_argument("--speed", type=float, default=1.0, help="virtual seconds per second")
+    parser.add_argument("--start", help="ISO time, or 'now'; the default is always the same")
+    parser.add_argument(
+        "--trader",
+        type=_rate,
+        metavar="N",
+        help="let the demo account trade every symbol, N orders per virtual minute each",
+    )
+    parser.add_argument(
+        "--chaos",
+        type=int,
+        metavar="SEED",
+        help="let things go wrong; the same seed gives the same trouble",
+    )
+    parser.add_argument(
+        "--inject",
+        type=_fault,
+        action="append",
+        default=[],
+        metavar="NAME[:key=value,...]",
+        help="let one thing go wrong once the first client has subscribed, or with at=SECONDS "
+        "virtual seconds after that; repeatable",
+    )
+    parser.add_argument(
+        "--connection-lifetime",
+        type=_seconds,
+        metavar="SECONDS",
+        help="how long connections live; KuCoin's live a day",
+    )
+    parser.add_argument(
+        "--ping-interval", type=_milliseconds, metavar="MS", help="what clients are told"
+    )
+    parser.add_argument(
+        "--journal", action="store_true", help="keep every message that is published"
+    )
+    parser.add_argument("--futures-port", type=_port, default=0, metavar="PORT")
+    parser.add_argument("--spot-port", type=_port, default=0, metavar="PORT")
+    parser.set_defaults(run=_simulate)
+
+
+def _simulate(arguments: argparse.Namespace) -> int:
+    chosen = {
+        "connection_lifetime": arguments.connection_lifetime,
+        "ping_interval_ms": arguments.ping_interval,
+    }
+    from kucoin_research.api.simulated import simulate
+
+    with simulate(
+        seed=arguments.seed,
+        speed=arguments.speed,
+        start=arguments.start,
+        futures_port=arguments.futures_port,
+        spot_port=arguments.spot_port,
+        chaos=arguments.chaos,
+        journal=arguments.journal,
+        **{name: value for name, value in chosen.items() if value is not None},
+    ) as exchange:
+        for fault, at in arguments.inject:
+            exchange.inject(fault, at=at)
+        if arguments.trader is not None:
+            exchange.start_trader(orders_per_minute=arguments.trader)
+        _print_addresses(exchange)
+        _wait_for_interrupt()
+    return DONE
+
+
+def _describe_serve(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("paths", nargs="+", metavar="SESSION", help="a session's folder")
+    parser.add_argument(
+        "--speed", type=_speed, default=1.0, metavar="N|max", help="recorded seconds per second"
+    )
+    parser.add_argument("--channels", nargs="+", metavar="CHANNEL", help="serve only these")
+    parser.add_argument("--symbols", nargs="+", metavar="SYMBOL", help="serve only these")
+    parser.add_argument(
+        "--grace",
+        type=float,
+        default=1.0,
+        metavar="SECONDS",
+        help="from the first subscription to the first row, to subscribe to the rest",
+    )
+    parser.add_argument("--futures-port", type=_port, default=0, metavar="PORT")
+    parser.add_argument("--spot-port", type=_port, default=0, metavar="PORT")
+    parser.set_defaults(run=_serve)
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    from kucoin_research.api.serve import serve
+
+    with serve(
+        arguments.paths,
+        arguments.speed,
+        channels=arguments.channels,
+        symbols=arguments.symbols,
+        grace=arguments.grace,
+        futures_port=arguments.futures_port,
+        spot_port=arguments.spot_port,
+    ) as exchange:
+        _print_addresses(exchange)
+        _wait_for_interrupt()
+    return DONE
+
+
+def _print_addresses(exchange: Doors) -> None:
+    print(json.dumps({"futures": exchange.futures_url, "spot": exchange.spot_url}), flush=True)
+
+
+def _wait_for_interrupt() -> None:
+    never = threading.Event()
+    while not interrupts.is_pending():
+        # Not an event that the signal's handler sets: that could deadlock the main thread.
+        never.wait(_SLICE)
+
+
 def _describe_doctor(parser: argparse.ArgumentParser) -> None:
     _add_venue(parser)
     parser.set_defaults(run=_doctor)
@@ -652,7 +586,7 @@ def _describe_doctor(parser: argparse.ArgumentParser) -> None:
 
 @interrupts.passing()
 def _doctor(arguments: argparse.Namespace) -> int:
-    diagnosis = streams.doctor(arguments.venue)
+    diagnosis = doctor.doctor(arguments.venue)
     print(diagnosis)
     return DONE if diagnosis.is_ok else FAILED
 
@@ -693,13 +627,15 @@ def _describe_demo(parser: argparse.ArgumentParser) -> None:
 
 
 def _demo(arguments: argparse.Namespace) -> int:  # noqa: ARG001  every command takes them
+    from kucoin_research.api.simulated import simulate
+
     print("Starting the simulated exchange on this machine; nothing leaves it.")
-    with streams.simulate(speed=30.0) as exchange, tempfile.TemporaryDirectory() as root:
+    with simulate(speed=30.0) as exchange, tempfile.TemporaryDirectory() as root:
         print(f"futures {exchange.futures_url} · spot {exchange.spot_url} · 30 x real time\n")
         channels = ["ticker", "level2", "trade"]
         recording = streams.record(
             "XBTUSDTM", channels, venue=exchange.venue, root=root, progress=False
-        )  # fmt: skip
+        )
         handle = recording.stream
         with recording:
             finished = collect(handle, ["ticker"], Limit.of(None, None, _DEMO_ROWS), progress=True)
@@ -718,19 +654,103 @@ def _demo(arguments: argparse.Namespace) -> int:  # noqa: ARG001  every command 
 
 
 def _replay_demo(handle: Stream, session: Session) -> bool:
-    """Play what was recorded, and say whether it is what the stream held."""
+    """Replay the recording, and print and return whether its rows equal those of the stream."""
     print(f"\nRecorded as {session.name}; {session.verify()}")
     with streams.replay(session, speed=None) as replay:
         replay.wait_until_done()
     is_equal = True
     for channel in [*session.channels, "status"]:
         live, replayed = handle.frame(channel), replay.frame(channel)
-        told = "equal to the live rows" if live.equals(replayed) else "NOT the live rows"
+        result = "equal to the live rows" if live.equals(replayed) else "NOT the live rows"
         is_equal = is_equal and live.equals(replayed)
-        print(f"{channel}: {replayed.height:,} rows replayed, {told}")
+        print(f"{channel}: {replayed.height:,} rows replayed, {result}")
     is_same_book = handle.book().depth().equals(replay.book().depth())
     print(f"the book at the end: {'equal' if is_same_book else 'NOT the live one'}")
     return is_equal and is_same_book
+
+
+def _add_venue(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--venue", metavar="live|demo", help="demo is the simulated exchange that ships inside"
+    )
+
+
+def _words(given: Iterable[str]) -> list[str]:
+    """Split names at commas, and return each once."""
+    return [each for each in dict.fromkeys(",".join(given).split(",")) if each]
+
+
+def _key_for(channels: Iterable[str]) -> Credentials | None:
+    """Read the key from the environment or ``.env`` if a channel is private."""
+    is_private = any(parse_channel(channel).is_private for channel in channels)
+    return Credentials.from_env() if is_private else None
+
+
+def _log_to_stderr(*, verbose: bool) -> None:
+    logging.basicConfig(
+        level=logging.INFO if verbose else logging.WARNING,
+        format="%(asctime)s %(levelname)s %(message)s",
+    )
+
+
+def _seconds(text: str) -> float:
+    with contextlib.suppress(ValueError):
+        if 0 < float(text) < math.inf:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"must be a positive number of seconds, not {shown(text)}")
+
+
+def _patience(text: str) -> float | None:
+    with contextlib.suppress(ValueError):
+        if float(text) == 0:
+            return None
+    return _seconds(text)
+
+
+def _minutes(text: str) -> float:
+    with contextlib.suppress(ValueError):
+        if 0 < float(text) < math.inf:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"must be a positive number of minutes, not {shown(text)}")
+
+
+def _rate(text: str) -> float:
+    with contextlib.suppress(ValueError):
+        if 0 < float(text) < math.inf:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"must be a positive number of orders, not {shown(text)}")
+
+
+def _speed(text: str) -> float | None:
+    if text == "max":
+        return None
+    with contextlib.suppress(ValueError):
+        if 0 < float(text) < math.inf:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"must be a number above 0, or max, not {shown(text)}")
+
+
+def _port(text: str) -> int:
+    if text.isdecimal() and int(text) < 65_536:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"must be from 0 (any free one) to 65535, not {shown(text)}")
+
+
+def _milliseconds(text: str) -> int:
+    if text.isdecimal() and int(text) > 0:
+        return int(text)
+    raise argparse.ArgumentTypeError(
+        f"must be a positive number of milliseconds, not {shown(text)}"
+    )
+
+
+def _fault(text: str) -> tuple[Fault, float]:
+    from kucoin_research.sim.faults.kinds import parse_fault
+
+    try:
+        return parse_fault(text)
+    except KucoinResearchError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 _COMMANDS = {

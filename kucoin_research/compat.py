@@ -1,8 +1,8 @@
-"""The names that KuCoin WebSocket guides use, on the same core.
+"""The classes that KuCoin WebSocket guides use, on the core of this package.
 
-``KuCoinWebSocket`` and ``DataProcessor`` keep scripts written after such guides working with only
-the import line changed. There is no second client behind them: the socket, the pings, the token and
-the reconnects are those of ``kucoin_research.stream``.
+With ``KuCoinWebSocket`` and ``DataProcessor``, scripts that were written after such guides work as
+before; only their import line changes. There is no second client behind the two: the socket, the
+pings, the token and the reconnects are those of ``kucoin_research.stream``.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kucoin_research.api import streams
+from kucoin_research.api.checks import find_venue
 from kucoin_research.errors import ConnectionLost, InvalidInput, MessageBroken, shown
 from kucoin_research.exchange.credentials import Credentials, environment
 from kucoin_research.exchange.venues import Venue
@@ -33,7 +34,7 @@ from kucoin_research.streaming.collect import wait_until_live
 from kucoin_research.streaming.stream import State, Stream
 
 if TYPE_CHECKING:
-    import pandas as pd  # takes as long to import as all the rest
+    import pandas as pd  # importing it takes as long as importing everything else
 
 __all__ = ["DataProcessor", "KuCoinWebSocket"]
 
@@ -42,7 +43,7 @@ log = logging.getLogger(__name__)
 _CONNECT_TIMEOUT = 30.0
 _ROWS_PER_SAVE = 100
 
-# What spot calls the fields of the tickers that guides show.
+# Spot's names of the ticker fields that guides show.
 _SPOT_NAMES = {
     "sequence": "sequence",
     "price": "price",
@@ -54,7 +55,7 @@ _SPOT_NAMES = {
     "ts": "time",
 }
 
-# The columns of the guides' CSV files.
+# The columns of the guides' CSV files, by our columns.
 _COLUMNS = {
     "timestamp": "timestamp",
     "price": "price",
@@ -68,7 +69,7 @@ _COLUMNS = {
 
 
 class _Socket:
-    """Stands where guides keep their ``websocket.WebSocketApp``."""
+    """Takes the place of the ``websocket.WebSocketApp`` that guides keep in ``ws``."""
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
@@ -83,12 +84,12 @@ class _Socket:
         return self._stream.state is State.LIVE
 
     def send(self, message: str | bytes) -> None:
-        """Send a ping; a subscription to what is streamed already does no harm.
+        """Send a ping; a subscription to a streamed symbol is accepted and does nothing.
 
         Raises
         ------
         InvalidInput
-            For everything else: the stream subscribes and logs in by itself.
+            If it is any other message: the stream subscribes and logs in by itself.
         """
         content = _json(message)
         if content.get("type") == "ping":
@@ -100,23 +101,23 @@ class _Socket:
             )
 
     def _is_streamed(self, topic: object) -> bool:
-        # The topic that guides give for candles is none of KuCoin's: the symbol decides.
+        # Only the symbol is compared, since the guides' topic for candles is not one of KuCoin's.
         symbols = {each.symbol for each in self._stream.subscriptions}
         return isinstance(topic, str) and set(topic.rpartition(":")[2].split(",")) <= symbols
 
 
 class KuCoinWebSocket:
-    """A KuCoin socket as guides write it.
+    """The WebSocket client of KuCoin guides, for scripts that were written after them.
 
     Parameters
     ----------
     api_key, api_secret, passphrase
-        From the environment or ``.env`` when left out. Sent where a private channel is asked for,
-        and never for public ones.
+        The API key; if left out, from the environment or ``.env``. It is sent only for private
+        channels.
     market_type
         ``"futures"`` or ``"spot"``.
     verbose
-        Print what goes on: connecting, subscriptions, confirmations, data, pings and pongs.
+        Print each step: connecting, subscriptions, confirmations, data, pings and pongs.
     on_message
         Called with each data message as the exchange sends it, as a ``dict``.
     venue
@@ -125,23 +126,22 @@ class KuCoinWebSocket:
     Attributes
     ----------
     ws
-        ``close()`` ends the stream; ``None`` before ``connect``.
+        The socket, whose ``close()`` ends the stream; ``None`` before ``connect``.
     stream
         The stream behind it, for ``frame()`` and everything else; ``None`` before ``connect``.
     reconnect_required
-        Whether the connection is lost; it is opened again by itself.
+        Whether the connection is lost; the stream reconnects by itself.
 
     Notes
     -----
     ``_on_open``, ``_on_message``, ``_on_error`` and ``_on_close`` may be overridden in a subclass,
-    or replaced on the object at any time. They are called one at a time, on a thread of their own;
-    what they raise goes to ``_on_error``, and the stream goes on.
+    or replaced on the object at any time. They are called one at a time, on their own thread. Their
+    errors are passed to ``_on_error``, and the stream goes on.
 
-    ``_on_message(ws, message)`` gets text, and tickers in the shape that guides show, on both
-    markets: subject ``ticker.XBTUSDTM``, ``ts`` in ms, prices as text. That is a **translation**,
-    made from the rows of the stream: none comes twice, and none is missing that the stream has.
-    On spot ``side`` is null. All other messages are those of the exchange, as are all of
-    ``on_message=``.
+    ``_on_message(ws, message)`` is called with text. On both markets, tickers have the shape that
+    guides show: subject ``ticker.XBTUSDTM``, ``ts`` in ms, prices as text. They are a
+    **translation**, made from the stream's rows: each row comes exactly once. On spot ``side`` is
+    null. All other messages are those of the exchange, and so are all messages of ``on_message=``.
     """
 
     def __init__(
@@ -172,33 +172,33 @@ class KuCoinWebSocket:
 
     @hold(passes_on=True)
     def connect(self, symbol: str, channels: str | Iterable[str] = ("ticker",)) -> bool:
-        """Connect, subscribe, and return; messages then arrive in the background.
+        """Connect, subscribe and return; messages then arrive in the background.
 
         Parameters
         ----------
         symbol
             As KuCoin spells it; futures call Bitcoin ``XBT``.
         channels
-            ``ticker candle trade depth`` and all others of ``kucoin_research.stream``.
+            ``ticker candle trade depth`` and all other channels of ``kucoin_research.stream``.
 
         Returns
         -------
         bool
-            True; what fails raises.
+            Always ``True``; a failure raises.
 
         Raises
         ------
         InvalidInput, UnknownSymbol, UnknownChannel, Unreachable
-            With what to do.
+            If the connection cannot be made; the message has the remedy.
         """
-        wanted = texts(channels, "channels")  # before the connection there may be is closed
+        wanted = texts(channels, "channels")  # checked before an earlier connection is closed
         if not isinstance(symbol, str):
             raise InvalidInput(f"symbol must be a string, not {shown(symbol)}")
         self.close()
         self._asked = (symbol, wanted)
-        venue = streams.find_venue(self._venue)
+        venue = find_venue(self._venue)
         self._print(f"Connecting to the {self.market_type} WebSocket of {_host(venue, self)}")
-        stream = streams._start(  # noqa: SLF001  the front door has no tap for traffic
+        stream = streams.open_stream(  # stream() has no on_traffic=
             symbol,
             wanted,
             market=self.market_type,
@@ -224,39 +224,39 @@ class KuCoinWebSocket:
     def _adopt(self, stream: Stream) -> None:
         self.stream, self.ws = stream, _Socket(stream)
 
-    # -- what guides override ---------------------------------------------------------------------
+    # -- methods that guides override -------------------------------------------------------------
 
     def _on_open(self, ws: Any, symbol: str, channels: Sequence[str]) -> None:
-        """Take note that a connection was opened; subscriptions follow by themselves."""
+        """Print that a connection was opened; the stream subscribes by itself."""
         self._print("Connected")
         for channel in channels:
             self._subscribe(symbol, channel)
 
     def _on_message(self, ws: Any, message: str) -> None:
-        """Print a message, where ``verbose`` is set."""
+        """Print a message if ``verbose`` is set."""
         if self.verbose:
             content = json.loads(message)
             self._print(_in_words(content if isinstance(content, dict) else {}, message))
 
     def _on_error(self, ws: Any, error: BaseException) -> None:
-        """Print an error: of the connection, or raised by one of these functions."""
+        """Print an error of the connection, or one that these methods raised."""
         print(f"WebSocket error: {error}")
 
     def _on_close(self, ws: Any, close_status_code: int | None, close_msg: str | None) -> None:
-        """Print that a connection was lost, or, where ``verbose`` is set, that it was closed.
+        """Print that a connection was lost, or, if ``verbose`` is set, that it was closed.
 
-        A lost one is opened again by itself.
+        The stream reconnects by itself.
         """
         if self.verbose or self.reconnect_required:
             print(f"WebSocket closed: {close_status_code} - {close_msg}")
 
     def _subscribe(self, symbol: str, channel: str) -> None:
-        """Print what is subscribed to; ``connect`` has seen to it.
+        """Print a subscription; ``connect`` has made it already.
 
         Raises
         ------
         InvalidInput
-            If it is not what ``connect`` was given.
+            If the symbol or channel was not named in ``connect``.
         """
         its_symbol, its_channels = self._asked
         if symbol != its_symbol or channel not in its_channels:
@@ -265,10 +265,10 @@ class KuCoinWebSocket:
             )
         self._print(f"Subscribing to {channel} of {symbol}")
 
-    # -- from the stream to them ------------------------------------------------------------------
+    # -- from the stream to these methods ---------------------------------------------------------
 
     def _take(self, item: bytes | Record) -> None:
-        """Hand on what the stream has: on its own thread for this, one after the other."""
+        """Pass on a payload or record of the stream; called on one thread, one item at a time."""
         if isinstance(item, bytes):
             self._take_payload(item)
         elif isinstance(item, Ticker):
@@ -283,18 +283,18 @@ class KuCoinWebSocket:
         try:
             message = json.loads(payload)
         except (ValueError, RecursionError):
-            return  # counted and told by the stream itself
+            return  # the stream counts and reports it
         if not isinstance(message, dict):
             return
         if message.get("type") == "welcome":
             self.reconnect_required = False
             self._call(self._on_open, *self._asked)
-        if not _is_ticker(message):  # these are told by their rows
+        if not _is_ticker(message):  # tickers are passed on as rows, see `_take`
             self._call(self._on_message, payload.decode(errors="replace"))
         if self.on_message is not None and "topic" in message:
             try:
                 check_has_run(self.on_message(message), "on_message")
-            except (Exception, SystemExit):  # of a thread of ours: it would end the feed only
+            except (Exception, SystemExit):  # SystemExit would end this thread, not the process
                 log.exception("on_message raised; the feed goes on")
 
     def _take_status(self, status: Status) -> None:
@@ -305,7 +305,7 @@ class KuCoinWebSocket:
             self._call(self._on_close, None, status.detail)
 
     def _is_heard(self) -> bool:
-        """Tell whether anybody sees messages: most streams need not make any."""
+        """Return whether anybody sees messages; if not, none need be made."""
         its_own = getattr(self._on_message, "__func__", None) is KuCoinWebSocket._on_message
         return self.verbose or not its_own
 
@@ -326,10 +326,7 @@ class KuCoinWebSocket:
 
     @property
     def connected(self) -> bool:
-        """Whether the socket is open and subscribed.
-
-        To assign it, as guides do, changes nothing.
-        """
+        """Whether the socket is open and subscribed; an assignment, as guides do, has no effect."""
         return self.ws is not None and self.ws.connected
 
     @connected.setter
@@ -338,9 +335,9 @@ class KuCoinWebSocket:
 
     @property
     def last_ping(self) -> float:
-        """Unix seconds of the newest ping, or of now where none was sent yet.
+        """Unix seconds of the newest ping, or now if none was sent yet.
 
-        To assign it, as guides do, changes nothing.
+        An assignment, as guides do, has no effect.
         """
         sent = self.stream.last_ping if self.stream is not None else None
         return clocks.current().wall_ns() / 1e9 if sent is None else sent
@@ -350,7 +347,7 @@ class KuCoinWebSocket:
         pass
 
     def _send_ping(self) -> None:
-        # Pings go out by themselves; guides send them by hand, which does no harm.
+        # The stream sends pings by itself. Guides also send some by hand, which does no harm.
         if self.stream is not None:
             self.stream.ping()
             self._print("Ping sent")
@@ -361,7 +358,7 @@ class KuCoinWebSocket:
             self.stream.stop()
 
     def __repr__(self) -> str:
-        # Also of one whose __init__ has raised, or was never called: a traceback shows it, too.
+        # Must not fail if __init__ has raised or was not called, since tracebacks show this, too.
         own = vars(self)
         stream, market = own.get("stream"), own.get("market_type", "of no market")
         state = "not connected" if stream is None else getattr(stream, "state", "not known")
@@ -411,7 +408,7 @@ def _guide_message(ticker: Ticker, market: str) -> dict[str, Any]:
 
 
 def _decimal(number: float | None) -> str | None:
-    """Write a number as KuCoin does: without an exponent, and without a point it does not need."""
+    """Write a number as KuCoin does: without an exponent, and without trailing zeros."""
     if number is None:
         return None
     text = format(Decimal(repr(number)), "f")
@@ -419,7 +416,7 @@ def _decimal(number: float | None) -> str | None:
 
 
 def _count(number: float | None) -> int | str | None:
-    """Give a number of contracts as a number, one of coins as text: so KuCoin sends them."""
+    """Return a whole number as ``int``, a fraction as text: KuCoin sends contracts and coins so."""
     is_whole = number is not None and float(number).is_integer()
     return int(number) if is_whole and number is not None else _decimal(number)
 
@@ -438,44 +435,44 @@ def _credentials(given: list[Hidden[str]]) -> Credentials | None:
 
 
 class DataProcessor:
-    """Collects ticker messages and saves them as CSV, as guides do.
+    """Collects ticker messages and saves them as CSV, as in guides.
 
     Parameters
     ----------
     symbol
-        Names the file.
+        The symbol whose tickers it takes; the file is named by it.
     folder
-        Where the file lies; ``data`` in the working directory when left out.
+        The file's folder; if left out, ``data`` in the working directory.
 
     Notes
     -----
-    Every 100 rows are saved at once, so that whatever ends the program costs fewer than 100. The
-    last ones are saved by ``save_to_csv``. Any thread may take tickers and save them.
+    Rows are saved at every 100th, so that a program that ends suddenly loses fewer than 100.
+    ``save_to_csv`` saves the last ones. Any thread may call the methods.
     """
 
     def __init__(self, symbol: str, *, folder: str | Path = "data") -> None:
-        csv_name(symbol, "ticker")  # a symbol that cannot name a file is refused now
+        csv_name(symbol, "ticker")  # raises now if the symbol cannot name a file
         self.symbol = symbol
         self.folder = folder_to_write(folder, "folder")
         self._market = market_of(symbol)
-        self._lock = threading.RLock()  # guards the two below, and the file
+        self._lock = threading.RLock()  # guards _rows, _saved and the file
         self._rows: list[Ticker] = []
         self._saved = 0
         self._decoder = Decoder(self._market)
 
     @property
     def data_dir(self) -> str:
-        """The folder, as guides call it."""
+        """The folder, under the guides' name."""
         return str(self.folder)
 
     def process_ticker(self, message: str | bytes | Mapping[str, Any]) -> dict[str, Any]:
-        """Take one ticker message; each hundredth is saved with those before it.
+        """Add one ticker message to the rows; every hundredth saves them.
 
         Parameters
         ----------
         message
-            As it came, or as ``KuCoinWebSocket._on_message`` gives it: JSON text, or the ``dict``
-            made of it. Times may be in s, ms, µs or ns.
+            JSON text or the ``dict`` made of it, as the exchange sends it or as
+            ``KuCoinWebSocket._on_message`` receives it. Times may be in s, ms, µs or ns.
 
         Returns
         -------
@@ -509,20 +506,20 @@ class DataProcessor:
             return _frame(self._rows)
 
     def save_to_csv(self) -> Path:
-        """Append the rows that were not saved yet to ``<symbol>_ticker_<date>.csv``, and say so.
+        """Append the rows that are not saved yet to ``<symbol>_ticker_<date>.csv``, and print that.
 
         Returns
         -------
         Path
-            The file, its folder made where missing. Rows already in it stay; if it has other
-            columns or a torn last line, the rows go to a new one beside it.
+            The file; its folder is made if it is missing. Rows in the file stay. If it has other
+            columns or a torn last line, the rows are written to a new file beside it.
 
         Raises
         ------
         OSError
-            If it cannot be written; the rows are kept.
+            If the file cannot be written; the rows are kept.
         """
-        # Guides save on the main thread while the feed's still brings rows.
+        # Guides save on the main thread while the feed's thread still adds rows.
         with self._lock:
             self.folder.mkdir(parents=True, exist_ok=True)
             fresh = self._rows[self._saved :]
@@ -560,7 +557,7 @@ def _bytes(message: str | bytes | Mapping[str, Any], symbol: str, market: Market
     if isinstance(data, Mapping) and market is Market.SPOT and "bestBidPrice" in data:
         data = {theirs: data[ours] for ours, theirs in _SPOT_NAMES.items() if ours in data}
         content = {**content, "data": data, "subject": "trade.ticker"}
-    if "topic" not in content:  # some guides pass only the data
+    if "topic" not in content:  # some guides pass the data only
         prefix = "/contractMarket/ticker" if market is Market.FUTURES else "/market/ticker"
         content = {"topic": f"{prefix}:{symbol}", "data": data}
     try:

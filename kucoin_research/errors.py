@@ -1,4 +1,4 @@
-"""Everything this package raises on purpose, in one tree.
+"""All errors and warnings that this package raises on purpose, in one tree.
 
 ::
 
@@ -105,12 +105,12 @@ __all__ = [
     "shown",
 ]
 
-#: The longest that an error shows of a wrong value, in letters.
+#: An error shows a wrong value with this many characters at most.
 _MOST_SHOWN = 70
 
 
 class _Shown(reprlib.Repr):
-    """Writes values in short; frames and arrays, in a list also, by type and shape."""
+    """Writes values in short; frames and arrays, also inside a list, by type and shape."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -119,12 +119,12 @@ class _Shown(reprlib.Repr):
     def repr1(self, x: object, level: int) -> str:
         if type(x).__module__.partition(".")[0] in ("polars", "pandas", "numpy"):
             shape = getattr(x, "shape", ())
-            if shape:  # a number of numpy has none
+            if shape:  # empty for a number of numpy
                 return f"a {type(x).__name__} of shape {shape}"
         return super().repr1(x, level)
 
     def repr_int(self, x: int, level: int) -> str:
-        # Python writes no numbers of more than 4,300 digits.
+        # Python refuses to write numbers of more than 4,300 digits.
         return super().repr_int(x, level) if x.bit_length() < 1_000 else "a number beyond all use"
 
 
@@ -132,27 +132,26 @@ _SHOWN = _Shown()
 
 
 def shown(value: object) -> str:
-    """Write a wrong value as an error shows it: on one line, of 70 letters at most.
+    """Write a wrong value for an error message: on one line, 70 characters at most.
 
     Parameters
     ----------
     value
-        Whatever was given: a frame is written by its type and shape, a long text with its middle
-        left out.
+        Any value. A frame is written by its type and shape; a long text without its middle.
     """
     text = _SHOWN.repr(value)
-    if len(text.splitlines()) > 1:  # the repr of some object; texts have theirs escaped
+    if len(text.splitlines()) > 1:  # some object's repr; in texts, line ends are escaped
         text = " ".join(text.split())
     return text if len(text) <= _MOST_SHOWN else f"{text[: _MOST_SHOWN - 1]}…"
 
 
 def column_hint(value: object, name: str) -> str:
-    """Say which part of a frame to give, where one came instead of texts.
+    """Suggest a column, for an error about a frame that was given instead of texts.
 
     Returns
     -------
     str
-        Half a sentence; ``""`` where the value is no frame, of polars, pandas or pyarrow.
+        Half a sentence; ``""`` if the value is no frame of polars, pandas or pyarrow.
     """
     if not hasattr(type(value), "columns"):
         return ""
@@ -161,15 +160,15 @@ def column_hint(value: object, name: str) -> str:
 
 
 class KucoinResearchError(Exception):
-    """Base of every error this package raises on purpose.
+    """Base of every error that this package raises on purpose.
 
     Attributes
     ----------
     may_pass
         Whether the same REST call may succeed a while later.
     rows, frame
-        Of a download that was given up, what had come until then: as a list, where ``Rest`` was
-        called, and as a polars frame. None otherwise.
+        The rows that a download had received before it failed: ``rows`` as a list if ``Rest`` was
+        called, ``frame`` as a polars frame. ``None`` otherwise.
     """
 
     may_pass: bool = False
@@ -178,19 +177,19 @@ class KucoinResearchError(Exception):
 
 
 class InvalidInput(KucoinResearchError, ValueError):
-    """An argument that cannot be meant; raised before anything is sent."""
+    """An argument that makes no sense; raised before anything is sent."""
 
 
 class UnknownChannel(InvalidInput):
-    """No channel of that name; the message names near matches."""
+    """There is no channel of that name; the message lists near matches."""
 
 
 class UnknownSymbol(InvalidInput):
-    """No symbol of that name on that market; the message names near matches."""
+    """There is no symbol of that name on that market; the message lists near matches."""
 
 
 class UnknownVenue(InvalidInput):
-    """A venue that is neither ``live``, ``demo`` nor a pair of addresses."""
+    """The venue is neither ``live``, ``demo`` nor a pair of addresses."""
 
 
 class ChannelNotOffered(InvalidInput):
@@ -198,22 +197,23 @@ class ChannelNotOffered(InvalidInput):
 
 
 class CredentialsMissing(InvalidInput):
-    """A private channel was asked for without credentials, or none were found."""
+    """A private channel needs credentials, and none were given or found."""
 
 
 class UntrustedHost(InvalidInput):
-    """What was asked for would show credentials to a host that is neither KuCoin nor this machine.
+    """A call would send credentials to a host that is neither KuCoin's nor this machine.
 
-    Or a server sends us on to a host that is neither KuCoin's nor its own. Nothing was sent there.
+    Also raised if a server redirects to a host that is neither KuCoin's nor its own. Nothing was
+    sent to that host.
     """
 
 
 class ColumnMissing(InvalidInput):
-    """A frame lacks a column that is needed; the message lists those present."""
+    """A frame lacks a needed column; the message lists the columns that it has."""
 
 
 class SymbolNotTrading(InvalidInput):
-    """The symbol exists, but its stream would stay silent: paused, settled or closed.
+    """The symbol exists, but its stream would be silent: it is paused, settled or closed.
 
     Attributes
     ----------
@@ -227,7 +227,7 @@ class SymbolNotTrading(InvalidInput):
 
 
 class NetworkError(KucoinResearchError, ConnectionError):
-    """Something between here and the exchange failed."""
+    """The network between this machine and the exchange failed."""
 
 
 class Unreachable(NetworkError):
@@ -235,7 +235,7 @@ class Unreachable(NetworkError):
 
 
 class CertificateRefused(Unreachable):
-    """Nobody who is trusted vouches for the server, or for the proxy that signs in its place."""
+    """No trusted authority has signed the certificate of the server, or of a proxy before it."""
 
 
 class BadReply(NetworkError):
@@ -243,12 +243,12 @@ class BadReply(NetworkError):
 
 
 class HandshakeRefused(NetworkError):
-    """The WebSocket upgrade was refused with an HTTP status.
+    """The server refused the WebSocket upgrade with an HTTP status.
 
     Attributes
     ----------
     status
-        The HTTP status, or 0 where none was read.
+        The HTTP status; 0 if none was read.
     """
 
     def __init__(self, message: str, *, status: int = 0) -> None:
@@ -262,7 +262,7 @@ class ConnectionLost(NetworkError):
     Attributes
     ----------
     close_code
-        The WebSocket close code; 1006 where the connection ended without one.
+        The WebSocket close code; 1006 if the connection ended without one.
     """
 
     def __init__(self, message: str, *, close_code: int = 1006) -> None:
@@ -290,9 +290,9 @@ class ExchangeError(KucoinResearchError):
     Attributes
     ----------
     code
-        KuCoin's code, a string as on the wire, for example ``"400100"``.
+        KuCoin's code, a string as KuCoin sends it, for example ``"400100"``.
     http_status
-        The HTTP status; business errors arrive with 200.
+        The HTTP status; KuCoin's own errors mostly come with 200.
     """
 
     def __init__(self, message: str, *, code: str = "", http_status: int = 0) -> None:
@@ -302,12 +302,12 @@ class ExchangeError(KucoinResearchError):
 
 
 class RateLimited(ExchangeError):
-    """Too many requests.
+    """There were too many requests.
 
     Attributes
     ----------
     retry_after
-        Seconds to wait, from the rate-limit header where there was one.
+        Seconds to wait, from the rate-limit header if there was one.
     """
 
     def __init__(
@@ -323,13 +323,13 @@ class RateLimited(ExchangeError):
 
 
 class AuthenticationFailed(ExchangeError):
-    """The exchange does not accept who asks.
+    """The exchange refused the credentials.
 
     Attributes
     ----------
     what
-        Which part it refused: ``"key"``, ``"secret"``, ``"passphrase"``, ``"clock"``, ``"ip"``,
-        ``"permission"``, ``"key version"`` or ``"account"``; empty where it does not say.
+        The refused part: ``"key"``, ``"secret"``, ``"passphrase"``, ``"clock"``, ``"ip"``,
+        ``"permission"``, ``"key version"`` or ``"account"``; empty if the exchange names none.
     """
 
     def __init__(
@@ -348,11 +348,11 @@ class NotFound(ExchangeError):
 
 
 class ExchangeUnavailable(ExchangeError):
-    """The exchange is busy, restarting or in maintenance; trying again later can help."""
+    """The exchange is busy, restarting or in maintenance; try again later."""
 
 
 class StreamError(KucoinResearchError):
-    """An error frame came over the WebSocket.
+    """The exchange sent an error frame over the WebSocket.
 
     Attributes
     ----------
@@ -370,11 +370,11 @@ class TopicInvalid(StreamError):
 
 
 class TokenRejected(StreamError):
-    """401: the token is invalid or has expired; a new connection takes a new one."""
+    """401: the token is invalid or has expired; a new connection requests a new one."""
 
 
 class LoginRequired(StreamError):
-    """403: a private topic was asked for with a public token."""
+    """403: a private topic was requested with a public token."""
 
 
 class TopicNotFound(StreamError):
@@ -394,15 +394,15 @@ class ServiceBusy(StreamError):
 
 
 class MessageBroken(KucoinResearchError, ValueError):
-    """A message did not decode; it is counted, told in the status channel and left out."""
+    """A message did not decode; it is counted, reported in the status channel and left out."""
 
 
 class BookNotReady(KucoinResearchError):
-    """The order book is not in step with the exchange, so it gives no answer."""
+    """The order book is not in step with the exchange, so it is not served."""
 
 
 class StreamTimeout(KucoinResearchError, TimeoutError):
-    """What was waited for did not come in time."""
+    """The rows that a call waited for did not come in time."""
 
 
 class StreamStopped(KucoinResearchError):
@@ -414,7 +414,7 @@ class FunctionFailed(KucoinResearchError):
 
 
 class SessionError(KucoinResearchError):
-    """Something about a recorded session."""
+    """Base of the errors about recorded sessions."""
 
 
 class SessionMissing(SessionError, FileNotFoundError):
@@ -426,22 +426,22 @@ class SessionBroken(SessionError):
 
 
 class SessionNewer(SessionError):
-    """A newer version of this package has made the recording, in a format unknown here."""
+    """A newer version of this package made the recording, in a format that this one cannot read."""
 
 
 class SessionBusy(SessionError):
-    """A living process is recording the session, so it must not be changed."""
+    """A running process is recording the session, so it must not be changed."""
 
 
 class Incomplete(KucoinResearchError):
-    """Data is missing and ``strict=True`` was asked for.
+    """Rows are missing, and the call had ``strict=True``.
 
     Attributes
     ----------
     frame
-        What has arrived: a polars frame, or a dict of them when several channels were asked for.
+        The rows that arrived: a polars frame, or a dict of frames for several channels.
     report
-        The report that says what is missing.
+        The report with the missing rows.
     """
 
     def __init__(self, message: str, *, frame: Any, report: Any) -> None:
@@ -451,16 +451,16 @@ class Incomplete(KucoinResearchError):
 
 
 class StaleSymbols(UserWarning):
-    """The exchange could not be asked for its symbols, so the last copy on this disk is used."""
+    """The exchange's symbols could not be loaded, so the last copy on this disk is used."""
 
 
 class IncompleteData(UserWarning):
-    """A frame is returned that is known to lack rows; the message tells the first reason."""
+    """A returned frame is known to lack rows; the message has the first reason."""
 
 
 class RecordingReplaced(UserWarning):
-    """A stream was replaced by another one of its name while it was being recorded."""
+    """A stream was replaced by another one of the same name while it was being recorded."""
 
 
 class SessionUnfinished(UserWarning):
-    """A recording was not closed, or is not as it was recorded; what is whole is read."""
+    """A recording was not closed, or is not as it was recorded; its intact part is read."""

@@ -1,13 +1,15 @@
-"""Draw how the package is laid out: its rooms, the floor each is on, and what each imports.
+"""Draw the layout of the package as a house: its rooms, and the floor of each by its imports.
 
-``python scripts/house.py`` prints the drawing and a line of figures, and fails where an import goes
-up or in a circle. A room is what a reader sees at once: a file or a folder of ``kucoin_research/``.
-A room's floor is one above the highest of those that it imports; imports for the type checker
-count.
+``python scripts/house.py`` prints the drawing and a line of figures, and fails if imports go in a
+circle; ``--map`` prints the purpose of each module, ``--write`` puts both into CONTRIBUTING.md.
+
+A room is a file or a folder directly in ``kucoin_research/``. Its floor is one above the highest
+room that it imports; imports for the type checker count.
 """
 
 from __future__ import annotations
 
+import argparse
 import ast
 import sys
 from collections.abc import Iterator
@@ -86,20 +88,41 @@ def house() -> House:
 
 
 def drawing(made: House) -> str:
-    """Draw the floors, the highest first, with the lines of each room."""
-    lines = dict.fromkeys(made.rooms, 0)
-    for path in modules():
-        lines[room_of(path)] += len(path.read_text().splitlines())
-    top = max(made.floors.values())
+    """Draw the floors, the highest first; a room imports only rooms of floors below its own."""
     text = []
-    for floor in range(top, 0, -1):
+    for floor in range(max(made.floors.values()), 0, -1):
         rooms = [room for room in made.rooms if made.floors[room] == floor]
-        text.append(f"{floor}  " + "   ".join(f"{room} {_short(lines[room])}" for room in rooms))
+        text.append(f"{floor}   " + "   ".join(rooms))
     return "\n".join(text)
 
 
-def _short(lines: int) -> str:
-    return str(lines) if lines < 1_000 else f"{lines / 1_000:.1f}k"
+def code_map(made: House) -> str:
+    """List every module with the first line of its docstring, wing by wing from the ground up."""
+    text: list[str] = []
+    by_floor = sorted(made.rooms, key=lambda room: (made.floors[room], room))
+    files = [room for room in by_floor if not (PACKAGE / room).is_dir()]
+    text.append("\n".join(_entry(PACKAGE / f"{room}.py") for room in files))
+    text.extend(_wing(PACKAGE / room) for room in by_floor if room not in files)
+    return "\n\n".join(text)
+
+
+def _wing(folder: Path) -> str:
+    name = folder.relative_to(PACKAGE)
+    lines = [f"**{name}/** {_purpose(folder / '__init__.py')}", ""]
+    lines.extend(_entry(path) for path in sorted(folder.glob("*.py")) if path.stem != _FRONT)
+    inner = [_wing(path) for path in sorted(folder.iterdir()) if (path / "__init__.py").is_file()]
+    return "\n\n".join(["\n".join(lines).rstrip(), *inner])
+
+
+def _entry(path: Path) -> str:
+    return f"- `{path.stem}` {_purpose(path)}"
+
+
+def _purpose(path: Path) -> str:
+    text = ast.get_docstring(ast.parse(path.read_text()))
+    if text is None:  # of __main__
+        return "Runs the command line."
+    return " ".join(text.split("\n\n")[0].split())
 
 
 def figures(made: House) -> str:
@@ -108,14 +131,33 @@ def figures(made: House) -> str:
     return f"{len(made.rooms)} rooms on {max(made.floors.values())} floors, {arrows} arrows"
 
 
-def main() -> int:
-    """Print the drawing; returns 1 where rooms import each other in a circle."""
+def contributing(text: str, made: House) -> str:
+    """Return the text of CONTRIBUTING.md with the current drawing and map."""
+    text = _between(text, "drawing", f"```\n{drawing(made)}\n```")
+    return _between(text, "map", code_map(made))
+
+
+def _between(text: str, mark: str, content: str) -> str:
+    head, _, rest = text.partition(f"<!-- {mark} -->\n")
+    _, _, tail = rest.partition(f"<!-- end of {mark} -->\n")
+    return f"{head}<!-- {mark} -->\n{content}\n<!-- end of {mark} -->\n{tail}"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Print the drawing; returns 1 if rooms import each other in a circle."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--map", action="store_true", help="print what each module is for")
+    parser.add_argument("--write", action="store_true", help="put both into CONTRIBUTING.md")
+    given = parser.parse_args(arguments)
     try:
         made = house()
     except CycleError as error:
         print("in a circle:", " -> ".join(error.args[1]))
         return 1
-    print(drawing(made))
+    if given.write:
+        path = PACKAGE.parent / "CONTRIBUTING.md"
+        path.write_text(contributing(path.read_text(), made))
+    print(code_map(made) if given.map else drawing(made))
     print(f"{figures(made)}; none goes up, none in a circle")
     return 0
 

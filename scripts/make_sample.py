@@ -1,9 +1,9 @@
-"""Make data/sample: a minute of the simulated exchange, recorded, with one outage on purpose.
+"""Make data/sample: a recorded minute of the simulated exchange, with one outage on purpose.
 
     python scripts/make_sample.py
 
-The market is the seed's, the same each time; arrival times are those of the run. It takes a minute,
-since the exchange runs at its own pace, so that arrival is what it would be.
+The seed makes the same market each time; arrival times are those of the run. It takes a minute,
+since the exchange runs in real time, so that rows arrive as they would from KuCoin.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ TARGET = Path(__file__).parents[1] / "data" / "sample"
 
 
 def make() -> None:
-    """Record, check, and put the files in their place."""
+    """Record a session, check it, and replace the sample's files."""
     with tempfile.TemporaryDirectory() as root, kr.simulate(seed=SEED) as exchange:
         exchange.inject("maintenance", at=OUTAGE_AT, delay=OUTAGE_SECONDS)
         with kr.record(

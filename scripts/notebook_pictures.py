@@ -1,4 +1,4 @@
-"""Give the saved notebooks a picture of each plotly figure, which GitHub cannot draw itself.
+"""Add a picture of each plotly figure to saved notebooks, since GitHub cannot draw the figures.
 
     python scripts/notebook_pictures.py notebooks/*.ipynb
 
@@ -19,7 +19,7 @@ _WIDTH = 900
 
 
 def add_pictures(path: Path) -> int:
-    """Add what is missing to one notebook; returns how many figures it has."""
+    """Add the pictures to one notebook, and return its number of figures."""
     book = nbformat.read(path, as_version=4)
     found = [
         output.data

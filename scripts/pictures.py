@@ -1,11 +1,11 @@
-"""Make pictures from the running software: ``make pictures``, ``make notebooks``.
+"""Make pictures of the running software: ``make pictures``, ``make notebooks``.
 
     python scripts/pictures.py                       # the README's, to docs/pictures
     python scripts/pictures.py notebooks/04_….ipynb  # run it, and keep its dashboards' pictures
 
-JupyterLab runs on loopback. For the README the dashboard streams from the simulated exchange for a
+JupyterLab runs on loopback. For the README, the dashboard streams from the simulated exchange for a
 minute, and a browser takes its picture at two widths in two themes. A notebook with live widgets
-is run cell by cell in the browser, since only there a picture can be had of them.
+is run cell by cell in the browser, since only a browser can draw the widgets.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import nbformat
 from playwright.sync_api import Page, sync_playwright
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))  # the browser tests' JupyterLab serves here, too
+sys.path.insert(0, str(ROOT))  # for the JupyterLab of the browser tests
 
 from tests.browser.lab import (  # noqa: E402
     FLAGS,
@@ -36,7 +36,7 @@ PICTURES = ROOT / "docs" / "pictures"
 CELL = """import kucoin_research as kr
 
 kr.dashboard("XBTUSDTM", venue="demo", window="1 min", start=True)"""
-WIDTHS = {1100: 1120, 1700: 1080}  # with the heights that show all of it
+WIDTHS = {1100: 1120, 1700: 1080}  # with the heights that show the whole dashboard
 THEMES = ("Light", "Dark")
 LARGEST = 300_000
 RUN = """async (place) => {
@@ -44,12 +44,12 @@ RUN = """async (place) => {
   app.shell.currentWidget.content.activeCellIndex = place;
   await app.commands.execute('notebook:run-cell');
 }"""
-# Until the window is full.
+# True once the dashboard's window of one minute is full.
 FULL = "() => document.querySelector('.kr-tape .kr-at')?.textContent >= '00:01:05'"
 
 
 def main(notebooks: list[str]) -> int:
-    """Do what was asked for; returns 1 when there is no browser or a picture is too large."""
+    """Make the pictures; returns 1 if there is no browser or a picture is too large."""
     chromium = find_chromium()
     if chromium is None:
         print("no Chromium was found; scripts/chromium.sh installs one", file=sys.stderr)
@@ -71,7 +71,7 @@ def main(notebooks: list[str]) -> int:
 def run(page: Page, lab: Lab, path: Path) -> None:
     """Run a notebook cell by cell and save it.
 
-    Where a cell is tagged ``picture``, the newest dashboard gets its picture then.
+    After a cell with the tag ``picture``, a picture of the newest dashboard is made.
     """
     page.set_viewport_size({"width": 1320, "height": 1000})
     saved = nbformat.read(path, as_version=4)
@@ -90,7 +90,7 @@ def run(page: Page, lab: Lab, path: Path) -> None:
 
 
 def keep_picture(page: Page) -> None:
-    """Have the newest dashboard make the picture that the notebook keeps of it."""
+    """Let the newest dashboard make the picture that stays in the notebook."""
     page.locator(".kr-dashboard").last.scroll_into_view_if_needed()
     page.wait_for_selector(".kr-dashboard >> nth=-1 >> .kr-lower .kr-figure[data-frame]")
     panel = page.locator(".kr-panel").last
@@ -103,7 +103,7 @@ def keep_picture(page: Page) -> None:
 
 
 def for_readme(page: Page, lab: Lab) -> list[Path]:
-    """Take the README's pictures; returns their paths."""
+    """Take the README's pictures and return their paths."""
     PICTURES.mkdir(parents=True, exist_ok=True)
     write_notebook(lab.folder / "dashboard.ipynb", CELL)
     book = Notebook(page, lab, "dashboard.ipynb").open()
@@ -113,7 +113,7 @@ def for_readme(page: Page, lab: Lab) -> list[Path]:
 
 
 def take(book: Notebook, width: int, theme: str) -> Path:
-    """Take one picture, when the charts have been drawn in their new look."""
+    """Take one picture, after the charts are drawn at this width and in this theme."""
     page = book.page
     page.set_viewport_size({"width": width, "height": WIDTHS[width]})
     set_theme(page, f"JupyterLab {theme}")

@@ -1,7 +1,7 @@
-"""Count how plainly docstrings and comments are written: hard words per 10,000 of all words.
+"""Count words that make docstrings and comments hard to read, per 10,000 words.
 
-``python scripts/prose.py`` prints the counts for the package; names of files or folders limit it,
-and ``--show`` prints every line that was counted.
+``python scripts/prose.py`` prints the counts for the package, or for the files and folders that are
+named; ``--show`` also prints every line with such a word.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).parents[1]
 
-#: What to avoid, and below how many per 10,000 words it is to stay.
+#: The words to avoid, and their limit per 10,000 words.
 HARD = {
     "tell, told": (re.compile(r"\b(?:tells?|told|telling)\b", re.IGNORECASE), 3.0),
     "what is, was, has": (
@@ -40,19 +40,19 @@ class Passage(NamedTuple):
 
 
 class Count(NamedTuple):
-    """How often a hard word stands in so and so much prose."""
+    """The number of a hard word's occurrences, and the number of all words."""
 
     found: int
     words: int
 
     @property
     def rate(self) -> float:
-        """Per 10,000 words."""
+        """Occurrences per 10,000 words."""
         return 10_000 * self.found / max(self.words, 1)
 
 
 def passages(path: Path) -> Iterator[Passage]:
-    """Find the docstrings and comments of a Python file; code within them is left out."""
+    """Find the docstrings and comments of a Python file, without the code in them."""
     source = path.read_text()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
@@ -89,7 +89,7 @@ def count(paths: Iterable[Path]) -> dict[str, Count]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Print the counts; returns 1 where one is above its bound."""
+    """Print the counts; returns 1 if one is above its limit."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("paths", nargs="*", default=[str(ROOT / "kucoin_research")])
     parser.add_argument("--show", action="store_true", help="print each line that was counted")

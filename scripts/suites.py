@@ -1,11 +1,11 @@
-"""Run suites of tests, all of them even when one fails, and say at the end how they went.
+"""Run suites of tests, all of them even if one fails, and print a summary.
 
     python scripts/suites.py "unit = -n 4 tests/unit" "web = tests/web ; clients = tests/interop"
 
-Each argument is a lane: a suite, as its name and pytest's arguments, or several that run one after
-the other. Lanes run side by side. The output of the first is shown as it comes, that of the others
-when all have ended. Then come a table of the suites, the slowest tests of all of them and the ids
-of those that failed. The exit code is 0 when everything passed, 1 when not, and 130 after Ctrl-C,
+Each argument is a lane: a suite, written as its name and pytest's arguments, or several suites that
+run one after the other. Lanes run side by side. The output of the first is shown as it comes, that
+of the others after all have ended. A table of the suites follows, then the slowest tests and the
+ids of those that failed. The exit code is 0 if everything passed, 1 if not, and 130 after Ctrl-C,
 which ends everything.
 """
 
@@ -26,14 +26,14 @@ from typing import NamedTuple
 from xml.etree import ElementTree as ET
 
 SLOWEST = 15  # tests in the list
-INTERRUPTED = 130  # what shells say of a process that Ctrl-C has ended
+INTERRUPTED = 130  # the shells' exit code of a process that Ctrl-C has ended
 _OUTCOMES = {"failure": "failed", "error": "failed", "skipped": "skipped"}
-_PYTEST_INTERRUPTED = 2  # also where tests cannot be collected, which are then reported as failed
+_PYTEST_INTERRUPTED = 2  # also if tests cannot be collected; these are reported as failed
 _HEADER = ("suite", "passed", "failed", "skipped", "seconds", "")
 
 
 class Case(NamedTuple):
-    """One test: its node id, ``passed``, ``failed`` or ``skipped``, and its seconds in all."""
+    """One test: its node id, ``passed``, ``failed`` or ``skipped``, and its seconds."""
 
     id: str
     outcome: str
@@ -41,7 +41,7 @@ class Case(NamedTuple):
 
 
 class Result(NamedTuple):
-    """How a suite went; without a report of pytest there are no tests."""
+    """The result of a suite; if pytest has written no report, it has no tests."""
 
     name: str
     status: int
@@ -49,7 +49,7 @@ class Result(NamedTuple):
     tests: list[Case]
 
     def count(self, outcome: str) -> int:
-        """Count the tests of an outcome."""
+        """Count the tests with this outcome."""
         return sum(test.outcome == outcome for test in self.tests)
 
     @property
@@ -61,7 +61,7 @@ class Result(NamedTuple):
 
     @property
     def verdict(self) -> str:
-        """One word, or the exit code where pytest itself failed."""
+        """The result in a word, or the exit code if pytest itself failed."""
         if self.is_interrupted:
             return "interrupted"
         if self.status and not self.count("failed"):
@@ -70,7 +70,7 @@ class Result(NamedTuple):
 
 
 class Run:
-    """A suite that runs: pytest in a process of its own."""
+    """A running suite: pytest in its own process."""
 
     def __init__(self, text: str, folder: Path, *, is_shown: bool) -> None:
         name, _, arguments = text.partition("=")
@@ -83,7 +83,7 @@ class Run:
         if is_shown:
             print(f"\n{self._title}", flush=True)
         report = [f"--junitxml={self._report}", "-o", "junit_family=xunit1"]
-        self._process = subprocess.Popen(  # noqa: S603 - what the caller asks for
+        self._process = subprocess.Popen(  # noqa: S603 - the words are the caller's
             [sys.executable, "-m", "pytest", *words, *report],
             stdout=self._output,
             stderr=self._output and subprocess.STDOUT,
@@ -91,14 +91,14 @@ class Run:
         )
 
     def wait(self) -> Result:
-        """Wait for its end."""
+        """Wait for its end and return the result."""
         status = self._process.wait()
         seconds = time.monotonic() - self._began
         self.result = Result(self.name, status, seconds, read_report(self._report))
         return self.result
 
     def show(self) -> None:
-        """Show the output that was not shown as it came."""
+        """Print the output, unless it was shown as it came."""
         if self._output is not None:
             self._output.seek(0)
             print(f"\n{self._title}\n{self._output.read()}", flush=True)
@@ -106,23 +106,23 @@ class Run:
 
 
 def _environment() -> dict[str, str]:
-    """Let Python keep bytecode, also where the machine's settings forbid it.
+    """Return the environment with bytecode allowed, even if the machine's settings forbid it.
 
-    Tests start some two hundred processes that import the project. Compiling it takes each of them
-    longer than all else that it imports.
+    Tests start some two hundred processes that import the project. Without bytecode, each of them
+    compiles it, which takes longer than all its other imports.
     """
     return {name: text for name, text in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 def read_report(path: Path) -> list[Case]:
-    """Read the tests of a report; none where there is no report."""
+    """Read the tests from a report; none if there is no report."""
     if not path.exists():
         return []
     found: dict[str, Case] = {}
     for case in ET.parse(path).iter("testcase"):  # noqa: S314 - pytest has written it
         outcome = next((_OUTCOMES[each.tag] for each in case if each.tag in _OUTCOMES), "passed")
         test = Case(_node_id(case), outcome, float(case.get("time", 0)))
-        # A test that fails, and whose fixtures fail after it, is there twice.
+        # A test that fails, and whose fixtures fail after it, is listed twice.
         before = found.get(test.id)
         if before is not None:
             test = test._replace(
@@ -134,7 +134,7 @@ def read_report(path: Path) -> list[Case]:
 
 def _node_id(case: ET.Element) -> str:
     file, name = case.get("file"), case.get("name", "")
-    if not file:  # it could not be collected
+    if not file:  # the test could not be collected
         return ".".join(filter(None, (case.get("classname"), name)))
     module = file.removesuffix(".py").replace("/", ".")
     classes = case.get("classname", "").removeprefix(module).strip(".")
@@ -142,9 +142,9 @@ def _node_id(case: ET.Element) -> str:
 
 
 def run_lanes(lanes: Sequence[str], folder: Path) -> list[Result]:
-    """Run all suites, or until Ctrl-C; returns those that have run."""
+    """Run all suites, or until Ctrl-C, and return the results of those that have run."""
     is_over = threading.Event()
-    # pytest gets Ctrl-C as well, and is waited for: it still says how far it came.
+    # pytest also receives Ctrl-C. We wait for it, since it still reports the tests that have run.
     before = signal.signal(signal.SIGINT, lambda *_: is_over.set())
     try:
         with ThreadPoolExecutor(len(lanes)) as threads:
@@ -178,7 +178,7 @@ def _run_lane(
 
 
 def summary(results: Sequence[Result]) -> Iterator[str]:
-    """Lay out the table, the slowest tests and those that failed, line by line."""
+    """Write the table, the slowest tests and the failed tests, line by line."""
     yield from _table(results)
     tests = [test for result in results for test in result.tests]
     slowest = sorted(tests, key=lambda test: -test.seconds)[:SLOWEST]
@@ -210,7 +210,7 @@ def _titled(title: str, lines: Iterable[str]) -> Iterator[str]:
 
 
 def main(lanes: list[str]) -> int:
-    """Run the lanes and print the summary; returns the exit code."""
+    """Run the lanes, print the summary and return the exit code."""
     with tempfile.TemporaryDirectory() as folder:
         results = run_lanes(lanes, Path(folder))
     print()

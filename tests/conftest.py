@@ -1,4 +1,4 @@
-"""Shared by all tests: the simulated exchange, and waiting without sleeping."""
+"""Fixtures and helpers for all tests: the simulated exchange, and waiting without sleeping."""
 
 import gc
 import signal
@@ -10,23 +10,23 @@ from pathlib import Path
 import pytest
 
 import kucoin_research as kr
-from kucoin_research.api import streams
+from kucoin_research.api import checks, registry, simulated
 from kucoin_research.foundation import clocks
 from tests import processes
 from tests.held_time import HeldTime
 
 HERE = Path(__file__).parent
-# Their tests live in held time, but for modules that say ``REAL_TIME = True``, and why.
+# Tests in these folders run in held time, except in modules with ``REAL_TIME = True`` and a reason.
 HELD = (HERE / "unit", HERE / "healing")
 
 
-# Tests with browsers and other clients wait with a patience that progress renews, and have no
-# bound in all: on a busy machine they take longer. After these seconds one surely hangs.
+# Tests with browsers and other clients wait with a timeout that each progress renews, so they have
+# no limit in all: on a busy machine they take longer. After this many seconds, one surely hangs.
 _RENEWED = [Path(__file__).parent / name for name in ("browser", "interop")]
 _HANGING = 900
 
 
-# What a busy machine is given at least for anything in real time, without progress.
+# In real time, waits allow at least this many seconds without progress, for busy machines.
 _PATIENCE = 120.0
 
 
@@ -37,26 +37,26 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_collection_finish():
-    """Leave what is imported and collected out of garbage collections: it lives until the end."""
+    """Exclude imported modules and collected tests from garbage collection: they stay."""
     gc.collect()
     gc.freeze()
 
 
 def wait_until(condition, timeout=30.0, *, progress=None):
-    """Wait until a condition holds; fail with a clear message when it never does.
+    """Wait until a condition holds; fail with a clear message if it never does.
 
     Parameters
     ----------
     condition
         Called until it returns something true.
     timeout
-        Seconds, from now or from the last progress on; in real time two minutes at least.
+        Seconds from now, or from the last progress; in real time at least two minutes.
     progress
-        Returns any value; whenever it has changed, the seconds start anew. So a busy machine takes
-        longer and does not fail, while nothing waits longer than this where nothing moves.
+        Returns any value; each time it changes, the timeout starts again. So a busy machine takes
+        longer and does not fail, and a test without progress still ends after the timeout.
     """
     clock = clocks.current()
-    if isinstance(clock, HeldTime):  # in which no machine is slow
+    if isinstance(clock, HeldTime):  # where no machine is slow
         clock.wait_until(condition, timeout)
         return
     timeout = max(timeout, _PATIENCE)
@@ -76,7 +76,7 @@ def _too_late(timeout, progress, last):
 
 
 def spawn(target, *arguments):
-    """Start a thread that lives in the same time as the test."""
+    """Start a thread that runs by the same clock as the test."""
     thread = clocks.current().thread(lambda: target(*arguments), "of the test")
     thread.start()
     return thread
@@ -84,16 +84,16 @@ def spawn(target, *arguments):
 
 @pytest.hookimpl(wrapper=True)
 def pytest_fixture_setup(fixturedef, request):
-    """Note which processes belong to a fixture, for the reports of all tests that use it."""
+    """Note the processes that a fixture starts, for the reports of all tests that use it."""
     with processes.belonging_to(request.node, fixturedef.argname):
         return (yield)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item):
-    """Show the processes of a test that failed, and escape what is no Unicode.
+    """Show the processes of a failed test, and escape invalid Unicode in reports.
 
-    Tests log names that are none, and pytest-xdist sends reports as UTF-8.
+    Some tests log names that are no valid Unicode, and pytest-xdist sends reports as UTF-8.
     """
     report = yield
     if report.failed:
@@ -108,7 +108,7 @@ def pytest_runtest_makereport(item):
 
 @pytest.fixture(autouse=True, scope="session")
 def _interrupts_arrive():
-    """Whoever starts the tests in the background may have had Ctrl-C ignored, here and below."""
+    """Restore Ctrl-C, which is ignored here and in child processes if tests run in background."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -116,41 +116,42 @@ def _interrupts_arrive():
 
 @pytest.fixture(autouse=True, scope="module")
 def held_time(request):
-    """Let the module's tests live in held time, if they are to."""
+    """Run the module's tests in held time, unless it is excepted."""
     is_real = getattr(request.module, "REAL_TIME", False)
     if is_real or not any(request.path.is_relative_to(folder) for folder in HELD):
         yield None
         return
     with HeldTime() as time_of_module:
         yield time_of_module
-        streams._close_all()  # the demo exchange lives as long as the process, which time does not
-        streams._forget_all()
+        registry.close_all()  # the demo exchange lives as long as the process, which time does not
+        for each in (registry, checks, simulated):
+            each.forget()
 
 
 @pytest.fixture(autouse=True)
 def _jitter_of_its_own(held_time):
-    """Let no test's back-off depend on the tests before it in its module and worker."""
+    """Seed the jitter, so that back-off does not depend on earlier tests of the same worker."""
     if held_time is not None:
         held_time.random.seed(1)
 
 
 @pytest.fixture
 def real_time(held_time):
-    """Let one test of a module that lives in held time live in the machine's."""
+    """Run one test of a held-time module in the machine's time."""
     with clocks.use(clocks.Clock()):
         yield
 
 
 @pytest.fixture
 def real_exchange(real_time):
-    """A simulated exchange in the machine's time, for processes of their own."""
+    """A simulated exchange in the machine's time, for child processes."""
     with kr.simulate(seed=7, speed=30.0) as running:
         yield running
 
 
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch, tmp_path):
-    """No test reads the developer's keys, venue or `.env`, or writes into the checkout."""
+    """Keep tests from the developer's keys, venue and `.env`, and from writing to the checkout."""
     for name in (
         "KUCOIN_API_KEY", "KUCOIN_API_SECRET", "KUCOIN_PASSPHRASE", "KUCOIN_API_KEY_VERSION",
         "KUCOIN_RESEARCH_VENUE", "KUCOIN_FUTURES_URL", "KUCOIN_SPOT_URL",
@@ -172,7 +173,7 @@ def _no_stream_left_running():
 
 @pytest.fixture(autouse=True, scope="module")
 def _no_figure_left_live():
-    """No module leaves a figure behind that is refreshed as long as the process lives."""
+    """Fail if a module leaves a figure that would be refreshed for the rest of the process."""
     yield
     refresh = sys.modules.get("kucoin_research.figures.refresh")
     left = [] if refresh is None else refresh.refresher().wanted
@@ -183,6 +184,6 @@ def _no_figure_left_live():
 
 @pytest.fixture(scope="module")
 def exchange(held_time):
-    """A simulated exchange at thirty times real time, one per test module."""
+    """A simulated exchange at thirty times real time, shared by a test module."""
     with kr.simulate(seed=7, speed=30.0) as running:
         yield running

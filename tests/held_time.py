@@ -1,16 +1,16 @@
-"""Time that stands still while anybody works.
+"""A clock that stands still while any thread works, so that tests are deterministic.
 
-In `HeldTime` streams, recorders, replays and simulated exchanges of one process live together. Of
-their threads, and the test's, one runs at a time; it goes on until it waits for something, and the
-next one that has what it waits for runs then. Only when none has, time moves on, to the moment at
-which the first of them gives up waiting. So a test sees the same rows in the same order, at the
-same moments, on whatever machine: a slow one only takes longer.
+In `HeldTime`, streams, recorders, replays and simulated exchanges of one process run together. One
+of their threads, or the test's, runs at a time. It runs until it waits for something; then the next
+thread runs whose wait is over. If all threads wait, time moves on to the earliest deadline. So a
+test sees the same rows in the same order, at the same times, on any machine: a slow one only takes
+longer.
 
-Sockets are real. What was sent is there before anybody else runs: a byte on its way would be
-missed by whoever looks for it.
+Sockets are real. Bytes that were sent arrive before another thread runs; otherwise a thread could
+look for a byte that is still on its way, and miss it.
 
     with HeldTime() as time, kr.simulate(seed=7) as x, kr.stream("XBTUSDTM", venue=x.venue) as s:
-        s.wait(rows=100)               # takes the virtual seconds it takes, and few real ones
+        s.wait(rows=100)               # many virtual seconds, but few real ones
         time.wait_until(lambda: s.status.gaps == 0)
 """
 
@@ -44,67 +44,67 @@ from kucoin_research.foundation.clocks import Clock
 from kucoin_research.sim.engine.machine import Machine
 
 NS = 1_000_000_000
-#: What the wall clock says at the start: 2027-01-15 08:00 UTC, which is not the exchange's time.
+#: The wall clock's time at the start: 2027-01-15 08:00 UTC, which is not the exchange's time.
 WALL_START_NS = 1_800_000_000 * NS
 _START_NS = 1_000 * NS
-# A thread that keeps the others waiting for so many real seconds waits for something else than
-# held time: a lock, a plain event, a process.
+# A thread that runs for this many real seconds is waiting for something outside of held time: a
+# lock, a plain event, a process.
 _STUCK = 500.0
 _GRACE = 5.0
-# Real seconds that a connection on loopback may take.
+# A connection on loopback may take this many real seconds.
 _HANDSHAKE = 0.05
 
 
 class Stuck(AssertionError):
-    """Nobody will ever go on."""
+    """All threads wait, and none will ever go on."""
 
 
 class _Over(BaseException):
-    """Held time is over: ends the threads that are left in it."""
+    """Held time is over; ends the threads that are left in it."""
 
 
 class _Actor:
-    """A thread that lives in held time."""
+    """A thread of held time, with the condition and the deadline that it waits for."""
 
     def __init__(self, number: int, thread: threading.Thread) -> None:
         self.number = number
         self.thread = thread
-        self.turn = threading.Lock()  # released by whoever lets it run
+        self.turn = threading.Lock()  # released by the thread that lets this one run
         self.turn.acquire()
         self.is_ready: Callable[[], bool] | None = None  # None while it runs
         self.deadline_ns: int | None = None
-        self.failure: BaseException | None = None  # raised where it waits
+        self.failure: BaseException | None = None  # raised in the thread, where it waits
 
     def may_go_on(self, now_ns: int) -> bool:
         if self.deadline_ns is not None and self.deadline_ns <= now_ns:
             return True
         try:
             return self.is_ready is not None and self.is_ready()
-        except (OSError, ValueError):  # closed meanwhile: who waits for it is to find out
+        except (OSError, ValueError):  # its socket was closed: it runs, and finds out
             return True
 
 
 class HeldTime(Clock):
-    """A clock, and a machine for exchanges, whose time passes only when all who live in it wait.
+    """A clock, and a machine for exchanges, whose time passes only while all its threads wait.
 
-    A context manager: inside, it is the clock of everything that is made without another one.
+    As a context manager, it is the clock of everything that is made inside without another one.
 
     Parameters
     ----------
     seed
-        Of the jitter.
+        The seed of the jitter.
     """
 
     def __init__(self, seed: int = 1) -> None:
         self._now_ns = _START_NS
-        self._set_ns = 0  # by how much the wall clock was set
+        self._set_ns = 0  # sum of all settings of the wall clock
         self._numbers = itertools.count()
         self._actors: dict[int, _Actor] = {}  # by thread ident
-        self._parked: list[_Actor] = []  # by number
+        self._parked: list[_Actor] = []  # ordered by number
         self._last = -1  # number of the actor that ran last
         self._lock = threading.Lock()  # guards the actors against threads that join
         self._wires = _Wires()
-        self._connecting: weakref.WeakSet[socket.socket] = weakref.WeakSet()  # asked about before
+        self._connecting: weakref.WeakSet[socket.socket] = weakref.WeakSet()  # waited for before
         self._is_over = False
         super().__init__()
         self.random = random.Random(seed)
@@ -135,15 +135,15 @@ class HeldTime(Clock):
         return WALL_START_NS + self._now_ns - _START_NS + self._set_ns
 
     def set_wall(self, forward_ns: int) -> None:
-        """Set the wall clock forward, or back; the steady one stays."""
+        """Set the wall clock forward, or back; the monotonic clock is unchanged."""
         self._set_ns += forward_ns
 
     def monotonic_ns(self) -> int:
-        """Read the steady clock."""
+        """Read the monotonic clock."""
         return self._now_ns
 
     def monotonic(self) -> float:
-        """Read the steady clock, in seconds."""
+        """Read the monotonic clock, in seconds."""
         return self._now_ns / NS
 
     def event(self) -> HeldEvent:
@@ -155,16 +155,16 @@ class HeldTime(Clock):
         return HeldCondition(self)
 
     def lock(self) -> HeldLock:
-        """Make a lock that may be held by who waits."""
+        """Make a lock that a thread may hold while it waits."""
         return HeldLock(self)
 
     def thread(self, target: Callable[[], object], name: str) -> HeldThread:
-        """Make a thread; it runs when whoever starts it waits."""
+        """Make a thread; it first runs when the thread that starts it waits."""
         return HeldThread(self, target, name)
 
     def connected(self, socks: Sequence[socket.socket], seconds: float) -> list[socket.socket]:
-        """Wait until one of the sockets that connect has done so, or has failed."""
-        # On loopback that takes real microseconds, and no held time.
+        """Wait until at least one connecting socket has connected or failed; return those."""
+        # On loopback, connecting takes real microseconds and no held time.
         new = [each for each in socks if each not in self._connecting]
         self._connecting.update(new)
         if new and (ready := super().connected(socks, _HANDSHAKE)):
@@ -173,11 +173,11 @@ class HeldTime(Clock):
         return [each for each in socks if _is(each.fileno(), select.POLLOUT)]
 
     def adopt(self, sock: socket.socket) -> HeldSocket:
-        """Take a connected socket over."""
+        """Replace a connected socket by one that waits by held time."""
         return HeldSocket.of(self, sock, sock.gettimeout())
 
     def handle(self, sock: socket.socket) -> Any:
-        """Give what shuts a socket down so that its other end sees it before anybody runs."""
+        """Make a handle whose ``shutdown`` is seen by the other end before another thread runs."""
         return _Handle(sock) if isinstance(sock, HeldSocket) else super().handle(sock)
 
     # -- waiting, for tests ----------------------------------------------------------------------
@@ -185,7 +185,7 @@ class HeldTime(Clock):
     def wait_until(
         self, condition: Callable[[], Any], timeout: float = 30.0, what: str = ""
     ) -> None:
-        """Wait until something holds; fail when it does not within that many held seconds."""
+        """Wait until a condition holds; fail if it does not within ``timeout`` held seconds."""
         deadline = self._now_ns + int(timeout * NS)
         while not condition():
             assert self._now_ns < deadline, (
@@ -194,13 +194,13 @@ class HeldTime(Clock):
             self.park(lambda: False, 0.01)
 
     def pass_by(self, seconds: float) -> None:
-        """Let so much time pass."""
+        """Let this many seconds pass."""
         self.park(lambda: False, seconds)
 
-    # -- who runs --------------------------------------------------------------------------------
+    # -- choosing the thread that runs -----------------------------------------------------------
 
     def park(self, is_ready: Callable[[], bool], timeout: float | None) -> None:
-        """Wait until something is so, or so many seconds have passed; others run meanwhile."""
+        """Wait until ``is_ready`` is true or the timeout is over; other threads run meanwhile."""
         if self._is_over:
             return
         me = self._actors.get(threading.get_ident())
@@ -220,7 +220,7 @@ class HeldTime(Clock):
                 raise Stuck(f"nobody has waited for {_STUCK:g} real s\n{self._story()}")
         except Stuck:
             raise
-        except BaseException:  # a signal's: whoever runs is waited for all the same
+        except BaseException:  # raised by a signal's handler: wait for our turn all the same
             me.is_ready = _always
             me.turn.acquire(timeout=_GRACE)
             raise
@@ -234,7 +234,7 @@ class HeldTime(Clock):
         self._choose().turn.release()
 
     def _choose(self) -> _Actor:
-        """Find who goes on: the next in turn that may, at the earliest moment at which one may."""
+        """Choose the next thread in turn whose wait is over; if none is, move time on first."""
         while True:
             self._wires.settle()
             with self._lock:
@@ -246,7 +246,7 @@ class HeldTime(Clock):
                     return self._take(actor)
             deadlines = [one.deadline_ns for one in parked if one.deadline_ns is not None]
             if not deadlines:
-                # Raised in the test's own thread, whichever it is that asks.
+                # Raised in the test's own thread, whichever thread chooses here.
                 story = self._story()
                 self._test.failure = Stuck(f"all wait for one another, without end\n{story}")
                 return self._take(self._test)
@@ -265,7 +265,7 @@ class HeldTime(Clock):
         return actor
 
     def _enrol(self, thread: HeldThread) -> _Actor:
-        """Let a thread run when whoever starts it waits."""
+        """Line up a new thread; it runs when the thread that starts it waits."""
         actor = _Actor(next(self._numbers), thread)
         actor.is_ready = _always
         self._line_up(actor)
@@ -292,21 +292,22 @@ class HeldTime(Clock):
             self._pass_on()
 
     def _story(self) -> str:
-        """Tell where everybody is."""
+        """Describe where each thread is, for failures."""
         frames = sys._current_frames()
-        told = [f"held time: {self._now_ns / NS:.3f} s"]
+        lines = [f"held time: {self._now_ns / NS:.3f} s"]
         for ident, actor in list(self._actors.items()):
             until = actor.deadline_ns
             waits = "runs" if actor.is_ready is None else "waits"
             limit = "" if until is None else f" until {until / NS:.3f} s"
-            told.append(f"{actor.number} {actor.thread.name}: {waits}{limit}")
+            lines.append(f"{actor.number} {actor.thread.name}: {waits}{limit}")
             if ident in frames:
-                told += ["  " + line.strip() for line in traceback.format_stack(frames[ident])[-6:]]
-        return "\n".join(told)
+                stack = traceback.format_stack(frames[ident])[-6:]
+                lines += ["  " + line.strip() for line in stack]
+        return "\n".join(lines)
 
 
 class SkewedTime(Clock):
-    """Held time, as a machine has it whose wall clock is wrong."""
+    """Held time on a machine whose wall clock is wrong by a fixed amount."""
 
     def __init__(self, time: HeldTime, skew_ns: int) -> None:
         self._skew_ns = skew_ns
@@ -322,7 +323,7 @@ class SkewedTime(Clock):
 
 
 class HeldThread(threading.Thread):
-    """A daemon thread that lives in held time."""
+    """A daemon thread that runs in held time."""
 
     def __init__(self, time: HeldTime, target: Callable[[], object], name: str) -> None:
         super().__init__(target=target, name=name, daemon=True)
@@ -351,19 +352,20 @@ class HeldThread(threading.Thread):
 
     def join(self, timeout: float | None = None) -> None:
         if self._actor is None:
-            super().join(timeout)  # says that it was not started
+            super().join(timeout)  # raises, since it was not started
         self._time.park(lambda: self.is_over, timeout)
         if self.is_over:
             super().join()
 
     def is_alive(self) -> bool:
         if self.is_over and self is not threading.current_thread():
-            super().join()  # it only leaves: who is told that it has ended finds it listed no more
+            # It is about to exit. Wait for that, so that `threading.enumerate` lists it no more.
+            super().join()
         return super().is_alive() and not self.is_over
 
 
 class HeldEvent(threading.Event):
-    """An event, waited for in held time."""
+    """An event whose ``wait`` goes by held time."""
 
     def __init__(self, time: HeldTime) -> None:
         super().__init__()
@@ -376,7 +378,7 @@ class HeldEvent(threading.Event):
 
 
 class HeldLock:
-    """A lock that its holder may take again, and may hold while it waits."""
+    """A reentrant lock that a thread may hold while it waits."""
 
     def __init__(self, time: HeldTime) -> None:
         self._time = time
@@ -412,7 +414,7 @@ class HeldLock:
 
 
 class HeldCondition:
-    """A condition, waited for in held time."""
+    """A condition whose ``wait`` goes by held time."""
 
     def __init__(self, time: HeldTime) -> None:
         self._time = time
@@ -461,7 +463,7 @@ class HeldCondition:
 
 
 class HeldSocket(socket.socket):
-    """A TCP socket whose waits go by held time, and which counts what passes through it."""
+    """A TCP socket whose waits go by held time, and that counts its bytes in each direction."""
 
     _time: HeldTime
     _limit: float | None = 0.0
@@ -471,7 +473,7 @@ class HeldSocket(socket.socket):
 
     @classmethod
     def of(cls, time: HeldTime, plain: socket.socket, timeout: float | None) -> HeldSocket:
-        """Take a connected socket over."""
+        """Make one from a connected socket, whose descriptor it takes over."""
         made = cls(plain.family, plain.type, plain.proto, fileno=plain.detach())
         made._time = time
         made._limit = timeout
@@ -537,7 +539,7 @@ class HeldSocket(socket.socket):
 
 
 class _Handle:
-    """Another handle of a held socket; nobody else runs meanwhile, so it needs no descriptor."""
+    """A second handle of a held socket; one thread runs at a time, so it needs no descriptor."""
 
     def __init__(self, sock: HeldSocket) -> None:
         self.shutdown = sock.shutdown
@@ -547,7 +549,7 @@ class _Handle:
 
 
 class _Listener(socket.socket):
-    """A port whose connections are `HeldSocket`."""
+    """A listening socket whose accepted connections are `HeldSocket`."""
 
     _time: HeldTime
 
@@ -572,24 +574,24 @@ def _ask(sock: socket.socket, question: int) -> int:
 
 
 def _on_its_way(end: HeldSocket, other: HeldSocket) -> int:
-    """Count the bytes that one end has sent and that do not lie at the other yet."""
+    """Return the number of bytes that one end has sent and the other has not received yet."""
     if -1 in (end.fileno(), other.fileno()) or _is(other.fileno(), select.POLLHUP):
         return 0
     return end.sent - other.received - _ask(other, termios.FIONREAD)
 
 
 class _Wires:
-    """Both ends of each connection, so that what is on its way between them is known."""
+    """Both ends of each connection, to wait for the bytes on their way between them."""
 
     def __init__(self) -> None:
         self._ends: dict[tuple[Any, Any], HeldSocket] = {}
-        self._busy: dict[HeldSocket, None] = {}  # have sent since the last look
-        self._parted: list[HeldSocket] = []  # whose other end is to see that they have gone
+        self._busy: dict[HeldSocket, None] = {}  # ends that have sent since the last `settle`
+        self._parted: list[HeldSocket] = []  # ends whose peer has closed, which they must see
 
     def add(self, end: HeldSocket) -> None:
         self._ends[end._key] = end
         other = self._other(end)
-        if other is not None:  # it may have sent before this one was accepted
+        if other is not None:  # it may have sent bytes before this end was accepted
             self._busy[other] = None
 
     def remove(self, end: HeldSocket) -> None:
@@ -610,17 +612,17 @@ class _Wires:
         return self._ends.get((there, here))
 
     def settle(self) -> None:
-        """Wait, in real time, until the system has delivered all that was sent."""
+        """Wait, in real time, until the system has delivered all bytes that were sent."""
         for end in list(self._busy):
             other = self._other(end)
             if other is None:
                 continue  # not accepted yet, or gone
             while _on_its_way(end, other):
-                # What lies there is enough to wake the reader, and may leave no room for more:
-                # then the system sends the rest again when there is.
+                # Bytes that have arrived are enough to wake the reader. They may also fill the
+                # buffer; then the system delivers the rest once there is room.
                 if _ask(other, termios.FIONREAD):
                     break
-                os.sched_yield()  # to whoever is to deliver it
+                os.sched_yield()  # let the system deliver
             else:
                 del self._busy[end]
         while self._parted:
@@ -630,13 +632,13 @@ class _Wires:
 
 
 def dial(host: str, port: int, timeout: float) -> socket.socket:
-    """Open a connection of a test's own, whose waits go by the time that the tests live in."""
+    """Open a test's own connection, whose waits go by the current clock."""
     plain = socket.create_connection((host, port), timeout)
     return clocks.current().adopt(plain)
 
 
 def adapt(session: requests.Session) -> None:
-    """Let a test's own session of `requests` wait by the time that the tests live in."""
+    """Let a test's own session of `requests` wait by the current clock."""
     clock = clocks.current()
     if isinstance(clock, HeldTime):
         session.mount("http://", _Adapter(clock))
@@ -666,7 +668,7 @@ class _Adapter(requests.adapters.HTTPAdapter):
 
 
 class _HeldMachine(Machine):
-    """What a simulated exchange lives by."""
+    """The machine of a simulated exchange in held time."""
 
     def __init__(self, time: HeldTime) -> None:
         self._time = time
@@ -678,7 +680,7 @@ class _HeldMachine(Machine):
         self.thread = time.thread
 
     def worked(self) -> float:
-        """Count a millisecond for each question: so work leaves turns, always the same ones."""
+        """Return one millisecond more at each call, so that work yields at the same points."""
         self._asked += 1
         return self._asked / 1_000
 
@@ -706,7 +708,7 @@ def _always() -> bool:
 
 
 class _HeldSelector(selectors.DefaultSelector):
-    """Waits in held time."""
+    """A selector that waits in held time."""
 
     def __init__(self, time: HeldTime) -> None:
         super().__init__()
@@ -716,7 +718,7 @@ class _HeldSelector(selectors.DefaultSelector):
         found = super().select(0)
         if found:
             return found
-        # A loop that has more to do leaves a turn to the others, too.
+        # A loop that has more to do yields once, so that other threads run, too.
         leaves_turn = timeout is not None and timeout <= 0
         self._time.park(_always if leaves_turn else self._has_some, timeout)
         return super().select(0)

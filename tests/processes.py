@@ -1,7 +1,7 @@
-"""Processes that tests start: read while they run, and shown in the report of a test that fails.
+"""Child processes of tests, whose output is read while they run and shown if a test fails.
 
-``tests/conftest.py`` adds the sections. A failing test shows its own processes, and those that the
-fixtures it uses have started, also where these have ended since.
+``tests/conftest.py`` adds the sections to the report. A failed test shows its own processes and
+those that its fixtures have started, even if they have ended.
 """
 
 import contextlib
@@ -10,10 +10,10 @@ import shlex
 import subprocess
 import threading
 
-# Seconds without a line from a process that is waited for. Each line renews them, since a busy
-# machine makes it slower, but not silent.
+# Seconds to wait for a process that prints nothing. Each line renews them, since a busy machine
+# makes a process slower, but not silent.
 PATIENCE = 60.0
-SHOWN, WIDTH = 100, 300  # last lines of each pipe in a report, and characters of a line
+SHOWN, WIDTH = 100, 300  # a report has this many last lines of each pipe, this many characters wide
 
 _started = []
 
@@ -21,25 +21,25 @@ _started = []
 class Process:
     """A child process whose output is read as it comes, so that no pipe fills and nothing is lost.
 
-    Usable as a context manager, which ends it. Methods may be called from any thread.
+    As a context manager, it ends the process. Any thread may call the methods.
 
     Parameters
     ----------
     *command
-        The words of its command line.
+        The words of the command line.
     cwd
-        The folder in which it runs.
+        The working directory.
     is_merged
-        Whether its stderr is read as part of its stdout.
+        Whether to read stderr as part of stdout.
     is_read
-        Whether anybody reads its stdout; otherwise that is a pipe whose reader has left.
+        Whether to read stdout; if not, stdout is a pipe without a reader.
     **environment
-        Variables that it has beside, or instead of, those of this process; None removes one.
+        Environment variables in addition to those of this process; ``None`` removes one.
     """
 
     def __init__(self, *command, cwd=None, is_merged=False, is_read=True, **environment):
         self.command = [str(word) for word in command]
-        self.owner = None  # the node and the name of the fixture that started it; None is the test
+        self.owner = None  # node and name of the fixture that started it; None if the test did
         self._out, self._err = [], []
         self._taken = 0  # lines that `line` has returned
         self._is_leaving = False
@@ -88,32 +88,32 @@ class Process:
             self._open -= 1
             self._news.notify_all()
 
-    # What it says
+    # Its output
 
     @property
     def pid(self):
-        """Its number."""
+        """The process id."""
         return self._process.pid
 
     @property
     def returncode(self):
-        """Its exit code, minus the signal that ended it, or None while it runs."""
+        """The exit code, or minus the signal that ended it; None while it runs."""
         return self._process.poll()
 
     @property
     def stdout(self):
-        """All that it has printed so far."""
+        """Everything that it has printed so far."""
         with self._news:
             return "".join(self._out)
 
     @property
     def stderr(self):
-        """All that it has printed to stderr so far."""
+        """Everything that it has printed to stderr so far."""
         with self._news:
             return "".join(self._err)
 
     def line(self, patience=PATIENCE):
-        """Wait for the next line of its stdout; returns None at the end of it."""
+        """Wait for the next line of stdout and return it; None at its end."""
         self._wait_until(lambda: len(self._out) > self._taken or not self._open, patience, "a line")
         with self._news:
             if len(self._out) == self._taken:
@@ -122,14 +122,14 @@ class Process:
             return self._out[self._taken - 1]
 
     def line_with(self, word, patience=PATIENCE):
-        """Wait for the next line of its stdout that contains a word."""
+        """Wait for the next line of stdout that contains ``word``, and return it."""
         while (line := self.line(patience)) is not None:
             if word in line:
                 return line
         raise AssertionError(f"{self} ended ({self.wait()}) before a line with {word!r}")
 
     def wait(self, patience=PATIENCE):
-        """Wait until it has ended and its output is read; returns its exit code."""
+        """Wait until it has ended and its output is read, and return its exit code."""
         self._wait_until(lambda: not self._open, patience, "its end")
         return self._process.wait(patience)
 
@@ -141,7 +141,7 @@ class Process:
                         f"{self} printed nothing for {patience:g} s; waited for {what}"
                     )
 
-    # What is done to it
+    # Input and signals
 
     def tell(self, text):
         """Write one line to its stdin."""
@@ -161,25 +161,25 @@ class Process:
         self._process.kill()
 
     def hang_up(self):
-        """Close our end of its stdout behind the next line."""
+        """Close our end of its stdout after the next line."""
         self._is_leaving = True
 
     def close(self, patience=5.0):
-        """End it: ask, wait for it, then kill."""
+        """End it: ask, wait, then kill."""
         if self.returncode is None:
             self.terminate()
             with contextlib.suppress(AssertionError, subprocess.TimeoutExpired):
                 self.wait(patience)
             self.kill()
             self._process.wait()
-        # A reader that is left waits for a child of this process, and ends with it.
+        # A reader may wait for a child of this process that is still running, and ends with it.
         for reader in self._readers:
             reader.join(patience)
         with contextlib.suppress(OSError):
             self._process.stdin.close()
 
     def section(self):
-        """Lay out its heading and text for a report; those of an ended process are shown once."""
+        """Return a heading and text for a report; an ended process shows its text only once."""
         if self.returncode is None:
             return f"process: {self} (still runs)", self._last_words()
         text = "as shown before" if self._was_shown else self._last_words()
@@ -198,18 +198,18 @@ def _cut(line):
 
 
 def run(*command, patience=PATIENCE, **options):
-    """Run a process to its end; returns the ended `Process`."""
+    """Run a process to its end and return the `Process`."""
     with Process(*command, **options) as process:
         process.wait(patience)
     return process
 
 
-# Which process belongs to which test
+# The tests that processes belong to
 
 
 @contextlib.contextmanager
 def belonging_to(node, fixture):
-    """Note that all processes started inside belong to a fixture of a node."""
+    """Note that the processes started inside belong to a fixture of a node."""
     before = len(_started)
     try:
         yield
@@ -219,7 +219,7 @@ def belonging_to(node, fixture):
 
 
 def sections_of(item):
-    """List the sections of the processes that a test used."""
+    """Return the sections of the processes that a test used."""
     return [process.section() for process in _started if _is_used(process, item)]
 
 
@@ -229,7 +229,7 @@ def _is_used(process, item):
 
 
 def forget_after(item):
-    """Forget the processes that no later test can have used."""
+    """Forget the processes that no later test can use."""
     lasting = item.listchain()[:-1]
     _started[:] = [each for each in _started if each.owner and each.owner[0] in lasting]
 

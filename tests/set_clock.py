@@ -1,11 +1,11 @@
-"""Clocks that a test sets by hand: a stream's, and an exchange's."""
+"""Clocks that a test sets by hand: one for streams, one for exchanges."""
 
 from kucoin_research.foundation.clocks import Clock
 from kucoin_research.sim.engine.machine import Machine
 
 
 class SetClock(Clock):
-    """Stands at ``seconds`` until a test moves it; its wall clock says ``wall_ns`` at zero."""
+    """Stands at ``seconds`` until a test moves it; at 0 s its wall clock is at ``wall_ns``."""
 
     def __init__(self, seconds=0.0, wall_ns=0):
         self.seconds = seconds
@@ -23,7 +23,7 @@ class SetClock(Clock):
 
 
 class SetMachine(Machine):
-    """Its steady clock stands at ``ns`` until a test moves it."""
+    """A machine whose monotonic clock stands at ``ns`` until a test moves it."""
 
     def __init__(self):
         self.ns = 0

@@ -21,6 +21,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from kucoin_research.api.checks import find_venue
 from kucoin_research.errors import (
     CredentialsMissing,
     InvalidInput,
@@ -28,15 +29,17 @@ from kucoin_research.errors import (
     shown,
 )
 from kucoin_research.exchange import network
-from kucoin_research.exchange.credentials import Credentials
+from kucoin_research.exchange.credentials import Credentials, held, refuse_other
 from kucoin_research.exchange.rest.client import Rest
 from kucoin_research.exchange.topics import Feed
 from kucoin_research.exchange.venues import Venue, is_trusted, target_of
 from kucoin_research.exchange.websocket.connection import open_hidden
 from kucoin_research.exchange.websocket.feeds import spec_of
-from kucoin_research.model.channels import Market
+from kucoin_research.model.channels import (
+    Market,
+)
 
-__all__ = ["Check", "Diagnosis", "Health", "diagnose"]
+__all__ = ["Check", "Diagnosis", "Health", "diagnose", "doctor"]
 
 _NEEDED = ("polars", "pandas", "pyarrow", "numpy", "msgspec", "requests", "websocket-client")
 # The notebook's half, and the first major release that will do.
@@ -342,3 +345,26 @@ def _welcome(rest: Rest, market: Market) -> tuple[Health, str, str]:
 def _login(rest: Rest, market: Market) -> tuple[Health, str, str]:
     rest.token(market, private=True)
     return Health.OK, "accepted", ""
+
+
+def doctor(
+    venue: Venue | str | None = None, *, credentials: Credentials | None = None
+) -> Diagnosis:
+    """Look at what works on this machine; print the result, or let a notebook show it.
+
+    Packages, JupyterLab with its extensions and limits, disk, credentials (never shown), and each
+    venue's REST and WebSocket sides and clock: each is ok, or has the one line that mends it. It
+    talks to the venue that is meant (see ``find_venue``) and to the simulated exchange.
+
+    Parameters
+    ----------
+    venue
+        Only this one.
+    credentials
+        To be tried; those of the environment or ``.env`` unless given.
+    """
+    credentials = held(credentials)
+    refuse_other(credentials)
+    meant = find_venue(venue)
+    venues = [meant] if venue is not None or meant.name == "demo" else [meant, find_venue("demo")]
+    return diagnose(venues, credentials)

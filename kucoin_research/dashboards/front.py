@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from kucoin_research.api.streams import find_venue
+from kucoin_research.api.checks import find_venue
 from kucoin_research.dashboards.controls import INTERVALS, WINDOWS
 from kucoin_research.dashboards.notebook_dashboard import (
     DEFAULT_SYMBOLS,

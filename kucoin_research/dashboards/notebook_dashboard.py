@@ -18,6 +18,7 @@ from typing import Any
 import ipywidgets as widgets
 from IPython.display import display, update_display
 
+from kucoin_research.api import market as market_data
 from kucoin_research.api import streams
 from kucoin_research.dashboards.chart_slots import BOOKS, LOWER, MAIN, ChartSlot, Scene
 from kucoin_research.dashboards.controls import WINDOWS, Controls
@@ -377,7 +378,7 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
         if market not in self._lists:
             with warnings.catch_warnings(record=True) as told:
                 warnings.simplefilter("always")
-                self._lists[market] = streams.get_active_symbols(market, venue=self._venue)
+                self._lists[market] = market_data.get_active_symbols(market, venue=self._venue)
             for warning in told:
                 self._say(str(warning.message))
         return self._lists[market]
@@ -415,7 +416,7 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
     def _prepare(self, symbol: str) -> None:
         market = self.controls.market.value
         self.controls.mark_wrong(is_wrong=True)
-        streams.instrument(
+        market_data.instrument(
             symbol, market=market, venue=self._venue
         )  # or the sentence what is wrong
         self.controls.mark_wrong(is_wrong=False)

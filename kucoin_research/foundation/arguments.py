@@ -1,6 +1,6 @@
-"""What users give, checked: a number of rows, seconds, a folder; what is none gets a sentence.
+"""Checks users' arguments, such as numbers of rows, seconds and folders.
 
-Each names the argument, what came, and what is wanted.
+Each check raises an error whose sentence names the argument, its wrong value and a right one.
 """
 
 from __future__ import annotations
@@ -50,19 +50,20 @@ T = TypeVar("T")
 
 #: More rows than any machine holds.
 MOST_ROWS = 10**15
-# What the names of files are limited to, in bytes, on all systems.
+# No file system allows longer names, in bytes.
 _LONGEST_NAME = 255
 
 
 def explained(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Let a function answer arguments that it does not take in a sentence, not a ``TypeError``.
+    """Let a function raise ``InvalidInput`` with a sentence where Python raises ``TypeError``.
 
-    Not for what takes secrets: a traceback shows what the wrapper was called with.
+    Decorates a function whose arguments users may misspell. Not for functions that take secrets: a
+    traceback shows the wrapper's arguments.
 
     Parameters
     ----------
     name
-        How users call the function.
+        The function's name in the sentence.
     """
 
     def wrap(function: Callable[P, R]) -> Callable[P, R]:
@@ -73,7 +74,8 @@ def explained(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
             try:
                 return function(*args, **kwargs)
             except TypeError:
-                # Asked only now: there are 300,000 instruments, and binding takes 100 calls.
+                # Only after a failure, since binding takes as long as 100 calls, and a list may
+                # make 300,000 instruments.
                 if _fits(signature, args, kwargs):
                     raise
             raise InvalidInput(_misfit(name, signature, args, kwargs))
@@ -94,20 +96,20 @@ def _fits(
 
 
 def explains_itself(kind: type[T]) -> type[T]:
-    """Do for a class, such as a dataclass of settings, what ``explained`` does for a function."""
+    """Apply ``explained`` to the ``__init__`` of a class, such as a dataclass of settings."""
     made: Any = kind
     made.__init__ = explained(kind.__name__)(made.__init__)
     return kind
 
 
-# What people call things that have another name here.
+# Names that people use for arguments that have another name here.
 _ALSO_CALLED = {"dollar": "notional", "dollars": "notional", "interval": "every", "trades": "ticks"}
 
 
 def _misfit(
     name: str, signature: inspect.Signature, args: Sequence[object], kwargs: Iterable[str]
 ) -> str:
-    """Say which of the arguments of a call is none that the function takes."""
+    """Write in a sentence which argument of a call the function does not take, or lacks."""
     known = [each for each in signature.parameters.values() if each.name != "self"]
     names = [each.name for each in known]
     listed = f"it takes {', '.join(names)}"
@@ -134,31 +136,31 @@ def _misfit(
 
 
 def texts(values: object, what: str) -> list[str]:
-    """Take one name or several, each once, also where commas are between.
+    """Return one name or several as a list, each once; commas inside a text separate names.
 
     Raises
     ------
     InvalidInput
-        If they are no texts, or there is none.
+        If one is no text or is empty, or if there is none.
     """
     found = listed_texts(values, what)
     if not found or not all(text.strip() for text in found):
         raise InvalidInput(f"{what} must not be empty")
-    # "XBTUSDTM, ETHUSDTM" is a list, too; no name has a comma in it.
+    # "XBTUSDTM, ETHUSDTM" is a list too, since no name has a comma.
     split = [word.strip() if "," in text else word for text in found for word in text.split(",")]
     return [word for word in dict.fromkeys(split) if word]
 
 
 def listed_texts(values: object, what: str) -> list[str]:
-    """Take one text or several, or none, as they are.
+    """Return one text, several or none as a list, unchanged.
 
     Raises
     ------
     InvalidInput
-        If they are no texts.
+        If one of them is no text.
     """
     listed = [values] if isinstance(values, str) else values
-    # A frame is made of columns: of one of pandas their names would be taken.
+    # A frame is refused first: iterating a pandas frame would return its column names.
     hint = column_hint(values, what.removesuffix("s"))
     if hint or not isinstance(listed, Iterable) or isinstance(listed, bytes):
         raise InvalidInput(
@@ -172,7 +174,7 @@ def listed_texts(values: object, what: str) -> list[str]:
 
 
 def name_of(value: object, name: str = "name") -> str | None:
-    """Take a name, or ``None`` where it is left out.
+    """Return a name, or ``None`` if it is left out.
 
     Raises
     ------
@@ -185,23 +187,23 @@ def name_of(value: object, name: str = "name") -> str | None:
 
 
 def count(value: object, name: str, what: str, *, least: int = 1, most: int | None = None) -> int:
-    """Take a whole number, of numpy also.
+    """Return a whole number, also if it is one of numpy.
 
     Parameters
     ----------
     value
-        What was given.
+        The user's value.
     name
-        The argument's.
+        The argument's name.
     what
-        Of what it is a number: ``rows``, ``levels``, ….
+        The noun that is counted: ``rows``, ``levels``, ….
     least, most
-        The smallest and the largest that make sense.
+        The smallest and the largest number allowed.
 
     Raises
     ------
     InvalidInput
-        If it is none, or beyond these.
+        If it is no whole number, or below ``least`` or above ``most``.
     """
     is_whole = isinstance(value, Integral) and is_number(value)
     if not is_whole or int(value) < least:  # type: ignore[call-overload]
@@ -213,20 +215,21 @@ def count(value: object, name: str, what: str, *, least: int = 1, most: int | No
 
 
 def is_number(value: object) -> bool:
-    """Whether that is a number, of numpy also.
+    """Return whether a value is a number, also one of numpy.
 
-    Truths are none, nor are numpy's spans of time, which call themselves whole numbers.
+    A bool is no number here, and neither is a ``timedelta64``, which numpy registers as an integer.
     """
     return isinstance(value, Real) and not isinstance(value, bool | np.timedelta64)
 
 
 def truth(value: object, name: str) -> bool:
-    """Take a truth, of numpy also.
+    """Return a bool, also if it is one of numpy.
 
     Raises
     ------
     InvalidInput
-        If it is none: of a frame, say, nobody knows whether it is true.
+        If it is no bool. Other values are not tested for truth, since for a frame, for example, the
+        answer would be ambiguous.
     """
     if not isinstance(value, bool | np.bool_):
         raise InvalidInput(f"{name} must be True or False, not {shown(value)}")
@@ -234,16 +237,16 @@ def truth(value: object, name: str) -> bool:
 
 
 def number(value: object, name: str, what: str) -> float:
-    """Take a finite number, of numpy also.
+    """Return a finite number as a float, also if it is one of numpy.
 
     Raises
     ------
     InvalidInput
-        If it is none.
+        If it is no finite number; the message asks for ``what``.
     """
     try:
         found = float(value) if is_number(value) else math.nan  # type: ignore[arg-type]
-    except OverflowError:  # an integer beyond all floats
+    except OverflowError:  # an integer that is too large for a float
         found = math.inf
     if not math.isfinite(found):
         raise InvalidInput(f"{name} must be {what}, not {shown(value)}")
@@ -251,12 +254,12 @@ def number(value: object, name: str, what: str) -> float:
 
 
 def positive(value: object, name: str, what: str) -> float:
-    """Take a number above 0, of numpy also.
+    """Return a number above 0 as a float, also if it is one of numpy.
 
     Raises
     ------
     InvalidInput
-        If it is none, or endless.
+        If it is no number, not above 0, or not finite.
     """
     found = number(value, name, f"{what} above 0")
     if found <= 0:
@@ -265,12 +268,12 @@ def positive(value: object, name: str, what: str) -> float:
 
 
 def seconds(value: object, name: str, *, least: float = 0.0) -> float:
-    """Take a number of seconds, of numpy also.
+    """Return a number of seconds as a float, also if it is one of numpy.
 
     Raises
     ------
     InvalidInput
-        If it is none, endless, or too small.
+        If it is no number, not finite, or below ``least``.
     """
     what = f"a number of seconds from {least:g} on"
     found = number(value, name, what)
@@ -280,12 +283,12 @@ def seconds(value: object, name: str, *, least: float = 0.0) -> float:
 
 
 def patience(value: object, name: str = "timeout") -> float:
-    """Take how long to wait, in seconds; ``None`` and infinity wait for ever.
+    """Return a timeout in seconds; ``None`` and infinity are infinity, and wait for ever.
 
     Raises
     ------
     InvalidInput
-        If it is no time to wait.
+        If it is no number of seconds from 0 on.
     """
     if value is None or (isinstance(value, float) and value == math.inf):
         return math.inf
@@ -298,22 +301,22 @@ def patience(value: object, name: str = "timeout") -> float:
 
 
 def plain_function(value: object, caller: str, argument: str) -> None:
-    """Check that something can be called, and then does its work.
+    """Check that a value is a function whose call does its work.
 
     Parameters
     ----------
     value
-        What was given.
+        The user's value.
     caller
-        The method that it was given to.
+        The method that received it, for the message.
     argument
-        What it will be called with: ``record``, ``rows``, ….
+        The name of the argument that it will be called with: ``record``, ``rows``, ….
 
     Raises
     ------
     InvalidInput
-        If it cannot be called, is ``async`` (there is no event loop to run it in) or a generator
-        function, of which a call runs nothing.
+        If it cannot be called, is ``async`` (no event loop would run it), or is a generator
+        function (a call would run none of its code).
     """
     if not callable(value):
         raise InvalidInput(f"{caller} wants a function of {argument}, not {shown(value)}")
@@ -335,12 +338,12 @@ def _is_any(value: Callable[..., object], test: Callable[[object], bool]) -> boo
 
 
 def only_known(options: Iterable[str], known: Sequence[str], caller: str) -> None:
-    """Check the names of keyword arguments that are passed on.
+    """Check the names of keyword arguments that are passed on to something else.
 
     Raises
     ------
     InvalidInput
-        If there is another; it lists those that there are.
+        If one is not among ``known``; the message lists these.
     """
     unknown = next((name for name in options if name not in known), None)
     if unknown is not None:
@@ -352,12 +355,12 @@ def only_known(options: Iterable[str], known: Sequence[str], caller: str) -> Non
 
 
 def path_of(value: object, name: str) -> Path:
-    """Take a path; ``~`` is the user's own folder, as in a shell.
+    """Return a path; ``~`` is the user's home folder, as in a shell.
 
     Raises
     ------
     InvalidInput
-        If it is none, or has a name that no file can have.
+        If it is no path, or has a name that no file can have.
     """
     if not isinstance(value, str | os.PathLike) or not str(value):
         raise InvalidInput(f"{name} must be the path of a folder or a file, not {shown(value)}")
@@ -374,12 +377,12 @@ def path_of(value: object, name: str) -> Path:
 
 
 def folder_to_write(value: object, name: str) -> Path:
-    """Take the path of a folder that is there or can be made.
+    """Return the path of a folder that exists or can be made.
 
     Raises
     ------
     InvalidInput
-        If it is none, or if it, or what should hold it, is a file.
+        If it is no path, or if it or one of its parents is a file.
     """
     path = path_of(value, name)
     there = next((each for each in (path, *path.parents) if os.path.lexists(each)), None)
@@ -389,14 +392,14 @@ def folder_to_write(value: object, name: str) -> Path:
 
 
 def has_columns(frame: object, needed: Sequence[str], what: str) -> None:
-    """Check that something is a polars frame, and has some columns.
+    """Check that a value is a polars frame with the needed columns.
 
     Raises
     ------
     InvalidInput
         If it is no polars frame.
     ColumnMissing
-        If a column is absent; the message lists those present.
+        If a needed column is absent; the message lists those present.
     """
     if not isinstance(frame, pl.DataFrame):
         raise InvalidInput(f"{what}: a polars frame is needed, not {kind_of(frame)}")
@@ -408,7 +411,7 @@ def has_columns(frame: object, needed: Sequence[str], what: str) -> None:
         )
 
 
-#: What makes a column of the wrong kind into one of the right one.
+#: The expression that converts a column of the wrong type, by its type and the wanted kind.
 _CURES = {
     (pl.String, "times"): "; .str.to_datetime(time_unit='ns', time_zone='UTC') makes such",
     (pl.Int64, "times"): "; .cast(pl.Datetime('ns', 'UTC')) makes such of ns",
@@ -423,14 +426,14 @@ def columns_hold(
     numbers: Iterable[str] = (),
     words: Iterable[str] = (),
 ) -> None:
-    """Check what a frame's columns hold, before polars compares prices as text, or fails later.
+    """Check the types of a frame's columns, before polars compares prices as text or fails later.
 
-    Columns that are absent, and those of nulls only, pass.
+    Absent columns and columns of nulls pass.
 
     Raises
     ------
     InvalidInput
-        If one of them holds something else.
+        If a column has another type.
     """
     schema = frame.schema
     for names, what, kinds in (
@@ -447,7 +450,7 @@ def columns_hold(
 
 
 def kind_of(value: object) -> str:
-    """Name what came where a polars frame was wanted, and say how one of pandas becomes one."""
+    """Return the type of a value that is no polars frame, with the conversion if it is pandas'."""
     is_pandas = type(value).__module__.startswith("pandas")
     hint = " of pandas; pl.from_pandas(frame) makes one" if is_pandas else ""
     return f"{type(value).__name__}{hint}"

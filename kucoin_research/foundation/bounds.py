@@ -1,9 +1,10 @@
-"""How long a conversation with a server may take, and how another thread ends it.
+"""Bounds the time of a conversation with a server, and lets another thread end it.
 
-A timeout of a socket starts anew with each byte, so a server that drips holds its reader for ever.
-A `Bound` is a moment for all of it: connecting, encrypting, headers and body. Whoever waits asks it
-before each wait how long that may be. It also keeps a second handle of the socket that is waited
-on, so that `cut` wakes the reader from any thread, and never hits a descriptor that was reused.
+The timeout of a socket starts again with each byte, so a server that sends single bytes can hold
+its reader for ever. A `Bound` is one deadline for the whole conversation: connecting, encrypting,
+headers and body. The reader asks it before each wait for the time that is left. It also keeps a
+second handle of the socket, so that `cut` can wake the reader from any thread and never hits a
+descriptor that was reused for something else.
 """
 
 from __future__ import annotations
@@ -20,15 +21,15 @@ __all__ = ["Bound", "Cut", "OutOfTime"]
 
 
 class OutOfTime(TimeoutError):
-    """The conversation has taken as long as it may."""
+    """The conversation has reached its deadline."""
 
 
 class Cut(ConnectionAbortedError):
-    """The conversation was ended by another thread."""
+    """Another thread has ended the conversation."""
 
 
 class Bound:
-    """A moment by which a conversation with a server is over; a context manager.
+    """The deadline of a conversation with a server that another thread may end; a context manager.
 
     **Threads**: one thread has the conversation and calls `left`, `hold` and `release`; any thread
     may call `cut`, at any time.
@@ -36,11 +37,11 @@ class Bound:
     Parameters
     ----------
     clock
-        The time it goes by.
+        The clock that the deadline is measured by.
     seconds
-        From now on.
+        From now to the deadline.
     until
-        A moment, in the clock's monotonic seconds, that may come before; None for none.
+        An earlier deadline, in the clock's monotonic seconds, if there is one.
     """
 
     def __init__(self, clock: Clock, seconds: float, *, until: float | None = None) -> None:
@@ -54,16 +55,16 @@ class Bound:
 
     @property
     def is_cut(self) -> bool:
-        """Whether it was ended by `cut`."""
+        """Whether `cut` has ended it."""
         return self._is_cut
 
     def left(self, most: float | None = None) -> float:
-        """Return the seconds that the next wait may take, above 0 and up to ``most``.
+        """Return the seconds that the next wait may take: above 0, and ``most`` at most.
 
         Raises
         ------
         OutOfTime
-            If there are none.
+            If the deadline has passed.
         Cut
             If the conversation was ended.
         """
@@ -75,12 +76,12 @@ class Bound:
         return left if most is None else min(left, most)
 
     def hold(self, *socks: socket.socket) -> None:
-        """Have these sockets shut down by `cut`, instead of the ones before."""
+        """Let `cut` shut down these sockets, instead of those held before."""
         self._swap([self.clock.handle(each) for each in socks])
-        self.left()  # it may have been cut meanwhile
+        self.left()  # raises if it was cut before the handles were in place
 
     def release(self) -> None:
-        """Let go of the socket: the conversation is over, the connection may go on."""
+        """Release the sockets: the conversation is over, but the connection may go on."""
         self._swap([])
 
     def _swap(self, handles: list[Any]) -> None:
@@ -90,11 +91,11 @@ class Bound:
             each.close()
 
     def cut(self) -> None:
-        """End the conversation now; whoever waits in it wakes. Idempotent, does not wait."""
+        """End the conversation now, and wake its reader. Idempotent; does not wait."""
         with self._lock:
             self._is_cut = True
             for each in self._handles:
-                with contextlib.suppress(OSError):  # the peer was faster
+                with contextlib.suppress(OSError):  # the peer has closed it already
                     each.shutdown(socket.SHUT_RDWR)
 
     def __enter__(self) -> Self:

@@ -1,4 +1,4 @@
-"""Functions that users attach: called, guarded, and named when they raise."""
+"""Calls functions that users attach, guards against their errors, and names them in messages."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ T = TypeVar("T")
 
 
 class NeverRun(InvalidInput):
-    """A function returned a coroutine or a generator, of which nothing has run."""
+    """A function returned a coroutine or a generator, so none of its code has run."""
 
 
 def check_has_run(result: object, name: str) -> None:
-    """Refuse a result that is the work itself, which nobody is going to do.
+    """Check that a function's result is no coroutine or generator that nobody will run.
 
-    A coroutine is closed, so that Python does not warn of it as well. Tasks and futures pass: they
-    run.
+    A coroutine is closed, so that Python does not also warn about it. Tasks and futures pass, since
+    they run by themselves.
 
     Parameters
     ----------
     result
-        What a function has returned.
+        The function's return value.
     name
-        The function's.
+        The function's name, for the message.
 
     Raises
     ------
@@ -61,13 +61,13 @@ def check_has_run(result: object, name: str) -> None:
 
 
 def name_of_function(call: object) -> str:
-    """Name a function in messages: a callable object by its type."""
+    """Return a function's name for messages; a callable object is named by its type."""
     name = getattr(call, "__name__", None)
     return name if isinstance(name, str) else type(call).__name__
 
 
 class BatchSink(Generic[T]):
-    """A function that is called with batches; attached twice, it is two.
+    """A user's function that is called with batches; if attached twice, it has two sinks.
 
     Parameters
     ----------
@@ -80,12 +80,12 @@ class BatchSink(Generic[T]):
         self._call = call
 
     def take(self, items: Sequence[T]) -> BaseException | None:
-        """Call it; returns what it raised, after which it must not be called again."""
+        """Call it and return the error that it raised, if any; then it must not be called again."""
         try:
             result = self._call(items)
             if result is not None:
                 check_has_run(result, self.name)
-        # SystemExit, too: threading would take it for the wish to end this thread, silently.
+        # SystemExit too, since threading would let it end this thread without a word.
         except (Exception, SystemExit) as error:  # the sink guard
             log.exception("a batch sink raised and was detached")
             return error
@@ -93,18 +93,18 @@ class BatchSink(Generic[T]):
 
 
 class Failure(NamedTuple):
-    """A function that has raised, and is called no more.
+    """An attached function that raised, and is called no more.
 
     Attributes
     ----------
     name
-        Of the function.
+        The function's name.
     error
-        What it raised.
+        The error that it raised.
     trace
-        The traceback in words.
+        The traceback as text.
     time_ns
-        When, ns UTC; of a replay, where it was.
+        When it raised, ns UTC; in a replay, the recorded time.
     """
 
     name: str
@@ -114,22 +114,22 @@ class Failure(NamedTuple):
 
     @classmethod
     def of(cls, name: str, error: BaseException, time_ns: int) -> Self:
-        """Take note of what a function has raised."""
+        """Make the failure of a function from the error that it raised."""
         return cls(name, error, _trace(error), time_ns)
 
     def __str__(self) -> str:
-        if isinstance(self.error, NeverRun):  # which it has not raised itself
+        if isinstance(self.error, NeverRun):  # raised by our check, and its text names the function
             return str(self.error)
         return f"{self.name} raised {describe(self.error)}"
 
 
 def without(failures: Sequence[Failure], name: str) -> tuple[Failure, ...]:
-    """Forget the failures of a function that is attached anew."""
+    """Return the failures without those of the function ``name``, which is attached again."""
     return tuple(each for each in failures if each.name != name)
 
 
 def describe(error: BaseException) -> str:
-    """Tell an error in words, whatever its own ``__str__`` does."""
+    """Return an error's type and text, or only its type if its own ``__str__`` raises."""
     try:
         return f"{type(error).__name__}: {error}"
     except Exception:  # noqa: BLE001  part of the sink guard: an error that cannot be shown

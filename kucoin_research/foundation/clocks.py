@@ -1,13 +1,13 @@
-"""The time that everything here lives in, and what depends on it: waiting, and who waits.
+"""The clock of the package, and everything that waits by it: events, conditions, threads.
 
-A stream, a recorder, a replay and the REST side take their time from one `Clock`, and so their
-events, conditions and threads. It is the machine's own unless a test installs another (`use`),
-in which time stands still while anybody works.
+A stream, a recorder, a replay and the REST client take the time, and their events, conditions and
+threads, from one `Clock`. It is the machine's own, unless a test installs another one by `use`, in
+which time stands still while any thread works.
 
-The wall clock may jump: a laptop that wakes, a time server that corrects, a hand that sets.
-`ArrivalTime` is what a stream stamps its rows by. Forwards it follows the wall clock at once. When
-that is set back, arrivals go on at half their pace until both agree, so that neither order nor
-intervals are lost for ever: after twice the time by which the clock was wrong, stamps are right.
+The wall clock may jump: a laptop wakes, a time server corrects it, or somebody sets it. Streams
+stamp their rows by an `ArrivalTime`. If the wall clock jumps forwards, it follows at once. If the
+wall clock is set back, it runs at half speed until both agree, so that rows keep their order. After
+twice the time by which the clock was set back, the stamps are right again.
 """
 
 from __future__ import annotations
@@ -23,35 +23,36 @@ from typing import Any, NamedTuple
 
 __all__ = ["ArrivalTime", "Clock", "Move", "current", "use"]
 
-# The two clocks are read one after the other. Where the machine took longer than this between
-# them, they are read again, so that a busy machine is no clock that has moved.
+# The two clocks are read one after the other. If more than this passes between the two readings,
+# they are read again: otherwise a busy machine would look like a clock that was set.
 _AT_ONCE_NS = 1_000_000
 _READINGS = 5
-# A time server slews by 0.5 ms a second. What moves by more between two readings was set.
+# A time server slews a clock by 0.5 ms per second. A larger move between two readings means that
+# the clock was set.
 _MOVE_NS = 10_000_000
-# Stamps that are ahead by less are right.
+# Stamps count as right if they are ahead of the wall clock by less than this.
 _RIGHT_NS = 1_000_000
 
 
 class Move(NamedTuple):
-    """The wall clock was set: by so many ns, at that stamp (ns UTC)."""
+    """One setting of the wall clock: by ``by_ns``, at the stamp ``stamp_ns`` (ns UTC)."""
 
     stamp_ns: int
     by_ns: int
 
 
 class ArrivalTime:
-    """Tells the time of arrivals, ns UTC: the wall clock, but never backwards; thread-safe.
+    """The time of arrivals, ns UTC: the wall clock, but never backwards; thread-safe.
 
     Parameters
     ----------
     wall_ns, monotonic_ns
-        The two clocks.
+        Functions that read the two clocks, in ns.
 
     Attributes
     ----------
     moves
-        When and by how much the wall clock was set, as far as readings have shown; it grows.
+        The settings of the wall clock that readings have found so far, oldest first.
     """
 
     def __init__(
@@ -61,10 +62,10 @@ class ArrivalTime:
     ) -> None:
         self._wall_ns = wall_ns
         self._monotonic_ns = monotonic_ns
-        self._lock = threading.Lock()  # guards what follows
+        self._lock = threading.Lock()  # guards the attributes below
         self.moves: list[Move] = []
         self._wall_was_ns, self._at_ns = self._read()
-        self._told_ns = self._wall_was_ns
+        self._stamp_ns = self._wall_was_ns
 
     def now_ns(self) -> int:
         """Read the time."""
@@ -73,15 +74,16 @@ class ArrivalTime:
             elapsed_ns = max(0, at_ns - self._at_ns)
             moved_ns = wall_ns - self._wall_was_ns - elapsed_ns
             self._wall_was_ns, self._at_ns = wall_ns, at_ns
-            self._told_ns = max(wall_ns, self._told_ns + elapsed_ns // 2)
+            # Half speed while the wall clock is behind, so that it can catch up.
+            self._stamp_ns = max(wall_ns, self._stamp_ns + elapsed_ns // 2)
             if abs(moved_ns) > _MOVE_NS:
-                self.moves.append(Move(self._told_ns, moved_ns))
-            return self._told_ns
+                self.moves.append(Move(self._stamp_ns, moved_ns))
+            return self._stamp_ns
 
     @property
     def ahead_ns(self) -> int:
-        """By how much stamps are ahead of the wall clock, as of the last reading."""
-        return self._told_ns - self._wall_was_ns
+        """How far stamps are ahead of the wall clock, as of the last reading."""
+        return self._stamp_ns - self._wall_was_ns
 
     @property
     def is_right(self) -> bool:
@@ -89,7 +91,7 @@ class ArrivalTime:
         return self.ahead_ns < _RIGHT_NS
 
     def _read(self) -> tuple[int, int]:
-        """Read both clocks at (nearly) one moment."""
+        """Read both clocks at nearly the same moment."""
         before_ns = self._monotonic_ns()
         for _ in range(_READINGS):
             wall_ns, at_ns = self._wall_ns(), self._monotonic_ns()
@@ -100,17 +102,17 @@ class ArrivalTime:
 
 
 class Clock:
-    """The machine's own time, and the waiting that goes by it; thread-safe.
+    """The machine's clock, and the maker of everything that waits by it; thread-safe.
 
-    A subclass may keep another time. Then everything that it makes here must wait in that time:
-    events, conditions, locks held while foreign code runs, threads, and sockets.
+    A subclass may keep another time. Then everything that it makes must wait in that time: events,
+    conditions, locks that are held while foreign code runs, threads, and sockets.
 
     Attributes
     ----------
     random
-        For jitter, which decides how long something waits.
+        The source of jitter, which decides how long something waits.
     machine
-        What a simulated exchange in this process lives by; None for the real one.
+        The machine that a simulated exchange in this process runs on; ``None`` for the real one.
     """
 
     machine: Any = None
@@ -123,35 +125,35 @@ class Clock:
         return time.time_ns()
 
     def monotonic_ns(self) -> int:
-        """Read the steady clock, ns from an arbitrary origin."""
+        """Read the monotonic clock, ns from an arbitrary origin."""
         return time.monotonic_ns()
 
     def monotonic(self) -> float:
-        """Read the steady clock, in seconds."""
+        """Read the monotonic clock, in seconds."""
         return time.monotonic()
 
     def arrivals(self) -> ArrivalTime:
-        """Make the time that one stream stamps its rows by."""
+        """Make the clock that one stream stamps its rows by."""
         return ArrivalTime(self.wall_ns, self.monotonic_ns)
 
     def event(self) -> threading.Event:
-        """Make an event, whose ``wait`` goes by this clock."""
+        """Make an event whose ``wait`` goes by this clock."""
         return threading.Event()
 
     def condition(self) -> threading.Condition:
-        """Make a condition with a lock that its holder may take again."""
+        """Make a condition with a reentrant lock."""
         return threading.Condition(threading.RLock())
 
     def lock(self) -> Any:
-        """Make a lock that may be held while others wait, and that its holder may take again."""
+        """Make a reentrant lock that may be held while foreign code runs."""
         return threading.RLock()
 
     def thread(self, target: Callable[[], object], name: str) -> threading.Thread:
-        """Make a daemon thread, not started yet."""
+        """Make a daemon thread; the caller starts it."""
         return threading.Thread(target=target, name=name, daemon=True)
 
     def connected(self, socks: Sequence[socket.socket], seconds: float) -> list[socket.socket]:
-        """Wait until one of the sockets that connect has done so, or has failed; return those."""
+        """Wait until at least one connecting socket has connected or failed; return those."""
         with selectors.DefaultSelector() as selector:
             for each in socks:
                 selector.register(each, selectors.EVENT_WRITE)
@@ -159,11 +161,14 @@ class Clock:
         return [each for each in socks if each in ready]
 
     def adopt(self, sock: socket.socket) -> socket.socket:
-        """Let the waits of a connected socket go by this clock; returns the one to use from now."""
+        """Return a connected socket whose waits go by this clock, to be used instead."""
         return sock
 
     def handle(self, sock: socket.socket) -> Any:
-        """Make a second handle of a socket: ``shutdown`` ends its connection, ``close`` only it."""
+        """Make a second handle of a socket.
+
+        Its ``shutdown`` ends the connection; its ``close`` closes only the handle.
+        """
         return socket.fromfd(sock.fileno(), sock.family, sock.type, sock.proto)
 
 
@@ -171,13 +176,13 @@ _current = Clock()
 
 
 def current() -> Clock:
-    """Give the clock that whatever is made now lives by."""
+    """Return the clock for everything that is made now."""
     return _current
 
 
 @contextlib.contextmanager
 def use(clock: Clock) -> Iterator[Clock]:
-    """Let what is made inside live by another clock, in all threads; for tests."""
+    """Install another clock for everything that is made inside, in all threads; for tests."""
     global _current
     before, _current = _current, clock
     try:

@@ -1,7 +1,7 @@
-"""Interrupting the command line while it is still being imported.
+"""Ends the command line cleanly if it is interrupted while it is still being imported.
 
-That takes long enough for an impatient Ctrl-C, and a traceback through half of polars is no answer.
-Where this package is a library, importing this module does nothing.
+The imports take long enough for an impatient Ctrl-C, and a traceback through polars helps nobody.
+If the package is used as a library, importing this module does nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ def _is_command_line() -> bool:
 
 
 def _end(*_: object) -> None:
-    # At once, as nothing is running yet: an exception could be swallowed by what is being imported.
+    # Exits at once, since nothing is running yet. A module that is being imported could swallow an
+    # exception.
     os.write(2, b"kucoin-research: interrupted\n")
     os._exit(_FAILED)
 

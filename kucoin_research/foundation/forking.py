@@ -1,6 +1,7 @@
-"""What a forked child renews: it has none of its parent's threads, but locks that they held.
+"""Renews locks in a forked child.
 
-Nobody is left to release such a lock, so the child would wait for it for ever.
+A forked child has copies of the locks that its parent's threads held, but not those threads. No one
+is left to release such a lock, so the child would wait for it for ever.
 """
 
 from __future__ import annotations
@@ -17,18 +18,20 @@ T = TypeVar("T")
 
 
 def in_child(renew: Callable[[], object]) -> None:
-    """Have a function called in each forked child, before anything else; it may wait for nothing.
+    """Call a function in each forked child, before anything else runs there.
 
-    It renews the locks of its module in place of those that threads of the parent may have held.
+    The function replaces the locks of its module by new ones, since threads of the parent may have
+    held the old ones. It must not wait for anything.
     """
     if hasattr(os, "register_at_fork"):  # not on Windows
         os.register_at_fork(after_in_child=renew)
 
 
 class cached_property(functools.cached_property[T]):  # noqa: N801  named as the one it stands for
-    """That of ``functools``, of which a forked child can read those that a thread was reading.
+    """The ``cached_property`` of ``functools``, which a forked child can always read.
 
-    Until Python 3.12 one lock is held while a value is made, for all instances of a class.
+    Before Python 3.12 the property holds a lock while a value is computed, one for all instances.
+    If a thread of the parent was computing a value, the child would wait for that lock for ever.
     """
 
     def __init__(self, func: Callable[[Any], T]) -> None:

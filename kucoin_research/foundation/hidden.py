@@ -1,9 +1,9 @@
-"""Secrets, held so that neither a dump of a variable nor a traceback with its variables shows them.
+"""Holds secrets so that neither a dump of a variable nor a verbose traceback shows them.
 
 Notebooks keep the tracebacks that they show, and verbose ones show the variables of every frame. So
-no variable of ours holds a secret as text: it is held ``Hidden``, and revealed within the
-expression that needs it. What hands a secret to a library, whose frames hold it as text, is called
-by ``sealed``: an error leaves without those frames.
+no variable of ours holds a secret as text. It is ``Hidden``, and revealed only within the
+expression that needs it. Code that passes a secret to a library, whose frames hold it as text, is
+called by ``sealed``: an error leaves without those frames.
 """
 
 from __future__ import annotations
@@ -25,23 +25,25 @@ V = TypeVar("V", str, bytes)
 
 
 class Hidden(Generic[V]):
-    """A text, or bytes, that shows as ``***`` wherever an object is dumped.
+    """A text or bytes that show as ``***`` wherever an object is dumped.
 
     Parameters
     ----------
     value
-        What is hidden.
+        The secret.
 
     Attributes
     ----------
     reveal
-        Gives the value; use it within the expression that needs it, and keep it in no variable.
+        A function that returns the secret. Call it within the expression that needs the secret, and
+        keep the result in no variable.
     """
 
     __slots__ = ("reveal",)
 
     def __init__(self, value: V) -> None:
-        # A method of the value itself, written in C: no attribute, cell or frame of it is dumped.
+        # A bound method of the value itself, written in C, so there is no attribute, closure cell
+        # or frame that a dump could show.
         reveal: Callable[[], Any] = value.__str__ if isinstance(value, str) else value.__bytes__
         self.reveal: Callable[[], V] = reveal
 
@@ -53,12 +55,12 @@ class Hidden(Generic[V]):
 
 
 class Settings(Mapping[str, str]):
-    """Named texts, of which dumps show the names only.
+    """A mapping of names to texts; dumps show the names only.
 
     Parameters
     ----------
     values
-        By name.
+        The texts by name.
     """
 
     __slots__ = ("_hidden",)
@@ -80,15 +82,15 @@ class Settings(Mapping[str, str]):
 
 
 def surroundings(is_wanted: Callable[[str], bool]) -> Settings:
-    """Take variables from the environment.
+    """Read variables from the environment.
 
-    Verbose tracebacks of IPython show the value of each attribute that a statement names, so one
-    that can raise must not name ``os.environ``.
+    Verbose tracebacks of IPython show the value of each attribute that a statement names. So a
+    statement that can raise must not name ``os.environ``.
 
     Parameters
     ----------
     is_wanted
-        Told each name.
+        Called with each name; returns whether to include the variable.
     """
     return Settings({name: value for name, value in os.environ.items() if is_wanted(name)})
 
@@ -96,11 +98,12 @@ def surroundings(is_wanted: Callable[[str], bool]) -> Settings:
 def masked(text: str, secrets: Iterable[Hidden[str]]) -> str:
     """Replace secrets by ``***`` in a text that came from elsewhere.
 
-    They are found in any case, as they are, and as pages, addresses (quoted once or more), JSON,
-    base64 and hexadecimal write them.
+    Secrets are found in upper and lower case, verbatim, and as written in HTML, URLs (quoted once
+    or more), JSON, base64 and hexadecimal.
     """
     secrets = list(secrets)
-    for spell in (_exactly, _loosely):  # the loose ones would leave the signs at a secret's ends
+    # Exact spellings first: the loose ones leave the signs at a secret's begin and end.
+    for spell in (_exactly, _loosely):
         found = {each for secret in secrets for each in spell(secret.reveal())}
         for spelling in sorted(found, key=len, reverse=True):
             text = re.sub(spelling, "***", text, flags=re.IGNORECASE)
@@ -108,7 +111,7 @@ def masked(text: str, secrets: Iterable[Hidden[str]]) -> str:
 
 
 def _exactly(secret: str) -> Iterator[str]:
-    """Give expressions that find a secret as it is, and as libraries write it."""
+    """Return expressions that find a secret verbatim, and as libraries write it."""
     if not secret.strip():
         return
     for text in (secret, " ".join(secret.split())):
@@ -116,16 +119,16 @@ def _exactly(secret: str) -> Iterator[str]:
         yield from map(re.escape, (*spelled, json.dumps(text)[1:-1], repr(text)[1:-1]))
 
 
-_ENOUGH = 8  # letters and digits that are nobody else's
-# What a server may write for a character that is neither an ASCII letter nor a digit.
+_ENOUGH = 8  # fewer letters and digits than this would also match other texts
+# The ways in which a server may write a character that is no ASCII letter or digit.
 _SIGN = r"%(?:25){0,3}[0-9a-f]{2}|\\+[ux][0-9a-f]{2,4}|&#?\w{1,8};|[^0-9a-z]"
 
 
 def _loosely(secret: str) -> Iterator[str]:
-    """Give expressions that find a secret in other codes, or with other signs between its words."""
+    """Return expressions for a secret in other encodings, or with other signs between words."""
     words = re.findall("[0-9A-Za-z]+", secret)
     if sum(map(len, words)) < _ENOUGH:
-        return  # too much else would be found
+        return
     yield rf"(?:{_SIGN}){{1,12}}+".join(words)
     encoded = secret.encode("utf-8", "replace")
     yield encoded.hex()
@@ -133,14 +136,14 @@ def _loosely(secret: str) -> Iterator[str]:
 
 
 def bare(error: E, mask: Callable[[str], str] = str) -> E:
-    """Take off an error what may show secrets: its frames, its cause and its context.
+    """Strip an error of all that may show secrets: its frames, its cause and its context.
 
     Parameters
     ----------
     error
-        Changed, and returned.
+        The error; it is changed and returned.
     mask
-        Applied to its texts.
+        Applied to the error's texts.
     """
     error.args = tuple(mask(each) if isinstance(each, str) else each for each in error.args)
     error.__cause__ = error.__context__ = None
@@ -148,12 +151,12 @@ def bare(error: E, mask: Callable[[str], str] = str) -> E:
 
 
 def sealed(call: Callable[[], T], mask: Callable[[str], str] = str) -> T:
-    """Call a function; whatever it raises, an interrupt too, leaves it ``bare``.
+    """Call a function and return its result; any error that it raises leaves ``bare``.
 
     Parameters
     ----------
     call
-        What it gives is returned.
+        The function. Interrupts in it also leave bare.
     mask
         Applied to the texts of an error.
     """
@@ -162,7 +165,7 @@ def sealed(call: Callable[[], T], mask: Callable[[str], str] = str) -> T:
     except BaseException as error:  # noqa: BLE001  raised below
         raised = bare(error, mask)
     try:
-        # Outside of the handler, which would make it its own context's context.
+        # Outside of the handler: raised inside, it would get a context again, with the old frames.
         raise raised
     finally:
         del raised  # it holds this frame

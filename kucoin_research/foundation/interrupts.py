@@ -1,12 +1,12 @@
-"""Ctrl-C at places that are fit for it.
+"""Holds Ctrl-C back until a place where it does no harm.
 
-Python raises ``KeyboardInterrupt`` between any two steps of the main thread: after a lock was taken
-and before the block that gives it back, after rows were written and before they are counted as
-written, while a thread is being started. Where that would cost rows, or leave something running, an
-interrupt is held: it is counted, and raised where ``check`` is called.
+Python raises ``KeyboardInterrupt`` between any two steps of the main thread: after a lock is taken
+and before the block that releases it, after rows are written and before they are counted, or while
+a thread is being started. Where that would lose rows or leave something running, an interrupt is
+held: it is counted, and raised where ``check`` is called.
 
-Only the main thread is interrupted; on others nothing here has an effect. Nor has it where somebody
-else has installed a handler of interrupts: theirs is left alone.
+Only the main thread is interrupted, so nothing here has an effect on other threads. If somebody
+else has installed a handler of interrupts, it is left alone, and nothing is held.
 """
 
 from __future__ import annotations
@@ -22,29 +22,40 @@ from kucoin_research.foundation.clocks import Clock
 
 __all__ = ["arrived", "as_program", "check", "hold", "is_pending", "join", "passing"]
 
-# Short: an interrupt does not end a wait by itself, and on Windows is seen after it only.
+# Seconds per wait. Short, since an interrupt that is held does not end a wait, and on Windows the
+# handler runs only after it.
 _SLICE = 0.05
-# Whoever presses Ctrl-C this often wants the process gone, whatever it is busy with.
+# A user who presses Ctrl-C this often wants the process to end, whatever it is doing.
 _ENOUGH = 5
 _ENDINGS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 
 
 class _Interrupts:
-    """The handler while interrupts are held."""
+    """The signal handler while interrupts are held: it counts them, and raises the first if asked.
+
+    Attributes
+    ----------
+    arrived
+        The number of interrupts.
+    is_pending
+        Whether one came that was not raised.
+    raises
+        Whether the next one is raised at once.
+    """
 
     def __init__(self, status: int | None = None) -> None:
         self.arrived = 0
         self.is_pending = False
         self.raises = False
         self._has_raised = False
-        self._status = status  # of a process that ends at once
+        self._status = status  # exit status of the process after _ENOUGH interrupts
 
     def __call__(self, *_: object) -> None:
-        # Nothing here may take a lock: the main thread may hold it.
+        # Takes no lock: a handler runs on the main thread, which may hold that lock already.
         self.arrived += 1
         if self._status is not None and self.arrived >= _ENOUGH:
             os._exit(self._status)
-        if self.raises and not self._has_raised:  # once: what it ends may clean up in peace
+        if self.raises and not self._has_raised:  # only once, so that clean-up is not interrupted
             self._has_raised = True
             raise KeyboardInterrupt
         self.is_pending = True
@@ -65,13 +76,13 @@ def _here() -> _Interrupts | None:
 
 @contextmanager
 def hold(*, passes_on: bool = False) -> Iterator[None]:
-    """Hold interrupts in here; also a decorator. May be nested.
+    """Hold interrupts inside this block; also a decorator, and may be nested.
 
     Parameters
     ----------
     passes_on
-        Raise ``KeyboardInterrupt`` at the end of the outermost, if one came and was not raised.
-        Otherwise it counts as answered by what is returned.
+        Raise ``KeyboardInterrupt`` at the end of the outermost block if an interrupt is pending.
+        Otherwise the block has handled it, for example by its return value.
     """
     outer = _here()
     if outer is not None:
@@ -89,17 +100,17 @@ def hold(*, passes_on: bool = False) -> Iterator[None]:
 
 @contextmanager
 def as_program(status: int, *, heeded: Iterable[str] = (), is_last: bool) -> Iterator[None]:
-    """Hold whatever asks a process to end: Ctrl-C, ``kill``, a closed terminal, a shutdown.
+    """Hold all signals that ask a process to end: Ctrl-C, ``kill``, a closed terminal, a shutdown.
 
     Parameters
     ----------
     status
-        What the process exits with if it is asked very often.
+        The exit status of the process if five such signals arrive.
     heeded
-        Signals that are held also where whoever started the process has them ignored, as ``nohup``
-        and the ``&`` of a script do.
+        Signals to hold even if the process was started with them ignored, as by ``nohup`` or by
+        ``&`` in a script. Other ignored signals stay ignored.
     is_last
-        Whether the process ends after this: then they are ignored from the end on.
+        Whether the process ends after this block; the signals are then ignored from its end on.
     """
     if not _is_main() or _held is not None:
         with hold():
@@ -152,7 +163,7 @@ def _switched(held: _Interrupts, *, raises: bool) -> Iterator[None]:
 
 @contextmanager
 def passing() -> Iterator[None]:
-    """Raise interrupts in here at once, though they are held outside: for what may take long."""
+    """Raise interrupts at once inside this block, for long work within a block that holds them."""
     held = _here()
     if held is None:
         yield
@@ -162,7 +173,7 @@ def passing() -> Iterator[None]:
 
 
 def is_pending() -> bool:
-    """Tell whether an interrupt is held that was not raised yet."""
+    """Return whether an interrupt is held and not raised yet."""
     held = _here()
     return held is not None and held.is_pending
 
@@ -175,24 +186,24 @@ def check() -> None:
 
 
 def arrived() -> int:
-    """Count the interrupts since they are held, raised or not."""
+    """Return the number of interrupts since they are held, raised or not; 0 if none are held."""
     held = _here()
     return 0 if held is None else held.arrived
 
 
 def join(threads: Iterable[threading.Thread], timeout: float, *, seen: int, clock: Clock) -> None:
-    """Wait for threads to end; where interrupts are held, a further one ends the wait.
+    """Wait for threads to end; if interrupts are held, another one ends the wait.
 
     Parameters
     ----------
     threads
-        Which.
+        The threads to wait for.
     timeout
-        Seconds, for all of them together.
+        Seconds, for all threads together.
     seen
-        What ``arrived`` was when the threads were asked to end.
+        The value of ``arrived()`` when the threads were asked to end.
     clock
-        What the wait goes by.
+        The clock that the timeout is measured by.
     """
     held = _here()
     deadline = clock.monotonic() + timeout

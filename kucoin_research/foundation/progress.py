@@ -1,4 +1,4 @@
-"""Progress bars, in the terminal and the notebook."""
+"""Progress bars for the terminal and the notebook."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ __all__ = ["Download", "quiet_tqdm"]
 
 
 def quiet_tqdm(**options: Any) -> Any:
-    """Make a bar of ``tqdm.auto`` with the options given."""
+    """Make a bar of ``tqdm.auto`` with these options, without its warnings."""
     with warnings.catch_warnings():
-        # Without ipywidgets tqdm warns and falls back to text, which is all right.
+        # Without ipywidgets tqdm warns and falls back to text, which is fine.
         warnings.simplefilter("ignore")
         from tqdm.auto import tqdm
 
@@ -20,14 +20,14 @@ def quiet_tqdm(**options: Any) -> Any:
 
 
 class Download:
-    """Progress of a download of several pages; one that is done at once shows no bar.
+    """Shows the progress of a download of several pages; a download of one page shows no bar.
 
-    Call it with the share done, 0 to 1, and the rows so far.
+    Call it with the share that is done, 0 to 1, and the number of rows so far.
 
     Parameters
     ----------
     name
-        What is downloaded.
+        The bar's label.
     shown
         Whether to show a bar.
     """
@@ -40,7 +40,7 @@ class Download:
         self._rows = 0
 
     def __call__(self, share: float, rows: int) -> None:
-        """Tell how far it is; a share that is smaller than the last one leaves the bar there."""
+        """Move the bar; a share below the last one leaves it where it is."""
         share = self._share = max(share, self._share)
         self._rows = rows
         if self._bar is None and share >= 1.0:
@@ -51,7 +51,7 @@ class Download:
             bar.update(share - bar.n)
 
     def waits(self, seconds: float, error: Exception) -> None:
-        """Tell that it waits before it asks again, and why."""
+        """Show that the download waits before it asks again, and the error that made it wait."""
         bar = self._its_bar()
         if bar is not None:
             bar.set_postfix_str(f"{self._rows:,} rows, asks again in {seconds:.0f} s: {error}")

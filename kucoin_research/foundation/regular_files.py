@@ -1,9 +1,9 @@
-"""Files in a folder that somebody else may have made: regular ones only, and no link is followed.
+"""Opens, makes and replaces regular files only, and follows no link.
 
-A session is a folder that is sent about. Where a link, a pipe or a device has the name of one of
-its files, opening that would read or write something elsewhere, or wait for ever. So each file of
-a session is opened, made and replaced by these functions. The folder itself, and the folders above
-it, are what the user named: they may be links.
+Users send sessions to each other, so somebody else may have made a session's folder. If a link, a
+pipe or a device in it has the name of one of its files, opening that would read or write elsewhere,
+or wait for ever. So all files of a session are opened, made and replaced by these functions. The
+folder itself and the folders above it are the user's own choice; they may be links.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ __all__ = [
 ]
 
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
-# Else opening a pipe waits for a writer.
+# Without it, opening a pipe waits for a writer.
 _NO_WAIT = getattr(os, "O_NONBLOCK", 0)
 _FLAGS = _NO_FOLLOW | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 _BLOCK = 1 << 20
-_LONGEST = 100  # characters of a name that a draft's name begins with
+_LONGEST = 100  # a draft's name begins with this many characters of the file's name at most
 _BLOCK_ON_DISK = 512  # bytes, as ``st_blocks`` counts them
-_LARGEST_HOLES = 64 << 20  # bytes of a file, in all
+_LARGEST_HOLES = 64 << 20  # bytes, all holes of a file together
 _KINDS = (
     (stat.S_ISLNK, "a link"),
     (stat.S_ISDIR, "a folder"),
@@ -52,7 +52,7 @@ _KINDS = (
 
 
 class Irregular(OSError):
-    """There is something of that name, but it is no regular file; the text says what it is."""
+    """Something has that name, but it is no regular file; ``what`` says what kind it is."""
 
     def __init__(self, path: Path, what: str) -> None:
         super().__init__(errno.EINVAL, f"it is {what}, not a file", str(path))
@@ -60,14 +60,14 @@ class Irregular(OSError):
 
 
 def worded(error: OSError, failed: str, cure: str) -> OSError:
-    """Make an error of the same kind and ``errno`` that says in a sentence what failed, and why.
+    """Make an error of the same kind and ``errno`` whose text is a sentence with the cure.
 
     Parameters
     ----------
     error
-        The system's.
+        The error of the operating system.
     failed, cure
-        What could not be done, with which folder; and what to do.
+        The task that failed, with the folder, and the advice to the user.
     """
     kind = type(error) if type(error).__module__ == "builtins" else OSError
     made = kind(f"{failed}: {error.strerror or error}; {cure}")
@@ -76,12 +76,12 @@ def worded(error: OSError, failed: str, cure: str) -> OSError:
 
 
 def kind_of(path: Path) -> str | None:
-    """Say what is at a path where it is no regular file: ``a link``, …; ``None`` where it is one.
+    """Return the kind of something that is no regular file, such as ``a link``; else ``None``.
 
     Raises
     ------
     OSError
-        If there is nothing, or it cannot be looked at.
+        If nothing is there, or its kind cannot be read.
     """
     return _kind(path.lstat())
 
@@ -93,7 +93,7 @@ def _kind(found: os.stat_result) -> str | None:
 
 
 def is_regular(path: Path) -> bool:
-    """Tell whether there is a regular file, and no link to one."""
+    """Return whether a path is a regular file; a link to one is none."""
     try:
         return kind_of(path) is None
     except (OSError, ValueError):
@@ -101,17 +101,18 @@ def is_regular(path: Path) -> bool:
 
 
 def size_of(path: Path) -> int:
-    """Give the bytes of a regular file, as far as they were written.
+    """Return the size of a regular file in bytes, up to the end of the data that was written.
 
-    A hole at the end is not counted, and nothing behind holes of more than 64 MB in all: a machine
-    that loses its power leaves small ones, but else a few kB on the disk could pass for a TB.
+    A hole at the end is not counted. Nothing is counted after the holes exceed 64 MB together. A
+    machine that loses power leaves small holes, but with large ones a few kB on the disk could pass
+    for a TB.
 
     Raises
     ------
     Irregular
-        If it is none.
+        If it is no regular file.
     OSError
-        If there is nothing.
+        If nothing is there.
     """
     found = path.lstat()
     what = _kind(found)
@@ -126,7 +127,7 @@ def _before_holes(path: Path, size: int) -> int:
     handle = open_handle(path, os.O_RDONLY)
     try:
         end = holes = 0
-        # What is compressed on the disk has few blocks, too, and no hole before its end.
+        # A file that the file system compresses also has few blocks, but no holes: it counts whole.
         for piece in _pieces(handle, size):
             holes += piece.start - end
             if holes > _LARGEST_HOLES:
@@ -138,7 +139,7 @@ def _before_holes(path: Path, size: int) -> int:
 
 
 def _pieces(handle: int, size: int) -> Iterator[range]:
-    """Give the pieces of a file that were written; between them are holes."""
+    """List the ranges of bytes of a file that were written; between them are holes."""
     if not hasattr(os, "SEEK_HOLE"):
         yield range(size)
         return
@@ -154,16 +155,16 @@ def _data_from(handle: int, begin: int) -> int | None:
     except OSError as error:
         if error.errno != errno.ENXIO:
             raise
-        return None  # nothing was written from there on
+        return None  # no data from there on
 
 
 def copy(source: BinaryIO, target: BinaryIO) -> None:
-    """Copy a file to an empty one, holes as holes.
+    """Copy a file to an empty one; holes stay holes.
 
     Raises
     ------
     OSError
-        If it could not be written.
+        If writing fails.
     """
     size = os.fstat(source.fileno()).st_size
     for piece in _pieces(source.fileno(), size):
@@ -181,12 +182,12 @@ def _copy(source: BinaryIO, target: BinaryIO, piece: range) -> None:
 
 
 def open_file(path: Path, *, buffering: int = -1) -> BinaryIO:
-    """Open a regular file that is there, to read it.
+    """Open an existing regular file to read it.
 
     Raises
     ------
     Irregular
-        If it is none.
+        If it is no regular file.
     OSError
         If it cannot be opened.
     """
@@ -194,8 +195,9 @@ def open_file(path: Path, *, buffering: int = -1) -> BinaryIO:
 
 
 def open_handle(path: Path, flags: int) -> int:
-    """Open a regular file that is there as ``os.open`` does; see ``open_file``."""
-    if not _NO_FOLLOW:  # Windows: a link that is put there in between is followed
+    """Open an existing regular file, as ``os.open`` does; see ``open_file`` for its errors."""
+    # Windows has no O_NOFOLLOW. It follows a link that somebody makes between check and opening.
+    if not _NO_FOLLOW:
         size_of(path)
     try:
         handle = os.open(path, flags | _FLAGS | _NO_WAIT)
@@ -211,12 +213,12 @@ def open_handle(path: Path, flags: int) -> int:
 
 
 def create(path: Path, *, mode: int = 0o644, flags: int = os.O_RDWR) -> int:
-    """Make a file, and give its descriptor; whatever has that name stays as it is.
+    """Make a file and return its descriptor; nothing that exists is overwritten.
 
     Raises
     ------
     FileExistsError
-        If there is anything of that name, a link to nothing included.
+        If anything has that name, even a link to nothing.
     OSError
         If it cannot be made.
     """
@@ -224,40 +226,40 @@ def create(path: Path, *, mode: int = 0o644, flags: int = os.O_RDWR) -> int:
 
 
 def create_like(path: Path, other: int) -> int:
-    """Make a file that the same people may read and write as another one, an open descriptor."""
+    """Make a file with the read and write permissions of ``other``, an open descriptor."""
     return create(path, mode=_mode_of(other))
 
 
 def replace(path: Path, data: bytes, *, mode: int = 0o644) -> None:
-    """Put a file with that content in place of whatever has its name, as a whole.
+    """Replace a file, or whatever has its name, by one with this content, atomically.
 
-    Whatever happens, the old one or the new one is there. The draft has a name of its own, so that
-    nothing which lies in the folder takes what is written.
+    Whatever happens, either the old or the new file is there. The draft is written under a random
+    name, so that nothing which somebody put into the folder receives the data.
 
     Raises
     ------
     OSError
-        If it could not be written; the old one stays.
+        If writing fails; the old file stays.
     """
     _replace(path, io.BytesIO(data), len(data), mode)
 
 
 def cut(path: Path, size: int) -> None:
-    """Leave the first ``size`` bytes of a file; a hard link to it elsewhere keeps them all.
+    """Cut a file to its first ``size`` bytes, by replacing it: a hard link to it keeps all bytes.
 
     Raises
     ------
     Irregular
         If it is no regular file.
     OSError
-        If it could not be written; it stays as it is.
+        If writing fails; the file stays as it is.
     """
     with open_file(path) as file:
         _replace(path, file, size, _mode_of(file.fileno()))
 
 
 def _mode_of(handle: int) -> int:
-    # Who may read and write it, and nothing else: no set-user-ID bit.
+    # Only the bits for reading and writing: no set-user-ID bit.
     return stat.S_IMODE(os.fstat(handle).st_mode) & 0o666
 
 

@@ -1,8 +1,8 @@
 """Decoders of JSON into types, made by one thread at a time.
 
-msgspec learns a struct's fields when it is first decoded, and crashes the process when two threads
-come to that at once (0.22.0: ``tests/unit/foundation/test_typed_json.py`` does it). Two
-connections that ask for their tokens together do just that.
+msgspec reads a struct's fields when its first decoder is made, and crashes the process if two
+threads do that at once (0.22.0; ``tests/unit/foundation/test_typed_json.py`` shows it). Two
+connections that request their tokens at the same time would do so.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from kucoin_research.foundation.forking import in_child
 
 __all__ = ["decoder"]
 
-_lock = threading.Lock()  # guards the making, not the decoding
+_lock = threading.Lock()  # guards the making of decoders; decoding needs no lock
 _decoders: dict[tuple[Any, bool], msgspec.json.Decoder[Any]] = {}
 
 
 def decoder(kind: Any, *, strict: bool = True) -> msgspec.json.Decoder[Any]:
-    """Give the decoder of a type; any thread may ask, and decode.
+    """Return the decoder of a type; any thread may call this, and use the decoder.
 
     Parameters
     ----------
     kind
-        What msgspec decodes into.
+        The type that msgspec decodes into.
     strict
-        Whether numbers in strings are refused.
+        Whether to refuse numbers that are written as strings.
     """
     found = _decoders.get((kind, strict))
     if found is None:

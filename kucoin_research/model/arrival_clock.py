@@ -1,4 +1,4 @@
-"""Strictly increasing stamps for what arrives."""
+"""Strictly increasing local timestamps for arriving records."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ __all__ = ["ArrivalClock"]
 
 
 class ArrivalClock:
-    """Stamps arrivals: strictly increasing, whatever the machine's clock does.
+    """Stamps arriving records with strictly increasing times, whatever the machine's clock does.
 
-    One clock serves one stream, so that its rows have one order. Not thread-safe: the stream's
-    delivery lock covers the stamping of a batch together with its delivery.
+    One clock serves one stream, so that all rows of the stream have one order. It is not
+    thread-safe: the stream's delivery lock covers both the stamping and the delivery of a batch.
     """
 
     def __init__(self) -> None:
         self._next = 0
 
     def begin(self, now_ns: int) -> int:
-        """Give the stamp of the first record of a batch that arrived at ``now_ns`` (ns UTC).
+        """Return the stamp of the first record of a batch that arrived at ``now_ns`` (ns UTC).
 
-        The following records of the batch take the following integers, 1 ns apart.
+        The other records of the batch take the integers after it, 1 ns apart.
         """
         return now_ns if now_ns > self._next else self._next
 
     def end(self, following: int) -> None:
-        """Close the batch; ``following`` is one past the last stamp used."""
+        """End the batch; ``following`` is one above the last stamp that was used."""
         self._next = following

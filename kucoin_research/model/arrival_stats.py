@@ -1,72 +1,52 @@
-"""How regularly rows of one channel and symbol arrive, and from which silence on is suspicious.
+"""How regularly the rows of a channel and symbol arrive, and how long a silence is suspicious.
 
-Markets differ by a factor of a million in how often something happens, so no fixed number of
-seconds separates a stalled topic from a quiet one. The topic's own past intervals do.
+Some markets are a million times busier than others. So no fixed number of seconds separates a
+stalled topic from a quiet one, but the topic's own past intervals do.
 """
 
 from __future__ import annotations
 
 __all__ = ["ENOUGH_INTERVALS", "FEWEST_INTERVALS", "SUSPICION", "ArrivalStats"]
 
-#: Silence is suspicious beyond this many times the 99th percentile of the intervals. A bucket's
-#: upper edge is at most 1/8 above what fell into it, so that it stays below 3 times the true one.
+#: Silence is suspicious when it is longer than this many times the 99th percentile of the
+#: intervals. The percentile is read as a bucket's upper edge, at most 1/8 above the true value, so
+#: the limit stays below 3 times the true percentile.
 SUSPICION = 2.4
-
-
-#: A percentile is looked up from so many intervals on.
+#: The percentile is computed from this many intervals on.
 FEWEST_INTERVALS = 30
-
-
-#: Of fewer intervals than these the 99th percentile is little more than the longest so far, and a
-#: longer one is soon to come: so much longer is waited.
+#: With fewer intervals than this, the 99th percentile is hardly above the longest interval so far,
+#: and a longer one will come soon. So the limit is raised in proportion.
 ENOUGH_INTERVALS = 100
 
-
-# With fewer, but these, silence is suspicious beyond so many times the longest interval, and no
-# sooner than the floor.
+# With at least 10 intervals, but too few for the percentile, silence is suspicious when it is
+# longer than 6 times the longest interval and longer than 10 s.
 _FEW_INTERVALS = 10
-
-
 _FEW_SUSPICION = 6.0
-
-
 _FEW_FLOOR_NS = 10_000_000_000
-
-
-# After so many more intervals a patience that a wrong suspicion has doubled is halved again.
+# A wrong suspicion doubles the patience. After this many more intervals it is halved again.
 _PATIENCE_LASTS = 256
-
-
-# Rows closer than this came together: they are one arrival.
+# Rows that are closer together than this count as one arrival.
 _TOGETHER_NS = 1_000_000
-
-
-# Buckets per doubling of the interval.
+# Buckets per doubling of the interval: 2 to the power of _FINE_BITS.
 _FINENESS = 8
-
-
 _FINE_BITS = 3
-
-
-# When so many are counted, all counts are halved: the beat of an hour ago fades.
+# At this many intervals all counts are halved, so that the rhythm of an hour ago fades.
 _MOST_COUNTED = 4_096
-
-
-# The percentile is looked up anew after so many more intervals.
+# The percentile is computed again after this many more intervals.
 _STALE_AFTER = 32
 
 
 class ArrivalStats:
-    """The rhythm of one topic's arrivals.
+    """Learns the rhythm of one topic's arrivals, to separate a stalled topic from a quiet one.
 
-    ``heard`` is for one thread at a time; ``p99_ns`` and ``suspicious_after_ns`` may be asked from
-    any.
+    It keeps a histogram of the intervals, eight buckets per doubling. One thread at a time may call
+    ``heard``; any thread may read ``p99_ns`` and ``suspicious_after_ns``.
 
     Attributes
     ----------
     patience
-        Multiplies the silence that is put up with: doubled by each suspicion that proved wrong, and
-        halved again as the topic goes on.
+        Factor on the silence that is tolerated. Each wrong suspicion doubles it; as the topic goes
+        on, it is halved again.
     """
 
     __slots__ = ("_counts", "_fresh", "_is_paused", "_p99_ns", "_since_quiet", "_total", "patience")
@@ -102,7 +82,7 @@ class ArrivalStats:
 
     @property
     def p99_ns(self) -> int | None:
-        """The interval that 99 of 100 stay below, within 1/8; ``None`` while too few are known."""
+        """The 99th percentile of the intervals, at most 1/8 too high; ``None`` below 30 of them."""
         if self._total < FEWEST_INTERVALS:
             return None
         if self._p99_ns is None or self._fresh >= _STALE_AFTER:
@@ -119,7 +99,7 @@ class ArrivalStats:
 
     def _look_up(self, part: float) -> int:
         counts = sorted(self._counts.copy().items(), reverse=True)
-        above = sum(count for _, count in counts) * (1.0 - part)  # 0 for the longest of all
+        above = sum(count for _, count in counts) * (1.0 - part)  # 0 finds the longest interval
         edge = 0
         for bucket, count in counts:
             edge = bucket + 1
@@ -131,7 +111,7 @@ class ArrivalStats:
 
     @property
     def suspicious_after_ns(self) -> int | None:
-        """The silence beyond which something is wrong; ``None`` while too little is known."""
+        """The silence, in ns, after which to suspect a stall; ``None`` below 10 intervals."""
         p99_ns = self.p99_ns
         if p99_ns is not None:
             doubt = max(ENOUGH_INTERVALS / max(self._total, 1), 1.0)
@@ -142,16 +122,16 @@ class ArrivalStats:
         return max(longest_ns, _FEW_FLOOR_NS)
 
     def pause(self) -> None:
-        """Leave the next interval out: it was not the topic's own."""
+        """Leave out the next interval: it spans an interruption, not the topic's own silence."""
         self._is_paused = True
 
     def was_quiet(self) -> None:
-        """Take note that a suspicion proved wrong."""
+        """Note that a suspicion was wrong, and double the patience."""
         self.patience *= 2.0
         self._since_quiet = 0
 
     def forget(self) -> None:
-        """Start to learn anew; the patience stays."""
+        """Forget all intervals and learn again; the patience stays."""
         self._counts = {}
         self._total = self._fresh = 0
         self._p99_ns = None

@@ -1,4 +1,4 @@
-"""Markets, channels and subscriptions: what a user asks for, by name."""
+"""Markets, channels and subscriptions, and how users name them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = [
     "parse_channel",
 ]
 
-# The guide says "depth" for the incremental book.
+# KuCoin WebSocket guides say "depth" for the incremental book.
 _ALIASES = {"depth": "level2", "level1": "bbo", "trades": "trade", "candles": "candle"}
 
 
@@ -44,22 +44,22 @@ class Market(StrEnum):
 
 
 def market_of(symbol: str, market: str | None = None) -> Market:
-    """Tell a symbol's market: a hyphen means spot, none means futures.
+    """Return a symbol's market: spot if it has a hyphen, futures if it has none.
 
     Parameters
     ----------
     symbol
         As the exchange spells it, for example ``XBTUSDTM`` or ``BTC-USDT``.
     market
-        ``"futures"`` or ``"spot"`` to override.
+        ``"futures"`` or ``"spot"`` overrides the spelling.
 
     Raises
     ------
     InvalidInput
-        If ``market`` is neither.
+        If ``market`` is neither of the two.
     """
     if market is None:
-        # (BTC/USD:BTC-261225, as others write what ends on a day, is no pair.)
+        # BTC/USD:BTC-261225 is how ccxt writes a dated contract: it has a hyphen and is no pair.
         return Market.SPOT if "-" in symbol and ":" not in symbol else Market.FUTURES
     name = market.lower() if isinstance(market, str) else ""
     if name not in list(Market):
@@ -68,19 +68,19 @@ def market_of(symbol: str, market: str | None = None) -> Market:
 
 
 class Channel(NamedTuple):
-    """A channel as asked for: its record's name, and the interval where it is a candle."""
+    """A channel's name, and the interval if it is a candle channel."""
 
     name: str
     interval: str | None = None
 
     @property
     def record(self) -> type[Record]:
-        """The record type that flows on this channel."""
+        """The type of this channel's records."""
         return CHANNELS[self.name]
 
     @property
     def is_private(self) -> bool:
-        """Whether it tells of the account itself, and so needs credentials."""
+        """Whether the channel reports on the user's account, and so needs credentials."""
         return self.name in PRIVATE_CHANNELS
 
     def __str__(self) -> str:
@@ -98,7 +98,7 @@ def parse_channel(text: str) -> Channel:
     Raises
     ------
     UnknownChannel
-        With the near matches and the list of names.
+        If there is no such channel; the message lists near matches and all names.
     """
     if not isinstance(text, str):
         raise UnknownChannel(
@@ -119,12 +119,12 @@ def parse_channel(text: str) -> Channel:
 
 
 def candle_interval(written: object) -> str:
-    """Give KuCoin's name of a candle's interval, in whatever way it is written.
+    """Return KuCoin's name of a candle's interval, for any spelling of it.
 
     Raises
     ------
     UnknownChannel
-        If KuCoin has no such candles.
+        If KuCoin has no candles of that interval, or the spelling is ambiguous.
     """
     doubt = ambiguity(written, "interval")
     if doubt is not None:
@@ -148,7 +148,7 @@ def _suggest(word: str, known: Iterable[str]) -> str:
 
 
 class Subscription(NamedTuple):
-    """One channel of one symbol; of all symbols (``*``) where the channel is private."""
+    """One channel of one symbol; a private channel has all symbols (``*``)."""
 
     channel: Channel
     symbol: str

@@ -1,4 +1,4 @@
-"""What a recording is known to have lost, or to hold otherwise than it was recorded."""
+"""Known damage of a recording: files that changed, and rows that were never written."""
 
 from __future__ import annotations
 
@@ -14,19 +14,20 @@ class Damage(NamedTuple):
     Attributes
     ----------
     file
-        Its name.
+        The file's name.
     what
-        ``missing``, ``lost`` (it is shorter), ``changed`` (other bytes), ``added`` (there is more
-        in it), ``miscounted`` (``session.json`` tells another number of rows), ``unreadable``
-        (no columns of the channel), ``renamed`` (other columns than were recorded), ``unknown``
-        (its name is none of a session's files), ``broken`` (a line cannot be read), or any other
-        sentence.
+        The kind of damage: ``missing``, ``lost`` (the file is shorter), ``changed`` (other bytes),
+        ``added`` (the file is longer), ``miscounted`` (``session.json`` has another number of
+        rows), ``unreadable`` (the columns are not the channel's), ``renamed`` (the columns are not
+        those recorded), ``unknown`` (no file of a session has such a name), ``broken`` (a line
+        cannot be read), or any other sentence.
     channel, symbol
-        Whose rows it held. ``status`` concerns all channels, as it tells of gaps in any of them.
+        The channel and symbol of the file's rows. Damage of ``status`` concerns all channels,
+        since its rows report the gaps of all of them.
     rows, bytes, sha256
-        What was recorded.
+        Counts and checksum as recorded.
     rows_found, bytes_found
-        What is there.
+        Counts as found now.
     """
 
     file: str
@@ -41,7 +42,7 @@ class Damage(NamedTuple):
 
     @classmethod
     def noted(cls, entry: Mapping[str, Any]) -> Self:
-        """Read one from ``session.json``; what is of no use there counts as not told."""
+        """Read one from ``session.json``; a value of the wrong type counts as absent."""
         return cls(
             _text(entry, "file") or "a file",
             _text(entry, "what") or "damaged",
@@ -55,38 +56,38 @@ class Damage(NamedTuple):
         )
 
     def to_manifest(self) -> dict[str, Any]:
-        """Lay it out for ``session.json``."""
+        """Return the entry for ``session.json``, without the fields that are ``None``."""
         return {key: value for key, value in self._asdict().items() if value is not None}
 
     def concerns(self, channel: str, symbol: str) -> bool:
-        """Tell whether a channel of a symbol (``*`` for none) is no longer whole by it."""
+        """Return whether this damages a channel of a symbol (``*`` stands for no symbol)."""
         return _concerns(self.channel, self.symbol, channel, symbol)
 
     @property
     def detail(self) -> str:
-        """Say what is wrong, without the file's name."""
-        told = _TELLERS.get(self.what, _other)(self)
+        """The damage in words, without the file's name."""
+        text = _DETAILS.get(self.what, _other)(self)
         if self.channel == "status":
-            return f"{told}, so that gaps of any channel may be untold"
-        return told
+            return f"{text}, so that gaps of any channel may be untold"
+        return text
 
     def __str__(self) -> str:
         return f"{self.file}: {self.detail}"
 
 
 class Loss(NamedTuple):
-    """Rows that a recorder could not write, or that others took away while it was writing.
+    """Rows that a recorder could not write, or that somebody removed while it was writing.
 
     Attributes
     ----------
     began, ended
-        When the first and the last of them arrived, ns UTC.
+        When the first and the last of the rows arrived, ns UTC.
     rows
-        How many.
+        The number of rows.
     file, channel, symbol
-        Whose rows they are; without a channel they may be of any.
+        Where the rows belong; without a channel they may belong to any.
     reason
-        Why they are lost; None where there was no room for what waited.
+        Why they were lost; ``None`` if the queue of waiting rows was full.
     """
 
     began: int
@@ -98,12 +99,12 @@ class Loss(NamedTuple):
     reason: str | None = None
 
     def concerns(self, channel: str, symbol: str) -> bool:
-        """Tell whether a channel of a symbol (``*`` for none) lacks rows by it."""
+        """Return whether a channel of a symbol (``*`` for none) lacks rows because of this."""
         return _concerns(self.channel, self.symbol, channel, symbol)
 
 
 def number_of(entry: Mapping[str, Any] | None, key: str) -> int | None:
-    """Read a count of a manifest's entry; None where it tells none."""
+    """Read a whole number from a manifest's entry; ``None`` if it is absent or no number."""
     value = None if entry is None else entry.get(key)
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
@@ -135,8 +136,8 @@ def _lost(damage: Damage) -> str:
 
 
 def _changed(damage: Damage) -> str:
-    told = "its bytes are not those that were recorded"
-    return told if damage.rows == damage.rows_found else f"{told}; {_compared(damage)}"
+    text = "its bytes are not those that were recorded"
+    return text if damage.rows == damage.rows_found else f"{text}; {_compared(damage)}"
 
 
 def _added(damage: Damage) -> str:
@@ -181,7 +182,7 @@ def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
-_TELLERS = {
+_DETAILS = {
     "missing": _missing,
     "lost": _lost,
     "changed": _changed,

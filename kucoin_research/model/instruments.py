@@ -1,4 +1,4 @@
-"""What is traded: an instrument's steps, fees and sizes, and the spelling of symbols."""
+"""Instruments, with their price steps, sizes and fees, and the spelling of their symbols."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ Direction: TypeAlias = Literal["nearest", "down", "up"]
 
 _ROUNDINGS = {"nearest": ROUND_HALF_UP, "down": ROUND_FLOOR, "up": ROUND_CEILING}
 
-# A float has at most 17 significant digits, so with 60 the quotient of two of them cannot round to
-# a whole number that it is not. Decimal's own 28 digits are too few for that.
+# A float has at most 17 significant digits. With 60 digits, the quotient of two floats cannot be
+# rounded to a whole number by mistake; the 28 digits that Decimal has by default are too few.
 _EXACT = Context(prec=60)
 
 
@@ -41,36 +41,38 @@ _EXACT = Context(prec=60)
 class Instrument:
     """A contract or a trading pair, as the exchange describes it.
 
-    Sizes count contracts (lots) on futures and base coins on spot. What is not known is None.
+    Sizes count contracts (lots) on futures and base coins on spot. Unknown values are ``None``. The
+    fields are the facts that KuCoin publishes about each symbol.
 
     Attributes
     ----------
     symbol, market
-        As the exchange spells it; ``futures`` or ``spot``.
+        The symbol as the exchange spells it; ``futures`` or ``spot``.
     base, quote, settle
-        Currencies: traded, priced in, and paid in.
+        The currencies that are traded, that prices are in, and that profits are paid in.
     tick_size, lot_size
-        Smallest step of the price and of the size.
+        The smallest step of the price and of the size.
     min_size, max_size
-        Bounds of one order.
+        The smallest and largest size of one order.
     contract_multiplier
-        Base units in one contract; 1.0 on spot and, as KuCoin sends it, -1.0 on inverse contracts.
+        Base units per contract; 1.0 on spot. Inverse contracts have -1.0, as KuCoin sends it.
     is_inverse
         Whether a contract is worth one unit of the quote currency and is settled in the base.
     maker_fee, taker_fee
         Fractions of the notional, rebates negative, at the lowest fee level and without discounts.
     status
-        ``Open``, or why not: on futures KuCoin's own word. None where it is not known.
+        ``Open``, or the reason why it does not trade: on futures KuCoin's own word. ``None`` if
+        unknown.
     max_leverage
-        Futures only.
+        The highest leverage; futures only.
     funding_interval_ms
-        Between two fundings; perpetual contracts only.
+        Time between two fundings; perpetual contracts only.
     index_symbol
         The index behind the mark price; futures only.
     expires
         When a dated contract ends, ns UTC.
     display_name
-        What the exchange shows to people; it can change while the symbol stays.
+        The exchange's name for people; it can change while the symbol stays.
     """
 
     symbol: str
@@ -98,7 +100,7 @@ class Instrument:
         object.__setattr__(self, "market", market_of(self.symbol, self.market))
         for name in ("tick_size", "lot_size"):
             step = getattr(self, name)
-            # Lists have 300,000 rows, whose numbers are of these two types.
+            # The types first, since a list may have 300,000 instruments, all with these types.
             is_one = type(step) in (float, int) or is_number(step)
             if not (is_one and math.isfinite(step) and step > 0):
                 raise InvalidInput(f"{self.symbol}: {name} must be above 0, not {shown(step)}")
@@ -109,7 +111,7 @@ class Instrument:
 
     @property
     def is_open(self) -> bool:
-        """Whether it is known that it can be traded now."""
+        """Whether it can be traded now; false if the status is unknown."""
         return self.status == "Open"
 
     def round_price(self, price: float, direction: Direction = "nearest") -> float:
@@ -125,13 +127,13 @@ class Instrument:
         Returns
         -------
         float
-            The float that is written like the rounded price: 0.3, never 0.30000000000000004. The
+            The float whose shortest text is the rounded price: 0.3, never 0.30000000000000004. The
             argument is read in the same way, so ``round_price(0.3, "down")`` stays 0.3.
 
         Raises
         ------
         InvalidInput
-            If the price is not finite or the direction is none of the three.
+            If the price is not finite, or the direction is not one of the three.
         """
         rounding = _ROUNDINGS.get(direction)
         if rounding is None:
@@ -141,7 +143,7 @@ class Instrument:
         return _round_to(_finite(price, "price"), self.tick_size, rounding)
 
     def round_size(self, size: float) -> float:
-        """Round a size to whole lots, towards zero: never more than was asked for.
+        """Round a size to whole lots, towards zero, so that it never grows.
 
         Raises
         ------
@@ -151,12 +153,12 @@ class Instrument:
         return _round_to(_finite(size, "size"), self.lot_size, ROUND_DOWN)
 
     def notional(self, size: float, price: float) -> float:
-        """Tell what a size is worth at a price, in the settlement currency.
+        """Compute the worth of a size at a price, in the settlement currency.
 
         Parameters
         ----------
         size
-            Contracts on futures, base coins on spot; a negative one gives a negative worth.
+            Contracts on futures, base coins on spot; a negative size has a negative worth.
         price
             In the quote currency.
 
@@ -164,7 +166,7 @@ class Instrument:
         -------
         float
             ``size * price * contract_multiplier`` in the quote currency, or ``size / price`` in
-            base coins where the contract is inverse.
+            base coins if the contract is inverse.
 
         Raises
         ------
@@ -192,8 +194,8 @@ def _finite(value: float, name: str) -> float:
 
 
 def _round_to(value: float, step: float, rounding: str) -> float:
-    # `repr` gives the shortest text that reads back as the float: the number as the exchange wrote
-    # it.
+    # `repr` writes the shortest text that reads back as the float, which is the number as the
+    # exchange wrote it.
     exact_step = Decimal(repr(float(step)))
     steps = _EXACT.divide(Decimal(repr(value)), exact_step).to_integral_value(rounding)
     return float(_EXACT.multiply(steps, exact_step)) + 0.0  # `+ 0.0` turns -0.0 into 0.0
@@ -216,13 +218,13 @@ _FRAME_TYPES: dict[str, pl.DataType] = {
 
 
 def symbol_frame(instruments: Iterable[Instrument]) -> pl.DataFrame:
-    """Lay instruments out as a frame.
+    """Return a frame of instruments.
 
     Returns
     -------
     pl.DataFrame
-        One row each, in the order given; one column per field of ``Instrument``. ``symbol`` is of
-        the type it has in frames of rows, so that these can be joined to it.
+        One row per instrument, in the given order; one column per field of ``Instrument``.
+        ``symbol`` has the same type as in frames of records, so that they can be joined.
     """
     schema = {field.name: _FRAME_TYPES.get(field.name, pl.String()) for field in fields(Instrument)}
     listed = list(instruments)
@@ -232,26 +234,26 @@ def symbol_frame(instruments: Iterable[Instrument]) -> pl.DataFrame:
 
 
 def resolve_symbol(symbol: str, known: Iterable[str], market: Market | str | None = None) -> str:
-    """Check a symbol against those that exist.
+    """Check that a symbol exists.
 
     Parameters
     ----------
     symbol
-        As typed.
+        As the user typed it.
     known
         The symbols of that market.
     market
-        ``futures`` or ``spot``; told by the hyphen when None.
+        ``futures`` or ``spot``; if ``None``, the hyphen decides.
 
     Returns
     -------
     str
-        The same symbol. Nothing is corrected silently: recordings are named by it.
+        The same symbol. Nothing is corrected silently, since recordings are named by it.
 
     Raises
     ------
     UnknownSymbol
-        With the spelling that was probably meant.
+        If it does not exist; the message has the spelling that was probably meant.
     """
     _check_text(symbol)
     market = market_of(symbol, market)
@@ -269,7 +271,7 @@ def resolve_symbol(symbol: str, known: Iterable[str], market: Market | str | Non
     guess, why = _guess(symbol, market)
     if guess in known:
         raise UnknownSymbol(_sentence(symbol, market, why, guess))
-    # Sorted, so that equally near names come out in the same order each time.
+    # Sorted, so that equally near names are suggested in the same order each time.
     close = difflib.get_close_matches(guess, sorted(_comparable(guess, known)), n=3, cutoff=0.6)
     listed = f'kr.symbols(market="{market}") lists them all'
     if not close:
@@ -278,7 +280,7 @@ def resolve_symbol(symbol: str, known: Iterable[str], market: Market | str | Non
     raise UnknownSymbol(f"no {market} symbol {shown(symbol)}; did you mean {names}? {listed}")
 
 
-# More than any market lists; to compare a name with each of these takes milliseconds.
+# No market lists more symbols; comparing a name with this many takes milliseconds.
 _MOST_COMPARED = 5_000
 
 
@@ -290,8 +292,8 @@ def _comparable(guess: str, known: set[str]) -> Iterable[str]:
     )
 
 
-# On futures KuCoin's words; a spot pair is `Closed`. `Init` opens by itself and `CancelOnly` still
-# moves, so their streams bring something.
+# The statuses whose streams stay silent. On futures they are KuCoin's words; a spot pair is
+# `Closed`. `Init` is not listed, since it opens by itself, nor `CancelOnly`, which still moves.
 _SILENT = {
     "BeingSettled": "its last settlement is being made",
     "Settled": "it has expired or was delisted",
@@ -306,7 +308,7 @@ def check_trading(instrument: Instrument) -> None:
     Raises
     ------
     SymbolNotTrading
-        If it is being settled, settled, paused or closed.
+        If it is being settled, or is settled, paused or closed.
     """
     status = instrument.status
     if status is not None and status in _SILENT:
@@ -319,12 +321,12 @@ def check_trading(instrument: Instrument) -> None:
 
 
 def spelling_hint(symbol: str, market: Market | str | None = None) -> str:
-    """Tell what is odd about a symbol's spelling, without knowing which symbols exist.
+    """Suggest another spelling of a symbol, without a list of the symbols that exist.
 
     Returns
     -------
     str
-        Half a sentence with the likely spelling, or ``""`` where nothing is odd.
+        Half a sentence with the likely spelling; ``""`` if the spelling looks right.
     """
     market = market_of(symbol, market)
     unified = _UNIFIED.fullmatch(symbol)
@@ -350,12 +352,12 @@ def _check_text(symbol: object) -> None:
 
 def _sentence(symbol: str, market: Market, why: str, guess: str) -> str:
     other = Market.SPOT if market is Market.FUTURES else Market.FUTURES
-    # Someone who names the other market's symbol may as well mean the other market.
+    # A user who types the other market's symbol may mean the other market.
     alternative = f", or market={str(other)!r}" if why == _WRONG_MARKET[market] else ""
     return f"no {market} symbol {shown(symbol)}: {why}use {guess!r}{alternative}"
 
 
-# As ccxt and others write symbols: BTC/USDT, and with the currency of settlement BTC/USDT:USDT.
+# The symbols of ccxt and others: BTC/USDT, and BTC/USDT:USDT with the settlement currency.
 _UNIFIED = re.compile(r"([A-Z0-9]+)/([A-Z0-9]+)(?::([A-Z0-9]+))?")
 
 
@@ -367,17 +369,17 @@ def _of_unified(market: Market, base: str, quote: str, settle: str | None) -> st
     return "use " + ", or ".join([*([shown(here)] if here else []), *others])
 
 
-# Of a contract that ends: BTC/USD:BTC-261225, of an option with its strike behind.
+# The same for a contract that ends, such as BTC/USD:BTC-261225; options have the strike behind it.
 _DATED = re.compile(r"([A-Z0-9]+)/([A-Z0-9]+):[A-Z0-9]+-(\d\d)(\d\d)\d\d(?:-.*)?")
-_MONTHS = "FGHJKMNQUVXZ"  # as exchanges of futures write January to December
+_MONTHS = "FGHJKMNQUVXZ"  # the letters of futures exchanges for January to December
 
 
 def _of_dated(known: Collection[str], base: str, quote: str, year: str, month: str) -> str:
-    """Name KuCoin's contract of that month, XBTMZ26 say, where it is known that there is one."""
+    """Suggest KuCoin's contract of that month, such as XBTMZ26, if it is among the known ones."""
     name = "XBT" if base == "BTC" else base
     code = _MONTHS[int(month) - 1] if 1 <= int(month) <= len(_MONTHS) else "?"
     ends = f"M{code}{year}"
-    # One without a currency in its name is priced in USD.
+    # A contract without a currency in its name is priced in USD.
     likely = [f"{name}{quote}{ends}", *([f"{name}{ends}"] if quote == "USD" else [])]
     here = [each for each in likely if each in known]
     if here:
@@ -402,7 +404,7 @@ _CONTRACT_ENDINGS = ("USDTM", "USDCM", "USDM")
 
 
 def _guess(symbol: str, market: Market) -> tuple[str, str]:
-    # The likely spelling on that market and, in half a sentence, what was wrong.
+    # Returns the likely spelling on that market, and the mistake in half a sentence.
     text = symbol.strip().upper().replace("/", "-").replace("_", "-")
     return _guess_contract(symbol, text) if market is Market.FUTURES else _guess_pair(text)
 
@@ -426,7 +428,7 @@ def _guess_pair(text: str) -> tuple[str, str]:
             why = _WRONG_MARKET[Market.SPOT]
             text = text.removesuffix("M")
             if text.endswith("USD"):
-                text += "T"  # spot has no dollar pairs worth the name; USDT is what comes nearest
+                text += "T"  # spot has hardly any USD pairs; USDT comes nearest
         quote = next((quote for quote in _QUOTES if text.endswith(quote)), None)
         if quote and text != quote:
             text = f"{text.removesuffix(quote)}-{quote}"

@@ -1,8 +1,8 @@
-"""What is known of the data's truth: duplicates, gaps, and the verdict.
+"""Whether the data is complete: duplicates, gaps, and the verdict.
 
-A ``Tally`` counts what went into the frame of one channel and symbol, and lists what is known to be
-missing. Sequences prove completeness only where KuCoin numbers without holes, which is level 2 on
-both markets; everywhere else the verdict is never better than ``NOT PROVABLE``.
+A ``Tally`` counts the rows in the frame of one channel and symbol, and lists all known gaps.
+Sequence numbers prove completeness only if KuCoin leaves none out. It does so for level 2 on both
+markets; for every other channel the verdict is never better than ``NOT PROVABLE``.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from kucoin_research.model.arrival_stats import ArrivalStats
 __all__ = ["Crossing", "Gap", "Tally", "Verdict"]
 
 
-_GAPS_TOLD = 3  # in a reason; all of them are in the report
+_GAPS_SHOWN = 3  # in a reason; the report lists all of them
 
 
 @unique
 class Verdict(StrEnum):
-    """What can be said of a channel's completeness."""
+    """Whether a channel's data is complete, as far as the sequence numbers can prove it."""
 
     COMPLETE = "COMPLETE"
     INCOMPLETE = "INCOMPLETE"
@@ -29,13 +29,25 @@ class Verdict(StrEnum):
 
 
 class Gap(NamedTuple):
-    """Something that did not come when it should have.
+    """A stretch of a channel that did not arrive when it should have.
 
-    ``first_sequence`` and ``last_sequence`` bound it, both included, where the channel counts;
-    ``began`` and ``ended`` are local times, ns UTC. ``filled_by`` says what brought the missing
-    rows later: ``"REST"``, or ``"late"`` when the exchange sent them out of order; ``None`` while
-    they are missing, and ``filled`` counts the rows brought. Where the exchange does not number
-    without holes (``is_counted`` false), the bounds are those of its counter, and not a count.
+    Attributes
+    ----------
+    cause
+        ``missing`` (numbers were skipped), ``rebase`` (the exchange renumbered the book), or a word
+        for an outage, such as ``stalled``.
+    first_sequence, last_sequence
+        The missing sequence numbers, both ends included; ``None`` if the channel has no numbers.
+    began, ended
+        Local times, ns UTC.
+    filled_by
+        How the missing rows came later: ``"REST"``, or ``"late"`` if the exchange sent them out of
+        order; ``None`` while they are missing.
+    filled
+        The number of rows that came later.
+    is_counted
+        Whether the exchange numbers this channel without holes. If it does not, the bounds do not
+        show how many rows are missing.
     """
 
     cause: str
@@ -49,19 +61,19 @@ class Gap(NamedTuple):
 
     @property
     def missing(self) -> int | None:
-        """How many sequence numbers are missing, or ``None`` where nobody can say."""
+        """The number of missing sequence numbers; ``None`` if it cannot be known."""
         if self.first_sequence is None or self.last_sequence is None or self.cause == "rebase":
             return None
         return self.last_sequence - self.first_sequence + 1 if self.is_counted else None
 
     @property
     def seconds(self) -> float:
-        """How long it lasted."""
+        """How long the gap lasted."""
         return (self.ended - self.began) / 1e9
 
     @property
     def reason(self) -> str:
-        """Say what is missing and why, in a few words."""
+        """The missing sequence numbers and the cause, in a few words."""
         seconds = f"{self.seconds:.1f} s"
         if self.cause == "rebase":
             return "the exchange renumbered the book, so what is missing there is not known"
@@ -80,20 +92,23 @@ class Gap(NamedTuple):
 
 
 class Crossing(NamedTuple):
-    """A time for which a book was crossed, local, ns UTC; ``ended`` is ``None`` while it is."""
+    """A period in which a book was crossed.
+
+    ``began`` and ``ended`` are local times, ns UTC; ``ended`` is ``None`` while it lasts.
+    """
 
     began: int
     ended: int | None = None
 
     @property
     def seconds(self) -> float | None:
-        """How long it lasted; ``None`` while it does."""
+        """How long it lasted; ``None`` while it lasts."""
         return None if self.ended is None else (self.ended - self.began) / 1e9
 
 
 @dataclass(slots=True)
 class Tally:
-    """The account of one channel and symbol."""
+    """Counts the rows of one channel and symbol, and keeps its gaps, for the report's entry."""
 
     channel: str
     symbol: str
@@ -104,8 +119,8 @@ class Tally:
     last_sequence: int | None = None
     last_local: int | None = None
     is_synced: bool = False  # level 2 only: a snapshot has been aligned
-    doubt: str | None = None  # level 2 only: why nobody can tell whether something is missing
-    damage: list[str] = field(default_factory=list)  # recordings only: what files have lost
+    doubt: str | None = None  # level 2 only: why completeness cannot be proven
+    damage: list[str] = field(default_factory=list)  # recordings only: damage of the files
     filled: int = 0  # rows that came by REST
     last_opens: dict[str | None, int] = field(default_factory=dict)  # candles only, by interval
     gaps: list[Gap] = field(default_factory=list)
@@ -113,7 +128,7 @@ class Tally:
     arrivals: ArrivalStats = field(default_factory=ArrivalStats)
 
     def count(self, local: int | None, sequence: int | None) -> None:
-        """Count a row that is kept."""
+        """Count a row that is kept; ``local`` is its local timestamp, ns UTC."""
         self.rows += 1
         if self.last_local is not None and local is not None:
             self.arrivals.heard(local - self.last_local)
@@ -125,12 +140,17 @@ class Tally:
 
     @property
     def open_gaps(self) -> list[Gap]:
-        """The gaps that nothing has filled."""
+        """The gaps that are not filled."""
         return [gap for gap in self.gaps if gap.filled_by is None]
 
     def mend(self, first: int, last: int) -> None:
-        """Note that sequences came after all, late: they are cut out of the gap they are in."""
-        # The newest first: it is one of them, and of an earlier numbering it would be another gap.
+        """Note that the sequences ``first`` to ``last`` came late, and cut them out of their gap.
+
+        The gap becomes up to three: before them, the sequences themselves (filled by ``late``), and
+        after them.
+        """
+        # Newest first: after a rebase an older gap may have the same numbers, and late rows belong
+        # to the current numbering.
         for position in reversed(range(len(self.gaps))):
             gap = self.gaps[position]
             begin, end = gap.first_sequence, gap.last_sequence
@@ -147,25 +167,25 @@ class Tally:
 
     @property
     def is_crossed(self) -> bool:
-        """Whether the book is crossed, as far as was told."""
+        """Whether the book is crossed now, by the last call of ``cross``."""
         return bool(self.crossed) and self.crossed[-1].ended is None
 
     def cross(self, local: int, *, is_over: bool) -> None:
-        """Note that the book is crossed from that stamp on, or is no more."""
+        """Note that the book is crossed from ``local`` (ns UTC) on, or no longer if ``is_over``."""
         if is_over and self.is_crossed:
             self.crossed[-1] = self.crossed[-1]._replace(ended=local)
         elif not is_over and not self.is_crossed:
             self.crossed.append(Crossing(local))
 
     def retell(self, gap: Gap, **changes: Any) -> Gap:
-        """Put a changed gap in the place of what was known of it; returns it."""
+        """Replace a gap by a changed copy, and return the copy."""
         changed = gap._replace(**changes)
         self.gaps[self.gaps.index(gap)] = changed
         return changed
 
     @property
     def verdict(self) -> Verdict:
-        """Say what the numbers prove."""
+        """The verdict that the counts and sequence numbers prove."""
         if self.open_gaps or self.broken or self.damage:
             return Verdict.INCOMPLETE
         if self.channel == "level2" and self.is_synced and self.doubt is None:
@@ -174,18 +194,18 @@ class Tally:
 
     @property
     def reason(self) -> str:
-        """Say why the verdict is what it is, in one sentence."""
-        told = self.damage[:_GAPS_TOLD]
-        if len(self.damage) > _GAPS_TOLD:
-            told.append(_count(len(self.damage) - _GAPS_TOLD, "further damaged file"))
+        """The reason of the verdict, in one sentence."""
+        faults = self.damage[:_GAPS_SHOWN]
+        if len(self.damage) > _GAPS_SHOWN:
+            faults.append(_count(len(self.damage) - _GAPS_SHOWN, "further damaged file"))
         if self.broken:
-            told.append(_count(self.broken, "message") + " did not decode")
+            faults.append(_count(self.broken, "message") + " did not decode")
         missing = self.open_gaps
-        told.extend(gap.reason for gap in missing[:_GAPS_TOLD])
-        if len(missing) > _GAPS_TOLD:
-            told.append(_count(len(missing) - _GAPS_TOLD, "further gap"))
-        if told:
-            return "; ".join(told)
+        faults.extend(gap.reason for gap in missing[:_GAPS_SHOWN])
+        if len(missing) > _GAPS_SHOWN:
+            faults.append(_count(len(missing) - _GAPS_SHOWN, "further gap"))
+        if faults:
+            return "; ".join(faults)
         mended = len(self.gaps) - len(missing)
         also = f"; {_count(mended, 'gap')} filled" if mended else ""
         if self.channel != "level2":

@@ -1,4 +1,4 @@
-"""How long a bar or a view is, in the many ways in which it is written: one reader for all.
+"""Reads intervals, such as the length of a bar, in every usual spelling.
 
 ``"5m"``, ``"5min"``, ``"5 minutes"``, ``"300s"`` and ``timedelta(minutes=5)`` mean the same.
 """
@@ -17,7 +17,7 @@ __all__ = ["MINUTE", "Interval", "Length", "ambiguity", "parse_interval"]
 
 
 _MS = 1_000_000
-# Largest last: an interval is told in the largest unit that it is a whole number of.
+# Largest last: an interval is written in the largest unit that divides it.
 _NS = {
     "ms": _MS,
     "s": 1_000 * _MS,
@@ -26,7 +26,7 @@ _NS = {
     "day": 86_400_000 * _MS,
     "week": 604_800_000 * _MS,
 }
-# Nanoseconds of 64 bits span 584 years, half of them since 1970.
+# 64 bits of nanoseconds span 584 years, half of them after 1970; 100 years are well within.
 _MOST_MONTHS = 100 * 12
 _MOST_NS = 36_525 * _NS["day"]
 _SPELLINGS = {
@@ -49,8 +49,8 @@ class Interval(NamedTuple):
     Attributes
     ----------
     number, unit
-        ``unit`` is one of ``ms s min hour day week month``, and the largest that fits: 60 minutes
-        are an hour.
+        ``unit`` is one of ``ms s min hour day week month``, and the largest that divides the
+        length: 60 minutes are one hour.
     """
 
     number: int
@@ -58,24 +58,24 @@ class Interval(NamedTuple):
 
     @property
     def name(self) -> str:
-        """As KuCoin writes it: ``5min``, ``1hour``."""
+        """KuCoin's spelling: ``5min``, ``1hour``."""
         return f"{self.number}{self.unit}"
 
     @property
     def polars(self) -> str:
-        """As polars writes it: ``5m``, ``1h``."""
+        """The spelling of polars: ``5m``, ``1h``."""
         return f"{self.number}{_POLARS.get(self.unit, self.unit)}"
 
     @property
     def ns(self) -> int | None:
-        """Nanoseconds; ``None`` for months, which differ."""
+        """The length in nanoseconds; ``None`` for months, since their lengths differ."""
         return None if self.unit == "month" else self.number * _NS[self.unit]
 
 
 #: How a user may write an interval.
 Length: TypeAlias = str | timedelta | np.timedelta64 | Interval
 
-#: What bars are made by where nothing is said, and no one has said it who gives another.
+#: The default length of a bar. Compare by ``is`` to see whether the user has left it out.
 MINUTE = Interval(1, "min")
 
 
@@ -85,15 +85,15 @@ def parse_interval(value: object, name: str = "every") -> Interval:
     Parameters
     ----------
     value
-        A number and a unit, with or without a space between; a unit alone is one of it. Or a
-        ``timedelta``, of numpy or pandas also.
+        A number and a unit, with or without a space between them; a unit alone means one of it.
+        Or a ``timedelta`` of Python, numpy or pandas.
     name
-        The argument's, for what errors say.
+        The argument's name, for error messages.
 
     Raises
     ------
     InvalidInput
-        If it is none, nothing at all, or longer than times reach.
+        If it is no interval, 0, ambiguous, or longer than 100 years.
 
     Examples
     --------
@@ -123,14 +123,14 @@ def parse_interval(value: object, name: str = "every") -> Interval:
 
 
 def ambiguity(value: object, name: str) -> str | None:
-    """Say between which meanings of an interval to choose; None where there is one at most."""
+    """Describe the two meanings of an ambiguous interval; ``None`` if it is not ambiguous."""
     found = _WRITTEN.fullmatch(value) if isinstance(value, str) else None
     if found is None or found[2] != "M":
         return None
     return f"{name}={shown(value)} may mean minutes or months; write 'min' or 'month'"
 
 
-# How numpy writes them.
+# Units as numpy spells them, in ns.
 _OF_NUMPY = {
     "W": _NS["week"], "D": _NS["day"], "h": _NS["hour"], "m": _NS["min"], "s": _NS["s"],
     "ms": _MS, "us": 1_000, "ns": 1,
@@ -140,8 +140,8 @@ _PER_NS = {"ps": 10**3, "fs": 10**6, "as": 10**9}
 
 
 def _of_span(value: timedelta | np.timedelta64, name: str) -> Interval:
-    # In Python's integers: numpy turns one unit into another in 64 bits, and wraps; a timedelta of
-    # pandas may have ns.
+    # Computed in Python's integers, since numpy converts units in 64 bits and wraps silently. A
+    # timedelta of pandas goes through numpy, since it may hold ns.
     span = value.to_timedelta64() if hasattr(value, "to_timedelta64") else value
     if isinstance(span, timedelta):
         return _of_ns(span // timedelta(microseconds=1) * 1_000, value, name)

@@ -1,7 +1,7 @@
 """The order book as a value, and the snapshots and deltas that it is built from.
 
-An ``OrderBook`` is what readers get: a copy of the levels at one sequence. A ``BookSnapshot`` is
-the whole book as the exchange sends it, a ``BookDelta`` one incremental message.
+Readers get an ``OrderBook``: a copy of the levels at one sequence. A ``BookSnapshot`` is the whole
+book as the exchange sends it, and a ``BookDelta`` is one incremental message.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ __all__ = ["BookChange", "BookDelta", "BookSnapshot", "OrderBook", "uncrossed"]
 
 
 class BookSnapshot(NamedTuple):
-    """A book as REST or the pro feed gives it: levels best first, ``(price, size)``.
+    """A book as REST or the pro feed sends it: levels are ``(price, size)``, best first.
 
-    ``is_whole`` is false where the exchange cut it off at some depth.
+    ``is_whole`` is false if the exchange cut it off at some depth.
     """
 
     symbol: str
@@ -39,11 +39,13 @@ class OrderBook:
     Attributes
     ----------
     symbol, sequence, timestamp
-        Whose book, the exchange's counter, and the time (ns UTC) of the last change.
+        The symbol, the exchange's counter, and the time (ns UTC) of the last change.
+    bids, asks
+        Lists of ``(price, size)``, best first.
     best_bid, best_ask
-        Best prices, ``None`` on an empty side.
+        The best prices; ``None`` on an empty side.
     best_bid_size, best_ask_size
-        Sizes resting there.
+        The sizes resting at the best prices; ``None`` on an empty side.
     """
 
     def __init__(
@@ -82,7 +84,7 @@ class OrderBook:
 
     @property
     def is_crossed(self) -> bool:
-        """Whether the best bid is at the best ask or above it, which no market's book is."""
+        """Whether the best bid is at or above the best ask, which cannot be in a real market."""
         bid, ask = self.best_bid, self.best_ask
         return bid is not None and ask is not None and bid >= ask
 
@@ -92,17 +94,18 @@ class OrderBook:
         Parameters
         ----------
         n
-            How many levels; all when omitted.
+            The number of levels; all if left out.
 
         Returns
         -------
         pl.DataFrame
-            ``bid_price bid_size ask_price ask_size``, best first; null where a side has fewer.
+            Columns ``bid_price bid_size ask_price ask_size``, best first; null where one side has
+            fewer levels than the other.
 
         Raises
         ------
         InvalidInput
-            If ``n`` is no number of levels.
+            If ``n`` is no whole number from 0 on.
         """
         if n is not None:
             n = count(n, "n", "levels", least=0)
@@ -127,12 +130,14 @@ class OrderBook:
 
 
 def uncrossed(book: OrderBook) -> OrderBook:
-    """Pass a book on, unless it is crossed: some change of it is wrong, or has yet to come.
+    """Return the book if it is not crossed.
+
+    A crossed book has a wrong change, or lacks one that has not arrived yet.
 
     Raises
     ------
     BookNotReady
-        If it is.
+        If it is crossed.
     """
     if book.is_crossed:
         raise BookNotReady(
@@ -143,7 +148,7 @@ def uncrossed(book: OrderBook) -> OrderBook:
 
 
 class BookChange(NamedTuple):
-    """One level of a delta: the size now resting at a price. ``sequence`` is its own."""
+    """One level of a delta: the size now resting at a price; each change has its own sequence."""
 
     sequence: int
     side: str
@@ -154,8 +159,8 @@ class BookChange(NamedTuple):
 class BookDelta(NamedTuple):
     """One incremental book message; it covers ``first_sequence`` to ``last_sequence`` inclusive.
 
-    ``changes`` are in sequence order. Price-0 fillers, which only advance the sequence, are left
-    out, so it can be empty.
+    ``changes`` are in order of their sequences. Changes with price 0 only advance the sequence;
+    they are left out, so ``changes`` may be empty.
     """
 
     timestamp: int | None

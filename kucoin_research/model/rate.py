@@ -1,4 +1,4 @@
-"""How fast something is counted: events per second over the last seconds."""
+"""Events per second over the last five seconds, from a growing count."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections import deque
 __all__ = ["RateMeter"]
 
 _WINDOW = 5.0  # s
-# Samples closer together than this bring no better rate, and a shorter time would exaggerate it.
+# Samples closer together than this do not improve the rate. A rate over a shorter time would be
+# exaggerated, so this is also the least divisor.
 _SPACING = 0.25  # s
 _SAMPLES = 64
 
@@ -24,12 +25,12 @@ class RateMeter:
         self._samples: deque[tuple[float, int]] = deque(maxlen=_SAMPLES)
 
     def sample(self, now: float, count: int) -> None:
-        """Remember the count at a time, in monotonic seconds; up to four times a second."""
+        """Note the count at ``now`` (monotonic seconds); kept at most four times a second."""
         if not self._samples or now - self._samples[-1][0] >= _SPACING:
             self._samples.append((now, count))
 
     def rate(self, now: float, count: int) -> float:
-        """Return the events per second up to now; 0 without samples of the last five seconds."""
+        """Return the events per second up to ``now``; 0 without a sample in the last 5 s."""
         for since, before in self._samples.copy():
             if since >= now - _WINDOW:
                 return max(0, count - before) / max(now - since, _SPACING)

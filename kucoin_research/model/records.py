@@ -1,7 +1,8 @@
 """The records: one flat immutable type per channel, and the schema of its frame.
 
 A record's fields are its frame's columns and its CSV's header, in the same order. Times are ``int``
-nanoseconds since 1970-01-01 UTC; missing values are ``None``.
+nanoseconds since 1970-01-01 UTC; missing values are ``None``. The wide records keep every field of
+KuCoin's message, so that nothing that the exchange sends is lost.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ __all__ = [
 
 @unique
 class Column(Enum):
-    """What a column holds, independent of how it is stored."""
+    """The kind of a column's values, independent of how they are stored."""
 
     TIME = "time"  # int ns UTC
     INTEGER = "integer"  # exact 64-bit
@@ -82,7 +83,7 @@ Text: TypeAlias = Annotated[str | None, Column.TEXT]
 
 
 class Ticker(NamedTuple):
-    """Best bid and ask with sizes, and the last trade. Side is the taker's, null on spot."""
+    """Best bid and ask with sizes, and the last trade; ``side`` is the taker's, null on spot."""
 
     timestamp: Time
     local_timestamp: Time
@@ -98,7 +99,7 @@ class Ticker(NamedTuple):
 
 
 class BestBidOffer(NamedTuple):
-    """Best bid and ask. Spot sends no sequence."""
+    """Best bid and ask with sizes. Spot sends no sequence."""
 
     timestamp: Time
     local_timestamp: Time
@@ -111,7 +112,7 @@ class BestBidOffer(NamedTuple):
 
 
 class Trade(NamedTuple):
-    """One public execution; side is the taker's. ``trade_id`` is text, since old ones are hex."""
+    """One public execution; ``side`` is the taker's. ``trade_id`` is text: old ones are hex."""
 
     timestamp: Time
     local_timestamp: Time
@@ -124,7 +125,7 @@ class Trade(NamedTuple):
 
 
 class Candle(NamedTuple):
-    """A candle as it stood at a push; ``timestamp`` is its open time. Futures send no turnover."""
+    """A candle as of one push; ``timestamp`` is its open time. Futures send no turnover."""
 
     timestamp: Time
     local_timestamp: Time
@@ -139,9 +140,9 @@ class Candle(NamedTuple):
 
 
 class Level2(NamedTuple):
-    """One level of the order book: the size now resting at a price, 0 when none.
+    """One level of the order book: the size now resting at a price, 0 if none.
 
-    Side is ``buy`` for bids and ``sell`` for asks. Rows of a snapshot share one sequence.
+    ``side`` is ``buy`` for bids and ``sell`` for asks. The rows of a snapshot share one sequence.
     """
 
     timestamp: Time
@@ -155,7 +156,10 @@ class Level2(NamedTuple):
 
 
 class Depth5(NamedTuple):
-    """The five best bids and asks. Levels that do not exist are null; spot sends no sequence."""
+    """The five best bids and asks; levels that do not exist are null. Spot sends no sequence.
+
+    Four fields for each of five levels, so that the frame's columns are plain numbers.
+    """
 
     timestamp: Time
     local_timestamp: Time
@@ -184,7 +188,7 @@ class Depth5(NamedTuple):
 
 
 class Depth50(NamedTuple):
-    """Up to fifty bids (best first) and asks (best first). Spot sends no sequence."""
+    """Up to fifty bids and fifty asks, each best first. Spot sends no sequence."""
 
     timestamp: Time
     local_timestamp: Time
@@ -197,7 +201,7 @@ class Depth50(NamedTuple):
 
 
 class MarkPrice(NamedTuple):
-    """Mark and index price. Spot sends them in turn, so one of the two is null there."""
+    """Mark and index price. Spot sends them in separate messages, so one of the two is null."""
 
     timestamp: Time
     local_timestamp: Time
@@ -207,7 +211,10 @@ class MarkPrice(NamedTuple):
 
 
 class FundingRate(NamedTuple):
-    """Fraction of notional that longs pay to shorts; settlements have no granularity."""
+    """Funding rate: the fraction of notional that longs pay to shorts.
+
+    ``granularity_ms`` is null on a settlement.
+    """
 
     timestamp: Time
     local_timestamp: Time
@@ -217,7 +224,7 @@ class FundingRate(NamedTuple):
 
 
 class Snapshot(NamedTuple):
-    """24-hour statistics. ``volume`` is in base coins, ``price_change_pct`` a fraction."""
+    """24-hour statistics. ``volume`` is in base coins; ``price_change_pct`` is a fraction."""
 
     timestamp: Time
     local_timestamp: Time
@@ -234,9 +241,10 @@ class Snapshot(NamedTuple):
 class Order(NamedTuple):
     """One event of one of the account's orders; a column that its market lacks is null.
 
-    ``type`` is ``received`` (spot), ``open``, ``match``, ``update``, ``filled`` or ``canceled``;
-    ``match_price``, ``match_size``, ``trade_id``, ``liquidity`` and ``fee_type`` come with
-    ``match``, ``old_size`` with ``update``. The fee follows ``fee_type``.
+    ``type`` is ``received`` (spot), ``open``, ``match``, ``update``, ``filled`` or ``canceled``.
+    ``match`` fills ``match_price``, ``match_size``, ``trade_id``, ``liquidity`` and ``fee_type``;
+    ``update`` fills ``old_size``. The fee follows ``fee_type``. The fields are those of KuCoin's
+    message.
     """
 
     timestamp: Time
@@ -270,7 +278,7 @@ class Order(NamedTuple):
 
 
 class Fill(NamedTuple):
-    """One execution of one of the account's orders, made of its ``match`` event."""
+    """One execution of one of the account's orders, taken from its ``match`` event."""
 
     timestamp: Time
     local_timestamp: Time
@@ -286,11 +294,11 @@ class Fill(NamedTuple):
 
 
 class Balance(NamedTuple):
-    """A change of what the account holds of a currency. It belongs to no symbol.
+    """A change of the account's balance of a currency. It belongs to no symbol.
 
-    ``total`` is spot's total and the wallet balance on futures, where ``equity`` adds the profit
-    and loss of open positions. ``event`` is KuCoin's subject; the older futures subjects fill only
-    the columns they name.
+    ``total`` is the total balance on spot and the wallet balance on futures, where ``equity`` also
+    includes the profit and loss of open positions. ``event`` is KuCoin's subject; the older futures
+    subjects fill only the columns that they name. The fields are those of KuCoin's messages.
     """
 
     timestamp: Time
@@ -327,11 +335,11 @@ class Balance(NamedTuple):
 class Position(NamedTuple):
     """An event of a futures position; ``current_qty`` is signed lots, negative when short.
 
-    ``event`` is ``change`` (``change_reason`` says why), ``settlement`` (funding was paid:
-    ``funding_time``, ``funding_rate``, ``funding_fee``, and the size it was paid on) or
-    ``risk_limit`` (``success`` and ``msg`` answer a change of ``risk_limit_level``). The frames of
-    a moving mark price are partial: what they leave out stands as it last was, and is null while
-    that is not known.
+    ``event`` is ``change`` (``change_reason`` has the cause), ``settlement`` (funding was paid:
+    ``funding_time``, ``funding_rate``, ``funding_fee``, and the size that paid it) or
+    ``risk_limit`` (``success`` and ``msg`` answer a change of ``risk_limit_level``). The messages
+    on a moving mark price are partial: a field that they leave out keeps its last known value, and
+    is null before there is one. The 47 fields are those of KuCoin's messages.
     """
 
     timestamp: Time
@@ -407,11 +415,11 @@ class StopOrder(NamedTuple):
 
 
 class Margin(NamedTuple):
-    """State of a spot margin account, one row per currency that the message tells of.
+    """State of a spot margin account, one row per currency in the message.
 
-    ``event`` is KuCoin's subject: ``debt.ratio`` and ``position.status`` of the cross account
-    (null symbol), ``positionChange`` of an isolated pair. The account's own figures repeat on each
-    row; a message that names no currency gives one row with a null currency.
+    ``event`` is KuCoin's subject: ``debt.ratio`` and ``position.status`` are about the cross
+    account (null symbol), ``positionChange`` is about an isolated pair. The figures of the whole
+    account repeat on each row; a message without currencies becomes one row with a null currency.
     """
 
     timestamp: Time
@@ -436,9 +444,9 @@ class Margin(NamedTuple):
 
 
 class Leverage(NamedTuple):
-    """A change of a contract's settings: margin mode, or the leverage of cross margin.
+    """A change of a contract's settings: the margin mode, or the leverage of cross margin.
 
-    KuCoin sends no time with it, so ``timestamp`` is null.
+    KuCoin's message has no time, so ``timestamp`` is null.
     """
 
     timestamp: Time
@@ -449,11 +457,11 @@ class Leverage(NamedTuple):
 
 
 class Status(NamedTuple):
-    """Something that happened to the stream itself, in the same flow as the data.
+    """An event of the stream itself, in one order with the data.
 
-    Both clocks are the local one; ``timestamp`` is the earlier where it lasted: a ``gap`` began
-    then, and the rows that a ``filled`` one tells of are stamped from then on. ``first_sequence``
-    and ``last_sequence`` bound what is missing, or was filled.
+    Both times are local. For an event that lasted, ``timestamp`` is its begin: a ``gap`` began
+    then, and the rows that a ``filled`` event reports have local timestamps from then on.
+    ``first_sequence`` and ``last_sequence`` are the bounds of the missing or filled sequences.
     """
 
     timestamp: Time
@@ -508,12 +516,11 @@ CHANNELS: dict[str, type[Record]] = {
     "status": Status,
 }
 
-#: Of the account itself: these need credentials.
-#: The name of the channel that a record flows on.
+#: The channel's name by its record type.
 CHANNEL_OF: dict[type[Record], str] = {record: name for name, record in CHANNELS.items()}
 
-# Columns of a record whose type is not known, as in sort keys and hot loops. The first three are
-# the same in all records; the others belong to those that have them.
+# Accessors by position, for records of any type, as in sort keys. The first three fields are the
+# same in all records; the accessors after them are for the types named beside each.
 timestamp_of: Callable[[Record], int | None] = itemgetter(0)
 local_timestamp_of: Callable[[Record], int] = itemgetter(1)  # of a row that has been stamped
 symbol_of: Callable[[Record], str] = itemgetter(2)
@@ -521,20 +528,20 @@ sequence_of: Callable[[Record], int | None] = itemgetter(3)  # where the type ha
 interval_of: Callable[[Record], str | None] = itemgetter(3)  # of a candle
 trade_id_of: Callable[[Record], str | None] = itemgetter(4)  # of a trade
 
+#: Channels about the user's account; they need credentials.
 PRIVATE_CHANNELS = frozenset(
     {"order", "fill", "balance", "position", "stop_order", "margin", "leverage"}
 )
-#: Of these, the ones that tell of the account as a whole, whatever symbols were asked for.
+#: Private channels about the account as a whole, whatever symbols were named.
 ACCOUNT_CHANNELS = frozenset({"balance", "margin"})
 #: Stands for every symbol, on private channels.
 ALL_SYMBOLS = "*"
-#: How the detail of a ``filled`` status row begins, where rows came.
-_LATEST_NS = (1 << 63) - 1
+#: How the detail of a ``filled`` status row begins, if rows came.
 ROWS_FILLED = r"^([\d,]+) rows came by REST"
-
-#: How the detail of a ``released`` status row ends, where the rows' stamps are right all the same.
+#: How the detail of a ``released`` status row ends, if the rows' local timestamps are still right.
 STAMPED_AS_READ = "their local timestamps are of when they were read"
 
+_LATEST_NS = (1 << 63) - 1  # the last instant of a 64-bit nanosecond clock
 
 _SIDES = pl.Enum(["buy", "sell"])
 _DTYPES: dict[Column, pl.DataType] = {
@@ -550,12 +557,12 @@ _DTYPES: dict[Column, pl.DataType] = {
 
 
 def file_mode(channel: str) -> int:
-    """Give the permissions of a file with rows of a channel: a private one's are its owner's."""
+    """Return the permissions of a file of a channel's rows; private ones are for the owner only."""
     return 0o600 if channel.partition(":")[0] in PRIVATE_CHANNELS else 0o644
 
 
 def columns_of(record: type[tuple[object, ...]]) -> dict[str, Column]:
-    """List a record's columns in order with what each holds."""
+    """Return a record type's columns, in order, with the kind of each."""
     hints = get_type_hints(record, include_extras=True)
     return {
         name: next(arg for arg in get_args(hint) if isinstance(arg, Column))
@@ -565,28 +572,34 @@ def columns_of(record: type[tuple[object, ...]]) -> dict[str, Column]:
 
 
 def schema_of(record: type[tuple[object, ...]]) -> pl.Schema:
-    """Give the polars schema of a record's frame, in column order."""
+    """Return the polars schema of a record type's frame, in column order."""
     return pl.Schema({name: _DTYPES[kind] for name, kind in columns_of(record).items()})
 
 
-def filled_until(began: int, told: int, detail: str | None) -> int:
-    """Give the stamp behind the rows that a ``filled`` status row tells of.
+def filled_until(began: int, reported: int, detail: str | None) -> int:
+    """Return the end of the local timestamps of the rows that a ``filled`` status row reports.
 
     Parameters
     ----------
-    began, told
-        Its ``timestamp``, the stamp of the first of them, and its ``local_timestamp``.
+    began, reported
+        The status row's ``timestamp``, which is the local timestamp of the first of the rows, and
+        its ``local_timestamp``.
     detail
-        Says how many they are. They are 1 ns apart.
+        The status row's ``detail``, which names the number of rows. They are 1 ns apart.
+
+    Returns
+    -------
+    int
+        ns UTC, one above the last row's; ``reported`` if the detail names no number.
     """
     found = re.match(ROWS_FILLED, detail or "")
-    return told if found is None else min(began + number_in(found[1]), _LATEST_NS)
+    return reported if found is None else min(began + number_in(found[1]), _LATEST_NS)
 
 
 def number_in(text: str) -> int:
-    """Read a number with commas between its digits; one beyond 64 bits is 0, as nobody counts it.
+    """Read a number with commas between its digits; 0 if it has more than 18 digits.
 
-    Rows of a recording may come from anybody, and Python refuses to read thousands of digits.
+    The rows of a recording may come from anybody, and Python refuses to read thousands of digits.
     """
     digits = text.replace(",", "")
     return int(digits) if 0 < len(digits) < 19 else 0

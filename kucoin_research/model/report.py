@@ -1,4 +1,4 @@
-"""What a stream can say about its own data, as a value to print, show or query."""
+"""The report on the completeness of a stream's data, to print, show in a notebook or query."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import html
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import polars as pl
 
 from kucoin_research.errors import InvalidInput, UnknownChannel, UnknownSymbol, shown
 from kucoin_research.model.channels import parse_channel
 from kucoin_research.model.integrity import Crossing, Gap, Tally, Verdict
+from kucoin_research.model.units import datetime_of
 
 __all__ = ["ChannelReport", "Lag", "Report"]
 
 
 @dataclass(frozen=True, slots=True)
 class Lag:
-    """Arrival minus exchange time in milliseconds, corrected by the clock offset."""
+    """Percentiles of arrival minus exchange time, in ms, corrected by the clock offset."""
 
     p50_ms: float
     p95_ms: float
@@ -28,24 +28,25 @@ class Lag:
 
 @dataclass(frozen=True, slots=True)
 class ChannelReport:
-    """The account of one channel and symbol.
+    """The report's entry for one channel and symbol.
 
     Attributes
     ----------
     rows, duplicates, broken
-        Rows kept, repeats dropped, messages that did not decode.
+        Numbers of rows kept, of repeats dropped, and of messages that did not decode.
     first_sequence, last_sequence
-        Exchange counters at both ends; ``None`` where the channel has none.
+        The exchange's counter at both ends; ``None`` if the channel has none.
     gaps
-        Everything known to be missing.
+        All known gaps, filled or not.
     lag
-        Over the rows still in the ring; ``None`` where the channel's time is not an event's.
+        Over the rows still in the ring; ``None`` if the channel's times are not those of events.
     filled
-        Rows that came by REST.
+        The number of rows that came by REST.
     crossed
-        When the book was crossed (a bid at the best ask or above), and not served; of ``level2``.
+        The periods in which the book was crossed (a bid at or above the best ask) and so was not
+        served; ``level2`` only.
     verdict, reason
-        ``COMPLETE``, ``INCOMPLETE`` or ``NOT PROVABLE``, and why.
+        ``COMPLETE``, ``INCOMPLETE`` or ``NOT PROVABLE``, and the reason.
     """
 
     channel: str
@@ -64,7 +65,7 @@ class ChannelReport:
 
     @classmethod
     def of(cls, tally: Tally, lag: Lag | None = None) -> ChannelReport:
-        """Make the entry of what has been counted so far."""
+        """Make the entry from the counts so far."""
         return cls(
             channel=tally.channel,
             symbol=tally.symbol,
@@ -84,22 +85,22 @@ class ChannelReport:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The account of a stream.
+    """The report on a stream's data: a verdict per channel and symbol, with gaps and counters.
 
     Attributes
     ----------
     channels
         One entry per channel and symbol.
     reconnects
-        Connections made after the first ones were lost.
+        The number of connections made after others were lost.
     rollovers
-        Connections replaced before they were lost.
+        The number of connections replaced before they were lost.
     clock_offset_ms
-        Exchange clock minus local clock, as last measured; ``None`` when it was not.
+        Exchange clock minus local clock, as last measured; ``None`` if it was not measured.
     clock_uncertainty_ms
-        By how much that may be wrong: half the round trip of the fastest of several questions.
+        The largest error of the offset: half the round trip of the fastest of several requests.
     simulation
-        Speed of the venue's virtual clock; ``None`` where the venue keeps real time.
+        The speed of the venue's virtual clock; ``None`` if the venue keeps real time.
     """
 
     name: str
@@ -121,31 +122,31 @@ class Report:
 
     @property
     def gaps(self) -> int:
-        """How many gaps there are in all."""
+        """The number of gaps in all channels."""
         return sum(len(entry.gaps) for entry in self.channels)
 
     @property
     def duplicates(self) -> int:
-        """How many repeats were dropped in all."""
+        """The number of dropped repeats in all channels."""
         return sum(entry.duplicates for entry in self.channels)
 
     def channel(self, name: str, symbol: str | None = None) -> ChannelReport:
-        """Find one entry.
+        """Return the entry of a channel and symbol.
 
         Parameters
         ----------
         name
-            For example ``"ticker"``. The candles of all intervals have one entry, which
-            ``"candle:5min"`` names, too.
+            For example ``"ticker"``. The candles of all intervals share one entry, which
+            ``"candle:5min"`` also finds.
         symbol
-            Needed where several symbols stream that channel.
+            Needed if several symbols stream that channel.
 
         Raises
         ------
         UnknownChannel, UnknownSymbol
             If there is no such entry.
         InvalidInput
-            If there are several, and no symbol is named.
+            If there are several entries and no symbol is given.
         """
         wanted = parse_channel(name).name
         of_channel = {entry.symbol: entry for entry in self.channels if entry.channel == wanted}
@@ -162,7 +163,7 @@ class Report:
         return of_channel[next(iter(of_channel)) if symbol is None else symbol]
 
     def to_frame(self) -> pl.DataFrame:
-        """Give the report as a frame, one row per channel and symbol."""
+        """Return the report as a frame, one row per channel and symbol."""
         return pl.DataFrame(
             [_flat(entry) for entry in self.channels],
             schema={
@@ -186,18 +187,18 @@ class Report:
 
     @property
     def filled(self) -> int:
-        """How many rows came by REST in all."""
+        """The number of rows that came by REST in all channels."""
         return sum(entry.filled for entry in self.channels)
 
     def gap_frame(self) -> pl.DataFrame:
-        """Give every gap as a row, in order of time.
+        """Return all gaps as a frame, one row each, ordered by ``began``.
 
         Returns
         -------
         pl.DataFrame
-            ``channel symbol began ended seconds cause first_sequence last_sequence missing
+            Columns ``channel symbol began ended seconds cause first_sequence last_sequence missing
             filled_by filled``; times are local, UTC. ``missing`` counts sequence numbers, and is
-            null where the exchange does not number without holes; ``filled`` counts rows.
+            null if the exchange leaves out numbers; ``filled`` counts rows.
         """
         rows = [
             (
@@ -228,7 +229,7 @@ class Report:
         return len(self.channels) > _MOST_ENTRIES
 
     def _table(self) -> list[tuple[str, ...]]:
-        """List the entries; where they are many, one line per channel."""
+        """Return one line per entry, or one per channel if there are many entries."""
         if not self._is_long:
             return [_cells(entry) for entry in self.channels]
         names = dict.fromkeys(entry.channel for entry in self.channels)
@@ -245,9 +246,9 @@ class Report:
 
     def _crossings(self) -> list[str]:
         crossed = [entry for entry in self.channels if entry.crossed]
-        told = [_crossed(entry) for entry in crossed[:_MOST_GAPS]]
-        more = len(crossed) - len(told)
-        return [*told, f"and {more:,} further books were crossed"] if more else told
+        shown_here = [_crossed(entry) for entry in crossed[:_MOST_GAPS]]
+        more = len(crossed) - len(shown_here)
+        return [*shown_here, f"and {more:,} further books were crossed"] if more else shown_here
 
     def _footer(self) -> str:
         counts = f"reconnects {self.reconnects} · roll-overs {self.rollovers} · gaps {self.gaps}"
@@ -275,7 +276,7 @@ class Report:
             summary = f"<summary>{self.gaps:,} gaps</summary>"
             table = _html_table(_GAP_HEADER, _GAP_NUMERIC, gaps)
             parts.append(f"<details{is_open}>{summary}{table}</details>")
-        parts += [f"<p>{html.escape(told)}</p>" for told in self._crossings()]
+        parts += [f"<p>{html.escape(text)}</p>" for text in self._crossings()]
         return (
             f'<div class="kr-report"><style>{_STYLE}</style>'
             f"<p>{_badge(self.verdict)} <b>{html.escape(self.name)}</b></p>"
@@ -303,14 +304,14 @@ _GAP_SCHEMA: dict[str, pl.DataType] = {
     "filled_by": pl.String(),
     "filled": pl.Int64(),
 }
-# With more entries than this, the report gives one line per channel and the worst ones.
+# With more entries than this, the report shows one line per channel and the incomplete entries.
 _MOST_ENTRIES = 20
 _MOST_GAPS = 20
 _GAPS_SHOWN_OPEN = 5
 _WORST = "of these incomplete ({count} shown):"
 
-# Colours that hold on light and dark pages, and are told apart by colour-blind people; each verdict
-# also has a sign of its own.
+# Colours that are readable on light and dark pages, and that colour-blind people can distinguish;
+# each verdict also has a sign of its own.
 _MARKS = {
     Verdict.COMPLETE: ("✓", "#0072b2"),
     Verdict.INCOMPLETE: ("✗", "#d55e00"),
@@ -344,7 +345,7 @@ def _cells(entry: ChannelReport) -> tuple[str, ...]:
 
 
 def _summary(entries: Sequence[ChannelReport]) -> tuple[str, ...]:
-    """Sum up the entries of one channel."""
+    """Sum up a channel's entries in one line."""
     counts = Counter(entry.verdict for entry in entries)
     verdict = next((v for v in (Verdict.INCOMPLETE, Verdict.NOT_PROVABLE) if counts[v]), None)
     return (
@@ -362,9 +363,9 @@ def _summary(entries: Sequence[ChannelReport]) -> tuple[str, ...]:
 
 
 def _crossed(entry: ChannelReport) -> str:
-    """Say when a book was crossed, and for how long."""
+    """Write in a sentence when a book was crossed, and for how long."""
     first, lasted = entry.crossed[0], [each.seconds for each in entry.crossed]
-    began = datetime.fromtimestamp(first.began // 1_000_000_000, UTC)
+    began = datetime_of(first.began)
     times = "once" if len(lasted) == 1 else f"{len(lasted):,} times"
     seconds = sum(each for each in lasted if each is not None)
     for_how_long = f"for {seconds:.3f} s in all"
@@ -377,7 +378,7 @@ def _crossed(entry: ChannelReport) -> str:
 
 
 def _gap_row(entry: ChannelReport, gap: Gap) -> tuple[str, ...]:
-    began = datetime.fromtimestamp(gap.began // 1_000_000_000, UTC)
+    began = datetime_of(gap.began)
     bounds = "-" if gap.first_sequence is None else f"{gap.first_sequence} to {gap.last_sequence}"
     filled = gap.filled_by or "no"
     if gap.filled:
@@ -411,7 +412,7 @@ def _pad(row: Sequence[str], widths: Sequence[int], numeric: range) -> list[str]
 
 def _html_table(header: Sequence[str], numeric: range, rows: Sequence[Sequence[str]]) -> str:
     head = _html_row("th", [*map(html.escape, header)], numeric)
-    # By its place: a symbol may be spelled like a verdict.
+    # The badge goes by the column, since a symbol may be spelled like a verdict.
     badge = header.index("verdict") if "verdict" in header else None
     body = "".join(_html_row("td", _html_cells(row, badge), numeric) for row in rows)
     return f"<table><thead>{head}</thead><tbody>{body}</tbody></table>"

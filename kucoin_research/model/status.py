@@ -1,4 +1,4 @@
-"""How a stream or a replay is doing."""
+"""The state and the counters of a stream or a replay."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["State", "StreamStatus"]
 
 @unique
 class State(StrEnum):
-    """What a stream is doing; a replay is playing, paused or ended instead of live."""
+    """The state of a stream; a replay is ``playing``, ``paused`` or ``ended`` instead of live."""
 
     CONNECTING = "connecting"
     LIVE = "live"
@@ -28,7 +28,9 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StreamStatus:
-    """How a stream is doing right now.
+    """The state and the counters of a stream or a replay at one moment.
+
+    The fields are the figures that the user sees, so they stay in one flat record.
 
     Attributes
     ----------
@@ -40,15 +42,15 @@ class StreamStatus:
     messages_per_second
         Over the last five seconds.
     lag_p50_ms, lag_p95_ms
-        Arrival minus exchange time over the newest rows, clock offset taken out; ``None`` before
-        there are any.
+        Arrival minus exchange time over the newest rows, corrected by the clock offset; ``None``
+        before there are any.
     reconnects, rollovers, gaps, duplicates, broken
-        Counters since the start. A roll-over is a connection replaced before it was lost, ``gaps``
-        are all, filled or not.
+        Counters since the start. A roll-over replaces a connection before it is lost. ``gaps``
+        counts all gaps, filled or not.
     dropped
-        Records that attached functions were not called with, since they could not keep up.
+        Records that attached functions missed because they were too slow.
     error
-        The last error, ``None`` when there was none or it has healed.
+        The last error; ``None`` if there was none, or if it has healed.
     """
 
     state: State

@@ -1,4 +1,4 @@
-"""Time units: KuCoin's topics and calls disagree, so a time's magnitude tells its unit."""
+"""Units of time: KuCoin's topics and calls use different ones, so the magnitude decides."""
 
 from __future__ import annotations
 
@@ -28,18 +28,17 @@ When = str | int | float | date | datetime | np.datetime64 | None
 #: The last instant of a signed 64-bit nanosecond clock, in April 2262.
 LARGEST_NS = 2**63 - 1
 
-#: Where Unix time begins.
+#: The origin of Unix time.
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def to_ns(value: int) -> int:
-    """Bring a Unix time in s, ms, µs or ns to nanoseconds.
+    """Convert a Unix time in s, ms, µs or ns to nanoseconds.
 
     Parameters
     ----------
     value
-        Below 1e11 it is seconds, below 1e14 milliseconds, below 1e17 microseconds, else
-        nanoseconds.
+        Seconds if below 1e11, milliseconds below 1e14, microseconds below 1e17, else nanoseconds.
 
     Returns
     -------
@@ -49,14 +48,14 @@ def to_ns(value: int) -> int:
     Raises
     ------
     MessageBroken
-        If it is negative or lies beyond what 64 bits of nanoseconds reach (the year 2262).
+        If it is negative, or after the year 2262, where 64 bits of nanoseconds end.
 
     Examples
     --------
     >>> to_ns(1_700_000_000) == to_ns(1_700_000_000_000) == to_ns(1_700_000_000_000_000_000)
     True
     """
-    if value >= 10**17:  # first, as it is what the busiest topics send
+    if value >= 10**17:  # first, since the busiest topics send nanoseconds
         nanoseconds = value
     elif value >= 10**14:  # µs, since March 1973
         nanoseconds = value * 1_000
@@ -83,16 +82,16 @@ def instant_ns(when: When, name: str) -> int | None:
     Parameters
     ----------
     when
-        ISO text, a date, a datetime (naive means UTC), one of pandas or numpy, or a Unix time of
-        any magnitude, ``time.time()`` also.
+        ISO text, a date, a datetime (a naive one is UTC), a time of pandas or numpy, or a Unix time
+        in s, ms, µs or ns, such as ``time.time()``.
     name
-        The argument's, for what errors say.
+        The argument's name, for error messages.
 
     Returns
     -------
     int | None
-        Nanoseconds since 1970-01-01 UTC; None for None. Of dates before 1678 or after 2261 they are
-        more than 64 bits hold.
+        Nanoseconds since 1970-01-01 UTC; ``None`` for ``None``. For dates before 1678 or after
+        2261 the number does not fit into 64 bits.
 
     Raises
     ------
@@ -101,11 +100,12 @@ def instant_ns(when: When, name: str) -> int | None:
     """
     if when is None:
         return None
-    if isinstance(when, _OfPandas):  # its own arithmetic ends in 2262 and drops nanoseconds
+    # By numpy, since the arithmetic of pandas ends in 2262 and drops nanoseconds.
+    if isinstance(when, _OfPandas):
         return _of_numpy(when, when.to_datetime64(), name)
     if isinstance(when, np.datetime64):
         return _of_numpy(when, when, name)
-    # (numpy's spans of time call themselves whole numbers.)
+    # A timedelta64 of numpy is registered as an Integral, but is no point in time.
     is_number = isinstance(when, Integral | float) and not isinstance(when, bool | np.timedelta64)
     if is_number and when == when:
         return _of_unix(when, name)  # type: ignore[arg-type]
@@ -136,7 +136,7 @@ def _of_calendar(when: date) -> int:
 
 @runtime_checkable
 class _OfPandas(Protocol):
-    """A time of pandas, ``NaT`` also; pandas need not be there."""
+    """A time of pandas, ``NaT`` also; checked by its method, so that pandas is not imported."""
 
     def to_datetime64(self) -> np.datetime64: ...
 
@@ -150,7 +150,7 @@ _PER_NS = {"ps": 10**3, "fs": 10**6, "as": 10**9}
 
 
 def _of_numpy(given: object, when: np.datetime64, name: str) -> int:
-    # In Python's integers: numpy turns one unit into another in 64 bits, and wraps.
+    # Computed in Python's integers, since numpy converts units in 64 bits and wraps silently.
     if np.isnat(when):
         raise InvalidInput(f"{name} must be a time, not {shown(given)}")
     unit, step = np.datetime_data(when.dtype)
@@ -161,7 +161,7 @@ def _of_numpy(given: object, when: np.datetime64, name: str) -> int:
 
 
 def _units_ns(number: int, unit: str) -> int | None:
-    """Count nanoseconds from 1970 on; None where that is no year of the calendar."""
+    """Convert a number of units since 1970 to ns; ``None`` if the year is not 1 to 9999."""
     if unit in _PER_NS:
         return number // _PER_NS[unit]
     if unit not in _MONTHS:
@@ -179,23 +179,28 @@ _LAST_NS = ((datetime.max.replace(tzinfo=UTC) - EPOCH).days + 1) * _PER_UNIT["D"
 def _of_unix(when: Integral | float, name: str) -> int:
     try:
         whole = to_ns(int(when))
-    except (ValueError, OverflowError):  # also where it has more digits than Python writes
+    except (ValueError, OverflowError):  # ValueError also if it has more digits than Python writes
         raise InvalidInput(
             f"{name}={shown(when)} is no time between the years 1970 and 2262, in s, ms, µs or ns"
         ) from None
     if isinstance(when, Integral) or not int(when):
         return whole
-    # A float of seconds is good to a quarter of a microsecond.
+    # A float of seconds since 1970 is exact to a quarter of a microsecond only.
     return round(when * (whole // int(when)) / 1_000) * 1_000
 
 
 def refuse_future(start: int | None, now: int) -> None:
-    """Check that a history begins before now (both ns UTC): else nothing would come, untold.
+    """Check that a history's start is not in the future; otherwise it would come back empty.
+
+    Parameters
+    ----------
+    start, now
+        Both ns UTC; without a start the check passes.
 
     Raises
     ------
     InvalidInput
-        If it does not.
+        If the start lies after now.
     """
     if start is not None and start > now:
         begin, present = told_apart(start, now)
@@ -205,7 +210,7 @@ def refuse_future(start: int | None, now: int) -> None:
 
 
 def told_apart(*times_ns: int) -> list[str]:
-    """Write times (ns UTC) to the second, or with as many decimals as it takes to tell them apart.
+    """Write times (ns UTC) to the second, or with as many decimals as make them differ.
 
     Examples
     --------
@@ -227,5 +232,6 @@ def told_apart(*times_ns: int) -> list[str]:
 
 def written(ns: int) -> str:
     """Write an instant (ns UTC) to the second, as ``2026-11-24 12:00:00``."""
-    # The last hours of a datetime west of Greenwich lie in the year 10000, which numpy can write.
+    # By numpy, since the last hours of year 9999 west of Greenwich are in 10000 UTC, which a
+    # datetime cannot hold.
     return str(np.datetime64(ns // 10**9, "s")).replace("T", " ")

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from kucoin_research.exchange.topics import Feed, Topic, topics_for
 from kucoin_research.exchange.websocket.feeds import spec_of
 from kucoin_research.foundation import interrupts
+from kucoin_research.foundation.runtime import hurry, slow_down
 from kucoin_research.model.channels import Market, Subscription
 from kucoin_research.streaming.delivery import Delivery
 from kucoin_research.streaming.limits import Healing, budget_of
 from kucoin_research.streaming.recovery import Recovery
 from kucoin_research.streaming.supervisor import ConnectionSupervisor
-from kucoin_research.streaming.switch_interval import switch_as_usual, switch_sooner
 from kucoin_research.streaming.threads import ERRANDS, StreamThreads
 
 __all__ = ["Engine"]
@@ -98,7 +98,7 @@ class Engine:
 
         A user may drop the handle of a stream that is to go on.
         """
-        switch_sooner(self)
+        hurry(self)
         traffic = self._delivery.sinks.traffic
         if traffic is not None:
             self.threads.keep(traffic.thread)
@@ -148,7 +148,7 @@ class Engine:
             supervisor.abort()
         delivery.rest.close()
         self.recovery.close()
-        switch_as_usual(self)
+        slow_down(self)
         if not self.threads.has_errands:
             delivery.sinks.close()  # else the errand thread does, behind the last row
         here = threading.current_thread()

@@ -1,44 +1,62 @@
-"""Data flows one way: a module imports only modules of a lower rank."""
+"""Data flows one way: a wing imports only what lies below it, and no two towers each other."""
 
 import ast
 import re
+import subprocess
+import sys
 from functools import cache
-from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parents[2] / "kucoin_research"
+import kucoin_research as kr
+from scripts.house import PACKAGE, contributing, house, imports, modules, own, room_of
 
-RANKS = {
-    "clocks": -2, "forking": -2, "errors": -1, "bounds": -1,
-    "dialing": 0, "early": 0, "typed_json": 0, "intervals": 0, "hidden": 0,
-    "records": 1, "units": 1, "credentials": 1, "sim": 1, "beats": 1, "outlets": 1,
-    "interrupts": 1, "given": 1, "regular": 1, "network": 1, "loose_json": 1,
-    "instruments": 2, "topics": 2, "progress": 2, "ring": 2, "wire": 2, "venues": 2,
-    "account": 2, "signing": 2, "orderbook": 2, "integrity": 2, "tables": 2, "backfill": 2,
-    "rowcsv": 2, "packing": 2, "archive": 2, "bookrows": 3, "pacing": 1, "collector": 1,
-    "damage": 2, "moments": 2, "transport": 2, "quotas": 1,
-    "decode": 3, "rest": 3, "report": 3, "analytics": 3, "listings": 3, "manifest": 3,
-    "protocol": 4, "universe": 4, "decode_pro": 4, "overlap": 4, "checkup": 4,
-    "reckoning": 4, "timekeeping": 4, "sequences": 2, "rowfiles": 4, "sessionfolder": 4,
-    "lines": 4,
-    "intake": 5, "live": 5, "feeds": 5, "recorder": 5, "sessions": 5,
-    "errands": 6, "lanes": 6, "foreign": 6, "timeline": 6, "diagnosis": 6, "shelf": 6,
-    "stream": 7,
-    "collect": 8, "stage": 7, "tape": 7, "replay": 8,
-    "figures": 9, "recordings": 9, "serving": 9,
-    "api": 10, "dashboards": 11, "classic": 11, "cli": 11, "__init__": 12, "__main__": 12,
+ROOT = PACKAGE.parent
+MODULES = modules()
+
+#: What each room may import; `scripts/house.py` draws what it does import.
+MODEL = {"errors", "foundation", "model"}
+MAY_IMPORT = {
+    "errors": set(),
+    "foundation": {"errors"},
+    "sim": {"errors"},  # it shares no code with the client, so it shares no bug with it
+    "model": {"errors", "foundation"},
+    "exchange": MODEL,
+    "frames": MODEL,
+    "sessions": MODEL | {"frames"},
+    "figures": MODEL | {"frames", "sessions"},
+    # Three towers side by side: none imports another, and only one of them knows a network.
+    "streaming": MODEL | {"exchange", "frames", "sessions"},
+    "playback": MODEL | {"frames", "sessions"},
+    "strategy": MODEL | {"frames", "sessions"},
+    "api": MODEL | {
+        "exchange", "frames", "sessions", "streaming", "playback", "strategy", "sim",
+    },
+    "dashboards": MODEL | {
+        "exchange", "frames", "sessions", "streaming", "playback", "strategy", "figures", "api",
+    },
+    "compat": MODEL | {"exchange", "frames", "sessions", "streaming", "api"},
+    "cli": MODEL | {
+        "exchange", "frames", "sessions", "streaming", "playback", "strategy", "sim", "api",
+    },
+    "__main__": {"cli"},
 }  # fmt: skip
 
-# Folders, whose files may import one another, but not in circles.
-PACKAGES = {"sim", "figures", "dashboards"}
+#: Folders within a wing that may not import one another, and which other folder they may.
+INNER = {
+    "exchange": {"": set(), "rest": {""}, "websocket": {""}},
+    "sim": {
+        "engine": set(),
+        "messages": {"engine"},
+        "accounts": {"engine", "messages"},
+        "faults": {"engine", "messages"},
+        "server": {"engine", "messages", "accounts", "faults"},
+        "recorded": {"engine", "messages", "accounts", "faults", "server"},
+        "": {"engine", "accounts", "faults", "server", "recorded"},
+    },
+}
 
-MODULES = sorted(path for path in PACKAGE.rglob("*.py"))
-
-
-def name_of(path):
-    parts = path.relative_to(PACKAGE).with_suffix("").parts
-    return parts[0]
+MOST_ROOMS, MOST_FLOORS = 24, 9
 
 
 @cache
@@ -46,66 +64,86 @@ def parsed(path):
     return ast.parse(path.read_text())
 
 
-@cache
-def imports(path):
-    """Name every module of an import, also inside functions."""
-    return list(_imports(path))
+def dotted(path):
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def _imports(path):
-    for node in ast.walk(parsed(path)):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path} imports relatively"
-            if node.module == "kucoin_research":
-                yield from (f"kucoin_research.{alias.name}" for alias in node.names)
-            else:
-                yield node.module
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_wing_imports_only_what_it_may(path):
+    room = room_of(path)
+
+    if room != "__init__":  # the front page may show anything
+        assert own(path) <= MAY_IMPORT[room], path
 
 
-def own(path):
-    for module in imports(path):
-        if module.startswith("kucoin_research."):
-            yield module.split(".")[1]
+def test_what_may_be_imported_has_no_circle_either():
+    allowed = dict(MAY_IMPORT)
+    while free := [room for room, below in allowed.items() if not below & set(allowed)]:
+        for room in free:
+            del allowed[room]
+
+    assert not allowed
 
 
-def test_the_simulated_exchange_shares_nothing_with_the_client_but_errors():
-    for path in (PACKAGE / "sim").glob("*.py"):
-        assert set(own(path)) <= {"errors", "sim"}, path
+def test_the_house_is_as_high_and_wide_as_a_reader_can_take_in():
+    made = house()
+
+    assert len(made.rooms) <= MOST_ROOMS
+    assert max(made.floors.values()) <= MOST_FLOORS
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_folder_of_a_wing_imports_only_what_it_may(path):
+    parts = path.relative_to(PACKAGE).parts
+    if parts[0] not in INNER:
+        return
+    may = INNER[parts[0]]
+
+    def folder_of(module):
+        inner = module.split(".")[2:]
+        return inner[0] if inner and inner[0] in may else ""
+
+    here = folder_of(dotted(path))
+    found = {
+        folder_of(each)
+        for each in imports(path)
+        if each.startswith(f"kucoin_research.{parts[0]}.")
+        and (PACKAGE.parent.joinpath(*each.split(".")).with_suffix(".py")).is_file()
+    }
+    assert found - {here} <= may[here], path
 
 
 @pytest.mark.parametrize(
     ("library", "allowed"),
     [
-        ("websocket", {"live"}),
-        ("requests", {"network", "transport"}),
-        ("urllib3", {"network", "transport"}),
+        ("websocket", {"exchange.websocket.connection"}),
+        ("requests", {"exchange.network", "exchange.rest.transport"}),
+        ("urllib3", {"exchange.network", "exchange.rest.transport"}),
         ("tornado", {"sim"}),
-        ("dotenv", {"credentials"}),
+        ("dotenv", {"exchange.credentials"}),
     ],
 )
 def test_a_library_is_imported_in_one_place(library, allowed):
     users = {
-        name_of(path)
+        dotted(path).removeprefix("kucoin_research.")
         for path in MODULES
         if any(module.split(".")[0] == library for module in imports(path))
     }
 
-    assert users == allowed
+    assert {"sim" if user.startswith("sim.") else user for user in users} == allowed
 
 
 def test_no_file_imports_itself_by_way_of_others_not_even_for_types():
-    files = {".".join(p.relative_to(PACKAGE.parent).with_suffix("").parts): p for p in MODULES}
+    files = {dotted(path): path for path in MODULES}
     edges = {
-        name: {
-            found
-            for module in imports(path)
-            for found in (module, f"{module}.__init__")
-            if found in files
-        }
+        name: {module for module in imports(path) if module in files} - {name}
         for name, path in files.items()
     }
+    # A package's __init__ runs before its modules; that it imports them is no circle.
+    for name, path in files.items():
+        if path.name != "__init__.py":
+            edges[name] -= {each for each in edges[name] if name.startswith(f"{each}.")}
 
     def above(name, path):
         assert name not in path, " -> ".join([*path, name])
@@ -120,22 +158,76 @@ def test_no_file_imports_itself_by_way_of_others_not_even_for_types():
     assert seen == set(files)
 
 
+def test_no_module_imports_a_private_name_of_another():
+    for path in MODULES:
+        for node in ast.walk(parsed(path)):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("kucoin_"):
+                private = [a.name for a in node.names if a.name.startswith("_")]
+                assert not private, f"{path} imports {private}"
+
+
 def test_only_a_few_modules_start_threads():
     makes_one = re.compile(r"threading\.Thread\(|(clock|machine)\.thread\(")
-    starters = {name_of(path) for path in MODULES if makes_one.search(path.read_text())}
+    starters = {
+        dotted(path).removeprefix("kucoin_research.")
+        for path in MODULES
+        if room_of(path) != "sim" and makes_one.search(path.read_text())
+    }
 
-    # An outlet and a lane make threads, and the stream starts them; figures have one for all. Names
-    # are looked up by threads, since nothing else lets go of a name server that is dead.
+    # A worker and a supervisor make threads, and the stream starts them; figures have one for all.
+    # Names are looked up by threads, since nothing else lets go of a name server that is dead.
     assert starters <= {
-        "clocks", "dialing", "stream", "outlets", "recorder", "sim", "figures", "replay",
+        "exchange.dialing", "figures.refresh", "foundation.clocks", "playback.player",
+        "playback.replay", "sessions.recorder", "streaming.sinks", "streaming.stream",
     }  # fmt: skip
 
 
 def test_the_core_imports_neither_plotly_nor_ipywidgets():
+    shown = {"figures", "dashboards"}
     for path in MODULES:
-        if RANKS[name_of(path)] <= 7:
+        if room_of(path) not in shown:
             tops = {module.split(".")[0] for module in imports(path)}
             assert not tops & {"plotly", "ipywidgets", "anywidget"}, path
+
+
+def test_importing_the_package_imports_no_exchange_and_no_plotly():
+    code = "import kucoin_research, sys; print(*sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(found.stdout.split())
+
+    assert "kucoin_research.streaming.stream" in loaded
+    assert not loaded & {"kucoin_research.sim", "tornado", "plotly", "ipywidgets", "pandas"}
+
+
+def test_tab_lists_the_public_names_and_nothing_else():
+    assert dir(kr) == sorted([*kr.__all__, "dashboard", "figures"])
+    assert all(getattr(kr, name) is not None for name in dir(kr))
+
+
+def test_what_is_imported_late_can_be_imported_by_name():
+    for name in ("simulate", "SimulatedExchange", "serve", "ServedSession", "sim", "figures"):
+        assert getattr(__import__("kucoin_research", fromlist=[name]), name).__name__.endswith(name)
+    with pytest.raises(AttributeError, match="no attribute 'simulat'"):
+        _ = kr.simulat
+
+
+@pytest.mark.parametrize(
+    "folder",
+    sorted({path.parent for path in MODULES} - {PACKAGE}),
+    ids=lambda path: str(path.relative_to(PACKAGE)),
+)
+def test_a_folder_says_what_lives_there(folder):
+    text = ast.get_docstring(parsed(folder / "__init__.py"))
+
+    assert text is not None
+    assert len(text) > 60, "the docstring of a wing says what lives there, and what it may import"
+
+
+def test_contributing_shows_the_drawing_and_the_map_of_now():
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+
+    assert text == contributing(text, house()), "run: python scripts/house.py --write"
+    assert all(f"`{path.stem}`" in text for path in MODULES if path.stem != "__init__")
 
 
 def test_the_library_never_prints_and_never_sleeps():
@@ -144,4 +236,4 @@ def test_the_library_never_prints_and_never_sleeps():
         calls = [ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)]
         assert "time.sleep" not in calls, path
         # Guides print what they do, and so does what is called as theirs.
-        assert name_of(path) in {"cli", "classic"} or "print" not in calls, path
+        assert room_of(path) in {"cli", "compat"} or "print" not in calls, path

@@ -109,9 +109,9 @@ def test_wrong_use_is_one_line_and_exit_code_2(
 
     assert cli.main(words) == code
 
-    told = capsys.readouterr().err
-    assert told.count("\n") == 1, told
-    assert sentence in told
+    printed = capsys.readouterr().err
+    assert printed.count("\n") == 1, printed
+    assert sentence in printed
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ def test_rows_are_saved_at_whatever_step_an_interrupt_comes(
         if frame.f_code.co_name != place or seen:
             return False
         seen.append(frame)
-        if place != "finish":  # by then the stream has ended
+        if place != "finish":  # at "finish" the stream has ended
             wait_until(lambda: any(stream.total() for stream in kr.running()))
         return True
 
@@ -289,7 +289,7 @@ def test_rows_that_cannot_be_saved_here_are_saved_elsewhere_and_told(tmp_path, e
     assert pl.read_csv(saved).height > 1
 
 
-def test_a_folder_that_cannot_be_written_is_told_before_anything_is_streamed(
+def test_a_folder_that_cannot_be_written_is_reported_before_anything_is_streamed(
     tmp_path, exchange, monkeypatch, capsys
 ):
     monkeypatch.setattr(Path, "cwd", lambda: tmp_path / "gone")

@@ -69,7 +69,7 @@ def test_the_guides_example_runs_against_the_demo(tmp_path):
 
 
 def rows_of(stream):
-    """Give the tickers of a stream as guides write them down, times in ms."""
+    """Return a stream's tickers in the columns of the guides, times in ms."""
     frame = stream.frame("ticker").select(
         pl.col("timestamp").dt.epoch("ms"),
         *("price", "size", "best_bid_price", "best_bid_size", "best_ask_price", "best_ask_size"),
@@ -129,7 +129,7 @@ def test_the_rows_of_on_message_are_whole_where_messages_are_repeated_or_lost(ex
 
 
 class Guided(KuCoinWebSocket):
-    """Overrides what guides override, with bodies such as theirs."""
+    """Overrides the methods that guides override, in the guides' way."""
 
     def __init__(self, **options):
         super().__init__(**options)
@@ -204,7 +204,7 @@ def test_verbose_prints_what_goes_on_and_no_token(exchange, capsys):
     assert "token" not in text
 
 
-def test_an_async_callback_is_told_of_as_one_that_raises(exchange):
+def test_an_async_callback_is_reported_as_one_that_raises(exchange):
     class Async(KuCoinWebSocket):
         errors = ()
 
@@ -356,7 +356,7 @@ def test_two_threads_that_save_at_once_save_each_row_once(tmp_path, monkeypatch)
     def slow(*args):
         if threading.current_thread() is not feed:
             feed.start()
-            feed.join(0.2)  # it has to wait; if it had not, it would have saved by then
+            feed.join(0.2)  # the feed must wait; if it did not, it would save within this time
         return write(*args)
 
     monkeypatch.setattr(compat, "append_lines", slow)
@@ -448,7 +448,7 @@ def test_a_failed_connect_leaves_nothing_running(monkeypatch):
     monkeypatch.setattr(compat, "_CONNECT_TIMEOUT", 0.5)  # instead of half a minute
     x = kr.simulate()
     client = KuCoinWebSocket(venue=x.venue)
-    client.connect("XBTUSDTM")  # reads the symbols
+    client.connect("XBTUSDTM")  # loads the symbols, so that the next call fails later
     client.close()
     x.close()
 
@@ -469,14 +469,14 @@ def test_a_connect_that_is_never_answered_is_an_error(monkeypatch):
 
 
 class Bare(KuCoinWebSocket):
-    """Of somebody who has forgotten ``super().__init__()``."""
+    """A user's class without ``super().__init__()``."""
 
     def __init__(self):
         pass
 
 
 class Overridden(KuCoinWebSocket):
-    """Has attributes of its own where ours are."""
+    """A user's class that overrides attributes of ours."""
 
     @property
     def market_type(self):
@@ -487,7 +487,7 @@ class Overridden(KuCoinWebSocket):
 
 
 def test_the_repr_never_raises():
-    # A traceback that shows variables shows an object whose __init__ has raised, too.
+    # Verbose tracebacks also show an object whose __init__ has raised.
     made = [KuCoinWebSocket.__new__(KuCoinWebSocket), Bare(), Overridden(), KuCoinWebSocket()]
     client = KuCoinWebSocket(venue="demo")
     made.append(client)

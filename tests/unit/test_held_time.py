@@ -1,4 +1,4 @@
-"""Held time: it stands still while anybody works, and is the same on each run."""
+"""Held time stands still while any thread works, and is the same on each run."""
 
 import socket
 import threading
@@ -24,12 +24,12 @@ def test_time_passes_only_while_all_wait(held_time):
 def test_threads_run_one_at_a_time_and_in_order(held_time):
     heard = []
 
-    def tell(name, pause):
+    def work(name, pause):
         for number in range(3):
             heard.append((name, number))
             held_time.pass_by(pause)
 
-    threads = [spawn(tell, "a", 1.0), spawn(tell, "b", 1.0), spawn(tell, "c", 0.4)]
+    threads = [spawn(work, "a", 1.0), spawn(work, "b", 1.0), spawn(work, "c", 0.4)]
     for thread in threads:
         thread.join()
 
@@ -90,16 +90,16 @@ def test_a_join_keeps_its_timeout(held_time):
     assert not thread.is_alive()
 
 
-def test_those_that_wait_for_one_another_are_told_with_their_places():
+def test_those_that_wait_for_one_another_are_listed_with_their_places():
     def wait_for_ever():
         with HeldTime() as time:
             time.thread(time.event().wait, "a waiting thread").start()
             time.event().wait()
 
-    with pytest.raises(Stuck, match="without end") as told:
+    with pytest.raises(Stuck, match="without end") as caught:
         wait_for_ever()
 
-    assert "a waiting thread" in str(told.value)
+    assert "a waiting thread" in str(caught.value)
 
 
 def test_a_thread_that_is_left_running_is_told():

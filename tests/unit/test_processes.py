@@ -1,4 +1,4 @@
-"""The helper that starts processes, and what a failing test shows of them."""
+"""The helper that starts processes, and the report of a failed test about them."""
 
 import os
 import sys

@@ -108,3 +108,10 @@ def test_a_saved_notebook_has_a_picture_of_each_figure(path):
     ]
 
     assert [kinds for kinds in shown if _LIVE & kinds and "image/png" not in kinds] == []
+
+
+def test_files_that_the_projects_own_files_name_are_there():
+    named = re.compile(r"\b(?:tests|scripts|benchmarks|kucoin_research)/[\w/]+\.(?:py|sh|js)\b")
+    for name in ("Makefile", "pyproject.toml", "CONTRIBUTING.md", "README.md", "SECURITY.md"):
+        found = named.findall((ROOT / name).read_text())
+        assert [each for each in found if not (ROOT / each).is_file()] == [], name

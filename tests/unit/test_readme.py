@@ -56,7 +56,7 @@ def place(tmp_path, monkeypatch, held_time):
     shutil.copytree(ROOT / "data" / "sample", tmp_path / "data" / "sample")
     monkeypatch.setenv("KUCOIN_RESEARCH_VENUE", "demo")
     yield tmp_path
-    kr.api.streams._close_all()
+    kr.api.registry.close_all()
     ipywidgets.Widget.close_all()  # a live figure is refreshed as long as it is open
 
 

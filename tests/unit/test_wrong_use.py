@@ -1,7 +1,7 @@
-"""What users get wrong, each with the sentence that it gives.
+"""Mistakes of users, each with the sentence of its error.
 
-A sentence says what was wrong, with which subject, and what to do; it is one line, and nothing is
-written, replaced or left running by what it refuses.
+A sentence names the mistake, its subject and the remedy, in one line. A refused call writes,
+replaces and starts nothing.
 """
 
 import gc
@@ -31,7 +31,7 @@ X = "XBTUSDTM"
 DAY = datetime(2026, 1, 4, tzinfo=UTC)
 LAST = datetime.max.replace(tzinfo=timezone(timedelta(hours=-5)))  # in the year 10000 of UTC
 BAD, SYMBOL, CHANNEL = kr.InvalidInput, kr.UnknownSymbol, kr.UnknownChannel
-# Of every kind what users hand over where something else is meant.
+# Wrong values that users pass instead of a number, one of each kind.
 WRONG_NUMBERS = ("5", None, math.nan, -1, True, [])
 
 
@@ -41,7 +41,7 @@ def copy_of(session, folder):
 
 @pytest.fixture(scope="module")
 def w(exchange, tmp_path_factory):
-    """What there is to be used wrongly: a stream, one that was stopped, a session, a replay."""
+    """The objects to use wrongly: a stream, a stopped one, a session, a replay."""
     root = tmp_path_factory.mktemp("recorded")
     v = exchange.venue
     s = kr.stream([X, "ETHUSDTM"], ["trade", "candle:5min", "level2", "ticker"], venue=v, name="s")
@@ -80,7 +80,7 @@ def w(exchange, tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def files(tmp_path):
-    """Files where folders are meant, which stay as they are."""
+    """Files that are passed in place of folders, and must stay unchanged."""
     for name in ("afile", "notes.txt"):
         (tmp_path / name).write_text("hello")
     yield
@@ -89,7 +89,7 @@ def files(tmp_path):
 
 @pytest.fixture(autouse=True)
 def _no_stream_left_running():
-    """Leave those of the module alone; each test looks itself for what it has left running."""
+    """Allow the module's streams; each test checks itself that it leaves none running."""
 
 
 async def co(record):
@@ -97,17 +97,17 @@ async def co(record):
 
 
 def generate(record):
-    """Stand for a function in which somebody left a yield."""
+    """Stand for a function with a forgotten yield."""
     yield record
 
 
 async def generate_later(record):
-    """Stand for one that is both."""
+    """Stand for a coroutine with a forgotten yield."""
     yield record
 
 
 class Generating:
-    """Stand for an object that is called."""
+    """Stand for a callable object."""
 
     def __call__(self, record):
         yield record
@@ -210,7 +210,7 @@ INTERVALS = (
         ),
     ]
 )
-# What calls itself a whole number of Python, and is none.
+# numpy registers it as an Integral, but it is no number.
 SPAN = np.timedelta64(5, "m")
 SPANS = [
     (f"a span as {name}", call, BAD, [name, "timedelta64(5,'m')"])
@@ -357,7 +357,7 @@ SYMBOLS = [
     ("a tape of a list", lambda w: w.x.tape([X]), SYMBOL, ["no symbol"]),
 ]
 
-# Wherever names are taken, in whatever holds them.
+# All arguments that take names, in every kind of list.
 LISTS = {
     "symbols": lambda w, v: kr.stream(v, venue=w.v),
     "channels": lambda w, v: kr.stream(X, v, venue=w.v),
@@ -475,7 +475,7 @@ NUMBERS = [
     ]
 ]
 
-# What bars, and settings, are asked for by names that they do not take.
+# Calls of bars and settings with argument names that they do not have.
 BARS = {
     "bars": lambda w, *args, **options: w.s.bars(*args, **options),
     "ohlcv": lambda w, *args, **options: kr.ohlcv(w.trades, *args, **options),
@@ -922,7 +922,7 @@ class _Mute:
         raise RuntimeError("nothing to say")
 
 
-# Values whose own repr is no part of a sentence.
+# Values whose own repr does not fit into a sentence.
 FRAME = pl.DataFrame({"price": [1.0, 2.0], "size": [3.0, 4.0]})
 ODD = {
     "a frame": FRAME,
@@ -995,7 +995,7 @@ PLACES = {
     "simulated symbols": lambda _, v: kr.simulate(symbols=v),
     "start of simulate": lambda _, v: kr.simulate(start=v),
 }  # fmt: skip
-# A huge number is a right one here, or one of which all that is there is less.
+# Arguments for which a huge number is right: a seed, or an upper limit.
 RIGHT = {(place, "an endless number") for place in ("seed", "last", "depth", "rows")}
 
 
@@ -1012,7 +1012,7 @@ def test_a_wrong_value_is_shown_on_one_line_and_in_short(w, place):
             said = str(error)
             if "\n" in said or len(said) > 600 or "XY" * 40 in said:
                 wrong[name] = said[:200]
-        except Exception as error:  # noqa: BLE001  whatever it is, it is the wrong one
+        except Exception as error:  # noqa: BLE001  any other error is wrong
             wrong[name] = error
         else:
             wrong[name] = "it was taken"
@@ -1062,16 +1062,16 @@ def test_a_dashboard_takes_channels_with_commas_as_a_stream_does(w):
 
 
 def test_a_dashboard_that_cannot_be_made_leaves_no_word_of_its_end(w, monkeypatch):
-    told = []
-    monkeypatch.setattr(sys, "unraisablehook", told.append)
+    raised = []
+    monkeypatch.setattr(sys, "unraisablehook", raised.append)
 
-    # Whatever fails within, so that what is refused before is no help.
+    # An error inside, after all checks of arguments have passed.
     monkeypatch.setattr(notebook_dashboard, "Controls", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         kr.dashboard(X, venue=w.v)
     gc.collect()
 
-    assert [str(each.exc_value) for each in told] == []
+    assert [str(each.exc_value) for each in raised] == []
 
 
 COMMANDS = [
@@ -1145,7 +1145,7 @@ def test_a_hundred_years_are_one_bar(w):
 def test_a_figure_finds_a_streams_candles_however_their_interval_is_written(w, monkeypatch, every):
     asked = []
     monkeypatch.setattr(
-        figures, "channels_for", lambda kind, source, every=None: asked.append(every) or 1 / 0
+        figures.front, "channels_for", lambda kind, source, every=None: asked.append(every) or 1 / 0
     )
 
     with pytest.raises(ZeroDivisionError):
@@ -1184,7 +1184,7 @@ def test_an_end_to_come_is_now(w, value):
 
     until_now, until_then, until_later = rows(None), rows(value), rows(None)
 
-    # (numpy's 2610-07-27 in 64 bits of ns is 2026-01-05T00:25:26.)
+    # In 64 bits of ns, numpy's 2610-07-27 would wrap to 2026-01-05T00:25:26.
     assert until_now[-1] <= until_then[-1] <= until_later[-1]
     settled = kr.funding_rates(X, "2026-01-01", value, venue=w.v, progress=False)
     assert settled.equals(kr.funding_rates(X, "2026-01-01", venue=w.v, progress=False))

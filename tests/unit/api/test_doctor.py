@@ -116,7 +116,7 @@ def test_an_absent_package_is_told_with_how_to_get_it(monkeypatch):
 
 def test_the_command_line_says_by_its_exit_code_whether_all_is_well(exchange, capsys, monkeypatch):
     monkeypatch.setattr(
-        cli.streams,
+        cli.doctor,
         "doctor",
         lambda _venue: Diagnosis((Check("disk", Health.BAD, "full", "free it"),)),
     )

@@ -1,7 +1,7 @@
-"""Servers that drip, bomb and never end: what a conversation with one may cost, and who ends it.
+"""Servers that send slowly, too much or without end: the bounds of a conversation with them.
 
-Where time matters they live in held time, where a drip of an hour takes a second; what needs TLS or
-a proxy is given a tenth of a real second, and never ends by itself.
+Tests about time run in held time, where an hour of slow bytes takes a second. Tests that need TLS
+or a proxy have a tenth of a real second, and their servers never end by themselves.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import kucoin_research as kr
-from kucoin_research.api import streams
+from kucoin_research.api import checks
 from kucoin_research.api.doctor import diagnose
 from kucoin_research.errors import (
     BadReply,
@@ -45,7 +45,7 @@ from tests.conftest import spawn, wait_until
 
 OK = b"HTTP/1.1 200 OK\r\n"
 MEGABYTE = 1_000_000
-# What a reader may have at once: the cap on a reply with a copy of it, and some.
+# The most memory that a reader may hold: the largest reply, a copy of it, and some more.
 FEW_BYTES = 64 * MEGABYTE
 FOREVER = 3_600.0
 
@@ -64,7 +64,7 @@ class Server:
         self.talks = []
 
     def serve(self):
-        # Asked of each connection anew: the last one that is served must not be closed for another.
+        # Checked for each connection: the one that is served last must not be closed for another.
         while True:
             sock = self.accept()
             if self.is_over:
@@ -113,7 +113,7 @@ def stay_silent(sock):
 
 
 def drip(sock, start, byte=b"x"):
-    """Send a byte each second of the test's time, until the other end has gone."""
+    """Send a byte each second of the test's time, until the peer closes."""
     pause = clocks.current().event()
     sock.sendall(start)
     while True:
@@ -242,7 +242,7 @@ def test_a_handshake_is_ended_at_once_from_elsewhere(name, held_time):
 
 
 def venue_of(rest_script, socket_script):
-    """Give servers of REST and sockets whose tokens lead from the one to the other."""
+    """Make a REST server and a socket server, which the REST server's tokens lead to."""
     sockets = Server(socket_script)
 
     def script(sock):
@@ -277,7 +277,7 @@ def answers(path, port, *, drips=()):
 
 @pytest.fixture
 def _fresh_lists(monkeypatch):
-    monkeypatch.setattr(streams, "_universe", Universe())
+    monkeypatch.setattr(checks, "_universe", Universe())
 
 
 @pytest.mark.parametrize(
@@ -325,7 +325,7 @@ def test_stopping_ends_all_that_a_stream_waits_for_at_once(what, held_time):
 
 
 def test_a_venue_that_falls_silent_does_not_lengthen_a_call(held_time):
-    """Its clock stands still, and REST answers nothing: neither the time, nor of the book's end."""
+    """The venue's clock stops, and REST answers nothing, neither the time nor a book's snapshot."""
     with kr.simulate(seed=7, speed=1.0) as x:
 
         def fall_silent():
@@ -358,7 +358,7 @@ def test_the_doctor_is_not_held_by_servers_that_drip(held_time):
 
 
 def bomb(megabytes, wbits=31, packed_in=()):
-    """Pack so many zeros, quickly: from one megabyte on each is the same few bytes."""
+    """Compress some megabytes of zeros, quickly: each megabyte is the same few bytes."""
     packer = zlib.compressobj(9, zlib.DEFLATED, wbits)
     first = packer.compress(bytes(MEGABYTE)) + packer.flush(zlib.Z_FULL_FLUSH)
     each = packer.compress(bytes(MEGABYTE)) + packer.flush(zlib.Z_FULL_FLUSH)
@@ -370,7 +370,7 @@ def bomb(megabytes, wbits=31, packed_in=()):
 
 
 def replying(head, body=b"", again=b""):
-    """Send a reply, and then something again and again, for as long as it is taken."""
+    """Send a reply, and then the same bytes again and again, while the peer reads."""
 
     def script(sock):
         head_of(sock)
@@ -419,7 +419,7 @@ BOMBS = {
 
 @contextlib.contextmanager
 def bounded_memory():
-    """Fail if Python has had much more memory within than before."""
+    """Fail if Python uses much more memory inside than before."""
     tracemalloc.start()
     try:
         yield
@@ -635,7 +635,7 @@ def proxied(monkeypatch, real_time):
 
 
 def trickle(start, byte):
-    """Send without end, a byte at a time: never faster than it is read."""
+    """Send without end, one byte at a time, never faster than the peer reads."""
 
     def script(sock):
         head_of(sock)
@@ -663,7 +663,7 @@ def half_of_tls(sock):
     head_of(sock)
     sock.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
     hellos.append(sock.recv(65_536))
-    sock.sendall(b"\x16\x03\x03\x40\x00")  # a record of 16 kB, which does not come
+    sock.sendall(b"\x16\x03\x03\x40\x00")  # the header of a 16 kB record that never comes
     stay_silent(sock)
 
 
@@ -740,7 +740,7 @@ def test_a_proxy_without_measure_is_refused_in_little_memory(script, proxied):
 
 @contextlib.contextmanager
 def full_port():
-    """A port that takes no more connections: those to it wait."""
+    """A port whose queue is full, so that connections to it wait."""
     with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
         port = listener.getsockname()[1]
         waiting = []
@@ -908,7 +908,7 @@ def test_cookies_of_servers_are_not_kept(real_time):
 def test_a_list_of_very_many_symbols_is_read_and_shown_in_little_time_of_the_processor(
     real_time,
 ):
-    """Counted in calls of functions, which no busy machine makes more: some ten a row."""
+    """Counts function calls, since a busy machine does not change them: about ten per row."""
     import sys
 
     rows = b",".join(

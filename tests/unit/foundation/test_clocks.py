@@ -1,4 +1,4 @@
-"""Arrivals keep their order and their intervals, whatever the wall clock does."""
+"""Arrival times keep their order and their intervals, whatever the wall clock does."""
 
 from __future__ import annotations
 
@@ -72,10 +72,10 @@ def test_a_clock_that_was_fast_at_the_start_is_right_after_twice_that_time(wrong
 @given(st.lists(st.tuples(st.floats(0, 100), st.floats(-1_000, 1_000)), max_size=50))
 def test_time_never_falls_back_and_is_never_behind_the_wall_clock(steps):
     clocks = Clocks()
-    told = [(clocks.passes(seconds, jump), clocks.wall) for seconds, jump in steps]
+    read = [(clocks.passes(seconds, jump), clocks.wall) for seconds, jump in steps]
 
-    assert all(later[0] >= earlier[0] for earlier, later in itertools.pairwise(told))
-    assert all(time >= wall for time, wall in told)
+    assert all(later[0] >= earlier[0] for earlier, later in itertools.pairwise(read))
+    assert all(time >= wall for time, wall in read)
 
 
 @given(st.lists(st.tuples(st.floats(0, 100), st.floats(-1_000, 1_000)), max_size=50))

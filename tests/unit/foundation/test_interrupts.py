@@ -1,4 +1,4 @@
-"""Where an interrupt is raised, and that it costs nothing there."""
+"""Interrupts are raised at the right places, and lose nothing there."""
 
 import signal
 import threading
@@ -97,7 +97,7 @@ def test_other_threads_are_not_concerned():
 
 
 class Interrupting(threading.Thread):
-    """Interrupts whoever asks whether it is alive."""
+    """Interrupts the caller of ``is_alive``."""
 
     def is_alive(self):
         interrupt()
@@ -114,7 +114,7 @@ def test_an_interrupt_ends_the_wait_for_a_thread():
     threading.Thread.join(thread)
 
 
-# -- at whatever step it comes ---------------------------------------------------------------------
+# -- at any step -----------------------------------------------------------------------------------
 
 STEPS = 40  # of each call, spread evenly
 

@@ -1,4 +1,4 @@
-"""The bar of a download: none when it is done at once, and what an interrupt says."""
+"""The bar of a download: none if it is done at once; the note of an interrupt."""
 
 import pytest
 

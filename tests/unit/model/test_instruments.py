@@ -1,4 +1,4 @@
-"""Rounding, worth, and the spelling of symbols."""
+"""Instruments: rounding, notional, the frame, and the spelling of symbols."""
 
 import dataclasses
 import math
@@ -24,7 +24,7 @@ SPOT = ["BTC-USDT", "ETH-USDT", "KCS-BTC", "SOL-USDT"]
 
 TICKS = st.sampled_from(["0.1", "0.01", "0.00000001", "1E-8", "0.05", "0.25", "1", "5", "1000"])
 PRICES = st.floats(-1e9, 1e9, allow_nan=False)
-# A hundred million ticks of 1e-8 and more need all digits that a float has.
+# Prices with a hundred million ticks of 1e-8 and more need all digits of a float.
 DIRECTIONS = st.sampled_from(["nearest", "down", "up"])
 
 
@@ -53,7 +53,7 @@ def test_rounding_twice_changes_nothing(price, tick, direction):
     traded = contract(tick_size=float(tick))
     rounded = traded.round_price(price, direction)
 
-    # A float near 1e9 with ticks of 1e-8 cannot hold every tick: it is then the nearest float.
+    # Near 1e9 not every tick of 1e-8 is a float; then the result is the nearest float.
     if exact(rounded) % exact(tick) == 0:
         assert traded.round_price(rounded, direction) == rounded
 
@@ -238,7 +238,7 @@ def test_only_the_hint_needs_no_list():
 
 
 @pytest.mark.parametrize(
-    ("symbol", "told"),
+    ("symbol", "hint"),
     [
         ("BTC/USD:BTC-261225", "use 'XBTMZ26'"),
         ("btc/usd:btc-261225", "use 'XBTMZ26'"),
@@ -248,11 +248,11 @@ def test_only_the_hint_needs_no_list():
     ],
 )
 @pytest.mark.parametrize("market", [None, "futures"])
-def test_a_contract_that_ends_is_named_as_kucoin_does(symbol, told, market):
+def test_a_contract_that_ends_is_named_as_kucoin_does(symbol, hint, market):
     with pytest.raises(UnknownSymbol, match="no futures symbol") as caught:
         resolve_symbol(symbol, FUTURES, market)
 
-    assert told in str(caught.value)
+    assert hint in str(caught.value)
 
 
 def test_a_contract_that_ends_is_known_by_its_spelling_alone():

@@ -1,4 +1,4 @@
-"""An interval is read in whatever way it is written."""
+"""Intervals are read in every spelling."""
 
 from datetime import timedelta
 
@@ -53,7 +53,7 @@ def test_months_have_no_length():
      np.timedelta64(5, "ns"), np.timedelta64(-1, "m"), np.timedelta64(5, "ps"), pd.Timedelta(0),
      pd.Timedelta(5_000_000_001), np.timedelta64(0, "M"), np.timedelta64(5, "as")],
 )  # fmt: skip
-def test_what_is_none_is_told_in_a_sentence(written):
+def test_anything_else_is_refused_in_a_sentence(written):
     with pytest.raises(InvalidInput, match=r"^window=.* is no interval; write it like '10s'"):
         parse_interval(written, "window")
 

@@ -1,23 +1,10 @@
-"""Records: columns and their types, channel names, markets, and the arrival clock."""
+"""Records: columns and their types."""
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import polars as pl
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from kucoin_research.errors import InvalidInput, UnknownChannel
-from kucoin_research.model.arrival_clock import ArrivalClock
-from kucoin_research.model.channels import (
-    CANDLE_INTERVALS,
-    Channel,
-    Market,
-    market_of,
-    parse_channel,
-)
 from kucoin_research.model.records import CHANNELS, Column, Depth50, Ticker, columns_of, schema_of
 
 # The contract of design.md, section 4, after timestamp, local_timestamp and symbol.
@@ -159,142 +146,6 @@ def test_columns_are_the_records_fields(channel):
     assert tuple(columns_of(record)) == record._fields
 
 
-def test_columns_tell_what_they_hold():
+def test_columns_know_the_kind_of_their_values():
     assert columns_of(Ticker)["side"] is Column.SIDE
     assert columns_of(Depth50)["ask_sizes"] is Column.NUMBERS
-
-
-# Markets
-
-
-@pytest.mark.parametrize(
-    ("symbol", "market", "expected"),
-    [
-        ("XBTUSDTM", None, Market.FUTURES),
-        ("BTC-USDT", None, Market.SPOT),
-        (".KXBTUSDT", None, Market.FUTURES),
-        ("BTC-USDT", "futures", Market.FUTURES),
-        ("XBTUSDTM", "Spot", Market.SPOT),
-        ("XBTUSDTM", Market.SPOT, Market.SPOT),
-    ],
-)
-def test_hyphen_tells_the_market_unless_told_otherwise(symbol, market, expected):
-    assert market_of(symbol, market) is expected
-
-
-@pytest.mark.parametrize("market", ["", "margin", 5])
-def test_unknown_market_is_refused(market):
-    with pytest.raises(InvalidInput, match="market must be 'futures' or 'spot', not"):
-        market_of("XBTUSDTM", market)
-
-
-# Channel names
-
-
-@pytest.mark.parametrize("name", [name for name in CHANNELS if name != "candle"])
-def test_channel_is_read_by_its_name(name):
-    assert parse_channel(name) == Channel(name)
-    assert parse_channel(f" {name.upper()} ") == Channel(name)
-    assert str(parse_channel(name)) == name
-
-
-@pytest.mark.parametrize(
-    ("alias", "channel"),
-    [
-        ("depth", Channel("level2")),
-        ("level1", Channel("bbo")),
-        ("trades", Channel("trade")),
-        ("candles", Channel("candle", "1min")),
-        ("candle", Channel("candle", "1min")),
-        ("candles:1hour", Channel("candle", "1hour")),
-        ("Candle:5MIN", Channel("candle", "5min")),
-    ],
-)
-def test_aliases_are_read(alias, channel):
-    assert parse_channel(alias) == channel
-
-
-@pytest.mark.parametrize("interval", CANDLE_INTERVALS)
-def test_candle_reads_back_its_own_text(interval):
-    channel = Channel("candle", interval)
-
-    assert parse_channel(str(channel)) == channel
-
-
-@pytest.mark.parametrize("text", ["5m", "5 min", "5 minutes", "300s", "5MIN"])
-def test_a_candles_interval_may_be_written_in_many_ways(text):
-    assert parse_channel(f"candle:{text}") == parse_channel("candle:5min")
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("tiker", "no channel 'tiker'; did you mean 'ticker'? channels: ticker, bbo, trade,"),
-        ("depth20", "no channel 'depth20'; did you mean 'depth"),
-        ("mark-price", "did you mean 'mark_price'?"),
-        ("xyzzy", "no channel 'xyzzy'; channels: ticker,"),
-        ("", "no channel ''; channels: ticker,"),
-        ("candle:5mn", "no candle interval '5mn'; did you mean '5min'? intervals: 1min, 3min,"),
-        ("candle:7m", "no candle interval '7m'; intervals: 1min, 3min,"),
-        ("candle:", "no candle interval ''; intervals: 1min,"),
-        ("candle:1min:2", "no candle interval '1min:2'"),
-        ("trade:5min", "channel 'trade' takes no interval, so 'trade:5min' means nothing"),
-        ("trade:", "channel 'trade' takes no interval"),
-        (None, "a channel is named by a string, not by NoneType None"),
-        (["ticker"], "a channel is named by a string, not by list ['ticker']"),
-    ],
-)
-def test_unknown_channel_names_near_matches(text, message):
-    with pytest.raises(UnknownChannel) as caught:
-        parse_channel(text)
-
-    assert message in str(caught.value)
-
-
-@given(st.text())
-def test_any_text_is_a_channel_or_refused(text):
-    try:
-        channel = parse_channel(text)
-    except UnknownChannel:
-        return
-    assert parse_channel(str(channel)) == channel
-
-
-# The arrival clock
-
-
-@given(st.lists(st.tuples(st.integers(0, 2**62), st.integers(0, 5)), max_size=20))
-def test_stamps_increase_strictly_however_the_clock_jumps(batches):
-    clock = ArrivalClock()
-    stamps = []
-
-    for now, rows in batches:
-        first = clock.begin(now)
-        stamps.extend(range(first, first + rows))
-        clock.end(first + rows)
-
-    assert all(earlier < later for earlier, later in pairwise(stamps))
-
-
-def test_stamps_are_the_clocks_while_it_runs_forward():
-    clock = ArrivalClock()
-
-    first = clock.begin(100)
-    clock.end(first + 3)
-
-    assert (first, clock.begin(200)) == (100, 200)
-
-
-def test_stamps_go_on_from_the_last_when_the_clock_jumps_back():
-    clock = ArrivalClock()
-    clock.end(clock.begin(100) + 3)
-
-    assert clock.begin(50) == 103
-
-
-def test_empty_batch_uses_no_stamp():
-    clock = ArrivalClock()
-
-    clock.end(clock.begin(100))
-
-    assert clock.begin(100) == 100

@@ -126,10 +126,10 @@ def test_gaps_are_listed_with_what_filled_them():
     filled = lost._replace(
         first_sequence=None, last_sequence=None, filled_by="REST", filled=7, began=lost.began - 1
     )
-    told = report(entry("level2", gaps=(lost,)), entry(gaps=(filled,), filled=7))
+    made = report(entry("level2", gaps=(lost,)), entry(gaps=(filled,), filled=7))
 
-    text = str(told)
-    frame = told.gap_frame()
+    text = str(made)
+    frame = made.gap_frame()
 
     assert "level2  XBTUSDTM  2026-11-18 11:06:40  2.5 s  disconnected  11 to 14   " in text
     assert "7 rows by REST" in text
@@ -137,7 +137,7 @@ def test_gaps_are_listed_with_what_filled_them():
     assert frame["channel"].to_list() == ["trade", "level2"]  # in order of time
     assert frame["missing"].to_list() == [None, 4]
     assert frame["filled_by"].to_list() == ["REST", None]
-    assert told._repr_html_().count("<table>") == 2
+    assert made._repr_html_().count("<table>") == 2
 
 
 def test_a_stream_of_many_symbols_is_summed_up():

@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 
 from kucoin_research.errors import InvalidInput, MessageBroken
 from kucoin_research.model.units import (
+    EPOCH,
     LARGEST_NS,
+    datetime_of,
     instant_ns,
     refuse_future,
     to_ns,
     told_apart,
     written,
 )
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 # 2001-09-09 to 2262-04-11: where each unit's numbers stay within its magnitude.
 SECONDS = st.integers(10**9, LARGEST_NS // 10**9 - 1)
@@ -61,7 +61,7 @@ def test_every_value_gives_a_time_within_range_or_is_refused(value):
         (LARGEST_NS, LARGEST_NS),
     ],
 )
-def test_magnitude_tells_the_unit(value, ns):
+def test_the_magnitude_decides_the_unit(value, ns):
     assert to_ns(value) == ns
 
 
@@ -82,9 +82,28 @@ def test_times_are_told_apart_in_order_by_as_few_decimals_as_it_takes(times, mor
         assert "." not in texts[0]
 
 
-def test_a_future_of_less_than_a_second_is_told_from_the_present():
+def test_a_future_of_less_than_a_second_is_written_with_decimals():
     with pytest.raises(InvalidInput, match=r"start=.* 22:13:20.294 lies .* it is .* 22:13:20.260"):
         refuse_future(1_700_000_000_294_000_000, 1_700_000_000_260_000_000)
+
+
+def test_the_epoch_is_where_unix_time_begins():
+    assert EPOCH.timestamp() == 0
+    assert datetime_of(0) == EPOCH == datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def test_a_datetime_drops_the_digits_below_a_microsecond():
+    found = datetime_of(1_700_000_000_123_456_999)
+
+    assert found == datetime(2023, 11, 14, 22, 13, 20, 123_456, tzinfo=UTC)
+
+
+@given(st.integers(-(2**63), LARGEST_NS))
+def test_every_time_of_64_bits_has_a_datetime_in_utc(ns):
+    found = datetime_of(ns)
+
+    assert found.tzinfo is UTC
+    assert instant_ns(found, "start") == ns // 1_000 * 1_000
 
 
 def exact_ns(when):

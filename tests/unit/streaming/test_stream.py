@@ -789,7 +789,7 @@ with kr.stream("XBTUSDTM", "bbo", venue="demo") as s:
     child = os.fork()
     if not child:
         s.stop()
-        kr.api.streams._close_all()
+        kr.api.registry.close_all()
         os._exit(0 if kr.running() == [] and s.state == "stopped" else 1)
     _, code = os.waitpid(child, 0)
     s.wait(rows=s.total() + 20, timeout=30)

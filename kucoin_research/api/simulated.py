@@ -1,0 +1,92 @@
+"""The simulated exchange of this process, and the one that venue='demo' means."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from kucoin_research import sim
+from kucoin_research.api.registry import close_last
+from kucoin_research.api.serve import OwnServer
+from kucoin_research.exchange.credentials import Credentials
+from kucoin_research.exchange.venues import Venue
+from kucoin_research.foundation import clocks
+from kucoin_research.foundation.forking import in_child
+from kucoin_research.foundation.interrupts import check, hold
+
+__all__ = ["SimulatedExchange", "demo_venue", "forget", "simulate"]
+
+_demo_lock = threading.Lock()  # guards _demo
+_demo: SimulatedExchange | None = None
+
+
+class SimulatedExchange(OwnServer, sim.Exchange):
+    """An exchange in a box; ``kucoin_research.simulate`` makes one."""
+
+    @property
+    def venue(self) -> Venue:
+        """Its addresses, to pass as ``venue=``."""
+        push = (self.futures_push_url, self.spot_push_url)
+        return Venue(self.futures_url, self.spot_url, "simulated", *push)
+
+    @property
+    def credentials(self) -> Credentials:
+        """Those of its demo account, to pass as ``credentials=``; they open nothing else."""
+        account = self.demo_account
+        return Credentials(account.key, account.secret, account.passphrase)
+
+
+def simulate(*, seed: int = 7, speed: float = 1.0, **options: Any) -> SimulatedExchange:
+    """Start a simulated KuCoin on this machine: REST and WebSocket, futures and spot.
+
+    Parameters
+    ----------
+    seed
+        The same seed gives the same market, to the byte.
+    speed
+        Virtual seconds per second, from 1 to 1000. The clock stands still until the first
+        subscription, so a second channel begins a few (virtual) moments later. Where all are to
+        begin with the same row: ``pause()`` before ``kr.stream``, ``wait_until_live()`` after it,
+        then ``resume()``.
+    **options
+        Passed on to ``kucoin_research.sim.Exchange``: ``start``,
+        ``symbols``, ``ping_interval_ms`` …
+
+    Returns
+    -------
+    SimulatedExchange
+        Running; a context manager with ``venue``, ``futures_url``, ``spot_url``, ``inject(fault)``
+        and ``close()``.
+    """
+    options.setdefault("machine", clocks.current().machine)
+    with hold():
+        made = SimulatedExchange(seed=seed, speed=speed, **options)
+        try:
+            check()
+        except KeyboardInterrupt:
+            made.close()
+            raise
+        return made
+
+
+def demo_venue() -> Venue:
+    """Return the venue of this process's own exchange, which is started on first use.
+
+    There is one per process. It ends with the process, after all streams.
+    """
+    global _demo
+    with _demo_lock:
+        if _demo is None or _demo.is_closed:
+            _demo = simulate()
+            close_last(_demo.close)
+        push = (_demo.futures_push_url, _demo.spot_push_url)
+        return Venue(_demo.futures_url, _demo.spot_url, "demo", *push)
+
+
+def forget() -> None:
+    """Forget the exchange of ``demo_venue``: in a forked child, it is the parent's."""
+    global _demo_lock, _demo
+    _demo_lock, _demo = threading.Lock(), None
+
+
+in_child(forget)
