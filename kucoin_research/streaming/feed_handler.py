@@ -158,6 +158,7 @@ class FeedHandler:
         local = self._clock.begin(now_ns)
         for payload in payloads:
             item = decode(payload, local)
+            # Before anything is left out: the two connections are compared by all they bring.
             if overlap is not None and not isinstance(item, ControlMessage | Ignored):
                 if not overlap.is_over:
                     overlap.saw(item)
@@ -177,6 +178,7 @@ class FeedHandler:
                 local = self._take_other(item, local, rows)
         if self.books and now_ns >= self.order_books.report_at:
             local = self.order_books.report_received(now_ns, local, rows)
+        # Behind all rows of the read: a book that is crossed between two of them is not seen so.
         self._clock.end(self.order_books.report_crossings(local, rows))
         return Batch(rows, controls)
 
@@ -369,12 +371,14 @@ class FeedHandler:
         rows: list[Record] = []
         local = self._clock.begin(now_ns)
         for tally in self._fed_by(topics):
-            tally.arrivals.pause()
+            tally.arrivals.pause()  # the outage is not one of the topic's own intervals
             if tally.channel == "level2":
                 local = self.order_books.restart(tally.symbol, local, rows)
             elif tally.channel == "position":
-                self._positions.forget()
+                self._positions.forget()  # they may have changed while nothing could arrive
             elif tally.channel in FILLABLE and tally.rows:
+                # From now on, not from the reconnection: its first messages come before the
+                # outage is known to be over.
                 self.gap_filler.begin_outage(tally, began_ns)
         self._clock.end(self.order_books.report_crossings(local, rows))
         return rows

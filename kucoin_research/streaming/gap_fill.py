@@ -454,6 +454,8 @@ class GapFiller:
         gate = self.gates.get((gap.record, gap.symbol))
         if gate is None or not gate.can_be_filled or gate.number != gap.number:
             return []
+        # A page may be newer than the newest message read: then it is unknown yet which of its
+        # trades will still come over the connection.
         if self._may_ask_again(gate, fetched):
             return []
         merged = _merge(gap, fetched, gate)
@@ -471,7 +473,7 @@ class GapFiller:
             local, ended = self._fill_part(gate, part, brought, first=room, local=local, rows=rows)
             room = None if is_last else ended
         self._clock.end(local)
-        if not goes_on:
+        if not goes_on:  # else the gate stays, and REST is asked again
             gate.tally.arrivals.pause()
             del self.gates[gap.record, gap.symbol]
         return in_order(rows)
@@ -514,6 +516,7 @@ class GapFiller:
         ended = first + count
         local = max(local, ended)
         _account(gate, part, merged, count, ended)
+        # Nothing is reported of a silence that has cost nothing and goes on.
         if count or not gate.is_armed or part.held:
             reports = _filled_rows(tally, first, count, merged, local)
             rows += reports
@@ -592,7 +595,7 @@ class GapFiller:
         for row in held:
             stamp = max(local_timestamp_of(row), (tally.last_local or 0) + 1)
             row = row._replace(local_timestamp=stamp)
-            if self._ledger.accepts(row):
+            if self._ledger.accepts(row):  # REST may have brought it already
                 rows.append(row)
                 count += 1
                 local = max(local, stamp + 1)
