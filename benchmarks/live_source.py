@@ -19,6 +19,8 @@ from kucoin_research.model.records import Ticker
 class Feed:
     """The part of a stream that figures read; rows are stamped when they are made."""
 
+    symbols = channels = ()
+
     def __init__(self, buffered: int, rate: int) -> None:
         self._ring = Ring(Ticker, capacity=max(buffered, 10_000) + 500_000)
         self._rate = rate

@@ -8,6 +8,7 @@ import polars as pl
 import kucoin_research as kr
 from kucoin_research.dashboards import Dashboard
 from kucoin_research.figures import Figure, LiveFigure
+from kucoin_research.model.source import LiveSource, ReplaySource, Source, StreamSource
 
 frame = kr.stream_to_frame("XBTUSDTM", minutes=5)
 assert_type(frame, pl.DataFrame)
@@ -18,3 +19,9 @@ with kr.stream("XBTUSDTM", "trade") as s:
     assert_type(s, kr.Stream)
     assert_type(s.bars("10s"), pl.DataFrame)
     assert_type(s.instruments["XBTUSDTM"], kr.Instrument)
+    streamed: StreamSource = s
+session = kr.load("data/sessions")
+recorded: Source = session
+with kr.replay(session) as r:
+    replayed: ReplaySource = r
+    live: LiveSource = r

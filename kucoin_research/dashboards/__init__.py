@@ -1,7 +1,7 @@
 """The dashboard of a notebook: controls, live charts, health, and a replay bar.
 
-``kr.dashboard`` is in ``front``, the class it makes in ``notebook_dashboard``. It may import every
-wing but ``cli`` and ``compat``; nothing but the package's own front page imports it.
+``kr.dashboard`` is in ``front``, the class it makes in ``notebook_dashboard``. This wing may import
+every other one except ``cli`` and ``compat``; only the package's own front page imports it.
 """
 
 from kucoin_research.dashboards.front import dashboard

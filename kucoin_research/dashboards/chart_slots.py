@@ -1,9 +1,8 @@
-"""A place for one of several charts, which stays while what it shows changes."""
+"""The places of a dashboard's charts: each shows one chart of a choice."""
 
 from __future__ import annotations
 
 import html
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,19 +10,15 @@ import ipywidgets as widgets
 
 from kucoin_research.errors import InvalidInput, UnknownChannel
 from kucoin_research.figures import channels_for
-from kucoin_research.figures.book_charts import DepthChart, HeatChart, LadderChart
+from kucoin_research.figures.book_charts import DepthChart, LadderChart
 from kucoin_research.figures.candle_chart import CandleChart
 from kucoin_research.figures.chart import Chart, Sketch
-from kucoin_research.figures.line_charts import (
-    FlowChart,
-    LagChart,
-    MarkChart,
-    PriceChart,
-    SpreadChart,
-    lag_options,
-)
+from kucoin_research.figures.heat_chart import HeatChart
+from kucoin_research.figures.lag_chart import LagChart, has_virtual_clock, lag_options
+from kucoin_research.figures.line_charts import FlowChart, MarkChart, PriceChart, SpreadChart
 from kucoin_research.figures.time_axis import Zone
 from kucoin_research.figures.widget import LiveFigure
+from kucoin_research.model.source import LiveSource
 
 __all__ = ["BOOKS", "LOWER", "MAIN", "ChartSlot", "Scene"]
 
@@ -37,28 +32,28 @@ BOOKS: dict[str, type[Chart]] = {"Ladder": LadderChart, "Depth": DepthChart}
 
 @dataclass(frozen=True)
 class Scene:
-    """What all charts of a dashboard show.
+    """The settings that all charts of a dashboard share.
 
     Attributes
     ----------
     source, symbol
-        Whose rows, and of what.
+        The source of the rows, and the symbol that is shown.
     zone
-        Of the time axes.
+        Time zone of the axes.
     window_s
-        Seconds that are followed back; ``None``: all.
+        Seconds of the newest data to follow; ``None``: all data.
     every
-        Interval of candles; ``None``: what suits.
+        Interval of candles; ``None``: one that suits the view.
     """
 
-    source: Any
+    source: LiveSource
     symbol: str
     zone: Zone = field(default_factory=Zone)
     window_s: float | None = 300.0
     every: str | None = None
 
     def options(self, kind: type[Chart]) -> dict[str, Any]:
-        """Give a chart's options."""
+        """Return the options of a chart."""
         if kind is CandleChart and self.every is not None:
             return {"every": self.every}
         if kind is LagChart:
@@ -67,7 +62,7 @@ class Scene:
 
 
 def _channels(kind: type[Chart], scene: Scene) -> dict[str, str]:
-    if kind is LagChart and getattr(scene.source, "simulation", None) not in (None, 1.0):
+    if kind is LagChart and has_virtual_clock(scene.source):
         raise InvalidInput("the exchange's clock is virtual here, so that arrivals have no lag")
     return channels_for(kind, scene.source, scene.every)
 
@@ -78,17 +73,17 @@ class ChartSlot:
     Parameters
     ----------
     kinds
-        The charts by name; more than one can be chosen between.
+        The charts by name; with more than one, there are buttons to choose.
     scene
-        What is shown.
+        The source and settings to begin with.
     name
-        Of its class in the page: ``kr-<name>``.
+        Name of its CSS class, ``kr-<name>``.
     height
-        Pixels, before the page knows better.
+        Pixels, until the page has laid it out.
 
     Notes
     -----
-    Its methods are for one thread at a time.
+    Its methods may be called by one thread at a time.
     """
 
     def __init__(
@@ -116,12 +111,8 @@ class ChartSlot:
         """The name of the chart that is chosen."""
         return str(self.switch.value)
 
-    def on_choice(self, call: Callable[[Any], None]) -> None:
-        """Have something called when another chart is chosen."""
-        self.switch.observe(call, "value")
-
     def show(self, scene: Scene) -> None:
-        """Show a scene; where the source lacks what the chart needs, say so in its place."""
+        """Show a scene; if the source lacks a channel of the chart, a sentence takes its place."""
         self._scene = scene
         kind = self._kinds[self.chosen]
         try:
@@ -154,13 +145,13 @@ class ChartSlot:
             self.figure.is_frozen = self._is_frozen
 
     def freeze(self, *, is_frozen: bool) -> None:
-        """Let the chart stand still, or go on."""
+        """Freeze the chart, or let it go on."""
         self._is_frozen = is_frozen
         self._look()
 
     @property
     def error(self) -> Exception | None:
-        """What the chart's last refresh raised."""
+        """The exception of the chart's last refresh."""
         return self.figure.error if self.figure is not None else None
 
     def _drop(self) -> None:

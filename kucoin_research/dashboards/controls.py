@@ -1,21 +1,29 @@
-"""The controls of a dashboard, as ipywidgets; what they mean is the dashboard's business."""
+"""The controls of a dashboard, as ipywidgets; the dashboard decides what they do."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import ipywidgets as widgets
 
-__all__ = ["CHANNELS", "INTERVALS", "WINDOWS", "Controls"]
+from kucoin_research.errors import InvalidInput
+from kucoin_research.model.channels import CANDLE_INTERVALS, Market
 
-#: Channels that can be switched on, with what the chip says.
+__all__ = ["CHANNELS", "DEFAULT_SYMBOLS", "INTERVALS", "WINDOWS", "Controls"]
+
+#: The symbol of each market that is shown where none is named.
+DEFAULT_SYMBOLS = {Market.FUTURES: "XBTUSDTM", Market.SPOT: "BTC-USDT"}
+
+#: Channels that can be switched on, with the label of the chip.
 CHANNELS: dict[str, str] = {
     "ticker": "ticker", "trade": "trades", "depth50": "depth 50", "level2": "level 2",
     "candle": "candles", "mark_price": "mark", "funding_rate": "funding",
 }  # fmt: skip
-#: Label and value of the candle intervals; ``auto`` suits the view.
+#: The candle intervals; ``auto`` suits the view.
 INTERVALS = ("auto", "1s", "5s", "15s", "1min", "5min", "15min", "1hour")
-#: Label and seconds of the windows.
+#: Label and seconds of each window.
 WINDOWS: dict[str, float | None] = {
     "1 min": 60.0, "5 min": 300.0, "15 min": 900.0, "1 hour": 3_600.0, "4 hours": 14_400.0,
     "all": None,
@@ -23,12 +31,12 @@ WINDOWS: dict[str, float | None] = {
 
 
 class Controls:
-    """Makes the widgets; each has a class of its own in the page, such as ``kr-start``.
+    """The widgets that control a dashboard; each has a CSS class of its own, such as ``kr-start``.
 
     Parameters
     ----------
     channels
-        Which are on.
+        The channels that are switched on.
     market, symbol, interval, window, folder
         Initial values.
     """
@@ -43,6 +51,7 @@ class Controls:
         window: str,
         folder: str,
     ) -> None:
+        self._is_quiet = False  # a control is set by the program, not by the user
         self.market = widgets.ToggleButtons(
             options=[("Futures", "futures"), ("Spot", "spot")], value=market
         )
@@ -78,19 +87,73 @@ class Controls:
         views.add_class("kr-views")
         self.box = widgets.Box([self.market, self.symbol, buttons, views, chips])
         self.box.add_class("kr-controls")
-        for name in ("market", "symbol", "interval", "window", "start", "stop", "record", "folder",
-                     "freeze"):  # fmt: skip
-            getattr(self, name).add_class(f"kr-{name}")
+        named = {
+            "market": self.market,
+            "symbol": self.symbol,
+            "interval": self.interval,
+            "window": self.window,
+            "start": self.start,
+            "stop": self.stop,
+            "record": self.record,
+            "folder": self.folder,
+            "freeze": self.freeze,
+        }
+        for name, widget in named.items():
+            widget.add_class(f"kr-{name}")
         for name, chip in self.channels.items():
             chip.add_class(f"kr-channel-{name}")
+
+    def on_change(self, widget: widgets.Widget, act: Callable[[Any], object]) -> None:
+        """Call ``act`` with the new value each time the user changes a widget."""
+
+        def changed(change: dict[str, Any]) -> None:
+            if not self._is_quiet:
+                act(change["new"])
+
+        widget.observe(changed, "value")
+
+    @contextmanager
+    def quietly(self) -> Iterator[None]:
+        """Set values within this block without calling the functions of ``on_change``."""
+        before, self._is_quiet = self._is_quiet, True
+        try:
+            yield
+        finally:
+            self._is_quiet = before
 
     @property
     def chosen(self) -> list[str]:
         """The channels that are switched on."""
         return [name for name, chip in self.channels.items() if chip.value]
 
+    def channels_to_stream(self) -> list[str]:
+        """Name the channels that are switched on, candles with their interval.
+
+        Raises
+        ------
+        InvalidInput
+            If none is.
+        """
+        names = self.chosen
+        interval = self.interval.value
+        if "candle" in names and interval in CANDLE_INTERVALS:
+            names[names.index("candle")] = f"candle:{interval}"
+        if not names:
+            raise InvalidInput("no channel is switched on")
+        return names
+
+    @property
+    def every(self) -> str | None:
+        """The interval of candles; ``None``: one that suits the view."""
+        return None if self.interval.value == "auto" else str(self.interval.value)
+
+    @property
+    def window_s(self) -> float | None:
+        """Seconds of the newest data that charts follow; ``None``: all data."""
+        return WINDOWS[self.window.value]
+
     def allow(self, *, choosing: bool, starting: bool, stopping: bool, recording: bool) -> None:
-        """Say which controls can be used now."""
+        """Enable the controls that can be used now."""
         for each in (self.market, *self.channels.values()):
             each.disabled = not choosing
         self.start.disabled = not starting
@@ -98,5 +161,5 @@ class Controls:
         self.record.disabled = self.folder.disabled = not recording
 
     def mark_wrong(self, *, is_wrong: bool) -> None:
-        """Show that the symbol is none."""
+        """Mark the text in the symbol control as unknown, or as good."""
         (self.symbol.add_class if is_wrong else self.symbol.remove_class)("kr-wrong")

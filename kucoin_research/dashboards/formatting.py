@@ -1,4 +1,4 @@
-"""Numbers as a trader reads them."""
+"""Numbers and times as a trader reads them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DASH = "–"
 
 
 def fixed(value: float | None, decimals: int, *, sign: bool = False) -> str:
-    """Write a number with a fixed count of decimals; a dash where there is none."""
+    """Write a number with a fixed count of decimals; a dash if it is missing."""
     if value is None or not math.isfinite(value):
         return DASH
     return f"{value:{'+' if sign else ''},.{decimals}f}"
@@ -68,7 +68,7 @@ def moment(time_ns: int, zone: Zone) -> str:
 
 
 class Decimals:
-    """Learns from prices how many decimals they have, since a tick size is not always known."""
+    """The number of decimals of prices, learned from them: the tick size is not always known."""
 
     def __init__(self) -> None:
         self.count = 0

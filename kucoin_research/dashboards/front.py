@@ -1,4 +1,4 @@
-"""Makes a dashboard of a symbol, a running stream, a replay or a recorded session.
+"""``kr.dashboard``: a dashboard of a symbol, a running stream, a replay or a recorded session.
 
 >>> import kucoin_research as kr
 >>> kr.dashboard("XBTUSDTM")                # press Start
@@ -10,20 +10,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from kucoin_research.api.checks import find_venue
-from kucoin_research.dashboards.controls import INTERVALS, WINDOWS
-from kucoin_research.dashboards.notebook_dashboard import (
-    DEFAULT_SYMBOLS,
-    Dashboard,
-    channels_of,
-    opened,
-    symbols_of,
-)
+from kucoin_research.dashboards.controls import DEFAULT_SYMBOLS, INTERVALS, WINDOWS
+from kucoin_research.dashboards.notebook_dashboard import Dashboard
+from kucoin_research.dashboards.stream_starter import opened
 from kucoin_research.errors import InvalidInput, shown
 from kucoin_research.exchange.topics import feed_of
-from kucoin_research.figures.tail import is_running, pick_symbol
+from kucoin_research.exchange.venues import Venue
+from kucoin_research.figures.tail import pick_symbol
 from kucoin_research.figures.time_axis import Zone
 from kucoin_research.foundation.arguments import (
     MOST_ROWS,
@@ -34,8 +30,10 @@ from kucoin_research.foundation.arguments import (
     truth,
 )
 from kucoin_research.model.channels import market_of, parse_channel
+from kucoin_research.model.source import LiveSource, Source, is_live
 from kucoin_research.playback.replay import Replay
-from kucoin_research.sessions.session import Session, load
+from kucoin_research.sessions.loading import load
+from kucoin_research.sessions.session import Session
 
 __all__ = ["dashboard"]
 
@@ -43,9 +41,9 @@ _CHANNELS = ("ticker", "trade", "depth50")
 
 
 def dashboard(
-    source: Any = None,
+    source: str | os.PathLike[str] | Source | None = None,
     *,
-    venue: Any = None,
+    venue: Venue | str | None = None,
     market: str | None = None,
     channels: str | Sequence[str] = _CHANNELS,
     symbol: str | None = None,
@@ -63,22 +61,22 @@ def dashboard(
     Parameters
     ----------
     source
-        What is shown: a symbol (``"XBTUSDTM"``, and Start streams it), a running stream, a recorded
-        session (or its folder as a ``Path``), or a replay. Left out: XBTUSDTM, or BTC-USDT with
-        ``market="spot"``. A session is opened as a replay, at the end of its first five minutes.
+        A symbol (``"XBTUSDTM"``; Start streams it), a running stream, a recorded session (or its
+        folder as a ``Path``), or a replay. Left out: XBTUSDTM, or BTC-USDT with ``market="spot"``.
+        A session is opened as a replay, at the end of its first five minutes.
     venue, capacity, feed
-        As for ``stream``, of what Start starts.
+        As for ``stream``, for the streams that Start starts.
     market
-        ``"futures"`` or ``"spot"``; told by the symbol's spelling when left out.
+        ``"futures"`` or ``"spot"``; left out: derived from the symbol's spelling.
     channels
-        Which are switched on in the beginning; also one text with commas between.
+        The channels that are switched on in the beginning; also one text with commas.
     symbol
-        Which one of a stream or session with several; the first when left out.
+        One of the symbols of a stream or session; left out: the first.
     interval
-        Of the candles: ``"auto"`` (what suits the window), ``"1s"`` … ``"1hour"``.
+        Of the candles: ``"auto"`` (one that suits the window), ``"1s"`` … ``"1hour"``.
     window
-        How much of the newest data is followed: ``"1 min"``, ``"5 min"``, ``"15 min"``,
-        ``"1 hour"``, ``"4 hours"`` or ``"all"``.
+        Length of the newest data to follow: ``"1 min"``, ``"5 min"``, ``"15 min"``, ``"1 hour"``,
+        ``"4 hours"`` or ``"all"``.
     root
         The folder that Record records to.
     tz
@@ -86,23 +84,23 @@ def dashboard(
     start
         Start at once.
     name
-        Of the stream that Start starts; by default it is the cell's, so that the streams of two
-        cells do not replace one another.
+        Name of the stream that Start starts. By default it contains the cell's id, so that the
+        streams of two cells do not replace one another.
 
     Returns
     -------
     Dashboard
-        An ipywidget; a cell that ends with it shows it. ``close()`` ends it and what it has
-        started, and running its cell again does that, too.
+        An ipywidget; a cell that ends with it shows it. ``close()`` ends it and the stream it has
+        started. Running its cell again does the same.
 
     Raises
     ------
     InvalidInput
-        If an argument means nothing.
+        If an argument is invalid.
     UnknownSymbol, UnknownChannel, ChannelNotOffered, SymbolNotTrading, Unreachable
         With ``start=True``, as ``stream`` does.
     """
-    # All of it before anything is opened, and not when Start or Record is pressed.
+    # Everything is checked before anything is opened, and not only when Start or Record is pressed.
     _check_one_of(INTERVALS, interval, "interval")
     _check_one_of(WINDOWS, window, "window")
     Zone(tz)
@@ -118,10 +116,20 @@ def dashboard(
     subject = _subject(source, symbol, market, channels, name)
     try:
         made = Dashboard(
-            subject.symbol, source=subject.given, own=subject.own, venue=venue, market=market,
-            channels=subject.channels, interval=interval, window=window, root=root, tz=tz,
-            capacity=capacity, feed=feed, name=name,
-        )  # fmt: skip
+            subject.symbol,
+            source=subject.given,
+            own=subject.own,
+            venue=venue,
+            market=market,
+            channels=subject.channels,
+            interval=interval,
+            window=window,
+            root=root,
+            tz=tz,
+            capacity=capacity,
+            feed=feed,
+            name=name,
+        )
     except BaseException:
         if subject.own is not None:
             subject.own.stop()
@@ -142,22 +150,22 @@ def _check_one_of(known: Iterable[str], value: object, name: str) -> None:
 
 
 class _Subject(NamedTuple):
-    """What is shown: a symbol, of something handed in, or of a replay that we opened."""
+    """The symbol and channels to show, and the source: handed in, our own, or none yet."""
 
     symbol: str
     channels: list[str]
-    given: Any = None
+    given: LiveSource | None = None
     own: Replay | None = None
 
 
 def _subject(
-    source: Any, symbol: str | None, market: str | None, channels: list[str], name: str | None
+    source: object, symbol: str | None, market: str | None, channels: list[str], name: str | None
 ) -> _Subject:
     if source is None or isinstance(source, str):
         its_symbol = source or symbol or DEFAULT_SYMBOLS[market_of("", market)]
         return _Subject(its_symbol, channels)
-    if is_running(source):
-        return _Subject(_chosen(source, symbol), _names(channels_of(source)), given=source)
+    if is_live(source):
+        return _Subject(_chosen(source, symbol), _names(source.channels), given=source)
     if not isinstance(source, Session | os.PathLike):
         raise InvalidInput(
             "a dashboard shows a symbol, a stream, a session or a replay, "
@@ -165,15 +173,14 @@ def _subject(
         )
     own = opened(source if isinstance(source, Session) else load(source), name)
     try:
-        return _Subject(_chosen(own, symbol), _names(channels_of(own)), own=own)
+        return _Subject(_chosen(own, symbol), _names(own.channels), own=own)
     except BaseException:
         own.stop()
         raise
 
 
-def _chosen(source: Any, symbol: str | None) -> str:
-    there = symbols_of(source)
-    first = there[0] if there else None
+def _chosen(source: LiveSource, symbol: str | None) -> str:
+    first = next(iter(source.symbols), None)
     return pick_symbol(source, first if symbol is None else symbol, "a dashboard")
 
 

@@ -1,4 +1,4 @@
-"""Whether what the charts show can be believed: a colour, a word, and the reasons."""
+"""Whether the charts can be trusted: a colour, a word, and the reasons."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from kucoin_research.dashboards.formatting import duration, size
 
 __all__ = ["Colour", "Health", "Screen", "Vitals", "judge"]
 
-_LAG_MS = (500.0, 2_000.0)
-# No row for so many times the usual pause, but never sooner than so many seconds.
+_LAG_MS = (500.0, 2_000.0)  # amber from the first on, red from the second
+# Silence that is amber, and red: multiple of the usual pause between rows, and the least seconds.
 _SILENCE = ((10.0, 3.0), (30.0, 10.0))
-_BUSY = (1.0, 10.0)
-_SLOW_START = 10.0
-_OLD = 1.5  # s; a screen that is older is not what the badge speaks of
-_LITTLE_DISK = 1_000_000_000
-_ROOM_ENDS = 100_000_000
+_BUSY = (1.0, 10.0)  # s; from the second on, the reason adds that buttons wait
+_SLOW_START = 10.0  # s
+_OLD = 1.5  # s; the age from which on a screen no longer shows the data that the badge judges
+_LITTLE_DISK = 1_000_000_000  # bytes, amber
+_ROOM_ENDS = 100_000_000  # bytes, red
 
 
 class Colour(StrEnum):
-    """From well to ill; ``grey`` says that nothing runs."""
+    """From good to bad; ``grey``: nothing runs."""
 
     GREY = "grey"
     GREEN = "green"
@@ -34,7 +34,7 @@ _ORDER = list(Colour)
 
 
 class Screen(NamedTuple):
-    """What has fallen behind most on a page: its name, and by how many seconds."""
+    """The part of a page that has fallen behind most: its name, and its age in seconds."""
 
     what: str
     age: float
@@ -42,7 +42,9 @@ class Screen(NamedTuple):
 
 @dataclass(frozen=True)
 class Vitals:
-    """What the health of a dashboard is judged by.
+    """All measurements by which the health of a dashboard is judged.
+
+    It has many fields because it is a record: one for each fact that some rule of ``judge`` reads.
 
     Attributes
     ----------
@@ -54,31 +56,31 @@ class Vitals:
     messages_per_second, lag_p50_ms, lag_p95_ms
         As in ``StreamStatus``.
     age, usual
-        Seconds since the newest row arrived, and the usual pause between two; ``None``: not known.
+        Seconds since the newest row arrived, and the usual pause between two; ``None``: unknown.
     gaps, recent_gaps
-        All since the start, and those told within the last minute that nothing has filled.
+        All gaps since the start, and those of the last minute that nothing has filled.
     silent
-        What the stream told (``silent for …``) of a topic within the last minute, if it did.
+        The stream's report of a silent topic (``silent for …``) within the last minute, if any.
     reconnects, rows
         Counters: connections made anew, rows in memory.
     recorded
         Bytes written, ``None`` where nothing is recorded.
     recorder_error, recorder_lost, disk_free
-        What cannot be written and why, rows that are lost for the recording, bytes free.
+        The files that cannot be written and why, rows missing in the recording, bytes free.
     error
-        What the stream suffers from.
+        The present error of the stream.
     recent_broken, recent_dropped
         Messages that did not decode, and records that attached functions missed, in a minute.
     refresh_error
-        What the last refresh of a chart or of the dashboard raised.
+        The exception of the last refresh of a chart or of the dashboard.
     busy, was_busy
-        Seconds that the kernel has been busy by now; and of the last time, if that was just now.
+        Seconds that the kernel has been busy by now; and its longest busy time of the last seconds.
     book
-        Why there is no order book, where one is streamed.
+        The reason why there is no order book, where one is streamed.
     failed
         Attached functions that have raised and are called no more, in words.
     screen
-        What is oldest of all that the page has drawn; ``None`` where nobody looks.
+        The part of the page with the oldest data; ``None`` where nobody looks.
     """
 
     state: str = "idle"
@@ -125,13 +127,13 @@ class Health:
     Attributes
     ----------
     colour
-        The worst of all reasons.
+        That of the worst reason.
     word
         The state in a word or two.
     reasons
-        In words, the worst first; none when all is well.
+        Sentences, the worst first; none when all is well.
     vitals
-        What was judged.
+        The measurements that were judged.
     """
 
     colour: Colour
@@ -147,7 +149,7 @@ Finding = tuple[Colour, str] | None
 
 
 def judge(vitals: Vitals) -> Health:
-    """Judge by all rules; the worst colour counts, and every reason is told."""
+    """Judge by all rules; the worst colour counts, and every reason is listed."""
     found = [finding for rule in _RULES if (finding := rule(vitals)) is not None]
     found.sort(key=lambda finding: -_ORDER.index(finding[0]))
     colour = found[0][0] if found else _base(vitals)
@@ -272,8 +274,8 @@ def _refresh(vitals: Vitals) -> Finding:
     return Colour.AMBER, f"the last refresh failed: {vitals.refresh_error}"
 
 
-# Of reasons of one colour the first is shown. What is lost comes before what is late, and a busy
-# kernel before what it makes late.
+# Among reasons of one colour the first is shown. So rules about lost data stand before rules about
+# late data, and the busy kernel before the delays that it causes.
 _RULES: tuple[Callable[[Vitals], Finding], ...] = (
     _connection, _recorder, _functions, _silence, _gaps, _topic, _losses, _kernel, _lag, _book,
     _screen, _refresh,

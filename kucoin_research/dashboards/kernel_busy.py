@@ -9,18 +9,18 @@ from kucoin_research.figures.hearing import Post, post_to_loop
 
 __all__ = ["KernelBusy"]
 
-_KEPT = 10.0  # s that the last busy time is told
+_KEPT = 10.0  # s that the last busy time is reported
 
 
 class KernelBusy:
-    """Asks the kernel's loop for a sign of life, one at a time.
+    """Measures how long the kernel's main thread has been busy, by asking its loop for an answer.
 
-    Made in a cell, it knows the loop that runs it; where none runs, nothing is ever busy.
+    Make it in a cell, so that it finds the loop. Without a loop the kernel never counts as busy.
 
     Parameters
     ----------
     post
-        Has a function called on the main thread, for tests.
+        Schedules a function on the main thread; left out: by the loop.
     clock
         Monotonic seconds.
     """
@@ -38,9 +38,10 @@ class KernelBusy:
         self._ended = 0.0
 
     def look(self, now: float) -> None:
-        """Ask again, if the last question was answered; call it each refresh."""
+        """Ask again if the last question was answered; call it at each refresh."""
         if self._looked is not None:
-            # A cell that does not even let other threads run has stopped the refresh as well.
+            # A cell that holds the interpreter lock stops the refresh thread as well, so the time
+            # between two refreshes counts, too.
             self._take(now - self._looked, now)
         self._looked = now
         if self._post is not None and self._asked is None:
@@ -59,10 +60,10 @@ class KernelBusy:
             self._spell, self._ended = spell, now
 
     def busy(self, now: float) -> float:
-        """Give the seconds that the main thread has not answered."""
+        """Return the seconds for which the main thread has not answered."""
         asked = self._asked
         return 0.0 if asked is None else max(0.0, now - asked)
 
     def was_busy(self, now: float) -> float:
-        """Give the seconds of the longest busy time of the last ten seconds, 0 without one."""
+        """Return the longest busy time of the last ten seconds, in seconds; 0 without one."""
         return self._spell if now - self._ended < _KEPT else 0.0

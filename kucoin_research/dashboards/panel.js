@@ -1,6 +1,6 @@
-// Texts by name, put where they belong; only what has changed arrives.
+// The panel of a dashboard: texts by name, each put into its place. Only changed texts arrive.
 const STILL_FIRST = 2500, STILL_EVERY = 60000, TAPE_ROWS = 40;
-const page = (globalThis.__kucoinPanels ??= new Map());  // by uid: a panel may be shown twice
+const page = (globalThis.__kucoinPanels ??= new Map());  // by uid, since a panel may have several views
 const TILES = [
   ['last', 'last'], ['change', 'change'], ['bid', 'bid'], ['ask', 'ask'], ['spread', 'spread bp'],
   ['volume', 'volume'], ['imbalance', 'imbalance'], ['rate', 'msgs/s'], ['latency', 'latency ms'],
@@ -142,7 +142,7 @@ function bar(send) {
   slider.setAttribute('aria-label', 'position');
   const marks = make('div', 'kr-marks'), done = make('i', 'kr-done');
   const first = make('time', 'kr-first'), here = make('time', 'kr-here'), last = make('time', 'kr-last');
-  let isHeld = false, told = 0;
+  let isHeld = false;
   const seek = () => send({kind: 'seek', at: slider.value / 10000});
   slider.addEventListener('pointerdown', () => { isHeld = true; });
   slider.addEventListener('pointerup', () => { isHeld = false; });
@@ -194,7 +194,7 @@ function foot() {
   }};
 }
 
-// A picture of the dashboard as it looks, for the saved notebook: what lies where is read from the page.
+// Paints the dashboard on a canvas, for the saved notebook; places and colours are read from the page.
 async function picture(root) {
   const box = root.getBoundingClientRect(), scale = 1;
   const canvas = document.createElement('canvas');
@@ -204,7 +204,7 @@ async function picture(root) {
   pen.scale(scale, scale);
   pen.fillStyle = getComputedStyle(root).backgroundColor;
   pen.fillRect(0, 0, box.width, box.height);
-  const place = (node) => {  // the page may be scrolled meanwhile
+  const place = (node) => {  // relative to the root, since the page may be scrolled meanwhile
     const home = root.getBoundingClientRect(), {left, top, width, height} = node.getBoundingClientRect();
     return [left - home.left, top - home.top, width, height];
   };
@@ -220,7 +220,7 @@ async function picture(root) {
     const [x, y, width, height] = place(node), style = getComputedStyle(node);
     if (!width || node.closest('[hidden]') || node.classList.contains('kr-seek')) continue;
     pen.beginPath();
-    if (style.clipPath !== 'none') {  // the triangle
+    if (style.clipPath !== 'none') {  // the triangle of an amber badge
       pen.moveTo(x + width / 2, y);
       pen.lineTo(x + width, y + height);
       pen.lineTo(x, y + height);
@@ -282,15 +282,15 @@ function render({model, el}) {
     page.set(uid, {views, here: presence(line, () => [...views].some((each) => each.isVisible()))});
   }
   const {views, here} = page.get(uid);
-  let heard = 0, badgeTold = null;
+  let heard = 0, lastBadge = null;
   el.classList.add('kr-panel');
   const parts = [head(send), drawer(), tiles(), tape(), bar(send), foot()];
   el.replaceChildren(...parts.map((part) => part.node));
   const tell = Object.assign({}, ...parts.map((part) => part.tell));
-  const [{badge}, {node: shelf}, {node: row}] = parts;
+  const [{badge}, {node: drawerNode}, {node: row}] = parts;
   badge.addEventListener('click', () => {
-    shelf.hidden = !shelf.hidden;
-    badge.setAttribute('aria-expanded', String(!shelf.hidden));
+    drawerNode.hidden = !drawerNode.hidden;
+    badge.setAttribute('aria-expanded', String(!drawerNode.hidden));
     tellView();
   });
 
@@ -300,13 +300,13 @@ function render({model, el}) {
     judge();
     if (message.kind !== 'texts' || !isForUs(message)) return;
     const began = performance.now();
-    badgeTold = message.texts.badge || badgeTold;
+    lastBadge = message.texts.badge || lastBadge;
     for (const [name, value] of Object.entries(message.texts)) tell[name]?.(value);
     el.dataset.seq = message.seq;
-    // A picture of nothing is not worth keeping.
+    // A picture is kept only once there is a price.
     if (message.texts['tile:last'] && message.texts['tile:last'][0] !== '–') firstAt ||= Date.now();
     const ms = performance.now() - began;
-    // Only when it is on the screen: the kernel judges by it how old that is.
+    // Acknowledged once it is on the screen: the kernel judges by that how old the screen is.
     requestAnimationFrame(() => setTimeout(() => send({kind: 'drawn', seq: message.seq, ms})));
   };
   const isVisible = () => isInView && !document.hidden && el.isConnected;
@@ -315,12 +315,12 @@ function render({model, el}) {
     const all = [...views];
     here.tell({kind: 'view', visible: all.some((each) => each.isVisible()), open: all.some((each) => each.isOpen())});
   };
-  const view = {isVisible, isOpen: () => !shelf.hidden};
+  const view = {isVisible, isOpen: () => !drawerNode.hidden};
   const silence = silenceOf(isVisible, () => heard);
-  function judge() {  // what the badge said last may not be true any more
+  function judge() {  // while the kernel is silent, the last badge may be wrong
     const doubt = line.isEnded ? 'its kernel has ended' : silence();
     if (doubt) tell.badge(['red', 'lost', doubt]);
-    else if (el.dataset.doubt && badgeTold) tell.badge(badgeTold);
+    else if (el.dataset.doubt && lastBadge) tell.badge(lastBadge);
     el.dataset.doubt = doubt;
   }
   const root = () => el.closest('.kr-dashboard');

@@ -1,7 +1,7 @@
-"""The part of a dashboard that is text: badge, tiles, tape, status line, replay bar.
+"""The texts of a dashboard: badge, tiles, tape, status line, replay bar.
 
-One widget, and for each page that shows it one message per refresh, with all that has changed: so
-no part of it can be older on the screen than another.
+They are one widget. Each page that shows it gets one message per refresh, with every text that has
+changed, so no text on the screen can be older than another.
 """
 
 from __future__ import annotations
@@ -26,35 +26,34 @@ log = logging.getLogger(__name__)
 _HERE = Path(__file__).parent
 _NOTHING = object()
 
-#: Called with what the browser asks for, and with raw bytes that came along.
+#: Called with a message of the browser, and with the raw bytes that came along.
 Ask = Callable[[dict[str, Any], list[Any]], None]
 
 
 class TradeTape(NamedTuple):
-    """The newest of a growing list of rows; ``total`` counts all there ever were."""
+    """The newest rows of a growing list; ``total`` counts all rows that it ever had."""
 
     total: int
     rows: list[list[str]]
 
 
 class _Reader:
-    """A page that shows the panel."""
+    """The state of a page that shows the panel."""
 
     def __init__(self) -> None:
         self.link = BrowserLink()
-        self.is_open = False  # its drawer
+        self.is_open = False  # whether its drawer is open
         self.sent: dict[str, Any] = {}
-        self.lock = threading.Lock()  # guards what was sent
+        self.lock = threading.Lock()  # guards ``sent``
 
 
 class Panel(anywidget.AnyWidget):
-    """Shows texts by name, on each page of whoever looks.
+    """Shows texts by name, on each page that looks.
 
     Parameters
     ----------
     ask
-        Called for each press that is not the panel's own, on the thread that the kernel uses for
-        widgets.
+        Called with each message of a page, on the thread that the kernel uses for widgets.
 
     Notes
     -----
@@ -79,16 +78,16 @@ class Panel(anywidget.AnyWidget):
         return any(reader.is_open for _, reader in self.pages.visible)
 
     def interval(self, fastest: float) -> float:
-        """Give the seconds between messages that suit the quickest page."""
+        """Return the seconds between messages that suit the quickest page."""
         links = [reader.link for _, reader in self.pages.visible]
         return min((link.interval(fastest) for link in links), default=1 / fastest)
 
     def tell(
         self, texts: dict[str, Any], now: float, own: Callable[[str], dict[str, Any]] | None = None
     ) -> int:
-        """Send each page the texts that differ from those it was sent; returns how many went.
+        """Send each page the texts that have changed since they were sent; returns their number.
 
-        Nothing goes while nobody looks, or while the browser is busy with the last two.
+        Nothing is sent while nobody looks, or while the browser is busy with the last two messages.
 
         Parameters
         ----------
@@ -97,14 +96,14 @@ class Panel(anywidget.AnyWidget):
         now
             Monotonic seconds.
         own
-            Gives the texts that only concern one page, by the page's name.
+            Returns the texts that concern one page only, by the page's name.
         """
         return sum(
-            self._tell(name, reader, {**texts, **(own(name) if own is not None else {})}, now)
+            self._send_texts(name, reader, {**texts, **(own(name) if own is not None else {})}, now)
             for name, reader in self.pages.visible
         )
 
-    def _tell(self, page: str, reader: _Reader, texts: dict[str, Any], now: float) -> int:
+    def _send_texts(self, page: str, reader: _Reader, texts: dict[str, Any], now: float) -> int:
         began, link, sent = time.perf_counter(), reader.link, reader.sent
         with reader.lock:
             changed = {
@@ -133,7 +132,7 @@ class Panel(anywidget.AnyWidget):
         elif kind == "view":
             reader.link.on_view(is_visible=bool(message.get("visible")), now=now)
             reader.is_open = bool(message.get("open", reader.is_open))
-        elif kind == "hello":  # a page has opened: it has nothing
+        elif kind == "hello":  # a page has opened and has nothing yet
             with reader.lock:
                 reader.sent.clear()
                 reader.link.on_hello(now)

@@ -1,44 +1,45 @@
-"""The replay bar: what it shows of a replay, and what its buttons do to it."""
+"""The replay bar: its texts, and the actions of its buttons."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from kucoin_research.dashboards.formatting import duration, moment
 from kucoin_research.errors import InvalidInput, UnknownChannel, shown
 from kucoin_research.figures.gaps import gaps_of
 from kucoin_research.figures.time_axis import Zone
+from kucoin_research.model.source import ReplaySource, Source
 
-__all__ = ["ReplayBar", "is_replay"]
-
-
-def is_replay(source: Any) -> bool:
-    """Whether it is something that can be wound."""
-    return all(callable(getattr(source, name, None)) for name in ("seek", "pause", "resume"))
+__all__ = ["ReplayBar"]
 
 
 class ReplayBar:
-    """Drives a replay.
+    """Drives a replay, and describes its place.
 
     Parameters
     ----------
     replay
-        With ``pause``, ``resume``, ``step``, ``seek``, ``speed``, ``state``, ``position_ns``,
-        ``start_ns``, ``end_ns`` and ``session``.
+        The replay.
     zone
-        Of the labels.
+        Time zone of the labels.
     """
 
-    def __init__(self, replay: Any, zone: Zone) -> None:
+    def __init__(self, replay: ReplaySource, zone: Zone) -> None:
         self._replay = replay
         self._zone = zone
-        # A session without rows has neither.
+        # A session without rows has neither begin nor end.
         self._start, self._end = replay.start_ns or 0, replay.end_ns or 0
 
     @property
+    def session(self) -> Source:
+        """The session that is played."""
+        return self._replay.session
+
+    @property
     def position_ns(self) -> int:
-        """Where it is, ns UTC."""
-        position: int | None = self._replay.position_ns
+        """The place that has been reached, ns UTC."""
+        position = self._replay.position_ns
         return self._start if position is None else position
 
     @property
@@ -48,10 +49,10 @@ class ReplayBar:
     def _share(self, time_ns: int) -> float:
         return min(max((time_ns - self._start) / self._length, 0.0), 1.0)
 
-    # -- what is shown ---------------------------------------------------------------------------
+    # -- texts -----------------------------------------------------------------------------------
 
     def bar(self) -> dict[str, Any]:
-        """Tell the state, the place between start and end, the time there, and the speed."""
+        """Return the state, the place between start and end, the time there, and the speed."""
         position = self.position_ns
         return {
             "state": str(self._replay.state),
@@ -61,16 +62,16 @@ class ReplayBar:
         }
 
     def span(self) -> list[str]:
-        """Give the labels of both ends; the last one without its date, if that is the same."""
+        """Return the labels of both ends; the last one without its date, if that is the same."""
         first, last = (moment(each, self._zone)[:19] for each in (self._start, self._end))
         return [f"{first} {self._zone.name}", last[11:] if first[:10] == last[:10] else last]
 
     def gaps(self) -> list[list[Any]]:
-        """Give the marks on the slider: begin and end as shares of the whole, and in words."""
+        """Return the marks on the slider: begin and end as shares of the whole, and a text."""
         session = self._replay.session
         try:
             status = session.frame("status")
-        except UnknownChannel:  # nothing was told
+        except UnknownChannel:  # no status was recorded
             return []
         found = []
         for gap in gaps_of(status, session.channels):
@@ -79,17 +80,17 @@ class ReplayBar:
             found.append([round(self._share(gap.begin), 4), round(self._share(end), 4), words])
         return found
 
-    # -- what is pressed -------------------------------------------------------------------------
+    # -- actions ---------------------------------------------------------------------------------
 
     def do(self, kind: str, message: dict[str, Any]) -> None:
-        """Do what a button asks for.
+        """Do the action of a button.
 
         Raises
         ------
         InvalidInput
-            If a speed or a place means nothing.
+            If a speed or a place is invalid.
         """
-        actions = {
+        actions: dict[str, Callable[[], None]] = {
             "play": self.play,
             "pause": self._replay.pause,
             "step": lambda: self.step(int(message.get("count", 1))),
@@ -100,13 +101,13 @@ class ReplayBar:
         actions[kind]()
 
     def play(self) -> None:
-        """Go on; from the beginning, where the end is reached."""
+        """Go on; at the end, from the beginning."""
         if str(self._replay.state) == "ended":
             self.seek(0.0)
         self._replay.resume()
 
     def step(self, count: int = 1) -> None:
-        """Go on by some records, and stand still."""
+        """Pause, and go on by ``count`` records."""
         self._replay.pause()
         self._replay.step(count)
 
@@ -117,7 +118,7 @@ class ReplayBar:
         self._replay.seek(self._start + round(share * self._length))
 
     def set_speed(self, text: str) -> None:
-        """Play at that many times real time; ``max``: as fast as it parses."""
+        """Play at a multiple of real time; ``max``: as fast as possible."""
         self._replay.speed = None if text == "max" else float(text)
 
 

@@ -1,4 +1,4 @@
-"""What tiles and tape say of a market, kept up to date at the cost of the new rows alone."""
+"""The texts of tiles and tape, kept up to date at the cost of the new rows alone."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ import numpy as np
 import polars as pl
 
 from kucoin_research.dashboards.formatting import DASH, Decimals, clock, compact, fixed
+from kucoin_research.figures.book_levels import SIDE_BY_SIDE
 from kucoin_research.figures.chart import Role
 from kucoin_research.figures.columns import best_quotes, events, numbers, sides
 from kucoin_research.figures.line_charts import QUOTES
-from kucoin_research.figures.tail import Rewound, Source, Tail, pick_channel
+from kucoin_research.figures.tail import Rewound, Tail, pick_channel
 from kucoin_research.figures.time_axis import Floats, Times, Zone
+from kucoin_research.model.source import LiveSource
 
 __all__ = ["TAPE_ROWS", "Tiles"]
 
@@ -34,35 +36,37 @@ class _Chunk(NamedTuple):
 
 
 class Tiles:
-    """Reads a source for one symbol.
+    """Reads the rows of one symbol, and writes them into tiles and tape.
 
     Parameters
     ----------
     source
         A running stream or a replay.
     symbol
-        Whose rows.
+        The symbol that is read.
     window_ns
-        How far back change and volume look; ``None``: to the first row.
+        Length of time that change and volume cover; ``None``: from the first row on.
     zone
-        Of the tape's times.
+        Time zone of the tape.
 
     Notes
     -----
-    Not thread-safe: one refresh reads.
+    Not thread-safe: the refresh thread reads.
     """
 
-    def __init__(self, source: Source, symbol: str, window_ns: int | None, zone: Zone) -> None:
+    def __init__(self, source: LiveSource, symbol: str, window_ns: int | None, zone: Zone) -> None:
         found = {role.name: pick_channel(source, role) for role in _ROLES}
         channels = {role: channel for role, channel in found.items() if channel is not None}
         if channels.get("lasts") == channels.get("quotes"):
-            channels.pop("lasts", None)  # the same rows
+            channels.pop("lasts", None)  # they would be the same rows
         if "quotes" in channels:
-            channels.pop("book", None)  # only for best bid and ask where nothing else has them
+            channels.pop(
+                "book", None
+            )  # it is needed only where no quotes have the best bid and ask
         self._has_trades = "trades" in channels
         self._window_ns = window_ns
         self._zone = zone
-        self._feed = Tail(source, symbol, channels, ["book"])
+        self._tail = Tail(source, symbol, channels, ["book"])
         self._decimals = Decimals()
         self._restart()
 
@@ -82,12 +86,12 @@ class Tiles:
         try:
             self._take_all()
         except Rewound:
-            self._feed.restart()
+            self._tail.restart()
             self._restart()
             self._take_all()
 
     def _take_all(self) -> None:
-        for role, rows in self._feed.rows():
+        for role, rows in self._tail.rows():
             if not rows.height:
                 continue
             if role in ("quotes", "book"):
@@ -100,7 +104,7 @@ class Tiles:
     def _take_quotes(self, rows: pl.DataFrame) -> None:
         newest = rows[-1:] if "bid_price" not in rows.columns else rows[:1]
         if "bid_price" in newest.columns:
-            parts = [numbers(newest, f"{name}") for name in _BOOK]
+            parts = [numbers(newest, name) for name in SIDE_BY_SIDE]
         else:
             parts = list(best_quotes(newest))
         bid, bid_size, ask, ask_size = (float(part[0]) for part in parts)
@@ -163,7 +167,7 @@ class Tiles:
             word = "buy" if side > 0 else "sell" if side < 0 else ""
             self._tape.append([time, fixed(price, self._decimals.count), compact(size), word])
 
-    # -- what is told ----------------------------------------------------------------------------
+    # -- texts -----------------------------------------------------------------------------------
 
     @property
     def tape(self) -> list[list[str]]:
@@ -171,7 +175,7 @@ class Tiles:
         return list(self._tape)
 
     def tiles(self) -> dict[str, tuple[str, str]]:
-        """Give text and tone (``up``, ``down`` or none) of each tile that the market fills."""
+        """Return text and tone (``up``, ``down`` or none) of each tile that shows the market."""
         decimals = self._decimals.count
         bid, bid_size, ask, ask_size = self._quote or (None,) * 4
         change = self._change()
@@ -189,9 +193,6 @@ class Tiles:
         if self.last is None or not self._first:
             return None
         return (self.last / self._first - 1) * 100
-
-
-_BOOK = ("bid_price", "bid_size", "ask_price", "ask_size")
 
 
 def _spread(bid: float | None, ask: float | None) -> float | None:

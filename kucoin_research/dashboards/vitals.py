@@ -1,10 +1,9 @@
-"""Takes the pulse of what a dashboard shows: a stream, a replay, or nothing yet."""
+"""The vitals of a dashboard's source: a stream, a replay, or an idle one."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +16,7 @@ from kucoin_research.figures.columns import nanoseconds
 from kucoin_research.figures.gaps import GapMark, gaps_of
 from kucoin_research.figures.time_axis import Floats, Zone
 from kucoin_research.foundation import clocks
-from kucoin_research.foundation.callbacks import Failure
+from kucoin_research.model.source import LiveSource, is_replay, is_stream
 from kucoin_research.sessions.recorder import Recorder
 
 __all__ = ["VitalsMonitor", "histogram", "trouble_of"]
@@ -26,7 +25,7 @@ _RECENT = 60.0
 _STATUS_ROWS = 2_000
 _LAG_ROWS = 5_000
 _EVENTS = 80
-_LINE, _TRACE = 200, 4_000  # characters of an error that are shown, in the badge and in the drawer
+_LINE, _TRACE = 200, 4_000  # most characters of an error, in the badge and in the drawer
 _TIMELESS = ("candle", "status")
 # Edges of the latency histogram, ms.
 _EDGES = np.array([0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000], float)
@@ -39,43 +38,42 @@ class _Sample(NamedTuple):
 
 
 class VitalsMonitor:
-    """Watches one source.
+    """Measures one source, for the badge and its drawer.
 
     Parameters
     ----------
     source
         A stream, a replay, or an idle one.
     symbol
-        Whose book is looked at.
-    pulse
-        Of the kernel.
+        The symbol whose book is checked.
+    kernel
+        Measures how busy the kernel is.
 
     Notes
     -----
-    Not thread-safe: one refresh looks.
+    Not thread-safe: the refresh thread calls it.
     """
 
-    def __init__(self, source: Any, symbol: str, pulse: KernelBusy) -> None:
+    def __init__(self, source: LiveSource, symbol: str, kernel: KernelBusy) -> None:
         self.source = source
+        self._stream = source if is_stream(source) else None
+        self._replay = source if is_replay(source) else None
         self._symbol = symbol
-        self._pulse = pulse
+        self._kernel = kernel
         self._samples: deque[_Sample] = deque()
         self._status_seen = -1
         self._gaps: list[GapMark] = []
         self._state = ""
         self._state_at = 0.0
-        subscriptions = getattr(source, "subscriptions", ())
-        self._channels = list(dict.fromkeys(str(each.channel) for each in subscriptions)) or list(
-            getattr(source, "channels", ())
-        )
+        self._channels = source.channels
         self._timed = [c for c in self._channels if c.partition(":")[0] not in _TIMELESS]
 
     def look(
         self, now: float, *, recorder: Recorder | None = None, refresh_error: str | None = None
     ) -> Vitals:
         """Take the vitals at a monotonic time; costs a few milliseconds."""
-        status = getattr(self.source, "status", None)
-        busy, was_busy = self._pulse.busy(now), self._pulse.was_busy(now)
+        status = self.source.status
+        busy, was_busy = self._kernel.busy(now), self._kernel.was_busy(now)
         if status is None:
             return Vitals(refresh_error=refresh_error, busy=busy, was_busy=was_busy)
         state = self._note_state(now)
@@ -93,7 +91,7 @@ class VitalsMonitor:
             recent_gaps=len(self._recent_of("gap")),
             silent=next(iter(self._recent_of("silent")[-1:]), None),
             reconnects=status.reconnects,
-            rows=int(getattr(self.source, "rows_kept", sum(status.rows.values()))),
+            rows=self._rows_kept(status.rows),
             recorded=recorder.bytes if recorder is not None and is_on else None,
             recorder_error=trouble_of(recorder) if recorder is not None else None,
             recorder_lost=recorder.dropped + recorder.refused if recorder is not None else 0,
@@ -105,11 +103,14 @@ class VitalsMonitor:
             busy=busy,
             was_busy=was_busy,
             book=self._book(),
-            failed=tuple(_line(str(each)) for each in self._failures()),
+            failed=tuple(_line(str(each)) for each in self.source.failures),
         )
 
+    def _rows_kept(self, rows: dict[str, int]) -> int:
+        return sum(rows.values()) if self._stream is None else self._stream.rows_kept
+
     def _note_state(self, now: float) -> str:
-        state = state_of(self.source)
+        state = str(self.source.state)
         if state != self._state:
             self._state, self._state_at = state, now
         return state
@@ -131,13 +132,12 @@ class VitalsMonitor:
 
     def _usual(self, rows: dict[str, int]) -> float | None:
         counted = sum(count for channel, count in rows.items() if channel not in _TIMELESS)
-        began = getattr(self.source, "started_ns", None)
-        if began is None or counted < 10:
+        if self._stream is None or counted < 10:
             return None
-        return float((self._arrival_ns() - began) / 1e9 / counted)
+        return (self._arrival_ns() - self._stream.started_ns) / 1e9 / counted
 
     def _recent_of(self, kind: str) -> list[str]:
-        """Give in words the gaps of a kind that ended within the last minute."""
+        """Describe the gaps of a kind that ended within the last minute."""
         total = self._total("status")
         if total != self._status_seen:
             self._status_seen = total
@@ -145,23 +145,21 @@ class VitalsMonitor:
             self._gaps = gaps_of(rows, self._channels, self._symbol)
         since = self._now_ns() - int(_RECENT * 1e9)
         return [
-            gap.what for gap in self._gaps
-            if gap.kind == kind and (gap.end or gap.begin) >= since
-        ]  # fmt: skip
+            gap.what for gap in self._gaps if gap.kind == kind and (gap.end or gap.begin) >= since
+        ]
 
     def _arrival_ns(self) -> int:
         """Read the clock that stamps the rows."""
-        own = getattr(self.source, "now_ns", None)
-        return int(own()) if callable(own) else clocks.current().wall_ns()
+        return clocks.current().wall_ns() if self._stream is None else self._stream.now_ns()
 
     def _now_ns(self) -> int:
-        # The past's own time, where that is what flows.
-        position: int | None = getattr(self.source, "position_ns", None)
+        # The time of a replay is the place that it has reached.
+        position = None if self._replay is None else self._replay.position_ns
         return self._arrival_ns() if position is None else position
 
     def _total(self, channel: str) -> int:
         try:
-            return int(self.source.total(channel))
+            return self.source.total(channel)
         except (UnknownChannel, KeyError):
             return 0
 
@@ -174,33 +172,28 @@ class VitalsMonitor:
             return str(error)
         return None
 
-    # -- what the badge opens --------------------------------------------------------------------
+    # -- the drawer ------------------------------------------------------------------------------
 
     def lags(self) -> Floats:
-        """Give the newest arrivals' lag in ms; none where the clocks cannot be compared."""
-        told = getattr(self.source, "lags", None)
-        if not callable(told):
+        """Return the newest rows' lag in ms; none where the clocks cannot be compared."""
+        if self._stream is None:
             return np.empty(0)
         for channel in self._timed:
             rows = self.source.frame(channel, last=_LAG_ROWS)
             if rows.height:
-                found: Floats = told(rows).drop_nulls().to_numpy()
+                found: Floats = self._stream.lags(rows).drop_nulls().to_numpy()
                 return found
         return np.empty(0)
 
-    def _failures(self) -> Sequence[Failure]:
-        failures: Sequence[Failure] = getattr(self.source, "failures", ())
-        return failures
-
     def traces(self, zone: Zone) -> list[list[str]]:
-        """Give the functions that have raised, the newest first: time, name, traceback."""
+        """List the functions that have raised, the newest first: time, name, traceback."""
         return [
             [moment(each.time_ns, zone), each.name, each.trace[-_TRACE:]]
-            for each in reversed(self._failures())
+            for each in reversed(self.source.failures)
         ]
 
     def events(self, zone: Zone) -> list[list[str]]:
-        """Give the newest status rows, the newest first: time, event, of what, in words."""
+        """List the newest status rows, the newest first: time, event, subject, detail."""
         if not self._total("status"):
             return []
         rows = self.source.frame("status", last=_EVENTS)[::-1]
@@ -215,12 +208,6 @@ class VitalsMonitor:
                 strict=True,
             )
         ]
-
-
-def state_of(source: Any) -> str:
-    """Name what a source is doing."""
-    own = getattr(source, "state", None)
-    return "idle" if own is None else str(own)
 
 
 def histogram(lags: Floats) -> list[tuple[str, float]]:
@@ -241,7 +228,7 @@ def _line(text: str) -> str:
 
 
 def trouble_of(recorder: Recorder) -> str | None:
-    """Say what cannot be written now: some files, or nothing at all."""
+    """Describe which files cannot be written now, and why; ``None`` if all can."""
     error, stuck = recorder.error, recorder.stuck
     if error is None:
         return None

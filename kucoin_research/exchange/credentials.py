@@ -1,4 +1,4 @@
-"""API keys, held so that they cannot be shown by accident, and settings from ``.env``."""
+"""API keys that cannot be shown by accident, and settings from ``.env``."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ _NAMES = ("KUCOIN_API_KEY", "KUCOIN_API_SECRET", "KUCOIN_PASSPHRASE")
 _VERSION = "KUCOIN_API_KEY_VERSION"
 
 
-# Only these leave the environment: whatever else it holds shows in no traceback of ours.
+# We read only these variables, so that no traceback of ours shows any other one.
 _PREFIX = "KUCOIN_"
 
-_MOST_BYTES = 1_000_000  # of a `.env`: more is something else
+_MOST_BYTES = 1_000_000  # of a `.env`: a larger file is something else
 
 
 def environment(path: str | os.PathLike[str] | None = None) -> Settings:
-    """Merge the nearest ``.env`` with the environment, which wins.
+    """Merge the nearest ``.env`` with the environment; the environment wins.
 
-    The working folder's is read, else that of the nearest folder above it. The search goes up only
-    while the folders belong to the user that this process runs as, and takes there only a file of
-    the same user. In the working folder the file may also belong to the folder's owner or to root.
-    A file that everybody may change or put there is not read, and ends the search, with a warning
-    in the log. The log names the file that is read (level INFO, once).
+    The nearest ``.env`` is that of the working folder, else of the nearest folder above it. The
+    search goes up only while the folders belong to the user that this process runs as, and accepts
+    there only a file of the same user. In the working folder the file may also belong to the
+    folder's owner or to root. A file that everybody may change or replace is not read: it ends the
+    search, with a warning in the log. The log names the file that is read (level INFO, once).
 
     Parameters
     ----------
     path
-        A file to read instead, whoever owns it.
+        A file to read instead of it, whoever owns it.
 
     Returns
     -------
@@ -52,8 +52,8 @@ def environment(path: str | os.PathLike[str] | None = None) -> Settings:
     Raises
     ------
     InvalidInput
-        If there is a ``.env`` that cannot be read, or none at ``path``; a line in it that means
-        nothing is logged and left out.
+        If the ``.env`` cannot be read, or there is no file at ``path``. A line that makes no sense
+        raises nothing: it is logged and left out.
     """
     found = _nearest() if path is None else _named(path)
     values = Settings({}) if found is None else _from_file(found)
@@ -80,12 +80,12 @@ def _nearest() -> Path | None:
             if folder != here and not _is_mine(folder.stat()):
                 return None
             path = folder / ".env"
-            is_there = path.is_file()  # some call their virtual environment so
+            is_there = path.is_file()  # a folder of that name may be a virtual environment
             flaw = _distrust(path, is_here=folder == here) if is_there else None
-        except OSError:  # nobody may look
+        except OSError:  # we may not look into the folder
             return None
         if flaw is not None:
-            _tell_once(logging.WARNING, f"{path} is not read: {flaw}")
+            _log_once(logging.WARNING, f"{path} is not read: {flaw}")
             return None
         if is_there:
             return path
@@ -93,15 +93,15 @@ def _nearest() -> Path | None:
 
 
 def _distrust(path: Path, *, is_here: bool) -> str | None:
-    """Say why a file that was found, and not named, may be somebody else's doing."""
+    """Return why a file that nobody named may be another user's doing; None if it is safe."""
     file, folder, link = path.stat(), path.parent.stat(), path.lstat()
     is_common = bool(folder.st_mode & stat.S_IWOTH)
     theirs = {0} if is_common else {0, folder.st_uid}
-    # Of a link, too: somebody else's may lead to any file of mine.
+    # We check a link as well as its file: another user's link may lead to any file of mine.
     for each in (file, link):
         if not _is_mine(each) and not (is_here and each.st_uid in theirs):
             return "it belongs to another user"
-    if not hasattr(os, "getuid"):  # Windows tells nothing by these bits
+    if not hasattr(os, "getuid"):  # on Windows these bits mean nothing
         return None
     if file.st_mode & stat.S_IWOTH:
         return "everybody may change it; chmod o-w, or name it by Credentials.from_env(path=...)"
@@ -114,20 +114,20 @@ def _is_mine(found: os.stat_result) -> bool:
     return not hasattr(os, "getuid") or found.st_uid == os.getuid()
 
 
-_told: set[str] = set()  # so that each is logged once
+_logged: set[str] = set()  # texts that the log has already
 
 
-def _tell_once(level: int, text: str) -> None:
-    if text not in _told:
-        _told.add(text)
+def _log_once(level: int, text: str) -> None:
+    if text not in _logged:
+        _logged.add(text)
         log.log(level, "%s", text)
 
 
 def _from_file(path: Path) -> Settings:
     text = _text_of(path)
-    # Sealed: the frames of what reads it hold it as text.
+    # Sealed: the frames of the parser hold the file as text.
     values = sealed(lambda: Settings(_pairs(text)))
-    _tell_once(logging.INFO, f"settings are read from {path}")
+    _log_once(logging.INFO, f"settings are read from {path}")
     return values
 
 
@@ -137,7 +137,7 @@ def _pairs(text: Hidden[str]) -> dict[str, str]:
 
 
 def _text_of(path: Path) -> Hidden[str]:
-    # What is raised here is raised outside of handlers: a decoding error quotes the file.
+    # We raise outside of the handlers: a decoding error, as a context, would quote the file.
     flaw = ""
     try:
         # "-sig": Windows editors like to begin a file with a byte order mark.
@@ -150,7 +150,7 @@ def _text_of(path: Path) -> Hidden[str]:
 
 
 def _bytes_of(path: Path) -> bytes:
-    # Opened without waiting: a pipe in its place would wait for ever.
+    # Opened without waiting: with a pipe in the file's place, opening would wait for ever.
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     with os.fdopen(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -165,29 +165,29 @@ class Credentials:
     """A KuCoin API key with its secret and passphrase.
 
     None of the three shows in ``repr``, ``str`` or a dump of the object's state, and pickling is
-    refused: they are read through the attributes, on purpose. They are sent to KuCoin's hosts or to
-    this machine only, and only where something private is asked for.
+    refused; code must read the attributes on purpose. They are sent only to KuCoin's hosts or to
+    this machine, and only with calls for private data.
 
     Parameters
     ----------
     key, secret, passphrase
-        As KuCoin gave them; the passphrase is the one chosen for the key. Blanks around them are
-        taken off: they come from copying.
+        The three parts of the key; the passphrase is the one chosen when the key was made. Blanks
+        around them are removed: they come from copying.
     key_version
-        3, or 2 for a key made before; KuCoin's page of API keys tells it.
+        3, or 2 for an older key; KuCoin's page of API keys shows it.
 
     Raises
     ------
     InvalidInput
-        If one is empty or not text, the key has characters that no header can carry, or the
-        version is neither.
+        If a part is empty or not text, the key has characters that no header can carry, or the
+        version is neither 2 nor 3.
     """
 
     __slots__ = ("_hidden", "key_version")
 
     def __init__(self, key: str, secret: str, passphrase: str, *, key_version: int = 3) -> None:
         flaw = _flaw(key, secret, passphrase, key_version)
-        # What is raised shows the variables of this frame, so it must not hold them any more.
+        # A traceback shows the variables of this frame, so they must be gone when we raise.
         if flaw is None:
             self._hidden = tuple(Hidden(each.strip()) for each in (key, secret, passphrase))
             self.key_version = key_version
@@ -204,23 +204,23 @@ class Credentials:
     ) -> Self:
         """Read ``KUCOIN_API_KEY``, ``KUCOIN_API_SECRET`` and ``KUCOIN_PASSPHRASE``.
 
-        ``KUCOIN_API_KEY_VERSION`` is read where it is set; else it is 3.
+        ``KUCOIN_API_KEY_VERSION`` is optional; without it the version is 3.
 
         Parameters
         ----------
         environ
-            Where to look; the environment, then ``.env``, unless given.
+            The variables; the environment, then ``.env``, unless given.
         path
-            The file to read in the place of ``.env``. Else it is that of the working folder, or of
-            a folder above that belongs to you, unless everybody may change it.
+            The file to read instead of ``.env``. Without it, the ``.env`` is that of the working
+            folder, or of a folder above that belongs to you, unless everybody may change it.
 
         Raises
         ------
         CredentialsMissing
-            Naming the variables that are missing.
+            If variables are missing; the error names them.
         InvalidInput
-            If one holds what cannot be right; its value is not repeated. If ``environ`` holds no
-            texts by name, or ``path`` names no file.
+            If a variable's value cannot be right; the error does not repeat it. Also if ``environ``
+            does not hold texts by name, or ``path`` names no file.
         """
         flaw = None if environ is None else _flaw_of(environ)
         if environ is None:
@@ -228,7 +228,7 @@ class Credentials:
         elif flaw is None:
             held = (name for name in (*_NAMES, _VERSION) if environ.get(name) is not None)
             found = Settings({name: environ[name] for name in held})
-        del environ  # see __init__
+        del environ  # as in __init__: no traceback may show it
         if flaw is not None:
             raise InvalidInput(flaw)
         missing = [name for name in _NAMES if not found.get(name, "").strip()]
@@ -261,7 +261,7 @@ class Credentials:
         return self._hidden[part].reveal()
 
     def mask(self, text: str) -> str:
-        """Replace the three values in a text that came from elsewhere by ``***``."""
+        """Replace the three values by ``***`` in a text from elsewhere."""
         return masked(text, self._hidden)
 
     def __repr__(self) -> str:
@@ -281,7 +281,7 @@ class Credentials:
 
 
 def _flaw(*values: object) -> str | None:
-    # Says what is wrong with the parts of a key; raises nothing, for the frame holds them as text.
+    # Returns the fault in the parts of a key. It raises nothing: this frame holds them as text.
     *parts, version = values
     for name, value in zip(("key", "secret", "passphrase"), parts, strict=True):
         if not isinstance(value, str) or not value.strip():
@@ -291,13 +291,13 @@ def _flaw(*values: object) -> str | None:
     if not all("!" <= character <= "~" for character in str(parts[0]).strip()):
         return "the API key has characters that no KuCoin key has; copy it again"
     if isinstance(version, bool) or version not in (2, 3):
-        told = f"not {shown(version)}" if isinstance(version, int | float) else "a number"
-        return f"key_version must be 2 or 3, {told}"
+        given = f"not {shown(version)}" if isinstance(version, int | float) else "a number"
+        return f"key_version must be 2 or 3, {given}"
     return None
 
 
 def _flaw_of(environ: object) -> str | None:
-    # Shows types only: who gives something else may have given the secret.
+    # Shows types only: a wrong argument may be the secret itself.
     if not isinstance(environ, Mapping):
         kind = type(environ).__name__
         return f"environ must hold texts by name, as os.environ does, not {kind}; a file is path="
@@ -309,10 +309,10 @@ def _flaw_of(environ: object) -> str | None:
 
 
 def held(credentials: object) -> Credentials | None:
-    """Take an argument that is meant for credentials, first thing in a function.
+    """Return an argument that should be credentials; call this first in a function.
 
-    What is of another type may hold secrets that the function's frame would show in a traceback, so
-    the function goes on with a placeholder, which ``refuse_other`` refuses.
+    An argument of another type may hold secrets, which a traceback would show with the function's
+    frame. So the function goes on with a placeholder, which ``refuse_other`` refuses.
     """
     if credentials is None or isinstance(credentials, Credentials):
         return credentials
@@ -320,7 +320,7 @@ def held(credentials: object) -> Credentials | None:
 
 
 def refuse_other(credentials: Credentials | None) -> None:
-    """Raise ``InvalidInput`` for what ``held`` has put in the place of something else."""
+    """Raise ``InvalidInput`` for the placeholder that ``held`` returns for another type."""
     if isinstance(credentials, _NoCredentials):
         raise InvalidInput(f"credentials must be kr.Credentials, not {credentials.kind}")
 

@@ -1,12 +1,12 @@
-"""How a TCP connection is opened: its name looked up, its addresses tried side by side.
+"""Opens TCP connections: looks the name up, and tries the addresses side by side.
 
-A host may have several addresses, of which the first is silent: IPv6 that leads nowhere, or one of
-four machines that is down. So the next one is tried a quarter of a second after the one before,
-whether that has answered or not, and the first to answer wins (RFC 8305, "happy eyeballs").
+The first of a host's addresses may be silent: IPv6 may lead nowhere, or one of four machines may be
+down. So each address is tried a quarter of a second after the one before, even if that has not
+failed yet, and the first to answer wins (RFC 8305, "happy eyeballs").
 
 The system's ``getaddrinfo`` cannot be interrupted, and a dead name server holds it for half a
-minute. So a thread of its own calls it, and whoever waits for that does so within the `Bound`. All
-who ask for the same name wait for the same thread, so that retries do not pile threads up.
+minute. So a thread of its own calls it, and the caller waits for that thread within the `Bound`.
+Callers that ask for the same name wait for the same thread, so that retries do not pile up threads.
 """
 
 from __future__ import annotations
@@ -20,17 +20,19 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Any, NamedTuple, Self
 
+from kucoin_research.errors import Unreachable
 from kucoin_research.foundation.bounds import Bound, OutOfTime
 from kucoin_research.foundation.clocks import Clock
 from kucoin_research.foundation.forking import in_child
 
-__all__ = ["Address", "NoName", "addresses_of", "dial"]
+__all__ = ["Address", "ConnectFailure", "NoName", "addresses_of", "dial"]
 
-# Where shutting down a socket that is still connecting does not wake it, this does.
+# Seconds. On some systems, shutting down a socket that is still connecting does not wake the thread
+# that waits for it: so it wakes this often by itself.
 _SLICE = 0.1
 # RFC 8305, section 5: the "Connection Attempt Delay" it recommends.
 _HEAD_START = 0.25
-# More addresses than any exchange has, and no more sockets at once than a process can spare.
+# More than any exchange has, and no more sockets at once than a process can spare.
 _MOST_ADDRESSES = 16
 # Names that are looked up at once; an exchange has four hosts.
 _MOST_LOOKUPS = 16
@@ -44,7 +46,7 @@ class NoName(OutOfTime):
 
 
 class Address(NamedTuple):
-    """Where a socket can connect to, as ``getaddrinfo`` says it."""
+    """An address to connect to, as ``getaddrinfo`` returns it."""
 
     family: int
     kind: int
@@ -61,25 +63,26 @@ def dial(
     Parameters
     ----------
     bound
-        Of the conversation that begins with it; it holds the socket.
+        The bound of the conversation that begins with it; it holds the socket.
     host, port
-        Where. The addresses of a name are tried side by side, each a quarter of a second after the
-        one before, or as soon as that one has failed.
+        The host. The addresses of its name are tried side by side, each a quarter of a second after
+        the one before, or as soon as that one has failed.
     timeout
-        Seconds that looking up the name, and then each address, may take, beside the bound.
+        Seconds to look up the name, and again for each address, beside the bound.
     is_plain
-        Whether it stays without TLS: of such a socket all waits go by the bound's clock.
+        Whether the connection stays without TLS; then all waits on the socket go by the bound's
+        clock.
 
     Returns
     -------
     socket.socket
-        Connected, its timeout what the bound leaves. Those of the other addresses are closed.
+        Connected; its timeout is the rest of the bound. The sockets of other addresses are closed.
 
     Raises
     ------
     OSError
-        If there is no such name (``socket.gaierror``), no route or nobody listening; `NoName`,
-        `OutOfTime` and `Cut` among them.
+        If there is no such name (``socket.gaierror``), no route, or nobody listening. `NoName`,
+        `OutOfTime` and `Cut` are such errors.
     """
     addresses = addresses_of(bound, host, port, timeout=timeout)
     with _Race(bound, addresses, timeout) as race:
@@ -100,16 +103,16 @@ def dial(
 
 
 class _Race:
-    """Connects to several addresses; a context manager, which closes all but the winner's socket.
+    """Connects to several addresses at once; as a context manager it closes all but the winner.
 
     Parameters
     ----------
     bound
-        By when one has won; it holds all sockets that connect.
+        Limits the race; it holds all sockets that connect.
     addresses
         Tried in this order.
     timeout
-        Seconds for each of them; None for what the bound leaves.
+        Seconds for each address; None for no limit beside the bound.
     """
 
     def __init__(self, bound: Bound, addresses: Iterable[Address], timeout: float | None) -> None:
@@ -117,7 +120,7 @@ class _Race:
         self._clock = bound.clock
         self._left = deque(addresses)
         self._timeout = math.inf if timeout is None else timeout
-        self._until: dict[socket.socket, float] = {}  # of those that connect
+        self._until: dict[socket.socket, float] = {}  # when each connecting socket times out
         self._next_at = self._clock.monotonic()
         self._failure: OSError = socket.gaierror(socket.EAI_NONAME, "no address was found")
 
@@ -129,7 +132,7 @@ class _Race:
             sock.close()
 
     def run(self) -> socket.socket:
-        """Wait for the first that is connected; raise what the last one failed with."""
+        """Wait for the first connection; if all fail, raise the error of the last one."""
         while self._left or self._until:
             if self._left and (not self._until or self._clock.monotonic() >= self._next_at):
                 self._begin(self._left.popleft())
@@ -140,7 +143,7 @@ class _Race:
     def _begin(self, address: Address) -> None:
         try:
             sock = socket.socket(address.family, address.kind, address.protocol)
-        except OSError as error:  # a family that this machine does without
+        except OSError as error:  # this machine lacks the address family
             self._failure = error
             return
         now = self._clock.monotonic()
@@ -149,7 +152,7 @@ class _Race:
         sock.setblocking(False)
         try:
             code = sock.connect_ex(address.address)
-        except OverflowError:  # a port that is none
+        except OverflowError:  # no port has that number
             code = errno.EADDRNOTAVAIL
         if code in _UNDER_WAY:
             self._bound.hold(*self._until)
@@ -161,11 +164,11 @@ class _Race:
         events = [*self._until.values(), *([self._next_at] if self._left else [])]
         seconds = min(self._bound.left(_SLICE), max(0.0, min(events) - now))
         ready = self._clock.connected(list(self._until), seconds)
-        self._bound.left()  # a cut socket looks connected
+        self._bound.left()  # raises if the bound was cut: a cut socket looks connected
         for sock in ready:
             code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             if not code:
-                self._bound.hold(sock)  # and lets go of the others
+                self._bound.hold(sock)  # instead of all sockets of the race
                 del self._until[sock]
                 return sock
             self._give_up(sock, OSError(code, os.strerror(code)))
@@ -195,21 +198,21 @@ def _tune(sock: socket.socket) -> None:
 def addresses_of(
     bound: Bound, host: str, port: int, *, timeout: float | None = None
 ) -> list[Address]:
-    """Look a name up, within the bound; a number is its own address.
+    """Look a name up, within the bound; an IP address needs no look-up.
 
     Parameters
     ----------
     bound
-        How long that may take, and who ends it.
+        Limits the look-up, and can end it.
     host, port
-        What to look up. Those who ask for the same at the same time share one thread.
+        The name to look up. Callers that ask for the same one at the same time share one thread.
     timeout
-        Seconds, beside the bound.
+        Seconds for the look-up, beside the bound.
 
     Returns
     -------
     list[Address]
-        In the order of the system's preference, IPv6 and IPv4 in turns; 16 at most.
+        In the system's order, but IPv6 and IPv4 in turns; 16 at most.
 
     Raises
     ------
@@ -233,7 +236,8 @@ def addresses_of(
         lookup.is_done.wait(min(slice_, left))
     bound.left()
     if lookup.failure is not None:
-        raise type(lookup.failure)(*lookup.failure.args)  # it may be another thread's, too
+        # A new error for each caller: other threads raise the same failure.
+        raise type(lookup.failure)(*lookup.failure.args)
     return _in_turns(lookup.found)
 
 
@@ -246,7 +250,7 @@ def _ask_system(host: str, port: int, flags: int = 0) -> list[Address]:
 
 
 def _in_turns(addresses: list[Address]) -> list[Address]:
-    # RFC 8305, section 4: the first family is the one that the system prefers.
+    # RFC 8305, section 4: begin with the family that the system prefers.
     families = list(dict.fromkeys(each.family for each in addresses))
     queues = [deque(each for each in addresses if each.family == one) for one in families]
     mixed: list[Address] = []
@@ -256,7 +260,7 @@ def _in_turns(addresses: list[Address]) -> list[Address]:
 
 
 class _Lookup:
-    """A name that a thread looks up; what it found is there once ``is_done`` is set."""
+    """A name that a thread looks up; the result is there once ``is_done`` is set."""
 
     def __init__(self, clock: Clock, host: str, port: int) -> None:
         self.is_done = clock.event()
@@ -276,8 +280,8 @@ class _Lookup:
 class _Lookups:
     """The names that are being looked up, each by one thread; thread-safe.
 
-    A thread ends when the system answers, and only then. So no more than 16 of them can hang,
-    however often, and by however many streams, a name is asked for.
+    A thread ends only when the system answers. The limit of 16 threads holds however often, and by
+    however many streams, names are asked for.
     """
 
     def __init__(self) -> None:
@@ -285,7 +289,7 @@ class _Lookups:
         self._running: dict[tuple[Clock, str, int], _Lookup] = {}
 
     def begin(self, clock: Clock, host: str, port: int) -> _Lookup:
-        """Have a name looked up, or join those who wait for it already."""
+        """Begin to look a name up, or return the look-up of it that is already running."""
         where = (clock, host, port)
         with self._lock:
             self._running = {
@@ -308,9 +312,26 @@ _lookups = _Lookups()
 
 
 def _forget() -> None:
-    # The threads have stayed in the parent, where one may have held the lock.
+    # A forked child has none of these threads, and one of them may have held the lock.
     global _lookups
     _lookups = _Lookups()
 
 
 in_child(_forget)
+
+
+class ConnectFailure(OSError):
+    """A host cannot be reached, for a reason that we can name better than the system does.
+
+    Attributes
+    ----------
+    kind
+        The error of this package to raise for it.
+    why
+        Half a sentence with the reason and, after a semicolon, the remedy.
+    """
+
+    def __init__(self, why: str, kind: type[Unreachable] = Unreachable) -> None:
+        super().__init__(why)
+        self.why = why
+        self.kind = kind

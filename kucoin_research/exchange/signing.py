@@ -1,4 +1,4 @@
-"""Signing a REST call, as KuCoin wants it: pure functions of their arguments.
+"""Signs REST calls in KuCoin's way, by pure functions of their arguments.
 
 Source: KuCoin's REST authentication (https://www.kucoin.com/docs-new/authentication, read 2026-11).
 """
@@ -13,12 +13,12 @@ from kucoin_research.exchange.credentials import Credentials
 
 __all__ = ["SECRET_HEADERS", "sign", "signed_headers"]
 
-#: Those of the signed headers that must show nowhere.
+#: The signed headers that must show nowhere.
 SECRET_HEADERS = ("KC-API-KEY", "KC-API-SIGN", "KC-API-PASSPHRASE")
 
 
 def sign(secret: str, text: str | bytes) -> str:
-    """Give base64 of HMAC-SHA256 of a text under the secret, both as UTF-8.
+    """Return the HMAC-SHA256 of a text under the secret, in base64; both are taken as UTF-8.
 
     Examples
     --------
@@ -37,20 +37,20 @@ def signed_headers(
     Parameters
     ----------
     credentials
-        The key; its version is 2 or 3, so the passphrase is sent signed.
+        The key. Its version is 2 or 3, for which the passphrase must be signed too.
     method
         ``"GET"``, ``"POST"``, …
     path
-        From ``/api`` on, with the query as it is sent, without the host.
+        The path from ``/api`` on, with the query exactly as it is sent, without the host.
     body
-        Exactly the bytes sent; empty when there are none.
+        Exactly the bytes that are sent; empty if there are none.
     timestamp_ms
-        Unix time on the exchange's clock, ms; it takes what is less than 5 s off.
+        Unix time on the exchange's clock, ms. It may be less than 5 s off.
 
     Returns
     -------
     dict[str, str]
-        Never log it: it opens the account for those five seconds.
+        The headers. Never log them: for those five seconds they open the account.
     """
     head = f"{timestamp_ms}{method.upper()}{path}".encode()
     return {

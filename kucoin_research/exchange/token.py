@@ -1,4 +1,4 @@
-"""Leave to open one WebSocket connection, as REST gives it."""
+"""The token that opens one WebSocket connection, and the servers that accept it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Server", "Token"]
 
 
 class Server(NamedTuple):
-    """A WebSocket endpoint of a token, and its rhythm in seconds."""
+    """A WebSocket server, the seconds between pings, and the seconds to wait for a pong."""
 
     endpoint: str
     ping_interval: float
@@ -20,18 +20,19 @@ class Server(NamedTuple):
 
 
 class Token:
-    """Leave to open one WebSocket connection. The token itself is masked wherever this is shown.
+    """Opens one WebSocket connection. Its repr masks the token itself.
 
     Parameters
     ----------
     token
-        As sent by the exchange; valid for 24 hours.
+        The text that the exchange sent; valid for 24 hours.
     servers
-        At least one; any will do.
+        At least one; any of them accepts the token.
     simulation
-        Speed of the virtual clock of a simulated exchange, None on any other.
+        Speed of the virtual clock of a simulated exchange; None on any other exchange.
     lifetime
-        Seconds for which it keeps a connection, None where that is not told: KuCoin's 24 hours.
+        Seconds for which the exchange keeps a connection; None if it does not say. KuCoin keeps one
+        for 24 hours.
     """
 
     __slots__ = ("_hidden", "lifetime", "servers", "simulation")
@@ -57,14 +58,14 @@ class Token:
         return f"Token(token='***', servers={self.servers!r}, simulation={self.simulation!r})"
 
     def url(self, server: Server | None = None, *, connect_id: str | None = None) -> str:
-        """Build the address to connect to. It contains the token: never log it.
+        """Return the address to connect to. It contains the token: never log it.
 
         Parameters
         ----------
         server
-            One of ``servers``, the first unless given.
+            One of ``servers``; the first unless given.
         connect_id
-            Echoed in the welcome; made up unless given.
+            An id that the welcome repeats; a random one unless given.
         """
         endpoint = (server or self.servers[0]).endpoint
         start = f"{endpoint}{'&' if urlsplit(endpoint).query else '?'}"

@@ -1,11 +1,11 @@
-"""Which KuCoin topics carry which channel, on which market.
+"""The KuCoin topics that carry our channels, by market and feed.
 
 Source: KuCoin's classic WebSocket documentation for futures and spot, read in November 2026
 (https://www.kucoin.com/docs-new). The futures candle topic is ``limitCandle``: the topic
 ``/contractMarket/candle`` that some guides show is refused by the exchange.
 
-The newer feed (launched as "Pro", now "UTA") has channels instead of topics; here they are spelled
-alike, ``obu/increment@10ms:XBTUSDTM``, the channel's depth behind the slash.
+The newer feed (launched as "Pro", now "UTA") has channels instead of topics. We spell them like
+topics, with the channel's depth after a slash: ``obu/increment@10ms:XBTUSDTM``.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def feed_of(text: str) -> Feed:
     Raises
     ------
     InvalidInput
-        If there is none of that name.
+        If there is no feed of that name.
     """
     name = text.strip().lower() if isinstance(text, str) else ""
     if name not in list(Feed):
@@ -94,8 +94,8 @@ _CLASSIC: dict[Market, dict[str, tuple[str, ...]]] = {
     },
 }
 
-# Private topics that bring everything of the account, so they are asked for without a symbol. There
-# is none for isolated margin.
+# Private topics of the whole account: we subscribe to them without a symbol. Isolated margin has no
+# such topic.
 _ACCOUNT_WIDE = frozenset(
     {
         "/contractMarket/tradeOrders", "/contractAccount/wallet", "/contract/positionAll",
@@ -105,7 +105,7 @@ _ACCOUNT_WIDE = frozenset(
     }
 )  # fmt: skip
 _PRIVATE = _ACCOUNT_WIDE | {_ISOLATED}
-# Where messages arrive under another prefix than the one that was asked for.
+# Messages with this prefix answer a subscription with another one.
 _ASKED_FOR_AS = {"/contract/position": "/contract/positionAll"}
 _PRO_BOTH: dict[str, tuple[str, ...]] = {
     "ticker": ("ticker",),
@@ -125,7 +125,7 @@ _PREFIXES: dict[Feed, dict[Market, dict[str, tuple[str, ...]]]] = {
     },
 }
 
-# Intervals that one market has and the other lacks.
+# Candle intervals that a market lacks.
 _MISSING_INTERVALS = {Market.FUTURES: {"6hour"}, Market.SPOT: {"1month"}}
 
 
@@ -133,7 +133,7 @@ class Topic(NamedTuple):
     """One topic of one symbol: ``prefix:key``, or the prefix alone for a whole account."""
 
     prefix: str
-    key: str  # the symbol, with "_<interval>" behind it for candles; empty for a whole account
+    key: str  # the symbol, followed by "_<interval>" for candles; empty for a whole account
 
     @property
     def is_private(self) -> bool:
@@ -145,12 +145,12 @@ class Topic(NamedTuple):
 
 
 def is_offered(channel: Channel, market: Market) -> bool:
-    """Tell whether KuCoin has a channel on a market."""
+    """Return whether KuCoin has a channel on a market."""
     return channel.name in _CLASSIC[market]
 
 
 def subscribed_topic(pushed: str) -> str:
-    """Give the topic that was asked for, of one that a message came with."""
+    """Return the topic that we subscribed to, for the topic of a message."""
     prefix = pushed.partition(":")[0]
     asked = _ASKED_FOR_AS.get(prefix, prefix)
     return asked if asked in _ACCOUNT_WIDE else pushed
@@ -164,14 +164,14 @@ def topics_for(
     Parameters
     ----------
     channel
-        As read by ``parse_channel``. ``status`` is made here and needs no topic.
+        As returned by ``parse_channel``. We make ``status`` ourselves, so it needs no topic.
     symbol
-        As the exchange spells it; ``*`` for all of them, on private channels. Those come by topics
-        of the whole account wherever KuCoin has one.
+        As the exchange spells it. On private channels ``*`` stands for all symbols; there we use
+        topics of the whole account wherever KuCoin has one.
     market
         The symbol's market.
     feed
-        Which of KuCoin's protocols.
+        One of KuCoin's two protocols.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Where the exchange is: KuCoin itself, the embedded one, or any pair of addresses."""
+"""Venues: the addresses of KuCoin, of a simulated exchange, or of any other; and whom to trust."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from kucoin_research.errors import UnknownVenue, UntrustedHost, shown
-from kucoin_research.exchange.network import Target
+from kucoin_research.exchange.proxies import Target
 from kucoin_research.foundation.arguments import explains_itself
 from kucoin_research.foundation.hidden import surroundings
 from kucoin_research.model.channels import Market, market_of
@@ -32,7 +32,7 @@ _FUTURES_PUSH_URL = "KUCOIN_FUTURES_PUSH_URL"
 _SPOT_PUSH_URL = "KUCOIN_SPOT_PUSH_URL"
 _VENUE = "KUCOIN_RESEARCH_VENUE"
 
-# Parsers of addresses disagree about anything beyond these characters, a backslash for one.
+# Parsers of addresses disagree about any other character, for example about a backslash.
 _PLAIN_HOST = re.compile(r"(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]+)?")
 
 _FORMS = "a venue is 'live', 'demo' or Venue(futures_url=…, spot_url=…)"
@@ -41,22 +41,22 @@ _FORMS = "a venue is 'live', 'demo' or Venue(futures_url=…, spot_url=…)"
 @explains_itself
 @dataclass(frozen=True)
 class Venue:
-    """The REST addresses of an exchange's two markets; classic sockets are found through them.
+    """The REST addresses of an exchange's two markets; they lead to its classic sockets, too.
 
     Parameters
     ----------
     futures_url, spot_url
-        Each ``http://`` or ``https://``; a trailing slash is taken off.
+        Each ``http://`` or ``https://``; a slash at the end is removed.
     name
-        What to call it in sessions and messages.
+        Its name in sessions and messages.
     futures_push_url, spot_push_url
-        Sockets of the pro feed, each ``ws://`` or ``wss://``. Without them, a market on this
-        machine is taken to serve that feed under ``/pro``, as the simulated exchange does.
+        Sockets of the pro feed, each ``ws://`` or ``wss://``. Without them, we assume that a market
+        on this machine serves that feed under ``/pro``, as the simulated exchange does.
 
     Raises
     ------
     UnknownVenue
-        If an address cannot be one.
+        If one is no valid address.
     """
 
     futures_url: str
@@ -74,16 +74,16 @@ class Venue:
                 object.__setattr__(self, field, url)
 
     def url(self, market: Market | str) -> str:
-        """Give the base address of a market, without a slash at its end."""
+        """Return the base address of a market, without a slash at its end."""
         return self.futures_url if market_of("", market) is Market.FUTURES else self.spot_url
 
     def push_url(self, market: Market | str) -> str:
-        """Give the address of a market's socket of the pro feed, which needs no token.
+        """Return the address of a market's pro feed, which needs no token.
 
         Raises
         ------
         UnknownVenue
-            If it was not given, and the market is not on this machine.
+            If the venue has no such address, and the market is not on this machine.
         """
         is_futures = market_of("", market) is Market.FUTURES
         given = self.futures_push_url if is_futures else self.spot_push_url
@@ -109,10 +109,10 @@ def _checked_url(url: object, field: str, scheme: str = "http") -> str:
     text = url.strip().rstrip("/")
     try:
         parts = urlsplit(text)
-        host, _ = parts.hostname, parts.port  # a port that is no number shows only when asked for
+        host, _ = parts.hostname, parts.port  # reading the port raises if it is no number
     except ValueError as error:
         raise UnknownVenue(f"{field} is no address: {error}") from error
-    # Checked first, and without repeating the address: it would put a secret into messages.
+    # Checked first, and without repeating the address, which would put a secret into the message.
     if "@" in parts.netloc:
         raise UnknownVenue(f"{field} must not carry a user name or password")
     schemes = (scheme, f"{scheme}s")
@@ -127,12 +127,12 @@ def _checked_url(url: object, field: str, scheme: str = "http") -> str:
 
 
 def target_of(url: str) -> Target:
-    """Read an address, ``http(s)://…`` or ``ws(s)://…``, as the host that is to be reached."""
+    """Return the host to connect to for an address, ``http(s)://…`` or ``ws(s)://…``."""
     return Target.of(url, is_loopback=is_loopback(url))
 
 
 def is_loopback(url: str) -> bool:
-    """Tell whether an address is on this very machine."""
+    """Return whether an address is on this very machine."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     if not _PLAIN_HOST.fullmatch(parts.netloc):
@@ -146,7 +146,7 @@ def is_loopback(url: str) -> bool:
 
 
 def is_kucoin(url: str) -> bool:
-    """Tell whether an address is one of KuCoin's, over TLS."""
+    """Return whether an address is one of KuCoin's, over TLS."""
     parts = urlsplit(url)
     return (
         parts.scheme in ("https", "wss")
@@ -156,7 +156,7 @@ def is_kucoin(url: str) -> bool:
 
 
 def is_trusted(url: str) -> bool:
-    """Tell whether credentials may go to an address: KuCoin's over TLS, or this very machine."""
+    """Return whether credentials may go to an address: KuCoin's over TLS, or this very machine."""
     return is_kucoin(url) or is_loopback(url)
 
 
@@ -166,9 +166,9 @@ def refuse_untrusted(url: str, what: str) -> None:
     Parameters
     ----------
     url
-        Where they would go; its path and query show in no message.
+        The address; its path and query show in no message.
     what
-        What would be sent, for the message.
+        The name, in the message, of the secret that would be sent.
 
     Raises
     ------
@@ -184,14 +184,14 @@ def refuse_untrusted(url: str, what: str) -> None:
 
 
 def refuse_elsewhere(url: str, asked: str) -> None:
-    """Raise unless a server may send us to an address: to KuCoin's over TLS, or to itself.
+    """Raise unless a server may direct us to an address: to KuCoin over TLS, or to itself.
 
     Parameters
     ----------
     url
-        Where it sends us; its path and query show in no message.
+        The address it directs us to; its path and query show in no message.
     asked
-        The server's own address. Names of this machine are all the same host.
+        The server's own address. All names of this machine count as one host.
 
     Raises
     ------
@@ -231,12 +231,12 @@ def resolve_venue(
     start_demo: Callable[[], Venue],
     environ: Mapping[str, str] | None = None,
 ) -> Venue:
-    """Find the venue that is meant.
+    """Return the venue that an argument or the environment names.
 
-    An argument wins over the environment; there, ``KUCOIN_FUTURES_URL`` with ``KUCOIN_SPOT_URL``
-    win over ``KUCOIN_RESEARCH_VENUE``. Without any of them it is KuCoin itself. The two addresses
-    may be joined by those of the pro feed, ``KUCOIN_FUTURES_PUSH_URL`` and
-    ``KUCOIN_SPOT_PUSH_URL``.
+    An argument wins over the environment. There, ``KUCOIN_FUTURES_URL`` together with
+    ``KUCOIN_SPOT_URL`` win over ``KUCOIN_RESEARCH_VENUE``. Without any of them it is KuCoin itself.
+    Beside the two addresses, ``KUCOIN_FUTURES_PUSH_URL`` and ``KUCOIN_SPOT_PUSH_URL`` may name
+    those of the pro feed.
 
     Parameters
     ----------
@@ -244,14 +244,14 @@ def resolve_venue(
         A ``Venue``, ``"live"``, ``"demo"``, anything with ``futures_url`` and ``spot_url`` (a
         running simulated exchange), or None.
     start_demo
-        Called when the demo is meant; starts it, or gives the one that runs.
+        Called for the demo; starts it, or returns the one that runs.
     environ
         The environment, ``os.environ`` unless given.
 
     Raises
     ------
     UnknownVenue
-        If it is none of these, or the environment names only one of the two addresses.
+        If the argument is none of these, or the environment names only one of the two addresses.
     """
     if venue is None:
         given = surroundings(lambda name: name.startswith("KUCOIN_"))

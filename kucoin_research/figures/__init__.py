@@ -1,18 +1,17 @@
-"""Figures of market data: of a frame they stand still, of a running stream they live.
+"""Figures of market data: static ones of frames and sessions, live ones of streams and replays.
 
 >>> import kucoin_research as kr
 >>> kr.figures.price(frame)                       # a plotly figure
 >>> kr.figures.price(stream, "XBTUSDTM")          # moves with the stream, in a notebook
 
-The functions are in ``front``. Figures read frames of any source, and import no wing that makes
-them: neither streaming nor playback.
+The functions are in ``front``. Figures read any source of ``model.source``. They may import
+``sessions``, ``frames``, ``model``, ``foundation`` and ``errors``: neither streaming nor playback.
 """
 
 from typing import TYPE_CHECKING, Any
 
 from kucoin_research.figures.front import (
     candles,
-    channels_for,
     depth,
     flow,
     heatmap,
@@ -22,6 +21,7 @@ from kucoin_research.figures.front import (
     price,
     spread,
 )
+from kucoin_research.figures.inputs import channels_for
 from kucoin_research.figures.refresh import Refresher, Ticket, refresher
 from kucoin_research.figures.static import ExportUnavailable, Figure
 

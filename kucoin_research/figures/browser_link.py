@@ -1,6 +1,6 @@
-"""The conversation with each page that shows something, without the browser.
+"""The kernel's side of the conversation with each page that shows a widget.
 
-A page is a tab of a browser: what is shown may be open in several at once, on several machines.
+A page is a tab of a browser. A widget may be open in several at once, also on several machines.
 Each of them looks, zooms, draws and closes by itself, so each has a ``BrowserLink`` of its own.
 """
 
@@ -17,25 +17,25 @@ from kucoin_research.figures.hearing import Hearing
 
 __all__ = ["FORGOTTEN_AFTER", "KERNEL_JS", "BrowserLink", "Linked", "Pages", "Totals"]
 
-#: The browser's side of it, which goes before a widget's own code.
+#: The browser's side of the conversation; it goes before a widget's own code.
 KERNEL_JS = (Path(__file__).parent / "kernel.js").read_text(encoding="utf-8")
 
-#: Seconds after which a page that says nothing is taken for closed. One that is looked at says
-#: something each five seconds; one that is not says so when it is looked at again.
+#: Seconds after which a silent page is taken for closed. A page that is looked at sends something
+#: every five seconds; any other page is taken in again when it is next looked at.
 FORGOTTEN_AFTER = 30.0
 
 _MOST_IN_FLIGHT = 2
-# Without an answer for so long, an answer was lost: one more frame is tried. A browser that is
-# known to be slow is given more time, and each further try comes later.
+# s without an answer after which the answer is taken for lost, and one more frame is sent. A slow
+# browser gets more time, and each further try comes later.
 _PATIENCE = 2.0
-_MOST_PATIENCE = 8.0  # less than the browser's with the kernel
+_MOST_PATIENCE = 8.0  # less than the browser waits for the kernel: SILENT_AFTER in kernel.js
 _SLOWEST = 1.0  # s between frames, however slow the browser is
-_BEAT = 2.0  # s; the browser believes in the kernel for five of these
+_BEAT = 2.0  # s; after five without a word the browser calls the kernel silent
 
 
 @dataclass
 class BrowserLink:
-    """Counts frames sent to a page and drawn there, and tells when the next one may be sent.
+    """Counts frames sent to a page and drawn there, and decides when the next one may be sent.
 
     All times are monotonic seconds of the kernel.
 
@@ -44,19 +44,19 @@ class BrowserLink:
     sent, drawn
         Number of the last frame sent, and of the last one that the browser has drawn.
     skipped
-        Times that a frame was due and the browser still busy.
+        Times that a frame was due while the browser was still busy.
     draw_ms
-        How long the browser takes to draw, smoothed.
+        Milliseconds that the browser needs to draw a frame, smoothed.
     trip
-        How long a frame takes to be drawn and answered, with what it waits for, seconds, smoothed.
+        Seconds from sending a frame to its answer, waiting included, smoothed.
     cost
-        How long the kernel takes to make a frame, seconds, smoothed.
+        Seconds that the kernel needs to make a frame, smoothed.
     is_visible
-        Whether anybody can see it on this page.
+        Whether the widget is visible on this page.
     heard_at
-        When the page said something last, in seconds of hearing (see ``Hearing``).
+        Time of the page's last message, in seconds of hearing (see ``Hearing``).
     shown_at
-        As of when the page shows all there was.
+        The page shows all data up to this time.
     """
 
     sent: int = 0
@@ -84,7 +84,8 @@ class BrowserLink:
     def may_send(self, now: float, *, is_deaf: bool = False) -> bool:
         """Whether the browser is ready for a frame; counts the times that it is not.
 
-        While the kernel is deaf, the browser is taken to be as quick as it was.
+        While the kernel cannot hear answers (``is_deaf``), their absence does not count against the
+        browser.
         """
         if not self.is_visible:
             return False
@@ -102,7 +103,7 @@ class BrowserLink:
         return max(patience, 3 * self._slowest_trip)
 
     def on_send(self, now: float, size: int, cost: float) -> int:
-        """Take note of a frame that is sent; returns its number."""
+        """Note that a frame is sent; returns its number."""
         self.sent += 1
         self.bytes_sent += size
         self.cost += 0.2 * (cost - self.cost)
@@ -111,7 +112,7 @@ class BrowserLink:
         return self.sent
 
     def on_drawn(self, number: int, draw_ms: float, now: float) -> None:
-        """Take note of a frame that the browser has drawn."""
+        """Note that the browser has drawn a frame."""
         if not self.drawn < number <= self.sent:
             return
         self.drawn = number
@@ -127,35 +128,35 @@ class BrowserLink:
             self.trip += 0.2 * (trip - self.trip)
 
     def on_quiet(self, now: float) -> None:
-        """Take note that there is nothing new to send."""
+        """Note that there is nothing new to send."""
         if not self.in_flight:
             self.shown_at = now
 
     def on_view(self, *, is_visible: bool, now: float) -> None:
-        """Take note of whether it can be seen on the page."""
+        """Note whether the widget is visible on the page."""
         if is_visible and not self.is_visible:
-            self.shown_at = now  # nobody has seen what it showed before
+            self.shown_at = now  # the age counts from now: nobody has seen older data
         self.is_visible = is_visible
 
     def on_hello(self, now: float) -> None:
-        """Take note that the page has nothing yet: nothing is on its way to it."""
+        """Note that the page has nothing yet, and that no frame is on its way to it."""
         self.drawn = self.sent
         self.shown_at = now
         self._tries = 0
         self._under_way.clear()
 
     def age(self, now: float) -> float:
-        """Give the seconds by which what the page shows is older than what there is.
+        """Return the seconds by which the page's content lags behind the data.
 
-        It counts what the page has drawn, not what was sent; 0 where nobody looks, and on a page
-        that opens and has drawn nothing yet.
+        Frames count when they are drawn, not when they are sent. It is 0 where nobody looks, and on
+        a page that has drawn nothing yet.
         """
         return max(0.0, now - self.shown_at) if self.is_visible and self._has_drawn else 0.0
 
     def owes_beat(self, now: float) -> bool:
-        """Whether the browser is to be told that the kernel is there, as nothing else was sent.
+        """Whether to send the page a sign of life, since nothing else was sent.
 
-        What has been told nothing for long calls itself not live.
+        Without one, the page would call itself not live. Notes that it is sent.
         """
         if not self.is_visible or now - max(self._sent_at, self._beat_at) < _BEAT:
             return False
@@ -163,41 +164,41 @@ class BrowserLink:
         return True
 
     def interval(self, fastest: float, others_ms: float = 0.0, pages: int = 1) -> float:
-        """Give the seconds between frames: a fifth of the kernel's time, half of the browser's.
+        """Return the seconds between frames: a fifth of the kernel's time, half of the browser's.
 
         Parameters
         ----------
         fastest
             Frames per second, at most.
         others_ms
-            What the other figures on the page take to be drawn: they share the browser's half, so
-            that it has the other one for whoever scrolls, zooms and presses.
+            Milliseconds that the other figures on the page need. All share half of the browser's
+            time; the other half is for scrolling, zooming and pressing.
         pages
-            How many pages share the kernel's fifth.
+            Number of pages that share the kernel's fifth.
         """
         browser = max(2 * (self.draw_ms + others_ms) / 1e3, self.trip / 2)
         return min(max(1 / fastest, 5 * self.cost * pages, browser), _SLOWEST)
 
 
 class Linked(Protocol):
-    """What is kept of a page."""
+    """State that a widget keeps for a page."""
 
     @property
     def link(self) -> BrowserLink:
-        """The conversation with it."""
+        """The conversation with the page."""
 
 
 class Totals(NamedTuple):
-    """What has gone to all pages together, closed ones included.
+    """Counters of all pages together, closed ones included.
 
     Attributes
     ----------
     sent, drawn, skipped, bytes_sent
-        Sums of those of each page's ``BrowserLink``.
+        Sums over each page's ``BrowserLink``.
     draw_ms
-        Of the page that takes longest, among those that are looked at.
+        Of the slowest page that is looked at.
     is_visible
-        Whether anybody can see it on any page.
+        Whether the widget is visible on any page.
     """
 
     sent: int
@@ -212,12 +213,12 @@ P = TypeVar("P", bound=Linked)
 
 
 class Pages(Generic[P]):
-    """Keeps something for each page that has said a word lately.
+    """Keeps state for each page that has sent a message lately.
 
     Parameters
     ----------
     make
-        Makes what is kept of a page, when its first word comes.
+        Makes the state of a page when its first message comes.
 
     Notes
     -----
@@ -227,12 +228,12 @@ class Pages(Generic[P]):
     def __init__(self, make: Callable[[], P]) -> None:
         self._make = make
         self._hearing = Hearing()
-        self._all: dict[str, P] = {}  # replaced whole, so that it is read without the lock
+        self._all: dict[str, P] = {}  # replaced whole, so that it can be read without the lock
         self._gone = Totals(0, 0, 0, 0, 0.0, is_visible=False)
         self._lock = threading.Lock()  # guards the replacing
 
     def heard(self, name: str, now: float) -> P:
-        """Give what is kept of a page that has just said something."""
+        """Note a message from a page; returns the page's state."""
         with self._lock:
             page = self._all.get(name)
             if page is None:
@@ -243,7 +244,7 @@ class Pages(Generic[P]):
             return page
 
     def look(self, now: float) -> None:
-        """Forget the pages that have said nothing for ``FORGOTTEN_AFTER``; call it often."""
+        """Forget the pages that have been silent for ``FORGOTTEN_AFTER``; call it often."""
         self._hearing.look(now)
         oldest = self._hearing.time(now) - FORGOTTEN_AFTER
         if all(page.link.heard_at >= oldest for page in self._all.values()):
@@ -256,31 +257,31 @@ class Pages(Generic[P]):
             }
 
     def is_deaf(self, now: float) -> bool:
-        """Whether no page can be heard just now, since the kernel is busy."""
+        """Whether the kernel is too busy to hear any page just now."""
         return self._hearing.is_deaf(now)
 
     def get(self, name: str) -> P | None:
-        """Give what is kept of a page; ``None`` where it is not known."""
+        """Return the state of a page; ``None`` if the page is not known."""
         return self._all.get(name)
 
     @property
     def all(self) -> list[P]:
-        """What is kept of each page; the one heard of last comes last."""
+        """The state of each page; the page heard last comes last."""
         return sorted(self._all.values(), key=lambda page: page.link.heard_at)
 
     @property
     def visible(self) -> list[tuple[str, P]]:
-        """The pages on which somebody can see it, by name."""
+        """Name and state of each page on which the widget is visible."""
         return [(name, page) for name, page in self._all.items() if page.link.is_visible]
 
     @property
     def is_visible(self) -> bool:
-        """Whether anybody can see it on any page."""
+        """Whether the widget is visible on any page."""
         return any(page.link.is_visible for page in self._all.values())
 
     @property
     def totals(self) -> Totals:
-        """What has gone to all pages together."""
+        """Counters of all pages together."""
         links = [page.link for page in self._all.values()]
         shown = [link.draw_ms for link in links if link.is_visible]
         total = _total(self._gone, links)

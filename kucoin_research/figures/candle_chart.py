@@ -1,4 +1,4 @@
-"""Candles with volume and VWAP, made of trades or of the exchange's own candles."""
+"""Candles with volume and VWAP, from trades or from the exchange's own candles."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def interval_ns(every: Length, name: str = "every") -> int:
     Raises
     ------
     InvalidInput
-        If it is none, or one of months.
+        If it is no interval, or one of months, which differ in length.
     """
     length = parse_interval(every, name).ns
     if length is None:
@@ -45,10 +45,9 @@ def interval_ns(every: Length, name: str = "every") -> int:
 
 
 class CandleChart(TimeChart):
-    """Candlesticks, VWAP over them, and volume below.
+    """Shows candlesticks with their VWAP, and volume below.
 
-    Options: ``every``, the interval where candles are made of trades; left out, it suits what is
-    in view.
+    Option: ``every``, the interval where candles are made of trades; left out, it suits the view.
     """
 
     roles = (Role("candles", ("candle", "trade")),)
@@ -71,7 +70,7 @@ class CandleChart(TimeChart):
         self._columns: Columns = {name: np.empty(0) for name in _COLUMNS}
         self._is_of_trades = False
         self._is_of_mids = False
-        self._passed = np.zeros(2)  # notional and volume of candles no longer held
+        self._passed = np.zeros(2)  # notional and volume of the candles that were dropped
 
     def spec(self) -> Spec:
         """Describe the traces: candles, VWAP, volume of rising and of falling candles."""
@@ -113,7 +112,7 @@ class CandleChart(TimeChart):
             return
         self._is_of_trades = "open" not in rows.columns
         self._is_of_mids = not self._is_of_trades and "volume" not in rows.columns
-        # Where a candle's own time is its begin, gaps are placed by arrival alone.
+        # A candle's own time is its open, long before it arrives: gaps are placed by arrival.
         self._note(role, arrivals(rows), times)
         if self._is_of_trades:
             self._add(*_of_trades(rows, times, self._width))
@@ -128,7 +127,7 @@ class CandleChart(TimeChart):
         )
 
     def _replace(self, times: Times, columns: Columns) -> None:
-        # A later push of a candle says all that the earlier ones did.
+        # Each push of a candle holds the whole candle, so the newest push replaces the others.
         if self._times.size and times[0] <= self._times[-1]:
             kept = ~np.isin(self._times, times)
             self._times = self._times[kept]
@@ -144,7 +143,7 @@ class CandleChart(TimeChart):
             self._columns = {name: values[extra:] for name, values in self._columns.items()}
 
     def draw(self) -> Drawing:
-        """Picture what has been taken so far."""
+        """Draw the candles in view."""
         times, columns, vwap = self._visible()
         times, columns, vwap, width = self._fewer(times, columns, vwap)
         x = self.on_axis(times)
@@ -156,7 +155,7 @@ class CandleChart(TimeChart):
         rises = columns["close"] >= columns["open"]
         for trace, chosen in ((2, rises), (3, ~rises)):
             arrays[trace, "x"], arrays[trace, "y"] = x[chosen], columns["volume"][chosen]
-            # Told, since plotly would take it from the distances within each of the two.
+            # Set explicitly: plotly would derive it from the distances within each trace alone.
             arrays[trace, "width"] = np.full(int(chosen.sum()), 0.8 * width / 1e6)
         what = "bars of the mid" if self._is_of_mids else "candles, volume and VWAP"
         title = self._title(f"{_name(width)} {what}" if times.size else "candles")
@@ -212,14 +211,14 @@ def _of_candles(rows: pl.DataFrame, times: Times) -> tuple[Times, Columns]:
     order = np.argsort(times, kind="stable")
     last = order[np.append(times[order][1:] != times[order][:-1], True)]
     there = [name for name in _COLUMNS[:5] if name in rows.columns]
-    # Bars of the mid have no volume, and so no VWAP.
+    # Bars of the mid have no volume, hence no VWAP.
     columns = {"volume": np.zeros(last.size)} | {name: numbers(rows, name)[last] for name in there}
     columns["notional"] = _notional(rows, last, columns)
     return times[last], columns
 
 
 def _notional(rows: pl.DataFrame, chosen: Sequence[int] | Times, columns: Columns) -> Floats:
-    # Futures send no turnover: the typical price stands in.
+    # Futures candles have no turnover: volume at the typical price stands in.
     typical = (columns["high"] + columns["low"] + columns["close"]) / 3 * columns["volume"]
     if "turnover" not in rows.columns:
         return np.nan_to_num(typical)
@@ -228,7 +227,7 @@ def _notional(rows: pl.DataFrame, chosen: Sequence[int] | Times, columns: Column
 
 
 def _joined(opens: Times, columns: Columns) -> tuple[Times, Columns]:
-    """Join candles, or trades, of one open time, in their order."""
+    """Join the candles, or trades, of each open time into one candle."""
     if not opens.size:
         return opens, columns
     if (opens[1:] < opens[:-1]).any():

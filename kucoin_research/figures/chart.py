@@ -1,6 +1,6 @@
-"""What every chart is: rows go in, a bounded picture comes out.
+"""The base of all charts: rows go in, a drawing of bounded size comes out.
 
-No browser, no stream, no thread.
+A chart knows no browser, no stream and no thread.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from kucoin_research.figures.time_axis import Floats, Times, Zone
 
 __all__ = ["Arrays", "Chart", "Drawing", "Role", "Sketch", "TimeChart", "View"]
 
-# While a window is filling, what there is of it is shown, but never less than this part.
+# While a window fills, the axis shows the part that has rows, but at least a sixth of the window.
 _FULLEST = 6
 _FIRST_NS, _LAST_NS = -(1 << 63) + 1, (1 << 63) - 1
 
@@ -31,7 +31,7 @@ Arrays = dict[tuple[int, str], npt.NDArray[Any]]
 
 
 class Role(NamedTuple):
-    """A kind of rows that a chart takes: the channels that have them, the best one first."""
+    """A kind of rows that a chart takes, and the channels that have them, the best first."""
 
     name: str
     channels: tuple[str, ...]
@@ -40,7 +40,7 @@ class Role(NamedTuple):
 
 @dataclass(frozen=True)
 class View:
-    """What of the data is looked at.
+    """The part of the data that a page looks at.
 
     Attributes
     ----------
@@ -49,7 +49,7 @@ class View:
     span
         The time range zoomed to, ns UTC; ``None`` while the newest data are followed.
     window_ns
-        How far back the newest data are followed; ``None``: all there are.
+        Length of the followed window; ``None``: all data.
     """
 
     px: int = 1_000
@@ -58,17 +58,17 @@ class View:
 
     @property
     def length_ns(self) -> int | None:
-        """How long a time is shown, if that is known before the data are."""
+        """The length of time shown; ``None`` where it depends on the data."""
         return self.window_ns if self.span is None else max(self.span[1] - self.span[0], 1)
 
     @property
     def points(self) -> int:
-        """How many points a line has at most: one per pixel, four to each column of pixels."""
+        """Most points of a line: one per pixel, so four for each bucket of four pixels."""
         return max(self.px, 200)
 
     @property
     def shortest_ns(self) -> int:
-        """The shortest time that is shown, of however few rows; see ``TimeChart``."""
+        """The shortest time that the axis shows, also of few rows; see ``TimeChart``."""
         if self.span is None and self.window_ns is not None:
             return max(self.window_ns // _FULLEST, 1)
         return self.length_ns or 1
@@ -76,7 +76,7 @@ class View:
 
 @dataclass(frozen=True)
 class Sketch:
-    """What a chart is told about itself before it sees any rows."""
+    """The settings of a chart, known before it has any rows."""
 
     symbol: str = ""
     zone: Zone = field(default_factory=Zone)
@@ -86,18 +86,18 @@ class Sketch:
 
 
 class Drawing(NamedTuple):
-    """What is to be seen now.
+    """The content of a figure at one moment.
 
     Attributes
     ----------
     arrays
         Values of each trace.
     layout
-        Parts of the layout that follow the data, by dotted path.
+        Parts of the layout that depend on the data, by dotted path.
     window
         The x range to show while the newest data are followed, in axis units.
     traces
-        Other attributes of traces that follow the data, as ``"<trace>.<path>"``.
+        Other attributes of traces that depend on the data, as ``"<trace>.<path>"``.
     """
 
     arrays: Arrays
@@ -112,18 +112,18 @@ class Chart(ABC):
     Parameters
     ----------
     view
-        What is looked at; for another view another chart is made.
+        The part of the data to show; another view needs another chart.
     sketch
         Symbol, time zone, height and the options of its kind.
     """
 
-    #: What the rows are that it takes.
+    #: The kinds of rows that it takes.
     roles: tuple[Role, ...] = ()
-    #: Whether what it shows also depends on the rows before the span that is shown.
+    #: Whether the drawing also depends on rows before the span that is shown.
     needs_past = False
     #: Draws per second, at most.
     fastest = 20.0
-    #: The axes that a zoom in time is made on; none where x is no time.
+    #: The time axis, where a zoom asks for other rows; ``None`` where x is no time.
     time_axis: str | None = "xaxis"
 
     def __init__(self, view: View, sketch: Sketch) -> None:
@@ -140,10 +140,10 @@ class Chart(ABC):
 
     @abstractmethod
     def draw(self) -> Drawing:
-        """Picture what has been taken so far."""
+        """Draw the rows taken so far."""
 
-    def mark(self, gaps: Sequence[GapMark]) -> None:  # noqa: B027  most charts have no place for them
-        """Tell all gaps known by now, on the clock of arrival, before any rows."""
+    def mark(self, gaps: Sequence[GapMark]) -> None:  # noqa: B027  charts without a time axis ignore them
+        """Set the gaps known by now, on the clock of arrival; call it before any rows are taken."""
 
     @property
     @abstractmethod
@@ -151,7 +151,7 @@ class Chart(ABC):
         """Whether there is nothing to draw yet."""
 
     def waiting(self) -> list[Spec]:
-        """Say so in the figure while there is nothing to draw."""
+        """Describe the note that is shown while there is nothing to draw."""
         if not self.is_empty:
             return []
         what = " or ".join(self.roles[0].channels[:2]) if self.roles else "any"
@@ -176,27 +176,27 @@ class Chart(ABC):
 
 
 class TimeChart(Chart):
-    """A chart over time: knows the newest instant, where lines break, and what is in view."""
+    """A chart over time: it keeps the newest instant, the gaps, and the range in view."""
 
     def __init__(self, view: View, sketch: Sketch) -> None:
         super().__init__(view, sketch)
         self._newest = 0
         self._oldest = 0
         self._gap_map = GapMap()
-        self._clock_role = ""  # whose rows tell where gaps lie
-        self._beyond: set[str] = set()  # roles of which a row behind the span has come
+        self._clock_role = ""  # its rows place the gaps
+        self._beyond: set[str] = set()  # roles that have a row after the span
 
     @property
     def is_empty(self) -> bool:
-        """Whether no row has come yet."""
+        """Whether no row has been taken yet."""
         return self._newest == 0
 
     def mark(self, gaps: Sequence[GapMark]) -> None:
-        """Tell all gaps known by now; before the rows, or the rows have to be taken again."""
+        """Set the gaps known by now, before the rows: they place the gaps as they are taken."""
         self._gap_map = GapMap(gaps)
 
     def _clip(self, role: str, rows: pl.DataFrame) -> tuple[pl.DataFrame, Times]:
-        """Take note of the times of rows; returns those in view with their times."""
+        """Note the times of rows; returns the rows in view with their times."""
         times = events(rows)
         if not times.size:
             return rows, times
@@ -208,8 +208,8 @@ class TimeChart(Chart):
         inside = (times >= begin - margin) & (times <= end + margin)
         if inside.all():
             return rows, times
-        # One more on either side, for the lines that leave the picture; the one behind may come in
-        # a later batch.
+        # One more row on either side, for the lines that leave the picture. The one after the span
+        # may come in a later batch, but only the first of them counts.
         inside[:-1] |= inside[1:]
         beyond = np.flatnonzero(times > end + margin)[:1]
         if beyond.size and role not in self._beyond:
@@ -227,12 +227,12 @@ class TimeChart(Chart):
 
     @property
     def gap_breaks(self) -> Times:
-        """Where lines break."""
+        """The instants at which lines break."""
         return breaks(self._gap_map.found)
 
     @property
     def horizon(self) -> int | None:
-        """Where the followed window begins; ``None`` where nothing is ever left behind."""
+        """The begin of the followed window; ``None`` where no row ever leaves the view."""
         if self.view.span is not None or self.view.window_ns is None or not self._newest:
             return None
         return self._newest - self.view.window_ns
@@ -246,17 +246,17 @@ class TimeChart(Chart):
             horizon = self.horizon
             begin = self._oldest if horizon is None else self._filled_from(horizon)
             end = self._newest
-            # During an outage there is room to see it.
+            # During an outage there is more room at the right, so that its shade is seen.
             is_out = any(gap.end is None for gap in self._gap_map.found)
             pad = max((end - begin) // (15 if is_out else 100), 1_000_000)
             begin, end = begin - (0 if horizon is not None else pad), end + pad
-        # Any row may say that it is of the year 2262, behind which there is no time.
+        # A row may claim any time, and ns in 64 bits end in the year 2262.
         begin, end = max(begin, _FIRST_NS), min(end, _LAST_NS)
         low, high = self.sketch.zone.to_axis(np.array([begin, end], np.int64))
         return float(low), float(high)
 
     def _filled_from(self, horizon: int) -> int:
-        # While the window is not full, the picture is what there is.
+        # While the window is not full, the axis begins at the oldest row.
         return max(horizon, min(self._oldest, self._newest - self.view.shortest_ns))
 
     def _drawing(self, arrays: Arrays, **parts: Any) -> Drawing:
@@ -266,9 +266,10 @@ class TimeChart(Chart):
         begin, end = self._in_view()
         edge = end if window is None else self.sketch.zone.to_ns(window[1])
         inside = [
-            gap for gap in self._gap_map.found
+            gap
+            for gap in self._gap_map.found
             if gap.begin <= end and (gap.end is None or gap.end >= begin)
-        ]  # fmt: skip
+        ]
         patch = {
             "shapes": shapes(inside, edge, self.sketch.zone, shortest_ns=shortest),
             "annotations": self.waiting(),
@@ -283,7 +284,7 @@ class TimeChart(Chart):
         return (self._oldest if horizon is None else horizon), self._newest
 
     def on_axis(self, times: Times) -> Floats:
-        """Turn ns UTC into what the time axis shows."""
+        """Convert ns UTC to positions on the time axis."""
         return self.sketch.zone.to_axis(times)
 
     def _time_layout(self, what: str, **options: Any) -> Spec:

@@ -1,4 +1,4 @@
-"""Columns of a frame as arrays, after a look at whether it is the right frame."""
+"""Columns of a frame as arrays, and checks that a frame has them."""
 
 from __future__ import annotations
 
@@ -70,10 +70,10 @@ def one_symbol(frame: pl.DataFrame, symbol: str | None, what: str) -> tuple[pl.D
 
 
 def events(frame: pl.DataFrame) -> Times:
-    """Give the event times, ns UTC; arrival stands in where the exchange sent none.
+    """Return the event times, ns UTC; where one is missing, the time of arrival stands in.
 
-    It is moved by what the two clocks differ by in the rows beside: they may be years apart, as in
-    a simulation.
+    That is shifted by the difference of the two clocks in the neighbouring rows: in a simulation
+    they may be years apart.
     """
     times = frame["timestamp"]
     if not times.null_count() or "local_timestamp" not in frame.columns:
@@ -87,7 +87,7 @@ def events(frame: pl.DataFrame) -> Times:
 
 
 def timed(frame: pl.DataFrame) -> pl.DataFrame:
-    """Leave out rows of which nobody knows the time: they have no place in a figure over time."""
+    """Leave out rows without any time: they have no place in a figure over time."""
     known = [name for name in ("timestamp", "local_timestamp") if name in frame.columns]
     if "timestamp" not in known or not frame["timestamp"].null_count():
         return frame
@@ -95,14 +95,14 @@ def timed(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def arrivals(frame: pl.DataFrame) -> Times:
-    """Give the arrival times, ns UTC; those of the events where the frame has none."""
+    """Return the arrival times, ns UTC; the event times where the frame has none."""
     if "local_timestamp" not in frame.columns or frame["local_timestamp"].null_count():
         return events(frame)
     return nanoseconds(frame["local_timestamp"])
 
 
 def lags_of(frame: pl.DataFrame) -> Floats:
-    """Give arrival less event time in ms; NaN where one of them is missing."""
+    """Return arrival less event time in ms; NaN where one of them is missing."""
     event, local = frame["timestamp"], frame["local_timestamp"]
     lags: Floats = (nanoseconds(local) - nanoseconds(event)) / 1e6
     if event.null_count() or local.null_count():
@@ -110,17 +110,17 @@ def lags_of(frame: pl.DataFrame) -> Floats:
     return lags
 
 
-# What follows runs at each refresh on a few hundred rows, so it keeps to what polars does in place:
-# an expression, however small, is planned and handed to a thread pool.
+# The functions below run at each refresh on a few hundred rows. They use methods of polars columns
+# rather than expressions: even a small expression is planned and handed to a thread pool.
 
 
 def nanoseconds(times: pl.Series) -> Times:
-    """Give a column of times as ns UTC; 0 where one is missing.
+    """Return a column of times as ns UTC; 0 where one is missing.
 
     Raises
     ------
     InvalidInput
-        If it holds no times.
+        If the column holds no times.
     """
     if not isinstance(times.dtype, pl.Datetime):
         raise InvalidInput(f"column {times.name!r} must hold times, not {times.dtype}")
@@ -132,7 +132,7 @@ def nanoseconds(times: pl.Series) -> Times:
 
 
 def numbers(frame: pl.DataFrame, name: str) -> Floats:
-    """Give a column as floats; missing values are NaN."""
+    """Return a column as floats; missing values are NaN."""
     column = frame[name]
     if column.dtype != pl.Float64:
         column = column.cast(pl.Float64)
@@ -140,7 +140,7 @@ def numbers(frame: pl.DataFrame, name: str) -> Floats:
 
 
 def sides(frame: pl.DataFrame) -> Floats:
-    """Give +1 for buy, -1 for sell, 0 where the taker's side is not known."""
+    """Return +1 for buy, -1 for sell, 0 where the taker's side is not known."""
     column = frame["side"]
     if column.dtype != _SIDES:
         column = column.cast(pl.String).cast(_SIDES, strict=False)
@@ -149,7 +149,7 @@ def sides(frame: pl.DataFrame) -> Floats:
 
 
 def best_quotes(frame: pl.DataFrame) -> tuple[Floats, Floats, Floats, Floats]:
-    """Give best bid price and size, best ask price and size of any channel that has them."""
+    """Return best bid price and size, best ask price and size, from rows of any such channel."""
     if _TOUCH[0] in frame.columns:
         bid, bid_size, ask, ask_size = (numbers(frame, name) for name in _TOUCH)
     elif _DEPTH5[0] in frame.columns:

@@ -1,4 +1,4 @@
-"""What changed between two pictures, as the few values that a browser does not have yet."""
+"""The difference between two drawings: the few values that a browser does not have yet."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Array = npt.NDArray[Any]
 
 
 class ArrayChange(NamedTuple):
-    """A change of one attribute: leave out the first ``drop`` rows, keep ``keep``, add ``tail``."""
+    """A change of one array: leave out the first ``drop`` rows, keep ``keep``, append ``tail``."""
 
     trace: int
     path: str
@@ -28,7 +28,7 @@ class ArrayChange(NamedTuple):
 
     @property
     def header(self) -> list[Any]:
-        """What goes into the message beside the values; the last is a row's length, 0 in 1-D."""
+        """The change without its values, as JSON; the last part is a row's length, 0 in 1-D."""
         wide = self.tail.shape[1] if self.tail.ndim == 2 else 0
         return [self.trace, self.path, _DTYPES[self.tail.dtype.name], self.drop, self.keep, wide]
 
@@ -39,14 +39,14 @@ class ArrayChange(NamedTuple):
 
 
 def difference(old: Mapping[tuple[int, str], Array], new: Arrays) -> list[ArrayChange]:
-    """List what turns the arrays that were sent last into new ones.
+    """List the changes that turn the arrays sent last into the new ones.
 
-    A followed line loses points on the left and gains some on the right; the points between are
+    A followed line loses points on the left and gains some on the right. The points between are
     not sent again.
     """
     drops: dict[int, int] = {}
     parts = []
-    # Times first: they say how far the other attributes of their trace have moved.
+    # Times first: the other arrays of their trace have moved by as many points.
     for key in sorted(new, key=lambda each: (each[0], each[1] != "x")):
         array = _sendable(new[key])
         before = old.get(key)
@@ -63,7 +63,7 @@ def difference(old: Mapping[tuple[int, str], Array], new: Arrays) -> list[ArrayC
 
 
 def patched(old: Array | None, part: ArrayChange) -> Array:
-    """Apply a part, as the browser does."""
+    """Apply a change, as the browser does."""
     kept = part.tail[:0] if old is None else old[part.drop : part.drop + part.keep]
     return np.concatenate((kept, part.tail))
 

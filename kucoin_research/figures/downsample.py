@@ -1,15 +1,15 @@
-"""Fewer points that look the same: what a bounded number of pixels can show of any number of rows.
+"""Downsampling: any number of rows becomes a bounded number of points that look the same.
 
-Per bucket of time the first, the lowest, the highest and the last point are kept, so no extreme is
-ever lost (M4: Jugel et al., "M4: A Visualization-Oriented Time Series Data Aggregation", VLDB 2014,
-https://www.vldb.org/pvldb/vol7/p797-jugel.pdf, read 2026-11-25). Buckets are powers of two of
-nanoseconds on one fixed grid: they do not move with the window, so what is drawn does not
-flicker, and old buckets stay as they are.
+Of each bucket of time the first, the lowest, the highest and the last point are kept, so no extreme
+is ever lost (M4: Jugel et al., "M4: A Visualization-Oriented Time Series Data Aggregation", VLDB
+2014, https://www.vldb.org/pvldb/vol7/p797-jugel.pdf, read 2026-11-25). The width of a bucket is a
+power of two of nanoseconds, on one fixed grid. So buckets do not move with the window, the drawing
+does not flicker, and old buckets stay as they are.
 
-Each bucket is thinned with the rows that it gets, the newest one too: the right edge of a picture
-is no denser than the rest. They grow wider, all at once, only when there is more than may be drawn,
-so a picture is as fine as the points allow. What four points say of a bucket is all that those of a
-wider one need, so nothing is lost on the way, however the rows come.
+Each bucket is thinned as rows come, the newest one too, so the right edge of a picture is no denser
+than the rest. All buckets grow wider together, and only when there are more points than may be
+drawn: a picture is as fine as the points allow. The four points of a bucket suffice to compute the
+four of a wider one, so nothing is lost on the way, in whatever batches the rows come.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ __all__ = ["Bubbles", "Extremes", "Sums", "broken", "bucket_width", "thin"]
 
 Indices = npt.NDArray[np.intp]
 
-_LONG = 200  # rows a group, from which on it is quicker to look at each by itself
+_LONG = 200  # rows per group from which on a loop over the groups is quicker
 
 
 def bucket_width(span_ns: int, buckets: int) -> int:
-    """Give the smallest power of two (ns) of which ``buckets`` cover the span."""
+    """Return the smallest width, a power of two (ns), with which ``buckets`` cover the span."""
     wanted = max(1, -(-span_ns // max(buckets, 1)))
     return 1 << (wanted - 1).bit_length()
 
@@ -52,7 +52,7 @@ def thin(times: Times, values: Floats, width_ns: int) -> Indices:
     if not times.size:
         return np.empty(0, np.intp)
     starts = _buckets(times, width_ns)
-    if starts.size == 1:  # as with nearly every refresh of a live figure
+    if starts.size == 1:  # the usual case: a refresh of a live figure
         return _ascending(0, int(values.argmin()), int(values.argmax()), times.size - 1)
     ends = np.append(starts[1:], times.size) - 1
     return np.unique(
@@ -65,7 +65,7 @@ def _starts(keys: Times) -> Indices:
 
 
 def _buckets(times: Times, width_ns: int) -> Indices:
-    # Where each bucket begins.
+    # The position at which each bucket begins.
     if times[0] // width_ns == times[-1] // width_ns:
         return np.zeros(1, np.intp)
     return _starts(times // width_ns)
@@ -76,14 +76,14 @@ def _ascending(*places: int) -> Indices:
 
 
 def _lowest(values: Floats, starts: Indices) -> Indices:
-    """Find the first place in each group that has its lowest value."""
+    """Find the first position of the lowest value in each group."""
     if values.size >= _LONG * starts.size or starts.size == 1:
         return starts + np.array([part.argmin() for part in np.split(values, starts[1:])], np.intp)
     return _where_equal(values, np.minimum.reduceat(values, starts), starts)
 
 
 def _highest(values: Floats, starts: Indices) -> Indices:
-    """Find the first place in each group that has its highest value."""
+    """Find the first position of the highest value in each group."""
     if values.size >= _LONG * starts.size or starts.size == 1:
         return starts + np.array([part.argmax() for part in np.split(values, starts[1:])], np.intp)
     return _where_equal(values, np.maximum.reduceat(values, starts), starts)
@@ -98,7 +98,7 @@ def _where_equal(values: Floats, wanted: Floats, starts: Indices) -> Indices:
 
 
 def broken(times: Times, values: Floats, breaks: Times) -> tuple[Times, Floats]:
-    """Put a point without a value at each break that lies between points: a line ends there."""
+    """Insert a point without a value at each break between points, where the line is to end."""
     places = np.searchsorted(times, breaks, "right")
     inner = (places > 0) & (places < times.size)
     if not inner.any():
@@ -108,22 +108,22 @@ def broken(times: Times, values: Floats, breaks: Times) -> tuple[Times, Floats]:
 
 
 class Extremes:
-    """A line of bounded length that any number of rows is added to; its extremes are true.
+    """A line of bounded length, to which any number of rows is added; its extremes are exact.
 
     Parameters
     ----------
     most
-        How many points it has at most.
+        Most points that it has.
     """
 
     def __init__(self, most: int) -> None:
         self.times: Times = np.empty(0, np.int64)
         self.values: Floats = np.empty(0)
         self.most = most
-        self._width = 0  # ns of a bucket; 0 while there are few enough rows
+        self._width = 0  # ns of a bucket; 0 while every row is kept
 
     def add(self, times: Times, values: Floats, since: int | None = None) -> None:
-        """Add rows; those without a finite value are left out, late ones find their place.
+        """Add rows; those without a finite value are left out, late ones are sorted in.
 
         Parameters
         ----------
@@ -132,7 +132,7 @@ class Extremes:
         values
             Of the same length.
         since
-            What is older (ns) is forgotten, as ``drop_before`` does.
+            Older rows (ns) are dropped, as by ``drop_before``.
         """
         present = np.isfinite(values)
         if not present.all():
@@ -151,7 +151,7 @@ class Extremes:
         self._thin(first)
 
     def drop_before(self, time_ns: int) -> None:
-        """Forget what is older, but for the last point before, where the line comes from."""
+        """Drop older points, except the last one: the line comes from there."""
         start = max(0, int(np.searchsorted(self.times, time_ns)) - 1)
         if start:
             self.times, self.values = self.times[start:], self.values[start:]
@@ -175,24 +175,24 @@ def _wider(width: int, times: Times, most: int) -> int:
 
 
 class Bubbles:
-    """Trades as a bounded number of bubbles whose sizes add up to what was traded.
+    """Trades as a bounded number of bubbles, whose sizes add up to the size traded.
 
-    Where a bucket of time has more trades than can be drawn, its highest and its lowest stay where
-    they are, and so does the largest of the others, which stands for all that are left, too.
+    Where a bucket of time has too many trades, three remain: the one at the highest price, the one
+    at the lowest, and the largest of the others. This one represents all that are left out.
 
     Parameters
     ----------
     most
-        How many there are at most.
+        Most bubbles.
 
     Attributes
     ----------
     times, prices
-        ns, and where each bubble is.
+        Place of each bubble; ns.
     sizes
-        What was traded in the trades that it stands for; the sum of all is that of all trades.
+        Size traded in the trades that each bubble represents.
     counts
-        How many trades it stands for.
+        Number of those trades.
     """
 
     def __init__(self, most: int) -> None:
@@ -201,7 +201,7 @@ class Bubbles:
         self.sizes: Floats = np.empty(0)
         self.counts: Floats = np.empty(0)
         self.most = most
-        self._own: Floats = np.empty(0)  # the size of the trade that is there
+        self._own: Floats = np.empty(0)  # size of the very trade at that place
         self._width = 0
 
     def add(self, times: Times, prices: Floats, sizes: Floats, since: int | None = None) -> None:
@@ -212,7 +212,7 @@ class Bubbles:
         times, prices, sizes
             ns, and of the same length.
         since
-            What is older (ns) is forgotten.
+            Older trades (ns) are dropped.
         """
         present = np.isfinite(prices) & np.isfinite(sizes)
         if not present.any():
@@ -231,7 +231,7 @@ class Bubbles:
         self._thin(first)
 
     def drop_before(self, time_ns: int) -> None:
-        """Forget what is older."""
+        """Drop older bubbles."""
         start = int(np.searchsorted(self.times, time_ns))
         if start:
             self._keep(slice(start, None))
@@ -255,7 +255,7 @@ class Bubbles:
         kept = np.unique(np.concatenate((lowest, largest, highest)))
         if kept.size == prices.size:
             return
-        # The two stand for themselves, the third for what is left of its bucket.
+        # Highest and lowest represent themselves, the third all the rest of its bucket.
         group = np.searchsorted(starts, kept, "right") - 1
         place = np.searchsorted(kept, largest)
         sizes, counts = own[kept], np.ones(kept.size)
@@ -276,13 +276,13 @@ class Sums:
     Parameters
     ----------
     columns
-        How many values a row has.
+        Number of values in a row.
     buckets
-        How many there are of it at most.
+        Most buckets.
     least_ns
-        The shortest span that is shown; for less the buckets are no narrower.
+        The shortest span that is shown; it sets the narrowest buckets.
     most_ns
-        The longest one; when left out, there is none.
+        The longest span that is shown; left out: any.
     """
 
     def __init__(
@@ -302,7 +302,7 @@ class Sums:
     def add(self, times: Times, values: Floats, since: int | None = None) -> None:
         """Add rows; ``values`` has the shape (columns, rows) and holds no missing value.
 
-        Buckets that have ended before ``since`` (ns) are forgotten.
+        Buckets that end before ``since`` (ns) are dropped.
         """
         if since is not None:
             self.drop_before(since)
@@ -313,7 +313,7 @@ class Sums:
         self._merge(times // self.width, values)
 
     def drop_before(self, time_ns: int) -> None:
-        """Forget buckets that have ended before."""
+        """Drop buckets that end before a time."""
         start = int(np.searchsorted(self.keys, time_ns // self.width))
         self.keys, self.sums = self.keys[start:], self.sums[:, start:]
 

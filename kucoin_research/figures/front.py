@@ -1,14 +1,14 @@
-"""What ``kucoin_research.figures`` offers: one function per kind of figure.
+"""The public functions of ``kucoin_research.figures``: one per kind of figure.
 
 Every function takes a polars frame, a recorded session, or a running stream, and shows one symbol.
-What is missing (``status`` rows tell of gaps and outages) is shaded, and lines break there. Blue is
-what buyers do, orange what sellers do. Live figures of a kernel share one refresh thread,
-``refresher()``, which also calls functions of yours.
+Gaps and outages, which ``status`` rows report, are shaded, and lines break there. Blue stands for
+buyers, orange for sellers. Live figures of a kernel share one refresh thread, ``refresher()``,
+which also calls functions of yours.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -16,72 +16,43 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from kucoin_research.errors import InvalidInput, KucoinResearchError, UnknownChannel, shown
-from kucoin_research.figures.book_charts import BOOK_FORMS, DepthChart, HeatChart, LadderChart
+from kucoin_research.errors import InvalidInput, shown
+from kucoin_research.figures.book_charts import DepthChart, LadderChart
 from kucoin_research.figures.candle_chart import CandleChart, interval_ns
-from kucoin_research.figures.chart import Chart, Sketch, TimeChart, View
-from kucoin_research.figures.columns import one_symbol, require, timed
+from kucoin_research.figures.chart import Chart, Sketch, View
+from kucoin_research.figures.columns import one_symbol, timed
 from kucoin_research.figures.gaps import gaps_of, prompt
-from kucoin_research.figures.line_charts import (
-    FlowChart,
-    LagChart,
-    MarkChart,
-    PriceChart,
-    SpreadChart,
-    lag_options,
-)
+from kucoin_research.figures.heat_chart import HeatChart
+from kucoin_research.figures.inputs import Drawable, channels_for, channels_of_kind, frames_of
+from kucoin_research.figures.lag_chart import LagChart, lag_options
+from kucoin_research.figures.line_charts import FlowChart, MarkChart, PriceChart, SpreadChart
 from kucoin_research.figures.static import Figure, still
-from kucoin_research.figures.tail import Fixed, is_running, pick_channel, pick_symbol
+from kucoin_research.figures.tail import Fixed, Rows, pick_symbol
 from kucoin_research.figures.theme import resolve
 from kucoin_research.figures.time_axis import Zone
 from kucoin_research.foundation.arguments import (
-    columns_hold,
     count,
     is_number,
     kind_of,
     name_of,
     number,
 )
-from kucoin_research.frames.analytics import check_tickers, check_trades
 from kucoin_research.model.intervals import Interval, Length, parse_interval
+from kucoin_research.model.orderbook import OrderBook
+from kucoin_research.model.source import LiveSource, is_live
 
 if TYPE_CHECKING:
     from kucoin_research.figures.widget import LiveFigure
 
-__all__ = [
-    "candles",
-    "channels_for",
-    "depth",
-    "flow",
-    "heatmap",
-    "ladder",
-    "lag",
-    "mark",
-    "price",
-    "spread",
-]
+__all__ = ["candles", "depth", "flow", "heatmap", "ladder", "lag", "mark", "price", "spread"]
+
 
 _LIVE_WINDOW = "5m"
 _STATIC_PX = 2_000
-_TOUCHES = (
-    ("best_bid_price", "best_bid_size", "best_ask_price", "best_ask_size"),
-    ("bid_price_1", "bid_size_1", "ask_price_1", "ask_size_1"),
-    ("bid_prices", "bid_sizes", "ask_prices", "ask_sizes"),
-)
-_TIMES = ("timestamp",)
-_TRADE = (*_TIMES, "price", "size", "side")
-_OHLC = (*_TIMES, "open", "high", "low", "close")  # and the volume, but for bars of the mid
-_FIVE = range(1, 6)
-_NUMBERS = (
-    *("price", "size", "open", "high", "low", "close", "volume", "turnover"),
-    *("mark_price", "index_price", "funding_rate", *_TOUCHES[0]),
-    *("bid_price", "bid_size", "ask_price", "ask_size"),
-    *(f"{side}_{what}_{n}" for side in ("bid", "ask") for what in ("price", "size") for n in _FIVE),
-)
 
 
 def price(
-    source: Any,
+    source: Drawable,
     symbol: str | None = None,
     *,
     trades: pl.DataFrame | None = None,
@@ -99,25 +70,26 @@ def price(
         A running stream, a session, or a frame of ``ticker``, ``bbo``, ``depth5``, ``depth50`` or
         ``trade`` rows (ns UTC). A ticker's last trades are shown where there are no trades.
     symbol
-        Which one; may be left out where there is only one.
+        The symbol to show; may be left out where there is only one.
     trades
         Rows of ``trade`` beside a frame of quotes.
     status
-        Rows of ``status`` beside a frame: their gaps are shaded. A stream's are known.
+        Rows of ``status`` beside a frame: their gaps are shaded. Streams and sessions have their
+        own.
     window
-        How much of the newest data is followed: seconds, a duration such as ``"5m"`` or a
+        Length of the newest data to follow: seconds, a duration such as ``"5m"`` or a
         ``timedelta``, or ``"all"``. Left out: five minutes of a stream, all of a frame.
     tz
         ``"UTC"``, ``"local"`` or an IANA name, for the time axis.
     theme
-        ``"light"`` or ``"dark"``, for a static figure; a live one has its page's.
+        ``"light"`` or ``"dark"``, for a static figure; a live one takes its page's.
     height
         Pixels.
 
     Returns
     -------
     Figure or LiveFigure
-        A plotly figure of a frame or session, a widget of a stream. Prices are in quote currency,
+        A plotly figure of a frame or session, a widget for a stream. Prices are in quote currency,
         sizes in lots on futures and base coins on spot.
 
     Raises
@@ -125,14 +97,25 @@ def price(
     ColumnMissing
         If the frame lacks a column; the message lists those it has.
     InvalidInput
-        If several symbols are there and none is named, or an argument means nothing.
+        If there are several symbols and none is named, or an argument is invalid.
     """
     extra = {} if trades is None else {"trades": trades}
-    return _make(PriceChart, "price", source, symbol, extra, status, window, tz, theme, height)
+    return _make(
+        PriceChart,
+        "price",
+        source,
+        symbol=symbol,
+        extra=extra,
+        status=status,
+        window=window,
+        tz=tz,
+        theme=theme,
+        height=height,
+    )
 
 
 def candles(
-    source: Any,
+    source: Drawable,
     symbol: str | None = None,
     *,
     every: Length | None = None,
@@ -148,12 +131,13 @@ def candles(
     ----------
     source
         A running stream, a session, or a frame of ``candle`` or ``trade`` rows, or of bars:
-        ``ohlcv``, ``mid_bars``. Those of the mid have no volume and no VWAP.
+        ``ohlcv``, ``mid_bars``. Bars of the mid have no volume and no VWAP.
     symbol
-        Which one; may be left out where there is only one.
+        The symbol to show; may be left out where there is only one.
     every
-        The interval, such as ``"10s"`` or ``"5min"``: of a stream, its candles of this interval, or
-        else ones made of its trades. Left out: the candles there are, or what suits the view.
+        The interval, such as ``"10s"`` or ``"5min"``. A stream's candles of this interval are
+        shown, or else candles made of its trades. Left out: the source's own candles, or an
+        interval that suits the view.
     status, window, tz, theme, height
         As for ``price``.
 
@@ -161,26 +145,36 @@ def candles(
     -------
     Figure or LiveFigure
         The average price (VWAP) is cumulative since the first candle. Where candles have no
-        turnover (futures) it is that of their typical prices.
+        turnover (futures), it is the average of their typical prices.
 
     Raises
     ------
     ColumnMissing, InvalidInput
-        As for ``price``; also if ``every`` is no interval, or if the rows are tickers, which skip
-        trades, or orders or changes of a book. A stream or session that has neither candles nor
-        trades raises ``UnknownChannel``.
+        As for ``price``; also if ``every`` is no interval, or if the rows are no trades: tickers,
+        which skip some, or orders or changes of a book.
+    UnknownChannel
+        If a stream or session has neither candles nor trades.
     """
     options = {}
     if every is not None:
         interval_ns(every)
-        options = {"every": parse_interval(every).name}  # as streams call their candles
+        options = {"every": parse_interval(every).name}  # as in a stream's names of channels
     return _make(
-        CandleChart, "candles", source, symbol, {}, status, window, tz, theme, height, options
+        CandleChart,
+        "candles",
+        source,
+        symbol=symbol,
+        status=status,
+        window=window,
+        tz=tz,
+        theme=theme,
+        height=height,
+        options=options,
     )
 
 
 def depth(
-    source: Any,
+    source: Drawable,
     symbol: str | None = None,
     *,
     levels: int = 200,
@@ -193,12 +187,12 @@ def depth(
     ----------
     source
         A running stream of ``level2``, ``depth50`` or ``depth5``, a session, an ``OrderBook``, or a
-        frame: ``OrderBook.depth()``, ``order_book(...)`` or rows of those channels, of which the
-        newest state is shown.
+        frame: ``OrderBook.depth()``, ``order_book(...)`` or rows of those channels. The newest
+        state is shown.
     symbol, theme, height
         As for ``price``.
     levels
-        How many are shown per side.
+        Number of levels shown per side.
 
     Raises
     ------
@@ -206,11 +200,13 @@ def depth(
         As for ``price``.
     """
     options = {"levels": levels}
-    return _make(DepthChart, "depth", source, symbol, {}, None, None, "UTC", theme, height, options)
+    return _make(
+        DepthChart, "depth", source, symbol=symbol, theme=theme, height=height, options=options
+    )
 
 
 def ladder(
-    source: Any,
+    source: Drawable,
     symbol: str | None = None,
     *,
     levels: int = 20,
@@ -226,7 +222,7 @@ def ladder(
     symbol, theme, height
         As for ``price``.
     levels
-        How many steps of price are shown per side.
+        Number of price steps shown per side.
 
     Raises
     ------
@@ -235,12 +231,12 @@ def ladder(
     """
     options = {"levels": levels}
     return _make(
-        LadderChart, "ladder", source, symbol, {}, None, None, "UTC", theme, height, options
+        LadderChart, "ladder", source, symbol=symbol, theme=theme, height=height, options=options
     )
 
 
 def heatmap(
-    source: Any,
+    source: Drawable,
     symbol: str | None = None,
     *,
     bins: int = 80,
@@ -250,7 +246,7 @@ def heatmap(
     theme: str = "light",
     height: int = 420,
 ) -> Figure | LiveFigure:
-    """Show the order book over time; colour tells the size at each price, on a log scale.
+    """Show the order book over time; the colour is the size at each price, on a log scale.
 
     Parameters
     ----------
@@ -258,7 +254,7 @@ def heatmap(
         A running stream, a session, or a frame of ``depth50``, ``depth5`` or ``level2`` rows;
         ``level2`` has to begin with a snapshot, and takes a second per million rows.
     bins
-        About how many steps of price there are.
+        Approximate number of price steps.
     symbol, status, window, tz, theme, height
         As for ``price``.
 
@@ -269,12 +265,21 @@ def heatmap(
     """
     options = {"bins": bins}
     return _make(
-        HeatChart, "heatmap", source, symbol, {}, status, window, tz, theme, height, options
+        HeatChart,
+        "heatmap",
+        source,
+        symbol=symbol,
+        status=status,
+        window=window,
+        tz=tz,
+        theme=theme,
+        height=height,
+        options=options,
     )
 
 
 def spread(
-    source: Any,
+    source: Drawable,
     symbol: str | None = None,
     *,
     status: pl.DataFrame | None = None,
@@ -302,11 +307,21 @@ def spread(
     ColumnMissing, InvalidInput
         As for ``price``.
     """
-    return _make(SpreadChart, "spread", source, symbol, {}, status, window, tz, theme, height)
+    return _make(
+        SpreadChart,
+        "spread",
+        source,
+        symbol=symbol,
+        status=status,
+        window=window,
+        tz=tz,
+        theme=theme,
+        height=height,
+    )
 
 
 def mark(
-    source: Any,
+    source: Drawable,
     symbol: str | None = None,
     *,
     funding: pl.DataFrame | None = None,
@@ -333,11 +348,22 @@ def mark(
         As for ``price``.
     """
     extra = {} if funding is None else {"funding": funding}
-    return _make(MarkChart, "mark", source, symbol, extra, status, window, tz, theme, height)
+    return _make(
+        MarkChart,
+        "mark",
+        source,
+        symbol=symbol,
+        extra=extra,
+        status=status,
+        window=window,
+        tz=tz,
+        theme=theme,
+        height=height,
+    )
 
 
 def flow(
-    source: Any,
+    source: Drawable,
     symbol: str | None = None,
     *,
     status: pl.DataFrame | None = None,
@@ -346,7 +372,7 @@ def flow(
     theme: str = "light",
     height: int = 420,
 ) -> Figure | LiveFigure:
-    """Show order flow: what takers bought less what they sold, cumulative and per bar.
+    """Show order flow: size bought by takers less size sold by them, cumulative and per bar.
 
     Parameters
     ----------
@@ -358,14 +384,26 @@ def flow(
     Raises
     ------
     ColumnMissing, InvalidInput
-        As for ``price``; also if the rows are tickers, which skip trades, or orders or changes of a
-        book. A stream or session without trades raises ``UnknownChannel``.
+        As for ``price``; also if the rows are no trades: tickers, which skip some, or orders or
+        changes of a book.
+    UnknownChannel
+        If a stream or session has no trades.
     """
-    return _make(FlowChart, "flow", source, symbol, {}, status, window, tz, theme, height)
+    return _make(
+        FlowChart,
+        "flow",
+        source,
+        symbol=symbol,
+        status=status,
+        window=window,
+        tz=tz,
+        theme=theme,
+        height=height,
+    )
 
 
 def lag(
-    source: Any,
+    source: Drawable,
     symbol: str | None = None,
     *,
     offset_ms: float | None = None,
@@ -375,26 +413,25 @@ def lag(
     theme: str = "light",
     height: int = 420,
 ) -> Figure | LiveFigure:
-    """Show how long after the event each row arrived, over time and as a histogram.
+    """Show the time from event to arrival of each row, over time and as a histogram.
 
     Parameters
     ----------
     source
         A running stream, a session, or a frame with ``timestamp`` and ``local_timestamp``; not of
-        candles, whose timestamp is no event's.
+        candles, whose timestamp is the open time.
     offset_ms
-        The exchange's clock less this machine's, which is added. Left out: as a stream has
-        measured it for each row (rows of which it does not know their lag are left out), 0 for a
-        frame.
+        The exchange's clock less this machine's, which is added. Left out: a stream's own
+        measurement for each row (rows without one are left out), 0 for a frame.
     symbol, status, window, tz, theme, height
         As for ``price``.
 
     Returns
     -------
     Figure or LiveFigure
-        Milliseconds. Rows that REST brought, or that waited for what belongs before them, are left
-        out as far as a stream, a session or ``status`` tells of them. On a simulated exchange whose
-        virtual clock does not run at speed 1 the lag means nothing.
+        Milliseconds. Rows that REST brought, or that waited for earlier ones, are left out where a
+        stream, a session or ``status`` marks them. On a simulated exchange whose virtual clock does
+        not run at speed 1 the lag means nothing.
 
     Raises
     ------
@@ -405,61 +442,38 @@ def lag(
         options = lag_options(source)
     else:
         options = {"offset_ms": number(offset_ms, "offset_ms", "milliseconds, or None")}
-    return _make(LagChart, "lag", source, symbol, {}, status, window, tz, theme, height, options)
+    return _make(
+        LagChart,
+        "lag",
+        source,
+        symbol=symbol,
+        status=status,
+        window=window,
+        tz=tz,
+        theme=theme,
+        height=height,
+        options=options,
+    )
 
 
-def channels_for(kind: type[Chart], source: Any, every: str | None = None) -> dict[str, str]:
-    """Find which of a source's channels serve the roles of a chart.
-
-    Raises
-    ------
-    UnknownChannel
-        If it has none that the chart needs; the message names those that would do.
-    """
-    found = {role.name: pick_channel(source, role, every) for role in kind.roles}
-    there = {role: channel for role, channel in found.items() if channel is not None}
-    lacking = next((r for r in kind.roles if r.is_needed and r.name not in there), None)
-    if lacking is not None or not there:
-        role = lacking or kind.roles[0]
-        raise UnknownChannel(
-            f"this figure needs one of the channels {', '.join(role.channels)}, "
-            "and the source has none of them"
-        )
-    return there
-
-
-# Pixels that plotly takes and a page holds, levels or bins that a chart can show, and the seconds
-# that fit a 64-bit time.
+# Bounds of the height in pixels, the most levels or bins, and the seconds that fit a 64-bit time.
 _LOWEST, _HIGHEST = 10, 20_000
 _FINEST = 100_000
 _LONGEST_WINDOW = 9.0e9
-# What rows may look like, by role: the first set of columns that fits is taken.
-_COLUMNS: dict[tuple[type[Chart], str], tuple[tuple[str, ...], ...]] = {
-    (PriceChart, "quotes"): _TOUCHES,
-    (PriceChart, "trades"): (_TRADE,),
-    (SpreadChart, "quotes"): _TOUCHES,
-    (CandleChart, "candles"): (_OHLC, _TRADE[:3]),
-    (MarkChart, "mark"): ((*_TIMES, "mark_price", "index_price"),),
-    (MarkChart, "funding"): ((*_TIMES, "funding_rate"),),
-    (FlowChart, "trades"): (_TRADE,),
-    (LagChart, "rows"): ((*_TIMES, "local_timestamp"),),
-    (DepthChart, "book"): BOOK_FORMS,
-    (LadderChart, "book"): BOOK_FORMS,
-    (HeatChart, "book"): BOOK_FORMS[1:],  # the first has no time
-}
 
 
 def _make(
     kind: type[Chart],
     what: str,
-    source: Any,
+    source: Drawable,
+    *,
     symbol: str | None,
-    extra: Mapping[str, pl.DataFrame],
-    status: pl.DataFrame | None,
-    window: float | Length | None,
-    tz: str,
     theme: str,
     height: int,
+    extra: Mapping[str, pl.DataFrame] | None = None,
+    status: pl.DataFrame | None = None,
+    window: float | Length | None = None,
+    tz: str = "UTC",
     options: dict[str, Any] | None = None,
 ) -> Figure | LiveFigure:
     zone, options = Zone(tz), options or {}
@@ -468,23 +482,24 @@ def _make(
     for name in ("levels", "bins"):
         if name in options:
             options[name] = count(options[name], name, name, most=_FINEST)
-    resolve("", theme)  # a theme that there is not is refused at once, of a live figure too
+    resolve("", theme)  # refuse an unknown theme at once, for a live figure too
     if status is not None and not isinstance(status, pl.DataFrame):
         raise InvalidInput(
             f"status takes a polars frame of the 'status' channel, not {kind_of(status)}"
         )
-    if is_running(source):
+    if is_live(source):
         symbol = pick_symbol(source, symbol, what)
         sketch = Sketch(symbol, zone, height, options)
         channels = channels_for(kind, source, options.get("every"))
         return _live(kind, source, sketch, channels, window)
-    frames, status = _frames_of(kind, what, source, symbol, extra, status)
+    frames, status = frames_of(kind, what, source, symbol=symbol, extra=extra or {}, status=status)
     chosen = {}
-    symbol = symbol or getattr(source, "symbol", None)  # a book has one
+    if isinstance(source, OrderBook):
+        symbol = source.symbol
     for role, frame in frames.items():
         chosen[role], symbol = one_symbol(timed(frame), symbol, what)
     sketch, window_ns = Sketch(symbol or "", zone, height, options), _nanoseconds(window)
-    gaps = [] if status is None else gaps_of(status, _channels_of(kind), symbol)
+    gaps = [] if status is None else gaps_of(status, channels_of_kind(kind), symbol)
     if kind is LagChart and status is not None:
         chosen = {role: prompt(frame, status) for role, frame in chosen.items()}
     chart = kind(View(_STATIC_PX, None, window_ns), sketch)
@@ -493,85 +508,6 @@ def _make(
         chart.take(role, frame)
     rows = partial(Fixed, chosen, gaps)
     return still(chart, theme, lambda: _widget(kind, rows, sketch, {}, window_ns))
-
-
-def _channels_of(kind: type[Chart]) -> list[str]:
-    return [channel for role in kind.roles for channel in role.channels]
-
-
-def _frames_of(
-    kind: type[Chart],
-    what: str,
-    source: Any,
-    symbol: str | None,
-    extra: Mapping[str, pl.DataFrame],
-    status: pl.DataFrame | None,
-) -> tuple[dict[str, pl.DataFrame], pl.DataFrame | None]:
-    if isinstance(source, pl.DataFrame):
-        frames = {**_by_role(kind, source, extra), **extra}
-    elif callable(getattr(source, "frame", None)):  # a session
-        channels = channels_for(kind, source)
-        frames = {role: source.frame(channel, symbol) for role, channel in channels.items()}
-        status = status if status is not None else _status_of(source)
-    elif callable(getattr(source, "depth", None)):  # a book
-        if symbol not in (None, source.symbol):
-            raise InvalidInput(
-                f"this is the book of {shown(source.symbol)}, and not of {shown(symbol)}"
-            )
-        frames = {"book": source.depth()}
-    else:
-        raise InvalidInput(f"{what} takes a polars frame or a stream, not {kind_of(source)}")
-    for role, frame in frames.items():
-        _check(kind, what, role, frame)
-    return frames, status
-
-
-def _status_of(session: Any) -> pl.DataFrame | None:
-    try:
-        status: pl.DataFrame = session.frame("status")
-    except (KucoinResearchError, KeyError):
-        return None
-    return status
-
-
-def _by_role(
-    kind: type[Chart], frame: pl.DataFrame, extra: Mapping[str, pl.DataFrame]
-) -> dict[str, pl.DataFrame]:
-    # Of a ticker the price figure takes both, quotes and trades.
-    if kind is not PriceChart:
-        return {kind.roles[0].name: frame}
-    there = set(frame.columns)
-    found = {}
-    if any(set(names) <= there for names in _TOUCHES):
-        found["quotes"] = frame
-    if set(_TRADE) <= there and "trades" not in extra:
-        found["trades"] = frame
-    return found or {"quotes": frame}
-
-
-def _check(kind: type[Chart], what: str, role: str, frame: pl.DataFrame) -> None:
-    require(frame, (), what)
-    columns_hold(frame, times=(*_TIMES, "local_timestamp"), numbers=_NUMBERS)
-    there = set(frame.columns)
-    # The first that fits; else the one of which the least is missing.
-    form = min(_COLUMNS[kind, role], key=lambda names: len(set(names) - there))
-    needed = (*_TIMES, *form) if issubclass(kind, TimeChart) else form
-    channels = next(each.channels for each in kind.roles if each.name == role)
-    require(frame, tuple(dict.fromkeys(needed)), f"{what} (of rows of {_listed(channels)})")
-    if set(form) <= set(_TRADE):
-        _check_trades(kind, what, frame)
-
-
-def _listed(names: Sequence[str]) -> str:
-    *others, last = map(repr, names)
-    return f"{', '.join(others)} or {last}" if others else last
-
-
-def _check_trades(kind: type[Chart], what: str, frame: pl.DataFrame) -> None:
-    # The price figure shows a ticker's last trades, too: it makes no sums of them.
-    if kind is not PriceChart:
-        check_tickers(frame, what)
-    check_trades(frame, what)
 
 
 def _nanoseconds(window: float | Length | None) -> int | None:
@@ -586,7 +522,7 @@ def _nanoseconds(window: float | Length | None) -> int | None:
 
 def _live(
     kind: type[Chart],
-    source: Any,
+    source: LiveSource,
     sketch: Sketch,
     channels: dict[str, str],
     window: float | Length | None,
@@ -597,7 +533,7 @@ def _live(
 
 def _widget(
     kind: type[Chart],
-    source: Any,
+    source: LiveSource | Callable[[], Rows],
     sketch: Sketch,
     channels: dict[str, str],
     window_ns: int | None,

@@ -1,4 +1,4 @@
-"""Outages and gaps of a stream, as spans of a figure's time axis."""
+"""Outages and gaps of a source, as spans of a figure's time axis."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from kucoin_research.figures.time_axis import Times, Zone
 from kucoin_research.frames.analytics import spans_filled
 from kucoin_research.model.records import STAMPED_AS_READ, Status
 from kucoin_research.sessions.csv_codec import records_of
-from kucoin_research.sessions.session_report import gaps_told
+from kucoin_research.sessions.session_report import reported_gaps
 
 __all__ = ["GapMap", "GapMark", "Mapped", "breaks", "gaps_of", "prompt", "shapes"]
 
 _NEEDED = ("timestamp", "local_timestamp", "symbol", "event", "channel", "detail")
 _OF_A_CHANNEL = frozenset({"gap", "filled", "not_filled"})
 _LASTING = "it is not over"
-_MOST = 60  # shapes drawn; more are merged where they touch, then the shortest left out
+_MOST = 60  # shapes drawn; of more, the shortest are left out
 
 
 class GapMark(NamedTuple):
-    """Something missing, between two instants of the local clock (ns); ``end`` None: still is."""
+    """A span without data on the local clock (ns); ``end`` is ``None`` while it lasts."""
 
     kind: str
     begin: int
@@ -35,7 +35,7 @@ class GapMark(NamedTuple):
 
 
 class Mapped(NamedTuple):
-    """A gap on the clock of the data: from the last row before it to the first one after it."""
+    """A gap on the clock of the events: from the last row before it to the first one after it."""
 
     kind: str
     begin: int
@@ -46,27 +46,27 @@ class Mapped(NamedTuple):
 def gaps_of(
     status: pl.DataFrame, channels: Iterable[str] = (), symbol: str | None = None
 ) -> list[GapMark]:
-    """Read what a ``status`` frame tells of missing data.
+    """Read the spans of missing data from a ``status`` frame.
 
     Parameters
     ----------
     status
         Rows of the ``status`` channel.
     channels
-        Only gaps of these channels, by name; outages concern all.
+        Only gaps of these channels, by name; outages concern all channels.
     symbol
         Only of this symbol.
 
     Returns
     -------
-    list of Gap
-        By their begin. One whose rows all came later is ``filled``; one of which some are missing
-        still is a ``gap``, as in a report.
+    list of GapMark
+        By their begin. A gap that REST has filled completely is ``filled``; one that still lacks
+        rows is a ``gap``, as in a report.
 
     Raises
     ------
     ColumnMissing
-        If the frame is none of the status channel.
+        If the frame is not one of the status channel.
     """
     missing = [name for name in _NEEDED if name not in status.columns]
     if missing:
@@ -86,7 +86,7 @@ def gaps_of(
             _take(found, row)
     for (channel, _), statuses in lost.items():
         details = {_span(row): row.detail for row in statuses if row.event == "gap"}
-        for gap in gaps_told(channel, statuses):
+        for gap in reported_gaps(channel, statuses):
             kind = "gap" if gap.filled_by is None else "filled"
             detail = None if gap.filled_by else details.get((gap.began, gap.ended))
             found.append(GapMark(kind, gap.began, gap.ended, detail or gap.reason))
@@ -94,14 +94,14 @@ def gaps_of(
 
 
 def prompt(rows: pl.DataFrame, status: pl.DataFrame) -> pl.DataFrame:
-    """Leave out rows whose arrival says nothing: REST brought them, or they waited.
+    """Leave out rows whose arrival is no lag: REST brought them, or they waited for others.
 
     Parameters
     ----------
     rows
         Of any channel, with ``local_timestamp``.
     status
-        Rows of the ``status`` channel, which tell the spans of their stamps.
+        Rows of the ``status`` channel, which hold the spans of such rows.
     """
     waits = status.filter(
         pl.col("event").cast(pl.String) == "released",
@@ -131,7 +131,7 @@ def _concerns(symbol: str | None) -> pl.Expr:
 
 
 def _mended(gap: GapMark, all_gaps: Sequence[GapMark]) -> GapMark:
-    # An outage is no gap for a channel whose every row of it came by REST.
+    # An outage counts as filled if REST has brought all rows of these channels that it cost.
     if gap.kind != "outage" or gap.end is None:
         return gap
     own = {
@@ -166,10 +166,10 @@ def _close(found: list[GapMark], end: int) -> None:
 
 
 class GapMap:
-    """Puts gaps on the clock of the data, batch by batch.
+    """Places gaps on the clock of the events, batch by batch.
 
-    The exchange's clock and this machine's differ, much so in a simulation, so the rows that
-    arrived before and after a gap tell where it lies.
+    Gaps are known by the local clock, which differs from the exchange's, much so in a simulation.
+    So a gap lies between the events of the rows that arrived before and after it.
 
     Parameters
     ----------
@@ -184,11 +184,11 @@ class GapMap:
 
     @property
     def found(self) -> list[Mapped]:
-        """Those whose begin is known, by now; one that has no end yet reaches to the newest row."""
+        """The gaps placed so far; one without an end reaches to the newest row."""
         return [gap for gap in self._found.values() if gap.end is None or gap.end > gap.begin]
 
     def feed(self, local: Times, times: Times) -> None:
-        """Take arrival and event times (ns) of further rows, in order of arrival."""
+        """Add arrival and event times (ns) of further rows, in order of arrival."""
         if not self._gaps or not local.size:
             return
         if self._anchor is not None:
@@ -204,13 +204,13 @@ class GapMap:
             return
         before = int(np.searchsorted(local, gap.begin, "right")) - 1
         if known is None and before < 0:
-            return  # before the first row there is nothing to miss
+            return  # nothing was shown before the first row
         begin = known.begin if known is not None else int(times[before])
         end = None
         if gap.end is not None:
             after = before + 1
-            # Nothing came since its begin, so that the next row is behind it, though it may have
-            # been read before the end was told.
+            # No row arrived during the gap, so the next row is the one after it. It may have been
+            # read before the gap's end was reported, so the end's stamp is no guide.
             if gap.kind == "filled" or before < 0:
                 after = max(int(np.searchsorted(local, gap.end, "left")), after)
             end = int(times[after]) if after < times.size else None
@@ -218,7 +218,7 @@ class GapMap:
 
 
 def breaks(gaps: Iterable[Mapped]) -> Times:
-    """Where lines break: in the middle of each gap that was not filled."""
+    """Return the instants at which lines break: the middle of each gap that was not filled."""
     middles = [
         gap.begin + (gap.end - gap.begin) // 2
         for gap in gaps
@@ -228,7 +228,7 @@ def breaks(gaps: Iterable[Mapped]) -> Times:
 
 
 def shapes(gaps: Sequence[Mapped], newest: int, zone: Zone, *, shortest_ns: int = 0) -> list[Spec]:
-    """Describe the shaded spans of a figure; touching ones of a kind are one."""
+    """Describe the shaded spans of a figure; spans that touch are merged."""
     spans = _merged(gaps, newest, shortest_ns)
     labelled = {id(span) for span in sorted(spans, key=_length, reverse=True)[:3]}
     return [_shape(span, zone, is_labelled=id(span) in labelled) for span in spans]

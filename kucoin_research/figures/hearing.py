@@ -1,4 +1,4 @@
-"""Whether the kernel can hear the browser: what pages say may come by its main thread alone."""
+"""Whether the kernel can hear the browser: messages may come by its busy main thread alone."""
 
 from __future__ import annotations
 
@@ -8,29 +8,28 @@ from collections.abc import Callable
 
 __all__ = ["Hearing", "Post", "post_to_loop"]
 
-#: Has a function called on the kernel's main thread, when that is free.
+#: Schedules a function on the kernel's main thread, for when that is free.
 Post = Callable[[Callable[[], None]], object]
 
-_EVERY = 1.0  # s between two questions; a later answer is a time of deafness
+_EVERY = 1.0  # s between two questions; without an answer for longer, the kernel is deaf
 
 
 class Hearing:
-    """Counts the seconds in which the kernel could hear, so that silence is not its own.
+    """Counts the seconds in which the kernel could hear: silence may be its own.
 
-    Some front ends bring what a page says to the main thread. While a cell keeps that busy, pages
-    that speak are not heard, and must be neither forgotten nor taken for slow.
+    Some front ends deliver messages of pages on the main thread. While a cell keeps that busy,
+    messages wait, and their pages must be neither forgotten nor taken for slow.
 
     Parameters
     ----------
     post
-        As ``post_to_loop`` gives it, which is asked when this is left out; where the main thread
-        runs no loop, it can always hear.
+        By default the result of ``post_to_loop``. Without a loop, the kernel can always hear.
     clock
         Monotonic seconds.
 
     Notes
     -----
-    ``look`` is for one thread; the rest may be called from any.
+    ``look`` is for one thread; the other methods may be called from any.
     """
 
     def __init__(
@@ -43,7 +42,7 @@ class Hearing:
         self._heard = 0.0
 
     def look(self, now: float) -> None:
-        """Ask the main thread for a sign, if none is awaited; call it often."""
+        """Ask the main thread for an answer, unless one is awaited; call it often."""
         if self._post is None or self._asked is not None or now - self._answered < _EVERY:
             return
         self._asked = now
@@ -51,21 +50,22 @@ class Hearing:
 
     def _answer(self) -> None:
         now = self._clock()
-        # What came meanwhile is heard right after this, so a long wait counts as a short one.
+        # Messages that came during a long wait are delivered right after this answer, so only the
+        # length of a short wait is counted: none of their pages is forgotten before.
         self._heard += min(now - self._answered, 2 * _EVERY) if self._answered else 0.0
         self._answered, self._asked = now, None
 
     def time(self, now: float) -> float:
-        """Give the seconds of hearing up to now, from an arbitrary origin."""
+        """Return the seconds of hearing up to now, from an arbitrary origin."""
         return now if self._post is None else self._heard
 
     def is_deaf(self, now: float) -> bool:
-        """Whether nothing can be heard just now."""
+        """Whether the main thread is too busy to hear anything just now."""
         return self._asked is not None and now - self._asked > _EVERY
 
 
 def post_to_loop() -> Post | None:
-    """Find how to have something called by the loop of this thread; ``None`` without a loop."""
+    """Return a function that schedules calls on this thread's loop; ``None`` without a loop."""
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:

@@ -1,23 +1,24 @@
-// What every widget knows of its kernel; goes before the widget's own code.
-const SILENT_AFTER = 10000;  // whoever is looked at is told each two seconds that the kernel is there
-const TELL_EVERY = 5000;  // and says itself that it is there, else the kernel takes it for closed
-// Several pages may show the same widgets. The kernel knows them apart, and speaks to one at a time.
+// The browser's side of the conversation with the kernel; it goes before each widget's own code.
+const SILENT_AFTER = 10000;  // ms; the kernel sends a visible widget a sign of life every two seconds
+const TELL_EVERY = 5000;  // ms between this page's own signs of life; the kernel waits 30 s for one
+// Several pages may show the same widgets. The kernel addresses each of them by this name.
 const PAGE = (globalThis.__kucoinPage ??= `${Date.now().toString(36)}-${Math.random().toString(36).slice(2)}`);
 const isForUs = (message) => message.to === undefined || message.to === PAGE;
 
-// Sends until the kernel has ended: from then on to send something is an error.
+// Sends messages until the kernel has ended; after that, sending would raise.
 function lineTo(model, onEnd) {
   const line = {isEnded: false};
   line.end = () => { line.isEnded = true; onEnd(); };
   line.send = (message, buffers) => {
     if (line.isEnded) return;
-    try { model.send({...message, page: PAGE}, undefined, buffers); } catch { line.end(); }  // it was shut down
+    try { model.send({...message, page: PAGE}, undefined, buffers); } catch { line.end(); }  // the kernel was shut down
   };
-  model.on('comm_live_update', line.end);  // told once, when it is restarted or has died
+  model.on('comm_live_update', line.end);  // comes once, when the kernel is restarted or has died
   return line;
 }
 
-// Gives what asks whether a view that is looked at has not heard for long; it answers in words.
+// Returns a function that describes how long the kernel has been silent towards a visible view; it
+// returns '' while the silence is short.
 function silenceOf(isVisible, lastHeard) {
   let shown = 0, wasVisible = false;
   return () => {
@@ -29,11 +30,11 @@ function silenceOf(isVisible, lastHeard) {
   };
 }
 
-// Says at least each five seconds, while it is looked at, what the kernel knows of this page.
+// Keeps the kernel informed about this page's view; while visible, repeats it every five seconds.
 function presence(line, isVisible) {
   let last = null, at = 0;
   return {
-    tell(view) {  // only what is new
+    tell(view) {  // sent only if it has changed
       const text = JSON.stringify(view);
       if (text === JSON.stringify(last)) return;
       last = view;

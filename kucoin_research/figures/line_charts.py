@@ -8,24 +8,32 @@ import numpy as np
 import polars as pl
 
 from kucoin_research.figures.chart import Arrays, Drawing, Role, Sketch, TimeChart, View
-from kucoin_research.figures.columns import best_quotes, lags_of, numbers, sides
+from kucoin_research.figures.columns import best_quotes, numbers, sides
 from kucoin_research.figures.downsample import Bubbles, Extremes, Sums, broken
 from kucoin_research.figures.theme import Spec, axis, price_axis, size_axis
 from kucoin_research.figures.time_axis import Floats
 from kucoin_research.figures.value_axis import steady
 
-__all__ = ["FlowChart", "LagChart", "MarkChart", "PriceChart", "SpreadChart"]
+__all__ = [
+    "QUOTES",
+    "FlowChart",
+    "MarkChart",
+    "PriceChart",
+    "SpreadChart",
+    "line",
+    "line_arrays",
+]
 
-# A futures ticker comes with a trade, the others whenever the best prices move.
+# The ticker comes last: on futures it is sent with each trade, not when the best prices move.
 QUOTES = Role("quotes", ("bbo", "depth5", "depth50", "ticker"), is_needed=False)
 TRADES = Role("trades", ("trade", "ticker"), is_needed=False)
 
 _LARGEST_BUBBLE = 26.0  # px across
 _SMALLEST_BUBBLE = 4.0
 _PRICE = "%{y:,.15~r}"
-_FEW_DIGITS = 3  # of labels for computed values, which have 15; the hover text shows more of them
-_PREMIUM_NOISE = 1e-9  # bps; two prices are each off by 1e-16 of themselves, which is 1e-12 bps
-_SUM_ROUNDING = 1e-10  # of the largest bar; a sum of many sizes has 12 exact digits or so
+_FEW_DIGITS = 3  # of labels for computed values; the hover text shows up to 15
+_PREMIUM_NOISE = 1e-9  # bps; the rounding of two prices, 1e-16 of each, makes 1e-12 bps
+_SUM_ROUNDING = 1e-10  # of the largest bar; a sum of many sizes is exact to 12 digits or so
 
 
 def line(name: str, colour: str, hover: str, **options: Any) -> Spec:
@@ -47,7 +55,7 @@ def line(name: str, colour: str, hover: str, **options: Any) -> Spec:
 
 
 class PriceChart(TimeChart):
-    """Best bid and ask, their middle, and trades as bubbles by size and taker's side."""
+    """Shows best bid and ask, their middle, and trades as bubbles by size and taker's side."""
 
     roles = (QUOTES, TRADES)
 
@@ -84,7 +92,7 @@ class PriceChart(TimeChart):
                 "best bid and ask, trades by size",
                 yaxis=price_axis("price", side="right"),
             ),
-            # The band is made of what is there already, so it costs no bytes.
+            # The browser makes the band of the bid and ask lines, so it costs no bytes.
             "bands": [{"trace": 0, "low": 1, "high": 2}],
         }
 
@@ -121,7 +129,7 @@ class PriceChart(TimeChart):
             trades.add(times[chosen], price[chosen], size[chosen], self.horizon)
 
     def draw(self) -> Drawing:
-        """Picture what has been taken so far."""
+        """Draw the rows taken so far."""
         horizon = self.horizon
         arrays: Arrays = {}
         gaps = self.gap_breaks
@@ -143,7 +151,8 @@ class PriceChart(TimeChart):
 
 
 def _bubble_sizes(sizes: Floats, largest: float) -> Floats:
-    # The area tells the size. Steps of half a pixel, so that a new largest changes little.
+    # The area of a bubble is proportional to the size. Steps of half a pixel and a scale of powers
+    # of two: a new largest trade changes few of the widths that the browser has already.
     if largest <= 0:
         return np.full(sizes.size, _SMALLEST_BUBBLE)
     scale = 2.0 ** np.ceil(np.log2(largest))
@@ -152,7 +161,7 @@ def _bubble_sizes(sizes: Floats, largest: float) -> Floats:
 
 
 class SpreadChart(TimeChart):
-    """Spread in basis points of the mid, and how one-sided the best sizes are."""
+    """Shows the spread in basis points of the mid, and the imbalance of the best sizes."""
 
     roles = (Role("quotes", QUOTES.channels),)
 
@@ -194,12 +203,12 @@ class SpreadChart(TimeChart):
             series.add(times, each, self.horizon)
 
     def draw(self) -> Drawing:
-        """Picture what has been taken so far."""
-        return self._drawing(_line_arrays(self, self._series))
+        """Draw the rows taken so far."""
+        return self._drawing(line_arrays(self, self._series))
 
 
 class MarkChart(TimeChart):
-    """Mark and index price, and the funding rate below."""
+    """Shows mark and index price, and below their distance and the funding rate."""
 
     roles = (
         Role("mark", ("mark_price",)),
@@ -241,15 +250,15 @@ class MarkChart(TimeChart):
             series.add(times, values, self.horizon)
 
     def draw(self) -> Drawing:
-        """Picture what has been taken so far."""
-        arrays = _line_arrays(self, self._series)
+        """Draw the rows taken so far."""
+        arrays = line_arrays(self, self._series)
         mark, index, *rates = (arrays[trace, "y"] for trace in range(4))
         bps = steady("yaxis2", rates, digits=_FEW_DIGITS, noise=_PREMIUM_NOISE)
         return self._drawing(arrays, **steady("yaxis", (mark, index)), **bps)
 
 
 class FlowChart(TimeChart):
-    """Cumulative volume delta: what takers have bought less what they have sold."""
+    """Shows the cumulative volume delta: size bought by takers less size sold by them."""
 
     roles = (Role("trades", ("trade",)),)  # no tickers, which skip trades
     needs_past = True
@@ -282,7 +291,7 @@ class FlowChart(TimeChart):
         }  # fmt: skip
 
     def take(self, role: str, rows: pl.DataFrame) -> None:
-        """Add trades; those without a side do not count."""
+        """Add trades; those without a side count as 0."""
         if not rows.height:
             return
         signed = np.nan_to_num(sides(rows) * numbers(rows, "size"))
@@ -298,138 +307,21 @@ class FlowChart(TimeChart):
         self._bars.add(times, halves, self.horizon)
 
     def draw(self) -> Drawing:
-        """Picture what has been taken so far."""
+        """Draw the rows taken so far."""
         if self.horizon is not None:
             self._bars.drop_before(self.horizon)
-        arrays = _line_arrays(self, self._delta)
+        arrays = line_arrays(self, self._delta)
         for trace in (1, 2):
             arrays[trace, "x"] = self.on_axis(self._bars.centers)
             arrays[trace, "y"] = self._bars.sums[trace - 1]
-        # What was bought and sold in equal parts leaves the rounding of both.
+        # Where as much was bought as sold, the difference is the rounding of both sums.
         noise = _SUM_ROUNDING * float(np.abs(self._bars.sums).max(initial=0.0))
         delta = steady("yaxis", [arrays[0, "y"]], digits=_FEW_DIGITS, noise=noise)
         return self._drawing(arrays, **delta)
 
 
-def lag_options(source: Any) -> dict[str, Any]:
-    """Tell a chart of lags whom to ask for them: a stream that knows the exchange's clock."""
-    lags = getattr(source, "lags", None)
-    is_virtual = getattr(source, "simulation", None) not in (None, 1.0)
-    return {"lags": lags} if callable(lags) and not is_virtual else {}
-
-
-class LagChart(TimeChart):
-    """Arrival minus event time, over time and as a histogram.
-
-    Where the two clocks are hours apart, as with an exchange on a virtual clock, the difference is
-    no lag: none is drawn, and the figure says why.
-    """
-
-    roles = (Role("rows", ("ticker", "trade", "bbo", "depth5", "depth50", "level2", "mark_price")),)
-
-    _NEWEST = 20_000  # values the histogram is made of
-    _OTHER_CLOCK = 3_600_000.0  # ms; no message is an hour under way
-
-    def __init__(self, view: View, sketch: Sketch) -> None:
-        super().__init__(view, sketch)
-        self._series = [Extremes(view.points)]
-        self._values: Floats = np.empty(0)
-
-    def spec(self) -> Spec:
-        """Describe the traces: lag over time, its histogram."""
-        return {
-            "data": [
-                line("lag of each row", "$buy", "%{y:.1f} ms<extra></extra>", width=1.0),
-                {
-                    "type": "bar",
-                    "name": "share of rows",
-                    "x": [],
-                    "y": [],
-                    "xaxis": "x2",
-                    "yaxis": "y2",
-                    "width": [],
-                    "marker": {"color": "$buy_soft", "line": {"width": 0}},
-                    "hovertemplate": "%{x:.1f} ms: %{y:.1f} %<extra></extra>",
-                },
-            ],
-            "layout": {
-                **self._time_layout("arrival − event time", hovermode="closest", bargap=0.02),
-                "xaxis": {**self._time_layout("")["xaxis"], "domain": [0, 0.62]},
-                "yaxis": axis("lag (ms)", rangemode="tozero"),
-                "xaxis2": axis("lag (ms)", domain=[0.7, 1], anchor="y2"),
-                "yaxis2": axis("rows (%)", anchor="x2", rangemode="tozero"),
-            },
-        }
-
-    def take(self, role: str, rows: pl.DataFrame) -> None:
-        """Add rows of any channel whose timestamp is an event's."""
-        if "is_snapshot" in rows.columns:
-            rows = rows.filter(~pl.col("is_snapshot"))
-        rows, times = self._clip(role, rows)
-        lags = self._lags(rows)
-        is_known = ~np.isnan(lags)
-        times, lags = times[is_known], lags[is_known]
-        self._series[0].add(times, lags, self.horizon)
-        self._values = np.concatenate((self._values, lags))[-self._NEWEST :]
-
-    def draw(self) -> Drawing:
-        """Picture what has been taken so far."""
-        apart = self._hours_apart()
-        arrays = _line_arrays(self, [] if apart else self._series)
-        values = np.empty(0) if apart else self._values
-        if apart:
-            arrays[0, "x"] = arrays[0, "y"] = values
-        arrays[1, "x"], arrays[1, "y"], arrays[1, "width"] = _histogram(values)
-        drawing = self._drawing(arrays)
-        drawing.layout["annotations"].extend(self._remark(apart))
-        return drawing
-
-    def _lags(self, rows: pl.DataFrame) -> Floats:
-        """Give the lag of each row in ms, NaN where it is not known."""
-        told = self.sketch.options.get("lags")
-        if told is not None:
-            found: Floats = told(rows).to_numpy()
-            return found
-        return lags_of(rows) + float(self.sketch.options.get("offset_ms", 0.0))
-
-    def _hours_apart(self) -> float:
-        """Give the hours between the two clocks; 0 where they agree well enough."""
-        middle = abs(float(np.median(self._values))) if self._values.size else 0.0
-        return middle / 3_600_000.0 if middle >= self._OTHER_CLOCK else 0.0
-
-    def _remark(self, apart: float) -> list[Spec]:
-        if not self._values.size:
-            return []
-        p50, p95, p99 = np.percentile(self._values, (50, 95, 99))
-        percentiles = f"p50 {p50:.1f} · p95 {p95:.1f} · p99 {p99:.1f} ms"
-        unknown = f"no lag to show: the exchange's clock is {apart:,.0f} h away from this machine's"
-        return [
-            {
-                "text": unknown if apart else percentiles,
-                "showarrow": False,
-                "xref": "paper",
-                "yref": "paper",
-                "x": 1,
-                "xanchor": "right",
-                "y": 1,
-                "yanchor": "bottom",
-                "font": {"size": 11, "color": "$muted"},
-            }
-        ]
-
-
-def _histogram(values: Floats) -> tuple[Floats, Floats, Floats]:
-    if not values.size:
-        return np.empty(0), np.empty(0), np.empty(0)
-    # The few slowest would squeeze all others into one bar; they are counted in the last one.
-    low, high = np.percentile(values, (0.1, 99.5))
-    high = high if high > low else low + 1.0
-    counts, edges = np.histogram(np.clip(values, low, high), bins=60, range=(low, high))
-    width = np.diff(edges)
-    return edges[:-1] + width / 2, counts / values.size * 100, width
-
-
-def _line_arrays(chart: TimeChart, series: list[Extremes]) -> Arrays:
+def line_arrays(chart: TimeChart, series: list[Extremes]) -> Arrays:
+    """Collect the points of a chart's lines, broken at its gaps; forgets those out of view."""
     arrays: Arrays = {}
     gaps, horizon = chart.gap_breaks, chart.horizon
     for trace, each in enumerate(series):

@@ -1,4 +1,4 @@
-"""What each cell of a notebook has made, so that running it again replaces that."""
+"""The widgets made by each cell of a notebook, so that running it again replaces them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["cell_of", "replace_in_cell"]
 
 
 class Closable(Protocol):
-    """What can be replaced."""
+    """A widget that can be replaced."""
 
     def close(self) -> None:
         """End it."""
@@ -21,7 +21,7 @@ _cells: dict[str, tuple[str, list[weakref.ref[Closable]]]] = {}
 
 
 def replace_in_cell(made: Closable) -> None:
-    """Close what an earlier run of the same cell has made; nothing outside a notebook."""
+    """Close the widgets that an earlier run of the same cell made; outside a notebook, none."""
     cell = cell_of()
     if cell is None:
         return
@@ -38,8 +38,9 @@ def replace_in_cell(made: Closable) -> None:
 
 
 def cell_of() -> tuple[str, str] | None:
-    """Name the cell that runs now, and this run of it; ``None`` where the front end does not."""
-    # JupyterLab names the cell with each run; other front ends may not.
+    """Return the ids of the running cell and of this run; ``None`` if the front end sends none."""
+    # JupyterLab sends the cell's id with each run; other front ends may not. A shell outside
+    # ipykernel has no kernel.
     shell = get_ipython()
     kernel = getattr(shell, "kernel", None)
     if kernel is None:

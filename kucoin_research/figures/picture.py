@@ -1,4 +1,4 @@
-"""What one page is shown of a live figure: a chart of what it looks at, and what it has by now."""
+"""A live figure as one page sees it: a chart of its view, and the values it has already."""
 
 from __future__ import annotations
 
@@ -15,43 +15,43 @@ from kucoin_research.figures.tail import Rewound, Rows
 
 __all__ = ["Frame", "Picture"]
 
-_MANY = 10_000  # rows: fewer are not worth a look at which of them are in the window
+_MANY = 10_000  # rows; of fewer, it is not worth finding those in the window
 
 
 class Frame(NamedTuple):
-    """A message to a page, with the values that belong to it."""
+    """A message to a page, with the values of its arrays."""
 
     content: dict[str, Any]
     buffers: list[memoryview | bytes]
 
     @property
     def size(self) -> int:
-        """Bytes of the values."""
+        """Bytes of all values."""
         return sum(len(buffer) for buffer in self.buffers)
 
 
 class Picture:
-    """What one page sees.
+    """Draws a live figure for one page, and sends it only the values that it lacks.
 
     Parameters
     ----------
     kind, sketch
-        The chart's class, and what it is told about itself.
+        The chart's class and settings.
     feed
-        Where its rows come from; it is read by this picture alone.
+        The source of its rows; no other picture reads it.
     view
-        What the page looks at.
+        The part of the data that the page looks at.
 
     Attributes
     ----------
     link
         The conversation with the page.
     due
-        When it wants to be refreshed next, monotonic seconds.
+        Time of its next refresh, monotonic seconds.
 
     Notes
     -----
-    Not thread-safe, but for ``look``, ``reset`` and ``resend``.
+    Not thread-safe, except ``look``, ``reset`` and ``resend``.
     """
 
     def __init__(self, kind: type[Chart], sketch: Sketch, feed: Rows, view: View) -> None:
@@ -62,23 +62,23 @@ class Picture:
         self._kind, self._sketch, self._feed = kind, sketch, feed
         self._sent: dict[tuple[int, str], Array] = {}
         self._sent_layout: dict[str, Any] = {}
-        self._must_restart = True  # the chart is to be made anew, of all rows
+        self._must_restart = True  # the chart is to be made anew from all rows
         self._must_resend = True  # the page has nothing
 
     def look(self, view: View) -> None:
-        """Look at something else."""
+        """Change the view."""
         if view != self.view:
             self.view = view
             self._must_restart = True
             self.due = 0.0
 
     def reset(self) -> None:
-        """Read all rows anew."""
+        """Read all rows again."""
         self._must_restart = True
         self.due = 0.0
 
     def resend(self) -> None:
-        """Have everything sent with the next frame: the page has nothing."""
+        """Send everything with the next frame, since the page has nothing."""
         self._must_resend = True
         self.due = 0.0
 
@@ -91,13 +91,13 @@ class Picture:
         self.resend()
 
     def is_quiet(self, *, is_frozen: bool) -> bool:
-        """Whether the page has all there is; costs next to nothing."""
+        """Whether the page has everything already; a cheap check."""
         if self._must_restart or self._must_resend:
             return False
         return is_frozen or not self._feed.has_news()
 
     def update(self) -> None:
-        """Take what has come into the chart; after a failure all of it is taken anew."""
+        """Take new rows into the chart; after a failure all rows are taken again."""
         try:
             self._update()
         except BaseException:
@@ -126,7 +126,7 @@ class Picture:
             self.chart.take(role, self._relevant(rows))
 
     def _relevant(self, rows: pl.DataFrame) -> pl.DataFrame:
-        # Of a million rows, those before the window need not be looked at.
+        # Of a million rows at the first read, those before the window are left out.
         window_ns = self.view.window_ns
         if self.view.span is not None or window_ns is None or self._kind.needs_past:
             return rows
@@ -136,10 +136,10 @@ class Picture:
         return rows.filter(pl.col("timestamp") >= newest - pl.duration(nanoseconds=window_ns))
 
     def frame(self, now: float) -> Frame | None:
-        """Draw what has come, as a message of what the page does not have; None: it has all."""
+        """Draw new rows into a message for the page; ``None`` if the page has everything."""
         began = time.perf_counter()
         self.update()
-        is_full, self._must_resend = self._must_resend, False  # before: it may be set meanwhile
+        is_full, self._must_resend = self._must_resend, False  # now: it may be set meanwhile
         try:
             return self._difference(self.chart.draw(), is_full=is_full, now=now, began=began)
         except BaseException:

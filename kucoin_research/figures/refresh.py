@@ -1,8 +1,9 @@
-"""The one owner of all refreshes of a kernel.
+"""The refresh thread, which all live figures of a kernel share.
 
-One daemon thread calls every registered function, so figures keep moving while a cell is busy: an
+One daemon thread calls every registered function, so figures keep moving while a cell is busy. An
 asyncio task on the kernel's loop would stand still meanwhile (``benchmarks/live_figure.py``
-measures it). It starts with the first function and ends with the last. Feed threads never draw.
+measures it). The thread starts with the first function and ends with the last. The threads of
+streams never draw.
 """
 
 from __future__ import annotations
@@ -19,23 +20,23 @@ __all__ = ["Refresher", "Ticket", "refresher"]
 log = logging.getLogger(__name__)
 
 _FASTEST = 0.05
-_IDLE_SHARE = 0.5  # of the time, at least, the thread leaves to others
+_IDLE_SHARE = 0.5  # of the time that the thread leaves to others, at least
 
-#: Called with the monotonic time; may return the seconds until it wants to be called again.
+#: Called with the monotonic time; may return the seconds until its next call.
 Tick = Callable[[float], float | None]
 
 
 class Ticket:
-    """A function's place among those that are refreshed.
+    """A registered function: its rate, its last error, and the way to cancel it.
 
     Attributes
     ----------
     every
         Seconds between calls.
     error
-        What the last call raised; ``None`` once one went well again.
+        The exception of the last call; ``None`` if it succeeded.
     calls, errors
-        How often it was called, and how often that raised.
+        Number of calls, and of those that raised.
     """
 
     def __init__(self, tick: Tick, every: float, close: Callable[[], None]) -> None:
@@ -49,14 +50,14 @@ class Ticket:
         self._due = 0.0
 
     def abandon(self) -> None:
-        """Cancel without a wait or a lock, as the garbage collector must, which comes anywhere.
+        """Cancel without a wait or a lock, for the garbage collector, which may run anywhere.
 
-        The function is forgotten when it would have been due next.
+        The function is removed when it would have been due next.
         """
         self.is_abandoned = True
 
     def wait(self, now: float) -> float:
-        """Give the seconds until it is due."""
+        """Return the seconds until it is due."""
         return self._due - now
 
     def hurry(self) -> None:
@@ -64,13 +65,13 @@ class Ticket:
         self._due = 0.0
 
     def run(self, now: float) -> None:
-        """Call the function; what it raises is kept and logged once."""
+        """Call the function; an exception is kept, and logged if it is not the same as before."""
         self.calls += 1
         wanted = None
         try:
             wanted = self._tick(now)
             self.error = None
-        except Exception as error:  # the guard: one broken figure must not stop the others
+        except Exception as error:  # one broken figure must not stop the others
             if self.error is None or str(self.error) != str(error):
                 log.exception("a refresh failed; it will be tried again")
             self.error = error
@@ -84,8 +85,8 @@ class Refresher:
     Notes
     -----
     ``add``, ``wake`` and a ticket's ``cancel`` may be called from any thread. A function is never
-    called by two threads at once, and not again once ``cancel`` has returned, unless it is the
-    one that cancels.
+    called by two threads at once, and never after ``cancel`` has returned, unless the function
+    itself has called that.
     """
 
     def __init__(self, name: str = "kucoin-figures") -> None:
@@ -97,13 +98,13 @@ class Refresher:
         self._thread: threading.Thread | None = None
 
     def add(self, tick: Tick, *, every: float = 0.1) -> Ticket:
-        """Call a function again and again, until its ticket is cancelled.
+        """Call a function repeatedly until its ticket is cancelled.
 
         Parameters
         ----------
         tick
-            Called with the monotonic time; it may return the seconds until its next turn. It may
-            send to widgets; it must not wait. What it raises is kept in ``ticket.error``.
+            Called with the monotonic time; it may return the seconds until its next call. It may
+            send to widgets; it must not wait. Its last exception is kept in ``ticket.error``.
         every
             Seconds between calls, 0.05 at least.
         """
@@ -117,23 +118,23 @@ class Refresher:
         return ticket
 
     def wake(self, ticket: Ticket | None = None) -> None:
-        """Look at once whether something is due; a ticket given is."""
+        """Check at once which functions are due; that of ``ticket`` is."""
         if ticket is not None:
             ticket.hurry()
         self._wake.set()
 
     @property
     def wanted(self) -> list[Ticket]:
-        """The places of those that are still to be refreshed."""
+        """The tickets that are not abandoned."""
         return [each for each in self._tickets if not each.is_abandoned]
 
     def __len__(self) -> int:
         return len(self._tickets)
 
     def disown(self) -> None:
-        """Forget in a forked child the thread, which is the parent's alone, and what it has held.
+        """Start afresh in a forked child: the thread and the locks it held are the parent's.
 
-        Figures of the parent are refreshed there, not here.
+        The parent's figures are refreshed by the parent alone.
         """
         self._lock = threading.Lock()
         self._running = threading.RLock()
@@ -144,7 +145,7 @@ class Refresher:
         with self._lock:
             self._tickets = [each for each in self._tickets if each is not ticket]
         self._wake.set()
-        with self._running:  # a call under way ends first
+        with self._running:  # wait for a call under way
             return
 
     def _run(self) -> None:
@@ -175,5 +176,5 @@ in_child(_refresher.disown)
 
 
 def refresher() -> Refresher:
-    """Give the refresher that all figures of this process share."""
+    """Return the refresher that all figures of this process share."""
     return _refresher

@@ -1,4 +1,4 @@
-"""Figures that stand still: a plotly figure of a chart, and how it is written to a file."""
+"""Static figures: a plotly figure of a chart, and its export to files."""
 
 from __future__ import annotations
 
@@ -19,33 +19,33 @@ __all__ = ["ExportUnavailable", "Figure", "band_between", "still"]
 
 
 class ExportUnavailable(KucoinResearchError):
-    """What writes pictures is not installed; the message says what to install."""
+    """The exporter of PNG files is not installed; the message says what to install."""
 
 
 class Figure(go.Figure):  # type: ignore[misc]  # plotly has no types
     """A plotly figure with one-line export; everything of ``plotly.graph_objects.Figure`` works.
 
-    Of many rows it holds up to 2,000 points a line, with every extreme; ``zoomable`` makes a widget
-    that shows all rows of what is zoomed into.
+    A line has up to 2,000 points, with every extreme of the rows. ``zoomable`` makes a widget that
+    shows all rows of the range zoomed into.
     """
 
     make_widget: Callable[[], Any] | None = None
 
     def zoomable(self) -> Any:
-        """Make a widget of the same rows, which shows each of them where it is zoomed into.
+        """Make a widget of the same rows, which shows every row of the range zoomed into.
 
-        It asks the kernel for what is looked at, so it needs a notebook whose kernel runs; a saved
+        It asks the kernel for that range, so it needs a notebook with a running kernel; a saved
         notebook keeps a picture of it. The rows stay in memory as long as this figure does.
 
         Returns
         -------
         LiveFigure
-            With the first look at all rows; ``window`` is what it was made with.
+            It first shows all rows, and has the ``window`` that this figure was made with.
 
         Raises
         ------
         InvalidInput
-            If this figure was not made of rows by ``kr.figures``, but is a copy or of a live one.
+            If ``kr.figures`` did not make this figure of rows: it is a copy, or of a live figure.
         """
         if self.make_widget is None:
             raise InvalidInput(
@@ -62,7 +62,7 @@ class Figure(go.Figure):  # type: ignore[misc]  # plotly has no types
             The file, as text or a ``Path``; left out, nothing is written.
         *args, **options
             As for plotly's ``to_html``. ``include_plotlyjs="directory"`` keeps plotly.js (5 MB) in
-            one file beside, once for all figures of that folder.
+            one file beside it, once for all figures of that folder.
         """
         if isinstance(path, dict):  # plotly's own first argument
             return str(super().to_html(path, *args, **options))
@@ -106,23 +106,23 @@ def _first_line(error: Exception) -> str:
 
 
 def still(chart: Chart, theme: str = "light", widget: Callable[[], Any] | None = None) -> Figure:
-    """Make a static figure of what a chart shows now.
+    """Make a static figure of a chart as it is now.
 
     Parameters
     ----------
     chart
-        Has taken its rows.
+        A chart that has taken its rows.
     theme
         ``light`` or ``dark``.
     widget
-        What ``Figure.zoomable`` calls.
+        Called by ``Figure.zoomable``.
 
     Raises
     ------
     InvalidInput
         If the theme is neither ``light`` nor ``dark``.
     """
-    resolve("", theme)  # before the work
+    resolve("", theme)  # refuse a wrong theme before the work
     spec, drawing = chart.spec(), chart.draw()
     _put_arrays(spec, drawing)
     for band in spec.get("bands", ()):
@@ -158,7 +158,7 @@ def _put_band(traces: list[Spec], trace: int, low: int, high: int) -> None:
 def band_between(
     low_x: Floats, low_y: Floats, high_x: Floats, high_y: Floats
 ) -> tuple[Floats, Floats]:
-    """Outline the area between two stepped lines, one outline for each unbroken stretch."""
+    """Outline the area between two stepped lines: one outline for each unbroken stretch."""
     lows, highs = _stretches(low_x, low_y), _stretches(high_x, high_y)
     if not lows or len(lows) != len(highs):
         return np.empty(0), np.empty(0)

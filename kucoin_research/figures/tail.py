@@ -1,85 +1,56 @@
-"""The new rows of a running stream, at a cost that does not depend on how many are kept."""
+"""The new rows of a live source, at a cost that does not grow with the rows it keeps."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import polars as pl
 
 from kucoin_research.errors import BookNotReady, InvalidInput, UnknownChannel, shown
+from kucoin_research.figures.book_levels import SIDE_BY_SIDE
 from kucoin_research.figures.chart import Role
 from kucoin_research.figures.columns import nanoseconds
 from kucoin_research.figures.gaps import GapMark, gaps_of
+from kucoin_research.model.source import LiveSource, Source, is_live
 
-__all__ = [
-    "Fixed",
-    "Rewound",
-    "Rows",
-    "Source",
-    "Tail",
-    "is_running",
-    "pick_channel",
-    "pick_symbol",
-]  # fmt: skip
+__all__ = ["Fixed", "Rewound", "Rows", "Tail", "pick_channel", "pick_symbol"]
 
 _SPARE = 64
 _STATUS_ROWS = 5_000
 _BOOK_LEVELS = 1_000
 
 
-class Source(Protocol):
-    """What a live figure reads: a stream, or anything with the same methods."""
-
-    def frame(
-        self, channel: str | None = None, symbol: str | None = None, last: int | None = None
-    ) -> pl.DataFrame:
-        """Take a snapshot of a channel's rows."""
-
-    def total(self, channel: str | None = None) -> int:
-        """Count the rows received on a channel since the start."""
-
-    def book(self, symbol: str | None = None) -> Any:
-        """Copy the order book of a symbol."""
-
-
 class Rows(Protocol):
-    """What a chart takes its rows from."""
+    """A supply of rows for one chart."""
 
     def restart(self) -> None:
         """Begin again with all rows."""
 
     def has_news(self) -> bool:
-        """Whether there is something to take."""
+        """Whether there are rows to take."""
 
     def rows(self) -> Iterator[tuple[str, pl.DataFrame]]:
-        """Give the rows of each role that came since the last call, all of them the first time."""
+        """Yield the rows of each role that came since the last call; the first time, all rows."""
 
     def gaps(self) -> tuple[list[GapMark], bool]:
-        """Give all gaps known, and whether they are others than the last time."""
+        """Return all gaps known, and whether they have changed since the last call."""
 
 
 class Rewound(Exception):
-    """The source went back in time, or was emptied: what was taken from it is void."""
+    """The source went back in time or was emptied, so the rows taken from it are void."""
 
 
-def is_running(source: object) -> bool:
-    """Whether it is a stream, and not a frame or a recorded session."""
-    return not isinstance(source, pl.DataFrame) and all(
-        callable(getattr(source, name, None)) for name in ("frame", "total")
-    )
-
-
-def pick_symbol(source: Source, symbol: str | None, what: str) -> str:
-    """Find the symbol that is meant where none is named.
+def pick_symbol(source: LiveSource, symbol: str | None, what: str) -> str:
+    """Check the symbol to show; without one, find the source's only symbol.
 
     Raises
     ------
     InvalidInput
-        If there are several.
+        If the source does not have it, or has several and none is named.
     """
-    there = _symbols_of(source)
+    there = source.symbols
     if symbol is not None:
         if there and symbol not in there:
             raise InvalidInput(
@@ -93,65 +64,58 @@ def pick_symbol(source: Source, symbol: str | None, what: str) -> str:
     return there[0] if there else ""
 
 
-def _symbols_of(source: Source) -> list[str]:
-    subscriptions = getattr(source, "subscriptions", None)
-    if subscriptions is not None:
-        return list(dict.fromkeys(each.symbol for each in subscriptions))
-    named = getattr(source, "symbols", ())  # of a replay
-    return [] if callable(named) else [str(each) for each in named]
-
-
-def pick_channel(source: Any, role: Role, every: str | None = None) -> str | None:
-    """Find the best channel for a role among those that a source has; ``None``: it has none."""
-    intervals = [
-        each.channel.interval
-        for each in getattr(source, "subscriptions", ())
-        if each.channel.name == "candle"
-    ]
+def pick_channel(source: Source, role: Role, every: str | None = None) -> str | None:
+    """Find the best of a source's channels for a role; ``None`` if it has none."""
+    intervals = _candle_intervals(source) if is_live(source) else []
     for channel in role.channels:
         name = channel
         if channel == "candle" and intervals:
             name = f"candle:{every if every in intervals else intervals[0]}"
             if every is not None and every not in intervals:
-                continue  # made of trades instead
+                continue  # candles are made of trades instead
         try:
-            source.frame(name, last=1) if is_running(source) else source.frame(name)
+            source.frame(name, last=1) if is_live(source) else source.frame(name)
         except (UnknownChannel, KeyError):
             continue
         return name
     return None
 
 
+def _candle_intervals(source: LiveSource) -> list[str]:
+    parts = (channel.partition(":") for channel in source.channels)
+    return [interval for name, _, interval in parts if name == "candle"]
+
+
 class Tail:
-    """Reads what has come since it was last asked, for each role of a chart.
+    """Reads the new rows of a live source, for each role of a chart.
 
     Parameters
     ----------
     source
-        A running stream.
+        A stream or a replay.
     symbol
-        Whose rows; empty for all.
+        Only rows of this symbol; empty: all rows.
     channels
         By role.
     books
-        Roles that want the kept book rather than rows, where ``level2`` is streamed.
+        Roles that take the source's order book, rather than rows, where the channel is ``level2``.
 
     Notes
     -----
-    Not thread-safe: one refresh thread reads. The source may be written to meanwhile.
+    Not thread-safe: the refresh thread reads. The source may get rows meanwhile.
     """
 
     def __init__(
-        self, source: Source, symbol: str, channels: dict[str, str], books: Sequence[str] = ()
+        self, source: LiveSource, symbol: str, channels: dict[str, str], books: Sequence[str] = ()
     ) -> None:
         self.source = source
         self.symbol = symbol
         self.channels = channels
         self._books = frozenset(books)
-        self._has_others = bool(symbol) and _symbols_of(source) != [symbol]
+        self._has_others = bool(symbol) and list(source.symbols) != [symbol]
         self._seen: dict[str, int] = {}
-        self._newest: dict[str, int] = {}  # stamp of the newest row of all symbols
-        self._cursor: dict[str, int] = {}  # and of this one
+        self._newest: dict[str, int] = {}  # stamp of the newest row taken, of all symbols
+        self._cursor: dict[str, int] = {}  # and of this symbol
         self._status_seen = 0
         self._gaps: list[GapMark] = []
 
@@ -161,19 +125,19 @@ class Tail:
             known.clear()
 
     def has_news(self) -> bool:
-        """Whether there are new rows, or news of the stream itself; costs next to nothing."""
+        """Whether there are new rows, or new status rows; a cheap check."""
         return self._status_total() != self._status_seen or any(
             self.source.total(channel) != self._seen.get(role)
             for role, channel in self.channels.items()
         )
 
     def rows(self) -> Iterator[tuple[str, pl.DataFrame]]:
-        """Give the rows of each role that came since the last call, all of them the first time.
+        """Yield the rows of each role that came since the last call; the first time, all rows.
 
         Raises
         ------
         Rewound
-            If the source's rows are older than those taken; ``restart`` and a new chart help.
+            If the source's rows are older than those taken; call ``restart`` and make a new chart.
         """
         for role, channel in self.channels.items():
             rows = self._rows(role, channel)
@@ -201,8 +165,9 @@ class Tail:
         return own
 
     def _newer(self, role: str, channel: str, total: int) -> pl.DataFrame:
-        # Rows may come between the counting and the reading. Those of one symbol come in the order
-        # of their stamps, but other symbols' may be given late, and stand among those known.
+        # Rows may come between counting and reading, so the count says how many to read at least,
+        # and the stamps say which of them are new. Rows of one symbol come in the order of their
+        # stamps. Those of other symbols may be inserted late, among rows that are known already.
         seen = self._seen[role]
         count = total - seen
         newest, cursor = self._newest.get(role, 0), self._cursor.get(role, 0)
@@ -222,7 +187,7 @@ class Tail:
             count *= 4
 
     def _note(self, role: str, frame: pl.DataFrame, own: pl.DataFrame) -> None:
-        """Remember the newest stamps: of all rows, and of the symbol's."""
+        """Remember the newest stamps, of all rows and of the symbol's."""
         for stamps, rows in ((self._newest, frame), (self._cursor, own)):
             if rows.height:
                 stamps[role] = int(nanoseconds(rows["local_timestamp"][-1:])[0])
@@ -236,9 +201,8 @@ class Tail:
         try:
             book = self.source.book(self.symbol or None)
         except BookNotReady:
-            return pl.DataFrame(schema=dict.fromkeys(_BOOK_COLUMNS, pl.Float64))
-        depth: pl.DataFrame = book.depth(_BOOK_LEVELS)
-        return depth
+            return pl.DataFrame(schema=dict.fromkeys(SIDE_BY_SIDE, pl.Float64))
+        return book.depth(_BOOK_LEVELS)
 
     def _status_total(self) -> int:
         try:
@@ -247,13 +211,13 @@ class Tail:
             return 0
 
     def gaps(self) -> tuple[list[GapMark], bool]:
-        """Give all gaps known, and whether they are others than the last time."""
+        """Return all gaps known, and whether they have changed since the last call."""
         total = self._status_total()
         if total == self._status_seen:
             return self._gaps, False
         self._status_seen = total
         for role in self._books:
-            self._seen.pop(role, None)  # without a further row, a book may be in step no more
+            self._seen.pop(role, None)  # a gap may void the book without a new row
         rows = self.source.frame("status", last=_STATUS_ROWS)
         gaps = gaps_of(rows, self.channels.values(), self.symbol or None)
         changed = gaps != self._gaps
@@ -262,14 +226,14 @@ class Tail:
 
 
 class Fixed:
-    """Rows that are all there already.
+    """The rows of a static figure, all of them there from the beginning.
 
     Parameters
     ----------
     frames
         By role.
     gaps
-        What is missing from them.
+        Spans without rows.
     """
 
     def __init__(self, frames: Mapping[str, pl.DataFrame], gaps: Sequence[GapMark] = ()) -> None:
@@ -281,18 +245,15 @@ class Fixed:
         self._is_taken = False
 
     def has_news(self) -> bool:
-        """Whether they were not taken yet."""
+        """Whether the rows are still to be taken."""
         return not self._is_taken
 
     def rows(self) -> Iterator[tuple[str, pl.DataFrame]]:
-        """Give all rows, the first time."""
+        """Yield all rows, the first time only."""
         if not self._is_taken:
             self._is_taken = True
             yield from self._frames.items()
 
     def gaps(self) -> tuple[list[GapMark], bool]:
-        """Give the gaps, which never change."""
+        """Return the gaps, which never change."""
         return self._gaps, False
-
-
-_BOOK_COLUMNS = ("bid_price", "bid_size", "ask_price", "ask_size")

@@ -1,7 +1,8 @@
-"""Colours and layout that all figures share, written once for light and dark.
+"""Colours and layout of all figures, for the light and the dark theme.
 
-A figure's spec names colours by tokens such as ``$buy``; ``resolve`` puts in those of a theme. A
-static figure does so when it is made, a live one in the browser, whenever the theme is switched.
+A figure's spec names colours by tokens such as ``$buy``; ``resolve`` replaces them by a theme's
+colours. For a static figure that is done when it is made. For a live one the browser does it, each
+time the theme is switched.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ __all__ = [
 Spec = dict[str, Any]
 
 # Blue and orange of Okabe and Ito (https://jfly.uni-koeln.de/color/, read 2026-11-25), which
-# people with any of the common colour blindnesses tell apart; lighter where the ground is dark.
+# people with any common colour blindness can distinguish; lighter on a dark ground.
 PALETTES: dict[str, dict[str, Any]] = {
     "light": {
         "buy": "#0072B2",
@@ -86,7 +87,7 @@ PALETTES: dict[str, dict[str, Any]] = {
 
 
 def resolve(part: Any, theme: str) -> Any:
-    """Replace the colour tokens in a spec, or a part of one, by a theme's colours.
+    """Replace the colour tokens in a spec, or in a part of one, by a theme's colours.
 
     Raises
     ------
@@ -109,17 +110,17 @@ def _resolved(part: Any, palette: dict[str, Any]) -> Any:
 
 
 def literal(text: str) -> str:
-    """Write a text that came from elsewhere so that plotly shows it as it is.
+    """Escape a foreign text so that plotly shows it as it is.
 
-    Plotly takes tags in texts for markup, a link among them, and ``$…$`` for TeX where a page has
-    MathJax. Only what is needed is escaped: it does not know all of HTML's names.
+    Plotly reads tags in texts as markup, links included, and ``$…$`` as TeX where a page has
+    MathJax. Only these characters are escaped: plotly does not know all of HTML's entities.
     """
     return "".join(_ESCAPED.get(character, character) for character in text)
 
 
 _ESCAPED = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "$": "&#36;"}
 
-#: Any price or size, for the reader to see whole: 15 digits at most, and no exponent.
+#: Format of any price or size in full: up to 15 digits, without an exponent.
 NUMBER = ",.15~r"
 
 
@@ -137,7 +138,7 @@ def axis(title: str = "", **options: Any) -> Spec:
 
 
 def price_axis(title: str = "", **options: Any) -> Spec:
-    """Describe an axis of prices: plain decimals, as many as tell its labels apart.
+    """Describe an axis of prices: plain decimals, as many as its labels need to differ.
 
     A fixed format would not do: coins cost from 1e-9 to 1e6.
     """
@@ -201,10 +202,10 @@ def layout(title: str, *, height: int, **options: Any) -> Spec:
 
 
 def compacted(spec: Spec) -> Spec:
-    """Give more of a figure's height to its data, for a place where the title is said already.
+    """Make a spec compact, for a place that names the chart already.
 
-    The legend takes the title's row; a title that tells of the data comes back at the right.
-    Margins are fixed: measuring labels would double what a redraw costs the browser.
+    The legend takes the title's row; a title that depends on the data appears at the right.
+    Margins are fixed: measuring labels would double the browser's time for a redraw.
     """
     shown = {name: _fixed(name, part) for name, part in spec["layout"].items()}
     shown["title"] = {

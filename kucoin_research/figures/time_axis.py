@@ -1,4 +1,4 @@
-"""Times on an axis: nanoseconds UTC in the data, milliseconds of a wall clock on the axis."""
+"""The time axis: nanoseconds UTC in the data, milliseconds of a wall clock on the axis."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ Floats = npt.NDArray[np.float64]
 class Zone:
     """A time zone for an axis.
 
-    plotly shows a number on a date axis as if it were UTC, so for another zone its offset is added
-    before, and taken off what comes back.
+    plotly shows a number on a date axis as UTC. So another zone's offset is added to the times
+    sent, and taken off those that come back.
 
     Parameters
     ----------
@@ -40,22 +40,22 @@ class Zone:
 
     @property
     def title(self) -> str:
-        """What the axis is called."""
+        """The label of the axis."""
         return f"time ({'local' if self.name == 'local' else self.name})"
 
     def to_axis(self, times: Times) -> Floats:
-        """Turn ns UTC into milliseconds on the axis; 0.2 µs are resolved."""
+        """Convert ns UTC to milliseconds on the axis, with a resolution of 0.2 µs."""
         if self._zone is UTC or not times.size:
             return np.asarray(times / 1e6)
         first, last = self._offset_ms(int(times.min())), self._offset_ms(int(times.max()))
         if first == last:
             return np.asarray(times / 1e6 + first)
-        # A change to or from summer time lies between.
+        # A change to or from summer time lies between them.
         offsets: Floats = np.array([self._offset_ms(int(each)) for each in times])
         return np.add(times / 1e6, offsets)
 
     def to_ns(self, axis_ms: float) -> int:
-        """Turn milliseconds on the axis back into ns UTC."""
+        """Convert milliseconds on the axis back to ns UTC."""
         guess = round(axis_ms * 1e6)
         return guess - round(self._offset_ms(guess - round(self._offset_ms(guess) * 1e6)) * 1e6)
 
@@ -74,7 +74,7 @@ def _zone(name: object) -> tzinfo | None:
     if name == "UTC":
         return UTC
     if name == "local":
-        return None  # astimezone(None) is the machine's own
+        return None  # astimezone(None) takes the machine's own zone
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, TypeError, OSError):

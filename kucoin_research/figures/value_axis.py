@@ -1,21 +1,22 @@
-"""Ranges of axes whose values do not move, which plotly would show from 1 below to 1 above."""
+"""Ranges of axes whose values are all equal: plotly would show from 1 below to 1 above."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import floor, log10
 from typing import Any
 
 import numpy as np
 
 from kucoin_research.figures.time_axis import Floats
 
-__all__ = ["last_place", "spanning", "steady"]
+__all__ = ["last_place", "nice_step", "spanning", "steady"]
 
-# Prices have up to 8 digits, and a mid has one more. What differs behind them is rounding, as in a
+# Prices have up to 8 digits, and a mid has one more. A difference behind them is rounding, as in a
 # VWAP of trades at one price: a sum of a million floats is exact to 12 digits or so.
 _DIGITS = 9
 _ROUNDING = 1e-10
-_LEAST = 2  # digits behind the first: of a value of 1 or 100 the last place would be all of it
+_LEAST = 2  # digits behind the first, or the last place of 1 or 100 would be the value itself
 _STEPS_AROUND = 2
 
 
@@ -27,12 +28,12 @@ def last_place(value: float, digits: int = _DIGITS) -> float:
     value
         Any finite number.
     digits
-        How many of its digits count.
+        Number of significant digits.
 
     Returns
     -------
     float
-        A power of ten, at most a hundredth of the value: 0.01 for 1. Of 0 it is 0.5.
+        A power of ten, at most a hundredth of the value: 0.01 for 1; 0.5 for 0.
     """
     if not value:
         return 0.5
@@ -44,27 +45,27 @@ def last_place(value: float, digits: int = _DIGITS) -> float:
 def steady(
     axis: str, values: Iterable[Floats], *, digits: int = _DIGITS, noise: float = 0.0
 ) -> dict[str, Any]:
-    """Choose what a linear axis shows where all its values are one, up to rounding.
+    """Choose the range of a linear axis whose values are all equal, up to rounding.
 
-    It shows two steps of the value's last place on either side. Values that move are left to
-    plotly; so is a zoom, since these are options of its automatic range.
+    It shows two steps of the value's last place on either side. Where values differ, plotly
+    chooses the range. A zoom still works, since these are options of the automatic range.
 
     Parameters
     ----------
     axis
         ``"yaxis"``, ``"xaxis"``, ``"yaxis2"``, …
     values
-        What the traces on it have; NaN where one is missing.
+        Of each trace on the axis; NaN where one is missing.
     digits
-        How many of a value's digits are worth a label.
+        Number of a value's digits that a label shows.
     noise
-        How far apart values are that differ by rounding only, where they are what remains of a
-        difference of larger ones.
+        Largest difference that is rounding only. It matters where the values are themselves
+        differences of larger ones.
 
     Returns
     -------
     dict
-        The part of the layout that says so, by its path.
+        The parts of the layout, by path.
     """
     ranges = [(np.fmin.reduce(each), np.fmax.reduce(each)) for each in values if each.size]
     known = [pair for pair in ranges if np.isfinite(pair).all()]
@@ -80,9 +81,18 @@ def steady(
 
 
 def spanning(axis: str, bounds: tuple[float, float] | None) -> dict[str, Any]:
-    """Say what a linear axis shows while nobody has zoomed it; ``None``: what suits plotly."""
+    """Set the range of a linear axis until it is zoomed; ``None``: plotly chooses."""
     options: dict[str, Any] = {}
     if bounds is not None:
-        # Plotly's own range may be wider, which is clipped, or narrower.
+        # Plotly's own range may be wider, then it is clipped, or narrower, then it is extended.
         options = {"clipmin": bounds[0], "clipmax": bounds[1], "include": list(bounds)}
     return {f"{axis}.autorangeoptions": options}
+
+
+_NICE = (1.0, 2.0, 5.0, 10.0)
+
+
+def nice_step(size: float) -> float:
+    """Round a step up to 1, 2 or 5 times a power of ten."""
+    power = 10.0 ** floor(log10(size) + 1e-9)
+    return next(nice for nice in _NICE if nice * power >= size * (1 - 1e-9)) * power

@@ -1,4 +1,5 @@
-// One store per figure holds the arrays as they came; any number of views draw from it.
+// A live figure. One store per figure holds the arrays from the kernel; any number of views of the
+// figure, in several cells, draw from it.
 const TYPES = {f8: Float64Array, f4: Float32Array, i4: Int32Array, u1: Uint8Array};
 const STILL_FIRST = 2000, STILL_EVERY = 60000, FAILED = -1;
 const page = (globalThis.__kucoinResearch ??= {stores: new Map(), plotly: null, isThere: false, asked: 0, asker: null});
@@ -21,7 +22,7 @@ function loadPlotly() {
     const code = await unpacked(buffer);
     const url = URL.createObjectURL(new Blob([code], {type: 'text/javascript'}));
     const define = globalThis.define;
-    globalThis.define = undefined;  // an AMD loader of the page would take the module for itself
+    globalThis.define = undefined;  // else plotly.js would register with the page's AMD loader
     try {
       await new Promise((resolve, reject) => {
         const script = document.createElement('script');
@@ -37,7 +38,8 @@ function loadPlotly() {
   return page.plotly;
 }
 
-// Whoever asked may be gone when the answer comes, which is lost then; the next one asks anew.
+// The figure that has asked may be closed before the answer comes, and the answer is lost. So each
+// figure that waits asks again, after 9 s or as soon as the asking one is closed.
 function askForPlotly(store) {
   loadPlotly();
   const me = {};
@@ -96,8 +98,8 @@ function take(store, message, buffers) {
   Object.assign(store.layout, layout);
 }
 
-// At most once at a time, and once more for all that came meanwhile. What is told to be drawn is on
-// the screen by then: the kernel judges by it how old the picture is.
+// Draws one frame at a time, then the newest of those that came meanwhile. A frame is acknowledged
+// once it is on the screen, since the kernel judges by that how old the picture is.
 async function drawAll(store) {
   store.isWanted = true;
   if (store.isDrawing) return;
@@ -130,8 +132,8 @@ function resolve(part, palette) {
 const css = (name) => getComputedStyle(document.body).getPropertyValue(name).trim();
 
 function isDark() {
-  const told = document.body.dataset.jpThemeLight;
-  if (told !== undefined) return told === 'false';
+  const isLight = document.body.dataset.jpThemeLight;  // of JupyterLab
+  if (isLight !== undefined) return isLight === 'false';
   if (document.body.classList.contains('vscode-dark')) return true;
   return !document.body.classList.contains('vscode-light')
     && matchMedia('(prefers-color-scheme: dark)').matches;
@@ -139,7 +141,7 @@ function isDark() {
 
 function palette(model) {
   const colours = {...model.get('palettes')[isDark() ? 'dark' : 'light']};
-  // The page's own ground and text, where it tells them: the figure belongs to it.
+  // The page's own background and text colour, if it defines them: the figure should fit in.
   const ground = css('--jp-layout-color0'), text = css('--jp-ui-font-color1');
   if (ground) { colours.paper = ground; colours.hover = css('--jp-layout-color1') || ground; }
   if (text) colours.font = text;
@@ -204,7 +206,7 @@ function render({model, el}) {
 
   let Plotly = null, isInView = false, isBusy = null, isDirty = false, isGone = false;
   let lastStill = 0, firstDrawn = 0;
-  let colours = palette(model);  // asked for once: the answer costs the page a look at all styles
+  let colours = palette(model);  // computed once per theme: it makes the browser compute all styles
   const axis = 'xaxis';
   const isTime = () => model.get('spec').layout.xaxis?.type === 'date';
   const isVisible = () => isInView && !document.hidden && el.isConnected;
@@ -226,7 +228,7 @@ function render({model, el}) {
     }
   }
 
-  function draw() {  // gives the milliseconds that it took; at most one at a time
+  function draw() {  // resolves to the milliseconds spent, or FAILED; one drawing at a time
     if (!Plotly || !isVisible()) { isDirty = true; return Promise.resolve(0); }
     if (isBusy) return isBusy.then(draw);
     isBusy = Promise.resolve().then(async () => {
@@ -237,7 +239,7 @@ function render({model, el}) {
       el.dataset.frame = store.seq;
       firstDrawn ||= store.empty ? 0 : Date.now();
       const spent = performance.now() - began;
-      await new Promise((done) => requestAnimationFrame(done));  // until it is on the screen
+      await new Promise((done) => requestAnimationFrame(done));  // wait until it is on the screen
       return spent;
     }).catch((error) => {
       if (isGone) return 0;
@@ -306,7 +308,7 @@ function render({model, el}) {
     if (Date.now() - (isFirst ? firstDrawn : keepStill.at) < (isFirst ? STILL_FIRST : STILL_EVERY)) return;
     lastStill = store.seq;
     keepStill.at = Date.now();
-    const size = {width: plot.clientWidth, height: plot.clientHeight};  // else all are alike
+    const size = {width: plot.clientWidth, height: plot.clientHeight};  // else all pictures get one default size
     const url = await Plotly.toImage(plot, {format: 'png', scale: 1, ...size});
     const bytes = await (await fetch(url)).arrayBuffer();
     if (!isGone) send({kind: 'still'}, [bytes]);
@@ -370,7 +372,7 @@ function render({model, el}) {
   };
 }
 
-// Not in render: what listens there goes with the view, and a figure may have several.
+// The store is opened here and not in render: it must outlive a view, and serves all views.
 function initialize({model}) {
   const uid = model.get('uid');
   page.stores.set(uid, openStore(model));

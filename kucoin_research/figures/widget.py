@@ -1,8 +1,7 @@
-"""A figure that moves: plotly.js in the browser, fed with the few values that changed."""
+"""Live figures: plotly.js in the browser, fed with the few values that have changed."""
 
 from __future__ import annotations
 
-import base64
 import gzip
 import logging
 import threading
@@ -18,18 +17,19 @@ from typing import Any
 import anywidget
 import plotly
 import traitlets
-from IPython.display import display, update_display
 
 from kucoin_research.errors import InvalidInput, shown
 from kucoin_research.figures.browser_link import KERNEL_JS, BrowserLink, Pages, Totals
 from kucoin_research.figures.chart import Chart, Sketch, View
 from kucoin_research.figures.notebook_cells import replace_in_cell
+from kucoin_research.figures.open_figures import open_figures
 from kucoin_research.figures.picture import Picture
 from kucoin_research.figures.refresh import Ticket, refresher
+from kucoin_research.figures.saved_picture import SavedPicture, show_widget
 from kucoin_research.figures.static import Figure, still
-from kucoin_research.figures.tail import Rows, Source, Tail
+from kucoin_research.figures.tail import Rows, Tail
 from kucoin_research.figures.theme import PALETTES, Spec, compacted
-from kucoin_research.foundation.forking import in_child
+from kucoin_research.model.source import LiveSource
 
 __all__ = ["LiveFigure"]
 
@@ -38,44 +38,41 @@ log = logging.getLogger(__name__)
 _HERE = Path(__file__).parent
 _PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 _PX = (100, 4_000)
-# Those that may share a page. Replaced whole, since refreshes read it while others are made.
-_figures: tuple[weakref.ref[LiveFigure], ...] = ()
-_figures_lock = threading.Lock()  # guards the replacing
 _HIDDEN_INTERVAL = 0.5
 _QUIET_INTERVAL = 0.05
 
 
 @cache
 def _plotly_js() -> bytes:
-    # Packed, it is 1.4 MB and stays below a server's limit on output; browsers unpack it.
+    # Compressed to 1.4 MB, it stays below a server's limit on output; the browser unpacks it.
     return gzip.compress(_PLOTLY.read_bytes(), 6)
 
 
 class LiveFigure(anywidget.AnyWidget):
     """A live figure of a stream; ``kucoin_research.figures`` makes it.
 
-    It draws while it is visible and something has changed, up to twenty times a second, slower
-    where the browser or the kernel is busy. Zooming in shows every row of the range, a double click
-    follows the newest data again. It may be open on several pages (tabs, browsers, machines): each
-    has its own zoom and pace, and one that is hidden, slow or closed costs the others nothing.
+    While visible, it draws each change, up to twenty times a second, slower where the browser or
+    the kernel is busy. Zooming in shows every row of the range, a double click follows the newest
+    data again. It may be open on several pages (tabs, browsers, machines). Each page has its own
+    zoom and pace, and one that is hidden, slow or closed costs the others nothing.
 
     Parameters
     ----------
     kind
         The chart's class.
     source
-        A running stream, or what gives the rows, for each page anew.
+        A stream or a replay; or a function that makes the supply of rows for a page.
     sketch
         Symbol, time zone, height and options.
     channels
-        Which channel of the stream serves which role of the chart.
+        The channel of the source for each role of the chart.
     window_ns
-        How far back the newest data are followed; ``None``: all there are.
+        Length of the newest data to follow; ``None``: all data.
 
     Attributes
     ----------
     error
-        What the last refresh raised, ``None`` while all is well. The next refresh is tried anyway.
+        The exception of the last refresh, ``None`` if it succeeded. The next one is tried anyway.
     link
         Counters of all pages: frames sent and drawn, bytes, milliseconds per draw.
     is_frozen
@@ -93,12 +90,14 @@ class LiveFigure(anywidget.AnyWidget):
     spec = traitlets.Dict().tag(sync=True)
     palettes = traitlets.Dict(PALETTES).tag(sync=True)
     uid = traitlets.Unicode().tag(sync=True)
-    keeps_still = traitlets.Bool(default_value=True).tag(sync=True)  # one in a dashboard need not
+    keeps_still = traitlets.Bool(default_value=True).tag(sync=True)  # False within a dashboard
+
+    _ticket: Ticket | None = None  # until everything else is made
 
     def __init__(
         self,
         kind: type[Chart],
-        source: Source | Callable[[], Rows],
+        source: LiveSource | Callable[[], Rows],
         sketch: Sketch,
         channels: dict[str, str],
         *,
@@ -112,16 +111,16 @@ class LiveFigure(anywidget.AnyWidget):
         self._window_ns = window_ns
         self._books = [role.name for role in kind.roles if role.channels[0] == "level2"]
         self._pages = Pages(self._picture)
-        self._still_id = ""
-        self._lock = threading.RLock()  # guards the pictures, and what they are made of
+        self._still = SavedPicture()
+        self._lock = threading.RLock()  # guards the pictures, their settings and their source
         super().__init__(spec=self._spec(), uid=uuid.uuid4().hex)
         self.on_msg(self._on_message)
         self._ticket = self._start()
-        _list(self)
+        open_figures.add(self)
         replace_in_cell(self)
 
     def _start(self) -> Ticket:
-        # The refresher must not keep alive a figure that nobody has any more.
+        # A weak reference: the refresher must not keep alive a figure that nobody has any more.
         weak = weakref.ref(self)
 
         def tick(now: float) -> float | None:
@@ -152,17 +151,17 @@ class LiveFigure(anywidget.AnyWidget):
 
     @property
     def error(self) -> Exception | None:
-        """What the last refresh raised; ``None`` while all is well."""
-        return self._ticket.error
+        """The exception of the last refresh; ``None`` if it succeeded."""
+        return None if self._ticket is None else self._ticket.error
 
     @property
     def symbol(self) -> str:
-        """Whose data are shown; empty where the stream's only ones are."""
+        """The symbol that is shown; empty for a stream that names none."""
         return self._sketch.symbol
 
     @property
     def window(self) -> float | None:
-        """Seconds that the newest data are followed back; ``None``: all there are."""
+        """Seconds of the newest data that are followed; ``None``: all data."""
         return None if self._window_ns is None else self._window_ns / 1e9
 
     @window.setter
@@ -178,23 +177,23 @@ class LiveFigure(anywidget.AnyWidget):
 
     @property
     def link(self) -> Totals:
-        """Counters of all pages on which it is shown."""
+        """Counters of all pages that show it."""
         return self._pages.totals
 
     def link_to(self, page: str) -> BrowserLink | None:
-        """Give the conversation with one page; ``None`` where the page is not known."""
+        """Return the conversation with one page; ``None`` if the page is not known."""
         picture = self._pages.get(page)
         return None if picture is None else picture.link
 
     def reset(self) -> None:
-        """Read everything anew, for example after the stream was wound back."""
+        """Read all rows again, for example after the source was wound back."""
         for picture in self._pages.all:
             picture.reset()
         refresher().wake(self._ticket)
 
     def attach(
         self,
-        source: Source,
+        source: LiveSource,
         symbol: str,
         channels: dict[str, str],
         options: dict[str, Any] | None = None,
@@ -206,7 +205,7 @@ class LiveFigure(anywidget.AnyWidget):
         source, symbol, channels
             As for a new figure; ``kucoin_research.figures.channels_for`` finds the channels.
         options
-            Of the chart's kind; as they are when left out.
+            Of the chart's kind; left out: as they are.
         """
         with self._lock:
             sketch = self._sketch
@@ -220,53 +219,53 @@ class LiveFigure(anywidget.AnyWidget):
         refresher().wake(self._ticket)
 
     def figure(self, theme: str = "light") -> Figure:
-        """Make a static figure of what is shown now; of several pages, on the one heard last."""
+        """Make a static figure of the present view; of several pages, the one heard last."""
         with self._lock:
             picture = next(iter(self._pages.all[::-1]), None) or self._picture()
             picture.update()
             return still(picture.chart, theme)
 
     def to_html(self, path: str | Path | None = None, **options: Any) -> str:
-        """Write what is shown now to an HTML file that needs no network; see ``Figure.to_html``."""
+        """Write the present view to an HTML file that needs no network; see ``Figure.to_html``."""
         return self.figure().to_html(path, **options)
 
     def to_png(self, path: str | Path, **options: Any) -> Path:
-        """Write what is shown now to a PNG file; see ``Figure.to_png``."""
+        """Write the present view to a PNG file; see ``Figure.to_png``."""
         return self.figure().to_png(path, **options)
 
     def disown(self) -> None:
-        """Forget in a forked child the lock that a thread of the parent may have held."""
+        """Replace the lock in a forked child: a thread of the parent may have held it."""
         self._lock = threading.RLock()
 
     def close(self) -> None:
-        """End the figure: it leaves the page, and is refreshed no more."""
-        if hasattr(self, "_ticket"):
+        """End the figure: it leaves the page, and its refreshes end."""
+        if self._ticket is not None:
             self._ticket.cancel()
-            _list(self, is_over=True)
+            open_figures.remove(self)
         super().close()
 
     def __del__(self) -> None:
-        # The collector comes in the middle of anything, even of the refresher's own locks.
-        if hasattr(self, "_ticket"):
+        # The garbage collector may run anywhere, even while the refresher holds its own locks.
+        if self._ticket is not None:
             self._ticket.abandon()
         super().close()
 
     # -- the refresh thread ----------------------------------------------------------------------
 
     def refresh(self, now: float) -> float | None:
-        """Send what is new to each page that looks; returns the seconds until the next look."""
+        """Send new values to each page that looks; returns the seconds until the next refresh."""
         self._pages.look(now)
         looking = self._pages.visible
         if not looking:
             return _HIDDEN_INTERVAL
         failed: Exception | None = None
         for name, picture in looking:
-            # With one page, whoever calls keeps its pace.
+            # A single page sets the pace of the calls themselves.
             if len(looking) > 1 and now < picture.due:
                 continue
             try:
                 picture.due = now + self._refresh(name, picture, now, len(looking))
-            except Exception as error:  # noqa: BLE001  raised below: other pages are served first
+            except Exception as error:  # noqa: BLE001  raised below, after the other pages
                 self._beat(name, picture, now, f"{type(error).__name__}: {error}")
                 failed = failed or error
         if failed is not None:
@@ -289,18 +288,13 @@ class LiveFigure(anywidget.AnyWidget):
             link.on_quiet(now)
         if frame is None or not frame.size:
             self._beat(name, picture, now)
-        return link.interval(self._kind.fastest, self._others_ms(name), pages)
+        return link.interval(self._kind.fastest, open_figures.draw_ms_beside(self, name), pages)
 
     def _beat(self, name: str, picture: Picture, now: float, trouble: str = "") -> None:
         if picture.link.owes_beat(now):
             self.send({"kind": "beat", "trouble": trouble, "to": name})
 
-    def _others_ms(self, page: str) -> float:
-        figures = [each for ref in _figures if (each := ref()) is not None and each is not self]
-        links = [link for each in figures if (link := each.link_to(page)) is not None]
-        return sum(link.draw_ms for link in links if link.is_visible)
-
-    # -- what the browser tells ------------------------------------------------------------------
+    # -- messages of the browser -----------------------------------------------------------------
 
     def _on_message(self, _: Any, message: dict[str, Any], buffers: list[Any]) -> None:
         kind, page, now = message.get("kind"), str(message.get("page", "")), self._clock()
@@ -315,7 +309,7 @@ class LiveFigure(anywidget.AnyWidget):
         elif kind == "lib":
             self.send({"kind": "lib", "to": page}, buffers=[_plotly_js()])
         elif kind == "still" and buffers:
-            self._keep_still(bytes(buffers[0]))
+            self._still.keep(bytes(buffers[0]), self._name)
         elif kind == "error":
             log.error("the browser could not draw: %s", message.get("text"))
         refresher().wake(self._ticket if kind in ("view", "hello") else None)
@@ -324,7 +318,7 @@ class LiveFigure(anywidget.AnyWidget):
         picture.link.on_view(is_visible=bool(message.get("visible")), now=now)
         low, high = _PX
         px = int(min(max(float(message.get("px") or picture.view.px), low), high))
-        # A few pixels more or less do not matter.
+        # A small change of the width is not worth a new drawing of all rows.
         px = picture.view.px if abs(px - picture.view.px) < 0.05 * px else px
         span = None
         bounds = message.get("range")
@@ -336,59 +330,21 @@ class LiveFigure(anywidget.AnyWidget):
     # -- in the notebook -------------------------------------------------------------------------
 
     def _ipython_display_(self) -> None:
-        bundle = self._repr_mimebundle_()
-        data = bundle[0] if isinstance(bundle, tuple) else bundle
-        _show(data, raw=True)
+        show_widget(self)
         self.place_still()
 
     def place_still(self) -> None:
-        """Make room below, in the cell that runs, for the picture that a saved notebook keeps.
+        """Make room in the running cell for the picture that a saved notebook keeps.
 
-        The browser makes it, and again each minute; it is hidden while the widget above it is
-        alive. A figure shown by itself does this; one inside other widgets can be told to.
+        The browser makes the picture, and again each minute. It is hidden while the widget above it
+        is alive. A figure that is shown by itself calls this; call it for one inside other widgets.
         """
-        self._still_id = uuid.uuid4().hex
-        place = {"text/plain": self._name, "text/html": '<div class="kr-still"></div>'}
-        _show(place, raw=True, display_id=self._still_id)
+        self._still.place(self._name)
 
     @property
     def _name(self) -> str:
         return f"{self._kind.__name__} of {self._sketch.symbol or 'a stream'}"
 
-    def _keep_still(self, png: bytes) -> None:
-        if self._still_id:
-            picture = {
-                "image/png": base64.b64encode(png).decode(),
-                "text/plain": self._name,
-            }
-            _update(picture, raw=True, display_id=self._still_id)
-
     def __repr__(self) -> str:
         link = self.link
         return f"<live {self._name}, {link.drawn} of {link.sent} frames drawn>"
-
-
-def _list(figure: LiveFigure, *, is_over: bool = False) -> None:
-    """Add a figure to those that may share a page, or take it off."""
-    global _figures
-    with _figures_lock:
-        kept = [ref for ref in _figures if ref() is not None and ref() is not figure]
-        _figures = (*kept,) if is_over else (*kept, weakref.ref(figure))
-
-
-# IPython's own are not annotated.
-_show: Callable[..., Any] = display
-_update: Callable[..., Any] = update_display
-
-
-def _forget() -> None:
-    # A thread of the parent may have held the lock, or that of a figure.
-    global _figures_lock
-    _figures_lock = threading.Lock()
-    for each in _figures:
-        figure = each()
-        if figure is not None:
-            figure.disown()
-
-
-in_child(_forget)

@@ -1,4 +1,4 @@
-"""Bars and averages made of trades. No I/O: frames in, frames out."""
+"""Bars and averages of trades and quotes. No I/O: frames in, frames out."""
 
 from __future__ import annotations
 
@@ -17,26 +17,33 @@ from kucoin_research.model.intervals import MINUTE, Length, parse_interval
 from kucoin_research.model.records import ROWS_FILLED, Candle, Ticker, Trade, schema_of
 
 __all__ = [
-    "TradeBars", "check_tickers", "check_trades", "mark_filled", "mid_bars", "ohlcv",
-    "spans_filled", "vwap",
-]  # fmt: skip
+    "TradeBars",
+    "check_tickers",
+    "check_trades",
+    "mark_filled",
+    "mid_bars",
+    "ohlcv",
+    "spans_filled",
+    "vwap",
+]
 
 _BAR_SCHEMA = pl.Schema(
     {name: kind for name, kind in schema_of(Candle).items() if name != "local_timestamp"}
 )
 _NEEDED = ("timestamp", "symbol", "price", "size")
-# What tells rows of other channels with a price and a size from trades.
+# Columns of tickers that trades lack: by these, rows of tickers are recognised and refused.
 _TICKERS = set(schema_of(Ticker)) - set(schema_of(Trade))
 _NO_TRADES = (("is_snapshot", "level2", "changes of a book"), ("order_type", "order", "orders"))
 _QUOTED = ("timestamp", "symbol", "best_bid_price", "best_ask_price")
-# Sums are counted in Int128, which holds 38 digits, ...
+# Sums are counted in Int128, which holds 38 digits.
 _LARGEST = 1e37
-# ... of decimals up to the largest power of ten that a float holds, ...
+# 10**22 is the largest power of ten that a float holds exactly.
 _MOST_DECIMALS = 22
-# ... and as many of them as a value has within its 15 digits, the last bits of a product left out.
+# A value has a number of decimals if rounding to them changes it by no more than this fraction:
+# a float has 15 sure digits, and the last bits of a product are noise.
 _LAST_BITS = 1e-15
-# A frame of so many bars takes some 10 s and a gigabyte. More are made of as many trades only: then
-# they are no more than what was given.
+# A frame of a million bars takes about 10 s and a gigabyte. More bars are made only of that many
+# trades: then the result is no larger than the input.
 _MOST_BARS = 1_000_000
 
 Instruments: TypeAlias = Instrument | Iterable[Instrument] | Mapping[str, Instrument] | None
@@ -52,53 +59,53 @@ def ohlcv(
     ticks: int | None = None,
     instrument: Instruments = None,
 ) -> pl.DataFrame:
-    """Make candles of trades, by time, volume, notional or number; each symbol gets its own.
+    """Make candles of trades, by time, volume, notional or number of trades, for each symbol.
 
     Parameters
     ----------
     trades
         Rows of the ``trade`` channel, of any symbols. Needs ``timestamp`` (ns, UTC), ``symbol``,
-        ``price`` and ``size``; rows that lack one of the values, or have one that is no finite
-        number, are left out. Trades of one instant are taken in the order of the rows.
+        ``price`` and ``size``. Rows with a missing value, or a number that is not finite, are left
+        out. Trades with the same time are taken in the order of the rows.
     every
         Interval, such as ``"10s"``, ``"5m"``, KuCoin's ``"5min"``, ``"1 hour"``, or a
-        ``timedelta``; one minute when left out, and none where other bars are asked for. Intervals
-        start on round times in UTC, weeks on Monday, as KuCoin's do.
+        ``timedelta``; one minute when left out. Leave it out for volume, notional and tick bars.
+        Intervals start on round times in UTC, and weeks on Monday, like KuCoin's.
     volume
-        Make volume bars instead: a bar closes when so much size has traded. A trade that does not
-        fit is split, at its own price, over as many bars as it fills, so every bar holds exactly
-        this size but the last one of each symbol, which may hold less. No more than a million bars
-        are made, or one per trade where there are more.
+        Make volume bars instead: a bar closes when this size has traded. A trade that does not fit
+        is split, at its own price, over the bars that it fills. Every bar therefore holds exactly
+        this size, except the last one of each symbol, which may hold less. At most a million bars
+        are made, or one per trade if there are more trades.
     notional
-        The same by turnover, in its currency ("dollar bars"). Futures need ``instrument``.
+        Make bars of this turnover, in its currency ("dollar bars"). Futures need ``instrument``.
     ticks
-        Make a bar of every so many trades.
+        Make bars of this number of trades.
     instrument
-        The instrument, or several, for the turnover: what a futures contract is worth is not in its
-        trades. A stream's or a session's ``instruments`` do.
+        One or several instruments, for the turnover of futures: their trades do not contain a
+        contract's worth. Pass the ``instruments`` of a stream or a session.
 
     Returns
     -------
     pl.DataFrame
         Columns of the ``candle`` channel without ``local_timestamp``: ``timestamp`` (open time of
-        the interval; of other bars, their first trade's), ``symbol``, ``interval`` (KuCoin's name
-        where it has one; ``volume:<size>``, ``notional:<turnover>``, ``ticks:<n>``), ``open``,
-        ``high``, ``low``, ``close``, ``volume`` (contracts on futures, base coins on spot) and
-        ``turnover`` (quote currency; base coins on inverse contracts; null on futures without
-        ``instrument``). Symbols in the order of their first trade, each ascending. Intervals
-        without trades are absent. Sums are exact to 15 significant digits, which is what makes
-        them equal to the exchange's.
+        the interval; for other bars the time of their first trade), ``symbol``, ``interval``
+        (KuCoin's name if it has one; ``volume:<size>``, ``notional:<turnover>``, ``ticks:<n>``),
+        ``open``, ``high``, ``low``, ``close``, ``volume`` (contracts on futures, base coins on
+        spot) and ``turnover`` (quote currency; base coins on inverse contracts; null on futures
+        without ``instrument``). Symbols come in the order of their first trade, each ascending in
+        time. Intervals without trades are absent. Sums are exact to 15 significant digits, and
+        therefore equal to the exchange's.
 
     Raises
     ------
     ColumnMissing
         If a needed column is absent; the message lists those present.
     InvalidInput
-        If ``every`` is no duration, or given beside ``volume``, ``notional`` or ``ticks``, or more
-        than one of these is; if one of them is not above 0, or so small that it makes more bars
-        than are made, or if ``instrument`` is none. If a column holds texts where times or numbers
-        belong, or sizes that add up to 1e37. If the rows are tickers, which skip trades, so that
-        their volume would be too small, or orders or changes of a book.
+        If ``every`` is not a duration. If more than one of ``every``, ``volume``, ``notional`` and
+        ``ticks`` is given, if one of them is not above 0, or if it is so small that there would be
+        too many bars. If ``instrument`` is not an instrument. If a column holds texts instead of
+        times or numbers, or sizes that add up to 1e37. If the rows are not trades: tickers skip
+        trades, so their volume would be too small; orders and changes of a book are refused, too.
 
     Examples
     --------
@@ -138,7 +145,7 @@ def _cut(
     notional: float | None,
     ticks: int | None,
 ) -> tuple[str, pl.DataFrame, bool]:
-    """Name the bars, number them in a column ``bar``, and say whether they are those of a clock."""
+    """Return the bars' name, the rows with a column ``bar``, and whether the bars are by time."""
     others = {"volume": volume, "notional": notional, "ticks": ticks}
     given = [name for name, value in others.items() if value is not None]
     if len(given) > 1:
@@ -158,7 +165,7 @@ def _cut(
         count = positive(ticks, "ticks", "a number of trades")
         if count != int(count):
             raise InvalidInput(f"ticks must be a whole number of trades, not {shown(ticks)}")
-        count = min(count, rows.height + 1)  # more than there are fill no bar, however many
+        count = min(count, rows.height + 1)  # a larger number fills no bar either
         name = f"ticks:{int(ticks)}"
         number = pl.int_range(pl.len()).over("symbol") // int(count)
         return name, rows.with_columns(number.alias("bar")), False
@@ -167,7 +174,7 @@ def _cut(
 
 
 def _check_sums(rows: pl.DataFrame) -> None:
-    """Refuse numbers that no sum of floats, or of Int128, can be made of."""
+    """Refuse numbers whose sum does not fit a float or an Int128."""
     sums = rows.group_by("symbol", maintain_order=True).agg(pl.col("size", "notional").sum())
     for name in ("size", "notional"):
         beyond = sums.filter(~(pl.col(name) < _LARGEST))
@@ -190,14 +197,14 @@ def _check_worth(rows: pl.DataFrame) -> None:
 
 @explained("mid_bars")
 def mid_bars(quotes: pl.DataFrame, every: Length = "1m") -> pl.DataFrame:
-    """Make bars of the mid between best bid and best ask; each symbol gets its own.
+    """Make bars of the mid between best bid and best ask, for each symbol.
 
     Parameters
     ----------
     quotes
         Rows of the ``ticker`` or ``bbo`` channel, of any symbols. Needs ``timestamp`` (ns, UTC),
-        ``symbol``, ``best_bid_price`` and ``best_ask_price``; rows that lack one of the values, or
-        have one that is no finite number, are left out.
+        ``symbol``, ``best_bid_price`` and ``best_ask_price``. Rows with a missing value, or a
+        number that is not finite, are left out.
     every
         Interval, as for ``ohlcv``.
 
@@ -205,16 +212,16 @@ def mid_bars(quotes: pl.DataFrame, every: Length = "1m") -> pl.DataFrame:
     -------
     pl.DataFrame
         ``timestamp`` (interval open), ``symbol``, ``interval``, ``open``, ``high``, ``low``,
-        ``close`` (of the mid), ``spread`` (mean of ask less bid, each quote counting once; quote
-        currency) and ``quotes`` (how many). Volumes are not in quotes: for these take trades and
-        ``ohlcv``. Intervals without quotes are absent.
+        ``close`` (of the mid), ``spread`` (mean of ask less bid over the quotes; quote currency)
+        and ``quotes`` (their number). Quotes have no volumes: for these use ``ohlcv`` with trades.
+        Intervals without quotes are absent.
 
     Raises
     ------
     ColumnMissing
         If a needed column is absent; the message lists those present.
     InvalidInput
-        If ``every`` is no duration, or a column holds texts where times or numbers belong.
+        If ``every`` is not a duration, or a column holds texts instead of times or numbers.
 
     Examples
     --------
@@ -250,14 +257,13 @@ def mid_bars(quotes: pl.DataFrame, every: Length = "1m") -> pl.DataFrame:
 
 @explained("vwap")
 def vwap(trades: pl.DataFrame, every: Length = "1m") -> pl.DataFrame:
-    """Compute the volume-weighted average price per interval, each symbol for itself.
+    """Compute the volume-weighted average price per interval, for each symbol.
 
     Parameters
     ----------
     trades
         Rows of the ``trade`` channel. Needs ``timestamp`` (ns, UTC), ``symbol``, ``price`` and
-        ``size``; rows that lack one of the values, or have one that is no finite number, are left
-        out.
+        ``size``. Rows with a missing value, or a number that is not finite, are left out.
     every
         Interval, as for ``ohlcv``.
 
@@ -273,8 +279,8 @@ def vwap(trades: pl.DataFrame, every: Length = "1m") -> pl.DataFrame:
     ColumnMissing
         If a needed column is absent; the message lists those present.
     InvalidInput
-        If ``every`` is no duration, or a column holds texts where times or numbers belong. If the
-        rows are tickers, which skip trades, or orders or changes of a book.
+        If ``every`` is not a duration, or a column holds texts instead of times or numbers. If the
+        rows are not trades but tickers, which skip trades, or orders or changes of a book.
 
     Examples
     --------
@@ -302,7 +308,7 @@ def _valid(trades: pl.DataFrame, what: str) -> pl.DataFrame:
 
 
 def check_tickers(rows: pl.DataFrame, what: str) -> None:
-    """Check that rows are no tickers, of which some columns are enough to tell.
+    """Check by their columns that rows are not tickers.
 
     Raises
     ------
@@ -317,7 +323,7 @@ def check_tickers(rows: pl.DataFrame, what: str) -> None:
 
 
 def check_trades(rows: pl.DataFrame, what: str) -> None:
-    """Check that rows with a price and a size are no changes of a book, and no orders.
+    """Check that rows with a price and a size are neither changes of a book nor orders.
 
     Raises
     ------
@@ -333,7 +339,7 @@ def check_trades(rows: pl.DataFrame, what: str) -> None:
 
 
 def _whole(frame: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
-    """Take the rows that have all of some columns: times, symbols, and then numbers."""
+    """Select columns (a time, a symbol, then numbers) and the rows in which all have values."""
     when, symbol, *numbers = names
     rows = frame.select(
         pl.col(when) if frame.schema[when] != pl.Null else pl.col(when).cast(_BAR_SCHEMA[when]),
@@ -344,14 +350,14 @@ def _whole(frame: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
 
 
 def _in_order(rows: pl.DataFrame) -> pl.DataFrame:
-    # Symbol by symbol in the order of their first row; within one, by time and else by row.
+    # By symbol in the order of their first row; within a symbol by time, then by row.
     numbered = rows.with_row_index("row")
     first = pl.col("row").min().over("symbol").alias("first")
     return numbered.with_columns(first).sort("first", "timestamp", "row").drop("first", "row")
 
 
 def _interval(every: Length) -> tuple[str, str]:
-    # KuCoin's name where it has one, and polars' duration.
+    # The name (KuCoin's if it has one), and polars' duration.
     interval = parse_interval(every)
     is_kucoins = interval.name in CANDLE_INTERVALS
     return interval.name if is_kucoins else interval.polars, interval.polars
@@ -385,7 +391,7 @@ def _with_notional(rows: pl.DataFrame, instrument: Instruments) -> pl.DataFrame:
         one = known.get(symbol)
         if one is None and market_of(symbol) is Market.FUTURES:
             continue
-        of_symbol = pl.col("price") * pl.col("size")  # all that spot needs
+        of_symbol = pl.col("price") * pl.col("size")  # right for spot
         if one is not None and one.is_inverse:
             of_symbol = pl.col("size") / pl.col("price")
         elif one is not None:
@@ -395,8 +401,8 @@ def _with_notional(rows: pl.DataFrame, instrument: Instruments) -> pl.DataFrame:
 
 
 def _split(rows: pl.DataFrame, column: str, amount: float, name: str) -> pl.DataFrame:
-    # In integers of a power of ten, as sums of decimal fractions in floats would drift: 0.1 + 0.2
-    # is not 0.3, and a bar of 0.3 would stay open.
+    # Count in integers (values times a power of ten), because sums of decimal fractions drift in
+    # floats: 0.1 + 0.2 is not 0.3, and a bar of 0.3 would stay open.
     _check_number(rows, column, amount, name)
     begin, end, units, whole = (pl.col(each) for each in ("begin", "end", "units", "whole"))
     below = pl.col(column).floor()
@@ -428,7 +434,7 @@ def _split(rows: pl.DataFrame, column: str, amount: float, name: str) -> pl.Data
 
 
 def _check_number(rows: pl.DataFrame, column: str, amount: float, name: str) -> None:
-    """Refuse what would make endless bars before any of them takes room."""
+    """Refuse an amount that makes too many bars, before any of them takes memory."""
     totals = rows.group_by("symbol").agg(pl.col(column).sum())[column]
     number = float((totals / amount).ceil().sum())
     most = max(_MOST_BARS, rows.height)
@@ -443,7 +449,7 @@ def _check_number(rows: pl.DataFrame, column: str, amount: float, name: str) -> 
 
 
 def _scales(rows: pl.DataFrame, column: str, amount: float) -> pl.DataFrame:
-    """Find for each symbol the power of ten that makes its values whole, and a full bar in it."""
+    """Find each symbol's power of ten that makes its values whole, and a full bar in that unit."""
     value = pl.col(column)
     found = rows.group_by("symbol").agg(
         value.sum().alias("total"),
@@ -454,7 +460,7 @@ def _scales(rows: pl.DataFrame, column: str, amount: float) -> pl.DataFrame:
     listed = []
     for symbol, total, *fit in found.iter_rows():
         room = int(log10(_LARGEST / max(total, 1.0)))
-        # A bar that all of them do not fill needs no decimals, nor room.
+        # A bar larger than the total is never full, so its own decimals do not matter.
         needed = max(_decimals(fit), its_own if amount <= total else 0)
         scale = 10 ** min(needed, room)
         whole = Fraction(repr(min(amount, 2.0 * total))) * scale
@@ -475,7 +481,7 @@ def _has_decimals(value: pl.Expr, decimals: int) -> pl.Expr:
 
 
 def _sums(lists: pl.Series) -> pl.Series:
-    # fsum adds without rounding; the last digits of a float are then what the decimal sum has not.
+    # fsum adds without rounding. Digits beyond the 15th are noise of the floats, so they are cut.
     sums = [_sum(values) for values in lists.to_list()]
     return pl.Series(lists.name, sums, pl.Float64)
 
@@ -487,7 +493,7 @@ def _sum(values: list[float | None]) -> float | None:
 
 @explained("mark_filled")
 def mark_filled(rows: pl.DataFrame, status: pl.DataFrame) -> pl.DataFrame:
-    """Mark the rows that did not come by the stream, but were fetched after an outage.
+    """Mark the rows that were fetched by REST after an outage, and did not come by the stream.
 
     Parameters
     ----------
@@ -495,7 +501,7 @@ def mark_filled(rows: pl.DataFrame, status: pl.DataFrame) -> pl.DataFrame:
         Rows of any channel of a stream or a recording, in order. Needs ``local_timestamp``.
     status
         Its ``status`` rows. Needs ``timestamp``, ``local_timestamp`` and ``event``; ``detail``
-        says how many rows each tells of.
+        contains the number of rows fetched.
 
     Returns
     -------
@@ -525,10 +531,10 @@ def mark_filled(rows: pl.DataFrame, status: pl.DataFrame) -> pl.DataFrame:
 
 
 def spans_filled(status: pl.DataFrame) -> pl.DataFrame:
-    """List the stamps of what REST brought, as ``_from`` and up to, but not with, ``_until``.
+    """List the time spans of the rows that REST brought: from ``_from`` to before ``_until``.
 
-    The rows that a ``filled`` status row tells of are stamped from its ``timestamp`` on, 1 ns
-    apart, and its detail counts them.
+    A ``filled`` status row stands for rows that are stamped from its ``timestamp`` on, 1 ns apart.
+    Its ``detail`` contains their number.
     """
     count = (
         pl.col("detail")
@@ -556,7 +562,7 @@ class _Traded(Protocol):
 
 
 class TradeBars:
-    """Bars of the trades of what has frames and instruments: a stream, a session, a replay."""
+    """Adds ``bars`` to a class with frames and instruments: a stream, a session or a replay."""
 
     @explained("bars")
     def bars(
@@ -568,30 +574,33 @@ class TradeBars:
         notional: float | None = None,
         ticks: int | None = None,
     ) -> pl.DataFrame:
-        """Make bars of the trades that are there; see ``kucoin_research.ohlcv``.
+        """Make bars of the trades kept so far; see ``kucoin_research.ohlcv``.
 
         Parameters
         ----------
         every, volume, notional, ticks
-            As for ``ohlcv``.
+            See ``ohlcv``.
         symbol
-            Only this symbol's; all when left out.
+            Only this symbol's bars; all symbols' when left out.
 
         Returns
         -------
         pl.DataFrame
-            Those of ``ohlcv``, with the turnover of the instruments. The first and the last one
-            hold what is there of them: a ring keeps the newest rows, a replay has those given so
-            far.
+            The frame of ``ohlcv``, with turnovers. The first and the last bar may be incomplete: a
+            stream keeps only its newest rows, and a replay has only the rows given so far.
 
         Raises
         ------
         UnknownChannel
-            If there is no ``trade``: tickers skip trades.
+            If there is no ``trade`` channel: tickers skip trades.
         UnknownSymbol, InvalidInput
-            As ``frame`` and ``ohlcv`` raise them.
+            Under the conditions of ``frame`` and ``ohlcv``.
         """
         return ohlcv(
-            self.frame("trade", symbol), every, volume=volume, notional=notional, ticks=ticks,
+            self.frame("trade", symbol),
+            every,
+            volume=volume,
+            notional=notional,
+            ticks=ticks,
             instrument=self.instruments,
-        )  # fmt: skip
+        )

@@ -1,20 +1,20 @@
 """The newest rows of one channel: appended by one thread, read as polars frames by any.
 
-Rows live in *blocks* of columns. A block is memory that is written once, front to back, and never
-again: a frame points at the part before the row count it read, so it costs no copy and cannot
-change. A full block is turned into a polars frame once; the oldest block goes as a whole.
+Rows live in *blocks* of columns. A block's memory is written once, front to back, and never again.
+A frame points at the rows below the row count that it read, so it costs no copy and cannot change.
+A full block is turned into a polars frame once. The oldest block is dropped as a whole.
 
-Why no lock is needed for one writer and many readers: the writer stores a row's values first and
-the block's row count last, and it replaces the ring's state (earlier blocks, current block) by one
-store of one reference. A reader loads the state, then the count, then the memory, so it finds every
-value below the count it loaded. Under the GIL these loads and stores happen in the order written,
-and taking the GIL is a full memory barrier, on any processor. Free-threaded CPython makes each
-single load and store of an attribute atomic, but the order between them is the processor's: kept
-on x86, not promised elsewhere, and tested on neither. The values beyond the count are nobody's:
-a batch that failed half-way may leave anything there, and the next one overwrites it.
+One writer and many readers need no lock, for this reason. The writer stores a row's values first
+and the block's row count last, and it replaces the ring's state (earlier blocks, current block) by
+one store of one reference. A reader loads the state, then the count, then the memory, so it finds
+every value below the count it loaded. Under the GIL these loads and stores happen in the order
+written, and taking the GIL is a full memory barrier on any processor. Free-threaded CPython makes
+each single load and store of an attribute atomic, but the processor decides the order between
+them: x86 keeps it, others do not promise it, and neither is tested. Values beyond the count belong
+to no row: a batch that failed half-way may leave anything there, and the next batch overwrites it.
 
-That polars reads Arrow memory in place is what the Arrow C data interface is for, but polars does
-not promise it; the tests pin it.
+polars reads Arrow memory in place. The Arrow C data interface exists for this, but polars does not
+promise it, so the tests check it.
 """
 
 from __future__ import annotations
@@ -35,40 +35,40 @@ from kucoin_research.model.records import Column, Record, columns_of, schema_of
 
 __all__ = ["Ring"]
 
-Values: TypeAlias = Sequence[Any]  # of one column, whatever it holds: struct tells bad ones
+Values: TypeAlias = Sequence[Any]  # of one column; struct refuses values that do not fit
 Rows: TypeAlias = Sequence[tuple[object, ...]]
 _Layout: TypeAlias = list[tuple[str, Column, pl.DataType]]
 
-# Frames of 64k-row chunks query nearly as fast as contiguous ones, those of 1k-row chunks do not;
-# a sixteenth of the ring bounds what is kept beyond its capacity (at most two blocks).
+# Frames of 64k-row chunks are queried nearly as fast as contiguous ones; 1k-row chunks are slower.
+# Up to two blocks are kept beyond the capacity; at a sixteenth of it each, that is not much.
 _MAX_BLOCK_ROWS = 65_536
 _MIN_BLOCK_ROWS = 256
 _BLOCKS = 16
 
 _LOCAL = "local_timestamp"
 
-# Room per row for values of varying length, on average; a block that runs out is closed early.
+# Average room per row for values of varying length; a block without room left is closed early.
 _TEXT_BYTES = 32
 _LIST_VALUES = 56
 
-# What struct, dict lookups, `len` and `str.encode` raise for a value that does not fit its column.
+# Errors of struct, dict lookups, `len` and `str.encode` for a value that does not fit its column.
 _BAD_VALUE = (struct.error, TypeError, ValueError, KeyError, OverflowError, AttributeError)
 
 
 class Ring:
-    """Keep the newest rows of one record type; hand them out as immutable frames.
+    """Keeps the newest rows of one record type and returns them as immutable frames.
 
-    ``append``, ``extend``, ``insert`` and ``clear`` are for one thread at a time (the caller's lock
-    sees to that). Everything else may be called from any thread meanwhile, and never waits.
+    Only one thread at a time may call ``append``, ``extend``, ``insert`` and ``clear``; the caller
+    ensures this. Everything else may be called from any thread meanwhile, and never waits.
 
     Parameters
     ----------
     record
         The record type; its columns are the frames' columns.
     capacity
-        How many rows a frame holds at most. Up to two blocks more are kept in memory.
+        Most rows of a frame. Up to two blocks more are kept in memory.
     block_rows
-        Rows per block, where the default (a sixteenth of the capacity, 256 to 65,536) does not do.
+        Rows per block; by default a sixteenth of the capacity, within 256 to 65,536.
 
     Raises
     ------
@@ -107,18 +107,18 @@ class Ring:
 
     @property
     def capacity(self) -> int:
-        """How many rows a frame holds at most."""
+        """Most rows of a frame."""
         return self._capacity
 
     @property
     def total(self) -> int:
-        """How many rows were ever appended."""
+        """Number of rows ever appended."""
         state = self._state
         return state.before + state.current.rows
 
     @property
     def nbytes(self) -> int:
-        """Bytes allocated for rows; those of the current block may not be touched yet."""
+        """Bytes allocated for rows; the current block's may not use physical memory yet."""
         state = self._state
         return sum(sealed.nbytes for sealed in state.sealed) + state.current.nbytes
 
@@ -145,8 +145,8 @@ class Ring:
         Parameters
         ----------
         records
-            Records of the ring's type. Integers are exact 64-bit; whole numbers are taken for
-            floats, but not the other way round. ``None`` becomes null in any column.
+            Records of the ring's type. Integers are exact 64-bit. A number column takes integers,
+            but an integer column takes no floats. ``None`` becomes null in any column.
 
         Raises
         ------
@@ -166,14 +166,14 @@ class Ring:
         self._newest = records[-1]
 
     def insert(self, records: Sequence[Record]) -> None:
-        """Put records, which are sorted by ``local_timestamp``, among the rows, which are, too.
+        """Insert late records among the rows; both are sorted by ``local_timestamp``.
 
-        For the few that are given late. Costs a copy of the rows that are newer than the first.
+        For few records: it copies all rows that are newer than the first of them.
 
         Raises
         ------
         InvalidInput
-            As ``extend`` does. The ring is as it was before.
+            Under the conditions of ``extend``. The ring is as it was before.
         """
         state = self._state
         block = state.current
@@ -187,21 +187,22 @@ class Ring:
         sealed = (*kept, *map(_Sealed, merged.iter_slices(self._block_rows)))
         before = state.before + block.rows + len(records)
         self._replace(sealed, before, self._new_block(), 0)
-        if self._newest is None or (self._newest[1] or 0) <= (records[-1][1] or 0):
+        newest = self._newest
+        if newest is None or (newest.local_timestamp or 0) <= (records[-1].local_timestamp or 0):
             self._newest = records[-1]
 
     def clear(self) -> None:
-        """Forget all rows; ``total`` goes on counting, and frames handed out stay as they are."""
+        """Forget all rows; ``total`` keeps its count, and frames taken before stay as they are."""
         total = self.total
         self._state = _State((), total, total, self._new_block())
         self._newest = None
 
     def newest(self) -> Record | None:
-        """Return the record appended last, without making a frame; None when there is none."""
+        """Return the newest record without making a frame; None without rows."""
         return self._newest
 
     def frame(self, last: int | None = None, *, rechunk: bool = False) -> pl.DataFrame:
-        """Take a snapshot, which never changes.
+        """Take a snapshot of the rows, which never changes.
 
         Parameters
         ----------
@@ -235,7 +236,7 @@ class Ring:
         return _Block(self._record.__name__, self._layout, self._block_rows)
 
     def _spill(self, records: Rows) -> None:
-        # Nothing is shown before all is written, so that a bad record leaves the ring as it was.
+        # Readers see nothing before all is written, so a bad record leaves the ring as it was.
         block = self._state.current
         rows = block.rows
         filled: list[tuple[_Block, int]] = []
@@ -269,7 +270,19 @@ class Ring:
 
 
 class _State:
-    """What a reader needs, replaced as a whole: the blocks, and how many rows came before."""
+    """A consistent view for readers, replaced as a whole: the blocks, and the rows before them.
+
+    Parameters
+    ----------
+    sealed
+        Full blocks, oldest first.
+    before
+        Number of rows ever appended before the current block.
+    cleared
+        ``total`` at the last ``clear``.
+    current
+        The block that is being written.
+    """
 
     __slots__ = ("_past", "before", "cleared", "current", "sealed")
 
@@ -283,7 +296,7 @@ class _State:
         self._past: pl.DataFrame | None = None
 
     def past(self) -> pl.DataFrame:
-        """Join the sealed blocks, once; two readers may both do it, to the same effect."""
+        """Join the sealed blocks once; if two readers do it at a time, the results are equal."""
         past = self._past
         if past is None:
             frames = [sealed.frame() for sealed in self.sealed]
@@ -292,9 +305,9 @@ class _State:
 
 
 class _Sealed:
-    """A block that will not be written again: raw until a reader asks, then a polars frame.
+    """A block that is not written any more; it becomes a polars frame when a reader first asks.
 
-    The reader converts, so that the feed thread never does; masks and spare room are freed then.
+    The reader converts it, so that the feed's thread never has to. This frees masks and spare room.
     """
 
     __slots__ = ("_content", "rows")
@@ -316,7 +329,7 @@ class _Sealed:
 
 
 class _Block:
-    """Columns of equal length; rows below ``rows`` are final, those above are nobody's."""
+    """Columns of equal length; rows below ``rows`` are final, anything above is unused."""
 
     __slots__ = ("_columns", "_layout", "_name", "rows")
 
@@ -331,7 +344,7 @@ class _Block:
         return sum(column.nbytes for column in self._columns)
 
     def put(self, row: int, record: tuple[object, ...]) -> bool:
-        """Write one record, with less ado than ``write``."""
+        """Write one record, faster than ``write``; False if there is no room."""
         try:
             for column, value in zip(self._columns, record, strict=True):
                 if not column.put(row, value):
@@ -341,7 +354,7 @@ class _Block:
         return True
 
     def write(self, start: int, records: Rows) -> bool:
-        """Write records from row ``start`` on; False if there is no room, which seals the block."""
+        """Write records from row ``start`` on; False if there is no room: then seal the block."""
         try:
             for column, values in zip(self._columns, zip(*records, strict=True), strict=True):
                 if not column.write(start, values):
@@ -370,7 +383,7 @@ class _Block:
 
 
 def _is_later(frame: pl.DataFrame, record: Record) -> bool:
-    stamp = record[1]
+    stamp = record.local_timestamp
     return stamp is None or frame[_LOCAL].to_physical()[-1] > stamp
 
 
@@ -394,7 +407,7 @@ def _fits(column: _Fixed | _Ragged, value: object) -> bool:
 
 
 class _Mask:
-    """Which values are present; takes memory only once one is missing."""
+    """Marks which values are present; takes memory only once a value is missing."""
 
     __slots__ = ("_limit", "_present")
 
@@ -425,7 +438,7 @@ class _Mask:
         self._present[start:stop] = np.frombuffer(present, np.uint8)
 
     def bitmap(self, start: int, stop: int) -> pa.Buffer | None:
-        """Give Arrow's bitmap, a copy, or None when nothing is missing."""
+        """Copy the marks as Arrow's bitmap; None if no value is missing."""
         present = self._present
         if present is None or present[start:stop].all():
             return None
@@ -433,16 +446,25 @@ class _Mask:
 
 
 class _Fixed:
-    """A block's column whose values have one width."""
+    """A column of a block whose values all have the same width."""
 
-    __slots__ = ("_arrow", "_codes", "_dtype", "_format", "_mask", "_memory", "_missing", "_view",
-                 "name")  # fmt: skip
+    __slots__ = (
+        "_arrow",
+        "_codes",
+        "_dtype",
+        "_format",
+        "_mask",
+        "_memory",
+        "_missing",
+        "_view",
+        "name",
+    )
 
     def __init__(self, name: str, kind: Column, dtype: pl.DataType, limit: int) -> None:
         self.name = name
         self._dtype = dtype
         self._format, self._codes, self._missing, self._arrow = _FIXED[kind]
-        # Zeros, so that a code under a null is a code; pages that stay untouched cost nothing.
+        # Zeros are valid codes, which Arrow wants even under a null; untouched pages cost nothing.
         self._memory = np.zeros(limit, self._format)
         self._view: memoryview[Any] = self._memory.data
         self._mask = _Mask(limit)
@@ -479,7 +501,7 @@ class _Fixed:
         return series if series.dtype == self._dtype else _from_codes(series, self._dtype)
 
     def trim(self, rows: int) -> None:
-        """Keep all: a block is nearly always full of rows."""
+        """Do nothing: a sealed block is nearly always full, so there is nothing to free."""
 
     def _write_missing(self, start: int, values: Values) -> bool:
         present = _presence(values)
@@ -496,7 +518,7 @@ class _Fixed:
 
 
 class _Ragged:
-    """A block's column of lists or texts: their ends, and all elements one after the other."""
+    """A column of a block with lists or texts: where each ends, and all elements in a row."""
 
     _data: npt.NDArray[Any]
     __slots__ = ("_bytes", "_data", "_is_text", "_mask", "_offsets", "_offsets_view", "name")
@@ -542,7 +564,7 @@ class _Ragged:
         return pl.Series(self.name, array)
 
     def trim(self, rows: int) -> None:
-        """Give back the room that was not needed, where that is much."""
+        """Free the unused room if it is more than a quarter."""
         used = self._offsets_view[rows]
         if used < 0.75 * len(self._data):
             self._data = self._data[:used].copy()
@@ -555,12 +577,12 @@ class _Ragged:
         if stop > len(self._data):
             if start:
                 return False
-            self._make_room(stop)  # no row of this block is anyone's yet
+            self._make_room(stop)  # readers see no row of this block yet
         if self._is_text:
             self._bytes[used:stop] = elements
         else:
             struct.pack_into(f"{len(elements)}d", self._bytes, used * 8, *elements)
-        # The end of the row before is final, so it is not written again.
+        # Skip the end of the row before: a reader may be using it, and it is final.
         ends = islice(accumulate(sizes, initial=used), 1, None)
         _packer("q", len(values))(self._offsets_view, (start + 1) * 8, *ends)
         return True
@@ -580,9 +602,9 @@ def _joined_lists(values: Values) -> tuple[Iterable[int], Any]:
 
 
 class _LabelCodes(dict[str, int]):
-    """polars' own codes of label texts, one mapping for the whole process; only grows.
+    """polars' own codes of label texts: one mapping for the whole process, which only grows.
 
-    polars forgets a mapping that no series uses, so a series is kept.
+    polars drops the mapping when no series uses it, so one series is kept alive.
     """
 
     def __init__(self) -> None:
@@ -601,7 +623,7 @@ _LABELS = _LabelCodes()
 _SIDES = {"buy": 0, "sell": 1}
 _FLAGS = {False: 0, True: 1}
 
-# Per kind: struct and numpy format, codes of its values, what stands in for None, Arrow type.
+# Per kind: struct and numpy format, codes of its values, stand-in for None, Arrow type.
 _FIXED: dict[Column, tuple[str, dict[Any, int] | None, object, pa.DataType]] = {
     Column.TIME: ("q", None, 0, pa.timestamp("ns", tz="UTC")),
     Column.INTEGER: ("q", None, 0, pa.int64()),
@@ -619,7 +641,7 @@ def _packer(code: str, count: int) -> Callable[..., None]:
 
 
 def _encoded(values: Values, codes: dict[Any, int]) -> Iterable[int]:
-    # A batch mostly speaks of one symbol, and of one side.
+    # Most batches have one symbol and one side, so one lookup does for all rows.
     if len(set(values)) == 1:
         return (codes[values[0]],) * len(values)
     return map(codes.__getitem__, values)
@@ -634,7 +656,7 @@ def _filled(values: Values, missing: object) -> list[object]:
 
 
 def _from_codes(series: pl.Series, dtype: pl.DataType) -> pl.Series:
-    # Reading codes as categories in place: `cat.to` in polars 2, a cast before.
+    # Read codes as categories without a copy: polars 2 has `cat.to`, earlier versions a cast.
     return series.cat.to(dtype) if _HAS_CAT_TO else series.cast(dtype)
 
 
@@ -642,6 +664,6 @@ _HAS_CAT_TO = hasattr(pl.Series([], dtype=pl.Categorical).cat, "to")
 
 
 def _frame_nbytes(frame: pl.DataFrame) -> int:
-    # polars leaves out the 16 bytes by which each row of a text column refers to its text.
+    # polars' estimate lacks the 16 bytes with which each row of a text column refers to its text.
     texts = sum(dtype == pl.String for dtype in frame.dtypes)
     return int(frame.estimated_size()) + 16 * texts * frame.height

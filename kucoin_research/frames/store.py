@@ -1,4 +1,4 @@
-"""The rings of all channels under one roof, and what readers ask them for by name."""
+"""The rings of all channels of a stream or a replay, and frames of them by channel name."""
 
 from __future__ import annotations
 
@@ -13,12 +13,20 @@ from kucoin_research.frames import analytics
 from kucoin_research.frames.ring import Ring
 from kucoin_research.model.channels import Channel, Subscription, parse_channel
 from kucoin_research.model.instruments import spelling_hint
-from kucoin_research.model.records import ALL_SYMBOLS, CHANNELS, Candle, Record, Status
+from kucoin_research.model.records import (
+    ALL_SYMBOLS,
+    CHANNEL_OF,
+    Candle,
+    Record,
+    Status,
+    interval_of,
+)
 
 __all__ = ["FrameStore", "by_kind", "wanting"]
 
 _STATUS_CAPACITY = 100_000
-# How far back the newest rows of one symbol are looked for, at first and then each time.
+# The newest rows of one symbol are searched in this many rows at first; each further search goes
+# up to 64 times deeper.
 _FIRST_LOOK = 10_000
 _FURTHER = 64
 
@@ -29,16 +37,16 @@ class FrameStore:
     Parameters
     ----------
     subscriptions
-        What there is to keep; ``status`` is kept besides.
+        The channels and symbols to keep; ``status`` is kept besides.
     capacity
         Rows kept per channel.
     name
-        Whose they are, in what errors say.
+        The stream's or replay's, for error texts.
 
     Notes
     -----
-    ``extend`` is for one thread at a time; everything else may be called from any thread meanwhile,
-    and never waits.
+    Only one thread at a time may call ``extend``. Everything else may be called from any thread
+    meanwhile, and never waits.
     """
 
     def __init__(self, subscriptions: Sequence[Subscription], capacity: int, name: str) -> None:
@@ -52,11 +60,11 @@ class FrameStore:
         self._candle_rows: Counter[str | None] = Counter()  # by interval
 
     def extend(self, rows: Sequence[Record]) -> None:
-        """Keep rows of all channels, which are in order; late ones go where they belong."""
+        """Keep rows of all channels, in order of arrival; late rows are inserted by their time."""
         self.extend_groups(by_kind(rows))
 
     def extend_groups(self, groups: Mapping[type[Record], Sequence[Record]]) -> None:
-        """Keep rows that are sorted by kind already."""
+        """Keep rows that are grouped by kind already."""
         for kind, rows in groups.items():
             ring = self.rings[kind]
             newest = ring.newest()
@@ -66,16 +74,16 @@ class FrameStore:
                 ring.extend(rows)
         if Candle in groups:
             rows = groups[Candle]
-            self._candle_rows.update(row.interval for row in rows if isinstance(row, Candle))
+            self._candle_rows.update(map(interval_of, rows))
 
     @property
     def totals(self) -> dict[str, int]:
-        """Rows that ever came, by channel."""
-        return {_name_of(record): ring.total for record, ring in self.rings.items()}
+        """Number of rows that ever came, by channel."""
+        return {CHANNEL_OF[record]: ring.total for record, ring in self.rings.items()}
 
     @property
     def kept(self) -> int:
-        """Rows in memory now, of all channels."""
+        """Number of rows in memory now, over all channels."""
         return sum(map(len, self.rings.values()))
 
     def total(self, channel: Channel) -> int:
@@ -107,12 +115,12 @@ class FrameStore:
         return analytics.mark_filled(rows, self.rings[Status].frame()) if mark_filled else rows
 
     def channel(self, name: str | None) -> Channel:
-        """Find a channel by its name; without one, the only one there is.
+        """Find a channel by its name; without a name, the only channel.
 
         Raises
         ------
         UnknownChannel
-            If it is not here.
+            If there is no such channel, or several and no name.
         """
         if name is None:
             if len(self.channels) == 1:
@@ -121,7 +129,7 @@ class FrameStore:
         wanted = parse_channel(name)
         candles = [each for each in self.channels if each.name == "candle"]
         if wanted.name == "candle" and ":" not in name and len(candles) == 1:
-            return candles[0]  # plain means 1min only where there is a choice
+            return candles[0]  # with one interval, "candle" means that one, not 1min
         if wanted not in self.channels and wanted.record is not Status:
             raise UnknownChannel(
                 f"channel {shown(name)} is not streamed by {self._name!r}; it streams: "
@@ -130,19 +138,19 @@ class FrameStore:
         return wanted
 
     def chosen(self, channel: str | Iterable[str] | None) -> list[Channel]:
-        """Find the channels that an attached function wants; all of them unless it names some."""
+        """Find the channels that an attached function wants; None means all, with ``status``."""
         if channel is None:
             return [*self.channels, Channel("status")]
         return [self.channel(name) for name in texts(channel, "channel")]
 
     def _is_one_of_several(self, channel: Channel) -> bool:
-        # Candles of all intervals share a ring.
+        # Candles of all intervals share one ring, so they are counted and filtered by interval.
         streamed = (each.interval for each in self.channels if each.interval is not None)
         return channel.interval is not None and any(each != channel.interval for each in streamed)
 
     def _check_symbol(self, symbol: str) -> None:
         name_of(symbol, "symbol")
-        if ALL_SYMBOLS in self.symbols:  # whose rows may yet come, if there is such a symbol
+        if ALL_SYMBOLS in self.symbols:  # a row of any symbol may yet come
             if hint := spelling_hint(symbol):
                 raise UnknownSymbol(f"no symbol {shown(symbol)}: {hint}")
         elif symbol not in self.symbols:
@@ -153,7 +161,7 @@ class FrameStore:
 
 
 def _newest(ring: Ring, filters: Sequence[pl.Expr], last: int | None) -> pl.DataFrame:
-    """Take the newest rows that pass; looks back only as far as these lie."""
+    """Return the newest rows that pass the filters; looks back only as far as necessary."""
     if not filters:
         return ring.frame(last)
     if last is None:
@@ -164,12 +172,12 @@ def _newest(ring: Ring, filters: Sequence[pl.Expr], last: int | None) -> pl.Data
         rows = held.filter(*filters)
         if rows.height >= last or held.height < depth:
             return rows.tail(last)
-        # As far as they should lie, going by those found, and some more.
+        # Estimate the depth by the share of rows that passed so far, and double it.
         depth = depth * min(max(2 * last // max(rows.height, 1), 2), _FURTHER)
 
 
 def by_kind(rows: Sequence[Record]) -> Mapping[type[Record], Sequence[Record]]:
-    """Sort rows by kind; each kind's stay in order."""
+    """Group rows by kind; within a kind they stay in order."""
     kinds = set(map(type, rows))
     if len(kinds) == 1:
         return {kinds.pop(): rows}
@@ -180,7 +188,7 @@ def by_kind(rows: Sequence[Record]) -> Mapping[type[Record], Sequence[Record]]:
 
 
 def wanting(channels: Sequence[Channel]) -> Callable[[Record], bool]:
-    """Make the test for records of these channels."""
+    """Make a test that says whether a record is of one of these channels."""
     kinds = frozenset(channel.record for channel in channels)
     intervals = frozenset(channel.interval for channel in channels if channel.name == "candle")
 
@@ -193,11 +201,9 @@ def wanting(channels: Sequence[Channel]) -> Callable[[Record], bool]:
 
 
 def _is_earlier(row: Record, other: Record) -> bool:
-    return row[1] is not None and other[1] is not None and row[1] < other[1]
-
-
-def _name_of(record: type[Record]) -> str:
-    return next(name for name, kind in CHANNELS.items() if kind is record)
+    # Called once per batch and kind; a row without a stamp is never late.
+    local, other_local = row.local_timestamp, other.local_timestamp
+    return local is not None and other_local is not None and local < other_local
 
 
 def _join(channels: Iterable[Channel]) -> str:

@@ -1,4 +1,4 @@
-"""Order books rebuilt from recorded rows: as the stream that recorded them had them."""
+"""Order books rebuilt from recorded rows, as they were in the stream that recorded them."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ from kucoin_research.model.records import Level2, Record, Status
 __all__ = ["BookRebuild"]
 
 _INFINITY = float("inf")
-# Without a key KuCoin's REST cuts a spot book off at this depth; all other snapshots are whole.
+# Without an API key, KuCoin's REST cuts a spot book off at this depth; other snapshots are whole.
 _CUT_AT = 100
 _UNNUMBERED = -1
 
 
 class BookRebuild:
-    """The books of some symbols, fed with ``level2`` and ``status`` rows in order of arrival.
+    """Keeps the books of some symbols, from ``level2`` and ``status`` rows in order of arrival.
 
-    A book answers from the moment on at which the recording stream said that it was in step
-    (``book_ready``); where nobody said so, from the first change behind a snapshot on. After a gap,
-    a resync or a lost connection it refuses until it is in step again. Rows of other programs may
-    have no sequence: then a snapshot is what arrived at one time, and the book's sequence is -1.
+    A book can be copied once the recording stream reported it in step (``book_ready``). Without
+    such a report, it can be copied from the first change behind a snapshot on. After a gap, a
+    resync or a lost connection it is refused until it is in step again. Rows of other programs may
+    have no sequence: then all rows of one arrival time form a snapshot, and the book's sequence
+    is -1.
 
     Not thread-safe.
     """
@@ -33,20 +34,20 @@ class BookRebuild:
         self._books = {symbol: _Book(symbol) for symbol in symbols}
 
     def take(self, rows: Iterable[Record]) -> None:
-        """Take rows of any channel; those that concern no book are passed over."""
+        """Take rows of any channel; rows that concern no book are skipped."""
         books = self._books
         for row in rows:
             if row.__class__ is Level2:
-                book = books.get(row[2] or "")
+                book = books.get(row[2] or "")  # row[2] is the symbol; this loop sees every row
                 if book is not None:
                     book.take(row)
             elif isinstance(row, Status):
-                self._hear(row)
+                self._take_status(row)
 
-    def _hear(self, status: Status) -> None:
+    def _take_status(self, status: Status) -> None:
         if status.event == "disconnected":
-            # The row does not say which symbols were on that connection. One that was not goes on
-            # with the very next sequence, and is believed again.
+            # The row does not say which symbols were on that connection, so all books are doubted.
+            # A book that was not on it goes on with the very next sequence, and is trusted again.
             for book in self._books.values():
                 book.doubt()
         if status.channel != "level2":
@@ -56,7 +57,7 @@ class BookRebuild:
             symbol = (status.detail or "").partition(":")[0]
         book_of = self._books.get(symbol or "")
         if book_of is not None:
-            book_of.hear(status)
+            book_of.take_status(status)
 
     def copy(self, symbol: str | None, name: str) -> OrderBook:
         """Copy a book.
@@ -66,12 +67,12 @@ class BookRebuild:
         symbol
             May be left out when there is only one.
         name
-            Whose books they are, for what errors say.
+            The replay's, for error texts.
 
         Raises
         ------
         BookNotReady
-            If there is none of that symbol, or it is not in step, or crossed.
+            If there is no book of that symbol, or it is not in step, or it is crossed.
         """
         symbol = name_of(symbol, "symbol")
         if symbol is None and not self._books:
@@ -86,6 +87,8 @@ class BookRebuild:
 
 
 class _Book:
+    """One symbol's book, and whether it is in step with the recording stream's."""
+
     def __init__(self, symbol: str) -> None:
         self.symbol = symbol
         self._bids: dict[float, float] = {}
@@ -133,27 +136,27 @@ class _Book:
         self._is_loading = False
         bids, asks = self._bids, self._asks
         is_cut = self._is_cut and max(len(bids), len(asks)) == _CUT_AT
-        # A side that is shorter than the other was not cut off.
+        # Only a side of full depth was cut off: the book is unknown beyond its last level.
         self._floor = min(bids) if is_cut and len(bids) == _CUT_AT else 0.0
         self._ceiling = max(asks) if is_cut and len(asks) == _CUT_AT else _INFINITY
 
     def doubt(self) -> None:
-        """Refuse to answer until there is a snapshot, or nothing turns out to be missing."""
+        """Refuse copies until a snapshot comes, or the next change shows that none is missing."""
         self._is_doubtful = self._is_doubtful or self._is_ready
         self._is_ready = False
 
-    def hear(self, status: Status) -> None:
+    def take_status(self, status: Status) -> None:
         if status.event == "book_ready":
             if self._is_loading:
                 self._loaded()
             self._is_ready, self._is_doubtful = self._has_snapshot, False
             if status.last_sequence is not None:
-                self._sequence = status.last_sequence  # fillers, which have no rows, advance it
+                self._sequence = status.last_sequence  # fillers advance it, and have no rows
         elif status.event == "resync" or (status.event == "gap" and self._lacks(status)):
             self._is_ready = self._is_doubtful = False
 
     def _lacks(self, gap: Status) -> bool:
-        """Whether the book misses what the gap does; a snapshot may stand for it by now."""
+        """Whether the gap's changes are missing in the book; a later snapshot may contain them."""
         first, last = gap.first_sequence, gap.last_sequence
         if first is None or last is None:
             return True

@@ -1,24 +1,20 @@
-"""Recorded sessions played again: everything a live stream has, and a tape recorder's buttons.
+"""Recorded sessions played again: the methods of a live stream, and pause, step, seek and speed.
 
-One thread reads the session in order of arrival, waits until the next rows are due, calls the
-attached functions, and keeps the rows as a stream does. It waits for whoever takes the rows:
-nothing is ever left out, and a function that is called sees frames and books exactly as they stood
-at its record, at any speed.
+A thread (``player.py``) reads the session in order of arrival, waits until the next rows are due,
+calls the attached functions, and keeps the rows as a stream does. It waits for every function and
+recorder, so no row is left out. At any speed, a function that is called sees frames and books
+exactly as they stood at its record.
 """
 
 from __future__ import annotations
 
 import html
-import logging
-import math
 import os
 import threading
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
-from operator import length_hint
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import polars as pl
 
@@ -26,112 +22,46 @@ from kucoin_research.errors import (
     FunctionFailed,
     InvalidInput,
     KucoinResearchError,
-    SessionError,
     StreamStopped,
     StreamTimeout,
     shown,
 )
 from kucoin_research.foundation import arguments, clocks
-from kucoin_research.foundation.callbacks import (
-    BatchSink,
-    Failure,
-    check_has_run,
-    name_of_function,
-    without,
-)
-from kucoin_research.foundation.interrupts import arrived, check, hold, join
-from kucoin_research.foundation.runtime import eased
+from kucoin_research.foundation.callbacks import Failure
 from kucoin_research.frames.analytics import TradeBars
-from kucoin_research.frames.store import wanting
-from kucoin_research.model.channels import Channel, Subscription, market_of, parse_channel
+from kucoin_research.frames.store import FrameStore, wanting
+from kucoin_research.model.channels import Subscription, market_of, parse_channel
 from kucoin_research.model.damage import Damage, Loss
 from kucoin_research.model.instruments import Instrument
 from kucoin_research.model.integrity import Verdict
 from kucoin_research.model.orderbook import OrderBook
-from kucoin_research.model.rate import RateMeter
-from kucoin_research.model.records import ACCOUNT_CHANNELS, ALL_SYMBOLS, Record, Status
+from kucoin_research.model.records import ACCOUNT_CHANNELS, ALL_SYMBOLS
 from kucoin_research.model.report import Report
 from kucoin_research.model.status import State, StreamStatus
 from kucoin_research.model.units import When, datetime_of, instant_ns, told_apart
-from kucoin_research.playback.cursor import Cursor
-from kucoin_research.playback.replay_clock import MonotonicClock, Pace, ReplayClock
-from kucoin_research.playback.replay_state import ReplayState
-from kucoin_research.playback.timeline import BATCH_ROWS, Timeline
+from kucoin_research.playback.attached import AttachedSink, Sink, Take
+from kucoin_research.playback.player import Player
+from kucoin_research.playback.replay_clock import MonotonicClock, ReplayClock
+from kucoin_research.playback.timeline import Timeline
 from kucoin_research.sessions.recorder import Recorder, recorder_for
 from kucoin_research.sessions.session import Session
 
 __all__ = ["Replay"]
 
-log = logging.getLogger(__name__)
-
-Sink = Callable[[Record], object]
-Take = Callable[[Sequence[Record]], object]
-
-# Waits are cut into slices: an interrupt gets through on every platform.
-_SLICE = 0.05
-# So long the functions are called before the buttons are looked at again.
-_TURN_NS = 10_000_000
-_FIRST_TURN_ROWS = 64
-_DETACH_TIMEOUT = 5.0
-
-
-class _Play(NamedTuple):
-    """Rows are due: up to a time (ns UTC; None: any), and not more than so many."""
-
-    until_ns: int | None
-    most: int
-
-
-class _Wind(NamedTuple):
-    """Go to a time, ns UTC."""
-
-    to_ns: int
-    ticket: int
-
-
-class _Tell(NamedTuple):
-    """Put a status row of the replay's own into the flow."""
-
-    row: Status
-
-
-class _Attached:
-    """A function that is called with records."""
-
-    def __init__(self, call: Sink, wants: Callable[[Record], bool] | None) -> None:
-        self.call = call
-        self.wants = wants
-        self.is_on = True
-        self.name = name_of_function(call)
-
-    def of(self, rows: Iterator[Record]) -> Iterator[Record]:
-        return rows if self.wants is None else filter(self.wants, rows)
-
-    def take(self, row: Record) -> BaseException | None:
-        """Call it, if it wants the row and is on still; returns what it raised."""
-        if not self.is_on or (self.wants is not None and not self.wants(row)):
-            return None
-        try:
-            result = self.call(row)
-            if result is not None:
-                check_has_run(result, self.name)
-        except (Exception, SystemExit) as error:  # the sink guard
-            log.exception("a sink raised and was detached")
-            return error
-        return None
-
 
 class Replay(TradeBars):
-    """A recorded session, played; ``kucoin_research.replay`` makes and starts one.
+    """Plays a recorded session as if it were a live stream; ``kucoin_research.replay`` starts one.
+
+    It has more than 40 methods because it offers all of a stream's public API and the buttons.
 
     Parameters
     ----------
     session
-        What is played.
+        The session to play.
     speed
         Seconds of the recording per second; None: as fast as it can be read.
     channels, symbols
-        Only these.
+        Play only these.
     capacity
         Rows kept per channel.
     name
@@ -139,19 +69,19 @@ class Replay(TradeBars):
     paused
         Whether it waits for ``resume``, ``step`` or ``seek``.
     clock
-        What the pace is kept by; for tests.
+        Decides how long to wait for a row; for tests.
 
     Raises
     ------
     UnknownChannel, UnknownSymbol
         If it was not recorded.
     InvalidInput
-        If the speed is none.
+        If ``speed`` is not a number above 0 (or None).
 
     Notes
     -----
-    Every method may be called from any thread, also by an attached function: then ``pause``,
-    ``step``, ``seek`` and ``stop`` take effect right behind the record it was called with.
+    Every method may be called from any thread. Where an attached function calls ``pause``,
+    ``step``, ``seek`` or ``stop``, this takes effect right behind the record it was called with.
     """
 
     def __init__(
@@ -170,79 +100,39 @@ class Replay(TradeBars):
         self.name = session.name if name is None else name
         channels = None if channels is None else arguments.texts(channels, "channels")
         symbols = None if symbols is None else arguments.texts(symbols, "symbols")
-        self._timeline = Timeline(session, channels=channels, symbols=symbols)
+        timeline = Timeline(session, channels=channels, symbols=symbols)
+        self._start_ns, self._end_ns = timeline.start_ns, timeline.end_ns
         self.subscriptions = tuple(_subscriptions(session, channels, symbols))
-        self._capacity = capacity
         self.clock = clocks.current()
-        self._clock = MonotonicClock(self.clock) if clock is None else clock
-        self._start_ns, self._end_ns = self._timeline.start_ns, self._timeline.end_ns
+        #: Whether another of this name may replace it without a warning while it is recorded.
+        self.is_replaceable = False
+        self._player = Player(
+            timeline,
+            self.subscriptions,
+            name=self.name,
+            capacity=capacity,
+            clock=self.clock,
+            replay_clock=MonotonicClock(self.clock) if clock is None else clock,
+            speed=_checked_speed(speed),
+            is_paused=arguments.truth(paused, "paused"),
+        )
 
-        # Written by the replay's thread alone.
-        self._state = self._new_stage()
-        self._cursor = Cursor(self._timeline)
-        self._is_torn = False  # the tape: what cannot be read cannot be read on
-        self._next_ns: int | None = None  # of the row that waits
-        self._last_ns: int | None = None  # of the newest row given
-        self._turn: list[Record] | None = None  # the rows that functions are being called with
-        self._turn_rows: Iterator[Record] = iter(())
-        self._committed = 0  # of the turn
-        self._is_own = False  # what the turn gives: a row that is not the session's
-        self._most = _FIRST_TURN_ROWS
-        self._given = 0
-        self._meter = RateMeter()
-
-        self._stage_lock = threading.Lock()  # guards the stage's books and account
-        self._calling = self.clock.lock()  # held while functions are called
-        self._changed = self.clock.condition()  # guards all below
-        self._pace = Pace(_checked_speed(speed))
-        self._is_paused = arguments.truth(paused, "paused")
-        self._at_ns = self._start_ns  # last given, or sought
-        self._rest_ns = self._start_ns  # where it was paused, which may be later
-        self._steps = 0
-        self._order: _Wind | None = None
-        self._tickets = self._wound = 0
-        self._notes: deque[Status] = deque()
-        self._is_busy = False
-        self._is_done = False
-        self._error: KucoinResearchError | None = None
-        self._sinks: tuple[_Attached, ...] = ()
-        self._batch_sinks: tuple[BatchSink[Record], ...] = ()
-        self._recorders: tuple[Recorder, ...] = ()
-        #: Functions that have raised and are called no more, until one of that name is attached.
-        self.failures: tuple[Failure, ...] = ()
-        self._untold: tuple[Failure, ...] = ()  # those that nobody was raised
-        self.is_replaceable = False  # without a warning while it is recorded
-        self._thread: threading.Thread | None = None
-        self._stopping = self.clock.event()
-
-    def _new_stage(self) -> ReplayState:
-        return ReplayState(self.subscriptions, self._capacity, self.name)
-
-    @hold(passes_on=True)
     def launch(self) -> Self:
-        """Start its thread, once what is to be there from the first row on is attached."""
-        with self._changed:
-            self._wake()
+        """Start its thread; attach first whatever is to get the first row."""
+        self._player.launch()
         return self
 
-    def _wake(self) -> None:
-        # With _changed held. The thread ends with the data, and is started anew to go back.
-        if self._thread is None and not self._stopping.is_set():
-            self._thread = self.clock.thread(self._run, f"kucoin-{self.name}-replay")
-            self._thread.start()
-        self._changed.notify_all()
-
-    # -- what it is ------------------------------------------------------------------------------
+    # -- session and state -----------------------------------------------------------------------
 
     @property
     def symbols(self) -> list[str]:
         """The symbols that are replayed."""
-        return list(self._state.store.symbols)
+        return list(self._store.symbols)
 
     @property
     def channels(self) -> list[str]:
-        """The channels that are replayed; ``status`` besides."""
-        return [str(channel) for channel in self._state.store.channels]
+        """The channels that are replayed; ``status`` comes besides and is not listed."""
+        return [str(channel) for channel in self._store.channels]
 
     @property
     def instruments(self) -> dict[str, Instrument]:
@@ -251,12 +141,12 @@ class Replay(TradeBars):
 
     @property
     def start_ns(self) -> int | None:
-        """Local time of the first row, ns UTC; None without any."""
+        """Arrival of the first row, ns UTC; None without rows."""
         return self._start_ns
 
     @property
     def end_ns(self) -> int | None:
-        """Local time of the last row, ns UTC; None without any."""
+        """Arrival of the last row, ns UTC; None without rows."""
         return self._end_ns
 
     @property
@@ -271,21 +161,8 @@ class Replay(TradeBars):
 
     @property
     def position_ns(self) -> int | None:
-        """Where it is, ns UTC: it goes on between two rows, as time does; None without rows."""
-        self._sync()
-        with self._changed:
-            return self._position()
-
-    def _position(self) -> int | None:
-        at = self._at_ns
-        if at is None:
-            return None
-        if self._is_paused:
-            return max(at, self._rest_ns or at)
-        moved = self._pace.at(self._clock.now_ns())
-        if moved is None or self._next_ns is None or self._is_done:
-            return at
-        return max(at, min(moved, self._next_ns))
+        """The position, ns UTC: between two rows it goes on as time does; None without rows."""
+        return self._player.position_ns
 
     @property
     def position(self) -> datetime | None:
@@ -295,52 +172,55 @@ class Replay(TradeBars):
     @property
     def is_paused(self) -> bool:
         """Whether it waits for ``resume``, ``step`` or ``seek``."""
-        return self._is_paused
+        return self._player.is_paused
 
     @property
     def is_done(self) -> bool:
-        """Whether the last row was given; ``seek`` goes back."""
-        return self._is_done
+        """Whether the last row was given; ``seek`` can still go back."""
+        return self._player.is_done
 
     @property
     def state(self) -> State:
         """``playing``, ``paused``, ``ended``, ``failed`` or ``stopped``."""
-        if self._stopping.is_set():
-            return State.STOPPED
-        if self._error is not None:
-            return State.FAILED
-        if self._is_done:
-            return State.ENDED
-        return State.PAUSED if self._is_paused else State.PLAYING
+        return self._player.state
 
     @property
     def error(self) -> KucoinResearchError | None:
-        """Why it has failed: mostly a line that cannot be read."""
-        return self._error
+        """Why it failed, mostly a line that cannot be read; None if it did not."""
+        return self._player.error
+
+    @property
+    def failures(self) -> tuple[Failure, ...]:
+        """Functions that raised and are not called any more, until one of that name is attached."""
+        return self._player.functions.failures
 
     @property
     def origin(self) -> Any:
-        """Where the rows came from, as ``session.json`` tells."""
+        """Where the rows came from, according to ``session.json``."""
         return self.session.meta.get("venue")
 
     def __str__(self) -> str:
-        return f"{self.name}: {self._told()}"
+        return f"{self.name}: {self._description()}"
 
     def __repr__(self) -> str:
-        return f"<Replay {self.name}: {self._told()}>"
+        return f"<Replay {self.name}: {self._description()}>"
 
-    def _told(self) -> str:
+    def _description(self) -> str:
         speed = "full speed" if self.speed is None else f"{self.speed:g} x"
         ends = f"{_shown(self.start)} to {_shown(self.end)}"
         return f"{self.state}, {speed}, at {_shown(self.position)} of {ends}"
 
     def _repr_html_(self) -> str:
-        error = "" if self._error is None else f"<br><i>{html.escape(str(self._error))}</i>"
-        rows = ", ".join(f"{name} {count:,}" for name, count in self._state.store.totals.items())
+        error = "" if self.error is None else f"<br><i>{html.escape(str(self.error))}</i>"
+        rows = ", ".join(f"{name} {count:,}" for name, count in self._store.totals.items())
         return (
-            f"<div><b>{html.escape(self.name)}</b><br>{html.escape(self._told())}"
+            f"<div><b>{html.escape(self.name)}</b><br>{html.escape(self._description())}"
             f"<br>{html.escape(rows)}{error}</div>"
         )
+
+    @property
+    def _store(self) -> FrameStore:
+        return self._player.replay_state.store
 
     # -- readers ---------------------------------------------------------------------------------
 
@@ -354,13 +234,13 @@ class Replay(TradeBars):
     ) -> pl.DataFrame:
         """Take an immutable snapshot of the rows given so far; see ``Stream.frame``.
 
-        Called by an attached function, it ends with the record that this was called with.
+        If an attached function calls this, the frame ends with the record of that call.
         """
-        self._sync()
-        return self._state.store.frame(channel, symbol, last, mark_filled=mark_filled)
+        self._player.sync()
+        return self._store.frame(channel, symbol, last, mark_filled=mark_filled)
 
     def book(self, symbol: str | None = None) -> OrderBook:
-        """Copy the order book of a symbol whose ``level2`` was recorded, as it stood then.
+        """Copy the order book of a symbol, as it stood at the position; needs ``level2``.
 
         Parameters
         ----------
@@ -370,59 +250,57 @@ class Replay(TradeBars):
         Raises
         ------
         BookNotReady
-            Where the recording stream's book was not in step either.
+            If the recording stream's book was not in step at that time either.
         """
-        self._sync()
-        with self._stage_lock:
-            return self._state.books.copy(symbol, self.name)
+        self._player.sync()
+        return self._player.replay_state.book(symbol)
 
     def total(self, channel: str | None = None) -> int:
-        """Count the rows given on a channel, from the session's start to here."""
-        self._sync()
-        store = self._state.store
+        """Count the rows given on a channel, from the session's start to the position."""
+        self._player.sync()
+        store = self._store
         return store.total(store.channel(channel))
 
     def report(self) -> Report:
-        """Give the account of the data up to here; at the end it is that of the session.
+        """Report on the data up to the position; at the end this is the session's report.
 
-        Where ``channels`` or ``symbols`` were chosen, it is of these.
+        If ``channels`` or ``symbols`` were chosen, it covers only these.
         """
-        self._sync()
-        reached = self._end_ns if self._is_done else self._at_ns
+        self._player.sync()
+        is_done = self.is_done
+        reached = self._end_ns if is_done else self._player.at_ns
         losses = [] if reached is None else self.session.losses
-        # Rows are counted once all of them were read.
-        damages = self.session.damage if self._is_done else self.session.known_damage
-        with self._stage_lock:
-            return self._state.report(
-                self.session.name,
-                [loss for loss in losses if self._is_done or loss.began <= (reached or 0)],
-                damages,
-            )
+        # `damage` reads all rows to count them, so it is asked only at the end.
+        damages = self.session.damage if is_done else self.session.known_damage
+        return self._player.replay_state.report(
+            self.session.name,
+            [loss for loss in losses if is_done or loss.began <= (reached or 0)],
+            damages,
+        )
 
     @property
     def verdict(self) -> Verdict:
-        """What can be said of the data up to here; ``report()`` says why."""
+        """The verdict on the data up to the position; ``report()`` says why."""
         return self.report().verdict
 
     @property
     def rows_per_second(self) -> float:
         """Rows given, over the last five seconds."""
-        return self._meter.rate(self.clock.monotonic(), self._given)
+        return self._player.rows_per_second
 
     @property
     def messages_per_second(self) -> float:
-        """As ``rows_per_second``: a recording does not tell which rows one message brought."""
+        """The same as ``rows_per_second``: a recording does not keep rows by message."""
         return self.rows_per_second
 
     @property
     def status(self) -> StreamStatus:
-        """How it is doing right now; the counters are those of the recorded stream up to here."""
-        self._sync()
-        with self._stage_lock:
-            troubles = self._state.troubles()
+        """The status now; the counters are the recorded stream's, up to the position."""
+        self._player.sync()
+        troubles = self._player.replay_state.troubles()
         return StreamStatus(
             state=self.state,
-            rows=self._state.store.totals,
+            rows=self._store.totals,
             messages_per_second=self.rows_per_second,
             lag_p50_ms=None,
             lag_p95_ms=None,
@@ -430,21 +308,21 @@ class Replay(TradeBars):
             gaps=troubles.gaps,
             duplicates=0,
             broken=troubles.broken,
-            error=self._error,
+            error=self.error,
             rollovers=troubles.rollovers,
         )
 
     def wait(
         self, channel: str | None = None, rows: int = 1, timeout: float | None = 10.0
     ) -> pl.DataFrame:
-        """Wait until a channel has given that many rows, counted from the session's start.
+        """Wait until a channel has given a number of rows, counted from the session's start.
 
         Parameters
         ----------
         channel
             May be left out when there is only one.
         rows
-            How many.
+            The number of rows.
         timeout
             Seconds; None waits for ever.
 
@@ -456,19 +334,20 @@ class Replay(TradeBars):
         Raises
         ------
         StreamTimeout
-            If they have not come by then.
+            If the time is over before they came.
         StreamStopped
-            If the replay ends before.
+            If the replay ends before they came.
         InvalidInput
-            If ``rows`` or ``timeout`` is no number.
+            If ``rows`` or ``timeout`` is not a number.
         """
-        wanted = self._state.store.channel(channel)
+        wanted = self._store.channel(channel)
         rows, timeout = arguments.count(rows, "rows", "rows", least=0), arguments.patience(timeout)
-        over = (State.STOPPED, State.FAILED, State.ENDED)
-        self._until(lambda: self._total(wanted) >= rows or self.state in over, timeout)
-        total = self._total(wanted)
-        if total < rows and self.state in over:
-            why = "" if self._error is None else f": {self._error}"
+        player = self._player
+        # Asked anew each time: a seek may replace the store.
+        player.wait_until(lambda: self._store.total(wanted) >= rows or player.is_over, timeout)
+        total = self._store.total(wanted)
+        if total < rows and player.is_over:
+            why = "" if self.error is None else f": {self.error}"
             raise StreamStopped(
                 f"{self.name!r} is {self.state} after {total} of {rows} rows of {wanted}{why}"
             )
@@ -476,94 +355,59 @@ class Replay(TradeBars):
             raise StreamTimeout(f"{total} of {rows} rows of {wanted} came within {timeout:g} s")
         return self.frame(channel)
 
-    def _total(self, channel: Channel) -> int:
-        return self._state.store.total(channel)
-
     def wait_until_live(self, timeout: float | None = 30.0) -> bool:  # noqa: ARG002  as a stream has it
-        """Tell whether rows come, or can; a replay has nothing to connect to."""
+        """Return whether rows can come; it does not wait, as a replay has nothing to connect to."""
         return self.state not in (State.STOPPED, State.FAILED)
 
     def wait_until_done(self, timeout: float | None = None, *, on_error: str = "raise") -> bool:
-        """Wait until the last row was given, and what was recorded is on the disk.
+        """Wait until the last row was given and all recorded rows are on the disk.
 
         Parameters
         ----------
         timeout
-            Seconds; while it is paused, it waits, too.
+            Seconds; a pause does not end the waiting.
         on_error
-            ``"raise"``: if an attached function raises, or has raised, raise that here and at once,
-            each time once. The replay goes on without the function, and so may the waiting.
-            ``"tell"``: leave it to ``failures`` and the ``status`` channel.
+            ``"raise"``: if an attached function raises, or has raised, raise that here at once.
+            Each failure is raised once. The replay goes on without the function, and you may call
+            this again. ``"tell"``: report failures only in ``failures`` and the ``status`` channel.
 
         Returns
         -------
         bool
-            ``False`` if the time passed or it was stopped before.
+            ``False`` if the time was over, or the replay was stopped, before the last row.
 
         Raises
         ------
         FunctionFailed
-            If an attached function has raised; ``__cause__`` is what it raised.
+            If an attached function has raised; ``__cause__`` is its error.
         SessionError
-            If the session cannot be read on.
+            If the rest of the session cannot be read.
         InvalidInput
-            If ``on_error`` is neither.
+            If ``on_error`` is neither of the two.
         """
         if not isinstance(on_error, str) or on_error not in ("raise", "tell"):
             raise InvalidInput(f"on_error must be 'raise' or 'tell', not {shown(on_error)}")
         raises, timeout = on_error == "raise", arguments.patience(timeout)
-        over = (State.STOPPED, State.FAILED, State.ENDED)
-        self._until(lambda: self.state in over or (raises and bool(self._untold)), timeout)
+        player = self._player
+        player.wait_until(
+            lambda: player.is_over or (raises and bool(player.functions.unreported)), timeout
+        )
         if raises:
-            self._raise_untold()
-        if self._error is not None:
-            raise self._error
+            _raise_first(player.functions.take_unreported(), self.name)
+        if self.error is not None:
+            raise self.error
         return self.state is State.ENDED
-
-    def _raise_untold(self) -> None:
-        with self._changed:
-            failures, self._untold = self._untold, ()
-        if not failures:
-            return
-        first, *others = failures
-        at = _shown(_datetime(first.time_ns))
-        more = f", and {len(others)} more functions raised" if others else ""
-        raise FunctionFailed(
-            f"{first} at {at}{more}; {self.name!r} goes on without it"
-        ) from first.error
-
-    @hold(passes_on=True)
-    def _until(self, is_so: Callable[[], bool], timeout: float = math.inf) -> bool:
-        if threading.current_thread() is self._thread:
-            return is_so()  # it would wait for itself
-        deadline = self.clock.monotonic() + timeout
-        with self._changed:
-            while not is_so():
-                check()
-                left = min(_SLICE, deadline - self.clock.monotonic())
-                if left <= 0:
-                    return False
-                self._changed.wait(left)
-        return True
 
     # -- buttons ---------------------------------------------------------------------------------
 
     @property
     def speed(self) -> float | None:
-        """Seconds of the recording per second; None: as fast as it can be read. May be set."""
-        return self._pace.speed
+        """Seconds of the recording per second; None: as fast as it can be read. Can be set."""
+        return self._player.speed
 
     @speed.setter
     def speed(self, speed: float | None) -> None:
-        pace = Pace(_checked_speed(speed))
-        self._sync()
-        with self._changed:
-            here = self._position()
-            if here is not None:
-                pace.anchor(self._clock.now_ns(), here)
-            self._pace = pace
-            self._changed.notify_all()
-        self._cut()
+        self._player.change_speed(_checked_speed(speed))
 
     def pause(self) -> None:
         """Stand still; when it returns, nothing more is given until ``resume`` or ``step``.
@@ -573,76 +417,56 @@ class Replay(TradeBars):
         StreamStopped
             If the replay was stopped.
         """
-        self._refuse_if_stopped()
-        self._sync()
-        with self._changed:
-            if not self._is_paused:
-                self._rest_ns = self._position()
-            self._is_paused, self._steps = True, 0
-            self._changed.notify_all()
-        self._cut()
-        self._until(lambda: not self._is_busy, _DETACH_TIMEOUT)
+        self._player.pause()
 
     def resume(self) -> None:
-        """Go on from where it is; at the end there is nothing to go on to.
+        """Go on from the position; at the end this has no effect.
 
         Raises
         ------
         StreamStopped
             If the replay was stopped.
         """
-        self._refuse_if_stopped()
-        with self._changed:
-            here = self._position()
-            if self._is_paused and here is not None:
-                self._pace.anchor(self._clock.now_ns(), here)
-            self._is_paused = False
-            self._changed.notify_all()
+        self._player.resume()
 
     def step(self, n: int = 1) -> None:
-        """Give the next rows at once, whenever they are due, and pause behind them.
+        """Give the next rows at once, without waiting until they are due, and pause behind them.
 
         Parameters
         ----------
         n
-            How many rows, of all channels.
+            Number of rows, over all channels.
 
         Raises
         ------
         InvalidInput
-            If that is no number of rows.
+            If ``n`` is not a number of rows.
         StreamStopped
             If the replay was stopped.
         """
-        steps = _checked_steps(n)
-        self.pause()
-        with self._changed:
-            self._steps = steps
-            self._rest_ns = self._at_ns
-            self._changed.notify_all()
-        over = (State.STOPPED, State.FAILED, State.ENDED)
-        self._until(lambda: (not self._steps and not self._is_busy) or self.state in over)
+        self._player.step(_checked_steps(n))
 
     def seek(self, when: When) -> None:
         """Go to a time; the next row given is the first that arrived then or later.
 
-        What readers get is what they would have got, had it been played to there; attached
-        functions are not called with what lies between. It takes the time of reading that at full
-        speed: from here on, or from the beginning where it goes back. Paused, it stays paused.
+        Frames, books and counts are afterwards as if it had been played up to there. Attached
+        functions are not called with the rows in between. These rows are read at full speed, which
+        takes its time: from the position on or, to go back, from the beginning. A paused replay
+        stays paused.
 
         Parameters
         ----------
         when
-            When rows arrived (``local_timestamp``), from ``start`` to ``end``: a datetime (naive
-            means UTC), ISO text, or a Unix time in s, ms, µs or ns. The time between the session's
-            own start and the first row means that row; that between the last row and the session's
-            end, the last one.
+            An arrival time (``local_timestamp``) from ``start`` to ``end``: a datetime (naive
+            means UTC), ISO text, or a Unix time in s, ms, µs or ns. A time between the session's
+            own start and the first row means the first row; a time between the last row and the
+            session's end means the last row.
 
         Raises
         ------
         InvalidInput
-            If it is no time, or none within the session, or while the replay is being recorded,
-            whose rows would be in no order.
+            If ``when`` is not a time, or lies beyond the session. If the replay is being recorded:
+            the recording's rows would be out of order.
         StreamStopped
             If the replay was stopped.
         SessionError
@@ -653,43 +477,15 @@ class Replay(TradeBars):
             raise InvalidInput("seek wants a time")
         if self._start_ns is None or self._end_ns is None:
             return  # there are no rows, so all times are one
-        self._refuse_beyond(to_ns, self._start_ns, self._end_ns)
+        _refuse_beyond(to_ns, self._start_ns, self._end_ns, self.name, self.session)
         if self.recorders:
             raise InvalidInput(f"{self.name!r} is being recorded; close the recorder to seek")
-        with self._changed:
-            self._refuse_if_stopped()
-            self._tickets += 1
-            ticket = self._tickets
-            self._order = _Wind(min(max(to_ns, self._start_ns), self._end_ns), ticket)
-            self._steps = 0
-            self._is_done, self._error = False, None
-            self._wake()
-        self._cut()
-        over = (State.STOPPED, State.FAILED)
-        self._until(lambda: self._wound >= ticket or self.state in over)
-        if self._error is not None:
-            raise self._error
-
-    def _refuse_beyond(self, to_ns: int, first_ns: int, last_ns: int) -> None:
-        """Refuse a time that lies in neither the rows replayed nor the session they are from."""
-        if first_ns <= to_ns <= last_ns:
-            return
-        began_ns, ended_ns = self.session.start_ns, self.session.end_ns
-        # Those of a replay that was recorded are of another time than its rows.
-        if began_ns is not None and ended_ns is not None and began_ns <= first_ns:
-            first_ns, last_ns = began_ns, max(last_ns, ended_ns)
-        # (`start` and `end` are whole microseconds.)
-        if not first_ns - 999 <= to_ns <= last_ns + 999:
-            when, first, last = told_apart(to_ns, first_ns, last_ns)
-            raise InvalidInput(
-                f"{when} is not within {self.name!r}, whose rows arrived between {first} and "
-                f"{last}; seek by arrival (local_timestamp)"
-            )
+        self._player.seek(min(max(to_ns, self._start_ns), self._end_ns))
 
     @property
     def recorders(self) -> list[Recorder]:
-        """What records it now."""
-        return [each for each in self._recorders if not each.is_closed]
+        """The recorders that record it now."""
+        return self._player.recorders
 
     # -- sinks -----------------------------------------------------------------------------------
 
@@ -699,50 +495,38 @@ class Replay(TradeBars):
         Parameters
         ----------
         sink
-            The replay waits for it, so that it misses nothing, however slow it is. If it raises,
-            it is detached; ``wait_until_done`` raises that, ``failures`` lists it, and it is told
-            in the ``status`` channel. If it returns a coroutine or a generator, of which nothing
-            runs, it is treated as if it had raised. What it reads of the replay ends with the
-            record it was called with.
+            The replay waits for it, so it misses nothing, however slow it is. Frames and books that
+            it reads end with the record it was called with. If it raises, it is detached:
+            ``wait_until_done`` raises its error, ``failures`` lists it, and a ``status`` row says
+            so. Returning a coroutine or a generator counts as raising, because nobody runs it.
         channel
             Which channels; all of them, ``status`` included, when left out.
 
         Returns
         -------
         Callable[[], None]
-            Detaches the sink; may be called twice. The sink is not called any more when it returns
-            (but for a call under way that takes longer than 5 s, or that makes this one).
+            Detaches the sink; may be called twice. Once it has returned, the sink is not called any
+            more. Two exceptions: a call under way that takes longer than 5 s goes on, and so does
+            the call that detaches its own sink.
 
         Raises
         ------
         InvalidInput
-            If it is no plain function: neither async nor a generator.
+            If ``sink`` is async, a generator, or not a function at all.
         StreamStopped
             If the replay was stopped.
         """
         arguments.plain_function(sink, "attach", "record")
-        self._refuse_if_stopped()
-        chosen = self._state.store.chosen(channel)
-        attached = _Attached(sink, None if channel is None else wanting(chosen))
-        with self._changed:
-            self._sinks = (*self._sinks, attached)
-            self.failures = without(self.failures, attached.name)
-        self._cut()
-        return lambda: self._detach(attached)
-
-    def _detach(self, attached: _Attached) -> None:
-        attached.is_on = False
-        with self._changed:
-            self._sinks = tuple(each for each in self._sinks if each is not attached)
-        self._cut()
-        if self._calling.acquire(timeout=_DETACH_TIMEOUT):
-            self._calling.release()
+        self._player.refuse_if_stopped()
+        chosen = self._store.chosen(channel)
+        return self._player.attach(AttachedSink(sink, None if channel is None else wanting(chosen)))
 
     def attach_batches(self, take: Take) -> Callable[[], None]:
         """Call ``take(rows)`` with each batch of rows as it is stored, all channels in order.
 
-        The replay waits for it; much faster than ``attach`` for what can do with many at once. It
-        must not change the batch. If it raises, it is detached, which is told as of ``attach``.
+        The replay waits for it. This is much faster than ``attach`` where many rows can be handled
+        at once. The function must not change the batch. If it raises, it is detached, and this is
+        reported as for ``attach``.
 
         Returns
         -------
@@ -752,37 +536,20 @@ class Replay(TradeBars):
         Raises
         ------
         InvalidInput
-            If it is no plain function: neither async nor a generator.
+            If ``take`` is async, a generator, or not a function at all.
         StreamStopped
             If the replay was stopped.
         """
         arguments.plain_function(take, "attach_batches", "rows")
-        self._refuse_if_stopped()
-        return self._attach_batches(take)
-
-    def _attach_batches(self, take: Take) -> Callable[[], None]:
-        sink = BatchSink(take)
-        with self._changed:
-            self._batch_sinks = (*self._batch_sinks, sink)
-            self.failures = without(self.failures, sink.name)
-        return lambda: self._detach_batches(sink)
-
-    def _detach_batches(self, sink: BatchSink[Record]) -> None:
-        with self._changed:
-            self._batch_sinks = tuple(each for each in self._batch_sinks if each is not sink)
-
-    def _refuse_if_stopped(self) -> None:
-        if self._stopping.is_set():
-            raise StreamStopped(
-                f"{self.name!r} was stopped, so nothing will come; start another replay"
-            )
+        self._player.refuse_if_stopped()
+        return self._player.functions.add_batches(take)
 
     def record(self, root: str | os.PathLike[str] = "data/sessions", **options: Any) -> Recorder:
         """Record everything from now on into a session's folder below ``root``.
 
-        The rows are the same to the bit, so what begins amid a replay has a book from its next
-        snapshot on. The replay waits where the disk is slower. What the session is known to lack,
-        the new recording lacks, too, and says so.
+        The rows are the same to the bit. A recording that begins within the replay therefore has a
+        book only from the next snapshot on. The replay waits for a slow disk. Losses and damage
+        that are known of the session are listed in the new recording, too.
 
         Parameters
         ----------
@@ -797,271 +564,52 @@ class Replay(TradeBars):
         Raises
         ------
         InvalidInput
-            If an option is unknown, or means nothing.
+            If an option is unknown or has a wrong value.
         OSError
             If the folder cannot be made.
         StreamStopped
-            If the replay was stopped, has failed or is at its end, so that nothing will come.
+            If no further row comes: the replay was stopped, has failed, or is at its end.
         """
-        self._refuse_if_stopped()
+        self._player.refuse_if_stopped()
         if self.state in (State.FAILED, State.ENDED):
             raise StreamStopped(
                 f"{self.name!r} is {self.state}, so nothing will come that could be recorded; seek "
                 "back first"
             )
         options.setdefault("instruments", self.session.instruments.values())
-        faults = _known_faults(self.session, self.subscriptions, self._at_ns or 0)
+        faults = _known_faults(self.session, self.subscriptions, self._player.at_ns or 0)
         recorder = recorder_for(self, root, options, {"ends_itself": False, **faults})
-        recorder.before_close(self._attach_batches(_Patient(recorder, self._stopping).take))
-        with self._changed:
-            self._recorders = (*self._recorders, recorder)
-            # As it may be since.
-            is_over = self.state in (State.STOPPED, State.FAILED, State.ENDED)
-        if is_over:
-            self._close_recorders()
+        self._player.add_recorder(recorder)
         return recorder
 
     def note(
         self, event: str, detail: str, *, channel: str | None = None, symbol: str | None = None
     ) -> None:
-        """Put a status row into the flow, as of the newest row given."""
-        detail = detail.encode(errors="replace").decode()  # a foreign error's text may be odd
-        with self._changed:
-            times = (self._last_ns, self._at_ns, self.clock.wall_ns())
-            local = next(each for each in times if each is not None)
-            row = Status(local, local, symbol, event, channel, detail, None, None)
-            if self._thread is not None:
-                self._notes.append(row)
-                self._changed.notify_all()
-                return
-        with self._stage_lock:
-            self._state.take([row])
-
-    # -- its thread ------------------------------------------------------------------------------
-
-    def _run(self) -> None:
-        try:
-            with eased():
-                self._play()
-        except KucoinResearchError as error:
-            self._fail(error)
-        except Exception as error:  # the pump's guard
-            log.exception("the replay %s met an unexpected error", self.name)
-            self._fail(SessionError(f"unexpected {type(error).__name__}: {error}"))
-
-    def _play(self) -> None:
-        while (order := self._next_order()) is not None:
-            if isinstance(order, _Wind):
-                self._go_to(order)
-            elif isinstance(order, _Tell):
-                self._give([order.row], is_own=True)
-            else:
-                self._give(self._cursor.take(*order))
-
-    def _fail(self, error: KucoinResearchError) -> None:
-        self._close_recorders()
-        with self._changed:
-            self._error, self._thread, self._is_busy = error, None, False
-            self._order = None
-            self._is_torn = True
-            self._changed.notify_all()
-
-    def _close_recorders(self) -> None:
-        for recorder in self._recorders:
-            recorder.close()
-
-    def _next_order(self) -> _Play | _Wind | _Tell | None:
-        """Wait for what is to be done next; None: nothing more, and the thread ends."""
-        self._next_ns = None if self._stopping.is_set() else self._cursor.peek()
-        while True:
-            with self._changed:
-                self._is_busy = False
-                self._changed.notify_all()
-                order = self._await_order()
-                if order is not None:
-                    self._is_busy = True
-                    return order
-            self._close_recorders()  # not under the lock, which they need
-            with self._changed:
-                is_stopped = self._stopping.is_set()
-                if not is_stopped and (self._notes or self._order is not None):
-                    continue
-                notes = list(self._notes)
-                self._notes.clear()
-                self._is_done = not is_stopped
-                self._thread = None
-                self._changed.notify_all()
-            if notes:  # nobody is called with them any more, but they can be read
-                with self._stage_lock:
-                    self._state.take(notes)
-            return None
-
-    def _await_order(self) -> _Play | _Wind | _Tell | None:
-        while not self._stopping.is_set():
-            if self._notes:
-                return _Tell(self._notes.popleft())
-            if self._order is not None:
-                return self._order
-            if self._next_ns is None:
-                return None
-            if self._steps:
-                return _Play(None, min(self._steps, self._most))
-            seconds = None
-            if not self._is_paused:
-                now_ns = self._clock.now_ns()
-                due_ns = self._pace.due_ns(now_ns, self._next_ns)
-                if due_ns is None or due_ns >= self._next_ns:
-                    return _Play(due_ns, self._most)
-                seconds = self._pace.seconds_until(self._next_ns, due_ns)
-            self._clock.wait(self._changed, seconds)
-        return None
-
-    def _give(self, rows: list[Record], *, is_own: bool = False) -> None:
-        """Call the functions with rows, then keep these."""
-        began_ns = self.clock.monotonic_ns()
-        self._is_own = is_own
-        self._turn, self._committed = rows, 0
-        sinks = self._sinks
-        if sinks:
-            with self._calling:
-                self._turn_rows = iter(rows)
-                failed = _call(sinks, self._turn_rows)
-                if failed:
-                    self._cut()  # the row of the replay's own comes right behind this one
-            for attached, error in failed:
-                self._drop(attached, error)
-        self._commit(len(rows))
-        self._turn, self._turn_rows = None, iter(())
-        took_ns = self.clock.monotonic_ns() - began_ns
-        if took_ns < _TURN_NS // 2:
-            self._most = min(2 * self._most, BATCH_ROWS)
-        elif took_ns > _TURN_NS:
-            self._most = max(self._most // 2, 1)
-
-    def _drop(self, attached: _Attached, error: BaseException) -> None:
-        attached.is_on = False
-        with self._changed:
-            self._sinks = tuple(each for each in self._sinks if each is not attached)
-        assert self._turn, "it is called within a turn, which ends with the row that it was given"
-        self._take_failure(attached.name, error, self._turn[-1].local_timestamp)
-
-    def _take_failure(self, name: str, error: BaseException, time_ns: int | None) -> None:
-        time_ns = self.clock.wall_ns() if time_ns is None else time_ns
-        failure = Failure.of(name, error, time_ns)
-        with self._changed:
-            self.failures = (*self.failures, failure)
-            self._untold = (*self._untold, failure)
-            self._changed.notify_all()
-        self.note("sink_failed", f"{failure}; it was detached")
-
-    @property
-    def _is_in_turn(self) -> bool:
-        return self._turn is not None and threading.current_thread() is self._thread
-
-    def _sync(self) -> None:
-        """Keep the rows up to the one that the calling function was given, if one calls."""
-        if self._is_in_turn:
-            assert self._turn is not None  # by what was just asked
-            self._commit(len(self._turn) - length_hint(self._turn_rows))
-
-    def _cut(self) -> None:
-        """End the turn behind the row that the calling function was given, if one calls."""
-        if not self._is_in_turn:
-            return
-        assert self._turn is not None  # by what was just asked
-        given = len(self._turn) - length_hint(self._turn_rows)
-        if given < len(self._turn):
-            self._cursor.back(len(self._turn) - given)
-            self._next_ns = self._turn[given].local_timestamp
-            del self._turn[given:]  # which ends the iterator, too
-
-    def _commit(self, stop: int) -> None:
-        assert self._turn is not None  # only within a turn
-        rows = self._turn[self._committed : stop]
-        if not rows:
-            return
-        self._committed = stop
-        with self._stage_lock:
-            self._state.take(rows)
-        with self._changed:
-            self._last_ns = self._at_ns = rows[-1].local_timestamp
-            if self._steps and not self._is_own:
-                self._steps = max(0, self._steps - len(rows))
-        self._count(len(rows))
-        for sink in self._batch_sinks:
-            error = sink.take(rows)
-            if error is not None:
-                self._detach_batches(sink)
-                self._take_failure(sink.name, error, rows[-1].local_timestamp)
-
-    def _count(self, rows: int) -> None:
-        self._meter.sample(self.clock.monotonic(), self._given)
-        self._given += rows
-
-    def _go_to(self, wind: _Wind) -> None:
-        state, cursor, last_ns = self._state, self._cursor, self._last_ns
-        if self._is_torn or (last_ns is not None and wind.to_ns <= last_ns):
-            state, cursor, last_ns = self._new_stage(), Cursor(self._timeline), None
-        while (next_ns := cursor.peek()) is not None and next_ns < wind.to_ns:
-            if self._stopping.is_set() or self._order is not wind:
-                break  # the rows wound so far stay, if they go on from those given
-            rows = cursor.take(wind.to_ns - 1, BATCH_ROWS)
-            with self._stage_lock:
-                state.take(rows)
-            last_ns = rows[-1].local_timestamp
-        with self._changed:
-            self._state, self._cursor, self._last_ns, self._next_ns = (
-                state,
-                cursor,
-                last_ns,
-                next_ns,
-            )
-            self._is_torn = False
-            if self._order is wind:
-                self._order = None
-                self._wound = wind.ticket
-                self._at_ns = self._rest_ns = wind.to_ns
-                self._pace.anchor(self._clock.now_ns(), wind.to_ns)
-            elif last_ns is not None:
-                self._at_ns = self._rest_ns = last_ns
-            self._changed.notify_all()
+        """Put a row of the ``status`` channel behind the newest row given, with its time."""
+        self._player.note(event, detail, channel, symbol)
 
     # -- the end ---------------------------------------------------------------------------------
 
-    @hold(passes_on=True)
     def stop(self, timeout: float = 5.0) -> None:
         """End the replay, its recorders and its thread. Its frames stay readable.
 
-        Called by an attached function, it does not wait: the thread ends when that returns.
+        If an attached function calls this, it does not wait: the thread ends when that returns.
 
         Parameters
         ----------
         timeout
-            Seconds to wait for the thread; it ends on its own soon after in any case.
+            Seconds to wait for the thread. If it takes longer, it still ends on its own.
         """
-        seen = arrived()
-        with self._changed:
-            self._stopping.set()
-            thread = self._thread
-            self._changed.notify_all()
-        self._cut()
-        if thread is not None and thread is not threading.current_thread():
-            join([thread], timeout, seen=seen, clock=self.clock)
+        self._player.stop(timeout)
 
     def disown(self) -> None:
         """Forget the thread in a forked child: it is the parent's alone."""
-        self._stopping = threading.Event()
-        self._stopping.set()
-        self._changed = threading.Condition(threading.RLock())  # may have been held
-        self._stage_lock = threading.Lock()
-        self._calling = threading.RLock()
-        self._thread = None
-        self._sinks, self._batch_sinks, self._recorders = (), (), ()
+        self._player.disown()
 
     @property
     def stopping(self) -> threading.Event:
         """Set once ``stop`` was called."""
-        return self._stopping
+        return self._player.stopping
 
     def __enter__(self) -> Self:
         return self
@@ -1075,59 +623,10 @@ class Replay(TradeBars):
         self.stop()
 
 
-class _Patient:
-    """Gives a recorder rows when it has room for them, so that it drops none."""
-
-    def __init__(self, recorder: Recorder, stopping: threading.Event) -> None:
-        self._recorder = recorder
-        self._stopping = stopping
-
-    def take(self, rows: Sequence[Record]) -> None:
-        recorder = self._recorder
-        while rows and not recorder.is_closed:
-            room = recorder.room
-            is_worth_it = room >= len(rows) or not recorder.waiting
-            if is_worth_it or self._stopping.is_set():
-                part = rows[:room] if is_worth_it else rows
-                recorder.take(part)
-                rows = rows[len(part) :]
-            else:
-                self._stopping.wait(0.01)
-
-
-def _call(
-    sinks: Sequence[_Attached], rows: Iterator[Record]
-) -> list[tuple[_Attached, BaseException]]:
-    """Call functions with rows, in order, until one raises; which ones did, and what."""
-    if len(sinks) == 1:
-        (attached,) = sinks
-        try:
-            call = attached.call
-            # Not map(): it would take a function's StopIteration for the end of the rows.
-            for row in attached.of(rows):
-                result = call(row)
-                if result is not None:
-                    check_has_run(result, attached.name)
-        # SystemExit, too: threading would take it for the wish to end this thread, silently.
-        except (Exception, SystemExit) as error:  # the sink guard
-            log.exception("a sink raised and was detached")
-            return [(attached, error)]
-        return []
-    failed: list[tuple[_Attached, BaseException]] = []
-    for row in rows:
-        for attached in sinks:
-            raised = attached.take(row)
-            if raised is not None:
-                failed.append((attached, raised))
-        if failed:
-            break
-    return failed
-
-
 def _known_faults(
     session: Session, subscriptions: Iterable[Subscription], since_ns: int
 ) -> dict[str, Any]:
-    """List what a session lacks of what is replayed, for the recorder that writes it anew."""
+    """List the replayed rows that a session lost, for the recorder that writes them anew."""
     replayed = [(each.channel.name, each.symbol) for each in subscriptions]
 
     def concerns(harm: Damage | Loss) -> bool:
@@ -1136,10 +635,36 @@ def _known_faults(
     damages = filter(concerns, session.known_damage)
     losses = filter(concerns, session.losses)
     return {
-        # By the session's name, too, as the new one may have a file of that name.
+        # With the session's name: the new recording may have a file of the same name.
         "damage": [each._replace(file=f"{session.name}/{each.file}") for each in damages],
         "losses": [each for each in losses if each.ended >= since_ns],
     }
+
+
+def _refuse_beyond(to_ns: int, first_ns: int, last_ns: int, name: str, session: Session) -> None:
+    """Refuse a time that lies in neither the rows replayed nor the session they are from."""
+    if first_ns <= to_ns <= last_ns:
+        return
+    began_ns, ended_ns = session.start_ns, session.end_ns
+    # A recorded replay was recorded at another time than its rows arrived: then only these count.
+    if began_ns is not None and ended_ns is not None and began_ns <= first_ns:
+        first_ns, last_ns = began_ns, max(last_ns, ended_ns)
+    # `start` and `end` are rounded to microseconds, and they must be accepted.
+    if not first_ns - 999 <= to_ns <= last_ns + 999:
+        when, first, last = told_apart(to_ns, first_ns, last_ns)
+        raise InvalidInput(
+            f"{when} is not within {name!r}, whose rows arrived between {first} and "
+            f"{last}; seek by arrival (local_timestamp)"
+        )
+
+
+def _raise_first(failures: Sequence[Failure], name: str) -> None:
+    if not failures:
+        return
+    first, *others = failures
+    at = _shown(_datetime(first.time_ns))
+    more = f", and {len(others)} more functions raised" if others else ""
+    raise FunctionFailed(f"{first} at {at}{more}; {name!r} goes on without it") from first.error
 
 
 def _checked_steps(steps: object) -> int:
@@ -1147,7 +672,9 @@ def _checked_steps(steps: object) -> int:
 
 
 def _checked_speed(speed: object) -> float | None:
-    if speed is None or (isinstance(speed, str) and speed == "max"):  # the command line's word
+    if speed is None or (
+        isinstance(speed, str) and speed == "max"
+    ):  # as the command line spells it
         return None
     try:
         return arguments.positive(speed, "speed", "a number")

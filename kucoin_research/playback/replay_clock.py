@@ -1,4 +1,4 @@
-"""The pace of a replay: at which moment which part of the past is due."""
+"""The clock and the speed of a replay: they decide when a recorded row is due."""
 
 from __future__ import annotations
 
@@ -7,24 +7,25 @@ from typing import Protocol
 
 from kucoin_research.foundation.clocks import Clock
 
-__all__ = ["MonotonicClock", "Pace", "ReplayClock"]
+__all__ = ["MonotonicClock", "ReplayClock", "ReplaySpeed"]
 
-# A replay that is held up longer than this goes on from where it is, instead of hurrying after.
+# A replay that falls behind by more than this goes on from where it is, at its normal speed: a
+# slow function would otherwise be followed by a burst of overdue rows.
 _MOST_BEHIND_NS = 1_000_000_000
 
 
 class ReplayClock(Protocol):
-    """What a replay waits by; a test's may pass at once."""
+    """Measures and waits for a replay's time; in a test, waits may pass at once."""
 
     def now_ns(self) -> int:
         """Read the time, monotonic ns."""
 
     def wait(self, changed: threading.Condition, seconds: float | None) -> None:
-        """Wait, with the condition held, until it is notified or so many seconds are over."""
+        """Wait, with the condition held, until it is notified or the seconds are over."""
 
 
 class MonotonicClock:
-    """The steady one of a `Clock`."""
+    """The replay clock in use: the monotonic time of a `Clock`."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -34,12 +35,12 @@ class MonotonicClock:
         return self._clock.monotonic_ns()
 
     def wait(self, changed: threading.Condition, seconds: float | None) -> None:
-        """Wait until notified or so many seconds are over."""
+        """Wait until notified, or until the seconds are over."""
         changed.wait(seconds)
 
 
-class Pace:
-    """Maps the clock to the time of the data (both ns), from an anchor on.
+class ReplaySpeed:
+    """Converts the clock's time to the data's time (both ns), counted from an anchor.
 
     Parameters
     ----------
@@ -53,15 +54,11 @@ class Pace:
         self._data_ns: int | None = None
 
     def anchor(self, now_ns: int, data_ns: int) -> None:
-        """Let that moment of the data be now."""
+        """Set the anchor: the data's time ``data_ns`` is at the clock's time ``now_ns``."""
         self._now_ns, self._data_ns = now_ns, data_ns
 
-    def loosen(self) -> None:
-        """Forget the anchor; the next time that is asked about is now."""
-        self._data_ns = None
-
     def due_ns(self, now_ns: int, next_ns: int) -> int | None:
-        """Tell up to which time the data is due, given that of its next row; None: all of it."""
+        """Return the time up to which rows are due, given the next row's; None: all are due."""
         if self.speed is None:
             return None
         if self._data_ns is None:
@@ -74,12 +71,12 @@ class Pace:
         return due_ns
 
     def at(self, now_ns: int) -> int | None:
-        """Tell which time of the data it is; None without an anchor or a speed."""
+        """Return the data's time at a time of the clock; None without an anchor or a speed."""
         if self.speed is None or self._data_ns is None:
             return None
         return self._data_ns + int((now_ns - self._now_ns) * self.speed)
 
     def seconds_until(self, next_ns: int, due_ns: int) -> float:
-        """Tell how long it takes from one time of the data to a later one."""
-        assert self.speed is not None  # else nothing is waited for
+        """Return how long to wait from ``due_ns`` to the later ``next_ns`` of the data."""
+        assert self.speed is not None  # at full speed nobody waits
         return (next_ns - due_ns) / self.speed / 1e9

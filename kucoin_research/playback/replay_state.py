@@ -1,7 +1,8 @@
-"""What a replay has given so far: rings, books and the account, as a stream would have them."""
+"""The state of a replay after the rows given so far: frames, books, and counts for the report."""
 
 from __future__ import annotations
 
+import threading
 from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -12,6 +13,7 @@ import numpy.typing as npt
 from kucoin_research.frames.store import FrameStore, by_kind
 from kucoin_research.model.channels import Subscription
 from kucoin_research.model.damage import Damage, Loss
+from kucoin_research.model.orderbook import OrderBook
 from kucoin_research.model.records import (
     ACCOUNT_CHANNELS,
     ALL_SYMBOLS,
@@ -32,7 +34,7 @@ from kucoin_research.sessions.session_report import CONCERNING, Counted, reckon
 
 __all__ = ["ReplayState", "Troubles"]
 
-# Rows that one outage is filled with at most, as far as the report counts them.
+# The report counts at most this many rows that REST brought after one outage.
 _MOST_FILLED = 1 << 17
 
 
@@ -40,7 +42,7 @@ _Times = npt.NDArray[np.int64]
 
 
 class Troubles(NamedTuple):
-    """What befell the recorded stream."""
+    """Counts of the faults that the recorded stream had."""
 
     gaps: int
     reconnects: int
@@ -49,50 +51,64 @@ class Troubles(NamedTuple):
 
 
 class ReplayState:
-    """Takes a session's rows in order.
+    """Keeps what a stream would have kept: frames, books, and counts for the report.
 
     Parameters
     ----------
     subscriptions
-        What is replayed.
+        The channels and symbols that are replayed.
     capacity
         Rows kept per channel.
     name
-        Of the replay, for what errors say.
+        The replay's, for error texts.
 
     Notes
     -----
-    ``take`` is for one thread at a time, and so are ``books`` and ``report``; the shelf may be read
-    from any thread meanwhile.
+    Only one thread may call ``take``. Everything else may be called from any thread meanwhile;
+    ``store`` is read without waiting.
     """
 
     def __init__(self, subscriptions: Sequence[Subscription], capacity: int, name: str) -> None:
         self.store = FrameStore(subscriptions, capacity, name)
-        self.books = BookRebuild(s.symbol for s in subscriptions if s.channel.name == "level2")
+        self._name = name
+        self._lock = threading.Lock()  # guards the books and the account
+        self._books = BookRebuild(s.symbol for s in subscriptions if s.channel.name == "level2")
         self._has_books = any(s.channel.name == "level2" for s in subscriptions)
         self._account = _Account(self.store)
 
     def take(self, rows: Sequence[Record]) -> None:
         """Take rows in order of arrival, of all channels."""
-        groups = by_kind(rows)
-        self.store.extend_groups(groups)
-        if self._has_books and (Level2 in groups or Status in groups):
-            self.books.take(rows)
-        self._account.take(groups)
+        with self._lock:
+            groups = by_kind(rows)
+            self.store.extend_groups(groups)
+            if self._has_books and (Level2 in groups or Status in groups):
+                self._books.take(rows)
+            self._account.take(groups)
+
+    def book(self, symbol: str | None) -> OrderBook:
+        """Copy the order book of a symbol; see ``BookRebuild.copy``."""
+        with self._lock:
+            return self._books.copy(symbol, self._name)
 
     def report(
         self, name: str, losses: Sequence[Loss] = (), damages: Iterable[Damage] = ()
     ) -> Report:
-        """Give the account of what was taken, from files with some damage."""
-        return self._account.report(name, losses, damages)
+        """Make the report of a session's rows taken so far, of which some were lost or damaged."""
+        with self._lock:
+            return self._account.report(name, losses, damages)
 
     def troubles(self) -> Troubles:
-        """Count what went wrong by now; made anew only when there is news."""
-        return self._account.troubles()
+        """Count the faults so far; counted anew only after further status rows."""
+        with self._lock:
+            return self._account.troubles()
+
+    def disown(self) -> None:
+        """Replace the lock in a forked child: the parent's thread may have held it."""
+        self._lock = threading.Lock()
 
 
 class _Account:
-    """Counts rows, and remembers the few ``status`` rows that a report is made of."""
+    """Counts rows, and remembers the few ``status`` rows that the report needs."""
 
     def __init__(self, store: FrameStore) -> None:
         self._channels = list(dict.fromkeys(channel.name for channel in store.channels))
@@ -110,7 +126,7 @@ class _Account:
                 self._count(kind, rows)
         for row in groups.get(Status, ()):
             if isinstance(row, Status) and row.event in CONCERNING:
-                self._hear(row)
+                self._take_status(row)
 
     def _count(self, kind: type[Record], rows: Sequence[Record]) -> None:
         symbols = set(map(symbol_of, rows))
@@ -119,7 +135,7 @@ class _Account:
             return
         by_symbol: defaultdict[Any, list[Record]] = defaultdict(list)
         for row in rows:
-            by_symbol[row[2]].append(row)
+            by_symbol[row[2]].append(row)  # row[2] is the symbol; a call per row would cost
         for symbol, group in by_symbol.items():
             self._count_of(kind, symbol, group)
 
@@ -139,7 +155,7 @@ class _Account:
         if kind in (Trade, Candle):
             self._recent[channel, counted.symbol].take(rows)
 
-    def _hear(self, status: Status) -> None:
+    def _take_status(self, status: Status) -> None:
         self._statuses.append(status)
         self._broken += status.event == "broken"
         if status.event == "filled" and status.timestamp is not None:
@@ -170,23 +186,23 @@ class _Account:
         seen = (len(self._statuses), len(self._counted))
         if self._troubles is None or self._troubles[0] != seen:
             report = self.report("")
-            told = Troubles(report.gaps, report.reconnects, report.rollovers, self._broken)
-            self._troubles = (seen, told)
+            counted = Troubles(report.gaps, report.reconnects, report.rollovers, self._broken)
+            self._troubles = (seen, counted)
         return self._troubles[1]
 
     def _between(self, channel: str, symbol: str, begin: int, end: int) -> int:
         return self._fills.get((channel, symbol, begin, end), 0)
 
     def _entries(self) -> list[Counted]:
-        # As a session lists them: by channel, the symbols that spoke in the order of their first
-        # rows, then the others.
+        # In the order of a session's report: by channel; within one, first the symbols with rows in
+        # the order of their first row, then the others.
         entries: list[Counted] = []
         for channel in self._channels:
-            spoke = [key for key in list(self._counted) if key[0] == channel]
-            silent: list[str | None] = [] if spoke else [None]
+            heard = [key for key in list(self._counted) if key[0] == channel]
+            silent: list[str | None] = [] if heard else [None]
             if channel not in ACCOUNT_CHANNELS:
                 silent = [*self._symbols]
-            keys = dict.fromkeys([*spoke, *((channel, symbol) for symbol in silent)])
+            keys = dict.fromkeys([*heard, *((channel, symbol) for symbol in silent)])
             entries += [
                 self._counted.get(key) or Counted(channel, key[1] or ALL_SYMBOLS) for key in keys
             ]
@@ -194,7 +210,11 @@ class _Account:
 
 
 class _Recent:
-    """When the newest rows of a channel and symbol arrived: REST's are among them."""
+    """Arrival times of the newest rows of a channel and symbol.
+
+    Rows that REST brought after an outage are counted by their times once the ``filled`` row
+    comes, which is right behind them.
+    """
 
     def __init__(self) -> None:
         self._parts: deque[_Times] = deque()

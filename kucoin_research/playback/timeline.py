@@ -1,13 +1,14 @@
 """A session's rows in the order in which they arrived, across channels, symbols and days.
 
-Each file is sorted by ``local_timestamp`` in itself, so they are merged chunk by chunk: of each
-file one chunk is held, and what lies before the end of the first chunk that ends can be handed on.
-A session that is larger than memory is read as easily as a small one.
+Each file is sorted by ``local_timestamp``, so the files are merged chunk by chunk. One chunk of
+each file is in memory. Rows before the earliest end of these chunks can be handed on, because no
+file can still bring an earlier one. A session may therefore be larger than memory.
 """
 
 from __future__ import annotations
 
 import zlib
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -21,20 +22,20 @@ from kucoin_research.foundation.forking import cached_property
 from kucoin_research.model.channels import Channel
 from kucoin_research.model.records import Candle, Record, Status, local_timestamp_of
 from kucoin_research.sessions.compression import compression_of, open_text
-from kucoin_research.sessions.csv_codec import (
+from kucoin_research.sessions.csv_codec import read_records, records_of
+from kucoin_research.sessions.csv_lines import (
     LONGEST_RECORD,
     are_rows,
     end_of_lines,
     integer_of,
     last_line,
-    read_records,
-    records_of,
 )
+from kucoin_research.sessions.file_names import day_of, safe_name
 from kucoin_research.sessions.lazy_rows import LazyRows
-from kucoin_research.sessions.manifest import day_of, safe_name
-from kucoin_research.sessions.session import Session, Table
+from kucoin_research.sessions.session import Session
+from kucoin_research.sessions.table import Table
 
-__all__ = ["BATCH_ROWS", "Timeline"]
+__all__ = ["BATCH_ROWS", "Cursor", "Timeline"]
 
 #: Rows of a batch, at most.
 BATCH_ROWS = 8_192
@@ -42,7 +43,7 @@ BATCH_ROWS = 8_192
 _MEMORY = 16 << 20
 _SMALLEST_CHUNK, _LARGEST_CHUNK = 1 << 8, 1 << 20
 _PEEK = 1 << 13
-_BISECTED = 1 << 16  # bytes that are read anyway, so that no closer search pays
+_BISECTED = 1 << 16  # bytes; a closer search would cost more than reading them
 _FIRST, _LAST = -(2**63), 2**63 - 1
 _LOCAL = "local_timestamp"
 
@@ -56,24 +57,24 @@ class Timeline:
     Parameters
     ----------
     session
-        As ``load`` gives it; several that were loaded together are one timeline.
+        As ``load`` returns it; several that were loaded together are one timeline.
     channels
-        Only these, as a recording names them, and the ``status`` rows that concern them.
+        Read only these, as a recording names them, and the ``status`` rows that concern them.
     symbols
-        Only these; rows that belong to no symbol stay.
+        Read only these; rows without a symbol stay.
     memory
-        Bytes of text that are held at most, more or less; as records they take four times that.
+        About the most bytes of text to hold; as records they take four times that.
 
     Raises
     ------
     UnknownChannel, UnknownSymbol
-        If it was not recorded.
+        If a channel or symbol was not recorded.
 
     Notes
     -----
-    Rows of one ``local_timestamp``, which only other programs' files and overlapping recordings
-    have, come in the order of ``Session.frame``. Files of other programs are held in memory.
-    Nothing is kept open between two batches. May be used from any thread; each iterator of
+    Rows with the same ``local_timestamp`` come in the order of ``Session.frame``; only files of
+    other programs and overlapping recordings have them. Files of other programs are held in memory.
+    No file stays open between two batches. May be used from any thread; each iterator of
     ``batches`` from one at a time.
     """
 
@@ -94,23 +95,23 @@ class Timeline:
 
     @cached_property
     def start_ns(self) -> int | None:
-        """Local time of the first row, ns UTC; None without any."""
+        """Arrival of the first row, ns UTC; None without rows."""
         first = next(self.batches(), None)
-        return None if first is None else first[0].local_timestamp
+        return None if first is None else local_timestamp_of(first[0])
 
     @cached_property
     def end_ns(self) -> int | None:
-        """Local time of the last row of the files, ns UTC; None without any.
+        """Arrival of the last row of the files, ns UTC; None without rows.
 
-        Where ``channels`` or ``symbols`` are chosen, a file that they share with others counts as a
-        whole. A compressed file is read through for it.
+        A file that holds chosen and other rows counts as a whole. A compressed file is read through
+        to find its last row.
         """
         lasts = [file.last_ns for file in self._files]
         return max((last for last in lasts if last is not None), default=None)
 
     @property
     def rows(self) -> int | None:
-        """How many rows there are; None where nobody has counted those chosen."""
+        """Number of rows; None if the chosen rows were never counted."""
         total = 0
         for table in self._tables:
             if table.lines is None or table.lines.rows is None or self._choice.picks_from(table):
@@ -119,7 +120,7 @@ class Timeline:
         return total
 
     def batches(self, since_ns: int | None = None) -> Iterator[list[Record]]:
-        """Give the rows in order, some thousand at a time.
+        """Iterate over the rows in order, in lists of up to ``BATCH_ROWS``.
 
         Parameters
         ----------
@@ -136,22 +137,70 @@ class Timeline:
             for start in range(0, len(rows), BATCH_ROWS):
                 yield rows[start : start + BATCH_ROWS]
 
-    def _cursors(self, since: int) -> list[_Cursor]:
+    def _cursors(self, since: int) -> list[_FileCursor]:
         found = []
         for number, (table, file) in enumerate(zip(self._tables, self._files, strict=True)):
             first = file.first_ns
             if first is None or file.is_before(since):
                 continue
             wants = self._choice.wants if self._choice.picks_from(table) else None
-            found.append(_Cursor(number, first, file, since, wants))
+            found.append(_FileCursor(number, first, file, since, wants))
         return found
 
 
-# -- what is chosen --------------------------------------------------------------------------------
+class Cursor:
+    """Reads a timeline once from its beginning, up to a time or a number of rows.
+
+    Not thread-safe.
+
+    Parameters
+    ----------
+    timeline
+        The rows; one batch of them is held.
+    """
+
+    def __init__(self, timeline: Timeline) -> None:
+        self._batches = timeline.batches()
+        self._batch: list[Record] = []
+        self._at = 0
+
+    def peek(self) -> int | None:
+        """Return the arrival of the next row, ns UTC; None at the end.
+
+        Raises
+        ------
+        SessionBroken
+            If the row cannot be read.
+        """
+        while self._at == len(self._batch):
+            batch = next(self._batches, None)
+            if batch is None:
+                return None
+            self._batch, self._at = batch, 0
+        return local_timestamp_of(self._batch[self._at])
+
+    def take(self, until_ns: int | None, most: int) -> list[Record]:
+        """Return the next rows: up to a time (ns UTC; None: any time), and at most ``most``.
+
+        Call ``peek`` first, which reads on where the batch is used up. Fewer rows may be returned
+        than are due: never more than the rest of the batch.
+        """
+        start, stop = self._at, min(self._at + most, len(self._batch))
+        if until_ns is not None:
+            stop = bisect_right(self._batch, until_ns, start, stop, key=local_timestamp_of)
+        self._at = stop
+        return self._batch[start:stop]
+
+    def back(self, rows: int) -> None:
+        """Put rows back: the last ones of those just taken."""
+        self._at -= rows
+
+
+# -- the choice of rows ----------------------------------------------------------------------------
 
 
 class _Choice(NamedTuple):
-    """Which rows are wanted; None stands for all of them."""
+    """Channels and symbols that are wanted; None stands for all."""
 
     channels: frozenset[Channel] | None
     symbols: frozenset[str] | None
@@ -175,18 +224,18 @@ class _Choice(NamedTuple):
         return cls(wanted, named)
 
     def may_hold(self, table: Table) -> bool:
-        """Whether a table can hold rows that are wanted."""
+        """Whether a table can hold wanted rows."""
         covered = None if self.channels is None else {each.name for each in self.channels}
         if covered is not None and table.channel not in covered | {"status"}:
             return False
         if self.symbols is None or table.symbol is None:
             return True
-        # Without a manifest the file's name tells the symbol, and not every file system its case.
+        # Without a manifest the symbol comes from the file's name, and some file systems lose case.
         spelled = {each.casefold() for name in self.symbols for each in (name, safe_name(name))}
         return table.symbol.casefold() in spelled
 
     def picks_from(self, table: Table) -> bool:
-        """Whether the rows of a table must be looked at one by one."""
+        """Whether the rows of a table must be tested one by one."""
         if self.symbols is not None:
             return True
         if self.channels is None:
@@ -196,6 +245,7 @@ class _Choice(NamedTuple):
         )
 
     def wants(self, row: Record) -> bool:
+        # Called once per row: row[2] is the symbol.
         if self.symbols is not None and row[2] is not None and row[2] not in self.symbols:
             return False
         if self.channels is None:
@@ -216,7 +266,7 @@ class _Choice(NamedTuple):
 
 
 class _Frame:
-    """Rows that another program's file gave, in memory."""
+    """The rows of another program's file, in memory."""
 
     def __init__(self, table: Table) -> None:
         self.name = table.origin
@@ -234,11 +284,11 @@ class _Frame:
 
     @property
     def first_ns(self) -> int | None:
-        return self._rows[0].local_timestamp if self._rows else None
+        return local_timestamp_of(self._rows[0]) if self._rows else None
 
     @property
     def last_ns(self) -> int | None:
-        return self._rows[-1].local_timestamp if self._rows else None
+        return local_timestamp_of(self._rows[-1]) if self._rows else None
 
     def is_before(self, _: int) -> bool:
         return False
@@ -249,7 +299,7 @@ class _Frame:
 
 
 class _File:
-    """A recording's file, read in chunks of whole lines."""
+    """A file of a recording, read in chunks of whole lines."""
 
     def __init__(self, table: Table, lines: LazyRows, chunk: int) -> None:
         self.name = table.origin
@@ -277,11 +327,11 @@ class _File:
         return None if newest is None else self._local(last_line(newest))
 
     def is_before(self, since: int) -> bool:
-        """Whether all rows arrived before a time, as far as the name tells."""
+        """Whether all rows arrived before a time, according to the day in the file's name."""
         return self._table.day is not None and since > 0 and self._table.day < day_of(since)
 
     def chunks(self, since: int) -> Iterator[list[Record]]:
-        """Read it in order, from the last chunk that may hold a row from then on."""
+        """Read the file in order, starting with the chunk that holds the first row from then on."""
         is_there = since == _FIRST
         for text in self._texts(self._offset(since), self._chunk):
             is_there = is_there or self._local(last_line(text)) >= since
@@ -297,7 +347,7 @@ class _File:
             raise _unreadable(self.name, error) from error
 
     def _local(self, line: bytes) -> int:
-        if self._place > 1:  # a text may stand before it, with commas
+        if self._place > 1:  # a text before it may contain commas, so the line must be parsed
             (row,) = self._records(line)
             local = row.local_timestamp
         else:
@@ -308,7 +358,7 @@ class _File:
         return local
 
     def _texts(self, offset: int, chunk: int) -> Iterator[bytes]:
-        """Read whole lines from the start of one on; the header is left out."""
+        """Read whole lines from an offset on, which is a line's start; the header is left out."""
         if self._lines.is_damaged:
             yield from self._lines.texts(chunk)
             return
@@ -336,12 +386,12 @@ class _File:
         except (OSError, EOFError, zlib.error) as error:
             raise SessionBroken(f"{self.name} cannot be read: {error}") from error
         if rest and not is_header:
-            yield rest  # `load` has found it whole
+            yield rest  # a last line without a line break; `load` has found it whole
 
     # -- seeking ---------------------------------------------------------------------------------
 
     def _offset(self, since: int) -> int:
-        """Find the start of a line before which all rows arrived earlier; 0 for the header's."""
+        """Find a line's start such that all rows before it arrived earlier; 0 is the header's."""
         if since == _FIRST or not self._can_bisect:
             return 0
         low, high = 0, self._lines.size
@@ -350,7 +400,7 @@ class _File:
                 middle = (low + high) // 2
                 file.seek(middle)
                 head, _, line = file.read(_PEEK).partition(b"\n")
-                # A line that is longer than was read counts as late: the search only ends earlier.
+                # A line longer than this read counts as late. That is safe: reading starts earlier.
                 is_early = line.count(b",") > self._place + 1 and self._local(line) < since
                 if is_early:
                     low = middle + len(head) + 1
@@ -360,7 +410,7 @@ class _File:
 
     @cached_property
     def _can_bisect(self) -> bool:
-        # Within a quoted text there may be line breaks, so that no line's start can be told.
+        # A quoted text may contain line breaks, so a line's start could not be found amid the file.
         is_plain = self._compression is None and not self._lines.is_damaged
         if not is_plain or self._lines.size <= _BISECTED or self._place > 1:
             return False
@@ -382,15 +432,15 @@ def _unreadable(name: str, error: Exception) -> SessionBroken:
 _MOST_AT_ONCE = 200_000
 
 
-class _Cursor:
-    """How far a file has been read; holds the rows that were read and not handed on."""
+class _FileCursor:
+    """Reads a file chunk by chunk; holds the rows that were read and not handed on."""
 
     def __init__(
         self, number: int, first: int, file: _File | _Frame, since: int, wants: _Wants | None
     ) -> None:
         self.number = number
         self.first = first
-        self.last = _FIRST  # of what was read; the end of time when all was
+        self.last = _FIRST  # arrival of the newest row read; the end of time once all are read
         self._name = file.name
         self._since = since
         self._wants = wants
@@ -406,7 +456,7 @@ class _Cursor:
 
     def fill(self) -> None:
         """Read the next chunk."""
-        # What is held has all arrived at one time, so that it cannot be handed on before.
+        # The rows held all arrived at one time: otherwise some would have been handed on.
         if len(self._rows) - self._at > _MOST_AT_ONCE:
             raise SessionBroken(
                 f"{self._name} has more than {_MOST_AT_ONCE:,} rows of one arrival, which no "
@@ -439,7 +489,7 @@ class _Cursor:
         return times
 
     def take(self, horizon: int) -> tuple[_Times, list[Record]]:
-        """Hand on what arrived before a time; all that is left at the end of time."""
+        """Hand on the rows that arrived before a time; at the end of time, all that are left."""
         end = len(self._rows)
         if horizon != _LAST:
             end = self._at + int(np.searchsorted(self._times[self._at :], horizon))
@@ -448,9 +498,10 @@ class _Cursor:
         return taken
 
 
-def _merge(cursors: list[_Cursor]) -> Iterator[list[Record]]:
+def _merge(cursors: list[_FileCursor]) -> Iterator[list[Record]]:
     waiting = sorted(cursors, key=lambda cursor: cursor.first, reverse=True)
-    active: list[_Cursor] = []
+    active: list[_FileCursor] = []
+    # The horizon is the earliest arrival up to which every active file has been read.
     horizon = _FIRST
     while active or waiting:
         for cursor in active:
@@ -462,14 +513,14 @@ def _merge(cursors: list[_Cursor]) -> Iterator[list[Record]]:
             active[-1].fill()
             horizon = _horizon(active)
         active.sort(key=lambda cursor: cursor.number)
-        # Before the horizon and not at it: the next chunk may go on with the same time.
+        # Not the rows at the horizon: the next chunk may begin with that same time.
         rows = _in_order([cursor.take(horizon) for cursor in active])
         active = [cursor for cursor in active if not cursor.is_over]
         if rows:
             yield rows
 
 
-def _horizon(active: Sequence[_Cursor]) -> int:
+def _horizon(active: Sequence[_FileCursor]) -> int:
     return min((cursor.last for cursor in active), default=_LAST)
 
 

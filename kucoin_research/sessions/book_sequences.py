@@ -1,8 +1,8 @@
-"""Whether recorded rows of a book are all that was received of it, as the status rows tell.
+"""Whether recorded rows of an order book are complete, proven by the status rows.
 
-Of each span of sequences a ``received`` row tells how many came without a row, and ``gap`` rows
-tell what did not come at all; ``filled`` ones, what came late. Every other number is in a row: so
-the files alone prove what is whole, and show where a row was taken out.
+A ``received`` row counts, for a span of sequences, those that came without a row. ``gap`` rows list
+sequences that did not come at all, ``filled`` rows those that came late. Every other sequence is in
+a row. So the files alone prove which rows are complete, and show where a row was removed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _Integers: TypeAlias = npt.NDArray[np.int64]
 
 _UNROWED = re.compile(r"[\d,]+")
 _EVENTS = ("gap", "filled", "received")
-# Oddities of one kind that are told of one piece of a file.
+# Oddities of one kind that are reported for one piece of a file.
 _MOST = 11
 
 
@@ -38,16 +38,16 @@ class _Span(NamedTuple):
 
 
 class BookStory:
-    """What the status rows tell of one symbol's book."""
+    """Collects the status rows about one symbol's order book."""
 
     def __init__(self) -> None:
         self.gaps: list[_Span] = []
         self.late: list[_Span] = []
         self.received: list[_Span] = []
-        self.rebases: list[int] = []  # stamps
+        self.rebases: list[int] = []  # time stamps
 
     def add(self, event: str, stamp: int, first: int, last: int, detail: str) -> None:
-        """Take one status row with bounds."""
+        """Add one status row that has bounds."""
         if event == "gap" and last < first:
             self.rebases.append(stamp)
         elif event == "gap":
@@ -58,20 +58,20 @@ class BookStory:
             self.received.append(_Span(stamp, first, last, number_in(found[0])))
 
     def numbering(self, stamp: int) -> int:
-        """Count how often the exchange had renumbered the book before that stamp."""
+        """Count how often the exchange had renumbered the book before a time."""
         return bisect_left(self._stamps, stamp)
 
     def missing_within(self, account: _Span) -> int:
-        """Count the numbers of an account that are told missing, and did not come late."""
+        """Count the sequences of an account that are reported missing and did not come late."""
         numbering = self.numbering(account.stamp)
-        told, late = (spans.get(numbering) for spans in self._counts)
+        missing, late = (spans.get(numbering) for spans in self._counts)
         return sum(
             sign * count.within(account.first, account.last)
-            for sign, count in ((1, told), (-1, late))
+            for sign, count in ((1, missing), (-1, late))
             if count is not None
         )
 
-    # Asked for once all is told: there may be many thousands of each.
+    # Computed once, when all rows are added: there may be many thousands of each.
 
     @cached_property
     def _stamps(self) -> list[int]:
@@ -90,7 +90,7 @@ class BookStory:
 
 
 class _Coverage:
-    """How many numbers some spans have up to one; where they overlap, each counts."""
+    """Counts the sequences that some spans cover; where spans overlap, each counts."""
 
     def __init__(self, spans: list[_Span]) -> None:
         self._firsts = sorted(span.first for span in spans)
@@ -99,7 +99,7 @@ class _Coverage:
         self._sums_of_lasts = [0, *accumulate(self._lasts)]
 
     def within(self, first: int, last: int) -> int:
-        """Count those from one number to another."""
+        """Count those from one sequence to another, both included."""
         return max(0, self._upto(last) - self._upto(first - 1)) if first <= last else 0
 
     def _upto(self, number: int) -> int:
@@ -109,8 +109,8 @@ class _Coverage:
 
 
 def stories_of(rows: pl.DataFrame) -> Iterator[tuple[str, str, int, int, int, str]]:
-    """Pick what tells of books out of status rows: symbol, event, stamp, bounds and detail."""
-    telling = rows.filter(
+    """Select the status rows about books: symbol, event, stamp, bounds and detail of each."""
+    relevant = rows.filter(
         pl.col("event").cast(pl.String).is_in(_EVENTS),
         pl.col("channel").cast(pl.String) == "level2",
         *(pl.col(name).is_not_null() for name in ("symbol", "first_sequence", "last_sequence")),
@@ -122,7 +122,7 @@ def stories_of(rows: pl.DataFrame) -> Iterator[tuple[str, str, int, int, int, st
         "last_sequence",
         pl.col("detail").fill_null(""),
     )
-    yield from telling.iter_rows()
+    yield from relevant.iter_rows()
 
 
 class BookCheck:
@@ -131,7 +131,16 @@ class BookCheck:
     Parameters
     ----------
     story
-        What the status rows tell of it.
+        The status rows about it.
+
+    Attributes
+    ----------
+    unexplained
+        Sequences of the current file that are in no row, no gap and no account.
+    jumps
+        Places in the current file where such sequences are.
+    first_jump
+        The line behind the first of these places.
     """
 
     def __init__(self, story: BookStory) -> None:
@@ -144,23 +153,23 @@ class BookCheck:
         self._files: list[str | None] = [None] * len(self._accounts)
         self._gaps = _union(story.gaps)
         self._rebases = np.array(sorted(story.rebases), dtype=np.int64)
-        self._numbering = 0  # of the last row
-        self._last: int | None = None  # sequence of this file
-        self._newest: int | None = None  # and of all files
-        self._begun: int | None = None  # the first account that is one of these rows'
+        self._numbering = 0
+        self._last: int | None = None  # the last sequence of this file
+        self._newest: int | None = None  # the last sequence of all files
+        self._begun: int | None = None  # the account in which the rows begin
         self._slack = 0
-        self._level: tuple[object, ...] | None = None  # of the last row
-        self.unseen = 0  # numbers of the file of which nothing tells
-        self.holes = 0
-        self.first_hole: int | None = None  # line behind it
+        self._level: tuple[object, ...] | None = None
+        self.unexplained = 0
+        self.jumps = 0
+        self.first_jump: int | None = None
 
     def begin_file(self) -> None:
         """Begin with another file."""
-        self.unseen = self.holes = 0
-        self.first_hole = self._last = self._level = None
+        self.unexplained = self.jumps = 0
+        self.first_jump = self._last = self._level = None
 
     def take(self, file: str, rows: pl.DataFrame, lines: _Integers) -> Iterator[tuple[int, str]]:
-        """Check the next rows of a file; gives what is out of order, with its line.
+        """Check the next rows of a file; yield each disorder with its line.
 
         Parameters
         ----------
@@ -173,10 +182,11 @@ class BookCheck:
             return
         sequences, is_snapshot = rows["sequence"].to_numpy(), rows["is_snapshot"].to_numpy()
         stamps = rows["local_timestamp"].to_physical().to_numpy()
-        goes_on = sequences[0] == self._newest  # a message may be in the files of two days
+        goes_on = sequences[0] == self._newest  # one message may be in the files of two days
         before = self._before(sequences, stamps)
-        # Each history begins with a snapshot, which may be of any sequence. One message of the pro
-        # feed has a single sequence for all its changes, which are of different levels.
+        # Each history begins with a snapshot, which may have any sequence. A message of the pro
+        # feed has one sequence for all its changes, each of another level; so only a repeated level
+        # is a repeat.
         is_repeat = (sequences == before) & self._is_same_level(rows)
         is_back = ~is_snapshot & ((sequences < before) | is_repeat)
         for at in np.flatnonzero(is_back)[:_MOST]:
@@ -188,11 +198,11 @@ class BookCheck:
         is_new = ~is_snapshot & (sequences > before)
         is_new[0] &= not goes_on
         self._count(file, accounts[is_new], sequences[is_new])
-        holes = np.flatnonzero(~is_snapshot & (sequences > before + 1))
-        self._note_holes(before[holes] + 1, sequences[holes] - 1, accounts[holes], lines[holes])
+        jumps = np.flatnonzero(~is_snapshot & (sequences > before + 1))
+        self._note_jumps(before[jumps] + 1, sequences[jumps] - 1, accounts[jumps], lines[jumps])
 
     def _before(self, sequences: _Integers, stamps: _Integers) -> _Integers:
-        """Give the sequence before each; where the numbering begins, the one that fits."""
+        """Return the sequence before each; where the numbering begins, the one that fits."""
         before = np.empty_like(sequences)
         before[1:] = sequences[:-1]
         before[0] = sequences[0] - 1 if self._last is None else self._last
@@ -204,7 +214,7 @@ class BookCheck:
         return before
 
     def _is_same_level(self, rows: pl.DataFrame) -> npt.NDArray[np.bool_]:
-        """Tell of each row whether it is of the level of the one before."""
+        """Return for each row whether it is of the same level as the row before."""
         levels = rows.select(pl.col("side").cast(pl.String), "price", "is_snapshot")
         first, self._level = self._level, levels.row(-1)
         same = (levels == levels.shift(1)).fill_null(value=False)
@@ -215,7 +225,7 @@ class BookCheck:
         return found
 
     def _begin_with(self, place: int, stamp: int, following: int) -> None:
-        """Note in which account the rows begin, and how many of its numbers may be before them."""
+        """Note in which account the rows begin, and how many sequences of it may be before."""
         self._begun = place
         if place == len(self._accounts):
             return
@@ -224,28 +234,29 @@ class BookCheck:
             self._slack = max(0, following - account.first)
 
     def _count(self, file: str, accounts: _Integers, sequences: _Integers) -> None:
-        told = accounts < len(self._accounts)
-        accounts, sequences = accounts[told], sequences[told]
+        is_accounted = accounts < len(self._accounts)
+        accounts, sequences = accounts[is_accounted], sequences[is_accounted]
         within = (self._firsts[accounts] <= sequences) & (sequences <= self._lasts[accounts])
         accounts = accounts[within]
         self._rowed += np.bincount(accounts, minlength=len(self._accounts))
         for account in np.unique(accounts):
             self._files[account] = file
 
-    def _note_holes(
+    def _note_jumps(
         self, first: _Integers, last: _Integers, accounts: _Integers, lines: _Integers
     ) -> None:
-        """Note the holes that neither a gap nor an account explains."""
-        unseen = last - first + 1 - (_covered(self._gaps, last) - _covered(self._gaps, first - 1))
-        is_open = (unseen > 0) & (accounts >= len(self._accounts))
+        """Note the jumps that neither a gap nor an account explains."""
+        in_gaps = _covered(self._gaps, last) - _covered(self._gaps, first - 1)
+        unexplained = last - first + 1 - in_gaps
+        is_open = (unexplained > 0) & (accounts >= len(self._accounts))
         if is_open.any():
-            self.unseen += int(unseen[is_open].sum())
-            self.holes += int(is_open.sum())
-            if self.first_hole is None:
-                self.first_hole = int(lines[is_open][0])
+            self.unexplained += int(unexplained[is_open].sum())
+            self.jumps += int(is_open.sum())
+            if self.first_jump is None:
+                self.first_jump = int(lines[is_open][0])
 
     def finish(self) -> Iterator[tuple[str | None, str]]:
-        """Compare the rows with the accounts; gives the file and what is wrong, once."""
+        """Compare the rows with the accounts, once; yield each difference and its file."""
         begun = len(self._accounts) if self._begun is None else self._begun
         for place in range(begun, len(self._accounts)):
             account = self._accounts[place]
@@ -261,7 +272,7 @@ class BookCheck:
 
 
 def _union(spans: Sequence[_Span]) -> _Integers:
-    """Join spans that meet; gives first and last of each, ascending, and how many were before."""
+    """Join spans that meet; return, ascending, each one's first, last, and the count before it."""
     joined: list[list[int]] = []
     for span in sorted(spans, key=lambda each: each.first):
         if joined and span.first <= joined[-1][1] + 1:
@@ -275,7 +286,7 @@ def _union(spans: Sequence[_Span]) -> _Integers:
 
 
 def _covered(gaps: _Integers, numbers: _Integers) -> _Integers:
-    """Count the numbers up to each of those that are in a gap."""
+    """Count the sequences in gaps up to each of these numbers."""
     if not len(gaps):
         return np.zeros_like(numbers)
     place = np.searchsorted(gaps[:, 0], numbers, "right") - 1

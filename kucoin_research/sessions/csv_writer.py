@@ -1,65 +1,36 @@
-"""The files of a session while it is recorded: each appends whole lines, and stands for itself.
+"""All files of a session while it is recorded.
 
-A file that cannot be written holds up no other: what is meant for it waits, up to a bound, and is
-tried again each second. Before each append the file at the path is compared with the one that was
-written, by device, inode and size, since others can rename, replace or cut it at any time.
+A file that cannot be written holds up no other one; see ``csv_file``.
 """
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import hashlib
 import logging
-import os
-import stat
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from kucoin_research.foundation.regular_files import create, create_like, open_file, open_handle
 from kucoin_research.model.damage import Loss
-from kucoin_research.model.records import Record, Status, columns_of, file_mode
-from kucoin_research.sessions.compression import count_whole, pack
-from kucoin_research.sessions.csv_codec import Counter, header_of
-from kucoin_research.sessions.manifest import DAY_NS, SUFFIXES, day_of, file_name
+from kucoin_research.model.records import Record, Status, columns_of
+from kucoin_research.sessions.csv_file import CsvFile, FolderMoved, Intervention
+from kucoin_research.sessions.file_names import DAY_NS, SUFFIXES, day_of, file_name
 
-__all__ = ["MOST_STUCK", "CsvFile", "CsvWriter", "FolderMoved", "Found"]
+__all__ = ["CsvWriter"]
 
 log = logging.getLogger(__name__)
 
-#: Rows that wait for one file that cannot be written, at most.
-MOST_STUCK = 100_000
 
-_RETRY = 1.0
-# Compressed text is gathered, as small pieces compress badly; "flushed each second" with reserve.
-_GATHER_SECONDS = 0.4
-_GATHER_BYTES = 1 << 20
 _OPEN_FILES = 200  # a process may often have no more than 256 or 1,024
-_BLOCK = 1 << 20
-_BINARY = getattr(os, "O_BINARY", 0)
-_APPEND = os.O_RDWR | os.O_APPEND | _BINARY
-
-
-class FolderMoved(OSError):
-    """The session's folder is not where it was: nothing may be made in its place unasked."""
-
-
-class Found(NamedTuple):
-    """What others have done to a file, in a sentence, and how many rows are lost by it."""
-
-    text: str
-    lost: int = 0
 
 
 class CsvWriter:
-    """All files of a session. For one thread; the counts may be read from any.
+    """Makes and writes all files of a session. For one thread; any thread may read the counts.
 
     Attributes
     ----------
     days
-        The days of arrival that there are files of, counted from 1970.
+        The days of arrival that have files, counted from 1970.
     """
 
     def __init__(self, folder: Path, compression: str | None) -> None:
@@ -68,7 +39,7 @@ class CsvWriter:
         self._by_key: dict[tuple[type[Record], str | None, int], CsvFile] = {}
         self._by_name: dict[str, CsvFile] = {}
         self._open: OrderedDict[str, CsvFile] = OrderedDict()
-        self._news: list[Found] = []
+        self._news: list[Intervention] = []
         self._failed: dict[CsvFile, OSError] = {}
         self._resumed: list[CsvFile] = []
         self.days: frozenset[int] = frozenset()
@@ -98,9 +69,9 @@ class CsvWriter:
 
     @property
     def rows_apart(self) -> int:
-        """Rows that wait for stuck files, and are to take no room from others.
+        """Rows that wait for stuck files and take no room from other files.
 
-        0 where all are stuck: then there are no others.
+        0 if all files are stuck: then there are no others.
         """
         are_all = all(file.error is not None for file in self)
         return 0 if are_all else self.stuck_rows
@@ -112,12 +83,12 @@ class CsvWriter:
 
     @property
     def lost(self) -> int:
-        """Rows that are lost, but for those that still wait."""
+        """Rows that are lost, without those that still wait."""
         return sum(file.lost for file in self)
 
     @property
     def losses(self) -> list[Loss]:
-        """What is known to be missing from the files; what waits for stuck ones included."""
+        """Rows known to be missing from the files, including those that wait for stuck ones."""
         return [loss for file in self for loss in file.losses]
 
     def file(self, record: type[Record], channel: str, symbol: str | None, day: int) -> CsvFile:
@@ -127,7 +98,8 @@ class CsvWriter:
         if file is None:
             its_day = day_of(day * DAY_NS)
             name = file_name(symbol, channel, its_day, SUFFIXES[self._compression])
-            # Folders that do not tell case apart would give two symbols one file: so do we.
+            # Where a folder ignores case, two symbols would share one file, so they share one
+            # everywhere.
             file = self._by_name.get(name.casefold())
             if file is None:
                 about = {"channel": channel, "symbol": symbol}
@@ -147,18 +119,18 @@ class CsvWriter:
         is_in_place: Callable[[], bool],
         obstacle: OSError | None = None,
     ) -> None:
-        """Write what is due to every file that takes it; see ``take_failed``.
+        """Write the rows that are due, to every file that accepts them; see ``take_failed``.
 
         Parameters
         ----------
         now
             Monotonic seconds.
         is_final
-            Whether compressed text is no longer gathered.
+            Whether compressed text is written at once rather than collected.
         is_in_place
-            Tells whether the folder is still where it was.
+            Returns whether the folder is still where it was.
         obstacle
-            Why none may be written now.
+            Why no file may be written now.
         """
         for name, file in list(self._by_name.items()):
             if not file.is_due(now, is_final=is_final):
@@ -169,7 +141,7 @@ class CsvWriter:
                 self._make_room(name, file)
                 self._news += file.flush(is_in_place)
             except FolderMoved:
-                return  # before anything else the folder is looked for
+                return  # the caller must first find the folder again
             except OSError as error:
                 self._fail(file, error, now)
             except Exception as error:  # the pump's guard, for each file: others must go on
@@ -190,7 +162,7 @@ class CsvWriter:
             self._open.popitem(last=False)[1].close()
 
     def look(self, now: float, is_in_place: Callable[[], bool]) -> None:
-        """Notice what was removed, replaced or cut although no rows came for it.
+        """Notice files that were removed, replaced or cut although no rows came for them.
 
         Raises
         ------
@@ -215,34 +187,34 @@ class CsvWriter:
             file.path = folder / file.path.name
 
     def settle(self) -> int:
-        """Give the rows that no longer wait, written or lost, since it was last asked."""
+        """Return the rows that stopped waiting, written or lost, since the last call."""
         return sum(file.settle() for file in self)
 
-    def take_news(self) -> list[Found]:
-        """Give what was noticed and mended, once."""
+    def take_news(self) -> list[Intervention]:
+        """Return the interventions that were noticed and repaired, once."""
         news, self._news = self._news, []
         return news
 
     def take_failed(self) -> dict[CsvFile, OSError]:
-        """Give the files that have become stuck, once."""
+        """Return the files that have become stuck, once."""
         failed, self._failed = self._failed, {}
         return failed
 
     def take_resumed(self) -> list[CsvFile]:
-        """Give the files that are written again, once."""
+        """Return the files that are written again, once."""
         resumed, self._resumed = self._resumed, []
         return resumed
 
-    def take_untold(self) -> dict[str, int]:
-        """Give the rows that found no room, by file, since it was last asked."""
-        return {file.path.name: rows for file in self if (rows := file.take_untold())}
+    def take_unreported(self) -> dict[str, int]:
+        """Return the rows that found no room, by file, since the last call."""
+        return {file.path.name: rows for file in self if (rows := file.take_unreported())}
 
     def give_up(self) -> int:
-        """Count what waits as lost; gives the rows."""
+        """Count all waiting rows as lost, and return their number."""
         return sum(file.give_up() for file in self)
 
     def sync(self) -> OSError | None:
-        """Have everything on the disk itself; the first error is returned."""
+        """Make sure that all bytes are on the disk itself; return the first error."""
         first: OSError | None = None
         for file in self:
             try:
@@ -252,438 +224,19 @@ class CsvWriter:
         return first
 
     def close(self) -> None:
-        """Close what is open; may be called twice."""
+        """Close the open files; may be called twice."""
         for file in self:
             file.close()
 
     @property
     def columns(self) -> dict[str, list[str]]:
-        """The columns of each channel that there are files of."""
+        """The columns of each channel that has a file."""
         return {file.channel: list(columns_of(file.record)) for file in self}
 
     def manifest(self) -> dict[str, dict[str, Any]]:
-        """Lay the files out for ``session.json``."""
+        """Return the ``files`` of ``session.json``."""
         return {
             file.path.name: file.manifest()
             for _, file in sorted(self._by_name.items())
             if file.exists
         }
-
-
-class CsvFile:
-    """One append-only file: ``size`` bytes of whole lines are ours, and nothing is behind them.
-
-    Attributes
-    ----------
-    rows, size
-        What was written.
-    pending_rows
-        What is to be written.
-    error
-        Why it cannot be written now; None when it can.
-    """
-
-    def __init__(
-        self, path: Path, record: type[Record], compression: str | None, about: dict[str, Any]
-    ) -> None:
-        self.path = path
-        self.record = record
-        self.rows = 0
-        self.size = 0
-        self.pending_rows = 0
-        self.error: OSError | None = None
-        self._about = about
-        self._header = header_of(record)
-        self._compression = compression
-        self._digest = hashlib.sha256()
-        self._handle: int | None = None
-        self._identity: tuple[int, int] | None = None  # device and inode; None before the first row
-        self._has_leftover = False  # of a failed write that could not be cut back
-        self._span: tuple[int, int] | None = None  # of what was written, ns UTC
-        self._pending: list[bytes] = []
-        self._pending_bytes = 0
-        self._pending_span: tuple[int, int] | None = None
-        self._pending_since: float | None = None  # as the first question after it has it
-        self._packed: bytes | None = None
-        self._retry_at = 0.0
-        self._losses: list[Loss] = []
-        self._is_dropping = False  # so that the last loss goes on
-        self._untold = 0
-        self._unsettled = 0
-        self._is_synced = True
-
-    # -- what waits ------------------------------------------------------------------------------
-
-    def add(self, lines: bytes, rows: int, span: tuple[int, int]) -> None:
-        """Have lines written; ``span`` is their first and last arrival, ns UTC."""
-        if not self._pending:
-            self._pending_since = None
-        self._pending.append(lines)
-        self._pending_bytes += len(lines)
-        self.pending_rows += rows
-        self._pending_span = _joined(self._pending_span, span)
-        self._packed = None
-
-    def drop(self, rows: int, span: tuple[int, int]) -> None:
-        """Count rows that found no room as lost."""
-        if self._is_dropping:
-            last = self._losses[-1]
-            self._losses[-1] = last._replace(rows=last.rows + rows, ended=span[1])
-        else:
-            self._is_dropping = True
-            self._losses.append(self.loss(rows, span, _why(self.error)))
-        self._untold += rows
-        self._unsettled += rows
-
-    def loss(self, rows: int, span: tuple[int, int], reason: str | None) -> Loss:
-        """Describe rows of this file that are not in it."""
-        about = self._about
-        return Loss(*span, rows, self.path.name, about["channel"], about["symbol"], reason)
-
-    @property
-    def losses(self) -> list[Loss]:
-        """What is known to be missing; what waits while it is stuck is missing until then."""
-        if self.error is None or self._pending_span is None:
-            return list(self._losses)
-        waiting = self.loss(self.pending_rows, self._pending_span, _why(self.error))
-        return [*self._losses, waiting]
-
-    @property
-    def channel(self) -> str:
-        """Whose rows it holds."""
-        return str(self._about["channel"])
-
-    @property
-    def exists(self) -> bool:
-        """Whether the file was made; it may be empty."""
-        return self._identity is not None
-
-    @property
-    def lost(self) -> int:
-        """Rows that are lost, but for those that still wait."""
-        return sum(loss.rows for loss in self._losses)
-
-    def take_untold(self) -> int:
-        """Give the rows that found no room since it was last asked."""
-        rows, self._untold = self._untold, 0
-        return rows
-
-    def settle(self) -> int:
-        """Give the rows that no longer wait since it was last asked."""
-        rows, self._unsettled = self._unsettled, 0
-        return rows
-
-    def give_up(self) -> int:
-        """Count what waits as lost; gives the rows."""
-        rows = self.pending_rows
-        if self._pending_span is not None:
-            self._losses.append(self.loss(rows, self._pending_span, _why(self.error)))
-        self._forget_pending()
-        return rows
-
-    def _forget_pending(self) -> None:
-        self._unsettled += self.pending_rows
-        self._pending, self._pending_bytes, self.pending_rows = [], 0, 0
-        self._pending_span = None
-        self._packed = None
-
-    def is_due(self, now: float, *, is_final: bool) -> bool:
-        """Whether it is time to write."""
-        if not self._pending:
-            return False
-        if self.error is not None:
-            return now >= self._retry_at
-        if self._pending_since is None:
-            self._pending_since = now
-        is_ripe = now - self._pending_since >= _GATHER_SECONDS
-        return (
-            self._compression is None or is_final or is_ripe or self._pending_bytes >= _GATHER_BYTES
-        )
-
-    def fail(self, error: OSError, now: float) -> bool:
-        """Note that it cannot be written; tells whether that is new, or for another reason."""
-        is_new = self.error is None or self.error.errno != error.errno
-        self.error = error
-        self._retry_at = now + _RETRY
-        return is_new
-
-    def resume(self) -> bool:
-        """Note that it was written; tells whether it could not be before."""
-        was_stuck, self.error = self.error is not None, None
-        self._is_dropping = False
-        return was_stuck
-
-    # -- writing ---------------------------------------------------------------------------------
-
-    def flush(self, is_in_place: Callable[[], bool]) -> list[Found]:
-        """Append what waits, all or nothing; gives what was found amiss and mended.
-
-        Raises
-        ------
-        FolderMoved
-            If the folder is not in its place; nothing was done.
-        OSError
-            If it cannot be written.
-        """
-        told = self._prepare(is_in_place)
-        self._append()
-        assert self._handle is not None  # appending opens it
-        if os.fstat(self._handle).st_nlink == 0:  # removed just now: the rows are still at hand
-            told.append(self._start_over("was removed while recording"))
-            self._append()
-        self.rows += self.pending_rows
-        if self._pending_span is not None:
-            self._span = _joined(self._span, self._pending_span)
-        self._forget_pending()
-        self._is_synced = False
-        return told
-
-    def _append(self) -> None:
-        handle = self._opened()
-        if self._packed is None:
-            text = b"".join(self._pending)
-            self._packed = pack(text if self.size else self._header + text, self._compression)
-        data = self._packed
-        try:
-            _write(handle, data)
-        except BaseException:
-            # Half a line would swallow the next one. If this fails, too, the next append cuts it.
-            self._has_leftover = True
-            with contextlib.suppress(OSError):
-                os.ftruncate(handle, self.size)
-                self._has_leftover = False
-            self.close()
-            raise
-        self._digest.update(data)
-        self.size += len(data)
-
-    def _opened(self) -> int:
-        if self._handle is None and self._identity is not None:
-            self._handle = open_handle(self.path, _APPEND)
-        elif self._handle is None:
-            self._handle = self._created()
-            found = os.fstat(self._handle)
-            self._identity = (found.st_dev, found.st_ino)
-        return self._handle
-
-    def _created(self) -> int:
-        mode = file_mode(self._about["channel"])
-        try:
-            return create(self.path, flags=_APPEND, mode=mode)
-        except FileExistsError:
-            if self.path.is_dir() and not self.path.is_symlink():
-                raise IsADirectoryError(
-                    errno.EISDIR, os.strerror(errno.EISDIR), str(self.path)
-                ) from None
-        self.path.rename(_free_name(self.path))  # somebody's, and not to be written over
-        return create(self.path, flags=_APPEND, mode=mode)
-
-    # -- what others did to it -------------------------------------------------------------------
-
-    def look(self, is_in_place: Callable[[], bool]) -> list[Found]:
-        """Compare the file with what was written; gives what was found amiss and mended."""
-        return self._prepare(is_in_place) if self._identity is not None else []
-
-    def _prepare(self, is_in_place: Callable[[], bool]) -> list[Found]:
-        if self._identity is None:
-            if not is_in_place():
-                raise FolderMoved(errno.ENOENT, "the folder is not in its place")
-            return []
-        try:
-            found = self.path.lstat()
-        except (FileNotFoundError, NotADirectoryError):
-            found = None
-        is_it = found is not None and (found.st_dev, found.st_ino) == self._identity
-        if is_it and found is not None and found.st_size == self.size:
-            return []
-        if not is_in_place():
-            raise FolderMoved(errno.ENOENT, "the folder is not in its place")
-        if found is None:
-            return [self._start_over(f"{self._gone} while recording")]
-        if not is_it:
-            return [self._take_back(found)]
-        return [self._cut_or_trim(found.st_size)]
-
-    @property
-    def _gone(self) -> str:
-        is_elsewhere = self._handle is not None and os.fstat(self._handle).st_nlink
-        return "was renamed or moved" if is_elsewhere else "was removed"
-
-    def _start_over(self, what: str) -> Found:
-        lost = self.rows
-        if self._span is not None and lost:
-            self._losses.append(self.loss(lost, self._span, f"the file {what}"))
-        self.close()
-        self.rows = self.size = 0
-        self._span = self._identity = self._packed = None
-        self._digest = hashlib.sha256()
-        return Found(f"{self.path.name} {what}, with {lost:,} rows; it is made anew", lost)
-
-    def _take_back(self, found: os.stat_result) -> Found:
-        """Answer another file at the path: it may be a copy, else ours is put back."""
-        if not stat.S_ISREG(found.st_mode):
-            # What it is, is not ours to change: stuck, until it is gone.
-            raise OSError(errno.EEXIST, "something else was put in its place", str(self.path))
-        if self._begins_as_ours(self.path):
-            self.close()
-            self._identity = (found.st_dev, found.st_ino)
-            if found.st_size > self.size:
-                self._trim(found.st_size)
-            told = f"{self.path.name} was replaced by a copy while recording; that is written on"
-            return Found(told)
-        aside = _free_name(self.path)
-        old, self._handle = self._handle, None
-        try:
-            self.path.rename(aside)
-            was = f"was replaced by another file while recording, which is {aside.name} now"
-            if old is None or not self._put_back(old):
-                return self._start_over(was)
-        finally:
-            if old is not None:
-                os.close(old)
-        return Found(f"{self.path.name} {was}; what was recorded was put back")
-
-    def _begins_as_ours(self, path: Path) -> bool:
-        with open_file(path) as file:
-            return _digest_of(file.fileno(), self.size) == self._digest.hexdigest()
-
-    def _put_back(self, old: int) -> bool:
-        """Copy what was recorded from the file that is still open; False where it is not that."""
-        if _digest_of(old, self.size) != self._digest.hexdigest():
-            return False
-        self._identity = None
-        handle = self._opened()
-        try:
-            for block in _blocks(old, 0, self.size):
-                _write(handle, block)
-        except BaseException:
-            self.close()
-            self.path.unlink()
-            raise
-        return True
-
-    def _cut_or_trim(self, size: int) -> Found:
-        if size > self.size:
-            return self._trim(size)
-        lost, span = self.rows, self._span
-        with open_file(self.path) as file:
-            kept, rows, last = _recount(file, size, self._compression, self._digest_anew())
-        handle = self._opened()
-        os.ftruncate(handle, kept)
-        self.rows, self.size, self._packed = rows, kept, None
-        if span is not None:
-            began = span[0] if last is None else last
-            self._span = None if last is None else (span[0], last)
-            why = "the file was cut while recording"
-            self._losses.append(self.loss(lost - rows, (began, span[1]), why))
-        return Found(
-            f"{self.path.name} was cut to {size:,} bytes while recording: "
-            f"{lost - rows:,} of {lost:,} rows are lost",
-            lost - rows,
-        )
-
-    def _digest_anew(self) -> Any:
-        self._digest = hashlib.sha256()
-        return self._digest
-
-    def _trim(self, size: int) -> Found:
-        """Take what is behind our lines out of the file, and keep what is somebody else's."""
-        handle = self._opened()
-        told = f"{self.path.name}: half a line of a failed write was cut off"
-        if not self._has_leftover:
-            aside = _free_name(self.path)
-            with os.fdopen(create_like(aside, handle), "wb") as file:
-                for block in _blocks(handle, self.size, size):
-                    file.write(block)
-            extra = size - self.size
-            told = (
-                f"{self.path.name}: others appended {extra:,} bytes while recording, which are in "
-                f"{aside.name} now"
-            )
-        os.ftruncate(handle, self.size)
-        self._has_leftover = False
-        return Found(told)
-
-    # -- the rest --------------------------------------------------------------------------------
-
-    def sync(self) -> None:
-        """Have it on the disk itself."""
-        if not self._is_synced:
-            os.fsync(self._opened())
-            self._is_synced = True
-
-    def close(self) -> None:
-        """Close the file until it is written to again."""
-        if self._handle is not None:
-            handle, self._handle = self._handle, None
-            os.close(handle)
-
-    def manifest(self) -> dict[str, Any]:
-        """Lay it out for ``session.json``."""
-        return {
-            **self._about,
-            "rows": self.rows,
-            "bytes": self.size,
-            "sha256": self._digest.hexdigest(),
-        }
-
-
-def _joined(first: tuple[int, int] | None, then: tuple[int, int]) -> tuple[int, int]:
-    return then if first is None else (min(first[0], then[0]), max(first[1], then[1]))
-
-
-def _why(error: OSError | None) -> str | None:
-    return None if error is None else f"it could not be written: {error.strerror or error}"
-
-
-def _free_name(path: Path) -> Path:
-    """Name what is set aside; the ending is none of a session's files."""
-    number = 1
-    while True:
-        name = path.with_name(f"{path.name}.foreign{'' if number == 1 else number}")
-        if not name.exists() and not name.is_symlink():
-            return name
-        number += 1
-
-
-def _write(handle: int, data: bytes) -> None:
-    rest = memoryview(data)
-    while rest:
-        written = os.write(handle, rest)
-        if not written:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        rest = rest[written:]
-
-
-def _blocks(handle: int, start: int, end: int) -> Iterator[bytes]:
-    # Appending goes to the end whatever the position, so that may be moved.
-    os.lseek(handle, start, os.SEEK_SET)
-    while start < end and (block := os.read(handle, min(_BLOCK, end - start))):
-        start += len(block)
-        yield block
-
-
-def _digest_of(handle: int, size: int) -> str | None:
-    """Hash the first bytes of an open file; None where it is shorter."""
-    digest, found = hashlib.sha256(), 0
-    for block in _blocks(handle, 0, size):
-        digest.update(block)
-        found += len(block)
-    return digest.hexdigest() if found == size else None
-
-
-def _recount(
-    file: Any, size: int, compression: str | None, digest: Any
-) -> tuple[int, int, int | None]:
-    """Measure what is whole of a file that was cut: bytes, rows, and the last arrival.
-
-    The digest is given these bytes.
-    """
-    counter, kept, _ = count_whole(file, compression, size, Counter())
-    if compression is None:
-        kept = counter.size
-    file.seek(0)
-    for block in _blocks(file.fileno(), 0, kept):
-        digest.update(block)
-    rows = max(0, counter.records - 1)
-    return kept, rows, counter.last_integer(1) if rows else None

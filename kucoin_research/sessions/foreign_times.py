@@ -1,4 +1,4 @@
-"""Times as other programs write them, read as nanoseconds UTC; nothing is guessed."""
+"""Times as other programs write them, read as nanoseconds UTC without guessing."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from kucoin_research.model.units import LARGEST_NS
 
 __all__ = ["DATES", "moments_of"]
 
-#: What may be said of dates such as 04/09/2023.
+#: The ways to read dates such as 04/09/2023.
 DATES = ("day first", "month first")
 
 _NS = pl.Datetime("ns", "UTC")
-_YEARS = (1678, 2261)  # whole ones that ns of 64 bits reach
+_YEARS = (1678, 2261)  # the whole years that ns of 64 bits can express
 _CLOCK = r"(?:[T ]+(\d{1,2}):(\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?)?"
 _ZONE = r" ?(Z|UTC|[+-]\d\d(?::?\d\d)?)?"
 _YEAR_FIRST = rf"^(\d{{4}})[-/](\d\d?)[-/](\d\d?){_CLOCK}{_ZONE}$"
@@ -28,9 +28,9 @@ def moments_of(texts: pl.Series, dates: str | None, name: str) -> pl.Series:
     texts
         Null stays null. A time without a zone is UTC.
     dates
-        One of ``DATES``, or None: then a number above 12 in one of the dates tells.
+        One of ``DATES``, or None: then a number above 12 in one of the dates decides.
     name
-        Of the file, for what errors say.
+        The file's name, for error messages.
 
     Raises
     ------
@@ -51,7 +51,7 @@ def moments_of(texts: pl.Series, dates: str | None, name: str) -> pl.Series:
         parts = _parts(texts, _YEAR_FIRST)
         year, month, day = "1", "2", "3"
     frame = parts.with_columns(texts)
-    # polars ends the process where ns of a date are more than 64 bits hold.
+    # polars aborts the process if a date in ns does not fit into 64 bits.
     its_year = pl.col(year).cast(pl.Int32)
     whole = pl.datetime(
         pl.when(its_year.is_between(*_YEARS)).then(its_year),
@@ -93,15 +93,15 @@ def _parts(texts: pl.Series, pattern: str) -> pl.DataFrame:
 def _order(
     texts: pl.Series, parts: pl.DataFrame, dates: str | None, name: str
 ) -> tuple[str, str, str]:
-    """Tell which column is the day, the month and the year."""
+    """Find which column is the day, the month and the year."""
     first, second = (parts[each].cast(pl.Int32) > 12 for each in ("1", "2"))
-    told = {
+    proof = {
         "day first": texts.filter(first.fill_null(value=False)).first(),
         "month first": texts.filter(second.fill_null(value=False)).first(),
     }
-    possible = [each for each in DATES if not any(t for d, t in told.items() if d != each)]
+    possible = [each for each in DATES if not any(t for d, t in proof.items() if d != each)]
     if not possible or (dates is not None and dates not in possible):
-        both = " and ".join(repr(text) for text in told.values() if text is not None)
+        both = " and ".join(repr(text) for text in proof.values() if text is not None)
         raise InvalidInput(
             f"{name} has the dates {both}, so it cannot be read {dates or 'in one way'}"
         )
@@ -127,7 +127,8 @@ def _offset(zone: pl.Expr) -> pl.Expr:
 
 
 def _to_ns(time: pl.Expr) -> pl.Expr:
-    # As `units.to_ns`: the magnitude tells the unit, and what 64 bits do not hold is no time.
+    # As in `units.to_ns`: the magnitude determines the unit, and a number beyond 64 bits is no
+    # time.
     factor = (
         pl.when(time >= 10**17).then(1)
         .when(time >= 10**14).then(1_000)

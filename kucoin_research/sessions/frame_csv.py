@@ -1,8 +1,8 @@
 """Frames as CSV files, in the form that sessions use.
 
-Comma, LF, UTF-8; the header is the frame's columns; times are integer ns UTC; floats the shortest
-text that reads back equal; missing is empty; lists are numbers with a space between them, and a
-list without any is "".
+Comma, LF, UTF-8; the header is the frame's columns. Times are integer ns UTC. A float is the
+shortest text that reads back equal. A missing value is empty. A list is its numbers with a space
+between them, and an empty list is "".
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = ["append_csv", "append_lines", "csv_name"]
 
 _APPEND = os.O_RDWR | os.O_APPEND
 
-# What Windows forbids in a name, beside what would lead out of the folder anywhere.
+# Characters that Windows forbids in a name, and those that lead out of the folder anywhere.
 _UNFIT = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]|^[. ]')
 
 
@@ -41,8 +41,8 @@ def csv_name(symbol: str, channel: str, when: datetime | None = None) -> str:
     Parameters
     ----------
     symbol, channel
-        What it holds. A colon, as in ``candle:5min``, becomes a hyphen. Letters of any script may
-        occur: KuCoin lists coins that have no Latin name.
+        The symbol and channel of its rows. A colon, as in ``candle:5min``, becomes a hyphen.
+        Letters of any script may occur: KuCoin lists coins that have no Latin name.
     when
         Now when left out; naive means UTC.
 
@@ -61,15 +61,15 @@ def csv_name(symbol: str, channel: str, when: datetime | None = None) -> str:
 
 
 def append_csv(frame: pl.DataFrame, path: Path) -> Path:
-    """Append a frame's rows to a CSV file, which is made with its header where it is missing.
+    """Append a frame's rows to a CSV file; a missing file is made with its header.
 
     Parameters
     ----------
     frame
         Rows of one channel.
     path
-        Where. What an existing file holds stays; if it has other columns or a torn last line, the
-        rows go to a new file beside it, with a number behind its name.
+        The file. The rows of an existing file stay. If it has other columns or a torn last line,
+        the new rows go to another file beside it, with a number behind its name.
 
     Returns
     -------
@@ -96,7 +96,7 @@ def append_lines(header: str, lines: str, path: Path) -> Path:
     lines
         Further lines, each with its newline.
     path
-        Where; see ``append_csv``, which also tells what is returned and raised.
+        The file; see ``append_csv``, also for the returned path and the errors.
     """
     first = header.encode()
     target, handle = next(_taking(path, first))
@@ -107,7 +107,7 @@ def append_lines(header: str, lines: str, path: Path) -> Path:
             while rest:
                 rest = rest[os.write(handle, rest) :]
         except BaseException:
-            # A torn row would swallow the next one.
+            # A torn row would become one with the next row.
             with contextlib.suppress(OSError):
                 os.ftruncate(handle, size)
             raise
@@ -117,9 +117,9 @@ def append_lines(header: str, lines: str, path: Path) -> Path:
 
 
 def _taking(path: Path, header: bytes) -> Iterator[tuple[Path, int]]:
-    """Open the files that rows may be appended to, and make the first that is not there."""
+    """Open the files that rows may be appended to, and make the first one that does not exist."""
     for each in _names(path):
-        with contextlib.suppress(FileExistsError):  # a link to nothing, too
+        with contextlib.suppress(FileExistsError):  # also for a link to nothing
             if not os.path.lexists(each):
                 yield each, create(each, flags=_APPEND)
         if _takes(each, header):
@@ -135,7 +135,7 @@ def _names(path: Path) -> Iterator[Path]:
 def _takes(path: Path, header: bytes) -> bool:
     what = kind_of(path)
     if what == "a folder":
-        raise Irregular(path, what)  # somebody made it, and should know
+        raise Irregular(path, what)  # somebody made that folder, and should see this error
     if what is not None:
         return False  # a link may lead anywhere
     if size_of(path) == 0:

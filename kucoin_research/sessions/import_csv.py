@@ -1,28 +1,30 @@
-"""CSV files of others, read into our channels.
+"""CSV files of other programs, read into our channels.
 
 ===================== ================================ =============================================
 kind                  columns                          becomes
 ===================== ================================ =============================================
-``guide``             timestamp price size side        ``ticker``. The symbol is the file name's
-                      bestBidPrice bestBidSize         first part, the arrival is taken to be the
-                      bestAskPrice bestAskSize         event. Without ``bestBid…``: see below.
+``guide``             timestamp price size side        ``ticker``. The symbol is the first part of
+                      bestBidPrice bestBidSize         the file's name; the arrival time is taken
+                      bestAskPrice bestAskSize         as the event time. Without ``bestBid…``: see
+                                                       below.
 ``tardis_trades``     exchange symbol timestamp        ``trade``: id → trade_id, amount → size;
-                      local_timestamp id side          a side that is unknown is null
+                      local_timestamp id side          an unknown side is null
                       price amount
 ``tardis_book``       … is_snapshot side price         ``level2``: bid → buy, ask → sell,
-(incremental_book_L2) amount                           amount → size, 0 takes a level away
+(incremental_book_L2) amount                           amount → size, 0 removes a level
 ``tardis_derivative`` … funding_rate open_interest     ``mark_price``, ``funding_rate`` and
 (derivative_ticker)   last_price index_price           ``snapshot`` (its last_price); rows that
                       mark_price …                     lack the value are left out
 ===================== ================================ =============================================
 
-Times of tardis.dev are µs and become ns; symbols stay as they spell them. What a file does not have
-is null: sequences, for one, so that a book is in step from its first change behind a snapshot on,
-and nothing proves that no row is missing. Columns of the guide's file may be missing but for
+Times of tardis.dev are µs and become ns; symbols keep their spelling. Values that a file does not
+have are null. Sequences are among them: so a book is in step from its first change behind a
+snapshot on, and nothing proves that no row is missing. The guide's file may lack all columns except
 timestamp and price.
 
-Rows without a time, lines of another number of fields and a last line without a line break, which
-may be cut, are left out, with a ``SessionUnfinished`` warning and an ``INCOMPLETE`` report.
+Three kinds of lines are left out: rows without a time, lines with another number of fields, and a
+last line without a line break, which may be cut. Then a ``SessionUnfinished`` warning is issued and
+the report is ``INCOMPLETE``.
 """
 
 from __future__ import annotations
@@ -50,10 +52,12 @@ from kucoin_research.foundation.arguments import path_of
 from kucoin_research.model.damage import Damage
 from kucoin_research.model.records import CHANNELS, columns_of, schema_of
 from kucoin_research.model.units import LARGEST_NS
-from kucoin_research.sessions.compression import most_text
-from kucoin_research.sessions.csv_codec import chunks, end_of_lines, header_of, read_rows, shape_of
+from kucoin_research.sessions.compressed_members import most_text
+from kucoin_research.sessions.csv_codec import header_of, read_rows
+from kucoin_research.sessions.csv_lines import chunks, end_of_lines, shape_of
 from kucoin_research.sessions.foreign_times import DATES, moments_of
-from kucoin_research.sessions.session import Session, Table
+from kucoin_research.sessions.session import Session
+from kucoin_research.sessions.table import Table
 
 __all__ = ["KINDS", "load_csv"]
 
@@ -78,14 +82,15 @@ def load_csv(
         The file; ``.gz`` and ``.zst`` are read, too.
     kind
         ``"guide"``, ``"tardis_trades"``, ``"tardis_book"`` (``incremental_book_L2``),
-        ``"tardis_derivative"`` (``derivative_ticker``), or a channel of ours for a single file of a
-        session. Told by the columns when left out; the module's docstring shows what
-        becomes of each.
+        ``"tardis_derivative"`` (``derivative_ticker``), or one of our channels for a single file of
+        a session. Found from the columns when left out; the module's docstring shows the channels
+        that each kind becomes.
     symbol
-        Where the file does not name it; of the guide's file, else the first part of its name.
+        The symbol where the file does not name it; for the guide's file, otherwise the first part
+        of its name.
     dates
-        ``"day first"`` or ``"month first"``, of dates such as 04/09/2023, where no date of the file
-        tells by a number above 12.
+        ``"day first"`` or ``"month first"``, for dates such as 04/09/2023, if no date of the file
+        has a number above 12.
 
     Returns
     -------
@@ -97,7 +102,7 @@ def load_csv(
     SessionMissing
         If there is no such file.
     ColumnMissing
-        If its columns are not those of the kind, or of any kind known.
+        If its columns are not those of the kind, or of any known kind.
     SessionBroken
         If a line cannot be read.
     InvalidInput
@@ -108,7 +113,7 @@ def load_csv(
         raise SessionMissing(f"no file {source}")
     if dates is not None and dates not in DATES:
         raise InvalidInput(f"dates must be {' or '.join(map(repr, DATES))}, not {shown(dates)}")
-    found = _Found(source)
+    found = _SourceText(source)
     try:
         text = found.even(found.whole(found.text()))
         frames = _frames(text, kind, source, symbol, dates)
@@ -117,8 +122,7 @@ def load_csv(
         raise SessionBroken(f"{source} has a line that cannot be read: {first}") from error
     timed = {name: found.timed(name, rows) for name, rows in frames.items()}
     if found.damages:
-        told = "; ".join(map(str, found.damages))
-        warnings.warn(told, SessionUnfinished, stacklevel=2)
+        warnings.warn("; ".join(map(str, found.damages)), SessionUnfinished, stacklevel=2)
     return _session(source, {name: rows for name, rows in timed.items() if rows.height}, found)
 
 
@@ -135,8 +139,8 @@ def _frames(
     return _READERS[its_kind](rows)
 
 
-class _Found:
-    """Reads a file's text as far as it is of use, and notes what is left out."""
+class _SourceText:
+    """Reads a file's text as far as it is usable, and notes what it leaves out."""
 
     def __init__(self, source: Path) -> None:
         self._source = source
@@ -178,7 +182,7 @@ class _Found:
         return b"".join(parts)
 
     def whole(self, text: bytes) -> bytes:
-        """Leave out what follows the last line break."""
+        """Leave out the bytes behind the last line break."""
         size = end_of_lines(text)
         if size < len(text):
             self._note(
@@ -188,7 +192,7 @@ class _Found:
         return text[:size]
 
     def even(self, text: bytes) -> bytes:
-        """Leave out lines of another number of fields than the first one."""
+        """Leave out lines that have another number of fields than the first one."""
         columns: int | None = None
         kept, uneven, first = [], 0, 0
         line = 0
@@ -219,7 +223,7 @@ class _Found:
             raise SessionBroken(f"{self._source}: {error}") from error
 
     def timed(self, channel: str, rows: pl.DataFrame) -> pl.DataFrame:
-        """Leave out rows that nobody knows the arrival of: they have no place among the others."""
+        """Leave out rows without an arrival time: they have no place among the others."""
         untimed = rows["local_timestamp"].null_count()
         if untimed:
             self._note(f"{untimed:,} rows have no time and are left out of {channel}")
@@ -244,7 +248,7 @@ def _unzstd(data: bytes) -> Iterator[bytes]:
         yield block
 
 
-def _session(source: Path, frames: dict[str, pl.DataFrame], found: _Found) -> Session:
+def _session(source: Path, frames: dict[str, pl.DataFrame], found: _SourceText) -> Session:
     symbols = {
         symbol: None
         for rows in frames.values()
@@ -287,7 +291,7 @@ def _kind_of(header: list[str], kind: str | None, source: Path) -> str:
     for name, record in CHANNELS.items():
         if header_of(record) == first:
             return name
-    for name, columns in _NEEDED.items():  # the more particular ones first
+    for name, columns in _NEEDED.items():  # the more specific kinds first
         if set(columns) <= set(header):
             return name
     raise ColumnMissing(
@@ -355,14 +359,14 @@ def _micros(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _fit(rows: pl.DataFrame, channel: str) -> pl.DataFrame:
-    """Select a channel's columns in its types; what is not there is null."""
+    """Select a channel's columns in its types; a missing column is null."""
     return rows.select(
         pl.col(name).cast(dtype) if name in rows.columns else pl.lit(None, dtype).alias(name)
         for name, dtype in schema_of(CHANNELS[channel]).items()
     )
 
 
-# What a file of a kind must have, the more particular kinds first.
+# The columns that a file of each kind must have, the more specific kinds first.
 _NEEDED: dict[str, list[str]] = {
     "tardis_book": [*_TARDIS, "is_snapshot", "side", "price", "amount"],
     "tardis_derivative": [

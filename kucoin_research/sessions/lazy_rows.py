@@ -1,4 +1,4 @@
-"""The rows of a file, read when they are asked for."""
+"""The rows of a file, read on demand."""
 
 from __future__ import annotations
 
@@ -12,30 +12,26 @@ from polars.io.plugins import register_io_source
 from kucoin_research.errors import InvalidInput, SessionBroken
 from kucoin_research.model.records import CHANNELS, Record, schema_of
 from kucoin_research.sessions.compression import compression_of, open_whole
-from kucoin_research.sessions.csv_codec import (
-    LONGEST_LINE,
-    LONGEST_RECORD,
-    are_rows,
-    chunks,
-    read_rows,
-    readable,
-)
-from kucoin_research.sessions.manifest import split_name
+from kucoin_research.sessions.csv_codec import read_rows
+from kucoin_research.sessions.csv_lines import LONGEST_LINE, LONGEST_RECORD, are_rows, chunks
+from kucoin_research.sessions.damaged_csv import readable
+from kucoin_research.sessions.file_names import split_name
 
 __all__ = ["LazyRows", "scan_lines"]
 
 _PIECE = 1 << 24
-_DAMAGED_PIECE = 1 << 20  # of which each line is looked at
-# Rows of a compressed file, by its size: none is smaller than some 8 bytes, as the times differ.
+_DAMAGED_PIECE = 1 << 20  # smaller, because each of its lines is examined
+# The most rows of a compressed file, by its size: no row has less than about 8 bytes, since the
+# times differ.
 _ROWS = 250_000
 _BYTES_OF_ROW = 2
 
 
 class LazyRows(NamedTuple):
-    """Where a table's rows lie: the file, its bytes that count, its columns, and its rows.
+    """Where a table's rows are: the file, its usable bytes, its columns, and its number of rows.
 
-    ``rows`` is None where nobody has counted them. Of a file that a repair has noted as damaged,
-    what cannot be read is left out.
+    ``rows`` is None where nobody has counted them. If a repair has noted the file as damaged, its
+    unreadable lines are left out.
     """
 
     path: Path
@@ -45,7 +41,7 @@ class LazyRows(NamedTuple):
     is_damaged: bool = False
 
     def texts(self, most: int) -> Iterator[bytes]:
-        """Give the lines of a damaged file that can be read, without the header, piece by piece."""
+        """Yield the readable lines of a damaged file, without the header, piece by piece."""
         part = split_name(self.path.name)
         assert part is not None  # a table has a channel
         with open_whole(self.path, self.size, compression_of(self.path.name)) as file:
@@ -61,10 +57,10 @@ class LazyRows(NamedTuple):
 def scan_lines(record: type[Record], lines: LazyRows) -> pl.LazyFrame:
     """Read a file's rows lazily, with ``schema_of(record)``; nothing is opened before.
 
-    Some 16 MB of text are held at a time.
+    About 16 MB of text are held at a time.
 
     Collecting it raises a ``polars.exceptions.PolarsError`` where a value cannot be read,
-    ``SessionBroken`` where it is no file of rows, and ``OSError`` where there is no such file.
+    ``SessionBroken`` if it is no file of rows, and ``OSError`` if there is no such file.
     """
 
     def read(
@@ -79,14 +75,14 @@ def scan_lines(record: type[Record], lines: LazyRows) -> pl.LazyFrame:
             if rows == 0:
                 return
 
-    # Polars would open by name, and follow whatever has come there since it was looked at.
-    # (`register_io_source` is called unstable by polars 1.35 to 2.1; the tests pass with both.)
+    # A scan by polars would open the file by name, and follow a link that has come there since we
+    # looked. (polars 1.35 to 2.1 call `register_io_source` unstable; the tests pass with both.)
     return register_io_source(read, schema=schema_of(record))
 
 
 def _texts(lines: LazyRows) -> Iterator[bytes]:
     """Read the file's whole lines, without the header, piece by piece."""
-    yield b""  # so that there is a frame
+    yield b""  # so that there is a frame even without rows
     yield from lines.texts(_DAMAGED_PIECE) if lines.is_damaged else _whole_texts(lines)
 
 
@@ -106,7 +102,7 @@ def _whole_texts(lines: LazyRows) -> Iterator[bytes]:
                             f"{lines.path.name} has more rows than a recording of "
                             f"{lines.size:,} compressed bytes can have; if you trust it, unpack it"
                         )
-                # Where the first member is damaged, there is no header.
+                # If the first member is damaged, there is no header.
                 body = _behind_header(text, lines) if is_first else text
                 is_first = False
                 if body:

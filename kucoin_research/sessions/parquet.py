@@ -1,4 +1,4 @@
-"""Parquet in the hive layout, which polars, DuckDB and Dask read in place."""
+"""Writing Parquet in the hive layout, which polars, DuckDB and Dask read in place."""
 
 from __future__ import annotations
 
@@ -18,17 +18,18 @@ from kucoin_research.errors import InvalidInput, shown
 from kucoin_research.foundation.arguments import path_of
 from kucoin_research.foundation.regular_files import create, worded
 from kucoin_research.model.records import file_mode
+from kucoin_research.sessions.file_names import MANIFEST
 
-__all__ = ["Piece", "Target", "write"]
+__all__ = ["Partition", "Target", "write", "write_archive"]
 
 _NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
-_LONGEST = 200  # characters of a symbol; file systems take names of 255 bytes
+_LONGEST = 200  # characters of a symbol; file systems allow names of 255 bytes
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """The rows of one file."""
+class Partition:
+    """The rows of one Parquet file."""
 
     channel: str
     symbol: str | None
@@ -38,7 +39,7 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where to write: a folder on this machine, or a URL for polars."""
+    """The place to write to: a folder on this machine, or a URL for polars."""
 
     folder: Path | None
     url: str
@@ -74,13 +75,13 @@ class Target:
             raise InvalidInput(f"{shown(text)} names no bucket; one is s3://bucket/folder")
         return cls(None, text.rstrip("/"), name, storage_options)
 
-    def place(self, piece: Piece) -> str:
-        """Give the path of a piece below the folder.
+    def place(self, piece: Partition) -> str:
+        """Return the path of a partition below the folder.
 
         Raises
         ------
         InvalidInput
-            If its symbol is too long for that.
+            If its symbol is too long for a folder's name.
         """
         symbol = _NO_VALUE if piece.symbol is None else quote(piece.symbol, safe="")
         if len(symbol) > _LONGEST:
@@ -88,14 +89,56 @@ class Target:
         return f"channel={piece.channel}/symbol={symbol}/date={piece.day}/{self.name}"
 
 
-def write(pieces: Iterable[Piece], target: Target) -> list[str]:
-    """Write pieces; a file is there as a whole or not at all.
+def write_archive(
+    pieces: Iterable[Partition],
+    folder: str | os.PathLike[str],
+    *,
+    own: Iterable[Path],
+    part: str = "part",
+    storage_options: dict[str, str] | None = None,
+) -> list[str]:
+    """Write a session's rows below a folder or URL, which may not belong to a session.
+
+    Parameters
+    ----------
+    pieces
+        The rows.
+    folder, part, storage_options
+        See ``convert``.
+    own
+        The folders of the session itself.
+
+    Raises
+    ------
+    InvalidInput, OSError
+        See ``convert``.
+    """
+    target = Target.of(folder, part, storage_options)
+    if target.folder is not None:
+        _refuse_sessions(target.folder, own)
+    return write(pieces, target)
+
+
+def _refuse_sessions(folder: Path, own: Iterable[Path]) -> None:
+    """Refuse to write an archive into the folder of a session, this one's or another's."""
+    refused = {each.resolve() for each in own}
+    whole = folder.resolve()
+    for each in (whole, *whole.parents):
+        if each in refused or (each / MANIFEST).is_file():
+            raise InvalidInput(
+                f"folder={shown(str(folder))} is in the folder of a session, {each}, which holds "
+                "what was recorded and nothing else; name one beside it"
+            )
+
+
+def write(pieces: Iterable[Partition], target: Target) -> list[str]:
+    """Write partitions; each file exists as a whole or not at all.
 
     Raises
     ------
     InvalidInput
-        If one of the files is there already, or a store does not say whether it is; nothing is
-        written over.
+        If one of the files exists already, or a store does not say whether it does; nothing is
+        overwritten.
     OSError
         If a folder or a file cannot be made or written.
     """
@@ -118,7 +161,7 @@ def _portable(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.drop("symbol").cast(types)  # type: ignore[arg-type]
 
 
-def _write_local(piece: Piece, target: Target, folder: Path) -> str:
+def _write_local(piece: Partition, target: Target, folder: Path) -> str:
     path = folder / target.place(piece)
     if os.path.lexists(path):
         raise _is_there(path)
@@ -130,7 +173,7 @@ def _write_local(piece: Piece, target: Target, folder: Path) -> str:
     return str(path)
 
 
-def _write_file(piece: Piece, path: Path) -> None:
+def _write_file(piece: Partition, path: Path) -> None:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
         with os.fdopen(create(temporary, mode=file_mode(piece.channel)), "wb") as file:
@@ -141,7 +184,7 @@ def _write_file(piece: Piece, path: Path) -> None:
 
 
 def _make_folders(folder: Path, inner: Path) -> None:
-    """Make the folders of a piece; none of them may be a link out of the archive."""
+    """Make the folders of a partition; none of them may be a link out of the archive."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         step = folder
@@ -159,12 +202,12 @@ def _make_folders(folder: Path, inner: Path) -> None:
 
 
 def _put(temporary: Path, path: Path) -> None:
-    # A link, other than a rename, does not replace what has come there meanwhile.
+    # Unlike a rename, a link does not replace a file that has come there meanwhile.
     try:
         path.hardlink_to(temporary)
     except FileExistsError:
         raise _is_there(path) from None
-    except OSError:  # where there are no links
+    except OSError:  # on file systems without links
         temporary.replace(path)
 
 
@@ -174,7 +217,7 @@ def _is_there(place: Path | str) -> InvalidInput:
     )
 
 
-def _write_remote(piece: Piece, target: Target) -> str:
+def _write_remote(piece: Partition, target: Target) -> str:
     url = f"{target.url}/{target.place(piece)}"
     _refuse_if_there(url, target)
     _portable(piece.rows).write_parquet(
@@ -184,7 +227,7 @@ def _write_remote(piece: Piece, target: Target) -> str:
 
 
 def _refuse_if_there(url: str, target: Target) -> None:
-    # Polars has no question for it but to read the file; one of another kind is there, too.
+    # polars can find out only by reading the file; a file of another kind exists, too.
     try:
         pl.scan_parquet(
             url, storage_options=target.storage_options, glob=False, hive_partitioning=False

@@ -1,10 +1,10 @@
-"""Recording: what a stream delivers goes to CSV files, on a thread of its own.
+"""Recording: a stream's rows go to CSV files, on a thread of its own.
 
-The feed only puts its rows into a queue. The recorder's thread empties it four times a second,
-sorts rows by file, formats them and appends whole lines. A file is never left with half a line: a
-write that fails is cut back at once or, where even that fails, before the next one. A file that
-cannot be written is stuck by itself: its rows are kept, up to a bound, and tried again each second,
-while all others go on. What is lost is in ``session.json``, with its time and the reason.
+The feed only puts its rows into a queue. Four times a second, the recorder's thread empties it,
+sorts the rows by file, formats them and appends whole lines. A file never keeps half a line: a
+write that fails is cut back at once or, if even that fails, before the next one. A file that cannot
+be written is stuck by itself: its rows are kept, up to a bound, and tried again each second, while
+all others go on. ``session.json`` lists the rows that are lost, with their time and the reason.
 """
 
 from __future__ import annotations
@@ -16,9 +16,7 @@ import logging
 import os
 import shutil
 import threading
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -35,27 +33,16 @@ from kucoin_research.foundation.interrupts import arrived, hold, join
 from kucoin_research.foundation.regular_files import worded
 from kucoin_research.model.damage import Damage, Loss
 from kucoin_research.model.instruments import Instrument
-from kucoin_research.model.rate import RateMeter
-from kucoin_research.model.records import (
-    CHANNEL_OF,
-    Record,
-    Status,
-    local_timestamp_of,
-    symbol_of,
-)
-from kucoin_research.sessions.csv_codec import encode
-from kucoin_research.sessions.csv_writer import MOST_STUCK, CsvFile, CsvWriter, FolderMoved
-from kucoin_research.sessions.manifest import (
-    DAY_NS,
-    FORMAT,
-    folder_name,
-    instruments_to,
-    iso,
-    losses_to,
-    package_version,
-    write_manifest,
-)
+from kucoin_research.model.records import Record
+from kucoin_research.sessions.csv_writer import CsvWriter
+from kucoin_research.sessions.file_names import folder_name
+from kucoin_research.sessions.loss_log import RefusalLog
+from kucoin_research.sessions.manifest_values import instruments_to
+from kucoin_research.sessions.manifest_writer import ManifestWriter, RecordingFacts
+from kucoin_research.sessions.recording_loop import RETRY, RecordingLoop
+from kucoin_research.sessions.row_queue import RowQueue
 from kucoin_research.sessions.session_folder import SessionFolder
+from kucoin_research.sessions.trouble_reporter import OnTrouble, TroubleReporter, name_files
 
 __all__ = [
     "COMPRESSIONS",
@@ -70,63 +57,8 @@ log = logging.getLogger(__name__)
 
 COMPRESSIONS = (None, "zstd", "gzip")
 FSYNC_POLICIES = ("never", "rotate", "second")
-#: Rows that wait at most; with the bytes of a ticker some 300 MB.
+#: The most rows that wait; about 300 MB of tickers.
 QUEUE_ROWS = 1_000_000
-
-_CYCLE = 0.25
-_RETRY = 1.0
-_MANIFEST_INTERVAL = 2.0
-_SYNC_INTERVAL = 1.0
-_DRAINED_ROWS = 65_536  # at a time, so that little is held as text
-_FORMATTED_ROWS = 4_096  # at a time: measured, more do not fit the processor's cache
-_TELL_INTERVAL = 10.0
-_ONE_REFUSAL_NS = 10 * 10**9  # rows that are refused within it are one loss
-_STATUS_ROOM = 1_000
-_NAMED = 3  # files in a sentence; further ones are counted
-_LAST_EVENT = "stopped"
-_UNEXPECTED = "an unexpected error"
-
-OnTrouble = Callable[[str, str], object]
-
-
-def _local_of(row: Record) -> int:
-    """Give when a row arrived; 0 of one that does not tell, which is refused later."""
-    try:
-        local: Any = row[1]
-    except (TypeError, IndexError):
-        return 0
-    return local if isinstance(local, int) and -(2**63) <= local < 2**63 else 0
-
-
-def _span_of(rows: Sequence[Record]) -> tuple[int, int]:
-    first, last = _local_of(rows[0]), _local_of(rows[-1])
-    if first and last:
-        return first, last
-    known = [local for local in map(_local_of, rows) if local] or [0]
-    return known[0], known[-1]
-
-
-def _add_refusal(losses: list[Loss], loss: Loss) -> None:
-    """Note rows that are refused; those that follow each other of one file are one loss."""
-    for place in range(len(losses) - 1, -1, -1):
-        last = losses[place]
-        if last.file == loss.file:
-            if loss.began - last.ended <= _ONE_REFUSAL_NS:
-                rows, ended = last.rows + loss.rows, max(last.ended, loss.ended)
-                losses[place] = last._replace(rows=rows, ended=ended)
-                return
-            break
-    losses.append(loss)
-
-
-def _reason(error: OSError) -> str:
-    return error.strerror or str(error)
-
-
-def _listed(names: Sequence[str]) -> str:
-    if len(names) <= _NAMED:
-        return ", ".join(names)
-    return f"{', '.join(names[:_NAMED])} and {len(names) - _NAMED:,} more files"
 
 
 @explains_itself
@@ -136,10 +68,10 @@ class Recorder:
     Parameters
     ----------
     root
-        Where sessions live. The folder is named by the start in UTC and the symbols; if there is
-        one of that name, a number is added, so that nothing is ever written over.
+        The folder of all sessions. The new folder is named by the start in UTC and the symbols. If
+        the name is taken, a number is added, so that nothing is ever overwritten.
     symbols, channels
-        What is recorded, for the name and ``session.json``.
+        The recorded ones, for the name and ``session.json``.
     venue, market, instruments
         Likewise for ``session.json``.
     compression
@@ -149,8 +81,8 @@ class Recorder:
         nothing, one of the machine may cost its last seconds), ``"rotate"`` makes sure of each
         day's files and of the end, ``"second"`` of everything, each second.
     queue_rows
-        Rows kept in memory at most, while they cannot be written; for one file that is stuck while
-        others are written, at most 100,000. Further ones are dropped, counted and told.
+        The most rows kept in memory while they cannot be written; for one file that is stuck while
+        others are written, 100,000. Further rows are dropped, counted and reported.
     on_trouble
         Called with an event's name and one sentence, on the recorder's thread:
         ``recording_failed``, ``recording_resumed``, ``recording_dropped``, ``recording_refused``,
@@ -158,31 +90,31 @@ class Recorder:
     on_cycle
         Called four times a second, on the recorder's thread.
     damage, losses
-        What the rows are known to lack from the start on, where they are those of another
-        recording; ``session.json`` tells it, and so does the session's report.
+        The rows known to be missing from the start, if the rows are those of another recording;
+        ``session.json`` lists them, and so does the session's report.
     start_ns
         Now when left out, ns UTC.
     ends_itself
-        Whether the ``stopped`` row that a stream's rows end with ends the recording.
+        Whether the ``stopped`` row at the end of a stream's rows ends the recording.
     clock
-        The time it lives in; the machine's own when left out.
+        The clock that it lives by; the machine's own when left out.
 
     Raises
     ------
     InvalidInput
         If compression, policy or bound are none of these.
     OSError
-        If the folder cannot be made or written to, of the kind that the system gives.
+        If the folder cannot be made or written to; of the kind that the system raises.
 
     Notes
     -----
     ``take`` is for one thread at a time, in order, as under a stream's delivery lock; everything
     else may be called from any thread. A ``stopped`` row of the stream ends the recording.
 
-    Others may rename, replace, cut or delete files and the folder meanwhile. That is noticed before
-    anything is appended and told (``recording_changed``, or ``recording_failed`` where rows are
-    lost); what is lost is noted in ``session.json``. A folder that was renamed is written on where
-    it is now, see ``path``.
+    Others may rename, replace, cut or delete files and the folder meanwhile. The recorder notices
+    that before it appends anything, and reports it (``recording_changed``, or ``recording_failed``
+    if rows are lost); ``session.json`` lists the lost rows. A folder that was renamed is written to
+    in its new place, see ``path``.
     """
 
     def __init__(
@@ -206,96 +138,64 @@ class Recorder:
         clock: clocks.Clock | None = None,
     ) -> None:
         self._clock = clocks.current() if clock is None else clock
-        self._ends_itself = ends_itself
-        self._fsync = check_options(compression, fsync, queue_rows)
-        self._start_ns = self._clock.wall_ns() if start_ns is None else start_ns
+        policy = check_options(compression, fsync, queue_rows)
+        start_ns = self._clock.wall_ns() if start_ns is None else start_ns
         symbols, channels = listed_texts(symbols, "symbols"), listed_texts(channels, "channels")
-        self._about = {
+        about = {
             "venue": venue,
             "market": market,
             "symbols": symbols,
             "channels": channels,
             "instruments": instruments_to(instruments),
         }
-        self._damage = [each.to_manifest() for each in damage]
-        self._known_losses = list(losses)
-        self._compression = compression
-        self._bound = queue_rows
-        self._on_cycle = on_cycle
-        self._folder = _new_folder(
-            folder_to_write(root, "root"), folder_name(self._start_ns, symbols)
-        )
+        noted = [each.to_manifest() for each in damage]
+        facts = RecordingFacts(about, start_ns, compression, noted, list(losses))
+        self._folder = _new_folder(folder_to_write(root, "root"), folder_name(start_ns, symbols))
         self._files = CsvWriter(self._folder.path, compression)
-        self._teller = _Teller(self._folder, queue_rows, on_trouble)
-        self._sorter = _Sorter(self._files, queue_rows, self._refuse)
-        self._queue: deque[Sequence[Record]] = deque()
-        self._queue_lock = threading.Lock()  # guards the queue, _waiting and what is dropped
-        self._waiting = 0
-        self._apart = 0  # of the waiting: they wait for stuck files, and take no room from others
-        self._drops: list[Loss] = []
-        self._is_dropping = False
-        self._untold = 0
-        self._refused = 0
-        self._refusals: list[Loss] = []
-        self._is_last = False
-        self._meter = RateMeter()
-        self._next_manifest = self._next_sync = 0.0
-        self._closing = self._clock.event()
         self._closed = self._clock.event()
-        self._deadline: float | None = None
+        self._queue = RowQueue(queue_rows, self._closed.is_set)
+        self._refusals = RefusalLog()
+        manifest = ManifestWriter(facts, self._folder, self._files, self._queue, self._refusals)
+        self._loop = RecordingLoop(
+            self._folder,
+            self._files,
+            self._queue,
+            refusals=self._refusals,
+            manifest=manifest,
+            reporter=TroubleReporter(self._folder, queue_rows, on_trouble),
+            bound=queue_rows,
+            fsync=policy,
+            ends_itself=ends_itself,
+            on_cycle=on_cycle,
+            detach=self._detach,
+            closed=self._closed,
+            clock=self._clock,
+        )
         self._before_close: list[Callable[[], object]] = []
         self._pid = os.getpid()
         try:
-            write_manifest(self.path, self._manifest("recording", None))
+            manifest.write("recording", None)
         except OSError as error:
             self._folder.release()
             raise _cannot_record(self.path, error) from error
-        self._thread = self._clock.thread(self._run, f"kucoin-recorder-{self.path.name}")
+        self._thread = self._clock.thread(self._loop.run, f"kucoin-recorder-{self.path.name}")
         self._thread.start()
         atexit.register(self.close)
 
-    # -- the feed's side -------------------------------------------------------------------------
-
     def take(self, rows: Sequence[Record]) -> None:
-        """Put rows into the queue: never blocks, never raises.
+        """Put rows into the queue; never blocks and never raises.
 
         Parameters
         ----------
         rows
             Of all channels, in order; must not change afterwards.
         """
-        if not rows:
-            return
-        with self._queue_lock:
-            room = self._bound - self._waiting + self._apart
-            if rows[0].__class__ is Status:
-                room += _STATUS_ROOM  # so that the recording holds what befell it
-            if self._closed.is_set():
-                room = 0
-            if len(rows) > room:
-                rows = self._drop(rows, max(0, room))
-                if not rows:
-                    return
-            else:
-                self._is_dropping = False
-            self._waiting += len(rows)
-            self._queue.append(rows)
-
-    def _drop(self, rows: Sequence[Record], room: int) -> Sequence[Record]:
-        lost = rows[room:]
-        if not self._is_dropping:
-            self._is_dropping = True
-            self._drops.append(Loss(*_span_of(lost), 0))
-        drop = self._drops[-1]
-        self._drops[-1] = drop._replace(rows=drop.rows + len(lost), ended=_local_of(lost[-1]))
-        self._untold += len(lost)
-        return rows[:room]
-
-    # -- readers ---------------------------------------------------------------------------------
+        if rows:
+            self._queue.put(rows)
 
     @property
     def path(self) -> Path:
-        """The session's folder; where it is now, if it was renamed."""
+        """The session's folder; its present place, if it was renamed."""
         return self._folder.path
 
     @property
@@ -310,39 +210,39 @@ class Recorder:
 
     @property
     def waiting(self) -> int:
-        """Rows in memory, to be written."""
-        return self._waiting
+        """Rows in memory that are not written yet."""
+        return self._queue.waiting
 
     @property
     def room(self) -> int:
-        """How many rows may wait besides those in memory."""
-        return max(0, self._bound - self._waiting + self._apart)
+        """Rows that may wait besides those in memory."""
+        return self._queue.room
 
     @property
     def dropped(self) -> int:
         """Rows that are lost: they found no room while they could not be written, or were removed.
 
-        When and why is in ``session.json``, and so in the session's report.
+        ``session.json`` says when and why, and so does the session's report.
         """
-        return sum(drop.rows for drop in tuple(self._drops)) + self._files.lost
+        return self._queue.dropped + self._files.lost
 
     @property
     def refused(self) -> int:
         """Rows that cannot be written, such as those with a number that is not finite.
 
-        When and why is in ``session.json``, too, and so in the session's report.
+        ``session.json`` says when and why, and so does the session's report.
         """
-        return self._refused
+        return self._refusals.rows
 
     @property
     def rate(self) -> float:
         """Rows written per second, over the last five seconds."""
-        return self._meter.rate(self._clock.monotonic(), self.rows)
+        return self._loop.rate
 
     @property
     def error(self) -> OSError | None:
-        """What keeps rows from being written now, of any file; None when all is well."""
-        return next(iter([*self._teller.troubles.copy().values(), *self.stuck.values()]), None)
+        """The error that keeps rows from being written now, of any file; None when all is well."""
+        return self._loop.error
 
     @property
     def stuck(self) -> dict[str, OSError]:
@@ -364,17 +264,17 @@ class Recorder:
 
     def __str__(self) -> str:
         free, dropped, stuck, error = self.free, self.dropped, list(self.stuck), self.error
-        told = [
+        parts = [
             f"{self.rows:,} rows",
             _size(self.bytes),
             f"{self.rate:,.0f} rows/s",
             *([f"{dropped:,} dropped"] if dropped else []),
-            *([f"{self._refused:,} refused"] if self._refused else []),
+            *([f"{self.refused:,} refused"] if self.refused else []),
             *([f"{_size(free)} free"] if free is not None else []),
-            *([f"{_listed(stuck)} stuck"] if stuck else []),
+            *([f"{name_files(stuck)} stuck"] if stuck else []),
             *([str(error)] if error is not None else []),
         ]
-        return " · ".join(told)
+        return " · ".join(parts)
 
     def __repr__(self) -> str:
         state = "closed" if self.is_closed else "recording"
@@ -387,44 +287,42 @@ class Recorder:
             f"<br><small>{html.escape(str(self.path))}</small></div>"
         )
 
-    # -- the end ---------------------------------------------------------------------------------
-
     def before_close(self, action: Callable[[], object]) -> None:
-        """Have something called when closing begins, such as the detaching from a stream."""
+        """Add a function to be called when closing begins, such as the detaching from a stream."""
         self._before_close.append(action)
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until the recording has ended; False when the time passed first."""
+        """Wait until the recording has ended; return False if the time passed first."""
         return self._closed.wait(timeout)
 
     @hold(passes_on=True)
     def close(self, timeout: float = 10.0) -> bool:
-        """Write what waits, and the final ``session.json``; may be called twice.
+        """Write the waiting rows and the final ``session.json``; may be called twice.
 
-        Not for a thread that holds the stream's delivery lock: what has to be told needs it.
+        Not for a thread that holds the stream's delivery lock: the final reports need it.
 
         Parameters
         ----------
         timeout
-            Seconds. While the disk takes nothing, it is tried each second until then.
+            Seconds. While the disk accepts nothing, each second brings another attempt until then.
 
         Returns
         -------
         bool
             Whether everything is on the disk. If not, ``error`` says why, and the rows are lost:
-            ``session.json`` lists them as ``dropped``, if it can be written, and goes on saying
+            ``session.json`` lists them as ``dropped``, if it can be written, and its state stays
             ``recording``.
         """
-        if self._pid != os.getpid():  # a forked child has neither the thread nor the duty
+        # a forked child has no recorder thread, and must not end its parent's recording
+        if self._pid != os.getpid():
             return False
         seen = arrived()
-        if not self._closing.is_set():
+        if not self._loop.is_closing:
             self._detach()
-            self._deadline = self._clock.monotonic() + timeout
-            self._closing.set()
+            self._loop.begin_close(timeout)
         atexit.unregister(self.close)
         if self._thread is not threading.current_thread():
-            join([self._thread], timeout + _RETRY, seen=seen, clock=self._clock)
+            join([self._thread], timeout + RETRY, seen=seen, clock=self._clock)
         return self._closed.is_set() and self.error is None
 
     def _detach(self) -> None:
@@ -442,210 +340,17 @@ class Recorder:
     ) -> None:
         self.close()
 
-    # -- the recorder's thread -------------------------------------------------------------------
-
-    def _run(self) -> None:
-        try:
-            while not self._is_over():
-                self._closing.wait(self._pause())
-                error: OSError | None = None
-                try:
-                    self._cycle()
-                except Exception as unexpected:  # the pump's guard: recording must go on
-                    log.exception("the recorder of %s met an unexpected error", self.path)
-                    error = OSError(f"unexpected {type(unexpected).__name__}: {unexpected}")
-                self._teller.judge(_UNEXPECTED, error)
-            self._finish()
-        finally:
-            self._files.close()
-            self._folder.release()
-            self._closed.set()
-
-    def _pause(self) -> float:
-        is_confused = _UNEXPECTED in self._teller.troubles
-        if self._queue and not is_confused:
-            return 0.0
-        # While closing, the event is set and does not pause: then the deadline does.
-        if self._closing.is_set() and self.error is not None:
-            self._closed.wait(min(_RETRY, max(0.0, self._seconds_left())))
-        return _RETRY if is_confused else _CYCLE
-
-    def _seconds_left(self) -> float:
-        return 0.0 if self._deadline is None else self._deadline - self._clock.monotonic()
-
-    def _is_over(self) -> bool:
-        if not self._is_ending:
-            return False
-        is_empty = not self._waiting and not self._files.are_waiting
-        is_late = self._closing.is_set() and self._seconds_left() <= 0
-        return is_empty or (is_late and self.error is not None)
-
-    @property
-    def _is_ending(self) -> bool:
-        return self._closing.is_set() or self._is_last
-
-    def _cycle(self) -> None:
-        now = self._clock.monotonic()
-        self._meter.sample(now, self.rows)
-        batches = self._drain()
-        try:
-            days = self._files.days
-            is_last = self._sorter.sort(batches)
-        except Exception:
-            # Formatting is our own work: if it fails, these rows cannot be written ever.
-            rows = list(chain(*batches))
-            self._refuse(Loss(*_span_of(rows), len(rows), reason="they could not be formatted"))
-            raise
-        self._is_last = self._is_last or (self._ends_itself and is_last)
-        if self._fsync == "rotate" and days and self._files.days - days:
-            # A new day has begun: the files before are complete.
-            self._teller.judge("fsync", self._files.sync())
-        obstacle = self._look_after_folder()
-        self._files.flush(
-            now,
-            is_final=self._is_ending,
-            is_in_place=lambda: self._folder.is_in_place,
-            obstacle=obstacle,
-        )
-        self._settle()
-        if self._teller.tell_files(self._files):
-            self._next_manifest = now  # what waited is no longer missing
-        if obstacle is None and now >= self._next_manifest:
-            error = self._save("recording", None)
-            self._teller.judge("session.json", error)
-            self._next_manifest = now + (_MANIFEST_INTERVAL if error is None else _RETRY)
-        if self._fsync == "second" and now >= self._next_sync:
-            self._next_sync = now + _SYNC_INTERVAL
-            self._teller.judge("fsync", self._files.sync())
-        self._tell_lost()
-        if self._on_cycle is not None:
-            self._teller.guard(self._on_cycle)
-
-    def _look_after_folder(self) -> OSError | None:
-        try:
-            told = self._folder.look_after()
-        except OSError as error:
-            return error
-        if told is not None:
-            self._files.move_to(self._folder.path)
-            self._next_manifest = self._clock.monotonic()
-            log.warning("%s", told)
-            self._teller.tell("recording_changed", told)
-        return None
-
-    def _settle(self) -> None:
-        settled = self._files.settle()
-        with self._queue_lock:
-            self._waiting -= settled
-            self._apart = self._files.rows_apart
-
-    def _drain(self) -> list[Sequence[Record]]:
-        batches: list[Sequence[Record]] = []
-        rows = 0
-        while self._queue and rows < _DRAINED_ROWS:
-            batches.append(self._queue.popleft())
-            rows += len(batches[-1])
-        return batches
-
-    def _tell_lost(self) -> None:
-        now = self._clock.monotonic()
-        if self._untold and self._teller.is_due(now, is_over=not self._is_dropping):
-            with self._queue_lock:
-                lost, self._untold = self._untold, 0
-            self._teller.tell_dropped(lost)
-        self._teller.tell_dropped_of(self._files, now)
-
-    def _refuse(self, loss: Loss) -> None:
-        """Leave out rows that cannot be written: they are lost as those that find no room are."""
-        with self._queue_lock:
-            self._waiting -= loss.rows
-        self._refused += loss.rows
-        _add_refusal(self._refusals, loss)
-        self._teller.tell(
-            "recording_refused",
-            f"{loss.rows:,} rows are left out of the recording: {loss.reason}",
-        )
-
-    def _finish(self) -> None:
-        self._detach()
-        if self._files.are_waiting or self._waiting:
-            self._give_up()
-            return
-        self._tell_lost()
-        if self._fsync != "never":
-            self._teller.judge("fsync", self._files.sync())
-        while (error := self._save("closed", self._clock.wall_ns())) is not None:
-            self._teller.judge("session.json", error)
-            if self._closing.is_set() and self._seconds_left() <= 0:
-                return
-            self._closed.wait(_RETRY)
-        self._teller.judge("session.json", None)
-        self._teller.tell_files(self._files)
-
-    def _give_up(self) -> None:
-        names = [file.path.name for file in self._files if file.pending_rows]
-        lost = self._waiting
-        if self._fsync != "never":
-            self._teller.judge("fsync", self._files.sync())
-        # What waits is listed there as lost, if only for as long as it waits.
-        self._teller.judge("session.json", self._save("recording", None))
-        self._files.give_up()
-        log.error("%d rows of %s could not be written", lost, self.path)
-        self._teller.tell(
-            "recording_failed",
-            f"{lost:,} rows could not be written to {_listed(names)} in {self.path} and are lost",
-        )
-
-    def _save(self, state: str, end_ns: int | None) -> OSError | None:
-        try:
-            self._look_at_files()
-            write_manifest(self.path, self._manifest(state, end_ns))
-        except OSError as error:
-            return error
-        return None
-
-    def _look_at_files(self) -> None:
-        now = self._clock.monotonic()
-        try:
-            self._files.look(now, lambda: self._folder.is_in_place)
-        except FolderMoved:
-            obstacle = self._look_after_folder()
-            if obstacle is not None:
-                raise obstacle from None
-            self._files.look(now, lambda: self._folder.is_in_place)
-
-    def _manifest(self, state: str, end_ns: int | None) -> dict[str, Any]:
-        with self._queue_lock:
-            losses = [*self._known_losses, *self._drops]
-        losses += self._refusals
-        losses += self._files.losses
-        return {
-            "format": FORMAT,
-            "package": package_version(),
-            **self._about,
-            "start": iso(self._start_ns),
-            "end": None if end_ns is None else iso(end_ns),
-            "state": state,
-            "compression": self._compression,
-            "rows": self._files.rows,
-            "refused": self._refused,
-            "dropped": losses_to(losses),
-            **({"damage": self._damage} if self._damage else {}),
-            "columns": self._files.columns,
-            "files": self._files.manifest(),
-        }
-
 
 class Recordable(Protocol):
-    """What a recorder needs of a stream."""
+    """A stream, as far as a recorder needs it."""
 
     @property
     def subscriptions(self) -> Sequence[Any]:
-        """What is streamed: each with ``symbol``, ``channel`` and ``market``."""
+        """The streamed channels: each with ``symbol``, ``channel`` and ``market``."""
 
     @property
     def origin(self) -> Mapping[str, str | None] | str | None:
-        """Where the data comes from, for ``session.json``."""
+        """The origin of the data, for ``session.json``."""
 
     def note(self, event: str, detail: str) -> None:
         """Put a status row into the flow."""
@@ -657,29 +362,29 @@ def recorder_for(
     options: Mapping[str, Any],
     own: Mapping[str, Any],
 ) -> Recorder:
-    """Make a recorder that knows what a stream is, but is not given its rows yet.
+    """Make a recorder that knows about a stream, but does not receive its rows yet.
 
     Parameters
     ----------
     stream
-        What befalls the recorder is told in its ``status`` channel.
+        The recorder reports its troubles in the stream's ``status`` channel.
     root
         See ``Recorder``.
     options
-        Further ones of ``Recorder``, as the user gave them.
+        Further ones of ``Recorder``, as passed by the user.
     own
-        Those that are not the user's to give, besides what the stream is.
+        Options that the user may not pass, besides those that follow from the stream.
 
     Raises
     ------
     InvalidInput
-        If an option is unknown, or means nothing.
+        If an option is unknown, or has no valid value.
     OSError
         If the folder cannot be made.
     """
     subscriptions = stream.subscriptions
     markets = dict.fromkeys(str(each.market) for each in subscriptions)
-    told = {
+    about = {
         "symbols": list(dict.fromkeys(each.symbol for each in subscriptions)),
         "channels": list(dict.fromkeys(str(each.channel) for each in subscriptions)),
         "venue": stream.origin,
@@ -693,8 +398,8 @@ def recorder_for(
                 f"record takes no {name}=: it records all of a stream; start another stream of "
                 "these alone"
             )
-    only_known(options, [name for name in _OPTIONS if name not in told], "record")
-    return Recorder(root, **told, **options)
+    only_known(options, [name for name in _OPTIONS if name not in about], "record")
+    return Recorder(root, **about, **options)
 
 
 _OPTIONS = [name for name in inspect.signature(Recorder).parameters if name != "root"]
@@ -711,210 +416,13 @@ def _cannot_record(path: Path, error: OSError) -> OSError:
     return worded(error, f"{path} cannot be recorded to", "choose another folder with root=")
 
 
-_Groups = dict[tuple[type[Record], str | None, int], list[Record]]
-
-
-class _Teller:
-    """Tells what befalls a recording, each trouble once when it begins and once when it ends.
-
-    Attributes
-    ----------
-    troubles
-        What concerns the recording as a whole and goes on now, by what failed.
-    """
-
-    def __init__(self, folder: SessionFolder, bound: int, on_trouble: OnTrouble | None) -> None:
-        self._folder = folder
-        self._bound = bound
-        self._on_trouble = on_trouble
-        self._next_dropped = self._next_dropped_of_files = 0.0
-        self.troubles: dict[str, OSError] = {}
-
-    def tell(self, event: str, detail: str) -> None:
-        """Tell it now."""
-        if self._on_trouble is not None:
-            on_trouble = self._on_trouble
-            self.guard(lambda: on_trouble(event, detail))
-
-    def guard(self, action: Callable[[], object]) -> None:
-        """Call what others have given."""
-        try:
-            action()
-        except Exception:  # the sink guard: what others do must not end the recording
-            log.exception("a callback of the recorder of %s raised", self._folder.path)
-
-    def judge(self, source: str, error: OSError | None) -> None:
-        """Note whether something that concerns all files works; tell it when that changes."""
-        before = self.troubles.get(source)
-        path = self._folder.path
-        if error is None:
-            if before is not None:
-                del self.troubles[source]
-                self.tell("recording_resumed", f"the recording in {path} is in order again")
-            return
-        self.troubles[source] = error
-        if before is None or before.errno != error.errno:
-            log.warning("recording to %s failed: %s", path, error)
-            self.tell("recording_failed", f"{source} of {path}: {_reason(error)}")
-
-    def tell_files(self, files: CsvWriter) -> bool:
-        """Tell what others did to files, which are stuck and which go on; whether any goes on."""
-        path = self._folder.path
-        for text, lost in files.take_news():
-            log.warning("%s: %s", path, text)
-            self.tell("recording_failed" if lost else "recording_changed", text)
-        by_reason: dict[str, list[str]] = {}
-        for file, error in files.take_failed().items():
-            by_reason.setdefault(_reason(error), []).append(file.path.name)
-        for reason, names in by_reason.items():
-            log.warning("%s cannot be written in %s: %s", ", ".join(names), path, reason)
-            self.tell(
-                "recording_failed",
-                f"cannot write {_listed(names)} in {path}: {reason}; up to "
-                f"{min(MOST_STUCK, self._bound):,} rows of each file are kept and tried again each "
-                "second, and all other files go on",
-            )
-        resumed = [file.path.name for file in files.take_resumed()]
-        if resumed:
-            self.tell("recording_resumed", f"{_listed(resumed)} in {path} is written again")
-        return bool(resumed)
-
-    def is_due(self, now: float, *, is_over: bool) -> bool:
-        """Whether to tell of rows that had no room: when it is over, or from time to time."""
-        is_due = is_over or now >= self._next_dropped
-        if is_due:
-            self._next_dropped = now + _TELL_INTERVAL
-        return is_due
-
-    def tell_dropped(self, rows: int) -> None:
-        """Tell of rows that had no room in the queue."""
-        self.tell(
-            "recording_dropped",
-            f"{rows:,} rows are not in the recording: more than {self._bound:,} had to wait",
-        )
-
-    def tell_dropped_of(self, files: CsvWriter, now: float) -> None:
-        """Tell of rows that stuck files had no room for, from time to time."""
-        if now >= self._next_dropped_of_files and (untold := files.take_untold()):
-            self._next_dropped_of_files = now + _TELL_INTERVAL
-            self.tell(
-                "recording_dropped",
-                f"{sum(untold.values()):,} rows of {_listed(list(untold))} are not in the "
-                "recording: too many had to wait for a file that cannot be written",
-            )
-
-
-class _Sorter:
-    """Sorts rows by file and formats them."""
-
-    def __init__(self, files: CsvWriter, bound: int, refuse: Callable[[Loss], object]) -> None:
-        self._files = files
-        self._bound = bound
-        self._refuse = refuse
-        self._room_for_stuck = bound
-
-    def sort(self, batches: Sequence[Sequence[Record]]) -> bool:
-        """Give rows to their files; tells whether the stream's last one is among them."""
-        groups: _Groups = {}
-        for rows in batches:
-            try:
-                if not _add_alike(groups, rows):
-                    _add_each(groups, rows)
-            except (TypeError, IndexError):
-                astray = len(rows) - _add_sound(groups, rows)
-                if astray:
-                    reason = "a row has no local_timestamp"
-                    self._refuse(Loss(*_span_of(rows), astray, reason=reason))
-        self._room_for_stuck = self._bound - self._files.stuck_rows
-        for file, found in self._by_file(groups).items():
-            # Rows of several symbols share `status`: there they are put in order again.
-            rows = found[0] if len(found) == 1 else sorted(chain(*found), key=local_timestamp_of)
-            self._format(file, rows)
-        return _has_last(groups)
-
-    def _by_file(self, groups: _Groups) -> dict[CsvFile, list[list[Record]]]:
-        by_file: dict[CsvFile, list[list[Record]]] = {}
-        for (record, symbol, day), group in groups.items():
-            channel = CHANNEL_OF.get(record)
-            if channel is None or not isinstance(symbol, str | None):
-                reason = f"{record.__name__} of {shown(symbol)} is no record"
-                self._refuse(Loss(*_span_of(group), len(group), reason=reason))
-                continue
-            file = self._files.file(record, channel, symbol, day)
-            by_file.setdefault(file, []).append(group)
-        return by_file
-
-    def _format(self, file: CsvFile, rows: list[Record]) -> None:
-        if file.error is not None:
-            rows = self._cut_to_room(file, rows)
-        for start in range(0, len(rows), _FORMATTED_ROWS):
-            some = rows[start : start + _FORMATTED_ROWS]
-            encoded = encode(file.record, some)
-            if encoded.refused:
-                self._refuse(file.loss(encoded.refused, _span_of(some), encoded.reason))
-            if encoded.rows:
-                file.add(encoded.lines, encoded.rows, _span_of(some))
-
-    def _cut_to_room(self, file: CsvFile, rows: list[Record]) -> list[Record]:
-        """Leave out what a stuck file has no room for, so that it takes none from the others."""
-        room = min(MOST_STUCK - file.pending_rows, self._room_for_stuck)
-        if file.record is Status:
-            room += _STATUS_ROOM
-        room = max(0, room)
-        if len(rows) > room:
-            lost = rows[room:]
-            file.drop(len(lost), _span_of(lost))
-        self._room_for_stuck -= min(len(rows), room)
-        return rows[:room]
-
-
-def _has_last(groups: _Groups) -> bool:
-    return any(
-        isinstance(row, Status) and row.event == _LAST_EVENT
-        for group in groups.values()
-        if isinstance(group[0], Status)
-        for row in group
-    )
-
-
-def _add_alike(groups: _Groups, rows: Sequence[Record]) -> bool:
-    # Most reads bring one channel of one symbol, and no midnight.
-    kinds, symbols = set(map(type, rows)), set(map(symbol_of, rows))
-    if len(kinds) > 1 or len(symbols) > 1:
-        return False
-    day = min(map(local_timestamp_of, rows)) // DAY_NS
-    if max(map(local_timestamp_of, rows)) // DAY_NS != day:
-        return False
-    groups.setdefault((kinds.pop(), symbols.pop(), day), []).extend(rows)
-    return True
-
-
-def _add_each(groups: _Groups, rows: Sequence[Record]) -> None:
-    found: _Groups = {}
-    for row in rows:
-        found.setdefault((row.__class__, row[2], local_timestamp_of(row) // DAY_NS), []).append(row)
-    for key, group in found.items():
-        groups.setdefault(key, []).extend(group)
-
-
-def _add_sound(groups: _Groups, rows: Sequence[Record]) -> int:
-    added = 0
-    for row in rows:
-        try:
-            _add_each(groups, (row,))
-        except (TypeError, IndexError):
-            continue
-        added += 1
-    return added
-
-
 def check_options(compression: str | None, fsync: str, queue_rows: int) -> str:
-    """Check a recorder's options; gives the policy's name.
+    """Check a recorder's options; return the policy's name.
 
     Raises
     ------
     InvalidInput
-        Naming what can be had.
+        Naming the valid values.
     """
     if not isinstance(compression, str | None) or compression not in COMPRESSIONS:
         raise InvalidInput(f"compression must be None, 'zstd' or 'gzip', not {shown(compression)}")

@@ -1,7 +1,7 @@
 """The folder that a recorder writes to: made, marked as its own, and found again when it moves.
 
-A folder is known by its device and inode, so that one of its name that somebody else has made is
-not taken for it, and one that was renamed is written on where it is.
+A folder is known by its device and inode. So another folder of the same name is not mistaken for
+it, and one that was renamed is written to in its new place.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from kucoin_research.sessions.manifest import FolderLock, identity_of
+from kucoin_research.sessions.folder_lock import FolderLock, identity_of
 
 __all__ = ["SessionFolder"]
 
@@ -17,14 +17,14 @@ _DELETED = " (deleted)"
 
 
 class SessionFolder:
-    """A new folder, locked for as long as it is written to. Not thread-safe.
+    """A new folder, locked while it is written to. Not thread-safe.
 
     Parameters
     ----------
     root
-        Where it is made.
+        The folder to make it in.
     name
-        Its name; if there is one of that name, a number is added.
+        Its name; if that is taken, a number is added.
 
     Raises
     ------
@@ -47,12 +47,12 @@ class SessionFolder:
         return identity_of(self.path) == self._identity
 
     def look_after(self) -> str | None:
-        """Follow the folder, or make it anew, and mark it again where the mark was removed.
+        """Follow the folder, or make it anew, and mark it again if the mark was removed.
 
         Returns
         -------
         str | None
-            What was done, in a sentence; None where all was as it should be.
+            The change, in a sentence; None if all was in order.
 
         Raises
         ------
@@ -60,15 +60,15 @@ class SessionFolder:
             If neither is possible now; ``BlockingIOError`` if another process has taken the folder
             for abandoned and works on it.
         """
-        told = None if self.is_in_place else self._find_or_make()
+        change = None if self.is_in_place else self._find_or_make()
         if not self._lock.is_in_place:
             self._lock.drop()
             self._lock = FolderLock(self.path)
-            told = told or (
+            change = change or (
                 f"the mark by which others see that {self.path} is being recorded was removed; "
                 "it is there again"
             )
-        return told
+        return change
 
     def _find_or_make(self) -> str:
         old = self.path
@@ -89,17 +89,18 @@ class SessionFolder:
         return path.is_dir() and identity_of(path) == self._identity
 
     def _candidates(self) -> Iterable[Path]:
-        # Linux tells where an open file is now; elsewhere a new name in the same place is found.
-        told = self._lock.place
-        if told is not None:
-            yield Path(str(told).removesuffix(_DELETED)).parent
+        # Linux reports where an open file is now. Elsewhere, only a new name in the same place is
+        # found.
+        place = self._lock.place
+        if place is not None:
+            yield Path(str(place).removesuffix(_DELETED)).parent
         try:
             yield from self.path.parent.iterdir()
         except OSError:
             return
 
     def release(self) -> None:
-        """Let go of the folder; may be called twice."""
+        """Release the folder; may be called twice."""
         self._lock.release()
 
 

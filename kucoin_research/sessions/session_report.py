@@ -1,7 +1,7 @@
-"""The account of recorded rows: what was counted, and what the ``status`` rows tell of it.
+"""The report of recorded rows: their counts, and the account that the ``status`` rows hold.
 
-A session counts its frames, a replay counts as it goes; both let the same ``status`` rows say what
-was missing and what was filled, so that they come to the same report.
+A session counts its frames, a replay counts as it goes. Both read gaps and fills from the same
+``status`` rows, so they arrive at the same report.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from kucoin_research.model.integrity import Gap, Tally
 from kucoin_research.model.records import ALL_SYMBOLS, Status, filled_until
 from kucoin_research.model.report import ChannelReport, Report
 
-__all__ = ["CONCERNING", "Counted", "gaps_told", "reckon"]
+__all__ = ["CONCERNING", "Counted", "reckon", "reported_gaps"]
 
 _SECONDS = re.compile(r"(?<![a-z])(?P<cause>[a-z]+) for [\d.]+ s")
 _UNNUMBERED = "its rows carry no sequence, so nothing tells whether some are missing"
@@ -25,7 +25,7 @@ _DOUBTS = frozenset({"unproven", "resync"})
 _CROSSINGS = frozenset({"crossed", "uncrossed"})
 _COUNTED_EVENTS = frozenset({"connected", "disconnected", "rollover"})
 
-#: The events that a report is made of; others change nothing in it.
+#: The events that change a report.
 CONCERNING = (
     frozenset({"broken", "gap", "book_ready"}) | _FILLS | _COUNTED_EVENTS | _DOUBTS | _CROSSINGS
 )
@@ -33,9 +33,9 @@ CONCERNING = (
 
 @dataclass(slots=True)
 class Counted:
-    """Rows of one channel and symbol.
+    """The number of rows of one channel and symbol, and their sequences.
 
-    ``symbol`` is ``*`` for rows of none.
+    ``symbol`` is ``*`` for rows without one.
     """
 
     channel: str
@@ -43,10 +43,10 @@ class Counted:
     rows: int = 0
     first_sequence: int | None = None
     last_sequence: int | None = None
-    is_synced: bool = False  # level 2 only: there is a snapshot
+    is_synced: bool = False  # only for level 2: there is a snapshot
 
 
-#: Counts the rows of a channel and symbol that arrived from one local time on and before another.
+#: Counts the rows of a channel and symbol that arrived from one time on and before another.
 Between = Callable[[str, str, int, int], int]
 
 
@@ -63,17 +63,17 @@ def reckon(
     Parameters
     ----------
     name
-        Of the session.
+        The session's name.
     counted
-        An entry each, in the report's order.
+        One entry for each channel and symbol, in the report's order.
     statuses
         In order of arrival; those that are not ``CONCERNING`` may be missing.
     between
-        Asked for the rows that REST has brought.
+        Called to count the rows that came by REST.
     losses
-        What the recorder could not write. One whose rows are all gone has an entry, too.
+        Rows that the recorder could not write. A symbol whose rows are all gone has an entry, too.
     damages
-        What the files have lost. One whose rows are all gone has an entry, too.
+        Data that the files have lost. A symbol whose rows are all gone has an entry, too.
     """
     tallies = _Tallies(_tally(each) for each in counted)
     accounts = _Accounts(tallies.all)
@@ -83,9 +83,9 @@ def reckon(
         for tally in tallies.concerned(loss):
             tally.gaps.append(Gap(_why_not(loss), None, None, loss.began, loss.ended))
     for damage in damages:
-        told = str(damage)
+        reported = str(damage)
         for tally in tallies.concerned(damage):
-            tally.damage.append(told)
+            tally.damage.append(reported)
     events = Counter(status.event for status in statuses)
     return Report(
         name=name,
@@ -96,16 +96,16 @@ def reckon(
     )
 
 
-def gaps_told(channel: str | None, statuses: Iterable[Status]) -> list[Gap]:
-    """List the gaps of one channel and symbol, each with what became of it.
+def reported_gaps(channel: str | None, statuses: Iterable[Status]) -> list[Gap]:
+    """List the gaps of one channel and symbol, each with how it ended.
 
     Parameters
     ----------
     channel
-        Whose they are.
+        The channel that they are of.
     statuses
         Its rows of the ``status`` channel, in order of arrival; others than ``gap``, ``filled`` and
-        ``not_filled`` change nothing. How many rows were filled is not counted.
+        ``not_filled`` change nothing. The number of filled rows is not counted.
     """
     tally = Tally(channel or "", ALL_SYMBOLS)
     accounts = _Accounts([tally])
@@ -115,7 +115,7 @@ def gaps_told(channel: str | None, statuses: Iterable[Status]) -> list[Gap]:
 
 
 class _Tallies:
-    """The accounts by what they are of: a session may have 100,000, and as many files."""
+    """Finds tallies by channel and symbol: a session may have 100,000, and as many files."""
 
     def __init__(self, tallies: Iterable[Tally]) -> None:
         self.all: list[Tally] = []
@@ -128,7 +128,7 @@ class _Tallies:
         self._named[tally.channel, tally.symbol.casefold()].append(tally)
 
     def concerned(self, harm: Damage | Loss) -> list[Tally]:
-        """Find those that something concerns; one that has no entry yet gets one."""
+        """Find the tallies that a damage or loss concerns; add one if there is none yet."""
         found = [each for each in self._near(harm) if harm.concerns(each.channel, each.symbol)]
         if not found and harm.channel is not None:
             found = [Tally(harm.channel, harm.symbol or ALL_SYMBOLS)]
@@ -161,11 +161,11 @@ def _tally(counted: Counted) -> Tally:
 
 @dataclass(slots=True)
 class _Account:
-    """What the status rows have told of a channel and symbol so far."""
+    """The gaps of a channel and symbol while the status rows are read."""
 
     tally: Tally
-    waiting: list[Gap] = field(default_factory=list)  # to be filled, or given up
-    last: Gap | None = None  # the one that was filled last
+    waiting: list[Gap] = field(default_factory=list)  # gaps to be filled, or given up
+    last: Gap | None = None  # the gap that was filled last
     filled_at: int = 0
 
     def open(self, gap: Gap) -> None:
@@ -173,13 +173,13 @@ class _Account:
         self.tally.gaps.append(gap)
         self.waiting.append(gap)
 
-    def fill(self, count: int, ended: int, told: int) -> None:
-        """Note that so many rows came by REST, the last of them before ``ended``."""
+    def fill(self, count: int, ended: int, reported: int) -> None:
+        """Note rows that came by REST, the last of them before ``ended``."""
         self.tally.filled += count
         gap = self._next()
         if gap is None:
             return
-        self.filled_at = told
+        self.filled_at = reported
         self.last = self.tally.retell(
             gap,
             filled=gap.filled + count,
@@ -188,17 +188,17 @@ class _Account:
         )
 
     def _next(self) -> Gap | None:
-        if self.waiting:  # they are filled in order of time
+        if self.waiting:  # gaps are filled in order of time
             gap = min(self.waiting, key=lambda each: each.began)
             self.waiting.remove(gap)
             return gap
-        # A silence that goes on is filled again and again.
+        # A silence that goes on is filled repeatedly.
         return self.last if self.last is not None and self.last.cause == "stalled" else None
 
     def fall_short(self, local: int, first: int | None, last: int | None) -> None:
-        """Note that something is missing all the same."""
+        """Note that rows are still missing."""
         if self.last is None or local != self.filled_at + 1:
-            self.waiting.clear()  # REST could not be asked
+            self.waiting.clear()  # REST could not be reached
             return
         self.last = self.tally.retell(self.last, filled_by=None)
         if first is not None:
@@ -208,7 +208,7 @@ class _Account:
 
 
 class _Accounts:
-    """What the status rows have told, by channel and symbol: none of them is asked in vain."""
+    """Finds accounts by channel and symbol, so that a row looks at no other ones."""
 
     def __init__(self, tallies: Iterable[Tally]) -> None:
         self._named: defaultdict[tuple[str | None, str | None], list[_Account]] = defaultdict(list)
@@ -218,7 +218,7 @@ class _Accounts:
                     self._named[channel, symbol].append(account)
 
     def concerned(self, status: Status) -> list[_Account]:
-        """Find those of which a row tells; one of all symbols is among them."""
+        """Find the accounts that a row concerns, those of all symbols included."""
         found = self._named.get((status.channel, status.symbol), [])
         if status.symbol in (None, ALL_SYMBOLS):
             return found
@@ -243,10 +243,10 @@ def _take(concerned: Sequence[_Account], status: Status, between: Between) -> No
 
 
 def _doubt(concerned: Sequence[_Account], status: Status) -> None:
-    """Say of books whether anybody could tell from then on what is missing."""
+    """Note for books whether, from then on, missing rows could be noticed."""
     doubt = None if status.event == "book_ready" else status.detail
     symbol = status.symbol
-    if status.event == "resync":  # of a book that was wrong; its detail names it
+    if status.event == "resync":  # from a book that was wrong; the detail names its symbol
         symbol, _, why = (status.detail or "").partition(":")
         doubt = f"{why.strip()}, and no snapshot has come since"
     for account in concerned:
@@ -279,9 +279,7 @@ def _reconnects(statuses: Iterable[Status]) -> int:
 
 def _gap(status: Status) -> Gap:
     began, ended = _bounds(status)
-    return Gap(
-        _cause(status.detail), status.first_sequence, status.last_sequence, began, ended
-    )  # fmt: skip
+    return Gap(_cause(status.detail), status.first_sequence, status.last_sequence, began, ended)
 
 
 def _bounds(status: Status) -> tuple[int, int]:

@@ -17,8 +17,9 @@ from kucoin_research.sim.faults.chaos import CHAOS_FAULTS, Chaos, Planned
 from kucoin_research.sim.faults.kinds import FAULTS, Applied, Fault, Published, Withheld
 from kucoin_research.sim.recorded.exchange import ReplayExchange
 from kucoin_research.sim.recorded.state import Offer
-from kucoin_research.sim.server.doors import Exchange
-from kucoin_research.sim.server.market_core import Settings, Tape
+from kucoin_research.sim.server.exchange import Exchange
+from kucoin_research.sim.server.settings import Settings
+from kucoin_research.sim.server.tape import Tape
 
 __all__ = [
     "CHAOS_FAULTS",

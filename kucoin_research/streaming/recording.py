@@ -11,7 +11,8 @@ from kucoin_research.errors import ConnectionLost
 from kucoin_research.foundation.arguments import patience
 from kucoin_research.foundation.interrupts import check, hold
 from kucoin_research.foundation.progress import quiet_tqdm
-from kucoin_research.sessions.session import Session, load
+from kucoin_research.sessions.loading import load
+from kucoin_research.sessions.session import Session
 from kucoin_research.streaming.collect import Limit
 from kucoin_research.streaming.stream import State, Stream
 

@@ -277,6 +277,16 @@ class Stream(TradeBars):
         return self.state is State.LIVE
 
     @property
+    def symbols(self) -> list[str]:
+        """The symbols that are streamed."""
+        return list(self._store.symbols)
+
+    @property
+    def channels(self) -> list[str]:
+        """The channels that are streamed; ``status`` is there besides."""
+        return [str(channel) for channel in self._store.channels]
+
+    @property
     def state(self) -> State:
         """The state of the least healthy of its connections."""
         if self.stopping.is_set():

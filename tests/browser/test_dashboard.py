@@ -179,7 +179,8 @@ print("FREE")
     look_until(page, ".kr-badge", "node.title.includes('the kernel was busy for')")
     page.wait_for_selector("pre:has-text('FREE')")
     book.run_more(
-        "print('CAUGHT UP', board._readings.trades > before, board.source.report().verdict)"
+        "caught_up = board._refresh.readers.tiles.trades > before\n"
+        "print('CAUGHT UP', caught_up, board.source.report().verdict)"
     )
     page.wait_for_selector("pre:has-text('CAUGHT UP True')")
 

@@ -74,7 +74,7 @@ def _hash(stream):
 
 def stalls(rig):
     """List the topics' silences in force: the client has yet to notice, and to connect anew."""
-    armed = [block.armed.fault.name for block in rig.x._hub.delivery._blocks]
+    armed = [block.armed.fault.name for block in rig.x._core.delivery._blocks]
     return [name for name in armed if name in ("stall", "stall_socket")]
 
 

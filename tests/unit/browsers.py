@@ -3,9 +3,10 @@
 from collections import deque
 
 import numpy as np
+import polars as pl
 
 from kucoin_research.errors import UnknownChannel
-from kucoin_research.figures.delta import Part, patched
+from kucoin_research.figures.delta import ArrayChange, patched
 from kucoin_research.foundation import clocks
 from kucoin_research.frames.ring import Ring
 from kucoin_research.model.records import Status, Ticker, Trade
@@ -35,9 +36,13 @@ class VirtualClock(clocks.Clock):
 class Market:
     """As much of a running stream as a dashboard uses; a price is the second it was made in."""
 
+    name = "market"
     state = "live"
     symbols = ("XBTUSDTM",)
+    channels = ()
+    failures = ()
     started_ns = START
+    simulation = None
 
     def __init__(self):
         self._rings = {
@@ -56,6 +61,16 @@ class Market:
 
     def total(self, channel=None):
         return self._ring(channel).total
+
+    @property
+    def rows_kept(self):
+        return sum(map(len, self._rings.values()))
+
+    def now_ns(self):
+        return clocks.current().wall_ns()
+
+    def lags(self, rows):
+        return pl.Series([None] * rows.height, dtype=pl.Float64)
 
     def _ring(self, channel):
         if channel not in self._rings:
@@ -133,7 +148,7 @@ class Page:
             ):
                 tail = np.frombuffer(bytes(buffer), kind)
                 tail = tail.reshape(-1, wide) if wide else tail
-                part = Part(trace, path, drop, keep, tail)
+                part = ArrayChange(trace, path, drop, keep, tail)
                 self.arrays[trace, path] = patched(self.arrays.get((trace, path)), part)
         else:
             return

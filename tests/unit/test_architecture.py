@@ -57,6 +57,7 @@ INNER = {
 }
 
 MOST_ROOMS, MOST_FLOORS = 24, 9
+MOST_METHODS, MOST_ATTRIBUTES = 40, 25
 
 
 @cache
@@ -118,8 +119,25 @@ def test_a_folder_of_a_wing_imports_only_what_it_may(path):
     ("library", "allowed"),
     [
         ("websocket", {"exchange.websocket.connection"}),
-        ("requests", {"exchange.network", "exchange.rest.transport"}),
-        ("urllib3", {"exchange.network", "exchange.rest.transport"}),
+        (
+            "requests",
+            {
+                "exchange.certificates",
+                "exchange.proxies",
+                "exchange.rest.bounded_connections",
+                "exchange.rest.transport",
+                "exchange.rest.troubles",
+            },
+        ),
+        (
+            "urllib3",
+            {
+                "exchange.network",
+                "exchange.rest.bounded_connections",
+                "exchange.rest.transport",
+                "exchange.tunnels",
+            },
+        ),
         ("tornado", {"sim"}),
         ("dotenv", {"exchange.credentials"}),
     ],
@@ -221,6 +239,36 @@ def test_a_folder_says_what_lives_there(folder):
 
     assert text is not None
     assert len(text) > 60, "the docstring of a wing says what lives there, and what it may import"
+
+
+_REASON = re.compile(r"\bbecause\b|fields are those of|one field per option")
+
+
+def test_no_class_is_larger_than_a_reader_can_take_in_without_a_reason():
+    large = [
+        f"{dotted(path)}.{node.name}: {methods} methods, {attributes} attributes"
+        for path in MODULES
+        for node in ast.walk(parsed(path))
+        if isinstance(node, ast.ClassDef)
+        for methods, attributes in [size_of(node)]
+        if methods > MOST_METHODS or attributes > MOST_ATTRIBUTES
+        if not _REASON.search(ast.get_docstring(node) or "")
+    ]
+
+    assert large == []
+
+
+def size_of(node):
+    """Count a class's methods and attributes: annotated, or stored in one of its methods."""
+    methods = [each for each in node.body if isinstance(each, ast.FunctionDef)]
+    fields = {each.target.id for each in node.body if isinstance(each, ast.AnnAssign)}
+    stored = {
+        each.attr
+        for each in ast.walk(node)
+        if isinstance(each, ast.Attribute) and isinstance(each.ctx, ast.Store)
+        if isinstance(each.value, ast.Name) and each.value.id == "self"
+    }
+    return len(methods), len(fields | stored)
 
 
 def test_contributing_shows_the_drawing_and_the_map_of_now():

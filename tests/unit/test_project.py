@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from scripts import prose
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -115,3 +117,24 @@ def test_files_that_the_projects_own_files_name_are_there():
     for name in ("Makefile", "pyproject.toml", "CONTRIBUTING.md", "README.md", "SECURITY.md"):
         found = named.findall((ROOT / name).read_text())
         assert [each for each in found if not (ROOT / each).is_file()] == [], name
+
+
+def test_docstrings_and_comments_are_written_plainly():
+    found = prose.count(prose.files_of([str(ROOT / "kucoin_research")]))
+
+    for name, made in found.items():
+        assert made.rate <= prose.HARD[name][1], (
+            f"{name}: python scripts/prose.py --show lists them"
+        )
+
+
+def test_hard_words_are_counted_in_docstrings_and_comments_only(tmp_path):
+    file = tmp_path / "module.py"
+    file.write_text(
+        '''"""Tell what is there."""\n# so many words, ``told`` is code\ntold = "tell, told"\n'''
+    )
+
+    found = prose.count([file])
+
+    assert [made.found for made in found.values()] == [1, 1, 1]
+    assert {made.words for made in found.values()} == {9}

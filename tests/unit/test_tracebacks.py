@@ -23,7 +23,8 @@ import trustme
 import kucoin_research as kr
 from kucoin_research import sim
 from kucoin_research.exchange import signing
-from kucoin_research.exchange.rest import client as rest_module
+from kucoin_research.exchange.rest import signer
+from kucoin_research.exchange.rest.calls import RequestSigner
 from kucoin_research.exchange.rest.client import Rest
 from kucoin_research.exchange.token import Server, Token
 from kucoin_research.exchange.venues import Venue
@@ -31,8 +32,8 @@ from kucoin_research.exchange.websocket import connection
 from kucoin_research.foundation.hidden import Hidden, Settings, bare, masked, sealed
 from kucoin_research.model.channels import Market, Subscription, parse_channel
 from tests.conftest import wait_until
-from tests.unit.exchange.rest import test_client as rest_tests
-from tests.unit.exchange.rest.test_client import Answer, ok, refusal
+from tests.unit.exchange.rest import answering
+from tests.unit.exchange.rest.answering import Answer, ok, refusal
 from tests.unit.exchange.websocket.test_connection import Server as SocketServer
 from tests.unit.exchange.websocket.test_connection import close_frame, frame
 from tests.unit.figures.showing import dumps_of, leaks
@@ -40,8 +41,8 @@ from tests.unit.figures.showing import dumps_of, leaks
 # Against servers that live in real time.
 REAL_TIME = True
 
-exchange = rest_tests.exchange
-waiter = rest_tests.waiter
+exchange = answering.exchange
+waiter = answering.waiter
 
 KEY, SECRET, PASSPHRASE = "markerkey0001", "marker/secret=0002", "marker  phrase<3>"
 TOKEN = "markertoken/0004=="
@@ -66,7 +67,7 @@ def secrets(monkeypatch):
         found[f"signature {len(found)}"] = headers["KC-API-SIGN"]
         return headers
 
-    monkeypatch.setattr(rest_module, "signed_headers", signed_headers)
+    monkeypatch.setattr(signer, "signed_headers", signed_headers)
     return found
 
 
@@ -486,7 +487,7 @@ def test_no_printer_shows_what_is_hidden():
     token = Token(TOKEN, (Server("ws://h/", 1.0, 1.0),))
     values = [
         Hidden(SECRET), Hidden(SECRET.encode()), Settings(ENVIRON), CREDENTIALS, token,
-        rest_module._Proof(CREDENTIALS, dict),
+        RequestSigner(CREDENTIALS, dict),
     ]  # fmt: skip
     for value in values:
         text = "".join(dumps_of(value))

@@ -1,752 +1,145 @@
 """KuCoin's REST side: one class, one method per call.
 
-Everything here is public and needs no key, but for the token of private channels. Replies are
-decoded into typed values, so that nothing but finite numbers and 64-bit integers gets further. A
-price, bid or ask of 0 means that there is none, so it becomes None; a size of 0 is one, and stays.
+Everything here is public market data and needs no key, except the token of private channels and
+deep spot books. Replies are decoded into typed values: every number is finite, every integer fits
+64 bits. A price, bid or ask of 0 means that there is none, so it becomes None; a size of 0 stays.
 
 Source: KuCoin's classic futures and spot REST documentation (https://www.kucoin.com/docs-new, read
-2026-11), and what was measured on the wire where the documents are silent.
+2026-11), and measurements on the wire where the documents are silent.
 """
 
 from __future__ import annotations
 
-import html
-import importlib.metadata
 import logging
 import re
 import sys
-import threading
-from collections.abc import Callable, Collection, Iterable, Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from functools import partial
-from typing import Annotated, Any, Literal, NamedTuple, Self, TypeAlias, TypeVar, cast
-from urllib.parse import quote, urlencode, urlsplit
-
-import msgspec
-from msgspec import Meta, Struct
+from collections.abc import Callable, Collection
+from typing import NamedTuple, Self, TypeVar, cast
+from urllib.parse import urlsplit
 
 from kucoin_research.errors import (
     AuthenticationFailed,
-    BadReply,
-    ChannelNotOffered,
     CredentialsMissing,
-    ExchangeError,
-    ExchangeUnavailable,
     InvalidInput,
-    InvalidRequest,
-    KucoinResearchError,
-    MessageBroken,
-    NotFound,
-    RateLimited,
-    StreamStopped,
-    UnknownChannel,
-    UnknownSymbol,
-    Unreachable,
     UntrustedHost,
     shown,
 )
 from kucoin_research.exchange.credentials import Credentials
-from kucoin_research.exchange.network import by_way_of
-from kucoin_research.exchange.rest.loose_json import UNREADABLE, elements, members, read_fields
-from kucoin_research.exchange.rest.quotas import Pace, Pool, Told, pace_of, quotas_of
+from kucoin_research.exchange.rest.caller import ClockOffset, RestCaller
+from kucoin_research.exchange.rest.calls import (
+    MOST_OF_A_LIST,
+    Call,
+    market_of_symbol,
+    path_part,
+)
+from kucoin_research.exchange.rest.failures import FailureReader
+from kucoin_research.exchange.rest.history import History, PremiumIndex
+from kucoin_research.exchange.rest.instrument_rows import contract_of, pair_of
+from kucoin_research.exchange.rest.paging import OnProgress, OnWait
+from kucoin_research.exchange.rest.replies import ReplyReader, as_it_is, instants_of
+from kucoin_research.exchange.rest.schemas import (
+    BookData,
+    ContractRow,
+    ContractStats,
+    FuturesTicker,
+    PairRow,
+    Point,
+    Simulation,
+    SpotTicker,
+    SpotTickers,
+    StatusData,
+    TokenData,
+    TradeRow,
+)
+from kucoin_research.exchange.rest.signer import Signer
 from kucoin_research.exchange.rest.transport import (
-    ENCODINGS,
-    Reply,
-    Request,
     Session,
     Transport,
-    TransportError,
-    trouble_of,
 )
-from kucoin_research.exchange.signing import SECRET_HEADERS, signed_headers
 from kucoin_research.exchange.token import Server, Token
 from kucoin_research.exchange.venues import (
     Venue,
     is_loopback,
     refuse_elsewhere,
     refuse_untrusted,
-    target_of,
 )
 from kucoin_research.foundation import clocks
-from kucoin_research.foundation.bounds import Bound
-from kucoin_research.foundation.hidden import Hidden, bare, masked, sealed
+from kucoin_research.foundation.hidden import Hidden
 from kucoin_research.foundation.typed_json import decoder
-from kucoin_research.model.arrival_clock import ArrivalClock
-from kucoin_research.model.channels import CANDLE_INTERVALS, Market, market_of
-from kucoin_research.model.instruments import Instrument, spelling_hint
+from kucoin_research.model.channels import Market, market_of
+from kucoin_research.model.instruments import Instrument
 from kucoin_research.model.orderbook import BookSnapshot
 from kucoin_research.model.records import (
     Candle,
     FundingRate,
-    Label,
     MarkPrice,
-    Number,
     Snapshot,
     Ticker,
-    Time,
     Trade,
 )
-from kucoin_research.model.units import refuse_future, to_ns
+from kucoin_research.model.units import to_ns
 
 __all__ = ["ClockOffset", "ExchangeStatus", "PremiumIndex", "Rest"]
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-R = TypeVar("R")
-
-# -- what KuCoin sends -----------------------------------------------------------------------------
-
-# The bounds keep nan, infinities and integers beyond 64 bits out: msgspec then refuses them.
-_Number: TypeAlias = Annotated[float, Meta(ge=-1e300, le=1e300)]
-_Above0: TypeAlias = Annotated[float, Meta(gt=0, le=1e300)]
-_Price: TypeAlias = Annotated[float, Meta(ge=0, le=1e300)]
-_Size: TypeAlias = _Price
-_Integer: TypeAlias = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
-_Levels: TypeAlias = list[tuple[_Price, _Size]] | None
 
 
-class _Envelope(Struct):
-    code: str | int | None = None
-    msg: msgspec.Raw = msgspec.Raw(b"null")  # not decoded unless it is text
-    data: msgspec.Raw = msgspec.Raw(b"null")
-
-
-class _InstanceServer(Struct, rename="camel"):
-    endpoint: str
-    ping_interval: _Above0 = 18_000
-    ping_timeout: _Above0 = 10_000
-
-
-class _Simulation(Struct):
-    speed: _Above0 | None = None
-    lifetime: _Above0 | None = None
-
-
-class _TokenData(Struct, rename="camel"):
-    token: msgspec.Raw  # which no dump shows
-    instance_servers: list[_InstanceServer]
-    simulation: _Simulation | None = None  # sent by the simulated exchange only
-
-
-class _StatusData(Struct):
-    status: str
-    msg: str | None = None
-
-
-class _Contract(Struct, rename="camel"):
-    symbol: str
-    base_currency: str
-    quote_currency: str
-    tick_size: _Above0
-    lot_size: _Above0
-    multiplier: _Number
-    settle_currency: str | None = None
-    is_inverse: bool | None = None
-    maker_fee_rate: _Number | None = None
-    taker_fee_rate: _Number | None = None
-    status: str | None = None
-    max_leverage: _Number | None = None
-    max_order_qty: _Number | None = None
-    current_funding_rate_granularity: _Integer | None = None
-    funding_rate_granularity: _Integer | None = None
-    index_symbol: str | None = None
-    expire_date: _Integer | None = None
-    display_symbol: str | None = None
-
-
-class _Pair(Struct, rename="camel"):
-    symbol: str
-    base_currency: str
-    quote_currency: str
-    base_increment: _Above0
-    price_increment: _Above0
-    base_min_size: _Number | None = None
-    base_max_size: _Number | None = None
-    enable_trading: bool | None = None
-    fee_category: _Integer | None = None
-    maker_fee_coefficient: _Number | None = None
-    taker_fee_coefficient: _Number | None = None
-    name: str | None = None
-
-
-class _Book(Struct):
-    sequence: _Integer
-    bids: _Levels = None
-    asks: _Levels = None
-    ts: _Integer | None = None  # futures
-    time: _Integer | None = None  # spot
-
-
-class _TradeRow(Struct, rename="camel"):
-    price: _Price
-    size: _Size
-    side: Literal["buy", "sell"]
-    sequence: _Integer | None = None
-    trade_id: str | int | None = None
-    ts: _Integer | None = None  # futures
-    time: _Integer | None = None  # spot
-
-
-class _FuturesCandle(Struct, array_like=True):
-    start: _Integer
-    open: _Number
-    high: _Number
-    low: _Number
-    close: _Number
-    volume: _Number
-    turnover: _Number | None = None  # sent since 2025-09-12
-
-
-class _SpotCandle(Struct, array_like=True):
-    start: _Integer
-    open: _Number
-    close: _Number  # before high and low, unlike on futures
-    high: _Number
-    low: _Number
-    volume: _Number
-    turnover: _Number | None = None
-
-
-class _FundingRow(Struct):
-    timepoint: _Integer
-    funding_rate: _Number = msgspec.field(name="fundingRate")
-
-
-class _Point(Struct, rename="camel"):
-    time_point: _Integer
-    value: _Number
-    index_price: _Number | None = None
-
-
-class _Points(Struct, rename="camel"):
-    data_list: list[_Point]  # what else is there shows in the rows; hasMore is not relied upon
-
-
-class _FuturesTicker(Struct, rename="camel"):
-    symbol: str
-    sequence: _Integer | None = None
-    price: _Number | None = None
-    size: _Number | None = None
-    side: Literal["buy", "sell"] | None = None
-    best_bid_price: _Number | None = None
-    best_bid_size: _Number | None = None
-    best_ask_price: _Number | None = None
-    best_ask_size: _Number | None = None
-    ts: _Integer | None = None
-
-
-class _ContractStats(Struct, rename="camel"):
-    symbol: str
-    last_trade_price: _Number | None = None
-    high_price: _Number | None = None
-    low_price: _Number | None = None
-    volume: _Number | None = msgspec.field(name="volumeOf24h", default=None)
-    turnover: _Number | None = msgspec.field(name="turnoverOf24h", default=None)
-    price_chg: _Number | None = None
-    price_chg_pct: _Number | None = None
-
-
-class _SpotTicker(Struct, rename="camel"):
-    symbol: str
-    buy: _Number | None = None
-    best_bid_size: _Number | None = None
-    sell: _Number | None = None
-    best_ask_size: _Number | None = None
-    last: _Number | None = None
-    high: _Number | None = None
-    low: _Number | None = None
-    vol: _Number | None = None
-    vol_value: _Number | None = None
-    change_price: _Number | None = None
-    change_rate: _Number | None = None
-    time: _Integer | None = None  # of one pair; a list of all has its own
-
-
-class _SpotTickers(Struct):
-    ticker: msgspec.Raw  # rows of _SpotTicker, of which one may be odd
-    time: _Integer | None = None
-
-
-# -- what is given ---------------------------------------------------------------------------------
-
-
-class ClockOffset(NamedTuple):
-    """How far the exchange's clock is ahead of ours, in ns: within ``uncertainty_ns``."""
-
-    offset_ns: int
-    uncertainty_ns: int
+# More levels than any book has.
+_ALL_LEVELS = 10**9
 
 
 class ExchangeStatus(NamedTuple):
-    """Whether a market trades: ``open``, ``close`` or ``cancelonly``, and the exchange's words."""
+    """Whether a market trades: ``open``, ``close`` or ``cancelonly``, and its message."""
 
     status: str
     message: str
 
 
-class PremiumIndex(NamedTuple):
-    """How far a contract trades above its index, as a fraction of it, at a minute."""
-
-    timestamp: Time
-    local_timestamp: Time
-    symbol: Label
-    premium_index: Number
-
-
-#: Told the share done, 0 to 1, and the rows so far.
-OnProgress: TypeAlias = Callable[[float, int], object]
-#: Told for how many seconds a download waits, and why.
-OnWait: TypeAlias = Callable[[float, KucoinResearchError], object]
-
-
-# -- KuCoin's error codes --------------------------------------------------------------------------
-
-
-class _Meaning(NamedTuple):
-    error: type[ExchangeError]
-    fix: str
-    retry_after: float | None = None
-    what: str = ""  # which part of a login is refused
-
-
-_SYMBOL_FIX = 'check its spelling, kr.symbols(market="{market}") lists what exists'
-_PARAMETERS = "check symbol, interval and times"
-_ACCOUNT = "the account's region or identity check does not allow it"
-_LATER = "the exchange is busy or restarting, try again in a minute"
-_SLOWER = "ask less often"
-
-# The secret signs the passphrase too, so a wrong secret is met by this refusal or by that of the
-# signature, whichever the exchange looks at first.
-_SECOND_PROOF = (
-    "the passphrase is wrong, or the secret that signs it; check KUCOIN_PASSPHRASE (the one chosen "
-    "for this key) and KUCOIN_API_SECRET"
-)
-# What was refused, and what to do.
-_AUTHENTICATION = {
-    "400001": ("key", "no key was sent, pass credentials=kr.Credentials.from_env()"),
-    "400002": ("clock", "the clock is refused, {clock}"),
-    "400003": ("key", "the key is unknown there, check KUCOIN_API_KEY"),
-    "400004": ("passphrase", _SECOND_PROOF),
-    "400005": ("secret", "the secret is wrong, check KUCOIN_API_SECRET"),
-    "400006": ("ip", "add this machine's IP address to the key's whitelist"),
-    "400007": ("permission", "give the key the permission on KuCoin's website"),
-    "400008": ("key version", "this key's version is no longer taken, make a new key"),
-    "400009": ("key version", "check KUCOIN_API_KEY_VERSION or key_version=, or make a new key"),
-    "400010": ("account", "ask KuCoin's support, the account is not let in"),
-    "400011": ("key", "log in again, the session was not verified"),
-    "400012": ("key", "log in again, the session was not verified in time"),
-    **dict.fromkeys(("400201", "400202"), ("", "check the partner's settings")),
-    **dict.fromkeys(("400301", "400302", "400303", "400304", "400500"), ("account", _ACCOUNT)),
-    **dict.fromkeys(("400400", "400401"), ("", "take a new token")),
-    "411100": ("account", "ask KuCoin's support, the account is frozen"),
-    "411200": ("account", "ask KuCoin's support, the account is blocked"),
-}
-_REQUEST = {
-    **dict.fromkeys(("100001", "400100", "400101", "400102"), _PARAMETERS),
-    **dict.fromkeys(("100004", "400200", "400413", "260210", "330005", "330008", "330011"),
-                    "KuCoin does not allow it"),
-    "405": "KuCoin does not take this method there, please report it to kucoin_research",
-    "415000": "KuCoin does not offer it for this symbol",
-    "420001": "stop and look at the earlier errors",
-    "420002": "check what was sent",
-}  # fmt: skip
-_ABSENT = ("404", "404000", "400600", "600203", "900001")
-_UNAVAILABLE = ("230005", "500000", "501000", "503000", "504000", "505000")
-
-_MEANINGS: dict[str, _Meaning] = {
-    **{
-        code: _Meaning(AuthenticationFailed, fix, what=what)
-        for code, (what, fix) in _AUTHENTICATION.items()
-    },
-    **{code: _Meaning(InvalidRequest, fix) for code, fix in _REQUEST.items()},
-    **{code: _Meaning(NotFound, _SYMBOL_FIX) for code in _ABSENT},
-    **{code: _Meaning(ExchangeUnavailable, _LATER) for code in _UNAVAILABLE},
-    **{code: _Meaning(RateLimited, _SLOWER) for code in ("429000", "429001", "429002")},
-    # Cloudflare's block by IP address, after about 500 requests in 10 s.
-    "1015": _Meaning(RateLimited, "wait half a minute and ask less often", 30.0),
-}
-# Some codes mean one thing on futures and another, about orders, on spot.
-_FUTURES_MEANINGS = {
-    "200001": _Meaning(InvalidRequest, _PARAMETERS),
-    "200002": _Meaning(RateLimited, "wait ten seconds and ask less often", 10.0),
-    "200003": _Meaning(NotFound, _SYMBOL_FIX),
-}
-_BY_STATUS = {
-    401: _Meaning(AuthenticationFailed, "check the key, its secret and its passphrase"),
-    403: _Meaning(AuthenticationFailed, "the exchange does not let this machine in"),
-    404: _Meaning(NotFound, _SYMBOL_FIX),
-}
-# Codes that nobody has listed yet still say by their first digits what kind they are.
-_FAMILIES = (
-    (re.compile(r"429\d{3}"), _Meaning(RateLimited, _SLOWER)),
-    (re.compile(r"404\d{3}"), _Meaning(NotFound, _SYMBOL_FIX)),
-    (re.compile(r"50[0-5]\d{3}"), _Meaning(ExchangeUnavailable, _LATER)),
-    (re.compile(r"4\d{5}|[239]\d{5}|1\d{5}"), _Meaning(InvalidRequest, _PARAMETERS)),
-)
-_UNKNOWN = _Meaning(ExchangeError, "this code is new to kucoin_research, please report it")
-
-# Codes that another try can get past, beside any HTTP 5xx.
-_PASSING = frozenset({"429000", "429001", "429002", "503000", "504000", "230005"})
-
-
-def _meaning(code: str, market: Market, status: int) -> _Meaning:
-    if market is Market.FUTURES and code in _FUTURES_MEANINGS:
-        return _FUTURES_MEANINGS[code]
-    known = _MEANINGS.get(code)
-    if known is not None:
-        return known
-    if status == 429:
-        return _Meaning(RateLimited, _SLOWER)
-    if status >= 500:
-        return _Meaning(ExchangeUnavailable, _LATER)
-    if status in _BY_STATUS:
-        return _BY_STATUS[status]
-    return next((each for family, each in _FAMILIES if family.fullmatch(code)), _UNKNOWN)
-
-
-# -- one call --------------------------------------------------------------------------------------
-
-_TRIES = 3
-_FIRST_BACKOFF = 0.5  # seconds; doubles with each try
-# A window of the quota lasts 30 s, so a long download that used it up waits for the next one.
-_ONE_WINDOW = 31.0
-# A download that has begun to come goes on asking for a page for so long; the pauses double.
-_LASTING = 120.0
-_FIRST_PAUSE = 1.0
-_LONGEST_PAUSE = 30.0
-_LONGEST_RESET = 300.0  # a header that says more is wrong
-# Bytes of a reply, unpacked. The futures list has 2 MB; read as rows, JSON takes twenty times that.
-_MOST = 16_000_000
-_MOST_OF_A_LIST = 64_000_000
-# A list of instruments up to this size is read row by row where one makes no sense.
-_MOST_BY_ROW = 8_000_000
-# What a call takes from the quota, by the beginning of its path; a token is dearest but for two.
-_FUTURES_WEIGHTS = {
-    "/api/v1/bullet-": 10, "/api/v1/contracts/": 3, "/api/v1/allTickers": 5,
-    "/api/v1/level2/snapshot": 3, "/api/v1/level2/depth": 5, "/api/v1/trade/history": 5,
-    "/api/v1/kline/query": 3, "/api/v1/mark-price/": 3, "/api/v1/index/query": 2,
-    "/api/v1/premium/query": 3, "/api/v1/contract/funding-rates": 5, "/api/v1/timestamp": 2,
-    "/api/v1/status": 4,
-}  # fmt: skip
-_SPOT_WEIGHTS = {
-    "/api/v1/bullet-": 10, "/api/v2/symbols": 4, "/api/v1/market/allTickers": 15,
-    "/api/v1/market/stats": 15, "/api/v1/market/orderbook/": 2, "/api/v1/market/histories": 3,
-    "/api/v1/market/candles": 3, "/api/v3/market/orderbook/level2": 3, "/api/v1/timestamp": 3,
-    "/api/v1/status": 3,
-}  # fmt: skip
-_WEIGHTS = {Market.FUTURES: _FUTURES_WEIGHTS, Market.SPOT: _SPOT_WEIGHTS}
-_USUAL_WEIGHT = 5
-# Cloudflare, before KuCoin, blocks an address after about 500 requests in 10 s. At most 400 of
-# them may be ours, so that a few for tokens, or of another process, do no harm.
-_BURST = 200
-_PER_SECOND = 20.0
-
-
-class _Proof:
-    """Signs a request as ``requests`` sends it, so that no variable of ours holds its headers."""
-
-    __slots__ = ("_credentials", "_secrets", "_sign")
-
-    def __init__(self, credentials: Credentials, sign: Callable[[], dict[str, str]]) -> None:
-        self._credentials = credentials
-        self._sign = sign
-        self._secrets: tuple[Hidden[str], ...] = ()
-
-    def __call__(self, request: Request) -> Request:
-        request.headers.update(self._sign())
-        self._secrets = tuple(Hidden(request.headers[name]) for name in SECRET_HEADERS)
-        return request
-
-    def mask(self, text: str) -> str:
-        """Replace by ``***`` what a server may have sent back: the key, and what was made of it."""
-        return masked(self._credentials.mask(text), self._secrets)
-
-
-class _Call(NamedTuple):
-    market: Market
-    path: str
-    what: str  # the subject of an error's sentence
-    params: Mapping[str, str | int] = {}
-    method: str = "GET"
-    symbol: str | None = None
-    is_signed: bool = False
-    most: int = _MOST
-    is_read_by_field: bool = False  # so a reply that is odd somewhere is of use
-    proof: _Proof | None = None  # of this try, where it is signed
-
-    @property
-    def holds_secrets(self) -> bool:
-        """Whether its request or its reply does: frames that have either leave with no error."""
-        return self.is_signed or self.is_urgent
-
-    @property
-    def weight(self) -> int:
-        """What it takes from the quota."""
-        known = _WEIGHTS[self.market].items()
-        return next((each for path, each in known if self.path.startswith(path)), _USUAL_WEIGHT)
-
-    @property
-    def is_urgent(self) -> bool:
-        """Whether a connection waits for it."""
-        return "/bullet-" in self.path
-
-    @property
-    def target(self) -> str:
-        """The path with its query, as it is sent and signed."""
-        return f"{self.path}?{urlencode(self.params)}" if self.params else self.path
-
-    def mask(self, text: str) -> str:
-        """Replace by ``***`` what it has sent of a key."""
-        return text if self.proof is None else self.proof.mask(text)
-
-
-class _Reply(NamedTuple):
-    data: Hidden[bytes]  # that of a token call opens a connection
-    sent_at_ns: int  # on the steady clock
-    received_at_ns: int
-    received_ns: int  # UTC
-
-
-class _Failure(NamedTuple):
-    error: KucoinResearchError
-    may_pass: bool = False
-    wait: float | None = None  # seconds the exchange asked for
-    cause: BaseException | None = None
-    refuses: Literal["", "pool", "host"] = ""  # whose calls are not taken for a while
-
-
-def _version() -> str:
-    try:
-        return importlib.metadata.version("kucoin-research")
-    except importlib.metadata.PackageNotFoundError:  # a checkout that was never installed
-        return "0"
-
-
-def _told(headers: Mapping[str, str], sent: float, received: float) -> Told | None:
-    reset = _milliseconds(headers.get("gw-ratelimit-reset"))
-    remaining = headers.get("gw-ratelimit-remaining", "")
-    if reset is None or not re.fullmatch(r"-?\d{1,9}", remaining):
-        return None
-    limit = headers.get("gw-ratelimit-limit", "")
-    size = int(limit) if re.fullmatch(r"[1-9]\d{0,8}", limit) else None
-    return Told(size, int(remaining), reset, sent, received)
-
-
-def _seconds(text: str | None, now_ns: int) -> float | None:
-    """Read ``Retry-After``: seconds, or a date (RFC 9110, section 10.2.3)."""
-    if text is None:
-        return None
-    if re.fullmatch(r"\d{1,9}", text):
-        return min(float(text), _LONGEST_RESET)
-    try:
-        when = parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    return min(max(when.timestamp() - now_ns / 1e9, 0.0), _LONGEST_RESET)
-
-
-def _whole(seconds: float) -> int:
-    return max(1, round(seconds))
-
-
-def _milliseconds(text: str | None) -> float | None:
-    # Into seconds.
-    if text is None or not re.fullmatch(r"\d{1,12}", text):
-        return None
-    return min(int(text) / 1000, _LONGEST_RESET)
-
-
-_LONGEST_MESSAGE = 65_536
-_BLOCK = re.compile(rb"error(?: code)?:? ?1015", re.IGNORECASE)
-
-
-def _parse_envelope(body: bytes, *, is_read_by_field: bool) -> tuple[str, str, bytes] | None:
-    # Code, message and data; None where it is not KuCoin's JSON.
-    try:
-        if is_read_by_field and len(body) <= _MOST_BY_ROW:
-            envelope, _ = read_fields(body, _Envelope)
-        else:
-            envelope = decoder(_Envelope).decode(body)
-    except UNREADABLE:
-        return None
-    if envelope.code is None:
-        return None
-    return str(envelope.code), _message(bytes(envelope.msg)), bytes(envelope.data)
-
-
-def _message(raw: bytes) -> str:
-    if not raw.startswith(b'"') or len(raw) > _LONGEST_MESSAGE:
-        return ""
-    # What is skipped as raw JSON was not looked at: it may be no UTF-8.
-    try:
-        text = decoder(str).decode(raw.decode("utf-8", "replace"))
-    except msgspec.MsgspecError:  # half a surrogate pair
-        return ""
-    return " ".join(text.split())
-
-
-def _describe(status: int, body: bytes, mask: Callable[[str], str]) -> str:
-    # The body itself is not shown: it may hold a token. Of a page the title is.
-    head = body[:4096].decode("utf-8", "replace").lstrip("\ufeff \t\r\n")
-    if not head:
-        return f"an empty reply (HTTP {status})"
-    if head.startswith("<"):
-        title = re.search(r"<title[^>]*>([^<]+)", head, re.IGNORECASE)
-        # Masked before it is cut: half a secret would not be found.
-        titled = f", {mask(html.unescape(' '.join(title[1].split())))[:80]!r}" if title else ""
-        return f"an HTML page (HTTP {status}{titled})"
-    if head[0] in "{[":
-        return f"JSON that is cut short or not KuCoin's ({len(body)} bytes, HTTP {status})"
-    return f"something that is not JSON ({len(body)} bytes, HTTP {status})"
-
-
-def _network_failure(call: _Call, url: str, error: TransportError) -> _Failure:
-    trouble = trouble_of(error)
-    verb = "read" if trouble.error is BadReply else "reach"
-    hint = "" if is_loopback(url) else ", or work offline with venue='demo'"
-    # What a proxy itself is to blame for names it anyway.
-    way = "" if "the proxy" in trouble.why else by_way_of(target_of(url))
-    way = way and f"{way},"
-    text = f"cannot {verb} {urlsplit(url).netloc}{way} for {call.what}: {trouble.why}{hint}"
-    return _Failure(trouble.error(text), may_pass=trouble.may_pass, cause=error)
-
-
-# -- candles ---------------------------------------------------------------------------------------
-
-_NS_PER_MS = 1_000_000
-_NS_PER_S = 1_000_000_000
-_MINUTES = {
-    "1min": 1, "3min": 3, "5min": 5, "15min": 15, "30min": 30, "1hour": 60, "2hour": 120,
-    "4hour": 240, "6hour": 360, "8hour": 480, "12hour": 720, "1day": 1440, "1week": 10080,
-    "1month": 28 * 1440,  # the shortest: a page's span must never hold more than a page's rows
-}  # fmt: skip
-_NOT_OVER_REST = {Market.FUTURES: frozenset({"3min", "6hour", "1month"}), Market.SPOT: frozenset()}
-# Of a pair these tell where its trading begins, or goes on: one page holds 28 years, or four.
-_COARSE = ("1week", "1day", "1hour")
-# How many rows are asked for at once: no more than a page is believed to hold, but fewer may come.
-# Futures: the documents say 500, a probe of 2026-09 got 200.
-_PAGE_ROWS = {Market.FUTURES: 200, Market.SPOT: 1500}
-# Of the index and premium queries.
-_QUERY_ROWS = 100
-# Contracts settle their funding every 8, 4, 2 or 1 hours.
-_FUNDING_STEP = 3_600 * _NS_PER_S
-# More levels than any book has.
-_ALL_LEVELS = 10**9
-# KuCoin opened in September 2017: nothing lies before, so nothing is asked for.
-_OPENED_NS = 1_504_224_000 * _NS_PER_S
-
-# Fees at the lowest level by class A, B, C (https://www.kucoin.com/vip/privilege/fee, read
-# 2026-11); a symbol's coefficient multiplies them.
-_SPOT_FEES = {1: 0.001, 2: 0.002, 3: 0.003}
-
-
-class _Series(NamedTuple):
-    """A published series of values: where to ask, its own symbol, and the ns between values."""
-
-    path: str
-    symbol: str
-    step: int
-
-
-class _Span(NamedTuple):
-    """What is asked for page by page: its bounds, whole ms in ns, both included.
-
-    ``step`` is the least distance of two rows, ``reach`` the longest part asked for at once.
-    """
-
-    first: int
-    last: int
-    step: int
-    reach: int
-
-    @classmethod
-    def of(cls, start: int, end: int, step: int, reach: int | None = None) -> Self:
-        """Round the bounds inwards to the milliseconds that KuCoin is asked for."""
-        first, last = -(-start // _NS_PER_MS) * _NS_PER_MS, end // _NS_PER_MS * _NS_PER_MS
-        return cls(first, last, step, last - first if reach is None else reach)
-
-
-_FIRST_LEAP = 2  # pages without rows in a row; a single one costs less than to ask
-
-
-class _Leaps:
-    """Leaps over what has no rows, as long as that saves more calls than it costs.
-
-    Where leaps have cost more than they saved, each time twice as many pages without rows must
-    come in a row before the next one. So a series with a row every few pages costs hardly more
-    than by going through it page by page, and a long gap in it is still crossed by a leap.
-
-    Parameters
-    ----------
-    page
-        The length of a page, ns.
-    find
-        Tells where to go on between two times, and how many calls that took.
-    """
-
-    def __init__(self, page: int, find: Callable[[int, int], tuple[int, int]]) -> None:
-        self._page = page
-        self._find = find
-        self._since: int | None = None  # where the last page without rows ended, or a leap
-        self._empty = 0  # pages in a row
-        self._needed = _FIRST_LEAP
-        self._saved = 0  # calls, so far
-
-    def __call__(self, low: int, high: int) -> int:
-        """Tell where to go on after a page without rows, which ended at ``low``."""
-        if self._since != low:  # else it is asked again after an error
-            is_next = self._since is not None and low - self._since <= self._page
-            self._empty = self._empty + 1 if is_next else 1
-            self._since = low
-        if self._empty < self._needed:
-            return low
-        found, calls = self._find(low, high)
-        self._saved += (min(found, high) - low) // self._page - calls
-        self._needed = _FIRST_LEAP if self._saved >= 0 else 2 * self._needed
-        self._empty, self._since = 0, found
-        return found
-
-
 class Rest:
-    """Calls an exchange's REST side: what is public, and the token of private channels.
+    """Calls an exchange's REST side: public market data, and the tokens of streams.
+
+    Its methods are the public API, so they stay in one class; each makes one call, or walks over
+    the pages of a history.
 
     Every call either returns checked values or raises: ``Unreachable``, ``BadReply``, or the
-    ``ExchangeError`` that KuCoin's code stands for. What can pass by itself (rate limits, a busy
-    exchange, a reset connection) is tried three times, for ``patience`` seconds at most.
+    ``ExchangeError`` that KuCoin's code stands for. A call that failed for a reason that can pass
+    by itself (a rate limit, a busy exchange, a reset connection) is tried three times in all, with
+    waits of at most ``patience`` seconds.
 
-    A reply is read in pieces, up to 16 MB of it, unpacked (64 MB of a list of instruments), and no
-    request takes longer than ``total``, however slowly its reply drips in.
+    A reply may have 16 MB unpacked, a list of instruments 64 MB. It is read in pieces, so no
+    request takes longer than ``total``, however slowly its reply comes.
 
     **Threads**: any number may call at once; each has its own connection. ``close`` may be called
-    from any thread and ends all waits and requests at once. What is known of the exchange's quota
-    is shared by all of a process that ask the same host: what one was refused for a while, no other
-    asks for meanwhile. On this machine, where a port goes from one server to another, those share
-    it that ask a simulated exchange of the same process.
+    from any thread and ends all waits and requests at once. All clients of a process that ask the
+    same host share its quota: while the host refuses one of them, none of the others asks. On this
+    machine a port may pass from one server to another, so there only clients of a simulated
+    exchange in the same process share a quota.
 
     Parameters
     ----------
     venue
         Where the exchange is.
     credentials
-        For ``token(private=True)`` and spot books deeper than 100 levels, the two calls that send
-        them. KuCoin takes a timestamp that is less than 5 s off; when it refuses ours, its clock is
-        read, and the call signed again by it.
+        For ``token(private=True)`` and for spot books deeper than 100 levels; no other call sends
+        them. KuCoin accepts a timestamp that is less than 5 s off. If it refuses ours, its clock is
+        read, and the call is signed again by that clock.
     timeout
-        Seconds to connect (to look up the name, and then for each of its addresses), and to wait
-        for each piece of the reply.
+        Seconds to connect (to look up the name, and again for each of its addresses), and seconds
+        to wait for each piece of the reply.
     total
         Seconds for one request, from looking up the name to the last byte of its reply.
     session
-        A ``requests.Session`` to use for every call, from whatever thread, instead of our own; it
-        stays open. Its connections are its own: there ``total`` is looked at between two pieces of
-        the reply, and ``close`` ends nothing that waits. Our own takes proxies and certificates as
-        `network` finds them, and keeps no cookies.
+        A ``requests.Session`` for every call, from whatever thread, instead of our own; it stays
+        open. We do not control its connections: ``total`` is checked only between two pieces of a
+        reply, and ``close`` ends no request that waits. Our own session uses the proxies and
+        certificates that `network` finds, and keeps no cookies.
     patience
-        Seconds that the waits before retries may add up to; more, and the error is raised at once.
+        Seconds that the waits before retries may add up to. If a wait would exceed them, the error
+        is raised at once.
     clock
-        The time it lives in; the machine's own when left out.
+        The clock to use; the machine's own when left out.
     """
 
     def __init__(
@@ -760,23 +153,23 @@ class Rest:
         patience: float = 10.0,
         clock: clocks.Clock | None = None,
     ) -> None:
-        self._clock = clocks.current() if clock is None else clock
+        clock = clocks.current() if clock is None else clock
         self.venue = venue
-        self._credentials = credentials
-        self._clock_offsets: dict[Market, int] = {}  # ns, measured where a timestamp was refused
-        self._total = total
-        self._patience = patience
-        self._closed = self._clock.event()
-        self._transport = Transport(self._clock, timeout=timeout, session=session)
-        self._over_at: float | None = None  # monotonic seconds
-        urls = {market: venue.url(market) for market in Market}
-        self._quotas = {
-            market: quotas_of(self._clock, url, is_loopback=is_loopback(url))
-            for market, url in urls.items()
-        }
-        self._pace = _pace_of(venue, self._clock)
-        self._arrivals_lock = threading.Lock()  # guards _arrivals
-        self._arrivals = ArrivalClock()
+        self._has_key = credentials is not None
+        signer = Signer(venue, credentials, clock)
+        failures = FailureReader(venue, signer, clock)
+        self._reader = ReplyReader(venue, failures)
+        self._caller = RestCaller(
+            venue,
+            signer=signer,
+            reader=self._reader,
+            failures=failures,
+            transport=Transport(clock, timeout=timeout, session=session),
+            total=total,
+            patience=patience,
+            clock=clock,
+        )
+        self._history = History(self._caller, self._reader)
 
     def __enter__(self) -> Self:
         return self
@@ -789,108 +182,99 @@ class Rest:
 
     def close(self) -> None:
         """End every wait and every request at once. Calls then raise ``StreamStopped``."""
-        self._closed.set()
-        self._transport.close()
+        self._caller.close()
 
     def disown(self) -> None:
-        """Forget in a forked child what the parent has on its way; calls open their own then."""
-        self._arrivals_lock = threading.Lock()  # may have been held when the process was forked
-        self._transport.disown()
+        """Forget the parent's requests in a forked child; new calls open their own connections."""
+        self._reader.disown()
+        self._caller.disown()
 
     def end_by(self, moment: float | None) -> None:
-        """Let no call go on beyond a moment, those under way excepted; from any thread.
+        """Let no call that begins from now on last beyond a moment; from any thread.
 
         Parameters
         ----------
         moment
-            In the clock's monotonic seconds; None for none.
+            In the clock's monotonic seconds; None for no limit.
         """
-        self._over_at = moment
+        self._caller.end_by(moment)
 
     # -- for connections -----------------------------------------------------------------------
 
     def token(self, market: Market | str, *, private: bool = False) -> Token:
-        """Take a token for one WebSocket connection; each connect wants a new one.
+        """Fetch a token for one WebSocket connection; each connect needs a new one.
 
         Parameters
         ----------
         market
-            The product it opens.
+            The market whose topics it opens.
         private
-            Whether it is to open private topics; it opens the public ones too.
+            Whether it opens private topics too, beside the public ones.
 
         Raises
         ------
         CredentialsMissing
-            For a private one, without credentials.
+            If a private token is asked for without credentials.
         UntrustedHost
             If the credentials, or the private token, would go elsewhere than to KuCoin or this
-            machine; if the reply names a server that is neither KuCoin's, over TLS, nor the host
-            that was asked.
+            machine. Also if the reply names a server that is neither KuCoin's, over TLS, nor the
+            host that was asked.
         AuthenticationFailed
-            Saying which part of the credentials is refused.
+            If the credentials are refused; ``what`` names the part that is refused.
         """
         market = market_of("", market)
-        call = _Call(market, "/api/v1/bullet-public", f"a {market} stream token", method="POST")
+        call = Call(market, "/api/v1/bullet-public", f"a {market} stream token", method="POST")
         if private:
             call = call._replace(path="/api/v1/bullet-private", is_signed=True)
             call = call._replace(what=f"a private {market} stream token")
-        data = self._get(call, _TokenData)
-        token = Hidden(self._checked(call, lambda: decoder(str).decode(data.token)))
+        data = self._get(call, TokenData)
+        token = Hidden(self._reader.checked(call, lambda: decoder(str).decode(data.token)))
         servers = tuple(
             Server(each.endpoint, each.ping_interval / 1000, each.ping_timeout / 1000)
             for each in data.instance_servers
         )
         if not token.reveal() or not servers:
-            raise self._bad(call, "it holds no token, or no server to connect to")
+            raise self._reader.bad(call, "it holds no token, or no server to connect to")
         asked = self.venue.url(market)
         for server in servers:
             if not re.match("wss?://", server.endpoint) or not _is_address(server.endpoint):
-                raise self._bad(call, "a server's address is not a WebSocket's")
+                raise self._reader.bad(call, "a server's address is not a WebSocket's")
             if private:
                 refuse_untrusted(server.endpoint, "a private token")
             refuse_elsewhere(server.endpoint, asked)
-        # No other machine's clock is virtual, whatever its reply says.
-        simulation = (data.simulation if is_loopback(asked) else None) or _Simulation()
+        # Only an exchange on this machine may have a virtual clock, whatever a reply says.
+        simulation = (data.simulation if is_loopback(asked) else None) or Simulation()
         return Token(token.reveal(), servers, simulation.speed, simulation.lifetime)
 
     def server_time(self, market: Market | str = Market.FUTURES) -> int:
         """Read the exchange's clock, ns UTC; it counts whole milliseconds."""
         market = market_of("", market)
-        call = _Call(market, "/api/v1/timestamp", "its time")
-        return self._time(call, self._fetch(call))
+        call = Call(market, "/api/v1/timestamp", "its time")
+        return self._reader.time_ns(call, self._caller.fetch(call))
 
     def clock_offset(
         self,
         market: Market | str = Market.FUTURES,
         now_ns: Callable[[], int] | None = None,
     ) -> ClockOffset:
-        """Measure the exchange's clock against ours, from one call.
+        """Measure the exchange's clock against ours, by one call.
 
-        The exchange read its clock at some moment between our sending and receiving, so the
-        uncertainty is half the round trip, plus half of its millisecond.
+        The exchange reads its clock at some moment between our sending and receiving. So the
+        uncertainty is half the round trip, plus half of the exchange's millisecond.
 
         Parameters
         ----------
         market
-            Whose clock.
+            The market whose clock is measured.
         now_ns
             Our clock, ns UTC; the machine's wall clock when left out.
         """
-        market = market_of("", market)
-        call = _Call(market, "/api/v1/timestamp", "its time")
-        reply = self._fetch(call)
-        theirs = self._time(call, reply) + _NS_PER_MS // 2
-        half_ns = (reply.received_at_ns - reply.sent_at_ns) // 2
-        # Reckoned on the steady clock: ours may have been set meanwhile.
-        since_ns = self._clock.monotonic_ns() - reply.sent_at_ns - half_ns
-        ours = (self._clock.wall_ns if now_ns is None else now_ns)() - since_ns
-        return ClockOffset(theirs - ours, half_ns + _NS_PER_MS // 2)
+        return self._caller.clock_offset(market_of("", market), now_ns)
 
     def status(self, market: Market | str = Market.FUTURES) -> ExchangeStatus:
-        """Ask whether a market is open; nothing else tells of maintenance."""
+        """Fetch whether a market is open: the only sign of maintenance."""
         market = market_of("", market)
-        data = self._get(_Call(market, "/api/v1/status", "its status"), _StatusData)
+        data = self._get(Call(market, "/api/v1/status", "its status"), StatusData)
         return ExchangeStatus(data.status, data.msg or "")
 
     # -- instruments ---------------------------------------------------------------------------
@@ -898,22 +282,22 @@ class Rest:
     def contracts(self) -> list[Instrument]:
         """List the futures contracts, in the exchange's order.
 
-        A field that makes no sense is None and logged. A row is logged and left out if that field
-        says what its sizes mean or in what it is paid, or is needed otherwise.
+        A malformed field is None and logged. A row is logged and left out if the field is required,
+        or if it decides the meaning of the contract's sizes or the coin that it settles in.
 
         Raises
         ------
         BadReply
             If no row makes sense.
         """
-        call = _Call(
+        call = Call(
             Market.FUTURES,
             "/api/v1/contracts/active",
             "the list of contracts",
-            most=_MOST_OF_A_LIST,
+            most=MOST_OF_A_LIST,
             is_read_by_field=True,
         )
-        return self._instruments(call, _Contract, _contract_of)
+        return self._instruments(call, ContractRow, contract_of)
 
     def contract(self, symbol: str) -> Instrument:
         """Describe one futures contract.
@@ -921,31 +305,31 @@ class Rest:
         Raises
         ------
         NotFound
-            If there is none of that name.
+            If there is no contract of that name.
         BadReply
-            If what its sizes mean, or another field that is needed, makes no sense.
+            If a required field is malformed, or one that decides the meaning of its sizes.
         """
-        path = f"/api/v1/contracts/{_path_part(symbol)}"
-        return self._instrument(symbol, Market.FUTURES, path, _Contract, _contract_of)
+        path = f"/api/v1/contracts/{path_part(symbol)}"
+        return self._instrument(symbol, Market.FUTURES, path, ContractRow, contract_of)
 
     def spot_symbols(self) -> list[Instrument]:
         """List the spot pairs, in the exchange's order.
 
-        A field that makes no sense is None and logged; a row is left out if it is needed.
+        A malformed field is None and logged. A row is logged and left out if the field is required.
 
         Raises
         ------
         BadReply
             If no row makes sense.
         """
-        call = _Call(
+        call = Call(
             Market.SPOT,
             "/api/v2/symbols",
             "the list of spot symbols",
-            most=_MOST_OF_A_LIST,
+            most=MOST_OF_A_LIST,
             is_read_by_field=True,
         )
-        return self._instruments(call, _Pair, _pair_of)
+        return self._instruments(call, PairRow, pair_of)
 
     def spot_symbol(self, symbol: str) -> Instrument:
         """Describe one spot pair.
@@ -953,10 +337,10 @@ class Rest:
         Raises
         ------
         NotFound
-            If there is none of that name.
+            If there is no pair of that name.
         """
-        path = f"/api/v2/symbols/{_path_part(symbol)}"
-        return self._instrument(symbol, Market.SPOT, path, _Pair, _pair_of)
+        path = f"/api/v2/symbols/{path_part(symbol)}"
+        return self._instrument(symbol, Market.SPOT, path, PairRow, pair_of)
 
     def _instrument(
         self,
@@ -967,23 +351,23 @@ class Rest:
         parse: Callable[[T, Collection[str]], Instrument],
     ) -> Instrument:
         name = "contract" if market is Market.FUTURES else "spot symbol"
-        call = _Call(market, path, f"the {name} {symbol}", symbol=symbol, is_read_by_field=True)
-        return self._row(call, self._fetch(call), kind, parse)
+        call = Call(market, path, f"the {name} {symbol}", symbol=symbol, is_read_by_field=True)
+        return self._reader.row(call, self._caller.fetch(call), kind, parse)
 
     def _instruments(
-        self, call: _Call, kind: type[T], parse: Callable[[T, Collection[str]], Instrument]
+        self, call: Call, kind: type[T], parse: Callable[[T, Collection[str]], Instrument]
     ) -> list[Instrument]:
-        return self._rows(call, self._fetch(call).data.reveal(), kind, parse)
+        return self._reader.rows(call, self._caller.fetch(call).data.reveal(), kind, parse)
 
     # -- books and trades ----------------------------------------------------------------------
 
     def level2_snapshot(self, symbol: str, market: Market | str | None = None) -> BookSnapshot:
-        """Fetch the deepest order book that can be had.
+        """Fetch the deepest order book that is available.
 
-        Futures give up to 1000 levels per side. Spot gives 100, and all of them where there are
-        credentials that it accepts.
+        Futures return up to 1000 levels per side. Spot returns all levels if it accepts our
+        credentials, and 100 otherwise.
         """
-        if self._credentials is not None and _market_of(symbol, market) is Market.SPOT:
+        if self._has_key and market_of_symbol(symbol, market) is Market.SPOT:
             try:
                 return self.order_book(symbol, _ALL_LEVELS, market=market)
             except (AuthenticationFailed, UntrustedHost) as error:
@@ -1000,10 +384,10 @@ class Rest:
         symbol
             As the exchange spells it.
         depth
-            Levels per side; None for as many as there are without a key. More than 100 on spot
-            fetches the whole book, for which KuCoin wants a key.
+            Levels per side; None for as many as KuCoin returns without a key. More than 100 on spot
+            fetches the whole book, for which KuCoin requires a key.
         market
-            Told by the hyphen when None.
+            None takes a symbol with a hyphen for spot, any other for futures.
 
         Raises
         ------
@@ -1012,31 +396,31 @@ class Rest:
         CredentialsMissing
             If depth is above 100 on spot and there are no credentials.
         UntrustedHost, AuthenticationFailed
-            As for ``token``, for a book that wants a key.
+            As for ``token``, for a book that requires a key.
         """
-        market = _market_of(symbol, market)
+        market = market_of_symbol(symbol, market)
         if depth is not None and (isinstance(depth, bool) or depth < 1):
             raise InvalidInput(
                 f"depth must be a whole number of levels above 0, not {shown(depth)}"
             )
         path, limit, is_signed = _book_call(market, depth)
         what = f"the order book of {symbol}"
-        if is_signed and self._credentials is None:
+        if is_signed and not self._has_key:
             raise CredentialsMissing(
                 f"spot shows 100 levels per side without a key, so depth={depth} of {symbol} needs "
                 "credentials=kr.Credentials.from_env()"
             )
-        call = _Call(market, path, what, {"symbol": symbol}, symbol=symbol, is_signed=is_signed)
-        book = self._get(call, _Book)
+        call = Call(market, path, what, {"symbol": symbol}, symbol=symbol, is_signed=is_signed)
+        book = self._get(call, BookData)
         sides = (book.bids or [], book.asks or [])
         bids, asks = ([level for level in side if level[0] and level[1]] for side in sides)
         deepest = max(len(bids), len(asks))
-        is_cut = max(map(len, sides)) >= limit  # what came counts, level or not
+        is_cut = max(map(len, sides)) >= limit  # counting levels without a price or size, too
         timestamp = book.ts if book.ts is not None else book.time
         return BookSnapshot(
             symbol,
             book.sequence,
-            None if timestamp is None else self._checked(call, lambda: to_ns(timestamp)),
+            None if timestamp is None else self._reader.checked(call, lambda: to_ns(timestamp)),
             bids[:depth],
             asks[:depth],
             not is_cut and (depth is None or deepest <= depth),
@@ -1048,18 +432,19 @@ class Rest:
         Returns
         -------
         list[Trade]
-            Each sequence once; sizes in contracts on futures, base coins on spot.
+            Each sequence once. Sizes are contracts on futures, base coins on spot.
         """
-        market = _market_of(symbol, market)
+        market = market_of_symbol(symbol, market)
         path = "/api/v1/trade/history" if market is Market.FUTURES else "/api/v1/market/histories"
-        call = _Call(market, path, f"the trades of {symbol}", {"symbol": symbol}, symbol=symbol)
-        reply = self._fetch(call)
-        rows = self._decode(call, reply, list[_TradeRow])
-        times = self._checked(call, lambda: [_trade_time(row) for row in rows])
-        # Markets list them in opposite orders. Times alone would not do: a sweep's are equal.
+        call = Call(market, path, f"the trades of {symbol}", {"symbol": symbol}, symbol=symbol)
+        reply = self._caller.fetch(call)
+        rows = self._reader.decode(call, reply, list[TradeRow])
+        times = self._reader.checked(call, lambda: [_trade_time(row) for row in rows])
+        # The markets list trades in opposite orders. We sort by sequence, as the trades of one
+        # order that sweeps several levels have equal times.
         listed = sorted(zip(times, rows, strict=True), key=lambda each: each[1].sequence or each[0])
         unique = {row.sequence or (when, row.trade_id): (when, row) for when, row in listed}
-        stamps = self._stamps(reply, len(unique))
+        stamps = self._reader.stamps(reply, len(unique))
         return [
             Trade(
                 when, stamp, symbol, row.sequence, _trade_id(row), row.side, row.price or None,
@@ -1090,14 +475,14 @@ class Rest:
         interval
             One of ``records.CANDLE_INTERVALS``; futures have no 3min, 6hour and 1month here.
         start, end
-            Bounds of the open time, ns UTC, both included. Without ``end`` until now; without
-            ``start`` one page before the end.
+            Bounds of the open time, ns UTC, both included. ``end`` is now when left out; ``start``
+            is one page before the end.
         market
-            Told by the hyphen when None.
+            None takes a symbol with a hyphen for spot, any other for futures.
         on_progress
-            Called after each page with the share done and the rows so far.
+            Called after each page with the share done, 0 to 1, and the number of rows so far.
         on_wait
-            Called before each wait for a page that could not be had, with seconds and error.
+            Called before a failed page is asked for again, with the seconds to wait and the error.
 
         Returns
         -------
@@ -1110,171 +495,12 @@ class Rest:
         ChannelNotOffered
             If the market lacks that interval.
         Unreachable, BadReply, RateLimited, ExchangeUnavailable
-            If a page could not be had: the first one at once, a later one after two minutes. The
-            error's ``rows`` are those before it then.
+            If a page could not be fetched. The first page fails at once, a later one after two
+            minutes of tries; the error's ``rows`` then hold the rows before it.
         """
-        market = _market_of(symbol, market)
-        step = _step_ns(interval, market)
-        end = self._last_instant(start, end, market)
-        page = (_PAGE_ROWS[market] - 1) * step
-        start = end - page if start is None else max(start, _OPENED_NS)
-
-        def ask(low: int, high: int) -> dict[int, Candle]:
-            return _by_time(self.candles_page(symbol, interval, low, high, market=market))
-
-        def leap(low: int, high: int) -> int:
-            return self._next_candle(symbol, interval, low, high)
-
-        pair_leap = _Leaps(page, partial(self._next_pair_candle, symbol, interval))
-        return self._walk(
-            _Span.of(start, end, step, page),
-            ask,
-            lambda _, candle: candle,
-            leap=leap if market is Market.FUTURES else pair_leap,
-            on_progress=on_progress,
-            on_wait=on_wait,
+        return self._history.candles(
+            symbol, interval, start, end, market=market, on_progress=on_progress, on_wait=on_wait
         )
-
-    def _next_pair_candle(self, symbol: str, interval: str, low: int, high: int) -> tuple[int, int]:
-        """Find the next candle of a pair across a long gap, or its first one of all.
-
-        A week with trades in it has a candle of that week, however short the candles that are
-        asked for: so the first long one leads to the first short one.
-
-        Returns
-        -------
-        tuple
-            Where to go on, and how many calls it took.
-        """
-        step, begin, end = _step_ns(interval, Market.SPOT), low, high
-        calls = 0
-        for coarse in _COARSE:
-            length = _step_ns(coarse, Market.SPOT)
-            if length <= step:
-                break
-            if end - begin > (_PAGE_ROWS[Market.SPOT] - 2) * length:
-                continue
-            # From before the begin on: a candle that holds it has opened earlier.
-            page = self.candles_page(symbol, coarse, begin - length, end, market=Market.SPOT)
-            calls += 1
-            opened = [when for when in _by_time(page) if when + length > begin]
-            if opened:
-                begin, end = max(begin, min(opened)), min(end, min(opened) + length)
-            elif end == high:
-                # None at all: believed if the newest candles before the end say so, too.
-                last = self.candles_page(symbol, interval, None, high, market=Market.SPOT)
-                is_over = not any(when >= low for when in _by_time(last))
-                return (high + 1 if is_over else low), calls + 1
-            else:
-                break  # they disagree: it goes on page by page
-        return begin, calls
-
-    def _next_candle(self, symbol: str, interval: str, low: int, high: int) -> int:
-        # Given no end, futures begin with the first candle there is: across a long gap. That there
-        # is none is believed if the candles before the end, the other open question, say so too.
-        later = _by_time(self.candles_page(symbol, interval, low, None, market=Market.FUTURES))
-        if later:
-            return min(later)
-        newest = _by_time(self.candles_page(symbol, interval, None, high, market=Market.FUTURES))
-        return low if newest and max(newest) >= low else high + 1
-
-    def _walk(
-        self,
-        span: _Span,
-        ask: Callable[[int, int], dict[int, T]],
-        make: Callable[[int, T], R],
-        *,
-        leap: Callable[[int, int], int] | None = None,
-        on_progress: OnProgress | None = None,
-        on_wait: OnWait | None = None,
-    ) -> list[R]:
-        """Ask for a span part by part, until what came, or that nothing came, tells all of it.
-
-        How many rows a page holds, and from which end of what was asked for, is not relied upon: a
-        part is asked for again before the first row that came, and after the last one. Each answer
-        makes what is left shorter, so this ends.
-
-        Parameters
-        ----------
-        span
-            The whole of it.
-        ask
-            Gives rows between two times, both included, by their time; some of them at least.
-        make
-            Makes what is given of a time and its row.
-        leap
-            Tells where to go on, after a part without rows.
-        on_progress
-            Called after each page with the share done and the rows so far.
-        on_wait
-            Called before each wait with its seconds and the error.
-
-        Raises
-        ------
-        KucoinResearchError
-            If a page could not be had. Where others came before, its ``rows`` are what is whole,
-            from the begin on, and it tells how to go on.
-        """
-        found: dict[int, T] = {}
-        left = [(span.first, span.last)] if span.first <= span.last else []
-        try:
-            self._walk_on(span, left, found, ask, leap, on_progress, on_wait)
-        except KucoinResearchError as error:
-            if found:
-                whole_to = min(begin for begin, _ in left)
-                error.rows = [make(when, found[when]) for when in sorted(found) if when < whole_to]
-                upto = datetime.fromtimestamp(whole_to // _NS_PER_S, UTC).isoformat()
-                told = f"{len(error.rows):,} rows before {upto} had come; go on with start='{upto}'"
-                error.args = (f"{error}; {told}", *error.args[1:])
-            raise
-        return [make(when, found[when]) for when in sorted(found)]
-
-    def _walk_on(
-        self,
-        span: _Span,
-        left: list[tuple[int, int]],
-        found: dict[int, T],
-        ask: Callable[[int, int], dict[int, T]],
-        leap: Callable[[int, int], int] | None,
-        on_progress: OnProgress | None,
-        on_wait: OnWait | None,
-    ) -> None:
-        """Go through what is left, which says at any time what is missing."""
-        whole = max(1, span.last - span.first)
-        lasting, jump = 0.0, leap or (lambda low, _: low)
-        while left:
-            low, high = left[-1]
-            until = min(low + span.reach, high)
-            page = self._insist(partial(ask, low, until), lasting, on_wait)
-            lasting = _LASTING
-            found.update(page)
-            if page:
-                rests = [(max(page) + span.step, high), (low, min(page) - span.step)]
-            elif until < high:
-                # From that instant again, as a page's last one may have been left out.
-                rests = [(self._insist(partial(jump, until, high), lasting, on_wait), high)]
-            else:
-                rests = []
-            left[-1:] = [(begin, end) for begin, end in rests if begin <= end]
-            if on_progress is not None:
-                undone = sum(end - begin for begin, end in left)
-                on_progress(1.0 - undone / whole if left else 1.0, len(found))
-
-    def _insist(self, ask: Callable[[], R], lasting: float, on_wait: OnWait | None) -> R:
-        """Ask until there is an answer, for so many seconds."""
-        deadline, pause = self._clock.monotonic() + lasting, _FIRST_PAUSE
-        while True:
-            try:
-                return ask()
-            except KucoinResearchError as error:
-                wait = max(pause, error.retry_after) if isinstance(error, RateLimited) else pause
-                if not error.may_pass or self._clock.monotonic() + wait > deadline:
-                    raise
-                log.info("a download waits %.1f s: %s", wait, error)
-                if on_wait is not None:
-                    on_wait(wait, error)
-            self._pause(wait)
-            pause = min(2.0 * pause, _LONGEST_PAUSE)
 
     def candles_page(
         self,
@@ -1285,38 +511,16 @@ class Rest:
         *,
         market: Market | str | None = None,
     ) -> list[Candle]:
-        """Fetch one page of candles: at most 200 on futures, 1500 on spot; else as ``candles``.
+        """Fetch one page of candles: at most 200 on futures, 1500 on spot.
+
+        Parameters, result and errors are those of ``candles``.
 
         Raises
         ------
         BadReply
-            If candles come, but none of the time that both bounds ask for.
+            Also if both bounds are given and every candle of the reply lies outside of them.
         """
-        market = _market_of(symbol, market)
-        step = _step_ns(interval, market)
-        convert = _futures_candles if market is Market.FUTURES else _spot_candles
-        path, params = convert(symbol, interval, start, end)
-        call = _Call(market, path, f"{interval} candles of {symbol}", params, symbol=symbol)
-        reply = self._fetch(call, patience=_ONE_WINDOW)
-        row_type = _FuturesCandle if market is Market.FUTURES else _SpotCandle
-        rows: list[_FuturesCandle | _SpotCandle] = self._decode(call, reply, list[row_type])  # type: ignore[valid-type]
-        by_time = self._checked(call, lambda: {to_ns(row.start): row for row in rows})
-        if start is not None and end is not None:
-            self._refuse_elsewhere(call, by_time, start, end, step)
-        kept = [
-            (when, by_time[when])
-            for when in sorted(by_time)
-            if (start is None or when >= start) and (end is None or when <= end)
-        ]
-        # Of a premium's or an interest's candles, 0 is a value like any other.
-        nothing = 0.0 if symbol.startswith(".") else None
-        return [
-            Candle(
-                when, stamp, symbol, interval, row.open or nothing, row.high or nothing,
-                row.low or nothing, row.close or nothing, row.volume, row.turnover,
-            )
-            for stamp, (when, row) in zip(self._stamps(reply, len(kept)), kept, strict=True)
-        ]  # fmt: skip
+        return self._history.candles_page(symbol, interval, start, end, market=market)
 
     def funding_rates(
         self,
@@ -1336,44 +540,21 @@ class Rest:
         start, end
             Bounds of the settlement, ns UTC, both included.
         on_progress, on_wait
-            As for ``candles``, and so are the errors of a page that could not be had.
+            As for ``candles``. A page that could not be fetched raises as there, too.
 
         Returns
         -------
         list[FundingRate]
-            Ascending; settlements carry no granularity.
+            Ascending. Their granularity is None: KuCoin's history does not have it.
 
         Raises
         ------
         ChannelNotOffered
             For a spot symbol.
         """
-        if _market_of(symbol, None) is Market.SPOT:
-            raise ChannelNotOffered(f"{symbol} is a spot pair; only perpetual futures have funding")
-        span = _Span.of(max(start, _OPENED_NS), end, _FUNDING_STEP)
-
-        def ask(low: int, high: int) -> dict[int, FundingRate]:
-            return self._funding_page(symbol, low, high)
-
-        return self._walk(
-            span, ask, lambda _, rate: rate, on_progress=on_progress, on_wait=on_wait
-        )  # fmt: skip
-
-    def _funding_page(self, symbol: str, first: int, last: int) -> dict[int, FundingRate]:
-        path = "/api/v1/contract/funding-rates"
-        params: dict[str, str | int] = {
-            "symbol": symbol, "from": first // _NS_PER_MS, "to": last // _NS_PER_MS,
-        }  # fmt: skip
-        call = _Call(Market.FUTURES, path, f"funding rates of {symbol}", params, symbol=symbol)
-        reply = self._fetch(call, patience=_ONE_WINDOW)
-        rows = self._decode(call, reply, list[_FundingRow] | None) or []
-        times = self._checked(call, lambda: [to_ns(row.timepoint) for row in rows])
-        self._refuse_elsewhere(call, times, first, last, _FUNDING_STEP)
-        return {
-            when: FundingRate(when, stamp, symbol, row.funding_rate, None)
-            for when, stamp, row in zip(times, self._stamps(reply, len(rows)), rows, strict=True)
-            if first <= when <= last
-        }
+        return self._history.funding_rates(
+            symbol, start, end, on_progress=on_progress, on_wait=on_wait
+        )
 
     def index_prices(
         self,
@@ -1392,24 +573,21 @@ class Rest:
         index
             Its own symbol, such as ``.KXBTUSDT``.
         start, end
-            Bounds, ns UTC, both included. Without ``end`` until now; without ``start`` a hundred
-            seconds.
+            Bounds, ns UTC, both included. ``end`` is now when left out; ``start`` is a hundred
+            seconds before the end.
         symbol
-            What to call it in the rows; the index itself unless given.
+            The symbol of the rows; that of the index unless given.
         on_progress, on_wait
-            As for ``candles``, and so are the errors of a page that could not be had.
+            As for ``candles``. A page that could not be fetched raises as there, too.
 
         Returns
         -------
         list[MarkPrice]
-            Ascending, without mark prices; nothing where there is no such index.
+            Ascending, without mark prices; empty if there is no such index.
         """
-        series = _Series("/api/v1/index/query", index, _NS_PER_S)
-
-        def make(when: int, point: tuple[int, float]) -> MarkPrice:
-            return MarkPrice(when, point[0], symbol or index, None, point[1] or None)
-
-        return self._points(series, start, end, make, on_progress, on_wait)
+        return self._history.index_prices(
+            index, start, end, symbol=symbol, on_progress=on_progress, on_wait=on_wait
+        )
 
     def premium_index(
         self,
@@ -1422,60 +600,59 @@ class Rest:
     ) -> list[PremiumIndex]:
         """Fetch a perpetual contract's premium over its index, minute by minute.
 
-        All is as for ``index_prices``; without ``start`` a hundred minutes.
+        Parameters and errors are those of ``index_prices``. ``start`` is a hundred minutes before
+        the end when left out.
         """
-        series = _Series("/api/v1/premium/query", f".{symbol}PI", 60 * _NS_PER_S)
-
-        def make(when: int, point: tuple[int, float]) -> PremiumIndex:
-            return PremiumIndex(when, point[0], symbol, point[1])
-
-        return self._points(series, start, end, make, on_progress, on_wait)
+        return self._history.premium_index(
+            symbol, start, end, on_progress=on_progress, on_wait=on_wait
+        )
 
     def mark_price(self, symbol: str) -> MarkPrice:
         """Fetch a futures contract's mark and index price of this second."""
-        path = f"/api/v1/mark-price/{_path_part(symbol)}/current"
-        call = _Call(Market.FUTURES, path, f"the mark price of {symbol}", symbol=symbol)
-        reply = self._fetch(call)
-        row: _Point = self._decode(call, reply, _Point)
-        when = self._checked(call, lambda: to_ns(row.time_point))
-        stamp = self._stamps(reply, 1)[0]
+        path = f"/api/v1/mark-price/{path_part(symbol)}/current"
+        call = Call(Market.FUTURES, path, f"the mark price of {symbol}", symbol=symbol)
+        reply = self._caller.fetch(call)
+        row: Point = self._reader.decode(call, reply, Point)
+        when = self._reader.checked(call, lambda: to_ns(row.time_point))
+        stamp = self._reader.stamps(reply, 1)[0]
         return MarkPrice(when, stamp, symbol, row.value or None, row.index_price or None)
 
     def tickers(self, market: Market | str = Market.FUTURES) -> list[Ticker]:
         """Fetch the best bid and ask and the last trade of every symbol of a market.
 
-        Spot has neither sequence, last size nor side here, and one time for all.
+        On spot ``sequence``, the last size and the side are None, and all rows have one time.
         """
         market = market_of("", market)
         if market is Market.SPOT:
             return self._spot_tickers()
-        call = _Call(market, "/api/v1/allTickers", "all futures tickers", is_read_by_field=True)
-        reply = self._fetch(call)
-        rows = self._rows(call, reply.data.reveal(), _FuturesTicker, _as_it_is)
-        times = _instants(call, [row.ts for row in rows])
+        call = Call(market, "/api/v1/allTickers", "all futures tickers", is_read_by_field=True)
+        reply = self._caller.fetch(call)
+        rows = self._reader.rows(call, reply.data.reveal(), FuturesTicker, as_it_is)
+        times = instants_of(call, [row.ts for row in rows])
+        stamps = self._reader.stamps(reply, len(rows))
         return [
             Ticker(
                 when, stamp, row.symbol, row.sequence, row.price or None, row.size,
                 row.side, row.best_bid_price or None, row.best_bid_size,
                 row.best_ask_price or None, row.best_ask_size,
             )
-            for when, stamp, row in zip(times, self._stamps(reply, len(rows)), rows, strict=True)
+            for when, stamp, row in zip(times, stamps, rows, strict=True)
         ]  # fmt: skip
 
     def _spot_tickers(self) -> list[Ticker]:
-        call = _Call(
+        call = Call(
             Market.SPOT, "/api/v1/market/allTickers", "all spot tickers", is_read_by_field=True
         )
-        reply = self._fetch(call)
-        data = self._row(call, reply, _SpotTickers, _as_it_is)
-        rows = self._rows(call, bytes(data.ticker), _SpotTicker, _as_it_is)
-        (when,) = _instants(call, [data.time])
+        reply = self._caller.fetch(call)
+        data = self._reader.row(call, reply, SpotTickers, as_it_is)
+        rows = self._reader.rows(call, bytes(data.ticker), SpotTicker, as_it_is)
+        (when,) = instants_of(call, [data.time])
         return [
             Ticker(
                 when, stamp, row.symbol, None, row.last or None, None, None,
                 row.buy or None, row.best_bid_size, row.sell or None, row.best_ask_size,
             )
-            for stamp, row in zip(self._stamps(reply, len(rows)), rows, strict=True)
+            for stamp, row in zip(self._reader.stamps(reply, len(rows)), rows, strict=True)
         ]  # fmt: skip
 
     def stats(
@@ -1483,559 +660,70 @@ class Rest:
     ) -> list[Snapshot]:
         """Fetch the statistics of the last 24 hours, of one symbol or of a whole market.
 
-        Futures do not date them, so ``timestamp`` is None there.
+        KuCoin sends no time with those of futures, so their ``timestamp`` is None.
         """
-        market = market_of("", market) if symbol is None else _market_of(symbol, market)
+        market = market_of("", market) if symbol is None else market_of_symbol(symbol, market)
         fetch = self._contract_stats if market is Market.FUTURES else self._pair_stats
         return fetch(symbol)
 
     def _contract_stats(self, symbol: str | None) -> list[Snapshot]:
-        path = "active" if symbol is None else _path_part(symbol)
+        path = "active" if symbol is None else path_part(symbol)
         what = f"the statistics of {symbol or 'all contracts'}"
-        call = _Call(
+        call = Call(
             Market.FUTURES,
             f"/api/v1/contracts/{path}",
             what,
             symbol=symbol,
             is_read_by_field=True,
         )
-        reply = self._fetch(call)
+        reply = self._caller.fetch(call)
         if symbol:
-            rows = [self._row(call, reply, _ContractStats, _as_it_is)]
+            rows = [self._reader.row(call, reply, ContractStats, as_it_is)]
         else:
-            rows = self._rows(call, reply.data.reveal(), _ContractStats, _as_it_is)
+            rows = self._reader.rows(call, reply.data.reveal(), ContractStats, as_it_is)
         return [
             Snapshot(
                 None, stamp, row.symbol, row.last_trade_price or None, row.high_price or None,
                 row.low_price or None, row.volume, row.turnover, row.price_chg, row.price_chg_pct,
             )
-            for stamp, row in zip(self._stamps(reply, len(rows)), rows, strict=True)
+            for stamp, row in zip(self._reader.stamps(reply, len(rows)), rows, strict=True)
         ]  # fmt: skip
 
     def _pair_stats(self, symbol: str | None) -> list[Snapshot]:
         path = "/api/v1/market/allTickers" if symbol is None else "/api/v1/market/stats"
         params: dict[str, str | int] = {} if symbol is None else {"symbol": symbol}
         what = f"the statistics of {symbol or 'all pairs'}"
-        call = _Call(Market.SPOT, path, what, params, symbol=symbol, is_read_by_field=True)
-        reply = self._fetch(call)
+        call = Call(Market.SPOT, path, what, params, symbol=symbol, is_read_by_field=True)
+        reply = self._caller.fetch(call)
         if symbol:
-            rows = [self._row(call, reply, _SpotTicker, _as_it_is)]
-            (when,) = _instants(call, [rows[0].time])
+            rows = [self._reader.row(call, reply, SpotTicker, as_it_is)]
+            (when,) = instants_of(call, [rows[0].time])
         else:
-            data = self._row(call, reply, _SpotTickers, _as_it_is)
-            rows = self._rows(call, bytes(data.ticker), _SpotTicker, _as_it_is)
-            (when,) = _instants(call, [data.time])
+            data = self._reader.row(call, reply, SpotTickers, as_it_is)
+            rows = self._reader.rows(call, bytes(data.ticker), SpotTicker, as_it_is)
+            (when,) = instants_of(call, [data.time])
         return [
             Snapshot(
                 when, stamp, row.symbol, row.last or None, row.high or None, row.low or None,
                 row.vol, row.vol_value, row.change_price, row.change_rate,
             )
-            for stamp, row in zip(self._stamps(reply, len(rows)), rows, strict=True)
+            for stamp, row in zip(self._reader.stamps(reply, len(rows)), rows, strict=True)
         ]  # fmt: skip
 
-    def _last_instant(self, start: int | None, end: int | None, market: Market) -> int:
-        # A download may begin when the last one has just used up the quota.
-        call = _Call(market, "/api/v1/timestamp", "its time")
-        now = self._time(call, self._fetch(call, patience=_ONE_WINDOW))
-        refuse_future(start, now)
-        return now if end is None else min(end, now)
-
-    def _points(
-        self,
-        series: _Series,
-        start: int | None,
-        end: int | None,
-        make: Callable[[int, tuple[int, float]], R],
-        on_progress: OnProgress | None,
-        on_wait: OnWait | None,
-    ) -> list[R]:
-        # Arrival and value by time. Each call asks for no more points than a page holds.
-        end = self._last_instant(start, end, Market.FUTURES)
-        page = _QUERY_ROWS * series.step - _NS_PER_MS
-        start = end - page if start is None else max(start, _OPENED_NS)
-
-        def ask(low: int, high: int) -> dict[int, tuple[int, float]]:
-            return self._points_page(series, low, high)
-
-        return self._walk(
-            _Span.of(start, end, series.step, page), ask, make,
-            on_progress=on_progress, on_wait=on_wait,
-        )  # fmt: skip
-
-    def _points_page(self, series: _Series, low: int, high: int) -> dict[int, tuple[int, float]]:
-        params: dict[str, str | int] = {
-            "symbol": series.symbol, "startAt": low // _NS_PER_MS, "endAt": high // _NS_PER_MS,
-            "maxCount": _QUERY_ROWS,
-        }  # fmt: skip
-        call = _Call(Market.FUTURES, series.path, f"the history of {series.symbol}", params)
-        reply = self._fetch(call, patience=_ONE_WINDOW)
-        data: _Points = self._decode(call, reply, _Points)
-        rows = sorted(data.data_list, key=lambda row: row.time_point)
-        times = self._checked(call, lambda: [to_ns(row.time_point) for row in rows])
-        self._refuse_elsewhere(call, times, low, high, series.step)
-        stamped = zip(times, self._stamps(reply, len(rows)), rows, strict=True)
-        return {when: (stamp, row.value) for when, stamp, row in stamped if low <= when <= high}
-
-    def _refuse_elsewhere(
-        self, call: _Call, times: Collection[int], low: int, high: int, step: int
-    ) -> None:
-        # A server that goes on giving the same rows must not pass for one that has no more. Less
-        # than a step beside what was asked for is another reading of the bounds.
-        if times and not any(low - step < when < high + step for when in times):
-            raise self._bad(call, "none of its rows is of the time that was asked for")
-
-    # -- one call ------------------------------------------------------------------------------
-
-    def _get(self, call: _Call, kind: type[T]) -> T:
-        return cast("T", self._decode(call, self._fetch(call), kind))
-
-    def _row(
-        self, call: _Call, reply: _Reply, kind: type[T], parse: Callable[[T, Collection[str]], R]
-    ) -> R:
-        """Read one object; an odd field that is not needed is null, and told."""
-        self._refuse_nothing(call, reply, kind)
-        raw = reply.data.reveal()
-        facts, odd = self._checked(call, lambda: read_fields(raw, kind))
-        made = self._checked(call, lambda: parse(facts, odd))
-        _tell_odd(call, [_without(call, call.symbol or "it", odd)] if odd else [])
-        return made
-
-    def _rows(
-        self, call: _Call, raw: bytes, kind: type[T], parse: Callable[[T, Collection[str]], R]
-    ) -> list[R]:
-        """Read a list, row by row where one makes no sense; what is left out is told."""
-        try:
-            rows = decoder(list[kind], strict=False).decode(raw)  # type: ignore[valid-type]
-            return [parse(row, ()) for row in rows]
-        except UNREADABLE as error:
-            if len(raw) > _MOST_BY_ROW:
-                raise self._bad(call, str(error)[:200]) from error
-        found: list[R] = []
-        told: list[str] = []
-        for row in self._checked(call, lambda: elements(raw)):
-            try:
-                facts, odd = read_fields(row, kind)
-                found.append(parse(facts, odd))
-            except UNREADABLE as error:
-                told.append(f"left out of {call.what}: {_name_of(row)}, as {str(error)[:200]}")
-                continue
-            if odd:
-                told.append(_without(call, _name_of(row), odd))
-        if told and not found:
-            raise self._bad(call, f"none of its {len(told)} rows makes sense; {told[0]}")
-        _tell_odd(call, told)
-        return found
-
-    def _refuse_nothing(self, call: _Call, reply: _Reply, kind: Any) -> None:
-        if (
-            reply.data.reveal() == b"null"
-            and call.symbol is not None
-            and type(None) not in _options(kind)
-        ):
-            # So spot answers, with a code of success, when it does not know a symbol.
-            raise self._refused(call, "", "nothing", 200)
-
-    def _decode(self, call: _Call, reply: _Reply, kind: Any) -> Any:
-        self._refuse_nothing(call, reply, kind)
-        return self._checked(call, lambda: decoder(kind, strict=False).decode(reply.data.reveal()))
-
-    def _checked(self, call: _Call, read: Callable[[], T]) -> T:
-        try:
-            return read()
-        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-            if not call.holds_secrets:
-                raise self._bad(call, str(error)[:200]) from error
-            why = str(error)[:200]
-        raise self._bad(call, why)
-
-    def _bad(self, call: _Call, why: str) -> BadReply:
-        host = self._host(call.market)
-        return BadReply(f"the reply of {host} to {call.what} is not as documented: {why}")
-
-    def _time(self, call: _Call, reply: _Reply) -> int:
-        return self._checked(call, lambda: to_ns(self._decode(call, reply, _Integer)))
-
-    def _stamps(self, reply: _Reply, count: int) -> range:
-        with self._arrivals_lock:
-            first = self._arrivals.begin(reply.received_ns)
-            self._arrivals.end(first + count)
-        return range(first, first + count)
-
-    def _host(self, market: Market) -> str:
-        return urlsplit(self.venue.url(market)).netloc
-
-    def _pool(self, call: _Call) -> Pool:
-        """Tell whose quota a call takes from: that of this address, or of the account."""
-        key = None
-        if call.is_signed and self._credentials is not None:
-            key = hash(self._credentials.key)  # Python salts it: it leads back to no key
-        return Pool(call.market, key)
-
-    def _fetch(self, call: _Call, *, patience: float = 0.0) -> _Reply:
-        deadline = self._clock.monotonic() + max(patience, self._patience)
-        if self._over_at is not None:
-            deadline = min(deadline, self._over_at)
-        attempt = 0
-        has_set_clock = False
-        while True:
-            self._await_turn(call, deadline)
-            try:
-                outcome = self._attempt(call)
-            finally:
-                self._quotas[call.market].over(self._pool(call), call.weight)
-            if isinstance(outcome, _Reply):
-                return outcome
-            if call.is_signed and _is_about_clock(outcome):
-                if not has_set_clock:
-                    has_set_clock = True
-                    self._set_clock(call.market)
-                    continue
-                self._clock_offsets.pop(call.market, None)  # it did not help: it may be wrong
-            attempt += 1
-            delay = self._delay(call, outcome, attempt)
-            if outcome.may_pass or isinstance(outcome.error, Unreachable):
-                outcome.error.may_pass = True
-            if not outcome.may_pass or attempt == _TRIES:
-                raise outcome.error from outcome.cause
-            if self._clock.monotonic() + delay > deadline:
-                raise outcome.error from outcome.cause
-            log.info("asks again in %.1f s: %s", delay, outcome.error)
-            self._pause(delay)
-
-    def _delay(self, call: _Call, failure: _Failure, attempt: int) -> float:
-        """Give the seconds until the next try; others wait as well where they would be refused."""
-        delay = failure.wait
-        if delay is None and failure.may_pass and attempt < _TRIES:
-            delay = _FIRST_BACKOFF * 2 ** (attempt - 1) * (0.5 + self._clock.random.random())
-        elif delay is None:  # there is no next try; others wait as long as the caller is told to
-            delay = failure.error.retry_after if isinstance(failure.error, RateLimited) else 0.0
-        if failure.refuses:
-            pool = self._pool(call) if failure.refuses == "pool" else None
-            self._quotas[call.market].refuse(pool, delay)
-        return delay
-
-    def _set_clock(self, market: Market) -> None:
-        # The offset is zero until then, and stays so when it cannot be measured.
-        try:
-            offset = self.clock_offset(market).offset_ns
-        except KucoinResearchError as error:
-            log.info("the exchange's clock could not be read: %s", error)
-            return
-        self._clock_offsets[market] = offset
-        log.warning("%s; calls are signed by the exchange's", _tell_offset(offset))
-
-    def _attempt(self, call: _Call) -> _Reply | _Failure:
-        """Try once; what fails leaves without the frames that hold a signature or a token."""
-        if not call.holds_secrets:
-            return self._try(call)
-        call = call._replace(proof=self._proof(call) if call.is_signed else None)
-        return sealed(lambda: _without_frames(self._try(call), call.mask), call.mask)
-
-    def _proof(self, call: _Call) -> _Proof:
-        credentials = self._credentials
-        if credentials is None:
-            raise CredentialsMissing(
-                f"{call.what} needs credentials; pass credentials=kr.Credentials.from_env()"
-            )
-        refuse_untrusted(self.venue.url(call.market), "an API key")
-        now_ns = self._clock.wall_ns() + self._clock_offsets.get(call.market, 0)
-        return _Proof(
-            credentials,
-            lambda: signed_headers(
-                credentials,
-                method=call.method,
-                path=call.target,
-                timestamp_ms=now_ns // _NS_PER_MS,
-            ),
-        )
-
-    def _await_turn(self, call: _Call, deadline: float) -> None:
-        """Wait until a call may be sent; its weight is taken from the quota then."""
-        if self._pace is not None:
-            self._await(self._pace.take, call, deadline)
-        take = partial(self._quotas[call.market].take, self._pool(call), call.weight)
-        self._await(partial(take, is_urgent=call.is_urgent), call, deadline)
-
-    def _await(self, take: Callable[[], float], call: _Call, deadline: float) -> None:
-        while wait := take():
-            if self._clock.monotonic() + wait > deadline:
-                refused = RateLimited(
-                    f"{self._host(call.market)} takes no more requests for {_whole(wait)} s, "
-                    f"so {call.what} was not asked for; try again then, and ask less often",
-                    retry_after=wait,
-                )
-                refused.may_pass = True
-                raise refused
-            self._pause(wait)
-
-    def _pause(self, seconds: float) -> None:
-        if self._closed.wait(seconds):
-            raise self._stopped()
-
-    def _stopped(self) -> StreamStopped:
-        return StreamStopped(f"the REST side of {self.venue.name!r} was closed; open a new one")
-
-    def _try(self, call: _Call) -> _Reply | _Failure:
-        if self._closed.is_set():
-            raise self._stopped()
-        url = self.venue.url(call.market)
-        sent, sent_at_ns = self._clock.monotonic(), self._clock.monotonic_ns()
-        try:
-            reply = self._transport.send(
-                call.method,
-                url + call.target,
-                headers=_HEADERS,
-                auth=call.proof,
-                bound=Bound(self._clock, self._total, until=self._over_at),
-                most=call.most,
-                is_loopback=is_loopback(url),
-            )
-        except TransportError as error:
-            if self._closed.is_set():
-                raise self._stopped() from error
-            return _network_failure(call, url, error)
-        received_at_ns, received_ns = self._clock.monotonic_ns(), self._clock.wall_ns()
-        told = _told(reply.headers, sent, self._clock.monotonic())
-        self._quotas[call.market].learn(self._pool(call), call.weight, told)
-        envelope = _parse_envelope(reply.body, is_read_by_field=call.is_read_by_field)
-        if envelope is not None and envelope[0] == "200000":
-            return _Reply(Hidden(envelope[2]), sent_at_ns, received_at_ns, received_ns)
-        return self._failure(call, reply, envelope)
-
-    def _failure(
-        self, call: _Call, reply: Reply, envelope: tuple[str, str, bytes] | None
-    ) -> _Failure:
-        status = reply.status
-        # KuCoin sends none of these; a proxy or Cloudflare may.
-        later = _seconds(reply.headers.get("Retry-After"), self._clock.wall_ns())
-        reset = _milliseconds(reply.headers.get("gw-ratelimit-reset"))
-        reset = later if reset is None else reset
-        if envelope is not None:
-            return self._refusal(call, envelope, status, reset)
-        # Cloudflare's block (error 1015) is a page, not JSON.
-        is_block = status in (403, 429) and _BLOCK.search(reply.body[:16_384])
-        if status == 429 or is_block:
-            code = "1015" if is_block else "429"
-            failure = self._refusal(call, (code, "", b""), status, reset)
-            return failure._replace(refuses="host")
-        text = _describe(status, reply.body, call.mask)
-        if status == 503 and later is not None:
-            error = self._unreadable(call, text, f" in {_whole(later)} s")
-            return _Failure(error, may_pass=True, wait=later, refuses="host")
-        return _Failure(self._unreadable(call, text), may_pass=status >= 500)
-
-    def _refusal(
-        self, call: _Call, envelope: tuple[str, str, bytes], status: int, reset: float | None
-    ) -> _Failure:
-        code, message, _ = envelope
-        error = self._refused(call, code, message, status, wait=reset)
-        if not isinstance(error, RateLimited):
-            return _Failure(error, may_pass=code in _PASSING or status >= 500)
-        wait = reset
-        if wait is None and code not in _PASSING and code != "429":
-            wait = error.retry_after
-        return _Failure(error, may_pass=True, wait=wait, refuses="pool")
-
-    def _unreadable(self, call: _Call, text: str, when: str = "") -> BadReply:
-        error = BadReply(
-            f"{self._host(call.market)} answered {call.what} with {text} instead of KuCoin's JSON; "
-            f"try again{when}, and if it stays look for a proxy, a login portal or maintenance"
-        )
-        error.may_pass = True
-        return error
-
-    def _refused(
-        self, call: _Call, code: str, message: str, status: int, *, wait: float | None = None
-    ) -> ExchangeError:
-        # Without a code it is the success that holds nothing.
-        if self._credentials is not None:
-            message = self._credentials.mask(message)
-        # Cut last: half a secret would not be found.
-        code, message = call.mask(code)[:40], call.mask(message)[:200]
-        meaning = _meaning(code, call.market, status) if code else _BY_STATUS[404]
-        said = f" ({message!r})" if message and code else ""
-        answer = f"code {code}{said}" if code else message
-        clock = _tell_offset(self._clock_offsets.get(call.market))
-        fix = meaning.fix.format(market=call.market, clock=f"{clock}; set it by a time server")
-        if wait is not None and issubclass(meaning.error, RateLimited):
-            fix = f"wait {_whole(wait)} s and {_SLOWER}"
-        hint = spelling_hint(call.symbol, call.market) if call.symbol is not None else ""
-        if hint and issubclass(meaning.error, NotFound | InvalidRequest):
-            fix = f"{hint}, or {fix}"
-        text = f"{self._host(call.market)} answered {call.what} with {answer}; {fix}"
-        if issubclass(meaning.error, RateLimited):
-            retry_after = (meaning.retry_after or 1.0) if wait is None else wait
-            return meaning.error(text, code=code, http_status=status, retry_after=retry_after)
-        if issubclass(meaning.error, AuthenticationFailed):
-            return meaning.error(text, code=code, http_status=status, what=meaning.what)
-        return meaning.error(text, code=code, http_status=status)
-
-
-_MOST_TOLD = 20  # rows of a reply, a line each
-
-
-def _tell_odd(call: _Call, told: list[str]) -> None:
-    for text in told[:_MOST_TOLD]:
-        log.warning("%s", text)
-    if len(told) > _MOST_TOLD:
-        log.warning("in %s, %d more rows are odd", call.what, len(told) - _MOST_TOLD)
-
-
-def _without(call: _Call, name: str, odd: list[str]) -> str:
-    return f"{name} in {call.what} is without its {', '.join(odd)}, which makes no sense"
-
-
-def _name_of(row: bytes) -> str:
-    try:
-        return str(decoder(str).decode(members(row)["symbol"]))[:40]
-    except (*UNREADABLE, KeyError):
-        return "a row without a symbol"
-
-
-# What the sizes of a contract mean, and in what they are paid, is not guessed.
-_NEVER_GUESSED = ("isInverse", "settleCurrency")
-
-
-def _contract_of(facts: _Contract, odd: Collection[str]) -> Instrument:
-    for name in _NEVER_GUESSED:
-        if name in odd:
-            raise ValueError(f"its {name} makes no sense, and what its sizes are worth rests on it")
-    is_inverse = facts.multiplier < 0 if facts.is_inverse is None else facts.is_inverse
-    if not is_inverse and facts.multiplier < 0:
-        raise ValueError("its multiplier is that of an inverse contract, its isInverse is not")
-    interval = facts.current_funding_rate_granularity
-    if not interval and "currentFundingRateGranularity" not in odd:
-        interval = facts.funding_rate_granularity
-    return Instrument(
-        symbol=facts.symbol,
-        market=Market.FUTURES,
-        base=facts.base_currency,
-        quote=facts.quote_currency,
-        settle=facts.settle_currency
-        or (facts.base_currency if is_inverse else facts.quote_currency),
-        tick_size=facts.tick_size,
-        lot_size=facts.lot_size,
-        min_size=facts.lot_size,
-        max_size=facts.max_order_qty,
-        contract_multiplier=facts.multiplier,
-        is_inverse=is_inverse,
-        maker_fee=facts.maker_fee_rate,
-        taker_fee=facts.taker_fee_rate,
-        status=facts.status or None,
-        max_leverage=facts.max_leverage,
-        funding_interval_ms=interval or None,
-        index_symbol=facts.index_symbol or None,
-        expires=_instant(facts.expire_date),
-        display_name=facts.display_symbol or None,
-    )
-
-
-_SPOT_STATUS = {True: "Open", False: "Closed", None: None}
-
-
-def _pair_of(facts: _Pair, _: Collection[str]) -> Instrument:
-    fee = _SPOT_FEES.get(facts.fee_category or 0)
-    maker, taker = (
-        None if fee is None or coefficient is None else fee * coefficient
-        for coefficient in (facts.maker_fee_coefficient, facts.taker_fee_coefficient)
-    )
-    return Instrument(
-        symbol=facts.symbol,
-        market=Market.SPOT,
-        base=facts.base_currency,
-        quote=facts.quote_currency,
-        settle=facts.quote_currency,
-        tick_size=facts.price_increment,
-        lot_size=facts.base_increment,
-        min_size=facts.base_min_size,
-        max_size=facts.base_max_size,
-        maker_fee=maker,
-        taker_fee=taker,
-        status=_SPOT_STATUS[facts.enable_trading],
-        display_name=facts.name,
-    )
-
-
-def _without_frames(outcome: _Reply | _Failure, mask: Callable[[str], str]) -> _Reply | _Failure:
-    if isinstance(outcome, _Reply):
-        return outcome
-    return outcome._replace(error=bare(outcome.error, mask), cause=None)
-
-
-def _is_about_clock(failure: _Failure) -> bool:
-    return isinstance(failure.error, AuthenticationFailed) and failure.error.what == "clock"
-
-
-def _tell_offset(offset_ns: int | None) -> str:
-    if offset_ns is None:
-        return "this machine's clock is more than 5 s off"
-    side = "behind" if offset_ns > 0 else "ahead of"
-    return f"this machine's clock is {abs(offset_ns) / 1e9:.1f} s {side} the exchange's"
-
-
-_HEADERS = {
-    "User-Agent": f"kucoin-research/{_version()}",
-    "Accept": "application/json",
-    "Accept-Encoding": ENCODINGS,
-}
-
-
-def _pace_of(venue: Venue, clock: clocks.Clock) -> Pace | None:
-    """Give the pace that all who ask a venue share; no Cloudflare is before this machine's."""
-    if venue.is_loopback:
-        return None
-    return pace_of(clock, venue.futures_url, _BURST, _PER_SECOND)
-
-
-def _as_it_is(row: T, _: Collection[str]) -> T:
-    return row
-
-
-def _options(kind: Any) -> tuple[Any, ...]:
-    return getattr(kind, "__args__", ())
+    def _get(self, call: Call, kind: type[T]) -> T:
+        return cast("T", self._reader.decode(call, self._caller.fetch(call), kind))
 
 
 def _is_address(url: str) -> bool:
     try:
-        return urlsplit(url).port != 0  # a port that is no number shows only when asked for
+        return urlsplit(url).port != 0  # raises for a port that is no number
     except ValueError:
         return False
 
 
-def _market_of(symbol: object, market: Market | str | None) -> Market:
-    if not isinstance(symbol, str) or not symbol.strip():
-        raise UnknownSymbol(
-            f"a symbol is text such as 'XBTUSDTM' or 'BTC-USDT', not {shown(symbol)}"
-        )
-    return market_of(symbol, market)
-
-
-def _instant(value: int | None) -> int | None:
-    """Read an optional time; one before 1970 or beyond 2262 is none."""
-    try:
-        return None if value is None else to_ns(value)
-    except MessageBroken:
-        return None
-
-
-def _instants(call: _Call, values: list[int | None]) -> list[int | None]:
-    """Read the times of rows; those that are none are told."""
-    times = [_instant(value) for value in values]
-    lost = sum(value is not None for value in values) - sum(when is not None for when in times)
-    if lost:
-        log.warning("%d times in %s make no sense, and are left out", lost, call.what)
-    return times
-
-
-def _path_part(symbol: str) -> str:
-    _market_of(symbol, None)
-    # A dot or two would climb the path instead of naming a symbol.
-    return quote(symbol, safe="") if symbol.strip(".") else "%2E" * len(symbol)
-
-
 def _book_call(market: Market, depth: int | None) -> tuple[str, int, bool]:
-    # The shallowest call that reaches the depth, how many levels a side it gives at most, and
-    # whether it is signed.
+    # Returns the shallowest call that reaches the depth, the most levels per side that it returns,
+    # and whether it is signed.
     if market is Market.FUTURES:
         if depth is None or depth > 100:
             return "/api/v1/level2/snapshot", 1000, False
@@ -2047,54 +735,14 @@ def _book_call(market: Market, depth: int | None) -> tuple[str, int, bool]:
     return f"/api/v1/market/orderbook/level2_{limit}", limit, False
 
 
-def _trade_time(row: _TradeRow) -> int:
+def _trade_time(row: TradeRow) -> int:
     value = row.ts if row.ts is not None else row.time
     if value is None:
         raise ValueError("a trade without a time")
     return to_ns(value)
 
 
-def _trade_id(row: _TradeRow) -> str | None:
-    # Spot sends none here; on the stream its trade id is the sequence.
+def _trade_id(row: TradeRow) -> str | None:
+    # Spot sends no trade id here; on its stream the trade id is the sequence.
     identity = row.trade_id if row.trade_id is not None else row.sequence
     return None if identity is None else str(identity)
-
-
-def _step_ns(interval: str, market: Market) -> int:
-    minutes = _MINUTES.get(interval)
-    if minutes is None:
-        raise UnknownChannel(
-            f"no candle interval {shown(interval)}; intervals: {', '.join(CANDLE_INTERVALS)}"
-        )
-    if interval in _NOT_OVER_REST[market]:
-        raise ChannelNotOffered(
-            f"KuCoin {market} has no {interval} candles over REST; "
-            "fetch a shorter interval and resample it"
-        )
-    return minutes * 60 * _NS_PER_S
-
-
-def _by_time(candles: Iterable[Candle]) -> dict[int, Candle]:
-    return {each.timestamp: each for each in candles if each.timestamp is not None}
-
-
-_Request: TypeAlias = tuple[str, dict[str, str | int]]
-
-
-def _futures_candles(symbol: str, interval: str, start: int | None, end: int | None) -> _Request:
-    params: dict[str, str | int] = {"symbol": symbol, "granularity": _MINUTES[interval]}
-    if start is not None:
-        params["from"] = -(-start // _NS_PER_MS)
-    if end is not None:
-        params["to"] = end // _NS_PER_MS
-    return "/api/v1/kline/query", params
-
-
-def _spot_candles(symbol: str, interval: str, start: int | None, end: int | None) -> _Request:
-    params: dict[str, str | int] = {"symbol": symbol, "type": interval}
-    if start is not None:
-        params["startAt"] = -(-start // _NS_PER_S)
-    if end is not None:
-        # Whether the end itself is included is not documented.
-        params["endAt"] = end // _NS_PER_S + 1
-    return "/api/v1/market/candles", params

@@ -1,8 +1,8 @@
-"""JSON read piece by piece, so that what is odd in it costs no more than its own field.
+"""Reads JSON piece by piece, so that a malformed field costs no more than itself.
 
-A decoder stops at the first number beyond a float, half a surrogate pair or nesting too deep, even
-in a field that nobody asked for. Here a list is taken apart into its rows and a row into its
-fields by their brackets and quotes alone; only then is each field decoded, by itself.
+A decoder stops at the first number beyond a float, half surrogate pair or too deep nesting, even in
+a field that we do not read. Here brackets and quotes alone divide a list into its rows, and a row
+into its fields; only then is each field decoded, by itself.
 """
 
 from __future__ import annotations
@@ -15,24 +15,26 @@ import msgspec
 
 from kucoin_research.foundation.typed_json import decoder
 
-__all__ = ["UNREADABLE", "elements", "members", "read_fields"]
+__all__ = ["MOST_BY_ROW", "UNREADABLE", "elements", "members", "read_fields"]
 
 T = TypeVar("T")
 
-#: What is raised for JSON that makes no sense, or not the sense that was wanted.
+#: Bytes of JSON that are taken apart at most: as Python objects they need twenty times that.
+MOST_BY_ROW = 8_000_000
+#: Raised for JSON that makes no sense, or has another shape than the one asked for.
 UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
 
-# A text, a bracket, a comma or colon, or what is between them: a number, a word, a space.
+# A text, a bracket, a comma, a colon, or anything between them: a number, a word, a space.
 _TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{},:]|[^"\[\]{},:]+', re.DOTALL)
 
 
 def elements(raw: bytes) -> list[bytes]:
-    """Take an array apart.
+    """Divide an array into its elements.
 
     Raises
     ------
     ValueError
-        If it is none, or has no end.
+        If it is no array, or has no end.
     """
     pieces = [b"".join(piece).strip() for piece in _pieces(raw, b"[", b"]")]
     if pieces == [b""]:
@@ -43,12 +45,12 @@ def elements(raw: bytes) -> list[bytes]:
 
 
 def members(raw: bytes) -> dict[str, bytes]:
-    """Take an object apart; of a name that comes twice the last value counts.
+    """Divide an object into its members; if a name comes twice, the last value counts.
 
     Raises
     ------
     ValueError
-        If it is none, or has no end.
+        If it is no object, or has no end.
     """
     found: dict[str, bytes] = {}
     for piece in _pieces(raw, b"{", b"}"):
@@ -66,7 +68,7 @@ def members(raw: bytes) -> dict[str, bytes]:
 
 
 def read_fields(raw: bytes, kind: type[T]) -> tuple[T, list[str]]:
-    """Read an object field by field where it makes no sense as a whole.
+    """Read an object; field by field if it does not decode as a whole.
 
     Parameters
     ----------
@@ -78,13 +80,12 @@ def read_fields(raw: bytes, kind: type[T]) -> tuple[T, list[str]]:
     Returns
     -------
     tuple
-        The struct, and the names of the optional fields that make no sense, which have their
-        defaults.
+        The struct, and the names of malformed optional fields, which have their defaults.
 
     Raises
     ------
     msgspec.MsgspecError, ValueError, RecursionError
-        If a field makes no sense, or is missing, that is needed.
+        If a required field is malformed or missing.
     """
     try:
         return decoder(kind, strict=False).decode(raw), []
@@ -108,12 +109,12 @@ def read_fields(raw: bytes, kind: type[T]) -> tuple[T, list[str]]:
 
 
 def _value(raw: bytes, kind: Any) -> Any:
-    # A decoder would look at what it gives raw, too.
+    # A decoder would check the value even if it returns it raw.
     return msgspec.Raw(raw) if kind is msgspec.Raw else decoder(kind, strict=False).decode(raw)
 
 
 def _pieces(raw: bytes, begin: bytes, end: bytes) -> Iterator[list[bytes]]:
-    """Give the tokens between the commas of the outermost bracket."""
+    """Yield the tokens between each two commas of the outermost bracket."""
     depth, piece, is_over = 0, list[bytes](), False
     for token in _tokens(raw.strip()):
         if is_over or (not depth and token != begin):

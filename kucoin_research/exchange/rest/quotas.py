@@ -1,13 +1,13 @@
-"""How much may be asked of a server now: its quota, as its replies tell, and its patience with us.
+"""Keeps calls within a server's quota, within its refusals, and below a pace that it accepts.
 
-Several threads ask at once, and a reply tells what was left when its call was looked at. So what is
-still on its way is reckoned as spent, whether or not that reply knew of it, and of replies about
-the same window the lowest counts, in whatever order they come.
+Several threads call at once, and a reply reports the rest of the quota at the time when the server
+handled its call. So calls under way count as spent, whether that reply included them or not; and of
+several replies about one window the lowest counts, in whatever order they come.
 
-A server counts what comes from this address, or from a key, whoever asks: so all who live in one
-time share what is known of it (`quotas_of`, `pace_of`), also with those who asked before them and
-are gone. Ports of this machine go from one server to another, so there only those share who ask a
-server of this very process (`share_host`).
+A server counts all calls from this address, or by a key, whichever client makes them. So all
+clients that use one clock share the state of a host (`quotas_of`, `pace_of`), which also outlives
+them. A port of this machine may pass from one server to another, so there only clients of a server
+in this very process share it (`share_host`).
 """
 
 from __future__ import annotations
@@ -25,38 +25,45 @@ from kucoin_research.foundation.clocks import Clock
 from kucoin_research.foundation.forking import in_child
 
 __all__ = [
-    "Pace", "Pool", "Quotas", "Told", "forget_host", "pace_of", "quotas_of", "share_host",
-]  # fmt: skip
+    "Pace",
+    "Pool",
+    "QuotaReport",
+    "Quotas",
+    "forget_host",
+    "pace_of",
+    "quotas_of",
+    "share_host",
+]
 
-# Left to others where the size of a quota is not known, and of one that is, a part: whoever
-# connects anew needs a token at once, whatever else is asked for.
+# The reserve for urgent calls, which other calls leave: a new connection needs its token at once.
+# A fixed weight if the size of the quota is unknown, else this part of it.
 _RESERVE = 10
 _RESERVED_PART = 20
-# Replies about one window put its end at about the same moment: seconds.
+# Seconds. Replies about one window agree on its end this closely.
 _SAME = 0.05
-# Where calls on their way may take all there is, their replies are waited for in such steps.
+# Seconds. If the calls under way may use up the quota, we check for their replies this often.
 _STEP = 0.05
-# Seconds that are none but for the rounding of sums.
+# Seconds that count as none: sums are rounded.
 _NO_TIME = 1e-9
-# No server is believed that wants to be left alone for longer: seconds.
+# Seconds. A server that refuses calls for longer is not believed.
 _LONGEST_REFUSAL = 300.0
 
 
 class Pool(NamedTuple):
-    """Whose quota a call takes from: this address's, or that of a key.
+    """The quota that a call takes from: that of this address, or of a key.
 
-    ``key`` tells keys apart and shows none; None where the call is not signed.
+    ``key`` distinguishes keys without showing them; None if the call is not signed.
     """
 
     market: str
     key: int | None = None
 
 
-class Told(NamedTuple):
-    """What a reply tells of a quota.
+class QuotaReport(NamedTuple):
+    """The state of a quota, by the headers of a reply.
 
-    ``limit`` is its size where that is told. The window ends so many seconds (``reset``) after some
-    moment between ``sent`` and ``received`` (monotonic seconds).
+    ``limit`` is its size, if the reply has it. The window ends ``reset`` seconds after some moment
+    between ``sent`` and ``received`` (monotonic seconds).
     """
 
     limit: int | None
@@ -69,11 +76,11 @@ class Told(NamedTuple):
 @dataclass(slots=True)
 class _Window:
     limit: int | None = None
-    remaining: int | None = None  # None: nobody knows
+    remaining: int | None = None  # None: unknown
     ends_after: float = 0.0  # the end lies between the two, monotonic seconds
     ends_by: float | None = None  # None: the window begins with the next call
-    was_over_by: float = -math.inf  # the one before
-    on_the_way: int = 0  # weight of the calls that were not answered yet
+    was_over_by: float = -math.inf  # the end of the window before
+    on_the_way: int = 0  # weight of the calls without an answer yet
 
     @property
     def reserve(self) -> int:
@@ -85,34 +92,34 @@ class _Window:
             self.remaining, self.was_over_by, self.ends_by = self.limit, self.ends_by, None
 
     def wait_for(self, weight: int, *, left: int, now: float) -> float:
-        """Give the seconds after which to ask again for a call that is to leave so much; or 0."""
+        """Return the seconds until a call may try again; 0 if it may go, and ``left`` remains."""
         if self.remaining is None or self.remaining - self.on_the_way >= weight + left:
             return 0.0
-        # Of a quota as small as that a call may take all: it would wait for ever.
+        # A call may use up a quota that is smaller than it needs: otherwise it would wait for ever.
         is_whole = self.remaining == self.limit
         if is_whole and not self.on_the_way:
             return 0.0
         ends_in = math.inf if self.ends_by is None else self.ends_by - now
-        # A call that was counted in a reply to another is reckoned twice until its own one.
+        # A reply may include calls whose own reply is still to come: those count twice until then.
         waits_for_replies = is_whole or self.remaining >= weight + left
         return min(_STEP, ends_in) if waits_for_replies else ends_in
 
-    def learn(self, told: Told) -> None:
-        after, by = told.sent + told.reset, told.received + told.reset
+    def learn(self, report: QuotaReport) -> None:
+        after, by = report.sent + report.reset, report.received + report.reset
         if self.ends_by is None:
             is_late = after <= self.was_over_by + _SAME
         else:
             is_late = by < self.ends_after - _SAME
         if is_late:
-            return  # about a window that is over
-        self.limit = told.limit or self.limit
+            return  # this report is about a window that is over
+        self.limit = report.limit or self.limit
         if self.ends_by is not None and after <= self.ends_by + _SAME:
             assert self.remaining is not None  # known with the window
-            self.remaining = min(self.remaining, told.remaining)
+            self.remaining = min(self.remaining, report.remaining)
             self.ends_after = max(self.ends_after, after)
             self.ends_by = min(self.ends_by, by)
             return
-        self.remaining, self.ends_after, self.ends_by = told.remaining, after, by
+        self.remaining, self.ends_after, self.ends_by = report.remaining, after, by
 
 
 class Quotas:
@@ -121,7 +128,7 @@ class Quotas:
     Parameters
     ----------
     clock
-        The time it goes by.
+        Times the windows.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -132,21 +139,21 @@ class Quotas:
         self._refused_until: dict[Hashable | None, float] = {}
 
     def take(self, pool: Hashable, weight: int, *, is_urgent: bool = False) -> float:
-        """Take what a call costs; whoever got it says when it is `over`.
+        """Take a call's weight from the quota; the caller reports when the call is `over`.
 
         Parameters
         ----------
         pool
-            Whose quota.
+            The quota.
         weight
-            What the call costs.
+            The weight of the call.
         is_urgent
-            Whether it may have what others leave for such calls; in a refusal it waits as they do.
+            Whether it may use the reserve. During a refusal it waits like all others.
 
         Returns
         -------
         float
-            0, or the seconds after which to try again: then nothing was taken.
+            0, or the seconds after which to try again; then nothing was taken.
         """
         now = self._clock.monotonic()
         with self._lock:
@@ -161,25 +168,25 @@ class Quotas:
             return wait
 
     def over(self, pool: Hashable, weight: int) -> None:
-        """Note that a call is over, whatever came of it."""
+        """Note that a call is over, with or without a reply."""
         with self._lock:
             window = self._windows.get(pool)
-            if window is not None:  # else the process was forked meanwhile
+            if window is not None:  # None if the process was forked meanwhile
                 window.on_the_way -= weight
 
-    def learn(self, pool: Hashable, weight: int, told: Told | None) -> None:
-        """Take note of what a reply told; where that is nothing, of what its call cost."""
+    def learn(self, pool: Hashable, weight: int, report: QuotaReport | None) -> None:
+        """Note a reply's report; without one, count the weight of its call."""
         with self._lock:
             window = self._windows.setdefault(pool, _Window())
-            if told is not None:
-                window.learn(told)
+            if report is not None:
+                window.learn(report)
             elif window.remaining is not None:
                 window.remaining = max(0, window.remaining - weight)
 
     def refuse(self, pool: Hashable | None, seconds: float) -> None:
-        """Take no calls for so many seconds from now on, five minutes at most: a reply told so.
+        """Hold calls back for some seconds, five minutes at most, as a reply demanded.
 
-        Asked on, a server goes on refusing for longer. ``pool`` is None where the host as a whole
+        A server that is asked meanwhile refuses for longer. ``pool`` is None if the whole host
         refuses.
         """
         until = self._clock.monotonic() + min(seconds, _LONGEST_REFUSAL)
@@ -187,16 +194,16 @@ class Quotas:
             self._refused_until[pool] = max(until, self._refused_until.get(pool, 0.0))
 
     def forget(self) -> None:
-        """Forget what is known of the host, but for the calls that are on their way to it."""
+        """Forget the state of the host, except for the calls that are under way to it."""
         with self._lock:
             self._refused_until.clear()
             for pool, window in list(self._windows.items()):
                 self._windows[pool] = _Window(on_the_way=window.on_the_way)
 
     def disown(self) -> None:
-        """Forget in a forked child what the parent's threads have on their way, and its lock.
+        """Forget, in a forked child, the calls of the parent's threads, and the lock.
 
-        One of them may have held it, and have left a window half written.
+        One of those threads may have held the lock, and have left a window half written.
         """
         self._lock = threading.Lock()
         self._windows = {}
@@ -208,11 +215,11 @@ class Pace:
     Parameters
     ----------
     clock
-        The time it goes by.
+        Times the calls.
     burst
         Calls that may come at once after a quiet time.
     per_second
-        And so many a second from then on.
+        Calls per second after that.
     """
 
     def __init__(self, clock: Clock, burst: int, per_second: float) -> None:
@@ -220,13 +227,10 @@ class Pace:
         self._burst = burst
         self._per_second = per_second
         self._lock = threading.Lock()  # guards _free_at
-        self._free_at = 0.0  # when the whole burst is to be had again, monotonic seconds
+        self._free_at = 0.0  # when the whole burst is free again, monotonic seconds
 
     def take(self) -> float:
-        """Take a place for a call; gives the seconds after which to try again where there is none.
-
-        0 says that it was taken.
-        """
+        """Take a place for a call: returns 0, or the seconds after which to try again."""
         now = self._clock.monotonic()
         with self._lock:
             free_at = max(self._free_at, now) + 1.0 / self._per_second
@@ -241,9 +245,9 @@ class Pace:
         self._lock = threading.Lock()
 
 
-# -- shared by all who ask -------------------------------------------------------------------------
+# -- shared by all clients -------------------------------------------------------------------------
 
-# Kept as long as the clocks, which they refer to weakly: most who ask, ask once and are gone.
+# Kept as long as their clocks, which they refer to weakly: most clients make one call and are gone.
 _quotas: WeakKeyDictionary[Clock, dict[str, Quotas]] = WeakKeyDictionary()  # by host
 _paces: WeakKeyDictionary[Clock, dict[str, Pace]] = WeakKeyDictionary()
 _ours: set[str] = set()  # hosts of this machine where a server of this process listens
@@ -251,17 +255,17 @@ _shared_lock = threading.Lock()  # guards the three
 
 
 def quotas_of(clock: Clock, url: str, *, is_loopback: bool) -> Quotas:
-    """Give a host's quotas, which all share who live by a clock; thread-safe.
+    """Return a host's quotas, shared by all clients that use one clock; thread-safe.
 
     Parameters
     ----------
     clock
-        The time that who asks lives in.
+        The client's clock.
     url
-        An address there.
+        An address of the host.
     is_loopback
-        Whether that is this machine: then they are shared only as long as `share_host` says so,
-        and otherwise new ones, of nobody else.
+        Whether the host is this machine. Its quotas are shared only while `share_host` says so;
+        otherwise each call returns new ones.
     """
     host = _host_of(url)
     with _shared_lock:
@@ -274,9 +278,9 @@ def quotas_of(clock: Clock, url: str, *, is_loopback: bool) -> Quotas:
 
 
 def pace_of(clock: Clock, url: str, burst: int, per_second: float) -> Pace:
-    """Give the pace to an address that all share who live by a clock, and keep a reference to it.
+    """Return the pace to an address, shared by all clients that use one clock; thread-safe.
 
-    Thread-safe. What the pace is, the first to ask says.
+    The first caller sets ``burst`` and ``per_second``.
     """
     with _shared_lock:
         paces = _paces.setdefault(clock, {})
@@ -286,9 +290,9 @@ def pace_of(clock: Clock, url: str, burst: int, per_second: float) -> Pace:
 
 
 def share_host(url: str) -> None:
-    """Let all who ask a port of this machine share its quotas: a server of this process is there.
+    """Share the quotas of a port of this machine, where a server of this process listens now.
 
-    What was known of another one that had the port is forgotten.
+    The state of an earlier server on that port is forgotten.
     """
     forget_host(url)
     with _shared_lock:
@@ -296,10 +300,9 @@ def share_host(url: str) -> None:
 
 
 def forget_host(url: str) -> None:
-    """Forget what is known of a port of this machine, and let nobody share it: it is closed.
+    """Forget the quotas of a port of this machine that is closed, and share them no longer.
 
-    The system gives it to whoever asks for one next, who may be no exchange, or one of another
-    process.
+    The system may give the port to another process next, which may run another exchange, or none.
     """
     host = _host_of(url)
     with _shared_lock:

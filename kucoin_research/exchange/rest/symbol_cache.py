@@ -1,4 +1,4 @@
-"""The last symbol list of each exchange on this disk, so that its symbols are known offline."""
+"""Keeps the last symbol list of each exchange on disk, so that its symbols are known offline."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _LARGEST = 64 << 20  # bytes; the list of 1,500 symbols has 1 MB
 
 
 class Listing(NamedTuple):
-    """What a market lists, and when that was read, ns UTC."""
+    """The instruments of a market, and when they were read, ns UTC."""
 
     read_at: int
     instruments: dict[str, Instrument]
@@ -47,7 +47,7 @@ _PLACES = ("XDG_CACHE_HOME", "LOCALAPPDATA")  # variables that name a folder for
 
 
 def cache_folder(environ: Mapping[str, str] | None = None, platform: str = sys.platform) -> Path:
-    """Find the folder that the platform keeps for files that may be lost.
+    """Return the platform's folder for files that may be lost.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def cache_folder(environ: Mapping[str, str] | None = None, platform: str = sys.p
     chosen = environ.get("XDG_CACHE_HOME", "")
     if platform == "win32":
         chosen = chosen or environ.get("LOCALAPPDATA", "")
-    # XDG: a path that is not absolute is to be ignored.
+    # The XDG specification: ignore a path that is not absolute.
     if chosen and Path(chosen).is_absolute():
         return Path(chosen) / "kucoin_research"
     home = Path.home()
@@ -75,26 +75,26 @@ def cache_folder(environ: Mapping[str, str] | None = None, platform: str = sys.p
 
 
 class ListingFiles:
-    """One JSON file per exchange and market.
+    """Keeps symbol lists on disk, in one JSON file per exchange and market.
 
-    A file that is torn, corrupt or of another format counts as missing, and is written anew.
+    A file that is cut short, corrupt or of another format counts as missing, and is written again.
 
     Parameters
     ----------
     folder
-        Where; ``cache_folder()`` unless given. Made when first needed.
+        The folder of the files, made when first needed; ``cache_folder()`` unless given.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
         self._folder = folder
 
     def path(self, url: str, market: Market) -> Path:
-        """Name the file of a market at an address."""
+        """Return the path of a market's file, by the exchange's address."""
         host = re.sub(r"[^a-z0-9.-]", "_", urlsplit(url).netloc.lower())
         return (self._folder or cache_folder()) / f"symbols_{market}_{host}.json"
 
     def load(self, url: str, market: Market) -> Listing | None:
-        """Read a market's list; None where there is none that can be trusted."""
+        """Read a market's list; None if there is none, or its file is not valid."""
         try:
             content = decoder(_File).decode(_read(self.path(url, market)))
         except (OSError, RuntimeError, ValueError, msgspec.MsgspecError) as error:
@@ -106,7 +106,7 @@ class ListingFiles:
         return Listing(content.read_at, {each.symbol: each for each in content.instruments})
 
     def store(self, url: str, market: Market, listing: Listing) -> None:
-        """Write a market's list, whole or not at all. A disk that refuses is logged, no more."""
+        """Write a market's list, completely or not at all; errors of the disk are only logged."""
         content = _File(_FORMAT, url, market, listing.read_at, list(listing.instruments.values()))
         try:
             path = self.path(url, market)

@@ -1,4 +1,4 @@
-"""The symbols of a venue, read once and kept for a while, also on disk."""
+"""The instruments of each venue: fetched once, and kept for a while in memory and on disk."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from kucoin_research.model.instruments import Instrument, resolve_symbol
 
 __all__ = ["Universe"]
 
-# Listings change a few times a week; the list is 1.4 MB on futures.
+# Seconds. Listings change a few times a week, and the list of futures has 1.4 MB.
 _FRESH_FOR = 600.0
-# A symbol that is not in the list may have been listed since; a typing error is no reason to ask
-# again and again.
+# Seconds. A symbol that the list lacks may be new; but a typing error must not fetch the list again
+# and again.
 _FRESH_FOR_THE_UNKNOWN = 30.0
-# How long an exchange that could not be reached is left alone.
+# Seconds until we ask an exchange again that could not be reached.
 _ASK_AGAIN = 60.0
 
 
@@ -41,10 +41,10 @@ class _Kept(NamedTuple):
 
 
 class Universe:
-    """Instruments by venue and market, fetched at first use and again after ten minutes.
+    """Keeps the instruments of each venue and market, and fetches them again after ten minutes.
 
-    What a real exchange listed is kept on disk too: other processes begin with it, and without a
-    network the last copy is used, with a ``StaleSymbols`` warning. Simulated exchanges on this
+    The lists of a real exchange are kept on disk too: other processes begin with them, and without
+    a network the last copy is used, with a ``StaleSymbols`` warning. Simulated exchanges on this
     machine leave no files. Thread-safe.
 
     Parameters
@@ -52,7 +52,7 @@ class Universe:
     files
         The lists on disk.
     clock
-        The time it lives in; the machine's own when left out.
+        The clock that ages the lists; the machine's own when left out.
     """
 
     def __init__(
@@ -69,16 +69,16 @@ class Universe:
     def instruments(
         self, rest: Rest, market: Market, symbol: str | None = None
     ) -> dict[str, Instrument]:
-        """Give every instrument of a market by symbol, in the exchange's order.
+        """Return every instrument of a market by symbol, in the exchange's order.
 
         Parameters
         ----------
         rest
-            The venue's REST side.
+            The REST client of the venue.
         market
-            Which market.
+            The market.
         symbol
-            One that is looked for: if the list lacks it, a list of half a minute is too old.
+            A symbol to look for: a list without it is fetched again after half a minute.
 
         Raises
         ------
@@ -100,14 +100,14 @@ class Universe:
         return listing.instruments
 
     def find(self, rest: Rest, symbol: str, market: Market) -> Instrument:
-        """Give a symbol's instrument, also one that has left the list or is too new for the copy.
+        """Return a symbol's instrument, even if it was delisted or is too new for the copy.
 
         Raises
         ------
         UnknownSymbol
-            With near matches.
+            If there is none; the error names near matches.
         BadReply
-            If the exchange describes it by fields that make no sense.
+            If required fields of its description are malformed.
         """
         known = self.instruments(rest, market, symbol)
         try:
@@ -119,7 +119,7 @@ class Universe:
             return unlisted
 
     def _read(self, rest: Rest, market: Market, last: Listing | None) -> tuple[Listing, float]:
-        # The list, and for how many seconds it may be used.
+        # Returns the list, and the seconds for which it may be used.
         url = rest.venue.url(market)
         is_kept = not is_loopback(url)
         if last is None and is_kept:
@@ -146,12 +146,12 @@ def _ask_for(rest: Rest, symbol: str, market: Market) -> Instrument | None:
     try:
         found = rest.contract(symbol) if market is Market.FUTURES else rest.spot_symbol(symbol)
     except BadReply as error:
-        if error.may_pass:  # no reply of the exchange at all
+        if error.may_pass:  # then it is no reply of the exchange
             return None
         raise
     except (ExchangeError, NetworkError, InvalidInput):
         return None
-    # An exchange that corrects the spelling has not confirmed it.
+    # An exchange that answers with another spelling has not confirmed this one.
     return found if found.symbol == symbol else None
 
 

@@ -1,14 +1,14 @@
 """One WebSocket connection: websocket-client shakes hands and sends, our `FrameReader` receives.
 
-websocket-client reads a message with several small ``recv`` calls; here one large ``recv`` brings
-as many as have arrived. That is 10 to 100 times cheaper (``benchmarks/receive.py``), and it lets
-the reading thread keep up while the kernel's main thread is busy: each call that gives up the GIL
-may wait a whole switch interval to get it back.
+websocket-client reads a message with several small ``recv`` calls; here one large ``recv`` reads
+all messages that have arrived. That is 10 to 100 times cheaper (``benchmarks/receive.py``), and it
+lets the reading thread keep up while the kernel's main thread is busy: each call that releases the
+GIL may wait a whole switch interval to get it back.
 
-The socket is opened here, and the reply to the handshake read here, within a `Bound`:
-websocket-client would wait anew for each byte of a server or proxy that drips, and take a body of
-any length. It is read byte by byte, so that frames that came in the same segment are still in the
-socket.
+This module opens the socket and reads the reply to the handshake, both within a `Bound`.
+websocket-client would start its timeout again for each byte of a slow server or proxy, and would
+read a body of any length. The reply is read byte by byte, so that frames that came in the same
+segment stay in the socket.
 """
 
 from __future__ import annotations
@@ -37,6 +37,10 @@ from kucoin_research.errors import (
     UntrustedHost,
 )
 from kucoin_research.exchange import network
+from kucoin_research.exchange.certificates import certificate_failure
+from kucoin_research.exchange.dialing import ConnectFailure
+from kucoin_research.exchange.proxies import proxy_for
+from kucoin_research.exchange.tunnels import Endless, Wire, read_head
 from kucoin_research.exchange.venues import is_loopback, target_of
 from kucoin_research.exchange.websocket.wire import (
     NO_STATUS,
@@ -52,15 +56,15 @@ from kucoin_research.foundation.hidden import Hidden, masked, sealed
 
 __all__ = ["Connection", "open_hidden", "query_of"]
 
-# 256 KiB doubles the CPU time at low rates: the buffer is allocated whole for each call.
+# 256 KiB would double the CPU time at low rates: each call allocates the whole buffer.
 _READ_SIZE = 65536
 
-# How long the last frame to a failing peer may hold up the reading thread, in seconds.
+# Seconds that the last frame to a failing peer may hold up the reading thread.
 _FAREWELL_TIMEOUT = 1.0
 
 
 class _TokenFilter(logging.Filter):
-    """Cuts tokens out of what websocket-client logs when it is told to trace."""
+    """Removes tokens from websocket-client's log records; its tracing logs whole URLs."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         text = record.getMessage()
@@ -100,15 +104,16 @@ class Connection:
         self.bytes_received = 0
         self.messages_received = 0
         self._client = client
-        self._socket: network.Wire = client.sock
+        self._socket: Wire = client.sock
         self._socket_timeout: float | None = None
         self._send_timeout = timeout
         self._reader = FrameReader(max_message=max_message)
         self._ending: NetworkError | None = None
-        # Why nothing can be sent any more, while what has arrived is still read.
+        # The reason why nothing can be sent any more; messages that have arrived are still read.
         self._mute: ConnectionLost | None = None
         self._is_aborted = False
-        # Guards the descriptor: `abort` must not shut down a number that was closed and reused.
+        # Guards the descriptor: without it, `abort` could shut down a number that was closed and
+        # belongs to another socket by now.
         self._descriptor_lock = threading.Lock()
 
     @classmethod
@@ -125,30 +130,29 @@ class Connection:
     ) -> Self:
         """Connect, encrypt for ``wss``, and shake hands.
 
-        Compression is not offered, Nagle's delay is off, redirects are not followed: the token in
-        the URL is meant for one host. It goes through the proxy, and believes the certificates,
-        that `network` finds, as REST does.
+        Compression is not offered, Nagle's delay is off, and redirects are not followed: the token
+        in the URL is meant for one host. As for REST, `network` finds the proxy and the trusted
+        certificates.
 
         Parameters
         ----------
         url
-            Address, ``ws://…`` or ``wss://…``. Its query holds a token and shows in no error.
+            Address, ``ws://…`` or ``wss://…``. Its query holds a token, so no error shows it.
         timeout
-            Seconds that all of it may take together: looking up the name, connecting, a proxy, TLS
-            and the handshake. Later each send.
+            Seconds for the whole opening: looking up the name, connecting, a proxy, TLS and the
+            handshake. Later, seconds for each send.
         ssl_options
             websocket-client's ``sslopt``, for example ``{"ca_certs": path}`` or ``{"context":
-            context}``, instead of the certificates that `network.trust` finds. Certificates are
-            always verified; only this machine's own addresses may go without.
+            context}``, instead of the certificates that ``certificates.trust`` finds. They may
+            turn verification off for this machine's own addresses only.
         header
             Further HTTP headers, a mapping or lines such as ``"User-Agent: me"``.
         max_message
             Largest message taken, in bytes.
         clock
-            What the waits go by; the machine's own when left out.
+            The clock that times the waits; the machine's own when left out.
         bound
-            By when it is open, instead of ``timeout``; ``bound.cut()`` ends the opening from any
-            thread.
+            Limits the opening, instead of ``timeout``; ``bound.cut()`` ends it from any thread.
 
         Returns
         -------
@@ -160,7 +164,7 @@ class Connection:
         InvalidInput
             If the URL is not a WebSocket address, or a variable names no proxy or certificate.
         CertificateRefused
-            If nobody who is trusted vouches for the server.
+            If no trusted certificate vouches for the server.
         UntrustedHost
             If ``ssl_options`` would let any server pass for another machine's.
         Unreachable
@@ -176,13 +180,13 @@ class Connection:
         clock = clocks.current() if clock is None else clock
         client: Any = websocket.WebSocket(enable_multithread=False, skip_utf8_validation=True)
         client.settimeout(timeout)
-        opened: network.Wire | None = None
+        opened: Wire | None = None
         try:
             with Bound(clock, timeout) if bound is None else bound as bound:
                 opened = _open_socket(url, bound, ssl_options or {})
                 reply = _Handshake(opened, bound)
                 client.connect(url, header=header, redirect_limit=0, socket=reply)
-                # websocket-client 1.8 takes a redirect that it may not follow for a success.
+                # websocket-client 1.8 treats a redirect that it may not follow as a success.
                 if client.getstatus() != HTTPStatus.SWITCHING_PROTOCOLS:
                     raise _refusal(host, client.getstatus())
             client.sock = opened
@@ -194,22 +198,22 @@ class Connection:
             raised = _opening_error(error, host, timeout, client.getstatus())
             if raised is None:
                 raise
-            # What websocket-client says quotes the reply, which may repeat the URL and its token.
+            # websocket-client's errors quote the reply, which may repeat the URL and its token.
             raise raised from (error if isinstance(error, OSError) else None)
         return cls(client, timeout=timeout, max_message=max_message, clock=clock)
 
     def receive(self, timeout: float) -> list[bytes]:
         """Wait for bytes once, and return the messages they complete.
 
-        Pings are answered and a close frame is echoed on the way. What ends the connection is
-        raised after the messages before it were returned: at once if there are none, otherwise by
-        the next call. After a `send` that failed it does not wait: it returns what had arrived by
-        then, and raises at the end of that.
+        It also answers pings and echoes a close frame. The error that ends the connection is raised
+        after all messages before it were returned: at once if there are none, otherwise by the next
+        call. After a failed `send` it does not wait: it returns the messages that had arrived by
+        then, and then raises.
 
         Parameters
         ----------
         timeout
-            Seconds to wait for the first byte; 0 takes only what is there.
+            Seconds to wait for the first byte; 0 takes only bytes that are there.
 
         Returns
         -------
@@ -220,7 +224,7 @@ class Connection:
         Raises
         ------
         ConnectionLost
-            If the peer closed (its code and reason are told), the connection broke (1006), or
+            If the peer closed (the error has its code and reason), the connection broke (1006), or
             `abort` or `close` was called.
         ProtocolViolation
             If the peer broke RFC 6455; a close frame with ``close_code`` was sent.
@@ -257,8 +261,8 @@ class Connection:
         Raises
         ------
         ConnectionLost
-            If the connection has ended, or ends here; a peer that does not read ends it too. What
-            arrived before can still be had by `receive`.
+            If the connection has ended, or ends here; a peer that does not read ends it too.
+            `receive` still returns the messages that arrived before.
         """
         self._raise_if_ended()
         if self._mute is not None:
@@ -280,7 +284,7 @@ class Connection:
         self._ending = self._ending or self._mute
         if self._ending is None:
             self._ending = ConnectionLost("the connection was closed on this side", close_code=code)
-            # However it ends, it ends: a peer that is gone or broken cannot answer.
+            # A peer that is gone or broken cannot answer; we close all the same.
             with contextlib.suppress(NetworkError):
                 self._send_close(code, timeout=timeout)
                 self._wait_for_close(timeout)
@@ -306,10 +310,10 @@ class Connection:
         self.close()
 
     def _read(self, timeout: float) -> bytes:
-        # Returns nothing where the time passed; the end of the stream is an error.
+        # Returns no bytes if the time passed; the end of the stream is an error.
         self._set_timeout(timeout)
         try:
-            # Over TLS this is one record, 16 KiB at most, so no decrypted byte stays behind.
+            # Over TLS this reads one record, 16 KiB at most, so no decrypted byte stays behind.
             data = cast("bytes", self._socket.recv(_READ_SIZE))
         except (TimeoutError, BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return b""
@@ -327,7 +331,7 @@ class Connection:
             self._client.send(payload, opcode)
         except (websocket.WebSocketException, OSError) as error:
             self._raise_if_aborted()
-            # Part of the frame may be on its way, so nothing can follow it.
+            # Part of the frame may have been sent, so no other frame can follow it.
             raise ConnectionLost(f"a message could not be sent: {_reason_of(error)}") from error
 
     def _send_close(self, code: int, *, timeout: float) -> None:
@@ -343,14 +347,15 @@ class Connection:
     def _answer_pings(self, controls: Sequence[ControlFrame]) -> None:
         for control in controls:
             if control.opcode == PING and self._mute is None:
-                with contextlib.suppress(ConnectionLost):  # raised behind what has arrived
+                with contextlib.suppress(ConnectionLost):  # raised after the messages that came
                     self._speak(control.payload, websocket.ABNF.OPCODE_PONG)
 
     def _speak(self, payload: bytes, opcode: int) -> None:
         try:
             self._send(payload, opcode, timeout=self._send_timeout)
         except ConnectionLost as error:
-            # What the peer sent before it went is in the socket still: no row is lost for a ping.
+            # The messages that the peer sent before it left are still in the socket: a pong that
+            # cannot be sent must not cost rows.
             if self._is_aborted:
                 self._end(error)
             else:
@@ -359,7 +364,7 @@ class Connection:
 
     def _part(self, ending: Close | ProtocolViolation) -> None:
         error = _closed_by_peer(ending) if isinstance(ending, Close) else ending
-        # The peer may be gone already; how it left is then the better news.
+        # If the peer is gone already, the error that it left with says more than this one.
         with contextlib.suppress(ConnectionLost):
             self._send_close(error.close_code, timeout=_FAREWELL_TIMEOUT)
         self._end(error)
@@ -376,7 +381,7 @@ class Connection:
     def _release(self) -> None:
         with self._descriptor_lock:
             self._client.shutdown()
-            self._socket.close()  # TLS within TLS is no socket that websocket-client would close
+            self._socket.close()  # websocket-client does not close TLS within TLS
 
     def _raise_if_ended(self) -> None:
         if self._ending is not None:
@@ -388,7 +393,7 @@ class Connection:
 
 
 def open_hidden(url: Hidden[str], **options: Any) -> Connection:
-    """Open a connection to an address that shows in no error, nor in the frames of one.
+    """Open a connection to an address that neither an error nor its frames show.
 
     Parameters
     ----------
@@ -402,22 +407,22 @@ def open_hidden(url: Hidden[str], **options: Any) -> Connection:
 
 
 def query_of(url: Hidden[str]) -> list[Hidden[str]]:
-    """Give the values in an address's query: a token is one."""
+    """Return the values in an address's query, among them the token."""
     return [Hidden(value) for _, value in parse_qsl(url.reveal().partition("?")[2])]
 
 
 def _opening_error(
     error: BaseException, host: str, timeout: float, status: int | None
 ) -> NetworkError | None:
-    """Say why there is no connection; None where the error says it itself."""
+    """Return the error to raise instead of another one; None if that can be raised as it is."""
     if isinstance(error, NetworkError | InvalidInput):  # ours; an OSError or ValueError, too
         return None
-    if isinstance(error, network.Endless):
+    if isinstance(error, Endless):
         return HandshakeRefused(f"{host} did not answer as a WebSocket server: {error}")
-    # (1.8 meets a malformed reply with ValueError or IndexError, 1.9 with its own errors.)
+    # A malformed reply: websocket-client 1.8 raises ValueError or IndexError, 1.9 its own errors.
     if isinstance(error, websocket.WebSocketBadStatusException):
         return _refusal(host, error.status_code)
-    if isinstance(error, network.Failure):
+    if isinstance(error, ConnectFailure):
         return error.kind(f"{host} could not be reached: {error.why}")
     if isinstance(error, TimeoutError | websocket.WebSocketTimeoutException):
         return Unreachable(f"{host} did not answer within {timeout:g} s")
@@ -435,9 +440,9 @@ def _opening_error(
 # -- opening ---------------------------------------------------------------------------------------
 
 
-def _open_socket(url: str, bound: Bound, ssl_options: Mapping[str, Any]) -> network.Wire:
+def _open_socket(url: str, bound: Bound, ssl_options: Mapping[str, Any]) -> Wire:
     target = target_of(url)
-    opened = network.opened(bound, target, network.proxy_for(target))
+    opened = network.opened(bound, target, proxy_for(target))
     if not target.is_secure:
         return opened
     if not ssl_options:
@@ -454,7 +459,7 @@ def _open_socket(url: str, bound: Bound, ssl_options: Mapping[str, Any]) -> netw
 def _encrypt(
     opened: socket.socket, bound: Bound, host: str, options: Mapping[str, Any]
 ) -> ssl.SSLSocket:
-    # websocket-client knows its own options. It does not shake hands: the time for that is ours.
+    # websocket-client applies its own options, but we shake hands ourselves, within the bound.
     given = {**options, "do_handshake_on_connect": False}
     secured: ssl.SSLSocket = websocket._http._ssl_socket(opened, given, host)  # noqa: SLF001
     try:
@@ -462,7 +467,7 @@ def _encrypt(
         secured.do_handshake()
     except ssl.SSLCertVerificationError as error:
         secured.close()
-        raise network.certificate_failure(error, "ssl_options") from error
+        raise certificate_failure(error, "ssl_options") from error
     except BaseException:
         secured.close()
         raise
@@ -472,11 +477,11 @@ def _encrypt(
 class _Handshake:
     """Stands for the socket while websocket-client shakes hands.
 
-    The reply is read here, and handed on without its cookies, which websocket-client would keep
-    for all of the process, and without the length of its body, which it would read.
+    It reads the reply, and passes it on without the cookies, which websocket-client would keep for
+    the whole process, and without the length of the body, which it would read.
     """
 
-    def __init__(self, opened: network.Wire, bound: Bound) -> None:
+    def __init__(self, opened: Wire, bound: Bound) -> None:
         self._socket = opened
         self._bound = bound
         self._reply: io.BytesIO | None = None
@@ -487,7 +492,7 @@ class _Handshake:
 
     def recv(self, size: int) -> bytes:
         if self._reply is None:  # websocket-client asks for a byte at a time
-            lines = network.read_head(self._bound, self._socket)
+            lines = read_head(self._bound, self._socket)
             kept = [each for each in lines if not each.lower().startswith(_LEFT_OUT)]
             self._reply = io.BytesIO(b"".join(each + b"\r\n" for each in kept))
         return self._reply.read(size)
@@ -512,7 +517,7 @@ _LEFT_OUT = (b"set-cookie", b"content-length")
 
 
 def _host_of(url: str) -> str:
-    # Raises without quoting the URL, whose query holds a token.
+    # Its errors do not quote the URL, whose query holds a token.
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
@@ -539,7 +544,7 @@ def _refuse_unverified(host: str, url: str, options: Mapping[str, Any]) -> None:
 
 
 def _reason_of(error: Exception) -> str:
-    # The certificate's fault is the useful part of a long OpenSSL text.
+    # Of a long OpenSSL text, only the certificate's fault is of use.
     text = getattr(error, "verify_message", None) or getattr(error, "strerror", None) or error
     return str(text) or type(error).__name__
 

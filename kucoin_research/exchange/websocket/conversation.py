@@ -1,12 +1,12 @@
 """The conversation with a KuCoin socket, without the socket.
 
-``Conversation`` decides what to send and when, and what an answer means. It reads no clock and does
-no I/O: monotonic seconds come in as ``now``, texts to send go out as values. How commands and
-errors are spelled is its ``Dialect``; the classic one is here.
+``Conversation`` decides which messages to send and when, and turns answers into events. It reads no
+clock and does no I/O: monotonic seconds come in as ``now``, texts to send go out as values. Its
+``Dialect`` spells commands and reads errors; the classic dialect is here.
 
-Source: KuCoin's classic WebSocket introduction (https://www.kucoin.com/docs-new, read 2026-11):
-welcome first, JSON pings, at most 100 symbols in a subscribe message and 100 client messages in any
-10 seconds, acknowledgements matched by id, data possibly before them.
+Source: KuCoin's classic WebSocket introduction (https://www.kucoin.com/docs-new, read 2026-11): the
+welcome comes first; pings are JSON; a subscribe message may have 100 symbols; a client may send 100
+messages in any 10 seconds; acknowledgements are matched by id, and data may come before them.
 """
 
 from __future__ import annotations
@@ -46,8 +46,9 @@ __all__ = [
     "stream_error",
 ]
 
-# KuCoin closes the connection at 100 client messages in 10 s, pings included. The network may press
-# together what was sent apart, so the window is a little longer, and pings always find room.
+# KuCoin closes the connection at 100 client messages in 10 s, pings included. The network may
+# deliver messages closer together than we sent them, so our window is a little longer. Commands
+# leave room for pings, which must never wait for them.
 MESSAGES_PER_WINDOW = 99
 COMMANDS_PER_WINDOW = 90
 WINDOW = 11.0
@@ -74,14 +75,14 @@ class Refused(NamedTuple):
 
 
 class Pong(NamedTuple):
-    """A ping was answered after ``round_trip`` seconds; ``server_time`` is ns UTC where given."""
+    """A ping was answered after ``round_trip`` seconds; ``server_time`` is ns UTC or None."""
 
     round_trip: float
     server_time: int | None
 
 
 class ExchangeSpoke(NamedTuple):
-    """An error that refuses no subscription: it answers no request of ours, or giving one up."""
+    """An error that refuses no subscription: an answer to an unsubscription, or to nothing."""
 
     error: StreamError
 
@@ -96,7 +97,7 @@ class _Request:
     id: str
     type: str
     topics: tuple[Topic, ...]
-    is_afresh: bool = False  # an unsubscription that the same subscription follows
+    is_afresh: bool = False  # an unsubscription, to be followed by the same subscription
     tries: int = 0
     deadline: float = 0.0
 
@@ -108,9 +109,9 @@ def _json(value: object) -> str:
 class Dialect(NamedTuple):
     """How one of KuCoin's protocols spells commands and errors.
 
-    ``group`` cuts topics into lists that fit one command each; ``command`` spells one from its id,
-    ``"subscribe"`` or ``"unsubscribe"``, and topics; ``error`` reads a refusal of topics. Pings are
-    at least ``ping_spacing`` seconds apart.
+    ``group`` cuts topics into lists that fit one command each. ``command`` spells a command from an
+    id, ``"subscribe"`` or ``"unsubscribe"``, and topics. ``error`` reads a refusal of topics. Pings
+    are at least ``ping_spacing`` seconds apart.
     """
 
     group: Callable[[Iterable[Topic]], list[list[Topic]]]
@@ -120,26 +121,26 @@ class Dialect(NamedTuple):
 
 
 class Conversation:
-    """One connection's side of the talk.
+    """Our side of the talk on one connection: subscriptions, pings, and what the answers mean.
 
     Parameters
     ----------
     topics
-        What to subscribe to once the exchange has greeted.
+        Subscribed to once the exchange has sent its welcome.
     now
         Monotonic seconds at which the connection opened.
     ping_interval, ping_timeout
         Seconds, from the token reply. A welcome may set another interval.
     dialect
-        How commands and errors are spelled.
+        Spells commands and reads errors; the classic one when left out.
 
     Attributes
     ----------
     last_ping
         When the newest ping was sent (monotonic seconds).
     speed, lifetime
-        Of the venue's virtual clock, and the seconds for which it keeps a connection, where the
-        welcome told of them.
+        The speed of the venue's virtual clock, and the seconds for which it keeps a connection;
+        None unless the welcome said so.
 
     Notes
     -----
@@ -176,12 +177,12 @@ class Conversation:
 
     @property
     def is_open(self) -> bool:
-        """Whether the exchange has greeted."""
+        """Whether the exchange has sent its welcome."""
         return self._is_open
 
     @property
     def is_settled(self) -> bool:
-        """Whether the exchange has greeted and every subscription has been answered."""
+        """Whether the welcome has come and every subscription has been answered."""
         return self.is_open and not self._queue and not self._waiting
 
     @property
@@ -190,15 +191,15 @@ class Conversation:
         return frozenset(self._subscribed)
 
     def subscribe(self, topics: Iterable[Topic]) -> None:
-        """Ask for topics; the messages go out as the limits allow."""
+        """Subscribe to topics; the commands go out as the limits allow."""
         self._enqueue("subscribe", topics)
 
     def unsubscribe(self, topics: Iterable[Topic]) -> None:
-        """Give topics up."""
+        """Unsubscribe from topics."""
         self._enqueue("unsubscribe", topics)
 
     def resubscribe(self, topics: Iterable[Topic]) -> None:
-        """Give topics up and, once that is answered, ask for them again."""
+        """Unsubscribe from topics and, once that is answered, subscribe to them again."""
         self._enqueue("unsubscribe", topics, is_afresh=True)
 
     def request_ping(self) -> None:
@@ -221,7 +222,7 @@ class Conversation:
         Raises
         ------
         ConnectionLost
-            When the welcome or a pong did not come in time; the connection is of no use then.
+            If the welcome or a pong did not come in time; the connection is of no use then.
         """
         self._check_deadlines(now)
         texts: list[str] = []
@@ -235,7 +236,7 @@ class Conversation:
         return texts
 
     def _ping_from(self, now: float) -> float:
-        """Give the time from which the next ping may and should go out."""
+        """Return the time from which the next ping may and should go out."""
         wanted = now if self._ping_requested else self._next_ping
         spaced = now if self.last_ping is None else self.last_ping + self._dialect.ping_spacing
         return max(wanted, spaced, self._room_from(now, MESSAGES_PER_WINDOW))
@@ -247,7 +248,7 @@ class Conversation:
             raise ConnectionLost(f"no pong came within {self._ping_timeout:.0f} s of a ping")
 
     def is_pong_overdue(self, now: float) -> bool:
-        """Tell whether a ping should have been answered by now."""
+        """Return whether a ping should have been answered by now."""
         oldest = next(iter(self._pings.values()), None)
         return oldest is not None and now >= oldest + self._ping_timeout
 
@@ -271,16 +272,16 @@ class Conversation:
         return self._dialect.command(request.id, request.type, request.topics)
 
     def _room_from(self, now: float, limit: int) -> float:
-        """Give the time from which one more message keeps to a limit per window."""
+        """Return the time from which one more message keeps to a limit per window."""
         while self._sent and self._sent[0] + WINDOW <= now:
             self._sent.popleft()
         surplus = len(self._sent) - limit
         return now if surplus < 0 else self._sent[surplus] + WINDOW
 
     def next_deadline(self, now: float) -> float:
-        """Give the monotonic time at which ``due`` and ``overdue`` want to be asked again.
+        """Return the monotonic time at which to call ``due`` and ``overdue`` again.
 
-        A ping that another thread requests later is not foreseen.
+        It does not foresee a ping that another thread requests later.
         """
         if not self._is_open:
             return self._welcome_deadline
@@ -292,7 +293,7 @@ class Conversation:
         return min(times)
 
     def overdue(self, now: float) -> list[Event]:
-        """Send subscriptions without an answer again; give them up after three tries."""
+        """Queue commands without an answer again; give them up after three tries."""
         events: list[Event] = []
         for request in [r for r in self._waiting.values() if now >= r.deadline]:
             del self._waiting[request.id]
@@ -312,14 +313,14 @@ class Conversation:
         Parameters
         ----------
         message
-            As decoded.
+            The decoded message.
         now
             Monotonic seconds.
 
         Raises
         ------
         TokenRejected
-            When the token is invalid or has expired; only a new connection helps.
+            If the token is invalid or has expired; only a new connection helps.
         """
         if message.type == "welcome":
             return self._on_welcome(message, now)
@@ -329,7 +330,7 @@ class Conversation:
             return self._on_pong(message, now)
         if message.type == "error":
             return self._on_error(message)
-        return []  # notice and command are declared by KuCoin, with no known meaning
+        return []  # KuCoin also declares "notice" and "command", whose meaning is unknown
 
     def _on_welcome(self, message: ControlMessage, now: float) -> list[Event]:
         self._is_open = True
@@ -343,7 +344,7 @@ class Conversation:
     def _on_ack(self, message: ControlMessage) -> list[Event]:
         request = self._waiting.pop(message.id or "", None)
         if request is None:
-            return []  # late: the request was sent again under the same id and answered already
+            return []  # late: the request was sent again under the same id, and is answered
         if request.type == "unsubscribe":
             self._subscribed.difference_update(request.topics)
             if request.is_afresh:
@@ -356,7 +357,7 @@ class Conversation:
         if message.id not in self._pings:
             return []
         sent = self._pings.pop(message.id)
-        # Earlier pings whose answer was lost have been answered by this one: the peer is alive.
+        # Pings before this one wait no longer, even if their pongs were lost: the peer is alive.
         self._pings = {other: at for other, at in self._pings.items() if at > sent}
         return [Pong(now - sent, message.timestamp)]
 
@@ -368,7 +369,7 @@ class Conversation:
         return [ExchangeSpoke(error) if request is None else self._fail(request, error)]
 
     def _fail(self, request: _Request, error: StreamError) -> Event:
-        # Giving a topic up in vain loses nothing, so it is not the topic that is refused.
+        # A failed unsubscription loses no data, so it counts as no refusal of the topic.
         if request.is_afresh:
             self.subscribe(request.topics)
         is_refusal = request.type == "subscribe"
@@ -395,14 +396,14 @@ _ERRORS: dict[int, tuple[type[StreamError], str]] = {
 
 
 def stream_error(message: ControlMessage, topics: Sequence[Topic] = ()) -> StreamError:
-    """Turn an error frame into the exception that says what was wrong and what to do.
+    """Turn an error frame into the exception that names the fault and its remedy.
 
     Parameters
     ----------
     message
         The error frame.
     topics
-        What had been asked for, where the frame answers a request.
+        The topics of our request, if the frame answers one.
     """
     code = message.code or 0
     kind, fix = _ERRORS.get(code, (StreamError, "see KuCoin's documentation"))
@@ -428,5 +429,5 @@ def _classic_command(identity: str, command: str, topics: Sequence[Topic]) -> st
     )
 
 
-#: Topics in comma lists, errors with a code.
+#: The classic feed's: topics in comma lists, errors with a code.
 CLASSIC = Dialect(group_topics, _classic_command, stream_error)

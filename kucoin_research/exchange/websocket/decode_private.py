@@ -1,6 +1,6 @@
-"""The account's own messages into records: orders, balances, positions, margin.
+"""Turns the account's own messages into records: orders, balances, positions, margin.
 
-They are few, so they are read by a table instead of typed messages: a column is filled from the key
+These messages are few, so a table reads them, not typed structs: each column is filled from the key
 that is its name in camelCase, unless the converter says otherwise.
 
 Source: KuCoin's classic futures, spot and margin WebSocket documentation
@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Annotated, Any, NamedTuple, TypeAlias, TypeVar, cast
+from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
 
 import msgspec
-from msgspec import Meta
 
 from kucoin_research.errors import MessageBroken
+from kucoin_research.exchange.json_numbers import Integer, Number
 from kucoin_research.model.channels import Market
 from kucoin_research.model.records import (
     Balance,
@@ -36,9 +36,6 @@ __all__ = ["ACCOUNT_TOPICS", "AccountMessage", "AccountNews", "Positions"]
 
 R = TypeVar("R", bound=Record)
 
-# The bounds keep nan, infinities and integers beyond 64 bits out: msgspec then refuses them.
-_Number: TypeAlias = Annotated[float, Meta(ge=-1e300, le=1e300)]
-_Integer: TypeAlias = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 _Data: TypeAlias = Mapping[Any, Any]
 
 
@@ -52,7 +49,7 @@ class AccountMessage(NamedTuple):
 
 
 class AccountNews(NamedTuple):
-    """The records that one message became; none where its subject carries nothing we keep."""
+    """The records of one message; none if its subject is one that we do not keep."""
 
     records: tuple[Record, ...]
 
@@ -61,15 +58,15 @@ class AccountNews(NamedTuple):
 
 
 def _number(value: Any) -> float:
-    return msgspec.convert(value, _Number, strict=False)
+    return msgspec.convert(value, Number, strict=False)
 
 
 def _price(value: Any) -> float | None:
-    return _number(value) or None  # a market order, a flat position: there is none
+    return _number(value) or None  # a market order and a flat position have no price
 
 
 def _integer(value: Any) -> int:
-    return msgspec.convert(value, _Integer, strict=False)
+    return msgspec.convert(value, Integer, strict=False)
 
 
 def _time(value: Any) -> int:
@@ -128,7 +125,7 @@ _PLANS: dict[type[Record], _Plan] = {
 
 
 def _is_missing(value: object) -> bool:
-    return value is None or value == ""  # KuCoin writes "" for what a market order has not
+    return value is None or value == ""  # KuCoin writes "" for values that a market order lacks
 
 
 def _read(
@@ -139,7 +136,7 @@ def _read(
     /,
     **given: Any,
 ) -> R:
-    """Fill a record: from the data by its columns' names, but for what is given."""
+    """Fill a record from the data by its columns' names, except for the given values."""
     data = message.data
     when = data.get(time_key) if time_key is not None else None
     values: list[Any] = [None if _is_missing(when) else _time(when), message.local, symbol]
@@ -268,7 +265,7 @@ def _isolated_margin(message: AccountMessage) -> Iterable[Record]:
         )  # fmt: skip
 
 
-#: By market and topic prefix, as pushed, what makes records of a message.
+#: By market and by the prefix of a pushed topic: the function that makes records of a message.
 ACCOUNT_TOPICS: dict[Market, dict[str, Callable[[AccountMessage], Iterable[Record]]]] = {
     Market.FUTURES: {
         "/contractMarket/tradeOrders": _order,
@@ -292,7 +289,7 @@ ACCOUNT_TOPICS: dict[Market, dict[str, Callable[[AccountMessage], Iterable[Recor
 
 # -- partial positions -----------------------------------------------------------------------------
 
-# Of the event itself, not of the position: what a partial frame leaves out here is not known.
+# These columns describe the event, not the position: if a partial frame lacks one, it is unknown.
 _OF_THE_EVENT = frozenset(
     {"timestamp", "local_timestamp", "symbol", "event", "change_reason", "funding_time",
      "funding_rate", "funding_fee", "success", "msg"}
@@ -303,16 +300,16 @@ _STATE = tuple(name for name in Position._fields if name not in _OF_THE_EVENT)
 class Positions:
     """Completes partial position frames from the last full one of their symbol.
 
-    KuCoin's ``markPriceChange`` frames leave out the size and most other fields. Their absence says
-    nothing: least of all that the position is flat.
+    KuCoin's ``markPriceChange`` frames leave out the size and most other fields. That a field is
+    absent means nothing; in particular, it does not mean that the position is flat.
     """
 
     def __init__(self) -> None:
         self._last: dict[str, Position] = {}
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
 
     def complete(self, row: Position) -> tuple[Position, bool]:
-        """Fill what a partial frame leaves out.
+        """Fill the fields that a partial frame leaves out.
 
         Parameters
         ----------
@@ -322,7 +319,7 @@ class Positions:
         Returns
         -------
         tuple[Position, bool]
-            The row, and whether it is the first of its symbol that lacks a full one before it.
+            The row, and whether it is the first partial row of a symbol without a full one before.
         """
         symbol = row.symbol
         if row.event != "change" or symbol is None:
@@ -335,11 +332,11 @@ class Positions:
         if not is_partial or last is not None or row.current_qty is not None:
             self._last[symbol] = row
             return row, False
-        is_first = symbol not in self._told
-        self._told.add(symbol)
+        is_first = symbol not in self._reported
+        self._reported.add(symbol)
         return row, is_first
 
     def forget(self) -> None:
-        """Forget all: while nothing could arrive, positions may have changed."""
+        """Forget all positions: they may have changed while no message could arrive."""
         self._last.clear()
-        self._told.clear()
+        self._reported.clear()

@@ -1,12 +1,12 @@
-"""KuCoin's newer feed ("Pro", now "UTA") into the same values as the classic one.
+"""Turns the JSON of KuCoin's newer feed ("Pro", now "UTA") into the classic feed's values.
 
 Nothing here raises on bad input, reads a clock, or does I/O.
 
 Sources: KuCoin's documentation of the feed (https://www.kucoin.com/docs-new, read 2026-11), and
-captures of its production sockets of 2026-09. Its keys are single letters: ``T`` channel and
-product, ``P`` time of the push, ``d`` data with ``M`` time of the match, ``O`` and ``C`` first and
-last sequence. All numbers come as text or as integers beyond 2^53, which are read exactly. What
-a 0 or a null means is as in ``decode``.
+captures of its production sockets of 2026-09. Its keys are single letters: ``T`` is channel and
+product, ``P`` the time of the push, ``d`` the data, in which ``M`` is the time of the match, ``O``
+and ``C`` the first and last sequence. Numbers are text, or integers beyond 2^53, which are read
+exactly. A 0 and a null mean the same as in ``decode_classic``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ import msgspec
 from msgspec import Meta, Struct
 
 from kucoin_research.errors import MessageBroken
+from kucoin_research.exchange.json_numbers import Integer, NotNegative, Number
 from kucoin_research.exchange.websocket.decode_classic import (
+    UNDECODABLE,
     Broken,
     ControlMessage,
     Decoded,
@@ -26,7 +28,9 @@ from kucoin_research.exchange.websocket.decode_classic import (
     check_utf8,
     five_levels,
     level_columns,
-    told,
+    nonempty,
+    reason_of,
+    text_of,
 )
 from kucoin_research.model.channels import Market
 from kucoin_research.model.orderbook import BookChange, BookDelta, BookSnapshot
@@ -44,11 +48,7 @@ from kucoin_research.model.units import to_ns
 
 __all__ = ["ProDecoder"]
 
-# The bounds keep nan, infinities and integers beyond 64 bits out: msgspec then refuses them.
-_Number: TypeAlias = Annotated[float, Meta(ge=-1e300, le=1e300)]
-_Resting: TypeAlias = Annotated[float, Meta(ge=0.0, le=1e300)]  # a size in a book
-_Integer: TypeAlias = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
-_Levels: TypeAlias = tuple[tuple[_Number, _Resting], ...] | None
+_Levels: TypeAlias = tuple[tuple[Number, NotNegative], ...] | None
 
 _INCREMENTS = frozenset({"increment", "increment@10ms"})
 
@@ -60,54 +60,54 @@ class _Data(Struct, gc=False):
 
 
 class _Ticker(_Data, kw_only=True):
-    sequence: _Integer | None = msgspec.field(default=None, name="E")
-    matched: _Integer | None = msgspec.field(default=None, name="M")
+    sequence: Integer | None = msgspec.field(default=None, name="E")
+    matched: Integer | None = msgspec.field(default=None, name="M")
     side: str | None = msgspec.field(default=None, name="S")
-    price: _Number | None = msgspec.field(default=None, name="l")
-    size: _Number | None = msgspec.field(default=None, name="q")
-    bid: _Number | None = msgspec.field(default=None, name="b")
-    bid_size: _Number | None = msgspec.field(default=None, name="B")
-    ask: _Number | None = msgspec.field(default=None, name="a")
-    ask_size: _Number | None = msgspec.field(default=None, name="A")
+    price: Number | None = msgspec.field(default=None, name="l")
+    size: Number | None = msgspec.field(default=None, name="q")
+    bid: Number | None = msgspec.field(default=None, name="b")
+    bid_size: Number | None = msgspec.field(default=None, name="B")
+    ask: Number | None = msgspec.field(default=None, name="a")
+    ask_size: Number | None = msgspec.field(default=None, name="A")
 
 
 class _Trade(_Data, kw_only=True):
-    sequence: _Integer | None = msgspec.field(default=None, name="E")
-    matched: _Integer | None = msgspec.field(default=None, name="M")
+    sequence: Integer | None = msgspec.field(default=None, name="E")
+    matched: Integer | None = msgspec.field(default=None, name="M")
     side: str | None = msgspec.field(default=None, name="S")
-    price: _Number | None = msgspec.field(default=None, name="p")
-    size: _Number | None = msgspec.field(default=None, name="q")
+    price: Number | None = msgspec.field(default=None, name="p")
+    size: Number | None = msgspec.field(default=None, name="q")
     trade_id: str | int | None = msgspec.field(default=None, name="ti")
 
 
 class _Kline(_Data, kw_only=True):
-    opened: _Integer = msgspec.field(name="O")
+    opened: Integer = msgspec.field(name="O")
     interval: str = msgspec.field(name="i")
-    open: _Number | None = msgspec.field(default=None, name="o")
-    high: _Number | None = msgspec.field(default=None, name="h")
-    low: _Number | None = msgspec.field(default=None, name="l")
-    close: _Number | None = msgspec.field(default=None, name="c")
-    volume: _Number | None = msgspec.field(default=None, name="v")
-    turnover: _Number | None = msgspec.field(default=None, name="a")
+    open: Number | None = msgspec.field(default=None, name="o")
+    high: Number | None = msgspec.field(default=None, name="h")
+    low: Number | None = msgspec.field(default=None, name="l")
+    close: Number | None = msgspec.field(default=None, name="c")
+    volume: Number | None = msgspec.field(default=None, name="v")
+    turnover: Number | None = msgspec.field(default=None, name="a")
 
 
 class _Book(_Data, kw_only=True):
-    first: _Integer | None = msgspec.field(default=None, name="O")
-    last: _Integer = msgspec.field(name="C")
-    matched: _Integer | None = msgspec.field(default=None, name="M")
+    first: Integer | None = msgspec.field(default=None, name="O")
+    last: Integer = msgspec.field(name="C")
+    matched: Integer | None = msgspec.field(default=None, name="M")
     bids: _Levels = msgspec.field(default=None, name="b")
     asks: _Levels = msgspec.field(default=None, name="a")
 
 
 class _Mark(_Data, kw_only=True):
-    mark: _Number | None = msgspec.field(default=None, name="mp")
-    index: _Number | None = msgspec.field(default=None, name="ip")
-    time: _Integer | None = msgspec.field(default=None, name="ts")
+    mark: Number | None = msgspec.field(default=None, name="mp")
+    index: Number | None = msgspec.field(default=None, name="ip")
+    time: Integer | None = msgspec.field(default=None, name="ts")
 
 
 class _Funding(_Data, kw_only=True):
-    rate: _Number | None = msgspec.field(default=None, name="fr")
-    granularity: _Integer | None = msgspec.field(default=None, name="gl")
+    rate: Number | None = msgspec.field(default=None, name="fr")
+    granularity: Integer | None = msgspec.field(default=None, name="gl")
 
 
 class _Simulation(Struct):
@@ -122,8 +122,8 @@ class _ControlFields(Struct, gc=False):
     message: str | None = None
     reason: str | None = None
     data: msgspec.Raw = msgspec.Raw(b"null")
-    code: _Integer | None = None
-    ts: _Integer | None = None
+    code: Integer | None = None
+    ts: Integer | None = None
     session: str | None = msgspec.field(default=None, name="sessionId")
     ping_interval: Annotated[int, Meta(gt=0, le=2**31)] | None = msgspec.field(
         default=None, name="pingInterval"
@@ -137,7 +137,7 @@ class _Names(Struct):
 
 
 class _Head(Struct):
-    """As much of a broken message as tells whose it was."""
+    """The fields of a broken message that show its topic."""
 
     channel: str | None = msgspec.field(default=None, name="T")
     depth: str | int | None = msgspec.field(default=None, name="dp")
@@ -153,7 +153,7 @@ class _Route(NamedTuple):
     channel: str
 
 
-_new = tuple.__new__  # see decode.py
+_new = tuple.__new__  # see decode_classic.py
 
 
 def _time(value: int | None, otherwise: int | None) -> int | None:
@@ -170,7 +170,7 @@ def _side(text: str | None) -> str | None:
 
 def _ticker(message: Any, local: int) -> Decoded:
     d = message.data
-    return told(_new(
+    return nonempty(_new(
         Ticker,
         (
             _time(d.matched, message.pushed), local, d.symbol, d.sequence, d.price or None, d.size,
@@ -184,7 +184,7 @@ def _trade(message: Any, local: int) -> Decoded:
     trade_id = None if d.trade_id is None else str(d.trade_id)
     time = _time(d.matched, message.pushed)
     side, price = _side(d.side), d.price or None
-    return told(_new(Trade, (time, local, d.symbol, d.sequence, trade_id, side, price, d.size)))
+    return nonempty(_new(Trade, (time, local, d.symbol, d.sequence, trade_id, side, price, d.size)))
 
 
 def _kline(message: Any, local: int) -> Decoded:
@@ -209,8 +209,8 @@ def _increment(message: Any) -> Decoded:
     d = message.data
     time = _time(d.matched, message.pushed)
     if message.kind == "snapshot":
-        # The window of the best levels is kept whole by the exchange itself: what leaves it is sent
-        # with size 0, and what enters it with its size.
+        # The exchange keeps the window of the best levels complete: it sends a level that leaves
+        # the window with size 0, and one that enters it with its size.
         bids, asks = (tuple(level for level in side or () if level[0]) for side in (d.bids, d.asks))
         return BookSnapshot(d.symbol, d.last, time, bids, asks)
     if message.kind != "delta":
@@ -240,8 +240,8 @@ def _bbo(message: Any, local: int) -> Decoded:
     )  # fmt: skip
 
 
-# A depth frame is resent unchanged every 100 ms, with the time of its last match. Its row has the
-# time of the push, like the classic feed's, so that it can be told from a repeat.
+# KuCoin sends a depth frame again every 100 ms, unchanged, with the time of its last match. Our row
+# has the time of the push, as on the classic feed: so each repeat has a time of its own.
 
 
 def _depth5(message: Any, local: int) -> Decoded:
@@ -263,7 +263,7 @@ _DEPTHS: dict[str, Callable[[Any, int], Decoded]] = {"1": _bbo, "5": _depth5, "5
 
 def _mark(message: Any, local: int) -> Decoded:
     d = message.data
-    return told(
+    return nonempty(
         MarkPrice(_time(d.time, message.pushed), local, d.symbol, d.mark or None, d.index or None)
     )
 
@@ -271,7 +271,7 @@ def _mark(message: Any, local: int) -> Decoded:
 def _funding(message: Any, local: int) -> Decoded:
     d = message.data
     time = _time(message.pushed, None)
-    return told(FundingRate(time, local, d.symbol, d.rate, d.granularity))
+    return nonempty(FundingRate(time, local, d.symbol, d.rate, d.granularity))
 
 
 _BY_PRODUCT: dict[str, tuple[type[_Data], Callable[[Any, int], Decoded]]] = {
@@ -295,7 +295,7 @@ def _message_decoder(data: type[_Data]) -> Callable[[bytes], Any]:
             ("data", data),
             ("depth", str | int | None, None),
             ("kind", str | None, None),
-            ("pushed", _Integer | None, None),
+            ("pushed", Integer | None, None),
         ],
         rename={"channel": "T", "data": "d", "depth": "dp", "kind": "t", "pushed": "P"},
         gc=False,
@@ -310,9 +310,6 @@ _decode_head = msgspec.json.Decoder(_Head, strict=False).decode
 _decode_names = msgspec.json.Decoder(_HeadWithNames, strict=False).decode
 _decode_control = msgspec.json.Decoder(_ControlFields, strict=False).decode
 
-# Everything that a hostile payload can make msgspec, the converters or the integer checks raise.
-_BAD = (msgspec.MsgspecError, ValueError, TypeError, OverflowError, RecursionError)
-
 
 class ProDecoder:
     """Decodes the messages of one market's connection to the pro feed.
@@ -320,7 +317,7 @@ class ProDecoder:
     Parameters
     ----------
     market
-        The product whose channels arrive.
+        The market whose channels arrive.
 
     Notes
     -----
@@ -355,12 +352,12 @@ class ProDecoder:
             message = route.decode(payload)
             if message.channel == route.channel:
                 return route.convert(message, local)
-        except _BAD:
+        except UNDECODABLE:
             return self._decode_plainly(payload, local)
         return self._decode_plainly(payload, local)
 
     def _decode_plainly(self, payload: bytes, local: int) -> Decoded:
-        """Take the slow path: read the channel first, then what it says is in it."""
+        """Take the slow path: read the channel first, then the message that it announces."""
         channel = None
         try:
             channel = _decode_head(payload).channel
@@ -371,18 +368,18 @@ class ProDecoder:
             if route is None:
                 raise MessageBroken(f"channel {channel!r:.100} is none of those we subscribe to")
             return route.convert(route.decode(payload), local)
-        except _BAD as error:
-            return Broken(_reason(error), None if channel is None else _topic(payload, channel))
+        except UNDECODABLE as error:
+            return Broken(reason_of(error), None if channel is None else _topic(payload, channel))
 
 
 def _control(payload: bytes) -> ControlMessage:
     message = _decode_control(payload)
     identity = None if message.id is None else str(message.id)
-    if message.type is not None:  # pong, and whatever else names its type
+    if message.type is not None:  # a pong, or another message that names its type
         return ControlMessage(message.type, identity, message.code, "", _time(message.ts, None))
     if message.result is True:
         return ControlMessage("ack", identity)
-    said = message.message or message.reason or _text(message.data)
+    said = message.message or message.reason or text_of(message.data)
     if said == "welcome" and message.result is None:
         simulation = message.simulation or _Simulation()
         return ControlMessage(
@@ -397,26 +394,14 @@ def _control(payload: bytes) -> ControlMessage:
     raise MessageBroken("the message has neither a channel nor an answer in it")
 
 
-def _text(data: msgspec.Raw) -> str:
-    value = msgspec.json.decode(data)
-    if value is None:
-        return ""
-    return value if isinstance(value, str) else bytes(data).decode()
-
-
 def _topic(payload: bytes, channel: str) -> str:
-    """Spell the topic that a broken message came on, as far as it can be read."""
+    """Return the topic of a broken message, as far as it can be read."""
     try:
         head = _decode_names(payload)
-    except _BAD:
+    except UNDECODABLE:
         return channel
     if head.data is None or head.data.symbol is None:
         return channel
     depth = "" if head.depth is None else f"/{head.depth}"
     interval = "" if head.data.interval is None else f"_{head.data.interval}"
     return f"{channel.partition('.')[0]}{depth}:{head.data.symbol}{interval}"
-
-
-def _reason(error: BaseException) -> str:
-    text = str(error) or type(error).__name__
-    return text if len(text) <= 200 else text[:200] + "…"

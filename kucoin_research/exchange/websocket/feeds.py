@@ -1,6 +1,6 @@
-"""What differs between KuCoin's two feeds: where to connect, how to talk, how to read.
+"""The differences between KuCoin's two feeds: the address, the commands, the decoder.
 
-Everything else, from the pacing of commands to the book's rules, is the same code for both.
+Everything else, from the spacing of commands to the book's rules, is the same code for both.
 
 Source for the pro feed: KuCoin's documentation (https://www.kucoin.com/docs-new, read 2026-11) and
 captures of 2026-09: no token, commands with ``action`` and ``channel``, refusals with ``message``
@@ -31,16 +31,16 @@ from kucoin_research.model.channels import Market
 
 __all__ = ["Endpoint", "FeedSpec", "pro_dialect", "spec_of"]
 
-# KuCoin drops a client that pings more often than once a second; the network may press together
-# what was sent apart.
+# KuCoin drops a client that pings more than once a second. The network may deliver two pings closer
+# together than we sent them, so we leave half a second more.
 _PING_SPACING = 1.5
 
 
 class Endpoint(NamedTuple):
-    """Where to open a connection, and how often it wants a ping (seconds).
+    """The address of a connection, and the seconds between its pings and until a pong is overdue.
 
-    ``speed`` is that of the venue's virtual clock, and ``lifetime`` the seconds for which it keeps
-    a connection; ``None`` where it does not say, or the welcome will tell.
+    ``speed`` is the speed of the venue's virtual clock, and ``lifetime`` the seconds for which the
+    venue keeps a connection. They are None if the venue does not say, or says so in its welcome.
     """
 
     url: Hidden[str]  # its query may hold a token
@@ -51,21 +51,21 @@ class Endpoint(NamedTuple):
 
 
 class TokenSource(Protocol):
-    """Gives leave to connect: the REST client of a venue."""
+    """A source of tokens: the REST client of a venue is one."""
 
     @property
     def venue(self) -> Venue:
-        """Where to connect."""
+        """The venue to connect to."""
 
     def token(self, market: Market, *, private: bool = False) -> Token:
-        """Take a token for one connection."""
+        """Return a token for one connection."""
 
 
 class FeedSpec(NamedTuple):
-    """What a connection of one feed is made of."""
+    """The parts of a connection that differ between the feeds."""
 
-    # Called with whether it is private, and the number of failed tries: another server may do
-    # better.
+    # Its last two arguments: whether the connection is private, and the number of failed tries,
+    # after which another server may work.
     endpoint: Callable[[TokenSource, Market, bool, int], Endpoint]
     dialect: Callable[[Market], Dialect]
     decoder: Callable[[Market], Decodes]
@@ -73,7 +73,7 @@ class FeedSpec(NamedTuple):
 
 
 def spec_of(feed: Feed) -> FeedSpec:
-    """Give the parts of a feed."""
+    """Return the parts of a feed."""
     return _SPECS[feed]
 
 
@@ -103,7 +103,7 @@ def _group_pro(topics: Iterable[Topic]) -> list[list[Topic]]:
 
 
 def pro_dialect(market: Market) -> Dialect:
-    """Give the pro feed's way to talk on a market's socket."""
+    """Return the pro feed's dialect on a market's socket."""
 
     def command(identity: str, kind: str, topics: Sequence[Topic]) -> str:
         channel, _, depth = topics[0].prefix.partition("/")
@@ -133,14 +133,14 @@ _REFUSALS: tuple[tuple[str, type[StreamError], str], ...] = (
 
 
 def pro_error(message: ControlMessage, topics: Sequence[Topic] = ()) -> StreamError:
-    """Turn a refusal into the exception that says what was wrong and what to do.
+    """Turn a refusal into the exception that names the fault and its remedy.
 
     Parameters
     ----------
     message
-        The answer, its text the exchange's ``message`` or ``reason``.
+        The answer; its text is the exchange's ``message`` or ``reason``.
     topics
-        What had been asked for, where it answers a request.
+        The topics of our request, if it answers one.
     """
     kind, fix = next(
         ((kind, fix) for words, kind, fix in _REFUSALS if words in message.text),
@@ -152,8 +152,8 @@ def pro_error(message: ControlMessage, topics: Sequence[Topic] = ()) -> StreamEr
 
 
 _SPECS: dict[Feed, FeedSpec] = {
-    # KuCoin allows 400 topics on a spot connection and documents no limit on futures, where 300 has
-    # been seen; below both, with room for more subscriptions later.
+    # KuCoin allows 400 topics on a spot connection. It documents no limit on futures; 300 has been
+    # seen there. We stay below both, so that subscriptions can be added later.
     Feed.CLASSIC: FeedSpec(_classic_endpoint, lambda _: CLASSIC, Decoder, 280),
     Feed.PRO: FeedSpec(_pro_endpoint, pro_dialect, ProDecoder, 560),
 }

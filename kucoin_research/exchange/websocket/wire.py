@@ -1,9 +1,9 @@
-"""Cut a server's byte stream into WebSocket messages (RFC 6455, client side, no extensions).
+"""Cuts a server's byte stream into WebSocket messages (RFC 6455, client side, no extensions).
 
-The reader does no I/O: whoever owns the socket feeds it what ``recv`` returned. Whole data frames
-are cut in one tight loop, so that a large read costs a fraction of a microsecond per message
-(``benchmarks/receive.py``); control frames, fragments, large frames and faults take a slower, plain
-path. Sending needs none of this: websocket-client does it.
+The reader does no I/O: the owner of the socket feeds it the bytes that ``recv`` returned. It cuts
+whole data frames in one tight loop, so that a large read costs a fraction of a microsecond per
+message (``benchmarks/receive.py``). Control frames, fragments, large frames and faults take a
+slower, plain path. Sending needs none of this: websocket-client does it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["NO_STATUS", "PING", "PONG", "Close", "ControlFrame", "FrameReader"]
 PING = 0x9
 PONG = 0xA
 
-#: Stands for the code of a close frame that has none (RFC 6455, section 7.4.1).
+#: Stands for the code of a close frame without a code (RFC 6455, section 7.4.1).
 NO_STATUS = 1005
 
 _CONTINUATION = 0x0
@@ -28,7 +28,7 @@ _OPCODES = frozenset({_CONTINUATION, 0x1, 0x2, _CLOSE, PING, PONG})
 
 _LENGTH_16 = 126  # in the place of a length: it follows in 16 bits
 _LENGTH_64 = 127
-# The first two bytes, as one number, of frames that are final, text or binary, and not masked.
+# The first two bytes, as one number, of final text or binary frames that are not masked.
 _SHORT_DATA = frozenset({*range(0x8100, 0x8100 + _LENGTH_16), *range(0x8200, 0x8200 + _LENGTH_16)})
 _LONG_DATA = frozenset({0x8100 + _LENGTH_16, 0x8200 + _LENGTH_16})
 _LARGEST_16 = 0xFFFF
@@ -36,7 +36,7 @@ _LARGEST_CONTROL = 125
 
 _read_two_shorts = struct.Struct(">HH").unpack_from
 
-# Codes an endpoint may send, of those RFC 6455 and its IANA registry (read 2026-11-24) name.
+# Codes that an endpoint may send, by RFC 6455 and its IANA registry (read 2026-11-24).
 _CLOSE_CODES = frozenset({1000, 1001, 1002, 1003, *range(1007, 1015), *range(3000, 5000)})
 
 
@@ -50,7 +50,7 @@ class ControlFrame(NamedTuple):
     payload
         At most 125 bytes; a pong must repeat its ping's.
     position
-        How many messages of the same `FrameReader.feed` were complete before it.
+        The number of messages of the same `FrameReader.feed` that were complete before it.
     """
 
     opcode: int
@@ -64,7 +64,7 @@ class Close(NamedTuple):
     Attributes
     ----------
     code
-        Its code, or `NO_STATUS` where it has none.
+        Its code, or `NO_STATUS` if it has none.
     reason
         Its text, often empty.
     """
@@ -74,11 +74,11 @@ class Close(NamedTuple):
 
 
 class FrameReader:
-    """Read messages from a WebSocket server's bytes, fed in pieces of any size.
+    """Reads messages from a WebSocket server's bytes, fed in pieces of any size.
 
-    Text and binary messages are returned alike, as the bytes of their payload. **The UTF-8 of text
-    messages is not checked**: the JSON decoder behind rejects what is not UTF-8, and checking twice
-    costs more than reading.
+    Text and binary messages are both returned as the bytes of their payload. **The UTF-8 of text
+    messages is not checked**: the JSON decoder after this rejects bytes that are not UTF-8, and
+    checking twice costs more than reading.
 
     The peer's faults are not raised but kept in `ending`, so that the messages before a fault are
     never lost.
@@ -86,25 +86,25 @@ class FrameReader:
     Parameters
     ----------
     max_message
-        Largest message in bytes, fragments added up. A larger one is a fault with close code 1009,
-        seen in its header, before it is stored.
+        Largest message in bytes, all fragments together. A larger one is a fault with close code
+        1009, found by its header before the message is stored.
 
     Attributes
     ----------
     ending
-        None while the stream goes on; then the peer's `Close`, or the `ProtocolViolation` that its
-        bytes amount to. Nothing after it is read.
+        None while the stream goes on; then the peer's `Close`, or the `ProtocolViolation` in its
+        bytes. Bytes after it are not read.
     """
 
     def __init__(self, *, max_message: int = 16 * 1024 * 1024) -> None:
         self.ending: Close | ProtocolViolation | None = None
         self._max_message = max_message
-        self._held: bytes | bytearray = b""  # the beginning of a frame that is not yet whole
-        self._needed = 2  # how long `_held` must grow before it can tell us more
-        self._fragments: bytearray | None = None  # of the message that is not yet whole
+        self._held: bytes | bytearray = b""  # the beginning of a frame that is not complete
+        self._needed = 2  # the length of `_held` from which reading on makes sense
+        self._fragments: bytearray | None = None  # of a message that is not complete
 
     def feed(self, data: bytes) -> tuple[list[bytes], Sequence[ControlFrame]]:
-        """Take received bytes and return what they complete.
+        """Take received bytes, and return the messages that they complete.
 
         Parameters
         ----------
@@ -114,8 +114,8 @@ class FrameReader:
         Returns
         -------
         tuple[list[bytes], Sequence[ControlFrame]]
-            Payloads of data messages, and pings and pongs, each in order of arrival. Look at
-            `ending` afterwards: it came after all of them.
+            Payloads of data messages, and pings and pongs, both in order of arrival. Check `ending`
+            afterwards: it came after all of them.
         """
         messages: list[bytes] = []
         controls: list[ControlFrame] = []
@@ -147,10 +147,10 @@ class FrameReader:
         self._held += data
 
     def _cut_whole_frames(self, data: bytes, position: int, messages: list[bytes]) -> int:
-        # The hot loop. It stops at whatever it does not know, be it a fault or the end, and leaves
-        # that to `_read_frame`.
+        # The hot loop. It stops at anything else than a whole data frame, also at a fault or at the
+        # end of the bytes, and leaves the rest to `_read_frame`.
         if self._max_message < _LARGEST_16:
-            return position  # only the plain path compares with the limit
+            return position  # only the plain path checks the limit
         append = messages.append
         end = len(data)
         last_header = end - 4

@@ -21,7 +21,7 @@ from kucoin_research.sim.accounts.ledger import (
 )
 from kucoin_research.sim.accounts.orders import Fill, OrderRequest
 from kucoin_research.sim.engine.market import Market
-from kucoin_research.sim.messages.classic import number
+from kucoin_research.sim.messages.feed import number
 
 __all__ = [
     "Debtor",

@@ -1,7 +1,7 @@
-"""Trouble by seed: a schedule of faults in virtual time, made up front.
+"""Random faults from a seed: a schedule in virtual time, made before the exchange starts.
 
 `CHAOS_FAULTS` is the mix; each of its recipes draws the options of one fault. ``delist`` is not in
-it, since nothing ends it but healing.
+it, since only healing would end it.
 """
 
 from __future__ import annotations
@@ -47,11 +47,11 @@ def _repeats(rng: Random) -> dict[str, Any]:
 
 
 def _stall(rng: Random) -> dict[str, Any]:
-    # Of the ends of a stall, "heal" would never come.
+    # Not until="heal": a schedule never heals.
     return {"pick": rng.randrange(1_000), "until": rng.choice(("resubscribe", "reconnect"))}
 
 
-#: Names of the default mix, each as likely as it is often here, with what draws its options.
+#: The default mix: each fault's weight, and the recipe that draws its options.
 CHAOS_FAULTS: Mapping[str, tuple[int, _Recipe]] = MappingProxyType(
     {
         "abort": (3, _nothing),
@@ -99,20 +99,20 @@ class Planned(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Chaos:
-    """A reproducible schedule of trouble: equal values give equal schedules.
+    """Settings of a reproducible schedule of faults: equal settings make equal schedules.
 
     Attributes
     ----------
     seed
-        Decides everything that is drawn.
+        Seed of all random choices.
     rate
         Faults per virtual minute, on average; the times between them are exponential.
     faults
         Names to draw from, each equally likely; None for the mix of ``CHAOS_FAULTS``.
     quiet
-        Virtual seconds after the first subscription in which nothing happens.
+        Virtual seconds after the first subscription without any fault.
     seconds
-        Virtual seconds after the first subscription at which the trouble is over.
+        Virtual seconds after the first subscription at which the schedule ends.
 
     Examples
     --------

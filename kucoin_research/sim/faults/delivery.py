@@ -1,6 +1,7 @@
-"""The way of a message from the exchange to its readers, with everything that can befall it.
+"""The way of a message from the exchange to its readers, through the faults in place.
 
-Keeps the exact record: what was published, what befell it, and what did not reach whom.
+The delivery keeps exact logs: the messages published, each application of a fault, and the messages
+that did not reach a reader.
 """
 
 from __future__ import annotations
@@ -27,33 +28,33 @@ from kucoin_research.sim.faults.malformed import as_garbage, in_old_shape
 __all__ = ["Absentee", "Delivery", "Readers", "Subscriber"]
 
 _LOG_LENGTH = 1_000_000
-# Faults that make another message of one, which is not done twice.
+# Faults that replace a message by another; a message is replaced only once.
 _RESHAPING = frozenset({"malformed", "old_shape"})
 
 
 class Subscriber(Protocol):
-    """What the delivery needs of a connection.
+    """A connection, as the delivery needs it.
 
-    ``number`` counts the connections of an exchange from 1; 0 is none.
+    ``number`` counts the connections of an exchange from 1; 0 stands for none.
     """
 
     number: int
 
     def push(self, message: Message, frame: bytes) -> bool:
-        """Queue one data frame; False if its reader is too slow, so that it is dropped."""
+        """Queue one data frame; return False if it is dropped because the reader is too slow."""
 
 
 class Absentee(NamedTuple):
-    """A connection that was made to end, and why: it misses what is published from then on."""
+    """A connection that a fault ended, and the reason: it misses all messages from then on."""
 
     connection: int
     reason: str
 
 
 class Readers:
-    """Who gets the messages of one topic, and who would, had the connection lived.
+    """The subscribers of one topic, and the absentee that would be one if its connection lived.
 
-    There is at most one absentee per topic, the last to go; the next subscription sends it away.
+    There is at most one absentee per topic, the last one to go. The next subscription ends it.
     """
 
     def __init__(self, market: str, topic: str) -> None:
@@ -64,14 +65,14 @@ class Readers:
 
     @property
     def is_wanted(self) -> bool:
-        """Whether messages have to be made for anybody."""
+        """Whether the topic's messages must be made."""
         return bool(self.subscribers) or self.absentee is not None
 
 
 class _Block:
     """A fault that keeps messages from certain connections only.
 
-    ``cured`` are the topics of connections for which it has ended.
+    ``cured`` has the pairs of connection and topic for which it has ended.
     """
 
     def __init__(self, fault: Fault, connections: Iterable[Subscriber]) -> None:
@@ -93,13 +94,13 @@ class _Block:
 
 
 class Delivery:
-    """Hands messages to subscribers, through the faults in place, and keeps the logs.
+    """Sends messages to subscribers through the faults in place, and keeps the logs.
 
     Parameters
     ----------
     clock
-        Stamps the logs: with the time up to which everything has happened, so that they are the
-        same in every run.
+        Stamps the logs with the time up to which everything has happened, so that they are the same
+        in every run.
     seed
         Chooses the garbage.
     has_journal
@@ -126,7 +127,7 @@ class Delivery:
         frame_of: Callable[[bytes], bytes],
         only: Subscriber | None = None,
     ) -> None:
-        """Send a message to all readers of its topic, or to one `only`, who alone gets it."""
+        """Send a message to all readers of its topic, or to `only` one of them."""
         if only is not None:
             for one in self._through_faults(readers.market, message):
                 self._hand_out(readers.market, {only: None}, one, frame_of)
@@ -140,7 +141,7 @@ class Delivery:
                 has_reached |= self._hand_out(readers.market, readers.subscribers, one, frame_of)
         absentee = readers.absentee
         if absentee is not None:
-            # One that is held back reaches them yet; if it does not, that is told then.
+            # A held message still reaches the others. If it never does, that is logged then.
             is_held = bool(readers.subscribers) and self._is_held(message)
             self.note_withheld(
                 absentee.reason,
@@ -153,7 +154,7 @@ class Delivery:
         return any(message in armed.held for armed in self._message_faults)
 
     def journal(self, topic: str) -> list[Published]:
-        """List what was published on a topic since it was first subscribed to."""
+        """List the messages published on a topic since its first subscription."""
         return list(self._journal.get(topic, ()))
 
     def _hand_out(
@@ -222,7 +223,7 @@ class Delivery:
     # Readers that come and go
 
     def come(self, readers: Readers, subscriber: Subscriber) -> None:
-        """Add a subscriber, also one that is there already: it cures what that would cure."""
+        """Add a subscriber. Subscribing, also again, ends stalls ``until="resubscribe"`` for it."""
         readers.subscribers[subscriber] = None
         readers.absentee = None
         for block in self._blocks:
@@ -230,10 +231,10 @@ class Delivery:
                 block.cured.add((subscriber, readers.topic))
 
     def go(self, readers: Readers, subscriber: Subscriber, reason: str = "") -> None:
-        """Take a subscriber away; if not by its own will, it becomes the absentee.
+        """Take a subscriber away; if a `reason` made it go, it becomes the absentee.
 
-        A client that leaves a connection or topic which a fault keeps silent does so because of
-        that: it is counted as missing what follows.
+        A client that leaves a connection or topic which a fault keeps silent leaves because of the
+        fault: it becomes the absentee too.
         """
         if readers.subscribers.pop(subscriber, self) is self:
             return
@@ -244,7 +245,7 @@ class Delivery:
             self._give_up_held(readers.topic)
 
     def forget(self, subscriber: Subscriber) -> None:
-        """Drop what concerns a connection that has ended."""
+        """Drop the faults of a connection that has ended."""
         for block in list(self._blocks):
             block.connections.discard(subscriber)
             if block.is_over:
@@ -264,7 +265,7 @@ class Delivery:
         return ""
 
     def _give_up_held(self, topic: str) -> None:
-        # There is nobody left behind whose next message these could come.
+        # No message will follow after which the held ones could be sent.
         for armed in self._message_faults:
             for message in armed.held:
                 if message.topic == topic:
@@ -274,7 +275,7 @@ class Delivery:
     # Faults
 
     def arm(self, fault: Fault, connections: Iterable[Subscriber] = ()) -> None:
-        """Put a fault in its place; some concern only the `connections` of this moment."""
+        """Put a fault in its place; some faults concern only the `connections` open now."""
         place = KINDS[fault.name].place
         if place == "reader" or fault.until != "heal":
             block = _Block(fault, connections)
@@ -285,7 +286,7 @@ class Delivery:
         (self._message_faults if is_on_messages else self._other_faults).append(ArmedFault(fault))
 
     def heal(self) -> None:
-        """Take all faults away; messages they still held are told as withheld."""
+        """Take all faults away; log the messages that they still hold as withheld."""
         for armed in self._message_faults:
             for message in armed.held:
                 self.note_withheld(armed.fault.name, message)
@@ -300,11 +301,11 @@ class Delivery:
         }
 
     def ping_fault(self, market: str) -> Fault | None:
-        """Give the fault that strikes the answer to a ping, if one does."""
+        """Return the fault that strikes the answer to a ping; None if none does."""
         return self.http_fault(market, "", PING_FAULTS)
 
     def http_fault(self, market: str, path: str, names: frozenset[str]) -> Fault | None:
-        """Give the fault of these names that strikes a request, if one does."""
+        """Return the fault with one of these names that strikes a request; None if none does."""
         for armed in self._other_faults:
             if armed.fault.name in names and armed.strikes(market, path=path):
                 self.note_fault(armed.fault, market)
@@ -314,9 +315,10 @@ class Delivery:
         return None
 
     def repeats(self, market: str, topic: str) -> tuple[int, int]:
-        """Tell which executions a new subscription begins with, and note that it did.
+        """Return which executions a new subscription begins with, and use up the fault.
 
-        They are the last ones: how many, and how many of the newest are left out.
+        The two numbers say how many of the last executions are sent, and how many of the newest are
+        left out.
         """
         for armed in self._other_faults:
             fault = armed.fault
@@ -352,7 +354,7 @@ class Delivery:
         connection: int = 0,
         reached_others: bool = False,
     ) -> None:
-        """Log one message that somebody missed; garbage and copies are nothing to miss."""
+        """Log one message that a reader missed; garbage and copies do not count."""
         if message.state in ("garbage", "again"):
             return
         self.withheld.append(
@@ -368,7 +370,7 @@ class Delivery:
         )
 
     def take_back(self, topic: str, sequences: set[int]) -> set[int]:
-        """Strike from the log what is sent after all; give the sequences that were in it."""
+        """Remove messages that are sent after all from the log; return the sequences removed."""
         taken: set[int] = set()
         kept: list[Withheld] = []
         for one in self.withheld:

@@ -1,7 +1,7 @@
-"""What can go wrong at an exchange, on demand.
+"""The kinds of faults that an exchange can have on demand.
 
-`KINDS` is the table of all of them: what happens, where it waits, and which options it takes. A
-fault waits at one of five places: messages on their way out, connections as they are, client pings,
+`KINDS` is the table of all kinds: the effect, the place where the fault waits, and its options. A
+fault waits for outgoing messages, for the messages of certain connections, for client pings or for
 HTTP requests, or it is done at once.
 """
 
@@ -38,10 +38,10 @@ __all__ = [
 class Message(NamedTuple):
     """One data frame on its way to the subscribers of its topic.
 
-    `sequence` is the number that the topic's readers would miss it by: the book or trade sequence
-    where there is one, else the virtual time in ns. `symbol` is the one it tells of, if one.
-    `state` is ``"garbage"``, ``"old"`` or ``"again"`` (a copy of what was sent) if a fault has made
-    it so.
+    `sequence` is the number by which the topic's readers would notice its loss: the book or trade
+    sequence if there is one, otherwise the virtual time in ns. `symbol` is empty if the message
+    concerns no single symbol. `state` is ``"garbage"``, ``"old"`` or ``"again"`` (a copy of a
+    message already sent) if a fault has made it so.
     """
 
     topic: str
@@ -65,18 +65,18 @@ class Withheld(NamedTuple):
     Attributes
     ----------
     time_ns
-        Virtual time up to which everything had happened then, ns UTC.
+        Virtual time of the loss, ns UTC: everything up to it had happened.
     reason
-        The fault's name; ``slow_reader``, ``connection_lifetime``, ``idle_timeout`` and ``flood``
-        are told also of what was not injected.
+        The fault's name. ``slow_reader``, ``connection_lifetime``, ``idle_timeout`` and ``flood``
+        occur without an injected fault too.
     topic, sequence
-        Which message; see `Message`.
+        The message's topic and number; see `Message`.
     connection
         Number of the connection that missed it; 0 if nobody got it.
     reached_others
         Whether another connection got it, or had subscribed to the topic when it was lost.
     payload
-        The message itself; only where ``journal=True`` was set.
+        The message itself; empty unless ``journal=True`` was set.
     """
 
     time_ns: int
@@ -89,10 +89,10 @@ class Withheld(NamedTuple):
 
 
 class Applied(NamedTuple):
-    """One application of a fault; without `topic` and `sequence` if it struck no message.
+    """One application of a fault; `topic` and `sequence` are empty if it struck no message.
 
-    `connection` is the number of the one it struck, 0 if it was no single one. `detail` spells the
-    fault's options, as ``parse_fault`` reads them.
+    `connection` is the number of the connection struck, 0 if it was no single one. `detail` spells
+    the fault's options, as ``parse_fault`` reads them.
     """
 
     time_ns: int
@@ -106,7 +106,7 @@ class Applied(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """A fault to inject; ``Exchange.inject`` lists them.
+    """A fault to inject, with its options; ``Exchange.inject`` lists all faults.
 
     Attributes
     ----------
@@ -121,24 +121,25 @@ class Fault:
     path
         For HTTP faults, the beginning of the path; None for any.
     count
-        How many messages, pings or requests it strikes; None for all, until ``Exchange.heal()``.
-        For ``repeat_executions``, how many executions come again.
+        Number of messages, pings or requests struck; None for all, until ``Exchange.heal()``.
+        For ``repeat_executions``, the number of executions sent again.
     after
-        How many matching ones pass first. For ``repeat_executions``, how many of the newest
-        executions do not come again.
+        Number of matching ones that pass first. For ``repeat_executions``, the number of newest
+        executions that are not sent again.
     status
         HTTP status, for ``html_error``, ``overload`` and ``refuse_upgrade``.
     until
-        What ends a ``stall``: ``"heal"``, ``"resubscribe"`` or ``"reconnect"``.
+        The end of a ``stall``: ``"heal"``, ``"resubscribe"`` or ``"reconnect"``.
     delay
-        Seconds: of wall time, except those of ``crossed_book``, which are virtual.
+        Seconds: wall time, but virtual time for ``crossed_book``.
     by
-        By how much ``rebase`` lowers the sequence.
+        Amount by which ``rebase`` lowers the sequence.
     garbage
-        What ``malformed`` sends: one of ``GARBAGE``; None for one drawn by the exchange's seed.
+        The kind that ``malformed`` sends: one of ``GARBAGE``; None for one drawn by the exchange's
+        seed.
     pick
-        Chooses the topic, or the symbol, when neither is named: this one, counted round and round,
-        of those subscribed at the time, in alphabetical order. None for all of them.
+        Chooses the topic, or the symbol, when neither is named: this index, modulo their number,
+        into those subscribed at the time in alphabetical order. None for all of them.
     """
 
     name: str
@@ -161,7 +162,7 @@ class Fault:
 
     @property
     def options(self) -> str:
-        """What differs from the defaults of its name, as ``key=value,key=value``."""
+        """The options that differ from the defaults of its name, as ``key=value,key=value``."""
         usual = KINDS[self.name].make(self.name)
         names = [one.name for one in fields(self) if one.name != "name"]
         return ",".join(
@@ -181,14 +182,14 @@ class Kind:
     Attributes
     ----------
     place
-        Where it waits, or what it is done to at once: ``message``, ``reader`` (one connection's
-        messages), ``ping``, ``http``, ``connection``, ``symbol``, ``other``.
+        The place where it waits, or the thing that it is done to at once: ``message``, ``reader``
+        (one connection's messages), ``ping``, ``http``, ``connection``, ``symbol``, ``other``.
     what
-        What happens.
+        The effect, in words.
     takes
-        The options of `Fault` that mean something to it.
+        The options of `Fault` that have an effect on it.
     usual
-        Its defaults where they are not those of `Fault`.
+        Its defaults, if they differ from those of `Fault`.
     """
 
     place: Place
@@ -316,7 +317,7 @@ _UNTIL = ("heal", "resubscribe", "reconnect")
 
 @dataclass
 class ArmedFault:
-    """A fault in place, with what it has left to do."""
+    """A fault in its place, with the counts of messages or requests that passed or were struck."""
 
     fault: Fault
     passed: int = 0
@@ -337,7 +338,7 @@ class ArmedFault:
         symbol: str | None = None,
         path: str | None = None,
     ) -> bool:
-        """Tell whether it strikes this one; counts the ones that pass."""
+        """Count one message, ping or request; return whether the fault strikes it."""
         fault = self.fault
         if not self._concerns(market, topic, symbol):
             return False
@@ -373,8 +374,8 @@ def _hold_back(armed: ArmedFault, message: Message) -> list[Message]:
     return []
 
 
-# What becomes of a struck message. A held one goes out right behind the next message of its topic;
-# the shapes of other years and garbage are made by the delivery.
+# The messages sent instead of a struck one. A held message goes out right after the next message of
+# its topic. The delivery itself makes the shapes of earlier years and garbage.
 MESSAGE_FAULTS: dict[str, Callable[[ArmedFault, Message], list[Message]]] = {
     "drop": _drop,
     "duplicate": _duplicate,
@@ -390,11 +391,11 @@ def _names(*places: Place) -> frozenset[str]:
 
 # Struck client pings get no pong, or a late one.
 PING_FAULTS = _names("ping")
-# How the connections of a market end: done by the server at once.
+# Ways to end the connections of a market: done by the server at once.
 CONNECTION_FAULTS = _names("connection")
-# How a struck request is answered: done by the server.
+# Ways to answer a struck request: done by the server.
 HTTP_FAULTS = _names("http")
-# What is done to books and contracts.
+# Faults of books and contracts.
 SYMBOL_FAULTS = _names("symbol")
 
 FAULTS: tuple[str, ...] = tuple(sorted(KINDS))
@@ -413,12 +414,12 @@ def make_fault(fault: str | Fault, **options: object) -> Fault:
     Returns
     -------
     Fault
-        With the defaults of that name where `options` say nothing.
+        The fault, with the defaults of its name for all options not given.
 
     Raises
     ------
     InvalidInput
-        If the name or an option is unknown, or a value makes no sense.
+        If the name or an option is unknown, or a value is invalid.
     """
     name = fault.name if isinstance(fault, Fault) else fault
     kind = KINDS.get(name) if isinstance(name, str) else None
@@ -472,7 +473,7 @@ def parse_fault(text: str) -> tuple[Fault, float]:
     Parameters
     ----------
     text
-        Such as ``"stall:topic=/contractMarket/level2:XBTUSDTM,until=reconnect,at=2.5"``.
+        For example ``"stall:topic=/contractMarket/level2:XBTUSDTM,until=reconnect,at=2.5"``.
 
     Returns
     -------
@@ -482,7 +483,7 @@ def parse_fault(text: str) -> tuple[Fault, float]:
     Raises
     ------
     InvalidInput
-        If the name or an option is unknown, or a value makes no sense.
+        If the name or an option is unknown, or a value is invalid.
     """
     name, _, rest = text.partition(":")
     options: dict[str, object] = {}

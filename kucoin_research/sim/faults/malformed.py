@@ -1,7 +1,7 @@
-"""Messages as they should not be: garbage, and the shapes of older years.
+"""Messages that a client may not expect: garbage, and the shapes of earlier years.
 
-Facts about the old shapes from the protocol reference, sections 6 and 7. They are still complete:
-no price, size, side, sequence or time is lost.
+Facts about the old shapes from the protocol reference, sections 6 and 7. The old shapes are
+complete: no price, size, side, sequence or time is lost.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _Object: TypeAlias = dict[str, Any]
 
 
 def as_garbage(message: Message, kind: str | None, rng: Random) -> Message:
-    """Replace a message's payload by garbage of a kind; None draws one."""
+    """Replace a message's payload by garbage of a kind; None draws the kind."""
     chosen = rng.choice(GARBAGE) if kind is None else kind
     return message._replace(payload=_GARBLERS[chosen](message.payload))
 
@@ -51,7 +51,7 @@ def _nan(payload: bytes) -> bytes:
 
 
 def _nested(payload: bytes) -> bytes:
-    # Deeper than any recursive parser goes.
+    # Deeper than any recursive parser can read.
     frame, key = _open(payload)
     frame[key] = None
     return _text(frame).replace(b"null", b"[" * _NESTING + b"]" * _NESTING, 1)
@@ -67,7 +67,7 @@ _GARBLERS: dict[str, Callable[[bytes], bytes]] = {
 
 
 def _open(payload: bytes) -> tuple[_Object, str]:
-    # The frame, and the name of what holds its data: "d" on the pro feed.
+    # The frame, and the key that holds its data: "d" on the pro feed.
     frame: _Object = json.loads(payload)
     return frame, "data" if "data" in frame else "d"
 
@@ -81,7 +81,7 @@ def _text(frame: _Object) -> bytes:
 
 
 def _spoil(value: Any) -> Any:
-    # Every number becomes NaN, also those inside texts.
+    # Every number becomes NaN, also numbers inside texts.
     if isinstance(value, dict):
         return {key: _spoil(one) for key, one in value.items()}
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""Listings as KuCoin's REST replies spell them."""
+"""The rows of instruments in KuCoin's REST replies, made from listings."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def contract_row(listing: Listing, market: Market | None, now_ns: int) -> Row:
     listing
         A futures listing.
     market
-        Its market, for the live fields; None gives an instrument without trading yet.
+        Its engine, for the live fields; None for an instrument that has not traded yet.
     now_ns
         Virtual time, ns since 1970.
     """

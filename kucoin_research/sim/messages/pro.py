@@ -1,8 +1,9 @@
-"""KuCoin's newer public feed: its commands, and its frames made from the engine's events.
+"""The pro feed, KuCoin's newer public one: its commands, and frames from the engine's events.
 
 Facts from the protocol reference, section 10. There is no token; frames are binary and hold JSON.
-Here a channel of one symbol is spelled as a topic, ``obu/increment@10ms:XBTUSDTM``: the depth
-behind a slash, the interval of a ``kline`` behind an underscore. Faults are aimed at it so.
+Here a channel of one symbol is spelled as a topic, by which faults name it:
+``obu/increment@10ms:XBTUSDTM`` has the depth after a slash, a ``kline`` has its interval after an
+underscore.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any, ClassVar, TypeAlias
 from kucoin_research.sim.engine.book_window import Window
 from kucoin_research.sim.engine.candles import INTERVALS, candle_open
 from kucoin_research.sim.engine.market import BookChange, Event, Market, Side, Trade
-from kucoin_research.sim.messages.classic import (
+from kucoin_research.sim.messages.feed import (
     Feed,
     Numbered,
     Wire,
@@ -40,7 +41,7 @@ _CHANNELS = frozenset({"ticker", "trade", "kline", "obu", *_FUTURES_ONLY})
 
 
 class ProRefused(Exception):
-    """The exchange's answer to a command that it does not serve: the key, and the text under it."""
+    """A command that the exchange refuses: the answer's key, and the text under it."""
 
     def __init__(self, key: str, text: str) -> None:
         super().__init__(text)
@@ -49,12 +50,12 @@ class ProRefused(Exception):
 
 
 def parse_command(market: str, request: dict[str, Any]) -> list[Topic]:
-    """Read what a SUBSCRIBE or UNSUBSCRIBE is about.
+    """Read the topics of a SUBSCRIBE or UNSUBSCRIBE command.
 
     Parameters
     ----------
     market
-        ``"futures"`` or ``"spot"``: the socket's product.
+        The socket's product: ``"futures"`` or ``"spot"``.
     request
         The client's message.
 
@@ -119,12 +120,12 @@ def _interval(channel: str, request: dict[str, Any]) -> str:
 
 
 def _pushed(time_ns: int, salt: int) -> int:
-    # One to two ms later, to the ns: the digits are such that a float would lose them.
+    # One to two ms later, with digits down to the ns, which a float would lose.
     return time_ns + _MS + salt * 7_919 % _MS
 
 
 class _ProFeed(Feed):
-    """What all have in common: the product's name, and the time of the newest change."""
+    """The base of the pro feeds: knows the product's name and the time of the newest change."""
 
     def __init__(self, topic: Topic, engine: Market, wire: Wire) -> None:
         super().__init__(topic.text, engine, wire)
@@ -132,7 +133,7 @@ class _ProFeed(Feed):
         self._matched = engine.now_ns // _MS * _MS
 
     def on_events(self, events: Sequence[Event]) -> Iterable[Numbered]:
-        """Remember when the last of these happened."""
+        """Remember the time of the last event."""
         self._matched = events[-1].time_ns
         return ()
 
@@ -165,7 +166,7 @@ class ProTrade(_ProFeed):
     """Every fill."""
 
     def on_events(self, events: Sequence[Event]) -> Iterable[Numbered]:
-        """Give one frame per trade."""
+        """Yield one frame per trade."""
         engine = self.engine
         for event in events:
             if isinstance(event, Trade):
@@ -192,7 +193,7 @@ class ProTicker(_ProFeed):
         self._sequence = engine.sequence
 
     def on_grid(self, now_ns: int) -> Iterable[Numbered]:
-        """Give the ticker if the book changed."""
+        """Yield the ticker if the book changed."""
         engine = self.engine
         if engine.sequence == self._sequence:
             return
@@ -214,11 +215,11 @@ class ProTicker(_ProFeed):
 
 
 class ProIncrements(_ProFeed):
-    """Changes of the 500 best levels every 10 ms; a reader's first frame is all of them.
+    """Changes of the 500 best levels every 10 ms; a reader's first frame has all levels.
 
-    A level that leaves the window goes with size 0, one that enters comes with its size, so what a
-    reader holds is the window. Silent when nothing in it changed; the next frame then begins right
-    behind the last one sent.
+    A level that leaves this window is sent with size 0, and a level that enters it with its size.
+    So a reader always holds exactly the window. Nothing is sent if nothing in the window changed;
+    the next frame then begins right after the last one sent.
     """
 
     period_ns = 10 * _MS
@@ -230,7 +231,7 @@ class ProIncrements(_ProFeed):
         self._windows = {side: Window(engine, side, WINDOW) for side in _SIDES}
 
     def on_subscribe(self, now_ns: int) -> Iterable[Numbered]:
-        """Give the window as it was last sent."""
+        """Yield the window in its last sent state."""
         sequence, stamp = self._sequence, _pushed(now_ns, self._sequence)
         bids, asks = (self._levels(self._windows[side].levels()) for side in _SIDES)
         yield (
@@ -243,7 +244,7 @@ class ProIncrements(_ProFeed):
         )
 
     def on_events(self, events: Sequence[Event]) -> Iterable[Numbered]:
-        """Remember where the book changed."""
+        """Remember the prices at which the book changed."""
         for event in events:
             if isinstance(event, BookChange):
                 self._windows[event.side].touch(event.price_ticks)
@@ -251,7 +252,7 @@ class ProIncrements(_ProFeed):
         return ()
 
     def on_grid(self, now_ns: int) -> Iterable[Numbered]:
-        """Give what changed within the last 10 ms."""
+        """Yield the changes of the last 10 ms."""
         bids, asks = (self._windows[side].changes() for side in _SIDES)
         if not bids and not asks:
             return
@@ -261,7 +262,7 @@ class ProIncrements(_ProFeed):
         yield self._sequence, self._book(self._depth, "delta", now_ns, *texts, first)
 
     def on_rebase(self, shift: int) -> None:
-        """Renumber what was sent last, so that the next frame begins right behind it."""
+        """Renumber the last frame sent, so that the next one begins right after it."""
         self._sequence -= shift
 
 
@@ -276,7 +277,7 @@ class ProTop(_ProFeed):
         self._sequence = engine.sequence
 
     def on_grid(self, now_ns: int) -> Iterable[Numbered]:
-        """Give the top of the book if it is another than before."""
+        """Yield the top of the book if it has changed."""
         engine = self.engine
         if engine.sequence == self._sequence:
             return
@@ -297,7 +298,7 @@ class ProDepth(_ProFeed):
         self._depth = int(topic.prefix.partition("/")[2])
 
     def on_grid(self, now_ns: int) -> Iterable[Numbered]:
-        """Give the frame of this grid point."""
+        """Yield the frame of this grid point."""
         yield self.wire.book_sequence(self.engine), self._top(self._depth, now_ns)
 
 
@@ -321,12 +322,12 @@ class ProKline(_ProFeed):
         return ()
 
     def on_grid(self, now_ns: int) -> Iterable[Numbered]:
-        """Give the bars that changed within the last second."""
+        """Yield the bars that changed within the last second."""
         changed, self._changed = self._changed, {}
         for open_ms in changed:
-            # A bar is in here only after a trade in it, so there is exactly one.
+            # A bar is listed only after a trade in it, so there is exactly one.
             [candle] = self.engine.candles(self._interval_ms, open_ms, open_ms)
-            # What the flag means is not documented; one client takes it for a new bar.
+            # The flag's meaning is not documented; one client takes it for a new bar.
             flag = "true" if open_ms != self._open_ms else "false"
             self._open_ms = open_ms
             yield (
@@ -355,7 +356,7 @@ class ProMark(_ProFeed):
     period_ns = _SECOND
 
     def on_grid(self, now_ns: int) -> Iterable[Numbered]:
-        """Give the prices of this second."""
+        """Yield the prices of this second."""
         engine = self.engine
         yield (
             now_ns,
@@ -375,7 +376,7 @@ class ProFunding(_ProFeed):
     cap: ClassVar[float] = 0.003
 
     def on_grid(self, now_ns: int) -> Iterable[Numbered]:
-        """Give the rate of this minute."""
+        """Yield the rate of this minute."""
         engine = self.engine
         interval = engine.listing.funding_interval_ms
         now_ms = now_ns // _MS

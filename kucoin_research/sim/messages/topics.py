@@ -1,4 +1,4 @@
-"""The grammar of topics: which exist, which need a login, and how KuCoin refuses the others.
+"""The grammar of topics: which ones exist, which need a login, and how KuCoin refuses the others.
 
 Facts from the protocol reference, sections 5.3, 5.4, 6 and 7.
 """
@@ -54,7 +54,7 @@ PUBLIC_TOPICS: dict[str, tuple[str, ...]] = {
     ),
 }
 
-# What needs a login. Valid and silent here: ``/contract/positionCross`` and ``/margin/loan``.
+# Topics that need a login. Valid and silent here: ``/contract/positionCross`` and ``/margin/loan``.
 PRIVATE_TOPICS: dict[str, frozenset[str]] = {
     "futures": frozenset(
         {
@@ -82,7 +82,7 @@ PRIVATE_TOPICS: dict[str, frozenset[str]] = {
 }
 
 _CANDLE_PREFIXES = frozenset({"/contractMarket/limitCandle", "/market/candles"})
-# Topics that may stand alone, and those that must.
+# Topics that may have no suffix, and those that must have none.
 _WITHOUT_SUFFIX = frozenset({"/contract/announcement", "/contractMarket/tradeOrders"})
 _ALONE = frozenset(
     {
@@ -99,13 +99,13 @@ _ALONE = frozenset(
         "/margin/position",
     }
 )
-# Refused as malformed rather than as unknown: seen in the wild, never served. (reference, section
-# 6.6)
+# Refused as malformed rather than as unknown: clients use it, but KuCoin never served it.
+# (reference, section 6.6)
 _INVALID_PREFIXES = frozenset({"/contractMarket/candle"})
 
 
 class Topic(NamedTuple):
-    """One single-symbol topic; what it does not have is empty."""
+    """One single-symbol topic; a part that it does not have is empty."""
 
     prefix: str
     suffix: str = ""
@@ -113,12 +113,12 @@ class Topic(NamedTuple):
 
     @property
     def is_private(self) -> bool:
-        """Whether it tells of one account."""
+        """Whether it belongs to one account."""
         return any(self.prefix in topics for topics in PRIVATE_TOPICS.values())
 
     @property
     def text(self) -> str:
-        """The topic as it stands in data frames."""
+        """The topic as data frames spell it."""
         if not self.suffix:
             return self.prefix
         candle = f"_{self.candle_type}" if self.candle_type else ""
@@ -126,7 +126,7 @@ class Topic(NamedTuple):
 
 
 class TopicRefused(Exception):
-    """KuCoin's answer to a topic it does not serve."""
+    """A topic that KuCoin refuses: the code and the words of its error frame."""
 
     def __init__(self, code: int, data: str) -> None:
         super().__init__(data)
@@ -142,10 +142,10 @@ def parse_topics(market: str, text: str, *, is_logged_in: bool = False) -> list[
     market
         ``"futures"`` or ``"spot"``.
     text
-        The topic as the client sent it, with a comma list or not.
+        The topic as the client sent it, perhaps with a comma list.
     is_logged_in
-        Whether private topics are served: on a private token, to messages that ask for the private
-        channel.
+        Whether private topics are served: the token is private, and the message asks for the
+        private channel.
 
     Returns
     -------

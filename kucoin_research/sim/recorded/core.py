@@ -1,4 +1,4 @@
-"""The board of a recording: its rows in their time, and the topics on which they go out."""
+"""The core of a recording: sends its rows at their times on the topics that carry them."""
 
 from __future__ import annotations
 
@@ -12,27 +12,30 @@ from kucoin_research.errors import InvalidInput
 from kucoin_research.sim.accounts.keys import DEMO_ACCOUNT
 from kucoin_research.sim.accounts.members import Member
 from kucoin_research.sim.engine.clock import SLICE_NS, VirtualClock
+from kucoin_research.sim.faults.delivery import Subscriber
 from kucoin_research.sim.faults.kinds import Fault, Message
 from kucoin_research.sim.messages.topics import Topic
 from kucoin_research.sim.recorded.messages import Row, Shape, book_frame, key_of, shapes_of
 from kucoin_research.sim.recorded.state import Book, Offer, RecordedState
-from kucoin_research.sim.server.core import Channel, ExchangeCore, Settings, Subscriber, text_frame
+from kucoin_research.sim.server.core import Channel, ExchangeCore
+from kucoin_research.sim.server.settings import Settings
+from kucoin_research.sim.server.wire_frames import text_frame
 
 __all__ = ["Batches", "RecordedCore"]
 
 #: Rows in order of arrival, each with the name of its channel.
 Batches: TypeAlias = Iterable[list[tuple[str, Row]]]
 
-# What has not been told yet is looked for in this much of the recording, ns.
+# The span of the recording, in ns, that is searched for values which no row has shown so far.
 _LOOK_AHEAD_NS = 10_000_000_000
 _BOOK_TOPICS = {"/contractMarket/level2": "futures", "/market/level2": "spot"}
 _IMPOSSIBLE = frozenset({"rebase", "crossed_book"})
-# These say nothing about what time it was when they arrived.
+# The timestamps of these rows are no clock readings of their arrival.
 _TIMELESS = frozenset({"candle", "status"})
 
 
 class _Channel(Channel):
-    """A channel with how it spells rows."""
+    """A channel with the shapes in which it spells rows."""
 
     def __init__(self, topic: Topic, market: str) -> None:
         super().__init__(topic, market)
@@ -43,30 +46,30 @@ class _Channel(Channel):
 
 
 class RecordedCore(ExchangeCore[_Channel]):
-    """Plays recorded rows to whoever listens, and remembers what they said.
+    """Plays recorded rows to the subscribers, and keeps the latest state of each symbol for REST.
 
-    Virtual time is that of arrival, ``local_timestamp``. The time that the exchange tells is the
-    recorded exchange's own, as well as the rows show it: see ``told_ns``.
+    Virtual time is the time of arrival, ``local_timestamp``. The exchange's own time is estimated
+    from the rows: see ``exchange_ns``.
 
     Parameters
     ----------
     batches
         The rows, in order of arrival.
     ahead
-        The same rows again, of which the beginning is read: REST answers with what comes first
-        until there is anything else.
+        The same rows again. Only their beginning is read: REST answers with a symbol's first rows
+        until other rows have been played.
     offers
         The symbols recorded.
     clock
         Virtual time, just before the first row to be sent.
     settings
-        The rest.
+        All other choices.
     has_fillers
-        Whether numbers without a row are fillers on futures, too: of recordings of the pro feed.
+        Whether numbers without a row are fillers on futures too: so in recordings of the pro feed.
     grace
         Seconds (wall) from the first subscription until time starts.
     wake
-        Called when it has started late.
+        Called when time has started after the grace, or again.
     """
 
     has_accounts = False
@@ -85,11 +88,13 @@ class RecordedCore(ExchangeCore[_Channel]):
     ) -> None:
         super().__init__(0, clock, settings)
         self._grace = grace
-        self._awaited: dict[str, Book] = {}  # as they were before their first change was sent
+        # Books as they were before their first change was sent: time waits until REST has shown
+        # them. And the symbols whose book was asked for or awaited already.
+        self._awaited: dict[str, Book] = {}
         self._asked: set[str] = set()
         self._wake = wake
         self.listings: Mapping[str, Offer] = offers
-        self.recalls = {symbol: _recall(offer, has_fillers) for symbol, offer in offers.items()}
+        self.states = {symbol: _new_state(offer, has_fillers) for symbol, offer in offers.items()}
         self._members = {
             account.key: Member(account) for account in (DEMO_ACCOUNT, *settings.accounts)
         }
@@ -104,11 +109,11 @@ class RecordedCore(ExchangeCore[_Channel]):
     # Time
 
     @property
-    def told_ns(self) -> int:
-        """The time that the exchange tells, ns UTC.
+    def exchange_ns(self) -> int:
+        """The exchange's own time, ns UTC.
 
-        It is ahead of virtual time by the most that a row's ``timestamp`` was ahead of its arrival:
-        so it never runs backwards and never lies before what has been told.
+        Its lead over virtual time is the largest that a row's ``timestamp`` had over its arrival.
+        So it never runs backwards, and it is never before the timestamp of a row already sent.
         """
         return self.clock.now_ns + (self._offset_ns or 0)
 
@@ -122,7 +127,7 @@ class RecordedCore(ExchangeCore[_Channel]):
         if not self._grace:
             super()._begin()
         elif is_first:
-            # Others that come meanwhile, and further topics, begin with the same row.
+            # Other clients and topics that subscribe meanwhile begin with the same row.
             asyncio.get_running_loop().call_later(self._grace, self._begin_late)
 
     def _begin_late(self) -> None:
@@ -153,10 +158,10 @@ class RecordedCore(ExchangeCore[_Channel]):
             self.rows_played += 1
 
     def _play_row(self, channel: str, row: Row) -> None:
-        recall = self.recalls.get(row[2])
-        if recall is None:
+        state = self.states.get(row[2])
+        if state is None:
             return
-        recall.note(channel, row)
+        state.note(channel, row)
         if channel not in _TIMELESS:
             self._note_time(row)
         for listener, shape in self._wants.get(key_of(channel, row), ()):
@@ -165,13 +170,13 @@ class RecordedCore(ExchangeCore[_Channel]):
                 self.delivery.emit(listener.readers, _message(listener, row, text), text_frame)
 
     def _play_book(self, row: Row) -> None:
-        recall = self.recalls.get(row[2])
-        if recall is None:
+        state = self.states.get(row[2])
+        if state is None:
             return
         self._note_time(row)
         rows = [row, *self._rows.take_like(row)]
         self.rows_played += len(rows) - 1
-        book = recall.book
+        book = state.book
         if row[4]:
             book.load(rows)
             return
@@ -179,7 +184,7 @@ class RecordedCore(ExchangeCore[_Channel]):
         is_first = bool(listeners) and book.is_whole and row[2] not in self._asked
         before = book.copy() if is_first else None
         runs = book.apply(rows)
-        if before is not None and runs:  # else nobody hears of it, and nobody would ask
+        if before is not None and runs:  # without a frame, no client would ask for the book
             self._await(row[2], before)
         for listener in listeners:
             for first, last, changes in runs:
@@ -192,7 +197,8 @@ class RecordedCore(ExchangeCore[_Channel]):
     # The first snapshot
 
     def _await(self, symbol: str, book: Book) -> None:
-        # Clients buffer changes and ask for the book then; at a high speed it would be far ahead.
+        # After the first change, clients buffer and ask for the book. At a high speed the book
+        # would be far ahead by then, so time waits.
         self._asked.add(symbol)
         if not self._awaited:
             asyncio.get_running_loop().call_later(self.settings.patience, self._await_no_more)
@@ -200,11 +206,11 @@ class RecordedCore(ExchangeCore[_Channel]):
         self.clock.stop()
 
     def book(self, symbol: str) -> Book:
-        """Give the book that REST tells; time goes on when the awaited ones have been told."""
+        """Return the book for a REST answer; time goes on after all awaited books are answered."""
         self._asked.add(symbol)
         awaited = self._awaited.pop(symbol, None)
         if awaited is None:
-            return self.recalls[symbol].book
+            return self.states[symbol].book
         if not self._awaited:
             self._go_on()
         return awaited
@@ -226,11 +232,11 @@ class RecordedCore(ExchangeCore[_Channel]):
 
     def _note_status(self, row: Row) -> None:
         _, _, symbol, event, channel, _, first, last = row
-        recall = self.recalls.get(symbol)
-        if event != "gap" or channel != "level2" or recall is None:
+        state = self.states.get(symbol)
+        if event != "gap" or channel != "level2" or state is None:
             return
         if first is not None and last is not None:
-            recall.book.note_gap(first, last)
+            state.book.note_gap(first, last)
 
     def _foresee(self, ahead: Batches) -> None:
         rows = _Rows(ahead)
@@ -239,24 +245,24 @@ class RecordedCore(ExchangeCore[_Channel]):
         while (following := rows.next) is not None and following[1][1] <= until_ns:
             channel, row = following
             rows.step()
-            recall = self.recalls.get(row[2])
-            if recall is None or channel in ("status", "trade", "candle"):
+            state = self.states.get(row[2])
+            if state is None or channel in ("status", "trade", "candle"):
                 continue
             if self._offset_ns is None:
                 self._note_time(row)
             if channel != "level2":
-                is_new = channel not in recall.last and channel not in found[row[2]]
+                is_new = channel not in state.last and channel not in found[row[2]]
                 if is_new:
                     found[row[2]].add(channel)
-                    recall.note(channel, row)
-            elif row[4] and not recall.book.is_whole:
-                recall.book.load([row, *rows.take_like(row)])
+                    state.note(channel, row)
+            elif row[4] and not state.book.is_whole:
+                state.book.load([row, *rows.take_like(row)])
 
     # Topics
 
     @property
     def members(self) -> Mapping[str, Member]:
-        """The accounts that may log in, by key; of them nothing was recorded."""
+        """The accounts that may log in, by key; a recording holds nothing of theirs."""
         return self._members
 
     def symbols_of(self, market: str, topic: Topic) -> list[str]:
@@ -280,12 +286,12 @@ class RecordedCore(ExchangeCore[_Channel]):
             }
         )
 
-    def state(self, symbol: str) -> str | None:
-        """Tell whether a symbol trades, in the recording's words; None if it does not say."""
+    def trading_status(self, symbol: str) -> str | None:
+        """Return a symbol's trading status in the recording's words; None if it has none."""
         return "Closed" if symbol in self.delivery.delisted() else self.listings[symbol].status
 
     async def catch_up(self, symbols: Iterable[str], patience: float | None = None) -> None:
-        """Do nothing: all symbols are where the time is."""
+        """Do nothing: all symbols are at the present already."""
 
     async def prepare(self, market: str, topic: Topic) -> None:
         """Do nothing: rows are sent as they stand."""
@@ -308,18 +314,18 @@ class RecordedCore(ExchangeCore[_Channel]):
         self._wants, self._books = wants, books
 
     def _greet(self, channel: _Channel, subscriber: Subscriber) -> None:
-        """Nobody gets anything by itself on these topics."""
+        """Send nothing: these topics have no first message."""
 
     def _latest(self, channel: _Channel, count: int) -> Iterable[Message]:
         for symbol in channel.symbols:
-            for row in list(self.recalls[symbol].trades)[-count:]:
+            for row in list(self.states[symbol].trades)[-count:]:
                 for shape in channel.shapes:
                     yield _message(channel, row, shape.spell(channel.topic, row))
 
     # Faults
 
     def check(self, fault: Fault) -> None:
-        """Refuse what would need another book than the recorded one."""
+        """Raise `InvalidInput` for a fault that would change the recorded book."""
         if fault.name in _IMPOSSIBLE:
             raise InvalidInput(
                 f"{fault.name} changes a book, and a recording's stays as it was: "
@@ -327,19 +333,19 @@ class RecordedCore(ExchangeCore[_Channel]):
             )
 
     def strike(self, symbol: str, fault: Fault) -> None:  # noqa: ARG002
-        """Refuse it; see ``check``."""
+        """Raise `InvalidInput`; see ``check``."""
         self.check(fault)
 
 
 class _Rows:
-    """Rows one by one, with a look at the next."""
+    """An iterator of rows that shows the next one, ``next``, before it is taken."""
 
     def __init__(self, batches: Batches) -> None:
         self._rows: Iterator[tuple[str, Row]] = chain.from_iterable(batches)
         self.next = next(self._rows, None)
 
     def step(self) -> None:
-        """Go on to the next."""
+        """Take the next row."""
         self.next = next(self._rows, None)
 
     def take_like(self, row: Row) -> list[Row]:
@@ -355,13 +361,13 @@ class _Rows:
         return taken
 
 
-def _recall(offer: Offer, has_fillers: bool) -> RecordedState:
+def _new_state(offer: Offer, has_fillers: bool) -> RecordedState:
     is_spot = offer.market == "spot"
     book = Book(has_fillers=is_spot or has_fillers, has_single_changes=not is_spot)
     return RecordedState(offer, book)
 
 
 def _message(channel: _Channel, row: Row, text: str) -> Message:
-    # Every sequence stands in the fourth column; rows without one are known by their arrival.
-    number = row[3] if isinstance(row[3], int) else row[1]
-    return Message(channel.topic, number, text.encode(), row[2])
+    # A sequence is always in the fourth column. A row without one is numbered by its arrival.
+    number = row[3] if isinstance(row[3], int) else row[1]  # row[1] is the local timestamp
+    return Message(channel.topic, number, text.encode(), row[2])  # row[2] is the symbol

@@ -1,4 +1,4 @@
-"""A recording as an exchange: the doors of the simulated one, with recorded data behind them."""
+"""A recording served as an exchange: the simulated one's doors, with recorded data behind them."""
 
 from __future__ import annotations
 
@@ -11,21 +11,22 @@ from kucoin_research.sim.engine.machine import Machine
 from kucoin_research.sim.recorded.core import Batches, RecordedCore
 from kucoin_research.sim.recorded.rest import RECORDED_ROUTES, RecordedRows
 from kucoin_research.sim.recorded.state import Offer
-from kucoin_research.sim.server.doors import MARKETS, Doors, make_settings
+from kucoin_research.sim.server.doors import MARKETS, Doors
+from kucoin_research.sim.server.settings import make_settings
 
 __all__ = ["ReplayExchange"]
 
-# Faster than any reader: an hour in 4 ms. Time waits for the sockets, so that they set the pace.
+# Faster than any reader: an hour in 4 ms. Time waits for the sockets, so they set the speed.
 _AT_ONCE = 1e6
 
 
 class ReplayExchange(Doors):
-    """KuCoin's REST and WebSocket protocol over recorded rows; see `Doors`.
+    """Serves recorded rows by KuCoin's REST and WebSocket protocol; see `Doors`.
 
     Virtual time is the recording's ``local_timestamp``. It stands still until the first
-    subscription and for `grace` seconds after it, then runs at `speed`; where the machine or a
-    reader is too slow it slips, and nothing is left out. It also waits, for `patience` at most,
-    until the book is asked for over REST of which the first change was just sent, so that who
+    subscription and for `grace` seconds after it, then it runs at `speed`. If the machine or a
+    reader is too slow, it slips; nothing is left out. After the first change of a book it also
+    waits, for the setting `patience` at most, until REST is asked for that book: so a client that
     begins with the recording gets the recorded snapshot. After the last row the streams are silent
     and stay open.
 
@@ -34,27 +35,27 @@ class ReplayExchange(Doors):
     batches, ahead
         The rows from the beginning, and once more from `start_ns` on; see `RecordedCore`.
     offers
-        The symbols recorded, with what is known of them.
+        The symbols recorded, with their known facts.
     speed
-        Virtual seconds per second; None for as fast as the slowest reader takes it.
+        Virtual seconds per second; None for as fast as the slowest reader takes the rows.
     start_ns
-        When to begin, ns UTC: everything before has happened.
+        Virtual time of the start, ns UTC: all rows before it have happened.
     host, futures_port, spot_port
-        Where to listen; port 0 for any free one.
+        The address and ports to listen on; port 0 for any free one.
     has_fillers
         Whether the recording is of the pro feed.
     grace
         Seconds (wall) from the first subscription to the first row, for clients that subscribe to
         one topic after the other.
     is_held
-        Whether time stands still until ``resume``, whoever subscribes.
+        Whether time stands still until ``resume``, even after a subscription.
     **settings
-        Fields of `Settings`; those of order flow and accounts' trading mean nothing here.
+        Fields of `Settings`; those of order flow and of accounts' trading have no effect here.
 
     Raises
     ------
     InvalidInput
-        If an argument makes no sense.
+        If an argument is invalid.
     OSError
         If a port is taken.
     """
@@ -78,13 +79,13 @@ class ReplayExchange(Doors):
     ) -> None:
         if not is_number(grace) or not 0 <= grace < float("inf"):
             raise InvalidInput(f"grace must be a number of seconds, not {shown(grace)}")
-        # The grid point before, so that a row at the very instant is still to come.
+        # The grid point before the start, so that a row at the start itself is still to come.
         clock = VirtualClock(
             (start_ns - 1) // SLICE_NS * SLICE_NS,
             _AT_ONCE if speed is None else speed,
             machine=machine,
         )
-        board = RecordedCore(
+        core = RecordedCore(
             batches,
             ahead,
             offers,
@@ -94,11 +95,11 @@ class ReplayExchange(Doors):
             grace=grace,
             wake=self._wake,
         )
-        board.is_held = is_held
-        self._board = board
+        core.is_held = is_held
+        self._core: RecordedCore = core
         super().__init__(
-            board,
-            {market: RecordedRows(board, market) for market in MARKETS},
+            core,
+            {market: RecordedRows(core, market) for market in MARKETS},
             RECORDED_ROUTES,
             host=host,
             ports={"futures": futures_port, "spot": spot_port},
@@ -112,9 +113,9 @@ class ReplayExchange(Doors):
     @property
     def is_over(self) -> bool:
         """Whether the last row has been played."""
-        return self._board.is_over
+        return self._core.is_over
 
     @property
     def rows_played(self) -> int:
-        """How many rows have been played, those before the start among them."""
-        return self._board.rows_played
+        """Number of rows played, those before the start among them."""
+        return self._core.rows_played

@@ -1,9 +1,9 @@
-"""KuCoin's data frames, made from recorded rows; the counterpart of `messages`.
+"""KuCoin's classic data frames, made from recorded rows.
 
 Shapes from the protocol reference, sections 6 (futures) and 7 (spot). A row is a tuple of a
-recording's columns, in the order in which its CSV files have them: times in ns UTC, ``timestamp``
-and ``local_timestamp`` first, then the symbol; what is missing is None. What a recording does not
-hold and a frame has (order ids, the previous day's price) is empty or left out, never made up.
+recording's columns, in the order of its CSV files: ``timestamp`` and ``local_timestamp`` in ns UTC
+first, then the symbol. A missing value is None. Fields of a frame that a recording lacks (order
+ids, the previous day's price) are empty or left out, never made up.
 """
 
 from __future__ import annotations
@@ -18,16 +18,18 @@ from kucoin_research.sim.messages.topics import Topic
 
 __all__ = ["Change", "Row", "Shape", "book_frame", "digits", "key_of", "number", "shapes_of"]
 
+# Columns of every row: 0 timestamp, 1 local timestamp, 2 symbol. Rows with a sequence have it in 3.
+# Columns of a book row: 4 is it of a snapshot, 5 side, 6 price, 7 size. Hot loops use the numbers.
 Row: TypeAlias = tuple[Any, ...]
 
 _MS = 1_000_000
 _SECOND = 1_000_000_000
 _HOUR_MS = 3_600_000
-_BEGIN_MS = 5_000  # an announcement this soon after the hour is of a funding's begin
+_BEGIN_MS = 5_000  # an announcement this soon after the hour is of the settlement's begin
 
 
 class Change(NamedTuple):
-    """One level of the book, and the number under which it goes out."""
+    """One level of the book, and the sequence under which it is sent."""
 
     sequence: int
     side: str
@@ -39,7 +41,7 @@ class Change(NamedTuple):
 
 
 def digits(value: float) -> str:
-    """Spell a number in full, so that it reads back equal: no exponent, no idle ``.0``."""
+    """Spell a number in full, so that it reads back equal: no exponent, no final ``.0``."""
     spelled = repr(value)
     if "e" in spelled:
         return f"{Decimal(spelled):f}"
@@ -47,7 +49,7 @@ def digits(value: float) -> str:
 
 
 def number(value: float | None) -> str:
-    """Spell a JSON number; null where it is missing."""
+    """Spell a JSON number; null if it is missing."""
     return "null" if value is None else repr(value).removesuffix(".0")
 
 
@@ -83,7 +85,7 @@ def _pairs(prices: Sequence[float], sizes: Sequence[float], spell: Callable[[flo
 def _levels(
     prices: Sequence[float | None], sizes: Sequence[float | None], spell: Callable[[float], str]
 ) -> str:
-    """Spell the levels that are there: a book may have fewer than there are columns."""
+    """Spell the levels that exist: a book may have fewer than the row has columns."""
     levels = zip(prices, sizes, strict=True)
     known = [(one, size) for one, size in levels if one is not None and size is not None]
     return _pairs([one for one, _ in known], [size for _, size in known], spell)
@@ -158,7 +160,7 @@ def _sides50(row: Row, spell: Callable[[float], str]) -> tuple[str, str]:
 
 def _futures_candle(topic: str, row: Row) -> str:
     time, local, symbol, _, opened, high, low, close, volume, _ = row
-    # Index 5 is wrong on KuCoin too, and to be ignored; a recording does not keep it.
+    # Index 5 is wrong on KuCoin too, and clients are to ignore it; a recording does not keep it.
     return _frame(
         topic,
         "candle.stick",
@@ -188,7 +190,8 @@ def _funding(topic: str, row: Row) -> str:
 
 def _settlement(topic: str, row: Row) -> str:
     time, _, symbol, rate, _ = row
-    # A recording does not say which of the two it was: the end comes some seconds after the hour.
+    # A recording does not say whether it was the begin or the end of the settlement. The end comes
+    # some seconds after the hour.
     funding_ms = time // _MS // _HOUR_MS * _HOUR_MS
     subject = "funding.begin" if time // _MS - funding_ms < _BEGIN_MS else "funding.end"
     return _frame(
@@ -229,7 +232,7 @@ def _spot_trade(topic: str, row: Row) -> str:
 
 def _spot_ticker(topic: str, row: Row) -> str:
     time, _, symbol, sequence, price, size, _, bid, bid_size, ask, ask_size = row
-    # On `:all` the symbol stands in the subject and nowhere else.
+    # On `:all` the subject is the symbol, which stands nowhere else.
     subject = symbol if topic.endswith(":all") else "trade.ticker"
     return _frame(
         topic,
@@ -320,18 +323,18 @@ def book_frame(
     Parameters
     ----------
     topic, market, symbol
-        Whose.
+        The book's topic, market and symbol.
     bounds
-        First and last number. Those that no change has become price-0 fillers.
+        First and last sequence. Sequences without a change become price-0 fillers.
     changes
-        In order.
+        The changes, in order.
     time_ns
-        When, ns UTC.
+        Time of the changes, ns UTC.
 
     Returns
     -------
     list[tuple[int, str]]
-        Last number and text of each frame: one on spot, on futures one for each number.
+        Last sequence and text of each frame: one frame on spot, one per sequence on futures.
     """
     first, last = bounds
     numbered = {change.sequence for change in changes}
@@ -356,7 +359,7 @@ def book_frame(
     return [(last, _frame(topic, "trade.l2update", data))]
 
 
-# A longer run of numbers without a row is told by the frame's bounds alone, as KuCoin does, too.
+# A longer run of sequences without a row shows in the frame's bounds alone, as on KuCoin.
 _MOST_FILLERS = 1_000
 
 
@@ -400,7 +403,7 @@ def _has_index(row: Row) -> bool:
 
 @dataclass(frozen=True)
 class Shape:
-    """How rows of one channel are spelled on one topic, and which of them are."""
+    """One channel on one topic: the function that spells a row, and the test for rows that fit."""
 
     channel: str
     spell: Callable[[str, Row], str]
@@ -433,10 +436,10 @@ _SHAPES: dict[str, tuple[Shape, ...]] = {
 
 
 def shapes_of(topic: Topic) -> tuple[Shape, ...]:
-    """Give what a topic carries; nothing for those that stay silent, and for books."""
+    """Return the shapes of a topic's rows; none for silent topics, and for books."""
     return _SHAPES.get(topic.prefix, ())
 
 
 def key_of(channel: str, row: Row) -> tuple[str, str, str]:
-    """Say by which channel, symbol and candle interval a row is asked for."""
+    """Return the channel, symbol and candle interval by which listeners want a row."""
     return channel, row[2], row[3] if channel == "candle" else ""

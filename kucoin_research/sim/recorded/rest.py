@@ -1,39 +1,45 @@
-"""The REST calls of a recording: what its rows have said up to now, in KuCoin's shapes.
+"""The REST calls of a recording: the state of its rows up to now, in KuCoin's shapes.
 
-Shapes from the protocol reference, sections 3 (futures) and 4 (spot). What was not recorded is
-answered as KuCoin answers what it does not have, with null where a whole row has other values, and
-never made up.
+Shapes from the protocol reference, sections 3 (futures) and 4 (spot). A call about something that
+was not recorded gets KuCoin's answer for unknown things. A single value that was not recorded is
+null, never made up.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from kucoin_research.sim.engine.candles import INTERVALS
 from kucoin_research.sim.recorded.core import RecordedCore
 from kucoin_research.sim.recorded.messages import Row, digits
 from kucoin_research.sim.recorded.state import Bar, Offer, RecordedState
-from kucoin_research.sim.server.rest import (
+from kucoin_research.sim.server.routes import (
+    BULLETS,
+    INVALID_SYMBOL,
+    TRADES_PER_REPLY,
     Answer,
-    Counter,
+    BaseSite,
     Reply,
     Route,
     RouteTable,
     Values,
     error,
+    ok,
     route_table,
+    status,
+    timestamp,
+    touches_none,
 )
 
 __all__ = ["RECORDED_ROUTES", "RecordedRows"]
 
 _MS = 1_000_000
 _HOUR_MS = 3_600_000
-_TRADES = 100
 _FULL_FUTURES = 1_000
 _FUNDING_ROWS = 100
 _SPOT_CANDLES = 1_500
-_SPOT_FEE = 0.001  # of KuCoin's first class of pairs, at the lowest level
+_SPOT_FEE = 0.001  # fraction; KuCoin's first class of pairs, at the lowest account level
 _GRANULARITIES = {
     ms // 60_000: name
     for name, ms in INTERVALS.items()
@@ -41,54 +47,44 @@ _GRANULARITIES = {
 }
 
 
-class RecordedRows(Counter):
+class RecordedRows(BaseSite):
     """One market of a recording, as REST sees it."""
 
-    def __init__(self, board: RecordedCore, market: str) -> None:
+    def __init__(self, core: RecordedCore, market: str) -> None:
         super().__init__(market)
-        self.board = board
-        self.recalls = {
-            symbol: recall
-            for symbol, recall in board.recalls.items()
-            if recall.offer.market == market
+        self.core = core
+        self.states = {
+            symbol: state for symbol, state in core.states.items() if state.offer.market == market
         }
 
     @property
     def now_ns(self) -> int:
         """The recorded exchange's time, ns UTC."""
-        return self.board.told_ns
+        return self.core.exchange_ns
 
 
-def _touches_none(_shelf: RecordedRows, _values: Values) -> Iterable[str]:
-    return ()
-
-
-def _ok(data: Any) -> Reply:
-    return Reply(200, {"code": "200000", "data": data})
-
-
-_INVALID_SYMBOL = error(200, "200003", "Invalid symbol.")
 _INVALID_PARAMETER = error(200, "400100", "Parameter Error")
-_NO_DATA = _ok(None)
+_NO_DATA = ok(None)
+_NO_SNAPSHOT: Row = (None,) * 10  # a row of 24-hour figures without any
 _BUSY = error(503, "503000", "Service is busy, please try again later.")
 
 
 def _of_symbol(
     answer: Callable[[RecordedRows, RecordedState], Reply | Any], unknown: Reply
 ) -> Answer:
-    # An answer of None: the recording does not say.
-    def look_up(shelf: RecordedRows, values: Values) -> Reply:
-        recall = shelf.recalls.get(values.get("symbol", ""))
-        found = None if recall is None else answer(shelf, recall)
+    # An answer of None means that the recording does not know.
+    def look_up(recorded: RecordedRows, values: Values) -> Reply:
+        state = recorded.states.get(values.get("symbol", ""))
+        found = None if state is None else answer(recorded, state)
         if found is None:
             return unknown
-        return found if isinstance(found, Reply) else _ok(found)
+        return found if isinstance(found, Reply) else ok(found)
 
     return look_up
 
 
 def _number(value: float | None) -> float | int | None:
-    # As KuCoin spells them: 66968, not 66968.0.
+    # As KuCoin spells numbers: 66968, not 66968.0.
     return int(value) if value is not None and value == int(value) else value
 
 
@@ -105,35 +101,22 @@ def _whole(values: Values, name: str) -> int | None:
     return int(text) if text.isdecimal() and len(text) < 20 else None
 
 
-def _timestamp(shelf: RecordedRows, _values: Values) -> Reply:
-    return _ok(shelf.now_ms)
-
-
-def _status(shelf: RecordedRows, _values: Values) -> Reply:
-    return _ok({"status": shelf.status, "msg": ""})
-
-
-def _refused(_shelf: RecordedRows, _values: Values) -> Reply:
-    # The server answers token calls before it gets here.
-    return error(404, "404", "Not Found")
-
-
 # -- futures ---------------------------------------------------------------------------------------
 
 
-def _contracts(shelf: RecordedRows, _values: Values) -> Reply:
-    rows = [_contract(shelf, recall) for recall in shelf.recalls.values()]
-    return _ok([row for row in rows if row is not None and row["status"] not in _ENDED])
+def _contracts(recorded: RecordedRows, _values: Values) -> Reply:
+    rows = [_contract(recorded, state) for state in recorded.states.values()]
+    return ok([row for row in rows if row is not None and row["status"] not in _ENDED])
 
 
 _ENDED = ("Settled", "Closed")
 
 
-def _contract(shelf: RecordedRows, recall: RecordedState) -> dict[str, Any] | None:
-    offer = recall.offer
+def _contract(recorded: RecordedRows, state: RecordedState) -> dict[str, Any] | None:
+    offer = state.offer
     if not offer.is_described:
         return None
-    return _facts(offer) | _funding_facts(shelf, recall) | _figures(shelf, recall)
+    return _facts(offer) | _funding_facts(recorded, state) | _figures(recorded, state)
 
 
 def _facts(offer: Offer) -> dict[str, Any]:
@@ -161,19 +144,19 @@ def _facts(offer: Offer) -> dict[str, Any]:
     }
 
 
-def _funding_facts(shelf: RecordedRows, recall: RecordedState) -> dict[str, Any]:
-    interval = recall.offer.funding_interval_ms
+def _funding_facts(recorded: RecordedRows, state: RecordedState) -> dict[str, Any]:
+    interval = state.offer.funding_interval_ms
     if interval is None:
         return {}
-    row = recall.last.get("funding_rate")
-    following = (shelf.now_ms // interval + 1) * interval
+    row = state.last.get("funding_rate")
+    following = (recorded.now_ms // interval + 1) * interval
     return {
-        "fundingRateSymbol": _funding_symbol(recall.offer),
+        "fundingRateSymbol": _funding_symbol(state.offer),
         "fundingFeeRate": None if row is None else row[3],
         "predictedFundingFeeRate": None,
         "fundingRateGranularity": interval,
         "currentFundingRateGranularity": interval,
-        "nextFundingRateTime": following - shelf.now_ms,
+        "nextFundingRateTime": following - recorded.now_ms,
         "nextFundingRateDateTime": following,
     }
 
@@ -184,33 +167,35 @@ def _funding_symbol(offer: Offer) -> str | None:
     return f".{offer.symbol}FPI{offer.funding_interval_ms // _HOUR_MS}H"
 
 
-def _figures(shelf: RecordedRows, recall: RecordedState) -> dict[str, Any]:
-    last, trade = recall.last, recall.last_trade()
-    mark, index, day = last.get("mark"), last.get("index"), last.get("snapshot")
+def _figures(recorded: RecordedRows, state: RecordedState) -> dict[str, Any]:
+    last, trade = state.last, state.last_trade()
+    mark, index = last.get("mark"), last.get("index")
+    day = last.get("snapshot") or _NO_SNAPSHOT
+    _, _, _, day_last, high, low, volume, turnover, change, change_pct = day
     price = trade[4] if trade is not None else None
     return {
-        "status": shelf.board.state(recall.offer.symbol),
+        "status": recorded.core.trading_status(state.offer.symbol),
         "markPrice": None if mark is None else mark[3],
         "indexPrice": None if index is None else index[4],
-        "lastTradePrice": price if price is not None or day is None else day[3],
-        "highPrice": None if day is None else day[4],
-        "lowPrice": None if day is None else day[5],
-        "volumeOf24h": None if day is None else day[6],
-        "turnoverOf24h": None if day is None else day[7],
-        "priceChg": None if day is None else day[8],
-        "priceChgPct": None if day is None else day[9],
+        "lastTradePrice": day_last if price is None else price,
+        "highPrice": high,
+        "lowPrice": low,
+        "volumeOf24h": volume,
+        "turnoverOf24h": turnover,
+        "priceChg": change,
+        "priceChgPct": change_pct,
     }
 
 
-def _futures_ticker(_shelf: RecordedRows, recall: RecordedState) -> dict[str, Any] | None:
-    trade, top = recall.last_trade(), recall.top()
+def _futures_ticker(_recorded: RecordedRows, state: RecordedState) -> dict[str, Any] | None:
+    trade, top = state.last_trade(), state.top()
     if trade is None or top is None:
         return None
     time, sequence, trade_id, side, price, size = trade
     bid, bid_size, ask, ask_size = top
     return {
         "sequence": sequence,
-        "symbol": recall.offer.symbol,
+        "symbol": state.offer.symbol,
         "side": side,
         "size": _number(size),
         "tradeId": trade_id,
@@ -223,20 +208,20 @@ def _futures_ticker(_shelf: RecordedRows, recall: RecordedState) -> dict[str, An
     }
 
 
-def _futures_tickers(shelf: RecordedRows, _values: Values) -> Reply:
-    rows = [_futures_ticker(shelf, recall) for recall in shelf.recalls.values()]
-    return _ok([row for row in rows if row is not None])
+def _futures_tickers(recorded: RecordedRows, _values: Values) -> Reply:
+    rows = [_futures_ticker(recorded, state) for state in recorded.states.values()]
+    return ok([row for row in rows if row is not None])
 
 
 def _futures_book(depth: int) -> Callable[[RecordedRows, RecordedState], Any]:
-    def book(shelf: RecordedRows, recall: RecordedState) -> Any:
-        kept = shelf.board.book(recall.offer.symbol)
+    def book(recorded: RecordedRows, state: RecordedState) -> Any:
+        kept = recorded.core.book(state.offer.symbol)
         if not kept.is_whole:
-            return _no_book(recall)
+            return _no_book(state)
         bids, asks = kept.top(depth)
         return {
             "sequence": kept.sequence,
-            "symbol": recall.offer.symbol,
+            "symbol": state.offer.symbol,
             "bids": [[_number(price), _number(size)] for price, size in bids],
             "asks": [[_number(price), _number(size)] for price, size in asks],
             "ts": kept.time_ns,
@@ -245,17 +230,17 @@ def _futures_book(depth: int) -> Callable[[RecordedRows, RecordedState], Any]:
     return book
 
 
-def _no_book(recall: RecordedState) -> Reply | None:
-    # Between a recorded gap and the snapshot that mended it nobody knew the book: KuCoin would
-    # have, so a client is to ask again.
-    return _BUSY if recall.book.sequence >= 0 else None
+def _no_book(state: RecordedState) -> Reply | None:
+    # Between a recorded gap and the next snapshot the recording does not know the book. KuCoin
+    # itself would know it, so the answer makes a client ask again.
+    return _BUSY if state.book.sequence >= 0 else None
 
 
-def _no_such_depth(_shelf: RecordedRows, _values: Values) -> Reply:
+def _no_such_depth(_recorded: RecordedRows, _values: Values) -> Reply:
     return Reply(404, {"code": "404", "msg": "not exist"})
 
 
-def _futures_trades(_shelf: RecordedRows, recall: RecordedState) -> list[dict[str, Any]]:
+def _futures_trades(_recorded: RecordedRows, state: RecordedState) -> list[dict[str, Any]]:
     return [
         {
             "sequence": sequence,
@@ -268,26 +253,26 @@ def _futures_trades(_shelf: RecordedRows, recall: RecordedState) -> list[dict[st
             "price": _text(price),
             "side": side,
         }
-        for time, _, _, sequence, trade_id, side, price, size in _newest_trades(recall)
+        for time, _, _, sequence, trade_id, side, price, size in _newest_trades(state)
     ]
 
 
-def _newest_trades(recall: RecordedState) -> list[Row]:
-    return list(recall.trades)[: -_TRADES - 1 : -1]
+def _newest_trades(state: RecordedState) -> list[Row]:
+    return list(state.trades)[: -TRADES_PER_REPLY - 1 : -1]
 
 
-def _kline(shelf: RecordedRows, values: Values) -> Reply:
-    recall = shelf.recalls.get(values.get("symbol", ""))
-    if recall is None:
-        return _INVALID_SYMBOL
+def _kline(recorded: RecordedRows, values: Values) -> Reply:
+    state = recorded.states.get(values.get("symbol", ""))
+    if state is None:
+        return INVALID_SYMBOL
     interval = _GRANULARITIES.get(_whole(values, "granularity") or 0)
-    bars = None if interval is None else recall.bars(interval, INTERVALS[interval])
+    bars = None if interval is None else state.bars(interval, INTERVALS[interval])
     if bars is None:
         return error(200, "100001", "Invalid parameters: granularity")
     first, last = _whole(values, "from"), _whole(values, "to")
     chosen = _between(bars, first, last)
-    page = shelf.board.settings.kline_page
-    return _ok([_kline_row(bar) for bar in (chosen[:page] if first else chosen[-page:])])
+    page = recorded.core.settings.kline_page
+    return ok([_kline_row(bar) for bar in (chosen[:page] if first else chosen[-page:])])
 
 
 def _between(bars: list[Bar], first: int | None, last: int | None) -> list[Bar]:
@@ -299,17 +284,17 @@ def _between(bars: list[Bar], first: int | None, last: int | None) -> list[Bar]:
 
 
 def _kline_row(bar: Bar) -> list[Any]:
-    # Rows of before September 2025 have no turnover, like those of the stream.
+    # Rows from before September 2025 have no turnover, like those of the stream.
     turnover = [] if bar.turnover is None else [_number(bar.turnover)]
     return [bar.open_ms, *map(_number, bar[1:6]), *turnover]
 
 
-def _mark_price(_shelf: RecordedRows, recall: RecordedState) -> dict[str, Any] | None:
-    row = recall.last.get("mark_price")
+def _mark_price(_recorded: RecordedRows, state: RecordedState) -> dict[str, Any] | None:
+    row = state.last.get("mark_price")
     if row is None:
         return None
     return {
-        "symbol": recall.offer.symbol,
+        "symbol": state.offer.symbol,
         "granularity": 1000,
         "timePoint": _ms(row[0]),
         "value": row[3],
@@ -317,17 +302,17 @@ def _mark_price(_shelf: RecordedRows, recall: RecordedState) -> dict[str, Any] |
     }
 
 
-def _no_series(_shelf: RecordedRows, _values: Values) -> Reply:
-    return _ok({"dataList": [], "hasMore": False})
+def _no_series(_recorded: RecordedRows, _values: Values) -> Reply:
+    return ok({"dataList": [], "hasMore": False})
 
 
-def _funding_rate(shelf: RecordedRows, recall: RecordedState) -> dict[str, Any] | None:
-    row, interval = recall.last.get("funding_rate"), recall.offer.funding_interval_ms
+def _funding_rate(recorded: RecordedRows, state: RecordedState) -> dict[str, Any] | None:
+    row, interval = state.last.get("funding_rate"), state.offer.funding_interval_ms
     if row is None or interval is None:
         return None
-    began = shelf.now_ms // interval * interval
+    began = recorded.now_ms // interval * interval
     return {
-        "symbol": _funding_symbol(recall.offer),
+        "symbol": _funding_symbol(state.offer),
         "granularity": interval,
         "timePoint": began,
         "value": row[3],
@@ -337,17 +322,17 @@ def _funding_rate(shelf: RecordedRows, recall: RecordedState) -> dict[str, Any] 
     }
 
 
-def _funding_rates(shelf: RecordedRows, values: Values) -> Reply:
+def _funding_rates(recorded: RecordedRows, values: Values) -> Reply:
     first, last = _whole(values, "from"), _whole(values, "to")
     symbol = values.get("symbol", "")
     if first is None or last is None or not symbol:
         return _INVALID_PARAMETER
-    recall = shelf.recalls.get(symbol)
-    if recall is None or "funding_rate" not in recall.last:
+    state = recorded.states.get(symbol)
+    if state is None or "funding_rate" not in state.last:
         return error(200, "415000", "funding rate is not supported")
-    rates = {row[0] // _MS // _HOUR_MS * _HOUR_MS: row[3] for row in recall.settlements if row[0]}
+    rates = {row[0] // _MS // _HOUR_MS * _HOUR_MS: row[3] for row in state.settlements if row[0]}
     newest_first = sorted((at for at in rates if first <= at <= last), reverse=True)
-    return _ok(
+    return ok(
         [
             {"symbol": symbol, "fundingRate": rates[at], "timepoint": at}
             for at in newest_first[:_FUNDING_ROWS]
@@ -358,17 +343,17 @@ def _funding_rates(shelf: RecordedRows, values: Values) -> Reply:
 # -- spot ------------------------------------------------------------------------------------------
 
 
-def _symbols(shelf: RecordedRows, values: Values) -> Reply:
+def _symbols(recorded: RecordedRows, values: Values) -> Reply:
     zone = values.get("market")
-    rows = [_pair(shelf, recall) for recall in shelf.recalls.values()]
-    return _ok([row for row in rows if row is not None and zone in (None, "", row["market"])])
+    rows = [_pair(recorded, state) for state in recorded.states.values()]
+    return ok([row for row in rows if row is not None and zone in (None, "", row["market"])])
 
 
-def _pair(shelf: RecordedRows, recall: RecordedState) -> dict[str, Any] | None:
-    offer = recall.offer
+def _pair(recorded: RecordedRows, state: RecordedState) -> dict[str, Any] | None:
+    offer = state.offer
     if not offer.is_described:
         return None
-    state = shelf.board.state(offer.symbol)
+    trading = recorded.core.trading_status(offer.symbol)
     return {
         "symbol": offer.symbol,
         "name": offer.display_name or offer.symbol,
@@ -380,7 +365,7 @@ def _pair(shelf: RecordedRows, recall: RecordedState) -> dict[str, Any] | None:
         "baseMaxSize": _text(offer.max_size),
         "baseIncrement": _text(offer.lot_size),
         "priceIncrement": _text(offer.tick_size),
-        "enableTrading": None if state is None else state == "Open",
+        "enableTrading": None if trading is None else trading == "Open",
         "feeCategory": 1,
         "makerFeeCoefficient": _coefficient(offer.maker_fee),
         "takerFeeCoefficient": _coefficient(offer.taker_fee),
@@ -392,18 +377,18 @@ def _coefficient(fee: float | None) -> str | None:
     return None if fee is None else digits(round(fee / _SPOT_FEE, 10))
 
 
-def _currencies(shelf: RecordedRows, _values: Values) -> Reply:
-    return _ok([_currency_row(coin) for coin in _coins(shelf)])
+def _currencies(recorded: RecordedRows, _values: Values) -> Reply:
+    return ok([_currency_row(coin) for coin in _coins(recorded)])
 
 
-def _currency(shelf: RecordedRows, values: Values) -> Reply:
-    if values["currency"] not in _coins(shelf):
+def _currency(recorded: RecordedRows, values: Values) -> Reply:
+    if values["currency"] not in _coins(recorded):
         return error(200, "400100", "The currency does not exist.")
-    return _ok(_currency_row(values["currency"]))
+    return ok(_currency_row(values["currency"]))
 
 
-def _coins(shelf: RecordedRows) -> list[str]:
-    offers = [recall.offer for recall in shelf.recalls.values()]
+def _coins(recorded: RecordedRows) -> list[str]:
+    offers = [state.offer for state in recorded.states.values()]
     return list(dict.fromkeys(coin for one in offers for coin in (one.base, one.quote) if coin))
 
 
@@ -411,20 +396,20 @@ def _currency_row(coin: str) -> dict[str, Any]:
     return {"currency": coin, "name": coin, "fullName": coin, "precision": 8, "chains": []}
 
 
-def _zones(shelf: RecordedRows, _values: Values) -> Reply:
-    return _ok(sorted({recall.offer.quote for recall in shelf.recalls.values()} - {""}))
+def _zones(recorded: RecordedRows, _values: Values) -> Reply:
+    return ok(sorted({state.offer.quote for state in recorded.states.values()} - {""}))
 
 
-def _level1(shelf: RecordedRows, recall: RecordedState) -> dict[str, Any] | None:
-    trade, top = recall.last_trade(), recall.top()
+def _level1(recorded: RecordedRows, state: RecordedState) -> dict[str, Any] | None:
+    trade, top = state.last_trade(), state.top()
     if top is None:
         return None
     _, sequence, _, _, price, size = trade or (None,) * 6
-    if recall.book.is_whole:
-        sequence = recall.book.sequence
+    if state.book.is_whole:
+        sequence = state.book.sequence
     bid, bid_size, ask, ask_size = top
     return {
-        "time": shelf.now_ms,
+        "time": recorded.now_ms,
         "sequence": None if sequence is None else str(sequence),
         "price": _text(price),
         "size": _text(size),
@@ -436,10 +421,10 @@ def _level1(shelf: RecordedRows, recall: RecordedState) -> dict[str, Any] | None
 
 
 def _spot_book(depth: int | None) -> Callable[[RecordedRows, RecordedState], Any]:
-    def book(shelf: RecordedRows, recall: RecordedState) -> Any:
-        kept = shelf.board.book(recall.offer.symbol)
+    def book(recorded: RecordedRows, state: RecordedState) -> Any:
+        kept = recorded.core.book(state.offer.symbol)
         if not kept.is_whole:
-            return _no_book(recall)
+            return _no_book(state)
         bids, asks = kept.top(depth)
         return {
             "time": _ms(kept.time_ns),
@@ -451,14 +436,14 @@ def _spot_book(depth: int | None) -> Callable[[RecordedRows, RecordedState], Any
     return book
 
 
-def _stats(_shelf: RecordedRows, recall: RecordedState) -> dict[str, Any] | None:
-    row = recall.last.get("snapshot")
-    return None if row is None else {"time": _ms(row[0]), **_day(recall)}
+def _stats(_recorded: RecordedRows, state: RecordedState) -> dict[str, Any] | None:
+    row = state.last.get("snapshot")
+    return None if row is None else {"time": _ms(row[0]), **_day(state)}
 
 
-def _day(recall: RecordedState) -> dict[str, Any]:
-    offer, top, trade = recall.offer, recall.top(), recall.last_trade()
-    row = recall.last.get("snapshot") or (None,) * 10
+def _day(state: RecordedState) -> dict[str, Any]:
+    offer, top, trade = state.offer, state.top(), state.last_trade()
+    row = state.last.get("snapshot") or _NO_SNAPSHOT
     _, _, _, last, high, low, volume, turnover, change, change_pct = row
     if trade is not None and trade[4] is not None:
         last = trade[4]
@@ -482,16 +467,16 @@ def _day(recall: RecordedState) -> dict[str, Any]:
     }
 
 
-def _spot_tickers(shelf: RecordedRows, _values: Values) -> Reply:
+def _spot_tickers(recorded: RecordedRows, _values: Values) -> Reply:
     rows = []
-    for recall in shelf.recalls.values():
-        _, bid_size, _, ask_size = recall.top() or (None,) * 4
+    for state in recorded.states.values():
+        _, bid_size, _, ask_size = state.top() or (None,) * 4
         sizes = {"bestBidSize": _text(bid_size), "bestAskSize": _text(ask_size)}
-        rows.append(_day(recall) | {"symbolName": recall.offer.symbol} | sizes)
-    return _ok({"time": shelf.now_ms, "ticker": rows})
+        rows.append(_day(state) | {"symbolName": state.offer.symbol} | sizes)
+    return ok({"time": recorded.now_ms, "ticker": rows})
 
 
-def _histories(_shelf: RecordedRows, recall: RecordedState) -> list[dict[str, Any]]:
+def _histories(_recorded: RecordedRows, state: RecordedState) -> list[dict[str, Any]]:
     return [
         {
             "sequence": None if sequence is None else str(sequence),
@@ -500,22 +485,22 @@ def _histories(_shelf: RecordedRows, recall: RecordedState) -> list[dict[str, An
             "side": side,
             "time": time,
         }
-        for time, _, _, sequence, _, side, price, size in reversed(_newest_trades(recall))
+        for time, _, _, sequence, _, side, price, size in reversed(_newest_trades(state))
     ]
 
 
-def _spot_candles(shelf: RecordedRows, values: Values) -> Reply:
-    recall, interval = shelf.recalls.get(values.get("symbol", "")), values.get("type", "")
-    if recall is None:
+def _spot_candles(recorded: RecordedRows, values: Values) -> Reply:
+    state, interval = recorded.states.get(values.get("symbol", "")), values.get("type", "")
+    if state is None:
         return error(200, "400100", "Unsupported trading pair.")
-    bars = recall.bars(interval, INTERVALS[interval]) if interval in INTERVALS else None
+    bars = state.bars(interval, INTERVALS[interval]) if interval in INTERVALS else None
     if bars is None:
         return error(200, "400100", "Incorrect candlestick type.")
-    # 0 counts as open. Of more candles than fit, the newest are given.
+    # 0 counts as no bound. If more candles match than fit, the reply has the newest ones.
     first = (_whole(values, "startAt") or 0) * 1_000
     last = (_whole(values, "endAt") or 0) * 1_000 or None
     chosen = _between(bars, first, last)[-_SPOT_CANDLES:]
-    return _ok([_spot_candle_row(bar) for bar in reversed(chosen)])
+    return ok([_spot_candle_row(bar) for bar in reversed(chosen)])
 
 
 def _spot_candle_row(bar: Bar) -> list[str | None]:
@@ -527,14 +512,13 @@ def _spot_candle_row(bar: Bar) -> list[str | None]:
 
 
 def _route(path: str, weight: int, answer: Answer, **facts: Any) -> Route:
-    return Route(path, weight, answer, _touches_none, **facts)
+    return Route(path, weight, answer, touches_none, **facts)
 
 
-_BULLETS = (
-    _route("/api/v1/bullet-public", 10, _refused, method="POST"),
-    _route("/api/v1/bullet-private", 10, _refused, method="POST", is_private=True),
-    _route("/api/v1/status", 4, _status),
-    _route("/api/v1/timestamp", 2, _timestamp, shows_quota=False),
+_COMMON = (
+    *BULLETS,
+    _route("/api/v1/status", 4, status),
+    _route("/api/v1/timestamp", 2, timestamp, shows_quota=False),
 )
 _NO_CONTRACT = error(200, "404000", "The contract information you requested does not exist.")
 _NO_MARK = error(200, "415000", "mark price is not supported")
@@ -544,20 +528,20 @@ _NO_SYMBOL = error(200, "900001", "The symbol does not exist.")
 RECORDED_ROUTES: dict[str, RouteTable] = {
     "futures": route_table(
         (
-            *_BULLETS,
+            *_COMMON,
             _route("/api/v1/contracts/active", 3, _contracts),
             _route("/api/v1/contracts/{symbol}", 3, _of_symbol(_contract, _NO_CONTRACT)),
-            _route("/api/v1/ticker", 2, _of_symbol(_futures_ticker, _INVALID_SYMBOL)),
+            _route("/api/v1/ticker", 2, _of_symbol(_futures_ticker, INVALID_SYMBOL)),
             _route("/api/v1/allTickers", 5, _futures_tickers),
             _route(
                 "/api/v1/level2/snapshot",
                 3,
-                _of_symbol(_futures_book(_FULL_FUTURES), _INVALID_SYMBOL),
+                _of_symbol(_futures_book(_FULL_FUTURES), INVALID_SYMBOL),
             ),
-            _route("/api/v1/level2/depth20", 5, _of_symbol(_futures_book(20), _INVALID_SYMBOL)),
-            _route("/api/v1/level2/depth100", 5, _of_symbol(_futures_book(100), _INVALID_SYMBOL)),
+            _route("/api/v1/level2/depth20", 5, _of_symbol(_futures_book(20), INVALID_SYMBOL)),
+            _route("/api/v1/level2/depth100", 5, _of_symbol(_futures_book(100), INVALID_SYMBOL)),
             _route("/api/v1/level2/{depth}", 5, _no_such_depth),
-            _route("/api/v1/trade/history", 5, _of_symbol(_futures_trades, _INVALID_SYMBOL)),
+            _route("/api/v1/trade/history", 5, _of_symbol(_futures_trades, INVALID_SYMBOL)),
             _route("/api/v1/kline/query", 3, _kline),
             _route("/api/v1/mark-price/{symbol}/current", 3, _of_symbol(_mark_price, _NO_MARK)),
             _route("/api/v1/index/query", 2, _no_series),
@@ -571,7 +555,7 @@ RECORDED_ROUTES: dict[str, RouteTable] = {
     ),
     "spot": route_table(
         (
-            *_BULLETS,
+            *_COMMON,
             _route("/api/v2/symbols", 4, _symbols),
             _route("/api/v2/symbols/{symbol}", 4, _of_symbol(_pair, _NO_SYMBOL)),
             _route("/api/v1/symbols", 4, _symbols),

@@ -1,6 +1,6 @@
-"""What is known of one recorded symbol at an instant: its book, and the last of everything else.
+"""The state of one recorded symbol at an instant: its book, and the last row of everything else.
 
-REST answers from here, so it says what the stream has said. Rows are those of `retelling`.
+REST answers from this state, so it agrees with the stream. Rows are those of `recorded.messages`.
 """
 
 from __future__ import annotations
@@ -19,18 +19,19 @@ _MS = 1_000_000
 _MINUTE_MS = 60_000
 _TRADES = 500
 _SETTLEMENTS = 100
-_BARS = 20_000  # minutes of trades, and candles of one interval, that are kept
-# A side of a snapshot with so many levels was cut off there: KuCoin sends no more in one reply.
+_BARS = 20_000  # kept minutes of trades, and kept candles of one interval
+# A snapshot's side with one of these numbers of levels was cut off there: KuCoin sends no more
+# levels in one reply.
 _CUTS = frozenset({100, 500, 1_000})
-# Numbers this far below the last one: the book was renumbered.
+# A sequence this far below the last one means that the book was renumbered.
 _REBASE = 100_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class Offer:
-    """What a recording says about a symbol; what it does not is None.
+    """The facts that a recording has about a symbol; a missing fact is None.
 
-    ``market`` is ``"futures"`` or ``"spot"``, ``multiplier`` as KuCoin sends it: -1 on inverse
+    ``market`` is ``"futures"`` or ``"spot"``. ``multiplier`` is as KuCoin sends it: -1 on inverse
     contracts, 1 on spot. Fees are fractions, ``expires`` is in ns UTC.
     """
 
@@ -56,12 +57,12 @@ class Offer:
 
     @property
     def is_described(self) -> bool:
-        """Whether the recording describes the instrument, beyond naming it."""
+        """Whether the recording has more than the instrument's name."""
         return self.tick_size is not None and self.lot_size is not None
 
 
 class Bar(NamedTuple):
-    """A candle; ``open_ms`` is when it opens, ``turnover`` None where it was not recorded."""
+    """A candle; ``open_ms`` is its open time, ``turnover`` is None if it was not recorded."""
 
     open_ms: int
     open: float
@@ -73,9 +74,9 @@ class Bar(NamedTuple):
 
 
 class Run(NamedTuple):
-    """Changes of a book that go out as one piece, from the number ``first`` on.
+    """Changes of a book that are sent as one piece, with the sequences ``first`` to ``last``.
 
-    Without changes it is a run of fillers up to ``last``.
+    Without changes it is a run of fillers.
     """
 
     first: int
@@ -84,28 +85,28 @@ class Run(NamedTuple):
 
 
 class Book:
-    """One symbol's order book, and the numbers of what was sent of it.
+    """One symbol's order book, and the sequences under which its changes were sent.
 
-    Rows without numbers, as other people's recordings have, are counted through.
+    Rows without sequences, as in other people's recordings, are numbered one by one.
 
     Parameters
     ----------
     has_fillers
-        Whether a number without a row was a filler, unless the recording tells of a gap there; else
-        it is missing.
+        Whether a sequence without a row was a filler, unless the recording has a gap there.
+        Otherwise it is missing.
     has_single_changes
-        Whether each change goes out under a number of its own. Those that share one, as on the pro
-        feed, take the numbers before it, removals first; where there are fewer numbers than
-        changes, the changes farthest from the best prices are left out.
+        Whether each change is sent under a sequence of its own. Changes that share one, as on the
+        pro feed, take the sequences before it too, removals first. If there are fewer sequences
+        than changes, the changes farthest from the best prices are left out.
 
     Attributes
     ----------
     bids, asks
         Price to size.
     sequence
-        Of the last change in it; -1 before anything is known.
+        Sequence of the last change in the book; -1 before the first row.
     is_whole
-        Whether it stands on a snapshot and nothing has been missed since.
+        Whether the book began with a snapshot and has missed no change since.
     """
 
     def __init__(self, *, has_fillers: bool = True, has_single_changes: bool = False) -> None:
@@ -121,7 +122,7 @@ class Book:
         self._gaps: list[tuple[int, int]] = []
 
     def note_gap(self, first: int, last: int) -> None:
-        """Take note that these numbers, both included, are missing in the recording."""
+        """Take note that these sequences, both included, are missing in the recording."""
         if first <= last:
             self._gaps.append((first, last))
 
@@ -141,7 +142,7 @@ class Book:
             self._gaps.clear()
 
     def apply(self, rows: Sequence[Row]) -> list[Run]:
-        """Take the rows of one change message, all of one number; say what goes out."""
+        """Take the rows of one change message, all of one sequence; return the runs to send."""
         number = rows[0][3]
         if number is None:
             number = (self._sent or 0) + 1
@@ -167,13 +168,13 @@ class Book:
     def _send(self, rows: Sequence[Row], number: int, known: int) -> list[Run]:
         sent = number - 1 if self._sent is None else self._sent
         if number <= sent:
-            return []  # a second recording of what went out already
+            return []  # a second recording of a change that was sent already
         self._sent = number
         runs = self._runs(sent + 1, number) if self._gaps else [(sent + 1, number)]
         if not self._has_fillers:
             runs = [(max(runs[-1][0], number - len(rows) + 1), number)]
         is_missing = len(runs) > 1 or runs[0][0] > sent + 1
-        if is_missing and runs[-1][0] - 1 > known:  # else a snapshot stands for what is missing
+        if is_missing and runs[-1][0] - 1 > known:  # else a snapshot has the missing changes
             self.is_whole = False
         fillers = [Run(first, last, ()) for first, last in runs[:-1]]
         first, last = runs[-1]
@@ -182,7 +183,7 @@ class Book:
     def _changes(self, rows: Sequence[Row], first: int, last: int) -> tuple[Change, ...]:
         if not self._has_single_changes or len(rows) == 1:
             return tuple([Change(last, row[5], row[6], row[7]) for row in rows])
-        # What goes, goes first: so the book is never crossed on the way.
+        # Removals are sent first, so that the book is never crossed on the way.
         rows = sorted(self._nearest(rows, last - first + 1), key=lambda row: row[7] > 0)
         return tuple(
             [
@@ -192,15 +193,15 @@ class Book:
         )
 
     def _nearest(self, rows: Sequence[Row], count: int) -> Sequence[Row]:
-        # The pro feed shows a window of levels, and tells without a number what enters and leaves
-        # it at its far end as the best prices move.
+        # The pro feed shows a window of levels. As the best prices move, levels enter and leave it
+        # at its far end; those have no sequence of their own.
         if len(rows) <= count or not self.bids or not self.asks:
             return rows[-count:]
         middle = (max(self.bids) + min(self.asks)) / 2
         return sorted(rows, key=lambda row: abs(row[6] - middle))[:count]
 
     def _runs(self, first: int, last: int) -> list[tuple[int, int]]:
-        # What the gaps leave of first to last; the end itself has arrived.
+        # The parts of first to last that lie in no gap; `last` itself has arrived.
         runs: list[tuple[int, int]] = []
         for begin, end in sorted(self._gaps):
             if end < first or begin >= last:
@@ -212,7 +213,7 @@ class Book:
         return [*runs, (first, last)]
 
     def copy(self) -> Book:
-        """Give the levels as they are, to be looked at only."""
+        """Return a copy of the levels, for reading only."""
         kept = Book()
         kept.bids, kept.asks = dict(self.bids), dict(self.asks)
         kept._lowest_bid, kept._highest_ask = self._lowest_bid, self._highest_ask
@@ -220,22 +221,22 @@ class Book:
         return kept
 
     def top(self, depth: int | None) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
-        """Give bids and asks, best first; none beyond what the snapshot has shown."""
+        """Return bids and asks, best first, none beyond the levels that the snapshot showed."""
         bids = [level for level in self.bids.items() if level[0] >= self._lowest_bid]
         asks = [level for level in self.asks.items() if level[0] <= self._highest_ask]
         return sorted(bids, reverse=True)[:depth], sorted(asks)[:depth]
 
 
 class RecordedState:
-    """The last of everything about one symbol.
+    """Keeps the newest rows of one symbol: book, trades, candles, and the last of each channel.
 
     Attributes
     ----------
     last
-        The newest row of each channel: ``last["ticker"]``. Of spot mark prices, which come in
-        turn, each of the two is under a name of its own, ``mark`` and ``index``.
+        The newest row of each channel: ``last["ticker"]``. A row of spot mark prices has the mark
+        price or the index price; the newest of each is under ``mark`` and ``index``.
     best
-        Best bid, its size, best ask, its size, as they were last told outside the book.
+        Best bid, its size, best ask, its size, from the newest row outside the book.
     """
 
     def __init__(self, offer: Offer, book: Book) -> None:
@@ -297,9 +298,9 @@ class RecordedState:
         return price * size * self.offer.multiplier
 
     def bars(self, interval: str, interval_ms: int) -> list[Bar] | None:
-        """Give the candles of an interval, oldest first; None where there can be none.
+        """Return the candles of an interval, oldest first; None without candles and trades.
 
-        Those that were recorded; else what the recorded trades make.
+        They are the recorded candles. If there are none, they are made from the recorded trades.
         """
         if interval in self.candles:
             return sorted(self.candles[interval].values())
@@ -316,18 +317,17 @@ class RecordedState:
     def top(
         self,
     ) -> tuple[float | None, float | None, float | None, float | None] | None:
-        """Give best bid, its size, best ask, its size; from the book where there is one."""
+        """Return best bid, its size, best ask, its size, from the book if it is whole."""
         if not self.book.is_whole:
             return self.best
         bids, asks = self.book.bids, self.book.asks
         bid, ask = max(bids, default=None), min(asks, default=None)
-        return (
-            bid, None if bid is None else bids[bid],
-            ask, None if ask is None else asks[ask],
-        )  # fmt: skip
+        bid_size = None if bid is None else bids[bid]
+        ask_size = None if ask is None else asks[ask]
+        return bid, bid_size, ask, ask_size
 
     def last_trade(self) -> Row | None:
-        """Give time, sequence, trade id, side, price and size of the last trade that was told."""
+        """Return time, sequence, trade id, side, price and size of the last trade so far."""
         trade, ticker = self.last.get("trade"), self.last.get("ticker")
         if trade is not None and (ticker is None or trade[1] >= ticker[1]):
             return trade[0], trade[3], trade[4], trade[5], trade[6], trade[7]

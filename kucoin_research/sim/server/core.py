@@ -1,42 +1,31 @@
-"""The middle of an exchange, whatever its data come from: topics, subscribers, faults, time.
+"""The middle of an exchange: topics, subscribers, faults and time, whatever the data's source.
 
-No sockets and no threads here: the server drives `ExchangeCore.tick` on its loop, and connections
-are its `Subscriber`. `MarketCore` makes the data from an order flow, `RecordedCore` reads them from
-a recording.
+This module has no sockets and no threads: the server drives `ExchangeCore.tick` on its loop, and
+connections are its `Subscriber`. `MarketCore` makes the data from an order flow, `RecordedCore`
+reads them from a recording.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import heapq
 import random
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Generic, Literal, Protocol, TypeVar
 
-from kucoin_research.errors import InvalidInput, shown
-from kucoin_research.sim.accounts.keys import DEMO_ACCOUNT, Account
 from kucoin_research.sim.accounts.members import Member
 from kucoin_research.sim.engine.clock import SLICE_NS, VirtualClock
 from kucoin_research.sim.faults.delivery import Delivery, Readers, Subscriber
 from kucoin_research.sim.faults.kinds import Fault, Message
 from kucoin_research.sim.messages.pro import PRO_TOPICS
 from kucoin_research.sim.messages.topics import PUBLIC_TOPICS, Topic
+from kucoin_research.sim.server.settings import Settings
+from kucoin_research.sim.server.wire_frames import binary_frame, text_frame
 
-__all__ = [
-    "TURN",
-    "Channel",
-    "ExchangeCore",
-    "Listed",
-    "Settings",
-    "Subscriber",
-    "binary_frame",
-    "text_frame",
-]
+__all__ = ["TURN", "Channel", "ExchangeCore", "Listed"]
 
 TURN = 0.01  # seconds that one piece of work may keep the loop from its sockets
 _LOG_LENGTH = 100_000
@@ -45,171 +34,16 @@ _TRADE_TOPICS = frozenset({"/contractMarket/execution", "/market/match", "trade"
 _T = TypeVar("_T")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    r"""What can be set about the simulated exchange, beyond its seed, speed and addresses.
-
-    Attributes
-    ----------
-    ping_interval_ms, ping_timeout_ms
-        What the token reply tells clients.
-    idle_timeout
-        Seconds (wall) of client silence before the exchange closes a connection.
-    rate_limit, rate_window
-        Quota of the public pool per market, and its window in seconds (wall).
-    max_topics
-        Topics per connection; None for KuCoin's own: 400 on spot, unlimited on futures.
-    max_connections
-        Connections per market.
-    max_messages, message_window
-        Client messages allowed in so many seconds (wall); one more closes the connection.
-    token_lifetime, connection_lifetime
-        Seconds (wall). They belong to the connection, so they do not run with the market's virtual
-        clock.
-    ack_delay_ms
-        Longest delay of an ack (wall); each is drawn at random up to it, so data can come first.
-    compression
-        Whether permessage-deflate is accepted when the client offers it.
-    patience
-        Seconds (wall) for which virtual time waits for a reader that takes nothing, before that
-        reader's data is dropped as KuCoin does.
-    buffer_bytes
-        Unsent bytes per connection from which its reader counts as slow.
-    spot_fillers
-        Whether every third spot book sequence is a price-0 filler, as in the 2021 captures.
-    spot_changes_per_frame
-        Changes in one spot level 2 frame at most; above 1 they are unordered and overwritten ones
-        have no entry.
-    spot_resend_depth
-        Whether spot depth frames are sent although nothing changed (futures always does).
-    candle_add
-        Whether a spot candle begins with the undocumented subject ``trade.candles.add``.
-    bare_announcements
-        Whether funding announcements carry the topic without a symbol even when one was named, as
-        in the documents' samples; KuCoin's own SDK does not find such frames.
-    kline_page
-        Rows in one futures kline reply; sources say 500 or 200.
-    pro_idle_timeout
-        Seconds (wall) of client silence before a connection of the pro feed without a subscription
-        is closed.
-    max_pro_topics, max_pro_messages
-        Channels per connection of the pro feed, and client messages in ``message_window``.
-    states
-        What has stopped trading, by symbol: ``{"SOLUSDTM": "Paused"}``. Such a symbol is silent on
-        the stream; on futures the word is one of KuCoin's, on spot any but ``Open`` closes a pair.
-    warm_up
-        Virtual seconds for which a symbol has traded, unseen, when it is first touched; so there
-        are recent trades.
-    accounts
-        The accounts (`Account`) beside the demo account, which is always there.
-    private_rate_limit
-        Quota of signed calls per market and account; None for KuCoin's own: 4000 on spot, 2000 on
-        futures.
-    signing_clock
-        The clock that signed timestamps are compared with: ``"wall"``, since clients sign with
-        their own, or ``"virtual"``.
-    journal
-        Whether every message that is published is kept, for ``Exchange.journal``; it takes memory
-        without bound.
-    dead_servers
-        How many servers the token reply names, ahead of the one that works, that refuse every
-        connection.
-    quiet_contracts
-        How many synthetic contracts are on offer beside the catalog: ``SIM001USDTM`` and so on,
-        USDT-margined perpetuals in which little happens, so that hundreds can be streamed.
-    """
-
-    ping_interval_ms: int = 18_000
-    ping_timeout_ms: int = 10_000
-    idle_timeout: float = 60.0
-    rate_limit: int = 2_000
-    rate_window: float = 30.0
-    max_topics: int | None = None
-    max_connections: int = 800
-    max_messages: int = 100
-    message_window: float = 10.0
-    token_lifetime: float = 86_400.0
-    connection_lifetime: float = 86_400.0
-    ack_delay_ms: int = 0
-    compression: bool = True
-    patience: float = 1.0
-    buffer_bytes: int = 1 << 20
-    spot_fillers: bool = True
-    spot_changes_per_frame: int = 1
-    spot_resend_depth: bool = False
-    candle_add: bool = False
-    bare_announcements: bool = False
-    kline_page: int = 500
-    pro_idle_timeout: float = 60.3
-    max_pro_topics: int = 600
-    max_pro_messages: int = 300
-    states: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    warm_up: float = 60.0
-    accounts: tuple[Account, ...] = ()
-    private_rate_limit: int | None = None
-    signing_clock: Literal["wall", "virtual"] = "wall"
-    journal: bool = False
-    dead_servers: int = 0
-    quiet_contracts: int = 0
-
-    def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            _check(field.name, str(field.type), getattr(self, field.name))
-        if self.signing_clock not in ("wall", "virtual"):
-            raise InvalidInput(f"no clock {shown(self.signing_clock)}; clocks: wall, virtual")
-        keys = [account.key for account in (DEMO_ACCOUNT, *self.accounts)]
-        if len(set(keys)) < len(keys):
-            raise InvalidInput("two accounts have the same key, or that of the demo account")
-        for name, most in (("dead_servers", 20), ("quiet_contracts", 999)):
-            if not 0 <= getattr(self, name) <= most:
-                raise InvalidInput(f"{name} must be from 0 to {most}, not {getattr(self, name)}")
-
-
-def _check(name: str, kind: str, value: object) -> None:
-    """Refuse a setting that is of another kind than its field's."""
-    if kind.endswith(" | None") and value is None:
-        return
-    kind = kind.removesuffix(" | None")
-    if kind == "bool" and not isinstance(value, bool):
-        raise InvalidInput(f"{name} must be True or False, not {shown(value)}")
-    is_whole = isinstance(value, int) and not isinstance(value, bool) and value >= 0
-    if kind == "int" and not is_whole:
-        raise InvalidInput(f"{name} must be a whole number from 0 on, not {shown(value)}")
-    if kind == "float" and not (is_whole or (isinstance(value, float) and value >= 0)):
-        raise InvalidInput(f"{name} must be a number of seconds from 0 on, not {shown(value)}")
-    if kind.startswith("Mapping") and not isinstance(value, Mapping):
-        raise InvalidInput(f"{name} must be a dict, not {shown(value)}")
-
-
-def text_frame(payload: bytes) -> bytes:
-    """Build the WebSocket text frame of a payload, unmasked as servers send it (RFC 6455, 5.2)."""
-    return _frame(0x81, payload)
-
-
-def binary_frame(payload: bytes) -> bytes:
-    """Build the binary frame of a payload, as the pro feed sends its JSON."""
-    return _frame(0x82, payload)
-
-
-def _frame(first: int, payload: bytes) -> bytes:
-    size = len(payload)
-    if size < 126:
-        return bytes((first, size)) + payload
-    if size < 65_536:
-        return bytes((first, 126)) + size.to_bytes(2, "big") + payload
-    return bytes((first, 127)) + size.to_bytes(8, "big") + payload
-
-
 class Listed(Protocol):
-    """What everybody needs to know of a symbol on offer."""
+    """A symbol on offer, as far as every exchange knows it."""
 
     @property
     def market(self) -> Literal["futures", "spot"]:
-        """Where it is traded."""
+        """The market on which it is traded."""
 
 
 class Channel:
-    """One public topic that somebody listens to, or was made to stop listening to."""
+    """One public topic that somebody listens to, or that a fault took its last listener from."""
 
     def __init__(self, topic: Topic, market: str) -> None:
         self.topic = topic.text
@@ -226,25 +60,28 @@ ChannelT = TypeVar("ChannelT", bound=Channel)
 
 
 class ExchangeCore(ABC, Generic[ChannelT]):
-    """Topics, faults and logs of one exchange; runs on one thread.
+    """Runs one exchange's topics, faults and logs, on one thread.
+
+    A subclass supplies the data: it lets virtual time advance and sends each message through
+    `delivery` to the subscribers of its topic.
 
     Parameters
     ----------
     seed
-        Seed of all that is random.
+        Seed of everything random.
     clock
         Virtual time.
     settings
-        The rest.
+        All other choices.
 
     Attributes
     ----------
     turn
-        Seconds after which work leaves a turn to the sockets; the step at hand is finished first.
+        Seconds after which work leaves a turn to the sockets; the current step is finished first.
     """
 
     listings: Mapping[str, Listed]
-    #: Whether there is anything to tell on private topics.
+    #: Whether private topics can carry anything.
     has_accounts = True
 
     def __init__(self, seed: int, clock: VirtualClock, settings: Settings) -> None:
@@ -259,14 +96,15 @@ class ExchangeCore(ABC, Generic[ChannelT]):
         self._listeners: dict[tuple[str, str, str], Readers] = {}
         self._channels: dict[tuple[str, str], ChannelT] = {}
         self._connections = 0
-        # What is to be done at a virtual time, and what so long after the first subscription.
+        # Calls due at a virtual time, numbered so that equal times keep their order; and calls due
+        # a while after the first subscription, which is still to come.
         self._jobs: list[tuple[int, int, Callable[[], None]]] = []
         self._plans: list[tuple[int, Callable[[], None]]] = []
         self._job_number = 0
-        self._holds = 0  # how much is being done for which virtual time stands still
+        self._holds = 0  # pieces of work at hand for which virtual time stands still
         self.first_subscription_ns: int | None = None
 
-    # What the data's source has to say
+    # For the subclass that supplies the data
 
     @property
     @abstractmethod
@@ -285,24 +123,24 @@ class ExchangeCore(ABC, Generic[ChannelT]):
     async def catch_up(self, symbols: Iterable[str], patience: float | None = None) -> None:
         """Bring symbols to the current virtual time, leaving turns to the sockets meanwhile.
 
-        With `patience`, those that are not there yet after so many seconds stay where they are.
+        With `patience`, symbols that are still behind after this many seconds stay behind.
         """
 
     @abstractmethod
     async def prepare(self, market: str, topic: Topic) -> None:
-        """Do ahead, leaving turns to the sockets, what takes long in beginning with a topic."""
+        """Do the slow part of beginning a topic ahead of time, leaving turns to the sockets."""
 
     @abstractmethod
     def check(self, fault: Fault) -> None:
-        """Refuse a fault that cannot be done to these data, with `InvalidInput`."""
+        """Raise `InvalidInput` for a fault that these data cannot have."""
 
     @abstractmethod
     def strike(self, symbol: str, fault: Fault) -> None:
-        """Do a fault of a symbol's book."""
+        """Apply a fault to a symbol's book."""
 
     @abstractmethod
     def _open(self, market: str, topic: Topic) -> ChannelT:
-        """Begin a channel."""
+        """Make the channel of a topic."""
 
     @abstractmethod
     def _note_channels(self) -> None:
@@ -310,23 +148,23 @@ class ExchangeCore(ABC, Generic[ChannelT]):
 
     @abstractmethod
     def _greet(self, channel: ChannelT, subscriber: Subscriber) -> None:
-        """Send what a new subscriber gets by itself, ahead of all others."""
+        """Send the first messages of a new subscriber, which nobody else gets."""
 
     @abstractmethod
     def _latest(self, channel: ChannelT, count: int) -> Iterable[Message]:
-        """Give the last so many messages of a channel of trades, again."""
+        """Make the last `count` messages of a channel of trades again."""
 
     @abstractmethod
     def _step(self, target_ns: int) -> int:
-        """Let happen what comes next, up to the target at most; give the time until which it has.
+        """Advance to the next event, at most to the target; return the time reached.
 
-        Both are on the grid of slices.
+        Both times are on the grid of slices.
         """
 
     # Topics
 
     def next_connection(self) -> int:
-        """Count a new connection; give its number."""
+        """Count a new connection; return its number."""
         self._connections += 1
         return self._connections
 
@@ -374,8 +212,8 @@ class ExchangeCore(ABC, Generic[ChannelT]):
     ) -> None:
         """Take a subscriber from a topic, by its own will or for a `reason`.
 
-        The last one ends its formatting, unless there is a reason: then what is published further
-        is told as withheld, until somebody subscribes again.
+        When the last one leaves, no more messages are made. If it left for a `reason`, they still
+        are, and each is logged as withheld until somebody subscribes again.
         """
         channel = self._channels.get((market, topic.text))
         if channel is None:
@@ -401,7 +239,7 @@ class ExchangeCore(ABC, Generic[ChannelT]):
             self.delivery.go(readers, subscriber, reason)
 
     def lose(self, market: str, messages: Iterable[Message], reason: str, number: int) -> None:
-        """Tell of messages that a connection, gone from its topics, had been sent in vain."""
+        """Log messages that were sent in vain to a connection which has left its topics."""
         for message in messages:
             channel = self._channels.get((market, message.topic))
             others = channel.readers.subscribers if channel is not None else {}
@@ -419,7 +257,7 @@ class ExchangeCore(ABC, Generic[ChannelT]):
 
     async def in_turns(self, work: Generator[None, None, _T]) -> _T:
         """Finish work that is cut into steps, leaving turns to the sockets between them."""
-        with contextlib.closing(work):  # at once, also where it is left amid
+        with contextlib.closing(work):  # at once, also if the caller is cancelled halfway
             deadline = self.clock.machine.worked() + self.turn
             while True:
                 try:
@@ -432,9 +270,10 @@ class ExchangeCore(ABC, Generic[ChannelT]):
                     deadline = self.clock.machine.worked() + self.turn
 
     def holding_time(self, work: Generator[None, None, _T]) -> Generator[None, None, _T]:
-        """Do work during which virtual time stands still: what it brings to the present is there.
+        """Do work while virtual time stands still, so that it reaches the present.
 
-        Otherwise the present may run away from it, and the rest is a long piece at the end.
+        Otherwise the present could run ahead of the work, and the rest would be done in one long
+        piece at the end.
         """
         self._holds += 1
         try:
@@ -445,19 +284,19 @@ class ExchangeCore(ABC, Generic[ChannelT]):
     # Time
 
     def at(self, time_ns: int, call: Callable[[], None]) -> None:
-        """Have something done when everything up to a virtual time has happened."""
+        """Call a function when everything up to a virtual time has happened."""
         self._job_number += 1
         heapq.heappush(self._jobs, (-(-time_ns // SLICE_NS) * SLICE_NS, self._job_number, call))
 
     def plan(self, after_ns: int, call: Callable[[], None]) -> None:
-        """Have something done so long after the first subscription."""
+        """Call a function at a virtual time after the first subscription."""
         if self.first_subscription_ns is None:
             self._plans.append((after_ns, call))
         else:
             self.at(self.first_subscription_ns + after_ns, call)
 
     def tick(self) -> bool:
-        """Let happen what is due, for one turn at most; True if more is due."""
+        """Advance towards the clock's target for one turn at most; return whether more is due."""
         if self._holds:
             return False
         clock = self.clock

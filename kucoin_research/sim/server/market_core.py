@@ -1,12 +1,11 @@
-"""The simulated exchange's board: engines on one side, topics and subscribers on the other."""
+"""The core of a simulated exchange: engines on one side, topics and subscribers on the other."""
 
 from __future__ import annotations
 
 import functools
 import json
-import os
-from collections.abc import Callable, Generator, Iterable, Mapping
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from kucoin_research.errors import InvalidInput, UnknownSymbol, shown
 from kucoin_research.sim.accounts.keys import DEMO_ACCOUNT
@@ -14,105 +13,28 @@ from kucoin_research.sim.accounts.members import Member
 from kucoin_research.sim.accounts.order_entry import OrderEntry
 from kucoin_research.sim.engine.catalog import LISTINGS, Listing
 from kucoin_research.sim.engine.clock import SLICE_NS, VirtualClock, named
-from kucoin_research.sim.engine.market import BookChange, Event, Market, Submission, Trade
+from kucoin_research.sim.engine.market import Event, Market, Submission
 from kucoin_research.sim.engine.quiet_contracts import quiet_listings
-from kucoin_research.sim.engine.warm_markets import WarmMarkets
+from kucoin_research.sim.faults.delivery import Subscriber
 from kucoin_research.sim.faults.kinds import Fault, Message
-from kucoin_research.sim.messages.classic import Feed, Wire, feed_of
+from kucoin_research.sim.messages.classic import feed_of
+from kucoin_research.sim.messages.feed import Feed, Wire
 from kucoin_research.sim.messages.pro import pro_feed_of
 from kucoin_research.sim.messages.topics import Topic
-from kucoin_research.sim.server.core import (
-    Channel,
-    ExchangeCore,
-    Settings,
-    Subscriber,
-    binary_frame,
-    text_frame,
-)
+from kucoin_research.sim.server.core import Channel, ExchangeCore
+from kucoin_research.sim.server.engine_pool import EnginePool, Work
+from kucoin_research.sim.server.settings import Settings
+from kucoin_research.sim.server.tape import Tape, TimedAction, make_tape
+from kucoin_research.sim.server.wire_frames import text_frame
 
-__all__ = [
-    "MarketCore",
-    "Settings",
-    "Subscriber",
-    "Tape",
-    "binary_frame",
-    "listings_for",
-    "text_frame",
-]
+__all__ = ["MarketCore", "listings_for"]
 
-# Virtual time that an engine is advanced by in one piece: some milliseconds of work.
-_CATCH_UP_NS = 1_000_000_000
-# Their frames tell of the last 24 hours.
+# The frames of these topics describe the last 24 hours.
 _DAILY_TOPICS = frozenset({"/contractMarket/snapshot", "/market/snapshot"})
-
-# Of all exchanges of this process.
-_WARM = WarmMarkets()
-if hasattr(os, "register_at_fork"):  # not on Windows
-    os.register_at_fork(after_in_child=_WARM.disown)
-
-# Work that is cut into pieces.
-Work: TypeAlias = Generator[None, None, None]
-# When something was done to an engine, and what.
-_Deed: TypeAlias = tuple[int, Callable[[Market], Submission]]
-
-
-class Tape(NamedTuple):
-    """What truly happened to one symbol; for comparing with what a client saw.
-
-    Attributes
-    ----------
-    listing
-        The symbol's row of the catalog.
-    bids, asks
-        The whole book at the start: price in ticks to size in lots.
-    first_sequence
-        The book sequence at the start.
-    changes, trades
-        Everything since, in order. Sequences are those on the wire when it was published, spot
-        fillers left out.
-    rebases
-        Where the book's sequence jumped backwards: how many of ``changes`` came before, and the
-        book's sequence right after the jump.
-    """
-
-    listing: Listing
-    bids: dict[int, int]
-    asks: dict[int, int]
-    first_sequence: int
-    changes: list[BookChange]
-    trades: list[Trade]
-    rebases: tuple[tuple[int, int], ...] = ()
-
-    def book(self, sequence: int) -> tuple[dict[int, int], dict[int, int]]:
-        """Rebuild bids and asks, ticks to size, after the change numbered `sequence`.
-
-        A number that was given out twice, before and after a rebase, means the later change.
-        """
-        sides = {"buy": dict(self.bids), "sell": dict(self.asks)}
-        start, end = self._numbering_of(sequence)
-        for index, change in enumerate(self.changes[:end]):
-            if index >= start and change.sequence > sequence:
-                break
-            if change.size:
-                sides[change.side][change.price_ticks] = change.size
-            else:
-                sides[change.side].pop(change.price_ticks, None)
-        return sides["buy"], sides["sell"]
-
-    def _numbering_of(self, sequence: int) -> tuple[int, int]:
-        # Which of `changes` count in the numbering that holds a sequence: the newest that does.
-        starts = [(0, self.first_sequence), *self.rebases]
-        ends = [*(index for index, _ in self.rebases), len(self.changes)]
-        for (start, first), end in reversed(list(zip(starts, ends, strict=True))):
-            # A filler may follow the last change.
-            last = self.changes[end - 1].sequence + 1 if end > start else first
-            if first <= sequence <= last:
-                return start, end
-        return starts[-1][0], ends[-1]
 
 
 class _Channel(Channel):
-    """A channel with what formats it, by symbol."""
+    """A channel with the feeds that make its frames, by symbol."""
 
     def __init__(self, topic: Topic, market: str) -> None:
         super().__init__(topic, market)
@@ -120,13 +42,13 @@ class _Channel(Channel):
 
 
 class _Watch:
-    """One engine that moves, who listens to it, and when it next has something to do."""
+    """One engine that advances with virtual time: its feeds, and the time of its next action."""
 
     def __init__(self, engine: Market, *, is_lively: bool) -> None:
         self.engine = engine
-        self.is_lively = is_lively  # an account is engaged in it: something may happen at any time
+        self.is_lively = is_lively  # an account trades in it: something may happen at any time
         self.feeds: list[tuple[_Channel, Feed]] = []
-        self.hearing: list[tuple[_Channel, Feed]] = []  # those of `feeds` that look at events
+        self.hearing: list[tuple[_Channel, Feed]] = []  # the `feeds` that use events
         self.needs_instants = False
         self.wake_ns = 0
         self._periods: set[int] = set()
@@ -139,17 +61,17 @@ class _Watch:
         self._periods.add(feed.period_ns)
 
     def rest(self, now_ns: int) -> None:
-        """Sleep until the next action or grid point; nothing is missed before."""
+        """Sleep until the engine's next action or a feed's next grid point."""
         if not self.is_lively:
             grids = [now_ns - now_ns % period + period for period in self._periods]
             self.wake_ns = min([self.engine.next_action_ns, *grids])
 
 
 class MarketCore(ExchangeCore[_Channel]):
-    """Engines, topics, faults and logs of one exchange.
+    """Makes one exchange's data from simulated order flow, one engine per symbol.
 
-    Runs on one thread. An engine starts at the virtual time at which its symbol is first touched,
-    and moves only while somebody listens to it or asks for it, so unwatched symbols cost nothing.
+    It runs on one thread. An engine starts at the virtual time of its symbol's first touch. It
+    advances only while somebody listens to it or asks for it, so unwatched symbols cost nothing.
 
     Parameters
     ----------
@@ -160,7 +82,7 @@ class MarketCore(ExchangeCore[_Channel]):
     listings
         The symbols on offer.
     settings
-        The rest.
+        All other choices.
     make_engine
         Makes the engine of a listing, of a seed, that starts at a virtual time in ns.
     """
@@ -174,7 +96,6 @@ class MarketCore(ExchangeCore[_Channel]):
         make_engine: Callable[[Listing, int, int], Market] = Market,
     ) -> None:
         super().__init__(seed, clock, settings)
-        self._make_engine = make_engine
         self.listings: Mapping[str, Listing] = listings
         for symbol in settings.states:
             if symbol not in listings:
@@ -189,43 +110,34 @@ class MarketCore(ExchangeCore[_Channel]):
             candle_add=settings.candle_add,
             bare_announcements=settings.bare_announcements,
         )
-        self._engines: dict[str, Market] = {}
-        self._engine_starts: dict[str, tuple[int, int]] = {}
-        # What accounts and faults did to an engine and when: `tape` does it again.
-        self._deeds: dict[str, list[_Deed]] = {}
+        self._engines = EnginePool(seed, clock, listings, int(settings.warm_up * 1e9), make_engine)
+        # The actions of accounts and faults on each engine: a tape's own engine repeats them.
+        self._actions: dict[str, list[TimedAction]] = {}
         self._interests: set[str] = set()
         self._watches: dict[str, _Watch] = {}
         self._is_stale = False  # `_watches` no longer fits the channels
-        self.desk = OrderEntry(self, (DEMO_ACCOUNT, *settings.accounts))
+        self.order_entry = OrderEntry(self, (DEMO_ACCOUNT, *settings.accounts))
 
     @property
     def members(self) -> Mapping[str, Member]:
         """The accounts, by key."""
-        return self.desk.members
+        return self.order_entry.members
 
     # Engines
 
     def engine(self, symbol: str) -> Market:
-        """Give the symbol's engine, which starts now if this is the first touch."""
-        engine = self._begun(symbol)
-        _, touched_ns = self._engine_starts[symbol]
-        if engine.now_ns < touched_ns:
-            engine.advance(touched_ns)
-            self._keep_if_warm(symbol)
-        return engine
+        """Return the symbol's engine, which starts now if this is the first touch."""
+        return self._engines.engine(symbol)
 
     def caught_up(self, symbol: str) -> Market:
-        """Give the symbol's engine, advanced to the current virtual time."""
-        engine = self.engine(symbol)
-        if engine.now_ns < self.clock.reached_ns:
-            engine.advance(self.clock.reached_ns)
-        return engine
+        """Return the symbol's engine, advanced to the current virtual time."""
+        return self._engines.caught_up(symbol)
 
     async def catch_up(self, symbols: Iterable[str], patience: float | None = None) -> None:
         """Bring engines to the current virtual time, leaving turns to the sockets meanwhile.
 
-        Virtual time waits for it. With `patience` it does not, and those that are not there yet
-        after so many seconds stay where they are, though no earlier than at their first touch.
+        Virtual time waits for it. With `patience` it does not wait, and symbols that are still
+        behind after this many seconds stay behind, though not before their first touch.
         """
         work = self.catching_up(symbols, patience)
         await self.in_turns(self.holding_time(work) if patience is None else work)
@@ -234,86 +146,42 @@ class MarketCore(ExchangeCore[_Channel]):
         """Cut `catch_up` into pieces: a new engine, or a virtual second of one."""
         began = self.clock.machine.worked()
         target_ns = self.clock.reached_ns
-        names = list(symbols)
+        engines, names = self._engines, list(symbols)
         for symbol in names:
-            self._touch(symbol)
+            engines.touch(symbol)
         for symbol in names:
-            yield from self._advance(symbol, self._engine_starts[symbol][1])
+            yield from engines.advance(symbol, engines.touched_ns(symbol))
         for symbol in names:
-            for _ in self._advance(symbol, target_ns):
+            for _ in engines.advance(symbol, target_ns):
                 yield
                 if patience is not None and self.clock.machine.worked() > began + patience:
                     return
 
     async def prepare(self, market: str, topic: Topic) -> None:
-        """Catch up with the symbols of a topic, and build the history that its frames will want."""
+        """Bring a topic's symbols to the present, and build the history that its frames need."""
         symbols = self.symbols_of(market, topic)
         await self.catch_up(symbols)
         if topic.prefix in _DAILY_TOPICS:
-            await self.in_turns(self.holding_time(self._warm_days(symbols)))
+            await self.in_turns(self.holding_time(self._engines.warm_days(symbols)))
 
-    def _touch(self, symbol: str) -> None:
-        # The engine of a symbol starts at its first touch, whenever it is built.
-        if symbol not in self._engine_starts:
-            touched_ns = self.clock.reached_ns
-            self._engine_starts[symbol] = touched_ns - int(self.settings.warm_up * 1e9), touched_ns
-
-    def _begun(self, symbol: str) -> Market:
-        # The engine wherever it is, perhaps in the time for which it trades unseen.
-        engine = self._engines.get(symbol)
-        if engine is None:
-            self._touch(symbol)
-            engine = self._engines[symbol] = self._make(symbol)
-        return engine
-
-    def _make(self, symbol: str) -> Market:
-        # An engine that has still to be advanced to the symbol's first touch. On any thread.
-        start_ns, touched_ns = self._engine_starts[symbol]
-        listing = self.listings[symbol]
-        kept = None
-        if self._make_engine is Market:
-            kept = _WARM.take(listing, self.seed, start_ns, touched_ns)
-        return kept or self._make_engine(listing, self.seed, start_ns)
-
-    def _keep_if_warm(self, symbol: str) -> None:
-        # Another exchange will want what is touched at the start; later touches are chance.
-        engine, (_, touched_ns) = self._engines[symbol], self._engine_starts[symbol]
-        is_warm = engine.now_ns == touched_ns == self.clock.start_ns
-        if is_warm and self._make_engine is Market:
-            _WARM.keep(engine, self.seed)
-
-    def _advance(self, symbol: str, target_ns: int) -> Work:
-        if symbol not in self._engines:
-            self._begun(symbol)
-            yield
-        engine = self._engines[symbol]
-        while engine.now_ns < target_ns:
-            engine.advance(min(target_ns, engine.now_ns + _CATCH_UP_NS))
-            self._keep_if_warm(symbol)
-            yield
-
-    def _warm_days(self, symbols: list[str]) -> Work:
-        for symbol in symbols:
-            yield from self.engine(symbol).warm_day()
-
-    def state(self, symbol: str) -> str:
-        """Tell whether a symbol trades: ``Open``, or the word that was set for it."""
+    def trading_status(self, symbol: str) -> str:
+        """Return a symbol's trading status: ``Open``, ``Closed``, or the word set for it."""
         if symbol in self.delivery.delisted():
             return "Closed"
         return self.settings.states.get(symbol, "Open")
 
     def book_sequence(self, engine: Market) -> int:
-        """Give the wire's number of the engine's current book."""
+        """Return the sequence of the engine's current book on the wire."""
         return self._wire.book_sequence(engine)
 
     def order(self, symbol: str, action: Callable[[Market], Submission]) -> Submission:
-        """Do something to an engine's book for an account: streams, tape and REST will show it.
+        """Do an account's action on an engine's book, so that streams, tape and REST show it.
 
-        The action is done again on the tape's own engine, so it must depend on nothing else.
+        The tape's own engine repeats the action, so it must depend on the engine alone.
         """
         engine = self.caught_up(symbol)
         done = action(engine)
-        self._deeds.setdefault(symbol, []).append((engine.now_ns, action))
+        self._actions.setdefault(symbol, []).append((engine.now_ns, action))
         watch = self._watched().get(symbol)
         if watch is not None:
             self._publish(done.events, watch.hearing)
@@ -325,18 +193,16 @@ class MarketCore(ExchangeCore[_Channel]):
         return self._wire.frame_id(name, time_ns)
 
     def tape(self, symbol: str) -> Callable[[], Tape]:
-        """Note what happened to the symbol from its first touch to now.
+        """Return a function that makes the symbol's tape, from its first touch to now.
 
-        What is returned makes the tape, on a second engine of its own: it takes long, and may be
-        called on any thread.
+        The function works on a second engine of its own. It takes long, and any thread may call it.
         """
         if not isinstance(symbol, str) or symbol not in self.listings:
             raise UnknownSymbol(f"no symbol {shown(symbol)}; symbols: {', '.join(self.listings)}")
         until_ns = self.caught_up(symbol).now_ns
-        _, touched_ns = self._engine_starts[symbol]
-        engine = functools.partial(self._make, symbol)
-        deeds = list(self._deeds.get(symbol, ()))
-        return functools.partial(_make_tape, engine, self._wire, deeds, touched_ns, until_ns)
+        touched_ns, begin = self._engines.touched_ns(symbol), self._engines.maker_of(symbol)
+        actions = list(self._actions.get(symbol, ()))
+        return functools.partial(make_tape, begin, self._wire, actions, touched_ns, until_ns)
 
     # Topics
 
@@ -354,7 +220,7 @@ class MarketCore(ExchangeCore[_Channel]):
         return [symbol for symbol in self.listings if self._is_on_stream(market, symbol)]
 
     def _is_on_stream(self, market: str, symbol: str) -> bool:
-        # What a fault has delisted is still made, and withheld: it may come back.
+        # Messages of a symbol delisted by a fault are still made, and withheld: it may come back.
         row = self.listings.get(symbol)
         state = self.settings.states.get(symbol, "Open")
         return row is not None and row.market == market and state in ("Open", "CancelOnly")
@@ -391,15 +257,15 @@ class MarketCore(ExchangeCore[_Channel]):
         )
 
     def watch(self) -> None:
-        """Look again at which engines have to move."""
-        interests = self.desk.interests()
+        """Take note that the accounts may now need other engines to advance."""
+        interests = self.order_entry.interests()
         if interests != self._interests:
             self._interests = interests
             self._is_stale = True
 
     def _watched(self) -> dict[str, _Watch]:
-        # The catalog's order, then the order of PUBLIC_TOPICS: frames leave in the same order
-        # whoever subscribed first.
+        # In the catalog's order, then in that of PUBLIC_TOPICS: so the order of frames does not
+        # depend on who subscribed first.
         if self._is_stale:
             self._is_stale = False
             symbols = {symbol for channel in self._channels.values() for symbol in channel.feeds}
@@ -416,7 +282,7 @@ class MarketCore(ExchangeCore[_Channel]):
     # Time
 
     def _step(self, target_ns: int) -> int:
-        if not self._watched() and not self.desk.has_debts:
+        if not self._watched() and not self.order_entry.has_debts:
             return target_ns
         until_ns = (self.clock.reached_ns // SLICE_NS + 1) * SLICE_NS
         self._slice(until_ns)
@@ -427,17 +293,17 @@ class MarketCore(ExchangeCore[_Channel]):
             if watch.wake_ns <= until_ns:
                 self._move(watch, until_ns)
                 watch.rest(until_ns)
-        self.desk.on_grid(until_ns)
+        self.order_entry.on_grid(until_ns)
 
     def _move(self, watch: _Watch, until_ns: int) -> None:
         engine, hearing = watch.engine, watch.hearing
         if watch.needs_instants:
-            # Everything happens on whole milliseconds, so each step shows the state of one instant.
+            # All actions are on whole milliseconds, so each step shows the state of one instant.
             while (action_ns := engine.next_action_ns) <= until_ns:
                 self._pass_on(engine.advance(action_ns), hearing)
         self._pass_on(engine.advance(until_ns), hearing)
         if watch.is_lively:
-            self.desk.act(engine.listing.symbol, engine, until_ns)
+            self.order_entry.act(engine.listing.symbol, engine, until_ns)
         for channel, feed in watch.feeds:
             if not until_ns % feed.period_ns:
                 for sequence, text in feed.on_grid(until_ns):
@@ -447,7 +313,7 @@ class MarketCore(ExchangeCore[_Channel]):
     def _pass_on(self, events: list[Event], feeds: list[tuple[_Channel, Feed]]) -> None:
         if events:
             self._publish(events, feeds)
-            self.desk.on_events(events)
+            self.order_entry.on_events(events)
 
     def _publish(self, events: list[Event], feeds: list[tuple[_Channel, Feed]]) -> None:
         if not events:
@@ -460,9 +326,9 @@ class MarketCore(ExchangeCore[_Channel]):
     def emit_private(
         self, user_id: str, market: str, listened: str, frame: dict[str, Any], time_ns: int
     ) -> None:
-        """Send a frame to the listeners of an account's topic; `listened` is what they asked for.
+        """Send a frame to the listeners of an account's topic, `listened`.
 
-        Faults know it by the topic it carries, and by its time.
+        Faults know the frame by the topic that it carries, and by its time.
         """
         readers = self._listeners.get((user_id, market, listened))
         if readers is not None and readers.is_wanted:
@@ -472,7 +338,7 @@ class MarketCore(ExchangeCore[_Channel]):
     # Faults of books and contracts
 
     def check(self, fault: Fault) -> None:
-        """Refuse nothing: a simulated market takes every fault."""
+        """Accept every fault: a simulated market can have all of them."""
 
     def strike(self, symbol: str, fault: Fault) -> None:
         """Renumber or cross a book."""
@@ -482,9 +348,10 @@ class MarketCore(ExchangeCore[_Channel]):
             self.cross(symbol, fault.delay)
 
     def rebase(self, symbol: str, by: int) -> None:
-        """Let a book's sequence jump backwards, on the wire by `by`.
+        """Make a book's sequence jump backwards, on the wire by `by`.
 
-        On spot with fillers by the next multiple of three below, so that those keep their places.
+        On spot with fillers it is rounded down to a multiple of three, so that the fillers keep
+        their places.
         """
         engine = self.caught_up(symbol)
         has_fillers = engine.listing.market == "spot" and self.settings.spot_fillers
@@ -497,7 +364,7 @@ class MarketCore(ExchangeCore[_Channel]):
             feed.on_rebase(shift)
 
     def cross(self, symbol: str, seconds: float) -> None:
-        """Let a bid stand above the best ask, on the wire, for so many virtual seconds."""
+        """Keep a bid above the best ask, on the wire, for this many virtual seconds."""
         self.order(symbol, lambda engine: engine.cross())
         until_ns = self.clock.reached_ns + int(seconds * 1e9)
         self.at(until_ns, lambda: self._uncross(symbol))
@@ -506,38 +373,8 @@ class MarketCore(ExchangeCore[_Channel]):
         self.order(symbol, lambda engine: engine.uncross())
 
 
-def _make_tape(
-    begin: Callable[[], Market],
-    wire: Wire,
-    deeds: list[_Deed],
-    touched_ns: int,
-    until_ns: int,
-) -> Tape:
-    engine = begin()
-    engine.advance(touched_ns)
-    bids, asks = dict(engine.levels("buy", None)), dict(engine.levels("sell", None))
-    first_sequence = wire.book_sequence(engine)
-    events: list[Event] = []
-    rebases: list[tuple[int, int]] = []
-    for time_ns, action in deeds:
-        events += engine.advance(time_ns)
-        before = engine.sequence
-        events += action(engine).events
-        if engine.sequence < before:
-            changes = sum(isinstance(event, BookChange) for event in events)
-            rebases.append((changes, wire.book_sequence(engine)))
-    events += engine.advance(until_ns)
-    changes_on_wire = [
-        event._replace(sequence=wire.change_sequence(engine, event.sequence))
-        for event in events
-        if isinstance(event, BookChange)
-    ]
-    trades = [event for event in events if isinstance(event, Trade)]
-    return Tape(engine.listing, bids, asks, first_sequence, changes_on_wire, trades, tuple(rebases))
-
-
 def listings_for(symbols: Iterable[str] | str | None, quiet: int = 0) -> dict[str, Listing]:
-    """Choose rows of the catalog, and add `quiet` synthetic contracts.
+    """Select listings from the catalog, and add `quiet` synthetic contracts.
 
     Raises
     ------

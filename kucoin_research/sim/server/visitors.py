@@ -1,10 +1,10 @@
-"""Who may call an exchange that runs on this machine: programs, and no web page from elsewhere.
+"""Who may call an exchange that runs on this machine: programs, but no web pages of other sites.
 
-A browser lets any page open a WebSocket to this machine and send requests to it, and by a name that
-is made to lead here (DNS rebinding) read the answers, too. A page cannot change three headers: its
-``Origin``, the name it called, ``Host``, and ``Sec-Fetch-Site``, in which the browser says that a
-picture or a script without an origin was asked for by a page of elsewhere. Programs send no origin,
-or this machine's.
+A browser lets any page open a WebSocket to this machine and send requests to it. With a host name
+that resolves to this machine (DNS rebinding) the page can even read the answers. Three headers are
+out of a page's control: ``Origin`` names its site, ``Host`` the name that it called, and
+``Sec-Fetch-Site`` whether another site's page asked for a picture or a script, which have no
+origin. Programs send no origin, or this machine's.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from urllib.parse import urlsplit
 
 __all__ = ["ANY_ADDRESS", "refusal"]
 
-#: Listened on, they mean all addresses of this machine.
+#: A server that listens on one of these listens on all addresses of this machine.
 ANY_ADDRESS = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - what others may have bound to
 
 
 def refusal(headers: Mapping[str, str], bound: str) -> str | None:
-    """Say why a request is refused; ``None`` where it may be answered.
+    """Return why a request is refused; None if it may be answered.
 
     Parameters
     ----------
     headers
-        Of the request.
+        The request's headers.
     bound
         The address that the server listens on.
     """
@@ -44,7 +44,7 @@ def refusal(headers: Mapping[str, str], bound: str) -> str | None:
 
 
 def _is_opened(headers: Mapping[str, str]) -> bool:
-    """Tell whether somebody follows a link: the page with the link sees nothing of the answer."""
+    """Return whether the user follows a link: then the page with the link sees no answer."""
     is_whole_page = headers.get("Sec-Fetch-Dest") == "document"
     return is_whole_page and headers.get("Sec-Fetch-Mode") == "navigate"
 
@@ -59,7 +59,7 @@ def _name_in(url: str) -> str | None:
 def _is_ours(name: str, bound: str) -> bool:
     if _is_loopback(name) or name == bound.lower():
         return True
-    # Whoever listens for other machines is called by address, or by this machine's name.
+    # A server that listens for other machines is called by address, or by this machine's name.
     return bound in ANY_ADDRESS and (
         _address(name) is not None or name == socket.gethostname().lower()
     )
@@ -67,7 +67,7 @@ def _is_ours(name: str, bound: str) -> bool:
 
 def _is_loopback(name: str) -> bool:
     address = _address(name)
-    if address is None:  # no name server is asked for these
+    if address is None:  # these names resolve without a name server
         return name == "localhost" or name.endswith(".localhost")
     return address.is_loopback
 

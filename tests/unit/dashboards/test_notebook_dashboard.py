@@ -1,35 +1,19 @@
-"""The dashboard without a browser: what its controls do, what it tells, and when."""
+"""The dashboard without a browser: its controls, its messages, and when it sends them."""
 
 import json
 import sys
 import threading
-from dataclasses import replace
-from types import SimpleNamespace
 
-import numpy as np
-import polars as pl
 import pytest
 
 import kucoin_research as kr
 from kucoin_research import figures
-from kucoin_research.dashboards import Colour, Dashboard, Vitals, judge
-from kucoin_research.dashboards import notebook_dashboard as board_module
-from kucoin_research.dashboards.formatting import compact, duration, fixed, size
-from kucoin_research.dashboards.health import Screen
-from kucoin_research.dashboards.kernel_busy import KernelBusy
-from kucoin_research.dashboards.panel import Panel, TradeTape
-from kucoin_research.dashboards.replay_bar import ReplayBar
-from kucoin_research.dashboards.vitals import histogram, trouble_of
-from kucoin_research.figures.time_axis import Zone
-from kucoin_research.model.records import Status, schema_of
+from kucoin_research.dashboards import Colour, Dashboard, stream_starter
 from tests.conftest import wait_until
 from tests.processes import run
 
 # One thread of the process draws all figures, in the machine's time.
 REAL_TIME = True
-
-LIVE = Vitals(state="live", since=60.0, messages_per_second=50.0, lag_p50_ms=8.0, lag_p95_ms=20.0,
-              age=0.1, usual=0.02, rows=1_000)  # fmt: skip
 
 
 @pytest.fixture
@@ -77,6 +61,11 @@ def texts(board):
     return told
 
 
+def tiles(board):
+    """Give what has read the market for the tiles."""
+    return board._refresh.readers.tiles
+
+
 def told(board, name, condition=bool):
     wait_until(lambda: answer(board) or condition(texts(board).get(name)))
     return texts(board)[name]
@@ -87,82 +76,6 @@ def threads():
 
 
 # -- health ----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("change", "colour", "reason"),
-    [
-        ({}, "green", ""),
-        ({"state": "idle"}, "grey", ""),
-        ({"state": "stopped"}, "grey", ""),
-        ({"state": "playing"}, "green", ""),
-        ({"state": "connecting", "since": 1.0}, "amber", "connecting"),
-        ({"state": "connecting", "since": 12.0}, "red", "no connection after 12.0 s"),
-        ({"state": "connecting", "since": 1.0, "error": "refused"}, "red", ": refused"),
-        ({"state": "reconnecting", "since": 4.0, "error": "lost"}, "red", "for 4.0 s: lost"),
-        ({"state": "failed", "error": "no such key"}, "red", "has failed: no such key"),
-        ({"error": "topic refused"}, "amber", "topic refused"),
-        ({"age": 2.9}, "green", ""),
-        ({"age": 3.5}, "amber", "no message for 3.5 s, where one comes every 20 ms"),
-        ({"age": 12.0}, "red", "no message for 12.0 s"),
-        ({"age": 12.0, "usual": 5.0}, "green", ""),  # a quiet market
-        ({"age": 60.0, "usual": 5.0}, "amber", "every 5.0 s"),
-        ({"lag_p95_ms": 499.0}, "green", ""),
-        ({"lag_p95_ms": 700.0}, "amber", "by more than 700 ms"),
-        ({"lag_p95_ms": 2_500.0}, "red", "by more than 2.5 s"),
-        ({"lag_p95_ms": None}, "green", ""),
-        ({"gaps": 7}, "green", ""),  # long past, or filled
-        ({"error": "cut off", "state": "stopped"}, "grey", ""),
-        ({"recent_gaps": 1}, "amber", "1 gap in the last minute"),
-        ({"recent_gaps": 2}, "amber", "2 gaps in the last minute"),
-        ({"recent_gaps": 2, "recent_broken": 1, "state": "stopped"}, "grey", ""),
-        ({"silent": "silent for 4.00 s"}, "amber", "a topic was silent for 4.00 s"),
-        ({"recent_broken": 3}, "amber", "3 messages did not decode"),
-        ({"recent_dropped": 9}, "amber", "missed 9 rows"),
-        ({"recorded": 10, "disk_free": 10**12}, "green", ""),
-        ({"recorded": 10, "disk_free": 5 * 10**8}, "amber", "500.0 MB left"),
-        ({"recorded": 10, "disk_free": 5 * 10**7}, "red", "50.0 MB left"),
-        ({"recorded": 10, "recorder_error": "No space left"}, "red", "No space left"),
-        ({"recorded": 10, "recorder_lost": 4}, "red", "lacks 4 rows"),
-        ({"recorder_lost": 4}, "green", ""),  # a recording that is over
-        ({"book": "the book is not in step"}, "amber", "not in step"),
-        ({"book": "the book is not in step", "since": 0.2}, "green", ""),
-        ({"refresh_error": "ValueError: broken"}, "amber", "refresh failed: ValueError: broken"),
-        ({"failed": ("f raised KeyError: 1",)}, "amber", "f raised KeyError: 1; it is called no"),
-        ({"failed": ("f raised X", "g raised Y", "h raised Z")}, "amber", "no more, and 2 more"),
-        ({"failed": ("f raised X",), "state": "ended"}, "amber", "f raised X"),
-        ({"failed": ("f raised X",), "state": "stopped"}, "grey", ""),
-        ({"screen": Screen("the tiles", 1.4)}, "green", ""),
-        ({"screen": Screen("the tiles", 4.2)}, "amber", "the screen shows the tiles of 4.2 s ago"),
-        ({"screen": Screen("the tiles", 4.2), "state": "idle"}, "grey", ""),
-        ({"busy": 0.4}, "green", ""),
-        ({"busy": 3.0}, "amber", "the kernel has been busy for 3.0 s"),
-        ({"was_busy": 5.0}, "amber", "the kernel was busy for 5.0 s"),
-    ],
-)
-def test_the_badge_has_a_colour_and_says_why(change, colour, reason):
-    health = judge(replace(LIVE, **change))
-
-    assert health.colour == colour
-    assert reason in "; ".join(health.reasons)
-    assert bool(health.reasons) == bool(reason)
-
-
-def test_the_worst_reason_comes_first_and_none_is_lost():
-    health = judge(replace(LIVE, recent_gaps=1, age=20.0, busy=2.0))
-
-    assert health.colour is Colour.RED
-    assert [text.split(" ")[0] for text in health.reasons] == ["no", "1", "the"]
-    assert str(health).startswith("red: live; no message for 20.0 s")
-
-
-def test_a_busy_kernel_is_told_before_what_it_makes_late():
-    late = Screen("the tiles", 4.2)
-    health = judge(replace(LIVE, busy=3.0, screen=late, lag_p95_ms=900.0, recent_gaps=1))
-
-    assert [text.split(" ")[:2] for text in health.reasons] == [
-        ["1", "gap"], ["the", "kernel"], ["messages", "arrive"], ["the", "screen"],
-    ]  # fmt: skip
 
 
 def test_the_badge_turns_red_when_the_exchange_is_gone_and_says_so(make):
@@ -189,37 +102,6 @@ def test_the_badge_turns_amber_when_rows_are_lost_and_when_a_topic_falls_silent(
         x.inject("stall", topic="/contractMarket/execution:XBTUSDTM")
         wait_until(lambda: "a topic was silent for" in str(board.health), timeout=60)
         board.close()
-
-
-def test_a_busy_kernel_is_noticed_and_told_for_a_while():
-    asked, now = [], [1_000.0]
-    pulse = KernelBusy(asked.append, lambda: now[0])
-    for _ in range(29):
-        pulse.look(now[0])
-        now[0] += 0.2
-
-    assert len(asked) == 1  # one question at a time
-    assert pulse.busy(now[0]) == pytest.approx(5.8)
-
-    asked[0]()  # the kernel is free, and answers
-    assert pulse.busy(now[0]) == 0
-    assert pulse.was_busy(now[0] + 1) == pytest.approx(5.8)
-    assert pulse.was_busy(now[0] + 11) == 0
-
-
-def test_a_refresh_that_stood_still_itself_is_a_busy_kernel_too():
-    pulse = KernelBusy(lambda call: call(), lambda: 1_000.0)
-    pulse.look(1_000.0)
-    pulse.look(1_004.0)
-
-    assert pulse.was_busy(1_004.0) == 4.0
-
-
-def test_outside_a_notebook_nothing_is_ever_busy():
-    pulse = KernelBusy()
-    pulse.look(1.0)
-
-    assert pulse.busy(100.0) == 0
 
 
 # -- controls --------------------------------------------------------------------------------------
@@ -384,7 +266,7 @@ def test_recording_goes_to_the_folder_shown_and_ends_with_stop(make, tmp_path):
     board.controls.record.value = True
     recorder = board.recorder
     wait_until(lambda: recorder.rows > 10)
-    assert board._look().recorded > 0
+    assert board._refresh.look().recorded > 0
 
     board.controls.stop.click()
 
@@ -428,7 +310,7 @@ def test_it_goes_on_also_where_the_old_recording_has_ended_by_then(make, tmp_pat
         wait_until(lambda: first.is_closed)
         return made
 
-    monkeypatch.setattr(board_module.streams, "stream", slow)
+    monkeypatch.setattr(stream_starter.streams, "stream", slow)
     board.controls.symbol.value = "ETHUSDTM"
 
     assert not board.recorder.is_closed
@@ -444,7 +326,7 @@ def test_record_without_a_stream_says_what_to_do(make):
 
 def test_an_unexpected_error_of_a_button_is_told_in_the_page(make, monkeypatch):
     board = make()
-    monkeypatch.setattr(board_module.streams, "stream", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr(stream_starter.streams, "stream", lambda *_, **__: 1 / 0)
 
     board.controls.start.click()
 
@@ -463,8 +345,8 @@ def test_a_list_that_cannot_be_read_is_told_and_the_dashboard_is_there(make):
 def test_nothing_is_sent_before_anybody_looks(make):
     board = make(start=True)
     board.source.wait("trade", rows=5)
-    calls = board._ticket.calls
-    wait_until(lambda: board._ticket.calls > calls + 1)
+    calls = board._refresh.ticket.calls
+    wait_until(lambda: board._refresh.ticket.calls > calls + 1)
 
     assert not board.sent
 
@@ -480,67 +362,6 @@ def test_tiles_tape_and_badge_are_told(make):
     assert told(board, "badge", lambda v: v and v[1] == "live")[0] in ("green", "amber")
     assert len(texts(board)["tape"].get("all") or texts(board)["tape"]["add"]) > 0
     assert texts(board)["name"] == ["XBTUSDTM", "futures · simulated"]
-
-
-def test_a_panel_with_nothing_new_tells_that_its_kernel_is_there():
-    sent = []
-    panel = Panel(lambda *_: None)
-    panel.send = lambda content, buffers=None: sent.append(content["kind"])
-    panel._on_message(panel, {"kind": "view", "visible": True}, [])
-
-    for now in (10.0, 11.0, 12.0, 12.5, 14.0):
-        panel.tell({"name": "the same"}, now)
-
-    assert sent == ["texts", "beat", "beat"]
-
-
-def test_only_what_changed_is_sent():
-    panel, sent = Panel(lambda *_: None), []
-    panel.send = lambda content, buffers=None: sent.append(content["texts"])
-    show(panel)
-
-    panel.tell({"a": 1, "b": 2}, 1.0)
-    panel.tell({"a": 1, "b": 3}, 1.1)
-    drawn(panel, 2)
-    panel.tell({"a": 1, "b": 3}, 1.3)
-
-    assert sent == [{"a": 1, "b": 2}, {"b": 3}]
-    panel.close()
-
-
-def test_of_the_tape_only_new_rows_are_sent():
-    panel, sent = Panel(lambda *_: None), []
-    panel.send = lambda content, buffers=None: sent.append(content["texts"]["tape"])
-    show(panel)
-    rows = [[str(each)] for each in range(10)]
-
-    for number, tape in enumerate(
-        (
-            TradeTape(3, rows[:3]),
-            TradeTape(5, rows[:5]),
-            TradeTape(90, rows),
-            TradeTape(2, rows[:2]),
-        )
-    ):
-        panel.tell({"tape": tape}, number)
-        drawn(panel, number + 1)
-
-    assert sent == [{"all": rows[:3]}, {"add": rows[3:5]}, {"all": rows}, {"all": rows[:2]}]
-    panel.close()
-
-
-def test_a_slow_browser_gets_two_messages_at_most_and_then_the_newest():
-    panel, sent = Panel(lambda *_: None), []
-    panel.send = lambda content, buffers=None: sent.append(content["texts"])
-    show(panel)
-
-    for value in range(10):
-        panel.tell({"a": value}, 1 + value / 10)
-    drawn(panel, 2)
-    panel.tell({"a": 9}, 2.1)
-
-    assert sent == [{"a": 0}, {"a": 1}, {"a": 9}]
-    panel.close()
 
 
 def test_a_page_that_opens_again_is_told_everything(make):
@@ -561,13 +382,13 @@ def test_nothing_is_sent_while_it_is_hidden(make):
     show(board)
     told(board, "tape")
     board.panel._on_message(None, {"kind": "view", "visible": False}, [])
-    wait_until(lambda: not board._ticket.error)
+    wait_until(lambda: not board._refresh.ticket.error)
     board.sent.clear()
 
     seen = board.source.total("trade")
     board.source.wait("trade", rows=seen + 10)
-    calls = board._ticket.calls
-    wait_until(lambda: board._ticket.calls > calls + 1)
+    calls = board._refresh.ticket.calls
+    wait_until(lambda: board._refresh.ticket.calls > calls + 1)
 
     assert not board.sent
 
@@ -580,25 +401,25 @@ def test_a_frozen_dashboard_stands_still_and_its_badge_says_so(make):
     board.controls.freeze.value = True
     assert told(board, "badge", lambda v: v and v[1] == "frozen")
     assert all(slot.figure.is_frozen for slot in board._slots)
-    calls, last = board._readings.trades, board.source.total("trade")
+    calls, last = tiles(board).trades, board.source.total("trade")
     board.source.wait("trade", rows=last + 10, timeout=60)
-    assert board._readings.trades == calls
+    assert tiles(board).trades == calls
 
     board.controls.freeze.value = False
-    wait_until(lambda: answer(board) or board._readings.trades > calls)
+    wait_until(lambda: answer(board) or tiles(board).trades > calls)
 
 
 def test_a_failing_refresh_is_told_in_the_badge_and_the_next_one_is_tried(make):
     board = make(start=True)
     show(board)
     told(board, "tile:last")
-    update = board._readings.update
-    board._readings.update = lambda: 1 / 0
+    update = tiles(board).update
+    tiles(board).update = lambda: 1 / 0
 
     badge = told(board, "badge", lambda v: v and "ZeroDivisionError" in v[2])
     assert badge[0] == "amber"
 
-    board._readings.update = update
+    tiles(board).update = update
     assert told(board, "badge", lambda v: v and "ZeroDivisionError" not in v[2])
 
 
@@ -646,31 +467,6 @@ def test_the_badge_of_a_replay_names_the_function_that_raised(session, make):
             replay.wait_until_done(20)
         badge = told(board, "badge", lambda v: v and "<lambda> raised ZeroDivisionError" in v[2])
         assert badge[0] == "amber"
-
-
-@pytest.mark.parametrize(
-    ("files", "whole", "told"),
-    [
-        ([], None, None),
-        (["a.csv"], None, "a.csv cannot be written: busy"),
-        (["a.csv", "b.csv", "c.csv"], None, "a.csv and 2 more cannot be written: busy"),
-        (["a.csv"], "no space", "nothing is recorded: no space"),
-    ],
-)
-def test_one_file_that_cannot_be_written_is_not_called_all_of_them(files, whole, told):
-    stuck = {name: OSError("busy") for name in files}
-    error = OSError(whole) if whole else next(iter(stuck.values()), None)
-
-    assert trouble_of(SimpleNamespace(error=error, stuck=stuck)) == told
-
-
-def test_a_histogram_has_shares_that_sum_up():
-    bins = histogram(np.array([0.5, 3.0, 3.0, 30.0, 9_000.0]))
-
-    assert dict(bins)["2–5"] == 40.0
-    assert (bins[0][0], bins[-1][0]) == ("0–1", "2000–5000")
-    assert sum(share for _, share in bins) == pytest.approx(100)
-    assert histogram(np.empty(0)) == []
 
 
 # -- what was handed in ----------------------------------------------------------------------------
@@ -735,86 +531,6 @@ def test_choices_are_checked(options):
 # -- the replay bar --------------------------------------------------------------------------------
 
 
-START = 1_767_571_200_000_000_000  # 2026-01-05 00:00 UTC
-SECOND = 1_000_000_000
-
-
-class FakeReplay:
-    """As much of a replay as the bar drives: a minute, with a gap from its 15th to 30th second."""
-
-    def __init__(self):
-        self.start_ns, self.end_ns = START, START + 60 * SECOND
-        self.position_ns, self.state, self.speed = START, "paused", 1.0
-        self.steps, self.session, self.channels = [], self, ["trade"]
-
-    def frame(self, channel=None, symbol=None, last=None):
-        begin, end = START + 15 * SECOND, START + 30 * SECOND
-        row = Status(begin, end, "XBTUSDTM", "gap", "trade", "lost", None, None)
-        return pl.DataFrame([row], schema=schema_of(Status), orient="row")
-
-    def pause(self):
-        self.state = "paused"
-
-    def resume(self):
-        self.state = "playing"
-
-    def step(self, count=1):
-        self.steps.append(count)
-
-    def seek(self, when):
-        self.position_ns = when
-
-
-@pytest.fixture
-def fake():
-    return FakeReplay()
-
-
-def test_the_bar_says_where_a_replay_is(fake):
-    fake.position_ns = START + 15 * SECOND
-    transport = ReplayBar(fake, Zone())
-
-    assert transport.bar() == {
-        "state": "paused", "at": 0.25, "here": "00:00:15.000", "speed": "1",
-    }  # fmt: skip
-    assert transport.span() == ["2026-01-05 00:00:00 UTC", "00:01:00"]
-
-
-def test_the_slider_marks_gaps(fake):
-    assert ReplayBar(fake, Zone()).gaps() == [[0.25, 0.5, "gap of 15.0 s: lost"]]
-
-
-def test_the_bar_drives_the_replay(fake):
-    transport = ReplayBar(fake, Zone())
-
-    transport.do("play", {})
-    assert fake.state == "playing"
-    transport.do("step", {"count": 3})
-    assert (fake.state, fake.steps) == ("paused", [3])
-    transport.do("seek", {"at": 0.75})
-    assert fake.position_ns == START + 45 * SECOND
-    transport.do("rewind", {})
-    assert fake.position_ns == START
-    transport.do("speed", {"speed": "0.1"})
-    assert fake.speed == 0.1
-    transport.do("speed", {"speed": "max"})
-    assert fake.speed is None
-    assert transport.bar()["speed"] == "max"
-
-
-def test_play_at_the_end_begins_anew(fake):
-    fake.state, fake.position_ns = "ended", fake.end_ns
-
-    ReplayBar(fake, Zone()).do("play", {})
-
-    assert (fake.state, fake.position_ns) == ("playing", START)
-
-
-def test_a_place_outside_is_refused(fake):
-    with pytest.raises(kr.InvalidInput, match="between 0 and 1"):
-        ReplayBar(fake, Zone()).seek(1.5)
-
-
 @pytest.fixture(scope="module")
 def session(exchange, tmp_path_factory):
     root = tmp_path_factory.mktemp("sessions")
@@ -859,7 +575,7 @@ def test_a_replay_handed_in_is_drawn_by_the_same_charts_and_goes_on_after_close(
         assert replay.wait_until_done(20)
         told(board, "bar", lambda bar: bar and bar["state"] == "ended")
 
-        wait_until(lambda: answer(board) or board._readings.trades == replay.total("trade"))
+        wait_until(lambda: answer(board) or tiles(board).trades == replay.total("trade"))
         assert len(called) == session.frame("trade").height  # the strategy had every row
         assert board.price.figure._source is replay
 
@@ -880,8 +596,8 @@ def test_winding_back_and_forth_keeps_tiles_tape_and_health_in_step(session, mak
     press_bar(board, kind="step")
     press_bar(board, kind="seek", at=0.3)
 
-    wait_until(lambda: answer(board) or board._readings.trades == board.source.total("trade") > 0)
-    assert 0 < board._readings.trades < session.frame("trade").height
+    wait_until(lambda: answer(board) or tiles(board).trades == board.source.total("trade") > 0)
+    assert 0 < tiles(board).trades < session.frame("trade").height
     assert board.health.vitals.gaps == 0
 
 
@@ -908,7 +624,7 @@ def test_a_replay_has_nothing_to_start_or_record(session, make):
 
 def test_twenty_runs_of_a_cell_leave_one_stream_and_as_many_threads_as_one(make, monkeypatch):
     run = iter(range(1_000))
-    monkeypatch.setattr(board_module, "cell_of", lambda: ("cell", "name"))
+    monkeypatch.setattr(stream_starter, "cell_of", lambda: ("cell", "name"))
     monkeypatch.setattr(
         "kucoin_research.figures.notebook_cells.cell_of", lambda: ("cell", str(here[0]))
     )
@@ -960,21 +676,3 @@ def test_the_core_knows_neither_ipywidgets_nor_plotly():
     found = run(sys.executable, "-c", code)
 
     assert found.stdout.strip() == "set()"
-
-
-# -- numbers ---------------------------------------------------------------------------------------
-
-
-def test_numbers_are_written_as_a_trader_reads_them():
-    assert fixed(63_837.25, 1) == "63,837.2"
-    assert fixed(None, 2) == "–"
-    assert [compact(each) for each in (251.31, 12, 12_400, 3_100_000, 0.0423)] == [
-        "251.3", "12", "12.4k", "3.1M", "0.0423",
-    ]  # fmt: skip
-    assert [duration(each) for each in (0.08, 4.21, 180, 9_000)] == [
-        "80 ms",
-        "4.2 s",
-        "3 min",
-        "2.5 h",
-    ]
-    assert size(1_234_567) == "1.2 MB"

@@ -30,8 +30,8 @@ class Screens:
         for widget in (self.board.panel, *(slot.figure for slot in self._slots)):
             widget._clock = clock.monotonic
             self._catch(widget)
-        self.board._clock = clock.monotonic
-        for ticket in (self.board._ticket, *(slot.figure._ticket for slot in self._slots)):
+        self.board._refresh._clock = clock.monotonic
+        for ticket in (self.board._refresh.ticket, *(slot.figure._ticket for slot in self._slots)):
             ticket.cancel()  # here, the test is the refresh thread
 
     @property
@@ -65,7 +65,7 @@ class Screens:
             for page in self.pages:
                 page.move_to(self.clock.now)
                 page.say("view", visible=True, px=1_000, range=None) if page._is_there else None
-            self.board._tick(self.clock.now)
+            self.board._refresh.tick(self.clock.now)
             for slot in self._slots:
                 slot.figure.refresh(self.clock.now)
             yield self.clock.now

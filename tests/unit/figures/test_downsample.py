@@ -6,17 +6,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kucoin_research.figures.book_charts import HeatChart
 from kucoin_research.figures.chart import Sketch, View
 from kucoin_research.figures.delta import difference, patched
 from kucoin_research.figures.downsample import Bubbles, Extremes, Sums, broken, bucket_width, thin
-from kucoin_research.figures.line_charts import (
-    FlowChart,
-    LagChart,
-    MarkChart,
-    PriceChart,
-    SpreadChart,
-)
+from kucoin_research.figures.heat_chart import HeatChart
+from kucoin_research.figures.lag_chart import LagChart
+from kucoin_research.figures.line_charts import FlowChart, MarkChart, PriceChart, SpreadChart
 
 SECOND = 1_000_000_000
 # A busy machine draws examples slowly, which says nothing of them.

@@ -10,8 +10,8 @@ import pytest
 import kucoin_research as kr
 from kucoin_research import figures
 from kucoin_research.figures.chart import Sketch, View
-from kucoin_research.figures.gaps import Gap, GapMap, gaps_of
-from kucoin_research.figures.line_charts import LagChart, lag_options
+from kucoin_research.figures.gaps import GapMap, GapMark, gaps_of
+from kucoin_research.figures.lag_chart import LagChart, lag_options
 from kucoin_research.figures.time_axis import Zone
 from kucoin_research.model.records import (
     STAMPED_AS_READ,
@@ -172,7 +172,7 @@ def test_changes_of_a_book_that_came_late_fill_no_more_than_they_are(last, kinds
 def test_a_gap_is_placed_by_what_arrived_around_it_whatever_the_two_clocks_say():
     year = 365 * 86_400 * SECOND
     events = np.array([at(0), at(60), at(120)])
-    places = GapMap([Gap("gap", at(1.5) + year, at(1.8) + year, "")])
+    places = GapMap([GapMark("gap", at(1.5) + year, at(1.8) + year, "")])
 
     places.feed(events[:2] * 0 + np.array([at(0), at(1)]) + year, events[:2])
     assert places.found[0].end is None  # until a row behind it has come
@@ -183,7 +183,7 @@ def test_a_gap_is_placed_by_what_arrived_around_it_whatever_the_two_clocks_say()
 
 @pytest.mark.parametrize(("kind", "end"), [("gap", 60), ("outage", 60), ("filled", 120)])
 def test_a_gap_ends_with_the_first_row_behind_it_though_it_was_told_later(kind, end):
-    places = GapMap([Gap(kind, at(1.0), at(1.8), "")])
+    places = GapMap([GapMark(kind, at(1.0), at(1.8), "")])
 
     places.feed(np.array([at(1)]), np.array([at(30)]))
     places.feed(np.array([at(1.4), at(1.6), at(2)]), np.array([at(60), at(90), at(120)]))

@@ -28,6 +28,8 @@ START = 1_767_571_200 * SECOND
 class FakeStream:
     """As much of a stream as figures use."""
 
+    symbols = channels = ()
+
     def __init__(self, capacity=1_000_000):
         self.rings = {
             "mark_price": Ring(MarkPrice, capacity=capacity),

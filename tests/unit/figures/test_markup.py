@@ -30,7 +30,8 @@ from kucoin_research.model.records import (
     Ticker,
     Trade,
 )
-from kucoin_research.sessions.verification import Flaw, Repair, Verification
+from kucoin_research.sessions.repair import Repair
+from kucoin_research.sessions.verification import Flaw, Verification
 from tests.unit.figures.test_figures import at, frame, ticker, trade
 from tests.unit.rows import NOON
 from tests.unit.rows import ticker as ticker_row
@@ -299,6 +300,8 @@ def test_a_place_for_a_chart_says_a_name_as_it_is(name):
 
 
 class _Nameless:
+    symbols = channels = ()
+
     def frame(self, channel, **_):
         raise kr.UnknownChannel(f"no {channel}")
 

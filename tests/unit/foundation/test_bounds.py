@@ -33,8 +33,9 @@ from kucoin_research.errors import (
 from kucoin_research.exchange import venues
 from kucoin_research.exchange.dialing import dial
 from kucoin_research.exchange.rest.client import Rest
-from kucoin_research.exchange.rest.transport import Reply, TooLarge, Transport, _inflate
+from kucoin_research.exchange.rest.transport import Reply, Transport
 from kucoin_research.exchange.rest.universe import Universe
+from kucoin_research.exchange.rest.unpacking import TooLarge, inflate
 from kucoin_research.exchange.venues import Venue
 from kucoin_research.exchange.websocket.connection import Connection
 from kucoin_research.foundation import clocks
@@ -563,7 +564,7 @@ def test_whatever_was_packed_comes_whole_or_is_too_large(data, encodings, sizes,
     pieces = [each for each in (*pieces, packed) if each]
     layers = iter(pieces)
     for encoding in reversed(encodings):
-        layers = _inflate(layers, encoding, most)
+        layers = inflate(layers, encoding, most)
 
     came = bytearray()
     try:

@@ -42,7 +42,8 @@ quotas.take(pool, 5)  # on its way, by a thread of the parent
 
 def ask():
     assert quotas_of(clock, venue.futures_url, is_loopback=False) is quotas
-    assert rest._quotas["futures"] is quotas and rest._pace is pace and pace.take() == 0.0
+    caller = rest._caller
+    assert caller._quotas["futures"] is quotas and caller._pace is pace and pace.take() == 0.0
     assert quotas.take(pool, 10) == 0.0
     quotas.over(pool, 10)
     with Rest(venue, patience=0.0) as other:
@@ -71,7 +72,7 @@ x.inject("slow_reply", path="/api/v1/level2/snapshot", delay=1.0, count=1)
 s = kr.stream("XBTUSDTM", ["trade", "level2"], venue=x.venue)
 
 def times_asked():
-    return [path for _, path in x._hub.requests].count("/api/v1/level2/snapshot")
+    return [path for _, path in x._core.requests].count("/api/v1/level2/snapshot")
 
 while not times_asked():
     threading.Event().wait(0.01)

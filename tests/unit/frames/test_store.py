@@ -1,4 +1,4 @@
-"""What readers ask for by name, of several symbols and intervals."""
+"""Frames by name, of several symbols and intervals."""
 
 import polars as pl
 import pytest
@@ -15,7 +15,7 @@ SYMBOLS = ("A", "B", "C")
 
 
 def filled(symbols, capacity):
-    """Make a shelf of trades, and give them one by one."""
+    """Make a store, and add trades one by one."""
     wanted = [Subscription(parse_channel("trade"), each, Market.FUTURES) for each in SYMBOLS]
     made = FrameStore(wanted, capacity, "a stream")
     for number, symbol in enumerate(symbols):

@@ -25,9 +25,9 @@ from kucoin_research.errors import (
 )
 from kucoin_research.model.records import Candle, Status, Trade
 from kucoin_research.model.status import State
-from kucoin_research.playback import replay_state, timeline
+from kucoin_research.playback import timeline
 from kucoin_research.playback.replay import Replay
-from kucoin_research.sessions.manifest import iso
+from kucoin_research.sessions.manifest_values import iso
 from tests.conftest import wait_until
 from tests.unit.playback.test_timeline import MIXED, candle, many, sessions, trade
 from tests.unit.rows import DAY, NOON, ticker
@@ -72,17 +72,17 @@ class HandClock:
 
     def wait(self, changed, seconds):
         self._changed = changed
-        self._tell(seconds)
+        self._report(seconds)
         changed.wait()
-        self._tell(None)
+        self._report(None)
 
-    def _tell(self, seconds):
+    def _report(self, seconds):
         with self._moved:
             self._waits = seconds
             self._moved.notify_all()
 
     def waits(self, seconds):
-        """Tell whether the replay comes to wait for so many seconds."""
+        """Return whether the replay comes to wait for this many seconds."""
         with self._moved:
             return self._moved.wait_for(lambda: self._waits == pytest.approx(seconds), 10.0)
 
@@ -115,7 +115,7 @@ def threads_of(replay):
 
 
 def every(number, gap=100 * MILLISECOND):
-    """Make rows of four channels, so many ns apart, with a book that is in step."""
+    """Make rows of four channels, ``gap`` ns apart, with a book that is in step."""
     rows = [level2(n, 1_000, is_snapshot=True)._replace(price=5.0 - n) for n in range(3)]
     rows.append(status(3, "book_ready", channel="level2", symbol="XBTUSDTM", last=1_000))
     for n in range(4, number):
@@ -142,7 +142,7 @@ def digest(rows):
 
 
 def heard(replay, channel=None):
-    """Attach to a paused replay, let it go on to its end, and give what was called with."""
+    """Attach to a paused replay, let it go on to its end, and return the records."""
     got = []
     replay.attach(got.append, channel)
     replay.resume()
@@ -151,7 +151,7 @@ def heard(replay, channel=None):
 
 
 def seen(replay):
-    """What readers get: all frames, totals, the report and the book."""
+    """Return all that can be read: frames, totals, the report and the book."""
     frames = {c: replay.frame(c).rows() for c in [*replay.channels, "status"]}
     totals = {c: replay.total(c) for c in frames}
     try:
@@ -162,7 +162,7 @@ def seen(replay):
     return frames, totals, replay.report(), levels
 
 
-# -- what is given ---------------------------------------------------------------------------------
+# -- rows ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("speed", [1.0, 10, None])
@@ -228,7 +228,7 @@ def test_a_choice_of_channels_and_symbols_is_all_there_is(tmp_path, play):
         Replay(session, symbols="SOLUSDTM")
 
 
-def test_candles_of_two_intervals_are_told_apart(tmp_path, play):
+def test_candles_of_two_intervals_are_kept_apart(tmp_path, play):
     rows = [candle(n, "1min" if n % 3 else "5min") for n in range(30)]
     session = session_of(tmp_path, rows, channels=("candle:1min", "candle:5min"))
     replay = play(session, None, paused=True)
@@ -326,17 +326,7 @@ def test_rows_that_rest_brought_are_counted_though_the_ring_is_small(tmp_path, p
     assert replay.report() == session.report()
 
 
-def test_memory_of_what_rest_brought_has_a_bound(monkeypatch):
-    monkeypatch.setattr(replay_state, "_MOST_FILLED", 100)
-    recent = replay_state._Recent()
-    for n in range(0, 1_000, 10):
-        recent.take([trade(n + i) for i in range(10)])
-
-    assert sum(map(len, recent._parts)) < 120
-    assert recent.between(NOON + 900, NOON + 995) == 95
-
-
-def test_what_was_not_recorded_is_told_from_then_on(tmp_path, play):
+def test_rows_that_were_not_recorded_are_reported_from_then_on(tmp_path, play):
     session = session_of(tmp_path, [ticker(n) for n in range(10)], channels=["ticker"])
     session.meta["dropped"] = [
         {"began": "2024-02-26T12:27:16.957000010Z", "ended": "2024-02-26T12:27:16.957000011Z",
@@ -548,7 +538,7 @@ def test_a_sought_time_is_as_if_played_to_there(tmp_path, play, speed):
         replay.seek(time)
         assert replay.position_ns == time
         assert seen(replay) == straight[time]
-        assert got == []  # what lies between is not told
+        assert got == []  # rows in between are skipped
     replay.resume()
     assert replay.wait_until_done(60)
     assert digest(got) == digest([row for row in rows if row.local_timestamp >= times[3]])
@@ -560,7 +550,7 @@ def test_a_sought_time_is_as_if_played_to_there(tmp_path, play, speed):
     assert digest(got) == digest(rows)
 
 
-def test_times_are_told_in_many_ways_and_beyond_the_ends_there_are_none(tmp_path, play):
+def test_times_may_be_written_in_many_ways_but_not_lie_beyond_the_ends(tmp_path, play):
     rows = [ticker(n)._replace(local_timestamp=NOON + n * SECOND) for n in range(10)]
     replay = play(session_of(tmp_path, rows, channels=["ticker"]), paused=True)
     third = datetime(2024, 2, 26, 12, 27, 19, 957000, tzinfo=UTC)
@@ -613,20 +603,20 @@ def test_the_start_and_the_end_of_the_session_are_times_to_seek(tmp_path, play):
 
 
 @pytest.mark.parametrize(
-    ("beyond", "told"),
+    ("beyond", "message"),
     [
         (-MILLISECOND, "26.922 is not within .* between 2024-02-26 12:27:26.923 and"),
         (-2_000, "26.923498 is not within .* between 2024-02-26 12:27:26.923500 and"),
         (-90 * SECOND, "12:25:56 is not within .* between 2024-02-26 12:27:26 and .* 12:27:36;"),
     ],
 )
-def test_a_time_beyond_the_session_is_told_apart_from_its_ends(tmp_path, play, beyond, told):
+def test_a_time_beyond_the_session_is_refused_beside_its_ends(tmp_path, play, beyond, message):
     start_ns = NOON + 10 * SECOND - 34 * MILLISECOND + 500_000
     rows = [ticker(n)._replace(local_timestamp=start_ns + 10 * MILLISECOND) for n in range(2)]
     session = spanned(tmp_path, rows, start_ns, start_ns + 10 * SECOND - 500 * MILLISECOND)
     replay = play(session, paused=True)
 
-    with pytest.raises(InvalidInput, match=told):
+    with pytest.raises(InvalidInput, match=message):
         replay.seek(session.start_ns + beyond)
     with pytest.raises(InvalidInput, match="is not within"):
         replay.seek(session.end_ns - beyond)
@@ -659,12 +649,12 @@ def test_a_function_that_is_called_may_press_the_buttons(tmp_path, play):
 
     replay.attach(press)
     replay.resume()
-    replay._until(lambda: replay.is_paused, 10)
+    replay._player.wait_until(lambda: replay.is_paused, 10)
     replay.pause()
     assert got == rows[:10]
     assert replay.total("ticker") == sum(hasattr(row, "best_bid_price") for row in rows[:10])
     replay.resume()
-    replay._until(lambda: len(got) == 28 and not replay._is_busy, 10)
+    replay._player.wait_until(lambda: len(got) == 28 and not replay._player.is_busy, 10)
     assert got == rows[:20] + rows[50:58]
     assert replay.is_paused
     assert replay.position_ns == rows[57].local_timestamp
@@ -713,7 +703,7 @@ def test_a_slow_function_holds_the_replay_up_and_misses_nothing(tmp_path, play):
     replay.attach(slow)
     replay.resume()
     assert is_in.wait(60)
-    assert sum(replay._state.store.totals.values()) <= 70
+    assert sum(replay._player.replay_state.store.totals.values()) <= 70
     may_go.set()
     assert replay.wait_until_done(60)
     assert got == rows
@@ -734,15 +724,15 @@ def test_a_stop_iteration_of_a_function_is_an_error_like_others(tmp_path, play, 
     replay.resume()
     assert replay.wait_until_done(60, on_error="tell")
 
-    (told,) = replay.frame("status").filter(event="sink_failed")["detail"].to_list()
-    assert told == "<lambda> raised StopIteration: ; it was detached"
+    (reported,) = replay.frame("status").filter(event="sink_failed")["detail"].to_list()
+    assert reported == "<lambda> raised StopIteration: ; it was detached"
     if others:
         assert [row for row in got if getattr(row, "event", "") != "sink_failed"] == rows
     assert replay.frame("ticker").equals(session.frame("ticker"))
 
 
 @pytest.mark.parametrize("others", [0, 1])
-def test_a_function_that_raises_is_detached_and_told_and_the_rest_goes_on(tmp_path, play, others):
+def test_a_function_that_raises_is_detached_and_reported_while_others_go_on(tmp_path, play, others):
     rows = every(200)
     session = session_of(tmp_path, rows)
     replay = play(session, None, paused=True)
@@ -760,8 +750,8 @@ def test_a_function_that_raises_is_detached_and_told_and_the_rest_goes_on(tmp_pa
     assert replay.wait_until_done(60, on_error="tell")
 
     assert calls == rows[:5]
-    told = replay.frame("status").filter(event="sink_failed")
-    assert told["detail"].to_list() == [
+    reported = replay.frame("status").filter(event="sink_failed")
+    assert reported["detail"].to_list() == [
         "strategy raised ZeroDivisionError: no price; it was detached"
     ]
     if others:
@@ -786,9 +776,11 @@ def test_waiting_for_the_end_raises_once_what_a_function_raised_and_the_rest_goe
     replay.attach(got.append)
     replay.resume()
 
-    with pytest.raises(FunctionFailed, match="strategy raised ZeroDivisionError: no price") as told:
+    with pytest.raises(
+        FunctionFailed, match="strategy raised ZeroDivisionError: no price"
+    ) as raised:
         replay.wait_until_done(60)
-    assert isinstance(told.value.__cause__, ZeroDivisionError)
+    assert isinstance(raised.value.__cause__, ZeroDivisionError)
     assert replay.wait_until_done(60)
     assert [row for row in got if getattr(row, "event", "") != "sink_failed"] == rows
     (failure,) = replay.failures
@@ -799,7 +791,7 @@ def test_waiting_for_the_end_raises_once_what_a_function_raised_and_the_rest_goe
     assert replay.failures == ()
 
 
-def test_a_replay_that_is_stopped_with_something_left_to_tell_ends_and_keeps_it(tmp_path, play):
+def test_a_replay_that_is_stopped_with_notes_left_ends_and_keeps_them(tmp_path, play):
     replay = play(session_of(tmp_path, every(50)), None, paused=True)
 
     def strategy(_):
@@ -811,8 +803,8 @@ def test_a_replay_that_is_stopped_with_something_left_to_tell_ends_and_keeps_it(
     replay.resume()
     wait_until(lambda: not threads_of(replay))
 
-    told = replay.frame("status").filter(event="error")["detail"].to_list()
-    assert told[-2:] == ["one", "two"]
+    reported = replay.frame("status").filter(event="error")["detail"].to_list()
+    assert reported[-2:] == ["one", "two"]
 
 
 def test_a_function_that_fails_stops_the_waiting_at_once(tmp_path, play):
@@ -839,9 +831,9 @@ def test_whatever_a_function_raises_is_raised_to_who_waits(tmp_path, play, attac
     getattr(replay, attach)(broken)
     replay.resume()
 
-    with pytest.raises(FunctionFailed, match="broken raised") as told:
+    with pytest.raises(FunctionFailed, match="broken raised") as raised:
         replay.wait_until_done(60)
-    assert told.value.__cause__ is error
+    assert raised.value.__cause__ is error
 
 
 def test_batches_are_all_rows_and_one_that_raises_is_detached(tmp_path, play):
@@ -867,7 +859,7 @@ async def co(_):
 
 @pytest.mark.parametrize("attach", ["attach", "attach_batches"])
 @pytest.mark.parametrize("others", [0, 1])
-def test_a_function_whose_work_nobody_does_is_told_and_detached(tmp_path, play, attach, others):
+def test_a_function_whose_work_nobody_does_is_reported_and_detached(tmp_path, play, attach, others):
     rows = every(20)
     replay = play(session_of(tmp_path, rows), None, paused=True)
     got = []

@@ -135,7 +135,7 @@ def test_batches_have_a_bound(tmp_path):
 
 
 def test_status_rows_come_along_and_concern_what_was_chosen(tmp_path):
-    told = [
+    events = [
         status(0, "connected"),
         status(4, "gap", channel="trade", symbol="XBTUSDTM"),
         status(5, "gap", channel="ticker", symbol="XBTUSDTM"),
@@ -145,15 +145,19 @@ def test_status_rows_come_along_and_concern_what_was_chosen(tmp_path):
     data = [row._replace(local_timestamp=NOON + n) for n, row in enumerate(data, 1)]
     session = kr.load(
         recorded(
-            tmp_path, [told[0], *data, *told[1:]], channels=("ticker", "trade"),
+            tmp_path, [events[0], *data, *events[1:]], channels=("ticker", "trade"),
             symbols=("XBTUSDTM", "ETHUSDTM"),
         )
     )  # fmt: skip
 
-    assert all_rows(session) == [told[0], *data, *told[1:]]
-    assert all_rows(session, channels="ticker", symbols="XBTUSDTM") == [told[0], data[0], told[2]]
-    assert all_rows(session, symbols=["ETHUSDTM"]) == [told[0], data[2], told[3]]
-    assert all_rows(session, channels="status") == told
+    assert all_rows(session) == [events[0], *data, *events[1:]]
+    assert all_rows(session, channels="ticker", symbols="XBTUSDTM") == [
+        events[0],
+        data[0],
+        events[2],
+    ]
+    assert all_rows(session, symbols=["ETHUSDTM"]) == [events[0], data[2], events[3]]
+    assert all_rows(session, channels="status") == events
     assert Timeline(session, channels="ticker").rows is None
     with pytest.raises(UnknownChannel, match="level2"):
         Timeline(session, channels=["level2"])
@@ -161,7 +165,7 @@ def test_status_rows_come_along_and_concern_what_was_chosen(tmp_path):
         Timeline(session, symbols=["XBTUSDCM"])
 
 
-def test_one_interval_of_candles_is_told_from_the_others(tmp_path):
+def test_one_interval_of_candles_is_read_without_the_others(tmp_path):
     rows = [candle(n, "1min" if n % 2 else "5min") for n in range(6)]
     session = kr.load(recorded(tmp_path, rows, channels=("candle:1min", "candle:5min")))
 

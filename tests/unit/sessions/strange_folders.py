@@ -90,9 +90,6 @@ SPOILED = (OSError, EOFError, ValueError, TypeError, LookupError, AttributeError
            zlib.error)  # fmt: skip
 
 
-# -- how they are spoiled --------------------------------------------------------------------------
-
-
 def spoil(chance, folder, outside):
     """Change a session's folder in some ways; gives them, for the report of a failure."""
     done = []
@@ -114,7 +111,7 @@ def spoil(chance, folder, outside):
 
 
 def agree(folder):
-    """Have the manifest tell the files as they are, so that nothing is refused for its hash."""
+    """Make the manifest describe the present files, so that no file is refused for its hash."""
     manifest = folder / "session.json"
     content = json.loads(text_of(manifest))
     for name, entry in content["files"].items():
@@ -175,7 +172,7 @@ def reencode(chance, folder, outside):
 
 
 def unreal(chance, folder, outside):
-    """Put what is no file in place of one, or of one that is to be made."""
+    """Put an entry that is no file in place of a file, or of one that will be made."""
     names = [path.name for path in parts(folder)]
     planted = [f"{name}.orig" for name in names] + [
         ".recording", "session.json.tmp", f"{SYMBOL}_trade_2024-02-27.csv", "status.csv.gz",
@@ -310,9 +307,6 @@ WAYS = [cut, flip, insert, overwrite, reencode, unreal, unreal, rename, crowd, r
         manifest, manifest, manifest]  # fmt: skip
 
 
-# -- what is done with them ------------------------------------------------------------------------
-
-
 def look(folder):
     session = kr.load(folder)
     repr(session), session._repr_html_(), str(session.notes), session.losses, session.instruments
@@ -349,7 +343,7 @@ def attempt(deed, folder):
             deed(folder)
     except KucoinResearchError:
         pass
-    except Exception:  # noqa: BLE001 - this is what is looked for
+    except Exception:  # noqa: BLE001 - any exception is the failure
         wrong = "\n".join(line[:200] for line in traceback.format_exc().splitlines()[-24:])
     return {
         "cpu": round(time.process_time() - began, 3),
@@ -404,7 +398,7 @@ def main(first, end, root):
     root = Path(root)
     sound = originals(root / f"sound-{first}")
     warm = root / f"warm-{first}" / "session"
-    for each in sound:  # what is loaded and compiled once is no cost of a folder
+    for each in sound:  # code that is loaded once must not count as memory of a folder
         shutil.copytree(each, warm)
         for deed in DEEDS.values():
             deed(warm)

@@ -25,8 +25,8 @@ def rows_of(entries):
 
 
 def check(story, *files):
-    """Give what is wrong, and how many numbers nothing tells of, of each file."""
-    checked, flaws, unseen = BookCheck(story), [], []
+    """Return the flaws, and for each file the number of unexplained sequences."""
+    checked, flaws, unexplained = BookCheck(story), [], []
     for number, pieces in enumerate(files):
         checked.begin_file()
         line = 2
@@ -34,12 +34,12 @@ def check(story, *files):
             lines = np.arange(line, line + len(piece))
             flaws += [detail for _, detail in checked.take(f"{number}.csv", rows_of(piece), lines)]
             line += len(piece)
-        unseen.append(checked.unseen)
-    return flaws + [detail for _, detail in checked.finish()], unseen
+        unexplained.append(checked.unexplained)
+    return flaws + [detail for _, detail in checked.finish()], unexplained
 
 
 class Made:
-    """A history with fillers, gaps, late changes and renumberings, as a stream tells it."""
+    """A history with fillers, gaps, late changes and renumberings, as a stream reports it."""
 
     def __init__(self, seed, *, starts_amid=False):
         rng = random.Random(seed)

@@ -6,7 +6,8 @@ import polars as pl
 import pytest
 
 from kucoin_research.sessions import compression
-from kucoin_research.sessions.compression import compression_of, open_whole, pack, walk
+from kucoin_research.sessions.compressed_members import walk
+from kucoin_research.sessions.compression import compression_of, open_whole, pack
 
 PIECES = [b"a,b\n" * 50, b"1,2\n", bytes(range(256)) * 700]
 

@@ -12,9 +12,9 @@ import pytest
 import kucoin_research as kr
 from kucoin_research.errors import SessionBusy
 from kucoin_research.model.records import Trade
-from kucoin_research.sessions import csv_writer
-from kucoin_research.sessions import recorder as recorder_module
-from kucoin_research.sessions.manifest import FolderLock, is_being_recorded, split_name
+from kucoin_research.sessions import csv_writer, row_groups
+from kucoin_research.sessions.file_names import split_name
+from kucoin_research.sessions.folder_lock import FolderLock, is_being_recorded
 from kucoin_research.sessions.recorder import Recorder
 from tests.conftest import wait_until
 from tests.unit.rows import NOON, ticker
@@ -53,9 +53,6 @@ def entry(path, symbol="XBTUSDTM"):
     return kr.load(path).report().channel("ticker", symbol)
 
 
-# -- one file that cannot be written ---------------------------------------------------------------
-
-
 def test_a_file_that_cannot_be_written_holds_up_no_other(tmp_path):
     made = recorder(tmp_path)
     (made.path / ETH).mkdir()
@@ -81,7 +78,7 @@ def test_a_file_that_cannot_be_written_holds_up_no_other(tmp_path):
 
 
 def test_what_waits_for_a_stuck_file_is_bounded_and_its_loss_is_told(tmp_path, monkeypatch):
-    monkeypatch.setattr(recorder_module, "MOST_STUCK", 10)
+    monkeypatch.setattr(row_groups, "MOST_STUCK", 10)
     made = recorder(tmp_path)
     (made.path / ETH).mkdir()
     made.take([ticker(0, "ETHUSDTM"), ticker(0)])
@@ -130,7 +127,7 @@ def test_what_could_not_be_written_by_the_end_is_in_the_manifest(tmp_path):
 
 
 def test_many_stuck_files_take_no_room_from_the_others(tmp_path, monkeypatch):
-    monkeypatch.setattr(recorder_module, "MOST_STUCK", 1_000)
+    monkeypatch.setattr(row_groups, "MOST_STUCK", 1_000)
     made = recorder(tmp_path, queue_rows=100)
     names = [f"S{n}USDTM" for n in range(30)]
     for name in names:
@@ -165,9 +162,6 @@ def test_a_manifest_that_cannot_be_written_does_not_stop_the_rows(tmp_path):
     wait_until(lambda: made.error is None)
     assert made.close()
     assert sequences(made.path) == list(range(1000, 1009))
-
-
-# -- what others do to the files -------------------------------------------------------------------
 
 
 @pytest.fixture(params=["open", "closed"])
@@ -325,13 +319,10 @@ def test_a_file_that_was_there_before_is_not_written_over(tmp_path):
     assert kr.verify(made.path).ok
 
 
-# -- what others do to the folder ------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("is_linux", [True, False], ids=["told by the system", "looked for"])
 def test_a_folder_that_is_renamed_is_written_on_where_it_is(tmp_path, monkeypatch, is_linux):
     if not is_linux:
-        monkeypatch.setattr("kucoin_research.sessions.manifest.FolderLock.place", None)
+        monkeypatch.setattr("kucoin_research.sessions.folder_lock.FolderLock.place", None)
     elif sys.platform != "linux":
         pytest.skip("only Linux tells")
     made = recorder(tmp_path)
@@ -399,9 +390,6 @@ def test_nothing_is_written_while_another_process_works_on_the_folder(tmp_path):
 
     assert made.close()
     assert sequences(made.path) == [1000, 1001]
-
-
-# -- all of it, at random --------------------------------------------------------------------------
 
 
 def unlink(draw, folder, file):

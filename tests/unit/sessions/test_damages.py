@@ -45,9 +45,6 @@ def sessions(tmp_path_factory):
     return made
 
 
-# -- the damages -----------------------------------------------------------------------------------
-
-
 def cut(draw, file):
     data = file.read_bytes()
     file.write_bytes(data[: draw.randrange(len(data))])
@@ -195,9 +192,6 @@ def harm(draw, path, choices):
     return {draw.choice(choices)(draw, file) or file.name for file in harmed}
 
 
-# -- what must hold --------------------------------------------------------------------------------
-
-
 def recorded_counts():
     kinds = {Level2: "level2", Trade: "trade"}
     return Counter(
@@ -218,7 +212,7 @@ def read(path):
 def check_report(path, *, is_repaired, harmed=()):
     session = read(path)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", SessionUnfinished)  # of what only reading tells
+        warnings.simplefilter("ignore", SessionUnfinished)  # for damage that only reading finds
         try:
             report = session.report()
         except SessionBroken:

@@ -26,7 +26,7 @@ def umask(request):
 
 
 def row_of(channel):
-    """Make a row of a channel, of which only its place is told."""
+    """Make a row of a channel with a time and a symbol only."""
     record = CHANNELS[channel]
     told = {"timestamp": NOON, "local_timestamp": NOON, "symbol": SYMBOL}
     return record(*(told.get(column) for column in columns_of(record)))
@@ -52,7 +52,7 @@ def modes(folder):
 
 
 def split(found):
-    """Split permissions by whether a file's name tells of a private channel."""
+    """Split permissions by whether a file's name is of a private channel."""
     own = {mode for name, mode in found.items() if any(each in name for each in PRIVATE_CHANNELS)}
     return own, {mode for name, mode in found.items()} - own
 

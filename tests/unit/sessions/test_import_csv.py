@@ -144,11 +144,8 @@ def test_columns_that_are_not_needed_may_be_missing(tmp_path):
     ]
 
 
-# -- what is not whole -----------------------------------------------------------------------------
-
-
 def left_out(tmp_path, text, told, name="x.csv", **options):
-    """Read a file of which something is left out, and is told wherever one may look."""
+    """Read a file with lines that are left out, and check that every report says so."""
     path = tmp_path / name
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.warns(SessionUnfinished, match=told):
@@ -222,9 +219,6 @@ def test_a_compressed_file_of_many_members_is_read_as_one(tmp_path):
     assert kr.load_csv(tmp_path / "x.csv.gz").frame("trade").height == 100
 
 
-# -- books without sequences -----------------------------------------------------------------------
-
-
 def book_rows(*rows):
     first = 1708950436960123
     lines = [
@@ -261,9 +255,6 @@ def test_a_book_of_tardis_is_in_step_from_its_first_change_on(tmp_path):
     # A snapshot does not prove that no change behind it is missing.
     assert entry.verdict == session.report().channel("level2").verdict == "NOT PROVABLE"
     assert "no sequence" in entry.reason
-
-
-# -- times -----------------------------------------------------------------------------------------
 
 
 def guide(*times):

@@ -13,9 +13,10 @@ import pytest
 
 from kucoin_research.errors import InvalidInput
 from kucoin_research.model.records import Balance, Status, Trade
-from kucoin_research.sessions.manifest import is_being_recorded
+from kucoin_research.sessions.folder_lock import is_being_recorded
+from kucoin_research.sessions.loading import load
 from kucoin_research.sessions.recorder import Recorder
-from kucoin_research.sessions.session import load, repair
+from kucoin_research.sessions.repair import repair
 from kucoin_research.sessions.verification import verify
 from tests.conftest import wait_until
 from tests.processes import Process
@@ -218,7 +219,7 @@ def test_a_last_row_of_the_stream_ends_the_recording(tmp_path):
 
 
 class Disk:
-    """Stands in for os.write: takes so many bytes, then fails."""
+    """Stands in for os.write: accepts this many bytes, then fails."""
 
     def __init__(self, monkeypatch, folder):
         self.room = None
@@ -314,7 +315,7 @@ def test_a_folder_that_is_removed_is_made_anew(tmp_path):
     assert made.close()
     assert load(made.path).frame("ticker")["sequence"].to_list() == [1002]
     assert verify(made.path).ok
-    # A flush in the middle of the removal may have told of a folder that is not there before.
+    # A flush in the middle of the removal may have reported a missing folder before that.
     assert any("removed while recording, with 2 rows" in text for _, text in made.told)
 
 
@@ -456,7 +457,7 @@ def test_a_folder_that_cannot_be_recorded_to_is_named_with_the_reason(
 
     monkeypatch.setattr(Path, "mkdir", refuse_some)
     if at == "manifest":
-        monkeypatch.setattr("kucoin_research.sessions.recorder.write_manifest", refuse)
+        monkeypatch.setattr("kucoin_research.sessions.manifest_writer.write_manifest", refuse)
     with pytest.raises(OSError, match="cannot be recorded to") as told:
         Recorder(root)
 

@@ -22,7 +22,8 @@ from kucoin_research.errors import (
 )
 from kucoin_research.model.instruments import Instrument
 from kucoin_research.model.records import CHANNELS, Candle, Level2, Status, Trade, columns_of
-from kucoin_research.sessions.compression import members, open_whole, pack
+from kucoin_research.sessions.compressed_members import members
+from kucoin_research.sessions.compression import open_whole, pack
 from kucoin_research.sessions.recorder import Recorder
 from tests.conftest import wait_until
 from tests.unit.rows import DAY, NOON, plain, shown, ticker
@@ -62,9 +63,6 @@ def unclosed(path):
 
 def csv(path, channel="ticker"):
     return next(path.glob(f"*_{channel}_*"))
-
-
-# -- loading ---------------------------------------------------------------------------------------
 
 
 def test_a_session_tells_what_it_is(tmp_path):
@@ -290,9 +288,6 @@ def test_a_file_with_other_columns_is_read_as_far_as_it_can_be_and_told(tmp_path
     assert any("left out: novel" in note for note in session.notes)
 
 
-# -- the account -----------------------------------------------------------------------------------
-
-
 def test_the_report_is_rebuilt_with_gaps_outages_and_verdicts(tmp_path):
     rows = [
         status(0, "connected"),
@@ -327,9 +322,6 @@ def test_a_book_without_gaps_is_complete(tmp_path):
     report = kr.load(recorded(tmp_path, rows, channels=["level2"])).report()
 
     assert report.verdict == "COMPLETE"
-
-
-# -- verify ----------------------------------------------------------------------------------------
 
 
 NEXT_YEAR = re.compile(r"^(\d+),(\d+)")
@@ -473,9 +465,6 @@ def test_a_manifest_that_cannot_be_compared_with_is_told_everywhere(tmp_path, ch
     assert kr.repair(path).actions == ()
 
 
-# -- repair ----------------------------------------------------------------------------------------
-
-
 def test_repair_cuts_the_tail_closes_the_session_and_keeps_the_originals(tmp_path):
     path = recorded(tmp_path, [ticker(0), ticker(1)])
     file = csv(path)
@@ -502,7 +491,7 @@ def test_repair_makes_a_missing_manifest_anew(tmp_path):
 
     kr.repair(path)
 
-    # What was recorded beyond these files nobody can tell any more, nor that there was nothing.
+    # Nobody knows any more whether other files were recorded.
     with pytest.warns(SessionUnfinished, match="nothing tells whether all that was recorded"):
         session = kr.load(path)
     flaws = [(flaw.file, flaw.kind) for flaw in kr.verify(path).flaws]
@@ -786,9 +775,6 @@ def test_damage_of_another_version_or_hand_is_told_as_far_as_it_is_understood(tm
     assert {entry.verdict for entry in report.channels} == {kr.Verdict.INCOMPLETE}
 
 
-# -- what session.json knows -----------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("channel", ["level2", "trade"])
 @pytest.mark.parametrize("harm", [halve, take_out_the_middle, double, Path.unlink])
 def test_what_a_file_lacks_is_warned_of_noted_and_reported(tmp_path, harm, channel):
@@ -847,7 +833,7 @@ def test_rows_that_became_another_symbols_are_missing_from_their_own(tmp_path):
     file = csv(path, "level2")
     file.write_bytes(b"XBTUSDTX".join(file.read_bytes().rsplit(b"XBTUSDTM", 1)))
 
-    session = kr.load(path)  # of the same size, so that only reading tells
+    session = kr.load(path)  # of the same size, so that only reading finds it
 
     with pytest.warns(SessionUnfinished, match="1 of 40 rows are lost"):
         entry = session.report().channel("level2", "XBTUSDTM")

@@ -1,4 +1,4 @@
-"""The account of a recording, from what its status rows told."""
+"""The account of a recording, from its status rows."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_what_rest_did_not_reach_stays_missing():
 
 def test_two_outages_are_filled_in_order_of_time():
     entry = account(
-        gap(400, 500), gap(100, 200),  # the first was told last, as it was so short
+        gap(400, 500), gap(100, 200),  # the first gap was reported last, since it was short
         status("filled", 610, 600), status("not_filled", 611, first=40, last=60),
         status("filled", 630, 620),
     )  # fmt: skip

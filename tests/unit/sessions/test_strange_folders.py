@@ -31,7 +31,7 @@ def test_strange_folders_end_in_a_result_or_an_error_of_ours(first, tmp_path):
 
 
 def outcomes(first, end, root):
-    """Give for each seed how its folder was spoiled, and what is wrong with what came of it."""
+    """Yield for each seed how its folder was spoiled, and the faults of the results."""
     while first < end:
         command = (sys.executable, "-m", "tests.unit.sessions.strange_folders", first, end, root)
         with Process(*command) as process:

@@ -19,7 +19,7 @@ import kucoin_research as kr
 from kucoin_research.errors import InvalidInput, SessionBroken, SessionUnfinished
 from kucoin_research.foundation.regular_files import size_of
 from kucoin_research.model.records import Status, Trade
-from kucoin_research.sessions.compression import members
+from kucoin_research.sessions.compressed_members import members
 from kucoin_research.sessions.csv_codec import header_of
 from kucoin_research.sessions.frame_csv import append_csv
 from kucoin_research.sessions.recorder import Recorder
@@ -282,8 +282,6 @@ def test_a_folder_that_has_the_name_of_the_mark_is_set_aside(tmp_path):
 
     assert kr.load(session).is_closed
 
-
-# -- what is far too large -------------------------------------------------------------------------
 
 LINE = b"1708948800000000000,1708948800000000001,XBTUSDTM,1,1,buy,1.0,1.0\n"
 MOST_SECONDS, MOST_MEGABYTES = 1.0, 200

@@ -10,7 +10,8 @@ from kucoin_research.sim.accounts.trading_account import TradingAccount
 from kucoin_research.sim.engine.catalog import LISTINGS
 from kucoin_research.sim.engine.clock import VirtualClock, parse_start
 from kucoin_research.sim.messages.topics import parse_topics
-from kucoin_research.sim.server.market_core import MarketCore, Settings
+from kucoin_research.sim.server.market_core import MarketCore
+from kucoin_research.sim.server.settings import Settings
 from tests.set_clock import SetMachine
 from tests.unit.sim.client import Client, ask, base_url, drain
 
@@ -83,7 +84,7 @@ class Floor:
         self.hub = MarketCore(
             seed, clock, listings, Settings(accounts=tuple(accounts), warm_up=5.0)
         )
-        self.desk = self.hub.desk
+        self.desk = self.hub.order_entry
         self.me = self.desk.members[KEY]
         self.frames = []
         clock.start()

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import kucoin_research as kr
-from kucoin_research.figures.book_charts import levels_of
+from kucoin_research.figures.book_levels import levels_of
 from kucoin_research.model.orderbook import BookSnapshot
 from kucoin_research.streaming.book_sync import BookSync
 from tests.conftest import wait_until

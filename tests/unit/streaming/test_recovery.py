@@ -96,7 +96,7 @@ def test_pages_of_the_past_that_hang_hold_up_no_book(exchange, held_time):
 def test_the_end_ends_what_is_under_way(exchange, held_time):
     exchange.inject("slow_reply", path=SNAPSHOT, delay=1_000.0, count=None)
     s = kr.stream(many(exchange), ["level2"], venue=exchange.venue)
-    wait_until(lambda: sum(path == SNAPSHOT for _, path in exchange._hub.requests) > 5)
+    wait_until(lambda: sum(path == SNAPSHOT for _, path in exchange._core.requests) > 5)
     began = held_time.monotonic()
     s.stop()
 

@@ -15,12 +15,13 @@ import pytest
 import kucoin_research as kr
 from kucoin_research import errors
 from kucoin_research.exchange.credentials import Credentials
-from kucoin_research.exchange.rest.client import Rest, _Call
-from kucoin_research.exchange.rest.quotas import Pace, Pool, Quotas, Told, quotas_of
+from kucoin_research.exchange.rest.calls import Call
+from kucoin_research.exchange.rest.client import Rest
+from kucoin_research.exchange.rest.quotas import Pace, Pool, QuotaReport, Quotas, quotas_of
 from kucoin_research.exchange.venues import Venue
 from kucoin_research.foundation.clocks import Clock
 from kucoin_research.model.channels import Market
-from kucoin_research.sim.server.doors import RestHandler
+from kucoin_research.sim.server.http import RestHandler
 from tests.conftest import spawn, wait_until
 
 WEIGHTS = (2, 3, 5, 10, 15)
@@ -98,7 +99,7 @@ class Askers:
         self._at(self.now + back, self._answer, sent, remaining, reset, weight, left, threads)
 
     def _answer(self, sent, remaining, reset, weight, left, threads):
-        told = Told(self.server.limit, remaining, reset, sent, self.now)
+        told = QuotaReport(self.server.limit, remaining, reset, sent, self.now)
         self.quotas.learn("public", weight, told)
         self.quotas.over("public", weight)
         for _ in range(threads if left else 0):
@@ -137,7 +138,7 @@ def test_a_call_may_take_what_is_beyond_the_reserve_and_all_of_a_fresh_window(re
     clock = SimpleNamespace(now=100.0)
     clock.monotonic = lambda: clock.now
     quotas = Quotas(clock)
-    quotas.learn("public", 1, Told(2_000, remaining, 20.0, 100.0, 100.0))
+    quotas.learn("public", 1, QuotaReport(2_000, remaining, 20.0, 100.0, 100.0))
     is_free = remaining == 2_000 or remaining - weight >= 100
 
     assert quotas.take("public", weight) == (0.0 if is_free else 20.0)
@@ -155,7 +156,9 @@ def test_a_window_holds_nobody_beyond_the_end_that_was_told_last(seed):
     for _ in range(rng.randint(1, 30)):
         sent, clock.now = clock.now, clock.now + rng.random()
         limit, reset = rng.choice((None, 30, 2_000)), rng.choice((0.0, 2.0, 30.0, 300.0))
-        quotas.learn("public", 5, Told(limit, rng.randint(-5, 2_500), reset, sent, clock.now))
+        quotas.learn(
+            "public", 5, QuotaReport(limit, rng.randint(-5, 2_500), reset, sent, clock.now)
+        )
         ends.append(clock.now + reset)
 
     assert quotas.take("public", 2_000) <= max(ends) - clock.now
@@ -167,15 +170,15 @@ def test_a_window_holds_nobody_beyond_the_end_that_was_told_last(seed):
 def test_a_late_reply_about_a_window_that_is_over_says_nothing():
     clock = SimpleNamespace(monotonic=lambda: 100.0)
     quotas = Quotas(clock)
-    quotas.learn("public", 1, Told(2_000, 1_900, 29.0, 99.0, 99.1))
-    quotas.learn("public", 1, Told(2_000, 0, 1.0, 90.0, 99.9))
+    quotas.learn("public", 1, QuotaReport(2_000, 1_900, 29.0, 99.0, 99.1))
+    quotas.learn("public", 1, QuotaReport(2_000, 0, 1.0, 90.0, 99.9))
 
     assert quotas.take("public", 5) == 0.0
 
 
 def test_a_token_may_have_what_others_leave():
     quotas = Quotas(SimpleNamespace(monotonic=lambda: 100.0))
-    quotas.learn("public", 1, Told(2_000, 60, 20.0, 100.0, 100.0))
+    quotas.learn("public", 1, QuotaReport(2_000, 60, 20.0, 100.0, 100.0))
 
     assert quotas.take("public", 5) == 20.0
     assert quotas.take("public", 10, is_urgent=True) == 0.0
@@ -212,7 +215,7 @@ def test_threads_of_one_client_are_not_refused():
         for _ in range(8):
             spawn(ask)
         wait_until(lambda: len(pages) == 40, timeout=60)
-        made = [path for _, path in x._hub.requests if path.endswith("history")]
+        made = [path for _, path in x._core.requests if path.endswith("history")]
 
     assert len(made) == 40  # none was asked for again
 
@@ -449,11 +452,11 @@ def test_an_exchange_that_is_closed_twice_lets_the_next_one_at_its_port_share():
     with kr.simulate(seed=7) as x:
         ports = {f"{name}_port": int(url.rpartition(":")[2])
                  for name, url in (("futures", x.futures_url), ("spot", x.spot_url))}  # fmt: skip
-        before = Rest(x.venue)._quotas
-    closed = Rest(x.venue)._quotas
+        before = Rest(x.venue)._caller._quotas
+    closed = Rest(x.venue)._caller._quotas
     with kr.simulate(seed=7, **ports) as y:
         x.close()
-        after = Rest(y.venue)._quotas
+        after = Rest(y.venue)._caller._quotas
 
     assert before == after != closed
 
@@ -463,7 +466,7 @@ def test_each_clock_host_market_and_key_has_quotas_of_its_own():
     keys = [Credentials(key, "s" * 36, "p") for key in ("a" * 24, "b" * 24)]
     venues = [Venue(f"https://{host}", f"https://{host}") for host in ("x.test", "y.test")]
     calls = [
-        _Call(market, "/", "it", is_signed=is_signed)
+        Call(market, "/", "it", is_signed=is_signed)
         for market in Market for is_signed in (False, True)
     ]  # fmt: skip
     clients = [
@@ -471,7 +474,9 @@ def test_each_clock_host_market_and_key_has_quotas_of_its_own():
         for venue in venues for key in keys for clock in (one, other)
     ]  # fmt: skip
     pools = {
-        (id(rest._quotas[call.market]), rest._pool(call)) for rest in clients for call in calls
+        (id(rest._caller._quotas[call.market]), rest._caller._signer.pool(call))
+        for rest in clients
+        for call in calls
     }
 
     # By clock, host and market: one pool that is not signed, and one for each key.
@@ -479,7 +484,7 @@ def test_each_clock_host_market_and_key_has_quotas_of_its_own():
     assert not any(key.key in str(pools) for key in keys)
     of_one, of_other = (quotas_of(clock, "https://x.test", is_loopback=False)
                         for clock in (one, other))  # fmt: skip
-    assert clients[0]._quotas[Market.SPOT] is of_one is not of_other
+    assert clients[0]._caller._quotas[Market.SPOT] is of_one is not of_other
 
 
 def test_what_is_shared_stays_while_its_clock_lives_and_goes_with_it():
@@ -487,14 +492,14 @@ def test_what_is_shared_stays_while_its_clock_lives_and_goes_with_it():
     venue = Venue("https://x.test", "https://x.test")
     for _ in range(150):
         with Rest(venue, clock=clock) as rest:
-            rest._pace.take()
+            rest._caller._pace.take()
         del rest
     gc.collect()
     rest = Rest(venue, clock=clock)
     taken = 0
-    while rest._pace.take() == 0.0:
+    while rest._caller._pace.take() == 0.0:
         taken += 1
-    gone = [weakref.ref(each) for each in (clock, rest._pace, rest._quotas["spot"])]
+    gone = [weakref.ref(each) for each in (clock, rest._caller._pace, rest._caller._quotas["spot"])]
     del clock, rest
     gc.collect()
 

@@ -11,7 +11,7 @@ import pytest
 import websocket
 
 from kucoin_research.errors import InvalidInput
-from kucoin_research.sim.server.doors import _unsent
+from kucoin_research.sim.server.frame_writer import unsent_bytes
 from tests.unit.sim.client import Client, drain, open_exchange, record, wait_until
 from tests.unit.sim.signed import private_client, subscribe_private
 
@@ -322,7 +322,7 @@ def test_what_has_left_can_be_read_behind_a_reset():
     with contextlib.suppress(BlockingIOError):
         while True:
             written += server.send(b"x" * 100_000)
-    unsent = _unsent(server)
+    unsent = unsent_bytes(server)
     server.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     server.close()
 

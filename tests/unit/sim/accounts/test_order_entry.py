@@ -9,8 +9,8 @@ import pytest
 from kucoin_research.errors import InvalidInput, UnknownSymbol
 from kucoin_research.sim import Account, OrderRefused
 from tests.unit.sim.client import TOPICS, data_of, open_exchange, record
-from tests.unit.sim.server.test_server_streams import FUTURES as LEVEL2
-from tests.unit.sim.server.test_server_streams import by_topic, futures_book
+from tests.unit.sim.server.test_exchange import FUTURES as LEVEL2
+from tests.unit.sim.server.test_exchange import by_topic, futures_book
 from tests.unit.sim.signed import KEY, Floor
 
 RICH = Account(

@@ -11,9 +11,9 @@ from kucoin_research.sim.engine.market import Market
 from kucoin_research.sim.engine.order_flow import OrderFlow
 from kucoin_research.sim.engine.quiet_contracts import quiet_listings
 from kucoin_research.sim.engine.warm_markets import WarmMarkets
-from kucoin_research.sim.server import market_core as hub_module
-from kucoin_research.sim.server.core import Settings
+from kucoin_research.sim.server import engine_pool
 from kucoin_research.sim.server.market_core import MarketCore, listings_for
+from kucoin_research.sim.server.settings import Settings
 from tests.set_clock import SetMachine
 
 SECOND = 10**9
@@ -24,7 +24,7 @@ START = parse_start(None)
 def kept(monkeypatch):
     """Markets kept by this test alone."""
     made = WarmMarkets()
-    monkeypatch.setattr(hub_module, "_WARM", made)
+    monkeypatch.setattr(engine_pool, "_WARM", made)
     return made
 
 

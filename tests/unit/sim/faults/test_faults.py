@@ -119,9 +119,9 @@ def test_expired_token_is_told_and_refused_afterwards():
         client.receive()
         exchange.inject("expire_token")
 
-        told = client.receive()
+        error = client.receive()
 
-        assert (told["type"], told["code"], told["data"]) == ("error", 401, "token is expired")
+        assert (error["type"], error["code"], error["data"]) == ("error", 401, "token is expired")
         with Client(exchange, token=client.token) as again:
             assert again.receive()["data"] == "token is expired"
         with Client(exchange) as fresh:

@@ -1,4 +1,4 @@
-"""Each way to misbehave, as a plain client sees it, and as the logs tell it."""
+"""Each way to misbehave, as a plain client sees it, and as the logs show it."""
 
 import json
 from itertools import pairwise
@@ -519,7 +519,7 @@ def test_executions_are_repeated_to_the_next_subscriber(market):
             ]
 
 
-# What is told to clients
+# Facts in the token reply
 
 
 def test_dead_servers_come_first_and_refuse():

@@ -7,8 +7,7 @@ import pytest
 
 from kucoin_research.sim.engine.catalog import LISTINGS
 from kucoin_research.sim.engine.market import Market
-from kucoin_research.sim.messages.classic import Wire, number, plain
-from kucoin_research.sim.server.market_core import text_frame
+from kucoin_research.sim.messages.feed import Wire, number, plain
 from tests.unit.sim.client import TOPICS, open_exchange, record
 
 # The samples of the reference, symbols put in; lists shortened to their first element.
@@ -136,15 +135,6 @@ def test_texts_are_plain_decimals(frames):
 def test_numbers_are_spelled_short(value, json_number, text):
     assert number(value) == json_number
     assert plain(value) == text
-
-
-@pytest.mark.parametrize("size", [0, 125, 126, 65_535, 65_536])
-def test_text_frames_have_the_header_of_their_size(size):
-    frame = text_frame(b"x" * size)
-
-    assert frame[0] == 0x81
-    assert frame.endswith(b"x" * size)
-    assert len(frame) - size == (2 if size < 126 else 4 if size < 65_536 else 10)
 
 
 def test_spot_numbers_count_fillers_without_holes():

@@ -1,4 +1,4 @@
-"""The hub leaves turns to the sockets: how much it does at a time, counted in virtual time."""
+"""The core leaves turns to the sockets: how much it does at a time, counted in virtual time."""
 
 import asyncio
 
@@ -8,9 +8,10 @@ from kucoin_research.sim.engine.catalog import LISTINGS
 from kucoin_research.sim.engine.clock import VirtualClock, parse_start
 from kucoin_research.sim.engine.market import Market
 from kucoin_research.sim.messages.topics import parse_topics
-from kucoin_research.sim.server.core import Settings
 from kucoin_research.sim.server.market_core import MarketCore, listings_for
-from kucoin_research.sim.server.rest import ROUTES, Reply, Site, find_route
+from kucoin_research.sim.server.rest import ROUTES
+from kucoin_research.sim.server.routes import Reply, Site, find_route
+from kucoin_research.sim.server.settings import Settings
 from tests.conftest import spawn
 from tests.set_clock import SetMachine
 from tests.unit.sim.client import Client, ask, base_url, data_of, open_exchange
@@ -59,14 +60,14 @@ class Reader:
 
 
 class Rig:
-    """A hub whose wall clock is set by hand, and which leaves a turn after each step."""
+    """A core whose wall clock is set by hand, and which leaves a turn after each step."""
 
     def __init__(self):
         self.machine = SetMachine()
         self.meter = Meter()
         clock = VirtualClock(parse_start(None), machine=self.machine)
-        self.hub = MarketCore(7, clock, listings_for(SYMBOLS), Settings(), self.meter.make_engine)
-        self.hub.turn = 0.0
+        self.core = MarketCore(7, clock, listings_for(SYMBOLS), Settings(), self.meter.make_engine)
+        self.core.turn = 0.0
 
     def pieces(self, work, meanwhile=lambda: None):
         """Do work, and give what was done of it between each two turns of the sockets."""
@@ -85,13 +86,13 @@ class Rig:
 
     def subscribe(self, market, text):
         for topic in parse_topics(market, text, is_logged_in=False):
-            self.pieces(self.hub.prepare(market, topic))
-            self.hub.subscribe(market, topic, Reader())
+            self.pieces(self.core.prepare(market, topic))
+            self.core.subscribe(market, topic, Reader())
 
     def go_on(self, seconds=1.0):
         """Let wall time pass, and do one turn of what is due then."""
         self.machine.ns += int(seconds * SECOND)
-        return self.hub.tick()
+        return self.core.tick()
 
 
 def assert_small(pieces):
@@ -104,7 +105,7 @@ def assert_small(pieces):
 def test_symbols_warm_up_an_engine_or_a_virtual_second_at_a_time():
     rig = Rig()
 
-    pieces = rig.pieces(rig.hub.catch_up(SYMBOLS))
+    pieces = rig.pieces(rig.core.catch_up(SYMBOLS))
 
     assert_small(pieces)
     assert sum(engines for engines, _ in pieces) == len(SYMBOLS)
@@ -118,8 +119,8 @@ def test_topic_of_all_symbols_begins_piece_by_piece(market, text):
     rig = Rig()
     [topic] = parse_topics(market, text, is_logged_in=False)
 
-    assert_small(rig.pieces(rig.hub.prepare(market, topic)))
-    rig.hub.subscribe(market, topic, Reader())
+    assert_small(rig.pieces(rig.core.prepare(market, topic)))
+    rig.core.subscribe(market, topic, Reader())
 
     assert rig.meter.read() == (0, 0)
 
@@ -127,29 +128,29 @@ def test_topic_of_all_symbols_begins_piece_by_piece(market, text):
 def test_long_idle_symbol_catches_up_piece_by_piece():
     rig = Rig()
     rig.subscribe("futures", "/contractMarket/execution:KCSUSDTM")
-    rig.hub.caught_up("KCS-USDT")
+    rig.core.caught_up("KCS-USDT")
     while rig.go_on(0 if rig.machine.ns else 300):
         pass
     rig.meter.read()
 
-    pieces = rig.pieces(rig.hub.catch_up(["KCS-USDT"]), meanwhile=rig.go_on)
+    pieces = rig.pieces(rig.core.catch_up(["KCS-USDT"]), meanwhile=rig.go_on)
 
     assert_small(pieces)
     assert sum(virtual_ns for _, virtual_ns in pieces) == 300 * SECOND
-    assert rig.hub.caught_up("KCS-USDT").now_ns == rig.hub.clock.reached_ns
+    assert rig.core.caught_up("KCS-USDT").now_ns == rig.core.clock.reached_ns
     assert rig.meter.read() == (0, 0)  # time has waited
 
 
 @pytest.mark.parametrize(("market", "path"), LISTS)
 def test_list_of_all_symbols_is_answered_piece_by_piece(market, path):
     rig = Rig()
-    site = Site(rig.hub, market)
+    site = Site(rig.core, market)
     route, _ = find_route(ROUTES[market], path)
 
     async def answer():
-        await rig.hub.catch_up(route.touches(site, {}), 0.0)
+        await rig.core.catch_up(route.touches(site, {}), 0.0)
         made = route.answer(site, {})
-        return made if isinstance(made, Reply) else await rig.hub.in_turns(made)
+        return made if isinstance(made, Reply) else await rig.core.in_turns(made)
 
     assert_small(rig.pieces(answer()))
 
@@ -157,23 +158,23 @@ def test_list_of_all_symbols_is_answered_piece_by_piece(market, path):
 def test_symbols_of_a_list_start_at_one_instant_although_time_passes():
     rig = Rig()
     rig.subscribe("futures", "/contractMarket/execution:KCSUSDTM")
-    start_ns = rig.hub.clock.reached_ns
+    start_ns = rig.core.clock.reached_ns
 
-    rig.pieces(rig.hub.catch_up(SYMBOLS, 1e9), meanwhile=rig.go_on)
+    rig.pieces(rig.core.catch_up(SYMBOLS, 1e9), meanwhile=rig.go_on)
 
-    assert rig.hub.clock.reached_ns > start_ns
-    assert {rig.hub.engine(symbol).start_ns for symbol in SYMBOLS} == {start_ns - 60 * SECOND}
+    assert rig.core.clock.reached_ns > start_ns
+    assert {rig.core.engine(symbol).start_ns for symbol in SYMBOLS} == {start_ns - 60 * SECOND}
 
 
 def test_warming_up_in_pieces_changes_nothing():
     rig = Rig()
-    now_ns = rig.hub.clock.reached_ns
+    now_ns = rig.core.clock.reached_ns
     whole = Market(LISTINGS["XBTUSDM"], 7, now_ns - 60 * SECOND)
     whole.advance(now_ns)
 
-    rig.pieces(rig.hub.catch_up(["XBTUSDM"]))
+    rig.pieces(rig.core.catch_up(["XBTUSDM"]))
 
-    pieced = rig.hub.engine("XBTUSDM")
+    pieced = rig.core.engine("XBTUSDM")
     assert list(pieced.trades) == list(whole.trades)
     assert pieced.levels("buy") == whole.levels("buy")
     assert pieced.mark_price(now_ns) == whole.mark_price(now_ns)
@@ -181,38 +182,38 @@ def test_warming_up_in_pieces_changes_nothing():
 
 def test_engine_that_is_wanted_amid_its_warm_up_is_finished():
     rig = Rig()
-    pieces = rig.hub.catching_up(["XBTUSDM"])
+    pieces = rig.core.catching_up(["XBTUSDM"])
     for _ in range(5):
         next(pieces)
 
-    assert rig.hub.engine("XBTUSDM").now_ns == rig.hub.clock.reached_ns
+    assert rig.core.engine("XBTUSDM").now_ns == rig.core.clock.reached_ns
 
 
 def test_work_that_is_left_amid_lets_time_pass_again():
     rig = Rig()
     rig.subscribe("futures", "/contractMarket/execution:KCSUSDTM")
-    before_ns = rig.hub.clock.reached_ns
+    before_ns = rig.core.clock.reached_ns
 
     async def leave():
-        task = asyncio.ensure_future(rig.hub.catch_up(["KCS-USDT"]))
+        task = asyncio.ensure_future(rig.core.catch_up(["KCS-USDT"]))
         await asyncio.sleep(0)
         rig.go_on()
-        assert rig.hub.clock.reached_ns == before_ns
+        assert rig.core.clock.reached_ns == before_ns
         task.cancel()
         await asyncio.wait([task])
 
     asyncio.run(leave())
     rig.go_on()
 
-    assert rig.hub.clock.reached_ns > before_ns
+    assert rig.core.clock.reached_ns > before_ns
 
 
 def test_short_call_is_answered_while_a_long_list_is_made(held_time, monkeypatch):
     answered = []
     catch_up = MarketCore.catching_up
 
-    def catching_up(hub, symbols, patience=None):
-        yield from catch_up(hub, symbols, patience)
+    def catching_up(core, symbols, patience=None):
+        yield from catch_up(core, symbols, patience)
         while patience is not None and not answered:  # a list as long as it takes
             yield
 

@@ -6,7 +6,8 @@ from kucoin_research.errors import UnknownSymbol
 from kucoin_research.sim import Settings
 from kucoin_research.sim.engine.clock import VirtualClock, parse_start
 from kucoin_research.sim.server.market_core import MarketCore, listings_for
-from kucoin_research.sim.server.rest import ROUTES, Site, find_route
+from kucoin_research.sim.server.rest import ROUTES
+from kucoin_research.sim.server.routes import Site, find_route
 from tests.unit.sim.client import ask, base_url, data_of, get, open_exchange
 
 MINUTE_MS = 60_000
@@ -366,8 +367,8 @@ def steps_and_rows(site, path, **values):
     ],
 )
 def test_long_history_is_built_in_steps_that_leave_turns_to_others(market, path, values):
-    hub = MarketCore(7, VirtualClock(parse_start(None)), listings_for(None), Settings())
-    site = Site(hub, market)
+    core = MarketCore(7, VirtualClock(parse_start(None)), listings_for(None), Settings())
+    site = Site(core, market)
 
     steps, rows = steps_and_rows(site, path, **values)
     again, same_rows = steps_and_rows(site, path, **values)

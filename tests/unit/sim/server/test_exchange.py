@@ -271,12 +271,12 @@ def test_funding_is_announced_at_its_instant():
         open_exchange(start=start, speed=20.0) as exchange,
         record(exchange, "futures", {topic, FUTURES}, seconds=20) as client,
     ):
-        told = [(m["subject"], m["data"]) for m in client.messages(topic)]
+        announced = [(m["subject"], m["data"]) for m in client.messages(topic)]
 
-    assert [subject for subject, _ in told] == ["funding.begin", "funding.end"]
+    assert [subject for subject, _ in announced] == ["funding.begin", "funding.end"]
     funding_ms = 1_767_571_200_000 + 8 * 3_600_000
-    assert {data["fundingTime"] for _, data in told} == {funding_ms}
-    assert [data["timestamp"] for _, data in told] == [funding_ms, funding_ms + 10_000]
+    assert {data["fundingTime"] for _, data in announced} == {funding_ms}
+    assert [data["timestamp"] for _, data in announced] == [funding_ms, funding_ms + 10_000]
 
 
 @pytest.mark.parametrize(
@@ -292,9 +292,9 @@ def test_announcement_carries_the_topic_as_subscribed_unless_set_otherwise(setti
         open_exchange(start="2026-01-05T07:59:58Z", speed=20.0, **settings) as exchange,
         record(exchange, "futures", {asked, FUTURES}, seconds=4) as client,
     ):
-        told = [m["subject"] for m in client.messages(pushed)]
+        announced = [m["subject"] for m in client.messages(pushed)]
 
-    assert told == ["funding.begin"]
+    assert announced == ["funding.begin"]
 
 
 def test_reader_that_takes_nothing_loses_data_and_the_loss_is_told():

@@ -1,0 +1,109 @@
+"""Instruments made of the rows that KuCoin lists."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from kucoin_research.errors import (
+    MessageBroken,
+)
+from kucoin_research.exchange.rest.schemas import (
+    ContractRow,
+    PairRow,
+)
+from kucoin_research.model.channels import Market
+from kucoin_research.model.instruments import Instrument
+from kucoin_research.model.units import to_ns
+
+__all__ = ["contract_of", "optional_ns", "pair_of"]
+
+# Fees at the lowest level by class A, B, C (https://www.kucoin.com/vip/privilege/fee, read
+# 2026-11); a symbol's coefficient multiplies them.
+_SPOT_FEES = {1: 0.001, 2: 0.002, 3: 0.003}
+
+
+# The meaning of a contract's sizes, and the coin it settles in, are never guessed.
+_NEVER_GUESSED = ("isInverse", "settleCurrency")
+
+
+def contract_of(facts: ContractRow, odd: Collection[str]) -> Instrument:
+    """Make the instrument of a contract.
+
+    Parameters
+    ----------
+    facts
+        The row.
+    odd
+        Names of fields that made no sense in it, and have their defaults.
+
+    Raises
+    ------
+    ValueError
+        If a field makes no sense that the worth of its sizes depends on.
+    """
+    for name in _NEVER_GUESSED:
+        if name in odd:
+            raise ValueError(f"its {name} makes no sense, and what its sizes are worth rests on it")
+    is_inverse = facts.multiplier < 0 if facts.is_inverse is None else facts.is_inverse
+    if not is_inverse and facts.multiplier < 0:
+        raise ValueError("its multiplier is that of an inverse contract, its isInverse is not")
+    interval = facts.current_funding_rate_granularity
+    if not interval and "currentFundingRateGranularity" not in odd:
+        interval = facts.funding_rate_granularity
+    return Instrument(
+        symbol=facts.symbol,
+        market=Market.FUTURES,
+        base=facts.base_currency,
+        quote=facts.quote_currency,
+        settle=facts.settle_currency
+        or (facts.base_currency if is_inverse else facts.quote_currency),
+        tick_size=facts.tick_size,
+        lot_size=facts.lot_size,
+        min_size=facts.lot_size,
+        max_size=facts.max_order_qty,
+        contract_multiplier=facts.multiplier,
+        is_inverse=is_inverse,
+        maker_fee=facts.maker_fee_rate,
+        taker_fee=facts.taker_fee_rate,
+        status=facts.status or None,
+        max_leverage=facts.max_leverage,
+        funding_interval_ms=interval or None,
+        index_symbol=facts.index_symbol or None,
+        expires=optional_ns(facts.expire_date),
+        display_name=facts.display_symbol or None,
+    )
+
+
+_SPOT_STATUS = {True: "Open", False: "Closed", None: None}
+
+
+def pair_of(facts: PairRow, _: Collection[str]) -> Instrument:
+    """Make the instrument of a spot pair."""
+    fee = _SPOT_FEES.get(facts.fee_category or 0)
+    maker, taker = (
+        None if fee is None or coefficient is None else fee * coefficient
+        for coefficient in (facts.maker_fee_coefficient, facts.taker_fee_coefficient)
+    )
+    return Instrument(
+        symbol=facts.symbol,
+        market=Market.SPOT,
+        base=facts.base_currency,
+        quote=facts.quote_currency,
+        settle=facts.quote_currency,
+        tick_size=facts.price_increment,
+        lot_size=facts.base_increment,
+        min_size=facts.base_min_size,
+        max_size=facts.base_max_size,
+        maker_fee=maker,
+        taker_fee=taker,
+        status=_SPOT_STATUS[facts.enable_trading],
+        display_name=facts.name,
+    )
+
+
+def optional_ns(value: int | None) -> int | None:
+    """Return an optional time in ns UTC; None also for one before 1970 or beyond 2262."""
+    try:
+        return None if value is None else to_ns(value)
+    except MessageBroken:
+        return None

@@ -1,0 +1,238 @@
+"""The heat map of an order book over time."""
+
+from __future__ import annotations
+
+from math import floor
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from kucoin_research.figures.book_levels import (
+    CHANGES,
+    BookWalk,
+    Levels,
+    levels_of,
+    sound_changes,
+)
+from kucoin_research.figures.chart import Arrays, Drawing, Role, Sketch, TimeChart, View
+from kucoin_research.figures.columns import best_quotes, events
+from kucoin_research.figures.downsample import Extremes, broken, bucket_width
+from kucoin_research.figures.line_charts import line
+from kucoin_research.figures.theme import Spec, price_axis
+from kucoin_research.figures.time_axis import Floats
+from kucoin_research.figures.value_axis import last_place, nice_step
+
+__all__ = ["HeatChart"]
+
+Floats32 = npt.NDArray[np.float32]
+
+
+class HeatChart(TimeChart):
+    """Shows the book over time: the colour is the size that rested at each price.
+
+    Option: ``bins``, the number of price steps on the height.
+    """
+
+    roles = (Role("book", ("depth50", "depth5", "level2")),)
+    fastest = 5.0
+    needs_past = True  # changes are applied from a snapshot on
+
+    def __init__(self, view: View, sketch: Sketch) -> None:
+        super().__init__(view, sketch)
+        self._most = max(view.px // 5, 60)
+        self._width = bucket_width(view.shortest_ns, self._most)
+        self._bins = int(sketch.options.get("bins") or 80)
+        self._step = 0.0
+        self._columns: dict[int, Levels] = {}  # by bucket of time
+        self._touch = [Extremes(view.points) for _ in range(2)]
+        self._walk: BookWalk | None = None
+
+    def spec(self) -> Spec:
+        """Describe the traces: heat map, best bid, best ask."""
+        quote = {"shape": "hv", "width": 1.2, "hoverinfo": "skip"}
+        return {
+            "data": [
+                {
+                    "type": "heatmap",
+                    "name": "resting size",
+                    "x": [],
+                    "y": [],
+                    "z": [],
+                    "transpose": True,
+                    "colorscale": "$heat",
+                    "zmin": 0,
+                    "zmax": 4,
+                    "connectgaps": False,
+                    "hoverongaps": False,
+                    "colorbar": {
+                        "title": {"text": "size", "font": {"size": 11}},
+                        "tickvals": list(_DECADES),
+                        "ticktext": [_power_of_ten(each) for each in _DECADES],
+                        "thickness": 10,
+                        "outlinewidth": 0,
+                        "len": 0.9,
+                    },
+                    "hovertemplate": "10<sup>%{z:.1f}</sup> at %{y:,.15~r}<extra></extra>",
+                },
+                line("best bid", "$buy", "", **quote),
+                line("best ask", "$sell", "", **quote),
+            ],
+            "layout": self._time_layout(
+                "order book over time",
+                yaxis=price_axis("price"),
+                hovermode="closest",
+            ),
+        }
+
+    def take(self, role: str, rows: pl.DataFrame) -> None:
+        """Add books, or changes of one."""
+        if not rows.height:
+            return
+        if set(CHANGES) <= set(rows.columns):
+            self._take_changes(role, rows)
+            return
+        rows, times = self._clip(role, rows)
+        if not times.size:
+            return
+        bid, _, ask, _ = best_quotes(rows)
+        self._touch[0].add(times, bid, self.horizon)
+        self._touch[1].add(times, ask, self.horizon)
+        self._fit()
+        keys = times // self._width
+        last = np.flatnonzero(np.append(keys[1:] != keys[:-1], True))
+        for place in last[-4 * self._most :]:
+            self._columns[int(keys[place])] = levels_of(rows[int(place) : int(place) + 1])
+
+    def _take_changes(self, role: str, rows: pl.DataFrame) -> None:
+        # The changes since the snapshot are all needed, so the span is cut out of the result.
+        self._walk = self._walk or BookWalk()
+        rows = sound_changes(rows)
+        _, times = self._clip(role, rows)
+        if times.size:
+            self._fit()
+        for time, levels in self._walk.states(rows, events(rows), self._width):
+            inside = self.view.span is None or self.view.span[0] <= time <= self.view.span[1]
+            if inside and levels.mid is not None:
+                self._columns[time // self._width] = levels
+                at = np.array([time], np.int64)
+                self._touch[0].add(at, levels.bids[:1])
+                self._touch[1].add(at, levels.asks[:1])
+
+    def _fit(self) -> None:
+        # Columns grow wider as the time shown grows longer, to keep their number bounded.
+        begin, end = self._in_view()
+        shown = end - max(begin, self._oldest) + 1
+        length = self.view.length_ns
+        width = bucket_width(shown if length is None else min(shown, length), self._most)
+        if width > self._width:
+            ratio = width // self._width
+            self._columns = {key // ratio: levels for key, levels in self._columns.items()}
+            self._width = width
+
+    def draw(self) -> Drawing:
+        """Draw the rows taken so far."""
+        self._drop_old()
+        arrays: Arrays = {}
+        x, y, z = self._matrix()
+        arrays[0, "x"], arrays[0, "y"], arrays[0, "z"] = x, y, z
+        gaps = self.gap_breaks
+        for trace, touch in enumerate(self._touch, 1):
+            times, values = broken(touch.times, touch.values, gaps)
+            arrays[trace, "x"], arrays[trace, "y"] = self.on_axis(times), values
+        drawing = self._drawing(arrays)
+        low, high = _colour_range(z)
+        return drawing._replace(traces={"0.zmin": low, "0.zmax": high})
+
+    def _drop_old(self) -> None:
+        horizon = self.horizon
+        if horizon is None:
+            return
+        for touch in self._touch:
+            touch.drop_before(horizon)
+        oldest = horizon // self._width
+        self._columns = {k: levels for k, levels in self._columns.items() if k >= oldest}
+
+    def _matrix(self) -> tuple[Floats, Floats, Floats32]:
+        if not any(levels.bids.size or levels.asks.size for levels in self._columns.values()):
+            return np.empty(0), np.empty(0), np.empty((0, 0), np.float32)
+        keys = np.arange(min(self._columns), max(self._columns) + 1)
+        low, high = self._price_range()
+        step = self._fitted_step(low, high)
+        first, count = floor(low / step), int(floor(high / step) - floor(low / step)) + 1
+        if count == 1:  # plotly would draw a single row with height 1, whatever the price
+            first, count = first - 1, 3
+        sizes = np.full((keys.size, count), np.nan, np.float64)
+        previous, quiet, stands = None, 0, self._stands
+        for place, key in enumerate(keys.tolist()):
+            levels = self._columns.get(key)
+            # A book stays as it is until it changes; after a long silence it is unknown.
+            quiet = 0 if levels is not None else quiet + 1
+            levels = previous if levels is None and quiet <= stands else levels
+            previous = levels
+            if levels is not None:
+                sizes[place] = _binned(levels, step, first, count)
+        z = np.where(np.isfinite(sizes), np.log10(np.maximum(sizes, 1e-9)), np.nan)
+        z[sizes == 0] = np.nan
+        times = keys * self._width + self._width // 2
+        prices = (first + np.arange(count) + 0.5) * step
+        return self.on_axis(times), prices.astype(np.float64), z.astype(np.float32)
+
+    @property
+    def _stands(self) -> int:
+        # The same length of time, however narrow the columns are while the window fills.
+        length = self.view.length_ns
+        full = self._width if length is None else bucket_width(length, self._most)
+        return _STANDS * max(full // self._width, 1)
+
+    def _price_range(self) -> tuple[float, float]:
+        books = self._columns.values()
+        lows = [book.bids[:_PRICED][-1] for book in books if book.bids.size]
+        highs = [book.asks[:_PRICED][-1] for book in books if book.asks.size]
+        low = min(lows) if lows else min(highs)
+        high = max(highs) if highs else max(lows)
+        return float(low), float(high)
+
+    def _fitted_step(self, low: float, high: float) -> float:
+        # Kept while it fits roughly, so that old columns stay as they are.
+        wanted = (high - low) / self._bins
+        if wanted <= 1e-12 * abs(high):  # one price
+            wanted = last_place(high)
+        if not (self._step and wanted <= self._step <= 4 * wanted):
+            self._step = nice_step(wanted)
+        return self._step
+
+
+_PRICED = 50  # levels of a side that the range of prices covers
+_STANDS = 8  # empty columns of a full window across which the last book is drawn on
+
+
+def _colour_range(z: Floats32) -> tuple[float, float]:
+    # In halves of a power of ten, so that the colours do not change with each row.
+    present = z[np.isfinite(z)]
+    if not present.size:
+        return 0.0, 4.0
+    low, high = np.percentile(present, (2, 99.8))
+    bottom, top = float(np.floor(low * 2) / 2), float(np.ceil(high * 2) / 2)
+    return bottom, max(top, bottom + 0.5)  # equal sizes need a range, too
+
+
+def _binned(levels: Levels, step: float, first: int, count: int) -> Floats:
+    prices = np.concatenate((levels.bids[:200], levels.asks[:200]))
+    sizes = np.concatenate((levels.bid_sizes[:200], levels.ask_sizes[:200]))
+    places = np.floor(prices / step + 1e-9).astype(np.int64) - first
+    inside = (places >= 0) & (places < count)
+    return np.bincount(places[inside], sizes[inside], count).astype(np.float64)
+
+
+# Labels of the colour bar; plotly shows those in its range.
+_DECADES = range(-9, 21)
+
+
+_PREFIXES = ("", "k", "M", "G", "T", "P", "E")  # the ones that plotly puts on axes of sizes
+
+
+def _power_of_ten(exponent: int) -> str:
+    if exponent < 0:
+        return f"{10.0**exponent:.{-exponent}f}"
+    return f"{10 ** (exponent % 3)}{_PREFIXES[exponent // 3]}"
