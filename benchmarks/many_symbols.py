@@ -36,11 +36,11 @@ def measure(held: HeldTime, symbols: int, delay: float, quota: int) -> dict[str,
             held.wait_until(lambda: s.state is not kr.State.LIVE)
             began = held.monotonic()
             held.wait_until(lambda: s.state is kr.State.LIVE, _PATIENCE)
-            waiting = [hole.symbol for hole in s._handler.holes]
+            waiting = [hole.symbol for hole in s._handler.gap_filler.gaps]
             marks: dict[str, float] = {}
 
             def look() -> bool:
-                left = {hole.symbol for hole in s._handler.holes}
+                left = {hole.symbol for hole in s._handler.gap_filler.gaps}
                 since = held.monotonic() - began
                 if waiting and waiting[0] not in left:
                     marks.setdefault("first trades back", since)

@@ -120,10 +120,11 @@ def _stream(kind: str) -> tuple[Stream, Decoder]:
 def library_recv(url: str, kind: str, seconds: float) -> Figure:
     """websocket-client's recv (validation skipped), then our decoder and ring."""
     stream, decoder = _stream(kind)
+    deliver = stream._delivery.deliver  # as a pump does
     client: Any = websocket.create_connection(url, skip_utf8_validation=True)
     watch = Stopwatch()
     while watch.seconds < seconds:
-        stream.deliver([client.recv_data()[1]], decoder)
+        deliver([client.recv_data()[1]], decoder)
     figure = watch.figure(stream.total())
     client.shutdown()
     stream.stop()
@@ -133,10 +134,11 @@ def library_recv(url: str, kind: str, seconds: float) -> Figure:
 def ours(url: str, kind: str, seconds: float) -> Figure:
     """Our frame reader, decoder, integrity checks and ring, as in a stream's thread."""
     stream, decoder = _stream(kind)
+    deliver = stream._delivery.deliver  # as a pump does
     connection = Connection.open(url)
     watch = Stopwatch()
     while watch.seconds < seconds:
-        stream.deliver(connection.receive(1.0), decoder)
+        deliver(connection.receive(1.0), decoder)
     figure = watch.figure(stream.total())
     connection.abort()
     connection.close()

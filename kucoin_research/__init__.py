@@ -91,7 +91,7 @@ from kucoin_research.model.integrity import Gap, Verdict
 from kucoin_research.model.orderbook import OrderBook
 from kucoin_research.model.records import CHANNELS
 from kucoin_research.model.report import Report
-from kucoin_research.model.status import StreamStatus
+from kucoin_research.model.status import State, StreamStatus
 from kucoin_research.playback.replay import Replay
 from kucoin_research.sessions.conversion import convert
 from kucoin_research.sessions.import_csv import load_csv
@@ -100,8 +100,9 @@ from kucoin_research.sessions.recorder import Recorder
 from kucoin_research.sessions.repair import repair
 from kucoin_research.sessions.session import Session
 from kucoin_research.sessions.verification import verify
+from kucoin_research.streaming.limits import Healing
 from kucoin_research.streaming.recording import Recording
-from kucoin_research.streaming.stream import Healing, State, Stream
+from kucoin_research.streaming.stream import Stream
 
 if _TYPE_CHECKING:  # for the type checker and the editor; see __getattr__
     from kucoin_research import figures as figures

@@ -39,8 +39,9 @@ from kucoin_research.sessions.loading import load
 from kucoin_research.sessions.recorder import QUEUE_ROWS, check_options
 from kucoin_research.sessions.session import Session
 from kucoin_research.streaming.collect import End, Limit, collect
+from kucoin_research.streaming.limits import Healing
 from kucoin_research.streaming.recording import Recording
-from kucoin_research.streaming.stream import Healing, Stream
+from kucoin_research.streaming.stream import Stream
 
 __all__ = ["open_stream", "record", "replay", "stream", "stream_to_frame"]
 

@@ -9,49 +9,42 @@ read 2026-11).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from enum import Enum, unique
 from typing import NamedTuple
 
 from kucoin_research.errors import BookNotReady
-from kucoin_research.model.orderbook import (
-    BookChange,
-    BookDelta,
-    BookSnapshot,
-    OrderBook,
-    uncrossed,
-)
-from kucoin_research.model.records import (
-    Level2,
-)
+from kucoin_research.model.orderbook import BookDelta, BookSnapshot, OrderBook
+from kucoin_research.model.records import Level2
+from kucoin_research.streaming.book_history import BookHistory, Received, snapshot_rows
+from kucoin_research.streaming.book_levels import BookLevels
+from kucoin_research.streaming.book_search import HeldDeltas, Renumbering, SnapshotRequest
 
-__all__ = ["BookGap", "BookSync", "Received"]
+__all__ = ["BookGap", "BookSync"]
+
+# A sequence this far below the last one is no late duplicate: the exchange has renumbered the book.
+REBASE_DISTANCE = 100_000
+
+# At most this many deltas are held while a snapshot is sought. When more come, the held rows are
+# released as they are, and the book wants a snapshot newer than they.
+MOST_HELD = 10_000
+
+# A snapshot may be ahead of the socket. Deltas that have not come this many seconds later are lost.
+PATIENCE = 2.0
 
 
 class BookGap(NamedTuple):
     """Sequences of a book that did not arrive, both ends included.
 
     ``cause`` is ``"missing"``, ``"disconnected"``, ``"resubscribed"`` (not sent while a snapshot
-    was asked for by subscribing afresh), or ``"rebase"``: the exchange renumbered the book, nobody
-    can say how much is missing, and ``last_missing`` is one below ``first_missing``.
+    was asked for by subscribing afresh), or ``"rebase"``: the exchange renumbered the book, so it
+    is unknown how much is missing, and ``last_missing`` is one below ``first_missing``.
     """
 
     symbol: str
     first_missing: int
     last_missing: int
     cause: str
-
-
-class Received(NamedTuple):
-    """All sequences of a book from ``first`` to ``last`` are accounted for.
-
-    ``unrowed`` of them were received and have no row: fillers, which change no level. Each other
-    one is in the rows, or in a ``BookGap``.
-    """
-
-    first: int
-    last: int
-    unrowed: int
 
 
 @unique
@@ -61,59 +54,41 @@ class _State(Enum):
     LIVE = "is in step"
 
 
-# A sequence this far below the last one is no late duplicate: the exchange has renumbered the book.
-REBASE_DISTANCE = 100_000
-
-
-# So many deltas are held while a snapshot is sought. When more come, the held rows are released as
-# they are, and the book wants a snapshot newer than they.
-MOST_HELD = 10_000
-
-
-# A snapshot may be ahead of the socket. Deltas that have not come this many seconds later are lost.
-PATIENCE = 2.0
-
-
-# A subscribed book that has been silent for so many seconds is fetched without waiting for its
-# first delta: a quiet one would never answer, and after an outage nobody would know what it cost.
-QUIET_PATIENCE = 1.0
-
-
-# A delta younger than all others is no repeat, however low its sequence: a number that has come
-# before has then been given twice. Of numbers that a snapshot stood for it must be this much
-# younger, as the snapshot's clock may be another one.
-FRESH_NS = 1_000_000_000
-
-
-# A partial book with fewer known levels than this on a side is fetched afresh.
-FEWEST_LEVELS = 20
-
-
-_INFINITY = float("inf")
-
-
 class BookSync:
     """Keeps one symbol's book in step.
 
-    Fed with deltas in arrival order and, whenever ``wants_snapshot``, with a REST snapshot; both
-    return the ``Level2`` rows that became part of the book's history, in an order that rebuilds it
-    when read from the top, starting over at each snapshot. During a search deltas are held; at its
-    end come the held rows that the snapshot already contains, the snapshot's own, and the held rows
-    behind it. Held rows are stamped when they are released.
+    It takes deltas in arrival order and, whenever ``wants_snapshot``, a REST snapshot. Both return
+    the ``Level2`` rows that became part of the book's history. These rows rebuild the book when
+    they are read from the top, starting over at each snapshot. During a search deltas are held. At
+    its end come the held rows that the snapshot already contains, then the snapshot's own, then the
+    held rows behind it. Held rows are stamped when they are released.
 
-    The history begins at the first snapshot. From there on every sequence number that was sent is
-    either in the rows (as a change, or as a filler without one) or in exactly one ``BookGap``.
-    Deltas that no snapshot ever joined are released as they are: by ``finish``, or when too many
-    are held. The history begins with them, then.
+    The history begins at the first snapshot. The invariant: from there on, every sequence number
+    that the exchange sent is either in the rows (as a change, or as a filler without a row) or in
+    exactly one ``BookGap``. If no snapshot is ever joined, the history begins with the held deltas,
+    which are released as they are: by ``finish``, or when too many are held.
 
-    A book in step that wants another snapshot (``renew``) goes on applying deltas. Only while the
-    snapshot is on its way are their rows held, for it belongs among them.
+    A book in step that wants another snapshot (``renew``) goes on applying deltas. Their rows are
+    held only while the snapshot is on its way, because it belongs among them.
 
-    Where the snapshot comes in the stream itself (``seeds_itself``, the pro feed), it goes to
-    ``on_seed`` in its place among the deltas. What it skips was never sent and never will be, so
-    that is a gap at once. There, ``wants_snapshot`` asks for a new subscription.
+    On the pro feed the snapshot comes in the stream itself (``seeds_itself``) and goes to
+    ``on_seed``, in its place among the deltas. The exchange never sends what such a snapshot skips,
+    so that is a gap at once. ``wants_snapshot`` asks for a new subscription there.
 
     Not thread-safe: the stream's delivery lock guards it. Time is an argument (monotonic seconds).
+
+    Attributes
+    ----------
+    duplicates, resyncs
+        How many deltas were repeats, and how often the book fell out of step or was renewed.
+    late
+        Sequences, from and to, that came after they were reported missing.
+    found
+        Gaps among deltas that were released without a snapshot.
+    received
+        The accounts of numberings that are over.
+    released_since
+        Stamp of the read that brought the rows released last, if they had been held.
     """
 
     def __init__(
@@ -123,42 +98,25 @@ class BookSync:
         self.seeds_itself = seeds_itself
         self.duplicates = 0
         self.resyncs = 0
-        self.late: list[tuple[int, int]] = []  # sequences that came after they were told missing
-        self.found: list[BookGap] = []  # among deltas that were released without a snapshot
-        self.received: list[Received] = []  # of numberings that are over
-        self.released_since: int | None = None  # stamp of the reading of what was released last
-        self._retry_after = retry_after
+        self.late: list[tuple[int, int]] = []
+        self.found: list[BookGap] = []
+        self.received: list[Received] = []
+        self.released_since: int | None = None
         self._state = _State.EMPTY
-        self._bids: dict[float, float] = {}
-        self._asks: dict[float, float] = {}
-        # No bid is above the one, no ask below the other: where they are apart, so are the sides.
-        self._high_bid, self._low_ask = -_INFINITY, _INFINITY
-        self._floor = 0.0  # below this bid nothing is known
-        self._ceiling = _INFINITY  # above this ask nothing is known
-        self._timestamp: int | None = None
-        self._sequence = -1  # of the book
-        self._given = -1  # of the rows given out; behind the book's while rows are held
-        self._unrowed = 0  # sequences given out without a row, behind the one told last
-        self._told = -1  # up to where it was told what has no row
-        self._heard = -1  # of the deltas that came; ahead of the book's during a search
+        self._levels = BookLevels()
+        self._history = BookHistory()
+        self._held = HeldDeltas()
+        self._renumbering = Renumbering(seeds_itself=seeds_itself)
+        self._request = SnapshotRequest(retry_after, seeds_itself=seeds_itself)
+        self._heard = -1  # sequence of the deltas that came; ahead of the book's during a search
         self._known = -1  # sequence that the exchange's book had when it was last asked for it
-        self._newest: int | None = None  # timestamp of deltas and snapshots so far
-        self._last_delta = -1  # sequence of the newest delta; a snapshot may have gone beyond it
-        self._began: int | None = None  # sequence at which the history begins
-        self._held: list[BookDelta] = []
-        self._held_since = 0  # stamp of the reading of the first of them
-        self._fresh: list[BookDelta] = []  # old by their sequence, new by their time
-        self._holes: list[tuple[int, int]] = []  # told as gaps, and still to be filled by late ones
         self._is_renewing = False  # in step, and wants another snapshot
         self._is_flawed = False  # renewing because the book is wrong
-        self._needed = -1  # an older snapshot cannot be joined with what is held
+        self._needed = -1  # an older snapshot cannot be joined with the held deltas
         self._ahead: BookSnapshot | None = None  # waits for the deltas up to it
         self._gap_cause = "missing"
-        # A subscription is about to be made, and brings a seed.
-        self._fetching = seeds_itself
-        self._was_resubscribed = False
-        self._subscribed_at: float | None = None
-        self._not_before = 0.0
+
+    # -- its state ---------------------------------------------------------------------------------
 
     @property
     def is_ready(self) -> bool:
@@ -173,17 +131,17 @@ class BookSync:
     @property
     def is_crossed(self) -> bool:
         """Whether it is in step, and its best bid at the best ask or above it."""
-        if self._state is not _State.LIVE or self._high_bid < self._low_ask:
-            return False
-        # The bounds are not moved when a best level goes, as the next one would have to be sought.
-        self._high_bid = max(self._bids, default=-_INFINITY)
-        self._low_ask = min(self._asks, default=_INFINITY)
-        return self._high_bid >= self._low_ask
+        return self._state is _State.LIVE and self._levels.is_crossed
+
+    @property
+    def sequence(self) -> int:
+        """The last sequence applied, -1 before any."""
+        return self._levels.sequence
 
     @property
     def doubt(self) -> str | None:
-        """Say why nobody can tell whether something is missing; ``None`` while the book can."""
-        if self._began is None:
+        """Say why it is unknown whether something is missing; ``None`` while it is known."""
+        if self._history.began is None:
             return None  # without a history there is nothing to doubt
         if self.is_ready:
             if self._known <= self._heard:
@@ -197,119 +155,18 @@ class BookSync:
             return "the book has fallen out of step, and no snapshot has come since"
         return f"rows wait for a snapshot of the book: of {len(self._held):,} of its messages"
 
-    def note_known(self, sequence: int) -> None:
-        """Note that the exchange's own book has come to that sequence."""
-        self._known = max(self._known, sequence)
-
     @property
-    def has_holes(self) -> bool:
+    def awaits_late_deltas(self) -> bool:
         """Whether deltas are missing that would mend the book, if they came late."""
-        return bool(self._holes)
+        return bool(self._held.missing)
 
     @property
     def waits_from(self) -> int | None:
         """The first sequence that is held, or may come late; ``None`` while nothing is held."""
         if not self._held:
             return None
-        held = self._held[0].first_sequence
-        return min(held, self._holes[0][0]) if self._holes else held
-
-    @property
-    def sequence(self) -> int:
-        """The last sequence applied, -1 before any."""
-        return self._sequence
-
-    def wants_snapshot(self, now: float) -> bool:
-        """Tell whether a snapshot should be asked for now."""
-        return not self._fetching and now >= self._not_before and self._is_seeking(now)
-
-    def _is_seeking(self, now: float) -> bool:
-        if self._state is _State.EMPTY:
-            since = self._subscribed_at
-            return since is not None and now >= since + QUIET_PATIENCE
-        return self._state is _State.SEEKING or self._is_renewing
-
-    def snapshot_requested(self) -> None:
-        """Note that a snapshot is on its way, so that no second one is asked for."""
-        self._fetching = True
-        self._was_resubscribed = self.seeds_itself
-
-    def subscribed(self, now: float, seed_patience: float = 0.0) -> None:
-        """Note that the subscription was acknowledged: everything from now on comes.
-
-        Where it brings a seed, that comes within ``seed_patience`` seconds, most likely. A delta
-        without a seed before it makes no search of that time.
-        """
-        if not self.seeds_itself:
-            self._subscribed_at = now
-            return
-        self._fetching = False
-        if not self.is_settled:  # data may come before the acknowledgement
-            self._not_before = now + seed_patience
-
-    def snapshot_failed(
-        self, now: float, retry_after: float | None = None, local: int = 0
-    ) -> list[Level2]:
-        """Note that the snapshot did not come; it is asked for again later.
-
-        Gives the rows of a book in step that were held for it, stamped from ``local`` on.
-        """
-        self._fetching = False
-        self._not_before = now + (self._retry_after if retry_after is None else retry_after)
-        return self._release_held(local) if self._state is _State.LIVE else []
-
-    def restart(self) -> None:
-        """Refuse to answer after a lost connection; the next delta starts a new search.
-
-        What is held stays: it arrived, and its rows are released with the next snapshot.
-        """
-        self._state = _State.EMPTY
-        self._is_renewing = self._is_flawed = False
-        self._subscribed_at = None
-        self._ahead = None
-        self._holes = []  # nothing comes late over another connection
-        self._gap_cause = "disconnected"
-        self._fetching = self._fetching or self.seeds_itself  # the next subscription brings one
-        self._was_resubscribed = False
-
-    def note_cause(self, cause: str) -> None:
-        """Say why what is found missing next did not come."""
-        self._gap_cause = cause
-
-    def renew(self, *, is_flawed: bool = False) -> None:
-        """Have a book in step want another snapshot: nothing of its history is missing.
-
-        Where it is flawed, it refuses to answer until then.
-        """
-        if self._state is _State.LIVE:
-            self._is_flawed = self._is_flawed or is_flawed
-            self.resyncs += not self._is_renewing
-            self._is_renewing = True
-
-    @property
-    def has_unrowed(self) -> bool:
-        """Whether there is something to tell that no row and no gap tells."""
-        return self._unrowed > 0
-
-    def take_received(self) -> Received | None:
-        """Account for the sequences that were given out since the last time; None without any."""
-        if self._began is None:
-            return None
-        first, unrowed = max(self._told, self._began) + 1, self._unrowed
-        if self._given < first:
-            return None
-        self._told, self._unrowed = self._given, 0
-        return Received(first, self._given, unrowed)
-
-    def finish(self, local: int) -> list[Level2]:
-        """Release what is held, at the end; rows are stamped from ``local`` on.
-
-        The book does not answer any more, unless it was in step.
-        """
-        self._duplicated()
-        rows = self._release_held(local)
-        self._ahead = None
-        return rows
+        first, missing = self._held.first_sequence, self._held.missing
+        return min(first, missing[0][0]) if missing else first
 
     def copy(self) -> OrderBook:
         """Copy the book for a reader.
@@ -323,17 +180,10 @@ class BookSync:
         if not self.is_ready:
             what = "is wrong and fetched afresh" if self._is_flawed else self._state.value
             raise BookNotReady(f"the book of {self.symbol} {what}; try again in a moment")
-        bids = {price: size for price, size in self._bids.items() if price >= self._floor}
-        asks = {price: size for price, size in self._asks.items() if price <= self._ceiling}
-        if (self._floor and not bids) or (self._ceiling != _INFINITY and not asks):
-            raise BookNotReady(
-                f"the book of {self.symbol} has moved beyond its known levels and is fetched "
-                "afresh; try again in a moment"
-            )
-        return uncrossed(OrderBook(self.symbol, self._sequence, self._timestamp, bids, asks))
+        return self._levels.copy(self.symbol)
 
     def flaw(self) -> str | None:
-        """Name what is wrong with a book in step, or ``None``: crossed, or too thin to be known.
+        """Name the flaw of a book in step, or ``None``: crossed, or too thin to be known.
 
         Costs a pass over the levels; asked about once a second.
         """
@@ -341,13 +191,95 @@ class BookSync:
             return None
         if self.is_crossed:
             return "crossed"
-        known_bids = sum(price >= self._floor for price in self._bids)
-        known_asks = sum(price <= self._ceiling for price in self._asks)
-        if self._floor and known_bids < FEWEST_LEVELS:
-            return "thin"
-        if self._ceiling != _INFINITY and known_asks < FEWEST_LEVELS:
-            return "thin"
-        return None
+        return "thin" if self._levels.is_thin else None
+
+    # -- its account -------------------------------------------------------------------------------
+
+    def note_known(self, sequence: int) -> None:
+        """Note that the exchange's own book has come to that sequence."""
+        self._known = max(self._known, sequence)
+
+    @property
+    def has_unrowed(self) -> bool:
+        """Whether sequences have come that no row and no gap shows."""
+        return self._history.unrowed > 0
+
+    def take_received(self) -> Received | None:
+        """Account for the sequences released since the last call; ``None`` if there are none."""
+        return self._history.take_received()
+
+    def note_cause(self, cause: str) -> None:
+        """Say why the sequences that are found missing next did not come."""
+        self._gap_cause = cause
+
+    # -- asking for a snapshot ---------------------------------------------------------------------
+
+    def wants_snapshot(self, now: float) -> bool:
+        """Return whether a snapshot should be asked for now."""
+        return self._request.may_be_made(now) and self._is_seeking(now)
+
+    def _is_seeking(self, now: float) -> bool:
+        if self._state is _State.EMPTY:
+            return self._request.is_quiet_for_long(now)
+        return self._state is _State.SEEKING or self._is_renewing
+
+    def snapshot_requested(self) -> None:
+        """Note that a snapshot is on its way, so that no second one is asked for."""
+        self._request.made()
+
+    def subscribed(self, now: float, seed_patience: float = 0.0) -> None:
+        """Note that the subscription was acknowledged: everything from now on comes.
+
+        Where it brings a seed, that most likely comes within ``seed_patience`` seconds. Until then
+        a delta without a seed before it starts no search.
+        """
+        self._request.subscribed(now)
+        if self.seeds_itself and not self.is_settled:  # data may come before the acknowledgement
+            self._request.not_before = now + seed_patience
+
+    def snapshot_failed(
+        self, now: float, retry_after: float | None = None, local: int = 0
+    ) -> list[Level2]:
+        """Note that the snapshot did not come; it is asked for again later.
+
+        Returns the rows of a book in step that were held for it, stamped from ``local`` on.
+        """
+        self._request.failed(now, retry_after)
+        return self._release_held(local) if self._state is _State.LIVE else []
+
+    def restart(self) -> None:
+        """Refuse to answer after a lost connection; the next delta starts a new search.
+
+        The held deltas stay: they arrived, and their rows are released with the next snapshot.
+        """
+        self._state = _State.EMPTY
+        self._is_renewing = self._is_flawed = False
+        self._ahead = None
+        self._held.missing = []  # nothing comes late over another connection
+        self._gap_cause = "disconnected"
+        self._request.disconnected()
+
+    def renew(self, *, is_flawed: bool = False) -> None:
+        """Have a book in step want another snapshot: nothing of its history is missing.
+
+        If it is flawed, it refuses to answer until then.
+        """
+        if self._state is _State.LIVE:
+            self._is_flawed = self._is_flawed or is_flawed
+            self.resyncs += not self._is_renewing
+            self._is_renewing = True
+
+    def finish(self, local: int) -> list[Level2]:
+        """Release the held rows, at the end; they are stamped from ``local`` on.
+
+        The book does not answer any more, unless it was in step.
+        """
+        self._count_repeats()
+        rows = self._release_held(local)
+        self._ahead = None
+        return rows
+
+    # -- deltas ------------------------------------------------------------------------------------
 
     def on_delta(self, delta: BookDelta, local: int) -> tuple[list[Level2], BookGap | None]:
         """Take one delta.
@@ -368,27 +300,31 @@ class BookSync:
         heard = self._heard
         if delta.last_sequence <= heard:
             return self._on_old(delta, local)
-        if self._fresh:
-            self._duplicated()
-        self._note_time(delta.timestamp)
-        self._last_delta = delta.last_sequence
-        has_hole = delta.first_sequence > heard + 1
-        if self._state is _State.LIVE and not has_hole:
+        if self._renumbering.suspects:
+            self._count_repeats()
+        self._renumbering.note(delta)
+        is_behind_gap = delta.first_sequence > heard + 1
+        if self._state is _State.LIVE and not is_behind_gap:
             self._heard = delta.last_sequence
             self._gap_cause = "missing"  # whatever it might have been
             return self._go_on(delta, local), None
 
         self.resyncs += self._state is _State.LIVE
         gap = None
-        if has_hole and self._began is not None:
+        # Before the history has begun nothing can be missing from it: the first snapshot contains
+        # everything up to itself.
+        if is_behind_gap and self._history.began is not None:
             gap = BookGap(self.symbol, heard + 1, delta.first_sequence - 1, self._gap_cause)
-            if self._gap_cause == "missing":
-                self._holes.append((gap.first_missing, gap.last_missing))
+            if self._gap_cause == "missing":  # what a lost connection cost does not come late
+                self._held.missing.append((gap.first_missing, gap.last_missing))
         self._gap_cause = "missing"
         rows = self._release_held(local) if len(self._held) >= MOST_HELD else []
-        if has_hole or not self._held:
+        if is_behind_gap or not self._held:
+            # A snapshot must reach up to the delta behind the newest gap. With an older one the
+            # book would lack the changes in the gap. (level-2 guides: discard deltas up to the
+            # snapshot's sequence, then apply without a break)
             self._needed = max(heard, delta.first_sequence - 1)
-        self._hold(delta, local)
+        self._held.hold(delta, local)
         self._heard = delta.last_sequence
         self._state = _State.SEEKING
         rows.extend(self._join_ahead(local + len(rows)))
@@ -396,115 +332,96 @@ class BookSync:
 
     def _go_on(self, delta: BookDelta, local: int) -> list[Level2]:
         """Apply a delta that continues the sequence of a book in step."""
-        if not (self._is_renewing and (self._fetching or self._ahead)):
-            rows = self._give(delta, local)
-            self._apply(delta)
+        if not (self._is_renewing and (self._request.is_pending or self._ahead)):
+            rows = self._history.rows_of(delta, local)
+            self._levels.apply(delta)
             return rows
-        # A snapshot is to come between the rows; the book itself need not wait for it.
+        # The snapshot's rows belong between these, so they wait. The book itself need not.
         rows = self._release_held(local) if len(self._held) >= MOST_HELD else []
-        self._hold(delta, local)
-        self._apply(delta)
+        self._held.hold(delta, local)
+        self._levels.apply(delta)
         rows.extend(self._join_ahead(local + len(rows)))
         return rows
 
-    def _note_time(self, timestamp: int | None) -> None:
-        if timestamp is not None and (self._newest is None or timestamp > self._newest):
-            self._newest = timestamp
-
-    def _duplicated(self) -> None:
-        # What was fresh were repeats after all, as the sequence went on.
-        self.duplicates += sum(map(self._is_repeat, self._fresh))
-        self._fresh = []
+    def _count_repeats(self) -> None:
+        # The sequence went on, so those that looked like a new numbering were repeats after all.
+        self.duplicates += sum(map(self._is_repeat, self._renumbering.take_suspects()))
 
     def _is_repeat(self, delta: BookDelta) -> bool:
-        # What the first snapshot already contains came before the history.
-        return self._began is None or delta.last_sequence > self._began
+        # A delta that the first snapshot already contains came before the history.
+        began = self._history.began
+        return began is None or delta.last_sequence > began
 
     def _on_old(self, delta: BookDelta, local: int) -> tuple[list[Level2], BookGap | None]:
+        """Take a delta with a sequence that was there before.
+
+        It is a repeat, or it was overtaken by others, or the exchange has renumbered the book.
+        """
+        suspects = self._renumbering.suspects
         if self._heard - delta.last_sequence <= REBASE_DISTANCE:
             if self._is_late(delta):
                 return self._take_late(delta, local), None
-            if not self._is_fresh(delta):
+            if not self._renumbering.is_suspect(delta):
                 self.duplicates += self._is_repeat(delta)
                 return [], None
-            self._fresh.append(delta)
-            if not self._is_renumbered(delta):
+            suspects.append(delta)
+            if not self._renumbering.is_proved_by(delta):
                 return [], None
         else:
-            self._fresh.append(delta)
-        fresh, self._fresh = self._fresh, []
+            suspects.append(delta)
+        first_deltas = self._renumbering.take_suspects()
         rows, gap = self._begin_again(local)
-        for each in fresh:  # held: the first ones of their numbering
-            more, hole = self.on_delta(each, local + len(rows))
+        for each in first_deltas:  # held: the first ones of their numbering
+            more, gap_between = self.on_delta(each, local + len(rows))
             rows.extend(more)
-            self.found += [] if hole is None else [hole]
+            self.found += [] if gap_between is None else [gap_between]
         return rows, gap
 
-    def _is_fresh(self, delta: BookDelta) -> bool:
-        newest, timestamp = self._newest, delta.timestamp
-        return newest is not None and timestamp is not None and timestamp > newest
-
-    def _is_renumbered(self, delta: BookDelta) -> bool:
-        """Whether an old sequence is so new that the exchange must have renumbered the book."""
-        newest, timestamp = self._newest, delta.timestamp
-        if newest is None or timestamp is None:
-            return False
-        has_come = delta.last_sequence <= self._last_delta and not self.seeds_itself
-        margin_ns = 0 if has_come else FRESH_NS
-        return timestamp > newest + margin_ns or len(self._fresh) > MOST_HELD
-
     def _is_late(self, delta: BookDelta) -> bool:
-        # Only while deltas are held: a snapshot that was joined meanwhile stands for it.
-        return self._state is _State.SEEKING and any(
-            first <= delta.first_sequence and delta.last_sequence <= last
-            for first, last in self._holes
-        )
+        # Only while deltas are held: once a snapshot was joined, it stands for the late delta.
+        return self._state is _State.SEEKING and self._held.is_missing(delta)
 
     def _take_late(self, delta: BookDelta, local: int) -> list[Level2]:
         """Put a delta that was overtaken into its place; the last one mends the book."""
-        first, last = delta.first_sequence, delta.last_sequence
-        self.late.append((first, last))
-        self._holes = [
-            part
-            for begin, end in self._holes
-            for part in (
-                [(begin, first - 1), (last + 1, end)] if begin <= first <= end else [(begin, end)]
-            )
-            if part[0] <= part[1]
-        ]
-        self._hold(delta, local)
-        self._held.sort(key=lambda held: held.first_sequence)
-        if self._holes or self._given < 0 or self._held[0].first_sequence != self._given + 1:
+        self.late.append((delta.first_sequence, delta.last_sequence))
+        self._held.insert(delta, local)
+        last = self._history.last
+        if self._held.missing or last < 0 or self._held.first_sequence != last + 1:
             return []
+        # Nothing is missing any more between the rows and the newest delta: no snapshot is needed.
         held, self._state = self._take_held(), _State.LIVE
         self._ahead = None
         rows: list[Level2] = []
         for each in held:
-            rows.extend(self._give(each, local + len(rows)))
-            self._apply(each)
+            rows.extend(self._history.rows_of(each, local + len(rows)))
+            self._levels.apply(each)
         return rows
 
     def _begin_again(self, local: int) -> tuple[list[Level2], BookGap | None]:
+        """End this history and begin another: the exchange has renumbered the book."""
         gap = None
         rows = self._release_held(local)
-        if self._began is not None:
+        if self._history.began is not None:
             gap = BookGap(self.symbol, self._heard + 1, self._heard, "rebase")
-        received = self.take_received()
+        # Before the counters are reset, as later accounts count in the new numbering.
+        received = self._history.take_received()
         self.received += [] if received is None else [received]
-        self._told, self._unrowed = -1, 0
         self.resyncs += self._state is _State.LIVE
         self._state = _State.EMPTY
         self._is_renewing = self._is_flawed = False
-        self._ahead = self._began = self._newest = None  # another history begins
-        self._heard = self._sequence = self._given = self._needed = self._last_delta = -1
-        self._known = -1
+        self._ahead = None
+        self._history.restart()
+        self._renumbering.restart()
+        self._heard = self._needed = self._known = self._levels.sequence = -1
         return rows, gap
+
+    # -- snapshots ---------------------------------------------------------------------------------
 
     def on_seed(self, snapshot: BookSnapshot, local: int) -> tuple[list[Level2], list[BookGap]]:
         """Take a snapshot that came in the stream, in its place among the deltas.
 
         It replaces the book. A repeat of what the book already contains is counted and dropped, and
-        one too old to be joined with what is held is left out.
+        one too old to be joined with the held deltas is left out.
 
         Parameters
         ----------
@@ -516,7 +433,7 @@ class BookSync:
         Returns
         -------
         tuple[list[Level2], list[BookGap]]
-            The rows released, and what it skips.
+            The rows released, and the sequences that the snapshot skips.
         """
         gaps: list[BookGap] = []
         rows: list[Level2] = []
@@ -529,13 +446,12 @@ class BookSync:
             return [], []
         if snapshot.sequence < self._oldest_to_join:
             return rows, gaps
-        if self._began is not None and snapshot.sequence > heard:
-            cause = "resubscribed" if self._was_resubscribed else self._gap_cause
+        if self._history.began is not None and snapshot.sequence > heard:
+            cause = "resubscribed" if self._request.was_resubscribed else self._gap_cause
             gaps.append(BookGap(self.symbol, heard + 1, snapshot.sequence, cause))
         self.resyncs += self._state is _State.LIVE
         self._gap_cause = "missing"
-        self._fetching = self._was_resubscribed = False
-        self._not_before = 0.0
+        self._request.seeded()
         rows.extend(self._join(snapshot, local + len(rows)))
         return rows, gaps
 
@@ -544,8 +460,8 @@ class BookSync:
     ) -> tuple[list[Level2], list[BookGap]]:
         """Take the snapshot that was asked for.
 
-        A snapshot too old to be joined with the deltas held is refused, and asked for again. One
-        that is ahead of the socket waits for the deltas up to it, which belong to the history; when
+        A snapshot too old to be joined with the held deltas is refused, and asked for again. One
+        that is ahead of the socket waits for the deltas up to it, which belong to the history. If
         they do not come, another snapshot is asked for, and its arrival ends the waiting.
 
         Parameters
@@ -560,10 +476,12 @@ class BookSync:
         Returns
         -------
         tuple[list[Level2], list[BookGap]]
-            The rows released, and what has turned out to be missing before the snapshot.
+            The rows released, and the sequences that turn out to be missing before the snapshot.
         """
-        self._fetching = False
-        if self.is_settled or (self._state is _State.EMPTY and self._subscribed_at is None):
+        self._request.is_pending = False
+        # The connection may have been lost while REST was answering. Until the new subscription is
+        # in force, deltas behind this snapshot may go missing unseen.
+        if self.is_settled or (self._state is _State.EMPTY and not self._request.is_subscribed):
             return [], []
         if self._ahead is not None:
             awaited, self._ahead = self._ahead, None
@@ -571,140 +489,80 @@ class BookSync:
             return self._join(awaited, local), [gap]
         if snapshot.sequence < self._oldest_to_join:
             return self.snapshot_failed(now, local=local), []
-        if self._began is not None and snapshot.sequence > self._heard:
+        if self._history.began is not None and snapshot.sequence > self._heard:
             self._ahead = snapshot
-            self._not_before = now + PATIENCE
+            self._request.not_before = now + PATIENCE
             return [], []
         return self._join(snapshot, local), []
 
     @property
     def _oldest_to_join(self) -> int:
-        """The sequence that a snapshot must have reached to go with the rows."""
+        """The sequence that a snapshot must have reached to be joined with the rows."""
         if self._state is _State.LIVE:
-            return self._given
+            return self._history.last
         return self._needed if self._held else self._heard
 
     def _join_ahead(self, local: int) -> list[Level2]:
+        """Join the snapshot that was ahead, if the deltas have come up to it."""
         snapshot = self._ahead
         if snapshot is None or snapshot.sequence > self._heard:
             return []
         self._ahead = None
-        self._not_before = 0.0
+        self._request.not_before = 0.0
         return self._join(snapshot, local) if snapshot.sequence >= self._oldest_to_join else []
 
     def _join(self, snapshot: BookSnapshot, local: int) -> list[Level2]:
         """Go live: the held rows that the snapshot contains, its own rows, and those behind it."""
         held = self._take_held()
         rows: list[Level2] = []
-        if self._began is None:
-            self._began = snapshot.sequence
+        if self._history.began is None:
+            self._history.began = snapshot.sequence
         else:
             for delta in held:
-                rows.extend(self._give(delta, local + len(rows), up_to=snapshot.sequence))
+                rows.extend(
+                    self._history.rows_of(delta, local + len(rows), up_to=snapshot.sequence)
+                )
         self._load(snapshot)
-        rows.extend(_snapshot_rows(snapshot, local + len(rows)))
+        rows.extend(snapshot_rows(snapshot, local + len(rows)))
         for delta in held:
-            if delta.last_sequence > self._sequence:
-                rows.extend(self._give(delta, local + len(rows)))
-                self._apply(delta)
-        self._heard = max(self._heard, self._sequence)
+            if delta.last_sequence > self._levels.sequence:
+                rows.extend(self._history.rows_of(delta, local + len(rows)))
+                self._levels.apply(delta)
+        self._heard = max(self._heard, self._levels.sequence)
         return rows
 
+    def _load(self, snapshot: BookSnapshot) -> None:
+        self._levels.load(snapshot)
+        self._history.last = snapshot.sequence
+        self._held.missing = []  # the snapshot contains them
+        self._is_renewing = self._is_flawed = False
+        self._renumbering.note_time(snapshot.timestamp)
+        self._state = _State.LIVE
+
+    # -- held deltas -------------------------------------------------------------------------------
+
+    def _take_held(self) -> list[BookDelta]:
+        held = self._held.take()
+        if held:
+            self.released_since = self._held.since
+        return held
+
     def _release_held(self, local: int) -> list[Level2]:
-        """Give the rows that are held, without a snapshot among them."""
+        """Make the rows of the held deltas, without a snapshot among them."""
         held = self._take_held()
-        self._holes = []
-        if held and self._began is None:
+        self._held.missing = []
+        if held and self._history.began is None:
             self._begin_with(held)
         rows: list[Level2] = []
         for delta in held:
-            rows.extend(self._give(delta, local + len(rows)))
+            rows.extend(self._history.rows_of(delta, local + len(rows)))
         return rows
 
-    def _hold(self, delta: BookDelta, local: int) -> None:
-        if not self._held:
-            self._held_since = local
-        self._held.append(delta)
-
-    def _take_held(self) -> list[BookDelta]:
-        held, self._held = self._held, []
-        if held:
-            self.released_since = self._held_since
-        return held
-
     def _begin_with(self, held: Sequence[BookDelta]) -> None:
-        """Begin the history without a snapshot; what is missing among the deltas is missing."""
-        self._began = before = held[0].first_sequence - 1
+        """Begin the history without a snapshot, and note the gaps among the deltas."""
+        self._history.began = before = held[0].first_sequence - 1
         for delta in held:
             if delta.first_sequence > before + 1:
                 gap = BookGap(self.symbol, before + 1, delta.first_sequence - 1, "missing")
                 self.found.append(gap)
             before = max(before, delta.last_sequence)
-
-    def _load(self, snapshot: BookSnapshot) -> None:
-        bids, asks = snapshot.bids, snapshot.asks
-        self._holes = []
-        self._is_renewing = self._is_flawed = False
-        self._note_time(snapshot.timestamp)
-        self._bids = dict(bids)
-        self._asks = dict(asks)
-        self._high_bid = max(self._bids, default=-_INFINITY)
-        self._low_ask = min(self._asks, default=_INFINITY)
-        self._sequence = self._given = snapshot.sequence
-        self._timestamp = snapshot.timestamp
-        # A side that is shorter than the other was not cut off.
-        cut_at = 0 if snapshot.is_whole else max(len(bids), len(asks))
-        self._floor = bids[-1][0] if bids and len(bids) == cut_at else 0.0
-        self._ceiling = asks[-1][0] if asks and len(asks) == cut_at else _INFINITY
-        self._state = _State.LIVE
-
-    def _apply(self, delta: BookDelta) -> None:
-        last = self._sequence
-        for change in delta.changes:
-            if change.sequence <= last:
-                continue
-            is_bid, price = change.side == "buy", change.price
-            levels = self._bids if is_bid else self._asks
-            if not change.size:
-                levels.pop(price, None)  # a level beyond the snapshot's depth: legal
-                continue
-            levels[price] = change.size
-            if is_bid and price > self._high_bid:
-                self._high_bid = price
-            elif not is_bid and price < self._low_ask:
-                self._low_ask = price
-        self._sequence = delta.last_sequence
-        self._timestamp = delta.timestamp
-
-    def _give(self, delta: BookDelta, local: int, up_to: int | None = None) -> list[Level2]:
-        """Make the rows of a delta that were not given yet."""
-        given, last = self._given, delta.last_sequence
-        if up_to is not None and up_to < last:
-            last = up_to
-        rows: list[Level2] = []
-        rowed, before = 0, given
-        for change in delta.changes:
-            sequence = change.sequence
-            if given < sequence <= last:
-                rows.append(_row(delta, change, local + len(rows)))
-                rowed += sequence != before
-                before = sequence
-        if last > given:
-            self._unrowed += last - max(given, delta.first_sequence - 1) - rowed
-            self._given = last
-        return rows
-
-
-def _row(delta: BookDelta, change: BookChange, local: int) -> Level2:
-    return Level2(
-        delta.timestamp, local, delta.symbol, change.sequence, False,
-        change.side, change.price, change.size,
-    )  # fmt: skip
-
-
-def _snapshot_rows(snapshot: BookSnapshot, local: int) -> Iterator[Level2]:
-    symbol, sequence, timestamp, bids, asks, _ = snapshot
-    for side, levels in (("buy", bids), ("sell", asks)):
-        for price, size in levels:
-            yield Level2(timestamp, local, symbol, sequence, True, side, price, size)
-            local += 1

@@ -1,4 +1,4 @@
-"""Waiting for a stream to bring what was asked for, with a progress bar."""
+"""Waiting for a stream to bring its rows, with a progress bar."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ from kucoin_research.streaming.stream import State, Stream
 
 __all__ = ["End", "Limit", "collect", "wait_until_live"]
 
-# Where nothing has moved for so long, a stream will not be live: whatever hinders it is raised.
-# Where there is no network (the symbol list may still be at hand), that is plain after a few tries.
+# If nothing has moved for this many seconds, a stream will not be live: the error is raised.
+# Without a network (the symbol list may still be at hand), a few tries are enough to know.
 _PATIENCE = 30.0
-# One that is to bring little is not waited for as long.
-_SHORTEST_PATIENCE = 15.0
 _PATIENCE_WITHOUT_NETWORK = 3.0
-# Whoever made many connections waits up to a minute for the next one, and others may come first.
+# A stream that is to run for a short time is waited for as long as this.
+_SHORTEST_PATIENCE = 15.0
+# After many connections the next one has to wait up to a minute, and others may come first.
 _LONGEST_HELD = 120.0
 # Short slices: "Interrupt kernel" and Ctrl-C get through on every platform.
 _SLICE = 0.05
-# Seconds between two readings of a virtual clock that is late, and of one that stands still.
+# Seconds between two readings of a virtual clock that is late, and of a clock that stands still.
 _SHORTEST_LOOK = 0.001
 _LONGEST_LOOK = 0.05
 # Seconds for which rows may be on their way, and how many of the newest to look at for that.
@@ -45,7 +45,7 @@ _LAST_ROWS = 0.25
 _NEWEST = 20
 # Each redraw is a handful of messages to a notebook's browser.
 _REDRAW_INTERVAL = 0.25
-# Their timestamp is not when they happened: an open time, a settlement, this machine's clock.
+# Their timestamp is not the time of an event: an open time, a settlement, this machine's clock.
 _TIMED_OTHERWISE: frozenset[type[Record]] = frozenset({Candle, FundingRate, Status})
 _UTC_NS = pl.Datetime("ns", "UTC")
 
@@ -62,7 +62,7 @@ class Limit:
 
     @classmethod
     def of(cls, minutes: float | None, seconds: float | None, rows: int | None) -> Self:
-        """Check and combine what a user gave.
+        """Check and combine a user's arguments.
 
         Raises
         ------
@@ -81,7 +81,7 @@ class Limit:
     def patience(self) -> float:
         """Seconds for which nothing may move until the stream is live.
 
-        As many as it is to bring rows for, but at least 15 and at most 30.
+        The length of the collection, but at least 15 and at most 30.
         """
         if self.seconds is None:
             return _PATIENCE
@@ -90,15 +90,15 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """Where a collection ends: nothing behind it belongs to what was asked for.
+    """The end of a collection; later rows do not belong to it.
 
     Attributes
     ----------
     arrival_ns
-        By the clock that stamps the rows, ns UTC; ``None`` where no time was set.
+        By the clock that stamps the rows, ns UTC; ``None`` if no time was set.
     venue_ns
-        By the venue's clock, where that is a virtual one and could be read: rows are cut by it as
-        far as they say when they happened, since a moment of ours is long there.
+        By the venue's clock, if that is a virtual one and could be read. Rows that say when they
+        happened are cut by it, since a moment of this machine's clock is long there.
     rows
         The most of each channel.
     """
@@ -108,7 +108,7 @@ class End:
     rows: int | None = None
 
     def cut(self, frame: pl.DataFrame, channel: Channel) -> pl.DataFrame:
-        """Leave out of a channel's rows what lies behind the end; status rows come whole."""
+        """Leave out a channel's rows behind the end; status rows are all kept."""
         if channel.record is Status:
             return frame
         by, end_ns = "local_timestamp", self.arrival_ns
@@ -135,30 +135,30 @@ def collect(
     patience: float | None = None,
     on_end: Callable[[End], int | None] | None = None,
 ) -> bool:
-    """Wait until a stream has brought what the limit asks for.
+    """Wait until a stream has reached a limit.
 
     With ``limit.seconds``, and an exchange in real time, that takes no longer than these once the
-    stream is live; where its virtual clock slips behind, up to ``limit.patience`` more.
+    stream is live. If its virtual clock slips behind, it takes up to ``limit.patience`` more.
 
     Parameters
     ----------
     stream
         Running.
     channels
-        Whose rows count; ``status`` does not, as nobody knows how much of it will come.
+        Their rows count, except those of ``status``, as it is unknown how many of these will come.
     limit
         When to stop.
     progress
         Whether to show a bar with rows, messages/s and, at the end, the verdict.
     on_look
-        Called here, at each look at the stream: some twenty times a second.
+        Called on this thread, at each look at the stream: some twenty times a second.
     patience
-        Seconds that are left until something is to move; those of the limit unless given. Whenever
-        something has, it has those of the limit again until it is to be live.
+        Seconds that are left until something must move; those of the limit unless given. Whenever
+        something has moved, there are those of the limit again.
     on_end
-        Called at the end, also that of an interrupt, but not where an error is raised: to stop the
-        stream, and to tell how many rows are handed out, which the bar shows then. Without a number
-        it shows all that have come.
+        Called at the end, also after an interrupt, but not when an error is raised. It stops the
+        stream and returns the number of rows that are handed out, for the bar. If it returns
+        ``None``, the bar shows all that have come.
 
     Returns
     -------
@@ -168,7 +168,7 @@ def collect(
     Raises
     ------
     NetworkError, ExchangeError, StreamError
-        Whatever kept the stream from becoming live at all.
+        The error that kept the stream from becoming live at all.
     """
     wanted = map(parse_channel, channels)
     counted = [str(channel) for channel in wanted if channel.record is not Status]
@@ -177,9 +177,11 @@ def collect(
         bar = _Bar(stream, counted, limit, shown=progress)
         look = _Look(bar, on_look)
         wait_until_live(
-            stream, limit.patience if patience is None else patience, renewed=limit.patience,
+            stream,
+            limit.patience if patience is None else patience,
+            renewed=limit.patience,
             on_wait=lambda: look(0.0),
-        )  # fmt: skip
+        )
         end, remark = _wait_until_done(stream, counted, limit, look), ""
     except KeyboardInterrupt:
         end, remark = End(rows=limit.rows), "interrupted"
@@ -202,7 +204,7 @@ def wait_until_live(
     renewed: float | None = None,
     on_wait: Callable[[], object] | None = None,
 ) -> None:
-    """Wait until a stream that was just started is live, as long as it gets on.
+    """Wait until a stream that was just started is live, as long as it makes progress.
 
     A stream of hundreds of symbols takes a minute: subscriptions keep to the exchange's limits.
 
@@ -211,16 +213,17 @@ def wait_until_live(
     stream
         Running.
     patience
-        Seconds to wait while nothing moves; fewer, while the exchange cannot be reached at all.
+        Seconds to wait while nothing moves; fewer while the exchange cannot be reached at all.
     renewed
-        And so many once something has: a connection was opened, or a subscription answered.
+        Seconds to wait once something has moved: a connection was opened, or a subscription
+        answered. As ``patience`` when left out.
     on_wait
-        Called here, twenty times a second or more often.
+        Called on this thread, twenty times a second or more often.
 
     Raises
     ------
     NetworkError, ExchangeError, StreamError
-        Whatever kept the stream from becoming live.
+        The error that kept the stream from becoming live.
     """
     began = moved_at = stream.clock.monotonic()
     progress = stream.progress
@@ -240,7 +243,7 @@ def wait_until_live(
         if on_wait is not None:
             on_wait()
         check()
-        # Of a fast clock, the moment at which it is live is to be known well.
+        # With a fast clock, a moment more would be many of the venue's seconds.
         stream.stopping.wait(_SLICE / max(stream.simulation or 1.0, 1.0))
     if stream.state is State.STOPPED:
         raise StreamStopped(f"{stream.name!r} was stopped from elsewhere")
@@ -259,13 +262,13 @@ def _raise_if_failed(stream: Stream) -> None:
 
 
 def _wait_until_done(stream: Stream, channels: Sequence[str], limit: Limit, look: _Look) -> End:
-    # Whatever the venue's clock does, and however slowly it tells: this is the end.
+    # The end even if the venue's clock stands still or cannot be read.
     over_at = None
     if limit.seconds is not None:
         over_at = stream.clock.monotonic() + limit.seconds + limit.patience
     stream.rest.end_by(over_at)
     clock = _VenueClock(stream, channels)
-    # Stopped by somebody else: what is there is what was wanted.
+    # A stream that is stopped from elsewhere ends the collection: its rows are the result.
     while stream.state is not State.STOPPED:
         _raise_if_failed(stream)
         check()
@@ -287,7 +290,7 @@ def _wait_until_done(stream: Stream, channels: Sequence[str], limit: Limit, look
 
 
 def _wait_for_the_last(stream: Stream, channels: Sequence[str], end: End) -> None:
-    """Wait for what happened before the end and is on its way still, where a moment is long."""
+    """Wait for rows of events before the end that are still on their way, on a fast venue."""
     if end.venue_ns is None:
         return
     waiting = set(_that_say_when(channels))
@@ -302,7 +305,7 @@ def _wait_for_the_last(stream: Stream, channels: Sequence[str], end: End) -> Non
 
 
 def _that_say_when(channels: Sequence[str]) -> list[str]:
-    """Choose the channels whose rows say when at the venue they happened."""
+    """Choose the channels whose rows say when they happened at the venue."""
     return [name for name in channels if parse_channel(name).record not in _TIMED_OTHERWISE]
 
 
@@ -311,7 +314,7 @@ def _is_past(stream: Stream, moment: float | None) -> bool:
 
 
 class _Look:
-    """What is done at each look at the stream, besides looking."""
+    """Updates the bar and calls the caller's function at each look at the stream."""
 
     def __init__(self, bar: _Bar, also: Callable[[], object] | None) -> None:
         self._bar = bar
@@ -327,12 +330,12 @@ class _VenueClock:
     """Seconds on the venue's clock since a stream was live: our own, or that of a simulation.
 
     A virtual clock is read by REST, at the start and when it should have reached the end. In
-    between it is estimated from its speed; as it may slip behind but never runs ahead, an estimate
-    is never too low by more than the last reading took.
+    between it is estimated from its speed. It may slip behind but never runs ahead, so an estimate
+    is too low by no more than the time that the last reading took.
 
-    What it said when the stream was live lies between two bounds: what the first reading said, and
-    that less what its speed makes of the time since. Where it is fast, these are seconds apart; the
-    first row says where between them.
+    Its time at the moment when the stream was live lies between two bounds. The upper one is the
+    first reading, the lower one is that less the time since, at its speed. With a fast clock these
+    are seconds apart, and the time of the first row decides between them.
     """
 
     def __init__(self, stream: Stream, channels: Sequence[str]) -> None:
@@ -361,7 +364,7 @@ class _VenueClock:
         return min(moments, default=None)
 
     def _settle(self) -> None:
-        """Have the first row say what the clock said when the stream was live."""
+        """Let the first row decide which time it was when the stream was live."""
         if self._is_settled or self._origin_ns is None or self._first_read_ns is None:
             return
         first_ns = self._first_row_ns()
@@ -370,7 +373,7 @@ class _VenueClock:
             self._is_settled = True
 
     def _read(self) -> int | None:
-        """Ask the venue; ``None`` where it does not answer, which must not end a collection."""
+        """Ask the venue; ``None`` if it does not answer, which must not end a collection."""
         market = self._stream.subscriptions[0].market
         try:
             return self._stream.rest.server_time(market)
@@ -378,11 +381,11 @@ class _VenueClock:
             return None
 
     def elapsed(self) -> float:
-        """Give the seconds, estimated where the clock is virtual."""
+        """Return the seconds, estimated if the clock is virtual."""
         return self._elapsed + (self._clock.monotonic() - self._read_at) * self._speed
 
     def reached(self, seconds: float) -> bool:
-        """Tell whether that much time has passed, for certain where the venue can be asked."""
+        """Return whether this many seconds have passed; a virtual clock is read for that."""
         if self.elapsed() < seconds:
             return False
         if not self._is_virtual:
@@ -398,7 +401,7 @@ class _VenueClock:
         return self._elapsed >= seconds
 
     def end(self, limit: Limit) -> End:
-        """Tell where it has reached the seconds of a limit, which it has."""
+        """Return the moment at which it has reached the seconds of a limit, once it has."""
         assert limit.seconds is not None
         beyond = max(self.elapsed() - limit.seconds, 0.0) / self._speed
         arrival_ns = self._stream.now_ns() - round(beyond * 1e9)
@@ -407,7 +410,7 @@ class _VenueClock:
         return End(arrival_ns, self._origin_ns + round(limit.seconds * 1e9), limit.rows)
 
     def wall_seconds_to(self, seconds: float) -> float:
-        """Give the wall time until it is worth asking again."""
+        """Return the wall time until it is worth asking again."""
         return max((seconds - self.elapsed()) / self._speed, self._pause)
 
 
@@ -423,7 +426,7 @@ class _Bar:
         self._total = limit.seconds if self._by_time else limit.rows
         self._next_redraw = 0.0
         self._elapsed = 0.0
-        self._most = limit.rows  # that are handed out of a channel
+        self._most = limit.rows  # of each channel that are handed out
         self._rows = 0  # at the redraw before
         self._bar: Any = _tqdm(self._total, stream.name, by_time=self._by_time) if shown else None
 
@@ -434,7 +437,7 @@ class _Bar:
             return
         self._next_redraw = now + _REDRAW_INTERVAL
         stream = self._stream
-        # Those of the redraw before: what came since may be beyond the end, and is not handed out.
+        # Those of the redraw before: newer rows may be behind the end, and are not handed out then.
         rows, self._rows = self._rows, self._there()
         self._draw(rows, f"{stream.messages_per_second:,.0f} messages/s", self._state())
 

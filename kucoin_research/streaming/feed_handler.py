@@ -1,18 +1,14 @@
-"""From payloads to rows: decode, drop repeats, keep books in step, stamp, and tell trouble.
+"""From payloads to rows: decode, drop repeats, keep books in step, stamp, and report trouble.
 
-The one place where a message's fate is decided. No threads, no I/O, no clock of its own: the stream
-calls it under its delivery lock and hands the rows on to rings and sinks.
+The fate of each message is decided here. No threads, no I/O, no clock of its own: the stream calls
+it under its delivery lock and hands the rows on to frames and sinks.
 """
 
 from __future__ import annotations
 
-import itertools
-from bisect import insort
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
-from kucoin_research.errors import BookNotReady, shown
 from kucoin_research.exchange.topics import Feed, Topic, subscribed_topic, topics_for
 from kucoin_research.exchange.websocket.decode_classic import (
     Broken,
@@ -25,179 +21,53 @@ from kucoin_research.exchange.websocket.decode_private import AccountNews, Posit
 from kucoin_research.model.arrival_clock import ArrivalClock
 from kucoin_research.model.channels import Market, Subscription
 from kucoin_research.model.integrity import Gap, Tally
-from kucoin_research.model.orderbook import BookDelta, BookSnapshot, OrderBook
+from kucoin_research.model.orderbook import BookDelta, BookSnapshot
 from kucoin_research.model.records import (
     ACCOUNT_CHANNELS,
     ALL_SYMBOLS,
     CHANNELS,
-    PRIVATE_CHANNELS,
-    STAMPED_AS_READ,
     Candle,
-    Level2,
     Position,
     Record,
     Status,
     Trade,
+    local_timestamp_of,
+    symbol_of,
 )
-from kucoin_research.streaming.book_sync import BookGap, BookSync, Received
-from kucoin_research.streaming.gap_fill import Mended, is_behind, mend_all_candles, mend_all_trades
+from kucoin_research.streaming.gap_fill import FILLABLE, STAMP_ROOM, GapFiller, in_order
 from kucoin_research.streaming.handover import Handover
 from kucoin_research.streaming.ledger import SequenceLedger
-from kucoin_research.streaming.staleness import FalseAlarms
+from kucoin_research.streaming.order_books import OrderBooks
+from kucoin_research.streaming.staleness import SilenceWatch
+from kucoin_research.streaming.status_rows import FloodControl, gap_row, status_row
 
-__all__ = ["Batch", "FeedHandler", "FillableGap", "Taken"]
+__all__ = ["Batch", "FeedHandler", "Taken"]
 
+# Messages that do not become exactly one row.
 _NO_RECORDS = (BookDelta, BookSnapshot, AccountNews, ControlMessage, Broken, Ignored)
 
-_BLIND = (
+_BLIND_POSITION = (
     "the mark price moved before the position was told in full, so the columns that such a "
     "message leaves out are null until the position next changes"
 )
 
 
-# Of these REST knows the past, so an outage can be filled.
-_FILLABLE = frozenset({"trade", "candle"})
-# What trades and orders cause, and nothing else.
-_OF_THE_MARKET = frozenset({"ticker", "bbo", "trade", "candle", "level2", "depth5", "depth50"})
-# Where all of them are silent, so many times the usual suspicious silence is put up with.
-_QUIET_TOGETHER = 3
-# Rows that may wait for what belongs before them.
-_MOST_GATED = 100_000
-# So many pages are asked for until the newest trade of one has come over the connection as well.
-# Where it never does, it fell into the outage.
-_MOST_PAGES = 4
-# How often it is told which sequences of a book came without a row, where there are such. With many
-# books less often, so that it stays some rows a minute altogether.
-_RECEIVED_NS = 60_000_000_000
-_RECEIVED_NS_PER_BOOK = 3_000_000_000
-# Rows that had to wait for longer, for what belongs before them, are told.
-_TOLD_WAIT_NS = 1_000_000_000
-# Before the first of the rows that wait so many stamps are left free, 1 ns each, for what REST will
-# bring. A day of candles of 1 min is less; of more, some share their stamps with other rows.
-_ROOM = 2_000
-# A flood of garbage must not wash all else out of the status channel.
-_TOLD_AT_ONCE = 20
-_FIRST_WHILE_NS = 1_000_000_000
-_LONGEST_WHILE_NS = 60_000_000_000
-
-_Key: TypeAlias = tuple[type[Record], str]
-
-
 class Batch(NamedTuple):
-    """What a read brought: rows in arrival order, and messages for the conversation."""
+    """The result of a read: rows in arrival order, and messages for the conversation."""
 
     rows: list[Record]
     controls: list[ControlMessage]
 
 
-class FillableGap(NamedTuple):
-    """An outage of one channel and symbol that REST may fill.
-
-    ``last_sequence`` is that of the last trade before it, ``last_opens`` the open times (ns UTC) of
-    the last candles, by interval. ``is_silent`` says that it may be no outage, but a quiet market,
-    and that it goes on. ``number`` is another one after each further outage.
-    """
-
-    record: type[Record]
-    symbol: str
-    market: Market
-    last_sequence: int | None
-    last_opens: dict[str | None, int]
-    is_silent: bool = False
-    number: int = 0
-
-
 class Taken(NamedTuple):
-    """What taking over from another connection brought.
+    """The result of taking over from another connection.
 
-    ``stalled`` names the channels and symbols that had been silent on it, though they spoke.
+    ``stalled`` names the channels and symbols that had been silent on the other connection,
+    although the exchange sent messages of them.
     """
 
     rows: list[Record]
     stalled: list[tuple[str, str]]
-
-
-@dataclass(slots=True)
-class _Part:
-    """One outage, and the rows that came behind it."""
-
-    began: int
-    gap: Gap | None = None  # once the outage is over
-    held: list[Record] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class _Gate:
-    """Keeps the rows of a channel and symbol back until what belongs before them has come.
-
-    Before REST has filled one outage, the next may come: each is a part.
-    """
-
-    tally: Tally
-    market: Market
-    parts: list[_Part]
-    is_armed: bool = False  # after a silence of which nobody knows whether it was an outage
-    tries: int = 0  # pages of which the newest trade had not come over the connection
-    number: int = 0  # another one whenever a page that was asked for before may be too old
-
-    @property
-    def can_be_filled(self) -> bool:
-        return self.is_armed or self.parts[-1].gap is not None
-
-    @property
-    def held(self) -> list[Record]:
-        """The rows that come behind all outages so far."""
-        return self.parts[-1].held
-
-    def hold(self, row: Record, local: int) -> int:
-        """Keep a row back that was read now, with a stamp of its own; gives the next one's."""
-        if not self.held:
-            local += _ROOM
-        self.held.append(row._replace(local_timestamp=local))
-        return local + 1
-
-    @property
-    def waiting(self) -> int:
-        """How many rows are kept back."""
-        return sum(len(part.held) for part in self.parts)
-
-    def part(self, began: int) -> _Part:
-        """Give the part of an outage that began then, or still lasts."""
-        last = self.parts[-1]
-        if last.gap is not None or last.held:
-            last = _Part(began)
-            self.parts.append(last)
-        return last
-
-
-class _Flood:
-    """Has the first of many troubles told one by one, and then how many there were.
-
-    So many are told at once, and as many again after a while, which doubles as long as it goes on.
-    """
-
-    def __init__(self) -> None:
-        self.untold = 0
-        self._told = 0
-        self._ends = 0  # of the while, ns
-        self._while = _FIRST_WHILE_NS
-
-    def may_tell(self, now_ns: int) -> bool:
-        """Tell whether this one is told; else it is counted."""
-        if now_ns >= self._ends:
-            goes_on = self._told >= _TOLD_AT_ONCE and now_ns < self._ends + self._while
-            self._while = min(2 * self._while, _LONGEST_WHILE_NS) if goes_on else _FIRST_WHILE_NS
-            self._ends, self._told = now_ns + self._while, 0
-        if self._told >= _TOLD_AT_ONCE:
-            self.untold += 1
-            return False
-        self._told += 1
-        return True
-
-    def take_untold(self) -> int:
-        """Give how many were not told, once."""
-        untold, self.untold = self.untold, 0
-        return untold
 
 
 class FeedHandler:
@@ -206,23 +76,24 @@ class FeedHandler:
     Parameters
     ----------
     subscriptions
-        What was asked for; anything else that arrives is left out.
+        The channels and symbols asked for; messages of others are left out.
     feed
-        Which of KuCoin's protocols brings it.
+        The protocol of KuCoin that brings them.
 
     Attributes
     ----------
     ledger
-        The account of what went into the rows and what is missing.
-    books
-        By symbol, those whose level 2 was asked for.
-    seeking
-        The symbols whose book looks for a snapshot; empty when all that speak are in step.
+        The account of the rows and of everything that is missing.
+    order_books, books, seeking
+        The order books; by symbol, those whose level 2 was asked for; and the symbols whose book
+        looks for a snapshot.
+    gap_filler
+        Holds rows back until REST has filled an outage.
     broken
         Messages that did not decode, whatever their topic.
     not_read
-        Spans of stamps (from, and up to but not with) that are not of the reading, ascending: what
-        REST brought, and rows of a book that waited for a snapshot.
+        Spans of stamps (from, and up to but not with) of rows that were not read then, ascending:
+        rows from REST, and rows of a book that waited for a snapshot.
 
     Notes
     -----
@@ -232,33 +103,34 @@ class FeedHandler:
     def __init__(self, subscriptions: Iterable[Subscription], feed: Feed = Feed.CLASSIC) -> None:
         self.ledger = SequenceLedger()
         self.broken = 0
-        self.books: dict[str, BookSync] = {}
-        self.seeking: set[str] = set()
         self.not_read: list[tuple[int, int]] = []
         self._clock = ArrivalClock()
-        self._false_alarms = FalseAlarms()
-        self._flood = _Flood()
-        self._received_at = 0  # when it is told next what came without a row, ns
-        self._unsure: set[str] = set()  # books that may have become crossed, or be so no more
-        self._accounted: dict[str, int] = {}  # stamp of the last account of each book
+        self._flood = FloodControl()
         self._positions = Positions()
-        self._gates: dict[_Key, _Gate] = {}
-        self._numbers = itertools.count(1)  # of outages
-        self._markets: dict[str, Market] = {}
-        # A topic may feed two channels: when its message breaks, both are short of it.
+        # A topic may feed two channels: when its message is broken, it is missing in both.
         self._by_topic: dict[str, list[Tally]] = {}
+        markets: dict[str, Market] = {}
+        books: dict[str, Tally] = {}
         for channel, symbol, market in subscriptions:
-            told_of = ALL_SYMBOLS if channel.name in ACCOUNT_CHANNELS else symbol
-            self._markets[symbol] = market
-            tally = self.ledger.open(channel.record, channel.name, told_of)
+            counted_as = ALL_SYMBOLS if channel.name in ACCOUNT_CHANNELS else symbol
+            markets[symbol] = market
+            tally = self.ledger.open(channel.record, channel.name, counted_as)
             for topic in topics_for(channel, symbol, market, feed):
                 tallies = self._by_topic.setdefault(str(topic), [])
                 if tally not in tallies:
                     tallies.append(tally)
             if channel.name == "level2":
-                self.books[symbol] = BookSync(symbol, seeds_itself=feed is Feed.PRO)
-        self._received_every = max(_RECEIVED_NS, _RECEIVED_NS_PER_BOOK * len(self.books))
+                books[symbol] = tally
+        self.order_books = OrderBooks(
+            books, self._clock, self.not_read, seeds_itself=feed is Feed.PRO
+        )
+        self.books = self.order_books.books
+        self.seeking = self.order_books.seeking
+        self.gap_filler = GapFiller(self.ledger, self._clock, markets, self.not_read)
+        self._gates = self.gap_filler.gates
+        self._silence_watch = SilenceWatch(self.ledger, self._is_delivering)
 
+    # -- messages ----------------------------------------------------------------------------------
     def take(
         self,
         payloads: Sequence[bytes],
@@ -277,8 +149,8 @@ class FeedHandler:
         now_ns
             Wall time of the read, ns UTC.
         overlap
-            Where another connection is about to take over, it is told of each message; where this
-            one has just taken over, it tells which are repeats.
+            While another connection is about to take over: learns of each message. After this one
+            has taken over: knows which messages are repeats.
         """
         rows: list[Record] = []
         controls: list[ControlMessage] = []
@@ -286,12 +158,15 @@ class FeedHandler:
         local = self._clock.begin(now_ns)
         for payload in payloads:
             item = decode(payload, local)
+            # Before anything is left out: the two connections are compared by all they bring.
             if overlap is not None and not isinstance(item, ControlMessage | Ignored):
                 if not overlap.is_over:
                     overlap.saw(item)
                 elif overlap.repeats(item):
                     continue
             if not isinstance(item, _NO_RECORDS):
+                # item[2] is the symbol. The gate comes before the ledger: the ledger counts rows
+                # in the order in which they are delivered, and these wait.
                 if gates and (gate := gates.get((item.__class__, item[2] or ""))) is not None:
                     local = gate.hold(item, local)
                 elif accepts(item):
@@ -301,215 +176,25 @@ class FeedHandler:
                 controls.append(item)
             else:
                 local = self._take_other(item, local, rows)
-        if self.books and now_ns >= self._received_at:
-            local = self._tell_received(now_ns, local, rows)
-        self._clock.end(self._tell_crossings(local, rows))
+        if self.books and now_ns >= self.order_books.report_at:
+            local = self.order_books.report_received(now_ns, local, rows)
+        # Behind all rows of the read: a book that is crossed between two of them is not seen so.
+        self._clock.end(self.order_books.report_crossings(local, rows))
         return Batch(rows, controls)
-
-    def _tell_received(self, now_ns: int, local: int, rows: list[Record]) -> int:
-        """Tell now and then what came without a row, so that rows alone prove what is whole."""
-        is_first = self._received_at == 0
-        self._received_at = now_ns + self._received_every
-        for book in () if is_first else self.books.values():
-            if book.has_unrowed:
-                local = self._tell_of(book, local, rows)
-        return local
-
-    def _tell_crossings(self, local: int, rows: list[Record]) -> int:
-        """Tell of the books that have become crossed, or are so no more.
-
-        Once a read: what comes and goes within one match, nobody has seen.
-        """
-        for symbol in sorted(self._unsure):
-            book, tally = self.books[symbol], self._book_tally(symbol)
-            is_crossed = book.is_crossed
-            if is_crossed == tally.is_crossed:
-                continue
-            tally.cross(local, is_over=not is_crossed)
-            event, detail = "crossed", "a bid is at the best ask or above it: not served meanwhile"
-            if not is_crossed:
-                event, detail = "uncrossed", f"after {tally.crossed[-1].seconds or 0.0:.3f} s"
-            rows.append(_status(local, event, symbol, "level2", detail))
-            local += 1
-        self._unsure.clear()
-        return local
-
-    def account(self, now_ns: int) -> list[Record]:
-        """Tell of each book which of its sequences so far came without a row."""
-        rows: list[Record] = []
-        local = self._clock.begin(now_ns)
-        for book in self.books.values():
-            local = self._tell_of(book, local, rows)
-        self._clock.end(local)
-        return rows
-
-    def gaps_to_come(self) -> list[Status]:
-        """Make the rows of gaps that were told, but whose place is among rows that still wait.
-
-        Whoever takes rows from now on needs them: what lies around such a gap comes to him, and
-        the telling of it has passed. In order of time.
-        """
-        waiting = [
-            (gate.tally, part.gap)
-            for gate in self._gates.values()
-            for part in gate.parts
-            if part.gap is not None
-        ]
-        for book in self.books.values():
-            tally = self._book_tally(book.symbol)
-            waiting += [(tally, gap) for gap in _gaps_behind(book.waits_from, tally)]
-        rows = [_tell_hole(gap, tally, gap.ended) for tally, gap in waiting]
-        return sorted(rows, key=lambda row: row.local_timestamp or 0)
-
-    def _tell_of(self, book: BookSync, local: int, rows: list[Record]) -> int:
-        received = book.take_received()
-        if received is not None:
-            rows.append(_received(received, book.symbol, local))
-            self._accounted[book.symbol] = local
-            local += 1
-        return local
 
     def _take_other(
         self, item: Decoded, local: int, rows: list[Record], read_at: int | None = None
     ) -> int:
-        """Take what becomes several rows, or none; stamped ``read_at`` if that is given."""
+        """Take a message of several rows, or of none; stamped ``read_at`` if that is given."""
         if isinstance(item, BookDelta):
-            return self._take_delta(item, local, rows, read_at)
+            return self.order_books.take_delta(item, local, rows, read_at)
         if isinstance(item, AccountNews):
             return self._take_news(item, local, rows, read_at)
         if isinstance(item, BookSnapshot):
-            return self._take_seed(item, local, rows)
+            return self.order_books.take_seed(item, local, rows)
         if isinstance(item, Broken):
-            rows.extend(self._tell_broken(item, local))
+            rows.extend(self._report_broken(item, local))
             return local + 1
-        return local
-
-    def hold(
-        self, payloads: Sequence[bytes], decoder: Decodes, now_ns: int, overlap: Handover
-    ) -> list[ControlMessage]:
-        """Keep the messages of a connection that is to take over; gives those of its talk."""
-        controls: list[ControlMessage] = []
-        local = self._clock.begin(now_ns)
-        for payload in payloads:
-            item = decoder.decode(payload, local)
-            if isinstance(item, ControlMessage):
-                controls.append(item)
-            elif not isinstance(item, Ignored):
-                if isinstance(item, Trade | Candle):
-                    local += _ROOM  # REST may have to bring what belongs before it
-                    item = item._replace(local_timestamp=local)
-                overlap.hold(item, now_ns, local)
-                local += _rows_of(item)
-        self._clock.end(local)
-        return controls
-
-    def take_over(
-        self, overlap: Handover, topics: Iterable[Topic], drained_ns: int, now_ns: int
-    ) -> Taken:
-        """Go on with the connection whose messages were held.
-
-        Parameters
-        ----------
-        overlap
-            What it has brought, and what the other one has.
-        topics
-            Of both connections.
-        drained_ns
-            Local time at which the other connection had nothing more to read: what both were sent
-            before has come over both.
-        now_ns
-            Wall time, ns UTC.
-        """
-        rows: list[Record] = []
-        local = self._clock.begin(now_ns)
-        stalled = [t for t in self._fed_by(topics) if self._has_stalled(t, overlap, drained_ns)]
-        for tally in stalled:
-            local = self._begin_stall(tally, local, rows)
-        for read_at, item in overlap.fresh():
-            local = self._take_held(item, read_at, local, rows)
-        self._clock.end(self._tell_crossings(local, rows))
-        return Taken(_in_order(rows), [(tally.channel, tally.symbol) for tally in stalled])
-
-    @staticmethod
-    def _has_stalled(tally: Tally, overlap: Handover, drained_ns: int) -> bool:
-        if tally.last_local is None:
-            return False
-        kind = BookDelta if tally.channel == "level2" else CHANNELS[tally.channel]
-        since = overlap.stalled_since(kind, tally.symbol)
-        return since is not None and since < drained_ns
-
-    def _begin_stall(self, tally: Tally, local: int, rows: list[Record]) -> int:
-        began = local if tally.last_local is None else tally.last_local
-        tally.arrivals.pause()
-        if tally.channel == "level2":
-            self.books[tally.symbol].note_cause("stalled")  # its sequences tell what is missing
-            return local
-        gap = Gap("stalled", None, None, began, local)
-        tally.gaps.append(gap)
-        rows.append(_tell_hole(gap, tally, local))
-        if tally.channel in _FILLABLE:
-            self._begin_part(tally, began).gap = gap
-        return local + 1
-
-    def _take_held(self, item: Decoded, read_at: int, local: int, rows: list[Record]) -> int:
-        """Take what another connection has brought, stamped as it was read.
-
-        Where the one before has brought a row of the same kind and symbol later than that, it is
-        stamped now: rows of a symbol stand in the order of their stamps.
-        """
-        if isinstance(item, BookSnapshot) and self._is_known(item):
-            return local
-        if isinstance(item, _NO_RECORDS):
-            stamp = read_at if self._goes_behind(item, read_at) else None
-            return self._take_other(item, local, rows, stamp)
-        gate = self._gates.get((item.__class__, item[2] or ""))
-        if gate is not None:
-            gate.held.append(item)
-            return local
-        stamp = read_at if read_at > self.ledger.last_local(item.__class__, item[2]) else local
-        if self.ledger.accepts(item):
-            rows.append(item._replace(local_timestamp=stamp))
-            return max(local, stamp + 1)
-        return local
-
-    def _goes_behind(self, item: Decoded, read_at: int) -> bool:
-        """Tell whether the rows of a message, stamped so, go behind those there are."""
-        if isinstance(item, BookDelta):
-            book = self.books.get(item.symbol)
-            # Else the rows of other messages may come with it.
-            is_alone = book is not None and book.is_settled
-            last = self.ledger.last_local(Level2, item.symbol)
-            # What was accounted for was given before.
-            return is_alone and read_at > max(last, self._accounted.get(item.symbol, 0))
-        if isinstance(item, AccountNews):
-            kinds = {(row.__class__, row[2]) for row in item.records}
-            return all(read_at > self.ledger.last_local(*kind) for kind in kinds)
-        return False
-
-    def _is_known(self, seed: BookSnapshot) -> bool:
-        # The first message of a connection that takes over: no news for a book that is in step.
-        book = self.books.get(seed.symbol)
-        return book is not None and book.is_ready and seed.sequence <= book.sequence
-
-    def _take_delta(
-        self, delta: BookDelta, local: int, rows: list[Record], read_at: int | None
-    ) -> int:
-        book = self.books.get(delta.symbol)
-        if book is None:
-            return local
-        released, gap = book.on_delta(delta, local if read_at is None else read_at)
-        local = self._keep(book, released, () if gap is None else (gap,), local, rows)
-        return self._tell_late(book, local, rows) if book.late else local
-
-    def _tell_late(self, book: BookSync, local: int, rows: list[Record]) -> int:
-        """Take what came after all out of the gaps it was told missing in."""
-        tally = self._book_tally(book.symbol)
-        for first, last in book.late:
-            tally.mend(first, last)
-            detail = f"{last - first + 1} sequences came late, out of order"
-            rows.append(_status(local, "filled", book.symbol, "level2", detail, first, last))
-            local += 1
-        book.late.clear()
         return local
 
     def _take_news(
@@ -525,110 +210,24 @@ class FeedHandler:
             rows.append(row._replace(local_timestamp=stamp))
             local = max(local, stamp + 1)
             if is_blind:
-                rows.append(_status(local, "partial", row[2], "position", _BLIND))
+                symbol = symbol_of(row)
+                rows.append(status_row(local, "partial", symbol, "position", _BLIND_POSITION))
                 local += 1
         return local
 
-    def _take_seed(self, seed: BookSnapshot, local: int, rows: list[Record]) -> int:
-        book = self.books.get(seed.symbol)
-        if book is None:
-            return local
-        released, gaps = book.on_seed(seed, local)
-        return self._keep(book, released, gaps, local, rows)
-
-    def _keep(
-        self,
-        book: BookSync,
-        released: list[Level2],
-        gaps: Sequence[BookGap],
-        local: int,
-        rows: list[Record],
-    ) -> int:
-        tally = self._book_tally(book.symbol)
-        heard_before = tally.last_local
-        for row in released:
-            self.ledger.accepts(row)
-        rows.extend(released)
-        if released:
-            local = max(local, (released[-1].local_timestamp or 0) + 1)
-        if book.released_since is not None:
-            since, book.released_since = book.released_since, None
-            if released:
-                self._note_not_read(local - len(released), local)
-                local = self._tell_wait(tally, len(released), since, local, rows)
-        if book.found:
-            gaps = [*book.found, *gaps]
-            book.found = []
-        for received in book.received:
-            rows.append(_received(received, book.symbol, local))
-            local += 1
-        book.received.clear()
-        for gap in gaps:
-            rows.append(self._tell_gap(gap, tally, heard_before, local))
-            local += 1
-        _look_at(book, tally)
-        self._unsure.add(book.symbol)
-        if not book.is_settled:
-            self.seeking.add(book.symbol)
-        elif book.symbol in self.seeking or not tally.is_synced:
-            self.seeking.discard(book.symbol)
-            tally.is_synced = True
-            detail = f"in step at sequence {book.sequence}"
-            rows.append(
-                _status(local, "book_ready", book.symbol, "level2", detail, book.sequence,
-                        book.sequence)
-            )  # fmt: skip
-            local += 1
-        return local
-
-    def snapshot_failed(
-        self, symbol: str, retry_after: float, now_ns: int, now: float
-    ) -> list[Record]:
-        """Have a book ask for its snapshot later; gives the rows that were held for it.
-
-        Parameters
-        ----------
-        symbol
-            Whose book.
-        retry_after
-            Seconds until then.
-        now_ns
-            Wall time, ns UTC, for the stamps.
-        now
-            Monotonic seconds.
-        """
-        book = self.books[symbol]
-        local = self._clock.begin(now_ns)
-        rows: list[Record] = []
-        released = book.snapshot_failed(now, retry_after, local)
-        local = self._keep(book, released, (), local, rows)
-        self._clock.end(self._tell_crossings(local, rows))
-        return rows
-
-    def take_snapshot(self, snapshot: BookSnapshot, now_ns: int, now: float) -> list[Record]:
-        """Give a REST snapshot to its book.
-
-        Parameters
-        ----------
-        snapshot
-            As REST gave it.
-        now_ns
-            Wall time, ns UTC, for the stamps.
-        now
-            Monotonic seconds.
-
-        Returns
-        -------
-        list[Record]
-            The rows released, with a status row when the book is in step again.
-        """
-        book = self.books[snapshot.symbol]
-        local = self._clock.begin(now_ns)
-        rows: list[Record] = []
-        released, gaps = book.on_snapshot(snapshot, local, now)
-        local = self._keep(book, released, gaps, local, rows)
-        self._clock.end(self._tell_crossings(local, rows))
-        return rows
+    def _report_broken(self, item: Broken, local: int) -> list[Status]:
+        self.broken += 1
+        tallies = self._by_topic.get(subscribed_topic(item.topic or ""), [])
+        for tally in tallies:
+            tally.broken += 1
+        if not self._flood.may_report(local):
+            return []
+        symbol = tallies[0].symbol if tallies else None
+        channel = tallies[0].channel if len(tallies) == 1 else None
+        where = f" (topic {item.topic[:100]!r})" if item.topic else ""
+        unreported = self._flood.take_unreported()
+        also = f"; {unreported:,} more before it" if unreported else ""
+        return [status_row(local, "broken", symbol, channel, f"{item.reason}{where}{also}")]
 
     def note(
         self,
@@ -642,51 +241,147 @@ class FeedHandler:
         """Make a status row, stamped like any other."""
         local = self._clock.begin(now_ns)
         self._clock.end(local + 1)
-        return _status(local, event, symbol, channel, detail)
+        return status_row(local, event, symbol, channel, detail)
+
+    # -- a connection that takes over from another -------------------------------------------------
+    def hold(
+        self, payloads: Sequence[bytes], decoder: Decodes, now_ns: int, overlap: Handover
+    ) -> list[ControlMessage]:
+        """Hold the messages of a connection that is to take over.
+
+        Returns those that are meant for its conversation.
+        """
+        controls: list[ControlMessage] = []
+        local = self._clock.begin(now_ns)
+        for payload in payloads:
+            item = decoder.decode(payload, local)
+            if isinstance(item, ControlMessage):
+                controls.append(item)
+            elif not isinstance(item, Ignored):
+                if isinstance(item, Trade | Candle):
+                    local += STAMP_ROOM  # REST may have to bring the rows before it
+                    item = item._replace(local_timestamp=local)
+                overlap.hold(item, now_ns, local)
+                local += _rows_of(item)
+        self._clock.end(local)
+        return controls
+
+    def take_over(
+        self, overlap: Handover, topics: Iterable[Topic], drained_ns: int, now_ns: int
+    ) -> Taken:
+        """Go on with the connection whose messages were held.
+
+        Parameters
+        ----------
+        overlap
+            The messages of both connections.
+        topics
+            Of both connections.
+        drained_ns
+            Local time at which the other connection had nothing more to read: everything that was
+            sent to both before has come over both.
+        now_ns
+            Wall time, ns UTC.
+        """
+        rows: list[Record] = []
+        local = self._clock.begin(now_ns)
+        stalled = [t for t in self._fed_by(topics) if _has_stalled(t, overlap, drained_ns)]
+        # Before the held rows are taken: these come behind the outage.
+        for tally in stalled:
+            local = self._begin_stall(tally, local, rows)
+        for read_at, item in overlap.fresh():
+            local = self._take_held(item, read_at, local, rows)
+        self._clock.end(self.order_books.report_crossings(local, rows))
+        return Taken(in_order(rows), [(tally.channel, tally.symbol) for tally in stalled])
+
+    def _begin_stall(self, tally: Tally, local: int, rows: list[Record]) -> int:
+        began = local if tally.last_local is None else tally.last_local
+        tally.arrivals.pause()
+        if tally.channel == "level2":
+            self.books[tally.symbol].note_cause("stalled")  # its sequences show which are missing
+            return local
+        gap = Gap("stalled", None, None, began, local)
+        tally.gaps.append(gap)
+        rows.append(gap_row(gap, tally, local))
+        if tally.channel in FILLABLE:
+            self.gap_filler.begin_outage(tally, began).gap = gap
+        return local + 1
+
+    def _take_held(self, item: Decoded, read_at: int, local: int, rows: list[Record]) -> int:
+        """Take a message that another connection has brought, stamped as it was read.
+
+        If the connection before has brought a row of the same kind and symbol later than that, it
+        is stamped now: rows of a symbol stand in the order of their stamps.
+        """
+        if isinstance(item, BookSnapshot) and self.order_books.is_known(item):
+            return local
+        if isinstance(item, _NO_RECORDS):
+            stamp = read_at if self._goes_behind(item, read_at) else None
+            return self._take_other(item, local, rows, stamp)
+        symbol = symbol_of(item)
+        gate = self._gates.get((item.__class__, symbol or ""))
+        if gate is not None:
+            gate.held.append(item)
+            return local
+        stamp = read_at if read_at > self.ledger.last_local(item.__class__, symbol) else local
+        if self.ledger.accepts(item):
+            rows.append(item._replace(local_timestamp=stamp))
+            return max(local, stamp + 1)
+        return local
+
+    def _goes_behind(self, item: Decoded, read_at: int) -> bool:
+        """Return whether the rows of a message, stamped ``read_at``, go behind all rows so far."""
+        if isinstance(item, BookDelta):
+            return self.order_books.goes_behind(item, read_at)
+        if isinstance(item, AccountNews):
+            kinds = {(row.__class__, symbol_of(row)) for row in item.records}
+            return all(read_at > self.ledger.last_local(*kind) for kind in kinds)
+        return False
+
+    # -- connections, and outages ------------------------------------------------------------------
+    def subscribed(self, topics: Iterable[Topic], now: float, seed_patience: float) -> None:
+        """Note that these subscriptions were acknowledged, at that monotonic time.
+
+        Books of the pro feed most likely get a snapshot within ``seed_patience`` seconds.
+        """
+        for tally in self._fed_by(topics):
+            if tally.channel == "level2":
+                self.order_books.subscribed(tally.symbol, now, seed_patience)
 
     def begin_outage(self, topics: Iterable[Topic], began_ns: int, now_ns: int) -> list[Record]:
-        """Prepare for what a lost connection did not bring; ``began_ns`` is a local time.
+        """Prepare for the rows that a lost connection did not bring.
 
-        Its books start over, what was known of positions is forgotten, and the rows of channels
-        that REST can fill are kept back from now on. Gives a status row for each book of which
-        nobody can tell any more whether something is missing.
+        Its books start over, positions are forgotten, and the rows of channels that REST can fill
+        are held back from now on.
+
+        Parameters
+        ----------
+        topics
+            Of the connection.
+        began_ns
+            Local time from which on nothing was heard, ns UTC.
+        now_ns
+            Wall time, ns UTC.
+
+        Returns
+        -------
+        list[Record]
+            A status row for each book that may from now on lack something unseen.
         """
         rows: list[Record] = []
         local = self._clock.begin(now_ns)
         for tally in self._fed_by(topics):
-            tally.arrivals.pause()
+            tally.arrivals.pause()  # the outage is not one of the topic's own intervals
             if tally.channel == "level2":
-                book = self.books[tally.symbol]
-                had_doubt = tally.doubt is not None
-                book.restart()
-                _look_at(book, tally)
-                if book.seeds_itself:
-                    self.seeking.add(tally.symbol)  # until the seed of the next connection
-                if tally.doubt is not None and not had_doubt:
-                    rows.append(_status(local, "unproven", tally.symbol, "level2", tally.doubt))
-                    local += 1
-                self._unsure.add(tally.symbol)  # it answers no more, for another reason
+                local = self.order_books.restart(tally.symbol, local, rows)
             elif tally.channel == "position":
-                self._positions.forget()
-            elif tally.channel in _FILLABLE and tally.rows:
-                self._begin_part(tally, began_ns)
-        self._clock.end(self._tell_crossings(local, rows))
+                self._positions.forget()  # they may have changed while nothing could arrive
+            elif tally.channel in FILLABLE and tally.rows:
+                # From now on, not from the reconnection: its first messages come before the
+                # outage is known to be over.
+                self.gap_filler.begin_outage(tally, began_ns)
+        self._clock.end(self.order_books.report_crossings(local, rows))
         return rows
-
-    def _begin_part(self, tally: Tally, began_ns: int) -> _Part:
-        """Keep rows back from now on; an outage amid the mending of another is one more part."""
-        gate = self._gates.get((CHANNELS[tally.channel], tally.symbol))
-        if gate is None:
-            gate = self._open_gate(tally, began_ns)
-        gate.is_armed = False  # it is an outage now, whatever the silence before was
-        gate.number = next(self._numbers)
-        return gate.part(began_ns)
-
-    def _open_gate(self, tally: Tally, began_ns: int) -> _Gate:
-        gate = _Gate(tally, self._markets[tally.symbol], [_Part(began_ns)])
-        gate.number = next(self._numbers)
-        self._gates[CHANNELS[tally.channel], tally.symbol] = gate
-        return gate
 
     def end_outage(
         self,
@@ -699,338 +394,24 @@ class FeedHandler:
     ) -> list[Record]:
         """Account for a time in which nothing could arrive on these topics.
 
-        Returns the status rows that tell of it. What can be filled is in ``holes`` from now on; if
-        the outage is not over, it will not be.
+        Returns the status rows that report it. ``gap_filler.gaps`` lists from now on the outages
+        that can be filled. One that is not over will not be.
         """
         rows: list[Record] = []
         tallies = self._fed_by(topics)
         local = self._clock.begin(now_ns)
         for tally, gap in self.ledger.outage(tallies, began_ns, now_ns, cause, is_over=is_over):
             gap = tally.retell(gap, ended=local)  # as the row says, so that a recording agrees
-            rows.append(_tell_hole(gap, tally, local))
+            rows.append(gap_row(gap, tally, local))
             local += 1
-            gate = self._gates.get((CHANNELS[tally.channel], tally.symbol))
-            if gate is not None:
-                gate.parts[-1].gap = gap
-                gate.number = next(self._numbers)
-                for row in self._end_parts(gate, cause, local):
-                    rows.append(row)
-                    local += 1
+            earlier = self.gap_filler.end_outage(tally, gap, local)
+            rows += earlier
+            local += len(earlier)
         self._clock.end(local)
         return rows
-
-    @staticmethod
-    def _end_parts(gate: _Gate, cause: str, local: int) -> list[Status]:
-        """Tell of outages that were over for so short that no connection was settled meanwhile."""
-        told: list[Status] = []
-        for part in gate.parts:
-            if part.gap is None:
-                ended = part.held[0][1] or local  # its arrival
-                part.gap = Gap(cause, None, None, part.began, ended)
-                gate.tally.gaps.append(part.gap)
-                told.append(_tell_hole(part.gap, gate.tally, local + len(told)))
-        return told
-
-    @property
-    def has_open_requests(self) -> bool:
-        """Whether REST is to be asked for something."""
-        return bool(self.seeking or self._gates)
-
-    @property
-    def holes(self) -> list[FillableGap]:
-        """What waits to be filled."""
-        found = (self.hole(*key) for key in self._gates)
-        return [hole for hole in found if hole is not None]
-
-    def hole(self, record: type[Record], symbol: str) -> FillableGap | None:
-        """Give what waits to be filled of a channel and symbol; None where nothing does."""
-        gate = self._gates.get((record, symbol))
-        if gate is None or not gate.can_be_filled:
-            return None
-        tally = gate.tally
-        return FillableGap(
-            record,
-            symbol,
-            gate.market,
-            tally.last_sequence,
-            dict(tally.last_opens),
-            gate.is_armed and not gate.held,
-            gate.number,
-        )
-
-    def doubt(self, channel: str, symbol: str, now_ns: int) -> None:
-        """Have REST asked about a silence, until there is a row behind it.
-
-        Two connections were silent, so that the market was quiet, most likely.
-        """
-        key = (CHANNELS[channel], symbol)
-        tally = self.ledger.tally(*key)
-        if tally is None:
-            return
-        tally.arrivals.was_quiet()
-        self._false_alarms.was_wrong(now_ns)
-        if channel in _FILLABLE and tally.last_local is not None and key not in self._gates:
-            self._open_gate(tally, tally.last_local).is_armed = True
-
-    def silent(self, topics: Iterable[Topic], now_ns: int, shortest_ns: int) -> list[Tally]:
-        """List the accounts of which nothing was heard for suspiciously long."""
-        found = []
-        false_alarms = self._false_alarms.factor(now_ns)
-        for tally in self._fed_by(topics):
-            suspicious_ns = tally.arrivals.suspicious_after_ns
-            if suspicious_ns is None or tally.last_local is None:
-                continue
-            if tally.channel in PRIVATE_CHANNELS:
-                continue
-            after_ns = suspicious_ns * false_alarms
-            silence_ns = now_ns - tally.last_local
-            if silence_ns <= max(after_ns, shortest_ns) or not self._speaks(tally):
-                continue
-            if silence_ns > _QUIET_TOGETHER * after_ns or not self._is_calm(tally, now_ns):
-                found.append(tally)
-        return found
-
-    def _is_calm(self, tally: Tally, now_ns: int) -> bool:
-        """Tell whether nothing happens at a symbol: its other market data is silent as well.
-
-        A topic that stalls does so alone, while a quiet market is silent on all of them.
-        """
-        assert tally.last_local is not None  # its silence has been measured
-        since_ns = (tally.last_local + now_ns) // 2
-        others = [
-            other.last_local
-            for channel in _OF_THE_MARKET - {tally.channel}
-            if (other := self.ledger.tally(CHANNELS[channel], tally.symbol)) is not None
-            and other.last_local is not None
-        ]
-        return bool(others) and all(last < since_ns for last in others)
-
-    def _speaks(self, tally: Tally) -> bool:
-        # Rows that are kept back were heard, too.
-        if tally.channel == "level2":
-            return self.books[tally.symbol].is_ready
-        return (CHANNELS[tally.channel], tally.symbol) not in self._gates
-
-    def fill(self, hole: FillableGap, fetched: Sequence[Record], now_ns: int) -> list[Record]:
-        """Put what REST brought before the rows that were kept back for it.
-
-        What was asked for before another outage was over tells nothing of that one, so it is not
-        taken: it is to be asked for again.
-
-        Parameters
-        ----------
-        hole
-            From ``holes`` or ``hole``, before it was asked for.
-        fetched
-            Trades, or candles of all intervals, ascending; empty when REST has none.
-        now_ns
-            Wall time, ns UTC, for the stamps.
-        """
-        gate = self._gates.get((hole.record, hole.symbol))
-        if gate is None or not gate.can_be_filled or gate.number != hole.number:
-            return []
-        if self._may_ask_again(gate, fetched):
-            return []
-        mended = _mend(hole, fetched, gate)
-        goes_on = gate.is_armed and not gate.held  # it is silent still
-        if gate.is_armed and mended[0].is_whole and not mended[0].rows:
-            return [] if goes_on else self._open(hole.record, hole.symbol, now_ns)
-        local = self._clock.begin(now_ns)
-        rows: list[Record] = []
-        room: int | None = None
-        for at, (part, brought) in enumerate(zip(gate.parts, mended, strict=True)):
-            local = self._tell_stall(gate, part, local, rows)
-            if room is None:
-                room = self._room_before(gate.parts[at:], mended[at:], gate.tally, local)
-            is_last = part.held or not any(each.held for each in gate.parts[at:])
-            local, ended = self._fill_part(gate, part, brought, room, local, rows)
-            room = None if is_last else ended
-        self._clock.end(local)
-        if not goes_on:
-            gate.tally.arrivals.pause()
-            del self._gates[hole.record, hole.symbol]
-        return _in_order(rows)
-
-    @staticmethod
-    def _may_ask_again(gate: _Gate, fetched: Sequence[Record]) -> bool:
-        """Whether another page will show better what came over the connection, and what did not."""
-        page = [row for row in fetched if isinstance(row, Trade)]
-        if gate.is_armed or not is_behind(page, [r for r in gate.held if isinstance(r, Trade)]):
-            return False
-        gate.tries += 1
-        return gate.tries < _MOST_PAGES
-
-    @staticmethod
-    def _tell_stall(gate: _Gate, part: _Part, local: int, rows: list[Record]) -> int:
-        """Tell of an outage that was taken for a silence until now."""
-        if part.gap is not None:
-            return local
-        part.gap = Gap("stalled", None, None, part.began, local)
-        gate.tally.gaps.append(part.gap)
-        rows.append(_tell_hole(part.gap, gate.tally, local))
-        return local + 1
-
-    def _fill_part(
-        self, gate: _Gate, part: _Part, mended: Mended, first: int, local: int, rows: list[Record]
-    ) -> tuple[int, int]:
-        """Release what REST brought, stamped from ``first`` on, and the rows behind it.
-
-        Gives the next stamps behind all, and behind what REST brought.
-        """
-        tally = gate.tally
-        count = self._put(mended.rows, first, rows)
-        ended = first + count
-        local = max(local, ended)
-        _account(gate, part, mended, count, ended)
-        if count or not gate.is_armed or part.held:
-            told = _tell_filled(tally, first, count, mended, local)
-            rows += told
-            local += len(told)
-        return self._release(tally, part.held, local, rows), ended
-
-    def _room_before(
-        self, parts: Sequence[_Part], mended: Sequence[Mended], tally: Tally, local: int
-    ) -> int:
-        """Find the first of the stamps for what REST brought before the next row that waits.
-
-        They are nobody's, mostly. That row may be behind a later one of these outages, as nothing
-        came between them; then there must be room for what all of those have cost.
-        """
-        count = 0
-        for part, brought in zip(parts, mended, strict=True):
-            count += len(brought.rows)
-            if part.held:
-                break
-        else:
-            return local
-        end = part.held[0][1] or local
-        for first, behind in reversed(self.not_read):
-            if behind <= end - count:
-                break
-            end = min(end, first)
-        return max(end - count, (tally.last_local or 0) + 1)
-
-    def _put(self, fetched: Sequence[Record], first: int, rows: list[Record]) -> int:
-        """Take the rows that REST brought, stamped from ``first`` on; gives how many are new."""
-        local = first
-        for row in fetched:
-            row = row._replace(local_timestamp=local)
-            if self.ledger.accepts(row):
-                rows.append(row)
-                local += 1
-        if local > first:
-            self._note_not_read(first, local)
-        return local - first
-
-    def _note_not_read(self, first: int, behind: int) -> None:
-        insort(self.not_read, (first, behind))
-
-    def _release(self, tally: Tally, held: Sequence[Record], local: int, rows: list[Record]) -> int:
-        """Let rows go that were kept back: they are stamped as they were read."""
-        count = 0
-        for row in held:
-            stamp = max(row[1] or local, (tally.last_local or 0) + 1)
-            row = row._replace(local_timestamp=stamp)
-            if self.ledger.accepts(row):
-                rows.append(row)
-                count += 1
-                local = max(local, stamp + 1)
-        return self._tell_wait(tally, count, held[0][1] or local, local, rows) if count else local
-
-    @staticmethod
-    def _tell_wait(tally: Tally, count: int, since: int, local: int, rows: list[Record]) -> int:
-        """Tell of rows that are given now, but were read since then."""
-        if local - since < _TOLD_WAIT_NS:
-            return local
-        is_book = tally.channel == "level2"
-        what = f"{count:,} row" + "s" * (count > 1)
-        stamped = "their local timestamps are of when they were given"
-        detail = (
-            f"{what} waited for what belongs before them, up to {(local - since) / 1e9:.1f} s: "
-            f"{stamped if is_book else STAMPED_AS_READ}"
-        )
-        told = _status(local, "released", tally.symbol, tally.channel, detail)
-        rows.append(told._replace(timestamp=local - count if is_book else since))
-        return local + 1
-
-    def give_up(self, hole: FillableGap, reason: str, now_ns: int) -> list[Record]:
-        """Let the rows that were kept back go: what belongs before them cannot be had."""
-        if (hole.record, hole.symbol) not in self._gates:
-            return []
-        local = self._clock.begin(now_ns)
-        channel = self._gates[hole.record, hole.symbol].tally.channel
-        told = _status(local, "not_filled", hole.symbol, channel, reason)
-        self._clock.end(local + 1)
-        return _in_order([told, *self._open(hole.record, hole.symbol, now_ns)])
-
-    def finish(self, now_ns: int) -> list[Record]:
-        """Let everything go that still waits, at the end."""
-        rows = [row for key in list(self._gates) for row in self._open(*key, now_ns)]
-        for book in self.books.values():
-            rows += self._finish_book(book, now_ns)
-        if untold := self._flood.take_untold():
-            rows.append(self.note("broken", f"{untold:,} more messages did not decode", now_ns))
-        return _in_order(rows)
-
-    def _finish_book(self, book: BookSync, now_ns: int) -> list[Record]:
-        local = self._clock.begin(now_ns)
-        rows: list[Record] = []
-        local = self._keep(book, book.finish(local), (), local, rows)
-        local = self._tell_crossings(local, rows)
-        local = self._tell_of(book, local, rows)
-        doubt = self._book_tally(book.symbol).doubt
-        if doubt is not None:
-            rows.append(_status(local, "unproven", book.symbol, "level2", doubt))
-            local += 1
-        self._clock.end(local)
-        return rows
-
-    def books_to_ask_about(self, most: int) -> list[str]:
-        """Name books in step of which nobody knows whether their last change has come.
-
-        The ones that have been silent for longest, first.
-        """
-        in_step = [
-            (self._book_tally(symbol).last_local or 0, symbol)
-            for symbol, book in self.books.items()
-            if book.is_settled and not book.seeds_itself
-        ]
-        return [symbol for _, symbol in sorted(in_step)[:most]]
-
-    def note_known(self, symbol: str, sequence: int) -> None:
-        """Note to where the exchange's book has come; without all up to there it is in doubt."""
-        book = self.books[symbol]
-        book.note_known(sequence)
-        _look_at(book, self._book_tally(symbol))
-
-    def release_full(self, now_ns: int) -> list[Record]:
-        """Let rows go of which too many wait."""
-        full = [key for key, gate in self._gates.items() if gate.waiting > _MOST_GATED]
-        return _in_order(row for key in full for row in self._open(*key, now_ns))
-
-    def _open(self, record: type[Record], symbol: str, now_ns: int) -> list[Record]:
-        gate = self._gates.pop((record, symbol))
-        gate.tally.arrivals.pause()
-        rows: list[Record] = []
-        local = self._clock.begin(now_ns)
-        for part in gate.parts:
-            local = self._release(gate.tally, part.held, local, rows)
-        self._clock.end(local)
-        return _in_order(rows)
-
-    def subscribed(self, topics: Iterable[Topic], now: float, seed_patience: float) -> None:
-        """Note that these subscriptions were acknowledged, at that monotonic time.
-
-        Books that get a seed with it get it within ``seed_patience`` seconds, most likely.
-        """
-        for tally in self._fed_by(topics):
-            if tally.channel == "level2":
-                book = self.books[tally.symbol]
-                book.subscribed(now, seed_patience)
-                if not book.is_settled:
-                    self.seeking.add(tally.symbol)
 
     def _fed_by(self, topics: Iterable[Topic]) -> list[Tally]:
+        """List the accounts of the channels and symbols that these topics bring, each once."""
         found = {
             (tally.channel, tally.symbol): tally
             for topic in topics
@@ -1038,159 +419,66 @@ class FeedHandler:
         }
         return list(found.values())
 
-    def renew_book(self, symbol: str, *, is_flawed: bool) -> None:
-        """Have a book want another snapshot; a flawed one does not answer until then."""
-        book = self.books[symbol]
-        book.renew(is_flawed=is_flawed)
-        _look_at(book, self._book_tally(symbol))
-        self.seeking.add(symbol)
+    # -- silence -----------------------------------------------------------------------------------
+    def silent(self, topics: Iterable[Topic], now_ns: int, shortest_ns: int) -> list[Tally]:
+        """List the accounts of those topics that have been silent for suspiciously long."""
+        return self._silence_watch.suspicious(self._fed_by(topics), now_ns, shortest_ns)
 
-    def book(self, symbol: str) -> OrderBook:
-        """Copy a book.
+    def _is_delivering(self, tally: Tally) -> bool:
+        if tally.channel == "level2":
+            return self.books[tally.symbol].is_ready
+        return self.gap_filler.gate_of(tally) is None
 
-        Raises
-        ------
-        BookNotReady
-            If the symbol's level 2 is not streamed, or is not in step.
+    def was_quiet(self, channel: str, symbol: str, now_ns: int) -> None:
+        """Note that two connections were silent, so that most likely the market was quiet.
+
+        REST is asked about the silence, as far as it knows the channel, until there is a row behind
+        it.
         """
-        book = self.books.get(symbol)
-        if book is None:
-            streamed = ", ".join(self.books) or "none"
-            raise BookNotReady(
-                f"no level2 channel of {shown(symbol)} is streamed (books here: {streamed}); "
-                "add 'level2' to channels="
-            )
-        return book.copy()
+        tally = self.ledger.tally(CHANNELS[channel], symbol)
+        if tally is None:
+            return
+        self._silence_watch.was_wrong(tally, now_ns)
+        if channel in FILLABLE:
+            self.gap_filler.suspect_outage(tally)
 
-    def _book_tally(self, symbol: str) -> Tally:
-        tally = self.ledger.tally(Level2, symbol)
-        assert tally is not None  # opened with the book
-        return tally
+    # -- open requests, and the end ----------------------------------------------------------------
+    @property
+    def has_open_requests(self) -> bool:
+        """Whether there is something to ask REST for."""
+        return bool(self.seeking or self._gates)
 
-    @staticmethod
-    def _tell_gap(gap: BookGap, tally: Tally, heard_before: int | None, local: int) -> Status:
-        began = local if heard_before is None else heard_before
-        told = Gap(gap.cause, gap.first_missing, gap.last_missing, began, local)
-        tally.gaps.append(told)
-        return _tell_hole(told, tally, local)
+    def gaps_to_come(self) -> list[Status]:
+        """Make the rows of gaps that were reported, but whose place is among rows that still wait.
 
-    def _tell_broken(self, item: Broken, local: int) -> list[Status]:
-        self.broken += 1
-        tallies = self._by_topic.get(subscribed_topic(item.topic or ""), [])
-        for tally in tallies:
-            tally.broken += 1
-        if not self._flood.may_tell(local):
-            return []
-        symbol = tallies[0].symbol if tallies else None
-        channel = tallies[0].channel if len(tallies) == 1 else None
-        where = f" (topic {item.topic[:100]!r})" if item.topic else ""
-        untold = self._flood.take_untold()
-        also = f"; {untold:,} more before it" if untold else ""
-        return [_status(local, "broken", symbol, channel, f"{item.reason}{where}{also}")]
+        A sink that takes rows from now on needs them: the rows around such a gap come to it, and
+        the report was delivered before. In order of time.
+        """
+        waiting = self.gap_filler.reported + self.order_books.reported
+        rows = [gap_row(gap, tally, gap.ended) for tally, gap in waiting]
+        return sorted(rows, key=local_timestamp_of)
+
+    def finish(self, now_ns: int) -> list[Record]:
+        """Let everything go that still waits, at the end."""
+        rows = self.gap_filler.release_all(now_ns)
+        rows += self.order_books.finish(now_ns)
+        if unreported := self._flood.take_unreported():
+            detail = f"{unreported:,} more messages did not decode"
+            rows.append(self.note("broken", detail, now_ns))
+        return in_order(rows)
 
 
-def _gaps_behind(first: int | None, tally: Tally) -> list[Gap]:
-    """List a book's open gaps from a sequence of its numbering on."""
-    found: list[Gap] = []
-    for gap in reversed(tally.gaps):
-        if first is None or gap.cause == "rebase":
-            break
-        if gap.filled_by is None and gap.last_sequence is not None and gap.last_sequence >= first:
-            found.append(gap)
-    return found
-
-
-def _look_at(book: BookSync, tally: Tally) -> None:
-    """Have the account say what the book says of itself."""
-    tally.duplicates = book.duplicates
-    tally.doubt = book.doubt
-
-
-def _in_order(rows: Iterable[Record]) -> list[Record]:
-    """Put rows in the order of their stamps: some of them were read before others were given."""
-    return sorted(rows, key=lambda row: row[1] or 0)
+def _has_stalled(tally: Tally, overlap: Handover, drained_ns: int) -> bool:
+    """Return whether a connection missed messages of a channel that its successor has brought."""
+    if tally.last_local is None:
+        return False
+    kind = BookDelta if tally.channel == "level2" else CHANNELS[tally.channel]
+    since = overlap.stalled_since(kind, tally.symbol)
+    return since is not None and since < drained_ns
 
 
 def _rows_of(item: Decoded) -> int:
-    """Count the rows that a message becomes at most."""
+    """Return the number of rows that a message becomes at most."""
     if isinstance(item, BookDelta):
         return len(item.changes)
     return len(item.records) if isinstance(item, AccountNews) else 1
-
-
-def _account(gate: _Gate, part: _Part, mended: Mended, rows: int, ended: int) -> None:
-    """Write down what was filled, up to that stamp, and what was not."""
-    gap, tally = part.gap, gate.tally
-    assert gap is not None  # made when it was not
-    tally.filled += rows
-    if gap.cause == "stalled":
-        gap = tally.retell(gap, ended=ended)  # it may go on
-    if not mended.is_whole and mended.first_missing is not None:
-        first = mended.first_missing if gap.first_sequence is None else gap.first_sequence
-        gap = tally.retell(
-            gap, first_sequence=first, last_sequence=mended.last_missing, is_counted=False
-        )
-    is_whole = mended.is_whole and gap.first_sequence is None
-    filled_by = "REST" if is_whole else None
-    part.gap = tally.retell(gap, filled_by=filled_by, filled=gap.filled + rows)
-
-
-def _mend(hole: FillableGap, fetched: Sequence[Record], gate: _Gate) -> list[Mended]:
-    """Choose what belongs before each part's rows."""
-    held = [part.held for part in gate.parts]
-    if hole.record is Trade:
-        return mend_all_trades(
-            hole.last_sequence,
-            [row for row in fetched if isinstance(row, Trade)],
-            [[row for row in part if isinstance(row, Trade)] for part in held],
-        )
-    return mend_all_candles(
-        # An open candle that differs proves no outage; another one does.
-        {key: each + 1 if gate.is_armed else each for key, each in hole.last_opens.items()},
-        [row for row in fetched if isinstance(row, Candle)],
-        [[row for row in part if isinstance(row, Candle)] for part in held],
-    )
-
-
-def _tell_hole(gap: Gap, tally: Tally, local: int) -> Status:
-    """Make the row of a gap; its ``timestamp`` is when it began."""
-    told = _status(
-        local, "gap", tally.symbol, tally.channel, gap.reason, gap.first_sequence, gap.last_sequence
-    )
-    return told._replace(timestamp=gap.began)
-
-
-def _tell_filled(tally: Tally, first: int, count: int, mended: Mended, local: int) -> list[Status]:
-    """Make the row that tells of filled ones; see ``records.filled_until``.
-
-    Another one bounds what is missing all the same.
-    """
-    sequences = [row[3] for row in mended.rows if isinstance(row, Trade)]
-    ends = (sequences[0], sequences[-1]) if sequences else (None, None)
-    symbol, channel = tally.symbol, tally.channel
-    told = _status(local, "filled", symbol, channel, f"{count:,} rows came by REST", *ends)
-    rows = [told._replace(timestamp=first)]
-    if not mended.is_whole:
-        why = "REST does not reach back to the last row before the outage"
-        bounds = (mended.first_missing, mended.last_missing)
-        rows.append(_status(local + 1, "not_filled", symbol, channel, why, *bounds))
-    return rows
-
-
-def _received(received: Received, symbol: str, local: int) -> Status:
-    """Make the row that accounts for the sequences of a book."""
-    first, last, unrowed = received
-    detail = f"{unrowed:,} of {last - first + 1:,} sequences came without a row"
-    return _status(local, "received", symbol, "level2", detail, first, last)
-
-
-def _status(
-    local: int,
-    event: str,
-    symbol: str | None,
-    channel: str | None,
-    detail: str,
-    first_sequence: int | None = None,
-    last_sequence: int | None = None,
-) -> Status:
-    return Status(local, local, symbol, event, channel, detail, first_sequence, last_sequence)

@@ -1,7 +1,7 @@
 """Two connections that bring the same topics for a moment, and rows that must come once.
 
-A connection is replaced by opening its successor first. Until the predecessor is closed, what the
-successor brings is held; then all of it that the predecessor brought, too, is left out.
+A connection is replaced by opening its successor first. Until the predecessor is closed, the
+messages of the successor are held. Then those that the predecessor brought as well are left out.
 """
 
 from __future__ import annotations
@@ -16,30 +16,38 @@ from kucoin_research.model.orderbook import BookDelta, BookSnapshot
 
 __all__ = ["Handover"]
 
-_Line: TypeAlias = tuple[type, object]  # whose messages have an order: a record type and a symbol
+# Messages of one line have an order among themselves: a record type and a symbol.
+_Line: TypeAlias = tuple[type, object]
 
 
 def _identify(item: Decoded) -> tuple[_Line, Hashable]:
-    """Name the line that a message belongs to, and what tells it from the others there."""
+    """Return the line that a message belongs to, and its identity there."""
     if isinstance(item, BookDelta):
         return (BookDelta, item.symbol), (item.first_sequence, item.last_sequence)
     if isinstance(item, BookSnapshot):
         return (BookSnapshot, item.symbol), item.sequence
+    # Two connections bring the same row at different times, so its second column, the arrival, is
+    # left out. The third is the symbol.
     if isinstance(item, AccountNews):
         return (AccountNews, None), tuple((row[0], *row[2:]) for row in item.records)
     if isinstance(item, Broken):
         return (Broken, item.topic), item.reason
     row: tuple[object, ...] = item
-    return (item.__class__, row[2]), (row[0], *row[3:])  # all but the arrival
+    return (item.__class__, row[2]), (row[0], *row[3:])
 
 
 class Handover:
-    """Holds what the successor brings, and knows what the predecessor brought meanwhile.
+    """Holds the successor's messages, and notes those that the predecessor brought meanwhile.
 
-    Once it has taken over (``fresh``), it still repeats what the predecessor was the faster to
-    bring: ``repeats`` tells that.
+    Once the successor has taken over (``fresh``), it still repeats messages that the predecessor
+    was faster to bring: ``repeats`` recognises these.
 
     Not thread-safe: the stream's delivery lock guards it.
+
+    Attributes
+    ----------
+    is_over
+        Whether the successor has taken over.
     """
 
     def __init__(self) -> None:
@@ -59,38 +67,49 @@ class Handover:
         return self._held_ns
 
     def saw(self, item: Decoded) -> None:
-        """Take note of what the predecessor brought."""
+        """Note a message that the predecessor brought."""
         line, identity = _identify(item)
         self._seen[line][identity] += 1
 
     def hold(self, item: Decoded, now_ns: int, stamp: int | None = None) -> None:
-        """Keep what the successor brought at a local time (ns UTC), and the stamp of its row."""
+        """Hold a message of the successor.
+
+        Parameters
+        ----------
+        item
+            The message.
+        now_ns
+            When it was read, ns UTC.
+        stamp
+            Of its row; ``now_ns`` when left out.
+        """
         self._held.append((now_ns if stamp is None else stamp, item))
         self._held_ns = now_ns
         self._first_held.setdefault(_identify(item)[0], now_ns)
 
     def stalled_since(self, kind: type, symbol: str) -> int | None:
-        """Tell when the successor first brought what the predecessor never did; else ``None``.
+        """Return when the successor first brought a message of a line that is silent on the other.
 
-        ``kind`` is a record type, ``BookDelta`` for books.
+        ``None`` if the predecessor brought messages of it as well, or neither did. ``kind`` is a
+        record type, ``BookDelta`` for books.
         """
         line = (kind, symbol)
         return None if line in self._seen else self._first_held.get(line)
 
     def is_ahead(self, since_ns: int) -> bool:
-        """Tell whether the successor was the first to bring anything of a line, later than that.
+        """Return whether only the successor has brought messages of a line, all later than that.
 
-        May be asked without the lock: what comes meanwhile is later still.
+        May be called without the lock: messages that come meanwhile are later still.
         """
         firsts = list(self._first_held.items())
         return any(first_ns > since_ns and line not in self._seen for line, first_ns in firsts)
 
     def fresh(self) -> Iterator[tuple[int, Decoded]]:
-        """Give what only the successor brought, with the stamp of its reading, in order.
+        """Yield the messages that only the successor brought, with their stamps, in order.
 
-        Of each line that is what follows the last message both have brought. What precedes it was
-        lost on the predecessor, and is given, too. A message that is sent again and again without
-        any change cannot be told from the one before; of such, the ones held may be left out.
+        In each line these are the messages behind the last one that both have brought, and those
+        before it that were lost on the predecessor. A message that is sent again without any change
+        looks like the one before, so that such repeats may be left out.
         """
         last_common: dict[_Line, int] = {}
         named = [_identify(item) for _, item in self._held]
@@ -106,7 +125,7 @@ class Handover:
                 yield stamp, item
 
     def repeats(self, item: Decoded) -> bool:
-        """Tell whether the predecessor has brought what the successor brings now."""
+        """Return whether the predecessor has brought a message that the successor brings now."""
         line, identity = _identify(item)
         if line in self._passed:
             return False

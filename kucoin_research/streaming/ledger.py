@@ -1,4 +1,4 @@
-"""Which rows are kept, and what is known to be missing, per channel and symbol."""
+"""Which rows are kept, and which are known to be missing, per channel and symbol."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ __all__ = ["SequenceLedger"]
 # KuCoin repeats the last executions, far fewer than these.
 REMEMBERED_TRADES = 1_024
 
-
-REMEMBERED_EVENTS = 4_096  # of each private channel and symbol
+# Events of the account that are remembered, of each private channel and symbol.
+REMEMBERED_EVENTS = 4_096
 
 
 class SequenceLedger:
@@ -65,13 +65,15 @@ class SequenceLedger:
 
     def accepts(self, record: Record) -> bool:
         """Count a record; ``False`` when it is a repeat, or nobody asked for it."""
+        # Once per row: columns by their place are faster here and below than accessors. The first
+        # three are the exchange's time, the arrival and the symbol.
         check = self._checks.get((record.__class__, record[2]))
         if check is None:
             check = self._checks.get((record.__class__, ALL_SYMBOLS))
         return check is not None and check.accepts(record)
 
     def last_local(self, kind: type[Record], symbol: str | None) -> int:
-        """Give the newest stamp of the rows that such a record goes behind; 0 without any."""
+        """Return the newest stamp of the rows before the next one of a kind; 0 without any."""
         tally = self._tallies.get((kind, symbol or ""))
         if tally is None:
             tally = self._tallies.get((kind, ALL_SYMBOLS))
@@ -85,15 +87,15 @@ class SequenceLedger:
 
         Returns the gaps noted.
 
-        Level 2 is left to its sequences, which say exactly what is missing, unless the outage is
-        not over: then no later one will tell. A channel that has had no row yet has not begun, but
-        for private ones: there a single event may be all there is.
+        Level 2 gets no gap, as its sequences will show exactly which are missing. If the outage is
+        not over, no later sequence will come, so it gets one. A channel without any row has not
+        begun. Private channels are an exception: there a single event may be all there is.
         """
         noted = []
         for tally in tallies:
             has_begun = tally.rows or tally.channel in PRIVATE_CHANNELS
-            tells_itself = tally.channel == "level2" and is_over
-            if has_begun and not tells_itself:
+            shows_itself = tally.channel == "level2" and is_over
+            if has_begun and not shows_itself:
                 gap = Gap(cause, None, None, began, ended)
                 tally.gaps.append(gap)
                 noted.append((tally, gap))
@@ -103,7 +105,8 @@ class SequenceLedger:
 class _Check:
     """Drops exact repeats of the newest record: in every column but the arrival.
 
-    Where a row has neither a time nor a sequence, nothing can be told apart from a repeat.
+    A row with neither a time nor a sequence is always kept, as it may be news that looks like a
+    repeat.
     """
 
     __slots__ = ("_last", "tally")
@@ -133,7 +136,7 @@ class _Check:
 
 
 class _SequenceCheck(_Check):
-    """Does so on channels with a sequence; it may jump, and may be missing."""
+    """Drops repeats on channels with a sequence; it may jump, and may be missing."""
 
     __slots__ = ()
 
@@ -142,7 +145,7 @@ class _SequenceCheck(_Check):
 
 
 class _TradeCheck(_Check):
-    """Drops trades whose id was seen before, wherever in the recent past that was."""
+    """Drops trades whose id was seen before, anywhere in the recent past."""
 
     __slots__ = ("_order", "_seen")
 
@@ -172,7 +175,7 @@ class _TradeCheck(_Check):
 
 
 class _EventCheck(_Check):
-    """Drops events of the account that were told before, in every column but the arrival."""
+    """Drops events of the account that came before, in every column but the arrival."""
 
     __slots__ = ("_seen",)
 
@@ -193,7 +196,10 @@ class _EventCheck(_Check):
 
 
 class _CandleCheck(_Check):
-    """Counts candles, and remembers which one is open; their time is not that of the push."""
+    """Counts every push of a candle, and remembers which candle is open.
+
+    Its time is the open time of the candle, not that of the push.
+    """
 
     __slots__ = ()
 

@@ -1,4 +1,4 @@
-"""A stream and the recorder that writes down what it delivers."""
+"""A stream and the recorder that writes down its rows."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from kucoin_research.streaming.stream import State, Stream
 __all__ = ["Recording"]
 
 _SLICE = 0.05
-# A little more than what passes between two looks.
+# A little more than the time between two looks.
 _LOOK_INTERVAL = 0.3
 _REDRAW_INTERVAL = 0.5
 _CLOSE_TIMEOUT = 30.0
-# A stream that is not live by then will not be: whatever hinders it is raised.
+# A stream that is not live by then will not be: the error that hinders it is raised.
 _PATIENCE = 30.0
 
 
 class Recording:
     """A stream that is recorded; ``kucoin_research.record`` starts one.
 
-    It runs in the background. As a context manager it ends with the block; where a time was given,
-    the end of the block waits for it first, unless an error or an interrupt comes.
+    It runs in the background. As a context manager it ends with the block. If a time was given, the
+    end of the block waits for it first, unless an error or an interrupt comes.
 
     Attributes
     ----------
@@ -52,17 +52,17 @@ class Recording:
         self._limit = limit
         self._progress = progress
         self._moved_at, self._progress_seen = stream.clock.monotonic(), 0
-        self._is_over = False  # the time that was given
+        self._is_over = False  # whether the given time has passed
         self.recorder = stream.record(root, on_cycle=self._look, **options)
 
     def _look(self) -> None:
-        # On the recorder's thread, four times a second. The time counts from the moment the stream
-        # is live, on the venue's clock.
+        # Runs on the recorder's thread, four times a second. The time counts from the moment the
+        # stream is live, on the venue's clock.
         is_counting = self.stream.live_since is not None and not self.stream.stopping.is_set()
         if self._limit.seconds is None or not is_counting:
             return
         left = (self._limit.seconds - self.elapsed) / self._speed
-        if left < _LOOK_INTERVAL:  # by the next look it would be over: half a minute, on some
+        if left < _LOOK_INTERVAL:  # the next look is too late, on a fast venue by half a minute
             self._is_over = not self.stream.stopping.wait(max(left, 0.0))
             self.stream.stop(timeout=0.0)
 
@@ -93,8 +93,8 @@ class Recording:
         Parameters
         ----------
         timeout
-            Seconds to wait at most; without one and without a time to record, only an interrupt
-            ends it.
+            Seconds to wait at most. Without one, and without a time to record, only an interrupt
+            ends the waiting.
 
         Returns
         -------
@@ -150,7 +150,7 @@ class Recording:
         return self.recorder.close(timeout)
 
     def session(self) -> Session:
-        """Open what has been recorded so far."""
+        """Open the session as far as it has been recorded."""
         return load(self.path)
 
     def __enter__(self) -> Self:
@@ -180,7 +180,7 @@ class Recording:
 
 
 class _Line:
-    """A line that tells how far the recording is, in the terminal or the notebook."""
+    """A line that shows how far the recording is, in the terminal or the notebook."""
 
     def __init__(self, recording: Recording, *, shown: bool) -> None:
         self._recording = recording

@@ -1,20 +1,17 @@
-"""What a stream asks of REST: snapshots of books, what an outage has cost, clocks, last changes.
+"""A stream's questions to REST: snapshots of books, rows of outages, clocks, last changes.
 
-`Recovery.look` is called again and again; it finds out what is wanted now, and a few threads ask
-for it, books before trades of the past. Each looks once more before it asks whether that is wanted
-still. So no slow call holds up another, and no kind of calls takes all the threads. Of one book,
-and of the past of one channel and symbol, one thing is asked at a time.
+``Recovery.look`` is called again and again. It lists the questions that are open now, and a few
+threads ask them, those about books before those about outages. Each thread checks once more, just
+before it asks, that the question is still open. So no slow call holds up another, and no kind of
+calls takes all the threads. About one book, or the past of one channel and symbol, there is one
+question at a time.
 """
 
 from __future__ import annotations
 
 import logging
-import threading
-from collections import Counter, deque
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from enum import IntEnum, unique
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from kucoin_research.errors import (
     ChannelNotOffered,
@@ -23,11 +20,13 @@ from kucoin_research.errors import (
     NetworkError,
     RateLimited,
 )
-from kucoin_research.exchange.rest.client import Rest
-from kucoin_research.foundation import clocks
 from kucoin_research.model.channels import Market
 from kucoin_research.model.records import Record, Trade
-from kucoin_research.streaming.feed_handler import FeedHandler, FillableGap
+from kucoin_research.streaming.feed_handler import FeedHandler
+from kucoin_research.streaming.gap_fill import FillableGap
+from kucoin_research.streaming.keeper import Keeper
+from kucoin_research.streaming.patience import FillProgress, Patience
+from kucoin_research.streaming.rest_jobs import Job, JobPool, Kind
 from kucoin_research.streaming.timekeeping import Timekeeper
 
 __all__ = ["Recovery"]
@@ -38,273 +37,59 @@ log = logging.getLogger(__name__)
 _FLAW_INTERVAL = 0.5
 # After REST failed to fill an outage, it is asked again this much later.
 _FILL_INTERVAL = 1.0
-# Where a page leaves open what is missing, the next one is asked for so much later.
+# If a page leaves open which trades are missing, the next one is asked for this much later.
 _NEXT_PAGE = 0.25
-# Where the quota is used up, the past is not given up before the next window can have brought it.
-_ONE_WINDOW = 31.0
 # The pause before a snapshot is asked for again doubles from a second up to this.
 _LONGEST_SNAPSHOT_PAUSE = 15.0
-# How often REST is asked about a silence, seconds: KuCoin keeps a hundred trades.
+# Seconds between the first two questions about a silence, and the longest pause. REST keeps only a
+# hundred trades, so the questions must not be rare.
 _FIRST_POLL = 2.0
 _LONGEST_POLL = 60.0
-# After an unexpected error.
+# Seconds to wait after an unexpected error.
 _RECOVERY = 1.0
-_FEWEST_LEVELS = 20  # of a book that REST gives
-# A thread that has had nothing to do for so many seconds ends.
-_IDLE = 20.0
-_MOST_THREADS = 20
+# The shortest book that REST offers.
+_FEWEST_LEVELS = 20
 # Books that are fetched at once because a recording has begun.
 _MOST_BEGUN = 8
 
 
-@unique
-class _Kind(IntEnum):
-    """What is asked for, in the order in which it is."""
-
-    END = 0  # to where a book has come, before the stream ends
-    CLOCK = 1
-    BOOK = 2
-    PAST = 3  # what an outage has cost
-    SILENCE = 4  # whether it is one
-
-
-# So many at once: the threads that are left are for the other kinds.
-_MOST = {_Kind.END: 5, _Kind.CLOCK: 1, _Kind.BOOK: 16, _Kind.PAST: 16, _Kind.SILENCE: 4}
-
-
-class _Job(NamedTuple):
-    kind: _Kind
-    symbol: str = ""
-    record: type[Record] | None = None  # whose past
-
-    @property
-    def key(self) -> Hashable:
-        """What is never asked for twice at the same time."""
-        return self.record or self.kind, self.symbol
-
-
-class _Pool:
-    """Does jobs on a few threads, the first kinds first; thread-safe.
-
-    Parameters
-    ----------
-    do
-        Does one. What it raises is told to ``survive``.
-    start_thread
-        Starts a thread with that target and role.
-    stopping
-        Once it is set, and the pool was woken, the threads end.
-    """
-
-    def __init__(
-        self,
-        clock: clocks.Clock,
-        do: Callable[[_Job], None],
-        survive: Callable[[Exception], None],
-        start_thread: Callable[[Callable[[], None], str], None],
-        stopping: threading.Event,
-    ) -> None:
-        self._do = do
-        self._survive = survive
-        self._start_thread = start_thread
-        self._stopping = stopping
-        self._changed = clock.condition()  # guards what follows
-        self._waiting: dict[_Kind, deque[_Job]] = {kind: deque() for kind in _Kind}
-        self._running: set[Hashable] = set()
-        self._at_work: Counter[_Kind] = Counter()
-        self._threads = 0
-
-    def offer(self, jobs: Iterable[_Job]) -> None:
-        """Have these done, and nothing else that still waits; those under way go on."""
-        with self._changed:
-            for queue in self._waiting.values():
-                queue.clear()
-            for job in jobs:
-                if job.key not in self._running:
-                    self._waiting[job.kind].append(job)
-            waiting = sum(
-                min(len(queue), _MOST[kind] - self._at_work[kind])
-                for kind, queue in self._waiting.items()
-            )
-            wanted = min(_MOST_THREADS, len(self._running) + waiting)
-            missing, self._threads = max(0, wanted - self._threads), max(wanted, self._threads)
-            if waiting:
-                self._changed.notify_all()
-        for _ in range(missing):
-            try:
-                self._start_thread(self._work, "asks")
-            except BaseException:
-                with self._changed:
-                    self._threads -= 1
-                raise
-
-    def is_running(self, job: _Job) -> bool:
-        """Whether it is being done."""
-        with self._changed:
-            return job.key in self._running
-
-    def wake(self) -> None:
-        """Have the threads look whether they are to end."""
-        with self._changed:
-            self._changed.notify_all()
-
-    def disown(self) -> None:
-        """Forget what the parent of a forked process may have held."""
-        self._changed = threading.Condition()
-
-    def _work(self) -> None:
-        while (job := self._begin()) is not None:
-            try:
-                self._do(job)
-            except Exception as error:  # noqa: BLE001  this thread's guard
-                self._survive(error)
-            with self._changed:
-                self._running.discard(job.key)
-                self._at_work[job.kind] -= 1
-
-    def _begin(self) -> _Job | None:
-        """Wait for a job; None where the thread is to end."""
-        with self._changed:
-            while not self._stopping.is_set():
-                job = self._next()
-                if job is not None:
-                    self._running.add(job.key)
-                    self._at_work[job.kind] += 1
-                    return job
-                if not self._changed.wait(_IDLE) and self._next_kind() is None:
-                    break
-            self._threads -= 1
-            return None
-
-    def _next(self) -> _Job | None:
-        kind = self._next_kind()
-        return None if kind is None else self._waiting[kind].popleft()
-
-    def _next_kind(self) -> _Kind | None:
-        for kind, queue in self._waiting.items():
-            if queue and self._at_work[kind] < _MOST[kind]:
-                return kind
-        return None
-
-
-@dataclass(slots=True)
-class _Fill:
-    """How far the filling of an outage is; times are monotonic seconds.
-
-    One thread at a time works on it.
-    """
-
-    seen: float
-    failing: float | None = None  # since when
-    not_before: float = 0.0
-    pause: float = 0.0  # between two questions about a silence
-    last_sequence: int | None = None  # when it was asked about last
-
-
-class _Patience:
-    """Until when the past of a market is asked for: as long as something comes, and a while more.
-
-    Several threads tell it at once; each value is a moment of theirs, whichever was last.
-
-    Parameters
-    ----------
-    timeout
-        The seconds of that while.
-    """
-
-    def __init__(self, timeout: float) -> None:
-        self._timeout = timeout
-        self._moved = 0.0  # when something came last
-        self._failing: float | None = None  # since when no past came, though asked for
-        self._refused: float | None = None  # since when there is no quota
-        self.pauses_until = 0.0  # as the exchange takes no requests
-
-    def answered(self, now: float, *, is_past: bool = False) -> None:
-        """Note that something came."""
-        self._moved = max(self._moved, now)
-        self._refused = None
-        if is_past:
-            self._failing = None
-
-    def failed(self, now: float) -> None:
-        """Note that a page of the past did not come."""
-        if self._failing is None:
-            self._failing = now
-
-    def refused(self, now: float, wait: float) -> bool:
-        """Note that the exchange takes nothing for so many seconds; tells whether that is news."""
-        is_news = now >= self.pauses_until
-        self.pauses_until = max(self.pauses_until, now + wait)
-        if self._refused is None:
-            self._refused = now
-        self._moved = max(self._moved, min(now + wait, self._refused + _ONE_WINDOW))
-        return is_news
-
-    def until(self, fill: _Fill) -> float:
-        """Give the moment at which that is given up."""
-        since = [max(fill.seen, self._moved)]
-        if self._failing is not None:
-            since.append(max(fill.seen, self._failing))
-        if fill.failing is not None:
-            since.append(fill.failing)
-        return min(since) + self._timeout
-
-
-class _Keeper(Protocol):
-    """What errands need of the stream they are run for, from any thread."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def clock(self) -> clocks.Clock: ...
-    @property
-    def rest(self) -> Rest: ...
-    @property
-    def stopping(self) -> threading.Event: ...
-    def now_ns(self) -> int: ...
-    def note(
-        self, event: str, detail: str, *, channel: str | None = None, symbol: str | None = None
-    ) -> None: ...
-    def take_in(self, rows: Callable[[], Sequence[Record]]) -> Sequence[Record] | None: ...
-
-
 class _Supervisor(Protocol):
-    """What errands need of a connection."""
+    """A connection, as recovery sees it."""
 
     def may_mend(self, symbol: str) -> bool: ...
     def resubscribe(self, symbol: str) -> None: ...
 
 
 class Recovery:
-    """Finds out what a stream needs of REST, and has it asked for.
+    """Finds out what a stream needs from REST, and has it asked for.
 
     Parameters
     ----------
     keeper
-        The stream. Its ``take_in`` puts rows into the flow, made under the delivery lock.
-    intake
-        Knows what is wanted, and takes what comes.
+        The stream.
+    handler
+        Knows the open questions, and takes the answers.
     lock
         The delivery lock.
     time
-        Whose clocks are to be measured.
+        Knows which clocks to measure.
     markets
         The market of each symbol.
     supervisors
         The connections.
     fill_timeout
-        Seconds for which the past is asked for while none of it comes.
+        Seconds after which an outage is given up if nothing of it comes.
     start_thread
         Starts a thread with that target and role.
 
     Notes
     -----
-    One thread calls `look`; the other methods may be called from any thread.
+    One thread calls ``look``; the other methods may be called from any thread.
     """
 
     def __init__(
         self,
-        keeper: _Keeper,
+        keeper: Keeper,
         handler: FeedHandler,
         lock: Any,
         time: Timekeeper,
@@ -322,38 +107,36 @@ class Recovery:
         self._time = time
         self._markets = markets
         self._supervisors = supervisors
-        self._fills: dict[Hashable, _Fill] = {}
-        self._patiences = {market: _Patience(fill_timeout) for market in Market}
+        self._fills: dict[Hashable, FillProgress] = {}
+        self._patiences = {market: Patience(fill_timeout) for market in Market}
         self._failures: dict[str, int] = {}  # of snapshots, in a row, by symbol
         self._ends: dict[str, None] = {}  # books to ask about, before the end
-        self._to_begin: dict[str, None] = {}  # books of which a recording has no snapshot yet
+        self._to_begin: dict[str, None] = {}  # books that a recording has no snapshot of yet
         self._flaws: dict[str, str] = {}
         self._next_check = self._clock.monotonic() + _FLAW_INTERVAL
-        self._pool = _Pool(
-            self._clock, self._do, self.survive, start_thread, self._stopping
-        )  # fmt: skip
+        self._pool = JobPool(self._clock, self._do, self.survive, start_thread, self._stopping)
 
-    # -- what others want ------------------------------------------------------------------------
+    # -- wishes from elsewhere ---------------------------------------------------------------------
 
     def ask_about_ends(self, symbols: Iterable[str]) -> None:
-        """Have it found out to where the exchange's books have come. Under the delivery lock."""
+        """Ask for the last sequence of the exchange's books. Under the delivery lock."""
         self._ends |= dict.fromkeys(symbols)
 
     @property
     def are_ends_known(self) -> bool:
-        """Whether all that `ask_about_ends` wanted was asked."""
+        """Whether REST was asked about all books of ``ask_about_ends``."""
         return not self._ends
 
     def begin_books(self, symbols: Iterable[str]) -> None:
-        """Have books fetched afresh, for a recording. Under the delivery lock."""
+        """Fetch books afresh, for a recording. Under the delivery lock."""
         self._to_begin |= dict.fromkeys(symbols)
 
     def forget_failures(self) -> None:
-        """Have snapshots asked for at once: what comes over another connection may go otherwise."""
+        """Ask for snapshots at once again: over another connection they may succeed."""
         self._failures.clear()
 
     def close(self) -> None:
-        """Have the threads end, once the stream is stopping and its REST side closed."""
+        """Let the threads end, once the stream is stopping and its REST side is closed."""
         self._pool.wake()
 
     def disown(self) -> None:
@@ -361,80 +144,81 @@ class Recovery:
         self._pool.disown()
 
     def survive(self, error: Exception) -> None:
-        """Tell of an error that nobody expected, and wait a moment."""
+        """Report an unexpected error, and wait a moment."""
         log.error("an errand of %s met an unexpected error", self._keeper.name, exc_info=error)
         self._keeper.note("error", f"unexpected {type(error).__name__} while REST was asked")
         self._stopping.wait(_RECOVERY)
 
-    # -- what is wanted --------------------------------------------------------------------------
+    # -- open questions ----------------------------------------------------------------------------
 
     def look(self) -> None:
-        """Find out what is wanted now, and have it asked for."""
+        """List the questions that are open now, and have them asked."""
         now = self._clock.monotonic()
-        self._keeper.take_in(lambda: self._handler.release_full(self._keeper.now_ns()))
+        self._keeper.take_in(lambda: self._handler.gap_filler.release_full(self._keeper.now_ns()))
         with self._lock:
             ends = list(self._ends)
             self._begin_books(_MOST_BEGUN - len(self._handler.seeking))
             seeking = self._handler.seeking.copy()
-            holes = self._handler.holes
-        wanted = [_Job(_Kind.END, symbol) for symbol in ends]
+            gaps = self._handler.gap_filler.gaps
+        wanted = [Job(Kind.END, symbol) for symbol in ends]
         if self._time.look():
-            wanted.append(_Job(_Kind.CLOCK))
+            wanted.append(Job(Kind.CLOCK))
         wanted += self._books_to_fetch(seeking, now)
-        wanted += self._past_to_fetch(holes, now)
+        wanted += self._past_to_fetch(gaps, now)
         self._pool.offer(wanted)
         if self._handler.books and now >= self._next_check:
             self._next_check = now + _FLAW_INTERVAL
-            self._flaws = self._mend_flaws(self._flaws)
+            self._flaws = self._renew_flawed(self._flaws)
 
-    def _books_to_fetch(self, seeking: set[str], now: float) -> list[_Job]:
+    def _books_to_fetch(self, seeking: set[str], now: float) -> list[Job]:
         wanted = []
-        # In the order of the subscriptions, that of a set changes from run to run.
+        # In the order of the subscriptions: that of a set changes from run to run.
         for symbol in self._handler.books if seeking else ():
             if symbol not in seeking or not self._handler.books[symbol].wants_snapshot(now):
                 continue
             if self._handler.books[symbol].seeds_itself:
                 self._subscribe_afresh(symbol)
             elif now >= self._patiences[self._markets[symbol]].pauses_until:
-                wanted.append(_Job(_Kind.BOOK, symbol))
+                wanted.append(Job(Kind.BOOK, symbol))
         return wanted
 
-    def _past_to_fetch(self, holes: Sequence[FillableGap], now: float) -> list[_Job]:
+    def _past_to_fetch(self, gaps: Sequence[FillableGap], now: float) -> list[Job]:
         wanted = []
         fills = {}
-        for hole in holes:
-            kind = _Kind.SILENCE if hole.is_silent else _Kind.PAST
-            job = _Job(kind, hole.symbol, hole.record)
-            fill = fills[job.key] = self._fills.get(job.key) or _Fill(now)
-            patience = self._patiences[hole.market]
+        for gap in gaps:
+            kind = Kind.SILENCE if gap.is_silent else Kind.PAST
+            job = Job(kind, gap.symbol, gap.record)
+            fill = fills[job.key] = self._fills.get(job.key) or FillProgress(now)
+            patience = self._patiences[gap.market]
             if now < max(fill.not_before, patience.pauses_until):
                 continue
-            if hole.is_silent or now < patience.until(fill) or self._pool.is_running(job):
+            if gap.is_silent or now < patience.until(fill) or self._pool.is_running(job):
                 wanted.append(job)
             else:
-                self._give_up(hole, "nothing came of it in time, as nothing else did")
+                self._give_up(gap, "nothing came of it in time, as nothing else did")
         self._fills = fills
         return wanted
 
     def _begin_books(self, room: int) -> None:
-        # A few at a time: until its snapshot comes, the rows of a book wait.
+        # A few at a time: the rows of a book wait until its snapshot comes.
         for symbol in tuple(self._to_begin):
             if room <= 0:
                 return
             del self._to_begin[symbol]
-            if self._handler.books[symbol].is_ready:  # else its snapshot is to come anyway
+            if self._handler.books[symbol].is_ready:  # else its snapshot comes anyway
                 self._fetch_afresh(symbol, "a recording has begun", is_flawed=False)
                 room -= 1
 
     def _fetch_afresh(self, symbol: str, why: str, *, is_flawed: bool) -> None:
-        # Under the delivery lock, so that no row comes between the two.
-        self._handler.renew_book(symbol, is_flawed=is_flawed)
-        # A book that is not wrong goes on answering, here and where it is rebuilt from the rows.
+        # Under the delivery lock, so that no row comes between the renewal and its report.
+        self._handler.order_books.renew(symbol, is_flawed=is_flawed)
+        # "resync" says that the book does not answer until the snapshot. With "renew" it goes on
+        # answering, here and where it is rebuilt from the rows.
         event = "resync" if is_flawed else "renew"
         self._keeper.note(event, f"{symbol}: {why}", channel="level2")
 
-    def _mend_flaws(self, before: dict[str, str]) -> dict[str, str]:
-        # A flaw must stand for two checks: a book may be crossed for a moment within one match.
+    def _renew_flawed(self, before: dict[str, str]) -> dict[str, str]:
+        # A flaw must be there at two checks: a book may be crossed for a moment within one match.
         found: dict[str, str] = {}
         for symbol, book in self._handler.books.items():
             with self._lock:
@@ -447,15 +231,15 @@ class Recovery:
                 self._fetch_afresh(symbol, f"the book was {flaw}", is_flawed=flaw == "crossed")
         return found
 
-    # -- asking, on one of the threads -----------------------------------------------------------
+    # -- asking, on one of the threads -------------------------------------------------------------
 
-    def _do(self, job: _Job) -> None:
-        if job.kind is _Kind.END:
+    def _do(self, job: Job) -> None:
+        if job.kind is Kind.END:
             self._ask_about_end(job.symbol)
-        elif job.kind is _Kind.CLOCK:
+        elif job.kind is Kind.CLOCK:
             while not self._stopping.is_set() and self._time.measure():
                 pass  # several answers in a row, over one connection
-        elif job.kind is _Kind.BOOK:
+        elif job.kind is Kind.BOOK:
             self._fetch_book(job.symbol)
         else:
             self._fill(job)
@@ -466,7 +250,7 @@ class Recovery:
             market = self._markets[symbol]
             known = rest.order_book(symbol, _FEWEST_LEVELS, market=market).sequence
             with self._lock:
-                self._handler.note_known(symbol, known)
+                self._handler.order_books.note_known(symbol, known)
         except KucoinResearchError as error:
             log.info("the last sequence of %s is not known: %s", symbol, error)
         finally:
@@ -474,20 +258,22 @@ class Recovery:
                 self._ends.pop(symbol, None)
 
     def _requests_snapshot(self, symbol: str) -> bool:
-        """Tell whether a book's snapshot is asked for now; it knows of it then."""
+        """Return whether to ask for a book's snapshot now; the book notes that it is asked for."""
         book = self._handler.books[symbol]
         with self._lock:
             if not book.wants_snapshot(self._clock.monotonic()):
                 return False
-            if book.has_holes and any(
+            if book.awaits_late_deltas and any(
                 supervisor.may_mend(symbol) for supervisor in self._supervisors
             ):
-                return False  # a snapshot would stand for rows that are about to come
+                # A successor may bring the missing deltas. A snapshot would replace them, and the
+                # rows would be lost.
+                return False
             book.snapshot_requested()
         return True
 
     def _subscribe_afresh(self, symbol: str) -> None:
-        # The snapshot comes with a subscription, so a new one is made.
+        # On the pro feed a snapshot comes with a subscription, so a new one is made.
         if self._requests_snapshot(symbol):
             self._keeper.note("resubscribed", f"{symbol}: for a new snapshot", channel="level2")
             for supervisor in self._supervisors:
@@ -502,7 +288,7 @@ class Recovery:
             snapshot = self._keeper.rest.level2_snapshot(symbol, market)
             patience.answered(self._clock.monotonic())
             taken = self._keeper.take_in(
-                lambda: self._handler.take_snapshot(
+                lambda: self._handler.order_books.take_snapshot(
                     snapshot, self._keeper.now_ns(), self._clock.monotonic()
                 )
             )
@@ -515,63 +301,66 @@ class Recovery:
         except KucoinResearchError as error:
             if not self._stopping.is_set():
                 self._snapshot_failed(symbol, self._pause_of(symbol), str(error))
-        except Exception as error:  # a guard of this book's: it must not wait for ever
+        except Exception as error:  # this book's guard: without it the book would wait for ever
             log.exception("the snapshot of %s met an unexpected error", symbol)
             what = f"unexpected {type(error).__name__}"
             self._snapshot_failed(symbol, self._pause_of(symbol), what)
 
     def _pause_of(self, symbol: str) -> float:
-        # What is refused for good, as that of a paused contract, is asked for ever less often.
+        # A snapshot that is refused for good, as of a paused contract, is asked for less and less
+        # often.
         failures = self._failures[symbol] = self._failures.get(symbol, 0) + 1
         return float(min(2.0 ** (failures - 1), _LONGEST_SNAPSHOT_PAUSE))
 
     def _snapshot_failed(self, symbol: str, wait: float, reason: str) -> None:
         self._keeper.take_in(
-            lambda: self._handler.snapshot_failed(
+            lambda: self._handler.order_books.snapshot_failed(
                 symbol, wait, self._keeper.now_ns(), self._clock.monotonic()
             )
         )
         if reason:
             self._keeper.note("snapshot_failed", f"{symbol}: {reason}", channel="level2")
 
-    def _fill(self, job: _Job) -> None:
-        assert job.record is not None  # that is what it fills
+    def _fill(self, job: Job) -> None:
+        assert job.record is not None  # jobs of these kinds have one
         with self._lock:
-            hole = self._handler.hole(job.record, job.symbol)
+            gap = self._handler.gap_filler.find(job.record, job.symbol)
         fill = self._fills.get(job.key)
-        if hole is None or fill is None:
+        if gap is None or fill is None:
             return  # it was filled, or given up
         now = self._clock.monotonic()
-        if now < max(fill.not_before, self._patiences[hole.market].pauses_until):
+        if now < max(fill.not_before, self._patiences[gap.market].pauses_until):
             return
-        if hole.is_silent:
-            self._note_question(fill, hole, now)
+        if gap.is_silent:
+            self._note_question(fill, gap, now)
         try:
-            fetched = self._fetch_past(hole)
+            fetched = self._fetch_past(gap)
         except KucoinResearchError as error:
             if not self._stopping.is_set():
-                self._not_fetched(hole, fill, error)
+                self._not_fetched(gap, fill, error)
             return
         now = self._clock.monotonic()
-        self._patiences[hole.market].answered(now, is_past=True)
+        self._patiences[gap.market].answered(now, is_past=True)
         fill.failing = None
         rows = self._keeper.take_in(
-            lambda: self._handler.fill(hole, fetched, self._keeper.now_ns())
-        )  # fmt: skip
-        if not rows and not hole.is_silent:
+            lambda: self._handler.gap_filler.fill(gap, fetched, self._keeper.now_ns())
+        )
+        if not rows and not gap.is_silent:
             fill.not_before = now + _NEXT_PAGE
 
     @staticmethod
-    def _note_question(fill: _Fill, hole: FillableGap, now: float) -> None:
-        """Have a silence asked about ever less often, unless it turns out an outage."""
-        goes_on = not fill.pause or fill.last_sequence != hole.last_sequence
+    def _note_question(fill: FillProgress, gap: FillableGap, now: float) -> None:
+        """Ask about a silence less and less often, unless it turns out to be an outage."""
+        goes_on = not fill.pause or fill.last_sequence != gap.last_sequence
         fill.pause = _FIRST_POLL if goes_on else min(2.0 * fill.pause, _LONGEST_POLL)
         fill.not_before = now + fill.pause
-        fill.last_sequence = hole.last_sequence
+        fill.last_sequence = gap.last_sequence
 
-    def _not_fetched(self, hole: FillableGap, fill: _Fill, error: KucoinResearchError) -> None:
+    def _not_fetched(
+        self, gap: FillableGap, fill: FillProgress, error: KucoinResearchError
+    ) -> None:
         now = self._clock.monotonic()
-        patience = self._patiences[hole.market]
+        patience = self._patiences[gap.market]
         wait = _FILL_INTERVAL
         if isinstance(error, RateLimited):
             wait = error.retry_after
@@ -584,22 +373,24 @@ class Recovery:
         if now + wait < patience.until(fill):
             fill.not_before = max(fill.not_before, now + wait)
         else:
-            self._give_up(hole, str(error))
+            self._give_up(gap, str(error))
 
-    def _give_up(self, hole: FillableGap, reason: str) -> None:
-        told = f"REST could not fill the outage: {reason}"
-        self._keeper.take_in(lambda: self._handler.give_up(hole, told, self._keeper.now_ns()))
+    def _give_up(self, gap: FillableGap, reason: str) -> None:
+        detail = f"REST could not fill the outage: {reason}"
+        self._keeper.take_in(
+            lambda: self._handler.gap_filler.give_up(gap, detail, self._keeper.now_ns())
+        )
 
-    def _fetch_past(self, hole: FillableGap) -> list[Record]:
+    def _fetch_past(self, gap: FillableGap) -> list[Record]:
         rest = self._keeper.rest
-        if hole.record is Trade:
-            return [*rest.trades(hole.symbol, market=hole.market)]
+        if gap.record is Trade:
+            return [*rest.trades(gap.symbol, market=gap.market)]
         found: list[Record] = []
-        for interval, opened in hole.last_opens.items():
+        for interval, opened in gap.last_opens.items():
             if interval is None:
                 continue
             try:
-                found += rest.candles(hole.symbol, interval, opened, None, market=hole.market)
+                found += rest.candles(gap.symbol, interval, opened, None, market=gap.market)
             except ChannelNotOffered:  # streamed, but not kept: that interval stays unfilled
-                log.info("REST has no %s candles of %s", interval, hole.symbol)
+                log.info("REST has no %s candles of %s", interval, gap.symbol)
         return found

@@ -3,7 +3,7 @@
 A ``SinkWorker`` stands between a stream and one function: a bounded queue, and a thread that calls
 the function once per record. The feed only puts batches into the queue. If the function cannot keep
 up, the newest records are not passed to it: they are counted and reported, and they are in the
-frames all the same.
+frames all the same. ``Sinks`` are all functions of one stream.
 """
 
 from __future__ import annotations
@@ -11,12 +11,14 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Generic, TypeVar
+from contextlib import AbstractContextManager
+from typing import Any, Generic, TypeVar
 
 from kucoin_research.foundation import clocks
-from kucoin_research.foundation.callbacks import Failure, check_has_run
+from kucoin_research.foundation.callbacks import BatchSink, Failure, check_has_run, without
+from kucoin_research.model.records import Record
 
-__all__ = ["MOST_WAITING", "SinkWorker"]
+__all__ = ["MOST_WAITING", "SinkWorker", "Sinks"]
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +27,7 @@ T = TypeVar("T")
 #: Records that may wait for one function.
 MOST_WAITING = 100_000
 
-# A function that is this many seconds behind is told, at most once a minute.
+# A function that is this many seconds behind is reported, at most once a minute.
 _SLOW = 1.0
 _SLOW_INTERVAL = 60.0
 
@@ -36,17 +38,17 @@ class SinkWorker(Generic[T]):
     Parameters
     ----------
     call
-        What to call. If it raises, it is never called again.
+        The function. If it raises, it is never called again.
     wants
-        Which items it is called with.
+        Returns whether the function is called with an item.
     name
-        How it is called in what is told.
+        Name used in status messages.
     thread_name
         Of its thread.
-    tell
+    report
         Called with an event and a sentence when there is trouble: ``sink_failed``, ``sink_slow``.
     on_failure
-        Called with this outlet when the function has raised, and will not be called again.
+        Called with this worker when the function has raised, and will not be called again.
     most_waiting
         Items that may wait; ``MOST_WAITING`` when left out.
     clock
@@ -57,7 +59,7 @@ class SinkWorker(Generic[T]):
     dropped
         Items that it wants and was not called with, because too many waited.
     failure
-        What it raised; ``None`` while it has not.
+        The error that it raised; ``None`` while it has not.
 
     Notes
     -----
@@ -71,7 +73,7 @@ class SinkWorker(Generic[T]):
         *,
         name: str,
         thread_name: str,
-        tell: Callable[[str, str], None],
+        report: Callable[[str, str], None],
         on_failure: Callable[[SinkWorker[T]], None] = lambda _: None,
         most_waiting: int | None = None,
         clock: clocks.Clock | None = None,
@@ -82,14 +84,14 @@ class SinkWorker(Generic[T]):
         self.failure: Failure | None = None
         self._call = call
         self._wants = wants
-        self._tell = tell
+        self._report = report
         self._on_failure = on_failure
         self._most_waiting = MOST_WAITING if most_waiting is None else most_waiting
         self._batches: deque[tuple[float, Sequence[T]]] = deque()
         self._waiting = 0
-        self._untold = 0  # of the dropped
-        self._slow_told_at: float | None = None
-        self._put_at: float | None = None  # of what it is being called with
+        self._unreported = 0  # of the dropped
+        self._slow_reported_at: float | None = None
+        self._put_at: float | None = None  # of the batch that it is being called with
         self._is_open = True  # takes more
         self._is_on = True  # still calls
         self._changed = self._clock.condition()  # guards all of the above
@@ -101,8 +103,8 @@ class SinkWorker(Generic[T]):
         self.thread.start()
 
     def put(self, items: Sequence[T]) -> None:
-        """Hand over what is wanted of a batch; what there is no room for is dropped and counted."""
-        # First, so that what it does not want takes no room from what it does.
+        """Hand over the wanted items of a batch; those without room are dropped and counted."""
+        # First, so that the items it does not want take no room from those it does.
         wanted = list(filter(self._wants, items))
         if not wanted:
             return
@@ -112,7 +114,7 @@ class SinkWorker(Generic[T]):
             lost = max(0, self._waiting + len(wanted) - self._most_waiting)
             if lost:
                 self.dropped += lost
-                self._untold += lost
+                self._unreported += lost
                 del wanted[len(wanted) - lost :]
             if not wanted:
                 return
@@ -121,13 +123,19 @@ class SinkWorker(Generic[T]):
             self._changed.notify()
 
     def close(self) -> None:
-        """Take no more; what waits is still handed over, then the thread ends."""
+        """Take no more; the waiting items are still handed over, then the thread ends."""
         with self._changed:
             self._is_open = False
             self._changed.notify()
 
     def detach(self, timeout: float = 5.0) -> None:
-        """Call no more, from now on; waits for a call that is under way, but for its own."""
+        """Call no more, from now on; wait for a call that is under way, unless it makes this one.
+
+        Parameters
+        ----------
+        timeout
+            Seconds to wait.
+        """
         with self._changed:
             self._is_open = self._is_on = False
             self._batches.clear()
@@ -151,17 +159,18 @@ class SinkWorker(Generic[T]):
                 self.detach()
                 self._put_at = None
                 self.failure = Failure.of(self.name, error, self._clock.wall_ns())
+                # Removed before it is reported: the report's row goes to the sinks as well.
                 self._on_failure(self)
-                self._tell("sink_failed", f"{self.failure}; it was detached")
+                self._report("sink_failed", f"{self.failure}; it was detached")
                 return
-            self._tell_if_slow(put_at)
+            self._report_if_slow(put_at)
 
     def look(self) -> None:
-        """Tell of a call that does not return; whoever started this looks now and then."""
+        """Report a call that does not return; whoever started this calls it now and then."""
         with self._changed:
             put_at = self._put_at
         if put_at is not None:
-            self._tell_if_slow(put_at)
+            self._report_if_slow(put_at)
 
     def _next(self) -> tuple[float, Sequence[T]] | None:
         with self._changed:
@@ -184,18 +193,157 @@ class SinkWorker(Generic[T]):
             if result is not None:
                 check_has_run(result, self.name)
 
-    def _tell_if_slow(self, put_at: float) -> None:
+    def _report_if_slow(self, put_at: float) -> None:
         now = self._clock.monotonic()
         with self._changed:
-            lost, behind = self._untold, now - put_at
-            told_at = self._slow_told_at
-            is_told = told_at is not None and now - told_at < _SLOW_INTERVAL
-            # The first loss is told at once, whatever was told of slowness before.
+            lost, behind = self._unreported, now - put_at
+            reported_at = self._slow_reported_at
+            is_reported = reported_at is not None and now - reported_at < _SLOW_INTERVAL
+            # The first loss is reported at once, even shortly after a report of slowness.
             is_first_loss = lost == self.dropped > 0
-            if (behind < _SLOW and not lost) or (is_told and not is_first_loss):
+            if (behind < _SLOW and not lost) or (is_reported and not is_first_loss):
                 return
-            self._slow_told_at, self._untold = now, 0
+            self._slow_reported_at, self._unreported = now, 0
         text = f"{self.name} is {behind:.1f} s behind; the feed goes on without it"
         if lost:
             text += f", and {lost:,} records were not handed to it"
-        self._tell("sink_slow", text)
+        self._report("sink_slow", text)
+
+
+class Sinks:
+    """The functions that are attached to one stream.
+
+    Parameters
+    ----------
+    clock
+        The time that their threads live in.
+    stream_name
+        For the names of their threads.
+    lock
+        The delivery lock. It guards the tuples, so that a function is called with each row from
+        the moment on at which it was attached.
+    report
+        Puts a row with an event and a sentence into the stream's ``status`` channel.
+
+    Attributes
+    ----------
+    workers
+        Of the functions that are called with each record, on threads of their own.
+    traffic
+        Of the function that is called with raw messages as well, if there is one.
+    failures
+        Functions that have raised and are called no more, until one of that name is attached.
+    """
+
+    def __init__(
+        self,
+        clock: clocks.Clock,
+        stream_name: str,
+        lock: AbstractContextManager[Any],
+        report: Callable[[str, str], None],
+    ) -> None:
+        self.workers: tuple[SinkWorker[Record], ...] = ()
+        self.traffic: SinkWorker[bytes | Record] | None = None
+        self.failures: tuple[Failure, ...] = ()
+        self._clock = clock
+        self._stream_name = stream_name
+        self._lock = lock
+        self._report = report
+        self._batch_sinks: tuple[BatchSink[Record], ...] = ()
+        self._dropped = 0  # by workers that are detached
+
+    # -- rows ------------------------------------------------------------------------------------
+
+    def put(self, rows: Sequence[Record]) -> None:
+        """Hand over rows. Under the delivery lock."""
+        sinks = self._batch_sinks
+        failed = [(sink, error) for sink in sinks if (error := sink.take(rows)) is not None]
+        for worker in self.workers:
+            worker.put(rows)
+        if self.traffic is not None:
+            self.traffic.put(rows)
+        for sink, error in failed:  # last, as this puts rows of its own behind these
+            self._drop(sink, error)
+
+    def _drop(self, sink: BatchSink[Record], error: BaseException) -> None:
+        """Detach a function that has raised, and report it."""
+        failure = Failure.of(sink.name, error, self._clock.wall_ns())
+        self._batch_sinks = tuple(each for each in self._batch_sinks if each is not sink)
+        self.failures = (*self.failures, failure)
+        self._report("sink_failed", f"{failure}; it was detached")
+
+    # -- functions -------------------------------------------------------------------------------
+
+    def worker(
+        self, call: Callable[[Any], object], wants: Callable[[Any], bool], name: str
+    ) -> SinkWorker[Any]:
+        """Make the worker of a function; its thread is not started, and it is not attached."""
+        return SinkWorker(
+            call,
+            wants,
+            name=name,
+            thread_name=f"kucoin-{self._stream_name}-sink",
+            report=self._report,
+            on_failure=self._forget,
+            clock=self._clock,
+        )
+
+    def attach(self, worker: SinkWorker[Record]) -> None:
+        """Hand rows to a worker from now on."""
+        with self._lock:
+            self.workers = (*self.workers, worker)
+            self.failures = without(self.failures, worker.name)
+
+    def detach(self, worker: SinkWorker[Record]) -> None:
+        """Hand no more rows to a worker, and have it call its function no more."""
+        self._forget(worker)
+        worker.detach()
+
+    def _forget(self, worker: SinkWorker[Any]) -> None:
+        with self._lock:
+            if worker in self.workers:
+                self._dropped += worker.dropped
+                if worker.failure is not None:
+                    self.failures = (*self.failures, worker.failure)
+            self.workers = tuple(each for each in self.workers if each is not worker)
+
+    def attach_batches(self, take: Callable[[Sequence[Record]], object]) -> Callable[[], None]:
+        """Call a function with each batch, under the delivery lock; return how to detach it."""
+        sink = BatchSink(take)
+
+        def detach() -> None:
+            with self._lock:
+                self._batch_sinks = tuple(each for each in self._batch_sinks if each is not sink)
+
+        with self._lock:
+            self._batch_sinks = (*self._batch_sinks, sink)
+            self.failures = without(self.failures, sink.name)
+        return detach
+
+    # -- all of them -----------------------------------------------------------------------------
+
+    @property
+    def all_workers(self) -> list[SinkWorker[Any]]:
+        """The workers, that of the raw messages included."""
+        traffic = [] if self.traffic is None else [self.traffic]
+        return [*self.workers, *traffic]
+
+    @property
+    def dropped(self) -> int:
+        """Records that were not handed to a function, because too many waited for it."""
+        return self._dropped + sum(worker.dropped for worker in self.workers)
+
+    def look(self) -> None:
+        """Report functions that do not return."""
+        for worker in self.all_workers:
+            worker.look()
+
+    def close(self) -> None:
+        """Take no more rows; the waiting ones are still handed over."""
+        for worker in self.all_workers:
+            worker.close()
+
+    def disown(self, lock: AbstractContextManager[Any]) -> None:
+        """Forget all threads, in a forked child; that is its delivery lock."""
+        self._lock = lock
+        self.workers, self.traffic = (), None

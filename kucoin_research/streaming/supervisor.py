@@ -1,18 +1,14 @@
-"""A lane: some topics of one market, and whatever it takes to keep them coming.
+"""Keeps some topics of one market coming, across lost and replaced connections.
 
-One thread per lane owns a connection and converses on it. When the connection is lost, the thread
-makes another; when it grows old, or something on it has gone silent, a second thread opens its
-successor first, and the lane changes over to that without losing a message.
+One thread per supervisor owns a connection and converses on it. When the connection is lost, the
+thread makes another. When it grows old, or something on it has gone silent, a second thread opens
+its successor first, and the supervisor goes over to that without losing a message.
 """
 
 from __future__ import annotations
 
 import logging
-import threading
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Sequence
 
 from kucoin_research.errors import (
     AuthenticationFailed,
@@ -24,61 +20,40 @@ from kucoin_research.errors import (
     KucoinResearchError,
     LimitExceeded,
     LoginRequired,
-    NetworkError,
     NotFound,
     RateLimited,
-    ServiceBusy,
-    StreamError,
     TopicInvalid,
     TopicNotFound,
 )
-from kucoin_research.exchange.rest.client import Rest
-from kucoin_research.exchange.topics import Feed, Topic, topics_for
-from kucoin_research.exchange.websocket.connection import Connection, open_hidden, query_of
-from kucoin_research.exchange.websocket.conversation import (
-    Acknowledged,
-    Conversation,
-    Event,
-    ExchangeSpoke,
-    Refused,
-)
-from kucoin_research.exchange.websocket.decode_classic import ControlMessage, Decodes
+from kucoin_research.exchange.topics import Topic
+from kucoin_research.exchange.websocket.conversation import Conversation
 from kucoin_research.exchange.websocket.feeds import FeedSpec
-from kucoin_research.foundation import arguments, clocks
-from kucoin_research.foundation.bounds import Bound
-from kucoin_research.foundation.hidden import Hidden, bare, masked
-from kucoin_research.model.channels import Channel, Market
+from kucoin_research.foundation.hidden import bare
+from kucoin_research.model.channels import Market
 from kucoin_research.model.status import State
-from kucoin_research.streaming.handover import Handover
-from kucoin_research.streaming.timekeeping import SLEPT_NS
+from kucoin_research.streaming.keeper import Keeper
+from kucoin_research.streaming.limits import ConnectBudget, Healing
+from kucoin_research.streaming.link import Link, LinkOpener
+from kucoin_research.streaming.rollover import SHORT_SLICE, SLICE, Rollover, Successor
+from kucoin_research.streaming.topic_answers import TopicAnswers
 
-__all__ = ["ConnectBudget", "ConnectionSupervisor", "Healing", "Silence"]
+__all__ = ["ConnectionSupervisor"]
 
 log = logging.getLogger(__name__)
 
-# The longest a pump sleeps in recv, so that pings, hand-sent pings and stop() are served.
-_SLICE = 0.1
-_SHORT_SLICE = 0.01
-_OPEN_TIMEOUT = 10.0
 _FIRST_BACKOFF = 0.5
-# A connection that was live for so long has ended by chance: the next one is tried at once, but for
-# a moment, so that not all clients of an exchange come back together.
+
+# A connection that was live for this long has ended by chance: the next one is tried almost at
+# once. The moment is drawn, so that not all clients of an exchange come back together.
 _GOOD_LIFE = 5.0
 _AT_ONCE = 0.05
-# A subscription that the exchange was too busy for is asked for again this much later.
-_BUSY_INTERVAL = 60.0
-# How often a lane looks for topics that have gone silent.
-_LOOK_INTERVAL = 0.05
-# A loop that comes this much late was held up itself, and has no say about silence.
-_HELD_UP = 0.2
-# A connection that brought something so recently is not dead, whatever it owes.
+
+# A connection that has brought something this recently is not dead, even if it owes a pong.
 _SPEAKS_NS = 1_000_000_000
-# Two connections bring the same for no longer than about this.
-_LONGEST_OVERLAP_NS = 10_000_000_000
-# Of two connections one may bring the same this much later than the other.
-_SKEW_NS = 250_000_000
-# For so long a connection that took over may repeat what its predecessor was faster to bring.
-_TAIL = 3.0
+
+# A read that brought fewer messages has most likely emptied the socket.
+_MANY_MESSAGES = 100
+
 # Trying again cannot mend these, unless it has worked before: then it is the exchange that fails.
 _FATAL = (
     AuthenticationFailed,
@@ -93,185 +68,6 @@ _FATAL = (
 )
 
 
-@arguments.explains_itself
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Healing:
-    """How hard a stream tries to keep its data whole; the defaults are for KuCoin.
-
-    Attributes
-    ----------
-    lifetime
-        Seconds after which the exchange ends a connection, where it does not say: KuCoin's 24 h.
-    overlap
-        Seconds for which two connections bring the same before the older one is given up.
-    connects_per_minute
-        New connections; KuCoin allows 30.
-    most_backoff
-        Longest pause between two tries, in seconds. The first comes at once where a connection had
-        held for a while; each later one is drawn between zero and a bound that doubles up to this
-        (full jitter).
-    shortest_silence
-        Seconds below which no silence is suspicious, however fast a topic usually beats.
-    fill_timeout
-        Seconds for which REST is asked to fill an outage, from the last time on that it brought
-        anything; where the quota is used up, until a while behind the next window.
-    """
-
-    lifetime: float = 86_400.0
-    overlap: float = 1.0
-    connects_per_minute: int = 25
-    most_backoff: float = 60.0
-    shortest_silence: float = 0.5
-    fill_timeout: float = 10.0
-
-    def __post_init__(self) -> None:
-        """Refuse what is no number of seconds, or of connections."""
-        arguments.count(self.connects_per_minute, "connects_per_minute", "connections")
-        for name in ("lifetime", "overlap", "most_backoff", "shortest_silence", "fill_timeout"):
-            arguments.seconds(getattr(self, name), name)
-
-    def reserve(self, lifetime: float) -> float:
-        """Give the seconds before its end at which a connection should be replaced."""
-        return max(lifetime / 24.0, min(lifetime / 2.0, 5.0))
-
-
-class ConnectBudget:
-    """Keeps new connections to an exchange below its limit; thread-safe."""
-
-    def __init__(self, per_minute: int) -> None:
-        self.per_minute = per_minute
-        self._times: deque[float] = deque()
-        self._lock = threading.Lock()  # guards _times
-
-    def take(self, now: float) -> float:
-        """Take a place for a connection; gives the seconds to wait where there is none (else 0)."""
-        with self._lock:
-            while self._times and self._times[0] + 60.0 - now <= 0.0:  # the very term given below
-                self._times.popleft()
-            if len(self._times) >= self.per_minute:
-                return self._times[0] + 60.0 - now
-            self._times.append(now)
-            return 0.0
-
-
-class Silence(NamedTuple):
-    """A channel of a symbol that has been silent for suspiciously long."""
-
-    channel: str
-    symbol: str
-    seconds: float
-    usual: float  # the 99th percentile of its intervals, in seconds
-
-
-class _Keeper(Protocol):
-    """What a lane needs of the stream it works for. Every method may be called from any thread."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def rest(self) -> Rest: ...
-    @property
-    def feed(self) -> Feed: ...
-    @property
-    def stopping(self) -> threading.Event: ...
-    @property
-    def clock(self) -> clocks.Clock: ...
-    @property
-    def moves(self) -> Sequence[clocks.Move]: ...
-    def now_ns(self) -> int: ...
-    def clock_moved(self) -> None: ...
-    def deliver(
-        self, payloads: Sequence[bytes], decoder: Decodes, overlap: Handover | None = None
-    ) -> list[ControlMessage]: ...
-    def hold(
-        self, payloads: Sequence[bytes], decoder: Decodes, overlap: Handover
-    ) -> list[ControlMessage]: ...
-    def take_over(
-        self, overlap: Handover, topics: Sequence[Topic], drained_ns: int
-    ) -> list[tuple[str, str]]: ...
-    def connected(self, topics: Sequence[Topic], detail: str) -> None: ...
-    def lost(self, topics: Sequence[Topic], reason: str, began_ns: int | None) -> None: ...
-    def outage(self, topics: Sequence[Topic], began_ns: int, *, is_over: bool) -> None: ...
-    def acknowledged(self, topics: Sequence[Topic]) -> None: ...
-    def silences(self, topics: Sequence[Topic], now_ns: int) -> list[Silence]: ...
-    def was_quiet(self, silences: Sequence[Silence]) -> None: ...
-    def note(
-        self, event: str, detail: str, *, channel: str | None = None, symbol: str | None = None
-    ) -> None: ...
-    def request_errand(self) -> None: ...
-    def request_clock(self, market: Market) -> None: ...
-
-
-class _Link:
-    """An open connection with its conversation."""
-
-    def __init__(
-        self,
-        connection: Connection,
-        conversation: Conversation,
-        decoder: Decodes,
-        lifetime: float | None,
-        opened_at: float,
-        secrets: Sequence[Hidden[str]] = (),
-    ) -> None:
-        self.connection = connection
-        self.conversation = conversation
-        self.decoder = decoder
-        self._lifetime = lifetime  # as the token reply told
-        self.opened_at = opened_at  # monotonic seconds
-        self.settled_ns: int | None = None
-        self._secrets = secrets  # of its address, which a server may repeat
-
-    @property
-    def lifetime(self) -> float | None:
-        """Seconds for which the venue keeps it, where that was told."""
-        return self._lifetime or self.conversation.lifetime
-
-    def speak(self, now: float) -> list[Event]:
-        """Send what is due; gives what was not answered in time."""
-        try:
-            for text in self.conversation.due(now):
-                self.connection.send(text)
-        except NetworkError as error:
-            self._mask(error)
-            raise
-        return self.conversation.overdue(now)
-
-    def listen(self, slice_: float) -> list[bytes]:
-        """Wait for messages, at most that many seconds."""
-        try:
-            return self.connection.receive(slice_)
-        except NetworkError as error:  # it quotes why the peer has closed
-            self._mask(error)
-            raise
-
-    def hear(self, control: ControlMessage, now: float) -> list[Event]:
-        """Take a message of the conversation; gives what follows from it."""
-        if control.text:
-            control = control._replace(text=masked(control.text, self._secrets))
-        return self.conversation.receive(control, now)
-
-    def _mask(self, error: NetworkError) -> None:
-        error.args = tuple(masked(str(each), self._secrets) for each in error.args)
-
-    def rest(self) -> Iterator[list[bytes]]:
-        """Give what has arrived and was not read yet."""
-        read = -1
-        while read != self.connection.bytes_received:
-            read = self.connection.bytes_received
-            try:
-                yield self.listen(0.0)
-            except NetworkError:
-                return
-
-    def close(self, *, is_polite: bool = True) -> None:
-        """Close it; a polite one waits a second for the peer to answer."""
-        if is_polite:
-            self.connection.close()
-        else:
-            self.connection.close(timeout=0.0)
-
-
 class ConnectionSupervisor:
     """Keeps some topics of a market coming.
 
@@ -279,14 +75,26 @@ class ConnectionSupervisor:
     ----------
     keeper
         The stream.
-    market, topics, kit
-        What to subscribe to, where, and how.
+    market, topics, spec
+        Where to subscribe, to what, and by which protocol.
     number
         For the names of its threads.
     healing, budget
-        How to mend what breaks.
+        How to mend connections, and how many may be made.
     start_thread
         Starts a thread of the stream's: a function, and the role in its name.
+
+    Attributes
+    ----------
+    state
+        Of the connection.
+    reconnects, rollovers
+        How often a connection was lost and made again, and how often one was replaced by a
+        successor.
+    last_ping
+        Unix seconds.
+    live_since
+        When the first connection came into force, monotonic seconds; ``None`` before.
 
     Notes
     -----
@@ -296,7 +104,7 @@ class ConnectionSupervisor:
 
     def __init__(
         self,
-        keeper: _Keeper,
+        keeper: Keeper,
         market: Market,
         topics: Sequence[Topic],
         spec: FeedSpec,
@@ -308,50 +116,58 @@ class ConnectionSupervisor:
     ) -> None:
         self.number = number
         self.state = State.CONNECTING
-        self._has_opened = False  # ever
-        self._answered: set[Topic] = set()  # ever
         self.reconnects = 0
         self.rollovers = 0
-        self.simulation: float | None = None
         self.last_ping: float | None = None
-        self.live_since: float | None = None  # of the first connection, monotonic seconds
-        self._owner = keeper
+        self.live_since: float | None = None
+        self._keeper = keeper
+        self._clock = keeper.clock
         self._market = market
         self._topics = list(topics)
-        self._spec = spec
-        self._healing = healing
+        self._most_backoff = healing.most_backoff
         self._budget = budget
-        self._start_thread = start_thread
-        self._afresh: deque[str] = deque()  # symbols whose book is to be subscribed to again
-        self._link: _Link | None = None
-        self._successor: _Successor | None = None
-        self._abort_lock = threading.Lock()  # guards the two below against abort
-        self._opening: set[Bound] = set()
-        self._opened: set[Connection] = set()
+        self._opener = LinkOpener(keeper, market, self._topics, spec)
+        self._answers = TopicAnswers(keeper, market, self._topics)
+        self._rollover = Rollover(
+            keeper,
+            self._opener,
+            market,
+            self._topics,
+            number,
+            current=lambda: self._link,
+            healing=healing,
+            budget=budget,
+            start_thread=start_thread,
+        )
+        self._link: Link | None = None
         self._trouble: KucoinResearchError | None = None  # of the connection
         self._held_until: float | None = None  # monotonic seconds
-        self._refusal: StreamError | None = None  # of a subscription
-        self._busy: set[Topic] = set()  # refused, but may be had later
-        self._retry_busy_at = 0.0
-        self._moves_seen = 0
         self._last_heard_ns: int | None = None
-        self._lost_at_ns: int | None = None
+        self._lost_at_ns: int | None = (
+            None  # since then nothing has come; None while something does
+        )
         self._connects = 0
         self._live_at = 0.0  # when the last connection came into force, monotonic seconds
-        self._tries = 0
-        self._clock = keeper.clock
-        self._now_ns = keeper.now_ns
-        self._random = self._clock.random
-        self._replace_at: float | None = None  # when the link is due for its successor
-        self._no_successor_before = 0.0
-        self._watch = _Watch(self._clock)
-        self._tail: Handover | None = None  # of the last change of connections, until _tail_until
-        self._tail_until = 0.0
 
     @property
     def error(self) -> KucoinResearchError | None:
-        """What the connection is suffering from, or why a topic does not come."""
-        return self._trouble or self._refusal
+        """The error that the connection suffers from, or that a topic was refused with."""
+        return self._trouble or self._answers.refusal
+
+    @property
+    def simulation(self) -> float | None:
+        """The speed of the venue's virtual clock; ``None`` if it runs in real time."""
+        return self._opener.simulation
+
+    @property
+    def progress(self) -> int:
+        """How far the first connecting is: it grows with each first success."""
+        return self._opener.has_opened + len(self._answers.answered)
+
+    @property
+    def held_until(self) -> float | None:
+        """Monotonic seconds until which no connection may be made; None if one may."""
+        return self._held_until
 
     # -- the thread ------------------------------------------------------------------------------
 
@@ -360,29 +176,20 @@ class ConnectionSupervisor:
         try:
             self._keep_connected()
         finally:
-            self._give_up_successor()
-            if not self._owner.stopping.is_set() and self.state is not State.FAILED:
-                # Whatever ended this thread, the stream must not go on saying that it is live.
+            self._rollover.give_up()
+            if not self._keeper.stopping.is_set() and self.state is not State.FAILED:
+                # This thread ends unexpectedly: the stream must not go on saying that it is live.
                 self._trouble = self._trouble or ConnectionLost("the feed's thread has ended")
                 self.state = State.FAILED
+            # After the successor's messages were delivered: these came before the outage.
             if self._lost_at_ns is not None:
-                self._owner.outage(self._topics, self._lost_at_ns, is_over=False)
-
-    def _give_up_successor(self) -> None:
-        successor, self._successor = self._successor, None
-        if successor is not None:
-            successor.is_wanted.set()
-            successor.is_done.wait(_OPEN_TIMEOUT)
-            if successor.link is not None:
-                self._close_link(successor.link)
-            # What it has brought was received, and may be all there is of a topic that had stalled.
-            drained_ns = successor.drained_ns or 0
-            self._owner.take_over(successor.overlap, self._topics, drained_ns)
+                self._keeper.outage(self._topics, self._lost_at_ns, is_over=False)
 
     def _keep_connected(self) -> None:
         failures = 0
-        stopping = self._owner.stopping
+        stopping = self._keeper.stopping
         while not stopping.is_set():
+            # A successor that took over after a loss is connected already.
             wait = 0.0 if self._link is not None else self._budget.take(self._clock.monotonic())
             if wait:
                 self._hold_back(wait)
@@ -391,9 +198,9 @@ class ConnectionSupervisor:
             try:
                 self._live_once()
             except KucoinResearchError as failure:
-                error = bare(failure)  # its frames hold what the server has sent
+                error = bare(failure)  # its frames hold the server's messages
             except Exception as failure:  # the pump's guard; its text may hold a secret
-                log.exception("the feed of %s met an unexpected error", self._owner.name)
+                log.exception("the feed of %s met an unexpected error", self._keeper.name)
                 error = ConnectionLost(f"unexpected {type(failure).__name__} in the feed")
             if stopping.is_set() or error is None:
                 return
@@ -410,25 +217,26 @@ class ConnectionSupervisor:
         """Wait until another connection may be made, and say so meanwhile."""
         self._held_until = self._clock.monotonic() + seconds
         before = self._trouble
-        # A connection that was lost has a reason of its own, which is told rather than this.
+        # A connection that was lost has a reason of its own, which is reported rather than this.
         self._trouble = before or LimitExceeded(
             f"{self._budget.per_minute} connections were made within a minute, of the 30 that "
             f"KuCoin allows: the next one comes in {seconds:.0f} s (one stream of several symbols "
             "is one connection)"
         )
-        log.info("%s waits %.0f s for its turn to connect", self._owner.name, seconds)
+        log.info("%s waits %.0f s for its turn to connect", self._keeper.name, seconds)
         try:
-            self._owner.stopping.wait(seconds)
+            self._keeper.stopping.wait(seconds)
         finally:
             self._held_until, self._trouble = None, before
 
     def _delay(self, error: KucoinResearchError, failures: int) -> float:
+        """Return the seconds to wait before the next try."""
         if isinstance(error, RateLimited):
             return error.retry_after
         if not failures:
-            return self._random.uniform(0.0, _AT_ONCE)
-        most = min(self._healing.most_backoff, _FIRST_BACKOFF * 2.0 ** min(failures - 1, 10))
-        return self._random.uniform(0.0, most)
+            return self._clock.random.uniform(0.0, _AT_ONCE)
+        most = min(self._most_backoff, _FIRST_BACKOFF * 2.0 ** min(failures - 1, 10))
+        return self._clock.random.uniform(0.0, most)
 
     def _lose(self, error: KucoinResearchError) -> None:
         self._trouble = error
@@ -438,334 +246,139 @@ class ConnectionSupervisor:
             self.state = State.RECONNECTING
         elif isinstance(error, _FATAL):
             self.state = State.FAILED
-        log.info("%s lost a connection: %s", self._owner.name, error)
-        self._owner.lost(self._topics, str(error), self._lost_at_ns)
+        log.info("%s lost a connection: %s", self._keeper.name, error)
+        self._keeper.lost(self._topics, str(error), self._lost_at_ns)
 
-    def _open_link(self) -> _Link:
-        """Take a token, connect, and begin to talk."""
-        is_private = any(topic.is_private for topic in self._topics)
-        endpoint = self._spec.endpoint(self._owner.rest, self._market, is_private, self._tries)
-        self._tries += 1
-        self.simulation = endpoint.speed or self.simulation
-        connection = self._open_connection(endpoint.url)
-        self._has_opened = True
-        conversation = Conversation(
-            self._topics,
-            self._clock.monotonic(),
-            ping_interval=endpoint.ping_interval,
-            ping_timeout=endpoint.ping_timeout,
-            dialect=self._spec.dialect(self._market),
-        )
-        decoder, now = self._spec.decoder(self._market), self._clock.monotonic()
-        secrets = query_of(endpoint.url)
-        return _Link(connection, conversation, decoder, endpoint.lifetime, now, secrets)
-
-    def _open_connection(self, url: Hidden[str]) -> Connection:
-        bound = Bound(self._clock, _OPEN_TIMEOUT)
-        with self._abort_lock:
-            self._opening.add(bound)
-        try:
-            # Asked after the bound was registered: stop() finds it there, or this finds stop.
-            if self._owner.stopping.is_set():
-                raise ConnectionLost("the stream was stopped")
-            connection = open_hidden(url, timeout=_OPEN_TIMEOUT, clock=self._clock, bound=bound)
-            with self._abort_lock:
-                self._opened.add(connection)
-        finally:
-            with self._abort_lock:
-                self._opening.discard(bound)
-        return connection
-
-    def _close_link(self, link: _Link, *, is_polite: bool = True) -> None:
-        with self._abort_lock:
-            self._opened.discard(link.connection)
-        link.close(is_polite=is_polite)
+    # -- one connection --------------------------------------------------------------------------
 
     def _live_once(self) -> None:
         link = self._link
         if link is None:
-            self._afresh.clear()
-            self._refusal = None
-            self._busy.clear()
-            link = self._link = self._open_link()
+            self._answers.restart()
+            link = self._link = self._opener.open()
         try:
-            # Asked after the connection was registered: stop() finds it there, or this finds stop.
-            while not self._owner.stopping.is_set():
+            # Checked after the connection was registered. So either stop() finds the connection and
+            # ends it, or this finds that the stream is stopping.
+            while not self._keeper.stopping.is_set():
                 link = self._turn(link)
         finally:
             self._link = None
-            self._close_link(link)
+            self._opener.close(link)
 
-    def _turn(self, link: _Link) -> _Link:
-        """Send, receive, and look after things once; gives the link to go on with."""
+    def _turn(self, link: Link) -> Link:
+        """Send, receive, and look after things once; return the link to go on with."""
         conversation = link.conversation
-        now = self._clock.monotonic()
-        self._ask_again(conversation, now)
-        self._bear_with_pongs(link, now)
+        # One reading serves the whole turn. It is made before the read, so that everything sent
+        # until then has been read once the socket is empty.
+        now, began_ns = self._clock.monotonic(), self._keeper.now_ns()
+        self._answers.ask_again(conversation, now)
+        self._bear_with_pongs(link, now, began_ns)
         before = conversation.last_ping
         try:
-            self._handle(conversation, link.speak(now))
+            self._answers.handle(conversation, link.speak(now))
         except ConnectionLost:
+            # A peer that closes has often sent a last few messages, and maybe its reason.
             for payloads in link.rest():
                 self._take(link, payloads, now)
             raise
         if conversation.last_ping != before:
             self.last_ping = self._clock.wall_ns() / 1e9
         slice_ = self._slice(conversation, now)
-        began_ns = self._now_ns()
         payloads = link.listen(slice_)
-        self._watch.turned(slice_)
+        read_at = self._rollover.watch.turned(slice_)
         self._take(link, payloads, now)
         if link.settled_ns is None and conversation.is_settled:
             self._settle(link)
-        if link.settled_ns is not None:
-            is_drained = len(payloads) < _MANY
-            self._look_after(link, is_drained=is_drained)
-            # What has come since the read began may lie there unread, however few it brought.
-            return self._change_over(link, began_ns if is_drained else None)
-        return link
+        if link.settled_ns is None:
+            return link
+        is_drained = len(payloads) < _MANY_MESSAGES
+        self._rollover.look_after(link, read_at, is_drained=is_drained)
+        # Messages that have come since the read began may lie there unread, however few it brought.
+        successor = self._rollover.ready(began_ns if is_drained else None)
+        return link if successor is None else self._change_over(link, successor)
 
-    def _take(self, link: _Link, payloads: list[bytes], now: float) -> None:
+    def _take(self, link: Link, payloads: list[bytes], now: float) -> None:
         if not payloads:
             return
-        self._last_heard_ns = self._now_ns()
-        for control in self._owner.deliver(payloads, link.decoder, self._overlap(now)):
+        heard_ns = self._last_heard_ns = self._keeper.now_ns()
+        overlap = self._rollover.overlap(now)
+        for control in self._keeper.deliver(payloads, link.decoder, overlap, heard_ns):
             events = link.hear(control, self._clock.monotonic())
-            self._handle(link.conversation, events)
+            self._answers.handle(link.conversation, events)
 
-    def _overlap(self, now: float) -> Handover | None:
-        """Give what is to be told of messages, or tells of them, while two connections overlap."""
-        if self._successor is not None:
-            return self._successor.overlap
-        if self._tail is not None and now >= self._tail_until:
-            self._tail = None
-        return self._tail
-
-    def _bear_with_pongs(self, link: _Link, now: float) -> None:
+    def _bear_with_pongs(self, link: Link, now: float, now_ns: int) -> None:
         """Let a connection that owes a pong, but speaks, go on until there is another."""
-        heard_ns = self._last_heard_ns or 0
-        speaks = self._now_ns() - heard_ns < _SPEAKS_NS
+        speaks = now_ns - (self._last_heard_ns or 0) < _SPEAKS_NS
         if speaks and link.settled_ns is not None and link.conversation.is_pong_overdue(now):
             link.conversation.forgive_pings()
-            self._owner.note("pong_missing", "a ping was not answered; another connection is tried")
-            self._begin_succession(now, "missing pong", ())
+            self._keeper.note(
+                "pong_missing", "a ping was not answered; another connection is tried"
+            )
+            self._rollover.begin(now, "missing pong", ())
 
     def _slice(self, conversation: Conversation, now: float) -> float:
         # Two fixed values: each change of a socket's timeout is a system call.
-        is_soon = conversation.next_deadline(now) - now < _SLICE
-        return _SHORT_SLICE if is_soon or self._successor is not None else _SLICE
+        is_soon = conversation.next_deadline(now) - now < SLICE
+        return SHORT_SLICE if is_soon or self._rollover.successor is not None else SLICE
 
-    def _ask_again(self, conversation: Conversation, now: float) -> None:
-        if self._busy and now >= self._retry_busy_at:
-            self._retry_busy_at = now + _BUSY_INTERVAL
-            conversation.subscribe(self._busy)
-        while self._afresh:
-            conversation.resubscribe(self._book_topics(self._afresh.popleft()))
-
-    def _settle(self, link: _Link) -> None:
+    def _settle(self, link: Link) -> None:
         """Every subscription is answered: the stream is live, and any outage is over."""
-        if self._refusal is not None and not link.conversation.subscribed:
-            raise self._refusal  # nothing at all can come over this connection
+        if self._answers.refusal is not None and not link.conversation.subscribed:
+            raise self._answers.refusal  # nothing at all can come over this connection
         if self._connects:
             self.reconnects += 1
         if self._lost_at_ns is not None:
-            self._owner.outage(self._topics, self._lost_at_ns, is_over=True)
+            self._keeper.outage(self._topics, self._lost_at_ns, is_over=True)
         self._lost_at_ns = None
-        self._owner.connected(self._topics, f" of {self._market}")
+        self._keeper.connected(self._topics, f" of {self._market}")
         self._go_live(link)
 
-    def _go_live(self, link: _Link) -> None:
-        link.settled_ns = link.settled_ns or self._now_ns()
+    def _go_live(self, link: Link) -> None:
+        link.settled_ns = link.settled_ns or self._keeper.now_ns()
         self._live_at = self._clock.monotonic()
         self.live_since = self._live_at if self.live_since is None else self.live_since
         self._connects += 1
-        self._tries = 0
+        self._opener.tries = 0
         self._trouble = None
-        self.simulation = link.conversation.speed or self.simulation
+        self._opener.simulation = link.conversation.speed or self._opener.simulation
+        # Behind `simulation` and `live_since`: whoever waits for this state reads them.
         self.state = State.LIVE
-        self._owner.request_clock(self._market)
-        lifetime = link.lifetime or self._healing.lifetime
-        # A little earlier each time by chance, so that many lanes do not change all at once.
-        reserve = self._healing.reserve(lifetime) * self._random.uniform(1.0, 1.25)
-        self._replace_at = link.opened_at + lifetime - reserve
-        self._owner.request_errand()
+        self._keeper.request_clock(self._market)
+        self._rollover.schedule(link)
+        self._keeper.request_errand()
 
-    # -- what the exchange says ------------------------------------------------------------------
+    # -- going over to a successor -----------------------------------------------------------------
 
-    def _handle(self, conversation: Conversation, events: Iterable[Event]) -> None:
-        for event in events:
-            if isinstance(event, Refused):
-                self._answered.update(event.topics)
-                self._on_refused(conversation, event)
-            elif isinstance(event, ExchangeSpoke):
-                # Told, but nothing suffers from it: if a disconnection follows, that is the error.
-                self._owner.note("error", str(event.error))
-            elif isinstance(event, Acknowledged):
-                self._answered.update(event.topics)
-                self._owner.acknowledged(event.topics)
-                self._accept(event.topics)
+    def _change_over(self, link: Link, successor: Successor) -> Link:
+        """Go over to a successor that is ready; return its link."""
+        following = self._take_over(successor)
+        # Without waiting for the peer's answer: meanwhile nobody would read the successor.
+        self._opener.close(link, is_polite=False)
+        return following
 
-    def _on_refused(self, conversation: Conversation, event: Refused) -> None:
-        if len(event.topics) > 1 and isinstance(event.error, (TopicInvalid, TopicNotFound)):
-            # One bad topic refuses its whole message: ask for each by itself.
-            for topic in event.topics:
-                conversation.subscribe([topic])
-            return
-        self._refusal = event.error
-        if isinstance(event.error, ServiceBusy | LimitExceeded):
-            self._busy.update(event.topics)
-            self._retry_busy_at = self._clock.monotonic() + _BUSY_INTERVAL
-        self._owner.note("refused", str(event.error))
-
-    def _accept(self, topics: Iterable[Topic]) -> None:
-        if self._busy:
-            self._busy.difference_update(topics)
-            if not self._busy and isinstance(self._refusal, ServiceBusy | LimitExceeded):
-                self._refusal = None
-
-    # -- watching, and changing over -------------------------------------------------------------
-
-    def _look_after(self, link: _Link, *, is_drained: bool) -> None:
-        """Notice silence, age and sleep; each is answered by a successor."""
-        now, keeper = self._clock.monotonic(), self._owner
-        if len(keeper.moves) > self._moves_seen:
-            self._on_moves(link)
-        if self._successor is None and self._replace_at is not None and now >= self._replace_at:
-            self._begin_succession(now, "", ())
-        if not self._watch.may_look(now, is_drained=is_drained):
-            return
-        silences = keeper.silences(self._topics, self._now_ns())
-        if silences and self._successor is None and now >= self._no_successor_before:
-            self._tell_silences(link, silences, now)
-
-    def _tell_silences(self, link: _Link, silences: Sequence[Silence], now: float) -> None:
-        for silence in silences:
-            detail = (
-                f"silent for {silence.seconds:.2f} s, while 99 of 100 intervals are below "
-                f"{silence.usual:.2f} s; another connection is tried"
-            )
-            self._owner.note("silent_topic", detail, channel=silence.channel, symbol=silence.symbol)
-        link.conversation.request_ping()  # a socket that is dead altogether will not answer
-        self._begin_succession(now, "silent topic", silences)
-
-    def _on_moves(self, link: _Link) -> None:
-        """Tell that this machine's clock was set; where it may have slept, the peer may be gone."""
-        moves = self._owner.moves[self._moves_seen :]
-        self._moves_seen += len(moves)
-        self._owner.clock_moved()
-        if any(move.by_ns >= SLEPT_NS for move in moves):
-            link.conversation.request_ping()
-            self._begin_succession(self._clock.monotonic(), "sleep", ())
-
-    def _begin_succession(self, now: float, reason: str, silences: Sequence[Silence]) -> None:
-        if self._successor is not None:
-            return
-        wait = self._budget.take(now)
-        if wait:
-            self._no_successor_before = now + wait
-            self._replace_at = now + wait
-            return
-        successor = _Successor(reason, silences, self._clock, self._now_ns)
-        self._successor = successor
-        self._start_thread(lambda: self._open_successor(successor), f"next-{self.number}")
-
-    def _open_successor(self, successor: _Successor) -> None:
-        """Open another connection and hold what it brings, on a thread of its own."""
-        link = None
-        keeper = self._owner
-        try:
-            link = self._open_link()
-            while not successor.is_wanted.is_set() and not keeper.stopping.is_set():
-                now = self._clock.monotonic()
-                self._refuse_worse(link.speak(now))
-                payloads = link.listen(_SHORT_SLICE)
-                for control in keeper.hold(payloads, link.decoder, successor.overlap):
-                    self._refuse_worse(link.hear(control, self._clock.monotonic()))
-                if link.settled_ns is None and link.conversation.is_settled:
-                    link.settled_ns = self._now_ns()
-                    successor.is_settled.set()
-        except KucoinResearchError as failure:
-            successor.error = bare(failure)
-        except Exception as failure:  # the pump's guard; its text may hold a secret
-            log.exception("the next connection of %s met an unexpected error", keeper.name)
-            successor.error = ConnectionLost(f"unexpected {type(failure).__name__} in the feed")
-        finally:
-            if link is not None and (successor.error is not None or keeper.stopping.is_set()):
-                self._close_link(link)
-                link = None
-            successor.link = link
-            successor.is_settled.set()
-            successor.is_done.set()
-
-    def _refuse_worse(self, events: Iterable[Event]) -> None:
-        # What it may not have, the connection that is there has: it is no successor then. But for
-        # what that one was refused, too.
-        for event in events:
-            if isinstance(event, Refused):
-                had = self._link.conversation.subscribed if self._link is not None else frozenset()
-                if had.intersection(event.topics):
-                    raise event.error
-
-    def _change_over(self, link: _Link, drained_ns: int | None) -> _Link:
-        """Go over to the successor once both have brought the same for a while.
-
-        ``drained_ns`` is a time before which all that was sent has been read; None if not known.
-        """
-        successor = self._successor
-        if successor is None:
-            return link
-        if successor.error is not None:
-            self._drop_successor(successor)
-            return link
-        successor.drained_ns = drained_ns or successor.drained_ns
-        if successor.may_take_over(self._healing.overlap):
-            successor.is_wanted.set()
-        if not successor.is_done.is_set() or successor.link is None:
-            return link
-        self._take_over(successor)
-        # A peer that is given up need not answer, and its successor is to be read at once.
-        self._close_link(link, is_polite=False)
-        return successor.link
-
-    def _drop_successor(self, successor: _Successor) -> None:
-        # The connection that is there goes on; after a while another is tried.
-        self._successor = None
-        wait = self._random.uniform(1.0, 5.0)
-        self._no_successor_before = self._clock.monotonic() + wait
-        self._replace_at = max(self._replace_at or 0.0, self._no_successor_before)
-        self._owner.note("rollover_failed", f"{successor.error}; the old connection goes on")
-
-    def _take_over(self, successor: _Successor) -> None:
+    def _take_over(self, successor: Successor) -> Link:
         link = successor.link
         assert link is not None  # it is done, and without an error
-        self._successor = None
         self.rollovers += 1
         self._link = link
-        drained_ns = successor.drained_ns or 0
-        stalled = self._owner.take_over(successor.overlap, self._topics, drained_ns)
-        self._tail, self._tail_until = successor.overlap, self._clock.monotonic() + _TAIL
-        self._owner.acknowledged(list(link.conversation.subscribed))
-        quiet = [s for s in successor.silences if (s.channel, s.symbol) not in stalled]
-        if quiet:
-            self._owner.was_quiet(quiet)
-        why = f" after {successor.reason}" if successor.reason else ""
-        self._owner.note("rollover", f"{len(self._topics)} topics of {self._market}{why}")
+        self._rollover.take_over(successor)
         self._go_live(link)
+        return link
 
     def _has_taken_over(self, error: KucoinResearchError) -> bool:
-        """Go on with a successor that is on its way, when the connection is lost meanwhile."""
-        successor = self._successor
+        """Go over to a successor that is on its way, when the connection is lost meanwhile."""
+        keeper = self._keeper
+        heard_ns = self._last_heard_ns or keeper.now_ns()  # before the waiting for the successor
+        successor = self._rollover.await_successor()
         if successor is None:
             return False
-        heard_ns, keeper = self._last_heard_ns or self._now_ns(), self._owner
-        while not successor.is_settled.wait(_SLICE) and not keeper.stopping.is_set():
-            pass
-        successor.is_wanted.set()
-        successor.is_done.wait(_OPEN_TIMEOUT)
         link = successor.link
         if link is None or link.settled_ns is None or keeper.stopping.is_set():
-            self._salvage(successor, error, heard_ns)
+            last_ns = self._rollover.salvage(successor, error, heard_ns)
+            if last_ns is not None:
+                self._last_heard_ns = max(heard_ns, last_ns)
             return False
+        # If the successor was settled before the loss, it has brought everything since.
         is_seamless = link.settled_ns < heard_ns
         if not is_seamless:
             self._lost_at_ns = heard_ns if self._lost_at_ns is None else self._lost_at_ns
@@ -775,50 +388,23 @@ class ConnectionSupervisor:
         self._take_over(successor)
         if not is_seamless:
             assert self._lost_at_ns is not None  # set above
+            # Only now that the successor's rows wait behind the outage: REST fills up to them.
             keeper.outage(self._topics, self._lost_at_ns, is_over=True)
             self._lost_at_ns = None
             self.reconnects += 1
         return True
 
-    def _salvage(self, successor: _Successor, error: KucoinResearchError, heard_ns: int) -> None:
-        """Keep what a successor has brought that was lost as well: one outage more."""
-        self._successor = None
-        if successor.link is not None:
-            self._close_link(successor.link)
-        last_ns = successor.overlap.last_held_ns
-        if last_ns is None:
-            return
-        self._owner.lost(self._topics, str(error), heard_ns)
-        self._owner.take_over(successor.overlap, self._topics, 0)
-        self._owner.outage(self._topics, heard_ns, is_over=True)
-        self._last_heard_ns = max(heard_ns, last_ns)
-
     # -- asked from elsewhere --------------------------------------------------------------------
 
     def resubscribe(self, symbol: str) -> None:
-        """Have a book's topic subscribed to afresh, if it is one of this connection."""
-        if self._book_topics(symbol):
-            self._afresh.append(symbol)
-
-    def _book_topics(self, symbol: str) -> list[Topic]:
-        wanted = topics_for(Channel("level2"), symbol, self._market, self._owner.feed)
-        return [topic for topic in wanted if topic in self._topics]
+        """Have a book's topic subscribed to again, if it is one of this connection."""
+        self._answers.resubscribe(symbol)
 
     def may_mend(self, symbol: str) -> bool:
-        """Whether a connection is about to take over that may have what a book lacks."""
-        successor = self._successor
+        """Return whether a successor overlaps that may bring the messages which a book lacks."""
+        successor = self._rollover.successor
         overlaps = successor is not None and successor.settled_ns is not None
-        return overlaps and bool(self._book_topics(symbol))
-
-    @property
-    def progress(self) -> int:
-        """How far the first connecting is: it grows with what is there for the first time."""
-        return self._has_opened + len(self._answered)
-
-    @property
-    def held_until(self) -> float | None:
-        """Monotonic seconds until which no connection may be made; None where one may."""
-        return self._held_until
+        return overlaps and bool(self._answers.book_topics(symbol))
 
     def request_ping(self) -> None:
         """Send a ping at the next chance."""
@@ -828,91 +414,9 @@ class ConnectionSupervisor:
 
     def abort(self) -> None:
         """End every connection now."""
-        successor = self._successor
-        if successor is not None:
-            successor.is_wanted.set()
-        with self._abort_lock:
-            for bound in self._opening:
-                bound.cut()
-            for connection in self._opened:
-                connection.abort()
+        self._rollover.abort()
+        self._opener.abort()
 
     def disown(self) -> None:
         """Forget connections and locks in a forked child."""
-        self._abort_lock = threading.Lock()
-        self._opening, self._opened = set(), set()
-
-
-# A read that brought fewer messages has most likely emptied the socket.
-_MANY = 100
-
-
-class _Successor:
-    """A connection on its way to replace another."""
-
-    def __init__(
-        self,
-        reason: str,
-        silences: Sequence[Silence],
-        clock: clocks.Clock,
-        now_ns: Callable[[], int],
-    ) -> None:
-        self.reason = reason
-        self.silences = tuple(silences)
-        self.overlap = Handover()
-        self.is_settled = clock.event()  # or has failed
-        self.is_wanted = clock.event()  # its thread is to hand it over
-        self.is_done = clock.event()  # link or error stand
-        self._now_ns = now_ns
-        self.link: _Link | None = None
-        self.error: KucoinResearchError | None = None
-        self.drained_ns: int | None = None
-        self._settled_ns: int | None = None
-
-    @property
-    def settled_ns(self) -> int | None:
-        """When it was settled, ns UTC, as far as the lane has noticed."""
-        if self._settled_ns is None and self.is_settled.is_set() and self.error is None:
-            self._settled_ns = self._now_ns()
-        return self._settled_ns
-
-    def may_take_over(self, overlap: float) -> bool:
-        """Whether the two have overlapped for so many seconds, and have brought the same.
-
-        What one of them was the first to bring by a moment is awaited: it is no loss of the other.
-        """
-        settled_ns = self.settled_ns
-        if settled_ns is None:
-            return False
-        # A socket that is never empty cannot prove it, and what is held must not grow for ever.
-        now_ns = self._now_ns()
-        known_ns = max(self.drained_ns or 0, now_ns - _LONGEST_OVERLAP_NS)
-        if known_ns - settled_ns < overlap * 1e9:
-            return False
-        is_clear = not self.overlap.is_ahead(known_ns - _SKEW_NS)
-        return is_clear or known_ns - settled_ns > overlap * 1e9 + _LONGEST_OVERLAP_NS
-
-
-class _Watch:
-    """What a lane knows of its own time: whether it is held up."""
-
-    def __init__(self, clock: clocks.Clock) -> None:
-        self._clock = clock
-        self._next_look = 0.0
-        self._turned_at = clock.monotonic()
-
-    def turned(self, slice_: float) -> None:
-        """Note that a turn of the loop is over, which should have taken no longer than that."""
-        now = self._clock.monotonic()
-        late = now - self._turned_at - slice_
-        self._turned_at = now
-        if late > _HELD_UP:
-            # Whatever piled up meanwhile has to be read first.
-            self._next_look = now + late
-
-    def may_look(self, now: float, *, is_drained: bool) -> bool:
-        """Tell whether silence may be judged now."""
-        if now < self._next_look or not is_drained:
-            return False
-        self._next_look = now + _LOOK_INTERVAL
-        return True
+        self._opener.disown()

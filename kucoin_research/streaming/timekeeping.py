@@ -1,10 +1,10 @@
 """The clocks of a stream: the one that stamps its rows, and how far an exchange's is ahead of it.
 
 An arrival less the exchange's time is a lag only once the difference of the two clocks is taken
-out. One question over REST tells that to half its round trip, and a first one over a connection
-that is still to be made to much less. So several are asked at a time, the one that was answered
-fastest counts, and this is done again for each new connection, now and then, and when this
-machine's clock was set. What was measured holds from then on, never for rows from before.
+out. One question over REST measures the difference to half its round trip, and the first question
+over a new connection much less exactly. So several are asked in a row, and the one that was
+answered fastest counts. This is repeated for each new connection, every ten minutes, and when this
+machine's clock was set. A measurement holds from then on, never for earlier rows.
 """
 
 from __future__ import annotations
@@ -27,27 +27,27 @@ __all__ = ["SLEPT_NS", "ClockOffsets", "Timekeeper"]
 
 # After a jump forward of this length the machine has slept, and the peer may be gone.
 SLEPT_NS = 10_000_000_000
-# What sets a clock by less is a time server, most likely; it is not told.
-_TOLD_MOVE_NS = 2_000_000_000
+# A clock that is set by less was most likely set by a time server, which is not reported.
+_REPORTED_MOVE_NS = 2_000_000_000
 
 _Times: TypeAlias = npt.NDArray[np.int64]
 _Floats: TypeAlias = npt.NDArray[np.float64]
 
-# Questions of one measurement. The first may have had to connect, so that it alone tells nothing.
+# Questions of one measurement. The first may have had to connect, so that it alone says nothing.
 _SAMPLES = 5
 _FEWEST = 2
 # Seconds from one measurement to the next, and after one that failed.
 _RENEWAL = 600.0
 _RETRY = 60.0
-# How often it is looked whether there is something to measure, also while stamps are wrong.
+# Seconds between two looks for a measurement that is due, and while stamps are wrong.
 _INTERVAL = 60.0
 _WRONG_INTERVAL = 1.0
-# Two clocks part by less than this while nobody sets them.
+# Two clocks drift apart by less than this while neither is set.
 _DRIFT = 1e-4
 
 
 class _Step(NamedTuple):
-    """From that stamp on, ns; ``offset`` is None where it is not known."""
+    """From that stamp on, ns; ``offset`` is None if it is not known."""
 
     since_ns: int
     offset: ClockOffset | None
@@ -60,7 +60,7 @@ class ClockOffsets:
     Parameters
     ----------
     since_ns
-        Stamp at which the stream began, ns UTC: what is measured first holds from there.
+        Stamp at which the stream began, ns UTC: the first measurement holds from there.
 
     Notes
     -----
@@ -76,11 +76,11 @@ class ClockOffsets:
         self._has_failed = False
 
     def request(self, now: float) -> None:
-        """Have it measured, at that monotonic time: there is a new connection."""
+        """Have the clock measured, at that monotonic time: there is a new connection."""
         self._due = min(self._due, now)
 
     def lose(self, stamp_ns: int, now: float) -> None:
-        """Forget what was measured: from that stamp on the clocks stand otherwise."""
+        """Forget the measurement: from that stamp on the clocks differ by another amount."""
         if self._steps and self._steps[-1].offset is not None:
             self._steps = (*self._steps, _Step(stamp_ns, None, now))
         self._since_ns = None
@@ -88,7 +88,7 @@ class ClockOffsets:
         self._due = now
 
     def wants(self, now: float) -> bool:
-        """Whether the exchange is to be asked now."""
+        """Whether to ask the exchange now."""
         return now >= self._due
 
     def take(self, offset: ClockOffset, stamp_ns: int, now: float) -> None:
@@ -113,14 +113,14 @@ class ClockOffsets:
             self._due = now + _RENEWAL
 
     def fail(self, now: float) -> bool:
-        """Note that there was no answer; tells whether that is news."""
+        """Note that there was no answer; return whether that is news."""
         is_news, self._has_failed = not self._has_failed, True
         self._samples = []
         self._due = now + _RETRY
         return is_news
 
     def _adopt(self, step: _Step) -> None:
-        """Let a measurement hold, unless the one before is still known better."""
+        """Let a measurement hold, unless the one before is still more exact."""
         steps = self._steps
         if steps and steps[-1].since_ns == step.since_ns:
             steps = steps[:-1]  # of the same measurement: this one is as good or better
@@ -134,12 +134,12 @@ class ClockOffsets:
 
     @property
     def newest(self) -> ClockOffset | None:
-        """What holds now; None where it is not known."""
+        """The newest measurement; None if the difference is not known."""
         steps = self._steps
         return steps[-1].offset if steps else None
 
     def at(self, stamps: _Times) -> _Floats:
-        """Give the offset for each of those stamps (ns UTC), in ns; NaN where it is not known."""
+        """Return the offset at each of those stamps (ns UTC), in ns; NaN if it is not known."""
         steps = self._steps
         known = [
             np.nan,
@@ -151,17 +151,17 @@ class ClockOffsets:
 
 
 class Timekeeper:
-    """Stamps the rows of a stream, and knows how late they are.
+    """Stamps the rows of a stream, and computes how late they arrived.
 
     Parameters
     ----------
     clock
         The time that the stream lives in.
     rest
-        Whom to ask for the exchange's time.
+        Asked for the exchange's time.
     streamed
         Symbols, each with its market; ``*`` stands for all of a market.
-    tell
+    report
         Takes an event and its detail, for the ``status`` channel.
 
     Attributes
@@ -179,19 +179,19 @@ class Timekeeper:
         clock: Clock,
         rest: Rest,
         streamed: Iterable[tuple[str, Market]],
-        tell: Callable[[str, str], None],
+        report: Callable[[str, str], None],
     ) -> None:
         self._clock = clock
         self._rest = rest
-        self._tell = tell
+        self._report = report
         self._arrivals = clock.arrivals()
         self.started_ns = self.now_ns()
         self._symbols: dict[Market, set[str]] = {}
         for symbol, market in streamed:
             self._symbols.setdefault(market, set()).add(symbol)
         self._offsets = {market: ClockOffsets(self.started_ns) for market in self._symbols}
-        self._lock = threading.Lock()  # guards the moves told, offsets against them, _is_wrong
-        self._moves_told = 0
+        self._lock = threading.Lock()  # guards _moves_reported, offsets against moves, _is_wrong
+        self._moves_reported = 0
         self._is_wrong = False  # stamps are ahead of the wall clock
 
     def now_ns(self) -> int:
@@ -203,18 +203,18 @@ class Timekeeper:
         """When and by how much this machine's clock was set since the start; it grows."""
         return self._arrivals.moves
 
-    def tell_moves(self) -> None:
-        """Tell that this machine's clock was set; lags are unknown until it is measured again."""
+    def report_moves(self) -> None:
+        """Report that this machine's clock was set; lags are unknown until the next measurement."""
         with self._lock:
-            moves = self._arrivals.moves[self._moves_told :]
-            self._moves_told += len(moves)
+            moves = self._arrivals.moves[self._moves_reported :]
+            self._moves_reported += len(moves)
             for move in moves:
                 for offsets in self._offsets.values():
                     offsets.lose(move.stamp_ns, self._clock.monotonic())
             self._is_wrong = self._is_wrong or not self._arrivals.is_right
         for move in moves:
-            if abs(move.by_ns) >= _TOLD_MOVE_NS:
-                self._tell("clock_jump", self._describe(move))
+            if abs(move.by_ns) >= _REPORTED_MOVE_NS:
+                self._report("clock_jump", self._describe(move))
 
     def _describe(self, move: Move) -> str:
         jumped = f"this machine's clock jumped by {move.by_ns / 1e9:+.1f} s"
@@ -238,16 +238,16 @@ class Timekeeper:
         return _WRONG_INTERVAL if self._is_wrong else _INTERVAL
 
     def look(self) -> bool:
-        """Tell of this machine's clock what is news, and whether ``measure`` should be called."""
-        self.tell_moves()
+        """Report news of this machine's clock; return whether ``measure`` should be called."""
+        self.report_moves()
         if self._is_wrong and not self._is_right_again():
             return False
         return any(offsets.wants(self._now()) for offsets in self._offsets.values())
 
     def measure(self) -> bool:
-        """Ask each market whose clock is to be measured for its time, once.
+        """Ask each market whose clock should be measured for its time, once.
 
-        Tells whether there is more to ask at once.
+        Returns whether there is more to ask at once.
         """
         if not self.look():
             return False
@@ -266,7 +266,7 @@ class Timekeeper:
         except KucoinResearchError as error:
             # Only the lag needs it; the report says that it was not measured.
             if offsets.fail(self._now()):
-                self._tell("clock_unknown", str(error))
+                self._report("clock_unknown", str(error))
             return
         with self._lock:
             if moves == len(self.moves):  # else it may be of a clock that was set meanwhile
@@ -279,19 +279,19 @@ class Timekeeper:
         with self._lock:
             is_news, self._is_wrong = self._is_wrong, False
         if is_news:
-            self._tell("clock_right", "local timestamps are right again")
+            self._report("clock_right", "local timestamps are right again")
         return True
 
     @property
     def offset(self) -> ClockOffset | None:
-        """The newest that is known, of the first market that has one."""
+        """The newest measurement of the first market that has one."""
         known = (each.newest for each in self._offsets.values())
         return next((offset for offset in known if offset is not None), None)
 
     def lags(self, rows: pl.DataFrame, not_read: Sequence[tuple[int, int]] = ()) -> pl.Series:
-        """Give how late each of these rows arrived, ms; null where that is not known.
+        """Return how late each of these rows arrived, ms; null if that is not known.
 
-        ``not_read`` are spans of stamps that are not of the reading, ascending.
+        ``not_read`` are spans of stamps of rows that were not read then, ascending.
         """
         late = (
             pl.col("local_timestamp").to_physical()

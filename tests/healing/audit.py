@@ -55,7 +55,7 @@ def settle(rig, timeout: float = 60.0) -> None:
         nonlocal seen, since
         total = sum(rig.s.total(channel) for channel in rig.channels)
         if total != seen or any(
-            supervisor._successor is not None for supervisor in rig.s._supervisors
+            supervisor._rollover.successor is not None for supervisor in rig.s._supervisors
         ):
             seen, since = total, clock.monotonic()
         return clock.monotonic() - since > _STILL
@@ -232,8 +232,8 @@ def _knowable(rig, name: str, mine: dict[int, int], theirs: dict[int, int]) -> d
 
 def book_is_whole(rig) -> bool:
     """Whether the client's book has no edge beyond which it knows nothing."""
-    book = rig.s._handler.books[rig.symbol]
-    return not book._floor and book._ceiling == float("inf")
+    levels = rig.s._handler.books[rig.symbol]._levels
+    return not levels._floor and levels._ceiling == float("inf")
 
 
 # -- everything else -----------------------------------------------------------------------------

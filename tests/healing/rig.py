@@ -128,7 +128,7 @@ class Rig:
         supervisors, handler = self.s._supervisors, self.s._handler
         if self.s.state is not kr.State.LIVE or handler.has_open_requests:
             return False
-        if any(supervisor._successor is not None for supervisor in supervisors):
+        if any(supervisor._rollover.successor is not None for supervisor in supervisors):
             return False
         try:
             return "level2" not in self.channels or self.s.book() is not None

@@ -63,11 +63,11 @@ UNHURRIED = kr.Healing(overlap=30.0, connects_per_minute=600, most_backoff=0.5)
 
 
 def successor_of(rig):
-    return rig.s._supervisors[0]._successor
+    return rig.s._supervisors[0]._rollover.successor
 
 
 def begin_rollover(rig):
-    rig.s._supervisors[0]._replace_at = 0.0  # its life is over, as far as the client knows
+    rig.s._supervisors[0]._rollover.replace_at = 0.0  # its life is over, as far as the client knows
     wait_until(lambda: successor_of(rig) is not None and successor_of(rig).is_settled.is_set())
     wait_until(lambda: len(successor_of(rig).overlap) > 20)
 
@@ -131,7 +131,7 @@ def test_what_only_the_successor_brought_of_a_book_is_kept(market, tmp_path):
         recorder = rig.s.record(tmp_path)  # behind the telling of the gap
         rows = rig.s.total("bbo")
         rig.s.wait("bbo", rows=rows + 20)  # time enough for a snapshot
-        rig.s._supervisors[0]._healing = QUICK
+        rig.s._supervisors[0]._rollover._healing = QUICK
         rig.happens("rollover")
         settle(rig)
         level2 = rig.s.report().channel("level2")

@@ -169,9 +169,12 @@ def next_connection(rig):
     """Wait until another connection is tried and brings what the present one does."""
     (supervisor,) = rig.s._supervisors
     wait_until(
-        lambda: supervisor._successor is not None and supervisor._successor.is_settled.is_set()
+        lambda: (
+            supervisor._rollover.successor is not None
+            and supervisor._rollover.successor.is_settled.is_set()
+        )
     )
-    return supervisor._successor
+    return supervisor._rollover.successor
 
 
 @pytest.mark.parametrize("market", MARKETS)
@@ -219,7 +222,10 @@ def test_what_is_held_is_there_when_stop_returns_though_rest_has_not_answered(pa
             began = rig.s.report().channel("level2").first_sequence
             rows = set(rig.s.frame("level2")["sequence"])
             assert not {s for s in received if s > began} - rows
-        wait_until(lambda: not any(thread.is_alive() for thread in rig.s._threads), timeout=2_000)
+        wait_until(
+            lambda: not any(thread.is_alive() for thread in rig.s._engine.threads.all),
+            timeout=2_000,
+        )
         assert rig.s.total(channel) == total
 
 

@@ -192,11 +192,11 @@ def test_only_a_few_modules_start_threads():
         if room_of(path) != "sim" and makes_one.search(path.read_text())
     }
 
-    # A worker and a supervisor make threads, and the stream starts them; figures have one for all.
+    # A worker makes its thread, ``StreamThreads`` makes the others; figures have one for all.
     # Names are looked up by threads, since nothing else lets go of a name server that is dead.
     assert starters <= {
         "exchange.dialing", "figures.refresh", "foundation.clocks", "playback.player",
-        "playback.replay", "sessions.recorder", "streaming.sinks", "streaming.stream",
+        "playback.replay", "sessions.recorder", "streaming.sinks", "streaming.threads",
     }  # fmt: skip
 
 

@@ -12,8 +12,8 @@ import pytest
 
 import kucoin_research as kr
 from kucoin_research.model.records import Candle, Level2, Ticker, Trade, schema_of
-from kucoin_research.streaming import collect
-from kucoin_research.streaming.supervisor import ConnectBudget
+from kucoin_research.streaming import collect, engine
+from kucoin_research.streaming.limits import ConnectBudget
 from tests.conftest import spawn, wait_until
 from tests.processes import run
 
@@ -77,7 +77,7 @@ def test_minutes_begin_with_the_first_row_where_the_clock_slips_at_once(held_tim
 def few_connections(monkeypatch):
     """One budget of three connections a minute for all, as streams of KuCoin's have of 25."""
     budget = ConnectBudget(3)
-    monkeypatch.setattr(sys.modules[kr.Stream.__module__], "_budget_of", lambda *_: budget)
+    monkeypatch.setattr(engine, "budget_of", lambda *_: budget)
 
 
 def test_whoever_connects_too_often_waits_for_the_next_minute(

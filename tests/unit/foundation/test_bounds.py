@@ -319,7 +319,7 @@ def test_stopping_ends_all_that_a_stream_waits_for_at_once(what, held_time):
         began = held_time.monotonic()
         stream.stop(timeout=5.0)
         took = held_time.monotonic() - began
-        threads = [each for each in stream._threads if each.is_alive()]
+        threads = [each for each in stream._engine.threads.all if each.is_alive()]
 
     assert took == pytest.approx(0.0, abs=0.01)
     assert threads == []

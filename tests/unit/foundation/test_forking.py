@@ -96,8 +96,8 @@ def test_a_child_that_stops_its_parents_stream_leaves_the_calls_on_their_way(tmp
 LOCKS = """
 import functools, importlib, pkgutil, threading
 from collections.abc import Mapping
-from kucoin_research.streaming.supervisor import Healing
-from kucoin_research.streaming.stream import _budget_of
+from kucoin_research.streaming.limits import Healing
+from kucoin_research.streaming.limits import budget_of
 
 KINDS = (type(threading.Lock()), type(threading.RLock()), threading.Condition)
 
@@ -136,7 +136,7 @@ for module in pkgutil.walk_packages(kr.__path__, "kucoin_research."):
         importlib.import_module(module.name)
 venue = Venue("https://exchange.test:1", "https://exchange.test:1")
 rest = Rest(venue)  # so that there is a quota, and a pace
-_budget_of(rest, Healing())
+budget_of(rest, Healing())
 held, are_held, is_over = locks(), threading.Event(), threading.Event()
 
 def hold():
@@ -172,6 +172,6 @@ def test_a_child_can_take_every_lock_of_the_package_that_its_parent_held(tmp_pat
     assert len(held) >= 15
     for part in (
         "api.registry", "exchange.dialing", "exchange.rest.quotas", "figures.refresh",
-        "foundation.runtime", "sim", "streaming.stream",
+        "foundation.runtime", "sim", "streaming.limits",
     ):  # fmt: skip
         assert any(path.startswith(f"kucoin_research.{part}") for path in held), part

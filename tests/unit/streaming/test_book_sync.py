@@ -6,16 +6,16 @@ from collections.abc import Iterable
 from itertools import pairwise
 from typing import NamedTuple
 
-import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kucoin_research.errors import BookNotReady
-from kucoin_research.model.orderbook import BookChange, BookDelta, BookSnapshot, OrderBook
+from kucoin_research.model.orderbook import BookChange, BookDelta, BookSnapshot
 from kucoin_research.model.records import Level2
 from kucoin_research.streaming import book_sync
-from kucoin_research.streaming.book_sync import BookGap, BookSync, Received
+from kucoin_research.streaming.book_history import Received
+from kucoin_research.streaming.book_sync import BookGap, BookSync
 
 SYMBOL = "XBTUSDTM"
 ASKS = [(3988.59, 3.0), (3988.60, 47.0), (3988.61, 32.0), (3988.62, 8.0)]
@@ -804,24 +804,6 @@ def test_a_copy_knows_mid_and_spread():
     assert repr(copy).startswith("OrderBook(XBTUSDTM, sequence=16, best_bid=3988.51")
 
 
-def test_an_empty_side_has_no_mid():
-    copy = OrderBook(SYMBOL, 1, None, {1.0: 1.0}, {})
-
-    assert (copy.best_ask, copy.best_ask_size, copy.mid, copy.spread) == (None,) * 4
-
-
-def test_depth_lists_the_best_levels_side_by_side():
-    copy = OrderBook(SYMBOL, 1, None, {1.0: 10.0, 2.0: 20.0}, {3.0: 30.0})
-
-    frame = copy.depth(2)
-
-    assert frame.rows() == [(2.0, 20.0, 3.0, 30.0), (1.0, 10.0, None, None)]
-    assert set(frame.dtypes) == {pl.Float64}
-    assert copy.depth(1).height == 1
-    assert copy.depth().height == 2
-    assert OrderBook(SYMBOL, 1, None, {}, {}).depth().schema == frame.schema
-
-
 # -- the promise ---------------------------------------------------------------------------------
 
 
@@ -912,7 +894,7 @@ class Play:
     def finish(self):
         self.rows += self.book.finish(len(self.rows))
         self.gaps += self.book.found
-        began = self.book._began
+        began = self.book._history.began
         if began is None:
             return
         heard = [c for d in self.history.deltas[: self.position] for c in d.changes]
@@ -923,7 +905,7 @@ class Play:
         assert self.book.doubt or self.book.is_ready
         self.account()
         check_accounts(self.received, kept, bridged)
-        assert self.received or self.book._given == began
+        assert self.received or self.book._history.last == began
 
     def account(self, _data=None):
         told = self.book.take_received()
@@ -1009,7 +991,7 @@ class Play:
         self.now += 10.0
 
     def check(self):
-        began = self.book._began
+        began = self.book._history.began
         assert [row.local_timestamp for row in self.rows] == list(range(len(self.rows)))
         if began is None:
             assert self.rows == self.gaps == []

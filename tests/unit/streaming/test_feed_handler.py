@@ -38,7 +38,7 @@ OTHER = Topic("/contractMarket/level2", "ETHUSDTM")
 NOW = 1_790_000_000_000_000_000
 
 
-def make_intake(*channels, symbol=SYMBOL):
+def make_handler(*channels, symbol=SYMBOL):
     return FeedHandler(
         Subscription(parse_channel(channel), symbol, Market.FUTURES) for channel in channels
     )
@@ -119,7 +119,7 @@ def events(rows):
 
 
 def test_bytes_become_rows_in_order_of_arrival():
-    handler = make_intake("ticker", "trade")
+    handler = make_handler("ticker", "trade")
 
     batch = take(handler, ticker(), trade(), ticker(2))
 
@@ -129,7 +129,7 @@ def test_bytes_become_rows_in_order_of_arrival():
 
 
 def test_messages_of_the_conversation_are_handed_on():
-    handler = make_intake("ticker")
+    handler = make_handler("ticker")
 
     batch = take(handler, b'{"id":"s1","type":"ack"}', ticker(), b'{"id":"1","type":"welcome"}')
 
@@ -138,7 +138,7 @@ def test_messages_of_the_conversation_are_handed_on():
 
 
 def test_repeats_are_left_out_and_counted():
-    handler = make_intake("ticker", "trade")
+    handler = make_handler("ticker", "trade")
 
     rows = take(handler, ticker(), ticker(), trade(), trade(), trade(2)).rows
 
@@ -150,13 +150,13 @@ def test_repeats_are_left_out_and_counted():
     ("channel", "kept"), [("mark_price", [MarkPrice]), ("funding_rate", [FundingRate])]
 )
 def test_of_a_shared_topic_only_the_wanted_records_are_kept(channel, kept):
-    handler = make_intake(channel)
+    handler = make_handler(channel)
 
     assert kinds(take(handler, mark(), funding()).rows) == kept
 
 
 def test_symbols_nobody_asked_for_are_left_out():
-    handler = make_intake("ticker", "level2")
+    handler = make_handler("ticker", "level2")
 
     batch = take(handler, ticker(symbol="ETHUSDTM"), level2(1, symbol="ETHUSDTM"))
 
@@ -164,7 +164,7 @@ def test_symbols_nobody_asked_for_are_left_out():
 
 
 def test_two_candle_intervals_are_kept_and_share_one_account():
-    handler = make_intake("candle:1min", "candle:5min")
+    handler = make_handler("candle:1min", "candle:5min")
 
     rows = take(handler, candle("1min"), candle("5min"), candle("1min")).rows
 
@@ -178,7 +178,7 @@ def test_two_candle_intervals_are_kept_and_share_one_account():
 
 
 def test_a_broken_message_is_counted_on_its_channel_and_told():
-    handler = make_intake("ticker", "level2")
+    handler = make_handler("ticker", "level2")
 
     rows = take(handler, level2(1, "80000,buy"), ticker()).rows
 
@@ -192,7 +192,7 @@ def test_a_broken_message_is_counted_on_its_channel_and_told():
 
 
 def test_a_broken_message_of_a_shared_topic_counts_for_both_channels():
-    handler = make_intake("mark_price", "funding_rate")
+    handler = make_handler("mark_price", "funding_rate")
 
     (told,) = take(handler, message("/contract/instrument", {"markPrice": "no number"})).rows
 
@@ -202,7 +202,7 @@ def test_a_broken_message_of_a_shared_topic_counts_for_both_channels():
 
 
 def test_of_a_flood_of_broken_messages_the_first_are_told_and_the_rest_counted():
-    handler = make_intake("ticker")
+    handler = make_handler("ticker")
     second = 1_000_000_000
 
     first = take(handler, *[b"garbage"] * 1_000).rows
@@ -218,7 +218,7 @@ def test_of_a_flood_of_broken_messages_the_first_are_told_and_the_rest_counted()
 
 @pytest.mark.parametrize("payload", [b"", b"\xff\xfe", b"{", b"[]", b'{"type":7}'])
 def test_what_cannot_be_read_at_all_is_counted_and_told(payload):
-    handler = make_intake("ticker")
+    handler = make_handler("ticker")
 
     (told,) = take(handler, payload).rows
 
@@ -232,14 +232,14 @@ def test_what_cannot_be_read_at_all_is_counted_and_told(payload):
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(st.integers(-5_000, 5_000), st.integers(0, 6)), max_size=40))
 def test_stamps_increase_strictly_whatever_the_clock_does(steps):
-    handler = make_intake("ticker", "trade", "level2")
+    handler = make_handler("ticker", "trade", "level2")
     rows, now_ns = [], NOW
     for sequence, (move, action) in enumerate(steps):
         now_ns += move
         if action == 0:
             rows.append(handler.note("hello", "there", now_ns))
         elif action == 1:
-            rows += handler.take_snapshot(snapshot(sequence), now_ns, float(sequence))
+            rows += handler.order_books.take_snapshot(snapshot(sequence), now_ns, float(sequence))
         elif action == 2:
             rows += take(handler, now_ns=now_ns).rows
         elif action == 3:
@@ -253,7 +253,7 @@ def test_stamps_increase_strictly_whatever_the_clock_does(steps):
 
 
 def test_a_note_is_a_status_row_stamped_like_any_other():
-    handler = make_intake("ticker")
+    handler = make_handler("ticker")
     take(handler, ticker(), ticker(2))
 
     told = handler.note("resync", "why", NOW, symbol=SYMBOL, channel="level2")
@@ -265,25 +265,25 @@ def test_a_note_is_a_status_row_stamped_like_any_other():
 
 
 def test_a_book_is_built_from_deltas_and_a_snapshot():
-    handler = make_intake("level2")
+    handler = make_handler("level2")
     assert take(handler, level2(16), level2(17)).rows == []
     assert handler.seeking == {SYMBOL}
 
-    rows = handler.take_snapshot(snapshot(16), NOW + 10, 0.0)
+    rows = handler.order_books.take_snapshot(snapshot(16), NOW + 10, 0.0)
 
     assert kinds(rows) == [Level2, Level2, Level2, Status]
     assert (rows[-1].event, rows[-1].detail) == ("book_ready", "in step at sequence 17")
     assert handler.seeking == set()
-    assert handler.book(SYMBOL).best_bid_size == 12.0
+    assert handler.order_books.copy(SYMBOL).best_bid_size == 12.0
     (tally,) = handler.ledger.tallies
     assert (tally.rows, tally.first_sequence, tally.last_sequence) == (3, 16, 17)
     assert tally.verdict is Verdict.COMPLETE
 
 
 def in_step(sequence=16):
-    handler = make_intake("level2")
+    handler = make_handler("level2")
     take(handler, level2(sequence))
-    handler.take_snapshot(snapshot(sequence), NOW, 0.0)
+    handler.order_books.take_snapshot(snapshot(sequence), NOW, 0.0)
     return handler
 
 
@@ -300,15 +300,15 @@ def test_a_gap_is_told_with_its_bounds_and_its_times():
     assert gap[:5] == ("missing", 18, 20, heard.local_timestamp, NOW + 5_000)
     assert handler.ledger.tallies[0].verdict is Verdict.INCOMPLETE
     assert handler.seeking == {SYMBOL}
-    rows = handler.take_snapshot(snapshot(20), NOW + 9_000, 1.0)
+    rows = handler.order_books.take_snapshot(snapshot(20), NOW + 9_000, 1.0)
     assert events(rows) == ["book_ready"]
 
 
 def test_a_snapshot_that_does_not_fit_tells_nothing():
-    handler = make_intake("level2")
+    handler = make_handler("level2")
     take(handler, level2(20))
 
-    assert handler.take_snapshot(snapshot(16), NOW, 0.0) == []
+    assert handler.order_books.take_snapshot(snapshot(16), NOW, 0.0) == []
     assert handler.seeking == {SYMBOL}
     assert handler.ledger.tallies[0].verdict is Verdict.NOT_PROVABLE
 
@@ -316,13 +316,13 @@ def test_a_snapshot_that_does_not_fit_tells_nothing():
 def test_a_snapshot_nobody_waits_for_tells_nothing():
     handler = in_step()
 
-    assert handler.take_snapshot(snapshot(16), NOW, 0.0) == []
+    assert handler.order_books.take_snapshot(snapshot(16), NOW, 0.0) == []
 
 
 def test_a_book_that_joins_an_awaited_snapshot_tells_that_it_is_ready():
     handler = in_step()
     take(handler, level2(20))
-    assert handler.take_snapshot(snapshot(22), NOW, 0.0) == []
+    assert handler.order_books.take_snapshot(snapshot(22), NOW, 0.0) == []
 
     rows = take(handler, level2(21), level2(22)).rows
 
@@ -344,7 +344,7 @@ def test_a_lost_connection_starts_its_books_over_and_tells_the_hole():
     handler.begin_outage([LEVEL2, OTHER], NOW, NOW)
 
     with pytest.raises(BookNotReady, match="waits for the first delta"):
-        handler.book(SYMBOL)
+        handler.order_books.copy(SYMBOL)
     (told,) = take(handler, level2(30), now_ns=NOW + 2_000_000_000).rows
     assert (told.first_sequence, told.last_sequence) == (17, 29)
     assert told.detail == "13 missing sequence numbers, 17 to 29 (disconnected for 2.0 s)"
@@ -353,10 +353,10 @@ def test_a_lost_connection_starts_its_books_over_and_tells_the_hole():
 def test_a_flawed_book_is_sought_again():
     handler = in_step()
 
-    handler.renew_book(SYMBOL, is_flawed=True)
+    handler.order_books.renew(SYMBOL, is_flawed=True)
 
     assert handler.seeking == {SYMBOL}
-    assert events(handler.take_snapshot(snapshot(16), NOW, 0.0)) == ["book_ready"]
+    assert events(handler.order_books.take_snapshot(snapshot(16), NOW, 0.0)) == ["book_ready"]
     assert handler.ledger.tallies[0].gaps == []
 
 
@@ -371,7 +371,7 @@ def test_renumbering_is_told():
 
 
 def test_an_outage_is_accounted_for():
-    handler = make_intake("ticker", "level2")
+    handler = make_handler("ticker", "level2")
     take(handler, ticker())
 
     (told,) = handler.end_outage([TICKER, LEVEL2], NOW, NOW + 1, "disconnected")
@@ -393,15 +393,15 @@ def row_of(sequence):
 
 
 def test_an_outage_before_another_one_was_filled_is_filled_by_itself():
-    handler = make_intake("trade")
+    handler = make_handler("trade")
     take(handler, trade(10))
     lose_and_find(handler, 1, 2)
     assert take(handler, trade(20)).rows == []  # kept back
     lose_and_find(handler, 3, 4)
     take(handler, trade(30))
 
-    (hole,) = handler.holes
-    rows = handler.fill(hole, [row_of(n) for n in (10, 15, 20, 25, 30)], NOW + 5)
+    (hole,) = handler.gap_filler.gaps
+    rows = handler.gap_filler.fill(hole, [row_of(n) for n in (10, 15, 20, 25, 30)], NOW + 5)
 
     assert [row.sequence for row in rows if isinstance(row, Trade)] == [15, 20, 25, 30]
     (tally,) = handler.ledger.tallies
@@ -412,10 +412,10 @@ def test_an_outage_before_another_one_was_filled_is_filled_by_itself():
 
 @pytest.mark.parametrize("is_over", [False, True])
 def test_a_page_asked_for_before_another_outage_is_not_taken_for_it(is_over):
-    handler = make_intake("trade")
+    handler = make_handler("trade")
     take(handler, trade(10))
     lose_and_find(handler, 1, 2)
-    (hole,) = handler.holes
+    (hole,) = handler.gap_filler.gaps
     page = [row_of(n) for n in (10, 15)]
     take(handler, trade(20))
     topics = [Topic("/contractMarket/execution", SYMBOL)]
@@ -423,12 +423,14 @@ def test_a_page_asked_for_before_another_outage_is_not_taken_for_it(is_over):
     if is_over:
         handler.end_outage(topics, NOW + 3, NOW + 4, "disconnected")
 
-    assert handler.fill(hole, page, NOW + 5) == []
-    assert len(handler.holes) == is_over
+    assert handler.gap_filler.fill(hole, page, NOW + 5) == []
+    assert len(handler.gap_filler.gaps) == is_over
 
     if not is_over:
         handler.end_outage(topics, NOW + 3, NOW + 4, "disconnected")
-    rows = handler.fill(handler.holes[0], [row_of(n) for n in (10, 15, 20, 25)], NOW + 6)
+    rows = handler.gap_filler.fill(
+        handler.gap_filler.gaps[0], [row_of(n) for n in (10, 15, 20, 25)], NOW + 6
+    )
     assert [row.sequence for row in rows if isinstance(row, Trade)] == [15, 20, 25]
     (tally,) = handler.ledger.tallies
     assert [(gap.filled_by, gap.filled) for gap in tally.gaps] == [("REST", 1), ("REST", 1)]
@@ -439,12 +441,12 @@ def are_not_read(handler, rows):
 
 
 def test_rows_that_waited_for_what_rest_brought_are_stamped_as_they_were_read():
-    handler = make_intake("trade", "ticker")
+    handler = make_handler("trade", "ticker")
     take(handler, trade(10))
     lose_and_find(handler, 1, 2)
     between = take(handler, ticker(), trade(20), ticker(2), now_ns=NOW + SECOND).rows
-    (hole,) = handler.holes
-    rows = handler.fill(hole, [row_of(n) for n in (10, 14, 15, 20)], NOW + 48 * SECOND)
+    (hole,) = handler.gap_filler.gaps
+    rows = handler.gap_filler.fill(hole, [row_of(n) for n in (10, 14, 15, 20)], NOW + 48 * SECOND)
     later = take(handler, trade(21), now_ns=NOW + 49 * SECOND).rows
 
     filled, told = ([row for row in rows if row[3] == name] for name in ("filled", "released"))
@@ -466,15 +468,15 @@ def test_rows_that_waited_for_what_rest_brought_are_stamped_as_they_were_read():
 
 
 def test_two_outages_with_nothing_between_them_leave_the_rows_behind_as_they_were_read():
-    handler = make_intake("trade")
+    handler = make_handler("trade")
     take(handler, trade(10))
     lose_and_find(handler, 1, 2)
     lose_and_find(handler, SECOND, 2 * SECOND)
     for second, sequence in ((5, 20), (6, 21)):
         take(handler, trade(sequence), now_ns=NOW + second * SECOND)
-    (hole,) = handler.holes
+    (hole,) = handler.gap_filler.gaps
     page = [row_of(n)._replace(timestamp=NOW + n) for n in (10, 14, 15, 20, 21)]
-    rows = handler.fill(hole, page, NOW + 48 * SECOND)
+    rows = handler.gap_filler.fill(hole, page, NOW + 48 * SECOND)
 
     trades = [row for row in rows if isinstance(row, Trade)]
     assert [row.sequence for row in trades] == [14, 15, 20, 21]
@@ -497,8 +499,10 @@ def test_what_rest_brings_for_two_that_were_read_together_shares_no_stamp():
 
     rows = [
         row
-        for hole in handler.holes
-        for row in handler.fill(hole, fetched_candles(hole.symbol, 900), NOW + 3 * SECOND)
+        for hole in handler.gap_filler.gaps
+        for row in handler.gap_filler.fill(
+            hole, fetched_candles(hole.symbol, 900), NOW + 3 * SECOND
+        )
         if isinstance(row, Candle)
     ]
 
@@ -512,9 +516,9 @@ def test_what_rest_brings_for_two_that_were_read_together_shares_no_stamp():
 
 
 def test_what_a_successor_brought_is_stamped_as_it_was_read():
-    handler = make_intake("trade", "ticker", "level2")
+    handler = make_handler("trade", "ticker", "level2")
     take(handler, level2(17))
-    handler.take_snapshot(snapshot(16), NOW, 0.0)
+    handler.order_books.take_snapshot(snapshot(16), NOW, 0.0)
     overlap = Handover()
     brought = [trade(1), trade(2), ticker(1), level2(18), level2(19)]
     handler.hold(brought, Decoder(Market.FUTURES), NOW + SECOND, overlap)
@@ -538,7 +542,7 @@ def test_changes_of_a_successor_stand_behind_the_account_of_those_before():
     take(handler, level2(17))
     overlap = Handover()
     handler.hold([level2(18)], Decoder(Market.FUTURES), NOW + SECOND, overlap)
-    (account,) = handler.account(NOW + SECOND + SECOND // 2)
+    (account,) = handler.order_books.account(NOW + SECOND + SECOND // 2)
 
     taken = handler.take_over(overlap, [LEVEL2], NOW + SECOND, NOW + 2 * SECOND).rows
 
@@ -547,13 +551,13 @@ def test_changes_of_a_successor_stand_behind_the_account_of_those_before():
 
 
 def test_a_fill_of_more_rows_than_there_is_room_for_stays_in_order():
-    handler = make_intake("trade")
+    handler = make_handler("trade")
     take(handler, trade(1))
     lose_and_find(handler, 1, 2)
     take(handler, trade(50_000), now_ns=NOW + SECOND)
-    (hole,) = handler.holes
+    (hole,) = handler.gap_filler.gaps
 
-    rows = handler.fill(hole, [row_of(n) for n in range(1, 50_001)], NOW + 2 * SECOND)
+    rows = handler.gap_filler.fill(hole, [row_of(n) for n in range(1, 50_001)], NOW + 2 * SECOND)
 
     stamps = [row.local_timestamp for row in rows if isinstance(row, Trade)]
     assert len(stamps) == 49_999
@@ -564,7 +568,7 @@ def test_changes_of_a_book_that_waited_for_its_snapshot_are_told_with_how_long()
     handler = in_step(16)
     take(handler, level2(18), now_ns=NOW + SECOND)
     take(handler, level2(19), now_ns=NOW + 2 * SECOND)
-    rows = handler.take_snapshot(snapshot(19), NOW + 6 * SECOND, 6.0)
+    rows = handler.order_books.take_snapshot(snapshot(19), NOW + 6 * SECOND, 6.0)
     later = take(handler, level2(20), now_ns=NOW + 7 * SECOND).rows
 
     (told,) = [row.detail for row in rows if row[3] == "released"]
@@ -577,21 +581,21 @@ def test_changes_of_a_book_that_waited_for_its_snapshot_are_told_with_how_long()
 def test_what_waited_for_a_moment_only_is_not_told_but_has_no_lag():
     handler = in_step(16)
     take(handler, level2(18), now_ns=NOW + SECOND)
-    rows = handler.take_snapshot(snapshot(18), NOW + SECOND + 300_000_000, 1.3)
+    rows = handler.order_books.take_snapshot(snapshot(18), NOW + SECOND + 300_000_000, 1.3)
 
     assert "released" not in events(rows)
     assert are_not_read(handler, rows[:1]) == [True]
 
 
 def test_an_outage_that_begins_before_the_last_was_over_is_told_too():
-    handler = make_intake("trade")
+    handler = make_handler("trade")
     take(handler, trade(10))
     handler.begin_outage([TRADES], NOW + 1, NOW + 1)
     take(handler, trade(20))  # came, but the connection was never settled
     lose_and_find(handler, 1, 4)
 
-    (hole,) = handler.holes
-    handler.fill(hole, [row_of(n) for n in (9, 10, 15, 20, 25)], NOW + 5)
+    (hole,) = handler.gap_filler.gaps
+    handler.gap_filler.fill(hole, [row_of(n) for n in (9, 10, 15, 20, 25)], NOW + 5)
 
     (tally,) = handler.ledger.tallies
     assert [gap.filled_by for gap in tally.gaps] == ["REST", "REST"]
@@ -602,9 +606,9 @@ def test_a_book_that_is_not_streamed_says_which_are():
     with pytest.raises(
         BookNotReady, match=r"no level2 channel of 'ETHUSDTM' is streamed \(books here: XBTUSDTM\)"
     ):
-        in_step().book("ETHUSDTM")
+        in_step().order_books.copy("ETHUSDTM")
     with pytest.raises(BookNotReady, match=r"books here: none\); add 'level2' to channels="):
-        make_intake("ticker").book(SYMBOL)
+        make_handler("ticker").order_books.copy(SYMBOL)
 
 
 EXECUTION = Topic("/contractMarket/execution", "XBTUSDTM")
@@ -613,7 +617,7 @@ SECOND = 1_000_000_000
 
 def beating():
     """Tickers and trades each second, long enough to know both beats."""
-    into = make_intake("ticker", "trade")
+    into = make_handler("ticker", "trade")
     for second in range(120):
         into.take(
             [ticker(second + 1), trade(second + 1)], Decoder(Market.FUTURES), NOW + second * SECOND

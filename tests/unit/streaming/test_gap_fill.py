@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from kucoin_research.model.records import Candle, Trade
 from kucoin_research.streaming.gap_fill import (
     is_behind,
-    mend_all_candles,
-    mend_all_trades,
-    mend_candles,
-    mend_trades,
+    merge_all_candles,
+    merge_all_trades,
+    merge_candles,
+    merge_trades,
 )
 
 
@@ -32,29 +32,29 @@ def numbers(rows):
 
 
 def test_a_page_that_reaches_back_brings_everything():
-    mended = mend_trades(10, trades(8, 10, 13, 20), trades(20, 22))
+    merged = merge_trades(10, trades(8, 10, 13, 20), trades(20, 22))
 
-    assert (numbers(mended.rows), mended.is_whole) == ([13], True)
-    assert (mended.first_missing, mended.last_missing) == (None, None)
+    assert (numbers(merged.rows), merged.is_whole) == ([13], True)
+    assert (merged.first_missing, merged.last_missing) == (None, None)
 
 
 def test_a_page_that_does_not_reach_back_says_what_is_missing():
-    mended = mend_trades(10, trades(15, 18), trades(30))
+    merged = merge_trades(10, trades(15, 18), trades(30))
 
-    assert (numbers(mended.rows), mended.is_whole) == ([15, 18], False)
-    assert (mended.first_missing, mended.last_missing) == (11, 14)
+    assert (numbers(merged.rows), merged.is_whole) == ([15, 18], False)
+    assert (merged.first_missing, merged.last_missing) == (11, 14)
 
 
 def test_an_outage_longer_than_a_page_and_much_traffic_since():
-    mended = mend_trades(10, trades(40, 41), trades(30, 40, 41))
+    merged = merge_trades(10, trades(40, 41), trades(30, 40, 41))
 
-    assert (mended.rows, mended.is_whole) == ([], False)
-    assert (mended.first_missing, mended.last_missing) == (11, 39)  # 30 may be a repeat
+    assert (merged.rows, merged.is_whole) == ([], False)
+    assert (merged.first_missing, merged.last_missing) == (11, 39)  # 30 may be a repeat
 
 
 def test_without_a_trade_before_nothing_is_proved():
-    assert mend_trades(None, trades(1, 2), []) == ([], False, None, None)
-    assert mend_trades(5, [], []) == ([], False, None, None)
+    assert merge_trades(None, trades(1, 2), []) == ([], False, None, None)
+    assert merge_trades(5, [], []) == ([], False, None, None)
 
 
 @given(st.sets(st.integers(1, 500), min_size=2, max_size=60), st.data())
@@ -65,22 +65,22 @@ def test_rows_and_what_is_held_make_the_tape(tape, data):
     page = data.draw(st.integers(1, len(ordered)))  # how many REST keeps
     last, held = ordered[lost_at - 1], ordered[back_at:]
 
-    mended = mend_trades(last, trades(*ordered[-page:]), trades(*held))
+    merged = merge_trades(last, trades(*ordered[-page:]), trades(*held))
 
-    whole = ordered[:lost_at] + numbers(mended.rows) + held
-    assert mended.is_whole == (ordered[-page:][0] <= last)
-    if mended.is_whole:
+    whole = ordered[:lost_at] + numbers(merged.rows) + held
+    assert merged.is_whole == (ordered[-page:][0] <= last)
+    if merged.is_whole:
         assert whole == ordered
     else:
         missing = set(ordered) - set(whole)
-        assert all(mended.first_missing <= each <= mended.last_missing for each in missing)
+        assert all(merged.first_missing <= each <= merged.last_missing for each in missing)
         assert whole == sorted(set(whole))
 
 
 def test_repeats_that_do_not_reach_up_to_live_hide_nothing():
-    mended = mend_trades(100, trades(*range(40, 140)), trades(*range(96, 101), *range(130, 140)))
+    merged = merge_trades(100, trades(*range(40, 140)), trades(*range(96, 101), *range(130, 140)))
 
-    assert (numbers(mended.rows), mended.is_whole) == ([*range(101, 130)], True)
+    assert (numbers(merged.rows), merged.is_whole) == ([*range(101, 130)], True)
 
 
 def test_a_page_newer_than_what_came_is_behind_it_or_in_the_outage():
@@ -100,45 +100,45 @@ def test_what_is_brought_and_held_is_the_tape_whatever_is_repeated(tape, data):
     repeats = sorted(data.draw(st.sets(st.sampled_from(ordered[:back_at] or ordered))))
     last, held = ordered[lost_at - 1], repeats + ordered[back_at:]
 
-    mended = mend_trades(last, trades(*ordered[-page:]), trades(*held))
+    merged = merge_trades(last, trades(*ordered[-page:]), trades(*held))
 
-    whole = list(dict.fromkeys(ordered[:lost_at] + numbers(mended.rows) + held))
-    if mended.is_whole:
+    whole = list(dict.fromkeys(ordered[:lost_at] + numbers(merged.rows) + held))
+    if merged.is_whole:
         assert whole == ordered
     else:
         missing = set(ordered) - set(whole)
-        assert all(mended.first_missing <= each <= mended.last_missing for each in missing)
+        assert all(merged.first_missing <= each <= merged.last_missing for each in missing)
 
 
 def test_candles_from_the_open_one_up_to_the_first_behind():
     fetched = [candle(60, 2.0), candle(120), candle(180, 9.0)]
 
-    assert mend_candles(60, fetched, [candle(180), candle(180)]) == [candle(60, 2.0), candle(120)]
-    assert mend_candles(60, fetched, []) == fetched
-    assert mend_candles(61, fetched, []) == fetched[1:]
+    assert merge_candles(60, fetched, [candle(180), candle(180)]) == [candle(60, 2.0), candle(120)]
+    assert merge_candles(60, fetched, []) == fetched
+    assert merge_candles(61, fetched, []) == fetched[1:]
 
 
 def test_one_page_fills_several_outages_each_with_its_own():
     held = [trades(20, 22), [], trades(30)]
 
-    mended = mend_all_trades(10, trades(9, 10, 13, 20, 22, 25, 26, 30), held)
+    merged = merge_all_trades(10, trades(9, 10, 13, 20, 22, 25, 26, 30), held)
 
-    assert [numbers(each.rows) for each in mended] == [[13], [25, 26], []]
-    assert all(each.is_whole for each in mended)
+    assert [numbers(each.rows) for each in merged] == [[13], [25, 26], []]
+    assert all(each.is_whole for each in merged)
 
 
 def test_a_page_that_reaches_into_the_last_outage_only_leaves_the_first_unfilled():
-    mended = mend_all_trades(10, trades(22, 25, 30), [trades(20, 22), trades(30)])
+    merged = merge_all_trades(10, trades(22, 25, 30), [trades(20, 22), trades(30)])
 
-    assert [numbers(each.rows) for each in mended] == [[], [25]]
-    assert [each.is_whole for each in mended] == [False, True]
-    assert (mended[0].first_missing, mended[0].last_missing) == (11, 21)
+    assert [numbers(each.rows) for each in merged] == [[], [25]]
+    assert [each.is_whole for each in merged] == [False, True]
+    assert (merged[0].first_missing, merged[0].last_missing) == (11, 21)
 
 
 def test_candles_of_several_outages_go_where_they_belong():
     held = [[candle(30)], [candle(60)]]
 
-    mended = mend_all_candles({"1min": 10}, [candle(n) for n in (10, 20, 30, 40, 60)], held)
+    merged = merge_all_candles({"1min": 10}, [candle(n) for n in (10, 20, 30, 40, 60)], held)
 
-    assert [[row.timestamp for row in each.rows] for each in mended] == [[10, 20], [30, 40]]
-    assert all(each.is_whole for each in mended)
+    assert [[row.timestamp for row in each.rows] for each in merged] == [[10, 20], [30, 40]]
+    assert all(each.is_whole for each in merged)

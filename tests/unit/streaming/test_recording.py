@@ -132,7 +132,9 @@ def test_a_running_stream_is_recorded_with_its_books_and_instruments(exchange, t
     with kr.stream(symbols, ["level2"], venue=exchange.venue) as stream:
         wait_until(lambda: _books_ready(stream) == symbols)
         recorders = [stream.record(tmp_path / name) for name in ("first", "second")]
-        wait_until(lambda: not stream._recovery._to_begin and _books_ready(stream) == symbols)
+        wait_until(
+            lambda: not stream._engine.recovery._to_begin and _books_ready(stream) == symbols
+        )
         stream.wait("level2", rows=stream.total("level2") + 500)
         stream.stop()
         books = {symbol: stream.book(symbol) for symbol in symbols}

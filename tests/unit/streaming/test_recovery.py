@@ -1,23 +1,9 @@
 """What a stream of many symbols asks of REST: side by side, within the quota, and in order."""
 
-import random
-from collections import Counter
-
 import polars as pl
 import pytest
 
 import kucoin_research as kr
-from kucoin_research.foundation import clocks
-from kucoin_research.model.records import Trade
-from kucoin_research.streaming.recovery import (
-    _MOST,
-    _MOST_THREADS,
-    _Fill,
-    _Job,
-    _Kind,
-    _Patience,
-    _Pool,
-)
 from tests.conftest import wait_until
 
 SNAPSHOT, TRADES = "/api/v1/level2/snapshot", "/api/v1/trade/history"
@@ -58,9 +44,9 @@ def test_books_and_trades_of_many_symbols_come_side_by_side(exchange, held_time)
         wait_until(lambda: s.state is not kr.State.LIVE)
         began = held_time.monotonic()
         wait_until(lambda: s.state is kr.State.LIVE)
-        assert len(s._handler.holes) > 10
+        assert len(s._handler.gap_filler.gaps) > 10
 
-        assert seconds_until(held_time, lambda: not s._handler.holes, began) < 6.0
+        assert seconds_until(held_time, lambda: not s._handler.gap_filler.gaps, began) < 6.0
         assert seconds_until(held_time, lambda: are_ready(s), began) < 8.0
         found = [entry for entry in s.report().channels if entry.channel == "trade"]
         gaps = [gap for entry in found for gap in entry.gaps]
@@ -100,10 +86,10 @@ def test_pages_of_the_past_that_hang_hold_up_no_book(exchange, held_time):
         wait_until(lambda: not are_ready(s))
 
         assert seconds_until(held_time, lambda: are_ready(s)) < 5.0
-        waiting = len(s._handler.holes)
+        waiting = len(s._handler.gap_filler.gaps)
         assert waiting > 10
         # Each page has the ten seconds that a reply may take, and so have all of them together.
-        assert seconds_until(held_time, lambda: not s._handler.holes) < 30.0
+        assert seconds_until(held_time, lambda: not s._handler.gap_filler.gaps) < 30.0
         assert events(s, "not_filled").height == waiting
 
 
@@ -115,7 +101,7 @@ def test_the_end_ends_what_is_under_way(exchange, held_time):
     s.stop()
 
     assert held_time.monotonic() == began
-    assert not any(thread.is_alive() for thread in s._threads)
+    assert not any(thread.is_alive() for thread in s._engine.threads.all)
 
 
 def test_more_books_than_the_quota_has_room_for_come_with_the_next_windows(held_time):
@@ -130,7 +116,7 @@ def test_more_books_than_the_quota_has_room_for_come_with_the_next_windows(held_
         x.inject("abort")
         wait_until(lambda: not are_ready(s))
         wait_until(lambda: s.state is kr.State.LIVE, timeout=100)
-        wait_until(lambda: are_ready(s) and not s._handler.holes, timeout=100)
+        wait_until(lambda: are_ready(s) and not s._handler.gap_filler.gaps, timeout=100)
 
         assert events(s, "not_filled").is_empty()
         unsent = pl.col("detail").str.contains("was not asked for")
@@ -143,102 +129,9 @@ def test_threads_that_have_nothing_to_do_end(exchange, held_time):
         wait_until(lambda: are_ready(s))
         held_time.pass_by(22.0)
 
-        assert not [each for each in s._threads if each.is_alive() and "-asks" in each.name]
-        s._handler.renew_book(s.subscriptions[0].symbol, is_flawed=False)
+        assert not [
+            each for each in s._engine.threads.all if each.is_alive() and "-asks" in each.name
+        ]
+        s._handler.order_books.renew(s.subscriptions[0].symbol, is_flawed=False)
         wait_until(lambda: not are_ready(s))
         wait_until(lambda: are_ready(s))
-
-
-# -- the pool --------------------------------------------------------------------------------------
-
-
-class Work:
-    """Jobs that take a while, and what was done at once."""
-
-    def __init__(self, held_time, seed):
-        self.clock, self.random = held_time, random.Random(seed)
-        self.stopping = held_time.event()
-        self.at_once, self.kinds, self.done = Counter(), Counter(), Counter()
-        self.most, self.errors, self.threads = 0, [], []
-        self.pool = _Pool(held_time, self.do, self.errors.append, self.start, self.stopping)
-
-    def start(self, target, role):
-        self.threads.append(clocks.current().thread(target, role))
-        self.threads[-1].start()
-
-    def do(self, job):
-        self.at_once[job.key] += 1
-        self.kinds[job.kind] += 1
-        assert self.at_once[job.key] == 1, job
-        assert self.kinds[job.kind] <= _MOST[job.kind]
-        self.most = max(self.most, self.kinds.total())
-        self.clock.pass_by(self.random.random())
-        self.at_once[job.key] -= 1
-        self.kinds[job.kind] -= 1
-        self.done[job.kind] += 1
-        if self.random.random() < 0.1:
-            raise ValueError("as it happens")
-
-    def end(self):
-        self.stopping.set()
-        self.pool.wake()
-        wait_until(lambda: not any(thread.is_alive() for thread in self.threads))
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_nothing_is_done_twice_at_once_and_no_kind_takes_all_threads(held_time, seed):
-    work = Work(held_time, seed)
-    kinds = [_Kind.BOOK, _Kind.PAST, _Kind.SILENCE, _Kind.CLOCK]
-    for _ in range(80):
-        offered = [_Job(work.random.choice(kinds), str(n), None) for n in range(60)]
-        offered += [_Job(_Kind.PAST, str(n), Trade) for n in range(60)]
-        work.pool.offer(offered)
-        held_time.pass_by(0.05)
-    work.end()
-
-    assert work.most == _MOST_THREADS
-    assert work.done[_Kind.BOOK]
-    assert work.done[_Kind.PAST]
-    assert work.done[_Kind.CLOCK]
-    assert all(isinstance(error, ValueError) for error in work.errors)
-    assert work.errors
-
-
-def test_books_are_asked_for_before_the_past(held_time):
-    work = Work(held_time, 1)
-    work.pool.offer([_Job(_Kind.PAST, str(n), Trade) for n in range(60)])
-    held_time.pass_by(0.01)
-    past = [_Job(_Kind.PAST, str(n), Trade) for n in range(60)]
-    work.pool.offer([*past, *(_Job(_Kind.BOOK, str(n)) for n in range(20))])
-    wait_until(lambda: work.done[_Kind.BOOK] == 20)
-    assert work.done[_Kind.PAST] < 40
-    work.end()
-
-
-# -- patience --------------------------------------------------------------------------------------
-
-
-def test_the_past_is_given_up_when_nothing_comes_for_a_while():
-    patience, waits, asked = _Patience(10.0), _Fill(seen=100.0), _Fill(seen=100.0)
-    assert patience.until(waits) == 110.0
-    patience.answered(109.0)  # a book: the exchange is there, and others have their turn
-    assert patience.until(waits) == 119.0
-    patience.failed(112.0)
-    asked.failing = 112.0
-    patience.answered(120.0)  # another book
-    assert patience.until(waits) == patience.until(asked) == 122.0
-    patience.answered(121.0, is_past=True)
-    assert patience.until(waits) == 131.0
-    assert patience.until(asked) == 122.0
-
-
-def test_a_window_of_the_quota_is_waited_for_but_not_without_end():
-    patience, waits = _Patience(10.0), _Fill(seen=100.0)
-    assert patience.refused(101.0, 28.0)
-    assert not patience.refused(102.0, 27.0)  # the next thread is refused for the same reason
-    assert patience.until(waits) == 139.0
-    assert patience.refused(129.0, 30.0)
-    assert patience.until(waits) == 101.0 + 31.0 + 10.0
-    patience.answered(160.0)
-    assert patience.refused(161.0, 20.0)
-    assert patience.until(waits) == 191.0

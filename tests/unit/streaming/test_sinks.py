@@ -13,9 +13,9 @@ from kucoin_research.streaming.sinks import SinkWorker
 from tests.conftest import spawn, wait_until
 
 
-def outlet_of(call, *, wants=lambda _: True, tell=lambda *_: None, most=1_000):
+def worker_of(call, *, wants=lambda _: True, report=lambda *_: None, most=1_000):
     worker = SinkWorker(
-        call, wants, name="sink", thread_name="test-sink", tell=tell, most_waiting=most
+        call, wants, name="sink", thread_name="test-sink", report=report, most_waiting=most
     )
     worker.thread.start()
     return worker
@@ -29,7 +29,7 @@ def ended(worker):
 
 def test_items_come_once_and_in_order():
     seen = []
-    worker = outlet_of(seen.append)
+    worker = worker_of(seen.append)
     for start in range(0, 1_000, 10):
         worker.put(range(start, start + 10))
 
@@ -39,7 +39,7 @@ def test_items_come_once_and_in_order():
 
 def test_only_what_is_wanted_comes():
     seen = []
-    worker = outlet_of(seen.append, wants=lambda item: item % 2 == 0)
+    worker = worker_of(seen.append, wants=lambda item: item % 2 == 0)
     worker.put(range(10))
 
     assert ended(worker)
@@ -53,8 +53,8 @@ def test_what_there_is_no_room_for_is_counted_and_told(held_time):
         seen.append(item)
         release.wait(10)
 
-    worker = outlet_of(
-        slow, wants=lambda item: item != 13, tell=lambda *what: told.append(what), most=4
+    worker = worker_of(
+        slow, wants=lambda item: item != 13, report=lambda *what: told.append(what), most=4
     )
     worker.put([0])
     wait_until(lambda: seen)
@@ -76,7 +76,7 @@ def test_a_call_that_does_not_return_is_told_while_it_lasts(held_time):
         seen.append(item)
         release.wait(1_000)
 
-    worker = outlet_of(hang, tell=lambda *what: told.append(what), most=4)
+    worker = worker_of(hang, report=lambda *what: told.append(what), most=4)
     worker.put([0])
     wait_until(lambda: seen)
     worker.look()
@@ -106,7 +106,7 @@ def test_what_is_not_wanted_takes_no_room(held_time):
         seen.append(item)
         release.wait(10)
 
-    worker = outlet_of(slow, wants=lambda item: item > 0, most=3)
+    worker = worker_of(slow, wants=lambda item: item > 0, most=3)
     worker.put([1])
     wait_until(lambda: seen)
     for item in (2, 3):
@@ -127,7 +127,7 @@ def test_a_function_that_raises_is_called_no_more(error):
         calls.append(item)
         raise error
 
-    worker = outlet_of(broken, tell=lambda *what: told.append(what))
+    worker = worker_of(broken, report=lambda *what: told.append(what))
     worker.put([1, 2])
     worker.thread.join(10)
     worker.put([3])
@@ -148,7 +148,7 @@ def test_detaching_waits_for_the_call_under_way(held_time):
         release.wait(10)
         done.append(True)
 
-    worker = outlet_of(slow)
+    worker = worker_of(slow)
     worker.put([1, 2, 3])
     entered.wait(10)
     spawn(lambda: (held_time.pass_by(0.05), release.set()))
@@ -166,7 +166,7 @@ def test_a_function_may_detach_itself():
         seen.append(item)
         worker.detach()
 
-    worker = outlet_of(once)
+    worker = worker_of(once)
     worker.put([1, 2])
     worker.thread.join(10)
 
@@ -197,7 +197,7 @@ def test_a_function_whose_work_nobody_does_is_told_and_called_no_more(made, kind
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # Python would warn of a coroutine that is let go
         if made == "an outlet":
-            worker = outlet_of(call, tell=lambda *what: told.append(what))
+            worker = worker_of(call, report=lambda *what: told.append(what))
             worker.put([1, 2])
             worker.thread.join(10)
             error, shown = worker.failure.error, str(worker.failure)

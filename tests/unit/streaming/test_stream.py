@@ -345,7 +345,7 @@ def test_a_function_that_raised_is_listed_no_more(exchange):
         s.attach(lambda _: 1 / 0)
         wait_until(lambda: "sink_failed" in s.frame("status")["event"].cast(pl.String).to_list())
 
-        assert s._workers == ()
+        assert s._delivery.sinks.workers == ()
 
 
 def test_a_lost_connection_is_healed_and_told():

@@ -1,12 +1,11 @@
 """The pro feed end to end: the same rows, books and report as the classic one."""
 
-import sys
-
 import polars as pl
 import pytest
 
 import kucoin_research as kr
 from kucoin_research.model.records import CHANNELS, schema_of
+from kucoin_research.streaming import delivery
 from tests.conftest import spawn, wait_until
 
 SPOT = ["ticker", "bbo", "trade", "candle", "level2", "depth5", "depth50"]
@@ -246,10 +245,7 @@ def test_a_lost_connection_is_healed_and_told():
 
 
 def test_a_lost_first_snapshot_is_asked_for_again(monkeypatch):
-    module = sys.modules[
-        "kucoin_research.streaming.stream"
-    ]  # the package's `stream` is the function
-    monkeypatch.setattr(module, "_SEED_PATIENCE", 0.1)
+    monkeypatch.setattr(delivery, "_SEED_PATIENCE", 0.1)
     with kr.simulate(seed=5, speed=10.0) as x:
         x.inject("drop", topic=BOOK.format("XBTUSDTM"), count=1)
         with kr.stream("XBTUSDTM", "level2", venue=x.venue, feed="pro") as s:

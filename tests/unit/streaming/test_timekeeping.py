@@ -217,7 +217,7 @@ class Scene:
         for _ in range(100):
             self.clock.seconds += seconds / 100
             self.time.now_ns()
-            self.time.tell_moves()
+            self.time.report_moves()
 
 
 @pytest.mark.parametrize("symbols", [{}, {"futures": "*", "spot": "*"}])
@@ -283,8 +283,8 @@ def test_a_clock_that_is_set_back_is_told_with_what_becomes_of_the_stamps():
     scene.connect()
     scene.clock.wrong = 0.0
     scene.time.now_ns()
-    scene.time.tell_moves()
-    scene.time.tell_moves()
+    scene.time.report_moves()
+    scene.time.report_moves()
 
     ((event, detail),) = scene.told
     assert event == "clock_jump"

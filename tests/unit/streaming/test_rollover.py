@@ -1,36 +1,14 @@
-"""What a lane decides by the clock alone; tests/healing shows the rest at work."""
+"""When a successor takes over, decided by the clock alone; tests/healing shows the rest at work."""
 
 from __future__ import annotations
 
 import pytest
 
 from kucoin_research.model.records import Trade
-from kucoin_research.streaming.supervisor import ConnectBudget, Healing, _Successor, _Watch
+from kucoin_research.streaming.rollover import Successor, TurnWatch
 from tests.set_clock import SetClock
 
 SECOND = 1_000_000_000
-
-
-def test_connections_are_kept_below_the_limit_in_any_minute():
-    budget, made = ConnectBudget(25), []
-    now = 0.0
-    while now < 300.0:
-        wait = budget.take(now)
-        if wait:
-            now += wait
-        else:
-            made.append(now)
-            now += 0.1
-
-    assert len(made) >= 120
-    assert all(later - earlier > 59.999 for earlier, later in zip(made, made[25:], strict=False))
-
-
-@pytest.mark.parametrize(
-    ("lifetime", "reserve"), [(86_400.0, 3_600.0), (240.0, 10.0), (20.0, 5.0), (4.0, 2.0)]
-)
-def test_a_connection_is_replaced_well_before_its_end(lifetime, reserve):
-    assert Healing().reserve(lifetime) == reserve
 
 
 @pytest.fixture
@@ -39,7 +17,7 @@ def clock():
 
 
 def test_a_loop_that_was_held_up_has_no_say_about_silence(clock):
-    watch = _Watch(clock)
+    watch = TurnWatch(clock)
     clock.seconds += 0.1
     watch.turned(0.1)
     assert watch.may_look(clock.seconds, is_drained=True)
@@ -61,7 +39,7 @@ def trade(number):
 @pytest.fixture
 def successor(clock):
     """Settled at 100 s, to overlap for one second."""
-    made = _Successor("", (), clock, clock.wall_ns)
+    made = Successor("", (), clock, clock.wall_ns)
     made.is_settled.set()
     assert made.settled_ns == 100 * SECOND
     return made

@@ -1,0 +1,227 @@
+"""The running parts of a stream: its connections, its questions to REST, and their threads."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Sequence
+
+from kucoin_research.exchange.topics import Feed, Topic, topics_for
+from kucoin_research.exchange.websocket.feeds import spec_of
+from kucoin_research.foundation import interrupts
+from kucoin_research.foundation.runtime import hurry, slow_down
+from kucoin_research.model.channels import Market, Subscription
+from kucoin_research.streaming.delivery import Delivery
+from kucoin_research.streaming.limits import Healing, budget_of
+from kucoin_research.streaming.recovery import Recovery
+from kucoin_research.streaming.supervisor import ConnectionSupervisor
+from kucoin_research.streaming.threads import ERRANDS, StreamThreads
+
+__all__ = ["Engine"]
+
+# Seconds between two looks of the errand thread: while books or outages may need REST, and at
+# functions that may not return.
+_ERRAND_INTERVAL = 0.05
+_LOOK_INTERVAL = 1.0
+
+# How long the "stopped" row waits for the feed threads, so that it comes last.
+_LAST_ROWS = 2.0
+
+# At the end REST is asked, for no longer than this, whether the last change of some books has come.
+_LAST_LOOK = 1.0
+_MOST_LOOKED_AT = 5
+
+
+class Engine:
+    """Starts and stops the connections and threads of a stream.
+
+    Parameters
+    ----------
+    delivery
+        Takes what the connections bring.
+    subscriptions
+        What to subscribe to.
+    healing
+        How hard to try to keep the data whole.
+
+    Attributes
+    ----------
+    supervisors
+        One for each connection.
+    recovery
+        Asks REST.
+    threads
+        All threads but the main one.
+
+    Notes
+    -----
+    ``stop`` may be called from any thread, and more than once.
+    """
+
+    def __init__(
+        self, delivery: Delivery, subscriptions: Sequence[Subscription], healing: Healing
+    ) -> None:
+        self.threads = StreamThreads(delivery.clock, delivery.name)
+        self._delivery = delivery
+        self._clock = delivery.clock
+        budget = budget_of(delivery.rest, healing)
+        spec = spec_of(delivery.feed)
+        self.supervisors = [
+            ConnectionSupervisor(
+                delivery,
+                market,
+                topics,
+                spec,
+                number,
+                healing=healing,
+                budget=budget,
+                start_thread=self.threads.start,
+            )
+            for number, (market, topics) in enumerate(_connections(subscriptions, delivery.feed))
+        ]
+        self.recovery = Recovery(
+            delivery,
+            delivery.handler,
+            delivery.lock,
+            delivery.time,
+            markets={each.symbol: each.market for each in subscriptions},
+            supervisors=self.supervisors,
+            fill_timeout=healing.fill_timeout,
+            start_thread=self.threads.start,
+        )
+        delivery.forget_failures = self.recovery.forget_failures
+
+    # -- the beginning -----------------------------------------------------------------------------
+
+    def start(self, owner: object) -> None:
+        """Start all threads; they keep the owner alive until the end.
+
+        A user may drop the handle of a stream that is to go on.
+        """
+        hurry(self)
+        traffic = self._delivery.sinks.traffic
+        if traffic is not None:
+            self.threads.keep(traffic.thread)
+        for supervisor in self.supervisors:
+            self.threads.start(supervisor.run, f"pump-{supervisor.number}")
+        self.threads.start(lambda: self._run_errands(owner), ERRANDS)
+
+    def _run_errands(self, _owner: object) -> None:
+        """Look for questions to REST, so that no feed thread waits for an answer."""
+        delivery = self._delivery
+        handler, sinks = delivery.handler, delivery.sinks
+        while not delivery.stopping.is_set():
+            is_soon = handler.books or handler.has_open_requests
+            pause = _ERRAND_INTERVAL if is_soon else delivery.time.interval
+            delivery.errand.wait(min(pause, _LOOK_INTERVAL) if sinks.all_workers else pause)
+            # Before the look, so that a request during it causes another look.
+            delivery.errand.clear()
+            try:
+                self.recovery.look()
+                sinks.look()
+            except Exception as error:  # noqa: BLE001  this thread's guard
+                self.recovery.survive(error)
+        deadline = self._clock.monotonic() + _LAST_ROWS
+        for thread in self._feed_threads():
+            thread.join(self._until(deadline))
+        delivery.finish()
+
+    # -- the end -----------------------------------------------------------------------------------
+
+    def stop(self, timeout: float, seen: int) -> None:
+        """End connections and threads.
+
+        Parameters
+        ----------
+        timeout
+            Seconds to wait for the threads.
+        seen
+            How many interrupts had arrived before; a further one ends the waiting.
+        """
+        delivery = self._delivery
+        deadline = self._clock.monotonic() + timeout
+        self._look_once_more(min(timeout, _LAST_LOOK), seen)
+        # First, so that an interrupt from here on cannot leave the stream running.
+        delivery.stopping.set()
+        delivery.errand.set()
+        for supervisor in self.supervisors:
+            supervisor.abort()
+        delivery.rest.close()
+        self.recovery.close()
+        slow_down(self)
+        if not self.threads.has_errands:
+            delivery.sinks.close()  # else the errand thread does, behind the last row
+        here = threading.current_thread()
+        if here in self._sink_threads():
+            return  # the feed cannot end before this sink returns
+        # The threads that ask may wait for a slow answer of REST; the rows need not.
+        feed = self._feed_threads()
+        interrupts.join(feed, self._until(deadline), seen=seen, clock=self._clock)
+        if self.threads.has_errands and not any(thread.is_alive() for thread in feed):
+            delivery.finish()
+        others = [thread for thread in self.threads.all if thread is not here]
+        interrupts.join(others, self._until(deadline), seen=seen, clock=self._clock)
+
+    def _look_once_more(self, seconds: float, seen: int) -> None:
+        """Find out whether the last change of each book has come, and wait for it.
+
+        Parameters
+        ----------
+        seconds
+            To wait at most.
+        seen
+            How many interrupts had arrived before; a further one ends the waiting.
+        """
+        delivery = self._delivery
+        if delivery.stopping.is_set() or self._is_called_by_own_thread():
+            return
+        deadline = self._clock.monotonic() + seconds
+        with delivery.lock:
+            # Books in step only: the connections of others may be lost.
+            names = delivery.handler.order_books.to_ask_about(_MOST_LOOKED_AT)
+            self.recovery.ask_about_ends(names)
+        if not names:
+            return
+        books = [delivery.handler.books[name] for name in names]
+        delivery.errand.set()
+        while self._clock.monotonic() < deadline and interrupts.arrived() == seen:
+            if self.recovery.are_ends_known and not any(book.doubt for book in books):
+                break
+            delivery.stopping.wait(0.02)
+
+    def _is_called_by_own_thread(self) -> bool:
+        here = threading.current_thread()
+        return here in self.threads.all or here in self._sink_threads()
+
+    def _sink_threads(self) -> set[threading.Thread]:
+        return {worker.thread for worker in self._delivery.sinks.all_workers}
+
+    def _feed_threads(self) -> list[threading.Thread]:
+        return self.threads.feed(self._sink_threads() | {threading.current_thread()})
+
+    def _until(self, deadline: float) -> float:
+        return max(0.0, deadline - self._clock.monotonic())
+
+    def disown(self) -> None:
+        """Forget threads and sockets in a forked child: they are the parent's alone."""
+        self._delivery.disown()
+        for supervisor in self.supervisors:
+            supervisor.disown()
+        self.recovery.disown()
+        self._delivery.rest.disown()
+        self.threads.disown()
+
+
+def _connections(
+    subscriptions: Sequence[Subscription], feed: Feed
+) -> list[tuple[Market, list[Topic]]]:
+    """Divide the topics among connections, as many to each as the exchange allows."""
+    most = spec_of(feed).topics_per_connection
+    by_market: defaultdict[Market, dict[Topic, None]] = defaultdict(dict)
+    for channel, symbol, market in subscriptions:
+        by_market[market].update(dict.fromkeys(topics_for(channel, symbol, market, feed)))
+    return [
+        (market, list(topics)[start : start + most])
+        for market, topics in by_market.items()
+        for start in range(0, len(topics), most)
+    ]
