@@ -109,8 +109,8 @@ test-lowest:  ## run the tests with the oldest dependencies that pyproject.toml 
 
 soak: $(READY)  ## the long tests: 300 schedules of faults, 200 kills, 30 roll-overs, every book, 10,000 damages, 10,000 strange folders: four hours
 	$(BIN)/python -m pytest -m soak
-	SOAK=1 $(BIN)/python -m pytest --timeout 1800 tests/unit/sessions/test_recorder.py -k killed
-	SOAK=1 $(BIN)/python -m pytest --timeout 1800 tests/unit/sessions/test_damages.py tests/healing/test_verdicts.py
+	SOAK=1 $(BIN)/python -m pytest --timeout 1800 tests/unit/sessions/writing/test_recorder.py -k killed
+	SOAK=1 $(BIN)/python -m pytest --timeout 1800 tests/unit/sessions/checks/test_damages.py tests/healing/test_verdicts.py
 	SOAK=1 $(BIN)/python -m pytest --timeout 1800 tests/unit/sessions/test_strange_folders.py
 	SOAK=1 $(BIN)/python -m pytest --timeout 1800 tests/unit/sessions/test_session.py -k cut_anywhere
 

@@ -23,7 +23,7 @@ from pathlib import Path
 import kucoin_research as kr
 from kucoin_research.errors import SessionError
 from kucoin_research.model.records import Record, Ticker, Trade
-from kucoin_research.sessions.recorder import Recorder
+from kucoin_research.sessions.writing.recorder import Recorder
 
 NOON = 1_708_950_436_957_000_000
 BATCH = 4_096

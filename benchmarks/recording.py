@@ -16,9 +16,9 @@ import polars as pl
 
 from benchmarks.ring import MAKERS, spread
 from kucoin_research.model.records import CHANNELS, Record, Ticker
-from kucoin_research.sessions.csv_codec import encode
+from kucoin_research.sessions.files.csv_codec import encode
 from kucoin_research.sessions.loading import load
-from kucoin_research.sessions.recorder import Recorder
+from kucoin_research.sessions.writing.recorder import Recorder
 
 CALM_RATE, CALM_SECONDS, READS_PER_SECOND = 2_000, 4.0, 200
 NAMES = {record: name for name, record in CHANNELS.items()}

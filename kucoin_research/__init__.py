@@ -93,13 +93,13 @@ from kucoin_research.model.records import CHANNELS
 from kucoin_research.model.report import Report
 from kucoin_research.model.status import State, StreamStatus
 from kucoin_research.playback.replay import Replay
+from kucoin_research.sessions.checks.repair import repair
+from kucoin_research.sessions.checks.verification import verify
 from kucoin_research.sessions.conversion import convert
 from kucoin_research.sessions.import_csv import load_csv
 from kucoin_research.sessions.loading import load
-from kucoin_research.sessions.recorder import Recorder
-from kucoin_research.sessions.repair import repair
 from kucoin_research.sessions.session import Session
-from kucoin_research.sessions.verification import verify
+from kucoin_research.sessions.writing.recorder import Recorder
 from kucoin_research.streaming.limits import Healing
 from kucoin_research.streaming.recording import Recording
 from kucoin_research.streaming.stream import Stream

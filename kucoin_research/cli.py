@@ -38,12 +38,12 @@ from kucoin_research.foundation.regular_files import create
 from kucoin_research.model.channels import parse_channel
 from kucoin_research.model.records import Record, Status
 from kucoin_research.playback.replay import Replay
+from kucoin_research.sessions.checks.repair import mend
+from kucoin_research.sessions.checks.verification import verify
 from kucoin_research.sessions.conversion import convert
 from kucoin_research.sessions.frame_csv import append_csv, csv_name
-from kucoin_research.sessions.recorder import COMPRESSIONS, FSYNC_POLICIES
-from kucoin_research.sessions.repair import mend
 from kucoin_research.sessions.session import Session
-from kucoin_research.sessions.verification import verify
+from kucoin_research.sessions.writing.recorder import COMPRESSIONS, FSYNC_POLICIES
 from kucoin_research.streaming.collect import Limit, collect
 from kucoin_research.streaming.stream import Stream
 

@@ -36,8 +36,8 @@ from kucoin_research.model.records import (
 )
 from kucoin_research.playback.replay import Replay
 from kucoin_research.sessions.loading import load
-from kucoin_research.sessions.recorder import QUEUE_ROWS, check_options
 from kucoin_research.sessions.session import Session
+from kucoin_research.sessions.writing.recorder import QUEUE_ROWS, check_options
 from kucoin_research.streaming.collect import End, Limit, collect
 from kucoin_research.streaming.limits import Healing
 from kucoin_research.streaming.recording import Recording

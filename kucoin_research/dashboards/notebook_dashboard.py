@@ -30,7 +30,7 @@ from kucoin_research.figures.time_axis import Zone
 from kucoin_research.model.channels import Market, market_of
 from kucoin_research.model.source import LiveSource
 from kucoin_research.playback.replay import Replay
-from kucoin_research.sessions.recorder import Recorder
+from kucoin_research.sessions.writing.recorder import Recorder
 from kucoin_research.streaming.stream import Stream
 
 __all__ = ["Dashboard"]

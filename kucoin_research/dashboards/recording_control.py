@@ -6,7 +6,7 @@ import os
 
 from kucoin_research.dashboards.controls import Controls
 from kucoin_research.dashboards.formatting import size
-from kucoin_research.sessions.recorder import Recorder
+from kucoin_research.sessions.writing.recorder import Recorder
 from kucoin_research.streaming.stream import Stream
 
 __all__ = ["RecordingControl"]

@@ -17,7 +17,7 @@ from kucoin_research.figures.gaps import GapMark, gaps_of
 from kucoin_research.figures.time_axis import Floats, Zone
 from kucoin_research.foundation import clocks
 from kucoin_research.model.source import LiveSource, is_replay, is_stream
-from kucoin_research.sessions.recorder import Recorder
+from kucoin_research.sessions.writing.recorder import Recorder
 
 __all__ = ["VitalsMonitor", "histogram", "trouble_of"]
 

@@ -14,7 +14,7 @@ from kucoin_research.figures.theme import Spec
 from kucoin_research.figures.time_axis import Times, Zone
 from kucoin_research.frames.analytics import spans_filled
 from kucoin_research.model.records import STAMPED_AS_READ, Status
-from kucoin_research.sessions.csv_codec import records_of
+from kucoin_research.sessions.files.csv_codec import records_of
 from kucoin_research.sessions.session_report import reported_gaps
 
 __all__ = ["GapMap", "GapMark", "Mapped", "breaks", "gaps_of", "prompt", "shapes"]

@@ -24,7 +24,7 @@ from kucoin_research.playback.replay_clock import ReplayClock
 from kucoin_research.playback.replay_state import ReplayState
 from kucoin_research.playback.timeline import BATCH_ROWS, Cursor, Timeline
 from kucoin_research.playback.turn import Turn
-from kucoin_research.sessions.recorder import Recorder
+from kucoin_research.sessions.writing.recorder import Recorder
 
 __all__ = ["Player"]
 

@@ -43,8 +43,8 @@ from kucoin_research.playback.attached import AttachedSink, Sink, Take
 from kucoin_research.playback.player import Player
 from kucoin_research.playback.replay_clock import MonotonicClock, ReplayClock
 from kucoin_research.playback.timeline import Timeline
-from kucoin_research.sessions.recorder import Recorder, recorder_for
 from kucoin_research.sessions.session import Session
+from kucoin_research.sessions.writing.recorder import Recorder, recorder_for
 
 __all__ = ["Replay"]
 
@@ -554,7 +554,7 @@ class Replay(TradeBars):
         Parameters
         ----------
         root, **options
-            See ``kucoin_research.sessions.recorder.Recorder``: ``compression``, ``fsync``, ….
+            See ``kucoin_research.Recorder``: ``compression``, ``fsync``, ….
 
         Returns
         -------

@@ -21,16 +21,16 @@ from kucoin_research.foundation.arguments import texts
 from kucoin_research.foundation.forking import cached_property
 from kucoin_research.model.channels import Channel
 from kucoin_research.model.records import Candle, Record, Status, local_timestamp_of
-from kucoin_research.sessions.compression import compression_of, open_text
-from kucoin_research.sessions.csv_codec import read_records, records_of
-from kucoin_research.sessions.csv_lines import (
+from kucoin_research.sessions.files.compression import compression_of, open_text
+from kucoin_research.sessions.files.csv_codec import read_records, records_of
+from kucoin_research.sessions.files.csv_lines import (
     LONGEST_RECORD,
     are_rows,
     end_of_lines,
     integer_of,
     last_line,
 )
-from kucoin_research.sessions.file_names import day_of, safe_name
+from kucoin_research.sessions.files.file_names import day_of, safe_name
 from kucoin_research.sessions.lazy_rows import LazyRows
 from kucoin_research.sessions.session import Session
 from kucoin_research.sessions.table import Table

@@ -1,4 +1,5 @@
-"""Recorded sessions: writing them, reading them, checking and repairing them, and other CSV files.
+"""Recorded sessions: read and reported, converted, and other people's CSV files.
 
-Imports only ``errors``, ``foundation``, ``model`` and ``frames``.
+``files`` is how a session lies on disk, ``writing`` records one, ``checks`` verifies and repairs
+one. It imports only ``errors``, ``foundation``, ``model`` and ``frames``.
 """

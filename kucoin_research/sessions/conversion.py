@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 from kucoin_research.foundation.arguments import explained
 from kucoin_research.sessions import parquet
+from kucoin_research.sessions.checks.session_files import Paths
 from kucoin_research.sessions.loading import load
 from kucoin_research.sessions.session import Session
-from kucoin_research.sessions.session_files import Paths
 
 __all__ = ["convert"]
 

@@ -52,9 +52,9 @@ from kucoin_research.foundation.arguments import path_of
 from kucoin_research.model.damage import Damage
 from kucoin_research.model.records import CHANNELS, columns_of, schema_of
 from kucoin_research.model.units import LARGEST_NS
-from kucoin_research.sessions.compressed_members import most_text
-from kucoin_research.sessions.csv_codec import header_of, read_rows
-from kucoin_research.sessions.csv_lines import chunks, end_of_lines, shape_of
+from kucoin_research.sessions.files.compressed_members import most_text
+from kucoin_research.sessions.files.csv_codec import header_of, read_rows
+from kucoin_research.sessions.files.csv_lines import chunks, end_of_lines, shape_of
 from kucoin_research.sessions.foreign_times import DATES, moments_of
 from kucoin_research.sessions.session import Session
 from kucoin_research.sessions.table import Table

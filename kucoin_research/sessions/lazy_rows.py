@@ -11,11 +11,11 @@ from polars.io.plugins import register_io_source
 
 from kucoin_research.errors import InvalidInput, SessionBroken
 from kucoin_research.model.records import CHANNELS, Record, schema_of
-from kucoin_research.sessions.compression import compression_of, open_whole
-from kucoin_research.sessions.csv_codec import read_rows
-from kucoin_research.sessions.csv_lines import LONGEST_LINE, LONGEST_RECORD, are_rows, chunks
-from kucoin_research.sessions.damaged_csv import readable
-from kucoin_research.sessions.file_names import split_name
+from kucoin_research.sessions.files.compression import compression_of, open_whole
+from kucoin_research.sessions.files.csv_codec import read_rows
+from kucoin_research.sessions.files.csv_lines import LONGEST_LINE, LONGEST_RECORD, are_rows, chunks
+from kucoin_research.sessions.files.damaged_csv import readable
+from kucoin_research.sessions.files.file_names import split_name
 
 __all__ = ["LazyRows", "scan_lines"]
 

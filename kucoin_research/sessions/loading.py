@@ -15,17 +15,13 @@ from kucoin_research.errors import InvalidInput, SessionUnfinished, shown
 from kucoin_research.foundation.regular_files import open_file, size_of
 from kucoin_research.model.damage import Damage, number_of
 from kucoin_research.model.records import Record, Status, schema_of
-from kucoin_research.sessions.compressed_members import members
-from kucoin_research.sessions.compression import compression_of, first_line
-from kucoin_research.sessions.csv_codec import is_header
-from kucoin_research.sessions.csv_lines import LONGEST_RECORD, whole
-from kucoin_research.sessions.file_names import MANIFEST, base_of
-from kucoin_research.sessions.folder_lock import identity_of, is_being_recorded
-from kucoin_research.sessions.lazy_rows import LazyRows, scan_lines
-from kucoin_research.sessions.manifest import read_manifest
-from kucoin_research.sessions.session import Session
-from kucoin_research.sessions.session_damage import altered, known_damage, noted_in, shortfall
-from kucoin_research.sessions.session_files import (
+from kucoin_research.sessions.checks.session_damage import (
+    altered,
+    known_damage,
+    noted_in,
+    shortfall,
+)
+from kucoin_research.sessions.checks.session_files import (
     FilePart,
     Paths,
     find_session,
@@ -34,6 +30,15 @@ from kucoin_research.sessions.session_files import (
     recorded_columns,
     unread_beside,
 )
+from kucoin_research.sessions.files.compressed_members import members
+from kucoin_research.sessions.files.compression import compression_of, first_line
+from kucoin_research.sessions.files.csv_codec import is_header
+from kucoin_research.sessions.files.csv_lines import LONGEST_RECORD, whole
+from kucoin_research.sessions.files.file_names import MANIFEST, base_of
+from kucoin_research.sessions.files.folder_lock import identity_of, is_being_recorded
+from kucoin_research.sessions.files.manifest import read_manifest
+from kucoin_research.sessions.lazy_rows import LazyRows, scan_lines
+from kucoin_research.sessions.session import Session
 from kucoin_research.sessions.table import Promise, Table
 
 __all__ = ["load"]

@@ -18,7 +18,7 @@ from kucoin_research.errors import InvalidInput, shown
 from kucoin_research.foundation.arguments import path_of
 from kucoin_research.foundation.regular_files import create, worded
 from kucoin_research.model.records import file_mode
-from kucoin_research.sessions.file_names import MANIFEST
+from kucoin_research.sessions.files.file_names import MANIFEST
 
 __all__ = ["Partition", "Target", "write", "write_archive"]
 

@@ -30,14 +30,14 @@ from kucoin_research.model.records import Status, schema_of
 from kucoin_research.model.report import Report
 from kucoin_research.model.units import datetime_of
 from kucoin_research.sessions import parquet
-from kucoin_research.sessions.csv_codec import records_of
-from kucoin_research.sessions.file_names import file_name
-from kucoin_research.sessions.manifest_values import from_iso, instruments_from, losses_from
+from kucoin_research.sessions.checks.session_files import Paths
+from kucoin_research.sessions.checks.verification import Verification, verify
+from kucoin_research.sessions.files.csv_codec import records_of
+from kucoin_research.sessions.files.file_names import file_name
+from kucoin_research.sessions.files.manifest_values import from_iso, instruments_from, losses_from
 from kucoin_research.sessions.row_counts import COUNTED_COLUMNS, RowCounts
-from kucoin_research.sessions.session_files import Paths
 from kucoin_research.sessions.session_report import reckon
 from kucoin_research.sessions.table import Promise, Table
-from kucoin_research.sessions.verification import Verification, verify
 
 __all__ = ["Session"]
 

@@ -11,8 +11,8 @@ import polars as pl
 
 from kucoin_research.model.damage import Damage
 from kucoin_research.model.records import Record
+from kucoin_research.sessions.checks.session_files import FilePart
 from kucoin_research.sessions.lazy_rows import LazyRows
-from kucoin_research.sessions.session_files import FilePart
 
 __all__ = ["Table"]
 

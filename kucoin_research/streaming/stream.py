@@ -35,7 +35,7 @@ from kucoin_research.model.orderbook import OrderBook
 from kucoin_research.model.records import Record
 from kucoin_research.model.report import ChannelReport, Report
 from kucoin_research.model.status import State, StreamStatus
-from kucoin_research.sessions.recorder import Recorder, recorder_for
+from kucoin_research.sessions.writing.recorder import Recorder, recorder_for
 from kucoin_research.streaming.delivery import Delivery
 from kucoin_research.streaming.engine import Engine
 from kucoin_research.streaming.handover import Handover
@@ -543,7 +543,7 @@ class Stream(TradeBars):
         Parameters
         ----------
         root, **options
-            See ``kucoin_research.sessions.recorder.Recorder``: ``compression``, ``fsync``, ….
+            See ``kucoin_research.Recorder``: ``compression``, ``fsync``, ….
 
         Returns
         -------

@@ -30,8 +30,8 @@ from kucoin_research.model.records import (
     Ticker,
     Trade,
 )
-from kucoin_research.sessions.repair import Repair
-from kucoin_research.sessions.verification import Flaw, Verification
+from kucoin_research.sessions.checks.repair import Repair
+from kucoin_research.sessions.checks.verification import Flaw, Verification
 from tests.unit.figures.test_figures import at, frame, ticker, trade
 from tests.unit.rows import NOON
 from tests.unit.rows import ticker as ticker_row

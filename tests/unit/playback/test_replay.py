@@ -27,7 +27,7 @@ from kucoin_research.model.records import Candle, Status, Trade
 from kucoin_research.model.status import State
 from kucoin_research.playback import timeline
 from kucoin_research.playback.replay import Replay
-from kucoin_research.sessions.manifest_values import iso
+from kucoin_research.sessions.files.manifest_values import iso
 from tests.conftest import wait_until
 from tests.unit.playback.test_timeline import MIXED, candle, many, sessions, trade
 from tests.unit.rows import DAY, NOON, ticker

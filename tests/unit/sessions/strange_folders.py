@@ -24,7 +24,7 @@ import kucoin_research as kr
 from kucoin_research.errors import KucoinResearchError
 from kucoin_research.foundation.regular_files import open_file
 from kucoin_research.model.records import Level2, Status, Trade
-from kucoin_research.sessions.recorder import Recorder
+from kucoin_research.sessions.writing.recorder import Recorder
 from tests.unit.rows import NOON, ticker
 
 SYMBOL = "XBTUSDTM"

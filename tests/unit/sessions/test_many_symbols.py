@@ -7,8 +7,8 @@ import pytest
 
 import kucoin_research as kr
 from kucoin_research.model.records import Trade
-from kucoin_research.sessions import verification
-from kucoin_research.sessions.recorder import Recorder
+from kucoin_research.sessions.checks import verification
+from kucoin_research.sessions.writing.recorder import Recorder
 from tests.unit.rows import NOON
 
 MANY = 300

@@ -22,9 +22,9 @@ from kucoin_research.errors import (
 )
 from kucoin_research.model.instruments import Instrument
 from kucoin_research.model.records import CHANNELS, Candle, Level2, Status, Trade, columns_of
-from kucoin_research.sessions.compressed_members import members
-from kucoin_research.sessions.compression import open_whole, pack
-from kucoin_research.sessions.recorder import Recorder
+from kucoin_research.sessions.files.compressed_members import members
+from kucoin_research.sessions.files.compression import open_whole, pack
+from kucoin_research.sessions.writing.recorder import Recorder
 from tests.conftest import wait_until
 from tests.unit.rows import DAY, NOON, plain, shown, ticker
 
@@ -260,7 +260,7 @@ def test_a_file_cut_anywhere_loads_and_holds_no_row_that_was_not_recorded(tmp_pa
 
 
 def prefixes(data, rows):
-    from kucoin_research.sessions.csv_codec import encode, header_of
+    from kucoin_research.sessions.files.csv_codec import encode, header_of
 
     header = header_of(Trade)
     ends = [len(header + encode(Trade, rows[:count]).lines) for count in range(len(rows) + 1)]

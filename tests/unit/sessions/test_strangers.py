@@ -19,10 +19,10 @@ import kucoin_research as kr
 from kucoin_research.errors import InvalidInput, SessionBroken, SessionUnfinished
 from kucoin_research.foundation.regular_files import size_of
 from kucoin_research.model.records import Status, Trade
-from kucoin_research.sessions.compressed_members import members
-from kucoin_research.sessions.csv_codec import header_of
+from kucoin_research.sessions.files.compressed_members import members
+from kucoin_research.sessions.files.csv_codec import header_of
 from kucoin_research.sessions.frame_csv import append_csv
-from kucoin_research.sessions.recorder import Recorder
+from kucoin_research.sessions.writing.recorder import Recorder
 from tests.unit.rows import NOON, ticker
 from tests.unit.sessions.strange_folders import DEEDS, attempt
 
