@@ -17,7 +17,7 @@ from kucoin_research.exchange.venues import Venue
 from kucoin_research.exchange.websocket.connection import Connection
 from kucoin_research.foundation.bounds import Bound, Cut, OutOfTime
 from tests.conftest import spawn, wait_until
-from tests.unit.foundation.test_bounds import full_port, seconds_of, stay_silent
+from tests.unit.exchange.rest.test_transport import full_port, seconds_of, stay_silent
 
 HOST = "exchange.test"
 FOREVER = 3_600.0
@@ -119,7 +119,7 @@ def test_rest_and_sockets_do_not_wait_for_a_silent_address(names, held_time):
 @pytest.mark.parametrize("how", ["rest", "socket"])
 def test_a_silent_address_costs_a_quarter_of_a_second(how, names, held_time):
     """The other one is reached, and does not answer either: of that each has its own time."""
-    from tests.unit.foundation.test_bounds import Server
+    from tests.unit.exchange.rest.test_transport import Server
 
     with Server(stay_silent) as server, full_port() as port:
         names[HOST] = [("127.0.0.1", port), ("127.0.0.1", server.port)]

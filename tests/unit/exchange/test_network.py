@@ -28,8 +28,8 @@ from kucoin_research.exchange.websocket.connection import Connection
 from kucoin_research.model.channels import Market, Subscription, parse_channel
 from kucoin_research.streaming.collect import wait_until_live
 from tests.conftest import wait_until
+from tests.unit.exchange.rest.test_transport import Server, head_of
 from tests.unit.figures.showing import leaks
-from tests.unit.foundation.test_bounds import Server, head_of
 
 REAL_TIME = True  # TLS and a proxy of somebody else's
 
