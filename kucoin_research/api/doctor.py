@@ -39,7 +39,7 @@ from kucoin_research.model.channels import (
     Market,
 )
 
-__all__ = ["Check", "Diagnosis", "Health", "diagnose", "doctor"]
+__all__ = ["Check", "Diagnosis", "Severity", "diagnose", "doctor"]
 
 _NEEDED = ("polars", "pandas", "pyarrow", "numpy", "msgspec", "requests", "websocket-client")
 # The notebook's half, and the first major release that will do.
@@ -60,7 +60,7 @@ _WELCOME_TIMEOUT = 5.0
 
 
 @unique
-class Health(StrEnum):
+class Severity(StrEnum):
     """How something is."""
 
     OK = "ok"
@@ -81,7 +81,7 @@ class Check:
     """
 
     name: str
-    health: Health
+    health: Severity
     detail: str
     fix: str = ""
 
@@ -90,7 +90,7 @@ class Check:
         return f"{line}\n  {'':<28} → {self.fix}" if self.fix else line
 
 
-_MARKS = {Health.OK: "✓", Health.NOTE: "·", Health.BAD: "✗"}
+_MARKS = {Severity.OK: "✓", Severity.NOTE: "·", Severity.BAD: "✗"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ class Diagnosis:
     @property
     def is_ok(self) -> bool:
         """Whether nothing is bad."""
-        return all(check.health is not Health.BAD for check in self.checks)
+        return all(check.health is not Severity.BAD for check in self.checks)
 
     def __getitem__(self, name: str) -> Check:
         """Find a check by its name."""
@@ -112,7 +112,7 @@ class Diagnosis:
         raise KeyError(f"no check {shown(name)}; checks: {', '.join(c.name for c in self.checks)}")
 
     def __str__(self) -> str:
-        bad = sum(check.health is Health.BAD for check in self.checks)
+        bad = sum(check.health is Severity.BAD for check in self.checks)
         head = "all is well" if not bad else f"{bad} of {len(self.checks)} need mending"
         return "\n".join([head, *map(str, self.checks)])
 
@@ -150,13 +150,13 @@ def diagnose(venues: Sequence[Venue], credentials: Credentials | None = None) ->
 
 def _packages() -> Iterator[Check]:
     python = ".".join(map(str, sys.version_info[:3]))
-    yield Check("Python", Health.OK, f"{python} at {sys.executable}")
+    yield Check("Python", Severity.OK, f"{python} at {sys.executable}")
     missing = [name for name in _NEEDED if _version(name) is None]
     if missing:
         fix = f"pip install {' '.join(missing)}"
-        yield Check("packages", Health.BAD, f"missing: {', '.join(missing)}", fix)
+        yield Check("packages", Severity.BAD, f"missing: {', '.join(missing)}", fix)
     else:
-        yield Check("packages", Health.OK, ", ".join(f"{n} {_version(n)}" for n in _NEEDED))
+        yield Check("packages", Severity.OK, ", ".join(f"{n} {_version(n)}" for n in _NEEDED))
 
 
 def _version(package: str) -> str | None:
@@ -171,10 +171,10 @@ def _notebook() -> Iterator[Check]:
         found = _version(package)
         if found is None:
             fix = f"pip install '{package}>={first}'"
-            yield Check(package, Health.BAD, "not installed, so there are no live figures", fix)
+            yield Check(package, Severity.BAD, "not installed, so there are no live figures", fix)
         elif int(found.split(".")[0]) < first:
             fix = f"pip install --upgrade '{package}>={first}'"
-            yield Check(package, Health.BAD, f"{found} is too old", fix)
+            yield Check(package, Severity.BAD, f"{found} is too old", fix)
         else:
             yield _extension(package, found)
 
@@ -183,14 +183,14 @@ def _extension(package: str, found: str) -> Check:
     """Tell whether the browser's half of a package is where JupyterLab looks for it."""
     name = _LAB_EXTENSIONS.get(package)
     if name is None:
-        return Check(package, Health.OK, found)
+        return Check(package, Severity.OK, found)
     places = [Path(path) / "labextensions" / name for path in _jupyter_paths("jupyter_path")]
     home = next((place for place in places if (place / "package.json").is_file()), None)
     if home is None:
         fix = f"pip install --force-reinstall {package}, then restart JupyterLab"
-        return Check(package, Health.BAD, f"{found}, but JupyterLab has no {name}", fix)
+        return Check(package, Severity.BAD, f"{found}, but JupyterLab has no {name}", fix)
     its_version = json.loads((home / "package.json").read_text()).get("version", "?")
-    return Check(package, Health.OK, f"{found}, in the browser {name} {its_version}")
+    return Check(package, Severity.OK, f"{found}, in the browser {name} {its_version}")
 
 
 def _jupyter_paths(function: str) -> list[str]:
@@ -209,9 +209,9 @@ def _limits() -> Iterator[Check]:
         where = "set" if name in settings else "the default"
         if 0 < value < _ENOUGH[name]:
             fix = f"jupyter lab --ServerApp.{name}={usual:g}"
-            yield Check(name, Health.BAD, f"{value:g} per second is too little for charts", fix)
+            yield Check(name, Severity.BAD, f"{value:g} per second is too little for charts", fix)
         else:
-            yield Check(name, Health.OK, f"{value:g} per second, {where}")
+            yield Check(name, Severity.OK, f"{value:g} per second, {where}")
 
 
 def _server_settings() -> dict[str, Any]:
@@ -245,11 +245,12 @@ def _disk() -> Iterator[Check]:
     text = f"{free / 1e9:.1f} GB free at {folder}"
     if not os.access(folder, os.W_OK):
         fix = "change to a folder of your own before recording"
-        yield Check("disk", Health.BAD, f"{folder} cannot be written to", fix)
+        yield Check("disk", Severity.BAD, f"{folder} cannot be written to", fix)
     elif free < _LITTLE_DISK:
-        yield Check("disk", Health.BAD, text, "free some space: a day of one symbol takes 1-10 GB")
+        need = "free some space: a day of one symbol takes 1-10 GB"
+        yield Check("disk", Severity.BAD, text, need)
     else:
-        yield Check("disk", Health.OK, text)
+        yield Check("disk", Severity.OK, text)
 
 
 # -- the venue -------------------------------------------------------------------------------------
@@ -258,16 +259,16 @@ def _disk() -> Iterator[Check]:
 def _credentials(given: Credentials | None) -> tuple[Credentials | None, Check]:
     name = "credentials"
     if given is not None:
-        return given, Check(name, Health.OK, "given")
+        return given, Check(name, Severity.OK, "given")
     try:
         found = Credentials.from_env()
     except CredentialsMissing:
         text = "none; public data needs none"
         fix = "for private channels: kucoin-research init makes a file .env to fill in"
-        return None, Check(name, Health.NOTE, text, fix)
+        return None, Check(name, Severity.NOTE, text, fix)
     except InvalidInput as error:
-        return None, Check(name, Health.BAD, str(error), "mend the file or variable it names")
-    return found, Check(name, Health.OK, f"found, version {found.key_version}")
+        return None, Check(name, Severity.BAD, str(error), "mend the file or variable it names")
+    return found, Check(name, Severity.OK, f"found, version {found.key_version}")
 
 
 def _venue(venue: Venue, credentials: Credentials | None) -> Iterator[Check]:
@@ -280,7 +281,7 @@ def _venue(venue: Venue, credentials: Credentials | None) -> Iterator[Check]:
         ) as rest:
             clock = _tried(f"{where} REST", partial(_clock, rest, market))
             yield clock
-            if clock.health is Health.BAD and "clock" not in clock.detail:
+            if clock.health is Severity.BAD and "clock" not in clock.detail:
                 continue  # nothing else can be had there, and each try takes its time
             yield _tried(f"{where} WebSocket", partial(_welcome, rest, market))
             if credentials is not None and is_trusted(venue.url(market)):
@@ -301,36 +302,36 @@ def _ways(venue: Venue) -> Iterator[Check]:
         yield from found.values()
 
 
-def _way(url: str) -> tuple[Health, str, str]:
-    return Health.OK, network.described(target_of(url)), ""
+def _way(url: str) -> tuple[Severity, str, str]:
+    return Severity.OK, network.described(target_of(url)), ""
 
 
-def _tried(name: str, look: Callable[[], tuple[Health, str, str]]) -> Check:
+def _tried(name: str, look: Callable[[], tuple[Severity, str, str]]) -> Check:
     try:
         health, detail, fix = look()
     except KucoinResearchError as error:
         detail, _, fix = str(error).partition("; ")
-        return Check(name, Health.BAD, detail, fix or "check the network, or use venue='demo'")
+        return Check(name, Severity.BAD, detail, fix or "check the network, or use venue='demo'")
     return Check(name, health, detail, fix)
 
 
-def _clock(rest: Rest, market: Market) -> tuple[Health, str, str]:
+def _clock(rest: Rest, market: Market) -> tuple[Severity, str, str]:
     began = time.monotonic()
     offset = rest.clock_offset(market)
     took_ms = (time.monotonic() - began) * 1e3
     skew = offset.offset_ns / 1e9
     answer = f"answers in {took_ms:.0f} ms"
     if rest.venue.is_loopback and abs(skew) > _SKEW_REFUSED:
-        return Health.OK, f"{answer}; its clock is its own", ""
+        return Severity.OK, f"{answer}; its clock is its own", ""
     text = f"{answer}; this clock is {-skew:+.2f} s off"
     if abs(skew) >= _SKEW_REFUSED:
-        return Health.BAD, text, "set this machine's clock by network time (NTP)"
+        return Severity.BAD, text, "set this machine's clock by network time (NTP)"
     if abs(skew) >= _SKEW_NOTICED:
-        return Health.NOTE, text, "set this machine's clock by network time (NTP)"
-    return Health.OK, text, ""
+        return Severity.NOTE, text, "set this machine's clock by network time (NTP)"
+    return Severity.OK, text, ""
 
 
-def _welcome(rest: Rest, market: Market) -> tuple[Health, str, str]:
+def _welcome(rest: Rest, market: Market) -> tuple[Severity, str, str]:
     began = time.monotonic()
     endpoint = spec_of(Feed.CLASSIC).endpoint(rest, market, False, 0)
     with open_hidden(endpoint.url, timeout=_OPEN_TIMEOUT) as connection:
@@ -338,13 +339,13 @@ def _welcome(rest: Rest, market: Market) -> tuple[Health, str, str]:
         while time.monotonic() < deadline:
             if connection.receive(0.2):
                 took_ms = (time.monotonic() - began) * 1e3
-                return Health.OK, f"welcomes in {took_ms:.0f} ms", ""
-    return Health.BAD, "opens, but does not greet", "try again in a minute"
+                return Severity.OK, f"welcomes in {took_ms:.0f} ms", ""
+    return Severity.BAD, "opens, but does not greet", "try again in a minute"
 
 
-def _login(rest: Rest, market: Market) -> tuple[Health, str, str]:
+def _login(rest: Rest, market: Market) -> tuple[Severity, str, str]:
     rest.token(market, private=True)
-    return Health.OK, "accepted", ""
+    return Severity.OK, "accepted", ""
 
 
 def doctor(

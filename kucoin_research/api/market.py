@@ -216,11 +216,16 @@ def candles(
         its_market = _candle_market(symbol, rest, market)
         return _downloaded(
             lambda: rest.candles(
-                symbol, name, since, until, market=its_market,
-                on_progress=report, on_wait=report.waits,
+                symbol,
+                name,
+                since,
+                until,
+                market=its_market,
+                on_progress=report,
+                on_wait=report.waits,
             ),
             Candle,
-        )  # fmt: skip
+        )
 
 
 def _candle_market(symbol: str, rest: Rest, market: str | None) -> Market:
@@ -279,7 +284,7 @@ def funding_rates(
                 symbol, since, until, on_progress=report, on_wait=report.waits
             ),
             FundingRate,
-        )  # fmt: skip
+        )
 
 
 def index_prices(
@@ -321,7 +326,7 @@ def index_prices(
                 index, since, until, symbol=symbol, on_progress=report, on_wait=report.waits
             ),
             MarkPrice,
-        )  # fmt: skip
+        )
 
 
 def _index_of(symbol: str, rest: Rest) -> str:
@@ -374,7 +379,7 @@ def premium_index(
                 symbol, since, until, on_progress=report, on_wait=report.waits
             ),
             PremiumIndex,
-        )  # fmt: skip
+        )
 
 
 def mark_price(symbol: str, *, venue: Venue | str | None = None) -> pl.DataFrame:

@@ -94,9 +94,15 @@ def open_stream(
         place = (rest.venue.futures_url, rest.venue.spot_url) if name is None else ""
         name = name or _default_name(subscriptions, its_feed)
         stream = Stream(
-            subscriptions, rest, capacity=capacity, name=name, on_traffic=on_traffic,
-            feed=its_feed, healing=healing, instruments=instruments,
-        )  # fmt: skip
+            subscriptions,
+            rest,
+            capacity=capacity,
+            name=name,
+            on_traffic=on_traffic,
+            feed=its_feed,
+            healing=healing,
+            instruments=instruments,
+        )
     except BaseException:
         rest.close()
         raise
@@ -356,8 +362,13 @@ def replay(
     with passing():
         made = Replay(
             session if isinstance(session, Session) else load(session),
-            speed, channels=channels, symbols=symbols, capacity=capacity, name=name, paused=paused,
-        )  # fmt: skip
+            speed,
+            channels=channels,
+            symbols=symbols,
+            capacity=capacity,
+            name=name,
+            paused=paused,
+        )
     try:
         return _launch(made)
     except BaseException:

@@ -80,30 +80,44 @@ class CandleChart(TimeChart):
                 {
                     "type": "candlestick",
                     "name": "candles",
-                    "x": [], "open": [], "high": [], "low": [], "close": [],
+                    "x": [],
+                    "open": [],
+                    "high": [],
+                    "low": [],
+                    "close": [],
                     "increasing": {"line": {"color": "$buy", "width": 1.2}, "fillcolor": "$buy"},
                     "decreasing": {"line": {"color": "$sell", "width": 1.2}, "fillcolor": "$sell"},
                     "showlegend": False,
                 },
-                line("VWAP since the first candle", "$second", "VWAP %{y:,.15~r}<extra></extra>",
-                     width=1.6),
-                {**bars, "name": "volume, rising", "marker": {"color": "$buy_soft"},
-                 "hovertemplate": "volume %{y:,.15~r}<extra></extra>"},
-                {**bars, "name": "volume, falling", "marker": {"color": "$sell_soft"},
-                 "hovertemplate": "volume %{y:,.15~r}<extra></extra>"},
+                line(
+                    "VWAP since the first candle",
+                    "$second",
+                    "VWAP %{y:,.15~r}<extra></extra>",
+                    width=1.6,
+                ),
+                {
+                    **bars,
+                    "name": "volume, rising",
+                    "marker": {"color": "$buy_soft"},
+                    "hovertemplate": "volume %{y:,.15~r}<extra></extra>",
+                },
+                {
+                    **bars,
+                    "name": "volume, falling",
+                    "marker": {"color": "$sell_soft"},
+                    "hovertemplate": "volume %{y:,.15~r}<extra></extra>",
+                },
             ],
             "layout": {
                 **self._time_layout(
                     "candles",
                     yaxis=price_axis("price", domain=[0.28, 1], side="right"),
-                    yaxis2=size_axis(
-                        "volume", domain=[0, 0.22], side="right", rangemode="tozero"
-                    ),
+                    yaxis2=size_axis("volume", domain=[0, 0.22], side="right", rangemode="tozero"),
                     barmode="overlay",
                     bargap=0.2,
                 ),
             },
-        }  # fmt: skip
+        }
 
     def take(self, role: str, rows: pl.DataFrame) -> None:
         """Add trades or candles."""

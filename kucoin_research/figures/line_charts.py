@@ -225,17 +225,28 @@ class MarkChart(TimeChart):
             "data": [
                 line("mark price", "$buy", f"mark {_PRICE}<extra></extra>", shape="hv"),
                 line("index price", "$sell", f"index {_PRICE}<extra></extra>", shape="hv"),
-                line("mark − index", "$second", "premium %{y:+.3f} bps<extra></extra>",
-                     shape="hv", yaxis="y2"),
-                line("funding rate", "$third", "funding %{y:+.4f} bps<extra></extra>",
-                     shape="hv", yaxis="y2", width=2),
+                line(
+                    "mark − index",
+                    "$second",
+                    "premium %{y:+.3f} bps<extra></extra>",
+                    shape="hv",
+                    yaxis="y2",
+                ),
+                line(
+                    "funding rate",
+                    "$third",
+                    "funding %{y:+.4f} bps<extra></extra>",
+                    shape="hv",
+                    yaxis="y2",
+                    width=2,
+                ),
             ],
             "layout": self._time_layout(
                 "mark, index and funding",
                 yaxis=price_axis("price", domain=[0.42, 1]),
                 yaxis2=axis("bps (1e-4)", domain=[0, 0.36]),
             ),
-        }  # fmt: skip
+        }
 
     def take(self, role: str, rows: pl.DataFrame) -> None:
         """Add mark prices, or funding rates."""
@@ -274,12 +285,25 @@ class FlowChart(TimeChart):
         bars = {"type": "bar", "x": [], "y": [], "yaxis": "y2", "marker": {"line": {"width": 0}}}
         return {
             "data": [
-                line("cumulative volume delta", "$main", "delta %{y:+,.15~r}<extra></extra>",
-                     shape="hv", width=1.8),
-                {**bars, "name": "bought by takers", "marker": {"color": "$buy"},
-                 "hovertemplate": "bought %{y:,.15~r}<extra></extra>"},
-                {**bars, "name": "sold by takers", "marker": {"color": "$sell"},
-                 "hovertemplate": "sold %{y:,.15~r}<extra></extra>"},
+                line(
+                    "cumulative volume delta",
+                    "$main",
+                    "delta %{y:+,.15~r}<extra></extra>",
+                    shape="hv",
+                    width=1.8,
+                ),
+                {
+                    **bars,
+                    "name": "bought by takers",
+                    "marker": {"color": "$buy"},
+                    "hovertemplate": "bought %{y:,.15~r}<extra></extra>",
+                },
+                {
+                    **bars,
+                    "name": "sold by takers",
+                    "marker": {"color": "$sell"},
+                    "hovertemplate": "sold %{y:,.15~r}<extra></extra>",
+                },
             ],
             "layout": self._time_layout(
                 "order flow",
@@ -288,7 +312,7 @@ class FlowChart(TimeChart):
                 barmode="relative",
                 bargap=0.15,
             ),
-        }  # fmt: skip
+        }
 
     def take(self, role: str, rows: pl.DataFrame) -> None:
         """Add trades; those without a side count as 0."""

@@ -202,12 +202,21 @@ class Report:
         """
         rows = [
             (
-                entry.channel, entry.symbol, gap.began, gap.ended, gap.seconds, gap.cause,
-                gap.first_sequence, gap.last_sequence, gap.missing, gap.filled_by, gap.filled,
+                entry.channel,
+                entry.symbol,
+                gap.began,
+                gap.ended,
+                gap.seconds,
+                gap.cause,
+                gap.first_sequence,
+                gap.last_sequence,
+                gap.missing,
+                gap.filled_by,
+                gap.filled,
             )
             for entry in self.channels
             for gap in entry.gaps
-        ]  # fmt: skip
+        ]
         return pl.DataFrame(rows, schema=_GAP_SCHEMA, orient="row").sort("began")
 
     def __str__(self) -> str:
@@ -445,9 +454,18 @@ def _badge(verdict: Verdict) -> str:
 def _flat(entry: ChannelReport) -> tuple[object, ...]:
     lag = entry.lag
     return (
-        entry.channel, entry.symbol, entry.rows, entry.filled, entry.duplicates, entry.broken,
+        entry.channel,
+        entry.symbol,
+        entry.rows,
+        entry.filled,
+        entry.duplicates,
+        entry.broken,
         len(entry.gaps),
-        entry.first_sequence, entry.last_sequence,
-        lag.p50_ms if lag else None, lag.p95_ms if lag else None, lag.p99_ms if lag else None,
-        str(entry.verdict), entry.reason,
-    )  # fmt: skip
+        entry.first_sequence,
+        entry.last_sequence,
+        lag.p50_ms if lag else None,
+        lag.p95_ms if lag else None,
+        lag.p99_ms if lag else None,
+        str(entry.verdict),
+        entry.reason,
+    )

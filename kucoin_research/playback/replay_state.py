@@ -30,7 +30,7 @@ from kucoin_research.model.records import (
 )
 from kucoin_research.model.report import Report
 from kucoin_research.playback.book_rebuild import BookRebuild
-from kucoin_research.sessions.session_report import CONCERNING, Counted, reckon
+from kucoin_research.sessions.session_report import CONCERNING, Counted, build_report
 
 __all__ = ["ReplayState", "Troubles"]
 
@@ -167,7 +167,7 @@ class _Account:
     def report(
         self, name: str, losses: Sequence[Loss] = (), damages: Iterable[Damage] = ()
     ) -> Report:
-        return reckon(
+        return build_report(
             name,
             self._entries(),
             self._statuses,

@@ -130,10 +130,13 @@ def _to_ns(time: pl.Expr) -> pl.Expr:
     # As in `units.to_ns`: the magnitude determines the unit, and a number beyond 64 bits is no
     # time.
     factor = (
-        pl.when(time >= 10**17).then(1)
-        .when(time >= 10**14).then(1_000)
-        .when(time >= 10**11).then(1_000_000)
+        pl.when(time >= 10**17)
+        .then(1)
+        .when(time >= 10**14)
+        .then(1_000)
+        .when(time >= 10**11)
+        .then(1_000_000)
         .otherwise(1_000_000_000)
-    ).cast(pl.Int64)  # fmt: skip
+    ).cast(pl.Int64)
     is_held = time.is_between(0, LARGEST_NS // factor)
     return pl.when(is_held).then(time * factor).cast(_NS).alias("time")

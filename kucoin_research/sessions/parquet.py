@@ -20,7 +20,7 @@ from kucoin_research.foundation.regular_files import create, worded
 from kucoin_research.model.records import file_mode
 from kucoin_research.sessions.files.file_names import MANIFEST
 
-__all__ = ["Partition", "Target", "write", "write_archive"]
+__all__ = ["ParquetTarget", "Partition", "write", "write_archive"]
 
 _NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 _LONGEST = 200  # characters of a symbol; file systems allow names of 255 bytes
@@ -38,7 +38,7 @@ class Partition:
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class ParquetTarget:
     """The place to write to: a folder on this machine, or a URL for polars."""
 
     folder: Path | None
@@ -113,7 +113,7 @@ def write_archive(
     InvalidInput, OSError
         See ``convert``.
     """
-    target = Target.of(folder, part, storage_options)
+    target = ParquetTarget.of(folder, part, storage_options)
     if target.folder is not None:
         _refuse_sessions(target.folder, own)
     return write(pieces, target)
@@ -131,7 +131,7 @@ def _refuse_sessions(folder: Path, own: Iterable[Path]) -> None:
             )
 
 
-def write(pieces: Iterable[Partition], target: Target) -> list[str]:
+def write(pieces: Iterable[Partition], target: ParquetTarget) -> list[str]:
     """Write partitions; each file exists as a whole or not at all.
 
     Raises
@@ -161,7 +161,7 @@ def _portable(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.drop("symbol").cast(types)  # type: ignore[arg-type]
 
 
-def _write_local(piece: Partition, target: Target, folder: Path) -> str:
+def _write_local(piece: Partition, target: ParquetTarget, folder: Path) -> str:
     path = folder / target.place(piece)
     if os.path.lexists(path):
         raise _is_there(path)
@@ -217,7 +217,7 @@ def _is_there(place: Path | str) -> InvalidInput:
     )
 
 
-def _write_remote(piece: Partition, target: Target) -> str:
+def _write_remote(piece: Partition, target: ParquetTarget) -> str:
     url = f"{target.url}/{target.place(piece)}"
     _refuse_if_there(url, target)
     _portable(piece.rows).write_parquet(
@@ -226,7 +226,7 @@ def _write_remote(piece: Partition, target: Target) -> str:
     return url
 
 
-def _refuse_if_there(url: str, target: Target) -> None:
+def _refuse_if_there(url: str, target: ParquetTarget) -> None:
     # polars can find out only by reading the file; a file of another kind exists, too.
     try:
         pl.scan_parquet(

@@ -36,7 +36,7 @@ from kucoin_research.sessions.files.csv_codec import records_of
 from kucoin_research.sessions.files.file_names import file_name
 from kucoin_research.sessions.files.manifest_values import from_iso, instruments_from, losses_from
 from kucoin_research.sessions.row_counts import COUNTED_COLUMNS, RowCounts
-from kucoin_research.sessions.session_report import reckon
+from kucoin_research.sessions.session_report import build_report
 from kucoin_research.sessions.table import Promise, Table
 
 __all__ = ["Session"]
@@ -369,7 +369,7 @@ class Session(TradeBars):
             needed = [name for name in rows.collect_schema().names() if name in COUNTED_COLUMNS]
             counts.add(channel, self.collect(rows.select(needed)), self.symbols)
         statuses = records_of(Status, self.frame("status"))
-        return reckon(
+        return build_report(
             self.name,
             counts.counted,
             [row for row in statuses if isinstance(row, Status)],

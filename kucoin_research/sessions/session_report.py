@@ -16,7 +16,7 @@ from kucoin_research.model.integrity import Gap, Tally
 from kucoin_research.model.records import ALL_SYMBOLS, Status, filled_until
 from kucoin_research.model.report import ChannelReport, Report
 
-__all__ = ["CONCERNING", "Counted", "reckon", "reported_gaps"]
+__all__ = ["CONCERNING", "Counted", "build_report", "reported_gaps"]
 
 _SECONDS = re.compile(r"(?<![a-z])(?P<cause>[a-z]+) for [\d.]+ s")
 _UNNUMBERED = "its rows carry no sequence, so nothing tells whether some are missing"
@@ -50,7 +50,7 @@ class Counted:
 Between = Callable[[str, str, int, int], int]
 
 
-def reckon(
+def build_report(
     name: str,
     counted: Iterable[Counted],
     statuses: Sequence[Status],

@@ -447,11 +447,17 @@ class Rest:
         stamps = self._reader.stamps(reply, len(unique))
         return [
             Trade(
-                when, stamp, symbol, row.sequence, _trade_id(row), row.side, row.price or None,
+                when,
+                stamp,
+                symbol,
+                row.sequence,
+                _trade_id(row),
+                row.side,
+                row.price or None,
                 row.size,
             )
             for stamp, (when, row) in zip(stamps, unique.values(), strict=True)
-        ]  # fmt: skip
+        ]
 
     # -- history -------------------------------------------------------------------------------
 
@@ -632,12 +638,20 @@ class Rest:
         stamps = self._reader.stamps(reply, len(rows))
         return [
             Ticker(
-                when, stamp, row.symbol, row.sequence, row.price or None, row.size,
-                row.side, row.best_bid_price or None, row.best_bid_size,
-                row.best_ask_price or None, row.best_ask_size,
+                when,
+                stamp,
+                row.symbol,
+                row.sequence,
+                row.price or None,
+                row.size,
+                row.side,
+                row.best_bid_price or None,
+                row.best_bid_size,
+                row.best_ask_price or None,
+                row.best_ask_size,
             )
             for when, stamp, row in zip(times, stamps, rows, strict=True)
-        ]  # fmt: skip
+        ]
 
     def _spot_tickers(self) -> list[Ticker]:
         call = Call(
@@ -649,11 +663,20 @@ class Rest:
         (when,) = instants_of(call, [data.time])
         return [
             Ticker(
-                when, stamp, row.symbol, None, row.last or None, None, None,
-                row.buy or None, row.best_bid_size, row.sell or None, row.best_ask_size,
+                when,
+                stamp,
+                row.symbol,
+                None,
+                row.last or None,
+                None,
+                None,
+                row.buy or None,
+                row.best_bid_size,
+                row.sell or None,
+                row.best_ask_size,
             )
             for stamp, row in zip(self._reader.stamps(reply, len(rows)), rows, strict=True)
-        ]  # fmt: skip
+        ]
 
     def stats(
         self, symbol: str | None = None, *, market: Market | str | None = None
@@ -683,11 +706,19 @@ class Rest:
             rows = self._reader.rows(call, reply.data.reveal(), ContractStats, as_it_is)
         return [
             Snapshot(
-                None, stamp, row.symbol, row.last_trade_price or None, row.high_price or None,
-                row.low_price or None, row.volume, row.turnover, row.price_chg, row.price_chg_pct,
+                None,
+                stamp,
+                row.symbol,
+                row.last_trade_price or None,
+                row.high_price or None,
+                row.low_price or None,
+                row.volume,
+                row.turnover,
+                row.price_chg,
+                row.price_chg_pct,
             )
             for stamp, row in zip(self._reader.stamps(reply, len(rows)), rows, strict=True)
-        ]  # fmt: skip
+        ]
 
     def _pair_stats(self, symbol: str | None) -> list[Snapshot]:
         path = "/api/v1/market/allTickers" if symbol is None else "/api/v1/market/stats"
@@ -704,11 +735,19 @@ class Rest:
             (when,) = instants_of(call, [data.time])
         return [
             Snapshot(
-                when, stamp, row.symbol, row.last or None, row.high or None, row.low or None,
-                row.vol, row.vol_value, row.change_price, row.change_rate,
+                when,
+                stamp,
+                row.symbol,
+                row.last or None,
+                row.high or None,
+                row.low or None,
+                row.vol,
+                row.vol_value,
+                row.change_price,
+                row.change_rate,
             )
             for stamp, row in zip(self._reader.stamps(reply, len(rows)), rows, strict=True)
-        ]  # fmt: skip
+        ]
 
     def _get(self, call: Call, kind: type[T]) -> T:
         return cast("T", self._reader.decode(call, self._caller.fetch(call), kind))

@@ -210,11 +210,19 @@ class History:
         nothing = 0.0 if symbol.startswith(".") else None
         return [
             Candle(
-                when, stamp, symbol, interval, row.open or nothing, row.high or nothing,
-                row.low or nothing, row.close or nothing, row.volume, row.turnover,
+                when,
+                stamp,
+                symbol,
+                interval,
+                row.open or nothing,
+                row.high or nothing,
+                row.low or nothing,
+                row.close or nothing,
+                row.volume,
+                row.turnover,
             )
             for stamp, (when, row) in zip(self._reader.stamps(reply, len(kept)), kept, strict=True)
-        ]  # fmt: skip
+        ]
 
     def funding_rates(
         self,

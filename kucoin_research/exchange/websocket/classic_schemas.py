@@ -21,7 +21,7 @@ __all__ = [
     "FuturesSnapshot",
     "FuturesTicker",
     "Indicator",
-    "Instrument",
+    "InstrumentMessage",
     "Level1",
     "SpotChanges",
     "SpotLevel2",
@@ -128,7 +128,7 @@ class Depth(ClassicData):
     timestamp: Integer | None = None
 
 
-class Instrument(ClassicData):
+class InstrumentMessage(ClassicData):
     """Mark and index price, or the predicted funding rate."""
 
     markPrice: Number | None = None  # noqa: N815

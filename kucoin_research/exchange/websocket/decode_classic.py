@@ -32,7 +32,7 @@ from kucoin_research.exchange.websocket.classic_schemas import (
     FuturesSnapshot,
     FuturesTicker,
     Indicator,
-    Instrument,
+    InstrumentMessage,
     Level1,
     SpotLevel2,
     SpotSnapshot,
@@ -166,13 +166,24 @@ def nonempty(record: Record) -> Record:
 
 def _futures_ticker(route: _Route, message: Any, local: int) -> Decoded:
     d = message.data
-    return nonempty(_new(
-        Ticker,
-        (
-            _time(d.ts), local, route.key, d.sequence, d.price or None, d.size, d.side,
-            d.bestBidPrice or None, d.bestBidSize, d.bestAskPrice or None, d.bestAskSize,
-        ),
-    ))  # fmt: skip
+    return nonempty(
+        _new(
+            Ticker,
+            (
+                _time(d.ts),
+                local,
+                route.key,
+                d.sequence,
+                d.price or None,
+                d.size,
+                d.side,
+                d.bestBidPrice or None,
+                d.bestBidSize,
+                d.bestAskPrice or None,
+                d.bestAskSize,
+            ),
+        )
+    )
 
 
 def _spot_ticker(route: _Route, message: Any, local: int) -> Decoded:
@@ -181,35 +192,61 @@ def _spot_ticker(route: _Route, message: Any, local: int) -> Decoded:
     symbol = message.subject if route.key == "all" else route.key
     if not symbol:
         raise MessageBroken("a ticker of topic 'all' without a subject names no symbol")
-    return nonempty(_new(
-        Ticker,
-        (
-            _time(d.time if d.time is not None else d.Time), local, symbol, d.sequence,
-            d.price or None, d.size, None, d.bestBid or None, d.bestBidSize,
-            d.bestAsk or None, d.bestAskSize,
-        ),
-    ))  # fmt: skip
+    return nonempty(
+        _new(
+            Ticker,
+            (
+                _time(d.time if d.time is not None else d.Time),
+                local,
+                symbol,
+                d.sequence,
+                d.price or None,
+                d.size,
+                None,
+                d.bestBid or None,
+                d.bestBidSize,
+                d.bestAsk or None,
+                d.bestAskSize,
+            ),
+        )
+    )
 
 
 def _futures_bbo(route: _Route, message: Any, local: int) -> Decoded:
     d = message.data
-    return nonempty(_new(
-        BestBidOffer,
-        (
-            _time(d.ts), local, route.key, d.sequence,
-            d.bestBidPrice or None, d.bestBidSize, d.bestAskPrice or None, d.bestAskSize,
-        ),
-    ))  # fmt: skip
+    return nonempty(
+        _new(
+            BestBidOffer,
+            (
+                _time(d.ts),
+                local,
+                route.key,
+                d.sequence,
+                d.bestBidPrice or None,
+                d.bestBidSize,
+                d.bestAskPrice or None,
+                d.bestAskSize,
+            ),
+        )
+    )
 
 
 def _spot_bbo(route: _Route, message: Any, local: int) -> Decoded:
     d = message.data
     bid = (*(d.bids or ()), None, None)
     ask = (*(d.asks or ()), None, None)
-    return nonempty(BestBidOffer(
-        _time(d.timestamp), local, route.key, None,
-        bid[0] or None, bid[1], ask[0] or None, ask[1],
-    ))  # fmt: skip
+    return nonempty(
+        BestBidOffer(
+            _time(d.timestamp),
+            local,
+            route.key,
+            None,
+            bid[0] or None,
+            bid[1],
+            ask[0] or None,
+            ask[1],
+        )
+    )
 
 
 def _trade(route: _Route, message: Any, local: int) -> Decoded:
@@ -233,11 +270,17 @@ def _candle(
 ) -> Decoded:
     start, open_, close, high, low = msgspec.convert(row[:5], _CandleHead, strict=False)
     return Candle(
-        to_ns(start), local, route.key, route.interval,
-        open_ or None, high or None, low or None, close or None,
+        to_ns(start),
+        local,
+        route.key,
+        route.interval,
+        open_ or None,
+        high or None,
+        low or None,
+        close or None,
         msgspec.convert(volume, _Maybe, strict=False),
         msgspec.convert(turnover, _Maybe, strict=False),
-    )  # fmt: skip
+    )
 
 
 def _futures_candle(route: _Route, message: Any, local: int) -> Decoded:
@@ -358,20 +401,38 @@ def _announcement(route: _Route, message: Any, local: int) -> Decoded:
 
 def _futures_snapshot(route: _Route, message: Any, local: int) -> Decoded:
     d = message.data
-    return nonempty(Snapshot(
-        _time(d.ts), local, route.key,
-        d.lastPrice or None, d.highPrice or None, d.lowPrice or None,
-        d.volume, d.turnover, d.priceChg, d.priceChgPct,
-    ))  # fmt: skip
+    return nonempty(
+        Snapshot(
+            _time(d.ts),
+            local,
+            route.key,
+            d.lastPrice or None,
+            d.highPrice or None,
+            d.lowPrice or None,
+            d.volume,
+            d.turnover,
+            d.priceChg,
+            d.priceChgPct,
+        )
+    )
 
 
 def _spot_snapshot(route: _Route, message: Any, local: int) -> Decoded:
     d = message.data.data  # the documented double nesting
-    return nonempty(Snapshot(
-        _time(d.datetime), local, d.symbol or route.key,
-        d.lastTradedPrice or None, d.high or None, d.low or None,
-        d.vol, d.volValue, d.changePrice, d.changeRate,
-    ))  # fmt: skip
+    return nonempty(
+        Snapshot(
+            _time(d.datetime),
+            local,
+            d.symbol or route.key,
+            d.lastTradedPrice or None,
+            d.high or None,
+            d.low or None,
+            d.vol,
+            d.volValue,
+            d.changePrice,
+            d.changeRate,
+        )
+    )
 
 
 def _spot_mark(route: _Route, message: Any, local: int) -> Decoded:
@@ -403,7 +464,7 @@ _TABLE: dict[Market, dict[str, tuple[type[Any], _Convert]]] = {
         "/contractMarket/level2": (FuturesLevel2, _futures_level2),
         "/contractMarket/level2Depth5": (Depth, _depth5),
         "/contractMarket/level2Depth50": (Depth, _depth50),
-        "/contract/instrument": (Instrument, _instrument),
+        "/contract/instrument": (InstrumentMessage, _instrument),
         "/contract/announcement": (Announcement, _announcement),
         "/contractMarket/snapshot": (FuturesSnapshot, _futures_snapshot),
     },

@@ -172,10 +172,18 @@ def _order(message: AccountMessage) -> Iterable[Record]:
     yield order
     if order.type == "match":
         yield Fill(
-            order.timestamp, order.local_timestamp, order.symbol, order.order_id, order.client_oid,
-            order.trade_id, order.side, order.match_price, order.match_size, order.liquidity,
+            order.timestamp,
+            order.local_timestamp,
+            order.symbol,
+            order.order_id,
+            order.client_oid,
+            order.trade_id,
+            order.side,
+            order.match_price,
+            order.match_size,
+            order.liquidity,
             order.fee_type,
-        )  # fmt: skip
+        )
 
 
 def _stop_order(message: AccountMessage) -> Iterable[Record]:
@@ -185,25 +193,31 @@ def _stop_order(message: AccountMessage) -> Iterable[Record]:
 def _futures_balance(message: AccountMessage) -> Iterable[Record]:
     data = message.data
     yield _read(
-        Balance, message, "timestamp", None,
+        Balance,
+        message,
+        "timestamp",
+        None,
         market=Market.FUTURES.value,
         event=message.subject,
         total=data.get("walletBalance"),
         available=data.get("availableBalance"),
         hold=data.get("holdBalance"),
-    )  # fmt: skip
+    )
 
 
 def _spot_balance(message: AccountMessage) -> Iterable[Record]:
     context = _mapping(message.data.get("relationContext"))
     yield _read(
-        Balance, message, "time", None,
+        Balance,
+        message,
+        "time",
+        None,
         market=Market.SPOT.value,
         event=message.subject,
         relation_symbol=context.get("symbol"),
         relation_order_id=context.get("orderId"),
         relation_trade_id=context.get("tradeId"),
-    )  # fmt: skip
+    )
 
 
 def _position(message: AccountMessage) -> Iterable[Record]:
@@ -239,14 +253,17 @@ def _cross_margin(message: AccountMessage) -> Iterable[Record]:
         asset = assets.get(currency)
         figures = asset if isinstance(asset, Mapping) else {"total": asset}
         yield _read(
-            Margin, message, "timestamp", None,
+            Margin,
+            message,
+            "timestamp",
+            None,
             event=message.subject,
             currency=currency,
             total=figures.get("total"),
             available=figures.get("available"),
             hold=figures.get("hold"),
             debt=debts.get(currency),
-        )  # fmt: skip
+        )
 
 
 def _isolated_margin(message: AccountMessage) -> Iterable[Record]:
@@ -255,14 +272,17 @@ def _isolated_margin(message: AccountMessage) -> Iterable[Record]:
     for currency in changes or [None]:
         figures = _mapping(changes.get(currency))
         yield _read(
-            Margin, message, "timestamp", symbol,
+            Margin,
+            message,
+            "timestamp",
+            symbol,
             event=message.subject,
             currency=currency,
             total=figures.get("total"),
             hold=figures.get("hold"),
             liability_principal=figures.get("liabilityPrincipal"),
             liability_interest=figures.get("liabilityInterest"),
-        )  # fmt: skip
+        )
 
 
 #: By market and by the prefix of a pushed topic: the function that makes records of a message.

@@ -170,13 +170,24 @@ def _side(text: str | None) -> str | None:
 
 def _ticker(message: Any, local: int) -> Decoded:
     d = message.data
-    return nonempty(_new(
-        Ticker,
-        (
-            _time(d.matched, message.pushed), local, d.symbol, d.sequence, d.price or None, d.size,
-            _side(d.side), d.bid or None, d.bid_size, d.ask or None, d.ask_size,
-        ),
-    ))  # fmt: skip
+    return nonempty(
+        _new(
+            Ticker,
+            (
+                _time(d.matched, message.pushed),
+                local,
+                d.symbol,
+                d.sequence,
+                d.price or None,
+                d.size,
+                _side(d.side),
+                d.bid or None,
+                d.bid_size,
+                d.ask or None,
+                d.ask_size,
+            ),
+        )
+    )
 
 
 def _trade(message: Any, local: int) -> Decoded:
@@ -190,9 +201,17 @@ def _trade(message: Any, local: int) -> Decoded:
 def _kline(message: Any, local: int) -> Decoded:
     d = message.data
     return Candle(
-        to_ns(d.opened), local, d.symbol, d.interval,
-        d.open or None, d.high or None, d.low or None, d.close or None, d.volume, d.turnover,
-    )  # fmt: skip
+        to_ns(d.opened),
+        local,
+        d.symbol,
+        d.interval,
+        d.open or None,
+        d.high or None,
+        d.low or None,
+        d.close or None,
+        d.volume,
+        d.turnover,
+    )
 
 
 def _obu(message: Any, local: int) -> Decoded:
@@ -234,10 +253,16 @@ def _bbo(message: Any, local: int) -> Decoded:
     return _new(
         BestBidOffer,
         (
-            _time(d.matched, message.pushed), local, d.symbol, d.last,
-            bid[0] or None, bid[1], ask[0] or None, ask[1],
+            _time(d.matched, message.pushed),
+            local,
+            d.symbol,
+            d.last,
+            bid[0] or None,
+            bid[1],
+            ask[0] or None,
+            ask[1],
         ),
-    )  # fmt: skip
+    )
 
 
 # KuCoin sends a depth frame again every 100 ms, unchanged, with the time of its last match. Our row

@@ -206,10 +206,15 @@ def _futures_snapshot(topic: str, row: Row) -> str:
     time, _, symbol, last, high, low, volume, turnover, change, change_pct = row
     figures = _known(
         [
-            ("highPrice", high), ("lastPrice", last), ("lowPrice", low), ("priceChg", change),
-            ("priceChgPct", change_pct), ("turnover", turnover), ("volume", volume),
+            ("highPrice", high),
+            ("lastPrice", last),
+            ("lowPrice", low),
+            ("priceChg", change),
+            ("priceChgPct", change_pct),
+            ("turnover", turnover),
+            ("volume", volume),
         ]
-    )  # fmt: skip
+    )
     comma = "," if figures else ""
     return _frame(
         topic, "snapshot.24h", f'{{{figures}{comma}"symbol":{_word(symbol)},"ts":{_ns(time)}}}'
@@ -276,10 +281,16 @@ def _spot_snapshot(topic: str, row: Row) -> str:
     time, _, symbol, last, high, low, volume, turnover, change, change_pct = row
     figures = _known(
         [
-            ("changePrice", change), ("changeRate", change_pct), ("close", last), ("high", high),
-            ("lastTradedPrice", last), ("low", low), ("vol", volume), ("volValue", turnover),
+            ("changePrice", change),
+            ("changeRate", change_pct),
+            ("close", last),
+            ("high", high),
+            ("lastTradedPrice", last),
+            ("low", low),
+            ("vol", volume),
+            ("volValue", turnover),
         ]
-    )  # fmt: skip
+    )
     comma = "," if figures else ""
     base, _, quote = symbol.partition("-")
     return _frame(

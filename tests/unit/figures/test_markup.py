@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import kucoin_research as kr
 from kucoin_research import figures
-from kucoin_research.api.doctor import Check, Diagnosis, Health
+from kucoin_research.api.doctor import Check, Diagnosis, Severity
 from kucoin_research.dashboards.chart_slots import ChartSlot, Scene
 from kucoin_research.figures.book_charts import DepthChart
 from kucoin_research.figures.chart import Sketch, View
@@ -246,7 +246,7 @@ def representations(name, root):
         yield replayed
     yield Verification(name, (Flaw(name, 3, name, name),), (name,), 1, 1)
     yield Repair(name, (name,))
-    yield Diagnosis((Check(name, Health.BAD, name, name),))
+    yield Diagnosis((Check(name, Severity.BAD, name, name),))
 
 
 @pytest.mark.parametrize("name", HOSTILE)

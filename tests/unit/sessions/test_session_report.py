@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kucoin_research.model.damage import Damage
 from kucoin_research.model.records import Status
-from kucoin_research.sessions.session_report import Counted, reckon
+from kucoin_research.sessions.session_report import Counted, build_report
 
 SYMBOL = "XBTUSDTM"
 COUNTED = Counted("trade", SYMBOL, rows=500, first_sequence=1, last_sequence=900)
@@ -21,7 +21,7 @@ def gap(began, ended):
 
 
 def account(*statuses):
-    report = reckon("session", [COUNTED], statuses, lambda *_: 10)
+    report = build_report("session", [COUNTED], statuses, lambda *_: 10)
     return report.channel("trade")
 
 
@@ -70,7 +70,7 @@ def test_a_file_that_is_gone_is_compared_with_its_own_account_only(monkeypatch):
         Damage(f"{number}.csv", "missing", "trade", f"a{number}") for number in range(150, 450)
     ]
 
-    report = reckon("session", counted, [], lambda *_: 0, damages=damages)
+    report = build_report("session", counted, [], lambda *_: 0, damages=damages)
 
     assert len(report.channels) == 450
     told = [f"{at}.csv" in entry.reason for at, entry in enumerate(report.channels)]
