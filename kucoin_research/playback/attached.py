@@ -79,7 +79,8 @@ class AttachedFunctions:
 
     def __init__(self, clock: Clock) -> None:
         self._calling = clock.lock()
-        self._lock = threading.Lock()  # guards what follows
+        # Re-entrant: a signal handler or a finalizer of this thread may attach or detach.
+        self._lock = threading.RLock()  # guards what follows
         self.sinks: tuple[AttachedSink, ...] = ()
         self.batch_sinks: tuple[BatchSink[Record], ...] = ()
         self.failures: tuple[Failure, ...] = ()
@@ -137,7 +138,7 @@ class AttachedFunctions:
     def disown(self) -> None:
         """Stop calling all of them in a forked child; the failures stay."""
         # The parent's thread may have held the locks.
-        self._calling, self._lock = threading.RLock(), threading.Lock()
+        self._calling, self._lock = threading.RLock(), threading.RLock()
         self.sinks, self.batch_sinks = (), ()
 
 

@@ -67,6 +67,9 @@ class Player:
         Seconds of the recording per second; None: as fast as it can be read.
     is_paused
         Whether it waits for ``resume``, ``step`` or ``seek``.
+    owner
+        Refers weakly to the object that the thread keeps alive while it runs: a user may drop the
+        handle of a replay that is to go on, and ``running()`` still lists it.
 
     Attributes
     ----------
@@ -89,8 +92,10 @@ class Player:
         replay_clock: ReplayClock,
         speed: float | None,
         is_paused: bool,
+        owner: Callable[[], object],
     ) -> None:
         self.name = name
+        self._owner = owner
         self._timeline = timeline
         self._new_state = functools.partial(ReplayState, subscriptions, capacity, name)
         self._clock = clock
@@ -127,7 +132,9 @@ class Player:
     def _wake(self) -> None:
         # With _changed held. The thread ends with the data, and is started anew to go back.
         if self._thread is None and not self.stopping.is_set():
-            self._thread = self._clock.thread(self._run, f"kucoin-{self.name}-replay")
+            # The caller's reference becomes the thread's, which drops it when it ends.
+            run = functools.partial(self._run, self._owner())
+            self._thread = self._clock.thread(run, f"kucoin-{self.name}-replay")
             self._thread.start()
         self._changed.notify_all()
 
@@ -299,7 +306,7 @@ class Player:
 
     # -- the thread ------------------------------------------------------------------------------
 
-    def _run(self) -> None:
+    def _run(self, _owner: object) -> None:
         try:
             with eased():
                 self._play()

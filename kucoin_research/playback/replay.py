@@ -11,6 +11,7 @@ from __future__ import annotations
 import html
 import os
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from types import TracebackType
@@ -115,6 +116,7 @@ class Replay(TradeBars):
             replay_clock=MonotonicClock(self.clock) if clock is None else clock,
             speed=_checked_speed(speed),
             is_paused=arguments.truth(paused, "paused"),
+            owner=weakref.ref(self),
         )
 
     def launch(self) -> Self:

@@ -295,7 +295,7 @@ def _rebuilt(folder: Path, content: Manifest | None, anew: dict[str, Any]) -> di
 
 
 def repair(path: Paths) -> Repair:
-    """Repair a session's folder as far as possible; see ``sessions.repair.mend``.
+    """Repair a session's folder as far as possible; see ``mend``.
 
     Torn tails are cut, a missing ``session.json`` is made anew, and a session that was not closed
     is closed. The original bytes stay beside, as ``<file>.orig``.

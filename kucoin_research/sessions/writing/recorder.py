@@ -12,7 +12,6 @@ from __future__ import annotations
 import atexit
 import html
 import inspect
-import logging
 import os
 import shutil
 import threading
@@ -56,8 +55,6 @@ __all__ = [
     "check_options",
     "recorder_for",
 ]
-
-log = logging.getLogger(__name__)
 
 COMPRESSIONS = (None, "zstd", "gzip")
 FSYNC_POLICIES = ("never", "rotate", "second")

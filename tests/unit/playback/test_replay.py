@@ -1,8 +1,10 @@
+import gc
 import hashlib
 import json
 import threading
 import tracemalloc
 import warnings
+import weakref
 from datetime import UTC, datetime, timedelta
 
 import hypothesis.strategies as st
@@ -1128,6 +1130,38 @@ def test_replays_are_listed_and_one_of_the_same_name_replaces_another(tmp_path):
             assert second.subscriptions[0].symbol == "XBTUSDTM"
             assert second.wait_until_live()
         assert kr.running() == []
+
+
+def test_a_replay_whose_handle_is_dropped_plays_on_and_is_listed_until_it_ends(tmp_path):
+    path, taken = session_of(tmp_path, every(50)).path, []
+
+    kr.replay(path, paused=True).attach(taken.append)
+    gc.collect()
+    (first,) = kr.running()
+    assert first.state is State.PAUSED
+
+    kr.replay(path, paused=True)  # as a cell that is run again
+    gc.collect()
+    (second,) = kr.running()
+    assert first.state is State.STOPPED
+
+    gone = weakref.ref(second)
+    second.resume()
+    assert second.wait_until_done(60)
+    second.stop()
+    del first, second
+    wait_until(lambda: gc.collect() is not None and gone() is None)
+
+
+def test_a_signal_handler_may_attach_while_its_thread_attaches(tmp_path, play):
+    replay = play(session_of(tmp_path, every(10)), paused=True)
+    functions = replay._player.functions
+
+    with functions._lock:  # as where the signal has arrived
+        detach = replay.attach(lambda _: None)
+    detach()
+
+    assert replay.failures == ()
 
 
 def test_speeds_that_mean_nothing_are_refused(tmp_path, play):

@@ -72,7 +72,7 @@ def originals(root):
             at = NOON + 10 * number
             recorder.take([Trade(at, at + 1, SYMBOL, number, str(number), "buy", 1.0, 1.0)])
             recorder.take([ticker(10 * number)])
-            recorder.take([Level2(at, at + 2, SYMBOL, number, "buy", 1.0, 1.0, number == 0)])
+            recorder.take([Level2(at, at + 2, SYMBOL, number, number == 0, "buy", 1.0, 1.0)])
         told = [
             (NOON + 250, "gap", 8, 9),
             (NOON + 260, "filled", 8, 9),
