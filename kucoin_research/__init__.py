@@ -5,7 +5,6 @@
 100
 """
 
-from importlib import import_module as _import_module
 from importlib.metadata import version as _version
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
@@ -85,6 +84,7 @@ from kucoin_research.errors import (
 from kucoin_research.exchange.credentials import Credentials
 from kucoin_research.exchange.rest.client import ExchangeStatus
 from kucoin_research.exchange.venues import LIVE, Venue
+from kucoin_research.foundation.late_import import import_late as _import_late
 from kucoin_research.frames.analytics import mark_filled, mid_bars, ohlcv, vwap
 from kucoin_research.model.instruments import Instrument
 from kucoin_research.model.integrity import Gap, Verdict
@@ -130,7 +130,7 @@ def __getattr__(name: str) -> _Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module, attribute = _LAZY[name]
     try:
-        found = _import_module(module)
+        found = _import_late(module)
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
             f"{name} needs {error.name}: pip install {error.name}", name=error.name

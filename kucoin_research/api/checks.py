@@ -15,6 +15,7 @@ from kucoin_research.exchange.topics import Feed, is_offered, topics_for
 from kucoin_research.exchange.venues import Venue, refuse_untrusted, resolve_venue
 from kucoin_research.foundation.arguments import texts
 from kucoin_research.foundation.forking import in_child
+from kucoin_research.foundation.late_import import import_late
 from kucoin_research.model.channels import (
     Channel,
     Market,
@@ -72,9 +73,8 @@ def find_venue(venue: object = None) -> Venue:
 
 def _start_demo() -> Venue:
     # The exchange takes a quarter of the package's import time, and live sessions need none.
-    from kucoin_research.api.simulated import demo_venue
-
-    return demo_venue()
+    venue: Venue = import_late("kucoin_research.api.simulated").demo_venue()
+    return venue
 
 
 def plan(

@@ -77,8 +77,9 @@ def running() -> list[Stream | Replay]:
 
 
 def close_last(call: Callable[[], object]) -> None:
-    """Have something closed at the end of the process, after all streams and replays."""
-    _last.append(call)
+    """Call a function at the end of the process, after all streams and replays have stopped."""
+    if call not in _last:
+        _last.append(call)
 
 
 @atexit.register

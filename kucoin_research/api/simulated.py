@@ -78,9 +78,14 @@ def demo_venue() -> Venue:
     with _demo_lock:
         if _demo is None or _demo.is_closed:
             _demo = simulate()
-            close_last(_demo.close)
+            close_last(_close_demo)
         push = (_demo.futures_push_url, _demo.spot_push_url)
         return Venue(_demo.futures_url, _demo.spot_url, "demo", *push)
+
+
+def _close_demo() -> None:
+    if _demo is not None:
+        _demo.close()
 
 
 def forget() -> None:

@@ -10,7 +10,7 @@ from typing import Annotated, TypeAlias
 
 from msgspec import Meta
 
-__all__ = ["AboveZero", "Integer", "NotNegative", "Number"]
+__all__ = ["AboveZero", "BookSequence", "Integer", "NotNegative", "Number"]
 
 #: Any finite number.
 Number: TypeAlias = Annotated[float, Meta(ge=-1e300, le=1e300)]
@@ -20,3 +20,5 @@ AboveZero: TypeAlias = Annotated[float, Meta(gt=0, le=1e300)]
 NotNegative: TypeAlias = Annotated[float, Meta(ge=0, le=1e300)]
 #: An integer of 64 bits.
 Integer: TypeAlias = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+#: The number of a book's change: it counts from 0 on.
+BookSequence: TypeAlias = Annotated[int, Meta(ge=0, le=2**63 - 1)]

@@ -11,6 +11,7 @@ front door, which may be anything. Behind the door, annotate with a protocol and
 from __future__ import annotations
 
 from collections.abc import Sequence
+from inspect import getattr_static
 from typing import Protocol, TypeGuard
 
 import polars as pl
@@ -29,6 +30,9 @@ __all__ = [
     "is_source",
     "is_stream",
 ]
+
+
+_ABSENT = object()
 
 
 class Source(Protocol):
@@ -148,15 +152,16 @@ class ReplaySource(LiveSource, Protocol):
 
 
 # Not ``runtime_checkable``: before Python 3.12 such a check reads every property, and it takes a
-# column of a pandas frame that is called ``frame`` for the method. So methods alone are looked for.
+# column of a pandas frame that is called ``frame`` for the method. So methods must be callable, and
+# properties are looked for without being read.
 def is_source(value: object) -> TypeGuard[Source]:
     """Whether a user's argument is a stream, a replay or a session, and not a frame or a book."""
-    return _has_methods(value, "frame")
+    return _has_methods(value, "frame") and _has_members(value, "symbols", "channels")
 
 
 def is_live(value: object) -> TypeGuard[LiveSource]:
     """Whether a user's argument is a source that still grows; a recorded session is none."""
-    return _has_methods(value, "frame", "total")
+    return is_source(value) and _has_methods(value, "total")
 
 
 def is_stream(value: object) -> TypeGuard[StreamSource]:
@@ -171,3 +176,7 @@ def is_replay(value: object) -> TypeGuard[ReplaySource]:
 
 def _has_methods(value: object, *names: str) -> bool:
     return all(callable(getattr(value, name, None)) for name in names)
+
+
+def _has_members(value: object, *names: str) -> bool:
+    return all(getattr_static(value, name, _ABSENT) is not _ABSENT for name in names)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from kucoin_research.exchange.topics import Feed, Topic, topics_for
 from kucoin_research.exchange.websocket.feeds import spec_of
@@ -103,10 +104,11 @@ class Engine:
         if traffic is not None:
             self.threads.keep(traffic.thread)
         for supervisor in self.supervisors:
-            self.threads.start(supervisor.run, f"pump-{supervisor.number}")
-        self.threads.start(lambda: self._run_errands(owner), ERRANDS)
+            run = partial(_run_for, owner, supervisor.run)
+            self.threads.start(run, f"pump-{supervisor.number}")
+        self.threads.start(partial(_run_for, owner, self._run_errands), ERRANDS)
 
-    def _run_errands(self, _owner: object) -> None:
+    def _run_errands(self) -> None:
         """Look for questions to REST, so that no feed thread waits for an answer."""
         delivery = self._delivery
         handler, sinks = delivery.handler, delivery.sinks
@@ -210,6 +212,11 @@ class Engine:
         self.recovery.disown()
         self._delivery.rest.disown()
         self.threads.disown()
+
+
+def _run_for(_owner: object, run: Callable[[], None]) -> None:
+    # The thread's arguments keep the owner alive, and the thread drops them when it ends.
+    run()
 
 
 def _connections(

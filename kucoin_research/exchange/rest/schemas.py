@@ -10,7 +10,13 @@ from typing import Literal, TypeAlias
 import msgspec
 from msgspec import Struct
 
-from kucoin_research.exchange.json_numbers import AboveZero, Integer, NotNegative, Number
+from kucoin_research.exchange.json_numbers import (
+    AboveZero,
+    BookSequence,
+    Integer,
+    NotNegative,
+    Number,
+)
 
 __all__ = [
     "BookData",
@@ -117,7 +123,7 @@ class PairRow(Struct, rename="camel"):
 class BookData(Struct):
     """An order book."""
 
-    sequence: Integer
+    sequence: BookSequence
     bids: _Levels = None
     asks: _Levels = None
     ts: Integer | None = None  # futures

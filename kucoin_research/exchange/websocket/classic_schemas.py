@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 from msgspec import Struct
 
-from kucoin_research.exchange.json_numbers import Integer, NotNegative, Number
+from kucoin_research.exchange.json_numbers import BookSequence, Integer, NotNegative, Number
 
 __all__ = [
     "Announcement",
@@ -96,7 +96,7 @@ class Candles(ClassicData):
 class FuturesLevel2(ClassicData):
     """One change of a futures book."""
 
-    sequence: Integer
+    sequence: BookSequence
     change: str
     timestamp: Integer | None = None
     ts: Integer | None = None
@@ -105,16 +105,16 @@ class FuturesLevel2(ClassicData):
 class SpotChanges(ClassicData):
     """The changed levels of a spot book, each with its own sequence."""
 
-    asks: tuple[tuple[Number, NotNegative, Integer], ...] | None = None
-    bids: tuple[tuple[Number, NotNegative, Integer], ...] | None = None
+    asks: tuple[tuple[Number, NotNegative, BookSequence], ...] | None = None
+    bids: tuple[tuple[Number, NotNegative, BookSequence], ...] | None = None
 
 
 class SpotLevel2(ClassicData):
     """Changes of a spot book, and the sequences that they cover."""
 
     changes: SpotChanges
-    sequenceStart: Integer  # noqa: N815
-    sequenceEnd: Integer  # noqa: N815
+    sequenceStart: BookSequence  # noqa: N815
+    sequenceEnd: BookSequence  # noqa: N815
     time: Integer | None = None
 
 

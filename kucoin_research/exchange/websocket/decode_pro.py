@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from kucoin_research.errors import MessageBroken
-from kucoin_research.exchange.json_numbers import Integer, NotNegative, Number
+from kucoin_research.exchange.json_numbers import BookSequence, Integer, NotNegative, Number
 from kucoin_research.exchange.websocket.decode_classic import (
     UNDECODABLE,
     Broken,
@@ -92,8 +92,8 @@ class _Kline(_Data, kw_only=True):
 
 
 class _Book(_Data, kw_only=True):
-    first: Integer | None = msgspec.field(default=None, name="O")
-    last: Integer = msgspec.field(name="C")
+    first: BookSequence | None = msgspec.field(default=None, name="O")
+    last: BookSequence = msgspec.field(name="C")
     matched: Integer | None = msgspec.field(default=None, name="M")
     bids: _Levels = msgspec.field(default=None, name="b")
     asks: _Levels = msgspec.field(default=None, name="a")

@@ -124,7 +124,9 @@ def locks():
             if name.startswith("kucoin_research")]
     while todo:
         path, thing = todo.pop()
-        if isinstance(thing, KINDS):
+        if path.endswith("late_import._importing"):
+            pass  # a fork waits for this one
+        elif isinstance(thing, KINDS):
             found.setdefault(id(thing), (path, thing))
         elif id(thing) not in seen:
             seen.add(id(thing))

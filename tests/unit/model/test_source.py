@@ -29,6 +29,17 @@ def test_sources_are_known_by_their_methods(kind, answers):
     assert tuple(guard(made) for guard in GUARDS) == answers
 
 
-@pytest.mark.parametrize("value", [None, "ticker", 5, pd.DataFrame({"frame": [1], "total": [2]})])
+class _Half:
+    """What has the methods of a live source, and not its properties."""
+
+    def frame(self, *_):
+        """Return rows."""
+
+    total = book = frame
+
+
+@pytest.mark.parametrize(
+    "value", [_Half(), None, "ticker", 5, pd.DataFrame({"frame": [1], "total": [2]})]
+)
 def test_nothing_else_is_a_source(value):
     assert not any(guard(value) for guard in GUARDS)

@@ -802,3 +802,32 @@ def test_a_forked_child_leaves_the_parents_stream_alone(tmp_path, real_time):
     done = run(sys.executable, "-c", FORK, cwd=tmp_path)
 
     assert done.returncode == 0
+
+
+def test_a_stream_whose_handle_is_dropped_is_kept_by_each_of_its_threads(real_exchange):
+    x = real_exchange
+    urls = {"KUCOIN_FUTURES_URL": x.futures_url, "KUCOIN_SPOT_URL": x.spot_url}
+
+    done = run(sys.executable, "-c", _DROPPED, **urls)
+
+    assert done.stdout.split() == ["True", "True"], done.stderr
+
+
+_DROPPED = """
+import gc, sys, weakref
+import kucoin_research as kr
+
+gone = weakref.ref(kr.stream("XBTUSDTM", ["ticker"]))
+gone().wait(rows=1)
+engine = gone()._engine
+engine.recovery.look = lambda: 1 / 0
+engine.recovery.survive = lambda error: sys.exit()  # ends the errand thread
+engine._delivery.errand.set()
+next(each for each in engine.threads.all if each.name.endswith("errands")).join()
+gc.collect()
+print(kr.running() == [gone()])
+gone().stop()
+del engine
+gc.collect()
+print(gone() is None)
+"""

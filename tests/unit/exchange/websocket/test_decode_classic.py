@@ -851,3 +851,8 @@ def test_invented_topics_do_not_grow_the_routes_without_end():
 
     assert item.symbol == f"A{_MOST_ROUTES + 2}-B"
     assert len(decoder._routes) == _MOST_ROUTES
+
+
+@pytest.mark.parametrize("sequence", [-1, -200_000, 2**63])
+def test_a_book_has_no_negative_sequences_and_none_beyond_64_bits(sequence):
+    assert isinstance(decode(futures_level2("3988.50,buy,44", sequence=sequence)), Broken)
