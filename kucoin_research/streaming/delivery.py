@@ -15,7 +15,6 @@ from kucoin_research.exchange.websocket.decode_classic import ControlMessage, De
 from kucoin_research.foundation import clocks
 from kucoin_research.frames.store import FrameStore
 from kucoin_research.model.channels import Market, Subscription
-from kucoin_research.model.orderbook import OrderBook
 from kucoin_research.model.rate import RateMeter
 from kucoin_research.model.records import Record
 from kucoin_research.streaming.feed_handler import FeedHandler
@@ -284,13 +283,6 @@ class Delivery:
     def _report_clock(self, event: str, detail: str) -> None:
         if not self.stopping.is_set():
             self.note(event, detail)
-
-    # -- readers -------------------------------------------------------------------------------
-
-    def copy_book(self, symbol: str) -> OrderBook:
-        """Copy a book; see ``Stream.book``."""
-        with self.lock:
-            return self.handler.order_books.copy(symbol)
 
     def disown(self) -> None:
         """Stop without a word, in a forked child."""
