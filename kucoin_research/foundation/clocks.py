@@ -69,13 +69,19 @@ class ArrivalTime:
 
     def now_ns(self) -> int:
         """Read the time."""
+        # Once per read of a socket, so the usual case makes no further call of Python code.
         with self._lock:
-            wall_ns, at_ns = self._read()
-            elapsed_ns = max(0, at_ns - self._at_ns)
+            at_ns, wall_ns = self._monotonic_ns(), self._wall_ns()
+            elapsed_ns = at_ns - self._at_ns
+            if abs(wall_ns - self._wall_was_ns - elapsed_ns) >= _AT_ONCE_NS:
+                # The clock was set, or this thread was held up between the two readings.
+                wall_ns, at_ns = self._read()
+                elapsed_ns = at_ns - self._at_ns
             moved_ns = wall_ns - self._wall_was_ns - elapsed_ns
             self._wall_was_ns, self._at_ns = wall_ns, at_ns
             # Half speed while the wall clock is behind, so that it can catch up.
-            self._stamp_ns = max(wall_ns, self._stamp_ns + elapsed_ns // 2)
+            slowest_ns = self._stamp_ns + elapsed_ns // 2
+            self._stamp_ns = wall_ns if wall_ns > slowest_ns else slowest_ns
             if abs(moved_ns) > _MOVE_NS:
                 self.moves.append(Move(self._stamp_ns, moved_ns))
             return self._stamp_ns
@@ -120,17 +126,10 @@ class Clock:
     def __init__(self) -> None:
         self.random = random.Random()  # noqa: S311  jitter, not cryptography
 
-    def wall_ns(self) -> int:
-        """Read the wall clock, ns UTC; it may jump."""
-        return time.time_ns()
-
-    def monotonic_ns(self) -> int:
-        """Read the monotonic clock, ns from an arbitrary origin."""
-        return time.monotonic_ns()
-
-    def monotonic(self) -> float:
-        """Read the monotonic clock, in seconds."""
-        return time.monotonic()
+    # Streams read these several times per read of a socket: so they are the functions themselves.
+    wall_ns = staticmethod(time.time_ns)  #: reads the wall clock, ns UTC; it may jump
+    monotonic_ns = staticmethod(time.monotonic_ns)  #: reads ns from an arbitrary origin
+    monotonic = staticmethod(time.monotonic)  #: reads the same clock in seconds
 
     def arrivals(self) -> ArrivalTime:
         """Make the clock that one stream stamps its rows by."""

@@ -178,6 +178,8 @@ def _newest(ring: Ring, filters: Sequence[pl.Expr], last: int | None) -> pl.Data
 
 def by_kind(rows: Sequence[Record]) -> Mapping[type[Record], Sequence[Record]]:
     """Group rows by kind; within a kind they stay in order."""
+    if len(rows) == 1:  # most reads of a socket bring one
+        return {rows[0].__class__: rows}
     kinds = set(map(type, rows))
     if len(kinds) == 1:
         return {kinds.pop(): rows}

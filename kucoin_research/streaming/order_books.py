@@ -288,6 +288,8 @@ class OrderBooks:
 
         Once a read: nobody has seen a crossing that comes and goes within one match.
         """
+        if not self._unsure:
+            return local
         for symbol in sorted(self._unsure):
             book, tally = self.books[symbol], self._tallies[symbol]
             is_crossed = book.is_crossed

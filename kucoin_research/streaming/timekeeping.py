@@ -166,6 +166,8 @@ class Timekeeper:
 
     Attributes
     ----------
+    now_ns
+        Reads the clock that stamps the rows, ns UTC.
     started_ns
         Stamp of the beginning, ns UTC.
 
@@ -185,6 +187,7 @@ class Timekeeper:
         self._rest = rest
         self._report = report
         self._arrivals = clock.arrivals()
+        self.now_ns: Callable[[], int] = self._arrivals.now_ns
         self.started_ns = self.now_ns()
         self._symbols: dict[Market, set[str]] = {}
         for symbol, market in streamed:
@@ -193,10 +196,6 @@ class Timekeeper:
         self._lock = threading.Lock()  # guards _moves_reported, offsets against moves, _is_wrong
         self._moves_reported = 0
         self._is_wrong = False  # stamps are ahead of the wall clock
-
-    def now_ns(self) -> int:
-        """Read the clock that stamps the rows, ns UTC."""
-        return self._arrivals.now_ns()
 
     @property
     def moves(self) -> Sequence[Move]:
