@@ -151,16 +151,19 @@ def check_utf8(payload: bytes) -> None:
         payload.decode()
 
 
+_NO_VALUE = "the message has none of the values it should bring"
+
+
 def nonempty(record: Record) -> Record:
-    """Return a record, unless it has no value at all for its symbol.
+    """Return a record without lists, unless it has no value at all for its symbol.
 
     Raises
     ------
     MessageBroken
-        If all its columns but the arrival and the symbol are empty.
+        If all its columns but the arrival and the symbol are None.
     """
-    if record.count(None) + record.count(()) == len(record) - 2:
-        raise MessageBroken("the message has none of the values it should bring")
+    if record.count(None) == len(record) - 2:
+        raise MessageBroken(_NO_VALUE)
     return record
 
 
@@ -371,7 +374,9 @@ def _depth50(route: _Route, message: Any, local: int) -> Decoded:
     d = message.data
     time = _time(d.ts if d.ts is not None else d.timestamp)
     levels = (*level_columns(d.bids), *level_columns(d.asks))
-    return nonempty(_new(Depth50, (time, local, route.key, d.sequence, *levels)))
+    if not any(levels) and time is None and d.sequence is None:
+        raise MessageBroken(_NO_VALUE)
+    return _new(Depth50, (time, local, route.key, d.sequence, *levels))
 
 
 def _instrument(route: _Route, message: Any, local: int) -> Decoded:
