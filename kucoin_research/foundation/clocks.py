@@ -71,12 +71,11 @@ class ArrivalTime:
         """Read the time."""
         # Once per read of a socket, so the usual case makes no further call of Python code.
         with self._lock:
-            at_ns, wall_ns = self._monotonic_ns(), self._wall_ns()
-            elapsed_ns = at_ns - self._at_ns
-            if abs(wall_ns - self._wall_was_ns - elapsed_ns) >= _AT_ONCE_NS:
+            wall_ns, at_ns = self._wall_ns(), self._monotonic_ns()
+            if abs((wall_ns - self._wall_was_ns) - (at_ns - self._at_ns)) >= _AT_ONCE_NS:
                 # The clock was set, or this thread was held up between the two readings.
                 wall_ns, at_ns = self._read()
-                elapsed_ns = at_ns - self._at_ns
+            elapsed_ns = at_ns - self._at_ns
             moved_ns = wall_ns - self._wall_was_ns - elapsed_ns
             self._wall_was_ns, self._at_ns = wall_ns, at_ns
             # Half speed while the wall clock is behind, so that it can catch up.

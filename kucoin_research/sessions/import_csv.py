@@ -54,7 +54,7 @@ from kucoin_research.model.records import CHANNELS, columns_of, schema_of
 from kucoin_research.model.units import LARGEST_NS
 from kucoin_research.sessions.files.compressed_members import most_text
 from kucoin_research.sessions.files.csv_codec import header_of, read_rows
-from kucoin_research.sessions.files.csv_lines import chunks, end_of_lines, shape_of
+from kucoin_research.sessions.files.csv_lines import chunks, end_of_lines, line_feeds, shape_of
 from kucoin_research.sessions.foreign_times import DATES, moments_of
 from kucoin_research.sessions.session import Session
 from kucoin_research.sessions.table import Table
@@ -208,7 +208,7 @@ class _SourceText:
                 uneven += len(wrong)
                 records = zip(shape.records(piece), is_even, strict=True)
                 kept += [record + b"\n" for record, is_kept in records if is_kept]
-            line += piece.count(b"\n")
+            line += line_feeds(piece)
         if uneven:
             self._note(
                 f"{uneven:,} lines, the first of them line {first:,}, have more or fewer fields "

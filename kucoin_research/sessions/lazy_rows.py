@@ -13,7 +13,13 @@ from kucoin_research.errors import InvalidInput, SessionBroken
 from kucoin_research.model.records import CHANNELS, Record, schema_of
 from kucoin_research.sessions.files.compression import compression_of, open_whole
 from kucoin_research.sessions.files.csv_codec import read_rows
-from kucoin_research.sessions.files.csv_lines import LONGEST_LINE, LONGEST_RECORD, are_rows, chunks
+from kucoin_research.sessions.files.csv_lines import (
+    LONGEST_LINE,
+    LONGEST_RECORD,
+    are_rows,
+    chunks,
+    line_feeds,
+)
 from kucoin_research.sessions.files.damaged_csv import readable
 from kucoin_research.sessions.files.file_names import split_name
 
@@ -96,7 +102,7 @@ def _whole_texts(lines: LazyRows) -> Iterator[bytes]:
                 if not are_rows(text, len(lines.header)):
                     raise _no_rows(lines)
                 if left is not None:
-                    left -= text.count(b"\n")
+                    left -= line_feeds(text)
                     if left < 0:
                         raise SessionBroken(
                             f"{lines.path.name} has more rows than a recording of "

@@ -17,7 +17,7 @@ from kucoin_research.model.records import CHANNELS, Record, Status, columns_of
 from kucoin_research.sessions.files.compressed_members import count_whole
 from kucoin_research.sessions.files.compression import compression_of, open_whole
 from kucoin_research.sessions.files.csv_codec import is_header, read_records
-from kucoin_research.sessions.files.csv_lines import LONGEST_RECORD, LineCounter, whole
+from kucoin_research.sessions.files.csv_lines import LONGEST_RECORD, LineCounter, line_feeds, whole
 from kucoin_research.sessions.files.damaged_csv import readable
 from kucoin_research.sessions.files.file_names import (
     MANIFEST,
@@ -278,7 +278,7 @@ def _feeds(file: BinaryIO, start: int, end: int) -> Iterator[int]:
     file.seek(start)
     while start < end and (block := file.read(min(_BLOCK, end - start))):
         start += len(block)
-        yield block.count(b"\n")
+        yield line_feeds(block)
 
 
 Paths = str | os.PathLike[str]

@@ -16,7 +16,13 @@ from kucoin_research.sessions.files.csv_codec import (
     read_rows,
     stored_types,
 )
-from kucoin_research.sessions.files.csv_lines import LONGEST_RECORD, Shape, end_of_lines, shape_of
+from kucoin_research.sessions.files.csv_lines import (
+    LONGEST_RECORD,
+    Shape,
+    end_of_lines,
+    line_feeds,
+    shape_of,
+)
 
 __all__ = ["Piece", "Wrong", "can_be_read", "pieces", "readable", "unreadable", "without_records"]
 
@@ -159,7 +165,7 @@ def _first_of_many(shape: Shape, text: bytes, columns: int) -> int | None:
     bad = np.flatnonzero(np.asarray(shape.fields) != columns)
     if not len(bad):
         return None
-    following = np.append(shape.lines[1:], 1 + text.count(b"\n"))
+    following = np.append(shape.lines[1:], 1 + line_feeds(text))
     many = bad[(following - shape.lines)[bad] > 1]
     return int(many[0]) if len(many) else None
 
