@@ -1,0 +1,1 @@
+"""Strategies: the paper broker, backtests, and their results."""

@@ -1,0 +1,267 @@
+"""What is known of one symbol at a moment: its newest records, its prices, and orders on it."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Iterable, Sequence
+from enum import StrEnum, unique
+
+from kucoin_research.model.records import (
+    BestBidOffer,
+    Candle,
+    Depth5,
+    Depth50,
+    FundingRate,
+    Level2,
+    MarkPrice,
+    Record,
+    Snapshot,
+    Ticker,
+    Trade,
+)
+from kucoin_research.strategy.contracts import Contract
+from kucoin_research.strategy.fixed_point import fixed
+from kucoin_research.strategy.quotes import BookQuotes, DepthQuotes, ListQuotes, Quotes, TopQuotes
+from kucoin_research.strategy.working_orders import WorkingOrder
+
+__all__ = ["HISTORY", "MarketKind", "PaperMarket", "Span"]
+
+#: How many records of a channel ``broker.last`` can return.
+HISTORY = 10_000
+
+#: The begin and the end of a gap, ns UTC.
+Span = tuple[int, int]
+
+_MARKET_RECORDS: tuple[type[Record], ...] = (
+    Ticker, BestBidOffer, Trade, Candle, Level2, Depth5, Depth50, MarkPrice, FundingRate, Snapshot,
+)  # fmt: skip
+
+
+@unique
+class MarketKind(StrEnum):
+    """What orders are matched against."""
+
+    QUOTES = "quotes"
+    TRADES = "trades"
+    CANDLES = "candles"
+
+
+class PaperMarket:
+    """One symbol's records and orders. The attributes are the state that matching works on.
+
+    Not thread-safe.
+
+    Parameters
+    ----------
+    contract
+        Its arithmetic.
+    channels
+        The channels that are played, by name: they decide what orders are matched against.
+    gaps
+        The times in which rows are missing, in order, without overlaps.
+    only_best
+        Whether only the best prices are used, even where more of the book was recorded.
+    """
+
+    def __init__(
+        self,
+        contract: Contract,
+        channels: Iterable[str],
+        gaps: Sequence[Span] = (),
+        *,
+        only_best: bool = False,
+    ) -> None:
+        self.contract = contract
+        self.symbol = contract.symbol
+        played = set(channels)
+        self.history: dict[type[Record], deque[Record]] = {
+            each: deque(maxlen=HISTORY) for each in _MARKET_RECORDS
+        }
+        self.only_best = only_best
+        self._book = BookQuotes(self.symbol)
+        self._quotes = self._sources(played)
+        self._newest: deque[Record] = deque(maxlen=1)
+        self.has_trades = "trade" in played
+        self.has_marks = "mark_price" in played and not contract.is_spot
+        if self._quotes:
+            self.kind = MarketKind.QUOTES
+        elif self.has_trades:
+            self.kind = MarketKind.TRADES
+        else:
+            self.kind = MarketKind.CANDLES
+        self.resting: dict[str, list[WorkingOrder]] = {"buy": [], "sell": []}
+        self.stops: list[WorkingOrder] = []
+        # What was taken of displayed levels: by side and price, the displayed size and the taken.
+        self.taken: dict[str, dict[float, tuple[float, int]]] = {"buy": {}, "sell": {}}
+        self.waiting: list[WorkingOrder] = []  # sent while rows were missing
+        self.position = 0
+        self.has_orders = self.is_busy = False
+        self._gaps = list(gaps)
+        self._begins = [begin for begin, _ in gaps]
+        self._lost_at: int | None = None
+        self._has_lost = False
+        self._passed_gaps = 0
+
+    def _sources(self, played: set[str]) -> list[Quotes]:
+        found: list[Quotes] = []
+        if "level2" in played:
+            found.append(self._book)
+        if "depth50" in played:
+            found.append(ListQuotes(self.history[Depth50]))
+        if "depth5" in played:
+            found.append(DepthQuotes(self.history[Depth5]))
+        if "bbo" in played:
+            found.append(TopQuotes(self.history[BestBidOffer], 4))
+        if "ticker" in played:
+            found.append(TopQuotes(self.history[Ticker], 7))
+        return found
+
+    # -- records -----------------------------------------------------------------------------------
+
+    def take(self, record: Record) -> bool:
+        """Take a record; return whether orders or positions must be looked at."""
+        # Called once per record, so it does as little as can be.
+        history = self.history.get(record.__class__)
+        if history is None:
+            return False
+        history.append(record)
+        if record.__class__ is Level2:
+            self._book.take(record)
+        return self.is_busy
+
+    @property
+    def book(self) -> BookQuotes:
+        """The book of ``level2``."""
+        return self._book
+
+    def lose_connection(self, now: int) -> None:
+        """Trust no quotes until new ones come."""
+        self._lost_at, self._has_lost = now, True
+        self._book.book.doubt()
+
+    # -- prices ------------------------------------------------------------------------------------
+
+    @property
+    def quotes(self) -> Quotes | None:
+        """The quotes that show the most of the book now; None before there are any."""
+        for source in self._quotes:
+            if source.updated is not None:
+                return source
+        return None
+
+    @property
+    def last_price(self) -> float | None:
+        """The price of the last trade that was seen; of a candle, its close."""
+        newest: list[tuple[int, float]] = []
+        for kind, at in ((Trade, 6), (Ticker, 4), (Candle, 7)):
+            history = self.history[kind]
+            if history and history[-1][at] is not None:
+                newest.append((history[-1][1] or 0, history[-1][at]))  # type: ignore[arg-type]
+        return max(newest, key=lambda each: each[0])[1] if newest else None
+
+    @property
+    def mid(self) -> float | None:
+        """The middle of the best prices; without quotes, the last price."""
+        quotes = self.quotes
+        if quotes is None:
+            return self.last_price
+        bid, ask = quotes.best("buy"), quotes.best("sell")
+        if bid is None or ask is None:
+            return self.last_price
+        return (bid[0] + ask[0]) / 2
+
+    @property
+    def mark_price(self) -> float | None:
+        """The mark price; where it is not recorded, the mid."""
+        if self.has_marks:
+            recorded = self.reference("MP")
+            if recorded is not None:
+                return recorded
+        return self.mid
+
+    def reference(self, kind: str) -> float | None:
+        """Return the price that reaches stops: ``TP`` last trade, ``MP`` mark, ``IP`` index."""
+        if kind == "TP":
+            return self.last_price
+        at = 3 if kind == "MP" else 4
+        for record in reversed(self.history[MarkPrice]):
+            if record[at] is not None:
+                return record[at]  # type: ignore[return-value]
+        return None
+
+    @property
+    def mark(self) -> int | None:
+        """The mark price as an exact number."""
+        price = self.mark_price
+        return None if price is None else fixed(price)
+
+    # -- gaps --------------------------------------------------------------------------------------
+
+    def gap_at(self, when: int) -> Span | None:
+        """Return the newest gap that began by then; None if there was none."""
+        found = bisect_right(self._begins, when)
+        return self._gaps[found - 1] if found else None
+
+    def is_in_gap(self, when: int) -> bool:
+        """Whether rows are missing at a time."""
+        gap = self.gap_at(when)
+        return gap is not None and when <= gap[1]
+
+    def is_fresh(self, when: int) -> bool:
+        """Whether what is known is not from before a gap or a lost connection."""
+        if self.is_in_gap(when):
+            return False
+        since = self._stale_since(when)
+        if since is None:
+            return True
+        newest = self._updated()
+        return newest is not None and newest > since
+
+    def _stale_since(self, when: int) -> int | None:
+        gap = self.gap_at(when)
+        ends = [each for each in (gap and gap[1], self._lost_at) if each is not None]
+        return max(ends, default=None)
+
+    def _updated(self) -> int | None:
+        if self.kind is MarketKind.QUOTES:
+            quotes = self.quotes
+            return None if quotes is None else quotes.updated
+        history = self.history[Trade if self.kind is MarketKind.TRADES else Candle]
+        return history[-1][1] if history else None
+
+    def has_passed_gap(self, when: int) -> bool:
+        """Whether rows have been missed since this was asked last."""
+        number = bisect_right(self._begins, when)
+        is_new = self._has_lost or number > self._passed_gaps
+        self._passed_gaps, self._has_lost = number, False
+        return is_new
+
+    # -- orders ------------------------------------------------------------------------------------
+
+    def orders(self) -> Iterable[WorkingOrder]:
+        """Iterate over the resting orders and the stops."""
+        return [*self.resting["buy"], *self.resting["sell"], *self.stops]
+
+    def remove(self, order: WorkingOrder) -> None:
+        """Forget an order that is over."""
+        for orders in (self.resting[order.order.side], self.stops, self.waiting):
+            if order in orders:
+                orders.remove(order)
+
+    def look_up(self) -> None:
+        """Find out whether records concern any order or position."""
+        self.has_orders = bool(
+            self.resting["buy"] or self.resting["sell"] or self.stops or self.waiting
+        )
+        self.is_busy = self.has_orders or bool(
+            self.position or self.taken["buy"] or self.taken["sell"]
+        )
+
+    def forget_taken(self, quotes: Quotes) -> None:
+        """Forget what was taken of levels that have changed since."""
+        for side, levels in self.taken.items():
+            for price, (displayed, _) in list(levels.items()):
+                size = quotes.size_at(side, price)
+                if size is not None and size != displayed:
+                    del levels[price]
