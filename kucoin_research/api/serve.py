@@ -23,9 +23,9 @@ from kucoin_research.model.records import (
     Ticker,
     Trade,
 )
-from kucoin_research.playback.timeline import Timeline
 from kucoin_research.sessions.loading import load
 from kucoin_research.sessions.session import Session
+from kucoin_research.sessions.timeline import Timeline
 from kucoin_research.sim import Offer, ReplayExchange
 from kucoin_research.sim.server.doors import Doors
 
