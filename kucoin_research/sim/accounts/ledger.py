@@ -179,10 +179,19 @@ class Position:
         return MarginUse(initial, fee.quantize(_FINENESS))
 
     @property
+    def maintenance_rate(self) -> Decimal:
+        """The maintenance margin as a fraction of the value, without the fee of closing."""
+        listing = self.listing
+        if not self.is_cross:
+            return listing.maintenance_margin
+        if listing.is_inverse:
+            return listing.cross_maintenance(abs(self.cost))
+        return listing.cross_maintenance(abs(self.quantity) * fraction(listing.multiplier))
+
+    @property
     def maintenance(self) -> Decimal:
         """The margin below which the position is liquidated."""
-        rate = fraction(self.listing.taker_fee) + Decimal(1) / (2 * self.listing.max_leverage)
-        return abs(self.cost) * rate
+        return abs(self.cost) * (fraction(self.listing.taker_fee) + self.maintenance_rate)
 
     @property
     def entry_price(self) -> Decimal:

@@ -300,7 +300,7 @@ def position_data(
     entry = position.entry_price
     direction = 1 if position.quantity >= 0 else -1
     bankrupt = entry * (1 - direction / position.leverage)
-    rate = Decimal(1) / (2 * position.listing.max_leverage)
+    rate = position.maintenance_rate
     moving = _moving_fields(position, mark, now_ms)
     data = {
         "symbol": position.listing.symbol,

@@ -66,6 +66,8 @@ def check_order(
         Where KuCoin would refuse it; ``code`` is KuCoin's.
     """
     size, price_ticks = check_request(request, engine.listing)
+    if price_ticks is not None:
+        _check_band(request.side, price_of(engine, price_ticks), engine)
     hold = ZERO
     if engine.listing.market == "spot":
         size, hold = _spot_hold(member, request, engine, size, price_ticks)
@@ -143,6 +145,36 @@ def price_of(engine: Market, ticks: int) -> Decimal:
 def size_of(engine: Market, units: int) -> Decimal:
     """Convert units to a size."""
     return Decimal(engine.size_text(units))
+
+
+def _check_band(side: str, price: Decimal, engine: Market) -> None:
+    # KuCoin bounds how much worse than the market an order may be, not how much better (trading
+    # reference, sections 5.1 and 6).
+    listing = engine.listing
+    if listing.market == "futures":
+        reference = fraction(engine.mark_price(engine.now_ns))
+    else:
+        best = engine.best_ask if side == "buy" else engine.best_bid
+        if not best:
+            return
+        reference = price_of(engine, best)
+    lowest, highest = listing.price_limits(reference)
+    if side == "buy" and price > highest:
+        raise OrderRefused(*_too_high(listing, decimal_text(highest)))
+    if side == "sell" and price < lowest:
+        raise OrderRefused(*_too_low(listing, decimal_text(lowest)))
+
+
+def _too_high(listing: Listing, limit: str) -> tuple[str, str]:
+    if listing.market == "futures":
+        return "300011", f"Order price cannot be higher than {limit}"
+    return "400370", f"Max. price: {limit}"
+
+
+def _too_low(listing: Listing, limit: str) -> tuple[str, str]:
+    if listing.market == "futures":
+        return "300012", f"Order price cannot be lower than {limit}"
+    return "400370", f"Min. price: {limit}"
 
 
 def _spot_hold(

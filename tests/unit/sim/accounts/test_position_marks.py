@@ -2,6 +2,9 @@ from decimal import Decimal
 
 import pytest
 
+from kucoin_research.sim.accounts.ledger import Position
+from kucoin_research.sim.engine.catalog import LISTINGS
+from kucoin_research.sim.messages.instrument_rows import contract_row
 from tests.unit.sim.signed import MarketFloor
 
 
@@ -34,3 +37,20 @@ def test_position_that_is_broke_is_liquidated():
     assert floor.me.positions["KCSUSDTM"].quantity == 0
     assert floor.data("symbolOrderChange", tradeType="liquid")
     assert floor.data("position.change", changeReason="liquidation")
+
+
+@pytest.mark.parametrize(("symbol", "coins"), [("XBTUSDTM", 12.102), ("XBTUSDM", 10.0)])
+def test_maintenance_margin_is_that_of_the_contracts_row(symbol, coins):
+    listing = LISTINGS[symbol]
+    row = contract_row(listing, None, 0)
+    position = Position(listing, quantity=12_102 if symbol == "XBTUSDTM" else 500_000)
+    position.cost = Decimal("605100") if symbol == "XBTUSDTM" else Decimal("-10")
+
+    isolated = position.maintenance_rate
+    position.is_cross = True
+    cross = position.maintenance_rate
+
+    assert float(isolated) == row["maintainMargin"]
+    expected = (1 + coins / row["m"]) / (2 * row["mmrLevConstant"])
+    assert float(cross) == pytest.approx(min(row["mmrLimit"], expected), rel=1e-12)
+    assert position.maintenance == abs(position.cost) * (cross + Decimal("0.0006"))
