@@ -1,0 +1,347 @@
+"""One run of a strategy: records go in one by one, and what they caused comes out at the end.
+
+The same run serves a backtest and a stream; it has no clock but the arrival of the records.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+
+from kucoin_research.errors import InvalidInput, StopStrategy
+from kucoin_research.model.records import Record, Status, local_timestamp_of, timestamp_of
+from kucoin_research.strategy.account import Account
+from kucoin_research.strategy.broker import Broker, Desk
+from kucoin_research.strategy.contracts import Contract, Fees
+from kucoin_research.strategy.fixed_point import as_float, fixed
+from kucoin_research.strategy.funding import FundingCalendar
+from kucoin_research.strategy.ledger import Ledger
+from kucoin_research.strategy.market import PaperMarket
+from kucoin_research.strategy.options import RunOptions, Strategy
+from kucoin_research.strategy.orders import Order
+from kucoin_research.strategy.paper_exchange import PaperExchange
+from kucoin_research.strategy.reports import AccountReport, Report
+from kucoin_research.strategy.tape import Tape
+from kucoin_research.strategy.valuation import Valuation
+from kucoin_research.strategy.working_orders import WorkingOrder
+
+__all__ = ["Failed", "PaperRun"]
+
+_SECOND = 1_000_000_000
+#: Lags of the newest records that ``latency="recorded"`` draws from.
+_LAGS = 1_000
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A strategy that has raised: the record that it was called with, and what it raised."""
+
+    record: Record
+    error: Exception
+
+
+class PaperRun:
+    """Runs a strategy on records. Not thread-safe.
+
+    Parameters
+    ----------
+    strategy
+        Called with each record and the broker.
+    tape
+        What is known about the records.
+    options
+        How it trades.
+    step_ns
+        The equity is sampled at whole multiples of this time, and at each fill.
+    """
+
+    def __init__(
+        self, strategy: Strategy, tape: Tape, options: RunOptions, step_ns: int = _SECOND
+    ) -> None:
+        self.options = options
+        self.tape = tape
+        self.records = 0
+        self.started: int | None = None
+        self.ended: str | None = None
+        self.failed: Failed | None = None
+        self.initial_equity: float | None = None
+        self.markets = _markets(tape, options)
+        self.ledger = Ledger()
+        self._strategy = strategy
+        self._valuation = Valuation(self.markets, options.currency)
+        self._valuation.refuse_unknown(self.markets, options.cash)
+        self._account = _account(self.markets, options)
+        funding = FundingCalendar(is_recorded=options.funding, given=options.given_funding)
+        self._exchange = PaperExchange(
+            self.markets,
+            self._account,
+            self.ledger,
+            self._queue_report,
+            funding=funding,
+            queue=options.queue,
+            liquidity=options.liquidity,
+        )
+        self._working: dict[int, WorkingOrder] = {}
+        self.broker = Broker(
+            Desk(
+                markets=self.markets,
+                cash=dict(self._account.cash),
+                is_cross=options.is_cross,
+                send=self._send,
+                cancel=self._cancel,
+                worth=self._valuation.worth,
+                remark=self._remark,
+            )
+        )
+        for symbol in self.markets:
+            if self._account.holdings[symbol].size:
+                self._hear_holding(symbol)
+        self._reports: deque[tuple[int, Report]] = deque()
+        self._arrived_last = 0
+        self._random = Random(options.seed)
+        self._lags: deque[int] = deque(maxlen=_LAGS)
+        self._step = step_ns
+        self._next_sample = 0
+        self._fills_sampled = 0
+        self._schedule_funding(funding)
+
+    # -- records -----------------------------------------------------------------------------------
+
+    def feed(self, records: Sequence[Record]) -> bool:
+        """Play records in order of arrival.
+
+        Returns
+        -------
+        bool
+            False once the run is over: the strategy has stopped or raised, and the rest of the
+            records was not played.
+        """
+        exchange, broker, strategy, reports = (
+            self._exchange, self.broker, self._strategy, self._reports,
+        )  # fmt: skip
+        fills = self.ledger.fills
+        is_lag_needed = self.options.latency is None
+        played = 0
+        try:
+            for record in records:
+                now = local_timestamp_of(record)
+                if now > exchange.wake:
+                    exchange.advance(now)
+                if now >= self._next_sample:
+                    self._sample_before(now)
+                if is_lag_needed:
+                    self._note_lag(record, now)
+                exchange.take(record)
+                broker.now = now
+                if reports and reports[0][0] <= now:
+                    self._deliver(now)
+                if record.__class__ is Status:
+                    broker.see_status(record)
+                played += 1
+                try:
+                    strategy(record, broker)
+                except StopStrategy as stop:
+                    self.ended = f"the strategy stopped it{': ' if str(stop) else ''}{stop}"
+                    return False
+                except Exception as error:  # whatever a user's function raises ends the run
+                    self._fail(record, error)
+                    return False
+                while exchange.wake <= now:
+                    exchange.work_due(now)
+                    self._deliver(now)
+                if len(fills) != self._fills_sampled:
+                    self._sample(now)
+        finally:
+            self.records += played
+        return True
+
+    def _fail(self, record: Record, error: Exception) -> None:
+        self.failed = Failed(record, error)
+        self.ended = f"the strategy raised {type(error).__name__}: {error}"
+
+    def finish(self) -> None:
+        """End the run: what was reported by then is heard, and the equity is sampled."""
+        if self._exchange.now:
+            self._sample(self._exchange.now)
+        while self._reports:
+            self.broker.hear(self._reports.popleft()[1])
+        self.ledger.orders = list(self.broker.sent)
+
+    # -- orders ------------------------------------------------------------------------------------
+
+    def _send(self, order: Order) -> None:
+        working = WorkingOrder.of(order)
+        self._working[order.order_id] = working
+        self._exchange.at(self._arrival(), lambda: self._exchange.place(working))
+
+    def _cancel(self, order: Order) -> None:
+        working = self._working[order.order_id]
+        self._exchange.at(self._arrival(), lambda: self._exchange.cancel(working))
+
+    def _arrival(self) -> int:
+        # Requests overtake no earlier ones, as on one connection.
+        latency = self.options.latency
+        entry = self._drawn_lag() if latency is None else latency[0]
+        self._arrived_last = max(self._arrived_last, self.broker.now + entry)
+        return self._arrived_last
+
+    def _note_lag(self, record: Record, now: int) -> None:
+        sent = timestamp_of(record)
+        if sent is not None and record.__class__ is not Status:
+            self._lags.append(max(0, now - sent))
+
+    def _drawn_lag(self) -> int:
+        return self._random.choice(self._lags) if self._lags else 0
+
+    # -- reports -----------------------------------------------------------------------------------
+
+    def _queue_report(self, report: Report) -> None:
+        latency = self.options.latency
+        due = report.when + (self._drawn_lag() if latency is None else latency[1])
+        if self._reports:
+            due = max(due, self._reports[-1][0])
+        self._reports.append((due, report))
+
+    def _deliver(self, now: int) -> None:
+        reports, hear = self._reports, self.broker.hear
+        while reports and reports[0][0] <= now:
+            hear(reports.popleft()[1])
+
+    def _hear_holding(self, symbol: str) -> None:
+        holding = self._account.holdings[symbol]
+        currency = holding.contract.settle
+        cash = self._account.cash.get(currency, 0)
+        self.broker.hear(AccountReport(0, symbol, holding.state, currency, cash))
+
+    # -- equity ------------------------------------------------------------------------------------
+
+    def _sample_before(self, now: int) -> None:
+        """Sample the equity as it was before a record that arrives in a new step."""
+        begun = now - now % self._step
+        self._next_sample = begun + self._step
+        if self.started is None:
+            self.started = now
+        else:
+            self._sample(min(begun, now))
+
+    def _sample(self, when: int) -> None:
+        self._fills_sampled = len(self.ledger.fills)
+        values = self._values()
+        if values is None:
+            return
+        cash, unrealised, exposed = values
+        equity = cash + unrealised
+        ratio = exposed / equity if equity > 0 else 0.0
+        self.ledger.sample(when, as_float(equity), as_float(cash), as_float(unrealised), ratio)
+        for symbol, market in self.markets.items():
+            price = market.mid
+            if price is not None:
+                self.ledger.price(when, symbol, price)
+
+    def _values(self) -> tuple[int, int, int] | None:
+        """Return cash, unrealised profits with coins held, and exposure; None without prices."""
+        if self.initial_equity is None and not self._begin():
+            return None
+        cash = unrealised = exposed = 0
+        for currency, amount in self._account.cash.items():
+            worth = self._valuation.worth(currency, amount)
+            if worth is None:
+                return None
+            cash += worth
+        for symbol, holding in self._account.holdings.items():
+            mark = self.markets[symbol].mark if holding.size else None
+            if mark is None:
+                continue
+            contract = holding.contract
+            value = contract.value(holding.size, mark)
+            gained = value if contract.is_spot else value - holding.cost
+            unrealised += self._valuation.worth(contract.settle, gained) or 0
+            exposed += abs(self._valuation.worth(contract.settle, value) or 0)
+        return cash, unrealised, exposed
+
+    def _begin(self) -> bool:
+        """Value the start: the cash, and the coins that were held on spot from the start."""
+        total = 0
+        for currency, amount in self._account.cash.items():
+            worth = self._valuation.worth(currency, amount)
+            if worth is None:
+                return False
+            total += worth
+        for symbol, holding in self._account.holdings.items():
+            if holding.size and not holding.cost:
+                mark = self.markets[symbol].mark
+                if mark is None:
+                    return False
+                holding.cost = holding.contract.value(holding.size, mark)
+                self._hear_holding(symbol)
+            total += self._valuation.worth(holding.contract.settle, holding.cost) or 0
+        self.initial_equity = as_float(total)
+        return True
+
+    def _remark(self, symbol: str | None, text: str) -> None:
+        held = 0 if symbol is None else self._account.holdings[symbol].size
+        self.ledger.note(self.broker.now, symbol, text, as_float(held), self.broker.equity)
+
+    # -- funding that was given --------------------------------------------------------------------
+
+    def _schedule_funding(self, funding: FundingCalendar) -> None:
+        for symbol, settlements in funding.given.items():
+            if symbol in self.markets:
+                for when, rate in settlements:
+                    self._exchange.at(when, self._settling(funding, symbol, when, rate))
+
+    def _settling(self, funding: FundingCalendar, symbol: str, when: int, rate: float):  # type: ignore[no-untyped-def]
+        def settle() -> None:
+            due = funding.given_for(self.markets[symbol], when, rate)
+            if due is not None:
+                self._exchange.settle(symbol, due.size, due.rate, due.mark, when)
+
+        return settle
+
+
+def _markets(tape: Tape, options: RunOptions) -> dict[str, PaperMarket]:
+    markets = {}
+    for symbol, channels in tape.channels.items():
+        facts = tape.instruments[symbol]
+        fees = options.fees.get(symbol) or options.fees.get("*") or Fees.of(facts)
+        contract = Contract(facts, fees, options.leverage, options.margin_rules)
+        market = PaperMarket(contract, channels, tape.gaps.get(symbol, ()))
+        market.interval = tape.intervals.get(symbol)
+        _refuse_leverage(market, options)
+        markets[symbol] = market
+    return markets
+
+
+def _refuse_leverage(market: PaperMarket, options: RunOptions) -> None:
+    if market.contract.is_spot or options.leverage <= 1:
+        return
+    most = market.contract.instrument.max_leverage
+    if most is not None and options.leverage > most:
+        raise InvalidInput(
+            f"leverage {options.leverage:g} is above {most:g}, the highest of {market.symbol}"
+        )
+    if not market.has_marks:
+        raise InvalidInput(
+            f"leverage {options.leverage:g} needs mark prices, since they liquidate a position, "
+            f'and no "mark_price" of {market.symbol} is played; record it too, or use leverage=1'
+        )
+
+
+def _account(markets: dict[str, PaperMarket], options: RunOptions) -> Account:
+    contracts = {symbol: market.contract for symbol, market in markets.items()}
+    cash = {currency: fixed(amount) for currency, amount in options.cash.items()}
+    coins: dict[str, int] = {}
+    for symbol, contract in contracts.items():
+        base = contract.instrument.base
+        if contract.is_spot and base in cash and base != options.currency:
+            coins[symbol] = cash.pop(base)
+    for contract in contracts.values():
+        cash.setdefault(contract.settle, 0)
+    account = Account(
+        contracts, cash, lambda symbol: markets[symbol].mark, is_cross=options.is_cross
+    )
+    for symbol, size in coins.items():
+        account.holdings[symbol].size = size
+    return account
