@@ -99,9 +99,21 @@ class Coverage:
             lost = np.where(passed > 0, self._before[last] + inside, 0)
         return np.asarray(times - self.begin_ns - lost, np.int64)
 
-    def holds(self, begins: Ints, ends: Ints) -> npt.NDArray[np.bool_]:
-        """Return which spans are not wholly inside a gap."""
-        return np.asarray(self.until(ends) > self.until(begins))
+    def steps(self, step_ns: int) -> Ints:
+        """List the full steps that are not wholly inside a gap, by number: 0 at the begin.
+
+        Only those are made: short recordings may lie years apart.
+        """
+        edges = [self.begin_ns, *(edge for gap in self.gaps for edge in gap), self.end_ns]
+        first = [(edge - self.begin_ns) // step_ns for edge in edges[::2]]
+        behind = [-(-(edge - self.begin_ns) // step_ns) for edge in edges[1::2]]
+        count = (self.end_ns - self.begin_ns) // step_ns
+        parts = [
+            np.arange(low, min(high, count), dtype=np.int64)
+            for low, high, begin, end in zip(first, behind, edges[::2], edges[1::2], strict=True)
+            if end > begin
+        ]
+        return np.unique(np.concatenate([np.empty(0, np.int64), *parts]))
 
 
 def _merged(gaps: Iterable[Span], begin_ns: int, end_ns: int) -> list[Span]:
@@ -190,10 +202,8 @@ def resample(
 
 
 def _on_grid(equity: pl.DataFrame, initial: float, coverage: Coverage, step_ns: int) -> Grid:
-    count = (coverage.end_ns - coverage.begin_ns) // step_ns
-    points = coverage.begin_ns + step_ns * np.arange(count + 1, dtype=np.int64)
-    kept = np.append(True, coverage.holds(points[:-1], points[1:]))
-    points = points[kept]
+    ends = np.append(0, coverage.steps(step_ns) + 1)
+    points = coverage.begin_ns + step_ns * ends
     times, known = series_of(equity, "equity")
     values = np.append(initial, known)[np.searchsorted(times, points, "right")]
     returns = values[1:] / values[:-1] - 1 if (values > 0).all() else np.empty(0)

@@ -182,6 +182,28 @@ def test_a_long_gap_is_no_zero_return_time():
     assert len(grid.returns) == 2 * 24
 
 
+@pytest.mark.parametrize("step", [1, 3, 7, 100, 101])
+def test_steps_are_those_that_no_gap_holds_wholly(step):
+    rng = np.random.default_rng(step)
+    for _ in range(50):
+        gaps = [sorted(pair) for pair in rng.integers(0, 120, (4, 2)).tolist()]
+        coverage = Coverage(0, 100, gaps)
+        is_known = np.diff(coverage.until(np.arange(101))) > 0
+
+        full = range(100 // step)
+        wanted = [each for each in full if is_known[each * step : (each + 1) * step].any()]
+        assert coverage.steps(step).tolist() == wanted
+
+
+def test_short_recordings_years_apart_make_few_points():
+    years = 20 * YEAR_NS
+    gap = (START + 40 * SECOND, START + years - 5 * SECOND)
+
+    grid = grid_of([100, 101], times=[START, START + years], span=years, gaps=[gap])
+
+    assert (grid.step_ns, len(grid.returns)) == (SECOND, 45)
+
+
 def test_equity_of_zero_or_less_makes_no_returns():
     grid = grid_of([100, -5, 20], step=SECOND)
 
