@@ -19,7 +19,7 @@ from kucoin_research.model.orderbook import OrderBook
 from kucoin_research.model.records import Depth5, Depth50, Level2, Record, Status
 from kucoin_research.strategy.fixed_point import as_float, fixed
 from kucoin_research.strategy.margin import liquidation_price
-from kucoin_research.strategy.market import HISTORY, MarketKind, PaperMarket
+from kucoin_research.strategy.market import HISTORY, PaperMarket
 from kucoin_research.strategy.orders import Fill, Order, OrderStatus
 from kucoin_research.strategy.positions import HoldingState, Position, position_of
 from kucoin_research.strategy.reports import AccountReport, OrderReport, Report
@@ -262,9 +262,7 @@ class Broker:
         for order in self.orders(symbol):
             self._desk.cancel(order)
 
-    def replace(
-        self, order: Order, limit: float | None = None, size: float | None = None
-    ) -> Order:
+    def replace(self, order: Order, limit: float | None = None, size: float | None = None) -> Order:
         """Cancel an order and send it again with another limit price or size.
 
         KuCoin cannot change an order, so the new one goes to the back of the queue. Its size is
@@ -429,7 +427,9 @@ class Broker:
             raise UnknownSymbol(f"name one of the symbols: {', '.join(markets)}")
         found = markets.get(symbol) if isinstance(symbol, str) else None
         if found is None:
-            raise UnknownSymbol(f"{shown(symbol)} is not played here; there is {', '.join(markets)}")
+            raise UnknownSymbol(
+                f"{shown(symbol)} is not played here; there is {', '.join(markets)}"
+            )
         return found
 
     # -- what comes back ---------------------------------------------------------------------------
@@ -479,7 +479,9 @@ def _refuse_contradictions(order: Order, *, is_spot: bool) -> None:
     # Words that KuCoin does not know, and pairs of arguments that mean nothing together.
     force, price_type = order.time_in_force, order.stop_price_type
     if force not in _IN_FORCE:
-        raise InvalidInput(f"time_in_force must be one of {', '.join(_IN_FORCE)}, not {shown(force)}")
+        raise InvalidInput(
+            f"time_in_force must be one of {', '.join(_IN_FORCE)}, not {shown(force)}"
+        )
     if price_type not in _STOP_TYPES:
         words = ", ".join(_STOP_TYPES)
         raise InvalidInput(f"stop_price_type must be one of {words}, not {shown(price_type)}")

@@ -96,6 +96,7 @@ class Ledger:
         self.fills: list[Fill] = []
         self.orders: list[Order] = []
         self.slippage: dict[str, int] = {}  # against the mid when the order was sent, by currency
+        self.traded: dict[str, int] = {}  # the value of all fills, by currency
         self.liquidations = 0
         self._trips: dict[str, _Trip] = {}
         self._trades: list[tuple[Any, ...]] = []
@@ -112,6 +113,7 @@ class Ledger:
     ) -> None:
         """Note an execution that was booked."""
         contract = holding.contract
+        self.traded[contract.settle] = self.traded.get(contract.settle, 0) + abs(done.value)
         if decision_mid is not None:
             signed = _signed(fill)
             cost = done.value - contract.value(signed, fixed(decision_mid))

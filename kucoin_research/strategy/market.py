@@ -60,8 +60,6 @@ class PaperMarket:
         The channels that are played, by name: they decide what orders are matched against.
     gaps
         The times in which rows are missing, in order, without overlaps.
-    only_best
-        Whether only the best prices are used, even where more of the book was recorded.
     """
 
     def __init__(
@@ -69,19 +67,17 @@ class PaperMarket:
         contract: Contract,
         channels: Iterable[str],
         gaps: Sequence[Span] = (),
-        *,
-        only_best: bool = False,
     ) -> None:
         self.contract = contract
         self.symbol = contract.symbol
-        played = set(channels)
+        played = self.channels = frozenset(channels)
+        self.interval: str | None = None  # of the candles that orders are matched against
+        self.last_ticker_trade: tuple[object, ...] | None = None
         self.history: dict[type[Record], deque[Record]] = {
             each: deque(maxlen=HISTORY) for each in _MARKET_RECORDS
         }
-        self.only_best = only_best
         self._book = BookQuotes(self.symbol)
         self._quotes = self._sources(played)
-        self._newest: deque[Record] = deque(maxlen=1)
         self.has_trades = "trade" in played
         self.has_marks = "mark_price" in played and not contract.is_spot
         if self._quotes:
@@ -103,7 +99,7 @@ class PaperMarket:
         self._has_lost = False
         self._passed_gaps = 0
 
-    def _sources(self, played: set[str]) -> list[Quotes]:
+    def _sources(self, played: frozenset[str]) -> list[Quotes]:
         found: list[Quotes] = []
         if "level2" in played:
             found.append(self._book)

@@ -19,13 +19,12 @@ from kucoin_research.foundation.arguments import (
     positive,
 )
 from kucoin_research.model.instruments import Instrument
-
 from kucoin_research.strategy.broker import Broker
 from kucoin_research.strategy.contracts import Fees
 from kucoin_research.strategy.matching import LIQUIDITIES
 from kucoin_research.strategy.working_orders import QUEUES
 
-__all__ = ["Cash", "FeesOf", "Latency", "RunOptions", "Strategy", "StopStrategy", "instruments_of"]
+__all__ = ["Cash", "FeesOf", "Latency", "RunOptions", "StopStrategy", "Strategy", "instruments_of"]
 
 #: What a user writes: called with each record and the broker.
 Strategy: TypeAlias = Callable[[Any, Broker], object]
@@ -109,7 +108,9 @@ class RunOptions:
             ("margin_rules", margin_rules, _MARGIN_RULES),
         ):
             if value not in known:
-                raise InvalidInput(f"{option} must be one of {', '.join(known)}, not {shown(value)}")
+                raise InvalidInput(
+                    f"{option} must be one of {', '.join(known)}, not {shown(value)}"
+                )
         is_recorded, given = _funding_of(funding)
         return cls(
             cash=_cash_of(cash, currency),
@@ -220,5 +221,3 @@ def instruments_of(
             raise InvalidInput(f"instruments must be Instrument objects, not {shown(each)}")
         found[each.symbol] = each
     return found
-
-

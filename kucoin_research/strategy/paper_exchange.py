@@ -152,9 +152,8 @@ class PaperExchange:
             self._on_quotes(market, record)
         elif kind is Trade:
             self._on_trade(market, record)
-        elif kind is Candle and market.kind is MarketKind.CANDLES:
-            self._matcher.on_candle(market, record, self._triggered)  # type: ignore[arg-type]
-            self._end_unfilled(market, "the candle traded no more")
+        elif kind is Candle:
+            self._on_candle(market, record)
         if market.waiting and market.is_fresh(now):
             for order in list(market.waiting):
                 market.waiting.remove(order)
@@ -187,6 +186,12 @@ class PaperExchange:
         self._matcher.on_print(market, trade.side, trade.price, trade.size)
         if market.kind is MarketKind.TRADES:
             self._end_unfilled(market, "the trade did not fill it")
+
+    def _on_candle(self, market: PaperMarket, record: Record) -> None:
+        candle: Candle = record  # type: ignore[assignment]
+        if market.kind is MarketKind.CANDLES and candle.interval == market.interval:
+            self._matcher.on_candle(market, candle, self._triggered)
+            self._end_unfilled(market, "the candle traded no more")
 
     def _on_status(self, record: Record) -> None:
         status: Status = record  # type: ignore[assignment]
@@ -438,9 +443,7 @@ class PaperExchange:
             contract = self._markets[order.order.symbol].contract
             average = as_float(contract.average_price(order.sign * order.filled, order.value))
         filled = as_float(order.filled)
-        self._report(
-            OrderReport(self.now, order.order, status, filled, average, reason, fill)
-        )
+        self._report(OrderReport(self.now, order.order, status, filled, average, reason, fill))
 
     def _tell_account(self, symbol: str) -> None:
         holding = self._account.holdings[symbol]

@@ -6,7 +6,7 @@ The same run serves a backtest and a stream; it has no clock but the arrival of 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -161,6 +161,24 @@ class PaperRun:
         self.failed = Failed(record, error)
         self.ended = f"the strategy raised {type(error).__name__}: {error}"
 
+    @property
+    def last(self) -> int | None:
+        """When the last record arrived, ns UTC; None if there was none."""
+        return None if self.started is None else self._exchange.now
+
+    @property
+    def slippage(self) -> float:
+        """What fills cost against the mids when their orders were sent, in the currency."""
+        return as_float(self._in_currency(self.ledger.slippage))
+
+    @property
+    def traded(self) -> float:
+        """The worth of all fills, in the currency, at the newest prices."""
+        return as_float(self._in_currency(self.ledger.traded))
+
+    def _in_currency(self, amounts: Mapping[str, int]) -> int:
+        return sum(self._valuation.worth(*each) or 0 for each in amounts.items())
+
     def finish(self) -> None:
         """End the run: what was reported by then is heard, and the equity is sampled."""
         if self._exchange.now:
@@ -292,7 +310,9 @@ class PaperRun:
                 for when, rate in settlements:
                     self._exchange.at(when, self._settling(funding, symbol, when, rate))
 
-    def _settling(self, funding: FundingCalendar, symbol: str, when: int, rate: float):  # type: ignore[no-untyped-def]
+    def _settling(
+        self, funding: FundingCalendar, symbol: str, when: int, rate: float
+    ) -> Callable[[], None]:
         def settle() -> None:
             due = funding.given_for(self.markets[symbol], when, rate)
             if due is not None:
