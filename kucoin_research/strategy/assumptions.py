@@ -30,6 +30,14 @@ _LIQUIDITY = {
     "best": "takers find the best price alone, with its size",
     "unlimited": "takers find as much as they want at the best price, which no market offers",
 }
+_GAPS = (
+    "orders wait for the first new quotes; resting ones go to the back of the queue, and are "
+    "filled at their limit if the market is beyond it"
+)
+_LIQUIDATION = (
+    "liquidation at the bankruptcy price; the liquidation fee's rate is the taker's; large "
+    "positions are not reduced in parts first"
+)
 _FINEST = (
     ("level2", "the book"), ("depth50", "50 levels"), ("depth5", "5 levels"),
     ("bbo", "the best bid and ask"), ("ticker", "the ticker's best bid and ask"),
@@ -77,8 +85,7 @@ def _choices(run: PaperRun) -> Iterator[tuple[str, str, str]]:
     yield "own impact", "none", "paper orders do not change the recorded market or meet each other"
     yield (
         "gaps", "no fills inside",
-        "orders wait for the first new quotes; resting ones go to the back of the queue, and are "
-        "filled at their limit if the market is beyond it",
+        _GAPS,
     )  # fmt: skip
     yield "year", "365 days", "the market never closes"
 
@@ -87,7 +94,11 @@ def _matching(market: PaperMarket) -> tuple[str, str, str]:
     played = market.channels
     if market.kind is MarketKind.QUOTES:
         words = next(words for name, words in _FINEST if name in played)
-        prints = "trade" if market.has_trades else "the ticker's last trade"
+        prints = "quotes that cross them"
+        if market.has_trades:
+            prints = f"trades, and by {prints}"
+        elif "ticker" in played:
+            prints = f"the ticker's last trade, and by {prints}"
         return "matching", f"{market.symbol} by {words}", f"resting orders are filled by {prints}"
     if market.kind is MarketKind.TRADES:
         detail = "market orders are filled by the next prints, limits by prints beyond them"
@@ -107,8 +118,7 @@ def _margin(run: PaperRun) -> Iterator[tuple[str, str, str]]:
     mode = "cross" if options.is_cross else "isolated"
     yield (
         "margin", f"{mode}, leverage {options.leverage:g}, rules of {options.margin_rules}",
-        "liquidation at the bankruptcy price; the liquidation fee's rate is the taker's; parts of "
-        "large positions are not liquidated first",
+        _LIQUIDATION,
     )  # fmt: skip
     for market in futures:
         facts = market.contract.instrument
@@ -137,7 +147,7 @@ def _lacks(run: PaperRun) -> Iterator[tuple[str, str]]:
         if market.kind is MarketKind.QUOTES and not market.has_trades:
             yield (
                 market.symbol,
-                "no trade was played, so resting orders fill by quotes and last trades",
+                "no trade was played, so the queue comes forward by what is displayed only",
             )
         rate = market.contract.instrument.price_limit_rate
         if rate is None:

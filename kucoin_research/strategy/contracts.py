@@ -24,7 +24,7 @@ class Fees(NamedTuple):
 
     @classmethod
     def of(cls, instrument: Instrument) -> Fees:
-        """The instrument's own; KuCoin's lowest level where it names none."""
+        """Read an instrument's fees; KuCoin's lowest level where it names none."""
         maker, taker = _DEFAULT_FEES[Market(instrument.market)]
         return cls(
             maker if instrument.maker_fee is None else instrument.maker_fee,

@@ -240,11 +240,11 @@ class Ledger:
     # -- frames ------------------------------------------------------------------------------------
 
     def fills_frame(self) -> pl.DataFrame:
-        """All executions in order."""
+        """List all executions in order."""
         return _frame(self.fills, _FILLS)
 
     def orders_frame(self) -> pl.DataFrame:
-        """All orders as they ended, in the order in which they were sent."""
+        """List all orders as they ended, in the order in which they were sent."""
         rows = (
             (
                 each.order_id, each.symbol, each.side, each.type, each.limit, each.stop, each.size,
@@ -256,7 +256,7 @@ class Ledger:
         return _frame(rows, _ORDERS)
 
     def equity_frame(self, start: float) -> pl.DataFrame:
-        """The equity along the run, with its drawdown from the highest so far or the start."""
+        """List the equity along the run, with its drawdown from the highest so far or the start."""
         frame = _frame(self._equity, _EQUITY)
         peak = pl.max_horizontal(pl.col("equity").cum_max(), pl.lit(start))
         drawdown = pl.when(peak > 0).then(pl.col("equity") / peak - 1)
@@ -265,23 +265,23 @@ class Ledger:
         )
 
     def trades_frame(self) -> pl.DataFrame:
-        """All round trips that have ended."""
+        """List all round trips that have ended."""
         return _frame(self._trades, _TRADES)
 
     def positions_frame(self) -> pl.DataFrame:
-        """The position behind each fill."""
+        """List the position behind each fill."""
         return _frame(self._positions, _POSITIONS)
 
     def funding_frame(self) -> pl.DataFrame:
-        """All fundings paid or received."""
+        """List all fundings paid or received."""
         return _frame(self._fundings, _FUNDING)
 
     def notes_frame(self) -> pl.DataFrame:
-        """The remarks of the strategy, and liquidations."""
+        """List the remarks of the strategy, and liquidations."""
         return _frame(self._notes, _NOTES)
 
     def prices_frame(self) -> pl.DataFrame:
-        """The prices that were sampled along the run."""
+        """List the prices that were sampled along the run."""
         return _frame(self._prices, _PRICES)
 
 

@@ -257,7 +257,9 @@ class Matcher:
     ) -> list[WorkingOrder]:
         # Returns the reached stops that wait for a position to close.
         waiting = []
-        assert candle.open is not None and candle.high is not None and candle.low is not None
+        assert candle.open is not None
+        assert candle.high is not None
+        assert candle.low is not None
         for order in orders:
             stop = order.order.stop
             if order.stop_is_up is None or order.is_over or stop is None:

@@ -170,18 +170,19 @@ def _latency_of(latency: Latency) -> tuple[int, int] | None:
 def _fees_of(fees: FeesOf) -> dict[str, Fees]:
     if fees is None:
         return {}
-    pairs: Mapping[str, object] = fees if isinstance(fees, Mapping) else {"*": fees}
-    found = {}
-    for symbol, pair in pairs.items():
-        is_pair = isinstance(pair, tuple | list) and len(pair) == 2
-        if not is_pair or not all(is_number(each) and abs(each) < 1 for each in pair):  # type: ignore[attr-defined]
-            raise InvalidInput(
-                "fees must be (maker, taker) as fractions such as (0.0002, 0.0006), or a mapping "
-                f"of symbols to such pairs, not {shown(fees)}"
-            )
-        maker, taker = pair  # type: ignore[misc]
-        found[symbol] = Fees(float(maker), float(taker))
-    return found
+    pairs = fees if isinstance(fees, Mapping) else {"*": fees}
+    return {symbol: _pair_of(pair, fees) for symbol, pair in pairs.items()}
+
+
+def _pair_of(pair: object, fees: object) -> Fees:
+    if isinstance(pair, tuple | list) and len(pair) == 2:
+        maker, taker = pair
+        if all(is_number(each) and abs(each) < 1 for each in pair):
+            return Fees(float(maker), float(taker))
+    raise InvalidInput(
+        "fees must be (maker, taker) as fractions such as (0.0002, 0.0006), or a mapping of "
+        f"symbols to such pairs, not {shown(fees)}"
+    )
 
 
 def _funding_of(

@@ -205,9 +205,8 @@ class OrderEntry:
         cost = value + max(0, contract.fee(value, is_taker=True))
         free = self._account.available(contract.settle)
         if cost > free:
-            hint = f"it costs {amount_text(cost, contract.settle)} with the fee, and " + (
-                f"{amount_text(free, contract.settle)} are free"
-            )
+            needed, there = (amount_text(each, contract.settle) for each in (cost, free))
+            hint = f"it costs {needed} with the fee, and {there} are free"
             return Rejection("200004", "Balance insufficient!", hint)
         order.hold = cost
         self._account.hold(contract.settle, cost)

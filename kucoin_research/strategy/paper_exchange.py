@@ -129,43 +129,43 @@ class PaperExchange:
         elif record.__class__ is Status:
             self._on_status(record)
         elif record.__class__ is FundingRate:
-            self._funding.see(record)  # type: ignore[arg-type]
+            self._funding.see(record)
 
     def _work(self, market: PaperMarket, record: Record, now: int) -> None:
+        """Look at the positions and orders that a record concerns."""
         kind = record.__class__
         if kind is FundingRate:
             self._on_funding(market, record)
-        elif kind is MarkPrice:
+        elif kind is MarkPrice or (market.position and not market.has_marks):
             self._on_mark(market)
-            if market.stops:
-                self._on_reference(market, ("MP", "IP"))
-        elif market.position and not market.has_marks:
-            self._on_mark(market)
-        if not market.has_orders:
-            return
-        if market.is_in_gap(now):
+        if not market.has_orders or market.is_in_gap(now):
             return
         if market.has_passed_gap(now):
             for order in market.orders():
                 order.lose_place()
-        if kind in _QUOTES:
-            self._on_quotes(market, record)
-        elif kind is Trade:
-            self._on_trade(market, record)
-        elif kind is Candle:
-            self._on_candle(market, record)
+        self._match(market, record, kind)
         if market.waiting and market.is_fresh(now):
             for order in list(market.waiting):
                 market.waiting.remove(order)
                 self._place(market, order)
         market.look_up()
 
+    def _match(self, market: PaperMarket, record: Record, kind: type[Record]) -> None:
+        if kind in _QUOTES:
+            self._on_quotes(market, record)
+        elif kind is Trade:
+            self._on_trade(market, record)
+        elif kind is Candle:
+            self._on_candle(market, record)
+        elif kind is MarkPrice and market.stops:
+            self._on_reference(market, ("MP", "IP"))
+
     def _on_quotes(self, market: PaperMarket, record: Record) -> None:
-        if record.__class__ is Ticker:
+        if isinstance(record, Ticker):
             if market.stops:
                 self._on_reference(market, ("TP",))
-            if not market.has_trades and record.price is not None:  # type: ignore[union-attr]
-                self._on_ticker_trade(market, record)  # type: ignore[arg-type]
+            if not market.has_trades and record.price is not None:
+                self._on_ticker_trade(market, record)
         self._matcher.on_quotes(market)
 
     def _on_ticker_trade(self, market: PaperMarket, ticker: Ticker) -> None:
@@ -202,8 +202,9 @@ class PaperExchange:
             symbol = status.symbol
             if status.event == "resync":
                 symbol = (status.detail or "").partition(":")[0]
-            if symbol in self._markets:
-                self._markets[symbol].book.book.take_status(status)
+            market_of = self._markets.get(symbol or "")
+            if market_of is not None:
+                market_of.book.book.take_status(status)
 
     # -- stops -------------------------------------------------------------------------------------
 

@@ -100,7 +100,7 @@ class PaperRun:
                 self._hear_holding(symbol)
         self._reports: deque[tuple[int, Report]] = deque()
         self._arrived_last = 0
-        self._random = Random(options.seed)
+        self._random = Random(options.seed)  # noqa: S311 - no secret is made of it
         self._lags: deque[int] = deque(maxlen=_LAGS)
         self._step = step_ns
         self._next_sample = 0
@@ -118,9 +118,7 @@ class PaperRun:
             False once the run is over: the strategy has stopped or raised, and the rest of the
             records was not played.
         """
-        exchange, broker, strategy, reports = (
-            self._exchange, self.broker, self._strategy, self._reports,
-        )  # fmt: skip
+        exchange, broker, reports = self._exchange, self.broker, self._reports
         fills = self.ledger.fills
         is_lag_needed = self.options.latency is None
         played = 0
@@ -134,32 +132,42 @@ class PaperRun:
                 if is_lag_needed:
                     self._note_lag(record, now)
                 exchange.take(record)
+                if self.initial_equity is None:
+                    self._begin()
                 broker.now = now
                 if reports and reports[0][0] <= now:
                     self._deliver(now)
-                if record.__class__ is Status:
-                    broker.see_status(record)
                 played += 1
-                try:
-                    strategy(record, broker)
-                except StopStrategy as stop:
-                    self.ended = f"the strategy stopped it{': ' if str(stop) else ''}{stop}"
+                if not self._call(record):
                     return False
-                except Exception as error:  # whatever a user's function raises ends the run
-                    self._fail(record, error)
-                    return False
-                while exchange.wake <= now:
-                    exchange.work_due(now)
-                    self._deliver(now)
+                if exchange.wake <= now:
+                    self._work_due(now)
                 if len(fills) != self._fills_sampled:
                     self._sample(now)
         finally:
             self.records += played
         return True
 
-    def _fail(self, record: Record, error: Exception) -> None:
-        self.failed = Failed(record, error)
-        self.ended = f"the strategy raised {type(error).__name__}: {error}"
+    def _call(self, record: Record) -> bool:
+        """Call the strategy; False if it has ended the run."""
+        if record.__class__ is Status:
+            self.broker.see_status(record)
+        try:
+            self._strategy(record, self.broker)
+        except StopStrategy as stop:
+            self.ended = f"the strategy stopped it{': ' if str(stop) else ''}{stop}"
+        except Exception as error:  # noqa: BLE001 - a user's function may raise anything
+            self.failed = Failed(record, error)
+            self.ended = f"the strategy raised {type(error).__name__}: {error}"
+        else:
+            return True
+        return False
+
+    def _work_due(self, now: int) -> None:
+        """Let orders without latency meet the market, and hear of them without latency."""
+        while self._exchange.wake <= now:
+            self._exchange.work_due(now)
+            self._deliver(now)
 
     @property
     def last(self) -> int | None:
@@ -260,7 +268,7 @@ class PaperRun:
 
     def _values(self) -> tuple[int, int, int] | None:
         """Return cash, unrealised profits with coins held, and exposure; None without prices."""
-        if self.initial_equity is None and not self._begin():
+        if self.initial_equity is None:
             return None
         cash = unrealised = exposed = 0
         for currency, amount in self._account.cash.items():
@@ -279,24 +287,27 @@ class PaperRun:
             exposed += abs(self._valuation.worth(contract.settle, value) or 0)
         return cash, unrealised, exposed
 
-    def _begin(self) -> bool:
-        """Value the start: the cash, and the coins that were held on spot from the start."""
+    def _begin(self) -> None:
+        """Value the start, once there are prices: cash, and coins that were held from the start."""
         total = 0
         for currency, amount in self._account.cash.items():
             worth = self._valuation.worth(currency, amount)
             if worth is None:
-                return False
+                return
             total += worth
-        for symbol, holding in self._account.holdings.items():
-            if holding.size and not holding.cost:
-                mark = self.markets[symbol].mark
-                if mark is None:
-                    return False
+        coins = [each for each in self._account.holdings.values() if each.size]
+        for holding in coins:
+            mark = self.markets[holding.contract.symbol].mark
+            worth = None
+            if mark is not None:
                 holding.cost = holding.contract.value(holding.size, mark)
-                self._hear_holding(symbol)
-            total += self._valuation.worth(holding.contract.settle, holding.cost) or 0
+                worth = self._valuation.worth(holding.contract.settle, holding.cost)
+            if worth is None:
+                return
+            total += worth
+        for holding in coins:
+            self._hear_holding(holding.contract.symbol)
         self.initial_equity = as_float(total)
-        return True
 
     def _remark(self, symbol: str | None, text: str) -> None:
         held = 0 if symbol is None else self._account.holdings[symbol].size

@@ -317,27 +317,31 @@ def _names(session: Session) -> set[str]:
 
 
 def _gaps(session: Session, played: Mapping[str, frozenset[str]]) -> dict[str, list[Span]]:
-    statuses: defaultdict[tuple[str | None, str | None], list[Status]] = defaultdict(list)
-    for table in session.tables("status") if "status" in _names(session) else ():
-        rows = table.scan().filter(pl.col("event").cast(pl.String).is_in(_GAP_EVENTS))
-        for row in records_of(Status, session.collect(rows)):
-            if isinstance(row, Status):
-                statuses[row.channel, row.symbol].append(row)
     spans: dict[str, list[Span]] = {symbol: [] for symbol in played}
-    for (channel, its_symbol), rows_of in statuses.items():
+    for (channel, its_symbol), statuses in _gap_rows(session).items():
         name = None if channel is None else parse_channel(channel).name
-        in_time = sorted(rows_of, key=lambda each: each.local_timestamp or 0)
-        for gap in reported_gaps(channel, in_time):
-            if gap.filled_by is not None:
-                continue
-            for symbol, there in played.items():
-                if its_symbol in (None, symbol) and (name is None or name in there & _MATCHED):
-                    spans[symbol].append((gap.began, gap.ended))
+        missing = [each for each in reported_gaps(channel, statuses) if each.filled_by is None]
+        for symbol, there in played.items():
+            if its_symbol in (None, symbol) and (name is None or name in there & _MATCHED):
+                spans[symbol] += [(gap.began, gap.ended) for gap in missing]
     for loss in session.losses:
         for symbol, there in played.items():
             if any(loss.concerns(name, symbol) for name in there & _MATCHED):
                 spans[symbol].append((loss.began, loss.ended))
     return {symbol: _merged(found) for symbol, found in spans.items()}
+
+
+def _gap_rows(session: Session) -> dict[tuple[str | None, str | None], list[Status]]:
+    """Collect the status rows about gaps, by channel and symbol, in order of arrival."""
+    found: defaultdict[tuple[str | None, str | None], list[Status]] = defaultdict(list)
+    tables = session.tables("status") if "status" in _names(session) else ()
+    for table in tables:
+        rows = table.scan().filter(pl.col("event").cast(pl.String).is_in(_GAP_EVENTS))
+        in_time = session.collect(rows).sort("local_timestamp", maintain_order=True)
+        for row in records_of(Status, in_time):
+            if isinstance(row, Status):
+                found[row.channel, row.symbol].append(row)
+    return found
 
 
 def _merged(spans: Iterable[Span]) -> list[Span]:
