@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import kucoin_research as kr
-from kucoin_research.frames import analytics
+from kucoin_research.frames import bar_cuts
 from kucoin_research.model.records import Candle, Fill, Level2, Order, Ticker, Trade, schema_of
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
@@ -209,7 +209,7 @@ def test_a_bar_too_small_is_refused_before_any_is_made(tmp_path):
 
 
 def test_of_many_trades_as_many_bars_may_be_made(monkeypatch):
-    monkeypatch.setattr(analytics, "_MOST_BARS", 10)
+    monkeypatch.setattr(bar_cuts, "_MOST_BARS", 10)
     few, many = (trades(*[(second, 1.0, 1) for second in range(n)]) for n in (5, 20))
 
     assert kr.ohlcv(few, volume=0.5).height == 10
