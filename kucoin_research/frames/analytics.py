@@ -9,8 +9,15 @@ from typing import Protocol, TypeAlias
 import polars as pl
 
 from kucoin_research.errors import InvalidInput, shown
-from kucoin_research.foundation.arguments import columns_hold, explained, has_columns
-from kucoin_research.frames.bar_cuts import check_sums, cut_into_bars, floor_to, named_interval
+from kucoin_research.foundation.arguments import columns_hold, explained, has_columns, truth
+from kucoin_research.frames.bar_cuts import (
+    check_sums,
+    cut_into_bars,
+    ends_of_bars,
+    floor_to,
+    named_interval,
+    times_of_bars,
+)
 from kucoin_research.frames.trade_rows import BAR_SCHEMA, in_order, valid_trades, whole_rows
 from kucoin_research.model.channels import Market, market_of
 from kucoin_research.model.instruments import Instrument
@@ -19,6 +26,7 @@ from kucoin_research.model.records import ROWS_FILLED
 
 __all__ = ["TradeBars", "mark_filled", "mid_bars", "ohlcv", "spans_filled", "vwap"]
 
+_ARRIVAL = ("local_timestamp",)
 _QUOTED = ("timestamp", "symbol", "best_bid_price", "best_ask_price")
 
 Instruments: TypeAlias = Instrument | Iterable[Instrument] | Mapping[str, Instrument] | None
@@ -33,6 +41,7 @@ def ohlcv(
     notional: float | None = None,
     ticks: int | None = None,
     instrument: Instruments = None,
+    times: bool = False,
 ) -> pl.DataFrame:
     """Make candles of trades, by time, volume, notional or number of trades, for each symbol.
 
@@ -58,6 +67,9 @@ def ohlcv(
     instrument
         One or several instruments, for the turnover of futures: their trades do not contain a
         contract's worth. Pass the ``instruments`` of a stream or a session.
+    times
+        Add the columns ``close_time``, ``known_at`` and ``is_finished``, for research that must not
+        use a bar before its end. Needs ``local_timestamp``.
 
     Returns
     -------
@@ -70,6 +82,12 @@ def ohlcv(
         without ``instrument``). Symbols come in the order of their first trade, each ascending in
         time. Intervals without trades are absent. Sums are exact to 15 significant digits, and
         therefore equal to the exchange's.
+
+        With ``times``, ``close_time`` is the end of the interval, or the time of the last trade of
+        other bars. From ``known_at`` on, by the clock of this machine, all trades of the bar had
+        arrived, and a bar by time was over; it is null where the arrival of a trade is missing.
+        ``is_finished`` is false for the last bar of each symbol, unless it is full: later trades
+        may belong to it, so ``known_at`` is not final either.
 
     Raises
     ------
@@ -87,7 +105,8 @@ def ohlcv(
     >>> ohlcv(trades, every="5m").columns
     ['timestamp', 'symbol', 'interval', 'open', 'high', 'low', 'close', 'volume', 'turnover']
     """
-    rows = _with_notional(valid_trades(trades, "candles"), instrument)
+    also = _ARRIVAL if truth(times, "times") else ()
+    rows = _with_notional(valid_trades(trades, "candles", also=also), instrument)
     check_sums(rows)
     name, bars, is_timed = cut_into_bars(rows, every, volume, notional, ticks)
     grouped = bars.group_by("symbol", "bar", maintain_order=True).agg(
@@ -98,6 +117,7 @@ def ohlcv(
         pl.col("price").last().alias("close"),
         pl.col("size"),
         pl.col("notional"),
+        *(ends_of_bars() if times else ()),
     )
     opened = pl.col("bar") if is_timed else pl.col("timestamp")
     return grouped.select(
@@ -110,7 +130,8 @@ def ohlcv(
         "close",
         _sums(grouped["size"]).alias("volume"),
         _sums(grouped["notional"]).alias("turnover"),
-    ).cast(BAR_SCHEMA)
+        *(times_of_bars(named_interval(every)[1] if is_timed else None) if times else ()),
+    ).cast(dict(BAR_SCHEMA))
 
 
 @explained("mid_bars")
@@ -343,12 +364,13 @@ class TradeBars:
         volume: float | None = None,
         notional: float | None = None,
         ticks: int | None = None,
+        times: bool = False,
     ) -> pl.DataFrame:
         """Make bars of the trades kept so far; see ``kucoin_research.ohlcv``.
 
         Parameters
         ----------
-        every, volume, notional, ticks
+        every, volume, notional, ticks, times
             See ``ohlcv``.
         symbol
             Only this symbol's bars; all symbols' when left out.
@@ -373,4 +395,5 @@ class TradeBars:
             notional=notional,
             ticks=ticks,
             instrument=self.instruments,
+            times=times,
         )

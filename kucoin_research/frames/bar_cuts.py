@@ -10,10 +10,19 @@ import polars as pl
 
 from kucoin_research.errors import InvalidInput, shown
 from kucoin_research.foundation.arguments import positive
+from kucoin_research.frames.trade_rows import BAR_SCHEMA
 from kucoin_research.model.channels import CANDLE_INTERVALS
 from kucoin_research.model.intervals import MINUTE, Length, parse_interval
 
-__all__ = ["check_sums", "cut_into_bars", "floor_to", "named_interval", "split_by"]
+__all__ = [
+    "check_sums",
+    "cut_into_bars",
+    "ends_of_bars",
+    "floor_to",
+    "named_interval",
+    "split_by",
+    "times_of_bars",
+]
 
 # Sums are counted in Int128, which holds 38 digits.
 _LARGEST = 1e37
@@ -34,7 +43,10 @@ def cut_into_bars(
     notional: float | None,
     ticks: int | None,
 ) -> tuple[str, pl.DataFrame, bool]:
-    """Return the bars' name, the rows with a column ``bar``, and whether the bars are by time."""
+    """Return the bars' name, their rows, and whether the bars are by time.
+
+    The rows have a column ``bar``, and ``fills``, which is true in a row that completes its bar.
+    """
     others = {"volume": volume, "notional": notional, "ticks": ticks}
     given = [name for name, value in others.items() if value is not None]
     if len(given) > 1:
@@ -56,10 +68,12 @@ def cut_into_bars(
             raise InvalidInput(f"ticks must be a whole number of trades, not {shown(ticks)}")
         count = min(count, rows.height + 1)  # a larger number fills no bar either
         name = f"ticks:{int(ticks)}"
-        number = pl.int_range(pl.len()).over("symbol") // int(count)
-        return name, rows.with_columns(number.alias("bar")), False
+        number = pl.int_range(pl.len()).over("symbol")
+        fills = number % int(count) == int(count) - 1
+        return name, rows.with_columns(bar=number // int(count), fills=fills), False
     name, duration = named_interval(every)
-    return name, rows.with_columns(floor_to(duration).alias("bar")), True
+    timed = rows.with_columns(bar=floor_to(duration))
+    return name, timed.with_columns(fills=pl.col("bar") < pl.col("bar").max().over("symbol")), True
 
 
 def check_sums(rows: pl.DataFrame) -> None:
@@ -96,8 +110,39 @@ def floor_to(duration: str) -> pl.Expr:
     return pl.col("timestamp").dt.truncate(duration)
 
 
+def ends_of_bars() -> tuple[pl.Expr, pl.Expr, pl.Expr]:
+    """Aggregate a bar's rows to its last trade, its last arrival, and whether it is finished."""
+    time = BAR_SCHEMA["timestamp"]
+    arrived = pl.col("local_timestamp").cast(time)
+    return (
+        pl.col("timestamp").last().cast(time).alias("close_time"),
+        pl.when(arrived.null_count() == 0).then(arrived.max()).alias("known_at"),
+        pl.col("fills").any().alias("is_finished"),
+    )
+
+
+def times_of_bars(duration: str | None) -> tuple[pl.Expr, pl.Expr, pl.Expr]:
+    """Compute ``close_time``, ``known_at`` and ``is_finished`` of bars, from their ends.
+
+    Parameters
+    ----------
+    duration
+        The length of bars by time; ``None`` for others.
+    """
+    is_finished = pl.col("is_finished")
+    close_time, arrived = pl.col("close_time"), pl.col("known_at")
+    if duration is None:
+        # An earlier trade that arrives late moves the boundaries of all bars behind it.
+        return close_time, arrived.cum_max().over("symbol"), is_finished
+    end = pl.col("bar").dt.offset_by(duration).cast(BAR_SCHEMA["timestamp"])
+    known_at = pl.when(arrived < end).then(end).otherwise(arrived)
+    return end.alias("close_time"), known_at.alias("known_at"), is_finished
+
+
 def split_by(rows: pl.DataFrame, column: str, amount: float, name: str) -> pl.DataFrame:
-    """Split trades where a bar is full: a row per trade and bar, with ``bar``, its number.
+    """Split trades where a bar is full: a row per trade and bar.
+
+    A column ``bar`` has the bar's number; ``fills`` is true in the row that completes it.
 
     Parameters
     ----------
@@ -139,6 +184,7 @@ def split_by(rows: pl.DataFrame, column: str, amount: float, name: str) -> pl.Da
         (part / pl.col("scale")).alias(column),
         (pl.col(other) * share).alias(other),
         pl.col("bar").cast(pl.Int64),
+        fills=end >= (pl.col("bar") + 1) * whole,
     )
 
 

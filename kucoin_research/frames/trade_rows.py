@@ -22,13 +22,17 @@ _TICKERS = set(schema_of(Ticker)) - set(schema_of(Trade))
 _NO_TRADES = (("is_snapshot", "level2", "changes of a book"), ("order_type", "order", "orders"))
 
 
-def valid_trades(trades: pl.DataFrame, what: str) -> pl.DataFrame:
-    """Select the columns and rows of trades that bars need, in order; refuse other rows."""
-    has_columns(trades, _NEEDED, f"{what} of trades cannot be made")
-    columns_hold(trades, times=_NEEDED[:1], words=_NEEDED[1:2], numbers=_NEEDED[2:])
+def valid_trades(trades: pl.DataFrame, what: str, *, also: Sequence[str] = ()) -> pl.DataFrame:
+    """Select the columns and rows of trades that bars need, in order; refuse other rows.
+
+    The columns named in ``also`` are needed and kept, too, but may have missing values.
+    """
+    has_columns(trades, (*_NEEDED, *also), f"{what} of trades cannot be made")
+    times = [name for name in also if name.endswith("timestamp")]
+    columns_hold(trades, times=[*_NEEDED[:1], *times], words=_NEEDED[1:2], numbers=_NEEDED[2:])
     check_tickers(trades, what)
     check_trades(trades, what)
-    return in_order(whole_rows(trades, _NEEDED).filter(pl.col("size") > 0))
+    return in_order(whole_rows(trades, _NEEDED, also=also).filter(pl.col("size") > 0))
 
 
 def check_tickers(rows: pl.DataFrame, what: str) -> None:
@@ -62,15 +66,21 @@ def check_trades(rows: pl.DataFrame, what: str) -> None:
             )
 
 
-def whole_rows(frame: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
-    """Select columns (a time, a symbol, then numbers) and the rows in which all have values."""
+def whole_rows(
+    frame: pl.DataFrame, names: Sequence[str], *, also: Sequence[str] = ()
+) -> pl.DataFrame:
+    """Select columns (a time, a symbol, then numbers) and the rows in which all have values.
+
+    The columns named in ``also`` are kept as they are.
+    """
     when, symbol, *numbers = names
     rows = frame.select(
         pl.col(when) if frame.schema[when] != pl.Null else pl.col(when).cast(BAR_SCHEMA[when]),
         symbol,
         pl.col(numbers).cast(pl.Float64),
+        *also,
     )
-    return rows.drop_nulls().filter(pl.all_horizontal(pl.col(numbers).is_finite()))
+    return rows.drop_nulls(names).filter(pl.all_horizontal(pl.col(numbers).is_finite()))
 
 
 def in_order(rows: pl.DataFrame) -> pl.DataFrame:
