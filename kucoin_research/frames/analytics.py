@@ -1,4 +1,10 @@
-"""Bars and averages of trades and quotes. No I/O: frames in, frames out."""
+"""Bars, averages and market-microstructure measures of trades and quotes. No I/O.
+
+Users call it ``kr.analytics``. Functions of a frame return a frame. Measures return a polars
+expression, for eager and lazy frames: ``tickers.with_columns(kr.analytics.mid())``. Those that look
+at other rows take rows in the order of time, and with several symbols ``.over("symbol")``. Values
+depend on past rows only; what looks ahead by definition says so.
+"""
 
 from __future__ import annotations
 
@@ -18,16 +24,38 @@ from kucoin_research.frames.bar_cuts import (
     named_interval,
     times_of_bars,
 )
+from kucoin_research.frames.quote_measures import (
+    imbalance,
+    mid,
+    order_flow_imbalance,
+    spread,
+    weighted_mid,
+)
 from kucoin_research.frames.trade_rows import BAR_SCHEMA, in_order, valid_trades, whole_rows
 from kucoin_research.model.channels import Market, market_of
 from kucoin_research.model.instruments import Instrument
 from kucoin_research.model.intervals import MINUTE, Length
 from kucoin_research.model.records import ROWS_FILLED
 
-__all__ = ["TradeBars", "mark_filled", "mid_bars", "ohlcv", "spans_filled", "vwap"]
+__all__ = [
+    "imbalance",
+    "mark_filled",
+    "mid",
+    "mid_bars",
+    "ohlcv",
+    "order_flow_imbalance",
+    "spread",
+    "vwap",
+    "weighted_mid",
+]
 
 _ARRIVAL = ("local_timestamp",)
 _QUOTED = ("timestamp", "symbol", "best_bid_price", "best_ask_price")
+
+
+def __dir__() -> list[str]:
+    return __all__
+
 
 Instruments: TypeAlias = Instrument | Iterable[Instrument] | Mapping[str, Instrument] | None
 
@@ -131,7 +159,7 @@ def ohlcv(
         _sums(grouped["size"]).alias("volume"),
         _sums(grouped["notional"]).alias("turnover"),
         *(times_of_bars(named_interval(every)[1] if is_timed else None) if times else ()),
-    ).cast(dict(BAR_SCHEMA))
+    ).cast(BAR_SCHEMA)
 
 
 @explained("mid_bars")
