@@ -31,6 +31,14 @@ from kucoin_research.frames.quote_measures import (
     spread,
     weighted_mid,
 )
+from kucoin_research.frames.trade_measures import (
+    effective_spread,
+    price_impact,
+    realised_spread,
+    signed_volume,
+    trade_sign,
+    with_quotes,
+)
 from kucoin_research.frames.trade_rows import BAR_SCHEMA, in_order, valid_trades, whole_rows
 from kucoin_research.model.channels import Market, market_of
 from kucoin_research.model.instruments import Instrument
@@ -38,15 +46,21 @@ from kucoin_research.model.intervals import MINUTE, Length
 from kucoin_research.model.records import ROWS_FILLED
 
 __all__ = [
+    "effective_spread",
     "imbalance",
     "mark_filled",
     "mid",
     "mid_bars",
     "ohlcv",
     "order_flow_imbalance",
+    "price_impact",
+    "realised_spread",
+    "signed_volume",
     "spread",
+    "trade_sign",
     "vwap",
     "weighted_mid",
+    "with_quotes",
 ]
 
 _ARRIVAL = ("local_timestamp",)
