@@ -24,6 +24,15 @@ from kucoin_research.frames.bar_cuts import (
     named_interval,
     times_of_bars,
 )
+from kucoin_research.frames.price_measures import (
+    amihud,
+    bipower_variation,
+    jump_variation,
+    kyle_lambda,
+    realised_variance,
+    roll_spread,
+    z_score,
+)
 from kucoin_research.frames.quote_measures import (
     imbalance,
     mid,
@@ -46,8 +55,12 @@ from kucoin_research.model.intervals import MINUTE, Length
 from kucoin_research.model.records import ROWS_FILLED
 
 __all__ = [
+    "amihud",
+    "bipower_variation",
     "effective_spread",
     "imbalance",
+    "jump_variation",
+    "kyle_lambda",
     "mark_filled",
     "mid",
     "mid_bars",
@@ -55,12 +68,15 @@ __all__ = [
     "order_flow_imbalance",
     "price_impact",
     "realised_spread",
+    "realised_variance",
+    "roll_spread",
     "signed_volume",
     "spread",
     "trade_sign",
     "vwap",
     "weighted_mid",
     "with_quotes",
+    "z_score",
 ]
 
 _ARRIVAL = ("local_timestamp",)
