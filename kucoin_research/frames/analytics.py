@@ -49,6 +49,7 @@ from kucoin_research.frames.trade_measures import (
     with_quotes,
 )
 from kucoin_research.frames.trade_rows import BAR_SCHEMA, in_order, valid_trades, whole_rows
+from kucoin_research.frames.vpin import vpin
 from kucoin_research.model.channels import Market, market_of
 from kucoin_research.model.instruments import Instrument
 from kucoin_research.model.intervals import MINUTE, Length
@@ -73,6 +74,7 @@ __all__ = [
     "signed_volume",
     "spread",
     "trade_sign",
+    "vpin",
     "vwap",
     "weighted_mid",
     "with_quotes",
