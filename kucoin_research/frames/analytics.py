@@ -24,6 +24,7 @@ from kucoin_research.frames.bar_cuts import (
     named_interval,
     times_of_bars,
 )
+from kucoin_research.frames.microprice import MicropriceFit, fit_microprice, microprice
 from kucoin_research.frames.price_measures import (
     amihud,
     bipower_variation,
@@ -56,13 +57,16 @@ from kucoin_research.model.intervals import MINUTE, Length
 from kucoin_research.model.records import ROWS_FILLED
 
 __all__ = [
+    "MicropriceFit",
     "amihud",
     "bipower_variation",
     "effective_spread",
+    "fit_microprice",
     "imbalance",
     "jump_variation",
     "kyle_lambda",
     "mark_filled",
+    "microprice",
     "mid",
     "mid_bars",
     "ohlcv",
