@@ -35,6 +35,12 @@ def trades(*rows, symbol="XBTUSDTM"):
     return pl.DataFrame(listed, schema=schema_of(Trade), orient="row")
 
 
+def test_tab_lists_the_functions_of_analytics_and_nothing_else():
+    assert dir(kr.analytics) == sorted(kr.analytics.__all__)
+    for name in kr.analytics.__all__:
+        assert callable(getattr(kr.analytics, name))
+
+
 def test_candles_have_the_columns_of_the_channel_but_the_arrival():
     frame = kr.ohlcv(trades((1, 100.0, 2), (59, 90.0, 1), (60, 95.0, 4)))
 
