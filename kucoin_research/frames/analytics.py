@@ -24,7 +24,7 @@ from kucoin_research.frames.bar_cuts import (
     named_interval,
     times_of_bars,
 )
-from kucoin_research.frames.microprice import MicropriceFit, fit_microprice, microprice
+from kucoin_research.frames.microprice_fit import MicropriceFit, fit_microprice, microprice
 from kucoin_research.frames.price_measures import (
     amihud,
     bipower_variation,
@@ -50,7 +50,7 @@ from kucoin_research.frames.trade_measures import (
     with_quotes,
 )
 from kucoin_research.frames.trade_rows import BAR_SCHEMA, in_order, valid_trades, whole_rows
-from kucoin_research.frames.vpin import vpin
+from kucoin_research.frames.volume_buckets import vpin
 from kucoin_research.model.channels import Market, market_of
 from kucoin_research.model.instruments import Instrument
 from kucoin_research.model.intervals import MINUTE, Length
