@@ -85,6 +85,7 @@ from kucoin_research.exchange.credentials import Credentials
 from kucoin_research.exchange.rest.client import ExchangeStatus
 from kucoin_research.exchange.venues import LIVE, Venue
 from kucoin_research.foundation.late_import import import_late as _import_late
+from kucoin_research.frames import analytics
 from kucoin_research.frames.analytics import mark_filled, mid_bars, ohlcv, vwap
 from kucoin_research.model.instruments import Instrument
 from kucoin_research.model.integrity import Gap, Verdict
@@ -211,6 +212,7 @@ __all__ = [
     "UntrustedHost",
     "Venue",
     "Verdict",
+    "analytics",
     "candles",
     "convert",
     "doctor",

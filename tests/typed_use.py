@@ -15,6 +15,9 @@ assert_type(frame, pl.DataFrame)
 assert_type(kr.figures.price(frame), Figure | LiveFigure)
 assert_type(kr.dashboard("XBTUSDTM"), Dashboard)
 modules: ModuleType = kr.figures
+assert_type(kr.analytics.mid(), pl.Expr)
+assert_type(kr.analytics.fit_microprice(frame, 0.1), kr.analytics.MicropriceFit)
+assert_type(kr.analytics.vpin(frame, 1_000), pl.DataFrame)
 with kr.stream("XBTUSDTM", "trade") as s:
     assert_type(s, kr.Stream)
     assert_type(s.bars("10s"), pl.DataFrame)
