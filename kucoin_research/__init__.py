@@ -68,6 +68,8 @@ from kucoin_research.errors import (
     SessionNewer,
     SessionUnfinished,
     StaleSymbols,
+    StopStrategy,
+    StrategyFailed,
     StreamError,
     StreamStopped,
     StreamTimeout,
@@ -87,7 +89,7 @@ from kucoin_research.exchange.venues import LIVE, Venue
 from kucoin_research.foundation.late_import import import_late as _import_late
 from kucoin_research.frames import analytics
 from kucoin_research.frames.analytics import mark_filled, mid_bars, ohlcv, vwap
-from kucoin_research.model.instruments import Instrument
+from kucoin_research.model.instruments import Instrument, RiskTier
 from kucoin_research.model.integrity import Gap, Verdict
 from kucoin_research.model.orderbook import OrderBook
 from kucoin_research.model.records import CHANNELS
@@ -109,6 +111,7 @@ if _TYPE_CHECKING:  # for the type checker and the editor; see __getattr__
     from kucoin_research import figures as figures
     from kucoin_research.api.serve import ServedSession, serve
     from kucoin_research.api.simulated import SimulatedExchange, simulate
+    from kucoin_research.api.strategies import Broker, Result, backtest
     from kucoin_research.dashboards import dashboard as dashboard
 
 __version__ = _version("kucoin-research")
@@ -116,8 +119,11 @@ __version__ = _version("kucoin-research")
 # Imported when they are first used: plotly takes longer to import than all the rest, and the
 # simulated exchange a quarter of it.
 _LAZY = {
+    "Broker": ("kucoin_research.api.strategies", "Broker"),
+    "Result": ("kucoin_research.api.strategies", "Result"),
     "ServedSession": ("kucoin_research.api.serve", "ServedSession"),
     "SimulatedExchange": ("kucoin_research.api.simulated", "SimulatedExchange"),
+    "backtest": ("kucoin_research.api.strategies", "backtest"),
     "dashboard": ("kucoin_research.dashboards", "dashboard"),
     "figures": ("kucoin_research.figures", None),
     "sim": ("kucoin_research.sim", None),
@@ -149,6 +155,7 @@ __all__ = [
     "AuthenticationFailed",
     "BadReply",
     "BookNotReady",
+    "Broker",
     "CertificateRefused",
     "ChannelNotOffered",
     "ColumnMissing",
@@ -184,6 +191,8 @@ __all__ = [
     "RecordingReplaced",
     "Replay",
     "Report",
+    "Result",
+    "RiskTier",
     "ServedSession",
     "ServiceBusy",
     "Session",
@@ -196,6 +205,8 @@ __all__ = [
     "SimulatedExchange",
     "StaleSymbols",
     "State",
+    "StopStrategy",
+    "StrategyFailed",
     "Stream",
     "StreamError",
     "StreamStatus",
@@ -213,6 +224,7 @@ __all__ = [
     "Venue",
     "Verdict",
     "analytics",
+    "backtest",
     "candles",
     "convert",
     "doctor",
