@@ -93,7 +93,7 @@ def backtest(
     instruments
         Facts about the symbols, before those of the session.
     seed
-        For what is drawn.
+        Seeds the drawing of latencies.
     progress
         Whether to show how far it is, on stderr, if it takes longer than two seconds.
     name

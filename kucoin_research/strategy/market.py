@@ -1,4 +1,4 @@
-"""What is known of one symbol at a moment: its newest records, its prices, and orders on it."""
+"""The state of one symbol at a moment: its newest records, its prices, and orders on it."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class PaperMarket:
             self.kind = MarketKind.CANDLES
         self.resting: dict[str, list[WorkingOrder]] = {"buy": [], "sell": []}
         self.stops: list[WorkingOrder] = []
-        # What was taken of displayed levels: by side and price, the displayed size and the taken.
+        # Sizes taken from displayed levels: by side and price, the displayed size and the taken.
         self.taken: dict[str, dict[float, tuple[float, int]]] = {"buy": {}, "sell": {}}
         self.waiting: list[WorkingOrder] = []  # sent while rows were missing
         self.position = 0
@@ -205,7 +205,7 @@ class PaperMarket:
         return gap is not None and when <= gap[1]
 
     def is_fresh(self, when: int) -> bool:
-        """Whether what is known is not from before a gap or a lost connection."""
+        """Whether the newest quotes are not from before a gap or a lost connection."""
         if self.is_in_gap(when):
             return False
         since = self._stale_since(when)
@@ -255,7 +255,7 @@ class PaperMarket:
         )
 
     def forget_taken(self, quotes: Quotes) -> None:
-        """Forget what was taken of levels that have changed since."""
+        """Forget the sizes taken from levels that have changed since."""
         for side, levels in self.taken.items():
             for price, (displayed, _) in list(levels.items()):
                 size = quotes.size_at(side, price)

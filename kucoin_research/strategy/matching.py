@@ -135,7 +135,7 @@ class Matcher:
     # -- resting orders ----------------------------------------------------------------------------
 
     def rest(self, market: PaperMarket, order: WorkingOrder) -> None:
-        """Put an order into the book, behind what is displayed at its price."""
+        """Put an order into the book, behind the displayed size at its price."""
         side = order.order.side
         market.resting[side].append(order)
         quotes = market.quotes
@@ -288,7 +288,7 @@ class Matcher:
 
 
 class _Volume:
-    """What a candle traded, less what was filled from it; without limit if it is not known."""
+    """The volume of a candle, less the fills from it; without limit if it is not known."""
 
     def __init__(self, volume: float | None) -> None:
         self._left = None if volume is None else fixed(volume)

@@ -96,18 +96,18 @@ class PaperExchange:
     # -- time --------------------------------------------------------------------------------------
 
     def at(self, when: int, work: Callable[[], None]) -> None:
-        """Do something at a time; what is due together is done in the order of these calls."""
+        """Do something at a time; things due together are done in the order of these calls."""
         self._counted += 1
         heapq.heappush(self._commands, _Command(when, self._counted, work))
         self.wake = self._commands[0].when
 
     def advance(self, until: int) -> None:
-        """Do what is due before a time."""
+        """Do all that is due before a time."""
         while self.wake < until:
             self._next()
 
     def work_due(self, now: int) -> None:
-        """Do what is due at a time, the time itself included."""
+        """Do all that is due up to a time, the time itself included."""
         while self.wake <= now:
             self._next()
 

@@ -50,7 +50,7 @@ class PaperRun:
     strategy
         Called with each record and the broker.
     tape
-        What is known about the records.
+        The records, and the facts about them.
     options
         How it trades.
     step_ns
@@ -188,7 +188,7 @@ class PaperRun:
         return sum(self._valuation.worth(*each) or 0 for each in amounts.items())
 
     def finish(self) -> None:
-        """End the run: what was reported by then is heard, and the equity is sampled."""
+        """End the run: outstanding reports are heard, and the equity is sampled."""
         if self._exchange.now:
             self._sample(self._exchange.now)
         while self._reports:

@@ -39,7 +39,7 @@ _TIME = pl.Datetime("ns", "UTC")
 
 @dataclass(frozen=True)
 class Tape:
-    """Records in order of arrival, and what is known about them.
+    """Records in order of arrival, and the facts about them.
 
     Attributes
     ----------
@@ -263,7 +263,7 @@ def _closed(channel: Channel, frame: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns(local_timestamp=closes)
 
 
-# -- what is played --------------------------------------------------------------------------------
+# -- the choice --------------------------------------------------------------------------------
 
 
 def _played(
