@@ -139,7 +139,7 @@ def _margin(run: PaperRun) -> Iterator[tuple[str, str, str]]:
 
 
 def _lacks(run: PaperRun) -> Iterator[tuple[str, str]]:
-    yield from run.tape.lacks
+    yield from run.facts.lacks
     for market in run.markets.values():
         is_perpetual = not market.contract.is_spot and (market.contract.instrument.expires is None)
         if is_perpetual and run.options.funding and "funding_rate" not in market.channels:

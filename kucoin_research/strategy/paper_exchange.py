@@ -198,6 +198,8 @@ class PaperExchange:
         if status.event == "disconnected":
             for market in self._markets.values():
                 market.lose_connection(self.now)
+        elif status.event == "gap":
+            self._on_gap(status)
         if status.channel == "level2":
             symbol = status.symbol
             if status.event == "resync":
@@ -205,6 +207,13 @@ class PaperExchange:
             market_of = self._markets.get(symbol or "")
             if market_of is not None:
                 market_of.book.book.take_status(status)
+
+    def _on_gap(self, status: Status) -> None:
+        """Take a report of missing rows: older quotes and places in a queue are not trusted."""
+        channel = (status.channel or "").partition(":")[0]
+        for market in self._markets.values():
+            if status.symbol in (None, market.symbol) and channel in {"", *market.channels}:
+                market.lose_connection(self.now)
 
     # -- stops -------------------------------------------------------------------------------------
 
