@@ -140,8 +140,10 @@ def main() -> None:
             rows = sum(session.rows.values())
             print(f"{' and '.join(channels)}: {rows:,} rows")
             for name, make in (("looks on", lambda: looks_on), ("market maker", MarketMaker)):
+
                 def play(make: Callable[[], Any] = make) -> object:
                     return kr.backtest(make(), session, cash=1e6, progress=False)
+
                 print(f"  {name:14}{rate(play, rows, options.repeats)} thousand/s")
 
             def read() -> None:

@@ -8,6 +8,7 @@ from kucoin_research.strategy.broker import Broker
 from kucoin_research.strategy.paper import PaperTrading, paper
 from kucoin_research.strategy.parity import Parity, parity
 from kucoin_research.strategy.result import Result
+from kucoin_research.strategy.strategy_files import load_strategy
 
 __all__ = [
     "Broker",
@@ -17,6 +18,7 @@ __all__ = [
     "StopStrategy",
     "StrategyFailed",
     "backtest",
+    "load_strategy",
     "paper",
     "parity",
 ]
