@@ -91,7 +91,7 @@ def recorded(batches: Iterator[list[Record]], channels: list[str], root: Path) -
     return kr.load(recorder.path)
 
 
-def looks_on(record: Any, broker: kr.Broker) -> None:
+def looks_on(_: Any, broker: kr.Broker) -> None:
     """Trade once a day, so nearly never."""
     if not broker.fills and not broker.orders():
         broker.buy(1)
@@ -103,7 +103,7 @@ class MarketMaker:
     def __init__(self) -> None:
         self.next = 0
 
-    def __call__(self, record: Any, broker: kr.Broker) -> None:
+    def __call__(self, _: Any, broker: kr.Broker) -> None:
         if broker.now < self.next:
             return
         self.next = broker.now + _SECOND
@@ -133,24 +133,29 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=600_000)
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
-    tapes = (("ticker", "trade"), tickers), (("level2",), changes)
-    for channels, made in tapes:
+    for channels, made in ((("ticker", "trade"), tickers), (("level2",), changes)):
         with tempfile.TemporaryDirectory() as folder:
             session = recorded(made(options.rows), list(channels), Path(folder))
-            rows = sum(session.rows.values())
-            print(f"{' and '.join(channels)}: {rows:,} rows")
-            for name, make in (("looks on", lambda: looks_on), ("market maker", MarketMaker)):
+            show(" and ".join(channels), session, options.repeats)
 
-                def play(make: Callable[[], Any] = make) -> object:
-                    return kr.backtest(make(), session, cash=1e6, progress=False)
 
-                print(f"  {name:14}{rate(play, rows, options.repeats)} thousand/s")
+def show(name: str, session: kr.Session, repeats: int) -> None:
+    def play(make: Callable[[], Any]) -> Callable[[], object]:
+        return lambda: kr.backtest(make(), session, cash=1e6, progress=False)
 
-            def read() -> None:
-                for _ in Timeline(session).batches():
-                    pass
+    rows = sum(session.rows.values())
+    print(f"{name}: {rows:,} rows")
+    for label, work in (
+        ("looks on", play(lambda: looks_on)),
+        ("market maker", play(MarketMaker)),
+        ("read alone", lambda: read(session)),
+    ):
+        print(f"  {label:14}{rate(work, rows, repeats)} thousand/s")
 
-            print(f"  {'read alone':14}{rate(read, rows, options.repeats)} thousand/s")
+
+def read(session: kr.Session) -> None:
+    for _ in Timeline(session).batches():
+        pass
 
 
 if __name__ == "__main__":

@@ -175,7 +175,7 @@ def test_the_broker_may_be_used_from_other_threads(session):
             while not is_over.is_set():
                 try:
                     _ = run.broker.equity, run.broker.position(), run.broker.orders(), run.result()
-                except Exception as error:
+                except Exception as error:  # noqa: BLE001 - whatever it is, the test shows it
                     errors.append(error)
                     return
 
@@ -205,7 +205,7 @@ def test_wrong_options_are_refused(session, wrong, sentence):
 
 
 def test_paper_needs_something_that_runs(session):
-    with pytest.raises(InvalidInput, match="use kr.backtest"):
+    with pytest.raises(InvalidInput, match=r"use kr\.backtest"):
         kr.paper(Maker(), session)
 
 
