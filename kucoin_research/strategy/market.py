@@ -205,14 +205,12 @@ class PaperMarket:
         return gap is not None and when <= gap[1]
 
     def is_fresh(self, when: int) -> bool:
-        """Whether the newest quotes are not from before a gap or a lost connection."""
-        if self.is_in_gap(when):
+        """Whether there are quotes, and not from before a gap or a lost connection."""
+        newest = self._updated()
+        if newest is None or self.is_in_gap(when):
             return False
         since = self._stale_since(when)
-        if since is None:
-            return True
-        newest = self._updated()
-        return newest is not None and newest > since
+        return since is None or newest > since
 
     def _stale_since(self, when: int) -> int | None:
         gap = self.gap_at(when)

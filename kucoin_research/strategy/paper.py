@@ -89,6 +89,7 @@ class PaperTrading:
         self._is_stopped = False
         self.first: Record | None = None
         self._run = PaperRun(strategy, facts, options, make_broker=self._make_broker)
+        self._run.broker.now = _time_of(source)
         self._recorder = None if record is None else source.record(record)
         self._detach = source.attach(self._take, channels)
 
@@ -279,6 +280,12 @@ def _facts_of(
         instruments={symbol: instruments[symbol] for symbol in chosen},
         gaps={},
     )
+
+
+def _time_of(source: object) -> int:
+    """Read a stream's clock, or the place of a replay, ns UTC; 0 if there is none."""
+    clock = getattr(source, "now_ns", None)
+    return int(clock() if callable(clock) else getattr(source, "position_ns", None) or 0)
 
 
 def _copied(strategy: Strategy) -> Strategy:

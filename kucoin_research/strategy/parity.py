@@ -209,6 +209,8 @@ def _play(run: PaperTrading, session: Session, strategy: Strategy) -> PaperRun:
     holder.append(again)
     broker = again.broker
     assert isinstance(broker, SharedBroker)
+    while calls and not calls[0].after:
+        broker.again(calls.pop(0))
     for records in _same_stretch(run, tape):
         for part in _split(records, again.records, [call.after for call in calls]):
             broker.is_called = True

@@ -24,6 +24,8 @@ class OutsideCall(NamedTuple):
     ----------
     after
         The number of records that had been played.
+    now
+        The broker's time, ns UTC.
     method
         Its name.
     args, kwargs
@@ -31,6 +33,7 @@ class OutsideCall(NamedTuple):
     """
 
     after: int
+    now: int
     method: str
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
@@ -80,6 +83,7 @@ class SharedBroker(Broker):
             self.outside.append(
                 OutsideCall(
                     self._records(),
+                    self.now,
                     method,
                     tuple(map(_named, args)),
                     {name: _named(value) for name, value in kwargs.items()},
@@ -92,6 +96,7 @@ class SharedBroker(Broker):
         def found(value: object) -> object:
             return self.sent[value.number - 1] if isinstance(value, OrderId) else value
 
+        self.now = call.now
         kwargs = {name: found(value) for name, value in call.kwargs.items()}
         getattr(self, call.method)(*map(found, call.args), **kwargs)
 

@@ -226,3 +226,16 @@ def test_a_wrong_symbol_names_those_that_are_played(session):
         run = kr.paper(Maker(), replay)
         with pytest.raises(UnknownSymbol, match="there is XBTUSDTM"):
             run.broker.buy(1, "BTCUSDTM")
+
+
+def test_an_order_sent_before_the_first_quotes_waits_for_them(session):
+    with kr.replay(session, speed=None, paused=True) as replay:
+        run = kr.paper(lambda record, broker: None, replay, latency=0)
+        order = run.broker.buy(1)
+        assert order.submitted == replay.position_ns
+        replay.resume()
+        replay.wait_until_done(60)
+        run.stop()
+
+    assert order.status == "filled"
+    assert kr.parity(run, session).ok
