@@ -401,8 +401,9 @@ class PaperExchange:
             for order in list(due.market.orders()):
                 self.cancel(order, "300014 the position is being liquidated")
             self._liquidate(due.market, due.loss)
-        for doomed in self._liquidator.orders_to_cancel(market):
-            self.cancel(doomed, "the risk rate of the cross margin has reached 95 %")
+        if self._account.is_cross:
+            for doomed in self._liquidator.orders_to_cancel(market):
+                self.cancel(doomed, "the risk rate of the cross margin has reached 95 %")
 
     def _liquidate(self, market: PaperMarket, loss: int | None) -> None:
         symbol, account = market.symbol, self._account
