@@ -50,7 +50,10 @@ def first_choice(tracks: Tracks, options: RunOptions) -> Mask:
         seen = _seen_at_arrival(mask, tracks.arrivals, sent, options.latency[0])
         _choose_newest(mask, (track,), seen)
         if tracks.is_candles:
-            _choose_fills(mask, track, seen, track.arrivals[track.decisions])
+            known = track.arrivals[track.decisions][: len(seen)]
+            # An order that is long on its way may wait for a candle that opens when it is there.
+            for since in {0, options.latency[0]}:
+                _choose_fills(mask, track, seen, known + since)
         elif options.liquidity != "unlimited":
             _choose_changes(mask, track, seen)
     return mask
@@ -87,15 +90,15 @@ def _choose_fundings(
     _choose_newest(mask, (track,), _seen_by(mask, tracks.arrivals, times))
 
 
-def _choose_fills(mask: Mask, track: Track, seen: Ints, sent: Ints) -> None:
-    """Choose the candles at whose opens orders are filled."""
+def _choose_fills(mask: Mask, track: Track, seen: Ints, since: Ints) -> None:
+    """Choose the first candles that open at a time or later, and are not seen before."""
     rows = track.rows
     has_prices = rows["open"].is_not_null() & rows["high"].is_not_null() & rows["low"].is_not_null()
     usable = np.flatnonzero(has_prices.to_numpy())
     opens = rows["timestamp"].to_physical().to_numpy()
     first = np.maximum(
         np.searchsorted(track.places, seen, side="left"),
-        np.searchsorted(opens, sent[: len(seen)], side="left"),
+        np.searchsorted(opens, since, side="left"),
     )
     at = np.searchsorted(usable, first, side="left")
     mask[track.places[usable[at[at < len(usable)]]]] = True
