@@ -117,6 +117,7 @@ if _TYPE_CHECKING:  # for the type checker and the editor; see __getattr__
         Parity,
         Result,
         backtest,
+        backtest_signals,
         paper,
         parity,
     )
@@ -134,6 +135,7 @@ _LAZY = {
     "ServedSession": ("kucoin_research.api.serve", "ServedSession"),
     "SimulatedExchange": ("kucoin_research.api.simulated", "SimulatedExchange"),
     "backtest": ("kucoin_research.api.strategies", "backtest"),
+    "backtest_signals": ("kucoin_research.api.strategies", "backtest_signals"),
     "dashboard": ("kucoin_research.dashboards", "dashboard"),
     "figures": ("kucoin_research.figures", None),
     "paper": ("kucoin_research.api.strategies", "paper"),
@@ -239,6 +241,7 @@ __all__ = [
     "Verdict",
     "analytics",
     "backtest",
+    "backtest_signals",
     "candles",
     "convert",
     "doctor",

@@ -8,6 +8,7 @@ from kucoin_research.strategy.broker import Broker
 from kucoin_research.strategy.paper import PaperTrading, paper
 from kucoin_research.strategy.parity import Parity, parity
 from kucoin_research.strategy.result import Result
+from kucoin_research.strategy.signals import backtest_signals
 from kucoin_research.strategy.strategy_files import load_strategy
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "StopStrategy",
     "StrategyFailed",
     "backtest",
+    "backtest_signals",
     "load_strategy",
     "paper",
     "parity",

@@ -18,7 +18,7 @@ from kucoin_research.strategy.run import PaperRun
 from kucoin_research.strategy.run_facts import Failure, RunFacts
 from kucoin_research.strategy.tape import Tape, open_tape
 
-__all__ = ["backtest", "result_of", "warn_of_failure"]
+__all__ = ["backtest", "facts_of", "result_of", "sampling_step", "warn_of_failure"]
 
 _SECOND = 1_000_000_000
 #: Steps of the sampled equity; the first that makes no more than this many samples is taken.
@@ -150,7 +150,11 @@ def backtest(
 
 def _step_of(tape: Tape) -> int:
     start, end = tape.timeline.start_ns, tape.timeline.end_ns
-    span = 0 if start is None or end is None else end - start
+    return sampling_step(0 if start is None or end is None else end - start)
+
+
+def sampling_step(span: int) -> int:
+    """Return the time between two samples of the equity, for a run of a length; both in ns."""
     return next((step for step in _STEPS if span // step <= _MOST_SAMPLES), _STEPS[-1])
 
 
@@ -177,34 +181,37 @@ def result_of(run: PaperRun, ended: str | None = None) -> Result:
     ended
         Why not all records were played, where the run does not know that itself.
     """
+    return Result(facts_of(run, ended))
+
+
+def facts_of(run: PaperRun, ended: str | None = None) -> RunFacts:
+    """Collect the facts of a run as far as it has come; see ``result_of``."""
     ledger, options = run.ledger, run.options
     currency = options.currency
     initial = run.initial_equity
     if initial is None:
         initial = options.cash.get(currency, 0.0)
     gaps = sorted({span for spans in run.facts.gaps.values() for span in spans})
-    return Result(
-        RunFacts(
-            name=options.name,
-            currency=currency,
-            initial_equity=initial,
-            fills=ledger.fills_frame(),
-            orders=ledger.orders_frame(run.broker.sent),
-            equity=ledger.equity_frame(initial),
-            trades=ledger.trades_frame(),
-            positions=ledger.positions_frame(),
-            funding=ledger.funding_frame(),
-            notes=ledger.notes_frame(),
-            prices=ledger.prices_frame(),
-            assumptions=assumptions_of(run),
-            records=run.records,
-            start_ns=run.started,
-            end_ns=run.last,
-            gaps=gaps,
-            slippage=run.slippage,
-            liquidations=ledger.liquidations,
-            ended=run.ended or ended,
-            traded_notional=run.traded,
-            failure=None if run.failed is None else Failure(run.failed.record, run.ended or ""),
-        )
+    return RunFacts(
+        name=options.name,
+        currency=currency,
+        initial_equity=initial,
+        fills=ledger.fills_frame(),
+        orders=ledger.orders_frame(run.broker.sent),
+        equity=ledger.equity_frame(initial),
+        trades=ledger.trades_frame(),
+        positions=ledger.positions_frame(),
+        funding=ledger.funding_frame(),
+        notes=ledger.notes_frame(),
+        prices=ledger.prices_frame(),
+        assumptions=assumptions_of(run),
+        records=run.records,
+        start_ns=run.started,
+        end_ns=run.last,
+        gaps=gaps,
+        slippage=run.slippage,
+        liquidations=ledger.liquidations,
+        ended=run.ended or ended,
+        traded_notional=run.traded,
+        failure=None if run.failed is None else Failure(run.failed.record, run.ended or ""),
     )

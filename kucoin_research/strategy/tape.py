@@ -16,7 +16,7 @@ import polars as pl
 
 from kucoin_research.errors import ColumnMissing, InvalidInput, UnknownSymbol, shown
 from kucoin_research.foundation.arguments import has_columns, texts
-from kucoin_research.model.channels import Channel, parse_channel
+from kucoin_research.model.channels import CANDLE_INTERVALS, Channel, parse_channel
 from kucoin_research.model.instruments import Instrument, spelling_hint
 from kucoin_research.model.intervals import parse_interval
 from kucoin_research.model.records import CHANNELS, Candle, Record, Status, schema_of
@@ -209,10 +209,11 @@ def _paths(part: object) -> list[Any]:
 def _of_frames(frames: Mapping[Any, Any]) -> Session:
     if not frames:
         raise InvalidInput("data is an empty mapping, so there is nothing to play")
-    tables, found = [], dict[str, None]()
+    tables, found, names = [], dict[str, None](), list[str]()
     for name, frame in frames.items():
         channel = parse_channel(name)
         rows = _prepared(channel, frame)
+        names += _names_in(channel, rows)
         for symbol in rows["symbol"].cast(pl.String).unique(maintain_order=True):
             if symbol is not None:
                 found[symbol] = None
@@ -222,11 +223,20 @@ def _of_frames(frames: Mapping[Any, Any]) -> Session:
     meta: dict[str, Any] = {
         "state": "closed",
         "symbols": list(found),
-        "channels": [str(parse_channel(name)) for name in frames],
+        "channels": names,
         "candles_are_closed": True,
         "files": {},
     }
     return Session(tables, [meta], [Path("frames")])
+
+
+def _names_in(channel: Channel, rows: pl.DataFrame) -> list[str]:
+    """Name the channel, and where a frame holds other candles than the name says, those."""
+    if channel.name != "candle":
+        return [str(channel)]
+    intervals = rows["interval"].cast(pl.String).unique(maintain_order=True)
+    found = [str(Channel("candle", each)) for each in intervals if each in CANDLE_INTERVALS]
+    return found or [str(channel)]
 
 
 def _table(channel: Channel, symbol: str | None, rows: pl.DataFrame) -> Table:
@@ -306,10 +316,11 @@ def _played(
 
 
 def _shortest(session: Session, wanted: Sequence[Channel] | None, symbol: str) -> str:
-    rows = session.scan("candle", symbol) if "candle" in _names(session) else None
-    if rows is None:
+    tables = [each.scan() for each in session.tables("candle") if each.symbol == symbol]
+    if not tables:
         return "1min"
-    names = rows.select(pl.col("interval").cast(pl.String).unique()).collect()["interval"]
+    rows = pl.concat(tables).select(pl.col("interval").cast(pl.String).unique())
+    names = session.collect(rows)["interval"]
     asked = {each.interval for each in wanted or () if each.name == "candle" and each.interval}
     lengths = {
         name: parse_interval(name).ns or 1 << 62

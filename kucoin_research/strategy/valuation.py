@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from kucoin_research.errors import InvalidInput
 from kucoin_research.strategy.fixed_point import quotient, times
 from kucoin_research.strategy.market import PaperMarket
 
-__all__ = ["Valuation"]
+__all__ = ["Source", "Valuation"]
 
 #: KuCoin's futures call Bitcoin XBT.
 _SAME = {"XBT": "BTC"}
@@ -16,6 +17,13 @@ _SAME = {"XBT": "BTC"}
 
 def _coin(name: str) -> str:
     return _SAME.get(name, name)
+
+
+class Source(NamedTuple):
+    """The symbol whose price values a currency, and whether to divide by it."""
+
+    symbol: str
+    is_turned: bool
 
 
 class Valuation:
@@ -64,6 +72,15 @@ class Valuation:
     def _knows(self, currency: str) -> bool:
         name = _coin(currency)
         return name == _coin(self.currency) or name in self._straight or currency in self._turned
+
+    def source_of(self, currency: str) -> Source | None:
+        """Return the price that values a known currency; None if it is the results' own."""
+        name = _coin(currency)
+        if name == _coin(self.currency):
+            return None
+        if name in self._straight:
+            return Source(self._straight[name].symbol, is_turned=False)
+        return Source(self._turned[currency].symbol, is_turned=True)
 
     def worth(self, currency: str, amount: int) -> int | None:
         """Convert an exact amount; None before there is a price."""
