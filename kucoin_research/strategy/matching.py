@@ -19,7 +19,7 @@ from operator import attrgetter
 
 from kucoin_research.model.records import Candle
 from kucoin_research.strategy.fixed_point import fixed
-from kucoin_research.strategy.market import PaperMarket
+from kucoin_research.strategy.market import MarketKind, PaperMarket
 from kucoin_research.strategy.quotes import Quotes, is_better
 from kucoin_research.strategy.working_orders import WorkingOrder
 
@@ -138,6 +138,9 @@ class Matcher:
         """Put an order into the book, behind what is displayed at its price."""
         side = order.order.side
         market.resting[side].append(order)
+        if market.kind is MarketKind.TRADES:
+            last = market.last_price
+            order.takes = order.must_not_rest or (last is not None and order.is_beyond(last))
         quotes = market.quotes
         if quotes is not None and order.limit is not None:
             self._see(quotes, order)
@@ -172,49 +175,69 @@ class Matcher:
             if not self._from_level(market, order, side, price, size, order.limit, "maker"):
                 return
 
-    def on_print(self, market: PaperMarket, taker: str | None, price: float, size: float) -> None:
-        """Take a public trade; without the taker's side only trading through a price counts."""
+    def on_print(
+        self, market: PaperMarket, taker: str | None, price: float, size: float, used: int = 0
+    ) -> None:
+        """Take a public trade; without the taker's side only trading through a price counts.
+
+        Parameters
+        ----------
+        used
+            What was filled from it before.
+        """
         sides = ("buy", "sell") if taker is None else (_OTHER[taker],)
+        volume = fixed(size)
         for side in sides:
             orders = market.resting[side]
             if not orders:
                 continue
-            volume, used = fixed(size), 0
             for order in _by_priority(orders, side):
-                if order.limit is None or not order.crosses(price):
+                if order.limit is None or order.takes or not order.crosses(price):
                     continue
                 free = self._reached(order, price, taker, volume, used)
                 if free:
-                    used += free
+                    before = order.left
                     self._execute(market, order, free, order.limit, "maker")
+                    used += before - order.left
 
     def _reached(
         self, order: WorkingOrder, price: float, taker: str | None, volume: int, used: int
     ) -> int:
         if order.limit == price:
+            if self._queue == "none":
+                order.ahead = 0
             return order.let_trade(volume, used) if taker is not None else 0
         order.ahead = 0  # the print went through its price, so nobody is before it there
         if self._is_unlimited:
             return order.left
         return max(0, min(order.left, volume - used))
 
-    def on_print_alone(self, market: PaperMarket, price: float, size: float) -> None:
-        """Fill orders that must not rest from a print, where no quotes were recorded.
+    def on_print_alone(self, market: PaperMarket, price: float, size: float) -> int:
+        """Fill orders that take from a print, where no quotes were recorded.
 
-        A market order waits for further prints; with a limit it meets only the first one.
+        A market order waits for further prints, and so does a limit until one is not better than
+        it; then it rests. What must not rest meets the first print only.
+
+        Returns
+        -------
+        int
+            What was filled from the print.
         """
-        used = {"buy": 0, "sell": 0}
+        volume, used = fixed(size), 0
         for order in [*market.resting["buy"], *market.resting["sell"]]:
-            if not order.must_not_rest or order.is_over or not order.crosses(price):
-                order.has_met = order.limit is not None
+            if not order.takes:
                 continue
             order.has_met = order.limit is not None
-            side = order.order.side
-            volume = fixed(size) - used[side]
-            free = order.left if self._is_unlimited else min(order.left, volume)
+            takes_more = order.crosses(price) and (order.must_not_rest or order.is_beyond(price))
+            if not takes_more:
+                order.takes = order.must_not_rest
+                continue
+            before = order.left
+            free = order.left if self._is_unlimited else min(order.left, volume - used)
             if free > 0:
-                used[side] += free
                 self._execute(market, order, free, price, "taker")
+                used += before - order.left
+        return used
 
     # -- candles -----------------------------------------------------------------------------------
 
@@ -282,9 +305,11 @@ class Matcher:
     def _fill_up_to(
         self, market: PaperMarket, order: WorkingOrder, price: float, kind: str, volume: _Volume
     ) -> None:
-        size = volume.take(order.left)
+        before = order.left
+        size = volume.free(before)
         if size:
             self._execute(market, order, size, price, kind)
+            volume.use(before - order.left)
 
 
 class _Volume:
@@ -293,12 +318,12 @@ class _Volume:
     def __init__(self, volume: float | None) -> None:
         self._left = None if volume is None else fixed(volume)
 
-    def take(self, wanted: int) -> int:
-        if self._left is None:
-            return wanted
-        taken = min(wanted, self._left)
-        self._left -= taken
-        return taken
+    def free(self, wanted: int) -> int:
+        return wanted if self._left is None else min(wanted, self._left)
+
+    def use(self, size: int) -> None:
+        if self._left is not None:
+            self._left -= size
 
 
 def _by_priority(orders: Iterable[WorkingOrder], side: str) -> list[WorkingOrder]:

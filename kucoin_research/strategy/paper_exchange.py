@@ -138,7 +138,7 @@ class PaperExchange:
             self._on_funding(market, record)
         elif kind is MarkPrice or (market.position and not market.has_marks):
             self._on_mark(market)
-        if not market.has_orders or market.is_in_gap(now):
+        if not market.must_match or market.is_in_gap(now):
             return
         if market.has_passed_gap(now):
             for order in market.orders():
@@ -161,31 +161,33 @@ class PaperExchange:
             self._on_reference(market, ("MP", "IP"))
 
     def _on_quotes(self, market: PaperMarket, record: Record) -> None:
-        if isinstance(record, Ticker):
-            if market.stops:
-                self._on_reference(market, ("TP",))
-            if not market.has_trades and record.price is not None:
-                self._on_ticker_trade(market, record)
-        self._matcher.on_quotes(market)
+        if isinstance(record, Ticker) and not market.has_trades:
+            self._on_ticker_trade(market, record)
+        # A coarser channel than the one that is matched against shows nothing new.
+        if market.shows(record.__class__):
+            self._matcher.on_quotes(market)
+        if isinstance(record, Ticker) and market.stops:
+            self._on_reference(market, ("TP",))
 
     def _on_ticker_trade(self, market: PaperMarket, ticker: Ticker) -> None:
-        # A ticker repeats its last trade while only quotes change.
-        seen = (ticker.sequence, ticker.price, ticker.size)
-        if seen != market.last_ticker_trade and ticker.price is not None:
-            market.last_ticker_trade = seen
+        # A ticker repeats its last trade while only quotes change; the first one may, too.
+        tickers = market.history[Ticker]
+        is_new = len(tickers) > 1 and _trade_of(tickers[-2]) != _trade_of(ticker)
+        if is_new and ticker.price is not None:
             self._matcher.on_print(market, ticker.side, ticker.price, ticker.size or 0.0)
 
     def _on_trade(self, market: PaperMarket, record: Record) -> None:
         trade: Trade = record  # type: ignore[assignment]
         if trade.price is None or trade.size is None:
             return
+        used = 0
+        if market.kind is MarketKind.TRADES:
+            used = self._matcher.on_print_alone(market, trade.price, trade.size)
+            self._end_unfilled(market, "the trade did not fill it")
+        self._matcher.on_print(market, trade.side, trade.price, trade.size, used)
+        # A stop is placed behind the trade that reaches it, so it is not filled by it.
         if market.stops:
             self._on_reference(market, ("TP",))
-        if market.kind is MarketKind.TRADES:
-            self._matcher.on_print_alone(market, trade.price, trade.size)
-        self._matcher.on_print(market, trade.side, trade.price, trade.size)
-        if market.kind is MarketKind.TRADES:
-            self._end_unfilled(market, "the trade did not fill it")
 
     def _on_candle(self, market: PaperMarket, record: Record) -> None:
         candle: Candle = record  # type: ignore[assignment]
@@ -315,6 +317,8 @@ class PaperExchange:
         self, market: PaperMarket, order: WorkingOrder, size: int, price: float, kind: str
     ) -> bool:
         """Execute a size of an order; False once the order is over."""
+        if order.is_over:  # an execution before it left it nothing to close
+            return False
         contract = market.contract
         if order.order.reduce_only:
             size = min(size, self._entry.closable(order))
@@ -332,6 +336,8 @@ class PaperExchange:
             order.left -= size
             order.filled += size
             self._book(market, order, signed, price, kind)
+        if order.is_over:
+            return False
         if order.left and not (order.order.reduce_only and not self._entry.closable(order)):
             return True
         self._finish(market, order)
@@ -451,6 +457,10 @@ class PaperExchange:
         currency = holding.contract.settle
         cash = self._account.cash.get(currency, 0)
         self._report(AccountReport(self.now, symbol, holding.state, currency, cash))
+
+
+def _trade_of(ticker: Record) -> tuple[object, ...]:
+    return ticker[3:6]  # sequence, price and size
 
 
 def _status_of(order: WorkingOrder) -> OrderStatus:

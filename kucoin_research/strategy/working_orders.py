@@ -43,6 +43,8 @@ class WorkingOrder:
         Where it is in its life.
     has_met
         Where only candles or trades are played: whether it has met one yet.
+    takes
+        Where only trades are played: whether it takes from prints, since it does not rest yet.
     """
 
     order: Order
@@ -58,6 +60,7 @@ class WorkingOrder:
     number: int = 0
     is_accepted: bool = False
     has_met: bool = False
+    takes: bool = False
     is_over: bool = False
 
     @classmethod
@@ -80,6 +83,10 @@ class WorkingOrder:
         if self.limit is None:
             return True
         return price <= self.limit if self.order.side == "buy" else price >= self.limit
+
+    def is_beyond(self, price: float) -> bool:
+        """Whether a price of the other side is better than the order's limit."""
+        return self.crosses(price) and price != self.limit
 
     def lose_place(self) -> None:
         """Go to the back of the queue, as it will be displayed next."""
