@@ -129,8 +129,8 @@ class Broker:
         limit
             The limit price; a market order if left out.
         stop
-            The order is placed once this price is reached: from below if it lies above the current
-            price, else from above.
+            The order is placed once this price is reached: from below if it lies above the price
+            that is known when it is sent, else from above.
         stop_price_type
             What reaches the stop: ``"TP"`` the last trade, ``"MP"`` the mark price, ``"IP"`` the
             index price. On spot the last trade only.
@@ -216,6 +216,8 @@ class Broker:
             decision_mid=market.mid,
         )
         _refuse_contradictions(order, is_spot=market.contract.is_spot)
+        if order.stop is not None and stop_price_type != "TP":
+            _need_marks(market)
         self._orders[order.order_id] = order
         self._all.append(order)
         self._desk.send(order)
@@ -473,6 +475,14 @@ def _a_number(value: object, name: str) -> float:
     if not is_number(value) or not math.isfinite(value):  # type: ignore[arg-type]
         raise InvalidInput(f"{name} must be a finite number, not {shown(value)}")
     return float(value)  # type: ignore[arg-type]
+
+
+def _need_marks(market: PaperMarket) -> None:
+    if not market.has_marks:
+        raise InvalidInput(
+            f"a stop on the mark or index price of {market.symbol} could never be reached, since "
+            'no "mark_price" is played; record it too, or use stop_price_type="TP"'
+        )
 
 
 def _refuse_contradictions(order: Order, *, is_spot: bool) -> None:

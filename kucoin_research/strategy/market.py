@@ -213,11 +213,8 @@ class PaperMarket:
         """Whether what is known is not from before a gap or a lost connection."""
         if self.is_in_gap(when):
             return False
-        since = self._stale_since(when)
-        if since is None:
-            return True
-        newest = self._updated()
-        return newest is not None and newest > since
+        since, newest = self._stale_since(when), self._updated()
+        return newest is not None and (since is None or newest > since)
 
     def _stale_since(self, when: int) -> int | None:
         gap = self.gap_at(when)

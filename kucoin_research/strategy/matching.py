@@ -58,7 +58,13 @@ class Matcher:
     # -- takers ------------------------------------------------------------------------------------
 
     def would_take(self, market: PaperMarket, order: WorkingOrder) -> float | None:
-        """Return the best price of the other side if the order accepts it; else None."""
+        """Return the best price of the other side if the order accepts it; else None.
+
+        Where only trades are played, it is the last one's, and the order must be beyond it.
+        """
+        if market.kind is MarketKind.TRADES:
+            last = market.last_price
+            return last if last is not None and order.is_beyond(last) else None
         quotes = market.quotes
         best = None if quotes is None else quotes.best(_OTHER[order.order.side])
         return best[0] if best is not None and order.crosses(best[0]) else None
@@ -139,8 +145,7 @@ class Matcher:
         side = order.order.side
         market.resting[side].append(order)
         if market.kind is MarketKind.TRADES:
-            last = market.last_price
-            order.takes = order.must_not_rest or (last is not None and order.is_beyond(last))
+            order.takes = order.must_not_rest or self.would_take(market, order) is not None
         quotes = market.quotes
         if quotes is not None and order.limit is not None:
             self._see(quotes, order)
@@ -224,7 +229,7 @@ class Matcher:
             What was filled from the print.
         """
         volume, used = fixed(size), 0
-        for order in [*market.resting["buy"], *market.resting["sell"]]:
+        for order in _in_time([*market.resting["buy"], *market.resting["sell"]]):
             if not order.takes:
                 continue
             order.has_met = order.limit is not None
@@ -243,30 +248,33 @@ class Matcher:
 
     def on_candle(self, market: PaperMarket, candle: Candle, trigger: Trigger) -> None:
         """Match all orders that were sent before a candle opened against it."""
-        opened = candle.timestamp or 0
         if candle.open is None or candle.low is None or candle.high is None:
             return
         volume = _Volume(None if self._is_unlimited else candle.volume)
-        old = [each for each in market.orders() if each.order.submitted <= opened]
-        new = [each for each in old if each.stop_is_up is None and not each.has_met]
-        for order in new:
+        for order in self.new_at_open(market, candle):
             self._at_open(market, order, candle.open, volume)
+        old = _sent_before(market, candle)
+        # A stop may have been reached behind the price that a limit behind it needs.
+        limits = [each for each in old if each.stop_is_up is None and not each.must_not_rest]
         waiting = self._stops(market, old, candle, volume, trigger)
         for side, worst in (("buy", candle.low), ("sell", candle.high)):
-            for order in _by_priority([each for each in old if not each.is_over], side):
-                is_limit = order.stop_is_up is None and order.limit is not None
-                if order.order.side != side or not is_limit:
-                    continue
-                assert order.limit is not None
-                if is_better(side, order.limit, worst):
+            there = [each for each in limits if each.order.side == side and not each.is_over]
+            for order in _by_priority(there, side):
+                if order.limit is not None and is_better(side, order.limit, worst):
                     self._fill_up_to(market, order, order.limit, "maker", volume)
         # A stop that could only close had nothing to close before a limit order was filled.
         self._stops(market, waiting, candle, volume, trigger)
 
+    @staticmethod
+    def new_at_open(market: PaperMarket, candle: Candle) -> list[WorkingOrder]:
+        """List the orders that meet their first candle at its open, the earliest first."""
+        there = _sent_before(market, candle)
+        return [each for each in there if each.stop_is_up is None and not each.has_met]
+
     def _at_open(
         self, market: PaperMarket, order: WorkingOrder, price: float, volume: _Volume
     ) -> None:
-        if order.crosses(price):
+        if order.crosses(price) and not order.order.post_only:
             self._fill_up_to(market, order, price, "taker", volume)
         order.has_met = True
 
@@ -286,6 +294,8 @@ class Matcher:
         for order in orders:
             stop = order.order.stop
             if order.stop_is_up is None or order.is_over or stop is None:
+                continue
+            if order.order.stop_price_type != "TP":
                 continue
             if not (candle.high >= stop if order.stop_is_up else candle.low <= stop):
                 continue
@@ -326,8 +336,15 @@ class _Volume:
             self._left -= size
 
 
+def _sent_before(market: PaperMarket, candle: Candle) -> list[WorkingOrder]:
+    return _in_time(each for each in market.orders() if each.since <= (candle.timestamp or 0))
+
+
+def _in_time(orders: Iterable[WorkingOrder]) -> list[WorkingOrder]:
+    return sorted(orders, key=attrgetter("number"))
+
+
 def _by_priority(orders: Iterable[WorkingOrder], side: str) -> list[WorkingOrder]:
     """Sort orders of one side: better prices first, then the earlier ones; a new list."""
     sign = -1.0 if side == "buy" else 1.0
-    in_time = sorted(orders, key=attrgetter("number"))
-    return sorted(in_time, key=lambda each: sign * (each.limit or 0.0))
+    return sorted(_in_time(orders), key=lambda each: sign * (each.limit or 0.0))

@@ -73,7 +73,7 @@ class OrderEntry:
         Rejection or None
             None if it was admitted.
         """
-        if order.order.post_only and market.kind is MarketKind.QUOTES:
+        if order.order.post_only and market.kind is not MarketKind.CANDLES:
             price = self._matcher.would_take(market, order)
             if price is not None:
                 side = "ask" if order.order.side == "buy" else "bid"
@@ -117,17 +117,6 @@ class OrderEntry:
             return None
         worst = band_of(market.contract, order.order.side, reference)
         return None if worst is None else as_float(worst)
-
-    @staticmethod
-    def stop_is_up(order: WorkingOrder, reference: float | None) -> bool:
-        """Whether a stop is reached from below: it is, if it lies above the price of its kind.
-
-        Before there is such a price, a buy is taken to wait for a rise and a sell for a fall.
-        """
-        assert order.order.stop is not None
-        if reference is None or reference == order.order.stop:
-            return order.order.side == "buy"
-        return order.order.stop > reference
 
     # -- what is bound -----------------------------------------------------------------------------
 

@@ -145,9 +145,9 @@ class PaperExchange:
                 order.lose_place()
         self._match(market, record, kind)
         if market.waiting and market.is_fresh(now):
-            for order in list(market.waiting):
-                market.waiting.remove(order)
-                self._place(market, order)
+            waiting, market.waiting = market.waiting, []
+            for order in waiting:
+                self._enter(market, order)
         market.look_up()
 
     def _match(self, market: PaperMarket, record: Record, kind: type[Record]) -> None:
@@ -192,8 +192,16 @@ class PaperExchange:
     def _on_candle(self, market: PaperMarket, record: Record) -> None:
         candle: Candle = record  # type: ignore[assignment]
         if market.kind is MarketKind.CANDLES and candle.interval == market.interval:
+            self._refuse_post_only(market, candle)
             self._matcher.on_candle(market, candle, self._triggered)
             self._end_unfilled(market, "the candle traded no more")
+
+    def _refuse_post_only(self, market: PaperMarket, candle: Candle) -> None:
+        for order in self._matcher.new_at_open(market, candle):
+            opened = candle.open
+            if order.order.post_only and opened is not None and order.crosses(opened):
+                reason = f"post-only (it would have taken the open at {opened:.12g})"
+                self._end(market, order, OrderStatus.CANCELLED, reason)
 
     def _on_status(self, record: Record) -> None:
         status: Status = record  # type: ignore[assignment]
@@ -219,24 +227,30 @@ class PaperExchange:
             if price is None:
                 continue
             if price >= stop if order.stop_is_up else price <= stop:
+                order.since = self.now
                 self._triggered(market, order)
 
     def _triggered(self, market: PaperMarket, order: WorkingOrder) -> None:
         market.stops.remove(order)
         order.stop_is_up = None
-        self._activate(market, order)
+        self._enter(market, order)
 
     # -- orders ------------------------------------------------------------------------------------
 
     def place(self, order: WorkingOrder) -> None:
         """Take a new order as it arrives."""
         market = self._markets[order.order.symbol]
+        self._enter(market, order)
+        market.look_up()
+
+    def _enter(self, market: PaperMarket, order: WorkingOrder) -> None:
+        """Place a new order or a stop that was reached, or let it wait for quotes."""
         if market.kind is MarketKind.QUOTES and not market.is_fresh(self.now):
             market.waiting.append(order)  # nothing is known to match it against
-            market.look_up()
-            return
-        self._place(market, order)
-        market.look_up()
+        elif order.is_accepted:
+            self._activate(market, order)
+        else:
+            self._place(market, order)
 
     def _place(self, market: PaperMarket, order: WorkingOrder) -> None:
         refusal = self._entry.check(market, order, self.now)
@@ -250,8 +264,6 @@ class PaperExchange:
             return
         self._accept(order)
         market.stops.append(order)
-        reference = market.reference(order.order.stop_price_type)
-        order.stop_is_up = self._entry.stop_is_up(order, reference)
         if market.kind is not MarketKind.CANDLES:
             self._on_reference(market, (order.order.stop_price_type,))
 
@@ -336,14 +348,14 @@ class PaperExchange:
             order.left -= size
             order.filled += size
             self._book(market, order, signed, price, kind)
-        if order.is_over:
-            return False
         if order.left and not (order.order.reduce_only and not self._entry.closable(order)):
             return True
         self._finish(market, order)
         return False
 
     def _finish(self, market: PaperMarket, order: WorkingOrder) -> None:
+        if order.is_over:  # it was cut by its own execution
+            return
         is_cut = order.filled < fixed(order.order.size)
         order.is_over = True
         self._entry.release(order, order.left)

@@ -198,7 +198,8 @@ class PaperRun:
     # -- orders ------------------------------------------------------------------------------------
 
     def _send(self, order: Order) -> None:
-        working = WorkingOrder.of(order)
+        reference = self.markets[order.symbol].reference(order.stop_price_type)
+        working = WorkingOrder.of(order, reference)
         self._working[order.order_id] = working
         self._exchange.at(self._arrival(), lambda: self._exchange.place(working))
 

@@ -272,6 +272,20 @@ TRADES_ALONE = [
         # The market order takes 30 of the 40; 10 are left for the limit.
         fills=[(2, 30, 98.0), (1, 10, 99.0)],
     ),
+    Case(
+        name="a post-only order beyond the last trade is refused",
+        records=[bought(0, 1, 100.0), bought(1, 9, 100.0)],
+        orders={0: lambda broker: broker.buy(5, limit=100.2, post_only=True)},
+        fills=[],
+        status=["rejected"],
+        reasons=["post-only"],
+    ),
+    Case(
+        name="a stop is filled by the print behind the one that reached it",
+        records=[bought(0, 1, 100.0), sold(1, 9, 95.0), sold(2, 9, 94.0)],
+        orders={0: lambda broker: broker.sell(5, stop=95.0)},
+        fills=[(1, 5, 94.0)],
+    ),
 ]
 
 

@@ -160,7 +160,9 @@ WALKS = [
     ),
     Case(
         name="GTT ends after its time",
-        records=[spot(0), trade(4, "sell", 99.0, 5, PAIR), spot(6), trade(7, "sell", 98.0, 9, PAIR)],
+        records=[
+            spot(0), trade(4, "sell", 99.0, 5, PAIR), spot(6), trade(7, "sell", 98.0, 9, PAIR),
+        ],
         orders={
             0: lambda broker: broker.buy(3, limit=99.0, time_in_force="GTT", cancel_after=5)
         },
