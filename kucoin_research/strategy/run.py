@@ -24,7 +24,7 @@ from kucoin_research.strategy.orders import Order
 from kucoin_research.strategy.paper_exchange import PaperExchange
 from kucoin_research.strategy.reports import AccountReport, Report
 from kucoin_research.strategy.tape import Tape
-from kucoin_research.strategy.valuation import Valuation
+from kucoin_research.strategy.valuation import Valuation, is_same_coin
 from kucoin_research.strategy.working_orders import WorkingOrder
 
 __all__ = ["Failed", "PaperRun"]
@@ -369,8 +369,11 @@ def _account(markets: dict[str, PaperMarket], options: RunOptions) -> Account:
         base = contract.instrument.base
         if contract.is_spot and base in cash and base != options.currency:
             coins[symbol] = cash.pop(base)
-    for contract in contracts.values():
-        cash.setdefault(contract.settle, 0)
+    settled = {contract.settle for contract in contracts.values()}
+    for currency in settled:
+        # Bitcoin may be given as BTC, and contracts settle in XBT.
+        others = [each for each in cash if is_same_coin(each, currency) and each not in settled]
+        cash[currency] = cash.get(currency, 0) + sum(cash.pop(each) for each in others)
     account = Account(
         contracts, cash, lambda symbol: markets[symbol].mark, is_cross=options.is_cross
     )

@@ -17,7 +17,9 @@ CANDLES = [
     ),
     Case(
         name="with latency, too, it is the next open",
-        records=[FIRST, candle(1, 100.5, 103.0, 99.0, 102.0), candle(2, 101.0, 102.0, 100.0, 101.0)],
+        records=[
+            FIRST, candle(1, 100.5, 103.0, 99.0, 102.0), candle(2, 101.0, 102.0, 100.0, 101.0),
+        ],
         orders={60: lambda broker: broker.buy(5)},
         fills=[(1, 5, 100.5)],
         options={"latency": 0.05},
@@ -138,7 +140,9 @@ CANDLES = [
     Case(
         name="a limit behind a stop is not filled by what may have come before the stop",
         # 103 reached, then a bid at 98: the low of 97 may be from before
-        records=[FIRST, candle(1, 100.0, 104.0, 97.0, 103.0), candle(2, 103.0, 104.0, 102.0, 103.0)],
+        records=[
+            FIRST, candle(1, 100.0, 104.0, 97.0, 103.0), candle(2, 103.0, 104.0, 102.0, 103.0),
+        ],
         orders={60: lambda broker: broker.buy(5, stop=103.0, limit=98.0)},
         fills=[],
         status=["accepted"],

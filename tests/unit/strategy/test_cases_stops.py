@@ -78,7 +78,8 @@ STOPS = [
     Case(
         name="T15.17 a stop on the mark is not reached by trades",
         records=[
-            mark(0, 59500.0, 59500.0, XBT.symbol), depth50(0, [(59400.0, 9)], [(59600.0, 9)], XBT.symbol),
+            mark(0, 59500.0, 59500.0, XBT.symbol),
+            depth50(0, [(59400.0, 9)], [(59600.0, 9)], XBT.symbol),
             trade(1, "sell", 58900.0, 1, XBT.symbol), mark(2, 59100.0, 58900.0, XBT.symbol),
         ],
         orders={0: lambda broker: broker.sell(1, stop=59000.0, stop_price_type="MP")},
