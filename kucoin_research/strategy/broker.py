@@ -274,10 +274,18 @@ class Broker:
         -------
         Order
             The new one.
+
+        Raises
+        ------
+        InvalidInput
+            If the order is filled and no size is given.
         """
         self.cancel(order)
-        market = self._desk.markets[order.symbol]
-        left = as_float(fixed(order.size) - fixed(order.filled)) or as_float(market.contract.lot)
+        left = as_float(fixed(order.size) - fixed(order.filled))
+        if not left and size is None:
+            raise InvalidInput(
+                f"order {order.order_id} is filled, so nothing is left to replace; pass size="
+            )
         side = self.buy if order.side == "buy" else self.sell
         return side(
             left if size is None else size,

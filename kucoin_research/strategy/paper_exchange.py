@@ -294,7 +294,8 @@ class PaperExchange:
         if order.is_over:
             return
         if order.limit is None or order.order.time_in_force in ("IOC", "FOK"):
-            self._end(market, order, OrderStatus.CANCELLED, self._entry.why_short(market, order))
+            reason = self._entry.why_short(market, order, worst)
+            self._end(market, order, OrderStatus.CANCELLED, reason)
             return
         self._matcher.rest(market, order)
 

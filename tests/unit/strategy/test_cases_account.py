@@ -363,7 +363,10 @@ def test_inverse_contracts_take_cash_under_either_name_of_bitcoin():
 def test_both_markets_and_several_symbols_share_the_cash():
     played = play(
         [price(0, 100.0, S), price(0, 50.0), price(1, 110.0, S), price(1, 45.0), price(2, 45.0)],
-        {0: lambda broker: [broker.buy(2, S), broker.sell(4, U)], 2: lambda broker: broker.close(U)},
+        {
+            0: lambda broker: [broker.buy(2, S), broker.sell(4, U)],
+            2: lambda broker: broker.close(U),
+        },
         cash=1_000.0,
         fees=(0.0, 0.0),
     )  # fmt: skip
