@@ -71,7 +71,9 @@ class PaperMarket:
         self.contract = contract
         self.symbol = contract.symbol
         played = self.channels = frozenset(channels)
-        self.interval: str | None = None  # of the candles that orders are matched against
+        # Of the candles that orders are matched against; 0 if it has no fixed length.
+        self.interval: str | None = None
+        self.interval_ns = 0
         self.history: dict[type[Record], deque[Record]] = {
             each: deque(maxlen=HISTORY) for each in _MARKET_RECORDS
         }

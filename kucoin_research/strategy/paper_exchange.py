@@ -42,6 +42,12 @@ __all__ = ["FOREVER", "PaperExchange"]
 #: Later than any record.
 FOREVER = 1 << 63
 _QUOTES = frozenset({Ticker, BestBidOffer, Depth5, Depth50, Level2})
+#: The kinds of stops that a record can reach.
+_REACHES: dict[type[Record], tuple[str, ...]] = {
+    Trade: ("TP",),
+    Ticker: ("TP",),
+    MarkPrice: ("MP", "IP"),
+}
 
 
 class _Command(NamedTuple):
@@ -138,13 +144,19 @@ class PaperExchange:
             self._on_funding(market, record)
         elif kind is MarkPrice or (market.position and not market.has_marks):
             self._on_mark(market)
-        if not market.must_match or market.is_in_gap(now):
+        if not market.must_match:
             return
-        if market.has_passed_gap(now):
-            for order in market.orders():
-                order.lose_place()
-        self._match(market, record, kind)
-        if market.waiting and market.is_fresh(now):
+        is_in_gap = market.is_in_gap(now)
+        if not is_in_gap:
+            if market.has_passed_gap(now):
+                for order in market.orders():
+                    order.lose_place()
+            self._match(market, record, kind)
+        # A stop is placed behind the trade that reaches it, so it is not filled by it; inside a gap
+        # what was recorded reaches it, and it waits for quotes.
+        if market.stops and kind in _REACHES:
+            self._on_reference(market, _REACHES[kind])
+        if market.waiting and not is_in_gap and market.is_fresh(now):
             waiting, market.waiting = market.waiting, []
             for order in waiting:
                 self._enter(market, order)
@@ -157,8 +169,6 @@ class PaperExchange:
             self._on_trade(market, record)
         elif kind is Candle:
             self._on_candle(market, record)
-        elif kind is MarkPrice and market.stops:
-            self._on_reference(market, ("MP", "IP"))
 
     def _on_quotes(self, market: PaperMarket, record: Record) -> None:
         if isinstance(record, Ticker) and not market.has_trades:
@@ -166,8 +176,6 @@ class PaperExchange:
         # A coarser channel than the one that is matched against shows nothing new.
         if market.shows(record.__class__):
             self._matcher.on_quotes(market)
-        if isinstance(record, Ticker) and market.stops:
-            self._on_reference(market, ("TP",))
 
     def _on_ticker_trade(self, market: PaperMarket, ticker: Ticker) -> None:
         # A ticker repeats its last trade while only quotes change; the first one may, too.
@@ -185,9 +193,6 @@ class PaperExchange:
             used = self._matcher.on_print_alone(market, trade.price, trade.size)
             self._end_unfilled(market, "the trade did not fill it")
         self._matcher.on_print(market, trade.side, trade.price, trade.size, used)
-        # A stop is placed behind the trade that reaches it, so it is not filled by it.
-        if market.stops:
-            self._on_reference(market, ("TP",))
 
     def _on_candle(self, market: PaperMarket, record: Record) -> None:
         candle: Candle = record  # type: ignore[assignment]
@@ -259,6 +264,8 @@ class PaperExchange:
             return
         self._counted += 1
         order.number = self._counted
+        if self.now - order.since >= market.interval_ns > 0:
+            order.since = self.now  # a candle that opened before it came cannot fill it
         if order.order.stop is None:
             self._activate(market, order)
             return

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from random import Random
 
 from kucoin_research.errors import InvalidInput, StopStrategy
+from kucoin_research.model.intervals import parse_interval
 from kucoin_research.model.records import Record, Status, local_timestamp_of, timestamp_of
 from kucoin_research.strategy.account import Account
 from kucoin_research.strategy.broker import Broker, Desk
@@ -73,13 +74,13 @@ class PaperRun:
         self._valuation = Valuation(self.markets, options.currency)
         self._valuation.refuse_unknown(self.markets, options.cash)
         self._account = _account(self.markets, options)
-        funding = FundingCalendar(is_recorded=options.funding, given=options.given_funding)
+        self.calendar = FundingCalendar(is_recorded=options.funding, given=options.given_funding)
         self._exchange = PaperExchange(
             self.markets,
             self._account,
             self.ledger,
             self._queue_report,
-            funding=funding,
+            funding=self.calendar,
             queue=options.queue,
             liquidity=options.liquidity,
         )
@@ -105,7 +106,7 @@ class PaperRun:
         self._step = step_ns
         self._next_sample = 0
         self._fills_sampled = 0
-        self._schedule_funding(funding)
+        self._schedule_funding(self.calendar)
 
     # -- records -----------------------------------------------------------------------------------
 
@@ -341,6 +342,8 @@ def _markets(tape: Tape, options: RunOptions) -> dict[str, PaperMarket]:
         contract = Contract(facts, fees, options.leverage, options.margin_rules)
         market = PaperMarket(contract, channels, tape.gaps.get(symbol, ()))
         market.interval = tape.intervals.get(symbol)
+        if market.interval is not None:
+            market.interval_ns = parse_interval(market.interval).ns or 0
         _refuse_leverage(market, options)
         markets[symbol] = market
     return markets

@@ -113,6 +113,10 @@ def gap(began, ended, channel="depth50", symbol=U):
     return kinds.Status(at(began), at(ended), symbol, "gap", channel, None, None, None)
 
 
+def disconnected(when):
+    return kinds.Status(at(when), at(when), None, "disconnected", None, None, None, None)
+
+
 def tape(*rows):
     """Sort records into frames, one per channel."""
     names = {kind: name for name, kind in kinds.CHANNELS.items()}

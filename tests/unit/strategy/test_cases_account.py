@@ -15,6 +15,7 @@ from tests.unit.strategy.tapes import (
     bbo,
     cases,
     check,
+    estimate,
     mark,
     play,
     rows,
@@ -287,8 +288,9 @@ FUNDING = [
         records=[*held(), price(60.001, 30_000.0, X), settlement(60, 0.0001, X, arrived=60.5)],
         orders={0: buy(1_000), 60.001: lambda broker: broker.close()},
         funding=[-3.0],
-        # two fees of 18
+        # two fees of 18; the round trip has paid it, though it had ended
         cash=1e6 - 36.0 - 3.0,
+        pnl=[-39.0],
     ),
     Case(
         name="the announcement's mark is the one at the instant, not a later one",
@@ -346,6 +348,27 @@ def test_money(case):
 @cases(*FUNDING)
 def test_funding(case):
     check(case)
+
+
+def test_estimates_alone_pay_no_funding_and_the_result_says_so():
+    played = play([*held(), estimate(30, 0.0001, X), mark(5 * HOUR, 3e4, None, X)], {0: buy(1_000)})
+
+    assert played.result.funding.is_empty()
+    assert "no settlement of the funding was announced" in str(
+        played.result.assumptions["detail"].to_list()
+    )
+
+
+def test_a_turn_pays_its_margin_with_the_one_it_frees():
+    # long 10 at 100 binds 1,000 of 2,000 less a fee of 1; to turn to −9 binds 900, and 1.9 of fee.
+    played = play(
+        [price(0, 100.0), price(1, 100.0), price(2, 100.0)],
+        {0: buy(10), 1: lambda broker: broker.target(-9)},
+        cash=1_901.95,
+        fees=(0.001, 0.001),
+    )
+
+    assert played.fills == [(1, 10, 100.0), (2, 19, 100.0)]
 
 
 def test_inverse_contracts_take_cash_under_either_name_of_bitcoin():

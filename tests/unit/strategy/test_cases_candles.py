@@ -25,6 +25,14 @@ CANDLES = [
         options={"latency": 0.05},
     ),
     Case(
+        name="an order that needs longer than a candle is not filled before it has come",
+        # sent at 60, there at 150: the candle of 180 is the first that opens behind it
+        records=[FIRST, *[candle(n, 100.0 + n, 110.0, 90.0, 100.0) for n in (1, 2, 3)]],
+        orders={60: lambda broker: broker.buy(5)},
+        fills=[(1, 5, 103.0)],
+        options={"latency": 90},
+    ),
+    Case(
         name="a limit is filled where the candle passes through it",
         records=[FIRST, candle(1, 100.0, 101.0, 98.9, 100.0)],
         orders={60: lambda broker: broker.buy(5, limit=99.0)},

@@ -77,7 +77,9 @@ REFUSED = [
         reason="0.5 XBT would be 500 contracts",
     ),
     refused(
-        "a stop price off the tick", order=lambda broker: broker.buy(1, stop=100.05), reason="100001",
+        "a stop price off the tick",
+        order=lambda broker: broker.buy(1, stop=100.05),
+        reason="100001",
     ),
     refused("a price of 0", order=lambda broker: broker.buy(1, limit=0), reason="100001"),
     refused(

@@ -12,6 +12,7 @@ from tests.unit.strategy.tapes import (
     cases,
     check,
     depth50,
+    disconnected,
     gap,
     mark,
     play,
@@ -378,6 +379,44 @@ GAPS = [
         ],
         orders={0: lambda broker: broker.sell(5, stop=95.0)},
         fills=[(1, 5, 93.9)],
+    ),
+    Case(
+        name="a stop that a recorded trade reaches inside a gap is placed behind it",
+        # The market is back at 100 by then, which does not undo it.
+        records=[
+            trade(0, "buy", 100.0),
+            depth50(0, [(99.9, 10)], [(100.1, 10)]),
+            gap(1, 5),
+            trade(3, "sell", 94.0),
+            trade(6, "buy", 100.0),
+            depth50(7, [(99.8, 10)], [(100.1, 9)]),
+        ],
+        orders={0: lambda broker: broker.sell(5, stop=95.0)},
+        fills=[(1, 5, 99.8)],
+    ),
+    Case(
+        name="behind a lost connection orders wait for new quotes",
+        records=[
+            depth50(0, [(99.9, 10)], [(100.1, 10)]),
+            disconnected(1),
+            mark(2, 100.0),
+            depth50(3, [(104.9, 10)], [(105.1, 10)]),
+            depth50(4, [(104.9, 10)], [(105.1, 10)]),
+        ],
+        orders={2: lambda broker: broker.buy(5)},
+        fills=[(1, 5, 105.1)],
+    ),
+    Case(
+        name="behind a lost connection a resting order is at the back again",
+        records=[
+            depth50(0, [(99.9, 10)], [(100.1, 10)]),
+            trade(0.5, "sell", 99.9, 10),
+            disconnected(1),
+            depth50(3, [(99.9, 30)], [(100.1, 10)]),
+            trade(4, "sell", 99.9, 32),
+        ],
+        orders={0: lambda broker: broker.buy(5, limit=99.9)},
+        fills=[(1, 2, 99.9)],
     ),
     Case(
         name="an order before the first quotes waits for them",
