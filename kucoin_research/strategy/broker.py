@@ -308,7 +308,7 @@ class Broker:
 
     @property
     def fills(self) -> Sequence[Fill]:
-        """The executions that were reported so far."""
+        """The executions that were reported so far, liquidations among them."""
         return self._fills
 
     # -- the account -------------------------------------------------------------------------------
@@ -449,6 +449,8 @@ class Broker:
         if isinstance(report, AccountReport):
             self._held[report.symbol] = report.holding
             self._cash[report.currency] = report.cash
+            if report.fill is not None:
+                self._fills.append(report.fill)
             return
         self._hear_order(report)
 

@@ -404,3 +404,4 @@ def test_liquidations_are_counted_and_noted():
     assert played.result.stats["liquidations"] == 1
     assert "liquidated at 45000" in rows(played.result.notes)[0]["text"]
     assert played.liquidity == ["taker", "liquidation"]
+    assert [each.liquidity for each in played.broker.fills] == ["taker", "liquidation"]
