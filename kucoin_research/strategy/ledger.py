@@ -198,7 +198,7 @@ class Ledger:
         received: int,
         currency: str,
     ) -> None:
-        """Note a funding that was paid or received on what was held at a time."""
+        """Note a funding that was paid or received on the position held at a time."""
         # KuCoin collects up to 20 s behind the time, and the position may have been closed since.
         trips = [self._trips.get(symbol), self._last_trips.get(symbol)]
         for trip in trips:

@@ -188,7 +188,7 @@ class Matcher:
         Parameters
         ----------
         used
-            What was filled from it before.
+            The size filled from it before.
         """
         sides = ("buy", "sell") if taker is None else (_OTHER[taker],)
         volume = fixed(size)
@@ -226,7 +226,7 @@ class Matcher:
         Returns
         -------
         int
-            What was filled from the print.
+            The size filled from the print.
         """
         volume, used = fixed(size), 0
         for order in _in_time([*market.resting["buy"], *market.resting["sell"]]):

@@ -152,8 +152,8 @@ class PaperExchange:
                 for order in market.orders():
                     order.lose_place()
             self._match(market, record, kind)
-        # A stop is placed behind the trade that reaches it, so it is not filled by it; inside a gap
-        # what was recorded reaches it, and it waits for quotes.
+        # A stop is placed behind the trade that reaches it, so it is not filled by it. Trades and
+        # marks recorded inside a gap reach stops, too; these wait for quotes then.
         if market.stops and kind in _REACHES:
             self._on_reference(market, _REACHES[kind])
         if market.waiting and not is_in_gap and market.is_fresh(now):
