@@ -44,7 +44,7 @@ COIN = {"cash": 10.0, "currency": "XBT"}
 
 MONEY = [
     Case(
-        name="T1.2 linear average of 1000 at 50,000 and 2000 at 60,000",
+        name="linear average of 1000 at 50,000 and 2000 at 60,000",
         records=[price(0, 50_000.0, X), price(1, 60_000.0, X), price(2, 60_000.0, X)],
         orders={0: buy(1_000), 1: buy(2_000)},
         entry=170_000 / 3,
@@ -52,7 +52,7 @@ MONEY = [
         fees=102.0,
     ),
     Case(
-        name="T15.3 inverse average of 1000 at 50,000 and 2000 at 60,000",
+        name="inverse average of 1000 at 50,000 and 2000 at 60,000",
         records=[price(0, 50_000.0, INV), price(1, 60_000.0, INV), price(2, 60_000.0, INV)],
         orders={0: buy(1_000), 1: buy(2_000)},
         entry=56_250.0,
@@ -60,7 +60,7 @@ MONEY = [
         options=COIN,
     ),
     Case(
-        name="T15.4 then 1500 are sold at 58,000",
+        name="then 1500 are sold at 58,000",
         records=[
             price(0, 50_000.0, INV), price(1, 60_000.0, INV), price(2, 58_000.0, INV),
             price(3, 58_000.0, INV),
@@ -74,7 +74,7 @@ MONEY = [
         options=COIN,
     ),
     Case(
-        name="T1.3 inverse long from 50,000 to 55,000",
+        name="inverse long from 50,000 to 55,000",
         records=[price(0, 50_000.0, INV), price(1, 55_000.0, INV), price(2, 55_000.0, INV)],
         orders={0: buy(1_000), 1: lambda broker: broker.close()},
         realised=1_000 / 50_000 - 1_000 / 55_000,  # .00181818
@@ -82,7 +82,7 @@ MONEY = [
         options=COIN,
     ),
     Case(
-        name="T1.3 inverse short from 50,000 to 45,000",
+        name="inverse short from 50,000 to 45,000",
         records=[price(0, 50_000.0, INV), price(1, 45_000.0, INV), price(2, 45_000.0, INV)],
         orders={0: sell(1_000), 1: lambda broker: broker.close()},
         realised=1_000 / 45_000 - 1_000 / 50_000,  # +.00222222
@@ -90,7 +90,7 @@ MONEY = [
         options=COIN,
     ),
     Case(
-        name="T2 inverse fee: 1000 at 50,000 at 0.06 %",
+        name="inverse fee: 1000 at 50,000 at 0.06 %",
         records=[price(0, 50_000.0, INV), price(1, 50_000.0, INV)],
         orders={0: buy(1_000)},
         fees=0.000012,
@@ -98,13 +98,13 @@ MONEY = [
         options={**COIN, "fees": (0.0002, 0.0006)},
     ),
     Case(
-        name="T2 linear fee: 1000 at 50,000 at 0.06 %",
+        name="linear fee: 1000 at 50,000 at 0.06 %",
         records=[price(0, 50_000.0, X), price(1, 50_000.0, X)],
         orders={0: buy(1_000)},
         fees=30.0,
     ),
     Case(
-        name="T1.3 linear long of 1000 from 50,000 to 55,000",
+        name="linear long of 1000 from 50,000 to 55,000",
         records=[price(0, 50_000.0, X), price(1, 55_000.0, X), price(2, 55_000.0, X)],
         orders={0: buy(1_000), 1: lambda broker: broker.close()},
         realised=5_000.0,
@@ -114,7 +114,7 @@ MONEY = [
         cash=1e6 + 4_937.0,
     ),
     Case(
-        name="T15.5 a fill through zero realises the old side and opens the rest",
+        name="a fill through zero realises the old side and opens the rest",
         records=[price(0, 100.0), price(1, 110.0), price(2, 110.0)],
         orders={0: buy(10), 1: sell(15)},
         realised=100.0,
@@ -132,7 +132,7 @@ MONEY = [
         options={"fees": (0.001, 0.001)},
     ),
     Case(
-        name="T15.6 a maker's rebate raises cash",
+        name="a maker's rebate raises cash",
         records=[
             bbo(0, (59_990.0, 1), (60_010.0, 1), X), trade(1, "sell", 59_999.0, 5_000, X),
             bbo(2, (60_000.0, 1), (60_010.0, 1), X),
@@ -188,7 +188,7 @@ MONEY = [
         pnl=[14.0, -12.0],
     ),
     Case(
-        name="T15.23 spot: fee on the funds",
+        name="spot: fee on the funds",
         records=[bbo(0, (9466.7, 1), (9466.8, 1), S), bbo(1, (9466.7, 1), (9466.8, 1), S)],
         orders={0: buy(0.09996592)},
         fees=0.946357371456,
@@ -236,14 +236,14 @@ def funded(*more, size=1_000):
 
 FUNDING = [
     Case(
-        name="T15.7 a long pays a positive rate",
+        name="a long pays a positive rate",
         records=funded(settlement(60, 0.0001, X)),
         orders={0: buy(1_000)},
         funding=[-3.0],
         cash=1e6 - 18.0 - 3.0,
     ),
     Case(
-        name="T15.7 a short receives it",
+        name="a short receives it",
         records=funded(settlement(60, 0.0001, X)),
         orders={0: sell(1_000)},
         funding=[3.0],
@@ -261,7 +261,7 @@ FUNDING = [
         funding=[-3.0],
     ),
     Case(
-        name="T15.9 two settlements at their own marks",
+        name="two settlements at their own marks",
         records=[
             *held(), mark(4 * HOUR - 1, 31_000.0, None, X), settlement(4 * HOUR, 0.0001, X),
             mark(8 * HOUR - 1, 32_000.0, None, X), settlement(8 * HOUR, -0.0002, X),
@@ -270,7 +270,7 @@ FUNDING = [
         funding=[-3.1, 6.4],
     ),
     Case(
-        name="T15.8 closed 1 ms before the instant: nothing",
+        name="closed 1 ms before the instant: nothing",
         records=[
             *held(), price(59.999, 30_000.0, X), settlement(60, 0.0001, X, arrived=60.5),
         ],
@@ -278,7 +278,7 @@ FUNDING = [
         funding=[],
     ),
     Case(
-        name="T15.8 opened 1 ms behind the instant: nothing",
+        name="opened 1 ms behind the instant: nothing",
         records=[*held(), price(60.001, 30_000.0, X), settlement(60, 0.0001, X, arrived=60.5)],
         orders={60.001: buy(1_000)},
         funding=[],
@@ -324,14 +324,14 @@ FUNDING = [
         },
     ),
     Case(
-        name="T3 inverse: 10,000 at 5,000 and 0.00025",
+        name="inverse: 10,000 at 5,000 and 0.00025",
         records=[price(0, 5_000.0, INV), mark(0, 5_000.0, None, INV), settlement(60, 0.00025, INV)],
         orders={0: buy(10_000)},
         funding=[-0.0005],
         options=COIN,
     ),
     Case(
-        name="T3 inverse: the short receives it",
+        name="inverse: the short receives it",
         records=[price(0, 5_000.0, INV), mark(0, 5_000.0, None, INV), settlement(60, 0.00025, INV)],
         orders={0: sell(10_000)},
         funding=[0.0005],
@@ -420,7 +420,7 @@ def test_a_result_in_dollars_values_coins_and_inverse_profits():
 
 
 def test_the_account_balances_at_every_sample():
-    """T15.25: cash = start + realised − fees + funding, and equity adds the unrealised."""
+    """cash = start + realised − fees + funding, and equity adds the unrealised."""
     values = [100.0, 104.0, 97.5, 101.0, 99.0, 120.0, 88.0, 95.0]
     times = [60 * n + 30 for n in range(8)]
     records = [

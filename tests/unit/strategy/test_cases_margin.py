@@ -68,7 +68,7 @@ def opened(value=50_000.0, symbol=X):
 
 ISOLATED = [
     Case(
-        name="T15.18 long of 1 BTC at 10x is safe at 45,253.42",
+        name="long of 1 BTC at 10x is safe at 45,253.42",
         records=[*opened(), mark(1, 45_253.42, None, X), mark(2, 45_300.0, None, X)],
         orders={0: buy(1_000)},
         fills=[(1, 1_000, 50_000.0)],
@@ -76,7 +76,7 @@ ISOLATED = [
         options=options(FINE),
     ),
     Case(
-        name="T15.18 it is liquidated at 45,253.41 for its margin",
+        name="it is liquidated at 45,253.41 for its margin",
         records=[*opened(), mark(1, 45_253.41, None, X), mark(2, 45_300.0, None, X)],
         orders={0: buy(1_000)},
         fills=[(1, 1_000, 50_000.0), (0, 1_000, 45_000.0)],
@@ -359,7 +359,7 @@ def test_inverse_bankruptcy_of_the_help_page():
 
 
 def test_risk_rate_of_the_worked_cross_example():
-    """T15.19: (31 + 240 + 3.72 + 18)/(5,000 − 18)."""
+    """(31 + 240 + 3.72 + 18)/(5,000 − 18)."""
     xbt = contract(replace(XBT, maintenance_margin=0.005))
     eth = Instrument(
         symbol="ETHUSDTM", market="futures", base="ETH", quote="USDT", settle="USDT",

@@ -37,7 +37,7 @@ def join(broker):
 
 QUEUES = [
     Case(
-        name="T15.10 prints of 80, 30, 50 behind 100",
+        name="prints of 80, 30, 50 behind 100",
         records=[bid(0, 100), sold(1, 80), sold(2, 30), sold(3, 50)],
         orders={0: join},
         # 20 are left before it after 80; of 30, 10 are its; of 50, the 40 that are left
@@ -46,7 +46,7 @@ QUEUES = [
         status=["filled"],
     ),
     Case(
-        name="T15.11 the display drops to 40 without a trade",
+        name="the display drops to 40 without a trade",
         records=[bid(0, 100), bid(1, 40), sold(2, 30), sold(3, 50)],
         orders={0: join},
         # ahead 40, 10 after the first print; the second leaves 40 of 50
@@ -152,13 +152,13 @@ QUEUES = [
 
 PRINTS = [
     Case(
-        name="T15.12 a print of 5 through the limit fills 5 at the limit",
+        name="a print of 5 through the limit fills 5 at the limit",
         records=[bid(0, 100), sold(1, 5, 99.9), bid(2, 100)],
         orders={0: join},
         fills=[(1, 5, 100.0)],
     ),
     Case(
-        name="T15.13 a buyer's print at my bid fills nothing",
+        name="a buyer's print at my bid fills nothing",
         records=[bid(0, 0), bought(1, 500), bid(2, 0)],
         orders={0: join},
         fills=[],

@@ -62,13 +62,13 @@ def refused(name, *, order, reason, records=None, symbol=U, **others):
 
 REFUSED = [
     refused(
-        "T15.22 a price off the tick",
+        "a price off the tick",
         records=[much(X, 60_000.0), much(X, 60_000.0, 1)],
         order=lambda broker: broker.buy(1, limit=60_000.05),
         reason="100001 There are invalid parameters (price 60000.05",
     ),
-    refused("T15.22 no lots", order=lambda broker: broker.buy(0), reason="100001"),
-    refused("T15.22 one and a half lots", order=lambda broker: broker.buy(1.5), reason="100001"),
+    refused("no lots", order=lambda broker: broker.buy(0), reason="100001"),
+    refused("one and a half lots", order=lambda broker: broker.buy(1.5), reason="100001"),
     refused("a negative size", order=lambda broker: broker.sell(-3), reason="100001"),
     refused(
         "coins for contracts: the hint says how many it would be",
@@ -83,7 +83,7 @@ REFUSED = [
     ),
     refused("a price of 0", order=lambda broker: broker.buy(1, limit=0), reason="100001"),
     refused(
-        "T5.2 300003 names lots and coins, and what is free",
+        "300003 names lots and coins, and what is free",
         records=[much(X, 60_000.0), much(X, 60_000.0, 1)],
         order=lambda broker: broker.buy(1_000),
         # 60,000 and 36 of fee
@@ -155,7 +155,7 @@ REFUSED = [
         options={"instruments": [LIMITED], "cash": 1e6},
     ),
     refused(
-        "T15.24 selling coins that are not there",
+        "selling coins that are not there",
         records=[much(S), much(S, when=1)],
         order=lambda broker: broker.sell(0.5),
         reason="200004 Balance insufficient!",
@@ -209,7 +209,7 @@ BOUNDED = [
         options={"instruments": [BANDED]},
     ),
     Case(
-        name="T6 a spot sweep ends at best·(1 + rate)",
+        name="a spot sweep ends at best·(1 + rate)",
         records=[
             depth50(n, [(1.1, 9)], [(1.2, 4), (1.3, 3), (1.4, 9)], S) for n in (0, 1)
         ],
@@ -220,7 +220,7 @@ BOUNDED = [
         options={"instruments": [BANDED_SPOT]},
     ),
     Case(
-        name="T15.16 reduce-only 8 against 5: five filled, three cancelled",
+        name="reduce-only 8 against 5: five filled, three cancelled",
         records=[much(), much(when=1), much(when=2)],
         orders={
             0: lambda broker: broker.buy(5),

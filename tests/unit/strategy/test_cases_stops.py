@@ -77,7 +77,7 @@ STOPS = [
         options={"latency": 0.1},
     ),
     Case(
-        name="T15.17 a stop on the mark is not reached by trades",
+        name="a stop on the mark is not reached by trades",
         records=[
             mark(0, 59500.0, 59500.0, XBT.symbol),
             depth50(0, [(59400.0, 9)], [(59600.0, 9)], XBT.symbol),
@@ -169,14 +169,14 @@ MOVES = [quotes(0, 99.9, 100.0), quotes(0.05, 100.3, 100.4), quotes(0.2, 100.3, 
 
 LATENCY = [
     Case(
-        name="T15.14 a market order pays the ask at its arrival",
+        name="a market order pays the ask at its arrival",
         records=MOVES,
         orders={0: lambda broker: broker.buy(1)},
         fills=[(1, 1, 100.4)],
         options=LATE,
     ),
     Case(
-        name="T15.14 a post-only buy at the ask of its decision rests at its arrival",
+        name="a post-only buy at the ask of its decision rests at its arrival",
         records=MOVES,
         orders={0: lambda broker: broker.buy(1, limit=100.0, post_only=True)},
         fills=[],
@@ -184,7 +184,7 @@ LATENCY = [
         options=LATE,
     ),
     Case(
-        name="T15.14 an IOC up to 100.2 finds nothing at its arrival",
+        name="an IOC up to 100.2 finds nothing at its arrival",
         records=MOVES,
         orders={0: lambda broker: broker.buy(1, limit=100.2, time_in_force="IOC")},
         fills=[],
@@ -307,7 +307,7 @@ def test_the_strategy_learns_of_a_fill_after_both_latencies():
 
 GAPS = [
     Case(
-        name="T15.21 nothing is filled inside a gap",
+        name="nothing is filled inside a gap",
         records=[
             depth50(0, [(99.9, 10)], [(100.1, 10)]),
             gap(1, 5),

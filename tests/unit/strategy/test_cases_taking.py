@@ -34,7 +34,7 @@ def spot(when, asks=((100.0, 3), (101.0, 5)), bids=((99.0, 4),)):
 
 WALKS = [
     Case(
-        name="T15.1 market buy of 10 walks three levels",
+        name="market buy of 10 walks three levels",
         records=[book(0), book(1)],
         orders={0: lambda broker: broker.buy(10)},
         # 0.001·(4·60000.0 + 3·60000.1 + 3·60000.3) = 600.0012; times 0.0006
@@ -44,7 +44,7 @@ WALKS = [
         status=["filled"],
     ),
     Case(
-        name="T15.2 only seven contracts are visible",
+        name="only seven contracts are visible",
         records=[book(0, ASKS[:2]), book(1, ASKS[:2])],
         orders={0: lambda broker: broker.buy(10)},
         fills=[(1, 4, 60000.0), (1, 3, 60000.1)],
@@ -53,7 +53,7 @@ WALKS = [
         position=7,
     ),
     Case(
-        name="T15.20 two orders in one instant share 50 displayed",
+        name="two orders in one instant share 50 displayed",
         records=[unit(0, [(100.1, 50)]), unit(1, [(100.1, 50)])],
         orders={0: lambda broker: [broker.buy(40), broker.buy(40)]},
         fills=[(1, 40, 100.1), (2, 10, 100.1)],
@@ -109,7 +109,7 @@ WALKS = [
         status=["cancelled"],
     ),
     Case(
-        name="T15.15 post-only at the ask is refused without a fee",
+        name="post-only at the ask is refused without a fee",
         records=[unit(0), unit(1)],
         orders={0: lambda broker: broker.buy(10, limit=100.1, post_only=True)},
         fills=[],
