@@ -111,7 +111,15 @@ if _TYPE_CHECKING:  # for the type checker and the editor; see __getattr__
     from kucoin_research import figures as figures
     from kucoin_research.api.serve import ServedSession, serve
     from kucoin_research.api.simulated import SimulatedExchange, simulate
-    from kucoin_research.api.strategies import Broker, Result, backtest
+    from kucoin_research.api.strategies import (
+        Broker,
+        PaperTrading,
+        Parity,
+        Result,
+        backtest,
+        paper,
+        parity,
+    )
     from kucoin_research.dashboards import dashboard as dashboard
 
 __version__ = _version("kucoin-research")
@@ -120,12 +128,16 @@ __version__ = _version("kucoin-research")
 # simulated exchange a quarter of it.
 _LAZY = {
     "Broker": ("kucoin_research.api.strategies", "Broker"),
+    "PaperTrading": ("kucoin_research.api.strategies", "PaperTrading"),
+    "Parity": ("kucoin_research.api.strategies", "Parity"),
     "Result": ("kucoin_research.api.strategies", "Result"),
     "ServedSession": ("kucoin_research.api.serve", "ServedSession"),
     "SimulatedExchange": ("kucoin_research.api.simulated", "SimulatedExchange"),
     "backtest": ("kucoin_research.api.strategies", "backtest"),
     "dashboard": ("kucoin_research.dashboards", "dashboard"),
     "figures": ("kucoin_research.figures", None),
+    "paper": ("kucoin_research.api.strategies", "paper"),
+    "parity": ("kucoin_research.api.strategies", "parity"),
     "sim": ("kucoin_research.sim", None),
     "serve": ("kucoin_research.api.serve", "serve"),
     "simulate": ("kucoin_research.api.simulated", "simulate"),
@@ -184,6 +196,8 @@ __all__ = [
     "NetworkError",
     "NotFound",
     "OrderBook",
+    "PaperTrading",
+    "Parity",
     "ProtocolViolation",
     "RateLimited",
     "Recorder",
@@ -241,6 +255,8 @@ __all__ = [
     "mid_bars",
     "ohlcv",
     "order_book",
+    "paper",
+    "parity",
     "premium_index",
     "recent_trades",
     "record",

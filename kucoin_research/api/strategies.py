@@ -1,10 +1,24 @@
-"""Strategies on paper: backtests, and what belongs to them."""
+"""Strategies with paper money: on recordings, on streams, and a comparison of the two."""
 
 from __future__ import annotations
 
 from kucoin_research.errors import StopStrategy, StrategyFailed
 from kucoin_research.strategy.backtest import backtest
 from kucoin_research.strategy.broker import Broker
+from kucoin_research.strategy.paper import PaperTrading, paper
+from kucoin_research.strategy.parity import Parity, parity
 from kucoin_research.strategy.result import Result
+from kucoin_research.strategy.strategy_files import load_strategy
 
-__all__ = ["Broker", "Result", "StopStrategy", "StrategyFailed", "backtest"]
+__all__ = [
+    "Broker",
+    "PaperTrading",
+    "Parity",
+    "Result",
+    "StopStrategy",
+    "StrategyFailed",
+    "backtest",
+    "load_strategy",
+    "paper",
+    "parity",
+]

@@ -120,6 +120,10 @@ class RebuiltBook:
         """Whether the book is in step, so that it may be read."""
         return self._is_ready
 
+    def is_known(self, side: str, price: float) -> bool:
+        """Whether a price lies within the levels that the last snapshot reaches."""
+        return price >= self._floor if side == "buy" else price <= self._ceiling
+
     def take(self, row: Level2) -> None:
         """Take the symbol's next row."""
         timestamp, local, _, sequence, is_snapshot, side, price, size = row

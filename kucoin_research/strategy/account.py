@@ -67,7 +67,7 @@ class Account:
         self._held_coins: dict[str, int] = {}  # what open sells bind on spot, by symbol
         self._mark_of = mark_of
 
-    # -- what is free ------------------------------------------------------------------------------
+    # -- free amounts ------------------------------------------------------------------------------
 
     def futures_in(self, currency: str) -> Iterable[Holding]:
         """Iterate over the positions in contracts that settle in a currency."""
@@ -85,7 +85,7 @@ class Account:
         return total
 
     def available(self, currency: str) -> int:
-        """Return what is free of margins and open orders."""
+        """Return the amount that no margin and no open order binds."""
         free = self.total_margin(currency) if self.is_cross else self.cash.get(currency, 0)
         bound = sum(holding.margin for holding in self.futures_in(currency))
         return free - bound - self.holds.get(currency, 0)

@@ -18,10 +18,10 @@ __all__ = ["assumptions_of"]
 _SCHEMA = dict.fromkeys(("subject", "choice", "detail"), pl.String())
 
 _QUEUES = {
-    "risk_averse": "a resting order is behind what is displayed at its price; only trades move it "
+    "risk_averse": "a resting order is behind the displayed size at its price; only trades move it "
     "forward, and no more can be before it than is displayed",
-    "proportional": "a resting order is behind what is displayed at its price; trades move it "
-    "forward, and cancels in proportion to what is before it",
+    "proportional": "a resting order is behind the displayed size at its price; trades move it "
+    "forward, and cancels in proportion to the size before it",
     "none": "a resting order is the first at its price, which no real one is",
 }
 _LIQUIDITY = {
@@ -139,7 +139,7 @@ def _margin(run: PaperRun) -> Iterator[tuple[str, str, str]]:
 
 
 def _lacks(run: PaperRun) -> Iterator[tuple[str, str]]:
-    yield from run.tape.lacks
+    yield from run.facts.lacks
     for market in run.markets.values():
         is_perpetual = not market.contract.is_spot and (market.contract.instrument.expires is None)
         if is_perpetual and run.options.funding and "funding_rate" not in market.channels:
@@ -149,7 +149,7 @@ def _lacks(run: PaperRun) -> Iterator[tuple[str, str]]:
         if market.kind is MarketKind.QUOTES and not market.has_trades:
             yield (
                 market.symbol,
-                "no trade was played, so the queue comes forward by what is displayed only",
+                "no trade was played, so the queue comes forward by displayed sizes only",
             )
         rate = market.contract.instrument.price_limit_rate
         if rate is None:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import sys
-import time
 import traceback
 import warnings
 from collections.abc import Iterable, Mapping
-from types import TracebackType
 
 import polars as pl
 
 from kucoin_research.errors import StrategyFailed
+from kucoin_research.foundation.progress import quiet_tqdm
 from kucoin_research.model.instruments import Instrument
 from kucoin_research.strategy.assumptions import assumptions_of
 from kucoin_research.strategy.options import Cash, FeesOf, Latency, RunOptions, Strategy
@@ -20,14 +18,13 @@ from kucoin_research.strategy.run import PaperRun
 from kucoin_research.strategy.run_facts import Failure, RunFacts
 from kucoin_research.strategy.tape import Tape, open_tape
 
-__all__ = ["backtest", "result_of"]
+__all__ = ["backtest", "result_of", "warn_of_failure"]
 
 _SECOND = 1_000_000_000
 #: Steps of the sampled equity; the first that makes no more than this many samples is taken.
 _STEPS = tuple(seconds * _SECOND for seconds in (1, 10, 60, 600, 3_600, 86_400))
 _MOST_SAMPLES = 100_000
-#: Time between two lines of progress, and before the first one.
-_EVERY = 0.5
+#: Seconds before the progress bar comes.
 _PATIENCE = 2.0
 
 
@@ -93,9 +90,9 @@ def backtest(
     instruments
         Facts about the symbols, before those of the session.
     seed
-        For what is drawn.
+        Seeds the drawing of latencies.
     progress
-        Whether to show how far it is, on stderr, if it takes longer than two seconds.
+        Whether to show a bar if it takes longer than two seconds.
     name
         The result's name; the function's if None.
 
@@ -131,14 +128,23 @@ def backtest(
     )
     tape = open_tape(data, channels, symbols, options.instruments)
     run = PaperRun(strategy, tape, options, _step_of(tape))
-    with _Progress(options.name, tape.rows, is_shown=options.progress) as shown:
+    bar = quiet_tqdm(
+        total=tape.rows,
+        desc=options.name,
+        unit=" records",
+        unit_scale=True,
+        delay=_PATIENCE,
+        leave=False,
+        disable=not options.progress,
+    )
+    with bar:
         for records in tape.batches():
             if not run.feed(records):
                 break
-            shown.at(run.records)
+            bar.update(len(records))
     run.finish()
     if run.failed is not None:
-        _warn(run)
+        warn_of_failure(run)
     return result_of(run)
 
 
@@ -148,7 +154,8 @@ def _step_of(tape: Tape) -> int:
     return next((step for step in _STEPS if span // step <= _MOST_SAMPLES), _STEPS[-1])
 
 
-def _warn(run: PaperRun) -> None:
+def warn_of_failure(run: PaperRun) -> None:
+    """Warn that the strategy of a run has raised."""
     assert run.failed is not None
     error = run.failed.error
     where = traceback.extract_tb(error.__traceback__)[-1]
@@ -160,21 +167,29 @@ def _warn(run: PaperRun) -> None:
     )
 
 
-def result_of(run: PaperRun) -> Result:
-    """Make the result of a run that is over."""
+def result_of(run: PaperRun, ended: str | None = None) -> Result:
+    """Make the result of a run as far as it has come.
+
+    Parameters
+    ----------
+    run
+        It may go on afterwards.
+    ended
+        Why not all records were played, where the run does not know that itself.
+    """
     ledger, options = run.ledger, run.options
     currency = options.currency
     initial = run.initial_equity
     if initial is None:
         initial = options.cash.get(currency, 0.0)
-    gaps = sorted({span for spans in run.tape.gaps.values() for span in spans})
+    gaps = sorted({span for spans in run.facts.gaps.values() for span in spans})
     return Result(
         RunFacts(
             name=options.name,
             currency=currency,
             initial_equity=initial,
             fills=ledger.fills_frame(),
-            orders=ledger.orders_frame(),
+            orders=ledger.orders_frame(run.broker.sent),
             equity=ledger.equity_frame(initial),
             trades=ledger.trades_frame(),
             positions=ledger.positions_frame(),
@@ -188,43 +203,8 @@ def result_of(run: PaperRun) -> Result:
             gaps=gaps,
             slippage=run.slippage,
             liquidations=ledger.liquidations,
-            ended=run.ended,
+            ended=run.ended or ended,
             traded_notional=run.traded,
             failure=None if run.failed is None else Failure(run.failed.record, run.ended or ""),
         )
     )
-
-
-class _Progress:
-    """Shows how far a run is, in one line on stderr that goes again."""
-
-    def __init__(self, name: str, rows: int | None, *, is_shown: bool) -> None:
-        self._name = name
-        self._rows = rows
-        self._is_shown = is_shown
-        self._began = self._last = time.monotonic()
-        self._width = 0
-
-    def __enter__(self) -> _Progress:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
-        if self._width:
-            sys.stderr.write("\r" + " " * self._width + "\r")
-
-    def at(self, records: int) -> None:
-        """Show the number of records played."""
-        now = time.monotonic()
-        if not self._is_shown or now - self._began < _PATIENCE or now - self._last < _EVERY:
-            return
-        self._last = now
-        part = f" of {self._rows:,} ({records / self._rows:.0%})" if self._rows else ""
-        line = f"{self._name}: {records:,}{part} records, {records / (now - self._began):,.0f}/s"
-        sys.stderr.write("\r" + line.ljust(self._width))
-        sys.stderr.flush()
-        self._width = max(self._width, len(line))

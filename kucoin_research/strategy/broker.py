@@ -1,4 +1,4 @@
-"""The broker, as a strategy sees it: it sends orders, and knows what has been reported so far.
+"""The broker, as a strategy sees it: it sends orders, and knows the reports that have come back.
 
 Orders take a while to arrive at the exchange, and reports take a while to come back. Positions,
 cash, orders and fills here are those that have been reported; prices are those that were received.
@@ -86,7 +86,7 @@ class Desk(NamedTuple):
 
 
 class Broker:
-    """Sends orders and keeps what was reported on them; its methods are what a strategy may do.
+    """Sends orders and keeps the reports on them; its methods are all that a strategy may do.
 
     Use it from the strategy's function. Sizes are contracts on futures and base coins on spot;
     prices are in the quote currency. ``symbol`` may be left out where only one is played.
@@ -268,7 +268,7 @@ class Broker:
         """Cancel an order and send it again with another limit price or size.
 
         KuCoin cannot change an order, so the new one goes to the back of the queue. Its size is
-        what is left of the old one, as far as is known, unless another is given.
+        the rest of the old one, as far as is known, unless another is given.
 
         Returns
         -------

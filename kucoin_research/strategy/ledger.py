@@ -102,7 +102,6 @@ class Ledger:
 
     def __init__(self) -> None:
         self.fills: list[Fill] = []
-        self.orders: list[Order] = []
         self.slippage: dict[str, int] = {}  # against the mid when the order was sent, by currency
         self.traded: dict[str, int] = {}  # the value of all fills, by currency
         self.liquidations = 0
@@ -236,15 +235,16 @@ class Ledger:
         """List all executions in order."""
         return _frame(self.fills, _FILLS)
 
-    def orders_frame(self) -> pl.DataFrame:
-        """List all orders as they ended, in the order in which they were sent."""
+    @staticmethod
+    def orders_frame(orders: Iterable[Order]) -> pl.DataFrame:
+        """List orders as far as they have come, in the given order."""
         rows = (
             (
                 each.order_id, each.symbol, each.side, each.type, each.limit, each.stop, each.size,
                 each.filled, each.average_price, str(each.status), each.reason, each.submitted,
                 each.accepted, each.ended, each.tag,
             )
-            for each in self.orders
+            for each in orders
         )  # fmt: skip
         return _frame(rows, _ORDERS)
 

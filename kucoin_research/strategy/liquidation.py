@@ -62,8 +62,9 @@ class Liquidator:
             return ()
         if self._account.is_cross:
             return self._due_cross(market.contract.settle)
-        mark, limit = market.mark_price, self._prices.get(market.symbol)
-        if mark is None or limit is None:
+        limit = self._prices.get(market.symbol)
+        mark = None if limit is None else market.mark_price
+        if limit is None or mark is None:
             return ()
         is_far = mark > limit * (1 + _NEAR) if market.position > 0 else mark < limit * (1 - _NEAR)
         held = self._account.holdings[market.symbol].state

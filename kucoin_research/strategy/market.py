@@ -1,4 +1,4 @@
-"""What is known of one symbol at a moment: its newest records, its prices, and orders on it."""
+"""The state of one symbol at a moment: its newest records, its prices, and orders on it."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class PaperMarket:
             self.kind = MarketKind.CANDLES
         self.resting: dict[str, list[WorkingOrder]] = {"buy": [], "sell": []}
         self.stops: list[WorkingOrder] = []
-        # What was taken of displayed levels: by side and price, the displayed size and the taken.
+        # Sizes taken from displayed levels: by side and price, the displayed size and the taken.
         self.taken: dict[str, dict[float, tuple[float, int]]] = {"buy": {}, "sell": {}}
         self.waiting: list[WorkingOrder] = []  # sent while rows were missing
         self.position = 0
@@ -212,11 +212,12 @@ class PaperMarket:
         return gap is not None and when <= gap[1]
 
     def is_fresh(self, when: int) -> bool:
-        """Whether what is known is not from before a gap or a lost connection."""
-        if self.is_in_gap(when):
+        """Whether there are quotes, and not from before a gap or a lost connection."""
+        newest = self._updated()
+        if newest is None or self.is_in_gap(when):
             return False
-        since, newest = self._stale_since(when), self._updated()
-        return newest is not None and (since is None or newest > since)
+        since = self._stale_since(when)
+        return since is None or newest > since
 
     def _stale_since(self, when: int) -> int | None:
         gap = self.gap_at(when)
@@ -257,7 +258,7 @@ class PaperMarket:
         self.is_busy = self.must_match or bool(self.position)
 
     def forget_taken(self, quotes: Quotes) -> None:
-        """Forget what was taken of levels that have changed since."""
+        """Forget the sizes taken from levels that have changed since."""
         for side, levels in self.taken.items():
             for price, (displayed, _) in list(levels.items()):
                 size = quotes.size_at(side, price)

@@ -33,6 +33,8 @@ Execute = Callable[[PaperMarket, WorkingOrder, int, float, str], bool]
 #: Places an order whose stop price was reached.
 Trigger = Callable[[PaperMarket, WorkingOrder], None]
 
+#: Levels of a side of which it is remembered how much was taken.
+_REMEMBERED = 64
 _OTHER = {"buy": "sell", "sell": "buy"}
 
 
@@ -135,13 +137,16 @@ class Matcher:
         quotes = market.quotes
         displayed = None if quotes is None else quotes.size_at(side, price)
         if displayed is not None and not self._is_unlimited:
-            _, before = market.taken[side].get(price, (displayed, 0))
-            market.taken[side][price] = (displayed, before + size)
+            levels = market.taken[side]
+            _, before = levels.pop(price, (displayed, 0))
+            levels[price] = (displayed, before + size)
+            if len(levels) > _REMEMBERED:  # the market has long left the oldest one
+                del levels[next(iter(levels))]
 
     # -- resting orders ----------------------------------------------------------------------------
 
     def rest(self, market: PaperMarket, order: WorkingOrder) -> None:
-        """Put an order into the book, behind what is displayed at its price."""
+        """Put an order into the book, behind the displayed size at its price."""
         side = order.order.side
         market.resting[side].append(order)
         if market.kind is MarketKind.TRADES:
@@ -323,7 +328,7 @@ class Matcher:
 
 
 class _Volume:
-    """What a candle traded, less what was filled from it; without limit if it is not known."""
+    """The volume of a candle, less the fills from it; without limit if it is not known."""
 
     def __init__(self, volume: float | None) -> None:
         self._left = None if volume is None else fixed(volume)

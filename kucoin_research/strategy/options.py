@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from kucoin_research.foundation.arguments import (
     has_columns,
     is_number,
     number,
+    only_known,
     plain_function,
     positive,
 )
@@ -72,26 +74,39 @@ class RunOptions:
     name: str
 
     @classmethod
+    def of(cls, strategy: Strategy, **options: Any) -> RunOptions:
+        """Read options as a user passed them on; those left out are as ``backtest`` has them.
+
+        Raises
+        ------
+        InvalidInput
+            If there is no such option, or it is none of those that it can be.
+        """
+        known = inspect.signature(cls.read).parameters
+        only_known(options, [each for each in known if each != "strategy"], "paper")
+        return cls.read(strategy, **options)
+
+    @classmethod
     def read(
         cls,
         strategy: Strategy,
         *,
-        cash: Cash,
-        currency: str,
-        latency: Latency,
-        fees: FeesOf,
-        queue: str,
-        leverage: float,
-        margin_mode: str,
-        margin_rules: str,
-        funding: str | pl.DataFrame | None,
-        liquidity: str,
-        instruments: Iterable[Instrument] | Mapping[str, Instrument] | Instrument | None,
-        seed: int,
-        progress: bool,
-        name: str | None,
+        cash: Cash = 10_000.0,
+        currency: str = "USDT",
+        latency: Latency = 0.05,
+        fees: FeesOf = None,
+        queue: str = "risk_averse",
+        leverage: float = 1.0,
+        margin_mode: str = "isolated",
+        margin_rules: str = "2025-05",
+        funding: str | pl.DataFrame | None = "recorded",
+        liquidity: str = "depth",
+        instruments: Iterable[Instrument] | Mapping[str, Instrument] | Instrument | None = None,
+        seed: int = 0,
+        progress: bool = True,
+        name: str | None = None,
     ) -> RunOptions:
-        """Check what the user passed.
+        """Check the options of a user.
 
         Raises
         ------

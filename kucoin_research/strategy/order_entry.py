@@ -123,7 +123,7 @@ class OrderEntry:
         worst = band_of(market.contract, order.order.side, reference)
         return None if worst is None else as_float(worst)
 
-    # -- what is bound -----------------------------------------------------------------------------
+    # -- bound amounts -----------------------------------------------------------------------------
 
     def closable(self, order: WorkingOrder) -> int:
         """Return how much of the position an order of its side could close."""
@@ -207,7 +207,7 @@ class OrderEntry:
         return None
 
     def release(self, order: WorkingOrder, size: int) -> None:
-        """Release what was bound for a part of what is left of an order."""
+        """Release the amount that was bound for a part of an order."""
         if not order.hold:
             return
         part = order.hold if size >= order.left else order.hold * size // order.left

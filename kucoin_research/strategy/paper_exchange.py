@@ -102,18 +102,18 @@ class PaperExchange:
     # -- time --------------------------------------------------------------------------------------
 
     def at(self, when: int, work: Callable[[], None]) -> None:
-        """Do something at a time; what is due together is done in the order of these calls."""
+        """Do something at a time; things due together are done in the order of these calls."""
         self._counted += 1
         heapq.heappush(self._commands, _Command(when, self._counted, work))
         self.wake = self._commands[0].when
 
     def advance(self, until: int) -> None:
-        """Do what is due before a time."""
+        """Do all that is due before a time."""
         while self.wake < until:
             self._next()
 
     def work_due(self, now: int) -> None:
-        """Do what is due at a time, the time itself included."""
+        """Do all that is due up to a time, the time itself included."""
         while self.wake <= now:
             self._next()
 
@@ -213,6 +213,8 @@ class PaperExchange:
         if status.event == "disconnected":
             for market in self._markets.values():
                 market.lose_connection(self.now)
+        elif status.event == "gap":
+            self._on_gap(status)
         if status.channel == "level2":
             symbol = status.symbol
             if status.event == "resync":
@@ -220,6 +222,13 @@ class PaperExchange:
             market_of = self._markets.get(symbol or "")
             if market_of is not None:
                 market_of.book.book.take_status(status)
+
+    def _on_gap(self, status: Status) -> None:
+        """Take a report of missing rows: older quotes and places in a queue are not trusted."""
+        channel = (status.channel or "").partition(":")[0]
+        for market in self._markets.values():
+            if status.symbol in (None, market.symbol) and channel in {"", *market.channels}:
+                market.lose_connection(self.now)
 
     # -- stops -------------------------------------------------------------------------------------
 
@@ -418,8 +427,9 @@ class PaperExchange:
             for order in list(due.market.orders()):
                 self.cancel(order, "300014 the position is being liquidated")
             self._liquidate(due.market, due.loss)
-        for doomed in self._liquidator.orders_to_cancel(market):
-            self.cancel(doomed, "the risk rate of the cross margin has reached 95 %")
+        if self._account.is_cross:
+            for doomed in self._liquidator.orders_to_cancel(market):
+                self.cancel(doomed, "the risk rate of the cross margin has reached 95 %")
 
     def _liquidate(self, market: PaperMarket, loss: int | None) -> None:
         symbol, account = market.symbol, self._account

@@ -188,5 +188,8 @@ class BookQuotes:
         return sorted(self._side(side).items(), reverse=side == "buy")
 
     def size_at(self, side: str, price: float) -> float | None:
-        """Return the size at a price; 0 where nothing rests."""
-        return self._side(side).get(price, 0.0)
+        """Return the size at a price; 0 where nothing rests, None beyond the snapshot's levels."""
+        size = self._side(side).get(price)
+        if size is not None:
+            return size
+        return 0.0 if self.book.is_known(side, price) else None

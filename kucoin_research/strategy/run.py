@@ -24,7 +24,7 @@ from kucoin_research.strategy.options import RunOptions, Strategy
 from kucoin_research.strategy.orders import Order
 from kucoin_research.strategy.paper_exchange import PaperExchange
 from kucoin_research.strategy.reports import AccountReport, Report
-from kucoin_research.strategy.tape import Tape
+from kucoin_research.strategy.tape import MarketFacts
 from kucoin_research.strategy.valuation import Valuation, is_same_coin
 from kucoin_research.strategy.working_orders import WorkingOrder
 
@@ -50,25 +50,32 @@ class PaperRun:
     ----------
     strategy
         Called with each record and the broker.
-    tape
-        What is known about the records.
+    facts
+        The facts about the records.
     options
         How it trades.
     step_ns
         The equity is sampled at whole multiples of this time, and at each fill.
+    make_broker
+        Makes the broker that the strategy is called with.
     """
 
     def __init__(
-        self, strategy: Strategy, tape: Tape, options: RunOptions, step_ns: int = _SECOND
+        self,
+        strategy: Strategy,
+        facts: MarketFacts,
+        options: RunOptions,
+        step_ns: int = _SECOND,
+        make_broker: Callable[[Desk], Broker] = Broker,
     ) -> None:
         self.options = options
-        self.tape = tape
+        self.facts = facts
         self.records = 0
         self.started: int | None = None
         self.ended: str | None = None
         self.failed: Failed | None = None
         self.initial_equity: float | None = None
-        self.markets = _markets(tape, options)
+        self.markets = _markets(facts, options)
         self.ledger = Ledger()
         self._strategy = strategy
         self._valuation = Valuation(self.markets, options.currency)
@@ -85,7 +92,7 @@ class PaperRun:
             liquidity=options.liquidity,
         )
         self._working: dict[int, WorkingOrder] = {}
-        self.broker = Broker(
+        self.broker = make_broker(
             Desk(
                 markets=self.markets,
                 cash=dict(self._account.cash),
@@ -189,12 +196,11 @@ class PaperRun:
         return sum(self._valuation.worth(*each) or 0 for each in amounts.items())
 
     def finish(self) -> None:
-        """End the run: what was reported by then is heard, and the equity is sampled."""
+        """End the run: outstanding reports are heard, and the equity is sampled."""
         if self._exchange.now:
             self._sample(self._exchange.now)
         while self._reports:
             self.broker.hear(self._reports.popleft()[1])
-        self.ledger.orders = list(self.broker.sent)
 
     # -- orders ------------------------------------------------------------------------------------
 
@@ -334,14 +340,14 @@ class PaperRun:
         return settle
 
 
-def _markets(tape: Tape, options: RunOptions) -> dict[str, PaperMarket]:
+def _markets(facts: MarketFacts, options: RunOptions) -> dict[str, PaperMarket]:
     markets = {}
-    for symbol, channels in tape.channels.items():
-        facts = tape.instruments[symbol]
-        fees = options.fees.get(symbol) or options.fees.get("*") or Fees.of(facts)
-        contract = Contract(facts, fees, options.leverage, options.margin_rules)
-        market = PaperMarket(contract, channels, tape.gaps.get(symbol, ()))
-        market.interval = tape.intervals.get(symbol)
+    for symbol, channels in facts.channels.items():
+        instrument = facts.instruments[symbol]
+        fees = options.fees.get(symbol) or options.fees.get("*") or Fees.of(instrument)
+        contract = Contract(instrument, fees, options.leverage, options.margin_rules)
+        market = PaperMarket(contract, channels, facts.gaps.get(symbol, ()))
+        market.interval = facts.intervals.get(symbol)
         if market.interval is not None:
             market.interval_ns = parse_interval(market.interval).ns or 0
         _refuse_leverage(market, options)

@@ -53,7 +53,8 @@ _DAY = 86_400 * _SECOND
 #: 365 days.
 YEAR_NS = 365 * _DAY
 # The steps to choose from, the longest first.
-_STEPS = (_DAY, 3_600 * _SECOND, 60 * _SECOND, _SECOND)
+# Returns over seconds say nothing about a year, so the shortest step is a minute.
+_STEPS = (_DAY, 3_600 * _SECOND, 60 * _SECOND)
 _NORMAL = NormalDist()
 _EULER = 0.5772156649015329
 # Equity of 15 digits makes returns that differ by this much where they are equal.
@@ -180,8 +181,8 @@ def resample(
     coverage
         The span of the run, and its gaps.
     step_ns
-        Left out: the longest of a day, an hour, a minute and a second that makes 30 returns or
-        more, else a second.
+        Left out: the longest of a day, an hour and a minute that makes 30 returns or more, else a
+        minute.
 
     Returns
     -------

@@ -29,7 +29,7 @@ from kucoin_research.sessions.table import Table
 from kucoin_research.sessions.timeline import Timeline
 from kucoin_research.strategy.market import Span
 
-__all__ = ["Tape", "open_tape"]
+__all__ = ["ClosedCandles", "MarketFacts", "Tape", "open_tape"]
 
 _GAP_EVENTS = ("gap", "filled", "not_filled")
 #: The channels that orders are matched against.
@@ -37,14 +37,12 @@ _MATCHED = frozenset({"ticker", "bbo", "trade", "candle", "level2", "depth5", "d
 _TIME = pl.Datetime("ns", "UTC")
 
 
-@dataclass(frozen=True)
-class Tape:
-    """Records in order of arrival, and what is known about them.
+@dataclass(frozen=True, kw_only=True)
+class MarketFacts:
+    """The facts about the records of a run, wherever they come from.
 
     Attributes
     ----------
-    session
-        Where they come from.
     channels
         The channels that are played of each symbol, by their plain names.
     intervals
@@ -55,46 +53,58 @@ class Tape:
         By symbol, the times in which rows of a channel that matters are missing.
     lacks
         What the data lacks, as sentences, with what they are about.
-    rows
-        How many records there are; None if nobody has counted them.
     """
 
-    session: Session
-    timeline: Timeline
     channels: Mapping[str, frozenset[str]]
     intervals: Mapping[str, str]
     instruments: Mapping[str, Instrument]
     gaps: Mapping[str, Sequence[Span]]
     lacks: Sequence[tuple[str, str]] = field(default=())
 
-    @property
-    def symbols(self) -> list[str]:
-        """The symbols that are played."""
-        return list(self.channels)
+
+@dataclass(frozen=True, kw_only=True)
+class Tape(MarketFacts):
+    """Recorded records in order of arrival, and the facts about them.
+
+    Attributes
+    ----------
+    session, timeline
+        Where they come from.
+    """
+
+    session: Session
+    timeline: Timeline
 
     @property
     def rows(self) -> int | None:
         """How many records there are; None if nobody has counted them."""
         return None if self.intervals else self.timeline.rows
 
-    def batches(self) -> Iterator[Sequence[Record]]:
-        """Iterate over the records in order of arrival, in lists."""
+    def batches(self, since_ns: int | None = None) -> Iterator[Sequence[Record]]:
+        """Iterate over the records in order of arrival, in lists.
+
+        Parameters
+        ----------
+        since_ns
+            Start with the first record that arrived then or later, ns UTC.
+        """
         if not self.intervals or self.session.meta.get("candles_are_closed"):
-            yield from self.timeline.batches()
+            yield from self.timeline.batches(since_ns)
             return
-        closed = _ClosedCandles(frozenset(self.intervals))
-        for batch in self.timeline.batches():
+        closed = ClosedCandles(self.intervals)
+        for batch in self.timeline.batches(since_ns):
             yield closed.only(batch)
 
 
-class _ClosedCandles:
-    """Lets a candle pass once the next one has begun."""
+class ClosedCandles:
+    """Lets a candle of some symbols pass once the next one has begun."""
 
-    def __init__(self, symbols: frozenset[str]) -> None:
-        self._symbols = symbols
+    def __init__(self, symbols: Iterable[str]) -> None:
+        self._symbols = frozenset(symbols)
         self._running: dict[tuple[str | None, str | None], Candle] = {}
 
     def only(self, batch: Iterable[Record]) -> list[Record]:
+        """Return the records that may pass now."""
         kept: list[Record] = []
         for record in batch:
             if not isinstance(record, Candle) or record.symbol not in self._symbols:
@@ -263,7 +273,7 @@ def _closed(channel: Channel, frame: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns(local_timestamp=closes)
 
 
-# -- what is played --------------------------------------------------------------------------------
+# -- the choice --------------------------------------------------------------------------------
 
 
 def _played(

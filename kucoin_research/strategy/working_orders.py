@@ -1,4 +1,4 @@
-"""Orders at the paper exchange: what is left of them, and their place in the queue."""
+"""Orders at the paper exchange: their rest, and their place in the queue."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ class WorkingOrder:
     Attributes
     ----------
     order
-        What was sent.
+        The order as it was sent.
     left
         The size that can still be filled.
     limit
         The limit price as a float, to compare with records; None for a market order.
     hold
-        What is bound for it.
+        The amount or the coins bound for it.
     ahead
         The displayed size before it in the queue at its price; None while the price is not visible.
     displayed, traded
-        The displayed size when it was last seen, and what has been traded there since.
+        The displayed size when it was last seen, and the size traded there since.
     filled, value
         The size filled, and its value.
     stop_is_up
@@ -87,7 +87,7 @@ class WorkingOrder:
 
     @property
     def must_not_rest(self) -> bool:
-        """Whether what is not filled at once is cancelled."""
+        """Whether the part that is not filled at once is cancelled."""
         return self.limit is None or self.order.time_in_force in ("IOC", "FOK")
 
     def crosses(self, price: float) -> bool:
@@ -108,7 +108,7 @@ class WorkingOrder:
         """Take a new displayed size at its price into its place in the queue.
 
         Risk-averse: only trades move the order forward, and no more can be before it than is
-        displayed. Proportional: what was cancelled since was before it in proportion.
+        displayed. Proportional: cancelled sizes were before and behind it in proportion.
         """
         if model == "none":
             self.ahead = 0
@@ -134,7 +134,7 @@ class WorkingOrder:
         Returns
         -------
         int
-            What is left for this order.
+            The rest for this order.
         """
         if self.ahead is None:
             return 0

@@ -16,8 +16,6 @@ from kucoin_research.strategy.run_facts import RUN_COLUMNS, Failure
 from tests.unit.figures.test_markup import HOSTILE, structure
 from tests.unit.strategy.runs import (
     SCHEMAS,
-    SECOND,
-    START,
     day,
     equity_rows,
     facts,
@@ -72,7 +70,7 @@ def test_it_prints_each_figure_with_its_unit_and_its_meaning():
 
 
 def test_it_says_why_a_figure_is_missing():
-    text = str(result(end_ns=START + 12 * SECOND, equity=equity_rows([10_000.0])))
+    text = str(result(end_ns=day(12 / 1_440), equity=equity_rows([10_000.0])))
 
     assert "n/a (12 returns; 30 are needed)" in text
     assert "Nothing is known to be missing from the data." in text

@@ -84,7 +84,7 @@ def test_no_figure_is_ever_infinite_or_no_number():
 def test_a_missing_figure_has_a_reason():
     every = missing(equity=equity_rows([10_000, 10_100]), end_ns=day(12 / 24))
 
-    assert missing(equity=equity_rows([1.0]), end_ns=day(12e-5))["sharpe"] == (
+    assert missing(equity=equity_rows([1.0]), end_ns=day(10 / 1_440))["sharpe"] == (
         "10 returns; 30 are needed"
     )
     assert every["annual_return_pct"] == "0.5 days; 30 are needed"

@@ -135,8 +135,8 @@ def test_a_sale_below_the_mid_costs_as_a_purchase_above_it():
         (30 * DAY - 1, HOUR),
         (30 * HOUR, HOUR),
         (30 * HOUR - 1, MINUTE),
-        (30 * MINUTE - 1, SECOND),
-        (5 * SECOND, SECOND),
+        (30 * MINUTE - 1, MINUTE),
+        (5 * SECOND, MINUTE),
     ],
 )
 def test_the_longest_step_with_30_returns_is_chosen(span, step):
@@ -149,7 +149,7 @@ def test_the_longest_step_with_30_returns_is_chosen(span, step):
 def test_the_last_value_of_a_step_counts_and_is_carried_over_empty_steps():
     times = [START + SECOND // 2, START + 9 * SECOND // 10, START + 4 * SECOND]
 
-    grid = grid_of([90, 110, 121], times=times, span=5 * SECOND, initial=100.0)
+    grid = grid_of([90, 110, 121], times=times, span=5 * SECOND, initial=100.0, step_ns=SECOND)
 
     assert grid.equity == (100, 110, 110, 110, 121, 121)
     assert grid.returns == pytest.approx((0.1, 0, 0, 0.1, 0))
@@ -157,7 +157,7 @@ def test_the_last_value_of_a_step_counts_and_is_carried_over_empty_steps():
 
 
 def test_a_last_step_that_is_not_full_makes_no_return():
-    grid = grid_of([100, 101, 150], step=SECOND, span=1_900_000_000)
+    grid = grid_of([100, 101, 150], step=SECOND, span=1_900_000_000, step_ns=SECOND)
 
     assert grid.returns == pytest.approx((0.01,))
 
@@ -166,7 +166,7 @@ def test_steps_inside_a_gap_make_no_returns_and_the_one_after_holds_the_change()
     times = [START, START + SECOND, START + 5 * SECOND]
     gap = (START + 3 * SECOND // 2, START + 4_200_000_000)
 
-    grid = grid_of([100, 110, 121], times=times, span=6 * SECOND, gaps=[gap])
+    grid = grid_of([100, 110, 121], times=times, span=6 * SECOND, gaps=[gap], step_ns=SECOND)
 
     assert grid.returns == pytest.approx((0.1, 0, 0.1, 0))  # those to 3 and 4 s are left out
     assert math.prod(1 + each for each in grid.returns) == pytest.approx(1.21)
@@ -197,15 +197,15 @@ def test_steps_are_those_that_no_gap_holds_wholly(step):
 
 def test_short_recordings_years_apart_make_few_points():
     years = 20 * YEAR_NS
-    gap = (START + 40 * SECOND, START + years - 5 * SECOND)
+    gap = (START + 40 * MINUTE, START + years - 5 * MINUTE)
 
     grid = grid_of([100, 101], times=[START, START + years], span=years, gaps=[gap])
 
-    assert (grid.step_ns, len(grid.returns)) == (SECOND, 45)
+    assert (grid.step_ns, len(grid.returns)) == (MINUTE, 45)
 
 
 def test_equity_of_zero_or_less_makes_no_returns():
-    grid = grid_of([100, -5, 20], step=SECOND)
+    grid = grid_of([100, -5, 20], step=SECOND, step_ns=SECOND)
 
     assert grid.returns == ()
     assert grid.is_ruined
