@@ -105,7 +105,10 @@ class Account:
     # -- what happens ------------------------------------------------------------------------------
 
     def opening_cost(self, symbol: str, signed: int, price: int, *, is_taker: bool = True) -> int:
-        """Compute what a fill would bind or cost: the margin of its opening part, and the fee."""
+        """Compute what a fill would bind or cost: the margin of its opening part, and the fee.
+
+        A fill that turns a position frees its margin first.
+        """
         holding = self.holdings[symbol]
         contract = holding.contract
         value = contract.value(signed, price)
@@ -116,7 +119,9 @@ class Account:
         if not opened:
             return 0
         opened_value = contract.value(opened, price)
-        return contract.initial_margin(opened_value) + closing_reserve(contract, opened_value) + fee
+        freed = holding.margin if opened != signed else 0  # by the part that closes
+        margin = contract.initial_margin(opened_value) + closing_reserve(contract, opened_value)
+        return margin + fee - freed
 
     def fill(self, symbol: str, signed: int, price: int, *, is_taker: bool) -> BookedFill:
         """Book an execution of a signed size."""

@@ -144,6 +144,8 @@ def _lacks(run: PaperRun) -> Iterator[tuple[str, str]]:
         is_perpetual = not market.contract.is_spot and (market.contract.instrument.expires is None)
         if is_perpetual and run.options.funding and "funding_rate" not in market.channels:
             yield market.symbol, "no funding_rate was played, so no funding was paid"
+        elif is_perpetual and run.options.funding and not run.calendar.has_settled(market.symbol):
+            yield market.symbol, "no settlement of the funding was announced, so none was paid"
         if market.kind is MarketKind.QUOTES and not market.has_trades:
             yield (
                 market.symbol,

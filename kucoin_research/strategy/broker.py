@@ -129,8 +129,8 @@ class Broker:
         limit
             The limit price; a market order if left out.
         stop
-            The order is placed once this price is reached: from below if it lies above the current
-            price, else from above.
+            The order is placed once this price is reached: from below if it lies above the price
+            that is known when it is sent, else from above.
         stop_price_type
             What reaches the stop: ``"TP"`` the last trade, ``"MP"`` the mark price, ``"IP"`` the
             index price. On spot the last trade only.
@@ -216,6 +216,8 @@ class Broker:
             decision_mid=market.mid,
         )
         _refuse_contradictions(order, is_spot=market.contract.is_spot)
+        if order.stop is not None and stop_price_type != "TP":
+            _need_marks(market)
         self._orders[order.order_id] = order
         self._all.append(order)
         self._desk.send(order)
@@ -272,10 +274,18 @@ class Broker:
         -------
         Order
             The new one.
+
+        Raises
+        ------
+        InvalidInput
+            If the order is filled and no size is given.
         """
         self.cancel(order)
-        market = self._desk.markets[order.symbol]
-        left = as_float(fixed(order.size) - fixed(order.filled)) or as_float(market.contract.lot)
+        left = as_float(fixed(order.size) - fixed(order.filled))
+        if not left and size is None:
+            raise InvalidInput(
+                f"order {order.order_id} is filled, so nothing is left to replace; pass size="
+            )
         side = self.buy if order.side == "buy" else self.sell
         return side(
             left if size is None else size,
@@ -298,7 +308,7 @@ class Broker:
 
     @property
     def fills(self) -> Sequence[Fill]:
-        """The executions that were reported so far."""
+        """The executions that were reported so far, liquidations among them."""
         return self._fills
 
     # -- the account -------------------------------------------------------------------------------
@@ -439,6 +449,8 @@ class Broker:
         if isinstance(report, AccountReport):
             self._held[report.symbol] = report.holding
             self._cash[report.currency] = report.cash
+            if report.fill is not None:
+                self._fills.append(report.fill)
             return
         self._hear_order(report)
 
@@ -473,6 +485,14 @@ def _a_number(value: object, name: str) -> float:
     if not is_number(value) or not math.isfinite(value):  # type: ignore[arg-type]
         raise InvalidInput(f"{name} must be a finite number, not {shown(value)}")
     return float(value)  # type: ignore[arg-type]
+
+
+def _need_marks(market: PaperMarket) -> None:
+    if not market.has_marks:
+        raise InvalidInput(
+            f"a stop on the mark or index price of {market.symbol} could never be reached, since "
+            'no "mark_price" is played; record it too, or use stop_price_type="TP"'
+        )
 
 
 def _refuse_contradictions(order: Order, *, is_spot: bool) -> None:

@@ -69,6 +69,10 @@ class FundingCalendar:
                 return size
         return 0
 
+    def has_settled(self, symbol: str) -> bool:
+        """Whether any settlement of a contract was announced."""
+        return symbol in self._settled
+
     def is_settling(self, symbol: str, now: int) -> bool:
         """Whether the exchange takes no orders because a funding is being settled."""
         return now < self._settling.get(symbol, 0)

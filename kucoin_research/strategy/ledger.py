@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import polars as pl
 
@@ -86,6 +86,14 @@ class _Trip:
     funding: int = 0
 
 
+class _Ended(NamedTuple):
+    """A round trip that is over."""
+
+    contract: Contract
+    trip: _Trip
+    exited: int
+
+
 class Ledger:
     """Collects what happened. Not thread-safe.
 
@@ -98,7 +106,8 @@ class Ledger:
         self.traded: dict[str, int] = {}  # the value of all fills, by currency
         self.liquidations = 0
         self._trips: dict[str, _Trip] = {}
-        self._trades: list[tuple[Any, ...]] = []
+        self._last_trips: dict[str, _Trip] = {}
+        self._ended: list[_Ended] = []
         self._positions: list[tuple[Any, ...]] = []
         self._fundings: list[tuple[Any, ...]] = []
         self._equity: list[tuple[Any, ...]] = []
@@ -175,28 +184,8 @@ class Ledger:
             trip.fees += fee
 
     def _end(self, fill: Fill, trip: _Trip, contract: Contract) -> None:
-        def average(size: int, value: int) -> float | None:
-            if not value:
-                return None
-            return as_float(contract.average_price(size, -value if contract.is_inverse else value))
-
-        pnl = trip.pnl - trip.fees + trip.funding
-        self._trades.append(
-            (
-                fill.symbol,
-                "buy" if trip.sign > 0 else "sell",
-                trip.entered,
-                fill.timestamp,
-                as_float(trip.entry_size),
-                average(trip.entry_size, trip.entry_value),
-                average(trip.exit_size, trip.exit_value),
-                as_float(pnl),
-                as_float(trip.fees),
-                as_float(trip.funding),
-                pnl / trip.entry_value if trip.entry_value else None,
-                fill.timestamp - trip.entered,
-            )
-        )
+        self._last_trips[fill.symbol] = trip
+        self._ended.append(_Ended(contract, trip, fill.timestamp))
 
     def funded(
         self,
@@ -208,9 +197,13 @@ class Ledger:
         received: int,
         currency: str,
     ) -> None:
-        """Note a funding that was paid or received."""
-        if symbol in self._trips:
-            self._trips[symbol].funding += received
+        """Note a funding that was paid or received on the position held at a time."""
+        # KuCoin collects up to 20 s behind the time, and the position may have been closed since.
+        trips = [self._trips.get(symbol), self._last_trips.get(symbol)]
+        for trip in trips:
+            if trip is not None and trip.entered < when:
+                trip.funding += received
+                break
         row = (
             when, symbol, as_float(size), as_float(mark), rate, as_float(received), currency, False,
         )  # fmt: skip
@@ -266,7 +259,7 @@ class Ledger:
 
     def trades_frame(self) -> pl.DataFrame:
         """List all round trips that have ended."""
-        return _frame(self._trades, _TRADES)
+        return _frame(map(_trade_row, self._ended), _TRADES)
 
     def positions_frame(self) -> pl.DataFrame:
         """List the position behind each fill."""
@@ -283,6 +276,31 @@ class Ledger:
     def prices_frame(self) -> pl.DataFrame:
         """List the prices that were sampled along the run."""
         return _frame(self._prices, _PRICES)
+
+
+def _trade_row(ended: _Ended) -> tuple[Any, ...]:
+    contract, trip, exited = ended
+    pnl = trip.pnl - trip.fees + trip.funding
+    return (
+        contract.symbol,
+        "buy" if trip.sign > 0 else "sell",
+        trip.entered,
+        exited,
+        as_float(trip.entry_size),
+        _average(contract, trip.entry_size, trip.entry_value),
+        _average(contract, trip.exit_size, trip.exit_value),
+        as_float(pnl),
+        as_float(trip.fees),
+        as_float(trip.funding),
+        pnl / trip.entry_value if trip.entry_value else None,
+        exited - trip.entered,
+    )
+
+
+def _average(contract: Contract, size: int, value: int) -> float | None:
+    if not value:
+        return None
+    return as_float(contract.average_price(size, -value if contract.is_inverse else value))
 
 
 def _signed(fill: Fill) -> int:

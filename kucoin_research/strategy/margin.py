@@ -47,14 +47,15 @@ def closing_reserve(contract: Contract, opened_cost: int) -> int:
 
 
 def maintenance_margin(contract: Contract, held: HoldingState, price: int) -> int:
-    """Compute the margin that an isolated position must keep at a mark price."""
+    """Compute the margin that an isolated position must keep at a mark price.
+
+    Its risk tier is chosen at the opening, so it does not change with the mark price.
+    """
     at_entry = abs(held.cost)
+    rate = _rate(contract, held, at_entry, price)
     if contract.margin_rules == "legacy":
-        return times(at_entry, _rate(contract, held, at_entry, price)) + closing_reserve(
-            contract, at_entry
-        )
-    value = abs(contract.value(held.size, price))
-    return times(value, _rate(contract, held, value, price) + contract.taker)
+        return times(at_entry, rate) + closing_reserve(contract, at_entry)
+    return times(abs(contract.value(held.size, price)), rate + contract.taker)
 
 
 def is_below_maintenance(contract: Contract, held: HoldingState, price: int) -> bool:

@@ -71,8 +71,9 @@ class PaperMarket:
         self.contract = contract
         self.symbol = contract.symbol
         played = self.channels = frozenset(channels)
-        self.interval: str | None = None  # of the candles that orders are matched against
-        self.last_ticker_trade: tuple[object, ...] | None = None
+        # Of the candles that orders are matched against; 0 if it has no fixed length.
+        self.interval: str | None = None
+        self.interval_ns = 0
         self.history: dict[type[Record], deque[Record]] = {
             each: deque(maxlen=HISTORY) for each in _MARKET_RECORDS
         }
@@ -92,25 +93,26 @@ class PaperMarket:
         self.taken: dict[str, dict[float, tuple[float, int]]] = {"buy": {}, "sell": {}}
         self.waiting: list[WorkingOrder] = []  # sent while rows were missing
         self.position = 0
-        self.has_orders = self.is_busy = False
+        # Whether there are orders or taken levels; and whether there are these or a position.
+        self.must_match = self.is_busy = False
         self._gaps = list(gaps)
         self._begins = [begin for begin, _ in gaps]
         self._lost_at: int | None = None
         self._has_lost = False
         self._passed_gaps = 0
 
-    def _sources(self, played: frozenset[str]) -> list[Quotes]:
-        found: list[Quotes] = []
+    def _sources(self, played: frozenset[str]) -> dict[type[Record], Quotes]:
+        found: dict[type[Record], Quotes] = {}
         if "level2" in played:
-            found.append(self._book)
+            found[Level2] = self._book
         if "depth50" in played:
-            found.append(ListQuotes(self.history[Depth50]))
+            found[Depth50] = ListQuotes(self.history[Depth50])
         if "depth5" in played:
-            found.append(DepthQuotes(self.history[Depth5]))
+            found[Depth5] = DepthQuotes(self.history[Depth5])
         if "bbo" in played:
-            found.append(TopQuotes(self.history[BestBidOffer], 4))
+            found[BestBidOffer] = TopQuotes(self.history[BestBidOffer], 4)
         if "ticker" in played:
-            found.append(TopQuotes(self.history[Ticker], 7))
+            found[Ticker] = TopQuotes(self.history[Ticker], 7)
         return found
 
     # -- records -----------------------------------------------------------------------------------
@@ -141,10 +143,15 @@ class PaperMarket:
     @property
     def quotes(self) -> Quotes | None:
         """The quotes that show the most of the book now; None before there are any."""
-        for source in self._quotes:
+        for source in self._quotes.values():
             if source.updated is not None:
                 return source
         return None
+
+    def shows(self, kind: type[Record]) -> bool:
+        """Whether records of a kind are those that ``quotes`` reads now."""
+        quotes = self.quotes
+        return quotes is not None and self._quotes.get(kind) is quotes
 
     @property
     def last_price(self) -> float | None:
@@ -244,13 +251,11 @@ class PaperMarket:
                 orders.remove(order)
 
     def look_up(self) -> None:
-        """Find out whether records concern any order or position."""
-        self.has_orders = bool(
-            self.resting["buy"] or self.resting["sell"] or self.stops or self.waiting
-        )
-        self.is_busy = self.has_orders or bool(
-            self.position or self.taken["buy"] or self.taken["sell"]
-        )
+        """Find out whether records concern any order, level or position."""
+        sides = (self.resting, self.taken)
+        has_any = any(each["buy"] or each["sell"] for each in sides)
+        self.must_match = bool(has_any or self.stops or self.waiting)
+        self.is_busy = self.must_match or bool(self.position)
 
     def forget_taken(self, quotes: Quotes) -> None:
         """Forget the sizes taken from levels that have changed since."""

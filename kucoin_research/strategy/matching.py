@@ -19,7 +19,7 @@ from operator import attrgetter
 
 from kucoin_research.model.records import Candle
 from kucoin_research.strategy.fixed_point import fixed
-from kucoin_research.strategy.market import PaperMarket
+from kucoin_research.strategy.market import MarketKind, PaperMarket
 from kucoin_research.strategy.quotes import Quotes, is_better
 from kucoin_research.strategy.working_orders import WorkingOrder
 
@@ -60,7 +60,13 @@ class Matcher:
     # -- takers ------------------------------------------------------------------------------------
 
     def would_take(self, market: PaperMarket, order: WorkingOrder) -> float | None:
-        """Return the best price of the other side if the order accepts it; else None."""
+        """Return the best price of the other side if the order accepts it; else None.
+
+        Where only trades are played, it is the last one's, and the order must be beyond it.
+        """
+        if market.kind is MarketKind.TRADES:
+            last = market.last_price
+            return last if last is not None and order.is_beyond(last) else None
         quotes = market.quotes
         best = None if quotes is None else quotes.best(_OTHER[order.order.side])
         return best[0] if best is not None and order.crosses(best[0]) else None
@@ -143,6 +149,8 @@ class Matcher:
         """Put an order into the book, behind the displayed size at its price."""
         side = order.order.side
         market.resting[side].append(order)
+        if market.kind is MarketKind.TRADES:
+            order.takes = order.must_not_rest or self.would_take(market, order) is not None
         quotes = market.quotes
         if quotes is not None and order.limit is not None:
             self._see(quotes, order)
@@ -177,78 +185,101 @@ class Matcher:
             if not self._from_level(market, order, side, price, size, order.limit, "maker"):
                 return
 
-    def on_print(self, market: PaperMarket, taker: str | None, price: float, size: float) -> None:
-        """Take a public trade; without the taker's side only trading through a price counts."""
+    def on_print(
+        self, market: PaperMarket, taker: str | None, price: float, size: float, used: int = 0
+    ) -> None:
+        """Take a public trade; without the taker's side only trading through a price counts.
+
+        Parameters
+        ----------
+        used
+            The size filled from it before.
+        """
         sides = ("buy", "sell") if taker is None else (_OTHER[taker],)
+        volume = fixed(size)
         for side in sides:
             orders = market.resting[side]
             if not orders:
                 continue
-            volume, used = fixed(size), 0
             for order in _by_priority(orders, side):
-                if order.limit is None or not order.crosses(price):
+                if order.limit is None or order.takes or not order.crosses(price):
                     continue
                 free = self._reached(order, price, taker, volume, used)
                 if free:
-                    used += free
+                    before = order.left
                     self._execute(market, order, free, order.limit, "maker")
+                    used += before - order.left
 
     def _reached(
         self, order: WorkingOrder, price: float, taker: str | None, volume: int, used: int
     ) -> int:
         if order.limit == price:
+            if self._queue == "none":
+                order.ahead = 0
             return order.let_trade(volume, used) if taker is not None else 0
         order.ahead = 0  # the print went through its price, so nobody is before it there
         if self._is_unlimited:
             return order.left
         return max(0, min(order.left, volume - used))
 
-    def on_print_alone(self, market: PaperMarket, price: float, size: float) -> None:
-        """Fill orders that must not rest from a print, where no quotes were recorded.
+    def on_print_alone(self, market: PaperMarket, price: float, size: float) -> int:
+        """Fill orders that take from a print, where no quotes were recorded.
 
-        A market order waits for further prints; with a limit it meets only the first one.
+        A market order waits for further prints, and so does a limit until one is not better than
+        it; then it rests. What must not rest meets the first print only.
+
+        Returns
+        -------
+        int
+            The size filled from the print.
         """
-        used = {"buy": 0, "sell": 0}
-        for order in [*market.resting["buy"], *market.resting["sell"]]:
-            if not order.must_not_rest or order.is_over or not order.crosses(price):
-                order.has_met = order.limit is not None
+        volume, used = fixed(size), 0
+        for order in _in_time([*market.resting["buy"], *market.resting["sell"]]):
+            if not order.takes:
                 continue
             order.has_met = order.limit is not None
-            side = order.order.side
-            volume = fixed(size) - used[side]
-            free = order.left if self._is_unlimited else min(order.left, volume)
+            takes_more = order.crosses(price) and (order.must_not_rest or order.is_beyond(price))
+            if not takes_more:
+                order.takes = order.must_not_rest
+                continue
+            before = order.left
+            free = order.left if self._is_unlimited else min(order.left, volume - used)
             if free > 0:
-                used[side] += free
                 self._execute(market, order, free, price, "taker")
+                used += before - order.left
+        return used
 
     # -- candles -----------------------------------------------------------------------------------
 
     def on_candle(self, market: PaperMarket, candle: Candle, trigger: Trigger) -> None:
         """Match all orders that were sent before a candle opened against it."""
-        opened = candle.timestamp or 0
         if candle.open is None or candle.low is None or candle.high is None:
             return
         volume = _Volume(None if self._is_unlimited else candle.volume)
-        old = [each for each in market.orders() if each.order.submitted <= opened]
-        new = [each for each in old if each.stop_is_up is None and not each.has_met]
-        for order in new:
+        for order in self.new_at_open(market, candle):
             self._at_open(market, order, candle.open, volume)
+        old = _sent_before(market, candle)
+        # A stop may have been reached behind the price that a limit behind it needs.
+        limits = [each for each in old if each.stop_is_up is None and not each.must_not_rest]
         waiting = self._stops(market, old, candle, volume, trigger)
         for side, worst in (("buy", candle.low), ("sell", candle.high)):
-            for order in _by_priority([each for each in old if not each.is_over], side):
-                is_limit = order.stop_is_up is None and order.limit is not None
-                if order.order.side != side or not is_limit:
-                    continue
-                assert order.limit is not None
-                if is_better(side, order.limit, worst):
+            there = [each for each in limits if each.order.side == side and not each.is_over]
+            for order in _by_priority(there, side):
+                if order.limit is not None and is_better(side, order.limit, worst):
                     self._fill_up_to(market, order, order.limit, "maker", volume)
         # A stop that could only close had nothing to close before a limit order was filled.
         self._stops(market, waiting, candle, volume, trigger)
 
+    @staticmethod
+    def new_at_open(market: PaperMarket, candle: Candle) -> list[WorkingOrder]:
+        """List the orders that meet their first candle at its open, the earliest first."""
+        there = _sent_before(market, candle)
+        return [each for each in there if each.stop_is_up is None and not each.has_met]
+
     def _at_open(
         self, market: PaperMarket, order: WorkingOrder, price: float, volume: _Volume
     ) -> None:
-        if order.crosses(price):
+        if order.crosses(price) and not order.order.post_only:
             self._fill_up_to(market, order, price, "taker", volume)
         order.has_met = True
 
@@ -269,6 +300,8 @@ class Matcher:
             stop = order.order.stop
             if order.stop_is_up is None or order.is_over or stop is None:
                 continue
+            if order.order.stop_price_type != "TP":
+                continue
             if not (candle.high >= stop if order.stop_is_up else candle.low <= stop):
                 continue
             if order.order.reduce_only and not self._closes(market, order):
@@ -287,9 +320,11 @@ class Matcher:
     def _fill_up_to(
         self, market: PaperMarket, order: WorkingOrder, price: float, kind: str, volume: _Volume
     ) -> None:
-        size = volume.take(order.left)
+        before = order.left
+        size = volume.free(before)
         if size:
             self._execute(market, order, size, price, kind)
+            volume.use(before - order.left)
 
 
 class _Volume:
@@ -298,16 +333,23 @@ class _Volume:
     def __init__(self, volume: float | None) -> None:
         self._left = None if volume is None else fixed(volume)
 
-    def take(self, wanted: int) -> int:
-        if self._left is None:
-            return wanted
-        taken = min(wanted, self._left)
-        self._left -= taken
-        return taken
+    def free(self, wanted: int) -> int:
+        return wanted if self._left is None else min(wanted, self._left)
+
+    def use(self, size: int) -> None:
+        if self._left is not None:
+            self._left -= size
+
+
+def _sent_before(market: PaperMarket, candle: Candle) -> list[WorkingOrder]:
+    return _in_time(each for each in market.orders() if each.since <= (candle.timestamp or 0))
+
+
+def _in_time(orders: Iterable[WorkingOrder]) -> list[WorkingOrder]:
+    return sorted(orders, key=attrgetter("number"))
 
 
 def _by_priority(orders: Iterable[WorkingOrder], side: str) -> list[WorkingOrder]:
     """Sort orders of one side: better prices first, then the earlier ones; a new list."""
     sign = -1.0 if side == "buy" else 1.0
-    in_time = sorted(orders, key=attrgetter("number"))
-    return sorted(in_time, key=lambda each: sign * (each.limit or 0.0))
+    return sorted(_in_time(orders), key=lambda each: sign * (each.limit or 0.0))

@@ -11,6 +11,7 @@ from kucoin_research.strategy.market import MarketKind, PaperMarket
 from kucoin_research.strategy.matching import Matcher
 from kucoin_research.strategy.rules import (
     MOST_ACTIVE,
+    MOST_SPOT_STOPS,
     MOST_STOPS,
     Rejection,
     amount_text,
@@ -53,15 +54,19 @@ class OrderEntry:
         return refusal or self._check_count(market, order)
 
     def _check_count(self, market: PaperMarket, order: WorkingOrder) -> Rejection | None:
+        is_spot = market.contract.is_spot
         if order.order.stop is not None:
-            code, kind, most, there = "300004", "Stop", MOST_STOPS, len(market.stops)
+            most, there = MOST_SPOT_STOPS if is_spot else MOST_STOPS, len(market.stops)
+            code, kind = "300004", "Stop"
+        elif order.limit is None:
+            return None
         else:
             there = len(market.resting["buy"]) + len(market.resting["sell"])
             code, kind, most = "300001", "Active", MOST_ACTIVE
         if there < most:
             return None
         text = f"{kind} order quantity limit exceeded (limit: {most}, current: {there})"
-        if market.contract.is_spot:
+        if is_spot:
             return Rejection("200003", "Number of orders breached the limit", text)
         return Rejection(code, text)
 
@@ -73,7 +78,7 @@ class OrderEntry:
         Rejection or None
             None if it was admitted.
         """
-        if order.order.post_only and market.kind is MarketKind.QUOTES:
+        if order.order.post_only and market.kind is not MarketKind.CANDLES:
             price = self._matcher.would_take(market, order)
             if price is not None:
                 side = "ask" if order.order.side == "buy" else "bid"
@@ -117,17 +122,6 @@ class OrderEntry:
             return None
         worst = band_of(market.contract, order.order.side, reference)
         return None if worst is None else as_float(worst)
-
-    @staticmethod
-    def stop_is_up(order: WorkingOrder, reference: float | None) -> bool:
-        """Whether a stop is reached from below: it is, if it lies above the price of its kind.
-
-        Before there is such a price, a buy is taken to wait for a rise and a sell for a fall.
-        """
-        assert order.order.stop is not None
-        if reference is None or reference == order.order.stop:
-            return order.order.side == "buy"
-        return order.order.stop > reference
 
     # -- bound amounts -----------------------------------------------------------------------------
 
@@ -226,13 +220,15 @@ class OrderEntry:
 
     # -- why an order ended ------------------------------------------------------------------------
 
-    @staticmethod
-    def why_short(market: PaperMarket, order: WorkingOrder) -> str:
-        """Say why a taker was not filled as a whole."""
+    def why_short(self, market: PaperMarket, order: WorkingOrder, worst: float | None) -> str:
+        """Say why a taker was not filled as a whole; ``worst`` is where its price band ended."""
         left = sized(market.contract, as_float(order.left))
-        if order.limit is None:
-            return f"depth exhausted: nothing more was recorded to fill {left}"
-        return f"{order.order.time_in_force}: {left} found no price within the limit"
+        if order.limit is not None:
+            return f"{order.order.time_in_force}: {left} found no price within the limit"
+        if worst is not None and self._matcher.visible(market, order, None):
+            name = "price protection" if market.contract.is_spot else "price band"
+            return f"{name}: nothing more was found up to {worst:.12g} to fill {left}"
+        return f"depth exhausted: nothing more was recorded to fill {left}"
 
     @staticmethod
     def why_cut(order: WorkingOrder) -> str:

@@ -42,6 +42,12 @@ __all__ = ["FOREVER", "PaperExchange"]
 #: Later than any record.
 FOREVER = 1 << 63
 _QUOTES = frozenset({Ticker, BestBidOffer, Depth5, Depth50, Level2})
+#: The kinds of stops that a record can reach.
+_REACHES: dict[type[Record], tuple[str, ...]] = {
+    Trade: ("TP",),
+    Ticker: ("TP",),
+    MarkPrice: ("MP", "IP"),
+}
 
 
 class _Command(NamedTuple):
@@ -138,16 +144,22 @@ class PaperExchange:
             self._on_funding(market, record)
         elif kind is MarkPrice or (market.position and not market.has_marks):
             self._on_mark(market)
-        if not market.has_orders or market.is_in_gap(now):
+        if not market.must_match:
             return
-        if market.has_passed_gap(now):
-            for order in market.orders():
-                order.lose_place()
-        self._match(market, record, kind)
-        if market.waiting and market.is_fresh(now):
-            for order in list(market.waiting):
-                market.waiting.remove(order)
-                self._place(market, order)
+        is_in_gap = market.is_in_gap(now)
+        if not is_in_gap:
+            if market.has_passed_gap(now):
+                for order in market.orders():
+                    order.lose_place()
+            self._match(market, record, kind)
+        # A stop is placed behind the trade that reaches it, so it is not filled by it. Trades and
+        # marks recorded inside a gap reach stops, too; these wait for quotes then.
+        if market.stops and kind in _REACHES:
+            self._on_reference(market, _REACHES[kind])
+        if market.waiting and not is_in_gap and market.is_fresh(now):
+            waiting, market.waiting = market.waiting, []
+            for order in waiting:
+                self._enter(market, order)
         market.look_up()
 
     def _match(self, market: PaperMarket, record: Record, kind: type[Record]) -> None:
@@ -157,41 +169,44 @@ class PaperExchange:
             self._on_trade(market, record)
         elif kind is Candle:
             self._on_candle(market, record)
-        elif kind is MarkPrice and market.stops:
-            self._on_reference(market, ("MP", "IP"))
 
     def _on_quotes(self, market: PaperMarket, record: Record) -> None:
-        if isinstance(record, Ticker):
-            if market.stops:
-                self._on_reference(market, ("TP",))
-            if not market.has_trades and record.price is not None:
-                self._on_ticker_trade(market, record)
-        self._matcher.on_quotes(market)
+        if isinstance(record, Ticker) and not market.has_trades:
+            self._on_ticker_trade(market, record)
+        # A coarser channel than the one that is matched against shows nothing new.
+        if market.shows(record.__class__):
+            self._matcher.on_quotes(market)
 
     def _on_ticker_trade(self, market: PaperMarket, ticker: Ticker) -> None:
-        # A ticker repeats its last trade while only quotes change.
-        seen = (ticker.sequence, ticker.price, ticker.size)
-        if seen != market.last_ticker_trade and ticker.price is not None:
-            market.last_ticker_trade = seen
+        # A ticker repeats its last trade while only quotes change; the first one may, too.
+        tickers = market.history[Ticker]
+        is_new = len(tickers) > 1 and _trade_of(tickers[-2]) != _trade_of(ticker)
+        if is_new and ticker.price is not None:
             self._matcher.on_print(market, ticker.side, ticker.price, ticker.size or 0.0)
 
     def _on_trade(self, market: PaperMarket, record: Record) -> None:
         trade: Trade = record  # type: ignore[assignment]
         if trade.price is None or trade.size is None:
             return
-        if market.stops:
-            self._on_reference(market, ("TP",))
+        used = 0
         if market.kind is MarketKind.TRADES:
-            self._matcher.on_print_alone(market, trade.price, trade.size)
-        self._matcher.on_print(market, trade.side, trade.price, trade.size)
-        if market.kind is MarketKind.TRADES:
+            used = self._matcher.on_print_alone(market, trade.price, trade.size)
             self._end_unfilled(market, "the trade did not fill it")
+        self._matcher.on_print(market, trade.side, trade.price, trade.size, used)
 
     def _on_candle(self, market: PaperMarket, record: Record) -> None:
         candle: Candle = record  # type: ignore[assignment]
         if market.kind is MarketKind.CANDLES and candle.interval == market.interval:
+            self._refuse_post_only(market, candle)
             self._matcher.on_candle(market, candle, self._triggered)
             self._end_unfilled(market, "the candle traded no more")
+
+    def _refuse_post_only(self, market: PaperMarket, candle: Candle) -> None:
+        for order in self._matcher.new_at_open(market, candle):
+            opened = candle.open
+            if order.order.post_only and opened is not None and order.crosses(opened):
+                reason = f"post-only (it would have taken the open at {opened:.12g})"
+                self._end(market, order, OrderStatus.CANCELLED, reason)
 
     def _on_status(self, record: Record) -> None:
         status: Status = record  # type: ignore[assignment]
@@ -226,24 +241,30 @@ class PaperExchange:
             if price is None:
                 continue
             if price >= stop if order.stop_is_up else price <= stop:
+                order.since = self.now
                 self._triggered(market, order)
 
     def _triggered(self, market: PaperMarket, order: WorkingOrder) -> None:
         market.stops.remove(order)
         order.stop_is_up = None
-        self._activate(market, order)
+        self._enter(market, order)
 
     # -- orders ------------------------------------------------------------------------------------
 
     def place(self, order: WorkingOrder) -> None:
         """Take a new order as it arrives."""
         market = self._markets[order.order.symbol]
+        self._enter(market, order)
+        market.look_up()
+
+    def _enter(self, market: PaperMarket, order: WorkingOrder) -> None:
+        """Place a new order or a stop that was reached, or let it wait for quotes."""
         if market.kind is MarketKind.QUOTES and not market.is_fresh(self.now):
             market.waiting.append(order)  # nothing is known to match it against
-            market.look_up()
-            return
-        self._place(market, order)
-        market.look_up()
+        elif order.is_accepted:
+            self._activate(market, order)
+        else:
+            self._place(market, order)
 
     def _place(self, market: PaperMarket, order: WorkingOrder) -> None:
         refusal = self._entry.check(market, order, self.now)
@@ -252,13 +273,13 @@ class PaperExchange:
             return
         self._counted += 1
         order.number = self._counted
+        if self.now - order.since >= market.interval_ns > 0:
+            order.since = self.now  # a candle that opened before it came cannot fill it
         if order.order.stop is None:
             self._activate(market, order)
             return
         self._accept(order)
         market.stops.append(order)
-        reference = market.reference(order.order.stop_price_type)
-        order.stop_is_up = self._entry.stop_is_up(order, reference)
         if market.kind is not MarketKind.CANDLES:
             self._on_reference(market, (order.order.stop_price_type,))
 
@@ -289,7 +310,8 @@ class PaperExchange:
         if order.is_over:
             return
         if order.limit is None or order.order.time_in_force in ("IOC", "FOK"):
-            self._end(market, order, OrderStatus.CANCELLED, self._entry.why_short(market, order))
+            reason = self._entry.why_short(market, order, worst)
+            self._end(market, order, OrderStatus.CANCELLED, reason)
             return
         self._matcher.rest(market, order)
 
@@ -324,6 +346,8 @@ class PaperExchange:
         self, market: PaperMarket, order: WorkingOrder, size: int, price: float, kind: str
     ) -> bool:
         """Execute a size of an order; False once the order is over."""
+        if order.is_over:  # an execution before it left it nothing to close
+            return False
         contract = market.contract
         if order.order.reduce_only:
             size = min(size, self._entry.closable(order))
@@ -347,6 +371,8 @@ class PaperExchange:
         return False
 
     def _finish(self, market: PaperMarket, order: WorkingOrder) -> None:
+        if order.is_over:  # it was cut by its own execution
+            return
         is_cut = order.filled < fixed(order.order.size)
         order.is_over = True
         self._entry.release(order, order.left)
@@ -424,7 +450,7 @@ class PaperExchange:
         )
         self._moved(market)
         self._ledger.liquidated(fill, account.holdings[symbol], done.realised, done.fee, mark)
-        self._tell_account(symbol)
+        self._tell_account(symbol, fill)
 
     def _on_funding(self, market: PaperMarket, record: Record) -> None:
         due = self._funding.due(market, record)  # type: ignore[arg-type]
@@ -456,11 +482,15 @@ class PaperExchange:
         filled = as_float(order.filled)
         self._report(OrderReport(self.now, order.order, status, filled, average, reason, fill))
 
-    def _tell_account(self, symbol: str) -> None:
+    def _tell_account(self, symbol: str, fill: Fill | None = None) -> None:
         holding = self._account.holdings[symbol]
         currency = holding.contract.settle
         cash = self._account.cash.get(currency, 0)
-        self._report(AccountReport(self.now, symbol, holding.state, currency, cash))
+        self._report(AccountReport(self.now, symbol, holding.state, currency, cash, fill))
+
+
+def _trade_of(ticker: Record) -> tuple[object, ...]:
+    return ticker[3:6]  # sequence, price and size
 
 
 def _status_of(order: WorkingOrder) -> OrderStatus:

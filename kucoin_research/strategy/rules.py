@@ -10,6 +10,7 @@ from kucoin_research.strategy.orders import Order
 
 __all__ = [
     "MOST_ACTIVE",
+    "MOST_SPOT_STOPS",
     "MOST_STOPS",
     "Rejection",
     "amount_text",
@@ -20,8 +21,8 @@ __all__ = [
     "sized",
 ]
 
-#: The most orders of one contract that may rest, and that may wait for their stop price.
-MOST_ACTIVE, MOST_STOPS = 100, 50
+#: The most limit orders of one symbol that may rest, and that may wait for their stop price.
+MOST_ACTIVE, MOST_STOPS, MOST_SPOT_STOPS = 100, 50, 20
 
 _INVALID = "There are invalid parameters"
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from random import Random
 
 from kucoin_research.errors import InvalidInput, StopStrategy
+from kucoin_research.model.intervals import parse_interval
 from kucoin_research.model.records import Record, Status, local_timestamp_of, timestamp_of
 from kucoin_research.strategy.account import Account
 from kucoin_research.strategy.broker import Broker, Desk
@@ -24,7 +25,7 @@ from kucoin_research.strategy.orders import Order
 from kucoin_research.strategy.paper_exchange import PaperExchange
 from kucoin_research.strategy.reports import AccountReport, Report
 from kucoin_research.strategy.tape import MarketFacts
-from kucoin_research.strategy.valuation import Valuation
+from kucoin_research.strategy.valuation import Valuation, is_same_coin
 from kucoin_research.strategy.working_orders import WorkingOrder
 
 __all__ = ["Failed", "PaperRun"]
@@ -80,13 +81,13 @@ class PaperRun:
         self._valuation = Valuation(self.markets, options.currency)
         self._valuation.refuse_unknown(self.markets, options.cash)
         self._account = _account(self.markets, options)
-        funding = FundingCalendar(is_recorded=options.funding, given=options.given_funding)
+        self.calendar = FundingCalendar(is_recorded=options.funding, given=options.given_funding)
         self._exchange = PaperExchange(
             self.markets,
             self._account,
             self.ledger,
             self._queue_report,
-            funding=funding,
+            funding=self.calendar,
             queue=options.queue,
             liquidity=options.liquidity,
         )
@@ -112,7 +113,7 @@ class PaperRun:
         self._step = step_ns
         self._next_sample = 0
         self._fills_sampled = 0
-        self._schedule_funding(funding)
+        self._schedule_funding(self.calendar)
 
     # -- records -----------------------------------------------------------------------------------
 
@@ -204,7 +205,8 @@ class PaperRun:
     # -- orders ------------------------------------------------------------------------------------
 
     def _send(self, order: Order) -> None:
-        working = WorkingOrder.of(order)
+        reference = self.markets[order.symbol].reference(order.stop_price_type)
+        working = WorkingOrder.of(order, reference)
         self._working[order.order_id] = working
         self._exchange.at(self._arrival(), lambda: self._exchange.place(working))
 
@@ -346,6 +348,8 @@ def _markets(facts: MarketFacts, options: RunOptions) -> dict[str, PaperMarket]:
         contract = Contract(instrument, fees, options.leverage, options.margin_rules)
         market = PaperMarket(contract, channels, facts.gaps.get(symbol, ()))
         market.interval = facts.intervals.get(symbol)
+        if market.interval is not None:
+            market.interval_ns = parse_interval(market.interval).ns or 0
         _refuse_leverage(market, options)
         markets[symbol] = market
     return markets
@@ -374,8 +378,11 @@ def _account(markets: dict[str, PaperMarket], options: RunOptions) -> Account:
         base = contract.instrument.base
         if contract.is_spot and base in cash and base != options.currency:
             coins[symbol] = cash.pop(base)
-    for contract in contracts.values():
-        cash.setdefault(contract.settle, 0)
+    settled = {contract.settle for contract in contracts.values()}
+    for currency in settled:
+        # Bitcoin may be given as BTC, and contracts settle in XBT.
+        others = [each for each in cash if is_same_coin(each, currency) and each not in settled]
+        cash[currency] = cash.get(currency, 0) + sum(cash.pop(each) for each in others)
     account = Account(
         contracts, cash, lambda symbol: markets[symbol].mark, is_cross=options.is_cross
     )

@@ -9,10 +9,15 @@ from kucoin_research.errors import InvalidInput
 from kucoin_research.strategy.fixed_point import quotient, times
 from kucoin_research.strategy.market import PaperMarket
 
-__all__ = ["Source", "Valuation"]
+__all__ = ["Source", "Valuation", "is_same_coin"]
 
 #: KuCoin's futures call Bitcoin XBT.
 _SAME = {"XBT": "BTC"}
+
+
+def is_same_coin(one: str, other: str) -> bool:
+    """Whether two names stand for one currency."""
+    return _coin(one) == _coin(other)
 
 
 def _coin(name: str) -> str:

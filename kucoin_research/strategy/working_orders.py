@@ -37,12 +37,17 @@ class WorkingOrder:
         The size filled, and its value.
     stop_is_up
         Whether its stop is reached from below; None if it has no stop, or has passed it.
+    since
+        When it was sent, or its stop was reached by a mark or index price: it meets the candles
+        that open from then on.
     number
         Counts accepted orders: the earlier of two at one price comes first.
     is_accepted, is_over
         Where it is in its life.
     has_met
         Where only candles or trades are played: whether it has met one yet.
+    takes
+        Where only trades are played: whether it takes from prints, since it does not rest yet.
     """
 
     order: Order
@@ -55,15 +60,25 @@ class WorkingOrder:
     filled: int = 0
     value: int = 0
     stop_is_up: bool | None = None
+    since: int = 0
     number: int = 0
     is_accepted: bool = False
     has_met: bool = False
+    takes: bool = False
     is_over: bool = False
 
     @classmethod
-    def of(cls, order: Order) -> WorkingOrder:
-        """Begin to work on an order."""
-        return cls(order, fixed(order.size), order.limit)
+    def of(cls, order: Order, reference: float | None) -> WorkingOrder:
+        """Begin to work on an order.
+
+        Parameters
+        ----------
+        reference
+            The price that reaches its stop, as it was known when the order was sent: KuCoin is sent
+            the direction, so a stop that the market passes on its way is reached at once.
+        """
+        is_up = None if order.stop is None else _is_up(order, order.stop, reference)
+        return cls(order, fixed(order.size), order.limit, stop_is_up=is_up, since=order.submitted)
 
     @property
     def sign(self) -> int:
@@ -80,6 +95,10 @@ class WorkingOrder:
         if self.limit is None:
             return True
         return price <= self.limit if self.order.side == "buy" else price >= self.limit
+
+    def is_beyond(self, price: float) -> bool:
+        """Whether a price of the other side is better than the order's limit."""
+        return self.crosses(price) and price != self.limit
 
     def lose_place(self) -> None:
         """Go to the back of the queue, as it will be displayed next."""
@@ -122,3 +141,10 @@ class WorkingOrder:
         before, self.ahead = self.ahead, max(0, self.ahead - size)
         self.traded += size
         return max(0, min(self.left, size - before - used))
+
+
+def _is_up(order: Order, stop: float, reference: float | None) -> bool:
+    # Before there is a price, a buy is taken to wait for a rise and a sell for a fall.
+    if reference is None or reference == stop:
+        return order.side == "buy"
+    return stop > reference
