@@ -40,6 +40,23 @@ def test_position_that_is_broke_is_liquidated():
     assert floor.data("position.change", changeReason="liquidation")
 
 
+@pytest.mark.parametrize(
+    ("symbol", "coin", "dearly"), [("KCSUSDTM", "USDT", "1.05"), ("XBTUSDM", "XBT", "0.95")]
+)
+def test_liquidation_costs_the_margin_whatever_the_market_pays(symbol, coin, dearly):
+    floor = MarketFloor(symbol)
+    me = floor.account()
+    me.set_leverage(symbol, 20)
+    me.place(symbol, "buy", 2_000)
+    position = floor.me.positions[symbol]
+    position.cost *= Decimal(dearly)  # the cost of inverse lots falls with their price
+    margin, before = position.margin.total, floor.me.futures[coin]
+    floor.run(2)
+
+    assert position.quantity == 0
+    assert before - floor.me.futures[coin] == pytest.approx(margin, abs=Decimal("1e-11"))
+
+
 def held(symbol, quantity, entry, leverage, **facts):
     position = Position(replace(LISTINGS[symbol], **facts), leverage=Decimal(leverage))
     side = "buy" if quantity > 0 else "sell"
