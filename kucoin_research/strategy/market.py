@@ -250,9 +250,12 @@ class PaperMarket:
         self.has_orders = bool(
             self.resting["buy"] or self.resting["sell"] or self.stops or self.waiting
         )
-        self.is_busy = self.has_orders or bool(
-            self.position or self.taken["buy"] or self.taken["sell"]
-        )
+        self.is_busy = self.has_orders or self.has_taken or bool(self.position)
+
+    @property
+    def has_taken(self) -> bool:
+        """Whether anything is noted as taken of displayed levels."""
+        return bool(self.taken["buy"] or self.taken["sell"])
 
     def forget_taken(self, quotes: Quotes) -> None:
         """Forget what was taken of levels that have changed since."""

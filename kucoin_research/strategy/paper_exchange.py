@@ -138,7 +138,7 @@ class PaperExchange:
             self._on_funding(market, record)
         elif kind is MarkPrice or (market.position and not market.has_marks):
             self._on_mark(market)
-        if not market.has_orders or market.is_in_gap(now):
+        if not (market.has_orders or market.has_taken) or market.is_in_gap(now):
             return
         if market.has_passed_gap(now):
             for order in market.orders():
