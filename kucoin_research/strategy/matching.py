@@ -165,7 +165,7 @@ class Matcher:
         quotes = market.quotes
         if quotes is None:
             return
-        if market.taken["buy"] or market.taken["sell"]:
+        if market.has_taken:
             market.forget_taken(quotes)
         for side, orders in market.resting.items():
             if not orders:
