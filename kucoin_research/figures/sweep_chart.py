@@ -150,7 +150,8 @@ def _spec(
         **_colours(cells),
     }
     if cells.size <= _MOST_WRITTEN:
-        heat["texttemplate"] = f"%{{z:{_NUMBER}}}"
+        # Plotly's own choice is for opaque colours, and cannot be read on the dark theme.
+        heat.update(texttemplate=f"%{{z:{_NUMBER}}}", textfont={"color": "$main"})
     made = layout(f"{literal(value)} by {across}" + (f" and {up}" if up else ""), height=height)
     made["xaxis"] = axis(across, type="category", showgrid=False)
     made["yaxis"] = axis(up, type="category", showgrid=False)

@@ -23,6 +23,7 @@ import pytest
 import kucoin_research as kr
 from kucoin_research.errors import InvalidInput, StopStrategy, UnknownChannel
 from kucoin_research.figures.sweep_chart import sweep_figure
+from kucoin_research.figures.theme import PALETTES
 from kucoin_research.sessions.files.folder_lock import FolderLock
 from kucoin_research.strategy.statistics import (
     Coverage,
@@ -633,6 +634,7 @@ def test_cells_hold_means_and_those_without_a_value_stay_empty(days):
     assert np.isnan(z[1][2])
     assert [z[0][0], z[1][0], z[0][2]] == [fees["31"], fees["32"], fees["111"]]
     assert strip[1] == ["3", "7", "11"]
+    assert found.heatmap(theme="dark").data[0].textfont.color == PALETTES["dark"]["main"]
     means = map_of(found.heatmap("every", value="fees"))
     assert means[2][0][0] == fees["31"]
     along = map_of(sweep(make, grid[:3], **days).heatmap("tag", "every", value="orders"))
