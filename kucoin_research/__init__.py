@@ -116,10 +116,12 @@ if _TYPE_CHECKING:  # for the type checker and the editor; see __getattr__
         PaperTrading,
         Parity,
         Result,
+        Sweep,
         backtest,
         backtest_signals,
         paper,
         parity,
+        sweep,
     )
     from kucoin_research.dashboards import dashboard as dashboard
 
@@ -134,6 +136,7 @@ _LAZY = {
     "Result": ("kucoin_research.api.strategies", "Result"),
     "ServedSession": ("kucoin_research.api.serve", "ServedSession"),
     "SimulatedExchange": ("kucoin_research.api.simulated", "SimulatedExchange"),
+    "Sweep": ("kucoin_research.api.strategies", "Sweep"),
     "backtest": ("kucoin_research.api.strategies", "backtest"),
     "backtest_signals": ("kucoin_research.api.strategies", "backtest_signals"),
     "dashboard": ("kucoin_research.dashboards", "dashboard"),
@@ -143,6 +146,7 @@ _LAZY = {
     "sim": ("kucoin_research.sim", None),
     "serve": ("kucoin_research.api.serve", "serve"),
     "simulate": ("kucoin_research.api.simulated", "simulate"),
+    "sweep": ("kucoin_research.api.strategies", "sweep"),
 }
 
 
@@ -228,6 +232,7 @@ __all__ = [
     "StreamStatus",
     "StreamStopped",
     "StreamTimeout",
+    "Sweep",
     "SymbolNotTrading",
     "TokenRejected",
     "TopicInvalid",
@@ -272,6 +277,7 @@ __all__ = [
     "stats",
     "stream",
     "stream_to_frame",
+    "sweep",
     "symbols",
     "tickers",
     "verify",

@@ -28,3 +28,6 @@ recorded: Source = session
 with kr.replay(session) as r:
     replayed: ReplaySource = r
     live: LiveSource = r
+swept = kr.sweep(lambda size: print, {"size": [1, 2]}, session, leverage=2)
+assert_type(swept, kr.Sweep)
+assert_type(swept.frame, pl.DataFrame)

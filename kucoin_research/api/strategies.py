@@ -10,6 +10,7 @@ from kucoin_research.strategy.parity import Parity, parity
 from kucoin_research.strategy.result import Result
 from kucoin_research.strategy.signals import backtest_signals
 from kucoin_research.strategy.strategy_files import load_strategy
+from kucoin_research.strategy.sweep import Sweep, sweep
 
 __all__ = [
     "Broker",
@@ -18,9 +19,11 @@ __all__ = [
     "Result",
     "StopStrategy",
     "StrategyFailed",
+    "Sweep",
     "backtest",
     "backtest_signals",
     "load_strategy",
     "paper",
     "parity",
+    "sweep",
 ]

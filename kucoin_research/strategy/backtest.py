@@ -18,7 +18,7 @@ from kucoin_research.strategy.run import PaperRun
 from kucoin_research.strategy.run_facts import Failure, RunFacts
 from kucoin_research.strategy.tape import Tape, open_tape
 
-__all__ = ["backtest", "facts_of", "result_of", "sampling_step", "warn_of_failure"]
+__all__ = ["backtest", "facts_of", "play", "result_of", "sampling_step", "warn_of_failure"]
 
 _SECOND = 1_000_000_000
 #: Steps of the sampled equity; the first that makes no more than this many samples is taken.
@@ -127,6 +127,14 @@ def backtest(
         name=name,
     )
     tape = open_tape(data, channels, symbols, options.instruments)
+    run = play(strategy, tape, options)
+    if run.failed is not None:
+        warn_of_failure(run)
+    return result_of(run)
+
+
+def play(strategy: Strategy, tape: Tape, options: RunOptions) -> PaperRun:
+    """Play a tape to a strategy, as far as it goes; the run has ended then."""
     run = PaperRun(strategy, tape, options, _step_of(tape))
     bar = quiet_tqdm(
         total=tape.rows,
@@ -143,9 +151,7 @@ def backtest(
                 break
             bar.update(len(records))
     run.finish()
-    if run.failed is not None:
-        warn_of_failure(run)
-    return result_of(run)
+    return run
 
 
 def _step_of(tape: Tape) -> int:

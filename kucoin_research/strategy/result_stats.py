@@ -79,8 +79,15 @@ class _Collected:
         self.add(name, None if value is None else _PERCENT * value, reason)
 
 
-def figures_of(facts: RunFacts) -> Figures:
+def figures_of(facts: RunFacts, step_ns: int | None = None) -> Figures:
     """Compute all figures of a run.
+
+    Parameters
+    ----------
+    facts
+        Of the run.
+    step_ns
+        The time that each return of the ratios is over; left out, as ``resample`` chooses it.
 
     Returns
     -------
@@ -89,7 +96,9 @@ def figures_of(facts: RunFacts) -> Figures:
         as ``timedelta``, shares and changes in percent, money in the currency of the run. A
         drawdown is zero or negative.
     """
-    grid = resample(facts.equity, initial=facts.initial_equity, coverage=facts.coverage)
+    grid = resample(
+        facts.equity, initial=facts.initial_equity, coverage=facts.coverage, step_ns=step_ns
+    )
     _, known = series_of(facts.equity, "equity")
     final = float(known[-1]) if known.size else None
     fall = _drawdown(facts)

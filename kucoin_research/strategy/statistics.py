@@ -40,6 +40,7 @@ __all__ = [
     "sharpe_of",
     "shortfall",
     "sortino",
+    "step_of",
     "time_mean",
     "volatility",
     "win_rate",
@@ -190,16 +191,19 @@ def resample(
         Without a last step that is not full, so that all returns are over the same time. The return
         after a gap holds the change during the gap, too.
     """
-    if step_ns is not None:
-        if step_ns <= 0:
-            raise InvalidInput(f"a step is a positive number of ns, not {shown(step_ns)}")
-        return _on_grid(equity, initial, coverage, step_ns)
+    step = step_of(coverage) if step_ns is None else step_ns
+    if step <= 0:
+        raise InvalidInput(f"a step is a positive number of ns, not {shown(step)}")
+    return _on_grid(equity, initial, coverage, step)
+
+
+def step_of(coverage: Coverage) -> int:
+    """Choose the time (ns) between two points of a grid, as ``resample`` does by itself."""
     for step in _STEPS[:-1]:
-        if coverage.covered_ns >= LEAST_RETURNS * step:
-            grid = _on_grid(equity, initial, coverage, step)
-            if len(grid.times) > LEAST_RETURNS:
-                return grid
-    return _on_grid(equity, initial, coverage, _STEPS[-1])
+        is_long = coverage.covered_ns >= LEAST_RETURNS * step
+        if is_long and coverage.steps(step).size >= LEAST_RETURNS:
+            return step
+    return _STEPS[-1]
 
 
 def _on_grid(equity: pl.DataFrame, initial: float, coverage: Coverage, step_ns: int) -> Grid:
