@@ -107,7 +107,7 @@ class Account:
     def opening_cost(self, symbol: str, signed: int, price: int, *, is_taker: bool = True) -> int:
         """Compute what a fill would bind or cost: the margin of its opening part, and the fee.
 
-        A fill that turns a position frees its margin first.
+        A fill that turns a position frees its margin first, and realises its profit or loss.
         """
         holding = self.holdings[symbol]
         contract = holding.contract
@@ -119,7 +119,8 @@ class Account:
         if not opened:
             return 0
         opened_value = contract.value(opened, price)
-        freed = holding.margin if opened != signed else 0  # by the part that closes
+        # By the part that closes, which is the whole position.
+        freed = holding.margin + holding.unrealised(price) if opened != signed else 0
         margin = contract.initial_margin(opened_value) + closing_reserve(contract, opened_value)
         return margin + fee - freed
 

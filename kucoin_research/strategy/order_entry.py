@@ -141,19 +141,31 @@ class OrderEntry:
             return None
         contract = market.contract
         others = sum(each.left for each in market.resting[order.order.side])
-        opening = order.left - min(order.left, max(0, closable - others))
+        closing = min(order.left, max(0, closable - others))
+        opening = order.left - closing
         refusal = self._check_risk(contract, order, opening, price)
         if refusal is not None or not opening:
             return refusal
         value = contract.value(order.sign * opening, price)
         cost = contract.initial_margin(value) + closing_reserve(contract, value)
         cost += contract.fee(value, is_taker=True)
+        cost = max(0, cost - self._freed(contract, closing, price))
         free = self._account.available(contract.settle)
         if cost > free:
             return self._poor(contract, order, cost, free)
         order.hold = cost
         self._account.hold(contract.settle, cost)
         return None
+
+    def _freed(self, contract: Contract, closing: int, price: int) -> int:
+        """Compute what an order frees by the part that closes: its margin and its profit or loss.
+
+        KuCoin nets the margin of opposite orders against that of the position.
+        """
+        holding = self._account.holdings[contract.symbol]
+        if not closing:
+            return 0
+        return (holding.margin + holding.unrealised(price)) * closing // abs(holding.size)
 
     def _check_risk(
         self, contract: Contract, order: WorkingOrder, opening: int, price: int
