@@ -37,7 +37,7 @@ class Played:
     states
         Each change of the account, in order.
     filled
-        The places of the rows with fills, in order, and whether one was at the row's own time.
+        The places of the rows that played fills, in order, and when the newest one was booked.
     begun
         The place of the row from which on all prices were known that value the start; None if
         there is none.
@@ -48,7 +48,7 @@ class Played:
     contracts: Mapping[str, Contract]
     cash: Mapping[str, int]
     states: Sequence[AccountReport]
-    filled: Sequence[tuple[int, bool]]
+    filled: Sequence[tuple[int, int]]
     begun: int | None
     last: int
 
@@ -178,14 +178,18 @@ def _samples(arrivals: Ints, played: Played, step: int) -> tuple[Ints, Ints, Int
         return none, none, none
     steps = arrivals // step
     news = np.flatnonzero(steps[1:] != steps[:-1]) + 1
-    # What was filled before the row of a new step is in the sample of that step.
+    # What was filled before a step began is in the sample of that step.
     stepping = set(news.tolist())
-    later = [place for place, is_late in played.filled if is_late or place not in stepping]
+    later = [
+        place
+        for place, booked in played.filled
+        if place not in stepping or booked >= steps[place] * step
+    ]
     fills = np.array([each for each in later if each >= played.begun], dtype=np.int64)
     news = news[news > played.begun]
     when = np.concatenate([steps[news] * step, arrivals[fills], [played.last]])
     rows = np.concatenate([news, fills + 1, [len(arrivals)]])
-    until = np.concatenate([arrivals[news] - 1, arrivals[fills], [played.last]])
+    until = np.concatenate([steps[news] * step - 1, arrivals[fills], [played.last]])
     # A step's sample is taken before its row; a fill's sample behind it.
     order = np.argsort(np.concatenate([2 * news, 2 * fills + 1, [2 * len(arrivals)]]))
     return when[order], rows[order], until[order]

@@ -93,6 +93,7 @@ class PaperMarket:
         self.taken: dict[str, dict[float, tuple[float, int]]] = {"buy": {}, "sell": {}}
         self.waiting: list[WorkingOrder] = []  # sent while rows were missing
         self.position = 0
+        self.opened: int | None = None  # when a candle opened, while orders meet its open
         # Whether there are orders or taken levels; and whether there are these or a position.
         self.must_match = self.is_busy = False
         self._gaps = list(gaps)

@@ -256,8 +256,10 @@ class Matcher:
         if candle.open is None or candle.low is None or candle.high is None:
             return
         volume = _Volume(None if self._is_unlimited else candle.volume)
+        market.opened = candle.timestamp
         for order in self.new_at_open(market, candle):
             self._at_open(market, order, candle.open, volume)
+        market.opened = None
         old = _sent_before(market, candle)
         # A stop may have been reached behind the price that a limit behind it needs.
         limits = [each for each in old if each.stop_is_up is None and not each.must_not_rest]

@@ -253,6 +253,7 @@ class PaperExchange:
 
     def place(self, order: WorkingOrder) -> None:
         """Take a new order as it arrives."""
+        order.arrived = self.now
         market = self._markets[order.order.symbol]
         self._enter(market, order)
         market.look_up()
@@ -388,7 +389,7 @@ class PaperExchange:
         order.value += done.value
         holding = self._account.holdings[symbol]
         fill = Fill(
-            timestamp=self.now,
+            timestamp=self._time_of_fill(market, order),
             symbol=symbol,
             side=order.order.side,
             price=price,
@@ -405,6 +406,13 @@ class PaperExchange:
         self._tell(order, _status_of(order), None, fill)
         self._tell_account(symbol)
         self._cut_surplus(market)
+
+    def _time_of_fill(self, market: PaperMarket, order: WorkingOrder) -> int:
+        """Return when an execution happens: at a candle's open, the order may come a little later.
+
+        Within a candle the time is not known, so it is that of the close.
+        """
+        return self.now if market.opened is None else max(market.opened, order.arrived)
 
     def _moved(self, market: PaperMarket) -> None:
         """Note that a position has changed."""

@@ -133,10 +133,10 @@ class PaperRun:
         try:
             for record in records:
                 now = local_timestamp_of(record)
-                if now > exchange.wake:
-                    exchange.advance(now)
                 if now >= self._next_sample:
                     self._sample_before(now)
+                if now > exchange.wake:
+                    exchange.advance(now)
                 if is_lag_needed:
                     self._note_lag(record, now)
                 exchange.take(record)
@@ -258,7 +258,8 @@ class PaperRun:
         if self.started is None:
             self.started = now
         else:
-            self._sample(min(begun, now))
+            self._exchange.advance(begun)
+            self._sample(begun)
 
     def _sample(self, when: int) -> None:
         self._fills_sampled = len(self.ledger.fills)

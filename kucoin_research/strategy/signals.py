@@ -149,7 +149,7 @@ class _ChosenRows:
         self._run = PaperRun(self._follow, tracks.tape, options, _NEVER, _Witness)
         assert isinstance(self._run.broker, _Witness)
         self._witness = self._run.broker
-        self._filled: list[tuple[int, bool]] = []
+        self._filled: list[tuple[int, int]] = []
         self._begun: int | None = None
         self._play(mask)
 
@@ -167,8 +167,10 @@ class _ChosenRows:
             run.feed((record,))
             if len(fills) != seen:
                 seen = len(fills)
-                is_late = fills[-1].timestamp == self._tracks.arrivals[place]
-                self._filled.append((place, bool(is_late)))
+                # A candle's fills are booked at its close.
+                is_known = self._tracks.is_candles
+                booked = self._tracks.arrivals[place] if is_known else fills[-1].timestamp
+                self._filled.append((place, int(booked)))
             if self._begun is None and run.initial_equity is not None:
                 self._begun = place
         run.finish()

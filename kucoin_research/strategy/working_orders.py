@@ -40,6 +40,8 @@ class WorkingOrder:
     since
         When it was sent, or its stop was reached by a mark or index price: it meets the candles
         that open from then on.
+    arrived
+        When it came to the exchange, ns UTC.
     number
         Counts accepted orders: the earlier of two at one price comes first.
     is_accepted, is_over
@@ -61,6 +63,7 @@ class WorkingOrder:
     value: int = 0
     stop_is_up: bool | None = None
     since: int = 0
+    arrived: int = 0
     number: int = 0
     is_accepted: bool = False
     has_met: bool = False
