@@ -140,12 +140,12 @@ class Matcher:
         market.resting[side].append(order)
         quotes = market.quotes
         if quotes is not None and order.limit is not None:
-            self._see(quotes, order)
+            self._see(market, quotes, order)
 
-    def _see(self, quotes: Quotes, order: WorkingOrder) -> None:
+    def _see(self, market: PaperMarket, quotes: Quotes, order: WorkingOrder) -> None:
         displayed = quotes.size_at(order.order.side, order.limit or 0.0)
         if displayed is not None:
-            order.see_displayed(fixed(displayed), self._queue)
+            order.see_displayed(fixed(displayed), self._queue, market.contract.lot)
 
     def on_quotes(self, market: PaperMarket) -> None:
         """Take new quotes: move orders in their queues, and fill those that are crossed."""
@@ -162,7 +162,7 @@ class Matcher:
                 if best is not None and order.crosses(best[0]):
                     self._cross(market, order)
                 if not order.is_over:
-                    self._see(quotes, order)
+                    self._see(market, quotes, order)
 
     def _cross(self, market: PaperMarket, order: WorkingOrder) -> None:
         # The order was there first, so it trades at its own price.
