@@ -439,6 +439,8 @@ class Broker:
         if isinstance(report, AccountReport):
             self._held[report.symbol] = report.holding
             self._cash[report.currency] = report.cash
+            if report.fill is not None:
+                self._fills.append(report.fill)
             return
         self._hear_order(report)
 

@@ -414,7 +414,7 @@ class PaperExchange:
         )
         self._moved(market)
         self._ledger.liquidated(fill, account.holdings[symbol], done.realised, done.fee, mark)
-        self._tell_account(symbol)
+        self._tell_account(symbol, fill)
 
     def _on_funding(self, market: PaperMarket, record: Record) -> None:
         due = self._funding.due(market, record)  # type: ignore[arg-type]
@@ -446,11 +446,11 @@ class PaperExchange:
         filled = as_float(order.filled)
         self._report(OrderReport(self.now, order.order, status, filled, average, reason, fill))
 
-    def _tell_account(self, symbol: str) -> None:
+    def _tell_account(self, symbol: str, fill: Fill | None = None) -> None:
         holding = self._account.holdings[symbol]
         currency = holding.contract.settle
         cash = self._account.cash.get(currency, 0)
-        self._report(AccountReport(self.now, symbol, holding.state, currency, cash))
+        self._report(AccountReport(self.now, symbol, holding.state, currency, cash, fill))
 
 
 def _status_of(order: WorkingOrder) -> OrderStatus:

@@ -35,13 +35,17 @@ class OrderReport(NamedTuple):
 
 
 class AccountReport(NamedTuple):
-    """A change of the account: the holding of a symbol, and the balance of its currency."""
+    """A change of the account: the holding of a symbol, and the balance of its currency.
+
+    ``fill`` is the execution of a liquidation, which no order caused; None for other changes.
+    """
 
     when: int
     symbol: str
     holding: HoldingState
     currency: str
     cash: int
+    fill: Fill | None = None
 
 
 Report = OrderReport | AccountReport
