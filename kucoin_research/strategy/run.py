@@ -95,9 +95,11 @@ class PaperRun:
                 remark=self._remark,
             )
         )
-        for symbol in self.markets:
-            if self._account.holdings[symbol].size:
-                self._hear_holding(symbol)
+        self._balances = dict(self._account.cash)  # at the start
+        self._unvalued = [each.symbol for each in self.markets.values() if self._held(each)]
+        self._coins: dict[str, int] = {}  # what the coins of the start cost, by symbol
+        for symbol in self._unvalued:
+            self._hear_holding(symbol)
         self._reports: deque[tuple[int, Report]] = deque()
         self._arrived_last = 0
         self._random = Random(options.seed)  # noqa: S311 - no secret is made of it
@@ -289,25 +291,24 @@ class PaperRun:
 
     def _begin(self) -> None:
         """Value the start, once there are prices: cash, and coins that were held from the start."""
-        total = 0
-        for currency, amount in self._account.cash.items():
-            worth = self._valuation.worth(currency, amount)
-            if worth is None:
-                return
-            total += worth
-        coins = [each for each in self._account.holdings.values() if each.size]
-        for holding in coins:
-            mark = self.markets[holding.contract.symbol].mark
-            worth = None
-            if mark is not None:
-                holding.cost = holding.contract.value(holding.size, mark)
-                worth = self._valuation.worth(holding.contract.settle, holding.cost)
-            if worth is None:
-                return
-            total += worth
-        for holding in coins:
-            self._hear_holding(holding.contract.symbol)
-        self.initial_equity = as_float(total)
+        for symbol in self._unvalued:
+            self._value_coins(symbol)
+        self._unvalued = [each for each in self._unvalued if each not in self._coins]
+        costs = ((self.markets[each].contract.settle, cost) for each, cost in self._coins.items())
+        worths = [self._valuation.worth(*each) for each in (*self._balances.items(), *costs)]
+        known = [each for each in worths if each is not None]
+        if not self._unvalued and len(known) == len(worths):
+            self.initial_equity = as_float(sum(known))
+
+    def _value_coins(self, symbol: str) -> None:
+        # At the first price of their pair, before any of them can be sold.
+        mark, holding = self.markets[symbol].mark, self._account.holdings[symbol]
+        if mark is not None:
+            self._coins[symbol] = holding.cost = holding.contract.value(holding.size, mark)
+            self._hear_holding(symbol)
+
+    def _held(self, market: PaperMarket) -> int:
+        return self._account.holdings[market.symbol].size
 
     def _remark(self, symbol: str | None, text: str) -> None:
         held = 0 if symbol is None else self._account.holdings[symbol].size
