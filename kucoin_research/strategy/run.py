@@ -226,11 +226,19 @@ class PaperRun:
     # -- reports -----------------------------------------------------------------------------------
 
     def _queue_report(self, report: Report) -> None:
-        latency = self.options.latency
-        due = report.when + (self._drawn_lag() if latency is None else latency[1])
+        due = self._due_of(report)
         if self._reports:
             due = max(due, self._reports[-1][0])
         self._reports.append((due, report))
+
+    def _due_of(self, report: Report) -> int:
+        latency = self.options.latency
+        if latency is not None:
+            return report.when + latency[1]
+        # What happened at one time is heard at one time: a fill with the position that it made.
+        if self._reports and self._reports[-1][1].when == report.when:
+            return self._reports[-1][0]
+        return report.when + self._drawn_lag()
 
     def _deliver(self, now: int) -> None:
         reports, hear = self._reports, self.broker.hear
