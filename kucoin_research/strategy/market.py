@@ -254,8 +254,11 @@ class PaperMarket:
             self.position or self.taken["buy"] or self.taken["sell"]
         )
 
-    def forget_taken(self, quotes: Quotes) -> None:
+    def forget_taken(self) -> None:
         """Forget what was taken of levels that have changed since."""
+        quotes = self.quotes
+        if quotes is None:
+            return
         for side, levels in self.taken.items():
             for price, (displayed, _) in list(levels.items()):
                 size = quotes.size_at(side, price)

@@ -152,8 +152,6 @@ class Matcher:
         quotes = market.quotes
         if quotes is None:
             return
-        if market.taken["buy"] or market.taken["sell"]:
-            market.forget_taken(quotes)
         for side, orders in market.resting.items():
             if not orders:
                 continue

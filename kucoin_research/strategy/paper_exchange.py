@@ -138,6 +138,8 @@ class PaperExchange:
             self._on_funding(market, record)
         elif kind is MarkPrice or (market.position and not market.has_marks):
             self._on_mark(market)
+        if kind in _QUOTES and (market.taken["buy"] or market.taken["sell"]):
+            market.forget_taken()
         if not market.has_orders or market.is_in_gap(now):
             return
         if market.has_passed_gap(now):

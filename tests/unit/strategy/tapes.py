@@ -91,6 +91,7 @@ class _Maker:
         self.middle = round(_START_PRICES.get(symbol, 60_000.0) / self.facts.tick_size)
         self.sides = {"buy": {}, "sell": {}}
         self.now, self.sequence, self.last = START, 100, (None, None, None)
+        self.book_sequence = 100
         self.settled = self.due_end = None
 
     def add(self, kind, *fields, at=None):
@@ -147,8 +148,8 @@ class _Maker:
         changes = self.refill()
         if "level2" in self.channels:
             for side, tick, size in changes:
-                self.sequence += 1
-                self.add(Level2, self.sequence, False, side, self.price(tick), size)
+                self.book_sequence += 1
+                self.add(Level2, self.book_sequence, False, side, self.price(tick), size)
         bids = [(self.price(t), s) for t, s in sorted(self.sides["buy"].items(), reverse=True)]
         asks = [(self.price(t), s) for t, s in sorted(self.sides["sell"].items())]
         best = (*(bids or [(None, None)])[0], *(asks or [(None, None)])[0])
@@ -171,11 +172,11 @@ class _Maker:
     def snapshot(self):
         if "level2" not in self.channels:
             return
-        self.sequence += 7
+        self.book_sequence += 7
         for side, levels in self.sides.items():
             for tick, size in levels.items():
-                self.add(Level2, self.sequence, True, side, self.price(tick), size)
-        self.add(Status, "book_ready", "level2", None, None, self.sequence)
+                self.add(Level2, self.book_sequence, True, side, self.price(tick), size)
+        self.add(Status, "book_ready", "level2", None, None, self.book_sequence)
 
     def trade(self):
         if self.random.random() > 0.6:
@@ -216,7 +217,6 @@ class _Maker:
             return
         began = self.now + _MOST_SYMBOLS + self.residue
         self.now += self.random.randrange(500, 8_000) * MILLI
-        self.sequence += 50
         name = next(each for each in ("level2", "ticker", *self.channels) if each in self.channels)
         local = self.now + _MOST_SYMBOLS
         local = local - local % _MOST_SYMBOLS + self.residue
@@ -500,7 +500,7 @@ _DEFAULTS = {
 class Played:
     """A finished run with its inside."""
 
-    def __init__(self, strategy, recorded, watch=None, **options):
+    def __init__(self, strategy, recorded, watch=None, prepare=None, **options):
         settings = {**_DEFAULTS, "instruments": recorded.instruments, **options}
 
         def watched(record, broker):
@@ -510,6 +510,8 @@ class Played:
 
         read = RunOptions.read(watched, **settings)
         self.run = PaperRun(watched, open_tape(recorded.frames, None, None, read.instruments), read)
+        if prepare is not None:
+            prepare(self.run)
         for batch in self.run.tape.batches():
             if not self.run.feed(batch):
                 break
@@ -522,5 +524,6 @@ class Played:
         self.orders = {each.order_id: each for each in self.run.broker.sent}
 
 
-def play(strategy, recorded, watch=None, **options):
-    return Played(strategy, recorded, watch, **options)
+def play(strategy, recorded, watch=None, prepare=None, **options):
+    """Play a recording to a strategy; ``watch`` is called behind it with the run and the record."""
+    return Played(strategy, recorded, watch, prepare, **options)
