@@ -170,21 +170,33 @@ class Matcher:
             if not self._from_level(market, order, side, price, size, order.limit, "maker"):
                 return
 
-    def on_print(self, market: PaperMarket, taker: str | None, price: float, size: float) -> None:
-        """Take a public trade; without the taker's side only trading through a price counts."""
-        sides = ("buy", "sell") if taker is None else (_OTHER[taker],)
-        for side in sides:
-            orders = market.resting[side]
-            if not orders:
+    def on_print(
+        self, market: PaperMarket, taker: str | None, price: float, size: float, used: int = 0
+    ) -> None:
+        """Take a public trade; without the taker's side only trading through a price counts.
+
+        ``used`` is what other orders had of it.
+        """
+        volume = fixed(size)
+        for side in ("buy", "sell") if taker is None else (_OTHER[taker],):
+            if not market.resting[side]:
                 continue
-            volume, used = fixed(size), 0
-            for order in _by_priority(orders, side):
-                if order.limit is None or not order.crosses(price):
+            for order in _by_priority(market.resting[side], side):
+                # An order before it may have ended it, such as a reduce-only one.
+                if order.is_over or order.must_not_rest or not order.crosses(price):
                     continue
                 free = self._reached(order, price, taker, volume, used)
                 if free:
-                    used += free
-                    self._execute(market, order, free, order.limit, "maker")
+                    assert order.limit is not None
+                    used += self._fill(market, order, free, order.limit, "maker")
+
+    def _fill(
+        self, market: PaperMarket, order: WorkingOrder, size: int, price: float, kind: str
+    ) -> int:
+        """Execute a size of an order; return how much of it the order could take."""
+        before = order.left
+        self._execute(market, order, size, price, kind)
+        return before - order.left
 
     def _reached(
         self, order: WorkingOrder, price: float, taker: str | None, volume: int, used: int
@@ -196,23 +208,27 @@ class Matcher:
             return order.left
         return max(0, min(order.left, volume - used))
 
-    def on_print_alone(self, market: PaperMarket, price: float, size: float) -> None:
+    def on_print_alone(self, market: PaperMarket, price: float, size: float) -> int:
         """Fill orders that must not rest from a print, where no quotes were recorded.
 
         A market order waits for further prints; with a limit it meets only the first one.
+
+        Returns
+        -------
+        int
+            What they had of the print.
         """
-        used = {"buy": 0, "sell": 0}
-        for order in [*market.resting["buy"], *market.resting["sell"]]:
+        used = 0
+        orders = [*market.resting["buy"], *market.resting["sell"]]
+        for order in sorted(orders, key=attrgetter("number")):
             if not order.must_not_rest or order.is_over or not order.crosses(price):
                 order.has_met = order.limit is not None
                 continue
             order.has_met = order.limit is not None
-            side = order.order.side
-            volume = fixed(size) - used[side]
-            free = order.left if self._is_unlimited else min(order.left, volume)
+            free = order.left if self._is_unlimited else min(order.left, fixed(size) - used)
             if free > 0:
-                used[side] += free
-                self._execute(market, order, free, price, "taker")
+                used += self._fill(market, order, free, price, "taker")
+        return used
 
     # -- candles -----------------------------------------------------------------------------------
 

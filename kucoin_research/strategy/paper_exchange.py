@@ -183,9 +183,10 @@ class PaperExchange:
             return
         if market.stops:
             self._on_reference(market, ("TP",))
+        used = 0
         if market.kind is MarketKind.TRADES:
-            self._matcher.on_print_alone(market, trade.price, trade.size)
-        self._matcher.on_print(market, trade.side, trade.price, trade.size)
+            used = self._matcher.on_print_alone(market, trade.price, trade.size)
+        self._matcher.on_print(market, trade.side, trade.price, trade.size, used)
         if market.kind is MarketKind.TRADES:
             self._end_unfilled(market, "the trade did not fill it")
 
