@@ -226,7 +226,7 @@ class Matcher:
                 continue
             order.has_met = order.limit is not None
             free = order.left if self._is_unlimited else min(order.left, fixed(size) - used)
-            if free > 0:
+            if free > 0 and order.accepts(free):
                 used += self._fill(market, order, free, price, "taker")
         return used
 
@@ -245,8 +245,8 @@ class Matcher:
         waiting = self._stops(market, old, candle, volume, trigger)
         for side, worst in (("buy", candle.low), ("sell", candle.high)):
             for order in _by_priority([each for each in old if not each.is_over], side):
-                is_limit = order.stop_is_up is None and order.limit is not None
-                if order.order.side != side or not is_limit:
+                is_resting = order.stop_is_up is None and not order.must_not_rest
+                if order.order.side != side or not is_resting:
                     continue
                 assert order.limit is not None
                 if is_better(side, order.limit, worst):
@@ -296,7 +296,7 @@ class Matcher:
     def _fill_up_to(
         self, market: PaperMarket, order: WorkingOrder, price: float, kind: str, volume: _Volume
     ) -> None:
-        size = volume.take(order.left)
+        size = volume.take(order.left) if order.accepts(volume.most(order.left)) else 0
         if size:
             self._execute(market, order, size, price, kind)
 
@@ -307,11 +307,13 @@ class _Volume:
     def __init__(self, volume: float | None) -> None:
         self._left = None if volume is None else fixed(volume)
 
+    def most(self, wanted: int) -> int:
+        return wanted if self._left is None else min(wanted, self._left)
+
     def take(self, wanted: int) -> int:
-        if self._left is None:
-            return wanted
-        taken = min(wanted, self._left)
-        self._left -= taken
+        taken = self.most(wanted)
+        if self._left is not None:
+            self._left -= taken
         return taken
 
 

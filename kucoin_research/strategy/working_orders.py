@@ -81,6 +81,10 @@ class WorkingOrder:
             return True
         return price <= self.limit if self.order.side == "buy" else price >= self.limit
 
+    def accepts(self, size: int) -> bool:
+        """Whether the order may be filled by a size: FOK takes all of it or nothing."""
+        return self.order.time_in_force != "FOK" or size >= self.left
+
     def lose_place(self) -> None:
         """Go to the back of the queue, as it will be displayed next."""
         self.ahead, self.traded = None, 0
